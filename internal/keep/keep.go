@@ -1,0 +1,144 @@
+// Package keep stores single documents on disk so that a power cut leaves the old or the new one, never half of either.
+//
+// Owns: the envelope (format version, checksum) and the order write → fsync → rename → fsync directory.
+// In: a path, a value that encodes as JSON, its version and the upgrades from older ones.
+// Out: the value; ErrNewer or ErrDamaged when it must not be touched.
+// Never: overwrites a document it could not read: writing stops until a person has looked.
+package keep
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// ErrNewer: the document was written by a later version of the program.
+var ErrNewer = errors.New("document is newer than this program")
+
+// ErrDamaged: the document can't be read or its checksum does not match.
+var ErrDamaged = errors.New("document is damaged")
+
+// Doc is one document. Its zero value is not usable: fill Path and Version.
+type Doc[T any] struct {
+	Path    string
+	Version int // what Save writes and Load expects; ≥ 1
+	// Upgrade[i] turns the body of version i+1 into that of version i+2; len(Upgrade) is Version−1.
+	Upgrade []func(json.RawMessage) (json.RawMessage, error)
+	Mode    fs.FileMode // 0 is 0600
+}
+
+type envelope struct {
+	Version int             `json:"version"`
+	SHA256  string          `json:"sha256"`
+	Body    json.RawMessage `json:"body"`
+}
+
+// Load reads the document. A missing one is the zero value and found == false.
+func (d Doc[T]) Load() (value T, found bool, err error) {
+	raw, err := os.ReadFile(d.Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return value, false, nil
+	}
+	if err != nil {
+		return value, false, fmt.Errorf("read %q: %w", d.Path, err)
+	}
+	body, err := d.open(raw)
+	if err != nil {
+		return value, false, err
+	}
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&value); err != nil {
+		return value, false, fmt.Errorf("read %q: %w: %v", d.Path, ErrDamaged, err)
+	}
+	return value, true, nil
+}
+
+func (d Doc[T]) open(raw []byte) (json.RawMessage, error) {
+	var e envelope
+	if err := json.Unmarshal(raw, &e); err != nil {
+		return nil, fmt.Errorf("read %q: %w: %v", d.Path, ErrDamaged, err)
+	}
+	if sum := sha256.Sum256(e.Body); e.SHA256 != hex.EncodeToString(sum[:]) || e.Version < 1 {
+		return nil, fmt.Errorf("read %q: %w: checksum does not match", d.Path, ErrDamaged)
+	}
+	if e.Version > d.Version {
+		return nil, fmt.Errorf("read %q: %w: it has version %d, this program knows %d", d.Path, ErrNewer, e.Version, d.Version)
+	}
+	body := e.Body
+	for v := e.Version; v < d.Version; v++ {
+		next, err := d.Upgrade[v-1](body)
+		if err != nil {
+			return nil, fmt.Errorf("upgrade %q from version %d: %w", d.Path, v, err)
+		}
+		body = next
+	}
+	return body, nil
+}
+
+// Save writes the document durably. It refuses to replace one that Load could not read.
+func (d Doc[T]) Save(value T) error {
+	if old, err := os.ReadFile(d.Path); err == nil {
+		if _, err := d.open(old); err != nil {
+			return fmt.Errorf("not replaced: %w", err)
+		}
+	}
+	body, err := json.Marshal(value)
+	if err != nil {
+		return fmt.Errorf("encode %q: %w", d.Path, err)
+	}
+	sum := sha256.Sum256(body)
+	raw, err := json.Marshal(envelope{Version: d.Version, SHA256: hex.EncodeToString(sum[:]), Body: body})
+	if err != nil {
+		return fmt.Errorf("encode %q: %w", d.Path, err)
+	}
+	mode := d.Mode
+	if mode == 0 {
+		mode = 0o600
+	}
+	return WriteFile(d.Path, raw, mode)
+}
+
+// WriteFile replaces path durably: a temporary file beside it, fsync, rename, fsync of the directory.
+func WriteFile(path string, data []byte, mode fs.FileMode) (err error) {
+	dir := filepath.Dir(path)
+	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*")
+	if err != nil {
+		return fmt.Errorf("write %q: %w", path, err)
+	}
+	defer func() {
+		if err != nil {
+			os.Remove(f.Name())
+		}
+	}()
+	if _, err := f.Write(data); err != nil {
+		f.Close()
+		return fmt.Errorf("write %q: %w", path, err)
+	}
+	if err := errors.Join(f.Chmod(mode), f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("write %q: %w", path, err)
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return fmt.Errorf("write %q: %w", path, err)
+	}
+	return SyncDir(dir)
+}
+
+// SyncDir makes the names in a directory durable.
+func SyncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("sync %q: %w", dir, err)
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil {
+		return fmt.Errorf("sync %q: %w", dir, err)
+	}
+	return nil
+}

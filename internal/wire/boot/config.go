@@ -1,0 +1,129 @@
+// Package boot is the dialect of a machine coming up: the host's configuration document, where it comes from, and what the programs of
+// one host tell each other below /run/hardnode.
+//
+// Owns: HostConfig and its strict decoding, the paths below /run/hardnode, the init status document.
+// In: YAML from fw_cfg, a volume, a URL or the console; JSON below /run/hardnode.
+// Out: a valid HostConfig; an error with line and column.
+// Never: does I/O, or knows how a link is set up.
+//
+// History: 2026-11-22 version 1.
+package boot
+
+import (
+	"net/netip"
+
+	"hardnode.dev/internal/secret"
+	"hardnode.dev/internal/wire/host"
+)
+
+// Where things lie on a running host.
+const (
+	RunDir        = "/run/hardnode"
+	ConfigFile    = RunDir + "/host.json"        // HostConfig as JSON, written by netd once it is found and valid; 0600
+	BundleFile    = RunDir + "/bundle.json"      // infra hosts: the Day-0 bundle as found, 0600, removed once imported
+	NotifySocket  = RunDir + "/notify"           // sd_notify datagrams to init
+	InitSocket    = RunDir + "/init.sock"        // HTTP/JSON of init: GET /v1/status → Status, POST /v1/reboot, POST /v1/poweroff {"reason"}
+	SpawnerSocket = RunDir + "/spawner.sock"     // agent ↔ spawner
+	AgentSocket   = RunDir + "/agent.sock"       // HTTP/JSON of the agent's own API (also on vsock port AgentVsockPort)
+	NetdSocket    = RunDir + "/netd.sock"        // HTTP/JSON of netd: GET /v1/links → []LinkStatus
+	StateDir      = "/state"                     // small, durable: identity, desired, init's boot count (on DATA's subvolume "state" when there is no STATE partition)
+	DataDir       = "/data"                      // btrfs: containers, volumes, images
+	ImageDir      = "/usr/share/hardnode/images" // images the boot medium carries: <hex digest>.erofs and index.json ([]BundledImage)
+
+	AgentVsockPort = 7440
+	FwCfgConfig    = "opt/hardnode/config" // QEMU fw_cfg names
+	FwCfgBundle    = "opt/hardnode/bundle"
+)
+
+// HostConfig is the one document that makes a booted image a host of a cluster.
+type HostConfig struct {
+	Version int       `json:"version" yaml:"version"` // 1
+	Name    string    `json:"name" yaml:"name"`       // wanted host name, a DNS label; the certificate says the one in force
+	Role    host.Role `json:"role" yaml:"role"`
+	Join    *Join     `json:"join,omitempty" yaml:"join"`
+	Network Network   `json:"network" yaml:"network"`
+	Storage Storage   `json:"storage" yaml:"storage"`
+	Console Console   `json:"console" yaml:"console"`
+}
+
+// Join is how the host finds and proves itself to its cluster.
+type Join struct {
+	Cluster   string      `json:"cluster" yaml:"cluster"`     // cluster id
+	Endpoints []string    `json:"endpoints" yaml:"endpoints"` // host:port of the host API, tried in order
+	CAPin     string      `json:"caPin" yaml:"caPin"`         // "sha256:" + hex SHA-256 of the root CA's SubjectPublicKeyInfo
+	Token     secret.Text `json:"token" yaml:"token"`         // one-time join token
+}
+
+// Network names the links netd owns. With no links given, every Ethernet link uses DHCP.
+type Network struct {
+	Links    []Link   `json:"links,omitempty" yaml:"links"`
+	Underlay string   `json:"underlay,omitempty" yaml:"underlay"` // name of the link whose first address other hosts use; "" is the first link
+	NTP      []string `json:"ntp,omitempty" yaml:"ntp"`
+}
+
+// Link is one network interface, chosen by MAC or PCI path and given a name of its own.
+type Link struct {
+	Name      string         `json:"name" yaml:"name"` // at most 15 characters
+	MAC       string         `json:"mac,omitempty" yaml:"mac"`
+	PCI       string         `json:"pci,omitempty" yaml:"pci"` // e.g. 0000:00:03.0
+	DHCP      bool           `json:"dhcp,omitempty" yaml:"dhcp"`
+	Addresses []netip.Prefix `json:"addresses,omitempty" yaml:"addresses"`
+	Gateway   netip.Addr     `json:"gateway,omitzero" yaml:"gateway"`
+	DNS       []netip.Addr   `json:"dns,omitempty" yaml:"dns"`
+	MTU       int            `json:"mtu,omitempty" yaml:"mtu"` // bytes, 1280–9216; 0 leaves the driver's
+}
+
+// Storage says where DATA lies.
+type Storage struct {
+	// Data is a device such as /dev/vda, "auto" (the only blank disk), or "none" (RAM-resident: DATA on zram).
+	Data string `json:"data,omitempty" yaml:"data"`
+	// Wipe must name the same device as Data to allow a disk that holds something to be formatted.
+	Wipe string `json:"wipe,omitempty" yaml:"wipe"`
+}
+
+// Console lists the terminals that show the boot log and the status line; absent ones are skipped.
+type Console struct {
+	TTYs []string `json:"ttys,omitempty" yaml:"ttys"` // e.g. ttyS0, tty1; empty: the kernel's consoles
+}
+
+// Status is what init says of the boot and its services.
+type Status struct {
+	Boot     string          `json:"boot"` // boot id
+	Steps    []StepStatus    `json:"steps"`
+	Services []ServiceStatus `json:"services"`
+	Problem  string          `json:"problem,omitempty"` // why the host waits, for the console
+}
+
+// StepStatus is one row of the boot table.
+type StepStatus struct {
+	Name   string `json:"name"`
+	Millis int64  `json:"millis"` // how long it took
+	At     int64  `json:"at"`     // milliseconds since kernel start
+	Err    string `json:"err,omitempty"`
+}
+
+// ServiceStatus is one supervised program.
+type ServiceStatus struct {
+	Name     string `json:"name"`
+	PID      int    `json:"pid"`
+	State    string `json:"state"` // starting, ready, backoff, stopped
+	Restarts int    `json:"restarts"`
+	LastExit string `json:"lastExit,omitempty"`
+	Since    int64  `json:"since"` // milliseconds since kernel start
+}
+
+// LinkStatus is one link as netd sees it.
+type LinkStatus struct {
+	Name      string         `json:"name"`
+	MAC       string         `json:"mac"`
+	Up        bool           `json:"up"`
+	Addresses []netip.Prefix `json:"addresses"`
+	Underlay  bool           `json:"underlay"`
+	Problem   string         `json:"problem,omitempty"`
+}
+
+// BundledImage is one image the boot medium carries.
+type BundledImage struct {
+	host.Image
+	Process host.Process `json:"process"`
+}

@@ -1,0 +1,142 @@
+// Package host is the dialect between the orchestrator and the host agents: what a host shall run (Assignment), what it says of
+// itself (Report), how it joins (Enrol), and the frames of exec and log sessions.
+//
+// Owns: the types, their strict decoding, and the paths of the host API (TCP 7444, mutual TLS 1.3, JSON).
+// In: bytes from the link or from agent/desired's file on disk.
+// Out: valid values; an error naming the field and the rule it broke.
+// Never: does I/O, decides anything, or carries what a person types (that is wire/operator).
+//
+// History: 2026-11-22 version 1.
+package host
+
+import (
+	"net/netip"
+	"time"
+
+	"hardnode.dev/internal/secret"
+	"hardnode.dev/internal/wire"
+)
+
+// Paths of the host API. The caller's name comes from its certificate, never from a body.
+const (
+	PathEnroll    = "/host/v1/enroll"     // POST EnrollRequest → EnrollReply; no client certificate, a join token
+	PathRenew     = "/host/v1/renew"      // POST RenewRequest → RenewReply; the last certificate, even an expired one
+	PathComponent = "/host/v1/component"  // POST ComponentRequest → RenewReply; a certificate for a jelastic container on this host
+	PathAssigned  = "/host/v1/assignment" // GET ?work=N&peers=M&wait=30s → Assignment; long poll, 204 when nothing is newer
+	PathReport    = "/host/v1/report"     // POST Report → ReportReply; at least every ReportEvery: it renews the host's link
+	PathSessions  = "/host/v1/sessions"   // GET ?wait=30s → SessionRequest; long poll, 204 when nobody asks
+	PathSession   = "/host/v1/session/"   // GET + id: WebSocket the agent dials back (see Frame)
+	PathRoutes    = "/host/v1/routes"     // GET ?rev=N&wait=30s → Routes; for the component "resolver"
+)
+
+// ReportEvery is how often a host reports when nothing changes; three lost reports make it UNREACHABLE.
+const ReportEvery = time.Second
+
+// Assignment is all that one host shall be. It is whole, never a delta. A nil part is unchanged since the revision the host named.
+type Assignment struct {
+	Work  *Work  `json:"work,omitempty"`
+	Peers *Peers `json:"peers,omitempty"`
+}
+
+// Work is the list of this host's containers.
+type Work struct {
+	Version    int           `json:"version"` // WorkVersion
+	Revision   wire.Revision `json:"revision"`
+	Containers []Container   `json:"containers"`
+}
+
+// WorkVersion and PeersVersion are the versions of the two documents this package reads and writes.
+const (
+	WorkVersion  = 1
+	PeersVersion = 1
+)
+
+// Container is one container as it shall be. Its identity is CTID; a higher Generation of the same CTID means "make it anew from the
+// image, keep its volumes and addresses".
+type Container struct {
+	CTID       wire.CTID         `json:"ctid"`
+	Env        wire.EnvName      `json:"env"`
+	Layer      wire.LayerName    `json:"layer"`
+	Hostname   string            `json:"hostname"` // a DNS label, at most 63 characters
+	Generation int64             `json:"generation"`
+	Run        bool              `json:"run"` // false: keep its data, stop its processes
+	Image      Image             `json:"image"`
+	Process    Process           `json:"process"`
+	Profile    Profile           `json:"profile"`
+	Limits     Limits            `json:"limits"`
+	IPv4       netip.Addr        `json:"ipv4"`
+	IPv6       netip.Addr        `json:"ipv6,omitzero"`
+	Volumes    []Volume          `json:"volumes,omitempty"`
+	Files      []File            `json:"files,omitempty"`
+	Publish    []Port            `json:"publish,omitempty"`
+	Check      *Check            `json:"check,omitempty"`
+	Component  string            `json:"component,omitempty"` // set for containers of "jelastic": the component's name
+	ConfirmBy  time.Time         `json:"confirmBy,omitzero"`  // jelastic only: without confirmation by then the last version comes back
+	Labels     map[string]string `json:"labels,omitempty"`
+}
+
+// Image names the erofs file that is the container's lower layer.
+type Image struct {
+	Name   wire.TemplateName `json:"name"`   // for people
+	Digest wire.Digest       `json:"digest"` // SHA-256 of the erofs file: what is fetched and verified
+	Bytes  int64             `json:"bytes"`  // size of the erofs file
+}
+
+// Process is what runs as PID 1 of an app container. Argv[0] is an absolute path in the image or is looked up in PATH.
+type Process struct {
+	Argv      []string          `json:"argv"`
+	Env       map[string]string `json:"env,omitempty"`
+	Cwd       string            `json:"cwd,omitempty"`       // absolute; "" is "/"
+	UID       uint32            `json:"uid,omitempty"`       // in the container's user namespace, 0–65535
+	GID       uint32            `json:"gid,omitempty"`       // likewise
+	Reaper    bool              `json:"reaper,omitempty"`    // put a tiny reaping init before the process
+	StopAfter int               `json:"stopAfter,omitempty"` // seconds between the stop signal and the kill; 0 is 10
+	StopWith  string            `json:"stopWith,omitempty"`  // signal name such as "SIGQUIT"; "" is SIGTERM (app) or SIGRTMIN+3 (system)
+}
+
+// Profile selects seccomp, capabilities, devices and masked paths.
+type Profile string
+
+// The two profiles (DESIGN "Containers").
+const (
+	ProfileApp    Profile = "app"    // one program and its children
+	ProfileSystem Profile = "system" // a full OS with systemd as PID 1
+)
+
+// Limits are a container's resource limits; all can change while it runs. 0 means "no limit" unless said otherwise.
+type Limits struct {
+	MemoryMin  int64 `json:"memoryMin"`  // bytes the kernel won't reclaim: reserved cloudlets × 128 MiB
+	MemoryHigh int64 `json:"memoryHigh"` // bytes above which it is throttled and reclaimed
+	MemoryMax  int64 `json:"memoryMax"`  // bytes it can never exceed: dynamic cloudlets × 128 MiB
+	CPUWeight  int   `json:"cpuWeight"`  // 1–10000 (cgroup v2 cpu.weight); 0 is 100
+	CPUMHz     int64 `json:"cpuMHz"`     // ceiling in MHz: dynamic cloudlets × 400; the agent divides by the host's base frequency
+	PIDs       int64 `json:"pids"`       // tasks; 0 is 1024
+	DiskBytes  int64 `json:"diskBytes"`  // quota of the container's own layer
+}
+
+// Volume is a subvolume of this host mounted into the container; it outlives generations.
+type Volume struct {
+	Name  string `json:"name"` // unique in the container, a DNS label
+	Path  string `json:"path"` // absolute path inside
+	Bytes int64  `json:"bytes"`
+}
+
+// File is a small file given to a container on a tmpfs of its own (configuration, keys): never on disk inside the container.
+type File struct {
+	Path string       `json:"path"` // absolute, below /run/hardnode/
+	Mode uint32       `json:"mode"` // permission bits; owner is the process's UID
+	Data secret.Bytes `json:"data"`
+}
+
+// Port publishes a container's port on the host's own addresses. Only containers of "jelastic" may have one.
+type Port struct {
+	Proto     string `json:"proto"` // "tcp" or "udp"
+	Host      uint16 `json:"host"`
+	Container uint16 `json:"container"`
+}
+
+// Check is how the agent learns that a container serves: HTTP when Path is set (status 200–399 passes), else a TCP connection.
+type Check struct {
+	Port uint16 `json:"port"`
+	Path string `json:"path,omitempty"`
+}

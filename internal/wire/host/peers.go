@@ -1,0 +1,172 @@
+package host
+
+import (
+	"net/netip"
+	"time"
+
+	"hardnode.dev/internal/secret"
+	"hardnode.dev/internal/wire"
+)
+
+// Peers is what every host must know of the others: who they are, how to reach them, which addresses lie behind them, and the names
+// its DNS answers.
+type Peers struct {
+	Version  int            `json:"version"` // PeersVersion
+	Revision wire.Revision  `json:"revision"`
+	Cluster  wire.ClusterID `json:"cluster"`
+	Range4   netip.Prefix   `json:"range4"`          // all container addresses of the cluster
+	Range6   netip.Prefix   `json:"range6,omitzero"` // likewise
+	Hosts    []Peer         `json:"hosts"`           // all enrolled hosts, this one included
+	Gossip   GossipKeys     `json:"gossip"`
+	Names    []Name         `json:"names,omitempty"`
+	Groups   []Group        `json:"groups,omitempty"` // who may talk to whom
+	Registry []string       `json:"registry,omitempty"`
+}
+
+// Peer is one host as the others see it.
+type Peer struct {
+	ID       wire.HostID    `json:"id"`
+	Name     string         `json:"name"`
+	Role     Role           `json:"role"`
+	Identity []byte         `json:"identity"` // Ed25519 public key (32 bytes): verifies its gossip cards
+	Underlay netip.Addr     `json:"underlay,omitzero"`
+	Boot     string         `json:"boot,omitempty"`    // boot id the mesh key belongs to
+	MeshKey  string         `json:"meshKey,omitempty"` // WireGuard public key, base64, of that boot
+	Blocks   []netip.Prefix `json:"blocks"`            // container addresses that live there
+	Moved    []netip.Prefix `json:"moved,omitempty"`   // single addresses from other hosts' blocks that live there now
+}
+
+// Role is what a host is for (DESIGN "Words").
+type Role string
+
+// The roles.
+const (
+	RoleUser       Role = "user"
+	RoleInfra      Role = "infra"
+	RoleHypervisor Role = "hypervisor"
+)
+
+// GossipKeys are memberlist's keys: Use encrypts, all of Accept decrypt (rotation: accept everywhere, then use, then drop).
+// Each key is 32 bytes.
+type GossipKeys struct {
+	Use    secret.Bytes   `json:"use"`
+	Accept []secret.Bytes `json:"accept,omitempty"`
+}
+
+// Name is one DNS answer of the cluster: FQDN without the trailing dot, e.g. "node101.hello.internal", TTL 1 s.
+type Name struct {
+	Name  string       `json:"name"`
+	Addrs []netip.Addr `json:"addrs"`
+}
+
+// Group lists addresses that may open connections to each other: an account's containers. Address of different groups may not.
+// The group "jelastic" may reach every group's HTTP ports (the resolver).
+type Group struct {
+	Name  string       `json:"name"`
+	Addrs []netip.Addr `json:"addrs"`
+}
+
+// Report is what a host says of itself; it is status only.
+type Report struct {
+	Boot       string            `json:"boot"` // boot id: changes with every boot
+	Seq        int64             `json:"seq"`  // grows within a boot
+	Sent       time.Time         `json:"sent"` // the host's clock
+	Version    string            `json:"version"`
+	Underlay   netip.Addr        `json:"underlay"`
+	MeshKey    string            `json:"meshKey"` // WireGuard public key of this boot, base64
+	Capacity   Capacity          `json:"capacity"`
+	Load       Load              `json:"load"`
+	Work       wire.Revision     `json:"work"`  // the Work revision that is fully applied (0: none)
+	Seen       wire.Revision     `json:"seen"`  // the Work revision that is on disk
+	Peers      wire.Revision     `json:"peers"` // the Peers revision that is applied
+	Containers []ContainerStatus `json:"containers"`
+	Gossip     []GossipView      `json:"gossip,omitempty"`
+	Problems   []Problem         `json:"problems,omitempty"`
+}
+
+// ReportReply answers a Report.
+type ReportReply struct {
+	Now        time.Time `json:"now"`                  // the orchestrator's clock
+	State      string    `json:"state"`                // this host's state as the orchestrator sees it (wire/operator.HostState)
+	Unlicensed string    `json:"unlicensed,omitempty"` // reason, when nothing new is placed here
+}
+
+// Capacity is what a host has in all.
+type Capacity struct {
+	MemoryBytes int64 `json:"memoryBytes"`
+	CPUs        int   `json:"cpus"`
+	MHz         int64 `json:"mhz"` // base frequency of one CPU
+	DiskBytes   int64 `json:"diskBytes"`
+}
+
+// Load is what a host uses now.
+type Load struct {
+	MemoryUsed int64   `json:"memoryUsed"` // MemTotal − MemFree − reclaimable cache, bytes
+	DiskUsed   int64   `json:"diskUsed"`
+	Load1      float64 `json:"load1"`
+	UptimeSec  int64   `json:"uptimeSec"`
+}
+
+// ContainerState is where a container is now.
+type ContainerState string
+
+// The container states.
+const (
+	CtWaiting  ContainerState = "waiting"  // wanted, a step before it is not done yet (Reason says which)
+	CtStarting ContainerState = "starting" // its process runs, its check has not passed yet
+	CtRunning  ContainerState = "running"  // its process runs and its check passes (or it has none)
+	CtFailing  ContainerState = "failing"  // exited or unhealthy, being restarted with back-off (Reason)
+	CtStopped  ContainerState = "stopped"  // wanted stopped, no process runs
+	CtBroken   ContainerState = "broken"   // can't be run until its Work changes (Reason)
+)
+
+// ContainerStatus is one container's status.
+type ContainerStatus struct {
+	CTID        wire.CTID      `json:"ctid"`
+	Generation  int64          `json:"generation"`
+	State       ContainerState `json:"state"`
+	Reason      string         `json:"reason,omitempty"`
+	Started     time.Time      `json:"started,omitzero"`
+	Restarts    int            `json:"restarts"`
+	ExitCode    int            `json:"exitCode"` // of the last exit; 128+n for signal n
+	MemoryBytes int64          `json:"memoryBytes"`
+	CPUMicros   int64          `json:"cpuMicros"` // cpu.stat usage_usec
+	DiskBytes   int64          `json:"diskBytes"`
+}
+
+// GossipView is what this host's gossip says of another: a hint, never an authority.
+type GossipView struct {
+	Host  wire.HostID `json:"host"`
+	Alive bool        `json:"alive"`
+}
+
+// Problem is something on this host a person should know, in the words of the API's errors.
+type Problem struct {
+	Code   string    `json:"code"`
+	Object string    `json:"object"`
+	Reason string    `json:"reason"`
+	Next   string    `json:"next"`
+	CTID   wire.CTID `json:"ctid,omitempty"`
+}
+
+// Routes is what the resolver serves: it goes on with the last one it saw.
+type Routes struct {
+	Version  int           `json:"version"` // 1
+	Revision wire.Revision `json:"revision"`
+	Sites    []Site        `json:"sites"`
+}
+
+// Site is one environment as the resolver sees it.
+type Site struct {
+	Env      wire.EnvName `json:"env"`
+	Domain   string       `json:"domain"`   // "hello.demo.hardnode.internal"
+	Running  bool         `json:"running"`  // false: answer 503 with the environment's state
+	Backends []Backend    `json:"backends"` // nodes that run and pass their check
+}
+
+// Backend is one address that serves a site.
+type Backend struct {
+	CTID wire.CTID      `json:"ctid"`
+	Addr netip.AddrPort `json:"addr"`
+	Host wire.HostID    `json:"host"`
+}

@@ -1,0 +1,102 @@
+package host
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"hardnode.dev/internal/wire"
+)
+
+// SessionRequest asks a host to open one session; the agent dials PathSession+ID back and speaks Frames on it.
+type SessionRequest struct {
+	ID   string      `json:"id"`
+	CTID wire.CTID   `json:"ctid"`
+	Exec *ExecSpec   `json:"exec,omitempty"`
+	Logs *LogsSpec   `json:"logs,omitempty"`
+	JEM  *JEMRequest `json:"jem,omitempty"`
+}
+
+// ExecSpec is a command to run inside a container.
+type ExecSpec struct {
+	Argv []string          `json:"argv"`
+	Env  map[string]string `json:"env,omitempty"`
+	TTY  bool              `json:"tty,omitempty"`
+	Rows uint16            `json:"rows,omitempty"`
+	Cols uint16            `json:"cols,omitempty"`
+	UID  uint32            `json:"uid,omitempty"`
+	GID  uint32            `json:"gid,omitempty"`
+}
+
+// LogsSpec selects a part of a container's log.
+type LogsSpec struct {
+	Tail   int  `json:"tail"`   // lines from the end; 0 is all that is kept
+	Follow bool `json:"follow"` // go on until closed
+}
+
+// JEMRequest runs `jem <module> <action> args…` in the container.
+type JEMRequest struct {
+	Module string   `json:"module"`
+	Action string   `json:"action"`
+	Args   []string `json:"args,omitempty"`
+}
+
+// Channel tells what a session frame carries.
+type Channel byte
+
+// The channels. Each WebSocket binary message is one frame: the channel's byte, then the payload.
+const (
+	ChanStdin  Channel = 0 // to the process; an empty payload closes its stdin
+	ChanStdout Channel = 1
+	ChanStderr Channel = 2
+	ChanResize Channel = 3 // rows, cols: two big-endian uint16
+	ChanExit   Channel = 4 // last frame: JSON Exit
+)
+
+// MaxFrame is the largest payload of one frame, in bytes.
+const MaxFrame = 32 << 10
+
+// Exit ends a session.
+type Exit struct {
+	Code  int    `json:"code"`            // the process's exit code; 128+n for signal n
+	Error string `json:"error,omitempty"` // set when the process could not be run
+}
+
+// Frame puts a payload behind its channel.
+func Frame(c Channel, payload []byte) []byte { return append([]byte{byte(c)}, payload...) }
+
+// ParseFrame takes a message apart. The payload is a view into msg.
+func ParseFrame(msg []byte) (Channel, []byte, error) {
+	switch {
+	case len(msg) == 0:
+		return 0, nil, errors.New("session frame: is empty")
+	case len(msg) > MaxFrame+1:
+		return 0, nil, fmt.Errorf("session frame: has %d bytes, at most %d are allowed", len(msg)-1, MaxFrame)
+	case Channel(msg[0]) > ChanExit:
+		return 0, nil, fmt.Errorf("session frame: unknown channel %d", msg[0])
+	}
+	return Channel(msg[0]), msg[1:], nil
+}
+
+// ResizePayload and ParseResize carry a terminal's size.
+func ResizePayload(rows, cols uint16) []byte {
+	return binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(nil, rows), cols)
+}
+
+// ParseResize is the inverse of ResizePayload.
+func ParseResize(p []byte) (rows, cols uint16, err error) {
+	if len(p) != 4 {
+		return 0, 0, fmt.Errorf("resize frame: has %d bytes, want 4", len(p))
+	}
+	return binary.BigEndian.Uint16(p), binary.BigEndian.Uint16(p[2:]), nil
+}
+
+// ExitPayload is the payload of the last frame.
+func ExitPayload(e Exit) []byte {
+	b, err := json.Marshal(e)
+	if err != nil {
+		panic("BUG: exit frame: " + err.Error())
+	}
+	return b
+}

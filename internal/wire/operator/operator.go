@@ -1,0 +1,208 @@
+// Package operator is the dialect between people's tools (hnctl, panels, scripts) and the orchestrator: the resources of /api/v1.
+//
+// Owns: the resources (Cluster, Host, Environment, Node, Operation, License), their states, and the closed list of error codes.
+// In: YAML or JSON a person wrote; JSON from the API.
+// Out: valid values; an error naming the field and the rule.
+// Never: does I/O, or carries what only hosts need (that is wire/host).
+//
+// History: 2026-11-22 version 1.
+package operator
+
+import (
+	"time"
+
+	"hardnode.dev/internal/wire"
+)
+
+// Prefix is the path all of the API lives under.
+const Prefix = "/api/v1"
+
+// EnvironmentSpec is what a person asks for: one YAML document, `hnctl env create -f`.
+type EnvironmentSpec struct {
+	Version int          `json:"version" yaml:"version" enum:"1" doc:"Format version"`
+	Name    wire.EnvName `json:"name" yaml:"name" doc:"Unique name, a DNS label; the domain starts with it"`
+	Layers  []LayerSpec  `json:"layers" yaml:"layers" minItems:"1" maxItems:"20"`
+}
+
+// LayerSpec is one layer of nodes of one template.
+type LayerSpec struct {
+	Name      wire.LayerName    `json:"name" yaml:"name" doc:"bl, cp, sqldb, nosqldb, cache, storage, vps, build, or a name of your own"`
+	Template  wire.TemplateName `json:"template" yaml:"template" doc:"Template in the registry, e.g. nginx"`
+	Nodes     int               `json:"nodes" yaml:"nodes" minimum:"1" maximum:"100"`
+	Cloudlets wire.Cloudlets    `json:"cloudlets" yaml:"cloudlets"`
+	DiskMiB   int64             `json:"diskMiB,omitempty" yaml:"diskMiB" doc:"Quota of each node's own files in MiB; 0 is 1024"`
+	Env       map[string]string `json:"env,omitempty" yaml:"env" doc:"Variables of the process"`
+}
+
+// EnvironmentState is where an environment is (DESIGN "Words").
+type EnvironmentState string
+
+// The environment states.
+const (
+	EnvRunning      EnvironmentState = "running"
+	EnvDown         EnvironmentState = "down"
+	EnvLaunching    EnvironmentState = "launching"
+	EnvSleeping     EnvironmentState = "sleeping"
+	EnvUnknown      EnvironmentState = "unknown"
+	EnvCreating     EnvironmentState = "creating"
+	EnvCloning      EnvironmentState = "cloning"
+	EnvExporting    EnvironmentState = "exporting"
+	EnvMigrating    EnvironmentState = "migrating"
+	EnvBroken       EnvironmentState = "broken"
+	EnvUpdating     EnvironmentState = "updating"
+	EnvStopping     EnvironmentState = "stopping"
+	EnvGoingToSleep EnvironmentState = "going-to-sleep"
+	EnvRestoring    EnvironmentState = "restoring"
+)
+
+// Environment is an environment as it is.
+type Environment struct {
+	Spec     EnvironmentSpec  `json:"spec"`
+	State    EnvironmentState `json:"state"`
+	Reason   string           `json:"reason,omitempty"`
+	Domain   string           `json:"domain" doc:"Host name the resolver serves it under"`
+	Revision wire.Revision    `json:"revision" doc:"Grows with every change; the ETag"`
+	Created  time.Time        `json:"created"`
+	Nodes    []Node           `json:"nodes"`
+}
+
+// Node is one container as people see it.
+type Node struct {
+	CTID       wire.CTID         `json:"ctid"`
+	Env        wire.EnvName      `json:"env"`
+	Layer      wire.LayerName    `json:"layer"`
+	Template   wire.TemplateName `json:"template"`
+	Digest     wire.Digest       `json:"digest"`
+	Component  string            `json:"component,omitempty" doc:"Name of the platform component (environment jelastic only)"`
+	Host       wire.HostID       `json:"host"`
+	HostName   string            `json:"hostName"`
+	Placed     string            `json:"placed" doc:"Why it is on that host"`
+	State      string            `json:"state" doc:"waiting, starting, running, failing, stopped, broken, or unknown while its host is unreachable"`
+	Reason     string            `json:"reason,omitempty"`
+	InternalIP string            `json:"internalIP"`
+	ExternalIP string            `json:"externalIP,omitempty"`
+	Cloudlets  wire.Cloudlets    `json:"cloudlets"`
+	Restarts   int               `json:"restarts"`
+	Started    time.Time         `json:"started,omitzero"`
+	MemoryMiB  int64             `json:"memoryMiB"`
+	CPUSeconds float64           `json:"cpuSeconds"`
+	DiskMiB    int64             `json:"diskMiB"`
+}
+
+// HostState is where a host is (DESIGN "Words").
+type HostState string
+
+// The host states.
+const (
+	HostJoining          HostState = "JOINING"
+	HostActive           HostState = "ACTIVE"
+	HostMaintenance      HostState = "MAINTENANCE"
+	HostEvacuating       HostState = "EVACUATING"
+	HostEvacuated        HostState = "EVACUATED"
+	HostEvacuationFailed HostState = "EVACUATION_FAILED"
+	HostUnreachable      HostState = "UNREACHABLE"
+	HostFenced           HostState = "FENCED"
+	HostBroken           HostState = "BROKEN"
+)
+
+// Host is a host as people see it.
+type Host struct {
+	ID         wire.HostID `json:"id"`
+	Name       string      `json:"name"`
+	Role       string      `json:"role"`
+	State      HostState   `json:"state"`
+	Reason     string      `json:"reason,omitempty"`
+	Unlicensed string      `json:"unlicensed,omitempty" doc:"Why nothing new is placed here; nothing running is ever stopped for it"`
+	Underlay   string      `json:"underlay"`
+	Block      string      `json:"block" doc:"Container addresses that live here"`
+	Version    string      `json:"version"`
+	Boot       string      `json:"boot"`
+	Code       string      `json:"code" doc:"Short code, also on the host's console"`
+	Joined     time.Time   `json:"joined"`
+	Seen       time.Time   `json:"seen" doc:"Last report"`
+	Containers int         `json:"containers"`
+	CPUs       int         `json:"cpus"`
+	MHz        int64       `json:"mhz"`
+	MemoryMiB  int64       `json:"memoryMiB"`
+	MemoryUsed int64       `json:"memoryUsedMiB"`
+	DiskMiB    int64       `json:"diskMiB"`
+	DiskUsed   int64       `json:"diskUsedMiB"`
+	Load1      float64     `json:"load1"`
+	UptimeSec  int64       `json:"uptimeSec"`
+	Problems   []string    `json:"problems,omitempty"`
+}
+
+// Cluster is the installation as a whole: `hnctl cluster status`.
+type Cluster struct {
+	ID           wire.ClusterID `json:"id"`
+	Name         string         `json:"name"`
+	Domain       string         `json:"domain"`
+	Version      string         `json:"version"`
+	Hosts        map[string]int `json:"hosts" doc:"Hosts by state"`
+	Environments map[string]int `json:"environments" doc:"Environments by state"`
+	License      License        `json:"license"`
+	Alarms       []string       `json:"alarms,omitempty"`
+	Now          time.Time      `json:"now"`
+}
+
+// License is the licence in force: `hnctl license show`.
+type License struct {
+	ID        string    `json:"id"`
+	Customer  string    `json:"customer"`
+	Hosts     int       `json:"hosts" doc:"Hosts it allows"`
+	HostsUsed int       `json:"hostsUsed"`
+	Expires   time.Time `json:"expires"`
+	State     string    `json:"state" doc:"active, due, grace, limited, expired or none"`
+	Reason    string    `json:"reason,omitempty"`
+	Lease     time.Time `json:"leaseUntil,omitzero" doc:"End of the last lease from the JLS"`
+	JLS       string    `json:"jls" doc:"reachable, or since when not"`
+}
+
+// OperationState is where an operation is.
+type OperationState string
+
+// The operation states; the last three are final.
+const (
+	OpPending   OperationState = "pending"
+	OpRunning   OperationState = "running"
+	OpDone      OperationState = "done"
+	OpFailed    OperationState = "failed"
+	OpCancelled OperationState = "cancelled"
+)
+
+// Final tells whether the state is an end.
+func (s OperationState) Final() bool { return s == OpDone || s == OpFailed || s == OpCancelled }
+
+// Operation is one piece of long work.
+type Operation struct {
+	ID       wire.OperationID `json:"id"`
+	Kind     string           `json:"kind" doc:"env.create, env.start, env.stop, env.delete, node.replace, …"`
+	Object   string           `json:"object" doc:"What it works on, e.g. environments/hello"`
+	By       string           `json:"by" doc:"Who asked: the token's name, or the orchestrator itself"`
+	State    OperationState   `json:"state"`
+	Revision wire.Revision    `json:"revision" doc:"The store's revision the request was accepted at"`
+	Created  time.Time        `json:"created"`
+	Updated  time.Time        `json:"updated"`
+	Deadline time.Time        `json:"deadline" doc:"When it fails unless it is done"`
+	Progress int              `json:"progress" doc:"0–100"`
+	Steps    []Step           `json:"steps"`
+	Problem  *Problem         `json:"problem,omitempty"`
+	Cancel   bool             `json:"cancel" doc:"Whether it can be cancelled"`
+}
+
+// Step is one step of an operation.
+type Step struct {
+	Name   string         `json:"name"`
+	State  OperationState `json:"state"`
+	Detail string         `json:"detail,omitempty"`
+	At     time.Time      `json:"at,omitzero"`
+}
+
+// Template is one template in the registry.
+type Template struct {
+	Name    wire.TemplateName `json:"name"`
+	Digest  wire.Digest       `json:"digest" doc:"SHA-256 of the erofs file"`
+	Bytes   int64             `json:"bytes"`
+	Process []string          `json:"process"`
+	Port    uint16            `json:"port,omitempty" doc:"HTTP port, 0 if none"`
+}

@@ -1,0 +1,94 @@
+package operator
+
+import (
+	"errors"
+	"net/http"
+)
+
+// Code is the closed list of error codes at the outer border.
+type Code string
+
+// The codes.
+const (
+	Invalid     Code = "invalid"
+	NotFound    Code = "not_found"
+	Conflict    Code = "conflict"
+	Denied      Code = "denied"
+	Exhausted   Code = "exhausted"
+	Unavailable Code = "unavailable"
+	Internal    Code = "internal"
+)
+
+var statusOf = map[Code]int{
+	Invalid: http.StatusUnprocessableEntity, NotFound: http.StatusNotFound, Conflict: http.StatusConflict, Denied: http.StatusForbidden,
+	Exhausted: http.StatusInsufficientStorage, Unavailable: http.StatusServiceUnavailable, Internal: http.StatusInternalServerError,
+}
+
+// Status is the HTTP status of a code.
+func (c Code) Status() int {
+	if s, ok := statusOf[c]; ok {
+		return s
+	}
+	return http.StatusInternalServerError
+}
+
+// CodeOf is the code of an HTTP status; a status without one is Internal (5xx) or Invalid (4xx).
+func CodeOf(status int) Code {
+	for c, s := range statusOf {
+		if s == status {
+			return c
+		}
+	}
+	switch {
+	case status == http.StatusUnauthorized:
+		return Denied
+	case status == http.StatusPreconditionFailed, status == http.StatusPreconditionRequired:
+		return Conflict
+	case status >= 400 && status < 500:
+		return Invalid
+	}
+	return Internal
+}
+
+// Problem is an error as a person reads it (RFC 9457, application/problem+json): what it is about, why, and what to do next.
+type Problem struct {
+	Type   string `json:"type,omitempty"`
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Code   Code   `json:"code"`
+	Object string `json:"object,omitempty" doc:"What the error is about, e.g. environments/hello or layers[0].template"`
+	Reason string `json:"detail" doc:"Why"`
+	Next   string `json:"next,omitempty" doc:"What to do about it"`
+}
+
+// Error is the problem in one line: object, reason, next step.
+func (p *Problem) Error() string {
+	s := p.Reason
+	if p.Object != "" {
+		s = p.Object + ": " + s
+	}
+	if p.Next != "" {
+		s += " (" + p.Next + ")"
+	}
+	return s
+}
+
+// GetStatus makes Problem a huma.StatusError.
+func (p *Problem) GetStatus() int { return p.Status }
+
+// ContentType makes huma send it as application/problem+json.
+func (p *Problem) ContentType(string) string { return "application/problem+json" }
+
+// NewProblem makes a Problem. Reason and next are sentences for a person.
+func NewProblem(code Code, object, reason, next string) *Problem {
+	return &Problem{Title: http.StatusText(code.Status()), Status: code.Status(), Code: code, Object: object, Reason: reason, Next: next}
+}
+
+// AsProblem is err as a Problem; an unknown error becomes Internal and its text is not shown.
+func AsProblem(err error) *Problem {
+	var p *Problem
+	if errors.As(err, &p) {
+		return p
+	}
+	return NewProblem(Internal, "", "something went wrong inside the orchestrator", "see the orchestrator's log: hnctl node logs --component orchestrator")
+}
