@@ -159,9 +159,10 @@ type Routes struct {
 // Site is one environment as the resolver sees it.
 type Site struct {
 	Env      wire.EnvName `json:"env"`
-	Domain   string       `json:"domain"`   // "hello.demo.hardnode.internal"
-	Running  bool         `json:"running"`  // false: answer 503 with the environment's state
-	Backends []Backend    `json:"backends"` // nodes that run and pass their check
+	Domain   string       `json:"domain"`          // "hello.demo.hardnode.internal"
+	Running  bool         `json:"running"`         // false: answer 503 with the environment's state
+	State    string       `json:"state,omitempty"` // the environment's state (wire/operator.EnvironmentState), for that answer
+	Backends []Backend    `json:"backends"`        // nodes that run and pass their check
 }
 
 // Backend is one address that serves a site.

@@ -1,0 +1,68 @@
+package host
+
+import (
+	"fmt"
+	"io"
+	"net/netip"
+	"strings"
+)
+
+// DecodeRoutes reads a Routes document strictly.
+func DecodeRoutes(r io.Reader) (Routes, error) {
+	var t Routes
+	if err := decodeStrict(r, "routes", &t); err != nil {
+		return Routes{}, err
+	}
+	return t, t.Validate()
+}
+
+// Validate says which entry of the routes is wrong, or nil. A domain may be served by one site only.
+func (t Routes) Validate() error {
+	if t.Version != 1 {
+		return fmt.Errorf("routes: version %d is not known, want 1", t.Version)
+	}
+	if t.Revision < 0 {
+		return fmt.Errorf("routes: revision %d is negative", t.Revision)
+	}
+	seen := make(map[string]bool, len(t.Sites))
+	for i, s := range t.Sites {
+		switch {
+		case s.Env.Validate() != nil:
+			return fmt.Errorf("routes: sites[%d]: %v", i, s.Env.Validate())
+		case !isDomain(s.Domain):
+			return fmt.Errorf("routes: sites[%d] (%s): domain %q: want lower-case DNS labels joined by dots", i, s.Env, s.Domain)
+		case seen[s.Domain]:
+			return fmt.Errorf("routes: sites[%d] (%s): domain %q is there twice", i, s.Env, s.Domain)
+		}
+		seen[s.Domain] = true
+		addrs := make(map[netip.AddrPort]bool, len(s.Backends))
+		for j, b := range s.Backends {
+			if a := b.Addr.Addr(); !a.IsValid() || b.Addr.Port() == 0 || a.IsUnspecified() || a.IsMulticast() || a.IsLinkLocalUnicast() {
+				return fmt.Errorf("routes: sites[%d] (%s): backends[%d]: %s is no address of a node", i, s.Env, j, b.Addr)
+			}
+			if b.CTID < 1 || addrs[b.Addr] {
+				return fmt.Errorf("routes: sites[%d] (%s): backends[%d]: container %d at %s: has no number or is there twice", i, s.Env, j, b.CTID, b.Addr)
+			}
+			addrs[b.Addr] = true
+		}
+	}
+	return nil
+}
+
+// isDomain tells whether s is DNS labels joined by dots (RFC 1123), lower-case, at most 253 characters, without a trailing dot.
+func isDomain(s string) bool {
+	if s == "" || len(s) > 253 {
+		return false
+	}
+	for label := range strings.SplitSeq(s, ".") {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
+			return false
+		}
+		for _, c := range []byte(label) {
+			if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
+				return false
+			}
+		}
+	}
+	return true
+}
