@@ -6,7 +6,7 @@
 // Out: valid values; an error naming the field and the rule it broke.
 // Never: does I/O, decides anything, or carries what a person types (that is wire/operator).
 //
-// History: 2026-11-22 version 1.
+// History: 2026-11-22 version 1. 2026-11-22 Container.Remove.
 package host
 
 import (
@@ -59,7 +59,8 @@ type Container struct {
 	Layer      wire.LayerName    `json:"layer"`
 	Hostname   string            `json:"hostname"` // a DNS label, at most 63 characters
 	Generation int64             `json:"generation"`
-	Run        bool              `json:"run"` // false: keep its data, stop its processes
+	Run        bool              `json:"run"`              // false: keep its data, stop its processes
+	Remove     bool              `json:"remove,omitempty"` // true: stop it and delete its data; the only way to remove a container of "jelastic"
 	Image      Image             `json:"image"`
 	Process    Process           `json:"process"`
 	Profile    Profile           `json:"profile"`
