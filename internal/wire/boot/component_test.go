@@ -1,0 +1,50 @@
+package boot
+
+import (
+	"strings"
+	"testing"
+)
+
+var hash = "sha256:" + strings.Repeat("0a", 32)
+
+func TestDecodeRegistryConfig(t *testing.T) {
+	good := `{"version":1,"cluster":"cl-0123456789abcdef","caPin":"` + hash + `","pushToken":"` + hash + `"}`
+	for _, c := range []struct{ name, doc, want string }{
+		{"good", good, ""},
+		{"plain token", strings.Replace(good, `"pushToken":"`+hash, `"pushToken":"secret`, 1), "pushToken"},
+		{"no pin", strings.Replace(good, `"caPin":"`+hash, `"caPin":"`, 1), "caPin"},
+		{"unknown", strings.Replace(good, "caPin", "pin", 1), "unknown field"},
+		{"cluster", strings.Replace(good, "cl-0", "x-0", 1), "cluster id"},
+		{"trailing", good + "1", "more behind"},
+	} {
+		if _, err := DecodeRegistryConfig([]byte(c.doc)); (c.want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want an error with %q", c.name, err, c.want)
+		}
+	}
+}
+
+func TestDecodeResolverConfig(t *testing.T) {
+	good := `{"version":1,"cluster":"cl-0123456789abcdef","caPin":"` + hash + `","orchestrator":["10.77.0.2:7444"]}`
+	for _, c := range []struct{ name, doc, want string }{
+		{"good", good, ""},
+		{"none", strings.Replace(good, `"10.77.0.2:7444"`, "", 1), "at least one"},
+		{"no port", strings.Replace(good, ":7444", "", 1), "want host:port"},
+		{"version", strings.Replace(good, `"version":1`, `"version":9`, 1), "version"},
+	} {
+		if _, err := DecodeResolverConfig([]byte(c.doc)); (c.want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want an error with %q", c.name, err, c.want)
+		}
+	}
+}
+
+func FuzzDecodeResolverConfig(f *testing.F) {
+	f.Add([]byte(`{"version":1,"cluster":"cl-0123456789abcdef","caPin":"` + hash + `","orchestrator":["10.77.0.2:7444"]}`))
+	f.Fuzz(func(t *testing.T, doc []byte) {
+		if c, err := DecodeResolverConfig(doc); err == nil && len(c.Orchestrator) == 0 {
+			t.Errorf("accepted %q without an orchestrator", doc)
+		}
+		if c, err := DecodeRegistryConfig(doc); err == nil && c.PushToken == "" {
+			t.Errorf("accepted %q without a token", doc)
+		}
+	})
+}
