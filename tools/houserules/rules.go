@@ -1,0 +1,49 @@
+// Package houserules holds the repository to its layout: who may import whom, what deciding packages may not touch, how big a file may grow.
+//
+// Owns: the rules, as tables with a reason in each row.
+// In: the repository's own Go files.
+// Out: test failures that name the file, the rule and the reason.
+// Never: ships in an image.
+package houserules
+
+// Folders are the product folders: none imports another (DESIGN, section 3). They meet in internal/ and on the wire.
+var folders = []string{"image", "init", "agent", "orchestrator", "jls", "tools", "qemu-tests"}
+
+// crossings are the imports between folders that are allowed all the same.
+var crossings = []struct{ from, to, reason string }{
+	{"tools/devcluster", "qemu-tests/harness", "the demo boots its machines with the tests' harness"},
+	{"tools/devcluster", "qemu-tests/cluster", "the demo and the tests start the same cluster"},
+	{"tools/bench", "qemu-tests/harness", "benchmarks run in the tests' guests"},
+}
+
+// own are packages only one program may import.
+var own = []struct{ pkg, by, reason string }{
+	{"internal/license/issue", "jls", "only the licence server signs licences"},
+	{"internal/release/issue", "tools/release", "only the release tool signs releases"},
+}
+
+// deciding packages are pure: a snapshot in, a plan out. They may not import these, nor read the clock.
+var (
+	deciding  = []string{"agent/plan", "orchestrator/env", "orchestrator/entitle", "orchestrator/place"}
+	forbidden = []string{"os", "net/http", "syscall", "golang.org/x/sys/unix", "log", "log/slog", "hardnode.dev/internal/logging"}
+)
+
+// pid1 must stay small: no TLS, no YAML, no network (DESIGN, section 2).
+var (
+	pid1          = "init"
+	pid1Forbidden = []string{"crypto/tls", "github.com/goccy/go-yaml", "github.com/insomniacslk/dhcp/dhcpv4"}
+)
+
+// internals is the closed list of folders below internal/.
+var internals = []string{"wire", "disk", "identity", "license", "release", "secret", "run", "keep", "logging", "build", "testkit"}
+
+// tops is the fixed top level.
+var tops = []string{".ci", ".gitignore", "LICENSE", "Makefile", "README.md", "SECURITY.md", "agent", "go.mod", "go.sum", "image", "init", "internal", "jls", "orchestrator", "qemu-tests", "tools"}
+
+// banned are package names that say nothing about what the package holds.
+var banned = []string{"util", "utils", "common", "helpers", "pkg", "misc", "manager", "base"}
+
+const (
+	fileLimit = 600 // lines: hard stop for a file
+	mainLimit = 120 // lines: main.go is the table of contents
+)
