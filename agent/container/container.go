@@ -1,0 +1,114 @@
+// Package container makes and ends containers on this host's kernel, and says what exists.
+//
+// Owns: everything a container is made of here: its cgroup, namespaces, mounts, subvolumes, process, log.
+// In: StartSpec (a wanted container, resolved for this host), limits, exec and log requests.
+// Out: Observed (whatever exists, in any form), exit hints, session results; errors that name the step.
+// Never: decides that a container should run, restarts one, fetches an image or knows another host.
+package container
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/boot"
+	"hardnode.dev/internal/wire/host"
+)
+
+// Options says where things lie; the zero value of each field is what its comment says.
+type Options struct {
+	DataDir string       // btrfs with containers, volumes and logs; "" is boot.DataDir
+	RunDir  string       // "" is boot.RunDir
+	Spawner string       // socket; "" is boot.SpawnerSocket
+	JEM     string       // static program bound read-only into every container; "" is /usr/lib/hardnode/jem
+	Cgroup  string       // parent cgroup of all containers; "" is /sys/fs/cgroup/ct
+	Log     *slog.Logger // nil discards
+}
+
+func (o *Options) fill() {
+	for _, f := range []struct {
+		at  *string
+		std string
+	}{{&o.DataDir, boot.DataDir}, {&o.RunDir, boot.RunDir}, {&o.Spawner, boot.SpawnerSocket},
+		{&o.JEM, "/usr/lib/hardnode/jem"}, {&o.Cgroup, "/sys/fs/cgroup/ct"}} {
+		if *f.at == "" {
+			*f.at = f.std
+		}
+	}
+}
+
+// Errors a caller may test with errors.Is.
+var (
+	ErrRunning    = errors.New("container is running")
+	ErrNotRunning = errors.New("container is not running")
+	ErrNotFound   = errors.New("container does not exist")
+	ErrInvalid    = errors.New("container spec is invalid") // the Work must change before a start can work
+)
+
+// StartSpec is one wanted container with what only this host knows.
+type StartSpec struct {
+	host.Container
+
+	UIDBase        uint32 // first host uid and gid of its range of 65536; a multiple of 65536, at least 65536
+	ImagePath      string // the erofs file
+	CPUMaxMicros   int64  // CPU time per 100 ms over all CPUs, in µs (from Limits.CPUMHz and the base frequency); 0 is no ceiling
+	Resolv         []byte // /etc/resolv.conf; nil leaves the image's
+	Hosts          []byte // /etc/hosts; nil leaves the image's
+	IdentitySocket string // jelastic only: bound at /run/hardnode/identity.sock; "" for none
+
+	// Network, if set, gets the new network namespace before the process runs ("lo" is already up) and returns how to undo what it
+	// did; undo is called only if a later step of this Start fails. The namespace is the callee's only for the call.
+	Network func(ctx context.Context, netns *os.File) (undo func(), err error)
+}
+
+// State is what there is of a container.
+type State string
+
+// The states. A container that was never started, or was removed, is not observed at all.
+const (
+	StateRunning State = "running" // its process runs
+	StateExited  State = "exited"  // its process ended; ExitCode says how
+	StateStopped State = "stopped" // only data on disk (after Stop, or after the host was restarted)
+	StateOrphan  State = "orphan"  // processes in its cgroup that the spawner does not know: Stop or Remove ends them
+)
+
+// Observed is one container as it exists now.
+type Observed struct {
+	CTID       wire.CTID
+	State      State
+	PID        int   // host's view, of its PID 1; 0 unless running
+	Generation int64 // of the layer on disk
+	UIDBase    uint32
+	Spec       host.Container // as last started, Files without Data; zero for StateStopped and StateOrphan
+	FilesHash  string         // hex SHA-256 over Files' paths, modes and data as started (see FilesHash)
+	Started    time.Time
+	Exited     time.Time
+	ExitCode   int  // 128+n for signal n; meaningful only with ExitKnown
+	ExitKnown  bool // false when the spawner was replaced while the process ran
+	OOMKilled  bool // the kernel killed something in it for want of memory since it was started
+	Restarts   int  // starts of this generation beyond the first
+
+	MemoryBytes int64
+	CPUMicros   int64
+	DiskBytes   int64    // its layer and volumes
+	Volumes     []string // names on disk
+	Leftovers   []string // what should not be there: older layers, mounts, empty cgroups; Remove or the next Start clears them
+}
+
+// Exit hints that a container's process ended. Hints can be lost; Observe is the truth.
+type Exit struct {
+	CTID wire.CTID
+	Code int
+}
+
+// Stdio is what an exec session is connected to.
+type Stdio struct {
+	In     io.ReadCloser    // nil is /dev/null; Exec closes it when the process has ended
+	Out    io.Writer        // nil discards; with a terminal, all its output
+	Err    io.Writer        // nil discards; unused with a terminal
+	Resize <-chan [2]uint16 // rows, cols of the terminal; nil for none
+}
