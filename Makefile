@@ -25,3 +25,11 @@ test: check unit ## everything CI runs
 
 clean: ## remove everything that was built (out/)
 	rm -rf $(OUT)
+
+# image/
+.PHONY: image image-kernel
+image: ## build the boot artefacts: out/image/{vmlinuz,host.initrd,infra.initrd}
+	$(GO) build -trimpath -o $(OUT)/bin/image ./image && $(OUT)/bin/image -out $(OUT)
+
+image-kernel: ## fetch the kernel and its modules only: out/image/{vmlinuz,modules}
+	$(GO) build -trimpath -o $(OUT)/bin/image ./image && $(OUT)/bin/image -out $(OUT) kernel

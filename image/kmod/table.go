@@ -1,0 +1,119 @@
+package kmod
+
+// Use says when a module is loaded.
+type Use int
+
+const (
+	// Preload: at boot, because the kernel would ask for it by request_module, which needs /sbin/modprobe (there is none).
+	Preload Use = iota
+	// Hardware: by modalias, when the device is there.
+	Hardware
+	// Stage1: by the first /init, before the root is there; carried in the small cpio.
+	Stage1
+	// Asked: by a program that names it (zram without a disk, filesystems of a config volume).
+	Asked
+)
+
+// Row is one module the image carries; what it depends on comes with it.
+type Row struct {
+	Name   string
+	Use    Use
+	Reason string
+}
+
+// Table is every module a host of the VM profile carries. A row without a reason is not added.
+var Table = []Row{
+	{"loop", Stage1, "the read-only root is a file in the initramfs"},
+	{"erofs", Stage1, "filesystem of the root, the templates and the components"},
+
+	{"virtio_net", Hardware, "network card of a VM"},
+	{"virtio_blk", Hardware, "disk of a VM"},
+	{"virtio_scsi", Hardware, "disk of a VM"},
+	{"virtio_balloon", Hardware, "memory given back to the hypervisor"},
+	{"virtio-rng", Hardware, "entropy from the hypervisor"},
+	{"vmw_vsock_virtio_transport", Hardware, "the hypervisor reaches the agent without a network"},
+	{"sd_mod", Hardware, "SCSI and SATA disks"},
+	{"sr_mod", Hardware, "CD with a HARDNODE volume"},
+	{"ahci", Hardware, "SATA disks and q35's CD drive"},
+	{"nvme", Hardware, "NVMe disks (built into most kernels)"},
+	{"qemu_fw_cfg", Hardware, "the config a hypervisor hands over"},
+	{"i6300esb", Hardware, "QEMU's watchdog card"},
+	{"button", Hardware, "ACPI power button: orderly poweroff"},
+	{"evdev", Preload, "reads the power button; no device names it"},
+	{"vmxnet3", Hardware, "network card under VMware"},
+	{"hv_netvsc", Hardware, "network card under Hyper-V"},
+	{"hv_storvsc", Hardware, "disk under Hyper-V"},
+	{"ena", Hardware, "network card of EC2"},
+	{"kvm_amd", Hardware, "infra VMs run on hypervisor hosts"},
+	{"kvm_intel", Hardware, "infra VMs run on hypervisor hosts"},
+
+	{"softdog", Asked, "watchdog where no hardware one is"},
+	{"vhost_vsock", Preload, "hypervisor hosts talk to their VMs"},
+	{"vhost_net", Preload, "network of infra VMs"},
+	{"tun", Preload, "network of infra VMs"},
+	{"vsock_loopback", Preload, "the agent's vsock API, from the host itself"},
+
+	{"btrfs", Preload, "DATA: containers, volumes, images"},
+	{"overlay", Preload, "container roots"},
+	{"fuse", Preload, "the containers' view of /proc (built into most kernels)"},
+	{"zram", Asked, "DATA of a host without a disk"},
+	{"dm-crypt", Preload, "encrypted STATE"},
+	{"dm-verity", Preload, "verified slots"},
+	{"efivarfs", Preload, "boot slots and the boot counter of UEFI machines"},
+	{"isofs", Asked, "HARDNODE volume on a CD"},
+	{"vfat", Asked, "HARDNODE volume on a stick, and the ESP"},
+	{"nls_cp437", Asked, "vfat's default code page"},
+	{"nls_ascii", Asked, "vfat's default character set in Debian's kernel"},
+	{"nls_iso8859-1", Asked, "vfat's other character set"},
+	{"ext4", Asked, "HARDNODE volume (built into most kernels)"},
+
+	{"crc32c-intel", Preload, "btrfs checksums in hardware; absent features make it fail to load, which is fine"},
+	{"crc32c_generic", Preload, "btrfs checksums"},
+	{"xxhash_generic", Preload, "btrfs names it as a pre-dependency"},
+	{"blake2b_generic", Preload, "btrfs names it as a pre-dependency"},
+	{"lz4", Preload, "zram and swap compression"},
+	{"aesni-intel", Preload, "LUKS in hardware"},
+	{"xts", Preload, "LUKS cipher mode"},
+	{"essiv", Preload, "LUKS cipher mode"},
+
+	{"veth", Preload, "containers' links"},
+	{"dummy", Preload, "addresses without a card"},
+	{"wireguard", Preload, "the mesh"},
+	{"8021q", Preload, "VLANs of the underlay"},
+	{"bonding", Preload, "bonds of the underlay"},
+	{"inet_diag", Preload, "sockets as seen by the agent"},
+	{"tcp_diag", Preload, "sockets as seen by the agent"},
+	{"sch_fq", Preload, "pacing for BBR"},
+	{"sch_ingress", Preload, "limits on what containers send"},
+	{"sch_tbf", Preload, "limits on what containers send"},
+	{"cls_bpf", Preload, "limits on what containers send"},
+	{"tcp_bbr", Preload, "congestion control for users' traffic"},
+
+	{"nf_tables", Preload, "firewall"},
+	{"nfnetlink", Preload, "firewall"},
+	{"nf_conntrack", Preload, "state of connections"},
+	{"nf_conntrack_netlink", Preload, "connections as seen by the agent"},
+	{"nf_nat", Preload, "published ports"},
+	{"nft_ct", Preload, "firewall expression"},
+	{"nft_nat", Preload, "firewall expression: dnat, snat"},
+	{"nft_chain_nat", Preload, "nat chains"},
+	{"nft_masq", Preload, "firewall expression: masquerade"},
+	{"nft_redir", Preload, "firewall expression: redirect"},
+	{"nft_reject", Preload, "firewall expression: reject"},
+	{"nft_reject_inet", Preload, "firewall expression: reject in inet tables"},
+	{"nft_limit", Preload, "firewall expression: rates"},
+	{"nft_connlimit", Preload, "firewall expression: connections per address"},
+	{"nft_log", Preload, "firewall expression: log"},
+	{"nft_fib", Preload, "firewall expression: no spoofing"},
+	{"nft_fib_inet", Preload, "firewall expression: no spoofing"},
+	{"nft_fib_ipv4", Preload, "firewall expression: no spoofing"},
+	{"nft_fib_ipv6", Preload, "firewall expression: no spoofing"},
+	{"nft_hash", Preload, "firewall expression: spreading"},
+	{"nft_numgen", Preload, "firewall expression: spreading"},
+	{"nft_quota", Preload, "firewall expression: traffic"},
+	{"nft_socket", Preload, "firewall expression: cgroups"},
+	{"nft_flow_offload", Preload, "fast path"},
+	{"nf_flow_table", Preload, "fast path"},
+	{"nf_flow_table_inet", Preload, "fast path"},
+	{"nf_log_syslog", Preload, "firewall log"},
+}

@@ -1,0 +1,62 @@
+// Command image builds what a host boots.
+//
+// Owns: the command line; the work is in image/assemble, one step a file.
+// In: the Go module it is started in (its root is found from the working directory); Debian packages; flags.
+// Out: out/image/ (see image/assemble).
+// Never: installs anything on the machine that builds.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"hardnode.dev/image/assemble"
+	"hardnode.dev/internal/run"
+)
+
+const usage = `usage: image [flags] [kernel]
+
+Builds the boot artefacts of a host into out/image/: vmlinuz, host.initrd, infra.initrd, kernel.json, modules/, sizes.txt.
+"kernel" stops after the kernel and its modules.
+
+`
+
+func main() {
+	flag.Usage = func() { fmt.Fprint(flag.CommandLine.Output(), usage); flag.PrintDefaults() }
+	out := flag.String("out", "out", "output `directory`")
+	flag.Parse()
+	ctx, stop := run.UntilSignal(context.Background())
+	defer stop()
+	if err := build(ctx, *out, flag.Args()); err != nil {
+		fmt.Fprintf(os.Stderr, "image: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+func build(ctx context.Context, out string, args []string) error {
+	dir, err := filepath.Abs(out)
+	if err != nil {
+		return err
+	}
+	start := time.Now()
+	b := assemble.Builder{Out: dir, Log: func(format string, args ...any) { fmt.Printf("image: "+format+"\n", args...) }}
+	k, tree, err := b.Kernel(ctx)
+	if err != nil {
+		return err
+	}
+	if err := b.Modules(k, tree); err != nil {
+		return err
+	}
+	switch {
+	case len(args) == 1 && args[0] == "kernel":
+		b.Log("kernel %s ready in %s (%.1f s)", k.Release, b.Out, time.Since(start).Seconds())
+		return nil
+	case len(args) != 0:
+		return fmt.Errorf("unknown argument %q: see image -h", args[0])
+	}
+	return fmt.Errorf("this version builds \"kernel\" only")
+}
