@@ -1,0 +1,33 @@
+package wire
+
+import "testing"
+
+func TestValidate(t *testing.T) {
+	type named interface{ Validate() error }
+	tests := []struct {
+		v  named
+		ok bool
+	}{
+		{EnvName("hello"), true}, {EnvName("a-1"), true}, {EnvName(""), false}, {EnvName("1a"), false}, {EnvName("a-"), false}, {EnvName("Hello"), false},
+		{EnvName("../x"), false}, {EnvName("a23456789012345678901234567890123456789012"), false}, {EnvName("a\n"), false},
+		{LayerName("cp"), true}, {LayerName("c.p"), false},
+		{TemplateName("nginx"), true}, {TemplateName("nginx:1.22"), true}, {TemplateName("db/postgres:16"), true}, {TemplateName("/nginx"), false},
+		{TemplateName("nginx:"), false}, {TemplateName("a//b"), false}, {TemplateName("../nginx"), false},
+		{ClusterID("cl-0123456789abcdef"), true}, {ClusterID("cl-0123456789ABCDEF"), false},
+		{HostID("h-0123456789ab"), true}, {HostID("h-0123456789abc"), false},
+		{Digest("sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"), true}, {Digest("sha256:../../x"), false}, {Digest(""), false},
+	}
+	for _, tt := range tests {
+		if err := tt.v.Validate(); (err == nil) != tt.ok {
+			t.Errorf("%T %q: got %v, want valid %v", tt.v, tt.v, err, tt.ok)
+		}
+	}
+}
+
+func TestParseCTID(t *testing.T) {
+	for s, want := range map[string]CTID{"1": 1, "104": 104, "0": 0, "-3": 0, "x": 0, "": 0, "99999999999999999999": 0} {
+		if got, err := ParseCTID(s); got != want || (err == nil) != (want > 0) {
+			t.Errorf("%q: got %v, %v", s, got, err)
+		}
+	}
+}

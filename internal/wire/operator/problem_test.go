@@ -1,0 +1,39 @@
+package operator
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+func TestCodesAndStatusesAreOneToOne(t *testing.T) {
+	seen := map[int]Code{}
+	for c, s := range statusOf {
+		if other, twice := seen[s]; twice {
+			t.Errorf("%s and %s share status %d", c, other, s)
+		}
+		seen[s] = c
+		if CodeOf(s) != c {
+			t.Errorf("CodeOf(%d) is %s, want %s", s, CodeOf(s), c)
+		}
+	}
+	for status, want := range map[int]Code{400: Invalid, 401: Denied, 412: Conflict, 502: Internal} {
+		if got := CodeOf(status); got != want {
+			t.Errorf("CodeOf(%d) is %s, want %s", status, got, want)
+		}
+	}
+}
+
+func TestAsProblem(t *testing.T) {
+	p := NewProblem(NotFound, "environments/x", "there is no such environment", "hnctl env list")
+	if got := AsProblem(fmt.Errorf("show: %w", p)); got != p {
+		t.Errorf("got %v", got)
+	}
+	if got := AsProblem(errors.New("dial unix /secret")); got.Code != Internal || strings.Contains(got.Error(), "secret") {
+		t.Errorf("an inner error reached the person: %v", got)
+	}
+	if want := "environments/x: there is no such environment (hnctl env list)"; p.Error() != want {
+		t.Errorf("got %q, want %q", p.Error(), want)
+	}
+}
