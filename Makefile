@@ -33,3 +33,9 @@ image: ## build the boot artefacts: out/image/{vmlinuz,host.initrd,infra.initrd}
 
 image-kernel: ## fetch the kernel and its modules only: out/image/{vmlinuz,modules}
 	$(GO) build -trimpath -o $(OUT)/bin/image ./image && $(OUT)/bin/image -out $(OUT) kernel
+# --- qemu-tests: PKG and RUN select, e.g. `make qemu PKG=./qemu-tests/sample RUN=TestSample`
+.PHONY: qemu
+PKG ?= ./qemu-tests/...
+RUN ?= .
+qemu: ## tests that boot virtual machines (PKG=./qemu-tests/… RUN=TestX for some of them)
+	$(GO) test -tags qemu -count=1 -timeout 30m -p 1 -v -run '$(RUN)' $(PKG)

@@ -1,0 +1,181 @@
+// Package harness boots virtual machines for tests and for the demo cluster, as values.
+//
+// Owns: QEMU's command line, the serial log, the typed event channel, the user-space Ethernet switch, guest tests, and the end of it all.
+// In: a Config (kernel, initrd, disks, NICs, fw_cfg); a guest test's package; a context.
+// Out: a VM to wait for, cut off, power down or power cut; frames counted; errors that carry the last lines of the console.
+// Never: needs root, touches the machine's network, knows what a host or a cluster is, or lets a QEMU outlive this process.
+package harness
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// DefaultTimeout ends a VM whose Config gives no Timeout.
+const DefaultTimeout = 15 * time.Minute
+
+// Config is all that makes one VM. The zero value of every field but Name, Kernel and Dir is usable.
+type Config struct {
+	Name    string            // shown in errors and file names; a DNS label
+	Kernel  string            // bzImage; empty boots from firmware (see Extra)
+	Initrd  []string          // files, handed to the kernel one after the other (each padded to 4 bytes)
+	Append  string            // kernel command line; "console=ttyS0" is put before it
+	MemMiB  int               // 0 is 512
+	CPUs    int               // 0 is 1; always 1 under software emulation, where more can crash the guest
+	Disks   []Disk            // /dev/vda, /dev/vdb, … in this order
+	NICs    []NIC             // in PCI order
+	FwCfg   map[string][]byte // name → content, e.g. "opt/hardnode/config"
+	Dir     string            // logs and fw_cfg files; must exist
+	Reboot  bool              // let the guest reboot; otherwise a reboot ends the VM
+	Crash   bool              // a kernel panic is expected: WaitFor goes on after one
+	Timeout time.Duration     // the VM is killed after this; 0 is DefaultTimeout, negative is never
+	CPU     string            // QEMU's -cpu under software emulation; "" is the fast one for TLS ("max,-aes,-pclmulqdq")
+	Extra   []string          // further QEMU arguments
+}
+
+// Disk is one raw virtio disk.
+type Disk struct {
+	Path     string // made sparse when it doesn't exist, kept when it does
+	SizeMiB  int    // of a new file
+	Serial   string // at most 20 characters, seen as /sys/block/vda/serial
+	ReadOnly bool
+}
+
+// NIC is one virtio network card: on a Switch port, or on QEMU's user-mode network (10.0.2.0/24 with DHCP and a way out).
+type NIC struct {
+	MAC    string    // "" takes one from the VM's name and the card's number
+	Switch *Switch   // a port of this switch, named Config.Name (further cards on it: Name-2, …)
+	User   []Forward // with no Switch: user-mode network with these forwards
+}
+
+// Forward lets the test process reach a guest's port at 127.0.0.1:Host.
+type Forward struct {
+	UDP   bool
+	Host  int
+	Guest int
+	Addr  string // the address it listens on; "" is 127.0.0.1
+}
+
+// Accelerated tells whether VMs run under KVM; otherwise QEMU emulates the processor (TCG), some ten times slower.
+func Accelerated() bool {
+	f, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0)
+	if err != nil {
+		return false
+	}
+	f.Close()
+	return true
+}
+
+// Scale is what a test multiplies its time limits by: 1 under KVM, 3 under software emulation.
+func Scale() time.Duration {
+	if Accelerated() {
+		return 1
+	}
+	return 3
+}
+
+// Where inherited descriptors lie in the QEMU process; NICs on a switch follow fdNIC.
+const (
+	fdQMP = 3 + iota
+	fdEvents
+	fdNIC
+)
+
+// files says where the parts of one VM lie below Config.Dir.
+func (c Config) file(kind string) string { return filepath.Join(c.Dir, c.Name+"."+kind) }
+
+// check says what is wrong with c before anything is started.
+func (c Config) check() error {
+	switch {
+	case c.Name == "" || strings.ContainsAny(c.Name, "/, "):
+		return fmt.Errorf("vm %q: name must be a DNS label", c.Name)
+	case c.Dir == "":
+		return fmt.Errorf("vm %s: Dir is empty", c.Name)
+	}
+	if c.Kernel != "" {
+		if _, err := os.Stat(c.Kernel); err != nil {
+			return fmt.Errorf("vm %s: kernel: %v", c.Name, err)
+		}
+	}
+	for _, d := range c.Disks {
+		if _, err := os.Stat(d.Path); err != nil && d.SizeMiB <= 0 {
+			return fmt.Errorf("vm %s: disk %s: does not exist and has no size", c.Name, d.Path)
+		}
+	}
+	return nil
+}
+
+// args is QEMU's command line for c.
+func (c Config) args(kvm bool) []string {
+	mem, cpus, cpu, accel := c.MemMiB, c.CPUs, "host", "kvm"
+	if mem == 0 {
+		mem = 512
+	}
+	if !kvm {
+		cpus, cpu, accel = 1, c.CPU, "tcg"
+		if cpu == "" {
+			cpu = "max,-aes,-pclmulqdq"
+		}
+	}
+	a := []string{
+		"-name", c.Name, "-machine", "q35,accel=" + accel, "-cpu", cpu, "-smp", fmt.Sprint(max(cpus, 1)), "-m", fmt.Sprintf("%dM", mem),
+		"-nodefaults", "-no-user-config", "-display", "none",
+		"-chardev", "stdio,id=console,signal=off", "-device", "isa-serial,chardev=console",
+		"-chardev", fmt.Sprintf("socket,id=qmp,fd=%d", fdQMP), "-mon", "chardev=qmp,mode=control",
+		"-device", "virtio-serial-pci", "-chardev", fmt.Sprintf("socket,id=events,fd=%d", fdEvents),
+		"-device", "virtserialport,chardev=events,name=" + EventPort,
+		"-device", "virtio-rng-pci",
+	}
+	if !c.Reboot {
+		a = append(a, "-no-reboot")
+	}
+	if c.Kernel != "" {
+		a = append(a, "-kernel", c.Kernel, "-append", strings.TrimSpace("console=ttyS0 "+c.Append))
+	}
+	if len(c.Initrd) == 1 {
+		a = append(a, "-initrd", c.Initrd[0])
+	} else if len(c.Initrd) > 1 {
+		a = append(a, "-initrd", c.file("initrd"))
+	}
+	for i, d := range c.Disks {
+		drive := fmt.Sprintf("if=none,id=disk%d,format=raw,cache=unsafe,discard=unmap,file=%s", i, strings.ReplaceAll(d.Path, ",", ",,"))
+		if d.ReadOnly {
+			drive += ",readonly=on"
+		}
+		dev := fmt.Sprintf("virtio-blk-pci,drive=disk%d", i)
+		if d.Serial != "" {
+			dev += ",serial=" + d.Serial
+		}
+		a = append(a, "-drive", drive, "-device", dev)
+	}
+	fd := fdNIC
+	for i, n := range c.NICs {
+		net := fmt.Sprintf("user,id=net%d", i)
+		if n.Switch != nil {
+			net = fmt.Sprintf("stream,id=net%d,server=off,addr.type=fd,addr.str=%d", i, fd)
+			fd++
+		}
+		for _, f := range n.User {
+			proto, addr := "tcp", f.Addr
+			if f.UDP {
+				proto = "udp"
+			}
+			if addr == "" {
+				addr = "127.0.0.1"
+			}
+			net += fmt.Sprintf(",hostfwd=%s:%s:%d-:%d", proto, addr, f.Host, f.Guest)
+		}
+		mac := n.MAC
+		if mac == "" {
+			mac = MAC(c.Name, i)
+		}
+		a = append(a, "-netdev", net, "-device", fmt.Sprintf("virtio-net-pci,netdev=net%d,mac=%s,romfile=", i, mac))
+	}
+	for i, name := range c.fwNames() {
+		a = append(a, "-fw_cfg", fmt.Sprintf("name=%s,file=%s", name, c.file(fmt.Sprintf("fwcfg%d", i))))
+	}
+	return append(a, c.Extra...)
+}

@@ -1,0 +1,103 @@
+package harness
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// Root is the repository's top folder: the one above the working directory that holds go.mod.
+func Root() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for ; ; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir, nil
+		}
+		if dir == "/" {
+			return "", errors.New("find go.mod: the working directory is not inside the repository")
+		}
+	}
+}
+
+// Kernel is the kernel guests boot and the folder of its modules: out/image/vmlinuz and out/image/modules, made by `go run ./image
+// kernel` when they are missing.
+func Kernel() (vmlinuz, modules string, err error) {
+	root, err := Root()
+	if err != nil {
+		return "", "", err
+	}
+	vmlinuz, modules = filepath.Join(root, "out/image/vmlinuz"), filepath.Join(root, "out/image/modules")
+	unlock, err := lock(filepath.Join(root, "out/kernel.lock"))
+	if err != nil {
+		return "", "", err
+	}
+	defer unlock()
+	if exists(vmlinuz) && exists(modules) {
+		return vmlinuz, modules, nil
+	}
+	if exists(filepath.Join(root, "image/main.go")) {
+		cmd := exec.Command("go", "run", "./image", "kernel")
+		cmd.Dir = root
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return "", "", fmt.Errorf("go run ./image kernel: %v\n%s", err, out)
+		}
+		return vmlinuz, modules, nil
+	}
+	return fetchKernel(filepath.Join(root, "out/qemu-tests/kernel"))
+}
+
+// fetchKernel downloads Debian's cloud kernel into dir, once. apt checks its signature and hash.
+func fetchKernel(dir string) (vmlinuz, modules string, err error) {
+	found := func() bool {
+		k, _ := filepath.Glob(filepath.Join(dir, "tree/boot/vmlinuz-*"))
+		modules = filepath.Join(dir, "tree/lib/modules")
+		if len(k) > 0 {
+			vmlinuz = k[0]
+		}
+		return len(k) > 0 && exists(filepath.Join(dir, "done"))
+	}
+	if found() {
+		return vmlinuz, modules, nil
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", "", err
+	}
+	const fetch = `set -e
+p=$(apt-cache depends linux-image-6.12-cloud-amd64 | awk '/Depends: linux-image-/{print $2; exit}')
+test -n "$p" || { echo "apt knows no linux-image-6.12-cloud-amd64: run apt-get update"; exit 1; }
+rm -rf tree ./*.deb; apt-get -q download "$p"; dpkg -x ./*.deb tree; rm -f ./*.deb; touch done`
+	cmd := exec.Command("sh", "-c", fetch)
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", "", fmt.Errorf("fetch kernel: %v: %s", err, strings.TrimSpace(string(out)))
+	}
+	if !found() {
+		return "", "", fmt.Errorf("fetch kernel: the package holds no boot/vmlinuz-*")
+	}
+	return vmlinuz, modules, nil
+}
+
+func exists(path string) bool { _, err := os.Stat(path); return err == nil }
+
+// lock takes a file lock among processes that prepare the same thing.
+func lock(path string) (unlock func(), err error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lock %s: %v", path, err)
+	}
+	return func() { f.Close() }, nil
+}
