@@ -152,7 +152,7 @@ func loopback() error {
 	return nil
 }
 
-// disk makes /dev/vda btrfs and mounts it on /data.
+// disk makes /dev/vda btrfs, unless it is already, and mounts it on /data.
 func disk() error {
 	for i := 0; ; i++ { // the driver finds it a moment after it is loaded
 		if _, err := os.Stat("/dev/vda"); err == nil {
@@ -163,11 +163,31 @@ func disk() error {
 		}
 		<-time.After(10 * time.Millisecond)
 	}
-	if err := command("mkfs.btrfs", "-q", "-L", "data", "/dev/vda"); err != nil {
+	made, err := isBtrfs("/dev/vda")
+	if err != nil {
 		return err
+	}
+	if !made {
+		if err := command("mkfs.btrfs", "-q", "-L", "data", "/dev/vda"); err != nil {
+			return err
+		}
 	}
 	if err := unix.Mount("/dev/vda", "/data", "btrfs", 0, ""); err != nil {
 		return fmt.Errorf("mount /data: %v", err)
 	}
 	return nil
+}
+
+// isBtrfs looks for the superblock's magic (btrfs on-disk format: 64 KiB + 64 bytes into the device).
+func isBtrfs(dev string) (bool, error) {
+	f, err := os.Open(dev)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	magic := make([]byte, 8)
+	if _, err := f.ReadAt(magic, 0x10040); err != nil {
+		return false, fmt.Errorf("read %s: %v", dev, err)
+	}
+	return string(magic) == "_BHRfS_M", nil
 }
