@@ -33,6 +33,11 @@ image: ## build the boot artefacts: out/image/{vmlinuz,host.initrd,infra.initrd}
 
 image-kernel: ## fetch the kernel and its modules only: out/image/{vmlinuz,modules}
 	$(GO) build -trimpath -o $(OUT)/bin/image ./image && $(OUT)/bin/image -out $(OUT) kernel
+
+# --- deps
+deps: ## check this machine and install the Debian packages that are missing
+	@GO=$(GO) HARDNODE_OUT=$(OUT) sh tools/deps/deps.sh
+
 # --- qemu-tests: PKG and RUN select, e.g. `make qemu PKG=./qemu-tests/sample RUN=TestSample`
 .PHONY: qemu
 PKG ?= ./qemu-tests/...

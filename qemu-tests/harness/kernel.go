@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 )
 
@@ -42,44 +41,10 @@ func Kernel() (vmlinuz, modules string, err error) {
 	if exists(vmlinuz) && exists(modules) {
 		return vmlinuz, modules, nil
 	}
-	if exists(filepath.Join(root, "image/main.go")) {
-		cmd := exec.Command("go", "run", "./image", "kernel")
-		cmd.Dir = root
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return "", "", fmt.Errorf("go run ./image kernel: %v\n%s", err, out)
-		}
-		return vmlinuz, modules, nil
-	}
-	return fetchKernel(filepath.Join(root, "out/qemu-tests/kernel"))
-}
-
-// fetchKernel downloads Debian's cloud kernel into dir, once. apt checks its signature and hash.
-func fetchKernel(dir string) (vmlinuz, modules string, err error) {
-	found := func() bool {
-		k, _ := filepath.Glob(filepath.Join(dir, "tree/boot/vmlinuz-*"))
-		modules = filepath.Join(dir, "tree/lib/modules")
-		if len(k) > 0 {
-			vmlinuz = k[0]
-		}
-		return len(k) > 0 && exists(filepath.Join(dir, "done"))
-	}
-	if found() {
-		return vmlinuz, modules, nil
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", "", err
-	}
-	const fetch = `set -e
-p=$(apt-cache depends linux-image-6.12-cloud-amd64 | awk '/Depends: linux-image-/{print $2; exit}')
-test -n "$p" || { echo "apt knows no linux-image-6.12-cloud-amd64: run apt-get update"; exit 1; }
-rm -rf tree ./*.deb; apt-get -q download "$p"; dpkg -x ./*.deb tree; rm -f ./*.deb; touch done`
-	cmd := exec.Command("sh", "-c", fetch)
-	cmd.Dir = dir
+	cmd := exec.Command("go", "run", "./image", "kernel")
+	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", "", fmt.Errorf("fetch kernel: %v: %s", err, strings.TrimSpace(string(out)))
-	}
-	if !found() {
-		return "", "", fmt.Errorf("fetch kernel: the package holds no boot/vmlinuz-*")
+		return "", "", fmt.Errorf("go run ./image kernel: %v\n%s", err, out)
 	}
 	return vmlinuz, modules, nil
 }

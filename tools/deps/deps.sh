@@ -1,0 +1,106 @@
+#!/bin/sh
+# Checks that this machine can build and run Hardnode, and installs the Debian packages that are missing.
+#
+# In: the machine; HARDNODE_OUT (where things are built, default out).
+# Out: one line for each thing that is wrong, each with the next step; status 0 when all is well (and then nothing was changed), 1 when not.
+# Never: installs anything that is there, or anything but Debian's packages.
+#
+# It is a shell script because Go may be what is missing.
+set -eu
+
+# What is needed, a line each: package, a file that is there when it is installed, why.
+needs='
+qemu-system-x86  /usr/bin/qemu-system-x86_64   runs the virtual machines
+erofs-utils      /usr/bin/mkfs.erofs           makes the read-only root and the templates
+btrfs-progs      /usr/sbin/mkfs.btrfs          goes into the image: formats a blank DATA disk
+mmdebstrap       /usr/bin/mmdebstrap           makes the root of a template from Debian packages
+zstd             /usr/bin/zstd                 compresses the initramfs
+xz-utils         /usr/bin/xz                   unpacks kernel modules
+crun             /usr/bin/crun                 what make bench compares with
+ca-certificates  /etc/ssl/certs/ca-certificates.crt  Go modules come over HTTPS
+'
+go_least=26        # Go 1.N
+ram_least=6        # GiB available
+disk_least=10      # GiB free
+port_first=17400   # the demo forwards ports of this range
+port_last=17499
+port_need=10
+
+bad=0
+wrong() { bad=1; echo "deps: $1" >&2; }
+say() { echo "deps: $1"; }
+
+# --- the system
+id=none; release=0
+[ -r /etc/os-release ] && id=$(. /etc/os-release; echo "${ID:-none}") && release=$(. /etc/os-release; echo "${VERSION_ID:-0}")
+[ "$id $release" = "debian 12" ] || wrong "this is $id $release, but images and templates are built from Debian 12's packages: run it on Debian 12 (a VM with 8 GiB will do)"
+[ "$(uname -m)" = x86_64 ] || wrong "this machine is $(uname -m), but images are built for x86_64"
+
+# --- Go
+go=$(command -v "${GO:-go}" || true)
+if [ -z "$go" ] && [ -x /usr/local/go/bin/go ]; then
+  wrong "go is in /usr/local/go/bin, but that is not in PATH: export PATH=\$PATH:/usr/local/go/bin"
+elif [ -z "$go" ]; then
+  wrong "go is not installed; Debian 12's own is too old: get Go 1.$go_least or newer from https://go.dev/dl/ and put its bin folder into PATH"
+else
+  version=$("$go" env GOVERSION 2>/dev/null || echo none)
+  minor=$(echo "$version" | sed -n 's/^go1\.\([0-9]*\).*/\1/p')
+  if [ "${minor:-0}" -lt $go_least ]; then
+    wrong "$go is $version, but Go 1.$go_least or newer is needed: get it from https://go.dev/dl/ (Debian 12's own is too old)"
+  fi
+fi
+
+# --- memory, disk, ports
+ram=$(awk '/^MemAvailable/{print int($2/1048576)}' /proc/meminfo)
+[ "$ram" -ge $ram_least ] || wrong "$ram GiB of memory are available, $ram_least GiB are needed: end other programs"
+out=${HARDNODE_OUT:-out}
+mkdir -p "$out" 2>/dev/null || wrong "$out can't be made: check the folder's owner"
+disk=$(df -Pk "$out" 2>/dev/null | awk 'NR==2{print int($4/1048576)}')
+# what an earlier run put there counts: it is not needed a second time
+[ -d "$out/image" ] && disk_least=4
+[ "${disk:-0}" -ge $disk_least ] || wrong "${disk:-0} GiB are free in $out, $disk_least GiB are needed: free some, or put the repository on a bigger disk"
+used=$(cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk -v a=$port_first -v b=$port_last '
+  $4 == "0A" { n = split($2, p, ":"); h = p[n]; v = 0; for (i = 1; i <= 4; i++) v = v * 16 + index("0123456789ABCDEF", substr(h, i, 1)) - 1
+    if (v >= a && v <= b && !(v in seen)) { seen[v] = 1; c++ } } END { print c + 0 }')
+[ $((port_last - port_first + 1 - used)) -ge $port_need ] || wrong "$used of the ports $port_first to $port_last are taken, $port_need must be free: end what listens there (ss -ltnp)"
+
+# --- KVM
+if [ -w /dev/kvm ] && [ -r /dev/kvm ]; then
+  say "KVM is used"
+elif [ -e /dev/kvm ]; then
+  say "/dev/kvm may not be opened by $(id -un): the machines will be emulated, some ten times slower; to use it: sudo usermod -aG kvm $(id -un), then log in again"
+else
+  say "there is no /dev/kvm: the machines will be emulated, some ten times slower"
+fi
+
+# --- packages
+missing=''; why=''
+while read -r package file reason; do
+  [ -n "$package" ] || continue
+  [ -e "$file" ] || { missing="$missing $package"; why="$why
+deps:   $package $reason"; }
+done <<LIST
+$needs
+LIST
+known() { apt-cache show linux-image-6.12-cloud-amd64 >/dev/null 2>&1; }
+update=''
+if [ ! -e "$out/image/vmlinuz" ] && command -v apt-cache >/dev/null && ! known; then update=yes; fi
+if [ -n "$missing$update" ] && [ $bad = 0 ]; then
+  line="apt-get update && apt-get install -y --no-install-recommends$missing"
+  [ -n "$missing" ] || line="apt-get update"
+  as=none
+  if [ "$(id -u)" = 0 ]; then as=''
+  elif command -v sudo >/dev/null && { sudo -n true 2>/dev/null || [ -t 0 ]; }; then as=sudo
+  fi
+  if [ "$as" = none ]; then
+    wrong "packages are missing and there is neither root nor sudo to install them:$why"
+    echo "deps: run this as root:  $line" >&2
+  else
+    say "installing:$missing$why"
+    if ! $as sh -c "export DEBIAN_FRONTEND=noninteractive; $line"; then wrong "the packages could not be installed: see above"; fi
+  fi
+fi
+if [ $bad = 0 ] && [ ! -e "$out/image/vmlinuz" ] && ! known; then
+  wrong "apt knows no package linux-image-6.12-cloud-amd64: add Debian 12's security and updates archives to /etc/apt/sources.list"
+fi
+exit $bad
