@@ -1,0 +1,71 @@
+package facts
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func fakeRoot(t *testing.T, files map[string]string) Source {
+	t.Helper()
+	root := t.TempDir()
+	for name, text := range files {
+		p := filepath.Join(root, name)
+		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(p, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return Source{Root: root, Data: root}
+}
+
+const meminfo = `MemTotal:        1000 kB
+MemFree:          400 kB
+MemAvailable:     700 kB
+Buffers:           50 kB
+Cached:           200 kB
+Shmem:             20 kB
+SReclaimable:      30 kB
+HugePages_Total:       0
+`
+
+func TestLoad(t *testing.T) {
+	s := fakeRoot(t, map[string]string{"proc/meminfo": meminfo, "proc/loadavg": "0.52 0.4 0.3 1/99 1234\n", "proc/uptime": "61.30 100.00\n"})
+	l, err := s.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := int64(1000-400-50-180-30) << 10; l.MemoryUsed != want {
+		t.Errorf("memory used: got %d, want %d", l.MemoryUsed, want)
+	}
+	if l.Load1 != 0.52 || l.UptimeSec != 61 || l.DiskUsed <= 0 {
+		t.Errorf("got %+v", l)
+	}
+	if _, err := fakeRoot(t, map[string]string{"proc/meminfo": "junk\n"}).Load(); err == nil {
+		t.Error("a meminfo without MemTotal gave no error")
+	}
+}
+
+func TestMHz(t *testing.T) {
+	const base, high = "sys/devices/system/cpu/cpu0/cpufreq/base_frequency", "sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq"
+	tests := []struct {
+		name  string
+		files map[string]string
+		want  int64
+	}{
+		{"base before highest", map[string]string{base: "2400000\n", high: "3900000\n"}, 2400},
+		{"highest", map[string]string{high: "3900000\n"}, 3900},
+		{"cpuinfo", map[string]string{"proc/cpuinfo": "processor\t: 0\ncpu MHz\t\t: 2445.406\n"}, 2445},
+		{"nothing", nil, fallbackMHz},
+		{"nonsense", map[string]string{"proc/cpuinfo": "cpu MHz : x\n"}, fallbackMHz},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := fakeRoot(t, tt.files).mhz(); got != tt.want {
+				t.Errorf("got %d, want %d", got, tt.want)
+			}
+		})
+	}
+}
