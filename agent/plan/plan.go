@@ -44,7 +44,7 @@ type Step struct {
 	Kind        Kind
 	CTID        wire.CTID
 	Reason      string
-	Want        host.Container // Start, Resize, Fetch, Stop (how to stop): the container as it shall be
+	Want        host.Container // Start, Resize, Fetch: the container as it shall be
 	KeepVolumes bool           // Remove
 }
 
@@ -53,11 +53,12 @@ type Seen struct {
 	CTID       wire.CTID
 	Generation int64
 	Running    bool
+	Orphan     bool      // processes nobody supervises: they must end before anything else
 	Started    time.Time // of the last start
-	Exited     time.Time // of the last exit; zero when it was never run or runs
+	Exited     time.Time // of the last exit; zero when it runs, was stopped or never run
 	ExitCode   int
+	Restarts   int // starts of this generation after the first
 	Limits     host.Limits // as last set
-	Stop       host.Container
 }
 
 // Image is an image as it is on this host.
@@ -71,7 +72,6 @@ type Image struct {
 // History is what happened to one generation of a container.
 type History struct {
 	Generation int64
-	Restarts   int       // starts after the first
 	Short      int       // runs in a row that ended within MinRun, or starts that failed
 	StartErr   string    // why the last start failed; "" when it succeeded
 	StopErr    string    // why the last stop or remove failed
@@ -174,19 +174,24 @@ func one(in Input, c host.Container) (*host.ContainerStatus, *Step, time.Time) {
 		step, wake := away(in, seen, "work says remove")
 		st := leaving(seen, h)
 		return &st, step, wake
-	case !c.Run && exists && seen.Running:
-		st := status(c, seen, h, host.CtStopped, "stopping")
+	case !c.Run && exists && (seen.Running || seen.Orphan):
+		st := status(c, seen, host.CtStopped, "stopping")
 		step, wake := paced(in, seen.CTID, Step{Kind: Stop, CTID: c.CTID, Want: c, Reason: "work says stop"})
 		return &st, step, wake
 	case !c.Run:
-		st := status(c, seen, h, host.CtStopped, "")
+		st := status(c, seen, host.CtStopped, "")
 		return &st, nil, time.Time{}
+	}
+	if exists && seen.Orphan {
+		st := status(c, seen, host.CtWaiting, "ending processes nobody supervises")
+		step, wake := paced(in, c.CTID, Step{Kind: Stop, CTID: c.CTID, Want: c, Reason: "processes nobody supervises"})
+		return &st, step, wake
 	}
 	if exists && seen.Running && seen.Generation == c.Generation {
 		return running(in, c, seen, h)
 	}
 	if h.Generation == c.Generation && h.Permanent {
-		st := status(c, seen, h, host.CtBroken, h.StartErr)
+		st := status(c, seen, host.CtBroken, h.StartErr)
 		return &st, nil, time.Time{}
 	}
 	if img := in.Images[c.Image.Digest]; !img.Present {
@@ -194,7 +199,7 @@ func one(in Input, c host.Container) (*host.ContainerStatus, *Step, time.Time) {
 	}
 	if exists && seen.Generation != c.Generation {
 		reason := fmt.Sprintf("generation %d wanted, %d is here", c.Generation, seen.Generation)
-		st := status(c, seen, h, host.CtWaiting, "replacing generation "+fmt.Sprint(seen.Generation))
+		st := status(c, seen, host.CtWaiting, "replacing generation "+fmt.Sprint(seen.Generation))
 		next := Step{Kind: Remove, CTID: c.CTID, Want: c, KeepVolumes: true, Reason: reason}
 		if seen.Running {
 			next = Step{Kind: Stop, CTID: c.CTID, Want: c, Reason: reason}
@@ -219,7 +224,7 @@ func running(in Input, c host.Container, seen Seen, h History) (*host.ContainerS
 			}
 		}
 	}
-	st := status(c, seen, h, state, reason)
+	st := status(c, seen, state, reason)
 	if seen.Limits == c.Limits {
 		return &st, nil, time.Time{}
 	}
@@ -245,10 +250,10 @@ func notRunning(in Input, c host.Container, seen Seen, exists bool, h History) (
 		start.Reason = "wanted and stopped"
 	}
 	if at.After(in.Now) {
-		st := status(c, seen, h, state, fmt.Sprintf("%s; next start in %s", why, at.Sub(in.Now).Round(time.Second/10)))
+		st := status(c, seen, state, fmt.Sprintf("%s; next start in %s", why, at.Sub(in.Now).Round(time.Second/10)))
 		return &st, nil, at
 	}
-	st := status(c, seen, h, state, why)
+	st := status(c, seen, state, why)
 	return &st, &start, time.Time{}
 }
 
@@ -263,7 +268,7 @@ func waitForImage(in Input, c host.Container, seen Seen, h History, img Image) (
 		}
 		step.Reason = "fetch failed before: " + img.Err
 	}
-	st := status(c, seen, h, state, reason)
+	st := status(c, seen, state, reason)
 	if img.RetryAt.After(in.Now) {
 		return &st, nil, img.RetryAt
 	}
@@ -272,10 +277,10 @@ func waitForImage(in Input, c host.Container, seen Seen, h History, img Image) (
 
 // away takes a container off this host.
 func away(in Input, s Seen, reason string) (*Step, time.Time) {
-	if s.Running {
-		return paced(in, s.CTID, Step{Kind: Stop, CTID: s.CTID, Want: s.Stop, Reason: reason})
+	if s.Running || s.Orphan {
+		return paced(in, s.CTID, Step{Kind: Stop, CTID: s.CTID, Reason: reason})
 	}
-	return paced(in, s.CTID, Step{Kind: Remove, CTID: s.CTID, Want: s.Stop, Reason: reason})
+	return paced(in, s.CTID, Step{Kind: Remove, CTID: s.CTID, Reason: reason})
 }
 
 // paced holds a step back while an earlier one on the same container failed a moment ago.
@@ -299,7 +304,7 @@ func settled(in Input, c host.Container) bool {
 	case c.Remove:
 		return !exists
 	case !c.Run:
-		return !seen.Running
+		return !seen.Running && !seen.Orphan
 	case h.Generation == c.Generation && (h.Permanent || h.StartErr != ""), in.Images[c.Image.Digest].Wrong:
 		return true
 	}
@@ -314,13 +319,13 @@ func backoff(n int) time.Duration {
 	return run.Backoff(n-1, backoffMin, backoffMax, 0.5)
 }
 
-func status(c host.Container, s Seen, h History, state host.ContainerState, reason string) host.ContainerStatus {
+func status(c host.Container, s Seen, state host.ContainerState, reason string) host.ContainerStatus {
 	st := host.ContainerStatus{CTID: c.CTID, Generation: c.Generation, State: state, Reason: reason, ExitCode: s.ExitCode}
 	if s.Running {
 		st.Started = s.Started
 	}
-	if h.Generation == c.Generation {
-		st.Restarts = h.Restarts
+	if s.Generation == c.Generation {
+		st.Restarts = s.Restarts
 	}
 	return st
 }

@@ -1,0 +1,321 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
+)
+
+var (
+	now   = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	small = host.Limits{MemoryMax: 128 << 20}
+	big   = host.Limits{MemoryMax: 512 << 20}
+)
+
+const (
+	imgA = wire.Digest("sha256:aa")
+	imgB = wire.Digest("sha256:bb")
+)
+
+func want(id wire.CTID, gen int64, change ...func(*host.Container)) host.Container {
+	c := host.Container{CTID: id, Env: "hello", Generation: gen, Run: true, Image: host.Image{Name: "nginx", Digest: imgA}, Limits: small}
+	for _, f := range change {
+		f(&c)
+	}
+	return c
+}
+
+func stopped(c *host.Container)  { c.Run = false }
+func removed(c *host.Container)  { c.Remove = true }
+func larger(c *host.Container)   { c.Limits = big }
+func imageB(c *host.Container)   { c.Image.Digest = imgB }
+func checked(c *host.Container)  { c.Check = &host.Check{Port: 80} }
+func jelastic(c *host.Container) { c.Env = Jelastic }
+
+func runs(id wire.CTID, gen int64) Seen {
+	return Seen{CTID: id, Generation: gen, Running: true, Started: now.Add(-time.Hour), Limits: small}
+}
+func exited(id wire.CTID, gen int64, ago time.Duration, code int) Seen {
+	return Seen{CTID: id, Generation: gen, Exited: now.Add(-ago), ExitCode: code, Limits: small}
+}
+func kept(id wire.CTID, gen int64) Seen { return Seen{CTID: id, Generation: gen} }
+
+func TestDecide(t *testing.T) {
+	here := map[wire.Digest]Image{imgA: {Present: true}}
+	tests := []struct {
+		name    string
+		work    []host.Container
+		noWork  bool
+		seen    []Seen
+		images  map[wire.Digest]Image
+		history map[wire.CTID]History
+		health  map[wire.CTID]Health
+		steps   string // "kind ctid: reason" joined by " | "
+		status  string // "ctid state reason" joined by " | "
+		settled bool
+		wake    time.Duration
+	}{
+		{name: "nothing wanted, nothing here", settled: true},
+		{name: "no assignment ever: touch nothing", noWork: true, seen: []Seen{runs(101, 1), kept(102, 1)},
+			status: "101 running no assignment has been seen | 102 stopped no assignment has been seen"},
+		{name: "start when the image is here", work: []host.Container{want(101, 1)}, images: here,
+			steps: "start 101: wanted and not here", status: "101 waiting starting"},
+		{name: "fetch first", work: []host.Container{want(101, 1)},
+			steps: "fetch 101: image nginx is not here", status: "101 waiting fetching image nginx"},
+		{name: "two containers, one fetch", work: []host.Container{want(101, 1), want(102, 1)},
+			steps: "fetch 101: image nginx is not here", status: "101 waiting fetching image nginx | 102 waiting fetching image nginx"},
+		{name: "fetch failed: wait for the back-off", work: []host.Container{want(101, 1)},
+			images: map[wire.Digest]Image{imgA: {Err: "registry away", RetryAt: now.Add(5 * time.Second)}},
+			status: "101 waiting registry away", wake: 5 * time.Second},
+		{name: "fetch failed: try again", work: []host.Container{want(101, 1)},
+			images: map[wire.Digest]Image{imgA: {Err: "registry away", RetryAt: now}},
+			steps:  "fetch 101: fetch failed before: registry away", status: "101 waiting registry away"},
+		{name: "image does not match its digest", work: []host.Container{want(101, 1)},
+			images: map[wire.Digest]Image{imgA: {Err: "image is wrong", Wrong: true, RetryAt: now.Add(time.Minute)}},
+			status: "101 broken image is wrong", settled: true, wake: time.Minute},
+		{name: "running and right: leave alone", work: []host.Container{want(101, 1)}, seen: []Seen{runs(101, 1)}, images: here,
+			status: "101 running", settled: true},
+		{name: "running and right, image file gone: leave alone", work: []host.Container{want(101, 1)}, seen: []Seen{runs(101, 1)},
+			status: "101 running", settled: true},
+		{name: "resize live", work: []host.Container{want(101, 1, larger)}, seen: []Seen{runs(101, 1)}, images: here,
+			steps: "resize 101: limits changed", status: "101 running"},
+		{name: "stop", work: []host.Container{want(101, 1, stopped)}, seen: []Seen{runs(101, 1)},
+			steps: "stop 101: work says stop", status: "101 stopped stopping"},
+		{name: "stopped and wanted stopped", work: []host.Container{want(101, 1, stopped)}, seen: []Seen{kept(101, 1)},
+			status: "101 stopped", settled: true},
+		{name: "stopped, never made", work: []host.Container{want(101, 1, stopped)}, status: "101 stopped", settled: true},
+		{name: "start again after stop", work: []host.Container{want(101, 1)}, seen: []Seen{kept(101, 1)}, images: here,
+			steps: "start 101: wanted and stopped", status: "101 waiting starting"},
+		{name: "new generation: stop the old when the image is here", work: []host.Container{want(101, 2)}, seen: []Seen{runs(101, 1)}, images: here,
+			steps: "stop 101: generation 2 wanted, 1 is here", status: "101 waiting replacing generation 1"},
+		{name: "new generation: old runs on while the image comes", work: []host.Container{want(101, 2, imageB)}, seen: []Seen{runs(101, 1)}, images: here,
+			steps: "fetch 101: image nginx is not here", status: "101 waiting fetching image nginx"},
+		{name: "new generation: then remove the old, volumes kept", work: []host.Container{want(101, 2)}, seen: []Seen{kept(101, 1)}, images: here,
+			steps: "remove 101 keep volumes: generation 2 wanted, 1 is here", status: "101 waiting replacing generation 1"},
+		{name: "an older generation than the one here is wanted", work: []host.Container{want(101, 1)}, seen: []Seen{kept(101, 2)}, images: here,
+			steps: "remove 101 keep volumes: generation 1 wanted, 2 is here", status: "101 waiting replacing generation 2"},
+		{name: "absent from work: stop first", seen: []Seen{runs(101, 1)}, steps: "stop 101: not in work revision 7", status: "101 stopped being removed"},
+		{name: "absent from work: then remove", seen: []Seen{kept(101, 1)}, steps: "remove 101: not in work revision 7", status: "101 stopped being removed"},
+		{name: "absent from work, crashed", seen: []Seen{exited(101, 1, 0, 1)}, steps: "remove 101: not in work revision 7", status: "101 stopped being removed"},
+		{name: "removal failed a moment ago", seen: []Seen{kept(101, 1)}, history: map[wire.CTID]History{101: {StopErr: "busy", FailedAt: now}},
+			status: "101 stopped being removed: busy", wake: 500 * time.Millisecond},
+		{name: "removal failed: again", seen: []Seen{kept(101, 1)}, history: map[wire.CTID]History{101: {StopErr: "busy", FailedAt: now.Add(-time.Minute)}},
+			steps: "remove 101: not in work revision 7 (failed before: busy)", status: "101 stopped being removed: busy"},
+		{name: "told to remove, runs", work: []host.Container{want(3, 1, jelastic, removed)}, seen: []Seen{runs(3, 1)},
+			steps: "stop 3: work says remove", status: "3 stopped being removed"},
+		{name: "told to remove, gone", work: []host.Container{want(3, 1, jelastic, removed)}, settled: true},
+		{name: "crash after a long run: at once", work: []host.Container{want(101, 1)}, seen: []Seen{exited(101, 1, 0, 137)}, images: here,
+			steps: "start 101: exited with code 137", status: "101 failing exited with code 137", settled: true},
+		{name: "crash after short runs: wait", work: []host.Container{want(101, 1)}, seen: []Seen{exited(101, 1, time.Second, 1)}, images: here,
+			history: map[wire.CTID]History{101: {Generation: 1, Short: 3}},
+			status:  "101 failing exited with code 1; next start in 1s", settled: true, wake: time.Second},
+		{name: "crash after short runs: now", work: []host.Container{want(101, 1)}, seen: []Seen{exited(101, 1, 2 * time.Second, 1)}, images: here,
+			history: map[wire.CTID]History{101: {Generation: 1, Short: 3}},
+			steps:   "start 101: exited with code 1", status: "101 failing exited with code 1", settled: true},
+		{name: "crash of the old generation does not delay the new", work: []host.Container{want(101, 2)}, seen: []Seen{exited(101, 1, 0, 1)}, images: here,
+			history: map[wire.CTID]History{101: {Generation: 1, Short: 8}},
+			steps:   "remove 101 keep volumes: generation 2 wanted, 1 is here", status: "101 waiting replacing generation 1"},
+		{name: "start failed: wait", work: []host.Container{want(101, 1)}, images: here,
+			history: map[wire.CTID]History{101: {Generation: 1, Short: 1, StartErr: "no memory", FailedAt: now}},
+			status:  "101 failing no memory; next start in 500ms", settled: true, wake: 500 * time.Millisecond},
+		{name: "start can't work until work changes", work: []host.Container{want(101, 1)}, images: here,
+			history: map[wire.CTID]History{101: {Generation: 1, StartErr: "no such program", Permanent: true}},
+			status:  "101 broken no such program", settled: true},
+		{name: "work changed after a broken generation", work: []host.Container{want(101, 2)}, images: here,
+			history: map[wire.CTID]History{101: {Generation: 1, StartErr: "no such program", Permanent: true}},
+			steps:   "start 101: wanted and not here", status: "101 waiting starting"},
+		{name: "stop a broken one", work: []host.Container{want(101, 1, stopped)}, images: here,
+			history: map[wire.CTID]History{101: {Generation: 1, StartErr: "no such program", Permanent: true}}, status: "101 stopped", settled: true},
+		{name: "orphan processes end first", work: []host.Container{want(101, 1)}, seen: []Seen{{CTID: 101, Generation: 1, Orphan: true}}, images: here,
+			steps: "stop 101: processes nobody supervises", status: "101 waiting ending processes nobody supervises"},
+		{name: "orphan nobody wants", seen: []Seen{{CTID: 101, Orphan: true}}, steps: "stop 101: not in work revision 7", status: "101 stopped being removed"},
+		{name: "check not yet made", work: []host.Container{want(101, 1, checked)}, seen: []Seen{runs(101, 1)}, images: here,
+			status: "101 starting check has not passed yet", settled: true},
+		{name: "check passes", work: []host.Container{want(101, 1, checked)}, seen: []Seen{runs(101, 1)}, images: here,
+			health: map[wire.CTID]Health{101: {Checked: true, OK: true}}, status: "101 running", settled: true},
+		{name: "check fails", work: []host.Container{want(101, 1, checked)}, seen: []Seen{runs(101, 1)}, images: here,
+			health: map[wire.CTID]Health{101: {Checked: true, Reason: "connection refused"}}, status: "101 failing connection refused", settled: true},
+		{name: "check fails just after the start", work: []host.Container{want(101, 1, checked)},
+			seen: []Seen{{CTID: 101, Generation: 1, Running: true, Started: now.Add(-time.Second), Limits: small}}, images: here,
+			health: map[wire.CTID]Health{101: {Checked: true, Reason: "connection refused"}}, status: "101 starting connection refused", settled: true},
+		{name: "order: stop, remove, resize, fetch, start; then by number",
+			work:   []host.Container{want(105, 1, imageB), want(104, 1), want(103, 1), want(102, 1, larger)},
+			seen:   []Seen{runs(102, 1), kept(101, 1), runs(100, 1)},
+			images: here,
+			steps: "stop 100: not in work revision 7 | remove 101: not in work revision 7 | resize 102: limits changed | " +
+				"fetch 105: image nginx is not here | start 103: wanted and not here | start 104: wanted and not here",
+			status: "100 stopped being removed | 101 stopped being removed | 102 running | 103 waiting starting | 104 waiting starting | 105 waiting fetching image nginx"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			in := Input{Now: now, Images: tt.images, History: tt.history, Health: tt.health, Seen: map[wire.CTID]Seen{}}
+			if !tt.noWork {
+				in.Work = &host.Work{Revision: 7, Containers: tt.work}
+			}
+			for _, s := range tt.seen {
+				in.Seen[s.CTID] = s
+			}
+			out := Decide(in)
+			if got := renderSteps(out.Steps); got != tt.steps {
+				t.Errorf("steps:\n got %s\nwant %s", got, tt.steps)
+			}
+			if got := renderStatuses(out.Statuses); got != tt.status {
+				t.Errorf("statuses:\n got %s\nwant %s", got, tt.status)
+			}
+			if out.Settled != tt.settled {
+				t.Errorf("settled: got %v, want %v", out.Settled, tt.settled)
+			}
+			if wake := max(out.Wake.Sub(now), 0); wake != tt.wake && !(out.Wake.IsZero() && tt.wake == 0) {
+				t.Errorf("wake: got %v, want %v", wake, tt.wake)
+			}
+		})
+	}
+}
+
+func renderSteps(steps []Step) string {
+	var out []string
+	for _, s := range steps {
+		keep := ""
+		if s.KeepVolumes {
+			keep = " keep volumes"
+		}
+		out = append(out, fmt.Sprintf("%s %d%s: %s", s.Kind, s.CTID, keep, s.Reason))
+	}
+	return strings.Join(out, " | ")
+}
+
+func renderStatuses(sts []host.ContainerStatus) string {
+	var out []string
+	for _, s := range sts {
+		out = append(out, strings.TrimSpace(fmt.Sprintf("%d %s %s", s.CTID, s.State, s.Reason)))
+	}
+	return strings.Join(out, " | ")
+}
+
+// TestDecideConverges carries the steps out on a model of a host and checks that, whatever is there at first, a few rounds lead to what
+// is wanted, after which nothing is touched any more.
+func TestDecideConverges(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		work := &host.Work{Revision: 1}
+		for id := wire.CTID(100); id < 106; id++ {
+			switch rapid.IntRange(0, 3).Draw(t, "wanted") {
+			case 0, 1:
+				work.Containers = append(work.Containers, want(id, rapid.Int64Range(1, 2).Draw(t, "gen")))
+			case 2:
+				work.Containers = append(work.Containers, want(id, 1, stopped))
+			}
+		}
+		in := Input{Work: work, Now: now, Seen: map[wire.CTID]Seen{}, Images: map[wire.Digest]Image{}}
+		for id := wire.CTID(100); id < 106; id++ {
+			gen := rapid.Int64Range(1, 2).Draw(t, "seenGen")
+			switch rapid.IntRange(0, 4).Draw(t, "seen") {
+			case 0:
+				in.Seen[id] = runs(id, gen)
+			case 1:
+				in.Seen[id] = kept(id, gen)
+			case 2:
+				in.Seen[id] = exited(id, gen, time.Hour, 1)
+			case 3:
+				in.Seen[id] = Seen{CTID: id, Generation: gen, Orphan: true}
+			}
+		}
+		for range 6 {
+			for _, s := range Decide(in).Steps {
+				carryOut(in, s)
+			}
+		}
+		out := Decide(in)
+		if len(out.Steps) > 0 || !out.Settled {
+			t.Fatalf("not settled after 6 rounds: %s", renderSteps(out.Steps))
+		}
+		for _, c := range work.Containers {
+			s, ok := in.Seen[c.CTID]
+			if c.Run && (!ok || !s.Running || s.Generation != c.Generation) || !c.Run && s.Running {
+				t.Fatalf("container %d: wanted run=%v generation %d, got %+v", c.CTID, c.Run, c.Generation, s)
+			}
+		}
+		for id := range in.Seen {
+			if !slices.ContainsFunc(work.Containers, func(c host.Container) bool { return c.CTID == id }) {
+				t.Fatalf("container %d is still here", id)
+			}
+		}
+	})
+}
+
+func carryOut(in Input, s Step) {
+	seen := in.Seen[s.CTID]
+	switch s.Kind {
+	case Fetch:
+		in.Images[s.Want.Image.Digest] = Image{Present: true}
+	case Start:
+		in.Seen[s.CTID] = Seen{CTID: s.CTID, Generation: s.Want.Generation, Running: true, Started: in.Now, Limits: s.Want.Limits}
+	case Stop:
+		in.Seen[s.CTID] = kept(s.CTID, seen.Generation)
+	case Remove:
+		delete(in.Seen, s.CTID)
+	case Resize:
+		seen.Limits = s.Want.Limits
+		in.Seen[s.CTID] = seen
+	}
+}
+
+func TestCarry(t *testing.T) {
+	old := &host.Work{Revision: 1, Containers: []host.Container{want(1, 1, jelastic), want(2, 1, jelastic), want(101, 1)}}
+	next := &host.Work{Revision: 2, Containers: []host.Container{want(2, 3, jelastic), want(102, 1)}}
+	got := Carry(old, next)
+	var ids []string
+	for _, c := range got.Containers {
+		ids = append(ids, fmt.Sprintf("%d/%d", c.CTID, c.Generation))
+	}
+	if s := strings.Join(ids, " "); s != "2/3 102/1 1/1" || got.Revision != 2 {
+		t.Errorf("got %s at revision %d, want 2/3 102/1 1/1 at 2", s, got.Revision)
+	}
+	if len(next.Containers) != 2 {
+		t.Error("the new work was changed in place")
+	}
+	gone := &host.Work{Revision: 3, Containers: []host.Container{want(1, 1, jelastic, removed), want(2, 3, jelastic)}}
+	if got := Carry(Carry(old, gone), &host.Work{Revision: 4}); len(got.Containers) != 1 || got.Containers[0].CTID != 2 {
+		t.Errorf("after remove: got %+v, want container 2 only", got.Containers)
+	}
+}
+
+func TestEffective(t *testing.T) {
+	due := func(at time.Time) func(*host.Container) { return func(c *host.Container) { c.ConfirmBy = at } }
+	confirmed := Confirmed(nil, &host.Work{Containers: []host.Container{want(3, 1, jelastic), want(101, 1)}})
+	if len(confirmed) != 1 {
+		t.Fatalf("confirmed: got %d, want the component only", len(confirmed))
+	}
+	tests := []struct {
+		name string
+		c    host.Container
+		gen  int64
+		wake bool
+	}{
+		{"confirmed", want(3, 2, jelastic), 2, false},
+		{"in time", want(3, 2, jelastic, due(now.Add(time.Minute))), 2, true},
+		{"late: the last version is back", want(3, 2, jelastic, due(now)), 1, false},
+		{"late, nothing to go back to", want(4, 2, jelastic, due(now)), 2, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w := &host.Work{Containers: []host.Container{tt.c}}
+			eff, reverted, wake := Effective(w, Confirmed(confirmed, w), now)
+			if g := eff.Containers[0].Generation; tt.name != "confirmed" && g != tt.gen {
+				t.Errorf("generation: got %d, want %d", g, tt.gen)
+			}
+			if wake.IsZero() == tt.wake {
+				t.Errorf("wake: got %v", wake)
+			}
+			if (len(reverted) > 0) != (eff.Containers[0].Generation != tt.c.Generation) {
+				t.Errorf("reverted: got %v", reverted)
+			}
+		})
+	}
+}
