@@ -1,0 +1,225 @@
+// Package desired keeps on disk what this host shall be.
+//
+// Owns: the Work and Peers documents, the last confirmed version of each component, and the UID range of each container.
+// In: Assignments from agent/link; the Day-0 bundle's first Work.
+// Out: the documents as they are on disk, and a hint when they change.
+// Never: acknowledges what is not durable, or destroys a document it can't read: that one is set aside and kept.
+package desired
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"hardnode.dev/agent/plan"
+	"hardnode.dev/internal/keep"
+	"hardnode.dev/internal/logging"
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
+)
+
+// workDoc is the file work.json.
+type workDoc struct {
+	Work      *host.Work                   `json:"work"`
+	Confirmed map[wire.CTID]host.Container `json:"confirmed,omitempty"`
+}
+
+// Store holds the documents. All methods may be called at once.
+type Store struct {
+	work   keep.Doc[workDoc]
+	peers  keep.Doc[*host.Peers]
+	ranges keep.Doc[map[wire.CTID]uint32]
+	log    *slog.Logger
+
+	changed  chan struct{}
+	problems []host.Problem
+
+	mu struct {
+		sync.Mutex
+		work   workDoc
+		peers  *host.Peers
+		ranges map[wire.CTID]uint32
+	}
+}
+
+// Open reads the documents in dir, making it if needed. A damaged document is set aside as NAME.damaged and reported as a problem: the
+// host then touches nothing until its orchestrator has sent it again. One written by a later version is an error.
+func Open(dir string, log *slog.Logger) (*Store, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open desired state: %v", err)
+	}
+	s := &Store{
+		work:    keep.Doc[workDoc]{Path: filepath.Join(dir, "work.json"), Version: host.WorkVersion},
+		peers:   keep.Doc[*host.Peers]{Path: filepath.Join(dir, "peers.json"), Version: host.PeersVersion},
+		ranges:  keep.Doc[map[wire.CTID]uint32]{Path: filepath.Join(dir, "ranges.json"), Version: 1},
+		log:     logging.Or(log),
+		changed: make(chan struct{}, 1),
+	}
+	if err := errors.Join(load(s, s.work, &s.mu.work), load(s, s.peers, &s.mu.peers), load(s, s.ranges, &s.mu.ranges)); err != nil {
+		return nil, err
+	}
+	if s.mu.ranges == nil {
+		s.mu.ranges = map[wire.CTID]uint32{}
+	}
+	return s, nil
+}
+
+func load[T any](s *Store, d keep.Doc[T], into *T) error {
+	v, _, err := d.Load()
+	if errors.Is(err, keep.ErrDamaged) {
+		aside := d.Path + ".damaged"
+		if rerr := os.Rename(d.Path, aside); rerr != nil {
+			return errors.Join(err, rerr)
+		}
+		s.log.Error("document set aside", "path", aside, logging.Err, err)
+		s.problems = append(s.problems, host.Problem{Code: "internal", Object: d.Path, Reason: err.Error(),
+			Next: "nothing is needed if the orchestrator is reachable: it sends the document again; the damaged one is kept as " + aside})
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	*into = v
+	return nil
+}
+
+// Changed delivers a hint after a document changed; one reader.
+func (s *Store) Changed() <-chan struct{} { return s.changed }
+
+// Problems are what was wrong with the documents when they were opened.
+func (s *Store) Problems() []host.Problem { return s.problems }
+
+// Work is the work on disk, or nil; it must not be changed. The second value is the last confirmed version of each component.
+func (s *Store) Work() (*host.Work, map[wire.CTID]host.Container) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mu.work.Work, s.mu.work.Confirmed
+}
+
+// Peers is the peers document on disk, or nil; it must not be changed.
+func (s *Store) Peers() *host.Peers {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mu.peers
+}
+
+// Revisions are those of the documents on disk, 0 where there is none.
+func (s *Store) Revisions() (work, peers wire.Revision) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.work.Work != nil {
+		work = s.mu.work.Work.Revision
+	}
+	if s.mu.peers != nil {
+		peers = s.mu.peers.Revision
+	}
+	return work, peers
+}
+
+// Accept makes the parts of a durable. Containers of jelastic that the new work does not mention are carried over.
+func (s *Store) Accept(a host.Assignment) error {
+	if a.Work != nil {
+		if err := s.setWork(a.Work); err != nil {
+			return err
+		}
+	}
+	if a.Peers != nil {
+		if err := s.setPeers(a.Peers); err != nil {
+			return err
+		}
+	}
+	if a.Work != nil || a.Peers != nil {
+		select {
+		case s.changed <- struct{}{}:
+		default:
+		}
+	}
+	return nil
+}
+
+func (s *Store) setWork(w *host.Work) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if old := s.mu.work.Work; old != nil && w.Revision < old.Revision {
+		s.log.Warn("work goes back", logging.Rev, w.Revision, "had", old.Revision, logging.Reason, "the orchestrator's store was restored")
+	}
+	merged := plan.Carry(s.mu.work.Work, w)
+	next := workDoc{Work: merged, Confirmed: plan.Confirmed(s.mu.work.Confirmed, merged)}
+	if err := s.work.Save(next); err != nil {
+		return err
+	}
+	s.mu.work = next
+	return nil
+}
+
+func (s *Store) setPeers(p *host.Peers) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.peers.Save(p); err != nil {
+		return err
+	}
+	s.mu.peers = p
+	return nil
+}
+
+// UID ranges: 65536 ids for each container, from firstRange on. They are this host's own business: ids on disk are unshifted.
+const (
+	rangeSize  = 1 << 16
+	firstRange = 1 << 20
+	lastRange  = 1<<32 - 2*rangeSize
+)
+
+// UIDBase is the first id of the container's range: the one it has, or a free one, recorded before it is returned.
+func (s *Store) UIDBase(id wire.CTID) (uint32, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if base, ok := s.mu.ranges[id]; ok {
+		return base, nil
+	}
+	used := make(map[uint32]bool, len(s.mu.ranges))
+	for _, b := range s.mu.ranges {
+		used[b] = true
+	}
+	for base := int64(firstRange); base <= lastRange; base += rangeSize {
+		if used[uint32(base)] {
+			continue
+		}
+		s.mu.ranges[id] = uint32(base)
+		if err := s.ranges.Save(s.mu.ranges); err != nil {
+			delete(s.mu.ranges, id)
+			return 0, err
+		}
+		return uint32(base), nil
+	}
+	return 0, fmt.Errorf("give container %d a UID range: all %d are taken", id, len(s.mu.ranges))
+}
+
+// KeepUIDBase records the range a container was found running with, if another record was lost.
+func (s *Store) KeepUIDBase(id wire.CTID, base uint32) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.ranges[id] == base {
+		return nil
+	}
+	s.mu.ranges[id] = base
+	return s.ranges.Save(s.mu.ranges)
+}
+
+// FreeUIDBase gives the range of a removed container back.
+func (s *Store) FreeUIDBase(id wire.CTID) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	base, ok := s.mu.ranges[id]
+	if !ok {
+		return nil
+	}
+	delete(s.mu.ranges, id)
+	if err := s.ranges.Save(s.mu.ranges); err != nil {
+		s.mu.ranges[id] = base
+		return err
+	}
+	return nil
+}

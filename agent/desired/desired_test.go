@@ -1,0 +1,189 @@
+package desired
+
+import (
+	"encoding/json"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/boot"
+	"hardnode.dev/internal/wire/host"
+)
+
+const digest = wire.Digest("sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")
+
+func component(id wire.CTID) host.Container {
+	return host.Container{CTID: id, Env: "jelastic", Hostname: "c", Generation: 1, Run: true, Profile: host.ProfileApp, Component: "registry",
+		Image: host.Image{Name: "registry"}, IPv4: netip.AddrFrom4([4]byte{10, 96, 0, byte(10 + id)})}
+}
+
+func open(t *testing.T, dir string) *Store {
+	t.Helper()
+	s, err := Open(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestAcceptIsDurable(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	if w, _ := s.Work(); w != nil {
+		t.Fatal("an empty store has work")
+	}
+	if err := s.Accept(host.Assignment{Work: &host.Work{Version: 1, Revision: 5, Containers: []host.Container{component(1)}},
+		Peers: &host.Peers{Version: 1, Revision: 9, Gossip: host.GossipKeys{Use: []byte("0123456789abcdef0123456789abcdef")}}}); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-s.Changed():
+	default:
+		t.Error("no hint of the change")
+	}
+	again := open(t, dir)
+	if w, p := again.Revisions(); w != 5 || p != 9 {
+		t.Errorf("got revisions %d and %d, want 5 and 9", w, p)
+	}
+	if string(again.Peers().Gossip.Use.Reveal()) != "0123456789abcdef0123456789abcdef" {
+		t.Error("the gossip key did not survive")
+	}
+	if err := again.Accept(host.Assignment{Work: &host.Work{Version: 1, Revision: 6}}); err != nil {
+		t.Fatal(err)
+	}
+	w, confirmed := open(t, dir).Work()
+	if len(w.Containers) != 1 || len(confirmed) != 1 {
+		t.Error("a component that the new work does not mention was dropped")
+	}
+	for _, name := range []string{"work.json", "peers.json"} {
+		if st, err := os.Stat(filepath.Join(dir, name)); err != nil || st.Mode().Perm() != 0o600 {
+			t.Errorf("%s: got %v, %v; want mode 0600", name, st.Mode(), err)
+		}
+	}
+}
+
+// TestCrash tears the documents in every way a power cut could if the order of writes were wrong: what is left is the old or nothing.
+func TestCrash(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	if err := s.Accept(host.Assignment{Work: &host.Work{Version: 1, Revision: 5}}); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "work.json")
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A leftover temporary file of a write that did not finish is ignored.
+	if err := os.WriteFile(filepath.Join(dir, ".work.json.123"), whole[:len(whole)/2], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if w, _ := open(t, dir).Revisions(); w != 5 {
+		t.Errorf("with a leftover: got revision %d, want 5", w)
+	}
+	for n := range len(whole) {
+		if err := os.WriteFile(path, whole[:n], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := Open(dir, nil)
+		if err != nil {
+			t.Fatalf("cut at byte %d: %v", n, err)
+		}
+		if w, _ := s.Work(); w != nil || len(s.Problems()) != 1 {
+			t.Fatalf("cut at byte %d: got work %v and problems %v, want none and one", n, w, s.Problems())
+		}
+		if kept, err := os.ReadFile(path + ".damaged"); err != nil || len(kept) != n {
+			t.Fatalf("cut at byte %d: the damaged document was not kept", n)
+		}
+	}
+}
+
+func TestNewerDocumentStopsEverything(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	if err := s.Accept(host.Assignment{Work: &host.Work{Version: 1, Revision: 5}}); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "work.json")
+	raw, _ := os.ReadFile(path)
+	os.WriteFile(path, []byte(strings.Replace(string(raw), `"version":1`, `"version":2`, 1)), 0o600)
+	if _, err := Open(dir, nil); err == nil || !strings.Contains(err.Error(), "newer") {
+		t.Errorf("got %v, want an error that says newer", err)
+	}
+	if err := s.Accept(host.Assignment{Work: &host.Work{Version: 1, Revision: 6}}); err == nil {
+		t.Error("a document of a later version was overwritten")
+	}
+}
+
+func TestImportBundle(t *testing.T) {
+	dir, images := t.TempDir(), t.TempDir()
+	path := filepath.Join(dir, "bundle.json")
+	write := func(v any, to string) {
+		t.Helper()
+		raw, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(to, raw, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	bundle := boot.Bundle{Version: 1, Cluster: "cl-0123456789abcdef", Name: "demo", Work: host.Work{Version: 1, Revision: 1, Containers: []host.Container{component(1)}}}
+
+	s := open(t, filepath.Join(dir, "desired"))
+	if err := s.ImportBundle(path, images); err != nil {
+		t.Fatalf("no bundle: %v", err)
+	}
+	write(bundle, path)
+	if err := s.ImportBundle(path, images); err == nil || !strings.Contains(err.Error(), `no image "registry"`) {
+		t.Fatalf("image not on the medium: got %v", err)
+	}
+	write([]boot.BundledImage{{Image: host.Image{Name: "registry", Digest: digest, Bytes: 3}, Process: host.Process{Argv: []string{"/registry"}}}}, filepath.Join(images, "index.json"))
+	if err := s.ImportBundle(path, images); err != nil {
+		t.Fatal(err)
+	}
+	w, _ := s.Work()
+	if c := w.Containers[0]; c.Image.Digest != digest || c.Process.Argv[0] != "/registry" {
+		t.Errorf("got %+v, want the medium's digest and process", c)
+	}
+	if _, err := os.Stat(path); !os.IsNotExist(err) {
+		t.Error("the bundle was not deleted")
+	}
+
+	if err := s.Accept(host.Assignment{Work: &host.Work{Version: 1, Revision: 8}}); err != nil {
+		t.Fatal(err)
+	}
+	write(bundle, path)
+	if err := s.ImportBundle(path, images); err != nil {
+		t.Fatal(err)
+	}
+	if w, _ := s.Revisions(); w != 8 {
+		t.Errorf("a second boot took the bundle again: got revision %d, want 8", w)
+	}
+	os.WriteFile(path, []byte(`{"version":1,"surprise":1}`), 0o600)
+	if err := open(t, t.TempDir()).ImportBundle(path, images); err == nil || !strings.Contains(err.Error(), "surprise") {
+		t.Errorf("unknown field: got %v", err)
+	}
+}
+
+func TestUIDBase(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	a, _ := s.UIDBase(101)
+	b, _ := s.UIDBase(102)
+	if a == b || a%rangeSize != 0 || a < firstRange {
+		t.Errorf("got %d and %d", a, b)
+	}
+	if again, _ := open(t, dir).UIDBase(101); again != a {
+		t.Errorf("after a restart: got %d, want %d", again, a)
+	}
+	if err := s.FreeUIDBase(101); err != nil {
+		t.Fatal(err)
+	}
+	if c, _ := s.UIDBase(103); c != a {
+		t.Errorf("a freed range is not given again: got %d, want %d", c, a)
+	}
+}

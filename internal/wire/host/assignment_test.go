@@ -1,0 +1,106 @@
+package host
+
+import (
+	"encoding/json"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"hardnode.dev/internal/wire"
+)
+
+func goodContainer() Container {
+	return Container{CTID: 101, Env: "hello", Hostname: "node101", Generation: 1, Run: true, Profile: ProfileApp,
+		Image: Image{Name: "nginx", Digest: wire.Digest("sha256:" + strings.Repeat("a", 64))}, Process: Process{Argv: []string{"/bin/true"}},
+		IPv4: netip.MustParseAddr("10.96.1.10")}
+}
+
+func TestContainerValidate(t *testing.T) {
+	if err := goodContainer().Validate(); err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name, want string
+		change     func(*Container)
+	}{
+		{"no number", "not positive", func(c *Container) { c.CTID = 0 }},
+		{"platform number outside jelastic", "belong to the environment jelastic", func(c *Container) { c.CTID = 5 }},
+		{"hostname with a dot", "hostname", func(c *Container) { c.Hostname = "a.b" }},
+		{"no digest", "no digest", func(c *Container) { c.Image.Digest = "" }},
+		{"no program", "no program", func(c *Container) { c.Process.Argv = nil }},
+		{"profile", "profile", func(c *Container) { c.Profile = "root" }},
+		{"address", "IPv4", func(c *Container) { c.IPv4 = netip.Addr{} }},
+		{"publish by a user", "only containers of jelastic", func(c *Container) { c.Publish = []Port{{"tcp", 80, 80}} }},
+		{"file outside", "/run/hardnode/", func(c *Container) { c.Files = []File{{Path: "/etc/passwd"}} }},
+		{"file climbs out", "/run/hardnode/", func(c *Container) { c.Files = []File{{Path: "/run/hardnode/../../etc/passwd"}} }},
+		{"setuid file", "permission bits", func(c *Container) { c.Files = []File{{Path: "/run/hardnode/x", Mode: 0o4755}} }},
+		{"volume over the root", "volume", func(c *Container) { c.Volumes = []Volume{{Name: "d", Path: "/"}} }},
+		{"volume climbs out", "volume", func(c *Container) { c.Volumes = []Volume{{Name: "d", Path: "/../d"}} }},
+		{"check without port", "check", func(c *Container) { c.Check = &Check{Path: "/"} }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := goodContainer()
+			tt.change(&c)
+			if err := c.Validate(); err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want an error with %q", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestWorkValidate(t *testing.T) {
+	a, b := goodContainer(), goodContainer()
+	if err := (&Work{Version: 1, Containers: []Container{a, b}}).Validate(); err == nil || !strings.Contains(err.Error(), "twice") {
+		t.Errorf("one number twice: got %v", err)
+	}
+	b.CTID = 102
+	if err := (&Work{Version: 1, Containers: []Container{a, b}}).Validate(); err == nil || !strings.Contains(err.Error(), "belongs to container 101") {
+		t.Errorf("one address twice: got %v", err)
+	}
+}
+
+func TestPeersValidate(t *testing.T) {
+	good := func() *Peers {
+		return &Peers{Version: 1, Range4: netip.MustParsePrefix("10.96.0.0/12"), Hosts: []Peer{{ID: "h-0123456789ab", Identity: make([]byte, 32),
+			Blocks: []netip.Prefix{netip.MustParsePrefix("10.96.1.0/24")}}}}
+	}
+	if err := good().Validate(); err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(*Peers){
+		"block outside the range": func(p *Peers) { p.Hosts[0].Blocks[0] = netip.MustParsePrefix("0.0.0.0/0") },
+		"block with host bits":    func(p *Peers) { p.Hosts[0].Blocks[0] = netip.MustParsePrefix("10.96.1.1/24") },
+		"short identity":          func(p *Peers) { p.Hosts[0].Identity = make([]byte, 31) },
+		"twice":                   func(p *Peers) { p.Hosts = append(p.Hosts, p.Hosts[0]) },
+		"name of the world":       func(p *Peers) { p.Names = []Name{{Name: "example.com"}} },
+		"short gossip key":        func(p *Peers) { p.Gossip.Use = []byte("x") },
+	} {
+		p := good()
+		change(p)
+		if p.Validate() == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
+func FuzzDecodeAssignment(f *testing.F) {
+	c := goodContainer()
+	c.Volumes, c.Check = []Volume{{Name: "data", Path: "/data"}}, &Check{Port: 80, Path: "/"}
+	seed, _ := json.Marshal(Assignment{Work: &Work{Version: 1, Revision: 3, Containers: []Container{c}}})
+	f.Add(string(seed))
+	f.Add(`{"peers":{"version":1,"range4":"10.96.0.0/12","hosts":[]}}`)
+	f.Fuzz(func(t *testing.T, s string) {
+		a, err := DecodeAssignment(strings.NewReader(s))
+		if err != nil {
+			return
+		}
+		again, err := json.Marshal(a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := DecodeAssignment(strings.NewReader(string(again))); err != nil {
+			t.Errorf("what was accepted is refused when written again: %v", err)
+		}
+	})
+}
