@@ -57,7 +57,7 @@ type Seen struct {
 	Started    time.Time // of the last start
 	Exited     time.Time // of the last exit; zero when it runs, was stopped or never run
 	ExitCode   int
-	Restarts   int // starts of this generation after the first
+	Restarts   int         // starts of this generation after the first
 	Limits     host.Limits // as last set
 }
 

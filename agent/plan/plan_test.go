@@ -116,7 +116,7 @@ func TestDecide(t *testing.T) {
 		{name: "crash after short runs: wait", work: []host.Container{want(101, 1)}, seen: []Seen{exited(101, 1, time.Second, 1)}, images: here,
 			history: map[wire.CTID]History{101: {Generation: 1, Short: 3}},
 			status:  "101 failing exited with code 1; next start in 1s", settled: true, wake: time.Second},
-		{name: "crash after short runs: now", work: []host.Container{want(101, 1)}, seen: []Seen{exited(101, 1, 2 * time.Second, 1)}, images: here,
+		{name: "crash after short runs: now", work: []host.Container{want(101, 1)}, seen: []Seen{exited(101, 1, 2*time.Second, 1)}, images: here,
 			history: map[wire.CTID]History{101: {Generation: 1, Short: 3}},
 			steps:   "start 101: exited with code 1", status: "101 failing exited with code 1", settled: true},
 		{name: "crash of the old generation does not delay the new", work: []host.Container{want(101, 2)}, seen: []Seen{exited(101, 1, 0, 1)}, images: here,
