@@ -1,0 +1,350 @@
+// Package fetch brings images onto this host.
+//
+// Owns: DATA/images: one read-only erofs file a digest, and nothing else.
+// In: an image's digest and size; the boot medium's images; the registries' addresses.
+// Out: the path of a file whose SHA-256 is the digest; WrongError when what came has another one.
+// Never: gives out a file it has not verified, or leaves a part of a wrong one behind.
+package fetch
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+	"golang.org/x/sys/unix"
+
+	"hardnode.dev/internal/keep"
+	"hardnode.dev/internal/logging"
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
+)
+
+// WrongError: the content from Source has another digest (or size) than the Assignment names. Nothing of it was kept.
+type WrongError struct {
+	Image  host.Image
+	Source string
+	Why    string
+}
+
+func (e *WrongError) Error() string {
+	return fmt.Sprintf("image %s (%s) from %s: %s; push the template again and redeploy", e.Image.Name, e.Image.Digest, e.Source, e.Why)
+}
+
+// Store is the images on this host.
+type Store struct {
+	Dir        string          // where they lie, on DATA
+	BootDir    string          // images the boot medium carries; "" for none
+	Client     *http.Client    // reaches registries over mutual TLS; its Timeout must be 0
+	Registries func() []string // host:port, tried in order
+	Stall      time.Duration   // a transfer that brings nothing for so long is given up; 0 is 20 s
+	Log        *slog.Logger
+
+	flight singleflight.Group
+}
+
+// Path is where the image lies, if it is here.
+func (s *Store) Path(d wire.Digest) (string, bool) {
+	if d.Validate() != nil {
+		return "", false
+	}
+	p := filepath.Join(s.Dir, d.Hex()+".erofs")
+	st, err := os.Stat(p)
+	return p, err == nil && st.Mode().IsRegular()
+}
+
+// Ensure returns the image's path, fetching it first if needed. Callers that want the same image share one transfer; its first caller's
+// ctx bounds it.
+func (s *Store) Ensure(ctx context.Context, img host.Image) (string, error) {
+	if err := img.Digest.Validate(); err != nil {
+		return "", err
+	}
+	p, ok := s.Path(img.Digest)
+	if ok {
+		return p, nil
+	}
+	ch := s.flight.DoChan(string(img.Digest), func() (any, error) { return nil, s.bring(ctx, img) })
+	select {
+	case r := <-ch:
+		return p, r.Err
+	case <-ctx.Done():
+		r := <-ch // the transfer sees the same end, or belongs to another caller
+		return p, errors.Join(r.Err, ctx.Err())
+	}
+}
+
+func (s *Store) bring(ctx context.Context, img host.Image) error {
+	began := time.Now()
+	if err := os.MkdirAll(s.Dir, 0o711); err != nil {
+		return fmt.Errorf("make image directory: %v", err)
+	}
+	if err := s.room(img); err != nil {
+		return err
+	}
+	source, err := "boot medium", s.copyBundled(ctx, img)
+	if errors.Is(err, fs.ErrNotExist) {
+		source, err = s.download(ctx, img)
+	}
+	if err != nil {
+		return err
+	}
+	logging.Or(s.Log).Info("image is here", "image", img.Name, "digest", img.Digest, "source", source, logging.Took, time.Since(began))
+	return nil
+}
+
+// reserve is left free on DATA for what runs there.
+const reserve = 64 << 20
+
+func (s *Store) room(img host.Image) error {
+	var st unix.Statfs_t
+	if err := unix.Statfs(s.Dir, &st); err != nil {
+		return fmt.Errorf("look for room in %q: %v", s.Dir, err)
+	}
+	if free := int64(st.Bavail) * st.Bsize; free < img.Bytes+reserve {
+		return fmt.Errorf("image %s needs %d MiB, %q has %d MiB free (%d MiB are kept for containers); delete environments on this host or give it a larger disk",
+			img.Name, img.Bytes>>20, s.Dir, free>>20, int64(reserve)>>20)
+	}
+	return nil
+}
+
+// copyBundled copies the image from the boot medium: a container's image must outlive the medium's next version.
+func (s *Store) copyBundled(ctx context.Context, img host.Image) error {
+	if s.BootDir == "" {
+		return fs.ErrNotExist
+	}
+	src, err := os.Open(filepath.Join(s.BootDir, img.Digest.Hex()+".erofs"))
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	part, sum, _, err := s.openPart(img, false)
+	if err != nil {
+		return err
+	}
+	defer part.Close()
+	if err := pour(part, sum, &ctxReader{ctx, src}, img, 0); err != nil {
+		os.Remove(part.Name())
+		return fmt.Errorf("copy image %s from the boot medium: %v", img.Name, err)
+	}
+	return s.finish(part, sum, img, "the boot medium")
+}
+
+func (s *Store) download(ctx context.Context, img host.Image) (source string, err error) {
+	var regs []string
+	if s.Registries != nil {
+		regs = s.Registries()
+	}
+	if len(regs) == 0 {
+		return "", fmt.Errorf("fetch image %s: no registry is known yet; it comes with the orchestrator's first peers document", img.Name)
+	}
+	var errs []error
+	for _, addr := range regs {
+		err := s.from(ctx, addr, img)
+		var wrong *WrongError
+		if err == nil || errors.As(err, &wrong) || ctx.Err() != nil {
+			return addr, err
+		}
+		errs = append(errs, err)
+	}
+	return "", errors.Join(errs...)
+}
+
+// from takes the image from one registry, going on behind what an earlier, broken transfer left.
+func (s *Store) from(ctx context.Context, addr string, img host.Image) error {
+	part, sum, have, err := s.openPart(img, true)
+	if err != nil {
+		return err
+	}
+	defer part.Close()
+	req, err := host.NewImageRequest(addr, img.Digest, have)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stall := s.Stall
+	if stall == 0 {
+		stall = 20 * time.Second
+	}
+	dog := time.AfterFunc(stall, func() { cancel(fmt.Errorf("nothing came for %s", stall)) })
+	defer dog.Stop()
+	resp, err := s.Client.Do(req.WithContext(ctx))
+	if err != nil {
+		return fmt.Errorf("fetch image %s from %s: %v", img.Name, addr, cause(ctx, err))
+	}
+	defer resp.Body.Close()
+	switch {
+	case resp.StatusCode == http.StatusPartialContent && have > 0:
+	case resp.StatusCode == http.StatusOK:
+		if have > 0 {
+			sum.Reset()
+			if err := errors.Join(part.Truncate(0), seekStart(part)); err != nil {
+				return fmt.Errorf("fetch image %s: %v", img.Name, err)
+			}
+			have = 0
+		}
+	case resp.StatusCode == http.StatusRequestedRangeNotSatisfiable:
+		os.Remove(part.Name())
+		return fmt.Errorf("fetch image %s from %s: what an earlier transfer left did not fit and was dropped", img.Name, addr)
+	case resp.StatusCode == http.StatusNotFound:
+		return fmt.Errorf("fetch image %s (%s) from %s: the registry does not have it; push the template again", img.Name, img.Digest, addr)
+	default:
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, 200))
+		return fmt.Errorf("fetch image %s from %s: %s: %s", img.Name, addr, resp.Status, strings.TrimSpace(string(text)))
+	}
+	body := &petReader{r: resp.Body, pet: func() { dog.Reset(stall) }}
+	if err := pour(part, sum, body, img, have); err != nil {
+		var wrong *WrongError
+		if errors.As(err, &wrong) {
+			wrong.Source = addr
+			os.Remove(part.Name())
+			return wrong
+		}
+		return fmt.Errorf("fetch image %s from %s: %v", img.Name, addr, cause(ctx, err)) // the part stays: the next try goes on behind it
+	}
+	dog.Stop()
+	return s.finish(part, sum, img, addr)
+}
+
+// openPart opens the image's temporary file. With resume, what it holds counts and has been hashed.
+func (s *Store) openPart(img host.Image, resume bool) (*os.File, hash.Hash, int64, error) {
+	flags := os.O_RDWR | os.O_CREATE
+	if !resume {
+		flags |= os.O_TRUNC
+	}
+	f, err := os.OpenFile(filepath.Join(s.Dir, img.Digest.Hex()+".part"), flags, 0o600)
+	if err != nil {
+		return nil, nil, 0, fmt.Errorf("open image file: %v", err)
+	}
+	sum := sha256.New()
+	have, err := io.Copy(sum, f)
+	if err != nil {
+		f.Close()
+		return nil, nil, 0, fmt.Errorf("read image file: %v", err)
+	}
+	return f, sum, have, nil
+}
+
+// pour writes r behind the have bytes that are there, hashing as it goes, and never more than the image may have.
+func pour(w io.Writer, sum hash.Hash, r io.Reader, img host.Image, have int64) error {
+	if img.Bytes > 0 {
+		r = io.LimitReader(r, img.Bytes-have+1)
+	}
+	n, err := io.CopyBuffer(onlyWriter{io.MultiWriter(w, sum)}, onlyReader{r}, make([]byte, 64<<10))
+	if err != nil {
+		return err
+	}
+	if img.Bytes > 0 && have+n != img.Bytes {
+		if have+n < img.Bytes {
+			return io.ErrUnexpectedEOF
+		}
+		return &WrongError{Image: img, Why: fmt.Sprintf("it is larger than the %d bytes it should have", img.Bytes)}
+	}
+	return nil
+}
+
+// finish verifies the file and gives it its name, durably.
+func (s *Store) finish(part *os.File, sum hash.Hash, img host.Image, source string) error {
+	if got := wire.DigestOf([32]byte(sum.Sum(nil))); got != img.Digest {
+		os.Remove(part.Name())
+		return &WrongError{Image: img, Source: source, Why: fmt.Sprintf("its content has digest %s", got)}
+	}
+	to := filepath.Join(s.Dir, img.Digest.Hex()+".erofs")
+	err := errors.Join(part.Chmod(0o444), part.Sync())
+	if err == nil {
+		err = os.Rename(part.Name(), to)
+	}
+	if err != nil {
+		os.Remove(part.Name())
+		return fmt.Errorf("store image %s: %v", img.Name, err)
+	}
+	return keep.SyncDir(s.Dir)
+}
+
+// Collect deletes images, and parts of transfers, that are not used; it returns what it deleted.
+func (s *Store) Collect(used map[wire.Digest]bool) ([]wire.Digest, error) {
+	entries, err := os.ReadDir(s.Dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list images: %v", err)
+	}
+	var gone []wire.Digest
+	var errs []error
+	for _, e := range entries {
+		name, ext, _ := strings.Cut(e.Name(), ".")
+		d := wire.Digest("sha256:" + name)
+		if d.Validate() != nil || ext != "erofs" && ext != "part" || used[d] {
+			continue
+		}
+		if err := os.Remove(filepath.Join(s.Dir, e.Name())); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		gone = append(gone, d)
+	}
+	return gone, errors.Join(errs...)
+}
+
+// Low tells whether DATA is so full that unused images should go: less than a tenth is free.
+func (s *Store) Low() bool {
+	var st unix.Statfs_t
+	return unix.Statfs(s.Dir, &st) == nil && st.Blocks > 0 && st.Bavail < st.Blocks/10
+}
+
+func seekStart(f *os.File) error {
+	_, err := f.Seek(0, io.SeekStart)
+	return err
+}
+
+// cause is what ended ctx, if that is why err happened.
+func cause(ctx context.Context, err error) error {
+	if c := context.Cause(ctx); c != nil {
+		return c
+	}
+	return err
+}
+
+// petReader tells a watchdog that bytes came.
+type petReader struct {
+	r   io.Reader
+	pet func()
+}
+
+func (p *petReader) Read(b []byte) (int, error) {
+	n, err := p.r.Read(b)
+	if n > 0 {
+		p.pet()
+	}
+	return n, err
+}
+
+// ctxReader ends with its context.
+type ctxReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c *ctxReader) Read(b []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.r.Read(b)
+}
+
+// onlyReader and onlyWriter hide ReadFrom and WriteTo, so that CopyBuffer uses the one small buffer it was given.
+type (
+	onlyReader struct{ io.Reader }
+	onlyWriter struct{ io.Writer }
+)
