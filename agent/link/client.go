@@ -1,0 +1,173 @@
+package link
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"hardnode.dev/internal/identity"
+	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/operator"
+)
+
+// clientBox calls the host API at the first endpoint that answers, and stays with it until it fails.
+type clientBox struct {
+	endpoints []string
+	trust     identity.Trust
+	holder    *identity.Holder
+	current   atomic.Int64
+	with      atomic.Pointer[http.Client] // presents the host's certificate
+	without   *http.Client                // presents none: enrolment, renewal after expiry
+}
+
+func (c *clientBox) init(endpoints []string, t identity.Trust, h *identity.Holder) {
+	c.endpoints, c.trust, c.holder = endpoints, t, h
+	c.without = newClient(t, nil)
+	c.with.Store(newClient(t, h))
+}
+
+// renewed makes connections from now on use the new certificate; those in use end with their call.
+func (c *clientBox) renewed() {
+	old := c.with.Swap(newClient(c.trust, c.holder))
+	old.CloseIdleConnections()
+}
+
+// newClient speaks HTTP/1.1, one connection a long poll: a stalled one can't hold up the others.
+func newClient(t identity.Trust, h *identity.Holder) *http.Client {
+	return &http.Client{Transport: &http.Transport{
+		TLSClientConfig:       identity.ClientTLS(t, identity.WantComponent("orchestrator"), h),
+		DialContext:           (&net.Dialer{Timeout: 3 * time.Second, KeepAlive: 5 * time.Second}).DialContext,
+		TLSHandshakeTimeout:   10 * time.Second,
+		IdleConnTimeout:       60 * time.Second,
+		MaxIdleConnsPerHost:   4,
+		ExpectContinueTimeout: time.Second,
+	}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+}
+
+// errNothing: the answer was 204.
+var errNothing = errors.New("nothing new")
+
+// answer is what a call brought.
+type answer struct {
+	endpoint string
+	body     []byte
+	took     time.Duration
+}
+
+// maxAnswer bounds an answer; the largest is a Peers document.
+const maxAnswer = 16 << 20
+
+// call asks one endpoint after the other until one answers, each within the deadline. An answer that says no is final.
+func (c *clientBox) call(ctx context.Context, client *http.Client, method, path string, in any, deadline time.Duration) (answer, error) {
+	var body []byte
+	if in != nil {
+		var err error
+		if body, err = json.Marshal(in); err != nil {
+			return answer{}, fmt.Errorf("encode request to %s: %v", path, err)
+		}
+	}
+	var errs []error
+	for range c.endpoints {
+		at := c.current.Load()
+		endpoint := c.endpoints[at]
+		a, err := once(ctx, client, method, "https://"+endpoint+path, body, deadline)
+		a.endpoint = endpoint
+		if _, said := problemOf(err); err == nil || said || errors.Is(err, errNothing) || ctx.Err() != nil {
+			return a, err
+		}
+		errs = append(errs, err)
+		c.current.CompareAndSwap(at, (at+1)%int64(len(c.endpoints)))
+	}
+	return answer{}, errors.Join(errs...)
+}
+
+func once(ctx context.Context, client *http.Client, method, url string, body []byte, deadline time.Duration) (answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, deadline)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
+	if err != nil {
+		return answer{}, fmt.Errorf("ask %s: %v", url, err)
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	began := time.Now()
+	resp, err := client.Do(req)
+	if err != nil {
+		return answer{}, unwrapURL(err)
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	switch {
+	case err != nil:
+		return answer{}, fmt.Errorf("read answer of %s: %v", url, err)
+	case len(raw) > maxAnswer:
+		return answer{}, fmt.Errorf("read answer of %s: it is longer than %d MiB", url, maxAnswer>>20)
+	case resp.StatusCode == http.StatusNoContent:
+		return answer{took: time.Since(began)}, errNothing
+	case resp.StatusCode == http.StatusOK:
+		return answer{body: raw, took: time.Since(began)}, nil
+	}
+	return answer{}, refusal(resp, raw)
+}
+
+// refusal is an answer that says no, as a Problem; an answer without one (a proxy's page) counts as no answer at all.
+func refusal(resp *http.Response, raw []byte) error {
+	var p operator.Problem
+	if strings.HasPrefix(resp.Header.Get("Content-Type"), "application/problem+json") && json.Unmarshal(raw, &p) == nil && p.Reason != "" {
+		if p.Code == "" {
+			p.Code = operator.CodeOf(resp.StatusCode)
+		}
+		if p.Code == operator.Unavailable {
+			return errors.New(p.Error())
+		}
+		return &p
+	}
+	return fmt.Errorf("%s answered %s: %.200s", resp.Request.URL, resp.Status, bytes.TrimSpace(raw))
+}
+
+func problemOf(err error) (*operator.Problem, bool) {
+	var p *operator.Problem
+	ok := errors.As(err, &p)
+	return p, ok
+}
+
+// unwrapURL drops net/http's `Post "https://…":` where the cause explains itself to a person.
+func unwrapURL(err error) error {
+	var pin *identity.PinError
+	if errors.As(err, &pin) {
+		return pin
+	}
+	return err
+}
+
+// asProblem is err in the words of a host.Problem.
+func asProblem(object string, err error, next string) host.Problem {
+	if p, ok := problemOf(err); ok {
+		return host.Problem{Code: string(p.Code), Object: first(p.Object, object), Reason: p.Reason, Next: first(p.Next, next)}
+	}
+	var pin *identity.PinError
+	if errors.As(err, &pin) {
+		return host.Problem{Code: "denied", Object: "join.caPin", Reason: pin.Error(),
+			Next: "put the right pin into the host configuration, or correct the address in join.endpoints"}
+	}
+	return host.Problem{Code: "unavailable", Object: object, Reason: err.Error(), Next: next}
+}
+
+func first(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+func spread() float64 { return rand.Float64() }

@@ -1,0 +1,180 @@
+package link
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"hardnode.dev/internal/identity"
+	"hardnode.dev/internal/logging"
+	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/wire/boot"
+	"hardnode.dev/internal/wire/host"
+)
+
+// callDeadline bounds every call but the long polls.
+const callDeadline = 10 * time.Second
+
+// enroll asks for an identity until it gets one; false when ctx ended first. A refusal is shown and asked again: a person may put the
+// token right on the orchestrator's side without touching this host.
+func (l *Link) enroll(ctx context.Context, j boot.Join) bool {
+	if j.Token == "" {
+		p := host.Problem{Code: "invalid", Object: "join.token", Reason: "the host configuration has no join token",
+			Next: "make one with `hnctl host token`, put it into the host configuration and reboot"}
+		l.update(func(s *Status) { s.Link, s.Problems = "not joining: "+p.Reason, []host.Problem{p} })
+		l.log.Error("not joining", logging.Reason, p.Reason, "next", p.Next)
+		<-ctx.Done()
+		return false
+	}
+	last := ""
+	for n := 0; ctx.Err() == nil; n++ {
+		err := l.enrollOnce(ctx, j)
+		if err == nil {
+			return true
+		}
+		p := asProblem("join.endpoints", err, "nothing is needed if the orchestrator is starting; else check join.endpoints and the network")
+		if text := p.Reason; text != last {
+			l.log.Warn("not joined yet", logging.Reason, text, "next", p.Next)
+			last = text
+		}
+		l.update(func(s *Status) { s.Linked, s.Link, s.Problems = false, "joining: "+p.Reason, []host.Problem{p} })
+		if !l.backoff(ctx, n, err) {
+			break
+		}
+	}
+	return false
+}
+
+func (l *Link) enrollOnce(ctx context.Context, j boot.Join) error {
+	csr, err := identity.CSR(l.key)
+	if err != nil {
+		return err
+	}
+	req := host.EnrollRequest{Token: j.Token, CSR: csr, Code: l.Status().Code, Boot: l.o.Boot, Version: l.o.Version,
+		Underlay: l.o.Underlay(ctx), Hardware: l.o.Hardware}
+	a, err := l.client.call(ctx, l.client.without, http.MethodPost, host.PathEnroll, req, callDeadline)
+	if err != nil {
+		return err
+	}
+	var reply host.EnrollReply
+	if err := json.Unmarshal(a.body, &reply); err != nil {
+		return fmt.Errorf("read the orchestrator's answer: %v", err)
+	}
+	l.o.Clock.Answer(reply.Now, a.took)
+	cred, err := l.check(reply.Chain)
+	if err != nil {
+		return err
+	}
+	if p := cred.Peer(); p.Host != reply.Host || p.Name != reply.Name || p.Cluster != reply.Cluster {
+		return fmt.Errorf("read the orchestrator's answer: it names host %s, its certificate %s", reply.Host, p)
+	}
+	rec := record{Host: reply.Host, Name: reply.Name, Cluster: reply.Cluster, Chain: reply.Chain}
+	if err := l.doc.Save(rec); err != nil {
+		return err
+	}
+	l.adopt(rec, cred)
+	l.client.renewed()
+	l.update(func(s *Status) { s.Problems = nil })
+	l.log.Info("joined", logging.Host, reply.Name, "id", reply.Host, "cluster", reply.Cluster, logging.Addr, a.endpoint)
+	return nil
+}
+
+// check verifies a chain the orchestrator sent: pinned root, this host's key, a host's identity.
+func (l *Link) check(chain [][]byte) (*identity.Credential, error) {
+	t := l.Trust()
+	if _, _, err := identity.Verify(chain, t.Pin, time.Now()); err != nil {
+		return nil, err
+	}
+	cred, err := identity.NewCredential(l.key, chain)
+	if err != nil {
+		return nil, err
+	}
+	if p := cred.Peer(); !p.IsHost() || t.Cluster != "" && p.Cluster != t.Cluster {
+		return nil, fmt.Errorf("check the certificate the orchestrator sent: it is for %s of cluster %s", p, p.Cluster)
+	}
+	return cred, nil
+}
+
+// renew replaces the certificate at half life, until ctx ends.
+func (l *Link) renew(ctx context.Context) error {
+	for n := 0; ; {
+		wait := min(time.Until(l.holder.Get().RenewAt()), time.Minute) // short waits: the clock may be set meanwhile
+		if n == 0 && wait > 0 {
+			if !run.Wait(ctx, wait) {
+				return nil
+			}
+			continue
+		}
+		err := l.renewOnce(ctx)
+		if err == nil {
+			n = 0
+			continue
+		}
+		if n++; n == 1 {
+			l.log.Warn("certificate not renewed yet", logging.Err, err, "until", l.holder.Get().Expires())
+		}
+		if !run.Wait(ctx, run.Backoff(n, time.Second, time.Minute, spread())) {
+			return nil
+		}
+	}
+}
+
+// renewOnce asks for a new leaf: with the old one, or, when that has expired, by proof of the enrolled key.
+func (l *Link) renewOnce(ctx context.Context) error {
+	csr, err := identity.CSR(l.key)
+	if err != nil {
+		return err
+	}
+	old := l.holder.Get()
+	req, client := host.RenewRequest{CSR: csr}, l.client.with.Load()
+	if now := time.Now(); !now.Before(old.Expires()) {
+		req.Host, req.Time = old.Peer().Host, now.UTC().Truncate(time.Second)
+		req.Proof = ed25519.Sign(l.key, identity.RenewalText(req.Host, req.Time, sha256.Sum256(csr)))
+		client = l.client.without
+	}
+	a, err := l.client.call(ctx, client, http.MethodPost, host.PathRenew, req, callDeadline)
+	if err != nil {
+		return err
+	}
+	var reply host.RenewReply
+	if err := json.Unmarshal(a.body, &reply); err != nil {
+		return fmt.Errorf("read the orchestrator's answer: %v", err)
+	}
+	l.o.Clock.Answer(reply.Now, a.took)
+	cred, err := l.check(reply.Chain)
+	if err != nil {
+		return err
+	}
+	p := cred.Peer()
+	if p.Host != old.Peer().Host {
+		return fmt.Errorf("read the orchestrator's answer: this is %s, the certificate is for %s", old.Peer(), p)
+	}
+	rec := record{Host: p.Host, Name: p.Name, Cluster: p.Cluster, Chain: reply.Chain}
+	if err := l.doc.Save(rec); err != nil {
+		return err
+	}
+	l.adopt(rec, cred)
+	l.client.renewed()
+	l.log.Info("certificate renewed", "until", cred.Expires())
+	return nil
+}
+
+// Component asks for a certificate for a jelastic container on this host.
+func (l *Link) Component(ctx context.Context, req host.ComponentRequest) (host.RenewReply, error) {
+	if l.holder.Get() == nil || l.client.with.Load() == nil {
+		return host.RenewReply{}, fmt.Errorf("this host has not joined yet")
+	}
+	a, err := l.client.call(ctx, l.client.with.Load(), http.MethodPost, host.PathComponent, req, callDeadline)
+	if err != nil {
+		return host.RenewReply{}, err
+	}
+	var reply host.RenewReply
+	if err := json.Unmarshal(a.body, &reply); err != nil {
+		return host.RenewReply{}, fmt.Errorf("read the orchestrator's answer: %v", err)
+	}
+	return reply, nil
+}

@@ -1,0 +1,225 @@
+// Package link is the host's tie to its orchestrator: joining, certificates, the long polls and reports.
+//
+// Owns: the host's key and certificate in STATE/identity, the clock before TLS, and every connection to the host API.
+// In: the host's configuration, Assignments, session requests, the orchestrator's time; reports made by the caller.
+// Out: Assignments handed to agent/desired, sessions handed to the container runtime, its own Status.
+// Never: decides what runs, stops anything because the orchestrator is away, or trusts a server that the pinned root did not sign for.
+package link
+
+import (
+	"context"
+	"crypto/ed25519"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"hardnode.dev/agent/desired"
+	"hardnode.dev/internal/identity"
+	"hardnode.dev/internal/keep"
+	"hardnode.dev/internal/logging"
+	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/boot"
+	"hardnode.dev/internal/wire/host"
+)
+
+// Options are what a Link needs. All are required unless said otherwise.
+type Options struct {
+	Dir      string // STATE/identity
+	Config   func(context.Context) (boot.HostConfig, error)
+	Store    *desired.Store
+	Report   func(context.Context) host.Report // all but Seq and Sent
+	Changed  <-chan struct{}                   // a hint that the next report says something new
+	Runtime  Runtime                           // carries out sessions
+	Boot     string
+	Version  string
+	Underlay func(context.Context) netip.Addr
+	Hardware host.Hardware
+	Clock    Clock
+	Log      *slog.Logger // nil discards
+}
+
+// Link is the tie. Its methods may be called at once.
+type Link struct {
+	o      Options
+	log    *slog.Logger
+	key    ed25519.PrivateKey
+	holder identity.Holder
+	doc    keep.Doc[record]
+	client clientBox
+	trust  identity.Trust
+	notify chan struct{}
+
+	mu struct {
+		sync.Mutex
+		status Status
+	}
+}
+
+// record is the file credential.json: what enrolment gave.
+type record struct {
+	Host    wire.HostID    `json:"host"`
+	Name    string         `json:"name"`
+	Cluster wire.ClusterID `json:"cluster"`
+	Chain   [][]byte       `json:"chain"`
+}
+
+// Status is how the link is.
+type Status struct {
+	Stage      boot.AgentStage
+	Code       string // short code of the host's key
+	Host       wire.HostID
+	Name       string
+	Cluster    wire.ClusterID
+	Role       host.Role
+	Linked     bool   // the last report was answered
+	Link       string // "connected to HOST:PORT", or why not
+	State      string // the host's state as the orchestrator last said
+	Unlicensed string
+	Problems   []host.Problem
+}
+
+// New opens the host's identity, making its key on the first boot.
+func New(o Options) (*Link, error) {
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open identity: %v", err)
+	}
+	key, err := identity.LoadKey(filepath.Join(o.Dir, "key"))
+	if err != nil {
+		return nil, err
+	}
+	l := &Link{o: o, log: logging.Or(o.Log), key: key, notify: make(chan struct{}, 1),
+		doc: keep.Doc[record]{Path: filepath.Join(o.Dir, "credential.json"), Version: 1}}
+	l.mu.status = Status{Stage: boot.StageUnconfigured, Code: identity.ShortCode(key.Public().(ed25519.PublicKey)), Link: "no configuration yet"}
+	rec, found, err := l.doc.Load()
+	if err != nil {
+		return nil, err
+	}
+	if found {
+		cred, err := identity.NewCredential(key, rec.Chain)
+		if err != nil {
+			return nil, fmt.Errorf("read %q: %v", l.doc.Path, err)
+		}
+		l.adopt(rec, cred)
+	}
+	return l, nil
+}
+
+// Key is the host's identity key: it signs gossip cards.
+func (l *Link) Key() ed25519.PrivateKey { return l.key }
+
+// Holder is the host's certificate in force; it is empty until the host has joined.
+func (l *Link) Holder() *identity.Holder { return &l.holder }
+
+// Trust is what the configuration pins; it is empty until there is one.
+func (l *Link) Trust() identity.Trust {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.trust
+}
+
+// Status is how the link is now.
+func (l *Link) Status() Status {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.mu.status
+	s.Problems = append([]host.Problem(nil), s.Problems...)
+	return s
+}
+
+// Changed delivers a hint after the status changed; one reader.
+func (l *Link) Changed() <-chan struct{} { return l.notify }
+
+func (l *Link) update(f func(*Status)) {
+	l.mu.Lock()
+	f(&l.mu.status)
+	l.mu.Unlock()
+	select {
+	case l.notify <- struct{}{}:
+	default:
+	}
+}
+
+func (l *Link) adopt(rec record, cred *identity.Credential) {
+	l.holder.Set(cred)
+	l.update(func(s *Status) {
+		s.Stage, s.Host, s.Name, s.Cluster, s.Role = boot.StageJoined, rec.Host, rec.Name, rec.Cluster, cred.Peer().Role
+	})
+}
+
+// Run waits for the configuration, joins, and keeps the tie until ctx ends.
+func (l *Link) Run(ctx context.Context) error {
+	cfg, err := l.o.Config(ctx)
+	if err != nil {
+		return err
+	}
+	if !l.configure(ctx, cfg) {
+		<-ctx.Done()
+		return nil
+	}
+	if l.holder.Get() == nil {
+		if !l.enroll(ctx, *cfg.Join) {
+			return nil
+		}
+	}
+	l.update(func(s *Status) { s.Link = "connecting" })
+	return run.Group(ctx, l.log,
+		run.Task{Name: "renew", Run: l.renew},
+		run.Task{Name: "report", Run: l.report},
+		run.Task{Name: "assignment", Run: l.assignment},
+		run.Task{Name: "sessions", Run: l.sessions},
+	)
+}
+
+// configure takes the join part over; false when it can't work until a person changes it.
+func (l *Link) configure(ctx context.Context, cfg boot.HostConfig) bool {
+	refuse := func(object, reason, next string) bool {
+		l.update(func(s *Status) {
+			s.Link = "not joining: " + reason
+			s.Problems = []host.Problem{{Code: "invalid", Object: object, Reason: reason, Next: next}}
+		})
+		l.log.Error("not joining", logging.Reason, reason, "next", next)
+		return false
+	}
+	l.update(func(s *Status) {
+		s.Role = cfg.Role
+		if s.Name == "" {
+			s.Name = cfg.Name
+		}
+		if s.Stage == boot.StageUnconfigured {
+			s.Stage = boot.StageJoining
+		}
+	})
+	j := cfg.Join
+	switch {
+	case j == nil:
+		return refuse("join", "the host configuration has no join section", "give the host a configuration made with `hnctl host config`")
+	case len(j.Endpoints) == 0:
+		return refuse("join.endpoints", "no orchestrator endpoint is configured", "name at least one host:port of the host API")
+	case j.CAPin == "":
+		return refuse("join.caPin", "no CA pin is configured, so no orchestrator can be trusted", "copy it from `hnctl cluster status`")
+	}
+	if c := l.holder.Get(); c != nil && j.Cluster != "" && c.Peer().Cluster != wire.ClusterID(j.Cluster) {
+		return refuse("join.cluster", fmt.Sprintf("this host belongs to cluster %s, the configuration names %s", c.Peer().Cluster, j.Cluster),
+			"restore the old configuration, or wipe the host's disk to join another cluster")
+	}
+	l.mu.Lock()
+	l.trust = identity.Trust{Pin: j.CAPin, Cluster: wire.ClusterID(j.Cluster)}
+	l.mu.Unlock()
+	l.client.init(j.Endpoints, l.trust, &l.holder)
+	l.o.Clock.Raise()
+	return true
+}
+
+// backoffs of the link: an orchestrator that does not answer is asked again soon (it may be booting); one that said no, later.
+func (l *Link) backoff(ctx context.Context, n int, err error) bool {
+	limit := 2 * time.Second
+	if _, said := problemOf(err); said {
+		limit = 15 * time.Second
+	}
+	return run.Wait(ctx, run.Backoff(n, 200*time.Millisecond, limit, spread()))
+}

@@ -1,0 +1,533 @@
+package link
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"hardnode.dev/agent/container"
+	"hardnode.dev/agent/desired"
+	"hardnode.dev/internal/identity"
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/boot"
+	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/operator"
+)
+
+const (
+	clusterID = wire.ClusterID("cl-0123456789abcdef")
+	hostID    = wire.HostID("h-0123456789ab")
+)
+
+// orchestrator is the host API as far as a link sees it.
+type orchestrator struct {
+	t     *testing.T
+	ca    *identity.Authority
+	trust identity.Trust
+	srv   *httptest.Server
+	addr  string
+
+	mu       sync.Mutex
+	refuse   *operator.Problem // of the next enrolments
+	leafAge  time.Duration     // how old the certificates it signs are
+	reports  []host.Report
+	assigned *host.Assignment
+	ask      *host.SessionRequest
+	ws       chan *websocket.Conn
+	renewals []string // "certificate" or "proof"
+}
+
+func newOrchestrator(t *testing.T) *orchestrator {
+	t.Helper()
+	now := time.Now()
+	root, err := identity.NewRoot(clusterID, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	issuing, err := root.Issue(clusterID, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := &orchestrator{t: t, ca: &identity.Authority{Root: root.Cert, Issuing: issuing, Cluster: clusterID}, ws: make(chan *websocket.Conn, 1)}
+	o.trust = identity.Trust{Pin: identity.Pin(root.Cert), Cluster: clusterID}
+	key, _ := identity.NewKey()
+	csr, _ := identity.CSR(key)
+	chain, err := o.ca.Sign(csr, identity.Peer{CTID: 3, Component: "orchestrator"}, nil, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cred, err := identity.NewCredential(key, chain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var self identity.Holder
+	self.Set(cred)
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST "+host.PathEnroll, o.enroll)
+	mux.HandleFunc("POST "+host.PathRenew, o.renew)
+	mux.HandleFunc("POST "+host.PathReport, o.report)
+	mux.HandleFunc("GET "+host.PathAssigned, o.assignment)
+	mux.HandleFunc("GET "+host.PathSessions, o.sessions)
+	mux.HandleFunc("GET "+host.PathSession+"{id}", o.session)
+	o.srv = httptest.NewUnstartedServer(mux)
+	o.srv.Config.ErrorLog = nil
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.srv.Listener.Close()
+	o.srv.Listener = tls.NewListener(l, identity.ServerTLS(o.trust, nil, &self))
+	o.srv.Start()
+	t.Cleanup(o.srv.Close)
+	o.addr = l.Addr().String()
+	return o
+}
+
+func reply(w http.ResponseWriter, v any) { json.NewEncoder(w).Encode(v) }
+
+func no(w http.ResponseWriter, p *operator.Problem) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(p.Status)
+	reply(w, p)
+}
+
+func (o *orchestrator) sign(csr []byte) [][]byte {
+	chain, err := o.ca.Sign(csr, identity.Peer{Host: hostID, Role: host.RoleUser, Name: "host-1"}, nil, time.Now().Add(-o.leafAge))
+	if err != nil {
+		o.t.Error(err)
+	}
+	return chain
+}
+
+func (o *orchestrator) enroll(w http.ResponseWriter, r *http.Request) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var req host.EnrollRequest
+	if err := json.NewDecoder(r.Body).Decode(&req); err != nil || req.Token.Reveal() != "hn1.token" {
+		o.t.Errorf("enrol: got %+v, %v", req, err)
+	}
+	if o.refuse != nil {
+		no(w, o.refuse)
+		return
+	}
+	reply(w, host.EnrollReply{Host: hostID, Name: "host-1", Cluster: clusterID, Chain: o.sign(req.CSR), Now: time.Now()})
+}
+
+func (o *orchestrator) renew(w http.ResponseWriter, r *http.Request) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var req host.RenewRequest
+	json.NewDecoder(r.Body).Decode(&req)
+	how := "certificate"
+	if _, ok := identity.ClientOf(r.TLS, time.Now()); !ok {
+		how = "proof"
+		csr, err := x509.ParseCertificateRequest(req.CSR)
+		if err != nil || !ed25519.Verify(csr.PublicKey.(ed25519.PublicKey), identity.RenewalText(hostID, req.Time, sha256.Sum256(req.CSR)), req.Proof) {
+			o.t.Errorf("renewal without a certificate carries no valid proof: %v", err)
+		}
+	}
+	o.renewals = append(o.renewals, how)
+	o.leafAge = 0
+	reply(w, host.RenewReply{Chain: o.sign(req.CSR), Now: time.Now()})
+}
+
+func (o *orchestrator) report(w http.ResponseWriter, r *http.Request) {
+	p, ok := identity.ClientOf(r.TLS, time.Now())
+	if !ok || p.Host != hostID {
+		no(w, operator.NewProblem(operator.Denied, "host", "no certificate", ""))
+		return
+	}
+	var rep host.Report
+	json.NewDecoder(r.Body).Decode(&rep)
+	o.mu.Lock()
+	o.reports = append(o.reports, rep)
+	o.mu.Unlock()
+	reply(w, host.ReportReply{Now: time.Now(), State: "ACTIVE"})
+}
+
+func (o *orchestrator) assignment(w http.ResponseWriter, r *http.Request) {
+	o.mu.Lock()
+	a := o.assigned
+	o.assigned = nil
+	o.mu.Unlock()
+	if a == nil {
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-r.Context().Done():
+		}
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	reply(w, a)
+}
+
+func (o *orchestrator) sessions(w http.ResponseWriter, r *http.Request) {
+	o.mu.Lock()
+	q := o.ask
+	o.ask = nil
+	o.mu.Unlock()
+	if q == nil {
+		time.Sleep(20 * time.Millisecond)
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	reply(w, q)
+}
+
+func (o *orchestrator) session(w http.ResponseWriter, r *http.Request) {
+	c, err := websocket.Accept(w, r, nil)
+	if err != nil {
+		o.t.Error(err)
+		return
+	}
+	o.ws <- c
+	<-r.Context().Done()
+}
+
+func (o *orchestrator) count() int { o.mu.Lock(); defer o.mu.Unlock(); return len(o.reports) }
+
+// fakeRuntime echoes: exec copies stdin to stdout, logs gives two lines.
+type fakeRuntime struct{}
+
+func (fakeRuntime) Exec(ctx context.Context, id wire.CTID, spec host.ExecSpec, s container.Stdio) (host.Exit, error) {
+	if id != 101 {
+		return host.Exit{}, container.ErrNotFound
+	}
+	if spec.Argv[0] == "/hang" {
+		<-ctx.Done()
+		return host.Exit{Code: 137}, nil
+	}
+	io.WriteString(s.Err, strings.Join(spec.Argv, " "))
+	io.Copy(s.Out, s.In)
+	return host.Exit{Code: 7}, nil
+}
+
+func (fakeRuntime) Logs(_ context.Context, _ wire.CTID, _ host.LogsSpec, line func(bool, []byte) error) error {
+	return errors.Join(line(false, []byte("out")), line(true, []byte("err\n")))
+}
+
+type stillClock struct{}
+
+func (stillClock) Raise()                          {}
+func (stillClock) Answer(time.Time, time.Duration) {}
+
+// start runs a link with the given join section until the test ends.
+func start(t *testing.T, dir string, j *boot.Join) (*Link, *desired.Store, context.CancelFunc) {
+	t.Helper()
+	store, err := desired.Open(filepath.Join(dir, "desired"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := New(Options{Dir: filepath.Join(dir, "identity"), Store: store, Runtime: fakeRuntime{}, Boot: "boot-1", Version: "0.1.0", Clock: stillClock{},
+		Config: func(context.Context) (boot.HostConfig, error) {
+			return boot.HostConfig{Version: 1, Name: "wanted", Role: host.RoleUser, Join: j}, nil
+		},
+		Report:   func(context.Context) host.Report { return host.Report{Boot: "boot-1"} },
+		Underlay: func(context.Context) netip.Addr { return netip.MustParseAddr("10.77.0.11") }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- l.Run(ctx) }()
+	stop := sync.OnceFunc(func() {
+		cancel()
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Error("the link did not end")
+		}
+	})
+	t.Cleanup(stop)
+	return l, store, stop
+}
+
+func (o *orchestrator) join() *boot.Join {
+	return &boot.Join{Cluster: string(clusterID), Endpoints: []string{o.addr}, CAPin: o.trust.Pin, Token: "hn1.token"}
+}
+
+func eventually(t *testing.T, what string, f func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if f() {
+			return
+		}
+	}
+	t.Fatalf("never: %s", what)
+}
+
+func TestJoinAndReport(t *testing.T) {
+	o := newOrchestrator(t)
+	dir := t.TempDir()
+	j := o.join()
+	dead, _ := net.Listen("tcp", "127.0.0.1:0")
+	dead.Close()
+	j.Endpoints = []string{dead.Addr().String(), o.addr} // the first one does not answer
+	l, store, stop := start(t, dir, j)
+	eventually(t, "linked and ACTIVE", func() bool { s := l.Status(); return s.Linked && s.State == "ACTIVE" })
+	s := l.Status()
+	if s.Stage != boot.StageJoined || s.Name != "host-1" || s.Host != hostID || len(s.Problems) > 0 || s.Link != "connected to "+o.addr {
+		t.Errorf("got %+v", s)
+	}
+	o.mu.Lock()
+	o.assigned = &host.Assignment{Work: &host.Work{Version: 1, Revision: 4}}
+	o.mu.Unlock()
+	eventually(t, "assignment on disk", func() bool { w, _ := store.Revisions(); return w == 4 })
+	n, began := o.count(), time.Now()
+	eventually(t, "three more reports", func() bool { return o.count() >= n+3 })
+	if took := time.Since(began); took < 1500*time.Millisecond {
+		t.Errorf("three quiet reports took %s: they are too close together", took)
+	}
+	stop()
+
+	// A restarted agent is itself again without asking.
+	o.mu.Lock()
+	o.refuse = operator.NewProblem(operator.Denied, "join.token", "used", "")
+	o.mu.Unlock()
+	l, _, _ = start(t, dir, j)
+	if s := l.Status(); s.Stage != boot.StageJoined || s.Name != "host-1" {
+		t.Errorf("after a restart: got %+v", s)
+	}
+	eventually(t, "linked again", func() bool { return l.Status().Linked })
+}
+
+func TestRefusedJoins(t *testing.T) {
+	o, other := newOrchestrator(t), newOrchestrator(t)
+	o.refuse = operator.NewProblem(operator.Denied, "join.token", "the join token was used already", "make a new one with `hnctl host token`")
+	tests := []struct {
+		name   string
+		change func(*boot.Join)
+		nojoin bool
+		reason string
+		next   string
+	}{
+		{name: "no join section", nojoin: true, reason: "no join section", next: "hnctl host config"},
+		{name: "no endpoint", change: func(j *boot.Join) { j.Endpoints = nil }, reason: "no orchestrator endpoint", next: "host:port"},
+		{name: "no pin", change: func(j *boot.Join) { j.CAPin = "" }, reason: "no CA pin", next: "hnctl cluster status"},
+		{name: "no token", change: func(j *boot.Join) { j.Token = "" }, reason: "no join token", next: "hnctl host token"},
+		{name: "wrong pin", change: func(j *boot.Join) { j.CAPin = other.trust.Pin }, reason: "check CA pin", next: "join.endpoints"},
+		{name: "token refused", reason: "used already", next: "hnctl host token"},
+		{name: "nobody there", change: func(j *boot.Join) { j.Endpoints = []string{"127.0.0.1:1"} }, reason: "refused", next: "orchestrator is starting"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			j := o.join()
+			if tt.change != nil {
+				tt.change(j)
+			}
+			if tt.nojoin {
+				j = nil
+			}
+			l, _, _ := start(t, t.TempDir(), j)
+			eventually(t, "a problem that says "+tt.reason, func() bool {
+				ps := l.Status().Problems
+				return len(ps) == 1 && strings.Contains(ps[0].Reason, tt.reason) && strings.Contains(ps[0].Next, tt.next)
+			})
+			if s := l.Status(); s.Stage != boot.StageJoining || s.Linked || len(s.Code) == 0 {
+				t.Errorf("got %+v", s)
+			}
+		})
+	}
+}
+
+func TestJoinsOnceAllowed(t *testing.T) {
+	o := newOrchestrator(t)
+	o.refuse = operator.NewProblem(operator.Denied, "join.token", "the join token has expired", "make a new one")
+	l, _, _ := start(t, t.TempDir(), o.join())
+	eventually(t, "refused", func() bool { return len(l.Status().Problems) == 1 })
+	o.mu.Lock()
+	o.refuse = nil
+	o.mu.Unlock()
+	eventually(t, "joined", func() bool { return l.Status().Linked && len(l.Status().Problems) == 0 })
+}
+
+func TestRenewal(t *testing.T) {
+	for how, age := range map[string]time.Duration{"certificate": 13 * time.Hour, "proof": 25 * time.Hour} {
+		t.Run(how, func(t *testing.T) {
+			o := newOrchestrator(t)
+			dir := t.TempDir()
+			// Joined long ago: the certificate on disk is past its half life, or expired.
+			key, csr := identityOn(t, dir)
+			o.leafAge = age
+			saveRecord(t, dir, key, o.sign(csr))
+			l, _, _ := start(t, dir, o.join())
+			eventually(t, "renewed and linked", func() bool { return l.Status().Linked && time.Until(l.Holder().Get().Expires()) > 23*time.Hour })
+			o.mu.Lock()
+			defer o.mu.Unlock()
+			if len(o.renewals) != 1 || o.renewals[0] != how {
+				t.Errorf("renewals: got %v, want one by %s", o.renewals, how)
+			}
+		})
+	}
+}
+
+func identityOn(t *testing.T, dir string) (ed25519.PrivateKey, []byte) {
+	t.Helper()
+	l, _, stop := start(t, dir, nil)
+	stop()
+	csr, err := identity.CSR(l.Key())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l.Key(), csr
+}
+
+func saveRecord(t *testing.T, dir string, key ed25519.PrivateKey, chain [][]byte) {
+	t.Helper()
+	l, err := New(Options{Dir: filepath.Join(dir, "identity")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.doc.Save(record{Host: hostID, Name: "host-1", Cluster: clusterID, Chain: chain}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestOtherClusterIsNotJoined(t *testing.T) {
+	o := newOrchestrator(t)
+	dir := t.TempDir()
+	key, csr := identityOn(t, dir)
+	saveRecord(t, dir, key, o.sign(csr))
+	j := o.join()
+	j.Cluster = "cl-ffffffffffffffff"
+	l, _, _ := start(t, dir, j)
+	eventually(t, "a problem", func() bool {
+		ps := l.Status().Problems
+		return len(ps) == 1 && strings.Contains(ps[0].Reason, "belongs to cluster cl-0123456789abcdef")
+	})
+}
+
+func TestSessions(t *testing.T) {
+	o := newOrchestrator(t)
+	l, _, _ := start(t, t.TempDir(), o.join())
+	eventually(t, "linked", func() bool { return l.Status().Linked })
+	tests := []struct {
+		name  string
+		req   host.SessionRequest
+		stdin string
+		out   string
+		err   string
+		exit  host.Exit
+	}{
+		{"exec", host.SessionRequest{CTID: 101, Exec: &host.ExecSpec{Argv: []string{"/cat", "-"}}}, "hello", "hello", "/cat -", host.Exit{Code: 7}},
+		{"jem", host.SessionRequest{CTID: 101, JEM: &host.JEMRequest{Module: "service", Action: "status", Args: []string{"nginx"}}}, "", "", JEMProgram + " service status nginx", host.Exit{Code: 7}},
+		{"large", host.SessionRequest{CTID: 101, Exec: &host.ExecSpec{Argv: []string{"/cat"}}}, strings.Repeat("x", 3*host.MaxFrame), strings.Repeat("x", 3*host.MaxFrame), "/cat", host.Exit{Code: 7}},
+		{"no such container", host.SessionRequest{CTID: 5, Exec: &host.ExecSpec{Argv: []string{"/cat"}}}, "", "", "", host.Exit{Code: 125, Error: container.ErrNotFound.Error()}},
+		{"logs", host.SessionRequest{CTID: 101, Logs: &host.LogsSpec{}}, "", "out\n", "err\n", host.Exit{}},
+		{"unknown kind", host.SessionRequest{CTID: 101}, "", "", "", host.Exit{Code: 125, Error: "the request names neither exec, logs nor jem; update this host's release"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.req.ID = "s1"
+			out, errOut, exit := o.talk(t, tt.req, tt.stdin)
+			if out != tt.out || errOut != tt.err || exit != tt.exit {
+				t.Errorf("got stdout %d bytes, stderr %q, exit %+v; want %d bytes, %q, %+v", len(out), errOut, exit, len(tt.out), tt.err, tt.exit)
+			}
+		})
+	}
+}
+
+// talk asks for a session and speaks the orchestrator's side of it.
+func (o *orchestrator) talk(t *testing.T, req host.SessionRequest, stdin string) (out, errOut string, exit host.Exit) {
+	t.Helper()
+	o.mu.Lock()
+	o.ask = &req
+	o.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	var ws *websocket.Conn
+	select {
+	case ws = <-o.ws:
+	case <-ctx.Done():
+		t.Fatal("the agent did not dial back")
+	}
+	defer ws.CloseNow()
+	ws.SetReadLimit(host.MaxFrame + 1)
+	var feeder sync.WaitGroup
+	defer feeder.Wait()
+	feeder.Go(func() {
+		for s := stdin; len(s) > 0; {
+			n := min(len(s), host.MaxFrame)
+			if ws.Write(ctx, websocket.MessageBinary, host.Frame(host.ChanStdin, []byte(s[:n]))) != nil {
+				return
+			}
+			s = s[n:]
+		}
+		ws.Write(ctx, websocket.MessageBinary, host.Frame(host.ChanStdin, nil))
+	})
+	for {
+		_, msg, err := ws.Read(ctx)
+		if err != nil {
+			t.Fatalf("the session broke off: %v", err)
+		}
+		c, p, err := host.ParseFrame(msg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch c {
+		case host.ChanStdout:
+			out += string(p)
+		case host.ChanStderr:
+			errOut += string(p)
+		case host.ChanExit:
+			if err := json.Unmarshal(p, &exit); err != nil {
+				t.Fatal(err)
+			}
+			return out, errOut, exit
+		}
+	}
+}
+
+func TestClock(t *testing.T) {
+	base := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	now := base
+	c := &SystemClock{Path: filepath.Join(t.TempDir(), "clock"), Floor: base.Add(-time.Hour), Now: func() time.Time { return now },
+		Set: func(t time.Time) error { now = t; return nil }}
+	step := func(name string, want time.Time) {
+		t.Helper()
+		if !now.Equal(want) {
+			t.Errorf("%s: got %s, want %s", name, now, want)
+		}
+	}
+	c.Raise()
+	step("right already", base)
+	now = time.Unix(0, 0)
+	c.Raise()
+	step("raised to the build time", c.Floor)
+	now = base.Add(24 * time.Hour)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := c.Keep(ctx); err != nil {
+		t.Fatal(err)
+	}
+	now = base
+	c.Raise()
+	step("raised to the saved time", base.Add(24*time.Hour))
+	c.Answer(base, 0)
+	step("set back by the orchestrator", base)
+	c.Answer(base.Add(900*time.Millisecond), 0)
+	step("within the tolerance", base)
+	c.Answer(base.Add(time.Hour), 10*time.Second)
+	step("an answer that took too long tells nothing", base)
+	c.Answer(base.Add(10*time.Second), 2*time.Second)
+	step("half the round trip counts", base.Add(11*time.Second))
+}

@@ -1,0 +1,147 @@
+package link
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"hardnode.dev/internal/logging"
+	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/wire/host"
+)
+
+// pollWait is how long the orchestrator may hold a poll; pollDeadline is when the agent gives it up.
+const (
+	pollWait     = 30 * time.Second
+	pollDeadline = pollWait + 10*time.Second
+)
+
+// assignment long-polls for newer documents and hands them to the store, until ctx ends.
+func (l *Link) assignment(ctx context.Context) error {
+	for n := 0; ctx.Err() == nil; {
+		work, peers := l.o.Store.Revisions()
+		path := fmt.Sprintf("%s?work=%d&peers=%d&wait=%s", host.PathAssigned, work, peers, pollWait)
+		a, err := l.client.call(ctx, l.client.with.Load(), http.MethodGet, path, nil, pollDeadline)
+		if err == nil {
+			var as host.Assignment
+			if as, err = host.DecodeAssignment(bytes.NewReader(a.body)); err == nil {
+				err = l.o.Store.Accept(as)
+			}
+			l.accepted(as, err)
+		}
+		if err == nil || errors.Is(err, errNothing) {
+			n = 0
+			continue
+		}
+		if !l.backoff(ctx, n, err) {
+			break
+		}
+		n++
+	}
+	return nil
+}
+
+// accepted logs and shows what became of an assignment.
+func (l *Link) accepted(a host.Assignment, err error) {
+	const object = "assignment"
+	if err != nil {
+		l.log.Error("assignment refused", logging.Err, err)
+		l.update(func(s *Status) {
+			s.Problems = append(without(s.Problems, object), host.Problem{Code: "invalid", Object: object, Reason: err.Error(),
+				Next: "the host goes on with the last one; update the host's release if the orchestrator is newer"})
+		})
+		return
+	}
+	l.update(func(s *Status) { s.Problems = without(s.Problems, object) })
+	if a.Work != nil {
+		l.log.Info("work accepted", logging.Rev, a.Work.Revision, "containers", len(a.Work.Containers))
+	}
+	if a.Peers != nil {
+		l.log.Info("peers accepted", logging.Rev, a.Peers.Revision, "hosts", len(a.Peers.Hosts))
+	}
+}
+
+func without(ps []host.Problem, object string) []host.Problem {
+	var out []host.Problem
+	for _, p := range ps {
+		if p.Object != object {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// Reports go out every host.ReportEvery, and sooner when something changed, but never closer than minReport apart.
+const minReport = 250 * time.Millisecond
+
+// report tells the orchestrator how this host is, until ctx ends.
+func (l *Link) report(ctx context.Context) error {
+	var seq int64
+	for n := 0; ctx.Err() == nil; {
+		r := l.o.Report(ctx)
+		seq++
+		r.Seq, r.Sent = seq, time.Now().UTC()
+		a, err := l.client.call(ctx, l.client.with.Load(), http.MethodPost, host.PathReport, r, 3*time.Second)
+		var reply host.ReportReply
+		if err == nil {
+			err = json.Unmarshal(a.body, &reply)
+		}
+		l.reported(a.endpoint, reply, err)
+		if err != nil {
+			if !l.backoff(ctx, n, err) {
+				break
+			}
+			n++
+			continue
+		}
+		n = 0
+		l.o.Clock.Answer(reply.Now, a.took)
+		l.pause(ctx)
+	}
+	return nil
+}
+
+// pause waits for the next report's time.
+func (l *Link) pause(ctx context.Context) {
+	tick := time.NewTimer(host.ReportEvery - minReport)
+	defer tick.Stop()
+	if !run.Wait(ctx, minReport) {
+		return
+	}
+	select {
+	case <-l.o.Changed:
+	case <-tick.C:
+	case <-ctx.Done():
+	}
+}
+
+// reported notes what became of a report; it logs only changes.
+func (l *Link) reported(endpoint string, reply host.ReportReply, err error) {
+	const object = "orchestrator"
+	before := l.Status()
+	if err != nil {
+		p := asProblem(object, err, "containers go on running; check the network between this host and join.endpoints")
+		if before.Link != "away: "+p.Reason {
+			l.update(func(s *Status) {
+				s.Linked, s.Link, s.Problems = false, "away: "+p.Reason, append(without(s.Problems, object), p)
+			})
+		}
+		if before.Linked || before.Link == "connecting" {
+			l.log.Warn("orchestrator away", logging.Reason, p.Reason)
+		}
+		return
+	}
+	link := "connected to " + endpoint
+	if before.Linked && before.Link == link && before.State == reply.State && before.Unlicensed == reply.Unlicensed {
+		return
+	}
+	l.update(func(s *Status) {
+		s.Linked, s.Link, s.State, s.Unlicensed = true, link, reply.State, reply.Unlicensed
+		s.Problems = without(s.Problems, object)
+	})
+	l.log.Info("orchestrator says", "state", reply.State, "unlicensed", reply.Unlicensed, logging.Addr, endpoint)
+}
