@@ -1,0 +1,285 @@
+// Package flatten turns the layers of an OCI image into one file tree, in memory (OCI image-spec, "Image Layer Filesystem Changeset").
+//
+// Owns: how layers are laid over each other: whiteouts, opaque directories, hard links, replaced files; and the limits that hold an
+// image which was made to do harm.
+// In: tar streams, lowest layer first, twice: once for the names, once for the contents.
+// Out: a tree for package erofs; the contents in the order they come; notes on what was left out.
+// Never: touches a file system: a path in an archive is only ever looked up in the tree, so there is nothing to escape from.
+package flatten
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"sort"
+	"strings"
+
+	"hardnode.dev/orchestrator/registry/erofs"
+)
+
+// Limits hold what one image may ask for.
+type Limits struct {
+	Entries int   // archive entries and directories made for them, over all layers
+	Depth   int   // components of one path
+	Bytes   int64 // contents of the flattened tree
+	Owner   int   // highest user and group number: what a container's user namespace maps
+}
+
+// DefaultLimits fit large real images: a full Debian desktop has 200,000 files.
+var DefaultLimits = Limits{Entries: 400_000, Depth: 64, Bytes: 8 << 30, Owner: 65535}
+
+// ErrImage is wrapped by every error that the image's content caused, as opposed to the machine.
+var ErrImage = errors.New("image can't be imported")
+
+const (
+	whiteout   = ".wh."
+	opaque     = ".wh..wh..opq"
+	aufsPrefix = ".wh..wh."
+	maxPath    = 4096
+	maxLinks   = 40 // symbolic links followed for one path, as in the kernel
+	implicit   = 1<<32 - 1
+	maxKept    = 1 << 20 // bytes of a file that File gives
+)
+
+// Tree is an image as its layers leave it. Its zero value is not usable: use New.
+type Tree struct {
+	limits  Limits
+	root    *erofs.Node
+	layer   uint64
+	entries int
+	keep    map[string][]byte // files whose content is read in the first pass
+	notes   map[string]*note
+}
+
+type note struct {
+	count int
+	first string
+}
+
+// New is an empty tree. The contents of the files named in keep (clean paths without a leading slash) can be asked for with File.
+func New(l Limits, keep ...string) *Tree {
+	t := &Tree{limits: l, root: &erofs.Node{Mode: erofs.ModeDir | 0o755, Key: implicit}, keep: map[string][]byte{}, notes: map[string]*note{}}
+	for _, k := range keep {
+		t.keep[k] = nil
+	}
+	return t
+}
+
+// Root is the tree's root directory.
+func (t *Tree) Root() *erofs.Node { return t.root }
+
+// File is the content of one of the files named to New; ok is false when the image has no such regular file, or it is over 1 MiB.
+func (t *Tree) File(name string) (content []byte, ok bool) {
+	if n := t.lookup(name); n == nil || !n.IsRegular() || t.keep[name] == nil {
+		return nil, false
+	}
+	return t.keep[name], true
+}
+
+// Notes say what was left out, sorted.
+func (t *Tree) Notes() []string {
+	var out []string
+	for what, n := range t.notes {
+		out = append(out, fmt.Sprintf("%d %s left out, the first is %q", n.count, what, n.first))
+	}
+	sort.Strings(out)
+	return out
+}
+
+func (t *Tree) leaveOut(what, name string) {
+	n := t.notes[what]
+	if n == nil {
+		n = &note{first: name}
+		t.notes[what] = n
+	}
+	n.count++
+}
+
+// AddLayer lays the archive over what is there. It reads names only, but for the files to keep.
+func (t *Tree) AddLayer(ctx context.Context, r io.Reader) error {
+	tr := tar.NewReader(r)
+	for entry := uint64(0); ; entry++ {
+		h, err := tr.Next()
+		if err == io.EOF {
+			t.layer++
+			return nil
+		}
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return fmt.Errorf("read layer %d: %w", t.layer, asImage(err))
+		}
+		if err := t.add(h, tr, t.layer<<32|entry); err != nil {
+			return fmt.Errorf("layer %d, entry %.200q: %w", t.layer, h.Name, err)
+		}
+	}
+}
+
+// asImage marks an archive's own faults; those of the reader below keep their own kind.
+func asImage(err error) error {
+	if errors.Is(err, tar.ErrHeader) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, tar.ErrFieldTooLong) {
+		return bad("archive: %v", err)
+	}
+	return err
+}
+
+func bad(format string, args ...any) error {
+	return fmt.Errorf("%w: %v", ErrImage, fmt.Sprintf(format, args...))
+}
+
+// add applies one entry.
+func (t *Tree) add(h *tar.Header, content io.Reader, key uint64) error {
+	if h.Typeflag == tar.TypeXGlobalHeader {
+		return nil
+	}
+	name, err := t.clean(h.Name)
+	if err != nil {
+		return err
+	}
+	dir, base := path.Split(name)
+	dir = strings.TrimSuffix(dir, "/")
+	if strings.HasPrefix(base, whiteout) {
+		return t.white(dir, base, h.Name)
+	}
+	n, err := t.node(h, key)
+	if n == nil || err != nil {
+		return err
+	}
+	if name == "" {
+		if !n.IsDir() {
+			return bad("the root is no directory")
+		}
+		n.Children = t.root.Children
+		*t.root = *n
+		return nil
+	}
+	parent, err := t.parent(dir)
+	if err != nil {
+		return err
+	}
+	if h.Typeflag == tar.TypeLink {
+		if n, err = t.linked(h.Linkname); err != nil {
+			return err
+		}
+	}
+	if err := t.count(); err != nil {
+		return err
+	}
+	if old := parent.Children[base]; old != nil && old.IsDir() && n.IsDir() {
+		n.Children = old.Children
+		*old = *n // names that point at the directory go on pointing at it
+		return nil
+	}
+	set(parent, base, n)
+	if _, want := t.keep[name]; want {
+		t.keep[name] = nil
+		if n.IsRegular() && h.Typeflag != tar.TypeLink && h.Size <= maxKept {
+			raw, err := io.ReadAll(content)
+			if err != nil {
+				return asImage(err)
+			}
+			t.keep[name] = raw
+		}
+	}
+	return nil
+}
+
+// node makes the inode an entry describes; nil for entries that are left out. A hard link gets an empty one, to be replaced.
+func (t *Tree) node(h *tar.Header, key uint64) (*erofs.Node, error) {
+	n := &erofs.Node{Mode: uint32(h.Mode) & 0o7777, UID: uint32(h.Uid), GID: uint32(h.Gid), MTime: max(h.ModTime.Unix(), 0), Key: key}
+	if h.Uid < 0 || h.Gid < 0 || h.Uid > t.limits.Owner || h.Gid > t.limits.Owner {
+		return nil, bad("owner %d:%d: only numbers up to %d exist in a container", h.Uid, h.Gid, t.limits.Owner)
+	}
+	switch h.Typeflag {
+	case tar.TypeReg, tar.TypeGNUSparse:
+		if h.Size < 0 || h.Size > t.limits.Bytes {
+			return nil, bad("has %d bytes, an image may have %d", h.Size, t.limits.Bytes)
+		}
+		n.Mode |= erofs.ModeRegular
+		n.Size = h.Size
+	case tar.TypeDir:
+		n.Mode |= erofs.ModeDir
+	case tar.TypeSymlink:
+		if h.Linkname == "" || len(h.Linkname) > erofs.MaxTarget || strings.ContainsRune(h.Linkname, 0) {
+			return nil, bad("symbolic link with a target of %d bytes", len(h.Linkname))
+		}
+		n.Mode = erofs.ModeSymlink | 0o777
+		n.Target = h.Linkname
+	case tar.TypeLink:
+	case tar.TypeFifo:
+		n.Mode |= erofs.ModeFIFO
+	case tar.TypeChar, tar.TypeBlock:
+		t.leaveOut("device nodes", h.Name)
+		return nil, nil
+	default:
+		return nil, bad("entry type %q is not known", h.Typeflag)
+	}
+	if n.IsRegular() || n.IsDir() {
+		n.Xattrs = t.xattrs(h)
+	}
+	return n, nil
+}
+
+// xattrs are the attributes that are kept: file capabilities and the user's own. Those that overlayfs reads could redirect one file to
+// another, labels and ACLs mean nothing here.
+func (t *Tree) xattrs(h *tar.Header) []erofs.Xattr {
+	var out []erofs.Xattr
+	size := 0
+	for k, v := range h.PAXRecords {
+		name, ok := strings.CutPrefix(k, "SCHILY.xattr.")
+		if !ok {
+			continue
+		}
+		user := strings.HasPrefix(name, "user.") && !strings.HasPrefix(name, "user.overlay.") && len(name) > len("user.") && len(name) <= 255
+		if size += len(name) + len(v) + 8; !user && name != "security.capability" || size > erofs.MaxXattrs-64 {
+			t.leaveOut("extended attributes", h.Name+" "+name)
+			continue
+		}
+		out = append(out, erofs.Xattr{Name: name, Value: []byte(v)})
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].Name < out[j].Name })
+	return out
+}
+
+// white carries out a whiteout: it hides what lower layers have, never what this layer brings.
+func (t *Tree) white(dir, base, name string) error {
+	d := t.lookup(dir)
+	if d != nil && !d.IsDir() {
+		d = nil
+	}
+	victim := strings.TrimPrefix(base, whiteout)
+	switch {
+	case base == opaque:
+		if d != nil {
+			for child, n := range d.Children {
+				if !t.prune(n) {
+					delete(d.Children, child)
+				}
+			}
+		}
+	case strings.HasPrefix(base, aufsPrefix):
+		t.leaveOut("AUFS marks", name)
+	case victim == "" || victim == "." || victim == "..":
+		return bad("whiteout of %q", victim)
+	case d != nil && d.Children[victim] != nil && !t.prune(d.Children[victim]):
+		delete(d.Children, victim)
+	}
+	return nil
+}
+
+// prune removes what lower layers left at n and below; it tells whether n stays.
+func (t *Tree) prune(n *erofs.Node) bool {
+	stays := n.Key>>32 == t.layer
+	for name, c := range n.Children {
+		if t.prune(c) {
+			stays = true
+		} else {
+			delete(n.Children, name)
+		}
+	}
+	return stays
+}
