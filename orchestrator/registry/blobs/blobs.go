@@ -1,0 +1,157 @@
+// Package blobs is the OCI distribution API over a folder: the embedded distribution registry (OCI distribution-spec 1.1).
+//
+// Owns: how that registry is set up, and reading back what was pushed.
+// In: a folder; HTTP requests below /v2/ that were let in already.
+// Out: the HTTP handler; manifests and blobs as importer.Source.
+// Never: checks who asks (package serve does), deletes, or redirects.
+package blobs
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/distribution/distribution/v3"
+	"github.com/distribution/distribution/v3/configuration"
+	"github.com/distribution/distribution/v3/registry/handlers"
+	"github.com/distribution/distribution/v3/registry/storage"
+	"github.com/distribution/distribution/v3/registry/storage/driver/filesystem"
+	"github.com/distribution/reference"
+	"github.com/opencontainers/go-digest"
+	"github.com/sirupsen/logrus"
+
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/orchestrator/registry/importer"
+)
+
+// Store is the registry's content.
+type Store struct {
+	app *handlers.App
+	ns  distribution.Namespace
+}
+
+// Open sets the registry up over dir.
+func Open(ctx context.Context, dir string) (*Store, error) {
+	logrus.SetLevel(logrus.WarnLevel) // the library logs each request otherwise
+	config := &configuration.Configuration{
+		Storage: configuration.Storage{
+			"filesystem":  {"rootdirectory": dir},
+			"maintenance": {"uploadpurging": map[any]any{"enabled": true, "age": "24h", "interval": "6h", "dryrun": false}},
+			"redirect":    {"disable": true},
+		},
+	}
+	config.HTTP.Secret = rand.Text() // signs upload state; no other registry shares it
+	app, err := open(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("open registry at %q: %v", dir, err)
+	}
+	ns, err := storage.NewRegistry(ctx, filesystem.New(filesystem.DriverParameters{RootDirectory: dir, MaxThreads: 100}))
+	if err != nil {
+		return nil, fmt.Errorf("open registry at %q: %v", dir, err)
+	}
+	return &Store{app: app, ns: ns}, nil
+}
+
+// open turns the library's panics over its configuration into errors.
+func open(ctx context.Context, config *configuration.Configuration) (app *handlers.App, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%v", p)
+		}
+	}()
+	return handlers.NewApp(ctx, config), nil
+}
+
+// ServeHTTP answers the OCI distribution API.
+func (s *Store) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.app.ServeHTTP(w, r) }
+
+// Close ends the library's background work.
+func (s *Store) Close() error { return s.app.Shutdown() }
+
+func (s *Store) repository(ctx context.Context, name wire.TemplateName) (distribution.Repository, string, error) {
+	named, err := reference.WithName(repositoryOf(name))
+	if err != nil {
+		return nil, "", fmt.Errorf("open repository %q: %w: %v", name, importer.ErrNone, err)
+	}
+	repo, err := s.ns.Repository(ctx, named)
+	if err != nil {
+		return nil, "", fmt.Errorf("open repository %q: %v", name, err)
+	}
+	return repo, tagOf(name), nil
+}
+
+// Resolve is the digest of the manifest that name (repository:tag, no tag is latest) points to.
+func (s *Store) Resolve(ctx context.Context, name wire.TemplateName) (wire.Digest, error) {
+	repo, tag, err := s.repository(ctx, name)
+	if err != nil {
+		return "", err
+	}
+	d, err := repo.Tags(ctx).Get(ctx, tag)
+	if err != nil {
+		return "", known(err)
+	}
+	return wire.Digest(d.Digest), wire.Digest(d.Digest).Validate()
+}
+
+// Manifest is a manifest's bytes.
+func (s *Store) Manifest(ctx context.Context, name wire.TemplateName, d wire.Digest) ([]byte, error) {
+	repo, _, err := s.repository(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	ms, err := repo.Manifests(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read manifest %s: %v", d, err)
+	}
+	m, err := ms.Get(ctx, digest.Digest(d))
+	if err != nil {
+		return nil, known(err)
+	}
+	_, raw, err := m.Payload()
+	return raw, err
+}
+
+// Blob opens a layer or configuration.
+func (s *Store) Blob(ctx context.Context, name wire.TemplateName, d wire.Digest) (io.ReadCloser, error) {
+	repo, _, err := s.repository(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	f, err := repo.Blobs(ctx).Open(ctx, digest.Digest(d))
+	if err != nil {
+		return nil, known(err)
+	}
+	return f, nil
+}
+
+// Names are all repository:tag pairs that can be templates.
+func (s *Store) Names(ctx context.Context) ([]wire.TemplateName, error) {
+	var out []wire.TemplateName
+	e, ok := s.ns.(distribution.RepositoryEnumerator)
+	if !ok {
+		return nil, errors.New("list repositories: the registry can't")
+	}
+	err := e.Enumerate(ctx, func(name string) error {
+		repo, _, err := s.repository(ctx, wire.TemplateName(name))
+		if err != nil {
+			return err
+		}
+		tags, err := repo.Tags(ctx).All(ctx)
+		if err != nil && !errors.Is(known(err), importer.ErrNone) {
+			return err
+		}
+		for _, tag := range tags {
+			if n := wire.TemplateName(name + ":" + tag); n.Validate() == nil {
+				out = append(out, n)
+			}
+		}
+		return nil
+	})
+	if err = known(err); err != nil && !errors.Is(err, importer.ErrNone) {
+		return nil, fmt.Errorf("list repositories: %v", err)
+	}
+	return out, nil
+}

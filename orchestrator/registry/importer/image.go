@@ -1,0 +1,213 @@
+package importer
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"hash"
+	"io"
+	"runtime"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/orchestrator/registry/flatten"
+)
+
+// Limits of an image's parts.
+const (
+	maxManifest  = 4 << 20
+	maxConfig    = 8 << 20
+	maxLayers    = 127
+	maxUnpacked  = 32 << 30 // bytes of all layers, unpacked
+	ratioFree    = 64 << 20 // this much may always come out,
+	ratio        = 200      // and then so many bytes for one packed byte: real layers stay below 50
+	maxZstdFrame = 128 << 20
+)
+
+// image is a manifest with its configuration.
+type image struct {
+	config v1.ConfigFile
+	layers []layer
+}
+
+type layer struct {
+	digest wire.Digest
+	size   int64
+	media  types.MediaType
+	diffID wire.Digest
+}
+
+func bad(format string, args ...any) error {
+	return fmt.Errorf("%w: %v", flatten.ErrImage, fmt.Sprintf(format, args...))
+}
+
+// loadImage reads manifest and configuration; of an index, the manifest for this machine's architecture.
+func loadImage(ctx context.Context, src Source, name wire.TemplateName, d wire.Digest) (*image, error) {
+	m, err := loadManifest(ctx, src, name, d, true)
+	if err != nil {
+		return nil, err
+	}
+	if m.Config.Size > maxConfig || len(m.Layers) > maxLayers {
+		return nil, bad("configuration of %d bytes (at most %d), %d layers (at most %d)", m.Config.Size, maxConfig, len(m.Layers), maxLayers)
+	}
+	img := &image{}
+	cfg := layer{digest: wire.Digest(m.Config.Digest.String()), size: m.Config.Size}
+	err = cfg.verified(ctx, src, name, func(r io.Reader) error {
+		if err := json.NewDecoder(r).Decode(&img.config); err != nil {
+			return bad("configuration %s: %v", cfg.digest, err)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if c := img.config; c.OS != "linux" || c.Architecture != runtime.GOARCH {
+		return nil, bad("is for %s/%s, this cluster runs linux/%s", c.OS, c.Architecture, runtime.GOARCH)
+	}
+	if len(img.config.RootFS.DiffIDs) != len(m.Layers) {
+		return nil, bad("manifest has %d layers, configuration %d", len(m.Layers), len(img.config.RootFS.DiffIDs))
+	}
+	for i, l := range m.Layers {
+		img.layers = append(img.layers, layer{wire.Digest(l.Digest.String()), l.Size, l.MediaType, wire.Digest(img.config.RootFS.DiffIDs[i].String())})
+	}
+	return img, nil
+}
+
+func loadManifest(ctx context.Context, src Source, name wire.TemplateName, d wire.Digest, index bool) (*v1.Manifest, error) {
+	raw, err := src.Manifest(ctx, name, d)
+	if err != nil {
+		return nil, err
+	}
+	if len(raw) > maxManifest || wire.DigestOf(sha256.Sum256(raw)) != d {
+		return nil, bad("manifest %s: its %d bytes don't match the digest or are more than %d", d, len(raw), maxManifest)
+	}
+	var m struct {
+		v1.Manifest
+		Manifests []v1.Descriptor `json:"manifests"`
+	}
+	if err := json.Unmarshal(raw, &m); err != nil {
+		return nil, bad("manifest %s: %v", d, err)
+	}
+	if len(m.Manifests) == 0 {
+		return &m.Manifest, nil
+	}
+	for _, e := range m.Manifests {
+		if index && e.Platform != nil && e.Platform.OS == "linux" && e.Platform.Architecture == runtime.GOARCH {
+			return loadManifest(ctx, src, name, wire.Digest(e.Digest.String()), false)
+		}
+	}
+	return nil, bad("index %s: has no image for linux/%s", d, runtime.GOARCH)
+}
+
+// verified gives the blob's bytes to use, all of which must hash to its digest.
+func (l layer) verified(ctx context.Context, src Source, name wire.TemplateName, use func(io.Reader) error) error {
+	if err := l.digest.Validate(); err != nil {
+		return bad("%v", err)
+	}
+	f, err := src.Blob(ctx, name, l.digest)
+	if err != nil {
+		return fmt.Errorf("open blob %s: %w", l.digest, err)
+	}
+	defer f.Close()
+	h := sha256.New()
+	r := io.TeeReader(io.LimitReader(f, l.size+1), h)
+	if err := use(r); err != nil {
+		return err
+	}
+	if _, err := io.Copy(io.Discard, r); err != nil {
+		return fmt.Errorf("read blob %s: %w", l.digest, err)
+	}
+	return l.match("blob", l.digest, h)
+}
+
+func (l layer) match(what string, want wire.Digest, h hash.Hash) error {
+	if got := wire.DigestOf([32]byte(h.Sum(nil))); got != want {
+		return bad("%s %s: its content hashes to %s", what, want, got)
+	}
+	return nil
+}
+
+// read gives the unpacked layer to use and checks both digests.
+func (l layer) read(ctx context.Context, src Source, name wire.TemplateName, b *budget, use func(io.Reader) error) error {
+	return l.verified(ctx, src, name, func(packed io.Reader) error {
+		r, done, err := unpack(l.media, packed)
+		if err != nil {
+			return fmt.Errorf("layer %s: %w", l.digest, err)
+		}
+		defer done()
+		h := sha256.New()
+		tee := io.TeeReader(&limited{r, b}, h)
+		if err := use(tee); err != nil {
+			return fmt.Errorf("layer %s: %w", l.digest, err)
+		}
+		if _, err := io.Copy(io.Discard, tee); err != nil { // padding behind the archive
+			return fmt.Errorf("layer %s: %w", l.digest, err)
+		}
+		return l.match("layer", l.diffID, h)
+	})
+}
+
+// unpack undoes a layer's compression.
+func unpack(media types.MediaType, r io.Reader) (io.Reader, func(), error) {
+	switch media {
+	case types.OCIUncompressedLayer, types.DockerUncompressedLayer:
+		return r, func() {}, nil
+	case types.OCILayer, types.DockerLayer:
+		z, err := gzip.NewReader(r)
+		if err != nil {
+			return nil, nil, bad("gzip: %v", err)
+		}
+		return faulty{z}, func() { z.Close() }, nil
+	case types.OCILayerZStd, "application/vnd.docker.image.rootfs.diff.tar.zstd":
+		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxZstdFrame), zstd.WithDecoderLowmem(true))
+		if err != nil {
+			return nil, nil, bad("zstd: %v", err)
+		}
+		return faulty{z}, z.Close, nil
+	}
+	if strings.Contains(string(media), "nondistributable") || strings.Contains(string(media), "foreign") {
+		return nil, nil, bad("media type %s: its content is not in the registry", media)
+	}
+	return nil, nil, bad("media type %q is not known", media)
+}
+
+// faulty marks the errors of a decompressor as the image's.
+type faulty struct{ r io.Reader }
+
+func (f faulty) Read(b []byte) (int, error) {
+	n, err := f.r.Read(b)
+	if err != nil && err != io.EOF {
+		err = bad("unpack: %v", err)
+	}
+	return n, err
+}
+
+// budget is how many more bytes an image's layers may unpack to.
+type budget struct{ left int64 }
+
+func newBudget(layers []layer) *budget {
+	packed := int64(0)
+	for _, l := range layers {
+		packed += min(max(l.size, 0), maxUnpacked/ratio)
+	}
+	return &budget{min(ratioFree+ratio*packed, maxUnpacked)}
+}
+
+type limited struct {
+	r io.Reader
+	b *budget
+}
+
+func (l *limited) Read(p []byte) (int, error) {
+	n, err := l.r.Read(p)
+	if l.b.left -= int64(n); l.b.left < 0 {
+		return 0, bad("unpacks to far more than its packed size allows (%d bytes at most, %d for each packed byte): it looks like a bomb", int64(maxUnpacked), ratio)
+	}
+	return n, err
+}

@@ -1,0 +1,413 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/validate"
+
+	"hardnode.dev/internal/identity"
+	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/boot"
+	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/operator"
+)
+
+const (
+	cluster = "cl-0123456789abcdef"
+	token   = "push-token-of-the-test"
+)
+
+// TestMain runs the program itself when the test started it as a child.
+func TestMain(m *testing.M) {
+	if os.Getenv("REGISTRY_CHILD") != "" {
+		main()
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// world is a cluster's trust, an agent that signs certificates, and a place for a registry.
+type world struct {
+	*testing.T
+	authority *identity.Authority
+	dir       string
+	addr      string
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	now := time.Now()
+	root, err := identity.NewRoot(cluster, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	issuing, err := root.Issue(cluster, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := x509.MarshalPKCS8PrivateKey(issuing.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := identity.OpenAuthority(cluster, root.Cert.Raw, issuing.Cert.Raw, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{T: t, authority: a, dir: t.TempDir()}
+	sum := sha256.Sum256([]byte(token))
+	w.json("registry.json", boot.RegistryConfig{Version: 1, Cluster: cluster, CAPin: w.pin(), PushToken: fmt.Sprintf("sha256:%x", sum)})
+	l, err := net.Listen("unix", filepath.Join(w.dir, "identity.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	agent := &http.Server{Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		var q identity.ComponentCSR
+		if err := json.NewDecoder(r.Body).Decode(&q); err != nil {
+			t.Error(err)
+		}
+		chain, err := a.Sign(q.CSR, identity.Peer{CTID: 1, Component: "registry", Host: "h-0123456789ab"}, nil, time.Now())
+		if err != nil {
+			t.Error(err)
+		}
+		json.NewEncoder(rw).Encode(host.RenewReply{Chain: chain, Now: time.Now()})
+	})}
+	go agent.Serve(l)
+	t.Cleanup(func() { agent.Close() })
+	return w
+}
+
+func (w *world) pin() string { return identity.Pin(w.authority.Root) }
+
+func (w *world) json(file string, v any) {
+	w.Helper()
+	raw, err := json.Marshal(v)
+	if err != nil {
+		w.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(w.dir, file), raw, 0o600); err != nil {
+		w.Fatal(err)
+	}
+}
+
+// start runs the program as a child of the test and waits until it answers; the returned function kills it, as a power cut would.
+func (w *world) start() (kill func()) {
+	w.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.addr = l.Addr().String()
+	l.Close()
+	var log bytes.Buffer
+	cmd := exec.Command(os.Args[0], "-config", filepath.Join(w.dir, "registry.json"), "-data", filepath.Join(w.dir, "data"), "-listen", w.addr, "-identity", filepath.Join(w.dir, "identity.sock"))
+	cmd.Env, cmd.Stderr, cmd.Stdout = append(os.Environ(), "REGISTRY_CHILD=1"), &log, &log
+	if err := cmd.Start(); err != nil {
+		w.Fatal(err)
+	}
+	dead := false
+	kill = func() {
+		if !dead {
+			dead = true
+			cmd.Process.Kill()
+			cmd.Wait()
+			if w.Failed() {
+				w.Logf("log of the registry:\n%s", log.String())
+			}
+		}
+	}
+	w.Cleanup(kill)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	for {
+		resp, err := w.as(nil).Get("https://" + w.addr + host.PathHealthz)
+		if err == nil {
+			resp.Body.Close()
+			return kill
+		}
+		if !run.Wait(ctx, 20*time.Millisecond) {
+			w.Fatalf("the registry does not answer: %v\n%s", err, log.String())
+		}
+	}
+}
+
+// as is a client with the given identity, or with none.
+func (w *world) as(p *identity.Peer) *http.Client {
+	return &http.Client{Timeout: 20 * time.Second, Transport: w.transport(p)}
+}
+
+func (w *world) transport(p *identity.Peer) *http.Transport {
+	w.Helper()
+	var self *identity.Holder
+	if p != nil {
+		key, err := identity.NewKey()
+		if err != nil {
+			w.Fatal(err)
+		}
+		csr, err := identity.CSR(key)
+		if err != nil {
+			w.Fatal(err)
+		}
+		chain, err := w.authority.Sign(csr, *p, nil, time.Now())
+		if err != nil {
+			w.Fatal(err)
+		}
+		c, err := identity.NewCredential(key, chain)
+		if err != nil {
+			w.Fatal(err)
+		}
+		self = &identity.Holder{}
+		self.Set(c)
+	}
+	t := &http.Transport{TLSClientConfig: identity.ClientTLS(identity.Trust{Pin: w.pin(), Cluster: cluster}, identity.WantComponent("registry"), self), DisableKeepAlives: true}
+	return t
+}
+
+var aHost = &identity.Peer{Host: "h-0123456789ab", Role: host.RoleUser, Name: "host-1"}
+
+func (w *world) image(layers int, size int64) v1.Image {
+	w.Helper()
+	img, err := random.Image(size, int64(layers), random.WithSource(fixed{rand.New(rand.NewPCG(1, uint64(size)))}))
+	if err != nil {
+		w.Fatal(err)
+	}
+	img, err = mutate.Config(img, v1.Config{Entrypoint: []string{"/x"}, Labels: map[string]string{"io.hardnode.http-port": "80"}})
+	if err != nil {
+		w.Fatal(err)
+	}
+	cf, err := img.ConfigFile()
+	if err != nil {
+		w.Fatal(err)
+	}
+	cf = cf.DeepCopy()
+	cf.OS, cf.Architecture = "linux", "amd64"
+	if img, err = mutate.ConfigFile(img, cf); err != nil {
+		w.Fatal(err)
+	}
+	return img
+}
+
+type fixed struct{ *rand.Rand }
+
+func (f fixed) Int63() int64 { return f.Int64() }
+func (f fixed) Seed(int64)   {}
+
+func (w *world) ref(n string) name.Reference {
+	w.Helper()
+	ref, err := name.ParseReference(w.addr + "/" + n)
+	if err != nil {
+		w.Fatal(err)
+	}
+	return ref
+}
+
+func (w *world) push(n string, img v1.Image, password string) error {
+	return remote.Write(w.ref(n), img, remote.WithTransport(w.transport(nil)), remote.WithAuth(&authn.Basic{Username: "admin", Password: password}))
+}
+
+func (w *world) list() (host.Templates, int) {
+	w.Helper()
+	resp, err := w.as(aHost).Get("https://" + w.addr + host.PathImages)
+	if err != nil {
+		w.Fatal(err)
+	}
+	defer resp.Body.Close()
+	l, err := host.DecodeTemplates(resp.Body)
+	if err != nil {
+		w.Fatal(err)
+	}
+	return l, resp.StatusCode
+}
+
+func (w *world) do(c *http.Client, method, path, body, bearer string) (int, string, http.Header) {
+	w.Helper()
+	req, err := http.NewRequest(method, "https://"+w.addr+path, strings.NewReader(body))
+	if err != nil {
+		w.Fatal(err)
+	}
+	if bearer != "" {
+		req.Header.Set("Authorization", "Bearer "+bearer)
+	}
+	resp, err := c.Do(req)
+	if err != nil {
+		w.Fatal(err)
+	}
+	defer resp.Body.Close()
+	raw, _ := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(raw), resp.Header
+}
+
+func TestPushImportPull(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	img := w.image(3, 100_000)
+	if err := w.push("team/web:1.2", img, "wrong"); err == nil {
+		t.Error("a push with a wrong token went through")
+	}
+	if err := w.push("team/web:1.2", img, token); err != nil {
+		t.Fatal(err)
+	}
+	code, body, _ := w.do(w.as(nil), http.MethodPost, host.PathImport, `{"name":"team/web:1.2"}`, token)
+	if code != http.StatusOK {
+		t.Fatalf("import: %d %s", code, body)
+	}
+	var tpl host.Template
+	if err := json.Unmarshal([]byte(body), &tpl); err != nil || tpl.Validate() != nil {
+		t.Fatalf("import answers %s: %v, %v", body, err, tpl.Validate())
+	}
+	if l, _ := w.list(); len(l.Templates) != 1 || l.Templates[0].Digest != tpl.Digest || l.Templates[0].HTTPPort != 80 {
+		t.Errorf("got list %+v", l)
+	}
+	code, body, head := w.do(w.as(aHost), http.MethodGet, host.ImagePath(tpl.Digest), "", "")
+	if code != http.StatusOK || wire.DigestOf(sha256.Sum256([]byte(body))) != tpl.Digest || head.Get("ETag") != `"`+string(tpl.Digest)+`"` {
+		t.Errorf("image: %d, %d bytes, ETag %s", code, len(body), head.Get("ETag"))
+	}
+	req, err := host.NewImageRequest(w.addr, tpl.Digest, tpl.Bytes-100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := w.as(aHost).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rest, _ := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusPartialContent || string(rest) != body[len(body)-100:] {
+		t.Errorf("range: %d, %d bytes", resp.StatusCode, len(rest))
+	}
+	pulled, err := remote.Image(w.ref("team/web:1.2"), remote.WithTransport(w.transport(aHost)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := validate.Image(pulled); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDoor(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	none := strings.Repeat("0", 64)
+	for _, c := range []struct {
+		name, method, path, body, bearer string
+		peer                             *identity.Peer
+		want                             int
+		code                             operator.Code
+	}{
+		{"list without a certificate", "GET", host.PathImages, "", "", nil, 403, operator.Denied},
+		{"list with the push token only", "GET", host.PathImages, "", token, nil, 403, operator.Denied},
+		{"image without a certificate", "GET", host.PathImages + "/sha256:" + none, "", "", nil, 403, operator.Denied},
+		{"image that is not there", "GET", host.PathImages + "/sha256:" + none, "", "", aHost, 404, operator.NotFound},
+		{"image with a path", "GET", host.PathImages + "/..%2fcatalog.json", "", "", aHost, 404, operator.NotFound},
+		{"import without a token", "POST", host.PathImport, `{"name":"a:1"}`, "", aHost, 401, operator.Denied},
+		{"import with a wrong token", "POST", host.PathImport, `{"name":"a:1"}`, token + "x", nil, 401, operator.Denied},
+		{"import of nothing", "POST", host.PathImport, `{"name":"a:1"}`, token, nil, 404, operator.NotFound},
+		{"import of a bad name", "POST", host.PathImport, `{"name":"../a"}`, token, nil, 422, operator.Invalid},
+		{"import of a bad document", "POST", host.PathImport, `{"nome":"a"}`, token, nil, 422, operator.Invalid},
+		{"pull without anything", "GET", "/v2/", "", "", nil, 401, operator.Denied},
+		{"push with a certificate only", "POST", "/v2/a/blobs/uploads/", "", "", aHost, 401, operator.Denied},
+		{"push of a name that can't be", "PUT", "/v2/a/manifests/" + strings.Repeat("x", 120), "{}", token, nil, 422, operator.Invalid},
+	} {
+		code, body, _ := w.do(w.as(c.peer), c.method, c.path, c.body, c.bearer)
+		var p operator.Problem
+		if err := json.Unmarshal([]byte(body), &p); err != nil || code != c.want || p.Code != c.code || p.Next == "" {
+			t.Errorf("%s: got %d %s, want %d with code %s", c.name, code, body, c.want, c.code)
+		}
+	}
+	other := newWorld(t)
+	other.addr = w.addr
+	if _, err := other.as(nil).Get("https://" + w.addr + host.PathHealthz); err == nil || !strings.Contains(err.Error(), "check CA pin") {
+		t.Errorf("a client of another cluster got %v, want a word on the CA pin", err)
+	}
+}
+
+// TestKilled kills the registry at some moment of a push and import, many times: afterwards the list names whole images only, nothing
+// temporary is left, and the next import succeeds.
+func TestKilled(t *testing.T) {
+	w := newWorld(t)
+	img := w.image(2, 4_000_000)
+	rounds := 6
+	if testing.Short() {
+		rounds = 2
+	}
+	var want wire.Digest
+	for i := range rounds {
+		kill := w.start()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			if w.push(fmt.Sprintf("web:%d", i), img, token) == nil {
+				req, _ := http.NewRequest(http.MethodPost, "https://"+w.addr+host.PathImport, strings.NewReader(fmt.Sprintf(`{"name":"web:%d"}`, i)))
+				req.Header.Set("Authorization", "Bearer "+token)
+				if resp, err := w.as(nil).Do(req); err == nil {
+					resp.Body.Close()
+				}
+			}
+		}()
+		run.Wait(context.Background(), time.Duration(rand.Int64N(int64(250*time.Millisecond))))
+		kill()
+		<-done
+		files, _ := filepath.Glob(filepath.Join(w.dir, "data/images/*.erofs"))
+		for _, f := range files {
+			raw, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := wire.DigestOf(sha256.Sum256(raw)).Hex() + ".erofs"; got != filepath.Base(f) {
+				t.Errorf("round %d: %s holds %s", i, filepath.Base(f), got)
+			}
+		}
+	}
+	w.start()
+	if err := w.push("web:last", img, token); err != nil {
+		t.Fatal(err)
+	}
+	code, body, _ := w.do(w.as(nil), http.MethodPost, host.PathImport, `{"name":"web:last"}`, token)
+	if code != http.StatusOK {
+		t.Fatalf("import after the kills: %d %s", code, body)
+	}
+	l, _ := w.list()
+	for _, e := range l.Templates {
+		if want == "" {
+			want = e.Digest
+		}
+		if code, body, _ := w.do(w.as(aHost), http.MethodGet, host.ImagePath(e.Digest), "", ""); code != 200 || wire.DigestOf(sha256.Sum256([]byte(body))) != e.Digest || e.Digest != want {
+			t.Errorf("%s: %d, digest of the content differs from %s or %s", e.Name, code, e.Digest, want)
+		}
+	}
+	if left, _ := filepath.Glob(filepath.Join(w.dir, "data/images/.*")); len(left) > 0 {
+		t.Errorf("left %v", left)
+	}
+}
+
+func TestRefusesBadConfiguration(t *testing.T) {
+	w := newWorld(t)
+	for name, doc := range map[string]string{"none": "", "unknown field": `{"version":1,"nope":2}`, "plain token": `{"version":1,"cluster":"` + cluster + `","caPin":"` + w.pin() + `","pushToken":"x"}`} {
+		os.WriteFile(filepath.Join(w.dir, "bad.json"), []byte(doc), 0o600)
+		err := registry(context.Background(), nil, filepath.Join(w.dir, "bad.json"), w.dir, "127.0.0.1:0", "")
+		if err == nil || !strings.Contains(err.Error(), "registry configuration") {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
