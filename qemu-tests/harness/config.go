@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"hardnode.dev/qemu-tests/harness/ask"
 )
 
 // DefaultTimeout ends a VM whose Config gives no Timeout.
@@ -81,6 +83,7 @@ func Scale() time.Duration {
 const (
 	fdQMP = 3 + iota
 	fdEvents
+	fdProbe
 	fdNIC
 )
 
@@ -127,6 +130,7 @@ func (c Config) args(kvm bool) []string {
 		"-chardev", fmt.Sprintf("socket,id=qmp,fd=%d", fdQMP), "-mon", "chardev=qmp,mode=control",
 		"-device", "virtio-serial-pci", "-chardev", fmt.Sprintf("socket,id=events,fd=%d", fdEvents),
 		"-device", "virtserialport,chardev=events,name=" + EventPort,
+		"-chardev", fmt.Sprintf("socket,id=probe,fd=%d", fdProbe), "-device", "virtserialport,chardev=probe,name=" + ask.Port,
 		"-device", "virtio-rng-pci",
 	}
 	if !c.Reboot {

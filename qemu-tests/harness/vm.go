@@ -2,6 +2,7 @@ package harness
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -29,6 +30,7 @@ type VM struct {
 	PID     int       // of QEMU
 
 	qmp    *monitor
+	probe  *prober
 	events *eventLog
 	ports  []*Port
 	done   chan struct{} // closed when QEMU has ended and was reaped
@@ -93,29 +95,37 @@ func (c Config) prepare() error {
 // launch starts QEMU with its sockets as inherited descriptors, so that no socket path can be left over or be too long.
 func (vm *VM) launch(ctx context.Context) error {
 	c := vm.Config
-	qmpOurs, qmpTheirs, err := socketPair()
-	if err != nil {
-		return err
-	}
-	evOurs, evTheirs, err := socketPair()
-	if err != nil {
-		qmpOurs.Close()
-		qmpTheirs.Close()
-		return err
-	}
-	theirs := []*os.File{qmpTheirs, evTheirs}
+	var ours [3]net.Conn // QMP, events, probe: in the order of fdQMP, fdEvents, fdProbe
+	var theirs []*os.File
 	closeTheirs := func() {
 		for _, f := range theirs {
 			f.Close()
+		}
+	}
+	for i := range ours {
+		mine, his, err := socketPair()
+		if err != nil {
+			for _, c := range ours[:i] {
+				c.Close()
+			}
+			closeTheirs()
+			return err
+		}
+		ours[i], theirs = mine, append(theirs, his)
+	}
+	closeOurs := func() {
+		for _, c := range ours {
+			c.Close()
 		}
 	}
 	for i, n := range c.NICs {
 		if n.Switch == nil {
 			continue
 		}
-		ours, his, err := socketPair()
+		mine, his, err := socketPair()
 		if err != nil {
 			closeTheirs()
+			closeOurs()
 			return err
 		}
 		theirs = append(theirs, his)
@@ -123,7 +133,7 @@ func (vm *VM) launch(ctx context.Context) error {
 		if i > 0 && c.NICs[0].Switch != nil {
 			name = fmt.Sprintf("%s-%d", c.Name, i+1)
 		}
-		vm.ports = append(vm.ports, n.Switch.Connect(name, ours))
+		vm.ports = append(vm.ports, n.Switch.Connect(name, mine))
 	}
 	cmd := exec.Command(Program, c.args(Accelerated())...)
 	cmd.ExtraFiles = theirs
@@ -135,6 +145,7 @@ func (vm *VM) launch(ctx context.Context) error {
 	started := make(chan error, 1)
 	if err := errors.Join(err1, err2); err != nil {
 		closeTheirs()
+		closeOurs()
 		return err
 	}
 	vm.Console.keyboard = in
@@ -153,14 +164,14 @@ func (vm *VM) launch(ctx context.Context) error {
 	}()
 	if err := <-started; err != nil {
 		closeTheirs()
-		qmpOurs.Close()
-		evOurs.Close()
+		closeOurs()
 		return err
 	}
 	closeTheirs()
-	vm.qmp = newMonitor(qmpOurs)
+	vm.qmp = newMonitor(ours[0])
 	go func() { vm.Console.read(out); close(serial) }()
-	go vm.events.read(evOurs, vm.Started)
+	vm.probe = &prober{conn: ours[2], dec: json.NewDecoder(ours[2])}
+	go vm.events.read(ours[1], vm.Started)
 	go vm.watch(ctx)
 	return nil
 }
@@ -200,6 +211,7 @@ func (vm *VM) ended(err error, complaint string) {
 	vm.end.why = fmt.Errorf("%w: %s", ErrEnded, why)
 	vm.end.Unlock()
 	vm.qmp.close()
+	vm.probe.conn.Close()
 	for _, p := range vm.ports {
 		p.close()
 	}
