@@ -1,0 +1,246 @@
+// Package cli is hnctl's commands.
+//
+// Owns: the tree of commands, their flags, how results are shown, and the exit codes.
+// In: arguments, stdin, the environment variables HNCTL_CONFIG and NO_COLOR.
+// Out: data on stdout, talk on stderr, an exit code.
+// Never: takes a secret from a flag, waits without a deadline, or decides what the orchestrator decides.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"hardnode.dev/internal/build"
+	"hardnode.dev/internal/license"
+	"hardnode.dev/internal/wire/document"
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/tools/hnctl/config"
+)
+
+// The exit codes. `node exec` passes the command's own code on instead.
+const (
+	exitFailed   = 1
+	exitUsage    = 2
+	exitNotFound = 3
+	exitDenied   = 4
+	exitConflict = 5
+	exitTimeout  = 6
+	exitPartly   = 7
+)
+
+const exitHelp = `Exit codes: 0 done, 1 failed, 2 usage or bad input, 3 not found, 4 denied, 5 conflict, 6 timed out, 7 partly done.
+Configuration: --config DIR, or HNCTL_CONFIG, or hardnode/ in your configuration directory. Tokens are files, never flags.
+Output: tables for people; -o json, -o yaml or -o name for programs. Talk goes to stderr.`
+
+// app is what every command needs.
+type app struct {
+	in         io.Reader
+	out, talk  io.Writer
+	configFlag string
+	output     string
+	timeout    time.Duration
+	yes        bool
+}
+
+// codeError carries an exit code of its own.
+type codeError struct {
+	code int
+	err  error
+}
+
+func (e *codeError) Error() string { return e.err.Error() }
+func (e *codeError) Unwrap() error { return e.err }
+
+func withCode(code int, err error) error { return &codeError{code, err} }
+
+// silent ends with a code and without a word: the command said it all.
+var errSilent = errors.New("")
+
+// Main runs hnctl and returns its exit code.
+func Main(ctx context.Context, args []string, in io.Reader, out, talk io.Writer) int {
+	ctx, stop := interruptible(ctx)
+	defer stop()
+	a := &app{in: in, out: out, talk: talk}
+	root := a.root()
+	root.SetArgs(args)
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(talk)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	if !errors.Is(err, errSilent) {
+		fmt.Fprintln(talk, "hnctl: "+explain(err))
+	}
+	return exitCode(err)
+}
+
+// interruptible ends the context at the first Ctrl-C, with that as its cause; the second ends the program.
+func interruptible(parent context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(parent)
+	ch := make(chan os.Signal, 2)
+	signal.Notify(ch, os.Interrupt, syscall.SIGTERM)
+	done := make(chan struct{})
+	go func() {
+		select {
+		case <-ch:
+			cancel(errInterrupted)
+			signal.Stop(ch) // the next one ends the program as usual
+		case <-done:
+			signal.Stop(ch)
+		}
+	}()
+	return ctx, func() { close(done); cancel(nil) }
+}
+
+var errInterrupted = errors.New("interrupted")
+
+func exitCode(err error) int {
+	var c *codeError
+	var p *operator.Problem
+	var d *document.Error
+	var n net.Error
+	switch {
+	case errors.As(err, &c):
+		return c.code
+	case errors.As(err, &p):
+		return map[operator.Code]int{operator.Invalid: exitUsage, operator.NotFound: exitNotFound, operator.Denied: exitDenied, operator.Conflict: exitConflict}[p.Code] | boolInt(p.Code == operator.Exhausted || p.Code == operator.Unavailable || p.Code == operator.Internal || p.Code == "")
+	case errors.As(err, &d):
+		return exitUsage
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &n) && n.Timeout():
+		return exitTimeout
+	case errors.Is(err, license.ErrExpired), errors.Is(err, license.ErrSignature), errors.Is(err, license.ErrWrongKey):
+		return exitDenied
+	}
+	return exitFailed
+}
+
+func boolInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// explain is an error as a person reads it.
+func explain(err error) string {
+	var p *operator.Problem
+	if errors.As(err, &p) && err == error(p) {
+		s := p.Reason
+		if p.Object != "" {
+			s = p.Object + ": " + s
+		}
+		if p.Next != "" {
+			s += "\n  next: " + p.Next
+		}
+		return s
+	}
+	return err.Error()
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use: "hnctl", Short: "Command line of a Hardnode cluster", Long: "hnctl works with a Hardnode cluster.\n\n" + exitHelp,
+		Version: build.Version, SilenceUsage: true, SilenceErrors: true,
+		Example: "  hnctl cluster status\n  hnctl env create -f hello.yaml\n  hnctl node exec 101 -- sh",
+	}
+	f := root.PersistentFlags()
+	f.StringVar(&a.configFlag, "config", "", "configuration directory")
+	f.StringVarP(&a.output, "output", "o", "table", "table, json, yaml or name")
+	f.DurationVar(&a.timeout, "timeout", 10*time.Minute, "longest wait for the whole command")
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return withCode(exitUsage, fmt.Errorf("%v; see %s --help", err, c.CommandPath()))
+	})
+	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error {
+		switch a.output {
+		case "table", "json", "yaml", "name":
+			return nil
+		}
+		return withCode(exitUsage, fmt.Errorf("-o %s: want table, json, yaml or name", a.output))
+	}
+	root.AddCommand(a.commands()...)
+	usageErrors(root)
+	return root
+}
+
+// usageErrors gives wrong arguments the usage code, in every command of the tree.
+func usageErrors(c *cobra.Command) {
+	if args := c.Args; args != nil {
+		c.Args = func(c *cobra.Command, given []string) error {
+			if err := args(c, given); err != nil {
+				return withCode(exitUsage, fmt.Errorf("%v; usage: %s", err, c.UseLine()))
+			}
+			return nil
+		}
+	}
+	if c.HasSubCommands() && c.RunE == nil && c.HasParent() {
+		c.Args = cobra.ArbitraryArgs
+		c.RunE = func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return c.Help()
+			}
+			return withCode(exitUsage, fmt.Errorf("%s: there is no command %q; see %s --help", c.CommandPath(), args[0], c.CommandPath()))
+		}
+	}
+	for _, sub := range c.Commands() {
+		usageErrors(sub)
+	}
+}
+
+// config reads hnctl's configuration.
+func (a *app) config() (config.Config, error) {
+	dir, err := config.Dir(a.configFlag)
+	if err != nil {
+		return config.Config{}, withCode(exitUsage, err)
+	}
+	c, err := config.Load(dir)
+	if err != nil {
+		return c, withCode(exitUsage, err)
+	}
+	return c, nil
+}
+
+// say writes a line of talk.
+func (a *app) say(format string, args ...any) { fmt.Fprintf(a.talk, format+"\n", args...) }
+
+// next suggests the next command, to people only.
+func (a *app) next(format string, args ...any) {
+	if a.output == "table" && isTerminal(a.talk) {
+		a.say("next: "+format, args...)
+	}
+}
+
+func isTerminal(w any) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// readFile reads a file, or stdin for "-".
+func (a *app) readFile(name string, limit int64) ([]byte, error) {
+	if name == "-" {
+		raw, err := io.ReadAll(io.LimitReader(a.in, limit))
+		if err != nil {
+			return nil, fmt.Errorf("read stdin: %v", err)
+		}
+		return raw, nil
+	}
+	raw, err := os.ReadFile(name)
+	if err != nil {
+		return nil, withCode(exitUsage, err)
+	}
+	return raw, nil
+}
+
+func oneLine(raw []byte) string { return strings.TrimSpace(string(raw)) }

@@ -1,0 +1,190 @@
+package cli
+
+import (
+	"crypto/ed25519"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"hardnode.dev/internal/secret"
+	"hardnode.dev/internal/wire/boot"
+	"hardnode.dev/tools/hnctl/day0"
+)
+
+// initFlags are the flags of `hnctl cluster init` as given.
+type initFlags struct {
+	dir, name, domain, infra, external    string
+	hosts                                 int
+	licence, rootKey, jls, jlsPin, jlsDir string
+	images                                string
+	infraLinks, hostLinks                 []string
+	joinWithin                            time.Duration
+}
+
+func (a *app) clusterInit() *cobra.Command {
+	var f initFlags
+	c := &cobra.Command{
+		Use:   "init --dir DIR --name NAME --domain DOMAIN --infra-address IP --hosts N --licence FILE",
+		Short: "Make a new cluster's keys, tokens and machine configurations, offline",
+		Long: `Makes everything a cluster needs before its first machine boots, and talks to nothing: root and issuing CA, gossip key, admin token,
+one join token per machine, the infra host's first work, and one configuration file per machine. Nothing that exists is replaced.`,
+		Example: `  jls init --dir jls && jls licence issue --dir jls --customer Demo --hosts 2 --days 365 -o demo.licence
+  hnctl cluster init --dir demo --name demo --domain demo.hardnode.internal --infra-address 10.77.0.2 --hosts 2 \
+    --licence demo.licence --jls-dir jls \
+    --infra-link name=underlay,mac=52:54:00:00:00:02,address=10.77.0.2/24 --infra-link name=outside,mac=52:54:00:00:00:03,dhcp \
+    --host-link 1:name=underlay,mac=52:54:00:00:00:11,address=10.77.0.11/24`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error { return a.runClusterInit(f) },
+	}
+	fl := c.Flags()
+	fl.StringVar(&f.dir, "dir", "", "directory to make; must be absent or empty")
+	fl.StringVar(&f.name, "name", "", "name of the cluster, a DNS label")
+	fl.StringVar(&f.domain, "domain", "", "environments get names below it")
+	fl.StringVar(&f.infra, "infra-address", "", "IPv4 address of the infra host that other hosts use")
+	fl.StringVar(&f.external, "external", "", "host, or host:port of the API, that people use (default: the infra address)")
+	fl.IntVar(&f.hosts, "hosts", 0, "user hosts to make configurations for")
+	fl.StringVar(&f.licence, "licence", "", "file with the licence token")
+	fl.StringVar(&f.rootKey, "licence-root-key", "", "file with the licence root's public key in hex (default: from --jls-dir)")
+	fl.StringVar(&f.jls, "jls", "", "host:port of the licence server (default with --jls-dir: on the infra host)")
+	fl.StringVar(&f.jlsPin, "jls-pin", "", "pin of the licence server's key (default: from --jls-dir)")
+	fl.StringVar(&f.jlsDir, "jls-dir", "", "key directory of `jls init`: the licence server then runs on the infra host")
+	fl.StringVar(&f.images, "images", "", "index of the boot medium's images, from the image build")
+	fl.StringArrayVar(&f.infraLinks, "infra-link", nil, "a link of the infra host: name=,mac=|pci=,dhcp|address=,gateway=,dns=,mtu=; the first is the underlay")
+	fl.StringArrayVar(&f.hostLinks, "host-link", nil, "a link of user host N, as N:name=…")
+	fl.DurationVar(&f.joinWithin, "join-within", 7*24*time.Hour, "how long the join tokens are good")
+	for _, n := range []string{"dir", "name", "domain", "infra-address", "hosts", "licence"} {
+		c.MarkFlagRequired(n)
+	}
+	return c
+}
+
+func (a *app) runClusterInit(f initFlags) error {
+	o, err := a.initOptions(f)
+	if err != nil {
+		return withCode(exitUsage, err)
+	}
+	made, err := day0.Make(o, time.Now())
+	if err != nil {
+		return fmt.Errorf("make cluster: %w", err)
+	}
+	if err := day0.Write(f.dir, made.Files); err != nil {
+		return withCode(exitConflict, err)
+	}
+	a.say("made cluster %s (%s) in %s, licence %s for %d hosts until %s:", o.Name, made.Cluster, f.dir, made.License.ID, made.License.Hosts, made.License.Expires.Format(time.DateOnly))
+	for _, file := range made.Files {
+		a.say("  %-24s %s", file.Path, file.What)
+	}
+	for _, n := range made.Notes {
+		a.say("note: %s", n)
+	}
+	a.say("next: boot the infra host with infra.yaml and infra-bundle.json, then the user hosts; then: hnctl --config %s cluster status", filepath.Join(f.dir, "hnctl"))
+	return a.show(map[string]string{"cluster": string(made.Cluster), "caPin": made.Pin, "dir": f.dir}, string(made.Cluster), func(t *table) {
+		t.head("CLUSTER", "CA PIN")
+		t.row(made.Cluster, made.Pin)
+	})
+}
+
+func (a *app) initOptions(f initFlags) (o day0.Options, err error) {
+	o = day0.Options{Name: f.name, Domain: f.domain, External: f.external, Hosts: f.hosts, JoinWithin: f.joinWithin, JLS: boot.JLSEndpoint{Addr: f.jls, Pin: f.jlsPin}}
+	if o.Infra, err = netip.ParseAddr(f.infra); err != nil {
+		return o, fmt.Errorf("--infra-address: %v", err)
+	}
+	if f.joinWithin < time.Hour {
+		return o, fmt.Errorf("--join-within %s: want at least an hour", f.joinWithin)
+	}
+	raw, err := os.ReadFile(f.licence)
+	if err != nil {
+		return o, fmt.Errorf("--licence: %v", err)
+	}
+	o.License = oneLine(raw)
+	if err := a.jlsOptions(f, &o); err != nil {
+		return o, err
+	}
+	if f.images != "" {
+		raw, err := os.ReadFile(f.images)
+		if err != nil {
+			return o, fmt.Errorf("--images: %v", err)
+		}
+		if err := json.Unmarshal(raw, &o.Images); err != nil {
+			return o, fmt.Errorf("--images %s: %v", f.images, err)
+		}
+	}
+	for _, s := range f.infraLinks {
+		l, err := day0.ParseLink(s)
+		if err != nil {
+			return o, fmt.Errorf("--infra-link: %v", err)
+		}
+		o.InfraLinks = append(o.InfraLinks, l)
+	}
+	o.HostLinks = map[int][]boot.Link{}
+	for _, s := range f.hostLinks {
+		number, rest, ok := strings.Cut(s, ":")
+		n, err := strconv.Atoi(number)
+		if !ok || err != nil {
+			return o, fmt.Errorf("--host-link %q: want N:name=…", s)
+		}
+		l, err := day0.ParseLink(rest)
+		if err != nil {
+			return o, fmt.Errorf("--host-link: %v", err)
+		}
+		o.HostLinks[n] = append(o.HostLinks[n], l)
+	}
+	return o, nil
+}
+
+// jlsOptions takes what --jls-dir offers where no flag says otherwise. The directory's offline/ is not looked at.
+func (a *app) jlsOptions(f initFlags, o *day0.Options) error {
+	read := func(flag, inDir string) (string, error) {
+		path := flag
+		if path == "" && f.jlsDir != "" {
+			path = filepath.Join(f.jlsDir, inDir)
+		}
+		if path == "" {
+			return "", errors.New("is missing: give it, or --jls-dir")
+		}
+		raw, err := os.ReadFile(path)
+		return oneLine(raw), err
+	}
+	key, err := read(f.rootKey, "licence-root.pub")
+	if err != nil {
+		return fmt.Errorf("--licence-root-key: %v", err)
+	}
+	raw, err := hex.DecodeString(key)
+	if err != nil || len(raw) != ed25519.PublicKeySize {
+		return errors.New("--licence-root-key: want 64 hex digits, as in licence-root.pub of `jls init`")
+	}
+	o.LicenseKey = raw
+	if f.jlsDir == "" {
+		if f.jls == "" || f.jlsPin == "" {
+			return errors.New("--jls and --jls-pin: give both, or --jls-dir")
+		}
+		return nil
+	}
+	if o.JLSConfig, err = os.ReadFile(filepath.Join(f.jlsDir, "jls.json")); err != nil {
+		return fmt.Errorf("--jls-dir: %v", err)
+	}
+	if o.JLS.Addr == "" {
+		o.JLS.Addr = day0.InternalJLS()
+	}
+	if o.JLS.Pin == "" {
+		if o.JLS.Pin, err = read("", "pin"); err != nil {
+			return fmt.Errorf("--jls-dir: %v", err)
+		}
+	}
+	token, err := read("", "admin-token")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("--jls-dir: %v", err)
+	}
+	o.JLSToken = secret.Text(token)
+	return nil
+}

@@ -1,0 +1,148 @@
+// Package config is hnctl's own configuration: which cluster, how it is known, where its token lies.
+//
+// Owns: the file config.yaml and where it is looked for.
+// In: a directory from --config, HNCTL_CONFIG or the user's home.
+// Out: a checked Config with its tokens read.
+// Never: holds a token itself (tokens are files of their own), or takes one from a flag.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+
+	"hardnode.dev/internal/secret"
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/document"
+)
+
+// FileName is the configuration's name in its directory.
+const FileName = "config.yaml"
+
+// Config says how to reach one cluster. File names are relative to its directory.
+type Config struct {
+	Version   int            `yaml:"version"` // 1
+	Cluster   wire.ClusterID `yaml:"cluster"`
+	Name      string         `yaml:"name"`
+	Servers   []string       `yaml:"servers"`   // https://host:port of the API, tried in order
+	CAPin     string         `yaml:"caPin"`     // pin of the root CA: the server must have a certificate below it
+	TokenFile string         `yaml:"tokenFile"` // file with the API token
+	JLS       *JLS           `yaml:"jls,omitempty"`
+
+	dir string
+}
+
+// JLS says how to reach a JLS of one's own.
+type JLS struct {
+	Server    string `yaml:"server"` // https://host:port
+	Pin       string `yaml:"pin"`    // pin of its own key
+	TokenFile string `yaml:"tokenFile"`
+}
+
+// ErrNone: there is no configuration at all.
+var ErrNone = errors.New("hnctl is not configured")
+
+// Dir is the directory in force: the flag, HNCTL_CONFIG, or hardnode in the user's configuration directory.
+func Dir(flag string) (string, error) {
+	if flag != "" {
+		return flag, nil
+	}
+	if env := os.Getenv("HNCTL_CONFIG"); env != "" {
+		return env, nil
+	}
+	base, err := os.UserConfigDir()
+	if err != nil {
+		return "", fmt.Errorf("%w: %v; give --config DIR", ErrNone, err)
+	}
+	return filepath.Join(base, "hardnode"), nil
+}
+
+// Load reads the configuration in dir. A missing one is ErrNone.
+func Load(dir string) (Config, error) {
+	path := filepath.Join(dir, FileName)
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Config{}, fmt.Errorf("%w: there is no %s; copy the directory hnctl that `hnctl cluster init` made, or name it with --config or HNCTL_CONFIG", ErrNone, path)
+	}
+	if err != nil {
+		return Config{}, fmt.Errorf("read configuration: %v", err)
+	}
+	c := Config{dir: dir}
+	if err := document.Read(path, raw, &c); err != nil {
+		return Config{}, err
+	}
+	if err := c.validate(); err != nil {
+		return Config{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return c, nil
+}
+
+func (c Config) validate() error {
+	if c.Version != 1 {
+		return fmt.Errorf("version: %d is not known, want 1", c.Version)
+	}
+	if err := c.Cluster.Validate(); err != nil {
+		return err
+	}
+	if len(c.Servers) == 0 {
+		return errors.New("servers: is empty, name at least one https://host:port")
+	}
+	for _, s := range c.Servers {
+		if err := server(s); err != nil {
+			return err
+		}
+	}
+	if wire.Digest(c.CAPin).Validate() != nil {
+		return errors.New("caPin: want sha256: and 64 hex digits")
+	}
+	if c.JLS != nil {
+		if wire.Digest(c.JLS.Pin).Validate() != nil {
+			return errors.New("jls.pin: want sha256: and 64 hex digits")
+		}
+		return server(c.JLS.Server)
+	}
+	return nil
+}
+
+func server(s string) error {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "https" || u.Host == "" || u.Path != "" && u.Path != "/" {
+		return fmt.Errorf("server %q: want https://host:port", s)
+	}
+	return nil
+}
+
+// Token reads a token file; a relative name is below the configuration's directory.
+func (c Config) Token(name string) (secret.Text, error) {
+	if name == "" {
+		return "", errors.New("read token: the configuration names no tokenFile")
+	}
+	path := name
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(c.dir, path)
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("read token: %v", err)
+	}
+	t := strings.TrimSpace(string(raw))
+	if t == "" || strings.ContainsAny(t, " \n\t") {
+		return "", fmt.Errorf("read token %q: want one line with the token", path)
+	}
+	return secret.Text(t), nil
+}
+
+// Encode is c as the file has it.
+func Encode(c Config) ([]byte, error) {
+	raw, err := yaml.Marshal(c)
+	if err != nil {
+		return nil, fmt.Errorf("encode configuration: %v", err)
+	}
+	return raw, nil
+}
