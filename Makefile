@@ -44,3 +44,8 @@ PKG ?= ./qemu-tests/...
 RUN ?= .
 qemu: ## tests that boot virtual machines (PKG=./qemu-tests/… RUN=TestX for some of them)
 	$(GO) test -tags qemu -count=1 -timeout 30m -p 1 -v -run '$(RUN)' $(PKG)
+
+# --- templates, registry, resolver
+.PHONY: templates
+templates: ## build the OCI templates from Debian packages: out/templates/nginx
+	@$(GO) build -trimpath -o $(OUT)/bin/templates ./tools/templates && $(OUT)/bin/templates -out $(OUT)/templates tools/templates/nginx
