@@ -1,0 +1,161 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"hardnode.dev/internal/wire/operator"
+)
+
+// HNCTL runs hnctl against this cluster and returns what it printed on stdout. An error carries what it said on stderr.
+func (c *Cluster) HNCTL(ctx context.Context, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, c.bin("hnctl"), args...)
+	cmd.Env = append(os.Environ(), c.HNCTLEnv()...)
+	cmd.WaitDelay = 5 * time.Second
+	var out, talk bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &talk
+	if err := cmd.Run(); err != nil {
+		return out.Bytes(), fmt.Errorf("hnctl %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(talk.String()))
+	}
+	return out.Bytes(), nil
+}
+
+// Get runs hnctl with -o json and decodes what it prints.
+func (c *Cluster) Get(ctx context.Context, v any, args ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	b, err := c.HNCTL(ctx, append(args, "-o", "json")...)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(b, v); err != nil {
+		return fmt.Errorf("hnctl %s -o json: %v: %.200s", strings.Join(args, " "), err, b)
+	}
+	return nil
+}
+
+// WaitAPI waits until the orchestrator answers.
+func (c *Cluster) WaitAPI(ctx context.Context, limit time.Duration) error {
+	var last error
+	err := c.poll(ctx, limit, 500*time.Millisecond, func(ctx context.Context) (bool, error) {
+		var cl operator.Cluster
+		last = c.Get(ctx, &cl, "cluster", "status")
+		return last == nil, nil
+	})
+	if err != nil {
+		return fmt.Errorf("wait for the API of %s: %w; the last answer was: %v%s", c.Infra.Name, err, last, c.excerpt(c.Infra))
+	}
+	return nil
+}
+
+// WaitHost waits until the orchestrator shows the host as wanted, and returns it.
+func (c *Cluster) WaitHost(ctx context.Context, name string, limit time.Duration, is func(operator.Host) bool) (operator.Host, error) {
+	var found operator.Host
+	var last error
+	err := c.poll(ctx, limit, 500*time.Millisecond, func(ctx context.Context) (bool, error) {
+		hosts, err := c.HostList(ctx)
+		last = err
+		for _, h := range hosts {
+			if h.Name == name {
+				found = h
+				return is(h), nil
+			}
+		}
+		return false, nil
+	})
+	switch {
+	case err == nil:
+		return found, nil
+	case last != nil:
+		err = fmt.Errorf("%w; the last answer was: %v", err, last)
+	case found.ID == "":
+		err = fmt.Errorf("%w; the orchestrator doesn't know it", err)
+	default:
+		err = fmt.Errorf("%w; it is %s %s", err, found.State, found.Reason)
+	}
+	return found, fmt.Errorf("wait for host %s: %w%s", name, err, c.excerpt(c.Machine(name)))
+}
+
+// HostList is `hnctl host list`.
+func (c *Cluster) HostList(ctx context.Context) ([]operator.Host, error) {
+	var hosts []operator.Host
+	return hosts, c.Get(ctx, &hosts, "host", "list")
+}
+
+// Env is `hnctl env show`.
+func (c *Cluster) Env(ctx context.Context, name string) (operator.Environment, error) {
+	var e operator.Environment
+	return e, c.Get(ctx, &e, "env", "show", name)
+}
+
+// WaitEnv waits until the environment is as wanted, and returns it.
+func (c *Cluster) WaitEnv(ctx context.Context, name string, limit time.Duration, is func(operator.Environment) bool) (operator.Environment, error) {
+	var e operator.Environment
+	var last error
+	err := c.poll(ctx, limit, 500*time.Millisecond, func(ctx context.Context) (bool, error) {
+		got, err := c.Env(ctx, name)
+		if last = err; err == nil {
+			e = got
+		}
+		return err == nil && is(e), nil
+	})
+	if err != nil {
+		var nodes []string
+		for _, n := range e.Nodes {
+			nodes = append(nodes, fmt.Sprintf("node %s on %s is %s %s", n.CTID, n.HostName, n.State, n.Reason))
+		}
+		return e, fmt.Errorf("wait for environment %s: %w; it is %s %s; %s; %w", name, err, e.State, e.Reason, strings.Join(nodes, ", "), errors.Join(last))
+	}
+	return e, nil
+}
+
+// Hello is the demo's environment.
+const Hello = `version: 1
+name: hello
+layers:
+  - name: cp
+    template: nginx
+    nodes: %d
+    cloudlets: {reserved: 1, dynamic: 4}
+`
+
+// createHello makes the environment hello with one node on each host (two on a single one) and waits until it runs.
+func (c *Cluster) createHello(detail detail) error {
+	file := filepath.Join(c.Dir, "hello.yaml")
+	if err := os.WriteFile(file, fmt.Appendf(nil, Hello, 2), 0o600); err != nil {
+		return err
+	}
+	if c.opts.Keep {
+		if e, err := c.Env(c.ctx, "hello"); err == nil {
+			detail("it is there already, %s", e.State)
+			_, err = c.WaitEnv(c.ctx, "hello", time.Minute*2, func(e operator.Environment) bool { return e.State == operator.EnvRunning })
+			return err
+		}
+	}
+	if _, err := c.HNCTL(c.ctx, "env", "create", "-f", file); err != nil {
+		return err
+	}
+	e, err := c.WaitEnv(c.ctx, "hello", time.Minute*2, func(e operator.Environment) bool { return e.State == operator.EnvRunning })
+	if err != nil {
+		return err
+	}
+	for _, n := range e.Nodes {
+		detail("node %s on %s: %s", n.CTID, n.HostName, n.Placed)
+	}
+	return nil
+}
+
+func (c *Cluster) excerpt(m *Machine) string {
+	if m == nil || m.VM() == nil {
+		return ""
+	}
+	return m.VM().Console.Excerpt(20)
+}

@@ -1,0 +1,212 @@
+// Package cluster starts a whole Hardnode cluster in QEMU: one infra appliance VM and user hosts on a switch of this process.
+//
+// Owns: the machines and their disks, the forwarded ports, the order of starting (build, day 0, boot, join, template, environment), its timing.
+// In: Options; what is built in out/.
+// Out: a Cluster whose page is served, or an error that names the machine, the reason and the log; Progress on the way.
+// Never: decides what a host or the orchestrator does: it uses hnctl and the API as an operator would.
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"hardnode.dev/qemu-tests/harness"
+)
+
+// Options say what cluster to start. Only Dir is needed.
+type Options struct {
+	Dir      string         // state, disks and logs; made when absent
+	Hosts    int            // user hosts; 0 is 2
+	Seats    int            // user hosts the licence allows; 0 is Hosts
+	Spare    int            // user hosts that are prepared (token, configuration) but not booted: AddHost
+	Probe    bool           // machines can be asked about their inside (harness.AddProbe)
+	Keep     bool           // go on with the state an earlier run left in Dir; otherwise what lies there is removed first
+	Built    bool           // everything in out/ is up to date already: build nothing
+	Bare     bool           // stop when the hosts are ACTIVE: no template, no environment
+	Progress func(Progress) // told what happens, from several goroutines; may be nil
+}
+
+// Cluster is a running cluster. Close ends it.
+type Cluster struct {
+	Dir    string
+	Root   string // of the repository
+	Switch *harness.Switch
+	Ports  Ports
+	Infra  *Machine
+	Hosts  []*Machine
+	Domain string // environments live below it
+
+	opts   Options
+	day0   day0
+	phases phases
+	ctx    context.Context // the machines' lifetime
+	stop   context.CancelCauseFunc
+	unlock func()
+}
+
+// underlay is the network of the switch.
+var underlay = netip.MustParsePrefix("10.77.0.0/24")
+
+// infraAddr and hostAddr are the machines' addresses on the switch.
+var infraAddr = netip.MustParseAddr("10.77.0.2")
+
+func hostAddr(n int) netip.Addr {
+	a := underlay.Addr().As4()
+	a[3] = byte(10 + n)
+	return netip.AddrFrom4(a)
+}
+
+// MaxHosts is how many user hosts fit on the switch's network.
+const MaxHosts = 200
+
+// Start builds what is missing, boots the machines and returns when the demo's page is served (or the hosts are ACTIVE, with
+// Options.Bare). On an error everything it started has ended, and Dir keeps the logs. ctx bounds the cluster's whole life.
+func Start(ctx context.Context, o Options) (*Cluster, error) {
+	c, err := prepare(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.start(); err != nil {
+		c.stop(err)
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
+// prepare checks the options, takes the folder for itself and chooses ports.
+func prepare(ctx context.Context, o Options) (*Cluster, error) {
+	if o.Hosts == 0 {
+		o.Hosts = 2
+	}
+	if o.Hosts < 1 || o.Hosts > MaxHosts {
+		return nil, fmt.Errorf("hosts %d: from 1 to %d are possible", o.Hosts, MaxHosts)
+	}
+	if o.Seats == 0 {
+		o.Seats = o.Hosts
+	}
+	root, err := harness.Root()
+	if err != nil {
+		return nil, err
+	}
+	if o.Dir, err = filepath.Abs(o.Dir); err != nil {
+		return nil, err
+	}
+	c := &Cluster{Dir: o.Dir, Root: root, Switch: harness.NewSwitch(), opts: o, phases: phases{begin: time.Now(), tell: o.Progress}}
+	if c.unlock, err = lockDir(o.Dir); err != nil {
+		return nil, err
+	}
+	if !o.Keep {
+		if err := clear(o.Dir); err != nil {
+			c.unlock()
+			return nil, err
+		}
+	}
+	if err := os.MkdirAll(filepath.Join(o.Dir, "logs"), 0o700); err != nil {
+		c.unlock()
+		return nil, err
+	}
+	if c.Ports, err = ChoosePorts(Free); err != nil {
+		c.unlock()
+		return nil, err
+	}
+	c.ctx, c.stop = context.WithCancelCause(ctx)
+	return c, nil
+}
+
+// start goes through the phases; what can overlap does.
+func (c *Cluster) start() error {
+	if !c.opts.Built {
+		if err := c.build(c.ctx); err != nil {
+			return err
+		}
+	}
+	if err := c.phases.run("day 0", c.makeDay0); err != nil {
+		return err
+	}
+	if err := c.machines(); err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(c.ctx)
+	for _, m := range append([]*Machine{c.Infra}, c.Hosts...) {
+		g.Go(func() error {
+			return c.phases.run("boot "+m.Name, func(detail detail) error { return m.bootAndJoin(ctx, detail) })
+		})
+	}
+	if !c.opts.Bare {
+		g.Go(func() error {
+			return c.phases.run("push template nginx", func(detail detail) error { return c.pushTemplate(ctx, detail) })
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	if c.opts.Bare {
+		return nil
+	}
+	if err := c.phases.run("create environment hello", c.createHello); err != nil {
+		return err
+	}
+	return c.phases.run("page served", func(detail detail) error {
+		return c.WaitPage(c.ctx, "hello", 30*time.Second*harness.Scale())
+	})
+}
+
+// detail tells what a phase is at.
+type detail = func(format string, args ...any)
+
+// Timings says how long each phase took.
+func (c *Cluster) Timings() []Timing { return c.phases.timings() }
+
+// Elapsed is the time since Start was called.
+func (c *Cluster) Elapsed() time.Duration { return time.Since(c.phases.begin) }
+
+// AddHost boots one of the spare hosts; wait for it with WaitHost.
+func (c *Cluster) AddHost() (*Machine, error) {
+	n := len(c.Hosts) + 1
+	if n > c.opts.Hosts+c.opts.Spare {
+		return nil, fmt.Errorf("add host-%d: only %d spare hosts were asked for", n, c.opts.Spare)
+	}
+	m, err := c.machine(hostName(n), hostAddr(n), false)
+	if err != nil {
+		return nil, err
+	}
+	c.Hosts = append(c.Hosts, m)
+	return m, m.Boot()
+}
+
+// infraName and hostName are the names `hnctl cluster init` gives.
+const infraName = "infra-1"
+
+func hostName(n int) string { return fmt.Sprintf("host-%d", n) }
+
+// Machine is the machine with this name, or nil.
+func (c *Cluster) Machine(name string) *Machine {
+	for _, m := range append([]*Machine{c.Infra}, c.Hosts...) {
+		if m != nil && m.Name == name {
+			return m
+		}
+	}
+	return nil
+}
+
+// Close ends every machine and returns when none runs any more. With Options.Keep they are shut down in order first.
+func (c *Cluster) Close() error {
+	var g errgroup.Group
+	for _, m := range append([]*Machine{c.Infra}, c.Hosts...) {
+		if m == nil {
+			continue
+		}
+		g.Go(func() error { return m.close(c.opts.Keep) })
+	}
+	err := g.Wait()
+	c.stop(errors.New("the cluster was closed"))
+	c.unlock()
+	return err
+}

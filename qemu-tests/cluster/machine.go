@@ -1,0 +1,215 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"hardnode.dev/internal/wire/boot"
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/qemu-tests/harness"
+	"hardnode.dev/qemu-tests/harness/ask"
+)
+
+// Machine is one machine of the cluster: it can be switched on and off, its disk stays.
+type Machine struct {
+	Name  string
+	Addr  netip.Addr // on the switch; also its port name there is Name
+	Infra bool
+
+	c   *Cluster
+	cfg harness.Config
+
+	on struct {
+		sync.Mutex
+		vm       *harness.VM
+		expected bool // its end is wanted
+	}
+}
+
+// memory of one machine in MiB, and the size of its disk.
+const (
+	infraMiB = 2048
+	hostMiB  = 1024
+	diskMiB  = 8192
+)
+
+// machines describes all machines; none is switched on yet.
+func (c *Cluster) machines() error {
+	infra, err := c.machine(infraName, infraAddr, true)
+	if err != nil {
+		return err
+	}
+	c.Infra = infra
+	for n := 1; n <= c.opts.Hosts; n++ {
+		h, err := c.machine(hostName(n), hostAddr(n), false)
+		if err != nil {
+			return err
+		}
+		c.Hosts = append(c.Hosts, h)
+	}
+	return nil
+}
+
+func (c *Cluster) machine(name string, addr netip.Addr, infra bool) (*Machine, error) {
+	m := &Machine{Name: name, Addr: addr, Infra: infra, c: c}
+	doc, err := c.hostConfig(m)
+	if err != nil {
+		return nil, err
+	}
+	out := filepath.Join(c.Root, "out/image")
+	m.cfg = harness.Config{
+		Name: name, Kernel: filepath.Join(out, "vmlinuz"), Initrd: []string{filepath.Join(out, "host.initrd")}, Append: "panic=10",
+		MemMiB: hostMiB, CPUs: 2, Dir: filepath.Join(c.Dir, "logs"), Reboot: true, Timeout: -1,
+		Disks: []harness.Disk{{Path: filepath.Join(c.Dir, name+".disk"), SizeMiB: diskMiB, Serial: name}},
+		NICs:  []harness.NIC{{Switch: c.Switch}},
+		FwCfg: map[string][]byte{boot.FwCfgConfig: doc},
+	}
+	if infra {
+		m.cfg.Initrd, m.cfg.MemMiB = []string{filepath.Join(out, "infra.initrd")}, infraMiB
+		var user []harness.Forward
+		for _, f := range c.Ports.Table() {
+			user = append(user, harness.Forward{Host: f.Host, Guest: f.Guest})
+		}
+		m.cfg.NICs = append(m.cfg.NICs, harness.NIC{User: user})
+		if m.cfg.FwCfg[boot.FwCfgBundle], err = os.ReadFile(filepath.Join(c.day0.admin, "infra-bundle.json")); err != nil {
+			return nil, fmt.Errorf("day-0 bundle: %v", err)
+		}
+	}
+	if c.opts.Probe {
+		if err := harness.AddProbe(c.ctx, &m.cfg, m.cfg.Dir); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// Log is the file with the machine's serial console.
+func (m *Machine) Log() string { return filepath.Join(m.cfg.Dir, m.Name+".log") }
+
+// VM is the machine's running VM, or the last one, or nil before the first Boot.
+func (m *Machine) VM() *harness.VM {
+	m.on.Lock()
+	defer m.on.Unlock()
+	return m.on.vm
+}
+
+// Boot switches the machine on. If it ends without Kill or PowerDown, the cluster's waits end with the reason.
+func (m *Machine) Boot() error {
+	vm, err := harness.Start(m.c.ctx, m.cfg)
+	if err != nil {
+		return err
+	}
+	m.on.Lock()
+	m.on.vm, m.on.expected = vm, false
+	m.on.Unlock()
+	return nil
+}
+
+// Kill cuts the machine's power.
+func (m *Machine) Kill() {
+	m.end(func(vm *harness.VM) error { vm.Kill(); return nil }) // can't fail
+}
+
+// PowerDown presses the machine's power button and waits until it is off.
+func (m *Machine) PowerDown(ctx context.Context) error {
+	return m.end(func(vm *harness.VM) error { return vm.PowerDown(ctx) })
+}
+
+func (m *Machine) end(how func(*harness.VM) error) error {
+	m.on.Lock()
+	m.on.expected = true
+	vm := m.on.vm
+	m.on.Unlock()
+	if vm == nil {
+		return nil
+	}
+	return how(vm)
+}
+
+// lost is why the machine is off although nobody switched it off, or nil.
+func (m *Machine) lost() error {
+	m.on.Lock()
+	defer m.on.Unlock()
+	if m.on.vm == nil || m.on.vm.Running() || m.on.expected {
+		return nil
+	}
+	return fmt.Errorf("machine %s: %w%s", m.Name, m.on.vm.Err(), m.on.vm.Console.Excerpt(30))
+}
+
+func (m *Machine) close(orderly bool) error {
+	vm := m.VM()
+	if vm == nil {
+		return nil
+	}
+	if orderly && vm.Running() {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		return m.PowerDown(ctx)
+	}
+	m.Kill()
+	return nil
+}
+
+// Ask puts a question to the machine's probe (Options.Probe).
+func (m *Machine) Ask(ctx context.Context, q ask.Request) (ask.Answer, error) {
+	vm := m.VM()
+	if vm == nil {
+		return ask.Answer{}, fmt.Errorf("machine %s: was never switched on", m.Name)
+	}
+	return vm.Ask(ctx, q)
+}
+
+// joinTime is how long a machine may take from power on to ACTIVE.
+func joinTime() time.Duration { return time.Minute * harness.Scale() }
+
+// bootAndJoin switches the machine on and waits until the orchestrator says ACTIVE.
+func (m *Machine) bootAndJoin(ctx context.Context, detail detail) error {
+	if err := m.Boot(); err != nil {
+		return err
+	}
+	detail("console log %s", m.Log())
+	if m.Infra {
+		return m.c.WaitAPI(ctx, joinTime())
+	}
+	_, err := m.c.WaitHost(ctx, m.Name, joinTime(), func(h operator.Host) bool { return h.State == operator.HostActive })
+	return err
+}
+
+// lockDir takes the folder for this process.
+func lockDir(dir string) (unlock func(), err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("folder %s: another cluster runs in it; end that one, or name another folder", dir)
+	}
+	return func() { f.Close() }, nil
+}
+
+// clear removes what an earlier cluster left in the folder, and nothing that a cluster doesn't make.
+func clear(dir string) error {
+	var errs []error
+	for _, pattern := range []string{"*.disk", "logs", "admin", "jls", madeFile, "hello.yaml"} {
+		list, err := filepath.Glob(filepath.Join(dir, pattern))
+		errs = append(errs, err)
+		for _, p := range list {
+			errs = append(errs, os.RemoveAll(p))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// MemoryMiB is what the machines of a cluster with so many user hosts need at most.
+func MemoryMiB(hosts int) int { return infraMiB + hosts*hostMiB }
