@@ -1,0 +1,173 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"sync"
+
+	"github.com/vishvananda/netlink"
+
+	"hardnode.dev/internal/logging"
+	"hardnode.dev/internal/wire"
+)
+
+// Network is a host's network. Its methods may be called at once.
+type Network struct {
+	log *slog.Logger
+
+	mu      sync.Mutex // one change at a time
+	opened  bool
+	mtu     int
+	meshKey string
+	rules   string // what is programmed, as text
+}
+
+// New prepares nothing: Apply and Attach do what they need.
+func New(log *slog.Logger) *Network { return &Network{log: logging.Or(log)} }
+
+// MeshKey is this boot's WireGuard public key; empty until the first Apply has succeeded that far.
+func (n *Network) MeshKey() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.meshKey
+}
+
+// hostSysctls are set once: a host forwards for its containers and accepts no advice from the wire.
+var hostSysctls = []struct{ path, value, reason string }{
+	{"ipv4/ip_forward", "1", "containers are routed"},
+	{"ipv6/conf/all/forwarding", "1", "likewise"},
+	{"ipv4/conf/all/send_redirects", "0", "containers' next hop is right as it is"},
+	{"ipv4/conf/all/accept_redirects", "0", "nobody on the wire changes routes"},
+	{"ipv6/conf/all/accept_redirects", "0", "likewise"},
+	{"ipv4/conf/all/accept_source_route", "0", "likewise"},
+	{"ipv4/conf/all/rp_filter", "0", "the mesh is asymmetric on purpose; spoofing is stopped by nftables, veths have their own filter"},
+	{"ipv4/neigh/default/gc_thresh3", "8192", "one neighbour a container"},
+	{"ipv6/neigh/default/gc_thresh3", "8192", "likewise"},
+}
+
+func (n *Network) open(underlay []netip.Addr) error {
+	if n.opened {
+		return nil
+	}
+	for _, s := range hostSysctls {
+		if err := sysctl(s.path, s.value); err != nil {
+			return err
+		}
+	}
+	mtu := linkMTU(underlay) - meshOverhead
+	key, err := openMesh(mtu)
+	if err != nil {
+		return err
+	}
+	n.mtu, n.meshKey, n.opened = mtu, key, true
+	n.log.Info("mesh is open", "key", key, "mtu", mtu)
+	return nil
+}
+
+// linkMTU is the MTU of the first link that carries one of the addresses; 1500 if none does yet.
+func linkMTU(addrs []netip.Addr) int {
+	ls, err := netlink.LinkList()
+	if err != nil {
+		return 1500
+	}
+	for _, want := range addrs {
+		for _, l := range ls {
+			as, err := netlink.AddrList(l, netlink.FAMILY_ALL)
+			if err != nil {
+				continue
+			}
+			for _, a := range as {
+				if got, ok := netip.AddrFromSlice(a.IP); ok && got.Unmap() == want {
+					return l.Attrs().MTU
+				}
+			}
+		}
+	}
+	return 1500
+}
+
+// Apply makes the kernel match s: rules first (nothing is open that should not be), then the mesh, the routes, and last what is left over
+// of veths that no endpoint names. It is idempotent and cheap when nothing changed; every part is tried even if another fails.
+func (n *Network) Apply(_ context.Context, s State) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	r := rules(s)
+	errs := []error{n.program(r)}
+	if err := n.open(s.Addrs); err != nil {
+		return errors.Join(append(errs, err)...)
+	}
+	errs = append(errs, applyMesh(s), applyRoutes(s.routes()), n.sweep(s))
+	return errors.Join(errs...)
+}
+
+func (n *Network) program(r *ruleset) error {
+	text := r.String()
+	if text == n.rules {
+		if there, err := programmed(); err != nil || there {
+			return err
+		}
+	}
+	if err := program(r); err != nil {
+		n.rules = ""
+		return err
+	}
+	n.log.Info("firewall set", "sets", len(r.sets), "chains", len(r.chains))
+	n.rules = text
+	return nil
+}
+
+// sweep removes veths of containers that are gone.
+func (n *Network) sweep(s State) error {
+	have, err := veths()
+	if err != nil {
+		return err
+	}
+	for _, e := range s.Endpoints {
+		delete(have, e.Link())
+	}
+	var errs []error
+	for name := range have {
+		n.log.Info("leftover removed", "link", name, logging.Reason, "no container here has it")
+		errs = append(errs, detach(name))
+	}
+	return errors.Join(errs...)
+}
+
+// Attach connects a container that is being started. Apply must have succeeded before. undo is for a start that fails later.
+func (n *Network) Attach(_ context.Context, e Endpoint, ns *os.File) (undo func(), err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.opened {
+		return nil, fmt.Errorf("connect container %d: the host's network is not ready yet", e.CTID)
+	}
+	undo, err = attach(e, ns, n.mtu)
+	if err != nil {
+		return nil, fmt.Errorf("connect container %d: %w", e.CTID, err)
+	}
+	return undo, nil
+}
+
+// Repair connects a running container again whose veth is gone; one whose veth is there is left alone. open gives its namespace.
+func (n *Network) Repair(e Endpoint, open func(wire.CTID) (*os.File, error)) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	_, err := netlink.LinkByName(e.Link())
+	var missing netlink.LinkNotFoundError
+	if !n.opened || err == nil || !errors.As(err, &missing) {
+		return nil
+	}
+	ns, err := open(e.CTID)
+	if err != nil {
+		return fmt.Errorf("reconnect container %d: %v", e.CTID, err)
+	}
+	defer ns.Close()
+	if _, err := attach(e, ns, n.mtu); err != nil {
+		return fmt.Errorf("reconnect container %d: %w", e.CTID, err)
+	}
+	n.log.Warn("container reconnected", logging.Container, e.CTID, logging.Reason, "its veth was gone")
+	return nil
+}

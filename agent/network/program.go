@@ -1,0 +1,85 @@
+package network
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/google/nftables"
+)
+
+// chunk is how many elements go into one message: its attribute's length has 16 bits.
+const chunk = 500
+
+// program replaces the table by r in one transaction: a packet sees the old rules or the new ones.
+func program(r *ruleset) error {
+	c, err := nftables.New()
+	if err != nil {
+		return fmt.Errorf("open nftables: %v", err)
+	}
+	t := &nftables.Table{Name: tableName, Family: nftables.TableFamilyINet}
+	c.AddTable(t) // so that deleting it works on the first call too
+	c.DelTable(t)
+	c.AddTable(t)
+	sets := make(map[string]*nftables.Set, len(r.sets))
+	for _, s := range r.sets {
+		ns := &nftables.Set{Table: t, Name: s.name, KeyType: s.key.datatype(s.name)}
+		if s.data != nil {
+			ns.IsMap, ns.DataType = true, s.data.datatype(s.name)
+		}
+		if err := c.AddSet(ns, nil); err != nil {
+			return fmt.Errorf("make set %q: %v", s.name, err)
+		}
+		sets[s.name] = ns
+		for rest := s.elements; len(rest) > 0; {
+			n := min(chunk, len(rest))
+			es := make([]nftables.SetElement, n)
+			for i, e := range rest[:n] {
+				es[i] = nftables.SetElement{Key: e.key, Val: e.val}
+			}
+			if err := c.SetAddElements(ns, es); err != nil {
+				return fmt.Errorf("fill set %q: %v", s.name, err)
+			}
+			rest = rest[n:]
+		}
+	}
+	chains := make(map[string]*nftables.Chain, len(r.chains))
+	for _, ch := range r.chains { // all chains first: rules jump to them
+		nc := &nftables.Chain{Table: t, Name: ch.name}
+		if h, ok := hooks[ch.hook]; ok {
+			policy := h.policy
+			nc.Type, nc.Hooknum, nc.Priority, nc.Policy = h.kind, h.hook, h.prio, &policy
+		}
+		chains[ch.name] = c.AddChain(nc)
+	}
+	for _, ch := range r.chains {
+		for _, ru := range ch.rules {
+			nr := &nftables.Rule{Table: t, Chain: chains[ch.name]}
+			for _, o := range ru.ops {
+				nr.Exprs = append(nr.Exprs, o.exprs(sets)...)
+			}
+			c.AddRule(nr)
+		}
+	}
+	if err := c.Flush(); err != nil {
+		return fmt.Errorf("program nftables table %q: %v", tableName, err)
+	}
+	return nil
+}
+
+// programmed tells whether the table is there.
+func programmed() (bool, error) {
+	c, err := nftables.New()
+	if err != nil {
+		return false, fmt.Errorf("open nftables: %v", err)
+	}
+	ts, err := c.ListTablesOfFamily(nftables.TableFamilyINet)
+	if err != nil {
+		return false, errors.New("list nftables tables: " + err.Error())
+	}
+	for _, t := range ts {
+		if t.Name == tableName {
+			return true, nil
+		}
+	}
+	return false, nil
+}

@@ -1,0 +1,204 @@
+package network
+
+import (
+	"net/netip"
+	"slices"
+
+	"hardnode.dev/internal/wire/host"
+)
+
+// openPort is one port of the host itself that the input chain lets in from the underlay.
+type openPort struct {
+	proto  string
+	port   uint16
+	infra  bool // on infra hosts only
+	reason string
+}
+
+// openPorts is the documented table of ports. Ports of jelastic's containers get in by being published (DNAT), not by this table.
+var openPorts = []openPort{
+	{"udp", meshPort, false, "WireGuard mesh between hosts; packets without a known key are dropped by it"},
+	{"tcp", 7442, false, "gossip: encrypted, labelled with the cluster's id, signed cards"},
+	{"udp", 7442, false, "gossip"},
+	{"udp", 123, true, "SNTP: the infra host tells hosts the time"},
+	{"tcp", 7443, true, "API and panel (published by the orchestrator's container)"},
+	{"tcp", 7444, true, "host API, mutual TLS (published likewise)"},
+	{"tcp", 7445, true, "registry (published likewise)"},
+	{"tcp", 7446, true, "JLS (published likewise)"},
+	{"tcp", 80, true, "resolver, HTTP (published likewise)"},
+	{"tcp", 443, true, "resolver, HTTPS (published likewise)"},
+	{"tcp", 53, true, "resolver, DNS (published likewise)"},
+	{"udp", 53, true, "resolver, DNS (published likewise)"},
+}
+
+// clusterPorts are the ports of other hosts that users' containers may reach: what is offered to everybody.
+var clusterPorts = []openPort{
+	{"tcp", 80, false, "environments of the cluster by their domain"},
+	{"tcp", 443, false, "likewise"},
+	{"tcp", 53, false, "the cluster's DNS"},
+	{"udp", 53, false, "likewise"},
+	{"tcp", 7443, false, "API"},
+}
+
+// rules is the whole ruleset for a state.
+func rules(s State) *ruleset {
+	s = s.normal()
+	r := &ruleset{}
+	r.fillSets(s)
+	ranges := s.ranges()
+
+	in := r.chain("input", hookInput)
+	in.add("answers", ctState(established|related), accept)
+	in.add("neither new nor known", ctState(invalid), drop)
+	in.add("the host talks to itself", iifIs("lo"), accept)
+	in.add("containers get DNS and ping", iifHas(vethPrefix), jump("from_container"))
+	in.add("ping, errors, neighbour discovery", l4(protoICMPv6), accept)
+	in.add("ping", l4(protoICMP), accept)
+	in.add("nothing of a host is behind the mesh", iifIs(meshLink), drop)
+	in.add("table of ports", lookup("l4proto_port", "open", false), accept)
+	in.add("DHCP answers", nfproto(4), l4(protoUDP), dport(68), accept)
+	in.add("DHCPv6 answers", nfproto(6), l4(protoUDP), dport(546), accept)
+
+	fc := r.chain("from_container", hookNone)
+	antiSpoof(fc)
+	fc.add("ping", l4(protoICMP), accept)
+	fc.add("neighbour discovery, ping", l4(protoICMPv6), accept)
+	fc.add("DNS", l4(protoUDP), dport(53), accept)
+	fc.add("DNS", l4(protoTCP), dport(53), accept)
+	fc.add("nothing else of the host", drop)
+
+	fw := r.chain("forward", hookForward)
+	fw.add("answers", ctState(established|related), accept)
+	fw.add("neither new nor known", ctState(invalid), drop)
+	fw.add("containers send from their own address only", iifHas(vethPrefix), jump("spoof"))
+	for _, p := range ranges {
+		fw.add("container addresses come from veths and the mesh only", iifHasNot(vethPrefix), iifIsNot(meshLink), within("saddr", p), drop)
+	}
+	fw.add("published ports", ctDNAT, accept)
+	for _, p := range ranges {
+		fw.add("to a container", within("daddr", p), jump("to_container"))
+	}
+	fw.add("to the world", iifHas(vethPrefix), jump("to_world"))
+
+	sp := r.chain("spoof", hookNone)
+	antiSpoof(sp)
+
+	tc := r.chain("to_container", hookNone)
+	tc.add("the platform reaches every node", lookup("saddr4", "jelastic4", false), accept)
+	tc.add("the platform reaches every node", lookup("saddr6", "jelastic6", false), accept)
+	tc.add("same group", lookup("group4", "member4", false), accept)
+	tc.add("same group", lookup("group6", "member6", false), accept)
+	tc.add("other groups", drop)
+
+	tw := r.chain("to_world", hookNone)
+	tw.add("the platform reaches hosts", lookup("saddr4", "jelastic4", false), accept)
+	tw.add("the platform reaches hosts", lookup("saddr6", "jelastic6", false), accept)
+	tw.add("what the cluster offers to all", lookup("daddr4", "hosts4", false), lookup("l4proto_port", "cluster", false), accept)
+	tw.add("nothing else of any host", lookup("daddr4", "hosts4", false), drop)
+	tw.add("what the cluster offers to all", lookup("daddr6", "hosts6", false), lookup("l4proto_port", "cluster", false), accept)
+	tw.add("nothing else of any host", lookup("daddr6", "hosts6", false), drop)
+	tw.add("link-local stays here", within("daddr", netip.MustParsePrefix("169.254.0.0/16")), drop)
+	tw.add("the world", accept)
+
+	for _, c := range []*chain{r.chain("prerouting", hookPrerouting), r.chain("output", hookOutput)} {
+		c.add("published ports", lookup("daddr4", "self4", false), dnat(4, "publish4"))
+		c.add("published ports", lookup("daddr6", "self6", false), dnat(6, "publish6"))
+	}
+	po := r.chain("postrouting", hookPostrouting)
+	po.add("a container that calls its own published port", lookup("pair4", "hairpin4", false), masquerade)
+	for _, p := range ranges {
+		po.add("containers to the world", within("saddr", p), notWithin("daddr", p), oifIsNot(meshLink), oifHasNot(vethPrefix), masquerade)
+	}
+	return r
+}
+
+// antiSpoof drops what a container sends from an address that is not its own.
+func antiSpoof(c *chain) {
+	c.add("not its own address", nfproto(4), lookup("iif_saddr4", "veth4", true), drop)
+	c.add("link-local is needed for neighbour discovery", nfproto(6), within("saddr", netip.MustParsePrefix("fe80::/10")), l4(protoICMPv6), accept)
+	c.add("neighbour discovery of a new address", nfproto(6), within("saddr", netip.MustParsePrefix("::/128")), l4(protoICMPv6), accept)
+	c.add("not its own address", nfproto(6), lookup("iif_saddr6", "veth6", true), drop)
+}
+
+// fillSets makes all sets and maps; those without elements exist too, since rules name them.
+func (r *ruleset) fillSets(s State) {
+	open, cluster := r.set("open", keyProtoPort), r.set("cluster", keyProtoPort)
+	for _, p := range openPorts {
+		if !p.infra || s.Role == host.RoleInfra {
+			open.add(protoPort(p.proto, p.port))
+		}
+	}
+	for _, p := range clusterPorts {
+		cluster.add(protoPort(p.proto, p.port))
+	}
+	self4, self6 := r.set("self4", keyAddr4), r.set("self6", keyAddr6)
+	for _, a := range s.Addrs {
+		pick(a, self4, self6).add(addr(a))
+	}
+	veth4, veth6 := r.set("veth4", keyLinkAddr4), r.set("veth6", keyLinkAddr6)
+	publish4, publish6 := r.mapping("publish4", keyProtoPort, keyAddr4Port), r.mapping("publish6", keyProtoPort, keyAddr6Port)
+	hairpin4 := r.set("hairpin4", keyPair4)
+	for _, e := range s.Endpoints {
+		for _, a := range []netip.Addr{e.IPv4, e.IPv6} {
+			if a.IsValid() {
+				pick(a, veth4, veth6).add(link(e.Link()), addr(a))
+			}
+		}
+		for _, p := range e.Publish {
+			publish4.put([]part{protoPort(p.Proto, p.Host)}, addr(e.IPv4), port(p.Container))
+			if e.IPv6.IsValid() {
+				publish6.put([]part{protoPort(p.Proto, p.Host)}, addr(e.IPv6), port(p.Container))
+			}
+		}
+		if len(e.Publish) > 0 {
+			hairpin4.add(addr(e.IPv4), addr(e.IPv4))
+		}
+	}
+	r.fillGroups(s)
+}
+
+// fillGroups makes the sets that say who may talk to whom. An address is in one group: the first that names it.
+func (r *ruleset) fillGroups(s State) {
+	jelastic4, jelastic6 := r.set("jelastic4", keyAddr4), r.set("jelastic6", keyAddr6)
+	hosts4, hosts6 := r.set("hosts4", keyAddr4), r.set("hosts6", keyAddr6)
+	group4, group6 := r.mapping("group4", keyAddr4, keyMark), r.mapping("group6", keyAddr6, keyMark)
+	member4, member6 := r.set("member4", keyAddr4Mark), r.set("member6", keyAddr6Mark)
+	platform := slices.Clone(s.Jelastic)
+	for _, a := range s.Addrs {
+		pick(a, hosts4, hosts6).add(addr(a))
+	}
+	if s.Peers != nil {
+		for _, h := range s.Peers.Hosts {
+			if h.Underlay.IsValid() {
+				pick(h.Underlay, hosts4, hosts6).add(addr(h.Underlay))
+			}
+		}
+		taken := map[netip.Addr]bool{}
+		for i, g := range s.Peers.Groups {
+			if g.Name == "jelastic" {
+				platform = append(platform, g.Addrs...)
+				continue
+			}
+			for _, a := range g.Addrs {
+				if !a.IsValid() || taken[a] {
+					continue
+				}
+				taken[a] = true
+				pick(a, group4, group6).put([]part{addr(a)}, mark(uint32(i+1)))
+				pick(a, member4, member6).add(addr(a), mark(uint32(i+1)))
+			}
+		}
+	}
+	for _, a := range platform {
+		if a.IsValid() {
+			pick(a, jelastic4, jelastic6).add(addr(a))
+		}
+	}
+}
+
+func pick(a netip.Addr, four, six *set) *set {
+	if a.Is4() {
+		return four
+	}
+	return six
+}

@@ -1,0 +1,159 @@
+package network
+
+import (
+	"flag"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
+
+	"hardnode.dev/internal/wire/host"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func a(s string) netip.Addr   { return netip.MustParseAddr(s) }
+func p(s string) netip.Prefix { return netip.MustParsePrefix(s) }
+func key(n byte) string       { k := wgtypes.Key{n}; return k.String() }
+
+func states() map[string]State {
+	peers := &host.Peers{Version: 1, Range4: p("10.96.0.0/12"), Range6: p("fd48:4e00::/48"),
+		Hosts: []host.Peer{
+			{ID: "h-000000000000", Name: "infra", Role: host.RoleInfra, Underlay: a("10.77.0.2"), MeshKey: key(1), Blocks: []netip.Prefix{p("10.96.0.0/24")}},
+			{ID: "h-000000000001", Name: "host-1", Role: host.RoleUser, Underlay: a("10.77.0.11"), MeshKey: key(2), Blocks: []netip.Prefix{p("10.96.1.0/24"), p("fd48:4e00:0:1::/64")}},
+			{ID: "h-000000000002", Name: "host-2", Role: host.RoleUser, Underlay: a("10.77.0.12"), MeshKey: key(3), Blocks: []netip.Prefix{p("10.96.2.0/24")}, Moved: []netip.Prefix{p("10.96.1.77/32")}},
+			{ID: "h-000000000003", Name: "host-3", Role: host.RoleUser, Blocks: []netip.Prefix{p("10.96.3.0/24")}},
+		},
+		Groups: []host.Group{
+			{Name: "jelastic", Addrs: []netip.Addr{a("10.96.0.13"), a("10.96.0.14")}},
+			{Name: "acme", Addrs: []netip.Addr{a("10.96.1.10"), a("10.96.2.10"), a("fd48:4e00:0:1::a")}},
+			{Name: "other", Addrs: []netip.Addr{a("10.96.1.11"), a("10.96.1.10")}},
+		}}
+	return map[string]State{
+		"empty": {Role: host.RoleUser},
+		"infra-before-peers": {Role: host.RoleInfra, Addrs: []netip.Addr{a("10.77.0.2")}, Jelastic: []netip.Addr{a("10.96.0.13")},
+			Endpoints: []Endpoint{{CTID: 3, IPv4: a("10.96.0.13"), Publish: []host.Port{{Proto: "tcp", Host: 7443, Container: 7443}, {Proto: "tcp", Host: 7444, Container: 7444}}}}},
+		"user": {Role: host.RoleUser, Self: "h-000000000001", Addrs: []netip.Addr{a("fd00::11"), a("10.77.0.11"), a("10.77.0.11")}, Peers: peers,
+			Endpoints: []Endpoint{{CTID: 101, IPv4: a("10.96.1.11")}, {CTID: 100, IPv4: a("10.96.1.10"), IPv6: a("fd48:4e00:0:1::a")}}},
+	}
+}
+
+func TestRulesGolden(t *testing.T) {
+	for name, s := range states() {
+		t.Run(name, func(t *testing.T) {
+			got := rules(s).String()
+			path := filepath.Join("testdata", name+".nft")
+			if *update {
+				if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got != string(want) {
+				t.Errorf("rules differ from %s; if they are right: go test ./agent/network -run Golden -update\n%s", path, got)
+			}
+		})
+	}
+}
+
+// TestRulesAreProgrammable makes every expression, and checks what the kernel would refuse: a jump to nowhere, a lookup in no set, an
+// element whose size is not its set's.
+func TestRulesAreProgrammable(t *testing.T) {
+	for name, s := range states() {
+		r := rules(s)
+		sets, chains := map[string]*nftables.Set{}, map[string]bool{}
+		for _, st := range r.sets {
+			sets[st.name] = &nftables.Set{Name: st.name}
+			for _, e := range st.elements {
+				if n := int(st.key.datatype(st.name).Bytes); len(e.key) != n {
+					t.Errorf("%s: set %s: key %s has %d bytes, want %d", name, st.name, e.text, len(e.key), n)
+				}
+				if st.data == nil {
+					continue
+				}
+				if n := int(st.data.datatype(st.name).Bytes); len(e.val) != n {
+					t.Errorf("%s: map %s: value of %s has %d bytes, want %d", name, st.name, e.text, len(e.val), n)
+				}
+			}
+		}
+		for _, c := range r.chains {
+			if chains[c.name] {
+				t.Errorf("%s: chain %s is there twice", name, c.name)
+			}
+			chains[c.name] = true
+		}
+		for _, c := range r.chains {
+			for _, ru := range c.rules {
+				for _, o := range ru.ops {
+					for _, e := range o.exprs(sets) {
+						if v, ok := e.(*expr.Verdict); ok && v.Kind == expr.VerdictJump && !chains[v.Chain] {
+							t.Errorf("%s: chain %s jumps to %s, which is not there", name, c.name, v.Chain)
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestRoutes(t *testing.T) {
+	var got []string
+	for _, r := range states()["user"].routes() {
+		got = append(got, r.String())
+	}
+	want := []string{"10.96.0.0/24 dev hn-mesh", "blackhole 10.96.1.0/24", "10.96.1.10/32 dev hv100", "10.96.1.11/32 dev hv101", "10.96.1.77/32 dev hn-mesh",
+		"10.96.2.0/24 dev hn-mesh", "blackhole 10.96.3.0/24", "blackhole fd48:4e00:0:1::/64", "fd48:4e00:0:1::a/128 dev hv100"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestMeshChange(t *testing.T) {
+	s := states()["user"]
+	want := meshPeers(s)
+	render := func(cs []wgtypes.PeerConfig) string {
+		var out []string
+		for _, c := range cs {
+			if c.Remove {
+				out = append(out, fmt.Sprintf("remove %d", c.PublicKey[0]))
+				continue
+			}
+			out = append(out, fmt.Sprintf("set %d %s %v", c.PublicKey[0], c.Endpoint, c.AllowedIPs))
+		}
+		return strings.Join(out, "; ")
+	}
+	have := func(cs []wgtypes.PeerConfig) (ps []wgtypes.Peer) {
+		for _, c := range cs {
+			ps = append(ps, wgtypes.Peer{PublicKey: c.PublicKey, Endpoint: c.Endpoint, AllowedIPs: c.AllowedIPs})
+		}
+		return ps
+	}
+	first := meshChange(nil, want)
+	if got := render(first); got != "set 1 10.77.0.2:7441 [{10.96.0.0 ffffff00}]; set 3 10.77.0.12:7441 [{10.96.1.77 ffffffff} {10.96.2.0 ffffff00}]" {
+		t.Errorf("from nothing: got %s", got)
+	}
+	if got := meshChange(have(first), want); len(got) != 0 {
+		t.Errorf("nothing changed: got %s", render(got))
+	}
+	old := have(first)
+	old[1].PublicKey = wgtypes.Key{9} // host-2 rebooted: another key
+	if got := render(meshChange(old, want)); got != "remove 9; set 3 10.77.0.12:7441 [{10.96.1.77 ffffffff} {10.96.2.0 ffffff00}]" {
+		t.Errorf("a peer with a new key: got %s", got)
+	}
+	old = have(first)
+	old[0].Endpoint = &net.UDPAddr{IP: net.IPv4(10, 77, 0, 99), Port: 7441}
+	if got := render(meshChange(old, want)); got != "set 1 10.77.0.2:7441 [{10.96.0.0 ffffff00}]" {
+		t.Errorf("a peer with another address: got %s", got)
+	}
+}

@@ -1,0 +1,142 @@
+// Package network gives containers their addresses and lets packets go only where they may.
+//
+// Owns: the veths, the WireGuard mesh, the routes with this package's protocol number, the nftables table "hardnode", the sysctls it
+// needs, and the DNS server on 169.254.1.1.
+// In: State, the whole of what shall be; network namespaces of containers that are being started.
+// Out: a kernel that matches State; this boot's mesh public key.
+// Never: touches links, routes or tables of others, decides who may talk to whom, or leaves half a ruleset: each change is one transaction.
+package network
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
+)
+
+// Names and numbers this package owns on a host.
+const (
+	meshLink   = "hn-mesh" // the WireGuard link
+	meshPort   = 7441      // UDP
+	vethPrefix = "hv"      // host ends: hv<ctid>
+	tableName  = "hardnode"
+	routeProto = 104 // marks our routes, so that others' are left alone
+	inside     = "eth0"
+)
+
+// Gateway is the address every container finds its host at: next hop and DNS server.
+var (
+	Gateway  = netip.MustParseAddr("169.254.1.1")
+	gateway6 = netip.MustParseAddr("fe80::1")
+)
+
+// Endpoint is one container on this host.
+type Endpoint struct {
+	CTID    wire.CTID
+	IPv4    netip.Addr
+	IPv6    netip.Addr // may be zero
+	Publish []host.Port
+}
+
+// Link is the name of the endpoint's veth on the host.
+func (e Endpoint) Link() string { return vethPrefix + e.CTID.String() }
+
+// State is the whole network of a host.
+type State struct {
+	Role      host.Role
+	Self      wire.HostID
+	Addrs     []netip.Addr // addresses of the host's own links
+	Endpoints []Endpoint   // containers here that shall run or still run
+	Peers     *host.Peers  // nil before the first one came
+	Jelastic  []netip.Addr // addresses of jelastic's containers known without Peers
+}
+
+// normal is s in one order, so that equal states render equally.
+func (s State) normal() State {
+	s.Addrs = slices.Clone(s.Addrs)
+	slices.SortFunc(s.Addrs, netip.Addr.Compare)
+	s.Addrs = slices.Compact(s.Addrs)
+	s.Endpoints = slices.Clone(s.Endpoints)
+	slices.SortFunc(s.Endpoints, func(a, b Endpoint) int { return cmp.Compare(a.CTID, b.CTID) })
+	return s
+}
+
+// ranges are all container addresses of the cluster; before Peers is known, exactly the addresses of the containers here.
+func (s State) ranges() (r []netip.Prefix) {
+	if s.Peers != nil {
+		for _, p := range []netip.Prefix{s.Peers.Range4, s.Peers.Range6} {
+			if p.IsValid() {
+				r = append(r, p)
+			}
+		}
+		return r
+	}
+	for _, e := range s.Endpoints {
+		for _, a := range []netip.Addr{e.IPv4, e.IPv6} {
+			if a.IsValid() {
+				r = append(r, netip.PrefixFrom(a, a.BitLen()))
+			}
+		}
+	}
+	return r
+}
+
+// route is one wanted route. An empty dev means: drop silently (what is behind it does not exist).
+type route struct {
+	dst netip.Prefix
+	dev string
+}
+
+func (r route) String() string {
+	if r.dev == "" {
+		return fmt.Sprintf("blackhole %s", r.dst)
+	}
+	return fmt.Sprintf("%s dev %s", r.dst, r.dev)
+}
+
+// routes are all routes this package wants: containers here over their veths, other hosts' blocks and moved addresses over the mesh, and
+// nothing for what is left of this host's own blocks.
+func (s State) routes() []route {
+	at := map[netip.Prefix]string{}
+	if s.Peers != nil {
+		for _, p := range s.Peers.Hosts {
+			dev := meshLink
+			if p.ID == s.Self {
+				dev = ""
+			} else if !reachable(p) {
+				dev = ""
+			}
+			for _, b := range p.Blocks {
+				at[b] = dev
+			}
+		}
+		for _, p := range s.Peers.Hosts { // moved addresses are exceptions: they win over blocks by being longer
+			for _, b := range p.Moved {
+				if p.ID != s.Self && reachable(p) {
+					at[b] = meshLink
+				}
+			}
+		}
+	}
+	for _, e := range s.Endpoints {
+		for _, a := range []netip.Addr{e.IPv4, e.IPv6} {
+			if a.IsValid() {
+				at[netip.PrefixFrom(a, a.BitLen())] = e.Link()
+			}
+		}
+	}
+	out := make([]route, 0, len(at))
+	for dst, dev := range at {
+		out = append(out, route{dst, dev})
+	}
+	slices.SortFunc(out, func(a, b route) int {
+		return cmp.Or(a.dst.Addr().Compare(b.dst.Addr()), cmp.Compare(a.dst.Bits(), b.dst.Bits()))
+	})
+	return out
+}
+
+// reachable tells whether the mesh can carry packets to p.
+func reachable(p host.Peer) bool { return p.MeshKey != "" && p.Underlay.IsValid() }
