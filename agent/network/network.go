@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -54,7 +55,7 @@ func (n *Network) open(underlay []netip.Addr) error {
 		return nil
 	}
 	for _, s := range hostSysctls {
-		if err := sysctl(s.path, s.value); err != nil {
+		if err := sysctl(s.path, s.value); err != nil && !errors.Is(err, fs.ErrNotExist) { // neigh/ is there in the first namespace only
 			return err
 		}
 	}

@@ -38,6 +38,7 @@ func verdict(text string, v *expr.Verdict) op { return fixed(text, v) }
 var (
 	accept     = verdict("accept", &expr.Verdict{Kind: expr.VerdictAccept})
 	drop       = verdict("drop", &expr.Verdict{Kind: expr.VerdictDrop})
+	back       = verdict("return", &expr.Verdict{Kind: expr.VerdictReturn})
 	masquerade = fixed("masquerade", &expr.Masq{})
 )
 

@@ -48,6 +48,7 @@ func rules(s State) *ruleset {
 	ranges := s.ranges()
 
 	in := r.chain("input", hookInput)
+	in.add("containers send from their own address only", iifHas(vethPrefix), jump("spoof"))
 	in.add("answers", ctState(established|related), accept)
 	in.add("neither new nor known", ctState(invalid), drop)
 	in.add("the host talks to itself", iifIs("lo"), accept)
@@ -60,7 +61,6 @@ func rules(s State) *ruleset {
 	in.add("DHCPv6 answers", nfproto(6), l4(protoUDP), dport(546), accept)
 
 	fc := r.chain("from_container", hookNone)
-	antiSpoof(fc)
 	fc.add("ping", l4(protoICMP), accept)
 	fc.add("neighbour discovery, ping", l4(protoICMPv6), accept)
 	fc.add("DNS", l4(protoUDP), dport(53), accept)
@@ -68,9 +68,9 @@ func rules(s State) *ruleset {
 	fc.add("nothing else of the host", drop)
 
 	fw := r.chain("forward", hookForward)
+	fw.add("containers send from their own address only", iifHas(vethPrefix), jump("spoof"))
 	fw.add("answers", ctState(established|related), accept)
 	fw.add("neither new nor known", ctState(invalid), drop)
-	fw.add("containers send from their own address only", iifHas(vethPrefix), jump("spoof"))
 	for _, p := range ranges {
 		fw.add("container addresses come from veths and the mesh only", iifHasNot(vethPrefix), iifIsNot(meshLink), within("saddr", p), drop)
 	}
@@ -81,7 +81,10 @@ func rules(s State) *ruleset {
 	fw.add("to the world", iifHas(vethPrefix), jump("to_world"))
 
 	sp := r.chain("spoof", hookNone)
-	antiSpoof(sp)
+	sp.add("not its own address", nfproto(4), lookup("iif_saddr4", "veth4", true), drop)
+	sp.add("link-local is needed for neighbour discovery", within("saddr", netip.MustParsePrefix("fe80::/10")), l4(protoICMPv6), back)
+	sp.add("neighbour discovery of a new address", within("saddr", netip.MustParsePrefix("::/128")), l4(protoICMPv6), back)
+	sp.add("not its own address", nfproto(6), lookup("iif_saddr6", "veth6", true), drop)
 
 	tc := r.chain("to_container", hookNone)
 	tc.add("the platform reaches every node", lookup("saddr4", "jelastic4", false), accept)
@@ -110,14 +113,6 @@ func rules(s State) *ruleset {
 		po.add("containers to the world", within("saddr", p), notWithin("daddr", p), oifIsNot(meshLink), oifHasNot(vethPrefix), masquerade)
 	}
 	return r
-}
-
-// antiSpoof drops what a container sends from an address that is not its own.
-func antiSpoof(c *chain) {
-	c.add("not its own address", nfproto(4), lookup("iif_saddr4", "veth4", true), drop)
-	c.add("link-local is needed for neighbour discovery", nfproto(6), within("saddr", netip.MustParsePrefix("fe80::/10")), l4(protoICMPv6), accept)
-	c.add("neighbour discovery of a new address", nfproto(6), within("saddr", netip.MustParsePrefix("::/128")), l4(protoICMPv6), accept)
-	c.add("not its own address", nfproto(6), lookup("iif_saddr6", "veth6", true), drop)
 }
 
 // fillSets makes all sets and maps; those without elements exist too, since rules name them.

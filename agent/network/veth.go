@@ -74,7 +74,7 @@ func outerEnd(e Endpoint) error {
 
 // innerEnd sets the container's side up, through a socket in its namespace.
 func innerEnd(e Endpoint, ns *os.File) error {
-	h, err := netlink.NewHandleAt(netns.NsHandle(ns.Fd()))
+	h, err := netlink.NewHandleAt(netns.NsHandle(ns.Fd()), unix.NETLINK_ROUTE)
 	if err != nil {
 		return fmt.Errorf("enter network namespace of container %d: %v", e.CTID, err)
 	}
@@ -153,9 +153,10 @@ func veths() (map[string]bool, error) {
 	return out, nil
 }
 
+// sysctl sets one value below net/. The error wraps fs.ErrNotExist when the kernel has none of that name.
 func sysctl(path, value string) error {
 	if err := os.WriteFile("/proc/sys/net/"+path, []byte(value), 0o644); err != nil {
-		return fmt.Errorf("set net/%s to %s: %v", path, value, err)
+		return fmt.Errorf("set net/%s to %s: %w", path, value, err)
 	}
 	return nil
 }

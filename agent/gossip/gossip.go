@@ -1,0 +1,349 @@
+package gossip
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+
+	"hardnode.dev/internal/logging"
+	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
+)
+
+// Port is the gossip port, TCP and UDP.
+const Port = 7442
+
+// Options are what gossip needs.
+type Options struct {
+	Self  func() wire.HostID // "" until the host has joined
+	Key   ed25519.PrivateKey
+	Peers func() *host.Peers // nil until the first came
+	Card  func() Card        // what this host says; Host, Seq are filled in
+	Port  int                // 0 is Port
+	Log   *slog.Logger       // nil discards
+}
+
+// Gossip is this host's part in the rumour.
+type Gossip struct {
+	o   Options
+	log *slog.Logger
+
+	mu struct {
+		sync.Mutex
+		cards map[wire.HostID]Card
+		alive map[wire.HostID]bool
+		own   Card
+		raw   []byte
+	}
+	changed chan struct{}
+}
+
+// New makes a Gossip that Run starts.
+func New(o Options) *Gossip {
+	if o.Port == 0 {
+		o.Port = Port
+	}
+	g := &Gossip{o: o, log: logging.Or(o.Log), changed: make(chan struct{}, 1)}
+	g.mu.cards, g.mu.alive = map[wire.HostID]Card{}, map[wire.HostID]bool{}
+	return g
+}
+
+// Changed delivers a hint after a host came or went; one reader.
+func (g *Gossip) Changed() <-chan struct{} { return g.changed }
+
+// View is what this host thinks of those it has ever heard of in this run, ordered by id.
+func (g *Gossip) View() []host.GossipView {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	out := make([]host.GossipView, 0, len(g.mu.alive))
+	for id, alive := range g.mu.alive {
+		out = append(out, host.GossipView{Host: id, Alive: alive})
+	}
+	slices.SortFunc(out, func(a, b host.GossipView) int { return cmp.Compare(a.Host, b.Host) })
+	return out
+}
+
+// Card is the last verified card of a host.
+func (g *Gossip) Card(id wire.HostID) (Card, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	c, ok := g.mu.cards[id]
+	return c, ok
+}
+
+// every is how often keys, peers and the own card are looked at.
+const every = time.Second
+
+// Run takes part until ctx ends. It starts when the host has joined and knows the gossip key, and starts anew when its address changes.
+func (g *Gossip) Run(ctx context.Context) error {
+	for n := 0; ctx.Err() == nil; n++ {
+		if err := g.session(ctx); err != nil && ctx.Err() == nil {
+			g.log.Warn("gossip stopped", logging.Err, err)
+		}
+		run.Wait(ctx, run.Backoff(n, every, 30*time.Second, 0.5))
+	}
+	return nil
+}
+
+// session is one membership: from the first key to an address change or the end.
+func (g *Gossip) session(ctx context.Context) error {
+	for !g.ready() {
+		if !run.Wait(ctx, every) {
+			return nil
+		}
+	}
+	peers, self := g.o.Peers(), g.o.Self()
+	if err := g.renewCard(peers.Cluster); err != nil {
+		return err
+	}
+	bind := g.own().Endpoint
+	ml, ring, err := g.create(peers, self, bind)
+	if err != nil {
+		return err
+	}
+	defer ml.Shutdown()
+	g.log.Info("gossip started", logging.Addr, netip.AddrPortFrom(bind, uint16(g.o.Port)))
+	var rev wire.Revision
+	for next := time.Now(); ; {
+		if p := g.o.Peers(); p != nil && p.Revision != rev {
+			rev, peers = p.Revision, p
+			if err := rekey(ring, p.Gossip); err != nil {
+				g.log.Warn("gossip keys", logging.Err, err)
+			}
+			g.forget(p)
+			next = time.Now()
+		}
+		before := string(g.raw())
+		if err := g.renewCard(peers.Cluster); err != nil {
+			return err
+		}
+		if g.own().Endpoint != bind {
+			return errors.New("the host's address changed")
+		}
+		if string(g.raw()) != before {
+			if err := ml.UpdateNode(2 * time.Second); err != nil {
+				g.log.Warn("spread gossip card", logging.Err, err)
+			}
+		}
+		if missing := g.missing(ml, peers, self); len(missing) > 0 && !time.Now().Before(next) {
+			ml.Join(missing) // those who do not answer are asked again
+			next = time.Now().Add(5 * time.Second)
+		}
+		if !run.Wait(ctx, every) {
+			return nil
+		}
+	}
+}
+
+func (g *Gossip) ready() bool {
+	p := g.o.Peers()
+	return p != nil && len(p.Gossip.Use) == 32 && g.o.Self() != "" && g.o.Card().Endpoint.IsValid() && slices.ContainsFunc(p.Hosts, func(h host.Peer) bool { return h.ID == g.o.Self() })
+}
+
+// create joins memberlist. The times are chosen so that three hosts notice a death within 4 s (probe, two confirmations of suspicion) and
+// a busy host has time to refute it.
+func (g *Gossip) create(p *host.Peers, self wire.HostID, bind netip.Addr) (*memberlist.Memberlist, *memberlist.Keyring, error) {
+	ring, err := memberlist.NewKeyring(accepted(p.Gossip), p.Gossip.Use.Reveal())
+	if err != nil {
+		return nil, nil, fmt.Errorf("gossip keys: %v", err)
+	}
+	c := memberlist.DefaultLANConfig()
+	c.Name, c.Label, c.Keyring = string(self), string(p.Cluster), ring
+	c.BindAddr, c.BindPort, c.AdvertisePort = bind.String(), g.o.Port, g.o.Port
+	c.ProbeInterval, c.ProbeTimeout = 500*time.Millisecond, 300*time.Millisecond
+	c.SuspicionMult, c.SuspicionMaxTimeoutMult = 3, 2
+	c.PushPullInterval, c.TCPTimeout = 10*time.Second, 2*time.Second
+	c.DeadNodeReclaimTime = 10 * time.Second // a host that comes back under another address
+	c.GossipVerifyIncoming, c.GossipVerifyOutgoing, c.RequireNodeNames = true, true, true
+	c.EnableCompression = false
+	c.Delegate, c.Alive, c.Events = (*delegate)(g), (*delegate)(g), (*delegate)(g)
+	c.LogOutput = logWriter{g.log}
+	ml, err := memberlist.Create(c)
+	if err != nil {
+		return nil, nil, fmt.Errorf("start gossip on %s: %v", bind, err)
+	}
+	return ml, ring, nil
+}
+
+func accepted(k host.GossipKeys) (out [][]byte) {
+	for _, a := range k.Accept {
+		if len(a) == 32 {
+			out = append(out, a.Reveal())
+		}
+	}
+	return out
+}
+
+// rekey makes the ring's keys those of k: new ones are accepted before one is used, old ones go last.
+func rekey(ring *memberlist.Keyring, k host.GossipKeys) error {
+	want := append(accepted(k), k.Use.Reveal())
+	for _, key := range want {
+		if err := ring.AddKey(key); err != nil {
+			return err
+		}
+	}
+	if err := ring.UseKey(k.Use.Reveal()); err != nil {
+		return err
+	}
+	for _, key := range ring.GetKeys() {
+		if !slices.ContainsFunc(want, func(w []byte) bool { return bytes.Equal(w, key) }) {
+			if err := ring.RemoveKey(key); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// missing are the addresses of peers that are not members.
+func (g *Gossip) missing(ml *memberlist.Memberlist, p *host.Peers, self wire.HostID) (out []string) {
+	member := map[string]bool{}
+	for _, m := range ml.Members() {
+		member[m.Name] = true
+	}
+	for _, h := range p.Hosts {
+		if h.ID != self && !member[string(h.ID)] && h.Underlay.IsValid() {
+			out = append(out, string(h.ID)+"/"+net.JoinHostPort(h.Underlay.String(), strconv.Itoa(g.o.Port)))
+		}
+	}
+	return out
+}
+
+// forget drops hosts that are no longer among the peers.
+func (g *Gossip) forget(p *host.Peers) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for id := range g.mu.alive {
+		if !slices.ContainsFunc(p.Hosts, func(h host.Peer) bool { return h.ID == id }) {
+			delete(g.mu.alive, id)
+			delete(g.mu.cards, id)
+		}
+	}
+}
+
+// renewCard encodes the own card anew if what it says has changed.
+func (g *Gossip) renewCard(cluster wire.ClusterID) error {
+	c := g.o.Card()
+	c.Host = g.o.Self()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	c.Seq = g.mu.own.Seq
+	if c == g.mu.own {
+		return nil
+	}
+	c.Seq++
+	raw, err := c.Encode(cluster, g.o.Key)
+	if err != nil {
+		return err
+	}
+	g.mu.own, g.mu.raw = c, raw
+	return nil
+}
+
+func (g *Gossip) own() Card   { g.mu.Lock(); defer g.mu.Unlock(); return g.mu.own }
+func (g *Gossip) raw() []byte { g.mu.Lock(); defer g.mu.Unlock(); return g.mu.raw }
+
+// verify checks a member's card: signed by the host it names, for the address and name it goes under, and no older than the last one.
+func (g *Gossip) verify(n *memberlist.Node) (Card, error) {
+	p := g.o.Peers()
+	if p == nil {
+		return Card{}, errors.New("no peers are known")
+	}
+	c, err := Decode(n.Meta, p.Cluster, func(id wire.HostID) ed25519.PublicKey {
+		for _, h := range p.Hosts {
+			if h.ID == id {
+				return h.Identity
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return Card{}, err
+	}
+	if addr, ok := netip.AddrFromSlice(n.Addr); string(c.Host) != n.Name || !ok || addr.Unmap() != c.Endpoint {
+		return Card{}, fmt.Errorf("gossip card of %s at %s is used by %s at %s", c.Host, c.Endpoint, n.Name, n.Addr)
+	}
+	if old, ok := g.Card(c.Host); ok && !c.newer(old) {
+		return Card{}, fmt.Errorf("gossip card of %s is older than the last one", c.Host)
+	}
+	return c, nil
+}
+
+func (g *Gossip) note(id wire.HostID, c *Card, alive bool) {
+	if id == g.o.Self() {
+		return
+	}
+	g.mu.Lock()
+	was, known := g.mu.alive[id]
+	if c != nil {
+		g.mu.cards[id] = *c
+	}
+	g.mu.alive[id] = alive
+	g.mu.Unlock()
+	if known && was == alive {
+		return
+	}
+	g.log.Info("gossip says", logging.Host, id, "alive", alive)
+	select {
+	case g.changed <- struct{}{}:
+	default:
+	}
+}
+
+// delegate is Gossip as memberlist calls it.
+type delegate Gossip
+
+func (d *delegate) NodeMeta(int) []byte             { return (*Gossip)(d).raw() }
+func (d *delegate) NotifyMsg([]byte)                {}
+func (d *delegate) GetBroadcasts(int, int) [][]byte { return nil }
+func (d *delegate) LocalState(bool) []byte          { return nil }
+func (d *delegate) MergeRemoteState([]byte, bool)   {}
+
+// NotifyAlive lets a member in only with a card that verifies.
+func (d *delegate) NotifyAlive(n *memberlist.Node) error {
+	g := (*Gossip)(d)
+	if n.Name == string(g.o.Self()) {
+		return nil
+	}
+	_, err := g.verify(n)
+	return err
+}
+
+func (d *delegate) NotifyJoin(n *memberlist.Node)   { d.take(n) }
+func (d *delegate) NotifyUpdate(n *memberlist.Node) { d.take(n) }
+func (d *delegate) NotifyLeave(n *memberlist.Node) {
+	(*Gossip)(d).note(wire.HostID(n.Name), nil, false)
+}
+
+func (d *delegate) take(n *memberlist.Node) {
+	g := (*Gossip)(d)
+	if c, err := g.verify(n); err == nil {
+		g.note(c.Host, &c, true)
+	}
+}
+
+// logWriter brings memberlist's lines into our log; its debug lines are dropped.
+type logWriter struct{ log *slog.Logger }
+
+func (w logWriter) Write(p []byte) (int, error) {
+	line := bytes.TrimSpace(p)
+	if _, rest, ok := bytes.Cut(line, []byte("[ERR] memberlist: ")); ok {
+		w.log.Debug("memberlist", logging.Err, string(rest))
+	} else if _, rest, ok := bytes.Cut(line, []byte("[WARN] memberlist: ")); ok {
+		w.log.Debug("memberlist", logging.Reason, string(rest))
+	}
+	return len(p), nil
+}

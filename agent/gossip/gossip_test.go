@@ -1,0 +1,199 @@
+package gossip
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
+)
+
+const cluster = wire.ClusterID("cl-0123456789abcdef")
+
+func newKey(t testing.TB) ed25519.PrivateKey {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func largest() Card {
+	return Card{Host: "h-0123456789ab", Role: host.RoleHypervisor, Version: "100.100.100-rc.10+1234567", Boot: strings.Repeat("b", 36), Started: 1 << 40, Seq: 1 << 40,
+		MeshKey: strings.Repeat("k", 44), Endpoint: netip.MustParseAddr("fd48:4e00:1234:5678:9abc:def0:1234:5678"), Class: "128c2048g", Leader: "orchestrator-1.example.org:7444"}
+}
+
+func TestCard(t *testing.T) {
+	key, other := newKey(t), newKey(t)
+	c := largest()
+	raw, err := c.Encode(cluster, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(raw) > MaxCard {
+		t.Errorf("the largest card has %d bytes", len(raw))
+	}
+	keyOf := func(k ed25519.PrivateKey) func(wire.HostID) ed25519.PublicKey {
+		return func(id wire.HostID) ed25519.PublicKey {
+			if id != c.Host {
+				return nil
+			}
+			return k.Public().(ed25519.PublicKey)
+		}
+	}
+	if got, err := Decode(raw, cluster, keyOf(key)); err != nil || got != c {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	changed := slices.Clone(raw)
+	changed[len(changed)-3] ^= 1
+	for name, try := range map[string]func() error{
+		"another host's key": func() error { _, err := Decode(raw, cluster, keyOf(other)); return err },
+		"another cluster":    func() error { _, err := Decode(raw, "cl-ffffffffffffffff", keyOf(key)); return err },
+		"unknown host": func() error {
+			_, err := Decode(raw, cluster, func(wire.HostID) ed25519.PublicKey { return nil })
+			return err
+		},
+		"changed body": func() error { _, err := Decode(changed, cluster, keyOf(key)); return err },
+		"too large": func() error {
+			_, err := Card{Host: c.Host, Version: strings.Repeat("x", 500)}.Encode(cluster, key)
+			return err
+		},
+	} {
+		if try() == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
+func TestNewer(t *testing.T) {
+	base := Card{Boot: "a", Started: 100, Seq: 5}
+	for _, tt := range []struct {
+		name string
+		c    Card
+		want bool
+	}{
+		{"the same again", base, true},
+		{"later in this boot", Card{Boot: "a", Started: 100, Seq: 6}, true},
+		{"earlier in this boot", Card{Boot: "a", Started: 100, Seq: 4}, false},
+		{"later boot", Card{Boot: "b", Started: 101, Seq: 1}, true},
+		{"earlier boot, replayed", Card{Boot: "z", Started: 99, Seq: 9}, false},
+	} {
+		if got := tt.c.newer(base); got != tt.want {
+			t.Errorf("%s: got %v", tt.name, got)
+		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	key := newKey(f)
+	raw, err := largest().Encode(cluster, key)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(raw)
+	f.Add([]byte{1})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		c, err := Decode(b, cluster, func(wire.HostID) ed25519.PublicKey { return key.Public().(ed25519.PublicKey) })
+		if err == nil && c != largest() {
+			t.Errorf("a card nobody signed was accepted: %+v", c)
+		}
+	})
+}
+
+// member is one host of the test's cluster, on a loopback address of its own.
+type member struct {
+	id   wire.HostID
+	key  ed25519.PrivateKey
+	addr netip.Addr
+	g    *Gossip
+	stop func()
+}
+
+func startMembers(t *testing.T, n int) (ms []*member) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	l.Close()
+	peers := &atomic.Pointer[host.Peers]{}
+	p := &host.Peers{Version: 1, Revision: 1, Cluster: cluster, Gossip: host.GossipKeys{Use: []byte(strings.Repeat("k", 32))}}
+	for i := range n {
+		m := &member{id: wire.HostID(fmt.Sprintf("h-%012x", i)), key: newKey(t), addr: netip.AddrFrom4([4]byte{127, 0, 0, byte(20 + i)})}
+		p.Hosts = append(p.Hosts, host.Peer{ID: m.id, Identity: m.key.Public().(ed25519.PublicKey), Underlay: m.addr})
+		ms = append(ms, m)
+	}
+	ms[n-1].key = newKey(t) // the last one is a rogue: it has the gossip key, but signs with a key that is not enrolled
+	peers.Store(p)
+	for _, m := range ms {
+		m.start(t, port, peers)
+	}
+	return ms
+}
+
+func (m *member) start(t *testing.T, port int, peers *atomic.Pointer[host.Peers]) {
+	m.g = New(Options{Self: func() wire.HostID { return m.id }, Key: m.key, Peers: peers.Load, Port: port,
+		Card: func() Card { return Card{Role: host.RoleUser, Boot: "b", Started: 1, Endpoint: m.addr} }})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- m.g.Run(ctx) }()
+	m.stop = func() { cancel(); <-done }
+	t.Cleanup(func() { cancel() })
+}
+
+func (m *member) sees() string {
+	var out []string
+	for _, v := range m.g.View() {
+		out = append(out, fmt.Sprintf("%s=%v", string(v.Host)[len(v.Host)-1:], v.Alive))
+	}
+	return strings.Join(out, " ")
+}
+
+func eventually(t *testing.T, what string, within time.Duration, f func() bool) time.Duration {
+	t.Helper()
+	began := time.Now()
+	for time.Since(began) < within {
+		if f() {
+			return time.Since(began)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatalf("not within %s: %s", within, what)
+	return 0
+}
+
+func TestDeathIsNoticed(t *testing.T) {
+	ms := startMembers(t, 4)
+	rogue := ms[3]
+	want := map[int]string{0: "1=true 2=true", 1: "0=true 2=true", 2: "0=true 1=true"}
+	for i, w := range want {
+		eventually(t, fmt.Sprintf("host %d sees %s (it sees %s)", i, w, ms[i].sees()), 15*time.Second, func() bool { return strings.HasPrefix(ms[i].sees(), w) })
+	}
+	for i, w := range want {
+		if got := ms[i].sees(); got != w {
+			t.Errorf("host %d sees %s, want %s: the rogue was taken in", i, got, w)
+		}
+	}
+	ms[2].stop()
+	took := eventually(t, "both see the death", 10*time.Second, func() bool {
+		return strings.Contains(ms[0].sees(), "2=false") && strings.Contains(ms[1].sees(), "2=false")
+	})
+	t.Logf("death noticed after %s", took)
+	if took > 5*time.Second {
+		t.Errorf("noticed after %s, want at most 5 s", took)
+	}
+	ms[0].stop()
+	ms[1].stop()
+	rogue.stop()
+}
