@@ -44,19 +44,23 @@ func build(ctx context.Context, out string, args []string) error {
 	}
 	start := time.Now()
 	b := assemble.Builder{Out: dir, Log: func(format string, args ...any) { fmt.Printf("image: "+format+"\n", args...) }}
-	k, tree, err := b.Kernel(ctx)
-	if err != nil {
-		return err
-	}
-	if err := b.Modules(k, tree); err != nil {
-		return err
-	}
 	switch {
-	case len(args) == 1 && args[0] == "kernel":
-		b.Log("kernel %s ready in %s (%.1f s)", k.Release, b.Out, time.Since(start).Seconds())
+	case len(args) == 0:
+		if err := b.Image(ctx); err != nil {
+			return err
+		}
+		b.Log("ready in %s (%.1f s)", filepath.Join(b.Out, "image"), time.Since(start).Seconds())
 		return nil
-	case len(args) != 0:
-		return fmt.Errorf("unknown argument %q: see image -h", args[0])
+	case len(args) == 1 && args[0] == "kernel":
+		k, tree, err := b.Kernel(ctx)
+		if err != nil {
+			return err
+		}
+		if err := b.Modules(k, tree); err != nil {
+			return err
+		}
+		b.Log("kernel %s ready in %s (%.1f s)", k.Release, filepath.Join(b.Out, "image"), time.Since(start).Seconds())
+		return nil
 	}
-	return fmt.Errorf("this version builds \"kernel\" only")
+	return fmt.Errorf("unknown argument %q: see image -h", args[0])
 }

@@ -28,6 +28,7 @@ import (
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/host/pull"
 )
 
 // WrongError: the content from Source has another digest (or size) than the Assignment names. Nothing of it was kept.
@@ -166,7 +167,7 @@ func (s *Store) from(ctx context.Context, addr string, img host.Image) error {
 		return err
 	}
 	defer part.Close()
-	req, err := host.NewImageRequest(addr, img.Digest, have)
+	req, err := pull.NewImageRequest(addr, img.Digest, have)
 	if err != nil {
 		return err
 	}

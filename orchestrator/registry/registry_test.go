@@ -31,6 +31,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/host/pull"
 	"hardnode.dev/internal/wire/operator"
 )
 
@@ -283,7 +284,7 @@ func TestPushImportPull(t *testing.T) {
 	if code != http.StatusOK || wire.DigestOf(sha256.Sum256([]byte(body))) != tpl.Digest || head.Get("ETag") != `"`+string(tpl.Digest)+`"` {
 		t.Errorf("image: %d, %d bytes, ETag %s", code, len(body), head.Get("ETag"))
 	}
-	req, err := host.NewImageRequest(w.addr, tpl.Digest, tpl.Bytes-100)
+	req, err := pull.NewImageRequest(w.addr, tpl.Digest, tpl.Bytes-100)
 	if err != nil {
 		t.Fatal(err)
 	}

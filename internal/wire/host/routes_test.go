@@ -1,11 +1,8 @@
 package host
 
 import (
-	"net/http"
 	"strings"
 	"testing"
-
-	"hardnode.dev/internal/wire"
 )
 
 func TestDecodeRoutes(t *testing.T) {
@@ -25,7 +22,6 @@ func TestDecodeRoutes(t *testing.T) {
 		{"twice", strings.Replace(good, `}]}]}`, `}]},{"env":"two","domain":"hello.demo.test","running":false,"backends":null}]}`, 1), "twice"},
 		{"no port", strings.Replace(good, `10.96.1.2:80`, `10.96.1.2:0`, 1), "no address"},
 		{"unspecified", strings.Replace(good, `10.96.1.2:80`, `0.0.0.0:80`, 1), "no address"},
-		{"check", strings.Replace(good, `"running":true`, `"running":true,"check":"http://x"`, 1), "want a path"},
 		{"no number", strings.Replace(good, `101`, `0`, 1), "no number"},
 	} {
 		_, err := DecodeRoutes(strings.NewReader(c.doc))
@@ -51,20 +47,6 @@ func TestDecodeTemplates(t *testing.T) {
 		if (c.want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got error %v, want one with %q", c.name, err, c.want)
 		}
-	}
-}
-
-func TestNewImageRequest(t *testing.T) {
-	if _, err := NewImageRequest("a:1", "sha256:../../etc", 0); err == nil {
-		t.Error("a bad digest was accepted")
-	}
-	d := "sha256:" + strings.Repeat("0a", 32)
-	req, err := NewImageRequest("10.77.0.2:7445", wire.Digest(d), 100)
-	if err != nil || req.Method != http.MethodGet || req.URL.String() != "https://10.77.0.2:7445/images/"+d {
-		t.Fatalf("got %v, error %v", req, err)
-	}
-	if got := req.Header.Get("Range") + req.Header.Get("If-Range"); got != `bytes=100-"`+d+`"` {
-		t.Errorf("got range headers %s", got)
 	}
 }
 

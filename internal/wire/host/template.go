@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"time"
 
 	"hardnode.dev/internal/wire"
@@ -97,23 +96,6 @@ func DecodeImportRequest(r io.Reader) (ImportRequest, error) {
 
 // ImagePath is the path of one erofs file.
 func ImagePath(d wire.Digest) string { return PathImages + "/" + string(d) }
-
-// NewImageRequest is a request for the erofs file d from the registry at addr (host:port), from the given byte on: what a host sends to
-// fetch a template, and to go on after a broken transfer.
-func NewImageRequest(addr string, d wire.Digest, from int64) (*http.Request, error) {
-	if err := d.Validate(); err != nil {
-		return nil, err
-	}
-	req, err := http.NewRequest(http.MethodGet, "https://"+addr+ImagePath(d), nil)
-	if err != nil {
-		return nil, fmt.Errorf("request image %s from %q: %v", d, addr, err)
-	}
-	if from > 0 {
-		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", from))
-		req.Header.Set("If-Range", `"`+string(d)+`"`)
-	}
-	return req, nil
-}
 
 const maxDocument = 16 << 20
 

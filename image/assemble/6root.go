@@ -1,0 +1,72 @@
+package assemble
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"hardnode.dev/image/debian"
+	"hardnode.dev/internal/wire/boot"
+)
+
+// skeleton is the read-only root's directories: mount points, and the merged /usr.
+var skeleton = []string{"dev", "etc", "proc", "sys", "run", "tmp", "root", "usr/bin", "usr/sbin", "usr/lib/hardnode",
+	boot.StateDir, boot.DataDir, boot.ImageDir, "mnt"}
+
+// Root makes cache/root.erofs: everything a running host has but the kernel. It returns the file.
+func (b Builder) Root(ctx context.Context, k Kernel, s Stamped, bin map[string]string, bb string, tools []debian.File) (string, error) {
+	var t tree
+	t.dir(0o755, skeleton...)
+	t.link("bin", "usr/bin")
+	t.link("sbin", "usr/sbin")
+	t.link("lib", "usr/lib")
+	t.link("lib64", "usr/lib64")
+	t.text("etc/passwd", "root:x:0:0:root:/root:/usr/lib/hardnode/bb\n")
+	t.text("etc/group", "root:x:0:\n")
+	t.text("etc/hosts", "127.0.0.1 localhost\n::1 localhost\n")
+	t.link("etc/resolv.conf", "/run/hardnode/resolv.conf")
+	t.link("etc/mtab", "/proc/self/mounts")
+	t.text("etc/os-release", fmt.Sprintf("ID=hardnode\nNAME=Hardnode\nVERSION_ID=%s\nPRETTY_NAME=\"Hardnode %s\"\n", s.Version, s.Version))
+	for _, p := range programs {
+		if path, ok := bin[p.Pkg]; ok {
+			t.file(p.Dest, path, 0o755)
+		}
+	}
+	t.file("usr/lib/hardnode/bb", bb, 0o755)
+	for _, c := range rescue {
+		t.link("usr/bin/"+c, "../lib/hardnode/bb")
+	}
+	t.link("usr/bin/sh", "../lib/hardnode/bb")
+	for _, f := range tools {
+		t.file(f.Target, f.Source, 0o755)
+	}
+	if err := t.modules(b.path("image", "modules"), "usr/lib/modules/"+k.Release); err != nil {
+		return "", err
+	}
+	image := b.path("cache", "root.erofs")
+	sum, err := t.digest()
+	if err != nil {
+		return "", err
+	}
+	st := stamp{file: image + ".stamp", inputs: digest("root 1", sum), outputs: []string{image}}
+	if st.fresh() {
+		return image, nil
+	}
+	if err := t.erofs(ctx, b.path("cache", "root.stage"), image); err != nil {
+		return "", err
+	}
+	return image, st.mark()
+}
+
+// modules adds the files of a flat module directory.
+func (t *tree) modules(from, to string) error {
+	names, err := os.ReadDir(from)
+	if err != nil {
+		return fmt.Errorf("list modules: %v", err)
+	}
+	for _, n := range names {
+		t.file(to+"/"+n.Name(), filepath.Join(from, n.Name()), 0o644)
+	}
+	return nil
+}

@@ -1,0 +1,176 @@
+// Package control answers the programs of this host on init's socket: GET /v1/status, POST /v1/reboot, POST /v1/poweroff.
+//
+// Owns: the smallest part of HTTP/1.1 (RFC 9112) that those three need, over a unix socket only root can open.
+// In: one request a connection, at most 4 KiB of body.
+// Out: JSON; problem+json on a bad request.
+// Never: listens on a network, or brings net/http (and with it TLS) into PID 1: that is what the few lines here are for.
+package control
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/textproto"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"hardnode.dev/internal/wire/boot"
+)
+
+// Server answers. Leave is told to leave the machine; it returns at once.
+type Server struct {
+	Status func() boot.Status
+	Leave  func(poweroff bool, reason string)
+}
+
+const (
+	maxBody  = 4 << 10
+	maxHead  = 8 << 10
+	deadline = 5 * time.Second // a client that neither writes nor reads is dropped
+)
+
+// Listen opens the socket for root only.
+func Listen(path string) (net.Listener, error) {
+	os.Remove(path)
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %q: %w", path, err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		l.Close()
+		return nil, fmt.Errorf("listen on %q: %w", path, err)
+	}
+	return l, nil
+}
+
+// Serve answers one connection after another until ctx ends: every answer is quick, and a slow client costs at most its deadline.
+func (s Server) Serve(ctx context.Context, l net.Listener) error {
+	stop := context.AfterFunc(ctx, func() { l.Close() })
+	defer stop()
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+				return nil
+			}
+			return fmt.Errorf("accept: %w", err)
+		}
+		c.SetDeadline(time.Now().Add(deadline))
+		s.answer(c, c)
+		c.Close()
+	}
+}
+
+// request is what is left of HTTP here.
+type request struct {
+	method, path string
+	body         []byte
+}
+
+func (s Server) answer(r io.Reader, w io.Writer) {
+	req, err := readRequest(r)
+	if err != nil {
+		reply(w, 400, problem{400, "invalid", err.Error()})
+		return
+	}
+	switch req.method + " " + req.path {
+	case "GET /v1/status":
+		reply(w, 200, s.Status())
+	case "POST /v1/reboot", "POST /v1/poweroff":
+		reason, err := reasonOf(req.body)
+		if err != nil {
+			reply(w, 400, problem{400, "invalid", err.Error()})
+			return
+		}
+		reply(w, 202, struct{}{})
+		s.Leave(req.path == "/v1/poweroff", reason)
+	default:
+		reply(w, 404, problem{404, "not_found", fmt.Sprintf("%s %s: want GET /v1/status, POST /v1/reboot or POST /v1/poweroff", req.method, req.path)})
+	}
+}
+
+func readRequest(r io.Reader) (request, error) {
+	head := &io.LimitedReader{R: r, N: maxHead}
+	tp := textproto.NewReader(bufio.NewReader(head))
+	line, err := tp.ReadLine()
+	if err != nil {
+		return request{}, fmt.Errorf("read request: %v", err)
+	}
+	parts := strings.Split(line, " ")
+	if len(parts) != 3 || !strings.HasPrefix(parts[2], "HTTP/1.") {
+		return request{}, fmt.Errorf("read request line %q: want METHOD PATH HTTP/1.1", line)
+	}
+	path, _, _ := strings.Cut(parts[1], "?")
+	req := request{method: parts[0], path: path}
+	header, err := tp.ReadMIMEHeader()
+	if err != nil {
+		return request{}, fmt.Errorf("read request headers: %v", err)
+	}
+	if header.Get("Transfer-Encoding") != "" {
+		return request{}, fmt.Errorf("read request: send Content-Length, not Transfer-Encoding")
+	}
+	length := header.Get("Content-Length")
+	if length == "" {
+		return req, nil
+	}
+	n, err := strconv.ParseUint(length, 10, 32)
+	if err != nil || n > maxBody {
+		return request{}, fmt.Errorf("read request: Content-Length %q: want a number up to %d", length, maxBody)
+	}
+	head.N += int64(n)
+	req.body = make([]byte, n)
+	if _, err := io.ReadFull(tp.R, req.body); err != nil {
+		return request{}, fmt.Errorf("read request body: %v", err)
+	}
+	return req, nil
+}
+
+// reasonOf reads {"reason":"…"}: a person or program must say why.
+func reasonOf(body []byte) (string, error) {
+	var b struct {
+		Reason string `json:"reason"`
+	}
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&b); err != nil {
+		return "", fmt.Errorf(`read body: %v: want {"reason":"…"}`, err)
+	}
+	reason := strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return -1
+		}
+		return r
+	}, b.Reason)
+	if reason == "" || len(reason) > 200 {
+		return "", fmt.Errorf(`read body: "reason": want 1 to 200 characters`)
+	}
+	return reason, nil
+}
+
+// problem is RFC 9457's shape with the platform's code.
+type problem struct {
+	Status int    `json:"status"`
+	Code   string `json:"code"`
+	Detail string `json:"detail"`
+}
+
+var phrases = map[int]string{200: "OK", 202: "Accepted", 400: "Bad Request", 404: "Not Found"}
+
+func reply(w io.Writer, status int, v any) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		panic("BUG: an answer does not encode: " + err.Error())
+	}
+	kind := "application/json"
+	if status >= 400 {
+		kind = "application/problem+json"
+	}
+	fmt.Fprintf(w, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s", status, phrases[status], kind, len(body), body)
+}

@@ -1,0 +1,91 @@
+package control
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"hardnode.dev/internal/wire/boot"
+)
+
+// start serves on a socket and returns a real HTTP client for it, and what was asked of Leave.
+func start(t *testing.T) (*http.Client, *[]string) {
+	path := filepath.Join(t.TempDir(), "init.sock")
+	l, err := Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var asked []string
+	s := Server{Status: func() boot.Status { return boot.Status{Boot: "b1", Problem: "none"} },
+		Leave: func(poweroff bool, reason string) {
+			asked = append(asked, map[bool]string{true: "poweroff ", false: "reboot "}[poweroff]+reason)
+		}}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx, l) }()
+	t.Cleanup(func() { cancel(); <-done })
+	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", path)
+	}}}, &asked
+}
+
+func TestStatusThroughARealClient(t *testing.T) {
+	client, _ := start(t)
+	res, err := client.Get("http://init/v1/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var got boot.Status
+	if err := json.NewDecoder(res.Body).Decode(&got); err != nil || res.StatusCode != 200 || got.Boot != "b1" {
+		t.Errorf("got %d %+v, %v", res.StatusCode, got, err)
+	}
+}
+
+func TestLeaveNeedsAReason(t *testing.T) {
+	client, asked := start(t)
+	for _, c := range []struct {
+		path, body string
+		status     int
+	}{
+		{"/v1/reboot", `{"reason":"new kernel"}`, 202},
+		{"/v1/poweroff", `{"reason":"moved"}`, 202},
+		{"/v1/reboot", `{}`, 400},
+		{"/v1/reboot", `{"reason":"x","force":true}`, 400},
+		{"/v1/reboot", ``, 400},
+		{"/v1/halt", `{"reason":"x"}`, 404},
+	} {
+		res, err := client.Post("http://init"+c.path, "application/json", strings.NewReader(c.body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, _ := io.ReadAll(res.Body)
+		res.Body.Close()
+		if res.StatusCode != c.status {
+			t.Errorf("POST %s %s: %d %s, want %d", c.path, c.body, res.StatusCode, text, c.status)
+		}
+	}
+	if got, want := strings.Join(*asked, ", "), "reboot new kernel, poweroff moved"; got != want {
+		t.Errorf("asked %q, want %q", got, want)
+	}
+}
+
+func FuzzAnswer(f *testing.F) {
+	f.Add([]byte("GET /v1/status HTTP/1.1\r\nHost: init\r\n\r\n"))
+	f.Add([]byte("POST /v1/reboot HTTP/1.1\r\nContent-Length: 14\r\n\r\n{\"reason\":\"x\"}"))
+	s := Server{Status: func() boot.Status { return boot.Status{} }, Leave: func(bool, string) {}}
+	f.Fuzz(func(t *testing.T, in []byte) {
+		var out bytes.Buffer
+		s.answer(bytes.NewReader(in), &out)
+		if !bytes.HasPrefix(out.Bytes(), []byte("HTTP/1.1 ")) {
+			t.Errorf("no answer to %q", in)
+		}
+	})
+}

@@ -1,0 +1,44 @@
+package machine
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// The layout: PID 1 in a leaf of its own (a cgroup with controllers for its children can hold no process), services and containers beside it.
+const (
+	cgroupRoot   = "/sys/fs/cgroup"
+	cgroupInit   = cgroupRoot + "/init"
+	cgroupSystem = cgroupRoot + "/system"
+	cgroupCt     = cgroupRoot + "/ct"
+)
+
+// controllers are given to services and containers.
+const controllers = "+cpu +memory +io +pids"
+
+// systemMin is the memory the platform's own services keep under pressure, in bytes.
+const systemMin = "67108864"
+
+func (m *Machine) stepCgroups(context.Context) (string, error) {
+	for _, dir := range []string{cgroupInit, cgroupSystem, cgroupCt} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return "", fmt.Errorf("make cgroup: %w", err)
+		}
+	}
+	for _, w := range []struct{ file, value string }{
+		{cgroupInit + "/cgroup.procs", "1"},
+		{cgroupRoot + "/cgroup.subtree_control", controllers},
+		{cgroupSystem + "/cgroup.subtree_control", controllers},
+		{cgroupCt + "/cgroup.subtree_control", controllers},
+		{cgroupSystem + "/memory.min", systemMin},
+		{cgroupInit + "/memory.min", "16777216"},
+		{cgroupSystem + "/cpu.weight", "1000"}, // the platform answers under load; containers share the rest by their own weights
+	} {
+		if err := os.WriteFile(w.file, []byte(w.value), 0); err != nil {
+			return "", fmt.Errorf("set %s of cgroup %q: %w", filepath.Base(w.file), filepath.Dir(w.file), err)
+		}
+	}
+	return "", nil
+}

@@ -1,0 +1,121 @@
+package machine
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"hardnode.dev/internal/disk"
+	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/wire/boot"
+)
+
+// dataDisk is where DATA lies in this boot.
+type dataDisk struct{ path string }
+
+const (
+	settleDisks = 5 * time.Second  // a disk that is named, or any at all, may take this long to appear
+	lookAgain   = 10 * time.Second // while the host waits for a person
+)
+
+// stepData finds, if need be formats, and mounts DATA. A disk that must not be touched makes the host wait, saying what to do.
+func (m *Machine) stepData(ctx context.Context) (string, error) {
+	began, last := time.Now(), ""
+	for {
+		choice, err := m.chooseData()
+		if err == nil && choice.Action == disk.RAM && m.config.Storage.Data != "none" && time.Since(began) < settleDisks {
+			err = fmt.Errorf("no disk yet")
+		}
+		if err == nil {
+			m.setProblem("")
+			return m.useData(ctx, choice)
+		}
+		wait := lookAgain
+		if time.Since(began) < settleDisks {
+			wait = 250 * time.Millisecond
+		} else if err.Error() != last { // said once, not at every look
+			last = err.Error()
+			m.setProblem(last)
+			m.con.Line("waiting: %s", last)
+		}
+		if !run.Wait(ctx, wait) {
+			return "", ctx.Err()
+		}
+	}
+}
+
+func (m *Machine) chooseData() (disk.Choice, error) {
+	disks, err := disk.Scan("/sys/class/block", "/dev")
+	if err != nil {
+		return disk.Choice{}, err
+	}
+	return disk.Choose(m.config.Storage.Data, m.config.Storage.Wipe, disks)
+}
+
+func (m *Machine) useData(ctx context.Context, c disk.Choice) (string, error) {
+	path := c.Path
+	if c.Action == disk.RAM {
+		var err error
+		if path, err = m.zram(); err != nil {
+			return "", err
+		}
+	}
+	if c.Action != disk.Mount {
+		m.con.Line("formatting %s for DATA: %s", path, c.Reason)
+		limited, cancel := context.WithTimeout(ctx, 2*time.Minute)
+		defer cancel()
+		if err := disk.Make(limited, m.procs.Output, path); err != nil {
+			return "", err
+		}
+	}
+	if err := disk.MountData(path, boot.DataDir, boot.StateDir); err != nil {
+		return "", err
+	}
+	m.data = &dataDisk{path}
+	return fmt.Sprintf("%s: %s", path, c.Reason), nil
+}
+
+// zram makes a compressed RAM disk of as many bytes as there is memory: it takes what is written, compressed.
+func (m *Machine) zram() (string, error) {
+	if err := m.need("zram", "num_devices=1"); err != nil {
+		return "", err
+	}
+	total, err := memTotal()
+	if err != nil {
+		return "", err
+	}
+	for _, w := range []struct{ file, value string }{
+		{"comp_algorithm", "zstd"},
+		{"disksize", strconv.FormatInt(total, 10)},
+		{"mem_limit", strconv.FormatInt(total/2, 10)},
+	} {
+		if err := os.WriteFile("/sys/block/zram0/"+w.file, []byte(w.value), 0); err != nil {
+			return "", fmt.Errorf("set up zram: %w", err)
+		}
+	}
+	return "/dev/zram0", nil
+}
+
+func memTotal() (int64, error) {
+	raw, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return 0, fmt.Errorf("read memory size: %w", err)
+	}
+	return memTotalOf(string(raw))
+}
+
+func memTotalOf(text string) (int64, error) {
+	for line := range strings.Lines(text) {
+		if rest, ok := strings.CutPrefix(line, "MemTotal:"); ok {
+			kib, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
+			if err != nil {
+				return 0, fmt.Errorf("read memory size: %v", err)
+			}
+			return kib << 10, nil
+		}
+	}
+	return 0, fmt.Errorf("read memory size: no MemTotal")
+}

@@ -1,0 +1,61 @@
+package machine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"hardnode.dev/init/modules"
+	"hardnode.dev/init/sys"
+	"hardnode.dev/internal/run"
+)
+
+// stepDevices loads the drivers of the devices that are there, and from then on of those that come.
+func (m *Machine) stepDevices(ctx context.Context) (string, error) {
+	dir, err := modulesDir()
+	if err != nil {
+		return "", err
+	}
+	if m.loader, err = modules.Open(dir, sys.LoadModule); err != nil {
+		return "", err
+	}
+	// Listen first: a device that a driver brings up during the walk is seen by one or the other.
+	m.tasks <- run.Task{Name: "devices", Run: func(ctx context.Context) error {
+		return m.loader.Uevents(ctx, func(err error) { m.con.Log(err.Error()) })
+	}}
+	devices, problems := m.loader.Coldplug(ctx, "/sys/devices")
+	for _, p := range problems {
+		m.con.Log(p.Error())
+	}
+	if len(problems) > 0 {
+		return fmt.Sprintf("%d devices; %d drivers would not load, the first: %v", devices, len(problems), problems[0]), nil
+	}
+	return fmt.Sprintf("%d devices", devices), nil
+}
+
+// stepModules loads what the kernel would ask modprobe for; there is no modprobe, and later nothing asks.
+func (m *Machine) stepModules(ctx context.Context) (string, error) {
+	names := m.loader.Preload()
+	var failed []error
+	for _, name := range names {
+		if ctx.Err() != nil {
+			return "", ctx.Err()
+		}
+		if err := m.loader.Add(name, ""); err != nil {
+			failed = append(failed, err)
+		}
+	}
+	if len(failed) > 0 {
+		return "", fmt.Errorf("%d of %d would not load: %w", len(failed), len(names), errors.Join(failed...))
+	}
+	return fmt.Sprintf("%d loaded", len(names)), nil
+}
+
+// need loads a module a step asks for by name; one built into the kernel is there already.
+func (m *Machine) need(name, params string) error {
+	if err := m.loader.Add(name, params); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,204 @@
+package machine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"hardnode.dev/init/sys"
+	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/wire/boot"
+)
+
+// Bounds of the way out: none of them may keep a machine from leaving.
+const (
+	stopContainers = 10 * time.Second
+	stopServices   = 20 * time.Second
+	stopSync       = 10 * time.Second
+	stopAll        = 60 * time.Second
+)
+
+// ShutdownFile exists while the machine is being left: the agent and the spawner tell an ordered end from a restart of their own by it.
+const ShutdownFile = boot.RunDir + "/shutdown"
+
+// signals turns what the kernel and people send PID 1 into wishes.
+func (m *Machine) signals(ctx context.Context) error {
+	ch := make(chan os.Signal, 4)
+	signal.Notify(ch, unix.SIGINT, unix.SIGTERM, unix.SIGUSR2, unix.SIGPWR, unix.SIGHUP)
+	defer signal.Stop(ch)
+	wishes := map[os.Signal]Leave{
+		unix.SIGINT:  {Reason: "ctrl-alt-del"},
+		unix.SIGTERM: {Reason: "SIGTERM to PID 1"},
+		unix.SIGUSR2: {PowerOff: true, Reason: "SIGUSR2 to PID 1"},
+		unix.SIGPWR:  {PowerOff: true, Reason: "power failure signal"},
+	}
+	for {
+		select {
+		case s := <-ch:
+			if w, ok := wishes[s]; ok {
+				m.Ask(w)
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// end leaves the machine in order, within stopAll, and says why first.
+func (m *Machine) end(l Leave) {
+	what := "reboot"
+	if l.PowerOff {
+		what = "poweroff"
+	}
+	m.con.Line("%s: %s", what, l.Reason)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		m.unwind(what, l.Reason)
+	}()
+	limit := time.NewTimer(stopAll)
+	select {
+	case <-done:
+	case <-limit.C:
+		m.con.Line("%s: not done after %s; leaving as it is", what, stopAll)
+	}
+	power := sys.Restart
+	if l.PowerOff {
+		power = sys.PowerOff
+	}
+	err := sys.Reboot(power)
+	m.con.Alert(fmt.Sprintf("%s: %v", what, err)) // the kernel refused: the last resort
+	os.WriteFile("/proc/sys/kernel/sysrq", []byte("1"), 0)
+	os.WriteFile("/proc/sysrq-trigger", []byte("b"), 0)
+	select {}
+}
+
+// unwind is the boot's table backwards.
+func (m *Machine) unwind(what, reason string) {
+	if m.dog != nil { // still watched, with a full measure of time
+		if err := m.dog.pat(); err != nil {
+			m.con.Line("%v", err)
+		}
+	}
+	note, err := json.Marshal(map[string]string{"what": what, "reason": reason})
+	if err != nil {
+		panic("BUG: a note does not encode: " + err.Error())
+	}
+	if err := os.WriteFile(ShutdownFile, note, 0o600); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		m.con.Line("say that the machine is being left: %v", err)
+	}
+	m.stop("agent")
+	m.stopContainers()
+	m.stop("spawner")
+	m.stop("netd")
+	m.stop("console")
+	if m.data != nil {
+		if err := saveTime(); err != nil {
+			m.con.Line("%v", err)
+		}
+	}
+	synced := make(chan struct{})
+	go func() { defer close(synced); sys.Sync() }()
+	select {
+	case <-synced:
+	case <-time.After(stopSync):
+		m.con.Line("sync: not done after %s", stopSync)
+	}
+	m.unmount()
+}
+
+func (m *Machine) stop(name string) {
+	if h := m.services[name]; h != nil {
+		h.Stop()
+	}
+}
+
+// stopContainers asks every process in the containers' cgroups to end, then ends them.
+func (m *Machine) stopContainers() {
+	pids := processes(cgroupCt)
+	if len(pids) == 0 {
+		return
+	}
+	m.con.Line("stopping %d processes of containers", len(pids))
+	for _, pid := range pids {
+		unix.Kill(pid, unix.SIGTERM)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), stopContainers)
+	defer cancel()
+	for len(processes(cgroupCt)) > 0 && run.Wait(ctx, 100*time.Millisecond) {
+	}
+	if err := os.WriteFile(cgroupCt+"/cgroup.kill", []byte("1"), 0); err != nil {
+		m.con.Line("kill what is left of the containers: %v", err)
+	}
+}
+
+// processes lists every process below a cgroup.
+func processes(root string) []int {
+	var pids []int
+	filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.Name() != "cgroup.procs" {
+			return nil // a cgroup may vanish while we walk
+		}
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			return nil
+		}
+		for f := range strings.FieldsSeq(string(raw)) {
+			if n, err := strconv.Atoi(f); err == nil {
+				pids = append(pids, n)
+			}
+		}
+		return nil
+	})
+	return pids
+}
+
+// keepMounted are never unmounted: the root can't be, and the rest holds nothing.
+var keepMounted = []string{"/", "/proc", "/sys", "/dev", "/run"}
+
+// unmountOrder reads /proc/self/mountinfo (proc_pid_mountinfo(5)): mount points that may hold something dirty, the last mounted first.
+func unmountOrder(mountinfo string) []string {
+	var points []string
+	for line := range strings.Lines(mountinfo) {
+		f := strings.Fields(line)
+		if len(f) < 5 {
+			continue
+		}
+		point := strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(f[4])
+		if slices.Contains(keepMounted, point) || strings.HasPrefix(point, "/sys/") || strings.HasPrefix(point, "/dev/") || strings.HasPrefix(point, "/usr/") {
+			continue
+		}
+		points = append(points, point)
+	}
+	slices.Reverse(points)
+	return points
+}
+
+func (m *Machine) unmount() {
+	raw, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		m.con.Line("list mounts: %v", err)
+		return
+	}
+	for _, point := range unmountOrder(string(raw)) {
+		if err := sys.Unmount(point, false); err == nil {
+			continue
+		}
+		if err := sys.Unmount(point, true); err != nil {
+			m.con.Line("%v", err)
+		} else {
+			m.con.Line("unmount %q: still in use, detached", point)
+		}
+	}
+}

@@ -1,0 +1,205 @@
+// Package machine is one boot of one host, from the first mount to the last unmount.
+//
+// Owns: the table of boot steps, the table of services, and the orderly end.
+// In: the kernel as stage 1 left it; the configuration netd finds.
+// Out: running services; a status document; a reason in the kernel log whenever the machine is left.
+// Never: opens a network socket, reads YAML, speaks TLS, or formats a disk internal/disk has not chosen.
+package machine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"hardnode.dev/init/console"
+	"hardnode.dev/init/control"
+	"hardnode.dev/init/modules"
+	"hardnode.dev/init/proc"
+	"hardnode.dev/init/steps"
+	"hardnode.dev/init/supervise"
+	"hardnode.dev/init/sys"
+	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/wire/boot"
+)
+
+// Leave is the wish to leave the machine.
+type Leave struct {
+	PowerOff bool
+	Reason   string
+}
+
+// Machine is the host. New makes one; Run is called once.
+type Machine struct {
+	con    *console.Console
+	procs  *proc.Table
+	sup    *supervise.Supervisor
+	loader *modules.Loader
+	steps  *steps.Runner
+	leave  chan Leave
+	data   *dataDisk
+	dog    *watchdog
+	// Set while booting, read by later steps only.
+	config   boot.HostConfig
+	services map[string]*supervise.Handle
+	// background work of the boot: device events, the notification socket, the status socket
+	tasks  chan run.Task
+	bootID string
+	mu     struct {
+		sync.Mutex
+		problem string
+	}
+}
+
+// New prepares a machine; nothing is touched yet.
+func New() *Machine {
+	con := &console.Console{Uptime: sys.Uptime}
+	m := &Machine{con: con, procs: &proc.Table{}, leave: make(chan Leave, 8), services: map[string]*supervise.Handle{}, tasks: make(chan run.Task, 16)}
+	m.steps = &steps.Runner{Uptime: sys.Uptime, Say: con.Line}
+	m.sup = &supervise.Supervisor{Procs: m.procs, Socket: boot.NotifySocket, Cgroup: cgroupSystem, LogDir: logDir, Self: "/sbin/init",
+		Say: con.Line, Output: m.output, Uptime: sys.Uptime}
+	return m
+}
+
+// logDir holds the services' last lines, in RAM.
+const logDir = boot.RunDir + "/log"
+
+// Run boots, serves until somebody wants to leave, and leaves. It does not return while the machine runs.
+func (m *Machine) Run() {
+	ctx, cancel := context.WithCancel(context.Background())
+	background := make(chan error, 1)
+	go func() { background <- m.work(ctx) }()
+	wish := m.boot(ctx)
+	m.end(wish)
+	cancel()
+	<-background
+}
+
+// work runs the tasks that boot steps start, each until ctx ends.
+func (m *Machine) work(ctx context.Context) error {
+	var all sync.WaitGroup
+	defer all.Wait()
+	for {
+		select {
+		case t := <-m.tasks:
+			all.Add(1)
+			go func() {
+				defer all.Done()
+				if err := run.Group(ctx, nil, t); err != nil {
+					m.con.Line("%v", err)
+				}
+			}()
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// boot carries out the table and then waits for a wish to leave. A failed boot becomes a wish by itself, after its pause.
+func (m *Machine) boot(ctx context.Context) Leave {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	result := make(chan error, 1)
+	go func() { result <- m.steps.Run(ctx, m.table()) }()
+	for {
+		select {
+		case wish := <-m.leave:
+			cancel()
+			return wish
+		case err := <-result:
+			result = nil
+			var failure *steps.Failure
+			if errors.As(err, &failure) {
+				go m.failed(ctx, failure)
+			}
+		}
+	}
+}
+
+// failed says why a boot came to nothing, everywhere, and asks for a counted reboot, or stays up when rebooting has not helped.
+func (m *Machine) failed(ctx context.Context, f *steps.Failure) {
+	m.setProblem(f.Error())
+	m.con.Alert(f.Error())
+	pause, again := m.afterFailure(f.Error())
+	if !again {
+		m.con.Line("boot failed %d times in a row: not rebooting again; %v", maxFailures, f)
+		return
+	}
+	m.con.Line("rebooting in %s: %v", pause, f)
+	if run.Wait(ctx, pause) {
+		m.Ask(Leave{Reason: f.Error()})
+	}
+}
+
+// Ask wants to leave; the first wish counts.
+func (m *Machine) Ask(l Leave) {
+	select {
+	case m.leave <- l:
+	default:
+	}
+}
+
+func (m *Machine) setProblem(text string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.mu.problem = text
+}
+
+// Status is the document of GET /v1/status.
+func (m *Machine) Status() boot.Status {
+	m.mu.Lock()
+	problem := m.mu.problem
+	m.mu.Unlock()
+	return boot.Status{Boot: m.bootID, Steps: m.steps.Account(), Services: m.sup.Status(), Problem: problem}
+}
+
+// output takes one line a service wrote: into the kernel log always, onto the terminals when a person should see it.
+func (m *Machine) output(service, line string) {
+	if urgent(line) {
+		m.con.Line("%s: %s", service, line)
+		return
+	}
+	m.con.Log(service + ": " + line)
+}
+
+// urgent says whether a service's line is for the terminals: a warning or an error, or no log line at all (a panic's trace).
+func urgent(line string) bool {
+	return !strings.Contains(line, "level=INFO") && !strings.Contains(line, "level=DEBUG")
+}
+
+// stepAPI opens init's sockets.
+func (m *Machine) stepAPI(context.Context) (string, error) {
+	for _, dir := range []string{boot.RunDir, logDir} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return "", fmt.Errorf("make %q: %w", dir, err)
+		}
+	}
+	if raw, err := os.ReadFile("/proc/sys/kernel/random/boot_id"); err == nil {
+		m.bootID = strings.TrimSpace(string(raw))
+	}
+	if err := m.sup.Listen(); err != nil {
+		return "", err
+	}
+	l, err := control.Listen(boot.InitSocket)
+	if err != nil {
+		return "", err
+	}
+	server := control.Server{Status: m.Status, Leave: func(off bool, reason string) { m.Ask(Leave{off, reason}) }}
+	m.tasks <- run.Task{Name: "control", Run: func(ctx context.Context) error { return server.Serve(ctx, l) }}
+	m.tasks <- run.Task{Name: "notifications", Run: m.sup.Notifications}
+	m.tasks <- run.Task{Name: "reaper", Run: m.procs.Reap}
+	m.tasks <- run.Task{Name: "signals", Run: m.signals}
+	return "", nil
+}
+
+// modulesDir is where image/assemble lays this kernel's modules.
+func modulesDir() (string, error) {
+	raw, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	if err != nil {
+		return "", fmt.Errorf("read the kernel's release: %w", err)
+	}
+	return filepath.Join("/usr/lib/modules", strings.TrimSpace(string(raw))), nil
+}

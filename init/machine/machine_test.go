@@ -1,0 +1,83 @@
+package machine
+
+import (
+	"reflect"
+	"testing"
+	"time"
+)
+
+func TestLater(t *testing.T) {
+	now := time.Unix(1000, 0)
+	if got := later(now, time.Unix(5, 0), time.Unix(999, 0)); !got.IsZero() {
+		t.Errorf("a good clock is set to %v", got)
+	}
+	if got := later(now, time.Unix(2000, 0), time.Unix(1500, 0)); !got.Equal(time.Unix(2000, 0)) {
+		t.Errorf("got %v, want the latest floor", got)
+	}
+}
+
+func TestVerdict(t *testing.T) {
+	for _, c := range []struct {
+		before  int
+		counted bool
+		pause   time.Duration
+		again   bool
+	}{
+		{0, true, pauseCounted, true},
+		{maxFailures - 2, true, pauseCounted, true},
+		{maxFailures - 1, true, 0, false},
+		{99, true, 0, false},
+		{0, false, pauseBlind, true},
+	} {
+		if pause, again := verdict(c.before, c.counted); pause != c.pause || again != c.again {
+			t.Errorf("verdict(%d, %v) = %v, %v", c.before, c.counted, pause, again)
+		}
+	}
+}
+
+func TestUnmountOrder(t *testing.T) {
+	info := `22 1 0:20 / / ro - erofs /dev/loop0 ro
+23 22 0:21 / /proc rw - proc proc rw
+24 22 0:22 / /data rw,noatime - btrfs /dev/vda rw
+25 22 0:22 /state /state rw - btrfs /dev/vda rw
+26 22 0:23 / /usr/share/hardnode/images ro - rootfs none rw
+27 24 0:24 / /data/with\040space rw - overlay none rw
+28 22 0:25 / /sys/fs/cgroup rw - cgroup2 none rw
+`
+	want := []string{"/data/with space", "/state", "/data"}
+	if got := unmountOrder(info); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestUrgent(t *testing.T) {
+	for line, want := range map[string]bool{
+		`time=x level=INFO msg=hi`:  false,
+		`time=x level=DEBUG msg=hi`: false,
+		`time=x level=WARN msg=hi`:  true,
+		`panic: oops`:               true,
+	} {
+		if got := urgent(line); got != want {
+			t.Errorf("urgent(%q) = %v", line, got)
+		}
+	}
+}
+
+func TestMemTotal(t *testing.T) {
+	if got, err := memTotalOf("MemFree: 1 kB\nMemTotal:        1000 kB\n"); err != nil || got != 1000<<10 {
+		t.Errorf("got %d, %v", got, err)
+	}
+	if _, err := memTotalOf("nothing"); err == nil {
+		t.Error("no MemTotal, no error")
+	}
+}
+
+func TestEverySettingHasAReason(t *testing.T) {
+	seen := map[string]bool{}
+	for _, s := range settings {
+		if s.Reason == "" || s.Value == "" || seen[s.Path] {
+			t.Errorf("setting %q: no reason, no value, or twice", s.Path)
+		}
+		seen[s.Path] = true
+	}
+}

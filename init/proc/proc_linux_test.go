@@ -1,0 +1,122 @@
+package proc
+
+import (
+	"context"
+	"errors"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestReaperNeverStealsAChild makes this process the reaper of orphans, as PID 1 is, and starts hundreds of children that exit with a
+// known status, some leaving an orphan behind, while the reaper runs all the time.
+func TestReaperNeverStealsAChild(t *testing.T) {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		t.Skipf("become a reaper: %v", err)
+	}
+	defer unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	var table Table
+	ctx, cancel := context.WithCancel(context.Background())
+	reaped := make(chan error, 1)
+	go func() { reaped <- table.Reap(ctx) }()
+
+	const workers, each = 8, 40
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for i := range each {
+				want := (w*each + i) % 200
+				script := "exit $0"
+				if i%2 == 0 { // the subshell's sleep becomes an orphan, and ends at about the same time
+					script = "(/bin/sleep 0.0$1 & ) ; exit $0"
+				}
+				c, err := table.Start(Spec{Argv: []string{"/bin/sh", "-c", script, itoa(want), itoa(i % 10)}, Files: []*os.File{null, null, null}})
+				if err != nil {
+					t.Errorf("start: %v", err)
+					return
+				}
+				select {
+				case e := <-c.Done():
+					if e.Code != want {
+						t.Errorf("child %d: got %v, want exit status %d", c.PID, e, want)
+					}
+				case <-time.After(30 * time.Second):
+					t.Errorf("child %d: its exit never came", c.PID)
+					return
+				}
+			}
+		}()
+	}
+	wg.Wait()
+	// Every orphan is reaped: in the end this process has no children at all.
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		_, err := waitid(pAll, 0, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT)
+		if errors.Is(err, unix.ECHILD) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("orphans are left: waitid: %v", err)
+		}
+		<-time.After(5 * time.Millisecond)
+	}
+	cancel()
+	if err := <-reaped; err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestStartOfMissingProgramLeavesNothing(t *testing.T) {
+	var table Table
+	if _, err := table.Start(Spec{Argv: []string{"/no/such/program"}}); !errors.Is(err, unix.ENOENT) {
+		t.Errorf("got %v, want ENOENT", err)
+	}
+	if _, err := waitid(pAll, 0, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT); !errors.Is(err, unix.ECHILD) {
+		t.Errorf("a child is left: %v", err)
+	}
+}
+
+func TestSignalAndOutput(t *testing.T) {
+	var table Table
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	c, err := table.Start(Spec{Argv: []string{"/bin/sleep", "60"}, Files: []*os.File{null, null, null}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Signal(unix.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if e := <-c.Done(); e.Signal != unix.SIGTERM || e.String() != "killed by SIGTERM" {
+		t.Errorf("got %v, want killed by SIGTERM", e)
+	}
+	out, err := table.Output(t.Context(), "/bin/sh", "-c", "echo hello; exit 3")
+	if out != "hello" || err == nil {
+		t.Errorf("got %q, %v; want hello and exit status 3", out, err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := table.Output(ctx, "/bin/sleep", "60"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v, want deadline exceeded", err)
+	}
+}
+
+func itoa(n int) string {
+	if n < 10 {
+		return string(rune('0' + n))
+	}
+	return itoa(n/10) + string(rune('0'+n%10))
+}

@@ -1,0 +1,31 @@
+package supervise
+
+import (
+	"time"
+
+	"hardnode.dev/internal/run"
+)
+
+const (
+	// quick: an exit within this time of the start counts towards back-off; a later one is restarted at once.
+	quick      = 10 * time.Second
+	backoffMin = 250 * time.Millisecond
+	backoffMax = 30 * time.Second
+)
+
+// next decides how long to wait before a restart: streak is how many quick exits came in a row before this one, lived how long the
+// service ran. The first restart is at once; from the second quick exit on the wait doubles. It returns the new streak.
+func next(streak int, lived time.Duration, spread float64) (wait time.Duration, newStreak int) {
+	switch {
+	case lived >= quick:
+		return 0, 0
+	case streak == 0:
+		return 0, 1
+	}
+	return run.Backoff(streak-1, backoffMin, backoffMax, spread), streak + 1
+}
+
+// hung says whether a service that promised a beat at least every interval has broken its promise. 0 promises nothing.
+func hung(now, last time.Time, interval time.Duration) bool {
+	return interval > 0 && now.Sub(last) > interval
+}

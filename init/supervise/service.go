@@ -1,0 +1,328 @@
+package supervise
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"hardnode.dev/init/proc"
+	"hardnode.dev/internal/wire/boot"
+)
+
+// Service is one program init keeps running.
+type Service struct {
+	Name string
+	Argv []string
+	Env  []string
+	// Ready: how long it may take to say READY=1 before it is killed; 0: as long as it likes (it waits for a person, or never says).
+	Ready time.Duration
+	// Watchdog: it must send WATCHDOG=1 at least this often once ready; 0: no promise, until it makes one with WATCHDOG_USEC.
+	Watchdog time.Duration
+	// Vital: the hardware watchdog is starved when it stays unready for VitalGrace.
+	Vital bool
+	// Stop: time between SIGTERM and the kill of its whole cgroup; 0 is 10 s.
+	Stop      time.Duration
+	MemoryMin int64 // bytes the kernel never reclaims from it
+}
+
+// VitalGrace is how long a vital service may be away before the hardware watchdog is no longer fed.
+const VitalGrace = time.Minute
+
+// State of a service, as in boot.ServiceStatus.
+const (
+	Starting = "starting"
+	Ready    = "ready"
+	Backoff  = "backoff"
+	Stopped  = "stopped"
+)
+
+// service is a Service at work. Its goroutine (keep) is the only one that starts, stops and kills it.
+type service struct {
+	Service
+	sup    *Supervisor
+	notes  chan note // from the notification socket
+	fds    fdstore
+	ready  chan struct{} // closed at the first READY=1
+	once   sync.Once
+	cgroup string
+
+	mu struct {
+		sync.Mutex
+		status boot.ServiceStatus
+		words  string    // STATUS=
+		away   time.Time // since when it has not been ready
+	}
+}
+
+type note struct {
+	message
+	files []*os.File
+}
+
+func (s *service) set(state string, f func(*boot.ServiceStatus)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.status.State == Ready && state != Ready || s.mu.away.IsZero() {
+		s.mu.away = time.Now()
+	}
+	if state != s.mu.status.State {
+		s.mu.status.Since = s.sup.Uptime().Milliseconds()
+	}
+	s.mu.status.State = state
+	if f != nil {
+		f(&s.mu.status)
+	}
+}
+
+func (s *service) healthy(now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.Vital || s.mu.status.State == Ready || now.Sub(s.mu.away) < VitalGrace
+}
+
+// keep runs the service until ctx ends, then stops it.
+func (s *service) keep(ctx context.Context) error {
+	streak := 0
+	for {
+		began := time.Now()
+		child, err := s.start()
+		var why string
+		if err != nil {
+			why = err.Error()
+		} else {
+			var over bool
+			why, over = s.watch(ctx, child)
+			if over {
+				return nil
+			}
+		}
+		var wait time.Duration
+		wait, streak = next(streak, time.Since(began), rand.Float64())
+		s.set(Backoff, func(st *boot.ServiceStatus) { st.PID, st.LastExit, st.Restarts = 0, why, st.Restarts+1 })
+		s.sup.Say("service %s: %s; started again in %s", s.Name, why, wait.Round(time.Millisecond))
+		if !s.pause(ctx, wait) {
+			s.set(Stopped, nil)
+			return nil
+		}
+	}
+}
+
+// pause waits before a restart; what a dead process still had in the socket is dropped, but for descriptors it stored.
+func (s *service) pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	for {
+		select {
+		case n := <-s.notes:
+			s.keepFiles(n)
+		case <-timer.C:
+			return ctx.Err() == nil
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// start forks the service into its own cgroup with its stored descriptors.
+func (s *service) start() (*proc.Child, error) {
+	dir := filepath.Join(s.sup.Cgroup, s.Name)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("make cgroup: %w", err)
+	}
+	s.cgroup = dir
+	if s.MemoryMin > 0 { // without the memory controller (tests) there is no such file
+		os.WriteFile(filepath.Join(dir, "memory.min"), []byte(strconv.FormatInt(s.MemoryMin, 10)), 0)
+	}
+	cg, err := os.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open cgroup: %w", err)
+	}
+	defer cg.Close()
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("make pipe: %w", err)
+	}
+	defer w.Close()
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		r.Close()
+		return nil, err
+	}
+	defer null.Close()
+	spec := proc.Spec{Argv: s.Argv, Files: append([]*os.File{null, w, w}, s.fds.files()...), Cgroup: cg}
+	if s.sup.NoCgroup {
+		spec.Cgroup = nil
+	}
+	spec.Env = append([]string{"PATH=/usr/bin:/usr/sbin", "HOME=/root", "TERM=linux", "NOTIFY_SOCKET=" + s.sup.Socket}, s.Env...)
+	if s.Watchdog > 0 {
+		spec.Env = append(spec.Env, "WATCHDOG_USEC="+strconv.FormatInt(s.Watchdog.Microseconds(), 10))
+	}
+	if n := len(s.fds); n > 0 {
+		// LISTEN_PID must be the child's own number, which is known only after the fork: a short exec of ourselves fills it in.
+		spec.Env = append(spec.Env, "LISTEN_FDS="+strconv.Itoa(n), "LISTEN_FDNAMES="+s.fds.names())
+		spec.Argv = append([]string{s.sup.Self, ExecArg}, s.Argv...)
+	}
+	// A quick child may notify before its number is known here: whoever looks for it waits.
+	s.sup.births.Lock()
+	child, err := s.sup.Procs.Start(spec)
+	if err == nil {
+		s.set(Starting, func(st *boot.ServiceStatus) { st.PID = child.PID })
+	}
+	s.sup.births.Unlock()
+	if err != nil {
+		r.Close()
+		return nil, err
+	}
+	s.sup.pumps.Add(1)
+	go func() {
+		defer s.sup.pumps.Done()
+		defer r.Close()
+		pump(r, func(line string) { s.sup.output(s.Name, line) })
+	}()
+	return child, nil
+}
+
+// watch looks after one run of the service; over is true when ctx ended and the service was stopped.
+func (s *service) watch(ctx context.Context, child *proc.Child) (why string, over bool) {
+	began, last, interval, ready := time.Now(), time.Now(), s.Watchdog, false
+	tick := time.NewTicker(s.sup.tick())
+	defer tick.Stop()
+	for {
+		select {
+		case e := <-child.Done():
+			s.drain()
+			s.killRest()
+			return e.String(), false
+		case n := <-s.notes:
+			s.keepFiles(n)
+			if n.Interval > 0 {
+				interval = n.Interval
+			}
+			if n.Beat || n.Ready {
+				last = time.Now()
+			}
+			if n.Ready && !ready {
+				ready = true
+				s.set(Ready, nil)
+				s.once.Do(func() { close(s.ready) })
+				s.sup.Say("service %s: ready, pid %d (%d ms)", s.Name, child.PID, time.Since(began).Milliseconds())
+			}
+			if n.Status != "" {
+				s.say(n.Status)
+			}
+			if n.Trigger {
+				return s.kill(child, "asked for the watchdog"), false
+			}
+		case now := <-tick.C:
+			switch {
+			case ready && hung(now, last, interval):
+				return s.kill(child, fmt.Sprintf("hung: no WATCHDOG=1 for %s", now.Sub(last).Round(time.Millisecond))), false
+			case !ready && s.Ready > 0 && now.Sub(began) > s.Ready:
+				return s.kill(child, fmt.Sprintf("not ready after %s", s.Ready)), false
+			}
+		case <-ctx.Done():
+			s.stop(child)
+			return "", true
+		}
+	}
+}
+
+// say remembers STATUS= and shows it when it changed.
+func (s *service) say(words string) {
+	s.mu.Lock()
+	changed := s.mu.words != words
+	s.mu.words = words
+	s.mu.Unlock()
+	if changed {
+		s.sup.Say("service %s: %s", s.Name, words)
+	}
+}
+
+// keepFiles carries out FDSTORE and FDSTOREREMOVE; descriptors nobody asked to keep are closed.
+func (s *service) keepFiles(n note) {
+	if n.Remove {
+		s.fds.remove(n.FDName)
+	}
+	for _, f := range n.files {
+		if !n.Store || !s.fds.add(n.FDName, f) {
+			f.Close()
+		}
+	}
+}
+
+// drain takes what the ended process had sent before it ended: the socket is in order, so all of it lies before a mark of our own.
+func (s *service) drain() {
+	mark, forget := s.sup.mark()
+	defer forget()
+	timer := time.NewTimer(time.Second)
+	defer timer.Stop()
+	for {
+		select {
+		case n := <-s.notes:
+			s.keepFiles(n)
+			continue
+		case <-mark:
+		case <-timer.C:
+		}
+		break
+	}
+	for {
+		select {
+		case n := <-s.notes:
+			s.keepFiles(n)
+		default:
+			return
+		}
+	}
+}
+
+func (s *service) kill(child *proc.Child, why string) string {
+	s.sup.Say("service %s: %s; killed", s.Name, why)
+	child.Signal(unix.SIGKILL)
+	<-child.Done()
+	s.drain()
+	s.killRest()
+	return why
+}
+
+// stop ends the service in order: SIGTERM, its time, then the kill of its cgroup.
+func (s *service) stop(child *proc.Child) {
+	limit := s.Stop
+	if limit == 0 {
+		limit = 10 * time.Second
+	}
+	if err := child.Signal(unix.SIGTERM); err != nil {
+		s.sup.Say("service %s: %v", s.Name, err)
+	}
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	for {
+		select {
+		case n := <-s.notes:
+			s.keepFiles(n)
+			continue
+		case <-child.Done():
+		case <-timer.C:
+			s.sup.Say("service %s: did not stop within %s; killed", s.Name, limit)
+			child.Signal(unix.SIGKILL)
+			<-child.Done()
+		}
+		break
+	}
+	s.killRest()
+	s.set(Stopped, func(st *boot.ServiceStatus) { st.PID = 0 })
+}
+
+// killRest ends what the service left behind in its cgroup.
+func (s *service) killRest() {
+	if !s.sup.NoCgroup {
+		os.WriteFile(filepath.Join(s.cgroup, "cgroup.kill"), []byte("1"), 0)
+	}
+}

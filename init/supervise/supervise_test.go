@@ -1,0 +1,230 @@
+package supervise
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/activation"
+	"github.com/coreos/go-systemd/v22/daemon"
+	"golang.org/x/sys/unix"
+
+	"hardnode.dev/init/proc"
+)
+
+// The test binary is also the service under test: TEST_SERVICE names what it does.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == ExecArg {
+		fmt.Fprintln(os.Stderr, ExecHelper(os.Args[2:]))
+		os.Exit(1)
+	}
+	if kind := os.Getenv("TEST_SERVICE"); kind != "" {
+		services[kind]()
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+func notify(lines ...string) { daemon.SdNotify(false, strings.Join(lines, "\n")) }
+
+// services are what the helper process can be.
+var services = map[string]func(){
+	"crash": func() { os.Exit(7) },
+	"good":  func() { fmt.Println("working"); notify("READY=1", "STATUS=fine"); <-time.After(time.Hour) },
+	"hang":  func() { notify("READY=1", "WATCHDOG_USEC=50000"); <-time.After(time.Hour) },
+	"never": func() { <-time.After(time.Hour) },
+	"store": func() {
+		files := activation.Files(true)
+		if len(files) == 0 { // first life: store the write end of a pipe and die at once
+			r, w, err := os.Pipe()
+			if err != nil {
+				os.Exit(1)
+			}
+			w.WriteString("from the first life")
+			w.Close()
+			sendFile("FDSTORE=1\nFDNAME=pipe-7", r)
+			os.Exit(9)
+		}
+		text, _ := io.ReadAll(files[0])
+		fmt.Printf("found %s: %s\n", files[0].Name(), text)
+		notify("READY=1")
+		<-time.After(time.Hour)
+	},
+}
+
+func sendFile(text string, f *os.File) {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		os.Exit(2)
+	}
+	if err := unix.Sendmsg(fd, []byte(text), unix.UnixRights(int(f.Fd())), &unix.SockaddrUnix{Name: os.Getenv("NOTIFY_SOCKET")}, 0); err != nil {
+		os.Exit(3)
+	}
+}
+
+// world is a supervisor in a temporary directory, without cgroups.
+type world struct {
+	*Supervisor
+	ctx context.Context
+	mu  struct {
+		sync.Mutex
+		said []string
+	}
+}
+
+func newWorld(t *testing.T) *world {
+	dir := t.TempDir()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{}
+	began := time.Now()
+	record := func(line string) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.mu.said = append(w.mu.said, line)
+	}
+	w.Supervisor = &Supervisor{Procs: &proc.Table{}, Socket: filepath.Join(dir, "notify"), Cgroup: filepath.Join(dir, "system"), LogDir: dir, Self: self,
+		NoCgroup: true, Tick: 10 * time.Millisecond, Uptime: func() time.Duration { return time.Since(began) },
+		Say:    func(format string, args ...any) { record(fmt.Sprintf(format, args...)) },
+		Output: func(service, line string) { record(service + "> " + line) }}
+	if err := w.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	w.ctx = ctx
+	done := make(chan error, 1)
+	reading, stopReading := context.WithCancel(context.Background())
+	go func() { done <- w.Notifications(reading) }()
+	t.Cleanup(func() {
+		cancel()
+		w.Wait()
+		stopReading()
+		<-done
+		if t.Failed() {
+			t.Logf("said:\n%s", strings.Join(w.all(), "\n"))
+		}
+	})
+	return w
+}
+
+func (w *world) all() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return append([]string(nil), w.mu.said...)
+}
+
+func (w *world) service(name string) Service {
+	return Service{Name: name, Argv: []string{w.Self}, Env: []string{"TEST_SERVICE=" + name}}
+}
+
+// until waits for a line that contains want, n times.
+func (w *world) until(t *testing.T, want string, n int) {
+	t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for time.Now().Before(deadline) {
+		found := 0
+		for _, l := range w.all() {
+			if strings.Contains(l, want) {
+				found++
+			}
+		}
+		if found >= n {
+			return
+		}
+		<-time.After(5 * time.Millisecond)
+	}
+	t.Fatalf("never said %q %d times", want, n)
+}
+
+func TestReadyStatusAndLog(t *testing.T) {
+	w := newWorld(t)
+	h := w.Keep(w.ctx, w.service("good"))
+	select {
+	case <-h.Ready():
+	case <-time.After(20 * time.Second):
+		t.Fatal("never ready")
+	}
+	w.until(t, "good> working", 1)
+	w.until(t, "service good: fine", 1)
+	st := w.Status()[0]
+	if st.State != Ready || st.PID == 0 || st.Restarts != 0 {
+		t.Errorf("got %+v, want ready, a pid, no restarts", st)
+	}
+	h.Stop()
+	if st := w.Status()[0]; st.State != Stopped || st.PID != 0 {
+		t.Errorf("after stop got %+v", st)
+	}
+	log, err := os.ReadFile(filepath.Join(w.LogDir, "good"))
+	if err != nil || string(log) != "working\n" {
+		t.Errorf("log file: %q, %v", log, err)
+	}
+}
+
+func TestCrashIsRestartedAtOnceThenBacksOff(t *testing.T) {
+	w := newWorld(t)
+	w.Keep(w.ctx, w.service("crash"))
+	w.until(t, "exit status 7; started again in 0s", 1)
+	w.until(t, "exit status 7; started again in", 3)
+	waits := 0
+	for _, l := range w.all() {
+		if strings.Contains(l, "started again in") && !strings.HasSuffix(l, " 0s") {
+			waits++
+		}
+	}
+	if waits < 2 {
+		t.Errorf("%d restarts waited, want at least 2 of 3", waits)
+	}
+}
+
+func TestHungServiceIsKilled(t *testing.T) {
+	w := newWorld(t)
+	w.Keep(w.ctx, w.service("hang"))
+	w.until(t, "hung: no WATCHDOG=1", 1)
+	w.until(t, "service hang: ready", 2)
+}
+
+func TestServiceThatIsNeverReadyIsKilled(t *testing.T) {
+	w := newWorld(t)
+	s := w.service("never")
+	s.Ready = 50 * time.Millisecond
+	w.Keep(w.ctx, s)
+	w.until(t, "not ready after 50ms; killed", 1)
+}
+
+func TestStoredDescriptorReachesTheNextLife(t *testing.T) {
+	w := newWorld(t)
+	h := w.Keep(w.ctx, w.service("store"))
+	select {
+	case <-h.Ready():
+	case <-time.After(20 * time.Second):
+		t.Fatal("the second life never was ready")
+	}
+	w.until(t, "store> found pipe-7: from the first life", 1)
+	if got := w.Status()[0].Restarts; got != 1 {
+		t.Errorf("%d restarts, want 1", got)
+	}
+}
+
+func TestVitalServiceStarvesTheWatchdog(t *testing.T) {
+	s := &service{Service: Service{Name: "spawner", Vital: true}, sup: &Supervisor{Uptime: func() time.Duration { return 0 }}}
+	s.set(Starting, nil)
+	now := time.Now()
+	if !s.healthy(now) {
+		t.Error("a service that just started is not healthy")
+	}
+	if s.healthy(now.Add(VitalGrace + time.Second)) {
+		t.Error("a vital service may be away for ever")
+	}
+	s.set(Ready, nil)
+	if !s.healthy(now.Add(time.Hour)) {
+		t.Error("a ready service is not healthy")
+	}
+}

@@ -1,0 +1,104 @@
+package disk
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Disk is one block device as it was found.
+type Disk struct {
+	Path    string // /dev/vda
+	Bytes   int64
+	Content Content
+	// Busy: something else uses it (mounted, a partition of it is), or it is read-only or removable: never DATA unless named.
+	Busy string
+}
+
+// Action is what becomes of the chosen disk.
+type Action string
+
+// The actions.
+const (
+	Mount  Action = "mount"  // it is our DATA already
+	Format Action = "format" // it is blank, half made, or named by wipe
+	RAM    Action = "ram"    // no disk: DATA on zram
+)
+
+// Choice is a decision with its reason. Path is empty for RAM.
+type Choice struct {
+	Action Action
+	Path   string
+	Reason string
+}
+
+// Choose decides where DATA lies. want is storage.data ("", "auto", "none" or a device), wipe is storage.wipe.
+// An error is for the operator: it names the disk, what it holds and the next step; nothing has been touched.
+func Choose(want, wipe string, disks []Disk) (Choice, error) {
+	if wipe != "" && wipe != want {
+		return Choice{}, fmt.Errorf("storage.wipe names %q and storage.data %q: they must be the same device", wipe, want)
+	}
+	switch want {
+	case "none":
+		return Choice{RAM, "", "storage.data is none: nothing on this host outlives a reboot"}, nil
+	case "", "auto":
+		return auto(disks)
+	}
+	i := slices.IndexFunc(disks, func(d Disk) bool { return d.Path == want })
+	if i < 0 {
+		return Choice{}, fmt.Errorf("disk %s: is not there (found: %s); correct storage.data", want, list(disks))
+	}
+	d := disks[i]
+	switch {
+	case d.Content.Data:
+		return Choice{Mount, d.Path, "it holds this host's DATA"}, nil
+	case d.Busy != "":
+		return Choice{}, fmt.Errorf("disk %s: %s; choose another disk in storage.data", d.Path, d.Busy)
+	case d.Content.Blank:
+		return Choice{Format, d.Path, "it is blank"}, nil
+	case d.Content.HalfMade:
+		return Choice{Format, d.Path, "its formatting was cut short"}, nil
+	case wipe == want:
+		return Choice{Format, d.Path, "storage.wipe names it; it held " + d.Content.Holds}, nil
+	}
+	return Choice{}, fmt.Errorf("disk %s: holds %s, so it is not formatted; empty it, choose another disk, or set storage.wipe to %s to lose what it holds", d.Path, d.Content.Holds, d.Path)
+}
+
+func auto(disks []Disk) (Choice, error) {
+	var ours, free []Disk
+	for _, d := range disks {
+		switch {
+		case d.Content.Data:
+			ours = append(ours, d)
+		case d.Busy == "" && (d.Content.Blank || d.Content.HalfMade):
+			free = append(free, d)
+		}
+	}
+	switch {
+	case len(ours) == 1:
+		return Choice{Mount, ours[0].Path, "it holds this host's DATA"}, nil
+	case len(ours) > 1:
+		return Choice{}, fmt.Errorf("disks %s: each holds DATA of a Hardnode host; name one in storage.data", list(ours))
+	case len(free) == 1:
+		return Choice{Format, free[0].Path, "it is the only blank disk"}, nil
+	case len(free) > 1:
+		return Choice{}, fmt.Errorf("disks %s: each is blank; name one in storage.data", list(free))
+	case len(disks) == 0:
+		return Choice{RAM, "", "there is no disk: nothing on this host outlives a reboot"}, nil
+	}
+	return Choice{}, fmt.Errorf("no blank disk: found %s; empty one, name one in storage.wipe and storage.data, or set storage.data to none", list(disks))
+}
+
+func list(disks []Disk) string {
+	if len(disks) == 0 {
+		return "no disk"
+	}
+	all := make([]string, len(disks))
+	for i, d := range disks {
+		all[i] = fmt.Sprintf("%s (%s)", d.Path, d.Content.Holds)
+		if d.Busy != "" {
+			all[i] = fmt.Sprintf("%s (%s)", d.Path, d.Busy)
+		}
+	}
+	return strings.Join(all, ", ")
+}
