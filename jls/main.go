@@ -70,7 +70,7 @@ const initTalk = `made in %s:
   %s  the root of all licences: take it away, keep it safe, bring it back once a year
   %s          its public half (%s): hnctl cluster init --licence-root-key
   %s                  the server's configuration and keys: jls serve --config; the signing key is good until %s
-  %s               the administrator's token: hnctl jls --token-file
+  %s               the administrator's token, for hnctl jls
   %s                       the server's pin, also printed below: hnctl cluster init --jls-pin
 next: jls licence issue --dir %s --customer NAME --hosts N --days N
 `

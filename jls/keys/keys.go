@@ -38,7 +38,7 @@ const (
 	RootPublicFile = "licence-root.pub"         // hex; goes into `hnctl cluster init --licence-root-key`
 	ConfigFile     = "jls.json"                 // jls.Config; goes into `jls serve --config`
 	PinFile        = "pin"                      // goes into `hnctl cluster init --jls-pin`
-	TokenFile      = "admin-token"              // goes into `hnctl jls --token-file`
+	TokenFile      = "admin-token"              // the administrator's, for hnctl jls
 )
 
 // SigningFor is how long a signing key may sign.

@@ -206,3 +206,52 @@ type Template struct {
 	Process []string          `json:"process"`
 	Port    uint16            `json:"port,omitempty" doc:"HTTP port, 0 if none"`
 }
+
+// List is the body of every list.
+type List[T any] struct {
+	Items []T `json:"items"`
+}
+
+// Accepted answers a request for long work: the operation to watch; or, of a dry run, the nodes there would be and nothing else.
+type Accepted struct {
+	Operation *Operation `json:"operation,omitempty"`
+	Plan      []Node     `json:"plan,omitempty" doc:"Dry run: where each node would go, and why"`
+}
+
+// Token is a bearer token of the API, without its text.
+type Token struct {
+	ID      string    `json:"id"`
+	Name    string    `json:"name"`
+	Scopes  []string  `json:"scopes" doc:"read, write, exec, admin; admin includes all"`
+	Created time.Time `json:"created"`
+	Expires time.Time `json:"expires,omitzero"`
+}
+
+// NewToken asks for a token.
+type NewToken struct {
+	Name   string   `json:"name" minLength:"1" maxLength:"60" pattern:"^[A-Za-z0-9][A-Za-z0-9 ._@-]*$"`
+	Scopes []string `json:"scopes" minItems:"1" maxItems:"4" enum:"read,write,exec,admin"`
+	Days   int      `json:"days,omitempty" minimum:"0" maximum:"3660" doc:"Days it is valid; 0 is until revoked"`
+}
+
+// MadeToken carries the token's text: the only time it is shown.
+type MadeToken struct {
+	Token
+	Text string `json:"text"`
+}
+
+// Audit is one record of who did what.
+type Audit struct {
+	Seq    int64     `json:"seq"`
+	At     time.Time `json:"at"`
+	Who    string    `json:"who"`
+	From   string    `json:"from" doc:"Address the request came from"`
+	What   string    `json:"what"`
+	Object string    `json:"object"`
+	Result string    `json:"result" doc:"begun, written before the effect; then ok, or the code and reason of the refusal"`
+}
+
+// LicenseText installs a licence.
+type LicenseText struct {
+	Text string `json:"text" minLength:"1" maxLength:"16384" doc:"The licence token (PASETO v4.public)"`
+}

@@ -26,6 +26,7 @@ import (
 	"hardnode.dev/internal/wire/document"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/tools/hnctl/config"
+	"hardnode.dev/tools/hnctl/day0"
 )
 
 // The exit codes. `node exec` passes the command's own code on instead.
@@ -39,7 +40,7 @@ const (
 	exitPartly   = 7
 )
 
-const exitHelp = `Exit codes: 0 done, 1 failed, 2 usage or bad input, 3 not found, 4 denied, 5 conflict, 6 timed out, 7 partly done.
+const exitHelp = `Exit codes: 0 done, 1 failed, 2 usage or bad input, 3 not found, 4 denied, 5 conflict, 6 timed out or stopped waiting, 7 partly done.
 Configuration: --config DIR, or HNCTL_CONFIG, or hardnode/ in your configuration directory. Tokens are files, never flags.
 Output: tables for people; -o json, -o yaml or -o name for programs. Talk goes to stderr.`
 
@@ -64,7 +65,7 @@ func (e *codeError) Unwrap() error { return e.err }
 
 func withCode(code int, err error) error { return &codeError{code, err} }
 
-// silent ends with a code and without a word: the command said it all.
+// errSilent ends with a code and without a word: the command said it all.
 var errSilent = errors.New("")
 
 // Main runs hnctl and returns its exit code.
@@ -80,6 +81,11 @@ func Main(ctx context.Context, args []string, in io.Reader, out, talk io.Writer)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return 0
+	}
+	for _, words := range []string{"unknown command", "required flag"} { // cobra's own, without a type
+		if strings.HasPrefix(err.Error(), words) {
+			err = withCode(exitUsage, fmt.Errorf("%v; see hnctl --help", err))
+		}
 	}
 	if !errors.Is(err, errSilent) {
 		fmt.Fprintln(talk, "hnctl: "+explain(err))
@@ -112,12 +118,13 @@ func exitCode(err error) int {
 	var p *operator.Problem
 	var d *document.Error
 	var n net.Error
+	var i *day0.InputError
 	switch {
 	case errors.As(err, &c):
 		return c.code
 	case errors.As(err, &p):
-		return map[operator.Code]int{operator.Invalid: exitUsage, operator.NotFound: exitNotFound, operator.Denied: exitDenied, operator.Conflict: exitConflict}[p.Code] | boolInt(p.Code == operator.Exhausted || p.Code == operator.Unavailable || p.Code == operator.Internal || p.Code == "")
-	case errors.As(err, &d):
+		return codes[p.Code]
+	case errors.As(err, &d), errors.As(err, &i):
 		return exitUsage
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &n) && n.Timeout():
 		return exitTimeout
@@ -127,11 +134,10 @@ func exitCode(err error) int {
 	return exitFailed
 }
 
-func boolInt(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
+// codes is the exit code of each of the API's error codes.
+var codes = map[operator.Code]int{
+	operator.Invalid: exitUsage, operator.NotFound: exitNotFound, operator.Denied: exitDenied, operator.Conflict: exitConflict,
+	operator.Exhausted: exitFailed, operator.Unavailable: exitFailed, operator.Internal: exitFailed,
 }
 
 // explain is an error as a person reads it.

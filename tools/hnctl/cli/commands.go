@@ -4,10 +4,21 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// commands are the nouns.
+// commands are the nouns, each with its verbs.
 func (a *app) commands() []*cobra.Command {
 	return []*cobra.Command{
-		group("cluster", "The cluster as a whole", a.clusterInit()),
+		group("cluster", "The cluster as a whole", a.clusterInit(), a.clusterStatus()),
+		group("host", "Hosts", a.hostList(), a.hostShow(), group("config", "Host configuration files", a.hostConfigValidate())),
+		group("env", "Environments", a.envCreate(), a.envList(), a.envShow(),
+			a.envChange("start", "Start an environment's nodes"), a.envChange("stop", "Stop an environment's nodes; their data stays"), a.envChange("delete", "Delete an environment with all its data")),
+		group("node", "Nodes (containers)", a.nodeList(), a.nodeExec(), a.nodeLogs(), a.nodeJEM()),
+		group("op", "Operations", a.opList(), a.opShow(), a.opWatch(), a.opCancel()),
+		group("license", "The licence", a.licenseShow()),
+		group("template", "Templates", a.templateList()),
+		group("token", "API tokens", a.tokenList(), a.tokenCreate(), a.tokenRevoke()),
+		group("jls", "A licence server of your own",
+			group("licence", "Licences", a.jlsLicenceList(), a.jlsLicenceIssue(), a.jlsLicenceRevoke()),
+			group("installation", "Installations", a.jlsInstallationList(), a.jlsInstallationRelease()), a.jlsAudit()),
 	}
 }
 

@@ -74,10 +74,18 @@ var (
 	tokenText = map[string]string{"admin": "hna1.", "push": "hnp1."}
 )
 
-// Make makes everything, in memory.
+// InputError says that an answer can't be used.
+type InputError struct{ Err error }
+
+func (e *InputError) Error() string { return e.Err.Error() }
+
+// Unwrap gives the cause.
+func (e *InputError) Unwrap() error { return e.Err }
+
+// Make makes everything, in memory. An answer that can't be used is an *InputError.
 func Make(o Options, now time.Time) (Made, error) {
 	if err := o.validate(); err != nil {
-		return Made{}, err
+		return Made{}, &InputError{err}
 	}
 	lic, err := license.Verify(o.License, o.LicenseKey, now)
 	if err != nil {
@@ -86,10 +94,10 @@ func Make(o Options, now time.Time) (Made, error) {
 	if o.JLSConfig != nil {
 		cfg, err := jls.DecodeConfig(o.JLSConfig)
 		if err != nil {
-			return Made{}, err
+			return Made{}, &InputError{err}
 		}
 		if !o.LicenseKey.Equal(ed25519.PublicKey(cfg.Root)) {
-			return Made{}, errors.New("check JLS: its licence root is not the one given")
+			return Made{}, &InputError{errors.New("check JLS: its licence root is not the one given")}
 		}
 	}
 	c, err := newCluster(o, now)
@@ -118,7 +126,7 @@ func (o Options) validate() error {
 		return fmt.Errorf("infra address %q: want the infra host's own IPv4 address, outside %s", o.Infra, range4)
 	}
 	if o.Hosts < 1 || o.Hosts > maxHosts {
-		return fmt.Errorf("hosts %d: want 1 to %d; more can join later with `hnctl token create`", o.Hosts, maxHosts)
+		return fmt.Errorf("hosts %d: want 1 to %d", o.Hosts, maxHosts)
 	}
 	if len(o.LicenseKey) != ed25519.PublicKeySize {
 		return fmt.Errorf("licence root key: has %d bytes, want %d", len(o.LicenseKey), ed25519.PublicKeySize)

@@ -1,0 +1,105 @@
+package cli
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"hardnode.dev/internal/wire/operator"
+)
+
+func (a *app) clusterStatus() *cobra.Command {
+	return &cobra.Command{
+		Use: "status", Short: "State of the cluster: hosts, environments, licence, alarms", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := get[operator.Cluster](cmd.Context(), a, "/cluster")
+			if err != nil {
+				return err
+			}
+			cfg, err := a.config()
+			if err != nil {
+				return err
+			}
+			err = a.show(c, string(c.ID), func(t *table) {
+				t.fields("cluster", fmt.Sprintf("%s (%s)", c.Name, c.ID), "domain", c.Domain, "version", c.Version, "CA pin", cfg.CAPin,
+					"hosts", counts(c.Hosts), "environments", counts(c.Environments), "licence", licenceLine(c.License))
+				for _, alarm := range c.Alarms {
+					t.fields("ALARM", alarm)
+				}
+				if skew := time.Since(c.Now); skew.Abs() > 2*time.Minute {
+					t.fields("clock", "differs from this machine's by "+skew.Abs().Round(time.Second).String())
+				}
+			})
+			if len(c.Hosts) == 0 {
+				a.next("boot a host, then: hnctl host list")
+			}
+			return err
+		},
+	}
+}
+
+func counts(m map[string]int) string {
+	if len(m) == 0 {
+		return "none"
+	}
+	var out []string
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		out = append(out, fmt.Sprintf("%d %s", m[k], k))
+	}
+	return strings.Join(out, ", ")
+}
+
+func licenceLine(l operator.License) string {
+	s := fmt.Sprintf("%s, %d of %d hosts", l.State, l.HostsUsed, l.Hosts)
+	if !l.Expires.IsZero() {
+		s += ", until " + l.Expires.Format(time.DateOnly)
+	}
+	if l.Reason != "" {
+		s += ": " + l.Reason
+	}
+	return s
+}
+
+func (a *app) licenseShow() *cobra.Command {
+	return &cobra.Command{
+		Use: "show", Short: "The licence in force, and what is used of it", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			l, err := get[operator.License](cmd.Context(), a, "/license")
+			if err != nil {
+				return err
+			}
+			return a.show(l, l.ID, func(t *table) {
+				t.fields("licence", l.ID, "customer", l.Customer, "state", l.State, "reason", l.Reason, "hosts", fmt.Sprintf("%d of %d used", l.HostsUsed, l.Hosts),
+					"expires", stamp(l.Expires), "lease until", stamp(l.Lease), "licence server", l.JLS)
+			})
+		},
+	}
+}
+
+func (a *app) templateList() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "Templates in the registry", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			list, err := items[operator.Template](cmd.Context(), a, "/templates")
+			if err != nil {
+				return err
+			}
+			return a.show(list, joined(list, func(x operator.Template) string { return string(x.Name) }), func(t *table) {
+				t.head("NAME", "SIZE", "HTTP", "PROCESS", "DIGEST")
+				for _, x := range list {
+					port := ""
+					if x.Port > 0 {
+						port = fmt.Sprint(x.Port)
+					}
+					t.row(x.Name, fmt.Sprintf("%.1f MiB", float64(x.Bytes)/(1<<20)), port, strings.Join(x.Process, " "), short(x.Digest.Hex()))
+				}
+			})
+		},
+	}
+}
+
+func short(hex string) string { return hex[:min(12, len(hex))] }

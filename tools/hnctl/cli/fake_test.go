@@ -1,0 +1,364 @@
+package cli
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"hardnode.dev/internal/identity"
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/tools/hnctl/config"
+)
+
+const fakeToken = "hna1.FAKE"
+
+// fake is an orchestrator's API small enough to read: it keeps environments and operations in memory.
+type fake struct {
+	mu   sync.Mutex
+	envs map[wire.EnvName]operator.Environment
+	ops  map[wire.OperationID]operator.Operation
+	seen map[string]wire.OperationID // idempotency keys
+	now  time.Time
+}
+
+// serve starts a fake with a component's certificate below a fresh root, and writes hnctl's configuration for it into dir.
+func serve(dir string) (stop func(), err error) {
+	now := time.Now()
+	const cluster = wire.ClusterID("cl-0123456789abcdef")
+	root, err := identity.NewRoot(cluster, now)
+	if err != nil {
+		return nil, err
+	}
+	issuing, err := root.Issue(cluster, now)
+	if err != nil {
+		return nil, err
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(issuing.Key)
+	if err != nil {
+		return nil, err
+	}
+	auth, err := identity.OpenAuthority(cluster, root.Cert.Raw, issuing.Cert.Raw, der)
+	if err != nil {
+		return nil, err
+	}
+	key, err := identity.NewKey()
+	if err != nil {
+		return nil, err
+	}
+	csr, err := identity.CSR(key)
+	if err != nil {
+		return nil, err
+	}
+	chain, err := auth.Sign(csr, identity.Peer{CTID: 3, Component: "orchestrator"}, nil, now)
+	if err != nil {
+		return nil, err
+	}
+	cred, err := identity.NewCredential(key, chain)
+	if err != nil {
+		return nil, err
+	}
+	holder := &identity.Holder{}
+	holder.Set(cred)
+	f := &fake{envs: map[wire.EnvName]operator.Environment{}, ops: map[wire.OperationID]operator.Operation{}, seen: map[string]wire.OperationID{}, now: time.Now()}
+	l, err := tls.Listen("tcp", "127.0.0.1:0", identity.ServerTLS(identity.Trust{Pin: identity.Pin(root.Cert)}, nil, holder))
+	if err != nil {
+		return nil, err
+	}
+	srv := &http.Server{Handler: f.handler(), ErrorLog: log.New(io.Discard, "", 0)}
+	go srv.Serve(l)
+	gone, err := net.Listen("tcp", "127.0.0.1:0") // an address where nobody answers: the next server must be tried
+	if err != nil {
+		return nil, err
+	}
+	gone.Close()
+	raw, err := config.Encode(config.Config{Version: 1, Cluster: cluster, Name: "demo", Servers: []string{"https://" + gone.Addr().String(), "https://" + l.Addr().String()}, CAPin: identity.Pin(root.Cert), TokenFile: "token"})
+	if err != nil {
+		return nil, err
+	}
+	for name, data := range map[string][]byte{config.FileName: raw, "token": []byte(fakeToken + "\n")} {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			return nil, err
+		}
+	}
+	return func() { srv.Close() }, nil
+}
+
+func reply(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(v)
+}
+
+func refuse(w http.ResponseWriter, code operator.Code, object, reason, next string) {
+	p := operator.NewProblem(code, object, reason, next)
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(p.Status)
+	json.NewEncoder(w).Encode(p)
+}
+
+func (f *fake) handler() http.Handler {
+	mux := http.NewServeMux()
+	hosts := []operator.Host{
+		{ID: "h-000000000001", Name: "infra-1", Role: "infra", State: operator.HostActive, Underlay: "10.77.0.2", Block: "10.96.0.0/24", Version: "0.1.0", Seen: f.now, MemoryMiB: 2048, MemoryUsed: 700},
+		{ID: "h-000000000002", Name: "host-1", Role: "user", State: operator.HostUnreachable, Reason: "no report", Unlicensed: "over the count", Underlay: "10.77.0.11", Block: "10.96.1.0/24", Version: "0.1.0", Seen: f.now},
+	}
+	nodes := []operator.Node{
+		{CTID: 3, Env: "jelastic", Layer: "cp", Component: "orchestrator", State: "running", HostName: "infra-1", InternalIP: "10.96.0.13", Cloudlets: wire.Cloudlets{Reserved: 2, Dynamic: 12}},
+		{CTID: 101, Env: "hello", Layer: "cp", Template: "nginx", State: "running", HostName: "host-1", InternalIP: "10.96.1.2", Cloudlets: wire.Cloudlets{Reserved: 1, Dynamic: 4}, Reason: "evil \x1b[2J text"},
+	}
+	get := func(path string, h func(w http.ResponseWriter, r *http.Request)) {
+		mux.HandleFunc("GET "+operator.Prefix+path, h)
+	}
+	get("/cluster", func(w http.ResponseWriter, _ *http.Request) {
+		reply(w, 200, operator.Cluster{ID: "cl-0123456789abcdef", Name: "demo", Domain: "demo.test", Version: "0.1.0", Hosts: map[string]int{"ACTIVE": 1, "UNREACHABLE": 1},
+			License: operator.License{State: "active", Hosts: 2, HostsUsed: 1}, Alarms: []string{"host-1 is gone"}, Now: time.Now()})
+	})
+	get("/license", func(w http.ResponseWriter, _ *http.Request) {
+		reply(w, 200, operator.License{ID: "lic-1", Customer: "Demo", State: "grace", Reason: "the JLS is away", Hosts: 2, HostsUsed: 1, JLS: "not since yesterday"})
+	})
+	get("/hosts", func(w http.ResponseWriter, _ *http.Request) {
+		reply(w, 200, operator.List[operator.Host]{Items: hosts})
+	})
+	get("/hosts/{host}", func(w http.ResponseWriter, r *http.Request) {
+		for _, h := range hosts {
+			if h.Name == r.PathValue("host") {
+				reply(w, 200, h)
+				return
+			}
+		}
+		refuse(w, operator.NotFound, "hosts/"+r.PathValue("host"), "there is no such host", "see hnctl host list")
+	})
+	get("/nodes", func(w http.ResponseWriter, r *http.Request) {
+		var out []operator.Node
+		for _, n := range nodes {
+			if e := r.URL.Query().Get("env"); e == "" || e == string(n.Env) {
+				out = append(out, n)
+			}
+		}
+		reply(w, 200, operator.List[operator.Node]{Items: out})
+	})
+	get("/nodes/{ctid}/{kind}", f.session)
+	get("/templates", func(w http.ResponseWriter, _ *http.Request) {
+		reply(w, 200, operator.List[operator.Template]{Items: []operator.Template{{Name: "nginx", Bytes: 30 << 20, Port: 80, Process: []string{"nginx", "-g", "daemon off;"}, Digest: wire.Digest("sha256:" + strings.Repeat("ab", 32))}}})
+	})
+	get("/tokens", func(w http.ResponseWriter, _ *http.Request) {
+		reply(w, 200, operator.List[operator.Token]{Items: []operator.Token{{ID: "t-1", Name: "admin", Scopes: []string{"admin"}, Created: f.now}}})
+	})
+	mux.HandleFunc("POST "+operator.Prefix+"/tokens", func(w http.ResponseWriter, r *http.Request) {
+		var n operator.NewToken
+		json.NewDecoder(r.Body).Decode(&n)
+		reply(w, 201, operator.MadeToken{Token: operator.Token{ID: "t-2", Name: n.Name, Scopes: n.Scopes}, Text: "hna1.NEW"})
+	})
+	mux.HandleFunc("DELETE "+operator.Prefix+"/tokens/{id}", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(204) })
+	f.environments(mux)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer "+fakeToken {
+			refuse(w, operator.Denied, "token", "the token is not known", "see hnctl token list")
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+func (f *fake) environments(mux *http.ServeMux) {
+	mux.HandleFunc("GET "+operator.Prefix+"/environments", func(w http.ResponseWriter, _ *http.Request) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		var out []operator.Environment
+		for _, e := range f.envs {
+			out = append(out, e)
+		}
+		reply(w, 200, operator.List[operator.Environment]{Items: out})
+	})
+	mux.HandleFunc("GET "+operator.Prefix+"/environments/{env}", func(w http.ResponseWriter, r *http.Request) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if e, ok := f.envs[wire.EnvName(r.PathValue("env"))]; ok {
+			reply(w, 200, e)
+			return
+		}
+		refuse(w, operator.NotFound, "environments/"+r.PathValue("env"), "there is no such environment", "see hnctl env list")
+	})
+	mux.HandleFunc("POST "+operator.Prefix+"/environments", func(w http.ResponseWriter, r *http.Request) {
+		var s operator.EnvironmentSpec
+		json.NewDecoder(r.Body).Decode(&s)
+		if r.URL.Query().Get("dry_run") == "true" {
+			reply(w, 200, operator.Accepted{Plan: []operator.Node{{Layer: "cp", Template: "nginx", HostName: "host-1", Placed: "best fit"}}})
+			return
+		}
+		if s.Layers[0].Template == "nosuch" {
+			refuse(w, operator.NotFound, "layers[0].template", `template "nosuch" is not in the registry`, "see hnctl template list")
+			return
+		}
+		f.mu.Lock()
+		_, taken := f.envs[s.Name]
+		f.mu.Unlock()
+		if taken {
+			refuse(w, operator.Conflict, "environments/"+string(s.Name), "the name is taken", "choose another name")
+			return
+		}
+		f.accept(w, r, "env.create", s.Name, func() {
+			f.envs[s.Name] = operator.Environment{Spec: s, State: operator.EnvRunning, Domain: string(s.Name) + ".demo.test", Revision: 1}
+		})
+	})
+	for method, path := range map[string]string{"POST": "/environments/{env}/stop", "DELETE": "/environments/{env}"} {
+		mux.HandleFunc(method+" "+operator.Prefix+path, func(w http.ResponseWriter, r *http.Request) {
+			name := wire.EnvName(r.PathValue("env"))
+			f.accept(w, r, "env."+strings.ToLower(method), name, func() {
+				if e := f.envs[name]; method == "POST" {
+					e.State = operator.EnvDown
+					f.envs[name] = e
+				} else {
+					delete(f.envs, name)
+				}
+			})
+		})
+	}
+	mux.HandleFunc("GET "+operator.Prefix+"/operations", func(w http.ResponseWriter, _ *http.Request) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		var out []operator.Operation
+		for _, o := range f.ops {
+			out = append(out, o)
+		}
+		reply(w, 200, operator.List[operator.Operation]{Items: out})
+	})
+	mux.HandleFunc("GET "+operator.Prefix+"/operations/{op}", func(w http.ResponseWriter, r *http.Request) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if o, ok := f.ops[wire.OperationID(r.PathValue("op"))]; ok {
+			reply(w, 200, o)
+			return
+		}
+		refuse(w, operator.NotFound, "operations/"+r.PathValue("op"), "there is no such operation", "see hnctl op list")
+	})
+	mux.HandleFunc("GET "+operator.Prefix+"/operations/{op}/events", f.events)
+}
+
+func (f *fake) accept(w http.ResponseWriter, r *http.Request, kind string, env wire.EnvName, effect func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	key := r.Header.Get("Idempotency-Key")
+	if key == "" {
+		refuse(w, operator.Invalid, "Idempotency-Key", "is missing", "")
+		return
+	}
+	id := wire.OperationID(fmt.Sprintf("op-%016x", len(f.ops)+1))
+	op := operator.Operation{ID: id, Kind: kind, Object: "environments/" + string(env), State: operator.OpRunning, By: "admin", Created: f.now, Steps: []operator.Step{{Name: "place", State: operator.OpRunning}}}
+	f.ops[id], f.seen[key] = op, id
+	if !strings.HasPrefix(string(env), "fail") && env != "slow" {
+		effect()
+	}
+	reply(w, 202, operator.Accepted{Operation: &op})
+}
+
+// events tells of an operation; the first stream of each breaks off, so that clients must come again.
+func (f *fake) events(w http.ResponseWriter, r *http.Request) {
+	id := wire.OperationID(r.PathValue("op"))
+	f.mu.Lock()
+	op, ok := f.ops[id]
+	second := f.seen["stream "+string(id)] != ""
+	f.seen["stream "+string(id)] = id
+	f.mu.Unlock()
+	if !ok {
+		refuse(w, operator.NotFound, "operations/"+string(id), "there is no such operation", "see hnctl op list")
+		return
+	}
+	send := func(op operator.Operation) {
+		raw, _ := json.Marshal(op)
+		fmt.Fprintf(w, ": hello\nid: 1\nevent: operation\ndata: %s\n\n", raw)
+		w.(http.Flusher).Flush()
+	}
+	w.Header().Set("Content-Type", "text/event-stream")
+	send(op)
+	switch {
+	case strings.HasSuffix(op.Object, "/slow"):
+		<-r.Context().Done()
+		return
+	case !second:
+		return
+	case strings.Contains(op.Object, "/fail"):
+		op.State, op.Steps[0].State = operator.OpFailed, operator.OpFailed
+		op.Problem = operator.NewProblem(operator.Exhausted, op.Object, "no host has room", "add a host")
+	default:
+		op.State, op.Progress = operator.OpDone, 100
+		op.Steps = []operator.Step{{Name: "place", State: operator.OpDone, Detail: "host-1"}, {Name: "start", State: operator.OpDone}}
+	}
+	f.mu.Lock()
+	f.ops[id] = op
+	f.mu.Unlock()
+	send(op)
+}
+
+// session answers exec with the command and what came on stdin, logs with two lines.
+func (f *fake) session(w http.ResponseWriter, r *http.Request) {
+	if r.PathValue("ctid") == "999" {
+		refuse(w, operator.NotFound, "nodes/999", "there is no such node", "see hnctl node list")
+		return
+	}
+	c, err := websocket.Accept(w, r, nil)
+	if err != nil {
+		return
+	}
+	defer c.CloseNow()
+	ctx, cancel := context.WithTimeout(r.Context(), 10*time.Second)
+	defer cancel()
+	out := func(ch host.Channel, s string) { c.Write(ctx, websocket.MessageBinary, host.Frame(ch, []byte(s))) }
+	q := r.URL.Query()
+	exit := host.Exit{}
+	switch kind := r.PathValue("kind"); kind {
+	case "exec":
+		argv := q["argv"]
+		if argv[0] == "cat" {
+			for {
+				_, msg, err := c.Read(ctx)
+				if err != nil {
+					return
+				}
+				ch, p, err := host.ParseFrame(msg)
+				if err != nil || ch != host.ChanStdin {
+					continue
+				}
+				if len(p) == 0 {
+					break
+				}
+				out(host.ChanStdout, string(p))
+			}
+			break
+		}
+		out(host.ChanStdout, strings.Join(argv, " ")+"\n")
+		out(host.ChanStderr, "uid "+q.Get("uid")+"\n")
+		if argv[0] == "exit" {
+			exit.Code, _ = strconv.Atoi(argv[1])
+		}
+		if argv[0] == "nosuch" {
+			exit = host.Exit{Code: 127, Error: "nosuch: no such program"}
+		}
+		if argv[0] == "break" {
+			return
+		}
+	default:
+		out(host.ChanStdout, kind+" tail="+q.Get("tail")+" follow="+q.Get("follow")+" module="+q.Get("module")+"\n")
+	}
+	c.Write(ctx, websocket.MessageBinary, host.Frame(host.ChanExit, host.ExitPayload(exit)))
+	c.Close(websocket.StatusNormalClosure, "")
+}
+
+func TestMain(m *testing.M) { os.Exit(runMain(m)) }

@@ -1,0 +1,170 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"strconv"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/tools/hnctl/session"
+)
+
+func (a *app) nodeList() *cobra.Command {
+	var env, on string
+	c := &cobra.Command{
+		Use: "list", Short: "Nodes (containers)", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			q := url.Values{}
+			if env != "" {
+				q.Set("env", env)
+			}
+			if on != "" {
+				q.Set("host", on)
+			}
+			path := "/nodes"
+			if len(q) > 0 {
+				path += "?" + q.Encode()
+			}
+			list, err := items[operator.Node](cmd.Context(), a, path)
+			if err != nil {
+				return err
+			}
+			return a.show(list, joined(list, func(n operator.Node) string { return n.CTID.String() }), func(t *table) { nodeTable(t, list) })
+		},
+	}
+	c.Flags().StringVar(&env, "env", "", "of this environment only")
+	c.Flags().StringVar(&on, "host", "", "on this host only")
+	c.RegisterFlagCompletionFunc("env", a.envNames())
+	c.RegisterFlagCompletionFunc("host", complete(a, "/hosts", func(h operator.Host) string { return h.Name }))
+	return c
+}
+
+func (a *app) nodeIDs() func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return complete(a, "/nodes", func(n operator.Node) string { return fmt.Sprintf("%d\t%s/%s", n.CTID, n.Env, n.Layer) })
+}
+
+// nodeID takes a container number, or a component's name.
+func (a *app) nodeID(ctx context.Context, arg string) (wire.CTID, error) {
+	id, err := wire.ParseCTID(arg)
+	if err == nil {
+		return id, nil
+	}
+	if wire.Label("component", arg, 40) != nil {
+		return 0, withCode(exitUsage, err)
+	}
+	list, lerr := items[operator.Node](ctx, a, "/nodes?env=jelastic")
+	if lerr != nil {
+		return 0, lerr
+	}
+	for _, n := range list {
+		if n.Component == arg {
+			return n.CTID, nil
+		}
+	}
+	return 0, withCode(exitNotFound, fmt.Errorf("there is no component %q; give a container number, see hnctl node list", arg))
+}
+
+func (a *app) nodeExec() *cobra.Command {
+	var tty, noTTY bool
+	var uid, gid int
+	c := &cobra.Command{
+		Use: "exec NODE [flags] -- COMMAND [ARG…]", Short: "Run a command in a node; its exit code is passed on", Args: cobra.MinimumNArgs(2), ValidArgsFunction: a.nodeIDs(),
+		Long:    "Runs a command in a node, given by number or, for components of the platform, by name. The exit code is the command's own;\n125 when the session broke before there was one.",
+		Example: "  hnctl node exec 101 -- sh\n  hnctl node exec 101 -- cat /etc/os-release > os-release",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			rows, cols := 0, 0
+			useTTY := tty || !noTTY && isTerminal(a.in) && isTerminal(a.out)
+			q := url.Values{"argv": args[1:]}
+			if useTTY {
+				q.Set("tty", "true")
+				if f, ok := a.out.(*os.File); ok {
+					if w, h, err := term.GetSize(int(f.Fd())); err == nil {
+						rows, cols = h, w
+					}
+				}
+				q.Set("rows", strconv.Itoa(rows))
+				q.Set("cols", strconv.Itoa(cols))
+			}
+			if uid > 0 {
+				q.Set("uid", strconv.Itoa(uid))
+			}
+			if gid > 0 {
+				q.Set("gid", strconv.Itoa(gid))
+			}
+			return a.session(cmd.Context(), args[0], "exec", q, session.IO{In: a.in, Out: a.out, Err: a.talk, TTY: useTTY})
+		},
+	}
+	c.Flags().BoolVarP(&tty, "tty", "t", false, "use a terminal even if stdin is none")
+	c.Flags().BoolVarP(&noTTY, "no-tty", "T", false, "use no terminal")
+	c.Flags().IntVar(&uid, "uid", 0, "user inside the node")
+	c.Flags().IntVar(&gid, "gid", 0, "group inside the node")
+	return c
+}
+
+func (a *app) nodeLogs() *cobra.Command {
+	var follow bool
+	var tail int
+	var component string
+	c := &cobra.Command{
+		Use: "logs NODE", Short: "A node's log", Args: cobra.MaximumNArgs(1), ValidArgsFunction: a.nodeIDs(),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if (len(args) == 1) == (component != "") {
+				return withCode(exitUsage, fmt.Errorf("give a node or --component; usage: %s", cmd.UseLine()))
+			}
+			q := url.Values{"tail": {strconv.Itoa(tail)}}
+			if follow {
+				q.Set("follow", "true")
+			}
+			return a.session(cmd.Context(), append(args, component)[0], "logs", q, session.IO{Out: a.out, Err: a.talk})
+		},
+	}
+	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on until Ctrl-C")
+	c.Flags().IntVar(&tail, "tail", 0, "lines from the end; 0 is all that is kept")
+	c.Flags().StringVar(&component, "component", "", "a component of the platform instead of a node")
+	return c
+}
+
+func (a *app) nodeJEM() *cobra.Command {
+	return &cobra.Command{
+		Use: "jem NODE MODULE ACTION [ARG…]", Short: "Run a life-cycle action in a node", Args: cobra.MinimumNArgs(3), ValidArgsFunction: a.nodeIDs(),
+		Example: "  hnctl node jem 101 service status",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			q := url.Values{"module": {args[1]}, "action": {args[2]}, "arg": args[3:]}
+			return a.session(cmd.Context(), args[0], "jem", q, session.IO{Out: a.out, Err: a.talk})
+		},
+	}
+}
+
+// session opens one, runs it to its end, and passes its exit code on.
+func (a *app) session(ctx context.Context, node, kind string, q url.Values, io session.IO) error {
+	id, err := a.nodeID(ctx, node)
+	if err != nil {
+		return err
+	}
+	c, err := a.api()
+	if err != nil {
+		return err
+	}
+	conn, err := c.Dial(ctx, operator.Prefix+"/nodes/"+id.String()+"/"+kind, q)
+	if err != nil {
+		return err
+	}
+	exit, err := session.Run(ctx, conn, io)
+	switch {
+	case ctx.Err() != nil && kind == "logs":
+		return nil // Ctrl-C is how one leaves a log
+	case err != nil:
+		return withCode(session.Broken, err)
+	case exit.Error != "":
+		return withCode(max(exit.Code, 1), fmt.Errorf("%s in node %d: %s", kind, id, exit.Error))
+	case exit.Code != 0:
+		return withCode(exit.Code, errSilent)
+	}
+	return nil
+}

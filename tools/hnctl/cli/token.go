@@ -1,0 +1,81 @@
+package cli
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"hardnode.dev/internal/wire/operator"
+)
+
+func (a *app) tokenList() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "API tokens", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			list, err := items[operator.Token](cmd.Context(), a, "/tokens")
+			if err != nil {
+				return err
+			}
+			return a.show(list, joined(list, func(t operator.Token) string { return t.ID }), func(t *table) {
+				t.head("ID", "NAME", "SCOPES", "CREATED", "EXPIRES")
+				for _, x := range list {
+					t.row(x.ID, x.Name, strings.Join(x.Scopes, ","), stamp(x.Created), stamp(x.Expires))
+				}
+			})
+		},
+	}
+}
+
+func (a *app) tokenCreate() *cobra.Command {
+	var scopes []string
+	var days int
+	c := &cobra.Command{
+		Use: "create NAME --scope SCOPE", Short: "Make an API token; its text is printed this once", Args: cobra.ExactArgs(1),
+		Example: "  hnctl token create ci --scope read --scope write --days 90 > ci.token",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.api()
+			if err != nil {
+				return err
+			}
+			ctx, cancel := a.limit(cmd.Context())
+			defer cancel()
+			var made operator.MadeToken
+			if err := c.Call(ctx, http.MethodPost, operator.Prefix+"/tokens", operator.NewToken{Name: args[0], Scopes: scopes, Days: days}, &made); err != nil {
+				return err
+			}
+			a.say("token %s (%s) with scopes %s; keep it private, it is not shown again", made.ID, made.Name, strings.Join(made.Scopes, ", "))
+			if a.output == "table" {
+				_, err := fmt.Fprintln(a.out, made.Text)
+				return err
+			}
+			return a.show(made, made.ID, nil)
+		},
+	}
+	c.Flags().StringArrayVar(&scopes, "scope", nil, "read, write, exec or admin; may be given again")
+	c.Flags().IntVar(&days, "days", 0, "days it is valid; 0 is until revoked")
+	c.MarkFlagRequired("scope")
+	return c
+}
+
+func (a *app) tokenRevoke() *cobra.Command {
+	return &cobra.Command{
+		Use: "revoke ID", Short: "Revoke an API token at once", Args: cobra.ExactArgs(1),
+		ValidArgsFunction: complete(a, "/tokens", func(t operator.Token) string { return t.ID }),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.api()
+			if err != nil {
+				return err
+			}
+			ctx, cancel := a.limit(cmd.Context())
+			defer cancel()
+			if err := c.Call(ctx, http.MethodDelete, operator.Prefix+"/tokens/"+url.PathEscape(args[0]), nil, nil); err != nil {
+				return err
+			}
+			a.say("token %s is revoked", args[0])
+			return nil
+		},
+	}
+}

@@ -1,0 +1,182 @@
+// Package client speaks to the orchestrator's API and to a JLS.
+//
+// Owns: requests with deadlines, the choice of server, errors as operator.Problem, streams of events, WebSockets.
+// In: a checked configuration and a token.
+// Out: decoded answers.
+// Never: trusts a host name (the pinned root, or the pinned key, decides), or repeats a request that may have been carried out.
+package client
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"hardnode.dev/internal/build"
+	"hardnode.dev/internal/identity"
+	"hardnode.dev/internal/secret"
+	"hardnode.dev/internal/wire/operator"
+)
+
+const (
+	callLimit   = 30 * time.Second // one call, unless the caller's deadline is earlier
+	dialLimit   = 8 * time.Second
+	maxResponse = 64 << 20
+)
+
+// Client calls one API. Make it with Orchestrator or Pinned.
+type Client struct {
+	servers []string
+	token   secret.Text
+	http    *http.Client
+	stream  *http.Client // no time limit of its own
+}
+
+// Orchestrator is a client of the API of the cluster below the pinned root.
+func Orchestrator(servers []string, t identity.Trust, token secret.Text) *Client {
+	return newClient(servers, token, identity.ClientTLS(t, identity.WantComponent("orchestrator"), nil))
+}
+
+// Pinned is a client of a server known by its own key.
+func Pinned(server, pin string, token secret.Text) *Client {
+	return newClient([]string{server}, token, identity.PinnedTLS(pin))
+}
+
+func newClient(servers []string, token secret.Text, conf *tls.Config) *Client {
+	t := &http.Transport{
+		TLSClientConfig: conf, DialContext: (&net.Dialer{Timeout: dialLimit}).DialContext, TLSHandshakeTimeout: dialLimit,
+		ResponseHeaderTimeout: callLimit, MaxIdleConns: 4, IdleConnTimeout: 30 * time.Second,
+	}
+	c := &Client{token: token, http: &http.Client{Transport: t, Timeout: callLimit}, stream: &http.Client{Transport: t}}
+	for _, s := range servers {
+		c.servers = append(c.servers, strings.TrimSuffix(s, "/"))
+	}
+	return c
+}
+
+// Call sends in as JSON (nil: no body) and decodes the answer into out (nil: none wanted). An error of the API is a *operator.Problem.
+// The next server is tried only when no connection came about.
+func (c *Client) Call(ctx context.Context, method, path string, in, out any, header ...string) error {
+	var body []byte
+	if in != nil {
+		var err error
+		if body, err = json.Marshal(in); err != nil {
+			return fmt.Errorf("%s %s: %v", method, path, err)
+		}
+	}
+	resp, err := c.send(ctx, c.http, method, path, body, header)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxResponse))
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", method, path, err)
+	}
+	if out == nil {
+		return nil
+	}
+	if err := json.Unmarshal(raw, out); err != nil { // unknown fields are welcome: the server may be newer
+		return fmt.Errorf("%s %s: read the answer: %v", method, path, err)
+	}
+	return nil
+}
+
+func (c *Client) send(ctx context.Context, h *http.Client, method, path string, body []byte, header []string) (*http.Response, error) {
+	var failed []error
+	for _, server := range c.servers {
+		req, err := http.NewRequestWithContext(ctx, method, server+path, bytes.NewReader(body))
+		if err != nil {
+			return nil, fmt.Errorf("%s %s: %v", method, path, err)
+		}
+		c.dress(req.Header)
+		if body != nil {
+			req.Header.Set("Content-Type", "application/json")
+		}
+		for i := 0; i+1 < len(header); i += 2 {
+			req.Header.Set(header[i], header[i+1])
+		}
+		resp, err := h.Do(req)
+		switch {
+		case err == nil && resp.StatusCode >= 300:
+			defer resp.Body.Close()
+			return nil, problem(resp)
+		case err == nil:
+			return resp, nil
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		}
+		var u *url.Error
+		if errors.As(err, &u) {
+			err = u.Err
+		}
+		failed = append(failed, fmt.Errorf("reach %s: %w", server, err))
+		var op *net.OpError
+		if !errors.As(err, &op) || op.Op != "dial" {
+			break // it may have been carried out
+		}
+	}
+	return nil, errors.Join(failed...)
+}
+
+func (c *Client) dress(h http.Header) {
+	h.Set("Authorization", "Bearer "+c.token.Reveal())
+	h.Set("User-Agent", "hnctl/"+build.Version)
+	h.Set("Accept", "application/json")
+}
+
+// problem is a refusal as the API words it, or in our words when something else answered.
+func problem(resp *http.Response) error {
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", resp.Request.Method, resp.Request.URL.Path, err)
+	}
+	var p operator.Problem
+	if json.Unmarshal(raw, &p) != nil || p.Code == "" {
+		return operator.NewProblem(operator.CodeOf(resp.StatusCode), resp.Request.URL.Path, "the server answered "+resp.Status, "")
+	}
+	return &p
+}
+
+// Events reads server-sent events (WHATWG HTML, section 9.2) from path and gives each one's data to f until f returns false, the
+// stream ends, or ctx ends.
+func (c *Client) Events(ctx context.Context, path string, f func(data []byte) bool) error {
+	resp, err := c.send(ctx, c.stream, http.MethodGet, path, nil, []string{"Accept", "text/event-stream"})
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	return readEvents(resp.Body, f)
+}
+
+// Dial opens a WebSocket; a refusal is a *operator.Problem.
+func (c *Client) Dial(ctx context.Context, path string, query url.Values) (*websocket.Conn, error) {
+	var failed []error
+	for _, server := range c.servers {
+		h := http.Header{}
+		c.dress(h)
+		dial, cancel := context.WithTimeout(ctx, callLimit)
+		conn, resp, err := websocket.Dial(dial, server+path+"?"+query.Encode(), &websocket.DialOptions{HTTPClient: c.stream, HTTPHeader: h, CompressionMode: websocket.CompressionDisabled})
+		cancel()
+		switch {
+		case err == nil:
+			return conn, nil
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		case resp != nil && resp.StatusCode >= 300:
+			return nil, problem(resp)
+		}
+		failed = append(failed, fmt.Errorf("reach %s: %w", server, err))
+	}
+	return nil, errors.Join(failed...)
+}
