@@ -77,8 +77,9 @@ type Node struct {
 	Host       wire.HostID       `json:"host"`
 	HostName   string            `json:"hostName"`
 	Placed     string            `json:"placed" doc:"Why it is on that host"`
-	State      string            `json:"state" doc:"waiting, starting, running, failing, stopped, broken, or unknown while its host is unreachable"`
+	State      string            `json:"state" doc:"waiting, starting, running, failing, stopped, broken, removing, or unknown while its host is unreachable"`
 	Reason     string            `json:"reason,omitempty"`
+	Gone       bool              `json:"gone,omitempty" doc:"No longer wanted: it is removed as soon as its host answers"`
 	InternalIP string            `json:"internalIP"`
 	ExternalIP string            `json:"externalIP,omitempty"`
 	Cloudlets  wire.Cloudlets    `json:"cloudlets"`
