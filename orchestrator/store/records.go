@@ -1,0 +1,168 @@
+package store
+
+import (
+	"net/netip"
+	"strings"
+	"time"
+
+	"hardnode.dev/internal/license"
+	"hardnode.dev/internal/secret"
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/boot"
+	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/operator"
+)
+
+// The tables. The comment names the package that writes the record; nobody else does.
+var (
+	Clusters   = table[Cluster]("cluster")        // seed import (main), once; named Only
+	Hosts      = table[Host]("host")              // enroll; by host id
+	JoinTokens = table[JoinToken]("join")         // enroll (import of the seed makes them); by token id
+	Numbers    = table[Number]("number")          // the owner of each counter: "ctid" converge, "block" and "order" enroll
+	Envs       = table[Environment]("env")        // ops; by environment name
+	Nodes      = table[Node]("node")              // converge; by CTID
+	Cursors    = table[Cursor]("cursor")          // converge; by host id
+	Works      = table[host.Work]("work")         // converge; by host id
+	PeersDoc   = table[host.Peers]("peers")       // converge; named Only
+	Operations = table[Operation]("operation")    // ops; by operation id (converge makes those of its own work)
+	Tokens     = table[Token]("token")            // authz; by token id
+	Keys       = table[IdempotencyKey]("key")     // api; by hash of token and key
+	Templates  = table[host.Template]("template") // templates; by TemplateKey
+	Licenses   = table[License]("license")        // licensing (the seed's import makes it); named Only
+	Leases     = table[Lease]("lease")            // licensing; named Only
+)
+
+// TemplateKey is the record name of a template: a template's own name may hold "/".
+func TemplateKey(n wire.TemplateName) string { return strings.ReplaceAll(string(n), "/", "!") }
+
+// Only names the record of a table that has one.
+const Only = "only"
+
+// Cluster is what Day 0 decided and nothing changes later.
+type Cluster struct {
+	ID       wire.ClusterID `json:"id"`
+	Name     string         `json:"name"`
+	Domain   string         `json:"domain"`
+	Range4   netip.Prefix   `json:"range4"`
+	Range6   netip.Prefix   `json:"range6,omitzero"`
+	Infra    boot.InfraHost `json:"infra"`
+	Registry []string       `json:"registry,omitempty"` // host:port hosts pull from
+	Gossip   secret.Bytes   `json:"gossip"`
+	// FirstWork is the revision of the first Assignment, which the infra host has run since before it joined.
+	FirstWork wire.Revision `json:"firstWork"`
+	Imported  time.Time     `json:"imported"`
+}
+
+// Host is an enrolled host: identity and place in the cluster. What it says of itself now is orchestrator/live's.
+type Host struct {
+	ID       wire.HostID   `json:"id"`
+	Name     string        `json:"name"`
+	Role     host.Role     `json:"role"`
+	Key      []byte        `json:"key"`    // enrolled Ed25519 public key: its identity
+	Code     string        `json:"code"`   // short code of the key
+	Number   int           `json:"number"` // of its address block, never used twice
+	Order    int64         `json:"order"`  // of joining: the licence counts by it
+	Block4   netip.Prefix  `json:"block4"`
+	Block6   netip.Prefix  `json:"block6,omitzero"`
+	External string        `json:"external,omitempty"`
+	Hardware host.Hardware `json:"hardware"`
+	Joined   time.Time     `json:"joined"`
+	Token    string        `json:"token"` // id of the join token it used
+}
+
+// JoinToken is a one-time permission to join and what became of it.
+type JoinToken struct {
+	boot.JoinToken
+	UsedBy wire.HostID `json:"usedBy,omitempty"`
+	UsedAt time.Time   `json:"usedAt,omitzero"`
+}
+
+// Number is a counter: Next has not been given to anybody.
+type Number struct {
+	Next int64 `json:"next"`
+}
+
+// Cursor remembers the last address given out of a host's block, so that a freed one is not used again soon.
+type Cursor struct {
+	Last int `json:"last"` // last octet
+}
+
+// Want is what shall become of an environment.
+type Want string
+
+// The wants.
+const (
+	WantRunning Want = "running"
+	WantStopped Want = "stopped"
+	WantDeleted Want = "deleted"
+)
+
+// Environment is an environment as its owner wants it.
+type Environment struct {
+	Spec    operator.EnvironmentSpec `json:"spec"`
+	Want    Want                     `json:"want"`
+	Created time.Time                `json:"created"`
+	By      string                   `json:"by"`
+	// System marks "jelastic": its nodes come from the first Assignment and its wants can't be changed here.
+	System bool `json:"system,omitempty"`
+}
+
+// Node is one placed container.
+type Node struct {
+	CTID      wire.CTID      `json:"ctid"`
+	Env       wire.EnvName   `json:"env"`
+	Layer     wire.LayerName `json:"layer"`
+	Index     int            `json:"index"` // position in its layer; a replacement has the index of the node it replaces
+	Host      wire.HostID    `json:"host"`  // "" until placed (components, before the infra host has joined)
+	Placed    string         `json:"placed"`
+	Cloudlets wire.Cloudlets `json:"cloudlets"`
+	HTTP      uint16         `json:"http,omitempty"` // port the resolver sends requests to; 0 is none
+	Created   time.Time      `json:"created"`
+	// Gone: no longer wanted; the record stays until its host says that the container is removed. Why says why.
+	Gone bool   `json:"gone,omitempty"`
+	Why  string `json:"why,omitempty"`
+	// ReplacedBy is the node that took this one's place when its host became unreachable.
+	ReplacedBy wire.CTID      `json:"replacedBy,omitempty"`
+	Container  host.Container `json:"container"` // as in Work; Run is filled in from the environment's want
+}
+
+// Operation is an operation with what resuming it needs.
+type Operation struct {
+	operator.Operation
+	Env  wire.EnvName  `json:"env,omitempty"`
+	Node wire.CTID     `json:"node,omitempty"` // node.replace: the new node
+	Old  wire.CTID     `json:"old,omitempty"`  // node.replace: the replaced node
+	Undo Want          `json:"undo,omitempty"` // the environment's want to restore when the operation fails or is cancelled
+	From wire.Revision `json:"from,omitempty"` // the environment's revision before the operation
+}
+
+// Token is a bearer token; only its hash is kept.
+type Token struct {
+	ID      string    `json:"id"`
+	Name    string    `json:"name"`
+	Hash    string    `json:"hash"` // hex SHA-256 of the text
+	Scopes  []string  `json:"scopes"`
+	Created time.Time `json:"created"`
+	Expires time.Time `json:"expires,omitzero"`
+}
+
+// IdempotencyKey remembers the answer to a POST for a day.
+type IdempotencyKey struct {
+	Name      string           `json:"name"` // the record's own name, so that old ones can be found and dropped
+	Body      string           `json:"body"` // hex SHA-256 of path and body
+	Operation wire.OperationID `json:"operation"`
+	Created   time.Time        `json:"created"`
+}
+
+// License is the licence the installation runs under, as text: it is verified at every start and every change.
+type License struct {
+	Text string `json:"text"`
+}
+
+// Lease is the newest lease the JLS gave, and where the licence stood at the last look.
+type Lease struct {
+	Token    string           `json:"token"`
+	Renewed  time.Time        `json:"renewed,omitzero"` // last answer of the JLS
+	Standing license.Standing `json:"standing"`
+	Limited  time.Time        `json:"limited,omitzero"` // since when nothing may be added; hosts that join later are over the count
+}

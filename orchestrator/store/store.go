@@ -1,0 +1,266 @@
+// Package store keeps the orchestrator's control state: strict typed records in one embedded etcd member.
+//
+// Owns: the records and who writes each of them, the schema version and its upgrades, the copy in memory that every read comes from.
+// In: transactions of typed records; each names the revision of every record it touches, so two writers can't overwrite each other.
+// Out: Views: immutable, consistent, in memory, fed by one watch; the revision a transaction was accepted at.
+// Never: holds reports, heartbeats or metrics (orchestrator/live does, in memory); decides anything; destroys what it can't read.
+package store
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"hardnode.dev/internal/logging"
+	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/wire"
+)
+
+// prefix is where all records lie; schemaKey beside them holds the schema version.
+const (
+	prefix    = "/hardnode/record/"
+	schemaKey = "/hardnode/schema"
+)
+
+// ErrNewer: the store was written by a later orchestrator; nothing is read or written.
+var ErrNewer = errors.New("the store is newer than this orchestrator")
+
+// ErrBusy: the same records were changed by others again and again; trying later is safe.
+var ErrBusy = errors.New("the records kept changing")
+
+// Store is open until Close.
+type Store struct {
+	m    *member
+	log  *slog.Logger
+	view atomic.Pointer[View]
+	stop context.CancelFunc
+	done sync.WaitGroup
+	once sync.Once
+}
+
+// Open starts the member, upgrades the schema, reads all records and follows them.
+func Open(ctx context.Context, o Options) (*Store, error) { return open(ctx, o, upgrades) }
+
+func open(ctx context.Context, o Options, list []upgrade) (*Store, error) {
+	m, err := startMember(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{m: m, log: logging.Or(o.Log)}
+	if err := migrate(ctx, m, list); err != nil {
+		m.close()
+		return nil, err
+	}
+	if err := s.load(ctx); err != nil {
+		m.close()
+		return nil, err
+	}
+	watching, stop := context.WithCancel(context.Background())
+	s.stop = stop
+	s.done.Go(func() { s.follow(watching) })
+	return s, nil
+}
+
+// Close stops the watch and the member. Closing twice is closing once.
+func (s *Store) Close() {
+	s.once.Do(func() {
+		s.stop()
+		s.done.Wait()
+		s.m.close()
+	})
+}
+
+// View is the newest state in memory.
+func (s *Store) View() *View { return s.view.Load() }
+
+// load replaces the view by everything in the member.
+func (s *Store) load(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	got, err := s.m.Get(ctx, prefix, clientv3.WithPrefix())
+	if err != nil {
+		return fmt.Errorf("read store: %v", err)
+	}
+	v := &View{rev: got.Header.Revision, tables: map[string]map[string]entry{}, over: make(chan struct{})}
+	for _, kv := range got.Kvs {
+		if err := v.set(string(kv.Key), kv.Value, kv.ModRevision); err != nil {
+			return err
+		}
+	}
+	s.replace(v)
+	return nil
+}
+
+func (s *Store) replace(v *View) {
+	if old := s.view.Swap(v); old != nil {
+		close(old.over)
+	}
+}
+
+// follow feeds the view from one watch until ctx ends; a broken watch is repaired by reading everything again.
+func (s *Store) follow(ctx context.Context) {
+	for ctx.Err() == nil {
+		for w := range s.m.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithRev(s.View().rev+1)) {
+			if w.Err() != nil {
+				break
+			}
+			next, err := s.View().after(w.Header.Revision, w.Events)
+			if err != nil {
+				s.log.Error("a record can't be read", logging.Err, err)
+				break
+			}
+			if len(w.Events) > 0 {
+				s.replace(next)
+			}
+		}
+		if !run.Wait(ctx, 100*time.Millisecond) {
+			return
+		}
+		if err := s.load(ctx); err != nil && ctx.Err() == nil {
+			s.log.Error("store can't be read", logging.Err, err)
+		}
+	}
+}
+
+// await waits until the view holds revision rev.
+func (s *Store) await(ctx context.Context, rev int64) error {
+	for {
+		v := s.View()
+		if v.rev >= rev {
+			return nil
+		}
+		select {
+		case <-v.over:
+		case <-ctx.Done():
+			return fmt.Errorf("wait for revision %d of the store: %w", rev, ctx.Err())
+		}
+	}
+}
+
+// Update runs f on the newest view and commits what it put, all or nothing; f runs again when a record it touched changed meanwhile.
+// It returns when the view holds the result. An error of f ends it with nothing stored. The revision is the store's at the commit, or
+// the present one when f changed nothing.
+func (s *Store) Update(ctx context.Context, f func(*Tx) error) (wire.Revision, error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	for range 20 {
+		tx := &Tx{view: s.View(), touched: map[string]int64{}, write: map[string][]byte{}}
+		if err := f(tx); err != nil {
+			return 0, err
+		}
+		if len(tx.write) == 0 {
+			return wire.Revision(tx.view.rev), nil
+		}
+		cmps := make([]clientv3.Cmp, 0, len(tx.touched))
+		for k, rev := range tx.touched {
+			cmps = append(cmps, clientv3.Compare(clientv3.ModRevision(k), "=", rev))
+		}
+		ops := make([]clientv3.Op, 0, len(tx.write))
+		for k, raw := range tx.write {
+			if raw == nil {
+				ops = append(ops, clientv3.OpDelete(k))
+			} else {
+				ops = append(ops, clientv3.OpPut(k, string(raw)))
+			}
+		}
+		got, err := s.m.Txn(ctx).If(cmps...).Then(ops...).Commit()
+		if err != nil {
+			return 0, fmt.Errorf("write store: %v", err)
+		}
+		if err := s.await(ctx, got.Header.Revision); err != nil {
+			return 0, err
+		}
+		if got.Succeeded {
+			return wire.Revision(got.Header.Revision), nil
+		}
+	}
+	return 0, fmt.Errorf("write store: %w", ErrBusy)
+}
+
+// View is the state at one revision. It never changes; what it returns must not be changed either.
+type View struct {
+	rev    int64
+	tables map[string]map[string]entry
+	over   chan struct{}
+}
+
+type entry struct {
+	val any
+	raw []byte
+	rev int64
+}
+
+// Revision orders views.
+func (v *View) Revision() wire.Revision { return wire.Revision(v.rev) }
+
+// Over is closed once a newer view exists.
+func (v *View) Over() <-chan struct{} { return v.over }
+
+func (v *View) set(key string, raw []byte, rev int64) error {
+	table, name, ok := strings.Cut(strings.TrimPrefix(key, prefix), "/")
+	decode := decoders[table]
+	if !ok || decode == nil {
+		return fmt.Errorf("read record %q: %w: its kind is not known", key, ErrNewer)
+	}
+	val, err := decode(raw)
+	if err != nil {
+		return fmt.Errorf("read record %q: %w: %v", key, ErrNewer, err)
+	}
+	if v.tables[table] == nil {
+		v.tables[table] = map[string]entry{}
+	}
+	v.tables[table][name] = entry{val, raw, rev}
+	return nil
+}
+
+// after is the view that follows v with the events applied; tables without events are shared.
+func (v *View) after(rev int64, events []*clientv3.Event) (*View, error) {
+	next := &View{rev: rev, tables: maps.Clone(v.tables), over: make(chan struct{})}
+	cloned := map[string]bool{}
+	for _, e := range events {
+		table, name, _ := strings.Cut(strings.TrimPrefix(string(e.Kv.Key), prefix), "/")
+		if !cloned[table] {
+			cloned[table] = true
+			next.tables[table] = maps.Clone(next.tables[table])
+		}
+		if e.Type == clientv3.EventTypeDelete {
+			delete(next.tables[table], name)
+		} else if err := next.set(string(e.Kv.Key), e.Kv.Value, e.Kv.ModRevision); err != nil {
+			return nil, err
+		}
+	}
+	return next, nil
+}
+
+// Tx is one transaction in the making. It is valid inside Update's function only.
+type Tx struct {
+	view    *View
+	touched map[string]int64 // key → the revision it must still have
+	write   map[string][]byte
+}
+
+// View is the state the transaction started from: its own writes are not in it, and reading it guards nothing (Table.Read does).
+func (t *Tx) View() *View { return t.view }
+
+// strict reads one JSON value and refuses unknown fields and trailing data.
+func strict(raw []byte, into any) error {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		return err
+	}
+	if d.More() {
+		return errors.New("trailing data")
+	}
+	return nil
+}

@@ -1,0 +1,105 @@
+package store
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"hardnode.dev/internal/wire"
+)
+
+// decoders knows every kind of record; a kind that is not in it can't be read.
+var decoders = map[string]func([]byte) (any, error){}
+
+// Table is one kind of record. Its records are named by text without a "/".
+type Table[T any] struct{ name string }
+
+func table[T any](name string) Table[T] {
+	decoders[name] = func(raw []byte) (any, error) {
+		var v T
+		err := strict(raw, &v)
+		return v, err
+	}
+	return Table[T]{name}
+}
+
+func (t Table[T]) key(name string) string { return prefix + t.name + "/" + name }
+
+// Get is the record of that name.
+func (t Table[T]) Get(v *View, name string) (rec T, ok bool) {
+	e, ok := v.tables[t.name][name]
+	if !ok {
+		return rec, false
+	}
+	return e.val.(T), true
+}
+
+// Revision is the revision of the record's last change; 0 when there is none.
+func (t Table[T]) Revision(v *View, name string) wire.Revision {
+	return wire.Revision(v.tables[t.name][name].rev)
+}
+
+// Len is how many records there are.
+func (t Table[T]) Len(v *View) int { return len(v.tables[t.name]) }
+
+// All lists the records by name.
+func (t Table[T]) All(v *View) []T {
+	m := v.tables[t.name]
+	names := make([]string, 0, len(m))
+	for n := range m {
+		names = append(names, n)
+	}
+	slices.SortFunc(names, compareNames)
+	out := make([]T, len(names))
+	for i, n := range names {
+		out[i] = m[n].val.(T)
+	}
+	return out
+}
+
+// compareNames orders numbers by value and other names as text, so container 99 comes before 100.
+func compareNames(a, b string) int {
+	if d := len(a) - len(b); d != 0 && digits(a) && digits(b) {
+		return d
+	}
+	return strings.Compare(a, b)
+}
+
+func digits(s string) bool {
+	return s != "" && strings.Trim(s, "0123456789") == ""
+}
+
+// Read is Get inside a transaction: the commit fails, and is tried again, if the record changes before it.
+func (t Table[T]) Read(tx *Tx, name string) (rec T, ok bool) {
+	tx.touched[t.key(name)] = tx.view.tables[t.name][name].rev
+	return t.Get(tx.view, name)
+}
+
+// Put writes the record; writing what is already there changes nothing.
+func (t Table[T]) Put(tx *Tx, name string, rec T) {
+	if name == "" || strings.Contains(name, "/") {
+		panic("BUG: record name " + t.name + "/" + name)
+	}
+	raw, err := json.Marshal(rec)
+	if err != nil {
+		panic("BUG: record " + t.name + "/" + name + ": " + err.Error())
+	}
+	old := tx.view.tables[t.name][name]
+	tx.touched[t.key(name)] = old.rev
+	if bytes.Equal(old.raw, raw) {
+		delete(tx.write, t.key(name))
+		return
+	}
+	tx.write[t.key(name)] = raw
+}
+
+// Delete removes the record, if there is one.
+func (t Table[T]) Delete(tx *Tx, name string) {
+	e, ok := tx.view.tables[t.name][name]
+	tx.touched[t.key(name)] = e.rev
+	delete(tx.write, t.key(name))
+	if ok {
+		tx.write[t.key(name)] = nil
+	}
+}
