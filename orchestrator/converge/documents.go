@@ -1,0 +1,174 @@
+package converge
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/env"
+	"hardnode.dev/orchestrator/live"
+	"hardnode.dev/orchestrator/store"
+)
+
+// The container addresses of a host's block: the last octet of IPv4, the interface identifier of IPv6.
+const firstAddress, lastAddress = 10, 250
+
+// address is the next free address of the host's block after the last one given out, so that a freed one rests as long as it can.
+// The host has one: placing counted them.
+func (p *planner) address(h store.Host) (v4, v6 netip.Addr, octet int) {
+	used := usedAddresses(p.sorted(), h)
+	octet = p.cursors[h.ID]
+	for range lastAddress - firstAddress + 1 {
+		if octet++; octet < firstAddress || octet > lastAddress {
+			octet = firstAddress
+		}
+		if v4 = nth(h.Block4, octet); !used[v4] {
+			break
+		}
+	}
+	if h.Block6.IsValid() {
+		v6 = nth(h.Block6, octet)
+	}
+	return v4, v6, octet
+}
+
+func usedAddresses(nodes []store.Node, h store.Host) map[netip.Addr]bool {
+	used := map[netip.Addr]bool{}
+	for _, n := range nodes {
+		if h.Block4.Contains(n.Container.IPv4) {
+			used[n.Container.IPv4] = true
+		}
+	}
+	return used
+}
+
+// nth is the block's network address plus n.
+func nth(block netip.Prefix, n int) netip.Addr {
+	a := block.Masked().Addr()
+	b := a.AsSlice()
+	b[len(b)-1] += byte(n)
+	out, _ := netip.AddrFromSlice(b)
+	return out
+}
+
+// works derives each host's list of containers from the nodes and raises its revision when it changed.
+func (p *planner) works() {
+	lists := map[wire.HostID][]host.Container{}
+	for _, n := range p.sorted() {
+		if n.Gone || n.Host == "" {
+			continue
+		}
+		c := n.Container
+		c.Run = n.Env == env.System || p.envs[n.Env].Want == store.WantRunning
+		lists[n.Host] = append(lists[n.Host], c)
+	}
+	for _, h := range p.Hosts {
+		old, ok := p.Works[h.ID]
+		next := host.Work{Version: host.WorkVersion, Revision: old.Revision + 1, Containers: lists[h.ID]}
+		if next.Containers == nil {
+			next.Containers = []host.Container{}
+		}
+		if !ok && h.Role == host.RoleInfra && h.Number == 0 {
+			next.Revision = max(1, p.Cluster.FirstWork) // it runs exactly this already
+		}
+		if ok && equalJSON(old.Containers, next.Containers) {
+			continue
+		}
+		p.plan.Works[h.ID] = next
+		p.step(fmt.Sprintf("assign work %d", next.Revision), "", h.ID, fmt.Sprintf("%d containers", len(next.Containers)))
+	}
+	for id := range p.Works {
+		if _, there := p.hosts[id]; !there {
+			p.plan.DeleteWorks = append(p.plan.DeleteWorks, id)
+		}
+	}
+	slices.Sort(p.plan.DeleteWorks)
+}
+
+// peers derives what every host knows of the others. What a host has not said since the orchestrator started is taken from the last
+// document, so that a restart changes nothing.
+func (p *planner) peers() {
+	before := map[wire.HostID]host.Peer{}
+	for _, o := range p.Peers.Hosts {
+		before[o.ID] = o
+	}
+	next := host.Peers{Version: host.PeersVersion, Revision: p.Peers.Revision + 1, Cluster: p.Cluster.ID, Range4: p.Cluster.Range4, Range6: p.Cluster.Range6,
+		Gossip: host.GossipKeys{Use: p.Cluster.Gossip}, Registry: p.Cluster.Registry, Hosts: []host.Peer{}}
+	for _, h := range slices.SortedFunc(maps.Values(p.hosts), func(a, b store.Host) int { return cmp.Compare(a.ID, b.ID) }) {
+		o := before[h.ID]
+		o.ID, o.Name, o.Role, o.Identity, o.Blocks = h.ID, h.Name, h.Role, h.Key, []netip.Prefix{h.Block4}
+		if h.Block6.IsValid() {
+			o.Blocks = append(o.Blocks, h.Block6)
+		}
+		if r := p.Live[h.ID].Report; r != nil {
+			o.Underlay, o.Boot, o.MeshKey = r.Underlay, r.Boot, r.MeshKey
+		}
+		next.Hosts = append(next.Hosts, o)
+	}
+	next.Names, next.Groups = p.names()
+	same := next
+	same.Revision = p.Peers.Revision
+	if !equalJSON(same, p.Peers) {
+		p.plan.Peers = &next
+		p.step(fmt.Sprintf("publish peers %d", next.Revision), "", "", fmt.Sprintf("%d hosts, %d names", len(next.Hosts), len(next.Names)))
+	}
+}
+
+// names are the DNS answers and groups: every node by its number, every layer by its name (without nodes of unreachable hosts).
+func (p *planner) names() (names []host.Name, groups []host.Group) {
+	layers, members := map[string][]netip.Addr{}, map[string][]netip.Addr{}
+	for _, n := range p.sorted() {
+		if n.Gone || n.Host == "" {
+			continue
+		}
+		addrs := []netip.Addr{n.Container.IPv4}
+		if n.Container.IPv6.IsValid() {
+			addrs = append(addrs, n.Container.IPv6)
+		}
+		names = append(names, host.Name{Name: env.DNSName(n.CTID, n.Env), Addrs: addrs})
+		group := "users"
+		if n.Env == env.System {
+			group = string(env.System)
+		}
+		members[group] = append(members[group], addrs...)
+		if p.reachable(n.Host) || n.Env == env.System {
+			l := string(n.Layer) + "." + string(n.Env) + ".internal"
+			layers[l] = append(layers[l], addrs...)
+		}
+	}
+	for _, l := range slices.Sorted(maps.Keys(layers)) {
+		names = append(names, host.Name{Name: l, Addrs: layers[l]})
+	}
+	for _, g := range slices.Sorted(maps.Keys(members)) {
+		groups = append(groups, host.Group{Name: g, Addrs: members[g]})
+	}
+	return names, groups
+}
+
+func equalJSON(a, b any) bool {
+	x, err1 := json.Marshal(a)
+	y, err2 := json.Marshal(b)
+	return err1 == nil && err2 == nil && bytes.Equal(x, y)
+}
+
+// replacement is the operation people watch while a node is replaced. Its id follows from the new node's number.
+func replacement(old, made store.Node, why string, now time.Time, c live.Clocks) store.Operation {
+	sum := sha256.Sum256([]byte("node.replace " + made.CTID.String()))
+	return store.Operation{Env: made.Env, Node: made.CTID, Old: old.CTID, Operation: operator.Operation{
+		ID: wire.OperationID(fmt.Sprintf("op-%x", sum[:8])), Kind: "node.replace", Object: "environments/" + string(made.Env), By: "orchestrator",
+		State: operator.OpRunning, Created: now, Updated: now, Deadline: now.Add(c.Replace), Progress: 10,
+		Steps: []operator.Step{
+			{Name: "place", State: operator.OpDone, Detail: fmt.Sprintf("node %d takes the place of node %d: %s", made.CTID, old.CTID, why), At: now},
+			{Name: "run", State: operator.OpRunning, At: now},
+		},
+	}}
+}

@@ -1,0 +1,324 @@
+// Package converge brings what hosts shall run into line with what people want.
+//
+// Owns: the records of nodes, Works and Peers, the numbers of containers, the addresses inside each host's block.
+// In: the store's view, the hosts' status, the licence's limits; the time.
+// Out: a Plan (pure) and its execution in one transaction; why nodes have no host; alarms.
+// Never: talks to a host (hostapi serves what is stored), refuses a person (the API's dry run does), or trusts an event: it always
+// looks at everything.
+package converge
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/entitle"
+	"hardnode.dev/orchestrator/env"
+	"hardnode.dev/orchestrator/live"
+	"hardnode.dev/orchestrator/place"
+	"hardnode.dev/orchestrator/store"
+)
+
+// Input is everything a Plan follows from.
+type Input struct {
+	Now       time.Time
+	Cluster   store.Cluster
+	Envs      []store.Environment
+	Nodes     []store.Node
+	Hosts     []store.Host
+	Templates env.Templates
+	Works     map[wire.HostID]host.Work
+	Peers     host.Peers
+	NextCTID  wire.CTID
+	Cursors   map[wire.HostID]int
+	Live      live.Snapshot
+	License   entitle.License
+	Clocks    live.Clocks
+}
+
+// Plan is what has to change. A zero Plan changes nothing.
+type Plan struct {
+	Nodes       map[wire.CTID]store.Node
+	DeleteNodes []wire.CTID
+	DeleteEnvs  []wire.EnvName
+	Works       map[wire.HostID]host.Work
+	DeleteWorks []wire.HostID
+	Peers       *host.Peers
+	NextCTID    wire.CTID // 0: unchanged
+	Cursors     map[wire.HostID]int
+	Operations  []store.Operation
+	Steps       []Step                  // what changes and why, for the log
+	Stuck       map[wire.EnvName]string // environments with nodes that have no host, and why
+	Alarms      []string
+}
+
+// Step is one change with its reason.
+type Step struct {
+	What   string // "place node 101", "remove node 100", …
+	Env    wire.EnvName
+	Host   wire.HostID
+	Reason string
+}
+
+// Empty tells whether the plan stores nothing.
+func (p Plan) Empty() bool {
+	return len(p.Nodes)+len(p.DeleteNodes)+len(p.DeleteEnvs)+len(p.Works)+len(p.DeleteWorks)+len(p.Operations)+len(p.Cursors) == 0 && p.Peers == nil && p.NextCTID == 0
+}
+
+// planner is a Plan in the making: nodes is the state the plan leads to.
+type planner struct {
+	Input
+	plan    Plan
+	nodes   map[wire.CTID]store.Node
+	envs    map[wire.EnvName]store.Environment
+	hosts   map[wire.HostID]store.Host
+	next    wire.CTID
+	cursors map[wire.HostID]int
+	storm   bool
+}
+
+// Make is the plan that leads from what is to what is wanted. It is pure and whole: the same input gives the same plan, and a plan that
+// was carried out leads to an empty one.
+func Make(in Input) Plan {
+	p := &planner{Input: in, nodes: map[wire.CTID]store.Node{}, envs: map[wire.EnvName]store.Environment{}, hosts: map[wire.HostID]store.Host{},
+		next: max(in.NextCTID, wire.FirstUserCTID), cursors: maps.Clone(in.Cursors)}
+	p.plan = Plan{Nodes: map[wire.CTID]store.Node{}, Works: map[wire.HostID]host.Work{}, Cursors: map[wire.HostID]int{}, Stuck: map[wire.EnvName]string{}}
+	if p.cursors == nil {
+		p.cursors = map[wire.HostID]int{}
+	}
+	for _, n := range in.Nodes {
+		p.nodes[n.CTID] = n
+	}
+	for _, e := range in.Envs {
+		p.envs[e.Spec.Name] = e
+	}
+	var states []live.State
+	for _, h := range in.Hosts {
+		p.hosts[h.ID] = h
+		states = append(states, in.Live[h.ID].State)
+	}
+	storm, alarm := live.Storm(states)
+	if p.storm = storm; storm {
+		p.plan.Alarms = append(p.plan.Alarms, alarm)
+	}
+	p.components()
+	p.retire()
+	p.replace()
+	p.missing()
+	p.cleanUp()
+	p.works()
+	p.peers()
+	if p.next != in.NextCTID && p.next != wire.FirstUserCTID {
+		p.plan.NextCTID = p.next
+	}
+	return p.plan
+}
+
+func (p *planner) put(n store.Node, what, reason string) {
+	p.nodes[n.CTID] = n
+	p.plan.Nodes[n.CTID] = n
+	p.step(what+" node "+n.CTID.String(), n.Env, n.Host, reason)
+}
+
+func (p *planner) step(what string, e wire.EnvName, h wire.HostID, reason string) {
+	p.plan.Steps = append(p.plan.Steps, Step{what, e, h, reason})
+}
+
+// sorted lists the nodes by number, as they stand in the plan now.
+func (p *planner) sorted() []store.Node {
+	return slices.SortedFunc(maps.Values(p.nodes), func(a, b store.Node) int { return cmp.Compare(a.CTID, b.CTID) })
+}
+
+func (p *planner) reachable(id wire.HostID) bool {
+	return p.Live[id].State.State != operator.HostUnreachable
+}
+
+// components gives the platform's own nodes to the infra host once it has joined: the one with block 0.
+func (p *planner) components() {
+	for _, h := range p.Hosts {
+		if h.Role != host.RoleInfra || h.Number != 0 {
+			continue
+		}
+		for _, n := range p.sorted() {
+			if n.Env == env.System && n.Host == "" {
+				n.Host, n.Placed = h.ID, "components run on the infra host"
+				p.put(n, "place", "the infra host has joined")
+			}
+		}
+	}
+}
+
+// retire marks the nodes nobody wants any more: of deleted environments, and beyond the layers there are.
+func (p *planner) retire() {
+	for _, n := range p.sorted() {
+		if n.Gone || n.Env == env.System {
+			continue
+		}
+		e, ok := p.envs[n.Env]
+		why := ""
+		switch l := layerOf(e, n.Layer); {
+		case !ok || e.Want == store.WantDeleted:
+			why = "its environment is deleted"
+		case l == nil || n.Index >= l.Nodes:
+			why = "its layer has fewer nodes now"
+		}
+		if _, there := p.hosts[n.Host]; why == "" && !there {
+			why = "its host was removed"
+		}
+		if why != "" {
+			n.Gone, n.Why = true, why
+			p.put(n, "retire", why)
+		}
+	}
+}
+
+func layerOf(e store.Environment, name wire.LayerName) *operator.LayerSpec {
+	for i := range e.Spec.Layers {
+		if e.Spec.Layers[i].Name == name {
+			return &e.Spec.Layers[i]
+		}
+	}
+	return nil
+}
+
+// replace gives every stateless node of an unreachable host a successor elsewhere. The old one is out of its host's Work from now on,
+// and its record goes when the host is back and says that the container is gone.
+func (p *planner) replace() {
+	for _, n := range p.sorted() {
+		e := p.envs[n.Env]
+		if n.Gone || n.Env == env.System || e.Want != store.WantRunning || p.reachable(n.Host) || p.storm {
+			continue
+		}
+		name, reason := p.hosts[n.Host].Name, p.Live[n.Host].Reason
+		if len(n.Container.Volumes) > 0 {
+			p.plan.Stuck[n.Env] = fmt.Sprintf("node %d has volumes on host %s, which is unreachable: it waits for it", n.CTID, name)
+			continue
+		}
+		l := layerOf(e, n.Layer)
+		spec := node(e, *l, n.Index, p.Templates, n)
+		made, refusal := p.create(spec)
+		if refusal != nil {
+			p.plan.Stuck[n.Env] = fmt.Sprintf("node %d is on host %s, which is unreachable, and no other host takes it: %s", n.CTID, name, refusal)
+			continue
+		}
+		why := fmt.Sprintf("host %s is unreachable: %s", name, reason)
+		made.Placed = fmt.Sprintf("replaces node %d: %s; %s", n.CTID, why, made.Placed)
+		p.put(made, "place", made.Placed)
+		n.Gone, n.Why, n.ReplacedBy = true, why, made.CTID
+		p.put(n, "retire", fmt.Sprintf("replaced by node %d: %s", made.CTID, why))
+		p.plan.Operations = append(p.plan.Operations, replacement(n, made, why, p.Now, p.Clocks))
+	}
+}
+
+// node expands one node of a layer. Without its template in the registry any more, it is made as the node before it was.
+func node(e store.Environment, l operator.LayerSpec, index int, templates env.Templates, before store.Node) env.Node {
+	if t, ok := templates.Find(l.Template); ok {
+		return env.NodeOf(e.Spec.Name, l, index, t)
+	}
+	c := before.Container
+	c.Generation = 1
+	return env.Node{Env: e.Spec.Name, Layer: l.Name, Index: index, Cloudlets: l.Cloudlets, HTTP: before.HTTP, Container: c}
+}
+
+// missing makes the nodes that layers want and nobody is.
+func (p *planner) missing() {
+	for _, e := range p.Envs {
+		if e.System || e.Want == store.WantDeleted {
+			continue
+		}
+		have := map[wire.LayerName]map[int]bool{}
+		for _, n := range p.nodes {
+			if n.Env == e.Spec.Name && !n.Gone {
+				if have[n.Layer] == nil {
+					have[n.Layer] = map[int]bool{}
+				}
+				have[n.Layer][n.Index] = true
+			}
+		}
+		want, problem := env.Expand(e.Spec, p.Templates)
+		if problem != nil && p.wants(e.Spec, have) {
+			p.plan.Stuck[e.Spec.Name] = problem.Reason
+			continue
+		}
+		for _, n := range want {
+			if have[n.Layer][n.Index] {
+				continue
+			}
+			made, refusal := p.create(n)
+			if refusal != nil {
+				p.plan.Stuck[e.Spec.Name] = refusal.String()
+				break
+			}
+			p.put(made, "place", made.Placed)
+		}
+	}
+}
+
+func (p *planner) wants(s operator.EnvironmentSpec, have map[wire.LayerName]map[int]bool) bool {
+	for _, l := range s.Layers {
+		if len(have[l.Name]) < l.Nodes {
+			return true
+		}
+	}
+	return false
+}
+
+// create places one node and gives it its number and addresses.
+func (p *planner) create(n env.Node) (store.Node, *place.Refusal) {
+	in := p.Input
+	in.Nodes = p.sorted()
+	in.Cursors = p.cursors
+	chosen, refusal := place.Place([]place.Node{Wanted(n)}, Hosts(in))
+	if refusal != nil {
+		return store.Node{}, refusal
+	}
+	h := p.hosts[chosen[0].Host]
+	v4, v6, octet := p.address(h)
+	c := n.Container
+	c.CTID, c.Hostname, c.IPv4, c.IPv6 = p.next, env.Hostname(p.next), v4, v6
+	made := store.Node{CTID: p.next, Env: n.Env, Layer: n.Layer, Index: n.Index, Host: h.ID, Placed: chosen[0].Why, Cloudlets: n.Cloudlets, HTTP: n.HTTP, Created: p.Now, Container: c}
+	p.next++
+	p.cursors[h.ID], p.plan.Cursors[h.ID] = octet, octet
+	return made, nil
+}
+
+// cleanUp forgets nodes that are really gone, and deleted environments without any.
+func (p *planner) cleanUp() {
+	for _, n := range p.sorted() {
+		if n.Gone && p.confirmed(n) {
+			delete(p.nodes, n.CTID)
+			delete(p.plan.Nodes, n.CTID)
+			p.plan.DeleteNodes = append(p.plan.DeleteNodes, n.CTID)
+			p.step("forget node "+n.CTID.String(), n.Env, n.Host, n.Why)
+		}
+	}
+	for _, e := range p.Envs {
+		if e.Want != store.WantDeleted || slices.ContainsFunc(p.sorted(), func(n store.Node) bool { return n.Env == e.Spec.Name && p.reachable(n.Host) }) {
+			continue
+		}
+		// What is left lies on hosts that don't answer; their Work leaves it out, so they remove it when they are back.
+		p.plan.DeleteEnvs = append(p.plan.DeleteEnvs, e.Spec.Name)
+		p.step("forget environment", e.Spec.Name, "", "all its nodes are removed")
+	}
+}
+
+// confirmed tells whether the host of a node that is gone has said that the container is gone too.
+func (p *planner) confirmed(n store.Node) bool {
+	if _, there := p.hosts[n.Host]; !there {
+		return true
+	}
+	w, s := p.Works[n.Host], p.Live[n.Host]
+	if s.State.State != operator.HostActive || s.Report == nil || s.Report.Work < w.Revision {
+		return false
+	}
+	if slices.ContainsFunc(w.Containers, func(c host.Container) bool { return c.CTID == n.CTID }) {
+		return false
+	}
+	_, still := s.Container(n.CTID)
+	return !still
+}

@@ -1,0 +1,197 @@
+// Package env knows what an environment is made of.
+//
+// Owns: the rules an EnvironmentSpec obeys, its expansion into nodes, and the state an environment is in.
+// In: a spec, the templates there are; the states of its nodes.
+// Out: nodes without number, host and address; a Problem naming the field; a state with its reason.
+// Never: chooses a host (place does), counts a licence (entitle does), or does I/O.
+package env
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/operator"
+)
+
+// System is the environment whose nodes are the platform's components.
+const System wire.EnvName = "jelastic"
+
+// DefaultDiskMiB is a node's disk when its spec says 0.
+const DefaultDiskMiB = 1024
+
+// MaxNodes is the most nodes one environment may have.
+const MaxNodes = 500
+
+// Templates are the templates there are, by full name ("nginx:1.22").
+type Templates map[wire.TemplateName]host.Template
+
+// Find is the template a person means: the exact name; without a tag the tag "latest", else the one imported last.
+func (t Templates) Find(name wire.TemplateName) (found host.Template, ok bool) {
+	if found, ok = t[name]; ok || strings.Contains(string(name), ":") {
+		return found, ok
+	}
+	if found, ok = t[name+":latest"]; ok {
+		return found, true
+	}
+	for full, o := range t {
+		base, _, _ := strings.Cut(string(full), ":")
+		if base == string(name) && (!ok || o.Imported.After(found.Imported) || o.Imported.Equal(found.Imported) && o.Name > found.Name) {
+			found, ok = o, true
+		}
+	}
+	return found, ok
+}
+
+// Node is one node of an expanded environment. Container lacks what only placing knows: CTID, Hostname, IPv4, IPv6; Run is the want's.
+type Node struct {
+	Env       wire.EnvName
+	Layer     wire.LayerName
+	Index     int // from 0, in its layer
+	Cloudlets wire.Cloudlets
+	HTTP      uint16
+	Container host.Container
+}
+
+// Validate says what is wrong with the spec, or nil. It looks at the spec alone: whether the name is free, or the template exists, is
+// for the callers that know.
+func Validate(s operator.EnvironmentSpec) *operator.Problem {
+	bad := func(object, reason, next string) *operator.Problem {
+		return operator.NewProblem(operator.Invalid, object, reason, next)
+	}
+	if s.Version != 1 {
+		return bad("version", fmt.Sprintf("version %d is not known", s.Version), "write version: 1")
+	}
+	if err := s.Name.Validate(); err != nil {
+		return bad("name", err.Error(), "choose another name")
+	}
+	if s.Name == System {
+		return bad("name", `the name "jelastic" belongs to the platform itself`, "choose another name")
+	}
+	if len(s.Layers) == 0 {
+		return bad("layers", "there is no layer", "give at least one layer")
+	}
+	if len(s.Layers) > 20 {
+		return bad("layers", fmt.Sprintf("there are %d layers, at most 20 are allowed", len(s.Layers)), "split the environment")
+	}
+	seen, nodes := map[wire.LayerName]bool{}, 0
+	for i, l := range s.Layers {
+		at := fmt.Sprintf("layers[%d].", i)
+		if err := l.Name.Validate(); err != nil {
+			return bad(at+"name", err.Error(), "use bl, cp, sqldb, nosqldb, cache, storage, vps, build, or a name of your own")
+		}
+		if seen[l.Name] {
+			return bad(at+"name", fmt.Sprintf("layer %q is there twice", l.Name), "give each layer a name of its own")
+		}
+		seen[l.Name] = true
+		if err := l.Template.Validate(); err != nil {
+			return bad(at+"template", err.Error(), "see hnctl template list")
+		}
+		if l.Nodes < 1 || l.Nodes > 100 {
+			return bad(at+"nodes", fmt.Sprintf("%d nodes, want 1 to 100", l.Nodes), "change the number of nodes")
+		}
+		if nodes += l.Nodes; nodes > MaxNodes {
+			return bad(at+"nodes", fmt.Sprintf("the environment has more than %d nodes", MaxNodes), "split the environment")
+		}
+		if p := cloudlets(at+"cloudlets", l.Cloudlets); p != nil {
+			return p
+		}
+		if l.DiskMiB < 0 || l.DiskMiB > 16<<20 || l.DiskMiB > 0 && l.DiskMiB < 64 {
+			return bad(at+"diskMiB", fmt.Sprintf("%d MiB, want 64 to %d, or 0 for %d", l.DiskMiB, 16<<20, DefaultDiskMiB), "change the disk size")
+		}
+		if p := variables(at+"env", l.Env); p != nil {
+			return p
+		}
+	}
+	return nil
+}
+
+func cloudlets(at string, c wire.Cloudlets) *operator.Problem {
+	switch {
+	case c.Dynamic < 1 || c.Dynamic > 4096:
+		return operator.NewProblem(operator.Invalid, at+".dynamic", fmt.Sprintf("%d cloudlets, want 1 to 4096", c.Dynamic), "give the node something to grow to")
+	case c.Reserved < 0 || c.Reserved > c.Dynamic:
+		return operator.NewProblem(operator.Invalid, at+".reserved", fmt.Sprintf("%d cloudlets, want 0 to dynamic, which is %d", c.Reserved, c.Dynamic), "reserve at most what the node may grow to")
+	}
+	return nil
+}
+
+func variables(at string, vars map[string]string) *operator.Problem {
+	size := 0
+	for _, k := range slices.Sorted(maps.Keys(vars)) {
+		if k == "" || strings.ContainsAny(k, "=\x00 \t\n") || strings.ContainsRune(vars[k], 0) {
+			return operator.NewProblem(operator.Invalid, at, fmt.Sprintf("variable %q: a name may not be empty or hold '=', blanks or zero bytes", k), "rename the variable")
+		}
+		size += len(k) + len(vars[k]) + 2
+	}
+	if size > 32<<10 {
+		return operator.NewProblem(operator.Invalid, at, fmt.Sprintf("the variables have %d bytes, at most %d are allowed", size, 32<<10), "put long values into a file")
+	}
+	return nil
+}
+
+// Expand makes the nodes of a valid spec, in the order of its layers. A layer whose template is not in templates is a Problem.
+func Expand(s operator.EnvironmentSpec, templates Templates) ([]Node, *operator.Problem) {
+	var out []Node
+	for i, l := range s.Layers {
+		t, ok := templates.Find(l.Template)
+		if !ok {
+			return nil, operator.NewProblem(operator.NotFound, fmt.Sprintf("layers[%d].template", i), fmt.Sprintf("template %q is not in the registry", l.Template), "see hnctl template list")
+		}
+		for n := range l.Nodes {
+			out = append(out, NodeOf(s.Name, l, n, t))
+		}
+	}
+	return out, nil
+}
+
+// NodeOf is node number index of a layer.
+func NodeOf(name wire.EnvName, l operator.LayerSpec, index int, t host.Template) Node {
+	disk := l.DiskMiB
+	if disk == 0 {
+		disk = DefaultDiskMiB
+	}
+	p := t.Process
+	p.Env = maps.Clone(p.Env)
+	if len(l.Env) > 0 && p.Env == nil {
+		p.Env = map[string]string{}
+	}
+	maps.Copy(p.Env, l.Env)
+	profile := t.Profile
+	if profile == "" {
+		profile = host.ProfileApp
+	}
+	return Node{
+		Env: name, Layer: l.Name, Index: index, Cloudlets: l.Cloudlets, HTTP: t.HTTPPort,
+		Container: host.Container{
+			Env: name, Layer: l.Name, Generation: 1, Image: t.Image, Process: p, Profile: profile,
+			Limits: LimitsOf(l.Cloudlets, disk), Check: t.Check,
+		},
+	}
+}
+
+// LimitsOf turns cloudlets and disk into a container's limits. Throttling begins a sixteenth below the memory limit, so that a node is
+// slowed down and reclaimed before it is killed; the weight follows the reserved share.
+func LimitsOf(c wire.Cloudlets, diskMiB int64) host.Limits {
+	limit := int64(c.Dynamic) * wire.CloudletBytes
+	return host.Limits{
+		MemoryMin:  int64(c.Reserved) * wire.CloudletBytes,
+		MemoryHigh: max(limit-limit/16, int64(c.Reserved)*wire.CloudletBytes),
+		MemoryMax:  limit,
+		CPUWeight:  min(10000, max(1, 100*max(1, c.Reserved))),
+		CPUMHz:     int64(c.Dynamic) * wire.CloudletMHz,
+		PIDs:       1024,
+		DiskBytes:  diskMiB << 20,
+	}
+}
+
+// Hostname is a container's own name.
+func Hostname(id wire.CTID) string { return "node" + id.String() }
+
+// DNSName is the name other containers of the cluster find a node under.
+func DNSName(id wire.CTID, name wire.EnvName) string {
+	return Hostname(id) + "." + string(name) + ".internal"
+}

@@ -1,0 +1,85 @@
+package env
+
+import (
+	"fmt"
+
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/operator"
+)
+
+// Unknown is the state of a node whose host does not answer: nobody can say whether it runs.
+const Unknown = "unknown"
+
+// NodeState is what is known of one wanted node.
+type NodeState struct {
+	CTID   wire.CTID
+	State  string // a host.ContainerState, or Unknown
+	Reason string
+}
+
+// Facts are all that an environment's state follows from.
+type Facts struct {
+	Want    string // running, stopped or deleted
+	Nodes   []NodeState
+	Missing int    // nodes that are wanted and have no host
+	Why     string // why nodes are missing
+	// Busy is the kind of the operation at work on the environment, "" if none.
+	Busy string
+}
+
+// State says where an environment is, and why when that is not obvious. It never says "running" of what nobody has seen running.
+//
+//	creating ─▶ running ◀─▶ stopping ─▶ down ─▶ launching ─▶ running
+//	               │  └─▶ unknown (a host does not answer)
+//	               └────▶ broken  (a node can't run, or has no host)
+func State(f Facts) (operator.EnvironmentState, string) {
+	count, reason := map[string]int{}, map[string]string{}
+	for _, n := range f.Nodes {
+		count[n.State]++
+		if reason[n.State] == "" {
+			reason[n.State] = fmt.Sprintf("node %d: %s", n.CTID, n.Reason)
+		}
+	}
+	total := len(f.Nodes) + f.Missing
+	running, stopped := count[string(host.CtRunning)], count[string(host.CtStopped)]
+	if f.Want == "deleted" {
+		return operator.EnvStopping, "it is being deleted"
+	}
+	// A node that can't run is worth saying before anything that will pass.
+	if n := count[string(host.CtBroken)]; n > 0 {
+		return operator.EnvBroken, reason[string(host.CtBroken)]
+	}
+	if f.Want == "stopped" {
+		switch {
+		case stopped == total:
+			return operator.EnvDown, ""
+		case count[Unknown] > 0:
+			return operator.EnvUnknown, reason[Unknown]
+		}
+		return operator.EnvStopping, fmt.Sprintf("%d of %d nodes are stopped", stopped, total)
+	}
+	switch {
+	case total > 0 && running == total:
+		return operator.EnvRunning, ""
+	case f.Busy == "env.create":
+		return operator.EnvCreating, progress(running, total, f.Why)
+	case f.Busy == "env.start":
+		return operator.EnvLaunching, progress(running, total, f.Why)
+	case f.Missing > 0:
+		return operator.EnvBroken, fmt.Sprintf("%d of %d nodes have no host: %s", f.Missing, total, f.Why)
+	case count[Unknown] > 0:
+		return operator.EnvUnknown, reason[Unknown]
+	case count[string(host.CtFailing)] > 0:
+		return operator.EnvBroken, reason[string(host.CtFailing)]
+	}
+	return operator.EnvLaunching, progress(running, total, "")
+}
+
+func progress(running, total int, why string) string {
+	s := fmt.Sprintf("%d of %d nodes run", running, total)
+	if why != "" {
+		s += "; " + why
+	}
+	return s
+}

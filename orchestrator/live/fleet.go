@@ -1,0 +1,210 @@
+// Package live holds what hosts say of themselves, in memory only.
+//
+// Owns: each host's last report and its state; the clocks of liveness; the storm brake.
+// In: reports, with the time they came in; the list of enrolled hosts; ticks.
+// Out: Snapshots; a signal when something changed that others act on.
+// Never: stores anything, trusts gossip beyond shortening a wait, or takes a host's name from a body.
+package live
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"sync"
+	"time"
+
+	"hardnode.dev/internal/logging"
+	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/operator"
+)
+
+// tick is how often states are looked at.
+const tick = 200 * time.Millisecond
+
+// Member is an enrolled host.
+type Member struct {
+	ID     wire.HostID
+	Name   string
+	Joined time.Time
+}
+
+// Status is what is known of one host now.
+type Status struct {
+	State
+	Report   *host.Report // nil until the first one; must not be changed
+	Received time.Time    // of Report
+}
+
+// Container is what the host says of one of its containers.
+func (s Status) Container(id wire.CTID) (host.ContainerStatus, bool) {
+	if s.Report != nil {
+		for _, c := range s.Report.Containers {
+			if c.CTID == id {
+				return c, true
+			}
+		}
+	}
+	return host.ContainerStatus{}, false
+}
+
+// Snapshot is all hosts' status at one moment.
+type Snapshot map[wire.HostID]Status
+
+// Fleet follows the hosts.
+type Fleet struct {
+	clocks  Clocks
+	started time.Time
+	log     *slog.Logger
+
+	mu struct {
+		sync.Mutex
+		hosts   map[wire.HostID]*record
+		last    time.Time // of the last tick
+		changed chan struct{}
+		version int64
+	}
+}
+
+type record struct {
+	Member
+	Status
+	last time.Time // Received, moved on by our own stalls
+}
+
+// NewFleet starts with nobody known; started is the orchestrator's own start.
+func NewFleet(clocks Clocks, started time.Time, log *slog.Logger) *Fleet {
+	f := &Fleet{clocks: clocks, started: started, log: logging.Or(log)}
+	f.mu.hosts, f.mu.last, f.mu.changed = map[wire.HostID]*record{}, started, make(chan struct{})
+	return f
+}
+
+// Clocks is the table in force.
+func (f *Fleet) Clocks() Clocks { return f.clocks }
+
+// Run looks at the states until ctx ends; members lists the enrolled hosts.
+func (f *Fleet) Run(ctx context.Context, members func() []Member) error {
+	return run.Every(ctx, tick, func(context.Context) error {
+		f.Tick(time.Now(), members())
+		return nil
+	})
+}
+
+// Tick brings every host's state up to now.
+func (f *Fleet) Tick(now time.Time, members []Member) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	// While this process stood still it took no reports in: that is no host's fault.
+	stall := now.Sub(f.mu.last)
+	f.mu.last = now
+	known := make(map[wire.HostID]bool, len(members))
+	changed := false
+	for _, m := range members {
+		known[m.ID] = true
+		r := f.mu.hosts[m.ID]
+		if r == nil {
+			r = &record{}
+			f.mu.hosts[m.ID] = r
+		}
+		r.Member = m
+		if stall > 5*tick && !r.last.IsZero() {
+			r.last = r.last.Add(stall - tick)
+			if r.last.After(now) {
+				r.last = now
+			}
+		}
+		changed = f.next(r, now) || changed
+	}
+	for id := range f.mu.hosts {
+		if !known[id] {
+			delete(f.mu.hosts, id)
+			changed = true
+		}
+	}
+	if changed {
+		f.signal()
+	}
+}
+
+// next moves one host on and tells whether its state changed.
+func (f *Fleet) next(r *record, now time.Time) bool {
+	before := r.Status.State
+	r.Status.State = Next(before, Input{Now: now, Started: f.started, Joined: r.Joined, Last: r.last, Hints: f.hints(r.ID, now)}, f.clocks)
+	if before.State == r.Status.State.State {
+		return false
+	}
+	level := slog.LevelInfo
+	if r.Status.State.State == operator.HostUnreachable {
+		level = slog.LevelWarn
+	}
+	f.log.Log(context.Background(), level, "host is "+string(r.Status.State.State), logging.Host, r.Name, logging.Reason, r.Reason)
+	return true
+}
+
+// hints counts the other hosts that report, are fresh, and call id dead.
+func (f *Fleet) hints(id wire.HostID, now time.Time) int {
+	n := 0
+	for _, r := range f.mu.hosts {
+		if r.ID == id || r.Report == nil || r.Status.State.State != operator.HostActive || now.Sub(r.last) >= f.clocks.Hinted {
+			continue
+		}
+		for _, g := range r.Report.Gossip {
+			if g.Host == id && !g.Alive {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// Report takes in a host's report. A report older than the last one of the same boot is dropped with an error.
+func (f *Fleet) Report(m Member, rep *host.Report, now time.Time) (State, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r := f.mu.hosts[m.ID]
+	if r == nil {
+		r = &record{}
+		f.mu.hosts[m.ID] = r
+	}
+	r.Member = m
+	if old := r.Report; old != nil && old.Boot == rep.Boot && rep.Seq <= old.Seq {
+		return r.Status.State, fmt.Errorf("report %d of host %s: is not newer than report %d", rep.Seq, m.Name, old.Seq)
+	}
+	matters := r.Report == nil || !reflect.DeepEqual(essence(r.Report), essence(rep))
+	r.Report, r.Received, r.last = rep, now, now
+	if f.next(r, now) || matters {
+		f.signal()
+	}
+	return r.Status.State, nil
+}
+
+// essence is the part of a report that others act on: figures that move all the time are left out.
+func essence(r *host.Report) host.Report {
+	e := *r
+	e.Seq, e.Sent, e.Load = 0, time.Time{}, host.Load{}
+	e.Containers = make([]host.ContainerStatus, len(r.Containers))
+	for i, c := range r.Containers {
+		c.MemoryBytes, c.CPUMicros, c.DiskBytes = 0, 0, 0
+		e.Containers[i] = c
+	}
+	return e
+}
+
+func (f *Fleet) signal() {
+	close(f.mu.changed)
+	f.mu.changed = make(chan struct{})
+	f.mu.version++
+}
+
+// Snapshot is everything now, and a channel that is closed at the next change that matters.
+func (f *Fleet) Snapshot() (Snapshot, <-chan struct{}) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := make(Snapshot, len(f.mu.hosts))
+	for id, r := range f.mu.hosts {
+		s[id] = r.Status
+	}
+	return s, f.mu.changed
+}

@@ -1,0 +1,114 @@
+package live
+
+import (
+	"fmt"
+	"time"
+
+	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/operator"
+)
+
+// Clocks is the one table of the times that liveness depends on.
+type Clocks struct {
+	Detect  time.Duration // without a report for so long, a host is UNREACHABLE
+	Hinted  time.Duration // the same when another host's gossip calls it dead
+	Join    time.Duration // how long an enrolled host may take to its first report
+	Replace time.Duration // deadline of a node.replace operation
+	Change  time.Duration // deadline of env.create, env.start, env.stop, env.delete
+}
+
+// ClocksFor is the table for a scale: 1 on real machines, 3 under software emulation. Detection is capped, since a person who pulls a
+// plug expects to see it within five seconds on any machine.
+func ClocksFor(scale int) Clocks {
+	n := time.Duration(max(1, scale))
+	renew := host.ReportEvery
+	return Clocks{
+		Detect:  min(3*renew*n+renew/2, 4500*time.Millisecond),
+		Hinted:  min(2*renew*n, 3*time.Second),
+		Join:    min(30*time.Second*n, time.Minute),
+		Replace: 2 * time.Minute * n,
+		Change:  3 * time.Minute * n,
+	}
+}
+
+// State is where a host is, why, since when, and, for a passing state, when it ends by itself.
+type State struct {
+	State    operator.HostState
+	Reason   string
+	Since    time.Time
+	Deadline time.Time
+}
+
+// Input is all that a host's next state follows from.
+type Input struct {
+	Now     time.Time
+	Started time.Time // of this orchestrator: nobody is missed before a whole detection time has gone by
+	Joined  time.Time // enrolment
+	Last    time.Time // when the last report came in; zero if none since Started
+	Hints   int       // other active hosts whose gossip calls it dead
+}
+
+// Next is the state that follows. The owner of the one passing state, JOINING, is the host itself: it must report before the deadline.
+//
+//	JOINING ─ first report ─▶ ACTIVE ─ reports lost ─▶ UNREACHABLE
+//	   └──── deadline ───────────────────────────────────▲   └─ a report ─▶ ACTIVE
+//
+// Gossip alone never makes a host UNREACHABLE: it only shortens the wait for a renewal that is late already.
+func Next(prev State, in Input, c Clocks) State {
+	to := func(s operator.HostState, reason string, deadline time.Time) State {
+		since := prev.Since
+		if prev.State != s {
+			since = in.Now
+		}
+		return State{s, reason, since, deadline}
+	}
+	if in.Last.IsZero() {
+		known := prev.State == operator.HostUnreachable
+		first, reason := in.Joined.Add(c.Join), "it has joined and not reported yet"
+		if in.Joined.Before(in.Started) {
+			first, reason = in.Started.Add(c.Detect), "the orchestrator has just started and waits for its first report"
+		}
+		if known || !in.Now.Before(first) {
+			return to(operator.HostUnreachable, "it has not reported since "+later(in.Started, in.Joined).UTC().Format(time.RFC3339), time.Time{})
+		}
+		return to(operator.HostJoining, reason, first)
+	}
+	silent := in.Now.Sub(in.Last)
+	switch {
+	case silent >= c.Detect:
+		return to(operator.HostUnreachable, fmt.Sprintf("no report for %s", c.Detect), time.Time{})
+	case silent >= c.Hinted && in.Hints > 0:
+		return to(operator.HostUnreachable, fmt.Sprintf("no report for %s and %d other hosts don't reach it", c.Hinted, in.Hints), time.Time{})
+	}
+	return to(operator.HostActive, "", time.Time{})
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// Storm tells whether so many hosts vanished together that the fault is more likely ours than theirs: more than 15 % of the hosts, and
+// at least three, became UNREACHABLE within one minute and still are. Then nothing is rescheduled until enough of them are back.
+func Storm(states []State) (bool, string) {
+	var gone []time.Time
+	for _, s := range states {
+		if s.State == operator.HostUnreachable {
+			gone = append(gone, s.Since)
+		}
+	}
+	for _, from := range gone {
+		n := 0
+		for _, t := range gone {
+			if d := t.Sub(from); d >= 0 && d <= time.Minute {
+				n++
+			}
+		}
+		if n >= 3 && n*100 > 15*len(states) {
+			return true, fmt.Sprintf("%d of %d hosts vanished within a minute: nothing is replaced until some are back; check the network of the infra host", n, len(states))
+		}
+	}
+	return false, ""
+}

@@ -1,0 +1,235 @@
+// Package place chooses a host for each node.
+//
+// Owns: the filters a host must pass and the order in which the others are preferred.
+// In: the nodes to place, the hosts with what is reserved on them.
+// Out: a host for each node and why; or a Refusal that says of each host why not.
+// Never: changes anything, reads a clock or a random number: the same input gives the same choice.
+package place
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/operator"
+)
+
+// HostShare is the memory, in bytes, that a host keeps for itself.
+const HostShare int64 = 128 << 20
+
+// Host is what placing needs to know of a host. Place changes none of it.
+type Host struct {
+	ID         wire.HostID
+	Name       string
+	Role       host.Role
+	State      operator.HostState
+	Unlicensed string // why nothing new may be placed here
+	Memory     int64  // bytes in all
+	Disk       int64  // bytes in all; 0 is not known, and then not counted
+	Reserved   int64  // bytes of memory reserved by the nodes on it
+	DiskTaken  int64  // bytes of quotas of the nodes on it
+	Addresses  int    // free container addresses
+	Layers     map[Layer]int
+	Images     map[wire.Digest]bool // images that lie there already
+}
+
+// Layer is a layer of one environment.
+type Layer struct {
+	Env  wire.EnvName
+	Name wire.LayerName
+}
+
+// Node is a node to place.
+type Node struct {
+	Layer     Layer
+	Cloudlets wire.Cloudlets
+	DiskBytes int64
+	Image     wire.Digest
+	// Not is a host it may not get, "" if none.
+	Not wire.HostID
+}
+
+// Choice is where a node goes, and why.
+type Choice struct {
+	Host wire.HostID
+	Why  string
+}
+
+// Refusal says why a node has no host.
+type Refusal struct {
+	Node  int // index of the node
+	Hosts []Reason
+	// TooBig: no host is large enough for the node even when empty.
+	TooBig bool
+	// Largest is the memory of the largest host a node can have, in bytes; for TooBig.
+	Largest int64
+}
+
+// Reason is why a host was not taken.
+type Reason struct {
+	Host string // its name
+	Why  string
+	code filter
+}
+
+type filter int
+
+const (
+	passes filter = iota
+	notUser
+	notActive
+	notLicensed
+	excluded
+	tooSmall
+	full
+)
+
+// String is the refusal in one line.
+func (r *Refusal) String() string {
+	if len(r.Hosts) == 0 {
+		return "the cluster has no host for users' nodes"
+	}
+	var s []string
+	for _, h := range r.Hosts {
+		s = append(s, h.Host+" "+h.Why)
+	}
+	return strings.Join(s, "; ")
+}
+
+// Place chooses a host for each node in turn, as if the ones before it were already there. All or none: the first node without a host
+// is the Refusal.
+func Place(nodes []Node, hosts []Host) ([]Choice, *Refusal) {
+	now := make([]Host, len(hosts))
+	for i, h := range hosts {
+		now[i] = h
+		now[i].Layers, now[i].Images = map[Layer]int{}, map[wire.Digest]bool{}
+		for k, v := range h.Layers {
+			now[i].Layers[k] = v
+		}
+		for k, v := range h.Images {
+			now[i].Images[k] = v
+		}
+	}
+	slices.SortFunc(now, func(a, b Host) int { return cmp.Compare(a.ID, b.ID) })
+	out := make([]Choice, 0, len(nodes))
+	for i, n := range nodes {
+		best, refusal := choose(n, now)
+		if best < 0 {
+			refusal.Node = i
+			return nil, refusal
+		}
+		h := &now[best]
+		out = append(out, Choice{h.ID, why(n, *h, now)})
+		h.take(n)
+	}
+	return out, nil
+}
+
+func (h *Host) take(n Node) {
+	h.Reserved += reserved(n)
+	h.DiskTaken += n.DiskBytes
+	h.Addresses--
+	h.Layers[n.Layer]++
+	h.Images[n.Image] = true
+}
+
+func reserved(n Node) int64 { return int64(n.Cloudlets.Reserved) * wire.CloudletBytes }
+
+func (h Host) usable() int64 { return h.Memory - HostShare }
+
+// choose is the index of the best host, or -1 and every host's reason.
+func choose(n Node, hosts []Host) (int, *Refusal) {
+	best, ref := -1, &Refusal{}
+	users, small := 0, 0
+	for i, h := range hosts {
+		code, reason := check(n, h)
+		if code == passes {
+			if best < 0 || better(n, h, hosts[best]) {
+				best = i
+			}
+			continue
+		}
+		if code == notUser {
+			continue // nobody expects a node there
+		}
+		users++
+		if n.needs() > h.usable() {
+			small++
+		}
+		ref.Largest = max(ref.Largest, h.usable())
+		ref.Hosts = append(ref.Hosts, Reason{h.Name, reason, code})
+	}
+	ref.TooBig = users > 0 && small == users
+	return best, ref
+}
+
+// needs is the memory a host must have for the node to be able to grow to its limit.
+func (n Node) needs() int64 { return int64(n.Cloudlets.Dynamic) * wire.CloudletBytes }
+
+func check(n Node, h Host) (filter, string) {
+	mib := func(b int64) int64 { return max(0, b>>20) }
+	switch {
+	case h.Role != host.RoleUser:
+		return notUser, "is no user host"
+	case h.State != operator.HostActive:
+		return notActive, "is " + string(h.State)
+	case h.Unlicensed != "":
+		return notLicensed, "is not licensed: " + h.Unlicensed
+	case h.ID == n.Not:
+		return excluded, "is the host the node leaves"
+	case n.needs() > h.usable():
+		return tooSmall, fmt.Sprintf("has %d MiB for nodes, %d dynamic cloudlets are %d MiB", mib(h.usable()), n.Cloudlets.Dynamic, mib(n.needs()))
+	case h.Reserved+reserved(n) > h.usable():
+		return full, fmt.Sprintf("has %d MiB not reserved, %d reserved cloudlets are %d MiB", mib(h.usable()-h.Reserved), n.Cloudlets.Reserved, mib(reserved(n)))
+	case h.Disk > 0 && h.DiskTaken+n.DiskBytes > h.Disk:
+		return full, fmt.Sprintf("has %d MiB of disk left, the node wants %d", mib(h.Disk-h.DiskTaken), mib(n.DiskBytes))
+	case h.Addresses < 1:
+		return full, "has no free address"
+	}
+	return passes, ""
+}
+
+// better tells whether a is preferred to b: fewer nodes of the same layer, then the tighter fit in memory, then the image is there
+// already, then the smaller name, so that the choice does not depend on the order of the list.
+func better(n Node, a, b Host) bool {
+	return cmp.Or(
+		cmp.Compare(a.Layers[n.Layer], b.Layers[n.Layer]),
+		cmp.Compare(bucket(n, a), bucket(n, b)),
+		-compareBool(a.Images[n.Image], b.Images[n.Image]),
+		cmp.Compare(a.ID, b.ID),
+	) < 0
+}
+
+// bucket is how full the host would be, turned round (0 is full), in tenths of its memory: hosts about as full count as equal, so that
+// the image decides between them.
+func bucket(n Node, h Host) int64 {
+	return (h.usable() - h.Reserved - reserved(n)) * 10 / h.usable()
+}
+
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return 1
+	}
+	return -1
+}
+
+func why(n Node, h Host, all []Host) string {
+	fit := 0
+	for _, o := range all {
+		if c, _ := check(n, o); c == passes {
+			fit++
+		}
+	}
+	s := fmt.Sprintf("%d of %d hosts fit; it has %d nodes of layer %s", fit, len(all), h.Layers[n.Layer], n.Layer.Name)
+	s += fmt.Sprintf(", %d of %d MiB reserved", h.Reserved>>20, h.usable()>>20)
+	if h.Images[n.Image] {
+		s += ", the image is there"
+	}
+	return s
+}
