@@ -1,0 +1,336 @@
+// Package api is the orchestrator's side of /api/v1: TCP 7443, TLS, bearer tokens.
+//
+// Owns: the operations of the API, their OpenAPI description, how errors look (problem+json with a closed list of codes).
+// In: requests of people's tools; views of the store and the hosts.
+// Out: wire/operator resources; accepted operations; bridged sessions.
+// Never: changes the store itself (ops and authz do), decides placing, or shows an internal error's text.
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"hardnode.dev/internal/build"
+	"hardnode.dev/internal/logging"
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/audit"
+	"hardnode.dev/orchestrator/authz"
+	"hardnode.dev/orchestrator/hostapi"
+	"hardnode.dev/orchestrator/ops"
+	"hardnode.dev/orchestrator/show"
+	"hardnode.dev/orchestrator/store"
+)
+
+// The limits of one request.
+const (
+	maxBody    = 1 << 20 // bytes
+	maxAtOnce  = 256     // requests at work; more get 503
+	writeLimit = 30 * time.Second
+)
+
+// Server is all the API needs.
+type Server struct {
+	Store  *store.Store
+	Ops    *ops.Ops
+	Tokens *authz.Tokens
+	Audit  *audit.Log
+	World  func() show.World
+	// DryRun places a new environment without storing anything.
+	DryRun func(operator.EnvironmentSpec) ([]operator.Node, *operator.Problem)
+	// RefreshTemplates asks the registry for its list, when a template is not known yet; nil: it is not asked.
+	RefreshTemplates func(context.Context) error
+	// License takes another licence in.
+	License interface {
+		Install(ctx context.Context, text string) error
+	}
+	Metrics http.Handler // nil: there are none
+	Hub     *hostapi.Hub
+	Log     *slog.Logger
+
+	api huma.API
+}
+
+type whoKey struct{}
+
+// caller is who asks; a handler runs only after the caller is known.
+func caller(ctx context.Context) authz.Who {
+	w, _ := ctx.Value(whoKey{}).(authz.Who)
+	return w
+}
+
+type fromKey struct{}
+
+func from(ctx context.Context) string {
+	s, _ := ctx.Value(fromKey{}).(string)
+	return s
+}
+
+// Handler is the API, everything below /api/ and /openapi.json.
+func (s *Server) Handler() http.Handler {
+	mux := http.NewServeMux()
+	s.register(mux)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		Fail(w, operator.NewProblem(operator.NotFound, r.URL.Path, "the API has no "+r.Method+" here", "see /openapi.json"))
+	})
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
+		who, p := s.Tokens.Check(authz.Bearer(r.Header.Get("Authorization")))
+		if p == nil {
+			p = who.Require(authz.Read, r.URL.Path)
+		}
+		if p != nil {
+			Fail(w, p)
+			return
+		}
+		s.Metrics.ServeHTTP(w, r)
+	})
+	slots := make(chan struct{}, maxAtOnce)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer s.recover(w, r)
+		if !strings.HasSuffix(r.URL.Path, "/events") && r.Header.Get("Upgrade") == "" {
+			select {
+			case slots <- struct{}{}:
+				defer func() { <-slots }()
+			default:
+				w.Header().Set("Retry-After", "1")
+				Fail(w, operator.NewProblem(operator.Unavailable, r.URL.Path, fmt.Sprintf("%d requests are at work", maxAtOnce), "try again in a moment"))
+				return
+			}
+			c := http.NewResponseController(w)
+			c.SetReadDeadline(time.Now().Add(writeLimit))
+			c.SetWriteDeadline(time.Now().Add(writeLimit))
+		}
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Header().Set("Cache-Control", "no-store")
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// recover turns a panic of a handler into an answer; the connection's own abort goes through.
+func (s *Server) recover(w http.ResponseWriter, r *http.Request) {
+	switch p := recover(); p {
+	case nil:
+	case http.ErrAbortHandler:
+		panic(p)
+	default:
+		logging.Or(s.Log).Error("a request handler panicked", logging.Err, fmt.Sprint(p), "path", r.URL.Path)
+		Fail(w, fmt.Errorf("panic"))
+	}
+}
+
+// Fail answers with a Problem.
+func Fail(w http.ResponseWriter, err error) {
+	p := operator.AsProblem(err)
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(p.Status)
+	json.NewEncoder(w).Encode(p)
+}
+
+// Description is the API's OpenAPI 3.1 document.
+func Description() ([]byte, error) {
+	s := &Server{}
+	s.register(http.NewServeMux())
+	return json.MarshalIndent(s.api.OpenAPI(), "", "  ")
+}
+
+func (s *Server) register(mux *http.ServeMux) {
+	huma.NewError = newError
+	c := huma.DefaultConfig("Hardnode", "1")
+	c.CreateHooks = nil // no $schema links in bodies: resources are what wire/operator says
+	c.DocsPath, c.SchemasPath = "", ""
+	c.RejectUnknownQueryParameters = true
+	c.Info.Description = "The API of a Hardnode cluster. Long work is an operation: 202 with its Location, watchable at …/events. " +
+		"Errors are application/problem+json (RFC 9457) with one of the codes invalid, not_found, conflict, denied, exhausted, unavailable, internal; detail says why, next what to do."
+	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}
+	s.api = humago.New(mux, c)
+	s.clusterOperations()
+	s.environmentOperations()
+	s.operationOperations()
+	s.tokenOperations()
+	s.sessionOperations(mux)
+}
+
+// newError is how huma's own refusals (validation, unknown fields, bodies too large) look: like all others.
+func newError(status int, msg string, errs ...error) huma.StatusError {
+	p := operator.NewProblem(operator.CodeOf(status), "", msg, "see /openapi.json")
+	p.Status, p.Title = status, http.StatusText(status)
+	if status >= 500 {
+		return operator.AsProblem(fmt.Errorf("%s", msg))
+	}
+	for _, e := range errs {
+		d, ok := e.(huma.ErrorDetailer)
+		if !ok {
+			if e != nil && len(errs) == 1 {
+				p.Reason = e.Error()
+			}
+			continue
+		}
+		detail := d.ErrorDetail()
+		p.Object = strings.TrimPrefix(strings.TrimPrefix(detail.Location, "body"), ".")
+		p.Reason = detail.Message
+		if detail.Message == "unexpected property" {
+			p.Reason = "the field is not known"
+		}
+		p.Next = "correct it; see /openapi.json"
+		break
+	}
+	return p
+}
+
+// route is one operation of the API.
+type route struct {
+	id, method, path, summary string
+	scope                     authz.Scope
+	status                    int
+}
+
+// add registers an operation: the caller is known and has the scope before f runs.
+func add[I, O any](s *Server, r route, f func(context.Context, *I) (*O, error)) {
+	huma.Register(s.api, s.operation(r), func(ctx context.Context, in *I) (*O, error) {
+		out, err := f(ctx, in)
+		if err != nil {
+			p := operator.AsProblem(err)
+			if p.Code == operator.Internal {
+				logging.Or(s.Log).Error("a request failed", "operation", r.id, logging.Err, err)
+			}
+			return nil, p
+		}
+		return out, nil
+	})
+}
+
+func (s *Server) operation(r route) huma.Operation {
+	return huma.Operation{OperationID: r.id, Method: r.method, Path: operator.Prefix + r.path, Summary: r.summary, DefaultStatus: r.status, MaxBodyBytes: maxBody,
+		Description: "Needs scope " + string(r.scope) + ".", Security: []map[string][]string{{"token": {}}},
+		Middlewares: huma.Middlewares{func(ctx huma.Context, next func(huma.Context)) {
+			who, p := s.Tokens.Check(authz.Bearer(ctx.Header("Authorization")))
+			if p == nil {
+				p = who.Require(r.scope, ctx.Operation().Path)
+			}
+			if p != nil {
+				if p.Status == http.StatusUnauthorized {
+					ctx.SetHeader("WWW-Authenticate", "Bearer")
+				}
+				refuse(ctx, p)
+				return
+			}
+			next(huma.WithValue(huma.WithValue(ctx, whoKey{}, who), fromKey{}, ctx.RemoteAddr()))
+		}},
+	}
+}
+
+func refuse(ctx huma.Context, p *operator.Problem) {
+	ctx.SetHeader("Content-Type", "application/problem+json")
+	ctx.SetStatus(p.Status)
+	json.NewEncoder(ctx.BodyWriter()).Encode(p)
+}
+
+// do audits an action around its effect.
+func (s *Server) do(ctx context.Context, what, object string, effect func() error) error {
+	return s.Audit.Do(operator.Audit{Who: caller(ctx).Name, From: from(ctx), What: what, Object: object}, effect)
+}
+
+type body[T any] struct{ Body T }
+
+type none struct{}
+
+func list[T any](items []T) (*body[operator.List[T]], error) {
+	if items == nil {
+		items = []T{}
+	}
+	return &body[operator.List[T]]{operator.List[T]{Items: items}}, nil
+}
+
+func (s *Server) clusterOperations() {
+	add(s, route{"getCluster", "GET", "/cluster", "The installation as a whole", authz.Read, 200}, func(context.Context, *none) (*body[operator.Cluster], error) {
+		return &body[operator.Cluster]{s.World().Cluster()}, nil
+	})
+	add(s, route{"getLicense", "GET", "/license", "The licence, and what is used of it", authz.Read, 200}, func(context.Context, *none) (*body[operator.License], error) {
+		return &body[operator.License]{s.World().License}, nil
+	})
+	add(s, route{"setLicense", "PUT", "/license", "Install another licence", authz.Admin, 200}, func(ctx context.Context, in *body[operator.LicenseText]) (*body[operator.License], error) {
+		if err := s.do(ctx, "license.set", "license", func() error { return s.License.Install(ctx, strings.TrimSpace(in.Body.Text)) }); err != nil {
+			return nil, err
+		}
+		return &body[operator.License]{s.World().License}, nil
+	})
+	add(s, route{"listHosts", "GET", "/hosts", "All hosts, in order of joining", authz.Read, 200}, func(context.Context, *none) (*body[operator.List[operator.Host]], error) {
+		return list(s.World().Hosts())
+	})
+	add(s, route{"getHost", "GET", "/hosts/{host}", "One host, by id or name", authz.Read, 200}, func(_ context.Context, in *struct {
+		Host string `path:"host" maxLength:"63"`
+	}) (*body[operator.Host], error) {
+		for _, h := range s.World().Hosts() {
+			if string(h.ID) == in.Host || h.Name == in.Host {
+				return &body[operator.Host]{h}, nil
+			}
+		}
+		return nil, operator.NewProblem(operator.NotFound, "hosts/"+in.Host, "there is no such host", "see hnctl host list")
+	})
+	add(s, route{"listNodes", "GET", "/nodes", "All nodes, by number", authz.Read, 200}, func(_ context.Context, in *struct {
+		Env  wire.EnvName `query:"env" maxLength:"40" doc:"Of this environment only"`
+		Host string       `query:"host" maxLength:"63" doc:"On this host only, by id or name"`
+	}) (*body[operator.List[operator.Node]], error) {
+		var out []operator.Node
+		for _, n := range s.World().Nodes(in.Env) {
+			if in.Host == "" || string(n.Host) == in.Host || n.HostName == in.Host {
+				out = append(out, n)
+			}
+		}
+		return list(out)
+	})
+	add(s, route{"getNode", "GET", "/nodes/{ctid}", "One node", authz.Read, 200}, func(_ context.Context, in *struct {
+		CTID wire.CTID `path:"ctid" minimum:"1"`
+	}) (*body[operator.Node], error) {
+		w := s.World()
+		n, ok := store.Nodes.Get(w.View, in.CTID.String())
+		if !ok {
+			return nil, noNode(in.CTID)
+		}
+		return &body[operator.Node]{w.Node(n)}, nil
+	})
+	add(s, route{"listTemplates", "GET", "/templates", "The templates in the registry", authz.Read, 200}, func(ctx context.Context, _ *none) (*body[operator.List[operator.Template]], error) {
+		if s.RefreshTemplates != nil {
+			if err := s.RefreshTemplates(ctx); err != nil {
+				logging.Or(s.Log).Info("templates are as last known", logging.Reason, err)
+			}
+		}
+		var out []operator.Template
+		for _, t := range store.Templates.All(s.Store.View()) {
+			out = append(out, Template(t))
+		}
+		return list(out)
+	})
+	add(s, route{"listAudit", "GET", "/audit", "Who did what, newest first", authz.Admin, 200}, func(_ context.Context, in *struct {
+		Limit int `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+	}) (*body[operator.List[operator.Audit]], error) {
+		return list(s.Audit.Newest(in.Limit))
+	})
+	add(s, route{"getVersion", "GET", "/version", "The orchestrator's version", authz.Read, 200}, func(context.Context, *none) (*body[struct {
+		Version string `json:"version"`
+	}], error) {
+		var out body[struct {
+			Version string `json:"version"`
+		}]
+		out.Body.Version = build.Version
+		return &out, nil
+	})
+}
+
+// Template is a template as people see it.
+func Template(t host.Template) operator.Template {
+	return operator.Template{Name: t.Name, Digest: t.Digest, Bytes: t.Bytes, Process: t.Process.Argv, Port: t.HTTPPort}
+}
+
+func noNode(id wire.CTID) *operator.Problem {
+	return operator.NewProblem(operator.NotFound, "nodes/"+id.String(), "there is no such node", "see hnctl node list")
+}

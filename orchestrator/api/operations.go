@@ -1,0 +1,102 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/authz"
+	"hardnode.dev/orchestrator/store"
+)
+
+type operationInput struct {
+	Op wire.OperationID `path:"op" maxLength:"40"`
+}
+
+func (s *Server) operationOperations() {
+	add(s, route{"listOperations", "GET", "/operations", "All operations, newest first", authz.Read, 200}, func(_ context.Context, in *struct {
+		Env   wire.EnvName            `query:"env" maxLength:"40" doc:"Of this environment only"`
+		State operator.OperationState `query:"state" enum:"pending,running,done,failed,cancelled" doc:"In this state only"`
+		Limit int                     `query:"limit" minimum:"1" maximum:"500" default:"100"`
+	}) (*body[operator.List[operator.Operation]], error) {
+		var out []operator.Operation
+		for _, op := range s.Ops.List() {
+			if (in.Env == "" || op.Object == "environments/"+string(in.Env)) && (in.State == "" || op.State == in.State) && len(out) < in.Limit {
+				out = append(out, op)
+			}
+		}
+		return list(out)
+	})
+	add(s, route{"getOperation", "GET", "/operations/{op}", "One operation", authz.Read, 200}, func(_ context.Context, in *operationInput) (*body[operator.Operation], error) {
+		op, err := s.Ops.Get(in.Op)
+		return &body[operator.Operation]{op}, err
+	})
+	add(s, route{"cancelOperation", "POST", "/operations/{op}/cancel", "Cancel an operation and undo it", authz.Write, 200}, func(ctx context.Context, in *operationInput) (out *body[operator.Operation], err error) {
+		err = s.do(ctx, "operation.cancel", "operations/"+string(in.Op), func() error {
+			op, err := s.Ops.Cancel(ctx, in.Op, caller(ctx).Name)
+			out = &body[operator.Operation]{op}
+			return err
+		})
+		return out, err
+	})
+	watch := s.operation(route{"watchOperation", "GET", "/operations/{op}/events", "Watch an operation as server-sent events: event \"operation\" at once, at every change, and last when it has ended", authz.Read, 200})
+	schema := s.api.OpenAPI().Components.Schemas
+	watch.Responses = map[string]*huma.Response{"200": {Description: "A stream of operations", Content: map[string]*huma.MediaType{
+		"text/event-stream": {Schema: huma.SchemaFromType(schema, operationType)}}}}
+	huma.Register(s.api, watch, func(ctx context.Context, in *operationInput) (*huma.StreamResponse, error) {
+		if _, err := s.Ops.Get(in.Op); err != nil {
+			return nil, operator.AsProblem(err)
+		}
+		return &huma.StreamResponse{Body: func(hc huma.Context) { s.watch(hc, in.Op) }}, nil
+	})
+}
+
+// watch sends the operation at every change until it is final, or the caller goes. A comment every 15 s keeps the line open.
+func (s *Server) watch(hc huma.Context, id wire.OperationID) {
+	hc.SetHeader("Content-Type", "text/event-stream")
+	w, ok := hc.BodyWriter().(http.ResponseWriter)
+	if !ok {
+		return
+	}
+	ctl := http.NewResponseController(w)
+	send := func(text string) bool {
+		ctl.SetWriteDeadline(time.Now().Add(writeLimit))
+		_, err := w.Write([]byte(text))
+		return err == nil && ctl.Flush() == nil
+	}
+	var last wire.Revision
+	for {
+		v := s.Store.View()
+		op, err := s.Ops.Get(id)
+		if err != nil {
+			return // it was forgotten meanwhile
+		}
+		if rev := store.Operations.Revision(v, string(id)); rev != last {
+			last = rev
+			raw, err := json.Marshal(op)
+			if err != nil || !send(fmt.Sprintf("id: %d\nevent: operation\ndata: %s\n\n", rev, raw)) || op.State.Final() {
+				return
+			}
+			continue // the state may be newer than the view
+		}
+		t := time.NewTimer(15 * time.Second)
+		select {
+		case <-v.Over():
+		case <-t.C:
+			if !send(": still here\n\n") {
+				t.Stop()
+				return
+			}
+		case <-hc.Context().Done():
+			t.Stop()
+			return
+		}
+		t.Stop()
+	}
+}

@@ -1,0 +1,179 @@
+package api
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+
+	"github.com/coder/websocket"
+	"github.com/danielgtaylor/huma/v2"
+
+	"hardnode.dev/internal/logging"
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/authz"
+	"hardnode.dev/orchestrator/hostapi"
+	"hardnode.dev/orchestrator/store"
+)
+
+// sessionKind is one kind of session: its parameters, by name, with what they mean.
+type sessionKind struct {
+	name, summary string
+	params        map[string]string
+	parse         func(q url.Values, r *host.SessionRequest) error
+}
+
+var sessionKinds = []sessionKind{
+	{"exec", "Run a command in a node (WebSocket; each binary message is a frame: a channel byte 0 stdin, 1 stdout, 2 stderr, 3 resize, 4 exit, then the payload)", map[string]string{
+		"argv": "The command and its arguments, one parameter each, in order", "tty": "true for a terminal", "rows": "Rows of the terminal", "cols": "Columns of the terminal",
+		"uid": "User inside the container", "gid": "Group inside the container"}, parseExec},
+	{"logs", "Read a node's log (WebSocket; frames as of exec)", map[string]string{
+		"tail": "Lines from the end; 0 is all that is kept", "follow": "true to go on until closed"}, parseLogs},
+	{"jem", "Run `jem MODULE ACTION ARG…` in a node (WebSocket; frames as of exec)", map[string]string{
+		"module": "The module", "action": "The action", "arg": "Arguments, one parameter each, in order"}, parseJEM},
+}
+
+// sessionOperations registers the WebSocket paths and describes them.
+func (s *Server) sessionOperations(mux *http.ServeMux) {
+	for _, k := range sessionKinds {
+		path := operator.Prefix + "/nodes/{ctid}/" + k.name
+		op := &huma.Operation{OperationID: k.name + "Node", Method: http.MethodGet, Path: path, Summary: k.summary, Description: "Needs scope exec.",
+			Security:   []map[string][]string{{"token": {}}},
+			Parameters: []*huma.Param{{Name: "ctid", In: "path", Required: true, Schema: &huma.Schema{Type: "integer"}}},
+			Responses:  map[string]*huma.Response{"101": {Description: "Switching to WebSocket"}, "default": {Description: "Problem"}}}
+		for _, name := range slices.Sorted(maps.Keys(k.params)) {
+			schema := &huma.Schema{Type: "string"}
+			if name == "argv" || name == "arg" {
+				schema = &huma.Schema{Type: "array", Items: &huma.Schema{Type: "string"}}
+			}
+			op.Parameters = append(op.Parameters, &huma.Param{Name: name, In: "query", Description: k.params[name], Schema: schema})
+		}
+		s.api.OpenAPI().AddOperation(op)
+		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) { s.session(w, r, k) })
+	}
+}
+
+func (s *Server) session(w http.ResponseWriter, r *http.Request, k sessionKind) {
+	who, p := s.Tokens.Check(authz.Bearer(r.Header.Get("Authorization")))
+	if p == nil {
+		p = who.Require(authz.Exec, r.URL.Path)
+	}
+	if p != nil {
+		Fail(w, p)
+		return
+	}
+	req, on, err := s.sessionRequest(r, k)
+	if err != nil {
+		Fail(w, err)
+		return
+	}
+	record := operator.Audit{Who: who.Name, From: r.RemoteAddr, What: "node." + k.name, Object: "nodes/" + req.CTID.String()}
+	if req.Exec != nil {
+		record.Object += fmt.Sprintf(" %q", req.Exec.Argv)
+	}
+	var link *hostapi.Link
+	if err := s.Audit.Do(record, func() (err error) {
+		link, err = s.Hub.Open(r.Context(), on, req)
+		return err
+	}); err != nil {
+		Fail(w, err)
+		return
+	}
+	defer link.Close()
+	c, err := websocket.Accept(w, r, &websocket.AcceptOptions{CompressionMode: websocket.CompressionDisabled})
+	if err != nil {
+		logging.Or(s.Log).Info("a session was not taken up", logging.Container, req.CTID.String(), logging.Err, err)
+		link.Conn.CloseNow()
+		return
+	}
+	defer c.CloseNow()
+	hostapi.Bridge(r.Context(), c, link.Conn)
+}
+
+// sessionRequest checks everything that can be checked before the host is asked.
+func (s *Server) sessionRequest(r *http.Request, k sessionKind) (req host.SessionRequest, on wire.HostID, err error) {
+	id, err := wire.ParseCTID(r.PathValue("ctid"))
+	if err != nil {
+		return req, "", operator.NewProblem(operator.Invalid, "ctid", err.Error(), "see hnctl node list")
+	}
+	req.CTID = id
+	q := r.URL.Query()
+	for name := range q {
+		if _, ok := k.params[name]; !ok {
+			return req, "", operator.NewProblem(operator.Invalid, name, "the parameter is not known", "see /openapi.json")
+		}
+	}
+	if err := k.parse(q, &req); err != nil {
+		return req, "", err
+	}
+	if r.Header.Get("Upgrade") == "" {
+		return req, "", operator.NewProblem(operator.Invalid, r.URL.Path, "this is a WebSocket", "use hnctl node "+k.name)
+	}
+	world := s.World()
+	n, ok := store.Nodes.Get(world.View, id.String())
+	if !ok {
+		return req, "", noNode(id)
+	}
+	v := world.Node(n)
+	if h := world.Live[n.Host]; h.State.State != operator.HostActive {
+		return req, "", operator.NewProblem(operator.Unavailable, "nodes/"+id.String(), v.Reason, "wait for its host: hnctl host list")
+	}
+	if k.name != "logs" && v.State != string(host.CtRunning) && v.State != string(host.CtStarting) {
+		return req, "", operator.NewProblem(operator.Conflict, "nodes/"+id.String(), "it is "+v.State+": "+v.Reason, "see hnctl node logs "+id.String())
+	}
+	return req, n.Host, nil
+}
+
+func parseExec(q url.Values, r *host.SessionRequest) error {
+	e := &host.ExecSpec{Argv: q["argv"], TTY: q.Get("tty") == "true"}
+	if len(e.Argv) == 0 || e.Argv[0] == "" {
+		return operator.NewProblem(operator.Invalid, "argv", "there is no command", "give one: hnctl node exec CTID -- COMMAND")
+	}
+	for _, f := range []struct {
+		name string
+		bits int
+		set  func(uint64)
+	}{
+		{"rows", 16, func(n uint64) { e.Rows = uint16(n) }}, {"cols", 16, func(n uint64) { e.Cols = uint16(n) }},
+		{"uid", 16, func(n uint64) { e.UID = uint32(n) }}, {"gid", 16, func(n uint64) { e.GID = uint32(n) }},
+	} {
+		if q.Get(f.name) == "" {
+			continue
+		}
+		n, err := strconv.ParseUint(q.Get(f.name), 10, f.bits)
+		if err != nil {
+			return operator.NewProblem(operator.Invalid, f.name, fmt.Sprintf("%q is no number from 0 to 65535", q.Get(f.name)), "correct it")
+		}
+		f.set(n)
+	}
+	r.Exec = e
+	return nil
+}
+
+func parseLogs(q url.Values, r *host.SessionRequest) error {
+	l := &host.LogsSpec{Follow: q.Get("follow") == "true"}
+	if t := q.Get("tail"); t != "" {
+		n, err := strconv.Atoi(t)
+		if err != nil || n < 0 {
+			return operator.NewProblem(operator.Invalid, "tail", fmt.Sprintf("%q is no number of lines", t), "give a number from 0 up")
+		}
+		l.Tail = n
+	}
+	r.Logs = l
+	return nil
+}
+
+func parseJEM(q url.Values, r *host.SessionRequest) error {
+	j := &host.JEMRequest{Module: q.Get("module"), Action: q.Get("action"), Args: q["arg"]}
+	for name, v := range map[string]string{"module": j.Module, "action": j.Action} {
+		if err := wire.Label(name, v, 40); err != nil {
+			return operator.NewProblem(operator.Invalid, name, err.Error(), "see hnctl node jem --help")
+		}
+	}
+	r.JEM = j
+	return nil
+}

@@ -1,0 +1,147 @@
+// Package authz says who a caller of the API is and what they may do.
+//
+// Owns: bearer tokens (stored as hashes) and their scopes.
+// In: a token's text; the scope an operation needs.
+// Out: Who; a Problem when the token is not known, has expired, or lacks the scope.
+// Never: keeps a token's text, or logs it.
+package authz
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"hardnode.dev/internal/identity"
+	"hardnode.dev/internal/secret"
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/store"
+)
+
+// Scope is a right. Admin includes the others.
+type Scope string
+
+// The scopes.
+const (
+	Read  Scope = "read"  // look at everything but secrets
+	Write Scope = "write" // create, start, stop and delete environments
+	Exec  Scope = "exec"  // run commands in containers and read their logs
+	Admin Scope = "admin" // tokens, audit, and all of the above
+)
+
+// AdminID is the token that came with the cluster; it can't be revoked here, only replaced.
+const AdminID = "admin"
+
+// Who is a caller.
+type Who struct {
+	ID     string
+	Name   string
+	Scopes []string
+}
+
+// Tokens checks and keeps tokens.
+type Tokens struct {
+	Store *store.Store
+	Now   func() time.Time
+}
+
+// Check says who holds the token. An unknown or expired one is a Problem with status 401.
+func (t *Tokens) Check(text secret.Text) (Who, *operator.Problem) {
+	refuse := func(reason string) (Who, *operator.Problem) {
+		p := operator.NewProblem(operator.Denied, "token", reason, "send Authorization: Bearer with a valid token: hnctl login")
+		p.Status, p.Title = http.StatusUnauthorized, http.StatusText(http.StatusUnauthorized)
+		return Who{}, p
+	}
+	if text == "" {
+		return refuse("no token was sent")
+	}
+	if len(text) > 256 {
+		return refuse("the token is not known")
+	}
+	rec, ok := store.Tokens.Get(t.Store.View(), identity.HashToken(text))
+	switch {
+	case !ok:
+		return refuse("the token is not known; it may have been revoked")
+	case !rec.Expires.IsZero() && !t.Now().Before(rec.Expires):
+		return refuse("the token expired at " + rec.Expires.Format(time.RFC3339))
+	}
+	return Who{rec.ID, rec.Name, rec.Scopes}, nil
+}
+
+// Bearer is the token of a request's Authorization header, "" if there is none.
+func Bearer(header string) secret.Text {
+	scheme, text, _ := strings.Cut(header, " ")
+	if !strings.EqualFold(scheme, "bearer") {
+		return ""
+	}
+	return secret.Text(strings.TrimSpace(text))
+}
+
+// Require is nil when the caller has the scope.
+func (w Who) Require(s Scope, object string) *operator.Problem {
+	if slices.Contains(w.Scopes, string(s)) || slices.Contains(w.Scopes, string(Admin)) || s == Read && len(w.Scopes) > 0 {
+		return nil
+	}
+	return operator.NewProblem(operator.Denied, object, fmt.Sprintf("token %q has scopes %s, this needs %s", w.Name, strings.Join(w.Scopes, ", "), s), "ask an admin for a token with that scope")
+}
+
+// Create makes a token and returns its text, which is not kept.
+func (t *Tokens) Create(ctx context.Context, n operator.NewToken) (operator.MadeToken, error) {
+	raw := make([]byte, 20)
+	if _, err := rand.Read(raw); err != nil {
+		return operator.MadeToken{}, fmt.Errorf("make token: %v", err)
+	}
+	now := t.Now().UTC().Truncate(time.Second)
+	rec := store.Token{ID: hex.EncodeToString(raw[:4]), Name: n.Name, Scopes: slices.Compact(slices.Sorted(slices.Values(n.Scopes))), Created: now}
+	if n.Days > 0 {
+		rec.Expires = now.AddDate(0, 0, n.Days)
+	}
+	text := "hnt." + rec.ID + "." + hex.EncodeToString(raw[4:])
+	rec.Hash = identity.HashToken(secret.Text(text))
+	_, err := t.Store.Update(ctx, func(tx *store.Tx) error {
+		for _, o := range store.Tokens.All(tx.View()) {
+			if o.Name == rec.Name {
+				return operator.NewProblem(operator.Conflict, "tokens/"+rec.Name, "a token of that name exists", "choose another name, or revoke it first")
+			}
+		}
+		store.Tokens.Put(tx, rec.Hash, rec)
+		return nil
+	})
+	return operator.MadeToken{Token: shown(rec), Text: text}, err
+}
+
+// List is all tokens by name.
+func (t *Tokens) List() []operator.Token {
+	out := []operator.Token{}
+	for _, r := range store.Tokens.All(t.Store.View()) {
+		out = append(out, shown(r))
+	}
+	slices.SortFunc(out, func(a, b operator.Token) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
+
+// Revoke ends a token at once.
+func (t *Tokens) Revoke(ctx context.Context, id string) error {
+	_, err := t.Store.Update(ctx, func(tx *store.Tx) error {
+		for _, r := range store.Tokens.All(tx.View()) {
+			if r.ID != id {
+				continue
+			}
+			if r.ID == AdminID {
+				return operator.NewProblem(operator.Conflict, "tokens/"+id, "the cluster's first admin token can't be revoked here", "it is part of the seed; make another and keep this one locked away")
+			}
+			store.Tokens.Delete(tx, r.Hash)
+			return nil
+		}
+		return operator.NewProblem(operator.NotFound, "tokens/"+id, "there is no such token", "see hnctl token list")
+	})
+	return err
+}
+
+func shown(r store.Token) operator.Token {
+	return operator.Token{ID: r.ID, Name: r.Name, Scopes: r.Scopes, Created: r.Created, Expires: r.Expires}
+}

@@ -1,0 +1,293 @@
+// Package hostapi is the side of the orchestrator that hosts call: TCP 7444, mutual TLS 1.3, JSON.
+//
+// Owns: the long polls of assignments, sessions and routes, the taking in of reports, the sessions' dial-back.
+// In: calls of hosts and of the resolver, each known by its certificate.
+// Out: that host's own Assignment, its sessions; the routes, to the resolver only.
+// Never: answers a host about another one, decides anything, or keeps a host waiting beyond its long poll.
+package hostapi
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"hardnode.dev/internal/identity"
+	"hardnode.dev/internal/logging"
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/enroll"
+	"hardnode.dev/orchestrator/live"
+	"hardnode.dev/orchestrator/store"
+)
+
+// The limits of one call.
+const (
+	maxReport = 4 << 20         // bytes
+	maxSmall  = 64 << 10        // bytes of any other body
+	maxWait   = time.Minute     // of a long poll
+	minWait   = 0 * time.Second // a host that asks with wait=0 wants an answer at once
+	slowWrite = 30 * time.Second
+)
+
+// Server answers hosts.
+type Server struct {
+	Store  *store.Store
+	Fleet  *live.Fleet
+	Enroll *enroll.Desk
+	Hub    *Hub
+	Routes *Routes
+	// Unlicensed is why nothing new is placed on a host, "" if it is covered.
+	Unlicensed func(wire.HostID) string
+	Log        *slog.Logger
+}
+
+// Handler is the host API. Paths that are not in it, and callers without a fitting certificate, get a Problem.
+func (s *Server) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST "+host.PathEnroll, s.enroll)
+	mux.HandleFunc("POST "+host.PathRenew, s.renew)
+	mux.HandleFunc("POST "+host.PathComponent, s.hosts(s.component))
+	mux.HandleFunc("GET "+host.PathAssigned, s.hosts(s.assigned))
+	mux.HandleFunc("POST "+host.PathReport, s.hosts(s.report))
+	mux.HandleFunc("GET "+host.PathSessions, s.hosts(s.sessions))
+	mux.HandleFunc("GET "+host.PathSession+"{id}", s.hosts(s.session))
+	mux.HandleFunc("GET "+host.PathRoutes, s.routes)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		fail(w, operator.NewProblem(operator.NotFound, r.URL.Path, "the host API has no "+r.Method+" here", "compare the versions of host and orchestrator"))
+	})
+	return mux
+}
+
+// fail answers with a Problem.
+func fail(w http.ResponseWriter, err error) {
+	p := operator.AsProblem(err)
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(p.Status)
+	json.NewEncoder(w).Encode(p)
+}
+
+func answer(w http.ResponseWriter, v any) {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(slowWrite))
+	w.Header().Set("Content-Type", "application/json")
+	w.Write(raw)
+}
+
+// read decodes a body of at most limit bytes strictly.
+func read(w http.ResponseWriter, r *http.Request, limit int64, into any) error {
+	http.NewResponseController(w).SetReadDeadline(time.Now().Add(slowWrite))
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, limit))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		return operator.NewProblem(operator.Invalid, "body", err.Error(), "compare the versions of host and orchestrator")
+	}
+	if d.More() {
+		return operator.NewProblem(operator.Invalid, "body", "there is more behind the document", "send one document")
+	}
+	http.NewResponseController(w).SetReadDeadline(time.Time{})
+	return nil
+}
+
+// hosts lets only enrolled hosts in, known by the certificate they came with and the key they enrolled with.
+func (s *Server) hosts(f func(http.ResponseWriter, *http.Request, store.Host)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		p, ok := identity.ClientOf(r.TLS, time.Now())
+		if !ok || !p.IsHost() {
+			fail(w, operator.NewProblem(operator.Denied, r.URL.Path, "this needs the certificate of a host", "join the cluster first"))
+			return
+		}
+		h, err := s.Enroll.Known(p)
+		if err != nil {
+			fail(w, err)
+			return
+		}
+		f(w, r, h)
+	}
+}
+
+func (s *Server) enroll(w http.ResponseWriter, r *http.Request) {
+	var req host.EnrollRequest
+	if err := read(w, r, maxSmall, &req); err != nil {
+		fail(w, err)
+		return
+	}
+	reply, err := s.Enroll.Enroll(r.Context(), req)
+	if err != nil {
+		logging.Or(s.Log).Warn("a host was refused", logging.Addr, r.RemoteAddr, logging.Reason, err)
+		fail(w, err)
+		return
+	}
+	answer(w, reply)
+}
+
+func (s *Server) renew(w http.ResponseWriter, r *http.Request) {
+	var req host.RenewRequest
+	if err := read(w, r, maxSmall, &req); err != nil {
+		fail(w, err)
+		return
+	}
+	p, ok := identity.ClientOf(r.TLS, time.Now())
+	reply, err := s.Enroll.Renew(req, p, ok)
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	answer(w, reply)
+}
+
+func (s *Server) component(w http.ResponseWriter, r *http.Request, h store.Host) {
+	var req host.ComponentRequest
+	if err := read(w, r, maxSmall, &req); err != nil {
+		fail(w, err)
+		return
+	}
+	reply, err := s.Enroll.Component(req, h)
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	answer(w, reply)
+}
+
+// wait is how long a long poll may last.
+func wait(r *http.Request) time.Duration {
+	d, err := time.ParseDuration(r.URL.Query().Get("wait"))
+	if err != nil {
+		return minWait
+	}
+	return max(minWait, min(maxWait, d))
+}
+
+func number(r *http.Request, key string) (wire.Revision, error) {
+	s := r.URL.Query().Get(key)
+	if s == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n < 0 {
+		return 0, operator.NewProblem(operator.Invalid, key, fmt.Sprintf("%q is no revision", s), "send a number from 0 up")
+	}
+	return wire.Revision(n), nil
+}
+
+// assigned answers as soon as the host's Work or Peers have another revision than the host named. A revision that is lower than the
+// host's is sent too: the store was restored, and what it says counts.
+func (s *Server) assigned(w http.ResponseWriter, r *http.Request, h store.Host) {
+	work, err := number(r, "work")
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	peers, err := number(r, "peers")
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), wait(r))
+	defer cancel()
+	for {
+		v := s.Store.View()
+		var a host.Assignment
+		if doc, ok := store.Works.Get(v, string(h.ID)); ok && doc.Revision != work {
+			a.Work = &doc
+		}
+		if doc, ok := store.PeersDoc.Get(v, store.Only); ok && doc.Revision != peers {
+			a.Peers = &doc
+		}
+		if a.Work != nil || a.Peers != nil {
+			answer(w, a)
+			return
+		}
+		select {
+		case <-v.Over():
+		case <-ctx.Done():
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+	}
+}
+
+func (s *Server) report(w http.ResponseWriter, r *http.Request, h store.Host) {
+	var rep host.Report
+	if err := read(w, r, maxReport, &rep); err != nil {
+		fail(w, err)
+		return
+	}
+	now := time.Now()
+	state, err := s.Fleet.Report(live.Member{ID: h.ID, Name: h.Name, Joined: h.Joined}, &rep, now)
+	if err != nil {
+		fail(w, operator.NewProblem(operator.Conflict, "report", err.Error(), "send reports one after the other"))
+		return
+	}
+	answer(w, host.ReportReply{Now: now.UTC(), State: string(state.State), Unlicensed: s.Unlicensed(h.ID)})
+}
+
+func (s *Server) sessions(w http.ResponseWriter, r *http.Request, h store.Host) {
+	ctx, cancel := context.WithTimeout(r.Context(), wait(r))
+	defer cancel()
+	req, ok := s.Hub.next(ctx, h.ID)
+	if !ok {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	answer(w, req)
+}
+
+func (s *Server) session(w http.ResponseWriter, r *http.Request, h store.Host) {
+	ses := s.Hub.find(r.PathValue("id"), h.ID)
+	if ses == nil {
+		fail(w, operator.NewProblem(operator.NotFound, "session", "nobody waits for this session any more", ""))
+		return
+	}
+	c, err := websocket.Accept(w, r, &websocket.AcceptOptions{CompressionMode: websocket.CompressionDisabled})
+	if err != nil {
+		logging.Or(s.Log).Info("a session's dial-back failed", logging.Host, h.Name, logging.Err, err)
+		return
+	}
+	defer c.CloseNow()
+	select {
+	case ses.link <- c:
+		<-ses.done
+	case <-ses.done:
+	case <-r.Context().Done():
+	}
+}
+
+func (s *Server) routes(w http.ResponseWriter, r *http.Request) {
+	p, ok := identity.ClientOf(r.TLS, time.Now())
+	if !ok || p.Component != "resolver" {
+		fail(w, operator.NewProblem(operator.Denied, r.URL.Path, "this needs the certificate of the resolver", ""))
+		return
+	}
+	rev, err := number(r, "rev")
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), wait(r))
+	defer cancel()
+	for {
+		doc, over := s.Routes.Get()
+		if doc.Revision != rev && doc.Revision != 0 {
+			answer(w, doc)
+			return
+		}
+		select {
+		case <-over:
+		case <-ctx.Done():
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+	}
+}

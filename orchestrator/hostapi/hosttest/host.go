@@ -1,0 +1,322 @@
+// Package hosttest is a host that speaks the real host API and runs nothing.
+//
+// Owns: joining, the long polls, reports and sessions of a host whose containers exist in memory only.
+// In: the address of a host API, the CA pin, a join token; how its containers shall behave.
+// Out: reports of containers that start at once (or as told); echoing sessions.
+// Never: ships, or opens a listening socket.
+package hosttest
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"hardnode.dev/internal/identity"
+	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/secret"
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/operator"
+)
+
+// Options describe a host.
+type Options struct {
+	Addr     string // host:port of the host API
+	Pin      string // of the root CA
+	Token    secret.Text
+	Memory   int64 // bytes; 0 is 4 GiB
+	Underlay netip.Addr
+	Every    time.Duration // between reports; 0 is a second
+}
+
+// Host is an enrolled host.
+type Host struct {
+	Options
+	ID     wire.HostID
+	Name   string
+	Key    ed25519.PrivateKey
+	holder identity.Holder
+	client *http.Client
+
+	mu struct {
+		sync.Mutex
+		work    host.Work
+		peers   host.Peers
+		seq     int64
+		boot    string
+		state   map[wire.CTID]host.ContainerState // overrides
+		reason  map[wire.CTID]string
+		started map[wire.CTID]time.Time
+		views   []host.GossipView
+		last    host.ReportReply
+		hint    chan struct{}
+	}
+}
+
+func (o Options) trust() identity.Trust { return identity.Trust{Pin: o.Pin} }
+
+// Join enrolls a new host.
+func Join(ctx context.Context, o Options) (*Host, error) {
+	key, err := identity.NewKey()
+	if err != nil {
+		return nil, err
+	}
+	return JoinWithKey(ctx, o, key)
+}
+
+// JoinWithKey enrolls with a key that exists.
+func JoinWithKey(ctx context.Context, o Options, key ed25519.PrivateKey) (*Host, error) {
+	h := &Host{Options: o, Key: key}
+	h.client = &http.Client{Transport: &http.Transport{TLSClientConfig: identity.ClientTLS(o.trust(), identity.WantComponent("orchestrator"), &h.holder), ForceAttemptHTTP2: true}}
+	h.mu.state, h.mu.reason, h.mu.started, h.mu.hint = map[wire.CTID]host.ContainerState{}, map[wire.CTID]string{}, map[wire.CTID]time.Time{}, make(chan struct{}, 1)
+	h.mu.boot = "boot-1"
+	csr, err := identity.CSR(key)
+	if err != nil {
+		return nil, err
+	}
+	var reply host.EnrollReply
+	req := host.EnrollRequest{Token: o.Token, CSR: csr, Code: identity.ShortCode(key.Public().(ed25519.PublicKey)), Boot: h.mu.boot, Version: "test", Underlay: o.Underlay}
+	if err := h.Call(ctx, http.MethodPost, host.PathEnroll, req, &reply); err != nil {
+		return nil, err
+	}
+	c, err := identity.NewCredential(key, reply.Chain)
+	if err != nil {
+		return nil, err
+	}
+	h.holder.Set(c)
+	h.client.CloseIdleConnections() // they carry no certificate
+	h.ID, h.Name = reply.Host, reply.Name
+	return h, nil
+}
+
+// Call sends one request; a refusal is a *operator.Problem. 204 leaves into as it is.
+func (h *Host) Call(ctx context.Context, method, path string, in, into any) error {
+	var body io.Reader
+	if in != nil {
+		raw, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		body = bytes.NewReader(raw)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "https://"+h.Addr+path, body)
+	if err != nil {
+		return err
+	}
+	resp, err := h.client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	switch {
+	case resp.StatusCode == http.StatusNoContent:
+		return nil
+	case resp.StatusCode >= 300:
+		p := &operator.Problem{}
+		if err := json.NewDecoder(resp.Body).Decode(p); err != nil {
+			return fmt.Errorf("%s %s: %s", method, path, resp.Status)
+		}
+		return p
+	}
+	return json.NewDecoder(resp.Body).Decode(into)
+}
+
+// Run polls and reports until ctx ends; when it returns, the host is as if its power had been cut.
+func (h *Host) Run(ctx context.Context) error {
+	defer h.client.CloseIdleConnections()
+	return run.Group(ctx, nil,
+		run.Task{Name: "assignment", Run: h.follow},
+		run.Task{Name: "reports", Run: h.reports},
+		run.Task{Name: "sessions", Run: h.sessions},
+	)
+}
+
+func (h *Host) follow(ctx context.Context) error {
+	for ctx.Err() == nil {
+		h.mu.Lock()
+		path := fmt.Sprintf("%s?work=%d&peers=%d&wait=20s", host.PathAssigned, h.mu.work.Revision, h.mu.peers.Revision)
+		h.mu.Unlock()
+		var a host.Assignment
+		if err := h.Call(ctx, http.MethodGet, path, nil, &a); err != nil {
+			run.Wait(ctx, 50*time.Millisecond)
+			continue
+		}
+		h.mu.Lock()
+		if a.Work != nil {
+			h.mu.work = *a.Work
+		}
+		if a.Peers != nil {
+			h.mu.peers = *a.Peers
+		}
+		h.mu.Unlock()
+		h.Hint()
+	}
+	return nil
+}
+
+// Hint makes the host report now.
+func (h *Host) Hint() {
+	select {
+	case h.mu.hint <- struct{}{}:
+	default:
+	}
+}
+
+func (h *Host) reports(ctx context.Context) error {
+	every := h.Every
+	if every == 0 {
+		every = host.ReportEvery
+	}
+	for ctx.Err() == nil {
+		var reply host.ReportReply
+		if err := h.Call(ctx, http.MethodPost, host.PathReport, h.Report(), &reply); err == nil {
+			h.mu.Lock()
+			h.mu.last = reply
+			h.mu.Unlock()
+		}
+		t := time.NewTimer(every)
+		select {
+		case <-ctx.Done():
+		case <-h.mu.hint:
+		case <-t.C:
+		}
+		t.Stop()
+	}
+	return nil
+}
+
+// Report is what the host says now.
+func (h *Host) Report() host.Report {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.mu.seq++
+	memory := h.Memory
+	if memory == 0 {
+		memory = 4 << 30
+	}
+	r := host.Report{Boot: h.mu.boot, Seq: h.mu.seq, Sent: time.Now().UTC(), Version: "test", Underlay: h.Underlay, MeshKey: "key-" + h.mu.boot,
+		Capacity: host.Capacity{MemoryBytes: memory, CPUs: 1, MHz: 2400, DiskBytes: 20 << 30}, Load: host.Load{MemoryUsed: memory / 8, UptimeSec: h.mu.seq, Load1: 0.1},
+		Work: h.mu.work.Revision, Seen: h.mu.work.Revision, Peers: h.mu.peers.Revision, Gossip: h.mu.views, Containers: []host.ContainerStatus{}}
+	for _, c := range h.mu.work.Containers {
+		s := host.ContainerStatus{CTID: c.CTID, Generation: c.Generation, State: host.CtRunning, MemoryBytes: 20 << 20}
+		if !c.Run {
+			s.State = host.CtStopped
+		}
+		if o, ok := h.mu.state[c.CTID]; ok {
+			s.State, s.Reason = o, h.mu.reason[c.CTID]
+		} else if o, ok := h.mu.state[0]; ok && c.Component == "" {
+			s.State, s.Reason = o, h.mu.reason[0]
+		}
+		if h.mu.started[c.CTID].IsZero() {
+			h.mu.started[c.CTID] = time.Now().UTC()
+		}
+		s.Started = h.mu.started[c.CTID]
+		r.Containers = append(r.Containers, s)
+	}
+	return r
+}
+
+// Force makes a container report a state whatever its Work says; container 0 is all that are no components. An empty state ends it.
+func (h *Host) Force(id wire.CTID, s host.ContainerState, reason string) {
+	h.mu.Lock()
+	if s == "" {
+		delete(h.mu.state, id)
+	} else {
+		h.mu.state[id], h.mu.reason[id] = s, reason
+	}
+	h.mu.Unlock()
+	h.Hint()
+}
+
+// See sets what the host's gossip says of others.
+func (h *Host) See(views ...host.GossipView) {
+	h.mu.Lock()
+	h.mu.views = views
+	h.mu.Unlock()
+	h.Hint()
+}
+
+// Work, Peers and Last are what the orchestrator told it last.
+func (h *Host) Work() host.Work { h.mu.Lock(); defer h.mu.Unlock(); return h.mu.work }
+
+// Peers is the newest Peers document.
+func (h *Host) Peers() host.Peers { h.mu.Lock(); defer h.mu.Unlock(); return h.mu.peers }
+
+// Last is the answer to the last report.
+func (h *Host) Last() host.ReportReply { h.mu.Lock(); defer h.mu.Unlock(); return h.mu.last }
+
+// Holder is the host's credential.
+func (h *Host) Holder() *identity.Holder { return &h.holder }
+
+func (h *Host) sessions(ctx context.Context) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for ctx.Err() == nil {
+		var r host.SessionRequest
+		if err := h.Call(ctx, http.MethodGet, host.PathSessions+"?wait=20s", nil, &r); err != nil {
+			run.Wait(ctx, 50*time.Millisecond)
+			continue
+		}
+		if r.ID != "" {
+			wg.Go(func() { h.session(ctx, r) })
+		}
+	}
+	return nil
+}
+
+// session dials back: exec prints its command and echoes stdin, logs prints three lines, jem prints its arguments.
+func (h *Host) session(ctx context.Context, r host.SessionRequest) {
+	conf := identity.ClientTLS(h.trust(), identity.WantComponent("orchestrator"), &h.holder)
+	c, _, err := websocket.Dial(ctx, "wss://"+h.Addr+host.PathSession+r.ID, &websocket.DialOptions{HTTPClient: &http.Client{Transport: &http.Transport{TLSClientConfig: conf, TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{}}}})
+	if err != nil {
+		return
+	}
+	defer c.CloseNow()
+	c.SetReadLimit(host.MaxFrame + 1)
+	say := func(ch host.Channel, p string) { c.Write(ctx, websocket.MessageBinary, host.Frame(ch, []byte(p))) }
+	switch {
+	case r.Exec != nil:
+		say(host.ChanStdout, strings.Join(r.Exec.Argv, " ")+"\n")
+		for r.Exec.Argv[0] == "cat" {
+			_, msg, err := c.Read(ctx)
+			if err != nil {
+				return
+			}
+			ch, p, err := host.ParseFrame(msg)
+			if err != nil || ch == host.ChanStdin && len(p) == 0 {
+				break
+			}
+			say(host.ChanStdout, string(p))
+		}
+	case r.Logs != nil:
+		for _, l := range []string{"one\n", "two\n", "three\n"} {
+			say(host.ChanStdout, l)
+		}
+	case r.JEM != nil:
+		say(host.ChanStdout, r.JEM.Module+" "+r.JEM.Action+" "+strings.Join(r.JEM.Args, " ")+"\n")
+	}
+	c.Write(ctx, websocket.MessageBinary, host.Frame(host.ChanExit, host.ExitPayload(host.Exit{Code: 7})))
+	c.Read(ctx) // until the other side closes
+}
+
+// Containers lists the numbers in its Work.
+func (h *Host) Containers() []wire.CTID {
+	ids := map[wire.CTID]bool{}
+	for _, c := range h.Work().Containers {
+		ids[c.CTID] = true
+	}
+	return slices.Sorted(maps.Keys(ids))
+}

@@ -1,0 +1,89 @@
+// Package metrics shows the orchestrator to Prometheus.
+//
+// Owns: the metrics' names and their registry.
+// In: the world, at each scrape.
+// Out: /metrics in Prometheus' text format.
+// Never: keeps a history, or puts a container's or a person's name into a label.
+package metrics
+
+import (
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"hardnode.dev/internal/build"
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/show"
+	"hardnode.dev/orchestrator/store"
+)
+
+var (
+	info       = prometheus.NewDesc("hardnode_build_info", "The orchestrator's version.", []string{"version"}, nil)
+	hosts      = prometheus.NewDesc("hardnode_hosts", "Hosts by state and role.", []string{"state", "role"}, nil)
+	uncovered  = prometheus.NewDesc("hardnode_hosts_unlicensed", "Hosts the licence does not cover.", nil, nil)
+	envs       = prometheus.NewDesc("hardnode_environments", "Environments by state.", []string{"state"}, nil)
+	nodes      = prometheus.NewDesc("hardnode_nodes", "Nodes by state.", []string{"state"}, nil)
+	operations = prometheus.NewDesc("hardnode_operations", "Kept operations by state.", []string{"state"}, nil)
+	alarms     = prometheus.NewDesc("hardnode_alarms", "Alarms that stand now.", nil, nil)
+	revision   = prometheus.NewDesc("hardnode_store_revision", "The store's revision.", nil, nil)
+	memory     = prometheus.NewDesc("hardnode_host_memory_bytes", "Memory of all active hosts.", []string{"kind"}, nil)
+)
+
+type collector struct{ world func() show.World }
+
+func (c collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{info, hosts, uncovered, envs, nodes, operations, alarms, revision, memory} {
+		ch <- d
+	}
+}
+
+func (c collector) Collect(ch chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	w := c.world()
+	gauge(info, 1, build.Version)
+	byState := map[[2]string]int{}
+	var total, used int64
+	for _, h := range w.Hosts() {
+		byState[[2]string{string(h.State), h.Role}]++
+		if h.State == operator.HostActive {
+			total, used = total+h.MemoryMiB<<20, used+h.MemoryUsed<<20
+		}
+	}
+	for k, n := range byState {
+		gauge(hosts, float64(n), k[0], k[1])
+	}
+	gauge(uncovered, float64(len(w.Uncovered)))
+	environments, containers, ops := map[string]int{}, map[string]int{}, map[string]int{}
+	for _, e := range w.Environments() {
+		environments[string(e.State)]++
+		for _, n := range e.Nodes {
+			containers[n.State]++
+		}
+	}
+	for _, op := range store.Operations.All(w.View) {
+		ops[string(op.State)]++
+	}
+	for _, g := range []struct {
+		desc  *prometheus.Desc
+		count map[string]int
+	}{{envs, environments}, {nodes, containers}, {operations, ops}} {
+		for state, n := range g.count {
+			gauge(g.desc, float64(n), state)
+		}
+	}
+	gauge(alarms, float64(len(w.Alarms)))
+	gauge(revision, float64(w.View.Revision()))
+	gauge(memory, float64(total), "capacity")
+	gauge(memory, float64(used), "used")
+}
+
+// Handler serves the metrics of the world and of this process.
+func Handler(world func() show.World) http.Handler {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collector{world}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return promhttp.HandlerFor(r, promhttp.HandlerOpts{MaxRequestsInFlight: 2})
+}

@@ -1,0 +1,301 @@
+// Package ops accepts long work and sees it through.
+//
+// Owns: the records of environments (what is wanted) and of operations (how far it is); which operation may interrupt which.
+// In: what a person asked, checked by the API; the state of the world.
+// Out: an operation that is accepted (stored together with the want it sets), advanced by facts, and ended: done, failed or cancelled.
+// Never: makes nodes or talks to hosts: an operation only watches what converge and the hosts do. Its record is never the only trace of
+// work: all follows from the environment's want.
+package ops
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"hardnode.dev/internal/logging"
+	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/live"
+	"hardnode.dev/orchestrator/show"
+	"hardnode.dev/orchestrator/store"
+)
+
+// keepFinal is how many ended operations are kept, and keepFor how long.
+const (
+	keepFinal = 500
+	keepFor   = 7 * 24 * time.Hour
+)
+
+// Ops accepts and advances operations.
+type Ops struct {
+	Store *store.Store
+	Fleet *live.Fleet
+	World func() show.World
+	Log   *slog.Logger
+	Now   func() time.Time // nil is time.Now
+}
+
+func (o *Ops) now() time.Time {
+	if o.Now != nil {
+		return o.Now().UTC().Truncate(time.Millisecond)
+	}
+	return time.Now().UTC().Truncate(time.Millisecond)
+}
+
+// Request is what a person asks of an environment.
+type Request struct {
+	Kind string // env.create, env.start, env.stop, env.delete
+	Env  wire.EnvName
+	Spec *operator.EnvironmentSpec // env.create only
+	By   string
+	// IfMatch is the revision the environment must have; 0 is any.
+	IfMatch wire.Revision
+	// Also adds to the transaction (the idempotency key), once the operation has its id.
+	Also func(*store.Tx, store.Operation)
+}
+
+// Accept stores the want and the operation in one transaction, and returns once that is durable. Errors are Problems.
+func (o *Ops) Accept(ctx context.Context, r Request) (operator.Operation, error) {
+	k, ok := kinds[r.Kind]
+	if !ok {
+		panic("BUG: operation kind " + r.Kind)
+	}
+	raw := make([]byte, 8)
+	if _, err := rand.Read(raw); err != nil {
+		return operator.Operation{}, fmt.Errorf("make operation id: %v", err)
+	}
+	now, object := o.now(), "environments/"+string(r.Env)
+	op := store.Operation{Env: r.Env, Undo: k.undo, Operation: operator.Operation{ID: wire.OperationID("op-" + hex.EncodeToString(raw)), Kind: r.Kind, Object: object,
+		By: r.By, State: operator.OpPending, Created: now, Updated: now, Deadline: now.Add(o.Fleet.Clocks().Change), Steps: newSteps(k, now), Cancel: k.undo != ""}}
+	rev, err := o.Store.Update(ctx, func(tx *store.Tx) error {
+		e, exists := store.Envs.Read(tx, string(r.Env))
+		rev := store.Envs.Revision(tx.View(), string(r.Env))
+		switch {
+		case r.Kind == "env.create" && exists:
+			return operator.NewProblem(operator.Conflict, object, "the name is taken", "choose another name, or delete that environment first: hnctl env delete "+string(r.Env))
+		case r.Kind != "env.create" && !exists:
+			return operator.NewProblem(operator.NotFound, object, "there is no such environment", "see hnctl env list")
+		case exists && e.System:
+			return operator.NewProblem(operator.Denied, object, "it is the platform itself", "its components are changed by the Patcher only")
+		case exists && e.Want == store.WantDeleted:
+			return operator.NewProblem(operator.Conflict, object, "it is being deleted", "wait until it is gone: hnctl op list")
+		case r.IfMatch != 0 && r.IfMatch != rev:
+			p := operator.NewProblem(operator.Conflict, object, fmt.Sprintf("it has revision %d now, If-Match says %d", rev, r.IfMatch), "read it again and repeat")
+			p.Status = 412
+			return p
+		}
+		if err := o.interrupt(tx, k, op, now); err != nil {
+			return err
+		}
+		if exists {
+			op.From = rev
+			e.Want = k.want
+		} else {
+			e = store.Environment{Spec: *r.Spec, Want: k.want, Created: now, By: r.By}
+		}
+		store.Envs.Put(tx, string(r.Env), e)
+		store.Operations.Put(tx, string(op.ID), op)
+		if r.Also != nil {
+			r.Also(tx, op)
+		}
+		return nil
+	})
+	if err != nil {
+		return operator.Operation{}, err
+	}
+	logging.Or(o.Log).Info("accepted", logging.Op, string(op.ID), logging.Step, op.Kind, logging.Env, string(op.Env), logging.Rev, int64(rev))
+	return o.Get(op.ID)
+}
+
+// interrupt ends the operations that are at work on the same environment, or refuses.
+func (o *Ops) interrupt(tx *store.Tx, k kind, by store.Operation, now time.Time) error {
+	for _, other := range store.Operations.All(tx.View()) {
+		if other.State.Final() || other.Env != by.Env || other.Kind == "node.replace" {
+			continue
+		}
+		if !slices.Contains(k.over, other.Kind) {
+			return operator.NewProblem(operator.Conflict, by.Object, fmt.Sprintf("operation %s (%s) is at work on it", other.ID, other.Kind), "wait for it: hnctl op watch "+string(other.ID))
+		}
+		fresh, _ := store.Operations.Read(tx, string(other.ID))
+		fresh.Steps = slices.Clone(fresh.Steps)
+		ended := finish(fresh, operator.OpCancelled, now, operator.NewProblem(operator.Conflict, by.Object, "interrupted by "+by.Kind, "see operation "+string(by.ID)))
+		ended.Updated = now
+		store.Operations.Put(tx, string(other.ID), ended)
+	}
+	return nil
+}
+
+// Get is one operation; NotFound when there is none.
+func (o *Ops) Get(id wire.OperationID) (operator.Operation, error) {
+	v := o.Store.View()
+	op, ok := store.Operations.Get(v, string(id))
+	if !ok {
+		return operator.Operation{}, operator.NewProblem(operator.NotFound, "operations/"+string(id), "there is no such operation", "see hnctl op list")
+	}
+	return shown(v, op), nil
+}
+
+func shown(v *store.View, op store.Operation) operator.Operation {
+	op.Operation.Revision = store.Operations.Revision(v, string(op.ID))
+	return op.Operation
+}
+
+// List is all operations, the newest first.
+func (o *Ops) List() []operator.Operation {
+	v := o.Store.View()
+	out := []operator.Operation{}
+	for _, op := range store.Operations.All(v) {
+		out = append(out, shown(v, op))
+	}
+	slices.SortFunc(out, func(a, b operator.Operation) int {
+		return cmp.Or(b.Created.Compare(a.Created), cmp.Compare(a.ID, b.ID))
+	})
+	return out
+}
+
+// Cancel ends an operation and undoes it: the environment gets the want back that it had; one that was being created is removed.
+func (o *Ops) Cancel(ctx context.Context, id wire.OperationID, by string) (operator.Operation, error) {
+	_, err := o.Store.Update(ctx, func(tx *store.Tx) error {
+		op, ok := store.Operations.Read(tx, string(id))
+		object := "operations/" + string(id)
+		switch {
+		case !ok:
+			return operator.NewProblem(operator.NotFound, object, "there is no such operation", "see hnctl op list")
+		case op.State.Final():
+			return operator.NewProblem(operator.Conflict, object, "it is "+string(op.State)+" already", "")
+		case !op.Cancel:
+			return operator.NewProblem(operator.Conflict, object, op.Kind+" can't be cancelled", "wait for it: hnctl op watch "+string(id))
+		}
+		op.Steps = slices.Clone(op.Steps)
+		op = finish(op, operator.OpCancelled, o.now(), operator.NewProblem(operator.Conflict, op.Object, "cancelled by "+by, ""))
+		o.store(tx, op)
+		return nil
+	})
+	if err != nil {
+		return operator.Operation{}, err
+	}
+	return o.Get(id)
+}
+
+// store writes an operation and, when it ended without being done, its undo.
+func (o *Ops) store(tx *store.Tx, op store.Operation) {
+	op.Updated = o.now()
+	store.Operations.Put(tx, string(op.ID), op)
+	if op.Undo == "" || op.State == operator.OpDone || !op.State.Final() {
+		return
+	}
+	if e, ok := store.Envs.Read(tx, string(op.Env)); ok && e.Want != store.WantDeleted && !e.System {
+		e.Want = op.Undo
+		store.Envs.Put(tx, string(op.Env), e)
+	}
+}
+
+// Run advances all operations at every change and every second, until ctx ends. Operations of an earlier process go on here.
+func (o *Ops) Run(ctx context.Context) error {
+	for {
+		_, fleet := o.Fleet.Snapshot()
+		stored := o.Store.View().Over()
+		if err := o.Step(ctx); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			logging.Or(o.Log).Error("operations can't be advanced", logging.Err, err)
+		}
+		t := time.NewTimer(time.Second)
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return nil
+		case <-fleet:
+		case <-stored:
+		case <-t.C:
+		}
+		t.Stop()
+		// Reports of many hosts come in bursts: look once at what they left.
+		if !run.Wait(ctx, 20*time.Millisecond) {
+			return nil
+		}
+	}
+}
+
+// Step advances every operation once.
+func (o *Ops) Step(ctx context.Context) error {
+	w := o.World()
+	now := o.now()
+	next := map[wire.OperationID]store.Operation{}
+	var ended []store.Operation
+	for _, op := range store.Operations.All(w.View) {
+		if op.State.Final() {
+			ended = append(ended, op)
+			continue
+		}
+		if a := Advance(op, facts(w, op, now)); a.State != op.State || a.Progress != op.Progress || !slices.Equal(a.Steps, op.Steps) {
+			next[op.ID] = a
+		}
+	}
+	old := expired(ended, now)
+	if len(next) == 0 && len(old) == 0 {
+		return nil
+	}
+	_, err := o.Store.Update(ctx, func(tx *store.Tx) error {
+		for id, op := range next {
+			if was, ok := store.Operations.Read(tx, string(id)); ok && !was.State.Final() {
+				o.store(tx, op)
+			}
+		}
+		for _, op := range old {
+			store.Operations.Delete(tx, string(op.ID))
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, op := range next {
+		if op.State.Final() {
+			logging.Or(o.Log).Info("operation "+string(op.State), logging.Op, string(op.ID), logging.Step, op.Kind, logging.Env, string(op.Env),
+				logging.Took, now.Sub(op.Created), logging.Reason, reasonOf(op))
+		}
+	}
+	return nil
+}
+
+func reasonOf(op store.Operation) string {
+	if op.Problem == nil {
+		return ""
+	}
+	return op.Problem.Reason
+}
+
+func facts(w show.World, op store.Operation, now time.Time) Facts {
+	f := Facts{Now: now}
+	if e, ok := store.Envs.Get(w.View, string(op.Env)); ok {
+		f.Env = &e
+		ef := w.Facts(e)
+		f.Missing, f.Why = ef.Missing, ef.Why
+	}
+	for _, n := range store.Nodes.All(w.View) {
+		if n.Env == op.Env {
+			f.Nodes = append(f.Nodes, Node{w.Node(n), w.Delivered(n)})
+		}
+	}
+	return f
+}
+
+// expired are the ended operations that are no longer kept.
+func expired(ended []store.Operation, now time.Time) []store.Operation {
+	slices.SortFunc(ended, func(a, b store.Operation) int { return b.Updated.Compare(a.Updated) })
+	var old []store.Operation
+	for i, op := range ended {
+		if i >= keepFinal || now.Sub(op.Updated) > keepFor {
+			old = append(old, op)
+		}
+	}
+	return old
+}
