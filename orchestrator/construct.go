@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"hardnode.dev/internal/identity"
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/api"
+	"hardnode.dev/orchestrator/audit"
+	"hardnode.dev/orchestrator/authz"
+	"hardnode.dev/orchestrator/certs"
+	"hardnode.dev/orchestrator/converge"
+	"hardnode.dev/orchestrator/enroll"
+	"hardnode.dev/orchestrator/hostapi"
+	"hardnode.dev/orchestrator/licensing"
+	"hardnode.dev/orchestrator/live"
+	"hardnode.dev/orchestrator/metrics"
+	"hardnode.dev/orchestrator/ops"
+	"hardnode.dev/orchestrator/seed"
+	"hardnode.dev/orchestrator/show"
+	"hardnode.dev/orchestrator/store"
+	"hardnode.dev/orchestrator/templates"
+)
+
+// config is what the flags say.
+type config struct {
+	seed, data, api, hosts string
+	scale                  int
+	slow                   bool
+	unsafe                 bool // tests only: no fsync
+	started                time.Time
+	log                    *slog.Logger
+}
+
+// orchestrator is all its parts, each of which knows only those it is given.
+type orchestrator struct {
+	log       *slog.Logger
+	store     *store.Store
+	audit     *audit.Log
+	holder    *identity.Holder
+	trust     identity.Trust
+	certs     *certs.Keeper
+	license   *licensing.Keeper
+	templates *templates.List
+	fleet     *live.Fleet
+	loop      *converge.Loop
+	ops       *ops.Ops
+	routes    *hostapi.Routes
+	api       *api.Server
+	hosts     *hostapi.Server
+}
+
+// construct opens the store, imports the seed into a new one, and puts the parts together. Nothing runs or listens yet.
+func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, err error) {
+	o = &orchestrator{log: c.log, holder: &identity.Holder{}, trust: identity.Trust{Pin: identity.Pin(s.Authority.Root), Cluster: s.Cluster}}
+	if err := os.MkdirAll(c.data, 0o700); err != nil {
+		return nil, err
+	}
+	if o.store, err = store.Open(ctx, store.Options{Dir: filepath.Join(c.data, "store"), SlowClocks: c.slow, Unsafe: c.unsafe, Log: c.log}); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			o.close()
+		}
+	}()
+	if _, err = o.store.Update(ctx, func(tx *store.Tx) error { return s.Import(tx, time.Now()) }); err != nil {
+		return nil, err
+	}
+	if o.audit, err = audit.Open(filepath.Join(c.data, "audit.jsonl")); err != nil {
+		return nil, err
+	}
+	key, err := identity.LoadKey(filepath.Join(c.data, "installation.key"))
+	if err != nil {
+		return nil, err
+	}
+	o.certs = &certs.Keeper{Authority: s.Authority, Names: s.OrchestratorSeed.Names, Holder: o.holder, Log: c.log}
+	if err = o.certs.Renew(); err != nil {
+		return nil, err
+	}
+	o.license = &licensing.Keeper{Store: o.store, Root: s.LicenseKey, Key: key, Cluster: s.Cluster, Name: s.Name, Log: c.log, Now: time.Now}
+	if s.JLS.Addr != "" {
+		o.license.JLS = licensing.NewClient(s.JLS, key)
+	}
+	if err = o.license.Look(ctx); err != nil {
+		return nil, err
+	}
+	o.templates = &templates.List{Store: o.store, Registry: s.Registry, Trust: o.trust, Self: o.holder, Log: c.log}
+	o.fleet = live.NewFleet(live.ClocksFor(c.scale), time.Now(), c.log)
+	o.fleet.Tick(time.Now(), o.members())
+	o.loop = &converge.Loop{Store: o.store, Fleet: o.fleet, License: o.license.Entitled, Log: c.log}
+	o.ops = &ops.Ops{Store: o.store, Fleet: o.fleet, World: o.world, Log: c.log}
+	o.routes = &hostapi.Routes{Store: o.store, Fleet: o.fleet, World: o.world}
+	hub := hostapi.NewHub()
+	o.hosts = &hostapi.Server{Store: o.store, Fleet: o.fleet, Hub: hub, Routes: o.routes, Log: c.log,
+		Enroll:     &enroll.Desk{Store: o.store, Authority: s.Authority, Log: c.log, Now: time.Now},
+		Unlicensed: func(id wire.HostID) string { return o.uncovered()[id] }}
+	o.api = &api.Server{Store: o.store, Ops: o.ops, Tokens: &authz.Tokens{Store: o.store, Now: time.Now}, Audit: o.audit, World: o.world, Hub: hub, Log: c.log,
+		License: o.license, Metrics: metrics.Handler(o.world),
+		DryRun: func(spec operator.EnvironmentSpec) ([]operator.Node, *operator.Problem) {
+			return converge.DryRun(o.loop.Input(o.store.View()), spec)
+		}}
+	if s.Registry != "" {
+		o.api.RefreshTemplates = o.templates.Refresh
+	}
+	return o, nil
+}
+
+func (o *orchestrator) close() {
+	if o.audit != nil {
+		o.audit.Close()
+	}
+	o.store.Close()
+}
+
+func (o *orchestrator) uncovered() map[wire.HostID]string {
+	return converge.Uncovered(store.Hosts.All(o.store.View()), o.license.Entitled())
+}
+
+// world is everything at this moment.
+func (o *orchestrator) world() show.World {
+	snapshot, _ := o.fleet.Snapshot()
+	w := show.World{View: o.store.View(), Live: snapshot, License: o.license.Show(), Uncovered: o.uncovered()}
+	if p := o.loop.Last(); p != nil {
+		w.Stuck, w.Alarms = p.Stuck, p.Alarms
+	}
+	return w
+}
+
+func (o *orchestrator) members() []live.Member {
+	var out []live.Member
+	for _, h := range store.Hosts.All(o.store.View()) {
+		out = append(out, live.Member{ID: h.ID, Name: h.Name, Joined: h.Joined})
+	}
+	return out
+}
+
+func (o *orchestrator) liveness(ctx context.Context) error { return o.fleet.Run(ctx, o.members) }
+
+// serveAPI serves people: a certificate of the cluster, no client certificate.
+func (o *orchestrator) serveAPI(l net.Listener) func(context.Context) error {
+	conf := &tls.Config{MinVersion: tls.VersionTLS13, NextProtos: []string{"h2", "http/1.1"}, GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+		return o.holder.Get().TLS(), nil
+	}}
+	return serveHTTP(l, conf, o.api.Handler(), o.log)
+}
+
+// serveHosts serves hosts and the resolver: mutual TLS; enrolment comes without a certificate.
+func (o *orchestrator) serveHosts(l net.Listener) func(context.Context) error {
+	conf := identity.ServerTLS(o.trust, nil, o.holder)
+	conf.NextProtos = []string{"h2", "http/1.1"}
+	return serveHTTP(l, conf, o.hosts.Handler(), o.log)
+}
+
+// serveHTTP serves until ctx ends; then requests get five seconds, and long polls end with their context.
+func serveHTTP(l net.Listener, conf *tls.Config, h http.Handler, log *slog.Logger) func(context.Context) error {
+	return func(ctx context.Context) error {
+		s := &http.Server{Handler: h, TLSConfig: conf, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
+			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), BaseContext: func(net.Listener) context.Context { return ctx }}
+		ended := make(chan error, 1)
+		go func() { ended <- s.ServeTLS(l, "", "") }()
+		select {
+		case err := <-ended:
+			return err
+		case <-ctx.Done():
+		}
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		if s.Shutdown(last) != nil {
+			s.Close()
+		}
+		if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	}
+}
