@@ -113,7 +113,7 @@ func Place(nodes []Node, hosts []Host) ([]Choice, *Refusal) {
 			now[i].Images[k] = v
 		}
 	}
-	slices.SortFunc(now, func(a, b Host) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(now, func(a, b Host) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
 	out := make([]Choice, 0, len(nodes))
 	for i, n := range nodes {
 		best, refusal := choose(n, now)
@@ -199,6 +199,7 @@ func better(n Node, a, b Host) bool {
 		cmp.Compare(a.Layers[n.Layer], b.Layers[n.Layer]),
 		cmp.Compare(bucket(n, a), bucket(n, b)),
 		-compareBool(a.Images[n.Image], b.Images[n.Image]),
+		cmp.Compare(a.Name, b.Name),
 		cmp.Compare(a.ID, b.ID),
 	) < 0
 }
