@@ -163,6 +163,7 @@ type Site struct {
 	Running  bool         `json:"running"`         // false: answer 503 with the environment's state
 	State    string       `json:"state,omitempty"` // the environment's state (wire/operator.EnvironmentState), for that answer
 	Backends []Backend    `json:"backends"`        // nodes that run and pass their check
+	Check    string       `json:"check,omitempty"` // path the resolver asks for to see whether a node serves; "" is a TCP connection
 }
 
 // Backend is one address that serves a site.

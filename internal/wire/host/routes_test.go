@@ -22,6 +22,7 @@ func TestDecodeRoutes(t *testing.T) {
 		{"twice", strings.Replace(good, `}]}]}`, `}]},{"env":"two","domain":"hello.demo.test","running":false,"backends":null}]}`, 1), "twice"},
 		{"no port", strings.Replace(good, `10.96.1.2:80`, `10.96.1.2:0`, 1), "no address"},
 		{"unspecified", strings.Replace(good, `10.96.1.2:80`, `0.0.0.0:80`, 1), "no address"},
+		{"check", strings.Replace(good, `"running":true`, `"running":true,"check":"http://x"`, 1), "want a path"},
 		{"no number", strings.Replace(good, `101`, `0`, 1), "no number"},
 	} {
 		_, err := DecodeRoutes(strings.NewReader(c.doc))
