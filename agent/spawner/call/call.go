@@ -1,0 +1,247 @@
+// Package call is what the agent and the spawner say to each other over boot.SpawnerSocket.
+//
+// Owns: the messages, their framing (a length, JSON, descriptors beside it), their limits, and the client.
+// In: typed requests and open descriptors.
+// Out: typed replies and descriptors that the receiver owns; errors that carry the spawner's words.
+// Never: decides anything, or trusts a peer that is not root.
+//
+// History: 2026-11-22 version 1.
+package call
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Request is one message to the spawner; exactly one of its parts is set. A connection carries one request.
+type Request struct {
+	Namespaces *Namespaces `json:"namespaces,omitempty"`
+	Start      *Start      `json:"start,omitempty"`
+	Exec       *Exec       `json:"exec,omitempty"`
+	Signal     *Signal     `json:"signal,omitempty"`
+	Forget     *Forget     `json:"forget,omitempty"`
+	List       *List       `json:"list,omitempty"`
+	Wait       *Wait       `json:"wait,omitempty"`
+}
+
+// Reply answers a Request. Err is set when it failed, with Code telling why where the caller may care.
+type Reply struct {
+	Err        string   `json:"err,omitempty"`
+	Code       Code     `json:"code,omitempty"`
+	PID        int      `json:"pid,omitempty"`        // Start, Exec
+	Containers []Record `json:"containers,omitempty"` // List
+	Seq        int64    `json:"seq,omitempty"`        // Wait: number of the last end told; List: of the last one so far
+	Ended      []string `json:"ended,omitempty"`      // Wait: ids whose process ended
+	Exit       *Exit    `json:"exit,omitempty"`       // Exec: the second and last message
+}
+
+// Code is why a request failed.
+type Code string
+
+// The codes.
+const (
+	CodeRunning    Code = "running"     // a container of that id runs already
+	CodeNotRunning Code = "not_running" // no container of that id runs
+	CodeProgram    Code = "program"     // the container's own program or image is at fault; Exit has 126 or 127 for Exec
+	CodeInvalid    Code = "invalid"     // the request makes no sense
+	CodeSystem     Code = "system"      // the kernel refused something that should work
+)
+
+// Namespaces makes a user namespace that maps ids 0–65535 to Base… and a network namespace it owns. They live as long as a
+// descriptor of them is open. The reply carries two: user, net.
+type Namespaces struct {
+	Base uint32 `json:"base"`
+}
+
+// Start runs a container. Its descriptors, in this order: user namespace, network namespace, delegated cgroup directory, lower layer
+// (attached nowhere, idmapped), layer subvolume (likewise, holding "u" and "w"), then one for each Mount.
+// The reply comes when the program has been executed and carries one: a pidfd.
+type Start struct {
+	ID       string          `json:"id"`
+	Note     json.RawMessage `json:"note"`           // the agent's own, given back by List
+	Scratch  string          `json:"scratch"`        // a directory of the host to work on inside the new mount namespace, e.g. /run/hardnode
+	Base     uint32          `json:"base"`           // host uid of the container's root: owner of its stdio pipes
+	LogDir   string          `json:"logDir"`         // where its output is kept
+	Fresh    bool            `json:"fresh"`          // first start of a new generation: the count of starts begins again
+	Hostname string          `json:"hostname"`       //
+	Dirs     []Dir           `json:"dirs,omitempty"` // made below /run, which is a new tmpfs
+	Texts    []Text          `json:"texts,omitempty"`
+	Mounts   []Mount         `json:"mounts,omitempty"`
+	System   bool            `json:"system,omitempty"` // a full OS: writable cgroups and /proc/sys
+	Sysctls  []Sysctl        `json:"sysctls,omitempty"`
+	Reaper   bool            `json:"reaper,omitempty"`
+	Process
+}
+
+// Process is what is executed and how it is confined; Start and Exec share it.
+type Process struct {
+	Argv       []string `json:"argv"`
+	Env        []string `json:"env"`
+	Path       []string `json:"path"` // directories to look argv[0] up in when it has no slash
+	Cwd        string   `json:"cwd"`
+	UID        uint32   `json:"uid"`
+	GID        uint32   `json:"gid"`
+	Caps       uint64   `json:"caps"` // bounding, permitted and effective set; inheritable and ambient are empty
+	NoNewPrivs bool     `json:"noNewPrivs"`
+	Seccomp    []byte   `json:"seccomp"` // struct sock_filter array
+	NoFile     [2]int64 `json:"noFile"`  // RLIMIT_NOFILE soft, hard
+	OOMAdjust  int      `json:"oomAdjust"`
+}
+
+// Dir is a directory below /run of the container, parents first.
+type Dir struct {
+	Path string `json:"path"` // relative to /run
+	Mode uint32 `json:"mode"`
+	UID  uint32 `json:"uid"`
+	GID  uint32 `json:"gid"`
+}
+
+// Text is a file below /etc written at each start, in place of whatever the image has there.
+type Text struct {
+	Name string `json:"name"` // in /etc
+	Data []byte `json:"data"`
+}
+
+// Mount attaches a descriptor's mount at Path inside.
+type Mount struct {
+	Path  string `json:"path"` // absolute inside; parents are made
+	File  bool   `json:"file,omitempty"`
+	Early bool   `json:"early,omitempty"` // before /proc, /dev, /sys and /run are mounted: volumes
+}
+
+// Sysctl is one typed kernel setting, from a fixed list of the agent.
+type Sysctl struct {
+	Path  string `json:"path"` // relative to /proc/sys
+	Value string `json:"value"`
+}
+
+// Exec runs a command in a container. Its descriptors: cgroup directory, stdin, stdout, stderr. Two replies come: PID or an error, then
+// Exit. Closing the connection kills the command.
+type Exec struct {
+	ID  string `json:"id"`
+	TTY bool   `json:"tty,omitempty"` // stdin is a terminal that becomes the controlling one
+	Process
+}
+
+// Exit is how a process ended; Code is 128+n after signal n.
+type Exit struct {
+	Code int `json:"code"`
+}
+
+// Signal sends a signal to a container's PID 1.
+type Signal struct {
+	ID     string `json:"id"`
+	Signal int    `json:"signal"`
+}
+
+// Forget drops the record of a container that does not run.
+type Forget struct {
+	ID string `json:"id"`
+}
+
+// List asks for all records.
+type List struct{}
+
+// Wait asks for ends after Seq and is answered when there is one, or after 30 s with none.
+type Wait struct {
+	Seq int64 `json:"seq"`
+}
+
+// Record is a container as the spawner knows it.
+type Record struct {
+	ID      string          `json:"id"`
+	Note    json.RawMessage `json:"note"`
+	PID     int             `json:"pid"` // 0 when it does not run
+	LogDir  string          `json:"logDir"`
+	Started time.Time       `json:"started"`
+	Ended   time.Time       `json:"ended,omitzero"`
+	Code    int             `json:"code"`
+	Known   bool            `json:"known"` // Code is known; false when another process became its parent
+	Starts  int             `json:"starts"`
+}
+
+// Validate says what is wrong with a request, or nil.
+func (r *Request) Validate() error {
+	n := 0
+	for _, set := range []bool{r.Namespaces != nil, r.Start != nil, r.Exec != nil, r.Signal != nil, r.Forget != nil, r.List != nil, r.Wait != nil} {
+		if set {
+			n++
+		}
+	}
+	switch {
+	case n != 1:
+		return fmt.Errorf("request: has %d parts, want one", n)
+	case r.Namespaces != nil && (r.Namespaces.Base < 65536 || r.Namespaces.Base > 1<<32-1-65536):
+		return fmt.Errorf("namespaces: base %d: want 65536 to 2^32-65537", r.Namespaces.Base)
+	case r.Start != nil:
+		return r.Start.validate()
+	case r.Exec != nil && r.Exec.ID == "":
+		return fmt.Errorf("exec: has no id")
+	case r.Exec != nil:
+		return r.Exec.Process.validate("exec " + r.Exec.ID)
+	case r.Signal != nil && (r.Signal.Signal < 1 || r.Signal.Signal > 64):
+		return fmt.Errorf("signal %d: want 1 to 64", r.Signal.Signal)
+	}
+	return nil
+}
+
+func (s *Start) validate() error {
+	what := "start " + s.ID
+	switch {
+	case s.ID == "":
+		return fmt.Errorf("start: has no id")
+	case s.Base < 65536:
+		return fmt.Errorf("%s: base %d: want at least 65536", what, s.Base)
+	case s.Scratch == "" || s.Scratch[0] != '/':
+		return fmt.Errorf("%s: scratch %q: want an absolute path", what, s.Scratch)
+	case s.LogDir == "" || s.LogDir[0] != '/':
+		return fmt.Errorf("%s: log directory %q: want an absolute path", what, s.LogDir)
+	case len(s.Mounts) > maxFDs-startFDs:
+		return fmt.Errorf("%s: has %d mounts, at most %d are allowed", what, len(s.Mounts), maxFDs-startFDs)
+	}
+	for _, m := range s.Mounts {
+		if m.Path == "" || m.Path[0] != '/' {
+			return fmt.Errorf("%s: mount %q: want an absolute path", what, m.Path)
+		}
+	}
+	return s.Process.validate(what)
+}
+
+func (p *Process) validate(what string) error {
+	switch {
+	case len(p.Argv) == 0 || p.Argv[0] == "":
+		return fmt.Errorf("%s: has no program", what)
+	case p.UID > 65535 || p.GID > 65535:
+		return fmt.Errorf("%s: user %d:%d: want ids up to 65535", what, p.UID, p.GID)
+	case len(p.Seccomp)%8 != 0 || len(p.Seccomp) > 4096*8:
+		return fmt.Errorf("%s: seccomp program has %d bytes, want a multiple of 8 up to 32768", what, len(p.Seccomp))
+	}
+	for _, list := range [][]string{p.Argv, p.Env, p.Path, {p.Cwd}} {
+		for _, s := range list {
+			for i := range len(s) {
+				if s[i] == 0 {
+					return fmt.Errorf("%s: %q holds a zero byte", what, s)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// startFDs is how many descriptors Start has before those of its mounts; maxFDs is the kernel's limit for one message (SCM_MAX_FD).
+const (
+	startFDs = 5
+	maxFDs   = 253
+)
+
+// FDs says how many descriptors must come with the request.
+func (r *Request) FDs() int {
+	switch {
+	case r.Start != nil:
+		return startFDs + len(r.Start.Mounts)
+	case r.Exec != nil:
+		return 4
+	}
+	return 0
+}

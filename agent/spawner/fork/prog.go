@@ -1,0 +1,201 @@
+// Package fork runs a prepared list of system calls in a child made by a raw clone, and ends it with execve.
+//
+// Owns: Prog (the list), its interpreter, and the lists that start a container, join one, and make namespaces.
+// In: typed specs and descriptors.
+// Out: a child's pid, or an error that names the step and its errno.
+// Never: allocates, locks or grows a stack in the child: between clone and execve a Go program may only make raw system calls.
+//
+// Why lists: setns into a user namespace needs a single-threaded process, which a Go program only is in the child of a raw clone
+// (golang/go#12125). A list of calls is prepared and checked in ordinary Go, printed by tests, and run by one small loop.
+package fork
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"syscall"
+	"unsafe"
+)
+
+// slotCount is how many results of earlier calls a list can use.
+const slotCount = 64
+
+// Slot is the place of an earlier call's result; it can be an argument of later calls.
+type Slot int
+
+// mem is an argument that points to memory which lives as long as its Prog; text is how it prints.
+type mem struct {
+	p    unsafe.Pointer
+	text string
+}
+
+// kind tells the interpreter's few built-in steps from system calls.
+type kind uint8
+
+const (
+	kindCall   kind = iota
+	kindSplit       // clone3(a[0], a[1]); the parent reports the child's pid and exits, the child goes on
+	kindReap        // clone; the parent becomes the reaping init, the child goes on
+	kindInside      // getcwd must be reachable from the root
+)
+
+// op is one step as the interpreter reads it: no pointers Go would move, no slices.
+type op struct {
+	nr   uintptr
+	a    [6]uintptr
+	dst  uintptr    // slot for the result; slotCount for none
+	ok   [3]uintptr // errno that don't end the list; 0 unused
+	skip uintptr    // how many of the following steps are left out after such an errno
+	from uint8      // bit i: a[i] is a slot's number
+	kind kind
+}
+
+// Prog is a list of system calls under construction. Its zero value is ready to use.
+type Prog struct {
+	ops   []op
+	what  []string // one a step, for errors and tests
+	keep  []any    // memory the arguments point to
+	slots int
+	free  []Slot // closed ones, for the next results
+}
+
+// Step is one step just added; its methods refine it.
+type Step struct {
+	p *Prog
+	i int
+}
+
+// Call adds system call nr. what names the step in errors: verb and object. Arguments are integers, Slots, strings (passed as C
+// strings) or memory made by this package.
+func (p *Prog) Call(what string, nr uintptr, args ...any) Step {
+	return p.add(kindCall, what, nr, args)
+}
+
+func (p *Prog) add(k kind, what string, nr uintptr, args []any) Step {
+	o := op{nr: nr, kind: k, dst: slotCount}
+	for i, a := range args {
+		switch v := a.(type) {
+		case Slot:
+			o.a[i], o.from = uintptr(v), o.from|1<<i
+		case string:
+			o.a[i] = uintptr(p.cstring(v))
+		case mem:
+			p.keep = append(p.keep, v.p)
+			o.a[i] = uintptr(v.p)
+		case int:
+			o.a[i] = uintptr(v)
+		case uint:
+			o.a[i] = uintptr(v)
+		case uintptr:
+			o.a[i] = v
+		case uint32:
+			o.a[i] = uintptr(v)
+		case uint64:
+			o.a[i] = uintptr(v)
+		default:
+			panic(fmt.Sprintf("BUG: step %q: argument %d is a %T", what, i, a))
+		}
+	}
+	p.ops = append(p.ops, o)
+	p.what = append(p.what, what+describe(args))
+	return Step{p, len(p.ops) - 1}
+}
+
+// describe prints the arguments that tell steps apart: names, slots and descriptors, not addresses.
+func describe(args []any) string {
+	var b strings.Builder
+	for _, a := range args {
+		switch v := a.(type) {
+		case string:
+			b.WriteString(" " + strconv.Quote(v))
+		case Slot:
+			b.WriteString(" $" + strconv.Itoa(int(v)))
+		case mem:
+			b.WriteString(" " + v.text)
+		default:
+			fmt.Fprintf(&b, " %#x", v)
+		}
+	}
+	return b.String()
+}
+
+// Into keeps the result in a slot.
+func (s Step) Into() Slot {
+	n := Slot(s.p.slots)
+	if k := len(s.p.free); k > 0 {
+		n, s.p.free = s.p.free[k-1], s.p.free[:k-1]
+	} else if s.p.slots++; s.p.slots > slotCount {
+		panic("BUG: list of system calls needs too many slots")
+	}
+	s.p.ops[s.i].dst = uintptr(n)
+	s.p.what[s.i] += " -> $" + strconv.Itoa(int(n))
+	return n
+}
+
+// closeSlot closes a descriptor of the child and gives its slot back.
+func (p *Prog) closeSlot(n Slot) {
+	p.Call("close", syscall.SYS_CLOSE, n)
+	p.free = append(p.free, n)
+}
+
+// Allow lets the list go on after one of these errno (at most three).
+func (s Step) Allow(errnos ...syscall.Errno) Step {
+	for i, e := range errnos {
+		s.p.ops[s.i].ok[i] = uintptr(e)
+		s.p.what[s.i] += " or " + errnoName(e)
+	}
+	return s
+}
+
+// SkipTo leaves out everything added between s and now when an allowed errno comes. Call it after adding the steps to leave out.
+func (s Step) SkipTo() {
+	s.p.ops[s.i].skip = uintptr(len(s.p.ops) - s.i - 1)
+	s.p.what[s.i] += " skip " + strconv.Itoa(len(s.p.ops)-s.i-1)
+}
+
+// String prints the list, one step a line: tests compare it with golden files.
+func (p *Prog) String() string { return strings.Join(p.what, "\n") + "\n" }
+
+func (p *Prog) cstring(s string) unsafe.Pointer {
+	b := append([]byte(s), 0)
+	p.keep = append(p.keep, b)
+	return unsafe.Pointer(unsafe.SliceData(b))
+}
+
+// bytes makes memory of b's content.
+func (p *Prog) bytes(b []byte, text string) mem {
+	c := append(make([]byte, 0, len(b)+1), b...)
+	p.keep = append(p.keep, c)
+	return mem{unsafe.Pointer(unsafe.SliceData(c)), text}
+}
+
+// object makes memory of one value without Go pointers into the stack.
+func object[T any](p *Prog, v T, text string) mem {
+	c := new(T)
+	*c = v
+	p.keep = append(p.keep, c)
+	return mem{unsafe.Pointer(c), text}
+}
+
+// vector makes a NULL-terminated array of C strings, as execve takes.
+func (p *Prog) vector(list []string, text string) mem {
+	v := make([]unsafe.Pointer, len(list)+1)
+	for i, s := range list {
+		v[i] = p.cstring(s)
+	}
+	p.keep = append(p.keep, v)
+	return mem{unsafe.Pointer(unsafe.SliceData(v)), text}
+}
+
+func errnoName(e syscall.Errno) string {
+	for _, n := range []struct {
+		e    syscall.Errno
+		name string
+	}{{syscall.EEXIST, "EEXIST"}, {syscall.ENOENT, "ENOENT"}, {syscall.EINVAL, "EINVAL"}, {syscall.EACCES, "EACCES"},
+		{syscall.ENOTDIR, "ENOTDIR"}, {syscall.EPERM, "EPERM"}} {
+		if n.e == e {
+			return n.name
+		}
+	}
+	return "errno " + strconv.Itoa(int(e))
+}

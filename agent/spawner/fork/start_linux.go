@@ -1,0 +1,273 @@
+package fork
+
+import (
+	"path"
+	"strconv"
+	"strings"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"hardnode.dev/agent/spawner/call"
+)
+
+// StartFDs are the descriptors a start list uses, as numbers valid in the child.
+type StartFDs struct {
+	Userns, Netns, Lower, Layer int
+	Mounts                      []int
+	Stdout, Stderr              int
+}
+
+// StartList is the list that makes a container and executes its program. The child is in the container's cgroup from its first moment.
+func StartList(s *call.Start, fd StartFDs) *Prog {
+	p := new(Prog)
+	p.oomAdjust(s.OOMAdjust)
+	p.Call("join user namespace", unix.SYS_SETNS, fd.Userns, unix.CLONE_NEWUSER)
+	p.Call("join network namespace", unix.SYS_SETNS, fd.Netns, unix.CLONE_NEWNET)
+	p.become(0, 0)
+	p.split(unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWCGROUP)
+	p.Call("set umask", unix.SYS_UMASK, 0)
+	p.Call("make mounts private", unix.SYS_MOUNT, "", "/", "", unix.MS_REC|unix.MS_PRIVATE, 0)
+
+	work, root := p.rootfs(s, fd)
+	var late []int
+	for i, m := range s.Mounts {
+		if m.Early {
+			p.volume(root, m, fd.Mounts[i])
+		} else {
+			late = append(late, i)
+		}
+	}
+	proc := p.proc(s, work, root)
+	dev := p.dev(root)
+	p.sys(s, work, root)
+	p.run(s, root)
+	for _, i := range late {
+		p.late(root, s.Mounts[i], fd.Mounts[i])
+	}
+	p.etc(s, root)
+	p.Call("make directory", unix.SYS_MKDIRAT, root, "tmp", 0o1777).Allow(unix.EEXIST)
+	p.loopback()
+	for _, c := range s.Sysctls {
+		p.setting(proc, "sys/"+c.Path, c.Value)
+	}
+	if !s.System {
+		p.freeze(proc)
+	}
+
+	p.Call("enter root", unix.SYS_FCHDIR, root)
+	p.Call("pivot root", unix.SYS_PIVOT_ROOT, ".", ".")
+	p.Call("let go of old root", unix.SYS_UMOUNT2, ".", unix.MNT_DETACH)
+	p.Call("enter root", unix.SYS_CHDIR, "/")
+	p.Call("set host name", unix.SYS_SETHOSTNAME, s.Hostname, len(s.Hostname))
+	null := p.Call("open /dev/null", unix.SYS_OPENAT, dev, "null", unix.O_RDWR|unix.O_CLOEXEC).Into()
+	p.Call("connect stdin", unix.SYS_DUP3, null, 0, 0)
+	p.Call("connect stdout", unix.SYS_DUP3, fd.Stdout, 1, 0)
+	p.Call("connect stderr", unix.SYS_DUP3, fd.Stderr, 2, 0)
+	if s.Reaper {
+		all := ^uint64(0)
+		p.Call("name the reaper", unix.SYS_PRCTL, unix.PR_SET_NAME, "reaper", 0, 0, 0)
+		p.Call("block signals", unix.SYS_RT_SIGPROCMASK, 0, object(p, all, "all"), 0, 8)
+		p.add(kindReap, "start the program behind the reaper", 0, nil)
+		p.Call("unblock signals", unix.SYS_RT_SIGPROCMASK, 1, object(p, all, "all"), 0, 8)
+	}
+	p.Call("lead a session", unix.SYS_SETSID)
+	p.confine(&s.Process)
+	return p
+}
+
+// split makes the process that goes on: in new namespaces, a child of the spawner itself.
+func (p *Prog) split(flags uint64) {
+	args := object(p, cloneArgs{flags: flags | unix.CLONE_PARENT}, "parent")
+	p.add(kindSplit, "clone", 0, []any{args, unsafe.Sizeof(cloneArgs{})})
+}
+
+// become takes ids of the user namespace; root there keeps its capabilities.
+func (p *Prog) become(uid, gid uint32) {
+	p.Call("drop groups", unix.SYS_SETGROUPS, 0, 0)
+	p.Call("set gid", unix.SYS_SETRESGID, gid, gid, gid)
+	p.Call("set uid", unix.SYS_SETRESUID, uid, uid, uid)
+}
+
+// oomAdjust replaces what the child has from the spawner; it must come while /proc is the host's.
+func (p *Prog) oomAdjust(score int) {
+	v := strconv.Itoa(score)
+	f := p.Call("open", unix.SYS_OPENAT, unix.AT_FDCWD, "/proc/self/oom_score_adj", unix.O_WRONLY|unix.O_CLOEXEC).Into()
+	p.Call("write", unix.SYS_WRITE, f, v, len(v))
+	p.closeSlot(f)
+}
+
+// setting writes one file below a procfs that is surely ours: its mount came from fsmount in this list.
+func (p *Prog) setting(proc Slot, name, value string) {
+	f := p.openat2("open setting", proc, name, unix.O_WRONLY, 0, unix.RESOLVE_BENEATH|unix.RESOLVE_NO_SYMLINKS|unix.RESOLVE_NO_XDEV).Into()
+	p.Call("write setting", unix.SYS_WRITE, f, value, len(value))
+	p.closeSlot(f)
+}
+
+// rootfs mounts the overlay from inside the user namespace, as overlayfs wants it, on a tmpfs over s.Scratch that only this mount
+// namespace sees. 6.12 takes layers only when they are attached, hence move_mount first and /proc/self/fd names after.
+func (p *Prog) rootfs(s *call.Start, fd StartFDs) (work, root Slot) {
+	p.Call("mount scratch", unix.SYS_MOUNT, "tmpfs", s.Scratch, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=700,size=64k")
+	work = p.Call("open scratch", unix.SYS_OPENAT, unix.AT_FDCWD, s.Scratch, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC).Into()
+	for _, d := range []string{"lower", "layer", "root", "empty"} {
+		p.Call("make directory", unix.SYS_MKDIRAT, work, d, 0o700)
+	}
+	mask := p.Call("make mask", unix.SYS_OPENAT, work, "mask", unix.O_CREAT|unix.O_EXCL|unix.O_RDONLY|unix.O_CLOEXEC, 0).Into()
+	p.closeSlot(mask)
+	p.attach("lower layer", fd.Lower, work, "lower")
+	p.attach("own layer", fd.Layer, work, "layer")
+	layer := "/proc/self/fd/" + strconv.Itoa(fd.Layer)
+	root = p.newfs("overlay", unix.MOUNT_ATTR_NODEV, "source=hardnode", "lowerdir=/proc/self/fd/"+strconv.Itoa(fd.Lower),
+		"upperdir="+layer+"/u", "workdir="+layer+"/w", "userxattr")
+	p.attach("root", root, work, "root")
+	return work, root
+}
+
+// volume attaches an early mount; its path is resolved inside the root while nothing but the image and volumes is there.
+func (p *Prog) volume(root Slot, m call.Mount, tree int) {
+	t := p.mkdirAll(root, m.Path)
+	p.attachOn("volume", tree, t)
+	p.closeSlot(t)
+}
+
+// late attaches a mount below what this list has mounted itself.
+func (p *Prog) late(root Slot, m call.Mount, tree int) {
+	rel := strings.TrimPrefix(path.Clean(m.Path), "/")
+	dir := p.mkdirAll(root, path.Dir("/"+rel))
+	name := path.Base(rel)
+	flags := uint64(unix.O_PATH | unix.O_NOFOLLOW)
+	if m.File {
+		f := p.Call("make mount point", unix.SYS_OPENAT, dir, name, unix.O_CREAT|unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600).Allow(unix.EROFS)
+		n := f.Into()
+		p.closeSlot(n)
+		f.SkipTo()
+	} else {
+		p.Call("make directory", unix.SYS_MKDIRAT, dir, name, 0o755).Allow(unix.EEXIST)
+		flags |= unix.O_DIRECTORY
+	}
+	t := p.openat2("open mount point", dir, name, flags, 0, resolveStrict).Into()
+	p.attachOn(m.Path, tree, t)
+	p.closeSlot(t)
+	if dir != root {
+		p.closeSlot(dir)
+	}
+}
+
+// hidden and fixed are what app containers and all containers don't see of /proc: a dir is hidden by an empty one.
+var hidden = []struct {
+	name string
+	dir  bool
+}{{"acpi", true}, {"scsi", true}, {"asound", true}, {"kcore", false}, {"keys", false}, {"latency_stats", false}, {"sched_debug", false},
+	{"timer_list", false}, {"timer_stats", false}, {"sysrq-trigger", false}, {"kmsg", false}, {"interrupts", false}}
+
+var fixed = []string{"bus", "fs", "irq"}
+
+// proc mounts a new /proc and hides parts of it behind inodes of our own, never the container's (CVE-2025-31133).
+func (p *Prog) proc(s *call.Start, work, root Slot) Slot {
+	proc := p.newfs("proc", mountQuiet)
+	t := p.point(root, "proc", 0o555)
+	p.attachOn("/proc", proc, t)
+	p.closeSlot(t)
+	for _, h := range hidden {
+		p.bindOver(work, map[bool]string{true: "empty", false: "mask"}[h.dir], proc, h.name)
+	}
+	for _, name := range fixed {
+		p.bindOver(proc, name, proc, name)
+	}
+	return proc
+}
+
+// freeze makes /proc/sys read-only, once the settings are written.
+func (p *Prog) freeze(proc Slot) { p.bindOver(proc, "sys", proc, "sys") }
+
+// sys mounts /sys read-only and the container's own cgroup tree.
+func (p *Prog) sys(s *call.Start, work, root Slot) {
+	sys := p.newfs("sysfs", mountQuiet|unix.MOUNT_ATTR_RDONLY)
+	t := p.point(root, "sys", 0o555)
+	p.attachOn("/sys", sys, t)
+	p.closeSlot(t)
+	attrs := mountQuiet
+	if !s.System {
+		attrs |= unix.MOUNT_ATTR_RDONLY
+	}
+	cg := p.newfs("cgroup2", attrs)
+	t = p.openat2("open", sys, "fs/cgroup", unix.O_PATH|unix.O_DIRECTORY, 0, resolveStrict).Into()
+	p.attachOn("/sys/fs/cgroup", cg, t)
+	p.closeSlot(t)
+	p.closeSlot(cg)
+	for _, name := range []string{"firmware", "devices/virtual/powercap"} {
+		p.bindOver(work, "empty", sys, name)
+	}
+	p.closeSlot(sys)
+}
+
+// dev mounts a private /dev with a fixed set of the host's nodes and a devpts of its own.
+func (p *Prog) dev(root Slot) Slot {
+	dev := p.newfs("tmpfs", unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NOEXEC, "mode=755", "size=64k")
+	t := p.point(root, "dev", 0o755)
+	p.attachOn("/dev", dev, t)
+	p.closeSlot(t)
+	for _, n := range []string{"null", "zero", "full", "random", "urandom", "tty"} {
+		f := p.Call("make mount point", unix.SYS_OPENAT, dev, n, unix.O_CREAT|unix.O_EXCL|unix.O_RDONLY|unix.O_CLOEXEC, 0o666).Into()
+		p.closeSlot(f)
+		tree := p.clone(unix.AT_FDCWD, "/dev/"+n)
+		p.attach("/dev/"+n, tree, dev, n)
+		p.closeSlot(tree)
+	}
+	for _, d := range []struct {
+		name, kind string
+		attrs      int
+		opts       []string
+	}{
+		{"pts", "devpts", unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NOEXEC, []string{"mode=620", "ptmxmode=666", "gid=5"}},
+		{"shm", "tmpfs", mountQuiet, []string{"mode=1777"}},
+	} {
+		p.Call("make directory", unix.SYS_MKDIRAT, dev, d.name, 0o755)
+		m := p.newfs(d.kind, d.attrs, d.opts...)
+		p.attach("/dev/"+d.name, m, dev, d.name)
+		p.closeSlot(m)
+	}
+	for _, l := range [][2]string{{"pts/ptmx", "ptmx"}, {"/proc/self/fd", "fd"}, {"/proc/self/fd/0", "stdin"}, {"/proc/self/fd/1", "stdout"},
+		{"/proc/self/fd/2", "stderr"}} {
+		p.Call("make link", unix.SYS_SYMLINKAT, l[0], dev, l[1])
+	}
+	return dev
+}
+
+// run mounts an empty /run and makes the directories the image wants there.
+func (p *Prog) run(s *call.Start, root Slot) {
+	m := p.newfs("tmpfs", unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV, "mode=755")
+	t := p.point(root, "run", 0o755)
+	p.attachOn("/run", m, t)
+	p.closeSlot(t)
+	for _, d := range s.Dirs {
+		p.Call("make directory in /run", unix.SYS_MKDIRAT, m, d.Path, d.Mode).Allow(unix.EEXIST)
+		p.Call("own directory in /run", unix.SYS_FCHOWNAT, m, d.Path, d.UID, d.GID, unix.AT_SYMLINK_NOFOLLOW)
+	}
+	p.closeSlot(m)
+}
+
+// etc writes the files of /etc that belong to this start. What the image has under the name, be it a symlink, is replaced.
+func (p *Prog) etc(s *call.Start, root Slot) {
+	if len(s.Texts) == 0 {
+		return
+	}
+	etc := p.point(root, "etc", 0o755)
+	for _, t := range s.Texts {
+		p.Call("replace in /etc", unix.SYS_UNLINKAT, etc, t.Name, 0).Allow(unix.ENOENT)
+		f := p.Call("write in /etc", unix.SYS_OPENAT, etc, t.Name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o644).Into()
+		p.Call("write in /etc", unix.SYS_WRITE, f, p.bytes(t.Data, t.Name), len(t.Data))
+		p.closeSlot(f)
+	}
+	p.closeSlot(etc)
+}
+
+// loopback brings "lo" up.
+func (p *Prog) loopback() {
+	s := p.Call("make socket", unix.SYS_SOCKET, unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0).Into()
+	var ifr [40]byte // struct ifreq: name, then flags
+	copy(ifr[:], "lo")
+	ifr[16] = unix.IFF_UP
+	p.Call("bring lo up", unix.SYS_IOCTL, s, unix.SIOCSIFFLAGS, object(p, ifr, "lo up"))
+	p.closeSlot(s)
+}

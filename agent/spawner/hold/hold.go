@@ -1,0 +1,374 @@
+// Package hold is the spawner's memory: which containers run, their pidfds, output and ends.
+//
+// Owns: the table of records, the one goroutine that waits for ends, the copying of output to logs, and what init keeps for a successor.
+// In: started children; at start, the descriptors a predecessor left with init.
+// Out: records, ends in order, logs; each change is stored before it is told.
+// Never: starts a container again, or kills one because the spawner itself ends.
+package hold
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"hardnode.dev/agent/spawner/call"
+	"hardnode.dev/agent/spawner/fork"
+	"hardnode.dev/agent/spawner/ring"
+	"hardnode.dev/internal/logging"
+)
+
+// Keeper stores descriptors where a successor finds them (init's descriptor store).
+type Keeper interface {
+	Keep(name string, f *os.File) error
+	Drop(name string) error
+}
+
+// Table is all containers this spawner knows.
+type Table struct {
+	log    *slog.Logger
+	keeper Keeper
+	state  *state
+	epoll  int
+	wake   int // eventfd: ends Watch
+	copies sync.WaitGroup
+
+	mu struct {
+		sync.Mutex
+		byID   map[string]*entry
+		seq    int64
+		ended  []end         // the last ones, oldest first
+		change chan struct{} // closed and replaced at each end
+	}
+}
+
+type end struct {
+	seq int64
+	id  string
+}
+
+type entry struct {
+	call.Record
+	pidfd    *os.File // nil when it does not run
+	child    bool     // this process is the parent: the exit code can be known
+	starting bool
+}
+
+// maxEnded is how many ends a waiter may be behind.
+const maxEnded = 1024
+
+// Open makes the table from what a predecessor left: descriptors by name. Every process found alive is watched again.
+func Open(left map[string]*os.File, keeper Keeper, log *slog.Logger) (*Table, error) {
+	t := &Table{log: logging.Or(log), keeper: keeper}
+	t.mu.byID, t.mu.change = map[string]*entry{}, make(chan struct{})
+	var err error
+	if t.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return nil, fmt.Errorf("make epoll: %v", err)
+	}
+	if t.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		return nil, fmt.Errorf("make eventfd: %v", err)
+	}
+	if err := unix.EpollCtl(t.epoll, unix.EPOLL_CTL_ADD, t.wake, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(t.wake)}); err != nil {
+		return nil, fmt.Errorf("watch eventfd: %v", err)
+	}
+	if f := left[stateName]; f != nil {
+		if t.state, err = openState(f); err != nil {
+			return nil, err
+		}
+	} else if t.state, err = newState(); err != nil {
+		return nil, err
+	} else if err := keeper.Keep(stateName, t.state.file); err != nil {
+		return nil, fmt.Errorf("keep records: %w", err)
+	}
+	s := t.state.value
+	t.mu.seq = s.Seq
+	for _, r := range s.Records {
+		t.adopt(r, left)
+	}
+	return t, nil
+}
+
+// adopt takes over one container of a predecessor.
+func (t *Table) adopt(r call.Record, left map[string]*os.File) {
+	e := &entry{Record: r}
+	t.mu.byID[r.ID] = e
+	if r.PID == 0 {
+		return
+	}
+	pidfd := left[pidName(r.ID)]
+	if pidfd == nil || unix.PidfdSendSignal(int(pidfd.Fd()), 0, nil, 0) != nil {
+		t.ended(e, time.Now(), 0, false)
+		return
+	}
+	e.pidfd = pidfd
+	if err := t.watch(e); err != nil {
+		t.log.Error("container is not watched", logging.Container, r.ID, logging.Err, err)
+	}
+	t.copyOut(r, left[outName(r.ID)], left[errName(r.ID)])
+	t.log.Info("container adopted", logging.Container, r.ID, "pid", r.PID)
+}
+
+func pidName(id string) string { return "ct." + id + ".pid" }
+func outName(id string) string { return "ct." + id + ".out" }
+func errName(id string) string { return "ct." + id + ".err" }
+
+// Begin reserves an id for a start; ErrRunning if something of that name runs or starts.
+func (t *Table) Begin(id string) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.mu.byID[id]
+	if e == nil {
+		e = &entry{Record: call.Record{ID: id}}
+		t.mu.byID[id] = e
+	}
+	if e.PID != 0 || e.starting {
+		return ErrRunning
+	}
+	e.starting = true
+	return nil
+}
+
+// Errors of the table.
+var (
+	ErrRunning    = errors.New("container runs already")
+	ErrNotRunning = errors.New("container does not run")
+)
+
+// Abandon gives up a reserved start.
+func (t *Table) Abandon(id string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if e := t.mu.byID[id]; e != nil {
+		e.starting = false
+		if e.Started.IsZero() {
+			delete(t.mu.byID, id)
+		}
+	}
+}
+
+// Run records a started child. It owns the child and both pipes from here on.
+func (t *Table) Run(s *call.Start, c *fork.Child, stdout, stderr *os.File) error {
+	t.mu.Lock()
+	e := t.mu.byID[s.ID]
+	starts := e.Starts + 1
+	if s.Fresh {
+		starts = 1
+	}
+	e.Record = call.Record{ID: s.ID, Note: s.Note, PID: c.PID, LogDir: s.LogDir, Started: time.Now().UTC(), Starts: starts}
+	e.pidfd, e.child, e.starting = c.PIDFD, true, false
+	err := t.save()
+	t.mu.Unlock()
+	for _, k := range []struct {
+		name string
+		f    *os.File
+	}{{pidName(s.ID), c.PIDFD}, {outName(s.ID), stdout}, {errName(s.ID), stderr}} {
+		if kerr := t.keeper.Keep(k.name, k.f); kerr != nil {
+			err = errors.Join(err, kerr)
+		}
+	}
+	t.copyOut(e.Record, stdout, stderr)
+	return errors.Join(err, t.watch(e))
+}
+
+// copyOut stores both streams until the last holder of their other ends is gone.
+func (t *Table) copyOut(r call.Record, stdout, stderr *os.File) {
+	if stdout == nil || stderr == nil {
+		call.CloseAll([]*os.File{stdout, stderr})
+		return
+	}
+	w, err := ring.Open(r.LogDir, time.Now)
+	if err != nil {
+		t.log.Error("log is not kept", logging.Container, r.ID, logging.Err, err)
+		call.CloseAll([]*os.File{stdout, stderr})
+		return
+	}
+	var both sync.WaitGroup
+	for _, c := range []struct {
+		s ring.Stream
+		f *os.File
+	}{{ring.Stdout, stdout}, {ring.Stderr, stderr}} {
+		both.Add(1)
+		t.copies.Go(func() {
+			defer both.Done()
+			defer c.f.Close()
+			if err := ring.Copy(w, c.s, c.f); err != nil && !errors.Is(err, os.ErrClosed) {
+				t.log.Warn("log is incomplete", logging.Container, r.ID, logging.Err, err)
+			}
+		})
+	}
+	t.copies.Go(func() {
+		both.Wait()
+		w.Close()
+	})
+}
+
+func (t *Table) watch(e *entry) error {
+	fd := int(e.pidfd.Fd())
+	if err := unix.EpollCtl(t.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}); err != nil {
+		return fmt.Errorf("watch container %s: %w", e.ID, err)
+	}
+	return nil
+}
+
+// Watch waits for ends until Stop. It is the only place that reaps containers.
+func (t *Table) Watch() error {
+	events := make([]unix.EpollEvent, 32)
+	for {
+		n, err := unix.EpollWait(t.epoll, events, -1)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("wait for containers: %v", err)
+		}
+		for _, ev := range events[:n] {
+			if int(ev.Fd) == t.wake {
+				return nil
+			}
+			t.collect(int(ev.Fd))
+		}
+	}
+}
+
+// Stop ends Watch.
+func (t *Table) Stop() { unix.Write(t.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0}) }
+
+func (t *Table) collect(fd int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, e := range t.mu.byID {
+		if e.pidfd == nil || int(e.pidfd.Fd()) != fd {
+			continue
+		}
+		code, known := 0, false
+		if e.child {
+			code, known = fork.ExitCode(e.PID)
+		}
+		unix.EpollCtl(t.epoll, unix.EPOLL_CTL_DEL, fd, nil)
+		t.ended(e, time.Now(), code, known)
+		return
+	}
+	unix.EpollCtl(t.epoll, unix.EPOLL_CTL_DEL, fd, nil)
+}
+
+// ended records an end; the lock is held (or nobody else knows the table yet).
+func (t *Table) ended(e *entry, now time.Time, code int, known bool) {
+	if e.pidfd != nil {
+		e.pidfd.Close()
+		e.pidfd = nil
+	}
+	e.PID, e.Ended, e.Code, e.Known = 0, now.UTC(), code, known
+	t.mu.seq++
+	t.mu.ended = append(t.mu.ended, end{t.mu.seq, e.ID})
+	if len(t.mu.ended) > maxEnded {
+		t.mu.ended = slices.Delete(t.mu.ended, 0, len(t.mu.ended)-maxEnded)
+	}
+	if err := t.save(); err != nil {
+		t.log.Error("records are not kept", logging.Err, err)
+	}
+	for _, name := range []string{pidName(e.ID), outName(e.ID), errName(e.ID)} {
+		if err := t.keeper.Drop(name); err != nil {
+			t.log.Warn("descriptor stays with init", "name", name, logging.Err, err)
+		}
+	}
+	close(t.mu.change)
+	t.mu.change = make(chan struct{})
+	t.log.Info("container ended", logging.Container, e.ID, "code", code, "known", known)
+}
+
+func (t *Table) save() error {
+	s := stored{Seq: t.mu.seq}
+	for _, e := range t.mu.byID {
+		if !e.Started.IsZero() {
+			s.Records = append(s.Records, e.Record)
+		}
+	}
+	return t.state.save(s)
+}
+
+// List is all records by id, and the number of the last end.
+func (t *Table) List() ([]call.Record, int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var list []call.Record
+	for _, e := range t.mu.byID {
+		if !e.Started.IsZero() {
+			r := e.Record
+			r.Note = slices.Clone(r.Note)
+			list = append(list, r)
+		}
+	}
+	slices.SortFunc(list, func(a, b call.Record) int {
+		if len(a.ID) != len(b.ID) {
+			return len(a.ID) - len(b.ID)
+		}
+		if a.ID < b.ID {
+			return -1
+		}
+		return 1
+	})
+	return list, t.mu.seq
+}
+
+// Since is the ids that ended after seq, the last number, and a channel closed at the next end.
+func (t *Table) Since(seq int64) (ids []string, last int64, change <-chan struct{}) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, e := range t.mu.ended {
+		if e.seq > seq {
+			ids = append(ids, e.id)
+		}
+	}
+	return ids, t.mu.seq, t.mu.change
+}
+
+// Signal sends a signal to a container's PID 1.
+func (t *Table) Signal(id string, sig int) error {
+	return t.With(id, func(pidfd *os.File) error {
+		if err := unix.PidfdSendSignal(int(pidfd.Fd()), unix.Signal(sig), nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+			return fmt.Errorf("signal container %s: %w", id, err)
+		}
+		return nil
+	})
+}
+
+// With calls f with a duplicate of a running container's pidfd.
+func (t *Table) With(id string, f func(pidfd *os.File) error) error {
+	t.mu.Lock()
+	e := t.mu.byID[id]
+	if e == nil || e.pidfd == nil {
+		t.mu.Unlock()
+		return ErrNotRunning
+	}
+	fd, err := unix.FcntlInt(e.pidfd.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+	t.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("copy pidfd: %v", err)
+	}
+	dup := os.NewFile(uintptr(fd), "pidfd")
+	defer dup.Close()
+	return f(dup)
+}
+
+// Forget drops the record of a container that does not run.
+func (t *Table) Forget(id string) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.mu.byID[id]
+	switch {
+	case e == nil:
+		return nil
+	case e.PID != 0 || e.starting:
+		return ErrRunning
+	}
+	delete(t.mu.byID, id)
+	return t.save()
+}
+
+var _ = json.RawMessage(nil)

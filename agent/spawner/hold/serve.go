@@ -1,0 +1,224 @@
+package hold
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"hardnode.dev/agent/spawner/call"
+	"hardnode.dev/agent/spawner/fork"
+	"hardnode.dev/internal/logging"
+)
+
+// waitFor is how long a Wait is held.
+const waitFor = 30 * time.Second
+
+// Serve answers requests on l until ctx ends; it returns when every connection is done.
+func (t *Table) Serve(ctx context.Context, l *net.UnixListener) error {
+	stop := context.AfterFunc(ctx, func() { l.Close() })
+	defer stop()
+	var conns sync.WaitGroup
+	defer conns.Wait()
+	for {
+		c, err := l.AcceptUnix()
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("accept: %w", err)
+		}
+		conns.Go(func() {
+			defer c.Close()
+			t.serve(ctx, c)
+		})
+	}
+}
+
+// serve carries out the one request of a connection.
+func (t *Table) serve(ctx context.Context, c *net.UnixConn) {
+	if err := call.PeerIsRoot(c); err != nil {
+		t.log.Warn("request refused", logging.Err, err)
+		return
+	}
+	c.SetDeadline(time.Now().Add(10 * time.Second))
+	var r call.Request
+	files, err := call.Receive(c, &r)
+	if err != nil {
+		return
+	}
+	defer func() { call.CloseAll(files) }()
+	c.SetDeadline(time.Time{})
+	if err := r.Validate(); err != nil {
+		call.Send(c, call.Reply{Err: err.Error(), Code: call.CodeInvalid})
+		return
+	}
+	if want := r.FDs(); len(files) != want {
+		call.Send(c, call.Reply{Err: fmt.Sprintf("request: came with %d descriptors, want %d", len(files), want), Code: call.CodeInvalid})
+		return
+	}
+	var reply call.Reply
+	var out []*os.File
+	switch {
+	case r.Namespaces != nil:
+		var user, net *os.File
+		if user, net, err = fork.Namespaces(r.Namespaces.Base); err == nil {
+			out = []*os.File{user, net}
+		}
+	case r.Start != nil:
+		reply.PID, err = t.start(r.Start, files)
+	case r.Exec != nil:
+		t.exec(c, r.Exec, files)
+		return
+	case r.Signal != nil:
+		err = t.Signal(r.Signal.ID, r.Signal.Signal)
+	case r.Forget != nil:
+		err = t.Forget(r.Forget.ID)
+	case r.List != nil:
+		reply.Containers, reply.Seq = t.List()
+	case r.Wait != nil:
+		reply.Ended, reply.Seq = t.wait(ctx, c, r.Wait.Seq)
+	}
+	if err != nil {
+		reply = call.Reply{Err: err.Error(), Code: codeOf(err)}
+	}
+	call.Send(c, reply, out...)
+	call.CloseAll(out)
+}
+
+func codeOf(err error) call.Code {
+	var fe *fork.Error
+	switch {
+	case errors.Is(err, ErrRunning):
+		return call.CodeRunning
+	case errors.Is(err, ErrNotRunning):
+		return call.CodeNotRunning
+	case errors.As(err, &fe) && fe.Program():
+		return call.CodeProgram
+	}
+	return call.CodeSystem
+}
+
+// start clones a container and records it.
+func (t *Table) start(s *call.Start, files []*os.File) (pid int, err error) {
+	if err := t.Begin(s.ID); err != nil {
+		return 0, err
+	}
+	defer func() {
+		if err != nil {
+			t.Abandon(s.ID)
+		}
+	}()
+	outR, outW, err := stdioPipe(s.Base + s.UID)
+	if err != nil {
+		return 0, err
+	}
+	defer outW.Close()
+	errR, errW, err := stdioPipe(s.Base + s.UID)
+	if err != nil {
+		outR.Close()
+		return 0, err
+	}
+	defer errW.Close()
+	fd := fork.StartFDs{Userns: num(files[0]), Netns: num(files[1]), Lower: num(files[3]), Layer: num(files[4]), Stdout: num(outW), Stderr: num(errW)}
+	for _, f := range files[5:] {
+		fd.Mounts = append(fd.Mounts, num(f))
+	}
+	child, err := fork.Start(fork.StartList(s, fd), num(files[2]))
+	if err != nil {
+		call.CloseAll([]*os.File{outR, errR})
+		return 0, fmt.Errorf("start container %s: %w", s.ID, err)
+	}
+	if err := t.Run(s, child, outR, errR); err != nil {
+		t.log.Error("a successor would not know this container", logging.Container, s.ID, logging.Err, err)
+	}
+	t.log.Info("container started", logging.Container, s.ID, "pid", child.PID)
+	return child.PID, nil
+}
+
+// num is a descriptor's number; the file must stay alive while it is used.
+func num(f *os.File) int {
+	n := -1
+	if c, err := f.SyscallConn(); err == nil {
+		c.Control(func(fd uintptr) { n = int(fd) })
+	}
+	return n
+}
+
+// stdioPipe is a pipe whose inode belongs to the container's user: it opens /dev/stdout again through /proc.
+func stdioPipe(owner uint32) (r, w *os.File, err error) {
+	var p [2]int
+	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
+		return nil, nil, fmt.Errorf("make stdio pipe: %v", err)
+	}
+	if err := errors.Join(unix.Fchown(p[0], int(owner), int(owner)), unix.SetNonblock(p[0], true)); err != nil {
+		unix.Close(p[0])
+		unix.Close(p[1])
+		return nil, nil, fmt.Errorf("make stdio pipe: %v", err)
+	}
+	return os.NewFile(uintptr(p[0]), "output"), os.NewFile(uintptr(p[1]), "output"), nil
+}
+
+// exec runs a command and tells its end. A closed connection kills it.
+func (t *Table) exec(c *net.UnixConn, e *call.Exec, files []*os.File) {
+	var child *fork.Child
+	err := t.With(e.ID, func(pidfd *os.File) error {
+		fd := fork.ExecFDs{PIDFD: num(pidfd), Stdin: num(files[1]), Stdout: num(files[2]), Stderr: num(files[3])}
+		var err error
+		child, err = fork.Start(fork.ExecList(e, fd), num(files[0]))
+		return err
+	})
+	if err != nil {
+		reply := call.Reply{Err: fmt.Sprintf("execute in container %s: %v", e.ID, err), Code: codeOf(err)}
+		var fe *fork.Error
+		if errors.As(err, &fe) && fe.Program() {
+			reply.Exit = &call.Exit{Code: 126}
+			if errors.Is(fe.Errno, unix.ENOENT) {
+				reply.Exit.Code = 127
+			}
+		}
+		call.Send(c, reply)
+		return
+	}
+	call.CloseAll(files)
+	defer child.PIDFD.Close()
+	gone := make(chan struct{})
+	go func() { // ends when the peer closes or this function closes the connection: see the wait below
+		defer close(gone)
+		var b [1]byte
+		if n, _ := c.Read(b[:]); n == 0 {
+			unix.PidfdSendSignal(num(child.PIDFD), unix.SIGKILL, nil, 0)
+		}
+	}()
+	if err := call.Send(c, call.Reply{PID: child.PID}); err != nil {
+		unix.PidfdSendSignal(num(child.PIDFD), unix.SIGKILL, nil, 0)
+	}
+	code, _ := fork.ExitCode(child.PID)
+	call.Send(c, call.Reply{Exit: &call.Exit{Code: code}})
+	c.CloseRead()
+	<-gone
+}
+
+// wait holds until a container ended after seq, the peer closes, or waitFor passes.
+func (t *Table) wait(ctx context.Context, c *net.UnixConn, seq int64) ([]string, int64) {
+	timer := time.NewTimer(waitFor)
+	defer timer.Stop()
+	for {
+		ids, last, change := t.Since(seq)
+		if len(ids) > 0 || seq > last {
+			return ids, last
+		}
+		select {
+		case <-change:
+		case <-timer.C:
+			return nil, last
+		case <-ctx.Done():
+			return nil, last
+		}
+	}
+}

@@ -1,0 +1,57 @@
+package ring
+
+import (
+	"bytes"
+	"errors"
+	"io"
+)
+
+// Copy stores everything r gives, line by line, until it ends. It goes on reading when the log can't be written, so that a full disk
+// stops no container, and returns the first such error at the end.
+func Copy(w *Writer, s Stream, r io.Reader) error {
+	var first error
+	store := func(line []byte) {
+		if err := w.Line(s, line); err != nil && first == nil {
+			first = err
+		}
+	}
+	buf := make([]byte, 512)
+	have := 0
+	for {
+		n, err := r.Read(buf[have:])
+		have += n
+		rest := split(buf[:have], store)
+		have = copy(buf, rest)
+		switch {
+		case err != nil:
+			if have > 0 {
+				store(buf[:have])
+			}
+			if errors.Is(err, io.EOF) {
+				err = nil
+			}
+			return errors.Join(first, err)
+		case have == len(buf) && have < LineBytes:
+			buf = append(buf, make([]byte, len(buf))...)
+		case have == 0 && len(buf) > 4096:
+			buf = make([]byte, 512) // a quiet container costs little
+		}
+	}
+}
+
+// split stores the complete lines of b, and pieces of LineBytes of longer ones, and returns the rest, shorter than LineBytes.
+func split(b []byte, store func([]byte)) []byte {
+	for {
+		i := bytes.IndexByte(b, '\n')
+		switch {
+		case i < 0 && len(b) < LineBytes:
+			return b
+		case i < 0 || i > LineBytes:
+			store(b[:LineBytes])
+			b = b[LineBytes:]
+		default:
+			store(b[:i])
+			b = b[i+1:]
+		}
+	}
+}
