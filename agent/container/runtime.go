@@ -2,9 +2,21 @@ package container
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"log/slog"
 	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
 
+	"hardnode.dev/agent/spawner/call"
+	"hardnode.dev/agent/sys"
+	"hardnode.dev/agent/volume"
+	"hardnode.dev/internal/logging"
+	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 )
@@ -12,60 +24,218 @@ import (
 // Runtime is the one value through which this host's containers are changed. Its methods may be called concurrently; calls for
 // one container are put in a row.
 type Runtime struct {
-	opts  Options
-	exits chan Exit
-}
+	opts   Options
+	log    *slog.Logger
+	data   *volume.Store
+	images *volume.Images
+	spawn  call.Client
+	exits  chan Exit
+	fail   func(step string) error // tests make a step of Start fail
 
-var errNotYet = errors.New("not built yet")
+	mu struct {
+		sync.Mutex
+		busy    map[wire.CTID]chan struct{} // closed when the call that works on it returns
+		devices *sys.DeviceProgram
+	}
+}
 
 // New prepares cgroups, quotas and directories. The spawner may come up later: methods that need it wait for it until ctx ends.
 func New(o Options) (*Runtime, error) {
 	o.fill()
-	return &Runtime{opts: o, exits: make(chan Exit, 64)}, nil
+	r := &Runtime{opts: o, log: logging.Or(o.Log), exits: make(chan Exit, 64), spawn: call.Client{Socket: o.Spawner}, fail: func(string) error { return nil }}
+	r.mu.busy = map[wire.CTID]chan struct{}{}
+	if err := r.prepareCgroups(); err != nil {
+		return nil, err
+	}
+	var err error
+	if r.data, err = volume.Open(o.DataDir); err != nil {
+		return nil, err
+	}
+	if r.images, err = volume.OpenImages(o.RunDir); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(r.scratch(), 0o700); err != nil {
+		return nil, fmt.Errorf("make scratch directory: %w", err)
+	}
+	return r, nil
+}
+
+// scratch is where a new container mounts its work space, in its own mount namespace only.
+func (r *Runtime) scratch() string { return filepath.Join(r.opts.RunDir, "scratch") }
+
+func (r *Runtime) logDir(id wire.CTID) string {
+	return filepath.Join(r.opts.DataDir, "log", id.String())
+}
+
+// lock waits for its turn with a container.
+func (r *Runtime) lock(ctx context.Context, id wire.CTID) (unlock func(), err error) {
+	for {
+		r.mu.Lock()
+		other := r.mu.busy[id]
+		if other == nil {
+			mine := make(chan struct{})
+			r.mu.busy[id] = mine
+			r.mu.Unlock()
+			return func() {
+				r.mu.Lock()
+				delete(r.mu.busy, id)
+				r.mu.Unlock()
+				close(mine)
+			}, nil
+		}
+		r.mu.Unlock()
+		select {
+		case <-other:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("wait for container %s: %w", id, ctx.Err())
+		}
+	}
+}
+
+// note is what the spawner keeps for the agent with each container: a new agent knows from it all that was started.
+type note struct {
+	Version   int            `json:"version"` // 1
+	Container host.Container `json:"container"`
+	Files     string         `json:"files"` // FilesHash
+	UIDBase   uint32         `json:"uidBase"`
+}
+
+func makeNote(s *StartSpec) (json.RawMessage, error) {
+	c := s.Container
+	c.Files = make([]host.File, len(s.Files))
+	for i, f := range s.Files {
+		c.Files[i] = host.File{Path: f.Path, Mode: f.Mode}
+	}
+	b, err := json.Marshal(note{Version: 1, Container: c, Files: FilesHash(s.Files), UIDBase: s.UIDBase})
+	if err != nil {
+		return nil, fmt.Errorf("encode container %s: %v", s.CTID, err)
+	}
+	return b, nil
+}
+
+// record is one spawner record with its note read.
+type record struct {
+	call.Record
+	note
+}
+
+// records asks the spawner what it knows.
+func (r *Runtime) records(ctx context.Context) (map[wire.CTID]record, error) {
+	reply, _, err := r.spawn.Do(ctx, call.Request{List: &call.List{}})
+	if err != nil {
+		return nil, err
+	}
+	all := make(map[wire.CTID]record, len(reply.Containers))
+	for _, c := range reply.Containers {
+		id, err := wire.ParseCTID(c.ID)
+		if err != nil {
+			return nil, fmt.Errorf("read spawner's list: %v", err)
+		}
+		rec := record{Record: c}
+		if err := json.Unmarshal(c.Note, &rec.note); err != nil {
+			return nil, fmt.Errorf("read spawner's note of container %s: %v", id, err)
+		}
+		all[id] = rec
+	}
+	return all, nil
+}
+
+// running is the record of a container that runs.
+func (r *Runtime) running(ctx context.Context, id wire.CTID) (record, error) {
+	all, err := r.records(ctx)
+	if err != nil {
+		return record{}, err
+	}
+	rec, ok := all[id]
+	if !ok || rec.PID == 0 {
+		return record{}, fmt.Errorf("container %s: %w", id, ErrNotRunning)
+	}
+	return rec, nil
 }
 
 // Run forwards exit hints from the spawner until ctx ends: a task of the agent's run.Group.
-func (r *Runtime) Run(ctx context.Context) error { <-ctx.Done(); return nil }
+func (r *Runtime) Run(ctx context.Context) error {
+	seq := int64(-1)
+	for ctx.Err() == nil {
+		if seq < 0 {
+			reply, _, err := r.spawn.Do(ctx, call.Request{List: &call.List{}})
+			if err != nil {
+				run.Wait(ctx, time.Second)
+				continue
+			}
+			seq = reply.Seq
+		}
+		reply, _, err := r.spawn.Do(ctx, call.Request{Wait: &call.Wait{Seq: seq}})
+		if err != nil {
+			seq = -1 // the spawner was replaced: what ended meanwhile shows in Observe
+			r.hint(Exit{})
+			run.Wait(ctx, 100*time.Millisecond)
+			continue
+		}
+		seq = reply.Seq
+		for _, id := range reply.Ended {
+			if n, err := strconv.ParseInt(id, 10, 64); err == nil {
+				r.hint(Exit{CTID: wire.CTID(n)})
+			}
+		}
+	}
+	return nil
+}
+
+func (r *Runtime) hint(e Exit) {
+	select {
+	case r.exits <- e:
+	default:
+	}
+}
 
 // Exits delivers hints while Run runs.
 func (r *Runtime) Exits() <-chan Exit { return r.exits }
 
-// Start creates whatever is missing and runs the process; it returns when the program has been executed. On error everything this
-// call made is undone (data that was there stays). ErrRunning if it runs already; ErrInvalid if the spec or the image can't work.
-func (r *Runtime) Start(ctx context.Context, s StartSpec) (Observed, error) {
-	return Observed{}, errNotYet
-}
-
-// Stop sends the stop signal, waits for StopAfter, kills what is left and removes cgroup and mounts; data stays.
-// Stopping what does not run is no error.
-func (r *Runtime) Stop(ctx context.Context, id wire.CTID) error { return errNotYet }
-
-// Remove stops at once and deletes the layer, the log and, unless keepVolumes, the volumes. Removing nothing is no error.
-func (r *Runtime) Remove(ctx context.Context, id wire.CTID, keepVolumes bool) error {
-	return errNotYet
-}
-
-// SetLimits changes a container's limits while it runs; cpuMaxMicros is as in StartSpec.
-func (r *Runtime) SetLimits(ctx context.Context, id wire.CTID, l host.Limits, cpuMaxMicros int64) error {
-	return errNotYet
-}
-
-// Observe lists all containers that exist in any form, ordered by CTID.
-func (r *Runtime) Observe(ctx context.Context) ([]Observed, error) { return nil, errNotYet }
-
-// Exec runs a command in a running container with the container's own confinement and waits for its end. The error is set when
-// the session could not be set up; a program that can't be executed is Exit.Error with code 126 or 127. When ctx ends the process is killed.
-func (r *Runtime) Exec(ctx context.Context, id wire.CTID, spec host.ExecSpec, io Stdio) (host.Exit, error) {
-	return host.Exit{}, errNotYet
-}
-
-// Logs calls line for each kept line of the container's output, oldest first, then for new ones if Follow is set, until ctx ends.
-func (r *Runtime) Logs(ctx context.Context, id wire.CTID, spec host.LogsSpec, line func(stderr bool, text []byte) error) error {
-	return errNotYet
-}
-
 // Netns opens the network namespace of a running container.
-func (r *Runtime) Netns(id wire.CTID) (*os.File, error) { return nil, errNotYet }
+func (r *Runtime) Netns(id wire.CTID) (*os.File, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	rec, err := r.running(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", rec.PID))
+	if err != nil {
+		return nil, fmt.Errorf("open network namespace of container %s: %w", id, err)
+	}
+	if err := r.same(ctx, id, rec); err != nil { // the number may have become another process's
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
 
-// FilesHash is what Observed.FilesHash compares with.
-func FilesHash(files []host.File) string { return "" }
+// same checks that a container still runs as the process it was; what was opened by its number before is then surely its.
+func (r *Runtime) same(ctx context.Context, id wire.CTID, was record) error {
+	now, err := r.running(ctx, id)
+	if err != nil {
+		return err
+	}
+	if now.PID != was.PID || !now.Started.Equal(was.Started) {
+		return fmt.Errorf("container %s was started again meanwhile: %w", id, ErrNotRunning)
+	}
+	return nil
+}
+
+// asCaller turns the spawner's refusal into an error callers may test.
+func asCaller(id wire.CTID, err error) error {
+	var f *call.Failure
+	if !errors.As(err, &f) {
+		return err
+	}
+	switch f.Code {
+	case call.CodeRunning:
+		return fmt.Errorf("container %s: %w", id, ErrRunning)
+	case call.CodeNotRunning:
+		return fmt.Errorf("container %s: %w", id, ErrNotRunning)
+	case call.CodeProgram, call.CodeInvalid:
+		return fmt.Errorf("container %s: %w: %s", id, ErrInvalid, f.Text)
+	}
+	return err
+}

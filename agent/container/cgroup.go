@@ -1,0 +1,226 @@
+package container
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"hardnode.dev/agent/sys"
+	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
+)
+
+// A container's cgroup has two levels: <ctid>, owned by root, carries every limit; <ctid>/p belongs to the container's root, who may
+// divide it but not raise it (kernel: Documentation/admin-guide/cgroup-v2, "Delegation").
+
+// setting is one cgroup file and its value.
+type setting struct{ file, value string }
+
+// limitSettings are the files that carry limits, in writing order. A memory.max below the use makes the kernel reclaim and then kill,
+// so memory.high goes first and gives reclaim a chance.
+func limitSettings(l host.Limits, cpuMaxMicros int64) []setting {
+	bytesOr := func(v int64, none string) string {
+		if v <= 0 {
+			return none
+		}
+		return strconv.FormatInt(v, 10)
+	}
+	cpu := "max 100000"
+	if cpuMaxMicros > 0 {
+		cpu = strconv.FormatInt(max(cpuMaxMicros, 1000), 10) + " 100000"
+	}
+	weight := l.CPUWeight
+	if weight <= 0 {
+		weight = 100
+	}
+	pids := l.PIDs
+	if pids <= 0 {
+		pids = 1024
+	}
+	return []setting{
+		{"memory.min", bytesOr(l.MemoryMin, "0")},
+		{"memory.high", bytesOr(l.MemoryHigh, "max")},
+		{"memory.max", bytesOr(l.MemoryMax, "max")},
+		{"cpu.weight", strconv.Itoa(min(weight, 10000))},
+		{"cpu.max", cpu},
+		{"pids.max", strconv.FormatInt(pids, 10)},
+	}
+}
+
+// controllers are enabled from the root down to the containers' own cgroups.
+const controllers = "+cpu +memory +io +pids"
+
+// delegated are the files of the inner cgroup that belong to the container's root (/sys/kernel/cgroup/delegate).
+var delegated = []string{"", "cgroup.procs", "cgroup.threads", "cgroup.subtree_control"}
+
+// prepareCgroups makes the parent of all containers' cgroups.
+func (r *Runtime) prepareCgroups() error {
+	parent := filepath.Dir(r.opts.Cgroup)
+	if err := os.WriteFile(filepath.Join(parent, "cgroup.subtree_control"), []byte(controllers), 0); err != nil {
+		return fmt.Errorf("enable controllers in %q: %w", parent, err)
+	}
+	if err := os.Mkdir(r.opts.Cgroup, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("make cgroup %q: %w", r.opts.Cgroup, err)
+	}
+	if err := os.WriteFile(filepath.Join(r.opts.Cgroup, "cgroup.subtree_control"), []byte(controllers), 0); err != nil {
+		return fmt.Errorf("enable controllers in %q: %w", r.opts.Cgroup, err)
+	}
+	return nil
+}
+
+func (r *Runtime) cgroup(id wire.CTID) string { return filepath.Join(r.opts.Cgroup, id.String()) }
+
+// makeCgroup makes both levels with limits and device rules and opens the inner one.
+func (r *Runtime) makeCgroup(s *StartSpec) (inner *os.File, err error) {
+	dir := r.cgroup(s.CTID)
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("make cgroup of container %s: %w", s.CTID, err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, dropCgroup(dir))
+		}
+	}()
+	list := limitSettings(s.Limits, s.CPUMaxMicros)
+	if s.Profile == host.ProfileSystem {
+		list = append(list, setting{"cgroup.subtree_control", "+cpu +memory +pids"}, // for systemd to pass on
+			setting{"cgroup.max.depth", "16"}, setting{"cgroup.max.descendants", "1000"}) // so that it can always be removed
+	} else {
+		list = append(list, setting{"memory.oom.group", "1"}) // one program: half of it is no use
+	}
+	if err := writeSettings(dir, list); err != nil {
+		return nil, err
+	}
+	outer, err := sys.OpenDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer outer.Close()
+	devs, err := r.deviceProgram()
+	if err != nil {
+		return nil, err
+	}
+	if err := devs.Attach(outer); err != nil {
+		return nil, err
+	}
+	if err := os.Mkdir(filepath.Join(dir, "p"), 0o755); err != nil {
+		return nil, fmt.Errorf("make inner cgroup of container %s: %w", s.CTID, err)
+	}
+	for _, f := range delegated {
+		if err := os.Chown(filepath.Join(dir, "p", f), int(s.UIDBase), int(s.UIDBase)); err != nil {
+			return nil, fmt.Errorf("delegate cgroup of container %s: %w", s.CTID, err)
+		}
+	}
+	return sys.OpenDir(filepath.Join(dir, "p"))
+}
+
+func writeSettings(dir string, list []setting) error {
+	for _, s := range list {
+		if err := os.WriteFile(filepath.Join(dir, s.file), []byte(s.value), 0); err != nil {
+			return fmt.Errorf("set %s of %q to %q: %w", s.file, dir, s.value, err)
+		}
+	}
+	return nil
+}
+
+func (r *Runtime) deviceProgram() (*sys.DeviceProgram, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.mu.devices == nil {
+		p, err := sys.LoadDevices(devices)
+		if err != nil {
+			return nil, err
+		}
+		r.mu.devices = p
+	}
+	return r.mu.devices, nil
+}
+
+// emptyCgroup kills all processes of a container and waits until they are gone. A container without a cgroup is empty.
+func (r *Runtime) emptyCgroup(ctx context.Context, id wire.CTID) error {
+	dir := r.cgroup(id)
+	err := os.WriteFile(filepath.Join(dir, "cgroup.kill"), []byte("1"), 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("kill container %s: %w", id, err)
+	}
+	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
+		n, err := populated(dir)
+		if err != nil || !n {
+			return err
+		}
+		if !run.Wait(ctx, wait) {
+			return fmt.Errorf("wait for the processes of container %s: %w", id, ctx.Err())
+		}
+	}
+}
+
+// populated tells whether a process is left in a cgroup or below it.
+func populated(dir string) (bool, error) {
+	b, err := os.ReadFile(filepath.Join(dir, "cgroup.events"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read %q: %w", dir, err)
+	}
+	return strings.Contains(string(b), "populated 1"), nil
+}
+
+// dropCgroup removes an empty cgroup and all below it, which the container may have made.
+func dropCgroup(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("remove cgroup %q: %w", dir, err)
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			if err := dropCgroup(filepath.Join(dir, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	if err := unix.Rmdir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove cgroup %q: %w", dir, err)
+	}
+	return nil
+}
+
+// readInt reads a number from a cgroup file: the whole of it, or the value after key in a flat keyed file. Absent is 0.
+func readInt(dir, file, key string) int64 {
+	b, err := os.ReadFile(filepath.Join(dir, file))
+	if err != nil {
+		return 0
+	}
+	text := strings.TrimSpace(string(b))
+	if key != "" {
+		found := false
+		for line := range strings.Lines(string(b)) {
+			if v, ok := strings.CutPrefix(line, key+" "); ok {
+				text, found = strings.TrimSpace(v), true
+			}
+		}
+		if !found {
+			return 0
+		}
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}

@@ -1,0 +1,253 @@
+package container
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"hardnode.dev/agent/spawner/call"
+	"hardnode.dev/agent/spawner/ring"
+	"hardnode.dev/agent/sys"
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
+)
+
+// Exec runs a command in a running container with the container's own confinement and waits for its end. The error is set when
+// the session could not be set up; a program that can't be executed is Exit.Error with code 126 or 127. When ctx ends the process is killed.
+func (r *Runtime) Exec(ctx context.Context, id wire.CTID, spec host.ExecSpec, stdio Stdio) (host.Exit, error) {
+	if stdio.In != nil {
+		defer stdio.In.Close()
+	}
+	if len(spec.Argv) == 0 || spec.Argv[0] == "" {
+		return host.Exit{}, fmt.Errorf("execute in container %s: %w: no program is given", id, ErrInvalid)
+	}
+	rec, err := r.running(ctx, id)
+	if err != nil {
+		return host.Exit{}, err
+	}
+	group, err := r.cgroupOf(rec.PID)
+	if err != nil {
+		return host.Exit{}, fmt.Errorf("execute in container %s: %w", id, err)
+	}
+	defer group.Close()
+	pr, err := profileOf(rec.Container.Profile)
+	if err != nil {
+		return host.Exit{}, err
+	}
+	s := &session{Stdio: stdio}
+	if spec.TTY {
+		err = s.terminal(rec, spec)
+	} else {
+		err = s.pipes(rec.UIDBase + spec.UID)
+	}
+	defer s.close()
+	if err != nil {
+		return host.Exit{}, fmt.Errorf("execute in container %s: %w", id, err)
+	}
+	if err := r.same(ctx, id, rec); err != nil {
+		return host.Exit{}, err
+	}
+	e := call.Exec{ID: id.String(), TTY: spec.TTY, Process: pr.command(rec.Container.Process, rec.Container.Hostname, spec)}
+	exit, err := r.spawn.Exec(ctx, e, s.pump, group, s.theirs[0], s.theirs[1], s.theirs[2])
+	s.finish()
+	var f *call.Failure
+	switch {
+	case errors.As(err, &f) && f.Code == call.CodeProgram:
+		code := 126
+		if strings.Contains(f.Text, unix.ENOENT.Error()) {
+			code = 127
+		}
+		return host.Exit{Code: code, Error: f.Text}, nil
+	case err != nil:
+		return host.Exit{}, asCaller(id, err)
+	}
+	return host.Exit{Code: exit.Code}, nil
+}
+
+// cgroupOf opens the cgroup a container's PID 1 is in: the one of systemd's own units may be below the inner one.
+func (r *Runtime) cgroupOf(pid int) (*os.File, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	if err != nil {
+		return nil, fmt.Errorf("find cgroup: %w", err)
+	}
+	rel, ok := strings.CutPrefix(strings.TrimSpace(string(b)), "0::")
+	mount := filepath.Dir(r.opts.Cgroup)
+	path := filepath.Join(mount, rel)
+	if !ok || !strings.HasPrefix(path, r.opts.Cgroup+"/") {
+		return nil, fmt.Errorf("find cgroup: process %d is in %q", pid, rel)
+	}
+	return sys.OpenDir(path)
+}
+
+// session is the descriptors of one Exec.
+type session struct {
+	Stdio
+	theirs [3]*os.File // the command's ends
+	ours   [3]*os.File // this side's: to write stdin, to read stdout and stderr; with a terminal the first two are one
+	output sync.WaitGroup
+	input  sync.WaitGroup
+	stop   chan struct{}
+}
+
+func (s *session) pipes(owner uint32) error {
+	for i := range 3 {
+		if i == 0 && s.In == nil {
+			f, err := os.Open(os.DevNull)
+			if err != nil {
+				return err
+			}
+			s.theirs[0] = f
+			continue
+		}
+		var p [2]int
+		if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
+			return fmt.Errorf("make pipe: %w", err)
+		}
+		mine, their := 0, 1
+		if i == 0 {
+			mine, their = 1, 0
+		}
+		unix.SetNonblock(p[mine], true)
+		s.ours[i], s.theirs[i] = os.NewFile(uintptr(p[mine]), "session"), os.NewFile(uintptr(p[their]), "session")
+		if err := unix.Fchown(p[their], int(owner), int(owner)); err != nil {
+			return fmt.Errorf("hand over pipe: %w", err)
+		}
+	}
+	return nil
+}
+
+func (s *session) terminal(rec record, spec host.ExecSpec) error {
+	root, err := os.OpenFile(fmt.Sprintf("/proc/%d/root", rec.PID), unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return fmt.Errorf("open root of container: %w", err)
+	}
+	defer root.Close()
+	master, slave, err := sys.OpenPTY(root, rec.UIDBase+spec.UID)
+	if err != nil {
+		return err
+	}
+	s.ours[0], s.ours[1] = master, master
+	s.theirs = [3]*os.File{slave, slave, slave}
+	if spec.Rows > 0 && spec.Cols > 0 {
+		return sys.ResizePTY(master, spec.Rows, spec.Cols)
+	}
+	return nil
+}
+
+// pump starts carrying bytes; the command runs now and holds its own ends.
+func (s *session) pump() {
+	s.closeTheirs()
+	s.stop = make(chan struct{})
+	for i, to := range []io.Writer{s.Out, s.Err} {
+		from := s.ours[i+1]
+		if from == nil {
+			continue
+		}
+		if to == nil {
+			to = io.Discard
+		}
+		s.output.Go(func() { copyOutput(to, from) })
+	}
+	if s.In != nil && s.ours[0] != nil {
+		s.input.Go(func() {
+			io.Copy(s.ours[0], s.In)
+			if s.ours[0] != s.ours[1] {
+				s.ours[0].Close()
+			}
+		})
+	}
+	if s.Resize != nil && s.ours[0] == s.ours[1] {
+		s.input.Go(func() {
+			for {
+				select {
+				case size, ok := <-s.Resize:
+					if !ok {
+						return
+					}
+					sys.ResizePTY(s.ours[0], size[0], size[1])
+				case <-s.stop:
+					return
+				}
+			}
+		})
+	}
+}
+
+// copyOutput goes on reading when the receiver is gone, so that the command is not stopped by a full pipe.
+func copyOutput(to io.Writer, from io.Reader) {
+	if _, err := io.Copy(to, from); err != nil && !errors.Is(err, unix.EIO) {
+		io.Copy(io.Discard, from)
+	}
+}
+
+// finish waits for the last output and lets go of the input.
+func (s *session) finish() {
+	if s.stop == nil {
+		return // never pumped
+	}
+	close(s.stop)
+	s.closeTheirs()
+	s.drain()
+	if s.In != nil {
+		s.In.Close()
+	}
+	s.close()
+	s.input.Wait()
+}
+
+func (s *session) closeTheirs() {
+	for i, f := range s.theirs {
+		if f != nil && (i == 0 || f != s.theirs[0]) {
+			f.Close()
+		}
+	}
+	s.theirs = [3]*os.File{}
+}
+
+func (s *session) close() {
+	s.closeTheirs()
+	for _, f := range s.ours {
+		if f != nil {
+			f.Close() // a second Close is an error nobody needs
+		}
+	}
+}
+
+// Logs calls line for each kept line of the container's output, oldest first, then for new ones if Follow is set, until ctx ends.
+func (r *Runtime) Logs(ctx context.Context, id wire.CTID, spec host.LogsSpec, line func(stderr bool, text []byte) error) error {
+	if err := ring.Read(ctx, r.logDir(id), spec.Tail, spec.Follow, func(l ring.Line) error {
+		return line(l.Stream != ring.Stdout, l.Text)
+	}); err != nil {
+		return fmt.Errorf("read log of container %s: %w", id, err)
+	}
+	return nil
+}
+
+// drain waits for the output's end, but not for ever: a background child of the command may hold the pipe open.
+func (s *session) drain() {
+	all := make(chan struct{})
+	go func() { s.output.Wait(); close(all) }()
+	t := time.NewTimer(drainFor)
+	defer t.Stop()
+	select {
+	case <-all:
+	case <-t.C:
+		for _, f := range s.ours[1:] {
+			if f != nil {
+				f.Close() // ends the reads
+			}
+		}
+		<-all
+	}
+}
+
+// drainFor is how long output may come after the command has ended.
+const drainFor = 500 * time.Millisecond

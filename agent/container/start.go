@@ -1,0 +1,289 @@
+package container
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"hardnode.dev/agent/spawner/call"
+	"hardnode.dev/agent/sys"
+	"hardnode.dev/internal/logging"
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
+)
+
+// undo is what has been done so far, to be taken back in reverse order.
+type undo struct{ steps []func() error }
+
+func (u *undo) add(f func() error) { u.steps = append(u.steps, f) }
+func (u *undo) close(f *os.File)   { u.add(f.Close) }
+func (u *undo) release()           { u.steps = nil }
+func (u *undo) run() (errs error) {
+	for _, f := range slices.Backward(u.steps) {
+		errs = errors.Join(errs, f())
+	}
+	u.steps = nil
+	return errs
+}
+
+// start is one Start under way.
+type start struct {
+	*Runtime
+	*StartSpec
+	profile profile
+	req     call.Start
+	files   []*os.File // descriptors for the request, in its order after the first five
+	undo    undo       // taken back if a later step fails
+	done    undo       // let go of in any case: descriptors
+
+	user, net, cgroupDir, image, lower, layer *os.File
+	made                                      bool // this call made the layer
+	starting                                  time.Time
+}
+
+// startSteps is the order of a start. Each step adds what takes it back.
+var startSteps = []struct {
+	name string
+	run  func(*start, context.Context) error
+}{
+	{"clear", (*start).clear},
+	{"cgroup", (*start).cgroupStep},
+	{"image", (*start).imageStep},
+	{"layer", (*start).layerStep},
+	{"namespaces", (*start).namespaces},
+	{"idmap", (*start).idmap},
+	{"volumes", (*start).volumes},
+	{"files", (*start).filesStep},
+	{"network", (*start).network},
+	{"process", (*start).process},
+}
+
+// Start creates whatever is missing and runs the process; it returns when the program has been executed. On error everything this
+// call made is undone (data that was there stays). ErrRunning if it runs already; ErrInvalid if the spec or the image can't work.
+func (r *Runtime) Start(ctx context.Context, s StartSpec) (Observed, error) {
+	if s.Profile == "" {
+		s.Profile = host.ProfileApp
+	}
+	if err := check(&s); err != nil {
+		return Observed{}, err
+	}
+	unlock, err := r.lock(ctx, s.CTID)
+	if err != nil {
+		return Observed{}, err
+	}
+	defer unlock()
+	st := &start{Runtime: r, StartSpec: &s, starting: time.Now()}
+	if st.profile, err = profileOf(s.Profile); err != nil {
+		return Observed{}, err
+	}
+	defer func() {
+		if err := st.done.run(); err != nil {
+			r.log.Warn("start left a descriptor", logging.Container, s.CTID, logging.Err, err)
+		}
+	}()
+	for _, step := range startSteps {
+		err := r.fail(step.name)
+		if err == nil {
+			err = step.run(st, ctx)
+		}
+		if err != nil {
+			err = asCaller(s.CTID, err)
+			if uerr := st.undo.run(); uerr != nil {
+				err = fmt.Errorf("%w (and undoing it: %v)", err, uerr)
+			}
+			r.prune(context.WithoutCancel(ctx))
+			return Observed{}, fmt.Errorf("start container %s: %s: %w", s.CTID, step.name, err)
+		}
+	}
+	st.undo.release()
+	r.dropOlder(s.CTID, s.Generation)
+	r.log.Info("container started", logging.Container, s.CTID, logging.Env, s.Env, "generation", s.Generation, logging.Took, time.Since(st.starting))
+	all, err := r.records(ctx)
+	if err != nil {
+		return Observed{}, err
+	}
+	return r.observe(s.CTID, all)
+}
+
+// clear makes sure that nothing of an earlier run is left, and that none runs.
+func (s *start) clear(ctx context.Context) error {
+	all, err := s.records(ctx)
+	if err != nil {
+		return err
+	}
+	if all[s.CTID].PID != 0 {
+		return fmt.Errorf("container %s: %w", s.CTID, ErrRunning)
+	}
+	s.req.Fresh = all[s.CTID].Container.Generation != s.Generation
+	if err := s.emptyCgroup(ctx, s.CTID); err != nil {
+		return err
+	}
+	return dropCgroup(s.cgroup(s.CTID))
+}
+
+func (s *start) cgroupStep(ctx context.Context) (err error) {
+	if s.cgroupDir, err = s.makeCgroup(s.StartSpec); err != nil {
+		return err
+	}
+	s.done.close(s.cgroupDir)
+	s.undo.add(func() error {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		return errors.Join(s.emptyCgroup(ctx, s.CTID), dropCgroup(s.cgroup(s.CTID)))
+	})
+	return nil
+}
+
+func (s *start) imageStep(context.Context) error {
+	root, release, err := s.images.Use(s.Image.Digest, s.ImagePath)
+	if err != nil {
+		return err
+	}
+	s.image = root
+	s.done.add(func() error { release(); return nil })
+	s.undo.add(func() error { release(); return nil })
+	return nil
+}
+
+func (s *start) layerStep(context.Context) (err error) {
+	if s.layer, s.made, err = s.data.Layer(s.CTID, s.Generation, s.Limits.DiskBytes); err != nil {
+		return err
+	}
+	s.done.close(s.layer)
+	if s.made {
+		s.undo.add(func() error { return s.data.DropLayer(s.CTID, s.Generation) })
+	}
+	return nil
+}
+
+func (s *start) namespaces(ctx context.Context) error {
+	_, files, err := s.spawn.Do(ctx, call.Request{Namespaces: &call.Namespaces{Base: s.UIDBase}})
+	if err != nil {
+		return err
+	}
+	if len(files) != 2 {
+		call.CloseAll(files)
+		return fmt.Errorf("make namespaces: got %d descriptors, want 2", len(files))
+	}
+	s.user, s.net = files[0], files[1]
+	s.done.close(s.user)
+	s.done.close(s.net)
+	return nil
+}
+
+// mapped copies the mount of a directory with ids mapped into the container's range.
+func (s *start) mapped(dir *os.File, attrs uint64) (*os.File, error) {
+	tree, err := sys.CloneMount(dir)
+	if err != nil {
+		return nil, err
+	}
+	s.done.close(tree)
+	return tree, sys.Restrict(tree, attrs, s.user)
+}
+
+func (s *start) idmap(context.Context) (err error) {
+	if s.lower, err = s.mapped(s.image, sys.ReadOnly|sys.NoDev); err != nil {
+		return err
+	}
+	s.layer, err = s.mapped(s.layer, sys.NoDev)
+	return err
+}
+
+// mount adds one mount to the request.
+func (s *start) mount(m call.Mount, tree *os.File) {
+	s.req.Mounts = append(s.req.Mounts, m)
+	s.files = append(s.files, tree)
+}
+
+func (s *start) volumes(context.Context) error {
+	for _, v := range s.Volumes {
+		dir, made, err := s.data.Volume(s.CTID, v.Name, v.Bytes, s.ownerOf(v.Path))
+		if err != nil {
+			return err
+		}
+		s.done.close(dir)
+		if made {
+			s.undo.add(func() error { return s.data.DropVolume(s.CTID, v.Name) })
+		}
+		tree, err := s.mapped(dir, sys.NoDev|sys.NoSuid)
+		if err != nil {
+			return err
+		}
+		s.mount(call.Mount{Path: v.Path, Early: true}, tree)
+	}
+	return nil
+}
+
+func (s *start) network(ctx context.Context) error {
+	if s.Network == nil {
+		return nil
+	}
+	back, err := s.Network(ctx, s.net)
+	if err != nil {
+		return err
+	}
+	if back != nil {
+		s.undo.add(func() error { back(); return nil })
+	}
+	return nil
+}
+
+func (s *start) process(ctx context.Context) (err error) {
+	q := &s.req
+	if q.Note, err = makeNote(s.StartSpec); err != nil {
+		return err
+	}
+	q.ID, q.Scratch, q.Base, q.LogDir, q.Hostname = s.CTID.String(), s.scratch(), s.UIDBase, s.logDir(s.CTID), s.Hostname
+	q.System, q.Sysctls, q.Reaper = s.Profile == host.ProfileSystem, s.profile.sysctls, s.Process.Reaper
+	q.Process = s.profile.process(s.Process, s.Hostname)
+	q.Dirs = runDirs(s.image)
+	q.Texts = []call.Text{{Name: "hostname", Data: []byte(s.Hostname + "\n")}}
+	if s.Resolv != nil {
+		q.Texts = append(q.Texts, call.Text{Name: "resolv.conf", Data: s.Resolv})
+	}
+	if s.Hosts != nil {
+		q.Texts = append(q.Texts, call.Text{Name: "hosts", Data: s.Hosts})
+	}
+	files := append([]*os.File{s.user, s.net, s.cgroupDir, s.lower, s.layer}, s.files...)
+	_, _, err = s.spawn.Do(ctx, call.Request{Start: q}, files...)
+	return err
+}
+
+// dropOlder deletes layers of other generations; failing is no reason to stop the container, Observe shows what is left.
+func (r *Runtime) dropOlder(id wire.CTID, keep int64) {
+	c, err := r.data.Contents(id)
+	if err != nil {
+		r.log.Warn("older layers stay", logging.Container, id, logging.Err, err)
+		return
+	}
+	for _, g := range c.Layers {
+		if g == keep {
+			continue
+		}
+		if err := r.data.DropLayer(id, g); err != nil {
+			r.log.Warn("older layer stays", logging.Container, id, "generation", g, logging.Err, err)
+		}
+	}
+}
+
+// prune unmounts images nothing runs from.
+func (r *Runtime) prune(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	all, err := r.records(ctx)
+	if err != nil {
+		return // the next prune does it
+	}
+	used := map[wire.Digest]bool{}
+	for _, rec := range all {
+		if rec.PID != 0 {
+			used[rec.Container.Image.Digest] = true
+		}
+	}
+	if err := r.images.Prune(used); err != nil {
+		r.log.Warn("image stays mounted", logging.Err, err)
+	}
+}

@@ -1,0 +1,102 @@
+package container
+
+import (
+	"fmt"
+	"path"
+	"strings"
+
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
+)
+
+// reserved are the places inside a container that are the host's to mount; no volume may lie in or over them.
+var reserved = []string{"/proc", "/sys", "/dev", "/run"}
+
+// check says what makes a spec impossible on any host; the errors wrap ErrInvalid.
+func check(s *StartSpec) error {
+	bad := func(format string, a ...any) error {
+		return fmt.Errorf("container %s: %w: "+format, append([]any{s.CTID, ErrInvalid}, a...)...)
+	}
+	switch {
+	case s.CTID < 1:
+		return bad("ctid is not positive")
+	case s.Generation < 0:
+		return bad("generation %d is negative", s.Generation)
+	case s.UIDBase < 65536 || s.UIDBase%65536 != 0 || s.UIDBase > 1<<32-1-65536:
+		return bad("uid base %d: want a multiple of 65536", s.UIDBase)
+	case s.Profile != host.ProfileApp && s.Profile != host.ProfileSystem:
+		return bad("profile %q: want %q or %q", s.Profile, host.ProfileApp, host.ProfileSystem)
+	case s.Profile == host.ProfileApp && (len(s.Process.Argv) == 0 || s.Process.Argv[0] == ""):
+		return bad("process has no program")
+	case s.Process.Cwd != "" && !path.IsAbs(s.Process.Cwd):
+		return bad("working directory %q: want an absolute path", s.Process.Cwd)
+	case s.Process.UID > 65535 || s.Process.GID > 65535:
+		return bad("user %d:%d: want ids up to 65535", s.Process.UID, s.Process.GID)
+	}
+	if err := wire.Label("host name", s.Hostname, 63); err != nil {
+		return bad("%v", err)
+	}
+	if err := s.Image.Digest.Validate(); err != nil {
+		return bad("image: %v", err)
+	}
+	if _, err := stopSignal(s.Process, s.Profile); err != nil {
+		return bad("%v", err)
+	}
+	for k := range s.Process.Env {
+		if k == "" || strings.ContainsAny(k, "=\x00") {
+			return bad("environment variable %q: is no name", k)
+		}
+	}
+	names := map[string]bool{}
+	for _, v := range s.Volumes {
+		if err := wire.Label("volume name", v.Name, 63); err != nil {
+			return bad("%v", err)
+		}
+		if names[v.Name] {
+			return bad("volume %q: is named twice", v.Name)
+		}
+		names[v.Name] = true
+		if err := volumePath(v.Path); err != nil {
+			return bad("volume %q: %v", v.Name, err)
+		}
+	}
+	for _, f := range s.Files {
+		if _, err := filePath(f.Path); err != nil {
+			return bad("%v", err)
+		}
+	}
+	return nil
+}
+
+func volumePath(p string) error {
+	if !path.IsAbs(p) || path.Clean(p) != p || p == "/" {
+		return fmt.Errorf("path %q: want a clean absolute path below /", p)
+	}
+	for _, r := range reserved {
+		if p == r || strings.HasPrefix(p, r+"/") {
+			return fmt.Errorf("path %q: %s belongs to the host", p, r)
+		}
+	}
+	return nil
+}
+
+// privateDir is where Files, the identity socket and JEM are.
+const privateDir = "/run/hardnode"
+
+// own are the names in privateDir that files may not take.
+const (
+	jemName      = "jem"
+	identityName = "identity.sock"
+)
+
+// filePath is a File's path relative to privateDir.
+func filePath(p string) (string, error) {
+	rel, ok := strings.CutPrefix(p, privateDir+"/")
+	switch {
+	case !ok || path.Clean(p) != p || rel == "":
+		return "", fmt.Errorf("file %q: want a clean path below %s/", p, privateDir)
+	case rel == jemName || rel == identityName:
+		return "", fmt.Errorf("file %q: the name is taken", p)
+	}
+	return rel, nil
+}
