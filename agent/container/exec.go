@@ -146,6 +146,7 @@ func (s *session) terminal(rec record, spec host.ExecSpec) error {
 func (s *session) pump() {
 	s.closeTheirs()
 	s.stop = make(chan struct{})
+	var turn sync.Mutex
 	for i, to := range []io.Writer{s.Out, s.Err} {
 		from := s.ours[i+1]
 		if from == nil {
@@ -154,7 +155,8 @@ func (s *session) pump() {
 		if to == nil {
 			to = io.Discard
 		}
-		s.output.Go(func() { copyOutput(to, from) })
+		out := &inTurn{mu: &turn, to: to}
+		s.output.Go(func() { copyOutput(out, from) })
 	}
 	if s.In != nil && s.ours[0] != nil {
 		s.input.Go(func() {
@@ -179,6 +181,18 @@ func (s *session) pump() {
 			}
 		})
 	}
+}
+
+// inTurn lets stdout and stderr go to one writer.
+type inTurn struct {
+	mu *sync.Mutex
+	to io.Writer
+}
+
+func (w *inTurn) Write(b []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.to.Write(b)
 }
 
 // copyOutput goes on reading when the receiver is gone, so that the command is not stopped by a full pipe.

@@ -91,6 +91,7 @@ func (r *Runtime) Start(ctx context.Context, s StartSpec) (Observed, error) {
 		}
 		if err != nil {
 			err = asCaller(s.CTID, err)
+			st.done.run()
 			if uerr := st.undo.run(); uerr != nil {
 				err = fmt.Errorf("%w (and undoing it: %v)", err, uerr)
 			}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"strconv"
 	"strings"
@@ -56,20 +55,22 @@ func (s *store) send(text string, f *os.File) error {
 	if s.socket == "" {
 		return nil
 	}
-	c, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: s.socket, Net: "unixgram"})
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("notify init: %w", err)
 	}
-	defer c.Close()
+	defer unix.Close(fd)
 	var rights []byte
 	if f != nil {
 		raw, err := f.SyscallConn()
 		if err != nil {
 			return fmt.Errorf("notify init: %w", err)
 		}
-		raw.Control(func(fd uintptr) { rights = unix.UnixRights(int(fd)) })
+		if err := raw.Control(func(n uintptr) { rights = unix.UnixRights(int(n)) }); err != nil {
+			return fmt.Errorf("notify init: %w", err)
+		}
 	}
-	if _, _, err := c.WriteMsgUnix([]byte(text), rights, nil); err != nil {
+	if err := unix.Sendmsg(fd, []byte(text), rights, &unix.SockaddrUnix{Name: s.socket}, 0); err != nil {
 		return fmt.Errorf("notify init: %w", err)
 	}
 	return nil

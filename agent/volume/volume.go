@@ -195,7 +195,9 @@ func (s *Store) make(home *os.File, name string, fill func(*os.File) error) (err
 }
 
 // DropLayer deletes the layer of one generation; a missing one is no error.
-func (s *Store) DropLayer(id wire.CTID, generation int64) error { return s.drop(id, layerName(generation)) }
+func (s *Store) DropLayer(id wire.CTID, generation int64) error {
+	return s.drop(id, layerName(generation))
+}
 
 // DropVolume deletes a volume with its data; a missing one is no error.
 func (s *Store) DropVolume(id wire.CTID, name string) error { return s.drop(id, "vol-"+name) }

@@ -243,6 +243,7 @@ func (p *Prog) run(s *call.Start, root Slot) {
 	for _, d := range s.Dirs {
 		p.Call("make directory in /run", unix.SYS_MKDIRAT, m, d.Path, d.Mode).Allow(unix.EEXIST)
 		p.Call("own directory in /run", unix.SYS_FCHOWNAT, m, d.Path, d.UID, d.GID, unix.AT_SYMLINK_NOFOLLOW)
+		p.Call("set mode of directory in /run", unix.SYS_FCHMODAT, m, d.Path, d.Mode) // mkdir leaves set-gid out
 	}
 	p.closeSlot(m)
 }

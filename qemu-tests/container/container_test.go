@@ -1,0 +1,102 @@
+//go:build qemu
+
+package container
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"hardnode.dev/qemu-tests/harness"
+)
+
+// build makes a program of this repository.
+func build(t *testing.T, pkg, out string) string {
+	t.Helper()
+	root, err := harness.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", out, pkg)
+	cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0")
+	if b, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build %s: %v\n%s", pkg, err, b)
+	}
+	return out
+}
+
+// erofs makes an image of a tree.
+func erofs(t *testing.T, tree, out string) string {
+	t.Helper()
+	if b, err := exec.Command("mkfs.erofs", "-zlz4", "--all-root", out, tree).CombinedOutput(); err != nil {
+		t.Fatalf("mkfs.erofs: %v\n%s", err, b)
+	}
+	return out
+}
+
+// busybox lays out a small root: every applet, the usual directories, and a resolv.conf that is a link as Debian's is.
+func busybox(t *testing.T, dir string) {
+	t.Helper()
+	sh := func(script string) {
+		t.Helper()
+		cmd := exec.Command("sh", "-ec", script)
+		cmd.Dir = dir
+		if b, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("lay out image: %v\n%s", err, b)
+		}
+	}
+	bin, err := exec.LookPath("busybox")
+	if err != nil {
+		t.Skip("busybox is not installed: make deps")
+	}
+	list, err := exec.Command(bin, "--list").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sh("mkdir -p bin etc proc sys dev run/lock run/app tmp var/data usr/lib srv root; chmod 1777 tmp; chmod 2750 run/app")
+	raw, err := os.ReadFile(bin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "bin/busybox"), raw, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range strings.Fields(string(list)) {
+		if a != "busybox" {
+			os.Symlink("busybox", filepath.Join(dir, "bin", a))
+		}
+	}
+	sh("printf 'root:x:0:0:root:/root:/bin/sh\\nwww:x:33:33:www:/:/bin/sh\\n' > etc/passwd; printf 'root:x:0:\\n' > etc/group; ln -s ../run/resolvconf/resolv.conf etc/resolv.conf; echo image > etc/hosts; echo one > srv/one; echo two > srv/two")
+}
+
+func TestContainer(t *testing.T) {
+	dir := t.TempDir()
+	files := map[string]string{
+		"/usr/lib/hardnode/spawner": build(t, "./agent/spawner", filepath.Join(dir, "spawner")),
+		"/usr/lib/hardnode/jem":     "/usr/bin/busybox", // any static program does
+	}
+	tree := filepath.Join(dir, "box")
+	os.Mkdir(tree, 0o755)
+	busybox(t, tree)
+	files["/images/box.erofs"] = erofs(t, tree, filepath.Join(dir, "box.erofs"))
+	// Images that attack: a directory the host mounts on is a link to somewhere else.
+	for _, name := range []string{"dev", "proc", "sys", "run", "etc"} {
+		os.RemoveAll(filepath.Join(tree, name))
+		if err := os.Symlink("/tmp", filepath.Join(tree, name)); err != nil {
+			t.Fatal(err)
+		}
+		files["/images/link-"+name+".erofs"] = erofs(t, tree, filepath.Join(dir, "link-"+name+".erofs"))
+		os.Remove(filepath.Join(tree, name))
+		if err := os.Mkdir(filepath.Join(tree, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	limit := 8 * time.Minute
+	if d, err := time.ParseDuration(os.Getenv("GUEST_TIMEOUT")); err == nil {
+		limit = d
+	}
+	harness.RunGuestTest(t, harness.GuestTest{Package: "./agent/container", Run: os.Getenv("GUEST_RUN"), DiskMiB: 1024, Files: files, Timeout: limit})
+}
