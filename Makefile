@@ -6,7 +6,7 @@ OUT := out
 VERSION := 0.1.0-dev
 COMMIT_TIME := $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 LDFLAGS := -s -w -X hardnode.dev/internal/build.Version=$(VERSION) -X hardnode.dev/internal/build.Time=$(COMMIT_TIME)
-GOBUILD := $(GO) build -trimpath -ldflags '$(LDFLAGS)'
+GOBUILD := $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
 
 .DEFAULT_GOAL := help
 .PHONY: help deps check unit test clean
