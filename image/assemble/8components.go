@@ -21,7 +21,7 @@ type component struct {
 }
 
 var components = []component{
-	{Name: "registry", Pkg: "orchestrator/registry", Extra: []tool{{"erofs-utils", []string{"usr/bin/mkfs.erofs"}, "templates become erofs files"}}},
+	{Name: "registry", Pkg: "orchestrator/registry"},
 	{Name: "jls", Pkg: "jls"},
 	{Name: "orchestrator", Pkg: "orchestrator"},
 	{Name: "resolver", Pkg: "orchestrator/resolver"},

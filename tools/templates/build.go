@@ -2,8 +2,6 @@ package main
 
 import (
 	"fmt"
-	"regexp"
-	"strings"
 	"time"
 )
 
@@ -53,16 +51,5 @@ func assemble(s Spec, dir, layoutDir string, debs []deb, say func(string, ...any
 		return b, fmt.Errorf("hash image: %v", err)
 	}
 	b.Digest = d.String()
-	return b, writeLayout(layoutDir, img, []string{"latest", tagOf(b.Version)})
-}
-
-var upstream = regexp.MustCompile(`^([0-9]+:)?([0-9A-Za-z.]+)`)
-
-// tagOf is the upstream part of a Debian version: "1:1.22.1-9+deb12u11" is "1.22.1".
-func tagOf(version string) string {
-	m := upstream.FindStringSubmatch(version)
-	if m == nil {
-		return "unknown"
-	}
-	return strings.Trim(m[2], ".")
+	return b, writeLayout(layoutDir, img, "latest")
 }

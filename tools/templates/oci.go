@@ -79,8 +79,8 @@ func makeImage(s Spec, version string, created time.Time, layers []zstdLayer, na
 	return img, nil
 }
 
-// writeLayout replaces dir with an OCI image layout that holds img under the tags.
-func writeLayout(dir string, img v1.Image, tags []string) error {
+// writeLayout replaces dir with an OCI image layout that holds img alone, under the tag.
+func writeLayout(dir string, img v1.Image, tag string) error {
 	temp := dir + ".new"
 	if err := os.RemoveAll(temp); err != nil {
 		return fmt.Errorf("write layout: %v", err)
@@ -89,10 +89,8 @@ func writeLayout(dir string, img v1.Image, tags []string) error {
 	if err != nil {
 		return fmt.Errorf("write layout %q: %v", temp, err)
 	}
-	for _, t := range tags {
-		if err := p.AppendImage(img, layout.WithAnnotations(map[string]string{"org.opencontainers.image.ref.name": t})); err != nil {
-			return fmt.Errorf("write layout %q: %v", temp, err)
-		}
+	if err := p.AppendImage(img, layout.WithAnnotations(map[string]string{"org.opencontainers.image.ref.name": tag})); err != nil {
+		return fmt.Errorf("write layout %q: %v", temp, err)
 	}
 	if err := os.RemoveAll(dir); err != nil {
 		return fmt.Errorf("write layout: %v", err)

@@ -107,11 +107,11 @@ func TestBuild(t *testing.T) {
 		t.Fatal(err)
 	}
 	m, err := idx.IndexManifest()
-	if err != nil || len(m.Manifests) != 2 || m.Manifests[0].Digest.String() != b.Digest {
+	if err != nil || len(m.Manifests) != 1 || m.Manifests[0].Digest.String() != b.Digest {
 		t.Fatalf("got index %+v, %v", m, err)
 	}
-	if got := m.Manifests[0].Annotations["org.opencontainers.image.ref.name"] + " " + m.Manifests[1].Annotations["org.opencontainers.image.ref.name"]; got != "latest 2.5" {
-		t.Errorf("got tags %q", got)
+	if got := m.Manifests[0].Annotations["org.opencontainers.image.ref.name"]; got != "latest" {
+		t.Errorf("got tag %q", got)
 	}
 	img, err := p.Image(m.Manifests[0].Digest)
 	if err != nil {
@@ -242,14 +242,6 @@ func TestNginxSpec(t *testing.T) {
 	}
 	if s.Process.Labels["io.hardnode.http-port"] != "80" || s.Process.StopSignal != "SIGQUIT" || s.LimitMiB > 40 {
 		t.Errorf("got %+v", s)
-	}
-}
-
-func TestTagOf(t *testing.T) {
-	for in, want := range map[string]string{"1.22.1-9+deb12u11": "1.22.1", "1:2.5-1": "2.5", "": "unknown", "2.36-9": "2.36"} {
-		if got := tagOf(in); got != want {
-			t.Errorf("%q: got %q, want %q", in, got, want)
-		}
 	}
 }
 
