@@ -31,20 +31,23 @@ func TestParseInfo(t *testing.T) {
 
 func TestIndexes(t *testing.T) {
 	mods := []Module{
-		{Name: "failover"},
+		{Name: "failover", Use: Asked},
 		{Name: "net_failover", Info: Info{Depends: []string{"failover"}}, Use: Asked},
 		{Name: "virtio_net", Info: Info{Depends: []string{"net_failover"}, Aliases: []string{"virtio:d00000001v*"}}, Use: Hardware},
+		{Name: "kvm_amd", Info: Info{Aliases: []string{"cpu:type:x86,*"}}, Use: Asked},
+		{Name: "ahci", Info: Info{Aliases: []string{"pci:v*"}}, Use: Late},
 		{Name: "veth", Use: Preload},
 	}
-	dep, alias, preload := indexes(mods)
-	if want := "failover:\nnet_failover: failover\nvirtio_net: failover net_failover\nveth:\n"; dep != want {
-		t.Errorf("modules.dep:\n%swant:\n%s", dep, want)
-	}
-	if want := "virtio:d00000001v* virtio_net\n"; alias != want {
-		t.Errorf("modules.alias: %q, want %q", alias, want)
-	}
-	if want := "failover\nveth\n"; preload != want {
-		t.Errorf("modules.preload: %q, want %q", preload, want)
+	got := indexes(mods)
+	for file, want := range map[string]string{
+		"modules.dep":     "failover:\nnet_failover: failover\nvirtio_net: failover net_failover\nkvm_amd:\nahci:\nveth:\n",
+		"modules.alias":   "virtio:d00000001v* virtio_net\npci:v* ahci\n",
+		"modules.preload": "veth\n",
+		"modules.late":    "ahci\n",
+	} {
+		if got[file] != want {
+			t.Errorf("%s:\n%swant:\n%s", file, got[file], want)
+		}
 	}
 }
 

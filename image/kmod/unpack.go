@@ -120,7 +120,7 @@ func (t *Tree) Choose(rows []Row) (mods []Module, absent []string, err error) {
 }
 
 // Write lays the modules out in dir, which it replaces: <name>.ko, modules.dep ("name: dep dep" in loading order),
-// modules.alias ("pattern name"), modules.preload (names in loading order). Only modules for which keep is true are written.
+// modules.alias ("pattern name"), modules.preload (names in loading order), modules.late (names). Only modules for which keep is true are written.
 func Write(dir string, mods []Module, keep func(Module) bool) error {
 	if err := os.RemoveAll(dir); err != nil {
 		return fmt.Errorf("clear %q: %v", dir, err)
@@ -138,8 +138,7 @@ func Write(dir string, mods []Module, keep func(Module) bool) error {
 			return fmt.Errorf("write module %q: %v", m.Name, err)
 		}
 	}
-	dep, alias, preload := indexes(kept)
-	for name, text := range map[string]string{"modules.dep": dep, "modules.alias": alias, "modules.preload": preload} {
+	for name, text := range indexes(kept) {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			return fmt.Errorf("write %q: %v", name, err)
 		}
@@ -147,10 +146,10 @@ func Write(dir string, mods []Module, keep func(Module) bool) error {
 	return nil
 }
 
-// indexes renders the three index files.
-func indexes(mods []Module) (dep, alias, preload string) {
+// indexes renders the index files. Only modules that drive hardware have aliases: nothing else may be loaded because a device is there.
+func indexes(mods []Module) map[string]string {
 	deps := map[string][]string{}
-	var d, a, p strings.Builder
+	var d, a, p, l strings.Builder
 	for _, m := range mods {
 		var all []string // transitive, in loading order: mods is sorted that way
 		for _, x := range m.Info.Depends {
@@ -166,12 +165,17 @@ func indexes(mods []Module) (dep, alias, preload string) {
 			fmt.Fprintf(&d, " %s", x)
 		}
 		d.WriteByte('\n')
-		for _, x := range m.Info.Aliases {
-			fmt.Fprintf(&a, "%s %s\n", x, m.Name)
+		if m.Use == Hardware || m.Use == Late {
+			for _, x := range m.Info.Aliases {
+				fmt.Fprintf(&a, "%s %s\n", x, m.Name)
+			}
 		}
-		if m.Use == Preload {
+		switch m.Use {
+		case Preload:
 			fmt.Fprintf(&p, "%s\n", m.Name)
+		case Late:
+			fmt.Fprintf(&l, "%s\n", m.Name)
 		}
 	}
-	return d.String(), a.String(), p.String()
+	return map[string]string{"modules.dep": d.String(), "modules.alias": a.String(), "modules.preload": p.String(), "modules.late": l.String()}
 }

@@ -23,6 +23,11 @@ const (
 
 // stepData finds, if need be formats, and mounts DATA. A disk that must not be touched makes the host wait, saying what to do.
 func (m *Machine) stepData(ctx context.Context) (string, error) {
+	select {
+	case <-m.slow:
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
 	began, last := time.Now(), ""
 	for {
 		choice, err := m.chooseData()

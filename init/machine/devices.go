@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
+	"time"
 
 	"hardnode.dev/init/modules"
 	"hardnode.dev/init/sys"
@@ -17,14 +19,23 @@ func (m *Machine) stepDevices(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if m.loader, err = modules.Open(dir, sys.LoadModule); err != nil {
+	if m.loader, err = modules.Open(dir, m.loadModule); err != nil {
 		return "", err
 	}
 	// Listen first: a device that a driver brings up during the walk is seen by one or the other.
 	m.tasks <- run.Task{Name: "devices", Run: func(ctx context.Context) error {
 		return m.loader.Uevents(ctx, func(err error) { m.con.Log(err.Error()) })
 	}}
-	devices, problems := m.loader.Coldplug(ctx, "/sys/devices")
+	devices, late, problems := m.loader.Coldplug(ctx, "/sys/devices")
+	m.tasks <- run.Task{Name: "slow devices", Run: func(context.Context) error {
+		defer close(m.slow)
+		for _, name := range late {
+			if err := m.loader.Add(name, ""); err != nil {
+				m.con.Line("%v", err)
+			}
+		}
+		return nil
+	}}
 	for _, p := range problems {
 		m.con.Log(p.Error())
 	}
@@ -32,6 +43,18 @@ func (m *Machine) stepDevices(ctx context.Context) (string, error) {
 		return fmt.Sprintf("%d devices; %d drivers would not load, the first: %v", devices, len(problems), problems[0]), nil
 	}
 	return fmt.Sprintf("%d devices", devices), nil
+}
+
+// slowModule is how long a module may take before the log says so: drivers that measure the machine or wait for it hide there.
+const slowModule = 100 * time.Millisecond
+
+func (m *Machine) loadModule(path, params string) error {
+	began := sys.Uptime()
+	err := sys.LoadModule(path, params)
+	if took := sys.Uptime() - began; took > slowModule {
+		m.con.Log(fmt.Sprintf("module %s took %d ms", filepath.Base(path), took.Milliseconds()))
+	}
+	return err
 }
 
 // stepModules loads what the kernel would ask modprobe for; there is no modprobe, and later nothing asks.

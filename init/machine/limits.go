@@ -16,7 +16,7 @@ type setting struct{ Path, Value, Reason string }
 
 // settings make room for thousands of containers and close what a host never needs.
 var settings = []setting{
-	{"kernel/printk_devkmsg", "on", "init's lines must not be rate limited"},
+	{"kernel/printk_devkmsg", "on\n", "init's lines must not be rate limited"},
 	{"/sys/module/printk/parameters/always_kmsg_dump", "Y", "pstore keeps the reason of an ordered reboot too"},
 	{"kernel/panic", "10", "an unattended host comes back"},
 	{"kernel/panic_on_oops", "1", "a host with a broken kernel must not go on"},

@@ -48,6 +48,7 @@ type Machine struct {
 	// background work of the boot: device events, the notification socket, the status socket
 	tasks  chan run.Task
 	bootID string
+	slow   chan struct{} // closed when the drivers of slow hardware are there
 	mu     struct {
 		sync.Mutex
 		problem string
@@ -57,7 +58,8 @@ type Machine struct {
 // New prepares a machine; nothing is touched yet.
 func New() *Machine {
 	con := &console.Console{Uptime: sys.Uptime}
-	m := &Machine{con: con, procs: &proc.Table{}, leave: make(chan Leave, 8), services: map[string]*supervise.Handle{}, tasks: make(chan run.Task, 16)}
+	m := &Machine{con: con, procs: &proc.Table{}, leave: make(chan Leave, 8), services: map[string]*supervise.Handle{}, tasks: make(chan run.Task, 16),
+		slow: make(chan struct{})}
 	m.steps = &steps.Runner{Uptime: sys.Uptime, Say: con.Line}
 	m.sup = &supervise.Supervisor{Procs: m.procs, Socket: boot.NotifySocket, Cgroup: cgroupSystem, LogDir: logDir, Self: "/sbin/init",
 		Say: con.Line, Output: m.output, Uptime: sys.Uptime}

@@ -27,10 +27,17 @@ type Loader struct {
 	deps    map[string][]string
 	aliases []alias
 	preload []string
+	late    map[string]bool
 	mu      struct {
 		sync.Mutex
-		done map[string]error
+		tried map[string]*attempt
 	}
+}
+
+// attempt is one module's loading; whoever comes second waits for the first.
+type attempt struct {
+	once sync.Once
+	err  error
 }
 
 // alias is one pattern of modules.alias, split so that most devices are told apart without matching.
@@ -42,8 +49,8 @@ type alias struct {
 
 // Open reads the indexes.
 func Open(dir string, load func(path, params string) error) (*Loader, error) {
-	l := &Loader{Dir: dir, Load: load, deps: map[string][]string{}}
-	l.mu.done = map[string]error{}
+	l := &Loader{Dir: dir, Load: load, deps: map[string][]string{}, late: map[string]bool{}}
+	l.mu.tried = map[string]*attempt{}
 	err := errors.Join(
 		l.lines("modules.dep", func(line string) {
 			name, rest, _ := strings.Cut(line, ":")
@@ -54,7 +61,8 @@ func Open(dir string, load func(path, params string) error) (*Loader, error) {
 				l.aliases = append(l.aliases, alias{literal(pattern), pattern, module})
 			}
 		}),
-		l.lines("modules.preload", func(line string) { l.preload = append(l.preload, line) }))
+		l.lines("modules.preload", func(line string) { l.preload = append(l.preload, line) }),
+		l.lines("modules.late", func(line string) { l.late[line] = true }))
 	if err != nil {
 		return nil, err
 	}
@@ -96,8 +104,6 @@ func (l *Loader) Preload() []string { return slices.Clone(l.preload) }
 // A name with no file is an error that wraps fs.ErrNotExist; it may be built into the kernel.
 func (l *Loader) Add(name, params string) error {
 	name = strings.ReplaceAll(name, "-", "_")
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	for _, d := range l.deps[name] {
 		if err := l.one(d, ""); err != nil {
 			return fmt.Errorf("module %q needs another: %w", name, err)
@@ -107,17 +113,21 @@ func (l *Loader) Add(name, params string) error {
 }
 
 func (l *Loader) one(name, params string) error {
-	if err, tried := l.mu.done[name]; tried {
-		return err
+	l.mu.Lock()
+	a := l.mu.tried[name]
+	if a == nil {
+		a = &attempt{}
+		l.mu.tried[name] = a
 	}
-	var err error
-	if _, here := l.deps[name]; !here {
-		err = fmt.Errorf("load module %q: %w", name, fs.ErrNotExist)
-	} else {
-		err = l.Load(filepath.Join(l.Dir, name+".ko"), params)
-	}
-	l.mu.done[name] = err
-	return err
+	l.mu.Unlock()
+	a.once.Do(func() {
+		if _, here := l.deps[name]; !here {
+			a.err = fmt.Errorf("load module %q: %w", name, fs.ErrNotExist)
+			return
+		}
+		a.err = l.Load(filepath.Join(l.Dir, name+".ko"), params)
+	})
+	return a.err
 }
 
 // Match names the modules that drive a device of this modalias.
@@ -180,8 +190,9 @@ func inSet(set string, c byte) bool {
 	return false
 }
 
-// Coldplug loads the modules of every device below root (/sys/devices). It returns how many devices it saw, and what would not load.
-func (l *Loader) Coldplug(ctx context.Context, root string) (devices int, problems []error) {
+// Coldplug loads the modules of every device below root (/sys/devices), but for late ones, which it names: their drivers wait for
+// hardware. It returns how many devices it saw, and what would not load.
+func (l *Loader) Coldplug(ctx context.Context, root string) (devices int, late []string, problems []error) {
 	seen := map[string]bool{}
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || ctx.Err() != nil {
@@ -195,16 +206,24 @@ func (l *Loader) Coldplug(ctx context.Context, root string) (devices int, proble
 			return nil
 		}
 		devices++
-		if text := strings.TrimSpace(string(raw)); text != "" && !seen[text] {
-			seen[text] = true
-			problems = append(problems, l.Device(text)...)
+		text := strings.TrimSpace(string(raw))
+		if text == "" || seen[text] {
+			return nil
+		}
+		seen[text] = true
+		for _, m := range l.Match(text) {
+			if l.late[m] {
+				late = append(late, m)
+			} else if err := l.Add(m, ""); err != nil {
+				problems = append(problems, err)
+			}
 		}
 		return nil
 	})
 	if err != nil {
 		problems = append(problems, fmt.Errorf("walk %q: %w", root, err))
 	}
-	return devices, problems
+	return devices, late, problems
 }
 
 // Device loads the modules of one device.

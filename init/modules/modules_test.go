@@ -48,9 +48,10 @@ func FuzzMatches(f *testing.F) {
 func loader(t *testing.T, fail string) (*Loader, *[]string) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{
-		"modules.dep":     "failover:\nnet_failover: failover\nvirtio_net: failover net_failover\nbroken:\n",
-		"modules.alias":   "virtio:d00000001v* virtio_net\nvirtio:d00000009v* broken\n",
+		"modules.dep":     "failover:\nnet_failover: failover\nvirtio_net: failover net_failover\nbroken:\nahci:\n",
+		"modules.alias":   "virtio:d00000001v* virtio_net\nvirtio:d00000009v* broken\npci:v8086* ahci\n",
 		"modules.preload": "virtio_net\n",
+		"modules.late":    "ahci\n",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
@@ -89,7 +90,7 @@ func TestAddLoadsWhatIsNeededOnce(t *testing.T) {
 func TestColdplugGoesOnAfterABadModule(t *testing.T) {
 	l, loaded := loader(t, "broken")
 	root := t.TempDir()
-	for dir, alias := range map[string]string{"a": "virtio:d00000009v00001AF4\n", "b/c": "virtio:d00000001v00001AF4\n", "d": "virtio:d00000001v00001AF4\n"} {
+	for dir, alias := range map[string]string{"a": "virtio:d00000009v00001AF4\n", "b/c": "virtio:d00000001v00001AF4\n", "d": "virtio:d00000001v00001AF4\n", "e": "pci:v8086d2922\n"} {
 		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -97,9 +98,9 @@ func TestColdplugGoesOnAfterABadModule(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	devices, problems := l.Coldplug(t.Context(), root)
-	if devices != 3 || len(problems) != 1 {
-		t.Errorf("%d devices, problems %v; want 3 and one", devices, problems)
+	devices, late, problems := l.Coldplug(t.Context(), root)
+	if devices != 4 || len(problems) != 1 || !reflect.DeepEqual(late, []string{"ahci"}) {
+		t.Errorf("%d devices, late %q, problems %v; want 4, ahci and one", devices, late, problems)
 	}
 	if !reflect.DeepEqual(*loaded, []string{"failover", "net_failover", "virtio_net"}) {
 		t.Errorf("loaded %q", *loaded)

@@ -29,9 +29,14 @@ func (l *Loader) Uevents(ctx context.Context, problem func(error)) error {
 		case ctx.Err() != nil || errors.Is(err, os.ErrClosed):
 			return nil
 		case errors.Is(err, unix.ENOBUFS): // events were lost: look at every device again
-			_, problems := l.Coldplug(ctx, "/sys/devices")
+			_, late, problems := l.Coldplug(ctx, "/sys/devices")
+			for _, m := range late {
+				problems = append(problems, l.Add(m, ""))
+			}
 			for _, p := range problems {
-				problem(p)
+				if p != nil {
+					problem(p)
+				}
 			}
 			continue
 		case err != nil:

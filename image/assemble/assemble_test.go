@@ -1,0 +1,137 @@
+package assemble
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/u-root/u-root/pkg/cpio"
+)
+
+func sample(source string) *tree {
+	t := &tree{}
+	t.dir(os.ModeSticky|0o777, "tmp")
+	t.file("usr/sbin/init", source, 0o755)
+	t.text("etc/os-release", "ID=hardnode\n")
+	t.link("sbin", "usr/sbin")
+	return t
+}
+
+func source(t *testing.T) string {
+	path := filepath.Join(t.TempDir(), "program")
+	if err := os.WriteFile(path, bytes.Repeat([]byte("hardnode "), 5000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestTheSameTreeGivesTheSameArchive(t *testing.T) {
+	var packed [2][]byte
+	for i := range packed { // two trees from two files of other names, times and modes
+		raw, err := sample(source(t)).cpio(cpio.CharDev("dev/console", 0o600, 5, 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if packed[i], err = compress(raw); err != nil {
+			t.Fatal(err)
+		}
+		packed[i] = align(packed[i])
+		if len(packed[i])%4 != 0 {
+			t.Errorf("archive has %d bytes: the next one would not be found", len(packed[i]))
+		}
+	}
+	if !bytes.Equal(packed[0], packed[1]) {
+		t.Error("two builds of one tree differ")
+	}
+}
+
+func TestArchiveHoldsTheTree(t *testing.T) {
+	raw, err := sample(source(t)).cpio(cpio.CharDev("dev/console", 0o600, 5, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	records, err := cpio.ReadAllRecords(cpio.Newc.Reader(bytes.NewReader(raw)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, r := range records {
+		if r.MTime != 0 || r.UID != 0 || r.GID != 0 {
+			t.Errorf("%s: time %d, owner %d:%d are of the building machine", r.Name, r.MTime, r.UID, r.GID)
+		}
+		got = append(got, r.Name)
+	}
+	if want := "etc etc/os-release sbin tmp usr usr/sbin usr/sbin/init dev/console"; strings.Join(got, " ") != want {
+		t.Errorf("got %q, want %q", strings.Join(got, " "), want)
+	}
+}
+
+func TestTheSameTreeGivesTheSameFilesystem(t *testing.T) {
+	if _, err := exec.LookPath("mkfs.erofs"); err != nil {
+		t.Skip(err)
+	}
+	var images [2][]byte
+	for i := range images {
+		dir := t.TempDir()
+		image := filepath.Join(dir, "root.erofs")
+		if err := sample(source(t)).erofs(t.Context(), filepath.Join(dir, "stage"), image); err != nil {
+			t.Fatal(err)
+		}
+		var err error
+		if images[i], err = os.ReadFile(image); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(filepath.Join(dir, "stage")); !os.IsNotExist(err) {
+			t.Errorf("the staging directory is left: %v", err)
+		}
+	}
+	if !bytes.Equal(images[0], images[1]) {
+		t.Error("two builds of one tree differ")
+	}
+}
+
+func TestStampSkipsOnlyWhatIsUnchanged(t *testing.T) {
+	dir := t.TempDir()
+	out := filepath.Join(dir, "out")
+	s := stamp{file: filepath.Join(dir, "stamp"), inputs: digest("a", "b"), outputs: []string{out}}
+	if s.fresh() {
+		t.Error("fresh before anything was made")
+	}
+	if err := s.mark(); err != nil {
+		t.Fatal(err)
+	}
+	if s.fresh() {
+		t.Error("fresh although the output is missing")
+	}
+	if err := os.WriteFile(out, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if !s.fresh() {
+		t.Error("not fresh although nothing changed")
+	}
+	s.inputs = digest("ab")
+	if s.fresh() {
+		t.Error("fresh although the inputs changed")
+	}
+}
+
+func TestBudget(t *testing.T) {
+	text, total := sizes(10<<20, []Part{{"a", make([]byte, 1<<20)}, {"b", make([]byte, 2<<20)}}, []Part{{"c", make([]byte, 4<<20)}}, []row{{"x", 5 << 20}})
+	if total != 13<<20 {
+		t.Errorf("host profile is %d bytes, want 13 MiB", total)
+	}
+	for _, want := range []string{"host profile (budget 48 MiB)", "13.0 MiB", "17.0 MiB", "  x"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in:\n%s", want, text)
+		}
+	}
+	if err := within(budget); err != nil {
+		t.Error(err)
+	}
+	if err := within(budget + 1); err == nil {
+		t.Error("one byte over the budget passes")
+	}
+}

@@ -1,0 +1,79 @@
+// Command netd finds a host's configuration and keeps its network cards, its resolvers and its clock.
+//
+// Owns: the order: configuration, links, then "ready".
+// In: see packages source (where a configuration may be), link and lease.
+// Out: /run/hardnode/host.json, bundle.json, resolv.conf; boot.NetdSocket; sd_notify to init.
+// Never: joins a cluster (the agent does), or is PID 1: it may be restarted at any moment.
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime/debug"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+
+	"hardnode.dev/init/netd/link"
+	"hardnode.dev/init/netd/settle"
+	"hardnode.dev/init/netd/sntp"
+	"hardnode.dev/init/sys"
+	"hardnode.dev/internal/build"
+	"hardnode.dev/internal/logging"
+	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/wire/boot"
+)
+
+func main() {
+	debug.SetGCPercent(50) // a small heap that hardly changes: memory matters more than the collector's time
+	log := logging.New(os.Stderr, "netd", slog.LevelInfo)
+	ctx, stop := run.UntilSignal(context.Background())
+	defer stop()
+	if err := netd(ctx, log); err != nil && ctx.Err() == nil {
+		log.Error("ended", logging.Err, err)
+		os.Exit(1)
+	}
+}
+
+func netd(ctx context.Context, log *slog.Logger) error {
+	links := &link.Set{Log: log, ResolvConf: resolvConf}
+	api, err := listen(links)
+	if err != nil {
+		return err
+	}
+	config, err := configure(ctx, log)
+	if err != nil {
+		return err
+	}
+	if _, err := links.Apply(config.Network); err != nil {
+		return err
+	}
+	debug.FreeOSMemory() // reading YAML took most of the heap there ever was
+	if _, err := daemon.SdNotify(false, "READY=1\nSTATUS=host "+config.Name+", role "+string(config.Role)); err != nil {
+		return fmt.Errorf("tell init: %w", err)
+	}
+	return run.Group(ctx, log,
+		run.Task{Name: "links", Run: func(ctx context.Context) error { return keepLinks(ctx, log, links, config.Network) }},
+		run.Task{Name: "time", Run: func(ctx context.Context) error {
+			return sntp.Keep(ctx, log, config.Network.NTP, build.When(), sys.SetClock)
+		}},
+		run.Task{Name: "api", Run: api},
+	)
+}
+
+// configure returns the configuration this boot settled on, or settles on one and writes it down.
+func configure(ctx context.Context, log *slog.Logger) (boot.HostConfig, error) {
+	config, found, err := settle.Earlier(boot.RunDir)
+	if err != nil || found {
+		return config, err
+	}
+	finder, done := finder(log)
+	config, doc, err := finder.Find(ctx)
+	done()
+	if err != nil {
+		return config, err
+	}
+	log.Info("configuration", "source", doc.Name, logging.Host, config.Name)
+	return config, settle.Write(boot.RunDir, config, doc)
+}

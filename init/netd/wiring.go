@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"golang.org/x/sys/unix"
+
+	"hardnode.dev/init/modules"
+	"hardnode.dev/init/netd/link"
+	"hardnode.dev/init/netd/settle"
+	"hardnode.dev/init/netd/source"
+	"hardnode.dev/init/sys"
+	"hardnode.dev/internal/logging"
+	"hardnode.dev/internal/wire/boot"
+)
+
+const (
+	resolvConf = boot.RunDir + "/resolv.conf" // /etc/resolv.conf is a link to it
+	lookAgain  = 2 * time.Second              // for a configuration, in maintenance mode
+)
+
+// finder builds the search for the configuration on this machine; done takes away what it set up.
+func finder(log *slog.Logger) (f settle.Finder, done func()) {
+	f = settle.Finder{
+		Local: func() (source.Document, error) { return source.Local("/", mountVolume) },
+		Say: func(line string) {
+			log.Info("waiting", logging.Reason, line)
+			if _, err := daemon.SdNotify(false, "STATUS="+line); err != nil {
+				log.Error("tell init", logging.Err, err)
+			}
+		},
+		Code:  machineCode(),
+		Again: lookAgain,
+	}
+	cmdline, err := os.ReadFile("/proc/cmdline")
+	if err != nil {
+		log.Error("read the kernel command line", logging.Err, err)
+	}
+	address, err := source.URL(string(cmdline))
+	if err != nil {
+		f.Remote = func(context.Context) (source.Document, error) { return source.Document{}, err }
+	}
+	if address == "" {
+		return f, func() {}
+	}
+	before := &early{log: log}
+	f.Remote = func(ctx context.Context) (source.Document, error) {
+		if err := before.up(ctx); err != nil {
+			return source.Document{}, err
+		}
+		return source.Fetch(ctx, address)
+	}
+	return f, before.down
+}
+
+// early is the network before there is a configuration: DHCP on every card.
+type early struct {
+	log    *slog.Logger
+	links  *link.Set
+	cancel context.CancelFunc
+	plans  []link.Plan
+	work   sync.WaitGroup
+}
+
+func (e *early) up(ctx context.Context) error {
+	if e.links != nil {
+		return nil
+	}
+	links := &link.Set{Log: e.log, ResolvConf: resolvConf}
+	plans, err := links.Apply(boot.Network{})
+	if err != nil {
+		return err
+	}
+	ctx, e.cancel = context.WithCancel(ctx)
+	e.links, e.plans = links, plans
+	for _, p := range plans {
+		e.work.Add(1)
+		go func() { defer e.work.Done(); links.Lease(ctx, p) }()
+	}
+	return nil
+}
+
+func (e *early) down() {
+	if e.links == nil {
+		return
+	}
+	e.cancel()
+	e.work.Wait()
+	for _, p := range e.plans {
+		if err := e.links.Release(p); err != nil {
+			e.log.Error("take down the early network", logging.Err, err)
+		}
+	}
+}
+
+// keepLinks runs DHCP where it is wanted, and sets up cards that appear later.
+func keepLinks(ctx context.Context, log *slog.Logger, links *link.Set, n boot.Network) error {
+	var work sync.WaitGroup
+	defer work.Wait()
+	leased := map[string]bool{}
+	apply := func() {
+		plans, err := links.Apply(n)
+		if err != nil {
+			log.Error("set up links", logging.Err, err)
+			return
+		}
+		for _, p := range plans {
+			if p.Link.DHCP && !leased[p.Link.Name] {
+				leased[p.Link.Name] = true
+				work.Add(1)
+				go func() {
+					defer work.Done()
+					if err := links.Lease(ctx, p); err != nil {
+						log.Error("DHCP", "link", p.Link.Name, logging.Err, err)
+					}
+				}()
+			}
+		}
+	}
+	apply()
+	return link.Changes(ctx, apply)
+}
+
+// listen opens the socket for the host's own programs: GET /v1/links.
+func listen(links *link.Set) (serve func(context.Context) error, err error) {
+	if err := os.Remove(boot.NetdSocket); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	l, err := net.Listen("unix", boot.NetdSocket)
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	if err := os.Chmod(boot.NetdSocket, 0o600); err != nil {
+		l.Close()
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/links", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		json.NewEncoder(w).Encode(links.Status()) // the only error is a caller that has gone
+	})
+	s := &http.Server{Handler: mux, ReadTimeout: 5 * time.Second, WriteTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 8 << 10}
+	return func(ctx context.Context) error {
+		stop := context.AfterFunc(ctx, func() { s.Close() })
+		defer stop()
+		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve: %w", err)
+		}
+		return nil
+	}, nil
+}
+
+// mountVolume mounts a configuration volume read-only, with the filesystem's modules loaded first: the kernel can't ask for them.
+func mountVolume(device, fstype, dir string) (undo func() error, err error) {
+	release, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	if err != nil {
+		return nil, err
+	}
+	loader, err := modules.Open("/usr/lib/modules/"+strings.TrimSpace(string(release)), sys.LoadModule)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range map[string][]string{"vfat": {"vfat", "nls_cp437", "nls_ascii", "nls_iso8859-1"}, "iso9660": {"isofs"}, "ext4": {"ext4"}}[fstype] {
+		if err := loader.Add(m, ""); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+	}
+	options := ""
+	if fstype == "ext4" {
+		options = "noload" // a journal may want to be written; this volume is only read
+	}
+	if err := sys.Mount(device, dir, fstype, unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, options); err != nil {
+		return nil, err
+	}
+	return func() error { return sys.Unmount(dir, false) }, nil
+}
+
+// machineCode is shown in maintenance mode.
+func machineCode() string {
+	var parts []string
+	if raw, err := os.ReadFile("/sys/class/dmi/id/product_uuid"); err == nil {
+		parts = append(parts, strings.TrimSpace(string(raw)))
+	}
+	if cards, err := link.Cards("/sys/class/net"); err == nil {
+		for _, c := range cards {
+			parts = append(parts, c.MAC)
+		}
+	}
+	return settle.Code(parts...)
+}
