@@ -76,7 +76,7 @@ func TestContainer(t *testing.T) {
 	dir := t.TempDir()
 	files := map[string]string{
 		"/usr/lib/hardnode/spawner": build(t, "./agent/spawner", filepath.Join(dir, "spawner")),
-		"/usr/lib/hardnode/jem":     "/usr/bin/busybox", // any static program does
+		"/usr/lib/hardnode/jem":     build(t, "./agent/jem", filepath.Join(dir, "jem")),
 	}
 	tree := filepath.Join(dir, "box")
 	os.Mkdir(tree, 0o755)

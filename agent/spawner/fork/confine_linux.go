@@ -14,8 +14,8 @@ func (p *Prog) confine(c *call.Process) {
 	p.rlimit(unix.RLIMIT_NOFILE, uint64(c.NoFile[0]), uint64(c.NoFile[1]))
 	p.rlimit(unix.RLIMIT_CORE, 0, 0)
 	p.Call("set umask", unix.SYS_UMASK, 0o022)
-	p.Call("enter working directory", unix.SYS_CHDIR, c.Cwd)
-	p.add(kindInside, "stay inside the root", 0, []any{p.bytes(make([]byte, unix.PathMax), "buffer"), unix.PathMax})
+	p.Call("enter working directory", unix.SYS_CHDIR, c.Cwd).Blame()
+	p.add(kindInside, "stay inside the root", 0, []any{p.bytes(make([]byte, unix.PathMax), "buffer"), unix.PathMax}).Blame()
 	p.Call("close what is not meant for the program", unix.SYS_CLOSE_RANGE, 3, ^uint32(0), unix.CLOSE_RANGE_CLOEXEC)
 	for n := uint(0); n < 64; n++ { // numbers above the kernel's last capability are EINVAL
 		if c.Caps&(1<<n) == 0 {

@@ -50,8 +50,8 @@ func (p *Prog) attachOn(what string, tree any, target Slot) {
 
 // point makes a directory in root and opens it; one of the image that is a symlink or something else ends the start (CVE-2026-41579).
 func (p *Prog) point(root Slot, name string, mode int) Slot {
-	p.Call("make directory", unix.SYS_MKDIRAT, root, name, mode).Allow(unix.EEXIST)
-	return p.openat2("open mount point of the image", root, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0, resolveStrict).Into()
+	p.Call("make directory", unix.SYS_MKDIRAT, root, name, mode).Allow(unix.EEXIST).Blame()
+	return p.openat2("open mount point of the image", root, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0, resolveStrict).Blame().Into()
 }
 
 // clone copies the mount at path (relative to dir), attached nowhere.
@@ -82,8 +82,8 @@ func (p *Prog) mkdirAll(root Slot, path string) Slot {
 	parts := strings.Split(strings.Trim(path, "/"), "/")
 	at := root
 	for i, name := range parts {
-		p.Call("make directory", unix.SYS_MKDIRAT, at, name, 0o755).Allow(unix.EEXIST)
-		next := p.openat2("open", root, strings.Join(parts[:i+1], "/"), unix.O_PATH|unix.O_DIRECTORY, 0, resolveTree).Into()
+		p.Call("make directory", unix.SYS_MKDIRAT, at, name, 0o755).Allow(unix.EEXIST).Blame()
+		next := p.openat2("open", root, strings.Join(parts[:i+1], "/"), unix.O_PATH|unix.O_DIRECTORY, 0, resolveTree).Blame().Into()
 		if at != root {
 			p.closeSlot(at)
 		}

@@ -54,6 +54,7 @@ type op struct {
 type Prog struct {
 	ops   []op
 	what  []string // one a step, for errors and tests
+	blame []bool   // one a step: its failing is the image's or the command's fault
 	keep  []any    // memory the arguments point to
 	slots int
 	free  []Slot // closed ones, for the next results
@@ -98,6 +99,7 @@ func (p *Prog) add(k kind, what string, nr uintptr, args []any) Step {
 	}
 	p.ops = append(p.ops, o)
 	p.what = append(p.what, what+describe(args))
+	p.blame = append(p.blame, k == kindCall && nr == syscall.SYS_EXECVE)
 	return Step{p, len(p.ops) - 1}
 }
 
@@ -144,6 +146,12 @@ func (s Step) Allow(errnos ...syscall.Errno) Step {
 		s.p.ops[s.i].ok[i] = uintptr(e)
 		s.p.what[s.i] += " or " + errnoName(e)
 	}
+	return s
+}
+
+// Blame says that the image, a volume or the command is at fault when this step fails, not the host.
+func (s Step) Blame() Step {
+	s.p.blame[s.i] = true
 	return s
 }
 

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"runtime"
-	"strings"
 	"syscall"
 	"unsafe"
 
@@ -29,7 +28,7 @@ func afterForkInChild()
 type Error struct {
 	Step  string
 	Errno syscall.Errno
-	Exec  bool // the step was the execve: the program itself is at fault
+	Blame bool // the image, a volume or the command is at fault, not the host
 }
 
 func (e *Error) Error() string { return e.Step + ": " + e.Errno.Error() }
@@ -81,8 +80,7 @@ func Start(p *Prog, cgroup int) (*Child, error) {
 			reap(last)
 		}
 		if int(fail.b) < len(p.what) {
-			o := p.ops[fail.b]
-			return nil, &Error{Step: p.what[fail.b], Errno: syscall.Errno(fail.a), Exec: o.kind == kindCall && o.nr == unix.SYS_EXECVE}
+			return nil, &Error{Step: p.what[fail.b], Errno: syscall.Errno(fail.a), Blame: p.blame[fail.b]}
 		}
 		return nil, &Error{Step: "run list", Errno: syscall.Errno(fail.a)}
 	}
@@ -280,16 +278,12 @@ func ExitCode(pid int) (code int, known bool) {
 	}
 }
 
-// Program says that the image or the command is at fault, not the host: its program can't be executed, its working directory does not
-// exist, or a mount point of it is not what it must be.
+// Program says that the image or the command is at fault: another try on this or another host fails the same way. Want of memory,
+// space or descriptors is the host's.
 func (e *Error) Program() bool {
-	if e.Exec {
-		return true
+	switch e.Errno {
+	case unix.ENOMEM, unix.ENOSPC, unix.EDQUOT, unix.EMFILE, unix.ENFILE:
+		return false
 	}
-	for _, step := range []string{"enter working directory", "open mount point of the image", "make directory \"", "open \"", "replace in /etc", "write in /etc"} {
-		if strings.HasPrefix(e.Step, step) {
-			return e.Errno != unix.EMFILE && e.Errno != unix.ENOMEM && e.Errno != unix.EDQUOT && e.Errno != unix.ENOSPC
-		}
-	}
-	return false
+	return e.Blame
 }

@@ -255,7 +255,7 @@ func (p *Prog) etc(s *call.Start, root Slot) {
 	}
 	etc := p.point(root, "etc", 0o755)
 	for _, t := range s.Texts {
-		p.Call("replace in /etc", unix.SYS_UNLINKAT, etc, t.Name, 0).Allow(unix.ENOENT)
+		p.Call("replace in /etc", unix.SYS_UNLINKAT, etc, t.Name, 0).Allow(unix.ENOENT).Blame()
 		f := p.Call("write in /etc", unix.SYS_OPENAT, etc, t.Name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o644).Into()
 		p.Call("write in /etc", unix.SYS_WRITE, f, p.bytes(t.Data, t.Name), len(t.Data))
 		p.closeSlot(f)

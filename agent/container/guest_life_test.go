@@ -1,0 +1,505 @@
+//go:build guest
+
+package container
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
+)
+
+// world is what a start makes and must take back.
+type worldState struct{ mounts, cgroups, data, procs, fds []string }
+
+func worldOf(t testing.TB) worldState {
+	t.Helper()
+	var w worldState
+	b, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for l := range strings.Lines(string(b)) {
+		w.mounts = append(w.mounts, strings.Fields(l)[4])
+	}
+	filepath.WalkDir("/sys/fs/cgroup/ct", func(p string, d os.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			w.cgroups = append(w.cgroups, p)
+		}
+		return nil
+	})
+	homes, _ := filepath.Glob("/data/ct/*")
+	subs, _ := filepath.Glob("/data/ct/*/*")
+	w.data = append(homes, subs...)
+	dirs, _ := filepath.Glob("/proc/[0-9]*")
+	for _, d := range dirs {
+		if c, _ := os.ReadFile(d + "/cmdline"); len(c) > 0 {
+			w.procs = append(w.procs, string(bytes.ReplaceAll(bytes.TrimRight(c, "\x00"), []byte{0}, []byte(" "))))
+		}
+	}
+	spawner := fmt.Sprintf("/proc/%d/fd", world.init.cmd.Process.Pid)
+	for _, d := range []string{"/proc/self/fd", spawner} {
+		fds, _ := os.ReadDir(d)
+		for _, f := range fds {
+			if to, err := os.Readlink(filepath.Join(d, f.Name())); err == nil && !strings.HasPrefix(to, "socket:") && !strings.HasPrefix(to, "/proc/") {
+				kind, _, _ := strings.Cut(to, ":[")
+				if kind == "anon_inode:bpf-prog" {
+					continue // one a Runtime, closed with it by the collector
+				}
+				w.fds = append(w.fds, filepath.Dir(d)+" "+kind)
+			}
+		}
+	}
+	for _, l := range []*[]string{&w.mounts, &w.cgroups, &w.data, &w.procs, &w.fds} {
+		slices.Sort(*l)
+	}
+	return w
+}
+
+// compare waits a moment for what ends by itself, then names every difference.
+func (w worldState) compare(t testing.TB, after string) {
+	t.Helper()
+	var now worldState
+	for range 40 {
+		now = worldOf(t)
+		if fmt.Sprint(now) == fmt.Sprint(w) {
+			return
+		}
+		run.Wait(context.Background(), 50*time.Millisecond)
+	}
+	for _, c := range []struct {
+		what     string
+		was, now []string
+	}{{"mounts", w.mounts, now.mounts}, {"cgroups", w.cgroups, now.cgroups}, {"data", w.data, now.data}, {"processes", w.procs, now.procs}, {"descriptors", w.fds, now.fds}} {
+		if !slices.Equal(c.was, c.now) {
+			t.Errorf("after %s: %s were\n%s\nand are\n%s", after, c.what, strings.Join(c.was, "\n"), strings.Join(c.now, "\n"))
+		}
+	}
+}
+
+func TestUndoOfEveryStep(t *testing.T) {
+	spawnerUp(t)
+	r := newRuntime(t)
+	s := box(t, 401, forever)
+	s.Volumes = []host.Volume{{Name: "data", Path: "/var/data", Bytes: 1 << 20}}
+	undone := 0
+	s.Network = func(ctx context.Context, ns *os.File) (func(), error) { return func() { undone++ }, nil }
+	mustStart(t, r, s) // once, so that what stays for all containers is there
+	if err := r.Remove(deadline(t), 401, false); err != nil {
+		t.Fatal(err)
+	}
+	broken := errors.New("made to fail")
+	for i, step := range startSteps {
+		before := worldOf(t)
+		r.fail = func(name string) error {
+			if name == step.name {
+				return broken
+			}
+			return nil
+		}
+		_, err := r.Start(deadline(t), s)
+		if !errors.Is(err, broken) {
+			t.Errorf("step %s: %v", step.name, err)
+		}
+		before.compare(t, "a failing step "+step.name)
+		if i == len(startSteps)-1 && undone != 1 {
+			t.Errorf("the network was undone %d times, want once", undone)
+		}
+	}
+	r.fail = func(string) error { return nil }
+	before := worldOf(t)
+	s.Process.Argv = []string{"/no/such/program"}
+	if _, err := r.Start(deadline(t), s); !errors.Is(err, ErrInvalid) {
+		t.Errorf("missing program: %v, want ErrInvalid", err)
+	}
+	s.Process = host.Process{Argv: []string{"true"}, Cwd: "/no/such/place"}
+	if _, err := r.Start(deadline(t), s); !errors.Is(err, ErrInvalid) {
+		t.Errorf("missing working directory: %v, want ErrInvalid", err)
+	}
+	before.compare(t, "starts of what can't be executed")
+}
+
+func TestCreateAndRemoveLeaveNothing(t *testing.T) {
+	spawnerUp(t)
+	r := newRuntime(t)
+	s := box(t, 402, forever)
+	s.Volumes = []host.Volume{{Name: "data", Path: "/var/data", Bytes: 1 << 20}}
+	before := worldOf(t)
+	for range 10 {
+		if _, err := r.Start(deadline(t), s); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Remove(deadline(t), 402, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before.compare(t, "10 containers")
+}
+
+func TestLimits(t *testing.T) {
+	spawnerUp(t)
+	r := newRuntime(t)
+	s := box(t, 403, forever)
+	s.Limits = host.Limits{MemoryMin: 16 << 20, MemoryHigh: 48 << 20, MemoryMax: 64 << 20, CPUWeight: 50, PIDs: 20, DiskBytes: 16 << 20}
+	s.CPUMaxMicros = 20000
+	mustStart(t, r, s)
+	read := func(f string) string {
+		b, _ := os.ReadFile("/sys/fs/cgroup/ct/403/" + f)
+		return strings.TrimSpace(string(b))
+	}
+	for f, want := range map[string]string{"memory.min": "16777216", "memory.high": "50331648", "memory.max": "67108864", "cpu.weight": "50",
+		"cpu.max": "20000 100000", "pids.max": "20", "memory.oom.group": "1"} {
+		if got := read(f); got != want {
+			t.Errorf("%s is %q, want %q", f, got, want)
+		}
+	}
+	if got, _ := sh(t, r, 403, "dd if=/dev/zero of=/srv/big bs=1M count=40 conv=fsync 2>&1 | grep -o 'Disk quota exceeded\\|No space left on device' | head -n 1"); got != "Disk quota exceeded" {
+		t.Errorf("40 MiB into a layer of 16 MiB: %q, want EDQUOT", got)
+	}
+	if got, _ := sh(t, r, 403, "rm -f /srv/big; i=0; while [ $i -lt 40 ]; do sleep 5 & i=$((i+1)); done 2>&1 | grep -c \"can't fork\""); got == "0" {
+		t.Error("40 processes fit into 20")
+	}
+	if err := r.SetLimits(deadline(t), 403, host.Limits{MemoryMax: 32 << 20, CPUWeight: 200, PIDs: 30, DiskBytes: 8 << 20}, 50000); err != nil {
+		t.Fatal(err)
+	}
+	if read("memory.max") != "33554432" || read("cpu.max") != "50000 100000" || read("pids.max") != "30" {
+		t.Errorf("after the change: %s, %s, %s", read("memory.max"), read("cpu.max"), read("pids.max"))
+	}
+	all, err := r.Observe(deadline(t))
+	if err != nil || len(all) != 1 || all[0].MemoryBytes == 0 || all[0].CPUMicros == 0 || all[0].DiskBytes == 0 {
+		t.Errorf("observed %+v %v", all, err)
+	}
+}
+
+func TestOutOfMemory(t *testing.T) {
+	spawnerUp(t)
+	r := newRuntime(t)
+	s := box(t, 404, "tail /dev/zero")
+	s.Limits.MemoryMax = 16 << 20
+	mustStart(t, r, s)
+	o := waitState(t, r, 404, StateExited)
+	if !o.OOMKilled || !o.ExitKnown || o.ExitCode != 137 {
+		t.Errorf("observed %+v", o)
+	}
+}
+
+func waitState(t testing.TB, r *Runtime, id wire.CTID, want State) Observed {
+	t.Helper()
+	var last []Observed
+	for range 400 {
+		all, err := r.Observe(deadline(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range all {
+			if o.CTID == id && o.State == want {
+				return o
+			}
+		}
+		last = all
+		run.Wait(context.Background(), 50*time.Millisecond)
+	}
+	t.Fatalf("container %s never was %s: %+v", id, want, last)
+	return Observed{}
+}
+
+func TestExitsAndRestarts(t *testing.T) {
+	spawnerUp(t)
+	r := newRuntime(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	var task sync.WaitGroup
+	task.Go(func() { r.Run(ctx) })
+	defer task.Wait()
+	defer cancel()
+	run.Wait(ctx, 200*time.Millisecond)
+	s := box(t, 405, "sleep 1; exit 3")
+	mustStart(t, r, s)
+	select {
+	case e := <-r.Exits():
+		if e.CTID != 405 {
+			t.Errorf("hint %+v", e)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("no hint came")
+	}
+	if o := waitState(t, r, 405, StateExited); o.ExitCode != 3 || !o.ExitKnown || o.Restarts != 0 {
+		t.Errorf("observed %+v", o)
+	}
+	s.Process.Argv[2] = forever
+	if o := mustStart(t, r, s); o.Restarts != 1 {
+		t.Errorf("after a second start: %d restarts, want 1", o.Restarts)
+	}
+	if err := r.Stop(deadline(t), 405); err != nil {
+		t.Fatal(err)
+	}
+	s.Generation = 2
+	if o := mustStart(t, r, s); o.Restarts != 0 || o.Generation != 2 || len(o.Leftovers) != 0 {
+		t.Errorf("a new generation: %+v", o)
+	}
+}
+
+func TestReaper(t *testing.T) {
+	spawnerUp(t)
+	r := newRuntime(t)
+	s := box(t, 406, "trap 'echo bye; exit 9' TERM; (sleep 0.2 &) ; while :; do sleep 1 & wait $!; done")
+	s.Process.Reaper, s.Process.StopAfter = true, 10
+	mustStart(t, r, s)
+	run.Wait(context.Background(), time.Second)
+	if got, _ := sh(t, r, 406, "cat /proc/1/comm; ps -o stat,args | grep -c '^Z' "); got != "reaper\n0" {
+		t.Errorf("PID 1 and zombies: %q", got)
+	}
+	if got, _ := sh(t, r, 406, "readlink /proc/1/exe || echo hidden"); got != "hidden" {
+		t.Errorf("the reaper's program is seen: %q", got)
+	}
+	began := time.Now()
+	if err := r.Stop(deadline(t), 406); err != nil || time.Since(began) > 8*time.Second {
+		t.Errorf("stop took %v: %v", time.Since(began), err)
+	}
+	var log []string
+	r.Logs(deadline(t), 406, host.LogsSpec{Tail: 1}, func(_ bool, l []byte) error { log = append(log, string(l)); return nil })
+	if !slices.Equal(log, []string{"bye"}) {
+		t.Errorf("log %q", log)
+	}
+}
+
+func TestTerminal(t *testing.T) {
+	spawnerUp(t)
+	r := newRuntime(t)
+	mustStart(t, r, box(t, 407, forever))
+	var out watched
+	in, feed := io.Pipe()
+	resize := make(chan [2]uint16, 1)
+	go func() {
+		io.WriteString(feed, "stty size; tty; id -u; echo $TERM; echo DONE\n")
+		out.wait("\nDONE")
+		resize <- [2]uint16{50, 132}
+		run.Wait(context.Background(), 500*time.Millisecond)
+		io.WriteString(feed, "stty size; exit 5\n")
+	}()
+	e, err := r.Exec(deadline(t), 407, host.ExecSpec{Argv: []string{"sh"}, TTY: true, Rows: 24, Cols: 80, UID: 33, GID: 33}, Stdio{In: in, Out: &out, Resize: resize})
+	if err != nil || e.Code != 5 {
+		t.Errorf("session: %+v %v", e, err)
+	}
+	for _, want := range []string{"24 80", "/dev/pts/0", "33", "50 132", "xterm-256color"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is missing in %q", want, out.String())
+		}
+	}
+}
+
+// watched is output a test waits for.
+type watched struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (w *watched) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.b.Write(p)
+}
+
+func (w *watched) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.b.String()
+}
+
+func (w *watched) wait(text string) {
+	for range 200 {
+		if strings.Contains(w.String(), text) {
+			return
+		}
+		run.Wait(context.Background(), 50*time.Millisecond)
+	}
+}
+
+// TestTwoFilesOneInode: cp, mv and tar take two files with one (device, inode) for the same.
+func TestTwoFilesOneInode(t *testing.T) {
+	spawnerUp(t)
+	r := newRuntime(t)
+	mustStart(t, r, box(t, 408, forever))
+	got, _ := sh(t, r, 408, "i=0; while [ $i -lt 200 ]; do echo $i > /srv/n$i; i=$((i+1)); done; cp -r /bin/busybox /srv/copy; cp /srv/one /srv/two && cat /srv/two; find / -xdev -type f -links 1 | xargs stat -c '%d %i' | sort | uniq -d | wc -l")
+	if got != "one\n0" {
+		t.Errorf("got %q, want no two files with one device and inode", got)
+	}
+}
+
+func TestNetworkIsCalledWithTheNamespace(t *testing.T) {
+	spawnerUp(t)
+	r := newRuntime(t)
+	s := box(t, 409, forever)
+	var inode uint64
+	s.Network = func(_ context.Context, ns *os.File) (func(), error) {
+		var st unix.Stat_t
+		err := unix.Fstat(int(ns.Fd()), &st)
+		inode = st.Ino
+		return nil, err
+	}
+	mustStart(t, r, s)
+	f, err := r.Netns(409)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil || st.Ino != inode {
+		t.Errorf("namespace %d, want %d: %v", st.Ino, inode, err)
+	}
+}
+
+// TestKilledClient kills an agent with SIGKILL while it starts containers; the next one knows them all and can work with them.
+func TestKilledClient(t *testing.T) {
+	if os.Getenv("HELPER") != "" {
+		r := newRuntime(t)
+		for id := wire.CTID(501); id <= 520; id++ {
+			if _, err := r.Start(deadline(t), box(t, id, forever)); err != nil {
+				t.Fatal(err)
+			}
+			fmt.Println("STARTED", id)
+		}
+		r.Exec(deadline(t), 501, host.ExecSpec{Argv: []string{"sleep", "777"}}, Stdio{})
+		return
+	}
+	spawnerUp(t)
+	image(t, "box")
+	cmd := exec.Command("/proc/self/exe", "-test.run=^TestKilledClient$", "-test.v")
+	cmd.Env = append(os.Environ(), "HELPER=1")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 1<<16)
+	var seen strings.Builder
+	for !strings.Contains(seen.String(), "STARTED 520") {
+		n, err := out.Read(b)
+		seen.Write(b[:n])
+		if err != nil {
+			break
+		}
+	}
+	run.Wait(context.Background(), 500*time.Millisecond) // the session runs
+	cmd.Process.Kill()
+	cmd.Wait()
+	r := newRuntime(t)
+	all, err := r.Observe(deadline(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	running := 0
+	for _, o := range all {
+		if o.State == StateRunning && o.Generation == 1 && o.Spec.Hostname == "node"+o.CTID.String() && o.UIDBase == uint32(o.CTID)*65536 {
+			running++
+		}
+	}
+	if running != 20 {
+		t.Errorf("%d of 20 containers are known: %s", running, seen.String())
+	}
+	if got, _ := sh(t, r, 501, "sleep 0.3; ps | grep -c '[s]leep 777'"); got != "0" {
+		t.Errorf("the dead client's session goes on: %s", got)
+	}
+	var wait sync.WaitGroup
+	for _, o := range all {
+		wait.Go(func() {
+			if err := r.Remove(deadline(t), o.CTID, false); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wait.Wait()
+	if left, err := r.Observe(deadline(t)); err != nil || len(left) != 0 {
+		t.Errorf("left: %+v %v", left, err)
+	}
+}
+
+// TestKilledSpawner: containers go on, their output too, and the successor can do everything but know an exit code.
+func TestKilledSpawner(t *testing.T) {
+	i := spawnerUp(t)
+	r := newRuntime(t)
+	for id := wire.CTID(601); id <= 603; id++ {
+		mustStart(t, r, box(t, id, "n=0; while :; do echo tick $n; n=$((n+1)); sleep 0.1; done"))
+	}
+	before, err := r.Observe(deadline(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	i.kill()
+	run.Wait(context.Background(), time.Second)
+	i.start()
+	after, err := r.Observe(deadline(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for k := range before {
+		if k >= len(after) || after[k].State != StateRunning || after[k].PID != before[k].PID || !after[k].Started.Equal(before[k].Started) {
+			t.Fatalf("before %+v\nafter %+v", before, after)
+		}
+	}
+	if got, code := sh(t, r, 602, "echo in"); got != "in" || code != 0 {
+		t.Errorf("exec after: %q %d", got, code)
+	}
+	lines := map[string]bool{}
+	run.Wait(context.Background(), time.Second)
+	r.Logs(deadline(t), 601, host.LogsSpec{}, func(_ bool, l []byte) error { lines[string(l)] = true; return nil })
+	for n := range len(lines) {
+		if !lines["tick "+strconv.Itoa(n)] {
+			t.Errorf("line %d of %d is lost", n, len(lines))
+		}
+	}
+	if len(lines) < 12 {
+		t.Errorf("only %d lines: the output stopped with the old spawner", len(lines))
+	}
+	unix.Kill(after[1].PID, unix.SIGKILL)
+	if o := waitState(t, r, 602, StateExited); o.ExitKnown {
+		t.Errorf("an exit code nobody can know: %+v", o)
+	}
+	if err := r.Stop(deadline(t), 603); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOrphansAreSeenAndEnded(t *testing.T) {
+	if os.Getenv("HELPER") != "" {
+		run.Wait(context.Background(), time.Hour)
+	}
+	spawnerUp(t)
+	r := newRuntime(t)
+	c := exec.Command("/proc/self/exe", "-test.run=^TestOrphansAreSeenAndEnded$")
+	c.Env = append(os.Environ(), "HELPER=1")
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir("/sys/fs/cgroup/ct/701", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile("/sys/fs/cgroup/ct/701/cgroup.procs", []byte(strconv.Itoa(c.Process.Pid)), 0); err != nil {
+		t.Fatal(err)
+	}
+	go c.Wait()
+	waitState(t, r, 701, StateOrphan)
+	if err := r.Stop(deadline(t), 701); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := r.Observe(deadline(t)); err != nil || len(left) != 0 {
+		t.Errorf("left: %+v %v", left, err)
+	}
+}
