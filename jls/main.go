@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -28,7 +29,7 @@ func main() {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "jls: "+err.Error())
 		var u usage
-		if errors.As(err, &u) {
+		if text := err.Error(); errors.As(err, &u) || strings.HasPrefix(text, "unknown command") || strings.HasPrefix(text, "required flag") {
 			os.Exit(2)
 		}
 		os.Exit(1)

@@ -10,6 +10,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -23,6 +24,7 @@ import (
 	"hardnode.dev/internal/identity"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/jls"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/tools/hnctl/config"
 )
@@ -88,7 +90,8 @@ func serve(dir string) (stop func(), err error) {
 		return nil, err
 	}
 	gone.Close()
-	raw, err := config.Encode(config.Config{Version: 1, Cluster: cluster, Name: "demo", Servers: []string{"https://" + gone.Addr().String(), "https://" + l.Addr().String()}, CAPin: identity.Pin(root.Cert), TokenFile: "token"})
+	jlsURL, jlsPin, stopJLS := fakeJLS()
+	raw, err := config.Encode(config.Config{JLS: &config.JLS{Server: jlsURL, Pin: jlsPin, TokenFile: "token"}, Version: 1, Cluster: cluster, Name: "demo", Servers: []string{"https://" + gone.Addr().String(), "https://" + l.Addr().String()}, CAPin: identity.Pin(root.Cert), TokenFile: "token"})
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +100,31 @@ func serve(dir string) (stop func(), err error) {
 			return nil, err
 		}
 	}
-	return func() { srv.Close() }, nil
+	return func() { srv.Close(); stopJLS() }, nil
+}
+
+// fakeJLS is a licence server that knows one licence and one installation.
+func fakeJLS() (url, pin string, stop func()) {
+	lic := jls.License{ID: "lic-1", Customer: "Demo", Hosts: 2, Installation: "in-0123456789abcdef"}
+	in := jls.Installation{ID: "in-0123456789abcdef", Name: "demo", Cluster: "cl-0123456789abcdef", License: "lic-1", Customer: "Demo", Allowed: 2, Hosts: []jls.Seat{{Host: "h-000000000002", Name: "host-1"}}}
+	mux := http.NewServeMux()
+	for pattern, v := range map[string]any{
+		"GET " + jls.PathLicenses: []jls.License{lic}, "POST " + jls.PathLicenses: jls.IssuedLicense{License: lic, Token: "v4.public.x"}, "POST " + jls.PathLicenses + "/lic-1/revoke": lic,
+		"GET " + jls.PathInstallations: []jls.Installation{in}, "POST " + jls.PathInstallations + "/in-0123456789abcdef/release": in,
+		"GET " + jls.PathAudit: []jls.Audit{{Who: "admin", What: "licence issue", Object: "licenses/lic-1", Result: "ok"}},
+	} {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("Authorization") != "Bearer "+fakeToken {
+				refuse(w, operator.Denied, "", "the administrator's token is missing or wrong", "")
+				return
+			}
+			reply(w, 200, v)
+		})
+	}
+	srv := httptest.NewUnstartedServer(mux)
+	srv.TLS = &tls.Config{MinVersion: tls.VersionTLS13}
+	srv.StartTLS()
+	return srv.URL, identity.Pin(srv.Certificate()), srv.Close
 }
 
 func reply(w http.ResponseWriter, status int, v any) {
@@ -326,6 +353,26 @@ func (f *fake) session(w http.ResponseWriter, r *http.Request) {
 	switch kind := r.PathValue("kind"); kind {
 	case "exec":
 		argv := q["argv"]
+		if argv[0] == "tty" {
+			exit.Code = 9
+			for end := false; !end; {
+				_, msg, err := c.Read(ctx)
+				if err != nil {
+					return
+				}
+				switch ch, p, _ := host.ParseFrame(msg); ch {
+				case host.ChanResize:
+					rows, cols, _ := host.ParseResize(p)
+					out(host.ChanStdout, fmt.Sprintf("size %s %s resize %d %d\r\n", q.Get("rows"), q.Get("cols"), rows, cols))
+				case host.ChanStdin:
+					for _, k := range p {
+						out(host.ChanStdout, fmt.Sprintf("key %d\r\n", k))
+						end = end || k == 'q'
+					}
+				}
+			}
+			break
+		}
 		if argv[0] == "cat" {
 			for {
 				_, msg, err := c.Read(ctx)
