@@ -6,7 +6,7 @@ OUT := out
 VERSION := 0.1.0-dev
 COMMIT_TIME := $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 LDFLAGS := -s -w -X hardnode.dev/internal/build.Version=$(VERSION) -X hardnode.dev/internal/build.Time=$(COMMIT_TIME)
-GOBUILD := $(GO) build -trimpath -ldflags '$(LDFLAGS)'
+GOBUILD := $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
 
 .DEFAULT_GOAL := help
 .PHONY: help deps check unit test clean
@@ -17,11 +17,13 @@ help: ## print this help
 check: ## gofmt, vet and the house rules
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo 'gofmt would change:'; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) vet ./...
+	$(GO) vet -tags qemu ./qemu-tests/...
+	$(GO) vet -tags guest ./agent/... ./qemu-tests/...
 
 unit: ## unit tests: no root, no network, under a minute warm
 	$(GO) test ./...
 
-test: check unit ## everything CI runs
+test: check unit qemu ## everything CI runs
 
 clean: ## remove everything that was built (out/)
 	rm -rf $(OUT)

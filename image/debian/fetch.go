@@ -43,7 +43,7 @@ const deadline = 5 * time.Minute
 
 // Concrete is the package a meta-package depends on whose name matches: linux-image-6.12-cloud-amd64 → linux-image-6.12.117+….
 func (a Archive) Concrete(ctx context.Context, meta string, match *regexp.Regexp) (string, error) {
-	out, err := output(ctx, "", "apt-cache", "depends", "--important", meta)
+	out, err := a.lookUp(ctx, "apt-cache", "depends", "--important", meta)
 	if err != nil {
 		return "", fmt.Errorf("resolve package %q: %v; run `make deps`", meta, err)
 	}
@@ -68,7 +68,7 @@ func firstDepend(text string, match *regexp.Regexp) (string, bool) {
 func (a Archive) Closure(ctx context.Context, pkgs ...string) ([]string, error) {
 	args := append([]string{"depends", "--recurse", "--no-recommends", "--no-suggests", "--no-conflicts", "--no-breaks",
 		"--no-replaces", "--no-enhances"}, pkgs...)
-	out, err := output(ctx, "", "apt-cache", args...)
+	out, err := a.lookUp(ctx, "apt-cache", args...)
 	if err != nil {
 		return nil, fmt.Errorf("list what %v depend on: %v", pkgs, err)
 	}
@@ -87,12 +87,7 @@ func (a Archive) Get(ctx context.Context, names ...string) ([]Package, error) {
 	if err := os.MkdirAll(a.Cache, 0o755); err != nil {
 		return nil, fmt.Errorf("make the package cache: %v", err)
 	}
-	empty, err := os.MkdirTemp(a.Cache, "look-up-") // apt prints nothing for a file that lies in its working directory
-	if err != nil {
-		return nil, fmt.Errorf("look up packages %v: %v", names, err)
-	}
-	defer os.RemoveAll(empty)
-	uris, err := output(ctx, empty, "apt-get", append([]string{"download", "--print-uris", "-q"}, names...)...)
+	uris, err := a.lookUp(ctx, "apt-get", append([]string{"download", "--print-uris", "-q"}, names...)...)
 	if err != nil {
 		return nil, fmt.Errorf("look up packages %v: %v; run `apt-get update`", names, err)
 	}

@@ -11,20 +11,27 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
-// targets are what the cluster needs from the Makefile, in order. A target that has nothing to do takes a moment.
-var targets = []struct{ phase, target string }{
-	{"build tools", "bin"},
-	{"build images", "image"},
-	{"build template nginx", "templates"},
+// targets are what the cluster needs from the Makefile; those of one row are made side by side. A target that has nothing to do takes
+// a moment. The first row comes before the second because both write out/bin/jls.
+var targets = [][]struct{ phase, target string }{
+	{{"build tools", "bin"}},
+	{{"build images", "image"}, {"build template nginx", "templates"}},
 }
 
 // build brings out/ up to date.
 func (c *Cluster) build(ctx context.Context) error {
-	for _, t := range targets {
-		err := c.phases.run(t.phase, func(detail detail) error { return Make(ctx, c.Root, t.target, detail) })
-		if err != nil {
+	for _, row := range targets {
+		g, ctx := errgroup.WithContext(ctx)
+		for _, t := range row {
+			g.Go(func() error {
+				return c.phases.run(t.phase, func(detail detail) error { return Make(ctx, c.Root, t.target, detail) })
+			})
+		}
+		if err := g.Wait(); err != nil {
 			return err
 		}
 	}

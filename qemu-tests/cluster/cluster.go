@@ -13,10 +13,12 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/qemu-tests/harness"
 )
 
@@ -43,12 +45,13 @@ type Cluster struct {
 	Hosts  []*Machine
 	Domain string // environments live below it
 
-	opts   Options
-	day0   day0
-	phases phases
-	ctx    context.Context // the machines' lifetime
-	stop   context.CancelCauseFunc
-	unlock func()
+	strangers []*Machine
+	opts      Options
+	day0      day0
+	phases    phases
+	ctx       context.Context // the machines' lifetime
+	stop      context.CancelCauseFunc
+	unlock    func()
 }
 
 // underlay is the network of the switch.
@@ -181,6 +184,32 @@ func (c *Cluster) AddHost() (*Machine, error) {
 	return m, m.Boot()
 }
 
+// Stranger boots one more machine on the switch that is no part of the cluster's count: with the configuration of host number `like`
+// as edit changes it, and with a disk that begins with the given bytes (none: blank). The caller kills it.
+func (c *Cluster) Stranger(name string, like int, edit func(config string) string, disk []byte) (*Machine, error) {
+	n := MaxHosts + len(c.strangers) + 1
+	m, err := c.machine(hostName(like), hostAddr(n), false)
+	if err != nil {
+		return nil, err
+	}
+	c.strangers = append(c.strangers, m)
+	m.Name, m.cfg.Name, m.cfg.Disks[0].Path = name, name, filepath.Join(c.Dir, name+".disk")
+	doc := strings.ReplaceAll(string(m.cfg.FwCfg[boot.FwCfgConfig]), harness.MAC(hostName(like), 0), harness.MAC(name, 0))
+	doc = strings.ReplaceAll(doc, hostAddr(like).String()+"/", hostAddr(n).String()+"/")
+	m.cfg.FwCfg = map[string][]byte{boot.FwCfgConfig: []byte(edit(doc))}
+	if disk != nil {
+		f, err := os.Create(m.cfg.Disks[0].Path)
+		if err != nil {
+			return nil, err
+		}
+		_, err = f.Write(disk)
+		if err = errors.Join(err, f.Truncate(diskMiB<<20), f.Close()); err != nil {
+			return nil, fmt.Errorf("make disk of %s: %v", name, err)
+		}
+	}
+	return m, m.Boot()
+}
+
 // infraName and hostName are the names `hnctl cluster init` gives.
 const infraName = "infra-1"
 
@@ -199,7 +228,7 @@ func (c *Cluster) Machine(name string) *Machine {
 // Close ends every machine and returns when none runs any more. With Options.Keep they are shut down in order first.
 func (c *Cluster) Close() error {
 	var g errgroup.Group
-	for _, m := range append([]*Machine{c.Infra}, c.Hosts...) {
+	for _, m := range append(append([]*Machine{c.Infra}, c.Hosts...), c.strangers...) {
 		if m == nil {
 			continue
 		}

@@ -83,7 +83,7 @@ func (c *Cluster) PushTemplate(ctx context.Context, template string) (host.Templ
 func (c *Cluster) push(ctx context.Context, dir string, to wire.TemplateName) (t host.Template, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute*harness.Scale())
 	defer cancel()
-	raw, err := os.ReadFile(filepath.Join(c.day0.admin, "admin", "push-token"))
+	raw, err := os.ReadFile(filepath.Join(c.day0.admin, "hnctl", "push-token"))
 	if err != nil {
 		return t, err
 	}

@@ -30,7 +30,7 @@ func (a *app) clusterStatus() *cobra.Command {
 				for _, alarm := range c.Alarms {
 					t.fields("ALARM", alarm)
 				}
-				if skew := time.Since(c.Now); skew.Abs() > 2*time.Minute {
+				if skew := time.Since(c.Now); !c.Now.IsZero() && skew.Abs() > 2*time.Minute {
 					t.fields("clock", "differs from this machine's by "+skew.Abs().Round(time.Second).String())
 				}
 			})

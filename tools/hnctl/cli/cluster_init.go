@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -27,7 +28,8 @@ type initFlags struct {
 	hosts                                 int
 	licence, rootKey, jls, jlsPin, jlsDir string
 	images                                string
-	infraLinks, hostLinks                 []string
+	jlsExternal, registryExternal         string
+	infraLinks, hostLinks, args           []string
 	joinWithin                            time.Duration
 }
 
@@ -52,6 +54,8 @@ one join token per machine, the infra host's first work, and one configuration f
 	fl.StringVar(&f.domain, "domain", "", "environments get names below it")
 	fl.StringVar(&f.infra, "infra-address", "", "IPv4 address of the infra host that other hosts use")
 	fl.StringVar(&f.external, "external", "", "host, or host:port of the API, that people use (default: the infra address)")
+	fl.StringVar(&f.jlsExternal, "jls-external", "", "host:port people use for the licence server on the infra host (default: --external's host, port 7446)")
+	fl.StringVar(&f.registryExternal, "registry-external", "", "host:port people use for the registry (default: --external's host, port 7445)")
 	fl.IntVar(&f.hosts, "hosts", 0, "user hosts to make configurations for")
 	fl.StringVar(&f.licence, "licence", "", "file with the licence token")
 	fl.StringVar(&f.rootKey, "licence-root-key", "", "file with the licence root's public key in hex (default: from --jls-dir)")
@@ -61,6 +65,7 @@ one join token per machine, the infra host's first work, and one configuration f
 	fl.StringVar(&f.images, "images", "", "index of the boot medium's images, from the image build")
 	fl.StringArrayVar(&f.infraLinks, "infra-link", nil, "a link of the infra host: name=,mac=|pci=,dhcp|address=,gateway=,dns=,mtu=; the first is the underlay")
 	fl.StringArrayVar(&f.hostLinks, "host-link", nil, "a link of user host N, as N:name=…")
+	fl.StringArrayVar(&f.args, "component-arg", nil, "a further argument of a component's program, as NAME=ARG, e.g. orchestrator=--slow-clocks")
 	fl.DurationVar(&f.joinWithin, "join-within", 7*24*time.Hour, "how long the join tokens are good")
 	for _, n := range []string{"dir", "name", "domain", "infra-address", "hosts", "licence"} {
 		c.MarkFlagRequired(n)
@@ -95,7 +100,20 @@ func (a *app) runClusterInit(f initFlags) error {
 }
 
 func (a *app) initOptions(f initFlags) (o day0.Options, err error) {
-	o = day0.Options{Name: f.name, Domain: f.domain, External: f.external, Hosts: f.hosts, JoinWithin: f.joinWithin, JLS: boot.JLSEndpoint{Addr: f.jls, Pin: f.jlsPin}}
+	o = day0.Options{Name: f.name, Domain: f.domain, External: f.external, Hosts: f.hosts, JoinWithin: f.joinWithin, JLS: boot.JLSEndpoint{Addr: f.jls, Pin: f.jlsPin},
+		ExternalJLS: f.jlsExternal, ExternalRegistry: f.registryExternal, Args: map[string][]string{}}
+	for _, s := range f.args {
+		name, arg, ok := strings.Cut(s, "=")
+		if !ok || arg == "" {
+			return o, fmt.Errorf("--component-arg %q: want NAME=ARG", s)
+		}
+		o.Args[name] = append(o.Args[name], arg)
+	}
+	for flag, addr := range map[string]string{"--jls-external": f.jlsExternal, "--registry-external": f.registryExternal} {
+		if h, p, err := net.SplitHostPort(addr); addr != "" && (err != nil || h == "" || p == "") {
+			return o, fmt.Errorf("%s %q: want host:port", flag, addr)
+		}
+	}
 	if o.Infra, err = netip.ParseAddr(f.infra); err != nil {
 		return o, fmt.Errorf("--infra-address: %v", err)
 	}

@@ -140,7 +140,7 @@ func (a *app) envShow() *cobra.Command {
 func (a *app) showEnvironment(e operator.Environment) error {
 	return a.show(e, string(e.Spec.Name), func(t *table) {
 		address := ""
-		if e.Domain != "" {
+		if e.Domain != "" && e.Spec.Name != "jelastic" {
 			address = "http://" + e.Domain + "/"
 		}
 		t.fields("environment", e.Spec.Name, "state", e.State, "reason", e.Reason, "address", address, "revision", e.Revision, "created", stamp(e.Created))

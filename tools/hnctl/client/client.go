@@ -47,6 +47,14 @@ func Orchestrator(servers []string, t identity.Trust, token secret.Text) *Client
 	return newClient(servers, token, identity.ClientTLS(t, identity.WantComponent("orchestrator"), nil))
 }
 
+// Registry is a client of the registry's own API of the cluster below the pinned root. An import may take as long as the caller allows.
+func Registry(server string, t identity.Trust, token secret.Text) *Client {
+	c := newClient([]string{server}, token, identity.ClientTLS(t, identity.WantComponent("registry"), nil))
+	c.http.Timeout = 0
+	c.http.Transport.(*http.Transport).ResponseHeaderTimeout = 0
+	return c
+}
+
 // Pinned is a client of a server known by its own key.
 func Pinned(server, pin string, token secret.Text) *Client {
 	return newClient([]string{server}, token, identity.PinnedTLS(pin))

@@ -33,9 +33,16 @@ type Config struct {
 	Servers   []string       `yaml:"servers"`   // https://host:port of the API, tried in order
 	CAPin     string         `yaml:"caPin"`     // pin of the root CA: the server must have a certificate below it
 	TokenFile string         `yaml:"tokenFile"` // file with the API token
+	Registry  *Registry      `yaml:"registry,omitempty"`
 	JLS       *JLS           `yaml:"jls,omitempty"`
 
 	dir string
+}
+
+// Registry says how to push templates.
+type Registry struct {
+	Server    string `yaml:"server"` // https://host:port
+	TokenFile string `yaml:"tokenFile"`
 }
 
 // JLS says how to reach a JLS of one's own.
@@ -100,6 +107,11 @@ func (c Config) validate() error {
 	}
 	if wire.Digest(c.CAPin).Validate() != nil {
 		return errors.New("caPin: want sha256: and 64 hex digits")
+	}
+	if c.Registry != nil {
+		if err := server(c.Registry.Server); err != nil {
+			return err
+		}
 	}
 	if c.JLS != nil {
 		if wire.Digest(c.JLS.Pin).Validate() != nil {

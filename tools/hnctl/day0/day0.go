@@ -7,6 +7,7 @@
 package day0
 
 import (
+	"cmp"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/x509"
@@ -17,6 +18,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"hardnode.dev/internal/identity"
@@ -31,12 +33,16 @@ import (
 
 // Options are the answers.
 type Options struct {
-	Name       string     // of the cluster: a DNS label
-	Domain     string     // environments live below it
-	Infra      netip.Addr // the infra host's own (underlay) address
-	External   string     // host, or host:port of the API, that people use; "" is Infra
-	Hosts      int        // user hosts to make configurations for, 1–200
-	License    string     // token
+	Name     string     // of the cluster: a DNS label
+	Domain   string     // environments live below it
+	Infra    netip.Addr // the infra host's own (underlay) address
+	External string     // host, or host:port of the API, that people use; "" is Infra
+	// ExternalJLS and ExternalRegistry are host:port of these services for people, where ports are forwarded; "" is External's host
+	// with the usual port.
+	ExternalJLS, ExternalRegistry string
+
+	Hosts      int    // user hosts to make configurations for, 1–200
+	License    string // token
 	LicenseKey ed25519.PublicKey
 	JLS        boot.JLSEndpoint
 	JLSConfig  []byte // jls.Config as JSON, when the JLS runs on the infra host
@@ -45,6 +51,7 @@ type Options struct {
 	HostLinks  map[int][]boot.Link
 	Images     []boot.BundledImage // the boot medium's index; may be empty: images are then found by name
 	JoinWithin time.Duration       // how long join tokens are good
+	Args       map[string][]string // further arguments of a component's program, by component
 }
 
 // File is one file of the result.
@@ -136,6 +143,11 @@ func (o Options) validate() error {
 	}
 	if wire.Digest(o.JLS.Pin).Validate() != nil {
 		return fmt.Errorf("JLS pin %q: want sha256: and 64 hex digits, as `jls init` prints it", o.JLS.Pin)
+	}
+	for name := range o.Args {
+		if !slices.ContainsFunc(components, func(p component) bool { return p.name == name }) {
+			return fmt.Errorf("component argument: there is no component %q", name)
+		}
 	}
 	for n := range o.HostLinks {
 		if n < 1 || n > o.Hosts {
@@ -234,9 +246,9 @@ func (c cluster) files(now time.Time) ([]File, error) {
 	out := []File{
 		{"admin/root-ca.key", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: rootKey}), "root CA's key: take it away and keep it safe; it makes the next issuing CA in a year"},
 		{"admin/root-ca.crt", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.root.Cert.Raw}), "root CA's certificate: import it into browsers that open the panel"},
-		{"admin/push-token", text(c.push), "may push templates to the registry"},
 		{"hnctl/" + config.FileName, cfg, "configuration of hnctl: hnctl --config DIR/hnctl, or HNCTL_CONFIG"},
 		{"hnctl/token", text(c.admin), "admin token hnctl uses"},
+		{"hnctl/push-token", text(c.push), "token that may push templates to the registry"},
 		{"infra-bundle.json", rawBundle, "first work of the infra host, with its keys: fw_cfg " + boot.FwCfgBundle + ", used once"},
 	}
 	if c.JLSToken != "" {
@@ -254,8 +266,9 @@ func (c cluster) files(now time.Time) ([]File, error) {
 
 func (c cluster) config() config.Config {
 	cfg := config.Config{Version: 1, Cluster: c.id, Name: c.Name, Servers: []string{"https://" + c.apiAddr}, CAPin: identity.Pin(c.root.Cert), TokenFile: "token"}
+	cfg.Registry = &config.Registry{Server: "https://" + cmp.Or(c.ExternalRegistry, net.JoinHostPort(c.apiHost, pullPort)), TokenFile: "push-token"}
 	if c.JLSToken != "" {
-		cfg.JLS = &config.JLS{Server: "https://" + net.JoinHostPort(c.apiHost, jlsPort), Pin: c.JLS.Pin, TokenFile: "jls-token"}
+		cfg.JLS = &config.JLS{Server: "https://" + cmp.Or(c.ExternalJLS, net.JoinHostPort(c.apiHost, jlsPort)), Pin: c.JLS.Pin, TokenFile: "jls-token"}
 	}
 	return cfg
 }

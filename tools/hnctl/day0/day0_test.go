@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -57,7 +58,8 @@ func options(t *testing.T) Options {
 	}
 	return Options{
 		Name: "demo", Domain: "demo.test", Infra: netip.MustParseAddr("10.77.0.2"), External: "127.0.0.1:17443", Hosts: 2, License: token, LicenseKey: public(key('r')),
-		JLS: boot.JLSEndpoint{Addr: InternalJLS(), Pin: "sha256:" + strings.Repeat("0b", 32)}, JLSConfig: cfg, JLSToken: "jls1.x", JoinWithin: time.Hour,
+		JLS: boot.JLSEndpoint{Addr: InternalJLS(), Pin: "sha256:" + strings.Repeat("0b", 32)}, JLSConfig: cfg, JLSToken: "jls1.x", JoinWithin: time.Hour, ExternalJLS: "127.0.0.1:17446",
+		Args:       map[string][]string{"jls": {"--listen", ":7446"}},
 		InfraLinks: []boot.Link{link("name=underlay,mac=52:54:00:00:00:02,address=10.77.0.2/24,gateway=10.77.0.1,dns=10.77.0.1,mtu=1400"), link("name=outside,pci=0000:00:03.0,dhcp")},
 		HostLinks:  map[int][]boot.Link{1: {link("name=underlay,mac=52:54:00:00:00:11,address=10.77.0.11/24")}},
 	}
@@ -119,7 +121,7 @@ func TestPiecesFit(t *testing.T) {
 	}
 
 	reg, err := boot.DecodeRegistryConfig(content("registry", boot.RegistryConfigFile))
-	if err != nil || reg.CAPin != pin || reg.PushToken != "sha256:"+identity.HashToken(secret.Text(word("admin/push-token"))) {
+	if err != nil || reg.CAPin != pin || reg.PushToken != "sha256:"+identity.HashToken(secret.Text(word("hnctl/push-token"))) {
 		t.Errorf("registry: %+v, %v", reg, err)
 	}
 	res, err := boot.DecodeResolverConfig(content("resolver", boot.ResolverConfigFile))
@@ -141,7 +143,7 @@ func TestPiecesFit(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg, err := config.Load(filepath.Join(dir, "hnctl"))
-	if err != nil || cfg.CAPin != pin || cfg.Servers[0] != "https://127.0.0.1:17443" || cfg.JLS.Server != "https://127.0.0.1:7446" || cfg.JLS.Pin != o.JLS.Pin {
+	if err != nil || cfg.CAPin != pin || cfg.Servers[0] != "https://127.0.0.1:17443" || cfg.JLS.Server != "https://127.0.0.1:17446" || cfg.Registry.Server != "https://127.0.0.1:7445" || cfg.JLS.Pin != o.JLS.Pin {
 		t.Errorf("hnctl: %+v, %v", cfg, err)
 	}
 	if tok, err := cfg.Token(cfg.TokenFile); err != nil || tok.Reveal() != word("hnctl/token") {
@@ -227,7 +229,7 @@ func TestImagesByDigest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := w.Containers[1]; got.Image.Bytes != 7 || got.Process.UID != 9 || got.Process.Argv[0] != "/jls" {
+	if got := w.Containers[1]; got.Image.Bytes != 7 || got.Process.UID != 9 || !slices.Equal(got.Process.Argv, []string{"/jls", "serve", "--listen", ":7446"}) {
 		t.Errorf("got %+v", got)
 	}
 	c.Images = c.Images[:3]

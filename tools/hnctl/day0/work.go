@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"hardnode.dev/internal/identity"
@@ -33,7 +34,7 @@ var components = []component{
 	{1, "registry", []string{"/registry"}, wire.Cloudlets{Reserved: 1, Dynamic: 8}, 16 * gib, tcp(7445), 7445},
 	{2, "jls", []string{"/jls", "serve"}, wire.Cloudlets{Reserved: 1, Dynamic: 4}, 1 * gib, tcp(7446), 7446},
 	{3, "orchestrator", []string{"/orchestrator"}, wire.Cloudlets{Reserved: 2, Dynamic: 12}, 4 * gib, tcp(7443, 7444), 7443},
-	{4, "resolver", []string{"/resolver"}, wire.Cloudlets{Reserved: 1, Dynamic: 8}, 1 * gib, append(tcp(80, 443, 53), host.Port{Proto: "udp", Host: 53, Container: 53}), 80},
+	{4, "resolver", []string{"/resolver"}, wire.Cloudlets{Reserved: 1, Dynamic: 8}, 1 * gib, tcp(80), 80},
 }
 
 func tcp(ports ...uint16) (out []host.Port) {
@@ -54,13 +55,14 @@ func (c cluster) work() (host.Work, error) {
 		if err != nil {
 			return w, err
 		}
-		image, process := host.Image{Name: wire.TemplateName("jelastic/" + p.name)}, host.Process{Argv: p.argv}
+		argv := append(slices.Clone(p.argv), c.Args[p.name]...)
+		image, process := host.Image{Name: wire.TemplateName("jelastic/" + p.name)}, host.Process{Argv: argv}
 		if len(c.Images) > 0 {
 			found := false
 			for _, i := range c.Images {
 				if i.Name == image.Name {
 					image, process, found = i.Image, i.Process, true
-					process.Argv = p.argv
+					process.Argv = argv
 				}
 			}
 			if !found {

@@ -1,0 +1,153 @@
+// Package feed brings the routes from the orchestrator, and keeps them.
+//
+// Owns: the long poll, the last good document on disk.
+// In: host.PathRoutes of the orchestrators, over mutual TLS; <dir>/routes.json.
+// Out: tables in the book.
+// Never: takes routes away because the orchestrator is away, or puts a document in force that does not validate.
+package feed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"hardnode.dev/internal/identity"
+	"hardnode.dev/internal/keep"
+	"hardnode.dev/internal/logging"
+	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/orchestrator/resolver/sites"
+)
+
+// The clocks: how long the orchestrator may hold a poll, and how much longer we wait for it.
+const (
+	hold    = 30 * time.Second
+	grace   = 10 * time.Second
+	backoff = 250 * time.Millisecond
+	longest = 5 * time.Second
+	pause   = 100 * time.Millisecond // between polls that brought nothing
+)
+
+// Feed is the one task that writes the book.
+type Feed struct {
+	Book         *sites.Book
+	Dir          string   // where routes.json is kept
+	Orchestrator []string // host:port, tried in order
+	Client       *http.Client
+	Self         *identity.Holder // a poll needs a certificate
+	Log          *slog.Logger
+}
+
+func (f *Feed) doc() keep.Doc[host.Routes] {
+	return keep.Doc[host.Routes]{Path: filepath.Join(f.Dir, "routes.json"), Version: 1}
+}
+
+// Restore puts the last document from disk in force, if there is one. A damaged one is set aside: it is a copy, the orchestrator has
+// the original.
+func (f *Feed) Restore() error {
+	log := logging.Or(f.Log)
+	if err := os.MkdirAll(f.Dir, 0o700); err != nil {
+		return fmt.Errorf("restore routes: %v", err)
+	}
+	d := f.doc()
+	r, found, err := d.Load()
+	if found && err == nil {
+		err = r.Validate()
+	}
+	switch {
+	case errors.Is(err, keep.ErrNewer):
+		log.Warn("routes on disk are newer than this program: they are left alone, and not used", logging.Err, err)
+	case err != nil:
+		log.Warn("routes on disk can't be read: set aside", logging.Err, err)
+		if err := os.Rename(d.Path, d.Path+".damaged"); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("set routes aside: %v", err)
+		}
+	case found:
+		t := f.Book.Replace(r)
+		log.Info("routes restored from disk", logging.Rev, t.Revision, "sites", t.Count())
+	}
+	return nil
+}
+
+// Run polls until ctx ends. What goes wrong is said once, and once more when it is over.
+func (f *Feed) Run(ctx context.Context) error {
+	log := logging.Or(f.Log)
+	failures, at := 0, 0
+	for ctx.Err() == nil {
+		if f.Self != nil && f.Self.Get() == nil {
+			if !run.Wait(ctx, 100*time.Millisecond) {
+				return nil
+			}
+			continue
+		}
+		r, fresh, err := f.poll(ctx, f.Orchestrator[at%len(f.Orchestrator)])
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			if failures == len(f.Orchestrator)-1 { // none of them answered
+				log.Warn("no routes from the orchestrator: going on with the last ones", logging.Err, err, logging.Rev, f.revision())
+			}
+			run.Wait(ctx, run.Backoff(failures/len(f.Orchestrator), backoff, longest, rand.Float64()))
+			failures, at = failures+1, at+1
+			continue
+		}
+		if failures >= len(f.Orchestrator) {
+			log.Info("routes from the orchestrator again", logging.Addr, f.Orchestrator[at%len(f.Orchestrator)])
+		}
+		failures = 0
+		if !fresh {
+			run.Wait(ctx, pause)
+			continue
+		}
+		t := f.Book.Replace(r)
+		log.Info("routes in force", logging.Rev, t.Revision, "sites", t.Count())
+		if err := f.doc().Save(r); err != nil {
+			log.Warn("routes not kept on disk", logging.Err, err)
+		}
+	}
+	return nil
+}
+
+func (f *Feed) revision() wire.Revision {
+	if t := f.Book.Table(); t != nil {
+		return t.Revision
+	}
+	return 0
+}
+
+// poll waits for a document that is not the one in force; fresh is false when there is none.
+func (f *Feed) poll(ctx context.Context, addr string) (r host.Routes, fresh bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, hold+grace)
+	defer cancel()
+	url := fmt.Sprintf("https://%s%s?rev=%d&wait=%s", addr, host.PathRoutes, f.revision(), hold)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return r, false, fmt.Errorf("poll routes from %q: %v", addr, err)
+	}
+	resp, err := f.Client.Do(req)
+	if err != nil {
+		return r, false, fmt.Errorf("poll routes: %w", err)
+	}
+	defer resp.Body.Close()
+	switch resp.StatusCode {
+	case http.StatusNoContent:
+		return r, false, nil
+	case http.StatusOK:
+		r, err := host.DecodeRoutes(resp.Body)
+		if err != nil {
+			return host.Routes{}, false, fmt.Errorf("poll routes from %q: %w", addr, err)
+		}
+		return r, r.Revision != f.revision(), nil
+	}
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, 300))
+	return r, false, fmt.Errorf("poll routes from %q: %s: %s", addr, resp.Status, text)
+}

@@ -1,0 +1,117 @@
+// Program resolver is the shared load balancer of a cluster: HTTP by Host header to the nodes of environments.
+//
+// Owns: port 80, the routes in force and their last copy in /data/routes.
+// In: requests; routes from the orchestrator; its configuration, and its certificate from the agent's identity socket.
+// Out: the nodes' answers.
+// Never: needs the orchestrator to go on serving, or listens on 443 and 53 (TLS and DNS have no server here).
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/net/netutil"
+
+	"hardnode.dev/internal/build"
+	"hardnode.dev/internal/identity"
+	"hardnode.dev/internal/logging"
+	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/wire/boot"
+	"hardnode.dev/orchestrator/resolver/feed"
+	"hardnode.dev/orchestrator/resolver/probe"
+	"hardnode.dev/orchestrator/resolver/proxy"
+	"hardnode.dev/orchestrator/resolver/sites"
+)
+
+const maxConnections = 20_000
+
+func main() {
+	config := flag.String("config", boot.ResolverConfigFile, "configuration, JSON")
+	data := flag.String("data", "/data", "directory of the last routes")
+	listen := flag.String("listen", ":80", "address to serve HTTP on")
+	socket := flag.String("identity", identity.ComponentSocket, "the agent's socket that gives certificates")
+	flag.Parse()
+	log := logging.New(os.Stderr, "resolver", slog.LevelInfo)
+	ctx, stop := run.UntilSignal(context.Background())
+	defer stop()
+	if err := resolver(ctx, log, *config, *data, *listen, *socket); err != nil {
+		log.Error("resolver ended", logging.Err, err)
+		os.Exit(1)
+	}
+}
+
+func resolver(ctx context.Context, log *slog.Logger, configFile, data, listen, socket string) error {
+	raw, err := os.ReadFile(configFile)
+	if err != nil {
+		return fmt.Errorf("read configuration: %v", err)
+	}
+	config, err := boot.DecodeResolverConfig(raw)
+	if err != nil {
+		return err
+	}
+	trust, self, book := identity.Trust{Pin: config.CAPin, Cluster: config.Cluster}, &identity.Holder{}, &sites.Book{}
+	routes := &feed.Feed{
+		Book: book, Dir: filepath.Join(data, "routes"), Orchestrator: config.Orchestrator, Self: self, Log: log,
+		Client: &http.Client{Transport: &http.Transport{TLSClientConfig: identity.ClientTLS(trust, identity.WantComponent("orchestrator"), self), TLSHandshakeTimeout: 5 * time.Second, IdleConnTimeout: time.Minute,
+			DialContext: (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 10 * time.Second}).DialContext}},
+	}
+	if err := routes.Restore(); err != nil {
+		return err
+	}
+	checks := &probe.Prober{Book: book, Log: log}
+	front := proxy.New(book, log)
+	defer front.Close()
+	l, err := net.Listen("tcp", listen)
+	if err != nil {
+		return fmt.Errorf("listen on %q: %v", listen, err)
+	}
+	server := &http.Server{
+		Handler: front, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 75 * time.Second, MaxHeaderBytes: 64 << 10,
+	}
+	log.Info("resolver serves", "version", build.Version, logging.Addr, l.Addr())
+	return run.Group(ctx, log,
+		run.Task{Name: "certificate", Run: func(ctx context.Context) error { return identity.KeepComponent(ctx, log, socket, trust, self) }},
+		run.Task{Name: "routes", Run: routes.Run},
+		run.Task{Name: "checks", Run: checks.Run},
+		run.Task{Name: "counters", Run: func(ctx context.Context) error { return count(ctx, log, front) }},
+		run.Task{Name: "serve", Run: func(context.Context) error { return served(server.Serve(netutil.LimitListener(l, maxConnections))) }},
+		run.Task{Name: "shutdown", Run: func(ctx context.Context) error {
+			<-ctx.Done()
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 8*time.Second)
+			defer cancel()
+			if server.Shutdown(ctx) != nil {
+				return server.Close() // requests that did not end in time, and WebSockets, are broken off
+			}
+			return nil
+		}},
+	)
+}
+
+// count says once a minute what was served; nothing when nothing was.
+func count(ctx context.Context, log *slog.Logger, front *proxy.Proxy) error {
+	last := front.Counters.Read()
+	return run.Every(ctx, time.Minute, func(context.Context) error {
+		now := front.Counters.Read()
+		if now != last {
+			log.Info("served", "requests", now.Requests-last.Requests, "retries", now.Retries-last.Retries, "pages", now.Own-last.Own, "gone", now.Gone-last.Gone)
+		}
+		last = now
+		return nil
+	})
+}
+
+func served(err error) error {
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}

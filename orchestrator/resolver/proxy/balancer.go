@@ -1,0 +1,131 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync/atomic"
+
+	"hardnode.dev/internal/logging"
+	"hardnode.dev/orchestrator/resolver/sites"
+)
+
+// balancer is the http.RoundTripper that picks a node, and another one when the first fails and nothing was risked.
+type balancer struct {
+	to       *http.Transport
+	counters *Counters
+	log      *slog.Logger
+}
+
+// errNoNode: all nodes were tried.
+var errNoNode = errors.New("no node is left to try")
+
+// RoundTrip tries up to maxTries nodes. A try that did not connect may always be repeated, one that broke later only when the method
+// is safe (RFC 9110, section 9.2.1) and there is no body.
+func (b *balancer) RoundTrip(req *http.Request) (*http.Response, error) {
+	site := req.Context().Value(siteKey{}).(*sites.Site)
+	sent := onceBody(req)
+	var room [maxTries]*sites.Backend
+	tried := room[:0]
+	err := errNoNode
+	for len(tried) < maxTries {
+		node := site.Next(tried)
+		if node == nil {
+			break
+		}
+		tried = append(tried, node)
+		if len(tried) > 1 {
+			b.counters.retries.Add(1)
+		}
+		var resp *http.Response
+		if resp, err = b.try(req, sent, node); err == nil {
+			return resp, nil
+		}
+		if req.Context().Err() != nil || !repeatable(req, sent, err) {
+			break
+		}
+	}
+	return nil, err
+}
+
+// try sends the request to one node; it stops waiting for an answer's head when the node goes down meanwhile.
+func (b *balancer) try(req *http.Request, sent *body, node *sites.Backend) (*http.Response, error) {
+	ctx, cancel := context.WithCancelCause(req.Context())
+	giveUp := func() { cancel(sites.ErrDown) }
+	stop := func() bool { return true }
+	if node.Up() { // one that is down is tried all the same when no other is left
+		stop = context.AfterFunc(node.Life(), giveUp)
+	}
+	out := req.WithContext(ctx)
+	u := *req.URL
+	u.Host = node.Addr
+	out.URL = &u
+	if sent != nil {
+		out.Body = sent
+	}
+	resp, err := b.to.RoundTrip(out)
+	if stopped := stop(); err == nil && stopped {
+		return resp, nil // from here on the answer lives as long as the request: ctx ends with its parent
+	}
+	if err == nil { // its head and the news that the node is down came together
+		resp.Body.Close()
+		err = sites.ErrDown
+	}
+	if errors.Is(context.Cause(ctx), sites.ErrDown) && req.Context().Err() == nil {
+		err = fmt.Errorf("node %d: %w", node.CTID, sites.ErrDown)
+	}
+	cancel(err)
+	if dialFailed(err) && req.Context().Err() == nil && node.SetUp(false) {
+		b.log.Warn("node is out of rotation", logging.Env, req.Context().Value(siteKey{}).(*sites.Site).Env, logging.Container, node.CTID, logging.Addr, node.Addr, logging.Reason, err)
+	}
+	return nil, err
+}
+
+func dialFailed(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial"
+}
+
+// repeatable tells whether a failed try may be repeated on another node.
+func repeatable(req *http.Request, sent *body, err error) bool {
+	if sent != nil && sent.touched.Load() {
+		return false
+	}
+	if dialFailed(err) {
+		return true
+	}
+	var timeout net.Error
+	if sent != nil || errors.As(err, &timeout) && timeout.Timeout() && !errors.Is(err, sites.ErrDown) {
+		return false
+	}
+	switch req.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, "":
+		return req.Header.Get("Upgrade") == ""
+	}
+	return false
+}
+
+// body knows whether anything was read of it, and survives the transport's Close so that another try can send it; ReverseProxy closes
+// the real one in the end.
+type body struct {
+	inner   io.ReadCloser
+	touched atomic.Bool
+}
+
+func onceBody(req *http.Request) *body {
+	if req.Body == nil || req.Body == http.NoBody {
+		return nil
+	}
+	return &body{inner: req.Body}
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	b.touched.Store(true)
+	return b.inner.Read(p)
+}
+
+func (b *body) Close() error { return nil }

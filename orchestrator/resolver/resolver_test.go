@@ -1,0 +1,299 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"hardnode.dev/internal/identity"
+	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/boot"
+	"hardnode.dev/internal/wire/host"
+)
+
+const cluster = "cl-0123456789abcdef"
+
+// world is a cluster around one resolver: an agent that signs certificates, an orchestrator that answers polls with what the test says.
+type world struct {
+	*testing.T
+	dir          string
+	authority    *identity.Authority
+	orchestrator *http.Server
+	orchAddr     string
+
+	mu struct {
+		sync.Mutex
+		doc   string
+		rev   wire.Revision
+		over  chan struct{}
+		asked map[string]int // rev= of the polls
+	}
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	now := time.Now()
+	root, err := identity.NewRoot(cluster, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	issuing, err := root.Issue(cluster, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := x509.MarshalPKCS8PrivateKey(issuing.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{T: t, dir: t.TempDir()}
+	w.mu.over, w.mu.asked = make(chan struct{}), map[string]int{}
+	if w.authority, err = identity.OpenAuthority(cluster, root.Cert.Raw, issuing.Cert.Raw, key); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("unix", filepath.Join(w.dir, "identity.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	agent := &http.Server{Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		var q identity.ComponentCSR
+		if err := json.NewDecoder(r.Body).Decode(&q); err != nil {
+			t.Error(err)
+		}
+		json.NewEncoder(rw).Encode(host.RenewReply{Chain: w.sign(q.CSR, identity.Peer{CTID: 4, Component: "resolver", Host: "h-0123456789ab"})})
+	})}
+	go agent.Serve(l)
+	t.Cleanup(func() { agent.Close() })
+	w.startOrchestrator("127.0.0.1:0")
+	raw, _ := json.Marshal(boot.ResolverConfig{Version: 1, Cluster: cluster, CAPin: identity.Pin(w.authority.Root), Orchestrator: []string{"127.0.0.1:1", w.orchAddr}})
+	if err := os.WriteFile(filepath.Join(w.dir, "resolver.json"), raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func (w *world) sign(csr []byte, p identity.Peer) [][]byte {
+	chain, err := w.authority.Sign(csr, p, nil, time.Now())
+	if err != nil {
+		w.Error(err)
+	}
+	return chain
+}
+
+func (w *world) startOrchestrator(addr string) {
+	w.Helper()
+	key, err := identity.NewKey()
+	if err != nil {
+		w.Fatal(err)
+	}
+	csr, err := identity.CSR(key)
+	if err != nil {
+		w.Fatal(err)
+	}
+	c, err := identity.NewCredential(key, w.sign(csr, identity.Peer{CTID: 3, Component: "orchestrator"}))
+	if err != nil {
+		w.Fatal(err)
+	}
+	self := &identity.Holder{}
+	self.Set(c)
+	trust := identity.Trust{Pin: identity.Pin(w.authority.Root), Cluster: cluster}
+	l, err := tls.Listen("tcp", addr, identity.ServerTLS(trust, nil, self))
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.orchAddr = l.Addr().String()
+	w.orchestrator = &http.Server{Handler: http.HandlerFunc(w.poll), ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
+	go w.orchestrator.Serve(l)
+	srv := w.orchestrator
+	w.Cleanup(func() { srv.Close() })
+}
+
+func (w *world) poll(rw http.ResponseWriter, r *http.Request) {
+	p, ok := identity.ClientOf(r.TLS, time.Now())
+	if !ok || p.Component != "resolver" || r.URL.Path != host.PathRoutes {
+		http.Error(rw, "no", http.StatusForbidden)
+		return
+	}
+	rev := r.URL.Query().Get("rev")
+	for {
+		w.mu.Lock()
+		w.mu.asked[rev]++
+		doc, over, newest := w.mu.doc, w.mu.over, w.mu.rev
+		w.mu.Unlock()
+		if doc != "" && rev != newest.String() {
+			io.WriteString(rw, doc)
+			return
+		}
+		select {
+		case <-over:
+		case <-r.Context().Done():
+			return
+		}
+	}
+}
+
+// publish makes doc what the orchestrator answers.
+func (w *world) publish(rev wire.Revision, doc string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.mu.doc, w.mu.rev = doc, rev
+	close(w.mu.over)
+	w.mu.over = make(chan struct{})
+}
+
+func site(rev wire.Revision, addrs ...string) string {
+	s := host.Site{Env: "alpha", Domain: "a.test", Running: true, State: "running"}
+	for i, a := range addrs {
+		s.Backends = append(s.Backends, host.Backend{CTID: wire.CTID(101 + i), Addr: netip.MustParseAddrPort(a), Host: "h-0123456789ab"})
+	}
+	raw, _ := json.Marshal(host.Routes{Version: 1, Revision: rev, Sites: []host.Site{s}})
+	return string(raw)
+}
+
+// start runs the program; stop ends it as SIGTERM would.
+func (w *world) start() (addr string, stop func() string) {
+	w.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		w.Fatal(err)
+	}
+	addr = l.Addr().String()
+	l.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	var log bytes.Buffer
+	done := make(chan error, 1)
+	go func() {
+		done <- resolver(ctx, slog.New(slog.NewTextHandler(&log, nil)), filepath.Join(w.dir, "resolver.json"), filepath.Join(w.dir, "data"), addr, filepath.Join(w.dir, "identity.sock"))
+	}()
+	stopped := false
+	stop = func() string {
+		if !stopped {
+			stopped = true
+			cancel()
+			if err := <-done; err != nil {
+				w.Errorf("the resolver ended with %v", err)
+			}
+		}
+		return log.String()
+	}
+	w.Cleanup(func() { stop() })
+	return addr, stop
+}
+
+// until asks for a.test until the answer has this code and text.
+func (w *world) until(addr string, code int, text string) {
+	w.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	got := ""
+	for {
+		req, _ := http.NewRequest(http.MethodGet, "http://"+addr, nil)
+		req.Host, req.Close = "a.test", true
+		if resp, err := http.DefaultTransport.RoundTrip(req); err != nil {
+			got = err.Error()
+		} else {
+			raw, _ := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			if got = resp.Status + " " + string(raw); resp.StatusCode == code && strings.Contains(string(raw), text) {
+				return
+			}
+		}
+		if !run.Wait(ctx, 20*time.Millisecond) {
+			w.Fatalf("got %q in the end, want %d with %q", got, code, text)
+		}
+	}
+}
+
+func named(t *testing.T, name string) string {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, name) }))
+	t.Cleanup(s.Close)
+	return s.Listener.Addr().String()
+}
+
+func TestFollowsTheOrchestrator(t *testing.T) {
+	w := newWorld(t)
+	addr, stop := w.start()
+	w.until(addr, 503, "no routes yet")
+	w.publish(1, site(1, named(t, "one")))
+	w.until(addr, 200, "one")
+	w.publish(2, site(2, named(t, "two")))
+	w.until(addr, 200, "two")
+	w.publish(3, `{"version":1,"revision":3,"sites":[]}`)
+	w.until(addr, 404, "No such environment")
+	stop()
+}
+
+// TestOrchestratorGone: without the orchestrator the resolver goes on, even when it is started anew; then it follows again.
+func TestOrchestratorGone(t *testing.T) {
+	w := newWorld(t)
+	addr, stop := w.start()
+	w.publish(1, site(1, named(t, "one")))
+	w.until(addr, 200, "one")
+	w.orchestrator.Close()
+	w.until(addr, 200, "one")
+	stop()
+	addr, stop = w.start()
+	w.until(addr, 200, "one")
+	w.startOrchestrator(w.orchAddr)
+	w.publish(2, site(2, named(t, "two")))
+	w.until(addr, 200, "two")
+	if log := stop(); !strings.Contains(log, "restored from disk") {
+		t.Errorf("got log\n%s", log)
+	}
+}
+
+func TestBadRoutesAreRefused(t *testing.T) {
+	w := newWorld(t)
+	addr, stop := w.start()
+	w.publish(1, site(1, named(t, "one")))
+	w.until(addr, 200, "one")
+	for i, bad := range []string{`{"version":1,`, `{"version":9,"revision":2,"sites":[]}`, strings.Replace(site(2, "127.0.0.1:1"), "a.test", "A.test", 1), strings.Replace(site(2, "127.0.0.1:1"), "127.0.0.1", "224.0.0.1", 1), site(2) + "x"} {
+		w.publish(wire.Revision(2+i), bad)
+		run.Wait(context.Background(), 100*time.Millisecond)
+		w.until(addr, 200, "one")
+	}
+	w.publish(50, site(50, named(t, "two")))
+	w.until(addr, 200, "two")
+	if log := stop(); strings.Count(log, "going on with the last ones") != 1 {
+		t.Errorf("the refusals were not said once:\n%s", log)
+	}
+}
+
+func TestDamagedCopyIsSetAside(t *testing.T) {
+	w := newWorld(t)
+	dir := filepath.Join(w.dir, "data/routes")
+	os.MkdirAll(dir, 0o700)
+	os.WriteFile(filepath.Join(dir, "routes.json"), []byte("{half"), 0o600)
+	addr, stop := w.start()
+	w.publish(1, site(1, named(t, "one")))
+	w.until(addr, 200, "one")
+	stop()
+	if _, err := os.Stat(filepath.Join(dir, "routes.json.damaged")); err != nil {
+		t.Error(err)
+	}
+	w.orchestrator.Close()
+	addr, _ = w.start()
+	w.until(addr, 200, "one")
+}
+
+func TestRefusesBadConfiguration(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "c.json")
+	os.WriteFile(file, []byte(`{"version":1,"orchestrators":[]}`), 0o600)
+	if err := resolver(context.Background(), nil, file, t.TempDir(), "127.0.0.1:0", ""); err == nil || !strings.Contains(err.Error(), "resolver configuration") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,151 @@
+// Package sites knows which nodes serve which host name, and which of them are well.
+//
+// Owns: the table of sites, the health of each backend, whose turn it is.
+// In: Routes from the orchestrator; news of backends that failed or came back.
+// Out: the site of a Host header; the next backend to try.
+// Never: opens a connection, or drops what it knows of a backend because of a new Routes document.
+package sites
+
+import (
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
+)
+
+// Book holds the table in force. Its zero value holds none.
+type Book struct {
+	mu    sync.Mutex // held by Replace
+	table atomic.Pointer[Table]
+}
+
+// Table is one Routes document, ready for look-ups. It does not change.
+type Table struct {
+	Revision wire.Revision
+	domains  map[string]*Site
+	backends map[key]*Backend
+}
+
+type key struct {
+	ctid wire.CTID
+	addr string
+}
+
+// Site is one environment.
+type Site struct {
+	Env      wire.EnvName
+	Domain   string
+	Running  bool
+	State    string // the environment's state, for the page
+	Check    string // path of the backends' check; "" is a TCP connection
+	Backends []*Backend
+	turn     *atomic.Uint32
+}
+
+// Table is the table in force, or nil before the first.
+func (b *Book) Table() *Table { return b.table.Load() }
+
+// Replace puts a document in force. Backends that stay keep their health and their connections.
+func (b *Book) Replace(r host.Routes) *Table {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	old := b.table.Load()
+	t := &Table{Revision: r.Revision, domains: make(map[string]*Site, len(r.Sites)), backends: map[key]*Backend{}}
+	for _, s := range r.Sites {
+		site := &Site{Env: s.Env, Domain: s.Domain, Running: s.Running, State: s.State, Check: s.Check, turn: &atomic.Uint32{}}
+		for _, be := range s.Backends {
+			k := key{be.CTID, be.Addr.String()}
+			x := t.backends[k]
+			if x == nil && old != nil {
+				x = old.backends[k]
+			}
+			if x == nil {
+				x = newBackend(be.CTID, k.addr)
+			}
+			t.backends[k] = x
+			site.Backends = append(site.Backends, x)
+		}
+		if old != nil {
+			if o := old.domains[s.Domain]; o != nil {
+				site.turn = o.turn
+			}
+		}
+		t.domains[s.Domain] = site
+	}
+	b.table.Store(t)
+	return t
+}
+
+// Lookup is the site of a Host header, or nil.
+func (t *Table) Lookup(hostHeader string) *Site {
+	name, ok := Normalize(hostHeader)
+	if !ok {
+		return nil
+	}
+	return t.domains[name]
+}
+
+// Sites are all sites, in no order.
+func (t *Table) Sites() []*Site {
+	out := make([]*Site, 0, len(t.domains))
+	for _, s := range t.domains {
+		out = append(out, s)
+	}
+	return out
+}
+
+// Count is how many sites there are.
+func (t *Table) Count() int { return len(t.domains) }
+
+// Normalize makes the name of a Host header (RFC 9110, section 7.2) comparable: no port, lower case, no trailing dot. ok is false when
+// the header can name no site: it is empty, an address in brackets, or has something that is no port behind the colon.
+func Normalize(h string) (name string, ok bool) {
+	if i := strings.IndexByte(h, ':'); i >= 0 {
+		for _, c := range []byte(h[i+1:]) {
+			if c < '0' || c > '9' {
+				return "", false
+			}
+		}
+		h = h[:i]
+	}
+	h = strings.TrimSuffix(h, ".")
+	if h == "" || len(h) > 253 || h[0] == '[' {
+		return "", false
+	}
+	return strings.ToLower(h), true // does not allocate when it is lower-case already
+}
+
+// Next is the backend whose turn it is, leaving out those in tried; nil when all were tried. Backends that are down come last: if none
+// is up, one that is said to be down may have come back.
+func (s *Site) Next(tried []*Backend) *Backend {
+	n := uint32(len(s.Backends))
+	if n == 0 {
+		return nil
+	}
+	start := s.turn.Add(1)
+	var last *Backend
+	for i := range n {
+		b := s.Backends[(start+i)%n]
+		if among(b, tried) {
+			continue
+		}
+		if b.Up() {
+			return b
+		}
+		if last == nil {
+			last = b
+		}
+	}
+	return last
+}
+
+func among(b *Backend, list []*Backend) bool {
+	for _, x := range list {
+		if x == b {
+			return true
+		}
+	}
+	return false
+}

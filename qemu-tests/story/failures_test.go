@@ -1,0 +1,236 @@
+//go:build qemu
+
+package story
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/qemu-tests/cluster"
+	"hardnode.dev/qemu-tests/harness"
+	"hardnode.dev/qemu-tests/harness/ask"
+)
+
+const (
+	agentExe  = "/usr/lib/hardnode/agent"
+	sigStop   = 19
+	sigCont   = 18
+	stoppedIt = 8 * time.Second // how long a part stays stopped
+)
+
+// visitor fetches the page of hello again and again.
+type visitor struct {
+	stop func() []visit
+}
+
+type visit struct {
+	at  time.Time // when the answer, or the failure, was there
+	err string    // "" for a good page
+}
+
+func (s story) visitor(every time.Duration) visitor {
+	ctx, cancel := context.WithCancel(s.Context())
+	var all []visit
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for run.Wait(ctx, every) {
+			p, err := s.FetchPage(ctx, "hello", "/")
+			v := visit{at: time.Now()}
+			switch {
+			case ctx.Err() != nil:
+				return
+			case err != nil:
+				v.err = err.Error()
+			case p.Status != 200:
+				v.err = fmt.Sprintf("status %d", p.Status)
+			}
+			all = append(all, v)
+		}
+	})
+	return visitor{func() []visit { cancel(); wg.Wait(); return all }}
+}
+
+// failed are the visits that failed, told as seconds after begin.
+func failed(list []visit, begin time.Time) (out []string) {
+	for _, v := range list {
+		if v.err != "" {
+			out = append(out, fmt.Sprintf("+%.1f s: %s", v.at.Sub(begin).Seconds(), v.err))
+		}
+	}
+	return out
+}
+
+// ask puts a question to a machine's probe.
+func (s story) ask(m *cluster.Machine, q ask.Request) ask.Answer {
+	s.Helper()
+	a, err := m.Ask(s.Context(), q)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return a
+}
+
+// while stops every process of a program on a machine, runs f, and lets them go on.
+func (s story) while(m *cluster.Machine, exe string, f func()) {
+	s.Helper()
+	s.ask(m, ask.Request{What: "kill", Path: exe, Signal: sigStop})
+	defer s.ask(m, ask.Request{What: "kill", Path: exe, Signal: sigCont})
+	f()
+}
+
+// agentKilled: containers outlive their agent, and it adopts them again.
+func agentKilled(s story) {
+	before := s.settled("hello")
+	m := s.Machine(before.Nodes[0].HostName)
+	v := s.visitor(100 * time.Millisecond)
+	begin := time.Now()
+	for range 3 {
+		s.ask(m, ask.Request{What: "kill", Path: agentExe})
+		back := time.Now()
+		for ctx := s.Context(); ; {
+			a := s.ask(m, ask.Request{What: "processes"})
+			if slices.ContainsFunc(a.Processes, func(p ask.Process) bool { return p.Exe == agentExe }) || !run.Wait(ctx, 100*time.Millisecond) {
+				break
+			}
+			if time.Since(back) > 10*time.Second*harness.Scale() {
+				s.Fatal("the agent is not started again")
+			}
+		}
+	}
+	if _, err := s.WaitHost(s.Context(), m.Name, 20*time.Second*harness.Scale(), func(h operator.Host) bool {
+		return h.State == operator.HostActive && h.Seen.After(begin.Add(time.Second))
+	}); err != nil {
+		s.Error(err)
+	}
+	after := s.settled("hello")
+	for i := range before.Nodes {
+		if !before.Nodes[i].Started.Equal(after.Nodes[i].Started) || before.Nodes[i].Restarts != after.Nodes[i].Restarts {
+			s.Errorf("node %s was restarted: %+v became %+v", before.Nodes[i].CTID, before.Nodes[i], after.Nodes[i])
+		}
+	}
+	if bad := failed(v.stop(), begin); len(bad) > 0 {
+		s.Errorf("pages failed while the agent was killed: %q", bad)
+	}
+}
+
+// orchestratorStopped: the resolver and the containers go on.
+func orchestratorStopped(s story) {
+	s.settled("hello")
+	v, begin := s.visitor(100*time.Millisecond), time.Now()
+	s.while(s.Infra, "/orchestrator", func() { run.Wait(s.Context(), stoppedIt) })
+	if err := s.WaitAPI(s.Context(), 20*time.Second*harness.Scale()); err != nil {
+		s.Error(err)
+	}
+	for _, h := range s.Hosts {
+		if _, err := s.WaitHost(s.Context(), h.Name, 20*time.Second*harness.Scale(), isActive); err != nil {
+			s.Error(err)
+		}
+	}
+	s.settled("hello")
+	list := v.stop()
+	if bad := failed(list, begin); len(bad) > 0 || len(list) < 20 {
+		s.Errorf("of %d pages failed while the orchestrator was stopped: %q", len(list), bad)
+	}
+}
+
+func isActive(h operator.Host) bool { return h.State == operator.HostActive }
+
+// jlsStopped: everything goes on, new environments included.
+func jlsStopped(s story) {
+	v, begin := s.visitor(100*time.Millisecond), time.Now()
+	s.while(s.Infra, "/jls", func() {
+		s.create("nojls", 1)
+		s.settled("nojls")
+		s.delete("nojls")
+	})
+	if bad := failed(v.stop(), begin); len(bad) > 0 {
+		s.Errorf("pages failed while the licence server was stopped: %q", bad)
+	}
+}
+
+// overLicence: a host the licence doesn't cover joins, gets nothing, and says why.
+func overLicence(s story) {
+	m, err := s.AddHost()
+	if err != nil {
+		s.Fatal(err)
+	}
+	h, err := s.WaitHost(s.Context(), m.Name, time.Minute*harness.Scale(), func(h operator.Host) bool { return isActive(h) && h.Unlicensed != "" })
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.figure("host over the licence: %s", h.Unlicensed)
+	s.create("crowd", 3)
+	e := s.settled("crowd")
+	for _, n := range e.Nodes {
+		if n.HostName == m.Name {
+			s.Errorf("node %s was placed on the unlicensed host: %s", n.CTID, n.Placed)
+		}
+	}
+	s.delete("crowd")
+}
+
+// hostKilled: a host whose power is cut is noticed, its node is replaced, and visitors hardly see it.
+func hostKilled(s story) {
+	before := s.settled("hello")
+	lost := before.Nodes[0]
+	m := s.Machine(lost.HostName)
+	v := s.visitor(100 * time.Millisecond)
+	run.Wait(s.Context(), time.Second)
+	begin := time.Now()
+	m.Kill()
+	if _, err := s.WaitHost(s.Context(), m.Name, 30*time.Second*harness.Scale(), func(h operator.Host) bool { return h.State == operator.HostUnreachable }); err != nil {
+		s.Fatal(err)
+	}
+	noticed := time.Since(begin)
+	replaced := func(e operator.Environment) bool {
+		n := 0
+		for _, x := range e.Nodes {
+			if x.State == "running" && x.HostName != m.Name {
+				n++
+			}
+		}
+		return n == 2
+	}
+	after, err := s.WaitEnv(s.Context(), "hello", 60*time.Second*harness.Scale(), replaced)
+	if err != nil {
+		s.Fatal(err)
+	}
+	took := time.Since(begin)
+	run.Wait(s.Context(), 3*time.Second)
+	list := v.stop()
+	var late []string
+	for _, x := range list {
+		if x.err != "" && x.at.Sub(begin) > 5*time.Second {
+			late = append(late, fmt.Sprintf("+%.1f s: %s", x.at.Sub(begin).Seconds(), x.err))
+		}
+	}
+	s.figure("host killed: UNREACHABLE after %.1f s, node replaced after %.1f s, %d of %d pages failed, %d after 5 s", noticed.Seconds(), took.Seconds(), len(failed(list, begin)), len(list), len(late))
+	if noticed > 5*time.Second {
+		s.Errorf("UNREACHABLE after %v, want at most 5 s", noticed)
+	}
+	if took > 15*time.Second {
+		s.Errorf("replaced after %v, want at most 15 s", took)
+	}
+	if len(late) > 0 {
+		s.Errorf("pages failed later than 5 s after the kill: %q", late)
+	}
+	for _, n := range after.Nodes {
+		if n.CTID == lost.CTID && n.State == "running" {
+			s.Errorf("node %s lives on the dead host", n.CTID)
+		}
+	}
+	if err := m.Boot(); err != nil {
+		s.Fatal(err)
+	}
+	if _, err := s.WaitHost(s.Context(), m.Name, time.Minute*harness.Scale(), isActive); err != nil {
+		s.Error(err)
+	}
+	if _, err := s.WaitEnv(s.Context(), "hello", 30*time.Second*harness.Scale(), func(e operator.Environment) bool { return running(e) && len(e.Nodes) == 2 }); err != nil {
+		s.Errorf("after the host is back: %v", err)
+	}
+}

@@ -1,0 +1,121 @@
+//go:build qemu
+
+package story
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"hardnode.dev/qemu-tests/cluster"
+	"hardnode.dev/qemu-tests/harness"
+)
+
+// refusals: every bad request names the thing, the reason and the next step, and nothing of it stays.
+func refusals(s story) {
+	s.settled("hello")
+	before := s.counts()
+	spec := func(name, rest string) string {
+		return "version: 1\nname: " + name + "\nlayers:\n  - name: cp\n    template: nginx\n    nodes: 1\n    cloudlets: {reserved: 1, dynamic: 2}\n" + rest
+	}
+	for _, row := range []struct {
+		name, doc string
+		want      []string // all of these are in the answer
+	}{
+		{"unknown field", spec("bad1", "colour: red\n"), []string{"colour", "8:1"}},
+		{"duplicate field", spec("bad2", "name: bad3\n"), []string{"name", "8:1"}},
+		{"name taken", spec("hello", ""), []string{"hello", "next:"}},
+		{"bad name", spec("Bad_Name", ""), []string{"Bad_Name"}},
+		{"unknown template", strings.Replace(spec("bad4", ""), "nginx", "no-such-template", 1), []string{"no-such-template", "next:"}},
+		{"more cloudlets than any host has", strings.Replace(spec("bad5", ""), "reserved: 1, dynamic: 2", "reserved: 4000, dynamic: 4000", 1), []string{"4000", "next:"}},
+		{"no free host", strings.Replace(strings.Replace(spec("bad6", ""), "nodes: 1", "nodes: 100", 1), "reserved: 1", "reserved: 2", 1), []string{"next:"}},
+	} {
+		file := filepath.Join(s.TempDir(), "bad.yaml")
+		if err := os.WriteFile(file, []byte(row.doc), 0o600); err != nil {
+			s.Fatal(err)
+		}
+		out, err := s.HNCTL(s.Context(), "env", "create", "-f", file)
+		if err == nil {
+			s.Errorf("%s: was accepted: %s", row.name, out)
+			continue
+		}
+		for _, w := range row.want {
+			if !strings.Contains(err.Error(), w) {
+				s.Errorf("%s: the answer doesn't say %q: %v", row.name, w, err)
+			}
+		}
+	}
+	if list := s.hnctl("env", "list", "-o", "name"); strings.Contains(list, "bad") {
+		s.Errorf("a refused environment is in the list:\n%s", list)
+	}
+	s.sameCounts(before)
+}
+
+// refusedHosts: a machine that may not join says on its console what is wrong and what to do, and the orchestrator doesn't list it.
+func refusedHosts(s story) {
+	same := func(doc string) string { return doc }
+	edit := func(pattern, with string) func(string) string {
+		re := regexp.MustCompile(pattern)
+		return func(doc string) string {
+			out := re.ReplaceAllString(doc, with)
+			if out == doc {
+				s.Errorf("pattern %q doesn't change the configuration", pattern)
+			}
+			return out
+		}
+	}
+	data := append(make([]byte, 1080), 0x53, 0xef) // an ext4 superblock's magic (ext4 disk layout: 0x438)
+	data = append(data, make([]byte, 4096)...)
+	const first, spare = 1, 3
+	rows := []struct {
+		name string
+		like int
+		edit func(string) string
+		disk []byte
+		want string // on the console
+	}{
+		{"used-token", first, same, nil, `(?i)token.*(used|known)`},
+		{"no-token", spare, edit(`(?m)^  token: .*\n`, ""), nil, `(?i)token`},
+		{"wrong-pin", spare, edit(`caPin: sha256:[0-9a-f]{8}`, "caPin: sha256:00000000"), nil, `(?i)pin`},
+		{"data-on-disk", spare, same, data, `(?i)(ext4|holds|not blank).*`},
+		{"unknown-field", spare, edit(`(?m)^role: user$`, "role: user\ncolour: red"), nil, `(?i)colour`},
+	}
+	var up []*cluster.Machine
+	for _, row := range rows {
+		m, err := s.Stranger(row.name, row.like, row.edit, row.disk)
+		if err != nil {
+			s.Fatal(err)
+		}
+		up = append(up, m)
+	}
+	ctx, cancel := context.WithTimeout(s.Context(), time.Minute*harness.Scale())
+	defer cancel()
+	for i, row := range rows {
+		line, err := up[i].VM().WaitFor(ctx, row.want)
+		if err != nil {
+			s.Errorf("%s: %v", row.name, err)
+		} else {
+			s.figure("%s: %s", row.name, strings.TrimSpace(line[0]))
+		}
+	}
+	hosts, err := s.HostList(s.Context())
+	if err != nil {
+		s.Fatal(err)
+	}
+	for _, h := range hosts {
+		for _, row := range rows {
+			if h.Name == row.name {
+				s.Errorf("%s is listed: %+v", row.name, h)
+			}
+		}
+	}
+	if len(hosts) != 3 {
+		s.Errorf("%d hosts are listed, want infra-1, host-1 and host-2: %+v", len(hosts), hosts)
+	}
+	for _, m := range up {
+		m.Kill()
+	}
+}

@@ -1,0 +1,195 @@
+//go:build qemu
+
+package story
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/qemu-tests/cluster"
+	"hardnode.dev/qemu-tests/harness"
+)
+
+// story is the shared cluster and what its tests need.
+type story struct {
+	*testing.T
+	*cluster.Cluster
+}
+
+// TestStory starts one cluster and goes through its life; a part that breaks the cluster comes last.
+func TestStory(t *testing.T) {
+	dir := harness.Dir(t)
+	c, err := cluster.Start(t.Context(), cluster.Options{Dir: dir, Hosts: 2, Seats: 2, Spare: 1, Probe: true, Progress: func(p cluster.Progress) {
+		if p.Done {
+			fmt.Fprintf(t.Output(), "%6.1f s %s %v\n", p.Took.Seconds(), p.Phase, p.Err)
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	fmt.Fprintf(t.Output(), "figure: start to the served page %.1f s\n", c.Elapsed().Seconds())
+	for _, part := range []struct {
+		name string
+		test func(story)
+	}{
+		{"both nodes serve the page", servesFromBoth},
+		{"a container reaches one on the other host", acrossHosts},
+		{"the platform is an environment", jelastic},
+		{"the licence is shown", licence},
+		{"exec and logs", execAndLogs},
+		{"bad input is refused and leaves nothing", refusals},
+		{"bad hosts stay out and say why", refusedHosts},
+		{"stop and start", stopAndStart},
+		{"created and deleted twice leaves nothing", leavesNothing},
+		{"agent killed", agentKilled},
+		{"orchestrator stopped", orchestratorStopped},
+		{"licence server stopped", jlsStopped},
+		{"a host over the licence", overLicence},
+		{"host killed", hostKilled},
+	} {
+		t.Run(strings.ReplaceAll(part.name, " ", "-"), func(t *testing.T) { part.test(story{t, c}) })
+	}
+}
+
+// hnctl runs hnctl and fails the test when it fails.
+func (s story) hnctl(args ...string) string {
+	s.Helper()
+	ctx, cancel := context.WithTimeout(s.Context(), time.Minute*harness.Scale())
+	defer cancel()
+	out, err := s.HNCTL(ctx, args...)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return string(out)
+}
+
+// env is an environment as it is.
+func (s story) env(name string) operator.Environment {
+	s.Helper()
+	e, err := s.Env(s.Context(), name)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return e
+}
+
+// settled waits until an environment runs with all its nodes, and returns it.
+func (s story) settled(name string) operator.Environment {
+	s.Helper()
+	e, err := s.WaitEnv(s.Context(), name, 30*time.Second*harness.Scale(), running)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return e
+}
+
+func running(e operator.Environment) bool {
+	return e.State == operator.EnvRunning && !slices.ContainsFunc(e.Nodes, func(n operator.Node) bool { return n.State != "running" })
+}
+
+// figure reports a measured value.
+func (s story) figure(format string, args ...any) {
+	fmt.Fprintf(s.Output(), "figure: "+format+"\n", args...)
+}
+
+func servesFromBoth(s story) {
+	e := s.settled("hello")
+	if len(e.Nodes) != 2 || e.Nodes[0].Host == e.Nodes[1].Host {
+		s.Fatalf("nodes of hello are %+v, want two on two hosts", e.Nodes)
+	}
+	seen := map[string]int{}
+	for range 20 {
+		p, err := s.FetchPage(s.Context(), "hello", "/")
+		if err != nil || p.Status != 200 || !strings.Contains(p.Body, "<html") {
+			s.Fatalf("got %+v, %v", p, err)
+		}
+		seen[p.Header.Get("X-Hardnode-Node")]++
+	}
+	if len(seen) != 2 {
+		s.Errorf("20 fetches were answered by %v, want two nodes", seen)
+	}
+	if p, err := s.FetchPage(s.Context(), "nobody", "/"); err != nil || p.Status != 404 {
+		s.Errorf("a name no environment has: status %d, %v, want 404", p.Status, err)
+	}
+}
+
+func acrossHosts(s story) {
+	e := s.settled("hello")
+	from, to := e.Nodes[0], e.Nodes[1]
+	for _, target := range []string{to.InternalIP, fmt.Sprintf("node%s.hello.internal", to.CTID)} {
+		out := s.hnctl("node", "exec", from.CTID.String(), "--", "wget", "-q", "-O", "-", "http://"+target+"/")
+		if !strings.Contains(out, "<html") {
+			s.Errorf("from %s on %s the page of %s on %s is %q", from.CTID, from.HostName, target, to.HostName, out)
+		}
+	}
+}
+
+func jelastic(s story) {
+	e := s.env("jelastic")
+	want := []string{"registry", "jls", "orchestrator", "resolver"}
+	for i, n := range e.Nodes {
+		if i >= len(want) || n.Component != want[i] || int(n.CTID) != i+1 || n.InternalIP == "" || n.ExternalIP == "" || n.State != "running" {
+			s.Errorf("node %d of jelastic is %+v", i, n)
+		}
+	}
+	if len(e.Nodes) != len(want) {
+		s.Errorf("jelastic has %d nodes, want %d", len(e.Nodes), len(want))
+	}
+}
+
+func licence(s story) {
+	var l operator.License
+	if err := s.Get(s.Context(), &l, "license", "show"); err != nil {
+		s.Fatal(err)
+	}
+	if l.Hosts != 2 || l.HostsUsed != 2 || l.State != "active" || l.Customer != "Demo" || l.Lease.IsZero() {
+		s.Errorf("licence is %+v, want active, 2 of 2 hosts, leased by the JLS", l)
+	}
+}
+
+func execAndLogs(s story) {
+	n := s.settled("hello").Nodes[0]
+	if out := s.hnctl("node", "exec", n.CTID.String(), "--", "hostname"); strings.TrimSpace(out) == "" {
+		s.Error("hostname says nothing")
+	}
+	if out, err := s.HNCTL(s.Context(), "node", "exec", n.CTID.String(), "--", "sh", "-c", "exit 17"); err == nil || !strings.Contains(err.Error(), "17") {
+		s.Errorf("exit 17 gives %q, %v, want the command's own exit code", out, err)
+	}
+	if _, err := s.HNCTL(s.Context(), "node", "exec", n.CTID.String(), "--", "/no/such/program"); err == nil {
+		s.Error("a program that isn't there runs")
+	}
+	if out := s.hnctl("node", "logs", n.CTID.String(), "--tail", "200"); !strings.Contains(out, "GET /") {
+		s.Errorf("the log has no requests: %q", out)
+	}
+}
+
+func stopAndStart(s story) {
+	before := s.settled("hello")
+	s.hnctl("env", "stop", "hello")
+	if _, err := s.WaitEnv(s.Context(), "hello", 30*time.Second*harness.Scale(), func(e operator.Environment) bool { return e.State == operator.EnvDown }); err != nil {
+		s.Fatal(err)
+	}
+	if p, err := s.FetchPage(s.Context(), "hello", "/"); err != nil || p.Status != 503 {
+		s.Errorf("a stopped environment answers %d, %v, want 503", p.Status, err)
+	}
+	s.hnctl("env", "start", "hello")
+	after := s.settled("hello")
+	for i := range before.Nodes {
+		if before.Nodes[i].CTID != after.Nodes[i].CTID || before.Nodes[i].InternalIP != after.Nodes[i].InternalIP {
+			s.Errorf("node %+v became %+v", before.Nodes[i], after.Nodes[i])
+		}
+	}
+	if err := s.WaitPage(s.Context(), "hello", 10*time.Second*harness.Scale()); err != nil {
+		s.Error(err)
+	}
+}

@@ -1,0 +1,207 @@
+package cli
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/spf13/cobra"
+
+	"hardnode.dev/internal/identity"
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/tools/hnctl/client"
+)
+
+func (a *app) templatePush() *cobra.Command {
+	var as string
+	c := &cobra.Command{
+		Use: "push IMAGE", Short: "Push an OCI image to the registry and make a template of it", Args: cobra.ExactArgs(1),
+		Long: "IMAGE is an OCI layout (a directory, or a tar of one) or what `docker save` writes. The registry makes the template of it and\n" +
+			"hnctl waits for that.",
+		Example: "  hnctl template push out/templates/nginx\n  hnctl template push app.tar --name app:1.4",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.push(cmd.Context(), args[0], as)
+		},
+	}
+	c.Flags().StringVar(&as, "name", "", "name, or name:tag (default: the file's name, tag latest)")
+	return c
+}
+
+func (a *app) push(ctx context.Context, path, as string) error {
+	to, err := templateName(path, as)
+	if err != nil {
+		return withCode(exitUsage, err)
+	}
+	cfg, err := a.config()
+	if err != nil {
+		return err
+	}
+	if cfg.Registry == nil {
+		return withCode(exitUsage, errors.New("the configuration names no registry: add its server and tokenFile"))
+	}
+	token, err := cfg.Token(cfg.Registry.TokenFile)
+	if err != nil {
+		return withCode(exitUsage, err)
+	}
+	img, done, err := openImage(path)
+	if err != nil {
+		return withCode(exitUsage, err)
+	}
+	defer done()
+	u, err := url.Parse(cfg.Registry.Server)
+	if err != nil {
+		return withCode(exitUsage, err)
+	}
+	ref, err := name.ParseReference(u.Host + "/" + string(to))
+	if err != nil {
+		return withCode(exitUsage, err)
+	}
+	ctx, cancel := a.limit(ctx)
+	defer cancel()
+	trust := identity.Trust{Pin: cfg.CAPin, Cluster: cfg.Cluster}
+	t := &http.Transport{TLSClientConfig: identity.ClientTLS(trust, identity.WantComponent("registry"), nil), TLSHandshakeTimeout: 10 * time.Second}
+	defer t.CloseIdleConnections()
+	a.say("pushing %s to %s", to, u.Host)
+	if err := remote.Write(ref, img, remote.WithContext(ctx), remote.WithTransport(https{t}), remote.WithAuth(&authn.Basic{Username: "hnctl", Password: token.Reveal()})); err != nil {
+		return fmt.Errorf("push %s: %w", to, err)
+	}
+	a.say("importing %s", to)
+	var got host.Template
+	if err := client.Registry(cfg.Registry.Server, trust, token).Call(ctx, http.MethodPost, host.PathImport, host.ImportRequest{Name: to}, &got); err != nil {
+		return fmt.Errorf("import %s: %w", to, err)
+	}
+	for _, n := range got.Notes {
+		a.say("note: %s", n)
+	}
+	return a.show(got, string(got.Name), func(tab *table) {
+		tab.head("NAME", "SIZE", "PROCESS", "DIGEST")
+		tab.row(got.Name, fmt.Sprintf("%.1f MiB", float64(got.Bytes)/(1<<20)), strings.Join(got.Process.Argv, " "), short(got.Digest.Hex()))
+	})
+}
+
+// templateName is the name the flag gives, or the file's without its endings.
+func templateName(path, as string) (wire.TemplateName, error) {
+	n := as
+	if n == "" {
+		n = filepath.Base(filepath.Clean(path))
+		for _, end := range []string{".tar", ".oci"} {
+			n = strings.TrimSuffix(n, end)
+		}
+	}
+	if !strings.Contains(n, ":") {
+		n += ":latest"
+	}
+	return wire.TemplateName(n), wire.TemplateName(n).Validate()
+}
+
+// openImage reads an OCI layout from a directory or a tar, or a tar that docker saved. done removes what was unpacked for it.
+func openImage(path string) (img v1.Image, done func(), err error) {
+	done = func() {}
+	st, err := os.Stat(path)
+	if err != nil {
+		return nil, done, err
+	}
+	if st.IsDir() {
+		img, err = fromLayout(path)
+		return img, done, err
+	}
+	if img, err := tarball.ImageFromPath(path, nil); err == nil {
+		return img, done, nil
+	}
+	dir, err := os.MkdirTemp("", "hnctl-image-*")
+	if err != nil {
+		return nil, done, err
+	}
+	done = func() { os.RemoveAll(dir) }
+	if err = untar(path, dir); err == nil {
+		img, err = fromLayout(dir)
+	}
+	if err != nil {
+		done()
+		return nil, func() {}, fmt.Errorf("read image %q: it is neither an OCI layout nor what docker save writes: %v", path, err)
+	}
+	return img, done, nil
+}
+
+func fromLayout(dir string) (v1.Image, error) {
+	index, err := layout.ImageIndexFromPath(dir)
+	if err != nil {
+		return nil, fmt.Errorf("read image %q: %v", dir, err)
+	}
+	list, err := index.IndexManifest()
+	if err != nil {
+		return nil, fmt.Errorf("read image %q: %v", dir, err)
+	}
+	if len(list.Manifests) != 1 {
+		return nil, fmt.Errorf("read image %q: it holds %d images, want one", dir, len(list.Manifests))
+	}
+	return index.Image(list.Manifests[0].Digest)
+}
+
+// untar unpacks plain files and directories; a name can't leave dir.
+func untar(path, dir string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	for r := tar.NewReader(f); ; {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		switch h.Typeflag {
+		case tar.TypeDir:
+			if err := root.Mkdir(filepath.Clean(h.Name), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+				return err
+			}
+		case tar.TypeReg:
+			if err := root.MkdirAll(filepath.Dir(h.Name), 0o700); err != nil {
+				return err
+			}
+			out, err := root.OpenFile(h.Name, os.O_CREATE|os.O_WRONLY|os.O_EXCL, 0o600)
+			if err != nil {
+				return err
+			}
+			_, err = io.Copy(out, r)
+			if err := errors.Join(err, out.Close()); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// https asks over TLS although the OCI library takes a loopback address for plain HTTP.
+type https struct{ http.RoundTripper }
+
+func (h https) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL.Scheme == "http" {
+		r = r.Clone(r.Context())
+		r.URL.Scheme = "https"
+	}
+	return h.RoundTripper.RoundTrip(r)
+}
