@@ -1,0 +1,389 @@
+// Package apply carries the plan's steps out, again and again, until nothing is left to do.
+//
+// Owns: the loop, which steps are in flight, what became of earlier ones, the checks of running containers.
+// In: agent/desired's documents, observations, hints that something changed; a tick that repairs what a lost hint left.
+// Out: changes through agent/container, agent/fetch and agent/network; statuses for the report.
+// Never: decides what is next (agent/plan does), or lets one slow container hold up another.
+package apply
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"sync"
+	"time"
+
+	"hardnode.dev/agent/container"
+	"hardnode.dev/agent/desired"
+	"hardnode.dev/agent/network"
+	"hardnode.dev/agent/observe"
+	"hardnode.dev/agent/plan"
+	"hardnode.dev/internal/logging"
+	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
+)
+
+// Runtime is what apply needs of agent/container.
+type Runtime interface {
+	Start(ctx context.Context, s container.StartSpec) (container.Observed, error)
+	Stop(ctx context.Context, id wire.CTID) error
+	Remove(ctx context.Context, id wire.CTID, keepVolumes bool) error
+	SetLimits(ctx context.Context, id wire.CTID, l host.Limits, cpuMaxMicros int64) error
+	Observe(ctx context.Context) ([]container.Observed, error)
+	Netns(id wire.CTID) (*os.File, error)
+	Exits() <-chan container.Exit
+}
+
+// Images is what apply needs of agent/fetch.
+type Images interface {
+	Path(wire.Digest) (string, bool)
+	Ensure(ctx context.Context, img host.Image) (string, error)
+	Collect(used map[wire.Digest]bool) ([]wire.Digest, error)
+	Low() bool
+}
+
+// Network is what apply needs of agent/network.
+type Network interface {
+	Apply(ctx context.Context, s network.State) error
+	Attach(ctx context.Context, e network.Endpoint, ns *os.File) (undo func(), err error)
+	Repair(e network.Endpoint, open func(wire.CTID) (*os.File, error)) error
+}
+
+// Options are what an Applier needs. All are required unless said otherwise.
+type Options struct {
+	Store    *desired.Store
+	Runtime  Runtime
+	Images   Images
+	Network  Network
+	Names    func([]host.Name)                                   // takes the names DNS answers
+	Identity func(id wire.CTID) (socket string, err error)       // makes the socket of a component, or finds it
+	Forget   func(id wire.CTID)                                  // the component is gone: so is its socket
+	Self     func() (wire.HostID, host.Role)                     // "" until the host has joined
+	Addrs    func(context.Context) []netip.Addr                  // addresses of the host's own links
+	Check    func(context.Context, netip.Addr, host.Check) error // nil is the real one
+	MHz      int64                                               // base frequency of one CPU
+	Log      *slog.Logger                                        // nil discards
+}
+
+// Applier is the loop. Its methods may be called at once.
+type Applier struct {
+	o      Options
+	log    *slog.Logger
+	health *checker
+
+	wake    chan struct{} // a step ended, a check changed
+	changed chan struct{} // the next report says something new
+
+	slots chan struct{} // fetches and starts in flight
+
+	mu struct {
+		sync.Mutex
+		busy     map[wire.CTID]plan.Kind
+		fetching map[wire.Digest]bool
+		history  map[wire.CTID]plan.History
+		counted  map[wire.CTID]exit // the exit that history has counted
+		failed   map[wire.Digest]plan.Image
+		failures map[wire.Digest]int
+		limits   map[wire.CTID]host.Limits
+		report   Report
+	}
+
+	// The rest belongs to the loop alone.
+	lastNet   network.State
+	netDone   time.Time
+	netErr    error
+	names     wire.Revision
+	collected time.Time
+}
+
+// exit is one end of a container's process: when it was, and when this loop noticed.
+type exit struct{ at, noticed time.Time }
+
+// Report is what the loop knows for the host's report.
+type Report struct {
+	Work       wire.Revision // fully applied
+	Peers      wire.Revision // applied
+	Containers []host.ContainerStatus
+	Problems   []host.Problem
+}
+
+// parallel is how many images are fetched and containers started at once.
+const parallel = 4
+
+// tick is how often everything is looked at when no hint comes; whole is how often the network is compared with the kernel even so.
+const (
+	tick  = time.Second
+	whole = 30 * time.Second
+)
+
+// New makes an Applier that Run starts.
+func New(o Options) *Applier {
+	a := &Applier{o: o, log: logging.Or(o.Log), wake: make(chan struct{}, 1), changed: make(chan struct{}, 1), slots: make(chan struct{}, parallel)}
+	if a.o.Check == nil {
+		a.o.Check = probe
+	}
+	a.health = newChecker(a.o.Check, a.hint)
+	a.mu.busy, a.mu.fetching = map[wire.CTID]plan.Kind{}, map[wire.Digest]bool{}
+	a.mu.history, a.mu.counted = map[wire.CTID]plan.History{}, map[wire.CTID]exit{}
+	a.mu.failed, a.mu.failures = map[wire.Digest]plan.Image{}, map[wire.Digest]int{}
+	a.mu.limits = map[wire.CTID]host.Limits{}
+	return a
+}
+
+// Changed delivers a hint that Report says something new; one reader.
+func (a *Applier) Changed() <-chan struct{} { return a.changed }
+
+// Report is the state of things after the last round.
+func (a *Applier) Report() Report {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.mu.report
+}
+
+func (a *Applier) hint() {
+	select {
+	case a.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run works until ctx ends, then waits for the steps in flight. Containers go on running.
+func (a *Applier) Run(ctx context.Context) error {
+	var steps sync.WaitGroup
+	defer steps.Wait()
+	checks, stop := context.WithCancel(ctx)
+	defer stop()
+	steps.Go(func() { a.health.run(checks) })
+	for ctx.Err() == nil {
+		wake, err := a.round(ctx, &steps)
+		if err != nil && ctx.Err() == nil {
+			a.log.Warn("round not finished", logging.Err, err)
+		}
+		a.sleep(ctx, wake)
+	}
+	return nil
+}
+
+// sleep waits for the next reason to look.
+func (a *Applier) sleep(ctx context.Context, wake time.Time) {
+	d := tick
+	if until := time.Until(wake); !wake.IsZero() && until < d {
+		d = max(until, 10*time.Millisecond)
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	case <-a.wake:
+	case <-a.o.Store.Changed():
+	case <-a.o.Runtime.Exits():
+	}
+}
+
+// round looks once and starts what is to be done.
+func (a *Applier) round(ctx context.Context, steps *sync.WaitGroup) (wake time.Time, err error) {
+	now := time.Now()
+	work, confirmed := a.o.Store.Work()
+	eff, reverted, due := plan.Effective(work, confirmed, now)
+	observeCtx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	list, err := a.o.Runtime.Observe(observeCtx)
+	cancel()
+	if err != nil {
+		a.publish(func(r *Report) {
+			r.Problems = []host.Problem{{Code: "internal", Object: "containers", Reason: err.Error(), Next: "init restarts the spawner; see the host's log"}}
+		})
+		return time.Time{}, fmt.Errorf("observe containers: %v", err)
+	}
+	a.network(ctx, eff, list)
+	in := a.input(eff, list, now)
+	out := plan.Decide(in)
+	observe.Count(out.Statuses, list)
+	a.health.watch(eff, in.Seen)
+	started := a.dispatch(ctx, steps, out.Steps)
+	a.settle(work, out, started)
+	a.publish(func(r *Report) { r.Containers, r.Problems = out.Statuses, a.problems(reverted) })
+	a.collect(work, confirmed, list, now)
+	if wake = out.Wake; wake.IsZero() || !due.IsZero() && due.Before(wake) {
+		wake = due
+	}
+	return wake, nil
+}
+
+// input puts the plan's input together and brings the history up to date with what was observed.
+func (a *Applier) input(eff *host.Work, list []container.Observed, now time.Time) plan.Input {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	seen := observe.Containers(list, a.mu.limits)
+	for id, s := range seen {
+		h := a.mu.history[id]
+		switch {
+		case s.Running && now.Sub(s.Started) > plan.MinRun && h.Generation == s.Generation:
+			h.Short, h.StartErr = 0, ""
+		case !s.Exited.IsZero() && !a.mu.counted[id].at.Equal(s.Exited):
+			a.mu.counted[id] = exit{at: s.Exited, noticed: now}
+			if h.Generation != s.Generation {
+				h = plan.History{Generation: s.Generation}
+			}
+			if h.Short++; s.Exited.Sub(s.Started) >= plan.MinRun {
+				h.Short = 0
+			}
+		}
+		a.mu.history[id] = h
+		if !s.Exited.IsZero() { // the back-off counts from here: the wall clock may have been set since
+			s.Exited = a.mu.counted[id].noticed
+			seen[id] = s
+		}
+	}
+	history := make(map[wire.CTID]plan.History, len(a.mu.history))
+	for id, h := range a.mu.history {
+		history[id] = h
+	}
+	return plan.Input{Work: eff, Seen: seen, Images: observe.Images(eff, a.o.Images.Path, a.mu.failed), History: history, Health: a.health.results(), Now: now}
+}
+
+// settle notes the revision that is fully applied.
+func (a *Applier) settle(work *host.Work, out plan.Output, started int) {
+	if work == nil || !out.Settled || started > 0 || a.netErr != nil {
+		return
+	}
+	a.mu.Lock()
+	idle := len(a.mu.busy) == 0 && len(a.mu.fetching) == 0
+	a.mu.Unlock()
+	if idle {
+		a.publish(func(r *Report) { r.Work = work.Revision })
+	}
+}
+
+// publish changes the report; a change of anything but counters is hinted to the link.
+func (a *Applier) publish(f func(*Report)) {
+	a.mu.Lock()
+	before := a.mu.report
+	f(&a.mu.report)
+	news := tells(before, a.mu.report)
+	a.mu.Unlock()
+	if news {
+		select {
+		case a.changed <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// tells whether b says something a does not, counters and the seconds of a back-off aside.
+func tells(a, b Report) bool {
+	if a.Work != b.Work || a.Peers != b.Peers || len(a.Containers) != len(b.Containers) || len(a.Problems) != len(b.Problems) {
+		return true
+	}
+	for i := range a.Containers {
+		x, y := a.Containers[i], b.Containers[i]
+		if x.CTID != y.CTID || x.Generation != y.Generation || x.State != y.State || x.Restarts != y.Restarts {
+			return true
+		}
+	}
+	return false
+}
+
+func (a *Applier) problems(reverted map[wire.CTID]string) []host.Problem {
+	ps := append([]host.Problem(nil), a.o.Store.Problems()...)
+	if a.netErr != nil {
+		ps = append(ps, host.Problem{Code: "internal", Object: "network", Reason: a.netErr.Error(), Next: "it is tried again by itself; see the host's log"})
+	}
+	for id, why := range reverted {
+		ps = append(ps, host.Problem{Code: "conflict", Object: "container " + id.String(), Reason: why, Next: "see why the new version did not confirm, then patch again", CTID: id})
+	}
+	return ps
+}
+
+// network makes the kernel's network match, when the state changed and every now and then.
+func (a *Applier) network(ctx context.Context, eff *host.Work, list []container.Observed) {
+	s, running := a.state(ctx, eff, list)
+	if s.Peers != nil && s.Peers.Revision != a.names {
+		a.o.Names(s.Peers.Names)
+		a.names = s.Peers.Revision
+	}
+	if a.netErr == nil && !a.netDone.IsZero() && time.Since(a.netDone) < whole && same(s, a.lastNet) {
+		return
+	}
+	err := a.o.Network.Apply(ctx, s)
+	if err == nil {
+		for _, e := range running {
+			if rerr := a.o.Network.Repair(e, a.o.Runtime.Netns); rerr != nil {
+				err = errors.Join(err, rerr)
+			}
+		}
+	}
+	if err != nil && (a.netErr == nil || a.netErr.Error() != err.Error()) {
+		a.log.Error("network", logging.Err, err)
+	}
+	a.lastNet, a.netErr, a.netDone = s, err, time.Now()
+	if err == nil && s.Peers != nil {
+		a.publish(func(r *Report) { r.Peers = s.Peers.Revision })
+	}
+}
+
+// collect deletes unused images when DATA runs full; at most once a minute.
+func (a *Applier) collect(work *host.Work, confirmed map[wire.CTID]host.Container, list []container.Observed, now time.Time) {
+	if work == nil || now.Sub(a.collected) < time.Minute || !a.o.Images.Low() {
+		return
+	}
+	a.collected = now
+	gone, err := a.o.Images.Collect(a.used(work, confirmed, list))
+	if err != nil {
+		a.log.Warn("collect images", logging.Err, err)
+	}
+	if len(gone) > 0 {
+		a.log.Info("unused images deleted", "count", len(gone), logging.Reason, "the disk is nearly full")
+	}
+}
+
+// Collect deletes unused images now.
+func (a *Applier) Collect(ctx context.Context) ([]wire.Digest, error) {
+	list, err := a.o.Runtime.Observe(ctx)
+	if err != nil {
+		return nil, err
+	}
+	work, confirmed := a.o.Store.Work()
+	if work == nil {
+		return nil, errors.New("no assignment has been seen: nothing is known to be unused")
+	}
+	return a.o.Images.Collect(a.used(work, confirmed, list))
+}
+
+func (a *Applier) used(work *host.Work, confirmed map[wire.CTID]host.Container, list []container.Observed) map[wire.Digest]bool {
+	used := map[wire.Digest]bool{}
+	for _, c := range work.Containers {
+		used[c.Image.Digest] = true
+	}
+	for _, c := range confirmed {
+		used[c.Image.Digest] = true
+	}
+	for _, o := range list {
+		used[o.Spec.Image.Digest] = true
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for d := range a.mu.fetching {
+		used[d] = true
+	}
+	return used
+}
+
+// Idle waits until the loop has nothing in flight; for tests and orderly upgrades.
+func (a *Applier) Idle(ctx context.Context) bool {
+	for {
+		a.mu.Lock()
+		idle := len(a.mu.busy) == 0 && len(a.mu.fetching) == 0
+		a.mu.Unlock()
+		if idle {
+			return true
+		}
+		if !run.Wait(ctx, 10*time.Millisecond) {
+			return false
+		}
+	}
+}

@@ -1,0 +1,443 @@
+package apply
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"hardnode.dev/agent/container"
+	"hardnode.dev/agent/desired"
+	"hardnode.dev/agent/fetch"
+	"hardnode.dev/agent/network"
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
+)
+
+var (
+	imgA = wire.Digest("sha256:" + strings.Repeat("a", 64))
+	imgB = wire.Digest("sha256:" + strings.Repeat("b", 64))
+)
+
+// world is a host without a kernel: containers and images are entries in maps, and everything done is written down.
+type world struct {
+	mu     sync.Mutex
+	cts    map[wire.CTID]container.Observed
+	images map[wire.Digest]bool
+	done   []string
+	exits  chan container.Exit
+	nets   int
+
+	startTakes map[wire.CTID]time.Duration
+	startErr   map[wire.CTID]error
+	lives      map[wire.CTID]time.Duration // how long a process runs
+	fetchErr   map[wire.Digest]error
+	attached   []wire.CTID
+	checkErr   error
+}
+
+func newWorld() *world {
+	return &world{cts: map[wire.CTID]container.Observed{}, images: map[wire.Digest]bool{imgA: true}, exits: make(chan container.Exit, 8),
+		startTakes: map[wire.CTID]time.Duration{}, startErr: map[wire.CTID]error{}, lives: map[wire.CTID]time.Duration{}, fetchErr: map[wire.Digest]error{}}
+}
+
+func (w *world) did(format string, a ...any) { w.done = append(w.done, fmt.Sprintf(format, a...)) }
+
+func (w *world) log() string { w.mu.Lock(); defer w.mu.Unlock(); return strings.Join(w.done, ", ") }
+
+func wait(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (w *world) Start(ctx context.Context, s container.StartSpec) (container.Observed, error) {
+	w.mu.Lock()
+	takes, err := w.startTakes[s.CTID], w.startErr[s.CTID]
+	w.mu.Unlock()
+	if werr := wait(ctx, takes+time.Millisecond); werr != nil {
+		return container.Observed{}, werr
+	}
+	if err == nil {
+		_, err = s.Network(ctx, nil)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err != nil {
+		w.did("start %d fails", s.CTID)
+		return container.Observed{}, err
+	}
+	old, again := w.cts[s.CTID]
+	o := container.Observed{CTID: s.CTID, State: container.StateRunning, Generation: s.Generation, UIDBase: s.UIDBase, Spec: s.Container, Started: time.Now(), MemoryBytes: 1 << 20}
+	if again {
+		o.Restarts = old.Restarts + 1
+	}
+	w.cts[s.CTID] = o
+	w.did("start %d/%d", s.CTID, s.Generation)
+	if d := w.lives[s.CTID]; d > 0 {
+		time.AfterFunc(d, func() { w.end(s.CTID, 1) })
+	}
+	return o, nil
+}
+
+// end is the death of a container's process.
+func (w *world) end(id wire.CTID, code int) {
+	w.mu.Lock()
+	o, ok := w.cts[id]
+	if ok {
+		o.State, o.ExitCode, o.Exited = container.StateExited, code, time.Now()
+		w.cts[id] = o
+	}
+	w.mu.Unlock()
+	w.exits <- container.Exit{CTID: id, Code: code}
+}
+
+func (w *world) Stop(ctx context.Context, id wire.CTID) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	o := w.cts[id]
+	o.State = container.StateStopped
+	w.cts[id] = o
+	w.did("stop %d", id)
+	return nil
+}
+
+func (w *world) Remove(_ context.Context, id wire.CTID, keep bool) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.cts, id)
+	w.did("remove %d keep=%v", id, keep)
+	return nil
+}
+
+func (w *world) SetLimits(_ context.Context, id wire.CTID, l host.Limits, micros int64) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.did("resize %d to %d MiB, %d µs", id, l.MemoryMax>>20, micros)
+	return nil
+}
+
+func (w *world) Observe(context.Context) ([]container.Observed, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []container.Observed
+	for _, o := range w.cts {
+		out = append(out, o)
+	}
+	slices.SortFunc(out, func(a, b container.Observed) int { return int(a.CTID - b.CTID) })
+	return out, nil
+}
+
+func (w *world) Netns(wire.CTID) (*os.File, error) { return nil, errors.New("none") }
+func (w *world) Exits() <-chan container.Exit      { return w.exits }
+
+func (w *world) Path(d wire.Digest) (string, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return "/data/images/" + d.Hex(), w.images[d]
+}
+
+func (w *world) Ensure(ctx context.Context, img host.Image) (string, error) {
+	if err := wait(ctx, time.Second); err != nil {
+		return "", err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.fetchErr[img.Digest]; err != nil {
+		w.did("fetch fails")
+		return "", err
+	}
+	w.images[img.Digest] = true
+	w.did("fetch")
+	return "", nil
+}
+
+func (w *world) Collect(used map[wire.Digest]bool) (gone []wire.Digest, err error) {
+	for d := range w.images {
+		if !used[d] {
+			gone = append(gone, d)
+		}
+	}
+	return gone, nil
+}
+func (w *world) Low() bool { return false }
+
+func (w *world) Apply(context.Context, network.State) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.nets++
+	return nil
+}
+func (w *world) Attach(_ context.Context, e network.Endpoint, _ *os.File) (func(), error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.attached = append(w.attached, e.CTID)
+	return func() {}, nil
+}
+func (w *world) Repair(network.Endpoint, func(wire.CTID) (*os.File, error)) error { return nil }
+
+func (w *world) check(context.Context, netip.Addr, host.Check) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.checkErr
+}
+
+// agent is an Applier at work on the world.
+type agent struct {
+	*Applier
+	store *desired.Store
+	stop  func()
+}
+
+func (w *world) agent(t *testing.T, dir string) agent {
+	t.Helper()
+	store, err := desired.Open(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := New(Options{Store: store, Runtime: w, Images: w, Network: w, MHz: 2000, Names: func([]host.Name) {}, Check: w.check,
+		Identity: func(id wire.CTID) (string, error) { return "/sock", nil }, Forget: func(wire.CTID) {},
+		Self: func() (wire.HostID, host.Role) { return "h-0", host.RoleUser }, Addrs: func(context.Context) []netip.Addr { return nil }})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- a.Run(ctx) }()
+	stop := sync.OnceFunc(func() { cancel(); <-done })
+	t.Cleanup(stop)
+	return agent{a, store, stop}
+}
+
+func ct(id wire.CTID, gen int64) host.Container {
+	return host.Container{CTID: id, Env: "hello", Hostname: fmt.Sprintf("node%d", id), Generation: gen, Run: true, Image: host.Image{Name: "nginx", Digest: imgA},
+		Profile: host.ProfileApp, IPv4: netip.AddrFrom4([4]byte{10, 96, 1, byte(id)}), Limits: host.Limits{MemoryMax: 128 << 20, CPUMHz: 400}}
+}
+
+var revision wire.Revision
+
+func (a agent) want(t *testing.T, cs ...host.Container) wire.Revision {
+	t.Helper()
+	revision++
+	if err := a.store.Accept(host.Assignment{Work: &host.Work{Version: 1, Revision: revision, Containers: cs}}); err != nil {
+		t.Fatal(err)
+	}
+	return revision
+}
+
+func states(r Report) string {
+	var out []string
+	for _, s := range r.Containers {
+		out = append(out, fmt.Sprintf("%d %s", s.CTID, s.State))
+	}
+	return strings.Join(out, ", ")
+}
+
+func expect(t *testing.T, what, got, want string) {
+	t.Helper()
+	if got != want {
+		t.Errorf("%s:\n got %s\nwant %s", what, got, want)
+	}
+}
+
+// in runs f in a bubble where time passes when everybody waits.
+func in(t *testing.T, f func(t *testing.T, w *world, dir string)) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) { f(t, newWorld(), dir) })
+}
+
+func TestLifeOfAContainer(t *testing.T) {
+	in(t, func(t *testing.T, w *world, dir string) {
+		a := w.agent(t, dir)
+		time.Sleep(3 * time.Second)
+		expect(t, "without work", w.log(), "")
+		c := ct(101, 1)
+		c.Image.Digest = imgB
+		rev := a.want(t, c)
+		time.Sleep(3 * time.Second)
+		expect(t, "done", w.log(), "fetch, start 101/1")
+		expect(t, "states", states(a.Report()), "101 running")
+		if r := a.Report(); r.Work != rev || r.Containers[0].MemoryBytes != 1<<20 || !slices.Equal(w.attached, []wire.CTID{101}) {
+			t.Errorf("got %+v, attached %v", r, w.attached)
+		}
+		c.Limits.MemoryMax, c.Limits.CPUMHz = 512<<20, 1600
+		a.want(t, c)
+		time.Sleep(3 * time.Second)
+		c.Generation = 2
+		a.want(t, c)
+		time.Sleep(3 * time.Second)
+		c.Run = false
+		a.want(t, c)
+		time.Sleep(3 * time.Second)
+		rev = a.want(t)
+		time.Sleep(3 * time.Second)
+		expect(t, "done", w.log(), "fetch, start 101/1, resize 101 to 512 MiB, 80000 µs, stop 101, remove 101 keep=true, start 101/2, stop 101, remove 101 keep=false")
+		if r := a.Report(); r.Work != rev || len(r.Containers) != 0 {
+			t.Errorf("at the end: got %+v, want nothing at revision %d", r, rev)
+		}
+	})
+}
+
+func TestRestartedAgentTouchesNothing(t *testing.T) {
+	in(t, func(t *testing.T, w *world, dir string) {
+		a := w.agent(t, dir)
+		rev := a.want(t, ct(101, 1), ct(102, 1))
+		time.Sleep(3 * time.Second)
+		a.stop()
+		before := w.log()
+		b := w.agent(t, dir)
+		time.Sleep(30 * time.Second)
+		expect(t, "done by the second agent", w.log(), before)
+		if r := b.Report(); r.Work != rev || states(r) != "101 running, 102 running" {
+			t.Errorf("got %+v", r)
+		}
+	})
+}
+
+func TestLostStateTouchesNothing(t *testing.T) {
+	in(t, func(t *testing.T, w *world, dir string) {
+		a := w.agent(t, dir)
+		a.want(t, ct(101, 1))
+		time.Sleep(3 * time.Second)
+		a.stop()
+		if err := os.WriteFile(dir+"/work.json", []byte("{"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		before := w.log()
+		b := w.agent(t, dir)
+		time.Sleep(time.Minute)
+		expect(t, "done without a readable assignment", w.log(), before)
+		if r := b.Report(); len(r.Problems) != 1 || states(r) != "101 running" {
+			t.Errorf("got %+v, want the container reported and one problem", r)
+		}
+	})
+}
+
+func TestSlowContainerHoldsNobodyUp(t *testing.T) {
+	in(t, func(t *testing.T, w *world, dir string) {
+		w.startTakes[101], w.startTakes[102] = 40*time.Second, 40*time.Second
+		a := w.agent(t, dir)
+		a.want(t, ct(101, 1), ct(102, 1), ct(103, 1), ct(104, 1))
+		time.Sleep(5 * time.Second)
+		if got := w.log(); !strings.Contains(got, "start 103/1") || !strings.Contains(got, "start 104/1") || strings.Contains(got, "101") {
+			t.Errorf("after 5 s: got %s, want 103 and 104 started beside 101 and 102", got)
+		}
+		expect(t, "states", states(a.Report()), "101 waiting, 102 waiting, 103 running, 104 running")
+	})
+}
+
+func TestCrashes(t *testing.T) {
+	in(t, func(t *testing.T, w *world, dir string) {
+		a := w.agent(t, dir)
+		a.want(t, ct(101, 1))
+		time.Sleep(time.Minute)
+		w.end(101, 137) // after a long run: at once
+		time.Sleep(100 * time.Millisecond)
+		expect(t, "after one crash", w.log(), "start 101/1, start 101/1")
+		w.mu.Lock()
+		w.lives[101] = 100 * time.Millisecond
+		w.mu.Unlock()
+		w.end(101, 1)
+		time.Sleep(2 * time.Minute)
+		if n := strings.Count(w.log(), "start"); n < 7 || n > 14 {
+			t.Errorf("a container that dies at once was started %d times in two minutes, want a growing back-off (7–14)", n)
+		}
+		r := a.Report()
+		if s := r.Containers[0]; s.State != host.CtFailing || !strings.Contains(s.Reason, "exited with code 1") || s.Restarts < 6 {
+			t.Errorf("got %+v", s)
+		}
+		if r.Work == 0 {
+			t.Error("a failing container keeps the revision from being applied")
+		}
+		w.mu.Lock()
+		w.lives[101] = 0
+		w.mu.Unlock()
+		time.Sleep(time.Minute)
+		expect(t, "states in the end", states(a.Report()), "101 running")
+	})
+}
+
+func TestStartErrors(t *testing.T) {
+	in(t, func(t *testing.T, w *world, dir string) {
+		w.startErr[101] = fmt.Errorf("no such program: %w", container.ErrInvalid)
+		w.startErr[102] = errors.New("no memory")
+		a := w.agent(t, dir)
+		a.want(t, ct(101, 1), ct(102, 1))
+		time.Sleep(time.Minute)
+		expect(t, "states", states(a.Report()), "101 broken, 102 failing")
+		if n := strings.Count(w.log(), "start 101 fails"); n != 1 {
+			t.Errorf("what can't work was tried %d times, want once", n)
+		}
+		w.mu.Lock()
+		clear(w.startErr)
+		w.mu.Unlock()
+		a.want(t, ct(101, 2), ct(102, 1))
+		time.Sleep(time.Minute)
+		expect(t, "states after the cause is gone", states(a.Report()), "101 running, 102 running")
+	})
+}
+
+func TestFetchErrors(t *testing.T) {
+	in(t, func(t *testing.T, w *world, dir string) {
+		c, d := ct(101, 1), ct(102, 1)
+		c.Image.Digest = imgB
+		w.fetchErr[imgB] = &fetch.WrongError{Image: c.Image, Source: "registry", Why: "its content has another digest"}
+		a := w.agent(t, dir)
+		a.want(t, c, d)
+		time.Sleep(5 * time.Second)
+		r := a.Report()
+		expect(t, "states", states(r), "101 broken, 102 running")
+		if !strings.Contains(r.Containers[0].Reason, "its content has another digest; push the template again") {
+			t.Errorf("reason: got %q", r.Containers[0].Reason)
+		}
+		w.mu.Lock()
+		w.fetchErr[imgB] = errors.New("registry away")
+		w.mu.Unlock()
+		time.Sleep(time.Minute)
+		expect(t, "states while the registry is away", states(a.Report()), "101 waiting, 102 running")
+		w.mu.Lock()
+		delete(w.fetchErr, imgB)
+		w.mu.Unlock()
+		time.Sleep(time.Minute)
+		expect(t, "states in the end", states(a.Report()), "101 running, 102 running")
+	})
+}
+
+func TestChecks(t *testing.T) {
+	in(t, func(t *testing.T, w *world, dir string) {
+		w.checkErr = errors.New("connection refused")
+		a := w.agent(t, dir)
+		c := ct(101, 1)
+		c.Check = &host.Check{Port: 80}
+		a.want(t, c)
+		set := func(err error) { w.mu.Lock(); w.checkErr = err; w.mu.Unlock() }
+		time.Sleep(5 * time.Second)
+		expect(t, "at first", states(a.Report()), "101 starting")
+		time.Sleep(20 * time.Second)
+		expect(t, "never well", states(a.Report()), "101 failing")
+		set(nil)
+		time.Sleep(2 * time.Second)
+		expect(t, "well", states(a.Report()), "101 running")
+		set(errors.New("connection refused"))
+		time.Sleep(3 * time.Second)
+		expect(t, "one failure", states(a.Report()), "101 running")
+		time.Sleep(10 * time.Second)
+		expect(t, "three failures", states(a.Report()), "101 failing")
+		expect(t, "done", w.log(), "start 101/1")
+	})
+}
+
+func TestCPUMax(t *testing.T) {
+	for _, tt := range []struct{ ceiling, base, want int64 }{{400, 2000, 20_000}, {1600, 2000, 80_000}, {4000, 2000, 200_000}, {0, 2000, 0}, {1, 4000, 1000}} {
+		if got := cpuMax(tt.ceiling, tt.base); got != tt.want {
+			t.Errorf("%d MHz of %d: got %d µs, want %d", tt.ceiling, tt.base, got, tt.want)
+		}
+	}
+}

@@ -1,0 +1,257 @@
+package apply
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"reflect"
+	"sync"
+	"time"
+
+	"hardnode.dev/agent/container"
+	"hardnode.dev/agent/fetch"
+	"hardnode.dev/agent/network"
+	"hardnode.dev/agent/plan"
+	"hardnode.dev/internal/logging"
+	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
+)
+
+// deadlines bound each kind of step; stopping adds what the container may take itself.
+var deadlines = map[plan.Kind]time.Duration{
+	plan.Stop:   90 * time.Second,
+	plan.Remove: 2 * time.Minute,
+	plan.Resize: 10 * time.Second,
+	plan.Fetch:  15 * time.Minute,
+	plan.Start:  time.Minute,
+}
+
+// dispatch starts the steps whose container has none in flight, each in a goroutine that Run waits for; it returns how many.
+func (a *Applier) dispatch(ctx context.Context, wg *sync.WaitGroup, steps []plan.Step) (started int) {
+	for _, s := range steps {
+		if !a.claim(s) {
+			continue
+		}
+		started++
+		wg.Go(func() {
+			defer a.hint()
+			defer a.release(s)
+			if s.Kind == plan.Fetch || s.Kind == plan.Start {
+				select {
+				case a.slots <- struct{}{}:
+					defer func() { <-a.slots }()
+				case <-ctx.Done():
+					return
+				}
+			}
+			began := time.Now()
+			stepCtx, cancel := context.WithTimeout(ctx, deadlines[s.Kind]+time.Duration(s.Want.Process.StopAfter)*time.Second)
+			err := a.do(stepCtx, s)
+			cancel()
+			if ctx.Err() != nil && err != nil {
+				return // the agent ends: the next one sees where things stand
+			}
+			a.note(s, err)
+			if err != nil {
+				a.log.Warn("step", logging.Step, s.Kind, logging.Container, s.CTID, logging.Reason, s.Reason, logging.Err, err, logging.Took, time.Since(began))
+				return
+			}
+			a.log.Info("step", logging.Step, s.Kind, logging.Container, s.CTID, logging.Reason, s.Reason, logging.Took, time.Since(began))
+		})
+	}
+	return started
+}
+
+func (a *Applier) claim(s plan.Step) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if s.Kind == plan.Fetch {
+		if a.mu.fetching[s.Want.Image.Digest] {
+			return false
+		}
+		a.mu.fetching[s.Want.Image.Digest] = true
+		return true
+	}
+	if _, busy := a.mu.busy[s.CTID]; busy {
+		return false
+	}
+	a.mu.busy[s.CTID] = s.Kind
+	return true
+}
+
+func (a *Applier) release(s plan.Step) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if s.Kind == plan.Fetch {
+		delete(a.mu.fetching, s.Want.Image.Digest)
+		return
+	}
+	delete(a.mu.busy, s.CTID)
+}
+
+// do carries one step out.
+func (a *Applier) do(ctx context.Context, s plan.Step) error {
+	switch s.Kind {
+	case plan.Fetch:
+		_, err := a.o.Images.Ensure(ctx, s.Want.Image)
+		return err
+	case plan.Stop:
+		return a.o.Runtime.Stop(ctx, s.CTID)
+	case plan.Resize:
+		return a.o.Runtime.SetLimits(ctx, s.CTID, s.Want.Limits, cpuMax(s.Want.Limits.CPUMHz, a.o.MHz))
+	case plan.Remove:
+		if err := a.o.Runtime.Remove(ctx, s.CTID, s.KeepVolumes); err != nil || s.KeepVolumes {
+			return err
+		}
+		a.o.Forget(s.CTID)
+		return a.o.Store.FreeUIDBase(s.CTID)
+	case plan.Start:
+		return a.start(ctx, s.Want)
+	}
+	panic("BUG: step " + string(s.Kind))
+}
+
+func (a *Applier) start(ctx context.Context, c host.Container) error {
+	path, ok := a.o.Images.Path(c.Image.Digest)
+	if !ok {
+		return fmt.Errorf("image %s is not here any more", c.Image.Name)
+	}
+	base, err := a.o.Store.UIDBase(c.CTID)
+	if err != nil {
+		return err
+	}
+	spec := container.StartSpec{Container: c, UIDBase: base, ImagePath: path, CPUMaxMicros: cpuMax(c.Limits.CPUMHz, a.o.MHz),
+		Resolv: network.ResolvConf(string(c.Env)), Hosts: hostsFile(c),
+		Network: func(ctx context.Context, ns *os.File) (func(), error) {
+			return a.o.Network.Attach(ctx, endpoint(c), ns)
+		}}
+	if c.Env == plan.Jelastic {
+		if spec.IdentitySocket, err = a.o.Identity(c.CTID); err != nil {
+			return err
+		}
+	}
+	if _, err = a.o.Runtime.Start(ctx, spec); errors.Is(err, container.ErrRunning) {
+		return nil
+	}
+	return err
+}
+
+// note remembers what became of a step.
+func (a *Applier) note(s plan.Step, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now := time.Now()
+	if s.Kind == plan.Fetch {
+		d := s.Want.Image.Digest
+		if err == nil {
+			delete(a.mu.failed, d)
+			delete(a.mu.failures, d)
+			return
+		}
+		var wrong *fetch.WrongError
+		n := a.mu.failures[d]
+		a.mu.failures[d]++
+		img := plan.Image{Err: err.Error(), Wrong: errors.As(err, &wrong), RetryAt: now.Add(run.Backoff(n, 500*time.Millisecond, 15*time.Second, 0.5))}
+		if img.Wrong {
+			img.RetryAt = now.Add(30 * time.Second)
+		}
+		a.mu.failed[d] = img
+		return
+	}
+	h := a.mu.history[s.CTID]
+	switch s.Kind {
+	case plan.Start:
+		if h.Generation != s.Want.Generation {
+			h = plan.History{Generation: s.Want.Generation}
+		}
+		h.StartErr, h.Permanent = "", false
+		if err != nil {
+			h.StartErr, h.FailedAt, h.Permanent = err.Error(), now, errors.Is(err, container.ErrInvalid)
+			h.Short++
+		} else {
+			a.mu.limits[s.CTID] = s.Want.Limits
+		}
+	case plan.Resize:
+		h.StopErr = ""
+		if err != nil {
+			h.StopErr, h.FailedAt = err.Error(), now
+		} else {
+			a.mu.limits[s.CTID] = s.Want.Limits
+		}
+	default:
+		h.StopErr = ""
+		if err != nil {
+			h.StopErr, h.FailedAt = err.Error(), now
+			h.Short++
+		} else if s.Kind == plan.Remove && !s.KeepVolumes {
+			delete(a.mu.history, s.CTID)
+			delete(a.mu.counted, s.CTID)
+			delete(a.mu.limits, s.CTID)
+			return
+		} else {
+			h.Short, h.StartErr, h.Permanent = 0, "", false // stopped on purpose: what failed before is over
+		}
+	}
+	a.mu.history[s.CTID] = h
+}
+
+// cpuMax is the CPU time per 100 ms, in µs, that a ceiling in MHz means on CPUs of the given base frequency; 0 is no ceiling.
+// At least 1 ms, the kernel's least.
+func cpuMax(ceiling, base int64) int64 {
+	if ceiling <= 0 || base <= 0 {
+		return 0
+	}
+	return max(ceiling*100_000/base, 1000)
+}
+
+func hostsFile(c host.Container) []byte {
+	b := fmt.Appendf(nil, "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n%s\t%s.%s.internal %s\n", c.IPv4, c.Hostname, c.Env, c.Hostname)
+	if c.IPv6.IsValid() {
+		b = fmt.Appendf(b, "%s\t%s.%s.internal %s\n", c.IPv6, c.Hostname, c.Env, c.Hostname)
+	}
+	return b
+}
+
+func endpoint(c host.Container) network.Endpoint {
+	return network.Endpoint{CTID: c.CTID, IPv4: c.IPv4, IPv6: c.IPv6, Publish: c.Publish}
+}
+
+// state is the network as it shall be: endpoints of what shall run or still runs. running are those whose process is there.
+func (a *Applier) state(ctx context.Context, eff *host.Work, list []container.Observed) (s network.State, running []network.Endpoint) {
+	s = network.State{Addrs: a.o.Addrs(ctx), Peers: a.o.Store.Peers()}
+	s.Self, s.Role = a.o.Self()
+	at := map[wire.CTID]bool{}
+	if eff != nil {
+		for _, c := range eff.Containers {
+			if c.Env == plan.Jelastic {
+				s.Jelastic = append(s.Jelastic, c.IPv4)
+				if c.IPv6.IsValid() {
+					s.Jelastic = append(s.Jelastic, c.IPv6)
+				}
+			}
+			if c.Run && !c.Remove {
+				s.Endpoints = append(s.Endpoints, endpoint(c))
+				at[c.CTID] = true
+			}
+		}
+	}
+	for _, o := range list {
+		if o.State != container.StateRunning {
+			continue
+		}
+		if err := a.o.Store.KeepUIDBase(o.CTID, o.UIDBase); err != nil {
+			a.log.Warn("keep UID range", logging.Container, o.CTID, logging.Err, err)
+		}
+		if o.Spec.IPv4.IsValid() {
+			running = append(running, endpoint(o.Spec))
+			if !at[o.CTID] {
+				s.Endpoints = append(s.Endpoints, endpoint(o.Spec))
+			}
+		}
+	}
+	return s, running
+}
+
+func same(a, b network.State) bool { return reflect.DeepEqual(a, b) }

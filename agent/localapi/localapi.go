@@ -1,0 +1,162 @@
+// Package localapi is the agent's own API, for the console, the owner of the hypervisor, and rescue.
+//
+// Owns: HTTP/JSON on RUN/agent.sock and on vsock port 7440.
+// In: requests from root on this host, or from the machine this one runs on (who owns its memory anyway).
+// Out: the host's status; a container's command and its output; unused images deleted.
+// Never: listens on IP, changes what shall run, or gives out keys.
+package localapi
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"hardnode.dev/agent/container"
+	"hardnode.dev/internal/logging"
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/boot"
+	"hardnode.dev/internal/wire/host"
+)
+
+// Options are what the API tells and does.
+type Options struct {
+	Status  func(context.Context) boot.AgentStatus
+	Exec    func(context.Context, wire.CTID, host.ExecSpec, container.Stdio) (host.Exit, error)
+	Logs    func(context.Context, wire.CTID, host.LogsSpec, func(stderr bool, text []byte) error) error
+	Collect func(context.Context) ([]wire.Digest, error)
+	Socket  string       // path; "" is boot.AgentSocket
+	Log     *slog.Logger // nil discards
+
+	fromLoopback bool // tests in a guest without a hypervisor's vsock: serve this machine itself instead
+}
+
+// ExecRequest runs one command in a container: POST /v1/exec. It has no stdin and ends with its caller.
+type ExecRequest struct {
+	CTID wire.CTID `json:"ctid"`
+	Argv []string  `json:"argv"`
+}
+
+// ExecReply is its outcome; each output is cut at MaxOutput bytes.
+type ExecReply struct {
+	host.Exit
+	Stdout string `json:"stdout"`
+	Stderr string `json:"stderr"`
+}
+
+// MaxOutput is the most that is kept of each output of an exec, in bytes.
+const MaxOutput = 1 << 20
+
+// Handler is the API.
+func Handler(o Options) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, r *http.Request) { answer(w, o.Status(r.Context())) })
+	mux.HandleFunc("GET /v1/containers", func(w http.ResponseWriter, r *http.Request) { answer(w, o.Status(r.Context()).Containers) })
+	mux.HandleFunc("GET /v1/logs/{ctid}", func(w http.ResponseWriter, r *http.Request) { logs(o, w, r) })
+	mux.HandleFunc("POST /v1/exec", func(w http.ResponseWriter, r *http.Request) { execute(o, w, r) })
+	mux.HandleFunc("POST /v1/images/collect", func(w http.ResponseWriter, r *http.Request) {
+		gone, err := o.Collect(r.Context())
+		if err != nil {
+			refuse(w, http.StatusServiceUnavailable, err)
+			return
+		}
+		answer(w, gone)
+	})
+	return mux
+}
+
+func answer(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(v)
+}
+
+func refuse(w http.ResponseWriter, status int, err error) { http.Error(w, err.Error(), status) }
+
+func execute(o Options, w http.ResponseWriter, r *http.Request) {
+	var req ExecRequest
+	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<10))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&req); err != nil || len(req.Argv) == 0 {
+		refuse(w, http.StatusBadRequest, errors.New(`want {"ctid": N, "argv": ["/program", …]}`))
+		return
+	}
+	var out, errOut limited
+	exit, err := o.Exec(r.Context(), req.CTID, host.ExecSpec{Argv: req.Argv}, container.Stdio{Out: &out, Err: &errOut})
+	switch {
+	case errors.Is(err, container.ErrNotFound):
+		refuse(w, http.StatusNotFound, err)
+	case errors.Is(err, container.ErrNotRunning):
+		refuse(w, http.StatusConflict, err)
+	case err != nil:
+		refuse(w, http.StatusInternalServerError, err)
+	default:
+		answer(w, ExecReply{Exit: exit, Stdout: out.b.String(), Stderr: errOut.b.String()})
+	}
+}
+
+func logs(o Options, w http.ResponseWriter, r *http.Request) {
+	id, err := wire.ParseCTID(r.PathValue("ctid"))
+	tail := 100
+	if t := r.URL.Query().Get("tail"); err == nil && t != "" {
+		tail, err = strconv.Atoi(t)
+	}
+	if err != nil || tail < 0 {
+		refuse(w, http.StatusBadRequest, errors.New("want /v1/logs/<container>?tail=<lines>"))
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	err = o.Logs(r.Context(), id, host.LogsSpec{Tail: tail}, func(_ bool, text []byte) error {
+		_, err := w.Write(append(bytes.TrimSuffix(text, []byte("\n")), '\n'))
+		return err
+	})
+	if errors.Is(err, container.ErrNotFound) {
+		refuse(w, http.StatusNotFound, err)
+	}
+}
+
+// limited keeps the first MaxOutput bytes.
+type limited struct{ b bytes.Buffer }
+
+func (l *limited) Write(p []byte) (int, error) {
+	l.b.Write(p[:min(len(p), MaxOutput-l.b.Len())])
+	return len(p), nil
+}
+
+// Serve listens on the socket and on vsock until ctx ends. A kernel without vsock is no error.
+func Serve(ctx context.Context, o Options) error {
+	if o.Socket == "" {
+		o.Socket = boot.AgentSocket
+	}
+	log := logging.Or(o.Log)
+	if err := os.Remove(o.Socket); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	l, err := net.Listen("unix", o.Socket)
+	if err != nil {
+		return err
+	}
+	if err := os.Chmod(o.Socket, 0o600); err != nil {
+		l.Close()
+		return err
+	}
+	srv := &http.Server{Handler: Handler(o), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 30 * time.Second, MaxHeaderBytes: 8 << 10,
+		BaseContext: func(net.Listener) context.Context { return ctx }}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer srv.Close()
+	wg.Go(func() {
+		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			log.Error("agent socket", logging.Err, err)
+		}
+	})
+	wg.Go(func() { serveVsock(ctx, srv, log, o.fromLoopback) })
+	<-ctx.Done()
+	return nil
+}

@@ -1,0 +1,118 @@
+package localapi
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"hardnode.dev/agent/container"
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/boot"
+	"hardnode.dev/internal/wire/host"
+)
+
+func options() Options {
+	return Options{
+		Status: func(context.Context) boot.AgentStatus {
+			return boot.AgentStatus{Name: "host-1", Code: "K7QX-3MPA", Containers: []host.ContainerStatus{{CTID: 101, State: host.CtRunning}}}
+		},
+		Exec: func(_ context.Context, id wire.CTID, s host.ExecSpec, io container.Stdio) (host.Exit, error) {
+			switch id {
+			case 5:
+				return host.Exit{}, container.ErrNotFound
+			case 6:
+				return host.Exit{}, container.ErrNotRunning
+			}
+			io.Out.Write([]byte(strings.Repeat("x", 2*MaxOutput)))
+			io.Err.Write([]byte(strings.Join(s.Argv, " ")))
+			return host.Exit{Code: 3}, nil
+		},
+		Logs: func(_ context.Context, id wire.CTID, s host.LogsSpec, line func(bool, []byte) error) error {
+			if id == 5 {
+				return container.ErrNotFound
+			}
+			return line(false, []byte("hello"))
+		},
+		Collect: func(context.Context) ([]wire.Digest, error) { return []wire.Digest{"sha256:aa"}, nil },
+	}
+}
+
+func TestHandler(t *testing.T) {
+	srv := httptest.NewServer(Handler(options()))
+	defer srv.Close()
+	tests := []struct {
+		method, path, body string
+		status             int
+		want               string
+	}{
+		{"GET", "/v1/status", "", 200, `"code":"K7QX-3MPA"`},
+		{"GET", "/v1/containers", "", 200, `"state":"running"`},
+		{"POST", "/v1/exec", `{"ctid":101,"argv":["/bin/echo","a"]}`, 200, `"stderr":"/bin/echo a"`},
+		{"POST", "/v1/exec", `{"ctid":101}`, 400, "argv"},
+		{"POST", "/v1/exec", `{"ctid":101,"argv":["/x"],"uid":0}`, 400, "argv"},
+		{"POST", "/v1/exec", `{"ctid":5,"argv":["/x"]}`, 404, "does not exist"},
+		{"POST", "/v1/exec", `{"ctid":6,"argv":["/x"]}`, 409, "not running"},
+		{"GET", "/v1/logs/101", "", 200, "hello\n"},
+		{"GET", "/v1/logs/5", "", 404, "does not exist"},
+		{"GET", "/v1/logs/x", "", 400, "container"},
+		{"GET", "/v1/logs/101?tail=-1", "", 400, "tail"},
+		{"POST", "/v1/images/collect", "", 200, "sha256:aa"},
+		{"GET", "/v1/exec", "", 405, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.method+" "+tt.path+" "+tt.body, func(t *testing.T) {
+			req, _ := http.NewRequest(tt.method, srv.URL+tt.path, strings.NewReader(tt.body))
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			raw, _ := io.ReadAll(resp.Body)
+			if resp.StatusCode != tt.status || !strings.Contains(string(raw), tt.want) {
+				t.Errorf("got %d %.200q, want %d with %q", resp.StatusCode, raw, tt.status, tt.want)
+			}
+			if len(raw) > MaxOutput+1000 {
+				t.Errorf("the output was not cut: %d bytes", len(raw))
+			}
+		})
+	}
+}
+
+func TestSocketIsRootsOnly(t *testing.T) {
+	o := options()
+	o.Socket = filepath.Join(t.TempDir(), "agent.sock")
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- Serve(ctx, o) }()
+	defer func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}()
+	c := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", o.Socket)
+	}}}
+	var err error
+	for range 100 {
+		var resp *http.Response
+		if resp, err = c.Get("http://agent/v1/status"); err == nil {
+			resp.Body.Close()
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st, err := os.Stat(o.Socket); err != nil || st.Mode().Perm() != 0o600 {
+		t.Errorf("got mode %v, %v; want 0600", st.Mode(), err)
+	}
+}
