@@ -90,6 +90,7 @@ type Applier struct {
 		failures map[wire.Digest]int
 		limits   map[wire.CTID]host.Limits
 		report   Report
+		looked   time.Time // the end of the last round
 	}
 
 	// The rest belongs to the loop alone.
@@ -163,9 +164,19 @@ func (a *Applier) Run(ctx context.Context) error {
 		if err != nil && ctx.Err() == nil {
 			a.log.Warn("round not finished", logging.Err, err)
 		}
+		a.mu.Lock()
+		a.mu.looked = time.Now()
+		a.mu.Unlock()
 		a.sleep(ctx, wake)
 	}
 	return nil
+}
+
+// Alive tells whether the loop goes round: it has not hung for two minutes.
+func (a *Applier) Alive() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.mu.looked.IsZero() || time.Since(a.mu.looked) < 2*time.Minute
 }
 
 // sleep waits for the next reason to look.

@@ -201,7 +201,7 @@ type agent struct {
 
 func (w *world) agent(t *testing.T, dir string) agent {
 	t.Helper()
-	store, err := desired.Open(dir, nil)
+	store, err := desired.Open(dir, "", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,7 +218,7 @@ func (w *world) agent(t *testing.T, dir string) agent {
 
 func ct(id wire.CTID, gen int64) host.Container {
 	return host.Container{CTID: id, Env: "hello", Hostname: fmt.Sprintf("node%d", id), Generation: gen, Run: true, Image: host.Image{Name: "nginx", Digest: imgA},
-		Profile: host.ProfileApp, IPv4: netip.AddrFrom4([4]byte{10, 96, 1, byte(id)}), Limits: host.Limits{MemoryMax: 128 << 20, CPUMHz: 400}}
+		Process: host.Process{Argv: []string{"/bin/true"}}, Profile: host.ProfileApp, IPv4: netip.AddrFrom4([4]byte{10, 96, 1, byte(id)}), Limits: host.Limits{MemoryMax: 128 << 20, CPUMHz: 400}}
 }
 
 var revision wire.Revision

@@ -1,7 +1,6 @@
 package desired
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,9 +15,9 @@ import (
 )
 
 // ImportBundle makes the Day-0 bundle's first Work this host's work, once: a host that has any work keeps it. Images without a digest
-// are taken by name from the boot medium's index in imageDir, with its process where the bundle names none. The bundle's file holds
-// keys and is deleted when its content is durable. No file is no error.
-func (s *Store) ImportBundle(path, imageDir string) error {
+// are taken by name from the boot medium's index, with its process where the bundle names none. The bundle's file holds keys and is
+// deleted when its content is durable. No file is no error.
+func (s *Store) ImportBundle(path string) error {
 	raw, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -27,19 +26,9 @@ func (s *Store) ImportBundle(path, imageDir string) error {
 		return fmt.Errorf("import bundle: %v", err)
 	}
 	if work, _ := s.Work(); work == nil {
-		b, err := decodeBundle(raw)
+		b, err := boot.DecodeBundle(raw)
 		if err != nil {
 			return fmt.Errorf("import bundle %q: %v; make it again with `hnctl cluster init`", path, err)
-		}
-		index, err := readIndex(imageDir)
-		if err != nil {
-			return fmt.Errorf("import bundle %q: %v", path, err)
-		}
-		if err := fillImages(&b.Work, index); err != nil {
-			return fmt.Errorf("import bundle %q: %v", path, err)
-		}
-		if err := b.Work.Validate(); err != nil {
-			return fmt.Errorf("import bundle %q: %v", path, err)
 		}
 		if err := s.Accept(host.Assignment{Work: &b.Work}); err != nil {
 			return fmt.Errorf("import bundle %q: %w", path, err)
@@ -50,22 +39,6 @@ func (s *Store) ImportBundle(path, imageDir string) error {
 		return fmt.Errorf("remove imported bundle: %v", err)
 	}
 	return nil
-}
-
-func decodeBundle(raw []byte) (boot.Bundle, error) {
-	var b boot.Bundle
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&b); err != nil {
-		return b, err
-	}
-	if dec.More() {
-		return b, errors.New("there is more behind the document")
-	}
-	if b.Version != 1 {
-		return b, fmt.Errorf("version %d is not known, want 1", b.Version)
-	}
-	return b, b.Cluster.Validate()
 }
 
 func readIndex(dir string) (map[wire.TemplateName]boot.BundledImage, error) {
@@ -87,12 +60,33 @@ func readIndex(dir string) (map[wire.TemplateName]boot.BundledImage, error) {
 	return m, nil
 }
 
-// fillImages gives each container without a digest the boot medium's image of that name.
-func fillImages(w *host.Work, index map[wire.TemplateName]boot.BundledImage) error {
+// fillImages gives each container without a digest the image it has in old, if that is the same generation, else the boot medium's image
+// of that name. w's containers are changed in place.
+func (s *Store) fillImages(old, w *host.Work) error {
+	had := map[wire.CTID]host.Container{}
+	if old != nil {
+		for _, c := range old.Containers {
+			had[c.CTID] = c
+		}
+	}
+	var index map[wire.TemplateName]boot.BundledImage
 	for i := range w.Containers {
 		c := &w.Containers[i]
 		if c.Image.Digest != "" {
 			continue
+		}
+		if o, ok := had[c.CTID]; ok && o.Generation == c.Generation && o.Image.Name == c.Image.Name {
+			c.Image = o.Image
+			if len(c.Process.Argv) == 0 {
+				c.Process = o.Process
+			}
+			continue
+		}
+		if index == nil {
+			var err error
+			if index, err = readIndex(s.images); err != nil {
+				return err
+			}
 		}
 		img, ok := index[c.Image.Name]
 		if !ok {
@@ -107,5 +101,5 @@ func fillImages(w *host.Work, index map[wire.TemplateName]boot.BundledImage) err
 			}
 		}
 	}
-	return nil
+	return w.Validate()
 }

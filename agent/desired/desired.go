@@ -32,6 +32,7 @@ type Store struct {
 	work   keep.Doc[workDoc]
 	peers  keep.Doc[*host.Peers]
 	ranges keep.Doc[map[wire.CTID]uint32]
+	images string // what the boot medium carries
 	log    *slog.Logger
 
 	changed  chan struct{}
@@ -45,9 +46,9 @@ type Store struct {
 	}
 }
 
-// Open reads the documents in dir, making it if needed. A damaged document is set aside as NAME.damaged and reported as a problem: the
+// Open reads the documents in dir, making it if needed; imageDir is the boot medium's (boot.ImageDir). A damaged document is set aside as NAME.damaged and reported as a problem: the
 // host then touches nothing until its orchestrator has sent it again. One written by a later version is an error.
-func Open(dir string, log *slog.Logger) (*Store, error) {
+func Open(dir, imageDir string, log *slog.Logger) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open desired state: %v", err)
 	}
@@ -55,6 +56,7 @@ func Open(dir string, log *slog.Logger) (*Store, error) {
 		work:    keep.Doc[workDoc]{Path: filepath.Join(dir, "work.json"), Version: host.WorkVersion},
 		peers:   keep.Doc[*host.Peers]{Path: filepath.Join(dir, "peers.json"), Version: host.PeersVersion},
 		ranges:  keep.Doc[map[wire.CTID]uint32]{Path: filepath.Join(dir, "ranges.json"), Version: 1},
+		images:  imageDir,
 		log:     logging.Or(log),
 		changed: make(chan struct{}, 1),
 	}
@@ -91,6 +93,9 @@ func (s *Store) Changed() <-chan struct{} { return s.changed }
 
 // Problems are what was wrong with the documents when they were opened.
 func (s *Store) Problems() []host.Problem { return s.problems }
+
+// Note adds a problem, before anything else uses the store.
+func (s *Store) Note(p host.Problem) { s.problems = append(s.problems, p) }
 
 // Work is the work on disk, or nil; it must not be changed. The second value is the last confirmed version of each component.
 func (s *Store) Work() (*host.Work, map[wire.CTID]host.Container) {
@@ -147,6 +152,9 @@ func (s *Store) setWork(w *host.Work) error {
 		s.log.Warn("work goes back", logging.Rev, w.Revision, "had", old.Revision, logging.Reason, "the orchestrator's store was restored")
 	}
 	merged := plan.Carry(s.mu.work.Work, w)
+	if err := s.fillImages(s.mu.work.Work, merged); err != nil {
+		return err
+	}
 	next := workDoc{Work: merged, Confirmed: plan.Confirmed(s.mu.work.Confirmed, merged)}
 	if err := s.work.Save(next); err != nil {
 		return err

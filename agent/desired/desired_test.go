@@ -16,13 +16,20 @@ import (
 const digest = wire.Digest("sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")
 
 func component(id wire.CTID) host.Container {
+	c := bare(id)
+	c.Image.Digest, c.Process.Argv = digest, []string{"/registry"}
+	return c
+}
+
+// bare names its image only.
+func bare(id wire.CTID) host.Container {
 	return host.Container{CTID: id, Env: "jelastic", Hostname: "c", Generation: 1, Run: true, Profile: host.ProfileApp, Component: "registry",
 		Image: host.Image{Name: "registry"}, IPv4: netip.AddrFrom4([4]byte{10, 96, 0, byte(10 + id)})}
 }
 
-func open(t *testing.T, dir string) *Store {
+func open(t *testing.T, dir string, images ...string) *Store {
 	t.Helper()
-	s, err := Open(dir, nil)
+	s, err := Open(dir, strings.Join(images, ""), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +95,7 @@ func TestCrash(t *testing.T) {
 		if err := os.WriteFile(path, whole[:n], 0o600); err != nil {
 			t.Fatal(err)
 		}
-		s, err := Open(dir, nil)
+		s, err := Open(dir, "", nil)
 		if err != nil {
 			t.Fatalf("cut at byte %d: %v", n, err)
 		}
@@ -110,7 +117,7 @@ func TestNewerDocumentStopsEverything(t *testing.T) {
 	path := filepath.Join(dir, "work.json")
 	raw, _ := os.ReadFile(path)
 	os.WriteFile(path, []byte(strings.Replace(string(raw), `"version":1`, `"version":2`, 1)), 0o600)
-	if _, err := Open(dir, nil); err == nil || !strings.Contains(err.Error(), "newer") {
+	if _, err := Open(dir, "", nil); err == nil || !strings.Contains(err.Error(), "newer") {
 		t.Errorf("got %v, want an error that says newer", err)
 	}
 	if err := s.Accept(host.Assignment{Work: &host.Work{Version: 1, Revision: 6}}); err == nil {
@@ -131,18 +138,18 @@ func TestImportBundle(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	bundle := boot.Bundle{Version: 1, Cluster: "cl-0123456789abcdef", Name: "demo", Work: host.Work{Version: 1, Revision: 1, Containers: []host.Container{component(1)}}}
+	bundle := boot.Bundle{Version: 1, Cluster: "cl-0123456789abcdef", Name: "demo", Work: host.Work{Version: 1, Revision: 1, Containers: []host.Container{bare(1)}}}
 
-	s := open(t, filepath.Join(dir, "desired"))
-	if err := s.ImportBundle(path, images); err != nil {
+	s := open(t, filepath.Join(dir, "desired"), images)
+	if err := s.ImportBundle(path); err != nil {
 		t.Fatalf("no bundle: %v", err)
 	}
 	write(bundle, path)
-	if err := s.ImportBundle(path, images); err == nil || !strings.Contains(err.Error(), `no image "registry"`) {
+	if err := s.ImportBundle(path); err == nil || !strings.Contains(err.Error(), `no image "registry"`) {
 		t.Fatalf("image not on the medium: got %v", err)
 	}
 	write([]boot.BundledImage{{Image: host.Image{Name: "registry", Digest: digest, Bytes: 3}, Process: host.Process{Argv: []string{"/registry"}}}}, filepath.Join(images, "index.json"))
-	if err := s.ImportBundle(path, images); err != nil {
+	if err := s.ImportBundle(path); err != nil {
 		t.Fatal(err)
 	}
 	w, _ := s.Work()
@@ -153,18 +160,22 @@ func TestImportBundle(t *testing.T) {
 		t.Error("the bundle was not deleted")
 	}
 
-	if err := s.Accept(host.Assignment{Work: &host.Work{Version: 1, Revision: 8}}); err != nil {
+	// The orchestrator imported the same bundle: its work names the image as the bundle did.
+	if err := s.Accept(host.Assignment{Work: &host.Work{Version: 1, Revision: 8, Containers: []host.Container{bare(1)}}}); err != nil {
 		t.Fatal(err)
 	}
+	if w, _ := s.Work(); w.Containers[0].Image.Digest != digest || w.Containers[0].Process.Argv[0] != "/registry" {
+		t.Errorf("the same generation lost its image: %+v", w.Containers[0])
+	}
 	write(bundle, path)
-	if err := s.ImportBundle(path, images); err != nil {
+	if err := s.ImportBundle(path); err != nil {
 		t.Fatal(err)
 	}
 	if w, _ := s.Revisions(); w != 8 {
 		t.Errorf("a second boot took the bundle again: got revision %d, want 8", w)
 	}
 	os.WriteFile(path, []byte(`{"version":1,"surprise":1}`), 0o600)
-	if err := open(t, t.TempDir()).ImportBundle(path, images); err == nil || !strings.Contains(err.Error(), "surprise") {
+	if err := open(t, t.TempDir()).ImportBundle(path); err == nil || !strings.Contains(err.Error(), "surprise") {
 		t.Errorf("unknown field: got %v", err)
 	}
 }

@@ -81,6 +81,21 @@ func (s Source) Hardware() host.Hardware {
 	return h
 }
 
+// Started is when this boot began, in Unix seconds; 0 if it can't be read. It may move a little when the clock is set.
+func (s Source) Started() int64 {
+	b, err := os.ReadFile(s.Root + "/proc/stat")
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(b)) {
+		if v, ok := strings.CutPrefix(line, "btime "); ok {
+			n, _ := strconv.ParseInt(strings.TrimSpace(v), 10, 64)
+			return n
+		}
+	}
+	return 0
+}
+
 // RSS is this process's resident memory in bytes.
 func (s Source) RSS() int64 {
 	b, err := os.ReadFile(s.Root + "/proc/self/statm")

@@ -26,7 +26,7 @@ type Card struct {
 	Version  string      `json:"v"`
 	Boot     string      `json:"b"`
 	Started  int64       `json:"t"` // Unix seconds of the boot: orders boots
-	Seq      int64       `json:"s"` // orders cards of one boot
+	Seq      int64       `json:"s"` // orders cards of one boot; begins with the time in milliseconds, since the agent may restart
 	MeshKey  string      `json:"k,omitempty"`
 	Endpoint netip.Addr  `json:"e"`           // underlay address, also of the mesh
 	Class    string      `json:"c,omitempty"` // capacity class, e.g. "4c16g"
@@ -42,12 +42,13 @@ const (
 	signedText  = "hardnode card v1\n"
 )
 
-// newer tells whether c replaces old.
-func (c Card) newer(old Card) bool {
-	if c.Started != old.Started {
-		return c.Started > old.Started
+// newer tells whether c replaces old. Of two boots the one that the peers document names (boot) wins, else the one that started later;
+// cards of one boot are ordered by Seq alone, since a clock that is set moves Started.
+func (c Card) newer(old Card, boot string) bool {
+	if c.Boot == old.Boot {
+		return c.Seq >= old.Seq
 	}
-	return c.Boot != old.Boot || c.Seq >= old.Seq
+	return c.Boot == boot || old.Boot != boot && c.Started > old.Started
 }
 
 func toSign(cluster wire.ClusterID, body []byte) []byte {

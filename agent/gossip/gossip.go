@@ -244,7 +244,7 @@ func (g *Gossip) renewCard(cluster wire.ClusterID) error {
 	if c == g.mu.own {
 		return nil
 	}
-	c.Seq++
+	c.Seq = max(c.Seq+1, time.Now().UnixMilli())
 	raw, err := c.Encode(cluster, g.o.Key)
 	if err != nil {
 		return err
@@ -262,9 +262,11 @@ func (g *Gossip) verify(n *memberlist.Node) (Card, error) {
 	if p == nil {
 		return Card{}, errors.New("no peers are known")
 	}
+	boot := ""
 	c, err := Decode(n.Meta, p.Cluster, func(id wire.HostID) ed25519.PublicKey {
 		for _, h := range p.Hosts {
 			if h.ID == id {
+				boot = h.Boot
 				return h.Identity
 			}
 		}
@@ -276,7 +278,7 @@ func (g *Gossip) verify(n *memberlist.Node) (Card, error) {
 	if addr, ok := netip.AddrFromSlice(n.Addr); string(c.Host) != n.Name || !ok || addr.Unmap() != c.Endpoint {
 		return Card{}, fmt.Errorf("gossip card of %s at %s is used by %s at %s", c.Host, c.Endpoint, n.Name, n.Addr)
 	}
-	if old, ok := g.Card(c.Host); ok && !c.newer(old) {
+	if old, ok := g.Card(c.Host); ok && !c.newer(old, boot) {
 		return Card{}, fmt.Errorf("gossip card of %s is older than the last one", c.Host)
 	}
 	return c, nil

@@ -80,15 +80,19 @@ func TestNewer(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		c    Card
+		boot string // what the peers document says
 		want bool
 	}{
-		{"the same again", base, true},
-		{"later in this boot", Card{Boot: "a", Started: 100, Seq: 6}, true},
-		{"earlier in this boot", Card{Boot: "a", Started: 100, Seq: 4}, false},
-		{"later boot", Card{Boot: "b", Started: 101, Seq: 1}, true},
-		{"earlier boot, replayed", Card{Boot: "z", Started: 99, Seq: 9}, false},
+		{"the same again", base, "a", true},
+		{"later in this boot", Card{Boot: "a", Started: 100, Seq: 6}, "a", true},
+		{"earlier in this boot", Card{Boot: "a", Started: 100, Seq: 4}, "a", false},
+		{"later in this boot, clock set back", Card{Boot: "a", Started: 10, Seq: 6}, "a", true},
+		{"later boot, peers do not know it yet", Card{Boot: "b", Started: 101, Seq: 1}, "", true},
+		{"later boot, its clock is behind, peers know it", Card{Boot: "b", Started: 50, Seq: 1}, "b", true},
+		{"earlier boot, replayed", Card{Boot: "z", Started: 99, Seq: 9}, "a", false},
+		{"earlier boot with a clock that was ahead, replayed", Card{Boot: "z", Started: 999, Seq: 9}, "a", false},
 	} {
-		if got := tt.c.newer(base); got != tt.want {
+		if got := tt.c.newer(base, tt.boot); got != tt.want {
 			t.Errorf("%s: got %v", tt.name, got)
 		}
 	}

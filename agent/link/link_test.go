@@ -230,7 +230,7 @@ func (stillClock) Answer(time.Time, time.Duration) {}
 // start runs a link with the given join section until the test ends.
 func start(t *testing.T, dir string, j *boot.Join) (*Link, *desired.Store, context.CancelFunc) {
 	t.Helper()
-	store, err := desired.Open(filepath.Join(dir, "desired"), nil)
+	store, err := desired.Open(filepath.Join(dir, "desired"), "", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

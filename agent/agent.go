@@ -1,0 +1,193 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"hardnode.dev/agent/apply"
+	"hardnode.dev/agent/container"
+	"hardnode.dev/agent/desired"
+	"hardnode.dev/agent/facts"
+	"hardnode.dev/agent/gossip"
+	"hardnode.dev/agent/link"
+	"hardnode.dev/agent/network"
+	"hardnode.dev/internal/build"
+	"hardnode.dev/internal/identity"
+	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/boot"
+	"hardnode.dev/internal/wire/host"
+)
+
+// agent is the parts together: what one part tells of itself goes to the others through its methods.
+type agent struct {
+	log     *slog.Logger
+	config  string
+	boot    string
+	started int64 // of the boot, Unix seconds
+	facts   facts.Source
+	links   *facts.Links
+	store   *desired.Store
+	runtime *container.Runtime
+	network *network.Network
+	link    *link.Link
+	gossip  *gossip.Gossip
+	apply   *apply.Applier
+	hints   chan struct{}
+}
+
+// configuration waits for netd's document and reads it strictly.
+func (a *agent) configuration(ctx context.Context) (boot.HostConfig, error) {
+	for {
+		raw, err := os.ReadFile(a.config)
+		if err == nil {
+			var c boot.HostConfig
+			dec := json.NewDecoder(bytes.NewReader(raw))
+			dec.DisallowUnknownFields()
+			if err := dec.Decode(&c); err != nil {
+				return c, fmt.Errorf("read %q: %v", a.config, err)
+			}
+			return c, nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return boot.HostConfig{}, fmt.Errorf("read %q: %v", a.config, err)
+		}
+		if !run.Wait(ctx, 200*time.Millisecond) {
+			return boot.HostConfig{}, ctx.Err()
+		}
+	}
+}
+
+func (a *agent) self() wire.HostID { return a.link.Status().Host }
+
+func (a *agent) selfAndRole() (wire.HostID, host.Role) {
+	s := a.link.Status()
+	return s.Host, s.Role
+}
+
+func (a *agent) addrs(context.Context) []netip.Addr { return a.links.Addrs() }
+
+// underlay is the address other hosts use; it waits a little for netd, since joining without it would have to be put right later.
+func (a *agent) underlay(ctx context.Context) netip.Addr {
+	for range 10 {
+		if u := a.links.Underlay(); u.IsValid() || !run.Wait(ctx, 100*time.Millisecond) {
+			return u
+		}
+	}
+	return netip.Addr{}
+}
+
+// registries are where images come from: what Peers says.
+func (a *agent) registries() []string {
+	if p := a.store.Peers(); p != nil {
+		return p.Registry
+	}
+	return nil
+}
+
+// registryClient reaches registries with this host's certificate, once there is a pin to trust.
+func (a *agent) registryClient() *http.Client {
+	return &http.Client{Transport: &registryTransport{a: a}}
+}
+
+type registryTransport struct {
+	a    *agent
+	once sync.Once
+	t    *http.Transport
+}
+
+// RoundTrip implements http.RoundTripper.
+func (r *registryTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	trust := r.a.link.Trust()
+	if trust.Pin == "" {
+		return nil, errors.New("this host has no configuration yet")
+	}
+	r.once.Do(func() {
+		r.t = &http.Transport{TLSClientConfig: identity.ClientTLS(trust, identity.WantComponent("registry"), r.a.link.Holder()), DisableKeepAlives: true,
+			DialContext: (&net.Dialer{Timeout: 3 * time.Second}).DialContext, TLSHandshakeTimeout: 10 * time.Second, ResponseHeaderTimeout: 30 * time.Second}
+	})
+	return r.t.RoundTrip(req)
+}
+
+// forwardHints brings the hints of all parts to the link, whose reports carry what they are about.
+func (a *agent) forwardHints(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-a.apply.Changed():
+		case <-a.gossip.Changed():
+		}
+		select {
+		case a.hints <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// report is what the orchestrator is told.
+func (a *agent) report(context.Context) host.Report {
+	done := a.apply.Report()
+	seen, _ := a.store.Revisions()
+	r := host.Report{Boot: a.boot, Version: build.Version, Underlay: a.links.Underlay(), MeshKey: a.network.MeshKey(), Work: done.Work, Seen: seen,
+		Peers: done.Peers, Containers: done.Containers, Gossip: a.gossip.View(), Problems: a.problems(done)}
+	if r.Containers == nil {
+		r.Containers = []host.ContainerStatus{}
+	}
+	var err error
+	if r.Capacity, err = a.facts.Capacity(); err == nil {
+		r.Load, err = a.facts.Load()
+	}
+	if err != nil {
+		r.Problems = append(r.Problems, host.Problem{Code: "internal", Object: "host", Reason: err.Error(), Next: "see the host's log"})
+	}
+	return r
+}
+
+// problems are those of all parts.
+func (a *agent) problems(done apply.Report) []host.Problem {
+	ps := slices.Concat(a.link.Status().Problems, done.Problems)
+	for name, why := range a.links.Problems() {
+		ps = append(ps, host.Problem{Code: "unavailable", Object: "link " + name, Reason: why, Next: "check the cable and the host configuration's network section"})
+	}
+	slices.SortStableFunc(ps, func(x, y host.Problem) int { return bytes.Compare([]byte(x.Object), []byte(y.Object)) })
+	return ps
+}
+
+// card is what gossip spreads.
+func (a *agent) card() gossip.Card {
+	s := a.link.Status()
+	c := gossip.Card{Role: s.Role, Version: build.Version, Boot: a.boot, Started: a.started, MeshKey: a.network.MeshKey(), Endpoint: a.links.Underlay()}
+	if cp, err := a.facts.Capacity(); err == nil {
+		c.Class = fmt.Sprintf("%dc%dg", cp.CPUs, (cp.MemoryBytes+1<<29)>>30)
+	}
+	return c
+}
+
+// status is what the console and the local API show.
+func (a *agent) status(context.Context) boot.AgentStatus {
+	s, done := a.link.Status(), a.apply.Report()
+	_, peers := a.store.Revisions()
+	out := boot.AgentStatus{Name: s.Name, Host: s.Host, Cluster: s.Cluster, Role: s.Role, Code: s.Code, Stage: s.Stage, State: s.State, Unlicensed: s.Unlicensed,
+		Version: build.Version, Boot: a.boot, Link: s.Link, Linked: s.Linked, Work: done.Work, Peers: min(peers, done.Peers), Containers: done.Containers,
+		Problems: a.problems(done), RSS: a.facts.RSS()}
+	if out.Containers == nil {
+		out.Containers = []host.ContainerStatus{}
+	}
+	for _, addr := range a.links.Addrs() {
+		out.Addresses = append(out.Addresses, addr.String())
+	}
+	return out
+}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"hardnode.dev/internal/wire/boot"
+	"hardnode.dev/internal/wire/host"
+)
+
+func TestLines(t *testing.T) {
+	running := boot.AgentStatus{Name: "host-1", Code: "K7QX-3MPA", Stage: boot.StageJoined, State: "ACTIVE", Version: "0.1.0", Addresses: []string{"10.77.0.11"},
+		Link: "connected to 10.77.0.2:7444", Linked: true, Containers: []host.ContainerStatus{{State: host.CtRunning}, {State: host.CtFailing}, {State: host.CtRunning}}}
+	tests := []struct {
+		name string
+		a    *boot.AgentStatus
+		i    *boot.Status
+		want string
+	}{
+		{"nobody answers", nil, nil, ""},
+		{"running", &running, &boot.Status{Services: []boot.ServiceStatus{{Name: "agent", State: "ready"}}},
+			"[host-1] ACTIVE | 10.77.0.11 | hardnode 0.1.0 | orchestrator: connected to 10.77.0.2:7444 | containers: 2 running, 1 failing"},
+		{"joining, refused", &boot.AgentStatus{Name: "host-2", Code: "K7QX-3MPA", Stage: boot.StageJoining, Version: "0.1.0", Link: "joining: the token was used",
+			Problems: []host.Problem{{Object: "join.token", Reason: "the token was used", Next: "make a new one"}}}, nil,
+			"[host-2] JOINING | code K7QX-3MPA | no address | hardnode 0.1.0 | orchestrator: joining: the token was used | containers: none\n" +
+				"  ! join.token: the token was used -> make a new one"},
+		{"no configuration", &boot.AgentStatus{Code: "K7QX-3MPA", Stage: boot.StageUnconfigured, Version: "0.1.0", Link: "no configuration yet"}, &boot.Status{Problem: "no configuration was found"},
+			"[unnamed] waiting for a configuration | code K7QX-3MPA | no address | hardnode 0.1.0 | orchestrator: no configuration yet | containers: none\n  ! no configuration was found"},
+		{"agent down", nil, &boot.Status{Services: []boot.ServiceStatus{{Name: "agent", State: "backoff", Restarts: 3, LastExit: "exit status 1"}, {Name: "netd", State: "ready"}}},
+			"  ! service agent: backoff, restarted 3 times; exit status 1"},
+		{"a reason that would steer the terminal", &boot.AgentStatus{Name: "h", Stage: boot.StageJoined, State: "ACTIVE", Linked: true,
+			Problems: []host.Problem{{Object: "x", Reason: "a\x1b[2Jb\nc\u009b"}}}, nil,
+			"[h] ACTIVE | no address | hardnode  | orchestrator:  | containers: none\n  ! x: a[2Jb c"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := strings.Join(lines(tt.a, tt.i), "\n"); got != tt.want {
+				t.Errorf("got\n%s\nwant\n%s", got, tt.want)
+			}
+		})
+	}
+	if n := len([]rune(clip(strings.Repeat("é", 1000)))); n != maxLine {
+		t.Errorf("a long line has %d characters, want %d", n, maxLine)
+	}
+}
+
+// TestTerminals: one terminal that works, one that is absent, one that nobody reads. None holds the others up.
+func TestTerminals(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"good", "stuck"} {
+		if err := unix.Mkfifo(filepath.Join(dir, name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read := func(name string) *os.File {
+		f, err := os.OpenFile(filepath.Join(dir, name), os.O_RDONLY|unix.O_NONBLOCK, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	good, stuck := read("good"), read("stuck")
+	defer good.Close()
+	defer stuck.Close()
+	ts := &terminals{log: slog.New(slog.DiscardHandler), dir: dir}
+	defer ts.close()
+	ts.use([]string{"good", "absent", "stuck"})
+	if len(ts.open) != 2 {
+		t.Fatalf("open: %d, want 2", len(ts.open))
+	}
+	began := time.Now()
+	ts.open["stuck"].SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
+	ts.open["stuck"].WriteString(strings.Repeat("x", 1<<20)) // fills the pipe
+	ts.write("hello\n")
+	if took := time.Since(began); took > 3*patience {
+		t.Errorf("took %s", took)
+	}
+	b := make([]byte, 100)
+	n, err := good.Read(b)
+	if err != nil || string(b[:n]) != "hello\n" {
+		t.Errorf("good terminal: got %q, %v", b[:n], err)
+	}
+	if ts.open["stuck"] != nil {
+		t.Error("the stuck terminal is still in use")
+	}
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"hardnode.dev/internal/wire/boot"
+	"hardnode.dev/internal/wire/host"
+)
+
+// maxLine keeps a line on one row of most terminals' scrollback without folding its end away.
+const maxLine = 240
+
+// lines is the status as it is shown: one line on the host, then one for each problem with its next step.
+func lines(a *boot.AgentStatus, i *boot.Status) []string {
+	var out []string
+	if a != nil {
+		out = append(out, summary(a))
+		for _, p := range a.Problems {
+			out = append(out, problem(p))
+		}
+	}
+	if i != nil {
+		if i.Problem != "" {
+			out = append(out, clip("  ! "+i.Problem))
+		}
+		for _, s := range i.Services {
+			if s.State == "backoff" || a == nil && s.Name == "agent" && s.State != "ready" {
+				out = append(out, clip(fmt.Sprintf("  ! service %s: %s, restarted %d times; %s", s.Name, s.State, s.Restarts, cmp.Or(s.LastExit, "no exit yet"))))
+			}
+		}
+	}
+	return out
+}
+
+// summary is name, state, addresses, version, link and containers in one line.
+func summary(a *boot.AgentStatus) string {
+	state := a.State
+	switch {
+	case a.Stage == boot.StageUnconfigured:
+		state = "waiting for a configuration"
+	case a.Stage == boot.StageJoining:
+		state = "JOINING"
+	case state == "":
+		state = "JOINED"
+	}
+	parts := []string{fmt.Sprintf("[%s] %s", cmp.Or(a.Name, "unnamed"), state)}
+	if a.Code != "" && (a.Stage != boot.StageJoined || !a.Linked) {
+		parts = append(parts, "code "+a.Code)
+	}
+	if a.Unlicensed != "" {
+		parts = append(parts, "UNLICENSED: "+a.Unlicensed)
+	}
+	parts = append(parts, cmp.Or(strings.Join(a.Addresses, " "), "no address"), "hardnode "+a.Version, "orchestrator: "+a.Link, "containers: "+count(a.Containers))
+	return clip(strings.Join(parts, " | "))
+}
+
+// count says how many containers are in which state.
+func count(cs []host.ContainerStatus) string {
+	if len(cs) == 0 {
+		return "none"
+	}
+	n := map[host.ContainerState]int{}
+	for _, c := range cs {
+		n[c.State]++
+	}
+	var out []string
+	for _, s := range []host.ContainerState{host.CtRunning, host.CtStarting, host.CtWaiting, host.CtFailing, host.CtBroken, host.CtStopped} {
+		if n[s] > 0 {
+			out = append(out, fmt.Sprintf("%d %s", n[s], s))
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+func problem(p host.Problem) string {
+	s := "  ! " + p.Object + ": " + p.Reason
+	if p.Next != "" {
+		s += " -> " + p.Next
+	}
+	return clip(s)
+}
+
+// clip makes one printable line of s: what a container or a server put into a reason must not steer the terminal.
+func clip(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' || r == '\r' {
+			return ' '
+		}
+		if r < 0x20 || r == 0x7f || r >= 0x80 && r < 0xa0 {
+			return -1
+		}
+		return r
+	}, s)
+	if rs := []rune(s); len(rs) > maxLine {
+		s = string(slices.Concat(rs[:maxLine-3], []rune("...")))
+	}
+	return s
+}

@@ -1,0 +1,94 @@
+// Command console shows this host's state on every configured terminal, in plain lines that a dumb serial terminal can show.
+//
+// Owns: what the status line says, and when it is said again: on change and each minute.
+// In: the agent's and init's status over their sockets, the host's configuration.
+// Out: lines on terminals; an absent or stuck one is skipped.
+// Never: reads what is typed, waits for a terminal, or shows a secret.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"os"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+
+	"hardnode.dev/agent/facts"
+	"hardnode.dev/internal/logging"
+	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/wire/boot"
+)
+
+func main() {
+	log := logging.New(os.Stderr, "console", slog.LevelInfo)
+	debug.SetGCPercent(20)
+	debug.SetMemoryLimit(8 << 20)
+	ctx, stop := run.UntilSignal(context.Background())
+	defer stop()
+	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
+		log.Warn("tell init", logging.Err, err)
+	}
+	if err := show(ctx, log); err != nil {
+		log.Error("console ends", logging.Err, err)
+		os.Exit(1)
+	}
+}
+
+// again is how often the status is shown when nothing changed.
+const again = time.Minute
+
+// show looks every second and writes what changed, until ctx ends.
+func show(ctx context.Context, log *slog.Logger) error {
+	ts := &terminals{log: log}
+	defer ts.close()
+	var last []string
+	var shown time.Time
+	return run.Every(ctx, time.Second, func(ctx context.Context) error {
+		now := lines(look(ctx))
+		switch {
+		case len(now) == 0, slices.Equal(now, last) && time.Since(shown) < again:
+			return nil
+		}
+		last, shown = now, time.Now()
+		ts.use(wanted())
+		ts.write(strings.Join(now, "\n") + "\n")
+		return nil
+	})
+}
+
+// look asks the agent and init; either may be nil.
+func look(ctx context.Context) (a *boot.AgentStatus, i *boot.Status) {
+	return ask[boot.AgentStatus](ctx, boot.AgentSocket), ask[boot.Status](ctx, boot.InitSocket)
+}
+
+func ask[T any](ctx context.Context, socket string) *T {
+	raw, err := facts.Ask(ctx, socket, "/v1/status")
+	if err != nil {
+		return nil
+	}
+	v := new(T)
+	if json.Unmarshal(raw, v) != nil {
+		return nil
+	}
+	return v
+}
+
+// wanted are the terminals of the configuration; without any, the kernel's own consoles.
+func wanted() []string {
+	if raw, err := os.ReadFile(boot.ConfigFile); err == nil {
+		var c boot.HostConfig
+		if json.Unmarshal(raw, &c) == nil && len(c.Console.TTYs) > 0 {
+			return c.Console.TTYs
+		}
+	}
+	raw, err := os.ReadFile("/sys/class/tty/console/active")
+	if err != nil {
+		return nil
+	}
+	return strings.Fields(string(raw))
+}

@@ -1,0 +1,125 @@
+package facts
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/wire/boot"
+)
+
+// Links is what netd last said of the host's links. Its zero value asks boot.NetdSocket.
+type Links struct {
+	Socket string // "" is boot.NetdSocket
+
+	mu struct {
+		sync.Mutex
+		list []boot.LinkStatus
+	}
+}
+
+// Keep asks netd again and again until ctx ends: a task. Until the host has an address it asks often.
+func (l *Links) Keep(ctx context.Context) error {
+	for {
+		wait := 5 * time.Second
+		if list, err := l.ask(ctx); err == nil {
+			l.mu.Lock()
+			l.mu.list = list
+			l.mu.Unlock()
+		}
+		if !l.Underlay().IsValid() {
+			wait = 200 * time.Millisecond
+		}
+		if !run.Wait(ctx, wait) {
+			return nil
+		}
+	}
+}
+
+// Underlay is the address other hosts reach this one at; the zero Addr until it is known.
+func (l *Links) Underlay() netip.Addr {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, k := range l.mu.list {
+		if k.Underlay && len(k.Addresses) > 0 {
+			return k.Addresses[0].Addr()
+		}
+	}
+	return netip.Addr{}
+}
+
+// Addrs are all addresses of the host's links, the underlay's first.
+func (l *Links) Addrs() (out []netip.Addr) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, first := range []bool{true, false} {
+		for _, k := range l.mu.list {
+			if k.Underlay != first {
+				continue
+			}
+			for _, p := range k.Addresses {
+				out = append(out, p.Addr())
+			}
+		}
+	}
+	return out
+}
+
+// Problems are what netd says is wrong with links.
+func (l *Links) Problems() map[string]string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	out := map[string]string{}
+	for _, k := range l.mu.list {
+		if k.Problem != "" {
+			out[k.Name] = k.Problem
+		}
+	}
+	return out
+}
+
+func (l *Links) ask(ctx context.Context) (list []boot.LinkStatus, err error) {
+	at := l.Socket
+	if at == "" {
+		at = boot.NetdSocket
+	}
+	body, err := Ask(ctx, at, "/v1/links")
+	if err != nil {
+		return nil, err
+	}
+	return list, json.Unmarshal(body, &list)
+}
+
+// Ask gets one document from a daemon of this host over its Unix socket (HTTP/1.0, so that the smallest programs need no HTTP client).
+func Ask(ctx context.Context, socket, path string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	c, err := (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	if err != nil {
+		return nil, fmt.Errorf("ask %q: %v", socket, err)
+	}
+	defer c.Close()
+	if d, ok := ctx.Deadline(); ok {
+		c.SetDeadline(d)
+	}
+	if _, err := fmt.Fprintf(c, "GET %s HTTP/1.0\r\nHost: local\r\n\r\n", path); err != nil {
+		return nil, fmt.Errorf("ask %q: %v", socket, err)
+	}
+	raw, err := io.ReadAll(io.LimitReader(c, 8<<20))
+	if err != nil {
+		return nil, fmt.Errorf("ask %q: %v", socket, err)
+	}
+	head, body, ok := strings.Cut(string(raw), "\r\n\r\n")
+	if status := strings.Fields(head); !ok || len(status) < 2 || status[1] != "200" {
+		line, _, _ := strings.Cut(head, "\r\n")
+		return nil, fmt.Errorf("ask %q for %s: %s", socket, path, line)
+	}
+	return []byte(body), nil
+}

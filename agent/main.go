@@ -1,0 +1,111 @@
+// Command agent makes this host what its Assignment says, and tells the orchestrator how it is.
+//
+// Owns: the order in which its parts come up; each part is a package below this folder.
+// In: RUN/host.json (netd's), STATE, DATA, the sockets of spawner, netd and init.
+// Out: containers, images and the network of this host; RUN/agent.sock; sd_notify to init.
+// Never: stops a container because it ends itself: the next agent adopts what runs.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+
+	"hardnode.dev/agent/apply"
+	"hardnode.dev/agent/container"
+	"hardnode.dev/agent/desired"
+	"hardnode.dev/agent/facts"
+	"hardnode.dev/agent/fetch"
+	"hardnode.dev/agent/gossip"
+	"hardnode.dev/agent/identityd"
+	"hardnode.dev/agent/link"
+	"hardnode.dev/agent/localapi"
+	"hardnode.dev/agent/network"
+	"hardnode.dev/internal/build"
+	"hardnode.dev/internal/logging"
+	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/wire/boot"
+	"hardnode.dev/internal/wire/host"
+)
+
+func main() {
+	state := flag.String("state", boot.StateDir, "folder of durable state")
+	data := flag.String("data", boot.DataDir, "folder of containers, volumes and images")
+	verbose := flag.Bool("verbose", false, "log details")
+	flag.Parse()
+	level := slog.LevelInfo
+	if *verbose {
+		level = slog.LevelDebug
+	}
+	log := logging.New(os.Stderr, "agent", level)
+	// An agent lives on every host: give memory back early rather than save CPU.
+	debug.SetGCPercent(50)
+	debug.SetMemoryLimit(64 << 20)
+	ctx, stop := run.UntilSignal(context.Background())
+	defer stop()
+	if err := serve(ctx, log, *state, *data); err != nil {
+		log.Error("agent ends", logging.Err, err)
+		os.Exit(1)
+	}
+}
+
+// serve constructs every part and runs them until ctx ends.
+func serve(ctx context.Context, log *slog.Logger, state, data string) error {
+	a := &agent{log: log, config: boot.ConfigFile, facts: facts.Source{Data: data}, links: &facts.Links{}, hints: make(chan struct{}, 1)}
+	var err error
+	if a.boot, err = a.facts.BootID(); err != nil {
+		return err
+	}
+	a.started = a.facts.Started()
+	if a.store, err = desired.Open(filepath.Join(state, "desired"), boot.ImageDir, log); err != nil {
+		return err
+	}
+	if err := a.store.ImportBundle(boot.BundleFile); err != nil {
+		log.Error("first work not imported", logging.Err, err)
+		a.store.Note(host.Problem{Code: "invalid", Object: "bundle", Reason: err.Error(), Next: "boot the infra host with the bundle and the boot medium that belong together"})
+	}
+	if a.runtime, err = container.New(container.Options{DataDir: data, Log: log}); err != nil {
+		return err
+	}
+	capacity, err := a.facts.Capacity()
+	if err != nil {
+		return err
+	}
+	a.network = network.New(log)
+	dns := &network.DNS{Upstream: func() []string { return network.Resolvers(filepath.Join(boot.RunDir, "resolv.conf")) }, Log: log}
+	clock := &link.SystemClock{Path: filepath.Join(state, "clock"), Floor: build.When(), Log: log}
+	if a.link, err = link.New(link.Options{Dir: filepath.Join(state, "identity"), Config: a.configuration, Store: a.store, Report: a.report, Changed: a.hints,
+		Runtime: a.runtime, Boot: a.boot, Version: build.Version, Underlay: a.underlay, Hardware: a.facts.Hardware(), Clock: clock, Log: log}); err != nil {
+		return err
+	}
+	images := &fetch.Store{Dir: filepath.Join(data, "images"), BootDir: boot.ImageDir, Client: a.registryClient(), Registries: a.registries, Log: log}
+	notify := newNotify(log)
+	identities := identityd.New(filepath.Join(boot.RunDir, "ct"), a.link.Component, notify, notify.kept, log)
+	a.gossip = gossip.New(gossip.Options{Self: a.self, Key: a.link.Key(), Peers: a.store.Peers, Card: a.card, Log: log})
+	a.apply = apply.New(apply.Options{Store: a.store, Runtime: a.runtime, Images: images, Network: a.network, Names: dns.Set, Identity: identities.Socket,
+		Forget: identities.Forget, Self: a.selfAndRole, Addrs: a.addrs, MHz: capacity.MHz, Log: log})
+	api := localapi.Options{Status: a.status, Exec: a.runtime.Exec, Logs: a.runtime.Logs, Collect: a.apply.Collect, Log: log}
+
+	log.Info("agent starts", "version", build.Version, "boot", a.boot, "code", a.link.Status().Code)
+	err = run.Group(ctx, log,
+		run.Task{Name: "links", Run: a.links.Keep},
+		run.Task{Name: "runtime", Run: a.runtime.Run},
+		run.Task{Name: "apply", Run: a.apply.Run},
+		run.Task{Name: "link", Run: a.link.Run},
+		run.Task{Name: "gossip", Run: a.gossip.Run},
+		run.Task{Name: "identity", Run: identities.Run},
+		run.Task{Name: "dns", Run: dns.Run},
+		run.Task{Name: "api", Run: func(ctx context.Context) error { return localapi.Serve(ctx, api) }},
+		run.Task{Name: "clock", Run: clock.Keep},
+		run.Task{Name: "hints", Run: a.forwardHints},
+		run.Task{Name: "notify", Run: func(ctx context.Context) error { return notify.run(ctx, a.apply.Alive) }},
+	)
+	if err != nil {
+		return fmt.Errorf("run: %w", err)
+	}
+	return nil
+}

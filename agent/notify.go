@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/activation"
+	"github.com/coreos/go-systemd/v22/daemon"
+
+	"hardnode.dev/internal/logging"
+	"hardnode.dev/internal/run"
+)
+
+// notify speaks sd_notify(3) to init: ready, alive, and descriptors to keep for the next agent.
+type notify struct {
+	log  *slog.Logger
+	kept map[string]*os.File // what the last agent left
+}
+
+func newNotify(log *slog.Logger) *notify {
+	n := &notify{log: log, kept: map[string]*os.File{}}
+	for _, f := range activation.Files(true) {
+		n.kept[f.Name()] = f
+	}
+	return n
+}
+
+// watchdog is how often init must hear of the agent; it is told three times as often.
+const watchdog = 90 * time.Second
+
+// run tells init that the agent is up, then that it is alive while alive says so.
+func (n *notify) run(ctx context.Context, alive func() bool) error {
+	n.say(fmt.Sprintf("%s\nWATCHDOG_USEC=%d", daemon.SdNotifyReady, watchdog.Microseconds()))
+	for run.Wait(ctx, watchdog/3) {
+		if alive() {
+			n.say(daemon.SdNotifyWatchdog)
+		}
+	}
+	n.say(daemon.SdNotifyStopping)
+	return nil
+}
+
+func (n *notify) say(state string) {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		n.log.Warn("tell init", logging.Err, err)
+	}
+}
+
+// Keep hands a descriptor to init under that name (FDSTORE, file descriptor store of sd_notify).
+func (n *notify) Keep(name string, f *os.File) error {
+	at := os.Getenv("NOTIFY_SOCKET")
+	if at == "" {
+		return nil // not started by init: nobody would give it back
+	}
+	c, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: at, Net: "unixgram"})
+	if err != nil {
+		return fmt.Errorf("hand descriptor %q to init: %v", name, err)
+	}
+	defer c.Close()
+	raw, err := f.SyscallConn() // not Fd: that would make the socket blocking
+	if err != nil {
+		return fmt.Errorf("hand descriptor %q to init: %v", name, err)
+	}
+	var werr error
+	err = raw.Control(func(fd uintptr) {
+		_, _, werr = c.WriteMsgUnix([]byte("FDSTORE=1\nFDNAME="+name), syscall.UnixRights(int(fd)), nil)
+	})
+	if err == nil {
+		err = werr
+	}
+	if err != nil {
+		return fmt.Errorf("hand descriptor %q to init: %v", name, err)
+	}
+	return nil
+}
+
+// Drop makes init forget a descriptor.
+func (n *notify) Drop(name string) error {
+	_, err := daemon.SdNotify(false, "FDSTOREREMOVE=1\nFDNAME="+name)
+	return err
+}
