@@ -59,3 +59,7 @@ qemu: ## tests that boot virtual machines (PKG=./qemu-tests/… RUN=TestX for so
 .PHONY: templates
 templates: ## build the OCI templates from Debian packages: out/templates/nginx
 	@$(GO) build -trimpath -o $(OUT)/bin/templates ./tools/templates && $(OUT)/bin/templates -out $(OUT)/templates tools/templates/nginx
+
+.PHONY: bench-resolver
+bench-resolver: templates ## the resolver beside nginx as a proxy, on loopback
+	@$(GO) run ./tools/bench/resolver
