@@ -17,7 +17,7 @@ const mountQuiet = unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_A
 
 // openat2 opens path below dir.
 func (p *Prog) openat2(what string, dir Slot, path string, flags, mode, resolve uint64) Step {
-	how := object(p, unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Mode: mode, Resolve: resolve}, "")
+	how := object(p, unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Mode: mode, Resolve: resolve}, hex(flags)+"/"+hex(resolve))
 	return p.Call(what, unix.SYS_OPENAT2, dir, path, how, unix.SizeofOpenHow)
 }
 
@@ -61,7 +61,7 @@ func (p *Prog) clone(dir any, path string) Slot {
 
 // restrict adds attributes to a mount that is attached nowhere yet.
 func (p *Prog) restrict(tree any, attrs uint64) {
-	a := object(p, unix.MountAttr{Attr_set: attrs}, "")
+	a := object(p, unix.MountAttr{Attr_set: attrs}, hex(attrs))
 	p.Call("restrict mount", unix.SYS_MOUNT_SETATTR, tree, "", unix.AT_EMPTY_PATH, a, unix.MOUNT_ATTR_SIZE_VER0)
 }
 
