@@ -49,11 +49,14 @@ demo: deps ## a cluster on this machine, in QEMU (ARGS="--hosts 3 --keep" and mo
 	@mkdir -p $(OUT)/bin && $(GOBUILD) -o $(OUT)/bin/devcluster ./tools/devcluster && exec $(OUT)/bin/devcluster $(ARGS)
 
 # --- qemu-tests: PKG and RUN select, e.g. `make qemu PKG=./qemu-tests/sample RUN=TestSample`
-.PHONY: qemu
+.PHONY: qemu soak
 PKG ?= ./qemu-tests/...
 RUN ?= .
 qemu: ## tests that boot virtual machines (PKG=./qemu-tests/… RUN=TestX for some of them)
 	$(GO) test -tags qemu -count=1 -timeout 30m -p 1 -v -run '$(RUN)' $(PKG)
+
+soak: ## the long forms of the qemu tests: hours
+	HARDNODE_SOAK=1 $(GO) test -tags qemu -count=1 -timeout 6h -p 1 -v ./qemu-tests/...
 
 # --- templates, registry, resolver
 .PHONY: templates

@@ -57,6 +57,7 @@ func (c *Cluster) makeDay0(detail detail) error {
 	all := c.opts.Hosts + c.opts.Spare
 	args := []string{"cluster", "init", "--dir", c.day0.admin, "--name", Name, "--domain", domain, "--infra-address", infraAddr.String(),
 		"--external", fmt.Sprintf("127.0.0.1:%d", c.Ports.API), "--hosts", fmt.Sprint(all), "--licence", licence, "--jls-dir", c.day0.jls,
+		"--registry-external", fmt.Sprintf("127.0.0.1:%d", c.Ports.Registry), "--jls-external", fmt.Sprintf("127.0.0.1:%d", c.Ports.JLS),
 		"--images", filepath.Join(c.Root, "out/image/images.json"), "-o", "json",
 		"--infra-link", fmt.Sprintf("name=underlay,mac=%s,address=%s/%d", harness.MAC(infraName, 0), infraAddr, underlay.Bits()),
 		"--infra-link", fmt.Sprintf("name=outside,mac=%s,dhcp", harness.MAC(infraName, 1))}
@@ -66,6 +67,9 @@ func (c *Cluster) makeDay0(detail detail) error {
 	}
 	for n := 1; n <= all; n++ {
 		args = append(args, "--host-link", fmt.Sprintf("%d:name=underlay,mac=%s,address=%s/%d", n, harness.MAC(hostName(n), 0), hostAddr(n), underlay.Bits()))
+	}
+	if !harness.Accelerated() {
+		args = append(args, "--component-arg", "orchestrator=-slow-clocks")
 	}
 	out, err := c.tool(ctx, "hnctl", args...)
 	if err != nil {

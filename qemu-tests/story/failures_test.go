@@ -83,13 +83,32 @@ func (s story) while(m *cluster.Machine, exe string, f func()) {
 	f()
 }
 
+// quiet: while nothing happens no host is called unreachable and no page fails.
+func quiet(s story) {
+	v, begin := s.visitor(time.Second), time.Now()
+	for time.Since(begin) < soak(time.Minute, 10*time.Minute) && run.Wait(s.Context(), time.Second) {
+		hosts, err := s.HostList(s.Context())
+		if err != nil {
+			s.Error(err)
+		}
+		for _, h := range hosts {
+			if !isActive(h) {
+				s.Errorf("+%.0f s: %s is %s: %s", time.Since(begin).Seconds(), h.Name, h.State, h.Reason)
+			}
+		}
+	}
+	if bad := failed(v.stop(), begin); len(bad) > 0 {
+		s.Errorf("pages failed: %q", bad)
+	}
+}
+
 // agentKilled: containers outlive their agent, and it adopts them again.
 func agentKilled(s story) {
 	before := s.settled("hello")
 	m := s.Machine(before.Nodes[0].HostName)
 	v := s.visitor(100 * time.Millisecond)
 	begin := time.Now()
-	for range 3 {
+	for range soak(3, 20) {
 		s.ask(m, ask.Request{What: "kill", Path: agentExe})
 		back := time.Now()
 		for ctx := s.Context(); ; {

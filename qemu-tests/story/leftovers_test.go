@@ -76,7 +76,7 @@ func (s story) sameCounts(want map[string]ask.Counts) {
 func leavesNothing(s story) {
 	s.settled("hello")
 	before := s.counts()
-	for range 2 {
+	for range soak(2, 10) {
 		s.create("brief", 4)
 		s.settled("brief")
 		during := s.counts()

@@ -5,6 +5,7 @@ package story
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +15,14 @@ import (
 	"hardnode.dev/qemu-tests/cluster"
 	"hardnode.dev/qemu-tests/harness"
 )
+
+// soak is the long form of a number: `make soak` sets HARDNODE_SOAK.
+func soak[T any](short, long T) T {
+	if os.Getenv("HARDNODE_SOAK") != "" {
+		return long
+	}
+	return short
+}
 
 // story is the shared cluster and what its tests need.
 type story struct {
@@ -51,6 +60,7 @@ func TestStory(t *testing.T) {
 		{"bad hosts stay out and say why", refusedHosts},
 		{"stop and start", stopAndStart},
 		{"created and deleted twice leaves nothing", leavesNothing},
+		{"nothing happens in quiet time", quiet},
 		{"agent killed", agentKilled},
 		{"orchestrator stopped", orchestratorStopped},
 		{"licence server stopped", jlsStopped},
