@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -35,10 +36,18 @@ import (
 type config struct {
 	seed, data, api, hosts string
 	scale                  int
-	slow                   bool
 	unsafe                 bool // tests only: no fsync
 	started                time.Time
 	log                    *slog.Logger
+}
+
+// clockScale is 3 on a CPU that QEMU emulates in software, which calls itself "QEMU TCG CPU"; else 1.
+func clockScale(cpuinfo string) int {
+	raw, err := os.ReadFile(cpuinfo)
+	if err == nil && bytes.Contains(raw, []byte("TCG")) {
+		return 3
+	}
+	return 1
 }
 
 // orchestrator is all its parts, each of which knows only those it is given.
@@ -65,7 +74,7 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 	if err := os.MkdirAll(c.data, 0o700); err != nil {
 		return nil, err
 	}
-	if o.store, err = store.Open(ctx, store.Options{Dir: filepath.Join(c.data, "store"), SlowClocks: c.slow, Unsafe: c.unsafe, Log: c.log}); err != nil {
+	if o.store, err = store.Open(ctx, store.Options{Dir: filepath.Join(c.data, "store"), Unsafe: c.unsafe, Log: c.log}); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -129,7 +138,7 @@ func (o *orchestrator) uncovered() map[wire.HostID]string {
 // world is everything at this moment.
 func (o *orchestrator) world() show.World {
 	snapshot, _ := o.fleet.Snapshot()
-	w := show.World{View: o.store.View(), Live: snapshot, License: o.license.Show(), Uncovered: o.uncovered()}
+	w := show.World{Now: time.Now().UTC(), View: o.store.View(), Live: snapshot, License: o.license.Show(), Uncovered: o.uncovered()}
 	if p := o.loop.Last(); p != nil {
 		w.Stuck, w.Alarms = p.Stuck, p.Alarms
 	}
