@@ -104,10 +104,11 @@ func TestDeadHost(t *testing.T) {
 		t.Errorf("the new node: %+v", made)
 	}
 	var l operator.List[operator.Operation]
-	c.ok("GET", "/api/v1/operations?env=hello", nil, &l)
-	if len(l.Items) != 2 || l.Items[0].Kind != "node.replace" || l.Items[0].State != operator.OpDone {
-		t.Errorf("operations: %+v", l.Items)
-	}
+	c.eventually("the replacement's operation is done", func() bool {
+		l = operator.List[operator.Operation]{}
+		c.ok("GET", "/api/v1/operations?env=hello", nil, &l)
+		return len(l.Items) == 2 && l.Items[0].Kind == "node.replace" && l.Items[0].State == operator.OpDone
+	})
 	h1.Force(0, "", "")
 	c.power(h1)
 	c.eventually("host1 is back and has removed the old node", func() bool {
