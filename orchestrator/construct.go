@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -25,6 +26,7 @@ import (
 	"hardnode.dev/orchestrator/live"
 	"hardnode.dev/orchestrator/metrics"
 	"hardnode.dev/orchestrator/ops"
+	"hardnode.dev/orchestrator/panel"
 	"hardnode.dev/orchestrator/seed"
 	"hardnode.dev/orchestrator/show"
 	"hardnode.dev/orchestrator/store"
@@ -35,10 +37,18 @@ import (
 type config struct {
 	seed, data, api, hosts string
 	scale                  int
-	slow                   bool
 	unsafe                 bool // tests only: no fsync
 	started                time.Time
 	log                    *slog.Logger
+}
+
+// clockScale is 3 on a CPU that QEMU emulates in software, which calls itself "QEMU TCG CPU"; else 1.
+func clockScale(cpuinfo string) int {
+	raw, err := os.ReadFile(cpuinfo)
+	if err == nil && bytes.Contains(raw, []byte("TCG")) {
+		return 3
+	}
+	return 1
 }
 
 // orchestrator is all its parts, each of which knows only those it is given.
@@ -49,6 +59,7 @@ type orchestrator struct {
 	holder    *identity.Holder
 	trust     identity.Trust
 	certs     *certs.Keeper
+	browser   *certs.Browser
 	license   *licensing.Keeper
 	templates *templates.List
 	fleet     *live.Fleet
@@ -57,6 +68,7 @@ type orchestrator struct {
 	routes    *hostapi.Routes
 	api       *api.Server
 	hosts     *hostapi.Server
+	panel     *panel.Panel
 }
 
 // construct opens the store, imports the seed into a new one, and puts the parts together. Nothing runs or listens yet.
@@ -65,7 +77,7 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 	if err := os.MkdirAll(c.data, 0o700); err != nil {
 		return nil, err
 	}
-	if o.store, err = store.Open(ctx, store.Options{Dir: filepath.Join(c.data, "store"), SlowClocks: c.slow, Unsafe: c.unsafe, Log: c.log}); err != nil {
+	if o.store, err = store.Open(ctx, store.Options{Dir: filepath.Join(c.data, "store"), Unsafe: c.unsafe, Log: c.log}); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -87,6 +99,10 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 	if err = o.certs.Renew(); err != nil {
 		return nil, err
 	}
+	o.browser = &certs.Browser{Path: filepath.Join(c.data, "panel-certificate.json"), Names: s.OrchestratorSeed.Names, Log: c.log}
+	if err = o.browser.Open(); err != nil {
+		return nil, err
+	}
 	o.license = &licensing.Keeper{Store: o.store, Root: s.LicenseKey, Key: key, Cluster: s.Cluster, Name: s.Name, Log: c.log, Now: time.Now}
 	if s.JLS.Addr != "" {
 		o.license.JLS = licensing.NewClient(s.JLS, key)
@@ -101,10 +117,12 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 	o.ops = &ops.Ops{Store: o.store, Fleet: o.fleet, World: o.world, Log: c.log}
 	o.routes = &hostapi.Routes{Store: o.store, Fleet: o.fleet, World: o.world}
 	hub := hostapi.NewHub()
+	tokens := &authz.Tokens{Store: o.store, Now: time.Now}
+	o.panel = &panel.Panel{Tokens: tokens, World: o.world, Operations: o.ops.List, Log: c.log, Now: time.Now}
 	o.hosts = &hostapi.Server{Store: o.store, Fleet: o.fleet, Hub: hub, Routes: o.routes, Log: c.log,
 		Enroll:     &enroll.Desk{Store: o.store, Authority: s.Authority, Log: c.log, Now: time.Now},
 		Unlicensed: func(id wire.HostID) string { return o.uncovered()[id] }}
-	o.api = &api.Server{Store: o.store, Ops: o.ops, Tokens: &authz.Tokens{Store: o.store, Now: time.Now}, Audit: o.audit, World: o.world, Hub: hub, Log: c.log,
+	o.api = &api.Server{Store: o.store, Ops: o.ops, Tokens: tokens, Audit: o.audit, World: o.world, Hub: hub, Log: c.log,
 		License: o.license, Metrics: metrics.Handler(o.world),
 		DryRun: func(spec operator.EnvironmentSpec) ([]operator.Node, *operator.Problem) {
 			return converge.DryRun(o.loop.Input(o.store.View()), spec)
@@ -129,7 +147,7 @@ func (o *orchestrator) uncovered() map[wire.HostID]string {
 // world is everything at this moment.
 func (o *orchestrator) world() show.World {
 	snapshot, _ := o.fleet.Snapshot()
-	w := show.World{View: o.store.View(), Live: snapshot, License: o.license.Show(), Uncovered: o.uncovered()}
+	w := show.World{Now: time.Now().UTC(), View: o.store.View(), Live: snapshot, License: o.license.Show(), Uncovered: o.uncovered()}
 	if p := o.loop.Last(); p != nil {
 		w.Stuck, w.Alarms = p.Stuck, p.Alarms
 	}
@@ -148,10 +166,12 @@ func (o *orchestrator) liveness(ctx context.Context) error { return o.fleet.Run(
 
 // serveAPI serves people: a certificate of the cluster, no client certificate.
 func (o *orchestrator) serveAPI(l net.Listener) func(context.Context) error {
-	conf := &tls.Config{MinVersion: tls.VersionTLS13, NextProtos: []string{"h2", "http/1.1"}, GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-		return o.holder.Get().TLS(), nil
-	}}
-	return serveHTTP(l, conf, o.api.Handler(), o.log)
+	conf := &tls.Config{MinVersion: tls.VersionTLS13, NextProtos: []string{"h2", "http/1.1"}, GetCertificate: o.browser.For(o.certs)}
+	mux := http.NewServeMux()
+	mux.Handle("/", o.api.Handler())
+	mux.Handle("/panel/", o.panel.Handler())
+	mux.Handle("GET /{$}", http.RedirectHandler("/panel/", http.StatusSeeOther))
+	return serveHTTP(l, conf, mux, o.log)
 }
 
 // serveHosts serves hosts and the resolver: mutual TLS; enrolment comes without a certificate.

@@ -8,6 +8,7 @@ import (
 
 // The main line: create → hosts get Work → they report it running → the operation is done; stop, start, delete; nothing is left.
 func TestLifeOfAnEnvironment(t *testing.T) {
+	t.Parallel()
 	c := found(t, 2, "infra1", "host1", "host2")
 	c.start()
 	c.join("infra1", 0)

@@ -31,8 +31,7 @@ func main() {
 	flag.StringVar(&c.data, "data", "/data", "directory of the store and the audit record")
 	flag.StringVar(&c.api, "listen-api", ":7443", "address of the API and the panel")
 	flag.StringVar(&c.hosts, "listen-hosts", ":7444", "address of the host API")
-	flag.IntVar(&c.scale, "clock-scale", 1, "scale of all clocks: 1, or 3 under software emulation")
-	flag.BoolVar(&c.slow, "slow-clocks", false, "etcd heartbeat 500 ms, election 5 s: for software emulation")
+	flag.IntVar(&c.scale, "clock-scale", 0, "scale of all clocks: 1, or 3 under software emulation; 0 looks at the CPU's name")
 	quiet := flag.Bool("quiet", false, "log warnings and errors only")
 	flag.Parse()
 	if *version {
@@ -44,7 +43,9 @@ func main() {
 		level = slog.LevelWarn
 	}
 	c.log = logging.New(os.Stderr, "orchestrator", level)
-	c.started = time.Now()
+	if c.started = time.Now(); c.scale == 0 {
+		c.scale = clockScale("/proc/cpuinfo")
+	}
 	debug.SetGCPercent(50) // a small machine: memory is dearer than time
 	ctx, cancel := run.UntilSignal(context.Background())
 	defer cancel()

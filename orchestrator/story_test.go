@@ -45,6 +45,7 @@ type cluster struct {
 	tokens map[string]secret.Text
 	root   identity.CA
 	client *http.Client
+	plain  *http.Client // HTTP/1.1
 	bearer string
 
 	api, hostAddr string
@@ -105,6 +106,7 @@ func found(t *testing.T, seats int, hosts ...string) *cluster {
 	pool.AddCert(root.Cert)
 	// An ordinary client: the chain must end in the root CA and the name must be in the certificate.
 	c.client = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: true}}
+	c.plain = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
 	return c
 }
 
@@ -209,7 +211,12 @@ func (c *cluster) call(method, path string, in, into any, header ...string) *ope
 	for i := 0; i+1 < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
 	}
-	resp, err := c.client.Do(req)
+	client := c.client
+	if req.Header.Get("Upgrade") != "" {
+		client = c.plain // WebSockets are HTTP/1.1
+		req.Header.Set("Connection", "Upgrade")
+	}
+	resp, err := client.Do(req)
 	must(c.t, err)
 	defer resp.Body.Close()
 	raw, err := io.ReadAll(resp.Body)
@@ -302,3 +309,5 @@ func problemOf(err error) *operator.Problem {
 	errors.As(err, &p)
 	return p
 }
+
+func wireToken(s string) secret.Text { return secret.Text(s) }

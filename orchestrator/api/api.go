@@ -143,7 +143,6 @@ func Description() ([]byte, error) {
 }
 
 func (s *Server) register(mux *http.ServeMux) {
-	huma.NewError = newError
 	c := huma.DefaultConfig("Hardnode", "1")
 	c.CreateHooks = nil // no $schema links in bodies: resources are what wire/operator says
 	c.DocsPath, c.SchemasPath = "", ""
@@ -159,6 +158,9 @@ func (s *Server) register(mux *http.ServeMux) {
 	s.sessionOperations(mux)
 }
 
+// huma has one hook for all its APIs; this program has one API.
+func init() { huma.NewError = newError }
+
 // newError is how huma's own refusals (validation, unknown fields, bodies too large) look: like all others.
 func newError(status int, msg string, errs ...error) huma.StatusError {
 	p := operator.NewProblem(operator.CodeOf(status), "", msg, "see /openapi.json")
@@ -166,23 +168,27 @@ func newError(status int, msg string, errs ...error) huma.StatusError {
 	if status >= 500 {
 		return operator.AsProblem(fmt.Errorf("%s", msg))
 	}
+	details := make([]*huma.ErrorDetail, 0, len(errs))
 	for _, e := range errs {
-		d, ok := e.(huma.ErrorDetailer)
-		if !ok {
-			if e != nil && len(errs) == 1 {
-				p.Reason = e.Error()
-			}
-			continue
+		if d, ok := e.(huma.ErrorDetailer); ok {
+			details = append(details, d.ErrorDetail())
+		} else if e != nil {
+			details = append(details, &huma.ErrorDetail{Message: e.Error()})
 		}
-		detail := d.ErrorDetail()
-		p.Object = strings.TrimPrefix(strings.TrimPrefix(detail.Location, "body"), ".")
-		p.Reason = detail.Message
-		if detail.Message == "unexpected property" {
-			p.Reason = "the field is not known"
-		}
-		p.Next = "correct it; see /openapi.json"
-		break
 	}
+	if len(details) == 0 {
+		return p
+	}
+	// A field that is not known says more than the one that is missing for it.
+	first := details[0]
+	for _, d := range details {
+		if d.Message == "unexpected property" {
+			first = &huma.ErrorDetail{Location: d.Location, Message: "the field is not known"}
+			break
+		}
+	}
+	p.Object = strings.TrimPrefix(strings.TrimPrefix(first.Location, "body"), ".")
+	p.Reason, p.Next = first.Message, "correct it; see /openapi.json"
 	return p
 }
 

@@ -49,27 +49,36 @@ type Tokens struct {
 	Now   func() time.Time
 }
 
+// Hash is how a token is known: the hex SHA-256 of its text.
+func Hash(text secret.Text) string { return identity.HashToken(text) }
+
 // Check says who holds the token. An unknown or expired one is a Problem with status 401.
 func (t *Tokens) Check(text secret.Text) (Who, *operator.Problem) {
-	refuse := func(reason string) (Who, *operator.Problem) {
-		p := operator.NewProblem(operator.Denied, "token", reason, "send Authorization: Bearer with a valid token: hnctl login")
-		p.Status, p.Title = http.StatusUnauthorized, http.StatusText(http.StatusUnauthorized)
-		return Who{}, p
+	switch {
+	case text == "":
+		return unknown("no token was sent")
+	case len(text) > 256:
+		return unknown("the token is not known")
 	}
-	if text == "" {
-		return refuse("no token was sent")
-	}
-	if len(text) > 256 {
-		return refuse("the token is not known")
-	}
-	rec, ok := store.Tokens.Get(t.Store.View(), identity.HashToken(text))
+	return t.CheckHash(Hash(text))
+}
+
+// CheckHash is Check for a token whose hash is known already (a session of the panel).
+func (t *Tokens) CheckHash(hash string) (Who, *operator.Problem) {
+	rec, ok := store.Tokens.Get(t.Store.View(), hash)
 	switch {
 	case !ok:
-		return refuse("the token is not known; it may have been revoked")
+		return unknown("the token is not known; it may have been revoked")
 	case !rec.Expires.IsZero() && !t.Now().Before(rec.Expires):
-		return refuse("the token expired at " + rec.Expires.Format(time.RFC3339))
+		return unknown("the token expired at " + rec.Expires.Format(time.RFC3339))
 	}
 	return Who{rec.ID, rec.Name, rec.Scopes}, nil
+}
+
+func unknown(reason string) (Who, *operator.Problem) {
+	p := operator.NewProblem(operator.Denied, "token", reason, "send Authorization: Bearer with a valid token; an admin makes one with hnctl token create")
+	p.Status, p.Title = http.StatusUnauthorized, http.StatusText(http.StatusUnauthorized)
+	return Who{}, p
 }
 
 // Bearer is the token of a request's Authorization header, "" if there is none.
@@ -101,7 +110,7 @@ func (t *Tokens) Create(ctx context.Context, n operator.NewToken) (operator.Made
 		rec.Expires = now.AddDate(0, 0, n.Days)
 	}
 	text := "hnt." + rec.ID + "." + hex.EncodeToString(raw[4:])
-	rec.Hash = identity.HashToken(secret.Text(text))
+	rec.Hash = Hash(secret.Text(text))
 	_, err := t.Store.Update(ctx, func(tx *store.Tx) error {
 		for _, o := range store.Tokens.All(tx.View()) {
 			if o.Name == rec.Name {

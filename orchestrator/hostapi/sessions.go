@@ -11,6 +11,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
@@ -163,10 +164,16 @@ func Bridge(ctx context.Context, person, node *websocket.Conn) {
 	person.SetReadLimit(host.MaxFrame + 1)
 	node.SetReadLimit(host.MaxFrame + 1)
 	var wg sync.WaitGroup
-	exited := false
+	// A read whose context ends takes its connection with it, so the last frame is written before the context is ended.
 	wg.Go(func() {
 		defer cancel()
-		exited = forward(ctx, person, node, func(c host.Channel) bool { return c != host.ChanStdin && c != host.ChanResize })
+		exited := forward(ctx, person, node, func(c host.Channel) bool { return c != host.ChanStdin && c != host.ChanResize })
+		if !exited && ctx.Err() == nil {
+			last, stop := context.WithTimeout(ctx, time.Second)
+			defer stop()
+			person.Write(last, websocket.MessageBinary, host.Frame(host.ChanExit, host.ExitPayload(host.Exit{Code: 255, Error: "the link to the host broke"})))
+		}
+		person.Close(websocket.StatusNormalClosure, "")
 	})
 	wg.Go(func() {
 		defer cancel()
@@ -174,31 +181,18 @@ func Bridge(ctx context.Context, person, node *websocket.Conn) {
 	})
 	for _, c := range []*websocket.Conn{person, node} {
 		wg.Go(func() {
-			for ctx.Err() == nil {
-				t := time.NewTimer(pingEvery)
-				select {
-				case <-ctx.Done():
-					t.Stop()
-					return
-				case <-t.C:
-				}
+			for ctx.Err() == nil && run.Wait(ctx, pingEvery) {
 				alive, stop := context.WithTimeout(ctx, pingWait)
 				err := c.Ping(alive)
 				stop()
 				if err != nil {
-					cancel()
+					c.CloseNow() // its reader sees that
 					return
 				}
 			}
 		})
 	}
 	<-ctx.Done()
-	// A read that is under way ends with its context; both connections are done with now.
-	if !exited {
-		last, stop := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		person.Write(last, websocket.MessageBinary, host.Frame(host.ChanExit, host.ExitPayload(host.Exit{Code: 255, Error: "the link to the host broke"})))
-		stop()
-	}
 	person.Close(websocket.StatusNormalClosure, "")
 	node.Close(websocket.StatusNormalClosure, "")
 	wg.Wait()

@@ -27,6 +27,7 @@ const Removing = "removing"
 
 // World is everything at one moment.
 type World struct {
+	Now       time.Time
 	View      *store.View
 	Live      live.Snapshot
 	Stuck     map[wire.EnvName]string
@@ -187,7 +188,7 @@ func (w World) Hosts() []operator.Host {
 // Cluster is the installation as a whole.
 func (w World) Cluster() operator.Cluster {
 	c, _ := store.Clusters.Get(w.View, store.Only)
-	out := operator.Cluster{ID: c.ID, Name: c.Name, Domain: c.Domain, Version: build.Version, Hosts: map[string]int{}, Environments: map[string]int{}, License: w.License, Alarms: w.Alarms}
+	out := operator.Cluster{ID: c.ID, Name: c.Name, Domain: c.Domain, Version: build.Version, Now: w.Now, Hosts: map[string]int{}, Environments: map[string]int{}, License: w.License, Alarms: w.Alarms}
 	for _, h := range w.Hosts() {
 		out.Hosts[string(h.State)]++
 	}

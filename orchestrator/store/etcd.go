@@ -19,12 +19,10 @@ import (
 	"hardnode.dev/internal/logging"
 )
 
-// Options say where the store lives and how patient its consensus is.
+// Options say where the store lives.
 type Options struct {
 	// Dir is the directory of the etcd member, made when missing, mode 0700.
 	Dir string
-	// SlowClocks is for machines under software emulation: heartbeat 500 ms and election 5 s in place of 100 ms and 1 s.
-	SlowClocks bool
 	// Unsafe skips fsync: for tests only, a power cut would lose data.
 	Unsafe bool
 	Log    *slog.Logger
@@ -59,10 +57,9 @@ func startMember(ctx context.Context, o Options) (*member, error) {
 	cfg.AdvertiseClientUrls = []url.URL{{Scheme: "unix", Host: "store-client"}}
 	cfg.InitialCluster = cfg.InitialClusterFromName(cfg.Name)
 	cfg.EnableGRPCGateway = false
-	cfg.TickMs, cfg.ElectionMs = 100, 1000
-	if o.SlowClocks {
-		cfg.TickMs, cfg.ElectionMs = 500, 5000
-	}
+	// One voter has nobody to outwait: a longer election would only make every restart slower, also on a slow machine. Three voters
+	// will need 100 ms and 1 s, and 500 ms and 5 s under software emulation.
+	cfg.TickMs, cfg.ElectionMs = 100, 500
 	cfg.UnsafeNoFsync = o.Unsafe
 	// One plan of converge is one transaction, so the limits follow the largest cluster, not etcd's defaults.
 	cfg.MaxTxnOps, cfg.MaxRequestBytes = 8192, 8<<20
