@@ -35,11 +35,22 @@ func (b Builder) Stage1(bin string) (Part, error) {
 	if err != nil {
 		return Part{}, err
 	}
+	const name = "first cpio (init, loop, erofs)"
+	file := b.path("cache", "stage1.cpio.zst")
+	st := stamp{file: file + ".stamp", inputs: digest("stage1 1", string(raw)), outputs: []string{file}}
+	if st.fresh() {
+		packed, err := os.ReadFile(file)
+		return Part{name, packed}, err
+	}
 	packed, err := compress(raw)
 	if err != nil {
 		return Part{}, err
 	}
-	return Part{"first cpio (init, loop, erofs)", align(packed)}, nil
+	packed = align(packed)
+	if err := replace(file, packed, 0o644); err != nil {
+		return Part{}, err
+	}
+	return Part{name, packed}, st.mark()
 }
 
 // RootPart is the uncompressed cpio with the root's filesystem image: the kernel copies it once and never unpacks it.

@@ -41,7 +41,7 @@ var Table = []Row{
 	{"qemu_fw_cfg", Hardware, "the config a hypervisor hands over"},
 	{"i6300esb", Hardware, "QEMU's watchdog card"},
 	{"button", Hardware, "ACPI power button: orderly poweroff"},
-	{"evdev", Preload, "reads the power button; no device names it"},
+	{"evdev", Hardware, "init reads the power button through it"},
 	{"vmxnet3", Hardware, "network card under VMware"},
 	{"hv_netvsc", Hardware, "network card under Hyper-V"},
 	{"hv_storvsc", Hardware, "disk under Hyper-V"},

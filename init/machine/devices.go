@@ -39,6 +39,7 @@ func (m *Machine) stepDevices(ctx context.Context) (string, error) {
 	for _, p := range problems {
 		m.con.Log(p.Error())
 	}
+	m.tasks <- run.Task{Name: "power button", Run: m.button}
 	if len(problems) > 0 {
 		return fmt.Sprintf("%d devices; %d drivers would not load, the first: %v", devices, len(problems), problems[0]), nil
 	}

@@ -81,3 +81,18 @@ func TestEverySettingHasAReason(t *testing.T) {
 		seen[s.Path] = true
 	}
 }
+
+func TestPressed(t *testing.T) {
+	event := make([]byte, eventSize)
+	if pressed(event) {
+		t.Error("nothing is pressed")
+	}
+	event[16], event[18], event[20] = evKey, keyPower, 1
+	if !pressed(event) {
+		t.Error("the power button is pressed")
+	}
+	event[20] = 0
+	if pressed(event) {
+		t.Error("the power button was let go")
+	}
+}

@@ -78,25 +78,33 @@ func (m *Machine) stepConfig(ctx context.Context) (string, error) {
 	return note, nil
 }
 
+// agentPatience is how long the boot waits for the agent. Without it the boot goes on: supervision starts it again and again, and what
+// already runs in containers is better off than after a reboot.
+const agentPatience = 45 * time.Second
+
 // stepServices starts the spawner, waits for it, and starts the agent: the spawner must be there to be asked.
 func (m *Machine) stepServices(ctx context.Context) (string, error) {
-	var absent, ready []string
+	var notes []string
 	for _, name := range []string{"spawner", "agent"} {
 		h, err := m.start(name)
 		if err != nil {
-			absent = append(absent, name)
+			notes = append(notes, err.Error())
 			continue
+		}
+		late := time.NewTimer(agentPatience)
+		defer late.Stop()
+		patience := late.C
+		if services[name].Vital {
+			patience = nil // the row's own deadline
 		}
 		select {
 		case <-h.Ready():
-			ready = append(ready, name)
+			notes = append(notes, name+" ready")
+		case <-patience:
+			notes = append(notes, name+" not ready yet")
 		case <-ctx.Done():
 			return "", fmt.Errorf("service %s: not ready in time", name)
 		}
 	}
-	note := "ready: " + strings.Join(ready, ", ")
-	if len(absent) > 0 {
-		note += "; not in this image: " + strings.Join(absent, ", ")
-	}
-	return note, nil
+	return strings.Join(notes, ", "), nil
 }

@@ -1,0 +1,185 @@
+//go:build qemu
+
+package boot
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+
+	"hardnode.dev/qemu-tests/harness"
+	"hardnode.dev/qemu-tests/harness/ask"
+)
+
+// TestBootServeLeave is one life of a host: a blank disk is formatted, services come up and are kept up, the power button ends it in order.
+func TestBootServeLeave(t *testing.T) {
+	dir := harness.Dir(t)
+	c := machine(t, dir, config)
+	if err := harness.AddProbe(t.Context(), &c, dir); err != nil {
+		t.Fatal(err)
+	}
+	h := start(t, c)
+	for _, line := range []string{`step mounts:`, `step config: host host-1, role user`, `formatting /dev/vda for DATA: it is the only blank disk`, `step data: /dev/vda`, `step services: spawner ready`} {
+		h.sees(line)
+	}
+	h.up()
+	h.look()
+	t.Run("services", h.services)
+	if err := h.VM.PowerDown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	h.sees(`poweroff: power button`)
+	h.off()
+
+	h = start(t, machine(t, dir, config))
+	h.sees(`step data: /dev/vda: it holds this host's DATA`)
+	h.up()
+}
+
+// look checks what the programs left on the host, and logs what they cost.
+func (h *host) look() {
+	h.T.Helper()
+	read := func(path string) string {
+		a, err := h.VM.Ask(h.T.Context(), ask.Request{What: "read", Path: path})
+		if err != nil {
+			h.T.Error(err)
+		}
+		return a.Text
+	}
+	if got := read("/run/hardnode/host.json"); !strings.Contains(got, `"name":"host-1"`) {
+		h.T.Errorf("host.json: %s", got)
+	}
+	if got := strings.TrimSpace(read("/proc/sys/kernel/hostname")); got != "host-1" {
+		h.T.Errorf("hostname %q", got)
+	}
+	for mount, options := range map[string]string{" / ": "ro", " /data ": "btrfs", " /state ": "subvol=/state", " /sys/fs/cgroup ": "memory_recursiveprot"} {
+		if !regexp.MustCompile(regexp.QuoteMeta(mount) + `.*` + options).MatchString(read("/proc/1/mountinfo")) {
+			h.T.Errorf("mount%s: no %q in\n%s", mount, options, read("/proc/1/mountinfo"))
+		}
+	}
+	if got := strings.TrimSpace(read("/sys/fs/cgroup/init/cgroup.procs")); !strings.HasPrefix(got, "1") {
+		h.T.Errorf("PID 1 is not in its cgroup: %q", got)
+	}
+	a, err := h.VM.Ask(h.T.Context(), ask.Request{What: "processes"})
+	if err != nil {
+		h.T.Fatal(err)
+	}
+	for _, p := range a.Processes {
+		h.T.Logf("%-28s RSS %5.1f MiB  PSS %5.1f MiB  %s", p.Exe, float64(p.RSS)/(1<<20), float64(p.PSS)/(1<<20), p.Cgroup)
+	}
+	for _, line := range h.VM.Console.Lines(0) {
+		if strings.Contains(line, "Run /init") || strings.Contains(line, "hardnode: step") {
+			h.T.Log(line)
+		}
+	}
+}
+
+// services kills services and watches them come back: at once the first time, later after a wait.
+func (h *host) services(t *testing.T) {
+	kill := func(program string) {
+		t.Helper()
+		h.mark = h.VM.Console.Mark()
+		a, err := h.VM.Ask(t.Context(), ask.Request{What: "kill", Path: program, Signal: int(syscall.SIGKILL)})
+		if err != nil || len(a.Killed) == 0 {
+			t.Fatalf("kill %s: %v, %v", program, a.Killed, err)
+		}
+	}
+	kill("/usr/lib/hardnode/netd")
+	h.sees(`service netd: killed by SIGKILL; started again in 0s`)
+	h.sees(`service netd: ready`)
+	kill("/usr/lib/hardnode/spawner")
+	h.sees(`service spawner: killed by SIGKILL; started again in 0s`)
+	h.sees(`service spawner: ready`)
+	for range 6 { // a life of ten seconds forgives, and an emulated guest may be slow: some of these are quick
+		kill("/usr/lib/hardnode/spawner")
+		wait := h.sees(`service spawner: killed by SIGKILL; started again in (\S+)`)[1]
+		h.sees(`service spawner: ready`)
+		if wait != "0s" {
+			return
+		}
+	}
+	t.Error("a service that is killed again and again is started again without a wait")
+}
+
+// TestPowerCutWhileFormatting cuts the power at the worst moment; the next boot makes a whole DATA.
+func TestPowerCutWhileFormatting(t *testing.T) {
+	dir := harness.Dir(t)
+	h := start(t, machine(t, dir, config))
+	h.sees(`formatting /dev/vda`)
+	h.VM.Kill()
+	h = start(t, machine(t, dir, config))
+	h.sees(`step data: /dev/vda`)
+	h.up()
+}
+
+// TestBadConfiguration: an unknown field is shown with line and column, and nothing is touched.
+func TestBadConfiguration(t *testing.T) {
+	dir := harness.Dir(t)
+	h := start(t, machine(t, dir, config+"colour: red\n"))
+	h.sees(`maintenance mode, code [A-Z2-7]{4}-[A-Z2-7]{4}: the configuration is not valid: fw_cfg opt/hardnode/config:8:1: .*colour`)
+	h.VM.Kill()
+	blank(t, filepath.Join(dir, "disk"))
+}
+
+// TestNoConfiguration: a host without one waits and says how to give it one.
+func TestNoConfiguration(t *testing.T) {
+	h := start(t, machine(t, harness.Dir(t), ""))
+	h.sees(`maintenance mode, code .*: no configuration found; give the host a volume labelled HARDNODE`)
+}
+
+// TestDiskWithData: a disk that holds something is named and left alone.
+func TestDiskWithData(t *testing.T) {
+	dir := harness.Dir(t)
+	disk := filepath.Join(dir, "disk")
+	f, err := os.Create(disk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Truncate(1 << 30); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt([]byte{0x53, 0xef}, 0x438); err != nil { // the magic of ext2/3/4
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	before := sum(t, disk)
+	h := start(t, machine(t, dir, config+"storage: {data: /dev/vda}\n"))
+	h.sees(`waiting: disk /dev/vda: holds ext2/3/4, so it is not formatted; empty it, choose another disk, or set storage.wipe`)
+	h.VM.Kill()
+	if after := sum(t, disk); !bytes.Equal(before, after) {
+		t.Error("the disk was written to")
+	}
+}
+
+func sum(t *testing.T, path string) []byte {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		t.Fatal(err)
+	}
+	return h.Sum(nil)
+}
+
+func blank(t *testing.T, path string) {
+	t.Helper()
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(bytes.Trim(raw, "\x00")) != 0 {
+		t.Error("the disk was written to")
+	}
+}
