@@ -252,7 +252,9 @@ func list[T any](items []T) (*body[operator.List[T]], error) {
 
 func (s *Server) clusterOperations() {
 	add(s, route{"getCluster", "GET", "/cluster", "The installation as a whole", authz.Read, 200}, func(context.Context, *none) (*body[operator.Cluster], error) {
-		return &body[operator.Cluster]{s.World().Cluster()}, nil
+		c := s.World().Cluster()
+		c.Now = time.Now().UTC()
+		return &body[operator.Cluster]{c}, nil
 	})
 	add(s, route{"getLicense", "GET", "/license", "The licence, and what is used of it", authz.Read, 200}, func(context.Context, *none) (*body[operator.License], error) {
 		return &body[operator.License]{s.World().License}, nil

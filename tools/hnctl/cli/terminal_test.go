@@ -1,12 +1,15 @@
 package cli
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -114,5 +117,34 @@ func TestProgressOnATerminal(t *testing.T) {
 	got := screen(t, master, func(s string) bool { return strings.Contains(s, "next: curl http://hello.demo.test/") })
 	if !strings.Contains(got, "\r") || !strings.Contains(got, "env.create environments/hello  100 %") {
 		t.Errorf("got %q", got)
+	}
+}
+
+// TestInterrupt: the first Ctrl-C ends the waiting, says that the work goes on, and how to see it.
+func TestInterrupt(t *testing.T) {
+	dir := t.TempDir()
+	stop, err := serve(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	spec := "version: 1\nname: slow\nlayers:\n  - {name: cp, template: nginx, nodes: 1, cloudlets: {reserved: 1, dynamic: 4}}\n"
+	r, w := io.Pipe()
+	code := make(chan int, 1)
+	go func() {
+		code <- Main(context.Background(), []string{"--config", dir, "env", "create", "-f", "-"}, strings.NewReader(spec), io.Discard, w)
+		w.Close()
+	}()
+	said := ""
+	for lines := bufio.NewScanner(r); lines.Scan(); {
+		said += lines.Text() + "\n"
+		if lines.Text() == "place: running" {
+			if err := syscall.Kill(os.Getpid(), syscall.SIGINT); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if got := <-code; got != exitTimeout || !strings.Contains(said, "stopped waiting; the operation goes on, see it with: hnctl op watch op-") {
+		t.Errorf("exit code %d: %s", got, said)
 	}
 }
