@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"time"
 
+	"hardnode.dev/agent/facts"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire/host"
@@ -83,7 +84,7 @@ func (l *Link) report(ctx context.Context) error {
 	var seq int64
 	for n := 0; ctx.Err() == nil; {
 		r := l.o.Report(ctx)
-		seq++
+		seq = max(seq+1, facts.SinceBoot().Milliseconds()) // it must grow over restarts of the agent too
 		r.Seq, r.Sent = seq, time.Now().UTC()
 		a, err := l.client.call(ctx, l.client.with.Load(), http.MethodPost, host.PathReport, r, 3*time.Second)
 		var reply host.ReportReply
