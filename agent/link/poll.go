@@ -77,7 +77,10 @@ func without(ps []host.Problem, object string) []host.Problem {
 }
 
 // Reports go out every host.ReportEvery, and sooner when something changed, but never closer than minReport apart.
-const minReport = 250 * time.Millisecond
+const (
+	minReport      = 250 * time.Millisecond
+	reportDeadline = 5 * time.Second // a busy orchestrator may take a moment; asking anew would make it busier
+)
 
 // report tells the orchestrator how this host is, until ctx ends.
 func (l *Link) report(ctx context.Context) error {
@@ -86,7 +89,7 @@ func (l *Link) report(ctx context.Context) error {
 		r := l.o.Report(ctx)
 		seq = max(seq+1, facts.SinceBoot().Milliseconds()) // it must grow over restarts of the agent too
 		r.Seq, r.Sent = seq, time.Now().UTC()
-		a, err := l.client.call(ctx, l.client.with.Load(), http.MethodPost, host.PathReport, r, 3*time.Second)
+		a, err := l.client.call(ctx, l.client.with.Load(), http.MethodPost, host.PathReport, r, reportDeadline)
 		var reply host.ReportReply
 		if err == nil {
 			err = json.Unmarshal(a.body, &reply)
