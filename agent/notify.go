@@ -2,15 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
-	"syscall"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/activation"
 	"github.com/coreos/go-systemd/v22/daemon"
+	"golang.org/x/sys/unix"
 
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run"
@@ -57,23 +57,20 @@ func (n *notify) Keep(name string, f *os.File) error {
 	if at == "" {
 		return nil // not started by init: nobody would give it back
 	}
-	c, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: at, Net: "unixgram"})
+	sock, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("hand descriptor %q to init: %v", name, err)
 	}
-	defer c.Close()
+	defer unix.Close(sock)
 	raw, err := f.SyscallConn() // not Fd: that would make the socket blocking
 	if err != nil {
 		return fmt.Errorf("hand descriptor %q to init: %v", name, err)
 	}
-	var werr error
+	var serr error
 	err = raw.Control(func(fd uintptr) {
-		_, _, werr = c.WriteMsgUnix([]byte("FDSTORE=1\nFDNAME="+name), syscall.UnixRights(int(fd)), nil)
+		serr = unix.Sendmsg(sock, []byte("FDSTORE=1\nFDNAME="+name), unix.UnixRights(int(fd)), &unix.SockaddrUnix{Name: at}, 0)
 	})
-	if err == nil {
-		err = werr
-	}
-	if err != nil {
+	if err = errors.Join(err, serr); err != nil {
 		return fmt.Errorf("hand descriptor %q to init: %v", name, err)
 	}
 	return nil

@@ -28,24 +28,24 @@ var deadlines = map[plan.Kind]time.Duration{
 	plan.Start:  time.Minute,
 }
 
-// dispatch starts the steps whose container has none in flight, each in a goroutine that Run waits for; it returns how many.
+// dispatch starts the steps whose container has none in flight, each in a goroutine that Run waits for, in the plan's order: what finds no
+// room among the starts and fetches waits for the next round. It returns how many steps it started or put off.
 func (a *Applier) dispatch(ctx context.Context, wg *sync.WaitGroup, steps []plan.Step) (started int) {
 	for _, s := range steps {
+		leave, ok := a.enter(s.Kind)
+		if !ok {
+			started++
+			continue
+		}
 		if !a.claim(s) {
+			leave()
 			continue
 		}
 		started++
 		wg.Go(func() {
 			defer a.hint()
 			defer a.release(s)
-			if s.Kind == plan.Fetch || s.Kind == plan.Start {
-				select {
-				case a.slots <- struct{}{}:
-					defer func() { <-a.slots }()
-				case <-ctx.Done():
-					return
-				}
-			}
+			defer leave()
 			began := time.Now()
 			stepCtx, cancel := context.WithTimeout(ctx, deadlines[s.Kind]+time.Duration(s.Want.Process.StopAfter)*time.Second)
 			err := a.do(stepCtx, s)
@@ -62,6 +62,19 @@ func (a *Applier) dispatch(ctx context.Context, wg *sync.WaitGroup, steps []plan
 		})
 	}
 	return started
+}
+
+// enter takes a place among the starts and fetches in flight; other steps need none.
+func (a *Applier) enter(k plan.Kind) (leave func(), ok bool) {
+	if k != plan.Fetch && k != plan.Start {
+		return func() {}, true
+	}
+	select {
+	case a.slots <- struct{}{}:
+		return func() { <-a.slots }, true
+	default:
+		return nil, false
+	}
 }
 
 func (a *Applier) claim(s plan.Step) bool {

@@ -16,6 +16,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -94,6 +95,16 @@ func (s Source) Started() int64 {
 		}
 	}
 	return 0
+}
+
+// SinceBoot is the time since this boot began, suspends included. It never goes back within a boot, whatever happens to the clock: numbers
+// that must grow within a boot, over restarts of this program, begin with it.
+func SinceBoot() time.Duration {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
+		panic("BUG: CLOCK_BOOTTIME: " + err.Error())
+	}
+	return time.Duration(ts.Nano())
 }
 
 // RSS is this process's resident memory in bytes.

@@ -26,7 +26,7 @@ type Card struct {
 	Version  string      `json:"v"`
 	Boot     string      `json:"b"`
 	Started  int64       `json:"t"` // Unix seconds of the boot: orders boots
-	Seq      int64       `json:"s"` // orders cards of one boot; begins with the time in milliseconds, since the agent may restart
+	Seq      int64       `json:"s"` // orders cards of one boot; begins with the milliseconds since boot, since the agent may restart
 	MeshKey  string      `json:"k,omitempty"`
 	Endpoint netip.Addr  `json:"e"`           // underlay address, also of the mesh
 	Class    string      `json:"c,omitempty"` // capacity class, e.g. "4c16g"

@@ -17,6 +17,7 @@ import (
 
 	"github.com/hashicorp/memberlist"
 
+	"hardnode.dev/agent/facts"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire"
@@ -244,7 +245,7 @@ func (g *Gossip) renewCard(cluster wire.ClusterID) error {
 	if c == g.mu.own {
 		return nil
 	}
-	c.Seq = max(c.Seq+1, time.Now().UnixMilli())
+	c.Seq = max(c.Seq+1, facts.SinceBoot().Milliseconds())
 	raw, err := c.Encode(cluster, g.o.Key)
 	if err != nil {
 		return err

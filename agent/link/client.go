@@ -10,6 +10,8 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/url"
+	"os"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -79,7 +81,7 @@ func (c *clientBox) call(ctx context.Context, client *http.Client, method, path 
 	for range c.endpoints {
 		at := c.current.Load()
 		endpoint := c.endpoints[at]
-		a, err := once(ctx, client, method, "https://"+endpoint+path, body, deadline)
+		a, err := once(ctx, client, method, endpoint, path, body, deadline)
 		a.endpoint = endpoint
 		if _, said := problemOf(err); err == nil || said || errors.Is(err, errNothing) || ctx.Err() != nil {
 			return a, err
@@ -87,15 +89,16 @@ func (c *clientBox) call(ctx context.Context, client *http.Client, method, path 
 		errs = append(errs, err)
 		c.current.CompareAndSwap(at, (at+1)%int64(len(c.endpoints)))
 	}
-	return answer{}, errors.Join(errs...)
+	return answer{}, either(errs)
 }
 
-func once(ctx context.Context, client *http.Client, method, url string, body []byte, deadline time.Duration) (answer, error) {
+func once(ctx context.Context, client *http.Client, method, endpoint, path string, body []byte, deadline time.Duration) (answer, error) {
+	at := "https://" + endpoint + path
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, method, at, bytes.NewReader(body))
 	if err != nil {
-		return answer{}, fmt.Errorf("ask %s: %v", url, err)
+		return answer{}, fmt.Errorf("ask %s: %v", at, err)
 	}
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
@@ -103,15 +106,15 @@ func once(ctx context.Context, client *http.Client, method, url string, body []b
 	began := time.Now()
 	resp, err := client.Do(req)
 	if err != nil {
-		return answer{}, unwrapURL(err)
+		return answer{}, plain(endpoint, err)
 	}
 	defer resp.Body.Close()
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	switch {
 	case err != nil:
-		return answer{}, fmt.Errorf("read answer of %s: %v", url, err)
+		return answer{}, plain(endpoint, err)
 	case len(raw) > maxAnswer:
-		return answer{}, fmt.Errorf("read answer of %s: it is longer than %d MiB", url, maxAnswer>>20)
+		return answer{}, fmt.Errorf("%s: its answer is longer than %d MiB", endpoint, maxAnswer>>20)
 	case resp.StatusCode == http.StatusNoContent:
 		return answer{took: time.Since(began)}, errNothing
 	case resp.StatusCode == http.StatusOK:
@@ -141,13 +144,40 @@ func problemOf(err error) (*operator.Problem, bool) {
 	return p, ok
 }
 
-// unwrapURL drops net/http's `Post "https://…":` where the cause explains itself to a person.
-func unwrapURL(err error) error {
+// plain says what went wrong with a call the way a person would: the endpoint and the cause, without the layers between.
+func plain(endpoint string, err error) error {
 	var pin *identity.PinError
 	if errors.As(err, &pin) {
 		return pin
 	}
-	return err
+	var u *url.Error
+	if errors.As(err, &u) {
+		if u.Timeout() {
+			return fmt.Errorf("%s did not answer in time", endpoint)
+		}
+		err = u.Err
+	}
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "dial" {
+		var call *os.SyscallError
+		if err = op.Err; errors.As(err, &call) {
+			err = call.Err
+		}
+	}
+	return fmt.Errorf("%s: %v", endpoint, err)
+}
+
+// either is several errors in one line.
+func either(errs []error) error {
+	var pin *identity.PinError
+	texts := make([]string, len(errs))
+	for i, err := range errs {
+		if errors.As(err, &pin) { // the one that needs a person
+			return pin
+		}
+		texts[i] = err.Error()
+	}
+	return errors.New(strings.Join(texts, "; "))
 }
 
 // asProblem is err in the words of a host.Problem.

@@ -30,6 +30,7 @@ func (l *Link) enroll(ctx context.Context, j boot.Join) bool {
 		<-ctx.Done()
 		return false
 	}
+	l.update(func(s *Status) { s.Link = "joining" })
 	last := ""
 	for n := 0; ctx.Err() == nil; n++ {
 		err := l.enrollOnce(ctx, j)

@@ -298,6 +298,9 @@ func TestJoinAndReport(t *testing.T) {
 		t.Errorf("three quiet reports took %s: they are too close together", took)
 	}
 	stop()
+	o.mu.Lock()
+	last := o.reports[len(o.reports)-1]
+	o.mu.Unlock()
 
 	// A restarted agent is itself again without asking.
 	o.mu.Lock()
@@ -308,6 +311,11 @@ func TestJoinAndReport(t *testing.T) {
 		t.Errorf("after a restart: got %+v", s)
 	}
 	eventually(t, "linked again", func() bool { return l.Status().Linked })
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if next := o.reports[len(o.reports)-1]; next.Boot != last.Boot || next.Seq <= last.Seq {
+		t.Errorf("the restarted agent's report has number %d, the last one had %d: it must grow within a boot", next.Seq, last.Seq)
+	}
 }
 
 func TestRefusedJoins(t *testing.T) {

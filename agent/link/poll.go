@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"time"
 
+	"hardnode.dev/agent/facts"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire/host"
@@ -76,16 +77,19 @@ func without(ps []host.Problem, object string) []host.Problem {
 }
 
 // Reports go out every host.ReportEvery, and sooner when something changed, but never closer than minReport apart.
-const minReport = 250 * time.Millisecond
+const (
+	minReport      = 250 * time.Millisecond
+	reportDeadline = 5 * time.Second // a busy orchestrator may take a moment; asking anew would make it busier
+)
 
 // report tells the orchestrator how this host is, until ctx ends.
 func (l *Link) report(ctx context.Context) error {
 	var seq int64
 	for n := 0; ctx.Err() == nil; {
 		r := l.o.Report(ctx)
-		seq++
+		seq = max(seq+1, facts.SinceBoot().Milliseconds()) // it must grow over restarts of the agent too
 		r.Seq, r.Sent = seq, time.Now().UTC()
-		a, err := l.client.call(ctx, l.client.with.Load(), http.MethodPost, host.PathReport, r, 3*time.Second)
+		a, err := l.client.call(ctx, l.client.with.Load(), http.MethodPost, host.PathReport, r, reportDeadline)
 		var reply host.ReportReply
 		if err == nil {
 			err = json.Unmarshal(a.body, &reply)
