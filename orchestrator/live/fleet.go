@@ -159,7 +159,8 @@ func (f *Fleet) hints(id wire.HostID, now time.Time) int {
 	return n
 }
 
-// Report takes in a host's report. A report older than the last one of the same boot is dropped with an error.
+// Report takes in a host's report. One that is already there is welcome again: its answer was lost, so the host sent it twice.
+// One older than the last of the same boot is dropped with an error.
 func (f *Fleet) Report(m Member, rep *host.Report, now time.Time) (State, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -169,8 +170,8 @@ func (f *Fleet) Report(m Member, rep *host.Report, now time.Time) (State, error)
 		f.mu.hosts[m.ID] = r
 	}
 	r.Member = m
-	if old := r.Report; old != nil && old.Boot == rep.Boot && rep.Seq <= old.Seq {
-		return r.Status.State, fmt.Errorf("report %d of host %s: is not newer than report %d", rep.Seq, m.Name, old.Seq)
+	if old := r.Report; old != nil && old.Boot == rep.Boot && rep.Seq < old.Seq {
+		return r.Status.State, fmt.Errorf("report %d of host %s: is older than report %d", rep.Seq, m.Name, old.Seq)
 	}
 	matters := r.Report == nil || !reflect.DeepEqual(essence(r.Report), essence(rep))
 	r.Report, r.Received, r.last = rep, now, now
