@@ -142,7 +142,7 @@ func (a *agent) report(context.Context) host.Report {
 	done := a.apply.Report()
 	seen, _ := a.store.Revisions()
 	r := host.Report{Boot: a.boot, Version: build.Version, Underlay: a.links.Underlay(), MeshKey: a.network.MeshKey(), Work: done.Work, Seen: seen,
-		Peers: done.Peers, Containers: done.Containers, Gossip: a.gossip.View(), Problems: a.problems(done)}
+		Peers: done.Peers, Containers: done.Containers, Gossip: a.gossip.View(), Problems: toldTo(a.problems(done))}
 	if r.Containers == nil {
 		r.Containers = []host.ContainerStatus{}
 	}
@@ -164,6 +164,11 @@ func (a *agent) problems(done apply.Report) []host.Problem {
 	}
 	slices.SortStableFunc(ps, func(x, y host.Problem) int { return bytes.Compare([]byte(x.Object), []byte(y.Object)) })
 	return ps
+}
+
+// toldTo is ps without what is over once the orchestrator hears of it.
+func toldTo(ps []host.Problem) []host.Problem {
+	return slices.DeleteFunc(ps, func(p host.Problem) bool { return p.Object == link.ObjectOrchestrator })
 }
 
 // card is what gossip spreads.

@@ -77,8 +77,13 @@ func (c *clientBox) call(ctx context.Context, client *http.Client, method, path 
 			return answer{}, fmt.Errorf("encode request to %s: %v", path, err)
 		}
 	}
+	return c.try(ctx, client, method, path, body, deadline, len(c.endpoints))
+}
+
+// try asks up to n endpoints, from the current one on.
+func (c *clientBox) try(ctx context.Context, client *http.Client, method, path string, body []byte, deadline time.Duration, n int) (answer, error) {
 	var errs []error
-	for range c.endpoints {
+	for range n {
 		at := c.current.Load()
 		endpoint := c.endpoints[at]
 		a, err := once(ctx, client, method, endpoint, path, body, deadline)

@@ -45,6 +45,7 @@ type orchestrator struct {
 
 	mu       sync.Mutex
 	refuse   *operator.Problem // of the next enrolments
+	conflict *operator.Problem // of the next reports
 	leafAge  time.Duration     // how old the certificates it signs are
 	reports  []host.Report
 	assigned *host.Assignment
@@ -157,7 +158,12 @@ func (o *orchestrator) report(w http.ResponseWriter, r *http.Request) {
 	json.NewDecoder(r.Body).Decode(&rep)
 	o.mu.Lock()
 	o.reports = append(o.reports, rep)
+	p2 := o.conflict
 	o.mu.Unlock()
+	if p2 != nil {
+		no(w, p2)
+		return
+	}
 	reply(w, host.ReportReply{Now: time.Now(), State: "ACTIVE"})
 }
 
@@ -316,6 +322,20 @@ func TestJoinAndReport(t *testing.T) {
 	if next := o.reports[len(o.reports)-1]; next.Boot != last.Boot || next.Seq <= last.Seq {
 		t.Errorf("the restarted agent's report has number %d, the last one had %d: it must grow within a boot", next.Seq, last.Seq)
 	}
+}
+
+func TestRefusedReportIsForgottenOnceTheNextIsTaken(t *testing.T) {
+	o := newOrchestrator(t)
+	l, _, _ := start(t, t.TempDir(), o.join())
+	eventually(t, "linked", func() bool { return l.Status().Linked })
+	set := func(p *operator.Problem) { o.mu.Lock(); o.conflict = p; o.mu.Unlock() }
+	set(operator.NewProblem(operator.Conflict, "report", "it is not newer", "send them in order"))
+	eventually(t, "a problem", func() bool {
+		s := l.Status()
+		return !s.Linked && len(s.Problems) == 1 && s.Problems[0].Object == ObjectOrchestrator
+	})
+	set(nil)
+	eventually(t, "no problem", func() bool { s := l.Status(); return s.Linked && len(s.Problems) == 0 })
 }
 
 func TestRefusedJoins(t *testing.T) {

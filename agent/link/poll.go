@@ -89,7 +89,12 @@ func (l *Link) report(ctx context.Context) error {
 		r := l.o.Report(ctx)
 		seq = max(seq+1, facts.SinceBoot().Milliseconds()) // it must grow over restarts of the agent too
 		r.Seq, r.Sent = seq, time.Now().UTC()
-		a, err := l.client.call(ctx, l.client.with.Load(), http.MethodPost, host.PathReport, r, reportDeadline)
+		body, err := json.Marshal(r)
+		if err != nil {
+			return fmt.Errorf("encode report: %v", err)
+		}
+		// One endpoint at a time: the next one gets a report of its own, since this one may have arrived all the same.
+		a, err := l.client.try(ctx, l.client.with.Load(), http.MethodPost, host.PathReport, body, reportDeadline, 1)
 		var reply host.ReportReply
 		if err == nil {
 			err = json.Unmarshal(a.body, &reply)
@@ -123,12 +128,16 @@ func (l *Link) pause(ctx context.Context) {
 	}
 }
 
+// ObjectOrchestrator is the object of the problem that the orchestrator is away.
+const ObjectOrchestrator = "orchestrator"
+
 // reported notes what became of a report; it logs only changes.
 func (l *Link) reported(endpoint string, reply host.ReportReply, err error) {
-	const object = "orchestrator"
+	const object = ObjectOrchestrator
 	before := l.Status()
 	if err != nil {
 		p := asProblem(object, err, "containers go on running; check the network between this host and join.endpoints")
+		p.Object = object // one problem at a time, whatever it is about: the next answer replaces it
 		if before.Link != "away: "+p.Reason {
 			l.update(func(s *Status) {
 				s.Linked, s.Link, s.Problems = false, "away: "+p.Reason, append(without(s.Problems, object), p)

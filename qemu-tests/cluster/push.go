@@ -10,7 +10,6 @@ import (
 
 	"hardnode.dev/internal/identity"
 	"hardnode.dev/internal/wire/host"
-	"hardnode.dev/internal/wire/operator"
 )
 
 // registryTransport reaches the registry through its forwarded port and takes only the cluster's own registry for it.
@@ -65,8 +64,8 @@ func get(ctx context.Context, client *http.Client, url string) (status int, err 
 }
 
 // PushTemplate pushes out/templates/<template> as <template>:latest, as an operator would, and waits until it is imported.
-func (c *Cluster) PushTemplate(ctx context.Context, template string) (operator.Template, error) {
-	var t operator.Template
+func (c *Cluster) PushTemplate(ctx context.Context, template string) (host.Template, error) {
+	var t host.Template
 	b, err := c.HNCTL(ctx, "template", "push", filepath.Join(c.Root, "out/templates", template), "-o", "json")
 	if err != nil {
 		return t, err

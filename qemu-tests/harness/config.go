@@ -46,11 +46,12 @@ type Disk struct {
 	ReadOnly bool
 }
 
-// NIC is one virtio network card: on a Switch port, or on QEMU's user-mode network (10.0.2.0/24 with DHCP and a way out).
+// NIC is one virtio network card: on a Switch port, or on QEMU's user-mode network (10.0.2.0/24 with DHCP).
 type NIC struct {
 	MAC    string    // "" takes one from the VM's name and the card's number
 	Switch *Switch   // a port of this switch, named Config.Name (further cards on it: Name-2, …)
 	User   []Forward // with no Switch: user-mode network with these forwards
+	Out    bool      // user-mode network: the guest may open connections to this machine and beyond
 }
 
 // Forward lets the test process reach a guest's port at 127.0.0.1:Host.
@@ -158,6 +159,9 @@ func (c Config) args(kvm bool) []string {
 	fd := fdNIC
 	for i, n := range c.NICs {
 		net := fmt.Sprintf("user,id=net%d", i)
+		if !n.Out {
+			net += ",restrict=on"
+		}
 		if n.Switch != nil {
 			net = fmt.Sprintf("stream,id=net%d,server=off,addr.type=fd,addr.str=%d", i, fd)
 			fd++

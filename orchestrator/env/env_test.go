@@ -1,0 +1,136 @@
+package env
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/operator"
+)
+
+func valid() operator.EnvironmentSpec {
+	return operator.EnvironmentSpec{Version: 1, Name: "hello", Layers: []operator.LayerSpec{
+		{Name: "cp", Template: "nginx", Nodes: 2, Cloudlets: wire.Cloudlets{Reserved: 1, Dynamic: 4}, Env: map[string]string{"A": "1"}}}}
+}
+
+func TestValidate(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*operator.EnvironmentSpec)
+		object string // "" is valid
+	}{
+		{"good", func(*operator.EnvironmentSpec) {}, ""},
+		{"version", func(s *operator.EnvironmentSpec) { s.Version = 2 }, "version"},
+		{"no name", func(s *operator.EnvironmentSpec) { s.Name = "" }, "name"},
+		{"name with dots", func(s *operator.EnvironmentSpec) { s.Name = "a.b" }, "name"},
+		{"the platform's name", func(s *operator.EnvironmentSpec) { s.Name = System }, "name"},
+		{"no layer", func(s *operator.EnvironmentSpec) { s.Layers = nil }, "layers"},
+		{"21 layers", func(s *operator.EnvironmentSpec) { s.Layers = make([]operator.LayerSpec, 21) }, "layers"},
+		{"layer name", func(s *operator.EnvironmentSpec) { s.Layers[0].Name = "CP" }, "layers[0].name"},
+		{"layer twice", func(s *operator.EnvironmentSpec) { s.Layers = append(s.Layers, s.Layers[0]) }, "layers[1].name"},
+		{"template", func(s *operator.EnvironmentSpec) { s.Layers[0].Template = "../etc" }, "layers[0].template"},
+		{"no nodes", func(s *operator.EnvironmentSpec) { s.Layers[0].Nodes = 0 }, "layers[0].nodes"},
+		{"101 nodes", func(s *operator.EnvironmentSpec) { s.Layers[0].Nodes = 101 }, "layers[0].nodes"},
+		{"nothing to grow to", func(s *operator.EnvironmentSpec) { s.Layers[0].Cloudlets = wire.Cloudlets{} }, "layers[0].cloudlets.dynamic"},
+		{"4097 cloudlets", func(s *operator.EnvironmentSpec) { s.Layers[0].Cloudlets.Dynamic = 4097 }, "layers[0].cloudlets.dynamic"},
+		{"reserved above dynamic", func(s *operator.EnvironmentSpec) { s.Layers[0].Cloudlets.Reserved = 5 }, "layers[0].cloudlets.reserved"},
+		{"negative reserved", func(s *operator.EnvironmentSpec) { s.Layers[0].Cloudlets.Reserved = -1 }, "layers[0].cloudlets.reserved"},
+		{"tiny disk", func(s *operator.EnvironmentSpec) { s.Layers[0].DiskMiB = 1 }, "layers[0].diskMiB"},
+		{"negative disk", func(s *operator.EnvironmentSpec) { s.Layers[0].DiskMiB = -1 }, "layers[0].diskMiB"},
+		{"variable name", func(s *operator.EnvironmentSpec) { s.Layers[0].Env = map[string]string{"A=B": ""} }, "layers[0].env"},
+		{"huge variables", func(s *operator.EnvironmentSpec) {
+			s.Layers[0].Env = map[string]string{"A": strings.Repeat("x", 40<<10)}
+		}, "layers[0].env"},
+	} {
+		s := valid()
+		c.change(&s)
+		p := Validate(s)
+		switch {
+		case p == nil && c.object != "":
+			t.Errorf("%s: is accepted, want a problem with %s", c.name, c.object)
+		case p != nil && (p.Object != c.object || p.Reason == "" || p.Next == ""):
+			t.Errorf("%s: got %+v, want a problem with %q that says why and what next", c.name, p, c.object)
+		}
+	}
+}
+
+func templates() Templates {
+	t := host.Template{Image: host.Image{Name: "nginx:1.22", Bytes: 1}, Process: host.Process{Argv: []string{"nginx"}, Env: map[string]string{"A": "0", "B": "2"}},
+		HTTPPort: 80, Check: &host.Check{Port: 80, Path: "/"}, Profile: host.ProfileApp}
+	return Templates{t.Name: t}
+}
+
+func TestExpand(t *testing.T) {
+	all := templates()
+	nodes, p := Expand(valid(), all)
+	if p != nil || len(nodes) != 2 {
+		t.Fatalf("got %+v, %v", nodes, p)
+	}
+	n := nodes[1]
+	want := host.Limits{MemoryMin: 128 << 20, MemoryHigh: 480 << 20, MemoryMax: 512 << 20, CPUWeight: 100, CPUMHz: 1600, PIDs: 1024, DiskBytes: 1 << 30}
+	if n.Index != 1 || n.HTTP != 80 || n.Container.Limits != want || n.Container.Generation != 1 || n.Container.Check.Path != "/" {
+		t.Errorf("node: %+v", n)
+	}
+	if e := n.Container.Process.Env; e["A"] != "1" || e["B"] != "2" {
+		t.Errorf("variables: %v, want the layer's over the template's", e)
+	}
+	if all["nginx:1.22"].Process.Env["A"] != "0" {
+		t.Error("expanding changed the template")
+	}
+	s := valid()
+	s.Layers[0].Template = "nope"
+	if _, p := Expand(s, all); p == nil || p.Code != operator.NotFound || p.Object != "layers[0].template" {
+		t.Errorf("unknown template: %+v", p)
+	}
+}
+
+func TestFindTemplate(t *testing.T) {
+	at := func(name wire.TemplateName, day int) host.Template {
+		return host.Template{Image: host.Image{Name: name}, Imported: time.Date(2026, 1, day, 0, 0, 0, 0, time.UTC)}
+	}
+	all := Templates{"nginx:1.20": at("nginx:1.20", 1), "nginx:1.22": at("nginx:1.22", 2), "db:latest": at("db:latest", 1), "db:9": at("db:9", 5), "web/nginx:1": at("web/nginx:1", 9)}
+	for name, want := range map[wire.TemplateName]wire.TemplateName{"nginx": "nginx:1.22", "nginx:1.20": "nginx:1.20", "nginx:2": "", "db": "db:latest", "web/nginx": "web/nginx:1", "ngin": ""} {
+		if got, ok := all.Find(name); got.Name != want || ok != (want != "") {
+			t.Errorf("%s: got %q %v, want %q", name, got.Name, ok, want)
+		}
+	}
+}
+
+func TestState(t *testing.T) {
+	node := func(states ...string) (out []NodeState) {
+		for i, s := range states {
+			out = append(out, NodeState{CTID: wire.CTID(100 + i), State: s, Reason: "why"})
+		}
+		return out
+	}
+	for _, c := range []struct {
+		name string
+		f    Facts
+		want operator.EnvironmentState
+	}{
+		{"all run", Facts{Want: "running", Nodes: node("running", "running")}, operator.EnvRunning},
+		{"all run, create not yet closed", Facts{Want: "running", Nodes: node("running"), Busy: "env.create"}, operator.EnvRunning},
+		{"being created", Facts{Want: "running", Nodes: node("running", "starting"), Busy: "env.create"}, operator.EnvCreating},
+		{"nothing placed yet", Facts{Want: "running", Missing: 2, Busy: "env.create"}, operator.EnvCreating},
+		{"being started", Facts{Want: "running", Nodes: node("waiting"), Busy: "env.start"}, operator.EnvLaunching},
+		{"no host for a node", Facts{Want: "running", Nodes: node("running"), Missing: 1, Why: "full"}, operator.EnvBroken},
+		{"a host does not answer", Facts{Want: "running", Nodes: node("running", "unknown")}, operator.EnvUnknown},
+		{"a node fails", Facts{Want: "running", Nodes: node("running", "failing")}, operator.EnvBroken},
+		{"a node can't run", Facts{Want: "running", Nodes: node("running", "broken"), Busy: "env.create"}, operator.EnvBroken},
+		{"restarting after a reboot", Facts{Want: "running", Nodes: node("running", "starting")}, operator.EnvLaunching},
+		{"stopped", Facts{Want: "stopped", Nodes: node("stopped", "stopped")}, operator.EnvDown},
+		{"stopping", Facts{Want: "stopped", Nodes: node("stopped", "running")}, operator.EnvStopping},
+		{"stopped, a host does not answer", Facts{Want: "stopped", Nodes: node("stopped", "unknown")}, operator.EnvUnknown},
+		{"being deleted", Facts{Want: "deleted", Nodes: node("running")}, operator.EnvStopping},
+	} {
+		got, reason := State(c.f)
+		if got != c.want {
+			t.Errorf("%s: got %s (%s), want %s", c.name, got, reason, c.want)
+		}
+		if got != operator.EnvRunning && got != operator.EnvDown && reason == "" {
+			t.Errorf("%s: %s has no reason", c.name, got)
+		}
+	}
+}

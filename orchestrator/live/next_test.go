@@ -1,0 +1,138 @@
+package live
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/operator"
+)
+
+var t0 = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+func at(s float64) time.Time { return t0.Add(time.Duration(s * float64(time.Second))) }
+
+func TestClocks(t *testing.T) {
+	for scale, want := range map[int]time.Duration{0: 3500 * time.Millisecond, 1: 3500 * time.Millisecond, 3: 4500 * time.Millisecond} {
+		c := ClocksFor(scale)
+		if c.Detect != want || c.Hinted >= c.Detect || c.Detect+tick > 5*time.Second {
+			t.Errorf("scale %d: %+v: a dead host must be UNREACHABLE within 5 s", scale, c)
+		}
+	}
+}
+
+func TestNext(t *testing.T) {
+	c := ClocksFor(1)
+	active := State{State: operator.HostActive, Since: at(0)}
+	lost := State{State: operator.HostUnreachable, Since: at(5), Reason: "before"}
+	for _, x := range []struct {
+		name string
+		prev State
+		in   Input
+		want operator.HostState
+	}{
+		{"has just joined", State{}, Input{Now: at(10), Started: at(0), Joined: at(9)}, operator.HostJoining},
+		{"joined and never reported", State{State: operator.HostJoining}, Input{Now: at(40), Started: at(0), Joined: at(9)}, operator.HostUnreachable},
+		{"first report", State{State: operator.HostJoining}, Input{Now: at(10), Started: at(0), Joined: at(9), Last: at(10)}, operator.HostActive},
+		{"one report late", active, Input{Now: at(12), Started: at(0), Joined: at(0), Last: at(10)}, operator.HostActive},
+		{"three renewals lost", active, Input{Now: at(13.5), Started: at(0), Joined: at(0), Last: at(10)}, operator.HostUnreachable},
+		{"gossip shortens it", active, Input{Now: at(12), Started: at(0), Joined: at(0), Last: at(10), Hints: 1}, operator.HostUnreachable},
+		{"gossip alone does nothing", active, Input{Now: at(11), Started: at(0), Joined: at(0), Last: at(10), Hints: 5}, operator.HostActive},
+		{"is back", lost, Input{Now: at(20), Started: at(0), Joined: at(0), Last: at(20)}, operator.HostActive},
+		{"the orchestrator has just started", State{}, Input{Now: at(101), Started: at(100), Joined: at(0)}, operator.HostJoining},
+		{"a whole detection time after the start", State{State: operator.HostJoining}, Input{Now: at(103.5), Started: at(100), Joined: at(0)}, operator.HostUnreachable},
+		{"stays unreachable", lost, Input{Now: at(30), Started: at(0), Joined: at(0)}, operator.HostUnreachable},
+	} {
+		got := Next(x.prev, x.in, c)
+		if got.State != x.want {
+			t.Errorf("%s: got %s (%s), want %s", x.name, got.State, got.Reason, x.want)
+		}
+		if got.State != operator.HostActive && got.Reason == "" {
+			t.Errorf("%s: %s has no reason", x.name, got.State)
+		}
+		if (got.State == operator.HostJoining) == got.Deadline.IsZero() {
+			t.Errorf("%s: %s has deadline %s: passing states have one, settled ones none", x.name, got.State, got.Deadline)
+		}
+		if x.prev.State == got.State && !got.Since.Equal(x.prev.Since) || x.prev.State != got.State && !got.Since.Equal(x.in.Now) {
+			t.Errorf("%s: since %s", x.name, got.Since)
+		}
+	}
+}
+
+func TestStorm(t *testing.T) {
+	fleet := func(alive int, gone ...float64) (out []State) {
+		for range alive {
+			out = append(out, State{State: operator.HostActive})
+		}
+		for _, s := range gone {
+			out = append(out, State{State: operator.HostUnreachable, Since: at(s)})
+		}
+		return out
+	}
+	for _, c := range []struct {
+		name   string
+		states []State
+		want   bool
+	}{
+		{"two of two", fleet(0, 1, 1), false},
+		{"three of three", fleet(0, 1, 2, 3), true},
+		{"three of ten within a minute", fleet(7, 1, 30, 61), true},
+		{"three of ten, one later", fleet(7, 1, 30, 62), false},
+		{"three of thirty", fleet(27, 1, 1, 1), false},
+		{"five of thirty", fleet(25, 1, 1, 1, 2, 3), true},
+	} {
+		if got, alarm := Storm(c.states); got != c.want || got != (alarm != "") {
+			t.Errorf("%s: got %v %q, want %v", c.name, got, alarm, c.want)
+		}
+	}
+}
+
+func TestFleet(t *testing.T) {
+	f := NewFleet(ClocksFor(1), at(0), nil)
+	members := []Member{{"h-a", "a", at(-100)}, {"h-b", "b", at(-100)}}
+	report := func(i int, seq int64, now time.Time, views ...host.GossipView) error {
+		_, err := f.Report(members[i], &host.Report{Boot: "1", Seq: seq, Gossip: views}, now)
+		return err
+	}
+	state := func(id wire.HostID) operator.HostState { s, _ := f.Snapshot(); return s[id].State.State }
+	for i := range 3 {
+		now := at(1 + float64(i)/2)
+		f.Tick(now, members)
+		for j := range members {
+			if err := report(j, int64(i+1), now); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	_, changed := f.Snapshot()
+	if err := report(0, 4, at(2.1)); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-changed:
+		t.Error("a report that says nothing new woke everybody up")
+	default:
+	}
+	if err := report(0, 4, at(2.2)); err == nil || !strings.Contains(err.Error(), "not newer") {
+		t.Errorf("a repeated report: %v", err)
+	}
+	// b falls silent; a goes on and calls it dead.
+	for s := 2.4; s < 4.2; s += 0.2 {
+		f.Tick(at(s), members)
+		report(0, int64(s*100), at(s), host.GossipView{Host: "h-b", Alive: false})
+	}
+	if got := state("h-b"); got != operator.HostUnreachable {
+		t.Errorf("b is %s 2.2 s after its last report, though a calls it dead", got)
+	}
+	// The orchestrator stands still for ten seconds: nobody is missed for that.
+	f.Tick(at(14), members)
+	if got := state("h-a"); got != operator.HostActive {
+		t.Errorf("a is %s after our own stall", got)
+	}
+	f.Tick(at(14.2), members[:1])
+	if s, _ := f.Snapshot(); len(s) != 1 {
+		t.Errorf("a removed host is still there: %v", s)
+	}
+}

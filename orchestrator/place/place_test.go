@@ -1,0 +1,138 @@
+package place
+
+import (
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/operator"
+)
+
+const gib = int64(1) << 30
+
+var cp = Layer{"hello", "cp"}
+
+func node(reserved, dynamic int) Node {
+	return Node{Layer: cp, Cloudlets: wire.Cloudlets{Reserved: reserved, Dynamic: dynamic}, DiskBytes: gib, Image: "sha256:n"}
+}
+
+func user(name string, change ...func(*Host)) Host {
+	h := Host{ID: wire.HostID("h-" + name), Name: name, Role: host.RoleUser, State: operator.HostActive, Memory: 4 * gib, Disk: 100 * gib, Addresses: 200}
+	for _, f := range change {
+		f(&h)
+	}
+	return h
+}
+
+func TestChoice(t *testing.T) {
+	reserve := func(n int64) func(*Host) { return func(h *Host) { h.Reserved = n * wire.CloudletBytes } }
+	for _, c := range []struct {
+		name  string
+		nodes []Node
+		hosts []Host
+		want  string // hosts in order, or what the refusal says
+	}{
+		{"spread over hosts first", []Node{node(1, 4), node(1, 4)}, []Host{user("a", reserve(8)), user("b")}, "a b"},
+		{"then back to the first", []Node{node(1, 4), node(1, 4), node(1, 4)}, []Host{user("a"), user("b")}, "a b a"},
+		{"best fit: the fuller one", []Node{node(1, 4)}, []Host{user("a"), user("b", reserve(20))}, "b"},
+		{"the image decides among equals", []Node{node(1, 4)}, []Host{user("a"), user("b", func(h *Host) { h.Images = map[wire.Digest]bool{"sha256:n": true} })}, "b"},
+		{"then the name", []Node{node(1, 4)}, []Host{user("b"), user("a")}, "a"},
+		{"infra hosts take none", []Node{node(1, 4)}, []Host{user("a", func(h *Host) { h.Role = host.RoleInfra }), user("b")}, "b"},
+		{"only infra", []Node{node(1, 4)}, []Host{user("a", func(h *Host) { h.Role = host.RoleInfra })}, "!no host for users"},
+		{"none", []Node{node(1, 4)}, nil, "!no host for users"},
+		{"not active", []Node{node(1, 4)}, []Host{user("a", func(h *Host) { h.State = operator.HostUnreachable })}, "!a is UNREACHABLE"},
+		{"not licensed", []Node{node(1, 4)}, []Host{user("a", func(h *Host) { h.Unlicensed = "number 3 of 2" })}, "!a is not licensed: number 3 of 2"},
+		{"excluded", []Node{{Layer: cp, Cloudlets: wire.Cloudlets{Dynamic: 1}, Not: "h-a"}}, []Host{user("a"), user("b")}, "b"},
+		{"limit above the host's memory", []Node{node(0, 64)}, []Host{user("a"), user("b", func(h *Host) { h.Memory = 16 * gib })}, "b"},
+		{"reserved is what counts, not the limit", []Node{node(1, 24), node(1, 24), node(1, 24)}, []Host{user("a")}, "a a a"},
+		{"no memory left", []Node{node(4, 4)}, []Host{user("a", reserve(29))}, "!a has 256 MiB not reserved"},
+		{"the second finds no room", []Node{node(20, 20), node(20, 20)}, []Host{user("a")}, "!a has"},
+		{"no disk left", []Node{node(1, 1)}, []Host{user("a", func(h *Host) { h.DiskTaken = h.Disk })}, "!a has 0 MiB of disk left"},
+		{"disk not known", []Node{node(1, 1)}, []Host{user("a", func(h *Host) { h.Disk, h.DiskTaken = 0, gib })}, "a"},
+		{"no address left", []Node{node(1, 1)}, []Host{user("a", func(h *Host) { h.Addresses = 0 })}, "!a has no free address"},
+	} {
+		got, refusal := Place(c.nodes, c.hosts)
+		var names []string
+		for _, g := range got {
+			names = append(names, strings.TrimPrefix(string(g.Host), "h-"))
+			if g.Why == "" {
+				t.Errorf("%s: no reason for %s", c.name, g.Host)
+			}
+		}
+		if want, refused := strings.CutPrefix(c.want, "!"); refused {
+			if refusal == nil || !strings.Contains(refusal.String(), want) {
+				t.Errorf("%s: got %v, %v, want a refusal with %q", c.name, names, refusal, want)
+			}
+		} else if s := strings.Join(names, " "); s != c.want {
+			t.Errorf("%s: got %q (%v), want %q", c.name, s, refusal, c.want)
+		}
+	}
+}
+
+func TestTooBig(t *testing.T) {
+	_, r := Place([]Node{node(0, 64)}, []Host{user("a"), user("b", func(h *Host) { h.State = operator.HostUnreachable })})
+	if r == nil || !r.TooBig || r.Largest != 4*gib-HostShare {
+		t.Errorf("no host is ever large enough: %+v", r)
+	}
+	_, r = Place([]Node{node(0, 8)}, []Host{user("a", func(h *Host) { h.State = operator.HostUnreachable })})
+	if r == nil || r.TooBig {
+		t.Errorf("the host would be large enough: %+v", r)
+	}
+}
+
+// Whatever the cluster: nothing is placed where it may not be, nothing is overbooked, and the order of the list does not matter.
+func TestPlaceHolds(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		hosts := make([]Host, rapid.IntRange(0, 6).Draw(t, "hosts"))
+		for i := range hosts {
+			hosts[i] = user(string(rune('a'+i)), func(h *Host) {
+				h.Memory = rapid.Int64Range(0, 8*gib).Draw(t, "memory")
+				h.Addresses = rapid.IntRange(0, 4).Draw(t, "addresses")
+				h.Reserved = rapid.Int64Range(0, 4*gib).Draw(t, "reserved")
+				h.State = rapid.SampledFrom([]operator.HostState{operator.HostActive, operator.HostActive, operator.HostUnreachable}).Draw(t, "state")
+			})
+		}
+		nodes := make([]Node, rapid.IntRange(1, 8).Draw(t, "nodes"))
+		for i := range nodes {
+			nodes[i] = node(rapid.IntRange(0, 4).Draw(t, "r"), rapid.IntRange(4, 20).Draw(t, "d"))
+		}
+		got, refusal := Place(nodes, hosts)
+		shuffled := slices.Clone(hosts)
+		rand.Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
+		again, _ := Place(nodes, shuffled)
+		if !slices.Equal(got, again) {
+			t.Fatalf("the order of the hosts changes the choice: %v, %v", got, again)
+		}
+		if (refusal == nil) != (len(got) == len(nodes)) {
+			t.Fatalf("%d of %d nodes placed, refusal %v", len(got), len(nodes), refusal)
+		}
+		for _, h := range hosts {
+			count, taken := 0, h.Reserved
+			for i, g := range got {
+				if g.Host == h.ID {
+					count++
+					taken += reserved(nodes[i])
+				}
+			}
+			if count > 0 && (h.State != operator.HostActive || count > h.Addresses || taken > h.Memory-HostShare) {
+				t.Fatalf("host %+v got %d nodes and has %d bytes reserved", h, count, taken)
+			}
+		}
+	})
+}
+
+func BenchmarkPlace5000(b *testing.B) {
+	hosts := make([]Host, 5000)
+	for i := range hosts {
+		hosts[i] = user(string(rune('a'+i%26)) + strings.Repeat("x", i%7))
+		hosts[i].ID = wire.HostID(rune(i))
+	}
+	for b.Loop() {
+		Place([]Node{node(1, 4)}, hosts)
+	}
+}
