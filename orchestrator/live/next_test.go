@@ -115,8 +115,11 @@ func TestFleet(t *testing.T) {
 		t.Error("a report that says nothing new woke everybody up")
 	default:
 	}
-	if err := report(0, 4, at(2.2)); err == nil || !strings.Contains(err.Error(), "not newer") {
-		t.Errorf("a repeated report: %v", err)
+	if err := report(0, 4, at(2.2)); err != nil {
+		t.Errorf("a report whose answer was lost, sent again: %v", err)
+	}
+	if err := report(0, 3, at(2.2)); err == nil || !strings.Contains(err.Error(), "older than report 4") {
+		t.Errorf("a report from the past: %v", err)
 	}
 	// b falls silent; a goes on and calls it dead.
 	for s := 2.4; s < 4.2; s += 0.2 {
