@@ -117,6 +117,40 @@ func TestDeadHost(t *testing.T) {
 	})
 }
 
+// A host that is off for good is removed: what it ran is made anew, and its certificate opens nothing any more. A new one joins later.
+func TestRemoveHost(t *testing.T) {
+	t.Parallel()
+	c := found(t, 2, "infra1", "host1")
+	c.start()
+	c.join("infra1", 0)
+	h1, cut := c.join("host1", 0)
+	if op := c.create(hello("hello", 1)); op.State != operator.OpDone {
+		t.Fatalf("create: %+v", op)
+	}
+	for name, code := range map[string]operator.Code{"host1": operator.Conflict, "infra1": operator.Denied, "nobody": operator.NotFound} {
+		if p := c.call("DELETE", "/api/v1/hosts/"+name, nil, nil); p == nil || p.Code != code {
+			t.Errorf("remove %s: %+v, want %s", name, p, code)
+		}
+	}
+	cut()
+	c.eventually("host1 is UNREACHABLE", func() bool { return c.host("host1").State == operator.HostUnreachable })
+	if e, _ := c.env("hello"); !strings.Contains(e.Reason, "no other host takes it") && e.State != operator.EnvUnknown {
+		t.Errorf("with no host left the environment is %s: %s", e.State, e.Reason)
+	}
+	c.ok("DELETE", "/api/v1/hosts/host1", nil, nil)
+	if p := problemOf(h1.Call(t.Context(), "GET", host.PathAssigned, nil, nil)); p == nil || p.Code != operator.Denied {
+		t.Errorf("the removed host asked for its work and got %v", p)
+	}
+	var tok operator.JoinToken
+	c.ok("POST", "/api/v1/join-tokens", operator.NewJoinToken{Name: "host2", Role: "user"}, &tok)
+	c.tokens["host2"] = wireToken(tok.Text)
+	h2, _ := c.join("host2", 0)
+	c.eventually("hello runs on host2", func() bool {
+		e, _ := c.env("hello")
+		return e.State == operator.EnvRunning && len(e.Nodes) == 1 && e.Nodes[0].Host == h2.ID && e.Nodes[0].InternalIP == "10.96.2.10"
+	})
+}
+
 // A host over the licence's count joins, says why it gets nothing, and keeps what it has.
 func TestUnlicensedHost(t *testing.T) {
 	t.Parallel()

@@ -25,6 +25,7 @@ import (
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/audit"
 	"hardnode.dev/orchestrator/authz"
+	"hardnode.dev/orchestrator/enroll"
 	"hardnode.dev/orchestrator/hostapi"
 	"hardnode.dev/orchestrator/ops"
 	"hardnode.dev/orchestrator/show"
@@ -53,6 +54,7 @@ type Server struct {
 	License interface {
 		Install(ctx context.Context, text string) error
 	}
+	Enroll  *enroll.Desk
 	Metrics http.Handler // nil: there are none
 	Hub     *hostapi.Hub
 	Log     *slog.Logger

@@ -22,6 +22,24 @@ func (s *Server) tokenOperations() {
 		})
 		return out, err
 	})
+	add(s, route{"createJoinToken", "POST", "/join-tokens", "Make a one-time join token for a host; its text is shown this once", authz.Admin, 201}, func(ctx context.Context, in *body[operator.NewJoinToken]) (out *body[operator.JoinToken], err error) {
+		err = s.do(ctx, "host.token", "hosts/"+in.Body.Name, func() error {
+			made, err := s.Enroll.NewToken(ctx, in.Body)
+			out = &body[operator.JoinToken]{made}
+			return err
+		})
+		return out, err
+	})
+	add(s, route{"removeHost", "DELETE", "/hosts/{host}", "Remove a host that is off for good, by id or name; its nodes are made anew elsewhere", authz.Admin, 204}, func(ctx context.Context, in *struct {
+		Host string `path:"host" maxLength:"63"`
+	}) (*none, error) {
+		for _, h := range s.World().Hosts() {
+			if string(h.ID) == in.Host || h.Name == in.Host {
+				return nil, s.do(ctx, "host.remove", "hosts/"+h.Name, func() error { return s.Enroll.Remove(ctx, h.ID, h.State) })
+			}
+		}
+		return nil, operator.NewProblem(operator.NotFound, "hosts/"+in.Host, "there is no such host", "see hnctl host list")
+	})
 	add(s, route{"revokeToken", "DELETE", "/tokens/{id}", "Revoke a token at once", authz.Admin, 204}, func(ctx context.Context, in *struct {
 		ID string `path:"id" maxLength:"40"`
 	}) (*none, error) {

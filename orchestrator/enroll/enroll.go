@@ -17,7 +17,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"strings"
 	"time"
 
 	"hardnode.dev/internal/identity"
@@ -111,7 +110,7 @@ func refuse(id, reason string) error {
 	if id != "" {
 		object += " " + id
 	}
-	p := operator.NewProblem(operator.Denied, object, reason, "make a new one with `hnctl host token create` and put it into the host's configuration (join.token)")
+	p := operator.NewProblem(operator.Denied, object, reason, "ask an admin for a new one (POST /api/v1/join-tokens) and put it into the host's configuration as join.token")
 	return p
 }
 
@@ -261,11 +260,4 @@ func (d *Desk) Component(req host.ComponentRequest, h store.Host) (host.RenewRep
 		return host.RenewReply{}, operator.NewProblem(operator.Invalid, "csr", err.Error(), "")
 	}
 	return host.RenewReply{Chain: chain, Now: d.Now().UTC()}, nil
-}
-
-// Import puts the seed's join tokens into a new store.
-func Import(tx *store.Tx, tokens []store.JoinToken) {
-	for _, t := range tokens {
-		store.JoinTokens.Put(tx, strings.ToLower(t.ID), t)
-	}
 }

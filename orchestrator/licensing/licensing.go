@@ -50,6 +50,7 @@ type Keeper struct {
 		asked   bool      // the JLS has been asked at all
 		seats   string    // what was reported last
 		over    time.Time // when to report seats again at the latest
+		checked checked
 	}
 }
 
@@ -58,22 +59,35 @@ func (k *Keeper) Installation() jls.InstallationID {
 	return jls.InstallationID("in-" + license.KeyID(k.Key.Public().(ed25519.PublicKey)))
 }
 
-// read verifies what is stored.
+// read is what is stored, verified. Signatures are checked once for each pair of licence and lease: this is asked with every report.
+// What was found about the time then does not matter later, since the standing judges that anew at every look.
 func (k *Keeper) read(v *store.View, now time.Time) (store.Lease, license.Input) {
 	rec, _ := store.Leases.Get(v, store.Only)
 	text, _ := store.Licenses.Get(v, store.Only)
-	in := license.Input{Now: now}
-	in.License, in.Err = license.Verify(text.Text, k.Root, now)
-	if text.Text == "" {
-		in.Err = errors.New("no licence is installed")
-	}
-	if rec.Token != "" {
-		l, err := license.VerifyLease(rec.Token, k.Root, string(k.Installation()), k.Key.Public().(ed25519.PublicKey), now)
-		if err == nil || errors.Is(err, license.ErrExpired) || errors.Is(err, license.ErrNotYet) {
-			in.Lease = l
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if c := &k.mu.checked; c.license != text.Text || c.lease != rec.Token || c.license == "" {
+		*c = checked{license: text.Text, lease: rec.Token}
+		c.in.License, c.in.Err = license.Verify(text.Text, k.Root, now)
+		if text.Text == "" {
+			c.in.Err = errors.New("no licence is installed")
+		}
+		if rec.Token != "" {
+			l, err := license.VerifyLease(rec.Token, k.Root, string(k.Installation()), k.Key.Public().(ed25519.PublicKey), now)
+			if err == nil || errors.Is(err, license.ErrExpired) || errors.Is(err, license.ErrNotYet) {
+				c.in.Lease = l
+			}
 		}
 	}
+	in := k.mu.checked.in
+	in.Now = now
 	return rec, in
+}
+
+// checked is what verifying a licence and a lease found.
+type checked struct {
+	license, lease string
+	in             license.Input
 }
 
 // Look brings the stored standing up to now.

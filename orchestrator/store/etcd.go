@@ -59,7 +59,7 @@ func startMember(ctx context.Context, o Options) (*member, error) {
 	cfg.EnableGRPCGateway = false
 	// One voter has nobody to outwait: a longer election would only make every restart slower, also on a slow machine. Three voters
 	// will need 100 ms and 1 s, and 500 ms and 5 s under software emulation.
-	cfg.TickMs, cfg.ElectionMs = 100, 500
+	cfg.TickMs, cfg.ElectionMs = 50, 250
 	cfg.UnsafeNoFsync = o.Unsafe
 	// One plan of converge is one transaction, so the limits follow the largest cluster, not etcd's defaults.
 	cfg.MaxTxnOps, cfg.MaxRequestBytes = 8192, 8<<20

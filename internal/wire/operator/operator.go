@@ -256,3 +256,18 @@ type Audit struct {
 type LicenseText struct {
 	Text string `json:"text" minLength:"1" maxLength:"16384" doc:"The licence token (PASETO v4.public)"`
 }
+
+// NewJoinToken asks for a one-time permission to join.
+type NewJoinToken struct {
+	Name  string `json:"name,omitempty" maxLength:"63" doc:"Name the host gets; empty makes one up"`
+	Role  string `json:"role" enum:"user,infra,hypervisor"`
+	Hours int    `json:"hours,omitempty" minimum:"0" maximum:"8760" doc:"Hours it is good for; 0 is 24"`
+}
+
+// JoinToken carries the token's text, for the host's configuration (join.token): the only time it is shown.
+type JoinToken struct {
+	Name    string    `json:"name,omitempty"`
+	Role    string    `json:"role"`
+	Expires time.Time `json:"expires"`
+	Text    string    `json:"text"`
+}
