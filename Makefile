@@ -66,3 +66,9 @@ templates: ## build the OCI templates from Debian packages: out/templates/nginx
 .PHONY: bench-resolver
 bench-resolver: templates ## the resolver beside nginx as a proxy, on loopback
 	@$(GO) run ./tools/bench/resolver
+
+# --- bench: figures of the container runtime beside crun, in one guest
+.PHONY: bench
+RUNS ?= 50
+bench: ## start and exec of containers beside crun, p50 of RUNS runs in one VM
+	HARDNODE_BENCH=$(RUNS) $(GO) test -tags qemu -count=1 -timeout 30m -v -run TestFigures ./qemu-tests/container | grep -E 'FIGURE|FAIL|^ok'

@@ -140,3 +140,21 @@ func TestSystem(t *testing.T) {
 		"/images/box.erofs":         systemd(t),
 	}})
 }
+
+// TestFigures prints figures: `make bench`.
+func TestFigures(t *testing.T) {
+	n := os.Getenv("HARDNODE_BENCH")
+	if n == "" {
+		t.Skip("HARDNODE_BENCH, the number of runs, is not set")
+	}
+	dir := t.TempDir()
+	tree := filepath.Join(dir, "box")
+	os.Mkdir(tree, 0o755)
+	busybox(t, tree)
+	harness.RunGuestTest(t, harness.GuestTest{Package: "./agent/container", Run: "TestFigures", DiskMiB: 1024, Timeout: 10 * time.Minute,
+		Programs: []string{"crun"}, Env: []string{"HARDNODE_BENCH=" + n}, Files: map[string]string{
+			"/usr/lib/hardnode/spawner": build(t, "./agent/spawner", filepath.Join(dir, "spawner")),
+			"/usr/lib/hardnode/jem":     build(t, "./agent/jem", filepath.Join(dir, "jem")),
+			"/images/box.erofs":         erofs(t, tree, filepath.Join(dir, "box.erofs")),
+		}})
+}

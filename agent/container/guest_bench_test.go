@@ -1,0 +1,162 @@
+//go:build guest
+
+package container
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"hardnode.dev/agent/sys"
+	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/wire/host"
+)
+
+// TestFigures measures what tools/bench reports: starting a container from an image that is present, and running a command in one,
+// beside crun in the same guest and the same moment. HARDNODE_BENCH is the number of runs.
+func TestFigures(t *testing.T) {
+	var n int
+	if _, err := fmt.Sscan(os.Getenv("HARDNODE_BENCH"), &n); err != nil || n < 1 {
+		t.Skip("HARDNODE_BENCH is not set")
+	}
+	spawnerUp(t)
+	r := newRuntime(t)
+	steps := map[string][]time.Duration{}
+	last := time.Now()
+	lastStep := ""
+	r.fail = func(name string) error { // each step's begin is the end of the one before
+		if lastStep != "" {
+			steps[lastStep] = append(steps[lastStep], time.Since(last))
+		}
+		last, lastStep = time.Now(), name
+		return nil
+	}
+	bundle := crunBundle(t)
+	var ours, ourExec, theirs, theirExec []time.Duration
+	hold := box(t, 900, forever)
+	mustStart(t, r, hold)
+	if err := exec.Command("crun", "run", "-d", "--bundle", bundle(forever), "held").Run(); err != nil { // no pipe: the container would hold it
+		t.Fatalf("crun: %v", err)
+	}
+	defer exec.Command("crun", "delete", "-f", "held").Run()
+	command := func(name string, args ...string) time.Duration {
+		t.Helper()
+		began := time.Now()
+		cmd := exec.Command(name, args...)
+		cmd.Stdin, cmd.Stdout = nil, io.Discard
+		var errs bytes.Buffer
+		cmd.Stderr = &errs
+		if err := cmd.Run(); err != nil {
+			t.Fatalf("%s %v: %v: %s", name, args, err, errs.String())
+		}
+		return time.Since(began)
+	}
+	trueBundle := bundle("true")
+	for i := range n { // in turn, so that all meet the same machine
+		s := box(t, 901, "")
+		s.Process.Argv = []string{"/bin/true"}
+		lastStep = ""
+		began := time.Now()
+		if _, err := r.Start(context.Background(), s); err != nil {
+			t.Fatal(err)
+		}
+		waitExit(t, r)
+		ours = append(ours, time.Since(began))
+		steps[lastStep] = append(steps[lastStep], time.Since(last))
+		if err := r.Remove(context.Background(), 901, false); err != nil {
+			t.Fatal(err)
+		}
+		theirs = append(theirs, command("crun", "run", "--bundle", trueBundle, fmt.Sprint("b", i)))
+		began = time.Now()
+		if e, err := r.Exec(context.Background(), 900, host.ExecSpec{Argv: []string{"/bin/true"}}, Stdio{}); err != nil || e.Code != 0 {
+			t.Fatal(e, err)
+		}
+		ourExec = append(ourExec, time.Since(began))
+		theirExec = append(theirExec, command("crun", "exec", "held", "/bin/true"))
+	}
+	figure := func(what string, a, b []time.Duration) {
+		fmt.Printf("FIGURE %s: hardnode p50 %s p95 %s, crun p50 %s p95 %s, ratio %.2f\n", what, at(a, 50), at(a, 95), at(b, 50), at(b, 95), float64(at(b, 50))/float64(at(a, 50)))
+	}
+	figure(fmt.Sprintf("start and end of /bin/true, %d runs", n), ours, theirs)
+	figure(fmt.Sprintf("exec /bin/true, %d runs", n), ourExec, theirExec)
+	for _, s := range startSteps {
+		fmt.Printf("FIGURE step %s: p50 %s\n", s.name, at(steps[s.name], 50))
+	}
+}
+
+func at(d []time.Duration, percent int) time.Duration {
+	if len(d) == 0 {
+		return 0
+	}
+	slices.Sort(d)
+	return d[min(len(d)-1, len(d)*percent/100)].Round(100 * time.Microsecond)
+}
+
+// waitExit waits for the end of container 901 as the agent would, by the spawner's hint.
+func waitExit(t *testing.T, r *Runtime) {
+	t.Helper()
+	for {
+		all, err := r.records(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if all[901].PID == 0 {
+			return
+		}
+		run.Wait(context.Background(), 500*time.Microsecond)
+	}
+}
+
+// crunBundle gives OCI bundles with the same image as root (read-only, as crun has no layers of its own), the same kinds of namespaces
+// but the user's, and limits.
+func crunBundle(t *testing.T) func(script string) string {
+	t.Helper()
+	file, _ := image(t, "box")
+	root := "/run/crunroot"
+	os.MkdirAll(root, 0o755)
+	tree, err := sys.NewMount("erofs", sys.ReadOnly, [2]string{"source", file}, [2]string{"ro", ""})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tree.Close()
+	if err := sys.Attach(tree, root); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { sys.Detach(root) })
+	return func(script string) string {
+		dir := t.TempDir()
+		argv := []string{"/bin/sh", "-c", script}
+		if script == "true" {
+			argv = []string{"/bin/true"}
+		}
+		type m = map[string]any
+		config := m{"ociVersion": "1.0.2",
+			"process": m{"user": m{"uid": 0, "gid": 0}, "args": argv, "env": []string{"PATH=/bin"}, "cwd": "/", "noNewPrivileges": true},
+			"root":    m{"path": root, "readonly": true}, "hostname": "c",
+			"mounts": []m{{"destination": "/proc", "type": "proc", "source": "proc"},
+				{"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": []string{"nosuid", "mode=755", "size=64k"}},
+				{"destination": "/dev/pts", "type": "devpts", "source": "devpts", "options": []string{"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"}},
+				{"destination": "/dev/shm", "type": "tmpfs", "source": "shm"},
+				{"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": []string{"nosuid", "noexec", "nodev", "ro"}}},
+			"linux": m{"cgroupsPath": "/crun/" + filepath.Base(dir), "resources": m{"memory": m{"limit": 128 << 20}, "pids": m{"limit": 64}},
+				"namespaces":    []m{{"type": "pid"}, {"type": "network"}, {"type": "ipc"}, {"type": "uts"}, {"type": "mount"}, {"type": "cgroup"}},
+				"maskedPaths":   []string{"/proc/kcore", "/proc/keys", "/proc/timer_list"},
+				"readonlyPaths": []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}}}
+		b, err := json.Marshal(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "config.json"), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return dir
+	}
+}
