@@ -137,8 +137,12 @@ func (a *agent) forwardHints(ctx context.Context) error {
 	}
 }
 
-// report is what the orchestrator is told.
-func (a *agent) report(context.Context) host.Report {
+// report is what the orchestrator is told. It waits until this agent has looked at what runs.
+func (a *agent) report(ctx context.Context) host.Report {
+	select {
+	case <-a.apply.First():
+	case <-ctx.Done():
+	}
 	done := a.apply.Report()
 	seen, _ := a.store.Revisions()
 	r := host.Report{Boot: a.boot, Version: build.Version, Underlay: a.links.Underlay(), MeshKey: a.network.MeshKey(), Work: done.Work, Seen: seen,

@@ -80,6 +80,9 @@ type Applier struct {
 
 	slots chan struct{} // fetches and starts in flight
 
+	once  sync.Once
+	first chan struct{} // closed when the first round is done
+
 	mu struct {
 		sync.Mutex
 		busy     map[wire.CTID]plan.Kind
@@ -123,7 +126,7 @@ const (
 
 // New makes an Applier that Run starts.
 func New(o Options) *Applier {
-	a := &Applier{o: o, log: logging.Or(o.Log), wake: make(chan struct{}, 1), changed: make(chan struct{}, 1), slots: make(chan struct{}, parallel)}
+	a := &Applier{o: o, log: logging.Or(o.Log), wake: make(chan struct{}, 1), changed: make(chan struct{}, 1), slots: make(chan struct{}, parallel), first: make(chan struct{})}
 	if a.o.Check == nil {
 		a.o.Check = probe
 	}
@@ -137,6 +140,9 @@ func New(o Options) *Applier {
 
 // Changed delivers a hint that Report says something new; one reader.
 func (a *Applier) Changed() <-chan struct{} { return a.changed }
+
+// First is closed when the first round is done: before that, Report knows of no container, which would read as if all were gone.
+func (a *Applier) First() <-chan struct{} { return a.first }
 
 // Report is the state of things after the last round.
 func (a *Applier) Report() Report {
@@ -201,6 +207,7 @@ func (a *Applier) round(ctx context.Context, steps *sync.WaitGroup) (wake time.T
 	now := time.Now()
 	work, confirmed := a.o.Store.Work()
 	eff, reverted, due := plan.Effective(work, confirmed, now)
+	flying := a.flying() // before looking: what is seen of these may be over when the plan is made
 	observeCtx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	list, err := a.o.Runtime.Observe(observeCtx)
 	cancel()
@@ -212,12 +219,14 @@ func (a *Applier) round(ctx context.Context, steps *sync.WaitGroup) (wake time.T
 	}
 	a.network(ctx, eff, list)
 	in := a.input(eff, list, now)
+	a.health.watch(eff, in.Seen, now)
+	in.Health = a.health.results()
 	out := plan.Decide(in)
 	observe.Count(out.Statuses, list)
-	a.health.watch(eff, in.Seen)
-	started := a.dispatch(ctx, steps, out.Steps)
+	started := a.dispatch(ctx, steps, out.Steps, flying)
 	a.settle(work, out, started)
 	a.publish(func(r *Report) { r.Containers, r.Problems = out.Statuses, a.problems(reverted) })
+	a.once.Do(func() { close(a.first) })
 	a.collect(work, confirmed, list, now)
 	if wake = out.Wake; wake.IsZero() || !due.IsZero() && due.Before(wake) {
 		wake = due
@@ -254,7 +263,7 @@ func (a *Applier) input(eff *host.Work, list []container.Observed, now time.Time
 	for id, h := range a.mu.history {
 		history[id] = h
 	}
-	return plan.Input{Work: eff, Seen: seen, Images: observe.Images(eff, a.o.Images.Path, a.mu.failed), History: history, Health: a.health.results(), Now: now}
+	return plan.Input{Work: eff, Seen: seen, Images: observe.Images(eff, a.o.Images.Path, a.mu.failed), History: history, Now: now}
 }
 
 // settle notes the revision that is fully applied.

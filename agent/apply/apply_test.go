@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"os"
 	"slices"
@@ -432,6 +435,83 @@ func TestChecks(t *testing.T) {
 		expect(t, "three failures", states(a.Report()), "101 failing")
 		expect(t, "done", w.log(), "start 101/1")
 	})
+}
+
+// TestAdoptedContainerStaysWell: a restarted agent does not report a container as starting that served all along.
+func TestAdoptedContainerStaysWell(t *testing.T) {
+	in(t, func(t *testing.T, w *world, dir string) {
+		a := w.agent(t, dir)
+		c := ct(101, 1)
+		c.Check = &host.Check{Port: 80}
+		a.want(t, c)
+		time.Sleep(time.Minute)
+		a.stop()
+		b := w.agent(t, dir)
+		<-b.First()
+		expect(t, "the first report", states(b.Report()), "101 running")
+		w.mu.Lock()
+		w.checkErr = errors.New("connection refused")
+		w.mu.Unlock()
+		time.Sleep(15 * time.Second)
+		expect(t, "when it does not serve any more", states(b.Report()), "101 failing")
+	})
+}
+
+func TestProbe(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/ok":
+			rw.WriteHeader(http.StatusNoContent)
+		case "/moved":
+			http.Redirect(rw, r, "/ok", http.StatusFound)
+		case "/slow":
+			<-r.Context().Done()
+		default:
+			rw.WriteHeader(http.StatusBadGateway)
+		}
+	}))
+	defer srv.Close()
+	mute, err := net.Listen("tcp", "127.0.0.1:0") // accepts and says something that is not HTTP
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mute.Close()
+	go func() {
+		for {
+			c, err := mute.Accept()
+			if err != nil {
+				return
+			}
+			fmt.Fprint(c, "220 mail.example ESMTP\r\n")
+			c.Close()
+		}
+	}()
+	at := func(a string) netip.AddrPort { return netip.MustParseAddrPort(a) }
+	web, other := at(srv.Listener.Addr().String()), at(mute.Addr().String())
+	tests := []struct {
+		name  string
+		to    netip.AddrPort
+		check host.Check
+		want  string
+	}{
+		{"TCP", other, host.Check{Port: other.Port()}, ""},
+		{"nobody listens", at("127.0.0.1:1"), host.Check{Port: 1}, "connect to port 1"},
+		{"204", web, host.Check{Port: web.Port(), Path: "/ok"}, ""},
+		{"302 passes and is not followed", web, host.Check{Port: web.Port(), Path: "/moved"}, ""},
+		{"502", web, host.Check{Port: web.Port(), Path: "/bad"}, "status 502 Bad Gateway"},
+		{"no answer", web, host.Check{Port: web.Port(), Path: "/slow"}, "timeout"},
+		{"not HTTP", other, host.Check{Port: other.Port(), Path: "/"}, "does not speak HTTP"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+			defer cancel()
+			err := probe(ctx, tt.to.Addr(), tt.check)
+			if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want %q", err, tt.want)
+			}
+		})
+	}
 }
 
 func TestCPUMax(t *testing.T) {

@@ -55,7 +55,7 @@ func newChecker(check func(context.Context, netip.Addr, host.Check) error, hint 
 }
 
 // watch makes the containers under check those that run and have one.
-func (c *checker) watch(work *host.Work, seen map[wire.CTID]plan.Seen) {
+func (c *checker) watch(work *host.Work, seen map[wire.CTID]plan.Seen, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	keep := map[wire.CTID]bool{}
@@ -67,7 +67,11 @@ func (c *checker) watch(work *host.Work, seen map[wire.CTID]plan.Seen) {
 			}
 			keep[w.CTID] = true
 			if old := c.mu.at[w.CTID]; old == nil || !old.started.Equal(s.Started) || old.check != *w.Check || old.addr != w.IPv4 {
-				c.mu.at[w.CTID] = &checked{addr: w.IPv4, check: *w.Check, started: s.Started}
+				k := &checked{addr: w.IPv4, check: *w.Check, started: s.Started}
+				if old == nil && now.Sub(s.Started) > plan.MinRun { // adopted from an earlier agent: well until shown otherwise
+					k.health = plan.Health{Checked: true, OK: true}
+				}
+				c.mu.at[w.CTID] = k
 			}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"reflect"
 	"sync"
@@ -29,9 +30,14 @@ var deadlines = map[plan.Kind]time.Duration{
 }
 
 // dispatch starts the steps whose container has none in flight, each in a goroutine that Run waits for, in the plan's order: what finds no
-// room among the starts and fetches waits for the next round. It returns how many steps it started or put off.
-func (a *Applier) dispatch(ctx context.Context, wg *sync.WaitGroup, steps []plan.Step) (started int) {
+// room among the starts and fetches, or was decided while an earlier step on the same thing was in flight, waits for the next round. It
+// returns how many steps it started or put off.
+func (a *Applier) dispatch(ctx context.Context, wg *sync.WaitGroup, steps []plan.Step, flying func(plan.Step) bool) (started int) {
 	for _, s := range steps {
+		if flying(s) {
+			started++
+			continue
+		}
 		leave, ok := a.enter(s.Kind)
 		if !ok {
 			started++
@@ -62,6 +68,20 @@ func (a *Applier) dispatch(ctx context.Context, wg *sync.WaitGroup, steps []plan
 		})
 	}
 	return started
+}
+
+// flying tells which steps' containers and images have a step in flight now.
+func (a *Applier) flying() func(plan.Step) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	busy, fetching := maps.Clone(a.mu.busy), maps.Clone(a.mu.fetching)
+	return func(s plan.Step) bool {
+		if s.Kind == plan.Fetch {
+			return fetching[s.Want.Image.Digest]
+		}
+		_, ok := busy[s.CTID]
+		return ok
+	}
 }
 
 // enter takes a place among the starts and fetches in flight; other steps need none.

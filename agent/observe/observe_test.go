@@ -1,0 +1,57 @@
+package observe
+
+import (
+	"testing"
+	"time"
+
+	"hardnode.dev/agent/container"
+	"hardnode.dev/agent/plan"
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
+)
+
+func TestContainers(t *testing.T) {
+	began, ended := time.Unix(100, 0), time.Unix(200, 0)
+	small, big := host.Limits{MemoryMax: 1}, host.Limits{MemoryMax: 2}
+	spec := host.Container{Limits: small}
+	tests := []struct {
+		name string
+		o    container.Observed
+		want plan.Seen
+	}{
+		{"running", container.Observed{State: container.StateRunning, Generation: 2, Started: began, Spec: spec, Restarts: 3},
+			plan.Seen{Generation: 2, Running: true, Started: began, Limits: small, Restarts: 3}},
+		{"exited", container.Observed{State: container.StateExited, Started: began, Exited: ended, ExitCode: 137, ExitKnown: true, Spec: spec},
+			plan.Seen{Started: began, Exited: ended, ExitCode: 137, Limits: small}},
+		{"exited, nobody saw when", container.Observed{State: container.StateExited, Started: began, Spec: spec},
+			plan.Seen{Started: began, Exited: began, Limits: small}},
+		{"data only", container.Observed{State: container.StateStopped, Generation: 2}, plan.Seen{Generation: 2}},
+		{"orphan", container.Observed{State: container.StateOrphan}, plan.Seen{Orphan: true}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.o.CTID, tt.want.CTID = 101, 101
+			if got := Containers([]container.Observed{tt.o}, nil)[101]; got != tt.want {
+				t.Errorf("got %+v, want %+v", got, tt.want)
+			}
+		})
+	}
+	limits := map[wire.CTID]host.Limits{101: big}
+	if got := Containers([]container.Observed{{CTID: 101, State: container.StateRunning, Spec: spec}}, limits)[101].Limits; got != big {
+		t.Errorf("limits set later: got %+v, want %+v", got, big)
+	}
+}
+
+func TestImagesAndCounters(t *testing.T) {
+	work := &host.Work{Containers: []host.Container{{Image: host.Image{Digest: "a"}}, {Image: host.Image{Digest: "b"}}, {Image: host.Image{Digest: "b"}}}}
+	path := func(d wire.Digest) (string, bool) { return "", d == "a" }
+	got := Images(work, path, map[wire.Digest]plan.Image{"a": {Err: "old"}, "b": {Err: "away"}, "c": {Err: "nobody wants it"}})
+	if len(got) != 2 || got["a"] != (plan.Image{Present: true}) || got["b"].Err != "away" {
+		t.Errorf("got %+v", got)
+	}
+	st := []host.ContainerStatus{{CTID: 1}, {CTID: 2}}
+	Count(st, []container.Observed{{CTID: 2, MemoryBytes: 5, CPUMicros: 6, DiskBytes: 7}})
+	if st[0].MemoryBytes != 0 || st[1].MemoryBytes != 5 || st[1].CPUMicros != 6 || st[1].DiskBytes != 7 {
+		t.Errorf("got %+v", st)
+	}
+}
