@@ -61,7 +61,9 @@ func (c *Cluster) makeDay0(detail detail) error {
 		"--images", filepath.Join(c.Root, "out/image/images.json"), "-o", "json",
 		"--infra-link", fmt.Sprintf("name=underlay,mac=%s,address=%s/%d", harness.MAC(infraName, 0), infraAddr, underlay.Bits()),
 		"--infra-link", fmt.Sprintf("name=outside,mac=%s,dhcp", harness.MAC(infraName, 1))}
-	args = append(args, "--jls-external", fmt.Sprintf("127.0.0.1:%d", c.Ports.JLS), "--registry-external", fmt.Sprintf("127.0.0.1:%d", c.Ports.Registry))
+	for n := 1; n <= all; n++ {
+		args = append(args, "--host-link", fmt.Sprintf("%d:name=underlay,mac=%s,address=%s/%d", n, harness.MAC(hostName(n), 0), hostAddr(n), underlay.Bits()))
+	}
 	out, err := c.tool(ctx, "hnctl", args...)
 	if err != nil {
 		return err
