@@ -23,7 +23,7 @@ check: ## gofmt, vet and the house rules
 unit: ## unit tests: no root, no network, under a minute warm
 	$(GO) test ./...
 
-test: check unit qemu ## everything CI runs
+test: deps check unit qemu ## everything CI runs
 
 clean: ## remove everything that was built (out/)
 	rm -rf $(OUT)

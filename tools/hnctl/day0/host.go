@@ -66,7 +66,9 @@ func (c cluster) hostConfig(n int, now time.Time) (File, error) {
 	name, role := c.hostName(n)
 	links, endpoints, path, what := c.HostLinks[n], []string{net.JoinHostPort(c.Infra.String(), hostPort)}, name+".yaml", "configuration of user host "+name
 	if n == 0 {
-		links, endpoints, path, what = c.InfraLinks, c.hostAPI(), "infra.yaml", "configuration of the infra host"
+		// Its own address first: the container's has no route before the agent has made one.
+		endpoints = append(endpoints, c.hostAPI()[0])
+		links, path, what = c.InfraLinks, "infra.yaml", "configuration of the infra host"
 	}
 	var b bytes.Buffer
 	err := hostTemplate.Execute(&b, map[string]any{
