@@ -20,15 +20,11 @@ var openPorts = []openPort{
 	{"udp", meshPort, false, "WireGuard mesh between hosts; packets without a known key are dropped by it"},
 	{"tcp", 7442, false, "gossip: encrypted, labelled with the cluster's id, signed cards"},
 	{"udp", 7442, false, "gossip"},
-	{"udp", 123, true, "SNTP: the infra host tells hosts the time"},
 	{"tcp", 7443, true, "API and panel (published by the orchestrator's container)"},
 	{"tcp", 7444, true, "host API, mutual TLS (published likewise)"},
 	{"tcp", 7445, true, "registry (published likewise)"},
 	{"tcp", 7446, true, "JLS (published likewise)"},
 	{"tcp", 80, true, "resolver, HTTP (published likewise)"},
-	{"tcp", 443, true, "resolver, HTTPS (published likewise)"},
-	{"tcp", 53, true, "resolver, DNS (published likewise)"},
-	{"udp", 53, true, "resolver, DNS (published likewise)"},
 }
 
 // clusterPorts are the ports of other hosts that users' containers may reach: what is offered to everybody.
