@@ -82,10 +82,10 @@ func found(t *testing.T, seats int, hosts ...string) *cluster {
 		Infra:   boot.InfraHost{Name: "infra1", Underlay: "10.77.0.2", Block4: "10.96.0.0/24", Block6: "fd48:4e00:1::/64", External: "192.0.2.7"},
 		License: text, LicenseKey: licRoot.Public().(ed25519.PublicKey),
 		Work: host.Work{Version: 1, Revision: 3, Containers: []host.Container{
-			{CTID: 3, Env: "jelastic", Layer: "orchestrator", Hostname: "orchestrator", Generation: 1, Run: true, Image: host.Image{Name: "orchestrator", Digest: digest("o"), Bytes: 1},
+			{CTID: 3, Env: "jelastic", Layer: "cp", Hostname: "orchestrator", Generation: 1, Run: true, Image: host.Image{Name: "orchestrator", Digest: digest("o"), Bytes: 1},
 				Process: host.Process{Argv: []string{"/orchestrator"}}, Profile: host.ProfileApp, IPv4: netip.MustParseAddr("10.96.0.13"), Component: "orchestrator",
 				Limits: host.Limits{MemoryMax: 512 << 20}, Publish: []host.Port{{Proto: "tcp", Host: 7443, Container: 7443}}},
-			{CTID: 4, Env: "jelastic", Layer: "resolver", Hostname: "resolver", Generation: 1, Run: true, Image: host.Image{Name: "resolver", Digest: digest("r"), Bytes: 1},
+			{CTID: 4, Env: "jelastic", Layer: "cp", Hostname: "resolver", Generation: 1, Run: true, Image: host.Image{Name: "resolver", Digest: digest("r"), Bytes: 1},
 				Process: host.Process{Argv: []string{"/resolver"}}, Profile: host.ProfileApp, IPv4: netip.MustParseAddr("10.96.0.14"), Component: "resolver", Limits: host.Limits{MemoryMax: 128 << 20}},
 		}}}
 	for _, name := range hosts {

@@ -123,7 +123,8 @@ func (p *planner) peers() {
 	}
 }
 
-// names are the DNS answers and groups: every node by its number, every layer by its name (without nodes of unreachable hosts).
+// names are the DNS answers and groups: every node by its number, every layer and component by its name (a layer without nodes of
+// unreachable hosts).
 func (p *planner) names() (names []host.Name, groups []host.Group) {
 	layers, members := map[string][]netip.Addr{}, map[string][]netip.Addr{}
 	for _, n := range p.sorted() {
@@ -141,7 +142,7 @@ func (p *planner) names() (names []host.Name, groups []host.Group) {
 		}
 		members[group] = append(members[group], addrs...)
 		if p.reachable(n.Host) || n.Env == env.System {
-			l := string(n.Layer) + "." + string(n.Env) + ".internal"
+			l := cmp.Or(n.Container.Component, string(n.Layer)) + "." + string(n.Env) + ".internal"
 			layers[l] = append(layers[l], addrs...)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -104,6 +105,6 @@ func (m *member) close() {
 type logWriter struct{ log *slog.Logger }
 
 func (w logWriter) Write(p []byte) (int, error) {
-	w.log.Error("etcd", logging.Err, string(p))
+	w.log.Warn("etcd", logging.Err, strings.TrimSpace(string(p)))
 	return len(p), nil
 }
