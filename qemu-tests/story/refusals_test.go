@@ -77,11 +77,11 @@ func refusedHosts(s story) {
 		disk []byte
 		want string // on the console
 	}{
-		{"used-token", first, same, nil, `(?i)token.*(used|known)`},
-		{"no-token", spare, edit(`(?m)^  token: .*\n`, ""), nil, `(?i)token`},
-		{"wrong-pin", spare, edit(`caPin: sha256:[0-9a-f]{8}`, "caPin: sha256:00000000"), nil, `(?i)pin`},
-		{"data-on-disk", spare, same, data, `(?i)(ext4|holds|not blank).*`},
-		{"unknown-field", spare, edit(`(?m)^role: user$`, "role: user\ncolour: red"), nil, `(?i)colour`},
+		{"used-token", first, same, nil, `! join token .* was used by host host-1 at .* -> .*new one`},
+		{"no-token", spare, edit(`(?m)^  token: .*\n`, ""), nil, `! .*join.token: is missing.*hnctl`},
+		{"wrong-pin", spare, edit(`caPin: sha256:[0-9a-f]{8}`, "caPin: sha256:00000000"), nil, `! join.caPin: check CA pin: want root CA sha256:00000000.*compare`},
+		{"data-on-disk", spare, same, data, `! no blank disk: found /dev/vda \(ext2/3/4\); empty one`},
+		{"unknown-field", spare, edit(`(?m)^role: user$`, "role: user\ncolour: red"), nil, `! .*opt/hardnode/config:\d+:1: unknown field "colour"`},
 	}
 	var up []*cluster.Machine
 	for _, row := range rows {
