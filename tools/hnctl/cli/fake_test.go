@@ -194,6 +194,18 @@ func (f *fake) handler() http.Handler {
 		reply(w, 201, operator.MadeToken{Token: operator.Token{ID: "t-2", Name: n.Name, Scopes: n.Scopes}, Text: "hna1.NEW"})
 	})
 	mux.HandleFunc("DELETE "+operator.Prefix+"/tokens/{id}", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(204) })
+	mux.HandleFunc("POST "+operator.Prefix+"/join-tokens", func(w http.ResponseWriter, r *http.Request) {
+		var n operator.NewJoinToken
+		json.NewDecoder(r.Body).Decode(&n)
+		reply(w, 201, operator.JoinToken{Name: n.Name, Role: n.Role, Expires: f.now, Text: "hn1.NEW"})
+	})
+	mux.HandleFunc("DELETE "+operator.Prefix+"/hosts/{host}", func(w http.ResponseWriter, r *http.Request) {
+		if r.PathValue("host") == "host-2" {
+			refuse(w, operator.Conflict, "hosts/host-2", "it is ACTIVE", "switch it off first")
+			return
+		}
+		w.WriteHeader(204)
+	})
 	f.environments(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "Bearer "+fakeToken {
