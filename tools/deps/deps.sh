@@ -17,10 +17,10 @@ mmdebstrap       /usr/bin/mmdebstrap           makes the root of a template from
 zstd             /usr/bin/zstd                 compresses the initramfs
 xz-utils         /usr/bin/xz                   unpacks kernel modules
 crun             /usr/bin/crun                 what make bench compares with
-busybox-static   /usr/bin/busybox              the programs inside the containers of the runtime's tests
+busybox-static   /usr/bin/busybox              the programs inside the test containers
 chromium         /usr/bin/chromium             looks at the panel in tests
 wrk              /usr/bin/wrk                  loads the resolver in make bench-resolver
-curl             /usr/bin/curl                 the demo's first look at a page
+curl             /usr/bin/curl                 fetches the demo page
 ca-certificates  /etc/ssl/certs/ca-certificates.crt  Go modules come over HTTPS
 '
 go_least=26        # Go 1.N
