@@ -41,6 +41,11 @@ func (b Builder) Root(ctx context.Context, k Kernel, s Stamped, bin map[string]s
 	for _, f := range tools {
 		t.file(f.Target, f.Source, 0o755)
 	}
+	notices, err := b.Notices(ctx)
+	if err != nil {
+		return "", err
+	}
+	t.file(noticesFile, notices, 0o644)
 	if err := t.modules(b.path("image", "modules"), "usr/lib/modules/"+k.Release); err != nil {
 		return "", err
 	}
