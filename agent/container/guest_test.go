@@ -191,15 +191,16 @@ func mustStart(t testing.TB, r *Runtime, s StartSpec) Observed {
 // sh runs a script in a container and returns its output, trimmed, and code.
 func sh(t testing.TB, r *Runtime, id wire.CTID, script string) (string, int) {
 	t.Helper()
-	var out bytes.Buffer
-	e, err := r.Exec(deadline(t), id, host.ExecSpec{Argv: []string{"sh", "-c", script}}, Stdio{Out: &out, Err: &out})
+	// Two pipes are copied at the same time: each has a buffer of its own.
+	var out, talk bytes.Buffer
+	e, err := r.Exec(deadline(t), id, host.ExecSpec{Argv: []string{"sh", "-c", script}}, Stdio{Out: &out, Err: &talk})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if e.Error != "" {
 		t.Fatalf("exec: %s", e.Error)
 	}
-	return strings.TrimSpace(out.String()), e.Code
+	return strings.TrimSpace(out.String() + talk.String()), e.Code
 }
 
 const forever = "while :; do sleep 1000; done"
@@ -220,7 +221,7 @@ func TestStartExecStop(t *testing.T) {
 		"cat /etc/resolv.conf":            "nameserver 169.254.1.1",
 		"cat /etc/hostname":               "node101",
 		"cat /run/hardnode/conf/app.json": "{}",
-		"echo x > /run/hardnode/x 2>&1 || echo ro":          "sh: can't create /run/hardnode/x: Read-only file system\nro",
+		"{ echo x > /run/hardnode/x; } 2>&1 || echo ro":     "sh: can't create /run/hardnode/x: Read-only file system\nro",
 		"echo d > /var/data/deep/f && cat /var/data/deep/f": "d",
 		"cat /proc/1/cgroup":                                "0::/",
 		"cat /proc/sys/user/max_user_namespaces":            "0",
