@@ -40,12 +40,16 @@ image-kernel: ## fetch the kernel and its modules only: out/image/{vmlinuz,modul
 deps: ## check this machine and install the Debian packages that are missing
 	@GO=$(GO) HARDNODE_OUT=$(OUT) sh tools/deps/deps.sh
 
+.PHONY: deps-demo
+deps-demo:
+	@GO=$(GO) HARDNODE_OUT=$(OUT) sh tools/deps/deps.sh demo
+
 # --- the programs people run, and the demo
 .PHONY: bin demo
 bin: ## build the programs people run: out/bin/{hnctl,jls}
 	@mkdir -p $(OUT)/bin && $(GOBUILD) -o $(OUT)/bin/ ./tools/hnctl ./jls
 
-demo: deps ## a cluster on this machine, in QEMU (ARGS="--hosts 3 --keep" and more: ARGS=-help)
+demo: deps-demo ## a cluster on this machine, in QEMU (ARGS="--hosts 3 --keep" and more: ARGS=-help)
 	@mkdir -p $(OUT)/bin && $(GOBUILD) -o $(OUT)/bin/devcluster ./tools/devcluster && exec $(OUT)/bin/devcluster $(ARGS)
 
 # --- qemu-tests: PKG and RUN select, e.g. `make qemu PKG=./qemu-tests/sample RUN=TestSample`

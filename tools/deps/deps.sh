@@ -1,28 +1,29 @@
 #!/bin/sh
 # Checks that this machine can build and run Hardnode, and installs the Debian packages that are missing.
 #
-# In: the machine; HARDNODE_OUT (where things are built, default out).
+# In: the machine; HARDNODE_OUT (where things are built, default out); the argument "demo" leaves out what only tests need.
 # Out: one line for each thing that is wrong, each with the next step; status 0 when all is well (and then nothing was changed), 1 when not.
 # Never: installs anything that is there, or anything but Debian's packages.
 #
 # It is a shell script because Go may be what is missing.
 set -eu
 
-# What is needed, a line each: package, a file that is there when it is installed, why.
-needs='
-qemu-system-x86  /usr/bin/qemu-system-x86_64   runs the virtual machines
-erofs-utils      /usr/bin/mkfs.erofs           makes the read-only root and the templates
-btrfs-progs      /usr/sbin/mkfs.btrfs          goes into the image: formats a blank DATA disk
-mmdebstrap       /usr/bin/mmdebstrap           makes the root of a template from Debian packages
-zstd             /usr/bin/zstd                 compresses the initramfs
-xz-utils         /usr/bin/xz                   unpacks kernel modules
-crun             /usr/bin/crun                 what make bench compares with
-busybox-static   /usr/bin/busybox              the programs inside the test containers
-chromium         /usr/bin/chromium             looks at the panel in tests
-wrk              /usr/bin/wrk                  loads the resolver in make bench-resolver
-curl             /usr/bin/curl                 fetches the demo page
-ca-certificates  /etc/ssl/certs/ca-certificates.crt  Go modules come over HTTPS
-'
+# What is needed, a line each: package, a file that is there when it is installed, what for (the tests need all), why.
+needs=$(cat <<'LIST'
+qemu-system-x86  /usr/bin/qemu-system-x86_64        demo  runs the virtual machines
+erofs-utils      /usr/bin/mkfs.erofs                demo  makes the read-only root and the templates
+btrfs-progs      /usr/sbin/mkfs.btrfs               demo  goes into the image: formats a blank DATA disk
+mmdebstrap       /usr/bin/mmdebstrap                test  makes the root of a container with systemd in a test
+zstd             /usr/bin/zstd                      demo  compresses the initramfs
+xz-utils         /usr/bin/xz                        demo  unpacks kernel modules
+crun             /usr/bin/crun                      test  what make bench compares with
+busybox-static   /usr/bin/busybox                   test  the programs inside the containers of the runtime's tests
+chromium         /usr/bin/chromium                  test  looks at the panel in tests
+wrk              /usr/bin/wrk                       test  loads the resolver in make bench-resolver
+curl             /usr/bin/curl                      demo  the demo's first look at a page
+ca-certificates  /etc/ssl/certs/ca-certificates.crt demo  Go modules come over HTTPS
+LIST
+)
 go_least=26        # Go 1.N
 ram_least=6        # GiB available
 disk_least=10      # GiB free
@@ -79,8 +80,9 @@ fi
 
 # --- packages
 missing=''; why=''
-while read -r package file reason; do
+while read -r package file use reason; do
   [ -n "$package" ] || continue
+  [ "${1:-all}" = all ] || [ "$1" = "$use" ] || continue
   [ -e "$file" ] || { missing="$missing $package"; why="$why
 deps:   $package $reason"; }
 done <<LIST

@@ -28,10 +28,13 @@ func check(t *testing.T, version string) (string, error) {
 }
 
 func TestOldGoIsRefused(t *testing.T) {
-	for version, want := range map[string]string{"go1.19.8": "go1.19.8, but Go 1.26", "": "go"} {
+	for version, want := range map[string]string{"go1.19.8": "go1.19.8, but Go 1.26", "": "go is "} {
 		out, err := check(t, version)
 		if err == nil || !strings.Contains(out, want) {
 			t.Errorf("with Go %q: got %v and %q, want a failure that says %q", version, err, out, want)
+		}
+		if strings.Contains(out, ": not found") || strings.Contains(out, "yntax error") {
+			t.Errorf("the script itself is broken: %s", out)
 		}
 		if strings.Contains(out, "installing") {
 			t.Errorf("with Go %q it installs packages all the same: %s", version, out)

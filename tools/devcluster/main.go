@@ -2,7 +2,7 @@
 //
 // Owns: the flags, the display and the farewell; the work is in qemu-tests/cluster.
 // In: flags; Ctrl-C.
-// Out: progress, then where everything is; exit status 0 when ended by Ctrl-C after a success, 1 when something failed, 2 for usage.
+// Out: progress, then where everything is; exit status 0 when ended by Ctrl-C after a success, 130 when before it, 1 when something failed, 2 for usage.
 // Never: leaves a virtual machine running.
 package main
 
@@ -36,7 +36,11 @@ func main() {
 	ctx, stop := run.UntilSignal(context.Background())
 	err := demo(ctx, o, *once)
 	stop()
-	if err != nil && !errors.Is(err, run.ErrSignal) {
+	switch {
+	case errors.Is(err, run.ErrSignal):
+		fmt.Fprintf(os.Stderr, "\ndevcluster: ended before the page was served: %v; nothing is left running\n", err)
+		os.Exit(130)
+	case err != nil:
 		fmt.Fprintf(os.Stderr, "\ndevcluster: %v\n", err)
 		os.Exit(1)
 	}
