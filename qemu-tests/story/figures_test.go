@@ -1,0 +1,114 @@
+//go:build qemu
+
+package story
+
+import (
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/qemu-tests/cluster"
+	"hardnode.dev/qemu-tests/harness"
+	"hardnode.dev/qemu-tests/harness/ask"
+)
+
+// landmarks are lines of a host's console log and what has happened when they appear. The first number is seconds since the VM was
+// switched on; the kernel's own clock stands behind it.
+var landmarks = []struct {
+	what    string
+	pattern *regexp.Regexp
+}{
+	{"kernel start → init", regexp.MustCompile(`\[ *([0-9.]+)\] \[ *[0-9.]+\] Run /`)},
+	{"kernel start → agent up", regexp.MustCompile(`\[ *([0-9.]+)\].*service agent: ready`)},
+	{"kernel start → ACTIVE", regexp.MustCompile(`\[ *([0-9.]+)\] \[host-1\] ACTIVE`)},
+}
+
+// kernelStart is when the kernel's clock began, in seconds since the VM was switched on.
+var kernelStart = regexp.MustCompile(`\[ *([0-9.]+)\] \[ *([0-9.]+)\] Run /`)
+
+// TestFigures prints how long a host needs to come up, and what its programs take: part of `make bench`.
+func TestFigures(t *testing.T) {
+	if os.Getenv("HARDNODE_BENCH") == "" {
+		t.Skip("HARDNODE_BENCH, the number of runs, is not set")
+	}
+	const boots = 5
+	c, err := cluster.Start(t.Context(), cluster.Options{Dir: harness.Dir(t), Hosts: 1, Bare: true, Probe: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	host, took := c.Hosts[0], make([][]float64, len(landmarks))
+	for range boots {
+		host.Kill()
+		if _, err := c.WaitHost(t.Context(), host.Name, time.Minute, func(h operator.Host) bool { return !isActive(h) }); err != nil {
+			t.Fatal(err)
+		}
+		if err := host.Boot(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.WaitHost(t.Context(), host.Name, time.Minute*harness.Scale(), isActive); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := host.VM().WaitFor(t.Context(), `\[host-1\] ACTIVE`); err != nil {
+			t.Fatal(err)
+		}
+		log, err := os.ReadFile(host.Log())
+		if err != nil {
+			t.Fatal(err)
+		}
+		k := kernelStart.FindSubmatch(log)
+		if k == nil {
+			t.Fatalf("no start of init in %s", host.Log())
+		}
+		zero := seconds(t, k[1]) - seconds(t, k[2])
+		for i, l := range landmarks {
+			m := l.pattern.FindSubmatch(log)
+			if m == nil {
+				t.Fatalf("no %q in %s", l.pattern, host.Log())
+			}
+			took[i] = append(took[i], seconds(t, m[1])-zero)
+		}
+	}
+	for i, l := range landmarks {
+		slices.Sort(took[i])
+		fmt.Fprintf(t.Output(), "FIGURE %s: median %.1f s of %d (%.1f to %.1f)\n", l.what, took[i][boots/2], boots, took[i][0], took[i][boots-1])
+	}
+	memory(t, host)
+}
+
+// memory prints what the host's own programs and the whole host take.
+func memory(t *testing.T, host *cluster.Machine) {
+	p, err := host.Ask(t.Context(), ask.Request{What: "processes"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rss, pss int64
+	for _, x := range p.Processes {
+		if x.Exe == "/probe" {
+			continue
+		}
+		rss, pss = rss+x.RSS, pss+x.PSS
+		fmt.Fprintf(t.Output(), "FIGURE %s: RSS %.1f MiB, PSS %.1f MiB\n", x.Exe, mib(x.RSS), mib(x.PSS))
+	}
+	m, err := host.Ask(t.Context(), ask.Request{What: "memory"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintf(t.Output(), "FIGURE all programs of an idle host: RSS %.1f MiB, PSS %.1f MiB; the host in all: %.1f MiB\n", mib(rss), mib(pss), mib(m.Memory.Used))
+}
+
+func mib(n int64) float64 { return float64(n) / (1 << 20) }
+
+func seconds(t *testing.T, text []byte) float64 {
+	t.Helper()
+	s, err := strconv.ParseFloat(string(text), 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
