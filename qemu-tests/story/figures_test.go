@@ -3,6 +3,7 @@
 package story
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"regexp"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/qemu-tests/cluster"
 	"hardnode.dev/qemu-tests/harness"
@@ -57,21 +59,8 @@ func TestFigures(t *testing.T) {
 		if _, err := host.VM().WaitFor(t.Context(), `\[host-1\] ACTIVE`); err != nil {
 			t.Fatal(err)
 		}
-		log, err := os.ReadFile(host.Log())
-		if err != nil {
-			t.Fatal(err)
-		}
-		k := kernelStart.FindSubmatch(log)
-		if k == nil {
-			t.Fatalf("no start of init in %s", host.Log())
-		}
-		zero := seconds(t, k[1]) - seconds(t, k[2])
-		for i, l := range landmarks {
-			m := l.pattern.FindSubmatch(log)
-			if m == nil {
-				t.Fatalf("no %q in %s", l.pattern, host.Log())
-			}
-			took[i] = append(took[i], seconds(t, m[1])-zero)
+		for i, at := range reached(t, host.Log()) {
+			took[i] = append(took[i], at)
 		}
 	}
 	for i, l := range landmarks {
@@ -79,6 +68,37 @@ func TestFigures(t *testing.T) {
 		fmt.Fprintf(t.Output(), "FIGURE %s: median %.1f s of %d (%.1f to %.1f)\n", l.what, took[i][boots/2], boots, took[i][0], took[i][boots-1])
 	}
 	memory(t, host)
+}
+
+// reached is when each landmark was reached, in seconds since kernel start. The log is written behind the console, so it may need a moment.
+func reached(t *testing.T, path string) []float64 {
+	t.Helper()
+	var log []byte
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for {
+		var err error
+		if log, err = os.ReadFile(path); err != nil {
+			t.Fatal(err)
+		}
+		if landmarks[len(landmarks)-1].pattern.Match(log) || !run.Wait(ctx, 100*time.Millisecond) {
+			break
+		}
+	}
+	k := kernelStart.FindSubmatch(log)
+	if k == nil {
+		t.Fatalf("no start of init in %s", path)
+	}
+	zero := seconds(t, k[1]) - seconds(t, k[2])
+	var at []float64
+	for _, l := range landmarks {
+		m := l.pattern.FindSubmatch(log)
+		if m == nil {
+			t.Fatalf("no %q in %s", l.pattern, path)
+		}
+		at = append(at, seconds(t, m[1])-zero)
+	}
+	return at
 }
 
 // memory prints what the host's own programs and the whole host take.
