@@ -36,6 +36,17 @@ func (a *app) limit(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, a.timeout)
 }
 
+// call does one request that changes something; path is below operator.Prefix, out may be nil.
+func (a *app) call(ctx context.Context, method, path string, in, out any) error {
+	c, err := a.api()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := a.limit(ctx)
+	defer cancel()
+	return c.Call(ctx, method, operator.Prefix+path, in, out)
+}
+
 // get reads one resource.
 func get[T any](ctx context.Context, a *app, path string) (out T, err error) {
 	c, err := a.api()

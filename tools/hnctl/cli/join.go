@@ -16,14 +16,8 @@ func (a *app) hostToken() *cobra.Command {
 		Use: "token", Short: "Make a one-time join token for a new host; its text is printed this once", Args: cobra.NoArgs,
 		Example: "  hnctl host token --name host-3 > token   # goes into join.token of the host's configuration",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := a.api()
-			if err != nil {
-				return err
-			}
-			ctx, cancel := a.limit(cmd.Context())
-			defer cancel()
 			var made operator.JoinToken
-			if err := c.Call(ctx, http.MethodPost, operator.Prefix+"/join-tokens", want, &made); err != nil {
+			if err := a.call(cmd.Context(), http.MethodPost, "/join-tokens", want, &made); err != nil {
 				return err
 			}
 			a.say("it admits one host of role %s until %s; put it into join.token of that host's configuration", made.Role, stamp(made.Expires))
@@ -45,13 +39,7 @@ func (a *app) hostRemove() *cobra.Command {
 		Use: "remove HOST", Short: "Forget a host that is off for good; its nodes are made anew elsewhere", Args: cobra.ExactArgs(1),
 		ValidArgsFunction: complete(a, "/hosts", func(h operator.Host) string { return h.Name }),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.api()
-			if err != nil {
-				return err
-			}
-			ctx, cancel := a.limit(cmd.Context())
-			defer cancel()
-			if err := c.Call(ctx, http.MethodDelete, operator.Prefix+"/hosts/"+url.PathEscape(args[0]), nil, nil); err != nil {
+			if err := a.call(cmd.Context(), http.MethodDelete, "/hosts/"+url.PathEscape(args[0]), nil, nil); err != nil {
 				return err
 			}
 			a.say("host %s is removed; it needs a new join token to come back (hnctl host token)", args[0])

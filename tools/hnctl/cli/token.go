@@ -36,14 +36,8 @@ func (a *app) tokenCreate() *cobra.Command {
 		Use: "create NAME --scope SCOPE", Short: "Make an API token; its text is printed this once", Args: cobra.ExactArgs(1),
 		Example: "  hnctl token create ci --scope read --scope write --days 90 > ci.token",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.api()
-			if err != nil {
-				return err
-			}
-			ctx, cancel := a.limit(cmd.Context())
-			defer cancel()
 			var made operator.MadeToken
-			if err := c.Call(ctx, http.MethodPost, operator.Prefix+"/tokens", operator.NewToken{Name: args[0], Scopes: scopes, Days: days}, &made); err != nil {
+			if err := a.call(cmd.Context(), http.MethodPost, "/tokens", operator.NewToken{Name: args[0], Scopes: scopes, Days: days}, &made); err != nil {
 				return err
 			}
 			a.say("token %s (%s) with scopes %s; keep it private, it is not shown again", made.ID, made.Name, strings.Join(made.Scopes, ", "))
@@ -65,13 +59,7 @@ func (a *app) tokenRevoke() *cobra.Command {
 		Use: "revoke ID", Short: "Revoke an API token at once", Args: cobra.ExactArgs(1),
 		ValidArgsFunction: complete(a, "/tokens", func(t operator.Token) string { return t.ID }),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.api()
-			if err != nil {
-				return err
-			}
-			ctx, cancel := a.limit(cmd.Context())
-			defer cancel()
-			if err := c.Call(ctx, http.MethodDelete, operator.Prefix+"/tokens/"+url.PathEscape(args[0]), nil, nil); err != nil {
+			if err := a.call(cmd.Context(), http.MethodDelete, "/tokens/"+url.PathEscape(args[0]), nil, nil); err != nil {
 				return err
 			}
 			a.say("token %s is revoked", args[0])
