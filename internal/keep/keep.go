@@ -16,6 +16,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 )
 
 // ErrNewer: the document was written by a later version of the program.
@@ -39,8 +41,10 @@ type envelope struct {
 	Body    json.RawMessage `json:"body"`
 }
 
-// Load reads the document. A missing one is the zero value and found == false.
+// Load reads the document. A missing one is the zero value and found == false. It is for the document's owner, before its first Save:
+// it removes what a Save that was cut off left beside the document.
 func (d Doc[T]) Load() (value T, found bool, err error) {
+	sweep(d.Path)
 	raw, err := os.ReadFile(d.Path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return value, false, nil
@@ -128,6 +132,18 @@ func WriteFile(path string, data []byte, mode fs.FileMode) (err error) {
 		return fmt.Errorf("write %q: %w", path, err)
 	}
 	return SyncDir(dir)
+}
+
+// sweep removes the temporary files of path. One that can't be removed does no harm.
+func sweep(path string) {
+	dir := filepath.Dir(path)
+	entries, _ := os.ReadDir(dir) // no directory, nothing left
+	for _, e := range entries {
+		n, ok := strings.CutPrefix(e.Name(), "."+filepath.Base(path)+".")
+		if _, err := strconv.ParseUint(n, 10, 64); ok && err == nil { // as os.CreateTemp names them
+			os.Remove(filepath.Join(dir, e.Name()))
+		}
+	}
 }
 
 // SyncDir makes the names in a directory durable.

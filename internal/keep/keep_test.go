@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 )
 
@@ -24,6 +25,30 @@ func TestLoadSave(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(d.Path), ".x*")); len(left) > 0 {
 		t.Errorf("temporary files left: %v", left)
+	}
+}
+
+// TestLoadRemovesWhatACutOffSaveLeft, and nothing else.
+func TestLoadRemovesWhatACutOffSaveLeft(t *testing.T) {
+	d := Doc[doc]{Path: filepath.Join(t.TempDir(), "x.json"), Version: 1}
+	if err := d.Save(doc{1, 2}); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{".x.json.123456789", ".x.json.own", ".other.json.1", ".x.json"} {
+		if err := os.WriteFile(filepath.Join(filepath.Dir(d.Path), name), []byte("half"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, found, err := d.Load(); got != (doc{1, 2}) || !found || err != nil {
+		t.Errorf("got %v %v %v", got, found, err)
+	}
+	var left []string
+	entries, _ := os.ReadDir(filepath.Dir(d.Path))
+	for _, e := range entries {
+		left = append(left, e.Name())
+	}
+	if want := []string{".other.json.1", ".x.json", ".x.json.own", "x.json"}; !slices.Equal(left, want) {
+		t.Errorf("left %q, want %q", left, want)
 	}
 }
 

@@ -33,6 +33,7 @@ import (
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/host/pull"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/registry/catalog"
 )
 
 const (
@@ -380,7 +381,7 @@ func TestKilled(t *testing.T) {
 			}
 		}
 	}
-	w.start()
+	kill := w.start()
 	if err := w.push("web:last", img, token); err != nil {
 		t.Fatal(err)
 	}
@@ -396,6 +397,10 @@ func TestKilled(t *testing.T) {
 		if code, body, _ := w.do(w.as(aHost), http.MethodGet, host.ImagePath(e.Digest), "", ""); code != 200 || wire.DigestOf(sha256.Sum256([]byte(body))) != e.Digest || e.Digest != want {
 			t.Errorf("%s: %d, digest of the content differs from %s or %s", e.Name, code, e.Digest, want)
 		}
+	}
+	kill() // it may be importing what the earlier ones were pushed: only a start tidies up
+	if _, err := catalog.Open(filepath.Join(w.dir, "data/images"), nil); err != nil {
+		t.Fatal(err)
 	}
 	if left, _ := filepath.Glob(filepath.Join(w.dir, "data/images/.*")); len(left) > 0 {
 		t.Errorf("left %v", left)
