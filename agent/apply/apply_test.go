@@ -38,6 +38,7 @@ type world struct {
 	exits  chan container.Exit
 	nets   int
 
+	lookTakes  time.Duration // from what is seen to its being known
 	startTakes map[wire.CTID]time.Duration
 	startErr   map[wire.CTID]error
 	lives      map[wire.CTID]time.Duration // how long a process runs
@@ -130,7 +131,7 @@ func (w *world) SetLimits(_ context.Context, id wire.CTID, l host.Limits, micros
 	return nil
 }
 
-func (w *world) Observe(context.Context) ([]container.Observed, error) {
+func (w *world) Observe(ctx context.Context) ([]container.Observed, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var out []container.Observed
@@ -138,7 +139,13 @@ func (w *world) Observe(context.Context) ([]container.Observed, error) {
 		out = append(out, o)
 	}
 	slices.SortFunc(out, func(a, b container.Observed) int { return int(a.CTID - b.CTID) })
-	return out, nil
+	if w.lookTakes == 0 {
+		return out, nil
+	}
+	w.mu.Unlock()
+	err := wait(ctx, w.lookTakes)
+	w.mu.Lock()
+	return out, err
 }
 
 func (w *world) Netns(wire.CTID) (*os.File, error) { return nil, errors.New("none") }
@@ -387,6 +394,18 @@ func TestStartErrors(t *testing.T) {
 	})
 }
 
+// TestSlowLook: a start that ends while the loop looks is not made again from what the loop saw before.
+func TestSlowLook(t *testing.T) {
+	in(t, func(t *testing.T, w *world, dir string) {
+		w.lookTakes, w.startTakes[101] = 3*time.Second, 2*time.Second // the start ends in the middle of the look that begins a second after it
+		a := w.agent(t, dir)
+		a.want(t, ct(101, 1))
+		time.Sleep(time.Minute)
+		expect(t, "done", w.log(), "start 101/1")
+		expect(t, "states", states(a.Report()), "101 running")
+	})
+}
+
 func TestFetchErrors(t *testing.T) {
 	in(t, func(t *testing.T, w *world, dir string) {
 		c, d := ct(101, 1), ct(102, 1)
@@ -504,7 +523,11 @@ func TestProbe(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+			patience := 20 * time.Second
+			if tt.check.Path == "/slow" {
+				patience = 300 * time.Millisecond
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			defer cancel()
 			err := probe(ctx, tt.to.Addr(), tt.check)
 			if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {

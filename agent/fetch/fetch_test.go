@@ -38,7 +38,7 @@ func registry(t *testing.T, h http.HandlerFunc) *Store {
 	t.Helper()
 	srv := httptest.NewTLSServer(h)
 	t.Cleanup(srv.Close)
-	return &Store{Dir: t.TempDir(), Client: srv.Client(), Stall: 300 * time.Millisecond,
+	return &Store{Dir: t.TempDir(), Client: srv.Client(),
 		Registries: func() []string { return []string{strings.TrimPrefix(srv.URL, "https://")} }}
 }
 
@@ -159,6 +159,7 @@ func TestStalledTransferEnds(t *testing.T) {
 		w.(http.Flusher).Flush()
 		<-r.Context().Done()
 	})
+	s.Stall = 300 * time.Millisecond
 	_, err := s.Ensure(context.Background(), image(content))
 	if err == nil || !strings.Contains(err.Error(), "nothing came for") {
 		t.Errorf("got %v, want an error that says nothing came", err)
