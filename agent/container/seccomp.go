@@ -7,7 +7,6 @@ import (
 	"slices"
 	"sync"
 
-	seccomp "github.com/elastic/go-seccomp-bpf"
 	"github.com/elastic/go-seccomp-bpf/arch"
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
@@ -45,8 +44,6 @@ var (
 // newNamespaces are the clone(2) flags that make namespaces.
 const newNamespaces = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNET
 
-const absent = seccomp.Action(unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS))
-
 // allowedNames is the table without the denied and the absent, sorted.
 func allowedNames(denied, missing []string) []string {
 	var names []string
@@ -59,41 +56,116 @@ func allowedNames(denied, missing []string) []string {
 	return names
 }
 
-// seccompProgram assembles a filter. The two calls with conditions come last: the library leaves an argument, not the call's number,
-// in the accumulator after a condition that does not hold, and no argument that fails one of these equals a later number.
-func seccompProgram(denied, missing []string, noNamespaces bool) ([]bpf.Instruction, error) {
-	allowed := allowedNames(denied, missing)
-	allowed = slices.DeleteFunc(allowed, func(n string) bool { return n == "socket" || n == "clone" })
-	clone := seccomp.NameWithConditions{Name: "clone"}
-	if noNamespaces {
-		clone.Conditions = seccomp.ArgumentConditions{{Argument: 0, Operation: seccomp.BitsNotSet, Value: newNamespaces}}
-	} else {
-		allowed = append(allowed, "clone")
+// answer is what a filter does with one call number: a fixed return value, or a test of the first argument's low word, which is all
+// the kernel looks at in both (clone's namespace flags and socket's family are below 2^32; what stands above them is cut off).
+type answer struct {
+	ret  uint32   // what follows when no test below refuses
+	bits uint32   // any of these set: absent
+	are  []uint32 // equal to one of these: absent
+}
+
+var (
+	allow  = answer{ret: unix.SECCOMP_RET_ALLOW}
+	eperm  = answer{ret: unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)}
+	absent = answer{ret: unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)}
+)
+
+func (a answer) equal(b answer) bool {
+	return a.ret == b.ret && a.bits == b.bits && slices.Equal(a.are, b.are)
+}
+
+// Offsets in struct seccomp_data (seccomp(2)); the low word of an argument comes first on little-endian machines.
+const (
+	offNumber = 0
+	offArch   = 4
+	offArg0   = 16
+)
+
+// code answers for one leaf of the tree.
+func (a answer) code() []bpf.Instruction {
+	if a.bits == 0 && len(a.are) == 0 {
+		return []bpf.Instruction{bpf.RetConstant{Val: a.ret}}
 	}
-	last := []seccomp.NameWithConditions{{Name: "socket", Conditions: seccomp.ArgumentConditions{ // AF_ALG and AF_VSOCK speak to the host
-		{Argument: 0, Operation: seccomp.NotEqual, Value: unix.AF_ALG}, {Argument: 0, Operation: seccomp.NotEqual, Value: unix.AF_VSOCK}}}}
-	if noNamespaces {
-		last = append(last, clone)
+	c := []bpf.Instruction{bpf.LoadAbsolute{Off: offArg0, Size: 4}}
+	if a.bits != 0 {
+		c = append(c, bpf.JumpIf{Cond: bpf.JumpBitsNotSet, Val: a.bits, SkipTrue: 1}, bpf.RetConstant{Val: absent.ret})
 	}
-	p := seccomp.Policy{
-		DefaultAction: seccomp.ActionTrap, // stands for absent, which the library does not take as a default
-		Syscalls: []seccomp.SyscallGroup{
-			{Action: seccomp.ActionAllow, Names: allowed},
-			{Action: seccomp.ActionErrno, Names: denied},
-			{Action: absent, Names: missing},
-			{Action: seccomp.ActionAllow, NamesWithCondtions: last},
-		},
+	for _, v := range a.are {
+		c = append(c, bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: v, SkipTrue: 1}, bpf.RetConstant{Val: absent.ret})
 	}
-	prog, err := p.Assemble()
+	return append(c, bpf.RetConstant{Val: a.ret})
+}
+
+// span is a run of call numbers with one answer; it ends where the next begins.
+type span struct {
+	from uint32
+	answer
+}
+
+// spans is the whole number line, first number 0; numbers without a name don't exist.
+func spans(denied, missing []string, noNamespaces bool) []span {
+	line := []span{{0, absent}}
+	last := 0
+	for nr := range arch.X86_64.SyscallNumbers {
+		last = max(last, nr)
+	}
+	for nr := range last + 2 {
+		a := absent
+		switch name := arch.X86_64.SyscallNumbers[nr]; {
+		case name == "" || slices.Contains(missing, name):
+		case slices.Contains(denied, name):
+			a = eperm
+		case name == "socket": // these families speak to the host
+			a = answer{ret: allow.ret, are: []uint32{unix.AF_ALG, unix.AF_VSOCK}}
+		case name == "clone" && noNamespaces:
+			a = answer{ret: allow.ret, bits: newNamespaces}
+		default:
+			a = allow
+		}
+		switch end := &line[len(line)-1]; {
+		case end.equal(a):
+		case nr == 0:
+			end.answer = a
+		default:
+			line = append(line, span{uint32(nr), a})
+		}
+	}
+	return line
+}
+
+// tree finds the span of the number in the accumulator by halving: when a filter is installed the kernel runs it once for each call
+// number to learn which are always allowed (seccomp_cache_prepare), so a list of comparisons costs each start a quarter million steps.
+func tree(line []span) ([]bpf.Instruction, error) {
+	if len(line) == 1 {
+		return line[0].code(), nil
+	}
+	half := len(line) / 2
+	low, err := tree(line[:half])
 	if err != nil {
 		return nil, err
 	}
-	for i, ins := range prog {
-		if r, ok := ins.(bpf.RetConstant); ok && r.Val == uint32(seccomp.ActionTrap) {
-			prog[i] = bpf.RetConstant{Val: uint32(absent)}
-		}
+	high, err := tree(line[half:])
+	if err != nil {
+		return nil, err
 	}
-	return prog, nil
+	if len(low) > 255 {
+		return nil, fmt.Errorf("seccomp filter: jump of %d instructions, at most 255 are possible", len(low))
+	}
+	return slices.Concat([]bpf.Instruction{bpf.JumpIf{Cond: bpf.JumpGreaterOrEqual, Val: line[half].from, SkipTrue: uint8(len(low))}}, low, high), nil
+}
+
+// seccompProgram assembles a filter. Other doors into the kernel (32 bit, x32) are absent: their numbers mean other calls.
+func seccompProgram(denied, missing []string, noNamespaces bool) ([]bpf.Instruction, error) {
+	body, err := tree(spans(denied, missing, noNamespaces))
+	if err != nil {
+		return nil, err
+	}
+	return append([]bpf.Instruction{
+		bpf.LoadAbsolute{Off: offArch, Size: 4},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(arch.X86_64.ID), SkipTrue: 1},
+		bpf.RetConstant{Val: absent.ret},
+		bpf.LoadAbsolute{Off: offNumber, Size: 4},
+	}, body...), nil
 }
 
 var filters sync.Map // name list → bytes: a filter is assembled once
