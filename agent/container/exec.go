@@ -52,10 +52,7 @@ func (r *Runtime) Exec(ctx context.Context, id wire.CTID, spec host.ExecSpec, st
 	if err != nil {
 		return host.Exit{}, fmt.Errorf("execute in container %s: %w", id, err)
 	}
-	if err := r.same(ctx, id, rec); err != nil {
-		return host.Exit{}, err
-	}
-	e := call.Exec{ID: id.String(), TTY: spec.TTY, Process: pr.command(rec.Container.Process, rec.Container.Hostname, spec)}
+	e := call.Exec{ID: id.String(), PID: rec.PID, TTY: spec.TTY, Process: pr.command(rec.Container.Process, rec.Container.Hostname, spec)}
 	exit, err := r.spawn.Exec(ctx, e, s.pump, group, s.theirs[0], s.theirs[1], s.theirs[2])
 	s.finish()
 	var f *call.Failure

@@ -63,7 +63,7 @@ func (s *start) filesStep(context.Context) error {
 		}
 		unix.Close(fd)
 	}
-	if err := sys.Restrict(tree, sys.ReadOnly, nil); err != nil {
+	if err := sys.Restrict(tree, sys.ReadOnly); err != nil {
 		return err
 	}
 	s.mount(call.Mount{Path: privateDir}, tree)
@@ -82,7 +82,7 @@ func (s *start) filesStep(context.Context) error {
 		if b.name == identityName {
 			attrs = sys.NoSuid | sys.NoDev | sys.NoExec // connecting to a socket needs write permission
 		}
-		if err := sys.Restrict(copied, attrs, nil); err != nil {
+		if err := sys.Restrict(copied, attrs); err != nil {
 			return err
 		}
 		s.mount(call.Mount{Path: privateDir + "/" + b.name, File: true}, copied)

@@ -121,7 +121,12 @@ type record struct {
 
 // records asks the spawner what it knows.
 func (r *Runtime) records(ctx context.Context) (map[wire.CTID]record, error) {
-	reply, _, err := r.spawn.Do(ctx, call.Request{List: &call.List{}})
+	return r.list(ctx, call.List{})
+}
+
+// list asks the spawner for records, by id.
+func (r *Runtime) list(ctx context.Context, what call.List) (map[wire.CTID]record, error) {
+	reply, _, err := r.spawn.Do(ctx, call.Request{List: &what})
 	if err != nil {
 		return nil, err
 	}
@@ -142,15 +147,14 @@ func (r *Runtime) records(ctx context.Context) (map[wire.CTID]record, error) {
 
 // running is the record of a container that runs.
 func (r *Runtime) running(ctx context.Context, id wire.CTID) (record, error) {
-	all, err := r.records(ctx)
+	all, err := r.list(ctx, call.List{ID: id.String()})
 	if err != nil {
 		return record{}, err
 	}
-	rec, ok := all[id]
-	if !ok || rec.PID == 0 {
+	if all[id].PID == 0 {
 		return record{}, fmt.Errorf("container %s: %w", id, ErrNotRunning)
 	}
-	return rec, nil
+	return all[id], nil
 }
 
 // Run forwards exit hints from the spawner until ctx ends: a task of the agent's run.Group.

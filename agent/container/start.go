@@ -35,13 +35,14 @@ type start struct {
 	*StartSpec
 	profile profile
 	req     call.Start
-	files   []*os.File // descriptors for the request, in its order after the first five
+	files   []*os.File // descriptors for the request, in its order after the first three
+	mapped  []*os.File // those of them whose ids are mapped into the container's range
 	undo    undo       // taken back if a later step fails
 	done    undo       // let go of in any case: descriptors
 
-	user, net, cgroupDir, image, lower, layer *os.File
-	made                                      bool // this call made the layer
-	starting                                  time.Time
+	cgroupDir, image, lower, layer *os.File
+	held                           *call.Held // the container's first process, until it runs
+	starting                       time.Time
 }
 
 // startSteps is the order of a start. Each step adds what takes it back.
@@ -53,12 +54,12 @@ var startSteps = []struct {
 	{"cgroup", (*start).cgroupStep},
 	{"image", (*start).imageStep},
 	{"layer", (*start).layerStep},
-	{"namespaces", (*start).namespaces},
-	{"idmap", (*start).idmap},
 	{"volumes", (*start).volumes},
 	{"files", (*start).filesStep},
-	{"network", (*start).network},
 	{"process", (*start).process},
+	{"idmap", (*start).idmap},
+	{"network", (*start).network},
+	{"run", (*start).run},
 }
 
 // Start creates whatever is missing and runs the process; it returns when the program has been executed. On error everything this
@@ -102,7 +103,7 @@ func (r *Runtime) Start(ctx context.Context, s StartSpec) (Observed, error) {
 	st.undo.release()
 	r.dropOlder(s.CTID, s.Generation)
 	r.log.Info("container started", logging.Container, s.CTID, logging.Env, s.Env, "generation", s.Generation, logging.Took, time.Since(st.starting))
-	all, err := r.records(ctx)
+	all, err := r.list(ctx, call.List{ID: s.CTID.String()})
 	if err != nil {
 		return Observed{}, err
 	}
@@ -111,7 +112,7 @@ func (r *Runtime) Start(ctx context.Context, s StartSpec) (Observed, error) {
 
 // clear makes sure that nothing of an earlier run is left, and that none runs.
 func (s *start) clear(ctx context.Context) error {
-	all, err := s.records(ctx)
+	all, err := s.list(ctx, call.List{ID: s.CTID.String()})
 	if err != nil {
 		return err
 	}
@@ -146,51 +147,32 @@ func (s *start) imageStep(context.Context) error {
 	s.image = root
 	s.done.add(func() error { release(); return nil })
 	s.undo.add(func() error { release(); return nil })
-	return nil
+	s.lower, err = s.tree(root, sys.ReadOnly|sys.NoDev)
+	return err
 }
 
-func (s *start) layerStep(context.Context) (err error) {
-	if s.layer, s.made, err = s.data.Layer(s.CTID, s.Generation, s.Limits.DiskBytes); err != nil {
-		return err
-	}
-	s.done.close(s.layer)
-	if s.made {
-		s.undo.add(func() error { return s.data.DropLayer(s.CTID, s.Generation) })
-	}
-	return nil
-}
-
-func (s *start) namespaces(ctx context.Context) error {
-	_, files, err := s.spawn.Do(ctx, call.Request{Namespaces: &call.Namespaces{Base: s.UIDBase}})
+func (s *start) layerStep(context.Context) error {
+	layer, made, err := s.data.Layer(s.CTID, s.Generation, s.Limits.DiskBytes)
 	if err != nil {
 		return err
 	}
-	if len(files) != 2 {
-		call.CloseAll(files)
-		return fmt.Errorf("make namespaces: got %d descriptors, want 2", len(files))
+	s.done.close(layer)
+	if made {
+		s.undo.add(func() error { return s.data.DropLayer(s.CTID, s.Generation) })
 	}
-	s.user, s.net = files[0], files[1]
-	s.done.close(s.user)
-	s.done.close(s.net)
-	return nil
+	s.layer, err = s.tree(layer, sys.NoDev)
+	return err
 }
 
-// mapped copies the mount of a directory with ids mapped into the container's range.
-func (s *start) mapped(dir *os.File, attrs uint64) (*os.File, error) {
+// tree copies the mount of a directory; its ids are mapped once the container has a user namespace.
+func (s *start) tree(dir *os.File, attrs uint64) (*os.File, error) {
 	tree, err := sys.CloneMount(dir)
 	if err != nil {
 		return nil, err
 	}
 	s.done.close(tree)
-	return tree, sys.Restrict(tree, attrs, s.user)
-}
-
-func (s *start) idmap(context.Context) (err error) {
-	if s.lower, err = s.mapped(s.image, sys.ReadOnly|sys.NoDev); err != nil {
-		return err
-	}
-	s.layer, err = s.mapped(s.layer, sys.NoDev)
-	return err
+	s.mapped = append(s.mapped, tree)
+	return tree, sys.Restrict(tree, attrs)
 }
 
 // mount adds one mount to the request.
@@ -209,7 +191,7 @@ func (s *start) volumes(context.Context) error {
 		if made {
 			s.undo.add(func() error { return s.data.DropVolume(s.CTID, v.Name) })
 		}
-		tree, err := s.mapped(dir, sys.NoDev|sys.NoSuid)
+		tree, err := s.tree(dir, sys.NoDev|sys.NoSuid)
 		if err != nil {
 			return err
 		}
@@ -218,20 +200,7 @@ func (s *start) volumes(context.Context) error {
 	return nil
 }
 
-func (s *start) network(ctx context.Context) error {
-	if s.Network == nil {
-		return nil
-	}
-	back, err := s.Network(ctx, s.net)
-	if err != nil {
-		return err
-	}
-	if back != nil {
-		s.undo.add(func() error { back(); return nil })
-	}
-	return nil
-}
-
+// process has the container's first process made. It waits until run.
 func (s *start) process(ctx context.Context) (err error) {
 	q := &s.req
 	if q.Note, err = makeNote(s.StartSpec); err != nil {
@@ -248,10 +217,41 @@ func (s *start) process(ctx context.Context) (err error) {
 	if s.Hosts != nil {
 		q.Texts = append(q.Texts, call.Text{Name: "hosts", Data: s.Hosts})
 	}
-	files := append([]*os.File{s.user, s.net, s.cgroupDir, s.lower, s.layer}, s.files...)
-	_, _, err = s.spawn.Do(ctx, call.Request{Start: q}, files...)
-	return err
+	files := append([]*os.File{s.cgroupDir, s.lower, s.layer}, s.files...)
+	if s.held, err = s.spawn.Start(ctx, *q, files...); err != nil {
+		return err
+	}
+	s.done.close(s.held.User)
+	s.done.close(s.held.Net)
+	s.undo.add(func() error { s.held.Close(); return nil })
+	return nil
 }
+
+// idmap maps the ids of the mounts the process will attach, while it waits.
+func (s *start) idmap(context.Context) error {
+	for _, tree := range s.mapped {
+		if err := sys.MapIDs(tree, s.held.User); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *start) network(ctx context.Context) error {
+	if s.Network == nil {
+		return nil
+	}
+	back, err := s.Network(ctx, s.held.Net)
+	if err != nil {
+		return err
+	}
+	if back != nil {
+		s.undo.add(func() error { back(); return nil })
+	}
+	return nil
+}
+
+func (s *start) run(ctx context.Context) error { return s.held.Go(ctx) }
 
 // dropOlder deletes layers of other generations; failing is no reason to stop the container, Observe shows what is left.
 func (r *Runtime) dropOlder(id wire.CTID, keep int64) {

@@ -52,15 +52,19 @@ func CloneMount(place *os.File) (*os.File, error) {
 	return os.NewFile(uintptr(fd), place.Name()), nil
 }
 
-// Restrict adds attributes to a mount that is attached nowhere; with userns it also maps its ids by that namespace.
-func Restrict(tree *os.File, attrs uint64, userns *os.File) error {
-	a := unix.MountAttr{Attr_set: attrs}
-	if userns != nil {
-		a.Attr_set |= unix.MOUNT_ATTR_IDMAP
-		a.Userns_fd = uint64(userns.Fd())
-	}
+// Restrict adds attributes to a mount that is attached nowhere.
+func Restrict(tree *os.File, attrs uint64) error {
+	return setattr("restrict mount", tree, unix.MountAttr{Attr_set: attrs})
+}
+
+// MapIDs maps the ids of a mount that is attached nowhere as a user namespace says; once for each mount (mount_setattr(2)).
+func MapIDs(tree, userns *os.File) error {
+	return setattr("map ids of mount", tree, unix.MountAttr{Attr_set: unix.MOUNT_ATTR_IDMAP, Userns_fd: uint64(userns.Fd())})
+}
+
+func setattr(what string, tree *os.File, a unix.MountAttr) error {
 	if err := unix.MountSetattr(int(tree.Fd()), "", unix.AT_EMPTY_PATH, &a); err != nil {
-		return fmt.Errorf("restrict mount %q: %w", tree.Name(), err)
+		return fmt.Errorf("%s %q: %w", what, tree.Name(), err)
 	}
 	return nil
 }

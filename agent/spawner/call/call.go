@@ -14,22 +14,22 @@ import (
 	"time"
 )
 
-// Request is one message to the spawner; exactly one of its parts is set. A connection carries one request.
+// Request is one message to the spawner; exactly one of its parts is set. A connection carries one request; a Start is followed by Go.
 type Request struct {
-	Namespaces *Namespaces `json:"namespaces,omitempty"`
-	Start      *Start      `json:"start,omitempty"`
-	Exec       *Exec       `json:"exec,omitempty"`
-	Signal     *Signal     `json:"signal,omitempty"`
-	Forget     *Forget     `json:"forget,omitempty"`
-	List       *List       `json:"list,omitempty"`
-	Wait       *Wait       `json:"wait,omitempty"`
+	Start  *Start  `json:"start,omitempty"`
+	Go     *Go     `json:"go,omitempty"`
+	Exec   *Exec   `json:"exec,omitempty"`
+	Signal *Signal `json:"signal,omitempty"`
+	Forget *Forget `json:"forget,omitempty"`
+	List   *List   `json:"list,omitempty"`
+	Wait   *Wait   `json:"wait,omitempty"`
 }
 
 // Reply answers a Request. Err is set when it failed, with Code telling why where the caller may care.
 type Reply struct {
 	Err        string   `json:"err,omitempty"`
 	Code       Code     `json:"code,omitempty"`
-	PID        int      `json:"pid,omitempty"`        // Start, Exec
+	PID        int      `json:"pid,omitempty"`        // Go, Exec
 	Containers []Record `json:"containers,omitempty"` // List
 	Seq        int64    `json:"seq,omitempty"`        // Wait: number of the last end told; List: of the last one so far
 	Ended      []string `json:"ended,omitempty"`      // Wait: ids whose process ended
@@ -48,15 +48,11 @@ const (
 	CodeSystem     Code = "system"      // the kernel refused something that should work
 )
 
-// Namespaces makes a user namespace that maps ids 0–65535 to Base… and a network namespace it owns. They live as long as a
-// descriptor of them is open. The reply carries two: user, net.
-type Namespaces struct {
-	Base uint32 `json:"base"`
-}
-
-// Start runs a container. Its descriptors, in this order: user namespace, network namespace, delegated cgroup directory, lower layer
-// (attached nowhere, idmapped), layer subvolume (likewise, holding "u" and "w"), then one for each Mount.
-// The reply comes when the program has been executed and carries one: a pidfd.
+// Start makes a container's first process and lets it run in two messages. Its descriptors, in this order: delegated cgroup directory,
+// lower layer (attached nowhere), layer subvolume (likewise, holding "u" and "w"), then one for each Mount. The first reply carries
+// two: the user namespace, which maps ids 0–65535 to Base…, and the network namespace. The process waits while the caller maps the
+// mounts' ids and connects the network; Go lets it run, and the second reply comes when the program has been executed. Closing the
+// connection before ends the process.
 type Start struct {
 	ID       string          `json:"id"`
 	Note     json.RawMessage `json:"note"`           // the agent's own, given back by List
@@ -73,6 +69,9 @@ type Start struct {
 	Reaper   bool            `json:"reaper,omitempty"`
 	Process
 }
+
+// Go lets the process of a Start run.
+type Go struct{}
 
 // Process is what is executed and how it is confined; Start and Exec share it.
 type Process struct {
@@ -116,10 +115,11 @@ type Sysctl struct {
 	Value string `json:"value"`
 }
 
-// Exec runs a command in a container. Its descriptors: cgroup directory, stdin, stdout, stderr. Two replies come: PID or an error, then
+// Exec runs a command in a container, if it still runs as process PID. Its descriptors: cgroup directory, stdin, stdout, stderr. Two replies come: PID or an error, then
 // Exit. Closing the connection kills the command.
 type Exec struct {
 	ID  string `json:"id"`
+	PID int    `json:"pid"`
 	TTY bool   `json:"tty,omitempty"` // stdin is a terminal that becomes the controlling one
 	Process
 }
@@ -140,8 +140,10 @@ type Forget struct {
 	ID string `json:"id"`
 }
 
-// List asks for all records.
-type List struct{}
+// List asks for all records, or for one.
+type List struct {
+	ID string `json:"id,omitempty"`
+}
 
 // Wait asks for ends after Seq and is answered when there is one, or after 30 s with none.
 type Wait struct {
@@ -164,7 +166,7 @@ type Record struct {
 // Validate says what is wrong with a request, or nil.
 func (r *Request) Validate() error {
 	n := 0
-	for _, set := range []bool{r.Namespaces != nil, r.Start != nil, r.Exec != nil, r.Signal != nil, r.Forget != nil, r.List != nil, r.Wait != nil} {
+	for _, set := range []bool{r.Start != nil, r.Go != nil, r.Exec != nil, r.Signal != nil, r.Forget != nil, r.List != nil, r.Wait != nil} {
 		if set {
 			n++
 		}
@@ -172,8 +174,6 @@ func (r *Request) Validate() error {
 	switch {
 	case n != 1:
 		return fmt.Errorf("request: has %d parts, want one", n)
-	case r.Namespaces != nil && (r.Namespaces.Base < 65536 || r.Namespaces.Base > 1<<32-1-65536):
-		return fmt.Errorf("namespaces: base %d: want 65536 to 2^32-65537", r.Namespaces.Base)
 	case r.Start != nil:
 		return r.Start.validate()
 	case r.Exec != nil && r.Exec.ID == "":
@@ -191,8 +191,8 @@ func (s *Start) validate() error {
 	switch {
 	case s.ID == "":
 		return fmt.Errorf("start: has no id")
-	case s.Base < 65536:
-		return fmt.Errorf("%s: base %d: want at least 65536", what, s.Base)
+	case s.Base < 65536 || s.Base > 1<<32-1-65536:
+		return fmt.Errorf("%s: base %d: want 65536 to 2^32-65537", what, s.Base)
 	case s.Scratch == "" || s.Scratch[0] != '/':
 		return fmt.Errorf("%s: scratch %q: want an absolute path", what, s.Scratch)
 	case s.LogDir == "" || s.LogDir[0] != '/':
@@ -231,7 +231,7 @@ func (p *Process) validate(what string) error {
 
 // startFDs is how many descriptors Start has before those of its mounts; maxFDs is the kernel's limit for one message (SCM_MAX_FD).
 const (
-	startFDs = 5
+	startFDs = 3
 	maxFDs   = 253
 )
 

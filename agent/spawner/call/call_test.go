@@ -86,6 +86,7 @@ func TestValidate(t *testing.T) {
 	}{
 		{func(s *Start) { s.ID = "" }, "no id"},
 		{func(s *Start) { s.Base = 0 }, "base 0"},
+		{func(s *Start) { s.Base = 1<<32 - 65536 }, "base 4294901760"},
 		{func(s *Start) { s.Scratch = "run" }, "scratch"},
 		{func(s *Start) { s.LogDir = "" }, "log directory"},
 		{func(s *Start) { s.Mounts = make([]Mount, 300) }, "at most"},
@@ -101,7 +102,7 @@ func TestValidate(t *testing.T) {
 			t.Errorf("got %v, want %q", err, c.want)
 		}
 	}
-	for _, r := range []Request{{}, {List: &List{}, Wait: &Wait{}}, {Namespaces: &Namespaces{Base: 1}}, {Signal: &Signal{ID: "1", Signal: 99}}, {Exec: &Exec{}}} {
+	for _, r := range []Request{{}, {List: &List{}, Wait: &Wait{}}, {Go: &Go{}, List: &List{}}, {Signal: &Signal{ID: "1", Signal: 99}}, {Exec: &Exec{}}} {
 		if r.Validate() == nil {
 			t.Errorf("%+v is accepted", r)
 		}
@@ -109,7 +110,7 @@ func TestValidate(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	for _, r := range []Request{{List: &List{}}, {Namespaces: &Namespaces{Base: 65536}}, {Exec: &Exec{ID: "1", Process: Process{Argv: []string{"sh"}}}},
+	for _, r := range []Request{{List: &List{}}, {Go: &Go{}}, {Exec: &Exec{ID: "1", Process: Process{Argv: []string{"sh"}}}},
 		{Start: &Start{ID: "7", Note: json.RawMessage("{}"), Base: 65536, Scratch: "/x", LogDir: "/y", Process: Process{Argv: []string{"a"}}}}} {
 		b, err := json.Marshal(r)
 		if err != nil {

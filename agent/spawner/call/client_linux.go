@@ -62,21 +62,67 @@ func (c *Client) open(ctx context.Context, r Request, files []*os.File) (*net.Un
 	if err != nil {
 		return nil, Reply{}, nil, err
 	}
-	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
-	if err := Send(conn, r, files...); err != nil {
-		return conn, Reply{}, nil, fmt.Errorf("ask spawner: %w", errors.Join(ctx.Err(), err))
-	}
-	var reply Reply
-	got, err := Receive(conn, &reply)
+	reply, got, err := ask(ctx, conn, r, files)
 	if err != nil {
-		return conn, Reply{}, nil, fmt.Errorf("ask spawner: %w", errors.Join(ctx.Err(), err))
+		return conn, reply, nil, err
 	}
 	if reply.Err != "" {
 		CloseAll(got)
 		return conn, reply, nil, &Failure{reply.Code, reply.Err}
 	}
 	return conn, reply, got, nil
+}
+
+// Held is the first process of a container, made and waiting.
+type Held struct {
+	User, Net *os.File // the caller closes them
+
+	conn *net.UnixConn
+}
+
+// Start makes a container's first process; Go lets it run. Whoever got a Held calls Go or Close, or both.
+func (c *Client) Start(ctx context.Context, s Start, files ...*os.File) (*Held, error) {
+	conn, _, got, err := c.open(ctx, Request{Start: &s}, files)
+	if err == nil && len(got) != 2 {
+		CloseAll(got)
+		err = fmt.Errorf("start container %s: got %d descriptors, want 2", s.ID, len(got))
+	}
+	if err != nil {
+		if conn != nil {
+			conn.Close()
+		}
+		return nil, err
+	}
+	return &Held{User: got[0], Net: got[1], conn: conn}, nil
+}
+
+// Go returns when the program has been executed, or when ctx ends.
+func (h *Held) Go(ctx context.Context) error {
+	defer h.conn.Close()
+	reply, got, err := ask(ctx, h.conn, Request{Go: &Go{}}, nil)
+	CloseAll(got)
+	if err == nil && reply.Err != "" {
+		err = &Failure{reply.Code, reply.Err}
+	}
+	return err
+}
+
+// Close ends the process if it still waits.
+func (h *Held) Close() { h.conn.Close() }
+
+// ask sends one message and waits for the next reply.
+func ask(ctx context.Context, conn *net.UnixConn, r Request, files []*os.File) (Reply, []*os.File, error) {
+	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	if err := Send(conn, r, files...); err != nil {
+		return Reply{}, nil, fmt.Errorf("ask spawner: %w", errors.Join(ctx.Err(), err))
+	}
+	var reply Reply
+	got, err := Receive(conn, &reply)
+	if err != nil {
+		return Reply{}, nil, fmt.Errorf("ask spawner: %w", errors.Join(ctx.Err(), err))
+	}
+	return reply, got, nil
 }
 
 // Exec runs a command and waits for its end; when ctx ends, the command is killed. started, if set, is called once it runs.

@@ -89,14 +89,13 @@ type ExecFDs struct {
 }
 
 // ExecList is the list that joins a running container, through its PID 1's pidfd, and executes a command with the container's
-// confinement.
+// confinement, for Start with that pidfd.
 func ExecList(e *call.Exec, fd ExecFDs) *Prog {
 	p := new(Prog)
 	p.oomAdjust(e.OOMAdjust)
-	p.Call("join container", unix.SYS_SETNS, fd.PIDFD, unix.CLONE_NEWUSER|unix.CLONE_NEWNS|unix.CLONE_NEWPID|unix.CLONE_NEWNET|unix.CLONE_NEWUTS|
-		unix.CLONE_NEWIPC|unix.CLONE_NEWCGROUP)
+	p.Call("join container", unix.SYS_SETNS, fd.PIDFD, unix.CLONE_NEWUSER|unix.CLONE_NEWNS|unix.CLONE_NEWNET|unix.CLONE_NEWUTS|unix.CLONE_NEWIPC|
+		unix.CLONE_NEWCGROUP)
 	p.become(0, 0)
-	p.split(0)
 	p.Call("lead a session", unix.SYS_SETSID)
 	for i, f := range []int{fd.Stdin, fd.Stdout, fd.Stderr} {
 		p.Call("connect stdio", unix.SYS_DUP3, f, i, 0)

@@ -52,7 +52,7 @@ func startSpec() *call.Start {
 		Sysctls: []call.Sysctl{{Path: "net/ipv4/ip_unprivileged_port_start", Value: "0"}}, Process: process()}
 }
 
-var startFDs = StartFDs{Userns: 10, Netns: 11, Lower: 12, Layer: 13, Mounts: []int{14, 15, 16}, Stdout: 17, Stderr: 18}
+var startFDs = StartFDs{Lower: 12, Layer: 13, Mounts: []int{14, 15, 16}, Stdout: 17, Stderr: 18}
 
 // The golden files are the whole of what happens between clone and the program: a change of order or a step left out shows here.
 func TestLists(t *testing.T) {
@@ -83,8 +83,7 @@ func TestOrder(t *testing.T) {
 		s.System, s.NoNewPrivs = system, !system
 		p := StartList(s, startFDs)
 		for _, pair := range [][2]string{
-			{"write $0", "join user namespace"},     // while /proc is the host's
-			{"join user namespace", "clone"},        // so that the new namespaces belong to it
+			{"wait at the gate", "set uid"},         // the ids are mapped then
 			{"attach volume", "attach /proc"},       // paths of volumes are resolved among image and volumes only
 			{"attach /proc", "pivot root"},          //
 			{"pivot root", "let go of old root"},    //
@@ -112,7 +111,7 @@ func TestRun(t *testing.T) {
 		p := new(Prog)
 		fill(p)
 		p.Call("execute", unix.SYS_EXECVE, true_, p.vector([]string{true_}, "argv"), p.vector(nil, "env"))
-		c, err := Start(p, -1)
+		c, err := Start(p, -1, -1)
 		if err != nil {
 			return err
 		}
@@ -147,12 +146,6 @@ func TestRun(t *testing.T) {
 	}); err != nil {
 		t.Errorf("inside: %v", err)
 	}
-	if err := run(func(p *Prog) { p.split(0) }); err != nil {
-		t.Errorf("split: %v", err)
-	}
-	if err := run(func(p *Prog) { p.split(0); p.Call("fail late", unix.SYS_CLOSE, 9999) }); !errors.Is(err, syscall.EBADF) {
-		t.Errorf("failing after the split: %v", err)
-	}
 	true_ = "/no/such/program"
 	if err := run(func(*Prog) {}); !errors.As(err, &fe) || !fe.Program() || fe.Errno != syscall.ENOENT {
 		t.Errorf("missing program: %v", err)
@@ -181,9 +174,8 @@ func TestRunBesideAllocation(t *testing.T) {
 	}
 	for range 50 {
 		p := new(Prog)
-		p.split(0)
 		p.Call("execute", unix.SYS_EXECVE, "/bin/true", p.vector([]string{"true"}, "argv"), p.vector(nil, "env"))
-		c, err := Start(p, -1)
+		c, err := Start(p, -1, -1)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -212,7 +204,7 @@ func TestReaperPassesStatusOn(t *testing.T) {
 	q := new(Prog)
 	q.Call("connect", unix.SYS_DUP3, int(w.Fd()), 1, 0)
 	q.ops, q.what, q.blame, q.keep = append(q.ops, p.ops...), append(q.what, p.what...), append(q.blame, p.blame...), append(q.keep, p.keep...)
-	c, err := Start(q, -1)
+	c, err := Start(q, -1, -1)
 	w.Close()
 	if err != nil {
 		t.Fatal(err)

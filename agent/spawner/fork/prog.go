@@ -34,7 +34,7 @@ type kind uint8
 
 const (
 	kindCall   kind = iota
-	kindSplit       // clone3(a[0], a[1]); the parent reports the child's pid and exits, the child goes on
+	kindGate        // read(a[0], a[1], 1); goes on when a byte comes, ends when the other end is closed
 	kindReap        // clone; the parent becomes the reaping init, the child goes on
 	kindInside      // getcwd must be reachable from the root
 )

@@ -36,13 +36,8 @@ func (e *Error) Error() string { return e.Step + ": " + e.Errno.Error() }
 // Unwrap gives the errno.
 func (e *Error) Unwrap() error { return e.Errno }
 
-// Messages of the child on its status pipe: a tag and two values.
-const (
-	tagPID  = 1
-	tagFail = 2
-)
-
-type message struct{ tag, a, b uint64 }
+// failure is what the child writes on its status pipe when a step fails: errno and the step's number. execve closes the pipe.
+type failure struct{ errno, step uint64 }
 
 // cloneArgs is struct clone_args of clone3(2), up to cgroup.
 type cloneArgs struct {
@@ -55,66 +50,62 @@ type Child struct {
 	PIDFD *os.File // close-on-exec; the child is not reaped while it is a zombie
 }
 
-// Start clones a child into cgroup (a directory descriptor; -1 for the caller's), runs p in it and returns when execve succeeded.
-// With a split in p, the child that executes is a child of this process too.
-func Start(p *Prog, cgroup int) (*Child, error) {
-	var pipe [2]int
-	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
-		return nil, fmt.Errorf("make status pipe: %v", err)
-	}
-	status := os.NewFile(uintptr(pipe[0]), "status")
-	defer status.Close()
+// Start clones a child into cgroup (a directory descriptor; -1 for the caller's) and the pid namespace of the process that pidfd is of
+// (-1 for the caller's), runs p in it and returns when execve succeeded.
+func Start(p *Prog, cgroup, pidfd int) (*Child, error) {
 	args := &cloneArgs{exitSignal: uint64(unix.SIGCHLD)}
 	if cgroup >= 0 {
 		args.flags, args.cgroup = unix.CLONE_INTO_CGROUP, uint64(cgroup)
 	}
-	pid, errno := spawn(p, args, uintptr(pipe[1]))
-	unix.Close(pipe[1])
-	if errno != 0 {
-		return nil, &Error{Step: "clone", Errno: errno}
-	}
-	last, fail := follow(status, pid)
-	if fail != nil {
-		reap(pid)
-		if last != pid {
-			reap(last)
-		}
-		if int(fail.b) < len(p.what) {
-			return nil, &Error{Step: p.what[fail.b], Errno: syscall.Errno(fail.a), Blame: p.blame[fail.b]}
-		}
-		return nil, &Error{Step: "run list", Errno: syscall.Errno(fail.a)}
-	}
-	if last != pid {
-		reap(pid) // the splitting parent has exited
-	}
-	fd, err := unix.PidfdOpen(last, 0)
+	pid, status, err := begin(p, args, pidfd)
 	if err != nil {
-		unix.Kill(last, unix.SIGKILL)
-		reap(last)
-		return nil, fmt.Errorf("open pidfd of %d: %v", last, err)
+		return nil, err
 	}
-	return &Child{PID: last, PIDFD: os.NewFile(uintptr(fd), "pidfd")}, nil
+	return finish(p, pid, status)
 }
 
-// follow reads the status pipe to its end: which process goes on last, and whether a step failed.
-func follow(r io.Reader, pid int) (last int, fail *message) {
-	last = pid
-	var b [24]byte
-	for {
-		if _, err := io.ReadFull(r, b[:]); err != nil {
-			if !errors.Is(err, io.EOF) && fail == nil {
-				fail = &message{tag: tagFail, a: uint64(unix.EIO), b: ^uint64(0)}
-			}
-			return last, fail
-		}
-		m := message{binary.NativeEndian.Uint64(b[:]), binary.NativeEndian.Uint64(b[8:]), binary.NativeEndian.Uint64(b[16:])}
-		switch m.tag {
-		case tagPID:
-			last = int(m.a)
-		case tagFail:
-			fail = &m
-		}
+// begin clones the child that runs p. What comes back besides its pid is the reading end of its status pipe.
+func begin(p *Prog, args *cloneArgs, pidfd int) (pid int, status *os.File, err error) {
+	status, w, err := pipe("status")
+	if err != nil {
+		return 0, nil, err
 	}
+	defer w.Close()
+	if pidfd < 0 {
+		pid, err = spawn(p, args, w.Fd())
+	} else {
+		pid, err = spawnInside(p, args, w.Fd(), pidfd)
+	}
+	if err != nil {
+		status.Close()
+		return 0, nil, err
+	}
+	return pid, status, nil
+}
+
+// finish waits for the child's execve, or for the step that failed.
+func finish(p *Prog, pid int, status io.ReadCloser) (*Child, error) {
+	defer status.Close()
+	var b [16]byte
+	_, err := io.ReadFull(status, b[:])
+	runtime.KeepAlive(p)
+	if err == nil {
+		f := failure{binary.NativeEndian.Uint64(b[:]), binary.NativeEndian.Uint64(b[8:])}
+		reap(pid)
+		return nil, &Error{Step: p.what[f.step], Errno: syscall.Errno(f.errno), Blame: p.blame[f.step]}
+	}
+	if !errors.Is(err, io.EOF) {
+		unix.Kill(pid, unix.SIGKILL)
+		reap(pid)
+		return nil, fmt.Errorf("read status of child: %w", err)
+	}
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		unix.Kill(pid, unix.SIGKILL)
+		reap(pid)
+		return nil, fmt.Errorf("open pidfd of %d: %v", pid, err)
+	}
+	return &Child{PID: pid, PIDFD: os.NewFile(uintptr(fd), "pidfd")}, nil
 }
 
 func reap(pid int) {
@@ -126,7 +117,7 @@ func reap(pid int) {
 }
 
 // spawn makes the clone with the runtime's fork protocol around it.
-func spawn(p *Prog, args *cloneArgs, status uintptr) (int, syscall.Errno) {
+func spawn(p *Prog, args *cloneArgs, status uintptr) (int, error) {
 	slots := new([slotCount]uintptr)
 	ops := p.ops
 	syscall.ForkLock.Lock()
@@ -136,7 +127,36 @@ func spawn(p *Prog, args *cloneArgs, status uintptr) (int, syscall.Errno) {
 	syscall.ForkLock.Unlock()
 	runtime.KeepAlive(p)
 	runtime.KeepAlive(slots)
-	return int(pid), errno
+	if errno != 0 {
+		return 0, &Error{Step: "clone", Errno: errno}
+	}
+	return int(pid), nil
+}
+
+// spawnInside makes the clone from a thread whose children are born in the pid namespace of pidfd's process: joining one affects
+// children only (setns(2)), and a second clone would be the way round that. A thread that can't be turned back is given up.
+func spawnInside(p *Prog, args *cloneArgs, status uintptr, pidfd int) (pid int, err error) {
+	own, err := os.Open("/proc/self/ns/pid")
+	if err != nil {
+		return 0, fmt.Errorf("open own pid namespace: %w", err)
+	}
+	defer own.Close()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		if e := unix.Setns(pidfd, unix.CLONE_NEWPID); e != nil {
+			runtime.UnlockOSThread()
+			err = &Error{Step: "join pid namespace", Errno: e.(syscall.Errno)}
+			return
+		}
+		pid, err = spawn(p, args, status)
+		if unix.Setns(int(own.Fd()), unix.CLONE_NEWPID) == nil {
+			runtime.UnlockOSThread() // else the runtime ends the thread with this goroutine
+		}
+	}()
+	<-done
+	return pid, err
 }
 
 //go:noinline
@@ -160,7 +180,7 @@ func forkRun(args *cloneArgs, ops *op, n uintptr, slots *[slotCount]uintptr, sta
 //go:norace
 //go:nosplit
 func interpret(ops *op, n uintptr, slots *[slotCount]uintptr, status uintptr) {
-	var m message
+	var f failure
 	var errno syscall.Errno
 	i := uintptr(0)
 	for ; i < n; i++ {
@@ -176,11 +196,10 @@ func interpret(ops *op, n uintptr, slots *[slotCount]uintptr, status uintptr) {
 		switch o.kind {
 		case kindCall:
 			r, _, errno = syscall.RawSyscall6(o.nr, a[0], a[1], a[2], a[3], a[4], a[5])
-		case kindSplit:
-			r, _, errno = syscall.RawSyscall6(unix.SYS_CLONE3, a[0], a[1], 0, 0, 0, 0)
-			if errno == 0 && r != 0 {
-				m.tag, m.a = tagPID, uint64(r)
-				syscall.RawSyscall(unix.SYS_WRITE, status, uintptr(unsafe.Pointer(&m)), unsafe.Sizeof(m))
+		case kindGate:
+			syscall.RawSyscall(unix.SYS_CLOSE, a[2], 0, 0) // so that the read ends when the parent lets go, or dies
+			r, _, errno = syscall.RawSyscall(unix.SYS_READ, a[0], a[1], 1)
+			if errno == 0 && r != 1 {
 				leave(0)
 			}
 		case kindReap:
@@ -203,8 +222,8 @@ func interpret(ops *op, n uintptr, slots *[slotCount]uintptr, status uintptr) {
 			slots[o.dst&(slotCount-1)] = r
 		}
 	}
-	m.tag, m.a, m.b = tagFail, uint64(errno), uint64(i)
-	syscall.RawSyscall(unix.SYS_WRITE, status, uintptr(unsafe.Pointer(&m)), unsafe.Sizeof(m))
+	f.errno, f.step = uint64(errno), uint64(i)
+	syscall.RawSyscall(unix.SYS_WRITE, status, uintptr(unsafe.Pointer(&f)), unsafe.Sizeof(f))
 	leave(253)
 }
 

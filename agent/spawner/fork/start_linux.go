@@ -4,7 +4,6 @@ import (
 	"path"
 	"strconv"
 	"strings"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -13,19 +12,18 @@ import (
 
 // StartFDs are the descriptors a start list uses, as numbers valid in the child.
 type StartFDs struct {
-	Userns, Netns, Lower, Layer int
-	Mounts                      []int
-	Stdout, Stderr              int
+	Lower, Layer   int
+	Mounts         []int
+	Stdout, Stderr int
 }
 
-// StartList is the list that makes a container and executes its program. The child is in the container's cgroup from its first moment.
+// StartList is the list that makes a container and executes its program, for Hold: the child is in the container's cgroup and
+// namespaces from its first moment, but for the cgroup namespace, whose root is the cgroup its maker is in.
 func StartList(s *call.Start, fd StartFDs) *Prog {
 	p := new(Prog)
-	p.oomAdjust(s.OOMAdjust)
-	p.Call("join user namespace", unix.SYS_SETNS, fd.Userns, unix.CLONE_NEWUSER)
-	p.Call("join network namespace", unix.SYS_SETNS, fd.Netns, unix.CLONE_NEWNET)
+	p.add(kindGate, "wait at the gate", 0, []any{0, p.bytes(make([]byte, 1), "buffer"), 0})
+	p.Call("make cgroup namespace", unix.SYS_UNSHARE, unix.CLONE_NEWCGROUP)
 	p.become(0, 0)
-	p.split(unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWCGROUP)
 	p.Call("set umask", unix.SYS_UMASK, 0)
 	p.Call("make mounts private", unix.SYS_MOUNT, "", "/", "", unix.MS_REC|unix.MS_PRIVATE, 0)
 
@@ -74,12 +72,6 @@ func StartList(s *call.Start, fd StartFDs) *Prog {
 	p.Call("lead a session", unix.SYS_SETSID)
 	p.confine(&s.Process)
 	return p
-}
-
-// split makes the process that goes on: in new namespaces, a child of the spawner itself.
-func (p *Prog) split(flags uint64) {
-	args := object(p, cloneArgs{flags: flags | unix.CLONE_PARENT}, "parent")
-	p.add(kindSplit, "clone", 0, []any{args, unsafe.Sizeof(cloneArgs{})})
 }
 
 // become takes ids of the user namespace; root there keeps its capabilities.

@@ -7,7 +7,6 @@
 package hold
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -292,13 +291,13 @@ func (t *Table) save() error {
 	return t.state.save(s)
 }
 
-// List is all records by id, and the number of the last end.
-func (t *Table) List() ([]call.Record, int64) {
+// List is all records by id, or the one of id if that is not empty, and the number of the last end.
+func (t *Table) List(id string) ([]call.Record, int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var list []call.Record
 	for _, e := range t.mu.byID {
-		if !e.Started.IsZero() {
+		if !e.Started.IsZero() && (id == "" || id == e.ID) {
 			r := e.Record
 			r.Note = slices.Clone(r.Note)
 			list = append(list, r)
@@ -330,7 +329,7 @@ func (t *Table) Since(seq int64) (ids []string, last int64, change <-chan struct
 
 // Signal sends a signal to a container's PID 1.
 func (t *Table) Signal(id string, sig int) error {
-	return t.With(id, func(pidfd *os.File) error {
+	return t.With(id, 0, func(pidfd *os.File) error {
 		if err := unix.PidfdSendSignal(int(pidfd.Fd()), unix.Signal(sig), nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
 			return fmt.Errorf("signal container %s: %w", id, err)
 		}
@@ -338,11 +337,11 @@ func (t *Table) Signal(id string, sig int) error {
 	})
 }
 
-// With calls f with a duplicate of a running container's pidfd.
-func (t *Table) With(id string, f func(pidfd *os.File) error) error {
+// With calls f with a duplicate of a running container's pidfd; ErrNotRunning also if pid is not 0 and the container runs as another.
+func (t *Table) With(id string, pid int, f func(pidfd *os.File) error) error {
 	t.mu.Lock()
 	e := t.mu.byID[id]
-	if e == nil || e.pidfd == nil {
+	if e == nil || e.pidfd == nil || pid != 0 && pid != e.PID {
 		t.mu.Unlock()
 		return ErrNotRunning
 	}
@@ -370,5 +369,3 @@ func (t *Table) Forget(id string) error {
 	delete(t.mu.byID, id)
 	return t.save()
 }
-
-var _ = json.RawMessage(nil)

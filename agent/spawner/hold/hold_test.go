@@ -145,7 +145,7 @@ func TestLifeOfARecord(t *testing.T) {
 	}
 	start(true, "exit 3")
 	wait(0)
-	list, seq := table.List()
+	list, seq := table.List("")
 	if len(list) != 1 || list[0].Code != 3 || !list[0].Known || list[0].PID != 0 || list[0].Starts != 1 || seq != 1 {
 		t.Errorf("after the end: %+v %d", list, seq)
 	}
@@ -163,7 +163,7 @@ func TestLifeOfARecord(t *testing.T) {
 		t.Fatal(err)
 	}
 	wait(1)
-	if list, _ = table.List(); list[0].Code != 137 || list[0].Starts != 2 {
+	if list, _ = table.List(""); list[0].Code != 137 || list[0].Starts != 2 {
 		t.Errorf("after the kill: %+v", list)
 	}
 	if err := table.Signal("7", 9); err != ErrNotRunning {
@@ -172,7 +172,7 @@ func TestLifeOfARecord(t *testing.T) {
 	if err := table.Forget("7"); err != nil {
 		t.Error(err)
 	}
-	if list, _ = table.List(); len(list) != 0 {
+	if list, _ = table.List(""); len(list) != 0 {
 		t.Errorf("after forget: %+v", list)
 	}
 	table.copies.Wait()

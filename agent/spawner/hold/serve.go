@@ -63,15 +63,11 @@ func (t *Table) serve(ctx context.Context, c *net.UnixConn) {
 		return
 	}
 	var reply call.Reply
-	var out []*os.File
 	switch {
-	case r.Namespaces != nil:
-		var user, net *os.File
-		if user, net, err = fork.Namespaces(r.Namespaces.Base); err == nil {
-			out = []*os.File{user, net}
-		}
 	case r.Start != nil:
-		reply.PID, err = t.start(r.Start, files)
+		reply.PID, err = t.start(c, r.Start, files)
+	case r.Go != nil:
+		err = errors.New("go: nothing was started on this connection")
 	case r.Exec != nil:
 		t.exec(c, r.Exec, files)
 		return
@@ -80,15 +76,14 @@ func (t *Table) serve(ctx context.Context, c *net.UnixConn) {
 	case r.Forget != nil:
 		err = t.Forget(r.Forget.ID)
 	case r.List != nil:
-		reply.Containers, reply.Seq = t.List()
+		reply.Containers, reply.Seq = t.List(r.List.ID)
 	case r.Wait != nil:
 		reply.Ended, reply.Seq = t.wait(ctx, c, r.Wait.Seq)
 	}
 	if err != nil {
 		reply = call.Reply{Err: err.Error(), Code: codeOf(err)}
 	}
-	call.Send(c, reply, out...)
-	call.CloseAll(out)
+	call.Send(c, reply)
 }
 
 func codeOf(err error) call.Code {
@@ -104,14 +99,15 @@ func codeOf(err error) call.Code {
 	return call.CodeSystem
 }
 
-// start clones a container and records it.
-func (t *Table) start(s *call.Start, files []*os.File) (pid int, err error) {
+// start makes a container's first process, waits for the word to let it run, and records it.
+func (t *Table) start(c *net.UnixConn, s *call.Start, files []*os.File) (pid int, err error) {
 	if err := t.Begin(s.ID); err != nil {
 		return 0, err
 	}
 	defer func() {
 		if err != nil {
 			t.Abandon(s.ID)
+			err = fmt.Errorf("start container %s: %w", s.ID, err)
 		}
 	}()
 	outR, outW, err := stdioPipe(s.Base + s.UID)
@@ -125,20 +121,53 @@ func (t *Table) start(s *call.Start, files []*os.File) (pid int, err error) {
 		return 0, err
 	}
 	defer errW.Close()
-	fd := fork.StartFDs{Userns: num(files[0]), Netns: num(files[1]), Lower: num(files[3]), Layer: num(files[4]), Stdout: num(outW), Stderr: num(errW)}
-	for _, f := range files[5:] {
-		fd.Mounts = append(fd.Mounts, num(f))
-	}
-	child, err := fork.Start(fork.StartList(s, fd), num(files[2]))
+	child, err := t.hold(c, s, files, outW, errW)
 	if err != nil {
 		call.CloseAll([]*os.File{outR, errR})
-		return 0, fmt.Errorf("start container %s: %w", s.ID, err)
+		return 0, err
 	}
 	if err := t.Run(s, child, outR, errR); err != nil {
 		t.log.Error("a successor would not know this container", logging.Container, s.ID, logging.Err, err)
 	}
 	t.log.Info("container started", logging.Container, s.ID, "pid", child.PID)
 	return child.PID, nil
+}
+
+// readyWithin is how long a caller may take to connect a container's network.
+const readyWithin = time.Minute
+
+// hold makes the process and gives its namespaces to the caller, who says when it may run.
+func (t *Table) hold(c *net.UnixConn, s *call.Start, files []*os.File, stdout, stderr *os.File) (*fork.Child, error) {
+	fd := fork.StartFDs{Lower: num(files[1]), Layer: num(files[2]), Stdout: num(stdout), Stderr: num(stderr)}
+	for _, f := range files[3:] {
+		fd.Mounts = append(fd.Mounts, num(f))
+	}
+	held, err := fork.Hold(fork.StartList(s, fd), num(files[0]), s.Base, s.OOMAdjust)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err := held.Drop(); err != nil {
+			t.log.Error("a process is left", logging.Container, s.ID, logging.Err, err)
+		}
+	}()
+	err = call.Send(c, call.Reply{}, held.User, held.Net)
+	call.CloseAll([]*os.File{held.User, held.Net})
+	if err != nil {
+		return nil, err
+	}
+	c.SetDeadline(time.Now().Add(readyWithin))
+	var r call.Request
+	more, err := call.Receive(c, &r)
+	call.CloseAll(more)
+	if err != nil {
+		return nil, fmt.Errorf("wait for the word to run: %w", err)
+	}
+	if r.Go == nil {
+		return nil, errors.New("wait for the word to run: got another message")
+	}
+	c.SetDeadline(time.Time{})
+	return held.Go()
 }
 
 // num is a descriptor's number; the file must stay alive while it is used.
@@ -167,10 +196,10 @@ func stdioPipe(owner uint32) (r, w *os.File, err error) {
 // exec runs a command and tells its end. A closed connection kills it.
 func (t *Table) exec(c *net.UnixConn, e *call.Exec, files []*os.File) {
 	var child *fork.Child
-	err := t.With(e.ID, func(pidfd *os.File) error {
+	err := t.With(e.ID, e.PID, func(pidfd *os.File) error {
 		fd := fork.ExecFDs{PIDFD: num(pidfd), Stdin: num(files[1]), Stdout: num(files[2]), Stderr: num(files[3])}
 		var err error
-		child, err = fork.Start(fork.ExecList(e, fd), num(files[0]))
+		child, err = fork.Start(fork.ExecList(e, fd), num(files[0]), fd.PIDFD)
 		return err
 	})
 	if err != nil {

@@ -1,0 +1,98 @@
+package fork
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// Held is a child in namespaces of its own that waits for Go before it does anything. Whoever holds it ends it by Go or Drop; if this
+// process dies, the child ends by itself.
+type Held struct {
+	User, Net *os.File // its user and network namespaces; the caller closes them
+
+	p            *Prog
+	pid          int
+	status, gate *os.File
+}
+
+// Hold clones a child into cgroup and new namespaces of every kind. The user namespace maps ids 0–65535 to base… and owns the others;
+// the child's oom_score_adj is oomAdjust. p must begin with Gate.
+func Hold(p *Prog, cgroup int, base uint32, oomAdjust int) (h *Held, err error) {
+	if p.ops[0].kind != kindGate {
+		panic("BUG: list of a held child does not begin with its gate")
+	}
+	gateR, gateW, err := pipe("gate")
+	if err != nil {
+		return nil, err
+	}
+	defer gateR.Close()
+	h = &Held{p: p, gate: gateW}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, h.Drop())
+		}
+	}()
+	p.ops[0].a[0], p.ops[0].a[2] = gateR.Fd(), gateW.Fd()
+	args := &cloneArgs{flags: unix.CLONE_INTO_CGROUP | unix.CLONE_NEWUSER | unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_NEWPID |
+		unix.CLONE_NEWUTS | unix.CLONE_NEWIPC, cgroup: uint64(cgroup), exitSignal: uint64(unix.SIGCHLD)}
+	if h.pid, h.status, err = begin(p, args, -1); err != nil {
+		return h, err
+	}
+	proc := fmt.Sprintf("/proc/%d/", h.pid) // of a child that nobody else reaps: the number is its
+	ids := fmt.Sprintf("0 %d 65536\n", base)
+	for _, f := range [][2]string{{"uid_map", ids}, {"gid_map", ids}, {"oom_score_adj", fmt.Sprint(oomAdjust)}} {
+		if err := os.WriteFile(proc+f[0], []byte(f[1]), 0); err != nil {
+			return h, fmt.Errorf("set %s of child: %w", f[0], err)
+		}
+	}
+	if h.User, err = os.Open(proc + "ns/user"); err != nil {
+		return h, fmt.Errorf("open user namespace: %w", err)
+	}
+	if h.Net, err = os.Open(proc + "ns/net"); err != nil {
+		h.User.Close()
+		return h, fmt.Errorf("open network namespace: %w", err)
+	}
+	return h, nil
+}
+
+// Go lets the child run its list and returns when execve succeeded.
+func (h *Held) Go() (*Child, error) {
+	_, err := h.gate.Write([]byte{1})
+	h.gate.Close()
+	h.gate = nil
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open gate of child: %w", err), h.Drop())
+	}
+	status := h.status
+	h.status = nil
+	return finish(h.p, h.pid, status)
+}
+
+// Drop ends a child that was not let go, and waits for its end. After Go it does nothing.
+func (h *Held) Drop() error {
+	if h.gate != nil {
+		h.gate.Close()
+		h.gate = nil
+	}
+	if h.status == nil {
+		return nil
+	}
+	h.status.Close()
+	h.status = nil
+	if err := unix.Kill(h.pid, unix.SIGKILL); err != nil {
+		return fmt.Errorf("end child %d: %w", h.pid, err)
+	}
+	reap(h.pid)
+	return nil
+}
+
+func pipe(name string) (r, w *os.File, err error) {
+	var p [2]int
+	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
+		return nil, nil, fmt.Errorf("make %s pipe: %w", name, err)
+	}
+	return os.NewFile(uintptr(p[0]), name), os.NewFile(uintptr(p[1]), name), nil
+}
