@@ -67,8 +67,8 @@ func TestLists(t *testing.T) {
 // index of the first step that starts with text.
 func step(t *testing.T, p *Prog, text string) int {
 	t.Helper()
-	for i, w := range p.what {
-		if strings.HasPrefix(w, text) {
+	for i := range p.said {
+		if strings.HasPrefix(p.step(i), text) {
 			return i
 		}
 	}
@@ -203,7 +203,7 @@ func TestReaperPassesStatusOn(t *testing.T) {
 	defer r.Close()
 	q := new(Prog)
 	q.Call("connect", unix.SYS_DUP3, int(w.Fd()), 1, 0)
-	q.ops, q.what, q.blame, q.keep = append(q.ops, p.ops...), append(q.what, p.what...), append(q.blame, p.blame...), append(q.keep, p.keep...)
+	q.ops, q.said, q.keep = append(q.ops, p.ops...), append(q.said, p.said...), append(q.keep, p.keep...)
 	c, err := Start(q, -1, -1)
 	w.Close()
 	if err != nil {

@@ -50,12 +50,18 @@ type op struct {
 	kind kind
 }
 
+// said is how a step was added: it becomes text only when someone reads it, for a list has hundreds of steps and most starts succeed.
+type said struct {
+	what  string
+	args  []any
+	blame bool // its failing is the image's or the command's fault
+}
+
 // Prog is a list of system calls under construction. Its zero value is ready to use.
 type Prog struct {
 	ops   []op
-	what  []string // one a step, for errors and tests
-	blame []bool   // one a step: its failing is the image's or the command's fault
-	keep  []any    // memory the arguments point to
+	said  []said // one a step, for errors and tests
+	keep  []any  // memory the arguments point to
 	slots int
 	free  []Slot // closed ones, for the next results
 }
@@ -98,27 +104,8 @@ func (p *Prog) add(k kind, what string, nr uintptr, args []any) Step {
 		}
 	}
 	p.ops = append(p.ops, o)
-	p.what = append(p.what, what+describe(args))
-	p.blame = append(p.blame, k == kindCall && nr == syscall.SYS_EXECVE)
+	p.said = append(p.said, said{what, args, k == kindCall && nr == syscall.SYS_EXECVE})
 	return Step{p, len(p.ops) - 1}
-}
-
-// describe prints the arguments that tell steps apart: names, slots and descriptors, not addresses.
-func describe(args []any) string {
-	var b strings.Builder
-	for _, a := range args {
-		switch v := a.(type) {
-		case string:
-			b.WriteString(" " + strconv.Quote(v))
-		case Slot:
-			b.WriteString(" $" + strconv.Itoa(int(v)))
-		case mem:
-			b.WriteString(" " + v.text)
-		default:
-			fmt.Fprintf(&b, " %#x", v)
-		}
-	}
-	return b.String()
 }
 
 // Into keeps the result in a slot.
@@ -130,7 +117,6 @@ func (s Step) Into() Slot {
 		panic("BUG: list of system calls needs too many slots")
 	}
 	s.p.ops[s.i].dst = uintptr(n)
-	s.p.what[s.i] += " -> $" + strconv.Itoa(int(n))
 	return n
 }
 
@@ -144,25 +130,60 @@ func (p *Prog) closeSlot(n Slot) {
 func (s Step) Allow(errnos ...syscall.Errno) Step {
 	for i, e := range errnos {
 		s.p.ops[s.i].ok[i] = uintptr(e)
-		s.p.what[s.i] += " or " + errnoName(e)
 	}
 	return s
 }
 
 // Blame says that the image, a volume or the command is at fault when this step fails, not the host.
 func (s Step) Blame() Step {
-	s.p.blame[s.i] = true
+	s.p.said[s.i].blame = true
 	return s
 }
 
 // SkipTo leaves out everything added between s and now when an allowed errno comes. Call it after adding the steps to leave out.
 func (s Step) SkipTo() {
 	s.p.ops[s.i].skip = uintptr(len(s.p.ops) - s.i - 1)
-	s.p.what[s.i] += " skip " + strconv.Itoa(len(s.p.ops)-s.i-1)
 }
 
 // String prints the list, one step a line: tests compare it with golden files.
-func (p *Prog) String() string { return strings.Join(p.what, "\n") + "\n" }
+func (p *Prog) String() string {
+	var b strings.Builder
+	for i := range p.ops {
+		b.WriteString(p.step(i) + "\n")
+	}
+	return b.String()
+}
+
+// step prints one step: names, slots and descriptors, not addresses; then its result's slot and the errno it may have.
+func (p *Prog) step(i int) string {
+	var b strings.Builder
+	b.WriteString(p.said[i].what)
+	for _, a := range p.said[i].args {
+		switch v := a.(type) {
+		case string:
+			b.WriteString(" " + strconv.Quote(v))
+		case Slot:
+			b.WriteString(" $" + strconv.Itoa(int(v)))
+		case mem:
+			b.WriteString(" " + v.text)
+		default:
+			fmt.Fprintf(&b, " %#x", v)
+		}
+	}
+	o := p.ops[i]
+	for _, e := range o.ok {
+		if e != 0 {
+			b.WriteString(" or " + errnoName(syscall.Errno(e)))
+		}
+	}
+	if o.dst < slotCount {
+		b.WriteString(" -> $" + strconv.Itoa(int(o.dst)))
+	}
+	if o.skip > 0 {
+		b.WriteString(" skip " + strconv.Itoa(int(o.skip)))
+	}
+	return b.String()
+}
 
 func (p *Prog) cstring(s string) unsafe.Pointer {
 	b := append([]byte(s), 0)

@@ -92,7 +92,7 @@ func finish(p *Prog, pid int, status io.ReadCloser) (*Child, error) {
 	if err == nil {
 		f := failure{binary.NativeEndian.Uint64(b[:]), binary.NativeEndian.Uint64(b[8:])}
 		reap(pid)
-		return nil, &Error{Step: p.what[f.step], Errno: syscall.Errno(f.errno), Blame: p.blame[f.step]}
+		return nil, &Error{Step: p.step(int(f.step)), Errno: syscall.Errno(f.errno), Blame: p.said[f.step].blame}
 	}
 	if !errors.Is(err, io.EOF) {
 		unix.Kill(pid, unix.SIGKILL)
