@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -474,6 +475,37 @@ func TestKilledSpawner(t *testing.T) {
 	}
 	if err := r.Stop(deadline(t), 603); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestSpawnerKilledInTheMiddle kills the spawner while a container's first process waits for its network: the start fails, the process
+// ends by itself, and the next spawner starts the container.
+func TestSpawnerKilledInTheMiddle(t *testing.T) {
+	i := spawnerUp(t)
+	r := newRuntime(t)
+	s := box(t, 604, forever)
+	before := worldOf(t)
+	before.fds = nil // the next spawner has its own
+	s.Network = func(context.Context, *os.File) (func(), error) {
+		if full, err := populated(r.cgroup(604)); err != nil || !full {
+			t.Errorf("nobody waits in the cgroup: %v", err)
+		}
+		i.kill()
+		i.start()
+		return nil, nil
+	}
+	if _, err := r.Start(deadline(t), s); err == nil {
+		t.Fatal("the start of a killed spawner succeeded")
+	}
+	after := worldOf(t)
+	after.fds = nil
+	if !reflect.DeepEqual(after, before) {
+		t.Errorf("a start whose spawner was killed left something:\nbefore %v\nafter %v", before, after)
+	}
+	s.Network = nil
+	mustStart(t, r, s)
+	if got, code := sh(t, r, 604, "echo in"); got != "in" || code != 0 {
+		t.Errorf("exec: %q %d", got, code)
 	}
 }
 

@@ -13,7 +13,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"runtime/debug"
 
 	"golang.org/x/sys/unix"
 
@@ -34,7 +33,6 @@ func main() {
 }
 
 func serve(log *slog.Logger, socket string) error {
-	debug.SetGCPercent(25) // a child with a user namespace copies this process's page tables: keep the heap small
 	if err := harden(); err != nil {
 		return err
 	}

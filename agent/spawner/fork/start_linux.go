@@ -20,7 +20,7 @@ type StartFDs struct {
 // StartList is the list that makes a container and executes its program, for Hold: the child is in the container's cgroup and
 // namespaces from its first moment, but for the cgroup namespace, whose root is the cgroup its maker is in.
 func StartList(s *call.Start, fd StartFDs) *Prog {
-	p := new(Prog)
+	p := &Prog{ops: make([]op, 0, 512), said: make([]said, 0, 512)} // what most starts need
 	p.add(kindGate, "wait at the gate", 0, []any{0, p.bytes(make([]byte, 1), "buffer"), 0})
 	p.Call("make cgroup namespace", unix.SYS_UNSHARE, unix.CLONE_NEWCGROUP)
 	p.become(0, 0)
