@@ -121,7 +121,7 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 	o.panel = &panel.Panel{Tokens: tokens, World: o.world, Operations: o.ops.List, Log: c.log, Now: time.Now}
 	desk := &enroll.Desk{Store: o.store, Authority: s.Authority, Log: c.log, Now: time.Now}
 	o.hosts = &hostapi.Server{Store: o.store, Fleet: o.fleet, Hub: hub, Routes: o.routes, Log: c.log,
-		Enroll:     desk,
+		Enroll: desk, Accepted: metrics.Accepted,
 		Unlicensed: func(id wire.HostID) string { return o.uncovered()[id] }}
 	o.api = &api.Server{Store: o.store, Ops: o.ops, Tokens: tokens, Audit: o.audit, World: o.world, Hub: hub, Log: c.log,
 		License: o.license, Enroll: desk, Metrics: metrics.Handler(o.world),

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -144,9 +145,13 @@ func TestWatchAndMetrics(t *testing.T) {
 	resp, err = c.client.Do(req)
 	must(t, err)
 	defer resp.Body.Close()
-	found := map[string]bool{}
+	found, confirmed := map[string]bool{}, 0
 	for s := bufio.NewScanner(resp.Body); s.Scan(); {
 		found[s.Text()] = true
+		fmt.Sscanf(s.Text(), "hardnode_work_accepted_seconds_count %d", &confirmed)
+	}
+	if confirmed == 0 {
+		t.Error("/metrics counts no work a host confirmed")
 	}
 	for _, want := range []string{`hardnode_hosts{role="user",state="ACTIVE"} 1`, `hardnode_environments{state="running"} 1`, `hardnode_nodes{state="running"} 1`} {
 		if !found[want] {

@@ -29,10 +29,13 @@ func (l *Link) assignment(ctx context.Context) error {
 		a, err := l.client.call(ctx, l.client.with.Load(), http.MethodGet, path, nil, pollDeadline)
 		if err == nil {
 			var as host.Assignment
+			var took time.Duration
 			if as, err = host.DecodeAssignment(bytes.NewReader(a.body)); err == nil {
+				began := time.Now()
 				err = l.o.Store.Accept(as)
+				took = time.Since(began)
 			}
-			l.accepted(as, err)
+			l.accepted(as, took, err)
 		}
 		if err == nil || errors.Is(err, errNothing) {
 			n = 0
@@ -46,8 +49,8 @@ func (l *Link) assignment(ctx context.Context) error {
 	return nil
 }
 
-// accepted logs and shows what became of an assignment.
-func (l *Link) accepted(a host.Assignment, err error) {
+// accepted logs and shows what became of an assignment; took is until it was on disk.
+func (l *Link) accepted(a host.Assignment, took time.Duration, err error) {
 	const object = "assignment"
 	if err != nil {
 		l.log.Error("assignment refused", logging.Err, err)
@@ -59,7 +62,7 @@ func (l *Link) accepted(a host.Assignment, err error) {
 	}
 	l.update(func(s *Status) { s.Problems = without(s.Problems, object) })
 	if a.Work != nil {
-		l.log.Info("work accepted", logging.Rev, a.Work.Revision, "containers", len(a.Work.Containers))
+		l.log.Info("work accepted", logging.Rev, a.Work.Revision, "containers", len(a.Work.Containers), logging.Took, took)
 	}
 	if a.Peers != nil {
 		l.log.Info("peers accepted", logging.Rev, a.Peers.Revision, "hosts", len(a.Peers.Hosts))

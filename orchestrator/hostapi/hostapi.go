@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/coder/websocket"
@@ -45,7 +46,18 @@ type Server struct {
 	Routes *Routes
 	// Unlicensed is why nothing new is placed on a host, "" if it is covered.
 	Unlicensed func(wire.HostID) string
-	Log        *slog.Logger
+	// Accepted is told the seconds from sending a host its Work to its asking for what comes after: the way there and back, and the
+	// host's fsync.
+	Accepted interface{ Observe(seconds float64) }
+	Log      *slog.Logger
+
+	sent sync.Map // wire.HostID → sent
+}
+
+// sent is Work that a host has not confirmed yet.
+type sent struct {
+	revision wire.Revision
+	at       time.Time
 }
 
 // Handler is the host API. Paths that are not in it, and callers without a fitting certificate, get a Problem.
@@ -194,6 +206,9 @@ func (s *Server) assigned(w http.ResponseWriter, r *http.Request, h store.Host) 
 		fail(w, err)
 		return
 	}
+	if was, ok := s.sent.LoadAndDelete(h.ID); ok && was.(sent).revision == work {
+		s.Accepted.Observe(time.Since(was.(sent).at).Seconds())
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), wait(r))
 	defer cancel()
 	for {
@@ -204,6 +219,9 @@ func (s *Server) assigned(w http.ResponseWriter, r *http.Request, h store.Host) 
 		}
 		if doc, ok := store.PeersDoc.Get(v, store.Only); ok && doc.Revision != peers {
 			a.Peers = &doc
+		}
+		if a.Work != nil {
+			s.sent.Store(h.ID, sent{a.Work.Revision, time.Now()})
 		}
 		if a.Work != nil || a.Peers != nil {
 			answer(w, a)

@@ -31,6 +31,11 @@ var (
 	memory     = prometheus.NewDesc("hardnode_host_memory_bytes", "Memory of all active hosts.", []string{"kind"}, nil)
 )
 
+// Accepted is how long hosts take from being sent their Work to having it on disk and asking for what comes after.
+var Accepted = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "hardnode_work_accepted_seconds",
+	Help:    "From sending a host its work to the host's confirming that it is on disk.",
+	Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}})
+
 type collector struct{ world func() show.World }
 
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
@@ -84,6 +89,6 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 // Handler serves the metrics of the world and of this process.
 func Handler(world func() show.World) http.Handler {
 	r := prometheus.NewRegistry()
-	r.MustRegister(collector{world}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	r.MustRegister(collector{world}, Accepted, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return promhttp.HandlerFor(r, promhttp.HandlerOpts{MaxRequestsInFlight: 2})
 }
