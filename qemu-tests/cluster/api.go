@@ -6,12 +6,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"hardnode.dev/internal/identity"
 	"hardnode.dev/internal/wire/operator"
 )
 
@@ -158,4 +161,32 @@ func (c *Cluster) excerpt(m *Machine) string {
 		return ""
 	}
 	return m.VM().Console.Excerpt(20)
+}
+
+// Metrics is what the orchestrator shows to Prometheus.
+func (c *Cluster) Metrics(ctx context.Context) (string, error) {
+	token, err := os.ReadFile(c.TokenFile())
+	if err != nil {
+		return "", fmt.Errorf("read metrics: %v", err)
+	}
+	tr := &http.Transport{TLSClientConfig: identity.ClientTLS(identity.Trust{Pin: c.day0.caPin}, identity.WantComponent("orchestrator"), nil)}
+	defer tr.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(ctx, "GET", fmt.Sprintf("https://127.0.0.1:%d/metrics", c.Ports.API), nil)
+	if err != nil {
+		return "", fmt.Errorf("read metrics: %v", err)
+	}
+	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
+	resp, err := (&http.Client{Transport: tr, Timeout: 30 * time.Second}).Do(req)
+	if err != nil {
+		return "", fmt.Errorf("read metrics: %v", err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 8<<20))
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = errors.New(resp.Status)
+	}
+	if err != nil {
+		return "", fmt.Errorf("read metrics: %v", err)
+	}
+	return string(body), nil
 }

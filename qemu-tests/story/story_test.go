@@ -59,6 +59,7 @@ func TestStory(t *testing.T) {
 		{"bad input is refused and leaves nothing", refusals},
 		{"bad hosts stay out and say why", refusedHosts},
 		{"stop and start", stopAndStart},
+		{"what a start takes", shares},
 		{"created and deleted twice leaves nothing", leavesNothing},
 		{"nothing happens in quiet time", quiet},
 		{"agent killed", agentKilled},
