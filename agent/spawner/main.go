@@ -13,14 +13,19 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"runtime"
 
 	"golang.org/x/sys/unix"
 
+	"hardnode.dev/agent/spawner/fork"
 	"hardnode.dev/agent/spawner/hold"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire/boot"
 )
+
+// The forking process ends with the thread that made it: main stays on the main thread.
+func init() { runtime.LockOSThread() }
 
 func main() {
 	socket := flag.String("socket", boot.SpawnerSocket, "unix socket to serve")
@@ -36,8 +41,16 @@ func serve(log *slog.Logger, socket string) error {
 	if err := harden(); err != nil {
 		return err
 	}
+	forker, err := fork.Open()
+	if err != nil {
+		return err
+	}
+	go func() { // what runs goes on, and the next spawner takes it over: there is nothing to wait for
+		log.Error("spawner ends", logging.Err, forker.Wait())
+		os.Exit(1)
+	}()
 	store := storeFromEnv()
-	table, err := hold.Open(store.Left(), store, log)
+	table, err := hold.Open(store.Left(), store, forker, log)
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ func (p *Prog) confine(c *call.Process) {
 	p.rlimit(unix.RLIMIT_CORE, 0, 0)
 	p.Call("set umask", unix.SYS_UMASK, 0o022)
 	p.Call("enter working directory", unix.SYS_CHDIR, c.Cwd).Blame()
-	p.add(kindInside, "stay inside the root", 0, []any{p.bytes(make([]byte, unix.PathMax), "buffer"), unix.PathMax}).Blame()
+	p.add(kindInside, "stay inside the root", 0, nil).Blame()
 	p.Call("close what is not meant for the program", unix.SYS_CLOSE_RANGE, 3, ^uint32(0), unix.CLOSE_RANGE_CLOEXEC)
 	for n := uint(0); n < 64; n++ { // numbers above the kernel's last capability are EINVAL
 		if c.Caps&(1<<n) == 0 {
@@ -90,8 +90,8 @@ type ExecFDs struct {
 
 // ExecList is the list that joins a running container, through its PID 1's pidfd, and executes a command with the container's
 // confinement, for Start with that pidfd.
-func ExecList(e *call.Exec, fd ExecFDs) *Prog {
-	p := new(Prog)
+func (p *Prog) ExecList(e *call.Exec, fd ExecFDs) {
+	p.use(fd.PIDFD, fd.Stdin, fd.Stdout, fd.Stderr)
 	p.oomAdjust(e.OOMAdjust)
 	p.Call("join container", unix.SYS_SETNS, fd.PIDFD, unix.CLONE_NEWUSER|unix.CLONE_NEWNS|unix.CLONE_NEWNET|unix.CLONE_NEWUTS|unix.CLONE_NEWIPC|
 		unix.CLONE_NEWCGROUP)
@@ -104,5 +104,4 @@ func ExecList(e *call.Exec, fd ExecFDs) *Prog {
 		p.Call("take terminal", unix.SYS_IOCTL, 0, unix.TIOCSCTTY, 0)
 	}
 	p.confine(&e.Process)
-	return p
 }

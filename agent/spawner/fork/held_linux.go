@@ -13,32 +13,35 @@ import (
 type Held struct {
 	User, Net *os.File // its user and network namespaces; the caller closes them
 
-	p            *Prog
+	f            *Forker
+	list         *list
 	pid          int
 	status, gate *os.File
 }
 
 // Hold clones a child into cgroup and new namespaces of every kind. The user namespace maps ids 0–65535 to base… and owns the others;
-// the child's oom_score_adj is oomAdjust. p must begin with Gate.
-func Hold(p *Prog, cgroup int, base uint32, oomAdjust int) (h *Held, err error) {
-	if p.ops[0].kind != kindGate {
-		panic("BUG: list of a held child does not begin with its gate")
-	}
+// the child's oom_score_adj is oomAdjust. The list that build makes must begin with a gate.
+func (f *Forker) Hold(build func(*Prog), cgroup int, base uint32, oomAdjust int) (h *Held, err error) {
 	gateR, gateW, err := pipe("gate")
 	if err != nil {
 		return nil, err
 	}
 	defer gateR.Close()
-	h = &Held{p: p, gate: gateW}
+	h = &Held{f: f, gate: gateW, list: f.list()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, h.Drop())
 		}
 	}()
-	p.ops[0].a[0], p.ops[0].a[2] = gateR.Fd(), gateW.Fd()
-	args := &cloneArgs{flags: unix.CLONE_INTO_CGROUP | unix.CLONE_NEWUSER | unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_NEWPID |
-		unix.CLONE_NEWUTS | unix.CLONE_NEWIPC, cgroup: uint64(cgroup), exitSignal: uint64(unix.SIGCHLD)}
-	if h.pid, h.status, err = begin(p, args, -1); err != nil {
+	build(h.list.Prog)
+	if h.list.ops[1].kind != kindGate {
+		panic("BUG: list of a held child does not begin with its gate")
+	}
+	h.list.ops[1].a[0] = gateR.Fd()
+	h.list.use(int(gateR.Fd()))
+	args := cloneArgs{flags: unix.CLONE_INTO_CGROUP | unix.CLONE_NEWUSER | unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_NEWPID |
+		unix.CLONE_NEWUTS | unix.CLONE_NEWIPC, cgroup: uint64(cgroup)}
+	if h.pid, h.status, err = f.begin(h.list, args, none); err != nil {
 		return h, err
 	}
 	proc := fmt.Sprintf("/proc/%d/", h.pid) // of a child that nobody else reaps: the number is its
@@ -66,13 +69,22 @@ func (h *Held) Go() (*Child, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open gate of child: %w", err), h.Drop())
 	}
+	defer h.release()
 	status := h.status
 	h.status = nil
-	return finish(h.p, h.pid, status)
+	return finish(h.list.Prog, h.pid, status)
+}
+
+func (h *Held) release() {
+	if h.list != nil {
+		h.f.release(h.list)
+		h.list = nil
+	}
 }
 
 // Drop ends a child that was not let go, and waits for its end. After Go it does nothing.
 func (h *Held) Drop() error {
+	defer h.release()
 	if h.gate != nil {
 		h.gate.Close()
 		h.gate = nil

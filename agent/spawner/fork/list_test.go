@@ -3,9 +3,12 @@ package fork
 import (
 	"errors"
 	"flag"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -54,14 +57,34 @@ func startSpec() *call.Start {
 
 var startFDs = StartFDs{Lower: 12, Layer: 13, Mounts: []int{14, 15, 16}, Stdout: 17, Stderr: 18}
 
+func startList(s *call.Start) *Prog {
+	p := newProg(make([]byte, arenaBytes))
+	p.StartList(s, startFDs)
+	return p
+}
+
+// forker is one for all tests.
+var forker = sync.OnceValues(Open)
+
+func start(t *testing.T, build func(p *Prog)) (*Child, error) {
+	t.Helper()
+	f, err := forker()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f.Start(build, -1, -1)
+}
+
 // The golden files are the whole of what happens between clone and the program: a change of order or a step left out shows here.
 func TestLists(t *testing.T) {
 	app := startSpec()
-	golden(t, "start-app.txt", StartList(app, startFDs).String())
+	golden(t, "start-app.txt", startList(app).String())
 	system := startSpec()
 	system.System, system.Reaper, system.NoNewPrivs, system.UID, system.GID = true, true, false, 0, 0
-	golden(t, "start-system.txt", StartList(system, startFDs).String())
-	golden(t, "exec.txt", ExecList(&call.Exec{ID: "101", TTY: true, Process: process()}, ExecFDs{PIDFD: 9, Stdin: 10, Stdout: 11, Stderr: 12}).String())
+	golden(t, "start-system.txt", startList(system).String())
+	exec := newProg(make([]byte, arenaBytes))
+	exec.ExecList(&call.Exec{ID: "101", TTY: true, Process: process()}, ExecFDs{PIDFD: 9, Stdin: 10, Stdout: 11, Stderr: 12})
+	golden(t, "exec.txt", exec.String())
 }
 
 // index of the first step that starts with text.
@@ -81,7 +104,7 @@ func TestOrder(t *testing.T) {
 	for _, system := range []bool{false, true} {
 		s := startSpec()
 		s.System, s.NoNewPrivs = system, !system
-		p := StartList(s, startFDs)
+		p := startList(s)
 		for _, pair := range [][2]string{
 			{"wait at the gate", "set uid"},         // the ids are mapped then
 			{"attach volume", "attach /proc"},       // paths of volumes are resolved among image and volumes only
@@ -108,10 +131,10 @@ func TestOrder(t *testing.T) {
 func TestRun(t *testing.T) {
 	true_ := "/bin/true"
 	run := func(fill func(p *Prog)) error {
-		p := new(Prog)
-		fill(p)
-		p.Call("execute", unix.SYS_EXECVE, true_, p.vector([]string{true_}, "argv"), p.vector(nil, "env"))
-		c, err := Start(p, -1, -1)
+		c, err := start(t, func(p *Prog) {
+			fill(p)
+			p.Call("execute", unix.SYS_EXECVE, true_, p.vector([]string{true_}, "argv"), p.vector(nil, "env"))
+		})
 		if err != nil {
 			return err
 		}
@@ -142,7 +165,7 @@ func TestRun(t *testing.T) {
 	}
 	if err := run(func(p *Prog) {
 		p.Call("enter", unix.SYS_CHDIR, "/usr/bin")
-		p.add(kindInside, "inside", 0, []any{p.bytes(make([]byte, 4096), "buffer"), 4096})
+		p.add(kindInside, "inside", 0, nil)
 	}); err != nil {
 		t.Errorf("inside: %v", err)
 	}
@@ -173,9 +196,9 @@ func TestRunBesideAllocation(t *testing.T) {
 		}()
 	}
 	for range 50 {
-		p := new(Prog)
-		p.Call("execute", unix.SYS_EXECVE, "/bin/true", p.vector([]string{"true"}, "argv"), p.vector(nil, "env"))
-		c, err := Start(p, -1, -1)
+		c, err := start(t, func(p *Prog) {
+			p.Call("execute", unix.SYS_EXECVE, "/bin/true", p.vector([]string{"true"}, "argv"), p.vector(nil, "env"))
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -190,21 +213,20 @@ func TestRunBesideAllocation(t *testing.T) {
 }
 
 func TestReaperPassesStatusOn(t *testing.T) {
-	p := new(Prog)
-	all := ^uint64(0)
-	p.Call("block", unix.SYS_RT_SIGPROCMASK, 0, object(p, all, "all"), 0, 8)
-	p.add(kindReap, "reap", 0, nil)
-	p.Call("unblock", unix.SYS_RT_SIGPROCMASK, 1, object(p, all, "all"), 0, 8)
-	p.Call("execute", unix.SYS_EXECVE, "/bin/sh", p.vector([]string{"sh", "-c", "trap 'exit 7' TERM; echo; while :; do sleep 0.05; done"}, "argv"), p.vector([]string{"PATH=/bin:/usr/bin"}, "env"))
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	q := new(Prog)
-	q.Call("connect", unix.SYS_DUP3, int(w.Fd()), 1, 0)
-	q.ops, q.said, q.keep = append(q.ops, p.ops...), append(q.said, p.said...), append(q.keep, p.keep...)
-	c, err := Start(q, -1, -1)
+	c, err := start(t, func(p *Prog) {
+		all := ^uint64(0)
+		p.use(int(w.Fd()))
+		p.Call("connect", unix.SYS_DUP3, int(w.Fd()), 1, 0)
+		p.Call("block", unix.SYS_RT_SIGPROCMASK, 0, object(p, all, "all"), 0, 8)
+		p.add(kindReap, "reap", 0, nil)
+		p.Call("unblock", unix.SYS_RT_SIGPROCMASK, 1, object(p, all, "all"), 0, 8)
+		p.Call("execute", unix.SYS_EXECVE, "/bin/sh", p.vector([]string{"sh", "-c", "trap 'exit 7' TERM; echo; while :; do sleep 0.05; done"}, "argv"), p.vector([]string{"PATH=/bin:/usr/bin"}, "env"))
+	})
 	w.Close()
 	if err != nil {
 		t.Fatal(err)
@@ -214,5 +236,66 @@ func TestReaperPassesStatusOn(t *testing.T) {
 	unix.PidfdSendSignal(int(c.PIDFD.Fd()), unix.SIGTERM, nil, 0)
 	if code, known := ExitCode(c.PID); code != 7 || !known {
 		t.Errorf("exit code %d, known %v: want 7", code, known)
+	}
+}
+
+// TestOnlyItsDescriptors: a child has the descriptors its list uses, from its first moment, and its program what is meant for it.
+func TestOnlyItsDescriptors(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	other, err := os.Open("/dev/null")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if _, err := unix.FcntlInt(other.Fd(), unix.F_SETFD, 0); err != nil { // not even one that would stay open over execve
+		t.Fatal(err)
+	}
+	c, err := start(t, func(p *Prog) {
+		p.use(int(w.Fd()))
+		p.Call("connect", unix.SYS_DUP3, int(w.Fd()), 1, 0)
+		p.Call("execute", unix.SYS_EXECVE, "/bin/ls", p.vector([]string{"ls", "/proc/self/fd"}, "argv"), p.vector(nil, "env"))
+	})
+	w.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.PIDFD.Close()
+	got, err := io.ReadAll(r)
+	if code, _ := ExitCode(c.PID); err != nil || code != 0 {
+		t.Fatalf("ls ended with %d: %v", code, err)
+	}
+	if fds := strings.Fields(string(got)); !slices.Equal(fds, []string{"0", "1"}) { // 0 is the directory ls reads
+		t.Errorf("the program has %v", fds)
+	}
+}
+
+// TestTooLarge: a list that does not fit its arena is refused before anything is made.
+func TestTooLarge(t *testing.T) {
+	f, err := forker()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range arenaCount + 1 { // each arena comes back
+		_, err := start(t, func(p *Prog) {
+			p.Call("execute", unix.SYS_EXECVE, "/bin/true", p.vector([]string{strings.Repeat("x", arenaBytes)}, "argv"), p.vector(nil, "env"))
+		})
+		if err == nil || !strings.Contains(err.Error(), "more than fits") {
+			t.Fatalf("too long an argument: %v", err)
+		}
+	}
+	_, err = start(t, func(p *Prog) {
+		for range maxOps + 10 {
+			p.Call("close", unix.SYS_CLOSE, 999)
+		}
+	})
+	if err == nil || !strings.Contains(err.Error(), "more than fits") {
+		t.Fatalf("too many steps: %v", err)
+	}
+	if len(f.free) != arenaCount {
+		t.Errorf("%d of %d arenas are free", len(f.free), arenaCount)
 	}
 }

@@ -1,16 +1,20 @@
 // Package fork runs a prepared list of system calls in a child made by a raw clone, and ends it with execve.
 //
-// Owns: Prog (the list), its interpreter, and the lists that start a container, join one, and make namespaces.
+// Owns: Prog (the list), its interpreter, the process that makes the clones, and the lists that start a container and join one.
 // In: typed specs and descriptors.
 // Out: a child's pid, or an error that names the step and its errno.
 // Never: allocates, locks or grows a stack in the child: between clone and execve a Go program may only make raw system calls.
 //
 // Why lists: setns into a user namespace needs a single-threaded process, which a Go program only is in the child of a raw clone
 // (golang/go#12125). A list of calls is prepared and checked in ordinary Go, printed by tests, and run by one small loop.
+//
+// Why a process of its own makes the clones (Forker): a clone of this one would write-protect all its memory and copy each page that
+// either side touches next, some hundred a start, and every container's first process would begin with a copy of what this one knows.
 package fork
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -23,7 +27,7 @@ const slotCount = 64
 // Slot is the place of an earlier call's result; it can be an argument of later calls.
 type Slot int
 
-// mem is an argument that points to memory which lives as long as its Prog; text is how it prints.
+// mem is an argument that points into the arena; text is how it prints.
 type mem struct {
 	p    unsafe.Pointer
 	text string
@@ -34,7 +38,8 @@ type kind uint8
 
 const (
 	kindCall   kind = iota
-	kindGate        // read(a[0], a[1], 1); goes on when a byte comes, ends when the other end is closed
+	kindKeep        // closes all descriptors but the a[1] at a[0], which are in order
+	kindGate        // reads a[0]: goes on when a byte comes, ends when the other end is closed
 	kindReap        // clone; the parent becomes the reaping init, the child goes on
 	kindInside      // getcwd must be reachable from the root
 )
@@ -57,13 +62,52 @@ type said struct {
 	blame bool // its failing is the image's or the command's fault
 }
 
-// Prog is a list of system calls under construction. Its zero value is ready to use.
+// Prog is a list of system calls under construction. The steps and what their arguments point to lie in an arena that the forking
+// process sees too.
 type Prog struct {
 	ops   []op
 	said  []said // one a step, for errors and tests
-	keep  []any  // memory the arguments point to
+	arena []byte // what is left of it
+	full  bool   // it did not suffice: the list can't be run
+	keep  []int  // descriptors of the maker that the list uses
 	slots int
 	free  []Slot // closed ones, for the next results
+}
+
+// maxOps is the most steps of a list: some hundred for a container, ten for each of its mounts and directories.
+const maxOps = 4096
+
+// newProg begins a list in an arena, which must be aligned as a page is.
+func newProg(arena []byte) *Prog {
+	p := &Prog{arena: arena, said: make([]said, 0, 512)} // what most starts need
+	p.ops = unsafe.Slice((*op)(p.alloc(maxOps*unsafe.Sizeof(op{}))), maxOps)[:0]
+	p.add(kindKeep, "close what the list does not use", 0, nil)
+	return p
+}
+
+// use says that the list uses descriptors of its maker. Others' would be held open by a child that waits, and end too late.
+func (p *Prog) use(fds ...int) { p.keep = append(p.keep, fds...) }
+
+// seal fills in the first step, when all descriptors are known.
+func (p *Prog) seal() {
+	slices.Sort(p.keep)
+	list := unsafe.Slice((*uintptr)(p.alloc(uintptr(len(p.keep))*unsafe.Sizeof(uintptr(0)))), len(p.keep))
+	for i, fd := range p.keep {
+		list[i] = uintptr(fd)
+	}
+	p.ops[0].a[0], p.ops[0].a[1] = uintptr(unsafe.Pointer(unsafe.SliceData(list))), uintptr(len(list))
+}
+
+// alloc takes n bytes of the arena, aligned for any word. They hold what an earlier list left there.
+func (p *Prog) alloc(n uintptr) unsafe.Pointer {
+	n = (n + 7) &^ 7
+	if n > uintptr(len(p.arena)) {
+		p.full = true
+		return unsafe.Pointer(unsafe.SliceData(make([]uint64, n/8+1))) // the list goes on being built, for nothing
+	}
+	at := unsafe.Pointer(unsafe.SliceData(p.arena))
+	p.arena = p.arena[n:]
+	return at
 }
 
 // Step is one step just added; its methods refine it.
@@ -87,7 +131,6 @@ func (p *Prog) add(k kind, what string, nr uintptr, args []any) Step {
 		case string:
 			o.a[i] = uintptr(p.cstring(v))
 		case mem:
-			p.keep = append(p.keep, v.p)
 			o.a[i] = uintptr(v.p)
 		case int:
 			o.a[i] = uintptr(v)
@@ -102,6 +145,11 @@ func (p *Prog) add(k kind, what string, nr uintptr, args []any) Step {
 		default:
 			panic(fmt.Sprintf("BUG: step %q: argument %d is a %T", what, i, a))
 		}
+	}
+	if len(p.ops) == cap(p.ops) {
+		p.full = true
+		p.ops = p.ops[:0] // nobody runs it
+		p.said = p.said[:0]
 	}
 	p.ops = append(p.ops, o)
 	p.said = append(p.said, said{what, args, k == kindCall && nr == syscall.SYS_EXECVE})
@@ -186,34 +234,36 @@ func (p *Prog) step(i int) string {
 }
 
 func (p *Prog) cstring(s string) unsafe.Pointer {
-	b := append([]byte(s), 0)
-	p.keep = append(p.keep, b)
-	return unsafe.Pointer(unsafe.SliceData(b))
+	at := p.alloc(uintptr(len(s) + 1))
+	b := unsafe.Slice((*byte)(at), len(s)+1)
+	copy(b, s)
+	b[len(s)] = 0
+	return at
 }
 
 // bytes makes memory of b's content.
 func (p *Prog) bytes(b []byte, text string) mem {
-	c := append(make([]byte, 0, len(b)+1), b...)
-	p.keep = append(p.keep, c)
-	return mem{unsafe.Pointer(unsafe.SliceData(c)), text}
+	at := p.alloc(uintptr(len(b) + 1))
+	copy(unsafe.Slice((*byte)(at), len(b)+1), b)
+	return mem{at, text}
 }
 
-// object makes memory of one value without Go pointers into the stack.
+// object makes memory of one value; pointers in it must point into the arena.
 func object[T any](p *Prog, v T, text string) mem {
-	c := new(T)
-	*c = v
-	p.keep = append(p.keep, c)
-	return mem{unsafe.Pointer(c), text}
+	at := p.alloc(unsafe.Sizeof(v))
+	*(*T)(at) = v
+	return mem{at, text}
 }
 
 // vector makes a NULL-terminated array of C strings, as execve takes.
 func (p *Prog) vector(list []string, text string) mem {
-	v := make([]unsafe.Pointer, len(list)+1)
+	at := p.alloc(uintptr(len(list)+1) * unsafe.Sizeof(uintptr(0)))
+	v := unsafe.Slice((*uintptr)(at), len(list)+1)
 	for i, s := range list {
-		v[i] = p.cstring(s)
+		v[i] = uintptr(p.cstring(s))
 	}
-	p.keep = append(p.keep, v)
-	return mem{unsafe.Pointer(unsafe.SliceData(v)), text}
+	v[len(list)] = 0
+	return mem{at, text}
 }
 
 func errnoName(e syscall.Errno) string {

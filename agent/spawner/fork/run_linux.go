@@ -6,23 +6,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
-
-// The runtime keeps these three for programs that fork by themselves (syscall.forkAndExecInChild, gVisor).
-
-//go:linkname beforeFork syscall.runtime_BeforeFork
-func beforeFork()
-
-//go:linkname afterFork syscall.runtime_AfterFork
-func afterFork()
-
-//go:linkname afterForkInChild syscall.runtime_AfterForkInChild
-func afterForkInChild()
 
 // Error is a step of the child that the kernel refused. errors.Is finds its errno.
 type Error struct {
@@ -39,48 +27,10 @@ func (e *Error) Unwrap() error { return e.Errno }
 // failure is what the child writes on its status pipe when a step fails: errno and the step's number. execve closes the pipe.
 type failure struct{ errno, step uint64 }
 
-// cloneArgs is struct clone_args of clone3(2), up to cgroup.
-type cloneArgs struct {
-	flags, pidfd, childTID, parentTID, exitSignal, stack, stackSize, tls, setTID, setTIDSize, cgroup uint64
-}
-
 // Child is a child whose list ran to the end: it executes its program now.
 type Child struct {
 	PID   int
 	PIDFD *os.File // close-on-exec; the child is not reaped while it is a zombie
-}
-
-// Start clones a child into cgroup (a directory descriptor; -1 for the caller's) and the pid namespace of the process that pidfd is of
-// (-1 for the caller's), runs p in it and returns when execve succeeded.
-func Start(p *Prog, cgroup, pidfd int) (*Child, error) {
-	args := &cloneArgs{exitSignal: uint64(unix.SIGCHLD)}
-	if cgroup >= 0 {
-		args.flags, args.cgroup = unix.CLONE_INTO_CGROUP, uint64(cgroup)
-	}
-	pid, status, err := begin(p, args, pidfd)
-	if err != nil {
-		return nil, err
-	}
-	return finish(p, pid, status)
-}
-
-// begin clones the child that runs p. What comes back besides its pid is the reading end of its status pipe.
-func begin(p *Prog, args *cloneArgs, pidfd int) (pid int, status *os.File, err error) {
-	status, w, err := pipe("status")
-	if err != nil {
-		return 0, nil, err
-	}
-	defer w.Close()
-	if pidfd < 0 {
-		pid, err = spawn(p, args, w.Fd())
-	} else {
-		pid, err = spawnInside(p, args, w.Fd(), pidfd)
-	}
-	if err != nil {
-		status.Close()
-		return 0, nil, err
-	}
-	return pid, status, nil
 }
 
 // finish waits for the child's execve, or for the step that failed.
@@ -88,7 +38,6 @@ func finish(p *Prog, pid int, status io.ReadCloser) (*Child, error) {
 	defer status.Close()
 	var b [16]byte
 	_, err := io.ReadFull(status, b[:])
-	runtime.KeepAlive(p)
 	if err == nil {
 		f := failure{binary.NativeEndian.Uint64(b[:]), binary.NativeEndian.Uint64(b[8:])}
 		reap(pid)
@@ -116,89 +65,48 @@ func reap(pid int) {
 	}
 }
 
-// spawn makes the clone with the runtime's fork protocol around it.
-func spawn(p *Prog, args *cloneArgs, status uintptr) (int, error) {
-	slots := new([slotCount]uintptr)
-	ops := p.ops
-	syscall.ForkLock.Lock()
-	runtime.LockOSThread()
-	pid, errno := forkRun(args, unsafe.SliceData(ops), uintptr(len(ops)), slots, status)
-	runtime.UnlockOSThread()
-	syscall.ForkLock.Unlock()
-	runtime.KeepAlive(p)
-	runtime.KeepAlive(slots)
-	if errno != 0 {
-		return 0, &Error{Step: "clone", Errno: errno}
-	}
-	return int(pid), nil
-}
-
-// spawnInside makes the clone from a thread whose children are born in the pid namespace of pidfd's process: joining one affects
-// children only (setns(2)), and a second clone would be the way round that. A thread that can't be turned back is given up.
-func spawnInside(p *Prog, args *cloneArgs, status uintptr, pidfd int) (pid int, err error) {
-	own, err := os.Open("/proc/self/ns/pid")
-	if err != nil {
-		return 0, fmt.Errorf("open own pid namespace: %w", err)
-	}
-	defer own.Close()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread()
-		if e := unix.Setns(pidfd, unix.CLONE_NEWPID); e != nil {
-			runtime.UnlockOSThread()
-			err = &Error{Step: "join pid namespace", Errno: e.(syscall.Errno)}
-			return
-		}
-		pid, err = spawn(p, args, status)
-		if unix.Setns(int(own.Fd()), unix.CLONE_NEWPID) == nil {
-			runtime.UnlockOSThread() // else the runtime ends the thread with this goroutine
-		}
-	}()
-	<-done
-	return pid, err
-}
-
-//go:noinline
-//go:norace
-//go:nosplit
-func forkRun(args *cloneArgs, ops *op, n uintptr, slots *[slotCount]uintptr, status uintptr) (uintptr, syscall.Errno) {
-	beforeFork()
-	pid, _, errno := syscall.RawSyscall6(unix.SYS_CLONE3, uintptr(unsafe.Pointer(args)), unsafe.Sizeof(*args), 0, 0, 0, 0)
-	if errno != 0 || pid != 0 {
-		afterFork()
-		return pid, errno
-	}
-	afterForkInChild()
-	interpret(ops, n, slots, status)
-	return 0, 0
-}
+// What a child writes to lies in its own copy of these: its list is in memory that it may only read.
+var (
+	childSlots   [slotCount]uintptr
+	childScratch [unix.PathMax]byte
+)
 
 // interpret runs the list; it never returns.
 //
 //go:noinline
 //go:norace
 //go:nosplit
-func interpret(ops *op, n uintptr, slots *[slotCount]uintptr, status uintptr) {
+func interpret(ops, n, status uintptr) {
 	var f failure
 	var errno syscall.Errno
 	i := uintptr(0)
 	for ; i < n; i++ {
-		o := (*op)(unsafe.Add(unsafe.Pointer(ops), i*unsafe.Sizeof(op{})))
+		o := *(**op)(unsafe.Pointer(&ops))
+		ops += unsafe.Sizeof(op{})
 		var a [6]uintptr
 		for j := 0; j < 6; j++ {
 			a[j] = o.a[j]
 			if o.from&(1<<j) != 0 {
-				a[j] = slots[a[j]&(slotCount-1)]
+				a[j] = childSlots[a[j]&(slotCount-1)]
 			}
 		}
 		var r uintptr
 		switch o.kind {
 		case kindCall:
 			r, _, errno = syscall.RawSyscall6(o.nr, a[0], a[1], a[2], a[3], a[4], a[5])
+		case kindKeep:
+			from := uintptr(0)
+			for ; a[1] > 0; a[1]-- {
+				fd := **(**uintptr)(unsafe.Pointer(&a[0]))
+				a[0] += unsafe.Sizeof(fd)
+				if fd > from {
+					syscall.RawSyscall(unix.SYS_CLOSE_RANGE, from, fd-1, 0)
+				}
+				from = fd + 1
+			}
+			_, _, errno = syscall.RawSyscall(unix.SYS_CLOSE_RANGE, from, uintptr(^uint32(0)), 0)
 		case kindGate:
-			syscall.RawSyscall(unix.SYS_CLOSE, a[2], 0, 0) // so that the read ends when the parent lets go, or dies
-			r, _, errno = syscall.RawSyscall(unix.SYS_READ, a[0], a[1], 1)
+			r, _, errno = syscall.RawSyscall(unix.SYS_READ, a[0], uintptr(unsafe.Pointer(&childScratch)), 1)
 			if errno == 0 && r != 1 {
 				leave(0)
 			}
@@ -208,18 +116,19 @@ func interpret(ops *op, n uintptr, slots *[slotCount]uintptr, status uintptr) {
 				reaper(r)
 			}
 		case kindInside:
-			errno = inside(o)
+			errno = inside()
 		}
 		if errno != 0 {
 			e := uintptr(errno)
 			if e == o.ok[0] || e == o.ok[1] || e == o.ok[2] {
 				i += o.skip
+				ops += o.skip * unsafe.Sizeof(op{})
 				continue
 			}
 			break
 		}
 		if o.dst < slotCount {
-			slots[o.dst&(slotCount-1)] = r
+			childSlots[o.dst&(slotCount-1)] = r
 		}
 	}
 	f.errno, f.step = uint64(errno), uint64(i)
@@ -239,9 +148,9 @@ func leave(code uintptr) {
 //
 //go:norace
 //go:nosplit
-func inside(o *op) syscall.Errno {
-	_, _, errno := syscall.RawSyscall(unix.SYS_GETCWD, o.a[0], o.a[1], 0)
-	if errno == 0 && **(**byte)(unsafe.Pointer(&o.a[0])) != '/' {
+func inside() syscall.Errno {
+	_, _, errno := syscall.RawSyscall(unix.SYS_GETCWD, uintptr(unsafe.Pointer(&childScratch)), unix.PathMax, 0)
+	if errno == 0 && childScratch[0] != '/' {
 		return unix.EXDEV
 	}
 	return errno
@@ -254,6 +163,7 @@ func inside(o *op) syscall.Errno {
 //go:nosplit
 func reaper(child uintptr) {
 	syscall.RawSyscall(unix.SYS_CLOSE_RANGE, 0, uintptr(^uint32(0)), 0)
+	syscall.RawSyscall(unix.SYS_MUNMAP, arenasAt, arenasSize, 0)
 	all := ^uint64(0)
 	for {
 		sig, _, errno := syscall.RawSyscall6(unix.SYS_RT_SIGTIMEDWAIT, uintptr(unsafe.Pointer(&all)), 0, 0, 8, 0, 0)

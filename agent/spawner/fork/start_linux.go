@@ -19,9 +19,10 @@ type StartFDs struct {
 
 // StartList is the list that makes a container and executes its program, for Hold: the child is in the container's cgroup and
 // namespaces from its first moment, but for the cgroup namespace, whose root is the cgroup its maker is in.
-func StartList(s *call.Start, fd StartFDs) *Prog {
-	p := &Prog{ops: make([]op, 0, 512), said: make([]said, 0, 512)} // what most starts need
-	p.add(kindGate, "wait at the gate", 0, []any{0, p.bytes(make([]byte, 1), "buffer"), 0})
+func (p *Prog) StartList(s *call.Start, fd StartFDs) {
+	p.add(kindGate, "wait at the gate", 0, []any{0})
+	p.use(fd.Lower, fd.Layer, fd.Stdout, fd.Stderr)
+	p.use(fd.Mounts...)
 	p.Call("make cgroup namespace", unix.SYS_UNSHARE, unix.CLONE_NEWCGROUP)
 	p.become(0, 0)
 	p.Call("set umask", unix.SYS_UMASK, 0)
@@ -71,7 +72,6 @@ func StartList(s *call.Start, fd StartFDs) *Prog {
 	}
 	p.Call("lead a session", unix.SYS_SETSID)
 	p.confine(&s.Process)
-	return p
 }
 
 // become takes ids of the user namespace; root there keeps its capabilities.

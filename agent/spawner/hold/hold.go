@@ -33,6 +33,7 @@ type Keeper interface {
 type Table struct {
 	log    *slog.Logger
 	keeper Keeper
+	forker *fork.Forker
 	state  *state
 	epoll  int
 	wake   int // eventfd: ends Watch
@@ -63,8 +64,8 @@ type entry struct {
 const maxEnded = 1024
 
 // Open makes the table from what a predecessor left: descriptors by name. Every process found alive is watched again.
-func Open(left map[string]*os.File, keeper Keeper, log *slog.Logger) (*Table, error) {
-	t := &Table{log: logging.Or(log), keeper: keeper}
+func Open(left map[string]*os.File, keeper Keeper, forker *fork.Forker, log *slog.Logger) (*Table, error) {
+	t := &Table{log: logging.Or(log), keeper: keeper, forker: forker}
 	t.mu.byID, t.mu.change = map[string]*entry{}, make(chan struct{})
 	var err error
 	if t.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {

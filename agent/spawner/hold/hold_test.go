@@ -81,7 +81,7 @@ func (k keeper) Drop(name string) error             { delete(k, name); return ni
 // TestLifeOfARecord runs an ordinary child through the table: start, end, hint, forget.
 func TestLifeOfARecord(t *testing.T) {
 	k := keeper{}
-	table, err := Open(nil, k, nil)
+	table, err := Open(nil, k, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -142,7 +142,7 @@ func (t *Table) hold(c *net.UnixConn, s *call.Start, files []*os.File, stdout, s
 	for _, f := range files[3:] {
 		fd.Mounts = append(fd.Mounts, num(f))
 	}
-	held, err := fork.Hold(fork.StartList(s, fd), num(files[0]), s.Base, s.OOMAdjust)
+	held, err := t.forker.Hold(func(p *fork.Prog) { p.StartList(s, fd) }, num(files[0]), s.Base, s.OOMAdjust)
 	if err != nil {
 		return nil, err
 	}
@@ -199,7 +199,7 @@ func (t *Table) exec(c *net.UnixConn, e *call.Exec, files []*os.File) {
 	err := t.With(e.ID, e.PID, func(pidfd *os.File) error {
 		fd := fork.ExecFDs{PIDFD: num(pidfd), Stdin: num(files[1]), Stdout: num(files[2]), Stderr: num(files[3])}
 		var err error
-		child, err = fork.Start(fork.ExecList(e, fd), num(files[0]), fd.PIDFD)
+		child, err = t.forker.Start(func(p *fork.Prog) { p.ExecList(e, fd) }, num(files[0]), fd.PIDFD)
 		return err
 	})
 	if err != nil {
