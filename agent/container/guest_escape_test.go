@@ -4,10 +4,13 @@ package container
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
+	"time"
 
+	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire/host"
 )
 
@@ -109,13 +112,25 @@ func TestCVE_2024_21626(t *testing.T) {
 	if err := r.Stop(deadline(t), 305); err != nil {
 		t.Fatal(err)
 	}
-	for _, fd := range []string{"3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "20"} {
-		s.Process.Cwd = "/proc/self/fd/" + fd
-		if _, err := r.Start(deadline(t), s); err == nil {
-			if got, _ := sh(t, r, 305, "cat /proc/1/cwd/etc/hostname; readlink /proc/1/cwd"); !strings.Contains(got, "node305") && !strings.HasPrefix(got, "/") {
-				t.Errorf("cwd %s: inside is %q", s.Process.Cwd, got)
+	s.Process.Argv = []string{"sh", "-c", "readlink /proc/self/cwd > /tmp/cwd; mv /tmp/cwd /tmp/is; " + forever}
+	for fd := 3; fd <= 24; fd++ { // one that is a directory of the container's own may work
+		s.Process.Cwd = fmt.Sprint("/proc/self/fd/", fd)
+		o, err := r.Start(deadline(t), s)
+		if err != nil {
+			continue
+		}
+		var is []byte
+		for ctx := deadline(t); ; run.Wait(ctx, 10*time.Millisecond) {
+			if is, err = os.ReadFile(fmt.Sprintf("/proc/%d/root/tmp/is", o.PID)); err == nil || ctx.Err() != nil {
+				break
 			}
-			r.Stop(deadline(t), 305)
+		}
+		if _, err := os.Stat(fmt.Sprintf("/proc/%d/root%s", o.PID, strings.TrimSpace(string(is)))); err != nil || !strings.HasPrefix(string(is), "/") {
+			t.Errorf("cwd %s: the program is in %q: %v", s.Process.Cwd, is, err)
+		}
+		t.Logf("cwd %s is %s", s.Process.Cwd, is)
+		if err := r.Remove(deadline(t), 305, false); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

@@ -443,8 +443,12 @@ func TestKilledSpawner(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	forker := forkerOf(t, i)
 	i.kill()
-	run.Wait(context.Background(), time.Second)
+	run.Wait(context.Background(), time.Second) // the containers go on meanwhile
+	if exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", forker)); err == nil {
+		t.Errorf("the forking process %d (%s) outlived its spawner", forker, exe)
+	}
 	i.start()
 	after, err := r.Observe(deadline(t))
 	if err != nil {
@@ -507,6 +511,46 @@ func TestSpawnerKilledInTheMiddle(t *testing.T) {
 	if got, code := sh(t, r, 604, "echo in"); got != "in" || code != 0 {
 		t.Errorf("exec: %q %d", got, code)
 	}
+}
+
+// forkerOf is the process that makes the clones for the spawner.
+func forkerOf(t *testing.T, i *fakeInit) int {
+	t.Helper()
+	spawner := i.cmd.Process.Pid
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", spawner, spawner))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range strings.Fields(string(children)) {
+		if exe, _ := os.Readlink("/proc/" + c + "/exe"); exe == "/usr/lib/hardnode/spawner" {
+			pid, _ := strconv.Atoi(c)
+			return pid
+		}
+	}
+	t.Fatalf("no forking process among the spawner's children %q", children)
+	return 0
+}
+
+// TestKilledForker kills the process that makes the clones: the spawner ends with it, containers go on, and the next spawner works.
+func TestKilledForker(t *testing.T) {
+	i := spawnerUp(t)
+	r := newRuntime(t)
+	mustStart(t, r, box(t, 605, forever))
+	before, err := r.Observe(deadline(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	unix.Kill(forkerOf(t, i), unix.SIGKILL)
+	i.cmd.Wait()
+	i.start()
+	after, err := r.Observe(deadline(t))
+	if err != nil || len(after) != len(before) || after[0].PID != before[0].PID || after[0].State != StateRunning {
+		t.Fatalf("before %+v\nafter %+v %v", before, after, err)
+	}
+	if got, code := sh(t, r, 605, "echo in"); got != "in" || code != 0 {
+		t.Errorf("exec: %q %d", got, code)
+	}
+	mustStart(t, r, box(t, 606, forever))
 }
 
 func TestOrphansAreSeenAndEnded(t *testing.T) {

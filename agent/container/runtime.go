@@ -130,8 +130,12 @@ func (r *Runtime) list(ctx context.Context, what call.List) (map[wire.CTID]recor
 	if err != nil {
 		return nil, err
 	}
-	all := make(map[wire.CTID]record, len(reply.Containers))
-	for _, c := range reply.Containers {
+	return readRecords(reply.Containers)
+}
+
+func readRecords(list []call.Record) (map[wire.CTID]record, error) {
+	all := make(map[wire.CTID]record, len(list))
+	for _, c := range list {
 		id, err := wire.ParseCTID(c.ID)
 		if err != nil {
 			return nil, fmt.Errorf("read spawner's list: %v", err)

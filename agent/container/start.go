@@ -41,7 +41,8 @@ type start struct {
 	done    undo       // let go of in any case: descriptors
 
 	cgroupDir, image, lower, layer *os.File
-	held                           *call.Held // the container's first process, until it runs
+	held                           *call.Held  // the container's first process, until it runs
+	record                         call.Record // once it runs
 	starting                       time.Time
 }
 
@@ -103,7 +104,7 @@ func (r *Runtime) Start(ctx context.Context, s StartSpec) (Observed, error) {
 	st.undo.release()
 	r.dropOlder(s.CTID, s.Generation)
 	r.log.Info("container started", logging.Container, s.CTID, logging.Env, s.Env, "generation", s.Generation, logging.Took, time.Since(st.starting))
-	all, err := r.list(ctx, call.List{ID: s.CTID.String()})
+	all, err := readRecords([]call.Record{st.record})
 	if err != nil {
 		return Observed{}, err
 	}
@@ -251,7 +252,10 @@ func (s *start) network(ctx context.Context) error {
 	return nil
 }
 
-func (s *start) run(ctx context.Context) error { return s.held.Go(ctx) }
+func (s *start) run(ctx context.Context) (err error) {
+	s.record, err = s.held.Go(ctx)
+	return err
+}
 
 // dropOlder deletes layers of other generations; failing is no reason to stop the container, Observe shows what is left.
 func (r *Runtime) dropOlder(id wire.CTID, keep int64) {

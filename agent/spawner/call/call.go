@@ -29,8 +29,8 @@ type Request struct {
 type Reply struct {
 	Err        string   `json:"err,omitempty"`
 	Code       Code     `json:"code,omitempty"`
-	PID        int      `json:"pid,omitempty"`        // Go, Exec
-	Containers []Record `json:"containers,omitempty"` // List
+	PID        int      `json:"pid,omitempty"`        // Exec
+	Containers []Record `json:"containers,omitempty"` // List; Go: the one that runs now
 	Seq        int64    `json:"seq,omitempty"`        // Wait: number of the last end told; List: of the last one so far
 	Ended      []string `json:"ended,omitempty"`      // Wait: ids whose process ended
 	Exit       *Exit    `json:"exit,omitempty"`       // Exec: the second and last message

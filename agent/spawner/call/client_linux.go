@@ -96,15 +96,20 @@ func (c *Client) Start(ctx context.Context, s Start, files ...*os.File) (*Held, 
 	return &Held{User: got[0], Net: got[1], conn: conn}, nil
 }
 
-// Go returns when the program has been executed, or when ctx ends.
-func (h *Held) Go(ctx context.Context) error {
+// Go returns when the program has been executed, with the container's record, or when ctx ends.
+func (h *Held) Go(ctx context.Context) (Record, error) {
 	defer h.conn.Close()
 	reply, got, err := ask(ctx, h.conn, Request{Go: &Go{}}, nil)
 	CloseAll(got)
-	if err == nil && reply.Err != "" {
-		err = &Failure{reply.Code, reply.Err}
+	switch {
+	case err != nil:
+		return Record{}, err
+	case reply.Err != "":
+		return Record{}, &Failure{reply.Code, reply.Err}
+	case len(reply.Containers) != 1:
+		return Record{}, fmt.Errorf("ask spawner: got %d records of a started container, want 1", len(reply.Containers))
 	}
-	return err
+	return reply.Containers[0], nil
 }
 
 // Close ends the process if it still waits.

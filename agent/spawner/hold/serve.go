@@ -65,7 +65,9 @@ func (t *Table) serve(ctx context.Context, c *net.UnixConn) {
 	var reply call.Reply
 	switch {
 	case r.Start != nil:
-		reply.PID, err = t.start(c, r.Start, files)
+		if err = t.start(c, r.Start, files); err == nil {
+			reply.Containers, reply.Seq = t.List(r.Start.ID)
+		}
 	case r.Go != nil:
 		err = errors.New("go: nothing was started on this connection")
 	case r.Exec != nil:
@@ -100,9 +102,9 @@ func codeOf(err error) call.Code {
 }
 
 // start makes a container's first process, waits for the word to let it run, and records it.
-func (t *Table) start(c *net.UnixConn, s *call.Start, files []*os.File) (pid int, err error) {
+func (t *Table) start(c *net.UnixConn, s *call.Start, files []*os.File) (err error) {
 	if err := t.Begin(s.ID); err != nil {
-		return 0, err
+		return err
 	}
 	defer func() {
 		if err != nil {
@@ -112,25 +114,25 @@ func (t *Table) start(c *net.UnixConn, s *call.Start, files []*os.File) (pid int
 	}()
 	outR, outW, err := stdioPipe(s.Base + s.UID)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer outW.Close()
 	errR, errW, err := stdioPipe(s.Base + s.UID)
 	if err != nil {
 		outR.Close()
-		return 0, err
+		return err
 	}
 	defer errW.Close()
 	child, err := t.hold(c, s, files, outW, errW)
 	if err != nil {
 		call.CloseAll([]*os.File{outR, errR})
-		return 0, err
+		return err
 	}
 	if err := t.Run(s, child, outR, errR); err != nil {
 		t.log.Error("a successor would not know this container", logging.Container, s.ID, logging.Err, err)
 	}
 	t.log.Info("container started", logging.Container, s.ID, "pid", child.PID)
-	return child.PID, nil
+	return nil
 }
 
 // readyWithin is how long a caller may take to connect a container's network.
