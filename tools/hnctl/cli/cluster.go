@@ -3,12 +3,14 @@ package cli
 import (
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"hardnode.dev/internal/license"
 	"hardnode.dev/internal/wire/operator"
 )
 
@@ -72,10 +74,38 @@ func (a *app) licenseShow() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.show(l, l.ID, func(t *table) {
-				t.fields("licence", l.ID, "customer", l.Customer, "state", l.State, "reason", l.Reason, "hosts", fmt.Sprintf("%d of %d used", l.HostsUsed, l.Hosts),
-					"expires", stamp(l.Expires), "lease until", stamp(l.Lease), "licence server", l.JLS)
-			})
+			return a.show(l, l.ID, func(t *table) { licenceFields(t, l) })
+		},
+	}
+}
+
+func licenceFields(t *table, l operator.License) {
+	t.fields("licence", l.ID, "customer", l.Customer, "state", l.State, "reason", l.Reason, "hosts", fmt.Sprintf("%d of %d used", l.HostsUsed, l.Hosts),
+		"expires", stamp(l.Expires), "lease until", stamp(l.Lease), "licence server", l.JLS)
+}
+
+func (a *app) licenseSet() *cobra.Command {
+	return &cobra.Command{
+		Use: "set FILE", Short: "Install another licence; - is stdin", Args: cobra.ExactArgs(1),
+		Long: "FILE holds the licence as `jls licence issue` or `hnctl jls licence issue` printed it. One that doesn't verify, or has ended, is refused\n" +
+			"and the one in force stays. Whatever the new one allows, nothing that runs is stopped.",
+		Example: "  hnctl license set demo.licence\n  hnctl jls licence issue --customer Demo --hosts 4 | hnctl license set -",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			raw, err := a.readFile(args[0], license.MaxToken+1)
+			switch {
+			case err != nil:
+				return err
+			case len(raw) > license.MaxToken:
+				return withCode(exitUsage, fmt.Errorf("%s: is longer than %d bytes, so it is no licence; give the file that `jls licence issue` wrote", args[0], license.MaxToken))
+			case oneLine(raw) == "":
+				return withCode(exitUsage, fmt.Errorf("%s: is empty; give the file that `jls licence issue` wrote", args[0]))
+			}
+			var l operator.License
+			if err := a.call(cmd.Context(), http.MethodPut, "/license", operator.LicenseText{Text: oneLine(raw)}, &l); err != nil {
+				return err
+			}
+			a.say("licence %s of %s is installed: %s", l.ID, l.Customer, licenceLine(l))
+			return a.show(l, l.ID, func(t *table) { licenceFields(t, l) })
 		},
 	}
 }

@@ -13,7 +13,7 @@ func (a *app) commands() []*cobra.Command {
 			a.envChange("start", "Start an environment's nodes"), a.envChange("stop", "Stop an environment's nodes; their data stays"), a.envChange("delete", "Delete an environment with all its data")),
 		group("node", "Nodes (containers)", a.nodeList(), a.nodeExec(), a.nodeLogs(), a.nodeJEM()),
 		group("op", "Operations", a.opList(), a.opShow(), a.opWatch(), a.opCancel()),
-		group("license", "The licence", a.licenseShow()),
+		group("license", "The licence", a.licenseShow(), a.licenseSet()),
 		group("template", "Templates", a.templateList(), a.templatePush()),
 		group("token", "API tokens", a.tokenList(), a.tokenCreate(), a.tokenRevoke()),
 		group("jls", "A licence server of your own",

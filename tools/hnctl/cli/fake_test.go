@@ -160,6 +160,15 @@ func (f *fake) handler() http.Handler {
 	get("/license", func(w http.ResponseWriter, _ *http.Request) {
 		reply(w, 200, operator.License{ID: "lic-1", Customer: "Demo", State: "grace", Reason: "the JLS is away", Hosts: 2, HostsUsed: 1, JLS: "not since yesterday"})
 	})
+	mux.HandleFunc("PUT "+operator.Prefix+"/license", func(w http.ResponseWriter, r *http.Request) {
+		var in operator.LicenseText
+		json.NewDecoder(r.Body).Decode(&in)
+		if !strings.HasPrefix(in.Text, "v4.public.") || strings.TrimSpace(in.Text) != in.Text {
+			refuse(w, operator.Invalid, "license", "licence: token is malformed: it is no PASETO v4.public", "check that the text is complete and unchanged; the one in force stays")
+			return
+		}
+		reply(w, 200, operator.License{ID: "lic-2", Customer: "Demo", State: "active", Hosts: 4, HostsUsed: 1})
+	})
 	get("/hosts", func(w http.ResponseWriter, _ *http.Request) {
 		reply(w, 200, operator.List[operator.Host]{Items: hosts})
 	})
