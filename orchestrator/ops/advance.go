@@ -44,11 +44,27 @@ func Advance(op store.Operation, f Facts) store.Operation {
 		op.Progress = 100
 		return finish(op, operator.OpDone, f.Now, nil)
 	}
+	if why := hopeless(op, f); why != "" {
+		return finish(op, operator.OpFailed, f.Now, operator.NewProblem(operator.Invalid, op.Object, why, "mend its template, push it again (hnctl template push), then create the environment again"))
+	}
 	if !f.Now.Before(op.Deadline) {
 		return finish(op, operator.OpFailed, f.Now, operator.NewProblem(operator.Unavailable, op.Object,
 			fmt.Sprintf("not done within %s: %s", op.Deadline.Sub(op.Created).Round(time.Second), detail), "see hnctl op show "+string(op.ID)+" and hnctl host list, then try again"))
 	}
 	return op
+}
+
+// hopeless is why an environment can't be created however long one waits, or "": a node's image or program is wrong.
+func hopeless(op store.Operation, f Facts) string {
+	if op.Kind != "env.create" {
+		return ""
+	}
+	for _, n := range wanted(f.Nodes) {
+		if n.State == string(host.CtBroken) {
+			return fmt.Sprintf("node %d on %s is %s: %s", n.CTID, n.HostName, n.State, n.Reason)
+		}
+	}
+	return ""
 }
 
 // finish ends an operation; steps that were not done end with it.
