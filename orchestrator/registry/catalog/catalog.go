@@ -32,6 +32,9 @@ import (
 // ErrFull: the disk, or the quota of the volume, has no room for an image.
 var ErrFull = errors.New("no room on the disk")
 
+// ErrDamaged: the file's content is not what its name says.
+var ErrDamaged = errors.New("its content has another digest")
+
 // ErrNone: there is no such image.
 var ErrNone = errors.New("no such image")
 
@@ -159,6 +162,30 @@ func (c *Catalog) Image(d wire.Digest) (*os.File, error) {
 	return f, nil
 }
 
+// Check reads the erofs file d: ErrDamaged if its content is not d.
+func (c *Catalog) Check(ctx context.Context, d wire.Digest) error {
+	f, err := c.Image(d)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	got, _, err := digest(ctx, f)
+	if err != nil {
+		return fmt.Errorf("check image %s: %w", d, err)
+	}
+	if got != d {
+		return fmt.Errorf("check image %s: %w: %s", d, ErrDamaged, got)
+	}
+	return nil
+}
+
+// digest reads r to its end.
+func digest(ctx context.Context, r io.Reader) (wire.Digest, int64, error) {
+	h := sha256.New()
+	n, err := io.CopyBuffer(h, struct{ io.Reader }{withContext{ctx, r}}, make([]byte, 256<<10))
+	return wire.DigestOf([32]byte(h.Sum(nil))), n, err
+}
+
 // Build makes an image of the given size: fill writes it, the rest is zeros. It becomes visible under its SHA-256, whole and durable,
 // or not at all. ErrFull says that there was no room.
 func (c *Catalog) Build(ctx context.Context, size int64, fill func(io.WriterAt) error) (d wire.Digest, err error) {
@@ -185,11 +212,10 @@ func (c *Catalog) Build(ctx context.Context, size int64, fill func(io.WriterAt) 
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return "", fmt.Errorf("make image: %w", err)
 	}
-	h := sha256.New()
-	if n, err := io.CopyBuffer(h, struct{ io.Reader }{withContext{ctx, f}}, make([]byte, 256<<10)); err != nil || n != size {
+	d, n, err := digest(ctx, f)
+	if err != nil || n != size {
 		return "", fmt.Errorf("make image: read back %d of %d bytes: %w", n, size, err)
 	}
-	d = wire.DigestOf([32]byte(h.Sum(nil)))
 	if err := os.Rename(f.Name(), c.path(d)); err != nil {
 		return "", fmt.Errorf("make image: %w", err)
 	}

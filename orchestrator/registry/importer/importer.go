@@ -52,6 +52,33 @@ type Importer struct {
 func (im *Importer) Import(ctx context.Context, name wire.TemplateName) (host.Template, error) {
 	im.mu.Lock()
 	defer im.mu.Unlock()
+	return im.imported(ctx, name)
+}
+
+// Mend is Import for a person who asks for it: an image that was imported already is read, and made anew if the disk has damaged it.
+func (im *Importer) Mend(ctx context.Context, name wire.TemplateName) (host.Template, error) {
+	im.mu.Lock()
+	defer im.mu.Unlock()
+	d, err := im.Source.Resolve(ctx, name)
+	if err != nil {
+		return host.Template{}, fmt.Errorf("import %q: %w", name, err)
+	}
+	if t, ok := im.Catalog.ByOCI(d); ok {
+		err := im.Catalog.Check(ctx, t.Digest)
+		if errors.Is(err, catalog.ErrDamaged) || errors.Is(err, catalog.ErrNone) {
+			logging.Or(im.Log).Error("image is made anew", "template", name, logging.Err, err)
+			if t, err = im.make(ctx, name, d); err == nil {
+				err = im.Catalog.Put(t)
+			}
+		}
+		if err != nil {
+			return host.Template{}, fmt.Errorf("import %q: %w", name, err)
+		}
+	}
+	return im.imported(ctx, name)
+}
+
+func (im *Importer) imported(ctx context.Context, name wire.TemplateName) (host.Template, error) {
 	log := logging.Or(im.Log).With("template", name)
 	d, err := im.Source.Resolve(ctx, name)
 	if err != nil {

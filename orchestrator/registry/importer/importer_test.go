@@ -220,6 +220,47 @@ func TestImportRefuses(t *testing.T) {
 	}
 }
 
+// TestMend: a file the disk has damaged is made anew when a person imports the image again, and only then.
+func TestMend(t *testing.T) {
+	s := newStore()
+	s.push("web:1", types.OCILayerZStd, nil, layerTar("bin/run", "x"))
+	im, dir := newImporter(t, s)
+	if _, err := im.Mend(t.Context(), "web:2"); !errors.Is(err, ErrNone) {
+		t.Errorf("got %v, want ErrNone", err)
+	}
+	first, err := im.Mend(t.Context(), "web:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, first.Digest.Hex()+".erofs")
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reads := s.reads
+	if _, err := im.Mend(t.Context(), "web:1"); err != nil || s.reads != reads {
+		t.Errorf("a whole image was made anew: %v", err)
+	}
+	torn := bytes.Clone(whole)
+	torn[len(torn)/2] ^= 1
+	if err := os.WriteFile(path, torn, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := im.Import(t.Context(), "web:1"); err != nil || s.reads != reads {
+		t.Errorf("import read the image again: %v", err)
+	}
+	again, err := im.Mend(t.Context(), "web:1")
+	if err != nil || again.Digest != first.Digest {
+		t.Fatalf("got %s, %v, want %s", again.Digest, err, first.Digest)
+	}
+	if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, whole) {
+		t.Errorf("the file is not whole again: %v", err)
+	}
+	if list := im.Catalog.List(); len(list) != 1 {
+		t.Errorf("the catalog lists %+v", list)
+	}
+}
+
 func TestImportUnknownName(t *testing.T) {
 	im, _ := newImporter(t, newStore())
 	if _, err := im.Import(context.Background(), "web:1"); !errors.Is(err, ErrNone) {

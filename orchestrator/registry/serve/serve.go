@@ -36,9 +36,9 @@ const importTime = 10 * time.Minute
 type Server struct {
 	OCI       http.Handler // the distribution API
 	Catalog   *catalog.Catalog
-	Import    func(context.Context, wire.TemplateName) (host.Template, error)
-	Pushed    func(wire.TemplateName) // a manifest was pushed under that name
-	TokenHash wire.Digest             // of the push token
+	Import    func(context.Context, wire.TemplateName) (host.Template, error) // POST /import; it mends what is damaged
+	Pushed    func(wire.TemplateName)                                         // a manifest was pushed under that name
+	TokenHash wire.Digest                                                     // of the push token
 	Log       *slog.Logger
 	Now       func() time.Time
 }
