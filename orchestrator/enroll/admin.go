@@ -1,6 +1,7 @@
 package enroll
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -21,10 +22,8 @@ func (d *Desk) NewToken(ctx context.Context, n operator.NewJoinToken) (operator.
 			return operator.JoinToken{}, operator.NewProblem(operator.Invalid, "name", err.Error(), "choose another name")
 		}
 	}
-	if n.Hours == 0 {
-		n.Hours = 24
-	}
-	expires := d.Now().UTC().Truncate(time.Second).Add(time.Duration(n.Hours) * time.Hour)
+	const day = 24 * 60 * 60
+	expires := d.Now().UTC().Truncate(time.Second).Add(time.Duration(cmp.Or(n.Seconds, day)) * time.Second)
 	text, rec, err := identity.NewJoinToken(n.Name, host.Role(n.Role), expires)
 	if err != nil {
 		return operator.JoinToken{}, err

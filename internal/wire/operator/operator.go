@@ -259,9 +259,9 @@ type LicenseText struct {
 
 // NewJoinToken asks for a one-time permission to join.
 type NewJoinToken struct {
-	Name  string `json:"name,omitempty" maxLength:"63" doc:"Name the host gets; empty makes one up"`
-	Role  string `json:"role" enum:"user,infra,hypervisor"`
-	Hours int    `json:"hours,omitempty" minimum:"0" maximum:"8760" doc:"Hours it is good for; 0 is 24"`
+	Name    string `json:"name,omitempty" maxLength:"63" doc:"Name the host gets; empty makes one up"`
+	Role    string `json:"role" enum:"user,infra,hypervisor"`
+	Seconds int64  `json:"seconds,omitempty" minimum:"0" maximum:"31536000" doc:"How long it is good for; 0 is a day"`
 }
 
 // JoinToken carries the token's text, for the host's configuration (join.token): the only time it is shown.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -12,10 +13,14 @@ import (
 
 func (a *app) hostToken() *cobra.Command {
 	var want operator.NewJoinToken
+	var lasts time.Duration
 	c := &cobra.Command{
 		Use: "token", Short: "Make a one-time join token for a new host; its text is printed this once", Args: cobra.NoArgs,
 		Example: "  hnctl host token --name host-3 > token   # goes into join.token of the host's configuration",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if want.Seconds = int64(lasts / time.Second); lasts < time.Second {
+				return withCode(exitUsage, fmt.Errorf("--for %s: a token must last a second at least; give for example 30m or 24h", lasts))
+			}
 			var made operator.JoinToken
 			if err := a.call(cmd.Context(), http.MethodPost, "/join-tokens", want, &made); err != nil {
 				return err
@@ -30,7 +35,7 @@ func (a *app) hostToken() *cobra.Command {
 	}
 	c.Flags().StringVar(&want.Name, "name", "", "name the host gets; empty takes the one it asks for")
 	c.Flags().StringVar(&want.Role, "role", "user", "user, infra or hypervisor")
-	c.Flags().IntVar(&want.Hours, "hours", 0, "hours it is good for; 0 is 24")
+	c.Flags().DurationVar(&lasts, "for", 24*time.Hour, "how long it is good for")
 	return c
 }
 
