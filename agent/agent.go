@@ -186,12 +186,12 @@ func (a *agent) card() gossip.Card {
 }
 
 // status is what the console and the local API show.
-func (a *agent) status(context.Context) boot.AgentStatus {
+func (a *agent) status(ctx context.Context) boot.AgentStatus {
 	s, done := a.link.Status(), a.apply.Report()
 	_, peers := a.store.Revisions()
 	out := boot.AgentStatus{Name: s.Name, Host: s.Host, Cluster: s.Cluster, Role: s.Role, Code: s.Code, Stage: s.Stage, State: s.State, Unlicensed: s.Unlicensed,
 		Version: build.Version, Boot: a.boot, Link: s.Link, Linked: s.Linked, Work: done.Work, Peers: min(peers, done.Peers), Containers: done.Containers,
-		Problems: a.problems(done), RSS: a.facts.RSS()}
+		Problems: slices.Concat(a.problems(done), a.troubles(ctx, done.Containers)), RSS: a.facts.RSS()}
 	if out.Containers == nil {
 		out.Containers = []host.ContainerStatus{}
 	}

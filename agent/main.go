@@ -102,7 +102,9 @@ func serve(ctx context.Context, log *slog.Logger, state, data string) error {
 		run.Task{Name: "api", Run: func(ctx context.Context) error { return localapi.Serve(ctx, api) }},
 		run.Task{Name: "clock", Run: clock.Keep},
 		run.Task{Name: "hints", Run: a.forwardHints},
-		run.Task{Name: "notify", Run: func(ctx context.Context) error { return notify.run(ctx, a.apply.Alive) }},
+		run.Task{Name: "notify", Run: func(ctx context.Context) error {
+			return notify.run(ctx, a.apply.Alive, a.apply.First(), a.apply.Adopted)
+		}},
 	)
 	if err != nil {
 		return fmt.Errorf("run: %w", err)

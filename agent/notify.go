@@ -33,9 +33,17 @@ func newNotify(log *slog.Logger) *notify {
 // watchdog is how often init must hear of the agent; it is told three times as often.
 const watchdog = 90 * time.Second
 
-// run tells init that the agent is up, then that it is alive while alive says so.
-func (n *notify) run(ctx context.Context, alive func() bool) error {
+// run tells init that the agent is up, how many containers it found running once it has looked, then that it is alive while alive says so.
+func (n *notify) run(ctx context.Context, alive func() bool, first <-chan struct{}, found func() int) error {
 	n.say(fmt.Sprintf("%s\nWATCHDOG_USEC=%d", daemon.SdNotifyReady, watchdog.Microseconds()))
+	select {
+	case <-first:
+		if k := found(); k > 0 {
+			n.say(fmt.Sprintf("STATUS=adopted %d running containers", k))
+		}
+	case <-time.After(watchdog / 3): // it has not managed to look yet: what it misses is said by its problems
+	case <-ctx.Done():
+	}
 	for run.Wait(ctx, watchdog/3) {
 		if alive() {
 			n.say(daemon.SdNotifyWatchdog)

@@ -40,12 +40,17 @@ func TestNotify(t *testing.T) {
 	}
 	n := newNotify(logging.Or(nil))
 	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	if err := n.run(ctx, func() bool { return true }); err != nil {
+	looked := make(chan struct{})
+	close(looked)
+	found := func() int { cancel(); return 2 }
+	if err := n.run(ctx, func() bool { return true }, looked, found); err != nil {
 		t.Fatal(err)
 	}
 	if text, _ := next(); !strings.HasPrefix(text, "READY=1\nWATCHDOG_USEC=") {
 		t.Errorf("got %q, want ready and the watchdog's interval", text)
+	}
+	if text, _ := next(); text != "STATUS=adopted 2 running containers" {
+		t.Errorf("got %q, want what it found", text)
 	}
 	if text, _ := next(); text != "STOPPING=1" {
 		t.Errorf("got %q, want stopping", text)

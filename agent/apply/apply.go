@@ -93,6 +93,7 @@ type Applier struct {
 		failures map[wire.Digest]int
 		limits   map[wire.CTID]host.Limits
 		report   Report
+		adopted  int       // containers that ran at the first look
 		looked   time.Time // the end of the last round
 	}
 
@@ -143,6 +144,25 @@ func (a *Applier) Changed() <-chan struct{} { return a.changed }
 
 // First is closed when the first round is done: before that, Report knows of no container, which would read as if all were gone.
 func (a *Applier) First() <-chan struct{} { return a.first }
+
+// Adopted is how many containers ran already at the first look.
+func (a *Applier) Adopted() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.mu.adopted
+}
+
+// adopt ends the first round.
+func (a *Applier) adopt(list []container.Observed) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, o := range list {
+		if o.State == container.StateRunning {
+			a.mu.adopted++
+		}
+	}
+	close(a.first)
+}
 
 // Report is the state of things after the last round.
 func (a *Applier) Report() Report {
@@ -226,7 +246,7 @@ func (a *Applier) round(ctx context.Context, steps *sync.WaitGroup) (wake time.T
 	started := a.dispatch(ctx, steps, out.Steps, flying)
 	a.settle(work, out, started)
 	a.publish(func(r *Report) { r.Containers, r.Problems = out.Statuses, a.problems(reverted) })
-	a.once.Do(func() { close(a.first) })
+	a.once.Do(func() { a.adopt(list) })
 	a.collect(work, confirmed, list, now)
 	if wake = out.Wake; wake.IsZero() || !due.IsZero() && due.Before(wake) {
 		wake = due
@@ -259,11 +279,29 @@ func (a *Applier) input(eff *host.Work, list []container.Observed, now time.Time
 			seen[id] = s
 		}
 	}
+	a.forgetFetches(eff)
 	history := make(map[wire.CTID]plan.History, len(a.mu.history))
 	for id, h := range a.mu.history {
 		history[id] = h
 	}
 	return plan.Input{Work: eff, Seen: seen, Images: observe.Images(eff, a.o.Images.Path, a.mu.failed), History: history, Now: now}
+}
+
+// forgetFetches drops what failed fetches of images nobody wants any more left behind: when one is wanted again it may be whole. The lock
+// is held.
+func (a *Applier) forgetFetches(eff *host.Work) {
+	wanted := map[wire.Digest]bool{}
+	if eff != nil {
+		for _, c := range eff.Containers {
+			wanted[c.Image.Digest] = wanted[c.Image.Digest] || !c.Remove
+		}
+	}
+	for d := range a.mu.failed {
+		if !wanted[d] {
+			delete(a.mu.failed, d)
+			delete(a.mu.failures, d)
+		}
+	}
 }
 
 // settle notes the revision that is fully applied.

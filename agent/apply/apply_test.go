@@ -432,6 +432,27 @@ func TestFetchErrors(t *testing.T) {
 	})
 }
 
+// TestWrongImageForgotten: once nobody wants an image whose content was wrong, the next one who does is not told the old story.
+func TestWrongImageForgotten(t *testing.T) {
+	in(t, func(t *testing.T, w *world, dir string) {
+		c, next := ct(101, 1), ct(103, 1)
+		c.Image.Digest, next.Image.Digest = imgB, imgB
+		w.fetchErr[imgB] = &fetch.WrongError{Image: c.Image, Source: "registry", Why: "its content has another digest"}
+		a := w.agent(t, dir)
+		a.want(t, c)
+		time.Sleep(5 * time.Second)
+		expect(t, "states", states(a.Report()), "101 broken")
+		a.want(t)
+		time.Sleep(2 * time.Second)
+		w.mu.Lock()
+		delete(w.fetchErr, imgB)
+		w.mu.Unlock()
+		a.want(t, next)
+		time.Sleep(2 * time.Second)
+		expect(t, "states of the next", states(a.Report()), "103 running")
+	})
+}
+
 func TestChecks(t *testing.T) {
 	in(t, func(t *testing.T, w *world, dir string) {
 		w.checkErr = errors.New("connection refused")

@@ -258,7 +258,7 @@ func pour(w io.Writer, sum hash.Hash, r io.Reader, img host.Image, have int64) e
 func (s *Store) finish(part *os.File, sum hash.Hash, img host.Image, source string) error {
 	if got := wire.DigestOf([32]byte(sum.Sum(nil))); got != img.Digest {
 		os.Remove(part.Name())
-		return &WrongError{Image: img, Source: source, Why: fmt.Sprintf("its content has digest %s", got)}
+		return &WrongError{Image: img, Source: source, Why: fmt.Sprintf("its content has digest sha256:%.12s…", got.Hex())} // short: the line must fit a console
 	}
 	to := filepath.Join(s.Dir, img.Digest.Hex()+".erofs")
 	err := errors.Join(part.Chmod(0o444), part.Sync())

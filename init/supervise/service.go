@@ -174,6 +174,9 @@ func (s *service) start() (*proc.Child, error) {
 	child, err := s.sup.Procs.Start(spec)
 	if err == nil {
 		s.set(Starting, func(st *boot.ServiceStatus) { st.PID = child.PID })
+		s.mu.Lock()
+		s.mu.words = "" // this one has said nothing yet
+		s.mu.Unlock()
 	}
 	s.sup.births.Unlock()
 	if err != nil {
