@@ -209,10 +209,19 @@ func (k *Keeper) Run(ctx context.Context) error {
 				logging.Or(k.Log).Error("licence can't be looked at", logging.Err, err)
 			}
 		}
-		if !k.wait(ctx, wait) {
+		if !k.wait(ctx, min(wait, k.change())) {
 			return nil
 		}
 	}
+}
+
+// change is when the standing changes by itself: its end is worth a look of its own.
+func (k *Keeper) change() time.Duration {
+	rec, _ := store.Leases.Get(k.Store.View(), store.Only)
+	if in := rec.Standing.Until.Sub(k.Now()); !rec.Standing.Until.IsZero() && in > 0 {
+		return in + time.Second // times are whole seconds
+	}
+	return lookEvery
 }
 
 // wait waits for d, or until a host joins or goes, or another licence is installed; false when ctx ended.

@@ -3,6 +3,7 @@ package cluster
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -43,6 +44,42 @@ func (c *Cluster) Get(ctx context.Context, v any, args ...string) error {
 		return fmt.Errorf("hnctl %s -o json: %v: %.200s", strings.Join(args, " "), err, b)
 	}
 	return nil
+}
+
+// Refusal sends a request to the API as it is, past hnctl's own checks, and returns the problem it is refused with.
+func (c *Cluster) Refusal(ctx context.Context, method, path string, body any) (operator.Problem, error) {
+	var p operator.Problem
+	raw, err := json.Marshal(body)
+	if err != nil {
+		return p, err
+	}
+	token, err := os.ReadFile(c.TokenFile())
+	if err != nil {
+		return p, err
+	}
+	req, err := http.NewRequestWithContext(ctx, method, fmt.Sprintf("https://127.0.0.1:%d%s%s", c.Ports.API, operator.Prefix, path), bytes.NewReader(raw))
+	if err != nil {
+		return p, err
+	}
+	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Idempotency-Key", rand.Text())
+	tr := &http.Transport{TLSClientConfig: identity.ClientTLS(identity.Trust{Pin: c.day0.caPin}, identity.WantComponent("orchestrator"), nil), DisableKeepAlives: true}
+	res, err := (&http.Client{Transport: tr, Timeout: 20 * time.Second}).Do(req)
+	if err != nil {
+		return p, err
+	}
+	defer res.Body.Close()
+	if raw, err = io.ReadAll(io.LimitReader(res.Body, 1<<20)); err != nil {
+		return p, err
+	}
+	if t := res.Header.Get("Content-Type"); t != "application/problem+json" {
+		return p, fmt.Errorf("%s %s: status %d with %s, want a problem+json: %.200s", method, path, res.StatusCode, t, raw)
+	}
+	if err := json.Unmarshal(raw, &p); err != nil || p.Code == "" || p.Reason == "" || p.Next == "" || p.Status != res.StatusCode {
+		return p, fmt.Errorf("%s %s: status %d, %v, want code, detail, next and the status in %s", method, path, res.StatusCode, err, raw)
+	}
+	return p, nil
 }
 
 // WaitAPI waits until the orchestrator answers.

@@ -35,6 +35,14 @@ func answer(q ask.Request) (d ask.Answer, err error) {
 		var b []byte
 		b, err = os.ReadFile(host + q.Path)
 		d.Text = string(b)
+	case "list":
+		var all []fs.DirEntry
+		all, err = os.ReadDir(host + q.Path)
+		for _, e := range all {
+			d.Names = append(d.Names, e.Name())
+		}
+	case "damage":
+		err = damage(host + q.Path)
 	case "kill":
 		d.Killed, err = kill(q.Path, syscall.Signal(q.Signal))
 	default:
@@ -62,6 +70,28 @@ func kill(exe string, sig syscall.Signal) ([]int, error) {
 		err = fmt.Errorf("kill %s: no such process", exe)
 	}
 	return killed, err
+}
+
+// damage turns one bit in the middle of a file round, as a failing disk does.
+func damage(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	b, at := make([]byte, 1), st.Size()/2
+	if _, err := f.ReadAt(b, at); err != nil {
+		return err
+	}
+	b[0] ^= 1
+	if _, err := f.WriteAt(b, at); err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 func pids() ([]int, error) {

@@ -3,7 +3,7 @@
 // Owns: being PID 1 for a moment (rdinit=/probe): it starts itself as a child in a mount namespace of its own, then becomes /init.
 // In: one JSON request a line on the virtio-serial port hardnode.probe (harness.Ask).
 // Out: one JSON answer a line.
-// Never: is part of anything that ships; changes the host except to kill what it is told to.
+// Never: is part of anything that ships; changes the host except to kill or damage what it is told to.
 package main
 
 import (

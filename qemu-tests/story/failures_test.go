@@ -5,7 +5,6 @@ package story
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -99,41 +98,6 @@ func quiet(s story) {
 	}
 	if bad := failed(v.stop(), begin); len(bad) > 0 {
 		s.Errorf("pages failed: %q", bad)
-	}
-}
-
-// agentKilled: containers outlive their agent, and it adopts them again.
-func agentKilled(s story) {
-	before := s.settled("hello")
-	m := s.Machine(before.Nodes[0].HostName)
-	v := s.visitor(100 * time.Millisecond)
-	begin := time.Now()
-	for range soak(3, 20) {
-		s.ask(m, ask.Request{What: "kill", Path: agentExe})
-		back := time.Now()
-		for ctx := s.Context(); ; {
-			a := s.ask(m, ask.Request{What: "processes"})
-			if slices.ContainsFunc(a.Processes, func(p ask.Process) bool { return p.Exe == agentExe }) || !run.Wait(ctx, 100*time.Millisecond) {
-				break
-			}
-			if time.Since(back) > 10*time.Second*harness.Scale() {
-				s.Fatal("the agent is not started again")
-			}
-		}
-	}
-	if _, err := s.WaitHost(s.Context(), m.Name, 20*time.Second*harness.Scale(), func(h operator.Host) bool {
-		return h.State == operator.HostActive && h.Seen.After(begin.Add(time.Second))
-	}); err != nil {
-		s.Error(err)
-	}
-	after := s.settled("hello")
-	for i := range before.Nodes {
-		if !before.Nodes[i].Started.Equal(after.Nodes[i].Started) || before.Nodes[i].Restarts != after.Nodes[i].Restarts {
-			s.Errorf("node %s was restarted: %+v became %+v", before.Nodes[i].CTID, before.Nodes[i], after.Nodes[i])
-		}
-	}
-	if bad := failed(v.stop(), begin); len(bad) > 0 {
-		s.Errorf("pages failed while the agent was killed: %q", bad)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"hardnode.dev/internal/run"
@@ -13,28 +14,46 @@ import (
 	"hardnode.dev/qemu-tests/harness/ask"
 )
 
+// file writes the document of an environment of nginx nodes; instead are pairs of what stands in it and what shall stand there.
+func (s story) file(name string, nodes int, instead ...string) string {
+	s.Helper()
+	doc := fmt.Sprintf("version: 1\nname: %s\nlayers:\n  - name: cp\n    template: nginx\n    nodes: %d\n    cloudlets: {reserved: 1, dynamic: 2}\n", name, nodes)
+	doc = strings.NewReplacer(instead...).Replace(doc)
+	path := filepath.Join(s.TempDir(), name+".yaml")
+	if err := os.WriteFile(path, []byte(doc), 0o600); err != nil {
+		s.Fatal(err)
+	}
+	return path
+}
+
 // create makes an environment of nginx nodes.
 func (s story) create(name string, nodes int) {
 	s.Helper()
-	file := filepath.Join(s.TempDir(), name+".yaml")
-	doc := fmt.Sprintf("version: 1\nname: %s\nlayers:\n  - name: cp\n    template: nginx\n    nodes: %d\n    cloudlets: {reserved: 1, dynamic: 2}\n", name, nodes)
-	if err := os.WriteFile(file, []byte(doc), 0o600); err != nil {
-		s.Fatal(err)
-	}
-	s.hnctl("env", "create", "-f", file)
+	s.hnctl("env", "create", "-f", s.file(name, nodes))
 }
 
 // delete deletes an environment and waits until it is gone.
 func (s story) delete(name string) {
 	s.Helper()
 	s.hnctl("env", "delete", name, "--yes")
-	limit := time.Now().Add(30 * time.Second * harness.Scale())
-	for {
-		if _, err := s.Env(s.Context(), name); err != nil {
-			return
-		}
+	s.gone(name)
+}
+
+// gone waits until there is no such environment.
+func (s story) gone(name string) {
+	s.Helper()
+	s.until("environment "+name+" is gone", func() bool {
+		_, err := s.Env(s.Context(), name)
+		return err != nil && strings.Contains(err.Error(), "there is no such environment")
+	})
+}
+
+// until waits for something that takes half a minute at most.
+func (s story) until(what string, f func() bool) {
+	s.Helper()
+	for limit := time.Now().Add(30 * time.Second * harness.Scale()); !f(); {
 		if time.Now().After(limit) || !run.Wait(s.Context(), 300*time.Millisecond) {
-			s.Fatalf("environment %s is still there", name)
+			s.Fatalf("not within %v: %s", 30*time.Second*harness.Scale(), what)
 		}
 	}
 }

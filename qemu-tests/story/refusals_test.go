@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/qemu-tests/cluster"
 	"hardnode.dev/qemu-tests/harness"
 )
@@ -48,6 +50,26 @@ func refusals(s story) {
 			}
 		}
 	}
+	body := func(name, template string, nodes, reserved, dynamic int) operator.EnvironmentSpec {
+		return operator.EnvironmentSpec{Version: 1, Name: wire.EnvName(name), Layers: []operator.LayerSpec{{Name: "cp", Template: wire.TemplateName(template), Nodes: nodes, Cloudlets: wire.Cloudlets{Reserved: reserved, Dynamic: dynamic}}}}
+	}
+	for _, row := range []struct {
+		name   string
+		body   any
+		code   operator.Code
+		object string
+	}{
+		{"unknown field", map[string]any{"version": 1, "name": "bad1", "colour": "red", "layers": body("bad1", "nginx", 1, 1, 2).Layers}, operator.Invalid, "colour"},
+		{"name taken", body("hello", "nginx", 1, 1, 2), operator.Conflict, "environments/hello"},
+		{"bad name", body("Bad_Name", "nginx", 1, 1, 2), operator.Invalid, "name"},
+		{"unknown template", body("bad4", "no-such-template", 1, 1, 2), operator.NotFound, "layers[0].template"},
+		{"more cloudlets than any host has", body("bad5", "nginx", 1, 4000, 4000), operator.Exhausted, "layers[0]"},
+		{"no free host", body("bad6", "nginx", 100, 2, 2), operator.Exhausted, ""},
+	} {
+		if p, err := s.Refusal(s.Context(), "POST", "/environments", row.body); err != nil || p.Code != row.code || !strings.Contains(p.Object, row.object) {
+			s.Errorf("%s: the API answers %+v, %v, want code %s about %q", row.name, p, err, row.code, row.object)
+		}
+	}
 	if list := s.hnctl("env", "list", "-o", "name"); strings.Contains(list, "bad") {
 		s.Errorf("a refused environment is in the list:\n%s", list)
 	}
@@ -70,6 +92,10 @@ func refusedHosts(s story) {
 	data := append(make([]byte, 1080), 0x53, 0xef) // an ext4 superblock's magic (ext4 disk layout: 0x438)
 	data = append(data, make([]byte, 4096)...)
 	const first, spare = 1, 3
+	var late operator.JoinToken
+	if err := s.Get(s.Context(), &late, "host", "token", "--name", "late", "--for", "1s"); err != nil {
+		s.Fatal(err)
+	}
 	rows := []struct {
 		name string
 		like int
@@ -78,6 +104,7 @@ func refusedHosts(s story) {
 		want string // on the console
 	}{
 		{"used-token", first, same, nil, `! join token .* was used by host host-1 at .* -> .*new one`},
+		{"expired-token", spare, edit(`(?m)^  token: .*$`, "  token: "+late.Text), nil, `! join token .* expired at .* -> .*new one`},
 		{"no-token", spare, edit(`(?m)^  token: .*\n`, ""), nil, `! .*join.token: is missing.*hnctl`},
 		{"wrong-pin", spare, edit(`caPin: sha256:[0-9a-f]{8}`, "caPin: sha256:00000000"), nil, `! join.caPin: check CA pin: want root CA sha256:00000000.*compare`},
 		{"data-on-disk", spare, same, data, `! no blank disk: found /dev/vda \(ext2/3/4\); empty one`},

@@ -12,8 +12,8 @@ const Port = "hardnode.probe"
 // Request is one question. What selects the fields that matter.
 type Request struct {
 	ID     int    `json:"id"`
-	What   string `json:"what"`             // "counts", "processes", "memory", "kill", "read"
-	Path   string `json:"path,omitempty"`   // read: on the host; kill: the program's path as in /proc/PID/exe
+	What   string `json:"what"`             // "counts", "processes", "memory", "kill", "read", "list", "damage"
+	Path   string `json:"path,omitempty"`   // read, list, damage: on the host; kill: the program's path as in /proc/PID/exe
 	Signal int    `json:"signal,omitempty"` // kill: 0 is SIGKILL
 }
 
@@ -25,7 +25,8 @@ type Answer struct {
 	Processes []Process `json:"processes,omitempty"`
 	Memory    *Memory   `json:"memory,omitempty"`
 	Killed    []int     `json:"killed,omitempty"` // process ids
-	Text      string    `json:"text,omitempty"`
+	Text      string    `json:"text,omitempty"`   // read
+	Names     []string  `json:"names,omitempty"`  // list: of the folder's entries
 }
 
 // Counts are what a container that is gone must not leave behind.

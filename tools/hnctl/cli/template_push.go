@@ -2,6 +2,7 @@ package cli
 
 import (
 	"archive/tar"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -64,6 +65,9 @@ func (a *app) push(ctx context.Context, path, as string) error {
 		return withCode(exitUsage, err)
 	}
 	defer done()
+	if err := whole(img); err != nil {
+		return withCode(exitUsage, fmt.Errorf("read image %q: %v; build or copy the image again", path, err))
+	}
 	u, err := url.Parse(cfg.Registry.Server)
 	if err != nil {
 		return withCode(exitUsage, err)
@@ -152,6 +156,44 @@ func fromLayout(dir string) (v1.Image, error) {
 		return nil, fmt.Errorf("read image %q: it holds %d images, want one", dir, len(list.Manifests))
 	}
 	return index.Image(list.Manifests[0].Digest)
+}
+
+// whole says which part of an image is not what its manifest names: better here than after the upload.
+func whole(img v1.Image) error {
+	m, err := img.Manifest()
+	if err != nil {
+		return err
+	}
+	raw, err := img.RawConfigFile()
+	if err != nil {
+		return fmt.Errorf("configuration %s: %v", m.Config.Digest, err)
+	}
+	if got, _, err := v1.SHA256(bytes.NewReader(raw)); err != nil || got != m.Config.Digest {
+		return errors.Join(err, fmt.Errorf("configuration %s: its content has digest %s", m.Config.Digest, got))
+	}
+	layers, err := img.Layers()
+	if err != nil {
+		return err
+	}
+	for i, l := range layers {
+		if err := matches(l, m.Layers[i].Digest); err != nil {
+			return fmt.Errorf("layer %s: %v", m.Layers[i].Digest, err)
+		}
+	}
+	return nil
+}
+
+func matches(l v1.Layer, want v1.Hash) error {
+	r, err := l.Compressed()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	got, _, err := v1.SHA256(r)
+	if err == nil && got != want {
+		err = fmt.Errorf("its content has digest %s", got)
+	}
+	return err
 }
 
 // untar unpacks plain files and directories; a name can't leave dir.
