@@ -59,8 +59,8 @@ RUN ?= .
 qemu: ## tests that boot virtual machines (PKG=./qemu-tests/… RUN=TestX for some of them)
 	$(GO) test -tags qemu -count=1 -timeout 30m -p 1 -v -run '$(RUN)' $(PKG)
 
-soak: ## the long forms of the qemu tests: hours
-	HARDNODE_SOAK=1 $(GO) test -tags qemu -count=1 -timeout 6h -p 1 -v ./qemu-tests/...
+soak: ## the long forms of the qemu tests: hours (PKG=./qemu-tests/… RUN=TestX for some of them)
+	HARDNODE_SOAK=1 $(GO) test -tags qemu -count=1 -timeout 6h -p 1 -v -run '$(RUN)' $(PKG)
 
 # --- templates, registry, resolver
 .PHONY: templates

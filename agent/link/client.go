@@ -155,6 +155,10 @@ func plain(endpoint string, err error) error {
 	if errors.As(err, &pin) {
 		return pin
 	}
+	var old *identity.ExpiredError
+	if errors.As(err, &old) {
+		return old
+	}
 	var u *url.Error
 	if errors.As(err, &u) {
 		if u.Timeout() {
@@ -175,10 +179,11 @@ func plain(endpoint string, err error) error {
 // either is several errors in one line.
 func either(errs []error) error {
 	var pin *identity.PinError
+	var old *identity.ExpiredError
 	texts := make([]string, len(errs))
 	for i, err := range errs {
-		if errors.As(err, &pin) { // the one that needs a person
-			return pin
+		if errors.As(err, &pin) || errors.As(err, &old) { // the one that needs a person
+			return err
 		}
 		texts[i] = err.Error()
 	}
@@ -194,6 +199,11 @@ func asProblem(object string, err error, next string) host.Problem {
 	if errors.As(err, &pin) {
 		return host.Problem{Code: "denied", Object: "join.caPin", Reason: pin.Error(),
 			Next: "put the right pin into the host configuration, or correct the address in join.endpoints"}
+	}
+	var old *identity.ExpiredError
+	if errors.As(err, &old) {
+		return host.Problem{Code: "denied", Object: object, Reason: old.Error(),
+			Next: "set this machine's clock in its firmware, or name a time server in the host configuration (network.ntp)"}
 	}
 	return host.Problem{Code: "unavailable", Object: object, Reason: err.Error(), Next: next}
 }

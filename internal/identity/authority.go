@@ -154,7 +154,9 @@ func sign(t, parent *x509.Certificate, pub ed25519.PublicKey, key ed25519.Privat
 }
 
 // Verify checks a chain (DER, leaf first) against the pinned root: the chain must carry a root with that pin, and the leaf must lead
-// to it at the given time. It returns the leaf and who it belongs to.
+// to it at the given time. A clock that is behind counts as if it stood where the chain begins: who signed it under the root had a clock
+// too, and a host without a battery must be able to join. It returns the leaf and who it belongs to; a chain that has ended is an
+// *ExpiredError.
 func Verify(chain [][]byte, pin string, now time.Time) (*x509.Certificate, Peer, error) {
 	certs := make([]*x509.Certificate, 0, len(chain))
 	for _, der := range chain {
@@ -166,6 +168,12 @@ func Verify(chain [][]byte, pin string, now time.Time) (*x509.Certificate, Peer,
 	}
 	if len(certs) == 0 {
 		return nil, Peer{}, errors.New("check certificate: none was sent")
+	}
+	at := now
+	for _, c := range certs {
+		if c.NotBefore.After(at) {
+			at = c.NotBefore
+		}
 	}
 	roots, inter := x509.NewCertPool(), x509.NewCertPool()
 	found := ""
@@ -181,11 +189,25 @@ func Verify(chain [][]byte, pin string, now time.Time) (*x509.Certificate, Peer,
 	if roots.Equal(x509.NewCertPool()) {
 		return nil, Peer{}, &PinError{Want: pin, Got: found}
 	}
-	if _, err := certs[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: inter, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}); err != nil {
+	if _, err := certs[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: inter, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}); err != nil {
+		var invalid x509.CertificateInvalidError
+		if errors.As(err, &invalid) && invalid.Reason == x509.Expired {
+			return nil, Peer{}, &ExpiredError{Name: certs[0].Subject.CommonName, Ended: invalid.Cert.NotAfter, Now: at}
+		}
 		return nil, Peer{}, fmt.Errorf("check certificate of %q: %v", certs[0].Subject.CommonName, err)
 	}
 	p, err := PeerOf(certs[0])
 	return certs[0], p, err
+}
+
+// ExpiredError says that a certificate of the other side's chain has ended, or that the clock here is ahead.
+type ExpiredError struct {
+	Name       string // whose chain it is
+	Ended, Now time.Time
+}
+
+func (e *ExpiredError) Error() string {
+	return fmt.Sprintf("certificate of %q has expired: it ended at %s, the clock here says %s", e.Name, e.Ended.UTC().Format(time.RFC3339), e.Now.UTC().Format(time.RFC3339))
 }
 
 // PinError says that the other side belongs to another cluster than the one pinned in the configuration.

@@ -109,6 +109,7 @@ func TestTLS(t *testing.T) {
 	now := time.Now()
 	ours, theirs := authority(t, now), authority(t, now)
 	trust := Trust{Pin: Pin(ours.Root), Cluster: cluster}
+	before := Trust{Pin: trust.Pin, Cluster: cluster, Now: func() time.Time { return now.AddDate(-1, 0, 0) }}
 	later := Trust{Pin: trust.Pin, Cluster: cluster, Now: func() time.Time { return now.Add(25 * time.Hour) }}
 	tests := []struct {
 		name           string
@@ -122,7 +123,9 @@ func TestTLS(t *testing.T) {
 		{"another component in its place", holder(t, ours, registry, now), nil, trust, "want component orchestrator"},
 		{"another cluster", holder(t, theirs, orchestrator, now), nil, trust, "check CA pin"},
 		{"client of another cluster", holder(t, ours, orchestrator, now), holder(t, theirs, user, now), trust, "remote error"},
-		{"expired", holder(t, ours, orchestrator, now), nil, later, "expired"},
+		{"expired", holder(t, ours, orchestrator, now), nil, later, "has expired: it ended at"},
+		{"a clock that is a year behind", holder(t, ours, orchestrator, now), nil, before, ""},
+		{"a clock that is behind, another cluster", holder(t, theirs, orchestrator, now), nil, before, "check CA pin"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

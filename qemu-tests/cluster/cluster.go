@@ -170,8 +170,8 @@ func (c *Cluster) Timings() []Timing { return c.phases.timings() }
 // Elapsed is the time since Start was called.
 func (c *Cluster) Elapsed() time.Duration { return time.Since(c.phases.begin) }
 
-// AddHost boots one of the spare hosts; wait for it with WaitHost.
-func (c *Cluster) AddHost() (*Machine, error) {
+// AddHost boots one of the spare hosts, with more arguments for QEMU if there are any; wait for it with WaitHost.
+func (c *Cluster) AddHost(extra ...string) (*Machine, error) {
 	n := len(c.Hosts) + 1
 	if n > c.opts.Hosts+c.opts.Spare {
 		return nil, fmt.Errorf("add host-%d: only %d spare hosts were asked for", n, c.opts.Spare)
@@ -180,19 +180,21 @@ func (c *Cluster) AddHost() (*Machine, error) {
 	if err != nil {
 		return nil, err
 	}
+	m.cfg.Extra = append(m.cfg.Extra, extra...)
 	c.Hosts = append(c.Hosts, m)
 	return m, m.Boot()
 }
 
 // Stranger boots one more machine on the switch that is no part of the cluster's count: with the configuration of host number `like`
-// as edit changes it, and with a disk that begins with the given bytes (none: blank). The caller kills it.
-func (c *Cluster) Stranger(name string, like int, edit func(config string) string, disk []byte) (*Machine, error) {
+// as edit changes it, with a disk that begins with the given bytes (none: blank), and with more arguments for QEMU. The caller kills it.
+func (c *Cluster) Stranger(name string, like int, edit func(config string) string, disk []byte, extra ...string) (*Machine, error) {
 	n := MaxHosts + len(c.strangers) + 1
 	m, err := c.machine(hostName(like), hostAddr(n), false)
 	if err != nil {
 		return nil, err
 	}
 	c.strangers = append(c.strangers, m)
+	m.cfg.Extra = append(m.cfg.Extra, extra...)
 	m.Name, m.cfg.Name, m.cfg.Disks[0].Path = name, name, filepath.Join(c.Dir, name+".disk")
 	doc := strings.ReplaceAll(string(m.cfg.FwCfg[boot.FwCfgConfig]), harness.MAC(hostName(like), 0), harness.MAC(name, 0))
 	doc = strings.ReplaceAll(doc, hostAddr(like).String()+"/", hostAddr(n).String()+"/")

@@ -5,6 +5,7 @@ package story
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -136,9 +137,54 @@ func jlsStopped(s story) {
 	}
 }
 
-// overLicence: a host the licence doesn't cover joins, gets nothing, and says why.
+// componentFails: a component that ends again and again is named on the infra host's console, with its code and last words.
+func componentFails(s story) {
+	v, begin := s.visitor(100*time.Millisecond), time.Now()
+	mark := s.Infra.VM().Console.Mark()
+	ctx, cancel := context.WithCancel(s.Context())
+	var kills sync.WaitGroup
+	kills.Go(func() {
+		for ended := true; ended; ended = run.Wait(ctx, 500*time.Millisecond) {
+			s.Infra.Ask(ctx, ask.Request{What: "kill", Path: "/jls"}) // between two starts there is none
+		}
+	})
+	limit, stop := context.WithTimeout(s.Context(), 20*time.Second*harness.Scale())
+	defer stop()
+	line, err := s.Infra.VM().WaitAfter(limit, mark, `! container 2 \(jls\): exited with code 137; it said last: .* -> .*`)
+	cancel()
+	kills.Wait()
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.figure("component that fails, on the console: %s", line[0])
+	s.until("the licence server runs again", func() bool { return running(s.env("jelastic")) })
+	if bad := failed(v.stop(), begin); len(bad) > 0 {
+		s.Errorf("pages failed while the licence server failed: %q", bad)
+	}
+}
+
+// rtc are QEMU's arguments for a machine whose battery clock is off.
+func rtc(off time.Duration) []string {
+	return []string{"-rtc", "base=" + time.Now().Add(off).UTC().Format("2006-01-02T15:04:05")}
+}
+
+// clock is the time a machine has.
+func (s story) clock(m *cluster.Machine) time.Time {
+	s.Helper()
+	var booted int64
+	var up float64
+	for line := range strings.Lines(s.ask(m, ask.Request{What: "read", Path: "/proc/stat"}).Text) {
+		fmt.Sscanf(line, "btime %d", &booted)
+	}
+	if _, err := fmt.Sscan(s.ask(m, ask.Request{What: "read", Path: "/proc/uptime"}).Text, &up); err != nil || booted == 0 {
+		s.Fatalf("read the clock of %s: booted %d, %v", m.Name, booted, err)
+	}
+	return time.Unix(booted, 0).Add(time.Duration(up * float64(time.Second)))
+}
+
+// overLicence: a host the licence doesn't cover joins, although its clock is a year behind, gets nothing, and says why.
 func overLicence(s story) {
-	m, err := s.AddHost()
+	m, err := s.AddHost(rtc(-365 * 24 * time.Hour)...)
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -147,6 +193,14 @@ func overLicence(s story) {
 		s.Fatal(err)
 	}
 	s.figure("host over the licence: %s", h.Unlicensed)
+	if off := time.Since(s.clock(m)); off.Abs() > time.Minute {
+		s.Errorf("the clock of %s is off by %v", m.Name, off)
+	}
+	if line, err := m.VM().WaitFor(s.Context(), `was behind; set to .*`); err != nil {
+		s.Error(err)
+	} else {
+		s.figure("host with a clock a year behind: %s; it joined, and its clock is right now", line[0])
+	}
 	s.create("crowd", 3)
 	e := s.settled("crowd")
 	for _, n := range e.Nodes {

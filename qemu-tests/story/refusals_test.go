@@ -109,10 +109,15 @@ func refusedHosts(s story) {
 		{"wrong-pin", spare, edit(`caPin: sha256:[0-9a-f]{8}`, "caPin: sha256:00000000"), nil, `! join.caPin: check CA pin: want root CA sha256:00000000.*compare`},
 		{"data-on-disk", spare, same, data, `! no blank disk: found /dev/vda \(ext2/3/4\); empty one`},
 		{"unknown-field", spare, edit(`(?m)^role: user$`, "role: user\ncolour: red"), nil, `! .*opt/hardnode/config:\d+:1: unknown field "colour"`},
+		{"clock-ahead", spare, same, nil, `! join.endpoints: certificate of .* has expired: it ended at .*, the clock here says .* -> set this machine's clock`},
 	}
 	var up []*cluster.Machine
 	for _, row := range rows {
-		m, err := s.Stranger(row.name, row.like, row.edit, row.disk)
+		var extra []string
+		if row.name == "clock-ahead" {
+			extra = rtc(2 * 365 * 24 * time.Hour)
+		}
+		m, err := s.Stranger(row.name, row.like, row.edit, row.disk, extra...)
 		if err != nil {
 			s.Fatal(err)
 		}

@@ -67,6 +67,7 @@ func TestStory(t *testing.T) {
 		{"agent and spawner killed under many containers", manyContainers},
 		{"orchestrator stopped", orchestratorStopped},
 		{"licence server stopped", jlsStopped},
+		{"a component that fails is on the console", componentFails},
 		{"a licence that ends stops nothing", endingLicence},
 		{"a host over the licence", overLicence},
 		{"host killed", hostKilled},
