@@ -137,6 +137,22 @@ func (a *agent) forwardHints(ctx context.Context) error {
 	}
 }
 
+// looked is a task that begins once this agent knows what runs: on a small machine the handshakes of a start would hold that up. When it
+// can't find out, the orchestrator must hear of it all the same.
+func (a *agent) looked(task func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		late := time.NewTimer(3 * time.Second)
+		defer late.Stop()
+		select {
+		case <-a.apply.First():
+		case <-late.C:
+		case <-ctx.Done():
+			return nil
+		}
+		return task(ctx)
+	}
+}
+
 // report is what the orchestrator is told. It waits until this agent has looked at what runs.
 func (a *agent) report(ctx context.Context) host.Report {
 	select {

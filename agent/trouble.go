@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,22 +15,26 @@ import (
 // troubles are the containers that fail or can't run, as problems for whoever stands before this machine. The orchestrator has them from
 // the containers' statuses, but it may itself be the one that fails.
 func (a *agent) troubles(ctx context.Context, list []host.ContainerStatus) (out []host.Problem) {
-	var named map[wire.CTID]host.Container
-	for _, st := range list {
-		if st.State != host.CtFailing && st.State != host.CtBroken {
-			continue
-		}
-		if named == nil {
-			named = a.named()
-		}
+	bad := slices.DeleteFunc(slices.Clone(list), func(st host.ContainerStatus) bool { return st.State != host.CtFailing && st.State != host.CtBroken })
+	if len(bad) == 0 {
+		return nil
+	}
+	named := a.named()
+	for _, st := range bad[:min(len(bad), maxTroubles)] {
 		last := ""
-		if st.State == host.CtFailing {
+		if st.State == host.CtFailing && st.Started.IsZero() { // it ended; of one that runs its check says more
 			last = a.lastWords(ctx, st.CTID)
 		}
 		out = append(out, trouble(st, named[st.CTID], last))
 	}
+	if more := len(bad) - maxTroubles; more > 0 {
+		out = append(out, host.Problem{Code: "internal", Object: "containers", Reason: fmt.Sprintf("%d more fail", more), Next: "see hnctl node list"})
+	}
 	return out
 }
+
+// maxTroubles is how many containers are named: a screen has no room for more, and this is asked every second.
+const maxTroubles = 4
 
 // named are the containers that this host shall have.
 func (a *agent) named() map[wire.CTID]host.Container {
@@ -61,7 +66,7 @@ const maxWords = 100
 
 // trouble words one container's state. The seconds of a back-off are left out: the line would be new each second.
 func trouble(st host.ContainerStatus, c host.Container, last string) host.Problem {
-	p := host.Problem{Code: "internal", Object: "container " + st.CTID.String(), CTID: st.CTID, Next: "it is started again by itself; its log: hnctl node logs " + st.CTID.String()}
+	p := host.Problem{Code: "internal", Object: "container " + st.CTID.String(), CTID: st.CTID, Next: "its log: hnctl node logs " + st.CTID.String()}
 	switch {
 	case c.Component != "":
 		p.Object += " (" + c.Component + ")"
@@ -71,6 +76,9 @@ func trouble(st host.ContainerStatus, c host.Container, last string) host.Proble
 	p.Reason, _, _ = strings.Cut(st.Reason, plan.NextStart)
 	if st.State == host.CtBroken {
 		p.Code, p.Next = "invalid", "" // the reason says what to mend
+	}
+	if st.State == host.CtFailing && st.Started.IsZero() {
+		p.Next = "it is started again by itself; " + p.Next
 	}
 	if last != "" {
 		if rs := []rune(last); len(rs) > maxWords {

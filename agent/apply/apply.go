@@ -153,7 +153,7 @@ func (a *Applier) Adopted() int {
 }
 
 // adopt ends the first round.
-func (a *Applier) adopt(list []container.Observed) {
+func (a *Applier) adopt(list []container.Observed, took time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, o := range list {
@@ -161,6 +161,7 @@ func (a *Applier) adopt(list []container.Observed) {
 			a.mu.adopted++
 		}
 	}
+	a.log.Info("looked at what runs", "containers", a.mu.adopted, logging.Took, took)
 	close(a.first)
 }
 
@@ -237,16 +238,17 @@ func (a *Applier) round(ctx context.Context, steps *sync.WaitGroup) (wake time.T
 		})
 		return time.Time{}, fmt.Errorf("observe containers: %v", err)
 	}
-	a.network(ctx, eff, list)
 	in := a.input(eff, list, now)
 	a.health.watch(eff, in.Seen, now)
 	in.Health = a.health.results()
 	out := plan.Decide(in)
 	observe.Count(out.Statuses, list)
+	a.publish(func(r *Report) { r.Containers, r.Problems = out.Statuses, a.problems(reverted) })
+	a.once.Do(func() { a.adopt(list, time.Since(now)) }) // what runs is told of before anything is done: the network may take a while
+	a.network(ctx, eff, list)
+	a.publish(func(r *Report) { r.Problems = a.problems(reverted) })
 	started := a.dispatch(ctx, steps, out.Steps, flying)
 	a.settle(work, out, started)
-	a.publish(func(r *Report) { r.Containers, r.Problems = out.Statuses, a.problems(reverted) })
-	a.once.Do(func() { a.adopt(list) })
 	a.collect(work, confirmed, list, now)
 	if wake = out.Wake; wake.IsZero() || !due.IsZero() && due.Before(wake) {
 		wake = due

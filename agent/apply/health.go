@@ -17,12 +17,14 @@ import (
 	"hardnode.dev/internal/wire/host"
 )
 
-// Checks run often until the first success, then at ease; so many failures in a row make a container that was well failing.
+// Checks run often until the first success, then at ease; so many failures in a row make a container that was well failing. One that
+// goes on failing is asked at ease too: a host with too much to do must not be given more by its checks.
 const (
 	checkFirst   = 250 * time.Millisecond
 	checkLater   = 2 * time.Second
 	checkTimeout = 2 * time.Second
 	checkFails   = 3
+	checkTries   = 20
 )
 
 // checker asks running containers whether they serve.
@@ -133,7 +135,7 @@ func (c *checker) took(k *checked, err error) bool {
 		return k.health != before
 	}
 	k.fails++
-	if !k.health.OK {
+	if !k.health.OK && k.fails < checkTries {
 		k.next = time.Now().Add(checkFirst)
 	}
 	if !k.health.OK || k.fails >= checkFails {

@@ -56,14 +56,14 @@ func kill(exe string, sig syscall.Signal) ([]int, error) {
 	if sig == 0 {
 		sig = syscall.SIGKILL
 	}
-	list, err := processes()
+	ids, err := pids()
 	var killed []int
-	for _, p := range list {
-		if p.Exe == exe && p.PID != 1 {
-			if e := syscall.Kill(p.PID, sig); e != nil {
-				return killed, fmt.Errorf("kill %d: %v", p.PID, e)
+	for _, id := range ids {
+		if at, err := os.Readlink(fmt.Sprintf("%s/%d/exe", proc, id)); err == nil && at == exe && id != 1 {
+			if e := syscall.Kill(id, sig); e != nil {
+				return killed, fmt.Errorf("kill %d: %v", id, e)
 			}
-			killed = append(killed, p.PID)
+			killed = append(killed, id)
 		}
 	}
 	if err == nil && len(killed) == 0 {
