@@ -55,6 +55,7 @@ type Plan struct {
 	Steps       []Step                  // what changes and why, for the log
 	Stuck       map[wire.EnvName]string // environments with nodes that have no host, and why
 	Alarms      []string
+	Wake        time.Time // when to plan again although nothing changes; zero: no need
 }
 
 // Step is one change with its reason.
@@ -186,7 +187,7 @@ func layerOf(e store.Environment, name wire.LayerName) *operator.LayerSpec {
 	return nil
 }
 
-// replace gives every stateless node of an unreachable host a successor elsewhere. The old one is out of its host's Work from now on,
+// replace gives every stateless node of a host that stays unreachable a successor elsewhere. The old one is out of its host's Work from now on,
 // and its record goes when the host is back and says that the container is gone.
 func (p *planner) replace() {
 	for _, n := range p.sorted() {
@@ -197,6 +198,13 @@ func (p *planner) replace() {
 		name, reason := p.hosts[n.Host].Name, p.Live[n.Host].Reason
 		if len(n.Container.Volumes) > 0 {
 			p.plan.Stuck[n.Env] = fmt.Sprintf("node %d has volumes on host %s, which is unreachable: it waits for it", n.CTID, name)
+			continue
+		}
+		if at := p.Live[n.Host].Since.Add(p.Clocks.Settle); p.Now.Before(at) {
+			p.plan.Stuck[n.Env] = fmt.Sprintf("node %d is on host %s, which is unreachable: it is made anew elsewhere unless the host is back in a moment", n.CTID, name)
+			if p.plan.Wake.IsZero() || at.Before(p.plan.Wake) {
+				p.plan.Wake = at
+			}
 			continue
 		}
 		l := layerOf(e, n.Layer)

@@ -173,9 +173,12 @@ func TestPlans(t *testing.T) {
 	w.env("hello", 2, store.WantRunning)
 	w.turn("hello is started")
 	w.all(1, 2)
-	w.in.Now = t0.Add(time.Minute)
 	w.report(1, operator.HostUnreachable)
-	w.turn("host1 is unreachable")
+	if p := w.turn("host1 is unreachable, perhaps for a moment"); len(p.Nodes)+len(p.Operations) != 0 || !p.Wake.Equal(t0.Add(w.in.Clocks.Settle)) {
+		t.Errorf("a host that has just become unreachable: %+v", p)
+	}
+	w.in.Now = t0.Add(time.Minute)
+	w.turn("host1 stays unreachable")
 	w.settled(t)
 	w.all(2)
 	w.turn("nothing more happens while it is away")
@@ -218,6 +221,7 @@ func TestStormBrake(t *testing.T) {
 		t.Errorf("under the brake: %+v", p)
 	}
 	w.report(3, operator.HostActive)
+	w.in.Now = t0.Add(time.Minute)
 	if p := w.turn("one is back"); len(p.Operations) != 2 || len(p.Alarms) != 0 {
 		t.Errorf("with the brake off %d nodes are replaced, want 2: %+v", len(p.Operations), p.Steps)
 	}

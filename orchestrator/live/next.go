@@ -12,6 +12,7 @@ import (
 type Clocks struct {
 	Detect  time.Duration // without a report for so long, a host is UNREACHABLE
 	Hinted  time.Duration // the same when another host's gossip calls it dead
+	Settle  time.Duration // how long it must stay UNREACHABLE before its nodes are made anew: an agent that crashed is back sooner
 	Join    time.Duration // how long an enrolled host may take to its first report
 	Replace time.Duration // deadline of a node.replace operation
 	Change  time.Duration // deadline of env.create, env.start, env.stop, env.delete
@@ -25,6 +26,7 @@ func ClocksFor(scale int) Clocks {
 	return Clocks{
 		Detect:  min(3*renew*n+renew/2, 4500*time.Millisecond),
 		Hinted:  min(2*renew*n, 3*time.Second),
+		Settle:  min(renew*n, 3*time.Second),
 		Join:    min(30*time.Second*n, time.Minute),
 		Replace: 2 * time.Minute * n,
 		Change:  3 * time.Minute * n,
