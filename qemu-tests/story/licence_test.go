@@ -13,6 +13,7 @@ import (
 	"hardnode.dev/internal/license/issue"
 	"hardnode.dev/internal/wire/jls"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/qemu-tests/cluster"
 	"hardnode.dev/qemu-tests/harness"
 )
 
@@ -63,7 +64,7 @@ func badLicences(s story) {
 		other = "B"
 	}
 	forged := text[:at] + other + text[at+1:]
-	oldID, old := s.sign(s.signer(), 9, -48*time.Hour, -time.Hour)
+	oldID, old := s.sign(s.signer(), 9, -20*time.Second, -time.Second) // the signing key is no older than the cluster
 	soonID, soon := s.sign(s.signer(), 9, time.Hour, 48*time.Hour)
 	_, stranger, err := ed25519.GenerateKey(nil)
 	if err != nil {
@@ -112,17 +113,7 @@ func badLicences(s story) {
 func endingLicence(s story) {
 	hello := s.settled("hello")
 	v, begin := s.visitor(100*time.Millisecond), time.Now()
-	id, text := s.sign(s.signer(), 1, -time.Minute, 3*time.Second)
-	file := filepath.Join(s.TempDir(), "short.licence")
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		s.Fatal(err)
-	}
-	s.hnctl("license", "set", file)
-	h, err := s.WaitHost(s.Context(), "host-2", 20*time.Second*harness.Scale(), func(h operator.Host) bool { return h.Unlicensed != "" })
-	if err != nil {
-		s.Fatal(err)
-	}
-	s.figure("licence for one host: %s is %s; %s", h.Name, h.State, h.Unlicensed)
+	id, _ := s.oneHost(3 * time.Second)
 	var l operator.License
 	s.until("the licence has ended", func() bool { l = s.licence(); return l.State == "due" })
 	if l.ID != id || l.State != "due" || !strings.Contains(l.Reason, "the licence ended; it was good until") {
@@ -130,6 +121,43 @@ func endingLicence(s story) {
 	}
 	s.figure("licence that ended: %s, %s", l.State, l.Reason)
 	s.sameNodes(hello, s.settled("hello"))
+	s.bothHosts()
+	if bad := failed(v.stop(), begin); len(bad) > 0 {
+		s.Errorf("pages failed for a licence: %q", bad)
+	}
+}
+
+// oneHost sets a licence for one host that lasts so long, and returns its id and the machine it covers.
+func (s story) oneHost(lasts time.Duration) (id string, covered *cluster.Machine) {
+	s.Helper()
+	id, text := s.sign(s.signer(), 1, -20*time.Second, lasts)
+	file := filepath.Join(s.TempDir(), "one.licence")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		s.Fatal(err)
+	}
+	s.hnctl("license", "set", file)
+	s.until("one host is over the licence", func() bool {
+		hosts, err := s.HostList(s.Context())
+		if err != nil {
+			return false
+		}
+		over := 0
+		for _, h := range hosts {
+			if h.Unlicensed != "" {
+				over++
+				s.figure("licence for one host: %s is %s; %s", h.Name, h.State, h.Unlicensed)
+			} else if h.Role == "user" {
+				covered = s.Machine(h.Name)
+			}
+		}
+		return over == 1
+	})
+	return id, covered
+}
+
+// bothHosts sets the cluster's first licence again.
+func (s story) bothHosts() {
+	s.Helper()
 	s.hnctl("license", "set", filepath.Join(s.Dir, "jls", "demo.licence"))
 	for _, h := range s.Hosts {
 		if _, err := s.WaitHost(s.Context(), h.Name, 20*time.Second*harness.Scale(), func(h operator.Host) bool { return isActive(h) && h.Unlicensed == "" }); err != nil {
@@ -138,9 +166,6 @@ func endingLicence(s story) {
 	}
 	if l := s.licence(); l.State != "active" || l.Hosts != 2 {
 		s.Errorf("the first licence, set again, is %+v", l)
-	}
-	if bad := failed(v.stop(), begin); len(bad) > 0 {
-		s.Errorf("pages failed for a licence: %q", bad)
 	}
 }
 
