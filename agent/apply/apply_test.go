@@ -466,7 +466,7 @@ func TestChecks(t *testing.T) {
 		time.Sleep(20 * time.Second)
 		expect(t, "never well", states(a.Report()), "101 failing")
 		set(nil)
-		time.Sleep(2 * time.Second)
+		time.Sleep(3 * time.Second) // it is asked at ease by now
 		expect(t, "well", states(a.Report()), "101 running")
 		set(errors.New("connection refused"))
 		time.Sleep(3 * time.Second)
