@@ -67,7 +67,7 @@ func (s story) refusedPush(dir string, want ...string) {
 		s.Errorf("%s was accepted: %s", filepath.Base(dir), out)
 		return
 	}
-	s.figure("%s: %v", filepath.Base(dir), err)
+	s.figure("%s: %s", filepath.Base(dir), lastLines(err, 1))
 	for _, w := range want {
 		if !strings.Contains(err.Error(), w) {
 			s.Errorf("%s: the answer doesn't say %q: %v", filepath.Base(dir), w, err)
@@ -114,7 +114,7 @@ func (s story) damagedOnDisk() {
 	if err == nil {
 		s.Fatalf("an environment of a damaged template was created: %s", out)
 	}
-	s.figure("damaged template: %v", err)
+	s.figure("damaged template: %s", lastLines(err, 2))
 	for _, w := range []string{"environments/torn", "is broken", "image torn:latest (" + string(t.Digest) + ")", "its content has digest sha256:", "next: "} {
 		if !strings.Contains(err.Error(), w) {
 			s.Errorf("the answer doesn't say %q: %v", w, err)
@@ -142,6 +142,12 @@ func (s story) damagedOnDisk() {
 	s.settled("torn")
 	s.delete("torn")
 	s.sameCounts(counts)
+}
+
+// lastLines are an error's last lines, as one: hnctl's progress comes before them.
+func lastLines(err error, n int) string {
+	all := strings.Split(err.Error(), "\n")
+	return strings.Join(all[max(0, len(all)-n):], "; ")
 }
 
 // images are the files in every user host's image store.
