@@ -14,7 +14,7 @@ import (
 
 var (
 	acceptedLine = regexp.MustCompile(`msg="work accepted".* took=(\S+)`)
-	startedLine  = regexp.MustCompile(`msg=step step=start .*took=(\S+)`)
+	startedLine  = regexp.MustCompile(`level=INFO msg=step .*step=start .*took=(\S+)`)
 )
 
 // shares reports what starting a container takes on a host, and beside it what comes before: the way of its work to the host, and the
