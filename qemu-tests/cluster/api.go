@@ -49,28 +49,8 @@ func (c *Cluster) Get(ctx context.Context, v any, args ...string) error {
 // Refusal sends a request to the API as it is, past hnctl's own checks, and returns the problem it is refused with.
 func (c *Cluster) Refusal(ctx context.Context, method, path string, body any) (operator.Problem, error) {
 	var p operator.Problem
-	raw, err := json.Marshal(body)
+	res, raw, err := c.request(ctx, method, operator.Prefix+path, body)
 	if err != nil {
-		return p, err
-	}
-	token, err := os.ReadFile(c.TokenFile())
-	if err != nil {
-		return p, err
-	}
-	req, err := http.NewRequestWithContext(ctx, method, fmt.Sprintf("https://127.0.0.1:%d%s%s", c.Ports.API, operator.Prefix, path), bytes.NewReader(raw))
-	if err != nil {
-		return p, err
-	}
-	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Idempotency-Key", rand.Text())
-	tr := &http.Transport{TLSClientConfig: identity.ClientTLS(identity.Trust{Pin: c.day0.caPin}, identity.WantComponent("orchestrator"), nil), DisableKeepAlives: true}
-	res, err := (&http.Client{Transport: tr, Timeout: 20 * time.Second}).Do(req)
-	if err != nil {
-		return p, err
-	}
-	defer res.Body.Close()
-	if raw, err = io.ReadAll(io.LimitReader(res.Body, 1<<20)); err != nil {
 		return p, err
 	}
 	if t := res.Header.Get("Content-Type"); t != "application/problem+json" {
@@ -202,28 +182,39 @@ func (c *Cluster) excerpt(m *Machine) string {
 
 // Metrics is what the orchestrator shows to Prometheus.
 func (c *Cluster) Metrics(ctx context.Context) (string, error) {
-	token, err := os.ReadFile(c.TokenFile())
-	if err != nil {
-		return "", fmt.Errorf("read metrics: %v", err)
-	}
-	tr := &http.Transport{TLSClientConfig: identity.ClientTLS(identity.Trust{Pin: c.day0.caPin}, identity.WantComponent("orchestrator"), nil)}
-	defer tr.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(ctx, "GET", fmt.Sprintf("https://127.0.0.1:%d/metrics", c.Ports.API), nil)
-	if err != nil {
-		return "", fmt.Errorf("read metrics: %v", err)
-	}
-	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
-	resp, err := (&http.Client{Transport: tr, Timeout: 30 * time.Second}).Do(req)
-	if err != nil {
-		return "", fmt.Errorf("read metrics: %v", err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, 8<<20))
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = errors.New(resp.Status)
+	res, body, err := c.request(ctx, http.MethodGet, "/metrics", nil)
+	if err == nil && res.StatusCode != http.StatusOK {
+		err = errors.New(res.Status)
 	}
 	if err != nil {
 		return "", fmt.Errorf("read metrics: %v", err)
 	}
 	return string(body), nil
+}
+
+// request sends the orchestrator one request with the admin's token, and reads the answer whole.
+func (c *Cluster) request(ctx context.Context, method, path string, in any) (*http.Response, []byte, error) {
+	raw, err := json.Marshal(in)
+	if err != nil {
+		return nil, nil, err
+	}
+	token, err := os.ReadFile(c.TokenFile())
+	if err != nil {
+		return nil, nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, method, fmt.Sprintf("https://127.0.0.1:%d%s", c.Ports.API, path), bytes.NewReader(raw))
+	if err != nil {
+		return nil, nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Idempotency-Key", rand.Text())
+	tr := &http.Transport{TLSClientConfig: identity.ClientTLS(identity.Trust{Pin: c.day0.caPin}, identity.WantComponent("orchestrator"), nil), DisableKeepAlives: true}
+	res, err := (&http.Client{Transport: tr, Timeout: 30 * time.Second}).Do(req)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer res.Body.Close()
+	raw, err = io.ReadAll(io.LimitReader(res.Body, 8<<20))
+	return res, raw, err
 }

@@ -115,8 +115,8 @@ type Sysctl struct {
 	Value string `json:"value"`
 }
 
-// Exec runs a command in a container, if it still runs as process PID. Its descriptors: cgroup directory, stdin, stdout, stderr. Two replies come: PID or an error, then
-// Exit. Closing the connection kills the command.
+// Exec runs a command in a container, if it still runs as process PID. Its descriptors: cgroup directory, stdin, stdout, stderr. Two
+// replies come: PID or an error, then Exit. Closing the connection kills the command.
 type Exec struct {
 	ID  string `json:"id"`
 	PID int    `json:"pid"`

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"time"
@@ -73,6 +74,9 @@ func (c *Client) open(ctx context.Context, r Request, files []*os.File) (*net.Un
 	return conn, reply, got, nil
 }
 
+// closeWithin is how long Close waits for a spawner that does not answer.
+const closeWithin = 5 * time.Second
+
 // Held is the first process of a container, made and waiting.
 type Held struct {
 	User, Net *os.File // the caller closes them
@@ -112,8 +116,14 @@ func (h *Held) Go(ctx context.Context) (Record, error) {
 	return reply.Containers[0], nil
 }
 
-// Close ends the process if it still waits.
-func (h *Held) Close() { h.conn.Close() }
+// Close ends the process if it still waits, and returns when the spawner has let go of the container: it can be started again then.
+func (h *Held) Close() {
+	defer h.conn.Close()
+	h.conn.SetDeadline(time.Now().Add(closeWithin))
+	if h.conn.CloseWrite() == nil {
+		io.Copy(io.Discard, h.conn) // its last words, then the end
+	}
+}
 
 // ask sends one message and waits for the next reply.
 func ask(ctx context.Context, conn *net.UnixConn, r Request, files []*os.File) (Reply, []*os.File, error) {

@@ -35,7 +35,8 @@ type Forker struct {
 	mu          sync.Mutex // one request at a time: a clone takes a moment, the lists run beside each other
 	pid         int
 	ask, answer *os.File
-	own         *os.File // this process's pid namespace
+	theirs      [2]*os.File // the other ends: closing them here would close them there
+	own         *os.File    // this process's pid namespace
 	free        chan []byte
 }
 
@@ -92,21 +93,15 @@ func Open() (*Forker, error) {
 		return nil, &Error{Step: "clone the forking process", Errno: errno}
 	}
 	f.pid = int(pid)
-	keep = append(keep, askR, answerW) // closing them here would close them there
+	f.theirs = [2]*os.File{askR, answerW}
 	return f, nil
 }
-
-// keep holds the forking process's ends of its pipes.
-var keep []*os.File
 
 // Wait returns when the forking process has ended, which is an error: this process must end then, for it can start nothing any more.
 func (f *Forker) Wait() error {
 	code, _ := ExitCode(f.pid)
 	return fmt.Errorf("the forking process %d ended with %d", f.pid, code)
 }
-
-// PID is the forking process's.
-func (f *Forker) PID() int { return f.pid }
 
 // list is a Prog with its arena.
 type list struct {
