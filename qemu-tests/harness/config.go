@@ -62,24 +62,6 @@ type Forward struct {
 	Addr  string // the address it listens on; "" is 127.0.0.1
 }
 
-// Accelerated tells whether VMs run under KVM; otherwise QEMU emulates the processor (TCG), some ten times slower.
-func Accelerated() bool {
-	f, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0)
-	if err != nil {
-		return false
-	}
-	f.Close()
-	return true
-}
-
-// Scale is what a test multiplies its time limits by: 1 under KVM, 3 under software emulation.
-func Scale() time.Duration {
-	if Accelerated() {
-		return 1
-	}
-	return 3
-}
-
 // Where inherited descriptors lie in the QEMU process; NICs on a switch follow fdNIC.
 const (
 	fdQMP = 3 + iota

@@ -70,7 +70,9 @@ used=$(cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk -v a=$port_first -v b=
 [ $((port_last - port_first + 1 - used)) -ge $port_need ] || wrong "$used of the ports $port_first to $port_last are taken, $port_need must be free: end what listens there (ss -ltnp)"
 
 # --- KVM
-if [ -w /dev/kvm ] && [ -r /dev/kvm ]; then
+if [ -e /dev/kvm ] && ! grep -qE '^flags.* (vmx|svm)( |$)' /proc/cpuinfo; then
+  say "there is a /dev/kvm, but the processor has neither vmx nor svm: the machines will be emulated, some ten times slower"
+elif [ -w /dev/kvm ] && [ -r /dev/kvm ]; then
   say "KVM is used"
 elif [ -e /dev/kvm ]; then
   say "/dev/kvm may not be opened by $(id -un): the machines will be emulated, some ten times slower; to use it: sudo usermod -aG kvm $(id -un), then log in again"

@@ -14,8 +14,8 @@ import (
 // announce says what is about to happen and what it costs.
 func announce(d *display, o cluster.Options) {
 	how := "KVM"
-	if !harness.Accelerated() {
-		how = "software emulation (no usable /dev/kvm)"
+	if why := harness.Emulated(); why != "" {
+		how = "software emulation (" + why + ")"
 	}
 	d.say(fmt.Sprintf("Hardnode demo: one infra appliance VM and %d user hosts under %s. Ctrl-C ends it.", o.Hosts, how))
 	if _, err := os.Stat("out/image/vmlinuz"); err != nil {
