@@ -9,14 +9,17 @@ import (
 	"net"
 	"net/http"
 	"sync/atomic"
+	"time"
 
 	"hardnode.dev/internal/logging"
+	"hardnode.dev/internal/run"
 	"hardnode.dev/orchestrator/resolver/sites"
 )
 
 // balancer is the http.RoundTripper that picks a node, and another one when the first fails and nothing was risked.
 type balancer struct {
 	to       *http.Transport
+	book     *sites.Book
 	counters *Counters
 	log      *slog.Logger
 }
@@ -24,14 +27,38 @@ type balancer struct {
 // errNoNode: all nodes were tried.
 var errNoNode = errors.New("no node is left to try")
 
-// RoundTrip tries up to maxTries nodes. A try that did not connect may always be repeated, one that broke later only when the method
-// is safe (RFC 9110, section 9.2.1) and there is no body.
+// RoundTrip goes through the nodes, and when none took the request, again after a pause, for as long as patience lasts: nodes that
+// all fail at once are more likely stalled, restarting or just being replaced than dead. At most maxWaiting requests of a site wait so.
 func (b *balancer) RoundTrip(req *http.Request) (*http.Response, error) {
 	site := req.Context().Value(siteKey{}).(*sites.Site)
-	sent := onceBody(req)
+	sent, begin := onceBody(req), time.Now()
+	for pause := firstPause; ; pause *= 2 {
+		resp, again, err := b.round(req, sent, site)
+		if err == nil || !again || time.Since(begin)+pause > patience || !b.pause(req.Context(), site, pause) {
+			return resp, err
+		}
+		if s := b.book.Table().Lookup(site.Domain); s != nil && s.Running && len(s.Backends) > 0 {
+			site = s // with the nodes it has by now
+		}
+		b.counters.retries.Add(1)
+	}
+}
+
+// pause lets one of the site's requests wait; false: the client has gone, or too many wait already.
+func (b *balancer) pause(ctx context.Context, site *sites.Site, d time.Duration) bool {
+	if !site.Wait(maxWaiting) {
+		return false
+	}
+	defer site.Done()
+	return run.Wait(ctx, d)
+}
+
+// round tries each node once, maxTries of them at most. A try that did not connect may always be repeated, one that broke later only
+// when the method is safe (RFC 9110, section 9.2.1) and there is no body; again tells whether that holds for the last one.
+func (b *balancer) round(req *http.Request, sent *body, site *sites.Site) (resp *http.Response, again bool, err error) {
 	var room [maxTries]*sites.Backend
 	tried := room[:0]
-	err := errNoNode
+	err = errNoNode
 	for len(tried) < maxTries {
 		node := site.Next(tried)
 		if node == nil {
@@ -41,15 +68,14 @@ func (b *balancer) RoundTrip(req *http.Request) (*http.Response, error) {
 		if len(tried) > 1 {
 			b.counters.retries.Add(1)
 		}
-		var resp *http.Response
 		if resp, err = b.try(req, sent, node); err == nil {
-			return resp, nil
+			return resp, false, nil
 		}
 		if req.Context().Err() != nil || !repeatable(req, sent, err) {
-			break
+			return nil, false, err
 		}
 	}
-	return nil, err
+	return nil, true, err
 }
 
 // try sends the request to one node; it stops waiting for an answer's head when the node goes down meanwhile.

@@ -21,13 +21,16 @@ import (
 	"hardnode.dev/orchestrator/resolver/sites"
 )
 
-// Limits of one try.
+// Limits of one try, and of trying all nodes again.
 const (
 	DialTimeout   = time.Second
 	HeaderTimeout = 60 * time.Second
 	maxTries      = 5
 	idlePerNode   = 64
 	idleTime      = 55 * time.Second // below the 60 s and more that servers keep connections
+	patience      = 3 * time.Second
+	firstPause    = 100 * time.Millisecond // doubled each time: 5 rounds in patience
+	maxWaiting    = 256                    // of one site: a dead environment must not hold the resolver's connections
 )
 
 // Proxy is the http.Handler.
@@ -45,7 +48,7 @@ func New(book *sites.Book, l *slog.Logger) *Proxy {
 	dialer := &net.Dialer{Timeout: DialTimeout, KeepAlive: 15 * time.Second}
 	p.reverse = &httputil.ReverseProxy{
 		Rewrite: rewrite,
-		Transport: &balancer{counters: &p.Counters, log: p.log, to: &http.Transport{
+		Transport: &balancer{book: book, counters: &p.Counters, log: p.log, to: &http.Transport{
 			DialContext: dialer.DialContext, MaxIdleConnsPerHost: idlePerNode, MaxIdleConns: 4096, IdleConnTimeout: idleTime,
 			ResponseHeaderTimeout: HeaderTimeout, ExpectContinueTimeout: time.Second, MaxResponseHeaderBytes: 256 << 10,
 			DisableCompression: true, ReadBufferSize: 16 << 10, WriteBufferSize: 16 << 10,

@@ -285,6 +285,72 @@ func TestSilentNode(t *testing.T) {
 	}
 }
 
+// TestWaitsForANode: when no node can be reached, the request waits until one is back, or until the routes name another.
+func TestWaitsForANode(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		arrive func(book *sites.Book, late string)
+	}{
+		{"a node is back", func(_ *sites.Book, late string) {
+			l, err := net.Listen("tcp", late)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			back := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) })}
+			t.Cleanup(func() { back.Close() })
+			go back.Serve(l)
+		}},
+		{"the routes name another node", func(book *sites.Book, _ string) {
+			book.Replace(document(2, addr(node(t, "new", func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) }))))
+		}},
+	} {
+		late := closed(t)
+		s, p, book := front(t, closed(t), late)
+		waits := make(chan struct{})
+		go func() {
+			defer close(waits)
+			for p.Counters.Read().Retries < 3 && run.Wait(t.Context(), time.Millisecond) { // both, and a round more
+			}
+			c.arrive(book, late)
+		}()
+		resp, err := post(s, "precious")
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-waits
+		if body, _ := io.ReadAll(resp.Body); resp.StatusCode != 200 || string(body) != "precious" {
+			t.Errorf("%s: got %d %q", c.name, resp.StatusCode, body)
+		}
+		resp.Body.Close()
+	}
+}
+
+// TestFewWait: a dead environment holds only so many requests; the others get their page at once.
+func TestFewWait(t *testing.T) {
+	s, p, book := front(t, closed(t))
+	site := book.Table().Lookup("a.test")
+	for site.Wait(maxWaiting) {
+	}
+	resp, err := post(s, "precious")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if n := p.Counters.Read().Retries; resp.StatusCode != http.StatusBadGateway || n != 0 {
+		t.Errorf("got %d after %d retries, want 502 after none", resp.StatusCode, n)
+	}
+}
+
+func post(s *httptest.Server, text string) (*http.Response, error) {
+	req, err := http.NewRequest(http.MethodPost, s.URL, strings.NewReader(text))
+	if err != nil {
+		return nil, err
+	}
+	req.Host = "a.test"
+	return s.Client().Do(req)
+}
+
 // TestPostIsSentOnce: a body reaches the second node when the first could not be reached, and never two nodes.
 func TestPostIsSentOnce(t *testing.T) {
 	var took atomic.Int64

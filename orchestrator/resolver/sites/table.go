@@ -42,6 +42,7 @@ type Site struct {
 	Check    string // path of the backends' check; "" is a TCP connection
 	Backends []*Backend
 	turn     *atomic.Uint32
+	waiting  *atomic.Int32
 }
 
 // Table is the table in force, or nil before the first.
@@ -54,7 +55,7 @@ func (b *Book) Replace(r host.Routes) *Table {
 	old := b.table.Load()
 	t := &Table{Revision: r.Revision, domains: make(map[string]*Site, len(r.Sites)), backends: map[key]*Backend{}}
 	for _, s := range r.Sites {
-		site := &Site{Env: s.Env, Domain: s.Domain, Running: s.Running, State: s.State, Check: s.Check, turn: &atomic.Uint32{}}
+		site := &Site{Env: s.Env, Domain: s.Domain, Running: s.Running, State: s.State, Check: s.Check, turn: &atomic.Uint32{}, waiting: &atomic.Int32{}}
 		for _, be := range s.Backends {
 			k := key{be.CTID, be.Addr.String()}
 			x := t.backends[k]
@@ -69,7 +70,7 @@ func (b *Book) Replace(r host.Routes) *Table {
 		}
 		if old != nil {
 			if o := old.domains[s.Domain]; o != nil {
-				site.turn = o.turn
+				site.turn, site.waiting = o.turn, o.waiting
 			}
 		}
 		t.domains[s.Domain] = site
@@ -140,6 +141,18 @@ func (s *Site) Next(tried []*Backend) *Backend {
 	}
 	return last
 }
+
+// Wait counts one more request that waits for a node, if no more than limit then wait. Each Wait that was granted ends with Done.
+func (s *Site) Wait(limit int32) bool {
+	if s.waiting.Add(1) <= limit {
+		return true
+	}
+	s.waiting.Add(-1)
+	return false
+}
+
+// Done ends a Wait.
+func (s *Site) Done() { s.waiting.Add(-1) }
 
 func among(b *Backend, list []*Backend) bool {
 	for _, x := range list {
