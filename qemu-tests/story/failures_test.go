@@ -47,7 +47,7 @@ func (s story) visitor(every time.Duration) visitor {
 			case err != nil:
 				v.err = err.Error()
 			case p.Status != 200:
-				v.err = fmt.Sprintf("status %d", p.Status)
+				v.err = fmt.Sprintf("status %d: %.200q", p.Status, p.Body)
 			}
 			all = append(all, v)
 		}
