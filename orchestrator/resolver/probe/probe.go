@@ -20,10 +20,10 @@ import (
 	"hardnode.dev/orchestrator/resolver/sites"
 )
 
-// The clocks: a dead backend is out within Interval + 2 × Timeout = 1.7 s.
+// The clocks: a dead backend is out within Interval + 2 × Timeout = 2.5 s. Until then it costs a request a time-out of connecting.
 const (
 	Interval = 500 * time.Millisecond
-	Timeout  = 600 * time.Millisecond
+	Timeout  = time.Second
 	follow   = 100 * time.Millisecond // how soon a new table's backends are looked at
 	perRound = 1000                   // more backends than this are checked less often
 )

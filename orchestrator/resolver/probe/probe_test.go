@@ -66,12 +66,12 @@ func TestDeadNodeLeavesAndReturns(t *testing.T) {
 	run.Wait(context.Background(), 300*time.Millisecond)
 	within(t, s.Backends[0], true, 0)
 	l.Close()
-	within(t, s.Backends[0], false, 2*time.Second)
+	within(t, s.Backends[0], false, 20*time.Second)
 	if l, err = net.Listen("tcp", l.Addr().String()); err != nil {
 		t.Skipf("the port was taken meanwhile: %v", err)
 	}
 	defer l.Close()
-	within(t, s.Backends[0], true, 2*time.Second)
+	within(t, s.Backends[0], true, 20*time.Second)
 	if log := stop(); !strings.Contains(log, "out of rotation") || !strings.Contains(log, "back in rotation") || strings.Count(log, "\n") != 2 {
 		t.Errorf("got log\n%s", log)
 	}
@@ -85,7 +85,7 @@ func TestSilentNodeLeaves(t *testing.T) {
 	}
 	defer l.Close()
 	_, s, _ := start(t, "/", l.Addr().String())
-	within(t, s.Backends[0], false, 2*time.Second)
+	within(t, s.Backends[0], false, 20*time.Second)
 }
 
 func TestHTTPCheck(t *testing.T) {
@@ -104,7 +104,7 @@ func TestHTTPCheck(t *testing.T) {
 		t.Errorf("got check %+v", r)
 	}
 	status.Store(503)
-	within(t, s.Backends[0], false, 2*time.Second)
+	within(t, s.Backends[0], false, 20*time.Second)
 	book.Replace(host.Routes{Version: 1, Revision: 2}) // no sites: the check ends
 	run.Wait(context.Background(), 300*time.Millisecond)
 	asked.Store(nil)

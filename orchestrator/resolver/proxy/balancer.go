@@ -68,7 +68,7 @@ func (b *balancer) round(req *http.Request, sent *body, site *sites.Site) (resp 
 		if len(tried) > 1 {
 			b.counters.retries.Add(1)
 		}
-		if resp, err = b.try(req, sent, node); err == nil {
+		if resp, err = b.try(req, sent, site, node); err == nil {
 			return resp, false, nil
 		}
 		if req.Context().Err() != nil || !repeatable(req, sent, err) {
@@ -78,13 +78,21 @@ func (b *balancer) round(req *http.Request, sent *body, site *sites.Site) (resp 
 	return nil, true, err
 }
 
-// try sends the request to one node; it stops waiting for an answer's head when the node goes down meanwhile.
-func (b *balancer) try(req *http.Request, sent *body, node *sites.Backend) (*http.Response, error) {
+// try sends the request to one node. When the node goes down meanwhile it stops waiting for an answer's head: at once if another is up,
+// else after patience, for slow is better than nothing.
+func (b *balancer) try(req *http.Request, sent *body, site *sites.Site, node *sites.Backend) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(req.Context())
-	giveUp := func() { cancel(sites.ErrDown) }
-	stop := func() bool { return true }
+	var decided atomic.Bool // by what came first: the answer, or the news that the node is down
+	giveUp := func() {
+		if !site.UpBeside(node) {
+			run.Wait(ctx, patience)
+		}
+		if decided.CompareAndSwap(false, true) {
+			cancel(sites.ErrDown)
+		}
+	}
 	if node.Up() { // one that is down is tried all the same when no other is left
-		stop = context.AfterFunc(node.Life(), giveUp)
+		defer context.AfterFunc(node.Life(), giveUp)()
 	}
 	out := req.WithContext(ctx)
 	u := *req.URL
@@ -94,10 +102,10 @@ func (b *balancer) try(req *http.Request, sent *body, node *sites.Backend) (*htt
 		out.Body = sent
 	}
 	resp, err := b.to.RoundTrip(out)
-	if stopped := stop(); err == nil && stopped {
+	if err == nil && decided.CompareAndSwap(false, true) {
 		return resp, nil // from here on the answer lives as long as the request: ctx ends with its parent
 	}
-	if err == nil { // its head and the news that the node is down came together
+	if err == nil { // it came too late
 		resp.Body.Close()
 		err = sites.ErrDown
 	}

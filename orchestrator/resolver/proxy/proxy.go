@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"hardnode.dev/internal/logging"
@@ -28,8 +29,8 @@ const (
 	maxTries      = 5
 	idlePerNode   = 64
 	idleTime      = 55 * time.Second // below the 60 s and more that servers keep connections
-	patience      = 3 * time.Second
-	firstPause    = 100 * time.Millisecond // doubled each time: 5 rounds in patience
+	patience      = 5 * time.Second
+	firstPause    = 100 * time.Millisecond // doubled each time: 6 rounds in patience
 	maxWaiting    = 256                    // of one site: a dead environment must not hold the resolver's connections
 )
 
@@ -40,6 +41,7 @@ type Proxy struct {
 	book    *sites.Book
 	reverse *httputil.ReverseProxy
 	log     *slog.Logger
+	said    atomic.Int64 // when a failed request was last logged, Unix time in seconds
 }
 
 // New makes a proxy over the book. Close it to drop its idle connections.
@@ -123,7 +125,9 @@ func (p *Proxy) failed(w http.ResponseWriter, r *http.Request, err error) {
 	default:
 		p.page(w, r, page{code: http.StatusBadGateway, env: string(s.Env), title: "No answer", text: "None of the environment's nodes could be reached, or the one that was broke off.", retry: true})
 	}
-	p.log.Debug("request failed", logging.Env, s.Env, logging.Err, err)
+	if now := time.Now().Unix(); p.said.Swap(now) != now { // one a second: a dead environment under load fills no disk
+		p.log.Warn("request failed", logging.Env, s.Env, logging.Err, err)
+	}
 }
 
 // buffers lends copy buffers.

@@ -285,6 +285,33 @@ func TestSilentNode(t *testing.T) {
 	}
 }
 
+// TestLastNodeMayBeSlow: the only node's answer is taken although the checks found it too slow meanwhile.
+func TestLastNodeMayBeSlow(t *testing.T) {
+	came, goOn := make(chan struct{}), make(chan struct{})
+	slow := node(t, "slow", func(w http.ResponseWriter, r *http.Request) {
+		close(came)
+		<-goOn
+		io.Copy(w, r.Body)
+	})
+	s, _, book := front(t, addr(slow))
+	go func() {
+		defer close(goOn)
+		<-came
+		life := book.Table().Lookup("a.test").Backends[0]
+		ended := life.Life()
+		life.SetUp(false)
+		<-ended.Done()
+	}()
+	resp, err := post(s, "precious")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if body, _ := io.ReadAll(resp.Body); resp.StatusCode != 200 || string(body) != "precious" {
+		t.Errorf("got %d %q", resp.StatusCode, body)
+	}
+}
+
 // TestWaitsForANode: when no node can be reached, the request waits until one is back, or until the routes name another.
 func TestWaitsForANode(t *testing.T) {
 	for _, c := range []struct {

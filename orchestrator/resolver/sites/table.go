@@ -142,6 +142,16 @@ func (s *Site) Next(tried []*Backend) *Backend {
 	return last
 }
 
+// UpBeside tells whether another backend than b is up.
+func (s *Site) UpBeside(b *Backend) bool {
+	for _, x := range s.Backends {
+		if x != b && x.Up() {
+			return true
+		}
+	}
+	return false
+}
+
 // Wait counts one more request that waits for a node, if no more than limit then wait. Each Wait that was granted ends with Done.
 func (s *Site) Wait(limit int32) bool {
 	if s.waiting.Add(1) <= limit {
