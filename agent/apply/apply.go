@@ -372,7 +372,7 @@ func (a *Applier) network(ctx context.Context, eff *host.Work, list []container.
 	err := a.o.Network.Apply(ctx, s)
 	if err == nil {
 		for _, e := range running {
-			if rerr := a.o.Network.Repair(e, a.o.Runtime.Netns); rerr != nil {
+			if rerr := a.o.Network.Repair(e, a.o.Runtime.Netns); rerr != nil && !errors.Is(rerr, container.ErrNotRunning) { // it ended meanwhile
 				err = errors.Join(err, rerr)
 			}
 		}

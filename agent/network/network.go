@@ -163,7 +163,7 @@ func (n *Network) Repair(e Endpoint, open func(wire.CTID) (*os.File, error)) err
 	}
 	ns, err := open(e.CTID)
 	if err != nil {
-		return fmt.Errorf("reconnect container %d: %v", e.CTID, err)
+		return fmt.Errorf("reconnect container %d: %w", e.CTID, err)
 	}
 	defer ns.Close()
 	if _, err := attach(e, ns, n.mtu); err != nil {

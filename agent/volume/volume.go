@@ -228,7 +228,7 @@ func (s *Store) SetLayerQuota(id wire.CTID, generation, bytes int64) error {
 	return sys.LimitSubvolume(d, bytes)
 }
 
-// Bytes is what all layers and volumes of a container take.
+// Bytes is what all layers and volumes of a container take. One that was deleted meanwhile takes nothing.
 func (s *Store) Bytes(c Contents) (int64, error) {
 	var sum int64
 	names := make([]string, 0, len(c.Layers)+len(c.Volumes))
@@ -240,6 +240,9 @@ func (s *Store) Bytes(c Contents) (int64, error) {
 	}
 	for _, n := range names {
 		d, err := sys.OpenDir(filepath.Join(s.home(c.CTID), n))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
 		if err != nil {
 			return sum, err
 		}
