@@ -37,6 +37,7 @@ func TestRestartResumes(t *testing.T) {
 	if op := c.operation(a.Operation.ID); op.State.Final() {
 		t.Fatalf("after the restart the operation is %+v", op)
 	}
+	c.eventually("it has its whole time again", func() bool { return c.operation(a.Operation.ID).Deadline.After(a.Operation.Deadline) })
 	// The same request with the same key is the same operation; with another body it is refused.
 	var again operator.Accepted
 	c.ok("POST", "/api/v1/environments", hello("during", 2), &again, "Idempotency-Key", "k1")

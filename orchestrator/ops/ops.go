@@ -196,8 +196,12 @@ func (o *Ops) store(tx *store.Tx, op store.Operation) {
 	}
 }
 
-// Run advances all operations at every change and every second, until ctx ends. Operations of an earlier process go on here.
+// Run advances all operations at every change and every second, until ctx ends. Operations of an earlier process go on here, with all
+// their time before them: what passed without an orchestrator was not theirs.
 func (o *Ops) Run(ctx context.Context) error {
+	if err := o.resume(ctx); err != nil && ctx.Err() == nil {
+		return err
+	}
 	for {
 		_, fleet := o.Fleet.Snapshot()
 		stored := o.Store.View().Over()
@@ -222,6 +226,23 @@ func (o *Ops) Run(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+func (o *Ops) resume(ctx context.Context) error {
+	deadline := o.now().Add(o.Fleet.Clocks().Change)
+	_, err := o.Store.Update(ctx, func(tx *store.Tx) error {
+		for _, op := range store.Operations.All(o.Store.View()) {
+			if now, ok := store.Operations.Read(tx, string(op.ID)); ok && !now.State.Final() && now.Deadline.Before(deadline) {
+				now.Deadline = deadline
+				store.Operations.Put(tx, string(now.ID), now)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("resume operations: %w", err)
+	}
+	return nil
 }
 
 // Step advances every operation once.

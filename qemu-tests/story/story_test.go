@@ -70,6 +70,7 @@ func TestStory(t *testing.T) {
 		{"a component that fails is on the console", componentFails},
 		{"a licence that ends stops nothing", endingLicence},
 		{"a host over the licence", overLicence},
+		{"infra power cut", infraPowerCut},
 		{"host killed", hostKilled},
 	} {
 		t.Run(strings.ReplaceAll(part.name, " ", "-"), func(t *testing.T) { part.test(story{t, c}) })
