@@ -182,6 +182,9 @@ func (a *agent) problems(done apply.Report) []host.Problem {
 	for name, why := range a.links.Problems() {
 		ps = append(ps, host.Problem{Code: "unavailable", Object: "link " + name, Reason: why, Next: "check the cable and the host configuration's network section"})
 	}
+	if why := a.facts.Full(); why != "" {
+		ps = append(ps, host.Problem{Code: "unavailable", Object: "DATA disk", Reason: why, Next: "delete environments that have nodes here (hnctl node list), or give the host a bigger disk"})
+	}
 	slices.SortStableFunc(ps, func(x, y host.Problem) int { return bytes.Compare([]byte(x.Object), []byte(y.Object)) })
 	return ps
 }

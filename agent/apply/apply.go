@@ -386,12 +386,16 @@ func (a *Applier) network(ctx context.Context, eff *host.Work, list []container.
 	}
 }
 
-// collect deletes unused images when DATA runs full; at most once a minute.
+// collect deletes unused images when DATA runs full, and holds room back when it doesn't; at most once a minute.
 func (a *Applier) collect(work *host.Work, confirmed map[wire.CTID]host.Container, list []container.Observed, now time.Time) {
-	if work == nil || now.Sub(a.collected) < time.Minute || !a.o.Images.Low() {
+	if work == nil || now.Sub(a.collected) < time.Minute {
 		return
 	}
 	a.collected = now
+	if !a.o.Images.Low() {
+		a.o.Store.Replenish()
+		return
+	}
 	gone, err := a.o.Images.Collect(a.used(work, confirmed, list))
 	if err != nil {
 		a.log.Warn("collect images", logging.Err, err)

@@ -1,6 +1,6 @@
 // Package desired keeps on disk what this host shall be.
 //
-// Owns: the Work and Peers documents, the last confirmed version of each component, and the UID range of each container.
+// Owns: the Work and Peers documents, the last confirmed version of each component, the UID range of each container, and room held back for all of them.
 // In: Assignments from agent/link; the Day-0 bundle's first Work.
 // Out: the documents as they are on disk, and a hint when they change.
 // Never: acknowledges what is not durable, or destroys a document it can't read: that one is set aside and kept.
@@ -29,11 +29,12 @@ type workDoc struct {
 
 // Store holds the documents. All methods may be called at once.
 type Store struct {
-	work   keep.Doc[workDoc]
-	peers  keep.Doc[*host.Peers]
-	ranges keep.Doc[map[wire.CTID]uint32]
-	images string // what the boot medium carries
-	log    *slog.Logger
+	work    keep.Doc[workDoc]
+	peers   keep.Doc[*host.Peers]
+	ranges  keep.Doc[map[wire.CTID]uint32]
+	images  string // what the boot medium carries
+	reserve reserve
+	log     *slog.Logger
 
 	changed  chan struct{}
 	problems []host.Problem
@@ -57,6 +58,7 @@ func Open(dir, imageDir string, log *slog.Logger) (*Store, error) {
 		peers:   keep.Doc[*host.Peers]{Path: filepath.Join(dir, "peers.json"), Version: host.PeersVersion},
 		ranges:  keep.Doc[map[wire.CTID]uint32]{Path: filepath.Join(dir, "ranges.json"), Version: 1},
 		images:  imageDir,
+		reserve: reserve{filepath.Join(dir, "reserve")},
 		log:     logging.Or(log),
 		changed: make(chan struct{}, 1),
 	}
@@ -156,7 +158,7 @@ func (s *Store) setWork(w *host.Work) error {
 		return err
 	}
 	next := workDoc{Work: merged, Confirmed: plan.Confirmed(s.mu.work.Confirmed, merged)}
-	if err := s.work.Save(next); err != nil {
+	if err := s.reserve.save(func() error { return s.work.Save(next) }); err != nil {
 		return err
 	}
 	s.mu.work = next
@@ -166,7 +168,7 @@ func (s *Store) setWork(w *host.Work) error {
 func (s *Store) setPeers(p *host.Peers) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.peers.Save(p); err != nil {
+	if err := s.reserve.save(func() error { return s.peers.Save(p) }); err != nil {
 		return err
 	}
 	s.mu.peers = p
@@ -196,13 +198,17 @@ func (s *Store) UIDBase(id wire.CTID) (uint32, error) {
 			continue
 		}
 		s.mu.ranges[id] = uint32(base)
-		if err := s.ranges.Save(s.mu.ranges); err != nil {
+		if err := s.saveRanges(); err != nil {
 			delete(s.mu.ranges, id)
 			return 0, err
 		}
 		return uint32(base), nil
 	}
 	return 0, fmt.Errorf("give container %d a UID range: all %d are taken", id, len(s.mu.ranges))
+}
+
+func (s *Store) saveRanges() error {
+	return s.reserve.save(func() error { return s.ranges.Save(s.mu.ranges) })
 }
 
 // KeepUIDBase records the range a container was found running with, if another record was lost.
@@ -213,7 +219,7 @@ func (s *Store) KeepUIDBase(id wire.CTID, base uint32) error {
 		return nil
 	}
 	s.mu.ranges[id] = base
-	return s.ranges.Save(s.mu.ranges)
+	return s.saveRanges()
 }
 
 // FreeUIDBase gives the range of a removed container back.
@@ -225,7 +231,7 @@ func (s *Store) FreeUIDBase(id wire.CTID) error {
 		return nil
 	}
 	delete(s.mu.ranges, id)
-	if err := s.ranges.Save(s.mu.ranges); err != nil {
+	if err := s.saveRanges(); err != nil {
 		s.mu.ranges[id] = base
 		return err
 	}

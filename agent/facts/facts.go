@@ -67,6 +67,23 @@ func (s Source) Load() (host.Load, error) {
 	return l, nil
 }
 
+// Full says how little of the DATA disk is free, once that is so little that work on this host is about to fail; else "".
+func (s Source) Full() string {
+	var st unix.Statfs_t
+	if unix.Statfs(s.Data, &st) != nil {
+		return ""
+	}
+	return full(int64(st.Bavail)*int64(st.Bsize), int64(st.Blocks)*int64(st.Bsize))
+}
+
+// full judges by both bounds: a thirtieth of a big disk is plenty, and 256 MiB is most of a small one.
+func full(free, total int64) string {
+	if total == 0 || free > min(total/30, 256<<20) {
+		return ""
+	}
+	return fmt.Sprintf("%d MiB of %.1f GiB are free", free>>20, float64(total)/(1<<30))
+}
+
 // Hardware is what tells this machine from others.
 func (s Source) Hardware() host.Hardware {
 	var h host.Hardware

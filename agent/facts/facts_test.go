@@ -48,6 +48,26 @@ func TestLoad(t *testing.T) {
 	}
 }
 
+func TestFull(t *testing.T) {
+	const mib, gib = int64(1) << 20, int64(1) << 30
+	for _, c := range []struct {
+		free, total int64
+		want        string
+	}{
+		{0, 0, ""},
+		{0, 8 * gib, "0 MiB of 8.0 GiB are free"},
+		{256 * mib, 8 * gib, "256 MiB of 8.0 GiB are free"},
+		{257 * mib, 8 * gib, ""},
+		{30 * mib, gib, "30 MiB of 1.0 GiB are free"},
+		{40 * mib, gib, ""},
+		{300 * mib, 4096 * gib, ""},
+	} {
+		if got := full(c.free, c.total); got != c.want {
+			t.Errorf("full(%d, %d) = %q, want %q", c.free, c.total, got, c.want)
+		}
+	}
+}
+
 func TestMHz(t *testing.T) {
 	const base, high = "sys/devices/system/cpu/cpu0/cpufreq/base_frequency", "sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq"
 	tests := []struct {

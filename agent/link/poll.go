@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"hardnode.dev/agent/facts"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run"
@@ -54,9 +56,12 @@ func (l *Link) accepted(a host.Assignment, took time.Duration, err error) {
 	const object = "assignment"
 	if err != nil {
 		l.log.Error("assignment refused", logging.Err, err)
+		next := "the host goes on with the last one; update the host's release if the orchestrator is newer"
+		if errors.Is(err, unix.ENOSPC) {
+			next = "the host goes on with the last one; make room on its DATA disk, or give it a bigger one"
+		}
 		l.update(func(s *Status) {
-			s.Problems = append(without(s.Problems, object), host.Problem{Code: "invalid", Object: object, Reason: err.Error(),
-				Next: "the host goes on with the last one; update the host's release if the orchestrator is newer"})
+			s.Problems = append(without(s.Problems, object), host.Problem{Code: "invalid", Object: object, Reason: err.Error(), Next: next})
 		})
 		return
 	}

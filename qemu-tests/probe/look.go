@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"hardnode.dev/qemu-tests/harness/ask"
 )
@@ -43,6 +44,10 @@ func answer(q ask.Request) (d ask.Answer, err error) {
 		}
 	case "damage":
 		err = damage(host + q.Path)
+	case "fill":
+		err = fill(host + q.Path)
+	case "remove":
+		err = os.Remove(host + q.Path)
 	case "kill":
 		d.Killed, err = kill(q.Path, syscall.Signal(q.Signal))
 	default:
@@ -92,6 +97,28 @@ func damage(path string) error {
 		return err
 	}
 	return f.Close()
+}
+
+// fill makes a file that takes all that is free on its disk.
+func fill(path string) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	at := int64(0)
+	for step := int64(256 << 20); step >= 4096; {
+		switch err := unix.Fallocate(int(f.Fd()), 0, at, step); err {
+		case nil:
+			at += step
+		case unix.ENOSPC:
+			step /= 4
+		case unix.EINTR:
+		default:
+			return fmt.Errorf("fill %s: %v", path, err)
+		}
+	}
+	return f.Sync()
 }
 
 func pids() ([]int, error) {

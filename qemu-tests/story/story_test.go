@@ -65,6 +65,7 @@ func TestStory(t *testing.T) {
 		{"created and deleted twice leaves nothing", leavesNothing},
 		{"nothing happens in quiet time", quiet},
 		{"agent and spawner killed under many containers", manyContainers},
+		{"full disk", fullDisk},
 		{"orchestrator stopped", orchestratorStopped},
 		{"licence server stopped", jlsStopped},
 		{"a component that fails is on the console", componentFails},

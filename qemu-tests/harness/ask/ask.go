@@ -12,8 +12,8 @@ const Port = "hardnode.probe"
 // Request is one question. What selects the fields that matter.
 type Request struct {
 	ID     int    `json:"id"`
-	What   string `json:"what"`             // "counts", "processes", "memory", "kill", "read", "list", "damage"
-	Path   string `json:"path,omitempty"`   // read, list, damage: on the host; kill: the program's path as in /proc/PID/exe
+	What   string `json:"what"`             // "counts", "processes", "memory", "kill", "read", "list", "damage", "fill", "remove"
+	Path   string `json:"path,omitempty"`   // on the host; kill: the program's path as in /proc/PID/exe
 	Signal int    `json:"signal,omitempty"` // kill: 0 is SIGKILL
 }
 
