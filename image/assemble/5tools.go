@@ -18,15 +18,14 @@ var hostTools = []tool{
 	{"btrfs-progs", []string{"sbin/mkfs.btrfs"}, "hosts format blank disks"},
 }
 
-// Tools fetches tools and what they link against.
-func (b Builder) Tools(ctx context.Context, tools []tool) ([]debian.File, error) {
-	var files []debian.File
+// Tools fetches tools and what they link against. It returns the files and the packages they are of.
+func (b Builder) Tools(ctx context.Context, tools []tool) (files []debian.File, pkgs []debian.Package, err error) {
 	for _, t := range tools {
-		f, _, err := b.archive().Program(ctx, t.Package, t.Programs...)
+		f, p, err := b.archive().Program(ctx, t.Package, t.Programs...)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		files = append(files, f...)
+		files, pkgs = append(files, f...), append(pkgs, p...)
 	}
-	return files, nil
+	return files, pkgs, nil
 }

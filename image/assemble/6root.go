@@ -14,8 +14,8 @@ import (
 var skeleton = []string{"dev", "etc", "proc", "sys", "run", "tmp", "root", "usr/bin", "usr/sbin", "usr/lib/hardnode",
 	boot.StateDir, boot.DataDir, boot.ImageDir, "mnt"}
 
-// Root makes cache/root.erofs: everything a running host has but the kernel. It returns the file.
-func (b Builder) Root(ctx context.Context, k Kernel, s Stamped, bin map[string]string, bb string, tools []debian.File) (string, error) {
+// Root makes cache/root.erofs: everything a running host has but the kernel. pkgs are the tools' packages. It returns the file.
+func (b Builder) Root(ctx context.Context, k Kernel, s Stamped, bin map[string]string, bb string, tools []debian.File, pkgs []debian.Package) (string, error) {
 	var t tree
 	t.dir(0o755, skeleton...)
 	t.link("bin", "usr/bin")
@@ -41,7 +41,7 @@ func (b Builder) Root(ctx context.Context, k Kernel, s Stamped, bin map[string]s
 	for _, f := range tools {
 		t.file(f.Target, f.Source, 0o755)
 	}
-	notices, err := b.Notices(ctx)
+	notices, err := b.Notices(ctx, append([]debian.Package{k.Package}, pkgs...))
 	if err != nil {
 		return "", err
 	}

@@ -6,18 +6,17 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
 )
 
-// component is one program of the environment "jelastic", carried on the infra boot medium as an image of its own.
+// component is one program of the environment "jelastic", carried on the infra boot medium as an image of its own. It has no files of
+// Debian's; the notices of its Go modules are on the host (noticesFile).
 type component struct {
-	Name  string // /<name> in the image; the image is "jelastic/<name>"
-	Pkg   string
-	Extra []tool // Debian programs it runs
+	Name string // /<name> in the image; the image is "jelastic/<name>"
+	Pkg  string
 }
 
 var components = []component{
@@ -79,13 +78,6 @@ func (b Builder) component(ctx context.Context, c component, binary string) (str
 	t.text("etc/group", "root:x:0:\nnogroup:x:65534:\n")
 	t.text("etc/hosts", "127.0.0.1 localhost\n::1 localhost\n")
 	t.file(c.Name, binary, 0o755)
-	files, err := b.Tools(ctx, c.Extra)
-	if err != nil {
-		return "", err
-	}
-	for _, f := range files {
-		t.file(strings.TrimPrefix(f.Target, "/"), f.Source, 0o755)
-	}
 	image := b.path("cache", "components", c.Name+".erofs")
 	if err := os.MkdirAll(filepath.Dir(image), 0o755); err != nil {
 		return "", err

@@ -33,11 +33,11 @@ func (b Builder) Image(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	tools, err := b.Tools(ctx, hostTools)
+	tools, pkgs, err := b.Tools(ctx, hostTools)
 	if err != nil {
 		return err
 	}
-	root, err := b.Root(ctx, k, s, bin, bb, tools)
+	root, err := b.Root(ctx, k, s, bin, bb, tools, pkgs)
 	if err != nil {
 		return err
 	}

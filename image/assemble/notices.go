@@ -3,16 +3,19 @@ package assemble
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
+
+	"hardnode.dev/image/debian"
 )
 
-// noticesFile is where every image carries the licences of the Go modules its programs are built from, the components' included.
+// noticesFile is where every image carries the notices of all it holds by others: the Go modules its programs are built from, the
+// components' included, and the Debian packages it has files of.
 const noticesFile = "usr/share/doc/hardnode/NOTICES"
 
-// Notices makes cache/NOTICES with tools/notices. It is kept by the digest of go.mod, the compiler and the list of programs.
-func (b Builder) Notices(ctx context.Context) (string, error) {
+// Notices makes cache/NOTICES: of Go modules with tools/notices, then of the Debian packages. It is kept by the digest of go.mod, the
+// compiler, the list of programs and the packages.
+func (b Builder) Notices(ctx context.Context, pkgs []debian.Package) (string, error) {
 	root, err := goTool(ctx, "list", "-m", "-f", "{{.Dir}}")
 	if err != nil {
 		return "", fmt.Errorf("find the module: %v", err)
@@ -32,8 +35,13 @@ func (b Builder) Notices(ctx context.Context) (string, error) {
 	for _, c := range components {
 		args = append(args, "hardnode.dev/"+c.Pkg)
 	}
+	var debs []string
+	for _, p := range pkgs {
+		debs = append(debs, p.Name+" "+p.SHA256)
+	}
 	out := b.path("cache", "NOTICES")
-	st := stamp{file: out + ".stamp", inputs: digest("notices 1", mod, string(compiler), strings.Join(args, " ")), outputs: []string{out}}
+	st := stamp{file: out + ".stamp", outputs: []string{out},
+		inputs: digest("notices 2", mod, string(compiler), strings.Join(args, " "), strings.Join(debs, " "))}
 	if st.fresh() {
 		return out, nil
 	}
@@ -41,10 +49,11 @@ func (b Builder) Notices(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("write notices: %v", err)
 	}
-	if err := os.MkdirAll(b.path("cache"), 0o755); err != nil {
-		return "", fmt.Errorf("make the cache: %v", err)
+	packages, err := b.archive().Notice(ctx, pkgs)
+	if err != nil {
+		return "", fmt.Errorf("write notices: %v", err)
 	}
-	if err := replace(out, text, 0o644); err != nil {
+	if err := replace(out, append(text, packages...), 0o644); err != nil {
 		return "", err
 	}
 	return out, st.mark()

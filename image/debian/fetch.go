@@ -2,7 +2,7 @@
 //
 // Owns: the cache of downloaded packages, and what is known of each (name, version, SHA-256).
 // In: package names; the machine's own apt sources, whose signatures apt checks.
-// Out: unpacked trees, and the closure of shared libraries a program needs.
+// Out: unpacked trees, the closure of shared libraries a program needs, and the notices that go along with them.
 // Never: installs anything, requires one version (Debian's archive drops old ones), or trusts a package apt has not verified.
 package debian
 
@@ -180,6 +180,12 @@ func (a Archive) Unpack(ctx context.Context, p Package, dir string) error {
 		return fmt.Errorf("mark %q: %v", dir, err)
 	}
 	return nil
+}
+
+// unpacked is where p lies unpacked in the cache.
+func (a Archive) unpacked(ctx context.Context, p Package) (string, error) {
+	dir := filepath.Join(a.Cache, "unpacked", p.Name)
+	return dir, a.Unpack(ctx, p, dir)
 }
 
 func output(ctx context.Context, dir, name string, args ...string) ([]byte, error) {

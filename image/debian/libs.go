@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 )
 
 // File is one file taken from a package: where it lies now, and its path on the target, without a leading slash.
@@ -17,21 +18,22 @@ type File struct {
 
 var libDirs = []string{"lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu", "lib64", "lib", "usr/lib"}
 
-// Program takes a program out of pkg together with the shared libraries it needs, all found in the closure of pkg.
+// Program takes a program out of pkg together with the shared libraries it needs, all found in the closure of pkg. It returns the files
+// and the packages they are of.
 // programs are paths in the package, such as "sbin/mkfs.btrfs"; they keep them, below usr/. Libraries go to usr/lib/x86_64-linux-gnu.
 func (a Archive) Program(ctx context.Context, pkg string, programs ...string) (files []File, pkgs []Package, err error) {
 	names, err := a.Closure(ctx, pkg)
 	if err != nil {
 		return nil, nil, err
 	}
-	pkgs, err = a.Get(ctx, names...)
+	all, err := a.Get(ctx, names...)
 	if err != nil {
 		return nil, nil, err
 	}
 	var roots []string
-	for _, p := range pkgs {
-		dir := filepath.Join(a.Cache, "unpacked", p.Name)
-		if err := a.Unpack(ctx, p, dir); err != nil {
+	for _, p := range all {
+		dir, err := a.unpacked(ctx, p)
+		if err != nil {
 			return nil, nil, err
 		}
 		roots = append(roots, dir)
@@ -40,7 +42,14 @@ func (a Archive) Program(ctx context.Context, pkg string, programs ...string) (f
 	if err != nil {
 		return nil, nil, fmt.Errorf("take %v from package %q: %v", programs, pkg, err)
 	}
-	return files, pkgs, nil
+	return files, owners(files, filepath.Join(a.Cache, "unpacked"), all), nil
+}
+
+// owners is those of pkgs, each unpacked below dir, that files lie in.
+func owners(files []File, dir string, pkgs []Package) []Package {
+	return slices.DeleteFunc(slices.Clone(pkgs), func(p Package) bool {
+		return !slices.ContainsFunc(files, func(f File) bool { return strings.HasPrefix(f.Source, filepath.Join(dir, p.Name)+"/") })
+	})
 }
 
 // closure follows DT_NEEDED and the interpreter of each program through the unpacked packages.
