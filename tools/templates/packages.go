@@ -30,6 +30,11 @@ type deb struct {
 	bytes               int64
 }
 
+const (
+	dataArchive    = "data.tar"
+	controlArchive = "control.tar"
+)
+
 // fetch returns the packages, downloading those that cache lacks with apt-get, which checks Debian's signatures. fresh downloads all of
 // them anew. Versions are recorded, never required: Debian's archive keeps only the newest.
 func fetch(ctx context.Context, cache string, names []string, fresh bool, say func(string, ...any)) ([]deb, error) {
@@ -87,15 +92,15 @@ func lastLine(s string) string {
 	return lines[len(lines)-1]
 }
 
-// each calls f for every entry of the package's data archive (deb(5): an ar archive with data.tar.*).
-func (d deb) each(f func(*tar.Header, io.Reader) error) error {
+// each calls f for every entry of one of the package's archives (deb(5): an ar archive with control.tar.* and data.tar.*).
+func (d deb) each(archive string, f func(*tar.Header, io.Reader) error) error {
 	file, err := os.Open(d.file)
 	if err != nil {
 		return fmt.Errorf("open package: %v", err)
 	}
 	defer file.Close()
 	r := bufio.NewReaderSize(file, 1<<20)
-	member, err := dataMember(r)
+	member, err := open(r, archive)
 	if err != nil {
 		return fmt.Errorf("read package %q: %v", d.file, err)
 	}
@@ -115,8 +120,8 @@ func (d deb) each(f func(*tar.Header, io.Reader) error) error {
 	}
 }
 
-// dataMember finds data.tar.* in the ar archive and unpacks it.
-func dataMember(r io.Reader) (io.ReadCloser, error) {
+// open finds archive.* in the package's ar archive and unpacks it.
+func open(r io.Reader, archive string) (io.ReadCloser, error) {
 	magic := make([]byte, 8)
 	if _, err := io.ReadFull(r, magic); err != nil || string(magic) != "!<arch>\n" {
 		return nil, errors.New("is no ar archive")
@@ -124,7 +129,7 @@ func dataMember(r io.Reader) (io.ReadCloser, error) {
 	for {
 		head := make([]byte, 60)
 		if _, err := io.ReadFull(r, head); err != nil {
-			return nil, errors.New("has no data.tar")
+			return nil, fmt.Errorf("has no %s", archive)
 		}
 		size, err := strconv.ParseInt(strings.TrimSpace(string(head[48:58])), 10, 64)
 		if err != nil || size < 0 {
@@ -132,14 +137,14 @@ func dataMember(r io.Reader) (io.ReadCloser, error) {
 		}
 		name, body := strings.TrimRight(string(head[:16]), " /"), io.LimitReader(r, size)
 		switch name {
-		case "data.tar":
+		case archive:
 			return io.NopCloser(body), nil
-		case "data.tar.xz":
+		case archive + ".xz":
 			x, err := xz.NewReader(bufio.NewReader(body))
 			return io.NopCloser(x), err
-		case "data.tar.gz":
+		case archive + ".gz":
 			return gzip.NewReader(body)
-		case "data.tar.zst":
+		case archive + ".zst":
 			z, err := zstd.NewReader(body)
 			if err != nil {
 				return nil, err

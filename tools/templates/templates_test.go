@@ -17,13 +17,34 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-// writeDeb makes a package file of the given files; a name that ends in ">target" is a symbolic link.
+// writeDeb makes a package file of the given files (tarGz says how).
 func writeDeb(t *testing.T, cache, name, version string, files map[string]string) {
+	t.Helper()
+	files["./usr/share/doc/"+name+"/copyright"] = "free"
+	control := map[string]string{"./control": "Package: " + name + "\nSource: huge (1:2.5)\nBuilt-Using: glibc (= 2.36-9)\nDescription: x\n y\n"}
+	var ar bytes.Buffer
+	ar.WriteString("!<arch>\n")
+	for _, m := range []struct {
+		name string
+		body []byte
+	}{{"debian-binary", []byte("2.0\n")}, {"control.tar.gz", tarGz(t, control)}, {"data.tar.gz", tarGz(t, files)}} {
+		fmt.Fprintf(&ar, "%-16s%-12d%-6d%-6d%-8s%-10d`\n", m.name, 0, 0, 0, "100644", len(m.body))
+		ar.Write(m.body)
+		if len(m.body)%2 == 1 {
+			ar.WriteByte('\n')
+		}
+	}
+	if err := os.WriteFile(filepath.Join(cache, name+"_"+version+"_amd64.deb"), ar.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// tarGz packs files; a name that ends in ">target" is a symbolic link.
+func tarGz(t *testing.T, files map[string]string) []byte {
 	t.Helper()
 	var data bytes.Buffer
 	z := gzip.NewWriter(&data)
 	w := tar.NewWriter(z)
-	files["./usr/share/doc/"+name+"/copyright"] = "free"
 	for n, body := range files {
 		h := &tar.Header{Name: n, Typeflag: tar.TypeReg, Mode: 0o755, Size: int64(len(body)), ModTime: time.Unix(1_600_000_000, 0)}
 		if l, target, ok := strings.Cut(n, ">"); ok {
@@ -37,21 +58,7 @@ func writeDeb(t *testing.T, cache, name, version string, files map[string]string
 	}
 	w.Close()
 	z.Close()
-	var ar bytes.Buffer
-	ar.WriteString("!<arch>\n")
-	for _, m := range []struct {
-		name string
-		body []byte
-	}{{"debian-binary", []byte("2.0\n")}, {"control.tar.gz", []byte("odd")}, {"data.tar.gz", data.Bytes()}} {
-		fmt.Fprintf(&ar, "%-16s%-12d%-6d%-6d%-8s%-10d`\n", m.name, 0, 0, 0, "100644", len(m.body))
-		ar.Write(m.body)
-		if len(m.body)%2 == 1 {
-			ar.WriteByte('\n')
-		}
-	}
-	if err := os.WriteFile(filepath.Join(cache, name+"_"+version+"_amd64.deb"), ar.Bytes(), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	return data.Bytes()
 }
 
 const yaml = `version: 1
@@ -171,9 +178,27 @@ func TestArchiveHoldsWhatIsWanted(t *testing.T) {
 			lines = append(lines, fmt.Sprintf("%s%o%s", h.Name, h.Mode, h.Linkname))
 		}
 	}
-	want := "bin777usr/bin lib777usr/lib tmp/1777 usr/755 usr/bin/755 usr/bin/tiny755 usr/lib/755 usr/lib/x.so.1777x.so.1.2 usr/lib/x.so.1.2755 usr/share/755 usr/share/doc/755 usr/share/doc/tiny/755 usr/share/doc/tiny/copyright755 etc/755 etc/passwd644"
+	want := "bin777usr/bin lib777usr/lib tmp/1777 usr/755 usr/bin/755 usr/bin/tiny755 usr/lib/755 usr/lib/x.so.1777x.so.1.2 usr/lib/x.so.1.2755 usr/share/755 usr/share/doc/755 usr/share/doc/hardnode/755 usr/share/doc/hardnode/SOURCES644 usr/share/doc/tiny/755 usr/share/doc/tiny/copyright755 etc/755 etc/passwd644"
 	if got := strings.Join(lines, " "); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestSourcesNamed(t *testing.T) {
+	_, out := setUp(t, yaml, tinyFiles())
+	d := deb{name: "tiny", version: "1:2.5-1+b1", file: filepath.Join(out, "packages/tiny_1%3a2.5-1_amd64.deb")}
+	raw, err := sourcesFile([]deb{d})
+	want := "\ntiny 1:2.5-1+b1\n  from Debian's source package huge, version 1:2.5\n  built using Debian's source package glibc, version 2.36-9\n"
+	if err != nil || !strings.HasSuffix(string(raw), want) {
+		t.Errorf("got %q, %v, want its end %q", raw, err, want)
+	}
+	for control, want := range map[string]string{
+		"Package: tiny\n":               "from Debian's source package tiny, version 1:2.5-1+b1",
+		"Package: tiny\nSource: huge\n": "from Debian's source package huge, version 1:2.5-1+b1",
+	} {
+		if got := strings.Join(sources(control, d), "; "); got != want {
+			t.Errorf("%q: got %q, want %q", control, got, want)
+		}
 	}
 }
 

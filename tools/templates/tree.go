@@ -44,7 +44,12 @@ func gather(s Spec, dir string, debs []deb) (packages, own tree, err error) {
 			return nil, nil, err
 		}
 	}
+	sources, err := sourcesFile(debs)
+	if err != nil {
+		return nil, nil, err
+	}
 	header := func(kind byte, mode int64) tar.Header { return tar.Header{Typeflag: kind, Mode: mode, ModTime: newest} }
+	err = packages.put(sourcesPath, item{header(tar.TypeReg, 0o644), sources})
 	for l, target := range s.Links {
 		h := header(tar.TypeSymlink, 0o777)
 		h.Linkname = target
@@ -93,7 +98,7 @@ func gather(s Spec, dir string, debs []deb) (packages, own tree, err error) {
 func take(s Spec, d deb, t tree, newest *time.Time) error {
 	hit := map[string]bool{}
 	notice := "usr/share/doc/" + d.name + "/copyright"
-	err := d.each(func(h *tar.Header, r io.Reader) error {
+	err := d.each(dataArchive, func(h *tar.Header, r io.Reader) error {
 		name := strings.TrimPrefix(path.Clean(h.Name), "./")
 		wanted := name == notice
 		for _, p := range s.Packages[d.name] {
