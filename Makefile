@@ -9,7 +9,7 @@ LDFLAGS := -s -w -X hardnode.dev/internal/build.Version=$(VERSION) -X hardnode.d
 GOBUILD := $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
 
 .DEFAULT_GOAL := help
-.PHONY: help deps check unit test clean
+.PHONY: help deps check unit race test clean
 
 help: ## print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -23,7 +23,12 @@ check: ## gofmt, vet and the house rules
 unit: ## unit tests: no root, no network, under a minute warm
 	$(GO) test ./...
 
-test: deps check unit qemu ## everything CI runs
+# the race detector is a C library, so this alone needs cgo; the programs that run for long are what it pays for
+RACE := ./agent/... ./init/... ./internal/... ./jls/... ./orchestrator/... ./tools/devcluster/...
+race: ## the unit tests of the long-running programs under the race detector: minutes cold
+	CGO_ENABLED=1 $(GO) test -race $(RACE)
+
+test: deps check unit race qemu ## everything CI runs
 
 clean: ## remove everything that was built (out/)
 	rm -rf $(OUT)

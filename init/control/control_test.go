@@ -9,23 +9,39 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"hardnode.dev/internal/wire/boot"
 )
 
+// recorder is what was asked of Leave, which runs after the answer is out.
+type recorder struct {
+	mu    sync.Mutex
+	asked []string
+}
+
+func (r *recorder) leave(poweroff bool, reason string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.asked = append(r.asked, map[bool]string{true: "poweroff ", false: "reboot "}[poweroff]+reason)
+}
+
+func (r *recorder) String() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return strings.Join(r.asked, ", ")
+}
+
 // start serves on a socket and returns a real HTTP client for it, and what was asked of Leave.
-func start(t *testing.T) (*http.Client, *[]string) {
+func start(t *testing.T) (*http.Client, *recorder) {
 	path := filepath.Join(t.TempDir(), "init.sock")
 	l, err := Listen(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var asked []string
-	s := Server{Status: func() boot.Status { return boot.Status{Boot: "b1", Problem: "none"} },
-		Leave: func(poweroff bool, reason string) {
-			asked = append(asked, map[bool]string{true: "poweroff ", false: "reboot "}[poweroff]+reason)
-		}}
+	var asked recorder
+	s := Server{Status: func() boot.Status { return boot.Status{Boot: "b1", Problem: "none"} }, Leave: asked.leave}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ctx, l) }()
@@ -72,7 +88,7 @@ func TestLeaveNeedsAReason(t *testing.T) {
 			t.Errorf("POST %s %s: %d %s, want %d", c.path, c.body, res.StatusCode, text, c.status)
 		}
 	}
-	if got, want := strings.Join(*asked, ", "), "reboot new kernel, poweroff moved"; got != want {
+	if got, want := asked.String(), "reboot new kernel, poweroff moved"; got != want {
 		t.Errorf("asked %q, want %q", got, want)
 	}
 }

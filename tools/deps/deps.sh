@@ -20,6 +20,8 @@ crun             /usr/bin/crun                      test  what make bench compar
 busybox-static   /usr/bin/busybox                   test  the programs inside the containers of the runtime's tests
 chromium         /usr/bin/chromium                  test  looks at the panel in tests
 wrk              /usr/bin/wrk                       test  loads the resolver in make bench-resolver
+gcc              /usr/bin/gcc                       test  links the tests with the race detector
+libc6-dev        /usr/include/stdlib.h              test  what gcc needs for that
 curl             /usr/bin/curl                      demo  the demo's first look at a page
 ca-certificates  /etc/ssl/certs/ca-certificates.crt demo  Go modules come over HTTPS
 LIST
