@@ -1,12 +1,14 @@
 #!/bin/sh
 # Checks that this machine can build and run Hardnode, and installs the Debian packages that are missing.
 #
-# In: the machine; HARDNODE_OUT (where things are built, default out); the argument "demo" leaves out what only tests need.
+# In: the machine; HARDNODE_OUT (where things are built, default out); HARDNODE_ROOT (its own tests: a folder in the place of /); the
+# argument "demo" leaves out what only tests need.
 # Out: one line for each thing that is wrong, each with the next step; status 0 when all is well (and then nothing was changed), 1 when not.
 # Never: installs anything that is there, or anything but Debian's packages.
 #
 # It is a shell script because Go may be what is missing.
 set -eu
+root=${HARDNODE_ROOT:-}
 
 # What is needed, a line each: package, a file that is there when it is installed, what for (the tests need all), why.
 needs=$(cat <<'LIST'
@@ -39,13 +41,14 @@ say() { echo "deps: $1"; }
 
 # --- the system
 id=none; release=0
-[ -r /etc/os-release ] && id=$(. /etc/os-release; echo "${ID:-none}") && release=$(. /etc/os-release; echo "${VERSION_ID:-0}")
+# shellcheck source=/dev/null
+[ -r "$root/etc/os-release" ] && id=$(. "$root/etc/os-release"; echo "${ID:-none}") && release=$(. "$root/etc/os-release"; echo "${VERSION_ID:-0}")
 [ "$id $release" = "debian 12" ] || wrong "this is $id $release, but images and templates are built from Debian 12's packages: run it on Debian 12 (a VM with 8 GiB will do)"
 [ "$(uname -m)" = x86_64 ] || wrong "this machine is $(uname -m), but images are built for x86_64"
 
 # --- Go
 go=$(command -v "${GO:-go}" || true)
-if [ -z "$go" ] && [ -x /usr/local/go/bin/go ]; then
+if [ -z "$go" ] && [ -x "$root/usr/local/go/bin/go" ]; then
   wrong "go is in /usr/local/go/bin, but that is not in PATH: export PATH=\$PATH:/usr/local/go/bin"
 elif [ -z "$go" ]; then
   wrong "go is not installed; Debian 12's own is too old: get Go 1.$go_least or newer from https://go.dev/dl/ and put its bin folder into PATH"
@@ -58,25 +61,28 @@ else
 fi
 
 # --- memory, disk, ports
-ram=$(awk '/^MemAvailable/{print int($2/1048576)}' /proc/meminfo)
-[ "$ram" -ge $ram_least ] || wrong "$ram GiB of memory are available, $ram_least GiB are needed: end other programs"
+ram=$(awk '/^MemAvailable/{print int($2/1048576)}' "$root/proc/meminfo")
+[ "${ram:=0}" -ge $ram_least ] || wrong "$ram GiB of memory are available, $ram_least GiB are needed: end other programs"
 out=${HARDNODE_OUT:-out}
-mkdir -p "$out" 2>/dev/null || wrong "$out can't be made: check the folder's owner"
-disk=$(df -Pk "$out" 2>/dev/null | awk 'NR==2{print int($4/1048576)}')
-# what an earlier run put there counts: it is not needed a second time
-[ -d "$out/image" ] && disk_least=4
-[ "${disk:-0}" -ge $disk_least ] || wrong "${disk:-0} GiB are free in $out, $disk_least GiB are needed: free some, or put the repository on a bigger disk"
-used=$(cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk -v a=$port_first -v b=$port_last '
+if mkdir -p "$out" 2>/dev/null && [ -w "$out" ]; then
+  disk=$(df -Pk "$out" 2>/dev/null | awk 'NR==2{print int($4/1048576)}')
+  # what an earlier run put there counts: it is not needed a second time
+  [ -d "$out/image" ] && disk_least=4
+  [ "${disk:=0}" -ge $disk_least ] || wrong "$disk GiB are free in $out, $disk_least GiB are needed: free some, or put the repository on a bigger disk"
+else
+  wrong "$out may not be written by $(id -un): take the folder over (chown), or run this as its owner"
+fi
+used=$(cat "$root/proc/net/tcp" "$root/proc/net/tcp6" 2>/dev/null | awk -v a=$port_first -v b=$port_last '
   $4 == "0A" { n = split($2, p, ":"); h = p[n]; v = 0; for (i = 1; i <= 4; i++) v = v * 16 + index("0123456789ABCDEF", substr(h, i, 1)) - 1
     if (v >= a && v <= b && !(v in seen)) { seen[v] = 1; c++ } } END { print c + 0 }')
 [ $((port_last - port_first + 1 - used)) -ge $port_need ] || wrong "$used of the ports $port_first to $port_last are taken, $port_need must be free: end what listens there (ss -ltnp)"
 
 # --- KVM
-if [ -e /dev/kvm ] && ! grep -qE '^flags.* (vmx|svm)( |$)' /proc/cpuinfo; then
+if [ -e "$root/dev/kvm" ] && ! grep -qE '^flags.* (vmx|svm)( |$)' "$root/proc/cpuinfo"; then
   say "there is a /dev/kvm, but the processor has neither vmx nor svm: the machines will be emulated, some ten times slower"
-elif [ -w /dev/kvm ] && [ -r /dev/kvm ]; then
+elif [ -w "$root/dev/kvm" ] && [ -r "$root/dev/kvm" ]; then
   say "KVM is used"
-elif [ -e /dev/kvm ]; then
+elif [ -e "$root/dev/kvm" ]; then
   say "/dev/kvm may not be opened by $(id -un): the machines will be emulated, some ten times slower; to use it: sudo usermod -aG kvm $(id -un), then log in again"
 else
   say "there is no /dev/kvm: the machines will be emulated, some ten times slower"
@@ -87,7 +93,7 @@ missing=''; why=''
 while read -r package file use reason; do
   [ -n "$package" ] || continue
   [ "${1:-all}" = all ] || [ "$1" = "$use" ] || continue
-  [ -e "$file" ] || { missing="$missing $package"; why="$why
+  [ -e "$root$file" ] || { missing="$missing $package"; why="$why
 deps:   $package $reason"; }
 done <<LIST
 $needs
@@ -98,16 +104,21 @@ if [ ! -e "$out/image/vmlinuz" ] && command -v apt-cache >/dev/null && ! known; 
 if [ -n "$missing$update" ] && [ $bad = 0 ]; then
   line="apt-get update && apt-get install -y --no-install-recommends$missing"
   [ -n "$missing" ] || line="apt-get update"
-  as=none
+  as=none; lack='there is neither root nor sudo for apt-get'
   if [ "$(id -u)" = 0 ]; then as=''
-  elif command -v sudo >/dev/null && { sudo -n true 2>/dev/null || [ -t 0 ]; }; then as=sudo
+  elif command -v sudo >/dev/null; then
+    # with a password to type, sudo is asked only where someone can type it
+    if sudo -n true 2>/dev/null || [ -t 0 ]; then as=sudo; else lack='sudo wants a password, but there is no terminal to ask for it'; fi
   fi
   if [ "$as" = none ]; then
-    wrong "packages are missing and there is neither root nor sudo to install them:$why"
+    if [ -n "$missing" ]; then wrong "packages are missing and $lack:$why"; else wrong "apt's lists are missing or old and $lack"; fi
     echo "deps: run this as root:  $line" >&2
   else
-    say "installing:$missing$why"
-    if ! $as sh -c "export DEBIAN_FRONTEND=noninteractive; $line"; then wrong "the packages could not be installed: see above"; fi
+    if [ -n "$missing" ]; then say "installing:$missing$why"; else say "updating apt's lists: they name no kernel for the image"; fi
+    if ! $as sh -c "export DEBIAN_FRONTEND=noninteractive; $line"; then
+      wrong "apt-get did not succeed, see above: check the network and /etc/apt/sources.list"
+      echo "deps: run this as root:  $line" >&2
+    fi
   fi
 fi
 if [ $bad = 0 ] && [ ! -e "$out/image/vmlinuz" ] && ! known; then
