@@ -5,15 +5,15 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"regexp"
 	"time"
 
 	"hardnode.dev/internal/secret"
 	"hardnode.dev/internal/wire/boot"
+	"hardnode.dev/internal/wire/form"
 	"hardnode.dev/internal/wire/host"
 )
 
-var joinToken = regexp.MustCompile(`^hn1\.([0-9a-f]{8})\.[0-9a-f]{32}$`)
+var joinToken = form.New(`^hn1\.([0-9a-f]{8})\.[0-9a-f]{32}$`)
 
 // NewJoinToken makes a one-time permission to join and the record of it: the record holds a hash only.
 func NewJoinToken(name string, role host.Role, expires time.Time) (secret.Text, boot.JoinToken, error) {

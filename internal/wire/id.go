@@ -9,9 +9,10 @@ package wire
 import (
 	"encoding/hex"
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
+
+	"hardnode.dev/internal/wire/form"
 )
 
 // ClusterID names one installation for life: "cl-" and 16 lower-case hex digits, made by `hnctl cluster init`.
@@ -52,11 +53,11 @@ func (r Revision) String() string { return strconv.FormatInt(int64(r), 10) }
 func (d Digest) Hex() string { return strings.TrimPrefix(string(d), "sha256:") }
 
 var (
-	label      = regexp.MustCompile(`^[a-z]([a-z0-9-]*[a-z0-9])?$`)
-	template   = regexp.MustCompile(`^[a-z0-9]+([._-][a-z0-9]+)*(/[a-z0-9]+([._-][a-z0-9]+)*)*(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,63})?$`)
-	clusterID  = regexp.MustCompile(`^cl-[0-9a-f]{16}$`)
-	hostID     = regexp.MustCompile(`^h-[0-9a-f]{12}$`)
-	digestForm = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+	label      = form.New(`^[a-z]([a-z0-9-]*[a-z0-9])?$`)
+	template   = form.New(`^[a-z0-9]+([._-][a-z0-9]+)*(/[a-z0-9]+([._-][a-z0-9]+)*)*(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,63})?$`)
+	clusterID  = form.New(`^cl-[0-9a-f]{16}$`)
+	hostID     = form.New(`^h-[0-9a-f]{12}$`)
+	digestForm = form.New(`^sha256:[0-9a-f]{64}$`)
 )
 
 // Label checks that s is a DNS label (RFC 1035: letters, digits and hyphens, starting with a letter) of at most limit characters.

@@ -11,10 +11,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 
+	"hardnode.dev/internal/wire/form"
 	"hardnode.dev/internal/wire/jem"
 )
 
@@ -27,7 +27,7 @@ func InitOf(root string) jem.Init {
 }
 
 // unitName is what systemd allows in a unit's name (systemd.unit(5)), a leading hyphen left out.
-var unitName = regexp.MustCompile(`^[A-Za-z0-9:_.\\@][A-Za-z0-9:_.\\@-]{0,254}$`)
+var unitName = form.New(`^[A-Za-z0-9:_.\\@][A-Za-z0-9:_.\\@-]{0,254}$`)
 
 // call is the arguments both actions take.
 type call struct {

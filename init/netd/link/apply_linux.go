@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -20,9 +19,10 @@ import (
 	"hardnode.dev/init/netd/lease"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/wire/boot"
+	"hardnode.dev/internal/wire/form"
 )
 
-var pciForm = regexp.MustCompile(`^[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$`)
+var pciForm = form.New(`^[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$`)
 
 // Cards lists the hardware network cards. sys is /sys/class/net.
 func Cards(sys string) ([]Card, error) {

@@ -4,17 +4,17 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"regexp"
 	"strings"
 
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/form"
 	"hardnode.dev/internal/wire/host"
 )
 
 var (
-	linkName  = regexp.MustCompile(`^[a-z][a-z0-9._-]{0,14}$`)
-	pciPath   = regexp.MustCompile(`^[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$`)
-	tokenForm = regexp.MustCompile(`^hn1\.[0-9a-f]{8}\.[0-9a-f]{32}$`)
+	linkName  = form.New(`^[a-z][a-z0-9._-]{0,14}$`)
+	pciPath   = form.New(`^[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$`)
+	tokenForm = form.New(`^hn1\.[0-9a-f]{8}\.[0-9a-f]{32}$`)
 )
 
 // Validate says which field is wrong and what it should be, or nil.

@@ -16,10 +16,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"time"
 
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/form"
 )
 
 // The paths an installation uses; each takes a POST of a Signed and answers with JSON or problem+json (wire/operator.Problem).
@@ -35,7 +35,7 @@ const SeqHeader = "Hardnode-Seq"
 // InstallationID names one installation to the JLS: "in-" and 16 lower-case hex digits, made by the orchestrator with its key.
 type InstallationID string
 
-var installationID = regexp.MustCompile(`^in-[0-9a-f]{16}$`)
+var installationID = form.New(`^in-[0-9a-f]{16}$`)
 
 // Validate says why id is no installation id, or nil.
 func (id InstallationID) Validate() error {

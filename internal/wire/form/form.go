@@ -1,0 +1,26 @@
+// Package form holds regular expressions that are compiled when they are first needed.
+//
+// Owns: the moment of compiling: a program that boots with the host must not pay for forms it may never meet.
+// In: an expression, as a package's variable.
+// Out: matches.
+// Never: compiles at start, or compiles twice.
+package form
+
+import (
+	"regexp"
+	"sync"
+)
+
+// Form is a regular expression to be compiled. New makes one; a faulty expression panics at its first use.
+type Form struct{ compiled func() *regexp.Regexp }
+
+// New takes the expression and does nothing yet.
+func New(expr string) Form {
+	return Form{sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })}
+}
+
+// MatchString tells whether s has the form.
+func (f Form) MatchString(s string) bool { return f.compiled().MatchString(s) }
+
+// FindStringSubmatch is s's match and those of the groups, or nil.
+func (f Form) FindStringSubmatch(s string) []string { return f.compiled().FindStringSubmatch(s) }
