@@ -70,6 +70,18 @@ func (a *agent) configuration(ctx context.Context) (boot.HostConfig, error) {
 	}
 }
 
+// modulesPatience is how long init may take to load the modules of containers before whoever needs them is told; init itself gives up after
+// a minute.
+const modulesPatience = 75 * time.Second
+
+// modulesLoaded waits until init has loaded the kernel modules that containers and their network need.
+func modulesLoaded(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, modulesPatience)
+	defer cancel()
+	_, err := facts.Ask(ctx, boot.InitSocket, "/v1/loaded")
+	return err
+}
+
 func (a *agent) self() wire.HostID { return a.link.Status().Host }
 
 func (a *agent) selfAndRole() (wire.HostID, host.Role) {

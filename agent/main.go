@@ -75,7 +75,7 @@ func serve(ctx context.Context, log *slog.Logger, state, data string) error {
 	if err != nil {
 		return err
 	}
-	a.network = network.New(log)
+	a.network = network.New(modulesLoaded, log)
 	dns := &network.DNS{Upstream: func() []string { return network.Resolvers(filepath.Join(boot.RunDir, "resolv.conf")) }, Log: log}
 	clock := &link.SystemClock{Path: filepath.Join(state, "clock"), Floor: build.When(), Log: log}
 	if a.link, err = link.New(link.Options{Dir: filepath.Join(state, "identity"), Config: a.configuration, Store: a.store, Report: a.report, Changed: a.hints,

@@ -97,18 +97,20 @@ func (l *Links) ask(ctx context.Context) (list []boot.LinkStatus, err error) {
 	return list, json.Unmarshal(body, &list)
 }
 
-// Ask gets one document from a daemon of this host over its Unix socket (HTTP/1.0, so that the smallest programs need no HTTP client).
+// Ask gets one document from a daemon of this host over its Unix socket (HTTP/1.0, so that the smallest programs need no HTTP client). It
+// waits until ctx's deadline; 3 s when there is none.
 func Ask(ctx context.Context, socket, path string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
-	defer cancel()
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, 3*time.Second)
+		defer cancel()
+	}
 	c, err := (&net.Dialer{}).DialContext(ctx, "unix", socket)
 	if err != nil {
 		return nil, fmt.Errorf("ask %q: %v", socket, err)
 	}
 	defer c.Close()
-	if d, ok := ctx.Deadline(); ok {
-		c.SetDeadline(d)
-	}
+	defer context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })()
 	if _, err := fmt.Fprintf(c, "GET %s HTTP/1.0\r\nHost: local\r\n\r\n", path); err != nil {
 		return nil, fmt.Errorf("ask %q: %v", socket, err)
 	}
@@ -118,8 +120,12 @@ func Ask(ctx context.Context, socket, path string) ([]byte, error) {
 	}
 	head, body, ok := strings.Cut(string(raw), "\r\n\r\n")
 	if status := strings.Fields(head); !ok || len(status) < 2 || status[1] != "200" {
-		line, _, _ := strings.Cut(head, "\r\n")
-		return nil, fmt.Errorf("ask %q for %s: %s", socket, path, line)
+		why, _, _ := strings.Cut(head, "\r\n")
+		var p struct{ Detail string }
+		if json.Unmarshal([]byte(body), &p) == nil && p.Detail != "" {
+			why = p.Detail
+		}
+		return nil, fmt.Errorf("ask %q for %s: %s", socket, path, why)
 	}
 	return []byte(body), nil
 }

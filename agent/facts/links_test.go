@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -53,5 +54,34 @@ func TestLinks(t *testing.T) {
 	}
 	if _, err := Ask(context.Background(), sock, "/v1/nothing"); err == nil {
 		t.Error("a path that is not there gave no error")
+	}
+}
+
+// TestAskSaysWhy: a refusal comes with its reason, and a question that waits ends with its caller.
+func TestAskSaysWhy(t *testing.T) {
+	sock := filepath.Join(t.TempDir(), "s")
+	l, err := net.Listen("unix", sock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := make(chan struct{}, 1)
+	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1/waits" {
+			asked <- struct{}{}
+			<-r.Context().Done()
+			return
+		}
+		w.WriteHeader(http.StatusServiceUnavailable)
+		json.NewEncoder(w).Encode(map[string]any{"status": 503, "detail": "module veth: no room"})
+	})}
+	go srv.Serve(l)
+	defer srv.Close()
+	if _, err := Ask(t.Context(), sock, "/v1/loaded"); err == nil || !strings.HasSuffix(err.Error(), "/v1/loaded: module veth: no room") {
+		t.Errorf("got %v, want the detail", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+	go func() { <-asked; cancel() }()
+	if _, err := Ask(ctx, sock, "/v1/waits"); err == nil {
+		t.Error("a question whose caller has gone gave no error")
 	}
 }

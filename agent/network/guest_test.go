@@ -135,7 +135,7 @@ func TestNetwork(t *testing.T) {
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	root, err := netns.Get()
 	must(t, err)
-	a1, b1 := machine{root, New(log)}, machine{newNS(t), New(log)}
+	a1, b1 := machine{root, New(nil, log)}, machine{newNS(t), New(nil, log)}
 	underlay(t, a1.ns, b1.ns)
 
 	peers := &host.Peers{Version: 1, Range4: p("10.96.0.0/12"), Range6: p("fd48:4e00::/48"),
@@ -274,7 +274,7 @@ func testIdempotent(t *testing.T, m machine, s State, c netns.NsHandle) {
 		m.apply(t, s)
 	}
 	t.Logf("apply without change: %s", time.Since(began)/10)
-	again := New(nil) // a restarted agent
+	again := New(nil, nil) // a restarted agent
 	must(t, in(t, m.ns, func() error { return again.Apply(context.Background(), s) }))
 	if again.MeshKey() != key {
 		t.Error("a restarted agent made another mesh key in the same boot")

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"github.com/vishvananda/netlink"
 
@@ -18,23 +19,43 @@ import (
 
 // Network is a host's network. Its methods may be called at once.
 type Network struct {
-	log *slog.Logger
+	log     *slog.Logger
+	loaded  func(context.Context) error
+	ready   atomic.Bool // loaded has said yes
+	meshKey atomic.Pointer[string]
 
-	mu      sync.Mutex // one change at a time
-	opened  bool
-	mtu     int
-	meshKey string
-	rules   string // what is programmed, as text
+	mu     sync.Mutex // one change at a time
+	opened bool
+	mtu    int
+	rules  string // what is programmed, as text
 }
 
-// New prepares nothing: Apply and Attach do what they need.
-func New(log *slog.Logger) *Network { return &Network{log: logging.Or(log)} }
+// New prepares nothing: Apply and Attach do what they need. loaded waits for the kernel modules this package needs and says why one is not
+// there; nil: they are.
+func New(loaded func(context.Context) error, log *slog.Logger) *Network {
+	n := &Network{loaded: loaded, log: logging.Or(log)}
+	n.ready.Store(loaded == nil)
+	return n
+}
 
-// MeshKey is this boot's WireGuard public key; empty until the first Apply has succeeded that far.
+// MeshKey is this boot's WireGuard public key; empty until the first Apply has succeeded that far. It never waits.
 func (n *Network) MeshKey() string {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.meshKey
+	if key := n.meshKey.Load(); key != nil {
+		return *key
+	}
+	return ""
+}
+
+// modules waits until the kernel modules are there, once.
+func (n *Network) modules(ctx context.Context) error {
+	if n.ready.Load() {
+		return nil
+	}
+	if err := n.loaded(ctx); err != nil {
+		return fmt.Errorf("kernel modules of the network: %w", err)
+	}
+	n.ready.Store(true)
+	return nil
 }
 
 // hostSysctls are set once: a host forwards for its containers and accepts no advice from the wire.
@@ -64,7 +85,8 @@ func (n *Network) open(underlay []netip.Addr) error {
 	if err != nil {
 		return err
 	}
-	n.mtu, n.meshKey, n.opened = mtu, key, true
+	n.mtu, n.opened = mtu, true
+	n.meshKey.Store(&key)
 	n.log.Info("mesh is open", "key", key, "mtu", mtu)
 	return nil
 }
@@ -92,12 +114,14 @@ func linkMTU(addrs []netip.Addr) int {
 }
 
 // Apply makes the kernel match s: rules first (nothing is open that should not be), then the mesh, the routes, and last what is left over
-// of veths that no endpoint names. It is idempotent and cheap when nothing changed; every part is tried even if another fails.
-func (n *Network) Apply(_ context.Context, s State) error {
+// of veths that no endpoint names. It is idempotent and cheap when nothing changed; every part is tried even if another fails, or a module
+// is missing. The first one of a boot waits for the modules.
+func (n *Network) Apply(ctx context.Context, s State) error {
+	missing := n.modules(ctx)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	r := rules(s)
-	errs := []error{n.program(r)}
+	errs := []error{missing, n.program(r)}
 	if err := n.open(s.Addrs); err != nil {
 		return errors.Join(append(errs, err)...)
 	}

@@ -12,7 +12,7 @@ func (b Builder) Modules(k Kernel, tree string) error {
 	for _, r := range kmod.Table {
 		rows.WriteString(r.Name + string(rune('0'+int(r.Use))))
 	}
-	st := stamp{file: b.path("cache", "modules.stamp"), inputs: digest("modules 2", k.Package.SHA256, rows.String()),
+	st := stamp{file: b.path("cache", "modules.stamp"), inputs: digest("modules 3", k.Package.SHA256, rows.String()),
 		outputs: []string{b.path("image", "modules", "modules.dep"), b.path("cache", "stage1", "modules.dep")}}
 	if st.fresh() {
 		return nil

@@ -36,14 +36,16 @@ func TestIndexes(t *testing.T) {
 		{Name: "virtio_net", Info: Info{Depends: []string{"net_failover"}, Aliases: []string{"virtio:d00000001v*"}}, Use: Hardware},
 		{Name: "kvm_amd", Info: Info{Aliases: []string{"cpu:type:x86,*"}}, Use: Asked},
 		{Name: "ahci", Info: Info{Aliases: []string{"pci:v*"}}, Use: Late},
-		{Name: "veth", Use: Preload},
+		{Name: "btrfs", Use: Preload},
+		{Name: "veth", Use: Container},
 	}
 	got := indexes(mods)
 	for file, want := range map[string]string{
-		"modules.dep":     "failover:\nnet_failover: failover\nvirtio_net: failover net_failover\nkvm_amd:\nahci:\nveth:\n",
-		"modules.alias":   "virtio:d00000001v* virtio_net\npci:v* ahci\n",
-		"modules.preload": "veth\n",
-		"modules.late":    "ahci\n",
+		"modules.dep":       "failover:\nnet_failover: failover\nvirtio_net: failover net_failover\nkvm_amd:\nahci:\nbtrfs:\nveth:\n",
+		"modules.alias":     "virtio:d00000001v* virtio_net\npci:v* ahci\n",
+		"modules.preload":   "btrfs\n",
+		"modules.container": "veth\n",
+		"modules.late":      "ahci\n",
 	} {
 		if got[file] != want {
 			t.Errorf("%s:\n%swant:\n%s", file, got[file], want)

@@ -6,6 +6,8 @@ type Use int
 const (
 	// Preload: at boot, because the kernel would ask for it by request_module, which needs /sbin/modprobe (there is none).
 	Preload Use = iota
+	// Container: for the same reason, but after the agent is up: only containers and their network need it.
+	Container
 	// Hardware: by modalias, when the device is there.
 	Hardware
 	// Late: by modalias too, but beside the rest of the boot: drivers that wait for slow hardware. Disks are looked at after them.
@@ -53,11 +55,11 @@ var Table = []Row{
 	{"vhost_vsock", Asked, "hypervisor hosts talk to their VMs"},
 	{"vhost_net", Asked, "network of infra VMs"},
 	{"tun", Asked, "network of infra VMs"},
-	{"vsock_loopback", Preload, "the agent's vsock API, from the host itself"},
+	{"vsock_loopback", Asked, "the agent's vsock API where the host is its own guest: tests"},
 
 	{"btrfs", Preload, "DATA: containers, volumes, images"},
-	{"overlay", Preload, "container roots"},
-	{"fuse", Preload, "the containers' view of /proc (built into most kernels)"},
+	{"overlay", Container, "container roots"},
+	{"fuse", Container, "the containers' view of /proc (built into most kernels)"},
 	{"zram", Asked, "DATA of a host without a disk"},
 	{"dm-crypt", Asked, "encrypted STATE"},
 	{"dm-verity", Asked, "verified slots"},
@@ -73,21 +75,21 @@ var Table = []Row{
 	{"blake2b_generic", Preload, "btrfs names it as a pre-dependency"},
 	{"aesni-intel", Hardware, "LUKS in hardware"},
 
-	{"veth", Preload, "containers' links"},
-	{"wireguard", Preload, "the mesh"},
+	{"veth", Container, "containers' links"},
+	{"wireguard", Container, "the mesh"},
 	{"8021q", Asked, "VLANs of the underlay"},
 	{"bonding", Asked, "bonds of the underlay"},
 
-	{"nf_tables", Preload, "firewall"},
-	{"nfnetlink", Preload, "firewall"},
-	{"nf_conntrack", Preload, "state of connections"},
+	{"nf_tables", Container, "firewall"},
+	{"nfnetlink", Container, "firewall"},
+	{"nf_conntrack", Container, "state of connections"},
 	{"nf_conntrack_netlink", Asked, "connections as seen by the agent"},
-	{"nf_nat", Preload, "published ports"},
-	{"nft_ct", Preload, "firewall expression"},
-	{"nft_nat", Preload, "firewall expression: dnat, snat"},
-	{"nft_chain_nat", Preload, "nat chains"},
-	{"nft_masq", Preload, "firewall expression: masquerade"},
-	{"nft_reject", Preload, "firewall expression: reject"},
-	{"nft_reject_inet", Preload, "firewall expression: reject in inet tables"},
-	{"nft_limit", Preload, "firewall expression: rates"},
+	{"nf_nat", Container, "published ports"},
+	{"nft_ct", Container, "firewall expression"},
+	{"nft_nat", Container, "firewall expression: dnat, snat"},
+	{"nft_chain_nat", Container, "nat chains"},
+	{"nft_masq", Container, "firewall expression: masquerade"},
+	{"nft_reject", Container, "firewall expression: reject"},
+	{"nft_reject_inet", Container, "firewall expression: reject in inet tables"},
+	{"nft_limit", Container, "firewall expression: rates"},
 }

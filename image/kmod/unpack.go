@@ -120,7 +120,7 @@ func (t *Tree) Choose(rows []Row) (mods []Module, absent []string, err error) {
 }
 
 // Write lays the modules out in dir, which it replaces: <name>.ko, modules.dep ("name: dep dep" in loading order),
-// modules.alias ("pattern name"), modules.preload (names in loading order), modules.late (names). Only modules for which keep is true are written.
+// modules.alias ("pattern name"), modules.preload and modules.container (names in loading order), modules.late (names). Only modules for which keep is true are written.
 func Write(dir string, mods []Module, keep func(Module) bool) error {
 	if err := os.RemoveAll(dir); err != nil {
 		return fmt.Errorf("clear %q: %v", dir, err)
@@ -149,7 +149,7 @@ func Write(dir string, mods []Module, keep func(Module) bool) error {
 // indexes renders the index files. Only modules that drive hardware have aliases: nothing else may be loaded because a device is there.
 func indexes(mods []Module) map[string]string {
 	deps := map[string][]string{}
-	var d, a, p, l strings.Builder
+	var d, a, p, c, l strings.Builder
 	for _, m := range mods {
 		var all []string // transitive, in loading order: mods is sorted that way
 		for _, x := range m.Info.Depends {
@@ -173,9 +173,12 @@ func indexes(mods []Module) map[string]string {
 		switch m.Use {
 		case Preload:
 			fmt.Fprintf(&p, "%s\n", m.Name)
+		case Container:
+			fmt.Fprintf(&c, "%s\n", m.Name)
 		case Late:
 			fmt.Fprintf(&l, "%s\n", m.Name)
 		}
 	}
-	return map[string]string{"modules.dep": d.String(), "modules.alias": a.String(), "modules.preload": p.String(), "modules.late": l.String()}
+	return map[string]string{"modules.dep": d.String(), "modules.alias": a.String(), "modules.preload": p.String(),
+		"modules.container": c.String(), "modules.late": l.String()}
 }

@@ -1,6 +1,7 @@
-// Package control answers the programs of this host on init's socket: GET /v1/status, POST /v1/reboot, POST /v1/poweroff.
+// Package control answers the programs of this host on init's socket: GET /v1/status, GET /v1/loaded, POST /v1/reboot,
+// POST /v1/poweroff.
 //
-// Owns: the smallest part of HTTP/1.1 (RFC 9112) that those three need, over a unix socket only root can open.
+// Owns: the smallest part of HTTP/1.1 (RFC 9112) that those need, over a unix socket only root can open.
 // In: one request a connection, at most 4 KiB of body.
 // Out: JSON; problem+json on a bad request.
 // Never: listens on a network, or brings net/http (and with it TLS) into PID 1: that is what the few lines here are for.
@@ -19,14 +20,17 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"hardnode.dev/internal/wire/boot"
 )
 
-// Server answers. Leave is told to leave the machine; it returns at once.
+// Server answers. Loaded returns when the modules that containers need are loaded, with why one is not. Leave is told to leave the machine;
+// it returns at once.
 type Server struct {
 	Status func() boot.Status
+	Loaded func(context.Context) error
 	Leave  func(poweroff bool, reason string)
 }
 
@@ -50,10 +54,12 @@ func Listen(path string) (net.Listener, error) {
 	return l, nil
 }
 
-// Serve answers one connection after another until ctx ends: every answer is quick, and a slow client costs at most its deadline.
+// Serve answers until ctx ends: at once, but for /v1/loaded, which has nothing to say before the modules are loaded.
 func (s Server) Serve(ctx context.Context, l net.Listener) error {
 	stop := context.AfterFunc(ctx, func() { l.Close() })
 	defer stop()
+	var open sync.WaitGroup
+	defer open.Wait()
 	for {
 		c, err := l.Accept()
 		if err != nil {
@@ -62,10 +68,20 @@ func (s Server) Serve(ctx context.Context, l net.Listener) error {
 			}
 			return fmt.Errorf("accept: %w", err)
 		}
-		c.SetDeadline(time.Now().Add(deadline))
-		s.answer(c, c)
-		c.Close()
+		open.Go(func() {
+			defer c.Close()
+			c.SetReadDeadline(time.Now().Add(deadline))
+			s.answer(ctx, c, within{c})
+		})
 	}
+}
+
+// within writes to a client that must take it before the deadline, however long the answer was waited for.
+type within struct{ net.Conn }
+
+func (w within) Write(p []byte) (int, error) {
+	w.SetWriteDeadline(time.Now().Add(deadline))
+	return w.Conn.Write(p)
 }
 
 // request is what is left of HTTP here.
@@ -74,7 +90,7 @@ type request struct {
 	body         []byte
 }
 
-func (s Server) answer(r io.Reader, w io.Writer) {
+func (s Server) answer(ctx context.Context, r io.Reader, w io.Writer) {
 	req, err := readRequest(r)
 	if err != nil {
 		reply(w, 400, problem{400, "invalid", err.Error()})
@@ -83,6 +99,12 @@ func (s Server) answer(r io.Reader, w io.Writer) {
 	switch req.method + " " + req.path {
 	case "GET /v1/status":
 		reply(w, 200, s.Status())
+	case "GET /v1/loaded":
+		if err := s.Loaded(ctx); err != nil {
+			reply(w, 503, problem{503, "unavailable", err.Error()})
+			return
+		}
+		reply(w, 200, struct{}{})
 	case "POST /v1/reboot", "POST /v1/poweroff":
 		reason, err := reasonOf(req.body)
 		if err != nil {
@@ -92,7 +114,7 @@ func (s Server) answer(r io.Reader, w io.Writer) {
 		reply(w, 202, struct{}{})
 		s.Leave(req.path == "/v1/poweroff", reason)
 	default:
-		reply(w, 404, problem{404, "not_found", fmt.Sprintf("%s %s: want GET /v1/status, POST /v1/reboot or POST /v1/poweroff", req.method, req.path)})
+		reply(w, 404, problem{404, "not_found", fmt.Sprintf("%s %s: want GET /v1/status, GET /v1/loaded, POST /v1/reboot or POST /v1/poweroff", req.method, req.path)})
 	}
 }
 
@@ -161,7 +183,7 @@ type problem struct {
 	Detail string `json:"detail"`
 }
 
-var phrases = map[int]string{200: "OK", 202: "Accepted", 400: "Bad Request", 404: "Not Found"}
+var phrases = map[int]string{200: "OK", 202: "Accepted", 400: "Bad Request", 404: "Not Found", 503: "Service Unavailable"}
 
 func reply(w io.Writer, status int, v any) {
 	body, err := json.Marshal(v)

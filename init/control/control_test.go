@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -33,15 +34,15 @@ func (r *recorder) String() string {
 	return strings.Join(r.asked, ", ")
 }
 
-// start serves on a socket and returns a real HTTP client for it, and what was asked of Leave.
-func start(t *testing.T) (*http.Client, *recorder) {
+// start serves on a socket and returns a real HTTP client for it, and what was asked of Leave. loaded may be nil.
+func start(t *testing.T, loaded func(context.Context) error) (*http.Client, *recorder) {
 	path := filepath.Join(t.TempDir(), "init.sock")
 	l, err := Listen(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var asked recorder
-	s := Server{Status: func() boot.Status { return boot.Status{Boot: "b1", Problem: "none"} }, Leave: asked.leave}
+	s := Server{Loaded: loaded, Status: func() boot.Status { return boot.Status{Boot: "b1", Problem: "none"} }, Leave: asked.leave}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ctx, l) }()
@@ -53,7 +54,7 @@ func start(t *testing.T) (*http.Client, *recorder) {
 }
 
 func TestStatusThroughARealClient(t *testing.T) {
-	client, _ := start(t)
+	client, _ := start(t, nil)
 	res, err := client.Get("http://init/v1/status")
 	if err != nil {
 		t.Fatal(err)
@@ -65,8 +66,57 @@ func TestStatusThroughARealClient(t *testing.T) {
 	}
 }
 
+// TestLoaded: whoever asks is answered when the modules are loaded, with what would not load; others are answered meanwhile.
+func TestLoaded(t *testing.T) {
+	for _, c := range []struct {
+		err    error
+		status int
+		body   string
+	}{
+		{nil, 200, `{}`},
+		{errors.New(`1 of 2 modules: load module "veth.ko": no room`), 503, `{"status":503,"code":"unavailable","detail":"1 of 2 modules: load module \"veth.ko\": no room"}`},
+	} {
+		asked, end := make(chan struct{}), make(chan struct{})
+		client, _ := start(t, func(ctx context.Context) error {
+			close(asked)
+			<-end
+			return c.err
+		})
+		type answer struct {
+			status int
+			body   string
+		}
+		answered := make(chan answer, 1)
+		go func() {
+			res, err := client.Get("http://init/v1/loaded")
+			if err != nil {
+				answered <- answer{body: err.Error()}
+				return
+			}
+			defer res.Body.Close()
+			body, _ := io.ReadAll(res.Body)
+			answered <- answer{res.StatusCode, string(body)}
+		}()
+		<-asked
+		res, err := client.Get("http://init/v1/status")
+		if err != nil {
+			t.Fatalf("another question meanwhile: %v", err)
+		}
+		res.Body.Close()
+		select {
+		case a := <-answered:
+			t.Errorf("answered before the modules were loaded: %+v", a)
+		default:
+		}
+		close(end)
+		if a := <-answered; a.status != c.status || a.body != c.body {
+			t.Errorf("got %+v, want %d %s", a, c.status, c.body)
+		}
+	}
+}
+
 func TestLeaveNeedsAReason(t *testing.T) {
-	client, asked := start(t)
+	client, asked := start(t, nil)
 	for _, c := range []struct {
 		path, body string
 		status     int
@@ -96,10 +146,10 @@ func TestLeaveNeedsAReason(t *testing.T) {
 func FuzzAnswer(f *testing.F) {
 	f.Add([]byte("GET /v1/status HTTP/1.1\r\nHost: init\r\n\r\n"))
 	f.Add([]byte("POST /v1/reboot HTTP/1.1\r\nContent-Length: 14\r\n\r\n{\"reason\":\"x\"}"))
-	s := Server{Status: func() boot.Status { return boot.Status{} }, Leave: func(bool, string) {}}
+	s := Server{Status: func() boot.Status { return boot.Status{} }, Loaded: func(context.Context) error { return nil }, Leave: func(bool, string) {}}
 	f.Fuzz(func(t *testing.T, in []byte) {
 		var out bytes.Buffer
-		s.answer(bytes.NewReader(in), &out)
+		s.answer(t.Context(), bytes.NewReader(in), &out)
 		if !bytes.HasPrefix(out.Bytes(), []byte("HTTP/1.1 ")) {
 			t.Errorf("no answer to %q", in)
 		}

@@ -2,7 +2,6 @@ package machine
 
 import (
 	"context"
-	"runtime/debug"
 	"time"
 
 	"hardnode.dev/internal/keep"
@@ -54,7 +53,6 @@ func (m *Machine) afterFailure(reason string) (pause time.Duration, again bool) 
 
 // stepCounted ends the row of failures: this boot reached its services.
 func (m *Machine) stepCounted(context.Context) (string, error) {
-	debug.FreeOSMemory() // from here on init only waits
 	doc, _, err := countDoc.Load()
 	if err != nil || doc.Failures == 0 {
 		return "", err

@@ -45,6 +45,7 @@ func (m *Machine) stepData(ctx context.Context) (string, error) {
 			last = err.Error()
 			m.setProblem(last)
 			m.con.Line("waiting: %s", last)
+			m.showConsole()
 		}
 		if !run.Wait(ctx, wait) {
 			return "", ctx.Err()

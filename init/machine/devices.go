@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"runtime/debug"
+	"sync"
 	"time"
 
 	"hardnode.dev/init/modules"
@@ -58,22 +60,46 @@ func (m *Machine) loadModule(path, params string) error {
 	return err
 }
 
-// stepModules loads what the kernel would ask modprobe for; there is no modprobe, and later nothing asks.
+// stepModules loads what the kernel would ask modprobe for while the host comes up; there is no modprobe.
 func (m *Machine) stepModules(ctx context.Context) (string, error) {
 	names := m.loader.Preload()
-	var failed []error
-	for _, name := range names {
-		if ctx.Err() != nil {
-			return "", ctx.Err()
-		}
-		if err := m.loader.Add(name, ""); err != nil {
-			failed = append(failed, err)
-		}
+	return fmt.Sprintf("%d loaded", len(names)), m.loader.AddAll(ctx, names)
+}
+
+// stepContainerModules loads the rest of what the kernel would ask modprobe for, and says so to whoever waits (GET /v1/loaded). Later
+// nothing asks.
+func (m *Machine) stepContainerModules(ctx context.Context) (string, error) {
+	names := m.loader.Container()
+	err := m.loader.AddAll(ctx, names)
+	m.loaded.settle(err)
+	debug.FreeOSMemory() // from here on init only waits
+	return fmt.Sprintf("%d loaded", len(names)), err
+}
+
+// outcome is one error, or nil, that others wait for. Only the first settle counts.
+type outcome struct {
+	once sync.Once
+	over chan struct{}
+	err  error
+}
+
+func newOutcome() *outcome { return &outcome{over: make(chan struct{})} }
+
+func (o *outcome) settle(err error) {
+	o.once.Do(func() {
+		o.err = err
+		close(o.over)
+	})
+}
+
+// wait returns what was settled, or ctx's error.
+func (o *outcome) wait(ctx context.Context) error {
+	select {
+	case <-o.over:
+		return o.err
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	if len(failed) > 0 {
-		return "", fmt.Errorf("%d of %d would not load: %w", len(failed), len(names), errors.Join(failed...))
-	}
-	return fmt.Sprintf("%d loaded", len(names)), nil
 }
 
 // need loads a module a step asks for by name; one built into the kernel is there already.

@@ -45,10 +45,12 @@ type Machine struct {
 	// Set while booting, read by later steps only.
 	config   boot.HostConfig
 	services map[string]*supervise.Handle
+	shown    bool // the console has been started
 	// background work of the boot: device events, the notification socket, the status socket
 	tasks  chan run.Task
 	bootID string
 	slow   chan struct{} // closed when the drivers of slow hardware are there
+	loaded *outcome      // of the modules that containers need
 	mu     struct {
 		sync.Mutex
 		problem string
@@ -59,7 +61,7 @@ type Machine struct {
 func New() *Machine {
 	con := &console.Console{Uptime: sys.Uptime}
 	m := &Machine{con: con, procs: &proc.Table{}, leave: make(chan Leave, 8), services: map[string]*supervise.Handle{}, tasks: make(chan run.Task, 16),
-		slow: make(chan struct{})}
+		slow: make(chan struct{}), loaded: newOutcome()}
 	m.steps = &steps.Runner{Uptime: sys.Uptime, Say: con.Line}
 	m.sup = &supervise.Supervisor{Procs: m.procs, Socket: boot.NotifySocket, Cgroup: cgroupSystem, LogDir: logDir, Self: "/sbin/init",
 		Say: con.Line, Output: m.output, Uptime: sys.Uptime}
@@ -125,6 +127,7 @@ func (m *Machine) boot(ctx context.Context) Leave {
 func (m *Machine) failed(ctx context.Context, f *steps.Failure) {
 	m.setProblem(f.Error())
 	m.con.Alert(f.Error())
+	m.loaded.settle(f) // nothing more is loaded
 	pause, again := m.afterFailure(f.Error())
 	if !again {
 		m.con.Line("boot failed %d times in a row: not rebooting again; %v", maxFailures, f)
@@ -189,7 +192,7 @@ func (m *Machine) stepAPI(context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	server := control.Server{Status: m.Status, Leave: func(off bool, reason string) { m.Ask(Leave{off, reason}) }}
+	server := control.Server{Status: m.Status, Loaded: m.loaded.wait, Leave: func(off bool, reason string) { m.Ask(Leave{off, reason}) }}
 	m.tasks <- run.Task{Name: "control", Run: func(ctx context.Context) error { return server.Serve(ctx, l) }}
 	m.tasks <- run.Task{Name: "notifications", Run: m.sup.Notifications}
 	m.tasks <- run.Task{Name: "reaper", Run: m.procs.Reap}

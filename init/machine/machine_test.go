@@ -1,6 +1,8 @@
 package machine
 
 import (
+	"context"
+	"errors"
 	"reflect"
 	"testing"
 	"time"
@@ -94,5 +96,48 @@ func TestPressed(t *testing.T) {
 	event[20] = 0
 	if pressed(event) {
 		t.Error("the power button was let go")
+	}
+}
+
+// TestOutcome: the first settles it, and whoever waits hears it.
+func TestOutcome(t *testing.T) {
+	bad := errors.New("module veth: no room")
+	for _, c := range []struct {
+		settled []error
+		want    error
+	}{
+		{[]error{nil}, nil},
+		{[]error{bad}, bad},
+		{[]error{bad, nil}, bad},
+		{[]error{nil, bad}, nil},
+	} {
+		o := newOutcome()
+		heard := make(chan error, 1)
+		go func() { heard <- o.wait(t.Context()) }()
+		for _, err := range c.settled {
+			o.settle(err)
+		}
+		if got := <-heard; got != c.want {
+			t.Errorf("%v: heard %v", c.settled, got)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := newOutcome().wait(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("never settled: %v", err)
+	}
+}
+
+// TestOrder: what a host needs to be heard of comes before what it needs to be worked with.
+func TestOrder(t *testing.T) {
+	at := map[string]int{}
+	for i, s := range New().table() {
+		at[s.Name] = i
+	}
+	for _, c := range [][2]string{{"api", "agent"}, {"devices", "config"}, {"modules", "data"}, {"data", "agent"}, {"agent", "watchdog"}, {"agent", "console"},
+		{"services", "boot count"}, {"services", "container modules"}} {
+		if before, there := at[c[0]]; !there || before >= at[c[1]] {
+			t.Errorf("row %q is not before %q", c[0], c[1])
+		}
 	}
 }

@@ -3,6 +3,7 @@ package machine
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -15,7 +16,7 @@ import (
 
 const programs = "/usr/lib/hardnode/"
 
-// services is every program init keeps, by name. console and netd start before the rest: one shows why a host waits, the other finds out what it is.
+// services is every program init keeps, by name. netd and agent come first: without them nobody hears of the host.
 var services = map[string]supervise.Service{
 	"console": {Argv: []string{programs + "console"}, Stop: 2 * time.Second},
 	// netd waits for a person when there is no configuration: no deadline for its readiness.
@@ -37,9 +38,48 @@ func (m *Machine) start(name string) (*supervise.Handle, error) {
 	return h, nil
 }
 
+// await waits for a service to be ready: true; false when patience (0: none is lost) or ctx ends first. meanwhile is called now and then.
+// A boot that takes long gets its console early, to show why.
+func (m *Machine) await(ctx context.Context, h *supervise.Handle, patience time.Duration, meanwhile func()) bool {
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
+	began := sys.Uptime()
+	for {
+		select {
+		case <-h.Ready():
+			return true
+		case <-ctx.Done():
+			return false
+		case <-tick.C:
+		}
+		waited := sys.Uptime() - began
+		if waited > consolePatience {
+			m.showConsole()
+		}
+		if patience > 0 && waited > patience {
+			return false
+		}
+		meanwhile()
+	}
+}
+
+// consolePatience is how long a step may take before a person is to see what it waits for.
+const consolePatience = 3 * time.Second
+
+// showConsole starts the console's program, once.
+func (m *Machine) showConsole() {
+	if m.shown {
+		return
+	}
+	m.shown = true
+	if _, err := m.start("console"); err != nil {
+		m.con.Line("%v", err)
+	}
+}
+
 func (m *Machine) stepConsole(context.Context) (string, error) {
-	_, err := m.start("console")
-	return "", err
+	m.showConsole()
+	return "", nil
 }
 
 // stepConfig starts netd and waits for the configuration.
@@ -48,17 +88,8 @@ func (m *Machine) stepConfig(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	tick := time.NewTicker(500 * time.Millisecond)
-	defer tick.Stop()
-	for waiting := true; waiting; {
-		select {
-		case <-netd.Ready():
-			waiting = false
-		case <-tick.C:
-			m.setProblem(netd.Words())
-		case <-ctx.Done():
-			return "", ctx.Err()
-		}
+	if !m.await(ctx, netd, 0, func() { m.setProblem(netd.Words()) }) {
+		return "", ctx.Err()
 	}
 	m.setProblem("")
 	raw, err := os.ReadFile(boot.ConfigFile)
@@ -82,28 +113,32 @@ func (m *Machine) stepConfig(ctx context.Context) (string, error) {
 // already runs in containers is better off than after a reboot.
 const agentPatience = 45 * time.Second
 
-// stepServices starts the spawner, waits for it, and starts the agent: the spawner must be there to be asked.
+// stepAgent starts the agent and the spawner and waits for neither: the agent asks for the spawner when it needs it.
+func (m *Machine) stepAgent(context.Context) (string, error) {
+	_, agent := m.start("agent")
+	_, spawner := m.start("spawner")
+	return "", errors.Join(agent, spawner)
+}
+
+// stepServices waits for what stepAgent started.
 func (m *Machine) stepServices(ctx context.Context) (string, error) {
 	var notes []string
 	for _, name := range []string{"spawner", "agent"} {
-		h, err := m.start(name)
-		if err != nil {
-			notes = append(notes, err.Error())
-			continue
+		h := m.services[name]
+		if h == nil {
+			continue // not in this image: stepAgent said so
 		}
-		late := time.NewTimer(agentPatience)
-		defer late.Stop()
-		patience := late.C
+		patience := agentPatience
 		if services[name].Vital {
-			patience = nil // the row's own deadline
+			patience = 0 // the row's own deadline
 		}
-		select {
-		case <-h.Ready():
+		switch {
+		case m.await(ctx, h, patience, func() {}):
 			notes = append(notes, name+" ready")
-		case <-patience:
-			notes = append(notes, name+" not ready yet")
-		case <-ctx.Done():
+		case ctx.Err() != nil:
 			return "", fmt.Errorf("service %s: not ready in time", name)
+		default:
+			notes = append(notes, name+" not ready yet")
 		}
 	}
 	return strings.Join(notes, ", "), nil

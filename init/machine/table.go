@@ -18,13 +18,15 @@ func (m *Machine) table() []steps.Step {
 		{Name: "clock", Deadline: second, Run: m.stepClock},
 		{Name: "api", Fatal: true, Deadline: 2 * second, Run: m.stepAPI},
 		{Name: "devices", Fatal: true, Deadline: 30 * second, Run: m.stepDevices}, // by modalias: disks, network cards, fw_cfg
-		{Name: "console", Deadline: 2 * second, Run: m.stepConsole},               // before the config: it shows why the host waits
 		{Name: "config", Fatal: true, Run: m.stepConfig},                          // netd; a host without one waits for it
 		{Name: "modules", Deadline: 60 * second, Run: m.stepModules},              // a module that won't load is said, and no more
 		{Name: "data", Fatal: true, Run: m.stepData},                              // a disk that holds something waits for a person
 		{Name: "saved time", Deadline: 5 * second, Run: m.stepSavedTime},
-		{Name: "watchdog", Deadline: 5 * second, Run: m.stepWatchdog},
+		{Name: "agent", Run: m.stepAgent},                              // with the spawner; the rows below don't keep it from coming up
+		{Name: "watchdog", Deadline: 30 * second, Run: m.stepWatchdog}, // from here on the services are watched, too
 		{Name: "services", Fatal: true, Deadline: 60 * second, Run: m.stepServices},
+		{Name: "console", Deadline: 2 * second, Run: m.stepConsole}, // last, unless the boot has taken long: it shows why the host waits
 		{Name: "boot count", Deadline: 5 * second, Run: m.stepCounted},
+		{Name: "container modules", Deadline: 60 * second, Run: m.stepContainerModules}, // the agent waits for them where it needs them
 	}
 }

@@ -1,7 +1,7 @@
 // Package modules loads kernel modules without modprobe.
 //
-// Owns: what is loaded when: the preload list, devices found at boot (coldplug) and later (uevents), and names a step asks for.
-// In: a flat directory made by image/kmod: modules.dep, modules.alias, modules.preload, <name>.ko; /sys; uevents.
+// Owns: what is loaded when: the lists of names, devices found at boot (coldplug) and later (uevents), and names a step asks for.
+// In: a flat directory made by image/kmod: modules.dep, modules.alias, modules.preload, modules.container, modules.late, <name>.ko; /sys; uevents.
 // Out: loaded modules; the aliases no module matched.
 // Never: unloads, or lets one module that will not load stop the boot.
 package modules
@@ -24,11 +24,12 @@ type Loader struct {
 	Dir  string
 	Load func(path, params string) error
 
-	deps    map[string][]string
-	aliases []alias
-	preload []string
-	late    map[string]bool
-	mu      struct {
+	deps      map[string][]string
+	aliases   []alias
+	preload   []string
+	container []string
+	late      map[string]bool
+	mu        struct {
 		sync.Mutex
 		tried map[string]*attempt
 	}
@@ -62,6 +63,7 @@ func Open(dir string, load func(path, params string) error) (*Loader, error) {
 			}
 		}),
 		l.lines("modules.preload", func(line string) { l.preload = append(l.preload, line) }),
+		l.lines("modules.container", func(line string) { l.container = append(l.container, line) }),
 		l.lines("modules.late", func(line string) { l.late[line] = true }))
 	if err != nil {
 		return nil, err
@@ -97,8 +99,29 @@ func literal(pattern string) string {
 	return pattern
 }
 
-// Preload is the list of names loaded on every boot, in order.
+// Preload is the list of names loaded on every boot before the disk is looked at, in order.
 func (l *Loader) Preload() []string { return slices.Clone(l.preload) }
+
+// Container is the list of names loaded on every boot for containers and their network, in order.
+func (l *Loader) Container() []string { return slices.Clone(l.container) }
+
+// AddAll loads modules in order until ctx ends. One that would not load does not keep the others; the error names every such one.
+func (l *Loader) AddAll(ctx context.Context, names []string) error {
+	var failed []error
+	for i, name := range names {
+		if ctx.Err() != nil {
+			failed = append(failed, fmt.Errorf("load %q and what comes after: %w", strings.Join(names[i:], ", "), ctx.Err()))
+			break
+		}
+		if err := l.Add(name, ""); err != nil {
+			failed = append(failed, err)
+		}
+	}
+	if len(failed) > 0 {
+		return fmt.Errorf("%d of %d modules: %w", len(failed), len(names), errors.Join(failed...))
+	}
+	return nil
+}
 
 // Add loads a module after all it needs; one that was tried before gives the same answer. Hyphens and underscores are the same.
 // A name with no file is an error that wraps fs.ErrNotExist; it may be built into the kernel.
@@ -190,6 +213,10 @@ func inSet(set string, c byte) bool {
 	return false
 }
 
+// driverless are folders of /sys/devices that hold no device a module could drive, and many entries: a block of memory each 128 MiB, a
+// terminal each number. The "power" of every device is the same.
+var driverless = []string{"system/memory", "virtual/tty"}
+
 // Coldplug loads the modules of every device below root (/sys/devices), but for late ones, which it names: their drivers wait for
 // hardware. It returns how many devices it saw, and what would not load.
 func (l *Loader) Coldplug(ctx context.Context, root string) (devices int, late []string, problems []error) {
@@ -197,6 +224,9 @@ func (l *Loader) Coldplug(ctx context.Context, root string) (devices int, late [
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || ctx.Err() != nil {
 			return ctx.Err() // a device that vanished while we walked is no error
+		}
+		if d.IsDir() && (d.Name() == "power" || slices.Contains(driverless, strings.TrimPrefix(path, root+"/"))) {
+			return filepath.SkipDir
 		}
 		if d.Name() != "modalias" || d.IsDir() {
 			return nil

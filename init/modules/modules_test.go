@@ -1,6 +1,7 @@
 package modules
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -48,10 +49,11 @@ func FuzzMatches(f *testing.F) {
 func loader(t *testing.T, fail string) (*Loader, *[]string) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{
-		"modules.dep":     "failover:\nnet_failover: failover\nvirtio_net: failover net_failover\nbroken:\nahci:\n",
-		"modules.alias":   "virtio:d00000001v* virtio_net\nvirtio:d00000009v* broken\npci:v8086* ahci\n",
-		"modules.preload": "virtio_net\n",
-		"modules.late":    "ahci\n",
+		"modules.dep":       "failover:\nnet_failover: failover\nvirtio_net: failover net_failover\nbroken:\nahci:\n",
+		"modules.alias":     "virtio:d00000001v* virtio_net\nvirtio:d00000009v* broken\npci:v8086* ahci\n",
+		"modules.preload":   "virtio_net\n",
+		"modules.container": "broken\nnet_failover\n",
+		"modules.late":      "ahci\n",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
@@ -87,10 +89,33 @@ func TestAddLoadsWhatIsNeededOnce(t *testing.T) {
 	}
 }
 
+func TestAddAllGoesOnAndNamesWhatWouldNotLoad(t *testing.T) {
+	for _, c := range []struct {
+		fail, loaded, err string
+	}{
+		{"", "broken failover net_failover", ""},
+		{"broken", "failover net_failover", `1 of 2 modules: no such device`},
+		{"failover", "broken", `1 of 2 modules: module "net_failover" needs another: no such device`},
+	} {
+		l, loaded := loader(t, c.fail)
+		err := l.AddAll(t.Context(), l.Container())
+		if got := strings.Join(*loaded, " "); got != c.loaded || (err == nil) != (c.err == "") || err != nil && err.Error() != c.err {
+			t.Errorf("%q fails: loaded %q, %v; want %q, %s", c.fail, got, err, c.loaded, c.err)
+		}
+	}
+	l, loaded := loader(t, "")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := l.AddAll(ctx, l.Container()); !errors.Is(err, context.Canceled) || len(*loaded) > 0 {
+		t.Errorf("after the end: loaded %q, %v", *loaded, err)
+	}
+}
+
 func TestColdplugGoesOnAfterABadModule(t *testing.T) {
 	l, loaded := loader(t, "broken")
 	root := t.TempDir()
-	for dir, alias := range map[string]string{"a": "virtio:d00000009v00001AF4\n", "b/c": "virtio:d00000001v00001AF4\n", "d": "virtio:d00000001v00001AF4\n", "e": "pci:v8086d2922\n"} {
+	for dir, alias := range map[string]string{"a": "virtio:d00000009v00001AF4\n", "b/c": "virtio:d00000001v00001AF4\n", "d": "virtio:d00000001v00001AF4\n", "e": "pci:v8086d2922\n",
+		"f/power": "pci:v8086\n", "system/memory/m0": "pci:v8086\n", "virtual/tty/t0": "pci:v8086\n"} {
 		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
 			t.Fatal(err)
 		}

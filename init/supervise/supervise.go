@@ -249,7 +249,7 @@ func (h *Handle) Stop() {
 func (s *Supervisor) Keep(ctx context.Context, spec Service) *Handle {
 	ctx, cancel := context.WithCancel(ctx)
 	svc := &service{Service: spec, sup: s, notes: make(chan note, 64), ready: make(chan struct{})}
-	svc.mu.status.Name = spec.Name
+	svc.mu.status.Name, svc.mu.away = spec.Name, time.Now() // whoever asks for its health before it is forked
 	h := &Handle{svc: svc, cancel: cancel, gone: make(chan struct{})}
 	s.mu.Lock()
 	s.mu.services = append(s.mu.services, svc)

@@ -9,10 +9,13 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
+	"hardnode.dev/internal/run"
 	"hardnode.dev/qemu-tests/harness"
 	"hardnode.dev/qemu-tests/harness/ask"
 )
@@ -29,6 +32,7 @@ func TestBootServeLeave(t *testing.T) {
 		h.sees(line)
 	}
 	h.up()
+	h.sees(`step container modules: \d+ loaded`)
 	h.look()
 	t.Run("services", h.services)
 	if err := h.VM.PowerDown(t.Context()); err != nil {
@@ -61,6 +65,11 @@ func (h *host) look() {
 	for mount, options := range map[string]string{" / ": "ro", " /data ": "btrfs", " /state ": "subvol=/state", " /sys/fs/cgroup ": "memory_recursiveprot"} {
 		if !regexp.MustCompile(regexp.QuoteMeta(mount) + `.*` + options).MatchString(read("/proc/1/mountinfo")) {
 			h.T.Errorf("mount%s: no %q in\n%s", mount, options, read("/proc/1/mountinfo"))
+		}
+	}
+	for _, name := range []string{"btrfs", "overlay", "veth", "wireguard", "nf_tables", "nft_limit"} {
+		if !strings.Contains("\n"+read("/proc/modules"), "\n"+name+" ") {
+			h.T.Errorf("module %s is not loaded", name)
 		}
 	}
 	if got := strings.TrimSpace(read("/sys/fs/cgroup/init/cgroup.procs")); !strings.HasPrefix(got, "1") {
@@ -105,6 +114,47 @@ func (h *host) services(t *testing.T) {
 		}
 	}
 	t.Error("a service that is killed again and again is started again without a wait")
+}
+
+// TestAgentKilledBeforeModules: the agent is killed as soon as it is up; the modules of containers come all the same, and so does the mesh.
+func TestAgentKilledBeforeModules(t *testing.T) {
+	dir := harness.Dir(t)
+	c := machine(t, dir, config)
+	if err := harness.AddProbe(t.Context(), &c, dir); err != nil {
+		t.Fatal(err)
+	}
+	h := start(t, c)
+	h.sees(`service agent: ready`)
+	h.mark = h.VM.Console.Mark()
+	if a, err := h.VM.Ask(t.Context(), ask.Request{What: "kill", Path: "/usr/lib/hardnode/agent", Signal: int(syscall.SIGKILL)}); err != nil || len(a.Killed) == 0 {
+		t.Fatalf("kill the agent: %v, %v", a.Killed, err)
+	}
+	h.sees(`service agent: killed by SIGKILL`)
+	h.sees(`service agent: ready`)
+	ctx, cancel := h.limit()
+	defer cancel()
+	for {
+		a, err := h.VM.Ask(ctx, ask.Request{What: "list", Path: "/sys/class/net"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if slices.Contains(a.Names, "hn-mesh") {
+			return
+		}
+		if !run.Wait(ctx, 200*time.Millisecond) {
+			t.Fatalf("no mesh; links: %v", a.Names)
+		}
+	}
+}
+
+// TestMissingModule: a module that would not load is named by init and by the agent, and the host comes up all the same.
+func TestMissingModule(t *testing.T) {
+	c := machine(t, harness.Dir(t), config)
+	c.Append += " module_blacklist=veth"
+	h := start(t, c)
+	h.up()
+	h.sees(`step container modules: 1 of \d+ modules: load module ".*/veth.ko": operation not permitted`)
+	h.sees(`! network: kernel modules of the network: .*/veth.ko": operation not permitted`)
 }
 
 // TestPowerCutWhileFormatting cuts the power at the worst moment; the next boot makes a whole DATA.
