@@ -35,7 +35,7 @@ clean: ## remove everything that was built (out/)
 
 # image/
 .PHONY: image image-kernel
-image: ## build the boot artefacts: out/image/{vmlinuz,host.initrd,infra.initrd}
+image: ## build the boot artefacts: out/image/{vmlinuz,cmdline,host.initrd,infra.initrd}
 	$(GO) build -trimpath -o $(OUT)/bin/image ./image && $(OUT)/bin/image -out $(OUT)
 
 image-kernel: ## fetch the kernel and its modules only: out/image/{vmlinuz,modules}

@@ -118,6 +118,17 @@ func TestStampSkipsOnlyWhatIsUnchanged(t *testing.T) {
 	}
 }
 
+func TestArgumentsHaveReasons(t *testing.T) {
+	for _, a := range arguments {
+		if a.reason == "" || len(strings.Fields(a.text)) != 1 || strings.HasPrefix(a.text, "mitigations") {
+			t.Errorf("argument %q: no reason, not one word, or less safe than the kernel's own", a.text)
+		}
+	}
+	if got, want := cmdline([]argument{{"panic=10", "x"}, {"quiet", "y"}}), "panic=10 quiet\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestBudget(t *testing.T) {
 	text, total := sizes(10<<20, []Part{{"a", make([]byte, 1<<20)}, {"b", make([]byte, 2<<20)}}, []Part{{"c", make([]byte, 4<<20)}}, []row{{"x", 5 << 20}})
 	if total != 13<<20 {

@@ -59,6 +59,9 @@ func (b Builder) Image(ctx context.Context) error {
 	if err := b.Initrd("infra.initrd", first, second, third); err != nil {
 		return err
 	}
+	if err := b.Cmdline(); err != nil {
+		return err
+	}
 	inside, err := b.inside(bin, bb, tools)
 	if err != nil {
 		return err

@@ -50,9 +50,14 @@ func build(t *testing.T) (root string) {
 
 // machine is a host with a disk, two cards and a configuration; "" is none.
 func machine(t *testing.T, dir, yaml string) harness.Config {
+	t.Helper()
 	root := build(t)
+	cmdline, err := harness.Cmdline(filepath.Join(root, "out/image"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	c := harness.Config{Name: "host-1", Kernel: filepath.Join(root, "out/image/vmlinuz"), Initrd: []string{filepath.Join(root, "out/image/host.initrd")},
-		Append: "panic=10", MemMiB: 1024, Dir: dir, Timeout: 5 * time.Minute * harness.Scale(),
+		Append: cmdline, MemMiB: 1024, Dir: dir, Timeout: 5 * time.Minute * harness.Scale(),
 		Disks: []harness.Disk{{Path: filepath.Join(dir, "disk"), SizeMiB: 1024}},
 		NICs:  []harness.NIC{{MAC: "52:54:00:aa:00:01"}, {MAC: "52:54:00:aa:00:02"}}}
 	if yaml != "" {

@@ -64,8 +64,12 @@ func (c *Cluster) machine(name string, addr netip.Addr, infra bool) (*Machine, e
 		return nil, err
 	}
 	out := filepath.Join(c.Root, "out/image")
+	cmdline, err := harness.Cmdline(out)
+	if err != nil {
+		return nil, err
+	}
 	m.cfg = harness.Config{
-		Name: name, Kernel: filepath.Join(out, "vmlinuz"), Initrd: []string{filepath.Join(out, "host.initrd")}, Append: "panic=10",
+		Name: name, Kernel: filepath.Join(out, "vmlinuz"), Initrd: []string{filepath.Join(out, "host.initrd")}, Append: cmdline,
 		MemMiB: hostMiB, CPUs: 2, Dir: filepath.Join(c.Dir, "logs"), Reboot: true, Timeout: -1,
 		Disks: []harness.Disk{{Path: filepath.Join(c.Dir, name+".disk"), SizeMiB: diskMiB, Serial: name}},
 		NICs:  []harness.NIC{{Switch: c.Switch}},

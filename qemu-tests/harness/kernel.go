@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 )
 
@@ -47,6 +48,15 @@ func Kernel() (vmlinuz, modules string, err error) {
 		return "", "", fmt.Errorf("go run ./image kernel: %v\n%s", err, out)
 	}
 	return vmlinuz, modules, nil
+}
+
+// Cmdline is the kernel command line that `make image` wrote into dir, beside the kernel and the initramfs it belongs to.
+func Cmdline(dir string) (string, error) {
+	raw, err := os.ReadFile(filepath.Join(dir, "cmdline"))
+	if err != nil {
+		return "", fmt.Errorf("kernel command line: %v", err)
+	}
+	return strings.TrimSpace(string(raw)), nil
 }
 
 func exists(path string) bool { _, err := os.Stat(path); return err == nil }

@@ -1,0 +1,25 @@
+package assemble
+
+import "strings"
+
+// argument is one kernel argument every host boots with. Arguments that name a machine's own hardware (console=…) or its place
+// (hardnode.config=…) are added by whoever boots it.
+type argument struct{ text, reason string }
+
+var arguments = []argument{
+	{"panic=10", "a host whose stage 1 fails comes back by itself; from then on init says the same"},
+	{"cryptomgr.notests", "some 0.2 s of an emulated boot: the image carries no driver of crypto hardware, and the rest is the release's own tested code"},
+}
+
+func cmdline(args []argument) string {
+	var words []string
+	for _, a := range args {
+		words = append(words, a.text)
+	}
+	return strings.Join(words, " ") + "\n"
+}
+
+// Cmdline writes image/cmdline, the kernel command line that belongs to the image.
+func (b Builder) Cmdline() error {
+	return replace(b.path("image", "cmdline"), []byte(cmdline(arguments)), 0o644)
+}
