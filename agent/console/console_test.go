@@ -51,6 +51,21 @@ func TestLines(t *testing.T) {
 	}
 }
 
+func TestPause(t *testing.T) {
+	for _, c := range []struct {
+		a    *boot.AgentStatus
+		want time.Duration
+	}{
+		{nil, 200 * time.Millisecond},
+		{&boot.AgentStatus{Stage: boot.StageJoined}, 200 * time.Millisecond},
+		{&boot.AgentStatus{Stage: boot.StageJoined, Linked: true}, time.Second},
+	} {
+		if got := pause(c.a); got != c.want {
+			t.Errorf("%+v: got %s, want %s", c.a, got, c.want)
+		}
+	}
+}
+
 // TestTerminals: one terminal that works, one that is absent, one that nobody reads. None holds the others up.
 func TestTerminals(t *testing.T) {
 	dir := t.TempDir()

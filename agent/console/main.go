@@ -42,23 +42,31 @@ func main() {
 // again is how often the status is shown when nothing changed.
 const again = time.Minute
 
-// show looks every second and writes what changed, until ctx ends.
+// pause is how long to wait before the next look: little while the host comes up, when a person is most likely to watch.
+func pause(a *boot.AgentStatus) time.Duration {
+	if a == nil || !a.Linked {
+		return 200 * time.Millisecond
+	}
+	return time.Second
+}
+
+// show looks again and again and writes what changed, until ctx ends.
 func show(ctx context.Context, log *slog.Logger) error {
 	ts := &terminals{log: log}
 	defer ts.close()
 	var last []string
 	var shown time.Time
-	return run.Every(ctx, time.Second, func(ctx context.Context) error {
-		now := lines(look(ctx))
-		switch {
-		case len(now) == 0, slices.Equal(now, last) && time.Since(shown) < again:
+	for {
+		a, i := look(ctx)
+		if now := lines(a, i); len(now) > 0 && (!slices.Equal(now, last) || time.Since(shown) >= again) {
+			last, shown = now, time.Now()
+			ts.use(wanted())
+			ts.write(strings.Join(now, "\n") + "\n")
+		}
+		if !run.Wait(ctx, pause(a)) {
 			return nil
 		}
-		last, shown = now, time.Now()
-		ts.use(wanted())
-		ts.write(strings.Join(now, "\n") + "\n")
-		return nil
-	})
+	}
 }
 
 // look asks the agent and init; either may be nil.
