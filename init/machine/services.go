@@ -113,11 +113,17 @@ func (m *Machine) stepConfig(ctx context.Context) (string, error) {
 // already runs in containers is better off than after a reboot.
 const agentPatience = 45 * time.Second
 
-// stepAgent starts the agent and the spawner and waits for neither: the agent asks for the spawner when it needs it.
-func (m *Machine) stepAgent(context.Context) (string, error) {
-	_, agent := m.start("agent")
-	_, spawner := m.start("spawner")
-	return "", errors.Join(agent, spawner)
+// agentLead is how long the agent is alone in coming up. It finds the spawner when that comes.
+const agentLead = 2 * time.Second
+
+// stepAgent starts the agent, and the spawner as soon as that is up or has had its lead.
+func (m *Machine) stepAgent(ctx context.Context) (string, error) {
+	agent, missing := m.start("agent")
+	if missing == nil {
+		m.await(ctx, agent, agentLead, func() {})
+	}
+	_, err := m.start("spawner")
+	return "", errors.Join(missing, err)
 }
 
 // stepServices waits for what stepAgent started.

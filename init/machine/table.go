@@ -22,10 +22,10 @@ func (m *Machine) table() []steps.Step {
 		{Name: "modules", Deadline: 60 * second, Run: m.stepModules},              // a module that won't load is said, and no more
 		{Name: "data", Fatal: true, Run: m.stepData},                              // a disk that holds something waits for a person
 		{Name: "saved time", Deadline: 5 * second, Run: m.stepSavedTime},
-		{Name: "agent", Run: m.stepAgent},                              // with the spawner; the rows below don't keep it from coming up
-		{Name: "watchdog", Deadline: 30 * second, Run: m.stepWatchdog}, // from here on the services are watched, too
+		{Name: "agent", Run: m.stepAgent}, // first: on a small machine everything beside it holds it up
 		{Name: "services", Fatal: true, Deadline: 60 * second, Run: m.stepServices},
-		{Name: "console", Deadline: 2 * second, Run: m.stepConsole}, // last, unless the boot has taken long: it shows why the host waits
+		{Name: "watchdog", Deadline: 30 * second, Run: m.stepWatchdog}, // the rows above have deadlines of their own
+		{Name: "console", Deadline: 2 * second, Run: m.stepConsole},    // last, unless the boot has taken long: it shows why the host waits
 		{Name: "boot count", Deadline: 5 * second, Run: m.stepCounted},
 		{Name: "container modules", Deadline: 60 * second, Run: m.stepContainerModules}, // the agent waits for them where it needs them
 	}

@@ -49,10 +49,10 @@ func netd(ctx context.Context, log *slog.Logger) error {
 	if _, err := links.Apply(config.Network); err != nil {
 		return err
 	}
-	debug.FreeOSMemory() // reading YAML took most of the heap there ever was
 	if _, err := daemon.SdNotify(false, "READY=1\nSTATUS=host "+config.Name+", role "+string(config.Role)); err != nil {
 		return fmt.Errorf("tell init: %w", err)
 	}
+	debug.FreeOSMemory() // reading YAML took most of the heap there ever was
 	return run.Group(ctx, log,
 		run.Task{Name: "links", Run: func(ctx context.Context) error { return keepLinks(ctx, log, links, config.Network) }},
 		run.Task{Name: "time", Run: func(ctx context.Context) error {
