@@ -67,6 +67,9 @@ func TestFigures(t *testing.T) {
 		slices.Sort(took[i])
 		fmt.Fprintf(t.Output(), "FIGURE %s: median %.1f s of %d (%.1f to %.1f)\n", l.what, took[i][boots/2], boots, took[i][0], took[i][boots-1])
 	}
+	if _, err := host.VM().WaitFor(t.Context(), `step container modules:`); err != nil { // an idle host: its boot is over
+		t.Fatal(err)
+	}
 	memory(t, host)
 }
 
