@@ -105,7 +105,7 @@ func prepare(ctx context.Context, o Options) (*Cluster, error) {
 	if c.unlock, err = lockDir(o.Dir); err != nil {
 		return nil, err
 	}
-	if !o.Keep {
+	if !o.Keep || !exists(filepath.Join(o.Dir, madeFile)) {
 		if err := clear(o.Dir); err != nil {
 			c.unlock()
 			return nil, err
@@ -121,6 +121,11 @@ func prepare(ctx context.Context, o Options) (*Cluster, error) {
 	}
 	c.ctx, c.stop = context.WithCancelCause(ctx)
 	return c, nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // start goes through the phases; what can overlap does.

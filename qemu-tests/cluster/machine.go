@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -186,7 +187,7 @@ func (m *Machine) bootAndJoin(ctx context.Context, detail detail) error {
 	return err
 }
 
-// lockDir takes the folder for this process.
+// lockDir takes the folder for this process, whose number it leaves there for whoever comes second.
 func lockDir(dir string) (unlock func(), err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -196,8 +197,14 @@ func lockDir(dir string) (unlock func(), err error) {
 		return nil, err
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		who, _ := io.ReadAll(io.LimitReader(f, 20)) // empty for a moment while the other begins
 		f.Close()
-		return nil, fmt.Errorf("folder %s: another cluster runs in it; end that one, or name another folder", dir)
+		return nil, fmt.Errorf("folder %s: another cluster runs in it, process %s; end that one (Ctrl-C where it runs, or kill %s), or name another folder", dir, who, who)
+	}
+	err = f.Truncate(0)
+	if _, err2 := fmt.Fprint(f, os.Getpid()); err != nil || err2 != nil {
+		f.Close()
+		return nil, fmt.Errorf("take folder %s: %v", dir, errors.Join(err, err2))
 	}
 	return func() { f.Close() }, nil
 }

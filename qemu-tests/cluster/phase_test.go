@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -59,7 +60,7 @@ func TestDirIsTakenOnceAndClearedWithCare(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := lockDir(dir); err == nil || !strings.Contains(err.Error(), "another cluster") {
+	if _, err := lockDir(dir); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("another cluster runs in it, process %d;", os.Getpid())) {
 		t.Errorf("a second cluster in the same folder: got %v", err)
 	}
 	unlock()
@@ -78,6 +79,44 @@ func TestDirIsTakenOnceAndClearedWithCare(t *testing.T) {
 	}
 	if want := []string{"lock", "thesis.txt"}; !slices.Equal(left, want) {
 		t.Errorf("left are %q, want %q", left, want)
+	}
+}
+
+// TestKeepTakesUpOnlyWhatIsWhole: what a run left that ended in the middle of day 0 is no state to go on with.
+func TestKeepTakesUpOnlyWhatIsWhole(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		made bool
+		left []string
+	}{
+		{"day 0 was made", true, []string{"host-1.disk", "jls", "lock", "logs", madeFile}},
+		{"day 0 was interrupted", false, []string{"lock", "logs"}},
+	} {
+		dir := t.TempDir()
+		for name, there := range map[string]bool{"jls/root.key": true, "host-1.disk": true, madeFile: c.made} {
+			if !there {
+				continue
+			}
+			os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700)
+			if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p, err := prepare(t.Context(), Options{Dir: dir, Keep: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+		var left []string
+		list, _ := os.ReadDir(dir)
+		for _, e := range list {
+			left = append(left, e.Name())
+		}
+		if !slices.Equal(left, c.left) {
+			t.Errorf("%s: left are %q, want %q", c.name, left, c.left)
+		}
 	}
 }
 

@@ -29,8 +29,8 @@ func main() {
 		flag.PrintDefaults()
 	}
 	flag.Parse()
-	if flag.NArg() > 0 {
-		fmt.Fprintf(os.Stderr, "devcluster: unknown argument %q\n", flag.Arg(0))
+	if err := check(o, flag.Args()); err != nil {
+		fmt.Fprintf(os.Stderr, "devcluster: %v; see -help\n", err)
 		os.Exit(2)
 	}
 	ctx, stop := run.UntilSignal(context.Background())
