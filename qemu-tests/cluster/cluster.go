@@ -77,10 +77,19 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 		return nil, err
 	}
 	if err := c.start(); err != nil {
+		err = c.reason(err)
 		c.stop(err)
 		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
+}
+
+// reason is why err came: a machine that went off by itself, which ends all waits, those for other machines too, or err itself.
+func (c *Cluster) reason(err error) error {
+	if lost := c.lost(); lost != nil && c.ctx.Err() == nil {
+		return lost
+	}
+	return err
 }
 
 // prepare checks the options, takes the folder for itself and chooses ports.

@@ -204,7 +204,7 @@ func (vm *VM) ended(err error, complaint string) {
 	switch {
 	case why != "":
 	case err != nil:
-		why = fmt.Sprintf("qemu: %v %s", err, strings.TrimSpace(complaint))
+		why = strings.TrimSpace(fmt.Sprintf("qemu: %v %s", err, complaint))
 	default:
 		why = "it powered off"
 	}
