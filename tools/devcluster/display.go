@@ -119,6 +119,9 @@ func (d *display) line(text string) {
 
 // draw puts text, if any, above the block of running phases and draws the block anew; the lock is held.
 func (d *display) draw(text string) {
+	if text == "" && d.show.drawn == 0 && len(d.show.running) == 0 {
+		return
+	}
 	var b strings.Builder
 	if d.show.drawn > 0 {
 		fmt.Fprintf(&b, "\x1b[%dA", d.show.drawn)

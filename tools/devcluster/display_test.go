@@ -50,6 +50,11 @@ func TestTerminalDisplayRedrawsItsBlock(t *testing.T) {
 	if d.show.drawn != 0 {
 		t.Errorf("%d lines stay after close", d.show.drawn)
 	}
+	b.Reset()
+	d.close()
+	if b.Len() > 0 {
+		t.Errorf("closed once more, it writes %q over what came after it", b.String())
+	}
 }
 
 func TestTimingTable(t *testing.T) {
