@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -61,5 +63,22 @@ func TestTimingTable(t *testing.T) {
 	got := timingTable([]cluster.Timing{{Phase: "day 0", Begin: time.Second, Took: 1500 * time.Millisecond}}, 4*time.Second)
 	if !strings.Contains(got, "     1.0 s     1.5 s  day 0\n") || !strings.Contains(got, "to the served page: 4.0 s") {
 		t.Errorf("got %s", got)
+	}
+}
+
+func TestNoEscapesInAFile(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	d := newDisplay(f)
+	d.progress(cluster.Progress{Phase: "one"})
+	d.say("two")
+	d.progress(cluster.Progress{Phase: "one", Done: true, Took: time.Second})
+	d.close()
+	raw, err := os.ReadFile(f.Name())
+	if want := "         one …\ntwo\n   1.0 s ✓ one\n"; err != nil || string(raw) != want {
+		t.Errorf("got %q, %v, want %q", raw, err, want)
 	}
 }
