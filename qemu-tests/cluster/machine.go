@@ -138,14 +138,21 @@ func (m *Machine) end(how func(*harness.VM) error) error {
 	return how(vm)
 }
 
-// lost is why the machine is off although nobody switched it off, or nil.
+// lost is why the machine is off although nobody switched it off, or its kernel's panic, or nil.
 func (m *Machine) lost() error {
 	m.on.Lock()
 	defer m.on.Unlock()
-	if m.on.vm == nil || m.on.vm.Running() || m.on.expected {
+	if m.on.vm == nil || m.on.expected {
 		return nil
 	}
-	return fmt.Errorf("machine %s: %w%s", m.Name, m.on.vm.Err(), m.on.vm.Console.Excerpt(30))
+	why := m.on.vm.Console.Panic() // it reboots then, perhaps for ever
+	if why == nil && !m.on.vm.Running() {
+		why = m.on.vm.Err()
+	}
+	if why == nil {
+		return nil
+	}
+	return fmt.Errorf("machine %s: %w%s", m.Name, why, m.on.vm.Console.Excerpt(30))
 }
 
 func (m *Machine) close(orderly bool) error {

@@ -80,7 +80,7 @@ func (c *Cluster) poll(ctx context.Context, limit, pause time.Duration, f func(c
 	}
 }
 
-// lost names the first machine that is off although nobody switched it off.
+// lost names the first machine that is off although nobody switched it off, or whose kernel panicked.
 func (c *Cluster) lost() error {
 	for _, m := range append([]*Machine{c.Infra}, c.Hosts...) {
 		if m != nil {

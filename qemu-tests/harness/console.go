@@ -127,6 +127,16 @@ func (c *Console) finish(why error) {
 	c.wake()
 }
 
+// Panic is the guest's kernel panic (ErrPanic, wrapped), or nil; with Config.Crash it is always nil.
+func (c *Console) Panic() error {
+	c.log.Lock()
+	defer c.log.Unlock()
+	if errors.Is(c.log.end, ErrPanic) {
+		return c.log.end
+	}
+	return nil
+}
+
 // Mark is the number of lines so far: WaitAfter(mark) looks only at what comes later.
 func (c *Console) Mark() int {
 	c.log.Lock()
