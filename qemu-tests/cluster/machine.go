@@ -155,6 +155,19 @@ func (m *Machine) lost() error {
 	return fmt.Errorf("machine %s: %w%s", m.Name, why, m.on.vm.Console.Excerpt(30))
 }
 
+// Watch tells of each machine that goes off by itself, until ctx ends.
+func (c *Cluster) Watch(ctx context.Context, say func(error)) {
+	var all sync.WaitGroup
+	for _, m := range append([]*Machine{c.Infra}, c.Hosts...) {
+		all.Go(func() {
+			if m.VM().Wait(ctx) == nil && m.lost() != nil {
+				say(m.lost())
+			}
+		})
+	}
+	all.Wait()
+}
+
 func (m *Machine) close(orderly bool) error {
 	vm := m.VM()
 	if vm == nil {

@@ -64,6 +64,7 @@ func demo(ctx context.Context, o cluster.Options, once bool) error {
 	d.close()
 	fmt.Print(timingTable(c.Timings(), c.Elapsed()), farewell(c, o))
 	if !once {
+		c.Watch(ctx, func(err error) { fmt.Printf("\n%v\nThe others go on; end the demo with Ctrl-C to start anew.\n", err) })
 		<-ctx.Done()
 		fmt.Println("\nending the virtual machines …")
 	}
