@@ -203,6 +203,7 @@ func TestBundledImage(t *testing.T) {
 	if _, err := s.Ensure(context.Background(), img); err == nil || len(left(t, s)) != 0 {
 		t.Errorf("damaged medium: got %v, left %v", err, left(t, s))
 	}
+	os.Remove(file) // it can't be written
 	os.WriteFile(file, content, 0o444)
 	p, err := s.Ensure(context.Background(), img)
 	if err != nil {

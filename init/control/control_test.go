@@ -10,39 +10,24 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"hardnode.dev/internal/wire/boot"
 )
 
-// recorder is what was asked of Leave, which runs after the answer is out.
-type recorder struct {
-	mu    sync.Mutex
-	asked []string
-}
-
-func (r *recorder) leave(poweroff bool, reason string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.asked = append(r.asked, map[bool]string{true: "poweroff ", false: "reboot "}[poweroff]+reason)
-}
-
-func (r *recorder) String() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return strings.Join(r.asked, ", ")
-}
-
-// start serves on a socket and returns a real HTTP client for it, and what was asked of Leave. loaded may be nil.
-func start(t *testing.T, loaded func(context.Context) error) (*http.Client, *recorder) {
+// start serves on a socket and returns a real HTTP client for it, and what is asked of Leave, which runs after the answer is out. loaded may be
+// nil.
+func start(t *testing.T, loaded func(context.Context) error) (*http.Client, <-chan string) {
 	path := filepath.Join(t.TempDir(), "init.sock")
 	l, err := Listen(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var asked recorder
-	s := Server{Loaded: loaded, Status: func() boot.Status { return boot.Status{Boot: "b1", Problem: "none"} }, Leave: asked.leave}
+	asked := make(chan string, 8)
+	s := Server{Loaded: loaded, Status: func() boot.Status { return boot.Status{Boot: "b1", Problem: "none"} },
+		Leave: func(poweroff bool, reason string) {
+			asked <- map[bool]string{true: "poweroff ", false: "reboot "}[poweroff] + reason
+		}}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ctx, l) }()
@@ -50,7 +35,7 @@ func start(t *testing.T, loaded func(context.Context) error) (*http.Client, *rec
 	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		var d net.Dialer
 		return d.DialContext(ctx, "unix", path)
-	}}}, &asked
+	}}}, asked
 }
 
 func TestStatusThroughARealClient(t *testing.T) {
@@ -120,13 +105,14 @@ func TestLeaveNeedsAReason(t *testing.T) {
 	for _, c := range []struct {
 		path, body string
 		status     int
+		asks       string
 	}{
-		{"/v1/reboot", `{"reason":"new kernel"}`, 202},
-		{"/v1/poweroff", `{"reason":"moved"}`, 202},
-		{"/v1/reboot", `{}`, 400},
-		{"/v1/reboot", `{"reason":"x","force":true}`, 400},
-		{"/v1/reboot", ``, 400},
-		{"/v1/halt", `{"reason":"x"}`, 404},
+		{"/v1/reboot", `{"reason":"new kernel"}`, 202, "reboot new kernel"},
+		{"/v1/poweroff", `{"reason":"moved"}`, 202, "poweroff moved"},
+		{"/v1/reboot", `{}`, 400, ""},
+		{"/v1/reboot", `{"reason":"x","force":true}`, 400, ""},
+		{"/v1/reboot", ``, 400, ""},
+		{"/v1/halt", `{"reason":"x"}`, 404, ""},
 	} {
 		res, err := client.Post("http://init"+c.path, "application/json", strings.NewReader(c.body))
 		if err != nil {
@@ -137,9 +123,15 @@ func TestLeaveNeedsAReason(t *testing.T) {
 		if res.StatusCode != c.status {
 			t.Errorf("POST %s %s: %d %s, want %d", c.path, c.body, res.StatusCode, text, c.status)
 		}
+		if c.asks == "" {
+			continue
+		}
+		if got := <-asked; got != c.asks {
+			t.Errorf("POST %s %s asked for %q, want %q", c.path, c.body, got, c.asks)
+		}
 	}
-	if got, want := asked.String(), "reboot new kernel, poweroff moved"; got != want {
-		t.Errorf("asked %q, want %q", got, want)
+	if len(asked) > 0 {
+		t.Errorf("a refused request asked for %q", <-asked)
 	}
 }
 
