@@ -207,6 +207,9 @@ func (m *Machine) bootAndJoin(ctx context.Context, detail detail) error {
 	return err
 }
 
+// ErrTaken: another cluster runs in the folder.
+var ErrTaken = errors.New("another cluster runs in it")
+
 // lockDir takes the folder for this process, whose number it leaves there for whoever comes second.
 func lockDir(dir string) (unlock func(), err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -219,7 +222,7 @@ func lockDir(dir string) (unlock func(), err error) {
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		who, _ := io.ReadAll(io.LimitReader(f, 20)) // empty for a moment while the other begins
 		f.Close()
-		return nil, fmt.Errorf("folder %s: another cluster runs in it, process %s; end that one (Ctrl-C where it runs, or kill %s), or name another folder", dir, who, who)
+		return nil, fmt.Errorf("folder %s: %w, process %s; end that one (Ctrl-C where it runs, or kill %s), or name another folder", dir, ErrTaken, who, who)
 	}
 	err = f.Truncate(0)
 	if _, err2 := fmt.Fprint(f, os.Getpid()); err != nil || err2 != nil {

@@ -59,6 +59,9 @@ func demo(ctx context.Context, o cluster.Options, once bool) error {
 		if cause := context.Cause(ctx); cause != nil {
 			return cause
 		}
+		if errors.Is(err, cluster.ErrTaken) {
+			return err // what lies there is the other's
+		}
 		return fmt.Errorf("%w\nstate and logs: %s", err, o.Dir)
 	}
 	d.close()
