@@ -386,14 +386,14 @@ func (a *Applier) network(ctx context.Context, eff *host.Work, list []container.
 	}
 }
 
-// collect deletes unused images when DATA runs full, and holds room back when it doesn't; at most once a minute.
+// collect holds room back on DATA, and deletes unused images when it runs full; at most once a minute.
 func (a *Applier) collect(work *host.Work, confirmed map[wire.CTID]host.Container, list []container.Observed, now time.Time) {
 	if work == nil || now.Sub(a.collected) < time.Minute {
 		return
 	}
 	a.collected = now
+	a.o.Store.Replenish()
 	if !a.o.Images.Low() {
-		a.o.Store.Replenish()
 		return
 	}
 	gone, err := a.o.Images.Collect(a.used(work, confirmed, list))

@@ -34,7 +34,7 @@ func (r reserve) give() bool {
 	return false
 }
 
-// make allocates the pieces that are missing, if there is plenty of room.
+// make allocates the pieces that are missing or were not finished, if there is plenty of room.
 func (r reserve) make() error {
 	if err := os.MkdirAll(r.dir, 0o700); err != nil {
 		return err
@@ -47,17 +47,22 @@ func (r reserve) make() error {
 		return nil
 	}
 	for i := range pieces {
-		f, err := os.OpenFile(r.piece(i), os.O_CREATE|os.O_EXCL|os.O_WRONLY|unix.O_NOFOLLOW, 0o600)
-		if errors.Is(err, os.ErrExist) {
-			continue
-		}
-		if err != nil {
+		if err := allocate(r.piece(i)); err != nil {
 			return err
 		}
-		err = unix.Fallocate(int(f.Fd()), 0, 0, pieceSize)
-		if err = errors.Join(err, f.Close()); err != nil {
-			return errors.Join(fmt.Errorf("allocate %q: %w", r.piece(i), err), os.Remove(r.piece(i)))
-		}
+	}
+	return nil
+}
+
+// allocate changes nothing where the room is there already (fallocate(2)).
+func allocate(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := unix.Fallocate(int(f.Fd()), 0, 0, pieceSize); err != nil {
+		return fmt.Errorf("allocate %q: %w", path, err)
 	}
 	return nil
 }

@@ -155,8 +155,8 @@ func (l *Link) renewOnce(ctx context.Context) error {
 		return fmt.Errorf("read the orchestrator's answer: this is %s, the certificate is for %s", old.Peer(), p)
 	}
 	rec := record{Host: p.Host, Name: p.Name, Cluster: p.Cluster, Chain: reply.Chain}
-	if err := l.doc.Save(rec); err != nil {
-		return err
+	if err := l.doc.Save(rec); err != nil { // after a restart the old one, or the key alone, gets another
+		l.log.Warn("renewed certificate not kept on disk", logging.Err, err)
 	}
 	l.adopt(rec, cred)
 	l.client.renewed()

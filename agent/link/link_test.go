@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -52,6 +53,7 @@ type orchestrator struct {
 	ask      *host.SessionRequest
 	ws       chan *websocket.Conn
 	renewals []string // "certificate" or "proof"
+	renewing func()   // called at each renewal
 }
 
 func newOrchestrator(t *testing.T) *orchestrator {
@@ -65,7 +67,7 @@ func newOrchestrator(t *testing.T) *orchestrator {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &orchestrator{t: t, ca: &identity.Authority{Root: root.Cert, Issuing: issuing, Cluster: clusterID}, ws: make(chan *websocket.Conn, 1)}
+	o := &orchestrator{t: t, renewing: func() {}, ca: &identity.Authority{Root: root.Cert, Issuing: issuing, Cluster: clusterID}, ws: make(chan *websocket.Conn, 1)}
 	o.trust = identity.Trust{Pin: identity.Pin(root.Cert), Cluster: clusterID}
 	key, _ := identity.NewKey()
 	csr, _ := identity.CSR(key)
@@ -145,6 +147,7 @@ func (o *orchestrator) renew(w http.ResponseWriter, r *http.Request) {
 	}
 	o.renewals = append(o.renewals, how)
 	o.leafAge = 0
+	o.renewing()
 	reply(w, host.RenewReply{Chain: o.sign(req.CSR), Now: time.Now()})
 }
 
@@ -389,20 +392,29 @@ func TestJoinsOnceAllowed(t *testing.T) {
 }
 
 func TestRenewal(t *testing.T) {
-	for how, age := range map[string]time.Duration{"certificate": 13 * time.Hour, "proof": 25 * time.Hour} {
-		t.Run(how, func(t *testing.T) {
+	for _, c := range []struct {
+		name, how string
+		age       time.Duration
+		renewing  func(dir string)
+	}{
+		{"past its half life", "certificate", 13 * time.Hour, func(string) {}},
+		{"expired", "proof", 25 * time.Hour, func(string) {}},
+		{"the disk takes nothing", "certificate", 13 * time.Hour, func(dir string) { os.RemoveAll(filepath.Join(dir, "identity")) }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
 			o := newOrchestrator(t)
 			dir := t.TempDir()
+			o.renewing = func() { c.renewing(dir) }
 			// Joined long ago: the certificate on disk is past its half life, or expired.
 			key, csr := identityOn(t, dir)
-			o.leafAge = age
+			o.leafAge = c.age
 			saveRecord(t, dir, key, o.sign(csr))
 			l, _, _ := start(t, dir, o.join())
 			eventually(t, "renewed and linked", func() bool { return l.Status().Linked && time.Until(l.Holder().Get().Expires()) > 23*time.Hour })
 			o.mu.Lock()
 			defer o.mu.Unlock()
-			if len(o.renewals) != 1 || o.renewals[0] != how {
-				t.Errorf("renewals: got %v, want one by %s", o.renewals, how)
+			if len(o.renewals) != 1 || o.renewals[0] != c.how {
+				t.Errorf("renewals: got %v, want one by %s", o.renewals, c.how)
 			}
 		})
 	}

@@ -32,7 +32,7 @@ func (a Archive) Notice(ctx context.Context, pkgs []Package) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("read control of package %q: %v", p.Name, err)
 		}
-		sources, err := sourcesOf(string(control))
+		sources, err := SourcesOf(string(control))
 		if err != nil {
 			return "", fmt.Errorf("package %q: %v", p.Name, err)
 		}
@@ -128,9 +128,9 @@ func commonLicences(copyright string) []string {
 	return slices.Compact(names)
 }
 
-// sourcesOf reads a package's control fields: its source package first, then those it was built using (deb-control(5)). A package
+// SourcesOf reads a package's control fields: its source package first, then those it was built using (deb-control(5)). A package
 // without Source has its own name and version there, a Source without a version has the package's.
-func sourcesOf(control string) ([]Source, error) {
+func SourcesOf(control string) ([]Source, error) {
 	fields := map[string]string{}
 	last := ""
 	for line := range strings.Lines(control) {

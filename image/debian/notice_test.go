@@ -21,11 +21,11 @@ func TestSourcesOf(t *testing.T) {
 		{"folded lists, epochs", "Package: x\nVersion: 1:2\nBuilt-Using: a (= 1:3),\n b (= 4)\nStatic-Built-Using: c (= 5)\n",
 			[]Source{{"x", "1:2"}, {"a", "1:3"}, {"b", "4"}, {"c", "5"}}},
 	} {
-		if got, err := sourcesOf(c.control); err != nil || !reflect.DeepEqual(got, c.want) {
+		if got, err := SourcesOf(c.control); err != nil || !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: got %v, %v, want %v", c.name, got, err, c.want)
 		}
 	}
-	if _, err := sourcesOf("Package: x\n"); err == nil {
+	if _, err := SourcesOf("Package: x\n"); err == nil {
 		t.Error("a package without a version was taken")
 	}
 }

@@ -38,7 +38,7 @@ func FuzzMatches(f *testing.F) {
 	f.Add("a*b[c-d]?", "axxbc1")
 	f.Fuzz(func(t *testing.T, pattern, text string) {
 		if strings.Count(pattern, "*") > 6 || len(text) > 100 {
-			t.Skip()
+			return // no case of this test
 		}
 		if !strings.ContainsAny(pattern, "*?[") && matches(pattern, text) != (pattern == text) {
 			t.Errorf("%q and %q", pattern, text)

@@ -199,13 +199,19 @@ func (o *Ops) store(tx *store.Tx, op store.Operation) {
 // Run advances all operations at every change and every second, until ctx ends. Operations of an earlier process go on here, with all
 // their time before them: what passed without an orchestrator was not theirs.
 func (o *Ops) Run(ctx context.Context) error {
-	if err := o.resume(ctx); err != nil && ctx.Err() == nil {
-		return err
-	}
+	resumed := false
 	for {
 		_, fleet := o.Fleet.Snapshot()
 		stored := o.Store.View().Over()
-		if err := o.Step(ctx); err != nil {
+		var err error
+		if !resumed {
+			err = o.resume(ctx)
+			resumed = err == nil
+		}
+		if resumed {
+			err = o.Step(ctx)
+		}
+		if err != nil {
 			if ctx.Err() != nil {
 				return nil
 			}
@@ -228,13 +234,14 @@ func (o *Ops) Run(ctx context.Context) error {
 	}
 }
 
+// resume gives every unfinished operation its time anew.
 func (o *Ops) resume(ctx context.Context) error {
 	deadline := o.now().Add(o.Fleet.Clocks().Change)
 	_, err := o.Store.Update(ctx, func(tx *store.Tx) error {
-		for _, op := range store.Operations.All(o.Store.View()) {
-			if now, ok := store.Operations.Read(tx, string(op.ID)); ok && !now.State.Final() && now.Deadline.Before(deadline) {
-				now.Deadline = deadline
-				store.Operations.Put(tx, string(now.ID), now)
+		for _, seen := range store.Operations.All(o.Store.View()) {
+			if op, ok := store.Operations.Read(tx, string(seen.ID)); ok && !op.State.Final() && op.Deadline.Before(deadline) {
+				op.Deadline = deadline
+				store.Operations.Put(tx, string(op.ID), op)
 			}
 		}
 		return nil

@@ -13,6 +13,7 @@ var folders = []string{"image", "init", "agent", "orchestrator", "jls", "tools",
 var crossings = []struct{ from, to, reason string }{
 	{"tools/devcluster", "qemu-tests/harness", "the demo boots its machines with the tests' harness"},
 	{"tools/devcluster", "qemu-tests/cluster", "the demo and the tests start the same cluster"},
+	{"tools/templates", "image/debian", "what a Debian package says of its sources is read in one way"},
 	{"tools/bench", "qemu-tests/harness", "benchmarks run in the tests' guests"},
 }
 

@@ -6,6 +6,8 @@ import (
 	"io"
 	"path"
 	"strings"
+
+	"hardnode.dev/image/debian"
 )
 
 // sourcesPath is where an image says which packages it has files of and where their sources are.
@@ -21,8 +23,12 @@ func sourcesFile(debs []deb) ([]byte, error) {
 			return nil, err
 		}
 		fmt.Fprintf(&b, "\n%s %s\n", d.name, d.version)
-		for _, s := range sources(control, d) {
-			fmt.Fprintf(&b, "  %s\n", s)
+		sources, err := debian.SourcesOf(control)
+		if err != nil {
+			return nil, fmt.Errorf("package %q: %v", d.file, err)
+		}
+		for i, s := range sources {
+			fmt.Fprintf(&b, "  %s %s\n", map[bool]string{true: "from", false: "built using"}[i == 0], s)
 		}
 	}
 	return []byte(b.String()), nil
@@ -42,33 +48,4 @@ func (d deb) control() (text string, err error) {
 		err = fmt.Errorf("read package %q: no control file", d.file)
 	}
 	return text, err
-}
-
-// sources names the source package, then those the package was built using (deb-control(5)). Without a Source field it has the
-// package's name, without a version in it the package's version.
-func sources(control string, d deb) []string {
-	name, version := d.name, d.version
-	var using []string
-	for line := range strings.Lines(strings.ReplaceAll(control, "\n ", " ")) {
-		field, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
-		switch field {
-		case "Source":
-			name, version = nameVersion(value, version)
-		case "Built-Using", "Static-Built-Using":
-			for one := range strings.SplitSeq(value, ",") {
-				n, v := nameVersion(one, "")
-				using = append(using, fmt.Sprintf("built using Debian's source package %s, version %s", n, v))
-			}
-		}
-	}
-	return append([]string{fmt.Sprintf("from Debian's source package %s, version %s", name, version)}, using...)
-}
-
-// nameVersion reads "name", "name (version)" or "name (= version)".
-func nameVersion(text, version string) (string, string) {
-	name, rest, ok := strings.Cut(text, "(")
-	if ok {
-		version = strings.Trim(rest, "= )")
-	}
-	return strings.TrimSpace(name), version
 }

@@ -53,7 +53,7 @@ func FuzzFromACK(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		p, err := dhcpv4.FromBytes(raw)
 		if err != nil {
-			t.Skip()
+			return // no case of this test
 		}
 		if l, err := FromACK(p); err == nil && !l.Address.IsValid() {
 			t.Errorf("got %+v", l)
