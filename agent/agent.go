@@ -173,7 +173,7 @@ func (a *agent) report(ctx context.Context) host.Report {
 	}
 	done := a.apply.Report()
 	seen, _ := a.store.Revisions()
-	r := host.Report{Boot: a.boot, Version: build.Version, Underlay: a.links.Underlay(), MeshKey: a.network.MeshKey(), Work: done.Work, Seen: seen,
+	r := host.Report{Boot: a.boot, Version: build.Version, Underlay: a.links.Underlay(), MeshKey: a.network.MeshKey(), Work: done.Work, Seen: seen, Planned: done.Planned,
 		Peers: done.Peers, Containers: done.Containers, Gossip: a.gossip.View(), Problems: toldTo(a.problems(done))}
 	if r.Containers == nil {
 		r.Containers = []host.ContainerStatus{}

@@ -111,6 +111,7 @@ type exit struct{ at, noticed time.Time }
 // Report is what the loop knows for the host's report.
 type Report struct {
 	Work       wire.Revision // fully applied
+	Planned    wire.Revision // Containers are as seen, and planned for, at this one
 	Peers      wire.Revision // applied
 	Containers []host.ContainerStatus
 	Problems   []host.Problem
@@ -228,7 +229,7 @@ func (a *Applier) round(ctx context.Context, steps *sync.WaitGroup) (wake time.T
 	now := time.Now()
 	work, confirmed := a.o.Store.Work()
 	eff, reverted, due := plan.Effective(work, confirmed, now)
-	flying := a.flying() // before looking: what is seen of these may be over when the plan is made
+	busy, flying := a.flying() // before looking: what is seen of these may be over when the plan is made
 	observeCtx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	list, err := a.o.Runtime.Observe(observeCtx)
 	cancel()
@@ -243,7 +244,13 @@ func (a *Applier) round(ctx context.Context, steps *sync.WaitGroup) (wake time.T
 	in.Health = a.health.results()
 	out := plan.Decide(in)
 	observe.Count(out.Statuses, list)
-	a.publish(func(r *Report) { r.Containers, r.Problems = out.Statuses, a.problems(reverted) })
+	statuses := inFlight(out.Statuses, busy)
+	a.publish(func(r *Report) {
+		r.Containers, r.Problems = statuses, a.problems(reverted)
+		if work != nil {
+			r.Planned = work.Revision
+		}
+	})
 	a.once.Do(func() { a.adopt(list, time.Since(now)) }) // what runs is told of before anything is done: the network may take a while
 	a.network(ctx, eff, list)
 	a.publish(func(r *Report) { r.Problems = a.problems(reverted) })
@@ -336,7 +343,7 @@ func (a *Applier) publish(f func(*Report)) {
 
 // tells whether b says something a does not, counters and the seconds of a back-off aside.
 func tells(a, b Report) bool {
-	if a.Work != b.Work || a.Peers != b.Peers || len(a.Containers) != len(b.Containers) || len(a.Problems) != len(b.Problems) {
+	if a.Work != b.Work || a.Planned != b.Planned || a.Peers != b.Peers || len(a.Containers) != len(b.Containers) || len(a.Problems) != len(b.Problems) {
 		return true
 	}
 	for i := range a.Containers {

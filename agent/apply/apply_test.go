@@ -295,6 +295,32 @@ func TestLifeOfAContainer(t *testing.T) {
 	})
 }
 
+// Each container is answered for by itself: what one of them is stuck in says nothing of another, and what a step is still at work on is
+// not gone, though nobody sees it.
+func TestPlannedForOneByOne(t *testing.T) {
+	in(t, func(t *testing.T, w *world, dir string) {
+		a := w.agent(t, dir)
+		a.want(t, ct(102, 1))
+		time.Sleep(3 * time.Second)
+		w.startTakes[101] = 40 * time.Second
+		first := a.want(t, ct(101, 1), ct(102, 1))
+		time.Sleep(3 * time.Second)
+		if r := a.Report(); r.Planned != first || r.Work == first || states(r) != "101 waiting, 102 running" {
+			t.Errorf("while one starts: got %+v, want planned for %d", r, first)
+		}
+		last := a.want(t)
+		time.Sleep(3 * time.Second)
+		if r := a.Report(); r.Planned != last || r.Work == last || states(r) != "101 stopping" {
+			t.Errorf("a start that is under way, wanted no more: got %+v, want planned for %d and 101 there", r, last)
+		}
+		time.Sleep(time.Minute)
+		if r := a.Report(); r.Planned != last || r.Work != last || len(r.Containers) != 0 {
+			t.Errorf("at the end: got %+v, want nothing", r)
+		}
+		expect(t, "done", w.log(), "start 102/1, stop 102, remove 102 keep=false, start 101/1, stop 101, remove 101 keep=false")
+	})
+}
+
 func TestRestartedAgentTouchesNothing(t *testing.T) {
 	in(t, func(t *testing.T, w *world, dir string) {
 		a := w.agent(t, dir)

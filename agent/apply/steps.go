@@ -1,12 +1,14 @@
 package apply
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -70,18 +72,29 @@ func (a *Applier) dispatch(ctx context.Context, wg *sync.WaitGroup, steps []plan
 	return started
 }
 
-// flying tells which steps' containers and images have a step in flight now.
-func (a *Applier) flying() func(plan.Step) bool {
+// flying tells which containers have a step in flight now, and whether a step's container or image has one.
+func (a *Applier) flying() (busy map[wire.CTID]plan.Kind, of func(plan.Step) bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	busy, fetching := maps.Clone(a.mu.busy), maps.Clone(a.mu.fetching)
-	return func(s plan.Step) bool {
+	return busy, func(s plan.Step) bool {
 		if s.Kind == plan.Fetch {
 			return fetching[s.Want.Image.Digest]
 		}
 		_, ok := busy[s.CTID]
 		return ok
 	}
+}
+
+// inFlight adds what a step is at work on and nobody sees yet, or any more: it is not gone before the step is over.
+func inFlight(statuses []host.ContainerStatus, busy map[wire.CTID]plan.Kind) []host.ContainerStatus {
+	for _, id := range slices.Sorted(maps.Keys(busy)) {
+		if !slices.ContainsFunc(statuses, func(s host.ContainerStatus) bool { return s.CTID == id }) {
+			statuses = append(statuses, host.ContainerStatus{CTID: id, State: host.CtStopping, Reason: "being removed: its " + string(busy[id]) + " is not over yet"})
+		}
+	}
+	slices.SortFunc(statuses, func(a, b host.ContainerStatus) int { return cmp.Compare(a.CTID, b.CTID) })
+	return statuses
 }
 
 // enter takes a place among the starts and fetches in flight; other steps need none.

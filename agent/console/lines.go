@@ -67,7 +67,7 @@ func count(cs []host.ContainerStatus) string {
 		n[c.State]++
 	}
 	var out []string
-	for _, s := range []host.ContainerState{host.CtRunning, host.CtStarting, host.CtWaiting, host.CtFailing, host.CtBroken, host.CtStopped} {
+	for _, s := range []host.ContainerState{host.CtRunning, host.CtStarting, host.CtWaiting, host.CtFailing, host.CtBroken, host.CtStopping, host.CtStopped} {
 		if n[s] > 0 {
 			out = append(out, fmt.Sprintf("%d %s", n[s], s))
 		}

@@ -178,7 +178,7 @@ func one(in Input, c host.Container) (*host.ContainerStatus, *Step, time.Time) {
 		st := leaving(seen, h)
 		return &st, step, wake
 	case !c.Run && exists && (seen.Running || seen.Orphan):
-		st := status(c, seen, host.CtStopped, "stopping")
+		st := status(c, seen, host.CtStopping, "")
 		step, wake := paced(in, seen.CTID, Step{Kind: Stop, CTID: c.CTID, Want: c, Reason: "work says stop"})
 		return &st, step, wake
 	case !c.Run:
@@ -335,6 +335,9 @@ func status(c host.Container, s Seen, state host.ContainerState, reason string) 
 
 func leaving(s Seen, h History) host.ContainerStatus {
 	st := host.ContainerStatus{CTID: s.CTID, Generation: s.Generation, State: host.CtStopped, Reason: "being removed", ExitCode: s.ExitCode}
+	if s.Running || s.Orphan {
+		st.State = host.CtStopping
+	}
 	if h.StopErr != "" {
 		st.Reason += ": " + h.StopErr
 	}

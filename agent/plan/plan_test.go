@@ -87,7 +87,7 @@ func TestDecide(t *testing.T) {
 		{name: "resize live", work: []host.Container{want(101, 1, larger)}, seen: []Seen{runs(101, 1)}, images: here,
 			steps: "resize 101: limits changed", status: "101 running"},
 		{name: "stop", work: []host.Container{want(101, 1, stopped)}, seen: []Seen{runs(101, 1)},
-			steps: "stop 101: work says stop", status: "101 stopped stopping"},
+			steps: "stop 101: work says stop", status: "101 stopping"},
 		{name: "stopped and wanted stopped", work: []host.Container{want(101, 1, stopped)}, seen: []Seen{kept(101, 1)},
 			status: "101 stopped", settled: true},
 		{name: "stopped, never made", work: []host.Container{want(101, 1, stopped)}, status: "101 stopped", settled: true},
@@ -101,7 +101,7 @@ func TestDecide(t *testing.T) {
 			steps: "remove 101 keep volumes: generation 2 wanted, 1 is here", status: "101 waiting replacing generation 1"},
 		{name: "an older generation than the one here is wanted", work: []host.Container{want(101, 1)}, seen: []Seen{kept(101, 2)}, images: here,
 			steps: "remove 101 keep volumes: generation 1 wanted, 2 is here", status: "101 waiting replacing generation 2"},
-		{name: "absent from work: stop first", seen: []Seen{runs(101, 1)}, steps: "stop 101: not in work revision 7", status: "101 stopped being removed"},
+		{name: "absent from work: stop first", seen: []Seen{runs(101, 1)}, steps: "stop 101: not in work revision 7", status: "101 stopping being removed"},
 		{name: "absent from work: then remove", seen: []Seen{kept(101, 1)}, steps: "remove 101: not in work revision 7", status: "101 stopped being removed"},
 		{name: "absent from work, crashed", seen: []Seen{exited(101, 1, 0, 1)}, steps: "remove 101: not in work revision 7", status: "101 stopped being removed"},
 		{name: "removal failed a moment ago", seen: []Seen{kept(101, 1)}, history: map[wire.CTID]History{101: {StopErr: "busy", FailedAt: now}},
@@ -109,7 +109,7 @@ func TestDecide(t *testing.T) {
 		{name: "removal failed: again", seen: []Seen{kept(101, 1)}, history: map[wire.CTID]History{101: {StopErr: "busy", FailedAt: now.Add(-time.Minute)}},
 			steps: "remove 101: not in work revision 7 (failed before: busy)", status: "101 stopped being removed: busy"},
 		{name: "told to remove, runs", work: []host.Container{want(3, 1, jelastic, removed)}, seen: []Seen{runs(3, 1)},
-			steps: "stop 3: work says remove", status: "3 stopped being removed"},
+			steps: "stop 3: work says remove", status: "3 stopping being removed"},
 		{name: "told to remove, gone", work: []host.Container{want(3, 1, jelastic, removed)}, settled: true},
 		{name: "crash after a long run: at once", work: []host.Container{want(101, 1)}, seen: []Seen{exited(101, 1, 0, 137)}, images: here,
 			steps: "start 101: exited with code 137", status: "101 failing exited with code 137", settled: true},
@@ -135,7 +135,7 @@ func TestDecide(t *testing.T) {
 			history: map[wire.CTID]History{101: {Generation: 1, StartErr: "no such program", Permanent: true}}, status: "101 stopped", settled: true},
 		{name: "orphan processes end first", work: []host.Container{want(101, 1)}, seen: []Seen{{CTID: 101, Generation: 1, Orphan: true}}, images: here,
 			steps: "stop 101: processes nobody supervises", status: "101 waiting ending processes nobody supervises"},
-		{name: "orphan nobody wants", seen: []Seen{{CTID: 101, Orphan: true}}, steps: "stop 101: not in work revision 7", status: "101 stopped being removed"},
+		{name: "orphan nobody wants", seen: []Seen{{CTID: 101, Orphan: true}}, steps: "stop 101: not in work revision 7", status: "101 stopping being removed"},
 		{name: "check not yet made", work: []host.Container{want(101, 1, checked)}, seen: []Seen{runs(101, 1)}, images: here,
 			status: "101 starting check has not passed yet", settled: true},
 		{name: "check passes", work: []host.Container{want(101, 1, checked)}, seen: []Seen{runs(101, 1)}, images: here,
@@ -151,7 +151,7 @@ func TestDecide(t *testing.T) {
 			images: here,
 			steps: "stop 100: not in work revision 7 | remove 101: not in work revision 7 | resize 102: limits changed | " +
 				"fetch 105: image nginx is not here | start 103: wanted and not here | start 104: wanted and not here",
-			status: "100 stopped being removed | 101 stopped being removed | 102 running | 103 waiting starting | 104 waiting starting | 105 waiting fetching image nginx"},
+			status: "100 stopping being removed | 101 stopped being removed | 102 running | 103 waiting starting | 104 waiting starting | 105 waiting fetching image nginx"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -6,7 +6,7 @@
 // Out: valid values; an error naming the field and the rule it broke.
 // Never: does I/O, decides anything, or carries what a person types (that is wire/operator).
 //
-// History: 2026-11-22 version 1. 2026-11-22 Container.Remove.
+// History: 2026-11-22 version 1. 2026-11-22 Container.Remove. 2026-11-25 Report.Planned, the container state stopping.
 package host
 
 import (

@@ -84,6 +84,18 @@ func TestPeersValidate(t *testing.T) {
 	}
 }
 
+// An agent of the version before says only what is fully applied: that was planned for too.
+func TestPlannedFor(t *testing.T) {
+	for _, c := range []struct {
+		r    Report
+		want wire.Revision
+	}{{Report{}, 0}, {Report{Work: 3, Seen: 5}, 3}, {Report{Work: 3, Seen: 5, Planned: 4}, 4}} {
+		if got := c.r.PlannedFor(); got != c.want {
+			t.Errorf("%+v is planned for %d, want %d", c.r, got, c.want)
+		}
+	}
+}
+
 func FuzzDecodeAssignment(f *testing.F) {
 	c := goodContainer()
 	c.Volumes, c.Check = []Volume{{Name: "data", Path: "/data"}}, &Check{Port: 80, Path: "/"}

@@ -68,20 +68,31 @@ type Group struct {
 
 // Report is what a host says of itself; it is status only.
 type Report struct {
-	Boot       string            `json:"boot"` // boot id: changes with every boot
-	Seq        int64             `json:"seq"`  // grows within a boot
-	Sent       time.Time         `json:"sent"` // the host's clock
-	Version    string            `json:"version"`
-	Underlay   netip.Addr        `json:"underlay"`
-	MeshKey    string            `json:"meshKey"` // WireGuard public key of this boot, base64
-	Capacity   Capacity          `json:"capacity"`
-	Load       Load              `json:"load"`
-	Work       wire.Revision     `json:"work"`  // the Work revision that is fully applied (0: none)
-	Seen       wire.Revision     `json:"seen"`  // the Work revision that is on disk
+	Boot     string        `json:"boot"` // boot id: changes with every boot
+	Seq      int64         `json:"seq"`  // grows within a boot
+	Sent     time.Time     `json:"sent"` // the host's clock
+	Version  string        `json:"version"`
+	Underlay netip.Addr    `json:"underlay"`
+	MeshKey  string        `json:"meshKey"` // WireGuard public key of this boot, base64
+	Capacity Capacity      `json:"capacity"`
+	Load     Load          `json:"load"`
+	Work     wire.Revision `json:"work"` // the Work revision that is fully applied (0: none)
+	Seen     wire.Revision `json:"seen"` // the Work revision that is on disk
+	// Planned is the Work revision that Containers was looked at and planned for: what that Work names not and Containers names not either is
+	// removed, and each status is an answer to that Work, whatever becomes of the other containers. 0: see PlannedFor.
+	Planned    wire.Revision     `json:"planned,omitempty"`
 	Peers      wire.Revision     `json:"peers"` // the Peers revision that is applied
 	Containers []ContainerStatus `json:"containers"`
 	Gossip     []GossipView      `json:"gossip,omitempty"`
 	Problems   []Problem         `json:"problems,omitempty"`
+}
+
+// PlannedFor is Planned; of an agent that does not say it, the revision that is fully applied, 0 if there is none.
+func (r *Report) PlannedFor() wire.Revision {
+	if r.Planned == 0 {
+		return r.Work
+	}
+	return r.Planned
 }
 
 // ReportReply answers a Report.
@@ -116,6 +127,7 @@ const (
 	CtStarting ContainerState = "starting" // its process runs, its check has not passed yet
 	CtRunning  ContainerState = "running"  // its process runs and its check passes (or it has none)
 	CtFailing  ContainerState = "failing"  // exited or unhealthy, being restarted with back-off (Reason)
+	CtStopping ContainerState = "stopping" // wanted stopped or gone, its processes still run
 	CtStopped  ContainerState = "stopped"  // wanted stopped, no process runs
 	CtBroken   ContainerState = "broken"   // can't be run until its Work changes (Reason)
 )

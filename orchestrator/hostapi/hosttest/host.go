@@ -209,7 +209,7 @@ func (h *Host) Report() host.Report {
 	}
 	r := host.Report{Boot: h.mu.boot, Seq: h.mu.seq, Sent: time.Now().UTC(), Version: "test", Underlay: h.Underlay, MeshKey: "key-" + h.mu.boot,
 		Capacity: host.Capacity{MemoryBytes: memory, CPUs: 1, MHz: 2400, DiskBytes: 20 << 30}, Load: host.Load{MemoryUsed: memory / 8, UptimeSec: h.mu.seq, Load1: 0.1},
-		Work: h.mu.work.Revision, Seen: h.mu.work.Revision, Peers: h.mu.peers.Revision, Gossip: h.mu.views, Containers: []host.ContainerStatus{}}
+		Work: h.mu.work.Revision, Seen: h.mu.work.Revision, Planned: h.mu.work.Revision, Peers: h.mu.peers.Revision, Gossip: h.mu.views, Containers: []host.ContainerStatus{}}
 	for _, c := range h.mu.work.Containers {
 		s := host.ContainerStatus{CTID: c.CTID, Generation: c.Generation, State: host.CtRunning, MemoryBytes: 20 << 20}
 		if !c.Run {
