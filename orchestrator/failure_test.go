@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"hardnode.dev/internal/identity"
+	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
@@ -61,12 +62,13 @@ func TestRestartResumes(t *testing.T) {
 	}
 }
 
-// A host loses its power: it is UNREACHABLE within five seconds, its node is replaced on the other one, and the old one goes when it is back.
+// A host loses its power: it is UNREACHABLE within five seconds. One host's word replaces nothing; when the others agree its node is replaced,
+// and the old one goes when it is back.
 func TestDeadHost(t *testing.T) {
 	t.Parallel()
 	c := found(t, 2, "infra1", "host1", "host2")
 	c.start()
-	c.join("infra1", 0)
+	infra, _ := c.join("infra1", 0)
 	h1, cut := c.join("host1", 0)
 	h2, _ := c.join("host2", 0)
 	if op := c.create(hello("hello", 2)); op.State != operator.OpDone {
@@ -84,6 +86,15 @@ func TestDeadHost(t *testing.T) {
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("UNREACHABLE took %s", took)
 	}
+	for clocks := c.o.fleet.Clocks(); time.Since(began) < clocks.Agreed+time.Second && run.Wait(t.Context(), 100*time.Millisecond); {
+		if e, _ := c.env("hello"); len(e.Nodes) != 2 {
+			t.Fatalf("%s after the cut, on the word of one of two hosts, hello has the nodes %+v", time.Since(began), e.Nodes)
+		}
+	}
+	if r := c.host("host1").Reason; !strings.Contains(r, "1 of 2 other hosts call it dead") {
+		t.Errorf("why host1's nodes stay isn't said: %q", r)
+	}
+	infra.See(host.GossipView{Host: h1.ID, Alive: false})
 	c.eventually("the resolver has lost the backend and has the new one", func() bool {
 		doc, _ := c.o.routes.Get()
 		return len(doc.Sites) == 1 && len(doc.Sites[0].Backends) == 2 && doc.Sites[0].Backends[0].Host == h2.ID && doc.Sites[0].Backends[1].Host == h2.ID
@@ -135,6 +146,9 @@ func TestRemoveHost(t *testing.T) {
 	}
 	cut()
 	c.eventually("host1 is UNREACHABLE", func() bool { return c.host("host1").State == operator.HostUnreachable })
+	if doc, _ := c.o.routes.Get(); len(doc.Sites) != 1 || len(doc.Sites[0].Backends) != 1 {
+		t.Errorf("a host that only doesn't report may serve all the same; the resolver has %+v", doc.Sites)
+	}
 	if e, _ := c.env("hello"); !strings.Contains(e.Reason, "no other host takes it") && e.State != operator.EnvUnknown {
 		t.Errorf("with no host left the environment is %s: %s", e.State, e.Reason)
 	}

@@ -271,12 +271,12 @@ func (c *cluster) operation(id wire.OperationID) (op operator.Operation) {
 
 func (c *cluster) eventually(what string, f func() bool) {
 	c.t.Helper()
-	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); run.Wait(context.Background(), 20*time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); run.Wait(context.Background(), 20*time.Millisecond) {
 		if f() {
 			return
 		}
 	}
-	c.t.Fatalf("not within 15 s: %s", what)
+	c.t.Fatalf("not within 30 s: %s", what)
 }
 
 // create asks for an environment and waits for the end of the operation.

@@ -124,9 +124,9 @@ func (p *planner) peers() {
 }
 
 // names are the DNS answers and groups: every node by its number, every layer and component by its name (a layer without nodes of
-// unreachable hosts).
+// unreachable hosts, while it has others).
 func (p *planner) names() (names []host.Name, groups []host.Group) {
-	layers, members := map[string][]netip.Addr{}, map[string][]netip.Addr{}
+	layers, silent, members := map[string][]netip.Addr{}, map[string][]netip.Addr{}, map[string][]netip.Addr{}
 	for _, n := range p.sorted() {
 		if n.Gone || n.Host == "" {
 			continue
@@ -141,9 +141,16 @@ func (p *planner) names() (names []host.Name, groups []host.Group) {
 			group = string(env.System)
 		}
 		members[group] = append(members[group], addrs...)
+		l := cmp.Or(n.Container.Component, string(n.Layer)) + "." + string(n.Env) + ".internal"
 		if p.reachable(n.Host) || n.Env == env.System {
-			l := cmp.Or(n.Container.Component, string(n.Layer)) + "." + string(n.Env) + ".internal"
 			layers[l] = append(layers[l], addrs...)
+		} else {
+			silent[l] = append(silent[l], addrs...)
+		}
+	}
+	for l, addrs := range silent {
+		if len(layers[l]) == 0 {
+			layers[l] = addrs
 		}
 	}
 	for _, l := range slices.Sorted(maps.Keys(layers)) {

@@ -42,11 +42,7 @@ func (l *Loop) Run(ctx context.Context) error {
 			}
 			logging.Or(l.Log).Error("plan can't be carried out", logging.Err, err)
 		}
-		wait := 2 * time.Second
-		if p := l.Last(); p != nil && !p.Wake.IsZero() {
-			wait = min(wait, max(time.Until(p.Wake), 10*time.Millisecond))
-		}
-		t := time.NewTimer(wait)
+		t := time.NewTimer(2 * time.Second)
 		select {
 		case <-ctx.Done():
 			t.Stop()

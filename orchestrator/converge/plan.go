@@ -55,7 +55,6 @@ type Plan struct {
 	Steps       []Step                  // what changes and why, for the log
 	Stuck       map[wire.EnvName]string // environments with nodes that have no host, and why
 	Alarms      []string
-	Wake        time.Time // when to plan again although nothing changes; zero: no need
 }
 
 // Step is one change with its reason.
@@ -187,7 +186,7 @@ func layerOf(e store.Environment, name wire.LayerName) *operator.LayerSpec {
 	return nil
 }
 
-// replace gives every stateless node of a host that stays unreachable a successor elsewhere. The old one is out of its host's Work from now on,
+// replace gives every stateless node of a host that is lost (live.Lose) a successor elsewhere. The old one is out of its host's Work from now on,
 // and its record goes when the host is back and says that the container is gone.
 func (p *planner) replace() {
 	for _, n := range p.sorted() {
@@ -200,11 +199,9 @@ func (p *planner) replace() {
 			p.plan.Stuck[n.Env] = fmt.Sprintf("node %d has volumes on host %s, which is unreachable: it waits for it", n.CTID, name)
 			continue
 		}
-		if at := p.Live[n.Host].Since.Add(p.Clocks.Settle); p.Now.Before(at) {
-			p.plan.Stuck[n.Env] = fmt.Sprintf("node %d is on host %s, which is unreachable: it is made anew elsewhere unless the host is back in a moment", n.CTID, name)
-			if p.plan.Wake.IsZero() || at.Before(p.plan.Wake) {
-				p.plan.Wake = at
-			}
+		loss := p.Live[n.Host].Loss
+		if !loss.Lost {
+			p.plan.Stuck[n.Env] = fmt.Sprintf("node %d is on host %s, which is unreachable: %s", n.CTID, name, loss.Why)
 			continue
 		}
 		l := layerOf(e, n.Layer)
@@ -214,7 +211,7 @@ func (p *planner) replace() {
 			p.plan.Stuck[n.Env] = fmt.Sprintf("node %d is on host %s, which is unreachable, and no other host takes it: %s", n.CTID, name, refusal)
 			continue
 		}
-		why := fmt.Sprintf("host %s is unreachable: %s", name, reason)
+		why := fmt.Sprintf("host %s is unreachable: %s; %s", name, reason, loss.Why)
 		made.Placed = fmt.Sprintf("replaces node %d: %s; %s", n.CTID, why, made.Placed)
 		p.put(made, "place", made.Placed)
 		n.Gone, n.Why, n.ReplacedBy = true, why, made.CTID

@@ -51,6 +51,7 @@ func (w *world) report(i int, s operator.HostState) {
 	st := w.in.Live[id]
 	if s != operator.HostActive {
 		st.State = live.State{State: s, Reason: "no report for 3.5s", Since: w.in.Now}
+		st.Loss = live.Loss{Why: "1 of 2 other hosts call it dead"}
 		w.in.Live[id] = st
 		return
 	}
@@ -60,6 +61,14 @@ func (w *world) report(i int, s operator.HostState) {
 		r.Containers = append(r.Containers, host.ContainerStatus{CTID: c.CTID, Generation: c.Generation, State: host.CtRunning})
 	}
 	w.in.Live[id] = live.Status{State: live.State{State: s, Since: t0}, Report: r}
+}
+
+// lose makes the other hosts agree that host i is gone.
+func (w *world) lose(i int) {
+	w.report(i, operator.HostUnreachable)
+	st := w.in.Live[w.in.Hosts[i].ID]
+	st.Loss = live.Loss{Lost: true, Why: "2 of 2 other hosts call it dead"}
+	w.in.Live[w.in.Hosts[i].ID] = st
 }
 
 func (w *world) env(name wire.EnvName, nodes int, want store.Want) {
@@ -174,11 +183,12 @@ func TestPlans(t *testing.T) {
 	w.turn("hello is started")
 	w.all(1, 2)
 	w.report(1, operator.HostUnreachable)
-	if p := w.turn("host1 is unreachable, perhaps for a moment"); len(p.Nodes)+len(p.Operations) != 0 || !p.Wake.Equal(t0.Add(w.in.Clocks.Settle)) {
-		t.Errorf("a host that has just become unreachable: %+v", p)
-	}
 	w.in.Now = t0.Add(time.Minute)
-	w.turn("host1 stays unreachable")
+	if p := w.turn("host1 is unreachable: that alone replaces nothing"); len(p.Nodes)+len(p.Operations) != 0 {
+		t.Errorf("a host that is only unreachable: %+v", p)
+	}
+	w.lose(1)
+	w.turn("host1 is lost")
 	w.settled(t)
 	w.all(2)
 	w.turn("nothing more happens while it is away")
@@ -215,7 +225,7 @@ func TestStormBrake(t *testing.T) {
 	w.turn("create")
 	w.all(1, 2, 3, 4, 5)
 	for _, i := range []int{1, 2, 3} {
-		w.report(i, operator.HostUnreachable)
+		w.lose(i)
 	}
 	if p := w.turn("three hosts vanish"); len(p.Operations) != 0 || len(p.Alarms) != 1 || len(p.Nodes) != 0 {
 		t.Errorf("under the brake: %+v", p)

@@ -3,7 +3,7 @@
 // Owns: each host's last report and its state; the clocks of liveness; the storm brake.
 // In: reports, with the time they came in; the list of enrolled hosts; ticks.
 // Out: Snapshots; a signal when something changed that others act on.
-// Never: stores anything, trusts gossip beyond shortening a wait, or takes a host's name from a body.
+// Never: stores anything, believes a single host's gossip about another, or takes a host's name from a body.
 package live
 
 import (
@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,6 +35,7 @@ type Member struct {
 // Status is what is known of one host now.
 type Status struct {
 	State
+	Loss     Loss
 	Report   *host.Report // nil until the first one; must not be changed
 	Received time.Time    // of Report
 }
@@ -128,12 +130,17 @@ func (f *Fleet) Tick(now time.Time, members []Member) {
 	}
 }
 
-// next moves one host on and tells whether its state changed.
+// next moves one host on and tells whether its state, or what becomes of its nodes, changed.
 func (f *Fleet) next(r *record, now time.Time) bool {
-	before := r.Status.State
-	r.Status.State = Next(before, Input{Now: now, Started: f.started, Joined: r.Joined, Last: r.last, Hints: f.hints(r.ID, now)}, f.clocks)
+	before, loss := r.Status.State, r.Loss
+	in := Input{Now: now, Started: f.started, Joined: r.Joined, Last: r.last, Votes: f.votes(r.ID, now)}
+	r.Status.State = Next(before, in, f.clocks)
+	r.Loss = Lose(r.Status.State, in, f.clocks)
+	if r.Loss.Lost && !loss.Lost {
+		f.log.Warn("host is lost: its nodes are made anew elsewhere", logging.Host, r.Name, logging.Reason, r.Reason+"; "+r.Loss.Why)
+	}
 	if before.State == r.Status.State.State {
-		return false
+		return r.Loss != loss
 	}
 	level := slog.LevelInfo
 	if r.Status.State.State == operator.HostUnreachable {
@@ -143,20 +150,18 @@ func (f *Fleet) next(r *record, now time.Time) bool {
 	return true
 }
 
-// hints counts the other hosts that report, are fresh, and call id dead.
-func (f *Fleet) hints(id wire.HostID, now time.Time) int {
-	n := 0
+// votes asks the other hosts whose last report is fresh.
+func (f *Fleet) votes(id wire.HostID, now time.Time) (v Votes) {
 	for _, r := range f.mu.hosts {
-		if r.ID == id || r.Report == nil || r.Status.State.State != operator.HostActive || now.Sub(r.last) >= f.clocks.Hinted {
+		if r.ID == id || r.Report == nil || now.Sub(r.last) >= f.clocks.Detect {
 			continue
 		}
-		for _, g := range r.Report.Gossip {
-			if g.Host == id && !g.Alive {
-				n++
-			}
+		v.Asked++
+		if slices.ContainsFunc(r.Report.Gossip, func(g host.GossipView) bool { return g.Host == id && !g.Alive }) {
+			v.Dead++
 		}
 	}
-	return n
+	return v
 }
 
 // Report takes in a host's report. One that is already there is welcome again: its answer was lost, so the host sent it twice.

@@ -10,23 +10,24 @@ import (
 
 // Clocks is the one table of the times that liveness depends on.
 type Clocks struct {
-	Detect  time.Duration // without a report for so long, a host is UNREACHABLE
-	Hinted  time.Duration // the same when another host's gossip calls it dead
-	Settle  time.Duration // how long it must stay UNREACHABLE before its nodes are made anew: an agent that crashed is back sooner
+	Detect  time.Duration // without a report for so long, a host is UNREACHABLE: that is shown, and nothing else follows from it
+	Agreed  time.Duration // without a report for so long, and called dead by gossip's members, its nodes are made anew
+	Alone   time.Duration // the same without the members' word
 	Join    time.Duration // how long an enrolled host may take to its first report
 	Replace time.Duration // deadline of a node.replace operation
 	Change  time.Duration // deadline of env.create, env.start, env.stop, env.delete
 }
 
 // ClocksFor is the table for a scale: 1 on real machines, 3 under software emulation. Detection is capped, since a person who pulls a
-// plug expects to see it within five seconds on any machine.
+// plug expects to see it within five seconds on any machine; replacing on the members' word leaves room to start the nodes within ten
+// seconds, twenty under emulation.
 func ClocksFor(scale int) Clocks {
 	n := time.Duration(max(1, scale))
 	renew := host.ReportEvery
 	return Clocks{
 		Detect:  min(3*renew*n+renew/2, 4500*time.Millisecond),
-		Hinted:  min(2*renew*n, 3*time.Second),
-		Settle:  min(renew*n, 3*time.Second),
+		Agreed:  min(6*renew*n, 12*time.Second),
+		Alone:   30 * time.Second * n,
 		Join:    min(30*time.Second*n, time.Minute),
 		Replace: 2 * time.Minute * n,
 		Change:  3 * time.Minute * n,
@@ -47,7 +48,44 @@ type Input struct {
 	Started time.Time // of this orchestrator: nobody is missed before a whole detection time has gone by
 	Joined  time.Time // enrolment
 	Last    time.Time // when the last report came in; zero if none since Started
-	Hints   int       // other active hosts whose gossip calls it dead
+	Votes   Votes     // of the other hosts
+}
+
+// Votes is what the other hosts that report freshly say of a host by gossip.
+type Votes struct {
+	Asked int // hosts that report freshly
+	Dead  int // of them, those whose gossip has declared it dead: probed directly, through others, and not refuted in time
+}
+
+// Agree tells whether the members agree that the host is gone: more than half of those asked say so. One that has no opinion counts as
+// one that does not agree, so that a single liar among several can't have a host's nodes moved.
+func (v Votes) Agree() bool { return 2*v.Dead > v.Asked }
+
+// Loss is whether the nodes of an UNREACHABLE host are made anew elsewhere. The zero value is that of a host that is not UNREACHABLE.
+type Loss struct {
+	Lost bool
+	Why  string // of either; for people
+}
+
+// Lose decides that, for a host in state s: its link is lost, and either gossip's members agree that it is gone or it has been away for
+// long. A host that is merely slow, or that only we don't reach, is heard by the others and keeps its nodes.
+func Lose(s State, in Input, c Clocks) Loss {
+	if s.State != operator.HostUnreachable {
+		return Loss{}
+	}
+	from := in.Last
+	if from.IsZero() {
+		from = later(in.Started, in.Joined)
+	}
+	silent := in.Now.Sub(from)
+	agree := fmt.Sprintf("%d of %d other hosts call it dead", in.Votes.Dead, in.Votes.Asked)
+	switch {
+	case silent >= c.Agreed && in.Votes.Agree():
+		return Loss{true, agree}
+	case silent >= c.Alone:
+		return Loss{true, fmt.Sprintf("it has been away for %s (%s)", c.Alone, agree)}
+	}
+	return Loss{false, fmt.Sprintf("its nodes stay until the other hosts agree that it is gone, or until %s (%s)", from.Add(c.Alone).UTC().Format(time.TimeOnly+"Z"), agree)}
 }
 
 // Next is the state that follows. The owner of the one passing state, JOINING, is the host itself: it must report before the deadline.
@@ -55,7 +93,7 @@ type Input struct {
 //	JOINING ─ first report ─▶ ACTIVE ─ reports lost ─▶ UNREACHABLE
 //	   └──── deadline ───────────────────────────────────▲   └─ a report ─▶ ACTIVE
 //
-// Gossip alone never makes a host UNREACHABLE: it only shortens the wait for a renewal that is late already.
+// Gossip has no part in it: see Lose.
 func Next(prev State, in Input, c Clocks) State {
 	to := func(s operator.HostState, reason string, deadline time.Time) State {
 		since := prev.Since
@@ -75,12 +113,8 @@ func Next(prev State, in Input, c Clocks) State {
 		}
 		return to(operator.HostJoining, reason, first)
 	}
-	silent := in.Now.Sub(in.Last)
-	switch {
-	case silent >= c.Detect:
+	if in.Now.Sub(in.Last) >= c.Detect {
 		return to(operator.HostUnreachable, fmt.Sprintf("no report for %s", c.Detect), time.Time{})
-	case silent >= c.Hinted && in.Hints > 0:
-		return to(operator.HostUnreachable, fmt.Sprintf("no report for %s and %d other hosts don't reach it", c.Hinted, in.Hints), time.Time{})
 	}
 	return to(operator.HostActive, "", time.Time{})
 }

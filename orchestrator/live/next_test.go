@@ -15,10 +15,20 @@ var t0 = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 func at(s float64) time.Time { return t0.Add(time.Duration(s * float64(time.Second))) }
 
 func TestClocks(t *testing.T) {
-	for scale, want := range map[int]time.Duration{0: 3500 * time.Millisecond, 1: 3500 * time.Millisecond, 3: 4500 * time.Millisecond} {
-		c := ClocksFor(scale)
-		if c.Detect != want || c.Hinted >= c.Detect || c.Detect+tick > 5*time.Second {
-			t.Errorf("scale %d: %+v: a dead host must be UNREACHABLE within 5 s", scale, c)
+	for _, x := range []struct {
+		scale                 int
+		detect, agreed, alone time.Duration
+	}{
+		{0, 3500 * time.Millisecond, 6 * time.Second, 30 * time.Second},
+		{1, 3500 * time.Millisecond, 6 * time.Second, 30 * time.Second},
+		{3, 4500 * time.Millisecond, 12 * time.Second, 90 * time.Second},
+	} {
+		c := ClocksFor(x.scale)
+		if c.Detect != x.detect || c.Detect+tick > 5*time.Second {
+			t.Errorf("scale %d: %+v: a dead host must be UNREACHABLE within 5 s", x.scale, c)
+		}
+		if c.Agreed != x.agreed || c.Alone != x.alone {
+			t.Errorf("scale %d: nodes are made anew after %s, or %s without the members' word; want %s and %s", x.scale, c.Agreed, c.Alone, x.agreed, x.alone)
 		}
 	}
 }
@@ -38,8 +48,7 @@ func TestNext(t *testing.T) {
 		{"first report", State{State: operator.HostJoining}, Input{Now: at(10), Started: at(0), Joined: at(9), Last: at(10)}, operator.HostActive},
 		{"one report late", active, Input{Now: at(12), Started: at(0), Joined: at(0), Last: at(10)}, operator.HostActive},
 		{"three renewals lost", active, Input{Now: at(13.5), Started: at(0), Joined: at(0), Last: at(10)}, operator.HostUnreachable},
-		{"gossip shortens it", active, Input{Now: at(12), Started: at(0), Joined: at(0), Last: at(10), Hints: 1}, operator.HostUnreachable},
-		{"gossip alone does nothing", active, Input{Now: at(11), Started: at(0), Joined: at(0), Last: at(10), Hints: 5}, operator.HostActive},
+		{"gossip has no part in it", active, Input{Now: at(13), Started: at(0), Joined: at(0), Last: at(10), Votes: Votes{5, 5}}, operator.HostActive},
 		{"is back", lost, Input{Now: at(20), Started: at(0), Joined: at(0), Last: at(20)}, operator.HostActive},
 		{"the orchestrator has just started", State{}, Input{Now: at(101), Started: at(100), Joined: at(0)}, operator.HostJoining},
 		{"a whole detection time after the start", State{State: operator.HostJoining}, Input{Now: at(103.5), Started: at(100), Joined: at(0)}, operator.HostUnreachable},
@@ -57,6 +66,45 @@ func TestNext(t *testing.T) {
 		}
 		if x.prev.State == got.State && !got.Since.Equal(x.prev.Since) || x.prev.State != got.State && !got.Since.Equal(x.in.Now) {
 			t.Errorf("%s: since %s", x.name, got.Since)
+		}
+	}
+}
+
+func TestLose(t *testing.T) {
+	away := State{State: operator.HostUnreachable, Since: at(13.5)}
+	for _, x := range []struct {
+		name  string
+		state State
+		scale int
+		now   float64 // the last report came at 10
+		votes Votes
+		want  bool
+	}{
+		{"one report late and all call it dead", State{State: operator.HostActive}, 1, 12, Votes{5, 5}, false},
+		{"has just become unreachable and all call it dead", away, 1, 13.5, Votes{5, 5}, false},
+		{"away for six seconds and all call it dead", away, 1, 16, Votes{2, 2}, true},
+		{"away for six seconds and everybody hears it: it is slow, or only we don't reach it", away, 1, 16, Votes{5, 0}, false},
+		{"one liar among many", away, 1, 39, Votes{5, 1}, false},
+		{"one liar of two", away, 1, 39, Votes{2, 1}, false},
+		{"half of four", away, 1, 39, Votes{4, 2}, false},
+		{"three of five", away, 1, 16, Votes{5, 3}, true},
+		{"the word of the only other host", away, 1, 16, Votes{1, 1}, true},
+		{"nobody left to ask", away, 1, 39, Votes{}, false},
+		{"nobody left to ask, half a minute", away, 1, 40, Votes{}, true},
+		{"half a minute, though it is heard", away, 1, 40, Votes{5, 0}, true},
+		{"emulated: six seconds", away, 3, 16, Votes{2, 2}, false},
+		{"emulated: twelve seconds", away, 3, 22, Votes{2, 2}, true},
+		{"emulated: half a minute without a word", away, 3, 40, Votes{2, 0}, false},
+		{"emulated: a minute and a half", away, 3, 100, Votes{2, 0}, true},
+	} {
+		in := Input{Now: at(x.now), Started: at(0), Joined: at(-100), Last: at(10), Votes: x.votes}
+		got := Lose(x.state, in, ClocksFor(x.scale))
+		if got.Lost != x.want || (got.Why == "") != (x.state.State == operator.HostActive) {
+			t.Errorf("%s: got %+v, want %v", x.name, got, x.want)
+		}
+		in.Started, in.Last = at(10), time.Time{}
+		if again := Lose(x.state, in, ClocksFor(x.scale)); again.Lost != x.want {
+			t.Errorf("%s, counted from the orchestrator's start: got %+v, want %v", x.name, again, x.want)
 		}
 	}
 }
@@ -121,13 +169,33 @@ func TestFleet(t *testing.T) {
 	if err := report(0, 3, at(2.2)); err == nil || !strings.Contains(err.Error(), "older than report 4") {
 		t.Errorf("a report from the past: %v", err)
 	}
-	// b falls silent; a goes on and calls it dead.
-	for s := 2.4; s < 4.2; s += 0.2 {
-		f.Tick(at(s), members)
-		report(0, int64(s*100), at(s), host.GossipView{Host: "h-b", Alive: false})
+	// b falls silent; a goes on and hears it: b is shown as UNREACHABLE, and keeps its nodes. Then a calls it dead.
+	snapshot := func(id wire.HostID) Status { s, _ := f.Snapshot(); return s[id] }
+	for n := int64(0); n < 31; n++ {
+		now := at(2.2 + float64(n)*0.2)
+		f.Tick(now, members)
+		if err := report(0, 10+n, now, host.GossipView{Host: "h-b", Alive: n < 20}); err != nil {
+			t.Fatal(err)
+		}
+		since := now.Sub(at(2))
+		if got, want := state("h-b"), operator.HostUnreachable; (since >= f.clocks.Detect) != (got == want) {
+			t.Errorf("b is %s, silent for %s", got, since)
+		}
+		if got := snapshot("h-b").Loss; got.Lost != (since >= f.clocks.Agreed) {
+			t.Errorf("b's nodes, %s after its last report: %+v", since, got)
+		}
 	}
-	if got := state("h-b"); got != operator.HostUnreachable {
-		t.Errorf("b is %s 2.2 s after its last report, though a calls it dead", got)
+	_, changed = f.Snapshot()
+	if err := report(1, 99, at(8.5)); err != nil {
+		t.Fatal(err)
+	}
+	if got := snapshot("h-b"); got.Loss != (Loss{}) || got.State.State != operator.HostActive {
+		t.Errorf("b is back: %+v", got)
+	}
+	select {
+	case <-changed:
+	default:
+		t.Error("nobody was told that b is back")
 	}
 	// The orchestrator stands still for ten seconds: nobody is missed for that.
 	f.Tick(at(14), members)

@@ -153,6 +153,9 @@ func (w World) Host(h store.Host) operator.Host {
 	if out.State == "" {
 		out.State, out.Reason = operator.HostJoining, "it has not been looked at yet"
 	}
+	if why := s.Loss.Why; why != "" {
+		out.Reason += "; " + why
+	}
 	for _, n := range store.Nodes.All(w.View) {
 		if n.Host == h.ID && !n.Gone {
 			out.Containers++
@@ -199,7 +202,8 @@ func (w World) Cluster() operator.Cluster {
 }
 
 // Sites is what the resolver serves: every user environment with an HTTP port, its backends being the nodes that were seen running and
-// healthy on a host that answers now.
+// healthy on a host that answers now. Where there is none of those, nodes that ran on an UNREACHABLE host that is not lost count too: what
+// does not report may serve all the same, and the resolver sees for itself.
 func (w World) Sites() []host.Site {
 	out := []host.Site{}
 	for _, e := range store.Envs.All(w.View) {
@@ -207,19 +211,39 @@ func (w World) Sites() []host.Site {
 			continue
 		}
 		site := host.Site{Env: e.Spec.Name, Domain: w.domain(e), Running: e.Want == store.WantRunning, State: string(w.Environment(e).State), Backends: []host.Backend{}}
+		var unseen []host.Backend
 		entry := entryLayer(e.Spec)
 		for _, n := range store.Nodes.All(w.View) {
-			if n.Env != e.Spec.Name || n.Gone || n.HTTP == 0 || n.Layer != entry || w.Node(n).State != string(host.CtRunning) {
+			if n.Env != e.Spec.Name || n.Gone || n.HTTP == 0 || n.Layer != entry {
+				continue
+			}
+			silent := w.silent(n)
+			if !silent && w.Node(n).State != string(host.CtRunning) {
 				continue
 			}
 			if c := n.Container.Check; c != nil && c.Port == n.HTTP {
 				site.Check = c.Path
 			}
-			site.Backends = append(site.Backends, host.Backend{CTID: n.CTID, Addr: netip.AddrPortFrom(n.Container.IPv4, n.HTTP), Host: n.Host})
+			b := host.Backend{CTID: n.CTID, Addr: netip.AddrPortFrom(n.Container.IPv4, n.HTTP), Host: n.Host}
+			if silent {
+				unseen = append(unseen, b)
+			} else {
+				site.Backends = append(site.Backends, b)
+			}
+		}
+		if len(site.Backends) == 0 && site.Running {
+			site.Backends = append(site.Backends, unseen...)
 		}
 		out = append(out, site)
 	}
 	return out
+}
+
+// silent tells whether a node ran when its host, UNREACHABLE now and not lost, reported last.
+func (w World) silent(n store.Node) bool {
+	s := w.Live[n.Host]
+	c, ok := s.Container(n.CTID)
+	return ok && s.State.State == operator.HostUnreachable && !s.Loss.Lost && c.State == host.CtRunning && c.Generation == n.Container.Generation
 }
 
 // entryLayer is the layer that requests enter by: the balancer if there is one, else compute, else the first.
