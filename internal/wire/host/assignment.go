@@ -7,6 +7,7 @@
 // Never: does I/O, decides anything, or carries what a person types (that is wire/operator).
 //
 // History: 2026-11-22 version 1. 2026-11-22 Container.Remove. 2026-11-25 Report.Planned, the container state stopping.
+// 2026-11-25 Process.Groups; Templates.Imports, Template.Warnings, Used.
 package host
 
 import (
@@ -90,10 +91,14 @@ type Process struct {
 	Cwd       string            `json:"cwd,omitempty"`       // absolute; "" is "/"
 	UID       uint32            `json:"uid,omitempty"`       // in the container's user namespace, 0–65535
 	GID       uint32            `json:"gid,omitempty"`       // likewise
+	Groups    []uint32          `json:"groups,omitempty"`    // supplementary groups, at most MaxGroups; GID need not be among them
 	Reaper    bool              `json:"reaper,omitempty"`    // put a tiny reaping init before the process
 	StopAfter int               `json:"stopAfter,omitempty"` // seconds between the stop signal and the kill; 0 is 10
 	StopWith  string            `json:"stopWith,omitempty"`  // signal name such as "SIGQUIT"; "" is SIGTERM (app) or SIGRTMIN+3 (system)
 }
+
+// MaxGroups is the most supplementary groups a process may have.
+const MaxGroups = 64
 
 // Profile selects seccomp, capabilities, devices and masked paths.
 type Profile string

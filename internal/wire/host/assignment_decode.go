@@ -84,6 +84,8 @@ func (c Container) Validate() error {
 		return fail("address %q is no IPv6 address", c.IPv6)
 	case c.Profile == ProfileApp && len(c.Process.Argv) == 0 && c.Image.Digest != "":
 		return fail("process has no program")
+	case len(c.Process.Groups) > MaxGroups:
+		return fail("process has %d supplementary groups, at most %d are allowed", len(c.Process.Groups), MaxGroups)
 	case len(c.Publish) > 0 && c.Env != "jelastic":
 		return fail("only containers of jelastic publish ports on the host")
 	}

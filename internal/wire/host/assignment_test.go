@@ -28,6 +28,7 @@ func TestContainerValidate(t *testing.T) {
 		{"hostname with a dot", "hostname", func(c *Container) { c.Hostname = "a.b" }},
 		{"no digest", "no digest", func(c *Container) { c.Image.Digest = "" }},
 		{"no program", "no program", func(c *Container) { c.Process.Argv = nil }},
+		{"groups", "supplementary groups", func(c *Container) { c.Process.Groups = make([]uint32, MaxGroups+1) }},
 		{"profile", "profile", func(c *Container) { c.Profile = "root" }},
 		{"address", "IPv4", func(c *Container) { c.IPv4 = netip.Addr{} }},
 		{"publish by a user", "only containers of jelastic", func(c *Container) { c.Publish = []Port{{"tcp", 80, 80}} }},

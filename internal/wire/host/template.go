@@ -14,9 +14,11 @@ import (
 // Paths of the registry's own API (TCP 7445, TLS 1.3), beside the OCI distribution API at /v2/. Reading needs a host's or a component's
 // certificate; importing needs the push token.
 const (
-	PathImages  = "/images"  // GET → Templates; GET /images/sha256:… → the erofs file (Range, ETag)
-	PathImport  = "/import"  // POST ImportRequest → Template; waits until the template is imported
-	PathHealthz = "/healthz" // GET → 200 once the registry serves; no credentials
+	PathImages    = "/images"     // GET → Templates; GET /images/sha256:… → the erofs file (Range, ETag)
+	PathImport    = "/import"     // POST ImportRequest → Template; waits until the template is imported
+	PathTemplates = "/templates/" // DELETE + name:tag → 204; the component "orchestrator" only: it knows what is in use
+	PathUsed      = "/used"       // PUT Used → 204; the component "orchestrator" only
+	PathHealthz   = "/healthz"    // GET → 200 once the registry serves; no credentials
 )
 
 // MaxTemplates is the largest number of templates one list may hold.
@@ -26,6 +28,31 @@ const MaxTemplates = 10_000
 type Templates struct {
 	Version   int        `json:"version"` // 1
 	Templates []Template `json:"templates"`
+	Imports   []Import   `json:"imports,omitempty"` // pushed names whose template is not made (yet), sorted by name
+}
+
+// ImportState is where an import is.
+type ImportState string
+
+// The import states. An import that ended well is a Template.
+const (
+	ImportWaiting ImportState = "waiting"
+	ImportRunning ImportState = "importing"
+	ImportFailed  ImportState = "failed" // until the name is pushed or imported again, or deleted
+)
+
+// Import is one pushed name on its way to a Template. Beside a Template of the same name it is that one's successor.
+type Import struct {
+	Name   wire.TemplateName `json:"name"`
+	State  ImportState       `json:"state"`
+	Reason string            `json:"reason,omitempty"` // why it failed, and what to do
+	Since  time.Time         `json:"since"`            // when it came into that state
+}
+
+// Used is what the orchestrator tells the registry: the images that nodes run or may come back to. What is not in it, and is no
+// template either, may be deleted.
+type Used struct {
+	Digests []wire.Digest `json:"digests"` // of erofs files
 }
 
 // Template is one imported template: the erofs file made of an OCI image, and what the image's configuration says of its process.
@@ -38,7 +65,8 @@ type Template struct {
 	Check    *Check    `json:"check,omitempty"`    // labels io.hardnode.check-port and io.hardnode.check-path
 	Profile  Profile   `json:"profile"`            // label io.hardnode.profile; "app" if there is none
 	Imported time.Time `json:"imported"`
-	Notes    []string  `json:"notes,omitempty"` // what the importer left out, in words; at most 20
+	Notes    []string  `json:"notes,omitempty"`    // what the importer left out, in words; at most 20
+	Warnings []string  `json:"warnings,omitempty"` // why a container of it may not start, in words; at most 20
 }
 
 // ImportRequest names a manifest that was pushed.
@@ -46,10 +74,10 @@ type ImportRequest struct {
 	Name wire.TemplateName `json:"name"` // name:tag; no tag means latest
 }
 
-// DecodeTemplates reads a Templates document strictly.
+// DecodeTemplates reads a Templates document. Fields that a newer registry sends are passed over.
 func DecodeTemplates(r io.Reader) (Templates, error) {
 	var t Templates
-	if err := decodeStrict(r, "templates", &t); err != nil {
+	if err := decode(r, "templates", &t, false); err != nil {
 		return Templates{}, err
 	}
 	if t.Version != 1 {
@@ -58,12 +86,34 @@ func DecodeTemplates(r io.Reader) (Templates, error) {
 	if len(t.Templates) > MaxTemplates {
 		return Templates{}, fmt.Errorf("templates: has %d entries, at most %d are allowed", len(t.Templates), MaxTemplates)
 	}
+	if len(t.Imports) > MaxTemplates {
+		return Templates{}, fmt.Errorf("templates: has %d imports, at most %d are allowed", len(t.Imports), MaxTemplates)
+	}
 	for i, e := range t.Templates {
 		if err := e.Validate(); err != nil {
 			return Templates{}, fmt.Errorf("templates[%d]: %v", i, err)
 		}
 	}
+	for i, e := range t.Imports {
+		if err := e.Name.Validate(); err != nil {
+			return Templates{}, fmt.Errorf("imports[%d]: %v", i, err)
+		}
+	}
 	return t, nil
+}
+
+// DecodeUsed reads a Used document; fields that a newer orchestrator sends are passed over.
+func DecodeUsed(r io.Reader) (Used, error) {
+	var u Used
+	if err := decode(r, "images in use", &u, false); err != nil {
+		return Used{}, err
+	}
+	for i, d := range u.Digests {
+		if err := d.Validate(); err != nil {
+			return Used{}, fmt.Errorf("images in use: digests[%d]: %v", i, err)
+		}
+	}
+	return u, nil
 }
 
 // Validate says why t is no template, or nil.
@@ -100,7 +150,10 @@ func ImagePath(d wire.Digest) string { return PathImages + "/" + string(d) }
 const maxDocument = 16 << 20
 
 // decodeStrict reads one JSON document: unknown fields, trailing data and more than maxDocument bytes are errors.
-func decodeStrict(r io.Reader, what string, v any) error {
+func decodeStrict(r io.Reader, what string, v any) error { return decode(r, what, v, true) }
+
+// decode is decodeStrict, or lets unknown fields pass: programs of neighbouring versions talk to each other.
+func decode(r io.Reader, what string, v any, strict bool) error {
 	raw, err := io.ReadAll(io.LimitReader(r, maxDocument+1))
 	if err != nil {
 		return fmt.Errorf("read %s: %w", what, err)
@@ -109,7 +162,9 @@ func decodeStrict(r io.Reader, what string, v any) error {
 		return fmt.Errorf("read %s: is longer than %d bytes", what, maxDocument)
 	}
 	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.DisallowUnknownFields()
+	if strict {
+		dec.DisallowUnknownFields()
+	}
 	if err := dec.Decode(v); err != nil {
 		return fmt.Errorf("read %s: %v", what, err)
 	}

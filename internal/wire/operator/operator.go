@@ -5,7 +5,7 @@
 // Out: valid values; an error naming the field and the rule.
 // Never: does I/O, or carries what only hosts need (that is wire/host).
 //
-// History: 2026-11-22 version 1.
+// History: 2026-11-22 version 1. 2026-11-25 Template.State, Reason, Imported, Notes, Warnings.
 package operator
 
 import (
@@ -206,6 +206,12 @@ type Template struct {
 	Bytes   int64             `json:"bytes"`
 	Process []string          `json:"process"`
 	Port    uint16            `json:"port,omitempty" doc:"HTTP port, 0 if none"`
+
+	State    string    `json:"state,omitempty" doc:"ready; or of what was pushed last under that name: waiting, importing, failed"`
+	Reason   string    `json:"reason,omitempty" doc:"Why it failed, and what to do"`
+	Imported time.Time `json:"imported,omitzero" doc:"When the template was made"`
+	Notes    []string  `json:"notes,omitempty" doc:"What was left out of the image"`
+	Warnings []string  `json:"warnings,omitempty" doc:"Why a node of it may not start"`
 }
 
 // List is the body of every list.
