@@ -3,11 +3,9 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -20,6 +18,7 @@ import (
 	"hardnode.dev/internal/keep"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/run/listen"
 	"hardnode.dev/jls/keys"
 	"hardnode.dev/jls/ledger"
 	"hardnode.dev/jls/server"
@@ -87,26 +86,8 @@ func (s serving) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listen: %v", err)
 	}
-	srv := &http.Server{
-		Handler: api.Handler(), ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-		TLSConfig:         &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{cert}},
-		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 20 * time.Second, WriteTimeout: 20 * time.Second, IdleTimeout: 30 * time.Second, MaxHeaderBytes: 8 << 10,
-	}
+	conf := &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{cert}}
+	limits := listen.Limits{Header: 5 * time.Second, HeaderBytes: 8 << 10, Idle: 30 * time.Second, Answer: 20 * time.Second}
 	log.Info("serving", logging.Addr, l.Addr(), "pin", identity.Pin(cert.Leaf), "version", build.Version)
-	return run.Group(ctx, log, run.Task{Name: "https", Run: func(ctx context.Context) error { return serve(ctx, srv, l) }})
-}
-
-// serve answers until ctx ends, then lets running requests finish for five seconds.
-func serve(ctx context.Context, srv *http.Server, l net.Listener) error {
-	done := make(chan error, 1)
-	go func() {
-		<-ctx.Done()
-		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-		defer cancel()
-		done <- srv.Shutdown(stop)
-	}()
-	if err := srv.ServeTLS(l, "", ""); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve: %w", err)
-	}
-	return <-done
+	return run.Group(ctx, log, run.Task{Name: "https", Run: listen.HTTP(l, conf, api.Handler(), limits, log)})
 }

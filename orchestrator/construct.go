@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"hardnode.dev/internal/identity"
+	"hardnode.dev/internal/run/listen"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/api"
@@ -172,36 +172,12 @@ func (o *orchestrator) serveAPI(l net.Listener) func(context.Context) error {
 	mux.Handle("/", o.api.Handler())
 	mux.Handle("/panel/", o.panel.Handler())
 	mux.Handle("GET /{$}", http.RedirectHandler("/panel/", http.StatusSeeOther))
-	return serveHTTP(l, conf, mux, o.log)
+	return listen.HTTP(l, conf, mux, listen.Limits{}, o.log)
 }
 
 // serveHosts serves hosts and the resolver: mutual TLS; enrolment comes without a certificate.
 func (o *orchestrator) serveHosts(l net.Listener) func(context.Context) error {
 	conf := identity.ServerTLS(o.trust, nil, o.holder)
 	conf.NextProtos = []string{"h2", "http/1.1"}
-	return serveHTTP(l, conf, o.hosts.Handler(), o.log)
-}
-
-// serveHTTP serves until ctx ends; then requests get five seconds, and long polls end with their context.
-func serveHTTP(l net.Listener, conf *tls.Config, h http.Handler, log *slog.Logger) func(context.Context) error {
-	return func(ctx context.Context) error {
-		s := &http.Server{Handler: h, TLSConfig: conf, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
-			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), BaseContext: func(net.Listener) context.Context { return ctx }}
-		ended := make(chan error, 1)
-		go func() { ended <- s.ServeTLS(l, "", "") }()
-		select {
-		case err := <-ended:
-			return err
-		case <-ctx.Done():
-		}
-		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-		defer cancel()
-		if s.Shutdown(last) != nil {
-			s.Close()
-		}
-		if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
-			return err
-		}
-		return nil
-	}
+	return listen.HTTP(l, conf, o.hosts.Handler(), listen.Limits{Connections: 4000}, o.log)
 }

@@ -1,0 +1,87 @@
+// Package listen is how the platform's daemons serve HTTP to callers that may be many, slow or hostile.
+//
+// Owns: how many connections there are, in all and of one client; deadlines of handshakes, headers and bodies; the orderly end.
+// In: a listener, a handler, the limits.
+// Out: requests whose body comes on time or breaks off; answers that arrive even when the body was not read.
+// Never: knows who a caller is: a handler authenticates before it takes anything that is scarce.
+package listen
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"hardnode.dev/internal/logging"
+)
+
+// Limits are what one listener grants. The zero value of a field is the default in its comment; SECURITY.md has the table of all listeners.
+type Limits struct {
+	Connections int           // open at once; 1000
+	PerClient   int           // of them, of one client: an IPv4 address or an IPv6 /64; 128
+	Header      time.Duration // from the connection's start to the end of its handshake, and of a request's header; 10 s
+	HeaderBytes int           // of one request; 32 KiB
+	Idle        time.Duration // between two requests of a connection; 2 min
+	BodyWait    time.Duration // longest time without a byte of a body; 10 s
+	BodyRate    int64         // bytes a second that a body must come with, once BodyWait is over; 1024
+	Answer      time.Duration // from a request's header to the end of its answer; 0: the handler sets it
+	End         time.Duration // how long requests at work have when the daemon ends; 5 s
+}
+
+func (l Limits) filled() Limits {
+	set(&l.Connections, 1000)
+	set(&l.PerClient, 128)
+	set(&l.Header, 10*time.Second)
+	set(&l.HeaderBytes, 32<<10)
+	set(&l.Idle, 2*time.Minute)
+	set(&l.BodyWait, 10*time.Second)
+	set(&l.BodyRate, 1024)
+	set(&l.End, 5*time.Second)
+	return l
+}
+
+func set[T comparable](field *T, v T) {
+	var zero T
+	if *field == zero {
+		*field = v
+	}
+}
+
+// HTTP serves h on l until ctx ends; conf nil is plain HTTP. Requests at work then get Limits.End; long polls end with their context, which
+// is ctx. The result is a run.Task's Run; it errors only when serving fails.
+func HTTP(l net.Listener, conf *tls.Config, h http.Handler, limits Limits, log *slog.Logger) func(context.Context) error {
+	limits = limits.filled()
+	log = logging.Or(log)
+	return func(ctx context.Context) error {
+		s := &http.Server{
+			Handler: Bodies(h, limits), TLSConfig: conf, ReadHeaderTimeout: limits.Header, WriteTimeout: limits.Answer, IdleTimeout: limits.Idle, MaxHeaderBytes: limits.HeaderBytes,
+			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), BaseContext: func(net.Listener) context.Context { return ctx },
+		}
+		counted := Counted(l, limits, log)
+		ended := make(chan error, 1)
+		go func() {
+			if conf == nil {
+				ended <- s.Serve(counted)
+			} else {
+				ended <- s.ServeTLS(counted, "", "")
+			}
+		}()
+		select {
+		case err := <-ended:
+			return err
+		case <-ctx.Done():
+		}
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), limits.End)
+		defer cancel()
+		if s.Shutdown(last) != nil {
+			s.Close()
+		}
+		if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	}
+}
