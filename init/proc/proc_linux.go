@@ -167,13 +167,23 @@ func (t *Table) Reap(ctx context.Context) error {
 func (t *Table) reapOrphan() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	pid := peek()
-	if pid <= 0 || t.mu.owned[pid] {
+	pid, over := peek()
+	switch {
+	case pid <= 0:
+		return false
+	case !over:
+		unstick(pid) // owned or not: it would hide those behind it
+		return true
+	case t.mu.owned[pid]:
 		return false
 	}
 	_, over, err := reap(unix.P_PID, pid)
 	return over && err == nil
 }
+
+// unstick ends a child that asked to be traced by its parent (ptrace(2), PTRACE_TRACEME) and stopped: waitid tells of it whatever it is
+// asked for, and nobody here would ever let it go on. A container's first process can be one, when init has become its parent.
+func unstick(pid int) { unix.Kill(pid, unix.SIGKILL) } // not reaped yet: the number is its
 
 // siginfo is the part of siginfo_t that waitid fills (asm-generic/siginfo.h, _sigchld, 64-bit).
 type siginfo struct {
@@ -184,8 +194,12 @@ type siginfo struct {
 
 const (
 	cldExited = 1 // CLD_EXITED
+	cldDumped = 3 // CLD_DUMPED; between them CLD_KILLED, above it stops
 	pAll      = 0 // P_ALL
 )
+
+// ended tells whether the news is an end, and not a stop.
+func ended(i siginfo) bool { return i.Code >= cldExited && i.Code <= cldDumped }
 
 func waitid(kind, id int, options int) (siginfo, error) {
 	var info siginfo
@@ -201,13 +215,13 @@ func waitid(kind, id int, options int) (siginfo, error) {
 	}
 }
 
-// peek names an ended child and leaves it as it is; 0: none.
-func peek() int {
+// peek names a child there is news of and leaves it as it is; over: it has ended. 0: none.
+func peek() (pid int, over bool) {
 	info, err := waitid(pAll, 0, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT)
 	if err != nil {
-		return 0
+		return 0, false
 	}
-	return int(info.PID)
+	return int(info.PID), ended(info)
 }
 
 func reap(kind, id int) (Exit, bool, error) {
@@ -215,15 +229,24 @@ func reap(kind, id int) (Exit, bool, error) {
 	if err != nil || info.PID == 0 {
 		return Exit{Code: -1}, false, err
 	}
+	if !ended(info) {
+		unstick(int(info.PID))
+		return Exit{Code: -1}, false, nil
+	}
 	return exitOf(info), true, nil
 }
 
 func reapBlocking(pid int) (Exit, bool, error) {
-	info, err := waitid(unix.P_PID, pid, unix.WEXITED)
-	if err != nil {
-		return Exit{Code: -1}, false, err
+	for {
+		info, err := waitid(unix.P_PID, pid, unix.WEXITED)
+		if err != nil {
+			return Exit{Code: -1}, false, err
+		}
+		if ended(info) {
+			return exitOf(info), true, nil
+		}
+		unstick(pid)
 	}
-	return exitOf(info), true, nil
 }
 
 func exitOf(i siginfo) Exit {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"os"
+	"runtime"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -73,6 +75,84 @@ func TestReaperNeverStealsAChild(t *testing.T) {
 	cancel()
 	if err := <-reaped; err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestAStoppedChildHasNotEnded: a child that asks to be traced by its parent stops at its next signal, and waitid tells of that whatever it
+// is asked for. Neither an owned child nor an orphan in that state is an end, and neither hides the orphans behind it.
+func TestAStoppedChildHasNotEnded(t *testing.T) {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		t.Skipf("become a reaper: %v", err)
+	}
+	defer unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	var table Table
+	ctx, cancel := context.WithCancel(context.Background())
+	reaped := make(chan error, 1)
+	go func() { reaped <- table.Reap(ctx) }()
+	defer func() {
+		cancel()
+		if err := <-reaped; err != nil {
+			t.Error(err)
+		}
+	}()
+	for name, life := range map[string]string{"owned": "traced", "orphan": "leaves a traced orphan"} {
+		c, err := table.Start(Spec{Argv: []string{"/proc/self/exe"}, Env: []string{"TEST_LIFE=" + life}, Files: []*os.File{null, null, null}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case e := <-c.Done():
+			if want := map[string]Exit{"owned": {Code: -1, Signal: unix.SIGKILL}, "orphan": {}}[name]; e != want {
+				t.Errorf("%s: got %v, want %v", name, e, want)
+			}
+		case <-time.After(30 * time.Second):
+			t.Fatalf("%s: its end never came", name)
+		}
+	}
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		_, err := waitid(pAll, 0, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT)
+		if errors.Is(err, unix.ECHILD) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the traced orphan is left: waitid: %v", err)
+		}
+		<-time.After(5 * time.Millisecond)
+	}
+}
+
+// TestMain lives a life of TestAStoppedChildHasNotEnded when a child is to.
+func TestMain(m *testing.M) {
+	switch os.Getenv("TEST_LIFE") {
+	case "":
+		os.Exit(m.Run())
+	case "traced":
+		runtime.LockOSThread()
+		unix.RawSyscall(unix.SYS_PTRACE, unix.PTRACE_TRACEME, 0, 0)
+		unix.Tgkill(os.Getpid(), unix.Gettid(), unix.SIGUSR1)
+		<-time.After(time.Hour)
+	case "leaves a traced orphan":
+		// Its parent ends before it asks to be traced: from then on that is whoever reaps orphans.
+		os.Setenv("TEST_LIFE", "waits for its parent's end")
+		os.Setenv("TEST_PARENT", strconv.Itoa(os.Getpid()))
+		if _, err := os.StartProcess("/proc/self/exe", os.Args, &os.ProcAttr{}); err != nil {
+			os.Exit(1)
+		}
+		os.Exit(0)
+	case "waits for its parent's end":
+		for strconv.Itoa(os.Getppid()) == os.Getenv("TEST_PARENT") {
+			<-time.After(time.Millisecond)
+		}
+		runtime.LockOSThread()
+		unix.RawSyscall(unix.SYS_PTRACE, unix.PTRACE_TRACEME, 0, 0)
+		unix.Tgkill(os.Getpid(), unix.Gettid(), unix.SIGUSR1)
+		<-time.After(time.Hour)
 	}
 }
 

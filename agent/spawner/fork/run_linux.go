@@ -57,10 +57,23 @@ func finish(p *Prog, pid int, status io.ReadCloser) (*Child, error) {
 	return &Child{PID: pid, PIDFD: os.NewFile(uintptr(fd), "pidfd")}, nil
 }
 
-func reap(pid int) {
+// reap waits for the end of a child that is ending; its status is nobody's.
+func reap(pid int) { end(pid) }
+
+// end waits until a child of this process has ended. wait4 returns for a stopped child too if it asked to be traced: the kernel then
+// makes this process, its parent, the tracer (ptrace(2), PTRACE_TRACEME). Nobody here traces, so it would stop for ever: it is killed and
+// waited for again. err is ECHILD for a process that is no child of this one.
+func end(pid int) (ws unix.WaitStatus, err error) {
 	for {
-		if _, err := unix.Wait4(pid, nil, 0, nil); !errors.Is(err, unix.EINTR) {
-			return
+		got, err := unix.Wait4(pid, &ws, 0, nil)
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			return ws, err
+		case got == pid && (ws.Exited() || ws.Signaled()):
+			return ws, nil
+		default:
+			unix.Kill(pid, unix.SIGKILL) // not reaped yet: the number is its
 		}
 	}
 }
@@ -180,6 +193,14 @@ func reaper(child uintptr) {
 			if errno != 0 || pid == 0 {
 				break
 			}
+			if ws&0xff == 0x7f { // stopped, not ended: it asked to be traced by its parent, which is not how this one works
+				sig := uintptr(ws>>8) & 0xff
+				if sig == uintptr(unix.SIGTRAP) { // of an execve
+					sig = 0
+				}
+				syscall.RawSyscall6(unix.SYS_PTRACE, unix.PTRACE_DETACH, pid, 0, sig, 0, 0)
+				continue
+			}
 			if pid == child {
 				if s := ws & 0x7f; s != 0 {
 					leave(uintptr(128 + s))
@@ -190,21 +211,17 @@ func reaper(child uintptr) {
 	}
 }
 
-// ExitCode reaps a child of this process that has ended: 128+n after signal n. known is false when it is no child of this process.
+// ExitCode waits for the end of a child of this process and reaps it: 128+n after signal n. known is false when it is no child of this
+// process.
 func ExitCode(pid int) (code int, known bool) {
-	var ws unix.WaitStatus
-	for {
-		got, err := unix.Wait4(pid, &ws, 0, nil)
-		switch {
-		case errors.Is(err, unix.EINTR):
-			continue
-		case err != nil || got != pid:
-			return 0, false
-		case ws.Signaled():
-			return 128 + int(ws.Signal()), true
-		}
-		return ws.ExitStatus(), true
+	ws, err := end(pid)
+	switch {
+	case err != nil:
+		return 0, false
+	case ws.Signaled():
+		return 128 + int(ws.Signal()), true
 	}
+	return ws.ExitStatus(), true
 }
 
 // Program says that the image or the command is at fault: another try on this or another host fails the same way. Want of memory,

@@ -239,22 +239,29 @@ func (t *Table) Watch() error {
 // Stop ends Watch.
 func (t *Table) Stop() { unix.Write(t.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0}) }
 
+// collect takes the end of the container whose pidfd became readable. It waits for it outside the lock: nothing that a container's
+// process does to its own end may hold up others.
 func (t *Table) collect(fd int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	unix.EpollCtl(t.epoll, unix.EPOLL_CTL_DEL, fd, nil)
 	for _, e := range t.mu.byID {
 		if e.pidfd == nil || int(e.pidfd.Fd()) != fd {
 			continue
 		}
-		code, known := 0, false
-		if e.child {
-			code, known = fork.ExitCode(e.PID)
+		if !e.child {
+			t.ended(e, time.Now(), 0, false)
+			return
 		}
-		unix.EpollCtl(t.epoll, unix.EPOLL_CTL_DEL, fd, nil)
-		t.ended(e, time.Now(), code, known)
+		pid := e.PID // of a child not reaped yet: the record stays this one's until ended
+		t.copies.Go(func() {
+			code, known := fork.ExitCode(pid)
+			t.mu.Lock()
+			defer t.mu.Unlock()
+			t.ended(e, time.Now(), code, known)
+		})
 		return
 	}
-	unix.EpollCtl(t.epoll, unix.EPOLL_CTL_DEL, fd, nil)
 }
 
 // ended records an end; the lock is held (or nobody else knows the table yet).
