@@ -72,19 +72,16 @@ func (s *start) filesStep(context.Context) error {
 		if err != nil {
 			return err
 		}
-		copied, err := sys.CloneMount(place)
+		attrs := uint64(sys.ReadOnly | sys.NoSuid | sys.NoDev)
+		if b.name == identityName {
+			attrs = sys.NoSuid | sys.NoDev | sys.NoExec // connecting to a socket needs write permission
+		}
+		copied, err := sys.CloneMount(place, attrs)
 		place.Close()
 		if err != nil {
 			return err
 		}
 		s.done.close(copied)
-		attrs := uint64(sys.ReadOnly | sys.NoSuid | sys.NoDev)
-		if b.name == identityName {
-			attrs = sys.NoSuid | sys.NoDev | sys.NoExec // connecting to a socket needs write permission
-		}
-		if err := sys.Restrict(copied, attrs); err != nil {
-			return err
-		}
 		s.mount(call.Mount{Path: privateDir + "/" + b.name, File: true}, copied)
 	}
 	return nil

@@ -167,13 +167,13 @@ func (s *start) layerStep(context.Context) error {
 
 // tree copies the mount of a directory; its ids are mapped once the container has a user namespace.
 func (s *start) tree(dir *os.File, attrs uint64) (*os.File, error) {
-	tree, err := sys.CloneMount(dir)
+	tree, err := sys.CloneMount(dir, attrs)
 	if err != nil {
 		return nil, err
 	}
 	s.done.close(tree)
 	s.mapped = append(s.mapped, tree)
-	return tree, sys.Restrict(tree, attrs)
+	return tree, nil
 }
 
 // mount adds one mount to the request.
@@ -208,7 +208,7 @@ func (s *start) process(ctx context.Context) (err error) {
 		return err
 	}
 	q.ID, q.Scratch, q.Base, q.LogDir, q.Hostname = s.CTID.String(), s.scratch(), s.UIDBase, s.logDir(s.CTID), s.Hostname
-	q.System, q.Sysctls, q.Reaper = s.Profile == host.ProfileSystem, s.profile.sysctls, s.Process.Reaper
+	q.System, q.Sysctls, q.Reaper, q.Shared = s.Profile == host.ProfileSystem, s.profile.sysctls, s.Process.Reaper, sharedBytes(s.Limits)
 	q.Process = s.profile.process(s.Process, s.Hostname)
 	q.Dirs = runDirs(s.image)
 	q.Texts = []call.Text{{Name: "hostname", Data: []byte(s.Hostname + "\n")}}

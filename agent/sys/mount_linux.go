@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -43,13 +44,19 @@ func OpenIn(root *os.File, path string, flags int) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
-// CloneMount copies the mount at place, or the part of it below place, attached nowhere.
-func CloneMount(place *os.File) (*os.File, error) {
+// CloneMount copies the mount at place, or the part of it below place, attached nowhere, with more attributes. The copy is in no peer
+// group: what somebody mounts over it later stays where it is (mount_namespaces(7); open_tree alone leaves it with its original's peers).
+func CloneMount(place *os.File, attrs uint64) (*os.File, error) {
 	fd, err := unix.OpenTree(int(place.Fd()), "", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH)
 	if err != nil {
 		return nil, fmt.Errorf("copy mount %q: %w", place.Name(), err)
 	}
-	return os.NewFile(uintptr(fd), place.Name()), nil
+	tree := os.NewFile(uintptr(fd), place.Name())
+	if err := setattr("restrict mount", tree, unix.MountAttr{Attr_set: attrs, Propagation: unix.MS_PRIVATE}); err != nil {
+		tree.Close()
+		return nil, err
+	}
+	return tree, nil
 }
 
 // Restrict adds attributes to a mount that is attached nowhere.
@@ -117,6 +124,23 @@ func Attach(tree *os.File, path string) error {
 func Detach(path string) error {
 	if err := unix.Unmount(path, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
 		return fmt.Errorf("unmount %q: %w", path, err)
+	}
+	return nil
+}
+
+// ResizeTmpfs changes the size of a tmpfs by its top directory. What is no tmpfs, or holds more than that, is an error.
+func ResizeTmpfs(dir *os.File, bytes int64) error {
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(int(dir.Fd()), &st); err != nil || st.Type != unix.TMPFS_MAGIC {
+		return fmt.Errorf("resize %q: is no tmpfs (%v)", dir.Name(), err)
+	}
+	fs, err := unix.Fspick(int(dir.Fd()), "", unix.FSPICK_CLOEXEC|unix.FSPICK_EMPTY_PATH)
+	if err != nil {
+		return fmt.Errorf("resize %q: %w", dir.Name(), err)
+	}
+	defer unix.Close(fs)
+	if err := errors.Join(unix.FsconfigSetString(fs, "size", strconv.FormatInt(bytes, 10)), unix.FsconfigReconfigure(fs)); err != nil {
+		return fmt.Errorf("resize %q: %w%s", dir.Name(), err, kernelSays(fs))
 	}
 	return nil
 }

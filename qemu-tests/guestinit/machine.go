@@ -97,6 +97,9 @@ func mountAll() error {
 			return err
 		}
 	}
+	if err := unix.Mount("", "/", "", unix.MS_SHARED|unix.MS_REC, ""); err != nil { // as the product's init does
+		return fmt.Errorf("make mounts shared: %v", err)
+	}
 	return unix.Sethostname([]byte("guest"))
 }
 
