@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,8 +20,12 @@ import (
 	"hardnode.dev/internal/wire/host"
 )
 
-// A container's cgroup has two levels: <ctid>, owned by root, carries every limit; <ctid>/p belongs to the container's root, who may
-// divide it but not raise it (kernel: Documentation/admin-guide/cgroup-v2, "Delegation").
+// A container's cgroup has two levels (kernel: Documentation/admin-guide/cgroup-v2, "Delegation"):
+//
+//	<ctid>      root's: every limit, device rules, what Observe counts; has no processes of its own
+//	<ctid>/p    PID 1 and what it starts; root of the container's cgroup namespace. The limits that runtimes look for (Go, JVM, .NET, Node,
+//	            Python) are set here a second time, so that /sys/fs/cgroup shows them; the files are root's. The container's root may
+//	            divide it, not raise it.
 
 // setting is one cgroup file and its value.
 type setting struct{ file, value string }
@@ -56,8 +61,19 @@ func limitSettings(l host.Limits, cpuMaxMicros int64) []setting {
 	}
 }
 
-// controllers are enabled from the root down to the containers' own cgroups.
-const controllers = "+cpu +memory +io +pids"
+// seen are the limits that <ctid>/p has too.
+var seen = []string{"memory.max", "cpu.max", "pids.max"}
+
+// seenSettings are those of a list that belong into <ctid>/p.
+func seenSettings(list []setting) []setting {
+	return slices.DeleteFunc(slices.Clone(list), func(s setting) bool { return !slices.Contains(seen, s.file) })
+}
+
+// controllers are enabled from the root down to the containers' own cgroups, innerControllers in these.
+const (
+	controllers      = "+cpu +memory +io +pids"
+	innerControllers = "+cpu +memory +pids"
+)
 
 // delegated are the files of the inner cgroup that belong to the container's root (/sys/kernel/cgroup/delegate).
 var delegated = []string{"", "cgroup.procs", "cgroup.threads", "cgroup.subtree_control"}
@@ -90,14 +106,14 @@ func (r *Runtime) makeCgroup(s *StartSpec) (inner *os.File, err error) {
 			err = errors.Join(err, dropCgroup(dir))
 		}
 	}()
-	list := limitSettings(s.Limits, s.CPUMaxMicros)
+	limits := limitSettings(s.Limits, s.CPUMaxMicros)
+	outside, inside := append(limits, setting{"cgroup.subtree_control", innerControllers}), seenSettings(limits)
 	if s.Profile == host.ProfileSystem {
-		list = append(list, setting{"cgroup.subtree_control", "+cpu +memory +pids"}, // for systemd to pass on
-			setting{"cgroup.max.depth", "16"}, setting{"cgroup.max.descendants", "1000"}) // so that it can always be removed
+		outside = append(outside, setting{"cgroup.max.depth", "16"}, setting{"cgroup.max.descendants", "1000"}) // so that it can always be removed
 	} else {
-		list = append(list, setting{"memory.oom.group", "1"}) // one program: half of it is no use
+		inside = append(inside, setting{"memory.oom.group", "1"}) // one program: half of it is no use
 	}
-	if err := writeSettings(dir, list); err != nil {
+	if err := writeSettings(dir, outside); err != nil {
 		return nil, err
 	}
 	outer, err := sys.OpenDir(dir)
@@ -115,6 +131,9 @@ func (r *Runtime) makeCgroup(s *StartSpec) (inner *os.File, err error) {
 	if err := os.Mkdir(filepath.Join(dir, "p"), 0o755); err != nil {
 		return nil, fmt.Errorf("make inner cgroup of container %s: %w", s.CTID, err)
 	}
+	if err := writeSettings(filepath.Join(dir, "p"), inside); err != nil {
+		return nil, err
+	}
 	for _, f := range delegated {
 		if err := os.Chown(filepath.Join(dir, "p", f), int(s.UIDBase), int(s.UIDBase)); err != nil {
 			return nil, fmt.Errorf("delegate cgroup of container %s: %w", s.CTID, err)
@@ -130,6 +149,16 @@ func writeSettings(dir string, list []setting) error {
 		}
 	}
 	return nil
+}
+
+// setLimits changes the limits of a container's cgroups.
+func (r *Runtime) setLimits(id wire.CTID, list []setting) error {
+	dir := r.cgroup(id)
+	// An agent of before these were seen inside may have made it.
+	if err := writeSettings(dir, append(list, setting{"cgroup.subtree_control", innerControllers})); err != nil {
+		return err
+	}
+	return writeSettings(filepath.Join(dir, "p"), seenSettings(list))
 }
 
 func (r *Runtime) deviceProgram() (*sys.DeviceProgram, error) {

@@ -165,7 +165,7 @@ func TestLimits(t *testing.T) {
 		return strings.TrimSpace(string(b))
 	}
 	for f, want := range map[string]string{"memory.min": "16777216", "memory.high": "50331648", "memory.max": "67108864", "cpu.weight": "50",
-		"cpu.max": "20000 100000", "pids.max": "20", "memory.oom.group": "1"} {
+		"cpu.max": "20000 100000", "pids.max": "20", "memory.oom.group": "0", "p/memory.oom.group": "1"} {
 		if got := read(f); got != want {
 			t.Errorf("%s is %q, want %q", f, got, want)
 		}

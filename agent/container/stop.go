@@ -129,7 +129,10 @@ func (r *Runtime) SetLimits(ctx context.Context, id wire.CTID, l host.Limits, cp
 	if _, err := os.Stat(r.cgroup(id)); err != nil {
 		return fmt.Errorf("limit container %s: %w", id, ErrNotRunning)
 	}
-	if err := writeSettings(r.cgroup(id), limitSettings(l, cpuMaxMicros)); err != nil {
+	if err := r.setLimits(id, limitSettings(l, cpuMaxMicros)); err != nil {
+		return fmt.Errorf("limit container %s: %w", id, err)
+	}
+	if err := r.resizeShared(ctx, id, l); err != nil {
 		return fmt.Errorf("limit container %s: %w", id, err)
 	}
 	c, err := r.data.Contents(id)

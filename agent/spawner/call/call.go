@@ -5,7 +5,7 @@
 // Out: typed replies and descriptors that the receiver owns; errors that carry the spawner's words.
 // Never: decides anything, or trusts a peer that is not root.
 //
-// History: 2026-11-22 version 1.
+// History: 2026-11-22 version 1. 2026-11-25 Start.Shared.
 package call
 
 import (
@@ -67,6 +67,7 @@ type Start struct {
 	System   bool            `json:"system,omitempty"` // a full OS: writable cgroups and /proc/sys
 	Sysctls  []Sysctl        `json:"sysctls,omitempty"`
 	Reaper   bool            `json:"reaper,omitempty"`
+	Shared   int64           `json:"shared,omitempty"` // bytes of /dev/shm and of /run; 0 is the kernel's default, half of the host's memory
 	Process
 }
 
@@ -197,6 +198,8 @@ func (s *Start) validate() error {
 		return fmt.Errorf("%s: scratch %q: want an absolute path", what, s.Scratch)
 	case s.LogDir == "" || s.LogDir[0] != '/':
 		return fmt.Errorf("%s: log directory %q: want an absolute path", what, s.LogDir)
+	case s.Shared < 0:
+		return fmt.Errorf("%s: %d bytes of shared memory: want 0 or more", what, s.Shared)
 	case len(s.Mounts) > maxFDs-startFDs:
 		return fmt.Errorf("%s: has %d mounts, at most %d are allowed", what, len(s.Mounts), maxFDs-startFDs)
 	}

@@ -55,7 +55,7 @@ func startSpec() *call.Start {
 	return &call.Start{ID: "101", Scratch: "/run/hardnode/scratch", Base: 65536, LogDir: "/data/log/101", Hostname: "node101",
 		Dirs: []call.Dir{{Path: "lock", Mode: 0o1777}}, Texts: []call.Text{{Name: "hostname", Data: []byte("node101\n")}},
 		Mounts:  []call.Mount{{Path: "/var/lib/data", Early: true}, {Path: "/run/hardnode"}, {Path: "/run/hardnode/jem", File: true}},
-		Sysctls: []call.Sysctl{{Path: "net/ipv4/ip_unprivileged_port_start", Value: "0"}}, Process: process()}
+		Sysctls: []call.Sysctl{{Path: "net/ipv4/ip_unprivileged_port_start", Value: "0"}}, Shared: 64 << 20, Process: process()}
 }
 
 var startFDs = StartFDs{Lower: 12, Layer: 13, Mounts: []int{14, 15, 16}, Stdout: 17, Stderr: 18}

@@ -38,7 +38,7 @@ func (p *Prog) StartList(s *call.Start, fd StartFDs) {
 		}
 	}
 	proc := p.proc(s, work, root)
-	dev := p.dev(root)
+	dev := p.dev(s, root)
 	p.sys(s, work, root)
 	p.run(s, root)
 	for _, i := range late {
@@ -194,7 +194,7 @@ func (p *Prog) sys(s *call.Start, work, root Slot) {
 }
 
 // dev mounts a private /dev with a fixed set of the host's nodes and a devpts of its own.
-func (p *Prog) dev(root Slot) Slot {
+func (p *Prog) dev(s *call.Start, root Slot) Slot {
 	dev := p.newfs("tmpfs", unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NOEXEC, "mode=755", "size=64k")
 	t := p.point(root, "dev", 0o755)
 	p.attachOn("/dev", dev, t)
@@ -212,7 +212,7 @@ func (p *Prog) dev(root Slot) Slot {
 		opts       []string
 	}{
 		{"pts", "devpts", unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NOEXEC, []string{"mode=620", "ptmxmode=666", "gid=5"}},
-		{"shm", "tmpfs", mountQuiet, []string{"mode=1777"}},
+		{"shm", "tmpfs", mountQuiet, sized(s, "mode=1777")},
 	} {
 		p.Call("make directory", unix.SYS_MKDIRAT, dev, d.name, 0o755)
 		m := p.newfs(d.kind, d.attrs, d.opts...)
@@ -226,9 +226,17 @@ func (p *Prog) dev(root Slot) Slot {
 	return dev
 }
 
+// sized are the options of a tmpfs that is as large as the container's memory allows.
+func sized(s *call.Start, opts ...string) []string {
+	if s.Shared > 0 {
+		opts = append(opts, "size="+strconv.FormatInt(s.Shared, 10))
+	}
+	return opts
+}
+
 // run mounts an empty /run and makes the directories the image wants there.
 func (p *Prog) run(s *call.Start, root Slot) {
-	m := p.newfs("tmpfs", unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV, "mode=755")
+	m := p.newfs("tmpfs", unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV, sized(s, "mode=755")...)
 	t := p.point(root, "run", 0o755)
 	p.attachOn("/run", m, t)
 	p.closeSlot(t)
