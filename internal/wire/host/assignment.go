@@ -7,11 +7,13 @@
 // Never: does I/O, decides anything, or carries what a person types (that is wire/operator).
 //
 // History: 2026-11-22 version 1. 2026-11-22 Container.Remove. 2026-11-25 Report.Planned, the container state stopping.
-// 2026-11-25 Process.Groups; Templates.Imports, Template.Warnings, Used.
+// 2026-11-25 Process.Groups; Templates.Imports, Template.Warnings, Used. 2026-11-25 Image.IDBlocks, ExecSpec.User.
 package host
 
 import (
+	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"hardnode.dev/internal/secret"
@@ -82,6 +84,31 @@ type Image struct {
 	Name   wire.TemplateName `json:"name"`   // for people
 	Digest wire.Digest       `json:"digest"` // SHA-256 of the erofs file: what is fetched and verified
 	Bytes  int64             `json:"bytes"`  // size of the erofs file
+	// IDBlocks are the blocks of 65,536 user and group ids beside the first that its files or its user need: block n begins at n × 65,536.
+	// Ascending, at most MaxIDBlocks. A container has no other ids.
+	IDBlocks []uint16 `json:"idBlocks,omitempty"`
+}
+
+// MaxIDBlocks is the most blocks of ids an image may need beside the first.
+const MaxIDBlocks = 15
+
+// Has tells whether a container of the image has a user or group id.
+func (i Image) Has(id uint32) bool {
+	return id < 1<<16 || id != 1<<32-1 && slices.Contains(i.IDBlocks, uint16(id>>16)) // the last number means "none" to the kernel
+}
+
+func (i Image) validateIDs() error {
+	if len(i.IDBlocks) > MaxIDBlocks {
+		return fmt.Errorf("image: has %d blocks of ids, at most %d are allowed", len(i.IDBlocks), MaxIDBlocks)
+	}
+	last := uint16(0)
+	for _, b := range i.IDBlocks {
+		if b <= last {
+			return fmt.Errorf("image: id blocks %v: want ascending numbers from 1", i.IDBlocks)
+		}
+		last = b
+	}
+	return nil
 }
 
 // Process is what runs as PID 1 of an app container. Argv[0] is an absolute path in the image or is looked up in PATH.
@@ -89,7 +116,7 @@ type Process struct {
 	Argv      []string          `json:"argv"`
 	Env       map[string]string `json:"env,omitempty"`
 	Cwd       string            `json:"cwd,omitempty"`       // absolute; "" is "/"
-	UID       uint32            `json:"uid,omitempty"`       // in the container's user namespace, 0–65535
+	UID       uint32            `json:"uid,omitempty"`       // in the container's user namespace: one that Image.Has
 	GID       uint32            `json:"gid,omitempty"`       // likewise
 	Groups    []uint32          `json:"groups,omitempty"`    // supplementary groups, at most MaxGroups; GID need not be among them
 	Reaper    bool              `json:"reaper,omitempty"`    // put a tiny reaping init before the process

@@ -74,6 +74,8 @@ func (c Container) Validate() error {
 		return fail("generation %d is not positive", c.Generation)
 	case c.Image.Digest != "" && c.Image.Digest.Validate() != nil:
 		return fail("image: %v", c.Image.Digest.Validate())
+	case c.Image.validateIDs() != nil:
+		return fail("%v", c.Image.validateIDs())
 	case c.Image.Digest == "" && c.Env != "jelastic":
 		return fail("image %q has no digest", c.Image.Name)
 	case c.Profile != ProfileApp && c.Profile != ProfileSystem:

@@ -29,6 +29,9 @@ func TestContainerValidate(t *testing.T) {
 		{"no digest", "no digest", func(c *Container) { c.Image.Digest = "" }},
 		{"no program", "no program", func(c *Container) { c.Process.Argv = nil }},
 		{"groups", "supplementary groups", func(c *Container) { c.Process.Groups = make([]uint32, MaxGroups+1) }},
+		{"id blocks out of order", "ascending", func(c *Container) { c.Image.IDBlocks = []uint16{3, 2} }},
+		{"id block 0", "ascending", func(c *Container) { c.Image.IDBlocks = []uint16{0} }},
+		{"too many id blocks", "at most 15", func(c *Container) { c.Image.IDBlocks = make([]uint16, MaxIDBlocks+1) }},
 		{"profile", "profile", func(c *Container) { c.Profile = "root" }},
 		{"address", "IPv4", func(c *Container) { c.IPv4 = netip.Addr{} }},
 		{"publish by a user", "only containers of jelastic", func(c *Container) { c.Publish = []Port{{"tcp", 80, 80}} }},
@@ -47,6 +50,16 @@ func TestContainerValidate(t *testing.T) {
 				t.Errorf("got %v, want an error with %q", err, tt.want)
 			}
 		})
+	}
+}
+
+func TestImageHas(t *testing.T) {
+	i := Image{IDBlocks: []uint16{2, 65535}}
+	for id, want := range map[uint32]bool{0: true, 65535: true, 65536: false, 131071: false, 131072: true, 196607: true, 196608: false,
+		4294967294: true, 4294967295: false} {
+		if i.Has(id) != want {
+			t.Errorf("has %d: %v, want %v", id, i.Has(id), want)
+		}
 	}
 }
 

@@ -27,6 +27,9 @@ type ExecSpec struct {
 	Cols uint16            `json:"cols,omitempty"`
 	UID  uint32            `json:"uid,omitempty"`
 	GID  uint32            `json:"gid,omitempty"`
+	// User, if set, stands for UID, GID and supplementary groups: "name", "name:group", "uid" or "uid:gid", looked up in the /etc/passwd
+	// and /etc/group that the container has now (OCI image-spec, config.md, "User").
+	User string `json:"user,omitempty"`
 }
 
 // LogsSpec selects a part of a container's log.

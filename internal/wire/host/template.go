@@ -121,7 +121,7 @@ func (t Template) Validate() error {
 	if err := t.Name.Validate(); err != nil {
 		return err
 	}
-	if err := errors.Join(t.Digest.Validate(), t.OCI.Validate()); err != nil {
+	if err := errors.Join(t.Digest.Validate(), t.OCI.Validate(), t.validateIDs()); err != nil {
 		return fmt.Errorf("template %q: %v", t.Name, err)
 	}
 	switch {
