@@ -14,6 +14,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"hardnode.dev/agent/apply"
@@ -46,7 +47,37 @@ type agent struct {
 	gossip  *gossip.Gossip
 	apply   *apply.Applier
 	hints   chan struct{}
+	figures atomic.Pointer[figures]
 }
+
+// figures is what the host has and uses, as it was read last.
+type figures struct {
+	capacity host.Capacity
+	load     host.Load
+	full     string // of facts.Full
+	err      error
+	at       time.Time
+}
+
+// read reads the figures: that may wait for a disk.
+func (a *agent) read() {
+	f := figures{full: a.facts.Full(), at: time.Now()}
+	if f.capacity, f.err = a.facts.Capacity(); f.err == nil {
+		f.load, f.err = a.facts.Load()
+	}
+	a.figures.Store(&f)
+}
+
+// readOn keeps the figures fresh until ctx ends: a task of its own, since a report must not wait for a disk.
+func (a *agent) readOn(ctx context.Context) error {
+	return run.Every(ctx, host.ReportEvery, func(context.Context) error {
+		a.read()
+		return nil
+	})
+}
+
+// oldFigures is when figures are so old that the disk they ask does not answer.
+const oldFigures = 10 * time.Second
 
 // configuration waits for netd's document and reads it strictly.
 func (a *agent) configuration(ctx context.Context) (boot.HostConfig, error) {
@@ -178,12 +209,11 @@ func (a *agent) report(ctx context.Context) host.Report {
 	if r.Containers == nil {
 		r.Containers = []host.ContainerStatus{}
 	}
-	var err error
-	if r.Capacity, err = a.facts.Capacity(); err == nil {
-		r.Load, err = a.facts.Load()
-	}
-	if err != nil {
-		r.Problems = append(r.Problems, host.Problem{Code: "internal", Object: "host", Reason: err.Error(), Next: "see the host's log"})
+	f := a.figures.Load()
+	r.Capacity, r.Load = f.capacity, f.load
+	r.Load.Pressure = a.facts.Pressure()
+	if f.err != nil {
+		r.Problems = append(r.Problems, host.Problem{Code: "internal", Object: "host", Reason: f.err.Error(), Next: "see the host's log"})
 	}
 	return r
 }
@@ -194,7 +224,11 @@ func (a *agent) problems(done apply.Report) []host.Problem {
 	for name, why := range a.links.Problems() {
 		ps = append(ps, host.Problem{Code: "unavailable", Object: "link " + name, Reason: why, Next: "check the cable and the host configuration's network section"})
 	}
-	if why := a.facts.Full(); why != "" {
+	f := a.figures.Load()
+	if age := time.Since(f.at); age > oldFigures {
+		ps = append(ps, host.Problem{Code: "unavailable", Object: "DATA disk", Reason: fmt.Sprintf("it has not answered for %s", age.Round(time.Second)), Next: "check the disk, or what writes to it"})
+	}
+	if why := f.full; why != "" {
 		ps = append(ps, host.Problem{Code: "unavailable", Object: "DATA disk", Reason: why, Next: "delete environments that have nodes here (hnctl node list), or give the host a bigger disk"})
 	}
 	slices.SortStableFunc(ps, func(x, y host.Problem) int { return bytes.Compare([]byte(x.Object), []byte(y.Object)) })
@@ -210,8 +244,8 @@ func toldTo(ps []host.Problem) []host.Problem {
 func (a *agent) card() gossip.Card {
 	s := a.link.Status()
 	c := gossip.Card{Role: s.Role, Version: build.Version, Boot: a.boot, Started: a.started, MeshKey: a.network.MeshKey(), Endpoint: a.links.Underlay()}
-	if cp, err := a.facts.Capacity(); err == nil {
-		c.Class = fmt.Sprintf("%dc%dg", cp.CPUs, (cp.MemoryBytes+1<<29)>>30)
+	if f := a.figures.Load(); f.err == nil {
+		c.Class = fmt.Sprintf("%dc%dg", f.capacity.CPUs, (f.capacity.MemoryBytes+1<<29)>>30)
 	}
 	return c
 }

@@ -71,8 +71,8 @@ func serve(ctx context.Context, log *slog.Logger, state, data string) error {
 	if a.runtime, err = container.New(container.Options{DataDir: data, Log: log}); err != nil {
 		return err
 	}
-	capacity, err := a.facts.Capacity()
-	if err != nil {
+	a.read()
+	if err := a.figures.Load().err; err != nil {
 		return err
 	}
 	a.network = network.New(modulesLoaded, log)
@@ -87,12 +87,13 @@ func serve(ctx context.Context, log *slog.Logger, state, data string) error {
 	identities := identityd.New(filepath.Join(boot.RunDir, "ct"), a.link.Component, notify, notify.kept, log)
 	a.gossip = gossip.New(gossip.Options{Self: a.self, Key: a.link.Key(), Peers: a.store.Peers, Card: a.card, Log: log})
 	a.apply = apply.New(apply.Options{Store: a.store, Runtime: a.runtime, Images: images, Network: a.network, Names: dns.Set, Identity: identities.Socket,
-		Forget: identities.Forget, Self: a.selfAndRole, Addrs: a.addrs, MHz: capacity.MHz, Log: log})
+		Forget: identities.Forget, Self: a.selfAndRole, Addrs: a.addrs, Pressure: a.facts.Pressure, MHz: a.figures.Load().capacity.MHz, Log: log})
 	api := localapi.Options{Status: a.status, Exec: a.runtime.Exec, Logs: a.runtime.Logs, Collect: a.apply.Collect, Log: log}
 
 	log.Info("agent starts", "version", build.Version, "boot", a.boot, "code", a.link.Status().Code)
 	err = run.Group(ctx, log,
 		run.Task{Name: "links", Run: a.links.Keep},
+		run.Task{Name: "figures", Run: a.readOn},
 		run.Task{Name: "runtime", Run: a.runtime.Run},
 		run.Task{Name: "apply", Run: a.apply.Run},
 		run.Task{Name: "link", Run: a.looked(a.link.Run)},

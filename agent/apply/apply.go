@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"hardnode.dev/agent/container"
@@ -65,6 +66,7 @@ type Options struct {
 	Self     func() (wire.HostID, host.Role)                     // "" until the host has joined
 	Addrs    func(context.Context) []netip.Addr                  // addresses of the host's own links
 	Check    func(context.Context, netip.Addr, host.Check) error // nil is the real one
+	Pressure func() host.Pressure                                // on this host now; nil is none
 	MHz      int64                                               // base frequency of one CPU
 	Log      *slog.Logger                                        // nil discards
 }
@@ -78,7 +80,9 @@ type Applier struct {
 	wake    chan struct{} // a step ended, a check changed
 	changed chan struct{} // the next report says something new
 
-	slots chan struct{} // fetches and starts in flight
+	slots chan struct{} // fetches in flight
+
+	latest atomic.Pointer[Report] // mu.report, for those who must not wait for mu
 
 	once  sync.Once
 	first chan struct{} // closed when the first round is done
@@ -86,6 +90,7 @@ type Applier struct {
 	mu struct {
 		sync.Mutex
 		busy     map[wire.CTID]plan.Kind
+		starts   map[wire.CTID]time.Time // when those of busy began
 		fetching map[wire.Digest]bool
 		history  map[wire.CTID]plan.History
 		counted  map[wire.CTID]exit // the exit that history has counted
@@ -117,7 +122,7 @@ type Report struct {
 	Problems   []host.Problem
 }
 
-// parallel is how many images are fetched and containers started at once.
+// parallel is how many images are fetched at once; how many containers are started at once, plan.Starts says.
 const parallel = 4
 
 // tick is how often everything is looked at when no hint comes; whole is how often the network is compared with the kernel even so.
@@ -132,8 +137,12 @@ func New(o Options) *Applier {
 	if a.o.Check == nil {
 		a.o.Check = probe
 	}
+	if a.o.Pressure == nil {
+		a.o.Pressure = func() host.Pressure { return host.Pressure{} }
+	}
+	a.latest.Store(&Report{})
 	a.health = newChecker(a.o.Check, a.hint)
-	a.mu.busy, a.mu.fetching = map[wire.CTID]plan.Kind{}, map[wire.Digest]bool{}
+	a.mu.busy, a.mu.starts, a.mu.fetching = map[wire.CTID]plan.Kind{}, map[wire.CTID]time.Time{}, map[wire.Digest]bool{}
 	a.mu.history, a.mu.counted = map[wire.CTID]plan.History{}, map[wire.CTID]exit{}
 	a.mu.failed, a.mu.failures = map[wire.Digest]plan.Image{}, map[wire.Digest]int{}
 	a.mu.limits = map[wire.CTID]host.Limits{}
@@ -166,12 +175,8 @@ func (a *Applier) adopt(list []container.Observed, took time.Duration) {
 	close(a.first)
 }
 
-// Report is the state of things after the last round.
-func (a *Applier) Report() Report {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.mu.report
-}
+// Report is the state of things after the last round. It never waits.
+func (a *Applier) Report() Report { return *a.latest.Load() }
 
 func (a *Applier) hint() {
 	select {
@@ -331,6 +336,8 @@ func (a *Applier) publish(f func(*Report)) {
 	a.mu.Lock()
 	before := a.mu.report
 	f(&a.mu.report)
+	now := a.mu.report
+	a.latest.Store(&now)
 	news := tells(before, a.mu.report)
 	a.mu.Unlock()
 	if news {

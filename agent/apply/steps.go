@@ -97,17 +97,37 @@ func inFlight(statuses []host.ContainerStatus, busy map[wire.CTID]plan.Kind) []h
 	return statuses
 }
 
-// enter takes a place among the starts and fetches in flight; other steps need none.
+// longStart is after how long a start no longer counts among those in flight: it waits for something that the others need not wait for.
+const longStart = 5 * time.Second
+
+// enter takes a place among the fetches in flight, or among the starts: as many as the host's pressure allows. Other steps need none.
 func (a *Applier) enter(k plan.Kind) (leave func(), ok bool) {
-	if k != plan.Fetch && k != plan.Start {
-		return func() {}, true
+	switch k {
+	case plan.Fetch:
+		select {
+		case a.slots <- struct{}{}:
+			return func() { <-a.slots }, true
+		default:
+			return nil, false
+		}
+	case plan.Start:
+		if a.starting() >= plan.Starts(a.o.Pressure()) {
+			return nil, false
+		}
 	}
-	select {
-	case a.slots <- struct{}{}:
-		return func() { <-a.slots }, true
-	default:
-		return nil, false
+	return func() {}, true
+}
+
+// starting is how many starts have begun lately and go on.
+func (a *Applier) starting() (n int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, began := range a.mu.starts {
+		if time.Since(began) < longStart {
+			n++
+		}
 	}
+	return n
 }
 
 func (a *Applier) claim(s plan.Step) bool {
@@ -124,6 +144,9 @@ func (a *Applier) claim(s plan.Step) bool {
 		return false
 	}
 	a.mu.busy[s.CTID] = s.Kind
+	if s.Kind == plan.Start {
+		a.mu.starts[s.CTID] = time.Now()
+	}
 	return true
 }
 
@@ -135,6 +158,7 @@ func (a *Applier) release(s plan.Step) {
 		return
 	}
 	delete(a.mu.busy, s.CTID)
+	delete(a.mu.starts, s.CTID)
 }
 
 // do carries one step out.

@@ -39,11 +39,16 @@ type Store struct {
 	changed  chan struct{}
 	problems []host.Problem
 
+	// writing is held by whoever changes a document, until that is on disk. Readers, the host's reports above all, never wait for a disk:
+	// they take mu alone, which guards the values for a moment.
+	writing struct {
+		sync.Mutex
+		ranges map[wire.CTID]uint32
+	}
 	mu struct {
 		sync.Mutex
-		work   workDoc
-		peers  *host.Peers
-		ranges map[wire.CTID]uint32
+		work  workDoc
+		peers *host.Peers
 	}
 }
 
@@ -62,11 +67,11 @@ func Open(dir, imageDir string, log *slog.Logger) (*Store, error) {
 		log:     logging.Or(log),
 		changed: make(chan struct{}, 1),
 	}
-	if err := errors.Join(load(s, s.work, &s.mu.work), load(s, s.peers, &s.mu.peers), load(s, s.ranges, &s.mu.ranges)); err != nil {
+	if err := errors.Join(load(s, s.work, &s.mu.work), load(s, s.peers, &s.mu.peers), load(s, s.ranges, &s.writing.ranges)); err != nil {
 		return nil, err
 	}
-	if s.mu.ranges == nil {
-		s.mu.ranges = map[wire.CTID]uint32{}
+	if s.writing.ranges == nil {
+		s.writing.ranges = map[wire.CTID]uint32{}
 	}
 	return s, nil
 }
@@ -148,29 +153,34 @@ func (s *Store) Accept(a host.Assignment) error {
 }
 
 func (s *Store) setWork(w *host.Work) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if old := s.mu.work.Work; old != nil && w.Revision < old.Revision {
-		s.log.Warn("work goes back", logging.Rev, w.Revision, "had", old.Revision, logging.Reason, "the orchestrator's store was restored")
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	had, confirmed := s.Work()
+	if had != nil && w.Revision < had.Revision {
+		s.log.Warn("work goes back", logging.Rev, w.Revision, "had", had.Revision, logging.Reason, "the orchestrator's store was restored")
 	}
-	merged := plan.Carry(s.mu.work.Work, w)
-	if err := s.fillImages(s.mu.work.Work, merged); err != nil {
+	merged := plan.Carry(had, w)
+	if err := s.fillImages(had, merged); err != nil {
 		return err
 	}
-	next := workDoc{Work: merged, Confirmed: plan.Confirmed(s.mu.work.Confirmed, merged)}
+	next := workDoc{Work: merged, Confirmed: plan.Confirmed(confirmed, merged)}
 	if err := s.reserve.save(func() error { return s.work.Save(next) }); err != nil {
 		return err
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.mu.work = next
 	return nil
 }
 
 func (s *Store) setPeers(p *host.Peers) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.writing.Lock()
+	defer s.writing.Unlock()
 	if err := s.reserve.save(func() error { return s.peers.Save(p) }); err != nil {
 		return err
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.mu.peers = p
 	return nil
 }
@@ -184,55 +194,55 @@ const (
 
 // UIDBase is the first id of the container's range: the one it has, or a free one, recorded before it is returned.
 func (s *Store) UIDBase(id wire.CTID) (uint32, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if base, ok := s.mu.ranges[id]; ok {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if base, ok := s.writing.ranges[id]; ok {
 		return base, nil
 	}
-	used := make(map[uint32]bool, len(s.mu.ranges))
-	for _, b := range s.mu.ranges {
+	used := make(map[uint32]bool, len(s.writing.ranges))
+	for _, b := range s.writing.ranges {
 		used[b] = true
 	}
 	for base := int64(firstRange); base <= lastRange; base += rangeSize {
 		if used[uint32(base)] {
 			continue
 		}
-		s.mu.ranges[id] = uint32(base)
+		s.writing.ranges[id] = uint32(base)
 		if err := s.saveRanges(); err != nil {
-			delete(s.mu.ranges, id)
+			delete(s.writing.ranges, id)
 			return 0, err
 		}
 		return uint32(base), nil
 	}
-	return 0, fmt.Errorf("give container %d a UID range: all %d are taken", id, len(s.mu.ranges))
+	return 0, fmt.Errorf("give container %d a UID range: all %d are taken", id, len(s.writing.ranges))
 }
 
 func (s *Store) saveRanges() error {
-	return s.reserve.save(func() error { return s.ranges.Save(s.mu.ranges) })
+	return s.reserve.save(func() error { return s.ranges.Save(s.writing.ranges) })
 }
 
 // KeepUIDBase records the range a container was found running with, if another record was lost.
 func (s *Store) KeepUIDBase(id wire.CTID, base uint32) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.mu.ranges[id] == base {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if s.writing.ranges[id] == base {
 		return nil
 	}
-	s.mu.ranges[id] = base
+	s.writing.ranges[id] = base
 	return s.saveRanges()
 }
 
 // FreeUIDBase gives the range of a removed container back.
 func (s *Store) FreeUIDBase(id wire.CTID) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	base, ok := s.mu.ranges[id]
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	base, ok := s.writing.ranges[id]
 	if !ok {
 		return nil
 	}
-	delete(s.mu.ranges, id)
+	delete(s.writing.ranges, id)
 	if err := s.saveRanges(); err != nil {
-		s.mu.ranges[id] = base
+		s.writing.ranges[id] = base
 		return err
 	}
 	return nil

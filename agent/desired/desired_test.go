@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/boot"
@@ -34,6 +35,20 @@ func open(t *testing.T, dir string, images ...string) *Store {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// A report asks for the revisions: it must not wait while a document is on its slow way to the disk.
+func TestReadersWaitForNoDisk(t *testing.T) {
+	s := open(t, t.TempDir())
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	done := make(chan struct{})
+	go func() { s.Revisions(); s.Work(); s.Peers(); s.Problems(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+		t.Error("a reader waits for a document that is being written")
+	}
 }
 
 func TestAcceptIsDurable(t *testing.T) {

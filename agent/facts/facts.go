@@ -64,7 +64,28 @@ func (s Source) Load() (host.Load, error) {
 		up, _ := strconv.ParseFloat(first(string(b)), 64)
 		l.UptimeSec = int64(up)
 	}
+	l.Pressure = s.Pressure()
 	return l, nil
+}
+
+// Pressure is how much work waits; zero where the kernel does not tell. It asks no disk.
+func (s Source) Pressure() host.Pressure {
+	return host.Pressure{CPU: s.stall("cpu", "some"), Memory: s.stall("memory", "full"), IO: s.stall("io", "full")}
+}
+
+// stall is the ten-second average of one line of a file below /proc/pressure: "some avg10=1.50 avg60=…".
+func (s Source) stall(resource, line string) float64 {
+	b, err := os.ReadFile(s.Root + "/proc/pressure/" + resource)
+	if err != nil {
+		return 0
+	}
+	for l := range strings.Lines(string(b)) {
+		if v, ok := strings.CutPrefix(l, line+" avg10="); ok {
+			f, _ := strconv.ParseFloat(first(v), 64)
+			return f
+		}
+	}
+	return 0
 }
 
 // Full says how little of the DATA disk is free, once that is so little that work on this host is about to fail; else "".

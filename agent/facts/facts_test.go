@@ -4,6 +4,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"hardnode.dev/internal/wire/host"
 )
 
 func fakeRoot(t *testing.T, files map[string]string) Source {
@@ -45,6 +47,20 @@ func TestLoad(t *testing.T) {
 	}
 	if _, err := fakeRoot(t, map[string]string{"proc/meminfo": "junk\n"}).Load(); err == nil {
 		t.Error("a meminfo without MemTotal gave no error")
+	}
+}
+
+func TestPressure(t *testing.T) {
+	if got := fakeRoot(t, nil).Pressure(); got != (host.Pressure{}) {
+		t.Errorf("a kernel that doesn't tell: %+v", got)
+	}
+	s := fakeRoot(t, map[string]string{
+		"proc/pressure/cpu":    "some avg10=98.72 avg60=73.01 avg300=30.00 total=123\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n",
+		"proc/pressure/memory": "some avg10=40.00 avg60=3.01 avg300=3.00 total=123\nfull avg10=12.50 avg60=0.00 avg300=0.00 total=5\n",
+		"proc/pressure/io":     "damaged",
+	})
+	if got, want := s.Pressure(), (host.Pressure{CPU: 98.72, Memory: 12.5}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
 

@@ -28,6 +28,7 @@ type clientBox struct {
 	holder    *identity.Holder
 	current   atomic.Int64
 	with      atomic.Pointer[http.Client] // presents the host's certificate
+	reports   atomic.Pointer[http.Client] // likewise; its one connection is kept for reports alone
 	without   *http.Client                // presents none: enrolment, renewal after expiry
 }
 
@@ -35,12 +36,14 @@ func (c *clientBox) init(endpoints []string, t identity.Trust, h *identity.Holde
 	c.endpoints, c.trust, c.holder = endpoints, t, h
 	c.without = newClient(t, nil)
 	c.with.Store(newClient(t, h))
+	c.reports.Store(newClient(t, h))
 }
 
 // renewed makes connections from now on use the new certificate; those in use end with their call.
 func (c *clientBox) renewed() {
-	old := c.with.Swap(newClient(c.trust, c.holder))
-	old.CloseIdleConnections()
+	for _, p := range []*atomic.Pointer[http.Client]{&c.with, &c.reports} {
+		p.Swap(newClient(c.trust, c.holder)).CloseIdleConnections()
+	}
 }
 
 // newClient speaks HTTP/1.1, one connection a long poll: a stalled one can't hold up the others.

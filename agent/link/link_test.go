@@ -49,6 +49,7 @@ type orchestrator struct {
 	conflict *operator.Problem // of the next reports
 	leafAge  time.Duration     // how old the certificates it signs are
 	reports  []host.Report
+	hold     chan struct{} // the next report is not answered before it is closed
 	assigned *host.Assignment
 	ask      *host.SessionRequest
 	ws       chan *websocket.Conn
@@ -161,8 +162,12 @@ func (o *orchestrator) report(w http.ResponseWriter, r *http.Request) {
 	json.NewDecoder(r.Body).Decode(&rep)
 	o.mu.Lock()
 	o.reports = append(o.reports, rep)
-	p2 := o.conflict
+	p2, hold := o.conflict, o.hold
+	o.hold = nil
 	o.mu.Unlock()
+	if hold != nil {
+		<-hold
+	}
 	if p2 != nil {
 		no(w, p2)
 		return

@@ -84,17 +84,21 @@ func without(ps []host.Problem, object string) []host.Problem {
 	return out
 }
 
-// Reports go out every host.ReportEvery, and sooner when something changed, but never closer than minReport apart.
+// Reports go out every host.ReportEvery, and sooner when something changed, but never closer than minReport apart. They have a connection
+// of their own, and making one waits for no disk: they renew the host's link, so nothing else may hold them up.
 const (
 	minReport      = 250 * time.Millisecond
-	reportDeadline = 5 * time.Second // a busy orchestrator may take a moment; asking anew would make it busier
+	reportDeadline = 3 * time.Second // a busy orchestrator may take a moment; an answer that is lost must not cost the host its link
+	lateReport     = 2*host.ReportEvery + 500*time.Millisecond
 )
 
 // report tells the orchestrator how this host is, until ctx ends.
 func (l *Link) report(ctx context.Context) error {
 	var seq int64
+	late := lateness{started: time.Now()}
 	for n := 0; ctx.Err() == nil; {
 		r := l.o.Report(ctx)
+		r.Late = late.why(time.Now())
 		seq = max(seq+1, facts.SinceBoot().Milliseconds()) // it must grow over restarts of the agent too
 		r.Seq, r.Sent = seq, time.Now().UTC()
 		body, err := json.Marshal(r)
@@ -102,12 +106,13 @@ func (l *Link) report(ctx context.Context) error {
 			return fmt.Errorf("encode report: %v", err)
 		}
 		// One endpoint at a time: the next one gets a report of its own, since this one may have arrived all the same.
-		a, err := l.client.try(ctx, l.client.with.Load(), http.MethodPost, host.PathReport, body, reportDeadline, 1)
+		a, err := l.client.try(ctx, l.client.reports.Load(), http.MethodPost, host.PathReport, body, reportDeadline, 1)
 		var reply host.ReportReply
 		if err == nil {
 			err = json.Unmarshal(a.body, &reply)
 		}
 		l.reported(a.endpoint, reply, err)
+		late.tried(time.Now(), err)
 		if err != nil {
 			if !l.backoff(ctx, n, err) {
 				break
@@ -120,6 +125,43 @@ func (l *Link) report(ctx context.Context) error {
 		l.pause(ctx)
 	}
 	return nil
+}
+
+// lateness keeps in mind why the orchestrator did not hear of this host for a while, so that it can be told afterwards.
+type lateness struct {
+	started  time.Time // of this agent's link
+	answered time.Time // when a report was answered last; zero before the first
+	ended    time.Time // when the last try ended
+	failed   int       // tries since
+	last     error     // of the last of them
+}
+
+// why is the reason, for the report that is about to go out, or "".
+func (l *lateness) why(now time.Time) string {
+	from := l.answered
+	if from.IsZero() {
+		from = l.started
+	}
+	gap := now.Sub(from)
+	switch {
+	case l.failed > 0 && (gap > lateReport || l.answered.IsZero()):
+		return fmt.Sprintf("%d reports in %s were not answered, the last: %v", l.failed, gap.Round(100*time.Millisecond), l.last)
+	case l.answered.IsZero():
+		return "the agent has just started"
+	case gap > lateReport:
+		return fmt.Sprintf("the host was too busy to make a report for %s", now.Sub(l.ended).Round(100*time.Millisecond))
+	}
+	return ""
+}
+
+// tried takes in how a try ended.
+func (l *lateness) tried(now time.Time, err error) {
+	l.ended = now
+	if err != nil {
+		l.failed, l.last = l.failed+1, err
+		return
+	}
+	l.answered, l.failed, l.last = now, 0, nil
 }
 
 // pause waits for the next report's time.

@@ -18,8 +18,9 @@ const (
 // controllers are given to services and containers.
 const controllers = "+cpu +memory +io +pids"
 
-// systemMin is the memory the platform's own services keep under pressure, in bytes.
-const systemMin = "67108864"
+// systemMin is the memory the platform's own services keep under pressure, in bytes; with init's it is less than what placing leaves to a
+// host (place.HostShare, 128 MiB).
+const systemMin = "100663296"
 
 func (m *Machine) stepCgroups(context.Context) (string, error) {
 	for _, dir := range []string{cgroupInit, cgroupSystem, cgroupCt} {
@@ -35,6 +36,7 @@ func (m *Machine) stepCgroups(context.Context) (string, error) {
 		{cgroupSystem + "/memory.min", systemMin},
 		{cgroupInit + "/memory.min", "16777216"},
 		{cgroupSystem + "/cpu.weight", "1000"}, // the platform answers under load; containers share the rest by their own weights
+		{cgroupInit + "/cpu.weight", "1000"},
 	} {
 		if err := os.WriteFile(w.file, []byte(w.value), 0); err != nil {
 			return "", fmt.Errorf("set %s of cgroup %q: %w", filepath.Base(w.file), filepath.Dir(w.file), err)

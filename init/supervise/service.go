@@ -30,6 +30,7 @@ type Service struct {
 	// Stop: time between SIGTERM and the kill of its whole cgroup; 0 is 10 s.
 	Stop      time.Duration
 	MemoryMin int64 // bytes the kernel never reclaims from it
+	CPUWeight int   // its share of the CPU among the services (cgroup v2 cpu.weight); 0 is 100
 }
 
 // VitalGrace is how long a vital service may be away before the hardware watchdog is no longer fed.
@@ -137,8 +138,12 @@ func (s *service) start() (*proc.Child, error) {
 		return nil, fmt.Errorf("make cgroup: %w", err)
 	}
 	s.cgroup = dir
-	if s.MemoryMin > 0 { // without the memory controller (tests) there is no such file
+	// Without the controllers (tests) there are no such files.
+	if s.MemoryMin > 0 {
 		os.WriteFile(filepath.Join(dir, "memory.min"), []byte(strconv.FormatInt(s.MemoryMin, 10)), 0)
+	}
+	if s.CPUWeight > 0 {
+		os.WriteFile(filepath.Join(dir, "cpu.weight"), []byte(strconv.Itoa(s.CPUWeight)), 0)
 	}
 	cg, err := os.Open(dir)
 	if err != nil {

@@ -36,8 +36,38 @@ type Member struct {
 type Status struct {
 	State
 	Loss     Loss
+	Away     Away         // the last time it was UNREACHABLE and came back
 	Report   *host.Report // nil until the first one; must not be changed
 	Received time.Time    // of Report
+}
+
+// Away is a time when a host was UNREACHABLE, explained by the host's own words once it was back.
+type Away struct {
+	From, To time.Time // of the silence
+	Why      string
+}
+
+// String is empty when it never was away.
+func (a Away) String() string {
+	if a.To.IsZero() {
+		return ""
+	}
+	return fmt.Sprintf("nothing was heard of it for %s until %s: %s", a.To.Sub(a.From).Round(100*time.Millisecond), a.To.UTC().Format(time.TimeOnly+"Z"), a.Why)
+}
+
+// away is why a host was not heard of, by the report that ended it.
+func away(from, to time.Time, old, rep *host.Report) Away {
+	why := rep.Late
+	switch {
+	case old != nil && old.Boot != rep.Boot:
+		why = fmt.Sprintf("it was booted %d s before", rep.Load.UptimeSec)
+	case why == "":
+		why = "it says it reported all the time"
+	}
+	if p := rep.Load.Pressure; p != (host.Pressure{}) {
+		why += fmt.Sprintf(" (pressure there: CPU %.0f %%, memory %.0f %%, disk %.0f %%)", p.CPU, p.Memory, p.IO)
+	}
+	return Away{from, to, why}
 }
 
 // Container is what the host says of one of its containers.
@@ -146,7 +176,11 @@ func (f *Fleet) next(r *record, now time.Time) bool {
 	if r.Status.State.State == operator.HostUnreachable {
 		level = slog.LevelWarn
 	}
-	f.log.Log(context.Background(), level, "host is "+string(r.Status.State.State), logging.Host, r.Name, logging.Reason, r.Reason)
+	reason := r.Reason
+	if before.State == operator.HostUnreachable && r.Status.State.State == operator.HostActive {
+		reason = r.Away.String()
+	}
+	f.log.Log(context.Background(), level, "host is "+string(r.Status.State.State), logging.Host, r.Name, logging.Reason, reason)
 	return true
 }
 
@@ -179,6 +213,13 @@ func (f *Fleet) Report(m Member, rep *host.Report, now time.Time) (State, error)
 		return r.Status.State, fmt.Errorf("report %d of host %s: is older than report %d", rep.Seq, m.Name, old.Seq)
 	}
 	matters := r.Report == nil || !reflect.DeepEqual(essence(r.Report), essence(rep))
+	if r.Status.State.State == operator.HostUnreachable {
+		from := r.last
+		if from.IsZero() {
+			from = later(f.started, r.Joined)
+		}
+		r.Away = away(from, now, r.Report, rep)
+	}
 	r.Report, r.Received, r.last = rep, now, now
 	if f.next(r, now) || matters {
 		f.signal()
@@ -189,7 +230,7 @@ func (f *Fleet) Report(m Member, rep *host.Report, now time.Time) (State, error)
 // essence is the part of a report that others act on: figures that move all the time are left out.
 func essence(r *host.Report) host.Report {
 	e := *r
-	e.Seq, e.Sent, e.Load = 0, time.Time{}, host.Load{}
+	e.Seq, e.Sent, e.Load, e.Late = 0, time.Time{}, host.Load{}, ""
 	e.Containers = make([]host.ContainerStatus, len(r.Containers))
 	for i, c := range r.Containers {
 		c.MemoryBytes, c.CPUMicros, c.DiskBytes = 0, 0, 0

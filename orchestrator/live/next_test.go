@@ -186,8 +186,11 @@ func TestFleet(t *testing.T) {
 		}
 	}
 	_, changed = f.Snapshot()
-	if err := report(1, 99, at(8.5)); err != nil {
+	if _, err := f.Report(members[1], &host.Report{Boot: "1", Seq: 99, Late: "the host was too busy", Load: host.Load{Pressure: host.Pressure{CPU: 98.6}}}, at(8.5)); err != nil {
 		t.Fatal(err)
+	}
+	if got, want := snapshot("h-b").Away.String(), "nothing was heard of it for 6.5s until 12:00:08Z: the host was too busy (pressure there: CPU 99 %, memory 0 %, disk 0 %)"; got != want {
+		t.Errorf("why b was away: got %q, want %q", got, want)
 	}
 	if got := snapshot("h-b"); got.Loss != (Loss{}) || got.State.State != operator.HostActive {
 		t.Errorf("b is back: %+v", got)

@@ -25,6 +25,9 @@ import (
 // Removing is the state of a node that is no longer wanted and not yet removed by its host.
 const Removing = "removing"
 
+// keepAway is how long it is told that a host was away.
+const keepAway = 10 * time.Minute
+
 // World is everything at one moment.
 type World struct {
 	Now       time.Time
@@ -169,6 +172,9 @@ func (w World) Host(h store.Host) operator.Host {
 		}
 		for _, p := range r.Problems {
 			out.Problems = append(out.Problems, fmt.Sprintf("%s: %s (%s)", p.Object, p.Reason, p.Next))
+		}
+		if a := s.Away.String(); a != "" && w.Now.Sub(s.Away.To) < keepAway {
+			out.Problems = append(out.Problems, "link: "+a)
 		}
 		if d := s.Received.Sub(r.Sent); d > time.Minute || d < -time.Minute {
 			out.Problems = append(out.Problems, fmt.Sprintf("clock: it is %s off the orchestrator's (check its time servers)", d.Round(time.Second)))

@@ -72,6 +72,11 @@ func (h *host) look() {
 			h.T.Errorf("module %s is not loaded", name)
 		}
 	}
+	for file, want := range map[string]string{"system/cpu.weight": "1000", "system/memory.min": "100663296", "system/agent/cpu.weight": "1000", "system/agent/memory.min": "50331648"} {
+		if got := strings.TrimSpace(read("/sys/fs/cgroup/" + file)); got != want {
+			h.T.Errorf("cgroup file %s is %q, want %q", file, got, want)
+		}
+	}
 	if got := strings.TrimSpace(read("/sys/fs/cgroup/init/cgroup.procs")); !strings.HasPrefix(got, "1") {
 		h.T.Errorf("PID 1 is not in its cgroup: %q", got)
 	}

@@ -1,6 +1,8 @@
 package host
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"net/netip"
 	"time"
 
@@ -53,6 +55,18 @@ type GossipKeys struct {
 	Accept []secret.Bytes `json:"accept,omitempty"`
 }
 
+// GossipKeyIDs name the keys a host's gossip works with now, without telling them.
+type GossipKeyIDs struct {
+	Use    string   `json:"use"`
+	Accept []string `json:"accept,omitempty"` // the others
+}
+
+// GossipKeyID names a gossip key: the first eight bytes of a hash of it, in hex.
+func GossipKeyID(key secret.Bytes) string {
+	sum := sha256.Sum256(append([]byte("hardnode gossip key\n"), key.Reveal()...))
+	return hex.EncodeToString(sum[:8])
+}
+
 // Name is one DNS answer of the cluster: FQDN without the trailing dot, e.g. "node101.hello.internal", TTL 1 s.
 type Name struct {
 	Name  string       `json:"name"`
@@ -84,7 +98,9 @@ type Report struct {
 	Peers      wire.Revision     `json:"peers"` // the Peers revision that is applied
 	Containers []ContainerStatus `json:"containers"`
 	Gossip     []GossipView      `json:"gossip,omitempty"`
+	Keys       GossipKeyIDs      `json:"keys,omitzero"` // the gossip keys it works with now
 	Problems   []Problem         `json:"problems,omitempty"`
+	Late       string            `json:"late,omitempty"` // why there was no report before this one for longer than usual; "" when there was
 }
 
 // PlannedFor is Planned; of an agent that does not say it, the revision that is fully applied, 0 if there is none.
@@ -116,6 +132,15 @@ type Load struct {
 	DiskUsed   int64   `json:"diskUsed"`
 	Load1      float64 `json:"load1"`
 	UptimeSec  int64   `json:"uptimeSec"`
+
+	Pressure Pressure `json:"pressure,omitzero"`
+}
+
+// Pressure is how much work waits for what the host is short of: percent of the last ten seconds (kernel: Documentation/accounting/psi).
+type Pressure struct {
+	CPU    float64 `json:"cpu"`    // some of it waited for a CPU
+	Memory float64 `json:"memory"` // all of it waited for memory
+	IO     float64 `json:"io"`     // all of it waited for a disk
 }
 
 // ContainerState is where a container is now.
