@@ -205,7 +205,7 @@ func (a *agent) report(ctx context.Context) host.Report {
 	done := a.apply.Report()
 	seen, _ := a.store.Revisions()
 	r := host.Report{Boot: a.boot, Version: build.Version, Underlay: a.links.Underlay(), MeshKey: a.network.MeshKey(), Work: done.Work, Seen: seen, Planned: done.Planned,
-		Peers: done.Peers, Containers: done.Containers, Gossip: a.gossip.View(), Problems: toldTo(a.problems(done))}
+		Peers: done.Peers, Containers: done.Containers, Gossip: a.gossip.View(), Keys: a.gossip.Keys(), Problems: toldTo(a.problems(done))}
 	if r.Containers == nil {
 		r.Containers = []host.ContainerStatus{}
 	}
@@ -238,6 +238,13 @@ func (a *agent) problems(done apply.Report) []host.Problem {
 // toldTo is ps without what is over once the orchestrator hears of it.
 func toldTo(ps []host.Problem) []host.Problem {
 	return slices.DeleteFunc(ps, func(p host.Problem) bool { return p.Object == link.ObjectOrchestrator })
+}
+
+// newest tells whether the link has said that the peers on disk are the newest ones.
+func (a *agent) newest() bool {
+	s := a.link.Status()
+	_, peers := a.store.Revisions()
+	return s.Linked && (s.Peers == 0 || peers == s.Peers)
 }
 
 // card is what gossip spreads.

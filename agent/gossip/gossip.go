@@ -8,10 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -32,9 +34,11 @@ type Options struct {
 	Self  func() wire.HostID // "" until the host has joined
 	Key   ed25519.PrivateKey
 	Peers func() *host.Peers // nil until the first came
-	Card  func() Card        // what this host says; Host, Seq are filled in
-	Port  int                // 0 is Port
-	Log   *slog.Logger       // nil discards
+	// Current tells whether Peers is the newest there is: a key of an older one may have been given up. Nil: it always is.
+	Current func() bool
+	Card    func() Card  // what this host says; Host, Seq are filled in
+	Port    int          // 0 is Port
+	Log     *slog.Logger // nil discards
 }
 
 // Gossip is this host's part in the rumour.
@@ -46,6 +50,7 @@ type Gossip struct {
 		sync.Mutex
 		cards map[wire.HostID]Card
 		alive map[wire.HostID]bool
+		keys  host.GossipKeyIDs
 		own   Card
 		raw   []byte
 	}
@@ -62,10 +67,17 @@ func New(o Options) *Gossip {
 	return g
 }
 
-// Changed delivers a hint after a host came or went; one reader.
+// Changed delivers a hint after a host came or went, or the keys changed; one reader.
 func (g *Gossip) Changed() <-chan struct{} { return g.changed }
 
-// View is what this host thinks of those it has ever heard of in this run, ordered by id.
+// Keys name the keys in use; empty while this host takes no part.
+func (g *Gossip) Keys() host.GossipKeyIDs {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.mu.keys
+}
+
+// View is what this host thinks of those it has heard of since it last began to take part, ordered by id.
 func (g *Gossip) View() []host.GossipView {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -85,8 +97,14 @@ func (g *Gossip) Card(id wire.HostID) (Card, bool) {
 	return c, ok
 }
 
-// every is how often keys, peers and the own card are looked at.
-const every = time.Second
+// every is how often keys, peers and the own card are looked at; patience is how long the newest peers are waited for; missing peers are
+// dialled again joinAgain after the last round, joinAtOnce of them at a time.
+const (
+	every      = time.Second
+	patience   = 30 * time.Second
+	joinAgain  = 5 * time.Second
+	joinAtOnce = 8
+)
 
 // Run takes part until ctx ends. It starts when the host has joined and knows the gossip key, and starts anew when its address changes.
 func (g *Gossip) Run(ctx context.Context) error {
@@ -101,8 +119,8 @@ func (g *Gossip) Run(ctx context.Context) error {
 
 // session is one membership: from the first key to an address change or the end.
 func (g *Gossip) session(ctx context.Context) error {
-	for !g.ready() {
-		if !run.Wait(ctx, every) {
+	for until := time.Now().Add(patience); !g.ready() || !g.current() && time.Now().Before(until); {
+		if !run.Wait(ctx, every/4) {
 			return nil
 		}
 	}
@@ -115,15 +133,21 @@ func (g *Gossip) session(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer g.end() // whoever takes no part says nothing of others
+	done := make(chan struct{}, 1)
+	var joins sync.WaitGroup
+	defer joins.Wait()
 	defer ml.Shutdown()
 	g.log.Info("gossip started", logging.Addr, netip.AddrPortFrom(bind, uint16(g.o.Port)))
 	var rev wire.Revision
+	joining := false
 	for next := time.Now(); ; {
 		if p := g.o.Peers(); p != nil && p.Revision != rev {
 			rev, peers = p.Revision, p
 			if err := rekey(ring, p.Gossip); err != nil {
 				g.log.Warn("gossip keys", logging.Err, err)
 			}
+			g.noteKeys(ring)
 			g.forget(p)
 			next = time.Now()
 		}
@@ -139,15 +163,85 @@ func (g *Gossip) session(ctx context.Context) error {
 				g.log.Warn("spread gossip card", logging.Err, err)
 			}
 		}
-		if missing := g.missing(ml, peers, self); len(missing) > 0 && !time.Now().Before(next) {
-			ml.Join(missing) // those who do not answer are asked again
-			next = time.Now().Add(5 * time.Second)
+		if missing := g.missing(ml, peers, self); len(missing) > 0 && !joining && !time.Now().Before(next) {
+			joining = true
+			joins.Go(func() {
+				join(ctx, ml, missing) // those who do not answer are asked again
+				done <- struct{}{}
+			})
 		}
-		if !run.Wait(ctx, every) {
+		tick := time.NewTimer(every)
+		select {
+		case <-ctx.Done():
+			tick.Stop()
 			return nil
+		case <-done:
+			joining, next = false, time.Now().Add(joinAgain)
+		case <-tick.C:
 		}
+		tick.Stop()
 	}
 }
+
+// join dials peers, several at once and in no order: each one that is dead costs the whole time limit, and each that answers brings all the
+// members it knows.
+func join(ctx context.Context, ml *memberlist.Memberlist, missing []string) {
+	rand.Shuffle(len(missing), func(i, j int) { missing[i], missing[j] = missing[j], missing[i] })
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	slots := make(chan struct{}, joinAtOnce)
+	for _, m := range missing {
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+		id, _, _ := strings.Cut(m, "/")
+		if slices.ContainsFunc(ml.Members(), func(n *memberlist.Node) bool { return n.Name == id }) {
+			<-slots
+			continue // another one brought it
+		}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			ml.Join([]string{m})
+		})
+	}
+}
+
+// end forgets what the membership that is over knew of the others; their cards stay, since a card must never be older than the last.
+func (g *Gossip) end() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.mu.alive, g.mu.keys = map[wire.HostID]bool{}, host.GossipKeyIDs{}
+}
+
+// noteKeys keeps the names of the ring's keys for the report.
+func (g *Gossip) noteKeys(ring *memberlist.Keyring) {
+	var ids host.GossipKeyIDs
+	for i, k := range ring.GetKeys() { // the first one is in use
+		if id := host.GossipKeyID(k); i == 0 {
+			ids.Use = id
+		} else {
+			ids.Accept = append(ids.Accept, id)
+		}
+	}
+	g.mu.Lock()
+	before := g.mu.keys
+	g.mu.keys = ids
+	g.mu.Unlock()
+	if before.Use != ids.Use || !slices.Equal(before.Accept, ids.Accept) {
+		g.hint()
+	}
+}
+
+func (g *Gossip) hint() {
+	select {
+	case g.changed <- struct{}{}:
+	default:
+	}
+}
+
+func (g *Gossip) current() bool { return g.o.Current == nil || g.o.Current() }
 
 func (g *Gossip) ready() bool {
 	p := g.o.Peers()
@@ -300,10 +394,7 @@ func (g *Gossip) note(id wire.HostID, c *Card, alive bool) {
 		return
 	}
 	g.log.Info("gossip says", logging.Host, id, "alive", alive)
-	select {
-	case g.changed <- struct{}{}:
-	default:
-	}
+	g.hint()
 }
 
 // delegate is Gossip as memberlist calls it.

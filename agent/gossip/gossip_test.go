@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"hardnode.dev/internal/secret"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 )
@@ -121,21 +122,41 @@ type member struct {
 	addr netip.Addr
 	g    *Gossip
 	stop func()
+
+	leader  atomic.Value // string
+	current func() bool
 }
 
-func startMembers(t *testing.T, n int) (ms []*member) {
+func newMember(t *testing.T, n int) *member {
+	m := &member{id: wire.HostID(fmt.Sprintf("h-%012x", n)), key: newKey(t), addr: netip.AddrFrom4([4]byte{127, 0, 0, byte(20 + n)})}
+	m.leader.Store("")
+	return m
+}
+
+func (m *member) peer() host.Peer {
+	return host.Peer{ID: m.id, Identity: m.key.Public().(ed25519.PublicKey), Underlay: m.addr}
+}
+
+func freePort(t *testing.T) int {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := l.Addr().(*net.TCPAddr).Port
-	l.Close()
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+func gossipKey(c string) secret.Bytes { return secret.Bytes(strings.Repeat(c, 32)) }
+
+func startMembers(t *testing.T, n int) (ms []*member) {
+	t.Helper()
+	port := freePort(t)
 	peers := &atomic.Pointer[host.Peers]{}
-	p := &host.Peers{Version: 1, Revision: 1, Cluster: cluster, Gossip: host.GossipKeys{Use: []byte(strings.Repeat("k", 32))}}
+	p := &host.Peers{Version: 1, Revision: 1, Cluster: cluster, Gossip: host.GossipKeys{Use: gossipKey("k")}}
 	for i := range n {
-		m := &member{id: wire.HostID(fmt.Sprintf("h-%012x", i)), key: newKey(t), addr: netip.AddrFrom4([4]byte{127, 0, 0, byte(20 + i)})}
-		p.Hosts = append(p.Hosts, host.Peer{ID: m.id, Identity: m.key.Public().(ed25519.PublicKey), Underlay: m.addr})
+		m := newMember(t, i)
+		p.Hosts = append(p.Hosts, m.peer())
 		ms = append(ms, m)
 	}
 	ms[n-1].key = newKey(t) // the last one is a rogue: it has the gossip key, but signs with a key that is not enrolled
@@ -147,8 +168,10 @@ func startMembers(t *testing.T, n int) (ms []*member) {
 }
 
 func (m *member) start(t *testing.T, port int, peers *atomic.Pointer[host.Peers]) {
-	m.g = New(Options{Self: func() wire.HostID { return m.id }, Key: m.key, Peers: peers.Load, Port: port,
-		Card: func() Card { return Card{Role: host.RoleUser, Boot: "b", Started: 1, Endpoint: m.addr} }})
+	m.g = New(Options{Self: func() wire.HostID { return m.id }, Key: m.key, Peers: peers.Load, Port: port, Current: m.current,
+		Card: func() Card {
+			return Card{Role: host.RoleUser, Boot: "b", Started: 1, Endpoint: m.addr, Leader: m.leader.Load().(string)}
+		}})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- m.g.Run(ctx) }()

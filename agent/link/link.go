@@ -80,6 +80,7 @@ type Status struct {
 	Link       string // "connected to HOST:PORT", or why not
 	State      string // the host's state as the orchestrator last said
 	Unlicensed string
+	Peers      wire.Revision // the newest there was at the last report that was answered
 	Problems   []host.Problem
 }
 

@@ -199,12 +199,15 @@ func (l *Link) reported(endpoint string, reply host.ReportReply, err error) {
 		return
 	}
 	link := "connected to " + endpoint
-	if before.Linked && before.Link == link && before.State == reply.State && before.Unlicensed == reply.Unlicensed {
+	if before.Linked && before.Link == link && before.State == reply.State && before.Unlicensed == reply.Unlicensed && before.Peers == reply.Peers {
 		return
 	}
 	l.update(func(s *Status) {
-		s.Linked, s.Link, s.State, s.Unlicensed = true, link, reply.State, reply.Unlicensed
+		s.Linked, s.Link, s.State, s.Unlicensed, s.Peers = true, link, reply.State, reply.Unlicensed, reply.Peers
 		s.Problems = without(s.Problems, object)
 	})
+	if before.Linked && before.Link == link && before.State == reply.State && before.Unlicensed == reply.Unlicensed {
+		return
+	}
 	l.log.Info("orchestrator says", "state", reply.State, "unlicensed", reply.Unlicensed, logging.Addr, endpoint)
 }

@@ -248,7 +248,8 @@ func (s *Server) report(w http.ResponseWriter, r *http.Request, h store.Host) {
 		fail(w, operator.NewProblem(operator.Conflict, "report", err.Error(), "send reports one after the other"))
 		return
 	}
-	answer(w, host.ReportReply{Now: now.UTC(), State: string(state.State), Unlicensed: s.Unlicensed(h.ID)})
+	peers, _ := store.PeersDoc.Get(s.Store.View(), store.Only)
+	answer(w, host.ReportReply{Now: now.UTC(), State: string(state.State), Unlicensed: s.Unlicensed(h.ID), Peers: peers.Revision})
 }
 
 func (s *Server) sessions(w http.ResponseWriter, r *http.Request, h store.Host) {

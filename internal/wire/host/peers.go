@@ -116,6 +116,8 @@ type ReportReply struct {
 	Now        time.Time `json:"now"`                  // the orchestrator's clock
 	State      string    `json:"state"`                // this host's state as the orchestrator sees it (wire/operator.HostState)
 	Unlicensed string    `json:"unlicensed,omitempty"` // reason, when nothing new is placed here
+
+	Peers wire.Revision `json:"peers,omitempty"` // of the newest Peers document; 0: not said
 }
 
 // Capacity is what a host has in all.
