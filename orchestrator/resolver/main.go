@@ -18,8 +18,6 @@ import (
 	"runtime/debug"
 	"time"
 
-	"golang.org/x/net/netutil"
-
 	"hardnode.dev/internal/build"
 	"hardnode.dev/internal/identity"
 	"hardnode.dev/internal/logging"
@@ -30,8 +28,6 @@ import (
 	"hardnode.dev/orchestrator/resolver/proxy"
 	"hardnode.dev/orchestrator/resolver/sites"
 )
-
-const maxConnections = 20_000
 
 // The heap is a few MiB of short-lived request state: collecting it less often serves a quarter more requests. The soft limit keeps
 // many open connections below what the container may use.
@@ -76,23 +72,20 @@ func resolver(ctx context.Context, log *slog.Logger, configFile, data, listen, s
 		return err
 	}
 	checks := &probe.Prober{Book: book, Log: log}
-	front := proxy.New(book, log)
+	front := proxy.New(book, proxy.Trusted(config.TrustedProxies), log)
 	defer front.Close()
 	l, err := net.Listen("tcp", listen)
 	if err != nil {
 		return fmt.Errorf("listen on %q: %v", listen, err)
 	}
-	server := &http.Server{
-		Handler: front, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 75 * time.Second, MaxHeaderBytes: 64 << 10,
-	}
-	log.Info("resolver serves", "version", build.Version, logging.Addr, l.Addr())
+	server := front.Server()
+	log.Info("resolver serves", "version", build.Version, logging.Addr, l.Addr(), "trusted", config.TrustedProxies)
 	return run.Group(ctx, log,
 		run.Task{Name: "certificate", Run: func(ctx context.Context) error { return identity.KeepComponent(ctx, log, socket, trust, self) }},
 		run.Task{Name: "routes", Run: routes.Run},
 		run.Task{Name: "checks", Run: checks.Run},
 		run.Task{Name: "counters", Run: func(ctx context.Context) error { return count(ctx, log, front) }},
-		run.Task{Name: "serve", Run: func(context.Context) error { return served(server.Serve(netutil.LimitListener(l, maxConnections))) }},
+		run.Task{Name: "serve", Run: func(context.Context) error { return served(server.Serve(front.Listen(l))) }},
 		run.Task{Name: "shutdown", Run: func(ctx context.Context) error {
 			<-ctx.Done()
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 8*time.Second)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"strings"
 
 	"hardnode.dev/internal/wire"
@@ -34,6 +35,9 @@ type ResolverConfig struct {
 	Cluster      wire.ClusterID `json:"cluster"`
 	CAPin        string         `json:"caPin"`        // identity.Pin of the root CA
 	Orchestrator []string       `json:"orchestrator"` // host:port of the host API (7444), tried in order
+	// TrustedProxies are the addresses of proxies in front of the resolver (TLS terminators, load balancers): their X-Forwarded-* and Forwarded
+	// headers are kept and added to; those of anybody else are dropped.
+	TrustedProxies []netip.Prefix `json:"trustedProxies,omitempty"`
 }
 
 // DecodeRegistryConfig reads a RegistryConfig strictly.
@@ -63,10 +67,25 @@ func DecodeResolverConfig(raw []byte) (ResolverConfig, error) {
 			err = errors.Join(err, fmt.Errorf("orchestrator: %q: want host:port", a))
 		}
 	}
+	for _, p := range c.TrustedProxies {
+		err = errors.Join(err, CheckTrustedProxy(p))
+	}
 	if err != nil {
 		return ResolverConfig{}, fmt.Errorf("resolver configuration: %v", err)
 	}
 	return c, nil
+}
+
+// CheckTrustedProxy refuses a prefix that can't be meant: one that is not written as a network, or that holds so much of the world that anybody
+// would be believed.
+func CheckTrustedProxy(p netip.Prefix) error {
+	switch {
+	case !p.IsValid() || p != p.Masked():
+		return fmt.Errorf("trusted proxy %q: want an address or a network such as 192.0.2.10/32", p)
+	case p.Addr().Is4In6() || p.Bits() < 8 || p.Addr().Is6() && p.Bits() < 32:
+		return fmt.Errorf("trusted proxy %s: that is too much of the world: whoever is inside may claim to be anybody", p)
+	}
+	return nil
 }
 
 func checkHead(version int, cluster wire.ClusterID, pin string) error {

@@ -30,6 +30,11 @@ func TestDecodeResolverConfig(t *testing.T) {
 		{"none", strings.Replace(good, `"10.77.0.2:7444"`, "", 1), "at least one"},
 		{"no port", strings.Replace(good, ":7444", "", 1), "want host:port"},
 		{"version", strings.Replace(good, `"version":1`, `"version":9`, 1), "version"},
+		{"a proxy", strings.Replace(good, "]}", `],"trustedProxies":["192.0.2.10/32","2001:db8::/48"]}`, 1), ""},
+		{"everybody a proxy", strings.Replace(good, "]}", `],"trustedProxies":["0.0.0.0/0"]}`, 1), "too much of the world"},
+		{"everybody a proxy, in IPv6", strings.Replace(good, "]}", `],"trustedProxies":["::/0"]}`, 1), "too much of the world"},
+		{"bits behind the network", strings.Replace(good, "]}", `],"trustedProxies":["192.0.2.10/24"]}`, 1), "trusted proxy"},
+		{"no network", strings.Replace(good, "]}", `],"trustedProxies":["gateway"]}`, 1), "gateway"},
 	} {
 		if _, err := DecodeResolverConfig([]byte(c.doc)); (c.want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want an error with %q", c.name, err, c.want)

@@ -19,6 +19,7 @@ import (
 // balancer is the http.RoundTripper that picks a node, and another one when the first fails and nothing was risked.
 type balancer struct {
 	to       *http.Transport
+	calls    *http.Transport // gRPC
 	book     *sites.Book
 	counters *Counters
 	log      *slog.Logger
@@ -30,7 +31,7 @@ var errNoNode = errors.New("no node is left to try")
 // RoundTrip goes through the nodes, and when none took the request, again after a pause, for as long as patience lasts: nodes that
 // all fail at once are more likely stalled, restarting or just being replaced than dead. At most maxWaiting requests of a site wait so.
 func (b *balancer) RoundTrip(req *http.Request) (*http.Response, error) {
-	site := req.Context().Value(siteKey{}).(*sites.Site)
+	site := exchangeOf(req).site
 	sent, begin := onceBody(req), time.Now()
 	for pause := firstPause; ; pause *= 2 {
 		resp, again, err := b.round(req, sent, site)
@@ -101,7 +102,11 @@ func (b *balancer) try(req *http.Request, sent *body, site *sites.Site, node *si
 	if sent != nil {
 		out.Body = sent
 	}
-	resp, err := b.to.RoundTrip(out)
+	to := b.to
+	if isGRPC(req) {
+		to = b.calls
+	}
+	resp, err := to.RoundTrip(out)
 	if err == nil && decided.CompareAndSwap(false, true) {
 		return resp, nil // from here on the answer lives as long as the request: ctx ends with its parent
 	}
@@ -114,7 +119,7 @@ func (b *balancer) try(req *http.Request, sent *body, site *sites.Site, node *si
 	}
 	cancel(err)
 	if dialFailed(err) && req.Context().Err() == nil && node.SetUp(false) {
-		b.log.Warn("node is out of rotation", logging.Env, req.Context().Value(siteKey{}).(*sites.Site).Env, logging.Container, node.CTID, logging.Addr, node.Addr, logging.Reason, err)
+		b.log.Warn("node is out of rotation", logging.Env, site.Env, logging.Container, node.CTID, logging.Addr, node.Addr, logging.Reason, err)
 	}
 	return nil, err
 }
@@ -148,18 +153,38 @@ func repeatable(req *http.Request, sent *body, err error) bool {
 type body struct {
 	inner   io.ReadCloser
 	touched atomic.Bool
+	in      *http.Request // gets trailers at the body's end
+	to      http.Header   // the trailers that are sent
 }
 
 func onceBody(req *http.Request) *body {
 	if req.Body == nil || req.Body == http.NoBody {
 		return nil
 	}
-	return &body{inner: req.Body}
+	return &body{inner: req.Body, in: exchangeOf(req).in, to: req.Trailer}
 }
 
 func (b *body) Read(p []byte) (int, error) {
 	b.touched.Store(true)
-	return b.inner.Read(p)
+	n, err := b.inner.Read(p)
+	if err == io.EOF && b.to != nil {
+		for name, values := range b.in.Trailer {
+			if values != nil && mayTrail(name) {
+				b.to[name] = values
+			}
+		}
+	}
+	return n, err
 }
 
 func (b *body) Close() error { return nil }
+
+// mayTrail tells which fields go on behind a body: none that means something before it (RFC 9110, section 6.5.1), for there are programs that
+// put both together.
+func mayTrail(name string) bool {
+	switch name {
+	case "Transfer-Encoding", "Trailer", "Content-Length", "Content-Encoding", "Content-Type", "Content-Range", "Host", "Te", "Connection", "Upgrade", "Expect", "Authorization", "Cookie", "Cache-Control", "Max-Forwards":
+		return false
+	}
+	return !claim(name) && !never(name)
+}

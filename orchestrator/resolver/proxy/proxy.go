@@ -1,7 +1,7 @@
 // Package proxy carries requests to the nodes of the environment their Host header names.
 //
-// Owns: the choice of node for each try, what may be tried again, forwarded headers, the pages shown when there is no answer.
-// In: HTTP/1.1 requests; the book of sites.
+// Owns: the choice of node for each try, what may be tried again, forwarded headers, the pages shown when there is no answer; the limits of clients.
+// In: HTTP/1.1 and HTTP/2 requests; the book of sites; the proxies that may speak for clients.
 // Out: the node's answer, or a page that says which environment and why.
 // Never: looks into a body, keeps an answer, or sends a request twice that may change something.
 package proxy
@@ -14,10 +14,13 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
+	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"hardnode.dev/internal/limit"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/orchestrator/resolver/sites"
 )
@@ -39,22 +42,31 @@ type Proxy struct {
 	Counters Counters
 
 	book    *sites.Book
+	trusted Trusted
+	pace    limit.Pace
+	atOnce  limit.Gate // requests
 	reverse *httputil.ReverseProxy
 	log     *slog.Logger
 	said    atomic.Int64 // when a failed request was last logged, Unix time in seconds
 }
 
 // New makes a proxy over the book. Close it to drop its idle connections.
-func New(book *sites.Book, l *slog.Logger) *Proxy {
-	p := &Proxy{book: book, log: logging.Or(l)}
+func New(book *sites.Book, trusted Trusted, l *slog.Logger) *Proxy {
+	p := &Proxy{book: book, trusted: trusted, pace: pace, log: logging.Or(l)}
+	p.atOnce.All, p.atOnce.Each, p.atOnce.Exempt = MaxConnections, MaxEach, trusted.Has
 	dialer := &net.Dialer{Timeout: DialTimeout, KeepAlive: 15 * time.Second}
+	to := &http.Transport{
+		DialContext: dialer.DialContext, MaxIdleConnsPerHost: idlePerNode, MaxIdleConns: 4096, IdleConnTimeout: idleTime,
+		ResponseHeaderTimeout: HeaderTimeout, ExpectContinueTimeout: time.Second, MaxResponseHeaderBytes: 256 << 10,
+		DisableCompression: true, ReadBufferSize: 16 << 10, WriteBufferSize: 16 << 10,
+	}
+	calls := to.Clone() // gRPC: HTTP/2 by prior knowledge; the answer's head may come as late as its first message
+	calls.ResponseHeaderTimeout, calls.Protocols = pace.Idle, new(http.Protocols)
+	calls.Protocols.SetUnencryptedHTTP2(true)
+	calls.HTTP2 = &http.HTTP2Config{SendPingTimeout: 15 * time.Second}
 	p.reverse = &httputil.ReverseProxy{
-		Rewrite: rewrite,
-		Transport: &balancer{book: book, counters: &p.Counters, log: p.log, to: &http.Transport{
-			DialContext: dialer.DialContext, MaxIdleConnsPerHost: idlePerNode, MaxIdleConns: 4096, IdleConnTimeout: idleTime,
-			ResponseHeaderTimeout: HeaderTimeout, ExpectContinueTimeout: time.Second, MaxResponseHeaderBytes: 256 << 10,
-			DisableCompression: true, ReadBufferSize: 16 << 10, WriteBufferSize: 16 << 10,
-		}},
+		Rewrite:      p.rewrite,
+		Transport:    &balancer{book: book, counters: &p.Counters, log: p.log, to: to, calls: calls},
 		BufferPool:   buffers{},
 		ErrorHandler: p.failed,
 		ErrorLog:     log.New(debugWriter{p.log}, "", 0),
@@ -63,13 +75,38 @@ func New(book *sites.Book, l *slog.Logger) *Proxy {
 }
 
 // Close drops idle connections to nodes.
-func (p *Proxy) Close() { p.reverse.Transport.(*balancer).to.CloseIdleConnections() }
+func (p *Proxy) Close() {
+	b := p.reverse.Transport.(*balancer)
+	b.to.CloseIdleConnections()
+	b.calls.CloseIdleConnections()
+}
 
-type siteKey struct{}
+// exchange is what goes with a request through ReverseProxy.
+type exchange struct {
+	site *sites.Site
+	in   *http.Request // as the server gave it: it gets the body's trailers
+	to   *url.URL      // the target at the node
+}
+
+type exchangeKey struct{}
+
+func exchangeOf(r *http.Request) *exchange {
+	x, _ := r.Context().Value(exchangeKey{}).(*exchange)
+	if x == nil {
+		panic("BUG: a request without a site was handed on")
+	}
+	return x
+}
 
 // ServeHTTP finds the site and hands the request on.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.Counters.requests.Add(1)
+	leave, ok := p.atOnce.Enter(p.trusted.Client(r))
+	if !ok {
+		p.busy(w, r)
+		return
+	}
+	defer leave()
 	t := p.book.Table()
 	if t == nil {
 		p.page(w, r, page{code: http.StatusServiceUnavailable, title: "Not ready yet", text: "The resolver has no routes yet: it waits for the orchestrator.", retry: true})
@@ -77,6 +114,16 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if r.Method == http.MethodConnect || r.URL.Host != "" && r.URL.Scheme != "http" {
 		p.page(w, r, page{code: http.StatusBadRequest, title: "Bad request", text: "The resolver is no forward proxy."})
+		return
+	}
+	if why := misframed(r); why != "" {
+		w.Header().Set("Connection", "close")
+		p.page(w, r, page{code: http.StatusBadRequest, title: "Bad request", text: "Where the request ends can't be told: " + why + "."})
+		return
+	}
+	to, err := target(r)
+	if err != nil {
+		p.page(w, r, page{code: http.StatusBadRequest, title: "Bad request", text: "The address asked for is not spelled as HTTP wants it (RFC 9112, section 3.2)."})
 		return
 	}
 	s := t.Lookup(r.Host)
@@ -92,29 +139,48 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case len(s.Backends) == 0:
 		p.page(w, r, page{code: http.StatusServiceUnavailable, env: string(s.Env), title: "No node is ready", text: "The environment is running, but none of its nodes serves yet.", retry: true})
 	default:
-		p.reverse.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), siteKey{}, s)))
+		p.reverse.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, &exchange{s, r, to})))
 	}
 }
 
-// rewrite sets the headers a node may rely on. ReverseProxy has dropped hop-by-hop headers and what the client said in X-Forwarded-*.
-func rewrite(pr *httputil.ProxyRequest) {
-	pr.Out.URL.Scheme, pr.Out.URL.Host = "http", pr.In.Host // the balancer puts the node's address there
-	pr.Out.Host = pr.In.Host
-	pr.SetXForwarded()
-	pr.Out.Header["X-Real-Ip"] = pr.Out.Header["X-Forwarded-For"]
+// rewrite sets the target and the headers a node may rely on. ReverseProxy has dropped hop-by-hop headers.
+func (p *Proxy) rewrite(pr *httputil.ProxyRequest) {
+	pr.Out.URL, pr.Out.Host = exchangeOf(pr.In).to, pr.In.Host // the balancer puts the node's address into the URL
+	p.trusted.forward(pr.In, pr.Out.Header)
+	if !mayUpgrade(pr.Out.Header.Get("Upgrade")) {
+		pr.Out.Header.Del("Upgrade")
+		pr.Out.Header.Del("Connection")
+	}
+	pr.Out.Header.Del("Http2-Settings")
+	for name := range pr.Out.Trailer {
+		if !mayTrail(name) {
+			delete(pr.Out.Trailer, name)
+		}
+	}
+	if pr.In.ContentLength < 0 && pr.Out.Trailer == nil {
+		pr.Out.Trailer = http.Header{} // trailers that were not announced go on all the same
+	}
 	if _, ok := pr.Out.Header["User-Agent"]; !ok {
 		pr.Out.Header["User-Agent"] = nil // none came, none goes
 	}
 }
 
+// mayUpgrade tells which protocols a client may change to. HTTP/2 is not among them (RFC 9113 has taken "h2c" back): requests inside would go past
+// all that is done here.
+func mayUpgrade(protocol string) bool {
+	p := strings.ToLower(protocol)
+	return p != "h2c" && !strings.HasPrefix(p, "http/") && !strings.HasPrefix(p, "tls/") && !strings.ContainsAny(p, ", ")
+}
+
 // failed answers for a node that did not.
 func (p *Proxy) failed(w http.ResponseWriter, r *http.Request, err error) {
-	s, _ := r.Context().Value(siteKey{}).(*sites.Site)
-	if s == nil {
-		panic("BUG: a request without a site was handed on")
-	}
+	s := exchangeOf(r).site
 	var timeout net.Error
 	switch {
+	case limit.Slow(w):
+		w.Header().Set("Connection", "close")
+		p.page(w, r, page{code: http.StatusRequestTimeout, env: string(s.Env), title: "Request too slow", text: "The body of the request came too slowly, or not at all."})
+		return
 	case r.Context().Err() != nil:
 		p.Counters.gone.Add(1)
 		panic(http.ErrAbortHandler) // the client has gone: nobody reads an answer

@@ -29,7 +29,7 @@ type initFlags struct {
 	licence, rootKey, jls, jlsPin, jlsDir string
 	images                                string
 	jlsExternal, registryExternal         string
-	infraLinks, hostLinks, args           []string
+	infraLinks, hostLinks, args, trusted  []string
 	joinWithin                            time.Duration
 }
 
@@ -66,6 +66,7 @@ one join token per machine, the infra host's first work, and one configuration f
 	fl.StringArrayVar(&f.infraLinks, "infra-link", nil, "a link of the infra host: name=,mac=|pci=,dhcp|address=,gateway=,dns=,mtu=; the first is the underlay")
 	fl.StringArrayVar(&f.hostLinks, "host-link", nil, "a link of user host N, as N:name=…")
 	fl.StringArrayVar(&f.args, "component-arg", nil, "a further argument of a component's program, as NAME=ARG, e.g. orchestrator=--slow-clocks")
+	fl.StringArrayVar(&f.trusted, "trusted-proxy", nil, "address or network of a proxy in front of the resolver whose X-Forwarded-* and Forwarded headers are believed, e.g. 192.0.2.10")
 	fl.DurationVar(&f.joinWithin, "join-within", 7*24*time.Hour, "how long the join tokens are good")
 	for _, n := range []string{"dir", "name", "domain", "infra-address", "hosts", "licence"} {
 		c.MarkFlagRequired(n)
@@ -108,6 +109,19 @@ func (a *app) initOptions(f initFlags) (o day0.Options, err error) {
 			return o, fmt.Errorf("--component-arg %q: want NAME=ARG", s)
 		}
 		o.Args[name] = append(o.Args[name], arg)
+	}
+	for _, s := range f.trusted {
+		p, err := netip.ParsePrefix(s)
+		if a, e := netip.ParseAddr(s); e == nil {
+			p, err = netip.PrefixFrom(a, a.BitLen()), nil
+		}
+		if err == nil {
+			err = boot.CheckTrustedProxy(p)
+		}
+		if err != nil {
+			return o, fmt.Errorf("--trusted-proxy %q: %v", s, err)
+		}
+		o.TrustedProxies = append(o.TrustedProxies, p)
 	}
 	for flag, addr := range map[string]string{"--jls-external": f.jlsExternal, "--registry-external": f.registryExternal} {
 		if h, p, err := net.SplitHostPort(addr); addr != "" && (err != nil || h == "" || p == "") {

@@ -52,6 +52,8 @@ type Options struct {
 	Images     []boot.BundledImage // the boot medium's index; may be empty: images are then found by name
 	JoinWithin time.Duration       // how long join tokens are good
 	Args       map[string][]string // further arguments of a component's program, by component
+	// TrustedProxies may tell the resolver where a request came from (boot.ResolverConfig).
+	TrustedProxies []netip.Prefix
 }
 
 // File is one file of the result.

@@ -59,9 +59,10 @@ func options(t *testing.T) Options {
 	return Options{
 		Name: "demo", Domain: "demo.test", Infra: netip.MustParseAddr("10.77.0.2"), External: "127.0.0.1:17443", Hosts: 2, License: token, LicenseKey: public(key('r')),
 		JLS: boot.JLSEndpoint{Addr: InternalJLS(), Pin: "sha256:" + strings.Repeat("0b", 32)}, JLSConfig: cfg, JLSToken: "jls1.x", JoinWithin: time.Hour, ExternalJLS: "127.0.0.1:17446",
-		Args:       map[string][]string{"jls": {"--listen", ":7446"}},
-		InfraLinks: []boot.Link{link("name=underlay,mac=52:54:00:00:00:02,address=10.77.0.2/24,gateway=10.77.0.1,dns=10.77.0.1,mtu=1400"), link("name=outside,pci=0000:00:03.0,dhcp")},
-		HostLinks:  map[int][]boot.Link{1: {link("name=underlay,mac=52:54:00:00:00:11,address=10.77.0.11/24")}},
+		Args:           map[string][]string{"jls": {"--listen", ":7446"}},
+		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.10/32")},
+		InfraLinks:     []boot.Link{link("name=underlay,mac=52:54:00:00:00:02,address=10.77.0.2/24,gateway=10.77.0.1,dns=10.77.0.1,mtu=1400"), link("name=outside,pci=0000:00:03.0,dhcp")},
+		HostLinks:      map[int][]boot.Link{1: {link("name=underlay,mac=52:54:00:00:00:11,address=10.77.0.11/24")}},
 	}
 }
 
@@ -125,7 +126,7 @@ func TestPiecesFit(t *testing.T) {
 		t.Errorf("registry: %+v, %v", reg, err)
 	}
 	res, err := boot.DecodeResolverConfig(content("resolver", boot.ResolverConfigFile))
-	if err != nil || res.CAPin != pin || res.Orchestrator[0] != byName["orchestrator"].IPv4.String()+":7444" {
+	if err != nil || len(res.TrustedProxies) != 1 || res.CAPin != pin || res.Orchestrator[0] != byName["orchestrator"].IPv4.String()+":7444" {
 		t.Errorf("resolver: %+v, %v", res, err)
 	}
 	if _, err := jls.DecodeConfig(content("jls", jls.ConfigFile)); err != nil {

@@ -95,7 +95,7 @@ func (c cluster) filesOf(name string) ([]host.File, error) {
 	case "registry":
 		return file(boot.RegistryConfigFile, boot.RegistryConfig{Version: 1, Cluster: c.id, CAPin: pin, PushToken: "sha256:" + identity.HashToken(c.push)})
 	case "resolver":
-		return file(boot.ResolverConfigFile, boot.ResolverConfig{Version: 1, Cluster: c.id, CAPin: pin, Orchestrator: c.hostAPI()})
+		return file(boot.ResolverConfigFile, boot.ResolverConfig{Version: 1, Cluster: c.id, CAPin: pin, Orchestrator: c.hostAPI(), TrustedProxies: c.TrustedProxies})
 	case "jls":
 		return []host.File{{Path: jls.ConfigFile, Mode: 0o400, Data: secret.Bytes(c.JLSConfig)}}, nil
 	}
