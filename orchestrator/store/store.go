@@ -107,42 +107,60 @@ func (s *Store) replace(v *View) {
 	}
 }
 
-// follow feeds the view from one watch until ctx ends; a broken watch is repaired by reading everything again.
+// follow feeds the view from one watch until ctx ends; a broken watch is closed, and repaired by reading everything again. What goes on
+// failing in the same way is told once.
 func (s *Store) follow(ctx context.Context) {
-	for ctx.Err() == nil {
-		for w := range s.m.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithRev(s.View().rev+1)) {
-			if w.Err() != nil {
-				break
-			}
-			next, err := s.View().after(w.Header.Revision, w.Events)
-			if err != nil {
-				s.log.Error("a record can't be read", logging.Err, err)
-				break
-			}
-			if len(w.Events) > 0 {
-				s.replace(next)
-			}
-		}
-		if !run.Wait(ctx, 100*time.Millisecond) {
+	told := ""
+	for n := 0; ; n++ {
+		err := s.watch(ctx)
+		if !run.Wait(ctx, run.Backoff(n, 100*time.Millisecond, 5*time.Second, 0.5)) {
 			return
 		}
-		if err := s.load(ctx); err != nil && ctx.Err() == nil {
-			s.log.Error("store can't be read", logging.Err, err)
+		if lerr := s.load(ctx); lerr != nil {
+			err = errors.Join(err, lerr)
+		} else {
+			n = 0
+		}
+		switch {
+		case err == nil:
+			told = ""
+		case ctx.Err() == nil && err.Error() != told:
+			told = err.Error()
+			s.log.Error("the store can't be followed", logging.Err, err)
 		}
 	}
 }
 
-// await waits until the view holds revision rev.
-func (s *Store) await(ctx context.Context, rev int64) error {
+// watch feeds the view until the watch breaks: an error when what it brought can't be read.
+func (s *Store) watch(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx) // the member keeps a watch until its context ends
+	defer cancel()
+	for w := range s.m.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithRev(s.View().rev+1)) {
+		if w.Err() != nil {
+			return nil
+		}
+		next, err := s.View().after(w.Header.Revision, w.Events)
+		if err != nil {
+			return err
+		}
+		if len(w.Events) > 0 {
+			s.replace(next)
+		}
+	}
+	return nil
+}
+
+// await waits until the view has what is asked for.
+func (s *Store) await(ctx context.Context, what string, has func(*View) bool) error {
 	for {
 		v := s.View()
-		if v.rev >= rev {
+		if has(v) {
 			return nil
 		}
 		select {
 		case <-v.over:
 		case <-ctx.Done():
-			return fmt.Errorf("wait for revision %d of the store: %w", rev, ctx.Err())
+			return fmt.Errorf("wait for %s of the store: %w", what, ctx.Err())
 		}
 	}
 }
@@ -177,11 +195,14 @@ func (s *Store) Update(ctx context.Context, f func(*Tx) error) (wire.Revision, e
 		if err != nil {
 			return 0, fmt.Errorf("write store: %v", err)
 		}
-		if err := s.await(ctx, got.Header.Revision); err != nil {
-			return 0, err
-		}
 		if got.Succeeded {
-			return wire.Revision(got.Header.Revision), nil
+			rev := got.Header.Revision
+			return wire.Revision(rev), s.await(ctx, fmt.Sprintf("revision %d", rev), func(v *View) bool { return v.rev >= rev })
+		}
+		// One of the records is another one now, which the view is sure to show. The revision of the answer says nothing: it may be that of
+		// something the view doesn't hold.
+		if err := s.await(ctx, "the newer record", tx.outdated); err != nil {
+			return 0, err
 		}
 	}
 	return 0, fmt.Errorf("write store: %w", ErrBusy)
@@ -251,6 +272,17 @@ type Tx struct {
 
 // View is the state the transaction started from: its own writes are not in it, and reading it guards nothing (Table.Read does).
 func (t *Tx) View() *View { return t.view }
+
+// outdated tells whether a record that the transaction touched is another one in v.
+func (t *Tx) outdated(v *View) bool {
+	for key, rev := range t.touched {
+		table, name, _ := strings.Cut(strings.TrimPrefix(key, prefix), "/")
+		if v.tables[table][name].rev != rev {
+			return true
+		}
+	}
+	return false
+}
 
 // strict reads one JSON value and refuses unknown fields and trailing data.
 func strict(raw []byte, into any) error {

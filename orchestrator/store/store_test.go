@@ -1,12 +1,17 @@
 package store
 
 import (
-	"encoding/json"
 	"errors"
+	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"hardnode.dev/internal/run"
 )
 
 func opened(t *testing.T, dir string, list []upgrade) *Store {
@@ -87,41 +92,94 @@ func TestUpdatesDontOverwriteEachOther(t *testing.T) {
 	}
 }
 
-func TestUpgrade(t *testing.T) {
-	dir := t.TempDir()
-	s := opened(t, dir, nil)
-	if _, err := s.Update(t.Context(), func(tx *Tx) error {
-		Numbers.Put(tx, "old", Number{Next: 7})
-		Tokens.Put(tx, "t1", Token{ID: "t1", Created: time.Unix(1, 0).UTC()})
-		return nil
-	}); err != nil {
+// watchers is how many watches the members of this process hold.
+func watchers(t *testing.T) float64 {
+	t.Helper()
+	all, err := prometheus.DefaultGatherer.Gather()
+	if err != nil {
 		t.Fatal(err)
 	}
-	s.Close()
+	for _, f := range all {
+		if f.GetName() == "etcd_debugging_mvcc_watcher_total" {
+			return f.GetMetric()[0].GetGauge().GetValue()
+		}
+	}
+	t.Fatal("the member doesn't count its watchers any more: find another way to see a leak")
+	return 0
+}
 
-	// Version 2 renames a counter; version 3 fails the first time, as a power cut would: the store stays at 2 and is tried again.
-	rename := func(r map[string]json.RawMessage) (map[string]json.RawMessage, error) {
-		r["number/new"] = r["number/old"]
-		delete(r, "number/old")
-		return r, nil
+func eventually(t *testing.T, what string, f func() bool) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); run.Wait(t.Context(), 10*time.Millisecond) {
+		if f() {
+			return
+		}
 	}
-	cut := errors.New("cut")
-	fails := func(map[string]json.RawMessage) (map[string]json.RawMessage, error) { return nil, cut }
-	if _, err := open(t.Context(), Options{Dir: dir, Unsafe: true}, []upgrade{rename, fails}); !errors.Is(err, cut) {
-		t.Fatalf("a failing upgrade: %v", err)
-	}
-	drop := func(r map[string]json.RawMessage) (map[string]json.RawMessage, error) {
-		delete(r, "token/t1")
-		return r, nil
-	}
-	s = opened(t, dir, []upgrade{rename, drop})
-	if n, ok := Numbers.Get(s.View(), "new"); !ok || n.Next != 7 || Numbers.Len(s.View()) != 1 || Tokens.Len(s.View()) != 0 {
-		t.Errorf("after the upgrades: %+v %v, %d counters, %d tokens", n, ok, Numbers.Len(s.View()), Tokens.Len(s.View()))
-	}
-	s.Close()
+	t.Fatalf("not within 30 s: %s", what)
+}
 
-	if _, err := open(t.Context(), Options{Dir: dir, Unsafe: true}, nil); !errors.Is(err, ErrNewer) || !strings.Contains(err.Error(), "schema 3") {
-		t.Errorf("an older program on a newer store: %v", err)
+// A watch that breaks is closed: a record that can't be read breaks one after the other until somebody mends it.
+func TestBrokenWatchIsClosed(t *testing.T) {
+	var log lines
+	s, err := open(t.Context(), Options{Dir: t.TempDir(), Unsafe: true, Log: slog.New(slog.NewTextHandler(&log, nil))}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	eventually(t, "one watch", func() bool { return watchers(t) >= 1 })
+	before := watchers(t)
+	if _, err := s.m.Put(t.Context(), prefix+"node/100", `{"ctid":100,"fromTheFuture":true}`); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the watch has broken", func() bool { return log.count("can't be followed") > 0 })
+	run.Wait(t.Context(), 2*time.Second) // it breaks again and again
+	if n := log.count("can't be followed"); n != 1 {
+		t.Errorf("one record that can't be read was told of %d times", n)
+	}
+	if _, err := s.m.Put(t.Context(), prefix+"node/100", `{"ctid":100}`); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the view follows again", func() bool { _, ok := Nodes.Get(s.View(), "100"); return ok })
+	eventually(t, fmt.Sprintf("no more than %v watches are left", before), func() bool { return watchers(t) <= before })
+	if _, err := s.Update(t.Context(), func(tx *Tx) error { Nodes.Delete(tx, "100"); return nil }); err != nil {
+		t.Errorf("after it was mended: %v", err)
+	}
+}
+
+// lines is a log that can be counted.
+type lines struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) { l.mu.Lock(); defer l.mu.Unlock(); return l.b.Write(p) }
+func (l *lines) count(s string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.b.String(), s)
+}
+
+// A transaction that lost a race is tried again at once, whatever else was written: the newest revision may be of nothing the view holds.
+func TestLostRaceIsTriedAgainAtOnce(t *testing.T) {
+	s := opened(t, t.TempDir(), nil)
+	tries := 0
+	began := time.Now()
+	_, err := s.Update(t.Context(), func(tx *Tx) error {
+		n, _ := Numbers.Read(tx, "ctid")
+		if tries++; tries == 1 {
+			if _, err := s.Update(t.Context(), func(tx *Tx) error { Numbers.Put(tx, "ctid", Number{Next: 7}); return nil }); err != nil {
+				return err
+			}
+			if _, err := s.m.Put(t.Context(), "/elsewhere", "x"); err != nil {
+				return err
+			}
+		}
+		n.Next++
+		Numbers.Put(tx, "ctid", n)
+		return nil
+	})
+	if n, _ := Numbers.Get(s.View(), "ctid"); err != nil || tries != 2 || n.Next != 8 || time.Since(began) > 10*time.Second {
+		t.Errorf("%d tries, %v, counter %d, %s", tries, err, n.Next, time.Since(began))
 	}
 }
 

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/ops"
+	"hardnode.dev/orchestrator/store"
+)
+
+const day = 24 * time.Hour
+
+// failedCreate makes the creation of hello fail: its nodes crash until the deadline.
+func failedCreate(t *testing.T, c *cluster, query string) operator.Operation {
+	t.Helper()
+	var a operator.Accepted
+	c.ok("POST", "/api/v1/environments"+query, hello("hello", 2), &a)
+	c.eventually("the nodes crash", func() bool { e, _ := c.env("hello"); return len(e.Nodes) == 2 && e.Nodes[0].State == "failing" })
+	c.later(time.Hour)
+	op := c.ended(a.Operation.ID)
+	if op.State != operator.OpFailed || !strings.Contains(op.Problem.Reason, "failing: exited with code 1") {
+		t.Fatalf("create: %+v", op)
+	}
+	return op
+}
+
+// A creation that failed stays broken, says why, can be looked into, stopped and started, takes its place, and goes after a week.
+func TestFailedCreateStays(t *testing.T) {
+	t.Parallel()
+	c := found(t, 2, "infra1", "host1")
+	c.start()
+	h, _ := c.join("host1", 1<<30) // room for seven reserved cloudlets
+	h.Force(0, host.CtFailing, "exited with code 1; next start in 4.3s")
+	failedCreate(t, c, "")
+	c.settle()
+	e, _ := c.env("hello")
+	if e.State != operator.EnvBroken || len(e.Nodes) != 2 || runs(h) != 2 || e.Failed == nil || !strings.Contains(e.Failed.Reason, "exited with code 1") ||
+		!strings.Contains(e.Reason, "hnctl env keep hello") || e.Failed.Removal.Sub(e.Failed.At) != 7*day {
+		t.Fatalf("after the failure: %+v, failed %+v", e, e.Failed)
+	}
+	if p := c.call("POST", "/api/v1/environments", hello("more", 6), nil); p == nil || p.Code != operator.Exhausted {
+		t.Errorf("what failed doesn't count: beside it there was room, %v", p)
+	}
+	if p := c.call("POST", "/api/v1/environments", hello("hello", 1), nil); p == nil || p.Code != operator.Conflict {
+		t.Errorf("its name is free: %v", p)
+	}
+	if out, _ := drain(t, c.dial("100/exec?argv=echo&argv=a")); out != "echo a\n" {
+		t.Errorf("a command in a failing node whose process runs: %q", out)
+	}
+	if out, _ := drain(t, c.dial("100/logs")); out == "" {
+		t.Error("it has no logs")
+	}
+	h.Force(0, "", "")
+	if op := c.ended(c.change("stop", "hello")); op.State != operator.OpDone {
+		t.Errorf("stop of what is broken: %+v", op)
+	}
+	if e, _ := c.env("hello"); e.State != operator.EnvDown || !strings.Contains(e.Reason, "its creation failed") {
+		t.Errorf("stopped: %+v", e)
+	}
+	// A restart of the orchestrator changes nothing of it, and a day before its time it is still there.
+	c.later(6*day - 2*time.Hour)
+	c.stopped()
+	c.start()
+	must(t, c.o.ops.Step(t.Context()))
+	if e, ok := c.env("hello"); !ok || e.Failed == nil {
+		t.Fatalf("before its week is over: %+v", e)
+	}
+	c.later(day + 2*time.Hour)
+	c.eventually("a week after the failure it is gone", func() bool { _, there := c.env("hello"); return !there && len(h.Containers()) == 0 })
+	var l operator.List[operator.Operation]
+	c.ok("GET", "/api/v1/operations?env=hello", nil, &l)
+	if l.Items[0].Kind != "env.delete" || l.Items[0].By != "orchestrator" {
+		t.Errorf("who removed it: %+v", l.Items[0])
+	}
+}
+
+// What is kept is not removed; what runs after all is no failure any more; a start that fails begins the week anew.
+func TestFailedCreateKeptAndMended(t *testing.T) {
+	t.Parallel()
+	c := found(t, 2, "infra1", "host1")
+	c.start()
+	h, _ := c.join("host1", 0)
+	if op := c.create(hello("good", 1)); op.State != operator.OpDone {
+		t.Fatalf("create: %+v", op)
+	}
+	for path, code := range map[string]operator.Code{"good": operator.Conflict, "nope": operator.NotFound} {
+		if p := c.call("POST", "/api/v1/environments/"+path+"/keep", nil, nil); p == nil || p.Code != code {
+			t.Errorf("keep %s: %v, want %s", path, p, code)
+		}
+	}
+	h.Force(0, host.CtFailing, "exited with code 1")
+	failedCreate(t, c, "")
+	c.later(6 * day)
+	id := c.change("start", "hello")
+	c.later(time.Hour)
+	if op := c.ended(id); op.State != operator.OpFailed {
+		t.Fatalf("start: %+v", op)
+	}
+	c.later(2 * day)
+	must(t, c.o.ops.Step(t.Context()))
+	if e, there := c.env("hello"); !there || e.State != operator.EnvBroken || runs(h) != 3 {
+		t.Fatalf("eight days after the failure, two after the last try: %+v", e)
+	}
+	var e operator.Environment
+	c.ok("POST", "/api/v1/environments/hello/keep", nil, &e)
+	if e.Failed == nil || !e.Failed.Kept || !e.Failed.Removal.IsZero() || !strings.Contains(e.Reason, "it is kept") {
+		t.Errorf("kept: %+v", e.Failed)
+	}
+	c.later(30 * day)
+	must(t, c.o.ops.Step(t.Context()))
+	if e, there := c.env("hello"); !there || e.State != operator.EnvBroken {
+		t.Errorf("a month later what was kept is %+v", e)
+	}
+	h.Force(0, "", "")
+	c.eventually("it runs after all, and is no failure any more", func() bool { e, _ := c.env("hello"); return e.State == operator.EnvRunning && e.Failed == nil })
+}
+
+// With undo, a creation that fails leaves nothing; what was asked first counts, whatever is asked again with the same key.
+func TestCreateWithUndo(t *testing.T) {
+	t.Parallel()
+	c := found(t, 2, "infra1", "host1")
+	c.start()
+	h, _ := c.join("host1", 0)
+	h.Force(0, host.CtFailing, "exited with code 1")
+	failedCreate(t, c, "?undo=true")
+	c.eventually("nothing is left", func() bool { _, there := c.env("hello"); return !there && len(h.Containers()) == 0 })
+	c.ok("POST", "/api/v1/environments", hello("hello", 1), nil, "Idempotency-Key", "k")
+	if p := c.call("POST", "/api/v1/environments?undo=true", hello("hello", 1), nil, "Idempotency-Key", "k"); p == nil || p.Code != operator.Invalid {
+		t.Errorf("the same key for another request: %v", p)
+	}
+}
+
+// Stop works on what is being made and does not come up; exec is refused only where nothing runs.
+func TestStopAndExecOnWhateverRuns(t *testing.T) {
+	t.Parallel()
+	c := found(t, 2, "infra1", "host1")
+	c.start()
+	h, _ := c.join("host1", 0)
+	h.Force(0, host.CtFailing, "check fails: connect to port 9000: connection refused")
+	var a operator.Accepted
+	c.ok("POST", "/api/v1/environments", hello("hello", 1), &a)
+	c.eventually("its check fails", func() bool { e, _ := c.env("hello"); return len(e.Nodes) == 1 && e.Nodes[0].State == "failing" })
+	for _, s := range []host.ContainerState{host.CtFailing, host.CtStopping, host.CtWaiting, host.CtBroken} {
+		h.Force(0, s, "why")
+		c.eventually("it is "+string(s), func() bool { e, _ := c.env("hello"); return e.Nodes[0].State == string(s) })
+		if out, _ := drain(t, c.dial("100/exec?argv=echo&argv=a")); out != "echo a\n" {
+			t.Errorf("exec in a node that is %s and runs: %q", s, out)
+		}
+	}
+	h.Force(0, "", "")
+	id := c.change("stop", "hello")
+	if op := c.ended(id); op.State != operator.OpDone {
+		t.Errorf("stop of what is being made: %+v", op)
+	}
+	if op := c.operation(a.Operation.ID); !op.State.Final() {
+		t.Errorf("the creation goes on: %+v", op)
+	}
+	h.Idle(true)
+	c.eventually("nothing runs in it", func() bool { e, _ := c.env("hello"); return e.Nodes[0].Started.IsZero() })
+	if p := c.call("GET", "/api/v1/nodes/100/exec?argv=true", nil, nil, "Upgrade", "websocket"); p == nil || p.Code != operator.Conflict || !strings.Contains(p.Reason, "nothing runs in it: it is stopped") {
+		t.Errorf("exec where nothing runs: %v", p)
+	}
+	conn := c.dial("100/logs")
+	defer conn.Close(websocket.StatusNormalClosure, "")
+	if out, _ := drain(t, conn); out == "" {
+		t.Error("no logs of a stopped node")
+	}
+}
+
+// An operation's record is not written anew each second because a back-off counts down.
+func TestCountdownIsNotStored(t *testing.T) {
+	t.Parallel()
+	c := found(t, 2, "infra1", "host1")
+	c.start()
+	h, _ := c.join("host1", 0)
+	h.Force(0, host.CtFailing, "exited with code 1; next start in 9s")
+	var a operator.Accepted
+	c.ok("POST", "/api/v1/environments", hello("hello", 1), &a)
+	detail := func() string { op := c.operation(a.Operation.ID); return op.Steps[3].Detail }
+	c.eventually("the operation says why", func() bool { return strings.HasSuffix(detail(), "exited with code 1") })
+	rev := store.Operations.Revision(c.o.store.View(), string(a.Operation.ID))
+	for _, left := range []string{"8s", "7.1s", "6s"} {
+		h.Force(0, host.CtFailing, "exited with code 1; next start in "+left)
+		c.eventually("the node says so", func() bool { e, _ := c.env("hello"); return strings.HasSuffix(e.Nodes[0].Reason, left) })
+		must(t, c.o.ops.Step(t.Context()))
+	}
+	if now := store.Operations.Revision(c.o.store.View(), string(a.Operation.ID)); now != rev {
+		t.Errorf("the record was written again, at revision %d after %d: %s", now, rev, detail())
+	}
+	// A request that nobody may interrupt leaves the operation as it was.
+	if _, err := c.o.ops.Accept(t.Context(), ops.Request{Kind: "env.start", Env: "hello", By: "x"}); problemOf(err) == nil || problemOf(err).Code != operator.Conflict {
+		t.Errorf("start of what is being made: %v", err)
+	}
+}

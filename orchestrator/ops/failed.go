@@ -1,0 +1,94 @@
+package ops
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"hardnode.dev/internal/logging"
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/env"
+	"hardnode.dev/orchestrator/show"
+	"hardnode.dev/orchestrator/store"
+)
+
+// lasting is how long all nodes must have run before a creation that had failed counts as mended: one that crashes runs for a moment too.
+const lasting = 10 * time.Second
+
+// failures looks at what failed creations left: the mark goes when all of it runs after all, and the environment after a week.
+func (o *Ops) failures(ctx context.Context, w show.World, now time.Time) error {
+	for _, e := range store.Envs.All(w.View) {
+		if e.Failed == nil || e.Want == store.WantDeleted || busy(w.View, e) {
+			continue
+		}
+		name := e.Spec.Name
+		what, err := "", error(nil)
+		switch end := e.Failed.Removal(); {
+		case mended(w, e, now):
+			what = "a creation that had failed runs now"
+			_, err = o.changeFailed(ctx, name, func(store.Failure) *store.Failure { return nil })
+		case !end.IsZero() && !now.Before(end):
+			what = "what a failed creation left is removed"
+			// The revision makes sure that it is as it was seen: a keep or a start at this moment wins.
+			_, err = o.Accept(ctx, Request{Kind: "env.delete", Env: name, By: "orchestrator", IfMatch: store.Envs.Revision(w.View, string(name))})
+		default:
+			continue
+		}
+		var p *operator.Problem
+		switch {
+		case err == nil:
+			logging.Or(o.Log).Info(what, logging.Env, string(name), logging.Reason, e.Failed.Reason)
+		case !errors.As(err, &p): // a Problem says that it is not as it was any more
+			return err
+		}
+	}
+	return nil
+}
+
+func busy(v *store.View, e store.Environment) bool {
+	op, ok := store.Operations.Get(v, string(e.Operation))
+	return ok && !op.State.Final()
+}
+
+// mended tells whether all of the environment runs, and has for a while.
+func mended(w show.World, e store.Environment, now time.Time) bool {
+	if state, _ := env.State(w.Facts(e)); state != operator.EnvRunning {
+		return false
+	}
+	for _, n := range w.Nodes(e.Spec.Name) {
+		if !n.Gone && (n.Started.IsZero() || now.Sub(n.Started) < lasting) {
+			return false
+		}
+	}
+	return true
+}
+
+// Keep makes what a failed creation left stay until somebody deletes it.
+func (o *Ops) Keep(ctx context.Context, name wire.EnvName) error {
+	found, err := o.changeFailed(ctx, name, func(f store.Failure) *store.Failure { f.Kept = true; return &f })
+	if err == nil && !found {
+		return operator.NewProblem(operator.Conflict, "environments/"+string(name), "its creation did not fail: it stays as it is", "nothing is to be done")
+	}
+	return err
+}
+
+// changeFailed changes the mark of a failed creation; false when there is none.
+func (o *Ops) changeFailed(ctx context.Context, name wire.EnvName, change func(store.Failure) *store.Failure) (found bool, err error) {
+	_, err = o.Store.Update(ctx, func(tx *store.Tx) error {
+		e, ok := store.Envs.Read(tx, string(name))
+		object := "environments/" + string(name)
+		switch {
+		case !ok:
+			return operator.NewProblem(operator.NotFound, object, "there is no such environment", "see hnctl env list")
+		case e.Want == store.WantDeleted:
+			return operator.NewProblem(operator.Conflict, object, "it is being deleted", "create it again")
+		}
+		if found = e.Failed != nil; found {
+			e.Failed = change(*e.Failed)
+			store.Envs.Put(tx, string(name), e)
+		}
+		return nil
+	})
+	return found, err
+}
