@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"hardnode.dev/agent/plan"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 )
@@ -73,7 +72,7 @@ func trouble(st host.ContainerStatus, c host.Container, last string) host.Proble
 	case c.Env != "":
 		p.Object += " (" + string(c.Env) + ")"
 	}
-	p.Reason, _, _ = strings.Cut(st.Reason, plan.NextStart)
+	p.Reason, _, _ = strings.Cut(st.Reason, host.NextStart)
 	if st.State == host.CtBroken {
 		p.Code, p.Next = "invalid", "" // the reason says what to mend
 	}

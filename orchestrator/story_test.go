@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -48,6 +49,7 @@ type cluster struct {
 	plain  *http.Client // HTTP/1.1
 	bearer string
 
+	skew          atomic.Int64 // nanoseconds the operations' clock is ahead
 	api, hostAddr string
 	o             *orchestrator
 	stopped       func()
@@ -123,6 +125,7 @@ func (c *cluster) start() {
 	log := logging.New(testWriter{c.t}, "orchestrator", nil)
 	o, err := construct(ctx, config{data: filepath.Join(c.dir, "data"), scale: 1, unsafe: true, started: time.Now(), log: log}, s)
 	must(c.t, err)
+	o.ops.Now = func() time.Time { return time.Now().Add(time.Duration(c.skew.Load())) }
 	listen := func(addr string) net.Listener {
 		l, err := net.Listen("tcp", addr)
 		must(c.t, err)
@@ -277,6 +280,25 @@ func (c *cluster) eventually(what string, f func() bool) {
 		}
 	}
 	c.t.Fatalf("not within 30 s: %s", what)
+}
+
+// later moves the operations' clock on: what is at work now has run out of time.
+func (c *cluster) later(d time.Duration) { c.skew.Add(int64(d)) }
+
+// settle waits until what is stored now has been planned for and has reached every host that answers.
+func (c *cluster) settle() {
+	c.t.Helper()
+	must(c.t, c.o.loop.Once(c.t.Context()))
+	v := c.o.store.View()
+	c.eventually("all hosts have planned for their work", func() bool {
+		snapshot, _ := c.o.fleet.Snapshot()
+		for _, h := range store.Hosts.All(v) {
+			if w, ok := store.Works.Get(v, string(h.ID)); ok && snapshot[h.ID].State.State == operator.HostActive && snapshot[h.ID].Report.PlannedFor() < w.Revision {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 // create asks for an environment and waits for the end of the operation.

@@ -104,9 +104,6 @@ type Output struct {
 	Wake     time.Time              // when to look again because of a back-off; zero: no need
 }
 
-// NextStart stands in a status's reason between why the container does not run and how long its back-off lasts.
-const NextStart = "; next start in "
-
 // Times of the restart back-off: a run shorter than MinRun counts as a failure.
 const (
 	MinRun     = 10 * time.Second
@@ -253,7 +250,7 @@ func notRunning(in Input, c host.Container, seen Seen, exists bool, h History) (
 		start.Reason = "wanted and stopped"
 	}
 	if at.After(in.Now) {
-		st := status(c, seen, state, fmt.Sprintf("%s%s%s", why, NextStart, at.Sub(in.Now).Round(time.Second/10)))
+		st := status(c, seen, state, fmt.Sprintf("%s%s%s", why, host.NextStart, at.Sub(in.Now).Round(time.Second/10)))
 		return &st, nil, at
 	}
 	st := status(c, seen, state, why)
@@ -337,6 +334,9 @@ func leaving(s Seen, h History) host.ContainerStatus {
 	st := host.ContainerStatus{CTID: s.CTID, Generation: s.Generation, State: host.CtStopped, Reason: "being removed", ExitCode: s.ExitCode}
 	if s.Running || s.Orphan {
 		st.State = host.CtStopping
+	}
+	if s.Running {
+		st.Started = s.Started
 	}
 	if h.StopErr != "" {
 		st.Reason += ": " + h.StopErr

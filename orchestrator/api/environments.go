@@ -46,20 +46,23 @@ func (s *Server) environmentOperations() {
 	add(s, route{"getEnvironment", "GET", "/environments/{env}", "One environment with its nodes", authz.Read, 200}, func(_ context.Context, in *struct {
 		Env wire.EnvName `path:"env" maxLength:"40"`
 	}) (*environmentAnswer, error) {
-		w := s.World()
-		e, ok := store.Envs.Get(w.View, string(in.Env))
-		if !ok {
-			return nil, operator.NewProblem(operator.NotFound, "environments/"+string(in.Env), "there is no such environment", "see hnctl env list")
-		}
-		out := w.Environment(e)
-		return &environmentAnswer{strconv.Quote(out.Revision.String()), out}, nil
+		return s.environment(in.Env)
 	})
 	add(s, route{"createEnvironment", "POST", "/environments", "Create an environment", authz.Write, 202}, func(ctx context.Context, in *struct {
 		DryRun bool   `query:"dry_run" doc:"Only say where the nodes would go, or why it can't be"`
+		Undo   bool   `query:"undo" doc:"If it fails, remove at once what was made; else it stays broken, with its logs, for a week"`
 		Key    string `header:"Idempotency-Key" maxLength:"100" doc:"A repeated request with the same key is answered as the first one, for a day"`
 		Body   operator.EnvironmentSpec
 	}) (*acceptedAnswer, error) {
-		return s.createEnvironment(ctx, in.Body, in.Key, in.DryRun)
+		return s.createEnvironment(ctx, in.Body, in.Key, in.DryRun, in.Undo)
+	})
+	add(s, route{"keepEnvironment", "POST", "/environments/{env}/keep", "Keep what a failed creation left: it is not removed after a week", authz.Write, 200}, func(ctx context.Context, in *struct {
+		Env wire.EnvName `path:"env" maxLength:"40"`
+	}) (*environmentAnswer, error) {
+		if err := s.do(ctx, "env.keep", "environments/"+string(in.Env), func() error { return s.Ops.Keep(ctx, in.Env) }); err != nil {
+			return nil, err
+		}
+		return s.environment(in.Env)
 	})
 	for _, c := range []struct{ id, method, path, kind, summary string }{
 		{"startEnvironment", "POST", "/environments/{env}/start", "env.start", "Start an environment's nodes"},
@@ -76,6 +79,16 @@ func (s *Server) environmentOperations() {
 	}
 }
 
+func (s *Server) environment(name wire.EnvName) (*environmentAnswer, error) {
+	w := s.World()
+	e, ok := store.Envs.Get(w.View, string(name))
+	if !ok {
+		return nil, operator.NewProblem(operator.NotFound, "environments/"+string(name), "there is no such environment", "see hnctl env list")
+	}
+	out := w.Environment(e)
+	return &environmentAnswer{strconv.Quote(out.Revision.String()), out}, nil
+}
+
 func revision(etag string) (wire.Revision, error) {
 	if etag == "" || etag == "*" {
 		return 0, nil
@@ -87,12 +100,15 @@ func revision(etag string) (wire.Revision, error) {
 	return wire.Revision(n), nil
 }
 
-func (s *Server) createEnvironment(ctx context.Context, spec operator.EnvironmentSpec, key string, dry bool) (*acceptedAnswer, error) {
+func (s *Server) createEnvironment(ctx context.Context, spec operator.EnvironmentSpec, key string, dry, undo bool) (*acceptedAnswer, error) {
 	fingerprint, err := json.Marshal(spec)
 	if err != nil {
 		return nil, err
 	}
 	what := "POST /environments " + string(fingerprint)
+	if undo {
+		what = "POST /environments?undo=true " + string(fingerprint)
+	}
 	if !dry {
 		if again, err := s.repeated(ctx, key, what); again != nil || err != nil {
 			return again, err
@@ -114,7 +130,7 @@ func (s *Server) createEnvironment(ctx context.Context, spec operator.Environmen
 	if dry {
 		return &acceptedAnswer{Status: 200, Body: operator.Accepted{Plan: plan}}, nil
 	}
-	return s.accept(ctx, ops.Request{Kind: "env.create", Env: spec.Name, Spec: &spec}, key, what)
+	return s.accept(ctx, ops.Request{Kind: "env.create", Env: spec.Name, Spec: &spec, Remove: undo}, key, what)
 }
 
 // accept audits and accepts one request, once per idempotency key.

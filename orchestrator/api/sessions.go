@@ -122,10 +122,18 @@ func (s *Server) sessionRequest(r *http.Request, k sessionKind) (req host.Sessio
 	if h := world.Live[n.Host]; h.State.State != operator.HostActive {
 		return req, "", operator.NewProblem(operator.Unavailable, "nodes/"+id.String(), v.Reason, "wait for its host: hnctl host list")
 	}
-	if k.name != "logs" && v.State != string(host.CtRunning) && v.State != string(host.CtStarting) {
-		return req, "", operator.NewProblem(operator.Conflict, "nodes/"+id.String(), "it is "+v.State+": "+v.Reason, "see hnctl node logs "+id.String())
+	// Whatever runs can be looked into, however it fares; whether it does only its host knows for sure.
+	if k.name != "logs" && v.State != string(host.CtRunning) && v.Started.IsZero() {
+		return req, "", operator.NewProblem(operator.Conflict, "nodes/"+id.String(), "nothing runs in it: it is "+v.State+why(v.Reason), "see hnctl node logs "+id.String())
 	}
 	return req, n.Host, nil
+}
+
+func why(reason string) string {
+	if reason == "" {
+		return ""
+	}
+	return ": " + reason
 }
 
 func parseExec(q url.Values, r *host.SessionRequest) error {

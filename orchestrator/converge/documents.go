@@ -84,6 +84,7 @@ func (p *planner) works() {
 			continue
 		}
 		p.plan.Works[h.ID] = next
+		p.assign(h.ID, old.Containers, next)
 		p.step(fmt.Sprintf("assign work %d", next.Revision), "", h.ID, fmt.Sprintf("%d containers", len(next.Containers)))
 	}
 	for id := range p.Works {
@@ -92,6 +93,32 @@ func (p *planner) works() {
 		}
 	}
 	slices.Sort(p.plan.DeleteWorks)
+}
+
+// assign notes the revision in the nodes whose container is another one now, or is left out: until the host has planned for it, what it
+// reports of them says nothing of what they shall be.
+func (p *planner) assign(on wire.HostID, old []host.Container, next host.Work) {
+	was := make(map[wire.CTID]host.Container, len(old))
+	for _, c := range old {
+		was[c.CTID] = c
+	}
+	for _, c := range next.Containers {
+		o, there := was[c.CTID]
+		delete(was, c.CTID)
+		if !there || !equalJSON(o, c) {
+			p.assigned(c.CTID, on, next.Revision)
+		}
+	}
+	for id := range was {
+		p.assigned(id, on, next.Revision)
+	}
+}
+
+func (p *planner) assigned(id wire.CTID, on wire.HostID, rev wire.Revision) {
+	if n, there := p.nodes[id]; there && n.Host == on {
+		n.Assigned = rev
+		p.nodes[id], p.plan.Nodes[id] = n, n
+	}
 }
 
 // peers derives what every host knows of the others. What a host has not said since the orchestrator started is taken from the last

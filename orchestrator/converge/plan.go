@@ -318,7 +318,7 @@ func (p *planner) confirmed(n store.Node) bool {
 		return true
 	}
 	w, s := p.Works[n.Host], p.Live[n.Host]
-	if s.State.State != operator.HostActive || s.Report == nil || s.Report.Work < w.Revision {
+	if s.State.State != operator.HostActive || s.Report == nil || s.Report.PlannedFor() < cmp.Or(n.Assigned, w.Revision) {
 		return false
 	}
 	if slices.ContainsFunc(w.Containers, func(c host.Container) bool { return c.CTID == n.CTID }) {

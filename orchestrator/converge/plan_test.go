@@ -238,6 +238,51 @@ func TestStormBrake(t *testing.T) {
 	w.settled(t)
 }
 
+// Each node knows the revision of its host's work that says how it shall be; what happens to others on that host does not raise it.
+func TestAssignedOneByOne(t *testing.T) {
+	w := newWorld(2)
+	w.turn("start")
+	assigned := func() map[wire.EnvName]wire.Revision {
+		out := map[wire.EnvName]wire.Revision{}
+		for _, n := range w.in.Nodes {
+			out[n.Env] = n.Assigned
+		}
+		return out
+	}
+	w.env("one", 1, store.WantRunning)
+	w.turn("create one")
+	first := w.in.Works["h-1"].Revision
+	w.env("two", 1, store.WantRunning)
+	w.turn("create two")
+	second := w.in.Works["h-1"].Revision
+	if a := assigned(); a["one"] != first || a["two"] != second || first == second {
+		t.Errorf("after two creations: %v, want one at %d and two at %d", a, first, second)
+	}
+	w.all(1)
+	w.env("two", 1, store.WantStopped)
+	w.turn("stop two")
+	if a := assigned(); a["one"] != first || a["two"] != w.in.Works["h-1"].Revision {
+		t.Errorf("after one was stopped: %v", a)
+	}
+	w.env("one", 1, store.WantDeleted)
+	w.turn("delete one")
+	gone := w.in.Works["h-1"].Revision
+	if a := assigned(); a["one"] != gone {
+		t.Errorf("after one was left out of work %d: %v", gone, a)
+	}
+	// The host has planned for it, one is gone; two can't end, so that nothing is fully applied any more. The host's work moves on meanwhile.
+	r := *w.in.Live["h-1"].Report
+	r.Planned, r.Containers = gone, []host.ContainerStatus{{CTID: 101, State: host.CtStopping}}
+	w.in.Live["h-1"] = live.Status{State: live.State{State: operator.HostActive}, Report: &r}
+	w.env("three", 1, store.WantRunning)
+	w.turn("one is forgotten, three is made")
+	w.turn("and its environment")
+	if a := assigned(); a["one"] != 0 || len(w.in.Envs) != 2 {
+		t.Errorf("one is still there: %v", a)
+	}
+	w.settled(t)
+}
+
 // A deleted environment does not wait for a dead host; what is left there goes when the host is back.
 func TestDeleteWithDeadHost(t *testing.T) {
 	w := newWorld(3)

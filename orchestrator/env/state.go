@@ -26,13 +26,15 @@ type Facts struct {
 	Why     string // why nodes are missing
 	// Busy is the kind of the operation at work on the environment, "" if none.
 	Busy string
+	// Failed says that its creation failed and what becomes of it, "" if it didn't.
+	Failed string
 }
 
 // State says where an environment is, and why when that is not obvious. It never says "running" of what nobody has seen running.
 //
 //	creating ─▶ running ◀─▶ stopping ─▶ down ─▶ launching ─▶ running
 //	               │  └─▶ unknown (a host does not answer)
-//	               └────▶ broken  (a node can't run, or has no host)
+//	               └────▶ broken  (a node can't run, or has no host; its creation failed)
 func State(f Facts) (operator.EnvironmentState, string) {
 	count, reason := map[string]int{}, map[string]string{}
 	for _, n := range f.Nodes {
@@ -51,11 +53,12 @@ func State(f Facts) (operator.EnvironmentState, string) {
 		return operator.EnvBroken, reason[string(host.CtBroken)]
 	}
 	if f.Want == "stopped" {
+		total = len(f.Nodes) // what has no host does not run
 		switch {
 		case stopped == total:
-			return operator.EnvDown, ""
+			return operator.EnvDown, f.Failed
 		case count[Unknown] > 0:
-			return operator.EnvUnknown, reason[Unknown]
+			return operator.EnvUnknown, reason[Unknown] + "; it is stopped when its host is back"
 		}
 		return operator.EnvStopping, fmt.Sprintf("%d of %d nodes are stopped", stopped, total)
 	}
@@ -66,6 +69,8 @@ func State(f Facts) (operator.EnvironmentState, string) {
 		return operator.EnvCreating, progress(running, total, f.Why)
 	case f.Busy == "env.start":
 		return operator.EnvLaunching, progress(running, total, f.Why)
+	case f.Failed != "":
+		return operator.EnvBroken, f.Failed
 	case f.Missing > 0:
 		return operator.EnvBroken, fmt.Sprintf("%d of %d nodes have no host: %s", f.Missing, total, f.Why)
 	case count[Unknown] > 0:

@@ -21,7 +21,7 @@ type Facts struct {
 }
 
 // Advance is the operation as it stands by the facts. It is pure; a final operation stays as it is. Reaching the deadline fails it: what
-// undoing it takes is the caller's business (Operation.Undo).
+// undoing it takes is the caller's business (undone).
 func Advance(op store.Operation, f Facts) store.Operation {
 	if op.State.Final() {
 		return op
@@ -45,7 +45,7 @@ func Advance(op store.Operation, f Facts) store.Operation {
 		return finish(op, operator.OpDone, f.Now, nil)
 	}
 	if why := hopeless(op, f); why != "" {
-		return finish(op, operator.OpFailed, f.Now, operator.NewProblem(operator.Invalid, op.Object, why, "mend its template, push it again (hnctl template push), then create the environment again"))
+		return finish(op, operator.OpFailed, f.Now, operator.NewProblem(operator.Invalid, op.Object, why, "mend its template, push it again (hnctl template push), then delete the environment and create it again"))
 	}
 	if !f.Now.Before(op.Deadline) {
 		return finish(op, operator.OpFailed, f.Now, operator.NewProblem(operator.Unavailable, op.Object,
@@ -82,17 +82,20 @@ func finish(op store.Operation, state operator.OperationState, now time.Time, p 
 type kind struct {
 	steps []string
 	look  func(op *store.Operation, f Facts) (done, total int, detail string)
-	undo  store.Want // the want that undoing restores; "" when there is nothing to undo
 	want  store.Want // the want it sets
+	// cancel: a person may cancel it. undo: failing makes what was before it wanted again. A stop is never undone by its deadline: who asked
+	// for it wants it stopped, and what still runs ends when it can. A failed creation stays.
+	cancel, undo bool
 	// over are the kinds it may interrupt.
 	over []string
 }
 
-// kinds is the table of all operations. A deletion interrupts everything; starting and stopping interrupt each other.
+// kinds is the table of all operations. A deletion interrupts everything; a stop whatever starts, so that it works on whatever runs; a
+// start interrupts a stop.
 var kinds = map[string]kind{
-	"env.create":   {steps: []string{"accept", "place", "deliver", "run"}, look: lookRun, undo: store.WantDeleted, want: store.WantRunning},
-	"env.start":    {steps: []string{"accept", "place", "deliver", "run"}, look: lookRun, undo: store.WantStopped, want: store.WantRunning, over: []string{"env.stop"}},
-	"env.stop":     {steps: []string{"accept", "stop"}, look: lookStop, undo: store.WantRunning, want: store.WantStopped, over: []string{"env.start"}},
+	"env.create":   {steps: []string{"accept", "place", "deliver", "run"}, look: lookRun, want: store.WantRunning, cancel: true},
+	"env.start":    {steps: []string{"accept", "place", "deliver", "run"}, look: lookRun, want: store.WantRunning, cancel: true, undo: true, over: []string{"env.stop"}},
+	"env.stop":     {steps: []string{"accept", "stop"}, look: lookStop, want: store.WantStopped, cancel: true, over: []string{"env.create", "env.start"}},
 	"env.delete":   {steps: []string{"accept", "remove"}, look: lookDelete, want: store.WantDeleted, over: []string{"env.create", "env.start", "env.stop"}},
 	"node.replace": {steps: []string{"place", "run"}, look: lookReplace},
 }
@@ -113,10 +116,23 @@ func stateOf(done, total int) operator.OperationState {
 	return operator.OpRunning
 }
 
-// Node is a node as people see it, and whether its host has its newest work.
+// Node is a node as people see it.
 type Node struct {
 	operator.Node
-	Delivered bool
+	Delivered bool // its host has it, as it shall be, on disk
+	Answered  bool // its state is an answer to how it shall be: a state from before that counts for nothing
+	Away      bool // its host does not answer
+}
+
+func (n Node) is(s host.ContainerState) bool { return n.Answered && n.State == string(s) }
+
+// what says in what a node is.
+func (n Node) what() string {
+	s := fmt.Sprintf("node %d on %s is %s", n.CTID, n.HostName, n.State)
+	if n.Reason != "" {
+		s += ": " + n.Reason
+	}
+	return s
 }
 
 // wanted are the nodes that count: those that are going don't.
@@ -137,10 +153,10 @@ func lookRun(op *store.Operation, f Facts) (int, int, string) {
 		if n.Delivered {
 			seen++
 		}
-		if n.State == string(host.CtRunning) {
+		if n.is(host.CtRunning) {
 			running++
 		} else if first == "" {
-			first = fmt.Sprintf("node %d on %s is %s: %s", n.CTID, n.HostName, n.State, n.Reason)
+			first = n.what()
 		}
 	}
 	set(op, "deliver", stateOf(seen, total), fmt.Sprintf("%d of %d nodes are with their hosts", seen, total), f.Now)
@@ -152,24 +168,28 @@ func lookRun(op *store.Operation, f Facts) (int, int, string) {
 		detail += "; " + placed
 	}
 	set(op, "run", stateOf(running, total), detail, f.Now)
-	if running == total {
-		seen = total // a node that runs was delivered; a newer work may be under way for another environment
-	}
 	return running + len(nodes) + seen, 3 * total, detail
 }
 
+// lookStop is done when every node has stopped, but for those whose host does not answer: nobody waits for a host that may never be back.
 func lookStop(op *store.Operation, f Facts) (int, int, string) {
-	nodes, stopped, first := wanted(f.Nodes), 0, ""
+	nodes, stopped, first, later := wanted(f.Nodes), 0, "", ""
+	over := 0
 	for _, n := range nodes {
-		if n.State == string(host.CtStopped) {
+		switch {
+		case n.is(host.CtStopped):
 			stopped++
-		} else if first == "" {
-			first = fmt.Sprintf("; node %d on %s is %s: %s", n.CTID, n.HostName, n.State, n.Reason)
+			over++
+		case n.Away:
+			over++
+			later += fmt.Sprintf("; node %d is stopped when %s is back", n.CTID, n.HostName)
+		case first == "":
+			first = "; " + n.what()
 		}
 	}
-	detail := fmt.Sprintf("%d of %d nodes are stopped%s", stopped, len(nodes), first)
-	set(op, "stop", stateOf(stopped, len(nodes)), detail, f.Now)
-	return stopped, len(nodes), detail
+	detail := fmt.Sprintf("%d of %d nodes are stopped%s%s", stopped, len(nodes), first, later)
+	set(op, "stop", stateOf(over, len(nodes)), detail, f.Now)
+	return over, len(nodes), detail
 }
 
 func lookDelete(op *store.Operation, f Facts) (int, int, string) {
@@ -182,6 +202,12 @@ func lookDelete(op *store.Operation, f Facts) (int, int, string) {
 		return 1, 1, detail
 	}
 	detail := fmt.Sprintf("%d nodes are being removed", len(f.Nodes))
+	for _, n := range f.Nodes {
+		if !n.Away {
+			detail += "; " + n.what()
+			break
+		}
+	}
 	set(op, "remove", operator.OpRunning, detail, f.Now)
 	return 0, 1, detail
 }
@@ -191,11 +217,8 @@ func lookReplace(op *store.Operation, f Facts) (int, int, string) {
 		if n.CTID != op.Node {
 			continue
 		}
-		detail := fmt.Sprintf("node %d on %s is %s", n.CTID, n.HostName, n.State)
-		if n.Reason != "" {
-			detail += ": " + n.Reason
-		}
-		if n.State == string(host.CtRunning) {
+		detail := n.what()
+		if n.is(host.CtRunning) {
 			set(op, "run", operator.OpDone, detail, f.Now)
 			return 1, 1, detail
 		}

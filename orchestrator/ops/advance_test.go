@@ -13,15 +13,21 @@ import (
 var t0 = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
 func operation(kind string) store.Operation {
-	return store.Operation{Env: "hello", Node: 102, Undo: kinds[kind].undo, Operation: operator.Operation{ID: "op-1", Kind: kind, Object: "environments/hello",
+	return store.Operation{Env: "hello", Node: 102, Operation: operator.Operation{ID: "op-1", Kind: kind, Object: "environments/hello",
 		State: operator.OpPending, Created: t0, Deadline: t0.Add(time.Minute), Steps: newSteps(kinds[kind], t0), Cancel: true}}
 }
 
 func nodes(states ...string) (out []Node) {
 	for i, s := range states {
-		n := Node{Node: operator.Node{CTID: wire.CTID(101 + i), HostName: "host1", State: s, Reason: "why"}, Delivered: s != "waiting"}
+		n := Node{Node: operator.Node{CTID: wire.CTID(101 + i), HostName: "host1", State: s, Reason: "why"}, Delivered: s != "waiting", Answered: true}
 		if s == "gone" {
-			n.State, n.Gone = "unknown", true
+			n.State, n.Gone, n.Away = "unknown", true, true
+		}
+		if s == "away" {
+			n.State, n.Away = "unknown", true
+		}
+		if was, ok := strings.CutPrefix(s, "was "); ok {
+			n.State, n.Answered = was, false
 		}
 		out = append(out, n)
 	}
@@ -49,7 +55,13 @@ func TestAdvance(t *testing.T) {
 		{"start: done", "env.start", Facts{Now: t0, Env: env, Nodes: nodes("running")}, operator.OpDone, ""},
 		{"stop: under way", "env.stop", Facts{Now: t0, Env: env, Nodes: nodes("stopped", "running")}, operator.OpRunning, "1 of 2 nodes are stopped; node 102"},
 		{"stop: done", "env.stop", Facts{Now: t0, Env: env, Nodes: nodes("stopped")}, operator.OpDone, ""},
-		{"delete: under way", "env.delete", Facts{Now: t0, Env: env, Nodes: nodes("removing")}, operator.OpRunning, "1 nodes are being removed"},
+		{"stop: a node that still ends is not stopped", "env.stop", Facts{Now: t0, Env: env, Nodes: nodes("stopped", "stopping")}, operator.OpRunning, "1 of 2 nodes are stopped; node 102 on host1 is stopping"},
+		{"stop: stopped before it was started for a moment", "env.stop", Facts{Now: t0, Env: env, Nodes: nodes("was stopped")}, operator.OpRunning, "0 of 1 nodes are stopped"},
+		{"stop: a host that does not answer", "env.stop", Facts{Now: t0, Env: env, Nodes: nodes("stopped", "away")}, operator.OpDone, "1 of 2 nodes are stopped; node 102 is stopped when host1 is back"},
+		{"stop: no host answers", "env.stop", Facts{Now: t0, Env: env, Nodes: nodes("away")}, operator.OpDone, "0 of 1 nodes are stopped"},
+		{"stop: a host that has not reported yet", "env.stop", Facts{Now: t0, Env: env, Nodes: nodes("unknown")}, operator.OpRunning, "node 101 on host1 is unknown"},
+		{"start: it ran before it was stopped for a moment", "env.start", Facts{Now: t0, Env: env, Nodes: nodes("was running")}, operator.OpRunning, "0 of 1 nodes run"},
+		{"delete: under way", "env.delete", Facts{Now: t0, Env: env, Nodes: nodes("removing")}, operator.OpRunning, "1 nodes are being removed; node 101 on host1 is removing: why"},
 		{"delete: done", "env.delete", Facts{Now: t0}, operator.OpDone, "all is removed"},
 		{"delete: done but for a dead host", "env.delete", Facts{Now: t0, Nodes: nodes("gone")}, operator.OpDone, "when their hosts are back"},
 		{"replace: under way", "node.replace", Facts{Now: t0, Env: env, Nodes: nodes("gone", "starting")}, operator.OpRunning, "node 102 on host1 is starting"},

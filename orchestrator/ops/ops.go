@@ -2,7 +2,8 @@
 //
 // Owns: the records of environments (what is wanted) and of operations (how far it is); which operation may interrupt which.
 // In: what a person asked, checked by the API; the state of the world.
-// Out: an operation that is accepted (stored together with the want it sets), advanced by facts, and ended: done, failed or cancelled.
+// Out: an operation that is accepted (stored together with the want it sets), advanced by facts, and ended: done, failed or cancelled;
+// its undo, which makes the spec and want from before it wanted again. What a failed creation left is removed after a week.
 // Never: makes nodes or talks to hosts: an operation only watches what converge and the hosts do. Its record is never the only trace of
 // work: all follows from the environment's want.
 package ops
@@ -15,11 +16,13 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/live"
 	"hardnode.dev/orchestrator/show"
@@ -53,7 +56,9 @@ type Request struct {
 	Kind string // env.create, env.start, env.stop, env.delete
 	Env  wire.EnvName
 	Spec *operator.EnvironmentSpec // env.create only
-	By   string
+	// Remove: env.create only: if it fails, what it made is removed at once.
+	Remove bool
+	By     string
 	// IfMatch is the revision the environment must have; 0 is any.
 	IfMatch wire.Revision
 	// Also adds to the transaction (the idempotency key), once the operation has its id.
@@ -71,8 +76,8 @@ func (o *Ops) Accept(ctx context.Context, r Request) (operator.Operation, error)
 		return operator.Operation{}, fmt.Errorf("make operation id: %v", err)
 	}
 	now, object := o.now(), "environments/"+string(r.Env)
-	op := store.Operation{Env: r.Env, Undo: k.undo, Operation: operator.Operation{ID: wire.OperationID("op-" + hex.EncodeToString(raw)), Kind: r.Kind, Object: object,
-		By: r.By, State: operator.OpPending, Created: now, Updated: now, Deadline: now.Add(o.Fleet.Clocks().Change), Steps: newSteps(k, now), Cancel: k.undo != ""}}
+	op := store.Operation{Env: r.Env, Remove: r.Remove, Operation: operator.Operation{ID: wire.OperationID("op-" + hex.EncodeToString(raw)), Kind: r.Kind, Object: object,
+		By: r.By, State: operator.OpPending, Created: now, Updated: now, Deadline: now.Add(o.Fleet.Clocks().Change), Steps: newSteps(k, now), Cancel: k.cancel}}
 	rev, err := o.Store.Update(ctx, func(tx *store.Tx) error {
 		e, exists := store.Envs.Read(tx, string(r.Env))
 		rev := store.Envs.Revision(tx.View(), string(r.Env))
@@ -90,15 +95,16 @@ func (o *Ops) Accept(ctx context.Context, r Request) (operator.Operation, error)
 			p.Status = 412
 			return p
 		}
-		if err := o.interrupt(tx, k, op, now); err != nil {
+		if err := interrupt(tx, k, e, op, now); err != nil {
 			return err
 		}
-		if exists {
-			op.From = rev
-			e.Want = k.want
-		} else {
-			e = store.Environment{Spec: *r.Spec, Want: k.want, Created: now, By: r.By}
+		op.Before = nil // the transaction may run again
+		if exists && k.cancel {
+			op.Before = &store.Earlier{Spec: e.Spec, Want: e.Want}
+		} else if !exists {
+			e = store.Environment{Spec: *r.Spec, Created: now, By: r.By}
 		}
+		e.Want, e.Operation = k.want, op.ID
 		store.Envs.Put(tx, string(r.Env), e)
 		store.Operations.Put(tx, string(op.ID), op)
 		if r.Also != nil {
@@ -113,21 +119,19 @@ func (o *Ops) Accept(ctx context.Context, r Request) (operator.Operation, error)
 	return o.Get(op.ID)
 }
 
-// interrupt ends the operations that are at work on the same environment, or refuses.
-func (o *Ops) interrupt(tx *store.Tx, k kind, by store.Operation, now time.Time) error {
-	for _, other := range store.Operations.All(tx.View()) {
-		if other.State.Final() || other.Env != by.Env || other.Kind == "node.replace" {
-			continue
-		}
-		if !slices.Contains(k.over, other.Kind) {
-			return operator.NewProblem(operator.Conflict, by.Object, fmt.Sprintf("operation %s (%s) is at work on it", other.ID, other.Kind), "wait for it: hnctl op watch "+string(other.ID))
-		}
-		fresh, _ := store.Operations.Read(tx, string(other.ID))
-		fresh.Steps = slices.Clone(fresh.Steps)
-		ended := finish(fresh, operator.OpCancelled, now, operator.NewProblem(operator.Conflict, by.Object, "interrupted by "+by.Kind, "see operation "+string(by.ID)))
-		ended.Updated = now
-		store.Operations.Put(tx, string(other.ID), ended)
+// interrupt ends the operation that holds the environment, or refuses. Reading it makes the commit fail if it changes meanwhile.
+func interrupt(tx *store.Tx, k kind, e store.Environment, by store.Operation, now time.Time) error {
+	holder, ok := store.Operations.Read(tx, string(e.Operation))
+	if e.Operation == "" || !ok || holder.State.Final() {
+		return nil
 	}
+	if !slices.Contains(k.over, holder.Kind) {
+		return operator.NewProblem(operator.Conflict, by.Object, fmt.Sprintf("operation %s (%s) is at work on it", holder.ID, holder.Kind), "wait for it: hnctl op watch "+string(holder.ID))
+	}
+	holder.Steps = slices.Clone(holder.Steps)
+	ended := finish(holder, operator.OpCancelled, now, operator.NewProblem(operator.Conflict, by.Object, "interrupted by "+by.Kind, "see operation "+string(by.ID)))
+	ended.Updated, ended.Before = now, nil
+	store.Operations.Put(tx, string(holder.ID), ended)
 	return nil
 }
 
@@ -159,7 +163,7 @@ func (o *Ops) List() []operator.Operation {
 	return out
 }
 
-// Cancel ends an operation and undoes it: the environment gets the want back that it had; one that was being created is removed.
+// Cancel ends an operation and undoes it: what was wanted before it is wanted again; an environment that was being created is removed.
 func (o *Ops) Cancel(ctx context.Context, id wire.OperationID, by string) (operator.Operation, error) {
 	_, err := o.Store.Update(ctx, func(tx *store.Tx) error {
 		op, ok := store.Operations.Read(tx, string(id))
@@ -186,14 +190,39 @@ func (o *Ops) Cancel(ctx context.Context, id wire.OperationID, by string) (opera
 // store writes an operation and, when it ended without being done, its undo.
 func (o *Ops) store(tx *store.Tx, op store.Operation) {
 	op.Updated = o.now()
+	before := op.Before
+	if op.State.Final() {
+		op.Before = nil
+	}
 	store.Operations.Put(tx, string(op.ID), op)
-	if op.Undo == "" || op.State == operator.OpDone || !op.State.Final() {
+	if !op.State.Final() || op.State == operator.OpDone {
 		return
 	}
-	if e, ok := store.Envs.Read(tx, string(op.Env)); ok && e.Want != store.WantDeleted && !e.System {
-		e.Want = op.Undo
-		store.Envs.Put(tx, string(op.Env), e)
+	e, ok := store.Envs.Read(tx, string(op.Env))
+	if !ok || e.Operation != op.ID || e.Want == store.WantDeleted {
+		return
 	}
+	store.Envs.Put(tx, string(op.Env), undone(e, op, before))
+}
+
+// undone is the environment after an operation that ended without being done. Cancelling makes what was before wanted again, whatever the
+// operation was; failing only where the kind says so. A creation that failed stays, marked, unless it was to leave nothing.
+func undone(e store.Environment, op store.Operation, before *store.Earlier) store.Environment {
+	cancelled := op.State == operator.OpCancelled
+	switch {
+	case op.Kind == "env.create" && (cancelled || op.Remove):
+		e.Want = store.WantDeleted
+	case op.Kind == "env.create":
+		e.Failed = &store.Failure{Operation: op.ID, At: op.Updated, Reason: reasonOf(op)}
+	case before != nil && (cancelled || kinds[op.Kind].undo):
+		e.Spec, e.Want = before.Spec, before.Want
+	}
+	if op.Kind == "env.start" && e.Failed != nil {
+		again := *e.Failed
+		again.At = op.Updated // somebody is at work on it
+		e.Failed = &again
+	}
+	return e
 }
 
 // Run advances all operations at every change and every second, until ctx ends. Operations of an earlier process go on here, with all
@@ -267,6 +296,9 @@ func (o *Ops) Step(ctx context.Context) error {
 			next[op.ID] = a
 		}
 	}
+	if err := o.failures(ctx, w, now); err != nil {
+		return err
+	}
 	old := expired(ended, now)
 	if len(next) == 0 && len(old) == 0 {
 		return nil
@@ -310,10 +342,17 @@ func facts(w show.World, op store.Operation, now time.Time) Facts {
 	}
 	for _, n := range store.Nodes.All(w.View) {
 		if n.Env == op.Env {
-			f.Nodes = append(f.Nodes, Node{w.Node(n), w.Delivered(n)})
+			f.Nodes = append(f.Nodes, nodeOf(w, n))
 		}
 	}
 	return f
+}
+
+// nodeOf is a node without what its reason counts down: that would write the operation anew each second.
+func nodeOf(w show.World, n store.Node) Node {
+	out := Node{Node: w.Node(n), Delivered: w.Delivered(n), Answered: w.Answered(n), Away: w.Away(n)}
+	out.Reason, _, _ = strings.Cut(out.Reason, host.NextStart)
+	return out
 }
 
 // expired are the ended operations that are no longer kept.

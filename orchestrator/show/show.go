@@ -64,6 +64,9 @@ func (w World) Node(n store.Node) operator.Node {
 		out.State, out.Reason = env.Unknown, fmt.Sprintf("host %s is %s: %s", h.Name, cmp.Or(string(s.State.State), "not seen yet"), s.Reason)
 	case n.Gone:
 		out.State, out.Reason = Removing, n.Why
+		if reported && ct.Reason != "" {
+			out.Reason += "; " + ct.Reason
+		}
 	case !reported:
 		out.State, out.Reason = string(host.CtWaiting), "the host has not begun with it"
 		if !w.Delivered(n) {
@@ -83,11 +86,30 @@ func (w World) Node(n store.Node) operator.Node {
 	return out
 }
 
-// Delivered tells whether the node's host has its newest work on disk.
+// Delivered tells whether the node's host has the node as it shall be on disk.
 func (w World) Delivered(n store.Node) bool {
-	work, ok := store.Works.Get(w.View, string(n.Host))
 	r := w.Live[n.Host].Report
-	return ok && r != nil && r.Seen >= work.Revision && slices.ContainsFunc(work.Containers, func(c host.Container) bool { return c.CTID == n.CTID })
+	return r != nil && r.Seen >= w.assigned(n)
+}
+
+// Answered tells whether what the node's host reports of it, or that it reports nothing of it, is an answer to how it shall be now: what is
+// older may be about to change.
+func (w World) Answered(n store.Node) bool {
+	r := w.Live[n.Host].Report
+	return r != nil && r.PlannedFor() >= w.assigned(n)
+}
+
+func (w World) assigned(n store.Node) wire.Revision {
+	if n.Assigned != 0 {
+		return n.Assigned
+	}
+	work, _ := store.Works.Get(w.View, string(n.Host))
+	return work.Revision
+}
+
+// Away tells whether the node's host does not answer.
+func (w World) Away(n store.Node) bool {
+	return w.Live[n.Host].State.State == operator.HostUnreachable
 }
 
 // Nodes are an environment's nodes by number, those that are going included.
@@ -119,19 +141,33 @@ func (w World) Facts(e store.Environment) env.Facts {
 	if f.Missing > 0 && f.Why == "" {
 		f.Why = "not placed yet"
 	}
-	for _, op := range store.Operations.All(w.View) {
-		if op.Env == e.Spec.Name && !op.State.Final() && op.Kind != "node.replace" {
-			f.Busy = op.Kind
-		}
+	if op, ok := store.Operations.Get(w.View, string(e.Operation)); ok && !op.State.Final() {
+		f.Busy = op.Kind
+	}
+	if e.Failed != nil {
+		f.Failed = failed(e)
 	}
 	return f
+}
+
+// failed says that an environment's creation failed, and what becomes of it.
+func failed(e store.Environment) string {
+	s := "its creation failed: " + e.Failed.Reason
+	if e.Failed.Kept {
+		return s + "; it is kept"
+	}
+	return fmt.Sprintf("%s; it is removed on %s unless you keep it: hnctl env keep %s", s, e.Failed.Removal().Format(time.DateOnly), e.Spec.Name)
 }
 
 // Environment is one environment.
 func (w World) Environment(e store.Environment) operator.Environment {
 	state, reason := env.State(w.Facts(e))
-	return operator.Environment{Spec: e.Spec, State: state, Reason: reason, Domain: w.domain(e), Created: e.Created, Nodes: w.Nodes(e.Spec.Name),
+	out := operator.Environment{Spec: e.Spec, State: state, Reason: reason, Domain: w.domain(e), Created: e.Created, Nodes: w.Nodes(e.Spec.Name),
 		Revision: store.Envs.Revision(w.View, string(e.Spec.Name))}
+	if f := e.Failed; f != nil {
+		out.Failed = &operator.FailedCreate{At: f.At, Reason: f.Reason, Kept: f.Kept, Removal: f.Removal()}
+	}
+	return out
 }
 
 func (w World) domain(e store.Environment) string {

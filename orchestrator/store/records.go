@@ -103,8 +103,32 @@ type Environment struct {
 	Want    Want                     `json:"want"`
 	Created time.Time                `json:"created"`
 	By      string                   `json:"by"`
+	// Operation is the last one that was accepted. While it has not ended it holds the environment: no other may change it, but for one that
+	// may interrupt it. It stands in this record so that of two accepted at the same moment one fails to commit.
+	Operation wire.OperationID `json:"operation,omitempty"`
+	// Failed is set from the failure of its creation until all of it has run, or it is removed.
+	Failed *Failure `json:"failed,omitempty"`
 	// System marks "jelastic": its nodes come from the first Assignment and its wants can't be changed here.
 	System bool `json:"system,omitempty"`
+}
+
+// Failure is a creation that did not succeed. What it made stays, to be looked at, for FailedFor; then it is removed, unless it is Kept.
+type Failure struct {
+	Operation wire.OperationID `json:"operation"`
+	At        time.Time        `json:"at"` // of the last try: the creation, or a start after it
+	Reason    string           `json:"reason"`
+	Kept      bool             `json:"kept,omitempty"`
+}
+
+// FailedFor is how long what a failed creation left is kept.
+const FailedFor = 7 * 24 * time.Hour
+
+// Removal is when the environment is removed; zero if it is kept.
+func (f Failure) Removal() time.Time {
+	if f.Kept {
+		return time.Time{}
+	}
+	return f.At.Add(FailedFor)
 }
 
 // Node is one placed container.
@@ -118,6 +142,9 @@ type Node struct {
 	Cloudlets wire.Cloudlets `json:"cloudlets"`
 	HTTP      uint16         `json:"http,omitempty"` // port the resolver sends requests to; 0 is none
 	Created   time.Time      `json:"created"`
+	// Assigned is the revision of its host's Work in which its container, or whether it runs, changed last; for one that is Gone, in which it
+	// was left out. What a host reports answers for the node from that revision on. 0: written before this was kept.
+	Assigned wire.Revision `json:"assigned,omitempty"`
 	// Gone: no longer wanted; the record stays until its host says that the container is removed. Why says why.
 	Gone bool   `json:"gone,omitempty"`
 	Why  string `json:"why,omitempty"`
@@ -129,11 +156,20 @@ type Node struct {
 // Operation is an operation with what resuming it needs.
 type Operation struct {
 	operator.Operation
-	Env  wire.EnvName  `json:"env,omitempty"`
-	Node wire.CTID     `json:"node,omitempty"` // node.replace: the new node
-	Old  wire.CTID     `json:"old,omitempty"`  // node.replace: the replaced node
-	Undo Want          `json:"undo,omitempty"` // the environment's want to restore when the operation fails or is cancelled
-	From wire.Revision `json:"from,omitempty"` // the environment's revision before the operation
+	Env  wire.EnvName `json:"env,omitempty"`
+	Node wire.CTID    `json:"node,omitempty"` // node.replace: the new node
+	Old  wire.CTID    `json:"old,omitempty"`  // node.replace: the replaced node
+	// Before is what undoing the operation makes wanted again; nil when there was nothing before it, or it has ended. It is kept by value:
+	// the store forgets old revisions.
+	Before *Earlier `json:"before,omitempty"`
+	// Remove: env.create: if it fails, what it made is removed at once.
+	Remove bool `json:"remove,omitempty"`
+}
+
+// Earlier is what was wanted of an environment before an operation.
+type Earlier struct {
+	Spec operator.EnvironmentSpec `json:"spec"`
+	Want Want                     `json:"want"`
 }
 
 // Token is a bearer token; only its hash is kept.

@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"hardnode.dev/internal/wire/operator"
 )
 
 // upgrade turns all records of one schema version into those of the next. Keys are as stored, without prefix: "env/hello".
@@ -16,16 +19,38 @@ type upgrade func(records map[string]json.RawMessage) (map[string]json.RawMessag
 
 // upgrades[i] leads from version i+1 to i+2; the newest version is len(upgrades)+1.
 //
-// History: 1 (2026-11-22) first version.
-var upgrades []upgrade
+// History: 1 (2026-11-22) first version. 2 (2026-11-25) an environment names the operation that holds it; an operation keeps what was
+// before it.
+var upgrades = []upgrade{holders}
 
+// stagedPrefix is where an upgrade's changes lie until all of them are known to be there.
+const stagedPrefix = "/hardnode/upgrade/"
+
+// The bounds of one transaction of an upgrade: a store may have more records than etcd takes at once.
+const (
+	stepRecords = 1000
+	stepBytes   = 2 << 20
+)
+
+// schema is the store's version. An upgrade has three phases, each restarted by whoever opens the store next:
+//
+//	stage    the changes are written beside the records; the version is the old one, so starting anew from the records is safe
+//	Upgrading is set: all changes are staged, no program of the old version reads the store any more
+//	carry out each change is made in the transaction that drops it from the stage; then the version is the new one
 type schema struct {
-	Version int `json:"version"`
+	Version   int `json:"version"`
+	Upgrading int `json:"upgrading,omitempty"` // the version that the staged changes lead to; 0: none is under way
 }
 
-// migrate brings the store to the newest version, one transaction a version, so that a power cut leaves one version or the next.
+// staged is one change of an upgrade.
+type staged struct {
+	Put    json.RawMessage `json:"put,omitempty"`
+	Delete bool            `json:"delete,omitempty"`
+}
+
+// migrate brings the store to the newest version. A power cut at any line leaves a store that the next start brings there.
 func migrate(ctx context.Context, m *member, list []upgrade) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
 	newest := len(list) + 1
 	got, err := m.Get(ctx, schemaKey)
@@ -37,14 +62,20 @@ func migrate(ctx context.Context, m *member, list []upgrade) error {
 		if have.Version, err = emptyVersion(ctx, m, newest); err != nil {
 			return err
 		}
-	} else if err := strict(got.Kvs[0].Value, &have); err != nil || have.Version < 1 {
+	} else if err := strict(got.Kvs[0].Value, &have); err != nil || have.Version < 1 || have.Upgrading != 0 && have.Upgrading != have.Version+1 {
 		return fmt.Errorf("read schema version %q: %w", got.Kvs[0].Value, ErrNewer)
 	}
-	if have.Version > newest {
-		return fmt.Errorf("open store: %w: it has schema %d, this program knows %d; start the newer orchestrator, or restore a snapshot made before the upgrade", ErrNewer, have.Version, newest)
+	if needs := max(have.Version, have.Upgrading); needs > newest {
+		return fmt.Errorf("open store: %w: it has schema %d, this program knows %d; start the newer orchestrator, or restore a snapshot made before the upgrade", ErrNewer, needs, newest)
 	}
 	for v := have.Version; v < newest; v++ {
-		if err := step(ctx, m, v, list[v-1]); err != nil {
+		if have.Upgrading != v+1 {
+			err = stage(ctx, m, v, list[v-1])
+		}
+		if err == nil {
+			err = carryOut(ctx, m, v+1)
+		}
+		if err != nil {
 			return fmt.Errorf("upgrade store from schema %d: %w", v, err)
 		}
 	}
@@ -60,38 +91,165 @@ func emptyVersion(ctx context.Context, m *member, newest int) (int, error) {
 	if n.Count > 0 {
 		return 0, fmt.Errorf("open store: it has %d records and no schema version: %w", n.Count, ErrNewer)
 	}
-	raw, _ := json.Marshal(schema{newest})
-	if _, err := m.Put(ctx, schemaKey, string(raw)); err != nil {
-		return 0, fmt.Errorf("write schema version: %v", err)
+	if err := stamp(ctx, m, schema{Version: newest}); err != nil {
+		return 0, err
 	}
 	return newest, nil
 }
 
-func step(ctx context.Context, m *member, from int, up upgrade) error {
-	all, err := m.Get(ctx, prefix, clientv3.WithPrefix())
-	if err != nil {
+func stamp(ctx context.Context, m *member, s schema) error {
+	raw, _ := json.Marshal(s)
+	if _, err := m.Put(ctx, schemaKey, string(raw)); err != nil {
+		return fmt.Errorf("write schema version: %v", err)
+	}
+	return nil
+}
+
+// stage works the changes out and writes them beside the records, which stay as they are.
+func stage(ctx context.Context, m *member, from int, up upgrade) error {
+	// What an earlier try left is not whole.
+	if _, err := m.Delete(ctx, stagedPrefix, clientv3.WithPrefix()); err != nil {
 		return err
 	}
-	old := make(map[string]json.RawMessage, len(all.Kvs))
-	for _, kv := range all.Kvs {
-		old[string(kv.Key)[len(prefix):]] = kv.Value
+	old := map[string]json.RawMessage{}
+	if err := pages(ctx, m, prefix, func(key string, raw []byte) error { old[key] = raw; return nil }); err != nil {
+		return err
 	}
 	next, err := up(maps.Clone(old))
 	if err != nil {
 		return err
 	}
-	raw, _ := json.Marshal(schema{from + 1})
-	ops := []clientv3.Op{clientv3.OpPut(schemaKey, string(raw))}
+	b := batch{ctx: ctx, m: m}
 	for _, k := range slices.Sorted(maps.Keys(next)) {
 		if string(old[k]) != string(next[k]) {
-			ops = append(ops, clientv3.OpPut(prefix+k, string(next[k])))
+			raw, err := json.Marshal(staged{Put: next[k]})
+			if err != nil {
+				return fmt.Errorf("record %q: %v", k, err)
+			}
+			b.add(len(raw), clientv3.OpPut(stagedPrefix+k, string(raw)))
 		}
 	}
+	gone, _ := json.Marshal(staged{Delete: true})
 	for _, k := range slices.Sorted(maps.Keys(old)) {
 		if _, kept := next[k]; !kept {
-			ops = append(ops, clientv3.OpDelete(prefix+k))
+			b.add(len(gone), clientv3.OpPut(stagedPrefix+k, string(gone)))
 		}
 	}
-	_, err = m.Txn(ctx).Then(ops...).Commit()
-	return err
+	if err := b.flush(); err != nil {
+		return err
+	}
+	return stamp(ctx, m, schema{Version: from, Upgrading: from + 1})
+}
+
+// carryOut makes the staged changes and then the version.
+func carryOut(ctx context.Context, m *member, to int) error {
+	b := batch{ctx: ctx, m: m}
+	err := pages(ctx, m, stagedPrefix, func(key string, raw []byte) error {
+		var c staged
+		if err := strict(raw, &c); err != nil {
+			return fmt.Errorf("staged record %q: %v", key, err)
+		}
+		op := clientv3.OpDelete(prefix + key)
+		if !c.Delete {
+			op = clientv3.OpPut(prefix+key, string(c.Put))
+		}
+		b.add(len(c.Put), op, clientv3.OpDelete(stagedPrefix+key))
+		return b.err
+	})
+	if err == nil {
+		err = b.flush()
+	}
+	if err != nil {
+		return err
+	}
+	return stamp(ctx, m, schema{Version: to})
+}
+
+// pages hands over everything below a prefix, without the prefix, a bounded answer at a time.
+func pages(ctx context.Context, m *member, below string, f func(key string, raw []byte) error) error {
+	end := clientv3.GetPrefixRangeEnd(below)
+	for from := below; ; {
+		got, err := m.Get(ctx, from, clientv3.WithRange(end), clientv3.WithLimit(stepRecords))
+		if err != nil {
+			return err
+		}
+		for _, kv := range got.Kvs {
+			if err := f(string(kv.Key)[len(below):], kv.Value); err != nil {
+				return err
+			}
+		}
+		if !got.More {
+			return nil
+		}
+		from = string(got.Kvs[len(got.Kvs)-1].Key) + "\x00"
+	}
+}
+
+// batch collects writes into transactions of bounded size. The first error stops it; flush gives it back.
+type batch struct {
+	ctx   context.Context
+	m     *member
+	ops   []clientv3.Op
+	bytes int
+	err   error
+}
+
+// add puts the operations into one transaction with what is there, or into the next if there is no room.
+func (b *batch) add(bytes int, ops ...clientv3.Op) {
+	if len(b.ops)+len(ops) > stepRecords || b.bytes+bytes > stepBytes {
+		b.flush()
+	}
+	b.ops, b.bytes = append(b.ops, ops...), b.bytes+bytes
+}
+
+func (b *batch) flush() error {
+	if b.err == nil && len(b.ops) > 0 {
+		_, b.err = b.m.Txn(b.ctx).Then(b.ops...).Commit()
+	}
+	b.ops, b.bytes = nil, 0
+	return b.err
+}
+
+// holders is the upgrade to version 2. What was at work goes on and holds its environment; undoing it changes nothing, since what was
+// before it was not kept.
+func holders(records map[string]json.RawMessage) (map[string]json.RawMessage, error) {
+	edit := func(key string, f func(map[string]json.RawMessage)) error {
+		var doc map[string]json.RawMessage
+		if err := json.Unmarshal(records[key], &doc); err != nil {
+			return fmt.Errorf("record %q: %v", key, err)
+		}
+		f(doc)
+		raw, err := json.Marshal(doc)
+		records[key] = raw
+		return err
+	}
+	for _, key := range slices.Sorted(maps.Keys(records)) {
+		if !strings.HasPrefix(key, "operation/") {
+			continue
+		}
+		var op struct {
+			ID, Kind, State, Env string
+		}
+		if err := json.Unmarshal(records[key], &op); err != nil {
+			return nil, fmt.Errorf("record %q: %v", key, err)
+		}
+		if err := edit(key, func(doc map[string]json.RawMessage) {
+			delete(doc, "undo")
+			delete(doc, "from")
+		}); err != nil {
+			return nil, err
+		}
+		held := "env/" + op.Env
+		if _, there := records[held]; !there || op.Kind == "node.replace" || operator.OperationState(op.State).Final() {
+			continue
+		}
+		id, err := json.Marshal(op.ID)
+		if err == nil {
+			err = edit(held, func(doc map[string]json.RawMessage) { doc["operation"] = id })
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return records, nil
 }

@@ -159,6 +159,10 @@ const (
 	CtBroken   ContainerState = "broken"   // can't be run until its Work changes (Reason)
 )
 
+// NextStart stands in a status's Reason between why the container does not run and how long its back-off lasts: what is behind it is
+// another text each time.
+const NextStart = "; next start in "
+
 // ContainerStatus is one container's status.
 type ContainerStatus struct {
 	CTID        wire.CTID      `json:"ctid"`

@@ -5,7 +5,7 @@
 // Out: valid values; an error naming the field and the rule.
 // Never: does I/O, or carries what only hosts need (that is wire/host).
 //
-// History: 2026-11-22 version 1. 2026-11-25 Template.State, Reason, Imported, Notes, Warnings.
+// History: 2026-11-22 version 1. 2026-11-25 Environment.Failed, node state stopping; Template.State, Reason, Imported, Notes, Warnings.
 package operator
 
 import (
@@ -64,6 +64,16 @@ type Environment struct {
 	Revision wire.Revision    `json:"revision" doc:"Grows with every change; the ETag"`
 	Created  time.Time        `json:"created"`
 	Nodes    []Node           `json:"nodes"`
+	Failed   *FailedCreate    `json:"failed,omitempty" doc:"Its creation failed, and not all of it has run since"`
+}
+
+// FailedCreate is what became of an environment whose creation failed: it stays to be looked at, counts against limits, and is removed
+// after a week unless it is kept.
+type FailedCreate struct {
+	At      time.Time `json:"at" doc:"When the creation, or the last start after it, failed"`
+	Reason  string    `json:"reason"`
+	Kept    bool      `json:"kept,omitempty" doc:"It is not removed by itself"`
+	Removal time.Time `json:"removal,omitzero" doc:"When it is removed by itself"`
 }
 
 // Node is one container as people see it.
@@ -77,7 +87,7 @@ type Node struct {
 	Host       wire.HostID       `json:"host"`
 	HostName   string            `json:"hostName"`
 	Placed     string            `json:"placed" doc:"Why it is on that host"`
-	State      string            `json:"state" doc:"waiting, starting, running, failing, stopped, broken, removing, or unknown while its host is unreachable"`
+	State      string            `json:"state" doc:"waiting, starting, running, failing, stopping, stopped, broken, removing, or unknown while its host is unreachable"`
 	Reason     string            `json:"reason,omitempty"`
 	Gone       bool              `json:"gone,omitempty" doc:"No longer wanted: it is removed as soon as its host answers"`
 	InternalIP string            `json:"internalIP"`

@@ -60,6 +60,9 @@ type Host struct {
 		state   map[wire.CTID]host.ContainerState // overrides
 		reason  map[wire.CTID]string
 		started map[wire.CTID]time.Time
+		stuck   wire.CTID // removed from its work, and can't end; 0 is none
+		applied wire.Revision
+		idle    bool // nothing runs
 		views   []host.GossipView
 		last    host.ReportReply
 		hint    chan struct{}
@@ -210,7 +213,9 @@ func (h *Host) Report() host.Report {
 	r := host.Report{Boot: h.mu.boot, Seq: h.mu.seq, Sent: time.Now().UTC(), Version: "test", Underlay: h.Underlay, MeshKey: "key-" + h.mu.boot,
 		Capacity: host.Capacity{MemoryBytes: memory, CPUs: 1, MHz: 2400, DiskBytes: 20 << 30}, Load: host.Load{MemoryUsed: memory / 8, UptimeSec: h.mu.seq, Load1: 0.1},
 		Work: h.mu.work.Revision, Seen: h.mu.work.Revision, Planned: h.mu.work.Revision, Peers: h.mu.peers.Revision, Gossip: h.mu.views, Containers: []host.ContainerStatus{}}
+	gone := h.mu.stuck != 0
 	for _, c := range h.mu.work.Containers {
+		gone = gone && c.CTID != h.mu.stuck
 		s := host.ContainerStatus{CTID: c.CTID, Generation: c.Generation, State: host.CtRunning, MemoryBytes: 20 << 20}
 		if !c.Run {
 			s.State = host.CtStopped
@@ -223,10 +228,33 @@ func (h *Host) Report() host.Report {
 		if h.mu.started[c.CTID].IsZero() {
 			h.mu.started[c.CTID] = time.Now().UTC()
 		}
-		s.Started = h.mu.started[c.CTID]
+		if s.Started = h.mu.started[c.CTID]; h.mu.idle {
+			s.Started = time.Time{}
+		}
 		r.Containers = append(r.Containers, s)
 	}
+	if gone { // as long as it is there, this work is never fully applied
+		r.Work = h.mu.applied
+		r.Containers = append(r.Containers, host.ContainerStatus{CTID: h.mu.stuck, State: host.CtStopping, Reason: "being removed: it does not end"})
+	}
+	h.mu.applied = r.Work
 	return r
+}
+
+// Idle makes all containers report that no process runs in them.
+func (h *Host) Idle(idle bool) {
+	h.mu.Lock()
+	h.mu.idle = idle
+	h.mu.Unlock()
+	h.Hint()
+}
+
+// Stick makes a container stay when its work has it no more; 0 lets it go.
+func (h *Host) Stick(id wire.CTID) {
+	h.mu.Lock()
+	h.mu.stuck = id
+	h.mu.Unlock()
+	h.Hint()
 }
 
 // Force makes a container report a state whatever its Work says; container 0 is all that are no components. An empty state ends it.
