@@ -19,14 +19,23 @@ import (
 	"hardnode.dev/internal/wire/operator"
 )
 
-// HNCTL runs hnctl against this cluster and returns what it printed on stdout. An error carries what it said on stderr.
+// longest is how long a run of hnctl may take in all: more than any operation has.
+const longest = 15 * time.Minute
+
+// HNCTL runs hnctl against this cluster and returns what it printed on stdout. An error carries what it said on stderr. It ends in any case.
 func (c *Cluster) HNCTL(ctx context.Context, args ...string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, longest)
+	defer cancel()
+	began := time.Now()
 	cmd := exec.CommandContext(ctx, c.bin("hnctl"), args...)
 	cmd.Env = append(os.Environ(), c.HNCTLEnv()...)
 	cmd.WaitDelay = 5 * time.Second
 	var out, talk bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &talk
 	if err := cmd.Run(); err != nil {
+		if ctx.Err() != nil {
+			err = fmt.Errorf("did not end within %s: %w", time.Since(began).Round(time.Second), err)
+		}
 		return out.Bytes(), fmt.Errorf("hnctl %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(talk.String()))
 	}
 	return out.Bytes(), nil

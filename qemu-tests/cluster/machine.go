@@ -188,7 +188,14 @@ func (m *Machine) Ask(ctx context.Context, q ask.Request) (ask.Answer, error) {
 	if vm == nil {
 		return ask.Answer{}, fmt.Errorf("machine %s: was never switched on", m.Name)
 	}
-	return vm.Ask(ctx, q)
+	limit := 2 * time.Minute * harness.Scale()
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("machine %s: its probe did not answer %q %s within %v", m.Name, q.What, q.Path, limit))
+	defer cancel()
+	a, err := vm.Ask(ctx, q)
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return a, err
 }
 
 // joinTime is how long a machine may take from power on to ACTIVE.

@@ -19,6 +19,11 @@ const filler = "/data/filler"
 func fullDisk(s story) {
 	_, m := s.oneHost(time.Hour) // so that the order comes to the full host
 	defer s.bothHosts()
+	s.create("full", 1) // so that something runs there, wherever the nodes of hello are
+	defer s.delete("full")
+	if here := on(m, s.settled("full")); len(here) != 1 {
+		s.Fatalf("the node of full is not on %s, the only licensed host: %+v", m.Name, here)
+	}
 	hello, procs, counts := s.settled("hello"), s.inContainers(m), s.counts()
 	v, begin := s.visitor(100*time.Millisecond), time.Now()
 	s.ask(m, ask.Request{What: "fill", Path: filler})
@@ -32,9 +37,7 @@ func fullDisk(s story) {
 	s.figure("full disk, as the host is shown: %s", strings.Join(h.Problems, "; "))
 	mark := m.VM().Console.Mark()
 	s.ask(m, ask.Request{What: "kill", Path: agentExe})
-	if _, err := m.VM().WaitAfter(s.Context(), mark, adoptedLine); err != nil {
-		s.Fatal(err)
-	}
+	s.console(m, mark, 30*time.Second*harness.Scale(), "the agent killed on a full disk is started again and adopts what runs", adoptedLine)
 	if _, err := s.WaitHost(s.Context(), m.Name, 20*time.Second*harness.Scale(), isActive); err != nil {
 		s.Error(err)
 	}

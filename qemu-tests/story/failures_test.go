@@ -21,6 +21,8 @@ const (
 	sigStop   = 19
 	sigCont   = 18
 	stoppedIt = 8 * time.Second // how long a part stays stopped
+
+	unreachableIn = 5 * time.Second // how long after its power was cut a host is called UNREACHABLE, and its nodes get no visitor any more
 )
 
 // visitor fetches the page of hello again and again.
@@ -83,20 +85,12 @@ func (s story) while(m *cluster.Machine, exe string, f func()) {
 	f()
 }
 
-// quiet: while nothing happens no host is called unreachable and no page fails.
+// quiet: while nothing happens no node is touched and no page fails; a host is called unreachable only where it says itself why it was slow.
 func quiet(s story) {
+	hello := s.settled("hello")
 	v, begin := s.visitor(time.Second), time.Now()
-	for time.Since(begin) < soak(time.Minute, 10*time.Minute) && run.Wait(s.Context(), time.Second) {
-		hosts, err := s.HostList(s.Context())
-		if err != nil {
-			s.Error(err)
-		}
-		for _, h := range hosts {
-			if !isActive(h) {
-				s.Errorf("+%.0f s: %s is %s: %s", time.Since(begin).Seconds(), h.Name, h.State, h.Reason)
-			}
-		}
-	}
+	s.watch(soak(time.Minute, 10*time.Minute))
+	s.sameNodes(hello, s.settled("hello"))
 	if bad := failed(v.stop(), begin); len(bad) > 0 {
 		s.Errorf("pages failed: %q", bad)
 	}
@@ -148,13 +142,13 @@ func componentFails(s story) {
 			s.Infra.Ask(ctx, ask.Request{What: "kill", Path: "/jls"}) // between two starts there is none
 		}
 	})
-	limit, stop := context.WithTimeout(s.Context(), 20*time.Second*harness.Scale())
+	limit, stop := context.WithTimeout(s.Context(), 30*time.Second*harness.Scale())
 	defer stop()
 	line, err := s.Infra.VM().WaitAfter(limit, mark, `! container 2 \(jls\): exited with code 137; it said last: .* -> .*`)
 	cancel()
 	kills.Wait()
 	if err != nil {
-		s.Fatal(err)
+		s.Fatalf("the console doesn't name the component that fails: %v", err)
 	}
 	s.figure("component that fails, on the console: %s", line[0])
 	s.until("the licence server runs again", func() bool { return running(s.env("jelastic")) })
@@ -196,11 +190,8 @@ func overLicence(s story) {
 	if off := time.Since(s.clock(m)); off.Abs() > time.Minute {
 		s.Errorf("the clock of %s is off by %v", m.Name, off)
 	}
-	if line, err := m.VM().WaitFor(s.Context(), `was behind; set to .*`); err != nil {
-		s.Error(err)
-	} else {
-		s.figure("host with a clock a year behind: %s; it joined, and its clock is right now", line[0])
-	}
+	line := s.console(m, 0, 20*time.Second*harness.Scale(), "the console says that the clock was behind", `was behind; set to .*`)
+	s.figure("host with a clock a year behind: %s; it joined, and its clock is right now", line[0])
 	s.create("crowd", 3)
 	e := s.settled("crowd")
 	for _, n := range e.Nodes {
@@ -238,23 +229,23 @@ func hostKilled(s story) {
 		s.Fatal(err)
 	}
 	took := time.Since(begin)
-	run.Wait(s.Context(), 3*time.Second)
+	run.Wait(s.Context(), 3*time.Second) // visitors come on
 	list := v.stop()
 	var late []string
 	for _, x := range list {
-		if x.err != "" && x.at.Sub(begin) > 5*time.Second {
+		if x.err != "" && x.at.Sub(begin) > slack*unreachableIn {
 			late = append(late, fmt.Sprintf("+%.1f s: %s", x.at.Sub(begin).Seconds(), x.err))
 		}
 	}
-	s.figure("host killed: UNREACHABLE after %.1f s, node replaced after %.1f s, %d of %d pages failed, %d after 5 s", noticed.Seconds(), took.Seconds(), len(failed(list, begin)), len(list), len(late))
-	if noticed > 5*time.Second {
-		s.Errorf("UNREACHABLE after %v, want at most 5 s", noticed)
+	s.figure("host killed: UNREACHABLE after %.1f s, node replaced after %.1f s, %d of %d pages failed, %d later than that may take", noticed.Seconds(), took.Seconds(), len(failed(list, begin)), len(list), len(late))
+	if noticed > slack*unreachableIn {
+		s.Errorf("UNREACHABLE after %v, want at most %v", noticed, slack*unreachableIn)
 	}
-	if took > 15*time.Second {
-		s.Errorf("replaced after %v, want at most 15 s", took)
+	if most := slack * min(10*time.Second*harness.Scale(), 20*time.Second); took > most {
+		s.Errorf("replaced after %v, want at most %v", took, most)
 	}
 	if len(late) > 0 {
-		s.Errorf("pages failed later than 5 s after the kill: %q", late)
+		s.Errorf("pages failed later than %v after the kill: %q", slack*unreachableIn, late)
 	}
 	for _, n := range after.Nodes {
 		if n.CTID == lost.CTID && n.State == "running" {

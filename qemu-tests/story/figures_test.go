@@ -44,7 +44,7 @@ func TestFigures(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	host, took := c.Hosts[0], make([][]float64, len(landmarks))
+	s, host, took := story{t, c}, c.Hosts[0], make([][]float64, len(landmarks))
 	for range boots {
 		host.Kill()
 		if _, err := c.WaitHost(t.Context(), host.Name, time.Minute, func(h operator.Host) bool { return !isActive(h) }); err != nil {
@@ -56,9 +56,7 @@ func TestFigures(t *testing.T) {
 		if _, err := c.WaitHost(t.Context(), host.Name, time.Minute*harness.Scale(), isActive); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := host.VM().WaitFor(t.Context(), `\[host-1\] ACTIVE`); err != nil {
-			t.Fatal(err)
-		}
+		s.console(host, 0, time.Minute*harness.Scale(), "the host's console says ACTIVE", `\[host-1\] ACTIVE`)
 		for i, at := range reached(t, host.Log()) {
 			took[i] = append(took[i], at)
 		}
@@ -67,9 +65,7 @@ func TestFigures(t *testing.T) {
 		slices.Sort(took[i])
 		fmt.Fprintf(t.Output(), "FIGURE %s: median %.1f s of %d (%.1f to %.1f)\n", l.what, took[i][boots/2], boots, took[i][0], took[i][boots-1])
 	}
-	if _, err := host.VM().WaitFor(t.Context(), `step container modules:`); err != nil { // an idle host: its boot is over
-		t.Fatal(err)
-	}
+	s.console(host, 0, time.Minute*harness.Scale(), "the boot is over: the host is idle", `step container modules:`)
 	memory(t, host)
 }
 

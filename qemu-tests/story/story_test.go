@@ -66,6 +66,7 @@ func TestStory(t *testing.T) {
 		{"nothing happens in quiet time", quiet},
 		{"agent and spawner killed under many containers", manyContainers},
 		{"full disk", fullDisk},
+		{"busy hosts are slow and not dead", busyHosts},
 		{"orchestrator stopped", orchestratorStopped},
 		{"licence server stopped", jlsStopped},
 		{"a component that fails is on the console", componentFails},
@@ -88,6 +89,27 @@ func (s story) hnctl(args ...string) string {
 		s.Fatal(err)
 	}
 	return string(out)
+}
+
+// slack is how many times as long as it is claimed something may take before a test fails: the machine may have other work to do. What it
+// took is told as a figure in any case.
+const slack = 3
+
+// console waits for a line on a machine's console after mark (Console.Mark), and says what it waited for when there is none.
+func (s story) console(m *cluster.Machine, mark int, limit time.Duration, what, pattern string) []string {
+	s.Helper()
+	ctx, cancel := context.WithTimeout(s.Context(), limit)
+	defer cancel()
+	line, err := m.VM().WaitAfter(ctx, mark, pattern)
+	if err != nil {
+		s.Fatalf("not within %v: %s: %v", limit, what, err)
+	}
+	return line
+}
+
+// on are the nodes of an environment on a machine.
+func on(m *cluster.Machine, e operator.Environment) []operator.Node {
+	return slices.DeleteFunc(slices.Clone(e.Nodes), func(n operator.Node) bool { return n.HostName != m.Name })
 }
 
 // env is an environment as it is.
@@ -122,7 +144,7 @@ func (s story) figure(format string, args ...any) {
 func servesFromBoth(s story) {
 	e := s.settled("hello")
 	if len(e.Nodes) != 2 || e.Nodes[0].Host == e.Nodes[1].Host {
-		s.Fatalf("nodes of hello are %+v, want two on two hosts", e.Nodes)
+		s.Fatalf("nodes of hello are %+v, want two on two hosts: both were ACTIVE when it was made", e.Nodes)
 	}
 	seen := map[string]int{}
 	for range 20 {
@@ -143,6 +165,9 @@ func servesFromBoth(s story) {
 func acrossHosts(s story) {
 	e := s.settled("hello")
 	from, to := e.Nodes[0], e.Nodes[1]
+	if from.Host == to.Host {
+		s.Fatalf("both nodes of hello are on %s: nothing can be tried across hosts", from.HostName)
+	}
 	for _, target := range []string{to.InternalIP, fmt.Sprintf("node%s.hello.internal", to.CTID)} {
 		out := s.hnctl("node", "exec", from.CTID.String(), "--", "wget", "-q", "-O", "-", "http://"+target+"/")
 		if !strings.Contains(out, "<html") {
