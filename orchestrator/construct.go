@@ -124,7 +124,7 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 		Enroll: desk, Accepted: metrics.Accepted,
 		Unlicensed: func(id wire.HostID) string { return o.uncovered()[id] }}
 	o.api = &api.Server{Store: o.store, Ops: o.ops, Tokens: tokens, Audit: o.audit, World: o.world, Hub: hub, Log: c.log,
-		License: o.license, Enroll: desk, Metrics: metrics.Handler(o.world),
+		License: o.license, Enroll: desk, RotateGossip: o.loop.RotateGossip, Metrics: metrics.Handler(o.world),
 		DryRun: func(spec operator.EnvironmentSpec) ([]operator.Node, *operator.Problem) {
 			return converge.DryRun(o.loop.Input(o.store.View()), spec)
 		}}
@@ -150,7 +150,7 @@ func (o *orchestrator) world() show.World {
 	snapshot, _ := o.fleet.Snapshot()
 	w := show.World{Now: time.Now().UTC(), View: o.store.View(), Live: snapshot, License: o.license.Show(), Uncovered: o.uncovered()}
 	if p := o.loop.Last(); p != nil {
-		w.Stuck, w.Alarms = p.Stuck, p.Alarms
+		w.Stuck, w.Alarms, w.Rotation = p.Stuck, p.Alarms, p.Rotation
 	}
 	return w
 }

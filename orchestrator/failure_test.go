@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -315,4 +317,56 @@ func TestUndo(t *testing.T) {
 		t.Errorf("cancelled: %+v", op)
 	}
 	c.eventually("nothing is left", func() bool { _, there := c.env("hello"); return !there && len(h1.Containers()) == 0 })
+}
+
+// The gossip key is replaced while everything runs: every host is told each step, and who asked is on record. A host that was removed
+// while it waited for its next assignment does not get the new key.
+func TestRotateGossipKey(t *testing.T) {
+	t.Parallel()
+	c := found(t, 2, "infra1", "host1", "host2")
+	c.start()
+	c.join("infra1", 0)
+	h1, _ := c.join("host1", 0)
+	h2, cut := c.join("host2", 0)
+	c.eventually("the hosts have the first key", func() bool { return len(h1.Peers().Gossip.Use) == 32 })
+	first := h1.Peers().Gossip.Use
+	cut()
+	c.eventually("host2 is away", func() bool { return c.host("host2").State == operator.HostUnreachable })
+	held := make(chan error, 1)
+	go func() {
+		var a host.Assignment
+		err := h2.Call(context.Background(), "GET", fmt.Sprintf("%s?work=%d&peers=%d&wait=60s", host.PathAssigned, h2.Work().Revision, h1.Peers().Revision), nil, &a)
+		if err == nil && a.Peers != nil {
+			err = fmt.Errorf("it got the peers %d", a.Peers.Revision)
+		}
+		held <- err
+	}()
+	run.Wait(t.Context(), 300*time.Millisecond) // the poll is on its way; if it is not, it is refused all the same
+	c.ok("DELETE", "/api/v1/hosts/host2", nil, nil)
+	c.ok("POST", "/api/v1/cluster/rotate-gossip-key", nil, nil)
+	if p := c.call("POST", "/api/v1/cluster/rotate-gossip-key", nil, nil); p != nil && p.Code != operator.Conflict {
+		t.Errorf("a second one at once: %+v", p)
+	}
+	c.eventually("the rotation is done", func() bool {
+		var cl operator.Cluster
+		c.ok("GET", "/api/v1/cluster", nil, &cl)
+		return strings.HasPrefix(cl.GossipKey, "rotated by ")
+	})
+	c.eventually("host1 has the new key alone", func() bool {
+		k := h1.Peers().Gossip
+		return string(k.Use) != string(first) && len(k.Use) == 32 && len(k.Accept) == 0
+	})
+	select {
+	case err := <-held:
+		if p := problemOf(err); p == nil || p.Code != operator.Denied {
+			t.Errorf("the poll of the removed host ended with %v", err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("the poll of the removed host is still held")
+	}
+	var l operator.List[operator.Audit]
+	c.ok("GET", "/api/v1/audit", nil, &l)
+	if !slices.ContainsFunc(l.Items, func(a operator.Audit) bool { return a.What == "cluster.rotate-gossip-key" }) {
+		t.Errorf("no record of the rotation: %+v", l.Items)
+	}
 }

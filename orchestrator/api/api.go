@@ -54,10 +54,12 @@ type Server struct {
 	License interface {
 		Install(ctx context.Context, text string) error
 	}
-	Enroll  *enroll.Desk
-	Metrics http.Handler // nil: there are none
-	Hub     *hostapi.Hub
-	Log     *slog.Logger
+	// RotateGossip begins to replace the gossip key.
+	RotateGossip func(ctx context.Context, by string) error
+	Enroll       *enroll.Desk
+	Metrics      http.Handler // nil: there are none
+	Hub          *hostapi.Hub
+	Log          *slog.Logger
 
 	api huma.API
 }
@@ -263,6 +265,12 @@ func (s *Server) clusterOperations() {
 		c := s.World().Cluster()
 		c.Now = time.Now().UTC()
 		return &body[operator.Cluster]{c}, nil
+	})
+	add(s, route{"rotateGossipKey", "POST", "/cluster/rotate-gossip-key", "Replace the key that hosts' gossip is encrypted with", authz.Admin, 202}, func(ctx context.Context, _ *none) (*body[operator.Cluster], error) {
+		if err := s.do(ctx, "cluster.rotate-gossip-key", "cluster/gossip-key", func() error { return s.RotateGossip(ctx, caller(ctx).Name) }); err != nil {
+			return nil, err
+		}
+		return &body[operator.Cluster]{s.World().Cluster()}, nil
 	})
 	add(s, route{"getLicense", "GET", "/license", "The licence, and what is used of it", authz.Read, 200}, func(context.Context, *none) (*body[operator.License], error) {
 		return &body[operator.License]{s.World().License}, nil

@@ -129,7 +129,7 @@ func (p *planner) peers() {
 		before[o.ID] = o
 	}
 	next := host.Peers{Version: host.PeersVersion, Revision: p.Peers.Revision + 1, Cluster: p.Cluster.ID, Range4: p.Cluster.Range4, Range6: p.Cluster.Range6,
-		Gossip: host.GossipKeys{Use: p.Cluster.Gossip}, Registry: p.Cluster.Registry, Hosts: []host.Peer{}}
+		Gossip: p.gossip(), Registry: p.Cluster.Registry, Hosts: []host.Peer{}}
 	for _, h := range slices.SortedFunc(maps.Values(p.hosts), func(a, b store.Host) int { return cmp.Compare(a.ID, b.ID) }) {
 		o := before[h.ID]
 		o.ID, o.Name, o.Role, o.Identity, o.Blocks = h.ID, h.Name, h.Role, h.Key, []netip.Prefix{h.Block4}

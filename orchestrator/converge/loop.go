@@ -69,6 +69,7 @@ func Gather(v *store.View, snapshot live.Snapshot, l entitle.License, clocks liv
 	in := Input{Now: now, Envs: store.Envs.All(v), Nodes: store.Nodes.All(v), Hosts: store.Hosts.All(v), Live: snapshot, License: l, Clocks: clocks,
 		Templates: env.Templates{}, Works: map[wire.HostID]host.Work{}, Cursors: map[wire.HostID]int{}}
 	in.Cluster, _ = store.Clusters.Get(v, store.Only)
+	in.Gossip, _ = store.GossipKeys.Get(v, store.Only)
 	in.Peers, _ = store.PeersDoc.Get(v, store.Only)
 	n, _ := store.Numbers.Get(v, "ctid")
 	in.NextCTID = wire.CTID(n.Next)
@@ -110,6 +111,10 @@ func (l *Loop) Once(ctx context.Context) error {
 		}
 		if plan.Peers != nil {
 			store.PeersDoc.Put(tx, store.Only, *plan.Peers)
+		}
+		if plan.Gossip != nil {
+			store.GossipKeys.Read(tx, store.Only)
+			store.GossipKeys.Put(tx, store.Only, *plan.Gossip)
 		}
 		if plan.NextCTID != 0 {
 			store.Numbers.Put(tx, "ctid", store.Number{Next: int64(plan.NextCTID)})

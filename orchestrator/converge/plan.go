@@ -34,6 +34,7 @@ type Input struct {
 	Templates env.Templates
 	Works     map[wire.HostID]host.Work
 	Peers     host.Peers
+	Gossip    store.GossipKey
 	NextCTID  wire.CTID
 	Cursors   map[wire.HostID]int
 	Live      live.Snapshot
@@ -49,12 +50,14 @@ type Plan struct {
 	Works       map[wire.HostID]host.Work
 	DeleteWorks []wire.HostID
 	Peers       *host.Peers
+	Gossip      *store.GossipKey
 	NextCTID    wire.CTID // 0: unchanged
 	Cursors     map[wire.HostID]int
 	Operations  []store.Operation
 	Steps       []Step                  // what changes and why, for the log
 	Stuck       map[wire.EnvName]string // environments with nodes that have no host, and why
 	Alarms      []string
+	Rotation    string // where the rotation of the gossip key is
 }
 
 // Step is one change with its reason.
@@ -67,7 +70,7 @@ type Step struct {
 
 // Empty tells whether the plan stores nothing.
 func (p Plan) Empty() bool {
-	return len(p.Nodes)+len(p.DeleteNodes)+len(p.DeleteEnvs)+len(p.Works)+len(p.DeleteWorks)+len(p.Operations)+len(p.Cursors) == 0 && p.Peers == nil && p.NextCTID == 0
+	return len(p.Nodes)+len(p.DeleteNodes)+len(p.DeleteEnvs)+len(p.Works)+len(p.DeleteWorks)+len(p.Operations)+len(p.Cursors) == 0 && p.Peers == nil && p.Gossip == nil && p.NextCTID == 0
 }
 
 // planner is a Plan in the making: nodes is the state the plan leads to.

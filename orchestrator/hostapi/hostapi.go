@@ -213,6 +213,10 @@ func (s *Server) assigned(w http.ResponseWriter, r *http.Request, h store.Host) 
 	defer cancel()
 	for {
 		v := s.Store.View()
+		if _, ok := store.Hosts.Get(v, string(h.ID)); !ok { // removed while it waited: the next keys and peers are not for it
+			fail(w, operator.NewProblem(operator.Denied, "hosts/"+string(h.ID), "this host was removed", "join the cluster again"))
+			return
+		}
 		var a host.Assignment
 		if doc, ok := store.Works.Get(v, string(h.ID)); ok && doc.Revision != work {
 			a.Work = &doc

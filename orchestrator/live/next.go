@@ -14,6 +14,7 @@ type Clocks struct {
 	Agreed  time.Duration // without a report for so long, and called dead by gossip's members, its nodes are made anew
 	Alone   time.Duration // the same without the members' word
 	Join    time.Duration // how long an enrolled host may take to its first report
+	Rotate  time.Duration // how long a step of a rotation of the gossip key waits for hosts that don't confirm it
 	Replace time.Duration // deadline of a node.replace operation
 	Change  time.Duration // deadline of env.create, env.start, env.stop, env.delete
 }
@@ -29,6 +30,7 @@ func ClocksFor(scale int) Clocks {
 		Agreed:  min(6*renew*n, 12*time.Second),
 		Alone:   30 * time.Second * n,
 		Join:    min(30*time.Second*n, time.Minute),
+		Rotate:  time.Minute * n,
 		Replace: 2 * time.Minute * n,
 		Change:  3 * time.Minute * n,
 	}

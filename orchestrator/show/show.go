@@ -36,6 +36,7 @@ type World struct {
 	Stuck     map[wire.EnvName]string
 	Uncovered map[wire.HostID]string
 	Alarms    []string
+	Rotation  string // of the gossip key
 	License   operator.License
 }
 
@@ -233,7 +234,7 @@ func (w World) Hosts() []operator.Host {
 // Cluster is the installation as a whole.
 func (w World) Cluster() operator.Cluster {
 	c, _ := store.Clusters.Get(w.View, store.Only)
-	out := operator.Cluster{ID: c.ID, Name: c.Name, Domain: c.Domain, Version: build.Version, Now: w.Now, Hosts: map[string]int{}, Environments: map[string]int{}, License: w.License, Alarms: w.Alarms}
+	out := operator.Cluster{ID: c.ID, Name: c.Name, Domain: c.Domain, Version: build.Version, Now: w.Now, Hosts: map[string]int{}, Environments: map[string]int{}, License: w.License, Alarms: w.Alarms, GossipKey: w.Rotation}
 	for _, h := range w.Hosts() {
 		out.Hosts[string(h.State)]++
 	}

@@ -24,6 +24,7 @@ var (
 	Cursors    = table[Cursor]("cursor")          // converge; by host id
 	Works      = table[host.Work]("work")         // converge; by host id
 	PeersDoc   = table[host.Peers]("peers")       // converge; named Only
+	GossipKeys = table[GossipKey]("gossip")       // converge, from the first rotation on; named Only
 	Operations = table[Operation]("operation")    // ops; by operation id (converge makes those of its own work)
 	Tokens     = table[Token]("token")            // authz; by token id
 	Keys       = table[IdempotencyKey]("key")     // api; by hash of token and key
@@ -52,6 +53,18 @@ type Cluster struct {
 	FirstWork wire.Revision `json:"firstWork"`
 	Imported  time.Time     `json:"imported"`
 }
+
+// GossipKey is the gossip key, and where replacing it is (converge.Rotate). Before the first rotation it is Cluster.Gossip.
+type GossipKey struct {
+	Use   secret.Bytes `json:"use"`
+	Next  secret.Bytes `json:"next,omitempty"` // not used before all accept it
+	Old   secret.Bytes `json:"old,omitempty"`  // accepted until all use the new one
+	Since time.Time    `json:"since"`          // when the step under way, or the rest after the last, began
+	By    string       `json:"by"`             // who asked
+}
+
+// Rotating tells whether a rotation is under way.
+func (k GossipKey) Rotating() bool { return len(k.Next) > 0 || len(k.Old) > 0 }
 
 // Host is an enrolled host: identity and place in the cluster. What it says of itself now is orchestrator/live's.
 type Host struct {

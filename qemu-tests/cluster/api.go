@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"hardnode.dev/internal/identity"
+	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire/operator"
 )
 
@@ -26,6 +27,19 @@ const longest = 15 * time.Minute
 func (c *Cluster) HNCTL(ctx context.Context, args ...string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, longest)
 	defer cancel()
+	for tries := 1; ; tries++ {
+		out, err := c.hnctl(ctx, args)
+		// Such a request never left this machine: the infra machine had other work to do.
+		if err == nil || tries == maxTries || !strings.Contains(err.Error(), "TLS handshake timeout") || !run.Wait(ctx, time.Second) {
+			return out, err
+		}
+	}
+}
+
+// maxTries is how often a request is begun that the orchestrator doesn't take.
+const maxTries = 4
+
+func (c *Cluster) hnctl(ctx context.Context, args []string) ([]byte, error) {
 	began := time.Now()
 	cmd := exec.CommandContext(ctx, c.bin("hnctl"), args...)
 	cmd.Env = append(os.Environ(), c.HNCTLEnv()...)

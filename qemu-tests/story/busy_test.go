@@ -20,8 +20,9 @@ import (
 // The load of busyHosts on each host: containers that compute without end, each with a ceiling of 400 MHz a cloudlet. Together they may use
 // about four times the one CPU that an emulated host has.
 var (
-	busyNodes     = soak(5, 20)
-	busyCloudlets = soak(4, 1)
+	busyNodes     = soak(4, 20)
+	busyCloudlets = soak(5, 1)
+	busyAfter     = soak(10, 0) // seconds of sleep before: in the short form they start on quiet hosts
 	busyFor       = soak(30*time.Second, 10*time.Minute)
 )
 
@@ -29,7 +30,7 @@ var (
 // called unreachable it says why.
 func busyHosts(s story) {
 	dir := s.variant("busy", func(c *v1.ConfigFile) {
-		c.Config.Entrypoint, c.Config.Cmd = []string{"sh", "-c", "while :; do :; done"}, nil
+		c.Config.Entrypoint, c.Config.Cmd = []string{"sh", "-c", fmt.Sprintf("sleep %d; while :; do :; done", busyAfter)}, nil
 		c.Config.ExposedPorts, c.Config.Labels = nil, nil
 	})
 	var t host.Template
@@ -45,7 +46,7 @@ func busyHosts(s story) {
 		s.Fatal(err)
 	}
 	s.figure("%d containers that compute without end run after %.0f s", len(s.Hosts)*busyNodes, time.Since(begin).Seconds())
-	busy := s.env("busy")
+	busy := s.settled("busy")
 	s.watch(busyFor)
 	s.sameNodes(hello, s.settled("hello"))
 	s.sameNodes(busy, s.settled("busy"))
@@ -61,9 +62,7 @@ func busyHosts(s story) {
 func (s story) replacements() (out []string) {
 	s.Helper()
 	var ops []operator.Operation
-	if err := s.Get(s.Context(), &ops, "op", "list"); err != nil {
-		s.Fatal(err)
-	}
+	s.until("the operations are listed", func() bool { return s.Get(s.Context(), &ops, "op", "list") == nil })
 	for _, op := range ops {
 		if op.Kind == "node.replace" {
 			out = append(out, fmt.Sprintf("%s: %s", op.ID, op.Steps[0].Detail))

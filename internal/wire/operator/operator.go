@@ -153,6 +153,7 @@ type Cluster struct {
 	Environments map[string]int `json:"environments" doc:"Environments by state"`
 	License      License        `json:"license"`
 	Alarms       []string       `json:"alarms,omitempty"`
+	GossipKey    string         `json:"gossipKey,omitempty" doc:"When the gossip key was rotated, or how far its rotation is"`
 	Now          time.Time      `json:"now"`
 }
 

@@ -214,6 +214,12 @@ func (h *Host) Report() host.Report {
 		Capacity: host.Capacity{MemoryBytes: memory, CPUs: 1, MHz: 2400, DiskBytes: 20 << 30}, Load: host.Load{MemoryUsed: memory / 8, UptimeSec: h.mu.seq, Load1: 0.1},
 		Work: h.mu.work.Revision, Seen: h.mu.work.Revision, Planned: h.mu.work.Revision, Peers: h.mu.peers.Revision, Gossip: h.mu.views, Containers: []host.ContainerStatus{}}
 	gone := h.mu.stuck != 0
+	if k := h.mu.peers.Gossip; len(k.Use) > 0 {
+		r.Keys.Use = host.GossipKeyID(k.Use)
+		for _, a := range k.Accept {
+			r.Keys.Accept = append(r.Keys.Accept, host.GossipKeyID(a))
+		}
+	}
 	for _, c := range h.mu.work.Containers {
 		gone = gone && c.CTID != h.mu.stuck
 		s := host.ContainerStatus{CTID: c.CTID, Generation: c.Generation, State: host.CtRunning, MemoryBytes: 20 << 20}

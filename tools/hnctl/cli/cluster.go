@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"hardnode.dev/internal/license"
+	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire/operator"
 )
 
@@ -29,6 +31,9 @@ func (a *app) clusterStatus() *cobra.Command {
 			err = a.show(c, string(c.ID), func(t *table) {
 				t.fields("cluster", fmt.Sprintf("%s (%s)", c.Name, c.ID), "domain", c.Domain, "version", c.Version, "CA pin", cfg.CAPin,
 					"hosts", counts(c.Hosts), "environments", counts(c.Environments), "licence", licenceLine(c.License))
+				if c.GossipKey != "" {
+					t.fields("gossip key", c.GossipKey)
+				}
 				for _, alarm := range c.Alarms {
 					t.fields("ALARM", alarm)
 				}
@@ -42,6 +47,45 @@ func (a *app) clusterStatus() *cobra.Command {
 			return err
 		},
 	}
+}
+
+func (a *app) clusterRotateGossipKey() *cobra.Command {
+	var noWait bool
+	c := &cobra.Command{
+		Use: "rotate-gossip-key", Short: "Replace the key that hosts' gossip is encrypted with", Args: cobra.NoArgs,
+		Long: `Replaces the gossip key: every host learns the new one, then every host uses it, then the old one is dropped. A host that is off gets
+the new key when it is back. Nothing that runs is touched.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			before, err := get[operator.Cluster](cmd.Context(), a, "/cluster")
+			if err != nil {
+				return err
+			}
+			if err := a.call(cmd.Context(), http.MethodPost, "/cluster/rotate-gossip-key", nil, nil); err != nil {
+				return err
+			}
+			if noWait {
+				a.next("hnctl cluster status")
+				return nil
+			}
+			ctx, cancel := a.limit(cmd.Context())
+			defer cancel()
+			for last := before.GossipKey; ; {
+				c, err := get[operator.Cluster](ctx, a, "/cluster")
+				if err == nil && c.GossipKey != last {
+					last = c.GossipKey
+					a.say("gossip key: %s", last)
+				}
+				if last != before.GossipKey && strings.HasPrefix(last, "rotated ") {
+					return nil
+				}
+				if !run.Wait(ctx, time.Second) {
+					return withCode(exitTimeout, errors.New("stopped waiting; the rotation goes on, see it with: hnctl cluster status"))
+				}
+			}
+		},
+	}
+	noWaitFlag(c, &noWait)
+	return c
 }
 
 func counts(m map[string]int) string {

@@ -7,7 +7,7 @@ import (
 // commands are the nouns, each with its verbs.
 func (a *app) commands() []*cobra.Command {
 	return []*cobra.Command{
-		group("cluster", "The cluster as a whole", a.clusterInit(), a.clusterStatus()),
+		group("cluster", "The cluster as a whole", a.clusterInit(), a.clusterStatus(), a.clusterRotateGossipKey()),
 		group("host", "Hosts", a.hostList(), a.hostShow(), a.hostToken(), a.hostRemove(), group("config", "Host configuration files", a.hostConfigValidate())),
 		group("env", "Environments", a.envCreate(), a.envList(), a.envShow(),
 			a.envChange("start", "Start an environment's nodes"), a.envChange("stop", "Stop an environment's nodes; their data stays"), a.envChange("delete", "Delete an environment with all its data")),
