@@ -31,9 +31,11 @@ const (
 	Write Scope = "write" // create, start, stop and delete environments
 	Exec  Scope = "exec"  // run commands in containers and read their logs
 	Admin Scope = "admin" // tokens, audit, and all of the above
+
+	Metrics Scope = "metrics" // read /metrics, and nothing else
 )
 
-// AdminID is the token that came with the cluster; it can't be revoked here, only replaced.
+// AdminID is the token that came with the cluster.
 const AdminID = "admin"
 
 // Who is a caller.
@@ -41,6 +43,8 @@ type Who struct {
 	ID     string
 	Name   string
 	Scopes []string
+
+	hash string // of the token
 }
 
 // Tokens checks and keeps tokens.
@@ -72,7 +76,7 @@ func (t *Tokens) CheckHash(hash string) (Who, *operator.Problem) {
 	case !rec.Expires.IsZero() && !t.Now().Before(rec.Expires):
 		return unknown("the token expired at " + rec.Expires.Format(time.RFC3339))
 	}
-	return Who{rec.ID, rec.Name, rec.Scopes}, nil
+	return Who{rec.ID, rec.Name, rec.Scopes, rec.Hash}, nil
 }
 
 func unknown(reason string) (Who, *operator.Problem) {
@@ -92,8 +96,10 @@ func Bearer(header string) secret.Text {
 
 // Require is nil when the caller has the scope.
 func (w Who) Require(s Scope, object string) *operator.Problem {
-	if slices.Contains(w.Scopes, string(s)) || slices.Contains(w.Scopes, string(Admin)) || s == Read && len(w.Scopes) > 0 {
-		return nil
+	for _, has := range w.Scopes {
+		if has == string(s) || has == string(Admin) || s == Read && has != string(Metrics) {
+			return nil
+		}
 	}
 	return operator.NewProblem(operator.Denied, object, fmt.Sprintf("token %q has scopes %s, this needs %s", w.Name, strings.Join(w.Scopes, ", "), s), "ask an admin for a token with that scope")
 }
@@ -133,22 +139,57 @@ func (t *Tokens) List() []operator.Token {
 	return out
 }
 
-// Revoke ends a token at once.
+// Revoke ends a token at once, and with it what it has open. The last one that can make others is refused: nobody could get in any more.
 func (t *Tokens) Revoke(ctx context.Context, id string) error {
 	_, err := t.Store.Update(ctx, func(tx *store.Tx) error {
-		for _, r := range store.Tokens.All(tx.View()) {
-			if r.ID != id {
-				continue
+		var gone *store.Token
+		others := false
+		for _, seen := range store.Tokens.All(tx.View()) {
+			r, ok := store.Tokens.Read(tx, seen.Hash) // read in the transaction: two revocations at once can't take the last two
+			switch {
+			case !ok:
+			case r.ID == id:
+				gone = &r
+			case slices.Contains(r.Scopes, string(Admin)) && r.Expires.IsZero():
+				others = true
 			}
-			if r.ID == AdminID {
-				return operator.NewProblem(operator.Conflict, "tokens/"+id, "the cluster's first admin token can't be revoked here", "it is part of the seed; make another and keep this one locked away")
-			}
-			store.Tokens.Delete(tx, r.Hash)
-			return nil
 		}
-		return operator.NewProblem(operator.NotFound, "tokens/"+id, "there is no such token", "see hnctl token list")
+		switch {
+		case gone == nil:
+			return operator.NewProblem(operator.NotFound, "tokens/"+id, "there is no such token", "see hnctl token list")
+		case slices.Contains(gone.Scopes, string(Admin)) && gone.Expires.IsZero() && !others:
+			return operator.NewProblem(operator.Conflict, "tokens/"+id, "it is the last token with scope admin that does not expire: without it nobody could make another",
+				"make its successor first: hnctl token create NAME --scope admin")
+		}
+		store.Tokens.Delete(tx, gone.Hash)
+		return nil
 	})
 	return err
+}
+
+// While is ctx for as long as the token counts: it ends, with why as its cause, when the token is revoked or expires. What a caller holds
+// open runs under it.
+func (t *Tokens) While(ctx context.Context, w Who) (context.Context, context.CancelFunc) {
+	ctx, end := context.WithCancelCause(ctx)
+	go func() {
+		for {
+			v := t.Store.View()
+			if _, p := t.CheckHash(w.hash); p != nil {
+				end(p)
+				return
+			}
+			tick := time.NewTimer(10 * time.Second) // expiry comes without a change of the store
+			select {
+			case <-v.Over():
+			case <-tick.C:
+			case <-ctx.Done():
+				tick.Stop()
+				return
+			}
+			tick.Stop()
+		}
+	}()
+	return ctx, func() { end(context.Canceled) }
 }
 
 func shown(r store.Token) operator.Token {
