@@ -14,11 +14,12 @@ GOBUILD := $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
 help: ## print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-check: ## gofmt, vet and the house rules
+check: ## gofmt, vet and the house rules; the API's description by a linter, where Node is there
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo 'gofmt would change:'; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) vet ./...
 	$(GO) vet -tags qemu ./qemu-tests/...
 	$(GO) vet -tags guest ./agent/... ./qemu-tests/...
+	@HARDNODE_OUT=$(OUT) sh tools/openapi/lint.sh
 
 unit: ## unit tests: no root, no network, under a minute warm
 	$(GO) test ./...

@@ -118,13 +118,14 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 	o.routes = &hostapi.Routes{Store: o.store, Fleet: o.fleet, World: o.world}
 	hub := hostapi.NewHub()
 	tokens := &authz.Tokens{Store: o.store, Now: time.Now}
-	o.panel = &panel.Panel{Tokens: tokens, World: o.world, Operations: o.ops.List, Log: c.log, Now: time.Now}
+	guesses := &authz.Guesses{Record: o.audit.Write, Now: time.Now}
+	o.panel = &panel.Panel{Tokens: tokens, Guesses: guesses, World: o.world, Operations: o.ops.List, Log: c.log, Now: time.Now}
 	desk := &enroll.Desk{Store: o.store, Authority: s.Authority, Log: c.log, Now: time.Now}
 	o.hosts = &hostapi.Server{Store: o.store, Fleet: o.fleet, Hub: hub, Routes: o.routes, Log: c.log,
 		Enroll: desk, Accepted: metrics.Accepted,
 		Unlicensed: func(id wire.HostID) string { return o.uncovered()[id] }}
 	o.api = &api.Server{Store: o.store, Ops: o.ops, Tokens: tokens, Audit: o.audit, World: o.world, Hub: hub, Log: c.log,
-		License: o.license, Enroll: desk, RotateGossip: o.loop.RotateGossip, Metrics: metrics.Handler(o.world),
+		License: o.license, Enroll: desk, Guesses: guesses, RotateGossip: o.loop.RotateGossip, Metrics: metrics.Handler(o.world),
 		DryRun: func(spec operator.EnvironmentSpec) ([]operator.Node, *operator.Problem) {
 			return converge.DryRun(o.loop.Input(o.store.View()), spec)
 		}}

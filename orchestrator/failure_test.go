@@ -230,7 +230,7 @@ func TestBadInput(t *testing.T) {
 		{"unknown field", `{"version":1,"name":"new","layrs":[]}`, operator.Invalid, "layrs", "not known"},
 		{"unknown version", spec(func(s *operator.EnvironmentSpec) { s.Version = 9 }), operator.Invalid, "version", ""},
 		{"no JSON", `version: 1`, operator.Invalid, "", ""},
-		{"too large", `{"name":"` + strings.Repeat("x", 2<<20) + `"}`, operator.Invalid, "", "large"},
+		{"too large", `{"name":"` + strings.Repeat("x", 2<<20) + `"}`, operator.Invalid, "body", "more than 1048576 bytes"},
 	} {
 		p := c.call("POST", "/api/v1/environments", b.body, nil)
 		if p == nil || p.Code != b.code || !strings.Contains(p.Object, b.object) || !strings.Contains(p.Reason, b.reason) || p.Next == "" {
@@ -244,7 +244,7 @@ func TestBadInput(t *testing.T) {
 	}{
 		{"unknown route", "GET", "/api/v1/nothing", operator.NotFound, nil},
 		{"unknown page", "GET", "/nothing/at/all", operator.NotFound, nil},
-		{"wrong method", "PATCH", "/api/v1/hosts", operator.NotFound, nil},
+		{"wrong method", "PATCH", "/api/v1/hosts", operator.Invalid, nil},
 		{"unknown query", "GET", "/api/v1/hosts?colour=red", operator.Invalid, nil},
 		{"no such environment", "POST", "/api/v1/environments/nope/stop", operator.NotFound, nil},
 		{"no such operation", "GET", "/api/v1/operations/op-0000000000000000", operator.NotFound, nil},

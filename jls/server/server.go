@@ -10,6 +10,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/subtle"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -52,11 +53,21 @@ func (s *Server) Handler() http.Handler {
 	huma.NewError = problem
 	mux := http.NewServeMux()
 	cfg := huma.DefaultConfig("Hardnode JLS", build.Version)
-	cfg.CreateHooks, cfg.DocsPath, cfg.SchemasPath = nil, "", ""
+	cfg.CreateHooks, cfg.DocsPath, cfg.SchemasPath, cfg.OpenAPIPath = nil, "", "", "" // the description is for callers: see below
 	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"admin": {Type: "http", Scheme: "bearer"}}
 	api := humago.New(mux, cfg)
 	s.installation(api)
 	s.admin(api)
+	mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, r *http.Request) {
+		if !s.isAdmin(r.Header.Get("Authorization"), r.RemoteAddr) {
+			w.Header().Set("Content-Type", "application/problem+json")
+			w.WriteHeader(http.StatusForbidden)
+			json.NewEncoder(w).Encode(problem(http.StatusForbidden, refusedToken))
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		json.NewEncoder(w).Encode(api.OpenAPI())
+	})
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	return mux
 }
@@ -88,14 +99,23 @@ type reply[T any] struct{ Body T }
 
 type signed struct{ Body jls.Signed }
 
+const refusedToken = "the administrator's token is missing or wrong"
+
+func (s *Server) isAdmin(authorization, from string) bool {
+	token, ok := strings.CutPrefix(authorization, "Bearer ")
+	hash := "sha256:" + identity.HashToken(secret.Text(token))
+	if ok && subtle.ConstantTimeCompare([]byte(hash), []byte(s.AdminToken)) == 1 {
+		return true
+	}
+	s.Log.Warn("administrator's token refused", logging.Addr, from)
+	return false
+}
+
 // bearer lets only the administrator's token pass.
 func (s *Server) bearer(api huma.API) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
-		token, ok := strings.CutPrefix(ctx.Header("Authorization"), "Bearer ")
-		hash := "sha256:" + identity.HashToken(secret.Text(token))
-		if !ok || subtle.ConstantTimeCompare([]byte(hash), []byte(s.AdminToken)) != 1 {
-			s.Log.Warn("administrator's token refused", logging.Addr, ctx.RemoteAddr())
-			huma.WriteErr(api, ctx, http.StatusForbidden, "the administrator's token is missing or wrong")
+		if !s.isAdmin(ctx.Header("Authorization"), ctx.RemoteAddr()) {
+			huma.WriteErr(api, ctx, http.StatusForbidden, refusedToken)
 			return
 		}
 		next(ctx)

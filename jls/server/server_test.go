@@ -338,6 +338,19 @@ func TestAdminNeedsItsToken(t *testing.T) {
 		p, _ := s.call(http.MethodGet, jls.PathInstallations, nil, &out, h...)
 		wantProblem(t, p, operator.Denied, "token")
 	}
+	// What the JLS can do is told to its callers, not to the world.
+	var description map[string]any
+	if p, _ := s.call("GET", "/openapi.json", nil, &description); p == nil || p.Code != operator.Denied {
+		t.Errorf("the description without a token: %+v", p)
+	}
+	if p, _ := s.call("GET", "/openapi.json", nil, &description, "Bearer "+s.token); p != nil || description["openapi"] == nil {
+		t.Errorf("the description with the token: %v, %+v", p, description)
+	}
+	for _, path := range []string{"/openapi.yaml", "/openapi-3.0.json", "/docs", "/schemas/License.json"} {
+		if resp, err := http.Get(s.http.URL + path); err != nil || resp.StatusCode != http.StatusNotFound {
+			t.Errorf("%s: %v, %v", path, resp, err)
+		}
+	}
 }
 
 // A power cut: the files as they lie on disk while the server runs, opened by a new one.

@@ -32,13 +32,6 @@ import (
 	"hardnode.dev/orchestrator/store"
 )
 
-// The limits of one request.
-const (
-	maxBody    = 1 << 20 // bytes
-	maxAtOnce  = 256     // requests at work; more get 503
-	writeLimit = 30 * time.Second
-)
-
 // Server is all the API needs.
 type Server struct {
 	Store  *store.Store
@@ -57,7 +50,8 @@ type Server struct {
 	// RotateGossip begins to replace the gossip key.
 	RotateGossip func(ctx context.Context, by string) error
 	Enroll       *enroll.Desk
-	Metrics      http.Handler // nil: there are none
+	Guesses      *authz.Guesses // slows down wrong tokens; nil: nobody does
+	Metrics      http.Handler   // of /metrics
 	Hub          *hostapi.Hub
 	Log          *slog.Logger
 
@@ -77,58 +71,6 @@ type fromKey struct{}
 func from(ctx context.Context) string {
 	s, _ := ctx.Value(fromKey{}).(string)
 	return s
-}
-
-// Handler is the API, everything below /api/ and /openapi.json.
-func (s *Server) Handler() http.Handler {
-	mux := http.NewServeMux()
-	s.register(mux)
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		Fail(w, operator.NewProblem(operator.NotFound, r.URL.Path, "the API has no "+r.Method+" here", "see /openapi.json"))
-	})
-	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
-		who, p := s.Tokens.Check(authz.Bearer(r.Header.Get("Authorization")))
-		if p == nil {
-			p = who.Require(authz.Read, r.URL.Path)
-		}
-		if p != nil {
-			Fail(w, p)
-			return
-		}
-		s.Metrics.ServeHTTP(w, r)
-	})
-	slots := make(chan struct{}, maxAtOnce)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer s.recover(w, r)
-		if !strings.HasSuffix(r.URL.Path, "/events") && r.Header.Get("Upgrade") == "" {
-			select {
-			case slots <- struct{}{}:
-				defer func() { <-slots }()
-			default:
-				w.Header().Set("Retry-After", "1")
-				Fail(w, operator.NewProblem(operator.Unavailable, r.URL.Path, fmt.Sprintf("%d requests are at work", maxAtOnce), "try again in a moment"))
-				return
-			}
-			c := http.NewResponseController(w)
-			c.SetReadDeadline(time.Now().Add(writeLimit))
-			c.SetWriteDeadline(time.Now().Add(writeLimit))
-		}
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		w.Header().Set("Cache-Control", "no-store")
-		mux.ServeHTTP(w, r)
-	})
-}
-
-// recover turns a panic of a handler into an answer; the connection's own abort goes through.
-func (s *Server) recover(w http.ResponseWriter, r *http.Request) {
-	switch p := recover(); p {
-	case nil:
-	case http.ErrAbortHandler:
-		panic(p)
-	default:
-		logging.Or(s.Log).Error("a request handler panicked", logging.Err, fmt.Sprint(p), "path", r.URL.Path)
-		Fail(w, fmt.Errorf("panic"))
-	}
 }
 
 // Fail answers with a Problem.
@@ -153,6 +95,8 @@ func (s *Server) register(mux *http.ServeMux) {
 	c.RejectUnknownQueryParameters = true
 	c.Info.Description = "The API of a Hardnode cluster. Long work is an operation: 202 with its Location, watchable at …/events. " +
 		"Errors are application/problem+json (RFC 9457) with one of the codes invalid, not_found, conflict, denied, exhausted, unavailable, internal; detail says why, next what to do."
+	c.Info.License = &huma.License{Name: "Apache-2.0", Identifier: "Apache-2.0"}
+	c.Servers = []*huma.Server{{URL: "/", Description: "The cluster the description was read from"}}
 	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}
 	s.api = humago.New(mux, c)
 	s.clusterOperations()
@@ -219,23 +163,28 @@ func add[I, O any](s *Server, r route, f func(context.Context, *I) (*O, error)) 
 }
 
 func (s *Server) operation(r route) huma.Operation {
-	return huma.Operation{OperationID: r.id, Method: r.method, Path: operator.Prefix + r.path, Summary: r.summary, DefaultStatus: r.status, MaxBodyBytes: maxBody,
+	return huma.Operation{OperationID: r.id, Method: r.method, Path: operator.Prefix + r.path, Summary: r.summary, DefaultStatus: r.status, MaxBodyBytes: maxBody, Errors: refusals(r),
 		Description: "Needs scope " + string(r.scope) + ".", Security: []map[string][]string{{"token": {}}},
 		Middlewares: huma.Middlewares{func(ctx huma.Context, next func(huma.Context)) {
-			who, p := s.Tokens.Check(authz.Bearer(ctx.Header("Authorization")))
-			if p == nil {
-				p = who.Require(r.scope, ctx.Operation().Path)
-			}
-			if p != nil {
-				if p.Status == http.StatusUnauthorized {
-					ctx.SetHeader("WWW-Authenticate", "Bearer")
-				}
+			if p := caller(ctx.Context()).Require(r.scope, ctx.Operation().Path); p != nil {
 				refuse(ctx, p)
 				return
 			}
-			next(huma.WithValue(huma.WithValue(ctx, whoKey{}, who), fromKey{}, ctx.RemoteAddr()))
+			next(ctx)
 		}},
 	}
+}
+
+// refusals are the statuses an operation may answer with instead.
+func refusals(r route) []int {
+	out := []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusUnprocessableEntity, http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusServiceUnavailable}
+	if strings.Contains(r.path, "{") {
+		out = append(out, http.StatusNotFound)
+	}
+	if r.method != http.MethodGet {
+		out = append(out, http.StatusBadRequest, http.StatusConflict, http.StatusPreconditionFailed, http.StatusRequestEntityTooLarge, http.StatusInsufficientStorage)
+	}
+	return out
 }
 
 func refuse(ctx huma.Context, p *operator.Problem) {
@@ -252,13 +201,6 @@ func (s *Server) do(ctx context.Context, what, object string, effect func() erro
 type body[T any] struct{ Body T }
 
 type none struct{}
-
-func list[T any](items []T) (*body[operator.List[T]], error) {
-	if items == nil {
-		items = []T{}
-	}
-	return &body[operator.List[T]]{operator.List[T]{Items: items}}, nil
-}
 
 func (s *Server) clusterOperations() {
 	add(s, route{"getCluster", "GET", "/cluster", "The installation as a whole", authz.Read, 200}, func(context.Context, *none) (*body[operator.Cluster], error) {
@@ -281,8 +223,8 @@ func (s *Server) clusterOperations() {
 		}
 		return &body[operator.License]{s.World().License}, nil
 	})
-	add(s, route{"listHosts", "GET", "/hosts", "All hosts, in order of joining", authz.Read, 200}, func(context.Context, *none) (*body[operator.List[operator.Host]], error) {
-		return list(s.World().Hosts())
+	add(s, route{"listHosts", "GET", "/hosts", "All hosts, in order of joining", authz.Read, 200}, func(_ context.Context, in *PageInput) (*body[operator.List[operator.Host]], error) {
+		return page(*in, s.World().Hosts(), func(h operator.Host) string { return byNumber(h.Joined.UnixNano()) + string(h.ID) })
 	})
 	add(s, route{"getHost", "GET", "/hosts/{host}", "One host, by id or name", authz.Read, 200}, func(_ context.Context, in *struct {
 		Host string `path:"host" maxLength:"63"`
@@ -297,6 +239,7 @@ func (s *Server) clusterOperations() {
 	add(s, route{"listNodes", "GET", "/nodes", "All nodes, by number", authz.Read, 200}, func(_ context.Context, in *struct {
 		Env  wire.EnvName `query:"env" maxLength:"40" doc:"Of this environment only"`
 		Host string       `query:"host" maxLength:"63" doc:"On this host only, by id or name"`
+		PageInput
 	}) (*body[operator.List[operator.Node]], error) {
 		var out []operator.Node
 		for _, n := range s.World().Nodes(in.Env) {
@@ -304,7 +247,7 @@ func (s *Server) clusterOperations() {
 				out = append(out, n)
 			}
 		}
-		return list(out)
+		return page(in.PageInput, out, func(n operator.Node) string { return byNumber(int64(n.CTID)) })
 	})
 	add(s, route{"getNode", "GET", "/nodes/{ctid}", "One node", authz.Read, 200}, func(_ context.Context, in *struct {
 		CTID wire.CTID `path:"ctid" minimum:"1"`
@@ -316,7 +259,7 @@ func (s *Server) clusterOperations() {
 		}
 		return &body[operator.Node]{w.Node(n)}, nil
 	})
-	add(s, route{"listTemplates", "GET", "/templates", "The templates in the registry", authz.Read, 200}, func(ctx context.Context, _ *none) (*body[operator.List[operator.Template]], error) {
+	add(s, route{"listTemplates", "GET", "/templates", "The templates in the registry", authz.Read, 200}, func(ctx context.Context, in *PageInput) (*body[operator.List[operator.Template]], error) {
 		if s.RefreshTemplates != nil {
 			if err := s.RefreshTemplates(ctx); err != nil {
 				logging.Or(s.Log).Info("templates are as last known", logging.Reason, err)
@@ -326,21 +269,16 @@ func (s *Server) clusterOperations() {
 		for _, t := range store.Templates.All(s.Store.View()) {
 			out = append(out, Template(t))
 		}
-		return list(out)
+		return page(*in, out, func(t operator.Template) string { return string(t.Name) })
 	})
 	add(s, route{"listAudit", "GET", "/audit", "Who did what, newest first", authz.Admin, 200}, func(_ context.Context, in *struct {
-		Limit int `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+		Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"The most items of one answer"`
+		Cursor string `query:"cursor" maxLength:"400" doc:"The next of the answer before; empty begins at the newest"`
 	}) (*body[operator.List[operator.Audit]], error) {
-		return list(s.Audit.Newest(in.Limit))
+		return page(PageInput{in.Limit, in.Cursor}, s.Audit.Newest(audit.InMemory), func(a operator.Audit) string { return byNumber(1<<62 - a.Seq) })
 	})
-	add(s, route{"getVersion", "GET", "/version", "The orchestrator's version", authz.Read, 200}, func(context.Context, *none) (*body[struct {
-		Version string `json:"version"`
-	}], error) {
-		var out body[struct {
-			Version string `json:"version"`
-		}]
-		out.Body.Version = build.Version
-		return &out, nil
+	add(s, route{"getVersion", "GET", "/version", "The orchestrator's version", authz.Read, 200}, func(context.Context, *none) (*body[operator.Version], error) {
+		return &body[operator.Version]{operator.Version{Version: build.Version}}, nil
 	})
 }
 

@@ -40,8 +40,8 @@ type changeInput struct {
 }
 
 func (s *Server) environmentOperations() {
-	add(s, route{"listEnvironments", "GET", "/environments", "All environments, by name", authz.Read, 200}, func(context.Context, *none) (*body[operator.List[operator.Environment]], error) {
-		return list(s.World().Environments())
+	add(s, route{"listEnvironments", "GET", "/environments", "All environments, by name", authz.Read, 200}, func(_ context.Context, in *PageInput) (*body[operator.List[operator.Environment]], error) {
+		return page(*in, s.World().Environments(), func(e operator.Environment) string { return string(e.Spec.Name) })
 	})
 	add(s, route{"getEnvironment", "GET", "/environments/{env}", "One environment with its nodes", authz.Read, 200}, func(_ context.Context, in *struct {
 		Env wire.EnvName `path:"env" maxLength:"40"`

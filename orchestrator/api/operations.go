@@ -15,23 +15,26 @@ import (
 	"hardnode.dev/orchestrator/store"
 )
 
+const watchPath = "/operations/{op}/events"
+
 type operationInput struct {
 	Op wire.OperationID `path:"op" maxLength:"40"`
 }
 
 func (s *Server) operationOperations() {
 	add(s, route{"listOperations", "GET", "/operations", "All operations, newest first", authz.Read, 200}, func(_ context.Context, in *struct {
-		Env   wire.EnvName            `query:"env" maxLength:"40" doc:"Of this environment only"`
-		State operator.OperationState `query:"state" enum:"pending,running,done,failed,cancelled" doc:"In this state only"`
-		Limit int                     `query:"limit" minimum:"1" maximum:"500" default:"100"`
+		Env    wire.EnvName            `query:"env" maxLength:"40" doc:"Of this environment only"`
+		State  operator.OperationState `query:"state" enum:"pending,running,done,failed,cancelled" doc:"In this state only"`
+		Limit  int                     `query:"limit" minimum:"1" maximum:"500" default:"100" doc:"The most items of one answer"`
+		Cursor string                  `query:"cursor" maxLength:"400" doc:"The next of the answer before; empty begins at the newest"`
 	}) (*body[operator.List[operator.Operation]], error) {
 		var out []operator.Operation
 		for _, op := range s.Ops.List() {
-			if (in.Env == "" || op.Object == "environments/"+string(in.Env)) && (in.State == "" || op.State == in.State) && len(out) < in.Limit {
+			if (in.Env == "" || op.Object == "environments/"+string(in.Env)) && (in.State == "" || op.State == in.State) {
 				out = append(out, op)
 			}
 		}
-		return list(out)
+		return page(PageInput{in.Limit, in.Cursor}, out, func(op operator.Operation) string { return newest(op.Created) + string(op.ID) })
 	})
 	add(s, route{"getOperation", "GET", "/operations/{op}", "One operation", authz.Read, 200}, func(_ context.Context, in *operationInput) (*body[operator.Operation], error) {
 		op, err := s.Ops.Get(in.Op)
@@ -45,7 +48,7 @@ func (s *Server) operationOperations() {
 		})
 		return out, err
 	})
-	watch := s.operation(route{"watchOperation", "GET", "/operations/{op}/events", "Watch an operation as server-sent events: event \"operation\" at once, at every change, and last when it has ended", authz.Read, 200})
+	watch := s.operation(route{"watchOperation", "GET", watchPath, "Watch an operation as server-sent events: event \"operation\" at once, at every change, and last when it has ended", authz.Read, 200})
 	schema := s.api.OpenAPI().Components.Schemas
 	watch.Responses = map[string]*huma.Response{"200": {Description: "A stream of operations", Content: map[string]*huma.MediaType{
 		"text/event-stream": {Schema: huma.SchemaFromType(schema, operationType)}}}}

@@ -40,11 +40,15 @@ var sessionKinds = []sessionKind{
 // sessionOperations registers the WebSocket paths and describes them.
 func (s *Server) sessionOperations(mux *http.ServeMux) {
 	for _, k := range sessionKinds {
-		path := operator.Prefix + "/nodes/{ctid}/" + k.name
+		path := k.path()
 		op := &huma.Operation{OperationID: k.name + "Node", Method: http.MethodGet, Path: path, Summary: k.summary, Description: "Needs scope exec.",
 			Security:   []map[string][]string{{"token": {}}},
 			Parameters: []*huma.Param{{Name: "ctid", In: "path", Required: true, Schema: &huma.Schema{Type: "integer"}}},
 			Responses:  map[string]*huma.Response{"101": {Description: "Switching to WebSocket"}, "default": {Description: "Problem"}}}
+		for _, status := range []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity, http.StatusTooManyRequests} {
+			op.Responses[strconv.Itoa(status)] = &huma.Response{Description: http.StatusText(status), Content: map[string]*huma.MediaType{
+				"application/problem+json": {Schema: huma.SchemaFromType(s.api.OpenAPI().Components.Schemas, problemType)}}}
+		}
 		for _, name := range slices.Sorted(maps.Keys(k.params)) {
 			schema := &huma.Schema{Type: "string"}
 			if name == "argv" || name == "arg" {
@@ -57,12 +61,20 @@ func (s *Server) sessionOperations(mux *http.ServeMux) {
 	}
 }
 
-func (s *Server) session(w http.ResponseWriter, r *http.Request, k sessionKind) {
-	who, p := s.Tokens.Check(authz.Bearer(r.Header.Get("Authorization")))
-	if p == nil {
-		p = who.Require(authz.Exec, r.URL.Path)
+// openPaths are the paths of sessions and watches: what a caller holds open.
+func openPaths() []string {
+	out := []string{operator.Prefix + watchPath}
+	for _, k := range sessionKinds {
+		out = append(out, k.path())
 	}
-	if p != nil {
+	return out
+}
+
+func (k sessionKind) path() string { return operator.Prefix + "/nodes/{ctid}/" + k.name }
+
+func (s *Server) session(w http.ResponseWriter, r *http.Request, k sessionKind) {
+	who := caller(r.Context())
+	if p := who.Require(authz.Exec, r.URL.Path); p != nil {
 		Fail(w, p)
 		return
 	}

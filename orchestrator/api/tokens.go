@@ -8,11 +8,14 @@ import (
 	"hardnode.dev/orchestrator/authz"
 )
 
-var operationType = reflect.TypeFor[operator.Operation]()
+var (
+	operationType = reflect.TypeFor[operator.Operation]()
+	problemType   = reflect.TypeFor[operator.Problem]()
+)
 
 func (s *Server) tokenOperations() {
-	add(s, route{"listTokens", "GET", "/tokens", "All tokens, without their text", authz.Admin, 200}, func(context.Context, *none) (*body[operator.List[operator.Token]], error) {
-		return list(s.Tokens.List())
+	add(s, route{"listTokens", "GET", "/tokens", "All tokens, without their text", authz.Admin, 200}, func(_ context.Context, in *PageInput) (*body[operator.List[operator.Token]], error) {
+		return page(*in, s.Tokens.List(), func(t operator.Token) string { return t.Name + " " + t.ID })
 	})
 	add(s, route{"createToken", "POST", "/tokens", "Make a token; its text is shown this once", authz.Admin, 201}, func(ctx context.Context, in *body[operator.NewToken]) (out *body[operator.MadeToken], err error) {
 		err = s.do(ctx, "token.create", "tokens/"+in.Body.Name, func() error {

@@ -25,8 +25,8 @@ import (
 	"hardnode.dev/internal/wire/operator"
 )
 
-// inMemory is how many of the newest records are held for reading.
-const inMemory = 1000
+// InMemory is how many of the newest records are held for reading.
+const InMemory = 1000
 
 // Log is the open record.
 type Log struct {
@@ -92,8 +92,8 @@ func (l *Log) remember(a operator.Audit, raw []byte) {
 	sum := sha256.Sum256(bytes.TrimSuffix(raw, []byte("\n")))
 	l.mu.last, l.mu.seq = hex.EncodeToString(sum[:]), a.Seq
 	l.mu.ring = append(l.mu.ring, a)
-	if len(l.mu.ring) >= 2*inMemory {
-		l.mu.ring = slices.Clone(l.mu.ring[len(l.mu.ring)-inMemory:])
+	if len(l.mu.ring) >= 2*InMemory {
+		l.mu.ring = slices.Clone(l.mu.ring[len(l.mu.ring)-InMemory:])
 	}
 }
 

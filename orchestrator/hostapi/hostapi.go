@@ -32,6 +32,7 @@ import (
 const (
 	maxReport = 4 << 20         // bytes
 	maxSmall  = 64 << 10        // bytes of any other body
+	strangers = 16              // enrolments and renewals at work: their callers are not known yet
 	maxWait   = time.Minute     // of a long poll
 	minWait   = 0 * time.Second // a host that asks with wait=0 wants an answer at once
 	slowWrite = 30 * time.Second
@@ -51,7 +52,8 @@ type Server struct {
 	Accepted interface{ Observe(seconds float64) }
 	Log      *slog.Logger
 
-	sent sync.Map // wire.HostID → sent
+	sent  sync.Map // wire.HostID → sent
+	doors chan struct{}
 }
 
 // sent is Work that a host has not confirmed yet.
@@ -62,6 +64,7 @@ type sent struct {
 
 // Handler is the host API. Paths that are not in it, and callers without a fitting certificate, get a Problem.
 func (s *Server) Handler() http.Handler {
+	s.doors = make(chan struct{}, strangers)
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+host.PathEnroll, s.enroll)
 	mux.HandleFunc("POST "+host.PathRenew, s.renew)
@@ -98,7 +101,6 @@ func answer(w http.ResponseWriter, v any) {
 
 // read decodes a body of at most limit bytes strictly.
 func read(w http.ResponseWriter, r *http.Request, limit int64, into any) error {
-	http.NewResponseController(w).SetReadDeadline(time.Now().Add(slowWrite))
 	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, limit))
 	d.DisallowUnknownFields()
 	if err := d.Decode(into); err != nil {
@@ -107,7 +109,6 @@ func read(w http.ResponseWriter, r *http.Request, limit int64, into any) error {
 	if d.More() {
 		return operator.NewProblem(operator.Invalid, "body", "there is more behind the document", "send one document")
 	}
-	http.NewResponseController(w).SetReadDeadline(time.Time{})
 	return nil
 }
 
@@ -128,12 +129,30 @@ func (s *Server) hosts(f func(http.ResponseWriter, *http.Request, store.Host)) h
 	}
 }
 
+// enter takes a place for a caller who is not known yet, once its body is here; false when there is none, and then it was told so.
+func (s *Server) enter(w http.ResponseWriter, r *http.Request) bool {
+	select {
+	case s.doors <- struct{}{}:
+		return true
+	default:
+		w.Header().Set("Retry-After", "1")
+		fail(w, operator.NewProblem(operator.Unavailable, r.URL.Path, fmt.Sprintf("%d hosts join or renew at this moment", strangers), "try again in a moment"))
+		return false
+	}
+}
+
+func (s *Server) leave() { <-s.doors }
+
 func (s *Server) enroll(w http.ResponseWriter, r *http.Request) {
 	var req host.EnrollRequest
 	if err := read(w, r, maxSmall, &req); err != nil {
 		fail(w, err)
 		return
 	}
+	if !s.enter(w, r) {
+		return
+	}
+	defer s.leave()
 	reply, err := s.Enroll.Enroll(r.Context(), req)
 	if err != nil {
 		logging.Or(s.Log).Warn("a host was refused", logging.Addr, r.RemoteAddr, logging.Reason, err)
@@ -149,6 +168,10 @@ func (s *Server) renew(w http.ResponseWriter, r *http.Request) {
 		fail(w, err)
 		return
 	}
+	if !s.enter(w, r) {
+		return
+	}
+	defer s.leave()
 	p, ok := identity.ClientOf(r.TLS, time.Now())
 	reply, err := s.Enroll.Renew(req, p, ok)
 	if err != nil {

@@ -36,7 +36,8 @@ var files embed.FS
 const (
 	cookieName = "__Host-hardnode"
 	idle       = 8 * time.Hour
-	maxOpen    = 1000 // sessions; the oldest goes first
+	longest    = 24 * time.Hour // a session's life, whatever is done in it
+	maxOpen    = 1000           // sessions; the oldest goes first
 )
 
 // policy is the content security policy of every page.
@@ -45,6 +46,7 @@ const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src
 // Panel serves the pages.
 type Panel struct {
 	Tokens     *authz.Tokens
+	Guesses    *authz.Guesses // slows down wrong tokens; nil: nobody does
 	World      func() show.World
 	Operations func() []operator.Operation
 	Log        *slog.Logger
@@ -58,7 +60,12 @@ type Panel struct {
 
 type session struct {
 	token string // hash
-	used  time.Time
+	begun time.Time
+	used  time.Time // by a person: what a page fetches by itself does not count
+}
+
+func (s *session) over(now time.Time) bool {
+	return now.Sub(s.used) > idle || now.Sub(s.begun) > longest
 }
 
 // page is what the frame around every page shows.
@@ -185,11 +192,11 @@ func (p *Panel) who(r *http.Request) (authz.Who, bool) {
 	p.mu.Lock()
 	s := p.mu.open[k]
 	now := p.Now()
-	if s != nil && now.Sub(s.used) > idle {
+	if s != nil && s.over(now) {
 		delete(p.mu.open, k)
 		s = nil
 	}
-	if s != nil {
+	if s != nil && r.Header.Get("Hardnode-Live") == "" {
 		s.used = now
 	}
 	p.mu.Unlock()
@@ -205,7 +212,10 @@ func (p *Panel) login(w http.ResponseWriter, r *http.Request) {
 	text := secret.Text(r.PostFormValue("token"))
 	if _, problem := p.Tokens.Check(text); problem != nil {
 		logging.Or(p.Log).Warn("a sign-in to the panel was refused", logging.Addr, r.RemoteAddr, logging.Reason, problem.Reason)
-		p.html(w, r, http.StatusUnauthorized, loginPage("That did not work: "+problem.Reason+"."))
+		if p.Guesses != nil {
+			problem = p.Guesses.Wrong(r.Context(), r.RemoteAddr, problem)
+		}
+		p.html(w, r, problem.Status, loginPage("That did not work: "+problem.Reason+"."))
 		return
 	}
 	raw := make([]byte, 32)
@@ -215,7 +225,7 @@ func (p *Panel) login(w http.ResponseWriter, r *http.Request) {
 	}
 	value := hex.EncodeToString(raw)
 	sum := sha256.Sum256([]byte(value))
-	p.remember(hex.EncodeToString(sum[:]), &session{token: authz.Hash(text), used: p.Now()})
+	p.remember(hex.EncodeToString(sum[:]), &session{token: authz.Hash(text), begun: p.Now(), used: p.Now()})
 	http.SetCookie(w, &http.Cookie{Name: cookieName, Value: value, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode})
 	http.Redirect(w, r, "/panel/", http.StatusSeeOther)
 }
@@ -229,7 +239,7 @@ func (p *Panel) remember(k string, s *session) {
 	}
 	oldest := ""
 	for o, x := range p.mu.open {
-		if s.used.Sub(x.used) > idle {
+		if x.over(s.used) {
 			delete(p.mu.open, o)
 		} else if oldest == "" || x.used.Before(p.mu.open[oldest].used) {
 			oldest = o

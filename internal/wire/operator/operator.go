@@ -227,7 +227,13 @@ type Template struct {
 
 // List is the body of every list.
 type List[T any] struct {
-	Items []T `json:"items"`
+	Items []T    `json:"items"`
+	Next  string `json:"next,omitempty" doc:"Send it as cursor to get what follows; absent at the end"`
+}
+
+// Version is what the orchestrator is.
+type Version struct {
+	Version string `json:"version"`
 }
 
 // Accepted answers a request for long work: the operation to watch; or, of a dry run, the nodes there would be and nothing else.
@@ -240,7 +246,7 @@ type Accepted struct {
 type Token struct {
 	ID      string    `json:"id"`
 	Name    string    `json:"name"`
-	Scopes  []string  `json:"scopes" doc:"read, write, exec, admin; admin includes all"`
+	Scopes  []string  `json:"scopes" doc:"read, write, exec, metrics, admin; admin includes all"`
 	Created time.Time `json:"created"`
 	Expires time.Time `json:"expires,omitzero"`
 }
@@ -248,7 +254,7 @@ type Token struct {
 // NewToken asks for a token.
 type NewToken struct {
 	Name   string   `json:"name" minLength:"1" maxLength:"60" pattern:"^[A-Za-z0-9][A-Za-z0-9 ._@-]*$"`
-	Scopes []string `json:"scopes" minItems:"1" maxItems:"4" enum:"read,write,exec,admin"`
+	Scopes []string `json:"scopes" minItems:"1" maxItems:"8" enum:"read,write,exec,metrics,admin"`
 	Days   int      `json:"days,omitempty" minimum:"0" maximum:"3660" doc:"Days it is valid; 0 is until revoked"`
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -58,10 +59,34 @@ func get[T any](ctx context.Context, a *app, path string) (out T, err error) {
 	return out, c.Call(ctx, http.MethodGet, operator.Prefix+path, nil, &out)
 }
 
-// items reads one list.
-func items[T any](ctx context.Context, a *app, path string) ([]T, error) {
-	l, err := get[operator.List[T]](ctx, a, path)
-	return l.Items, err
+// items reads one list, all its parts.
+func items[T any](ctx context.Context, a *app, path string) (all []T, err error) {
+	sep := "?"
+	if strings.Contains(path, "?") {
+		sep = "&"
+	}
+	for next := ""; ; {
+		from := path
+		if next != "" {
+			from += sep + "cursor=" + url.QueryEscape(next)
+		}
+		l, err := get[operator.List[T]](ctx, a, from)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, l.Items...)
+		if l.Next == "" || l.Next == next || limited(path) {
+			return all, nil
+		}
+		next = l.Next
+	}
+}
+
+// limited tells whether a path asks for so many items and no more.
+func limited(path string) bool {
+	_, query, _ := strings.Cut(path, "?")
+	q, err := url.ParseQuery(query)
+	return err == nil && q.Has("limit")
 }
 
 func joined[T any](list []T, name func(T) string) string {

@@ -1,0 +1,293 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"hardnode.dev/internal/logging"
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/authz"
+)
+
+// The limits of the API. What is over them is refused early, with Retry-After: a server that takes in more than it can do answers nobody.
+const (
+	maxBody    = 1 << 20          // bytes of a body
+	maxAtOnce  = 64               // requests at work
+	maxOfOne   = 32               // of them, of one token
+	maxOpen    = 100              // sessions and watches of one token
+	maxQueue   = 2 * time.Second  // that a request waits for others
+	writeLimit = 30 * time.Second // for an answer to be taken
+)
+
+// methods are those the API knows, in the order Allow names them.
+var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
+
+// door is what every request comes through. In this order: the route, the token, the body, a place, the handler. Nothing scarce is taken
+// for a caller who is not known or whose body is not here yet.
+type door struct {
+	*Server
+	mux   *http.ServeMux
+	open  map[string]bool // patterns of sessions and watches
+	slots chan struct{}
+
+	mu struct {
+		sync.Mutex
+		working, open map[string]int // by token id
+	}
+}
+
+// Handler is the API, everything below /api/ and /openapi.json.
+func (s *Server) Handler() http.Handler {
+	d := &door{Server: s, mux: http.NewServeMux(), open: map[string]bool{}, slots: make(chan struct{}, maxAtOnce)}
+	d.mu.working, d.mu.open = map[string]int{}, map[string]int{}
+	s.register(d.mux)
+	for _, path := range openPaths() {
+		d.open["GET "+path] = true
+	}
+	d.mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
+		if p := caller(r.Context()).Require(authz.Metrics, r.URL.Path); p != nil {
+			Fail(w, p)
+			return
+		}
+		s.Metrics.ServeHTTP(w, r)
+	})
+	return d
+}
+
+// ServeHTTP answers one request.
+func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	defer d.recover(w, r)
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Cache-Control", "no-store")
+	ctl := http.NewResponseController(w)
+	ctl.SetWriteDeadline(time.Now().Add(writeLimit))
+	_, pattern := d.mux.Handler(r)
+	if pattern != "" && strings.HasPrefix(r.URL.Path, "/openapi") { // what the API is like is no secret
+		d.mux.ServeHTTP(w, r)
+		return
+	}
+	if allow := d.allowed(r); pattern == "" && r.Method == http.MethodOptions && allow != "" {
+		w.Header().Set("Allow", allow)
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	who, p := d.Tokens.Check(authz.Bearer(r.Header.Get("Authorization")))
+	if p != nil {
+		d.unknown(w, r, p)
+		return
+	}
+	if pattern == "" {
+		d.noRoute(w, r)
+		return
+	}
+	ctx := context.WithValue(context.WithValue(r.Context(), whoKey{}, who), fromKey{}, r.RemoteAddr)
+	if d.open[pattern] {
+		if !d.take(d.mu.open, who, maxOpen) {
+			tooMany(w, r, fmt.Sprintf("token %q has %d sessions and watches open", who.Name, maxOpen), "close some of them")
+			return
+		}
+		defer d.give(d.mu.open, who)
+		ctx, end := d.Tokens.While(ctx, who)
+		defer end()
+		ctl.SetWriteDeadline(time.Time{})
+		d.mux.ServeHTTP(w, r.WithContext(ctx))
+		return
+	}
+	if !d.body(w, r) {
+		return
+	}
+	if !d.take(d.mu.working, who, maxOfOne) {
+		tooMany(w, r, fmt.Sprintf("%d requests of token %q are at work", maxOfOne, who.Name), "ask for less at once")
+		return
+	}
+	defer d.give(d.mu.working, who)
+	if !d.place(ctx) {
+		busy(w, r)
+		return
+	}
+	defer func() { <-d.slots }()
+	ctl.SetWriteDeadline(time.Now().Add(writeLimit))
+	tagged(w, r.WithContext(ctx), d.mux)
+}
+
+// unknown refuses a caller without a valid token. Wrong ones are slowed down and recorded; sending none is a mistake, not a guess.
+func (d *door) unknown(w http.ResponseWriter, r *http.Request, p *operator.Problem) {
+	if r.Header.Get("Authorization") != "" && d.Guesses != nil {
+		p = d.Guesses.Wrong(r.Context(), r.RemoteAddr, p)
+	}
+	switch p.Status {
+	case http.StatusUnauthorized:
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	case http.StatusTooManyRequests:
+		w.Header().Set("Retry-After", "60")
+	}
+	Fail(w, p)
+}
+
+// allowed are the methods a path has, "" if it has none.
+func (d *door) allowed(r *http.Request) string {
+	var out []string
+	for _, m := range methods {
+		probe := *r
+		probe.Method = m
+		if _, pattern := d.mux.Handler(&probe); pattern != "" {
+			out = append(out, m)
+		}
+	}
+	if len(out) == 0 {
+		return ""
+	}
+	return strings.Join(append(out, http.MethodOptions), ", ")
+}
+
+func (d *door) noRoute(w http.ResponseWriter, r *http.Request) {
+	allow := d.allowed(r)
+	if allow == "" {
+		Fail(w, operator.NewProblem(operator.NotFound, r.URL.Path, "the API has nothing here", "see /openapi.json"))
+		return
+	}
+	w.Header().Set("Allow", allow)
+	p := operator.NewProblem(operator.Invalid, r.URL.Path, "it has no "+r.Method, "use one of "+allow)
+	p.Status, p.Title = http.StatusMethodNotAllowed, http.StatusText(http.StatusMethodNotAllowed)
+	Fail(w, p)
+}
+
+// body takes the whole body in before anything else waits for it; false when the request was refused for it.
+func (d *door) body(w http.ResponseWriter, r *http.Request) bool {
+	if r.Body == nil || r.Body == http.NoBody {
+		return true
+	}
+	large := r.ContentLength > maxBody
+	var raw []byte
+	var err error
+	if !large {
+		raw, err = io.ReadAll(io.LimitReader(r.Body, maxBody+1))
+		large = len(raw) > maxBody
+	}
+	status, reason := 0, ""
+	switch {
+	case large:
+		status, reason = http.StatusRequestEntityTooLarge, fmt.Sprintf("it has more than %d bytes", maxBody)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		status, reason = http.StatusRequestTimeout, "it did not come in time"
+	case err != nil:
+		status, reason = http.StatusBadRequest, "it broke off"
+	default:
+		r.Body = io.NopCloser(bytes.NewReader(raw))
+		return true
+	}
+	p := operator.NewProblem(operator.Invalid, "body", reason, "send a smaller one, in one go")
+	p.Status, p.Title = status, http.StatusText(status)
+	Fail(w, p)
+	return false
+}
+
+// place waits for a place among the requests at work, though not for long.
+func (d *door) place(ctx context.Context) bool {
+	t := time.NewTimer(maxQueue)
+	defer t.Stop()
+	select {
+	case d.slots <- struct{}{}:
+		return true
+	case <-t.C:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+func (d *door) take(of map[string]int, who authz.Who, most int) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if of[who.ID] >= most {
+		return false
+	}
+	of[who.ID]++
+	return true
+}
+
+func (d *door) give(of map[string]int, who authz.Who) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if of[who.ID]--; of[who.ID] == 0 {
+		delete(of, who.ID)
+	}
+}
+
+func tooMany(w http.ResponseWriter, r *http.Request, reason, next string) {
+	w.Header().Set("Retry-After", "1")
+	p := operator.NewProblem(operator.Unavailable, r.URL.Path, reason, next)
+	p.Status, p.Title = http.StatusTooManyRequests, http.StatusText(http.StatusTooManyRequests)
+	Fail(w, p)
+}
+
+func busy(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Retry-After", "2")
+	Fail(w, operator.NewProblem(operator.Unavailable, r.URL.Path, fmt.Sprintf("the orchestrator is busy with %d requests", maxAtOnce), "try again in a moment"))
+}
+
+// recover turns a panic of a handler into an answer; the connection's own abort goes through.
+func (s *Server) recover(w http.ResponseWriter, r *http.Request) {
+	switch p := recover(); p {
+	case nil:
+	case http.ErrAbortHandler:
+		panic(p)
+	default:
+		logging.Or(s.Log).Error("a request handler panicked", logging.Err, fmt.Sprint(p), "path", r.URL.Path)
+		Fail(w, fmt.Errorf("panic"))
+	}
+}
+
+// tagged gives answers to reads an entity tag of their content, unless they have one, and answers 304 to a caller who has that content
+// already (RFC 9110, sections 8.8.3 and 13.1.2).
+func tagged(w http.ResponseWriter, r *http.Request, h http.Handler) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		h.ServeHTTP(w, r)
+		return
+	}
+	held := &heldAnswer{ResponseWriter: w, status: http.StatusOK}
+	h.ServeHTTP(held, r)
+	if held.status == http.StatusOK && w.Header().Get("ETag") == "" {
+		sum := sha256.Sum256(held.body.Bytes())
+		tag := `"` + hex.EncodeToString(sum[:12]) + `"`
+		w.Header().Set("ETag", tag)
+		if matches(r.Header.Get("If-None-Match"), tag) {
+			w.Header().Del("Content-Type")
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+	}
+	w.WriteHeader(held.status)
+	w.Write(held.body.Bytes())
+}
+
+// matches compares weakly, as If-None-Match does.
+func matches(header, tag string) bool {
+	return slices.ContainsFunc(strings.Split(header, ","), func(one string) bool {
+		one = strings.TrimPrefix(strings.TrimSpace(one), "W/")
+		return one == tag || one == "*"
+	})
+}
+
+// heldAnswer holds an answer back until it is whole.
+type heldAnswer struct {
+	http.ResponseWriter
+	status int
+	body   bytes.Buffer
+}
+
+// WriteHeader notes the status.
+func (h *heldAnswer) WriteHeader(status int) { h.status = status }
+
+// Write notes a part of the answer.
+func (h *heldAnswer) Write(p []byte) (int, error) { return h.body.Write(p) }
