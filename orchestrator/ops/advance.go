@@ -45,13 +45,29 @@ func Advance(op store.Operation, f Facts) store.Operation {
 		return finish(op, operator.OpDone, f.Now, nil)
 	}
 	if why := hopeless(op, f); why != "" {
-		return finish(op, operator.OpFailed, f.Now, operator.NewProblem(operator.Invalid, op.Object, why, "mend its template, push it again (hnctl template push), then delete the environment and create it again"))
+		return finish(op, operator.OpFailed, f.Now, operator.NewProblem(operator.Invalid, op.Object, why, "mend its template, push it again (hnctl template push), then "+again(op)))
 	}
 	if !f.Now.Before(op.Deadline) {
 		return finish(op, operator.OpFailed, f.Now, operator.NewProblem(operator.Unavailable, op.Object,
-			fmt.Sprintf("not done within %s: %s", op.Deadline.Sub(op.Created).Round(time.Second), detail), "see hnctl op show "+string(op.ID)+" and hnctl host list, then try again"))
+			fmt.Sprintf("not done within %s: %s", op.Deadline.Sub(op.Created).Round(time.Second), detail), nextOf(op)))
 	}
 	return op
+}
+
+// nextOf is what to do about an operation that ran out of time.
+func nextOf(op store.Operation) string {
+	if op.Kind != "env.create" || op.Remove {
+		return "see hnctl op show " + string(op.ID) + " and hnctl host list, then try again"
+	}
+	return fmt.Sprintf("see hnctl env show %[1]s and the logs of its nodes (hnctl node logs); try again with hnctl env start %[1]s, or delete it; else it is removed in a week", op.Env)
+}
+
+// again is how to make an environment whose creation failed once more.
+func again(op store.Operation) string {
+	if op.Remove {
+		return "create the environment again"
+	}
+	return fmt.Sprintf("delete the environment (hnctl env delete %s) and create it again", op.Env)
 }
 
 // hopeless is why an environment can't be created however long one waits, or "": a node's image or program is wrong.

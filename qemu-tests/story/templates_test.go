@@ -95,7 +95,7 @@ func badTemplates(s story) {
 }
 
 // damagedOnDisk: the registry's disk turns a bit of a template round. Hosts refuse it and keep nothing of it, the create that needs it
-// fails and is undone, and pushing the template again mends it.
+// fails and, as it was asked to, is undone, and pushing the template again mends it.
 func (s story) damagedOnDisk() {
 	s.Helper()
 	dir := s.variant("torn", func(c *v1.ConfigFile) { c.Author = "torn" })
@@ -110,7 +110,7 @@ func (s story) damagedOnDisk() {
 	for _, h := range s.Hosts {
 		marks[h] = h.VM().Console.Mark()
 	}
-	out, err := s.HNCTL(s.Context(), "env", "create", "-f", s.file("torn", 2, "template: nginx", "template: torn"))
+	out, err := s.HNCTL(s.Context(), "env", "create", "--undo", "-f", s.file("torn", 2, "template: nginx", "template: torn"))
 	if err == nil {
 		s.Fatalf("an environment of a damaged template was created: %s", out)
 	}

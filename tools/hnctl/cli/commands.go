@@ -10,7 +10,7 @@ func (a *app) commands() []*cobra.Command {
 		group("cluster", "The cluster as a whole", a.clusterInit(), a.clusterStatus(), a.clusterRotateGossipKey()),
 		group("host", "Hosts", a.hostList(), a.hostShow(), a.hostToken(), a.hostRemove(), group("config", "Host configuration files", a.hostConfigValidate())),
 		group("env", "Environments", a.envCreate(), a.envList(), a.envShow(),
-			a.envChange("start", "Start an environment's nodes"), a.envChange("stop", "Stop an environment's nodes; their data stays"), a.envChange("delete", "Delete an environment with all its data")),
+			a.envChange("start", "Start an environment's nodes"), a.envChange("stop", "Stop an environment's nodes; their data stays"), a.envChange("delete", "Delete an environment with all its data"), a.envKeep()),
 		group("node", "Nodes (containers)", a.nodeList(), a.nodeExec(), a.nodeLogs(), a.nodeJEM()),
 		group("op", "Operations", a.opList(), a.opShow(), a.opWatch(), a.opCancel()),
 		group("license", "The licence", a.licenseShow(), a.licenseSet()),

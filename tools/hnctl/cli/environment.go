@@ -18,7 +18,7 @@ func envPath(name string) string { return "/environments/" + url.PathEscape(name
 
 func (a *app) envCreate() *cobra.Command {
 	var file string
-	var dry, noWait bool
+	var dry, undo, noWait bool
 	c := &cobra.Command{
 		Use: "create -f FILE", Short: "Create an environment from a YAML file; - is stdin", Args: cobra.NoArgs,
 		Example: `  hnctl env create -f - <<END
@@ -39,11 +39,16 @@ func (a *app) envCreate() *cobra.Command {
 			if dry {
 				return a.envPlan(cmd.Context(), spec)
 			}
-			return a.envDo(cmd.Context(), http.MethodPost, "/environments", string(spec.Name), spec, noWait, true)
+			path := "/environments"
+			if undo {
+				path += "?undo=true"
+			}
+			return a.envDo(cmd.Context(), http.MethodPost, path, string(spec.Name), spec, noWait, true)
 		},
 	}
 	c.Flags().StringVarP(&file, "file", "f", "", "YAML file; - is stdin")
 	c.Flags().BoolVar(&dry, "dry-run", false, "only say where the nodes would go")
+	c.Flags().BoolVar(&undo, "undo", false, "if it fails, remove at once what was made; else it stays broken, with its logs, for a week")
 	noWaitFlag(c, &noWait)
 	c.MarkFlagRequired("file")
 	return c
@@ -144,11 +149,37 @@ func (a *app) showEnvironment(e operator.Environment) error {
 			address = "http://" + e.Domain + "/"
 		}
 		t.fields("environment", e.Spec.Name, "state", e.State, "reason", e.Reason, "address", address, "revision", e.Revision, "created", stamp(e.Created))
+		if f := e.Failed; f != nil {
+			removal := "never: it is kept"
+			if !f.Kept {
+				removal = stamp(f.Removal)
+			}
+			t.fields("failed", stamp(f.At), "failure", f.Reason, "removed", removal)
+		}
 		if len(e.Nodes) > 0 {
 			t.gap()
 			nodeTable(t, e.Nodes)
 		}
 	})
+}
+
+func (a *app) envKeep() *cobra.Command {
+	return &cobra.Command{
+		Use: "keep ENV", Short: "Keep what a failed creation left; else it is removed after a week", Args: cobra.ExactArgs(1), ValidArgsFunction: a.envNames(),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.api()
+			if err != nil {
+				return err
+			}
+			ctx, cancel := a.limit(cmd.Context())
+			defer cancel()
+			var e operator.Environment
+			if err := c.Call(ctx, http.MethodPost, operator.Prefix+envPath(args[0])+"/keep", nil, &e); err != nil {
+				return err
+			}
+			return a.showEnvironment(e)
+		},
+	}
 }
 
 // envChange is start, stop or delete.

@@ -262,9 +262,29 @@ func (f *fake) environments(mux *http.ServeMux) {
 			refuse(w, operator.Conflict, "environments/"+string(s.Name), "the name is taken", "choose another name")
 			return
 		}
+		if s.Name == "failed" && r.URL.Query().Get("undo") != "true" {
+			f.mu.Lock()
+			f.envs[s.Name] = operator.Environment{Spec: s, State: operator.EnvBroken, Failed: &operator.FailedCreate{At: f.now, Reason: "no host has room", Removal: f.now.AddDate(0, 0, 7)}}
+			f.mu.Unlock()
+		}
 		f.accept(w, r, "env.create", s.Name, func() {
 			f.envs[s.Name] = operator.Environment{Spec: s, State: operator.EnvRunning, Domain: string(s.Name) + ".demo.test", Revision: 1}
 		})
+	})
+	mux.HandleFunc("POST "+operator.Prefix+"/environments/{env}/keep", func(w http.ResponseWriter, r *http.Request) {
+		name := wire.EnvName(r.PathValue("env"))
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		e, ok := f.envs[name]
+		if !ok || e.Failed == nil {
+			refuse(w, operator.Conflict, "environments/"+string(name), "its creation did not fail: it stays as it is", "nothing is to be done")
+			return
+		}
+		kept := *e.Failed
+		kept.Kept, kept.Removal = true, time.Time{}
+		e.Failed = &kept
+		f.envs[name] = e
+		reply(w, 200, e)
 	})
 	for method, path := range map[string]string{"POST": "/environments/{env}/stop", "DELETE": "/environments/{env}"} {
 		mux.HandleFunc(method+" "+operator.Prefix+path, func(w http.ResponseWriter, r *http.Request) {
