@@ -125,7 +125,7 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 		Enroll: desk, Accepted: metrics.Accepted,
 		Unlicensed: func(id wire.HostID) string { return o.uncovered()[id] }}
 	o.api = &api.Server{Store: o.store, Ops: o.ops, Tokens: tokens, Audit: o.audit, World: o.world, Hub: hub, Log: c.log,
-		License: o.license, Enroll: desk, Guesses: guesses, RotateGossip: o.loop.RotateGossip, Metrics: metrics.Handler(o.world),
+		License: o.license, Enroll: desk, Guesses: guesses, RotateGossip: o.loop.RotateGossip, Metrics: metrics.Handler(o.world, o.hosts.Held),
 		DryRun: func(spec operator.EnvironmentSpec) ([]operator.Node, *operator.Problem) {
 			return converge.DryRun(o.loop.Input(o.store.View()), spec)
 		}}

@@ -168,6 +168,51 @@ func TestRemoveHost(t *testing.T) {
 	})
 }
 
+// What a host waits for when it is removed ends at once: it gets no other word of the cluster, not even that it is gone from it.
+func TestRemovedHostIsCutOff(t *testing.T) {
+	t.Parallel()
+	c := found(t, 2, "infra1", "host1")
+	c.start()
+	c.join("infra1", 0)
+	h1, _ := c.join("host1", 0)
+	c.create(hello("hello", 1))
+	c.settle()
+	conn := c.dial("100/exec?argv=cat")
+	h1.Mute(true)
+	c.eventually("host1 is UNREACHABLE", func() bool { return c.host("host1").State == operator.HostUnreachable })
+	type answer struct {
+		what string
+		doc  host.Assignment
+		err  error
+	}
+	const longest = 50 * time.Second
+	answers := make(chan answer, 2)
+	ctx, cancel := context.WithTimeout(t.Context(), longest+10*time.Second)
+	defer cancel()
+	began := time.Now()
+	go func() {
+		a := answer{what: "assignment"}
+		a.err = h1.Call(ctx, "GET", fmt.Sprintf("%s?work=%d&peers=%d&wait=%s", host.PathAssigned, h1.Work().Revision, h1.Peers().Revision, longest), nil, &a.doc)
+		answers <- a
+	}()
+	go func() {
+		a := answer{what: "sessions"}
+		a.err = h1.Call(ctx, "GET", fmt.Sprintf("%s?wait=%s", host.PathSessions, longest), nil, &host.SessionRequest{})
+		answers <- a
+	}()
+	c.eventually("both calls are held, beside the hosts' own four and the session", func() bool { return c.o.hosts.Held() >= 7 })
+	c.ok("DELETE", "/api/v1/hosts/host1", nil, nil)
+	for range 2 {
+		a := <-answers
+		if p := problemOf(a.err); p == nil || p.Code != operator.Denied || a.doc.Peers != nil || a.doc.Work != nil || time.Since(began) > longest-10*time.Second {
+			t.Errorf("the held call for %s of the removed host ended after %s with %v, peers %v", a.what, time.Since(began), a.err, a.doc.Peers)
+		}
+	}
+	if _, exit := drain(t, conn); exit.Error == "" {
+		t.Errorf("an open session of the removed host: %+v", exit)
+	}
+}
+
 // A host over the licence's count joins, says why it gets nothing, and keeps what it has.
 func TestUnlicensedHost(t *testing.T) {
 	t.Parallel()

@@ -197,9 +197,20 @@ func (d *Desk) sign(csr []byte, h store.Host) ([][]byte, error) {
 func (d *Desk) Known(p identity.Peer) (store.Host, error) {
 	h, ok := store.Hosts.Get(d.Store.View(), string(p.Host))
 	if !ok || !ed25519.PublicKey(h.Key).Equal(p.Key) {
-		return store.Host{}, operator.NewProblem(operator.Denied, "host "+p.Name, "it is not enrolled (any more)", "give it a new join token")
+		return store.Host{}, NotEnrolled(p.Name)
 	}
 	return h, nil
+}
+
+// Enrolled tells whether the host is enrolled in v, with the same key.
+func Enrolled(v *store.View, h store.Host) bool {
+	now, ok := store.Hosts.Get(v, string(h.ID))
+	return ok && ed25519.PublicKey(now.Key).Equal(ed25519.PublicKey(h.Key))
+}
+
+// NotEnrolled is what a host is told that was removed.
+func NotEnrolled(name string) *operator.Problem {
+	return operator.NewProblem(operator.Denied, "host "+name, "it is not enrolled (any more)", "give it a new join token")
 }
 
 // Renew gives a host a new leaf on its enrolled key: with its certificate, or, once that has expired, with a proof signed by the key.

@@ -9,11 +9,13 @@ package hostapi
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
@@ -54,7 +56,11 @@ type Server struct {
 
 	sent  sync.Map // wire.HostID → sent
 	doors chan struct{}
+	held  atomic.Int64
 }
+
+// Held is how many calls are held now: long polls and sessions of hosts.
+func (s *Server) Held() float64 { return float64(s.held.Load()) }
 
 // sent is Work that a host has not confirmed yet.
 type sent struct {
@@ -69,10 +75,10 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("POST "+host.PathEnroll, s.enroll)
 	mux.HandleFunc("POST "+host.PathRenew, s.renew)
 	mux.HandleFunc("POST "+host.PathComponent, s.hosts(s.component))
-	mux.HandleFunc("GET "+host.PathAssigned, s.hosts(s.assigned))
+	mux.HandleFunc("GET "+host.PathAssigned, s.lasting(s.assigned))
 	mux.HandleFunc("POST "+host.PathReport, s.hosts(s.report))
-	mux.HandleFunc("GET "+host.PathSessions, s.hosts(s.sessions))
-	mux.HandleFunc("GET "+host.PathSession+"{id}", s.hosts(s.session))
+	mux.HandleFunc("GET "+host.PathSessions, s.lasting(s.sessions))
+	mux.HandleFunc("GET "+host.PathSession+"{id}", s.lasting(s.session))
 	mux.HandleFunc("GET "+host.PathRoutes, s.routes)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		fail(w, operator.NewProblem(operator.NotFound, r.URL.Path, "the host API has no "+r.Method+" here", "compare the versions of host and orchestrator"))
@@ -142,6 +148,43 @@ func (s *Server) enter(w http.ResponseWriter, r *http.Request) bool {
 }
 
 func (s *Server) leave() { <-s.doors }
+
+// lasting is hosts for calls that are held: they end when the host is removed, which is the last it hears.
+func (s *Server) lasting(f func(http.ResponseWriter, *http.Request, store.Host)) http.HandlerFunc {
+	return s.hosts(func(w http.ResponseWriter, r *http.Request, h store.Host) {
+		s.held.Add(1)
+		defer s.held.Add(-1)
+		ctx, cancel := context.WithCancelCause(r.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			for {
+				v := s.Store.View()
+				if !enroll.Enrolled(v, h) {
+					cancel(enroll.NotEnrolled(h.Name))
+					return
+				}
+				select {
+				case <-v.Over():
+				case <-ctx.Done():
+					return
+				}
+			}
+		})
+		defer wg.Wait()
+		defer cancel(nil)
+		f(w, r.WithContext(ctx), h)
+	})
+}
+
+// nothing answers a held call that ended without news: because its time is over, or with the reason why it must end.
+func nothing(w http.ResponseWriter, ctx context.Context) {
+	var p *operator.Problem
+	if errors.As(context.Cause(ctx), &p) {
+		fail(w, p)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
 
 func (s *Server) enroll(w http.ResponseWriter, r *http.Request) {
 	var req host.EnrollRequest
@@ -236,8 +279,8 @@ func (s *Server) assigned(w http.ResponseWriter, r *http.Request, h store.Host) 
 	defer cancel()
 	for {
 		v := s.Store.View()
-		if _, ok := store.Hosts.Get(v, string(h.ID)); !ok { // removed while it waited: the next keys and peers are not for it
-			fail(w, operator.NewProblem(operator.Denied, "hosts/"+string(h.ID), "this host was removed", "join the cluster again"))
+		if !enroll.Enrolled(v, h) { // the same moment's documents tell the others of it
+			fail(w, enroll.NotEnrolled(h.Name))
 			return
 		}
 		var a host.Assignment
@@ -257,7 +300,7 @@ func (s *Server) assigned(w http.ResponseWriter, r *http.Request, h store.Host) 
 		select {
 		case <-v.Over():
 		case <-ctx.Done():
-			w.WriteHeader(http.StatusNoContent)
+			nothing(w, ctx)
 			return
 		}
 	}
@@ -284,7 +327,7 @@ func (s *Server) sessions(w http.ResponseWriter, r *http.Request, h store.Host) 
 	defer cancel()
 	req, ok := s.Hub.next(ctx, h.ID)
 	if !ok {
-		w.WriteHeader(http.StatusNoContent)
+		nothing(w, ctx)
 		return
 	}
 	answer(w, req)
@@ -304,7 +347,10 @@ func (s *Server) session(w http.ResponseWriter, r *http.Request, h store.Host) {
 	defer c.CloseNow()
 	select {
 	case ses.link <- c:
-		<-ses.done
+		select {
+		case <-ses.done:
+		case <-r.Context().Done(): // the host was removed: closing its connection ends the session
+		}
 	case <-ses.done:
 	case <-r.Context().Done():
 	}

@@ -63,6 +63,7 @@ type Host struct {
 		stuck   wire.CTID // removed from its work, and can't end; 0 is none
 		applied wire.Revision
 		idle    bool // nothing runs
+		mute    bool // it reports nothing
 		views   []host.GossipView
 		last    host.ReportReply
 		hint    chan struct{}
@@ -184,8 +185,13 @@ func (h *Host) reports(ctx context.Context) error {
 		every = host.ReportEvery
 	}
 	for ctx.Err() == nil {
+		h.mu.Lock()
+		mute := h.mu.mute
+		h.mu.Unlock()
 		var reply host.ReportReply
-		if err := h.Call(ctx, http.MethodPost, host.PathReport, h.Report(), &reply); err == nil {
+		if mute {
+			// nothing is said
+		} else if err := h.Call(ctx, http.MethodPost, host.PathReport, h.Report(), &reply); err == nil {
 			h.mu.Lock()
 			h.mu.last = reply
 			h.mu.Unlock()
@@ -251,6 +257,14 @@ func (h *Host) Report() host.Report {
 func (h *Host) Idle(idle bool) {
 	h.mu.Lock()
 	h.mu.idle = idle
+	h.mu.Unlock()
+	h.Hint()
+}
+
+// Mute makes the host report nothing, though all else of it goes on.
+func (h *Host) Mute(mute bool) {
+	h.mu.Lock()
+	h.mu.mute = mute
 	h.mu.Unlock()
 	h.Hint()
 }
