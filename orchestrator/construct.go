@@ -151,7 +151,7 @@ func (o *orchestrator) world() show.World {
 	snapshot, _ := o.fleet.Snapshot()
 	w := show.World{Now: time.Now().UTC(), View: o.store.View(), Live: snapshot, License: o.license.Show(), Uncovered: o.uncovered()}
 	if p := o.loop.Last(); p != nil {
-		w.Stuck, w.Alarms, w.Rotation = p.Stuck, p.Alarms, p.Rotation
+		w.Stuck, w.Uneven, w.Alarms, w.Rotation = p.Stuck, p.Uneven, p.Alarms, p.Rotation
 	}
 	return w
 }

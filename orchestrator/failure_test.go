@@ -129,6 +129,38 @@ func TestDeadHost(t *testing.T) {
 		e, _ := c.env("hello")
 		return c.host("host1").State == operator.HostActive && len(e.Nodes) == 2 && len(h1.Containers()) == 0
 	})
+	// Both nodes are on one host now: it is said, and mended when somebody asks, a new node first.
+	c.eventually("it is said that hello isn't spread", func() bool {
+		e, _ := c.env("hello")
+		var cl operator.Cluster
+		c.ok("GET", "/api/v1/cluster", nil, &cl)
+		return strings.Contains(e.Spread, "host2 has 2 of its nodes") && slices.ContainsFunc(cl.Alarms, func(a string) bool { return strings.Contains(a, "hnctl env spread hello") })
+	})
+	h1.Force(0, host.CtStarting, "its check has not passed yet")
+	var a operator.Accepted
+	c.ok("POST", "/api/v1/environments/hello/spread", nil, &a)
+	c.eventually("the new node starts beside the old ones", func() bool { return len(h1.Containers()) == 1 })
+	if e, _ := c.env("hello"); len(e.Nodes) != 3 || e.State != operator.EnvRunning {
+		t.Errorf("while the new node starts hello is %s with %+v", e.State, e.Nodes)
+	}
+	if p := c.call("POST", "/api/v1/environments/hello/start", nil, nil); p == nil || p.Code != operator.Conflict {
+		t.Errorf("a start while it is spread: %+v", p)
+	}
+	h1.Force(0, "", "")
+	if op := c.ended(a.Operation.ID); op.State != operator.OpDone {
+		t.Errorf("spread ended as %+v", op)
+	}
+	c.eventually("hello has one node on each host", func() bool {
+		e, _ := c.env("hello")
+		return len(e.Nodes) == 2 && e.Nodes[0].Host != e.Nodes[1].Host && e.Spread == "" && e.State == operator.EnvRunning
+	})
+	c.ok("POST", "/api/v1/environments/hello/stop", nil, &a)
+	if op := c.ended(a.Operation.ID); op.State != operator.OpDone {
+		t.Errorf("stop ended as %+v", op)
+	}
+	if p := c.call("POST", "/api/v1/environments/hello/spread", nil, nil); p == nil || p.Code != operator.Conflict {
+		t.Errorf("spreading what is stopped: %+v", p)
+	}
 }
 
 // A host that is off for good is removed: what it ran is made anew, and its certificate opens nothing any more. A new one joins later.

@@ -67,6 +67,7 @@ func (s *Server) environmentOperations() {
 	for _, c := range []struct{ id, method, path, kind, summary string }{
 		{"startEnvironment", "POST", "/environments/{env}/start", "env.start", "Start an environment's nodes"},
 		{"stopEnvironment", "POST", "/environments/{env}/stop", "env.stop", "Stop an environment's nodes; their data stays"},
+		{"spreadEnvironment", "POST", "/environments/{env}/spread", "env.spread", "Spread its layers over hosts again, one node after the other: a new one runs before the old one goes"},
 		{"deleteEnvironment", "DELETE", "/environments/{env}", "env.delete", "Delete an environment with all its data"},
 	} {
 		add(s, route{c.id, c.method, c.path, c.summary, authz.Write, 202}, func(ctx context.Context, in *changeInput) (*acceptedAnswer, error) {

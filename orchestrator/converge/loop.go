@@ -69,6 +69,12 @@ func Gather(v *store.View, snapshot live.Snapshot, l entitle.License, clocks liv
 	in := Input{Now: now, Envs: store.Envs.All(v), Nodes: store.Nodes.All(v), Hosts: store.Hosts.All(v), Live: snapshot, License: l, Clocks: clocks,
 		Templates: env.Templates{}, Works: map[wire.HostID]host.Work{}, Cursors: map[wire.HostID]int{}}
 	in.Cluster, _ = store.Clusters.Get(v, store.Only)
+	in.Spreading = map[wire.EnvName]bool{}
+	for _, e := range in.Envs {
+		if op, ok := store.Operations.Get(v, string(e.Operation)); ok && op.Kind == "env.spread" && !op.State.Final() {
+			in.Spreading[e.Spec.Name] = true
+		}
+	}
 	in.Gossip, _ = store.GossipKeys.Get(v, store.Only)
 	in.Peers, _ = store.PeersDoc.Get(v, store.Only)
 	n, _ := store.Numbers.Get(v, "ctid")

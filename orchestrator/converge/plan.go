@@ -35,6 +35,7 @@ type Input struct {
 	Works     map[wire.HostID]host.Work
 	Peers     host.Peers
 	Gossip    store.GossipKey
+	Spreading map[wire.EnvName]bool // environments that an operation env.spread is at work on
 	NextCTID  wire.CTID
 	Cursors   map[wire.HostID]int
 	Live      live.Snapshot
@@ -56,6 +57,7 @@ type Plan struct {
 	Operations  []store.Operation
 	Steps       []Step                  // what changes and why, for the log
 	Stuck       map[wire.EnvName]string // environments with nodes that have no host, and why
+	Uneven      map[wire.EnvName]string // environments with a layer that isn't spread over hosts any more, and how
 	Alarms      []string
 	Rotation    string // where the rotation of the gossip key is
 }
@@ -113,6 +115,7 @@ func Make(in Input) Plan {
 	p.retire()
 	p.replace()
 	p.missing()
+	p.spread()
 	p.cleanUp()
 	p.works()
 	p.peers()
@@ -207,6 +210,9 @@ func (p *planner) replace() {
 			p.plan.Stuck[n.Env] = fmt.Sprintf("node %d is on host %s, which is unreachable: %s", n.CTID, name, loss.Why)
 			continue
 		}
+		if n.Replaces != 0 || p.coming(n) {
+			continue // moves sees to it
+		}
 		l := layerOf(e, n.Layer)
 		spec := node(e, *l, n.Index, p.Templates, n)
 		made, refusal := p.create(spec)
@@ -221,6 +227,19 @@ func (p *planner) replace() {
 		p.put(n, "retire", fmt.Sprintf("replaced by node %d: %s", made.CTID, why))
 		p.plan.Operations = append(p.plan.Operations, replacement(n, made, why, p.Now, p.Clocks))
 	}
+}
+
+// coming tells whether another node is on its way to take this one's place: it does so at once when this one is lost.
+func (p *planner) coming(old store.Node) bool {
+	for _, n := range p.sorted() {
+		if n.Replaces != old.CTID || n.Gone || !p.reachable(n.Host) {
+			continue
+		}
+		old.Gone, old.ReplacedBy, old.Why = true, n.CTID, fmt.Sprintf("its host is lost, and node %d was on its way to take its place", n.CTID)
+		p.put(old, "retire", old.Why)
+		return true
+	}
+	return false
 }
 
 // node expands one node of a layer. Without its template in the registry any more, it is made as the node before it was.

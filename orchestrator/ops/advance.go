@@ -18,6 +18,8 @@ type Facts struct {
 	// Missing nodes have no host yet, for the reason Why.
 	Missing int
 	Why     string
+	// Uneven says which layer isn't spread over hosts, "" if all are that can be.
+	Uneven string
 }
 
 // Advance is the operation as it stands by the facts. It is pure; a final operation stays as it is. Reaching the deadline fails it: what
@@ -98,7 +100,7 @@ func finish(op store.Operation, state operator.OperationState, now time.Time, p 
 type kind struct {
 	steps []string
 	look  func(op *store.Operation, f Facts) (done, total int, detail string)
-	want  store.Want // the want it sets
+	want  store.Want // the want it sets; "": it leaves that
 	// cancel: a person may cancel it. undo: failing makes what was before it wanted again. A stop is never undone by its deadline: who asked
 	// for it wants it stopped, and what still runs ends when it can. A failed creation stays.
 	cancel, undo bool
@@ -111,8 +113,9 @@ type kind struct {
 var kinds = map[string]kind{
 	"env.create":   {steps: []string{"accept", "place", "deliver", "run"}, look: lookRun, want: store.WantRunning, cancel: true},
 	"env.start":    {steps: []string{"accept", "place", "deliver", "run"}, look: lookRun, want: store.WantRunning, cancel: true, undo: true, over: []string{"env.stop"}},
-	"env.stop":     {steps: []string{"accept", "stop"}, look: lookStop, want: store.WantStopped, cancel: true, over: []string{"env.create", "env.start"}},
-	"env.delete":   {steps: []string{"accept", "remove"}, look: lookDelete, want: store.WantDeleted, over: []string{"env.create", "env.start", "env.stop"}},
+	"env.stop":     {steps: []string{"accept", "stop"}, look: lookStop, want: store.WantStopped, cancel: true, over: []string{"env.create", "env.start", "env.spread"}},
+	"env.delete":   {steps: []string{"accept", "remove"}, look: lookDelete, want: store.WantDeleted, over: []string{"env.create", "env.start", "env.stop", "env.spread"}},
+	"env.spread":   {steps: []string{"accept", "spread"}, look: lookSpread, cancel: true},
 	"node.replace": {steps: []string{"place", "run"}, look: lookReplace},
 }
 
@@ -225,6 +228,18 @@ func lookDelete(op *store.Operation, f Facts) (int, int, string) {
 		}
 	}
 	set(op, "remove", operator.OpRunning, detail, f.Now)
+	return 0, 1, detail
+}
+
+// lookSpread is done when no layer can be spread better and no move is under way.
+func lookSpread(op *store.Operation, f Facts) (int, int, string) {
+	detail := f.Uneven
+	if detail == "" {
+		detail = "every layer is spread over hosts as far as it can be"
+		set(op, "spread", operator.OpDone, detail, f.Now)
+		return 1, 1, detail
+	}
+	set(op, "spread", operator.OpRunning, detail, f.Now)
 	return 0, 1, detail
 }
 

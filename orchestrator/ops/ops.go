@@ -53,7 +53,7 @@ func (o *Ops) now() time.Time {
 
 // Request is what a person asks of an environment.
 type Request struct {
-	Kind string // env.create, env.start, env.stop, env.delete
+	Kind string // env.create, env.start, env.stop, env.delete, env.spread
 	Env  wire.EnvName
 	Spec *operator.EnvironmentSpec // env.create only
 	// Remove: env.create only: if it fails, what it made is removed at once.
@@ -90,6 +90,8 @@ func (o *Ops) Accept(ctx context.Context, r Request) (operator.Operation, error)
 			return operator.NewProblem(operator.Denied, object, "it is the platform itself", "its components are changed by the Patcher only")
 		case exists && e.Want == store.WantDeleted:
 			return operator.NewProblem(operator.Conflict, object, "it is being deleted", "wait until it is gone: hnctl op list")
+		case r.Kind == "env.spread" && e.Want != store.WantRunning:
+			return operator.NewProblem(operator.Conflict, object, "it is not to run: there is nothing to move", "start it first: hnctl env start "+string(r.Env))
 		case r.IfMatch != 0 && r.IfMatch != rev:
 			p := operator.NewProblem(operator.Conflict, object, fmt.Sprintf("it has revision %d now, If-Match says %d", rev, r.IfMatch), "read it again and repeat")
 			p.Status = 412
@@ -104,7 +106,10 @@ func (o *Ops) Accept(ctx context.Context, r Request) (operator.Operation, error)
 		} else if !exists {
 			e = store.Environment{Spec: *r.Spec, Created: now, By: r.By}
 		}
-		e.Want, e.Operation = k.want, op.ID
+		if k.want != "" {
+			e.Want = k.want
+		}
+		e.Operation = op.ID
 		store.Envs.Put(tx, string(r.Env), e)
 		store.Operations.Put(tx, string(op.ID), op)
 		if r.Also != nil {
@@ -338,7 +343,7 @@ func facts(w show.World, op store.Operation, now time.Time) Facts {
 	if e, ok := store.Envs.Get(w.View, string(op.Env)); ok {
 		f.Env = &e
 		ef := w.Facts(e)
-		f.Missing, f.Why = ef.Missing, ef.Why
+		f.Missing, f.Why, f.Uneven = ef.Missing, ef.Why, w.Uneven[op.Env]
 	}
 	for _, n := range store.Nodes.All(w.View) {
 		if n.Env == op.Env {

@@ -35,6 +35,7 @@ type World struct {
 	Live      live.Snapshot
 	Stuck     map[wire.EnvName]string
 	Uncovered map[wire.HostID]string
+	Uneven    map[wire.EnvName]string
 	Alarms    []string
 	Rotation  string // of the gossip key
 	License   operator.License
@@ -131,7 +132,7 @@ func (w World) Facts(e store.Environment) env.Facts {
 		f.Missing += l.Nodes
 	}
 	for _, n := range store.Nodes.All(w.View) {
-		if n.Env != e.Spec.Name || n.Gone {
+		if n.Env != e.Spec.Name || n.Gone || n.Replaces != 0 { // a node on its way to take another's place isn't one more
 			continue
 		}
 		f.Missing--
@@ -164,7 +165,7 @@ func failed(e store.Environment) string {
 func (w World) Environment(e store.Environment) operator.Environment {
 	state, reason := env.State(w.Facts(e))
 	out := operator.Environment{Spec: e.Spec, State: state, Reason: reason, Domain: w.domain(e), Created: e.Created, Nodes: w.Nodes(e.Spec.Name),
-		Revision: store.Envs.Revision(w.View, string(e.Spec.Name))}
+		Revision: store.Envs.Revision(w.View, string(e.Spec.Name)), Spread: w.Uneven[e.Spec.Name]}
 	if f := e.Failed; f != nil {
 		out.Failed = &operator.FailedCreate{At: f.At, Reason: f.Reason, Kept: f.Kept, Removal: f.Removal()}
 	}

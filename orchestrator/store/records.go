@@ -162,8 +162,10 @@ type Node struct {
 	Gone bool   `json:"gone,omitempty"`
 	Why  string `json:"why,omitempty"`
 	// ReplacedBy is the node that took this one's place when its host became unreachable.
-	ReplacedBy wire.CTID      `json:"replacedBy,omitempty"`
-	Container  host.Container `json:"container"` // as in Work; Run is filled in from the environment's want
+	ReplacedBy wire.CTID `json:"replacedBy,omitempty"`
+	// Replaces is the node that goes once this one runs: its layer is being spread over hosts. 0: none, or no more.
+	Replaces  wire.CTID      `json:"replaces,omitempty"`
+	Container host.Container `json:"container"` // as in Work; Run is filled in from the environment's want
 }
 
 // Operation is an operation with what resuming it needs.

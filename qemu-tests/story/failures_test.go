@@ -261,4 +261,34 @@ func hostKilled(s story) {
 	if _, err := s.WaitEnv(s.Context(), "hello", 30*time.Second*harness.Scale(), func(e operator.Environment) bool { return running(e) && len(e.Nodes) == 2 }); err != nil {
 		s.Errorf("after the host is back: %v", err)
 	}
+	s.spread(m)
+}
+
+// spread: with one host empty it is said that hello isn't spread any more, and asking mends it without a visitor noticing.
+func (s story) spread(empty *cluster.Machine) {
+	s.Helper()
+	said := ""
+	s.until("it is said that hello isn't spread over hosts", func() bool {
+		e, err := s.Env(s.Context(), "hello")
+		said = e.Spread
+		return err == nil && said != ""
+	})
+	if out := s.hnctl("cluster", "status"); !strings.Contains(out, "hnctl env spread hello") {
+		s.Errorf("the cluster's status has no alarm for it: %s", out)
+	}
+	v, begin := s.visitor(100*time.Millisecond), time.Now()
+	s.hnctl("env", "spread", "hello")
+	took := time.Since(begin)
+	e, err := s.WaitEnv(s.Context(), "hello", 30*time.Second*harness.Scale(), func(e operator.Environment) bool { return running(e) && len(e.Nodes) == 2 && e.Spread == "" })
+	if err != nil {
+		s.Fatal(err)
+	}
+	if len(on(empty, e)) != 1 {
+		s.Errorf("after spreading %s has %d nodes of hello, want one: %+v", empty.Name, len(on(empty, e)), e.Nodes)
+	}
+	list := v.stop()
+	s.figure("spread again in %.1f s (%s); %d of %d pages failed", took.Seconds(), said, len(failed(list, begin)), len(list))
+	if bad := failed(list, begin); len(bad) > 0 {
+		s.Errorf("pages failed while hello was spread: %q", bad)
+	}
 }

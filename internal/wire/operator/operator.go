@@ -64,6 +64,7 @@ type Environment struct {
 	Revision wire.Revision    `json:"revision" doc:"Grows with every change; the ETag"`
 	Created  time.Time        `json:"created"`
 	Nodes    []Node           `json:"nodes"`
+	Spread   string           `json:"spread,omitempty" doc:"Which layer isn't spread over hosts any more though it could be: POST …/spread mends it"`
 	Failed   *FailedCreate    `json:"failed,omitempty" doc:"Its creation failed, and not all of it has run since"`
 }
 

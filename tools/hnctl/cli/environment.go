@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -122,7 +123,7 @@ func (a *app) envList() *cobra.Command {
 							up++
 						}
 					}
-					t.row(e.Spec.Name, e.State, fmt.Sprintf("%d/%d", up, len(e.Nodes)), e.Domain, ago(e.Created, time.Now()), e.Reason)
+					t.row(e.Spec.Name, e.State, fmt.Sprintf("%d/%d", up, len(e.Nodes)), e.Domain, ago(e.Created, time.Now()), cmp.Or(e.Reason, e.Spread))
 				}
 			})
 		},
@@ -148,7 +149,7 @@ func (a *app) showEnvironment(e operator.Environment) error {
 		if e.Domain != "" && e.Spec.Name != "jelastic" {
 			address = "http://" + e.Domain + "/"
 		}
-		t.fields("environment", e.Spec.Name, "state", e.State, "reason", e.Reason, "address", address, "revision", e.Revision, "created", stamp(e.Created))
+		t.fields("environment", e.Spec.Name, "state", e.State, "reason", e.Reason, "spread", spreadLine(e), "address", address, "revision", e.Revision, "created", stamp(e.Created))
 		if f := e.Failed; f != nil {
 			removal := "never: it is kept"
 			if !f.Kept {
@@ -182,7 +183,15 @@ func (a *app) envKeep() *cobra.Command {
 	}
 }
 
-// envChange is start, stop or delete.
+// spreadLine says which layer isn't spread over hosts, and what to do.
+func spreadLine(e operator.Environment) string {
+	if e.Spread == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s (hnctl env spread %s)", e.Spread, e.Spec.Name)
+}
+
+// envChange is start, stop, spread or delete.
 func (a *app) envChange(verb, short string) *cobra.Command {
 	var noWait bool
 	c := &cobra.Command{

@@ -1,0 +1,140 @@
+package converge
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/place"
+	"hardnode.dev/orchestrator/store"
+)
+
+// spread says which environments have layers that aren't spread over hosts any more, and mends those that somebody asked to mend, one node
+// of an environment at a time: a new node first, on a host that has none of the layer; once that runs, the old one goes. Only nodes without
+// volumes move.
+func (p *planner) spread() {
+	p.plan.Uneven = map[wire.EnvName]string{}
+	var hosts []place.Host
+	moving := p.moves()
+	for _, e := range p.Envs {
+		if e.System || e.Want != store.WantRunning || moving[e.Spec.Name] {
+			continue
+		}
+		for _, l := range e.Spec.Layers {
+			crowd := p.crowd(e, l.Name)
+			if len(crowd) < 2 {
+				continue
+			}
+			if hosts == nil {
+				in := p.Input
+				in.Nodes = p.sorted()
+				hosts = Hosts(in)
+			}
+			old := crowd[len(crowd)-1]
+			spec := node(e, l, old.Index, p.Templates, old)
+			empty := slices.DeleteFunc(slices.Clone(hosts), func(h place.Host) bool { return h.Layers[place.Layer{Env: e.Spec.Name, Name: l.Name}] > 0 })
+			found, refusal := place.Place([]place.Node{Wanted(spec)}, empty)
+			if refusal != nil {
+				continue // there is no better place
+			}
+			why := fmt.Sprintf("layer %s isn't spread: host %s has %d of its nodes, host %s has room and none", l.Name, p.hosts[old.Host].Name, len(crowd), p.hosts[found[0].Host].Name)
+			p.plan.Uneven[e.Spec.Name] = why
+			if p.Spreading[e.Spec.Name] && p.healthy(e, l.Name) {
+				made, refusal := p.create(spec)
+				if refusal == nil {
+					made.Replaces = old.CTID
+					made.Placed = fmt.Sprintf("takes the place of node %d: %s; %s", old.CTID, why, made.Placed)
+					p.put(made, "place", made.Placed)
+					hosts = nil
+				}
+			}
+			break
+		}
+	}
+	p.unevenAlarms()
+}
+
+// maxUneven is how many environments are named in alarms.
+const maxUneven = 3
+
+func (p *planner) unevenAlarms() {
+	names := slices.Sorted(maps.Keys(p.plan.Uneven))
+	for i, name := range names {
+		if i == maxUneven {
+			p.plan.Alarms = append(p.plan.Alarms, fmt.Sprintf("%d environments more have layers that aren't spread over hosts: see hnctl env list", len(names)-i))
+			return
+		}
+		p.plan.Alarms = append(p.plan.Alarms, fmt.Sprintf("environment %s: %s (hnctl env spread %s)", name, p.plan.Uneven[name], name))
+	}
+}
+
+// moves sees the moves under way through, and tells which environments have one. A new node that nobody waits for any more is retired.
+func (p *planner) moves() map[wire.EnvName]bool {
+	moving := map[wire.EnvName]bool{}
+	for _, n := range p.sorted() {
+		if n.Replaces == 0 || n.Gone {
+			continue
+		}
+		old, there := p.nodes[n.Replaces]
+		switch e := p.envs[n.Env]; {
+		case (!there || old.Gone) && p.taken(n):
+			n.Gone, n.Why = true, fmt.Sprintf("another node has taken the place of node %d", n.Replaces)
+			p.put(n, "retire", n.Why)
+		case !there || old.Gone:
+			n.Replaces = 0
+			p.put(n, "keep", "the node whose place it takes is gone")
+		case p.runs(n):
+			old.Gone, old.ReplacedBy, old.Why = true, n.CTID, fmt.Sprintf("node %d runs in its place: its layer is spread over hosts", n.CTID)
+			p.put(old, "retire", old.Why)
+			n.Replaces = 0
+			p.put(n, "keep", fmt.Sprintf("it runs in the place of node %d", old.CTID))
+			moving[n.Env] = true // what is next, the next plan says
+			p.plan.Uneven[n.Env] = fmt.Sprintf("layer %s is being spread: %s", n.Layer, old.Why)
+		case !p.Spreading[n.Env] || e.Want != store.WantRunning:
+			n.Gone, n.Why = true, fmt.Sprintf("spreading its layer ended before it ran: node %d stays", old.CTID)
+			p.put(n, "retire", n.Why)
+		default:
+			moving[n.Env] = true
+			p.plan.Uneven[n.Env] = fmt.Sprintf("layer %s is being spread: node %d on host %s comes for node %d", n.Layer, n.CTID, p.hosts[n.Host].Name, old.CTID)
+		}
+	}
+	return moving
+}
+
+// taken tells whether another node has the position of n in its layer for good.
+func (p *planner) taken(n store.Node) bool {
+	return slices.ContainsFunc(p.sorted(), func(o store.Node) bool {
+		return o.CTID != n.CTID && o.Env == n.Env && o.Layer == n.Layer && o.Index == n.Index && !o.Gone && o.Replaces == 0
+	})
+}
+
+// crowd is the largest group of a layer's nodes on one ACTIVE host that can move, by number.
+func (p *planner) crowd(e store.Environment, layer wire.LayerName) (largest []store.Node) {
+	at := map[wire.HostID][]store.Node{}
+	for _, n := range p.sorted() {
+		if n.Env == e.Spec.Name && n.Layer == layer && !n.Gone && len(n.Container.Volumes) == 0 && p.Live[n.Host].State.State == operator.HostActive {
+			at[n.Host] = append(at[n.Host], n)
+		}
+	}
+	for _, h := range slices.Sorted(maps.Keys(at)) {
+		if len(at[h]) > len(largest) {
+			largest = at[h]
+		}
+	}
+	return largest
+}
+
+// healthy tells whether all nodes of a layer run.
+func (p *planner) healthy(e store.Environment, layer wire.LayerName) bool {
+	return !slices.ContainsFunc(p.sorted(), func(n store.Node) bool { return n.Env == e.Spec.Name && n.Layer == layer && !n.Gone && !p.runs(n) })
+}
+
+// runs tells whether a node was seen running, as it shall be, on a host that answers.
+func (p *planner) runs(n store.Node) bool {
+	s := p.Live[n.Host]
+	c, ok := s.Container(n.CTID)
+	return ok && s.State.State == operator.HostActive && c.State == host.CtRunning && c.Generation == n.Container.Generation
+}
