@@ -224,8 +224,20 @@ func TestStuckContainerHoldsNobody(t *testing.T) {
 	if op.State.Final() || !strings.Contains(op.Steps[1].Detail, "node 100 on host1") || !strings.Contains(op.Steps[1].Detail, "does not end") {
 		t.Errorf("the deletion that is stuck doesn't say in what: %+v", op)
 	}
+	// Out of time, it goes on all the same; who asks again may watch again.
+	c.later(time.Hour)
+	if op := c.ended(id); op.State != operator.OpFailed || !strings.Contains(op.Problem.Next, "watch it again: hnctl env delete stuck") {
+		t.Errorf("out of time: %+v, %v", op, op.Problem)
+	}
+	again := c.change("delete", "stuck")
+	if p := c.call("DELETE", "/api/v1/environments/stuck", nil, nil); p == nil || p.Code != operator.Conflict || !strings.Contains(p.Reason, string(again)) {
+		t.Errorf("while that one is watched: %v", p)
+	}
+	if p := c.call("POST", "/api/v1/environments/stuck/start", nil, nil); p == nil || p.Code != operator.Conflict || !strings.Contains(p.Reason, "being deleted") {
+		t.Errorf("start of what is being deleted: %v", p)
+	}
 	h.Stick(0)
-	if op := c.ended(id); op.State != operator.OpDone {
+	if op := c.ended(again); op.State != operator.OpDone {
 		t.Errorf("when it ended at last: %+v", op)
 	}
 }

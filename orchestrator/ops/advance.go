@@ -3,6 +3,7 @@ package ops
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"hardnode.dev/internal/wire/host"
@@ -58,10 +59,13 @@ func Advance(op store.Operation, f Facts) store.Operation {
 
 // nextOf is what to do about an operation that ran out of time.
 func nextOf(op store.Operation) string {
-	if op.Kind != "env.create" || op.Remove {
-		return "see hnctl op show " + string(op.ID) + " and hnctl host list, then try again"
+	switch {
+	case op.Kind == "env.create" && !op.Remove:
+		return fmt.Sprintf("see hnctl env show %[1]s and the logs of its nodes (hnctl node logs); try again with hnctl env start %[1]s, or delete it; else it is removed in a week", op.Env)
+	case op.Kind == "env.stop", op.Kind == "env.delete":
+		return fmt.Sprintf("it goes on by itself; see hnctl env show %s, or watch it again: hnctl %s %[1]s", op.Env, strings.Replace(op.Kind, ".", " ", 1))
 	}
-	return fmt.Sprintf("see hnctl env show %[1]s and the logs of its nodes (hnctl node logs); try again with hnctl env start %[1]s, or delete it; else it is removed in a week", op.Env)
+	return "see hnctl op show " + string(op.ID) + " and hnctl host list, then try again"
 }
 
 // again is how to make an environment whose creation failed once more.

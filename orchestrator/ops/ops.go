@@ -88,7 +88,7 @@ func (o *Ops) Accept(ctx context.Context, r Request) (operator.Operation, error)
 			return operator.NewProblem(operator.NotFound, object, "there is no such environment", "see hnctl env list")
 		case exists && e.System:
 			return operator.NewProblem(operator.Denied, object, "it is the platform itself", "its components are changed by the Patcher only")
-		case exists && e.Want == store.WantDeleted:
+		case exists && e.Want == store.WantDeleted && r.Kind != "env.delete": // a deletion that ran out of time may be watched again
 			return operator.NewProblem(operator.Conflict, object, "it is being deleted", "wait until it is gone: hnctl op list")
 		case r.Kind == "env.spread" && e.Want != store.WantRunning:
 			return operator.NewProblem(operator.Conflict, object, "it is not to run: there is nothing to move", "start it first: hnctl env start "+string(r.Env))
