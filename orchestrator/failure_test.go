@@ -407,6 +407,7 @@ func TestRotateGossipKey(t *testing.T) {
 	h2, cut := c.join("host2", 0)
 	c.eventually("the hosts have the first key", func() bool { return len(h1.Peers().Gossip.Use) == 32 })
 	first := h1.Peers().Gossip.Use
+	c.settle() // else the poll is answered with work that host2 has not fetched yet
 	cut()
 	c.eventually("host2 is away", func() bool { return c.host("host2").State == operator.HostUnreachable })
 	held := make(chan error, 1)
