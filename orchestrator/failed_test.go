@@ -120,6 +120,33 @@ func TestFailedCreateKeptAndMended(t *testing.T) {
 	c.eventually("it runs after all, and is no failure any more", func() bool { e, _ := c.env("hello"); return e.State == operator.EnvRunning && e.Failed == nil })
 }
 
+// The week ends while the orchestrator is down and the host is away: what may run for all one knows is not removed, and it does run.
+func TestFailedCreateIsNotRemovedUnseen(t *testing.T) {
+	t.Parallel()
+	c := found(t, 2, "infra1", "host1")
+	c.start()
+	h, cut := c.join("host1", 0)
+	h.Force(0, host.CtFailing, "exited with code 1")
+	failedCreate(t, c, "")
+	cut()
+	c.stopped()
+	c.later(8 * day)
+	c.start()
+	look := func(when string) {
+		t.Helper()
+		must(t, c.o.ops.Step(t.Context()))
+		if e, there := c.env("hello"); !there || e.Failed == nil {
+			t.Fatalf("%s: it is %+v", when, e)
+		}
+	}
+	look("before the first report")
+	c.eventually("host1 is UNREACHABLE", func() bool { return c.host("host1").State == operator.HostUnreachable })
+	look("while its host is away")
+	h.Force(0, "", "")
+	c.power(h)
+	c.eventually("it runs, and is no failure any more", func() bool { e, _ := c.env("hello"); return e.State == operator.EnvRunning && e.Failed == nil })
+}
+
 // With undo, a creation that fails leaves nothing; what was asked first counts, whatever is asked again with the same key.
 func TestCreateWithUndo(t *testing.T) {
 	t.Parallel()

@@ -3,6 +3,7 @@ package ops
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"hardnode.dev/internal/logging"
@@ -28,7 +29,7 @@ func (o *Ops) failures(ctx context.Context, w show.World, now time.Time) error {
 		case mended(w, e, now):
 			what = "a creation that had failed runs now"
 			_, err = o.changeFailed(ctx, name, func(store.Failure) *store.Failure { return nil })
-		case !end.IsZero() && !now.Before(end):
+		case !end.IsZero() && !now.Before(end) && seenBroken(w, e):
 			what = "what a failed creation left is removed"
 			// The revision makes sure that it is as it was seen: a keep or a start at this moment wins.
 			_, err = o.Accept(ctx, Request{Kind: "env.delete", Env: name, By: "orchestrator", IfMatch: store.Envs.Revision(w.View, string(name))})
@@ -62,6 +63,14 @@ func mended(w show.World, e store.Environment, now time.Time) bool {
 		}
 	}
 	return true
+}
+
+// seenBroken tells whether every node was looked at now and not all of them run. While a host does not answer, or has not reported since
+// the orchestrator started, its node may run for all one knows: nobody's data is deleted on a guess.
+func seenBroken(w show.World, e store.Environment) bool {
+	f := w.Facts(e)
+	state, _ := env.State(f)
+	return state != operator.EnvRunning && !slices.ContainsFunc(f.Nodes, func(n env.NodeState) bool { return n.State == env.Unknown })
 }
 
 // Keep makes what a failed creation left stay until somebody deletes it.
