@@ -1,0 +1,48 @@
+package ops
+
+import (
+	"cmp"
+	"testing"
+
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/store"
+)
+
+// Undo makes what was before wanted again, spec and want: whatever the operation changed, and whichever it was.
+func TestUndone(t *testing.T) {
+	spec := func(nodes int) operator.EnvironmentSpec {
+		return operator.EnvironmentSpec{Version: 1, Name: "hello", Layers: []operator.LayerSpec{{Name: "cp", Template: "nginx:1", Nodes: nodes}}}
+	}
+	was, is := spec(1), spec(2)
+	before := func(w store.Want) *store.Earlier { return &store.Earlier{Spec: was, Want: w} }
+	for _, c := range []struct {
+		kind   string
+		name   string
+		remove bool
+		state  operator.OperationState
+		before *store.Earlier
+		want   store.Want
+		nodes  int
+		failed bool
+	}{
+		{"env.create", "failed", false, operator.OpFailed, nil, store.WantRunning, 2, true},
+		{"env.create", "failed, to leave nothing", true, operator.OpFailed, nil, store.WantDeleted, 2, false},
+		{"env.create", "cancelled", false, operator.OpCancelled, nil, store.WantDeleted, 2, false},
+		{"env.start", "failed, was stopped", false, operator.OpFailed, before(store.WantStopped), store.WantStopped, 1, false},
+		{"env.start", "failed, ran", false, operator.OpFailed, before(store.WantRunning), store.WantRunning, 1, false},
+		{"env.start", "failed, nothing is known of before", false, operator.OpFailed, nil, store.WantRunning, 2, false},
+		{"env.start", "cancelled", false, operator.OpCancelled, before(store.WantStopped), store.WantStopped, 1, false},
+		{"env.stop", "failed", false, operator.OpFailed, before(store.WantRunning), store.WantStopped, 2, false},
+		{"env.stop", "cancelled", false, operator.OpCancelled, before(store.WantRunning), store.WantRunning, 1, false},
+		{"env.stop", "cancelled, was stopped", false, operator.OpCancelled, before(store.WantStopped), store.WantStopped, 1, false},
+		{"env.spread", "failed", false, operator.OpFailed, before(store.WantRunning), store.WantRunning, 2, false},
+		{"env.delete", "failed", false, operator.OpFailed, nil, store.WantDeleted, 2, false},
+	} {
+		op := store.Operation{Remove: c.remove, Operation: operator.Operation{Kind: c.kind, State: c.state, Updated: t0, Problem: operator.NewProblem(operator.Unavailable, "x", "why", "")}}
+		e := store.Environment{Spec: is, Want: cmp.Or(kinds[c.kind].want, store.WantRunning), Operation: "op-1"}
+		got := undone(e, op, c.before)
+		if got.Want != c.want || got.Spec.Layers[0].Nodes != c.nodes || (got.Failed != nil) != c.failed || got.Operation != "op-1" {
+			t.Errorf("%s, %s: %s with %d nodes, failed %v; want %s with %d, %v", c.kind, c.name, got.Want, got.Spec.Layers[0].Nodes, got.Failed, c.want, c.nodes, c.failed)
+		}
+	}
+}
