@@ -123,6 +123,11 @@ func TestState(t *testing.T) {
 		{"stopped", Facts{Want: "stopped", Nodes: node("stopped", "stopped")}, operator.EnvDown},
 		{"stopping", Facts{Want: "stopped", Nodes: node("stopped", "running")}, operator.EnvStopping},
 		{"stopped, a host does not answer", Facts{Want: "stopped", Nodes: node("stopped", "unknown")}, operator.EnvUnknown},
+		{"stopped, one never had a host", Facts{Want: "stopped", Nodes: node("stopped"), Missing: 1, Why: "full"}, operator.EnvDown},
+		{"its creation failed", Facts{Want: "running", Nodes: node("running", "starting"), Failed: "it failed"}, operator.EnvBroken},
+		{"its creation failed and is tried again", Facts{Want: "running", Nodes: node("starting"), Failed: "it failed", Busy: "env.start"}, operator.EnvLaunching},
+		{"its creation failed, all runs after all", Facts{Want: "running", Nodes: node("running"), Failed: "it failed"}, operator.EnvRunning},
+		{"its creation failed, it was stopped", Facts{Want: "stopped", Nodes: node("stopped"), Failed: "it failed"}, operator.EnvDown},
 		{"being deleted", Facts{Want: "deleted", Nodes: node("running")}, operator.EnvStopping},
 	} {
 		got, reason := State(c.f)
@@ -132,5 +137,8 @@ func TestState(t *testing.T) {
 		if got != operator.EnvRunning && got != operator.EnvDown && reason == "" {
 			t.Errorf("%s: %s has no reason", c.name, got)
 		}
+	}
+	if _, why := State(Facts{Want: "stopped", Nodes: []NodeState{{CTID: 100, State: "stopped"}, {CTID: 101, State: "stopping", Reason: "kill: no such process"}}}); why != "1 of 2 nodes are stopped; node 101 is stopping: kill: no such process" {
+		t.Errorf("what holds a stop up isn't said: %q", why)
 	}
 }

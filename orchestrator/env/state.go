@@ -60,7 +60,17 @@ func State(f Facts) (operator.EnvironmentState, string) {
 		case count[Unknown] > 0:
 			return operator.EnvUnknown, reason[Unknown] + "; it is stopped when its host is back"
 		}
-		return operator.EnvStopping, fmt.Sprintf("%d of %d nodes are stopped", stopped, total)
+		why := ""
+		for _, n := range f.Nodes {
+			if n.State != string(host.CtStopped) {
+				why = fmt.Sprintf("; node %d is %s", n.CTID, n.State)
+				if n.Reason != "" {
+					why += ": " + n.Reason
+				}
+				break
+			}
+		}
+		return operator.EnvStopping, fmt.Sprintf("%d of %d nodes are stopped%s", stopped, total, why)
 	}
 	switch {
 	case total > 0 && running == total:
