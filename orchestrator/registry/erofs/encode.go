@@ -17,6 +17,8 @@ const (
 	compatMTime    = 2 // times are modification times
 	layoutPlain    = 0
 	layoutInline   = 2
+	layoutChunks   = 4
+	incompatChunks = 4 // files may be cut into chunks
 	formatExtended = 1
 )
 
@@ -38,6 +40,10 @@ func (p *Plan) WriteMeta(w io.WriterAt, uuid [16]byte) error {
 				} else {
 					head = append(head, raw...)
 				}
+			}
+		case n.chunks.count > 0:
+			if err := n.writeTable(w, roundUp(int64(n.nid)*slotSize+int64(len(head)), 4)); err != nil {
+				return err
 			}
 		case n.Mode&ModeType == ModeSymlink:
 			if n.inline > 0 {
@@ -70,6 +76,12 @@ func (p *Plan) writeSuper(w io.WriterAt, uuid [16]byte) error {
 	le.PutUint64(block[16:], uint64(len(p.nodes)))
 	le.PutUint32(block[36:], uint32(p.size/BlockSize))
 	copy(block[48:64], uuid[:])
+	for _, n := range p.nodes {
+		if n.chunks.count > 0 {
+			le.PutUint32(block[80:], incompatChunks)
+			break
+		}
+	}
 	// CRC32C with the kernel's convention: all ones at the start, not inverted at the end.
 	le.PutUint32(block[4:], ^crc32.Checksum(block, crc32.MakeTable(crc32.Castagnoli)))
 	return writeAt(w, block, superOffset)
@@ -79,6 +91,10 @@ func (n *Node) appendInode(b []byte) []byte {
 	layout := uint16(layoutPlain)
 	if n.inline > 0 {
 		layout = layoutInline
+	}
+	place := uint32(n.start)
+	if n.chunks.count > 0 {
+		layout, place = layoutChunks, uint32(n.chunks.bits)
 	}
 	xattrs := encodeXattrs(n.Xattrs)
 	count := uint16(0)
@@ -90,7 +106,7 @@ func (n *Node) appendInode(b []byte) []byte {
 	b = le.AppendUint16(b, uint16(n.Mode))
 	b = le.AppendUint16(b, 0)
 	b = le.AppendUint64(b, uint64(n.Size))
-	b = le.AppendUint32(b, uint32(n.start))
+	b = le.AppendUint32(b, place)
 	b = le.AppendUint32(b, n.number)
 	b = le.AppendUint32(b, n.UID)
 	b = le.AppendUint32(b, n.GID)
@@ -187,27 +203,53 @@ var ErrContent = errors.New("content has another size than announced")
 
 // WriteContent copies the content of n, a regular file, from r, which must give exactly n.Size bytes. buf is scratch space.
 func (p *Plan) WriteContent(w io.WriterAt, n *Node, r io.Reader, buf []byte) error {
-	plain := n.blocks * BlockSize // bytes that lie in blocks of its own
-	for done := int64(0); done < n.Size; {
-		at, room := n.start*BlockSize+done, min(plain, n.Size)-done
-		if room <= 0 { // the tail
-			xs, _ := xattrSize(n.Xattrs)
-			at, room = int64(n.nid)*slotSize+inodeSize+int64(xs)+done-plain, n.Size-done
-		}
-		k, err := io.ReadFull(r, buf[:min(int64(len(buf)), room)])
-		if err == io.EOF || err == io.ErrUnexpectedEOF {
-			return fmt.Errorf("file of %d bytes ends after %d: %w", n.Size, done+int64(k), ErrContent)
-		}
-		if err != nil {
-			return fmt.Errorf("read content: %w", err)
-		}
-		if err := writeAt(w, buf[:k], at); err != nil {
-			return err
-		}
-		done += int64(k)
+	if err := p.WriteExtent(w, n, Extent{0, n.Size}, r, buf); err != nil {
+		return err
 	}
 	if _, err := io.ReadFull(r, buf[:1]); err != io.EOF {
 		return fmt.Errorf("file of %d bytes goes on: %w", n.Size, ErrContent)
 	}
 	return nil
+}
+
+// WriteExtent copies a part of the content of n, a regular file, from r. What lies in a hole of n must be zeros.
+func (p *Plan) WriteExtent(w io.WriterAt, n *Node, e Extent, r io.Reader, buf []byte) error {
+	if e.Offset < 0 || e.Length < 0 || e.Offset > n.Size || e.Length > n.Size-e.Offset {
+		return fmt.Errorf("file of %d bytes goes on: %w", n.Size, ErrContent)
+	}
+	for done := int64(0); done < e.Length; {
+		at, room := n.locate(e.Offset + done)
+		k, err := io.ReadFull(r, buf[:min(int64(len(buf)), room, e.Length-done)])
+		if err == io.EOF || err == io.ErrUnexpectedEOF {
+			return fmt.Errorf("file of %d bytes ends after %d: %w", n.Size, e.Offset+done+int64(k), ErrContent)
+		}
+		if err != nil {
+			return fmt.Errorf("read content: %w", err)
+		}
+		if at < 0 {
+			if len(bytes.TrimLeft(buf[:k], "\x00")) > 0 {
+				return fmt.Errorf("file of %d bytes has content in a hole at %d: %w", n.Size, e.Offset+done, ErrContent)
+			}
+		} else if err := writeAt(w, buf[:k], at); err != nil {
+			return err
+		}
+		done += int64(k)
+	}
+	return nil
+}
+
+// ReadContent reads content of n, a regular file, back from an image whose content was written; fewer bytes than b only at n's end.
+func (p *Plan) ReadContent(r io.ReaderAt, n *Node, off int64, b []byte) (int, error) {
+	done := 0
+	for done < len(b) && off < n.Size {
+		at, room := n.locate(off)
+		part := b[done : done+int(min(int64(len(b)-done), room))]
+		if at < 0 {
+			clear(part)
+		} else if _, err := r.ReadAt(part, at); err != nil {
+			return done, fmt.Errorf("read %d bytes at %d of the image: %w", len(part), at, err)
+		}
+		done, off = done+len(part), off+int64(len(part))
+	}
+	return done, nil
 }

@@ -33,15 +33,18 @@ const (
 	slotSize    = 32 // a nid counts slots of this size from the image's start
 	superOffset = 1024
 	superSize   = 128
-	maxInline   = 2048 // a regular file's tail longer than this gets a block of its own
+	maxInline   = 2048    // a regular file's tail longer than this gets a block of its own
+	MaxFile     = 1 << 43 // bytes of a file, holes included: what one chunk can span
 )
 
 // Node is one inode. The same *Node under two names is a hard link; directories have one name.
 type Node struct {
 	Mode     uint32 // type and permission bits
 	UID, GID uint32
-	MTime    int64 // Unix seconds
-	Size     int64 // regular files: bytes of content
+	MTime    int64    // Unix seconds
+	Size     int64    // regular files: bytes of content, holes included
+	Sparse   bool     // regular files: only Data is stored, the rest is holes
+	Data     []Extent // of a sparse file, in order, none overlapping
 	Target   string
 	Xattrs   []Xattr          // sorted by name
 	Children map[string]*Node // directories only; nil for others
@@ -52,9 +55,13 @@ type Node struct {
 	start  int64 // first of its own blocks
 	blocks int64 // how many blocks it has of its own
 	inline int64 // bytes of the tail behind the inode
+	chunks chunks
 	dir    []dirBlock
 	number uint32
 }
+
+// Extent is a part of a file.
+type Extent struct{ Offset, Length int64 }
 
 // Xattr is one extended attribute, named in full: "user.…" or "security.capability".
 type Xattr struct {
@@ -176,8 +183,15 @@ func (n *Node) check() error {
 	switch n.Mode & ModeType {
 	case ModeDir, ModeFIFO:
 	case ModeRegular:
-		if n.Size < 0 {
-			return fmt.Errorf("has %d bytes", n.Size)
+		if n.Size < 0 || n.Size > MaxFile {
+			return fmt.Errorf("has %d bytes, at most %d are allowed", n.Size, int64(MaxFile))
+		}
+		end := int64(0)
+		for _, e := range n.Data {
+			if !n.Sparse || e.Length <= 0 || e.Offset < end || e.Offset > n.Size || e.Length > n.Size-e.Offset {
+				return fmt.Errorf("has a broken list of its parts, at %d", e.Offset)
+			}
+			end = e.Offset + e.Length
 		}
 	case ModeSymlink:
 		if n.Target == "" || len(n.Target) > MaxTarget {
@@ -223,8 +237,10 @@ func (p *Plan) place() {
 		xs, _ := xattrSize(n.Xattrs) // checked
 		head += int64(xs)
 		tail := n.Size % BlockSize
-		n.inline, n.blocks = 0, (n.Size+BlockSize-1)/BlockSize
-		if fits := tail > 0 && head+tail <= BlockSize; fits && (tail <= maxInline || !n.IsRegular()) {
+		n.inline, n.blocks, n.chunks = 0, (n.Size+BlockSize-1)/BlockSize, n.cheapest()
+		if n.chunks.count > 0 {
+			n.blocks = n.chunks.blocks
+		} else if fits := tail > 0 && head+tail <= BlockSize; fits && (tail <= maxInline || !n.IsRegular()) {
 			n.inline, n.blocks = tail, n.Size/BlockSize
 		}
 		at = roundUp(at, slotSize)
@@ -234,6 +250,9 @@ func (p *Plan) place() {
 		}
 		n.nid = uint64(at / slotSize)
 		at += head + n.inline
+		if n.chunks.count > 0 {
+			at = roundUp(at, 4) + 4*n.chunks.count
+		}
 		if n == p.root { // alone behind the superblock, whose checksum covers that block
 			at = roundUp(at, BlockSize)
 		}

@@ -1,7 +1,6 @@
 package flatten
 
 import (
-	"archive/tar"
 	"context"
 	"fmt"
 	"io"
@@ -24,11 +23,11 @@ func NewFill(p *erofs.Plan) *Fill {
 	return f
 }
 
-// Layer reads the next layer, the lowest first, and calls put for each file whose content is part of the image.
-func (f *Fill) Layer(ctx context.Context, r io.Reader, put func(*erofs.Node, io.Reader) error) error {
-	tr := tar.NewReader(r)
+// Layer reads the next layer, the lowest first, and calls put for each stored part of a file that is part of the image.
+func (f *Fill) Layer(ctx context.Context, r io.Reader, put func(*erofs.Node, erofs.Extent, io.Reader) error) error {
+	a := &archive{r: r}
 	for entry := uint64(0); ; entry++ {
-		h, err := tr.Next()
+		h, err := a.next()
 		if err == io.EOF {
 			f.layer++
 			return nil
@@ -37,7 +36,7 @@ func (f *Fill) Layer(ctx context.Context, r io.Reader, put func(*erofs.Node, io.
 			err = ctx.Err()
 		}
 		if err != nil {
-			return fmt.Errorf("read layer %d: %w", f.layer, asImage(err))
+			return fmt.Errorf("read layer %d: %w", f.layer, err)
 		}
 		key := f.layer<<32 | entry
 		n := f.want[key]
@@ -45,8 +44,10 @@ func (f *Fill) Layer(ctx context.Context, r io.Reader, put func(*erofs.Node, io.
 			continue
 		}
 		delete(f.want, key)
-		if err := put(n, tr); err != nil {
-			return fmt.Errorf("layer %d, entry %.200q: %w", f.layer, h.Name, err)
+		for _, e := range a.extents {
+			if err := put(n, e, a); err != nil {
+				return fmt.Errorf("layer %d, entry %.200q: %w", f.layer, h.Name, err)
+			}
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package flatten
 
 import (
+	"errors"
 	"strings"
 
 	"hardnode.dev/orchestrator/registry/erofs"
@@ -60,6 +61,40 @@ func (t *Tree) lookup(name string) *erofs.Node {
 	return d.Children[base]
 }
 
+// Find is what the path leads to, every link on the way followed inside the image, the last one too; nil if there is nothing. A relative
+// path starts at the root.
+func (t *Tree) Find(name string) *erofs.Node {
+	for range maxLinks {
+		dir, base := "", strings.TrimRight(name, "/")
+		if i := strings.LastIndexByte(base, '/'); i >= 0 {
+			dir, base = base[:i], base[i+1:]
+		}
+		links := 0
+		d, err := t.walk(dir, false, &links)
+		if err != nil || d == nil {
+			return nil
+		}
+		if base == "" || base == "." || base == ".." {
+			n, err := t.walk(dir+"/"+base, false, &links)
+			if err != nil {
+				return nil
+			}
+			return n
+		}
+		n := d.Children[base]
+		if n == nil || n.Mode&erofs.ModeType != erofs.ModeSymlink {
+			return n
+		}
+		if name = n.Target; !strings.HasPrefix(name, "/") {
+			name = dir + "/" + name
+		}
+		if len(name) > 10*maxPath {
+			return nil
+		}
+	}
+	return nil
+}
+
 // linked is the inode a hard link names.
 func (t *Tree) linked(target string) (*erofs.Node, error) {
 	name, err := t.clean(target)
@@ -97,11 +132,11 @@ func (t *Tree) walk(dir string, make bool, links *int) (*erofs.Node, error) {
 		case n == nil && !make:
 			return nil, nil
 		case n == nil:
-			if err := t.count(); err != nil {
+			if err := errors.Join(t.count(), t.weigh(len(part))); err != nil {
 				return nil, err
 			}
 			n = &erofs.Node{Mode: erofs.ModeDir | 0o755, Key: t.layer<<32 | implicit}
-			set(at, part, n)
+			set(at, strings.Clone(part), n)
 		case n.Mode&erofs.ModeType == erofs.ModeSymlink:
 			if *links++; *links > maxLinks {
 				return nil, bad("path %.200q: more than %d symbolic links", dir, maxLinks)

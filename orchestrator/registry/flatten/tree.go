@@ -9,11 +9,14 @@ package flatten
 
 import (
 	"archive/tar"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path"
+	"slices"
 	"sort"
 	"strings"
 
@@ -24,12 +27,14 @@ import (
 type Limits struct {
 	Entries int   // archive entries and directories made for them, over all layers
 	Depth   int   // components of one path
-	Bytes   int64 // contents of the flattened tree
+	Bytes   int64 // the flattened tree as it is stored: holes take no room
+	Meta    int64 // bytes of all names, links' targets, extended attributes and maps of holes: they are kept in memory
+	Archive int64 // bytes of all layers, unpacked: what an import may take in time
 	Owner   int   // highest user and group number: what a container's user namespace maps
 }
 
-// DefaultLimits fit large real images: a full Debian desktop has 200,000 files.
-var DefaultLimits = Limits{Entries: 400_000, Depth: 64, Bytes: 8 << 30, Owner: 65535}
+// DefaultLimits fit large real images: a full Debian desktop has 200,000 files, whose names and links are 8 MiB.
+var DefaultLimits = Limits{Entries: 400_000, Depth: 64, Bytes: 8 << 30, Meta: 64 << 20, Archive: 32 << 30, Owner: 65535}
 
 // ErrImage is wrapped by every error that the image's content caused, as opposed to the machine.
 var ErrImage = errors.New("image can't be imported")
@@ -41,7 +46,8 @@ const (
 	maxPath    = 4096
 	maxLinks   = 40 // symbolic links followed for one path, as in the kernel
 	implicit   = 1<<32 - 1
-	maxKept    = 1 << 20 // bytes of a file that File gives
+	maxSaid    = 200      // bytes of a name in a note
+	minHole    = 64 << 10 // zeros of a plain file that become a hole: fewer save nothing
 )
 
 // Tree is an image as its layers leave it. Its zero value is not usable: use New.
@@ -50,8 +56,9 @@ type Tree struct {
 	root    *erofs.Node
 	layer   uint64
 	entries int
-	keep    map[string][]byte // files whose content is read in the first pass
+	meta    int64
 	notes   map[string]*note
+	buf     []byte
 }
 
 type note struct {
@@ -59,25 +66,13 @@ type note struct {
 	first string
 }
 
-// New is an empty tree. The contents of the files named in keep (clean paths without a leading slash) can be asked for with File.
-func New(l Limits, keep ...string) *Tree {
-	t := &Tree{limits: l, root: &erofs.Node{Mode: erofs.ModeDir | 0o755, Key: implicit}, keep: map[string][]byte{}, notes: map[string]*note{}}
-	for _, k := range keep {
-		t.keep[k] = nil
-	}
-	return t
+// New is an empty tree.
+func New(l Limits) *Tree {
+	return &Tree{limits: l, root: &erofs.Node{Mode: erofs.ModeDir | 0o755, Key: implicit}, notes: map[string]*note{}, buf: make([]byte, 64<<10)}
 }
 
 // Root is the tree's root directory.
 func (t *Tree) Root() *erofs.Node { return t.root }
-
-// File is the content of one of the files named to New; ok is false when the image has no such regular file, or it is over 1 MiB.
-func (t *Tree) File(name string) (content []byte, ok bool) {
-	if n := t.lookup(name); n == nil || !n.IsRegular() || t.keep[name] == nil {
-		return nil, false
-	}
-	return t.keep[name], true
-}
 
 // Notes say what was left out, sorted.
 func (t *Tree) Notes() []string {
@@ -92,17 +87,17 @@ func (t *Tree) Notes() []string {
 func (t *Tree) leaveOut(what, name string) {
 	n := t.notes[what]
 	if n == nil {
-		n = &note{first: name}
+		n = &note{first: strings.Clone(name[:min(len(name), maxSaid)])}
 		t.notes[what] = n
 	}
 	n.count++
 }
 
-// AddLayer lays the archive over what is there. It reads names only, but for the files to keep.
+// AddLayer lays the archive over what is there. Of contents it only looks for zeros that can be holes.
 func (t *Tree) AddLayer(ctx context.Context, r io.Reader) error {
-	tr := tar.NewReader(r)
+	a := &archive{r: r}
 	for entry := uint64(0); ; entry++ {
-		h, err := tr.Next()
+		h, err := a.next()
 		if err == io.EOF {
 			t.layer++
 			return nil
@@ -111,9 +106,9 @@ func (t *Tree) AddLayer(ctx context.Context, r io.Reader) error {
 			err = ctx.Err()
 		}
 		if err != nil {
-			return fmt.Errorf("read layer %d: %w", t.layer, asImage(err))
+			return fmt.Errorf("read layer %d: %w", t.layer, err)
 		}
-		if err := t.add(h, tr, t.layer<<32|entry); err != nil {
+		if err := t.add(h, a, t.layer<<32|entry); err != nil {
 			return fmt.Errorf("layer %d, entry %.200q: %w", t.layer, h.Name, err)
 		}
 	}
@@ -121,7 +116,11 @@ func (t *Tree) AddLayer(ctx context.Context, r io.Reader) error {
 
 // asImage marks an archive's own faults; those of the reader below keep their own kind.
 func asImage(err error) error {
-	if errors.Is(err, tar.ErrHeader) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, tar.ErrFieldTooLong) {
+	if errors.Is(err, ErrImage) {
+		return err
+	}
+	if errors.Is(err, tar.ErrHeader) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, tar.ErrFieldTooLong) ||
+		strings.HasPrefix(err.Error(), "archive/tar: ") {
 		return bad("archive: %v", err)
 	}
 	return err
@@ -132,7 +131,7 @@ func bad(format string, args ...any) error {
 }
 
 // add applies one entry.
-func (t *Tree) add(h *tar.Header, content io.Reader, key uint64) error {
+func (t *Tree) add(h *tar.Header, content *archive, key uint64) error {
 	if h.Typeflag == tar.TypeXGlobalHeader {
 		return nil
 	}
@@ -166,7 +165,7 @@ func (t *Tree) add(h *tar.Header, content io.Reader, key uint64) error {
 			return err
 		}
 	}
-	if err := t.count(); err != nil {
+	if err := errors.Join(t.count(), t.weigh(len(base))); err != nil {
 		return err
 	}
 	if old := parent.Children[base]; old != nil && old.IsDir() && n.IsDir() {
@@ -174,18 +173,61 @@ func (t *Tree) add(h *tar.Header, content io.Reader, key uint64) error {
 		*old = *n // names that point at the directory go on pointing at it
 		return nil
 	}
-	set(parent, base, n)
-	if _, want := t.keep[name]; want {
-		t.keep[name] = nil
-		if n.IsRegular() && h.Typeflag != tar.TypeLink && h.Size <= maxKept {
-			raw, err := io.ReadAll(content)
-			if err != nil {
-				return asImage(err)
-			}
-			t.keep[name] = raw
-		}
+	set(parent, strings.Clone(base), n)
+	if n.IsRegular() && h.Typeflag != tar.TypeLink {
+		return t.holes(n, content)
 	}
 	return nil
+}
+
+// weigh counts what is kept in memory.
+func (t *Tree) weigh(n int) error {
+	if t.meta += int64(n); t.meta > t.limits.Meta {
+		return bad("the names, links and attributes of its files have more than %d bytes in all", t.limits.Meta)
+	}
+	return nil
+}
+
+// holes finds out which parts of a file are stored: what a sparse entry says, or all of a plain file but its long runs of zeros.
+func (t *Tree) holes(n *erofs.Node, content *archive) error {
+	if k := len(content.extents); k != 1 || content.extents[0].Length != n.Size {
+		n.Sparse, n.Data = n.Size > 0, content.extents
+		return t.weigh(16 * k)
+	}
+	if n.Size < 2*minHole {
+		return nil
+	}
+	var data []erofs.Extent
+	stored := int64(0)
+	for at := int64(0); at < n.Size; {
+		k, err := io.ReadFull(content, t.buf[:min(int64(len(t.buf)), n.Size-at)]) // parts as large as the smallest hole
+		if err != nil {
+			return asImage(cutOff(err))
+		}
+		switch last := len(data) - 1; {
+		case zero(t.buf[:k]):
+		case last >= 0 && data[last].Offset+data[last].Length == at:
+			data[last].Length += int64(k)
+			stored += int64(k)
+		default:
+			if err := t.weigh(16); err != nil {
+				return err
+			}
+			data = append(data, erofs.Extent{Offset: at, Length: int64(k)})
+			stored += int64(k)
+		}
+		if at += int64(k); stored > t.limits.Bytes {
+			return bad("has more than %d bytes, an image may have %d", stored, t.limits.Bytes)
+		}
+	}
+	if stored < n.Size {
+		n.Sparse, n.Data = true, data
+	}
+	return nil
+}
+
+func zero(b []byte) bool {
+	return b[0] == 0 && bytes.Equal(b[:len(b)-1], b[1:])
 }
 
 // node makes the inode an entry describes; nil for entries that are left out. A hard link gets an empty one, to be replaced.
@@ -195,9 +237,9 @@ func (t *Tree) node(h *tar.Header, key uint64) (*erofs.Node, error) {
 		return nil, bad("owner %d:%d: only numbers up to %d exist in a container", h.Uid, h.Gid, t.limits.Owner)
 	}
 	switch h.Typeflag {
-	case tar.TypeReg, tar.TypeGNUSparse:
-		if h.Size < 0 || h.Size > t.limits.Bytes {
-			return nil, bad("has %d bytes, an image may have %d", h.Size, t.limits.Bytes)
+	case tar.TypeReg, tar.TypeCont, tar.TypeGNUSparse:
+		if h.Size < 0 || h.Size > erofs.MaxFile {
+			return nil, bad("has %d bytes, a file may have %d", h.Size, int64(erofs.MaxFile))
 		}
 		n.Mode |= erofs.ModeRegular
 		n.Size = h.Size
@@ -208,7 +250,10 @@ func (t *Tree) node(h *tar.Header, key uint64) (*erofs.Node, error) {
 			return nil, bad("symbolic link with a target of %d bytes", len(h.Linkname))
 		}
 		n.Mode = erofs.ModeSymlink | 0o777
-		n.Target = h.Linkname
+		n.Target = strings.Clone(h.Linkname)
+		if err := t.weigh(len(n.Target)); err != nil {
+			return nil, err
+		}
 	case tar.TypeLink:
 	case tar.TypeFifo:
 		n.Mode |= erofs.ModeFIFO
@@ -220,6 +265,11 @@ func (t *Tree) node(h *tar.Header, key uint64) (*erofs.Node, error) {
 	}
 	if n.IsRegular() || n.IsDir() {
 		n.Xattrs = t.xattrs(h)
+		for _, x := range n.Xattrs {
+			if err := t.weigh(len(x.Name) + len(x.Value) + 40); err != nil {
+				return nil, err
+			}
+		}
 	}
 	return n, nil
 }
@@ -229,19 +279,21 @@ func (t *Tree) node(h *tar.Header, key uint64) (*erofs.Node, error) {
 func (t *Tree) xattrs(h *tar.Header) []erofs.Xattr {
 	var out []erofs.Xattr
 	size := 0
-	for k, v := range h.PAXRecords {
+	for _, k := range slices.Sorted(maps.Keys(h.PAXRecords)) { // in order: which do not fit must not depend on chance
 		name, ok := strings.CutPrefix(k, "SCHILY.xattr.")
 		if !ok {
 			continue
 		}
+		v := h.PAXRecords[k]
 		user := strings.HasPrefix(name, "user.") && !strings.HasPrefix(name, "user.overlay.") && len(name) > len("user.") && len(name) <= 255
-		if size += len(name) + len(v) + 8; !user && name != "security.capability" || size > erofs.MaxXattrs-64 {
+		weight := len(name) + len(v) + 8
+		if !user && name != "security.capability" || size+weight > erofs.MaxXattrs-64 {
 			t.leaveOut("extended attributes", h.Name+" "+name)
 			continue
 		}
-		out = append(out, erofs.Xattr{Name: name, Value: []byte(v)})
+		size += weight
+		out = append(out, erofs.Xattr{Name: strings.Clone(name), Value: []byte(v)})
 	}
-	sort.Slice(out, func(i, j int) bool { return out[i].Name < out[j].Name })
 	return out
 }
 
