@@ -43,9 +43,15 @@ const (
 	tempStart = ".import-"
 )
 
+// Image is an image while it is made: what was written can be read back.
+type Image interface {
+	io.WriterAt
+	io.ReaderAt
+}
+
 // file is what Build needs of an *os.File; tests put faults behind it.
 type file interface {
-	io.WriterAt
+	Image
 	io.Reader
 	io.Seeker
 	Sync() error
@@ -188,7 +194,7 @@ func digest(ctx context.Context, r io.Reader) (wire.Digest, int64, error) {
 
 // Build makes an image of the given size: fill writes it, the rest is zeros. It becomes visible under its SHA-256, whole and durable,
 // or not at all. ErrFull says that there was no room.
-func (c *Catalog) Build(ctx context.Context, size int64, fill func(io.WriterAt) error) (d wire.Digest, err error) {
+func (c *Catalog) Build(ctx context.Context, size int64, fill func(Image) error) (d wire.Digest, err error) {
 	defer func() { err = full(err) }()
 	f, err := c.create(c.dir)
 	if err != nil {

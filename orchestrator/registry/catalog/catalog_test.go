@@ -59,8 +59,8 @@ func names(t *testing.T, dir string) string {
 	return strings.Join(out, " ")
 }
 
-func write(text string) func(io.WriterAt) error {
-	return func(w io.WriterAt) error {
+func write(text string) func(Image) error {
+	return func(w Image) error {
 		_, err := w.WriteAt([]byte(text), 0)
 		return err
 	}

@@ -241,7 +241,7 @@ func (p *Plan) WriteExtent(w io.WriterAt, n *Node, e Extent, r io.Reader, buf []
 // ReadContent reads content of n, a regular file, back from an image whose content was written; fewer bytes than b only at n's end.
 func (p *Plan) ReadContent(r io.ReaderAt, n *Node, off int64, b []byte) (int, error) {
 	done := 0
-	for done < len(b) && off < n.Size {
+	for done < len(b) && off >= 0 && off < n.Size {
 		at, room := n.locate(off)
 		part := b[done : done+int(min(int64(len(b)-done), room))]
 		if at < 0 {

@@ -28,6 +28,13 @@ func file(name, text string) entry   { return entry{name: name, text: text} }
 func symlink(name, to string) entry  { return entry{name: name, kind: tar.TypeSymlink, text: to} }
 func hardlink(name, to string) entry { return entry{name: name, kind: tar.TypeLink, text: to} }
 
+func owners(n int) (out []entry) {
+	for i := range n {
+		out = append(out, entry{name: fmt.Sprint(i), more: func(h *tar.Header) { h.Uid = i << 16 }})
+	}
+	return out
+}
+
 func xattred(name string, size int) entry {
 	return entry{name: name, more: func(h *tar.Header) {
 		h.Format, h.PAXRecords = tar.FormatPAX, map[string]string{"SCHILY.xattr.user.x": strings.Repeat("v", size)}
@@ -154,7 +161,7 @@ func TestLayers(t *testing.T) {
 }
 
 func TestHostileLayers(t *testing.T) {
-	small := Limits{Entries: 100, Depth: 8, Bytes: 1 << 20, Meta: 4000, Owner: 65535}
+	small := Limits{Entries: 100, Depth: 8, Bytes: 1 << 20, Meta: 4000}
 	many := make([]entry, 101)
 	for i := range many {
 		many[i] = file(fmt.Sprintf("f%d", i), "")
@@ -193,7 +200,8 @@ func TestHostileLayers(t *testing.T) {
 		{"names too long in all", a(file(strings.Repeat("a/", 6)+strings.Repeat("n", 250), ""), dir(strings.Repeat("b", 200)), symlink("l", strings.Repeat("t", 3600))), "4000 bytes in all"},
 		{"attributes too long in all", a(xattred("a", 1500), xattred("b", 1500), xattred("c", 1500)), "4000 bytes in all"},
 		{"long name", a(file(strings.Repeat("n", 256), "x")), "component"},
-		{"owner outside", a(entry{name: "a", more: func(h *tar.Header) { h.Uid = 100000 }}), "owner"},
+		{"owner outside", a(entry{name: "a", more: func(h *tar.Header) { h.Uid = 1<<32 - 1 }}), "owner"},
+		{"owners everywhere", a(owners(20)...), "blocks of 65,536"},
 		{"unknown type", a(entry{name: "a", kind: 'Z'}), "not known"},
 		{"root as file", a(entry{name: "./", kind: tar.TypeSymlink, text: "/"}), "root"},
 		{"cut off", a(file("a", strings.Repeat("x", 900)))[:700], "EOF"},
@@ -234,7 +242,7 @@ func FuzzAddLayer(f *testing.F) {
 	}
 	f.Add(tarball(f, file("a/b", "1"), hardlink("c", "a/b"), symlink("d", "../a"), file("d/.wh.b", "")))
 	f.Fuzz(func(t *testing.T, layer []byte) {
-		limits := Limits{Entries: 1000, Depth: 16, Bytes: 1 << 20, Meta: 1 << 20, Owner: 65535}
+		limits := Limits{Entries: 1000, Depth: 16, Bytes: 1 << 20, Meta: 1 << 20}
 		if _, _, err := flat(t, limits, layer, layer); err != nil && !errors.Is(err, ErrImage) && !strings.Contains(err.Error(), "lay out") {
 			t.Errorf("got %v, want an ErrImage", err)
 		}

@@ -20,6 +20,7 @@ import (
 	"sort"
 	"strings"
 
+	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/orchestrator/registry/erofs"
 )
 
@@ -30,11 +31,10 @@ type Limits struct {
 	Bytes   int64 // the flattened tree as it is stored: holes take no room
 	Meta    int64 // bytes of all names, links' targets, extended attributes and maps of holes: they are kept in memory
 	Archive int64 // bytes of all layers, unpacked: what an import may take in time
-	Owner   int   // highest user and group number: what a container's user namespace maps
 }
 
 // DefaultLimits fit large real images: a full Debian desktop has 200,000 files, whose names and links are 8 MiB.
-var DefaultLimits = Limits{Entries: 400_000, Depth: 64, Bytes: 8 << 30, Meta: 64 << 20, Archive: 32 << 30, Owner: 65535}
+var DefaultLimits = Limits{Entries: 400_000, Depth: 64, Bytes: 8 << 30, Meta: 64 << 20, Archive: 32 << 30}
 
 // ErrImage is wrapped by every error that the image's content caused, as opposed to the machine.
 var ErrImage = errors.New("image can't be imported")
@@ -57,6 +57,7 @@ type Tree struct {
 	layer   uint64
 	entries int
 	meta    int64
+	blocks  []uint16
 	notes   map[string]*note
 	buf     []byte
 }
@@ -180,6 +181,26 @@ func (t *Tree) add(h *tar.Header, content *archive, key uint64) error {
 	return nil
 }
 
+// owner notes which blocks of ids an entry needs.
+func (t *Tree) owner(h *tar.Header) error {
+	for _, id := range []int{h.Uid, h.Gid} {
+		if id < 0 || id >= 1<<32-1 {
+			return bad("owner %d:%d: a user or group number goes from 0 to %d", h.Uid, h.Gid, int64(1<<32-2))
+		}
+		if b := uint16(id >> 16); b > 0 && !slices.Contains(t.blocks, b) {
+			if len(t.blocks) == host.MaxIDBlocks {
+				return bad("owner %d:%d: the image's owners are in more than %d blocks of 65,536 numbers: give its files owners that lie closer (chown in its build)",
+					h.Uid, h.Gid, host.MaxIDBlocks+1)
+			}
+			t.blocks = append(t.blocks, b)
+		}
+	}
+	return nil
+}
+
+// IDBlocks are the blocks of ids beside the first that entries named (host.Image).
+func (t *Tree) IDBlocks() []uint16 { return slices.Sorted(slices.Values(t.blocks)) }
+
 // weigh counts what is kept in memory.
 func (t *Tree) weigh(n int) error {
 	if t.meta += int64(n); t.meta > t.limits.Meta {
@@ -233,8 +254,8 @@ func zero(b []byte) bool {
 // node makes the inode an entry describes; nil for entries that are left out. A hard link gets an empty one, to be replaced.
 func (t *Tree) node(h *tar.Header, key uint64) (*erofs.Node, error) {
 	n := &erofs.Node{Mode: uint32(h.Mode) & 0o7777, UID: uint32(h.Uid), GID: uint32(h.Gid), MTime: max(h.ModTime.Unix(), 0), Key: key}
-	if h.Uid < 0 || h.Gid < 0 || h.Uid > t.limits.Owner || h.Gid > t.limits.Owner {
-		return nil, bad("owner %d:%d: only numbers up to %d exist in a container", h.Uid, h.Gid, t.limits.Owner)
+	if err := t.owner(h); err != nil {
+		return nil, err
 	}
 	switch h.Typeflag {
 	case tar.TypeReg, tar.TypeCont, tar.TypeGNUSparse:

@@ -13,19 +13,19 @@ import (
 // Labels of an image's configuration that Hardnode reads.
 const (
 	labelHTTPPort  = "io.hardnode.http-port"  // 1–65535: where HTTP is served
-	labelCheckPort = "io.hardnode.check-port" // where the check connects; the HTTP port if absent
-	labelCheckPath = "io.hardnode.check-path" // makes the check an HTTP request
+	labelCheckPort = "io.hardnode.check-port" // where a check connects; without this and the next there is no check
+	labelCheckPath = "io.hardnode.check-path" // makes the check an HTTP request, to the HTTP port if there is no check port
 	labelProfile   = "io.hardnode.profile"    // app or system
 	labelReaper    = "io.hardnode.reaper"     // true: a tiny reaping init before the process
 	labelStopAfter = "io.hardnode.stop-after" // seconds between stop signal and kill
 )
 
-// describe reads what a container of the image runs (OCI image-spec, config.md). file gives /etc/passwd and /etc/group.
-func describe(c v1.Config, file func(string) ([]byte, bool)) (host.Template, error) {
+// describe reads what a container of the image runs (OCI image-spec, config.md), as far as the configuration alone says it.
+func describe(c v1.Config) (host.Template, error) {
 	t := host.Template{Profile: host.ProfileApp}
 	t.Process.Argv = append(append([]string(nil), c.Entrypoint...), c.Cmd...)
 	if len(t.Process.Argv) == 0 || t.Process.Argv[0] == "" {
-		return t, bad("configuration names nothing to run: set Entrypoint or Cmd")
+		return t, bad("configuration names nothing to run: it has neither Entrypoint nor Cmd; build an image of it that has one (ENTRYPOINT or CMD)")
 	}
 	for _, kv := range c.Env {
 		k, v, ok := strings.Cut(kv, "=")
@@ -42,9 +42,6 @@ func describe(c v1.Config, file func(string) ([]byte, bool)) (host.Template, err
 	}
 	t.Process.Cwd = c.WorkingDir
 	var err error
-	if t.Process.UID, t.Process.GID, err = user(c.User, file); err != nil {
-		return t, err
-	}
 	if t.Process.StopWith, err = signal(c.StopSignal); err != nil {
 		return t, err
 	}
@@ -64,11 +61,15 @@ func labels(c v1.Config, t *host.Template) error {
 		*into = uint16(n)
 		return nil
 	}
-	t.HTTPPort = exposed(c)
+	// What the image exposes is documentation (OCI image-spec, config.md, "ExposedPorts"): nothing is checked, and no port is taken for HTTP,
+	// unless a label says so.
 	if err := port(labelHTTPPort, &t.HTTPPort); err != nil {
 		return err
 	}
-	check := host.Check{Port: t.HTTPPort, Path: c.Labels[labelCheckPath]}
+	check := host.Check{Path: c.Labels[labelCheckPath]}
+	if check.Path != "" {
+		check.Port = t.HTTPPort
+	}
 	if err := port(labelCheckPort, &check.Port); err != nil {
 		return err
 	}
@@ -94,81 +95,6 @@ func labels(c v1.Config, t *host.Template) error {
 		t.Process.StopAfter = n
 	}
 	return nil
-}
-
-// exposed guesses the HTTP port of an image without our label: 80 or 8080 if exposed, else the only TCP port.
-func exposed(c v1.Config) uint16 {
-	var only []uint16
-	for p := range c.ExposedPorts {
-		num, proto, _ := strings.Cut(p, "/")
-		if n, err := strconv.ParseUint(num, 10, 16); err == nil && n > 0 && (proto == "" || proto == "tcp") {
-			only = append(only, uint16(n))
-		}
-	}
-	for _, want := range []uint16{80, 8080} {
-		for _, n := range only {
-			if n == want {
-				return n
-			}
-		}
-	}
-	if len(only) == 1 {
-		return only[0]
-	}
-	return 0
-}
-
-// user resolves "name", "name:group", "uid" and "uid:gid" with the image's own files. A user without a group gets that of passwd, or 0.
-func user(s string, file func(string) ([]byte, bool)) (uid, gid uint32, err error) {
-	if s == "" {
-		return 0, 0, nil
-	}
-	name, group, hasGroup := strings.Cut(s, ":")
-	row := lookup(file, "etc/passwd", name, 7)
-	if uid, err = number(name); err != nil {
-		if row == nil {
-			return 0, 0, bad("configuration: user %.40q is not in the image's /etc/passwd", name)
-		}
-		if uid, err = number(row[2]); err != nil {
-			return 0, 0, err
-		}
-	}
-	switch {
-	case !hasGroup && row != nil:
-		gid, err = number(row[3])
-		return uid, gid, err
-	case !hasGroup:
-		return uid, 0, nil
-	}
-	if gid, err = number(group); err == nil {
-		return uid, gid, nil
-	}
-	g := lookup(file, "etc/group", group, 3)
-	if g == nil {
-		return 0, 0, bad("configuration: group %.40q is not in the image's /etc/group", group)
-	}
-	gid, err = number(g[2])
-	return uid, gid, err
-}
-
-// lookup finds the row of a name or number in a file such as /etc/passwd.
-func lookup(file func(string) ([]byte, bool), path, key string, fields int) []string {
-	raw, _ := file(path)
-	for line := range strings.Lines(string(raw)) {
-		row := strings.Split(strings.TrimSpace(line), ":")
-		if len(row) >= fields && (row[0] == key || row[2] == key) {
-			return row
-		}
-	}
-	return nil
-}
-
-func number(s string) (uint32, error) {
-	n, err := strconv.ParseUint(s, 10, 16)
-	if err != nil {
-		return 0, bad("user or group %.40q: only numbers up to 65535 exist in a container", s)
-	}
-	return uint32(n), nil
 }
 
 // signal normalises "SIGQUIT", "QUIT" and "3" to "SIGQUIT"; real-time signals keep their form SIGRTMIN+n.

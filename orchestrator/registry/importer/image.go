@@ -1,9 +1,11 @@
 package importer
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -24,9 +26,7 @@ const (
 	maxManifest  = 4 << 20
 	maxConfig    = 8 << 20
 	maxLayers    = 127
-	maxUnpacked  = 32 << 30 // bytes of all layers, unpacked
-	ratioFree    = 64 << 20 // this much may always come out,
-	ratio        = 200      // and then so many bytes for one packed byte: real layers stay below 50
+	maxLevels    = 4 // indexes within indexes
 	maxZstdFrame = 128 << 20
 )
 
@@ -49,7 +49,7 @@ func bad(format string, args ...any) error {
 
 // loadImage reads manifest and configuration; of an index, the manifest for this machine's architecture.
 func loadImage(ctx context.Context, src Source, name wire.TemplateName, d wire.Digest) (*image, error) {
-	m, err := loadManifest(ctx, src, name, d, true)
+	m, err := loadManifest(ctx, src, name, d, maxLevels)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +68,7 @@ func loadImage(ctx context.Context, src Source, name wire.TemplateName, d wire.D
 		return nil, err
 	}
 	if c := img.config; c.OS != "linux" || c.Architecture != runtime.GOARCH {
-		return nil, bad("is for %s/%s, this cluster runs linux/%s", c.OS, c.Architecture, runtime.GOARCH)
+		return nil, bad("is for %s/%s, this cluster runs linux/%s", cmp.Or(c.OS, "an unnamed system"), cmp.Or(c.Architecture, "an unnamed processor"), runtime.GOARCH)
 	}
 	if len(img.config.RootFS.DiffIDs) != len(m.Layers) {
 		return nil, bad("manifest has %d layers, configuration %d", len(m.Layers), len(img.config.RootFS.DiffIDs))
@@ -79,7 +79,8 @@ func loadImage(ctx context.Context, src Source, name wire.TemplateName, d wire.D
 	return img, nil
 }
 
-func loadManifest(ctx context.Context, src Source, name wire.TemplateName, d wire.Digest, index bool) (*v1.Manifest, error) {
+// loadManifest reads the manifest d; of an index, of however many levels, that of the image for this machine's platform (OCI image-index).
+func loadManifest(ctx context.Context, src Source, name wire.TemplateName, d wire.Digest, levels int) (*v1.Manifest, error) {
 	raw, err := src.Manifest(ctx, name, d)
 	if err != nil {
 		return nil, err
@@ -89,21 +90,63 @@ func loadManifest(ctx context.Context, src Source, name wire.TemplateName, d wir
 	}
 	var m struct {
 		v1.Manifest
-		Manifests []v1.Descriptor `json:"manifests"`
+		ArtifactType string           `json:"artifactType"`
+		Manifests    *[]v1.Descriptor `json:"manifests"`
 	}
 	if err := json.Unmarshal(raw, &m); err != nil {
 		return nil, bad("manifest %s: %v", d, err)
 	}
-	if len(m.Manifests) == 0 {
+	if m.Manifests == nil {
+		if m.ArtifactType != "" || !m.Config.MediaType.IsConfig() {
+			return nil, bad("manifest %s: holds an artifact of type %q, not an image: there is nothing to run in it", d, cmp.Or(m.ArtifactType, string(m.Config.MediaType), "unknown"))
+		}
 		return &m.Manifest, nil
 	}
-	for _, e := range m.Manifests {
-		if index && e.Platform != nil && e.Platform.OS == "linux" && e.Platform.Architecture == runtime.GOARCH {
-			return loadManifest(ctx, src, name, wire.Digest(e.Digest.String()), false)
+	var has []string
+	for _, e := range *m.Manifests {
+		if e.ArtifactType != "" || e.Annotations["vnd.docker.reference.type"] != "" { // an attestation beside an image
+			continue
 		}
+		index := e.MediaType.IsIndex()
+		switch {
+		case e.Platform == nil && !index && len(*m.Manifests) > 1:
+			has = append(has, "one without a platform")
+			continue
+		case e.Platform != nil && (e.Platform.OS != "linux" || e.Platform.Architecture != runtime.GOARCH):
+			has = append(has, e.Platform.String())
+			continue
+		case index && levels == 0:
+			return nil, bad("index %s: has more than %d levels of indexes", d, maxLevels)
+		}
+		found, err := loadManifest(ctx, src, name, wire.Digest(e.Digest.String()), levels-1)
+		var none *noPlatform
+		if errors.As(err, &none) { // another index may have it
+			has = append(has, none.has...)
+			continue
+		}
+		if errors.Is(err, ErrNone) {
+			return nil, bad("index %s: its manifest %s for linux/%s is not in the registry: push the image with all its parts", d, e.Digest, runtime.GOARCH)
+		}
+		return found, err
 	}
-	return nil, bad("index %s: has no image for linux/%s", d, runtime.GOARCH)
+	return nil, &noPlatform{d, has}
 }
+
+// noPlatform says that an index has no image for this machine.
+type noPlatform struct {
+	index wire.Digest
+	has   []string
+}
+
+func (e *noPlatform) Error() string {
+	have := "it is empty"
+	if len(e.has) > 0 {
+		have = "it has " + strings.Join(e.has[:min(len(e.has), 10)], ", ")
+	}
+	return bad("index %s: has no image for linux/%s: %.500s", e.index, runtime.GOARCH, have).Error()
+}
+
+func (e *noPlatform) Unwrap() error { return flatten.ErrImage }
 
 // verified gives the blob's bytes to use, all of which must hash to its digest.
 func (l layer) verified(ctx context.Context, src Source, name wire.TemplateName, use func(io.Reader) error) error {
@@ -116,14 +159,30 @@ func (l layer) verified(ctx context.Context, src Source, name wire.TemplateName,
 	}
 	defer f.Close()
 	h := sha256.New()
-	r := io.TeeReader(io.LimitReader(f, l.size+1), h)
+	n := &counted{r: io.LimitReader(f, l.size+1)}
+	r := io.TeeReader(n, h)
 	if err := use(r); err != nil {
 		return err
 	}
 	if _, err := io.Copy(io.Discard, r); err != nil {
 		return fmt.Errorf("read blob %s: %w", l.digest, err)
 	}
+	if n.n != l.size {
+		return bad("blob %s: its descriptor says %d bytes, it has %s%d", l.digest, l.size, map[bool]string{true: "at least "}[n.n > l.size], n.n)
+	}
 	return l.match("blob", l.digest, h)
+}
+
+// counted counts what is read.
+type counted struct {
+	r io.Reader
+	n int64
+}
+
+func (c *counted) Read(b []byte) (int, error) {
+	n, err := c.r.Read(b)
+	c.n += int64(n)
+	return n, err
 }
 
 func (l layer) match(what string, want wire.Digest, h hash.Hash) error {
@@ -188,16 +247,8 @@ func (f faulty) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// budget is how many more bytes an image's layers may unpack to.
-type budget struct{ left int64 }
-
-func newBudget(layers []layer) *budget {
-	packed := int64(0)
-	for _, l := range layers {
-		packed += min(max(l.size, 0), maxUnpacked/ratio)
-	}
-	return &budget{min(ratioFree+ratio*packed, maxUnpacked)}
-}
+// budget is how many more bytes an image's layers may unpack to. There is no bound on the ratio: a hole packs to almost nothing.
+type budget struct{ left, of int64 }
 
 type limited struct {
 	r io.Reader
@@ -207,7 +258,7 @@ type limited struct {
 func (l *limited) Read(p []byte) (int, error) {
 	n, err := l.r.Read(p)
 	if l.b.left -= int64(n); l.b.left < 0 {
-		return 0, bad("unpacks to far more than its packed size allows (%d bytes at most, %d for each packed byte): it looks like a bomb", int64(maxUnpacked), ratio)
+		return 0, bad("its layers unpack to more than %d bytes", l.b.of)
 	}
 	return n, err
 }

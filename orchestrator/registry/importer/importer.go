@@ -112,14 +112,14 @@ func (im *Importer) make(ctx context.Context, name wire.TemplateName, d wire.Dig
 	if err != nil {
 		return host.Template{}, err
 	}
-	tree := flatten.New(im.Limits, "etc/passwd", "etc/group")
-	budget := newBudget(img.layers)
+	tree := flatten.New(im.Limits)
+	budget := &budget{im.Limits.Archive, im.Limits.Archive}
 	for _, l := range img.layers {
 		if err := l.read(ctx, im.Source, name, budget, func(r io.Reader) error { return tree.AddLayer(ctx, r) }); err != nil {
 			return host.Template{}, err
 		}
 	}
-	t, err := describe(img.config.Config, tree.File)
+	t, err := describe(img.config.Config)
 	if err != nil {
 		return host.Template{}, err
 	}
@@ -131,18 +131,21 @@ func (im *Importer) make(ctx context.Context, name wire.TemplateName, d wire.Dig
 		return host.Template{}, fmt.Errorf("%w: has %d bytes unpacked, at most %d are allowed", flatten.ErrImage, plan.Size(), im.Limits.Bytes)
 	}
 	t.Name, t.OCI, t.Bytes, t.Imported, t.Notes = name, d, plan.Size(), im.Now().UTC().Truncate(time.Second), tree.Notes()
-	t.Digest, err = im.Catalog.Build(ctx, plan.Size(), func(w io.WriterAt) error {
-		return im.fill(ctx, name, img, plan, d, w)
+	t.Digest, err = im.Catalog.Build(ctx, plan.Size(), func(w catalog.Image) error {
+		if err := im.fill(ctx, name, img, plan, d, w); err != nil {
+			return err
+		}
+		return (&inside{tree, plan, w}).complete(img.config.Config, &t)
 	})
 	return t, err
 }
 
 // fill reads all layers again and writes the image.
 func (im *Importer) fill(ctx context.Context, name wire.TemplateName, img *image, plan *erofs.Plan, d wire.Digest, w io.WriterAt) error {
-	fill, budget, buf := flatten.NewFill(plan), newBudget(img.layers), make([]byte, 256<<10)
+	fill, budget, buf := flatten.NewFill(plan), &budget{im.Limits.Archive, im.Limits.Archive}, make([]byte, 256<<10)
 	for _, l := range img.layers {
 		err := l.read(ctx, im.Source, name, budget, func(r io.Reader) error {
-			return fill.Layer(ctx, r, func(n *erofs.Node, r io.Reader) error { return plan.WriteContent(w, n, r, buf) })
+			return fill.Layer(ctx, r, func(n *erofs.Node, e erofs.Extent, r io.Reader) error { return plan.WriteExtent(w, n, e, r, buf) })
 		})
 		if err != nil {
 			return err
