@@ -10,5 +10,5 @@ const (
 // grow to. 0 ≤ Reserved ≤ Dynamic, 1 ≤ Dynamic ≤ 4096.
 type Cloudlets struct {
 	Reserved int `json:"reserved" yaml:"reserved" minimum:"0" maximum:"4096" doc:"Cloudlets always kept for the node"`
-	Dynamic  int `json:"dynamic" yaml:"dynamic" minimum:"1" maximum:"4096" doc:"Cloudlets the node may grow to"`
+	Dynamic  int `json:"dynamic" yaml:"dynamic" required:"true" minimum:"1" maximum:"4096" doc:"Cloudlets the node may grow to"`
 }

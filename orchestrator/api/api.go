@@ -7,11 +7,13 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -128,16 +130,27 @@ func newError(status int, msg string, errs ...error) huma.StatusError {
 		return p
 	}
 	// A field that is not known says more than the one that is missing for it.
-	first := details[0]
-	for _, d := range details {
-		if d.Message == "unexpected property" {
-			first = &huma.ErrorDetail{Location: d.Location, Message: "the field is not known"}
-			break
+	slices.SortStableFunc(details, func(a, b *huma.ErrorDetail) int { return cmp.Compare(rankOf(a), rankOf(b)) })
+	all := make([]*operator.Problem, len(details))
+	for i, d := range details {
+		reason := d.Message
+		if reason == unexpected {
+			reason = "the field is not known"
 		}
+		one := *p
+		one.Object, one.Reason, one.Next = strings.TrimPrefix(strings.TrimPrefix(d.Location, "body"), "."), reason, "correct it; see /openapi.json"
+		all[i] = &one
 	}
-	p.Object = strings.TrimPrefix(strings.TrimPrefix(first.Location, "body"), ".")
-	p.Reason, p.Next = first.Message, "correct it; see /openapi.json"
-	return p
+	return operator.All(all)
+}
+
+const unexpected = "unexpected property" // as huma says it
+
+func rankOf(d *huma.ErrorDetail) int {
+	if d.Message == unexpected {
+		return 0
+	}
+	return 1
 }
 
 // route is one operation of the API.

@@ -56,57 +56,58 @@ type Node struct {
 	Container host.Container
 }
 
-// Validate says what is wrong with the spec, or nil. It looks at the spec alone: whether the name is free, or the template exists, is
+// Validate says all that is wrong with the spec, or nil. It looks at the spec alone: whether the name is free, or the template exists, is
 // for the callers that know.
 func Validate(s operator.EnvironmentSpec) *operator.Problem {
-	bad := func(object, reason, next string) *operator.Problem {
-		return operator.NewProblem(operator.Invalid, object, reason, next)
+	var found []*operator.Problem
+	bad := func(object, reason, next string) {
+		found = append(found, operator.NewProblem(operator.Invalid, object, reason, next))
 	}
 	if s.Version != 1 {
-		return bad("version", fmt.Sprintf("version %d is not known", s.Version), "write version: 1")
+		bad("version", fmt.Sprintf("version %d is not known", s.Version), "write version: 1")
 	}
 	if err := s.Name.Validate(); err != nil {
-		return bad("name", err.Error(), "choose another name")
+		bad("name", err.Error(), "choose another name")
 	}
 	if s.Name == System {
-		return bad("name", `the name "jelastic" belongs to the platform itself`, "choose another name")
+		bad("name", `the name "jelastic" belongs to the platform itself`, "choose another name")
 	}
 	if len(s.Layers) == 0 {
-		return bad("layers", "there is no layer", "give at least one layer")
+		bad("layers", "there is no layer", "give at least one layer")
 	}
 	if len(s.Layers) > 20 {
-		return bad("layers", fmt.Sprintf("there are %d layers, at most 20 are allowed", len(s.Layers)), "split the environment")
+		bad("layers", fmt.Sprintf("there are %d layers, at most 20 are allowed", len(s.Layers)), "split the environment")
 	}
 	seen, nodes := map[wire.LayerName]bool{}, 0
-	for i, l := range s.Layers {
+	for i, l := range s.Layers[:min(len(s.Layers), 20)] {
 		at := fmt.Sprintf("layers[%d].", i)
 		if err := l.Name.Validate(); err != nil {
-			return bad(at+"name", err.Error(), "use bl, cp, sqldb, nosqldb, cache, storage, vps, build, or a name of your own")
-		}
-		if seen[l.Name] {
-			return bad(at+"name", fmt.Sprintf("layer %q is there twice", l.Name), "give each layer a name of its own")
+			bad(at+"name", err.Error(), "use bl, cp, sqldb, nosqldb, cache, storage, vps, build, or a name of your own")
+		} else if seen[l.Name] {
+			bad(at+"name", fmt.Sprintf("layer %q is there twice", l.Name), "give each layer a name of its own")
 		}
 		seen[l.Name] = true
 		if err := l.Template.Validate(); err != nil {
-			return bad(at+"template", err.Error(), "see hnctl template list")
+			bad(at+"template", err.Error(), "see hnctl template list")
 		}
 		if l.Nodes < 1 || l.Nodes > 100 {
-			return bad(at+"nodes", fmt.Sprintf("%d nodes, want 1 to 100", l.Nodes), "change the number of nodes")
-		}
-		if nodes += l.Nodes; nodes > MaxNodes {
-			return bad(at+"nodes", fmt.Sprintf("the environment has more than %d nodes", MaxNodes), "split the environment")
+			bad(at+"nodes", fmt.Sprintf("%d nodes, want 1 to 100", l.Nodes), "change the number of nodes")
+		} else if before := nodes; before <= MaxNodes {
+			if nodes += l.Nodes; nodes > MaxNodes {
+				bad(at+"nodes", fmt.Sprintf("the environment has more than %d nodes", MaxNodes), "split the environment")
+			}
 		}
 		if p := cloudlets(at+"cloudlets", l.Cloudlets); p != nil {
-			return p
+			found = append(found, p)
 		}
 		if l.DiskMiB < 0 || l.DiskMiB > 16<<20 || l.DiskMiB > 0 && l.DiskMiB < 64 {
-			return bad(at+"diskMiB", fmt.Sprintf("%d MiB, want 64 to %d, or 0 for %d", l.DiskMiB, 16<<20, DefaultDiskMiB), "change the disk size")
+			bad(at+"diskMiB", fmt.Sprintf("%d MiB, want 64 to %d, or 0 for %d", l.DiskMiB, 16<<20, DefaultDiskMiB), "change the disk size")
 		}
 		if p := variables(at+"env", l.Env); p != nil {
-			return p
+			found = append(found, p)
 		}
 	}
-	return nil
+	return operator.All(found)
 }
 
 func cloudlets(at string, c wire.Cloudlets) *operator.Problem {

@@ -1,6 +1,7 @@
 package env
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -140,5 +141,24 @@ func TestState(t *testing.T) {
 	}
 	if _, why := State(Facts{Want: "stopped", Nodes: []NodeState{{CTID: 100, State: "stopped"}, {CTID: 101, State: "stopping", Reason: "kill: no such process"}}}); why != "1 of 2 nodes are stopped; node 101 is stopping: kill: no such process" {
 		t.Errorf("what holds a stop up isn't said: %q", why)
+	}
+}
+
+// All that is wrong is said at once.
+func TestValidateSaysAll(t *testing.T) {
+	p := Validate(operator.EnvironmentSpec{Version: 2, Name: "No", Layers: []operator.LayerSpec{
+		{Name: "cp", Template: "nginx", Nodes: 0, Cloudlets: wire.Cloudlets{Reserved: 5, Dynamic: 4}, DiskMiB: 1},
+		{Name: "cp", Template: "../x", Nodes: 1, Cloudlets: wire.Cloudlets{Dynamic: 1}, Env: map[string]string{"A B": ""}},
+	}})
+	if p == nil {
+		t.Fatal("valid")
+	}
+	var got []string
+	for _, f := range p.Errors {
+		got = append(got, f.Object)
+	}
+	want := []string{"version", "name", "layers[0].nodes", "layers[0].cloudlets.reserved", "layers[0].diskMiB", "layers[1].name", "layers[1].template", "layers[1].env"}
+	if !slices.Equal(got, want) || p.Object != "version" {
+		t.Errorf("got %q, first %s, want %q", got, p.Object, want)
 	}
 }

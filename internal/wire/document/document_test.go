@@ -42,7 +42,7 @@ storage:
 `
 
 func TestEnvironment(t *testing.T) {
-	s, err := operator.DecodeEnvironment("hello.yaml", []byte(env))
+	s, _, _, err := operator.DecodeEnvironment("hello.yaml", []byte(env))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +60,7 @@ func TestEnvironmentRefuses(t *testing.T) {
 		{"tab", "    nodes", "\tnodes", "hello.yaml:6:"},
 		{"version", "version: 1", "version: 2", "version: 2 is not known"},
 		{"name", "name: hello", "name: Hello!", `name: environment name "Hello!"`},
-		{"no layers", env[strings.Index(env, "layers:"):], "", "layers: there is none"},
+		{"no layers", env[strings.Index(env, "layers:"):], "", "layers: is required"},
 		{"layer name", "name: cp", "name: c.p", "layers[0].name"},
 		{"template", "template: nginx", "template: ../nginx", "layers[0].template"},
 		{"two documents", `A: "1"`, "A: \"1\"\n---\nversion: 1", "more than one document"},
@@ -71,7 +71,7 @@ func TestEnvironmentRefuses(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			doc := strings.Replace(env, c.old, c.new, 1)
-			_, err := operator.DecodeEnvironment("hello.yaml", []byte(doc))
+			_, _, _, err := operator.DecodeEnvironment("hello.yaml", []byte(doc))
 			var e *document.Error
 			if !errors.As(err, &e) || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want an error with %q", err, c.want)
@@ -149,8 +149,10 @@ func FuzzEnvironment(f *testing.F) {
 	f.Add([]byte(hostConfig))
 	f.Add([]byte("a: &a [*a]"))
 	f.Add([]byte("? - ? - ? - {"))
+	f.Add([]byte("<<: *a\n? {b: c}\n: !!str d\n"))
+	f.Add([]byte("version: 1\r\nname: \"x\r\n"))
 	f.Fuzz(func(t *testing.T, doc []byte) {
-		if s, err := operator.DecodeEnvironment("x", doc); err == nil && (s.Version != 1 || s.Name.Validate() != nil || len(s.Layers) == 0) {
+		if s, _, _, err := operator.DecodeEnvironment("x", doc); err == nil && (s.Version != 1 || s.Name.Validate() != nil || len(s.Layers) == 0) {
 			t.Errorf("accepted %q as %+v", doc, s)
 		}
 		if c, err := document.HostConfig("x", doc); err == nil && c.Validate() != nil {

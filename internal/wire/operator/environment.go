@@ -1,37 +1,57 @@
 package operator
 
 import (
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"hardnode.dev/internal/wire/document"
 )
 
-// DecodeEnvironment reads a person's EnvironmentSpec strictly: an unknown or duplicate field is an error with line and column
-// (*document.Error). It checks the form only; the orchestrator decides whether it can be made.
-func DecodeEnvironment(name string, raw []byte) (EnvironmentSpec, error) {
-	var s EnvironmentSpec
-	if err := document.Read(name, raw, &s); err != nil {
-		return EnvironmentSpec{}, err
+// Roles are the layer names with a meaning of their own (DESIGN "Words").
+var Roles = []string{"bl", "cp", "sqldb", "nosqldb", "cache", "storage", "vps", "build"}
+
+// DecodeEnvironment reads a person's EnvironmentSpec strictly. All mistakes of its form come in one *document.Error, each with line and
+// column; whether it can be made is for the orchestrator, and src places what it finds. Warnings are about what may be meant otherwise.
+func DecodeEnvironment(name string, raw []byte) (s EnvironmentSpec, src *document.Source, warnings []string, err error) {
+	src, err = document.Parse(name, raw, &s)
+	var faults []*document.Error
+	if e := (*document.Error)(nil); errors.As(err, &e) {
+		faults = append(e.More, e)
+		e.More = nil
 	}
-	fail := func(format string, args ...any) (EnvironmentSpec, error) {
-		return EnvironmentSpec{}, &document.Error{Name: name, Reason: fmt.Sprintf(format, args...)}
+	// What could not be read is not found wanting once more.
+	missed := func(path string) bool {
+		return !src.Parsed || slices.ContainsFunc(faults, func(e *document.Error) bool { return e.Path != "" && strings.HasPrefix(path, e.Path) })
+	}
+	fail := func(path, format string, args ...any) {
+		if !missed(path) {
+			faults = append(faults, src.Fault(path, fmt.Sprintf(format, args...)))
+		}
 	}
 	if s.Version != 1 {
-		return fail("version: %d is not known, write version: 1", s.Version)
+		fail("version", "%d is not known, write version: 1", s.Version)
 	}
 	if err := s.Name.Validate(); err != nil {
-		return fail("name: %v", err)
+		fail("name", "%v", err)
 	}
 	if len(s.Layers) == 0 {
-		return fail("layers: there is none, give at least one")
+		fail("layers", "there is none, give at least one")
 	}
 	for i, l := range s.Layers {
+		at := fmt.Sprintf("layers[%d].", i)
 		if err := l.Name.Validate(); err != nil {
-			return fail("layers[%d].name: %v", i, err)
+			fail(at+"name", "%v", err)
+		} else if near := document.Nearest(string(l.Name), Roles); near != "" && near != string(l.Name) {
+			warnings = append(warnings, src.Fault(at+"name", fmt.Sprintf("%q is a name of your own; did you mean %q?", l.Name, near)).Error())
 		}
 		if err := l.Template.Validate(); err != nil {
-			return fail("layers[%d].template: %v", i, err)
+			fail(at+"template", "%v", err)
 		}
 	}
-	return s, nil
+	if err := document.Join(faults); err != nil {
+		return EnvironmentSpec{}, src, warnings, err
+	}
+	return s, src, warnings, nil
 }

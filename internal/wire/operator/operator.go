@@ -19,17 +19,17 @@ const Prefix = "/api/v1"
 
 // EnvironmentSpec is what a person asks for: one YAML document, `hnctl env create -f`.
 type EnvironmentSpec struct {
-	Version int          `json:"version" yaml:"version" enum:"1" doc:"Format version"`
-	Name    wire.EnvName `json:"name" yaml:"name" doc:"Unique name, a DNS label; the domain starts with it"`
-	Layers  []LayerSpec  `json:"layers" yaml:"layers" minItems:"1" maxItems:"20"`
+	Version int          `json:"version" yaml:"version" required:"true" enum:"1" doc:"Format version"`
+	Name    wire.EnvName `json:"name" yaml:"name" required:"true" doc:"Unique name, a DNS label; the domain starts with it"`
+	Layers  []LayerSpec  `json:"layers" yaml:"layers" required:"true" minItems:"1" maxItems:"20"`
 }
 
 // LayerSpec is one layer of nodes of one template.
 type LayerSpec struct {
-	Name      wire.LayerName    `json:"name" yaml:"name" doc:"bl, cp, sqldb, nosqldb, cache, storage, vps, build, or a name of your own"`
-	Template  wire.TemplateName `json:"template" yaml:"template" doc:"Template in the registry, e.g. nginx"`
-	Nodes     int               `json:"nodes" yaml:"nodes" minimum:"1" maximum:"100"`
-	Cloudlets wire.Cloudlets    `json:"cloudlets" yaml:"cloudlets"`
+	Name      wire.LayerName    `json:"name" yaml:"name" required:"true" doc:"bl, cp, sqldb, nosqldb, cache, storage, vps, build, or a name of your own"`
+	Template  wire.TemplateName `json:"template" yaml:"template" required:"true" doc:"Template in the registry, e.g. nginx"`
+	Nodes     int               `json:"nodes" yaml:"nodes" required:"true" minimum:"1" maximum:"100"`
+	Cloudlets wire.Cloudlets    `json:"cloudlets" yaml:"cloudlets" required:"true"`
 	DiskMiB   int64             `json:"diskMiB,omitempty" yaml:"diskMiB" doc:"Quota of each node's own files in MiB; 0 is 1024"`
 	Env       map[string]string `json:"env,omitempty" yaml:"env" doc:"Variables of the process"`
 }

@@ -3,6 +3,7 @@ package operator
 import (
 	"errors"
 	"net/http"
+	"strings"
 )
 
 // Code is the closed list of error codes at the outer border.
@@ -59,10 +60,41 @@ type Problem struct {
 	Object string `json:"object,omitempty" doc:"What the error is about, e.g. environments/hello or layers[0].template"`
 	Reason string `json:"detail" doc:"Why"`
 	Next   string `json:"next,omitempty" doc:"What to do about it"`
+	// Errors are all that is wrong, when it is more than one thing; the first is the Problem itself.
+	Errors []Fault `json:"errors,omitempty" doc:"All that is wrong, when it is more than one thing; the first is the problem itself"`
 }
 
-// Error is the problem in one line: object, reason, next step.
+// Fault is one of several things that are wrong with what was sent.
+type Fault struct {
+	Object string `json:"object,omitempty" doc:"The field, e.g. layers[0].nodes"`
+	Reason string `json:"detail" doc:"Why"`
+	Next   string `json:"next,omitempty" doc:"What to do about it"`
+}
+
+// All makes one Problem of several: the first, with all of them listed. Nil of none.
+func All(problems []*Problem) *Problem {
+	if len(problems) == 0 {
+		return nil
+	}
+	p := *problems[0]
+	if len(problems) > 1 {
+		p.Errors = nil
+		for _, x := range problems {
+			p.Errors = append(p.Errors, Fault{x.Object, x.Reason, x.Next})
+		}
+	}
+	return &p
+}
+
+// Error is the problem in one line: object, reason, next step; a line for each when it is several.
 func (p *Problem) Error() string {
+	if len(p.Errors) > 1 {
+		lines := make([]string, len(p.Errors))
+		for i, f := range p.Errors {
+			lines[i] = (&Problem{Object: f.Object, Reason: f.Reason, Next: f.Next}).Error()
+		}
+		return strings.Join(lines, "\n")
+	}
 	s := p.Reason
 	if p.Object != "" {
 		s = p.Object + ": " + s

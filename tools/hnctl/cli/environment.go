@@ -3,9 +3,11 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,18 +35,21 @@ func (a *app) envCreate() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			spec, err := operator.DecodeEnvironment(file, raw)
+			spec, src, warnings, err := operator.DecodeEnvironment(file, raw)
+			for _, w := range warnings {
+				a.say("warning: %s", w)
+			}
 			if err != nil {
 				return err
 			}
 			if dry {
-				return a.envPlan(cmd.Context(), spec)
+				return placed(src, a.envPlan(cmd.Context(), spec))
 			}
 			path := "/environments"
 			if undo {
 				path += "?undo=true"
 			}
-			return a.envDo(cmd.Context(), http.MethodPost, path, string(spec.Name), spec, noWait, true)
+			return placed(src, a.envDo(cmd.Context(), http.MethodPost, path, string(spec.Name), spec, noWait, true))
 		},
 	}
 	c.Flags().StringVarP(&file, "file", "f", "", "YAML file; - is stdin")
@@ -53,6 +58,28 @@ func (a *app) envCreate() *cobra.Command {
 	noWaitFlag(c, &noWait)
 	c.MarkFlagRequired("file")
 	return c
+}
+
+// placed is what the server finds wrong with a document's fields, with their lines and columns; other errors are as they were.
+func placed(src *document.Source, err error) error {
+	var p *operator.Problem
+	if !errors.As(err, &p) {
+		return err
+	}
+	q := *p
+	q.Errors = slices.Clone(p.Errors)
+	at := func(object, reason string) (string, string) {
+		f := src.Fault(object, reason)
+		if f.Line == 0 {
+			return object, reason
+		}
+		return fmt.Sprintf("%s:%d:%d", f.Name, f.Line, f.Column), f.Reason
+	}
+	q.Object, q.Reason = at(p.Object, p.Reason)
+	for i, f := range p.Errors {
+		q.Errors[i].Object, q.Errors[i].Reason = at(f.Object, f.Reason)
+	}
+	return &q
 }
 
 func noWaitFlag(c *cobra.Command, v *bool) {
