@@ -190,6 +190,14 @@ func TestSeccomp(t *testing.T) {
 		{"socket", []uint64{unix.AF_VSOCK}, enosys, enosys},
 		{"socket", []uint64{unix.AF_ALG | 1<<32}, enosys, enosys}, // the kernel cuts off the high word
 		{"clone", []uint64{unix.CLONE_NEWNET | 1<<40}, enosys, allow},
+		{"personality", []uint64{0}, allow, allow},
+		{"personality", []uint64{0xffffffff}, allow, allow},
+		{"personality", []uint64{0x0008}, allow, allow},
+		{"personality", []uint64{0x0400000}, eperm, eperm},         // READ_IMPLIES_EXEC
+		{"personality", []uint64{0x0400008}, eperm, eperm},         // with another
+		{"personality", []uint64{0x0400000 | 1<<40}, eperm, eperm}, // the kernel cuts off the high word
+		{"personality", []uint64{0x0040000}, eperm, eperm},         // ADDR_NO_RANDOMIZE
+		{"personality", []uint64{0x0100000}, eperm, eperm},         // MMAP_PAGE_ZERO
 		{"mount", nil, eperm, allow},
 		{"fsopen", nil, eperm, allow},
 		{"setns", nil, eperm, allow},
@@ -235,7 +243,7 @@ func TestSeccomp(t *testing.T) {
 				if name == "" && got != enosys {
 					t.Errorf("call %d with %#x gives %#x and has no name", nr, arg, got)
 				}
-				if want := slices.Contains(passed[i], name); name != "socket" && name != "clone" && (got == allow) != want {
+				if want := slices.Contains(passed[i], name); name != "socket" && name != "clone" && name != "personality" && (got == allow) != want {
 					t.Errorf("%s with %#x gives %#x; in the list of allowed ones: %v", name, arg, got, want)
 				}
 			}

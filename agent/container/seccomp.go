@@ -62,7 +62,12 @@ type answer struct {
 	ret  uint32   // what follows when no test below refuses
 	bits uint32   // any of these set: absent
 	are  []uint32 // equal to one of these: absent
+	only []uint32 // equal to none of these, if there are any: EPERM
 }
+
+// personas are what personality(2) may set, as common container runtimes have it: Linux, its 32-bit form, each with a 2.6 version, and the
+// question. READ_IMPLIES_EXEC would make all data executable, ADDR_NO_RANDOMIZE all addresses known.
+var personas = []uint32{0, 0x0008, 0x20000, 0x20008, 1<<32 - 1}
 
 var (
 	allow  = answer{ret: unix.SECCOMP_RET_ALLOW}
@@ -71,7 +76,7 @@ var (
 )
 
 func (a answer) equal(b answer) bool {
-	return a.ret == b.ret && a.bits == b.bits && slices.Equal(a.are, b.are)
+	return a.ret == b.ret && a.bits == b.bits && slices.Equal(a.are, b.are) && slices.Equal(a.only, b.only)
 }
 
 // Offsets in struct seccomp_data (seccomp(2)); the low word of an argument comes first on little-endian machines.
@@ -83,7 +88,7 @@ const (
 
 // code answers for one leaf of the tree.
 func (a answer) code() []bpf.Instruction {
-	if a.bits == 0 && len(a.are) == 0 {
+	if a.bits == 0 && len(a.are) == 0 && len(a.only) == 0 {
 		return []bpf.Instruction{bpf.RetConstant{Val: a.ret}}
 	}
 	c := []bpf.Instruction{bpf.LoadAbsolute{Off: offArg0, Size: 4}}
@@ -92,6 +97,12 @@ func (a answer) code() []bpf.Instruction {
 	}
 	for _, v := range a.are {
 		c = append(c, bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: v, SkipTrue: 1}, bpf.RetConstant{Val: absent.ret})
+	}
+	for i, v := range a.only {
+		c = append(c, bpf.JumpIf{Cond: bpf.JumpEqual, Val: v, SkipTrue: uint8(len(a.only) - i)})
+	}
+	if len(a.only) > 0 {
+		c = append(c, bpf.RetConstant{Val: eperm.ret})
 	}
 	return append(c, bpf.RetConstant{Val: a.ret})
 }
@@ -117,6 +128,8 @@ func spans(denied, missing []string, noNamespaces bool) []span {
 			a = eperm
 		case name == "socket": // these families speak to the host
 			a = answer{ret: allow.ret, are: []uint32{unix.AF_ALG, unix.AF_VSOCK}}
+		case name == "personality":
+			a = answer{ret: allow.ret, only: personas}
 		case name == "clone" && noNamespaces:
 			a = answer{ret: allow.ret, bits: newNamespaces}
 		default:
