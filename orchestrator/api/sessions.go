@@ -1,6 +1,8 @@
 package api
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"maps"
 	"net/http"
@@ -16,6 +18,7 @@ import (
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/authz"
+	"hardnode.dev/orchestrator/env"
 	"hardnode.dev/orchestrator/hostapi"
 	"hardnode.dev/orchestrator/store"
 )
@@ -41,7 +44,7 @@ var sessionKinds = []sessionKind{
 func (s *Server) sessionOperations(mux *http.ServeMux) {
 	for _, k := range sessionKinds {
 		path := k.path()
-		op := &huma.Operation{OperationID: k.name + "Node", Method: http.MethodGet, Path: path, Summary: k.summary, Description: "Needs scope exec.",
+		op := &huma.Operation{OperationID: k.name + "Node", Method: http.MethodGet, Path: path, Summary: k.summary, Description: "Needs scope exec; scope platform in the platform's own containers.",
 			Security:   []map[string][]string{{"token": {}}},
 			Parameters: []*huma.Param{{Name: "ctid", In: "path", Required: true, Schema: &huma.Schema{Type: "integer"}}},
 			Responses:  map[string]*huma.Response{"101": {Description: "Switching to WebSocket"}, "default": {Description: "Problem"}}}
@@ -74,19 +77,25 @@ func (k sessionKind) path() string { return operator.Prefix + "/nodes/{ctid}/" +
 
 func (s *Server) session(w http.ResponseWriter, r *http.Request, k sessionKind) {
 	who := caller(r.Context())
-	if p := who.Require(authz.Exec, r.URL.Path); p != nil {
+	id, err := wire.ParseCTID(r.PathValue("ctid"))
+	if err != nil {
+		if p := who.Require(authz.Exec, r.URL.Path); p != nil {
+			Fail(w, p)
+			return
+		}
+		Fail(w, operator.NewProblem(operator.Invalid, "ctid", err.Error(), "see hnctl node list"))
+		return
+	}
+	if p := who.Require(s.scopeFor(id), r.URL.Path); p != nil {
 		Fail(w, p)
 		return
 	}
-	req, on, err := s.sessionRequest(r, k)
+	req, on, err := s.sessionRequest(r, k, id)
 	if err != nil {
 		Fail(w, err)
 		return
 	}
-	record := operator.Audit{Who: who.Name, From: r.RemoteAddr, What: "node." + k.name, Object: "nodes/" + req.CTID.String()}
-	if req.Exec != nil {
-		record.Object += fmt.Sprintf(" %q", req.Exec.Argv)
-	}
+	record := operator.Audit{Who: who.Name, From: r.RemoteAddr, What: "node." + k.name, Object: "nodes/" + req.CTID.String() + command(req)}
 	var link *hostapi.Link
 	if err := s.Audit.Do(record, func() (err error) {
 		link, err = s.Hub.Open(r.Context(), on, req)
@@ -106,12 +115,46 @@ func (s *Server) session(w http.ResponseWriter, r *http.Request, k sessionKind) 
 	hostapi.Bridge(r.Context(), c, link.Conn)
 }
 
-// sessionRequest checks everything that can be checked before the host is asked.
-func (s *Server) sessionRequest(r *http.Request, k sessionKind) (req host.SessionRequest, on wire.HostID, err error) {
-	id, err := wire.ParseCTID(r.PathValue("ctid"))
-	if err != nil {
-		return req, "", operator.NewProblem(operator.Invalid, "ctid", err.Error(), "see hnctl node list")
+// scopeFor is what a session in a container needs. Numbers of the platform need its scope even where there is no such container.
+func (s *Server) scopeFor(id wire.CTID) authz.Scope {
+	n, ok := store.Nodes.Get(s.World().View, id.String())
+	if id < wire.FirstUserCTID || ok && n.Env == env.System {
+		return authz.Platform
 	}
+	return authz.Exec
+}
+
+// command is how a session's command is recorded: the program, and a digest of the arguments. Equal ones can be told; what is in them
+// can't be read, for it may be a secret.
+func command(r host.SessionRequest) string {
+	var program string
+	var args []string
+	switch {
+	case r.Exec != nil:
+		program, args = r.Exec.Argv[0], r.Exec.Argv[1:]
+	case r.JEM != nil:
+		program, args = r.JEM.Module+" "+r.JEM.Action, r.JEM.Args
+	default:
+		return ""
+	}
+	text := fmt.Sprintf(" %q", program)
+	if len(args) == 0 {
+		return text
+	}
+	h := sha256.New()
+	for _, a := range args {
+		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(a))))
+		h.Write([]byte(a))
+	}
+	s := "s"
+	if len(args) == 1 {
+		s = ""
+	}
+	return fmt.Sprintf("%s and %d argument%s, sha256:%x", text, len(args), s, h.Sum(nil))
+}
+
+// sessionRequest checks everything that can be checked before the host is asked.
+func (s *Server) sessionRequest(r *http.Request, k sessionKind, id wire.CTID) (req host.SessionRequest, on wire.HostID, err error) {
 	req.CTID = id
 	q := r.URL.Query()
 	for name := range q {

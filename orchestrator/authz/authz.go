@@ -29,10 +29,11 @@ type Scope string
 const (
 	Read  Scope = "read"  // look at everything but secrets
 	Write Scope = "write" // create, start, stop and delete environments
-	Exec  Scope = "exec"  // run commands in containers and read their logs
+	Exec  Scope = "exec"  // run commands in people's containers and read their logs
 	Admin Scope = "admin" // tokens, audit, and all of the above
 
-	Metrics Scope = "metrics" // read /metrics, and nothing else
+	Metrics  Scope = "metrics"  // read /metrics, and nothing else
+	Platform Scope = "platform" // what Exec is, in the platform's own containers: the issuing CA's key is there
 )
 
 // AdminID is the token that came with the cluster.
