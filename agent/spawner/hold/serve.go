@@ -239,6 +239,12 @@ func (t *Table) exec(c *net.UnixConn, e *call.Exec, files []*os.File) {
 func (t *Table) wait(ctx context.Context, c *net.UnixConn, seq int64) ([]string, int64) {
 	timer := time.NewTimer(waitFor)
 	defer timer.Stop()
+	gone := make(chan struct{})
+	go func() { // a caller has nothing more to say: what can be read is its end, or makes no sense
+		defer close(gone)
+		c.Read(make([]byte, 1))
+	}()
+	defer func() { c.SetReadDeadline(time.Unix(1, 0)); <-gone }()
 	for {
 		ids, last, change := t.Since(seq)
 		if len(ids) > 0 || seq > last {
@@ -247,6 +253,8 @@ func (t *Table) wait(ctx context.Context, c *net.UnixConn, seq int64) ([]string,
 		select {
 		case <-change:
 		case <-timer.C:
+			return nil, last
+		case <-gone:
 			return nil, last
 		case <-ctx.Done():
 			return nil, last
