@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -84,6 +85,7 @@ type Applier struct {
 
 	latest atomic.Pointer[Report] // mu.report, for those who must not wait for mu
 
+	said  said
 	once  sync.Once
 	first chan struct{} // closed when the first round is done
 
@@ -96,7 +98,6 @@ type Applier struct {
 		counted  map[wire.CTID]exit // the exit that history has counted
 		failed   map[wire.Digest]plan.Image
 		failures map[wire.Digest]int
-		limits   map[wire.CTID]host.Limits
 		report   Report
 		adopted  int       // containers that ran at the first look
 		looked   time.Time // the end of the last round
@@ -106,6 +107,7 @@ type Applier struct {
 	lastNet   network.State
 	netDone   time.Time
 	netErr    error
+	cut       map[wire.CTID]string // running containers that are not connected, and why
 	names     wire.Revision
 	collected time.Time
 }
@@ -145,7 +147,6 @@ func New(o Options) *Applier {
 	a.mu.busy, a.mu.starts, a.mu.fetching = map[wire.CTID]plan.Kind{}, map[wire.CTID]time.Time{}, map[wire.Digest]bool{}
 	a.mu.history, a.mu.counted = map[wire.CTID]plan.History{}, map[wire.CTID]exit{}
 	a.mu.failed, a.mu.failures = map[wire.Digest]plan.Image{}, map[wire.Digest]int{}
-	a.mu.limits = map[wire.CTID]host.Limits{}
 	return a
 }
 
@@ -194,8 +195,11 @@ func (a *Applier) Run(ctx context.Context) error {
 	steps.Go(func() { a.health.run(checks) })
 	for ctx.Err() == nil {
 		wake, err := a.round(ctx, &steps)
-		if err != nil && ctx.Err() == nil {
-			a.log.Warn("round not finished", logging.Err, err)
+		switch {
+		case err == nil:
+			a.said.over("round")
+		case ctx.Err() == nil:
+			a.warn("round", "round not finished", err)
 		}
 		a.mu.Lock()
 		a.mu.looked = time.Now()
@@ -244,6 +248,7 @@ func (a *Applier) round(ctx context.Context, steps *sync.WaitGroup) (wake time.T
 		})
 		return time.Time{}, fmt.Errorf("observe containers: %v", err)
 	}
+	a.inUse(list)
 	in := a.input(eff, list, now)
 	a.health.watch(eff, in.Seen, now)
 	in.Health = a.health.results()
@@ -272,7 +277,7 @@ func (a *Applier) round(ctx context.Context, steps *sync.WaitGroup) (wake time.T
 func (a *Applier) input(eff *host.Work, list []container.Observed, now time.Time) plan.Input {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	seen := observe.Containers(list, a.mu.limits)
+	seen := observe.Containers(list, eff, func(mhz int64) int64 { return cpuMax(mhz, a.o.MHz) })
 	for id, s := range seen {
 		h := a.mu.history[id]
 		switch {
@@ -288,6 +293,10 @@ func (a *Applier) input(eff *host.Work, list []container.Observed, now time.Time
 			}
 		}
 		a.mu.history[id] = h
+		if why := a.cut[id]; why != "" && s.Running {
+			s.Trouble = strings.TrimPrefix(s.Trouble+"; "+why, "; ")
+			seen[id] = s
+		}
 		if !s.Exited.IsZero() { // the back-off counts from here: the wall clock may have been set since
 			s.Exited = a.mu.counted[id].noticed
 			seen[id] = s
@@ -381,15 +390,12 @@ func (a *Applier) network(ctx context.Context, eff *host.Work, list []container.
 		a.names = s.Peers.Revision
 	}
 	if a.netErr == nil && !a.netDone.IsZero() && time.Since(a.netDone) < whole && same(s, a.lastNet) {
+		a.repair(running, func(id wire.CTID) bool { return a.cut[id] != "" })
 		return
 	}
 	err := a.o.Network.Apply(ctx, s)
 	if err == nil {
-		for _, e := range running {
-			if rerr := a.o.Network.Repair(e, a.o.Runtime.Netns); rerr != nil && !errors.Is(rerr, container.ErrNotRunning) { // it ended meanwhile
-				err = errors.Join(err, rerr)
-			}
-		}
+		a.repair(running, func(wire.CTID) bool { return true })
 	}
 	if err != nil && (a.netErr == nil || a.netErr.Error() != err.Error()) {
 		a.log.Error("network", logging.Err, err)
@@ -398,6 +404,25 @@ func (a *Applier) network(ctx context.Context, eff *host.Work, list []container.
 	if err == nil && s.Peers != nil {
 		a.publish(func(r *Report) { r.Peers = s.Peers.Revision })
 	}
+}
+
+// repair connects running containers whose connection is gone, those that which names. One that can't be is that container's trouble.
+func (a *Applier) repair(running []network.Endpoint, which func(wire.CTID) bool) {
+	cut := map[wire.CTID]string{}
+	for _, e := range running {
+		if !which(e.CTID) {
+			continue
+		}
+		key := "connect " + e.CTID.String()
+		err := a.o.Network.Repair(e, a.o.Runtime.Netns)
+		if err == nil || errors.Is(err, container.ErrNotRunning) { // it ended meanwhile
+			a.said.over(key)
+			continue
+		}
+		cut[e.CTID] = err.Error()
+		a.warn(key, "container is not connected", err)
+	}
+	a.cut = cut
 }
 
 // collect holds room back on DATA, and deletes unused images when it runs full; at most once a minute.

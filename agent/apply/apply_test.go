@@ -83,7 +83,8 @@ func (w *world) Start(ctx context.Context, s container.StartSpec) (container.Obs
 		return container.Observed{}, err
 	}
 	old, again := w.cts[s.CTID]
-	o := container.Observed{CTID: s.CTID, State: container.StateRunning, Generation: s.Generation, UIDBase: s.UIDBase, Spec: s.Container, Started: time.Now(), MemoryBytes: 1 << 20}
+	o := container.Observed{CTID: s.CTID, State: container.StateRunning, Generation: s.Generation, UIDBase: s.UIDBase, Spec: s.Container, Started: time.Now(), MemoryBytes: 1 << 20,
+		Set: container.SetOf(s.Limits, s.CPUMaxMicros)}
 	if again {
 		o.Restarts = old.Restarts + 1
 	}
@@ -128,6 +129,9 @@ func (w *world) Remove(_ context.Context, id wire.CTID, keep bool) error {
 func (w *world) SetLimits(_ context.Context, id wire.CTID, l host.Limits, micros int64) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	o := w.cts[id]
+	o.Set = container.SetOf(l, micros)
+	w.cts[id] = o
 	w.did("resize %d to %d MiB, %d µs", id, l.MemoryMax>>20, micros)
 	return nil
 }

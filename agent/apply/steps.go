@@ -62,11 +62,18 @@ func (a *Applier) dispatch(ctx context.Context, wg *sync.WaitGroup, steps []plan
 				return // the agent ends: the next one sees where things stand
 			}
 			a.note(s, err)
+			key := string(s.Kind) + " " + s.CTID.String()
 			if err != nil {
-				a.log.Warn("step", logging.Step, s.Kind, logging.Container, s.CTID, logging.Reason, s.Reason, logging.Err, err, logging.Took, time.Since(began))
+				if times, tell := a.said.news(key, err.Error(), time.Now()); tell {
+					a.log.Warn("step", logging.Step, s.Kind, logging.Container, s.CTID, logging.Reason, s.Reason, logging.Err, err, logging.Took, time.Since(began), "times", times)
+				}
 				return
 			}
-			a.log.Info("step", logging.Step, s.Kind, logging.Container, s.CTID, logging.Reason, s.Reason, logging.Took, time.Since(began))
+			log := a.log
+			if times := a.said.over(key); times > 0 {
+				log = log.With("failed", times)
+			}
+			log.Info("step", logging.Step, s.Kind, logging.Container, s.CTID, logging.Reason, s.Reason, logging.Took, time.Since(began))
 		})
 	}
 	return started
@@ -240,15 +247,11 @@ func (a *Applier) note(s plan.Step, err error) {
 		if err != nil {
 			h.StartErr, h.FailedAt, h.Permanent = err.Error(), now, errors.Is(err, container.ErrInvalid)
 			h.Short++
-		} else {
-			a.mu.limits[s.CTID] = s.Want.Limits
 		}
 	case plan.Resize:
 		h.StopErr = ""
 		if err != nil {
 			h.StopErr, h.FailedAt = err.Error(), now
-		} else {
-			a.mu.limits[s.CTID] = s.Want.Limits
 		}
 	default:
 		h.StopErr = ""
@@ -258,7 +261,6 @@ func (a *Applier) note(s plan.Step, err error) {
 		} else if s.Kind == plan.Remove && !s.KeepVolumes {
 			delete(a.mu.history, s.CTID)
 			delete(a.mu.counted, s.CTID)
-			delete(a.mu.limits, s.CTID)
 			return
 		} else {
 			h.Short, h.StartErr, h.Permanent = 0, "", false // stopped on purpose: what failed before is over
@@ -292,9 +294,10 @@ func endpoint(c host.Container) network.Endpoint {
 func (a *Applier) state(ctx context.Context, eff *host.Work, list []container.Observed) (s network.State, running []network.Endpoint) {
 	s = network.State{Addrs: a.o.Addrs(ctx), Peers: a.o.Store.Peers()}
 	s.Self, s.Role = a.o.Self()
-	at := map[wire.CTID]bool{}
+	at, wanted := map[wire.CTID]bool{}, map[wire.CTID]host.Container{}
 	if eff != nil {
 		for _, c := range eff.Containers {
+			wanted[c.CTID] = c
 			if c.Env == plan.Jelastic {
 				s.Jelastic = append(s.Jelastic, c.IPv4)
 				if c.IPv6.IsValid() {
@@ -311,17 +314,44 @@ func (a *Applier) state(ctx context.Context, eff *host.Work, list []container.Ob
 		if o.State != container.StateRunning {
 			continue
 		}
-		if err := a.o.Store.KeepUIDBase(o.CTID, o.UIDBase); err != nil {
-			a.log.Warn("keep UID range", logging.Container, o.CTID, logging.Err, err)
+		c := o.Spec
+		if !c.IPv4.IsValid() { // the note of its start is damaged
+			c = wanted[o.CTID]
 		}
-		if o.Spec.IPv4.IsValid() {
-			running = append(running, endpoint(o.Spec))
+		if c.IPv4.IsValid() {
+			running = append(running, endpoint(c))
 			if !at[o.CTID] {
-				s.Endpoints = append(s.Endpoints, endpoint(o.Spec))
+				s.Endpoints = append(s.Endpoints, endpoint(c))
 			}
 		}
 	}
 	return s, running
+}
+
+// inUse keeps the UID ranges that processes run in from being given to others, before anything is started.
+func (a *Applier) inUse(list []container.Observed) {
+	running := map[wire.CTID]uint32{}
+	for _, o := range list {
+		if o.UIDBase != 0 && (o.State == container.StateRunning || o.State == container.StateOrphan) {
+			running[o.CTID] = o.UIDBase
+		}
+	}
+	shared, err := a.o.Store.InUse(running)
+	if err != nil {
+		a.warn("UID ranges", "keep UID ranges", err)
+	} else {
+		a.said.over("UID ranges")
+	}
+	for _, id := range shared {
+		a.warn("UID range "+id.String(), "UID range", fmt.Errorf("container %s runs in the range of another; restart it", id))
+	}
+}
+
+// warn says what goes wrong each round, once.
+func (a *Applier) warn(key, what string, err error) {
+	if times, tell := a.said.news(key, err.Error(), time.Now()); tell {
+		a.log.Warn(what, logging.Err, err, "times", times)
+	}
 }
 
 func same(a, b network.State) bool { return reflect.DeepEqual(a, b) }

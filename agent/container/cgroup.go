@@ -174,31 +174,39 @@ func (r *Runtime) deviceProgram() (*sys.DeviceProgram, error) {
 	return r.mu.devices, nil
 }
 
-// emptyCgroup kills all processes of a container and waits until they are gone. A container without a cgroup is empty.
+// emptyCgroup kills all processes of a container and waits until they are gone, killing again with growing pauses: what was being born
+// during one kill is met by the next. A container without a cgroup is empty.
 func (r *Runtime) emptyCgroup(ctx context.Context, id wire.CTID) error {
 	dir := r.cgroup(id)
-	err := os.WriteFile(filepath.Join(dir, "cgroup.kill"), []byte("1"), 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("kill container %s: %w", id, err)
-	}
-	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
-		n, err := populated(dir)
-		if err != nil || !n {
-			return err
+	for wait := time.Millisecond; ; wait = min(2*wait, time.Second) {
+		err := os.WriteFile(filepath.Join(dir, "cgroup.kill"), []byte("1"), 0)
+		if gone(err) {
+			return nil
 		}
-		if !run.Wait(ctx, wait) {
-			return fmt.Errorf("wait for the processes of container %s: %w", id, ctx.Err())
+		if err != nil {
+			return fmt.Errorf("kill container %s: %w", id, err)
+		}
+		for end := time.Now().Add(wait); ; {
+			if n, err := populated(dir); err != nil || !n {
+				return err
+			}
+			if !run.Wait(ctx, min(wait, 20*time.Millisecond)) {
+				return fmt.Errorf("wait for the processes of container %s: %w", id, ctx.Err())
+			}
+			if time.Now().After(end) {
+				break
+			}
 		}
 	}
 }
 
-// populated tells whether a process is left in a cgroup or below it.
+// gone tells whether a file of a cgroup is missing because the cgroup is: one removed while it is open or being read answers ENODEV.
+func gone(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV) }
+
+// populated tells whether a process is left in a cgroup or below it; in none there is none.
 func populated(dir string) (bool, error) {
 	b, err := os.ReadFile(filepath.Join(dir, "cgroup.events"))
-	if errors.Is(err, fs.ErrNotExist) {
+	if gone(err) {
 		return false, nil
 	}
 	if err != nil {
@@ -210,7 +218,7 @@ func populated(dir string) (bool, error) {
 // dropCgroup removes an empty cgroup and all below it, which the container may have made.
 func dropCgroup(dir string) error {
 	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
+	if gone(err) {
 		return nil
 	}
 	if err != nil {
@@ -223,7 +231,7 @@ func dropCgroup(dir string) error {
 			}
 		}
 	}
-	if err := unix.Rmdir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := unix.Rmdir(dir); err != nil && !gone(err) {
 		return fmt.Errorf("remove cgroup %q: %w", dir, err)
 	}
 	return nil

@@ -73,17 +73,17 @@ const (
 	StateRunning State = "running" // its process runs
 	StateExited  State = "exited"  // its process ended; ExitCode says how
 	StateStopped State = "stopped" // only data on disk (after Stop, or after the host was restarted)
-	StateOrphan  State = "orphan"  // processes in its cgroup that the spawner does not know: Stop or Remove ends them
+	StateOrphan  State = "orphan"  // processes in its cgroup that the spawner does not know, or a first process that can't end: Stop or Remove ends them
 )
 
 // Observed is one container as it exists now.
 type Observed struct {
 	CTID       wire.CTID
 	State      State
-	PID        int   // host's view, of its PID 1; 0 unless running
-	Generation int64 // of the layer on disk
-	UIDBase    uint32
-	Spec       host.Container // as last started, Files without Data; zero for StateStopped and StateOrphan
+	PID        int            // host's view, of its PID 1; 0 unless running
+	Generation int64          // of the layer on disk
+	UIDBase    uint32         // of the range its processes run in; 0 when there are none, or it is not known
+	Spec       host.Container // as last started, Files without Data; zero for StateStopped and StateOrphan, and when the note of the start is damaged
 	FilesHash  string         // hex SHA-256 over Files' paths, modes and data as started (see FilesHash)
 	Started    time.Time
 	Exited     time.Time
@@ -95,6 +95,8 @@ type Observed struct {
 	MemoryBytes int64
 	CPUMicros   int64
 	DiskBytes   int64    // its layer and volumes
+	Set         Set      // what the kernel has of its limits, when it runs
+	Trouble     string   // what could not be seen of it, and why; "" when all was
 	Volumes     []string // names on disk
 	Leftovers   []string // what should not be there: older layers, mounts, empty cgroups; Remove or the next Start clears them
 }

@@ -20,6 +20,7 @@ import (
 	"hardnode.dev/agent/spawner/call"
 	"hardnode.dev/agent/sys"
 	"hardnode.dev/agent/volume"
+	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 )
 
@@ -296,10 +297,58 @@ func TestJudge(t *testing.T) {
 				Exited: began.Add(time.Second), ExitCode: 3, ExitKnown: true, Restarts: 1}},
 		{"only on disk", facts{disk: volume.Contents{Layers: []int64{4}}}, Observed{CTID: 5, State: StateStopped, Generation: 4}},
 		{"processes nobody knows", facts{cgroup: true, populated: true}, Observed{CTID: 5, State: StateOrphan}},
+		{"its note is damaged", facts{rec: record{Record: run(9, false).Record, damage: errors.New("torn")}, known: true, cgroup: true, populated: true, base: 131072,
+			disk: volume.Contents{Layers: []int64{2}}},
+			Observed{CTID: 5, State: StateRunning, PID: 9, Generation: 2, UIDBase: 131072, Started: began, Restarts: 1}},
+		{"its first process can't end", facts{rec: run(9, false), known: true, stuck: true},
+			Observed{CTID: 5, State: StateOrphan, PID: 9, Generation: 2, UIDBase: 65536, Spec: host.Container{CTID: 5, Generation: 2}, FilesHash: "h", Started: began, Restarts: 1}},
+		{"half of a layer", facts{disk: volume.Contents{Rest: []string{"new-layer-1"}}}, Observed{CTID: 5, State: StateStopped, Leftovers: []string{`"new-layer-1" on disk`}}},
 		{"an empty cgroup", facts{cgroup: true}, Observed{CTID: 5, State: StateStopped, Leftovers: []string{"empty cgroup"}}},
 	} {
 		if got := judge(5, c.f); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s:\ngot  %+v\nwant %+v", c.name, got, c.want)
+		}
+	}
+}
+
+// TestOneBadRecord: what can't be read of one record is that record's business.
+func TestOneBadRecord(t *testing.T) {
+	good, err := makeNote(&StartSpec{Container: host.Container{CTID: 6, Generation: 2}, UIDBase: 65536})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := readRecords([]call.Record{{ID: "5", Note: []byte("{torn")}, {ID: "6", Note: good}, {ID: "7", Note: good}, {ID: "nonsense"}, {ID: "8"}})
+	if len(all) != 4 || all[6].damage != nil || all[6].UIDBase != 65536 {
+		t.Errorf("the good one: %+v of %d, want 4 records", all[6], len(all))
+	}
+	for _, id := range []wire.CTID{5, 7, 8} {
+		if rec := all[id]; rec.damage == nil || rec.ID != id.String() || rec.UIDBase != 0 || rec.Container.CTID != 0 {
+			t.Errorf("record %d: got %+v, want one that says it is damaged", id, rec)
+		}
+	}
+}
+
+// TestDrift: what the kernel has is compared as it keeps it.
+func TestDrift(t *testing.T) {
+	l := host.Limits{MemoryMin: 1, MemoryMax: 3<<20 + 5, CPUWeight: 20000, PIDs: 7, DiskBytes: 9}
+	other := l
+	other.PIDs, other.DiskBytes = 8, 0
+	noQuota := SetOf(other, 5)
+	noQuota.noDisk = true
+	for _, c := range []struct {
+		name string
+		s    Set
+		want string
+	}{
+		{"the same", SetOf(l, 5), ""},
+		{"nothing is known", Set{noDisk: true}, ""},
+		{"some", SetOf(other, 5), "pids.max is 8, wanted 7; disk quota is 0, wanted 9"},
+		{"the quota is not known", noQuota, "pids.max is 8, wanted 7"},
+		{"as the kernel writes it", Set{cgroup: "memory.min 0\nmemory.high max\nmemory.max 3145728\ncpu.weight 10000\ncpu.max 1000 100000\npids.max 7\n", disk: 9}, ""},
+		{"one file is missing", Set{cgroup: "cpu.weight 1\n", disk: 9}, "cpu.weight is 1, wanted 10000"},
+	} {
+		if got := c.s.Drift(l, 5); got != c.want {
+			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
 		}
 	}
 }

@@ -4,14 +4,19 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
+	"syscall"
+	"time"
 
 	"hardnode.dev/agent/volume"
 	"hardnode.dev/internal/wire"
 )
 
-// Observe lists all containers that exist in any form, ordered by CTID.
+// Observe lists all containers that exist in any form, ordered by CTID. What can't be seen of one is in its Trouble; an error means that it
+// is not known which there are.
 func (r *Runtime) Observe(ctx context.Context) ([]Observed, error) {
 	all, err := r.records(ctx)
 	if err != nil {
@@ -21,12 +26,12 @@ func (r *Runtime) Observe(ctx context.Context) ([]Observed, error) {
 	for id := range all {
 		ids[id] = true
 	}
-	disk, err := r.data.List()
+	disk, err := r.data.IDs()
 	if err != nil {
 		return nil, err
 	}
-	for _, c := range disk {
-		ids[c.CTID] = true
+	for _, id := range disk {
+		ids[id] = true
 	}
 	groups, err := os.ReadDir(r.opts.Cgroup)
 	if err != nil {
@@ -39,11 +44,7 @@ func (r *Runtime) Observe(ctx context.Context) ([]Observed, error) {
 	}
 	var list []Observed
 	for id := range ids {
-		o, err := r.observe(id, all)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, o)
+		list = append(list, r.observe(id, all))
 	}
 	slices.SortFunc(list, func(a, b Observed) int { return int(a.CTID - b.CTID) })
 	return list, nil
@@ -54,43 +55,92 @@ type facts struct {
 	rec       record
 	known     bool // by the spawner
 	disk      volume.Contents
-	cgroup    bool // exists
-	populated bool
+	cgroup    bool   // exists
+	populated bool   // or not known to be empty
+	stuck     bool   // its first process has been ending for longer than endsWithin
+	base      uint32 // of its UID range, as its cgroup shows; 0: not known
 }
 
-func (r *Runtime) observe(id wire.CTID, all map[wire.CTID]record) (Observed, error) {
+// observe never fails: a container of which something can't be seen is there all the same.
+func (r *Runtime) observe(id wire.CTID, all map[wire.CTID]record) Observed {
+	var trouble []string
+	note := func(err error) {
+		if err != nil {
+			trouble = append(trouble, err.Error())
+		}
+	}
 	f := facts{}
 	f.rec, f.known = all[id]
+	note(f.rec.damage)
 	var err error
-	if f.disk, err = r.data.Contents(id); err != nil {
-		return Observed{}, err
-	}
+	f.disk, err = r.data.Contents(id)
+	note(err)
 	dir := r.cgroup(id)
 	if _, err := os.Stat(dir); err == nil {
 		f.cgroup = true
 		if f.populated, err = populated(dir); err != nil {
-			return Observed{}, err
+			f.populated = true // nothing may be started beside what may be there
+			note(err)
 		}
+		f.base = rangeOf(dir)
 	}
+	f.stuck = r.stuck(id, f.known && f.rec.PID != 0 && !f.populated)
 	o := judge(id, f)
 	o.MemoryBytes = readInt(dir, "memory.current", "")
 	o.CPUMicros = readInt(dir, "cpu.stat", "usage_usec")
 	o.OOMKilled = readInt(dir, "memory.events", "oom_kill") > 0
-	if o.DiskBytes, err = r.data.Bytes(f.disk); err != nil {
-		return Observed{}, err
+	o.DiskBytes, err = r.data.Bytes(f.disk)
+	note(err)
+	if o.State == StateRunning {
+		o.Set = r.set(id, o.PID, f.disk.Layers)
 	}
-	return o, nil
+	o.Trouble = strings.Join(trouble, "; ")
+	return o
+}
+
+// rangeOf is the first id of the range that a container's processes run in: its inner cgroup belongs to its root, or to whom that gave it.
+func rangeOf(dir string) uint32 {
+	st, err := os.Stat(filepath.Join(dir, "p"))
+	if err != nil {
+		return 0
+	}
+	sys, ok := st.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0
+	}
+	return sys.Uid &^ 0xffff
+}
+
+// endsWithin is how long a container's first process may take to end once nothing of it runs any more.
+const endsWithin = 5 * time.Second
+
+// stuck tells whether a container has been ending for longer than endsWithin: something keeps its first process from being gone.
+func (r *Runtime) stuck(id wire.CTID, ending bool) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	since, known := r.mu.ending[id]
+	switch {
+	case !ending:
+		delete(r.mu.ending, id)
+		return false
+	case !known:
+		r.mu.ending[id] = time.Now()
+		return false
+	}
+	return time.Since(since) > endsWithin
 }
 
 // judge says what state the facts mean.
 func judge(id wire.CTID, f facts) Observed {
-	o := Observed{CTID: id, State: StateStopped, Volumes: f.disk.Volumes}
+	o := Observed{CTID: id, State: StateStopped, Volumes: f.disk.Volumes, UIDBase: f.base}
 	if n := len(f.disk.Layers); n > 0 {
 		o.Generation = f.disk.Layers[n-1]
 	}
 	if f.known {
-		o.Spec, o.FilesHash, o.UIDBase = f.rec.Container, f.rec.Files, f.rec.UIDBase
-		o.Generation = f.rec.Container.Generation
+		if f.rec.damage == nil {
+			o.Spec, o.FilesHash, o.UIDBase = f.rec.Container, f.rec.Files, f.rec.UIDBase
+			o.Generation = f.rec.Container.Generation
+		}
 		o.Started, o.Restarts = f.rec.Started, max(f.rec.Starts-1, 0)
 		if f.rec.PID != 0 {
 			o.State, o.PID = StateRunning, f.rec.PID
@@ -98,13 +148,16 @@ func judge(id wire.CTID, f facts) Observed {
 			o.State, o.Exited, o.ExitCode, o.ExitKnown = StateExited, f.rec.Ended, f.rec.Code, f.rec.Known
 		}
 	}
-	if f.populated && o.State != StateRunning {
+	if f.populated && o.State != StateRunning || f.stuck {
 		o.State = StateOrphan
 	}
 	for _, g := range f.disk.Layers {
 		if g != o.Generation {
 			o.Leftovers = append(o.Leftovers, fmt.Sprintf("layer of generation %d", g))
 		}
+	}
+	for _, name := range f.disk.Rest {
+		o.Leftovers = append(o.Leftovers, fmt.Sprintf("%q on disk", name))
 	}
 	if f.cgroup && !f.populated && !f.known {
 		o.Leftovers = append(o.Leftovers, "empty cgroup")

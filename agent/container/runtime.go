@@ -5,12 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"hardnode.dev/agent/spawner/call"
 	"hardnode.dev/agent/sys"
@@ -36,6 +39,8 @@ type Runtime struct {
 		sync.Mutex
 		busy    map[wire.CTID]chan struct{} // closed when the call that works on it returns
 		devices *sys.DeviceProgram
+		sets    map[wire.CTID]lookedAt
+		ending  map[wire.CTID]time.Time // since when nothing of it runs, though its first process is not gone
 	}
 }
 
@@ -44,6 +49,7 @@ func New(o Options) (*Runtime, error) {
 	o.fill()
 	r := &Runtime{opts: o, log: logging.Or(o.Log), exits: make(chan Exit, 64), spawn: call.Client{Socket: o.Spawner}, fail: func(string) error { return nil }}
 	r.mu.busy = map[wire.CTID]chan struct{}{}
+	r.mu.sets, r.mu.ending = map[wire.CTID]lookedAt{}, map[wire.CTID]time.Time{}
 	if err := r.prepareCgroups(); err != nil {
 		return nil, err
 	}
@@ -113,10 +119,11 @@ func makeNote(s *StartSpec) (json.RawMessage, error) {
 	return b, nil
 }
 
-// record is one spawner record with its note read.
+// record is one spawner record with its note read. What the note says is missing when it is damaged.
 type record struct {
 	call.Record
 	note
+	damage error
 }
 
 // records asks the spawner what it knows.
@@ -130,23 +137,27 @@ func (r *Runtime) list(ctx context.Context, what call.List) (map[wire.CTID]recor
 	if err != nil {
 		return nil, err
 	}
-	return readRecords(reply.Containers)
+	return readRecords(reply.Containers), nil
 }
 
-func readRecords(list []call.Record) (map[wire.CTID]record, error) {
+// readRecords reads the notes. A record under a name that is no CTID is nobody's container: only this Runtime makes them.
+func readRecords(list []call.Record) map[wire.CTID]record {
 	all := make(map[wire.CTID]record, len(list))
 	for _, c := range list {
 		id, err := wire.ParseCTID(c.ID)
 		if err != nil {
-			return nil, fmt.Errorf("read spawner's list: %v", err)
+			continue
 		}
 		rec := record{Record: c}
-		if err := json.Unmarshal(c.Note, &rec.note); err != nil {
-			return nil, fmt.Errorf("read spawner's note of container %s: %v", id, err)
+		if err := json.Unmarshal(c.Note, &rec.note); err != nil || rec.Container.CTID != id {
+			if err == nil {
+				err = fmt.Errorf("it is container %s's", rec.Container.CTID)
+			}
+			rec.note, rec.damage = note{}, fmt.Errorf("the note of its start is damaged, it is whole again after the next: %v", err)
 		}
 		all[id] = rec
 	}
-	return all, nil
+	return all
 }
 
 // running is the record of a container that runs.
@@ -209,6 +220,9 @@ func (r *Runtime) Netns(id wire.CTID) (*os.File, error) {
 		return nil, err
 	}
 	f, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", rec.PID))
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) { // it has let go of its namespaces: it is ending
+		return nil, fmt.Errorf("open network namespace of container %s: %w", id, ErrNotRunning)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open network namespace of container %s: %w", id, err)
 	}

@@ -104,11 +104,7 @@ func (r *Runtime) Start(ctx context.Context, s StartSpec) (Observed, error) {
 	st.undo.release()
 	r.dropOlder(s.CTID, s.Generation)
 	r.log.Info("container started", logging.Container, s.CTID, logging.Env, s.Env, "generation", s.Generation, logging.Took, time.Since(st.starting))
-	all, err := readRecords([]call.Record{st.record})
-	if err != nil {
-		return Observed{}, err
-	}
-	return r.observe(s.CTID, all)
+	return r.observe(s.CTID, readRecords([]call.Record{st.record})), nil
 }
 
 // clear makes sure that nothing of an earlier run is left, and that none runs.
@@ -121,10 +117,8 @@ func (s *start) clear(ctx context.Context) error {
 		return fmt.Errorf("container %s: %w", s.CTID, ErrRunning)
 	}
 	s.req.Fresh = all[s.CTID].Container.Generation != s.Generation
-	if err := s.emptyCgroup(ctx, s.CTID); err != nil {
-		return err
-	}
-	return dropCgroup(s.cgroup(s.CTID))
+	s.forgetSet(s.CTID)
+	return s.dropProcesses(ctx, s.CTID)
 }
 
 func (s *start) cgroupStep(ctx context.Context) (err error) {
@@ -135,7 +129,7 @@ func (s *start) cgroupStep(ctx context.Context) (err error) {
 	s.undo.add(func() error {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		defer cancel()
-		return errors.Join(s.emptyCgroup(ctx, s.CTID), dropCgroup(s.cgroup(s.CTID)))
+		return s.dropProcesses(ctx, s.CTID)
 	})
 	return nil
 }

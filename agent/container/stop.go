@@ -7,6 +7,8 @@ import (
 	"os"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"hardnode.dev/agent/spawner/call"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run"
@@ -17,40 +19,47 @@ import (
 // Stop sends the stop signal, waits for StopAfter, kills what is left and removes cgroup and mounts; data stays.
 // Stopping what does not run is no error.
 func (r *Runtime) Stop(ctx context.Context, id wire.CTID) error {
+	return r.StopWithin(ctx, id, longest)
+}
+
+// StopWithin is Stop with at most limit between the signal and the kill.
+func (r *Runtime) StopWithin(ctx context.Context, id wire.CTID, limit time.Duration) error {
 	unlock, err := r.lock(ctx, id)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	if err := r.end(ctx, id, true); err != nil {
+	if err := r.end(ctx, id, limit); err != nil {
 		return fmt.Errorf("stop container %s: %w", id, err)
 	}
 	r.prune(ctx)
 	return nil
 }
 
-// end leaves no process, cgroup or record of a container.
-func (r *Runtime) end(ctx context.Context, id wire.CTID, grace bool) error {
-	all, err := r.records(ctx)
+// longest is a limit that leaves a container the time its template gives it.
+const longest = 24 * time.Hour
+
+// end leaves no process, cgroup or record of a container. It asks it to end first, unless grace, the most it waits for that, is 0. What
+// does not end at once is killed again and again until ctx ends.
+func (r *Runtime) end(ctx context.Context, id wire.CTID, grace time.Duration) error {
+	all, err := r.list(ctx, call.List{ID: id.String()})
 	if err != nil {
 		return err
 	}
 	rec, known := all[id]
-	if known && rec.PID != 0 && grace {
-		if err := r.askToEnd(ctx, id, rec); err != nil {
-			return err
+	if known && rec.PID != 0 && grace > 0 {
+		if err := r.askToEnd(ctx, id, rec, grace); err != nil {
+			r.log.Warn("container is not asked to end", logging.Container, id, logging.Err, err) // the kill does not depend on it
 		}
 	}
-	if err := r.emptyCgroup(ctx, id); err != nil {
+	if err := r.dropProcesses(ctx, id); err != nil {
 		return err
 	}
-	if err := dropCgroup(r.cgroup(id)); err != nil {
-		return err
-	}
+	r.forgetSet(id)
 	if !known {
 		return nil
 	}
-	for { // the spawner learns of the end a moment after the cgroup is empty
+	for wait := 2 * time.Millisecond; ; wait = min(2*wait, time.Second) { // the spawner learns of the end a moment after the cgroup is empty
 		_, _, err := r.spawn.Do(ctx, call.Request{Forget: &call.Forget{ID: id.String()}})
 		if err = asCaller(id, err); !errors.Is(err, ErrRunning) {
 			if err == nil && rec.PID != 0 {
@@ -58,26 +67,47 @@ func (r *Runtime) end(ctx context.Context, id wire.CTID, grace bool) error {
 			}
 			return err
 		}
-		if !run.Wait(ctx, 2*time.Millisecond) {
-			return fmt.Errorf("wait for the end of container %s: %w", id, ctx.Err())
+		if !run.Wait(ctx, wait) {
+			return fmt.Errorf("wait for the end of container %s: its process %d does not end: %w", id, rec.PID, ctx.Err())
+		}
+		if wait == time.Second { // its cgroup is gone: by its pidfd
+			r.signal(ctx, id, unix.SIGKILL)
 		}
 	}
 }
 
-// askToEnd sends the stop signal and waits for the end, as long as the template allows.
-func (r *Runtime) askToEnd(ctx context.Context, id wire.CTID, rec record) error {
+// dropProcesses leaves neither processes nor a cgroup. A cgroup that is not empty any more when it is to go is emptied again.
+func (r *Runtime) dropProcesses(ctx context.Context, id wire.CTID) error {
+	for wait := time.Millisecond; ; wait = min(2*wait, time.Second) {
+		if err := r.emptyCgroup(ctx, id); err != nil {
+			return err
+		}
+		err := dropCgroup(r.cgroup(id))
+		if !errors.Is(err, unix.EBUSY) || !run.Wait(ctx, wait) {
+			return err
+		}
+	}
+}
+
+func (r *Runtime) signal(ctx context.Context, id wire.CTID, sig unix.Signal) error {
+	_, _, err := r.spawn.Do(ctx, call.Request{Signal: &call.Signal{ID: id.String(), Signal: int(sig)}})
+	return asCaller(id, err)
+}
+
+// askToEnd sends the stop signal and waits for the end, as long as the template and limit allow.
+func (r *Runtime) askToEnd(ctx context.Context, id wire.CTID, rec record, limit time.Duration) error {
 	profile := rec.Container.Profile
 	sig, err := stopSignal(rec.Container.Process, profile)
 	if err != nil {
 		return err
 	}
-	if _, _, err := r.spawn.Do(ctx, call.Request{Signal: &call.Signal{ID: id.String(), Signal: int(sig)}}); err != nil {
-		if errors.Is(asCaller(id, err), ErrNotRunning) {
+	if err := r.signal(ctx, id, sig); err != nil {
+		if errors.Is(err, ErrNotRunning) {
 			return nil
 		}
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, stopAfter(rec.Container.Process))
+	ctx, cancel := context.WithTimeout(ctx, min(stopAfter(rec.Container.Process), limit))
 	defer cancel()
 	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
 		if n, err := populated(r.cgroup(id)); err != nil || !n {
@@ -96,7 +126,7 @@ func (r *Runtime) Remove(ctx context.Context, id wire.CTID, keepVolumes bool) er
 		return err
 	}
 	defer unlock()
-	if err := r.end(ctx, id, false); err != nil {
+	if err := r.end(ctx, id, 0); err != nil {
 		return fmt.Errorf("remove container %s: %w", id, err)
 	}
 	r.prune(ctx)
@@ -111,6 +141,9 @@ func (r *Runtime) Remove(ctx context.Context, id wire.CTID, keepVolumes bool) er
 		for _, v := range c.Volumes {
 			err = errors.Join(err, r.data.DropVolume(id, v))
 		}
+	}
+	if !keepVolumes {
+		err = errors.Join(err, r.data.DropRest(id))
 	}
 	if err = errors.Join(err, os.RemoveAll(r.logDir(id))); err != nil {
 		return fmt.Errorf("remove container %s: %w", id, err)
@@ -135,9 +168,18 @@ func (r *Runtime) SetLimits(ctx context.Context, id wire.CTID, l host.Limits, cp
 	if err := r.resizeShared(ctx, id, l); err != nil {
 		return fmt.Errorf("limit container %s: %w", id, err)
 	}
+	r.forgetSet(id)
 	c, err := r.data.Contents(id)
-	if err != nil || len(c.Layers) == 0 {
-		return err
+	if err != nil {
+		return fmt.Errorf("limit container %s: %w", id, err)
 	}
-	return r.data.SetLayerQuota(id, c.Layers[len(c.Layers)-1], l.DiskBytes)
+	if n := len(c.Layers); n > 0 {
+		if err := r.data.SetLayerQuota(id, c.Layers[n-1], l.DiskBytes); err != nil {
+			return fmt.Errorf("limit container %s: %w", id, err)
+		}
+	}
+	if drift := r.readSet(id, c.Layers).Drift(l, cpuMaxMicros); drift != "" { // else it would be set again each round
+		return fmt.Errorf("limit container %s: the kernel has other limits than were set: %s", id, drift)
+	}
+	return nil
 }

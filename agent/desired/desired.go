@@ -10,8 +10,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"hardnode.dev/agent/plan"
@@ -67,16 +69,17 @@ func Open(dir, imageDir string, log *slog.Logger) (*Store, error) {
 		log:     logging.Or(log),
 		changed: make(chan struct{}, 1),
 	}
-	if err := errors.Join(load(s, s.work, &s.mu.work), load(s, s.peers, &s.mu.peers), load(s, s.ranges, &s.writing.ranges)); err != nil {
+	if err := errors.Join(load(s, s.work, &s.mu.work, sent), load(s, s.peers, &s.mu.peers, sent),
+		load(s, s.ranges, &s.writing.ranges, "nothing is needed: what runs keeps its range, and the others get one with their next start")); err != nil {
 		return nil, err
 	}
-	if s.writing.ranges == nil {
-		s.writing.ranges = map[wire.CTID]uint32{}
-	}
+	s.writing.ranges = usable(s.writing.ranges)
 	return s, nil
 }
 
-func load[T any](s *Store, d keep.Doc[T], into *T) error {
+const sent = "nothing is needed if the orchestrator is reachable: it sends the document again"
+
+func load[T any](s *Store, d keep.Doc[T], into *T, next string) error {
 	v, _, err := d.Load()
 	if errors.Is(err, keep.ErrDamaged) {
 		aside := d.Path + ".damaged"
@@ -85,7 +88,7 @@ func load[T any](s *Store, d keep.Doc[T], into *T) error {
 		}
 		s.log.Error("document set aside", "path", aside, logging.Err, err)
 		s.problems = append(s.problems, host.Problem{Code: "internal", Object: d.Path, Reason: err.Error(),
-			Next: "nothing is needed if the orchestrator is reachable: it sends the document again; the damaged one is kept as " + aside})
+			Next: next + "; the damaged one is kept as " + aside})
 		return nil
 	}
 	if err != nil {
@@ -221,15 +224,51 @@ func (s *Store) saveRanges() error {
 	return s.reserve.save(func() error { return s.ranges.Save(s.writing.ranges) })
 }
 
-// KeepUIDBase records the range a container was found running with, if another record was lost.
-func (s *Store) KeepUIDBase(id wire.CTID, base uint32) error {
+// usable is the ranges of a document that can be given out: aligned, in bounds, and each one container's. Ids on disk are unshifted, so a
+// container that does not run takes any other range as well; what runs tells its own (InUse).
+func usable(ranges map[wire.CTID]uint32) map[wire.CTID]uint32 {
+	of := map[uint32]int{}
+	for _, base := range ranges {
+		of[base]++
+	}
+	out := map[wire.CTID]uint32{}
+	for id, base := range ranges {
+		if valid(base) && of[base] == 1 {
+			out[id] = base
+		}
+	}
+	return out
+}
+
+func valid(base uint32) bool { return base%rangeSize == 0 && base >= firstRange && base <= lastRange }
+
+// InUse records the ranges that processes were found running in. They win over what is recorded: a container that does not run and has one of
+// them gets another with its next start. shared are containers that run in another's range; it is called before anything is started.
+func (s *Store) InUse(running map[wire.CTID]uint32) (shared []wire.CTID, err error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	if s.writing.ranges[id] == base {
-		return nil
+	owner, changed := map[uint32]wire.CTID{}, false
+	for _, id := range slices.Sorted(maps.Keys(running)) {
+		base := running[id]
+		if _, taken := owner[base]; taken {
+			shared = append(shared, id)
+			continue
+		}
+		owner[base] = id
+		if valid(base) && s.writing.ranges[id] != base {
+			s.writing.ranges[id], changed = base, true
+		}
 	}
-	s.writing.ranges[id] = base
-	return s.saveRanges()
+	for id, base := range s.writing.ranges {
+		if who, used := owner[base]; used && who != id && running[id] != base {
+			delete(s.writing.ranges, id)
+			changed = true
+		}
+	}
+	if !changed {
+		return shared, nil
+	}
+	return shared, s.saveRanges()
 }
 
 // FreeUIDBase gives the range of a removed container back.

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -211,5 +212,60 @@ func TestUIDBase(t *testing.T) {
 	}
 	if c, _ := s.UIDBase(103); c != a {
 		t.Errorf("a freed range is not given again: got %d, want %d", c, a)
+	}
+}
+
+// TestRangesInUseWin: the record may be lost, older than what runs, or wrong; no two containers get one range.
+func TestRangesInUseWin(t *testing.T) {
+	base := func(n uint32) uint32 { return firstRange + n*rangeSize }
+	for _, c := range []struct {
+		name    string
+		record  map[wire.CTID]uint32 // nil: none
+		running map[wire.CTID]uint32
+		start   []wire.CTID
+		shared  []wire.CTID
+	}{
+		{"lost", nil, map[wire.CTID]uint32{101: base(0), 102: base(3)}, []wire.CTID{103, 104, 105}, nil},
+		{"torn", map[wire.CTID]uint32{}, map[wire.CTID]uint32{101: base(0)}, []wire.CTID{102}, nil},
+		{"older: another has the range", map[wire.CTID]uint32{103: base(0), 101: base(7)}, map[wire.CTID]uint32{101: base(0)}, []wire.CTID{103, 104}, nil},
+		{"two of one range", map[wire.CTID]uint32{101: base(0), 102: base(0)}, map[wire.CTID]uint32{102: base(0)}, []wire.CTID{101, 103}, nil},
+		{"out of bounds", map[wire.CTID]uint32{101: 0, 102: 65537, 103: 65536}, nil, []wire.CTID{101, 102, 103}, nil},
+		{"swapped", map[wire.CTID]uint32{101: base(0), 102: base(1)}, map[wire.CTID]uint32{101: base(1), 102: base(0)}, []wire.CTID{103}, nil},
+		{"two run in one", nil, map[wire.CTID]uint32{101: base(0), 102: base(0)}, []wire.CTID{103}, []wire.CTID{102}},
+	} {
+		dir := t.TempDir()
+		if c.record != nil {
+			if err := open(t, dir).ranges.Save(c.record); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if c.name == "torn" {
+			if err := os.Truncate(filepath.Join(dir, "ranges.json"), 9); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s := open(t, dir)
+		shared, err := s.InUse(c.running)
+		if err != nil || !slices.Equal(shared, c.shared) {
+			t.Errorf("%s: shared %v, %v; want %v", c.name, shared, err, c.shared)
+		}
+		for _, s := range []*Store{s, open(t, dir)} { // and the same after a restart
+			used := map[uint32]bool{}
+			for _, b := range c.running {
+				used[b] = true
+			}
+			for _, id := range c.start {
+				b, err := s.UIDBase(id)
+				if err != nil || used[b] || b < firstRange || b%rangeSize != 0 {
+					t.Errorf("%s: container %d gets %d, %v; taken are %v", c.name, id, b, err, used)
+				}
+				used[b] = true
+			}
+			for id, b := range c.running {
+				if got, err := s.UIDBase(id); err != nil || got != b && !slices.Contains(c.shared, id) {
+					t.Errorf("%s: container %d, which runs in %d, gets %d, %v", c.name, id, b, got, err)
+				}
+			}
+		}
 	}
 }

@@ -13,15 +13,24 @@ import (
 	"hardnode.dev/internal/wire/host"
 )
 
-// Containers is the runtime's list as the plan sees it. limits holds what was last set where that is newer than the spec a container was
-// started with.
-func Containers(list []container.Observed, limits map[wire.CTID]host.Limits) map[wire.CTID]plan.Seen {
+// Containers is the runtime's list as the plan sees it, beside what work wants. cpuMax is what a ceiling in MHz means on this host
+// (container.StartSpec).
+func Containers(list []container.Observed, work *host.Work, cpuMax func(mhz int64) int64) map[wire.CTID]plan.Seen {
+	wanted := map[wire.CTID]host.Limits{}
+	if work != nil {
+		for _, c := range work.Containers {
+			wanted[c.CTID] = c.Limits
+		}
+	}
 	out := make(map[wire.CTID]plan.Seen, len(list))
 	for _, o := range list {
-		s := plan.Seen{CTID: o.CTID, Generation: o.Generation, Started: o.Started, Limits: o.Spec.Limits, Restarts: o.Restarts}
+		s := plan.Seen{CTID: o.CTID, Generation: o.Generation, Started: o.Started, Restarts: o.Restarts, Trouble: o.Trouble}
 		switch o.State {
 		case container.StateRunning:
 			s.Running = true
+			if l, ok := wanted[o.CTID]; ok {
+				s.Drift = o.Set.Drift(l, cpuMax(l.CPUMHz))
+			}
 		case container.StateExited:
 			s.Exited, s.ExitCode = o.Exited, o.ExitCode
 			if s.Exited.IsZero() { // the spawner was replaced meanwhile: that it ended is all that is known
@@ -29,9 +38,6 @@ func Containers(list []container.Observed, limits map[wire.CTID]host.Limits) map
 			}
 		case container.StateOrphan:
 			s.Orphan = true
-		}
-		if l, ok := limits[o.CTID]; ok && s.Running {
-			s.Limits = l
 		}
 		out[o.CTID] = s
 	}

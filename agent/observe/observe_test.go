@@ -12,7 +12,7 @@ import (
 
 func TestContainers(t *testing.T) {
 	began, ended := time.Unix(100, 0), time.Unix(200, 0)
-	small, big := host.Limits{MemoryMax: 1}, host.Limits{MemoryMax: 2}
+	small, big := host.Limits{MemoryMax: 1 << 20}, host.Limits{MemoryMax: 2 << 20}
 	spec := host.Container{Limits: small}
 	tests := []struct {
 		name string
@@ -20,25 +20,39 @@ func TestContainers(t *testing.T) {
 		want plan.Seen
 	}{
 		{"running", container.Observed{State: container.StateRunning, Generation: 2, Started: began, Spec: spec, Restarts: 3},
-			plan.Seen{Generation: 2, Running: true, Started: began, Limits: small, Restarts: 3}},
+			plan.Seen{Generation: 2, Running: true, Started: began, Restarts: 3}},
 		{"exited", container.Observed{State: container.StateExited, Started: began, Exited: ended, ExitCode: 137, ExitKnown: true, Spec: spec},
-			plan.Seen{Started: began, Exited: ended, ExitCode: 137, Limits: small}},
+			plan.Seen{Started: began, Exited: ended, ExitCode: 137}},
 		{"exited, nobody saw when", container.Observed{State: container.StateExited, Started: began, Spec: spec},
-			plan.Seen{Started: began, Exited: began, Limits: small}},
+			plan.Seen{Started: began, Exited: began}},
 		{"data only", container.Observed{State: container.StateStopped, Generation: 2}, plan.Seen{Generation: 2}},
+		{"not all is seen", container.Observed{State: container.StateStopped, Trouble: "quota"}, plan.Seen{Trouble: "quota"}},
 		{"orphan", container.Observed{State: container.StateOrphan}, plan.Seen{Orphan: true}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.o.CTID, tt.want.CTID = 101, 101
-			if got := Containers([]container.Observed{tt.o}, nil)[101]; got != tt.want {
+			if got := Containers([]container.Observed{tt.o}, nil, nil)[101]; got != tt.want {
 				t.Errorf("got %+v, want %+v", got, tt.want)
 			}
 		})
 	}
-	limits := map[wire.CTID]host.Limits{101: big}
-	if got := Containers([]container.Observed{{CTID: 101, State: container.StateRunning, Spec: spec}}, limits)[101].Limits; got != big {
-		t.Errorf("limits set later: got %+v, want %+v", got, big)
+	// What the kernel has counts, not what the container was started with.
+	work := &host.Work{Containers: []host.Container{{CTID: 101, Limits: big}}}
+	micros := func(mhz int64) int64 { return mhz * 10 }
+	for _, c := range []struct {
+		name string
+		set  container.Set
+		want string
+	}{
+		{"as wanted", container.SetOf(big, 0), ""},
+		{"as started", container.SetOf(small, 0), "memory.max is 1048576, wanted 2097152"},
+		{"a ceiling is left", container.SetOf(big, 5000), "cpu.max is 5000 100000, wanted max 100000"},
+		{"not known", container.Set{}, ""},
+	} {
+		if got := Containers([]container.Observed{{CTID: 101, State: container.StateRunning, Spec: spec, Set: c.set}}, work, micros)[101].Drift; got != c.want {
+			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
+		}
 	}
 }
 

@@ -57,8 +57,9 @@ type Seen struct {
 	Started    time.Time // of the last start
 	Exited     time.Time // of the last exit; zero when it runs, was stopped or never run
 	ExitCode   int
-	Restarts   int         // starts of this generation after the first
-	Limits     host.Limits // as last set
+	Restarts   int    // starts of this generation after the first
+	Drift      string // which limits of the kernel are not the wanted ones; "" when all are
+	Trouble    string // what could not be seen of it, and why
 }
 
 // Image is an image as it is on this host.
@@ -175,7 +176,7 @@ func one(in Input, c host.Container) (*host.ContainerStatus, *Step, time.Time) {
 		st := leaving(seen, h)
 		return &st, step, wake
 	case !c.Run && exists && (seen.Running || seen.Orphan):
-		st := status(c, seen, host.CtStopping, "")
+		st := status(c, seen, host.CtStopping, h.StopErr)
 		step, wake := paced(in, seen.CTID, Step{Kind: Stop, CTID: c.CTID, Want: c, Reason: "work says stop"})
 		return &st, step, wake
 	case !c.Run:
@@ -225,10 +226,13 @@ func running(in Input, c host.Container, seen Seen, h History) (*host.ContainerS
 		}
 	}
 	st := status(c, seen, state, reason)
-	if seen.Limits == c.Limits {
+	if seen.Drift == "" {
 		return &st, nil, time.Time{}
 	}
-	step, wake := paced(in, c.CTID, Step{Kind: Resize, CTID: c.CTID, Want: c, Reason: "limits changed"})
+	step, wake := paced(in, c.CTID, Step{Kind: Resize, CTID: c.CTID, Want: c, Reason: seen.Drift})
+	if h.StopErr != "" && st.Reason == "" {
+		st.Reason = "its limits are not the wanted ones: " + h.StopErr
+	}
 	return &st, step, wake
 }
 
@@ -308,7 +312,7 @@ func settled(in Input, c host.Container) bool {
 	case h.Generation == c.Generation && (h.Permanent || h.StartErr != ""), in.Images[c.Image.Digest].Wrong:
 		return true
 	}
-	return exists && seen.Generation == c.Generation && (seen.Running && seen.Limits == c.Limits || !seen.Exited.IsZero())
+	return exists && seen.Generation == c.Generation && (seen.Running && seen.Drift == "" || !seen.Exited.IsZero())
 }
 
 // backoff is how long after failure number n the next attempt comes: at once after a long run (n is 0), then doubling.
@@ -327,6 +331,9 @@ func status(c host.Container, s Seen, state host.ContainerState, reason string) 
 	if s.Generation == c.Generation {
 		st.Restarts = s.Restarts
 	}
+	if st.Reason == "" {
+		st.Reason = s.Trouble
+	}
 	return st
 }
 
@@ -338,8 +345,11 @@ func leaving(s Seen, h History) host.ContainerStatus {
 	if s.Running {
 		st.Started = s.Started
 	}
-	if h.StopErr != "" {
+	switch {
+	case h.StopErr != "":
 		st.Reason += ": " + h.StopErr
+	case s.Trouble != "":
+		st.Reason += ": " + s.Trouble
 	}
 	return st
 }

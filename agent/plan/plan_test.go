@@ -16,7 +16,6 @@ import (
 var (
 	now   = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	small = host.Limits{MemoryMax: 128 << 20}
-	big   = host.Limits{MemoryMax: 512 << 20}
 )
 
 const (
@@ -34,16 +33,17 @@ func want(id wire.CTID, gen int64, change ...func(*host.Container)) host.Contain
 
 func stopped(c *host.Container)  { c.Run = false }
 func removed(c *host.Container)  { c.Remove = true }
-func larger(c *host.Container)   { c.Limits = big }
 func imageB(c *host.Container)   { c.Image.Digest = imgB }
 func checked(c *host.Container)  { c.Check = &host.Check{Port: 80} }
 func jelastic(c *host.Container) { c.Env = Jelastic }
 
 func runs(id wire.CTID, gen int64) Seen {
-	return Seen{CTID: id, Generation: gen, Running: true, Started: now.Add(-time.Hour), Limits: small}
+	return Seen{CTID: id, Generation: gen, Running: true, Started: now.Add(-time.Hour)}
 }
+func drifted(s Seen) Seen  { s.Drift = "memory.max is 5, wanted 6"; return s }
+func troubled(s Seen) Seen { s.Trouble = "quota is not known"; return s }
 func exited(id wire.CTID, gen int64, ago time.Duration, code int) Seen {
-	return Seen{CTID: id, Generation: gen, Exited: now.Add(-ago), ExitCode: code, Limits: small}
+	return Seen{CTID: id, Generation: gen, Exited: now.Add(-ago), ExitCode: code}
 }
 func kept(id wire.CTID, gen int64) Seen { return Seen{CTID: id, Generation: gen} }
 
@@ -84,8 +84,19 @@ func TestDecide(t *testing.T) {
 			status: "101 running", settled: true},
 		{name: "running and right, image file gone: leave alone", work: []host.Container{want(101, 1)}, seen: []Seen{runs(101, 1)},
 			status: "101 running", settled: true},
-		{name: "resize live", work: []host.Container{want(101, 1, larger)}, seen: []Seen{runs(101, 1)}, images: here,
-			steps: "resize 101: limits changed", status: "101 running"},
+		{name: "resize live", work: []host.Container{want(101, 1)}, seen: []Seen{drifted(runs(101, 1))}, images: here,
+			steps: "resize 101: memory.max is 5, wanted 6", status: "101 running"},
+		{name: "resize failed a moment ago", work: []host.Container{want(101, 1)}, seen: []Seen{drifted(runs(101, 1))}, images: here,
+			history: map[wire.CTID]History{101: {StopErr: "busy", FailedAt: now}}, wake: 500 * time.Millisecond,
+			status: "101 running its limits are not the wanted ones: busy"},
+		{name: "not all is seen of one: its status says so, and all goes on", work: []host.Container{want(101, 1), want(102, 1)}, images: here,
+			seen:  []Seen{troubled(runs(101, 1)), exited(102, 1, 0, 1)},
+			steps: "start 102: exited with code 1", status: "101 running quota is not known | 102 failing exited with code 1", settled: true},
+		{name: "not all is seen of one that goes", seen: []Seen{troubled(kept(101, 1))}, steps: "remove 101: not in work revision 7",
+			status: "101 stopped being removed: quota is not known"},
+		{name: "a stop that failed says why", work: []host.Container{want(101, 1, stopped)}, seen: []Seen{runs(101, 1)},
+			history: map[wire.CTID]History{101: {StopErr: "busy", FailedAt: now.Add(-time.Minute)}},
+			steps:   "stop 101: work says stop (failed before: busy)", status: "101 stopping busy"},
 		{name: "stop", work: []host.Container{want(101, 1, stopped)}, seen: []Seen{runs(101, 1)},
 			steps: "stop 101: work says stop", status: "101 stopping"},
 		{name: "stopped and wanted stopped", work: []host.Container{want(101, 1, stopped)}, seen: []Seen{kept(101, 1)},
@@ -143,13 +154,13 @@ func TestDecide(t *testing.T) {
 		{name: "check fails", work: []host.Container{want(101, 1, checked)}, seen: []Seen{runs(101, 1)}, images: here,
 			health: map[wire.CTID]Health{101: {Checked: true, Reason: "connection refused"}}, status: "101 failing connection refused", settled: true},
 		{name: "check fails just after the start", work: []host.Container{want(101, 1, checked)},
-			seen: []Seen{{CTID: 101, Generation: 1, Running: true, Started: now.Add(-time.Second), Limits: small}}, images: here,
+			seen: []Seen{{CTID: 101, Generation: 1, Running: true, Started: now.Add(-time.Second)}}, images: here,
 			health: map[wire.CTID]Health{101: {Checked: true, Reason: "connection refused"}}, status: "101 starting connection refused", settled: true},
 		{name: "order: stop, remove, resize, fetch, start; then by number",
-			work:   []host.Container{want(105, 1, imageB), want(104, 1), want(103, 1), want(102, 1, larger)},
-			seen:   []Seen{runs(102, 1), kept(101, 1), runs(100, 1)},
+			work:   []host.Container{want(105, 1, imageB), want(104, 1), want(103, 1), want(102, 1)},
+			seen:   []Seen{drifted(runs(102, 1)), kept(101, 1), runs(100, 1)},
 			images: here,
-			steps: "stop 100: not in work revision 7 | remove 101: not in work revision 7 | resize 102: limits changed | " +
+			steps: "stop 100: not in work revision 7 | remove 101: not in work revision 7 | resize 102: memory.max is 5, wanted 6 | " +
 				"fetch 105: image nginx is not here | start 103: wanted and not here | start 104: wanted and not here",
 			status: "100 stopping being removed | 101 stopped being removed | 102 running | 103 waiting starting | 104 waiting starting | 105 waiting fetching image nginx"},
 	}
@@ -255,13 +266,13 @@ func carryOut(in Input, s Step) {
 	case Fetch:
 		in.Images[s.Want.Image.Digest] = Image{Present: true}
 	case Start:
-		in.Seen[s.CTID] = Seen{CTID: s.CTID, Generation: s.Want.Generation, Running: true, Started: in.Now, Limits: s.Want.Limits}
+		in.Seen[s.CTID] = Seen{CTID: s.CTID, Generation: s.Want.Generation, Running: true, Started: in.Now}
 	case Stop:
 		in.Seen[s.CTID] = kept(s.CTID, seen.Generation)
 	case Remove:
 		delete(in.Seen, s.CTID)
 	case Resize:
-		seen.Limits = s.Want.Limits
+		seen.Drift = ""
 		in.Seen[s.CTID] = seen
 	}
 }

@@ -137,7 +137,19 @@ func LimitSubvolume(subvol *os.File, bytes int64) error {
 }
 
 // SubvolumeBytes is what a subvolume's quota group counts.
-func SubvolumeBytes(subvol *os.File) (int64, error) {
+func SubvolumeBytes(subvol *os.File) (int64, error) { return quota(subvol, "referenced") }
+
+// SubvolumeLimit is how many bytes the subvolume may refer to; 0 is no limit.
+func SubvolumeLimit(subvol *os.File) (int64, error) {
+	flags, err := quota(subvol, "limit_flags")
+	if err != nil || flags&limitMaxRfer == 0 {
+		return 0, err
+	}
+	return quota(subvol, "max_referenced")
+}
+
+// quota reads one number of a subvolume's quota group (Documentation/ABI: /sys/fs/btrfs/<uuid>/qgroups/<level>_<id>).
+func quota(subvol *os.File, name string) (int64, error) {
 	l := btrfsLookup{object: firstFreeObject}
 	if err := btrfs(subvol, btrfsInoLookup, dirRW, unsafe.Sizeof(l), unsafe.Pointer(&l)); err != nil {
 		return 0, fmt.Errorf("look up subvolume %q: %w", subvol.Name(), err)
@@ -147,12 +159,12 @@ func SubvolumeBytes(subvol *os.File) (int64, error) {
 		return 0, fmt.Errorf("look up filesystem of %q: %w", subvol.Name(), err)
 	}
 	h := hex.EncodeToString(i.fsid[:])
-	path := fmt.Sprintf("/sys/fs/btrfs/%s-%s-%s-%s-%s/qgroups/0_%d/referenced", h[:8], h[8:12], h[12:16], h[16:20], h[20:], l.tree)
+	path := fmt.Sprintf("/sys/fs/btrfs/%s-%s-%s-%s-%s/qgroups/0_%d/%s", h[:8], h[8:12], h[12:16], h[16:20], h[20:], l.tree, name)
 	raw, err := os.ReadFile(path)
 	if err != nil {
 		return 0, fmt.Errorf("read quota of %q: %w", subvol.Name(), err)
 	}
-	n, err := strconv.ParseInt(strings.TrimSpace(string(raw)), 10, 64)
+	n, err := strconv.ParseInt(strings.TrimSpace(string(raw)), 0, 64)
 	if err != nil {
 		return 0, fmt.Errorf("read quota of %q: %v", subvol.Name(), err)
 	}

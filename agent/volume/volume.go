@@ -54,28 +54,22 @@ type Contents struct {
 	CTID    wire.CTID
 	Layers  []int64 // generations, ascending
 	Volumes []string
+	Rest    []string // what is neither: a power cut may have left half of one
 }
 
-// List is all containers with data, by CTID.
-func (s *Store) List() ([]Contents, error) {
+// IDs is the containers with data.
+func (s *Store) IDs() ([]wire.CTID, error) {
 	entries, err := os.ReadDir(s.dir)
 	if err != nil {
 		return nil, fmt.Errorf("list containers: %w", err)
 	}
-	var all []Contents
+	var ids []wire.CTID
 	for _, e := range entries {
-		id, err := wire.ParseCTID(e.Name())
-		if err != nil || !e.IsDir() {
-			continue
+		if id, err := wire.ParseCTID(e.Name()); err == nil && e.IsDir() {
+			ids = append(ids, id)
 		}
-		c, err := s.Contents(id)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, c)
 	}
-	slices.SortFunc(all, func(a, b Contents) int { return int(a.CTID - b.CTID) })
-	return all, nil
+	return ids, nil
 }
 
 // Contents is what one container has on disk; nothing is no error.
@@ -89,12 +83,12 @@ func (s *Store) Contents(id wire.CTID) (Contents, error) {
 		return c, fmt.Errorf("list data of container %s: %w", id, err)
 	}
 	for _, e := range entries {
-		if n, ok := strings.CutPrefix(e.Name(), "layer-"); ok {
-			if g, err := strconv.ParseInt(n, 10, 64); err == nil {
-				c.Layers = append(c.Layers, g)
-			}
+		if g, err := strconv.ParseInt(strings.TrimPrefix(e.Name(), "layer-"), 10, 64); err == nil && layerName(g) == e.Name() {
+			c.Layers = append(c.Layers, g)
 		} else if n, ok := strings.CutPrefix(e.Name(), "vol-"); ok {
 			c.Volumes = append(c.Volumes, n)
+		} else {
+			c.Rest = append(c.Rest, e.Name())
 		}
 	}
 	slices.Sort(c.Layers)
@@ -212,10 +206,36 @@ func (s *Store) drop(id wire.CTID, name string) error {
 	}
 	defer home.Close()
 	if err := sys.DeleteSubvolume(home, name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+		if d, oerr := sys.OpenDir(filepath.Join(s.home(id), name)); oerr == nil {
+			is, ierr := sys.IsSubvolume(d)
+			d.Close()
+			if is || ierr != nil {
+				return err
+			}
+		}
+		if err := os.RemoveAll(filepath.Join(s.home(id), name)); err != nil { // a crash left a file or a directory under the name
+			return fmt.Errorf("remove %q of container %s: %w", name, id, err)
+		}
 	}
 	os.Remove(s.home(id)) // only if nothing else is in it
 	return nil
+}
+
+// DropRest deletes what a container has on disk besides layers and volumes, and its directory, which must then be empty. Nothing is no
+// error.
+func (s *Store) DropRest(id wire.CTID) error {
+	c, err := s.Contents(id)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, name := range c.Rest {
+		errs = append(errs, s.drop(id, name))
+	}
+	if err := os.Remove(s.home(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		errs = append(errs, fmt.Errorf("remove directory of container %s: %w", id, err))
+	}
+	return errors.Join(errs...)
 }
 
 // SetLayerQuota changes a layer's quota.
@@ -228,9 +248,19 @@ func (s *Store) SetLayerQuota(id wire.CTID, generation, bytes int64) error {
 	return sys.LimitSubvolume(d, bytes)
 }
 
-// Bytes is what all layers and volumes of a container take. One that was deleted meanwhile takes nothing.
-func (s *Store) Bytes(c Contents) (int64, error) {
-	var sum int64
+// LayerQuota is a layer's quota in bytes; 0 is none.
+func (s *Store) LayerQuota(id wire.CTID, generation int64) (int64, error) {
+	d, err := sys.OpenDir(filepath.Join(s.home(id), layerName(generation)))
+	if err != nil {
+		return 0, err
+	}
+	defer d.Close()
+	return sys.SubvolumeLimit(d)
+}
+
+// Bytes is what all layers and volumes of a container take. One that was deleted meanwhile takes nothing; one that can't be asked is left
+// out, and the error says which.
+func (s *Store) Bytes(c Contents) (sum int64, err error) {
 	names := make([]string, 0, len(c.Layers)+len(c.Volumes))
 	for _, g := range c.Layers {
 		names = append(names, layerName(g))
@@ -239,19 +269,23 @@ func (s *Store) Bytes(c Contents) (int64, error) {
 		names = append(names, "vol-"+v)
 	}
 	for _, n := range names {
-		d, err := sys.OpenDir(filepath.Join(s.home(c.CTID), n))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return sum, err
-		}
-		b, err := sys.SubvolumeBytes(d)
-		d.Close()
-		if err != nil {
-			return sum, err
+		b, berr := s.bytes(filepath.Join(s.home(c.CTID), n))
+		if berr != nil {
+			if _, gone := os.Lstat(filepath.Join(s.home(c.CTID), n)); errors.Is(gone, fs.ErrNotExist) {
+				continue // deleted while it was looked at
+			}
+			err = errors.Join(err, berr)
 		}
 		sum += b
 	}
-	return sum, nil
+	return sum, err
+}
+
+func (s *Store) bytes(path string) (int64, error) {
+	d, err := sys.OpenDir(path)
+	if err != nil {
+		return 0, err
+	}
+	defer d.Close()
+	return sys.SubvolumeBytes(d)
 }

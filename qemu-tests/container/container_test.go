@@ -81,6 +81,7 @@ func TestContainer(t *testing.T) {
 	tree := filepath.Join(dir, "box")
 	os.Mkdir(tree, 0o755)
 	busybox(t, tree)
+	build(t, "./qemu-tests/container/hostile", filepath.Join(tree, "bin/hostile"))
 	files["/images/box.erofs"] = erofs(t, tree, filepath.Join(dir, "box.erofs"))
 	// Images that attack: a directory the host mounts on is a link to somewhere else.
 	for _, name := range []string{"dev", "proc", "sys", "run", "etc"} {

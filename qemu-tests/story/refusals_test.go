@@ -112,7 +112,7 @@ func refusedHosts(s story) {
 		{"unknown-field", spare, edit(`(?m)^role: user$`, "role: user\ncolour: red"), nil, `! .*opt/hardnode/config:\d+:1: unknown field "colour"`},
 		{"clock-ahead", spare, same, nil, `! join.endpoints: certificate of .* has expired: it ended at .*, the clock here says .* -> set this machine's clock`},
 	}
-	for some := range slices.Chunk(rows, 4) { // all at once would starve the cluster on a small machine
+	for some := range slices.Chunk(rows, 2) { // more at once would starve the cluster on a small machine
 		var up []*cluster.Machine
 		for _, row := range some {
 			var extra []string
@@ -125,7 +125,7 @@ func refusedHosts(s story) {
 			}
 			up = append(up, m)
 		}
-		ctx, cancel := context.WithTimeout(s.Context(), time.Minute*harness.Scale())
+		ctx, cancel := context.WithTimeout(s.Context(), 3*time.Minute*harness.Scale())
 		for i, row := range some {
 			line, err := up[i].VM().WaitFor(ctx, row.want)
 			if err != nil {
