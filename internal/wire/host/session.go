@@ -45,25 +45,38 @@ type JEMRequest struct {
 	Args   []string `json:"args,omitempty"`
 }
 
+// SessionProtocol is the WebSocket subprotocol of sessions with windows and signs of life. A peer that does not name it speaks the
+// first five channels only, waits for nobody's word before it sends, and shows that it lives by answering WebSocket pings.
+const SessionProtocol = "hardnode.session.2"
+
 // Channel tells what a session frame carries.
 type Channel byte
 
-// The channels. Each WebSocket binary message is one frame: the channel's byte, then the payload.
+// The channels. Each WebSocket binary message is one frame: the channel's byte, then the payload. With SessionProtocol, bytes of stdin,
+// stdout and stderr are sent only as far as the receiver's windows allow; the other channels need none.
+//
+// History: 2026-11-25 ChanWindow and ChanAlive, with SessionProtocol.
 const (
 	ChanStdin  Channel = 0 // to the process; an empty payload closes its stdin
 	ChanStdout Channel = 1
 	ChanStderr Channel = 2
 	ChanResize Channel = 3 // rows, cols: two big-endian uint16
 	ChanExit   Channel = 4 // last frame: JSON Exit
+	ChanWindow Channel = 5 // a channel's byte, then a big-endian uint32: so many bytes more may be sent on it; there are none at the start
+	ChanAlive  Channel = 6 // empty: the sender lives
 )
 
 // MaxFrame is the largest payload of one frame, in bytes.
 const MaxFrame = 32 << 10
 
+// MaxWindow is the most bytes a receiver may have allowed and not yet got on one channel.
+const MaxWindow = 1 << 30
+
 // Exit ends a session.
 type Exit struct {
 	Code  int    `json:"code"`            // the process's exit code; 128+n for signal n
-	Error string `json:"error,omitempty"` // set when the process could not be run
+	Error string `json:"error,omitempty"` // set when the process could not be run, or not all of its output arrived
+	Note  string `json:"note,omitempty"`  // what a person should know besides; the code counts all the same
 }
 
 // Frame puts a payload behind its channel.
@@ -76,7 +89,7 @@ func ParseFrame(msg []byte) (Channel, []byte, error) {
 		return 0, nil, errors.New("session frame: is empty")
 	case len(msg) > MaxFrame+1:
 		return 0, nil, fmt.Errorf("session frame: has %d bytes, at most %d are allowed", len(msg)-1, MaxFrame)
-	case Channel(msg[0]) > ChanExit:
+	case Channel(msg[0]) > ChanAlive:
 		return 0, nil, fmt.Errorf("session frame: unknown channel %d", msg[0])
 	}
 	return Channel(msg[0]), msg[1:], nil
@@ -93,6 +106,26 @@ func ParseResize(p []byte) (rows, cols uint16, err error) {
 		return 0, 0, fmt.Errorf("resize frame: has %d bytes, want 4", len(p))
 	}
 	return binary.BigEndian.Uint16(p), binary.BigEndian.Uint16(p[2:]), nil
+}
+
+// WindowPayload and ParseWindow carry what a receiver allows: more bytes on a channel.
+func WindowPayload(c Channel, more uint32) []byte {
+	return binary.BigEndian.AppendUint32([]byte{byte(c)}, more)
+}
+
+// ParseWindow is the inverse of WindowPayload.
+func ParseWindow(p []byte) (c Channel, more uint32, err error) {
+	if len(p) != 5 {
+		return 0, 0, fmt.Errorf("window frame: has %d bytes, want 5", len(p))
+	}
+	c, more = Channel(p[0]), binary.BigEndian.Uint32(p[1:])
+	switch {
+	case c > ChanStderr:
+		return 0, 0, fmt.Errorf("window frame: channel %d has no window", c)
+	case more == 0 || more > MaxWindow:
+		return 0, 0, fmt.Errorf("window frame: allows %d bytes, want 1 to %d", more, MaxWindow)
+	}
+	return c, more, nil
 }
 
 // ExitPayload is the payload of the last frame.

@@ -14,6 +14,15 @@ func TestFrameRoundTrip(t *testing.T) {
 	if rows != 24 || cols != 80 || err != nil {
 		t.Errorf("got %d %d %v", rows, cols, err)
 	}
+	c, more, err := ParseWindow(WindowPayload(ChanStderr, 70000))
+	if c != ChanStderr || more != 70000 || err != nil {
+		t.Errorf("got %d %d %v", c, more, err)
+	}
+	for _, bad := range [][]byte{nil, {1, 0, 0, 0}, WindowPayload(ChanStdout, 0), WindowPayload(ChanStdout, MaxWindow+1), WindowPayload(ChanResize, 1), WindowPayload(ChanWindow, 1), {1, 0, 0, 0, 1, 0}} {
+		if c, more, err := ParseWindow(bad); err == nil {
+			t.Errorf("window %x was taken as %d bytes on channel %d", bad, more, c)
+		}
+	}
 }
 
 func FuzzParseFrame(f *testing.F) {
@@ -23,7 +32,7 @@ func FuzzParseFrame(f *testing.F) {
 	f.Add(Frame(ChanExit, ExitPayload(Exit{Code: 3})))
 	f.Fuzz(func(t *testing.T, msg []byte) {
 		c, p, err := ParseFrame(msg)
-		if err == nil && (c > ChanExit || len(p) > MaxFrame || !bytes.Equal(Frame(c, p), msg)) {
+		if err == nil && (c > ChanAlive || len(p) > MaxFrame || !bytes.Equal(Frame(c, p), msg)) {
 			t.Errorf("%x was taken apart as %d %x", msg, c, p)
 		}
 	})

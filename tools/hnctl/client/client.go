@@ -25,6 +25,7 @@ import (
 	"hardnode.dev/internal/build"
 	"hardnode.dev/internal/identity"
 	"hardnode.dev/internal/secret"
+	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 )
 
@@ -174,7 +175,8 @@ func (c *Client) Dial(ctx context.Context, path string, query url.Values) (*webs
 		h := http.Header{}
 		c.dress(h)
 		dial, cancel := context.WithTimeout(ctx, callLimit)
-		conn, resp, err := websocket.Dial(dial, server+path+"?"+query.Encode(), &websocket.DialOptions{HTTPClient: c.stream, HTTPHeader: h, CompressionMode: websocket.CompressionDisabled})
+		conn, resp, err := websocket.Dial(dial, server+path+"?"+query.Encode(), &websocket.DialOptions{HTTPClient: c.stream, HTTPHeader: h, Subprotocols: []string{host.SessionProtocol},
+			CompressionMode: websocket.CompressionDisabled})
 		cancel()
 		switch {
 		case err == nil:

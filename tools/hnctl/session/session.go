@@ -3,24 +3,24 @@
 // Owns: the terminal while the session runs (raw mode, size), and the copying both ways.
 // In: an open connection that speaks wire/host frames; the local streams.
 // Out: the remote exit code.
-// Never: leaves the terminal raw, or a goroutine that still writes to the streams.
+// Never: leaves the terminal raw, or says that all went well when a byte was lost.
 package session
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
-	"time"
 
 	"github.com/coder/websocket"
 	"golang.org/x/term"
 
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/session"
 )
 
 // Broken is the exit code when a session ended without one.
@@ -33,102 +33,107 @@ type IO struct {
 	TTY      bool
 }
 
-// Run copies until the remote side ends the session or ctx ends, and closes the connection.
+// Run copies until the remote side ends the session or ctx ends, and closes the connection. Everything the node's side sent has been
+// written when it returns without an error.
 func Run(ctx context.Context, conn *websocket.Conn, local IO) (host.Exit, error) {
-	defer conn.CloseNow()
-	conn.SetReadLimit(host.MaxFrame + 1)
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	if local.TTY {
 		restore, err := raw(local.In)
 		if err != nil {
+			conn.CloseNow()
 			return host.Exit{}, err
 		}
 		defer restore()
+	}
+	link := session.Open(ctx, conn, session.PersonEnd, session.Options{Window: window})
+	defer link.Close()
+	if local.TTY {
 		sized := make(chan os.Signal, 1)
 		signal.Notify(sized, syscall.SIGWINCH)
 		done := make(chan struct{})
-		go func() { defer close(done); resize(ctx, conn, local.Out, sized) }()
-		defer func() { cancel(); signal.Stop(sized); <-done }()
+		go func() { defer close(done); resize(link, local.Out, sized) }()
+		defer func() { link.Break(nil); signal.Stop(sized); <-done }()
 	}
 	if local.In != nil {
 		// A read of a terminal can't be interrupted: this goroutine may outlive Run until the next key, and then only fails to send.
-		go send(ctx, conn, local.In)
+		go send(link, local.In)
 	}
-	return receive(ctx, conn, local)
-}
-
-func receive(ctx context.Context, conn *websocket.Conn, local IO) (exit host.Exit, err error) {
-	for {
-		_, msg, err := conn.Read(ctx)
-		if err != nil {
-			return exit, fmt.Errorf("the session broke: %v", err)
-		}
-		channel, payload, err := host.ParseFrame(msg)
-		if err != nil {
-			return exit, err
-		}
-		switch channel {
-		case host.ChanStdout:
-			_, err = local.Out.Write(payload)
-		case host.ChanStderr:
-			_, err = local.Err.Write(payload)
-		case host.ChanExit:
-			if err := json.Unmarshal(payload, &exit); err != nil {
-				return exit, fmt.Errorf("read the exit code: %v", err)
+	var outputs sync.WaitGroup
+	for c, to := range map[host.Channel]io.Writer{host.ChanStdout: local.Out, host.ChanStderr: local.Err} {
+		outputs.Go(func() {
+			if err := receive(to, link.Reader(c)); err != nil {
+				link.Break(err)
 			}
-			conn.Close(websocket.StatusNormalClosure, "")
-			return exit, nil
+		})
+	}
+	written := make(chan struct{})
+	go func() { outputs.Wait(); close(written) }()
+	select {
+	case <-written:
+	case <-ctx.Done(): // a write to a pipe that nobody reads can't be interrupted either
+		return host.Exit{}, context.Cause(ctx)
+	}
+	return link.Exited()
+}
+
+// window is how many bytes of output may wait here: a far node sends that much in one round trip.
+const window = 512 << 10
+
+// receive writes what comes; an error is that of the local side.
+func receive(to io.Writer, from io.Reader) error {
+	buf := make([]byte, host.MaxFrame)
+	for {
+		n, err := from.Read(buf)
+		if n > 0 {
+			if _, err := to.Write(buf[:n]); err != nil {
+				return fmt.Errorf("write output: %w", err)
+			}
 		}
 		if err != nil {
-			return exit, fmt.Errorf("write output: %v", err)
+			return nil // the end, or the link broke: Exited says which
 		}
 	}
 }
 
-// send copies in to the remote stdin; its end closes that.
-func send(ctx context.Context, conn *websocket.Conn, in io.Reader) {
+// send copies in to the remote stdin; its end closes that. When in can't be read to its end, the node's side must not take what came for all.
+func send(link *session.Link, in io.Reader) {
+	to := link.Writer(host.ChanStdin)
 	buf := make([]byte, 16<<10)
 	for {
 		n, err := in.Read(buf)
 		if n > 0 {
-			if write(ctx, conn, host.Frame(host.ChanStdin, buf[:n])) != nil {
+			if _, err := to.Write(buf[:n]); err != nil {
 				return
 			}
 		}
-		if err != nil {
-			if errors.Is(err, io.EOF) {
-				write(ctx, conn, host.Frame(host.ChanStdin, nil))
-			}
+		switch {
+		case errors.Is(err, io.EOF):
+			to.Close()
+			return
+		case err != nil:
+			link.Break(fmt.Errorf("read stdin: %w", err))
 			return
 		}
 	}
 }
 
 // resize tells the remote side the terminal's size, now and whenever it changes.
-func resize(ctx context.Context, conn *websocket.Conn, out io.Writer, sized <-chan os.Signal) {
+func resize(link *session.Link, out io.Writer, sized <-chan os.Signal) {
 	f, ok := out.(*os.File)
 	if !ok {
 		return
 	}
 	for {
 		if cols, rows, err := term.GetSize(int(f.Fd())); err == nil {
-			if write(ctx, conn, host.Frame(host.ChanResize, host.ResizePayload(uint16(rows), uint16(cols)))) != nil {
+			if link.Resize(uint16(rows), uint16(cols)) != nil {
 				return
 			}
 		}
 		select {
 		case <-sized:
-		case <-ctx.Done():
+		case <-link.Done():
 			return
 		}
 	}
-}
-
-func write(ctx context.Context, conn *websocket.Conn, frame []byte) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	return conn.Write(ctx, websocket.MessageBinary, frame)
 }
 
 // raw puts a terminal into raw mode; anything else is left alone.
