@@ -54,7 +54,7 @@ func (r *Runtime) Exec(ctx context.Context, id wire.CTID, spec host.ExecSpec, st
 	}
 	e := call.Exec{ID: id.String(), PID: rec.PID, TTY: spec.TTY, Process: pr.command(rec.Container.Process, rec.Container.Hostname, spec)}
 	exit, err := r.spawn.Exec(ctx, e, s.pump, group, s.theirs[0], s.theirs[1], s.theirs[2])
-	s.finish()
+	left := s.finish()
 	var f *call.Failure
 	switch {
 	case errors.As(err, &f) && f.Code == call.CodeProgram:
@@ -66,7 +66,11 @@ func (r *Runtime) Exec(ctx context.Context, id wire.CTID, spec host.ExecSpec, st
 	case err != nil:
 		return host.Exit{}, asCaller(id, err)
 	}
-	return host.Exit{Code: exit.Code}, nil
+	out := host.Exit{Code: exit.Code}
+	if left {
+		out.Note = "a process that the command left behind still holds its output; what that writes now is not shown"
+	}
+	return out, nil
 }
 
 // cgroupOf opens the cgroup a container's PID 1 is in: the one of systemd's own units may be below the inner one.
@@ -92,6 +96,7 @@ type session struct {
 	output sync.WaitGroup
 	input  sync.WaitGroup
 	stop   chan struct{}
+	flow   [2]flow // of stdout and stderr
 }
 
 func (s *session) pipes(owner uint32) error {
@@ -153,7 +158,7 @@ func (s *session) pump() {
 			to = io.Discard
 		}
 		out := &inTurn{mu: &turn, to: to}
-		s.output.Go(func() { copyOutput(out, from) })
+		s.output.Go(func() { s.flow[i].copy(out, from) })
 	}
 	if s.In != nil && s.ours[0] != nil {
 		s.input.Go(func() {
@@ -192,26 +197,72 @@ func (w *inTurn) Write(b []byte) (int, error) {
 	return w.to.Write(b)
 }
 
-// copyOutput goes on reading when the receiver is gone, so that the command is not stopped by a full pipe.
-func copyOutput(to io.Writer, from io.Reader) {
-	if _, err := io.Copy(to, from); err != nil && !errors.Is(err, unix.EIO) {
-		io.Copy(io.Discard, from)
+// flow is one stream of output on its way.
+type flow struct {
+	mu struct {
+		sync.Mutex
+		writing bool      // the receiver has not taken all yet
+		over    bool      // nothing more comes
+		last    time.Time // something was read or taken
 	}
 }
 
-// finish waits for the last output and lets go of the input.
-func (s *session) finish() {
+// copy goes on reading when the receiver is gone, so that the command is not stopped by a full pipe.
+func (f *flow) copy(to io.Writer, from io.Reader) {
+	buf := make([]byte, host.MaxFrame)
+	f.set(false)
+	for {
+		n, err := from.Read(buf)
+		f.set(true)
+		if _, werr := to.Write(buf[:n]); werr != nil {
+			to = io.Discard
+		}
+		f.set(false)
+		if err != nil {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			f.mu.over = true
+			return
+		}
+	}
+}
+
+func (f *flow) over() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.mu.over
+}
+
+func (f *flow) set(writing bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.mu.writing, f.mu.last = writing, time.Now()
+}
+
+// idle is how long nothing has been there to carry; 0 while the receiver is taking something, however slow it is.
+func (f *flow) idle(now time.Time) time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.mu.writing || f.mu.last.IsZero() {
+		return 0
+	}
+	return now.Sub(f.mu.last)
+}
+
+// finish waits for the last output and lets go of the input. It tells whether somebody still holds the output.
+func (s *session) finish() (left bool) {
 	if s.stop == nil {
-		return // never pumped
+		return false // never pumped
 	}
 	close(s.stop)
 	s.closeTheirs()
-	s.drain()
+	left = s.drain()
 	if s.In != nil {
 		s.In.Close()
 	}
 	s.close()
 	s.input.Wait()
+	return left
 }
 
 func (s *session) closeTheirs() {
@@ -242,23 +293,34 @@ func (r *Runtime) Logs(ctx context.Context, id wire.CTID, spec host.LogsSpec, li
 	return nil
 }
 
-// drain waits for the output's end, but not for ever: a background child of the command may hold the pipe open.
-func (s *session) drain() {
+// drain waits for the output's end: as long as the receiver takes for what there is, but not for a background child of the command that
+// holds the pipe open and writes nothing. Then it is true.
+func (s *session) drain() (left bool) {
 	all := make(chan struct{})
 	go func() { s.output.Wait(); close(all) }()
-	t := time.NewTimer(drainFor)
+	t := time.NewTicker(drainFor / 10)
 	defer t.Stop()
-	select {
-	case <-all:
-	case <-t.C:
-		for _, f := range s.ours[1:] {
-			if f != nil {
-				f.Close() // ends the reads
+	for {
+		select {
+		case <-all:
+			return left
+		case now := <-t.C:
+			quiet := true
+			for i, f := range s.ours[1:] {
+				quiet = quiet && (f == nil || s.flow[i].idle(now) > drainFor || s.flow[i].over())
+			}
+			if !quiet || left {
+				continue
+			}
+			left = true
+			for _, f := range s.ours[1:] {
+				if f != nil {
+					f.Close() // ends the reads
+				}
 			}
 		}
-		<-all
 	}
 }
 
-// drainFor is how long output may come after the command has ended.
+// drainFor is how long nothing may come, after the command has ended, from one who holds its output.
 const drainFor = 500 * time.Millisecond

@@ -105,7 +105,7 @@ func (s *Server) session(w http.ResponseWriter, r *http.Request, k sessionKind) 
 		return
 	}
 	defer link.Close()
-	c, err := websocket.Accept(w, r, &websocket.AcceptOptions{CompressionMode: websocket.CompressionDisabled})
+	c, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{host.SessionProtocol}, CompressionMode: websocket.CompressionDisabled})
 	if err != nil {
 		logging.Or(s.Log).Info("a session was not taken up", logging.Container, req.CTID.String(), logging.Err, err)
 		link.Conn.CloseNow()

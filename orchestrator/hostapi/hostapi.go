@@ -339,7 +339,7 @@ func (s *Server) session(w http.ResponseWriter, r *http.Request, h store.Host) {
 		fail(w, operator.NewProblem(operator.NotFound, "session", "nobody waits for this session any more", ""))
 		return
 	}
-	c, err := websocket.Accept(w, r, &websocket.AcceptOptions{CompressionMode: websocket.CompressionDisabled})
+	c, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{host.SessionProtocol}, CompressionMode: websocket.CompressionDisabled})
 	if err != nil {
 		logging.Or(s.Log).Info("a session's dial-back failed", logging.Host, h.Name, logging.Err, err)
 		return

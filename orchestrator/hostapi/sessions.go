@@ -6,24 +6,22 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 	"time"
 
 	"github.com/coder/websocket"
 
-	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/internal/wire/session"
 )
 
 // The limits of sessions (exec, logs, jem).
 const (
 	maxSessions = 64               // open at once, of one host
 	dialBack    = 10 * time.Second // how long a host may take to dial back
-	pingEvery   = 20 * time.Second // a side that does not answer a ping within pingWait is gone
-	pingWait    = 15 * time.Second
-	writeWait   = 15 * time.Second // how long a side may take to accept one frame
 )
 
 // Hub brings people's sessions and hosts together: a session waits in its host's queue, the host fetches it and dials back.
@@ -31,7 +29,7 @@ type Hub struct {
 	mu struct {
 		sync.Mutex
 		hosts   map[wire.HostID]*queue
-		waiting map[string]*session
+		waiting map[string]*waiting
 	}
 }
 
@@ -42,8 +40,8 @@ type queue struct {
 	more    chan struct{}
 }
 
-// session is one session until the host has dialled back.
-type session struct {
+// waiting is one session until the host has dialled back.
+type waiting struct {
 	host wire.HostID
 	link chan *websocket.Conn
 	done chan struct{} // closed when the session is over: the host's handler waits for it
@@ -52,7 +50,7 @@ type session struct {
 // NewHub makes an empty Hub.
 func NewHub() *Hub {
 	h := &Hub{}
-	h.mu.hosts, h.mu.waiting = map[wire.HostID]*queue{}, map[string]*session{}
+	h.mu.hosts, h.mu.waiting = map[wire.HostID]*queue{}, map[string]*waiting{}
 	return h
 }
 
@@ -82,7 +80,7 @@ func (h *Hub) Open(ctx context.Context, id wire.HostID, req host.SessionRequest)
 		return nil, fmt.Errorf("make session id: %v", err)
 	}
 	req.ID = hex.EncodeToString(raw)
-	s := &session{host: id, link: make(chan *websocket.Conn), done: make(chan struct{})}
+	s := &waiting{host: id, link: make(chan *websocket.Conn), done: make(chan struct{})}
 	h.mu.Lock()
 	q := h.queueOf(id)
 	if q.open >= maxSessions {
@@ -145,7 +143,7 @@ func (h *Hub) next(ctx context.Context, id wire.HostID) (host.SessionRequest, bo
 }
 
 // find is the session a host dials back for; each is found once, and by its own host only.
-func (h *Hub) find(id string, by wire.HostID) *session {
+func (h *Hub) find(id string, by wire.HostID) *waiting {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s := h.mu.waiting[id]
@@ -156,74 +154,60 @@ func (h *Hub) find(id string, by wire.HostID) *session {
 	return s
 }
 
-// Bridge carries frames between a person and a host until either ends. It is as fast as the slower side: a frame is read only when the
-// one before it was written. A host that breaks off gets an exit frame written in its place, so a person never waits in vain.
+// Bridge carries a session between a person and a host until either ends. Each side is read whatever the other does, as far as windows
+// allow, so a slow one ends nothing. A host that breaks off gets an exit frame written in its place, so a person never waits in vain.
 func Bridge(ctx context.Context, person, node *websocket.Conn) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	person.SetReadLimit(host.MaxFrame + 1)
-	node.SetReadLimit(host.MaxFrame + 1)
+	p := session.Open(ctx, person, session.HostEnd, session.Options{Ping: true})
+	defer p.Close()
+	n := session.Open(ctx, node, session.PersonEnd, session.Options{Ping: true})
+	defer n.Close()
 	var wg sync.WaitGroup
-	// A read whose context ends takes its connection with it, so the last frame is written before the context is ended.
-	wg.Go(func() {
-		defer cancel()
-		exited := forward(ctx, person, node, func(c host.Channel) bool { return c != host.ChanStdin && c != host.ChanResize })
-		if !exited && ctx.Err() == nil {
-			last, stop := context.WithTimeout(ctx, time.Second)
-			defer stop()
-			person.Write(last, websocket.MessageBinary, host.Frame(host.ChanExit, host.ExitPayload(host.Exit{Code: 255, Error: "the link to the host broke"})))
+	defer wg.Wait()
+	wg.Go(func() { // the person is gone: so is the command
+		select {
+		case <-p.Done():
+			n.Break(errGone)
+		case <-n.Done():
 		}
-		person.Close(websocket.StatusNormalClosure, "")
 	})
-	wg.Go(func() {
-		defer cancel()
-		forward(ctx, node, person, func(c host.Channel) bool { return c == host.ChanStdin || c == host.ChanResize })
-	})
-	for _, c := range []*websocket.Conn{person, node} {
-		wg.Go(func() {
-			for ctx.Err() == nil && run.Wait(ctx, pingEvery) {
-				alive, stop := context.WithTimeout(ctx, pingWait)
-				err := c.Ping(alive)
-				stop()
-				if err != nil {
-					c.CloseNow() // its reader sees that
-					return
-				}
-			}
-		})
+	wg.Go(func() { stdin(n, p) })
+	wg.Go(func() { resizes(n, p) })
+	var outputs sync.WaitGroup
+	for _, c := range []host.Channel{host.ChanStdout, host.ChanStderr} {
+		outputs.Go(func() { io.Copy(p.Writer(c), n.Reader(c)) })
 	}
-	<-ctx.Done()
-	person.Close(websocket.StatusNormalClosure, "")
-	node.Close(websocket.StatusNormalClosure, "")
-	wg.Wait()
+	outputs.Wait()
+	exit, err := n.Exited()
+	switch why := context.Cause(ctx); {
+	case err == nil:
+	case why != nil && !errors.Is(why, context.Canceled):
+		exit = host.Exit{Code: 255, Error: why.Error()}
+	default:
+		exit = host.Exit{Code: 255, Error: "the link to the host broke: not all of the output may be here"}
+	}
+	p.Exit(exit)
+	n.Break(errGone)
 }
 
-// errFrame ends a session whose other side does not keep to the protocol.
-var errFrame = errors.New("not allowed")
+var errGone = errors.New("the person is gone")
 
-// forward carries frames from one side to the other; it returns true after an exit frame.
-func forward(ctx context.Context, to, from *websocket.Conn, allowed func(host.Channel) bool) (exited bool) {
+// stdin carries what the person sends; a link that broke is no end of stdin.
+func stdin(to, from *session.Link) {
+	w := to.Writer(host.ChanStdin)
+	if _, err := io.Copy(w, from.Reader(host.ChanStdin)); err == nil {
+		w.Close()
+	}
+}
+
+func resizes(to, from *session.Link) {
 	for {
-		kind, msg, err := from.Read(ctx)
-		if err != nil {
-			return false
-		}
-		ch, _, err := host.ParseFrame(msg)
-		if err == nil && (kind != websocket.MessageBinary || !allowed(ch)) {
-			err = errFrame
-		}
-		if err != nil {
-			from.Close(websocket.StatusPolicyViolation, "frame: "+err.Error())
-			return false
-		}
-		out, cancel := context.WithTimeout(ctx, writeWait)
-		err = to.Write(out, websocket.MessageBinary, msg)
-		cancel()
-		if err != nil {
-			return false
-		}
-		if ch == host.ChanExit {
-			return true
+		select {
+		case size := <-from.Resizes():
+			to.Resize(size[0], size[1])
+		case <-from.Done():
+			return
+		case <-to.Done():
+			return
 		}
 	}
 }
