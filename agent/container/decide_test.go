@@ -118,7 +118,7 @@ func TestProcessAndCommand(t *testing.T) {
 	if !slices.Equal(got.Path, []string{"/opt/bin", "/bin"}) || got.Cwd != "/" || got.UID != 33 || !got.NoNewPrivs || got.Caps != 0xa00405fb {
 		t.Errorf("got %+v", got)
 	}
-	e := pr.command(p, "web", host.ExecSpec{Argv: []string{"sh"}, TTY: true, Env: map[string]string{"A": "2"}})
+	e := pr.command(p, "web", host.ExecSpec{Argv: []string{"sh"}, TTY: true, Env: map[string]string{"A": "2"}}, account{home: "/root"})
 	if want := []string{"A=2", "HOME=/root", "HOSTNAME=web", "PATH=/opt/bin::relative:/bin", "TERM=xterm-256color"}; !slices.Equal(e.Env, want) {
 		t.Errorf("environment %q, want %q", e.Env, want)
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -42,6 +43,11 @@ func (r *Runtime) Exec(ctx context.Context, id wire.CTID, spec host.ExecSpec, st
 	if err != nil {
 		return host.Exit{}, err
 	}
+	who, err := r.accountIn(ctx, id, rec, spec)
+	if err != nil {
+		return host.Exit{}, fmt.Errorf("execute in container %s: %w", id, err)
+	}
+	spec.UID, spec.GID = who.uid, who.gid
 	s := &session{Stdio: stdio}
 	if spec.TTY {
 		err = s.terminal(rec, spec)
@@ -52,7 +58,7 @@ func (r *Runtime) Exec(ctx context.Context, id wire.CTID, spec host.ExecSpec, st
 	if err != nil {
 		return host.Exit{}, fmt.Errorf("execute in container %s: %w", id, err)
 	}
-	e := call.Exec{ID: id.String(), PID: rec.PID, TTY: spec.TTY, Process: pr.command(rec.Container.Process, rec.Container.Hostname, spec)}
+	e := call.Exec{ID: id.String(), PID: rec.PID, TTY: spec.TTY, Process: pr.command(rec.Container.Process, rec.Container.Hostname, spec, who)}
 	exit, err := r.spawn.Exec(ctx, e, s.pump, group, s.theirs[0], s.theirs[1], s.theirs[2])
 	left := s.finish()
 	var f *call.Failure
@@ -71,6 +77,30 @@ func (r *Runtime) Exec(ctx context.Context, id wire.CTID, spec host.ExecSpec, st
 		out.Note = "a process that the command left behind still holds its output; what that writes now is not shown"
 	}
 	return out, nil
+}
+
+// accountIn is who a command runs as: a user is looked up in the root that the container has now, a number has its home from there.
+func (r *Runtime) accountIn(ctx context.Context, id wire.CTID, rec record, spec host.ExecSpec) (account, error) {
+	who := account{uid: spec.UID, gid: spec.GID, home: "/"}
+	if spec.User == "" && spec.UID == 0 {
+		who.home = "/root"
+		return who, nil
+	}
+	root, err := os.OpenFile(fmt.Sprintf("/proc/%d/root", rec.PID), unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return who, fmt.Errorf("open root of container: %w", err)
+	}
+	defer root.Close()
+	if err := r.same(ctx, id, rec); err != nil { // the number may have become another process's
+		return who, err
+	}
+	if spec.User != "" {
+		return accountOf(root, spec.User)
+	}
+	if known, err := accountOf(root, strconv.FormatUint(uint64(spec.UID), 10)); err == nil {
+		who.home = known.home
+	}
+	return who, nil
 }
 
 // cgroupOf opens the cgroup a container's PID 1 is in: the one of systemd's own units may be below the inner one.

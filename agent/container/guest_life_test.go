@@ -129,9 +129,9 @@ func TestUndoOfEveryStep(t *testing.T) {
 	if _, err := r.Start(deadline(t), s); !errors.Is(err, ErrInvalid) {
 		t.Errorf("missing program: %v, want ErrInvalid", err)
 	}
-	s.Process = host.Process{Argv: []string{"true"}, Cwd: "/no/such/place"}
+	s.Process = host.Process{Argv: []string{"true"}, Cwd: "/srv/one"}
 	if _, err := r.Start(deadline(t), s); !errors.Is(err, ErrInvalid) {
-		t.Errorf("missing working directory: %v, want ErrInvalid", err)
+		t.Errorf("a working directory that is a file: %v, want ErrInvalid", err)
 	}
 	before.compare(t, "starts of what can't be executed")
 }

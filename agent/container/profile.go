@@ -115,22 +115,23 @@ func (pr profile) process(p host.Process, hostname string) call.Process {
 	env := maps.Clone(pr.env)
 	env["HOSTNAME"] = hostname
 	maps.Copy(env, p.Env)
-	return pr.confined(argv, env, p.Cwd, p.UID, p.GID)
+	c := pr.confined(argv, env, p.Cwd, p.UID, p.GID)
+	c.Groups = p.Groups
+	return c
 }
 
 // command is what an exec session is executed with: the container's environment under its own.
-func (pr profile) command(p host.Process, hostname string, e host.ExecSpec) call.Process {
+func (pr profile) command(p host.Process, hostname string, e host.ExecSpec, who account) call.Process {
 	env := maps.Clone(pr.env)
-	env["HOSTNAME"] = hostname
-	if e.UID == 0 {
-		env["HOME"] = "/root"
-	}
+	env["HOSTNAME"], env["HOME"] = hostname, who.home
 	if e.TTY {
 		env["TERM"] = "xterm-256color"
 	}
 	maps.Copy(env, p.Env)
 	maps.Copy(env, e.Env)
-	return pr.confined(e.Argv, env, p.Cwd, e.UID, e.GID)
+	c := pr.confined(e.Argv, env, p.Cwd, who.uid, who.gid)
+	c.Groups = who.groups
+	return c
 }
 
 func (pr profile) confined(argv []string, env map[string]string, cwd string, uid, gid uint32) call.Process {

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
+	"strconv"
 	"time"
 
 	"hardnode.dev/agent/spawner/call"
@@ -203,7 +205,18 @@ func (s *start) process(ctx context.Context) (err error) {
 	}
 	q.ID, q.Scratch, q.Base, q.LogDir, q.Hostname = s.CTID.String(), s.scratch(), s.UIDBase, s.logDir(s.CTID), s.Hostname
 	q.System, q.Sysctls, q.Reaper, q.Shared = s.Profile == host.ProfileSystem, s.profile.sysctls, s.Process.Reaper, sharedBytes(s.Limits)
-	q.Process = s.profile.process(s.Process, s.Hostname)
+	p := s.Process
+	if _, set := p.Env["HOME"]; !set && s.Profile == host.ProfileApp {
+		p.Env = maps.Clone(p.Env)
+		if p.Env == nil {
+			p.Env = map[string]string{}
+		}
+		p.Env["HOME"] = "/"
+		if who, err := accountOf(s.image, strconv.FormatUint(uint64(p.UID), 10)); err == nil {
+			p.Env["HOME"] = who.home
+		}
+	}
+	q.Process = s.profile.process(p, s.Hostname)
 	q.Dirs = runDirs(s.image)
 	q.Texts = []call.Text{{Name: "hostname", Data: []byte(s.Hostname + "\n")}}
 	if s.Resolv != nil {

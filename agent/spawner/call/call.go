@@ -5,7 +5,7 @@
 // Out: typed replies and descriptors that the receiver owns; errors that carry the spawner's words.
 // Never: decides anything, or trusts a peer that is not root.
 //
-// History: 2026-11-22 version 1. 2026-11-25 Start.Shared.
+// History: 2026-11-22 version 1. 2026-11-25 Start.Shared, Process.Groups.
 package call
 
 import (
@@ -82,7 +82,8 @@ type Process struct {
 	Cwd        string   `json:"cwd"`
 	UID        uint32   `json:"uid"`
 	GID        uint32   `json:"gid"`
-	Caps       uint64   `json:"caps"` // bounding, permitted and effective set; inheritable and ambient are empty
+	Groups     []uint32 `json:"groups,omitempty"` // supplementary
+	Caps       uint64   `json:"caps"`             // bounding, permitted and effective set; inheritable and ambient are empty
 	NoNewPrivs bool     `json:"noNewPrivs"`
 	Seccomp    []byte   `json:"seccomp"` // struct sock_filter array
 	NoFile     [2]int64 `json:"noFile"`  // RLIMIT_NOFILE soft, hard

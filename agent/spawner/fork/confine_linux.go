@@ -14,8 +14,8 @@ func (p *Prog) confine(c *call.Process) {
 	p.rlimit(unix.RLIMIT_NOFILE, uint64(c.NoFile[0]), uint64(c.NoFile[1]))
 	p.rlimit(unix.RLIMIT_CORE, 0, 0)
 	p.Call("set umask", unix.SYS_UMASK, 0o022)
-	p.Call("enter working directory", unix.SYS_CHDIR, c.Cwd).Blame()
-	p.add(kindInside, "stay inside the root", 0, nil).Blame()
+	p.Call("enter working directory", unix.SYS_CHDIR, c.Cwd).Say("the working directory " + c.Cwd + " can't be entered")
+	p.add(kindInside, "stay inside the root", 0, nil).Say("the working directory " + c.Cwd + " is not inside the container")
 	p.Call("close what is not meant for the program", unix.SYS_CLOSE_RANGE, 3, ^uint32(0), unix.CLOSE_RANGE_CLOEXEC)
 	for n := uint(0); n < 64; n++ { // numbers above the kernel's last capability are EINVAL
 		if c.Caps&(1<<n) == 0 {
@@ -28,7 +28,7 @@ func (p *Prog) confine(c *call.Process) {
 	} else {
 		p.seccomp(c.Seccomp) // needs CAP_SYS_ADMIN of the namespace
 	}
-	p.become(c.UID, c.GID)
+	p.become(c.UID, c.GID, c.Groups)
 	keep := c.Caps
 	if c.UID != 0 {
 		keep = 0
@@ -43,7 +43,11 @@ func (p *Prog) confine(c *call.Process) {
 	for _, prog := range candidates(c.Argv[0], c.Path) {
 		p.Call("execute", unix.SYS_EXECVE, prog, argv, envp).Allow(unix.ENOENT, unix.ENOTDIR, unix.EACCES)
 	}
-	p.Call("execute", unix.SYS_EXECVE, candidates(c.Argv[0], c.Path)[0], argv, envp)
+	say := "the program " + c.Argv[0] + " can't be executed"
+	if !strings.Contains(c.Argv[0], "/") {
+		say += ", looked for in " + strings.Join(c.Path, ":")
+	}
+	p.Call("execute", unix.SYS_EXECVE, candidates(c.Argv[0], c.Path)[0], argv, envp).Say(say)
 }
 
 // candidates are the files argv0 may mean.
@@ -95,7 +99,7 @@ func (p *Prog) ExecList(e *call.Exec, fd ExecFDs) {
 	p.oomAdjust(e.OOMAdjust)
 	p.Call("join container", unix.SYS_SETNS, fd.PIDFD, unix.CLONE_NEWUSER|unix.CLONE_NEWNS|unix.CLONE_NEWNET|unix.CLONE_NEWUTS|unix.CLONE_NEWIPC|
 		unix.CLONE_NEWCGROUP)
-	p.become(0, 0)
+	p.become(0, 0, nil)
 	p.Call("lead a session", unix.SYS_SETSID)
 	for i, f := range []int{fd.Stdin, fd.Stdout, fd.Stderr} {
 		p.Call("connect stdio", unix.SYS_DUP3, f, i, 0)

@@ -48,10 +48,19 @@ func (p *Prog) attachOn(what string, tree any, target Slot) {
 	p.Call("attach "+what, unix.SYS_MOVE_MOUNT, tree, "", target, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)
 }
 
-// point makes a directory in root and opens it; one of the image that is a symlink or something else ends the start (CVE-2026-41579).
+// point makes a directory in root and opens it; one of the image that is a symlink or something else ends the start (CVE-2019-19921,
+// CVE-2026-41579).
 func (p *Prog) point(root Slot, name string, mode int) Slot {
-	p.Call("make directory", unix.SYS_MKDIRAT, root, name, mode).Allow(unix.EEXIST).Blame()
-	return p.openat2("open mount point of the image", root, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0, resolveStrict).Blame().Into()
+	say := "the image's /" + name + " must be a directory, not a link or a file"
+	p.Call("make directory", unix.SYS_MKDIRAT, root, name, mode).Allow(unix.EEXIST).Say(say)
+	return p.openat2("open mount point", root, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0, resolveStrict).Say(say).Into()
+}
+
+// place is point for what may be a link to a directory of the image: it is followed inside the root, and through nothing mounted there.
+func (p *Prog) place(root Slot, name string, mode int) Slot {
+	say := "the image's /" + name + " must be a directory or a link to a directory of the image"
+	p.Call("make directory", unix.SYS_MKDIRAT, root, name, mode).Allow(unix.EEXIST).Say(say)
+	return p.openat2("open mount point", root, name, unix.O_PATH|unix.O_DIRECTORY, 0, resolveTree|unix.RESOLVE_NO_XDEV).Say(say).Into()
 }
 
 // clone copies the mount at path (relative to dir), attached nowhere.
@@ -59,31 +68,14 @@ func (p *Prog) clone(dir any, path string) Slot {
 	return p.Call("copy mount", unix.SYS_OPEN_TREE, dir, path, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_SYMLINK_NOFOLLOW).Into()
 }
 
-// restrict adds attributes to a mount that is attached nowhere yet.
-func (p *Prog) restrict(tree any, attrs uint64) {
-	a := object(p, unix.MountAttr{Attr_set: attrs}, hex(attrs))
-	p.Call("restrict mount", unix.SYS_MOUNT_SETATTR, tree, "", unix.AT_EMPTY_PATH, a, unix.MOUNT_ATTR_SIZE_VER0)
-}
-
-// bindOver puts a restricted copy of src in dir over name; a name that does not exist is left out.
-func (p *Prog) bindOver(srcDir Slot, src string, dir Slot, name string) {
-	t := p.openat2("look for", dir, name, unix.O_PATH|unix.O_NOFOLLOW, 0, unix.RESOLVE_BENEATH|unix.RESOLVE_NO_SYMLINKS).Allow(unix.ENOENT, unix.EACCES)
-	target := t.Into()
-	tree := p.clone(srcDir, src)
-	p.restrict(tree, unix.MOUNT_ATTR_RDONLY|mountQuiet)
-	p.attachOn(name, tree, target)
-	p.closeSlot(tree)
-	p.closeSlot(target)
-	t.SkipTo()
-}
-
 // mkdirAll makes path below root, resolving each part inside root, and opens the last one.
 func (p *Prog) mkdirAll(root Slot, path string) Slot {
 	parts := strings.Split(strings.Trim(path, "/"), "/")
 	at := root
+	say := "/" + strings.Trim(path, "/") + " must be a directory, or one that can be made, in the image"
 	for i, name := range parts {
-		p.Call("make directory", unix.SYS_MKDIRAT, at, name, 0o755).Allow(unix.EEXIST).Blame()
-		next := p.openat2("open", root, strings.Join(parts[:i+1], "/"), unix.O_PATH|unix.O_DIRECTORY, 0, resolveTree).Blame().Into()
+		p.Call("make directory", unix.SYS_MKDIRAT, at, name, 0o755).Allow(unix.EEXIST).Say(say)
+		next := p.openat2("open", root, strings.Join(parts[:i+1], "/"), unix.O_PATH|unix.O_DIRECTORY, 0, resolveTree).Say(say).Into()
 		if at != root {
 			p.closeSlot(at)
 		}

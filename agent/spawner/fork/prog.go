@@ -59,7 +59,8 @@ type op struct {
 type said struct {
 	what  string
 	args  []any
-	blame bool // its failing is the image's or the command's fault
+	blame bool   // its failing is the image's or the command's fault
+	plain string // what is said to people when it fails, in place of the step; the errno follows
 }
 
 // Prog is a list of system calls under construction. The steps and what their arguments point to lie in an arena that the forking
@@ -152,7 +153,7 @@ func (p *Prog) add(k kind, what string, nr uintptr, args []any) Step {
 		p.said = p.said[:0]
 	}
 	p.ops = append(p.ops, o)
-	p.said = append(p.said, said{what, args, k == kindCall && nr == syscall.SYS_EXECVE})
+	p.said = append(p.said, said{what: what, args: args, blame: k == kindCall && nr == syscall.SYS_EXECVE})
 	return Step{p, len(p.ops) - 1}
 }
 
@@ -186,6 +187,12 @@ func (s Step) Allow(errnos ...syscall.Errno) Step {
 func (s Step) Blame() Step {
 	s.p.said[s.i].blame = true
 	return s
+}
+
+// Say is Blame with words for people, who know nothing of system calls.
+func (s Step) Say(plain string) Step {
+	s.p.said[s.i].plain = plain
+	return s.Blame()
 }
 
 // SkipTo leaves out everything added between s and now when an allowed errno comes. Call it after adding the steps to leave out.
@@ -255,6 +262,13 @@ func object[T any](p *Prog, v T, text string) mem {
 	return mem{at, text}
 }
 
+// words makes an array of 32-bit numbers, as setgroups takes.
+func (p *Prog) words(list []uint32) mem {
+	at := p.alloc(uintptr(len(list)) * unsafe.Sizeof(uint32(0)))
+	copy(unsafe.Slice((*uint32)(at), len(list)), list)
+	return mem{at, fmt.Sprint(list)}
+}
+
 // vector makes a NULL-terminated array of C strings, as execve takes.
 func (p *Prog) vector(list []string, text string) mem {
 	at := p.alloc(uintptr(len(list)+1) * unsafe.Sizeof(uintptr(0)))
@@ -271,7 +285,7 @@ func errnoName(e syscall.Errno) string {
 		e    syscall.Errno
 		name string
 	}{{syscall.EEXIST, "EEXIST"}, {syscall.ENOENT, "ENOENT"}, {syscall.EINVAL, "EINVAL"}, {syscall.EACCES, "EACCES"},
-		{syscall.ENOTDIR, "ENOTDIR"}, {syscall.EPERM, "EPERM"}} {
+		{syscall.ENOTDIR, "ENOTDIR"}, {syscall.EPERM, "EPERM"}, {syscall.EISDIR, "EISDIR"}, {syscall.EROFS, "EROFS"}} {
 		if n.e == e {
 			return n.name
 		}

@@ -41,7 +41,11 @@ func finish(p *Prog, pid int, status io.ReadCloser) (*Child, error) {
 	if err == nil {
 		f := failure{binary.NativeEndian.Uint64(b[:]), binary.NativeEndian.Uint64(b[8:])}
 		reap(pid)
-		return nil, &Error{Step: p.step(int(f.step)), Errno: syscall.Errno(f.errno), Blame: p.said[f.step].blame}
+		step := p.step(int(f.step))
+		if plain := p.said[f.step].plain; plain != "" {
+			step = plain
+		}
+		return nil, &Error{Step: step, Errno: syscall.Errno(f.errno), Blame: p.said[f.step].blame}
 	}
 	if !errors.Is(err, io.EOF) {
 		unix.Kill(pid, unix.SIGKILL)

@@ -24,7 +24,7 @@ func (p *Prog) StartList(s *call.Start, fd StartFDs) {
 	p.use(fd.Lower, fd.Layer, fd.Stdout, fd.Stderr)
 	p.use(fd.Mounts...)
 	p.Call("make cgroup namespace", unix.SYS_UNSHARE, unix.CLONE_NEWCGROUP)
-	p.become(0, 0)
+	p.become(0, 0, nil)
 	p.Call("set umask", unix.SYS_UMASK, 0)
 	p.Call("make mounts private", unix.SYS_MOUNT, "", "/", "", unix.MS_REC|unix.MS_PRIVATE, 0)
 
@@ -37,7 +37,7 @@ func (p *Prog) StartList(s *call.Start, fd StartFDs) {
 			late = append(late, i)
 		}
 	}
-	proc := p.proc(s, work, root)
+	proc := p.proc(s, root)
 	dev := p.dev(s, root)
 	p.sys(s, work, root)
 	p.run(s, root)
@@ -53,6 +53,8 @@ func (p *Prog) StartList(s *call.Start, fd StartFDs) {
 	if !s.System {
 		p.freeze(proc)
 	}
+
+	p.workdir(root, &s.Process)
 
 	p.Call("enter root", unix.SYS_FCHDIR, root)
 	p.Call("pivot root", unix.SYS_PIVOT_ROOT, ".", ".")
@@ -74,9 +76,33 @@ func (p *Prog) StartList(s *call.Start, fd StartFDs) {
 	p.confine(&s.Process)
 }
 
+// workdir makes the working directory if no layer and no volume has it, for the program's user, as common engines do.
+func (p *Prog) workdir(root Slot, c *call.Process) {
+	parts := strings.FieldsFunc(path.Clean(c.Cwd), func(r rune) bool { return r == '/' })
+	if len(parts) == 0 {
+		return
+	}
+	say := "the working directory " + c.Cwd + " can't be made in the image"
+	at := root
+	if len(parts) > 1 {
+		at = p.mkdirAll(root, strings.Join(parts[:len(parts)-1], "/"))
+	}
+	last := parts[len(parts)-1]
+	made := p.Call("make working directory", unix.SYS_MKDIRAT, at, last, 0o755).Allow(unix.EEXIST, unix.ENOENT, unix.EROFS).Say(say)
+	p.Call("own working directory", unix.SYS_FCHOWNAT, at, last, c.UID, c.GID, unix.AT_SYMLINK_NOFOLLOW).Say(say)
+	made.SkipTo()
+	if at != root {
+		p.closeSlot(at)
+	}
+}
+
 // become takes ids of the user namespace; root there keeps its capabilities.
-func (p *Prog) become(uid, gid uint32) {
-	p.Call("drop groups", unix.SYS_SETGROUPS, 0, 0)
+func (p *Prog) become(uid, gid uint32, groups []uint32) {
+	if len(groups) == 0 {
+		p.Call("drop groups", unix.SYS_SETGROUPS, 0, 0)
+	} else {
+		p.Call("set groups", unix.SYS_SETGROUPS, len(groups), p.words(groups))
+	}
 	p.Call("set gid", unix.SYS_SETRESGID, gid, gid, gid)
 	p.Call("set uid", unix.SYS_SETRESUID, uid, uid, uid)
 }
@@ -101,11 +127,10 @@ func (p *Prog) setting(proc Slot, name, value string) {
 func (p *Prog) rootfs(s *call.Start, fd StartFDs) (work, root Slot) {
 	p.Call("mount scratch", unix.SYS_MOUNT, "tmpfs", s.Scratch, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=700,size=64k")
 	work = p.Call("open scratch", unix.SYS_OPENAT, unix.AT_FDCWD, s.Scratch, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC).Into()
-	for _, d := range []string{"lower", "layer", "root", "empty"} {
+	for _, d := range []string{"lower", "layer", "root", "sysfs"} {
 		p.Call("make directory", unix.SYS_MKDIRAT, work, d, 0o700)
 	}
-	mask := p.Call("make mask", unix.SYS_OPENAT, work, "mask", unix.O_CREAT|unix.O_EXCL|unix.O_RDONLY|unix.O_CLOEXEC, 0).Into()
-	p.closeSlot(mask)
+	p.covers(s, work)
 	p.attach("lower layer", fd.Lower, work, "lower")
 	p.attach("own layer", fd.Layer, work, "layer")
 	layer := "/proc/self/fd/" + strconv.Itoa(fd.Layer)
@@ -145,52 +170,87 @@ func (p *Prog) late(root Slot, m call.Mount, tree int) {
 	}
 }
 
-// hidden and fixed are what app containers and all containers don't see of /proc: a dir is hidden by an empty one.
+// covers makes what is laid over parts of /proc and in place of /sys, in a mount that is read-only, as all copies of it are then.
+func (p *Prog) covers(s *call.Start, work Slot) {
+	for _, d := range append([]string{"ro", "ro/empty", "ro/sys"}, sysDirs...) {
+		p.Call("make directory", unix.SYS_MKDIRAT, work, d, 0o555)
+	}
+	p.Call("make mask", unix.SYS_MKNODAT, work, "ro/mask", unix.S_IFREG, 0)
+	p.readOnly("covers", s.Scratch+"/ro")
+}
+
+// readOnly makes a mount of a directory or file, read-only. The path must be of our own making or the kernel's.
+func (p *Prog) readOnly(what, path string) Step {
+	first := p.Call("mount "+what, unix.SYS_MOUNT, path, path, "", unix.MS_BIND, 0).Allow(unix.ENOENT)
+	p.Call("make read-only", unix.SYS_MOUNT, "", path, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, 0)
+	first.SkipTo()
+	return first
+}
+
+// hidden are what containers don't see of /proc: what names the host's hardware, disks, modules or boot, and what engines hide. A dir is
+// hidden by an empty one. Names are the kernel's; those that this one does not have are left out.
 var hidden = []struct {
 	name string
 	dir  bool
-}{{"acpi", true}, {"scsi", true}, {"asound", true}, {"kcore", false}, {"keys", false}, {"latency_stats", false}, {"sched_debug", false},
-	{"timer_list", false}, {"timer_stats", false}, {"sysrq-trigger", false}, {"kmsg", false}, {"interrupts", false}}
+}{{"acpi", true}, {"asound", true}, {"bus", true}, {"driver", true}, {"dynamic_debug", true}, {"fs", true}, {"irq", true}, {"scsi", true}, {"tty", true},
+	{"bootconfig", false}, {"cmdline", false}, {"config.gz", false}, {"consoles", false}, {"diskstats", false}, {"dma", false}, {"interrupts", false},
+	{"iomem", false}, {"ioports", false}, {"kallsyms", false}, {"kcore", false}, {"key-users", false}, {"keys", false}, {"kmsg", false},
+	{"latency_stats", false}, {"mdstat", false}, {"modules", false}, {"mtrr", false}, {"partitions", false}, {"sched_debug", false}, {"swaps", false},
+	{"sysrq-trigger", false}, {"timer_list", false}, {"timer_stats", false}}
 
-var fixed = []string{"bus", "fs", "irq"}
-
-// proc mounts a new /proc and hides parts of it behind inodes of our own, never the container's (CVE-2025-31133).
-func (p *Prog) proc(s *call.Start, work, root Slot) Slot {
+// proc mounts a new /proc and hides parts of it behind inodes of our own, never the container's (CVE-2025-31133). It is mounted nowhere
+// but on a directory of the image (CVE-2019-19921), and its entries are reached from its own top.
+func (p *Prog) proc(s *call.Start, root Slot) Slot {
 	proc := p.newfs("proc", mountQuiet)
 	t := p.point(root, "proc", 0o555)
 	p.attachOn("/proc", proc, t)
 	p.closeSlot(t)
+	p.Call("enter /proc", unix.SYS_FCHDIR, proc)
 	for _, h := range hidden {
-		p.bindOver(work, map[bool]string{true: "empty", false: "mask"}[h.dir], proc, h.name)
+		p.Call("hide in /proc", unix.SYS_MOUNT, s.Scratch+map[bool]string{true: "/ro/empty", false: "/ro/mask"}[h.dir], h.name, "", unix.MS_BIND, 0).
+			Allow(unix.ENOENT)
 	}
-	for _, name := range fixed {
-		p.bindOver(proc, name, proc, name)
-	}
+	p.readOnly("pressure", "pressure")
 	return proc
 }
 
 // freeze makes /proc/sys read-only, once the settings are written.
-func (p *Prog) freeze(proc Slot) { p.bindOver(proc, "sys", proc, "sys") }
+func (p *Prog) freeze(proc Slot) {
+	p.Call("enter /proc", unix.SYS_FCHDIR, proc)
+	p.readOnly("settings", "sys")
+}
 
-// sys mounts /sys read-only and the container's own cgroup tree.
+// shown are the parts of sysfs that a container sees: its own links, and what programs size themselves by. sysDirs are the places for
+// them, and for its cgroups, parents first.
+var (
+	shown   = []string{"class/net", "devices/virtual/net", "devices/system/cpu", "devices/system/node", "kernel/mm"}
+	sysDirs = []string{"ro/sys/class", "ro/sys/class/net", "ro/sys/devices", "ro/sys/devices/virtual", "ro/sys/devices/virtual/net",
+		"ro/sys/devices/system", "ro/sys/devices/system/cpu", "ro/sys/devices/system/node", "ro/sys/kernel", "ro/sys/kernel/mm", "ro/sys/fs",
+		"ro/sys/fs/cgroup"}
+)
+
+// sys mounts a read-only /sys of a few parts of sysfs, and the container's own cgroup tree. The whole of sysfs is mounted nowhere inside,
+// so that not even root of a system container can mount it anew (the kernel lets it show again only what it sees).
 func (p *Prog) sys(s *call.Start, work, root Slot) {
 	sys := p.newfs("sysfs", mountQuiet|unix.MOUNT_ATTR_RDONLY)
+	p.attach("sysfs", sys, work, "sysfs")
+	p.closeSlot(sys)
+	top := p.clone(work, "ro/sys")
 	t := p.point(root, "sys", 0o555)
-	p.attachOn("/sys", sys, t)
+	p.attachOn("/sys", top, t)
 	p.closeSlot(t)
+	p.Call("enter /sys", unix.SYS_FCHDIR, top)
+	for _, name := range shown {
+		p.Call("show in /sys", unix.SYS_MOUNT, s.Scratch+"/sysfs/"+name, name, "", unix.MS_BIND, 0).Allow(unix.ENOENT)
+	}
 	attrs := mountQuiet
 	if !s.System {
 		attrs |= unix.MOUNT_ATTR_RDONLY
 	}
 	cg := p.newfs("cgroup2", attrs)
-	t = p.openat2("open", sys, "fs/cgroup", unix.O_PATH|unix.O_DIRECTORY, 0, resolveStrict).Into()
-	p.attachOn("/sys/fs/cgroup", cg, t)
-	p.closeSlot(t)
+	p.attach("/sys/fs/cgroup", cg, top, "fs/cgroup")
 	p.closeSlot(cg)
-	for _, name := range []string{"firmware", "devices/virtual/powercap"} {
-		p.bindOver(work, "empty", sys, name)
-	}
-	p.closeSlot(sys)
+	p.closeSlot(top)
 }
 
 // dev mounts a private /dev with a fixed set of the host's nodes and a devpts of its own.
@@ -200,8 +260,7 @@ func (p *Prog) dev(s *call.Start, root Slot) Slot {
 	p.attachOn("/dev", dev, t)
 	p.closeSlot(t)
 	for _, n := range []string{"null", "zero", "full", "random", "urandom", "tty"} {
-		f := p.Call("make mount point", unix.SYS_OPENAT, dev, n, unix.O_CREAT|unix.O_EXCL|unix.O_RDONLY|unix.O_CLOEXEC, 0o666).Into()
-		p.closeSlot(f)
+		p.Call("make mount point", unix.SYS_MKNODAT, dev, n, unix.S_IFREG|0o666, 0)
 		tree := p.clone(unix.AT_FDCWD, "/dev/"+n)
 		p.attach("/dev/"+n, tree, dev, n)
 		p.closeSlot(tree)
@@ -237,7 +296,7 @@ func sized(s *call.Start, opts ...string) []string {
 // run mounts an empty /run and makes the directories the image wants there.
 func (p *Prog) run(s *call.Start, root Slot) {
 	m := p.newfs("tmpfs", unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV, sized(s, "mode=755")...)
-	t := p.point(root, "run", 0o755)
+	t := p.place(root, "run", 0o755)
 	p.attachOn("/run", m, t)
 	p.closeSlot(t)
 	for _, d := range s.Dirs {
@@ -253,9 +312,12 @@ func (p *Prog) etc(s *call.Start, root Slot) {
 	if len(s.Texts) == 0 {
 		return
 	}
-	etc := p.point(root, "etc", 0o755)
+	etc := p.place(root, "etc", 0o755)
 	for _, t := range s.Texts {
-		p.Call("replace in /etc", unix.SYS_UNLINKAT, etc, t.Name, 0).Allow(unix.ENOENT).Blame()
+		p.Call("replace in /etc", unix.SYS_UNLINKAT, etc, t.Name, 0).Allow(unix.ENOENT, unix.EISDIR).
+			Say("the image's /etc/" + t.Name + " can't be replaced")
+		p.Call("replace in /etc", unix.SYS_UNLINKAT, etc, t.Name, unix.AT_REMOVEDIR).Allow(unix.ENOENT).
+			Say("the image's /etc/" + t.Name + " is a directory with something in it; it must be a file or not be there, this host writes it")
 		f := p.Call("write in /etc", unix.SYS_OPENAT, etc, t.Name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o644).Into()
 		p.Call("write in /etc", unix.SYS_WRITE, f, p.bytes(t.Data, t.Name), len(t.Data))
 		p.closeSlot(f)
