@@ -113,7 +113,7 @@ func (l *Link) Err() error {
 	return l.mu.err
 }
 
-// Break ends the link at once; the peer sees it broken.
+// Break ends the link at once, with the reason if there is one; the peer sees it broken.
 func (l *Link) Break(why error) { l.finish(why) }
 
 // Close ends the link in order and waits for everything it started.
@@ -124,6 +124,9 @@ func (l *Link) Close() {
 }
 
 func (l *Link) finish(why error) {
+	if why == nil {
+		why = errOver
+	}
 	l.mu.Lock()
 	first := l.mu.err == nil
 	if first {

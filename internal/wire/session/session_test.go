@@ -311,3 +311,15 @@ func TestResize(t *testing.T) {
 	}
 }
 
+// A link may be broken without a reason, and by more than one.
+func TestBreakWithoutAReason(t *testing.T) {
+	t.Parallel()
+	pc, _ := sockets(t, spoken, spoken)
+	p := Open(t.Context(), pc, PersonEnd, quick)
+	p.Break(nil)
+	p.Break(nil)
+	p.Close()
+	if p.Err() == nil {
+		t.Error("a broken link has no error")
+	}
+}

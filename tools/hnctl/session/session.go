@@ -13,7 +13,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"sync"
 	"syscall"
 
 	"github.com/coder/websocket"
@@ -57,20 +56,20 @@ func Run(ctx context.Context, conn *websocket.Conn, local IO) (host.Exit, error)
 		// A read of a terminal can't be interrupted: this goroutine may outlive Run until the next key, and then only fails to send.
 		go send(link, local.In)
 	}
-	var outputs sync.WaitGroup
+	written := make(chan error, 2)
 	for c, to := range map[host.Channel]io.Writer{host.ChanStdout: local.Out, host.ChanStderr: local.Err} {
-		outputs.Go(func() {
-			if err := receive(to, link.Reader(c)); err != nil {
-				link.Break(err)
-			}
-		})
+		go func() { written <- receive(to, link.Reader(c)) }()
 	}
-	written := make(chan struct{})
-	go func() { outputs.Wait(); close(written) }()
-	select {
-	case <-written:
-	case <-ctx.Done(): // a write to a pipe that nobody reads can't be interrupted either
-		return host.Exit{}, context.Cause(ctx)
+	for range 2 {
+		select {
+		case err := <-written:
+			if err != nil {
+				link.Break(err)
+				return host.Exit{}, err
+			}
+		case <-ctx.Done(): // a write to a pipe that nobody reads can't be interrupted either
+			return host.Exit{}, context.Cause(ctx)
+		}
 	}
 	return link.Exited()
 }
