@@ -15,7 +15,7 @@ import (
 func TestWorkingDirectoryAndGroups(t *testing.T) {
 	spawnerUp(t)
 	r := newRuntime(t)
-	s := box(t, 320, "pwd > /tmp/cwd; id -G > /tmp/groups; echo "$HOME" > /tmp/home; touch mine; "+forever)
+	s := box(t, 320, "pwd > /tmp/cwd; id -G > /tmp/groups; echo $HOME > /tmp/home; touch mine; "+forever)
 	s.Process.Cwd, s.Process.UID, s.Process.GID, s.Process.Groups = "/srv/app/deep", 33, 34, []uint32{50, 60}
 	mustStart(t, r, s)
 	for script, want := range map[string]string{

@@ -1,0 +1,56 @@
+package container
+
+import (
+	"bytes"
+	"os"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"hardnode.dev/internal/run"
+)
+
+// slowly takes what it is given at its own pace: much slower than a command's end is waited for.
+type slowly struct {
+	t   *testing.T
+	got bytes.Buffer
+}
+
+func (s *slowly) Write(p []byte) (int, error) {
+	run.Wait(s.t.Context(), drainFor/2)
+	return s.got.Write(p)
+}
+
+// A command wrote 200,000 bytes and ended; its receiver is slow. All of them come, unless somebody else holds the pipe: then all that was
+// written when it ended, and the session says so.
+func TestTailOfOutput(t *testing.T) {
+	for _, held := range []bool{false, true} {
+		out := &slowly{t: t}
+		s := &session{Stdio: Stdio{Out: out}}
+		if err := s.pipes(uint32(os.Getuid())); err != nil {
+			t.Fatal(err)
+		}
+		fd, err := unix.Dup(int(s.theirs[1].Fd())) // as the command has it
+		if err != nil {
+			t.Fatal(err)
+		}
+		command := os.NewFile(uintptr(fd), "command")
+		s.pump()
+		if _, err := command.Write(make([]byte, 200_000)); err != nil {
+			t.Fatal(err)
+		}
+		if !held {
+			command.Close()
+		}
+		began := time.Now()
+		left := s.finish()
+		command.Close()
+		if got := out.got.Len(); got != 200_000 {
+			t.Errorf("held %v: %d bytes came within %s", held, got, time.Since(began))
+		}
+		if left != held {
+			t.Errorf("held %v: the session says %v", held, left)
+		}
+	}
+}
