@@ -22,7 +22,7 @@ import (
 var (
 	busyNodes     = soak(4, 20)
 	busyCloudlets = soak(5, 1)
-	busyAfter     = soak(10, 0) // seconds of sleep before: in the short form they start on quiet hosts
+	busyAfter     = soak(10, 30) // seconds of sleep before: the first ones are busy while the last ones start
 	busyFor       = soak(30*time.Second, 10*time.Minute)
 )
 
