@@ -92,12 +92,21 @@ func (s *Store) bring(ctx context.Context, img host.Image) error {
 	if err := s.room(img); err != nil {
 		return err
 	}
-	source, err := "boot medium", s.copyBundled(ctx, img)
-	if errors.Is(err, fs.ErrNotExist) {
-		source, err = s.download(ctx, img)
+	source, medium := "boot medium", s.copyBundled(ctx, img)
+	if medium != nil && ctx.Err() != nil {
+		return medium
 	}
-	if err != nil {
-		return err
+	if medium != nil { // it is not there, or the medium is damaged: the registries have it too
+		var err error
+		if source, err = s.download(ctx, img); err != nil {
+			if errors.Is(medium, fs.ErrNotExist) {
+				return err
+			}
+			return fmt.Errorf("%w; the boot medium has it, but: %v", err, medium)
+		}
+		if !errors.Is(medium, fs.ErrNotExist) {
+			logging.Or(s.Log).Warn("the boot medium's image can't be used", "image", img.Name, logging.Err, medium)
+		}
 	}
 	logging.Or(s.Log).Info("image is here", "image", img.Name, "digest", img.Digest, "source", source, logging.Took, time.Since(began))
 	return nil
@@ -111,12 +120,18 @@ func (s *Store) room(img host.Image) error {
 	if err := unix.Statfs(s.Dir, &st); err != nil {
 		return fmt.Errorf("look for room in %q: %v", s.Dir, err)
 	}
-	if free := int64(st.Bavail) * st.Bsize; free < img.Bytes+reserve {
+	free := int64(st.Bavail) * st.Bsize
+	var part unix.Stat_t
+	unix.Stat(s.part(img), &part) // none has no blocks
+	if free = withPart(free, part.Blocks*512, img); free < img.Bytes+reserve {
 		return fmt.Errorf("image %s needs %d MiB, %q has %d MiB free (%d MiB are kept for containers); delete environments on this host or give it a larger disk",
 			img.Name, img.Bytes>>20, s.Dir, free>>20, int64(reserve)>>20)
 	}
 	return nil
 }
+
+// withPart is the room there is for an image, of which an earlier transfer left part bytes on the same disk: they are not needed twice.
+func withPart(free, part int64, img host.Image) int64 { return free + min(part, img.Bytes) }
 
 // copyBundled copies the image from the boot medium: a container's image must outlive the medium's next version.
 func (s *Store) copyBundled(ctx context.Context, img host.Image) error {
@@ -167,6 +182,17 @@ func (s *Store) from(ctx context.Context, addr string, img host.Image) error {
 		return err
 	}
 	defer part.Close()
+	resumed := have > 0
+	if img.Bytes > 0 && have >= img.Bytes { // killed before it got its name, or damaged
+		if have == img.Bytes && wire.DigestOf([32]byte(sum.Sum(nil))) == img.Digest {
+			return s.finish(part, sum, img, "an earlier transfer")
+		}
+		sum.Reset()
+		if err := errors.Join(part.Truncate(0), seekStart(part)); err != nil {
+			return fmt.Errorf("fetch image %s: %v", img.Name, err)
+		}
+		have, resumed = 0, false
+	}
 	req, err := pull.NewImageRequest(addr, img.Digest, have)
 	if err != nil {
 		return err
@@ -192,7 +218,7 @@ func (s *Store) from(ctx context.Context, addr string, img host.Image) error {
 			if err := errors.Join(part.Truncate(0), seekStart(part)); err != nil {
 				return fmt.Errorf("fetch image %s: %v", img.Name, err)
 			}
-			have = 0
+			have, resumed = 0, false
 		}
 	case resp.StatusCode == http.StatusRequestedRangeNotSatisfiable:
 		os.Remove(part.Name())
@@ -214,8 +240,15 @@ func (s *Store) from(ctx context.Context, addr string, img host.Image) error {
 		return fmt.Errorf("fetch image %s from %s: %v", img.Name, addr, cause(ctx, err)) // the part stays: the next try goes on behind it
 	}
 	dog.Stop()
-	return s.finish(part, sum, img, addr)
+	err = s.finish(part, sum, img, addr)
+	if wrong := (*WrongError)(nil); resumed && errors.As(err, &wrong) { // whose fault it is shows when all of it comes anew
+		return fmt.Errorf("fetch image %s from %s: what an earlier transfer left was damaged and was dropped", img.Name, addr)
+	}
+	return err
 }
+
+// part is the path of an image's temporary file.
+func (s *Store) part(img host.Image) string { return filepath.Join(s.Dir, img.Digest.Hex()+".part") }
 
 // openPart opens the image's temporary file. With resume, what it holds counts and has been hashed.
 func (s *Store) openPart(img host.Image, resume bool) (*os.File, hash.Hash, int64, error) {
@@ -223,7 +256,7 @@ func (s *Store) openPart(img host.Image, resume bool) (*os.File, hash.Hash, int6
 	if !resume {
 		flags |= os.O_TRUNC
 	}
-	f, err := os.OpenFile(filepath.Join(s.Dir, img.Digest.Hex()+".part"), flags, 0o600)
+	f, err := os.OpenFile(s.part(img), flags, 0o600)
 	if err != nil {
 		return nil, nil, 0, fmt.Errorf("open image file: %v", err)
 	}

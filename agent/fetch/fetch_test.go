@@ -231,3 +231,89 @@ func TestCollect(t *testing.T) {
 		t.Errorf("left %v, want the used image and the stranger's file", got)
 	}
 }
+
+// What an interrupted transfer left is on the disk already: it can't refuse itself.
+func TestRoomCountsAPartOnce(t *testing.T) {
+	img := host.Image{Bytes: 1 << 30}
+	for _, c := range []struct {
+		name       string
+		free, part int64
+		want       bool
+	}{
+		{"nothing left", 1<<30 + reserve, 0, true},
+		{"one byte short", 1<<30 + reserve - 1, 0, false},
+		{"most of it is here", 100<<20 + reserve, 1<<30 - 100<<20, true},
+		{"more is here than it has", 100, 2 << 30, false},
+	} {
+		if got := withPart(c.free, c.part, img) >= img.Bytes+reserve; got != c.want {
+			t.Errorf("%s: got %v", c.name, got)
+		}
+	}
+}
+
+// A transfer that was killed before its file got its name is not made again; what is too long or damaged is dropped.
+func TestPartThatIsWhole(t *testing.T) {
+	img := image(content)
+	for name, c := range map[string]struct {
+		part  []byte
+		asked int32
+	}{
+		"whole": {content, 0}, "too long": {append(bytes.Clone(content), 'x'), 1}, "another of that length": {make([]byte, len(content)), 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var asked atomic.Int32
+			s := registry(t, func(w http.ResponseWriter, r *http.Request) { asked.Add(1); serve(content)(w, r) })
+			if err := os.WriteFile(filepath.Join(s.Dir, img.Digest.Hex()+".part"), c.part, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			p, err := s.Ensure(context.Background(), img)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if b, _ := os.ReadFile(p); !bytes.Equal(b, content) || asked.Load() != c.asked {
+				t.Errorf("%d bytes after %d transfers, want %d", len(b), asked.Load(), c.asked)
+			}
+		})
+	}
+}
+
+// A part that is damaged is not taken for a registry's fault: that would be final.
+func TestDamagedPartIsNobodysFault(t *testing.T) {
+	s := registry(t, serve(content))
+	os.WriteFile(filepath.Join(s.Dir, image(content).Digest.Hex()+".part"), []byte("rubbish"), 0o600)
+	_, err := s.Ensure(context.Background(), image(content))
+	var wrong *WrongError
+	if err == nil || errors.As(err, &wrong) || !strings.Contains(err.Error(), "was dropped") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A boot medium that can't be read is one source that is gone: the registry has the image too.
+func TestDamagedMediumFallsBack(t *testing.T) {
+	img := image(content)
+	for name, spoil := range map[string]func(file string) error{
+		"other content": func(file string) error { return os.WriteFile(file, content[1:], 0o444) },
+		"a directory":   func(file string) error { return os.Mkdir(file, 0o755) },
+		"too long":      func(file string) error { return os.WriteFile(file, append(bytes.Clone(content), 'x'), 0o444) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := registry(t, serve(content))
+			s.BootDir = t.TempDir()
+			if err := spoil(filepath.Join(s.BootDir, img.Digest.Hex()+".erofs")); err != nil {
+				t.Fatal(err)
+			}
+			p, err := s.Ensure(context.Background(), img)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if b, _ := os.ReadFile(p); !bytes.Equal(b, content) {
+				t.Error("the file is not the image")
+			}
+			s.Registries = nil
+			os.Remove(p)
+			if _, err := s.Ensure(context.Background(), img); err == nil || !strings.Contains(err.Error(), "boot medium") || errors.As(err, new(*WrongError)) {
+				t.Errorf("neither has it: %v", err)
+			}
+		})
+	}
+}
