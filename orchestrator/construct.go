@@ -173,12 +173,12 @@ func (o *orchestrator) serveAPI(l net.Listener) func(context.Context) error {
 	mux.Handle("/", o.api.Handler())
 	mux.Handle("/panel/", o.panel.Handler())
 	mux.Handle("GET /{$}", http.RedirectHandler("/panel/", http.StatusSeeOther))
-	return listen.HTTP(l, conf, mux, listen.Limits{}, o.log)
+	return listen.HTTP(l, conf, mux, listen.Limits{Polls: true}, o.log)
 }
 
 // serveHosts serves hosts and the resolver: mutual TLS; enrolment comes without a certificate.
 func (o *orchestrator) serveHosts(l net.Listener) func(context.Context) error {
 	conf := identity.ServerTLS(o.trust, nil, o.holder)
 	conf.NextProtos = []string{"h2", "http/1.1"}
-	return listen.HTTP(l, conf, o.hosts.Handler(), listen.Limits{Connections: 4000}, o.log)
+	return listen.HTTP(l, conf, o.hosts.Handler(), listen.Limits{Connections: 4000, Polls: true}, o.log)
 }

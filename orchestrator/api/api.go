@@ -297,7 +297,8 @@ func (s *Server) clusterOperations() {
 
 // Template is a template as people see it.
 func Template(t host.Template) operator.Template {
-	return operator.Template{Name: t.Name, Digest: t.Digest, Bytes: t.Bytes, Process: t.Process.Argv, Port: t.HTTPPort}
+	return operator.Template{Name: t.Name, Digest: t.Digest, Bytes: t.Bytes, Process: t.Process.Argv, Port: t.HTTPPort,
+		Imported: t.Imported, Notes: t.Notes, Warnings: t.Warnings}
 }
 
 func noNode(id wire.CTID) *operator.Problem {

@@ -7,6 +7,7 @@
 package env
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -166,7 +167,7 @@ func NodeOf(name wire.EnvName, l operator.LayerSpec, index int, t host.Template)
 		profile = host.ProfileApp
 	}
 	return Node{
-		Env: name, Layer: l.Name, Index: index, Cloudlets: l.Cloudlets, HTTP: t.HTTPPort,
+		Env: name, Layer: l.Name, Index: index, Cloudlets: l.Cloudlets, HTTP: cmp.Or(l.HTTP, t.HTTPPort),
 		Container: host.Container{
 			Env: name, Layer: l.Name, Generation: 1, Image: t.Image, Process: p, Profile: profile,
 			Limits: LimitsOf(l.Cloudlets, disk), Check: t.Check,

@@ -162,3 +162,14 @@ func TestValidateSaysAll(t *testing.T) {
 		t.Errorf("got %q, first %s, want %q", got, p.Object, want)
 	}
 }
+
+// EXPOSE makes no HTTP port: the template's label does, or the layer's own setting, which counts more.
+func TestHTTPPortOfALayer(t *testing.T) {
+	for _, c := range []struct{ label, layer, want uint16 }{{0, 0, 0}, {80, 0, 80}, {0, 8080, 8080}, {80, 8080, 8080}} {
+		l := valid().Layers[0]
+		l.HTTP = c.layer
+		if got := NodeOf("hello", l, 0, host.Template{HTTPPort: c.label}).HTTP; got != c.want {
+			t.Errorf("label %d, layer %d: got %d, want %d", c.label, c.layer, got, c.want)
+		}
+	}
+}

@@ -8,22 +8,19 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"time"
-
-	"golang.org/x/net/netutil"
 
 	"hardnode.dev/internal/build"
 	"hardnode.dev/internal/identity"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run"
+	listening "hardnode.dev/internal/run/listen"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/orchestrator/registry/blobs"
@@ -75,30 +72,12 @@ func registry(ctx context.Context, log *slog.Logger, configFile, data, listen, s
 	if err != nil {
 		return fmt.Errorf("listen on %q: %v", listen, err)
 	}
-	server := &http.Server{
-		Handler: door.Handler(), TLSConfig: identity.ServerTLS(trust, nil, self), ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-	}
+	// Uploads come over slow lines: half a minute without a byte ends one. Hosts may pull many images at once.
+	limits := listening.Limits{PerClient: 256, HeaderBytes: 64 << 10, BodyWait: 30 * time.Second}
 	log.Info("registry serves", "version", build.Version, logging.Addr, l.Addr(), "templates", len(templates.List()))
 	return run.Group(ctx, log,
 		run.Task{Name: "certificate", Run: func(ctx context.Context) error { return identity.KeepComponent(ctx, log, socket, trust, self) }},
 		run.Task{Name: "imports", Run: q.run},
-		run.Task{Name: "serve", Run: func(context.Context) error { return served(server.ServeTLS(netutil.LimitListener(l, 1000), "", "")) }},
-		run.Task{Name: "shutdown", Run: func(ctx context.Context) error {
-			<-ctx.Done()
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-			defer cancel()
-			if server.Shutdown(ctx) != nil {
-				return server.Close() // transfers that did not end in time are broken off; clients go on with a Range
-			}
-			return nil
-		}},
+		run.Task{Name: "serve", Run: listening.HTTP(l, identity.ServerTLS(trust, nil, self), door.Handler(), limits, log)},
 	)
-}
-
-func served(err error) error {
-	if errors.Is(err, http.ErrServerClosed) {
-		return nil
-	}
-	return err
 }

@@ -29,6 +29,7 @@ type Limits struct {
 	BodyRate    int64         // bytes a second that a body must come with, once BodyWait is over; 1024
 	Answer      time.Duration // from a request's header to the end of its answer; 0: the handler sets it
 	End         time.Duration // how long requests at work have when the daemon ends; 5 s
+	Polls       bool          // requests may wait for long, so their contexts end as soon as the daemon does
 }
 
 func (l Limits) filled() Limits {
@@ -50,15 +51,17 @@ func set[T comparable](field *T, v T) {
 	}
 }
 
-// HTTP serves h on l until ctx ends; conf nil is plain HTTP. Requests at work then get Limits.End; long polls end with their context, which
-// is ctx. The result is a run.Task's Run; it errors only when serving fails.
+// HTTP serves h on l until ctx ends; conf nil is plain HTTP. Requests at work then get Limits.End. The result is a run.Task's Run; it errors only when serving fails.
 func HTTP(l net.Listener, conf *tls.Config, h http.Handler, limits Limits, log *slog.Logger) func(context.Context) error {
 	limits = limits.filled()
 	log = logging.Or(log)
 	return func(ctx context.Context) error {
 		s := &http.Server{
 			Handler: Bodies(h, limits), TLSConfig: conf, ReadHeaderTimeout: limits.Header, WriteTimeout: limits.Answer, IdleTimeout: limits.Idle, MaxHeaderBytes: limits.HeaderBytes,
-			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), BaseContext: func(net.Listener) context.Context { return ctx },
+			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		}
+		if limits.Polls {
+			s.BaseContext = func(net.Listener) context.Context { return ctx }
 		}
 		counted := Counted(l, limits, log)
 		ended := make(chan error, 1)

@@ -230,3 +230,45 @@ func TestClient(t *testing.T) {
 		}
 	}
 }
+
+// When the daemon ends, a request at work is finished, and one that waits for long is ended by its context.
+func TestEnd(t *testing.T) {
+	for _, polls := range []bool{false, true} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		entered := make(chan struct{})
+		ended := make(chan error, 1)
+		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			close(entered)
+			for ctx.Err() == nil { // the daemon is ending
+				select {
+				case <-ctx.Done():
+				case <-time.After(time.Second):
+				}
+			}
+			select {
+			case <-r.Context().Done():
+				fmt.Fprint(w, "told to end")
+			case <-time.After(100 * time.Millisecond):
+				fmt.Fprint(w, "finished")
+			}
+		})
+		go func() { ended <- HTTP(l, nil, h, Limits{Polls: polls, End: time.Minute}, nil)(ctx) }()
+		go func() { <-entered; cancel() }()
+		resp, err := http.Get("http://" + l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if want := map[bool]string{false: "finished", true: "told to end"}[polls]; string(raw) != want {
+			t.Errorf("polls %v: %q, want %q", polls, raw, want)
+		}
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+}

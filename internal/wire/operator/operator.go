@@ -31,6 +31,7 @@ type LayerSpec struct {
 	Nodes     int               `json:"nodes" yaml:"nodes" required:"true" minimum:"1" maximum:"100"`
 	Cloudlets wire.Cloudlets    `json:"cloudlets" yaml:"cloudlets" required:"true"`
 	DiskMiB   int64             `json:"diskMiB,omitempty" yaml:"diskMiB" doc:"Quota of each node's own files in MiB; 0 is 1024"`
+	HTTP      uint16            `json:"http,omitempty" yaml:"http" doc:"Port the nodes serve HTTP on; 0 is what the template says, which may be none"`
 	Env       map[string]string `json:"env,omitempty" yaml:"env" doc:"Variables of the process"`
 }
 

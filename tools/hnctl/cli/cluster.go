@@ -163,13 +163,13 @@ func (a *app) templateList() *cobra.Command {
 				return err
 			}
 			return a.show(list, joined(list, func(x operator.Template) string { return string(x.Name) }), func(t *table) {
-				t.head("NAME", "SIZE", "HTTP", "PROCESS", "DIGEST")
+				t.head("NAME", "SIZE", "HTTP", "PROCESS", "DIGEST", "NOTE")
 				for _, x := range list {
 					port := ""
 					if x.Port > 0 {
 						port = fmt.Sprint(x.Port)
 					}
-					t.row(x.Name, fmt.Sprintf("%.1f MiB", float64(x.Bytes)/(1<<20)), port, strings.Join(x.Process, " "), short(x.Digest.Hex()))
+					t.row(x.Name, fmt.Sprintf("%.1f MiB", float64(x.Bytes)/(1<<20)), port, strings.Join(x.Process, " "), short(x.Digest.Hex()), strings.Join(x.Warnings, "; "))
 				}
 			})
 		},

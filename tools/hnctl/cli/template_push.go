@@ -93,6 +93,9 @@ func (a *app) push(ctx context.Context, path, as string) error {
 	for _, n := range got.Notes {
 		a.say("note: %s", n)
 	}
+	for _, w := range got.Warnings {
+		a.say("warning: %s", w)
+	}
 	return a.show(got, string(got.Name), func(tab *table) {
 		tab.head("NAME", "SIZE", "PROCESS", "DIGEST")
 		tab.row(got.Name, fmt.Sprintf("%.1f MiB", float64(got.Bytes)/(1<<20)), strings.Join(got.Process.Argv, " "), short(got.Digest.Hex()))
@@ -148,14 +151,60 @@ func fromLayout(dir string) (v1.Image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read image %q: %v", dir, err)
 	}
-	list, err := index.IndexManifest()
+	img, err := ofPlatform(index, 0)
 	if err != nil {
 		return nil, fmt.Errorf("read image %q: %v", dir, err)
 	}
-	if len(list.Manifests) != 1 {
-		return nil, fmt.Errorf("read image %q: it holds %d images, want one", dir, len(list.Manifests))
+	return img, nil
+}
+
+// levels is how deep indexes may lie in each other.
+const levels = 4
+
+// ofPlatform is the image for the hosts' platform in an index, however it lies there (OCI image-index): signatures, attestations and images
+// for others are passed over. An only image that names no platform is taken.
+func ofPlatform(index v1.ImageIndex, level int) (v1.Image, error) {
+	list, err := index.IndexManifest()
+	if err != nil {
+		return nil, err
 	}
-	return index.Image(list.Manifests[0].Digest)
+	if level >= levels {
+		return nil, fmt.Errorf("its indexes lie more than %d deep in each other", levels)
+	}
+	var has []string
+	var unnamed []v1.Descriptor
+	for _, m := range list.Manifests {
+		switch {
+		case m.Annotations["vnd.docker.reference.type"] != "": // what builders attest, beside the image
+		case m.MediaType.IsIndex():
+			inner, err := index.ImageIndex(m.Digest)
+			if err != nil {
+				return nil, err
+			}
+			img, err := ofPlatform(inner, level+1)
+			if err == nil {
+				return img, nil
+			}
+			has = append(has, err.Error())
+		case !m.MediaType.IsImage():
+			has = append(has, "something of type "+string(m.MediaType))
+		case m.Platform == nil || m.Platform.OS == "" && m.Platform.Architecture == "":
+			unnamed = append(unnamed, m)
+		case m.Platform.OS == "linux" && m.Platform.Architecture == "amd64":
+			return index.Image(m.Digest)
+		default:
+			has = append(has, m.Platform.OS+"/"+m.Platform.Architecture)
+		}
+	}
+	switch {
+	case len(unnamed) == 1:
+		return index.Image(unnamed[0].Digest)
+	case len(unnamed) > 1:
+		return nil, fmt.Errorf("it holds %d images that name no platform, want one: write each to a folder of its own", len(unnamed))
+	case len(list.Manifests) == 0:
+		return nil, errors.New("its index is empty")
+	}
+	return nil, fmt.Errorf("it has no image for linux/amd64, but %s: build it with --platform linux/amd64", strings.Join(has, ", "))
 }
 
 // whole says which part of an image is not what its manifest names: better here than after the upload.
