@@ -307,7 +307,9 @@ func TestPlannedForOneByOne(t *testing.T) {
 		a := w.agent(t, dir)
 		a.want(t, ct(102, 1))
 		time.Sleep(3 * time.Second)
+		w.mu.Lock()
 		w.startTakes[101] = 40 * time.Second
+		w.mu.Unlock()
 		first := a.want(t, ct(101, 1), ct(102, 1))
 		time.Sleep(3 * time.Second)
 		if r := a.Report(); r.Planned != first || r.Work == first || states(r) != "101 waiting, 102 running" {
