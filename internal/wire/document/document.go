@@ -116,6 +116,9 @@ func Parse(name string, raw []byte, out any) (src *Source, err error) {
 	if err != nil {
 		return src, err
 	}
+	if n := bytes.Count(raw, []byte("\n")); n > mostLines {
+		return src, &Error{Name: name, Reason: fmt.Sprintf("has %d lines, at most %d are read", n, mostLines)}
+	}
 	if line := tooDeep(raw); line > 0 {
 		return src, &Error{Name: name, Line: line, Column: 1, Reason: fmt.Sprintf("is nested more than %d levels deep", maxDepth)}
 	}
@@ -175,11 +178,24 @@ func locate(name string, err error) error {
 	return e
 }
 
-// tooDeep is the first line that is nested too deep, or 0: a guess from indentation and brackets, made before the parser recurses.
+// mostLines is the most lines read: the parser's time grows with their square.
+const mostLines = 10_000
+
+// tooDeep is the first line that is nested too deep, or 0: a guess from indentation and brackets, made before the parser recurses. Brackets
+// that are open count over all lines; those in a text count too, which no document of ours has so many of.
 func tooDeep(raw []byte) int {
+	open := 0
 	for n, line := range bytes.Split(raw, []byte("\n")) {
-		if trimmed := bytes.TrimLeft(line, " "); len(line)-len(trimmed) > 8*maxDepth || bytes.Count(line, []byte("- ")) > maxDepth ||
-			bytes.Count(line, []byte("["))+bytes.Count(line, []byte("{"))+bytes.Count(line, []byte("? ")) > maxDepth {
+		trimmed := bytes.TrimLeft(line, " ")
+		for _, c := range trimmed {
+			switch c {
+			case '[', '{':
+				open++
+			case ']', '}':
+				open = max(0, open-1)
+			}
+		}
+		if open > maxDepth || len(line)-len(trimmed) > 8*maxDepth || bytes.Count(line, []byte("- ")) > maxDepth || bytes.Count(line, []byte("? ")) > maxDepth {
 			return n + 1
 		}
 	}

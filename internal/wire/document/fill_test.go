@@ -156,3 +156,19 @@ func TestNearest(t *testing.T) {
 		}
 	}
 }
+
+// Documents that would make the parser recurse or work without an end are refused before it sees them.
+func TestHostileShapes(t *testing.T) {
+	for name, c := range map[string]struct{ doc, want string }{
+		"brackets over lines": {"a: " + strings.Repeat("[\n", 9000), "levels deep"},
+		"braces over lines":   {"a: " + strings.Repeat("{a: \n", 9000), "levels deep"},
+		"brackets in a line":  {"a: " + strings.Repeat("[", 9000), "levels deep"},
+		"too many lines":      {strings.Repeat("a: 1\n", 150_000), "150000 lines"},
+		"as many as may be":   {strings.Repeat("a: 1\n", 9_000), "is there twice"},
+		"brackets one by one": {"version: 1\nx: [" + strings.Repeat("[],\n", 5000) + "]\n", `unknown field "x"`},
+	} {
+		if _, _, _, err := operator.DecodeEnvironment("f", []byte(c.doc)); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %.200v, want %q", name, err, c.want)
+		}
+	}
+}
