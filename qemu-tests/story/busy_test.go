@@ -18,7 +18,7 @@ import (
 )
 
 // The load of busyHosts on each host: containers that compute without end, each with a ceiling of 400 MHz a cloudlet. Together they may use
-// about four times the one CPU that an emulated host has.
+// about three times the one CPU that an emulated host has.
 var (
 	busyNodes     = soak(4, 20)
 	busyCloudlets = soak(5, 1)
@@ -26,7 +26,7 @@ var (
 	busyFor       = soak(30*time.Second, 10*time.Minute)
 )
 
-// busyHosts: hosts that have four times more to do than they can are slow and not dead: nothing is made anew elsewhere, and whenever one was
+// busyHosts: hosts that have about three times more to do than they can are slow and not dead: nothing is made anew elsewhere, and whenever one was
 // called unreachable it says why.
 func busyHosts(s story) {
 	dir := s.variant("busy", func(c *v1.ConfigFile) {
