@@ -18,8 +18,12 @@ func TestWorkingDirectoryAndGroups(t *testing.T) {
 	s := box(t, 320, "pwd > /tmp/cwd; id -G > /tmp/groups; echo $HOME > /tmp/home; touch mine; "+forever)
 	s.Process.Cwd, s.Process.UID, s.Process.GID, s.Process.Groups = "/srv/app/deep", 33, 34, []uint32{50, 60}
 	mustStart(t, r, s)
+	// the program writes "mine" last: with it there, the rest is there
+	if got, _ := sh(t, r, 320, "for i in $(seq 60); do test -e /srv/app/deep/mine && echo there && break; sleep 1; done"); got != "there" {
+		t.Fatal("the program wrote nothing in its working directory within a minute")
+	}
 	for script, want := range map[string]string{
-		"for i in 1 2 3 4 5 6 7 8 9; do test -e /srv/app/deep/mine && break; sleep 1; done; cat /tmp/cwd": "/srv/app/deep",
+		"cat /tmp/cwd":                   "/srv/app/deep",
 		"stat -c %u:%g:%a /srv/app/deep": "33:34:755",
 		"stat -c %u:%g /srv/app":         "0:0",
 		"cat /tmp/groups":                "34 50 60",
