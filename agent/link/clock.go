@@ -16,6 +16,7 @@ import (
 	"hardnode.dev/internal/keep"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/wallclock"
 )
 
 // Clock keeps this host's clock good enough for TLS.
@@ -31,6 +32,7 @@ type SystemClock struct {
 	Log   *slog.Logger
 	Now   func() time.Time      // nil is time.Now
 	Set   func(time.Time) error // nil sets the kernel's clock
+	Right func()                // told that the clock agrees with the orchestrator's; nil tells the kernel, once
 }
 
 // tolerance is how far the clock may be off before it is set; finer is SNTP's business.
@@ -78,6 +80,21 @@ func (c *SystemClock) Answer(there time.Time, took time.Duration) {
 	there = there.Add(took / 2)
 	if off := there.Sub(c.now()); off.Abs() > tolerance+took/2 {
 		c.set(there, "the orchestrator's clock differs by "+off.Round(time.Millisecond).String())
+	}
+	c.right()
+}
+
+// right tells the kernel, while it does not know, that the clock is right.
+func (c *SystemClock) right() {
+	if c.Right != nil {
+		c.Right()
+		return
+	}
+	if wallclock.Known() {
+		return
+	}
+	if err := wallclock.Confirm(); err != nil {
+		logging.Or(c.Log).Debug("the clock's state is not told", logging.Err, err)
 	}
 }
 

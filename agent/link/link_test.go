@@ -547,6 +547,8 @@ func TestClock(t *testing.T) {
 	now := base
 	c := &SystemClock{Path: filepath.Join(t.TempDir(), "clock"), Floor: base.Add(-time.Hour), Now: func() time.Time { return now },
 		Set: func(t time.Time) error { now = t; return nil }}
+	confirmed := 0
+	c.Right = func() { confirmed++ }
 	step := func(name string, want time.Time) {
 		t.Helper()
 		if !now.Equal(want) {
@@ -567,6 +569,9 @@ func TestClock(t *testing.T) {
 	now = base
 	c.Raise()
 	step("raised to the saved time", base.Add(24*time.Hour))
+	if confirmed != 0 {
+		t.Error("a time that was only saved or built in is called right")
+	}
 	c.Answer(base, 0)
 	step("set back by the orchestrator", base)
 	c.Answer(base.Add(900*time.Millisecond), 0)
@@ -575,4 +580,7 @@ func TestClock(t *testing.T) {
 	step("an answer that took too long tells nothing", base)
 	c.Answer(base.Add(10*time.Second), 2*time.Second)
 	step("half the round trip counts", base.Add(11*time.Second))
+	if confirmed != 3 {
+		t.Errorf("the clock was called right %d times, want 3: an answer that took too long tells nothing", confirmed)
+	}
 }

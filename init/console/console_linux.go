@@ -2,11 +2,12 @@
 //
 // Owns: the list of terminals, /dev/kmsg, and the form of a line.
 // In: lines.
-// Out: the same lines, with milliseconds since kernel start; an absent or stuck terminal costs nothing but its own lines.
+// Out: the same lines with their time, those that repeat counted; an absent or stuck terminal costs nothing but its own lines.
 // Never: reads a terminal (agent/console does), or waits for one.
 package console
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -16,15 +17,20 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/wallclock"
 )
 
 // Console writes lines. Its zero value writes nowhere until Kmsg and Use are called.
 type Console struct {
 	Uptime func() time.Duration
+	Known  func() bool // whether the wall clock can be believed; nil: it can't
 	mu     struct {
 		sync.Mutex
-		kmsg *os.File
-		ttys []tty
+		kmsg    *os.File
+		ttys    []tty
+		repeats map[string]*Repeats // by source; a source is a service, so there are few
 	}
 }
 
@@ -96,11 +102,51 @@ func (c *Console) Use(dev string, names []string) (absent []string) {
 func (c *Console) Line(format string, args ...any) {
 	text := strings.TrimRight(fmt.Sprintf(format, args...), "\n")
 	c.Log(text)
-	line := fmt.Sprintf("[%8.3f] hardnode: %s\r\n", c.Uptime().Seconds(), text)
+	c.Show("", text)
+}
+
+// Show prints a line of a source, "" being init itself, to the terminals only. Lines that repeat are counted.
+func (c *Console) Show(source, text string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, t := range c.mu.ttys {
-		write(t.fd, line)
+	r := c.mu.repeats[source]
+	if r == nil {
+		r = &Repeats{}
+		if c.mu.repeats == nil {
+			c.mu.repeats = map[string]*Repeats{}
+		}
+		c.mu.repeats[source] = r
+	}
+	c.print(source, r.Add(c.Uptime(), text))
+}
+
+// Repeats tells the counts of repeated lines as they come due, and all that is left when ctx ends.
+func (c *Console) Repeats(ctx context.Context) error {
+	tell := func(of func(*Repeats) []string) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for source, r := range c.mu.repeats {
+			c.print(source, of(r))
+		}
+	}
+	for run.Wait(ctx, 10*time.Second) {
+		tell(func(r *Repeats) []string { return r.Due(c.Uptime()) })
+	}
+	tell((*Repeats).Rest)
+	return nil
+}
+
+// print writes lines with the time and their source; the caller holds the lock.
+func (c *Console) print(source string, lines []string) {
+	known := c.Known != nil && c.Known()
+	head := wallclock.Stamp(time.Now(), c.Uptime(), known) + " hardnode: "
+	if source != "" {
+		head += source + ": "
+	}
+	for _, l := range lines {
+		for _, t := range c.mu.ttys {
+			write(t.fd, head+l+"\r\n")
+		}
 	}
 }
 

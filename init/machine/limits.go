@@ -9,6 +9,7 @@ import (
 
 	"hardnode.dev/init/console"
 	"hardnode.dev/init/sys"
+	"hardnode.dev/internal/run"
 )
 
 // setting is one value below /proc/sys (or an absolute path), with the reason it is not the kernel's own.
@@ -89,6 +90,14 @@ func (m *Machine) stepLimits(context.Context) (string, error) {
 	return fmt.Sprintf("%d settings", len(settings)), nil
 }
 
+// Which of the kernel's messages reach the terminals, those below the level; all of them are in its log. While the machine boots its errors
+// may be why it does not come up. Afterwards what it says of one container (an out-of-memory kill is an error to it) or of one driver would bury
+// the host's state, so only what the whole machine suffers from is shown. init's own last words are emergencies.
+const (
+	kernelBooting = 4 // errors and worse
+	kernelRunning = 3 // critical conditions and worse
+)
+
 // stepConsoles opens the kernel's own consoles and quiets the kernel on them: from now on init's lines are the boot log there.
 func (m *Machine) stepConsoles(context.Context) (string, error) {
 	raw, err := os.ReadFile("/sys/class/tty/console/active")
@@ -97,7 +106,8 @@ func (m *Machine) stepConsoles(context.Context) (string, error) {
 	}
 	names := console.Active(string(raw))
 	note := m.useConsoles(names)
-	if err := sys.ConsoleLevel(4); err != nil { // warnings and worse
+	m.tasks <- run.Task{Name: "repeats", Run: m.con.Repeats}
+	if err := sys.ConsoleLevel(kernelBooting); err != nil {
 		return "", err
 	}
 	if err := sys.CatchCtrlAltDel(); err != nil {

@@ -23,6 +23,7 @@ import (
 	"hardnode.dev/init/supervise"
 	"hardnode.dev/init/sys"
 	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/wallclock"
 	"hardnode.dev/internal/wire/boot"
 )
 
@@ -59,7 +60,7 @@ type Machine struct {
 
 // New prepares a machine; nothing is touched yet.
 func New() *Machine {
-	con := &console.Console{Uptime: sys.Uptime}
+	con := &console.Console{Uptime: sys.Uptime, Known: wallclock.Known}
 	m := &Machine{con: con, procs: &proc.Table{}, leave: make(chan Leave, 8), services: map[string]*supervise.Handle{}, tasks: make(chan run.Task, 16),
 		slow: make(chan struct{}), loaded: newOutcome()}
 	m.steps = &steps.Runner{Uptime: sys.Uptime, Say: con.Line}
@@ -118,6 +119,8 @@ func (m *Machine) boot(ctx context.Context) Leave {
 			var failure *steps.Failure
 			if errors.As(err, &failure) {
 				go m.failed(ctx, failure)
+			} else if err := sys.ConsoleLevel(kernelRunning); err != nil {
+				m.con.Line("%v", err)
 			}
 		}
 	}
@@ -163,11 +166,10 @@ func (m *Machine) Status() boot.Status {
 
 // output takes one line a service wrote: into the kernel log always, onto the terminals when a person should see it.
 func (m *Machine) output(service, line string) {
-	if urgent(line) {
-		m.con.Line("%s: %s", service, line)
-		return
-	}
 	m.con.Log(service + ": " + line)
+	if urgent(line) {
+		m.con.Show(service, console.WithoutTime(line))
+	}
 }
 
 // urgent says whether a service's line is for the terminals: a warning or an error, or no log line at all (a panic's trace).

@@ -3,7 +3,10 @@ package machine
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 )
@@ -139,5 +142,24 @@ func TestOrder(t *testing.T) {
 		if before, there := at[c[0]]; !there || before >= at[c[1]] {
 			t.Errorf("row %q is not before %q", c[0], c[1])
 		}
+	}
+}
+
+// TestOutput: the kernel's log has a service's line as it was written; what repeats is in it each time.
+func TestOutput(t *testing.T) {
+	kmsg := filepath.Join(t.TempDir(), "kmsg")
+	if err := os.WriteFile(kmsg, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m := New()
+	if err := m.con.Kmsg(kmsg); err != nil {
+		t.Fatal(err)
+	}
+	const line = `time=2026-11-25T22:13:05.123Z level=WARN msg="orchestrator away" program=agent`
+	m.output("agent", line)
+	m.output("agent", line)
+	got, err := os.ReadFile(kmsg)
+	if want := strings.Repeat("<6>hardnode: agent: "+line+"\n", 2); err != nil || string(got) != want {
+		t.Errorf("got %q, %v; want %q", got, err, want)
 	}
 }

@@ -22,6 +22,7 @@ import (
 	"hardnode.dev/internal/build"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/wallclock"
 	"hardnode.dev/internal/wire/boot"
 )
 
@@ -56,7 +57,7 @@ func netd(ctx context.Context, log *slog.Logger) error {
 	return run.Group(ctx, log,
 		run.Task{Name: "links", Run: func(ctx context.Context) error { return keepLinks(ctx, log, links, config.Network) }},
 		run.Task{Name: "time", Run: func(ctx context.Context) error {
-			return sntp.Keep(ctx, log, config.Network.NTP, build.When(), sys.SetClock)
+			return sntp.Keep(ctx, log, config.Network.NTP, build.When(), sys.SetClock, wallclock.Confirm)
 		}},
 		run.Task{Name: "api", Run: api},
 	)

@@ -36,7 +36,7 @@ var (
 )
 
 // internals is the closed list of folders below internal/.
-var internals = []string{"wire", "disk", "identity", "license", "release", "secret", "run", "keep", "logging", "limit", "build", "testkit"}
+var internals = []string{"wire", "disk", "identity", "license", "release", "secret", "run", "keep", "logging", "limit", "build", "wallclock", "testkit"}
 
 // tops is the fixed top level.
 var tops = []string{".ci", ".gitignore", "LICENSE", "Makefile", "README.md", "SECURITY.md", "agent", "go.mod", "go.sum", "image", "init", "internal", "jls", "orchestrator", "qemu-tests", "tools"}

@@ -2,7 +2,7 @@
 //
 // Owns: when a server is asked, and when its answer moves the clock.
 // In: server names; the clock.
-// Out: a set clock; silence when there is no server or no answer (TLS works on the clock init raised).
+// Out: a set clock, and word that it is right; silence when there is no server or no answer (TLS works on the clock init raised).
 // Never: moves the clock back before the floor init set, or believes an answer that fails the protocol's checks.
 package sntp
 
@@ -36,8 +36,9 @@ func move(now time.Time, offset time.Duration, floor time.Time) (to time.Time, o
 	return to, !to.Before(floor)
 }
 
-// Keep asks the servers in turn until ctx ends. set sets the clock; floor is the earliest time that can be.
-func Keep(ctx context.Context, log *slog.Logger, servers []string, floor time.Time, set func(time.Time) error) error {
+// Keep asks the servers in turn until ctx ends. set sets the clock, and right tells that it agrees with a server; floor is the earliest time
+// that can be.
+func Keep(ctx context.Context, log *slog.Logger, servers []string, floor time.Time, set func(time.Time) error, right func() error) error {
 	log = logging.Or(log)
 	if len(servers) == 0 {
 		return nil
@@ -53,11 +54,17 @@ func Keep(ctx context.Context, log *slog.Logger, servers []string, floor time.Ti
 			n++
 		} else {
 			n, wait = 0, every
-			if to, ok := move(time.Now(), offset, floor); ok {
+			to, moved := move(time.Now(), offset, floor)
+			if moved {
 				if err := set(to); err != nil {
 					return err
 				}
 				log.Info("clock set", "server", server, "offset", offset)
+			}
+			if moved || offset.Abs() < tooFar {
+				if err := right(); err != nil {
+					return err
+				}
 			}
 		}
 		if !run.Wait(ctx, wait) {

@@ -27,7 +27,7 @@ func TestMove(t *testing.T) {
 }
 
 func TestKeepWithoutServersEnds(t *testing.T) {
-	if err := Keep(t.Context(), nil, nil, time.Time{}, nil); err != nil {
+	if err := Keep(t.Context(), nil, nil, time.Time{}, nil, nil); err != nil {
 		t.Error(err)
 	}
 }
