@@ -65,8 +65,19 @@ func open(ctx context.Context, config *configuration.Configuration) (app *handle
 	return handlers.NewApp(ctx, config), nil
 }
 
-// ServeHTTP answers the OCI distribution API.
-func (s *Store) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.app.ServeHTTP(w, r) }
+// ServeHTTP answers the OCI distribution API. Lists are our own: the library's stop short, or refuse what clients ask for.
+func (s *Store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	read := r.Method == http.MethodGet || r.Method == http.MethodHead
+	if m := tagsPath.FindStringSubmatch(r.URL.Path); m != nil && read {
+		s.tags(w, r, m[1])
+		return
+	}
+	if r.URL.Path == "/v2/_catalog" && read {
+		s.catalog(w, r)
+		return
+	}
+	s.app.ServeHTTP(w, r)
+}
 
 // Close ends the library's background work.
 func (s *Store) Close() error { return s.app.Shutdown() }
@@ -129,29 +140,21 @@ func (s *Store) Blob(ctx context.Context, name wire.TemplateName, d wire.Digest)
 
 // Names are all repository:tag pairs that can be templates.
 func (s *Store) Names(ctx context.Context) ([]wire.TemplateName, error) {
-	var out []wire.TemplateName
-	e, ok := s.ns.(distribution.RepositoryEnumerator)
-	if !ok {
-		return nil, errors.New("list repositories: the registry can't")
+	repos, err := s.repositories(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list repositories: %v", err)
 	}
-	err := e.Enumerate(ctx, func(name string) error {
-		repo, _, err := s.repository(ctx, wire.TemplateName(name))
-		if err != nil {
-			return err
-		}
-		tags, err := repo.Tags(ctx).All(ctx)
-		if err != nil && !errors.Is(known(err), importer.ErrNone) {
-			return err
+	var out []wire.TemplateName
+	for _, repo := range repos {
+		tags, err := s.tagsOf(ctx, repo)
+		if err != nil && !errors.Is(err, importer.ErrNone) {
+			return nil, fmt.Errorf("list tags of %q: %v", repo, err)
 		}
 		for _, tag := range tags {
-			if n := wire.TemplateName(name + ":" + tag); n.Validate() == nil {
+			if n := wire.TemplateName(repo + ":" + tag); n.Validate() == nil {
 				out = append(out, n)
 			}
 		}
-		return nil
-	})
-	if err = known(err); err != nil && !errors.Is(err, importer.ErrNone) {
-		return nil, fmt.Errorf("list repositories: %v", err)
 	}
 	return out, nil
 }

@@ -1,0 +1,186 @@
+package blobs
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const (
+	manifestType = "application/vnd.oci.image.manifest.v1+json"
+	indexType    = "application/vnd.oci.image.index.v1+json"
+	configType   = "application/vnd.oci.image.config.v1+json"
+)
+
+// registry is a store behind a server on loopback.
+type registry struct {
+	*testing.T
+	dir   string
+	store *Store
+	url   string
+}
+
+func newRegistry(t *testing.T) *registry {
+	t.Helper()
+	dir := t.TempDir()
+	s, err := Open(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(s)
+	t.Cleanup(func() { srv.Close(); s.Close() })
+	return &registry{t, dir, s, srv.URL}
+}
+
+// do is one request; head are pairs of names and values.
+func (r *registry) do(method, path, body string, head ...string) (int, string, http.Header) {
+	r.Helper()
+	if !strings.HasPrefix(path, "http") {
+		path = r.url + path
+	}
+	req, err := http.NewRequest(method, path, strings.NewReader(body))
+	if err != nil {
+		r.Fatal(err)
+	}
+	for i := 0; i < len(head); i += 2 {
+		req.Header.Set(head[i], head[i+1])
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		r.Fatal(err)
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		r.Fatal(err)
+	}
+	return resp.StatusCode, string(raw), resp.Header
+}
+
+func digestOf(content string) string { return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(content))) }
+
+// blob uploads content.
+func (r *registry) blob(repo, content string) string {
+	r.Helper()
+	code, body, head := r.do("POST", "/v2/"+repo+"/blobs/uploads/", "")
+	if code != http.StatusAccepted {
+		r.Fatalf("begin upload: %d %s", code, body)
+	}
+	at := head.Get("Location")
+	if !strings.Contains(at, "?") {
+		at += "?"
+	}
+	if code, body, _ := r.do("PUT", at+"&digest="+digestOf(content), content, "Content-Type", "application/octet-stream"); code != http.StatusCreated {
+		r.Fatalf("upload: %d %s", code, body)
+	}
+	return digestOf(content)
+}
+
+func descriptor(media, content string) string {
+	return fmt.Sprintf(`{"mediaType":%q,"digest":%q,"size":%d}`, media, digestOf(content), len(content))
+}
+
+// push stores an image whose only layer is the text, under each of the tags, and gives the manifest.
+func (r *registry) push(repo, text string, tags ...string) (manifest string) {
+	r.Helper()
+	config := `{"os":"linux","architecture":"amd64"}`
+	r.blob(repo, config)
+	r.blob(repo, text)
+	manifest = fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"config":%s,"layers":[%s]}`, manifestType, descriptor(configType, config),
+		descriptor("application/vnd.oci.image.layer.v1.tar", text))
+	for _, tag := range tags {
+		r.put(repo, tag, manifestType, manifest)
+	}
+	return manifest
+}
+
+func (r *registry) put(repo, ref, media, manifest string) http.Header {
+	r.Helper()
+	code, body, head := r.do("PUT", "/v2/"+repo+"/manifests/"+ref, manifest, "Content-Type", media)
+	if code != http.StatusCreated {
+		r.Fatalf("put %s/%s: %d %s", repo, ref, code, body)
+	}
+	return head
+}
+
+// pages follows the Links of a list to its end.
+func (r *registry) pages(path, field string) (all [][]string) {
+	r.Helper()
+	for range 20 {
+		code, body, head := r.do("GET", path, "")
+		var doc map[string]json.RawMessage
+		var page []string
+		if err := json.Unmarshal([]byte(body), &doc); code != 200 || err != nil || json.Unmarshal(doc[field], &page) != nil || page == nil {
+			r.Fatalf("GET %s: %d %s", path, code, body)
+		}
+		all = append(all, page)
+		link := head.Get("Link")
+		if link == "" {
+			return all
+		}
+		next, rel, ok := strings.Cut(strings.TrimPrefix(link, "<"), ">; ")
+		if !ok || rel != `rel="next"` {
+			r.Fatalf("GET %s: link %s", path, link)
+		}
+		path = next
+	}
+	r.Fatalf("%s has no end", path)
+	return nil
+}
+
+// TestLists: repositories and tags come sorted, in parts of n, with a Link while there is more (OCI distribution-spec 1.1).
+func TestLists(t *testing.T) {
+	r := newRegistry(t)
+	if got := r.pages("/v2/_catalog", "repositories"); len(got) != 1 || len(got[0]) != 0 {
+		t.Errorf("a new registry lists %v", got)
+	}
+	for _, repo := range []string{"team/web", "a", "team", "b-1", "b/c"} {
+		r.push(repo, repo, "1")
+	}
+	for _, tag := range []string{"b", "C", "A", "a", "9", "c", "_x"} {
+		r.push("a", "text", tag)
+	}
+	repos, tags := []string{"a", "b-1", "b/c", "team", "team/web"}, []string{"1", "9", "_x", "A", "a", "b", "C", "c"}
+	for _, c := range []struct {
+		path, field string
+		want        []string
+		parts       int
+	}{
+		{"/v2/_catalog", "repositories", repos, 1},
+		{"/v2/_catalog?n=1000", "repositories", repos, 1}, // what crane asks for
+		{"/v2/_catalog?n=100000000", "repositories", repos, 1},
+		{"/v2/_catalog?n=5", "repositories", repos, 1},
+		{"/v2/_catalog?n=2", "repositories", repos, 3},
+		{"/v2/_catalog?n=1", "repositories", repos, 5},
+		{"/v2/_catalog?n=2&last=b-1", "repositories", repos[2:], 2},
+		{"/v2/_catalog?last=b", "repositories", repos[1:], 1}, // there is none of that name
+		{"/v2/_catalog?last=zzz", "repositories", nil, 1},
+		{"/v2/_catalog?n=0", "repositories", nil, 1},
+		{"/v2/a/tags/list", "tags", tags, 1},
+		{"/v2/a/tags/list?n=3", "tags", tags, 3},
+		{"/v2/a/tags/list?n=4&last=A", "tags", tags[4:], 1},
+		{"/v2/a/tags/list?n=0", "tags", nil, 1},
+		{"/v2/a/tags/list?n=0&last=A", "tags", nil, 1},
+		{"/v2/a/tags/list?last=c", "tags", nil, 1},
+		{"/v2/team/web/tags/list?n=7", "tags", []string{"1"}, 1},
+	} {
+		got := r.pages(c.path, c.field)
+		if all := slices.Concat(got...); !slices.Equal(all, c.want) || len(got) != c.parts {
+			t.Errorf("%s: got %v in %d parts, want %v in %d", c.path, all, len(got), c.want, c.parts)
+		}
+	}
+	for path, want := range map[string]string{
+		"/v2/_catalog?n=-1": "PAGINATION_NUMBER_INVALID", "/v2/_catalog?n=x": "PAGINATION_NUMBER_INVALID", "/v2/_catalog?n=": "PAGINATION_NUMBER_INVALID",
+		"/v2/a/tags/list?n=1.5": "PAGINATION_NUMBER_INVALID", "/v2/none/tags/list": "NAME_UNKNOWN", "/v2/BAD/tags/list": "NAME_UNKNOWN",
+	} {
+		if code, body, _ := r.do("GET", path, ""); code/100 != 4 || !strings.Contains(body, want) {
+			t.Errorf("%s: got %d %s, want %s", path, code, body, want)
+		}
+	}
+}
