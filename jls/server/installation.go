@@ -42,7 +42,7 @@ func (s *Server) activate(ctx context.Context, in jls.Signed) (jls.LeaseReply, e
 	now := s.Now()
 	lic, err := license.Verify(a.License, s.Root, now)
 	if err != nil {
-		return jls.LeaseReply{}, operator.NewProblem(codeOf(err), "license", err.Error(), "get a licence from the JLS's owner: jls licence issue")
+		return jls.LeaseReply{}, operator.NewProblem(codeOf(err), "licence", err.Error(), "get a licence from the JLS's owner: jls licence issue")
 	}
 	g, err := s.Ledger.Activate(ctx, a, lic, now)
 	if err != nil {

@@ -231,7 +231,7 @@ func (s *Server) clusterOperations() {
 		return &body[operator.License]{s.World().License}, nil
 	})
 	add(s, route{"setLicense", "PUT", "/license", "Install another licence", authz.Admin, 200}, func(ctx context.Context, in *body[operator.LicenseText]) (*body[operator.License], error) {
-		if err := s.do(ctx, "license.set", "license", func() error { return s.License.Install(ctx, strings.TrimSpace(in.Body.Text)) }); err != nil {
+		if err := s.do(ctx, "licence.set", "licence", func() error { return s.License.Install(ctx, strings.TrimSpace(in.Body.Text)) }); err != nil {
 			return nil, err
 		}
 		return &body[operator.License]{s.World().License}, nil

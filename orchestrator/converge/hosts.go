@@ -70,7 +70,7 @@ func DryRun(in Input, spec operator.EnvironmentSpec) ([]operator.Node, *operator
 		}
 	}
 	if why := entitle.NewEnvironment(in.License); why != "" {
-		return nil, operator.NewProblem(operator.Exhausted, "license", why, "see hnctl license show; what exists goes on")
+		return nil, operator.NewProblem(operator.Exhausted, "licence", why, "see hnctl licence show; what exists goes on")
 	}
 	nodes, problem := env.Expand(spec, in.Templates)
 	if problem != nil {

@@ -174,7 +174,7 @@ func (k *Keeper) lease(ctx context.Context, rec store.Lease, in license.Input) e
 		return nil
 	})
 	if err == nil {
-		logging.Or(k.Log).Info("the JLS gave a lease", "until", l.Expires, "license", l.License)
+		logging.Or(k.Log).Info("the JLS gave a lease", "until", l.Expires, "licence", l.License)
 	}
 	return err
 }

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"time"
 
@@ -179,7 +180,7 @@ func (k *Keeper) Install(ctx context.Context, text string) error {
 		if errors.Is(err, license.ErrSignature) || errors.Is(err, license.ErrMalformed) {
 			next = "check that the text is complete and unchanged; the one in force stays"
 		}
-		return operator.NewProblem(operator.Invalid, "license", err.Error(), next)
+		return operator.NewProblem(operator.Invalid, "licence", strings.TrimPrefix(err.Error(), "licence: "), next)
 	}
 	if _, err := k.Store.Update(ctx, func(tx *store.Tx) error {
 		store.Licenses.Put(tx, store.Only, store.License{Text: text})

@@ -220,7 +220,7 @@ func TestInstall(t *testing.T) {
 	expired, _ := s.signer.License(old)
 	for name, text := range map[string]string{"forged": forged, "expired": expired, "cut": forged[:20], "empty": ""} {
 		p := operator.AsProblem(k.Install(t.Context(), text))
-		if p.Code != operator.Invalid || p.Object != "license" || !strings.Contains(p.Next, "the one in force stays") {
+		if p.Code != operator.Invalid || p.Object != "licence" || !strings.Contains(p.Next, "the one in force stays") {
 			t.Errorf("%s: %+v", name, p)
 		}
 	}

@@ -99,7 +99,7 @@ func badLicences(s story) {
 				s.Errorf("%s: the answer doesn't say %q: %v", row.name, w, err)
 			}
 		}
-		if p, err := s.Refusal(s.Context(), "PUT", "/license", operator.LicenseText{Text: row.text}); err != nil || p.Code != operator.Invalid || p.Object != "license" {
+		if p, err := s.Refusal(s.Context(), "PUT", "/license", operator.LicenseText{Text: row.text}); err != nil || p.Code != operator.Invalid || p.Object != "licence" {
 			s.Errorf("%s: the API answers %+v, %v", row.name, p, err)
 		}
 	}

@@ -159,7 +159,7 @@ type Cluster struct {
 	Now          time.Time      `json:"now"`
 }
 
-// License is the licence in force: `hnctl license show`.
+// License is the licence in force: `hnctl licence show`.
 type License struct {
 	ID        string    `json:"id"`
 	Customer  string    `json:"customer"`

@@ -25,9 +25,9 @@ func (a *app) api() (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	token, err := cfg.Token(cfg.TokenFile)
+	token, err := a.token(cfg, cfg.TokenFile)
 	if err != nil {
-		return nil, withCode(exitUsage, err)
+		return nil, err
 	}
 	return client.Orchestrator(cfg.Servers, identity.Trust{Pin: cfg.CAPin, Cluster: cfg.Cluster}, token), nil
 }

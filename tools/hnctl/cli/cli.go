@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/signal"
 	"strings"
@@ -23,6 +22,7 @@ import (
 
 	"hardnode.dev/internal/build"
 	"hardnode.dev/internal/license"
+	"hardnode.dev/internal/secret"
 	"hardnode.dev/internal/wire/document"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/tools/hnctl/config"
@@ -52,6 +52,7 @@ type app struct {
 	output     string
 	timeout    time.Duration
 	yes        bool
+	warned     map[string]bool // what was said and needs no saying again
 }
 
 // codeError carries an exit code of its own.
@@ -82,11 +83,7 @@ func Main(ctx context.Context, args []string, in io.Reader, out, talk io.Writer)
 	if err == nil {
 		return 0
 	}
-	for _, words := range []string{"unknown command", "required flag"} { // cobra's own, without a type
-		if strings.HasPrefix(err.Error(), words) {
-			err = withCode(exitUsage, fmt.Errorf("%v; see hnctl --help", err))
-		}
-	}
+	err = a.didYouMean(ctx, err)
 	if !errors.Is(err, errSilent) {
 		fmt.Fprintln(talk, "hnctl: "+explain(err))
 	}
@@ -117,7 +114,7 @@ func exitCode(err error) int {
 	var c *codeError
 	var p *operator.Problem
 	var d *document.Error
-	var n net.Error
+	var n interface{ Timeout() bool }
 	var i *day0.InputError
 	switch {
 	case errors.As(err, &c):
@@ -142,67 +139,40 @@ var codes = map[operator.Code]int{
 
 // explain is an error as a person reads it.
 func explain(err error) string {
+	s := err.Error()
+	next := ""
 	var p *operator.Problem
-	if errors.As(err, &p) && err == error(p) {
-		s := p.Reason
-		if p.Object != "" {
-			s = p.Object + ": " + s
-		}
-		if p.Next != "" {
-			s += "\n  next: " + p.Next
-		}
-		return s
+	var n interface{ Next() string }
+	switch {
+	case errors.As(err, &p) && err == error(p) && len(p.Errors) < 2:
+		s, next = (&operator.Problem{Object: p.Object, Reason: p.Reason}).Error(), p.Next
+	case errors.As(err, &n):
+		next = n.Next()
 	}
-	return err.Error()
+	if s = strings.TrimRight(s, ": \n"); s == "" {
+		s = "it failed and gave no reason"
+	}
+	if next != "" {
+		s += "\n  next: " + next
+	}
+	return s
 }
 
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use: "hnctl", Short: "Command line of a Hardnode cluster", Long: "hnctl works with a Hardnode cluster.\n\n" + exitHelp,
-		Version: build.Version, SilenceUsage: true, SilenceErrors: true,
+		Version: build.Version, SilenceUsage: true, SilenceErrors: true, DisableSuggestions: true,
 		Example: "  hnctl cluster status\n  hnctl env create -f hello.yaml\n  hnctl node exec 101 -- sh",
 	}
 	f := root.PersistentFlags()
 	f.StringVar(&a.configFlag, "config", "", "configuration directory")
 	f.StringVarP(&a.output, "output", "o", "table", "table, json, yaml or name")
 	f.DurationVar(&a.timeout, "timeout", 10*time.Minute, "longest wait for the whole command")
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return withCode(exitUsage, fmt.Errorf("%v; see %s --help", err, c.CommandPath()))
-	})
-	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error {
-		switch a.output {
-		case "table", "json", "yaml", "name":
-			return nil
-		}
-		return withCode(exitUsage, fmt.Errorf("-o %s: want table, json, yaml or name", a.output))
-	}
+	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return a.globals(c) }
 	root.AddCommand(a.commands()...)
-	usageErrors(root)
+	root.SetGlobalNormalizationFunc(flagAlias)
+	helpful(root)
 	return root
-}
-
-// usageErrors gives wrong arguments the usage code, in every command of the tree.
-func usageErrors(c *cobra.Command) {
-	if args := c.Args; args != nil {
-		c.Args = func(c *cobra.Command, given []string) error {
-			if err := args(c, given); err != nil {
-				return withCode(exitUsage, fmt.Errorf("%v; usage: %s", err, c.UseLine()))
-			}
-			return nil
-		}
-	}
-	if c.HasSubCommands() && c.RunE == nil && c.HasParent() {
-		c.Args = cobra.ArbitraryArgs
-		c.RunE = func(c *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return c.Help()
-			}
-			return withCode(exitUsage, fmt.Errorf("%s: there is no command %q; see %s --help", c.CommandPath(), args[0], c.CommandPath()))
-		}
-	}
-	for _, sub := range c.Commands() {
-		usageErrors(sub)
-	}
 }
 
 // config reads hnctl's configuration.
@@ -215,7 +185,30 @@ func (a *app) config() (config.Config, error) {
 	if err != nil {
 		return c, withCode(exitUsage, err)
 	}
+	a.warn(c.Loose())
 	return c, nil
+}
+
+// token reads a token file of the configuration.
+func (a *app) token(c config.Config, name string) (secret.Text, error) {
+	t, loose, err := c.Token(name)
+	if err != nil {
+		return "", withCode(exitUsage, err)
+	}
+	a.warn(loose)
+	return t, nil
+}
+
+// warn says something that needs the person's attention, once.
+func (a *app) warn(text string) {
+	if text == "" || a.warned[text] {
+		return
+	}
+	if a.warned == nil {
+		a.warned = map[string]bool{}
+	}
+	a.warned[text] = true
+	a.say("warning: %s", text)
 }
 
 // say writes a line of talk.

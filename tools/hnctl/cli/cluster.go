@@ -110,7 +110,7 @@ func licenceLine(l operator.License) string {
 	return s
 }
 
-func (a *app) licenseShow() *cobra.Command {
+func (a *app) licenceShow() *cobra.Command {
 	return &cobra.Command{
 		Use: "show", Short: "The licence in force, and what is used of it", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -128,12 +128,12 @@ func licenceFields(t *table, l operator.License) {
 		"expires", stamp(l.Expires), "lease until", stamp(l.Lease), "licence server", l.JLS)
 }
 
-func (a *app) licenseSet() *cobra.Command {
+func (a *app) licenceSet() *cobra.Command {
 	return &cobra.Command{
 		Use: "set FILE", Short: "Install another licence; - is stdin", Args: cobra.ExactArgs(1),
 		Long: "FILE holds the licence as `jls licence issue` or `hnctl jls licence issue` printed it. One that doesn't verify, or has ended, is refused\n" +
 			"and the one in force stays. Whatever the new one allows, nothing that runs is stopped.",
-		Example: "  hnctl license set demo.licence\n  hnctl jls licence issue --customer Demo --hosts 4 | hnctl license set -",
+		Example: "  hnctl licence set demo.licence\n  hnctl jls licence issue --customer Demo --hosts 4 | hnctl licence set -",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			raw, err := a.readFile(args[0], license.MaxToken+1)
 			switch {

@@ -15,12 +15,13 @@ func (a *app) commands() []*cobra.Command {
 			a.envKeep()),
 		group("node", "Nodes (containers)", a.nodeList(), a.nodeExec(), a.nodeLogs(), a.nodeJEM()),
 		group("op", "Operations", a.opList(), a.opShow(), a.opWatch(), a.opCancel()),
-		group("license", "The licence", a.licenseShow(), a.licenseSet()),
+		group("licence", "The licence", a.licenceShow(), a.licenceSet()),
 		group("template", "Templates", a.templateList(), a.templatePush()),
 		group("token", "API tokens", a.tokenList(), a.tokenCreate(), a.tokenRevoke()),
 		group("jls", "A licence server of your own",
 			group("licence", "Licences", a.jlsLicenceList(), a.jlsLicenceIssue(), a.jlsLicenceRevoke()),
 			group("installation", "Installations", a.jlsInstallationList(), a.jlsInstallationRelease()), a.jlsAudit()),
+		a.version(),
 	}
 }
 

@@ -87,14 +87,8 @@ func noWaitFlag(c *cobra.Command, v *bool) {
 }
 
 func (a *app) envPlan(ctx context.Context, spec operator.EnvironmentSpec) error {
-	c, err := a.api()
-	if err != nil {
-		return err
-	}
-	ctx, cancel := a.limit(ctx)
-	defer cancel()
 	var got operator.Accepted
-	if err := c.Call(ctx, http.MethodPost, operator.Prefix+"/environments?dry_run=true", spec, &got); err != nil {
+	if err := a.call(ctx, http.MethodPost, "/environments?dry_run=true", spec, &got); err != nil {
 		return err
 	}
 	return a.show(got.Plan, string(spec.Name), func(t *table) {
@@ -195,14 +189,8 @@ func (a *app) envKeep() *cobra.Command {
 	return &cobra.Command{
 		Use: "keep ENV", Short: "Keep what a failed creation left; else it is removed after a week", Args: cobra.ExactArgs(1), ValidArgsFunction: a.envNames(),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.api()
-			if err != nil {
-				return err
-			}
-			ctx, cancel := a.limit(cmd.Context())
-			defer cancel()
 			var e operator.Environment
-			if err := c.Call(ctx, http.MethodPost, operator.Prefix+envPath(args[0])+"/keep", nil, &e); err != nil {
+			if err := a.call(cmd.Context(), http.MethodPost, envPath(args[0])+"/keep", nil, &e); err != nil {
 				return err
 			}
 			return a.showEnvironment(e)

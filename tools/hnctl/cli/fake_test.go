@@ -78,7 +78,7 @@ func serve(dir string) (stop func(), err error) {
 	}
 	holder := &identity.Holder{}
 	holder.Set(cred)
-	f := &fake{envs: map[wire.EnvName]operator.Environment{}, ops: map[wire.OperationID]operator.Operation{}, seen: map[string]wire.OperationID{}, now: time.Now()}
+	f := &fake{envs: map[wire.EnvName]operator.Environment{"jelastic": {Spec: operator.EnvironmentSpec{Name: "jelastic"}, State: operator.EnvRunning}}, ops: map[wire.OperationID]operator.Operation{}, seen: map[string]wire.OperationID{}, now: time.Now()}
 	l, err := tls.Listen("tcp", "127.0.0.1:0", identity.ServerTLS(identity.Trust{Pin: identity.Pin(root.Cert)}, nil, holder))
 	if err != nil {
 		return nil, err
@@ -164,7 +164,7 @@ func (f *fake) handler() http.Handler {
 		var in operator.LicenseText
 		json.NewDecoder(r.Body).Decode(&in)
 		if !strings.HasPrefix(in.Text, "v4.public.") || strings.TrimSpace(in.Text) != in.Text {
-			refuse(w, operator.Invalid, "license", "licence: token is malformed: it is no PASETO v4.public", "check that the text is complete and unchanged; the one in force stays")
+			refuse(w, operator.Invalid, "licence", "token is malformed: it is no PASETO v4.public", "check that the text is complete and unchanged; the one in force stays")
 			return
 		}
 		reply(w, 200, operator.License{ID: "lic-2", Customer: "Demo", State: "active", Hosts: 4, HostsUsed: 1})
@@ -184,7 +184,8 @@ func (f *fake) handler() http.Handler {
 	get("/nodes", func(w http.ResponseWriter, r *http.Request) {
 		var out []operator.Node
 		for _, n := range nodes {
-			if e := r.URL.Query().Get("env"); e == "" || e == string(n.Env) {
+			q := r.URL.Query()
+			if (q.Get("env") == "" || q.Get("env") == string(n.Env)) && (q.Get("host") == "" || q.Get("host") == n.HostName) {
 				out = append(out, n)
 			}
 		}

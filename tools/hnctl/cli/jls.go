@@ -23,9 +23,9 @@ func (a *app) jlsCall(ctx context.Context, method, path string, in, out any) err
 	if cfg.JLS == nil {
 		return withCode(exitUsage, errors.New("the configuration names no jls: add server, pin and tokenFile of a licence server of your own"))
 	}
-	token, err := cfg.Token(cfg.JLS.TokenFile)
+	token, err := a.token(cfg, cfg.JLS.TokenFile)
 	if err != nil {
-		return withCode(exitUsage, err)
+		return err
 	}
 	ctx, cancel := a.limit(ctx)
 	defer cancel()

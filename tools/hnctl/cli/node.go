@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -20,6 +22,9 @@ func (a *app) nodeList() *cobra.Command {
 	c := &cobra.Command{
 		Use: "list", Short: "Nodes (containers)", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := errors.Join(byEnv.check(cmd, env), byHost.check(cmd, on)); err != nil {
+				return err
+			}
 			q := url.Values{}
 			if env != "" {
 				q.Set("env", env)
@@ -32,6 +37,9 @@ func (a *app) nodeList() *cobra.Command {
 				path += "?" + q.Encode()
 			}
 			list, err := items[operator.Node](cmd.Context(), a, path)
+			if err == nil && len(list) == 0 {
+				err = cmp.Or(byEnv.exists(cmd.Context(), a, env), byHost.exists(cmd.Context(), a, on))
+			}
 			if err != nil {
 				return err
 			}
@@ -115,7 +123,7 @@ func (a *app) nodeLogs() *cobra.Command {
 		Use: "logs NODE", Short: "A node's log", Args: cobra.MaximumNArgs(1), ValidArgsFunction: a.nodeIDs(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if (len(args) == 1) == (component != "") {
-				return withCode(exitUsage, fmt.Errorf("give a node or --component; usage: %s", cmd.UseLine()))
+				return misused(cmd, "give a node or --component")
 			}
 			q := url.Values{"tail": {strconv.Itoa(tail)}}
 			if follow {

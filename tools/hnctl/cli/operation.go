@@ -23,11 +23,17 @@ func (a *app) opList() *cobra.Command {
 	c := &cobra.Command{
 		Use: "list", Short: "Operations, newest first", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := byEnv.check(cmd, env); err != nil {
+				return err
+			}
 			path := "/operations"
 			if env != "" {
 				path += "?env=" + url.QueryEscape(env)
 			}
 			list, err := items[operator.Operation](cmd.Context(), a, path)
+			if err == nil && len(list) == 0 {
+				err = byEnv.exists(cmd.Context(), a, env)
+			}
 			if err != nil {
 				return err
 			}
@@ -44,6 +50,7 @@ func (a *app) opList() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&env, "env", "", "of this environment only")
+	c.RegisterFlagCompletionFunc("env", a.envNames())
 	return c
 }
 
@@ -100,14 +107,8 @@ func (a *app) opCancel() *cobra.Command {
 	return &cobra.Command{
 		Use: "cancel OPERATION", Short: "Cancel an operation and undo it", Args: cobra.ExactArgs(1), ValidArgsFunction: a.opIDs(),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.api()
-			if err != nil {
-				return err
-			}
-			ctx, cancel := a.limit(cmd.Context())
-			defer cancel()
 			var o operator.Operation
-			if err := c.Call(ctx, http.MethodPost, operator.Prefix+opPath(args[0])+"/cancel", nil, &o); err != nil {
+			if err := a.call(cmd.Context(), http.MethodPost, opPath(args[0])+"/cancel", nil, &o); err != nil {
 				return err
 			}
 			return a.showOperation(o)

@@ -56,9 +56,9 @@ func (a *app) push(ctx context.Context, path, as string) error {
 	if cfg.Registry == nil {
 		return withCode(exitUsage, errors.New("the configuration names no registry: add its server and tokenFile"))
 	}
-	token, err := cfg.Token(cfg.Registry.TokenFile)
+	token, err := a.token(cfg, cfg.Registry.TokenFile)
 	if err != nil {
-		return withCode(exitUsage, err)
+		return err
 	}
 	img, done, err := openImage(path)
 	if err != nil {

@@ -83,14 +83,14 @@ func (c *Client) Call(ctx context.Context, method, path string, in, out any, hea
 			return fmt.Errorf("%s %s: %v", method, path, err)
 		}
 	}
-	resp, err := c.send(ctx, c.http, method, path, body, header)
+	resp, w, err := c.send(ctx, c.http, method, path, body, header)
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxResponse))
 	if err != nil {
-		return fmt.Errorf("%s %s: %w", method, path, err)
+		return NoAnswer{w.failed(err)}
 	}
 	if out == nil {
 		return nil
@@ -101,12 +101,13 @@ func (c *Client) Call(ctx context.Context, method, path string, in, out any, hea
 	return nil
 }
 
-func (c *Client) send(ctx context.Context, h *http.Client, method, path string, body []byte, header []string) (*http.Response, error) {
-	var failed []error
+func (c *Client) send(ctx context.Context, h *http.Client, method, path string, body []byte, header []string) (*http.Response, *watch, error) {
+	var failed NoAnswer
 	for _, server := range c.servers {
-		req, err := http.NewRequestWithContext(ctx, method, server+path, bytes.NewReader(body))
+		traced, w := watching(ctx, server)
+		req, err := http.NewRequestWithContext(traced, method, server+path, bytes.NewReader(body))
 		if err != nil {
-			return nil, fmt.Errorf("%s %s: %v", method, path, err)
+			return nil, nil, fmt.Errorf("%s %s: %v", method, path, err)
 		}
 		c.dress(req.Header)
 		if body != nil {
@@ -119,23 +120,24 @@ func (c *Client) send(ctx context.Context, h *http.Client, method, path string, 
 		switch {
 		case err == nil && resp.StatusCode >= 300:
 			defer resp.Body.Close()
-			return nil, problem(resp)
+			return nil, w, problem(resp)
 		case err == nil:
-			return resp, nil
-		case ctx.Err() != nil:
-			return nil, context.Cause(ctx)
+			return resp, w, nil
+		case interrupted(ctx):
+			return nil, w, context.Cause(ctx)
 		}
-		var u *url.Error
-		if errors.As(err, &u) {
-			err = u.Err
-		}
-		failed = append(failed, fmt.Errorf("reach %s: %w", server, err))
+		failed = append(failed, w.failed(err))
 		var op *net.OpError
-		if !errors.As(err, &op) || op.Op != "dial" {
-			break // it may have been carried out
+		if ctx.Err() != nil || !errors.As(err, &op) || op.Op != "dial" {
+			break // out of time, or it may have been carried out
 		}
 	}
-	return nil, errors.Join(failed...)
+	return nil, nil, failed
+}
+
+// interrupted tells whether the caller wants no answer any more, other than by running out of time.
+func interrupted(ctx context.Context) bool {
+	return ctx.Err() != nil && !errors.Is(context.Cause(ctx), context.DeadlineExceeded)
 }
 
 func (c *Client) dress(h http.Header) {
@@ -160,7 +162,7 @@ func problem(resp *http.Response) error {
 // Events reads server-sent events (WHATWG HTML, section 9.2) from path and gives each one's data to f until f returns false, the
 // stream ends, or ctx ends.
 func (c *Client) Events(ctx context.Context, path string, f func(data []byte) bool) error {
-	resp, err := c.send(ctx, c.stream, http.MethodGet, path, nil, []string{"Accept", "text/event-stream"})
+	resp, _, err := c.send(ctx, c.stream, http.MethodGet, path, nil, []string{"Accept", "text/event-stream"})
 	if err != nil {
 		return err
 	}
@@ -170,23 +172,26 @@ func (c *Client) Events(ctx context.Context, path string, f func(data []byte) bo
 
 // Dial opens a WebSocket; a refusal is a *operator.Problem.
 func (c *Client) Dial(ctx context.Context, path string, query url.Values) (*websocket.Conn, error) {
-	var failed []error
+	var failed NoAnswer
 	for _, server := range c.servers {
 		h := http.Header{}
 		c.dress(h)
-		dial, cancel := context.WithTimeout(ctx, callLimit)
+		traced, w := watching(ctx, server)
+		dial, cancel := context.WithTimeout(traced, callLimit)
 		conn, resp, err := websocket.Dial(dial, server+path+"?"+query.Encode(), &websocket.DialOptions{HTTPClient: c.stream, HTTPHeader: h, Subprotocols: []string{host.SessionProtocol},
 			CompressionMode: websocket.CompressionDisabled})
 		cancel()
 		switch {
 		case err == nil:
 			return conn, nil
-		case ctx.Err() != nil:
+		case interrupted(ctx):
 			return nil, context.Cause(ctx)
 		case resp != nil && resp.StatusCode >= 300:
 			return nil, problem(resp)
 		}
-		failed = append(failed, fmt.Errorf("reach %s: %w", server, err))
+		if failed = append(failed, w.failed(err)); ctx.Err() != nil {
+			break
+		}
 	}
-	return nil, errors.Join(failed...)
+	return nil, failed
 }

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -36,7 +37,8 @@ type Config struct {
 	Registry  *Registry      `yaml:"registry,omitempty"`
 	JLS       *JLS           `yaml:"jls,omitempty"`
 
-	dir string
+	dir   string
+	loose string
 }
 
 // Registry says how to push templates.
@@ -80,7 +82,7 @@ func Load(dir string) (Config, error) {
 	if err != nil {
 		return Config{}, fmt.Errorf("read configuration: %v", err)
 	}
-	c := Config{dir: dir}
+	c := Config{dir: dir, loose: loose(path, "")}
 	if err := document.Read(path, raw, &c); err != nil {
 		return Config{}, err
 	}
@@ -130,10 +132,29 @@ func server(s string) error {
 	return nil
 }
 
-// Token reads a token file; a relative name is below the configuration's directory.
-func (c Config) Token(name string) (secret.Text, error) {
+// Loose warns when others than the owner can read or change the configuration; "" is that they can't.
+func (c Config) Loose() string { return c.loose }
+
+// loose is a warning about a file that others than its owner can read or change. Windows has no such modes: os.Stat gives 0666 or 0444 there.
+func loose(path, holds string) string {
+	st, err := os.Stat(path)
+	if err != nil || runtime.GOOS == "windows" || st.Mode().Perm()&0o077 == 0 {
+		return ""
+	}
+	who, what := "its group", "read"
+	if st.Mode().Perm()&0o007 != 0 {
+		who = "others"
+	}
+	if st.Mode().Perm()&0o022 != 0 {
+		what = "changed"
+	}
+	return fmt.Sprintf("%s can be %s by %s (mode %04o)%s: chmod 600 %s", path, what, who, st.Mode().Perm(), holds, path)
+}
+
+// Token reads a token file; a relative name is below the configuration's directory. It also warns when others than the owner can read the file.
+func (c Config) Token(name string) (t secret.Text, warning string, err error) {
 	if name == "" {
-		return "", errors.New("read token: the configuration names no tokenFile")
+		return "", "", errors.New("read token: the configuration names no tokenFile")
 	}
 	path := name
 	if !filepath.IsAbs(path) {
@@ -141,13 +162,13 @@ func (c Config) Token(name string) (secret.Text, error) {
 	}
 	raw, err := os.ReadFile(path)
 	if err != nil {
-		return "", fmt.Errorf("read token: %v", err)
+		return "", "", fmt.Errorf("read token: %v", err)
 	}
-	t := strings.TrimSpace(string(raw))
-	if t == "" || strings.ContainsAny(t, " \n\t") {
-		return "", fmt.Errorf("read token %q: want one line with the token", path)
+	text := strings.TrimSpace(string(raw))
+	if text == "" || strings.ContainsAny(text, " \n\t") {
+		return "", "", fmt.Errorf("read token %q: want one line with the token", path)
 	}
-	return secret.Text(t), nil
+	return secret.Text(text), loose(path, "; its token is a key to the cluster"), nil
 }
 
 // Encode is c as the file has it.

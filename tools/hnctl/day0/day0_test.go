@@ -147,7 +147,7 @@ func TestPiecesFit(t *testing.T) {
 	if err != nil || cfg.CAPin != pin || cfg.Servers[0] != "https://127.0.0.1:17443" || cfg.JLS.Server != "https://127.0.0.1:17446" || cfg.Registry.Server != "https://127.0.0.1:7445" || cfg.JLS.Pin != o.JLS.Pin {
 		t.Errorf("hnctl: %+v, %v", cfg, err)
 	}
-	if tok, err := cfg.Token(cfg.TokenFile); err != nil || tok.Reveal() != word("hnctl/token") {
+	if tok, _, err := cfg.Token(cfg.TokenFile); err != nil || tok.Reveal() != word("hnctl/token") {
 		t.Errorf("hnctl's token: %v", err)
 	}
 
