@@ -17,7 +17,7 @@ import (
 
 func TestLines(t *testing.T) {
 	running := boot.AgentStatus{Name: "host-1", Code: "K7QX-3MPA", Stage: boot.StageJoined, State: "ACTIVE", Version: "0.1.0", Addresses: []string{"10.77.0.11"},
-		Link: "connected to 10.77.0.2:7444", Linked: true, Containers: []host.ContainerStatus{{State: host.CtRunning}, {State: host.CtFailing}, {State: host.CtRunning}}}
+		Link: "connected", Linked: true, Containers: []host.ContainerStatus{{State: host.CtRunning}, {State: host.CtFailing}, {State: host.CtRunning}}}
 	tests := []struct {
 		name string
 		a    *boot.AgentStatus
@@ -26,18 +26,18 @@ func TestLines(t *testing.T) {
 	}{
 		{"nobody answers", nil, nil, ""},
 		{"running", &running, &boot.Status{Services: []boot.ServiceStatus{{Name: "agent", State: "ready"}}},
-			"[host-1] ACTIVE | 10.77.0.11 | hardnode 0.1.0 | orchestrator: connected to 10.77.0.2:7444 | containers: 2 running, 1 failing"},
-		{"joining, refused", &boot.AgentStatus{Name: "host-2", Code: "K7QX-3MPA", Stage: boot.StageJoining, Version: "0.1.0", Link: "joining: the token was used",
+			"[host-1] ACTIVE | 10.77.0.11 | hardnode 0.1.0 | orchestrator: connected | containers: 2 running, 1 failing"},
+		{"joining, refused", &boot.AgentStatus{Name: "host-2", Code: "K7QX-3MPA", Stage: boot.StageJoining, Version: "0.1.0", Link: "joining",
 			Problems: []host.Problem{{Object: "join.token", Reason: "the token was used", Next: "make a new one"}}}, nil,
-			"[host-2] JOINING | code K7QX-3MPA | no address | hardnode 0.1.0 | orchestrator: joining: the token was used | containers: none\n" +
+			"[host-2] JOINING | code K7QX-3MPA | no address | hardnode 0.1.0 | containers: none\n" +
 				"  ! join.token: the token was used -> make a new one"},
 		{"no configuration", &boot.AgentStatus{Code: "K7QX-3MPA", Stage: boot.StageUnconfigured, Version: "0.1.0", Link: "no configuration yet"}, &boot.Status{Problem: "no configuration was found"},
-			"[unnamed] waiting for a configuration | code K7QX-3MPA | no address | hardnode 0.1.0 | orchestrator: no configuration yet | containers: none\n  ! no configuration was found"},
+			"[unnamed] waiting for a configuration | code K7QX-3MPA | no address | hardnode 0.1.0 | containers: none\n  ! no configuration was found"},
 		{"agent down", nil, &boot.Status{Services: []boot.ServiceStatus{{Name: "agent", State: "backoff", Restarts: 3, LastExit: "exit status 1"}, {Name: "netd", State: "ready"}}},
 			"  ! service agent: backoff, restarted 3 times; exit status 1"},
-		{"a reason that would steer the terminal", &boot.AgentStatus{Name: "h", Stage: boot.StageJoined, State: "ACTIVE", Linked: true,
+		{"a reason that would steer the terminal", &boot.AgentStatus{Name: "h", Stage: boot.StageJoined, State: "ACTIVE", Link: "connected", Linked: true,
 			Problems: []host.Problem{{Object: "x", Reason: "a\x1b[2Jb\nc\u009b"}}}, nil,
-			"[h] ACTIVE | no address | hardnode  | orchestrator:  | containers: none\n  ! x: a[2Jb c"},
+			"[h] ACTIVE | no address | hardnode  | orchestrator: connected | containers: none\n  ! x: a[2Jb c"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -48,6 +48,29 @@ func TestLines(t *testing.T) {
 	}
 	if n := len([]rune(clip(strings.Repeat("é", 1000)))); n != maxLine {
 		t.Errorf("a long line has %d characters, want %d", n, maxLine)
+	}
+}
+
+// TestStates: what stands beside the host's state never says the opposite of it.
+func TestStates(t *testing.T) {
+	for _, c := range []struct {
+		a    boot.AgentStatus
+		want string
+	}{
+		{boot.AgentStatus{Stage: boot.StageUnconfigured, Link: "no configuration yet"}, "[h] waiting for a configuration | no address | hardnode 1 | containers: none"},
+		{boot.AgentStatus{Stage: boot.StageJoining, Link: "joining"}, "[h] JOINING | no address | hardnode 1 | containers: none"},
+		{boot.AgentStatus{Stage: boot.StageJoining, Link: "not joining"}, "[h] NOT JOINING | no address | hardnode 1 | containers: none"},
+		{boot.AgentStatus{Stage: boot.StageJoined}, "[h] JOINED | no address | hardnode 1 | orchestrator: not asked yet | containers: none"},
+		{boot.AgentStatus{Stage: boot.StageJoined, Link: "connecting"}, "[h] JOINED | no address | hardnode 1 | orchestrator: connecting | containers: none"},
+		{boot.AgentStatus{Stage: boot.StageJoined, Link: "away"}, "[h] JOINED | no address | hardnode 1 | orchestrator: away | containers: none"},
+		{boot.AgentStatus{Stage: boot.StageJoined, Link: "connected", Linked: true, State: "ACTIVE"}, "[h] ACTIVE | no address | hardnode 1 | orchestrator: connected | containers: none"},
+		{boot.AgentStatus{Stage: boot.StageJoined, Link: "away", State: "ACTIVE"}, "[h] ACTIVE when last heard | no address | hardnode 1 | orchestrator: away | containers: none"},
+		{boot.AgentStatus{Stage: boot.StageJoined, Link: "not connecting"}, "[h] JOINED | no address | hardnode 1 | orchestrator: not connecting | containers: none"},
+	} {
+		c.a.Name, c.a.Version = "h", "1"
+		if got := summary(&c.a); got != c.want {
+			t.Errorf("got  %s\nwant %s", got, c.want)
+		}
 	}
 }
 

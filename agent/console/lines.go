@@ -37,24 +37,36 @@ func lines(a *boot.AgentStatus, i *boot.Status) []string {
 
 // summary is name, state, addresses, version, link and containers in one line.
 func summary(a *boot.AgentStatus) string {
-	state := a.State
-	switch {
-	case a.Stage == boot.StageUnconfigured:
-		state = "waiting for a configuration"
-	case a.Stage == boot.StageJoining:
-		state = "JOINING"
-	case state == "":
-		state = "JOINED"
-	}
-	parts := []string{fmt.Sprintf("[%s] %s", cmp.Or(a.Name, "unnamed"), state)}
+	parts := []string{fmt.Sprintf("[%s] %s", cmp.Or(a.Name, "unnamed"), state(a))}
 	if a.Code != "" && (a.Stage != boot.StageJoined || !a.Linked) {
 		parts = append(parts, "code "+a.Code)
 	}
 	if a.Unlicensed != "" {
 		parts = append(parts, "UNLICENSED: "+a.Unlicensed)
 	}
-	parts = append(parts, cmp.Or(strings.Join(a.Addresses, " "), "no address"), "hardnode "+a.Version, "orchestrator: "+a.Link, "containers: "+count(a.Containers))
-	return clip(strings.Join(parts, " | "))
+	parts = append(parts, cmp.Or(strings.Join(a.Addresses, " "), "no address"), "hardnode "+a.Version)
+	if a.Stage == boot.StageJoined {
+		parts = append(parts, "orchestrator: "+cmp.Or(a.Link, "not asked yet"))
+	}
+	return clip(strings.Join(append(parts, "containers: "+count(a.Containers)), " | "))
+}
+
+// state is the host's state in words that are true now: what the orchestrator said last may be past while it is away, and a host that is not
+// going to join is not joining. The link is said beside it only where it adds something.
+func state(a *boot.AgentStatus) string {
+	switch {
+	case a.Stage == boot.StageUnconfigured:
+		return "waiting for a configuration"
+	case a.Stage == boot.StageJoining && a.Link == "not joining":
+		return "NOT JOINING"
+	case a.Stage == boot.StageJoining:
+		return "JOINING"
+	case a.State == "":
+		return "JOINED"
+	case !a.Linked:
+		return a.State + " when last heard"
+	}
+	return a.State
 }
 
 // count says how many containers are in which state.

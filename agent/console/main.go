@@ -1,6 +1,6 @@
 // Command console shows this host's state on every configured terminal, in plain lines that a dumb serial terminal can show.
 //
-// Owns: what the status line says, and when it is said again: on change and each minute.
+// Owns: what the status line says after its time, and when it is said again: on change and each minute.
 // In: the agent's and init's status over their sockets, the host's configuration.
 // Out: lines on terminals; an absent or stuck one is skipped.
 // Never: reads what is typed, waits for a terminal, or shows a secret.
@@ -21,6 +21,7 @@ import (
 	"hardnode.dev/agent/facts"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/wallclock"
 	"hardnode.dev/internal/wire/boot"
 )
 
@@ -61,7 +62,7 @@ func show(ctx context.Context, log *slog.Logger) error {
 		if now := lines(a, i); len(now) > 0 && (!slices.Equal(now, last) || time.Since(shown) >= again) {
 			last, shown = now, time.Now()
 			ts.use(wanted())
-			ts.write(strings.Join(now, "\n") + "\n")
+			ts.write(wallclock.Stamp(shown, facts.SinceBoot(), wallclock.Known()) + " " + strings.Join(now, "\n") + "\n")
 		}
 		if !run.Wait(ctx, pause(a)) {
 			return nil

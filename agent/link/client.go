@@ -83,21 +83,25 @@ func (c *clientBox) call(ctx context.Context, client *http.Client, method, path 
 	return c.try(ctx, client, method, path, body, deadline, len(c.endpoints))
 }
 
-// try asks up to n endpoints, from the current one on.
+// unavailable is the code of an orchestrator that can't be asked, or can't answer.
+const unavailable = string(operator.Unavailable)
+
+// try asks up to n endpoints, from the current one on. The answer names the endpoint asked last, also when there is an error.
 func (c *clientBox) try(ctx context.Context, client *http.Client, method, path string, body []byte, deadline time.Duration, n int) (answer, error) {
-	var errs []error
+	errs := make([]error, len(c.endpoints)) // in the order of the configuration, wherever the first try began
+	var endpoint string
 	for range n {
 		at := c.current.Load()
-		endpoint := c.endpoints[at]
+		endpoint = c.endpoints[at]
 		a, err := once(ctx, client, method, endpoint, path, body, deadline)
 		a.endpoint = endpoint
 		if _, said := problemOf(err); err == nil || said || errors.Is(err, errNothing) || ctx.Err() != nil {
 			return a, err
 		}
-		errs = append(errs, err)
+		errs[at] = err
 		c.current.CompareAndSwap(at, (at+1)%int64(len(c.endpoints)))
 	}
-	return answer{}, either(errs)
+	return answer{endpoint: endpoint}, either(errs)
 }
 
 func once(ctx context.Context, client *http.Client, method, endpoint, path string, body []byte, deadline time.Duration) (answer, error) {
@@ -179,16 +183,19 @@ func plain(endpoint string, err error) error {
 	return fmt.Errorf("%s: %v", endpoint, err)
 }
 
-// either is several errors in one line.
+// either is several errors, nil where there is none, in one line.
 func either(errs []error) error {
 	var pin *identity.PinError
 	var old *identity.ExpiredError
-	texts := make([]string, len(errs))
-	for i, err := range errs {
+	var texts []string
+	for _, err := range errs {
+		if err == nil {
+			continue
+		}
 		if errors.As(err, &pin) || errors.As(err, &old) { // the one that needs a person
 			return err
 		}
-		texts[i] = err.Error()
+		texts = append(texts, err.Error())
 	}
 	return errors.New(strings.Join(texts, "; "))
 }
@@ -208,7 +215,7 @@ func asProblem(object string, err error, next string) host.Problem {
 		return host.Problem{Code: "denied", Object: object, Reason: old.Error(),
 			Next: "set this machine's clock in its firmware, or name a time server in the host configuration (network.ntp)"}
 	}
-	return host.Problem{Code: "unavailable", Object: object, Reason: err.Error(), Next: next}
+	return host.Problem{Code: unavailable, Object: object, Reason: err.Error(), Next: next}
 }
 
 func first(a, b string) string {

@@ -25,12 +25,12 @@ func (l *Link) enroll(ctx context.Context, j boot.Join) bool {
 	if j.Token == "" {
 		p := host.Problem{Code: "invalid", Object: "join.token", Reason: "the host configuration has no join token",
 			Next: "make one with `hnctl host token`, put it into the host configuration and reboot"}
-		l.update(func(s *Status) { s.Link, s.Problems = "not joining: "+p.Reason, []host.Problem{p} })
+		l.update(func(s *Status) { s.Link, s.Problems = wordNotJoining, []host.Problem{p} })
 		l.log.Error("not joining", logging.Reason, p.Reason, "next", p.Next)
 		<-ctx.Done()
 		return false
 	}
-	l.update(func(s *Status) { s.Link = "joining" })
+	l.update(func(s *Status) { s.Link = wordJoining })
 	last := ""
 	for n := 0; ctx.Err() == nil; n++ {
 		err := l.enrollOnce(ctx, j)
@@ -42,7 +42,7 @@ func (l *Link) enroll(ctx context.Context, j boot.Join) bool {
 			l.log.Warn("not joined yet", logging.Reason, text, "next", p.Next)
 			last = text
 		}
-		l.update(func(s *Status) { s.Linked, s.Link, s.Problems = false, "joining: "+p.Reason, []host.Problem{p} })
+		l.update(func(s *Status) { s.Linked, s.Link, s.Problems = false, wordJoining, []host.Problem{p} })
 		if !l.backoff(ctx, n, err) {
 			break
 		}

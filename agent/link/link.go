@@ -54,6 +54,10 @@ type Link struct {
 	trust  identity.Trust
 	notify chan struct{}
 
+	// Of the task that reports alone.
+	absence  absence
+	endpoint string // that answered last
+
 	mu struct {
 		sync.Mutex
 		status Status
@@ -77,12 +81,23 @@ type Status struct {
 	Cluster    wire.ClusterID
 	Role       host.Role
 	Linked     bool   // the last report was answered
-	Link       string // "connected to HOST:PORT", or why not
+	Link       string // one of the words below; why it is so is among the problems
 	State      string // the host's state as the orchestrator last said
 	Unlicensed string
 	Peers      wire.Revision // the newest there was at the last report that was answered
 	Problems   []host.Problem
 }
+
+// The words for the tie. Which endpoint answers is not among them: that may change with every report.
+const (
+	wordUnconfigured  = "no configuration yet"
+	wordNotJoining    = "not joining" // before there is an identity: until a person changes the configuration
+	wordJoining       = "joining"
+	wordNotConnecting = "not connecting" // has an identity; until a person changes the configuration
+	wordConnecting    = "connecting"
+	wordConnected     = "connected"
+	wordAway          = "away"
+)
 
 // New opens the host's identity, making its key on the first boot.
 func New(o Options) (*Link, error) {
@@ -95,7 +110,7 @@ func New(o Options) (*Link, error) {
 	}
 	l := &Link{o: o, log: logging.Or(o.Log), key: key, notify: make(chan struct{}, 1),
 		doc: keep.Doc[record]{Path: filepath.Join(o.Dir, "credential.json"), Version: 1}}
-	l.mu.status = Status{Stage: boot.StageUnconfigured, Code: identity.ShortCode(key.Public().(ed25519.PublicKey)), Link: "no configuration yet"}
+	l.mu.status = Status{Stage: boot.StageUnconfigured, Code: identity.ShortCode(key.Public().(ed25519.PublicKey)), Link: wordUnconfigured}
 	rec, found, err := l.doc.Load()
 	if err != nil {
 		return nil, err
@@ -167,7 +182,7 @@ func (l *Link) Run(ctx context.Context) error {
 			return nil
 		}
 	}
-	l.update(func(s *Status) { s.Link = "connecting" })
+	l.update(func(s *Status) { s.Link = wordConnecting })
 	return run.Group(ctx, l.log,
 		run.Task{Name: "renew", Run: l.renew},
 		run.Task{Name: "report", Run: l.report},
@@ -180,10 +195,13 @@ func (l *Link) Run(ctx context.Context) error {
 func (l *Link) configure(ctx context.Context, cfg boot.HostConfig) bool {
 	refuse := func(object, reason, next string) bool {
 		l.update(func(s *Status) {
-			s.Link = "not joining: " + reason
+			s.Link = wordNotJoining
+			if s.Stage == boot.StageJoined {
+				s.Link = wordNotConnecting
+			}
 			s.Problems = []host.Problem{{Code: "invalid", Object: object, Reason: reason, Next: next}}
 		})
-		l.log.Error("not joining", logging.Reason, reason, "next", next)
+		l.log.Error(l.Status().Link, logging.Reason, reason, "next", next)
 		return false
 	}
 	l.update(func(s *Status) {

@@ -299,7 +299,7 @@ func TestJoinAndReport(t *testing.T) {
 	l, store, stop := start(t, dir, j)
 	eventually(t, "linked and ACTIVE", func() bool { s := l.Status(); return s.Linked && s.State == "ACTIVE" })
 	s := l.Status()
-	if s.Stage != boot.StageJoined || s.Name != "host-1" || s.Host != hostID || len(s.Problems) > 0 || s.Link != "connected to "+o.addr {
+	if s.Stage != boot.StageJoined || s.Name != "host-1" || s.Host != hostID || len(s.Problems) > 0 || s.Link != wordConnected {
 		t.Errorf("got %+v", s)
 	}
 	o.mu.Lock()

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -188,26 +189,28 @@ func (l *Link) reported(endpoint string, reply host.ReportReply, err error) {
 	if err != nil {
 		p := asProblem(object, err, "containers go on running; check the network between this host and join.endpoints")
 		p.Object = object // one problem at a time, whatever it is about: the next answer replaces it
-		if before.Link != "away: "+p.Reason {
+		p = l.absence.failed(time.Now(), endpoint, p)
+		if before.Link != wordAway || !slices.Contains(before.Problems, p) {
 			l.update(func(s *Status) {
-				s.Linked, s.Link, s.Problems = false, "away: "+p.Reason, append(without(s.Problems, object), p)
+				s.Linked, s.Link, s.Problems = false, wordAway, append(without(s.Problems, object), p)
 			})
 		}
-		if before.Linked || before.Link == "connecting" {
+		if before.Linked || before.Link == wordConnecting {
 			l.log.Warn("orchestrator away", logging.Reason, p.Reason)
 		}
 		return
 	}
-	link := "connected to " + endpoint
-	if before.Linked && before.Link == link && before.State == reply.State && before.Unlicensed == reply.Unlicensed && before.Peers == reply.Peers {
+	l.absence = absence{}
+	same := before.Linked && before.State == reply.State && before.Unlicensed == reply.Unlicensed
+	if !same || before.Peers != reply.Peers {
+		l.update(func(s *Status) {
+			s.Linked, s.Link, s.State, s.Unlicensed, s.Peers = true, wordConnected, reply.State, reply.Unlicensed, reply.Peers
+			s.Problems = without(s.Problems, object)
+		})
+	}
+	if same && l.endpoint == endpoint {
 		return
 	}
-	l.update(func(s *Status) {
-		s.Linked, s.Link, s.State, s.Unlicensed, s.Peers = true, link, reply.State, reply.Unlicensed, reply.Peers
-		s.Problems = without(s.Problems, object)
-	})
-	if before.Linked && before.Link == link && before.State == reply.State && before.Unlicensed == reply.Unlicensed {
-		return
-	}
+	l.endpoint = endpoint
 	l.log.Info("orchestrator says", "state", reply.State, "unlicensed", reply.Unlicensed, logging.Addr, endpoint)
 }

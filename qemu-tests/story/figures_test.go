@@ -27,7 +27,7 @@ var landmarks = []struct {
 }{
 	{"kernel start → init", regexp.MustCompile(`\[ *([0-9.]+)\] \[ *[0-9.]+\] Run /`)},
 	{"kernel start → agent up", regexp.MustCompile(`\[ *([0-9.]+)\].*service agent: ready`)},
-	{"kernel start → ACTIVE", regexp.MustCompile(`\[ *([0-9.]+)\] \[host-1\] ACTIVE`)},
+	{"kernel start → ACTIVE", regexp.MustCompile(`\[ *([0-9.]+)\].*\[host-1\] ACTIVE`)},
 }
 
 // kernelStart is when the kernel's clock began, in seconds since the VM was switched on.

@@ -18,7 +18,7 @@ type AgentStatus struct {
 	Version    string                 `json:"version"`
 	Boot       string                 `json:"boot"`
 	Addresses  []string               `json:"addresses,omitempty"` // addresses of the host's links
-	Link       string                 `json:"link"`                // "connected to HOST:PORT", or why not
+	Link       string                 `json:"link"`                // connected, away, joining, …: one word for the tie; the problems say why
 	Linked     bool                   `json:"linked"`              // the last report was answered
 	Work       wire.Revision          `json:"work"`                // applied revision
 	Peers      wire.Revision          `json:"peers"`
