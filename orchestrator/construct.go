@@ -130,7 +130,7 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 			return converge.DryRun(o.loop.Input(o.store.View()), spec)
 		}}
 	if s.Registry != "" {
-		o.api.RefreshTemplates = o.templates.Refresh
+		o.api.RefreshTemplates, o.api.Imports = o.templates.Refresh, o.templates.Imports
 	}
 	return o, nil
 }

@@ -45,6 +45,8 @@ type Server struct {
 	DryRun func(operator.EnvironmentSpec) ([]operator.Node, *operator.Problem)
 	// RefreshTemplates asks the registry for its list, when a template is not known yet; nil: it is not asked.
 	RefreshTemplates func(context.Context) error
+	// Imports are the pushed names that are not imported (yet); nil: there are none.
+	Imports func() []host.Import
 	// License takes another licence in.
 	License interface {
 		Install(ctx context.Context, text string) error
@@ -272,18 +274,7 @@ func (s *Server) clusterOperations() {
 		}
 		return &body[operator.Node]{w.Node(n)}, nil
 	})
-	add(s, route{"listTemplates", "GET", "/templates", "The templates in the registry", authz.Read, 200}, func(ctx context.Context, in *PageInput) (*body[operator.List[operator.Template]], error) {
-		if s.RefreshTemplates != nil {
-			if err := s.RefreshTemplates(ctx); err != nil {
-				logging.Or(s.Log).Info("templates are as last known", logging.Reason, err)
-			}
-		}
-		var out []operator.Template
-		for _, t := range store.Templates.All(s.Store.View()) {
-			out = append(out, Template(t))
-		}
-		return page(*in, out, func(t operator.Template) string { return string(t.Name) })
-	})
+	s.templateOperations()
 	add(s, route{"listAudit", "GET", "/audit", "Who did what, newest first", authz.Admin, 200}, func(_ context.Context, in *struct {
 		Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"The most items of one answer"`
 		Cursor string `query:"cursor" maxLength:"400" doc:"The next of the answer before; empty begins at the newest"`
@@ -293,12 +284,6 @@ func (s *Server) clusterOperations() {
 	add(s, route{"getVersion", "GET", "/version", "The orchestrator's version", authz.Read, 200}, func(context.Context, *none) (*body[operator.Version], error) {
 		return &body[operator.Version]{operator.Version{Version: build.Version}}, nil
 	})
-}
-
-// Template is a template as people see it.
-func Template(t host.Template) operator.Template {
-	return operator.Template{Name: t.Name, Digest: t.Digest, Bytes: t.Bytes, Process: t.Process.Argv, Port: t.HTTPPort,
-		Imported: t.Imported, Notes: t.Notes, Warnings: t.Warnings}
 }
 
 func noNode(id wire.CTID) *operator.Problem {

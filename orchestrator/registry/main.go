@@ -63,9 +63,10 @@ func registry(ctx context.Context, log *slog.Logger, configFile, data, listen, s
 	if err != nil {
 		return err
 	}
-	im := &importer.Importer{Source: store, Catalog: templates, Limits: flatten.DefaultLimits, Log: log, Now: time.Now}
-	q := &queue{names: make(chan wire.TemplateName, 256), log: log, do: im.Import, pushed: store.Names}
-	door := &serve.Server{OCI: store, Catalog: templates, Import: im.Mend, Pushed: q.add, TokenHash: wire.Digest(config.PushToken), Log: log, Now: time.Now}
+	states := importer.OpenStates(filepath.Join(data, "imports.json"), log, time.Now)
+	im := &importer.Importer{Source: store, Catalog: templates, States: states, Limits: flatten.DefaultLimits, Log: log, Now: time.Now}
+	q := &queue{names: make(chan wire.TemplateName, waiting), log: log, do: im.Import, pushed: store.Names, states: states}
+	door := &serve.Server{OCI: store, Catalog: templates, Imports: states.List, Import: im.Mend, Pushed: q.add, TokenHash: wire.Digest(config.PushToken), Log: log, Now: time.Now}
 	trust := identity.Trust{Pin: config.CAPin, Cluster: config.Cluster}
 	self := &identity.Holder{}
 	l, err := net.Listen("tcp", listen)

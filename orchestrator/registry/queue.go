@@ -2,27 +2,36 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
-	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/orchestrator/registry/importer"
 )
 
-// queue imports what was pushed, one after the other.
+// waiting is how many imports may wait for their turn.
+const waiting = 256
+
+// queue imports what was pushed. How many run at once, the importer decides.
 type queue struct {
 	names  chan wire.TemplateName
 	log    *slog.Logger
 	do     func(context.Context, wire.TemplateName) (host.Template, error)
 	pushed func(context.Context) ([]wire.TemplateName, error)
+	states *importer.States
 }
 
 // add never blocks: what does not fit is found by the next start, or by POST /import.
 func (q *queue) add(n wire.TemplateName) {
+	q.states.Waiting(n)
 	select {
 	case q.names <- n:
 	default:
+		q.states.Forget(n)
 		q.log.Warn("too many pushes at once: import it by name", "template", n)
 	}
 }
@@ -33,23 +42,29 @@ func (q *queue) run(ctx context.Context) error {
 	if err != nil {
 		q.log.Warn("pushed images could not be listed", logging.Err, err)
 	}
+	var all errgroup.Group
+	all.SetLimit(waiting)
+	one := func(n wire.TemplateName) { all.Go(func() error { q.one(ctx, n); return nil }) }
 	for _, n := range names {
-		q.one(ctx, n)
+		one(n)
 	}
 	for {
 		select {
 		case n := <-q.names:
-			q.one(ctx, n)
+			one(n)
 		case <-ctx.Done():
-			return nil
+			return all.Wait()
 		}
 	}
 }
 
 func (q *queue) one(ctx context.Context, n wire.TemplateName) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
-	defer cancel()
-	if _, err := q.do(ctx, n); err != nil && ctx.Err() == nil {
+	_, err := q.do(ctx, n)
+	switch {
+	case err == nil || ctx.Err() != nil:
+	case errors.Is(err, importer.ErrArtifact):
+		q.log.Info("stored, but no template", "template", n, logging.Reason, err)
+	default:
 		q.log.Warn("template not imported", "template", n, logging.Err, err)
 	}
 }

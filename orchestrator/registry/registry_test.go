@@ -407,6 +407,52 @@ func TestKilled(t *testing.T) {
 	}
 }
 
+// TestFailedImportIsTold: a push whose import fails is explained by the list, also after the registry was killed.
+func TestFailedImportIsTold(t *testing.T) {
+	w := newWorld(t)
+	kill := w.start()
+	img := w.image(1, 1000)
+	cf, err := img.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cf.Architecture = "s390x"
+	if img, err = mutate.ConfigFile(img, cf); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.push("team/bad:1", img, token); err != nil {
+		t.Fatal(err)
+	}
+	failed := func() bool {
+		l, _ := w.list()
+		return len(l.Imports) == 1 && l.Imports[0].Name == "team/bad:1" && l.Imports[0].State == host.ImportFailed && strings.Contains(l.Imports[0].Reason, "is for linux/s390x")
+	}
+	w.until("the list says why the import failed", failed)
+	kill()
+	w.start()
+	w.until("it says so after a restart", failed)
+	if err := w.push("team/bad:1", w.image(1, 1000), token); err != nil {
+		t.Fatal(err)
+	}
+	w.until("the mended image is a template and nothing else", func() bool {
+		l, _ := w.list()
+		return len(l.Imports) == 0 && len(l.Templates) == 1
+	})
+}
+
+// until waits for something to be so.
+func (w *world) until(what string, so func() bool) {
+	w.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for !so() {
+		if !run.Wait(ctx, 20*time.Millisecond) {
+			l, _ := w.list()
+			w.Fatalf("a minute is over, and not yet: %s; the list: %+v", what, l)
+		}
+	}
+}
+
 func TestRefusesBadConfiguration(t *testing.T) {
 	w := newWorld(t)
 	for name, doc := range map[string]string{"none": "", "unknown field": `{"version":1,"nope":2}`, "plain token": `{"version":1,"cluster":"` + cluster + `","caPin":"` + w.pin() + `","pushToken":"x"}`} {

@@ -39,8 +39,9 @@ type List struct {
 
 	mu struct {
 		sync.Mutex
-		last   time.Time
-		client *http.Client
+		last    time.Time
+		client  *http.Client
+		imports []host.Import
 	}
 }
 
@@ -77,8 +78,15 @@ func (l *List) Refresh(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("ask registry %q: %v", l.Registry, err)
 	}
-	l.mu.last = time.Now()
+	l.mu.last, l.mu.imports = time.Now(), doc.Imports
 	return l.keep(ctx, doc)
+}
+
+// Imports are the pushed names that the registry has not imported (yet), as it last told.
+func (l *List) Imports() []host.Import {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.mu.imports
 }
 
 func (l *List) keep(ctx context.Context, doc host.Templates) error {

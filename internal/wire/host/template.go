@@ -47,6 +47,8 @@ type Import struct {
 	State  ImportState       `json:"state"`
 	Reason string            `json:"reason,omitempty"` // why it failed, and what to do
 	Since  time.Time         `json:"since"`            // when it came into that state
+
+	Percent int `json:"percent,omitempty"` // of importing: how much of its layers was read
 }
 
 // Used is what the orchestrator tells the registry: the images that nodes run or may come back to. What is not in it, and is no

@@ -32,7 +32,7 @@ func (t *Tree) clean(name string) (string, error) {
 
 func (t *Tree) count() error {
 	if t.entries++; t.entries > t.limits.Entries {
-		return bad("has more than %d entries", t.limits.Entries)
+		return Over("has more than %d entries", t.limits.Entries)
 	}
 	return nil
 }

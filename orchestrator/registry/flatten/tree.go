@@ -39,6 +39,17 @@ var DefaultLimits = Limits{Entries: 400_000, Depth: 64, Bytes: 8 << 30, Meta: 64
 // ErrImage is wrapped by every error that the image's content caused, as opposed to the machine.
 var ErrImage = errors.New("image can't be imported")
 
+// ErrLimit is an ErrImage that larger Limits might have let through.
+var ErrLimit = errors.New("more than the limits allow")
+
+// Over is an error that is ErrImage and ErrLimit.
+func Over(format string, args ...any) error { return &over{fmt.Sprintf(format, args...)} }
+
+type over struct{ what string }
+
+func (o *over) Error() string        { return ErrImage.Error() + ": " + o.what }
+func (o *over) Is(target error) bool { return target == ErrImage || target == ErrLimit }
+
 const (
 	whiteout   = ".wh."
 	opaque     = ".wh..wh..opq"
@@ -204,7 +215,7 @@ func (t *Tree) IDBlocks() []uint16 { return slices.Sorted(slices.Values(t.blocks
 // weigh counts what is kept in memory.
 func (t *Tree) weigh(n int) error {
 	if t.meta += int64(n); t.meta > t.limits.Meta {
-		return bad("the names, links and attributes of its files have more than %d bytes in all", t.limits.Meta)
+		return Over("the names, links and attributes of its files have more than %d bytes in all", t.limits.Meta)
 	}
 	return nil
 }
@@ -238,7 +249,7 @@ func (t *Tree) holes(n *erofs.Node, content *archive) error {
 			stored += int64(k)
 		}
 		if at += int64(k); stored > t.limits.Bytes {
-			return bad("has more than %d bytes, an image may have %d", stored, t.limits.Bytes)
+			return Over("has more than %d bytes, an image may have %d", stored, t.limits.Bytes)
 		}
 	}
 	if stored < n.Size {

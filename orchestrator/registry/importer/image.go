@@ -58,7 +58,7 @@ func loadImage(ctx context.Context, src Source, name wire.TemplateName, d wire.D
 	}
 	img := &image{}
 	cfg := layer{digest: wire.Digest(m.Config.Digest.String()), size: m.Config.Size}
-	err = cfg.verified(ctx, src, name, func(r io.Reader) error {
+	err = cfg.verified(ctx, src, name, nil, func(r io.Reader) error {
 		if err := json.NewDecoder(r).Decode(&img.config); err != nil {
 			return bad("configuration %s: %v", cfg.digest, err)
 		}
@@ -91,16 +91,20 @@ func loadManifest(ctx context.Context, src Source, name wire.TemplateName, d wir
 	var m struct {
 		v1.Manifest
 		ArtifactType string           `json:"artifactType"`
+		Subject      *v1.Descriptor   `json:"subject"`
 		Manifests    *[]v1.Descriptor `json:"manifests"`
 	}
 	if err := json.Unmarshal(raw, &m); err != nil {
 		return nil, bad("manifest %s: %v", d, err)
 	}
 	if m.Manifests == nil {
-		if m.ArtifactType != "" || !m.Config.MediaType.IsConfig() {
-			return nil, bad("manifest %s: holds an artifact of type %q, not an image: there is nothing to run in it", d, cmp.Or(m.ArtifactType, string(m.Config.MediaType), "unknown"))
+		if kind, is := artifact(&m.Manifest, m.ArtifactType, m.Subject != nil); is {
+			return nil, fmt.Errorf("%w: manifest %s: holds an artifact of type %q", ErrArtifact, d, kind)
 		}
 		return &m.Manifest, nil
+	}
+	if m.ArtifactType != "" || m.Subject != nil {
+		return nil, fmt.Errorf("%w: index %s: holds artifacts of type %q", ErrArtifact, d, cmp.Or(m.ArtifactType, "unknown"))
 	}
 	var has []string
 	for _, e := range *m.Manifests {
@@ -132,6 +136,23 @@ func loadManifest(ctx context.Context, src Source, name wire.TemplateName, d wir
 	return nil, &noPlatform{d, has}
 }
 
+// artifact tells whether a manifest is something else than an image to run, and what: a signature, a bill of materials, a chart. Older tools
+// sign with an image's configuration type and layers of their own (OCI image-spec, "Guidelines for Artifact Usage").
+func artifact(m *v1.Manifest, of string, subject bool) (kind string, is bool) {
+	kind = cmp.Or(of, string(m.Config.MediaType), "unknown")
+	if of != "" || subject || !m.Config.MediaType.IsConfig() {
+		return kind, true
+	}
+	for _, l := range m.Layers {
+		media := string(l.MediaType)
+		if l.MediaType.IsLayer() || strings.Contains(media, ".image.") || !strings.HasPrefix(media, "application/vnd.") {
+			return "", false
+		}
+		kind = media
+	}
+	return kind, len(m.Layers) > 0
+}
+
 // noPlatform says that an index has no image for this machine.
 type noPlatform struct {
 	index wire.Digest
@@ -148,8 +169,8 @@ func (e *noPlatform) Error() string {
 
 func (e *noPlatform) Unwrap() error { return flatten.ErrImage }
 
-// verified gives the blob's bytes to use, all of which must hash to its digest.
-func (l layer) verified(ctx context.Context, src Source, name wire.TemplateName, use func(io.Reader) error) error {
+// verified gives the blob's bytes to use, all of which must hash to its digest; seen, if there is one, is told how many were read.
+func (l layer) verified(ctx context.Context, src Source, name wire.TemplateName, seen func(int), use func(io.Reader) error) error {
 	if err := l.digest.Validate(); err != nil {
 		return bad("%v", err)
 	}
@@ -159,7 +180,7 @@ func (l layer) verified(ctx context.Context, src Source, name wire.TemplateName,
 	}
 	defer f.Close()
 	h := sha256.New()
-	n := &counted{r: io.LimitReader(f, l.size+1)}
+	n := &counted{r: io.LimitReader(f, l.size+1), seen: seen}
 	r := io.TeeReader(n, h)
 	if err := use(r); err != nil {
 		return err
@@ -175,13 +196,16 @@ func (l layer) verified(ctx context.Context, src Source, name wire.TemplateName,
 
 // counted counts what is read.
 type counted struct {
-	r io.Reader
-	n int64
+	r    io.Reader
+	n    int64
+	seen func(int) // may be nil
 }
 
 func (c *counted) Read(b []byte) (int, error) {
 	n, err := c.r.Read(b)
-	c.n += int64(n)
+	if c.n += int64(n); c.seen != nil {
+		c.seen(n)
+	}
 	return n, err
 }
 
@@ -193,9 +217,9 @@ func (l layer) match(what string, want wire.Digest, h hash.Hash) error {
 }
 
 // read gives the unpacked layer to use and checks both digests.
-func (l layer) read(ctx context.Context, src Source, name wire.TemplateName, b *budget, use func(io.Reader) error) error {
-	return l.verified(ctx, src, name, func(packed io.Reader) error {
-		r, done, err := unpack(l.media, packed)
+func (l layer) read(ctx context.Context, j *job, b *budget, use func(io.Reader) error) error {
+	return l.verified(ctx, j.src, j.name, j.seen, func(packed io.Reader) error {
+		r, done, err := unpack(l.media, packed, j.window)
 		if err != nil {
 			return fmt.Errorf("layer %s: %w", l.digest, err)
 		}
@@ -212,8 +236,8 @@ func (l layer) read(ctx context.Context, src Source, name wire.TemplateName, b *
 	})
 }
 
-// unpack undoes a layer's compression.
-func unpack(media types.MediaType, r io.Reader) (io.Reader, func(), error) {
+// unpack undoes a layer's compression. A zstd frame may refer to so many bytes behind it: they are kept in memory.
+func unpack(media types.MediaType, r io.Reader, window uint64) (io.Reader, func(), error) {
 	switch media {
 	case types.OCIUncompressedLayer, types.DockerUncompressedLayer:
 		return r, func() {}, nil
@@ -224,7 +248,7 @@ func unpack(media types.MediaType, r io.Reader) (io.Reader, func(), error) {
 		}
 		return faulty{z}, func() { z.Close() }, nil
 	case types.OCILayerZStd, "application/vnd.docker.image.rootfs.diff.tar.zstd":
-		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxZstdFrame), zstd.WithDecoderLowmem(true))
+		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(window), zstd.WithDecoderLowmem(true))
 		if err != nil {
 			return nil, nil, bad("zstd: %v", err)
 		}
@@ -241,7 +265,10 @@ type faulty struct{ r io.Reader }
 
 func (f faulty) Read(b []byte) (int, error) {
 	n, err := f.r.Read(b)
-	if err != nil && err != io.EOF {
+	switch {
+	case errors.Is(err, zstd.ErrWindowSizeExceeded) || errors.Is(err, zstd.ErrDecoderSizeExceeded):
+		err = flatten.Over("unpack: %v", err)
+	case err != nil && err != io.EOF:
 		err = bad("unpack: %v", err)
 	}
 	return n, err
@@ -258,7 +285,7 @@ type limited struct {
 func (l *limited) Read(p []byte) (int, error) {
 	n, err := l.r.Read(p)
 	if l.b.left -= int64(n); l.b.left < 0 {
-		return 0, bad("its layers unpack to more than %d bytes", l.b.of)
+		return 0, flatten.Over("its layers unpack to more than %d bytes", l.b.of)
 	}
 	return n, err
 }

@@ -37,85 +37,171 @@ type Source interface {
 	Blob(ctx context.Context, name wire.TemplateName, d wire.Digest) (io.ReadCloser, error)
 }
 
-// Importer imports one image at a time.
+// ErrArtifact: what was pushed is stored, but is nothing to run: a signature, a bill of materials, a chart.
+var ErrArtifact = fmt.Errorf("%w: there is nothing to run in it", flatten.ErrImage)
+
+// Time is the deadline of one import, from its beginning.
+const Time = 10 * time.Minute
+
+// Importer imports images, several at once as far as memory allows (lanes.go).
 type Importer struct {
 	Source  Source
 	Catalog *catalog.Catalog
 	Limits  flatten.Limits
+	States  *States
 	Log     *slog.Logger
 	Now     func() time.Time
 
-	mu sync.Mutex // held for one import
+	lanes   lanes
+	flights flights
+	record  sync.Mutex // held while it is looked where a name points to and the template is recorded: the last push wins
 }
 
 // Import makes the template name of the image pushed under that name. An image that was imported already is not read again.
 func (im *Importer) Import(ctx context.Context, name wire.TemplateName) (host.Template, error) {
-	im.mu.Lock()
-	defer im.mu.Unlock()
-	return im.imported(ctx, name)
+	return im.imported(ctx, name, false)
 }
 
 // Mend is Import for a person who asks for it: an image that was imported already is read, and made anew if the disk has damaged it.
 func (im *Importer) Mend(ctx context.Context, name wire.TemplateName) (host.Template, error) {
-	im.mu.Lock()
-	defer im.mu.Unlock()
-	d, err := im.Source.Resolve(ctx, name)
-	if err != nil {
-		return host.Template{}, fmt.Errorf("import %q: %w", name, err)
-	}
-	if t, ok := im.Catalog.ByOCI(d); ok {
-		err := im.Catalog.Check(ctx, t.Digest)
-		if errors.Is(err, catalog.ErrDamaged) || errors.Is(err, catalog.ErrNone) {
-			logging.Or(im.Log).Error("image is made anew", "template", name, logging.Err, err)
-			if t, err = im.make(ctx, name, d); err == nil {
-				err = im.Catalog.Put(t)
-			}
-		}
-		if err != nil {
-			return host.Template{}, fmt.Errorf("import %q: %w", name, err)
-		}
-	}
-	return im.imported(ctx, name)
+	return im.imported(ctx, name, true)
 }
 
-func (im *Importer) imported(ctx context.Context, name wire.TemplateName) (host.Template, error) {
-	log := logging.Or(im.Log).With("template", name)
-	d, err := im.Source.Resolve(ctx, name)
-	if err != nil {
-		return host.Template{}, fmt.Errorf("import %q: %w", name, err)
+func (im *Importer) imported(ctx context.Context, name wire.TemplateName, mend bool) (t host.Template, err error) {
+	e, end := im.States.begin(name)
+	defer func() {
+		if end(err); err != nil {
+			err = fmt.Errorf("import %q: %w", name, err)
+		}
+	}()
+	for {
+		d, err := im.Source.Resolve(ctx, name)
+		if err != nil {
+			return t, err
+		}
+		other, land := im.flights.join(d)
+		if land != nil {
+			t, err := im.once(ctx, name, d, mend, e)
+			land(err)
+			if errors.Is(err, errPushed) {
+				continue
+			}
+			return t, err
+		}
+		select {
+		case <-other.done:
+		case <-ctx.Done():
+			return t, ctx.Err()
+		}
+		if errors.Is(other.err, flatten.ErrImage) {
+			return t, other.err
+		}
+		mend = mend && other.err != nil // it was made a moment ago
 	}
+}
+
+// errPushed: meanwhile the name points to another image.
+var errPushed = errors.New("another image was pushed under the name meanwhile")
+
+// once imports d; nobody else does at the same time.
+func (im *Importer) once(ctx context.Context, name wire.TemplateName, d wire.Digest, mend bool, e *state) (host.Template, error) {
+	log := logging.Or(im.Log).With("template", name)
 	if t, ok := im.Catalog.ByOCI(d); ok {
-		if t.Name == name {
+		var err error
+		if mend {
+			err = im.Catalog.Check(ctx, t.Digest)
+		}
+		switch {
+		case errors.Is(err, catalog.ErrDamaged), errors.Is(err, catalog.ErrNone):
+			log.Error("image is made anew", logging.Err, err)
+		case err != nil || t.Name == name:
+			return t, err
+		default:
+			t.Name = name
+			if err := im.put(ctx, t); err != nil {
+				return t, err
+			}
+			log.Info("template has the image of another", "digest", t.Digest)
 			return t, nil
 		}
-		t.Name = name
-		if err := im.Catalog.Put(t); err != nil {
-			return host.Template{}, err
-		}
-		log.Info("template has the image of another", "digest", t.Digest)
-		return t, nil
 	}
 	start := time.Now()
-	t, err := im.make(ctx, name, d)
-	if err != nil {
-		return host.Template{}, fmt.Errorf("import %q: %w", name, err)
+	t, err := im.make(ctx, name, d, e)
+	if err == nil {
+		err = im.put(ctx, t)
 	}
-	if err := im.Catalog.Put(t); err != nil {
-		return host.Template{}, fmt.Errorf("import %q: %w", name, err)
+	if err != nil {
+		return host.Template{}, err
 	}
 	log.Info("template imported", "digest", t.Digest, "bytes", t.Bytes, "notes", len(t.Notes), logging.Took, time.Since(start))
 	return t, nil
 }
 
-func (im *Importer) make(ctx context.Context, name wire.TemplateName, d wire.Digest) (host.Template, error) {
-	img, err := loadImage(ctx, im.Source, name, d)
-	if err != nil {
-		return host.Template{}, err
+// put records t, unless its name points to another image by now.
+func (im *Importer) put(ctx context.Context, t host.Template) error {
+	im.record.Lock()
+	defer im.record.Unlock()
+	if d, err := im.Source.Resolve(ctx, t.Name); err != nil || d != t.OCI {
+		return errors.Join(err, errPushed)
 	}
-	tree := flatten.New(im.Limits)
-	budget := &budget{im.Limits.Archive, im.Limits.Archive}
+	return im.Catalog.Put(t)
+}
+
+// job is one import with what it may take.
+type job struct {
+	src    Source
+	name   wire.TemplateName
+	limits flatten.Limits
+	window uint64
+	seen   func(int)
+}
+
+// make imports d in the lane for small images, or in that for large ones when its size says so, or when the small limits turn out too small.
+func (im *Importer) make(ctx context.Context, name wire.TemplateName, d wire.Digest, e *state) (host.Template, error) {
+	packed := int64(0)
+	in := func(large bool, work func(context.Context, *job) (host.Template, error)) (host.Template, error) {
+		leave, err := im.lanes.enter(ctx, large)
+		if err != nil {
+			return host.Template{}, err
+		}
+		defer leave()
+		ctx, cancel := context.WithTimeout(ctx, Time)
+		defer cancel()
+		j := &job{src: im.Source, name: name, limits: im.Limits, window: maxZstdFrame}
+		if !large {
+			j.limits, j.window = small(im.Limits), smallWindow
+		}
+		return work(ctx, j)
+	}
+	work := func(ctx context.Context, j *job) (host.Template, error) {
+		img, err := loadImage(ctx, im.Source, name, d)
+		if err != nil {
+			return host.Template{}, err
+		}
+		for _, l := range img.layers {
+			packed += l.size
+		}
+		if packed > smallPacked && j.window == smallWindow {
+			return host.Template{}, flatten.ErrLimit
+		}
+		seen, ended := im.States.making(e, packed)
+		defer ended()
+		j.seen = seen
+		return im.build(ctx, j, img, d)
+	}
+	t, err := in(false, work)
+	if errors.Is(err, flatten.ErrLimit) {
+		packed = 0
+		t, err = in(true, work)
+	}
+	return t, err
+}
+
+func (im *Importer) build(ctx context.Context, j *job, img *image, d wire.Digest) (host.Template, error) {
+	tree := flatten.New(j.limits)
+	budget := &budget{j.limits.Archive, j.limits.Archive}
 	for _, l := range img.layers {
-		if err := l.read(ctx, im.Source, name, budget, func(r io.Reader) error { return tree.AddLayer(ctx, r) }); err != nil {
+		if err := l.read(ctx, j, budget, func(r io.Reader) error { return tree.AddLayer(ctx, r) }); err != nil {
 			return host.Template{}, err
 		}
 	}
@@ -127,12 +213,12 @@ func (im *Importer) make(ctx context.Context, name wire.TemplateName, d wire.Dig
 	if err != nil {
 		return host.Template{}, fmt.Errorf("%w: %v", flatten.ErrImage, err)
 	}
-	if plan.Size() > im.Limits.Bytes {
-		return host.Template{}, fmt.Errorf("%w: has %d bytes unpacked, at most %d are allowed", flatten.ErrImage, plan.Size(), im.Limits.Bytes)
+	if plan.Size() > j.limits.Bytes {
+		return host.Template{}, fmt.Errorf("%w: has %d bytes unpacked, at most %d are allowed", flatten.ErrImage, plan.Size(), j.limits.Bytes)
 	}
-	t.Name, t.OCI, t.Bytes, t.Imported, t.Notes = name, d, plan.Size(), im.Now().UTC().Truncate(time.Second), tree.Notes()
+	t.Name, t.OCI, t.Bytes, t.Imported, t.Notes = j.name, d, plan.Size(), im.Now().UTC().Truncate(time.Second), tree.Notes()
 	t.Digest, err = im.Catalog.Build(ctx, plan.Size(), func(w catalog.Image) error {
-		if err := im.fill(ctx, name, img, plan, d, w); err != nil {
+		if err := im.fill(ctx, j, img, plan, d, w); err != nil {
 			return err
 		}
 		return (&inside{tree, plan, w}).complete(img.config.Config, &t)
@@ -141,10 +227,10 @@ func (im *Importer) make(ctx context.Context, name wire.TemplateName, d wire.Dig
 }
 
 // fill reads all layers again and writes the image.
-func (im *Importer) fill(ctx context.Context, name wire.TemplateName, img *image, plan *erofs.Plan, d wire.Digest, w io.WriterAt) error {
-	fill, budget, buf := flatten.NewFill(plan), &budget{im.Limits.Archive, im.Limits.Archive}, make([]byte, 256<<10)
+func (im *Importer) fill(ctx context.Context, j *job, img *image, plan *erofs.Plan, d wire.Digest, w io.WriterAt) error {
+	fill, budget, buf := flatten.NewFill(plan), &budget{j.limits.Archive, j.limits.Archive}, make([]byte, 256<<10)
 	for _, l := range img.layers {
-		err := l.read(ctx, im.Source, name, budget, func(r io.Reader) error {
+		err := l.read(ctx, j, budget, func(r io.Reader) error {
 			return fill.Layer(ctx, r, func(n *erofs.Node, e erofs.Extent, r io.Reader) error { return plan.WriteExtent(w, n, e, r, buf) })
 		})
 		if err != nil {

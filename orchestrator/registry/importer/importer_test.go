@@ -123,7 +123,8 @@ func newImporter(t *testing.T, s Source) (*Importer, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Importer{Source: s, Catalog: c, Limits: flatten.DefaultLimits, Now: func() time.Time { return time.Unix(1e9, 0) }}, dir
+	now := func() time.Time { return time.Unix(1e9, 0) }
+	return &Importer{Source: s, Catalog: c, States: OpenStates(filepath.Join(t.TempDir(), "imports.json"), nil, now), Limits: flatten.DefaultLimits, Now: now}, dir
 }
 
 func TestImport(t *testing.T) {

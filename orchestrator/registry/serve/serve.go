@@ -29,13 +29,14 @@ import (
 	"hardnode.dev/orchestrator/registry/importer"
 )
 
-// importTime is the deadline of one import.
-const importTime = 10 * time.Minute
+// importTime is the deadline of one import with the time it waits for its turn.
+const importTime = 3 * importer.Time
 
 // Server answers on 7445.
 type Server struct {
 	OCI       http.Handler // the distribution API
 	Catalog   *catalog.Catalog
+	Imports   func() []host.Import                                            // what is not imported (yet)
 	Import    func(context.Context, wire.TemplateName) (host.Template, error) // POST /import; it mends what is damaged
 	Pushed    func(wire.TemplateName)                                         // a manifest was pushed under that name
 	TokenHash wire.Digest                                                     // of the push token
@@ -99,7 +100,7 @@ func (s *Server) peers(next http.HandlerFunc) http.HandlerFunc {
 }
 
 func (s *Server) list(w http.ResponseWriter, _ *http.Request) {
-	reply(w, host.Templates{Version: 1, Templates: s.Catalog.List()})
+	reply(w, host.Templates{Version: 1, Templates: s.Catalog.List(), Imports: s.Imports()})
 }
 
 func (s *Server) image(w http.ResponseWriter, r *http.Request) {
@@ -194,6 +195,8 @@ func (s *Server) challenge(w http.ResponseWriter) {
 func (s *Server) fail(w http.ResponseWriter, object string, err error) {
 	p := operator.NewProblem(operator.Internal, object, "the registry could not do it", "see the registry's log: hnctl node logs --component registry")
 	switch {
+	case errors.Is(err, importer.ErrArtifact):
+		p = operator.NewProblem(operator.Invalid, object, err.Error(), "it is stored, and can be pulled: push an image for a template")
 	case errors.Is(err, flatten.ErrImage):
 		p = operator.NewProblem(operator.Invalid, object, err.Error(), "mend the image and push it again")
 	case errors.Is(err, importer.ErrNone), errors.Is(err, catalog.ErrNone):

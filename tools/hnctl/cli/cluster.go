@@ -154,26 +154,4 @@ func (a *app) licenceSet() *cobra.Command {
 	}
 }
 
-func (a *app) templateList() *cobra.Command {
-	return &cobra.Command{
-		Use: "list", Short: "Templates in the registry", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			list, err := items[operator.Template](cmd.Context(), a, "/templates")
-			if err != nil {
-				return err
-			}
-			return a.show(list, joined(list, func(x operator.Template) string { return string(x.Name) }), func(t *table) {
-				t.head("NAME", "SIZE", "HTTP", "PROCESS", "DIGEST", "NOTE")
-				for _, x := range list {
-					port := ""
-					if x.Port > 0 {
-						port = fmt.Sprint(x.Port)
-					}
-					t.row(x.Name, fmt.Sprintf("%.1f MiB", float64(x.Bytes)/(1<<20)), port, strings.Join(x.Process, " "), short(x.Digest.Hex()), strings.Join(x.Warnings, "; "))
-				}
-			})
-		},
-	}
-}
-
 func short(hex string) string { return hex[:min(12, len(hex))] }

@@ -193,7 +193,7 @@ func (f *fake) handler() http.Handler {
 	})
 	get("/nodes/{ctid}/{kind}", f.session)
 	get("/templates", func(w http.ResponseWriter, _ *http.Request) {
-		reply(w, 200, operator.List[operator.Template]{Items: []operator.Template{{Name: "nginx", Bytes: 30 << 20, Port: 80, Process: []string{"nginx", "-g", "daemon off;"}, Digest: wire.Digest("sha256:" + strings.Repeat("ab", 32))}}})
+		reply(w, 200, operator.List[operator.Template]{Items: []operator.Template{{Name: "app", State: "failed", Reason: "is for linux/s390x; mend the image and push it again"}, {Name: "big", State: "importing", Percent: 40}, {Name: "nginx", Bytes: 30 << 20, Port: 80, Process: []string{"nginx", "-g", "daemon off;"}, Digest: wire.Digest("sha256:" + strings.Repeat("ab", 32))}}})
 	})
 	get("/tokens", func(w http.ResponseWriter, _ *http.Request) {
 		reply(w, 200, operator.List[operator.Token]{Items: []operator.Token{{ID: "t-1", Name: "admin", Scopes: []string{"admin"}, Created: f.now}}})

@@ -1,0 +1,193 @@
+package importer
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"hardnode.dev/internal/keep"
+	"hardnode.dev/internal/logging"
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/orchestrator/registry/catalog"
+	"hardnode.dev/orchestrator/registry/flatten"
+)
+
+const (
+	keepFailures = 7 * 24 * time.Hour
+	maxFailures  = 1000
+	maxReason    = 500 // bytes
+)
+
+// States say where the import of each pushed name is. What failed is kept on disk, so that a person who pushed can still read why.
+type States struct {
+	doc keep.Doc[failures]
+	log *slog.Logger
+	now func() time.Time
+
+	mu    sync.Mutex
+	names map[wire.TemplateName]*state
+	saved []host.Import
+}
+
+type failures struct {
+	Failed []host.Import `json:"failed"`
+}
+
+// state is one name's. Several may ask for the import of one name at once: the state ends with the last of them.
+type state struct {
+	host.Import
+	asked, makers int
+	read, of      int64 // bytes of its layers, over both readings
+}
+
+// OpenStates reads the failures kept in the file path. A file that can't be read is said and begun anew: it only explains.
+func OpenStates(path string, log *slog.Logger, now func() time.Time) *States {
+	s := &States{doc: keep.Doc[failures]{Path: path, Version: 1}, log: logging.Or(log), now: now, names: map[wire.TemplateName]*state{}}
+	kept, _, err := s.doc.Load()
+	if err != nil {
+		s.log.Warn("what failed to import before is not known any more", logging.Err, err)
+	}
+	for _, f := range kept.Failed {
+		if f.State == host.ImportFailed && now().Sub(f.Since) < keepFailures {
+			s.names[f.Name] = &state{Import: f}
+		}
+	}
+	s.saved = kept.Failed
+	return s
+}
+
+// List is what is not imported (yet), sorted by name.
+func (s *States) List() []host.Import {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make([]host.Import, 0, len(s.names))
+	for _, n := range slices.Sorted(maps.Keys(s.names)) {
+		e := s.names[n]
+		i := e.Import
+		if i.State == host.ImportFailed && s.now().Sub(i.Since) >= keepFailures {
+			delete(s.names, n)
+			continue
+		}
+		if i.State == host.ImportRunning && e.of > 0 {
+			i.Percent = int(min(e.read*100/e.of, 99))
+		}
+		out = append(out, i)
+	}
+	return out
+}
+
+// Waiting notes that the name was pushed.
+func (s *States) Waiting(n wire.TemplateName) { s.asked(n) }
+
+// Forget drops what is known of a name that is no more.
+func (s *States) Forget(n wire.TemplateName) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.names[n]; e != nil && e.asked == 0 {
+		delete(s.names, n)
+		s.save()
+	}
+}
+
+func (s *States) asked(n wire.TemplateName) *state {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.names[n]
+	if e == nil || e.State == host.ImportFailed {
+		e = &state{Import: host.Import{Name: n, State: host.ImportWaiting, Since: s.time()}}
+		s.names[n] = e
+	}
+	return e
+}
+
+func (s *States) time() time.Time { return s.now().UTC().Truncate(time.Second) }
+
+// begin notes that somebody asks for the import of n; end tells how it went.
+func (s *States) begin(n wire.TemplateName) (e *state, end func(error)) {
+	e = s.asked(n)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e.asked++
+	return e, func(err error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if e.asked--; e.asked > 0 || s.names[n] != e {
+			return
+		}
+		was := e.State
+		switch {
+		case err == nil, errors.Is(err, ErrNone), errors.Is(err, ErrArtifact):
+			delete(s.names, n)
+			s.save()
+		case errors.Is(err, context.Canceled) && was != host.ImportFailed: // the asker went, or the registry ends: it is pushed as before
+			delete(s.names, n)
+		default:
+			e.State, e.Since, e.Reason, e.Percent = host.ImportFailed, s.time(), reason(err), 0
+			s.save()
+		}
+	}
+}
+
+// making notes that the import of so many bytes of layers runs; seen is told what was read of them, ended that it runs no more.
+func (s *States) making(e *state, packed int64) (seen func(int), ended func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e.makers++; e.State != host.ImportRunning {
+		e.State, e.Since = host.ImportRunning, s.time()
+	}
+	e.read, e.of = 0, 2*packed // names first, then contents
+	return func(n int) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			e.read += int64(n)
+		}, func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if e.makers--; e.makers == 0 {
+				e.State = host.ImportWaiting
+			}
+		}
+}
+
+// save writes the failures. If that fails they are known until the program ends: it says so.
+func (s *States) save() {
+	var doc failures
+	for _, e := range s.names {
+		if e.State == host.ImportFailed {
+			doc.Failed = append(doc.Failed, e.Import)
+		}
+	}
+	slices.SortFunc(doc.Failed, func(a, b host.Import) int {
+		return cmp.Or(b.Since.Compare(a.Since), cmp.Compare(a.Name, b.Name))
+	})
+	doc.Failed = doc.Failed[:min(len(doc.Failed), maxFailures)]
+	if slices.Equal(doc.Failed, s.saved) {
+		return
+	}
+	if err := s.doc.Save(doc); err != nil {
+		s.log.Warn("what failed to import could not be written down", logging.Err, err)
+		return
+	}
+	s.saved = doc.Failed
+}
+
+// reason is what a person is told of a failure, and what to do.
+func reason(err error) string {
+	switch {
+	case errors.Is(err, flatten.ErrImage):
+		return fmt.Sprintf("%.*s; mend the image and push it again", maxReason, strings.TrimPrefix(err.Error(), flatten.ErrImage.Error()+": "))
+	case errors.Is(err, catalog.ErrFull):
+		return "the registry's volume is full: delete templates (hnctl template rm), or give it a larger volume, and push again"
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Sprintf("it took more than %v: push a smaller image, or import it again when the machine is less busy", Time)
+	}
+	return "the registry could not do it, see its log (hnctl node logs registry); then push it again"
+}
