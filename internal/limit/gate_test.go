@@ -92,3 +92,20 @@ func TestListener(t *testing.T) {
 		}
 	}
 }
+
+// TestKey: who counts as one client, as net.Conn and http.Request name addresses.
+func TestKey(t *testing.T) {
+	for from, want := range map[string]string{
+		"192.0.2.7:80":               "192.0.2.7",
+		"[::ffff:192.0.2.7]:80":      "192.0.2.7",
+		"[2001:db8:1:2:3::4]:80":     "2001:db8:1:2::",
+		"[2001:db8:1:2:ffff::9]:443": "2001:db8:1:2::",
+		"[fe80::1%eth0]:443":         "fe80::",
+		"@":                          "invalid IP",
+		"":                           "invalid IP",
+	} {
+		if got := Key(Addr(from)).String(); got != want {
+			t.Errorf("%q counts as %s, want %s", from, got, want)
+		}
+	}
+}

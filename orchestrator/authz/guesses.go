@@ -7,8 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"hardnode.dev/internal/limit"
 	"hardnode.dev/internal/run"
-	"hardnode.dev/internal/run/listen"
 	"hardnode.dev/internal/wire/operator"
 )
 
@@ -30,7 +30,7 @@ type Guesses struct {
 
 	mu struct {
 		sync.Mutex
-		clients map[netip.Prefix]*guesser
+		clients map[netip.Addr]*guesser
 	}
 }
 
@@ -44,7 +44,7 @@ type guesser struct {
 
 // Wrong is called with each wrong token, before its refusal p is sent. It waits, or gives the Problem to send in its place.
 func (g *Guesses) Wrong(ctx context.Context, from string, p *operator.Problem) *operator.Problem {
-	who := listen.Client(from)
+	who := limit.Key(limit.Addr(from))
 	c, wait, unsaid := g.begin(who)
 	if unsaid > 0 {
 		rec := operator.Audit{Who: "nobody", From: from, What: "token.refused", Object: "token", Result: fmt.Sprintf("%s: %s (%d times)", p.Code, p.Reason, unsaid)}
@@ -53,7 +53,7 @@ func (g *Guesses) Wrong(ctx context.Context, from string, p *operator.Problem) *
 		}
 	}
 	if c == nil {
-		slow := operator.NewProblem(operator.Denied, "token", "too many wrong tokens come from "+who.Addr().String(), "wait a minute, then send a valid token")
+		slow := operator.NewProblem(operator.Denied, "token", "too many wrong tokens come from "+who.String(), "wait a minute, then send a valid token")
 		slow.Status, slow.Title = 429, "Too Many Requests"
 		return slow
 	}
@@ -64,12 +64,12 @@ func (g *Guesses) Wrong(ctx context.Context, from string, p *operator.Problem) *
 
 // begin counts a wrong token: whose it is, nil when too many of that client wait already; how long its answer waits; how many wrong ones are
 // to be recorded now.
-func (g *Guesses) begin(who netip.Prefix) (c *guesser, wait time.Duration, unsaid int) {
+func (g *Guesses) begin(who netip.Addr) (c *guesser, wait time.Duration, unsaid int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := g.Now()
 	if g.mu.clients == nil {
-		g.mu.clients = map[netip.Prefix]*guesser{}
+		g.mu.clients = map[netip.Addr]*guesser{}
 	}
 	c = g.mu.clients[who]
 	if c == nil {
@@ -77,7 +77,7 @@ func (g *Guesses) begin(who netip.Prefix) (c *guesser, wait time.Duration, unsai
 			g.sweep(now)
 		}
 		if len(g.mu.clients) >= clientsMax {
-			who = netip.Prefix{}
+			who = netip.Addr{}
 			c = g.mu.clients[who]
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"time"
 
+	"hardnode.dev/internal/limit"
 	"hardnode.dev/internal/logging"
 )
 
@@ -63,7 +64,8 @@ func HTTP(l net.Listener, conf *tls.Config, h http.Handler, limits Limits, log *
 		if limits.Polls {
 			s.BaseContext = func(net.Listener) context.Context { return ctx }
 		}
-		counted := Counted(l, limits, log)
+		gate := &limit.Gate{All: limits.Connections, Each: limits.PerClient}
+		counted := limit.Listener(l, gate)
 		ended := make(chan error, 1)
 		go func() {
 			if conf == nil {
@@ -72,10 +74,17 @@ func HTTP(l net.Listener, conf *tls.Config, h http.Handler, limits Limits, log *
 				ended <- s.ServeTLS(counted, "", "")
 			}
 		}()
-		select {
-		case err := <-ended:
-			return err
-		case <-ctx.Done():
+		minute := time.NewTicker(time.Minute)
+		defer minute.Stop()
+		for told, end := int64(0), false; !end; {
+			select {
+			case err := <-ended:
+				return err
+			case <-minute.C:
+				told = tell(log, gate, told)
+			case <-ctx.Done():
+				end = true
+			}
 		}
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), limits.End)
 		defer cancel()
@@ -87,4 +96,13 @@ func HTTP(l net.Listener, conf *tls.Config, h http.Handler, limits Limits, log *
 		}
 		return nil
 	}
+}
+
+// tell logs the connections that the gate closed at once since told of them were logged, and is how many there are now.
+func tell(log *slog.Logger, gate *limit.Gate, told int64) int64 {
+	n := gate.Refused()
+	if n > told {
+		log.Warn("connections closed at once", logging.Reason, "too many are open, in all or of one client", "count", n-told)
+	}
+	return n
 }

@@ -7,12 +7,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
 	"time"
+
+	"hardnode.dev/internal/limit"
 )
 
 // serve serves h within limits until the test ends, and returns the address.
@@ -216,18 +220,16 @@ func TestConnections(t *testing.T) {
 	}
 }
 
-func TestClient(t *testing.T) {
-	for addr, want := range map[string]string{
-		"192.0.2.7:80":               "192.0.2.7/32",
-		"[::ffff:192.0.2.7]:80":      "192.0.2.7/32",
-		"[2001:db8:1:2:3::4]:80":     "2001:db8:1:2::/64",
-		"[2001:db8:1:2:ffff::9]:443": "2001:db8:1:2::/64",
-		"[fe80::1%eth0]:443":         "fe80::/64",
-		"@":                          "invalid Prefix",
-	} {
-		if got := Client(addr).String(); got != want {
-			t.Errorf("Client(%q) is %s, want %s", addr, got, want)
-		}
+// What was closed at once is logged with its number, and once.
+func TestTell(t *testing.T) {
+	var out bytes.Buffer
+	log := slog.New(slog.NewTextHandler(&out, nil))
+	gate := &limit.Gate{Each: 1}
+	for range 4 {
+		gate.Enter(netip.MustParseAddr("192.0.2.1"))
+	}
+	if told := tell(log, gate, tell(log, gate, 1)); told != 3 || strings.Count(out.String(), "\n") != 1 || !strings.Contains(out.String(), "count=2") {
+		t.Errorf("told of %d, logged %q; want 3, and one line with the 2 that were not told", told, out.String())
 	}
 }
 
