@@ -11,6 +11,7 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -24,6 +25,7 @@ import (
 	"hardnode.dev/agent/identityd"
 	"hardnode.dev/agent/link"
 	"hardnode.dev/agent/localapi"
+	"hardnode.dev/agent/names"
 	"hardnode.dev/agent/network"
 	"hardnode.dev/internal/build"
 	"hardnode.dev/internal/logging"
@@ -76,7 +78,8 @@ func serve(ctx context.Context, log *slog.Logger, state, data string) error {
 		return err
 	}
 	a.network = network.New(modulesLoaded, log)
-	dns := &network.DNS{Upstream: func() []string { return network.Resolvers(filepath.Join(boot.RunDir, "resolv.conf")) }, Log: log}
+	dns := &names.Server{Addr: netip.AddrPortFrom(network.Gateway, 53).String(), Self: network.Gateway,
+		Upstream: func() []string { return names.Resolvers(filepath.Join(boot.RunDir, "resolv.conf"), network.Gateway) }, Log: log}
 	clock := &link.SystemClock{Path: filepath.Join(state, "clock"), Floor: build.When(), Log: log}
 	if a.link, err = link.New(link.Options{Dir: filepath.Join(state, "identity"), Config: a.configuration, Store: a.store, Report: a.report, Changed: a.hints,
 		Runtime: a.runtime, Boot: a.boot, Version: build.Version, Underlay: a.underlay, Hardware: a.facts.Hardware(), Clock: clock, Log: log}); err != nil {

@@ -61,7 +61,7 @@ type Options struct {
 	Runtime  Runtime
 	Images   Images
 	Network  Network
-	Names    func([]host.Name)                                   // takes the names DNS answers
+	Names    func(*host.Peers)                                   // takes what DNS answers from
 	Identity func(id wire.CTID) (socket string, err error)       // makes the socket of a component, or finds it
 	Forget   func(id wire.CTID)                                  // the component is gone: so is its socket
 	Self     func() (wire.HostID, host.Role)                     // "" until the host has joined
@@ -386,7 +386,7 @@ func (a *Applier) problems(reverted map[wire.CTID]string) []host.Problem {
 func (a *Applier) network(ctx context.Context, eff *host.Work, list []container.Observed) {
 	s, running := a.state(ctx, eff, list)
 	if s.Peers != nil && s.Peers.Revision != a.names {
-		a.o.Names(s.Peers.Names)
+		a.o.Names(s.Peers)
 		a.names = s.Peers.Revision
 	}
 	if a.netErr == nil && !a.netDone.IsZero() && time.Since(a.netDone) < whole && same(s, a.lastNet) {

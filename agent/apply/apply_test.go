@@ -220,7 +220,7 @@ func (w *world) agent(t *testing.T, dir string) agent {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := New(Options{Store: store, Runtime: w, Images: w, Network: w, MHz: 2000, Names: func([]host.Name) {}, Check: w.check, Pressure: func() host.Pressure { return w.pressure },
+	a := New(Options{Store: store, Runtime: w, Images: w, Network: w, MHz: 2000, Names: func(*host.Peers) {}, Check: w.check, Pressure: func() host.Pressure { return w.pressure },
 		Identity: func(id wire.CTID) (string, error) { return "/sock", nil }, Forget: func(wire.CTID) {},
 		Self: func() (wire.HostID, host.Role) { return "h-0", host.RoleUser }, Addrs: func(context.Context) []netip.Addr { return nil }})
 	ctx, cancel := context.WithCancel(context.Background())

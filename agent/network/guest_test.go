@@ -20,6 +20,7 @@ import (
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
+	"hardnode.dev/agent/names"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 )
@@ -217,7 +218,7 @@ func TestNetwork(t *testing.T) {
 			}
 		})
 	}
-	t.Run("dns", func(t *testing.T) { testDNS(t, b1, nsAcmeB) })
+	t.Run("dns", func(t *testing.T) { testDNS(t, b1, *peers, nsAcmeB) })
 	t.Run("idempotent", func(t *testing.T) { testIdempotent(t, a1, sa, nsAcmeA) })
 	t.Run("repair", func(t *testing.T) { testRepair(t, b1, sb, acmeB, nsAcmeB, nsAcmeA) })
 	t.Run("leftovers", func(t *testing.T) { testLeftovers(t, a1, sa, nsAcmeA) })
@@ -240,9 +241,10 @@ func underlay(t *testing.T, one, two netns.NsHandle) {
 	}
 }
 
-func testDNS(t *testing.T, m machine, from netns.NsHandle) {
-	d := &DNS{}
-	d.Set([]host.Name{{Name: "node110.hello.internal", Addrs: []netip.Addr{a("10.96.1.10")}}})
+func testDNS(t *testing.T, m machine, peers host.Peers, from netns.NsHandle) {
+	d := &names.Server{Addr: "169.254.1.1:53", Self: Gateway}
+	peers.Names = []host.Name{{Name: "node110.hello.internal", Addrs: []netip.Addr{a("10.96.1.10")}}}
+	d.Set(&peers)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	go in(t, m.ns, func() error { return d.Run(ctx) })

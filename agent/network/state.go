@@ -1,7 +1,7 @@
 // Package network gives containers their addresses and lets packets go only where they may.
 //
 // Owns: the veths, the WireGuard mesh, the routes with this package's protocol number, the nftables table "hardnode", the sysctls it
-// needs, and the DNS server on 169.254.1.1.
+// needs.
 // In: State, the whole of what shall be; network namespaces of containers that are being started.
 // Out: a kernel that matches State; this boot's mesh public key.
 // Never: touches links, routes or tables of others, decides who may talk to whom, or leaves half a ruleset: each change is one transaction.
@@ -32,6 +32,11 @@ var (
 	Gateway  = netip.MustParseAddr("169.254.1.1")
 	gateway6 = netip.MustParseAddr("fe80::1")
 )
+
+// ResolvConf is the /etc/resolv.conf of the containers of an environment: agent/names answers at Gateway.
+func ResolvConf(env string) []byte {
+	return fmt.Appendf(nil, "nameserver %s\nsearch %s.internal\noptions timeout:2 attempts:2\n", Gateway, env)
+}
 
 // Endpoint is one container on this host.
 type Endpoint struct {
