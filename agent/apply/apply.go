@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -255,15 +256,17 @@ func (a *Applier) round(ctx context.Context, steps *sync.WaitGroup) (wake time.T
 	out := plan.Decide(in)
 	observe.Count(out.Statuses, list)
 	statuses := inFlight(out.Statuses, busy)
+	short := observe.Problems(list, now)
+	a.sayShort(short)
 	a.publish(func(r *Report) {
-		r.Containers, r.Problems = statuses, a.problems(reverted)
+		r.Containers, r.Problems = statuses, a.problems(reverted, short)
 		if work != nil {
 			r.Planned = work.Revision
 		}
 	})
 	a.once.Do(func() { a.adopt(list, time.Since(now)) }) // what runs is told of before anything is done: the network may take a while
 	a.network(ctx, eff, list)
-	a.publish(func(r *Report) { r.Problems = a.problems(reverted) })
+	a.publish(func(r *Report) { r.Problems = a.problems(reverted, short) })
 	started := a.dispatch(ctx, steps, out.Steps, flying)
 	a.settle(work, out, started)
 	a.collect(work, confirmed, list, now)
@@ -357,6 +360,15 @@ func (a *Applier) publish(f func(*Report)) {
 	}
 }
 
+// sayShort logs which containers ran out of memory: at the first kill, and with the count every now and then.
+func (a *Applier) sayShort(short []host.Problem) {
+	for _, p := range short {
+		if _, tell := a.said.news("memory of "+p.Object, "", time.Now()); tell {
+			a.log.Warn("a process was killed", logging.Container, p.CTID, logging.Reason, p.Reason)
+		}
+	}
+}
+
 // tells whether b says something a does not, counters and the seconds of a back-off aside.
 func tells(a, b Report) bool {
 	if a.Work != b.Work || a.Planned != b.Planned || a.Peers != b.Peers || len(a.Containers) != len(b.Containers) || len(a.Problems) != len(b.Problems) {
@@ -371,8 +383,8 @@ func tells(a, b Report) bool {
 	return false
 }
 
-func (a *Applier) problems(reverted map[wire.CTID]string) []host.Problem {
-	ps := append([]host.Problem(nil), a.o.Store.Problems()...)
+func (a *Applier) problems(reverted map[wire.CTID]string, short []host.Problem) []host.Problem {
+	ps := append(slices.Clone(a.o.Store.Problems()), short...)
 	if a.netErr != nil {
 		ps = append(ps, host.Problem{Code: "internal", Object: "network", Reason: a.netErr.Error(), Next: "it is tried again by itself; see the host's log"})
 	}

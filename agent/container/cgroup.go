@@ -26,6 +26,8 @@ import (
 //	<ctid>/p    PID 1 and what it starts; root of the container's cgroup namespace. The limits that runtimes look for (Go, JVM, .NET, Node,
 //	            Python) are set here a second time, so that /sys/fs/cgroup shows them; the files are root's. The container's root may
 //	            divide it, not raise it.
+//
+// The cgroups of commands are in group.go.
 
 // setting is one cgroup file and its value.
 type setting struct{ file, value string }
@@ -174,24 +176,31 @@ func (r *Runtime) deviceProgram() (*sys.DeviceProgram, error) {
 	return r.mu.devices, nil
 }
 
-// emptyCgroup kills all processes of a container and waits until they are gone, killing again with growing pauses: what was being born
-// during one kill is met by the next. A container without a cgroup is empty.
+// emptyCgroup kills all processes of a container and waits until they are gone. A container without a cgroup is empty.
 func (r *Runtime) emptyCgroup(ctx context.Context, id wire.CTID) error {
-	dir := r.cgroup(id)
+	if err := killAll(ctx, r.cgroup(id)); err != nil {
+		return fmt.Errorf("end the processes of container %s: %w", id, err)
+	}
+	return nil
+}
+
+// killAll kills all in a cgroup and below it and waits until they are gone, killing again with growing pauses: what was being born during
+// one kill is met by the next.
+func killAll(ctx context.Context, dir string) error {
 	for wait := time.Millisecond; ; wait = min(2*wait, time.Second) {
 		err := os.WriteFile(filepath.Join(dir, "cgroup.kill"), []byte("1"), 0)
 		if gone(err) {
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("kill container %s: %w", id, err)
+			return fmt.Errorf("kill: %w", err)
 		}
 		for end := time.Now().Add(wait); ; {
 			if n, err := populated(dir); err != nil || !n {
 				return err
 			}
 			if !run.Wait(ctx, min(wait, 20*time.Millisecond)) {
-				return fmt.Errorf("wait for the processes of container %s: %w", id, ctx.Err())
+				return fmt.Errorf("wait for them: %w", ctx.Err())
 			}
 			if time.Now().After(end) {
 				break

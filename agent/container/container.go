@@ -26,6 +26,7 @@ type Options struct {
 	Spawner string       // socket; "" is boot.SpawnerSocket
 	JEM     string       // static program bound read-only into every container; "" is /usr/lib/hardnode/jem
 	Cgroup  string       // parent cgroup of all containers; "" is /sys/fs/cgroup/ct
+	Kmsg    string       // the kernel's log; "" is /dev/kmsg
 	Log     *slog.Logger // nil discards
 }
 
@@ -34,7 +35,7 @@ func (o *Options) fill() {
 		at  *string
 		std string
 	}{{&o.DataDir, boot.DataDir}, {&o.RunDir, boot.RunDir}, {&o.Spawner, boot.SpawnerSocket},
-		{&o.JEM, "/usr/lib/hardnode/jem"}, {&o.Cgroup, "/sys/fs/cgroup/ct"}} {
+		{&o.JEM, "/usr/lib/hardnode/jem"}, {&o.Kmsg, "/dev/kmsg"}, {&o.Cgroup, "/sys/fs/cgroup/ct"}} {
 		if *f.at == "" {
 			*f.at = f.std
 		}
@@ -89,7 +90,8 @@ type Observed struct {
 	Exited     time.Time
 	ExitCode   int  // 128+n for signal n; meaningful only with ExitKnown
 	ExitKnown  bool // false when the spawner was replaced while the process ran
-	OOMKilled  bool // the kernel killed something in it for want of memory since it was started
+	OOM        OOM  // what the kernel killed in it for want of memory since it was started
+	OOMKilled  bool // that is why it is StateExited
 	Restarts   int  // starts of this generation beyond the first
 
 	MemoryBytes int64

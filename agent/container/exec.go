@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,7 +21,8 @@ import (
 )
 
 // Exec runs a command in a running container with the container's own confinement and waits for its end. The error is set when
-// the session could not be set up; a program that can't be executed is Exit.Error with code 126 or 127. When ctx ends the process is killed.
+// the session could not be set up; a program that can't be executed is Exit.Error with code 126 or 127. When ctx ends the
+// process is killed, and with either end all that it started.
 func (r *Runtime) Exec(ctx context.Context, id wire.CTID, spec host.ExecSpec, stdio Stdio) (host.Exit, error) {
 	if stdio.In != nil {
 		defer stdio.In.Close()
@@ -34,11 +34,6 @@ func (r *Runtime) Exec(ctx context.Context, id wire.CTID, spec host.ExecSpec, st
 	if err != nil {
 		return host.Exit{}, err
 	}
-	group, err := r.cgroupOf(rec.PID)
-	if err != nil {
-		return host.Exit{}, fmt.Errorf("execute in container %s: %w", id, err)
-	}
-	defer group.Close()
 	pr, err := profileOf(rec.Container.Profile)
 	if err != nil {
 		return host.Exit{}, err
@@ -58,9 +53,20 @@ func (r *Runtime) Exec(ctx context.Context, id wire.CTID, spec host.ExecSpec, st
 	if err != nil {
 		return host.Exit{}, fmt.Errorf("execute in container %s: %w", id, err)
 	}
-	e := call.Exec{ID: id.String(), PID: rec.PID, TTY: spec.TTY, Process: pr.command(rec.Container.Process, rec.Container.Hostname, spec, who)}
-	exit, err := r.spawn.Exec(ctx, e, s.pump, group, s.theirs[0], s.theirs[1], s.theirs[2])
-	left := s.finish()
+	group, err := r.makeGroup(id, rec.Container.Profile)
+	if err != nil {
+		return host.Exit{}, fmt.Errorf("execute in container %s: %w", id, err)
+	}
+	e := call.Exec{ID: id.String(), PID: rec.PID, TTY: spec.TTY, Own: true, Beside: rec.Container.Profile != host.ProfileSystem,
+		Process: pr.command(rec.Container.Process, rec.Container.Hostname, spec, who)}
+	began := time.Now()
+	exit, err := r.spawn.Exec(ctx, e, s.pump, group.f, s.theirs[0], s.theirs[1], s.theirs[2])
+	grace := drainFor
+	if s.finish() || err != nil {
+		grace = 0
+	}
+	killed := r.outOfMemoryIn(group.dir, rec, began, exit.Code)
+	left := group.end(ctx, grace)
 	var f *call.Failure
 	switch {
 	case errors.As(err, &f) && f.Code == call.CodeProgram:
@@ -73,10 +79,20 @@ func (r *Runtime) Exec(ctx context.Context, id wire.CTID, spec host.ExecSpec, st
 		return host.Exit{}, asCaller(id, err)
 	}
 	out := host.Exit{Code: exit.Code}
-	if left {
-		out.Note = "a process that the command left behind still holds its output; what that writes now is not shown"
+	switch {
+	case killed.Kills > 0:
+		out.Note = killed.String()
+	case left > 0:
+		out.Note = fmt.Sprintf("the command left behind %s, which ended with its session: what shall go on is a service of the image", count(left))
 	}
 	return out, nil
+}
+
+func count(processes int) string {
+	if processes == 1 {
+		return "1 process"
+	}
+	return strconv.Itoa(processes) + " processes"
 }
 
 // accountIn is who a command runs as: a user is looked up in the root that the container has now, a number has its home from there.
@@ -101,21 +117,6 @@ func (r *Runtime) accountIn(ctx context.Context, id wire.CTID, rec record, spec 
 		who.home = known.home
 	}
 	return who, nil
-}
-
-// cgroupOf opens the cgroup a container's PID 1 is in: the one of systemd's own units may be below the inner one.
-func (r *Runtime) cgroupOf(pid int) (*os.File, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
-	if err != nil {
-		return nil, fmt.Errorf("find cgroup: %w", err)
-	}
-	rel, ok := strings.CutPrefix(strings.TrimSpace(string(b)), "0::")
-	mount := filepath.Dir(r.opts.Cgroup)
-	path := filepath.Join(mount, rel)
-	if !ok || !strings.HasPrefix(path, r.opts.Cgroup+"/") {
-		return nil, fmt.Errorf("find cgroup: process %d is in %q", pid, rel)
-	}
-	return sys.OpenDir(path)
 }
 
 // session is the descriptors of one Exec.

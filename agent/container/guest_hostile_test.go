@@ -41,6 +41,7 @@ func TestTracedCommands(t *testing.T) {
 	defer sessions.Wait()
 	for _, a := range attacks {
 		s := box(t, a.id, forever)
+		s.Process.Env = map[string]string{"GODEBUG": "asyncpreemptoff=1"} // else a slow machine's runtime signals it before it is ready
 		if a.pid1 {
 			s.Process.Argv = []string{"/bin/hostile", a.way}
 			s.Process.Reaper = a.id >= 447

@@ -52,7 +52,7 @@ func TestSystem(t *testing.T) {
 	if out, code = sh(t, r, 801, "/run/hardnode/jem service status no-such-unit"); code != 1 || !strings.Contains(out, "not_found") {
 		t.Errorf("status of nothing: %d %s", code, out)
 	}
-	if got, _ := sh(t, r, 801, "cat /proc/1/comm; cat /proc/self/cgroup; grep CapBnd /proc/self/status"); !strings.HasPrefix(got, "systemd\n0::/init.scope\n") {
+	if got, _ := sh(t, r, 801, "cat /proc/1/comm; cat /proc/1/cgroup; grep CapBnd /proc/self/status"); !strings.HasPrefix(got, "systemd\n0::/init.scope\n") {
 		t.Errorf("inside: %q", got)
 	}
 	began = time.Now()

@@ -1,6 +1,7 @@
 package container
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -87,14 +88,15 @@ type lookedAt struct {
 	when time.Time
 }
 
-// set is what the kernel has, as of the last setFor.
-func (r *Runtime) set(id wire.CTID, pid int, layers []int64) Set {
+// set is what the kernel has, as of the last setFor. What commands of an earlier agent left goes at the same times.
+func (r *Runtime) set(ctx context.Context, id wire.CTID, pid int, layers []int64) Set {
 	r.mu.Lock()
 	l, ok := r.mu.sets[id]
 	r.mu.Unlock()
 	if ok && l.pid == pid && time.Since(l.when) < setFor {
 		return l.set
 	}
+	r.sweep(ctx, id)
 	l = lookedAt{r.readSet(id, layers), pid, time.Now()}
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -44,7 +44,7 @@ func (r *Runtime) Observe(ctx context.Context) ([]Observed, error) {
 	}
 	var list []Observed
 	for id := range ids {
-		list = append(list, r.observe(id, all))
+		list = append(list, r.observe(ctx, id, all))
 	}
 	slices.SortFunc(list, func(a, b Observed) int { return int(a.CTID - b.CTID) })
 	return list, nil
@@ -62,7 +62,7 @@ type facts struct {
 }
 
 // observe never fails: a container of which something can't be seen is there all the same.
-func (r *Runtime) observe(id wire.CTID, all map[wire.CTID]record) Observed {
+func (r *Runtime) observe(ctx context.Context, id wire.CTID, all map[wire.CTID]record) Observed {
 	var trouble []string
 	note := func(err error) {
 		if err != nil {
@@ -88,11 +88,15 @@ func (r *Runtime) observe(id wire.CTID, all map[wire.CTID]record) Observed {
 	o := judge(id, f)
 	o.MemoryBytes = readInt(dir, "memory.current", "")
 	o.CPUMicros = readInt(dir, "cpu.stat", "usage_usec")
-	o.OOMKilled = readInt(dir, "memory.events", "oom_kill") > 0
+	if f.known {
+		o.OOM = r.outOfMemory(o)
+		o.OOMKilled = o.State == StateExited && o.ExitKnown && o.ExitCode == 128+int(syscall.SIGKILL) && !o.OOM.Command &&
+			readInt(filepath.Join(dir, "p"), "memory.events", "oom_kill") > 0
+	}
 	o.DiskBytes, err = r.data.Bytes(f.disk)
 	note(err)
 	if o.State == StateRunning {
-		o.Set = r.set(id, o.PID, f.disk.Layers)
+		o.Set = r.set(ctx, id, o.PID, f.disk.Layers)
 	}
 	o.Trouble = strings.Join(trouble, "; ")
 	return o

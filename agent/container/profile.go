@@ -131,6 +131,7 @@ func (pr profile) command(p host.Process, hostname string, e host.ExecSpec, who 
 	maps.Copy(env, e.Env)
 	c := pr.confined(e.Argv, env, p.Cwd, who.uid, who.gid)
 	c.Groups = who.groups
+	c.OOMAdjust = commandOOMAdjust
 	return c
 }
 

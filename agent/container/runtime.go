@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"hardnode.dev/agent/oom"
 	"hardnode.dev/agent/spawner/call"
 	"hardnode.dev/agent/sys"
 	"hardnode.dev/agent/volume"
@@ -32,6 +33,7 @@ type Runtime struct {
 	data   *volume.Store
 	images *volume.Images
 	spawn  call.Client
+	oom    *oom.Log
 	exits  chan Exit
 	fail   func(step string) error // tests make a step of Start fail
 
@@ -41,6 +43,7 @@ type Runtime struct {
 		devices *sys.DeviceProgram
 		sets    map[wire.CTID]lookedAt
 		ending  map[wire.CTID]time.Time // since when nothing of it runs, though its first process is not gone
+		groups  map[string]bool         // cgroups of commands that run
 	}
 }
 
@@ -48,8 +51,9 @@ type Runtime struct {
 func New(o Options) (*Runtime, error) {
 	o.fill()
 	r := &Runtime{opts: o, log: logging.Or(o.Log), exits: make(chan Exit, 64), spawn: call.Client{Socket: o.Spawner}, fail: func(string) error { return nil }}
+	r.oom = openOOM(&r.opts)
 	r.mu.busy = map[wire.CTID]chan struct{}{}
-	r.mu.sets, r.mu.ending = map[wire.CTID]lookedAt{}, map[wire.CTID]time.Time{}
+	r.mu.sets, r.mu.ending, r.mu.groups = map[wire.CTID]lookedAt{}, map[wire.CTID]time.Time{}, map[string]bool{}
 	if err := r.prepareCgroups(); err != nil {
 		return nil, err
 	}

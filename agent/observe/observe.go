@@ -7,6 +7,8 @@
 package observe
 
 import (
+	"time"
+
 	"hardnode.dev/agent/container"
 	"hardnode.dev/agent/plan"
 	"hardnode.dev/internal/wire"
@@ -24,7 +26,8 @@ func Containers(list []container.Observed, work *host.Work, cpuMax func(mhz int6
 	}
 	out := make(map[wire.CTID]plan.Seen, len(list))
 	for _, o := range list {
-		s := plan.Seen{CTID: o.CTID, Generation: o.Generation, Started: o.Started, Restarts: o.Restarts, Trouble: o.Trouble}
+		s := plan.Seen{CTID: o.CTID, Generation: o.Generation, Started: o.Started, Restarts: o.Restarts, Trouble: o.Trouble,
+			Memory: plan.Memory{Kills: o.OOM.Kills, Last: o.OOM.String(), At: o.OOM.At, Ended: o.OOMKilled}}
 		switch o.State {
 		case container.StateRunning:
 			s.Running = true
@@ -60,6 +63,23 @@ func Images(work *host.Work, path func(wire.Digest) (string, bool), failed map[w
 			continue
 		}
 		out[d] = failed[d]
+	}
+	return out
+}
+
+// Problems is what the host tells of containers that ran out of memory, by CTID.
+func Problems(list []container.Observed, now time.Time) (out []host.Problem) {
+	for _, o := range list {
+		m := plan.Memory{Kills: o.OOM.Kills, Last: o.OOM.String(), At: o.OOM.At}
+		why := m.News(now)
+		if why == "" {
+			continue
+		}
+		next := "give its layer more cloudlets, or find out why the process needs so much"
+		if o.OOM.Command {
+			next = "the container's own program goes on; give its layer more cloudlets for commands of that size"
+		}
+		out = append(out, host.Problem{Code: "exhausted", Object: "container " + o.CTID.String(), Reason: why, Next: next, CTID: o.CTID})
 	}
 	return out
 }

@@ -60,6 +60,29 @@ type Seen struct {
 	Restarts   int    // starts of this generation after the first
 	Drift      string // which limits of the kernel are not the wanted ones; "" when all are
 	Trouble    string // what could not be seen of it, and why
+	Memory     Memory
+}
+
+// Memory is how a container came to be short of memory.
+type Memory struct {
+	Kills int64     // processes the kernel ended for it since the start, commands of exec included; 0: none
+	Last  string    // the last one in words: process, size, limit
+	At    time.Time // of the last one; zero when it is not known
+	Ended bool      // it is why the container exited
+}
+
+// MemoryNews is how long what ran out of memory is news: in the container's status and among the host's problems.
+const MemoryNews = time.Hour
+
+// News is what is to be told now of a container that was out of memory, "" for nothing.
+func (m Memory) News(now time.Time) string {
+	if m.Kills == 0 || now.Sub(m.At) > MemoryNews {
+		return ""
+	}
+	if m.Kills == 1 {
+		return m.Last
+	}
+	return fmt.Sprintf("%s; %d processes were killed for it since its start", m.Last, m.Kills)
 }
 
 // Image is an image as it is on this host.
@@ -225,7 +248,7 @@ func running(in Input, c host.Container, seen Seen, h History) (*host.ContainerS
 			}
 		}
 	}
-	st := status(c, seen, state, reason)
+	st := status(c, seen, state, cmp.Or(reason, seen.Memory.News(in.Now)))
 	if seen.Drift == "" {
 		return &st, nil, time.Time{}
 	}
@@ -248,6 +271,9 @@ func notRunning(in Input, c host.Container, seen Seen, exists bool, h History) (
 		start.Reason = "start failed before: " + h.StartErr
 	case exists && !seen.Exited.IsZero():
 		state, why = host.CtFailing, fmt.Sprintf("exited with code %d", seen.ExitCode)
+		if seen.Memory.Ended {
+			why += ": " + seen.Memory.Last
+		}
 		at = seen.Exited.Add(backoff(h.Short))
 		start.Reason = why
 	case exists:

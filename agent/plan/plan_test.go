@@ -40,7 +40,12 @@ func jelastic(c *host.Container) { c.Env = Jelastic }
 func runs(id wire.CTID, gen int64) Seen {
 	return Seen{CTID: id, Generation: gen, Running: true, Started: now.Add(-time.Hour)}
 }
-func drifted(s Seen) Seen  { s.Drift = "memory.max is 5, wanted 6"; return s }
+func drifted(s Seen) Seen { s.Drift = "memory.max is 5, wanted 6"; return s }
+func short(s Seen, kills int64, ago time.Duration, ended bool) Seen {
+	s.Memory = Memory{Kills: kills, Last: "out of memory: process dd used 120 MiB of 128 MiB", At: now.Add(-ago), Ended: ended}
+	return s
+}
+
 func troubled(s Seen) Seen { s.Trouble = "quota is not known"; return s }
 func exited(id wire.CTID, gen int64, ago time.Duration, code int) Seen {
 	return Seen{CTID: id, Generation: gen, Exited: now.Add(-ago), ExitCode: code}
@@ -124,6 +129,15 @@ func TestDecide(t *testing.T) {
 		{name: "told to remove, gone", work: []host.Container{want(3, 1, jelastic, removed)}, settled: true},
 		{name: "crash after a long run: at once", work: []host.Container{want(101, 1)}, seen: []Seen{exited(101, 1, 0, 137)}, images: here,
 			steps: "start 101: exited with code 137", status: "101 failing exited with code 137", settled: true},
+		{name: "out of memory: the reason says so", work: []host.Container{want(101, 1)}, seen: []Seen{short(exited(101, 1, time.Second, 137), 1, 0, true)}, images: here,
+			history: map[wire.CTID]History{101: {Generation: 1, Short: 3}},
+			status:  "101 failing exited with code 137: out of memory: process dd used 120 MiB of 128 MiB; next start in 1s", settled: true, wake: time.Second},
+		{name: "ended for another reason after it", work: []host.Container{want(101, 1)}, seen: []Seen{short(exited(101, 1, 0, 1), 1, 0, false)}, images: here,
+			steps: "start 101: exited with code 1", status: "101 failing exited with code 1", settled: true},
+		{name: "a part of it was out of memory: it is told for a while", work: []host.Container{want(101, 1), want(102, 1), want(103, 1)}, images: here,
+			seen: []Seen{short(runs(101, 1), 3, time.Minute, false), short(runs(102, 1), 1, 2*MemoryNews, false), short(runs(103, 1), 1, time.Minute, false)},
+			status: "101 running out of memory: process dd used 120 MiB of 128 MiB; 3 processes were killed for it since its start | 102 running | " +
+				"103 running out of memory: process dd used 120 MiB of 128 MiB", settled: true},
 		{name: "crash after short runs: wait", work: []host.Container{want(101, 1)}, seen: []Seen{exited(101, 1, time.Second, 1)}, images: here,
 			history: map[wire.CTID]History{101: {Generation: 1, Short: 3}},
 			status:  "101 failing exited with code 1; next start in 1s", settled: true, wake: time.Second},

@@ -5,7 +5,7 @@
 // Out: typed replies and descriptors that the receiver owns; errors that carry the spawner's words.
 // Never: decides anything, or trusts a peer that is not root.
 //
-// History: 2026-11-22 version 1. 2026-11-25 Start.Shared, Process.Groups.
+// History: 2026-11-22 version 1. 2026-11-25 Start.Shared, Process.Groups; Exec.Own, Exec.Beside.
 package call
 
 import (
@@ -118,11 +118,15 @@ type Sysctl struct {
 }
 
 // Exec runs a command in a container, if it still runs as process PID. Its descriptors: cgroup directory, stdin, stdout, stderr. Two
-// replies come: PID or an error, then Exit. Closing the connection kills the command.
+// replies come: PID or an error, then Exit. Closing the connection before that kills the command, with Own all in its cgroup.
 type Exec struct {
 	ID  string `json:"id"`
 	PID int    `json:"pid"`
 	TTY bool   `json:"tty,omitempty"` // stdin is a terminal that becomes the controlling one
+	Own bool   `json:"own,omitempty"` // the cgroup is this command's alone
+	// Beside: the cgroup is not below the container's, so the command gets a cgroup namespace of its own. It finds the limits of the
+	// container where it is told to be, at the top of /sys/fs/cgroup.
+	Beside bool `json:"beside,omitempty"`
 	Process
 }
 

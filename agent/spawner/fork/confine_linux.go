@@ -97,8 +97,13 @@ type ExecFDs struct {
 func (p *Prog) ExecList(e *call.Exec, fd ExecFDs) {
 	p.use(fd.PIDFD, fd.Stdin, fd.Stdout, fd.Stderr)
 	p.oomAdjust(e.OOMAdjust)
-	p.Call("join container", unix.SYS_SETNS, fd.PIDFD, unix.CLONE_NEWUSER|unix.CLONE_NEWNS|unix.CLONE_NEWNET|unix.CLONE_NEWUTS|unix.CLONE_NEWIPC|
-		unix.CLONE_NEWCGROUP)
+	const join = unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC
+	if e.Beside {
+		p.Call("join container", unix.SYS_SETNS, fd.PIDFD, join)
+		p.Call("make cgroup namespace", unix.SYS_UNSHARE, unix.CLONE_NEWCGROUP)
+	} else {
+		p.Call("join container", unix.SYS_SETNS, fd.PIDFD, join|unix.CLONE_NEWCGROUP)
+	}
 	p.become(0, 0, nil)
 	p.Call("lead a session", unix.SYS_SETSID)
 	for i, f := range []int{fd.Stdin, fd.Stdout, fd.Stderr} {

@@ -88,6 +88,9 @@ func TestLists(t *testing.T) {
 	exec := newProg(make([]byte, arenaBytes))
 	exec.ExecList(&call.Exec{ID: "101", TTY: true, Process: process()}, ExecFDs{PIDFD: 9, Stdin: 10, Stdout: 11, Stderr: 12})
 	golden(t, "exec.txt", exec.String())
+	beside := newProg(make([]byte, arenaBytes))
+	beside.ExecList(&call.Exec{ID: "101", TTY: true, Own: true, Beside: true, Process: process()}, ExecFDs{PIDFD: 9, Stdin: 10, Stdout: 11, Stderr: 12})
+	golden(t, "exec-beside.txt", beside.String())
 }
 
 // index of the first step that starts with text.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -195,7 +196,8 @@ func stdioPipe(owner uint32) (r, w *os.File, err error) {
 	return os.NewFile(uintptr(p[0]), "output"), os.NewFile(uintptr(p[1]), "output"), nil
 }
 
-// exec runs a command and tells its end. A closed connection kills it.
+// exec runs a command and tells its end. A connection that is closed before kills it, and with it all that is in its own cgroup: whoever
+// asked may be dead. After its end the cgroup is the caller's again.
 func (t *Table) exec(c *net.UnixConn, e *call.Exec, files []*os.File) {
 	var child *fork.Child
 	err := t.With(e.ID, e.PID, func(pidfd *os.File) error {
@@ -216,23 +218,47 @@ func (t *Table) exec(c *net.UnixConn, e *call.Exec, files []*os.File) {
 		call.Send(c, reply)
 		return
 	}
-	call.CloseAll(files)
+	call.CloseAll(files[1:])
 	defer child.PIDFD.Close()
+	var over atomic.Bool
+	kill := func() {
+		unix.PidfdSendSignal(num(child.PIDFD), unix.SIGKILL, nil, 0)
+		if !e.Own {
+			return
+		}
+		if err := killGroup(num(files[0])); err != nil {
+			t.log.Warn("processes of a command may go on", logging.Container, e.ID, logging.Err, err)
+		}
+	}
 	gone := make(chan struct{})
 	go func() { // ends when the peer closes or this function closes the connection: see the wait below
 		defer close(gone)
 		var b [1]byte
-		if n, _ := c.Read(b[:]); n == 0 {
-			unix.PidfdSendSignal(num(child.PIDFD), unix.SIGKILL, nil, 0)
+		if n, _ := c.Read(b[:]); n == 0 && !over.Load() {
+			kill()
 		}
 	}()
 	if err := call.Send(c, call.Reply{PID: child.PID}); err != nil {
-		unix.PidfdSendSignal(num(child.PIDFD), unix.SIGKILL, nil, 0)
+		kill()
 	}
 	code, _ := fork.ExitCode(child.PID)
+	over.Store(true)
 	call.Send(c, call.Reply{Exit: &call.Exit{Code: code}})
 	c.CloseRead()
 	<-gone
+}
+
+// killGroup kills all in the cgroup that dir is of, and below it (cgroup-v2, cgroup.kill).
+func killGroup(dir int) error {
+	fd, err := unix.Openat(dir, "cgroup.kill", unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if err == nil {
+		_, err = unix.Write(fd, []byte("1"))
+		unix.Close(fd)
+	}
+	if err != nil && !errors.Is(err, unix.ENODEV) && !errors.Is(err, unix.ENOENT) { // else it is gone
+		return fmt.Errorf("kill cgroup of command: %w", err)
+	}
+	return nil
 }
 
 // wait holds until a container ended after seq, the peer closes, or waitFor passes.

@@ -1,0 +1,124 @@
+// Package oom reads from the kernel's log which processes were killed for want of memory.
+//
+// Owns: the form of the kernel's lines (mm/oom_kill.c, Linux 6.12), the place in the log, the last kills.
+// In: records of /dev/kmsg.
+// Out: Kill values, oldest first.
+// Never: believes a line that the kernel did not write, waits for one, or keeps more than Keep kills.
+package oom
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Keep is how many kills are kept.
+const Keep = 256
+
+// Kill is one process that the kernel ended.
+type Kill struct {
+	Since time.Duration // from the start of the kernel to the kill
+	PID   int           // as the host sees it
+	Name  string        // up to 15 bytes of the process's own choosing; the log shows others than printable ones as \xNN
+	UID   uint32        // as the host sees it
+	// Adjust is its oom_score_adj, -1000 to 1000: whoever has 1000 goes first.
+	Adjust int
+	Bytes  int64 // what it had in memory, its share of common pages included
+	// Cgroup is where it was and Limit the one whose limit was met, as paths from the top of the hierarchy. Limit is empty when the whole
+	// machine was short. Both are empty when the kernel, which bounds its own words, left them out.
+	Cgroup, Limit string
+	With          bool // it had to go with another one of its cgroup (memory.oom.group)
+}
+
+// Log is a place in the kernel's log. Its methods may be called concurrently.
+type Log struct {
+	mu struct {
+		sync.Mutex
+		file   *os.File // nil: there is none
+		choice choice
+		kills  []Kill
+	}
+}
+
+// Open begins at the oldest record that the kernel still has. Without the log there are no kills to tell of: the error is for the log of
+// the caller.
+func Open(path string) (*Log, error) {
+	l := &Log{}
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return l, fmt.Errorf("open kernel log: %w", err)
+	}
+	l.mu.file = f
+	return l, nil
+}
+
+// maxRecord is the most bytes of one record (PRINTK_MESSAGE_MAX).
+const maxRecord = 2048
+
+// Kills reads what is new and gives the kept kills.
+func (l *Log) Kills() []Kill {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b := make([]byte, 4*maxRecord)
+	for l.mu.file != nil {
+		n, err := read(l.mu.file, b)
+		if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.EINTR) { // EPIPE: records were overwritten; the next read goes on with the oldest
+			continue
+		}
+		if err != nil || n <= 0 { // EAGAIN: no more
+			break
+		}
+		l.line(string(b[:n]))
+	}
+	return slices.Clone(l.mu.kills)
+}
+
+// read takes what there is at once.
+func read(f *os.File, b []byte) (n int, err error) {
+	c, err := f.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	if cerr := c.Read(func(fd uintptr) bool { n, err = unix.Read(int(fd), b); return true }); cerr != nil {
+		return 0, cerr
+	}
+	return n, err
+}
+
+// line takes one record in; the lock is held.
+func (l *Log) line(b string) {
+	micros, text, ok := record(b)
+	if !ok {
+		return
+	}
+	if c, ok := chosen(text); ok {
+		l.mu.choice = c
+		return
+	}
+	k, ok := killed(text)
+	if !ok {
+		return
+	}
+	k.Since = time.Duration(micros) * time.Microsecond
+	c := l.mu.choice
+	switch {
+	case c.pid == k.PID:
+		k.Cgroup, k.Limit = c.cgroup, c.limit
+	case len(l.mu.kills) > 0:
+		// What goes with a chosen one is killed in the same moment, under the same lock.
+		last := l.mu.kills[len(l.mu.kills)-1]
+		k.With = last.Cgroup != "" && c.cgroup == last.Cgroup && k.Since-last.Since < 100*time.Millisecond && k.UID>>16 == last.UID>>16
+		if k.With {
+			k.Cgroup, k.Limit = last.Cgroup, last.Limit
+		}
+	}
+	l.mu.kills = append(l.mu.kills, k)
+	if n := len(l.mu.kills) - Keep; n > 0 {
+		l.mu.kills = slices.Delete(l.mu.kills, 0, n)
+	}
+}
