@@ -333,6 +333,8 @@ func TestBadInput(t *testing.T) {
 		{"a command for no node", "GET", "/api/v1/nodes/4711/exec?argv=true", operator.NotFound, []string{"Upgrade", "websocket"}},
 		{"no command", "GET", "/api/v1/nodes/100/exec", operator.Invalid, []string{"Upgrade", "websocket"}},
 		{"no WebSocket", "GET", "/api/v1/nodes/100/logs", operator.Invalid, nil},
+		{"since of a log", "GET", "/api/v1/nodes/100/logs?since=yesterday", operator.Invalid, nil},
+		{"follow of a log", "GET", "/api/v1/nodes/100/logs?follow=maybe", operator.Invalid, nil},
 	} {
 		if p := c.call(b.method, b.path, nil, nil, b.header...); p == nil || p.Code != b.code {
 			t.Errorf("%s: got %+v", b.name, p)

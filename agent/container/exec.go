@@ -314,14 +314,28 @@ func (s *session) close() {
 	}
 }
 
+// LogTime is how a log's line begins when its time is asked for: RFC 3339 with microseconds, so that lines sort as text.
+const LogTime = "2006-01-02T15:04:05.000000Z "
+
 // Logs calls line for each kept line of the container's output, oldest first, then for new ones if Follow is set, until ctx ends.
 func (r *Runtime) Logs(ctx context.Context, id wire.CTID, spec host.LogsSpec, line func(stderr bool, text []byte) error) error {
 	if err := ring.Read(ctx, r.logDir(id), spec.Tail, spec.Follow, func(l ring.Line) error {
-		return line(l.Stream != ring.Stdout, l.Text)
+		if l.Time.Before(spec.Since) {
+			return nil
+		}
+		return line(l.Stream != ring.Stdout, logText(l, spec))
 	}); err != nil {
 		return fmt.Errorf("read log of container %s: %w", id, err)
 	}
 	return nil
+}
+
+// logText is a line as it was asked for.
+func logText(l ring.Line, spec host.LogsSpec) []byte {
+	if !spec.Times {
+		return l.Text
+	}
+	return append(l.Time.UTC().AppendFormat(nil, LogTime), l.Text...)
 }
 
 // drain waits for the output's end: as long as the receiver takes for what there is, but not for a background child of the command that

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/coder/websocket"
 	"github.com/danielgtaylor/huma/v2"
@@ -35,7 +36,8 @@ var sessionKinds = []sessionKind{
 		"argv": "The command and its arguments, one parameter each, in order", "tty": "true for a terminal", "rows": "Rows of the terminal", "cols": "Columns of the terminal",
 		"uid": "User inside the container", "gid": "Group inside the container"}, parseExec},
 	{"logs", "Read a node's log (WebSocket; frames as of exec)", map[string]string{
-		"tail": "Lines from the end; 0 is all that is kept", "follow": "true to go on until closed"}, parseLogs},
+		"tail": "Lines from the end; 0 is all that is kept", "follow": "true to go on until closed", "timestamps": "true to begin each line with its time (RFC 3339, UTC) and a space",
+		"since": "Only lines written since: how long ago (90s, 15m, 2h, 7d), or a time (RFC 3339)"}, parseLogs},
 	{"jem", "Run `jem MODULE ACTION ARG…` in a node (WebSocket; frames as of exec)", map[string]string{
 		"module": "The module", "action": "The action", "arg": "Arguments, one parameter each, in order"}, parseJEM},
 }
@@ -218,7 +220,25 @@ func parseExec(q url.Values, r *host.SessionRequest) error {
 }
 
 func parseLogs(q url.Values, r *host.SessionRequest) error {
-	l := &host.LogsSpec{Follow: q.Get("follow") == "true"}
+	l := &host.LogsSpec{}
+	for _, f := range []struct {
+		name string
+		to   *bool
+	}{{"follow", &l.Follow}, {"timestamps", &l.Times}} {
+		switch v := q.Get(f.name); v {
+		case "", "true", "false":
+			*f.to = v == "true"
+		default:
+			return operator.NewProblem(operator.Invalid, f.name, fmt.Sprintf("%q is neither true nor false", v), "correct it")
+		}
+	}
+	if q.Has("since") {
+		t, err := operator.ParseSince(q.Get("since"), time.Now())
+		if err != nil {
+			return operator.NewProblem(operator.Invalid, "since", err.Error(), "correct it, or leave it out")
+		}
+		l.Since = t
+	}
 	if t := q.Get("tail"); t != "" {
 		n, err := strconv.Atoi(t)
 		if err != nil || n < 0 {

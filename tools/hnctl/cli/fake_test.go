@@ -78,7 +78,7 @@ func serve(dir string) (stop func(), err error) {
 	}
 	holder := &identity.Holder{}
 	holder.Set(cred)
-	f := &fake{envs: map[wire.EnvName]operator.Environment{"jelastic": {Spec: operator.EnvironmentSpec{Name: "jelastic"}, State: operator.EnvRunning}}, ops: map[wire.OperationID]operator.Operation{}, seen: map[string]wire.OperationID{}, now: time.Now()}
+	f := &fake{envs: map[wire.EnvName]operator.Environment{"jelastic": {Spec: operator.EnvironmentSpec{Name: "jelastic"}, State: operator.EnvRunning}, "bare": {Spec: operator.EnvironmentSpec{Name: "bare"}, State: operator.EnvCreating}}, ops: map[wire.OperationID]operator.Operation{}, seen: map[string]wire.OperationID{}, now: time.Now()}
 	l, err := tls.Listen("tcp", "127.0.0.1:0", identity.ServerTLS(identity.Trust{Pin: identity.Pin(root.Cert)}, nil, holder))
 	if err != nil {
 		return nil, err
@@ -149,6 +149,8 @@ func (f *fake) handler() http.Handler {
 	nodes := []operator.Node{
 		{CTID: 3, Env: "jelastic", Layer: "cp", Component: "orchestrator", State: "running", HostName: "infra-1", InternalIP: "10.96.0.13", Cloudlets: wire.Cloudlets{Reserved: 2, Dynamic: 12}},
 		{CTID: 101, Env: "hello", Layer: "cp", Template: "nginx", State: "running", HostName: "host-1", InternalIP: "10.96.1.2", Cloudlets: wire.Cloudlets{Reserved: 1, Dynamic: 4}, Reason: "evil \x1b[2J text"},
+		{CTID: 102, Env: "sick", Layer: "cp", Template: "nginx", State: "running", HostName: "infra-1"},
+		{CTID: 103, Env: "sick", Layer: "bl", Template: "nginx", State: "running", HostName: "infra-1"},
 	}
 	get := func(path string, h func(w http.ResponseWriter, r *http.Request)) {
 		mux.HandleFunc("GET "+operator.Prefix+path, h)
@@ -444,7 +446,12 @@ func (f *fake) session(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	default:
-		out(host.ChanStdout, kind+" tail="+q.Get("tail")+" follow="+q.Get("follow")+" module="+q.Get("module")+"\n")
+		out(host.ChanStdout, kind+" tail="+q.Get("tail")+" follow="+q.Get("follow")+" module="+q.Get("module")+" since="+q.Get("since")+" timestamps="+q.Get("timestamps")+"\nhalf a ")
+		out(host.ChanStderr, "trouble\nno end")
+		out(host.ChanStdout, "line\n")
+		if r.PathValue("ctid") == "102" {
+			exit = host.Exit{Code: 125, Error: "read log of container 102: input/output error"}
+		}
 	}
 	c.Write(ctx, websocket.MessageBinary, host.Frame(host.ChanExit, host.ExitPayload(exit)))
 	c.Close(websocket.StatusNormalClosure, "")

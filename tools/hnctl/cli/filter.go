@@ -71,6 +71,10 @@ func (a *app) meant(ctx context.Context, path, name string) string {
 	if err != nil {
 		return ""
 	}
+	return nearest(name, names)
+}
+
+func nearest(name string, names []string) string {
 	if near := document.Nearest(name, names); near != "" && near != name {
 		return fmt.Sprintf("; did you mean %q?", near)
 	}

@@ -57,6 +57,13 @@ func (a *app) nodeIDs() func(*cobra.Command, []string, string) ([]string, cobra.
 	return complete(a, "/nodes", func(n operator.Node) string { return fmt.Sprintf("%d\t%s/%s", n.CTID, n.Env, n.Layer) })
 }
 
+// anyNodes completes a list of nodes.
+func (a *app) anyNodes() func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return func(c *cobra.Command, _ []string, part string) ([]string, cobra.ShellCompDirective) {
+		return a.nodeIDs()(c, nil, part)
+	}
+}
+
 // nodeID takes a container number, or a component's name.
 func (a *app) nodeID(ctx context.Context, arg string) (wire.CTID, error) {
 	id, err := wire.ParseCTID(arg)
@@ -115,29 +122,6 @@ func (a *app) nodeExec() *cobra.Command {
 	return c
 }
 
-func (a *app) nodeLogs() *cobra.Command {
-	var follow bool
-	var tail int
-	var component string
-	c := &cobra.Command{
-		Use: "logs NODE", Short: "A node's log", Args: cobra.MaximumNArgs(1), ValidArgsFunction: a.nodeIDs(),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if (len(args) == 1) == (component != "") {
-				return misused(cmd, "give a node or --component")
-			}
-			q := url.Values{"tail": {strconv.Itoa(tail)}}
-			if follow {
-				q.Set("follow", "true")
-			}
-			return a.session(cmd.Context(), append(args, component)[0], "logs", q, session.IO{Out: a.out, Err: a.talk})
-		},
-	}
-	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on until Ctrl-C")
-	c.Flags().IntVar(&tail, "tail", 0, "lines from the end; 0 is all that is kept")
-	c.Flags().StringVar(&component, "component", "", "a component of the platform instead of a node")
-	return c
-}
-
 func (a *app) nodeJEM() *cobra.Command {
 	return &cobra.Command{
 		Use: "jem NODE MODULE ACTION [ARG…]", Short: "Run a life-cycle action in a node", Args: cobra.MinimumNArgs(3), ValidArgsFunction: a.nodeIDs(),
@@ -155,6 +139,11 @@ func (a *app) session(ctx context.Context, node, kind string, q url.Values, io s
 	if err != nil {
 		return err
 	}
+	return a.nodeSession(ctx, id, kind, q, io)
+}
+
+// nodeSession is session of a node whose number is known.
+func (a *app) nodeSession(ctx context.Context, id wire.CTID, kind string, q url.Values, io session.IO) error {
 	c, err := a.api()
 	if err != nil {
 		return err
