@@ -3,7 +3,7 @@
 // Owns: the order in which its parts come up; each part is a package below this folder.
 // In: RUN/host.json (netd's), STATE, DATA, the sockets of spawner, netd and init.
 // Out: containers, images and the network of this host; RUN/agent.sock; sd_notify to init.
-// Never: stops a container because it ends itself: the next agent adopts what runs.
+// Never: stops a container because it ends itself, unless the machine is being left: the next agent adopts what runs.
 package main
 
 import (
@@ -55,7 +55,7 @@ func main() {
 	}
 }
 
-// serve constructs every part and runs them until ctx ends.
+// serve constructs every part and runs them until ctx ends and, when the machine is being left, the containers have.
 func serve(ctx context.Context, log *slog.Logger, state, data string) error {
 	a := &agent{log: log, config: boot.ConfigFile, facts: facts.Source{Data: data}, links: &facts.Links{}, hints: make(chan struct{}, 1)}
 	var err error
@@ -94,7 +94,9 @@ func serve(ctx context.Context, log *slog.Logger, state, data string) error {
 	api := localapi.Options{Status: a.status, Exec: a.runtime.Exec, Logs: a.runtime.Logs, Collect: a.apply.Collect, Log: log}
 
 	log.Info("agent starts", "version", build.Version, "boot", a.boot, "code", a.link.Status().Code)
-	err = run.Group(ctx, log,
+	work, end := context.WithCancel(context.WithoutCancel(ctx))
+	err = run.Group(work, log,
+		run.Task{Name: "leave", Run: a.leave(ctx, end, notify.say)},
 		run.Task{Name: "links", Run: a.links.Keep},
 		run.Task{Name: "figures", Run: a.readOn},
 		run.Task{Name: "runtime", Run: a.runtime.Run},

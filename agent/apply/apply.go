@@ -34,6 +34,7 @@ import (
 type Runtime interface {
 	Start(ctx context.Context, s container.StartSpec) (container.Observed, error)
 	Stop(ctx context.Context, id wire.CTID) error
+	StopWithin(ctx context.Context, id wire.CTID, limit time.Duration) error
 	Remove(ctx context.Context, id wire.CTID, keepVolumes bool) error
 	SetLimits(ctx context.Context, id wire.CTID, l host.Limits, cpuMaxMicros int64) error
 	Observe(ctx context.Context) ([]container.Observed, error)
@@ -86,6 +87,9 @@ type Applier struct {
 
 	latest atomic.Pointer[Report] // mu.report, for those who must not wait for mu
 
+	leaving atomic.Pointer[leaving] // nil: the machine is not being left
+	leave   chan struct{}           // closed when it is
+
 	said  said
 	once  sync.Once
 	first chan struct{} // closed when the first round is done
@@ -136,7 +140,8 @@ const (
 
 // New makes an Applier that Run starts.
 func New(o Options) *Applier {
-	a := &Applier{o: o, log: logging.Or(o.Log), wake: make(chan struct{}, 1), changed: make(chan struct{}, 1), slots: make(chan struct{}, parallel), first: make(chan struct{})}
+	a := &Applier{o: o, log: logging.Or(o.Log), wake: make(chan struct{}, 1), changed: make(chan struct{}, 1), slots: make(chan struct{}, parallel), first: make(chan struct{}),
+		leave: make(chan struct{})}
 	if a.o.Check == nil {
 		a.o.Check = probe
 	}
@@ -194,8 +199,10 @@ func (a *Applier) Run(ctx context.Context) error {
 	checks, stop := context.WithCancel(ctx)
 	defer stop()
 	steps.Go(func() { a.health.run(checks) })
+	staying, left := a.staying(ctx)
+	defer left()
 	for ctx.Err() == nil {
-		wake, err := a.round(ctx, &steps)
+		wake, err := a.round(ctx, staying, &steps)
 		switch {
 		case err == nil:
 			a.said.over("round")
@@ -234,9 +241,9 @@ func (a *Applier) sleep(ctx context.Context, wake time.Time) {
 	}
 }
 
-// round looks once and starts what is to be done.
-func (a *Applier) round(ctx context.Context, steps *sync.WaitGroup) (wake time.Time, err error) {
-	now := time.Now()
+// round looks once and starts what is to be done: under staying, unless the machine is being left.
+func (a *Applier) round(ctx, staying context.Context, steps *sync.WaitGroup) (wake time.Time, err error) {
+	now, leaving := time.Now(), a.leaving.Load()
 	work, confirmed := a.o.Store.Work()
 	eff, reverted, due := plan.Effective(work, confirmed, now)
 	busy, flying := a.flying() // before looking: what is seen of these may be over when the plan is made
@@ -253,6 +260,9 @@ func (a *Applier) round(ctx context.Context, steps *sync.WaitGroup) (wake time.T
 	in := a.input(eff, list, now)
 	a.health.watch(eff, in.Seen, now)
 	in.Health = a.health.results()
+	if leaving != nil {
+		in.Leaving, staying = leaving.reason, ctx
+	}
 	out := plan.Decide(in)
 	observe.Count(out.Statuses, list)
 	statuses := inFlight(out.Statuses, busy)
@@ -260,16 +270,19 @@ func (a *Applier) round(ctx context.Context, steps *sync.WaitGroup) (wake time.T
 	a.sayShort(short)
 	a.publish(func(r *Report) {
 		r.Containers, r.Problems = statuses, a.problems(reverted, short)
-		if work != nil {
+		if work != nil && leaving == nil {
 			r.Planned = work.Revision
 		}
 	})
+	leaving.tell(statuses, busy)
 	a.once.Do(func() { a.adopt(list, time.Since(now)) }) // what runs is told of before anything is done: the network may take a while
 	a.network(ctx, eff, list)
 	a.publish(func(r *Report) { r.Problems = a.problems(reverted, short) })
-	started := a.dispatch(ctx, steps, out.Steps, flying)
-	a.settle(work, out, started)
-	a.collect(work, confirmed, list, now)
+	started := a.dispatch(staying, steps, out.Steps, flying)
+	if leaving == nil {
+		a.settle(work, out, started)
+		a.collect(work, confirmed, list, now)
+	}
 	if wake = out.Wake; wake.IsZero() || !due.IsZero() && due.Before(wake) {
 		wake = due
 	}

@@ -55,7 +55,7 @@ func (a *Applier) dispatch(ctx context.Context, wg *sync.WaitGroup, steps []plan
 			defer a.release(s)
 			defer leave()
 			began := time.Now()
-			stepCtx, cancel := context.WithTimeout(ctx, deadlines[s.Kind]+time.Duration(s.Want.Process.StopAfter)*time.Second)
+			stepCtx, cancel := context.WithTimeout(ctx, a.patience(s))
 			err := a.do(stepCtx, s)
 			cancel()
 			if ctx.Err() != nil && err != nil {
@@ -77,6 +77,14 @@ func (a *Applier) dispatch(ctx context.Context, wg *sync.WaitGroup, steps []plan
 		})
 	}
 	return started
+}
+
+// patience is how long a step may take.
+func (a *Applier) patience(s plan.Step) time.Duration {
+	if l := a.leaving.Load(); l != nil {
+		return max(0, time.Until(l.until)) + afterKill
+	}
+	return deadlines[s.Kind] + time.Duration(s.Want.Process.StopAfter)*time.Second
 }
 
 // flying tells which containers have a step in flight now, and whether a step's container or image has one.
@@ -175,6 +183,9 @@ func (a *Applier) do(ctx context.Context, s plan.Step) error {
 		_, err := a.o.Images.Ensure(ctx, s.Want.Image)
 		return err
 	case plan.Stop:
+		if l := a.leaving.Load(); l != nil {
+			return a.o.Runtime.StopWithin(ctx, s.CTID, max(0, time.Until(l.until)))
+		}
 		return a.o.Runtime.Stop(ctx, s.CTID)
 	case plan.Resize:
 		return a.o.Runtime.SetLimits(ctx, s.CTID, s.Want.Limits, cpuMax(s.Want.Limits.CPUMHz, a.o.MHz))

@@ -48,7 +48,11 @@ func (r *Runtime) end(ctx context.Context, id wire.CTID, grace time.Duration) er
 	}
 	rec, known := all[id]
 	if known && rec.PID != 0 && grace > 0 {
-		if err := r.askToEnd(ctx, id, rec, grace); err != nil {
+		err := r.askToEnd(ctx, id, rec, grace)
+		if errors.Is(ctx.Err(), context.Canceled) {
+			return fmt.Errorf("wait for the end of container %s: %w", id, ctx.Err()) // whoever comes next gives it its time; no kill
+		}
+		if err != nil {
 			r.log.Warn("container is not asked to end", logging.Container, id, logging.Err, err) // the kill does not depend on it
 		}
 	}

@@ -118,6 +118,8 @@ type Input struct {
 	History map[wire.CTID]History
 	Health  map[wire.CTID]Health
 	Now     time.Time
+	// Leaving says why the machine is being left; "": it is not. Then everything that runs is stopped, and nothing is started.
+	Leaving string
 }
 
 // Output is the decision.
@@ -138,6 +140,9 @@ const (
 // Decide compares what shall be with what is.
 func Decide(in Input) Output {
 	out := Output{Settled: true}
+	if in.Leaving != "" {
+		return leave(in)
+	}
 	if in.Work == nil {
 		for _, s := range in.Seen {
 			out.Statuses = append(out.Statuses, unassigned(s))

@@ -26,11 +26,9 @@ const (
 	stopContainers = 10 * time.Second
 	stopServices   = 20 * time.Second
 	stopSync       = 10 * time.Second
-	stopAll        = 60 * time.Second
+	// stopAll is for all of it: the containers' own time, which the agent keeps, and the rest.
+	stopAll = boot.StopContainers + 90*time.Second
 )
-
-// ShutdownFile exists while the machine is being left: the agent and the spawner tell an ordered end from a restart of their own by it.
-const ShutdownFile = boot.RunDir + "/shutdown"
 
 // signals turns what the kernel and people send PID 1 into wishes.
 func (m *Machine) signals(ctx context.Context) error {
@@ -91,14 +89,14 @@ func (m *Machine) unwind(what, reason string) {
 			m.con.Line("%v", err)
 		}
 	}
-	note, err := json.Marshal(map[string]string{"what": what, "reason": reason})
+	note, err := json.Marshal(boot.Shutdown{What: what, Reason: reason})
 	if err != nil {
 		panic("BUG: a note does not encode: " + err.Error())
 	}
-	if err := os.WriteFile(ShutdownFile, note, 0o600); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.WriteFile(boot.ShutdownFile, note, 0o600); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		m.con.Line("say that the machine is being left: %v", err)
 	}
-	m.stop("agent")
+	m.stop("agent") // it stops the containers first, each in its own way
 	m.stopContainers()
 	m.stop("spawner")
 	m.stop("netd")
@@ -124,13 +122,13 @@ func (m *Machine) stop(name string) {
 	}
 }
 
-// stopContainers asks every process in the containers' cgroups to end, then ends them.
+// stopContainers asks what the agent has left in the containers' cgroups to end, then ends it.
 func (m *Machine) stopContainers() {
 	pids := processes(cgroupCt)
 	if len(pids) == 0 {
 		return
 	}
-	m.con.Line("stopping %d processes of containers", len(pids))
+	m.con.Line("stopping %d processes of containers that the agent has left", len(pids))
 	for _, pid := range pids {
 		unix.Kill(pid, unix.SIGTERM)
 	}

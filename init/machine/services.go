@@ -24,7 +24,9 @@ var services = map[string]supervise.Service{
 	// spawner holds every container: without it nothing can be started or reaped. It keeps its descriptors here.
 	"spawner": {Argv: []string{programs + "spawner"}, Ready: 30 * time.Second, Vital: true, Stop: 10 * time.Second, MemoryMin: 16 << 20},
 	// agent renews the host's link: the others' work, starting containers above all, must not hold that up.
-	"agent": {Argv: []string{programs + "agent"}, Ready: 2 * time.Minute, Stop: 10 * time.Second, MemoryMin: 48 << 20, CPUWeight: 1000},
+	// It stops the containers when the machine is left, and asks for the time that takes.
+	"agent": {Argv: []string{programs + "agent"}, Ready: 2 * time.Minute, Stop: 10 * time.Second,
+		StopMost: boot.StopContainers + 20*time.Second, MemoryMin: 48 << 20, CPUWeight: 1000},
 }
 
 // start keeps one service, if the image carries it.

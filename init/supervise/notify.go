@@ -13,6 +13,7 @@ type message struct {
 	Beat            bool          // WATCHDOG=1
 	Trigger         bool          // WATCHDOG=trigger: the service asks to be killed
 	Interval        time.Duration // WATCHDOG_USEC; 0: not said
+	Extend          time.Duration // EXTEND_TIMEOUT_USEC: it needs so long from now on; 0: not said
 	Status          string
 	Store           bool // FDSTORE=1
 	Remove          bool // FDSTOREREMOVE=1
@@ -50,6 +51,12 @@ func parse(text string) (message, error) {
 				return m, fmt.Errorf("read notification line %q: want 1000 to 3600000000 microseconds", line)
 			}
 			m.Interval = time.Duration(n) * time.Microsecond
+		case "EXTEND_TIMEOUT_USEC":
+			n, err := strconv.ParseInt(value, 10, 64)
+			if err != nil || n < 1 || n > int64(time.Hour/time.Microsecond) {
+				return m, fmt.Errorf("read notification line %q: want 1 to 3600000000 microseconds", line)
+			}
+			m.Extend = time.Duration(n) * time.Microsecond
 		case "STATUS":
 			m.Status = printable(value)
 		case "FDSTORE":

@@ -29,3 +29,16 @@ func next(streak int, lived time.Duration, spread float64) (wait time.Duration, 
 func hung(now, last time.Time, interval time.Duration) bool {
 	return interval > 0 && now.Sub(last) > interval
 }
+
+// extended is when a service that is being stopped is killed: at end, or later when it asks for extend from now, but never more than most
+// after it was told to stop.
+func extended(began, end, now time.Time, extend, most time.Duration) time.Time {
+	later := now.Add(extend)
+	if last := began.Add(most); later.After(last) {
+		later = last
+	}
+	if later.After(end) {
+		return later
+	}
+	return end
+}

@@ -45,6 +45,10 @@ func TestParse(t *testing.T) {
 		{"nonsense", message{}, true},
 		{"FDNAME=a:b", message{}, true},
 		{"WATCHDOG_USEC=1", message{}, true},
+		{"EXTEND_TIMEOUT_USEC=20000000\nSTATUS=2 left", message{Extend: 20 * time.Second, Status: "2 left", FDName: "stored"}, false},
+		{"EXTEND_TIMEOUT_USEC=0", message{}, true},
+		{"EXTEND_TIMEOUT_USEC=soon", message{}, true},
+		{"EXTEND_TIMEOUT_USEC=99999999999999999999", message{}, true},
 	} {
 		got, err := parse(c.text)
 		if (err != nil) != c.err || err == nil && got != c.want {
@@ -75,6 +79,27 @@ func TestInCgroup(t *testing.T) {
 	} {
 		if got := inCgroup(c.text, c.path); got != c.want {
 			t.Errorf("inCgroup(%q, %q) = %v", c.text, c.path, got)
+		}
+	}
+}
+
+func TestExtended(t *testing.T) {
+	began := time.Now()
+	at := func(s int) time.Time { return began.Add(time.Duration(s) * time.Second) }
+	for _, c := range []struct {
+		name         string
+		end, now     time.Time
+		extend, most time.Duration
+		want         time.Time
+	}{
+		{"later", at(10), at(5), 20 * time.Second, 100 * time.Second, at(25)},
+		{"never sooner", at(10), at(1), time.Second, 100 * time.Second, at(10)},
+		{"never later than the most", at(95), at(90), 20 * time.Second, 100 * time.Second, at(100)},
+		{"not at all", at(10), at(5), 20 * time.Second, 0, at(10)},
+		{"nothing asked", at(10), at(5), 0, 100 * time.Second, at(10)},
+	} {
+		if got := extended(began, c.end, c.now, c.extend, c.most); !got.Equal(c.want) {
+			t.Errorf("%s: %v after the start, want %v", c.name, got.Sub(began), c.want.Sub(began))
 		}
 	}
 }

@@ -28,7 +28,9 @@ type Service struct {
 	// Vital: the hardware watchdog is starved when it stays unready for VitalGrace.
 	Vital bool
 	// Stop: time between SIGTERM and the kill of its whole cgroup; 0 is 10 s.
-	Stop      time.Duration
+	Stop time.Duration
+	// StopMost: how far the service may extend that time itself, by EXTEND_TIMEOUT_USEC (sd_notify(3)); 0: not at all.
+	StopMost  time.Duration
 	MemoryMin int64 // bytes the kernel never reclaims from it
 	CPUWeight int   // its share of the CPU among the services (cgroup v2 cpu.weight); 0 is 100
 }
@@ -300,7 +302,7 @@ func (s *service) kill(child *proc.Child, why string) string {
 	return why
 }
 
-// stop ends the service in order: SIGTERM, its time, then the kill of its cgroup.
+// stop ends the service in order: SIGTERM, its time, which it may extend up to StopMost, then the kill of its cgroup.
 func (s *service) stop(child *proc.Child) {
 	limit := s.Stop
 	if limit == 0 {
@@ -309,16 +311,25 @@ func (s *service) stop(child *proc.Child) {
 	if err := child.Signal(unix.SIGTERM); err != nil {
 		s.sup.Say("service %s: %v", s.Name, err)
 	}
+	began := time.Now()
+	end := began.Add(limit)
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	for {
 		select {
 		case n := <-s.notes:
 			s.keepFiles(n)
+			if n.Status != "" {
+				s.say(n.Status)
+			}
+			if later := extended(began, end, time.Now(), n.Extend, s.StopMost); later.After(end) {
+				end = later
+				timer.Reset(time.Until(end))
+			}
 			continue
 		case <-child.Done():
 		case <-timer.C:
-			s.sup.Say("service %s: did not stop within %s; killed", s.Name, limit)
+			s.sup.Say("service %s: did not stop within %s; killed", s.Name, end.Sub(began).Round(time.Second))
 			child.Signal(unix.SIGKILL)
 			<-child.Done()
 		}

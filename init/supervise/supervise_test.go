@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -39,6 +40,8 @@ var services = map[string]func(){
 	"good":  func() { fmt.Println("working"); notify("READY=1", "STATUS=fine"); <-time.After(time.Hour) },
 	"hang":  func() { notify("READY=1", "WATCHDOG_USEC=50000"); <-time.After(time.Hour) },
 	"never": func() { <-time.After(time.Hour) },
+	"slow":  slowEnd(100),
+	"stuck": slowEnd(1_000_000),
 	"store": func() {
 		files := activation.Files(true)
 		if len(files) == 0 { // first life: store the write end of a pipe and die at once
@@ -56,6 +59,21 @@ var services = map[string]func(){
 		notify("READY=1")
 		<-time.After(time.Hour)
 	},
+}
+
+// slowEnd asks for time when it is told to stop, again and again, and is done after a second, or never.
+func slowEnd(beats int) func() {
+	return func() {
+		stop := make(chan os.Signal, 1)
+		signal.Notify(stop, unix.SIGTERM)
+		notify("READY=1")
+		<-stop
+		for i := range beats {
+			notify("EXTEND_TIMEOUT_USEC=20000000", fmt.Sprintf("STATUS=beat %d", i))
+			<-time.After(10 * time.Millisecond)
+		}
+		fmt.Println("ended in order")
+	}
 }
 
 func sendFile(text string, f *os.File) {
@@ -226,5 +244,32 @@ func TestVitalServiceStarvesTheWatchdog(t *testing.T) {
 	s.set(Ready, nil)
 	if !s.healthy(now.Add(time.Hour)) {
 		t.Error("a ready service is not healthy")
+	}
+}
+
+// A service that is being stopped may ask for more time, and tell how far it is; not for ever, and not one that was promised none.
+func TestServiceExtendsItsStop(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		most time.Duration
+		want []string
+	}{
+		{"slow", time.Minute, []string{"slow> ended in order", "service slow: beat 99"}},
+		{"stuck", 300 * time.Millisecond, []string{"service stuck: beat 1", "service stuck: did not stop within"}},
+		{"slow", 0, []string{"service slow: did not stop within"}},
+	} {
+		w := newWorld(t)
+		s := w.service(c.name)
+		s.Stop, s.StopMost = 100*time.Millisecond, c.most
+		h := w.Keep(w.ctx, s)
+		select {
+		case <-h.Ready():
+		case <-time.After(20 * time.Second):
+			t.Fatal("never ready")
+		}
+		h.Stop()
+		for _, line := range c.want {
+			w.until(t, line, 1)
+		}
 	}
 }

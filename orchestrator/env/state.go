@@ -88,7 +88,11 @@ func State(f Facts) (operator.EnvironmentState, string) {
 	case count[string(host.CtFailing)] > 0:
 		return operator.EnvBroken, reason[string(host.CtFailing)]
 	}
-	return operator.EnvLaunching, progress(running, total, "")
+	why := reason[string(host.CtStopping)]
+	if why == "" {
+		why = reason[string(host.CtStopped)] // its host is being left, say
+	}
+	return operator.EnvLaunching, progress(running, total, why)
 }
 
 func progress(running, total int, why string) string {

@@ -174,7 +174,7 @@ func (m *Machine) close(orderly bool) error {
 		return nil
 	}
 	if orderly && vm.Running() {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), boot.StopContainers+time.Minute)
 		defer cancel()
 		return m.PowerDown(ctx)
 	}

@@ -74,6 +74,7 @@ func TestStory(t *testing.T) {
 		{"a host over the licence", overLicence},
 		{"infra power cut", infraPowerCut},
 		{"host killed", hostKilled},
+		{"a host that is shut down", hostShutDown},
 	} {
 		t.Run(strings.ReplaceAll(part.name, " ", "-"), func(t *testing.T) { part.test(story{t, c}) })
 	}

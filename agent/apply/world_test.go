@@ -1,0 +1,211 @@
+package apply
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"hardnode.dev/agent/container"
+	"hardnode.dev/agent/network"
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
+)
+
+// world is a host without a kernel: containers and images are entries in maps, and everything done is written down.
+type world struct {
+	mu     sync.Mutex
+	cts    map[wire.CTID]container.Observed
+	images map[wire.Digest]bool
+	done   []string
+	exits  chan container.Exit
+	nets   int
+
+	lookTakes  time.Duration // from what is seen to its being known
+	startTakes map[wire.CTID]time.Duration
+	stopTakes  map[wire.CTID]time.Duration
+	startErr   map[wire.CTID]error
+	lives      map[wire.CTID]time.Duration // how long a process runs
+	fetchErr   map[wire.Digest]error
+	attached   []wire.CTID
+	checkErr   error
+	pressure   host.Pressure
+}
+
+func newWorld() *world {
+	return &world{cts: map[wire.CTID]container.Observed{}, images: map[wire.Digest]bool{imgA: true}, exits: make(chan container.Exit, 8),
+		startTakes: map[wire.CTID]time.Duration{}, startErr: map[wire.CTID]error{}, lives: map[wire.CTID]time.Duration{}, fetchErr: map[wire.Digest]error{}}
+}
+
+func (w *world) did(format string, a ...any) { w.done = append(w.done, fmt.Sprintf(format, a...)) }
+
+func (w *world) log() string { w.mu.Lock(); defer w.mu.Unlock(); return strings.Join(w.done, ", ") }
+
+func wait(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (w *world) Start(ctx context.Context, s container.StartSpec) (container.Observed, error) {
+	w.mu.Lock()
+	takes, err := w.startTakes[s.CTID], w.startErr[s.CTID]
+	w.mu.Unlock()
+	if werr := wait(ctx, takes+time.Millisecond); werr != nil {
+		return container.Observed{}, werr
+	}
+	if err == nil {
+		_, err = s.Network(ctx, nil)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err != nil {
+		w.did("start %d fails", s.CTID)
+		return container.Observed{}, err
+	}
+	old, again := w.cts[s.CTID]
+	o := container.Observed{CTID: s.CTID, State: container.StateRunning, Generation: s.Generation, UIDBase: s.UIDBase, Spec: s.Container, Started: time.Now(), MemoryBytes: 1 << 20,
+		Set: container.SetOf(s.Limits, s.CPUMaxMicros)}
+	if again {
+		o.Restarts = old.Restarts + 1
+	}
+	w.cts[s.CTID] = o
+	w.did("start %d/%d", s.CTID, s.Generation)
+	if d := w.lives[s.CTID]; d > 0 {
+		time.AfterFunc(d, func() { w.end(s.CTID, 1) })
+	}
+	return o, nil
+}
+
+// end is the death of a container's process.
+func (w *world) end(id wire.CTID, code int) {
+	w.mu.Lock()
+	o, ok := w.cts[id]
+	if ok {
+		o.State, o.ExitCode, o.Exited = container.StateExited, code, time.Now()
+		w.cts[id] = o
+	}
+	w.mu.Unlock()
+	w.exits <- container.Exit{CTID: id, Code: code}
+}
+
+func (w *world) Stop(ctx context.Context, id wire.CTID) error {
+	return w.StopWithin(ctx, id, time.Hour)
+}
+
+// StopWithin waits as long as the container's program takes, at most limit: then it is killed.
+func (w *world) StopWithin(ctx context.Context, id wire.CTID, limit time.Duration) error {
+	w.mu.Lock()
+	takes := w.stopTakes[id]
+	w.mu.Unlock()
+	if err := wait(ctx, min(takes, limit)); err != nil {
+		return err
+	}
+	w.mu.Lock()
+	if takes > limit {
+		w.did("kill %d", id)
+	}
+	defer w.mu.Unlock()
+	o := w.cts[id]
+	o.State = container.StateStopped
+	w.cts[id] = o
+	w.did("stop %d", id)
+	return nil
+}
+
+func (w *world) Remove(_ context.Context, id wire.CTID, keep bool) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.cts, id)
+	w.did("remove %d keep=%v", id, keep)
+	return nil
+}
+
+func (w *world) SetLimits(_ context.Context, id wire.CTID, l host.Limits, micros int64) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	o := w.cts[id]
+	o.Set = container.SetOf(l, micros)
+	w.cts[id] = o
+	w.did("resize %d to %d MiB, %d µs", id, l.MemoryMax>>20, micros)
+	return nil
+}
+
+func (w *world) Observe(ctx context.Context) ([]container.Observed, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []container.Observed
+	for _, o := range w.cts {
+		out = append(out, o)
+	}
+	slices.SortFunc(out, func(a, b container.Observed) int { return int(a.CTID - b.CTID) })
+	if w.lookTakes == 0 {
+		return out, nil
+	}
+	w.mu.Unlock()
+	err := wait(ctx, w.lookTakes)
+	w.mu.Lock()
+	return out, err
+}
+
+func (w *world) Netns(wire.CTID) (*os.File, error) { return nil, errors.New("none") }
+func (w *world) Exits() <-chan container.Exit      { return w.exits }
+
+func (w *world) Path(d wire.Digest) (string, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return "/data/images/" + d.Hex(), w.images[d]
+}
+
+func (w *world) Ensure(ctx context.Context, img host.Image) (string, error) {
+	if err := wait(ctx, time.Second); err != nil {
+		return "", err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.fetchErr[img.Digest]; err != nil {
+		w.did("fetch fails")
+		return "", err
+	}
+	w.images[img.Digest] = true
+	w.did("fetch")
+	return "", nil
+}
+
+func (w *world) Collect(used map[wire.Digest]bool) (gone []wire.Digest, err error) {
+	for d := range w.images {
+		if !used[d] {
+			gone = append(gone, d)
+		}
+	}
+	return gone, nil
+}
+func (w *world) Low() bool { return false }
+
+func (w *world) Apply(context.Context, network.State) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.nets++
+	return nil
+}
+func (w *world) Attach(_ context.Context, e network.Endpoint, _ *os.File) (func(), error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.attached = append(w.attached, e.CTID)
+	return func() {}, nil
+}
+func (w *world) Repair(network.Endpoint, func(wire.CTID) (*os.File, error)) error { return nil }
+
+func (w *world) check(context.Context, netip.Addr, host.Check) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.checkErr
+}

@@ -1,0 +1,39 @@
+package boot
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+)
+
+// ShutdownFile exists while the machine is being left: the agent tells an ordered end of the host from a restart of its own by it.
+const ShutdownFile = RunDir + "/shutdown"
+
+// StopContainers is how long all containers of a host together may take to end when the machine is left; those that have not ended by then
+// are killed. Each has the time of its template too, whichever is less.
+const StopContainers = 90 * time.Second
+
+// Shutdown is the document of ShutdownFile.
+type Shutdown struct {
+	What   string `json:"what"`   // "reboot" or "poweroff"
+	Reason string `json:"reason"` // who or what asked for it
+}
+
+// ReadShutdown reads a ShutdownFile; nil: the machine is not being left.
+func ReadShutdown(path string) (*Shutdown, error) {
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read why the machine is left: %v", err)
+	}
+	var s Shutdown
+	if err := json.Unmarshal(raw, &s); err != nil {
+		return &Shutdown{What: "shutdown", Reason: "unknown"}, nil // it is there: that is what counts
+	}
+	return &s, nil
+}
