@@ -12,7 +12,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -20,18 +19,19 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
+	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire/boot"
 )
 
 // Server answers. Loaded returns when the modules that containers need are loaded, with why one is not. Leave is told to leave the machine;
-// it returns at once.
+// it returns at once. Say takes what goes wrong.
 type Server struct {
 	Status func() boot.Status
 	Loaded func(context.Context) error
 	Leave  func(poweroff bool, reason string)
+	Say    func(format string, args ...any)
 }
 
 const (
@@ -58,22 +58,12 @@ func Listen(path string) (net.Listener, error) {
 func (s Server) Serve(ctx context.Context, l net.Listener) error {
 	stop := context.AfterFunc(ctx, func() { l.Close() })
 	defer stop()
-	var open sync.WaitGroup
-	defer open.Wait()
-	for {
-		c, err := l.Accept()
-		if err != nil {
-			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
-				return nil
-			}
-			return fmt.Errorf("accept: %w", err)
-		}
-		open.Go(func() {
-			defer c.Close()
-			c.SetReadDeadline(time.Now().Add(deadline))
-			s.answer(ctx, c, within{c})
-		})
-	}
+	run.Accept(ctx, l.Accept, func(err error) { s.Say("control: accept: %v", err) }, func(c net.Conn) {
+		defer c.Close()
+		c.SetReadDeadline(time.Now().Add(deadline))
+		s.answer(ctx, c, within{c})
+	})
+	return nil
 }
 
 // within writes to a client that must take it before the deadline, however long the answer was waited for.

@@ -194,7 +194,7 @@ func (m *Machine) stepAPI(context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	server := control.Server{Status: m.Status, Loaded: m.loaded.wait, Leave: func(off bool, reason string) { m.Ask(Leave{off, reason}) }}
+	server := control.Server{Status: m.Status, Loaded: m.loaded.wait, Leave: func(off bool, reason string) { m.Ask(Leave{off, reason}) }, Say: m.con.Line}
 	m.tasks <- run.Task{Name: "control", Run: func(ctx context.Context) error { return server.Serve(ctx, l) }}
 	m.tasks <- run.Task{Name: "notifications", Run: m.sup.Notifications}
 	m.tasks <- run.Task{Name: "reaper", Run: m.procs.Reap}

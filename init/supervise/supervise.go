@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hardnode.dev/init/proc"
+	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire/boot"
 )
 
@@ -98,15 +99,18 @@ func (s *Supervisor) Notifications(ctx context.Context) error {
 	defer stop()
 	buf := make([]byte, maxMessage+1)
 	oob := make([]byte, 4096)
-	for {
+	for failed := 0; ; {
 		n, on, flags, _, err := s.conn.ReadMsgUnix(buf, oob)
 		if err != nil {
 			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
 				return nil
 			}
 			s.Say("notifications: %v", err)
+			run.Wait(ctx, run.Backoff(failed, 100*time.Millisecond, time.Minute, 0.5))
+			failed++
 			continue
 		}
+		failed = 0
 		s.deliver(string(buf[:n]), oob[:on], flags)
 	}
 }

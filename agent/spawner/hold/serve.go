@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 	"hardnode.dev/agent/spawner/call"
 	"hardnode.dev/agent/spawner/fork"
 	"hardnode.dev/internal/logging"
+	"hardnode.dev/internal/run"
 )
 
 // waitFor is how long a Wait is held.
@@ -24,21 +24,11 @@ const waitFor = 30 * time.Second
 func (t *Table) Serve(ctx context.Context, l *net.UnixListener) error {
 	stop := context.AfterFunc(ctx, func() { l.Close() })
 	defer stop()
-	var conns sync.WaitGroup
-	defer conns.Wait()
-	for {
-		c, err := l.AcceptUnix()
-		if err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
-			return fmt.Errorf("accept: %w", err)
-		}
-		conns.Go(func() {
-			defer c.Close()
-			t.serve(ctx, c)
-		})
-	}
+	run.Accept(ctx, l.AcceptUnix, func(err error) { t.log.Error("accept", logging.Err, err) }, func(c *net.UnixConn) {
+		defer c.Close()
+		t.serve(ctx, c)
+	})
+	return nil
 }
 
 // serve carries out the one request of a connection.
