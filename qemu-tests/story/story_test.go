@@ -60,6 +60,7 @@ func TestStory(t *testing.T) {
 		{"bad licences are refused", badLicences},
 		{"bad templates get in nowhere", badTemplates},
 		{"bad hosts stay out and say why", refusedHosts},
+		{"slow callers hold nothing", slowCallers},
 		{"stop and start", stopAndStart},
 		{"what a start takes", shares},
 		{"created and deleted twice leaves nothing", leavesNothing},
