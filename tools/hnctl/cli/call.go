@@ -10,8 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spf13/cobra"
-
 	"hardnode.dev/internal/identity"
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire"
@@ -188,17 +186,4 @@ func (a *app) confirm(question string) error {
 		return withCode(exitFailed, errors.New("not confirmed, nothing was changed"))
 	}
 	return nil
-}
-
-// complete offers the names of a list for an argument. It is quick or silent.
-func complete[T any](a *app, path string, name func(T) string) func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	return func(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-		ctx, cancel := context.WithTimeout(c.Context(), 2*time.Second)
-		defer cancel()
-		list, err := items[T](ctx, a, path)
-		if err != nil || len(args) > 0 {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		return strings.Split(joined(list, name), "\n"), cobra.ShellCompDirectiveNoFileComp
-	}
 }

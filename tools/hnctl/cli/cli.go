@@ -1,7 +1,7 @@
 // Package cli is hnctl's commands.
 //
 // Owns: the tree of commands, their flags, how results are shown, and the exit codes.
-// In: arguments, stdin, the environment variables HNCTL_CONFIG and NO_COLOR.
+// In: arguments, stdin, the environment variables HNCTL_CONFIG, HNCTL_CONTEXT and NO_COLOR.
 // Out: data on stdout, talk on stderr, an exit code.
 // Never: takes a secret from a flag, waits without a deadline, or decides what the orchestrator decides.
 package cli
@@ -42,6 +42,7 @@ const (
 
 const exitHelp = `Exit codes: 0 done, 1 failed, 2 usage or bad input, 3 not found, 4 denied, 5 conflict, 6 timed out or stopped waiting, 7 partly done.
 Configuration: --config DIR, or HNCTL_CONFIG, or hardnode/ in your configuration directory. Tokens are files, never flags.
+Cluster: --context NAME, or HNCTL_CONTEXT, or what 'hnctl context use' chose.
 Output: tables for people; -o json, -o yaml or -o name for programs. Talk goes to stderr.`
 
 // app is what every command needs.
@@ -49,6 +50,7 @@ type app struct {
 	in         io.Reader
 	out, talk  io.Writer
 	configFlag string
+	context    string // name of a context; "" is the current one
 	output     string
 	timeout    time.Duration
 	yes        bool
@@ -166,12 +168,14 @@ func (a *app) root() *cobra.Command {
 	}
 	f := root.PersistentFlags()
 	f.StringVar(&a.configFlag, "config", "", "configuration directory")
+	f.StringVar(&a.context, "context", "", "cluster to work with, of those in the configuration (hnctl context list)")
 	f.StringVarP(&a.output, "output", "o", "table", "table, json, yaml or name")
 	f.DurationVar(&a.timeout, "timeout", 10*time.Minute, "longest wait for the whole command")
 	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return a.globals(c) }
 	root.AddCommand(a.commands()...)
 	root.SetGlobalNormalizationFunc(flagAlias)
 	helpful(root)
+	a.completions(root)
 	return root
 }
 
@@ -181,9 +185,13 @@ func (a *app) config() (config.Config, error) {
 	if err != nil {
 		return config.Config{}, withCode(exitUsage, err)
 	}
-	c, err := config.Load(dir)
+	f, err := config.LoadFile(dir)
 	if err != nil {
-		return c, withCode(exitUsage, err)
+		return config.Config{}, withCode(exitUsage, err)
+	}
+	c, err := f.Context(a.inForce())
+	if err != nil {
+		return c, withCode(exitNotFound, err)
 	}
 	a.warn(c.Loose())
 	return c, nil

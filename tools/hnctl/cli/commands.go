@@ -21,6 +21,7 @@ func (a *app) commands() []*cobra.Command {
 		group("jls", "A licence server of your own",
 			group("licence", "Licences", a.jlsLicenceList(), a.jlsLicenceIssue(), a.jlsLicenceRevoke()),
 			group("installation", "Installations", a.jlsInstallationList(), a.jlsInstallationRelease()), a.jlsAudit()),
+		group("context", "The clusters hnctl knows", a.contextList(), a.contextShow(), a.contextUse(), a.contextAdd(), a.contextRename(), a.contextDelete()),
 		a.version(),
 	}
 }

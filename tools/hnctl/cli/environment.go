@@ -153,7 +153,7 @@ func (a *app) envList() *cobra.Command {
 
 func (a *app) envShow() *cobra.Command {
 	return &cobra.Command{
-		Use: "show ENV", Short: "One environment with its nodes", Args: cobra.ExactArgs(1), ValidArgsFunction: a.envNames(),
+		Use: "show ENV", Short: "One environment with its nodes", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			e, err := get[operator.Environment](cmd.Context(), a, envPath(args[0]))
 			if err != nil {
@@ -187,7 +187,7 @@ func (a *app) showEnvironment(e operator.Environment) error {
 
 func (a *app) envKeep() *cobra.Command {
 	return &cobra.Command{
-		Use: "keep ENV", Short: "Keep what a failed creation left; else it is removed after a week", Args: cobra.ExactArgs(1), ValidArgsFunction: a.envNames(),
+		Use: "keep ENV", Short: "Keep what a failed creation left; else it is removed after a week", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var e operator.Environment
 			if err := a.call(cmd.Context(), http.MethodPost, envPath(args[0])+"/keep", nil, &e); err != nil {
@@ -210,7 +210,7 @@ func spreadLine(e operator.Environment) string {
 func (a *app) envChange(verb, short string) *cobra.Command {
 	var noWait bool
 	c := &cobra.Command{
-		Use: verb + " ENV", Short: short, Args: cobra.ExactArgs(1), ValidArgsFunction: a.envNames(),
+		Use: verb + " ENV", Short: short, Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if verb == "delete" {
 				if err := a.confirm(fmt.Sprintf("delete environment %s with all its data", args[0])); err != nil {
@@ -226,10 +226,6 @@ func (a *app) envChange(verb, short string) *cobra.Command {
 		c.Flags().BoolVarP(&a.yes, "yes", "y", false, "don't ask")
 	}
 	return c
-}
-
-func (a *app) envNames() func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	return complete(a, "/environments", func(e operator.Environment) string { return string(e.Spec.Name) })
 }
 
 func nodeTable(t *table, nodes []operator.Node) {

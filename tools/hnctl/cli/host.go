@@ -34,7 +34,6 @@ func (a *app) hostList() *cobra.Command {
 func (a *app) hostShow() *cobra.Command {
 	return &cobra.Command{
 		Use: "show HOST", Short: "One host, by name or id", Args: cobra.ExactArgs(1),
-		ValidArgsFunction: complete(a, "/hosts", func(h operator.Host) string { return h.Name }),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			h, err := get[operator.Host](cmd.Context(), a, "/hosts/"+url.PathEscape(args[0]))
 			if err != nil {

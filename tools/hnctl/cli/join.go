@@ -42,7 +42,6 @@ func (a *app) hostToken() *cobra.Command {
 func (a *app) hostRemove() *cobra.Command {
 	return &cobra.Command{
 		Use: "remove HOST", Short: "Forget a host that is off for good; its nodes are made anew elsewhere", Args: cobra.ExactArgs(1),
-		ValidArgsFunction: complete(a, "/hosts", func(h operator.Host) string { return h.Name }),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.call(cmd.Context(), http.MethodDelete, "/hosts/"+url.PathEscape(args[0]), nil, nil); err != nil {
 				return err

@@ -32,7 +32,7 @@ type logFlags struct {
 func (a *app) nodeLogs() *cobra.Command {
 	var f logFlags
 	c := &cobra.Command{
-		Use: "logs [NODE…]", Short: "The log of a node, or of several", ValidArgsFunction: a.anyNodes(),
+		Use: "logs [NODE…]", Short: "The log of a node, or of several",
 		Long: "Writes what nodes have written: their stdout to stdout, their stderr to stderr. Nodes are given by number or, for components of the\n" +
 			"platform, by name; --env, with --layer if wanted, is all nodes of an environment. Several nodes come one after the other, or mixed\n" +
 			"with --follow, and each line then says whose it is.",
@@ -49,7 +49,6 @@ func (a *app) nodeLogs() *cobra.Command {
 	c.Flags().StringVar(&f.component, "component", "", "a component of the platform instead of a node")
 	c.Flags().StringVar(&f.env, "env", "", "all nodes of this environment")
 	c.Flags().StringVar(&f.layer, "layer", "", "of the environment, only the nodes of this layer")
-	c.RegisterFlagCompletionFunc("env", a.envNames())
 	return c
 }
 

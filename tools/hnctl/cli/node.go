@@ -48,20 +48,7 @@ func (a *app) nodeList() *cobra.Command {
 	}
 	c.Flags().StringVar(&env, "env", "", "of this environment only")
 	c.Flags().StringVar(&on, "host", "", "on this host only")
-	c.RegisterFlagCompletionFunc("env", a.envNames())
-	c.RegisterFlagCompletionFunc("host", complete(a, "/hosts", func(h operator.Host) string { return h.Name }))
 	return c
-}
-
-func (a *app) nodeIDs() func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	return complete(a, "/nodes", func(n operator.Node) string { return fmt.Sprintf("%d\t%s/%s", n.CTID, n.Env, n.Layer) })
-}
-
-// anyNodes completes a list of nodes.
-func (a *app) anyNodes() func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	return func(c *cobra.Command, _ []string, part string) ([]string, cobra.ShellCompDirective) {
-		return a.nodeIDs()(c, nil, part)
-	}
 }
 
 // nodeID takes a container number, or a component's name.
@@ -89,7 +76,7 @@ func (a *app) nodeExec() *cobra.Command {
 	var tty, noTTY bool
 	var uid, gid int
 	c := &cobra.Command{
-		Use: "exec NODE [flags] -- COMMAND [ARG…]", Short: "Run a command in a node; its exit code is passed on", Args: cobra.MinimumNArgs(2), ValidArgsFunction: a.nodeIDs(),
+		Use: "exec NODE [flags] -- COMMAND [ARG…]", Short: "Run a command in a node; its exit code is passed on", Args: cobra.MinimumNArgs(2),
 		Long:    "Runs a command in a node, given by number or, for components of the platform, by name. The exit code is the command's own;\n125 when the session broke before there was one.",
 		Example: "  hnctl node exec 101 -- sh\n  hnctl node exec 101 -- cat /etc/os-release > os-release",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -124,7 +111,7 @@ func (a *app) nodeExec() *cobra.Command {
 
 func (a *app) nodeJEM() *cobra.Command {
 	return &cobra.Command{
-		Use: "jem NODE MODULE ACTION [ARG…]", Short: "Run a life-cycle action in a node", Args: cobra.MinimumNArgs(3), ValidArgsFunction: a.nodeIDs(),
+		Use: "jem NODE MODULE ACTION [ARG…]", Short: "Run a life-cycle action in a node", Args: cobra.MinimumNArgs(3),
 		Example: "  hnctl node jem 101 service status",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			q := url.Values{"module": {args[1]}, "action": {args[2]}, "arg": args[3:]}

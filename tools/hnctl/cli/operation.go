@@ -14,10 +14,6 @@ import (
 
 func opPath(id string) string { return "/operations/" + url.PathEscape(id) }
 
-func (a *app) opIDs() func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	return complete(a, "/operations", func(o operator.Operation) string { return string(o.ID) })
-}
-
 func (a *app) opList() *cobra.Command {
 	var env string
 	c := &cobra.Command{
@@ -50,13 +46,12 @@ func (a *app) opList() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&env, "env", "", "of this environment only")
-	c.RegisterFlagCompletionFunc("env", a.envNames())
 	return c
 }
 
 func (a *app) opShow() *cobra.Command {
 	return &cobra.Command{
-		Use: "show OPERATION", Short: "One operation with its steps", Args: cobra.ExactArgs(1), ValidArgsFunction: a.opIDs(),
+		Use: "show OPERATION", Short: "One operation with its steps", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o, err := get[operator.Operation](cmd.Context(), a, opPath(args[0]))
 			if err != nil {
@@ -86,7 +81,7 @@ func (a *app) showOperation(o operator.Operation) error {
 
 func (a *app) opWatch() *cobra.Command {
 	return &cobra.Command{
-		Use: "watch OPERATION", Short: "Wait for an operation's end", Args: cobra.ExactArgs(1), ValidArgsFunction: a.opIDs(),
+		Use: "watch OPERATION", Short: "Wait for an operation's end", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.api()
 			if err != nil {
@@ -105,7 +100,7 @@ func (a *app) opWatch() *cobra.Command {
 
 func (a *app) opCancel() *cobra.Command {
 	return &cobra.Command{
-		Use: "cancel OPERATION", Short: "Cancel an operation and undo it", Args: cobra.ExactArgs(1), ValidArgsFunction: a.opIDs(),
+		Use: "cancel OPERATION", Short: "Cancel an operation and undo it", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var o operator.Operation
 			if err := a.call(cmd.Context(), http.MethodPost, opPath(args[0])+"/cancel", nil, &o); err != nil {

@@ -56,8 +56,7 @@ func (a *app) tokenCreate() *cobra.Command {
 
 func (a *app) tokenRevoke() *cobra.Command {
 	return &cobra.Command{
-		Use: "revoke ID", Short: "Revoke an API token at once", Args: cobra.ExactArgs(1),
-		ValidArgsFunction: complete(a, "/tokens", func(t operator.Token) string { return t.ID }),
+		Use: "revoke TOKEN", Short: "Revoke an API token at once", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.call(cmd.Context(), http.MethodDelete, "/tokens/"+url.PathEscape(args[0]), nil, nil); err != nil {
 				return err

@@ -180,8 +180,8 @@ func countArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 		switch {
 		case len(given) < len(wanted):
 			return misused(c, "%s", missing(wanted[len(given):]))
-		case len(given) > len(wanted):
-			return misused(c, "%q is one argument too many", given[len(wanted)])
+		case len(given) > len(argWords(c.Use)):
+			return misused(c, "%q is one argument too many", given[len(argWords(c.Use))])
 		}
 		return misused(c, "%v", err)
 	}

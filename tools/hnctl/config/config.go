@@ -1,15 +1,14 @@
-// Package config is hnctl's own configuration: which cluster, how it is known, where its token lies.
+// Package config is hnctl's own configuration: which clusters, how they are known, where their tokens lie.
 //
 // Owns: the file config.yaml and where it is looked for.
 // In: a directory from --config, HNCTL_CONFIG or the user's home.
-// Out: a checked Config with its tokens read.
+// Out: a checked File of contexts, each a Config with its tokens read.
 // Never: holds a token itself (tokens are files of their own), or takes one from a flag.
 package config
 
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -20,7 +19,6 @@ import (
 
 	"hardnode.dev/internal/secret"
 	"hardnode.dev/internal/wire"
-	"hardnode.dev/internal/wire/document"
 )
 
 // FileName is the configuration's name in its directory.
@@ -28,7 +26,7 @@ const FileName = "config.yaml"
 
 // Config says how to reach one cluster. File names are relative to its directory.
 type Config struct {
-	Version   int            `yaml:"version"` // 1
+	Version   int            `yaml:"version,omitempty"` // 1 where it is a file of its own; 0 in a File
 	Cluster   wire.ClusterID `yaml:"cluster"`
 	Name      string         `yaml:"name"`
 	Servers   []string       `yaml:"servers"`   // https://host:port of the API, tried in order
@@ -72,30 +70,16 @@ func Dir(flag string) (string, error) {
 	return filepath.Join(base, "hardnode"), nil
 }
 
-// Load reads the configuration in dir. A missing one is ErrNone.
+// Load reads the configuration in dir and is its current context. A missing file is ErrNone.
 func Load(dir string) (Config, error) {
-	path := filepath.Join(dir, FileName)
-	raw, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return Config{}, fmt.Errorf("%w: there is no %s; copy the directory hnctl that `hnctl cluster init` made, or name it with --config or HNCTL_CONFIG", ErrNone, path)
-	}
+	f, err := LoadFile(dir)
 	if err != nil {
-		return Config{}, fmt.Errorf("read configuration: %v", err)
-	}
-	c := Config{dir: dir, loose: loose(path, "")}
-	if err := document.Read(path, raw, &c); err != nil {
 		return Config{}, err
 	}
-	if err := c.validate(); err != nil {
-		return Config{}, fmt.Errorf("%s: %w", path, err)
-	}
-	return c, nil
+	return f.Context("")
 }
 
 func (c Config) validate() error {
-	if c.Version != 1 {
-		return fmt.Errorf("version: %d is not known, want 1", c.Version)
-	}
 	if err := c.Cluster.Validate(); err != nil {
 		return err
 	}
@@ -156,10 +140,7 @@ func (c Config) Token(name string) (t secret.Text, warning string, err error) {
 	if name == "" {
 		return "", "", errors.New("read token: the configuration names no tokenFile")
 	}
-	path := name
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(c.dir, path)
-	}
+	path := c.path(name)
 	raw, err := os.ReadFile(path)
 	if err != nil {
 		return "", "", fmt.Errorf("read token: %v", err)
@@ -169,6 +150,16 @@ func (c Config) Token(name string) (t secret.Text, warning string, err error) {
 		return "", "", fmt.Errorf("read token %q: want one line with the token", path)
 	}
 	return secret.Text(text), loose(path, "; its token is a key to the cluster"), nil
+}
+
+// TokenPath is where the API token lies.
+func (c Config) TokenPath() string { return c.path(c.TokenFile) }
+
+func (c Config) path(name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(c.dir, name)
 }
 
 // Encode is c as the file has it.

@@ -1,0 +1,196 @@
+package cli
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"hardnode.dev/internal/wire/jls"
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/tools/hnctl/config"
+)
+
+// completeWait is how long the shell may be kept waiting for names: people press Tab again rather than wait.
+const completeWait = 300 * time.Millisecond
+
+// completer gives what may stand at one place. It ends when ctx does. Nil is files: the shell completes those by itself.
+type completer func(ctx context.Context, a *app) []string
+
+// ofArgument is what may stand for a word of a usage line. A word that is not here is free text.
+var ofArgument = map[string]completer{
+	"ENV": envNames, "NODE": nodeNames, "HOST": hostNames, "OPERATION": operationIDs, "CONTEXT": contextNames, "TEMPLATE": templateNames, "TOKEN": tokenIDs,
+	"LICENCE": licenceIDs, "INSTALLATION": installationIDs, "FILE": files, "IMAGE": files, "DIR": files,
+}
+
+// ofFlag is what may stand for a flag's value, whatever command it is of. A flag that is not here takes free text.
+var ofFlag = map[string]completer{
+	"env": envNames, "host": hostNames, "layer": layerNames, "component": componentNames, "context": contextNames, "template": templateNames,
+	"output": fixed("table", "json", "yaml", "name"), "role": fixed("user", "infra", "hypervisor"), "scope": fixed("read", "write", "exec", "platform", "metrics", "admin"),
+	"config": files, "dir": files, "file": files, "licence": files, "licence-root-key": files, "jls-dir": files, "images": files,
+	"timeout": fixed("30s", "10m", "1h"), "since": fixed("10m", "1h", "1d"), "for": fixed("30m", "1h", "24h"), "join-within": fixed("1h", "24h"),
+}
+
+// files are completed by the shell.
+var files completer
+
+func fixed(words ...string) completer {
+	return func(context.Context, *app) []string { return words }
+}
+
+// completions gives every argument and flag below c its completer.
+func (a *app) completions(c *cobra.Command) {
+	for _, sub := range c.Commands() {
+		a.completions(sub)
+	}
+	each := func(f *pflag.Flag) {
+		if from, ok := ofFlag[f.Name]; ok && from != nil {
+			c.RegisterFlagCompletionFunc(f.Name, func(c *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+				return a.complete(c.Context(), from), cobra.ShellCompDirectiveNoFileComp
+			})
+		}
+	}
+	c.LocalNonPersistentFlags().VisitAll(each)
+	c.PersistentFlags().VisitAll(each)
+	if c.HasSubCommands() || c.ValidArgsFunction != nil {
+		return
+	}
+	words := argWords(c.Use)
+	c.ValidArgsFunction = func(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		if len(words) == 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		word := words[min(len(args), len(words)-1)]
+		name, more := strings.CutSuffix(word, "…")
+		from, ok := ofArgument[name]
+		switch {
+		case !ok, len(args) >= len(words) && !more:
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		case from == nil:
+			return nil, cobra.ShellCompDirectiveDefault
+		}
+		return slices.DeleteFunc(a.complete(c.Context(), from), func(s string) bool {
+			name, _, _ := strings.Cut(s, "\t")
+			return slices.Contains(args, name)
+		}), cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// argWords are the arguments that a usage line names, with those that may be left out.
+func argWords(use string) (out []string) {
+	clean := strings.NewReplacer("[", "", "]", "").Replace(strings.ReplaceAll(use, "[flags]", ""))
+	return argNames(clean)
+}
+
+// complete asks for names, for a short time.
+func (a *app) complete(ctx context.Context, from completer) []string {
+	ctx, cancel := context.WithTimeout(ctx, completeWait)
+	defer cancel()
+	names := make(chan []string, 1)
+	go func() { names <- from(ctx, a) }() // ends soon after ctx: what it calls does
+	select {
+	case n := <-names:
+		return n
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// listed are the names in one of the API's lists.
+func listed[T any](path string, names func(T) []string) completer {
+	return func(ctx context.Context, a *app) (out []string) {
+		list, err := items[T](ctx, a, path)
+		if err != nil {
+			return nil
+		}
+		seen := map[string]bool{}
+		for _, x := range list {
+			for _, n := range names(x) {
+				if !seen[n] {
+					seen[n] = true
+					out = append(out, n)
+				}
+			}
+		}
+		return out
+	}
+}
+
+func describe(name, what string) string { return clean(name) + "\t" + clean(what) }
+
+func envNames(ctx context.Context, a *app) []string {
+	return listed("/environments", func(e operator.Environment) []string { return []string{describe(string(e.Spec.Name), string(e.State))} })(ctx, a)
+}
+
+func hostNames(ctx context.Context, a *app) []string {
+	return listed("/hosts", func(h operator.Host) []string { return []string{describe(h.Name, string(h.State))} })(ctx, a)
+}
+
+func nodeNames(ctx context.Context, a *app) []string {
+	return listed("/nodes", func(n operator.Node) []string {
+		what := string(n.Env) + "/" + string(n.Layer)
+		if n.Component != "" {
+			return []string{describe(n.Component, what), describe(n.CTID.String(), n.Component)}
+		}
+		return []string{describe(n.CTID.String(), what)}
+	})(ctx, a)
+}
+
+func componentNames(ctx context.Context, a *app) []string {
+	return listed("/nodes?env=jelastic", func(n operator.Node) []string { return nonEmpty(n.Component) })(ctx, a)
+}
+
+func layerNames(ctx context.Context, a *app) []string {
+	return listed("/nodes", func(n operator.Node) []string { return []string{string(n.Layer)} })(ctx, a)
+}
+
+func operationIDs(ctx context.Context, a *app) []string {
+	return listed("/operations?limit=50", func(o operator.Operation) []string {
+		return []string{describe(string(o.ID), o.Kind+" "+o.Object+" "+string(o.State))}
+	})(ctx, a)
+}
+
+func templateNames(ctx context.Context, a *app) []string {
+	return listed("/templates", func(t operator.Template) []string { return []string{string(t.Name)} })(ctx, a)
+}
+
+func tokenIDs(ctx context.Context, a *app) []string {
+	return listed("/tokens", func(t operator.Token) []string { return []string{describe(t.ID, t.Name)} })(ctx, a)
+}
+
+func contextNames(_ context.Context, a *app) []string {
+	dir, err := config.Dir(a.configFlag)
+	if err != nil {
+		return nil
+	}
+	f, err := config.LoadFile(dir)
+	if err != nil {
+		return nil
+	}
+	return f.Names()
+}
+
+func licenceIDs(ctx context.Context, a *app) (out []string) {
+	var list []jls.License
+	if a.jlsCall(ctx, "GET", jls.PathLicenses, nil, &list) != nil {
+		return nil
+	}
+	for _, l := range list {
+		out = append(out, describe(l.ID, l.Customer))
+	}
+	return out
+}
+
+func installationIDs(ctx context.Context, a *app) (out []string) {
+	var list []jls.Installation
+	if a.jlsCall(ctx, "GET", jls.PathInstallations, nil, &list) != nil {
+		return nil
+	}
+	for _, i := range list {
+		out = append(out, describe(string(i.ID), i.Name))
+	}
+	return out
+}
