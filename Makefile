@@ -1,5 +1,6 @@
 # Hardnode: every target has a help text; `make` alone prints them. CI runs `make test` and nothing else.
 SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
 export CGO_ENABLED := 0
 GO ?= go
 OUT := out
@@ -21,15 +22,24 @@ check: ## gofmt, vet and the house rules; the API's description by a linter, whe
 	$(GO) vet -tags guest ./agent/... ./qemu-tests/...
 	@HARDNODE_OUT=$(OUT) sh tools/openapi/lint.sh
 
-unit: ## unit tests: no root, no network, under a minute warm
-	$(GO) test ./...
+# what go test -json says goes through it: all of what failed, and the seconds of the slowest; the status is go test's
+TESTLOG := $(OUT)/bin/testlog -record $(OUT)/seconds
+.PHONY: testlog
+testlog:
+	@mkdir -p $(OUT)/bin && $(GO) build -trimpath -buildvcs=false -o $(OUT)/bin/testlog ./tools/testlog
+
+unit: testlog ## unit tests: no root, no network, under a minute warm
+	$(GO) test -json ./... | $(TESTLOG)
 
 # the race detector is a C library, so this alone needs cgo; the programs that run for long are what it pays for
 RACE := ./agent/... ./init/... ./internal/... ./jls/... ./orchestrator/... ./tools/devcluster/...
-race: ## the unit tests of the long-running programs under the race detector: minutes cold
-	CGO_ENABLED=1 $(GO) test -race $(RACE)
+race: testlog ## the unit tests of the long-running programs under the race detector: minutes cold
+	CGO_ENABLED=1 $(GO) test -json -race $(RACE) | $(TESTLOG)
 
-test: deps check unit race qemu ## everything CI runs
+test: ## everything CI runs; the seconds of the slowest tests at the end
+	@rm -f $(OUT)/seconds
+	@status=0; $(MAKE) --no-print-directory deps check unit race qemu || status=$$?; \
+	  if [ -s $(OUT)/seconds ]; then echo "--- all of it:"; $(OUT)/bin/testlog -summary $(OUT)/seconds; fi; exit $$status
 
 clean: ## remove everything that was built (out/)
 	rm -rf $(OUT)
@@ -62,11 +72,11 @@ demo: deps-demo ## a cluster on this machine, in QEMU (ARGS="--hosts 3 --keep" a
 .PHONY: qemu soak
 PKG ?= ./qemu-tests/...
 RUN ?= .
-qemu: ## tests that boot virtual machines (PKG=./qemu-tests/… RUN=TestX for some of them)
-	$(GO) test -tags qemu -count=1 -timeout 30m -p 1 -v -run '$(RUN)' $(PKG)
+qemu: testlog ## tests that boot virtual machines (PKG=./qemu-tests/… RUN=TestX for some of them)
+	$(GO) test -json -tags qemu -count=1 -timeout 30m -p 1 -v -run '$(RUN)' $(PKG) | $(TESTLOG) -v
 
-soak: ## the long forms of the qemu tests: hours (PKG=./qemu-tests/… RUN=TestX for some of them)
-	HARDNODE_SOAK=1 $(GO) test -tags qemu -count=1 -timeout 6h -p 1 -v -run '$(RUN)' $(PKG)
+soak: testlog ## the long forms of the qemu tests: hours (PKG=./qemu-tests/… RUN=TestX for some of them)
+	HARDNODE_SOAK=1 $(GO) test -json -tags qemu -count=1 -timeout 6h -p 1 -v -run '$(RUN)' $(PKG) | $(TESTLOG) -v
 
 # --- templates, registry, resolver
 .PHONY: templates
@@ -74,11 +84,11 @@ templates: ## build the OCI templates from Debian packages: out/templates/nginx
 	@$(GO) build -trimpath -o $(OUT)/bin/templates ./tools/templates && $(OUT)/bin/templates -out $(OUT)/templates tools/templates/nginx
 
 .PHONY: bench-resolver
-bench-resolver: templates ## the resolver beside nginx as a proxy, on loopback
+bench-resolver: deps templates ## the resolver beside nginx as a proxy, on loopback
 	@$(GO) run ./tools/bench/resolver
 
 # --- bench: figures of the container runtime beside crun, and of a host coming up
 .PHONY: bench
 RUNS ?= 50
-bench: ## containers beside crun (p50 of RUNS runs in one VM); how a host comes up, median of 5; what it takes
-	HARDNODE_BENCH=$(RUNS) $(GO) test -tags qemu -count=1 -timeout 30m -v -p 1 -run TestFigures ./qemu-tests/container ./qemu-tests/story | grep -E 'FIGURE|FAIL|^ok'
+bench: deps testlog ## containers beside crun (p50 of RUNS runs in one VM); how a host comes up, median of 5; what it takes
+	HARDNODE_BENCH=$(RUNS) $(GO) test -json -tags qemu -count=1 -timeout 30m -p 1 -run TestFigures ./qemu-tests/container ./qemu-tests/story | $(TESTLOG) -lines FIGURE
