@@ -126,6 +126,7 @@ func (c *cluster) start() {
 	o, err := construct(ctx, config{data: filepath.Join(c.dir, "data"), scale: 1, unsafe: true, started: time.Now(), log: log}, s)
 	must(c.t, err)
 	o.ops.Now = func() time.Time { return time.Now().Add(time.Duration(c.skew.Load())) }
+	o.panel.Now = o.ops.Now
 	listen := func(addr string) net.Listener {
 		l, err := net.Listen("tcp", addr)
 		must(c.t, err)

@@ -45,7 +45,8 @@ type Who struct {
 	Name   string
 	Scopes []string
 
-	hash string // of the token
+	Expires time.Time // of the token; zero: it does not
+	hash    string    // of the token
 }
 
 // Tokens checks and keeps tokens.
@@ -77,7 +78,7 @@ func (t *Tokens) CheckHash(hash string) (Who, *operator.Problem) {
 	case !rec.Expires.IsZero() && !t.Now().Before(rec.Expires):
 		return unknown("the token expired at " + rec.Expires.Format(time.RFC3339))
 	}
-	return Who{rec.ID, rec.Name, rec.Scopes, rec.Hash}, nil
+	return Who{rec.ID, rec.Name, rec.Scopes, rec.Expires, rec.Hash}, nil
 }
 
 func unknown(reason string) (Who, *operator.Problem) {

@@ -5,8 +5,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"net/url"
 	"strings"
 	"time"
+
+	"github.com/a-h/templ"
 
 	"hardnode.dev/internal/wire/operator"
 )
@@ -100,4 +103,48 @@ func layers(e operator.Environment) string {
 		out = append(out, s)
 	}
 	return strings.Join(out, ", ")
+}
+
+func hostURL(name string) templ.SafeURL { return templ.SafeURL("/panel/hosts/" + url.PathEscape(name)) }
+func envURL(name string) templ.SafeURL  { return templ.SafeURL("/panel/environments/" + url.PathEscape(name)) }
+func opURL(id string) templ.SafeURL     { return templ.SafeURL("/panel/operations/" + url.PathEscape(id)) }
+
+// environmentOf is the environment an operation works on.
+func environmentOf(o operator.Operation) (string, bool) { return strings.CutPrefix(o.Object, "environments/") }
+
+// object is what an operation works on, in short.
+func object(o operator.Operation) string { return strings.TrimPrefix(o.Object, "environments/") }
+
+// failure is the newest operation that failed, "" if there is none.
+func failure(ops []operator.Operation) string {
+	for _, o := range ops {
+		if o.State == operator.OpFailed {
+			return string(o.ID)
+		}
+	}
+	return ""
+}
+
+// firstNode is the number of a node to look into.
+func firstNode(e operator.Environment) string {
+	for _, n := range e.Nodes {
+		if n.State != "running" {
+			return n.CTID.String()
+		}
+	}
+	if len(e.Nodes) > 0 {
+		return e.Nodes[0].CTID.String()
+	}
+	return "CTID"
+}
+
+// spreading tells whether what is said of an environment's spread is that it is being mended.
+func spreading(s string) bool { return strings.Contains(s, " is being spread") }
+
+// sentence begins s with a capital and ends it with a full stop.
+func sentence(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + strings.TrimSuffix(s[1:], ".") + "."
 }

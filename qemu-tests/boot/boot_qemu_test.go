@@ -35,6 +35,7 @@ func TestBootServeLeave(t *testing.T) {
 	h.sees(`step container modules: \d+ loaded`)
 	h.look()
 	t.Run("services", h.services)
+	t.Run("console", h.console)
 	if err := h.VM.PowerDown(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -91,6 +92,30 @@ func (h *host) look() {
 		if strings.Contains(line, "Run /init") || strings.Contains(line, "hardnode: step") {
 			h.T.Log(line)
 		}
+	}
+}
+
+// console checks what the terminal showed: each line has one time, and once init had the terminals nothing of the kernel's is among them.
+// (What init reports before it runs on the real root are lines of the kernel's log.)
+func (h *host) console(t *testing.T) {
+	kernels := regexp.MustCompile(`^\[ *\d+\.\d+\] `)
+	twice := regexp.MustCompile(`hardnode: \S+: (time=|\d{4}[-/]\d\d[-/]\d\d)`)
+	status := regexp.MustCompile(`^(\[ *\d+\.\d{3}\]|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}Z) \[host-1\] \S`)
+	booted, shown := false, false
+	for _, line := range h.VM.Console.Lines(0) {
+		switch {
+		case twice.MatchString(line):
+			t.Errorf("two times in one line: %s", line)
+		case booted && kernels.MatchString(line) && !strings.Contains(line, "hardnode: ") && !status.MatchString(line):
+			t.Errorf("the kernel's, after boot: %s", line)
+		case strings.Contains(line, "[host-1] ") && !status.MatchString(line):
+			t.Errorf("a status without its time: %s", line)
+		}
+		booted = booted || strings.Contains(line, "hardnode: step boot count:")
+		shown = shown || status.MatchString(line)
+	}
+	if !booted || !shown {
+		t.Errorf("end of the boot seen: %v, status seen: %v", booted, shown)
 	}
 }
 

@@ -1,0 +1,240 @@
+package panel
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"net/http"
+	"strings"
+	"time"
+
+	"hardnode.dev/internal/logging"
+	"hardnode.dev/internal/secret"
+	"hardnode.dev/orchestrator/authz"
+	"hardnode.dev/orchestrator/show"
+)
+
+// The session's cookie and its life.
+const (
+	cookieName = "__Host-hardnode"
+	idle       = 8 * time.Hour  // without a click
+	longest    = 24 * time.Hour // a session's life, whatever is done in it
+	maxOpen    = 1000           // sessions; the oldest goes first
+	remembered = 7 * 24 * time.Hour
+)
+
+// Why a session ended, for the person whose it was.
+const (
+	endedIdle      = "You were signed out: nothing was clicked for 8 hours."
+	endedLongest   = "You were signed out: a session ends after 24 hours."
+	endedRevoked   = "You were signed out: the token you signed in with was revoked."
+	endedExpired   = "You were signed out: the token you signed in with has expired."
+	endedRestarted = "You were signed out: the orchestrator was restarted, and sessions end with it."
+	endedPushedOut = "You were signed out: many others signed in since, and the oldest sessions made room."
+	endedByYou     = "You signed out."
+)
+
+type session struct {
+	token   string    // hash
+	expires time.Time // of the token; zero: it does not
+	begun   time.Time
+	used    time.Time // by a person: what a page fetches by itself does not count
+	ended   string    // why; "" while it stands
+}
+
+// over is why a session is over by the clock, or "". What came first counts.
+func (s *session) over(now time.Time) string {
+	lazy, old := s.used.Add(idle), s.begun.Add(longest)
+	switch {
+	case s.ended != "":
+		return s.ended
+	case now.After(lazy) && lazy.Before(old):
+		return endedIdle
+	case now.After(old):
+		return endedLongest
+	}
+	return ""
+}
+
+// noToken is why a session is over whose token no longer counts.
+func (s *session) noToken(now time.Time) string {
+	if !s.expires.IsZero() && !now.Before(s.expires) {
+		return endedExpired
+	}
+	return endedRevoked
+}
+
+// cookie is the parsed value of a session's cookie: a secret, and which life of the orchestrator made it, so that a restart can be told from
+// anything else. Neither says who somebody is by itself.
+type cookie struct{ key, life string }
+
+func cookieOf(r *http.Request) (cookie, bool) {
+	c, err := r.Cookie(cookieName)
+	if err != nil {
+		return cookie{}, false
+	}
+	value, life, _ := strings.Cut(c.Value, ".")
+	if len(value) != 64 {
+		return cookie{}, false
+	}
+	sum := sha256.Sum256([]byte(value))
+	return cookie{hex.EncodeToString(sum[:]), life}, true
+}
+
+// setCookie sends a session's cookie; "" takes it away. It comes along when a person follows a link from elsewhere (Lax): pages only show, and
+// what changes something is a POST, which other sites' pages are refused.
+func setCookie(w http.ResponseWriter, value string) {
+	c := &http.Cookie{Name: cookieName, Value: value, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode}
+	if value == "" {
+		c.MaxAge = -1
+	}
+	http.SetCookie(w, c)
+}
+
+// life names this life of the orchestrator.
+func (p *Panel) life() string {
+	p.born.Do(func() { p.name = random(4) })
+	return p.name
+}
+
+// random is n random bytes in hex.
+func random(n int) string {
+	raw := make([]byte, n)
+	rand.Read(raw) // never fails (crypto/rand)
+	return hex.EncodeToString(raw)
+}
+
+// who is the person of a request, or why nobody is signed in any more; both are empty for who never was.
+func (p *Panel) who(r *http.Request) (who authz.Who, ended string) {
+	c, ok := cookieOf(r)
+	if !ok {
+		return authz.Who{}, ""
+	}
+	now := p.Now()
+	p.mu.Lock()
+	s := p.mu.open[c.key]
+	if s == nil {
+		p.mu.Unlock()
+		if c.life != p.life() {
+			return authz.Who{}, endedRestarted
+		}
+		return authz.Who{}, endedPushedOut
+	}
+	if s.ended = s.over(now); s.ended != "" {
+		ended = s.ended
+		p.mu.Unlock()
+		return authz.Who{}, ended
+	}
+	if r.Header.Get("Hardnode-Live") == "" {
+		s.used = now
+	}
+	token := s.token
+	p.mu.Unlock()
+	who, problem := p.Tokens.CheckHash(token)
+	if problem == nil {
+		problem = who.Require(authz.Read, "panel")
+	}
+	if problem != nil {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		s.ended = s.noToken(now)
+		return authz.Who{}, s.ended
+	}
+	return who, ""
+}
+
+// signedIn lets only holders of a session in whose token still counts and may read.
+func (p *Panel) signedIn(f func(http.ResponseWriter, *http.Request, page, show.World)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		who, _ := p.who(r)
+		if who.ID == "" {
+			if r.Header.Get("Hardnode-Live") != "" {
+				http.Error(w, "sign in again", http.StatusUnauthorized)
+				return
+			}
+			http.Redirect(w, r, signInAt(r), http.StatusSeeOther)
+			return
+		}
+		v := p.World()
+		f(w, r, page{Who: who.Name, Cluster: v.Cluster()}, v)
+	}
+}
+
+// entry is the sign-in page: why the last session ended, and where to go on.
+func (p *Panel) entry(w http.ResponseWriter, r *http.Request) {
+	to := back(r.URL.Query().Get("to"))
+	who, ended := p.who(r)
+	if who.ID != "" {
+		http.Redirect(w, r, to, http.StatusSeeOther)
+		return
+	}
+	if ended == "" && r.URL.Query().Has("out") {
+		ended = endedByYou
+	}
+	p.html(w, r, http.StatusOK, loginPage(signIn{To: to, Ended: ended}))
+}
+
+func (p *Panel) login(w http.ResponseWriter, r *http.Request) {
+	r.Body = http.MaxBytesReader(w, r.Body, 8192)
+	text, to := secret.Text(strings.TrimSpace(r.PostFormValue("token"))), back(r.PostFormValue("to"))
+	who, problem := p.Tokens.Check(text)
+	if problem != nil {
+		logging.Or(p.Log).Warn("a sign-in to the panel was refused", logging.Addr, r.RemoteAddr, logging.Reason, problem.Reason)
+		if p.Guesses != nil {
+			problem = p.Guesses.Wrong(r.Context(), r.RemoteAddr, problem)
+		}
+	} else {
+		problem = who.Require(authz.Read, "panel") // a right token for something else: it is no guess
+	}
+	if problem != nil {
+		p.html(w, r, problem.Status, loginPage(signIn{To: to, Refused: "That did not work: " + problem.Reason + "."}))
+		return
+	}
+	value := random(32)
+	sum := sha256.Sum256([]byte(value))
+	now := p.Now()
+	old, _ := cookieOf(r)
+	p.remember(old.key, hex.EncodeToString(sum[:]), &session{token: authz.Hash(text), expires: who.Expires, begun: now, used: now})
+	setCookie(w, value+"."+p.life())
+	http.Redirect(w, r, to, http.StatusSeeOther)
+}
+
+// remember opens a session in place of an old one, "" being none, and forgets those that are too old or too many.
+func (p *Panel) remember(old, k string, s *session) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.mu.open == nil {
+		p.mu.open = map[string]*session{}
+	}
+	delete(p.mu.open, old)
+	oldest := ""
+	for o, x := range p.mu.open {
+		if s.used.Sub(x.begun) > remembered {
+			delete(p.mu.open, o)
+		} else if oldest == "" || x.before(p.mu.open[oldest]) {
+			oldest = o
+		}
+	}
+	if len(p.mu.open) >= maxOpen {
+		delete(p.mu.open, oldest)
+	}
+	p.mu.open[k] = s
+}
+
+// before tells which of two goes first: what has ended, then what was used longer ago.
+func (s *session) before(o *session) bool {
+	if (s.ended != "") != (o.ended != "") {
+		return s.ended != ""
+	}
+	return s.used.Before(o.used)
+}
+
+func (p *Panel) logout(w http.ResponseWriter, r *http.Request) {
+	if c, ok := cookieOf(r); ok {
+		p.mu.Lock()
+		delete(p.mu.open, c.key)
+		p.mu.Unlock()
+	}
+	setCookie(w, "")
+	http.Redirect(w, r, "/panel/login?out", http.StatusSeeOther)
+}
