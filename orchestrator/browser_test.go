@@ -299,8 +299,8 @@ func TestPanelWishesInBrowser(t *testing.T) {
 		t.Errorf("with forced colours a badge's border is %q", got)
 	}
 	b.do(chromedp.Navigate(base+"/panel/hosts/host1"), chromedp.WaitVisible("meter"))
-	if got := look[string](b, `getComputedStyle(document.querySelector("meter")).appearance`); got != "auto" {
-		t.Errorf("with forced colours a meter is drawn as %q", got)
+	if got := look[string](b, `getComputedStyle(document.querySelector("meter")).forcedColorAdjust`); got != "none" {
+		t.Errorf("with forced colours a meter has no colours of its own: %q", got)
 	}
 	b.shoot("forced-colors")
 	b.media("prefers-reduced-motion", "reduce")

@@ -262,7 +262,7 @@ func environmentPage(c operator.Cluster, e operator.Environment, served bool, op
 			templ_7745c5c3_Var11 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = notices(c).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = notices(without(c, string(e.Spec.Name))).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -106,11 +107,15 @@ func layers(e operator.Environment) string {
 }
 
 func hostURL(name string) templ.SafeURL { return templ.SafeURL("/panel/hosts/" + url.PathEscape(name)) }
-func envURL(name string) templ.SafeURL  { return templ.SafeURL("/panel/environments/" + url.PathEscape(name)) }
-func opURL(id string) templ.SafeURL     { return templ.SafeURL("/panel/operations/" + url.PathEscape(id)) }
+func envURL(name string) templ.SafeURL {
+	return templ.SafeURL("/panel/environments/" + url.PathEscape(name))
+}
+func opURL(id string) templ.SafeURL { return templ.SafeURL("/panel/operations/" + url.PathEscape(id)) }
 
 // environmentOf is the environment an operation works on.
-func environmentOf(o operator.Operation) (string, bool) { return strings.CutPrefix(o.Object, "environments/") }
+func environmentOf(o operator.Operation) (string, bool) {
+	return strings.CutPrefix(o.Object, "environments/")
+}
 
 // object is what an operation works on, in short.
 func object(o operator.Operation) string { return strings.TrimPrefix(o.Object, "environments/") }
@@ -147,4 +152,10 @@ func sentence(s string) string {
 		return s
 	}
 	return strings.ToUpper(s[:1]) + strings.TrimSuffix(s[1:], ".") + "."
+}
+
+// without is c without the alarms about one environment: its page says them in its own words.
+func without(c operator.Cluster, env string) operator.Cluster {
+	c.Alarms = slices.DeleteFunc(slices.Clone(c.Alarms), func(a string) bool { return strings.HasPrefix(a, "environment "+env+": ") })
+	return c
 }

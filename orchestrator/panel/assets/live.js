@@ -3,7 +3,7 @@ const part = document.querySelector("[data-live]");
 const lost = document.getElementById("link");
 const said = document.getElementById("said");
 const zoned = new Intl.DateTimeFormat(undefined, {
-  year: "numeric", month: "short", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit", timeZoneName: "short",
+  year: "numeric", month: "short", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23", timeZoneName: "short",
 });
 let tag = "";
 let shown = "";
