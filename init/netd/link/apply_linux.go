@@ -61,6 +61,7 @@ type Set struct {
 		problems map[string]string       // by link name
 		learnt   map[string][]netip.Addr // resolvers by link name
 		leased   map[string]netip.Prefix
+		routes   map[string][]lease.Route // of leases, by link name
 	}
 }
 
@@ -79,9 +80,7 @@ func (s *Set) Apply(n boot.Network) ([]Plan, error) {
 		}
 	}
 	s.mu.Lock()
-	if s.mu.problems == nil {
-		s.mu.problems, s.mu.learnt, s.mu.leased = map[string]string{}, map[string][]netip.Addr{}, map[string]netip.Prefix{}
-	}
+	s.open()
 	for _, m := range missing {
 		if !slices.Contains(s.mu.missing, m) {
 			log.Warn(m)
@@ -101,6 +100,14 @@ func (s *Set) Apply(n boot.Network) ([]Plan, error) {
 		s.problem(p.Link.Name, problem)
 	}
 	return plans, s.writeResolvers()
+}
+
+// open makes the maps; the lock is held.
+func (s *Set) open() {
+	if s.mu.problems == nil {
+		s.mu.problems, s.mu.learnt = map[string]string{}, map[string][]netip.Addr{}
+		s.mu.leased, s.mu.routes = map[string]netip.Prefix{}, map[string][]lease.Route{}
+	}
 }
 
 func loopback() error {
@@ -150,21 +157,37 @@ func static(p Plan) error {
 		return fmt.Errorf("link %s: bring up: %w", p.Link.Name, err)
 	}
 	if p.Link.Gateway.IsValid() {
-		if err := defaultRoute(l, p.Link.Gateway, p.Metric); err != nil {
-			return fmt.Errorf("link %s: %w", p.Link.Name, err)
+		all := netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+		if p.Link.Gateway.Is6() {
+			all = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+		}
+		for _, r := range Routes(p.Link.Addresses, []lease.Route{{To: all, Via: p.Link.Gateway}}, false) {
+			if err := setRoute(l, r, p.Metric); err != nil {
+				return fmt.Errorf("link %s: %w", p.Link.Name, err)
+			}
 		}
 	}
 	return nil
 }
 
-func defaultRoute(l netlink.Link, gateway netip.Addr, metric int) error {
-	dst := &net.IPNet{IP: net.IPv4zero, Mask: net.CIDRMask(0, 32)}
-	if gateway.Is6() {
-		dst = &net.IPNet{IP: net.IPv6zero, Mask: net.CIDRMask(0, 128)}
+// route is r as the kernel takes it.
+func route(l netlink.Link, r lease.Route, metric int) *netlink.Route {
+	out := &netlink.Route{LinkIndex: l.Attrs().Index, Dst: ipNet(r.To), Priority: metric}
+	switch {
+	case r.Via.IsValid():
+		out.Gw = r.Via.AsSlice()
+	case r.To.Addr().Is4():
+		out.Scope = netlink.SCOPE_LINK
 	}
-	r := &netlink.Route{LinkIndex: l.Attrs().Index, Dst: dst, Gw: gateway.AsSlice(), Priority: metric}
-	if err := netlink.RouteReplace(r); err != nil {
-		return fmt.Errorf("set default route by %s: %w", gateway, err)
+	return out
+}
+
+func setRoute(l netlink.Link, r lease.Route, metric int) error {
+	if err := netlink.RouteReplace(route(l, r, metric)); err != nil {
+		if !r.Via.IsValid() {
+			return fmt.Errorf("set route to %s: %w", r.To, err)
+		}
+		return fmt.Errorf("set route to %s by %s: %w", r.To, r.Via, err)
 	}
 	return nil
 }
@@ -184,7 +207,8 @@ func (s *Set) Lease(ctx context.Context, p Plan) error {
 // Release takes the lease's address of a link away.
 func (s *Set) Release(p Plan) error { return s.leased(p, lease.Lease{}) }
 
-// leased puts a lease's parts in place of the last one's. A zero lease takes them away.
+// leased puts a lease's parts in place of the last one's. A zero lease takes them away. A route that can't be set is shown as the link's problem and
+// does not hold up the others: half a network is better than none.
 func (s *Set) leased(p Plan, l lease.Lease) error {
 	name := p.Link.Name
 	dev, err := netlink.LinkByName(name)
@@ -192,8 +216,23 @@ func (s *Set) leased(p Plan, l lease.Lease) error {
 		return fmt.Errorf("link %s: %w", name, err)
 	}
 	s.mu.Lock()
-	old := s.mu.leased[name]
+	s.open()
+	old, oldRoutes := s.mu.leased[name], s.mu.routes[name]
 	s.mu.Unlock()
+	var want []lease.Route
+	if l.Address.IsValid() {
+		want = Routes(append(slices.Clone(p.Link.Addresses), l.Address), l.Routes, p.Link.Gateway.IsValid())
+	}
+	var trouble []error
+	metric := p.Metric + 900 // a gateway a person configured goes first
+	for _, r := range slices.Backward(oldRoutes) {
+		if slices.Contains(want, r) {
+			continue
+		}
+		if err := netlink.RouteDel(route(dev, r, metric)); err != nil && !errors.Is(err, unix.ESRCH) && !errors.Is(err, unix.ENODEV) {
+			trouble = append(trouble, fmt.Errorf("link %s: remove route to %s: %w", name, r.To, err))
+		}
+	}
 	if old.IsValid() && old != l.Address {
 		if err := netlink.AddrDel(dev, &netlink.Addr{IPNet: ipNet(old)}); err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
 			return fmt.Errorf("link %s: remove address %s: %w", name, old, err)
@@ -202,21 +241,25 @@ func (s *Set) leased(p Plan, l lease.Lease) error {
 	if l.Address.IsValid() {
 		if l.MTU != 0 && p.Link.MTU == 0 {
 			if err := netlink.LinkSetMTU(dev, l.MTU); err != nil {
-				return fmt.Errorf("link %s: set MTU %d: %w", name, l.MTU, err)
+				trouble = append(trouble, fmt.Errorf("link %s: set MTU %d: %w", name, l.MTU, err))
 			}
 		}
 		if err := netlink.AddrReplace(dev, &netlink.Addr{IPNet: ipNet(l.Address)}); err != nil {
 			return fmt.Errorf("link %s: set address %s: %w", name, l.Address, err)
 		}
-		if l.Router.IsValid() && !p.Link.Gateway.IsValid() {
-			if err := defaultRoute(dev, l.Router, p.Metric+900); err != nil { // a gateway a person configured goes first
-				return fmt.Errorf("link %s: %w", name, err)
+		for _, r := range want {
+			if err := setRoute(dev, r, metric); err != nil {
+				trouble = append(trouble, fmt.Errorf("link %s: %w", name, err))
 			}
 		}
 	}
 	s.mu.Lock()
-	s.mu.leased[name], s.mu.learnt[name] = l.Address, l.DNS
+	s.mu.leased[name], s.mu.learnt[name], s.mu.routes[name] = l.Address, l.DNS, want
 	delete(s.mu.problems, name)
+	if err := errors.Join(trouble...); err != nil {
+		s.mu.problems[name] = strings.ReplaceAll(err.Error(), "\n", "; ")
+		logging.Or(s.Log).Warn("DHCP lease is not wholly in place", logging.Err, err)
+	}
 	s.mu.Unlock()
 	return s.writeResolvers()
 }
@@ -224,6 +267,7 @@ func (s *Set) leased(p Plan, l lease.Lease) error {
 func (s *Set) problem(name, text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.open()
 	if text == "" {
 		delete(s.mu.problems, name)
 		return
@@ -233,12 +277,12 @@ func (s *Set) problem(name, text string) {
 
 func (s *Set) writeResolvers() error {
 	s.mu.Lock()
+	defer s.mu.Unlock() // one writer at a time: each link's lease calls this
 	var configured, learnt []netip.Addr
 	for _, p := range s.mu.plans {
 		configured = append(configured, p.Link.DNS...)
 		learnt = append(learnt, s.mu.learnt[p.Link.Name]...)
 	}
-	s.mu.Unlock()
 	tmp := s.ResolvConf + ".new"
 	if err := os.WriteFile(tmp, []byte(resolvConf(Resolvers(configured, learnt))), 0o644); err != nil {
 		return fmt.Errorf("write resolvers: %w", err)

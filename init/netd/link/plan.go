@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"hardnode.dev/init/netd/lease"
 	"hardnode.dev/internal/wire/boot"
 )
 
@@ -77,6 +78,34 @@ func Renames(plans []Plan) []Rename {
 		}
 	}
 	return append(first, second...)
+}
+
+// Routes are what the kernel is told so that every route of want works on a link that has the addresses: before a route over a gateway that is
+// on none of the link's subnets (cloud providers give a /32 and a router outside it) goes one to the gateway itself, over the link. Defaults are left out
+// where a person configured a gateway.
+func Routes(addresses []netip.Prefix, want []lease.Route, configured bool) (out []lease.Route) {
+	near := slices.Clone(addresses)
+	add := func(r lease.Route) {
+		if !slices.ContainsFunc(out, func(o lease.Route) bool { return o.To == r.To }) {
+			out = append(out, r)
+		}
+	}
+	for _, r := range want {
+		if !r.Via.IsValid() && r.To.Bits() > 0 { // routes over the link come first: gateways may lie behind them
+			near = append(near, r.To)
+			add(r)
+		}
+	}
+	for _, r := range want {
+		switch {
+		case r.To.Bits() == 0 && configured:
+			continue
+		case r.Via.IsValid() && (r.Via.Is4() || !r.Via.IsLinkLocalUnicast()) && !slices.ContainsFunc(near, func(p netip.Prefix) bool { return p.Contains(r.Via) }):
+			add(lease.Route{To: netip.PrefixFrom(r.Via, r.Via.BitLen())})
+		}
+		add(r)
+	}
+	return out
 }
 
 // Resolvers joins the configured servers with those learnt, the configured first, each once, at most three (resolv.conf(5)).

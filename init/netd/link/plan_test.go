@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"hardnode.dev/init/netd/lease"
 	"hardnode.dev/internal/wire/boot"
 )
 
@@ -63,5 +64,46 @@ func TestResolvers(t *testing.T) {
 	}
 	if text := resolvConf(got[:1]); text != "nameserver 10.0.0.1\noptions timeout:2 attempts:2\n" {
 		t.Errorf("got %q", text)
+	}
+}
+
+func TestRoutes(t *testing.T) {
+	p, a := netip.MustParsePrefix, netip.MustParseAddr
+	all, all6 := p("0.0.0.0/0"), p("::/0")
+	for _, c := range []struct {
+		name       string
+		addresses  []netip.Prefix
+		want       []lease.Route
+		configured bool
+		routes     string
+	}{
+		{"a router on the subnet", []netip.Prefix{p("10.0.2.15/24")}, []lease.Route{{To: all, Via: a("10.0.2.2")}}, false, "0.0.0.0/0 by 10.0.2.2"},
+		{"/32 and a router outside", []netip.Prefix{p("203.0.113.7/32")}, []lease.Route{{To: all, Via: a("203.0.113.1")}}, false, "203.0.113.1/32, 0.0.0.0/0 by 203.0.113.1"},
+		{"/24 and a router outside", []netip.Prefix{p("10.0.2.15/24")}, []lease.Route{{To: all, Via: a("172.16.0.1")}}, false, "172.16.0.1/32, 0.0.0.0/0 by 172.16.0.1"},
+		{"two routes by one router outside", []netip.Prefix{p("10.0.2.15/32")}, []lease.Route{{To: p("10.0.0.0/8"), Via: a("10.0.2.1")}, {To: all, Via: a("10.0.2.1")}}, false,
+			"10.0.2.1/32, 10.0.0.0/8 by 10.0.2.1, 0.0.0.0/0 by 10.0.2.1"},
+		{"the way to the router is given too", []netip.Prefix{p("10.0.2.15/32")}, []lease.Route{{To: all, Via: a("169.254.9.1")}, {To: p("169.254.9.1/32")}}, false,
+			"169.254.9.1/32, 0.0.0.0/0 by 169.254.9.1"},
+		{"a subnet over the link, a router in it", []netip.Prefix{p("10.0.2.15/32")}, []lease.Route{{To: p("10.9.0.0/24")}, {To: all, Via: a("10.9.0.1")}}, false,
+			"10.9.0.0/24, 0.0.0.0/0 by 10.9.0.1"},
+		{"a default over the link", []netip.Prefix{p("10.0.2.15/32")}, []lease.Route{{To: all}}, false, "0.0.0.0/0"},
+		{"a person's gateway: no other default", []netip.Prefix{p("10.0.2.15/32")}, []lease.Route{{To: all, Via: a("10.0.2.1")}, {To: p("10.0.0.0/8"), Via: a("10.0.2.1")}}, true,
+			"10.0.2.1/32, 10.0.0.0/8 by 10.0.2.1"},
+		{"IPv6, /128", []netip.Prefix{p("2001:db8::7/128")}, []lease.Route{{To: all6, Via: a("2001:db8::1")}}, false, "2001:db8::1/128, ::/0 by 2001:db8::1"},
+		{"IPv6, link-local", []netip.Prefix{p("2001:db8::7/128")}, []lease.Route{{To: all6, Via: a("fe80::1")}}, false, "::/0 by fe80::1"},
+		{"IPv4, link-local", []netip.Prefix{p("10.0.2.15/32")}, []lease.Route{{To: all, Via: a("169.254.9.1")}}, false, "169.254.9.1/32, 0.0.0.0/0 by 169.254.9.1"},
+		{"no routes", []netip.Prefix{p("10.0.2.15/24")}, nil, false, ""},
+	} {
+		var got []string
+		for _, r := range Routes(c.addresses, c.want, c.configured) {
+			text := r.To.String()
+			if r.Via.IsValid() {
+				text += " by " + r.Via.String()
+			}
+			got = append(got, text)
+		}
+		if strings.Join(got, ", ") != c.routes {
+			t.Errorf("%s: got %q, want %q", c.name, got, c.routes)
+		}
 	}
 }
