@@ -129,6 +129,7 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 		DryRun: func(spec operator.EnvironmentSpec) ([]operator.Node, *operator.Problem) {
 			return converge.DryRun(o.loop.Input(o.store.View()), spec)
 		}}
+	o.api.DeleteTemplate, o.api.CollectTemplates = o.templates.Delete, o.templates.Collect
 	if s.Registry != "" {
 		o.api.RefreshTemplates, o.api.Imports = o.templates.Refresh, o.templates.Imports
 	}

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -47,6 +48,9 @@ type Server struct {
 	RefreshTemplates func(context.Context) error
 	// Imports are the pushed names that are not imported (yet); nil: there are none.
 	Imports func() []host.Import
+	// DeleteTemplate removes a template that nobody uses, CollectTemplates what no template needs.
+	DeleteTemplate   func(ctx context.Context, name string) (host.Freed, error)
+	CollectTemplates func(context.Context) (host.Freed, error)
 	// License takes another licence in.
 	License interface {
 		Install(ctx context.Context, text string) error
@@ -59,7 +63,8 @@ type Server struct {
 	Hub          *hostapi.Hub
 	Log          *slog.Logger
 
-	api huma.API
+	api       huma.API
+	templates sync.RWMutex // held for reading while an environment is created, for writing while a template is deleted
 }
 
 type whoKey struct{}

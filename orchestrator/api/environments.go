@@ -115,6 +115,8 @@ func (s *Server) createEnvironment(ctx context.Context, spec operator.Environmen
 			return again, err
 		}
 	}
+	s.templates.RLock()
+	defer s.templates.RUnlock()
 	plan, problem := s.DryRun(spec)
 	if problem != nil && problem.Code == operator.NotFound && s.RefreshTemplates != nil {
 		// The template may have been pushed a moment ago.

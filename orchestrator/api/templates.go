@@ -21,6 +21,31 @@ func (s *Server) templateOperations() {
 		}
 		return page(*in, Templates(store.Templates.All(s.Store.View()), pushed), func(t operator.Template) string { return string(t.Name) })
 	})
+	add(s, route{"deleteTemplate", "DELETE", "/templates/{template}", "Delete a template: refused while anything uses it", authz.Admin, 200}, func(ctx context.Context, in *struct {
+		Template string `path:"template" maxLength:"400" doc:"name, name:tag or name@digest, with / as %2F; a digest may be cut after twelve hex digits"`
+	}) (*body[operator.Freed], error) {
+		return s.free(ctx, "template.delete", "templates/"+in.Template, func(ctx context.Context) (host.Freed, error) {
+			// What is being created just now may use it.
+			s.templates.Lock()
+			defer s.templates.Unlock()
+			return s.DeleteTemplate(ctx, in.Template)
+		})
+	})
+	add(s, route{"collectTemplates", "POST", "/registry/collect", "Remove what no template needs from the registry, now", authz.Admin, 200}, func(ctx context.Context, _ *none) (*body[operator.Freed], error) {
+		return s.free(ctx, "template.collect", "templates", s.CollectTemplates)
+	})
+}
+
+func (s *Server) free(ctx context.Context, what, object string, do func(context.Context) (host.Freed, error)) (*body[operator.Freed], error) {
+	var f host.Freed
+	err := s.do(ctx, what, object, func() (err error) {
+		f, err = do(ctx)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &body[operator.Freed]{operator.Freed{Names: f.Names, Bytes: f.Bytes, Later: f.Later}}, nil
 }
 
 func (s *Server) refreshTemplates(ctx context.Context) {

@@ -27,6 +27,7 @@ import (
 	"hardnode.dev/orchestrator/registry/catalog"
 	"hardnode.dev/orchestrator/registry/flatten"
 	"hardnode.dev/orchestrator/registry/importer"
+	"hardnode.dev/orchestrator/registry/retire"
 	"hardnode.dev/orchestrator/registry/serve"
 )
 
@@ -66,7 +67,8 @@ func registry(ctx context.Context, log *slog.Logger, configFile, data, listen, s
 	states := importer.OpenStates(filepath.Join(data, "imports.json"), log, time.Now)
 	im := &importer.Importer{Source: store, Catalog: templates, States: states, Limits: flatten.DefaultLimits, Log: log, Now: time.Now}
 	q := &queue{names: make(chan wire.TemplateName, waiting), log: log, do: im.Import, pushed: store.Names, states: states}
-	door := &serve.Server{OCI: store, Catalog: templates, Imports: states.List, Import: im.Mend, Pushed: q.add, TokenHash: wire.Digest(config.PushToken), Log: log, Now: time.Now}
+	keeper := &retire.Keeper{OCI: store, Catalog: templates, States: states, Log: log, Now: time.Now}
+	door := &serve.Server{OCI: store, Catalog: templates, Retire: keeper, Imports: states.List, Import: im.Mend, Pushed: q.add, TokenHash: wire.Digest(config.PushToken), Log: log, Now: time.Now}
 	trust := identity.Trust{Pin: config.CAPin, Cluster: config.Cluster}
 	self := &identity.Holder{}
 	l, err := net.Listen("tcp", listen)
@@ -79,6 +81,7 @@ func registry(ctx context.Context, log *slog.Logger, configFile, data, listen, s
 	return run.Group(ctx, log,
 		run.Task{Name: "certificate", Run: func(ctx context.Context) error { return identity.KeepComponent(ctx, log, socket, trust, self) }},
 		run.Task{Name: "imports", Run: q.run},
+		run.Task{Name: "collection", Run: keeper.Run},
 		run.Task{Name: "serve", Run: listening.HTTP(l, identity.ServerTLS(trust, nil, self), door.Handler(), limits, log)},
 	)
 }

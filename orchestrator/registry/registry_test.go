@@ -440,6 +440,86 @@ func TestFailedImportIsTold(t *testing.T) {
 	})
 }
 
+var anOrchestrator = &identity.Peer{CTID: 3, Component: "orchestrator", Host: "h-0123456789ab"}
+
+// TestRetire: a template is deleted by the orchestrator's word or with the push token, unless it is in use; its bytes become free, and what
+// hosts may still fetch stays.
+func TestRetire(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	images := func() (n int) {
+		files, _ := filepath.Glob(filepath.Join(w.dir, "data/images/*.erofs"))
+		return len(files)
+	}
+	for n, size := range map[string]int64{"team/web:1": 100_000, "team/web:2": 200_000, "team/web:3": 300_000, "db:1": 400_000} {
+		if err := w.push(n, w.image(1, size), token); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.until("all are templates", func() bool { l, _ := w.list(); return len(l.Templates) == 4 })
+	l, _ := w.list()
+	tpl := map[string]host.Template{}
+	for _, e := range l.Templates {
+		tpl[string(e.Name)] = e
+	}
+	orch := w.as(anOrchestrator)
+	refused := func(what string, code int, says, method, path string, c *http.Client, body, bearer string) {
+		t.Helper()
+		if got, answer, _ := w.do(c, method, path, body, bearer); got != code || !strings.Contains(answer, says) {
+			t.Errorf("%s: got %d %s, want %d saying %q", what, got, answer, code, says)
+		}
+	}
+	refused("before anybody said what is in use", 503, "not known what is in use", "DELETE", "/v2/db/manifests/1", w.as(nil), "", token)
+	refused("a host deletes", 403, "only the orchestrator", "DELETE", host.PathTemplates+"db:1", w.as(aHost), "", "")
+	refused("a host says what is in use", 403, "only the orchestrator", "PUT", host.PathUsed, w.as(aHost), "{}", "")
+	refused("the push token collects", 403, "only the orchestrator", "POST", host.PathCollect, w.as(nil), "", token)
+	refused("a use without a user", 422, "nobody", "PUT", host.PathUsed, orch, `{"uses":[{"name":"a:1"}]}`, "")
+	use := func(uses ...host.Use) {
+		t.Helper()
+		raw, _ := json.Marshal(host.Used{Uses: uses})
+		refused("in use", 204, "", "PUT", host.PathUsed, orch, string(raw), "")
+	}
+	one := host.Use{Name: "team/web:1", Digest: tpl["team/web:1"].Digest, By: "layer cp of environment hello"}
+	old := host.Use{Name: "team/web:3", Digest: tpl["team/web:2"].Digest, By: "node 100 of environment old"} // its tag was pushed again since
+	use(one, old)
+	refused("in use by name", 409, "layer cp of environment hello", "DELETE", host.PathTemplates+"team/web:1", orch, "", "")
+	refused("in use by name, with crane", 409, "layer cp of environment hello", "DELETE", "/v2/team/web/manifests/1", w.as(nil), "", token)
+	refused("in use by digest, with crane", 409, "layer cp", "DELETE", "/v2/team/web/manifests/"+string(tpl["team/web:1"].OCI), w.as(nil), "", token)
+	refused("its image runs", 409, "node 100", "DELETE", host.PathTemplates+"team/web:2", orch, "", "")
+	refused("without a token", 401, "push token", "DELETE", "/v2/db/manifests/1", w.as(nil), "", "")
+	refused("with a certificate", 401, "push token", "DELETE", "/v2/db/manifests/1", w.as(aHost), "", "")
+	refused("none", 404, "no such template", "DELETE", host.PathTemplates+"team/web:9", orch, "", "")
+	refused("none, with crane", 404, "MANIFEST_UNKNOWN", "DELETE", "/v2/team/web/manifests/9", w.as(nil), "", token)
+	refused("a blob", 405, "goes by itself", "DELETE", "/v2/team/web/blobs/"+string(tpl["team/web:1"].OCI), w.as(nil), "", token)
+	if l, _ := w.list(); len(l.Templates) != 4 || images() != 4 {
+		t.Fatalf("something was deleted: %+v", l)
+	}
+	code, body, _ := w.do(orch, "DELETE", host.PathTemplates+"db@"+string(tpl["db:1"].OCI), "", "")
+	var freed host.Freed
+	if err := json.Unmarshal([]byte(body), &freed); err != nil || code != 200 || len(freed.Names) != 1 || freed.Names[0] != "db:1" || freed.Images != 1 || freed.Bytes < tpl["db:1"].Bytes+400_000 || images() != 3 {
+		t.Errorf("got %d %s, %d images", code, body, images())
+	}
+	// By a container's tool: what was told may be old, so the image stays a while.
+	if code, body, _ := w.do(w.as(nil), "DELETE", "/v2/team/web/manifests/3", "", token); code == 202 {
+		t.Errorf("a tag in use was deleted: %s", body)
+	}
+	use(one)
+	if code, body, _ := w.do(w.as(nil), "DELETE", "/v2/team/web/manifests/2", "", token); code != 202 || images() != 3 {
+		t.Errorf("got %d %s, %d images", code, body, images())
+	}
+	if l, _ := w.list(); len(l.Templates) != 2 {
+		t.Errorf("got %+v", l)
+	}
+	if code, _, _ := w.do(w.as(aHost), "GET", host.ImagePath(tpl["team/web:2"].Digest), "", ""); code != 200 {
+		t.Errorf("an image that a node may be about to fetch: %d", code)
+	}
+	if err := w.push("team/web:2", w.image(1, 200_000), token); err != nil {
+		t.Errorf("pushed again: %v", err)
+	}
+	w.until("what was deleted is a template again", func() bool { l, _ := w.list(); return len(l.Templates) == 3 })
+	refused("a collection", 200, `"bytes":0`, "POST", host.PathCollect, orch, "", "")
+}
+
 // until waits for something to be so.
 func (w *world) until(what string, so func() bool) {
 	w.Helper()

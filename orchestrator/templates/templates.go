@@ -1,24 +1,32 @@
 // Package templates keeps the list of templates as the registry tells it.
 //
-// Owns: the records of templates.
-// In: the registry's list, over mutual TLS.
-// Out: records; an error when the registry does not answer: the last list goes on to count.
-// Never: fetches an image, or removes a template only because the registry is away.
+// Owns: the records of templates; what is in use of them.
+// In: the registry's list, over mutual TLS; templates that a person wants deleted.
+// Out: records; what is in use, to the registry; an error when the registry does not answer: the last list goes on to count.
+// Never: fetches an image, removes a template only because the registry is away, or deletes one that is in use.
 package templates
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"hardnode.dev/internal/identity"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/store"
 )
 
@@ -27,6 +35,8 @@ const (
 	every   = 15 * time.Second
 	timeout = 5 * time.Second
 	fresh   = time.Second
+	tell    = time.Minute      // between tellings of what is in use: the registry believes one for five
+	change  = 30 * time.Second // for a deletion
 )
 
 // List follows the registry.
@@ -40,6 +50,7 @@ type List struct {
 	mu struct {
 		sync.Mutex
 		last    time.Time
+		told    time.Time
 		client  *http.Client
 		imports []host.Import
 	}
@@ -55,31 +66,130 @@ func (l *List) Refresh(ctx context.Context) error {
 	if time.Since(l.mu.last) < fresh {
 		return nil
 	}
-	if l.mu.client == nil {
-		l.mu.client = &http.Client{Timeout: timeout, Transport: &http.Transport{TLSClientConfig: identity.ClientTLS(l.Trust, identity.WantComponent("registry"), l.Self),
-			MaxIdleConns: 1, IdleConnTimeout: time.Minute}}
-	}
+	return l.read(ctx)
+}
+
+func (l *List) read(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+l.Registry+host.PathImages, nil)
+	resp, err := l.ask(ctx, http.MethodGet, host.PathImages, nil)
 	if err != nil {
-		return fmt.Errorf("ask registry %q: %v", l.Registry, err)
-	}
-	resp, err := l.mu.client.Do(req)
-	if err != nil {
-		return fmt.Errorf("ask registry %q: %v", l.Registry, err)
+		return err
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		said, _ := io.ReadAll(io.LimitReader(resp.Body, 300))
-		return fmt.Errorf("ask registry %q: %s: %s", l.Registry, resp.Status, said)
-	}
 	doc, err := host.DecodeTemplates(resp.Body)
 	if err != nil {
 		return fmt.Errorf("ask registry %q: %v", l.Registry, err)
 	}
 	l.mu.last, l.mu.imports = time.Now(), doc.Imports
 	return l.keep(ctx, doc)
+}
+
+// ask sends one request; an answer that is none is an error, an *operator.Problem if the registry says so.
+func (l *List) ask(ctx context.Context, method, path string, body any) (*http.Response, error) {
+	if l.mu.client == nil {
+		l.mu.client = &http.Client{Transport: &http.Transport{TLSClientConfig: identity.ClientTLS(l.Trust, identity.WantComponent("registry"), l.Self),
+			MaxIdleConns: 1, IdleConnTimeout: time.Minute}}
+	}
+	raw, err := json.Marshal(body)
+	if err != nil {
+		return nil, fmt.Errorf("ask registry %q: %v", l.Registry, err)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, (&url.URL{Scheme: "https", Host: l.Registry, Path: path}).String(), bytes.NewReader(raw))
+	if err != nil {
+		return nil, fmt.Errorf("ask registry %q: %v", l.Registry, err)
+	}
+	resp, err := l.mu.client.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("ask registry %q: %v", l.Registry, err)
+	}
+	if resp.StatusCode < 300 {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	said, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	var p operator.Problem
+	if json.Unmarshal(said, &p) == nil && p.Code != "" {
+		return nil, &p
+	}
+	return nil, fmt.Errorf("ask registry %q: %s: %.300s", l.Registry, resp.Status, said)
+}
+
+// tell says what is in use. The caller holds the lock.
+func (l *List) tell(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	resp, err := l.ask(ctx, http.MethodPut, host.PathUsed, Used(l.Store.View()))
+	if err == nil {
+		resp.Body.Close()
+		l.mu.told = time.Now()
+	}
+	return err
+}
+
+// Delete removes the template a person means (Meant). Who uses it makes it a conflict.
+func (l *List) Delete(ctx context.Context, name string) (host.Freed, error) {
+	v := l.Store.View()
+	ref, going, problem := Meant(name, store.Templates.All(v))
+	if problem != nil {
+		return host.Freed{}, problem
+	}
+	used := Used(v)
+	for _, t := range going {
+		elsewhere := false
+		for _, o := range store.Templates.All(v) {
+			elsewhere = elsewhere || o.Digest == t.Digest && !slices.ContainsFunc(going, func(g host.Template) bool { return g.Name == o.Name })
+		}
+		if by := used.Users(t.Name, t.Digest, elsewhere); len(by) > 0 {
+			return host.Freed{}, InUse(t.Name, by)
+		}
+	}
+	return l.change(ctx, http.MethodDelete, host.PathTemplates+ref)
+}
+
+// Collect has the registry remove what nothing needs.
+func (l *List) Collect(ctx context.Context) (host.Freed, error) {
+	return l.change(ctx, http.MethodPost, host.PathCollect)
+}
+
+// InUse says that a template can't be deleted, and why.
+func InUse(name wire.TemplateName, by []string) *operator.Problem {
+	const most = 10
+	list := strings.Join(by[:min(len(by), most)], ", ")
+	if len(by) > most {
+		list += fmt.Sprintf(" and %d more", len(by)-most)
+	}
+	return operator.NewProblem(operator.Conflict, "templates/"+string(name), "it is in use by "+list, "delete those first, or let them use another template")
+}
+
+func (l *List) change(ctx context.Context, method, path string) (out host.Freed, err error) {
+	if l.Registry == "" {
+		return out, operator.NewProblem(operator.Unavailable, "templates", "this cluster has no registry", "")
+	}
+	ctx, cancel := context.WithTimeout(ctx, change)
+	defer cancel()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.tell(ctx); err != nil {
+		return out, away(err)
+	}
+	resp, err := l.ask(ctx, method, path, nil)
+	if err != nil {
+		return out, away(err)
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&out); err != nil {
+		return out, fmt.Errorf("ask registry %q: %v", l.Registry, err)
+	}
+	return out, l.read(ctx)
+}
+
+// away makes an error of the connection one for people.
+func away(err error) error {
+	if p := (*operator.Problem)(nil); errors.As(err, &p) {
+		return p
+	}
+	return operator.NewProblem(operator.Unavailable, "registry", err.Error(), "try again when it runs: hnctl node list --env jelastic")
 }
 
 // Imports are the pushed names that the registry has not imported (yet), as it last told.
@@ -106,11 +216,24 @@ func (l *List) keep(ctx context.Context, doc host.Templates) error {
 	return err
 }
 
+// tellNow says what is in use, unless that was said a moment ago.
+func (l *List) tellNow(ctx context.Context) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.Registry == "" || time.Since(l.mu.told) < tell {
+		return nil
+	}
+	return l.tell(ctx)
+}
+
 // Run reads the list until ctx ends. A registry that is away is said once.
 func (l *List) Run(ctx context.Context) error {
 	failing := false
 	for {
 		err := l.Refresh(ctx)
+		if err == nil {
+			err = l.tellNow(ctx)
+		}
 		if err != nil && !failing && ctx.Err() == nil {
 			logging.Or(l.Log).Warn("the registry does not answer; templates are as last known", logging.Err, err)
 		}

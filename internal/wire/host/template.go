@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"hardnode.dev/internal/wire"
@@ -16,8 +17,9 @@ import (
 const (
 	PathImages    = "/images"     // GET → Templates; GET /images/sha256:… → the erofs file (Range, ETag)
 	PathImport    = "/import"     // POST ImportRequest → Template; waits until the template is imported
-	PathTemplates = "/templates/" // DELETE + name:tag → 204; the component "orchestrator" only: it knows what is in use
-	PathUsed      = "/used"       // PUT Used → 204; the component "orchestrator" only
+	PathTemplates = "/templates/" // DELETE + name:tag or name@sha256:… (of the OCI manifest) → Freed; the component "orchestrator" only
+	PathUsed      = "/used"       // PUT Used → 204; the component "orchestrator" only: it knows what is in use
+	PathCollect   = "/collect"    // POST → Freed: remove what nothing needs; the component "orchestrator" only
 	PathHealthz   = "/healthz"    // GET → 200 once the registry serves; no credentials
 )
 
@@ -51,10 +53,42 @@ type Import struct {
 	Percent int `json:"percent,omitempty"` // of importing: how much of its layers was read
 }
 
-// Used is what the orchestrator tells the registry: the images that nodes run or may come back to. What is not in it, and is no
-// template either, may be deleted.
+// Used is what the orchestrator tells the registry every minute, and when it deletes: what is in use of its templates. An image that is not in
+// it, and is no template either, may be deleted.
 type Used struct {
-	Digests []wire.Digest `json:"digests"` // of erofs files
+	Uses []Use `json:"uses"`
+}
+
+// Use is one user of a template.
+type Use struct {
+	Name   wire.TemplateName `json:"name,omitempty"`   // name:tag of the template
+	Digest wire.Digest       `json:"digest,omitempty"` // of the erofs file
+	By     string            `json:"by"`               // in words, e.g. "layer cp of environment hello"
+}
+
+// Users are those for whom a name and its image can't go: who names it, and who runs its image, unless that is there under another name too.
+func (u Used) Users(name wire.TemplateName, image wire.Digest, elsewhere bool) (by []string) {
+	for _, e := range u.Uses {
+		if (e.Name == name || image != "" && e.Digest == image && !elsewhere) && !slices.Contains(by, e.By) {
+			by = append(by, e.By)
+		}
+	}
+	return by
+}
+
+// Has tells whether an erofs file is in use.
+func (u Used) Has(d wire.Digest) bool {
+	return slices.ContainsFunc(u.Uses, func(e Use) bool { return e.Digest == d })
+}
+
+// Freed is what a deletion or a collection removed.
+type Freed struct {
+	Names     []wire.TemplateName `json:"names,omitempty"` // templates and tags that are no more
+	Images    int                 `json:"images"`          // erofs files
+	Manifests int                 `json:"manifests"`
+	Blobs     int                 `json:"blobs"`
+	Bytes     int64               `json:"bytes"` // of all of these
+	Later     int64               `json:"later"` // bytes that nothing needs, but perhaps a push or a node that is just being made
 }
 
 // Template is one imported template: the erofs file made of an OCI image, and what the image's configuration says of its process.
@@ -110,9 +144,12 @@ func DecodeUsed(r io.Reader) (Used, error) {
 	if err := decode(r, "images in use", &u, false); err != nil {
 		return Used{}, err
 	}
-	for i, d := range u.Digests {
-		if err := d.Validate(); err != nil {
-			return Used{}, fmt.Errorf("images in use: digests[%d]: %v", i, err)
+	for i, e := range u.Uses {
+		if e.Name == "" && e.Digest == "" || e.By == "" {
+			return Used{}, fmt.Errorf("images in use: uses[%d]: it names nothing, or nobody", i)
+		}
+		if e.Digest != "" && e.Digest.Validate() != nil {
+			return Used{}, fmt.Errorf("images in use: uses[%d]: %v", i, e.Digest.Validate())
 		}
 	}
 	return u, nil

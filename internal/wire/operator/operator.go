@@ -229,6 +229,13 @@ type Template struct {
 	Warnings []string  `json:"warnings,omitempty" doc:"Why a node of it may not start"`
 }
 
+// Freed is what deleting templates, or collecting what none needs, removed from the registry.
+type Freed struct {
+	Names []wire.TemplateName `json:"names,omitempty" doc:"Templates that are no more"`
+	Bytes int64               `json:"bytes" doc:"Bytes that are free"`
+	Later int64               `json:"later" doc:"Bytes that no template needs, kept a while: a push or a node that is just being made may"`
+}
+
 // List is the body of every list.
 type List[T any] struct {
 	Items []T    `json:"items"`

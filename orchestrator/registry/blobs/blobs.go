@@ -2,8 +2,8 @@
 //
 // Owns: how that registry is set up, and reading back what was pushed.
 // In: a folder; HTTP requests below /v2/ that were let in already.
-// Out: the HTTP handler; manifests and blobs as importer.Source.
-// Never: checks who asks (package serve does), deletes, or redirects.
+// Out: the HTTP handler; manifests and blobs as importer.Source; what a deletion and a collection removed.
+// Never: checks who asks (package serve does), removes what a tag reaches or a push under way may need, or redirects.
 package blobs
 
 import (
@@ -12,12 +12,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
+	"sync"
+	"time"
 
 	"github.com/distribution/distribution/v3"
 	"github.com/distribution/distribution/v3/configuration"
 	"github.com/distribution/distribution/v3/registry/handlers"
 	"github.com/distribution/distribution/v3/registry/storage"
+	"github.com/distribution/distribution/v3/registry/storage/driver"
 	"github.com/distribution/distribution/v3/registry/storage/driver/filesystem"
 	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
@@ -29,8 +31,16 @@ import (
 
 // Store is the registry's content.
 type Store struct {
-	app *handlers.App
-	ns  distribution.Namespace
+	dir    string
+	app    *handlers.App
+	ns     distribution.Namespace
+	driver driver.StorageDriver
+	flight *flight
+	now    func() time.Time
+	step   func(string) error // tests end the program here; nil: nobody does
+
+	// commit is held for reading while a manifest is stored, for writing while it is decided what nothing needs, and that is removed.
+	commit sync.RWMutex
 }
 
 // Open sets the registry up over dir.
@@ -48,11 +58,12 @@ func Open(ctx context.Context, dir string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open registry at %q: %v", dir, err)
 	}
-	ns, err := storage.NewRegistry(ctx, filesystem.New(filesystem.DriverParameters{RootDirectory: dir, MaxThreads: 100}))
+	files := filesystem.New(filesystem.DriverParameters{RootDirectory: dir, MaxThreads: 100})
+	ns, err := storage.NewRegistry(ctx, files, storage.EnableDelete)
 	if err != nil {
 		return nil, fmt.Errorf("open registry at %q: %v", dir, err)
 	}
-	return &Store{app: app, ns: ns}, nil
+	return &Store{dir: dir, app: app, ns: ns, driver: files, flight: newFlight(time.Now()), now: time.Now}, nil
 }
 
 // open turns the library's panics over its configuration into errors.
@@ -63,20 +74,6 @@ func open(ctx context.Context, config *configuration.Configuration) (app *handle
 		}
 	}()
 	return handlers.NewApp(ctx, config), nil
-}
-
-// ServeHTTP answers the OCI distribution API. Lists are our own: the library's stop short, or refuse what clients ask for.
-func (s *Store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	read := r.Method == http.MethodGet || r.Method == http.MethodHead
-	if m := tagsPath.FindStringSubmatch(r.URL.Path); m != nil && read {
-		s.tags(w, r, m[1])
-		return
-	}
-	if r.URL.Path == "/v2/_catalog" && read {
-		s.catalog(w, r)
-		return
-	}
-	s.app.ServeHTTP(w, r)
 }
 
 // Close ends the library's background work.

@@ -89,11 +89,9 @@ func descriptor(media, content string) string {
 // push stores an image whose only layer is the text, under each of the tags, and gives the manifest.
 func (r *registry) push(repo, text string, tags ...string) (manifest string) {
 	r.Helper()
-	config := `{"os":"linux","architecture":"amd64"}`
-	r.blob(repo, config)
+	r.blob(repo, `{"os":"linux","architecture":"amd64"}`)
 	r.blob(repo, text)
-	manifest = fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"config":%s,"layers":[%s]}`, manifestType, descriptor(configType, config),
-		descriptor("application/vnd.oci.image.layer.v1.tar", text))
+	manifest = manifestOf(text)
 	for _, tag := range tags {
 		r.put(repo, tag, manifestType, manifest)
 	}

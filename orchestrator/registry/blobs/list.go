@@ -7,7 +7,6 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,8 +20,6 @@ import (
 
 // maxPage is the most entries of one answer, whatever n asks for: who wants more follows the Link.
 const maxPage = 1000
-
-var tagsPath = regexp.MustCompile(`^/v2/(.+)/tags/list$`)
 
 // catalog answers GET /v2/_catalog: the repositories that hold something.
 func (s *Store) catalog(w http.ResponseWriter, r *http.Request) {

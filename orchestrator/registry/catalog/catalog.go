@@ -20,6 +20,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -66,8 +67,9 @@ type Catalog struct {
 	doc    keep.Doc[document]
 	create func(dir string) (file, error)
 
-	mu   sync.Mutex
-	list []host.Template // sorted by name
+	mu    sync.Mutex
+	list  []host.Template           // sorted by name
+	fresh map[wire.Digest]time.Time // images that were built and are not recorded yet
 }
 
 type document struct {
@@ -91,7 +93,7 @@ func Open(dir string, log *slog.Logger) (*Catalog, error) {
 		}
 		log.Info("removed what an interrupted import left", "file", filepath.Base(l))
 	}
-	c := &Catalog{dir: dir, doc: keep.Doc[document]{Path: filepath.Join(dir, "catalog.json"), Version: 1}, create: createTemp}
+	c := &Catalog{dir: dir, doc: keep.Doc[document]{Path: filepath.Join(dir, "catalog.json"), Version: 1}, create: createTemp, fresh: map[wire.Digest]time.Time{}}
 	d, _, err := c.doc.Load()
 	if err != nil {
 		return nil, fmt.Errorf("open catalog: %w", err)
@@ -140,6 +142,9 @@ func (c *Catalog) Put(t host.Template) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if _, err := os.Stat(c.path(t.Digest)); err != nil {
+		return fmt.Errorf("record template %q: %w: %v", t.Name, ErrNone, err)
+	}
 	next := slices.DeleteFunc(slices.Clone(c.list), func(o host.Template) bool { return o.Name == t.Name })
 	next = append(next, t)
 	slices.SortFunc(next, func(a, b host.Template) int { return strings.Compare(string(a.Name), string(b.Name)) })
@@ -150,7 +155,56 @@ func (c *Catalog) Put(t host.Template) error {
 		return fmt.Errorf("record template %q: %w", t.Name, full(err))
 	}
 	c.list = next
+	delete(c.fresh, t.Digest)
 	return nil
+}
+
+// Remove drops the template name, durably; its image stays until it is collected. ok says whether there was one.
+func (c *Catalog) Remove(name wire.TemplateName) (t host.Template, ok bool, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at := slices.IndexFunc(c.list, func(o host.Template) bool { return o.Name == name })
+	if at < 0 {
+		return t, false, nil
+	}
+	t = c.list[at]
+	next := slices.Delete(slices.Clone(c.list), at, at+1)
+	if err := c.doc.Save(document{next}); err != nil {
+		return t, true, fmt.Errorf("remove template %q: %w", name, full(err))
+	}
+	c.list = next
+	return t, true, nil
+}
+
+// freshFor is how long an image that was built may wait for its record.
+const freshFor = time.Hour
+
+// Collect removes the images that are no template's, were not just built, and that may says nobody needs; bytes are what that freed, later
+// is the rest of what no template names.
+func (c *Catalog) Collect(may func(wire.Digest) bool) (n int, bytes, later int64, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	files, err := filepath.Glob(filepath.Join(c.dir, "*"+suffix))
+	if err != nil {
+		return 0, 0, 0, fmt.Errorf("list images: %v", err)
+	}
+	for _, f := range files {
+		d := wire.Digest("sha256:" + strings.TrimSuffix(filepath.Base(f), suffix))
+		st, err := os.Stat(f)
+		if err != nil || d.Validate() != nil || slices.ContainsFunc(c.list, func(t host.Template) bool { return t.Digest == d }) {
+			continue
+		}
+		if at, ok := c.fresh[d]; ok && time.Since(at) < freshFor || !may(d) {
+			later += st.Size()
+			continue
+		}
+		if err := os.Remove(f); err != nil {
+			return n, bytes, later, fmt.Errorf("remove image %s: %v", d, err)
+		}
+		delete(c.fresh, d)
+		n, bytes = n+1, bytes+st.Size()
+	}
+	return n, bytes, later, nil
 }
 
 // Image opens the erofs file d; ErrNone if there is none.
@@ -222,6 +276,9 @@ func (c *Catalog) Build(ctx context.Context, size int64, fill func(Image) error)
 	if err != nil || n != size {
 		return "", fmt.Errorf("make image: read back %d of %d bytes: %w", n, size, err)
 	}
+	c.mu.Lock()
+	c.fresh[d] = time.Now()
+	c.mu.Unlock()
 	if err := os.Rename(f.Name(), c.path(d)); err != nil {
 		return "", fmt.Errorf("make image: %w", err)
 	}

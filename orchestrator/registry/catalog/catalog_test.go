@@ -205,3 +205,54 @@ func TestBuildStops(t *testing.T) {
 		t.Errorf("left %q", got)
 	}
 }
+
+// TestCollect: only an image that no template names, that was not just built and that nobody needs goes.
+func TestCollect(t *testing.T) {
+	dir := t.TempDir()
+	c, err := Open(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	build := func(text string) wire.Digest {
+		d, err := c.Build(context.Background(), int64(len(text)), write(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	named, fresh, needed, gone := build("named"), build("fresh"), build("needed"), build("gone!!")
+	for name, d := range map[string]wire.Digest{"a:1": named, "b:1": needed, "c:1": gone, "c:2": gone} {
+		if err := c.Put(record(name, d, 5)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []wire.TemplateName{"b:1", "c:1"} {
+		if _, ok, err := c.Remove(name); !ok || err != nil {
+			t.Errorf("remove %s: %v, %v", name, ok, err)
+		}
+	}
+	if _, ok, err := c.Remove("c:1"); ok || err != nil {
+		t.Errorf("removed twice: %v, %v", ok, err)
+	}
+	may := func(d wire.Digest) bool { return d != needed }
+	if n, bytes, later, err := c.Collect(may); n != 0 || bytes != 0 || later != int64(len("fresh")+len("needed")) || err != nil {
+		t.Errorf("got %d images, %d bytes, %d later, %v", n, bytes, later, err)
+	}
+	c.Remove("c:2")
+	if n, bytes, _, err := c.Collect(may); n != 1 || bytes != int64(len("gone!!")) || err != nil {
+		t.Errorf("got %d images, %d bytes, %v", n, bytes, err)
+	}
+	for d, want := range map[wire.Digest]error{named: nil, fresh: nil, needed: nil, gone: ErrNone} {
+		f, err := c.Image(d)
+		if !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", d, err, want)
+		}
+		f.Close()
+	}
+	if err := c.Put(record("c:3", gone, 6)); !errors.Is(err, ErrNone) {
+		t.Errorf("a template without its image: %v", err)
+	}
+	if again, err := Open(dir, nil); err != nil || len(again.List()) != 1 {
+		t.Errorf("after a restart: %v, %v", again.List(), err)
+	}
+}

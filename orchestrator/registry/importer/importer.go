@@ -118,11 +118,12 @@ func (im *Importer) once(ctx context.Context, name wire.TemplateName, d wire.Dig
 			return t, err
 		default:
 			t.Name = name
-			if err := im.put(ctx, t); err != nil {
+			if err := im.put(ctx, t); err == nil {
+				log.Info("template has the image of another", "digest", t.Digest)
+				return t, nil
+			} else if !errors.Is(err, catalog.ErrNone) { // else it was deleted at this moment
 				return t, err
 			}
-			log.Info("template has the image of another", "digest", t.Digest)
-			return t, nil
 		}
 	}
 	start := time.Now()

@@ -27,6 +27,7 @@ import (
 	"hardnode.dev/orchestrator/registry/catalog"
 	"hardnode.dev/orchestrator/registry/flatten"
 	"hardnode.dev/orchestrator/registry/importer"
+	"hardnode.dev/orchestrator/registry/retire"
 )
 
 // importTime is the deadline of one import with the time it waits for its turn.
@@ -38,8 +39,9 @@ type Server struct {
 	Catalog   *catalog.Catalog
 	Imports   func() []host.Import                                            // what is not imported (yet)
 	Import    func(context.Context, wire.TemplateName) (host.Template, error) // POST /import; it mends what is damaged
-	Pushed    func(wire.TemplateName)                                         // a manifest was pushed under that name
-	TokenHash wire.Digest                                                     // of the push token
+	Retire    *retire.Keeper
+	Pushed    func(wire.TemplateName) // a manifest was pushed under that name
+	TokenHash wire.Digest             // of the push token
 	Log       *slog.Logger
 	Now       func() time.Time
 }
@@ -52,6 +54,9 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("GET "+host.PathImages, s.peers(s.list))
 	mux.HandleFunc("GET "+host.PathImages+"/{digest}", s.peers(s.image))
 	mux.HandleFunc("POST "+host.PathImport, s.importNow)
+	mux.HandleFunc("PUT "+host.PathUsed, s.orchestrator(s.use))
+	mux.HandleFunc("DELETE "+host.PathTemplates+"{name...}", s.orchestrator(s.remove))
+	mux.HandleFunc("POST "+host.PathCollect, s.orchestrator(s.collect))
 	mux.HandleFunc("/v2/", s.oci)
 	return mux
 }
@@ -137,7 +142,7 @@ func (s *Server) importNow(w http.ResponseWriter, r *http.Request) {
 	reply(w, t)
 }
 
-var manifestPath = regexp.MustCompile(`^/v2/(.+)/manifests/([^/:]+)$`)
+var manifestPath = regexp.MustCompile(`^/v2/(.+)/manifests/([^/]+)$`)
 
 // oci lets certificate holders pull and token holders push. A manifest that was stored under a tag is imported.
 func (s *Server) oci(w http.ResponseWriter, r *http.Request) {
@@ -153,7 +158,11 @@ func (s *Server) oci(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	m := manifestPath.FindStringSubmatch(r.URL.Path)
-	if r.Method != http.MethodPut || m == nil {
+	if m != nil && r.Method == http.MethodDelete {
+		s.deleteOCI(w, r, m[1], m[2])
+		return
+	}
+	if r.Method != http.MethodPut || m == nil || strings.Contains(m[2], ":") {
 		s.OCI.ServeHTTP(w, r)
 		return
 	}
@@ -201,6 +210,10 @@ func (s *Server) fail(w http.ResponseWriter, object string, err error) {
 		p = operator.NewProblem(operator.Invalid, object, err.Error(), "mend the image and push it again")
 	case errors.Is(err, importer.ErrNone), errors.Is(err, catalog.ErrNone):
 		p = operator.NewProblem(operator.NotFound, object, "there is no such image in the registry", "push it first: hnctl template push")
+	case errors.Is(err, retire.ErrUnknown):
+		p = operator.NewProblem(operator.Unavailable, object, err.Error(), "try again when the orchestrator runs: hnctl cluster status")
+	case errors.As(err, new(*retire.InUse)):
+		p = operator.NewProblem(operator.Conflict, object, err.Error(), "delete those first, or let them use another template")
 	case errors.Is(err, catalog.ErrFull):
 		p = operator.NewProblem(operator.Exhausted, object, "the registry's volume is full; nothing was changed", "give the registry a larger volume, then import again")
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):

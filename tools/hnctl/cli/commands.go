@@ -16,7 +16,7 @@ func (a *app) commands() []*cobra.Command {
 		group("node", "Nodes (containers)", a.nodeList(), a.nodeExec(), a.nodeLogs(), a.nodeJEM()),
 		group("op", "Operations", a.opList(), a.opShow(), a.opWatch(), a.opCancel()),
 		group("licence", "The licence", a.licenceShow(), a.licenceSet()),
-		group("template", "Templates", a.templateList(), a.templatePush()),
+		group("template", "Templates", a.templateList(), a.templatePush(), a.templateRemove(), a.templateCollect()),
 		group("token", "API tokens", a.tokenList(), a.tokenCreate(), a.tokenRevoke()),
 		group("jls", "A licence server of your own",
 			group("licence", "Licences", a.jlsLicenceList(), a.jlsLicenceIssue(), a.jlsLicenceRevoke()),

@@ -197,6 +197,14 @@ func (f *fake) handler() http.Handler {
 	get("/templates", func(w http.ResponseWriter, _ *http.Request) {
 		reply(w, 200, operator.List[operator.Template]{Items: []operator.Template{{Name: "app", State: "failed", Reason: "is for linux/s390x; mend the image and push it again"}, {Name: "big", State: "importing", Percent: 40}, {Name: "nginx", Bytes: 30 << 20, Port: 80, Process: []string{"nginx", "-g", "daemon off;"}, Digest: wire.Digest("sha256:" + strings.Repeat("ab", 32))}}})
 	})
+	mux.HandleFunc("DELETE "+operator.Prefix+"/templates/{name}", func(w http.ResponseWriter, r *http.Request) {
+		if n := wire.TemplateName(r.PathValue("name")); n == "team/web:1" {
+			reply(w, 200, operator.Freed{Names: []wire.TemplateName{n}, Bytes: 5 << 20, Later: 3 << 10})
+			return
+		}
+		refuse(w, operator.Conflict, "templates/"+r.PathValue("name"), "it is in use by layer cp of environment hello", "delete those first")
+	})
+	mux.HandleFunc("POST "+operator.Prefix+"/registry/collect", func(w http.ResponseWriter, r *http.Request) { reply(w, 200, operator.Freed{Bytes: 12}) })
 	get("/tokens", func(w http.ResponseWriter, _ *http.Request) {
 		reply(w, 200, operator.List[operator.Token]{Items: []operator.Token{{ID: "t-1", Name: "admin", Scopes: []string{"admin"}, Created: f.now}}})
 	})

@@ -3,6 +3,8 @@ package cli
 import (
 	"cmp"
 	"fmt"
+	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -42,4 +44,56 @@ func templateRow(x operator.Template) []any {
 		port = fmt.Sprint(x.Port)
 	}
 	return []any{x.Name, state, size, port, strings.Join(x.Process, " "), short(x.Digest.Hex()), cmp.Or(x.Reason, note)}
+}
+
+func (a *app) templateRemove() *cobra.Command {
+	return &cobra.Command{
+		Use: "rm NAME[:TAG|@DIGEST]...", Aliases: []string{"delete", "remove"}, Short: "Delete templates that nothing uses", Args: cobra.MinimumNArgs(1),
+		Long: "Without a tag the tag is latest. DIGEST, or the first twelve digits of it that lists show, deletes all tags of that image in the repository.\n" +
+			"A template is refused while an environment, or a node until its host has removed it, uses it.",
+		Example: "  hnctl template rm app:1.3\n  hnctl template rm team/web@4f53cda18c2b",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			for _, n := range args {
+				var f operator.Freed
+				if err := a.call(cmd.Context(), http.MethodDelete, "/templates/"+url.PathEscape(n), nil, &f); err != nil {
+					return err
+				}
+				a.say("deleted %s: %s", n, freed(f))
+			}
+			return nil
+		},
+	}
+}
+
+func (a *app) templateCollect() *cobra.Command {
+	return &cobra.Command{
+		Use: "gc", Short: "Remove what no template needs from the registry, now", Args: cobra.NoArgs,
+		Long: "The registry does so by itself from time to time, and when a template is deleted. What a push under way may need is kept for a day.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var f operator.Freed
+			if err := a.call(cmd.Context(), http.MethodPost, "/registry/collect", nil, &f); err != nil {
+				return err
+			}
+			return a.show(f, "", func(t *table) { t.fields("freed", size(f.Bytes), "kept for now", size(f.Later)) })
+		},
+	}
+}
+
+func freed(f operator.Freed) string {
+	s := size(f.Bytes) + " freed"
+	if f.Later > 0 {
+		s += ", " + size(f.Later) + " more that nothing needs are kept for now"
+	}
+	return s
+}
+
+// size is a number of bytes as people read it.
+func size(n int64) string {
+	switch {
+	case n < 1<<10:
+		return fmt.Sprintf("%d bytes", n)
+	case n < 1<<20:
+		return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
+	}
+	return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
 }

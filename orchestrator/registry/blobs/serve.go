@@ -1,0 +1,150 @@
+package blobs
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"regexp"
+
+	"github.com/opencontainers/go-digest"
+
+	"hardnode.dev/orchestrator/registry/importer"
+)
+
+// maxManifest is the most bytes of a manifest (OCI distribution-spec 1.1 asks for at least 4 MiB).
+const maxManifest = 4 << 20
+
+var (
+	tagsPath     = regexp.MustCompile(`^/v2/(.+)/tags/list$`)
+	manifestPath = regexp.MustCompile(`^/v2/(.+)/manifests/([^/]+)$`)
+	blobPath     = regexp.MustCompile(`^/v2/(.+)/blobs/(sha(?:256|512):[0-9a-f]+)$`)
+	uploadPath   = regexp.MustCompile(`^/v2/(.+)/blobs/uploads/[^/]*$`)
+)
+
+// ServeHTTP answers the OCI distribution API. Lists and deletion are our own: the library's lists stop short, or refuse what clients ask
+// for, and what it deletes could be what a push under way relies on.
+func (s *Store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	read := r.Method == http.MethodGet || r.Method == http.MethodHead
+	path := r.URL.Path
+	if m := tagsPath.FindStringSubmatch(path); m != nil && read {
+		s.tags(w, r, m[1])
+		return
+	}
+	if path == "/v2/_catalog" && read {
+		s.catalog(w, r)
+		return
+	}
+	if m := manifestPath.FindStringSubmatch(path); m != nil {
+		switch r.Method {
+		case http.MethodPut:
+			s.putManifest(w, r, m[1], m[2])
+			return
+		case http.MethodDelete:
+			s.deleteManifest(w, r, m[1], m[2])
+			return
+		}
+		if d := digest.Digest(m[2]); r.Method == http.MethodHead && d.Validate() == nil { // who pushes asks so whether it is there
+			s.flight.touch(m[1], d, s.now())
+		}
+	}
+	if m := blobPath.FindStringSubmatch(path); m != nil {
+		if r.Method == http.MethodDelete {
+			w.Header().Set("Allow", "GET, HEAD")
+			refuse(w, http.StatusMethodNotAllowed, "UNSUPPORTED", "a blob goes by itself when no manifest needs it any more: delete the tag or the manifest")
+			return
+		}
+		if r.Method == http.MethodHead {
+			s.flight.touch(m[1], digest.Digest(m[2]), s.now())
+		}
+	}
+	if m := uploadPath.FindStringSubmatch(path); m != nil {
+		for _, field := range []string{"digest", "mount"} {
+			if d := digest.Digest(r.URL.Query().Get(field)); d.Validate() == nil {
+				s.flight.touch(m[1], d, s.now())
+			}
+		}
+	}
+	s.app.ServeHTTP(w, r)
+}
+
+// putManifest stores a manifest. Nothing is collected between the look for its parts and its storing.
+func (s *Store) putManifest(w http.ResponseWriter, r *http.Request, repo, ref string) {
+	raw, err := io.ReadAll(io.LimitReader(r.Body, maxManifest+1))
+	if err != nil {
+		refuse(w, http.StatusBadRequest, "MANIFEST_INVALID", "the manifest was cut off on its way")
+		return
+	}
+	if len(raw) > maxManifest {
+		refuse(w, http.StatusRequestEntityTooLarge, "MANIFEST_INVALID", "the manifest has more than 4 MiB")
+		return
+	}
+	d := digest.FromBytes(raw)
+	s.flight.touch(repo, d, s.now())
+	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(raw)), int64(len(raw))
+	s.commit.RLock()
+	defer s.commit.RUnlock()
+	var said links
+	json.Unmarshal(raw, &said) // the library refuses what is none
+	seen := &created{ResponseWriter: w, subject: said.Subject.Digest}
+	s.app.ServeHTTP(seen, r)
+	if seen.status == http.StatusCreated && digest.Digest(ref).Validate() != nil {
+		s.landed(r.Context(), repo, d)
+	}
+}
+
+// landed tells flight what a new tag reaches.
+func (s *Store) landed(ctx context.Context, repo string, d digest.Digest) {
+	g, done := &graph{manifests: map[digest.Digest]links{}}, map[digest.Digest]bool{}
+	for todo := []digest.Digest{d}; len(todo) > 0; {
+		at := todo[0]
+		todo = todo[1:]
+		if done[at] {
+			continue
+		}
+		done[at] = true
+		l, err := s.links(ctx, repo, at)
+		if err != nil {
+			continue // then its parts wait for the end of the grace
+		}
+		g.manifests[at] = l
+		for _, m := range l.Manifests {
+			todo = append(todo, m.Digest)
+		}
+	}
+	s.flight.landed(repo, g.reach(d))
+}
+
+// created watches the answer to a manifest: who pushed one with a subject is told that it is found by it (OCI distribution-spec 1.1,
+// "Pushing Manifests with Subject").
+type created struct {
+	http.ResponseWriter
+	subject digest.Digest
+	status  int
+}
+
+func (c *created) WriteHeader(code int) {
+	if c.status == 0 {
+		if c.status = code; code == http.StatusCreated && c.subject != "" {
+			c.Header().Set("OCI-Subject", c.subject.String())
+		}
+	}
+	c.ResponseWriter.WriteHeader(code)
+}
+
+// Unwrap serves http.ResponseController.
+func (c *created) Unwrap() http.ResponseWriter { return c.ResponseWriter }
+
+func (s *Store) deleteManifest(w http.ResponseWriter, r *http.Request, repo, ref string) {
+	_, err := s.Delete(r.Context(), repo, ref)
+	switch {
+	case errors.Is(err, importer.ErrNone):
+		refuse(w, http.StatusNotFound, "MANIFEST_UNKNOWN", "there is no such manifest or tag in the registry")
+	case err != nil:
+		refuse(w, http.StatusInternalServerError, "UNKNOWN", "it could not be deleted: see the registry's log")
+	default:
+		w.WriteHeader(http.StatusAccepted)
+	}
+}
