@@ -120,7 +120,7 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 	tokens := &authz.Tokens{Store: o.store, Now: time.Now}
 	guesses := &authz.Guesses{Record: o.audit.Write, Now: time.Now}
 	o.panel = &panel.Panel{Tokens: tokens, Guesses: guesses, World: o.world, Operations: o.ops.List, Log: c.log, Now: time.Now}
-	desk := &enroll.Desk{Store: o.store, Authority: s.Authority, Log: c.log, Now: time.Now}
+	desk := &enroll.Desk{Store: o.store, Authority: s.Authority, Names: s.OrchestratorSeed.Names, Log: c.log, Now: time.Now}
 	o.hosts = &hostapi.Server{Store: o.store, Fleet: o.fleet, Hub: hub, Routes: o.routes, Log: c.log,
 		Enroll: desk, Accepted: metrics.Accepted,
 		Unlicensed: func(id wire.HostID) string { return o.uncovered()[id] }}

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -177,6 +178,20 @@ func TestHostsAreKeptApart(t *testing.T) {
 	must(t, err)
 	if p := cred.Peer(); p.Component != "resolver" || p.CTID != 4 || p.Host != infra.ID {
 		t.Errorf("the resolver's certificate names %s", p)
+	}
+	// What is published on the infra host has the names people reach it under; what is not, has not.
+	for id, published := range map[wire.CTID]bool{3: true, 4: false} {
+		must(t, infra.Call(t.Context(), "POST", host.PathComponent, host.ComponentRequest{CTID: id, CSR: csr}, &got))
+		leaf, err := x509.ParseCertificate(got.Chain[0])
+		must(t, err)
+		for _, name := range []string{"localhost", "127.0.0.1", "::1"} {
+			if err := leaf.VerifyHostname(name); (err == nil) != published {
+				t.Errorf("certificate of container %d for %s: %v", id, name, err)
+			}
+		}
+		if err := leaf.VerifyHostname("evil.test"); err == nil {
+			t.Errorf("certificate of container %d for any name", id)
+		}
 	}
 	for _, id := range []wire.CTID{4, 99, 100} {
 		if p := problemOf(h1.Call(t.Context(), "POST", host.PathComponent, host.ComponentRequest{CTID: id, CSR: csr}, &got)); p == nil || p.Code != operator.Denied {

@@ -28,7 +28,7 @@ func TestTemplateInUse(t *testing.T) {
 	}{
 		{used, operator.Conflict, "layer " + string(spec.Layers[0].Name) + " of environment hello, node 100 of environment hello"},
 		{"nginx@" + e.Nodes[0].Digest.Hex()[:12], operator.Conflict, "environment hello"},
-		{"nginx", operator.Unavailable, "127.0.0.1:1"}, // that is nginx:latest, which is not listed
+		{"nginx", operator.Unavailable, "127.0.0.1:1"},        // that is nginx:latest, which is not listed
 		{"orchestrator", operator.Unavailable, "127.0.0.1:1"}, // no template of that name is listed: the registry refuses it
 		{"team%2Fother:1.2", operator.Unavailable, "127.0.0.1:1"},
 		{"..%2F..%2Fused", operator.Invalid, ""},

@@ -89,7 +89,7 @@ func newWorld(t *testing.T) *world {
 		if err := json.NewDecoder(r.Body).Decode(&q); err != nil {
 			t.Error(err)
 		}
-		chain, err := a.Sign(q.CSR, identity.Peer{CTID: 1, Component: "registry", Host: "h-0123456789ab"}, nil, time.Now())
+		chain, err := a.Sign(q.CSR, identity.Peer{CTID: 1, Component: "registry", Host: "h-0123456789ab"}, []string{"localhost", "127.0.0.1", "::1"}, time.Now())
 		if err != nil {
 			t.Error(err)
 		}

@@ -3,6 +3,8 @@ package host
 import (
 	"strings"
 	"testing"
+
+	"hardnode.dev/internal/wire"
 )
 
 func TestDecodeTemplatesAndImports(t *testing.T) {
@@ -21,10 +23,30 @@ func TestDecodeTemplatesAndImports(t *testing.T) {
 			t.Errorf("%s: got %v, want an error with %q", name, err, c.want)
 		}
 	}
-	if _, err := DecodeUsed(strings.NewReader(`{"digests":["sha256:` + hex + `"],"new":1}`)); err != nil {
-		t.Error(err)
+	if u, err := DecodeUsed(strings.NewReader(`{"uses":[{"name":"a:1","digest":"sha256:` + hex + `","by":"node 100","more":2}],"new":1}`)); err != nil || len(u.Uses) != 1 {
+		t.Error(u, err)
 	}
-	if _, err := DecodeUsed(strings.NewReader(`{"digests":["../x"]}`)); err == nil {
-		t.Error("a digest that is none was taken")
+	for _, doc := range []string{`{"uses":[{"digest":"../x","by":"y"}]}`, `{"uses":[{"by":"y"}]}`, `{"uses":[{"name":"a:1"}]}`} {
+		if _, err := DecodeUsed(strings.NewReader(doc)); err == nil {
+			t.Errorf("taken: %s", doc)
+		}
+	}
+}
+
+// TestUsers: a name can't go for whoever names it, its image not for whoever runs it, unless another name keeps it.
+func TestUsers(t *testing.T) {
+	u := Used{Uses: []Use{{Name: "a:1", Digest: "x", By: "layer"}, {Name: "a:1", Digest: "x", By: "node"}, {Name: "a:1", Digest: "old", By: "old node"}, {Digest: "x", By: "node"}}}
+	for _, c := range []struct {
+		name      string
+		image     string
+		elsewhere bool
+		want      string
+	}{
+		{"a:1", "x", false, "layer node old node"}, {"a:1", "", true, "layer node old node"}, {"a:2", "x", false, "layer node"}, {"a:2", "x", true, ""},
+		{"a:2", "old", false, "old node"}, {"b:1", "", false, ""}, {"b:1", "y", false, ""},
+	} {
+		if got := strings.Join(u.Users(wire.TemplateName(c.name), wire.Digest(c.image), c.elsewhere), " "); got != c.want {
+			t.Errorf("%s %s %v: got %q, want %q", c.name, c.image, c.elsewhere, got, c.want)
+		}
 	}
 }

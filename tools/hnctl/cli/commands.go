@@ -17,6 +17,7 @@ func (a *app) commands() []*cobra.Command {
 		group("op", "Operations", a.opList(), a.opShow(), a.opWatch(), a.opCancel()),
 		group("licence", "The licence", a.licenceShow(), a.licenceSet()),
 		group("template", "Templates", a.templateList(), a.templatePush(), a.templateRemove(), a.templateCollect()),
+		group("registry", "The cluster's registry", a.registryLogin()),
 		group("token", "API tokens", a.tokenList(), a.tokenCreate(), a.tokenRevoke()),
 		group("jls", "A licence server of your own",
 			group("licence", "Licences", a.jlsLicenceList(), a.jlsLicenceIssue(), a.jlsLicenceRevoke()),

@@ -116,10 +116,12 @@ func (c cluster) hostAPI() []string {
 	return []string{net.JoinHostPort(address4(3).String(), hostPort), net.JoinHostPort(c.Infra.String(), hostPort)}
 }
 
-// names are what the orchestrator's certificates must carry for browsers.
+// names are what the certificates of what the infra host publishes must carry for people's tools.
 func (c cluster) names() []string {
-	out, seen := []string{}, map[string]bool{}
-	for _, n := range []string{c.apiHost, c.Infra.String(), address4(3).String(), "127.0.0.1", "localhost", "panel." + c.Domain, c.Domain} {
+	out, seen := []string{}, map[string]bool{"": true}
+	registry, _, _ := net.SplitHostPort(c.ExternalRegistry)
+	jls, _, _ := net.SplitHostPort(c.ExternalJLS)
+	for _, n := range []string{c.apiHost, c.Infra.String(), address4(3).String(), "127.0.0.1", "localhost", "panel." + c.Domain, "registry." + c.Domain, c.Domain, registry, jls} {
 		if !seen[n] {
 			out, seen[n] = append(out, n), true
 		}
