@@ -18,6 +18,7 @@ import (
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/chromedp"
 
+	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 )
@@ -145,6 +146,12 @@ func TestPanelInBrowser(t *testing.T) {
 	if op := c.create(hello("hello", 2)); op.State != operator.OpDone {
 		t.Fatalf("create: %+v", op)
 	}
+	long := wire.EnvName(strings.Repeat("long", 10))
+	spec := hello(long, 1)
+	spec.Layers[0].Name = wire.LayerName(strings.Repeat("layer", 4))
+	if op := c.create(spec); op.State != operator.OpDone {
+		t.Fatalf("create: %+v", op)
+	}
 	c.eventually("the environment is not spread", func() bool { e, _ := c.env("crowded"); return e.Spread != "" })
 	base := "https://" + c.api
 	b.media("prefers-color-scheme", "light")
@@ -175,8 +182,8 @@ func TestPanelInBrowser(t *testing.T) {
 	b.do(chromedp.Click(`.sheet a[href="/panel/environments/hello"]`), chromedp.WaitVisible(`main a[href="http://hello.demo.test/"]`))
 
 	failed := "/panel/operations/" + string(bad.Operation.ID)
-	for _, p := range []string{"/panel/", "/panel/hosts/host2", "/panel/environments", "/panel/environments/crowded", "/panel/environments/unlucky", "/panel/environments/jelastic",
-		"/panel/environments/nope", "/panel/operations", failed} {
+	for _, p := range []string{"/panel/", "/panel/hosts/host2", "/panel/environments", "/panel/environments/crowded", "/panel/environments/unlucky", "/panel/environments/jelastic", "/panel/environments/" + string(long),
+		"/panel/environments/nope", "/panel/environments/" + strings.Repeat("nope", 40), "/panel/hosts/nope", "/panel/nope", "/panel/operations", failed} {
 		name := strings.ReplaceAll(strings.TrimPrefix(strings.Split(strings.ReplaceAll(p, string(bad.Operation.ID), "one"), "?")[0], "/panel"), "/", "-")
 		for _, width := range []int{1280, 390, 360} {
 			b.do(chromedp.EmulateViewport(int64(width), 740), chromedp.Navigate(base+p), chromedp.WaitVisible("main h1"))
@@ -264,7 +271,7 @@ func TestPanelEndsInBrowser(t *testing.T) {
 	c.start()
 	b.eventually("the sign-in page", `document.getElementById("token") !== null`)
 	b.says("the sign-in page", "the orchestrator was restarted", "Where is my token?", "/panel/operations")
-	b.do(chromedp.EmulateViewport(390, 740), chromedp.Click("summary"))
+	b.do(chromedp.EmulateViewport(390, 740))
 	b.shoot("ended")
 	b.do(signIn...)
 	b.do(chromedp.WaitVisible("main table"))

@@ -132,7 +132,7 @@ func loginPage(s signIn) templ.Component {
 				return templ_7745c5c3_Err
 			}
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 12, "> <button type=\"submit\">Sign in</button> <details><summary>Where is my token?</summary><p>The admin token is the file <code>token</code> in hnctl's configuration directory: where <code>hnctl cluster init</code> wrote <code>hnctl/</code>, or <code>$HNCTL_CONFIG</code>, or <code>~/.config/hardnode/</code>.</p><p>An admin makes others: <code>hnctl token create NAME --scope read</code>. Each is shown once, when it is made.</p></details></form></main></body></html>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 12, "> <button type=\"submit\">Sign in</button><h2>Where is my token?</h2><p class=\"sub\">The admin token is the file <code>token</code> in hnctl's configuration directory: <code>hnctl/</code> where <code>hnctl cluster init</code> put it, <code>$HNCTL_CONFIG</code>, or <code>~/.config/hardnode/</code>.</p><p class=\"sub\">An admin makes others: <code>hnctl token create NAME --scope read</code>. Each is shown once, when it is made.</p></form></main></body></html>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
