@@ -440,6 +440,27 @@ func TestFailedImportIsTold(t *testing.T) {
 	})
 }
 
+// TestSignatureTags: what tools push about an image, under a tag made of its digest, is stored and is no template.
+func TestSignatureTags(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	hex := strings.Repeat("0123456789abcdef", 4)
+	for _, tag := range []string{"sha256-" + hex, "sha256-" + hex + ".sig", "sha256-" + hex + ".att"} {
+		if err := w.push("team/web:"+tag, w.image(1, 1000), token); err != nil {
+			t.Errorf("%s: %v", tag, err)
+		}
+	}
+	for _, tag := range []string{"sha256-" + hex[:40] + strings.Repeat("x", 30), strings.Repeat("a", 70)} {
+		if err := w.push("team/web:"+tag, w.image(1, 1000), token); err == nil || !strings.Contains(err.Error(), "422") {
+			t.Errorf("%s: %v, want it refused: it can't be a template's name", tag, err)
+		}
+	}
+	if err := w.push("team/web:1", w.image(1, 1000), token); err != nil {
+		t.Fatal(err)
+	}
+	w.until("the image is a template", func() bool { l, _ := w.list(); return len(l.Templates) == 1 && len(l.Imports) == 0 })
+}
+
 var anOrchestrator = &identity.Peer{CTID: 3, Component: "orchestrator", Host: "h-0123456789ab"}
 
 // TestRetire: a template is deleted by the orchestrator's word or with the push token, unless it is in use; its bytes become free, and what

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 const (
@@ -181,4 +182,103 @@ func TestLists(t *testing.T) {
 			t.Errorf("%s: got %d %s, want %s", path, code, body, want)
 		}
 	}
+}
+
+// TestReferrers: what was pushed about a manifest is found by it, filtered by type, and goes with it (OCI distribution-spec 1.1).
+func TestReferrers(t *testing.T) {
+	r := newRegistry(t)
+	image := r.push("a", "text", "1")
+	r.blob("a", "{}")
+	r.blob("a", "signature")
+	about := func(kind, config, subject string) string {
+		return fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q%s,"config":%s,"layers":[%s],"subject":%s,"annotations":{"who":"test"}}`, manifestType, kind,
+			descriptor(config, "{}"), descriptor("application/x", "signature"), descriptor(manifestType, subject))
+	}
+	const empty = "application/vnd.oci.empty.v1+json"
+	sig := about(`,"artifactType":"application/sig"`, empty, image)
+	sbom := about("", "application/sbom", image)
+	early := about(`,"artifactType":"application/sig"`, empty, "not there")
+	index := fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"artifactType":"application/list","manifests":[],"subject":%s}`, indexType, descriptor(manifestType, image))
+	for _, c := range []struct{ media, raw, subject string }{{manifestType, sig, image}, {manifestType, sbom, image}, {manifestType, early, "not there"}, {indexType, index, image}} {
+		if head := r.put("a", digestOf(c.raw), c.media, c.raw); head.Get("OCI-Subject") != digestOf(c.subject) {
+			t.Errorf("OCI-Subject is %q, want %s", head.Get("OCI-Subject"), digestOf(c.subject))
+		}
+	}
+	if head := r.put("a", "1", manifestType, image); head.Get("OCI-Subject") != "" {
+		t.Error("an image without a subject is said to have one")
+	}
+	for _, c := range []struct {
+		path, filter string
+		want         []string
+	}{
+		{digestOf(image), "", []string{sig, sbom, index}},
+		{digestOf(image) + "?artifactType=application/sig", "artifactType", []string{sig}},
+		{digestOf(image) + "?artifactType=application/sbom", "artifactType", []string{sbom}},
+		{digestOf(image) + "?artifactType=application/list", "artifactType", []string{index}},
+		{digestOf(image) + "?artifactType=none", "artifactType", nil},
+		{digestOf("not there"), "", []string{early}},
+		{digestOf(sig), "", nil},
+	} {
+		code, body, head := r.do("GET", "/v2/a/referrers/"+c.path, "")
+		var list struct {
+			SchemaVersion int
+			MediaType     string
+			Manifests     []struct {
+				Digest, MediaType, ArtifactType string
+				Size                            int
+				Annotations                     map[string]string
+			}
+		}
+		if err := json.Unmarshal([]byte(body), &list); err != nil || code != 200 || head.Get("Content-Type") != indexType || list.MediaType != indexType || list.SchemaVersion != 2 ||
+			head.Get("OCI-Filters-Applied") != c.filter || !strings.Contains(body, `"manifests":[`) {
+			t.Errorf("%s: %d %v %s", c.path, code, head, body)
+		}
+		var got, want []string
+		for _, m := range list.Manifests {
+			got = append(got, fmt.Sprint(m.Digest, " ", m.Size))
+			if m.ArtifactType == "" || m.MediaType == "" || m.Digest == digestOf(sig) && m.Annotations["who"] != "test" {
+				t.Errorf("%s: %+v", c.path, m)
+			}
+		}
+		for _, raw := range c.want {
+			want = append(want, fmt.Sprint(digestOf(raw), " ", len(raw)))
+		}
+		slices.Sort(want)
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: got %v, want %v", c.path, got, want)
+		}
+	}
+	for path, want := range map[string]int{"/v2/a/referrers/x": 400, "/v2/a/referrers/sha256:12": 400, "/v2/none/referrers/" + digestOf(image): 200} {
+		if code, body, _ := r.do("GET", path, ""); code != want {
+			t.Errorf("%s: %d %s, want %d", path, code, body, want)
+		}
+	}
+	// They stay as long as the image, and go with it.
+	r.later(30 * time.Hour)
+	if got := r.collect(); got.Manifests != 1 || !r.has("a", digestOf(sig)) { // the one whose subject never came
+		t.Errorf("got %+v", got)
+	}
+	r.do("DELETE", "/v2/a/manifests/1", "")
+	if r.collect(); r.has("a", digestOf(sig)) || r.hasBlob("a", "signature") {
+		t.Error("the signature of a deleted image stays")
+	}
+}
+
+// TestOtherContent: content under another digest than SHA-256 is refused in words; a layer that is not to be distributed needs no blob.
+func TestOtherContent(t *testing.T) {
+	r := newRegistry(t)
+	sum := "sha512:" + strings.Repeat("ab", 64)
+	_, _, head := r.do("POST", "/v2/a/blobs/uploads/", "")
+	for _, c := range [][2]string{{"POST", "/v2/a/blobs/uploads/?digest=" + sum}, {"PUT", head.Get("Location") + "&digest=" + sum}, {"PUT", "/v2/a/manifests/" + sum}} {
+		if code, body, _ := r.do(c[0], c[1], "{}", "Content-Type", manifestType); code != 400 || !strings.Contains(body, "sha256 only") {
+			t.Errorf("%s %s: %d %s", c[0], c[1], code, body)
+		}
+	}
+	if code, _, _ := r.do("GET", "/v2/a/blobs/"+sum, ""); code != 404 {
+		t.Errorf("GET of a sha512 blob: %d", code)
+	}
+	config := `{"os":"linux","architecture":"amd64"}`
+	r.blob("a", config)
+	r.put("a", "foreign", manifestType, fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"config":%s,"layers":[{"mediaType":"application/vnd.oci.image.layer.nondistributable.v1.tar","digest":%q,"size":9,"urls":["https://example.test/x"]}]}`,
+		manifestType, descriptor(configType, config), digestOf("elsewhere")))
 }

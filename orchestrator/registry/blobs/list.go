@@ -161,7 +161,9 @@ func send(w http.ResponseWriter, v any) {
 	if err != nil {
 		panic("BUG: encode list: " + err.Error())
 	}
-	w.Header().Set("Content-Type", "application/json")
+	if w.Header().Get("Content-Type") == "" {
+		w.Header().Set("Content-Type", "application/json")
+	}
 	w.Write(append(raw, '\n'))
 }
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"regexp"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
 
@@ -20,7 +21,7 @@ const maxManifest = 4 << 20
 var (
 	tagsPath     = regexp.MustCompile(`^/v2/(.+)/tags/list$`)
 	manifestPath = regexp.MustCompile(`^/v2/(.+)/manifests/([^/]+)$`)
-	blobPath     = regexp.MustCompile(`^/v2/(.+)/blobs/(sha(?:256|512):[0-9a-f]+)$`)
+	blobPath     = regexp.MustCompile(`^/v2/(.+)/blobs/(sha256:[0-9a-f]+)$`)
 	uploadPath   = regexp.MustCompile(`^/v2/(.+)/blobs/uploads/[^/]*$`)
 )
 
@@ -35,6 +36,14 @@ func (s *Store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if path == "/v2/_catalog" && read {
 		s.catalog(w, r)
+		return
+	}
+	if m := referrersPath.FindStringSubmatch(path); m != nil && read {
+		s.referrers(w, r, m[1], m[2])
+		return
+	}
+	if !read && (strings.Contains(path, "sha512:") || strings.HasPrefix(r.URL.Query().Get("digest"), "sha512:")) {
+		refuse(w, http.StatusBadRequest, "DIGEST_INVALID", "this registry keeps content under sha256 only: push with sha256 digests")
 		return
 	}
 	if m := manifestPath.FindStringSubmatch(path); m != nil {

@@ -144,6 +144,10 @@ func (s *Server) importNow(w http.ResponseWriter, r *http.Request) {
 
 var manifestPath = regexp.MustCompile(`^/v2/(.+)/manifests/([^/]+)$`)
 
+// aboutTag is a tag under which tools keep what they say of the manifest with that digest: signatures, lists of referrers where a registry has no
+// API for them (OCI distribution-spec 1.1, "Referrers Tag Schema"). It is no template's.
+var aboutTag = regexp.MustCompile(`^sha(?:256|512)-[0-9a-f]{64,128}(?:\.[a-z]{1,20})?$`)
+
 // oci lets certificate holders pull and token holders push. A manifest that was stored under a tag is imported.
 func (s *Server) oci(w http.ResponseWriter, r *http.Request) {
 	read := r.Method == http.MethodGet || r.Method == http.MethodHead
@@ -163,6 +167,10 @@ func (s *Server) oci(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if r.Method != http.MethodPut || m == nil || strings.Contains(m[2], ":") {
+		s.OCI.ServeHTTP(w, r)
+		return
+	}
+	if aboutTag.MatchString(m[2]) {
 		s.OCI.ServeHTTP(w, r)
 		return
 	}
