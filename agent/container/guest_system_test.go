@@ -4,12 +4,15 @@ package container
 
 import (
 	"context"
+	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/jem"
 )
@@ -55,6 +58,8 @@ func TestSystem(t *testing.T) {
 	if got, _ := sh(t, r, 801, "cat /proc/1/comm; cat /proc/1/cgroup; grep CapBnd /proc/self/status"); !strings.HasPrefix(got, "systemd\n0::/init.scope\n") {
 		t.Errorf("inside: %q", got)
 	}
+	systemSays(t, r, 801)
+	systemCommands(t, r, 801)
 	began = time.Now()
 	if err := r.Stop(deadline(t), 801); err != nil {
 		t.Fatal(err)
@@ -64,5 +69,66 @@ func TestSystem(t *testing.T) {
 	}
 	if o := waitState(t, r, 801, StateStopped); o.PID != 0 {
 		t.Errorf("observed %+v", o)
+	}
+	waitLine(t, r, 801, "Powering off|System Shutdown|Reached target shutdown.target|Stopped target")
+}
+
+// waitLine waits until the container's log has a line with one of the words.
+func waitLine(t *testing.T, r *Runtime, id wire.CTID, words string) {
+	t.Helper()
+	var all []string
+	soon(t, fmt.Sprintf("the log has a line with %q", words), func() bool {
+		all = all[:0]
+		found := false
+		r.Logs(deadline(t), id, host.LogsSpec{}, func(_ bool, l []byte) error {
+			all = append(all, string(l))
+			for _, w := range strings.Split(words, "|") {
+				found = found || strings.Contains(string(l), w)
+			}
+			return nil
+		})
+		return found
+	})
+	for _, l := range all {
+		if strings.ContainsAny(l, "\r\x1b") {
+			t.Errorf("a line of the log is for a terminal: %q", l)
+		}
+	}
+}
+
+// systemSays: the system's console and its journal are the container's log.
+func systemSays(t *testing.T, r *Runtime, id wire.CTID) {
+	t.Helper()
+	waitLine(t, r, id, "multi-user.target|Multi-User System")
+	if out, code := sh(t, r, id, "test -c /dev/console && echo by hand > /dev/console && logger -t unit-1 by journal || echo '<13>unit-1: by journal' | systemd-cat -t unit-1"); code != 0 {
+		t.Errorf("write to console and journal: %d %s", code, out)
+	}
+	waitLine(t, r, id, "by hand")
+	waitLine(t, r, id, "by journal")
+	n := 0
+	r.Logs(deadline(t), id, host.LogsSpec{}, func(bool, []byte) error { n++; return nil })
+	t.Logf("the log has %d lines", n)
+}
+
+// systemCommands: commands beside systemd's own units, and one that systemd takes over.
+func systemCommands(t *testing.T, r *Runtime, id wire.CTID) {
+	t.Helper()
+	before, err := r.Observe(deadline(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := r.Exec(deadline(t), id, host.ExecSpec{Argv: []string{"dd", "if=/dev/zero", "of=/dev/null", "bs=900M", "count=1"}}, Stdio{})
+	if err != nil || e.Code != 137 || !strings.Contains(e.Note, "process dd of a command used") {
+		t.Errorf("a command that takes too much: %+v %v", e, err)
+	}
+	if after, err := r.Observe(deadline(t)); err != nil || len(after) != 1 || after[0].PID != before[0].PID || after[0].State != StateRunning {
+		t.Errorf("the system after it: %+v %v", after, err)
+	}
+	if out, code := sh(t, r, id, "systemctl is-system-running; systemd-run -q --scope --unit=mine sh -c 'cat /proc/self/cgroup'; systemd-run -q --wait --pipe id -u"); !strings.HasPrefix(out, "running") ||
+		!strings.Contains(out, "/mine.scope") || !strings.HasSuffix(out, "\n0") {
+		t.Errorf("a command that systemd takes over: %d %s", code, out)
+	}
+	if list := groupsOf(id); slices.ContainsFunc(list, func(d string) bool { return strings.Contains(d, groupPrefix) }) {
+		t.Errorf("cgroups of commands are left: %q", list)
 	}
 }

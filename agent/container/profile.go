@@ -63,6 +63,7 @@ func profileOf(p host.Profile) (profile, error) {
 		out.caps = systemCaps
 		out.stop = unix.Signal(rtmin + 3)
 		out.env["container"] = "hardnode"
+		out.env["TERM"] = "dumb" // what its console is: a log
 		out.seccomp, err = seccompFor(systemDenied, systemAbsent, false)
 	} else {
 		out.caps = appCaps

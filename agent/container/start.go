@@ -218,6 +218,9 @@ func (s *start) process(ctx context.Context) (err error) {
 	}
 	q.Process = s.profile.process(p, s.Hostname)
 	q.Dirs = runDirs(s.image)
+	if q.System && isSystemd(s.image, q.Argv[0]) {
+		q.Dirs, q.RunTexts = append(q.Dirs, systemdDirs...), systemdTexts
+	}
 	q.Texts = []call.Text{{Name: "hostname", Data: []byte(s.Hostname + "\n")}}
 	if s.Resolv != nil {
 		q.Texts = append(q.Texts, call.Text{Name: "resolv.conf", Data: s.Resolv})

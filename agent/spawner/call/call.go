@@ -5,7 +5,8 @@
 // Out: typed replies and descriptors that the receiver owns; errors that carry the spawner's words.
 // Never: decides anything, or trusts a peer that is not root.
 //
-// History: 2026-11-22 version 1. 2026-11-25 Start.Shared, Process.Groups; Exec.Own, Exec.Beside.
+// History: 2026-11-22 version 1. 2026-11-25 Start.Shared, Process.Groups; Exec.Own, Exec.Beside; Start.RunTexts, and a
+// console for System.
 package call
 
 import (
@@ -63,8 +64,9 @@ type Start struct {
 	Hostname string          `json:"hostname"`       //
 	Dirs     []Dir           `json:"dirs,omitempty"` // made below /run, which is a new tmpfs
 	Texts    []Text          `json:"texts,omitempty"`
+	RunTexts []Text          `json:"runTexts,omitempty"` // files below /run; Dirs has the directories they need
 	Mounts   []Mount         `json:"mounts,omitempty"`
-	System   bool            `json:"system,omitempty"` // a full OS: writable cgroups and /proc/sys
+	System   bool            `json:"system,omitempty"` // a full OS: writable cgroups and /proc/sys, and a /dev/console whose output is kept as stdout
 	Sysctls  []Sysctl        `json:"sysctls,omitempty"`
 	Reaper   bool            `json:"reaper,omitempty"`
 	Shared   int64           `json:"shared,omitempty"` // bytes of /dev/shm and of /run; 0 is the kernel's default, half of the host's memory
@@ -98,9 +100,9 @@ type Dir struct {
 	GID  uint32 `json:"gid"`
 }
 
-// Text is a file below /etc written at each start, in place of whatever the image has there.
+// Text is a file written at each start, in place of whatever the image has there.
 type Text struct {
-	Name string `json:"name"` // in /etc
+	Name string `json:"name"` // in /etc, or relative to /run
 	Data []byte `json:"data"`
 }
 

@@ -15,6 +15,7 @@ type StartFDs struct {
 	Lower, Layer   int
 	Mounts         []int
 	Stdout, Stderr int
+	Console        string // the terminal that /dev/console is, as a path of the host; "" for none
 }
 
 // StartList is the list that makes a container and executes its program, for Hold: the child is in the container's cgroup and
@@ -38,7 +39,7 @@ func (p *Prog) StartList(s *call.Start, fd StartFDs) {
 		}
 	}
 	proc := p.proc(s, root)
-	dev := p.dev(s, root)
+	dev := p.dev(s, root, fd.Console)
 	p.sys(s, work, root)
 	p.run(s, root)
 	for _, i := range late {
@@ -254,16 +255,22 @@ func (p *Prog) sys(s *call.Start, work, root Slot) {
 }
 
 // dev mounts a private /dev with a fixed set of the host's nodes and a devpts of its own.
-func (p *Prog) dev(s *call.Start, root Slot) Slot {
+func (p *Prog) dev(s *call.Start, root Slot, console string) Slot {
 	dev := p.newfs("tmpfs", unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NOEXEC, "mode=755", "size=64k")
 	t := p.point(root, "dev", 0o755)
 	p.attachOn("/dev", dev, t)
 	p.closeSlot(t)
-	for _, n := range []string{"null", "zero", "full", "random", "urandom", "tty"} {
-		p.Call("make mount point", unix.SYS_MKNODAT, dev, n, unix.S_IFREG|0o666, 0)
-		tree := p.clone(unix.AT_FDCWD, "/dev/"+n)
-		p.attach("/dev/"+n, tree, dev, n)
+	node := func(name, from string) {
+		p.Call("make mount point", unix.SYS_MKNODAT, dev, name, unix.S_IFREG|0o666, 0)
+		tree := p.clone(unix.AT_FDCWD, from)
+		p.attach("/dev/"+name, tree, dev, name)
 		p.closeSlot(tree)
+	}
+	for _, n := range []string{"null", "zero", "full", "random", "urandom", "tty"} {
+		node(n, "/dev/"+n)
+	}
+	if console != "" {
+		node("console", console)
 	}
 	for _, d := range []struct {
 		name, kind string
@@ -304,7 +311,17 @@ func (p *Prog) run(s *call.Start, root Slot) {
 		p.Call("own directory in /run", unix.SYS_FCHOWNAT, m, d.Path, d.UID, d.GID, unix.AT_SYMLINK_NOFOLLOW)
 		p.Call("set mode of directory in /run", unix.SYS_FCHMODAT, m, d.Path, d.Mode) // mkdir leaves set-gid out
 	}
+	for _, t := range s.RunTexts {
+		p.text(m, t, "write in /run")
+	}
 	p.closeSlot(m)
+}
+
+// text writes a file that is not there yet.
+func (p *Prog) text(dir Slot, t call.Text, what string) {
+	f := p.Call(what, unix.SYS_OPENAT, dir, t.Name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o644).Into()
+	p.Call(what, unix.SYS_WRITE, f, p.bytes(t.Data, t.Name), len(t.Data))
+	p.closeSlot(f)
 }
 
 // etc writes the files of /etc that belong to this start. What the image has under the name, be it a symlink, is replaced.
@@ -318,9 +335,7 @@ func (p *Prog) etc(s *call.Start, root Slot) {
 			Say("the image's /etc/" + t.Name + " can't be replaced")
 		p.Call("replace in /etc", unix.SYS_UNLINKAT, etc, t.Name, unix.AT_REMOVEDIR).Allow(unix.ENOENT).
 			Say("the image's /etc/" + t.Name + " is a directory with something in it; it must be a file or not be there, this host writes it")
-		f := p.Call("write in /etc", unix.SYS_OPENAT, etc, t.Name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o644).Into()
-		p.Call("write in /etc", unix.SYS_WRITE, f, p.bytes(t.Data, t.Name), len(t.Data))
-		p.closeSlot(f)
+		p.text(etc, t, "write in /etc")
 	}
 	p.closeSlot(etc)
 }

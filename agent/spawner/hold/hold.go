@@ -9,6 +9,7 @@ package hold
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"slices"
@@ -56,6 +57,7 @@ type end struct {
 type entry struct {
 	call.Record
 	pidfd    *os.File // nil when it does not run
+	console  *os.File // the other end of a system container's stdout, held open while it runs: see openConsole
 	child    bool     // this process is the parent: the exit code can be known
 	starting bool
 }
@@ -110,7 +112,7 @@ func (t *Table) adopt(r call.Record, left map[string]*os.File) {
 	if err := t.watch(e); err != nil {
 		t.log.Error("container is not watched", logging.Container, r.ID, logging.Err, err)
 	}
-	t.copyOut(r, left[outName(r.ID)], left[errName(r.ID)])
+	t.copyOut(e, left[outName(r.ID)], left[errName(r.ID)])
 	t.log.Info("container adopted", logging.Container, r.ID, "pid", r.PID)
 }
 
@@ -172,12 +174,13 @@ func (t *Table) Run(s *call.Start, c *fork.Child, stdout, stderr *os.File) error
 			err = errors.Join(err, kerr)
 		}
 	}
-	t.copyOut(e.Record, stdout, stderr)
+	t.copyOut(e, stdout, stderr)
 	return errors.Join(err, t.watch(e))
 }
 
 // copyOut stores both streams until the last holder of their other ends is gone.
-func (t *Table) copyOut(r call.Record, stdout, stderr *os.File) {
+func (t *Table) copyOut(e *entry, stdout, stderr *os.File) {
+	r := e.Record
 	if stdout == nil || stderr == nil {
 		call.CloseAll([]*os.File{stdout, stderr})
 		return
@@ -188,6 +191,10 @@ func (t *Table) copyOut(r call.Record, stdout, stderr *os.File) {
 		call.CloseAll([]*os.File{stdout, stderr})
 		return
 	}
+	console := consoleOf(stdout)
+	t.mu.Lock()
+	e.console = console
+	t.mu.Unlock()
 	var both sync.WaitGroup
 	for _, c := range []struct {
 		s ring.Stream
@@ -197,7 +204,11 @@ func (t *Table) copyOut(r call.Record, stdout, stderr *os.File) {
 		t.copies.Go(func() {
 			defer both.Done()
 			defer c.f.Close()
-			if err := ring.Copy(w, c.s, c.f); err != nil && !errors.Is(err, os.ErrClosed) {
+			var from io.Reader = c.f
+			if c.s == ring.Stdout && console != nil {
+				from = screen{c.f}
+			}
+			if err := ring.Copy(w, c.s, from); err != nil && !errors.Is(err, os.ErrClosed) {
 				t.log.Warn("log is incomplete", logging.Container, r.ID, logging.Err, err)
 			}
 		})
@@ -269,6 +280,10 @@ func (t *Table) ended(e *entry, now time.Time, code int, known bool) {
 	if e.pidfd != nil {
 		e.pidfd.Close()
 		e.pidfd = nil
+	}
+	if e.console != nil {
+		e.console.Close()
+		e.console = nil
 	}
 	e.PID, e.Ended, e.Code, e.Known = 0, now.UTC(), code, known
 	t.mu.seq++

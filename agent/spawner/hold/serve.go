@@ -103,7 +103,13 @@ func (t *Table) start(c *net.UnixConn, s *call.Start, files []*os.File) (err err
 			err = fmt.Errorf("start container %s: %w", s.ID, err)
 		}
 	}()
-	outR, outW, err := stdioPipe(s.Base + s.UID)
+	var outR, outW *os.File
+	var console string
+	if s.System {
+		outR, outW, console, err = openConsole(s.Base)
+	} else {
+		outR, outW, err = stdioPipe(s.Base + s.UID)
+	}
 	if err != nil {
 		return err
 	}
@@ -114,7 +120,7 @@ func (t *Table) start(c *net.UnixConn, s *call.Start, files []*os.File) (err err
 		return err
 	}
 	defer errW.Close()
-	child, err := t.hold(c, s, files, outW, errW)
+	child, err := t.hold(c, s, files, fork.StartFDs{Stdout: num(outW), Stderr: num(errW), Console: console})
 	if err != nil {
 		call.CloseAll([]*os.File{outR, errR})
 		return err
@@ -130,8 +136,8 @@ func (t *Table) start(c *net.UnixConn, s *call.Start, files []*os.File) (err err
 const readyWithin = time.Minute
 
 // hold makes the process and gives its namespaces to the caller, who says when it may run.
-func (t *Table) hold(c *net.UnixConn, s *call.Start, files []*os.File, stdout, stderr *os.File) (*fork.Child, error) {
-	fd := fork.StartFDs{Lower: num(files[1]), Layer: num(files[2]), Stdout: num(stdout), Stderr: num(stderr)}
+func (t *Table) hold(c *net.UnixConn, s *call.Start, files []*os.File, fd fork.StartFDs) (*fork.Child, error) {
+	fd.Lower, fd.Layer = num(files[1]), num(files[2])
 	for _, f := range files[3:] {
 		fd.Mounts = append(fd.Mounts, num(f))
 	}
