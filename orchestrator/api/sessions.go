@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/coder/websocket"
@@ -34,7 +35,8 @@ type sessionKind struct {
 var sessionKinds = []sessionKind{
 	{"exec", "Run a command in a node (WebSocket; each binary message is a frame: a channel byte 0 stdin, 1 stdout, 2 stderr, 3 resize, 4 exit, then the payload)", map[string]string{
 		"argv": "The command and its arguments, one parameter each, in order", "tty": "true for a terminal", "rows": "Rows of the terminal", "cols": "Columns of the terminal",
-		"uid": "User inside the container", "gid": "Group inside the container"}, parseExec},
+		"user": "User inside the container by name or number, with a group if wanted (name:group), as its /etc/passwd and /etc/group have them; instead of uid and gid",
+		"uid":  "User inside the container", "gid": "Group inside the container"}, parseExec},
 	{"logs", "Read a node's log (WebSocket; frames as of exec)", map[string]string{
 		"tail": "Lines from the end; 0 is all that is kept", "follow": "true to go on until closed", "timestamps": "true to begin each line with its time (RFC 3339, UTC) and a space",
 		"since": "Only lines written since: how long ago (90s, 15m, 2h, 7d), or a time (RFC 3339)"}, parseLogs},
@@ -215,9 +217,18 @@ func parseExec(q url.Values, r *host.SessionRequest) error {
 		}
 		f.set(n)
 	}
+	if e.User = q.Get("user"); e.User != "" && (e.UID != 0 || e.GID != 0) {
+		return operator.NewProblem(operator.Invalid, "user", "it is given beside uid or gid", "give one or the other")
+	}
+	if len(e.User) > maxUser || strings.ContainsFunc(e.User, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+		return operator.NewProblem(operator.Invalid, "user", fmt.Sprintf("it is no name: want 1 to %d characters without blanks", maxUser), "give a user of the node's /etc/passwd, e.g. postgres")
+	}
 	r.Exec = e
 	return nil
 }
+
+// maxUser is the longest "name:group" taken, in bytes; names of Linux have 32 at most.
+const maxUser = 128
 
 func parseLogs(q url.Values, r *host.SessionRequest) error {
 	l := &host.LogsSpec{}

@@ -104,6 +104,9 @@ func Validate(s operator.EnvironmentSpec) *operator.Problem {
 		if l.DiskMiB < 0 || l.DiskMiB > 16<<20 || l.DiskMiB > 0 && l.DiskMiB < 64 {
 			bad(at+"diskMiB", fmt.Sprintf("%d MiB, want 64 to %d, or 0 for %d", l.DiskMiB, 16<<20, DefaultDiskMiB), "change the disk size")
 		}
+		if p := host.Profile(l.Profile); p != "" && p != host.ProfileApp && p != host.ProfileSystem {
+			bad(at+"profile", fmt.Sprintf("profile %q is not known", l.Profile), "use app or system, or leave it out for what the template says")
+		}
 		if p := variables(at+"env", l.Env); p != nil {
 			found = append(found, p)
 		}
@@ -162,10 +165,7 @@ func NodeOf(name wire.EnvName, l operator.LayerSpec, index int, t host.Template)
 		p.Env = map[string]string{}
 	}
 	maps.Copy(p.Env, l.Env)
-	profile := t.Profile
-	if profile == "" {
-		profile = host.ProfileApp
-	}
+	profile := cmp.Or(host.Profile(l.Profile), t.Profile, host.ProfileApp)
 	return Node{
 		Env: name, Layer: l.Name, Index: index, Cloudlets: l.Cloudlets, HTTP: cmp.Or(l.HTTP, t.HTTPPort),
 		Container: host.Container{

@@ -173,3 +173,28 @@ func TestHTTPPortOfALayer(t *testing.T) {
 		}
 	}
 }
+
+// A layer's profile counts more than the label of its image.
+func TestProfileOfALayer(t *testing.T) {
+	for _, c := range []struct {
+		label host.Profile
+		layer string
+		want  host.Profile
+	}{{"", "", host.ProfileApp}, {host.ProfileSystem, "", host.ProfileSystem}, {host.ProfileApp, "system", host.ProfileSystem}, {host.ProfileSystem, "app", host.ProfileApp}} {
+		s := valid()
+		s.Layers[0].Profile = c.layer
+		if p := Validate(s); p != nil {
+			t.Errorf("layer %q: %v", c.layer, p)
+		}
+		if got := NodeOf("hello", s.Layers[0], 0, host.Template{Profile: c.label}).Container.Profile; got != c.want {
+			t.Errorf("label %q, layer %q: got %q, want %q", c.label, c.layer, got, c.want)
+		}
+	}
+	for _, wrong := range []string{"App", "vm", " system", "docker"} {
+		s := valid()
+		s.Layers[0].Profile = wrong
+		if p := Validate(s); p == nil || p.Object != "layers[0].profile" || p.Next == "" {
+			t.Errorf("layer %q: %+v", wrong, p)
+		}
+	}
+}

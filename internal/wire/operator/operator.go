@@ -32,6 +32,7 @@ type LayerSpec struct {
 	Cloudlets wire.Cloudlets    `json:"cloudlets" yaml:"cloudlets" required:"true"`
 	DiskMiB   int64             `json:"diskMiB,omitempty" yaml:"diskMiB" doc:"Quota of each node's own files in MiB; 0 is 1024"`
 	HTTP      uint16            `json:"http,omitempty" yaml:"http" doc:"Port the nodes serve HTTP on; 0 is what the template says, which may be none"`
+	Profile   string            `json:"profile,omitempty" yaml:"profile" enum:"app,system" doc:"app: one program and its children; system: a full OS with systemd as PID 1; left out: what the template says"`
 	Env       map[string]string `json:"env,omitempty" yaml:"env" doc:"Variables of the process"`
 }
 

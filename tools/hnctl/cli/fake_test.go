@@ -444,6 +444,9 @@ func (f *fake) session(w http.ResponseWriter, r *http.Request) {
 		}
 		out(host.ChanStdout, strings.Join(argv, " ")+"\n")
 		out(host.ChanStderr, "uid "+q.Get("uid")+"\n")
+		if q.Has("user") {
+			out(host.ChanStderr, "user "+q.Get("user")+"\n")
+		}
 		if argv[0] == "exit" {
 			exit.Code, _ = strconv.Atoi(argv[1])
 		}

@@ -75,10 +75,11 @@ func (a *app) nodeID(ctx context.Context, arg string) (wire.CTID, error) {
 func (a *app) nodeExec() *cobra.Command {
 	var tty, noTTY bool
 	var uid, gid int
+	var user string
 	c := &cobra.Command{
 		Use: "exec NODE [flags] -- COMMAND [ARG…]", Short: "Run a command in a node; its exit code is passed on", Args: cobra.MinimumNArgs(2),
 		Long:    "Runs a command in a node, given by number or, for components of the platform, by name. The exit code is the command's own;\n125 when the session broke before there was one.",
-		Example: "  hnctl node exec 101 -- sh\n  hnctl node exec 101 -- cat /etc/os-release > os-release",
+		Example: "  hnctl node exec 101 -- sh\n  hnctl node exec 101 -- cat /etc/os-release > os-release\n  hnctl node exec --user postgres 101 -- psql",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			rows, cols := 0, 0
 			useTTY := tty || !noTTY && isTerminal(a.in) && isTerminal(a.out)
@@ -99,11 +100,21 @@ func (a *app) nodeExec() *cobra.Command {
 			if gid > 0 {
 				q.Set("gid", strconv.Itoa(gid))
 			}
+			if cmd.Flags().Changed("user") {
+				switch {
+				case user == "":
+					return withCode(exitUsage, errors.New("--user: is empty; give a user of the node's /etc/passwd, e.g. postgres"))
+				case uid > 0 || gid > 0:
+					return withCode(exitUsage, errors.New("--user: is given beside --uid or --gid; give one or the other, --user 1000:1000 is both"))
+				}
+				q.Set("user", user)
+			}
 			return a.session(cmd.Context(), args[0], "exec", q, session.IO{In: a.in, Out: a.out, Err: a.talk, TTY: useTTY})
 		},
 	}
 	c.Flags().BoolVarP(&tty, "tty", "t", false, "use a terminal even if stdin is none")
 	c.Flags().BoolVarP(&noTTY, "no-tty", "T", false, "use no terminal")
+	c.Flags().StringVarP(&user, "user", "u", "", "user inside the node by name or number, e.g. postgres, www-data:adm or 1000:1000")
 	c.Flags().IntVar(&uid, "uid", 0, "user inside the node")
 	c.Flags().IntVar(&gid, "gid", 0, "group inside the node")
 	return c
