@@ -332,6 +332,8 @@ func TestBadInput(t *testing.T) {
 		{"no such node", "GET", "/api/v1/nodes/4711", operator.NotFound, nil},
 		{"a command for no node", "GET", "/api/v1/nodes/4711/exec?argv=true", operator.NotFound, []string{"Upgrade", "websocket"}},
 		{"no command", "GET", "/api/v1/nodes/100/exec", operator.Invalid, []string{"Upgrade", "websocket"}},
+		{"two users", "GET", "/api/v1/nodes/100/exec?argv=true&user=www&uid=7", operator.Invalid, []string{"Upgrade", "websocket"}},
+		{"no user's name", "GET", "/api/v1/nodes/100/exec?argv=true&user=a%20b", operator.Invalid, []string{"Upgrade", "websocket"}},
 		{"no WebSocket", "GET", "/api/v1/nodes/100/logs", operator.Invalid, nil},
 		{"since of a log", "GET", "/api/v1/nodes/100/logs?since=yesterday", operator.Invalid, nil},
 		{"follow of a log", "GET", "/api/v1/nodes/100/logs?follow=maybe", operator.Invalid, nil},
