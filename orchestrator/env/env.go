@@ -153,6 +153,10 @@ func Expand(s operator.EnvironmentSpec, templates Templates) ([]Node, *operator.
 	return out, nil
 }
 
+// systemStopAfter is how many seconds a full OS has to end when its image says nothing: as long as systemd gives each of its own services
+// (systemd-system.conf(5), DefaultTimeoutStopSec).
+const systemStopAfter = 90
+
 // NodeOf is node number index of a layer.
 func NodeOf(name wire.EnvName, l operator.LayerSpec, index int, t host.Template) Node {
 	disk := l.DiskMiB
@@ -166,6 +170,9 @@ func NodeOf(name wire.EnvName, l operator.LayerSpec, index int, t host.Template)
 	}
 	maps.Copy(p.Env, l.Env)
 	profile := cmp.Or(host.Profile(l.Profile), t.Profile, host.ProfileApp)
+	if profile == host.ProfileSystem && p.StopAfter == 0 {
+		p.StopAfter = systemStopAfter
+	}
 	return Node{
 		Env: name, Layer: l.Name, Index: index, Cloudlets: l.Cloudlets, HTTP: cmp.Or(l.HTTP, t.HTTPPort),
 		Container: host.Container{

@@ -190,6 +190,16 @@ func TestProfileOfALayer(t *testing.T) {
 			t.Errorf("label %q, layer %q: got %q, want %q", c.label, c.layer, got, c.want)
 		}
 	}
+	for _, c := range []struct {
+		layer     string
+		set, want int
+	}{{"app", 0, 0}, {"system", 0, 90}, {"system", 7, 7}} {
+		l := valid().Layers[0]
+		l.Profile = c.layer
+		if got := NodeOf("hello", l, 0, host.Template{Process: host.Process{StopAfter: c.set}}).Container.Process.StopAfter; got != c.want {
+			t.Errorf("profile %s, stop-after %d: a node has %d s to end, want %d", c.layer, c.set, got, c.want)
+		}
+	}
 	for _, wrong := range []string{"App", "vm", " system", "docker"} {
 		s := valid()
 		s.Layers[0].Profile = wrong

@@ -77,7 +77,7 @@ func (o *Ops) Accept(ctx context.Context, r Request) (operator.Operation, error)
 	}
 	now, object := o.now(), "environments/"+string(r.Env)
 	op := store.Operation{Env: r.Env, Remove: r.Remove, Operation: operator.Operation{ID: wire.OperationID("op-" + hex.EncodeToString(raw)), Kind: r.Kind, Object: object,
-		By: r.By, State: operator.OpPending, Created: now, Updated: now, Deadline: now.Add(o.Fleet.Clocks().Change), Steps: newSteps(k, now), Cancel: k.cancel}}
+		By: r.By, State: operator.OpPending, Created: now, Updated: now, Steps: newSteps(k, now), Cancel: k.cancel}}
 	rev, err := o.Store.Update(ctx, func(tx *store.Tx) error {
 		e, exists := store.Envs.Read(tx, string(r.Env))
 		rev := store.Envs.Revision(tx.View(), string(r.Env))
@@ -97,6 +97,7 @@ func (o *Ops) Accept(ctx context.Context, r Request) (operator.Operation, error)
 			p.Status = 412
 			return p
 		}
+		op.Deadline = now.Add(o.Fleet.Clocks().Change + patience(k, store.Nodes.All(tx.View()), r.Env))
 		if err := interrupt(tx, k, e, op, now); err != nil {
 			return err
 		}
@@ -122,6 +123,19 @@ func (o *Ops) Accept(ctx context.Context, r Request) (operator.Operation, error)
 	}
 	logging.Or(o.Log).Info("accepted", logging.Op, string(op.ID), logging.Step, op.Kind, logging.Env, string(op.Env), logging.Rev, int64(rev))
 	return o.Get(op.ID)
+}
+
+// patience is what an operation that ends nodes has beside its own time: as long as the slowest may take from its stop signal to the kill.
+func patience(k kind, nodes []store.Node, name wire.EnvName) (most time.Duration) {
+	if k.want != store.WantStopped && k.want != store.WantDeleted {
+		return 0
+	}
+	for _, n := range nodes {
+		if n.Env == name {
+			most = max(most, time.Duration(n.Container.Process.StopAfter)*time.Second)
+		}
+	}
+	return most
 }
 
 // interrupt ends the operation that holds the environment, or refuses. Reading it makes the commit fail if it changes meanwhile.
@@ -270,10 +284,14 @@ func (o *Ops) Run(ctx context.Context) error {
 
 // resume gives every unfinished operation its time anew.
 func (o *Ops) resume(ctx context.Context) error {
-	deadline := o.now().Add(o.Fleet.Clocks().Change)
 	_, err := o.Store.Update(ctx, func(tx *store.Tx) error {
 		for _, seen := range store.Operations.All(o.Store.View()) {
-			if op, ok := store.Operations.Read(tx, string(seen.ID)); ok && !op.State.Final() && op.Deadline.Before(deadline) {
+			op, ok := store.Operations.Read(tx, string(seen.ID))
+			if !ok || op.State.Final() {
+				continue
+			}
+			deadline := o.now().Add(o.Fleet.Clocks().Change + patience(kinds[op.Kind], store.Nodes.All(tx.View()), op.Env))
+			if op.Deadline.Before(deadline) {
 				op.Deadline = deadline
 				store.Operations.Put(tx, string(op.ID), op)
 			}

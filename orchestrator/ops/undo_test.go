@@ -3,7 +3,9 @@ package ops
 import (
 	"cmp"
 	"testing"
+	"time"
 
+	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/store"
 )
@@ -43,6 +45,21 @@ func TestUndone(t *testing.T) {
 		got := undone(e, op, c.before)
 		if got.Want != c.want || got.Spec.Layers[0].Nodes != c.nodes || (got.Failed != nil) != c.failed || got.Operation != "op-1" {
 			t.Errorf("%s, %s: %s with %d nodes, failed %v; want %s with %d, %v", c.kind, c.name, got.Want, got.Spec.Layers[0].Nodes, got.Failed, c.want, c.nodes, c.failed)
+		}
+	}
+}
+
+// A stop is not given up before its slowest node had the time that its image asks for.
+func TestPatience(t *testing.T) {
+	node := func(env wire.EnvName, stopAfter int) store.Node {
+		n := store.Node{Env: env}
+		n.Container.Process.StopAfter = stopAfter
+		return n
+	}
+	nodes := []store.Node{node("hello", 0), node("hello", 90), node("hello", 5), node("other", 3600)}
+	for kind, want := range map[string]time.Duration{"env.stop": 90 * time.Second, "env.delete": 90 * time.Second, "env.start": 0, "env.create": 0, "env.spread": 0} {
+		if got := patience(kinds[kind], nodes, "hello"); got != want {
+			t.Errorf("%s: got %s, want %s", kind, got, want)
 		}
 	}
 }
