@@ -40,19 +40,26 @@ func (c *Cluster) HNCTL(ctx context.Context, args ...string) ([]byte, error) {
 const maxTries = 4
 
 func (c *Cluster) hnctl(ctx context.Context, args []string) ([]byte, error) {
+	var out bytes.Buffer
+	err := c.HNCTLTo(ctx, &out, args...)
+	return out.Bytes(), err
+}
+
+// HNCTLTo runs hnctl once and writes what it prints on stdout to out, which may take its time.
+func (c *Cluster) HNCTLTo(ctx context.Context, out io.Writer, args ...string) error {
 	began := time.Now()
 	cmd := exec.CommandContext(ctx, c.bin("hnctl"), args...)
 	cmd.Env = append(os.Environ(), c.HNCTLEnv()...)
 	cmd.WaitDelay = 5 * time.Second
-	var out, talk bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &talk
+	var talk bytes.Buffer
+	cmd.Stdout, cmd.Stderr = out, &talk
 	if err := cmd.Run(); err != nil {
 		if ctx.Err() != nil {
 			err = fmt.Errorf("did not end within %s: %w", time.Since(began).Round(time.Second), err)
 		}
-		return out.Bytes(), fmt.Errorf("hnctl %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(talk.String()))
+		return fmt.Errorf("hnctl %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(talk.String()))
 	}
-	return out.Bytes(), nil
+	return nil
 }
 
 // Get runs hnctl with -o json and decodes what it prints.

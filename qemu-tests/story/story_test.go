@@ -56,6 +56,8 @@ func TestStory(t *testing.T) {
 		{"the platform is an environment", jelastic},
 		{"the licence is shown", licence},
 		{"exec and logs", execAndLogs},
+		{"exec carries all", execCarriesAll},
+		{"exec out of memory", execOutOfMemory},
 		{"bad input is refused and leaves nothing", refusals},
 		{"bad licences are refused", badLicences},
 		{"bad templates get in nowhere", badTemplates},
