@@ -132,3 +132,70 @@ func systemCommands(t *testing.T, r *Runtime, id wire.CTID) {
 		t.Errorf("cgroups of commands are left: %q", list)
 	}
 }
+
+// TestConsole: what is written to a system container's console and stdout is its log, to its last word, whoever reads it; nothing of it
+// stays behind. Its PID 1 is a shell here.
+func TestConsole(t *testing.T) {
+	i := spawnerUp(t)
+	r := newRuntime(t)
+	console := func(id wire.CTID, script string) StartSpec {
+		s := box(t, id, script)
+		s.Profile = host.ProfileSystem
+		return s
+	}
+	if _, err := r.Start(deadline(t), console(810, forever)); err != nil { // once, so that what stays for all containers is there
+		t.Fatal(err)
+	}
+	if err := r.Remove(deadline(t), 810, false); err != nil {
+		t.Fatal(err)
+	}
+	before := worldOf(t)
+	if _, err := r.Start(deadline(t), console(811, "tty <&1; stty size < /dev/console; n=0; while [ $n -lt 40 ]; do echo tick $n > /dev/console; n=$((n+1)); sleep 0.1; done; "+
+		"printf 'col\\rumn\\n'; echo oops >&2; printf 'last word'")); err != nil {
+		t.Fatal(err)
+	}
+	waitLog(t, r, 811, "tick 3")
+	if got, code := sh(t, r, 811, "test -c /dev/console && ls -ln /dev/console | awk '{print $1, $3}'; head -c 1 /dev/console < /dev/null & sleep 0.1; kill $!; ls /dev/pts"); !strings.HasPrefix(got, "crw--w---- 0\n") || strings.Contains(got, "/0") {
+		t.Errorf("the console inside: %d %q", code, got)
+	}
+	i.kill()
+	run.Wait(context.Background(), 500*time.Millisecond) // it goes on meanwhile
+	i.start()
+	waitState(t, r, 811, StateExited)
+	waitLog(t, r, 811, "last word")
+	var list []string
+	r.Logs(deadline(t), 811, host.LogsSpec{}, func(stderr bool, l []byte) error {
+		list = append(list, fmt.Sprint(stderr, " ", string(l)))
+		return nil
+	})
+	for n := range 40 {
+		if !slices.Contains(list, fmt.Sprintf("false tick %d", n)) {
+			t.Errorf("line %d is lost: %q", n, list)
+			break
+		}
+	}
+	for _, want := range []string{"false 50 250", "false column", "true oops", "false last word"} {
+		if !slices.Contains(list, want) {
+			t.Errorf("%q is not in the log: %q", want, list)
+		}
+	}
+	if err := r.Remove(deadline(t), 811, false); err != nil {
+		t.Fatal(err)
+	}
+	before.fds = nil // the next spawner has its own
+	after := worldOf(t)
+	after.fds = nil
+	if fmt.Sprint(after) != fmt.Sprint(before) {
+		t.Errorf("left behind: before %v\nafter %v", before, after)
+	}
+	before = worldOf(t)
+	for range 3 {
+		if _, err := r.Start(deadline(t), console(812, forever)); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Remove(deadline(t), 812, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before.compare(t, "system containers")
+}

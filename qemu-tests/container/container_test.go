@@ -95,7 +95,7 @@ func TestContainer(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	limit := 8 * time.Minute
+	limit := 12 * time.Minute
 	if d, err := time.ParseDuration(os.Getenv("GUEST_TIMEOUT")); err == nil {
 		limit = d
 	}
