@@ -208,6 +208,12 @@ func execAndLogs(s story) {
 	if out := s.hnctl("node", "exec", n.CTID.String(), "--", "hostname"); strings.TrimSpace(out) == "" {
 		s.Error("hostname says nothing")
 	}
+	if out := s.hnctl("node", "exec", "--user", "www-data", n.CTID.String(), "--", "id"); !strings.Contains(out, "uid=33(www-data) gid=33(www-data)") {
+		s.Errorf("a command as www-data: %q", out)
+	}
+	if _, err := s.HNCTL(s.Context(), "node", "exec", "--user", "nobody-here", n.CTID.String(), "--", "id"); err == nil || !strings.Contains(err.Error(), "nobody-here") {
+		s.Errorf("a command as a user that the node does not have: %v", err)
+	}
 	if out, err := s.HNCTL(s.Context(), "node", "exec", n.CTID.String(), "--", "sh", "-c", "exit 17"); err == nil || !strings.Contains(err.Error(), "17") {
 		s.Errorf("exit 17 gives %q, %v, want the command's own exit code", out, err)
 	}
