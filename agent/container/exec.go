@@ -352,7 +352,7 @@ func (s *session) drain() (left bool) {
 		case now := <-t.C:
 			quiet := true
 			for i, f := range s.ours[1:] {
-				quiet = quiet && (f == nil || s.flow[i].idle(now) > drainFor || s.flow[i].over())
+				quiet = quiet && (f == nil || s.flow[i].over() || s.flow[i].idle(now) > drainFor && !pending(f))
 			}
 			if !quiet || left {
 				continue
@@ -365,6 +365,19 @@ func (s *session) drain() (left bool) {
 			}
 		}
 	}
+}
+
+// pending tells whether a reader of f would get something, or learn of its end, at once: on a busy host the reader may not have had its turn.
+func pending(f *os.File) bool {
+	c, err := f.SyscallConn()
+	if err != nil {
+		return false
+	}
+	n := 0
+	err = c.Control(func(fd uintptr) {
+		n, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+	})
+	return err == nil && n > 0
 }
 
 // drainFor is how long nothing may come, after the command has ended, from one who holds its output.

@@ -54,3 +54,28 @@ func TestTailOfOutput(t *testing.T) {
 		}
 	}
 }
+
+// A reader that has not had its turn for long, on a busy host, is waited for while there is something for it in the pipe.
+func TestPending(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if pending(r) {
+		t.Error("an empty pipe has something")
+	}
+	if _, err := w.WriteString("x"); err != nil {
+		t.Fatal(err)
+	}
+	if !pending(r) {
+		t.Error("a byte is not seen")
+	}
+	if _, err := r.Read(make([]byte, 1)); err != nil || pending(r) {
+		t.Error("an emptied pipe has something", err)
+	}
+	w.Close()
+	if !pending(r) {
+		t.Error("the end is not seen")
+	}
+}
