@@ -113,8 +113,10 @@ func (g *group) end(ctx context.Context, grace time.Duration) (left int) {
 // drop ends what is in a command's cgroup and removes it.
 func drop(ctx context.Context, dir string) error {
 	for wait := time.Millisecond; ; wait = min(2*wait, time.Second) {
-		if err := killAll(ctx, dir); err != nil {
-			return err
+		if n, err := populated(dir); err != nil || n {
+			if err := killAll(ctx, dir); err != nil {
+				return err
+			}
 		}
 		err := dropCgroup(dir)
 		if !errors.Is(err, unix.EBUSY) || !run.Wait(ctx, wait) {

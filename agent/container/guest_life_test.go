@@ -198,6 +198,16 @@ func TestOutOfMemory(t *testing.T) {
 	if !o.OOMKilled || !o.ExitKnown || o.ExitCode != 137 {
 		t.Errorf("observed %+v", o)
 	}
+	for range 2 { // what runs again was out of memory all the same
+		s.Process.Argv[2] = forever
+		o2 := mustStart(t, r, s)
+		if o2.OOM.Kills != 0 || o2.OOM.Times != 1 || o2.OOMKilled || o2.OOM.String() != o.OOM.String() {
+			t.Errorf("after the next start: %+v", o2.OOM)
+		}
+		if err := r.Stop(deadline(t), 404); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if got := o.OOM.String(); !strings.HasPrefix(got, "out of memory: process tail used 1") || !strings.HasSuffix(got, " MiB of 16 MiB") || time.Since(o.OOM.At) > time.Minute || o.OOM.At.Before(o.Started) {
 		t.Errorf("what is said of it: %q, %+v", got, o.OOM)
 	}

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"hardnode.dev/agent/oom"
 	"hardnode.dev/agent/volume"
 	"hardnode.dev/internal/wire"
 )
@@ -43,8 +44,9 @@ func (r *Runtime) Observe(ctx context.Context) ([]Observed, error) {
 		}
 	}
 	var list []Observed
+	kills := r.oom.Kills()
 	for id := range ids {
-		list = append(list, r.observe(ctx, id, all))
+		list = append(list, r.observe(ctx, id, all, kills))
 	}
 	slices.SortFunc(list, func(a, b Observed) int { return int(a.CTID - b.CTID) })
 	return list, nil
@@ -62,7 +64,7 @@ type facts struct {
 }
 
 // observe never fails: a container of which something can't be seen is there all the same.
-func (r *Runtime) observe(ctx context.Context, id wire.CTID, all map[wire.CTID]record) Observed {
+func (r *Runtime) observe(ctx context.Context, id wire.CTID, all map[wire.CTID]record, kills []oom.Kill) Observed {
 	var trouble []string
 	note := func(err error) {
 		if err != nil {
@@ -89,7 +91,7 @@ func (r *Runtime) observe(ctx context.Context, id wire.CTID, all map[wire.CTID]r
 	o.MemoryBytes = readInt(dir, "memory.current", "")
 	o.CPUMicros = readInt(dir, "cpu.stat", "usage_usec")
 	if f.known {
-		o.OOM = r.outOfMemory(o)
+		o.OOM = r.outOfMemory(o, kills)
 		o.OOMKilled = o.State == StateExited && o.ExitKnown && o.ExitCode == 128+int(syscall.SIGKILL) && !o.OOM.Command &&
 			readInt(filepath.Join(dir, "p"), "memory.events", "oom_kill") > 0
 	}

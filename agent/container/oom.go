@@ -14,19 +14,23 @@ import (
 	"hardnode.dev/internal/wire"
 )
 
-// OOM is what the kernel ended of a container for want of memory since it was started.
+// OOM is what the kernel ended of a container for want of memory. All is zero when there was nothing.
 type OOM struct {
-	Kills   int64     // processes, commands of Exec included; 0: none, and all else is zero
-	At      time.Time // of the last one that is known; zero when the kernel's log does not have it any more
+	Kills   int64     // processes since it was started, commands of Exec included
+	Times   int64     // how often in the last oomKept, starts in between or not, as far as the kernel's log tells
+	At      time.Time // of the last time; zero when the kernel's log does not have it any more
 	Process string    // its name, as oom.Kill has it
 	Command bool      // it was a command of Exec, not the container's own
 	Bytes   int64     // what it used
 	Limit   int64     // what was allowed, in bytes; 0 when it is not known, or the whole host was short
 }
 
+// oomKept is how long what happened counts although the container was started again.
+const oomKept = time.Hour
+
 // String says what happened to the last one.
 func (o OOM) String() string {
-	if o.Kills == 0 {
+	if o.Kills == 0 && o.Times == 0 {
 		return ""
 	}
 	if o.Process == "" {
@@ -46,19 +50,24 @@ func of(format string, limit int64) string {
 	return fmt.Sprintf(format, strconv.FormatInt(limit>>20, 10)+" MiB")
 }
 
-// outOfMemory is the OOM of a container whose cgroups are there.
-func (r *Runtime) outOfMemory(o Observed) OOM {
+// outOfMemory is the OOM of a container that the spawner knows; kills are the kernel's.
+func (r *Runtime) outOfMemory(o Observed, kills []oom.Kill) OOM {
 	dir := r.cgroup(o.CTID)
 	out := OOM{Kills: readInt(dir, "memory.events", "oom_kill")}
-	if out.Kills == 0 {
-		return out
-	}
-	out.Limit = readInt(dir, "memory.max", "")
-	for _, k := range r.oom.Kills() {
-		if at := bootedAt().Add(k.Since); r.isOf(k, o) && !k.With && at.After(o.Started.Add(-time.Second)) {
-			out.At, out.Process, out.Bytes, out.Command = at, k.Name, k.Bytes, k.Adjust == commandOOMAdjust
-			out.Limit = r.limitOf(k, o.CTID)
+	for _, k := range kills {
+		at := bootedAt().Add(k.Since)
+		before := at.Before(o.Started.Add(-time.Second)) // by ids alone it may be another's, who had the range
+		if k.With || !r.isOf(k, o) || before && (k.Cgroup == "" || time.Since(at) > oomKept) {
+			continue
 		}
+		if time.Since(at) <= oomKept {
+			out.Times++
+		}
+		out.At, out.Process, out.Bytes, out.Command = at, k.Name, k.Bytes, k.Adjust == commandOOMAdjust
+		out.Limit = r.limitOf(k, o.CTID)
+	}
+	if out.Kills > 0 && out.Process == "" {
+		out.Limit = readInt(dir, "memory.max", "")
 	}
 	return out
 }
@@ -96,8 +105,14 @@ func (r *Runtime) limitOf(k oom.Kill, id wire.CTID) int64 {
 func (r *Runtime) outOfMemoryIn(dir string, rec record, began time.Time, code int) OOM {
 	id := rec.Container.CTID
 	out := OOM{Kills: readInt(dir, "memory.events", "oom_kill")}
-	_, err := os.Stat(filepath.Join(dir, "memory.events"))
-	shared := err != nil && code == 128+int(unix.SIGKILL)
+	shared := false
+	if out.Kills == 0 && code == 128+int(unix.SIGKILL) {
+		_, err := os.Stat(filepath.Join(dir, "memory.events"))
+		shared = err != nil
+	}
+	if out.Kills == 0 && !shared {
+		return out
+	}
 	for _, k := range r.oom.Kills() {
 		mine := k.Cgroup == r.kernelPath(dir)
 		if shared && r.isOf(k, Observed{CTID: id, UIDBase: rec.UIDBase, Spec: rec.Container}) {

@@ -106,7 +106,7 @@ func (r *Runtime) Start(ctx context.Context, s StartSpec) (Observed, error) {
 	st.undo.release()
 	r.dropOlder(s.CTID, s.Generation)
 	r.log.Info("container started", logging.Container, s.CTID, logging.Env, s.Env, "generation", s.Generation, logging.Took, time.Since(st.starting))
-	return r.observe(ctx, s.CTID, readRecords([]call.Record{st.record})), nil
+	return r.observe(ctx, s.CTID, readRecords([]call.Record{st.record}), r.oom.Kills()), nil
 }
 
 // clear makes sure that nothing of an earlier run is left, and that none runs.

@@ -27,7 +27,7 @@ func Containers(list []container.Observed, work *host.Work, cpuMax func(mhz int6
 	out := make(map[wire.CTID]plan.Seen, len(list))
 	for _, o := range list {
 		s := plan.Seen{CTID: o.CTID, Generation: o.Generation, Started: o.Started, Restarts: o.Restarts, Trouble: o.Trouble,
-			Memory: plan.Memory{Kills: o.OOM.Kills, Last: o.OOM.String(), At: o.OOM.At, Ended: o.OOMKilled}}
+			Memory: memory(o)}
 		switch o.State {
 		case container.StateRunning:
 			s.Running = true
@@ -67,11 +67,14 @@ func Images(work *host.Work, path func(wire.Digest) (string, bool), failed map[w
 	return out
 }
 
+func memory(o container.Observed) plan.Memory {
+	return plan.Memory{Times: o.OOM.Times, Last: o.OOM.String(), At: o.OOM.At, Ended: o.OOMKilled}
+}
+
 // Problems is what the host tells of containers that ran out of memory, by CTID.
 func Problems(list []container.Observed, now time.Time) (out []host.Problem) {
 	for _, o := range list {
-		m := plan.Memory{Kills: o.OOM.Kills, Last: o.OOM.String(), At: o.OOM.At}
-		why := m.News(now)
+		why := memory(o).News(now)
 		if why == "" {
 			continue
 		}

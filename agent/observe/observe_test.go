@@ -26,9 +26,9 @@ func TestContainers(t *testing.T) {
 		{"exited, nobody saw when", container.Observed{State: container.StateExited, Started: began, Spec: spec},
 			plan.Seen{Started: began, Exited: began}},
 		{"out of memory", container.Observed{State: container.StateExited, Started: began, Exited: ended, ExitCode: 137, ExitKnown: true, OOMKilled: true,
-			OOM: container.OOM{Kills: 2, At: ended, Process: "java", Bytes: 125 << 20, Limit: 128 << 20}},
+			OOM: container.OOM{Kills: 5, Times: 2, At: ended, Process: "java", Bytes: 125 << 20, Limit: 128 << 20}},
 			plan.Seen{Started: began, Exited: ended, ExitCode: 137,
-				Memory: plan.Memory{Kills: 2, Last: "out of memory: process java used 125 MiB of 128 MiB", At: ended, Ended: true}}},
+				Memory: plan.Memory{Times: 2, Last: "out of memory: process java used 125 MiB of 128 MiB", At: ended, Ended: true}}},
 		{"data only", container.Observed{State: container.StateStopped, Generation: 2}, plan.Seen{Generation: 2}},
 		{"not all is seen", container.Observed{State: container.StateStopped, Trouble: "quota"}, plan.Seen{Trouble: "quota"}},
 		{"orphan", container.Observed{State: container.StateOrphan}, plan.Seen{Orphan: true}},
@@ -78,15 +78,14 @@ func TestProblems(t *testing.T) {
 	now := time.Unix(1e6, 0)
 	got := Problems([]container.Observed{
 		{CTID: 1},
-		{CTID: 2, OOM: container.OOM{Kills: 1, At: now, Process: "dd", Bytes: 126 << 20, Limit: 128 << 20, Command: true}},
-		{CTID: 3, OOM: container.OOM{Kills: 7, At: now.Add(-time.Minute), Process: "java", Bytes: 90 << 20}},
-		{CTID: 4, OOM: container.OOM{Kills: 1, At: now.Add(-2 * plan.MemoryNews), Process: "old"}},
-		{CTID: 5, OOM: container.OOM{Kills: 1, At: now, Limit: 64 << 20}},
+		{CTID: 2, OOM: container.OOM{Kills: 1, Times: 1, At: now, Process: "dd", Bytes: 126 << 20, Limit: 128 << 20, Command: true}},
+		{CTID: 3, OOM: container.OOM{Times: 7, At: now.Add(-time.Minute), Process: "java", Bytes: 90 << 20}},
+		{CTID: 4, OOM: container.OOM{Kills: 1, Times: 1, At: now.Add(-2 * plan.MemoryNews), Process: "old"}},
+		{CTID: 5, OOM: container.OOM{Kills: 1, Limit: 64 << 20}}, // nobody knows when
 	}, now)
 	want := []string{
 		"container 2: out of memory: process dd of a command used 126 MiB of 128 MiB",
-		"container 3: out of memory: process java used 90 MiB; 7 processes were killed for it since its start",
-		"container 5: out of memory (limit 64 MiB)",
+		"container 3: out of memory: process java used 90 MiB; 7 times within an hour",
 	}
 	if len(got) != len(want) {
 		t.Fatalf("got %+v", got)

@@ -65,9 +65,9 @@ type Seen struct {
 
 // Memory is how a container came to be short of memory.
 type Memory struct {
-	Kills int64     // processes the kernel ended for it since the start, commands of exec included; 0: none
-	Last  string    // the last one in words: process, size, limit
-	At    time.Time // of the last one; zero when it is not known
+	Times int64     // how often within MemoryNews; 0: not
+	Last  string    // the last time in words: process, size, limit
+	At    time.Time // of the last time; zero when it is not known
 	Ended bool      // it is why the container exited
 }
 
@@ -76,13 +76,13 @@ const MemoryNews = time.Hour
 
 // News is what is to be told now of a container that was out of memory, "" for nothing.
 func (m Memory) News(now time.Time) string {
-	if m.Kills == 0 || now.Sub(m.At) > MemoryNews {
+	switch {
+	case m.Times == 0 || now.Sub(m.At) > MemoryNews:
 		return ""
-	}
-	if m.Kills == 1 {
+	case m.Times == 1:
 		return m.Last
 	}
-	return fmt.Sprintf("%s; %d processes were killed for it since its start", m.Last, m.Kills)
+	return fmt.Sprintf("%s; %d times within an hour", m.Last, m.Times)
 }
 
 // Image is an image as it is on this host.

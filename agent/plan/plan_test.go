@@ -41,8 +41,8 @@ func runs(id wire.CTID, gen int64) Seen {
 	return Seen{CTID: id, Generation: gen, Running: true, Started: now.Add(-time.Hour)}
 }
 func drifted(s Seen) Seen { s.Drift = "memory.max is 5, wanted 6"; return s }
-func short(s Seen, kills int64, ago time.Duration, ended bool) Seen {
-	s.Memory = Memory{Kills: kills, Last: "out of memory: process dd used 120 MiB of 128 MiB", At: now.Add(-ago), Ended: ended}
+func short(s Seen, times int64, ago time.Duration, ended bool) Seen {
+	s.Memory = Memory{Times: times, Last: "out of memory: process dd used 120 MiB of 128 MiB", At: now.Add(-ago), Ended: ended}
 	return s
 }
 
@@ -136,7 +136,7 @@ func TestDecide(t *testing.T) {
 			steps: "start 101: exited with code 1", status: "101 failing exited with code 1", settled: true},
 		{name: "a part of it was out of memory: it is told for a while", work: []host.Container{want(101, 1), want(102, 1), want(103, 1)}, images: here,
 			seen: []Seen{short(runs(101, 1), 3, time.Minute, false), short(runs(102, 1), 1, 2*MemoryNews, false), short(runs(103, 1), 1, time.Minute, false)},
-			status: "101 running out of memory: process dd used 120 MiB of 128 MiB; 3 processes were killed for it since its start | 102 running | " +
+			status: "101 running out of memory: process dd used 120 MiB of 128 MiB; 3 times within an hour | 102 running | " +
 				"103 running out of memory: process dd used 120 MiB of 128 MiB", settled: true},
 		{name: "crash after short runs: wait", work: []host.Container{want(101, 1)}, seen: []Seen{exited(101, 1, time.Second, 1)}, images: here,
 			history: map[wire.CTID]History{101: {Generation: 1, Short: 3}},
