@@ -204,7 +204,7 @@ func (a *agent) report(ctx context.Context) host.Report {
 	}
 	done := a.apply.Report()
 	seen, _ := a.store.Revisions()
-	r := host.Report{Boot: a.boot, Version: build.Version, Underlay: a.links.Underlay(), MeshKey: a.network.MeshKey(), Work: done.Work, Seen: seen, Planned: done.Planned,
+	r := host.Report{Boot: a.boot, Version: build.Version, Underlay: a.links.Underlay(), Addrs: toldOf(a.links.Global()), MeshKey: a.network.MeshKey(), Work: done.Work, Seen: seen, Planned: done.Planned,
 		Peers: done.Peers, Containers: done.Containers, Gossip: a.gossip.View(), Keys: a.gossip.Keys(), Problems: toldTo(a.problems(done))}
 	if r.Containers == nil {
 		r.Containers = []host.ContainerStatus{}
@@ -218,11 +218,18 @@ func (a *agent) report(ctx context.Context) host.Report {
 	return r
 }
 
+// toldOf are the addresses that are reported: the underlay's link comes first.
+func toldOf(addrs []netip.Addr) []netip.Addr { return addrs[:min(len(addrs), host.MaxAddrs+1)] }
+
 // problems are those of all parts.
 func (a *agent) problems(done apply.Report) []host.Problem {
 	ps := slices.Concat(a.link.Status().Problems, done.Problems)
 	for name, why := range a.links.Problems() {
 		ps = append(ps, host.Problem{Code: "unavailable", Object: "link " + name, Reason: why, Next: "check the cable and the host configuration's network section"})
+	}
+	if n := len(a.links.Global()); n > host.MaxAddrs+1 {
+		ps = append(ps, host.Problem{Code: "exhausted", Object: "links", Reason: fmt.Sprintf("this host has %d addresses; other hosts keep containers from %d of them", n, host.MaxAddrs+1),
+			Next: "give it fewer, or close its other addresses to the cluster's hosts outside"})
 	}
 	f := a.figures.Load()
 	if age := time.Since(f.at); age > oldFigures {

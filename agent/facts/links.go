@@ -7,12 +7,14 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire/boot"
+	"hardnode.dev/internal/wire/host"
 )
 
 // Links is what netd last said of the host's links. Its zero value asks boot.NetdSocket.
@@ -67,6 +69,16 @@ func (l *Links) Addrs() (out []netip.Addr) {
 			for _, p := range k.Addresses {
 				out = append(out, p.Addr())
 			}
+		}
+	}
+	return out
+}
+
+// Global are those of Addrs that other machines could find this host at, each once.
+func (l *Links) Global() (out []netip.Addr) {
+	for _, a := range l.Addrs() {
+		if a = a.Unmap(); host.HostAddr(a) && !slices.Contains(out, a) {
+			out = append(out, a)
 		}
 	}
 	return out

@@ -114,6 +114,7 @@ func TestForwarded(t *testing.T) {
 		{"rebinding: NAT64", "evil.example.", []string{answers(t, nil, "%s 1 IN AAAA 64:ff9b::10.96.1.10")}, "NOERROR"},
 		{"rebinding: a hint", "evil.example.", []string{answers(t, nil, "%s 1 IN HTTPS 1 . ipv4hint=192.0.2.1,10.96.1.10")}, "NOERROR"},
 		{"rebinding: a user host", "evil.example.", []string{answers(t, nil, "%s 1 IN A 10.77.0.11")}, "NOERROR"},
+		{"rebinding: a user host's other address", "evil.example.", []string{answers(t, nil, "%s 1 IN A 192.0.2.11")}, "NOERROR"},
 		{"rebinding: this server", "evil.example.", []string{answers(t, nil, "%s 1 IN A 169.254.1.1")}, "NOERROR"},
 		{"an infra host serves the cluster's domains", "hello.example.", []string{answers(t, nil, "%s 1 IN A 10.77.0.2")}, "NOERROR; hello.example. A 10.77.0.2"},
 		{"a container's own loopback means it no harm", "2.0.0.127.bl.example.", []string{answers(t, nil, "%s 1 IN A 127.0.0.2")}, "NOERROR; 2.0.0.127.bl.example. A 127.0.0.2"},

@@ -29,7 +29,7 @@ var (
 
 func peers() *host.Peers {
 	return &host.Peers{Range4: netip.MustParsePrefix("10.96.0.0/12"), Range6: netip.MustParsePrefix("fd48:4e00::/44"),
-		Hosts: []host.Peer{{Role: host.RoleInfra, Underlay: a("10.77.0.2")}, {Role: host.RoleUser, Underlay: a("10.77.0.11")}},
+		Hosts: []host.Peer{{Role: host.RoleInfra, Underlay: a("10.77.0.2")}, {Role: host.RoleUser, Underlay: a("10.77.0.11"), Addrs: []netip.Addr{a("192.0.2.11")}}},
 		Names: []host.Name{
 			{Name: "node101.hello.internal", Addrs: []netip.Addr{a("10.96.1.10"), a("fd48:4e00:0:1::a")}},
 			{Name: "node102.hello.internal", Addrs: []netip.Addr{a("10.96.1.11")}},

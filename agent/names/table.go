@@ -56,8 +56,13 @@ func (t *table) fill(p *host.Peers) {
 		}
 	}
 	for _, h := range p.Hosts {
-		if h.Role == host.RoleUser && h.Underlay.IsValid() {
-			t.own[h.Underlay] = true
+		if h.Role != host.RoleUser {
+			continue // an infra host's may be what the cluster's own domains are at
+		}
+		for _, a := range append([]netip.Addr{h.Underlay}, h.Addrs...) {
+			if a.IsValid() {
+				t.own[a] = true
+			}
 		}
 	}
 	groups := slices.Clone(p.Groups)

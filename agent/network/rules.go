@@ -65,6 +65,9 @@ func rules(s State) *ruleset {
 
 	fw := r.chain("forward", hookForward)
 	fw.add("containers send from their own address only", iifHas(vethPrefix), jump("spoof"))
+	for _, p := range ranges {
+		fw.add("container addresses are behind veths and the mesh only, whatever routes say", oifHasNot(vethPrefix), oifIsNot(meshLink), within("daddr", p), drop)
+	}
 	fw.add("answers", ctState(established|related), accept)
 	fw.add("neither new nor known", ctState(invalid), drop)
 	for _, p := range ranges {
@@ -160,8 +163,10 @@ func (r *ruleset) fillGroups(s State) {
 	}
 	if s.Peers != nil {
 		for _, h := range s.Peers.Hosts {
-			if h.Underlay.IsValid() {
-				pick(h.Underlay, hosts4, hosts6).add(addr(h.Underlay))
+			for _, a := range append([]netip.Addr{h.Underlay}, h.Addrs...) {
+				if a.IsValid() {
+					pick(a, hosts4, hosts6).add(addr(a))
+				}
 			}
 		}
 		taken := map[netip.Addr]bool{}

@@ -29,7 +29,7 @@ func states() map[string]State {
 		Hosts: []host.Peer{
 			{ID: "h-000000000000", Name: "infra", Role: host.RoleInfra, Underlay: a("10.77.0.2"), MeshKey: key(1), Blocks: []netip.Prefix{p("10.96.0.0/24")}},
 			{ID: "h-000000000001", Name: "host-1", Role: host.RoleUser, Underlay: a("10.77.0.11"), MeshKey: key(2), Blocks: []netip.Prefix{p("10.96.1.0/24"), p("fd48:4e00:0:1::/64")}},
-			{ID: "h-000000000002", Name: "host-2", Role: host.RoleUser, Underlay: a("10.77.0.12"), MeshKey: key(3), Blocks: []netip.Prefix{p("10.96.2.0/24")}, Moved: []netip.Prefix{p("10.96.1.77/32")}},
+			{ID: "h-000000000002", Name: "host-2", Role: host.RoleUser, Underlay: a("10.77.0.12"), Addrs: []netip.Addr{a("192.0.2.12"), a("2001:db8::12")}, MeshKey: key(3), Blocks: []netip.Prefix{p("10.96.2.0/24")}, Moved: []netip.Prefix{p("10.96.1.77/32")}},
 			{ID: "h-000000000003", Name: "host-3", Role: host.RoleUser, Blocks: []netip.Prefix{p("10.96.3.0/24")}},
 		},
 		Groups: []host.Group{

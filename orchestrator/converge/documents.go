@@ -130,15 +130,18 @@ func (p *planner) peers() {
 	}
 	next := host.Peers{Version: host.PeersVersion, Revision: p.Peers.Revision + 1, Cluster: p.Cluster.ID, Range4: p.Cluster.Range4, Range6: p.Cluster.Range6,
 		Gossip: p.gossip(), Registry: p.Cluster.Registry, Hosts: []host.Peer{}}
-	for _, h := range slices.SortedFunc(maps.Values(p.hosts), func(a, b store.Host) int { return cmp.Compare(a.ID, b.ID) }) {
+	hosts := slices.SortedFunc(maps.Values(p.hosts), func(a, b store.Host) int { return cmp.Compare(a.ID, b.ID) })
+	at := addresses(hosts, before, p.Input)
+	for _, h := range hosts {
 		o := before[h.ID]
 		o.ID, o.Name, o.Role, o.Identity, o.Blocks = h.ID, h.Name, h.Role, h.Key, []netip.Prefix{h.Block4}
 		if h.Block6.IsValid() {
 			o.Blocks = append(o.Blocks, h.Block6)
 		}
 		if r := p.Live[h.ID].Report; r != nil {
-			o.Underlay, o.Boot, o.MeshKey = r.Underlay, r.Boot, r.MeshKey
+			o.Boot, o.MeshKey = r.Boot, r.MeshKey
 		}
+		o.Underlay, o.Addrs = at[h.ID].underlay, at[h.ID].others
 		next.Hosts = append(next.Hosts, o)
 	}
 	next.Names, next.Groups = p.names()

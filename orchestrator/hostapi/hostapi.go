@@ -21,6 +21,7 @@ import (
 	"github.com/coder/websocket"
 
 	"hardnode.dev/internal/identity"
+	"hardnode.dev/internal/limit"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
@@ -313,7 +314,7 @@ func (s *Server) report(w http.ResponseWriter, r *http.Request, h store.Host) {
 		return
 	}
 	now := time.Now()
-	state, err := s.Fleet.Report(live.Member{ID: h.ID, Name: h.Name, Joined: h.Joined}, &rep, now)
+	state, err := s.Fleet.Report(live.Member{ID: h.ID, Name: h.Name, Joined: h.Joined, From: limit.Addr(r.RemoteAddr)}, &rep, now)
 	if err != nil {
 		fail(w, operator.NewProblem(operator.Conflict, "report", err.Error(), "send reports one after the other"))
 		return

@@ -10,6 +10,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"reflect"
 	"slices"
 	"sync"
@@ -30,6 +31,7 @@ type Member struct {
 	ID     wire.HostID
 	Name   string
 	Joined time.Time
+	From   netip.Addr // where the report came from; used by Report only
 }
 
 // Status is what is known of one host now.
@@ -39,6 +41,7 @@ type Status struct {
 	Away     Away         // the last time it was UNREACHABLE and came back
 	Report   *host.Report // nil until the first one; must not be changed
 	Received time.Time    // of Report
+	From     netip.Addr   // where Report came from
 }
 
 // Away is a time when a host was UNREACHABLE, explained by the host's own words once it was back.
@@ -220,7 +223,8 @@ func (f *Fleet) Report(m Member, rep *host.Report, now time.Time) (State, error)
 		}
 		r.Away = away(from, now, r.Report, rep)
 	}
-	r.Report, r.Received, r.last = rep, now, now
+	matters = matters || r.Status.From != m.From
+	r.Report, r.Received, r.last, r.Status.From = rep, now, now, m.From
 	if f.next(r, now) || matters {
 		f.signal()
 	}

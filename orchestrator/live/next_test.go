@@ -1,6 +1,7 @@
 package live
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -139,7 +140,7 @@ func TestStorm(t *testing.T) {
 
 func TestFleet(t *testing.T) {
 	f := NewFleet(ClocksFor(1), at(0), nil)
-	members := []Member{{"h-a", "a", at(-100)}, {"h-b", "b", at(-100)}}
+	members := []Member{{"h-a", "a", at(-100), netip.Addr{}}, {"h-b", "b", at(-100), netip.Addr{}}}
 	report := func(i int, seq int64, now time.Time, views ...host.GossipView) error {
 		_, err := f.Report(members[i], &host.Report{Boot: "1", Seq: seq, Gossip: views}, now)
 		return err

@@ -134,6 +134,14 @@ func (p *Peers) Validate() error {
 		if len(h.Identity) != 32 {
 			return fmt.Errorf("peers: host %s: its identity key has %d bytes, want 32", h.ID, len(h.Identity))
 		}
+		if len(h.Addrs) > MaxAddrs {
+			return fmt.Errorf("peers: host %s: it has %d addresses, at most %d are allowed", h.ID, len(h.Addrs), MaxAddrs)
+		}
+		for _, a := range h.Addrs {
+			if !HostAddr(a) || p.Range4.Contains(a) || p.Range6.Contains(a) {
+				return fmt.Errorf("peers: host %s: %s is no address of a host", h.ID, a)
+			}
+		}
 		for _, b := range append(append([]netip.Prefix{}, h.Blocks...), h.Moved...) {
 			if !b.IsValid() || b != b.Masked() || !inside(b, p.Range4) && !inside(b, p.Range6) {
 				return fmt.Errorf("peers: host %s: block %s is not inside %s or %s", h.ID, b, p.Range4, p.Range6)

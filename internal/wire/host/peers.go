@@ -32,6 +32,7 @@ type Peer struct {
 	Role     Role           `json:"role"`
 	Identity []byte         `json:"identity"` // Ed25519 public key (32 bytes): verifies its gossip cards
 	Underlay netip.Addr     `json:"underlay,omitzero"`
+	Addrs    []netip.Addr   `json:"addrs,omitempty"`   // its other addresses, sorted, at most MaxAddrs: containers reach no more there than at Underlay
 	Boot     string         `json:"boot,omitempty"`    // boot id the mesh key belongs to
 	MeshKey  string         `json:"meshKey,omitempty"` // WireGuard public key, base64, of that boot
 	Blocks   []netip.Prefix `json:"blocks"`            // container addresses that live there
@@ -80,6 +81,17 @@ type Group struct {
 	Addrs []netip.Addr `json:"addrs"`
 }
 
+// MaxAddrs is how many addresses of a host besides Underlay the others are told of.
+const MaxAddrs = 16
+
+// HostAddr tells whether a can be an address other machines find a host at: no loopback, multicast, link-local, unspecified or reserved one.
+func HostAddr(a netip.Addr) bool {
+	if !a.IsValid() || a.Zone() != "" || a.Is4In6() || a.Is4() && (a.As4()[0] == 0 || a.As4()[0] >= 240) {
+		return false
+	}
+	return !a.IsUnspecified() && !a.IsLoopback() && !a.IsMulticast() && !a.IsLinkLocalUnicast()
+}
+
 // Report is what a host says of itself; it is status only.
 type Report struct {
 	Boot     string        `json:"boot"` // boot id: changes with every boot
@@ -87,7 +99,8 @@ type Report struct {
 	Sent     time.Time     `json:"sent"` // the host's clock
 	Version  string        `json:"version"`
 	Underlay netip.Addr    `json:"underlay"`
-	MeshKey  string        `json:"meshKey"` // WireGuard public key of this boot, base64
+	Addrs    []netip.Addr  `json:"addrs,omitempty"` // of its links, Underlay among them
+	MeshKey  string        `json:"meshKey"`         // WireGuard public key of this boot, base64
 	Capacity Capacity      `json:"capacity"`
 	Load     Load          `json:"load"`
 	Work     wire.Revision `json:"work"` // the Work revision that is fully applied (0: none)
