@@ -33,6 +33,9 @@ func TestLines(t *testing.T) {
 				"  ! join.token: the token was used -> make a new one"},
 		{"no configuration", &boot.AgentStatus{Code: "K7QX-3MPA", Stage: boot.StageUnconfigured, Version: "0.1.0", Link: "no configuration yet"}, &boot.Status{Problem: "no configuration was found"},
 			"[unnamed] waiting for a configuration | code K7QX-3MPA | no address | hardnode 0.1.0 | containers: none\n  ! no configuration was found"},
+		{"agent on its way", nil, &boot.Status{Services: []boot.ServiceStatus{{Name: "agent", State: "starting"}, {Name: "spawner", State: "starting"}}}, "the agent is starting"},
+		{"agent starts once more", nil, &boot.Status{Services: []boot.ServiceStatus{{Name: "agent", State: "starting", Restarts: 1, LastExit: "killed by SIGKILL"}}},
+			"  ! service agent: starting, restarted 1 times; killed by SIGKILL"},
 		{"agent down", nil, &boot.Status{Services: []boot.ServiceStatus{{Name: "agent", State: "backoff", Restarts: 3, LastExit: "exit status 1"}, {Name: "netd", State: "ready"}}},
 			"  ! service agent: backoff, restarted 3 times; exit status 1"},
 		{"a reason that would steer the terminal", &boot.AgentStatus{Name: "h", Stage: boot.StageJoined, State: "ACTIVE", Link: "connected", Linked: true,
@@ -71,6 +74,15 @@ func TestStates(t *testing.T) {
 		if got := summary(&c.a); got != c.want {
 			t.Errorf("got  %s\nwant %s", got, c.want)
 		}
+	}
+}
+
+// TestConfigured: a host that has a configuration is not waiting for one, whatever its agent knows yet.
+func TestConfigured(t *testing.T) {
+	a := boot.AgentStatus{Stage: boot.StageUnconfigured, Link: "no configuration yet", Version: "1"}
+	configured(&a, "host-1")
+	if got, want := summary(&a), "[host-1] STARTING | no address | hardnode 1 | containers: none"; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
 

@@ -27,7 +27,9 @@ func lines(a *boot.AgentStatus, i *boot.Status) []string {
 			out = append(out, clip("  ! "+i.Problem))
 		}
 		for _, s := range i.Services {
-			if s.State == "backoff" || a == nil && s.Name == "agent" && s.State != "ready" {
+			if a == nil && s.Name == "agent" && s.State == "starting" && s.Restarts == 0 {
+				out = append(out, "the agent is starting")
+			} else if s.State == "backoff" || a == nil && s.Name == "agent" && s.State != "ready" {
 				out = append(out, clip(fmt.Sprintf("  ! service %s: %s, restarted %d times; %s", s.Name, s.State, s.Restarts, cmp.Or(s.LastExit, "no exit yet"))))
 			}
 		}
@@ -51,12 +53,20 @@ func summary(a *boot.AgentStatus) string {
 	return clip(strings.Join(append(parts, "containers: "+count(a.Containers)), " | "))
 }
 
+// starting is the stage, told here alone, of an agent that has not taken over the configuration there is.
+const starting = boot.AgentStage("starting")
+
+// configured says in the status of an agent that knows of no configuration yet that there is one, of a host of this name.
+func configured(a *boot.AgentStatus, name string) { a.Stage, a.Name = starting, name }
+
 // state is the host's state in words that are true now: what the orchestrator said last may be past while it is away, and a host that is not
 // going to join is not joining. The link is said beside it only where it adds something.
 func state(a *boot.AgentStatus) string {
 	switch {
 	case a.Stage == boot.StageUnconfigured:
 		return "waiting for a configuration"
+	case a.Stage == starting:
+		return "STARTING"
 	case a.Stage == boot.StageJoining && a.Link == "not joining":
 		return "NOT JOINING"
 	case a.Stage == boot.StageJoining:

@@ -72,7 +72,13 @@ func show(ctx context.Context, log *slog.Logger) error {
 
 // look asks the agent and init; either may be nil.
 func look(ctx context.Context) (a *boot.AgentStatus, i *boot.Status) {
-	return ask[boot.AgentStatus](ctx, boot.AgentSocket), ask[boot.Status](ctx, boot.InitSocket)
+	a, i = ask[boot.AgentStatus](ctx, boot.AgentSocket), ask[boot.Status](ctx, boot.InitSocket)
+	if a != nil && a.Stage == boot.StageUnconfigured {
+		if c := config(); c != nil {
+			configured(a, c.Name)
+		}
+	}
+	return a, i
 }
 
 func ask[T any](ctx context.Context, socket string) *T {
@@ -87,13 +93,23 @@ func ask[T any](ctx context.Context, socket string) *T {
 	return v
 }
 
+// config is the host's configuration, nil while there is none.
+func config() *boot.HostConfig {
+	raw, err := os.ReadFile(boot.ConfigFile)
+	if err != nil {
+		return nil
+	}
+	c := new(boot.HostConfig)
+	if json.Unmarshal(raw, c) != nil {
+		return nil
+	}
+	return c
+}
+
 // wanted are the terminals of the configuration; without any, the kernel's own consoles.
 func wanted() []string {
-	if raw, err := os.ReadFile(boot.ConfigFile); err == nil {
-		var c boot.HostConfig
-		if json.Unmarshal(raw, &c) == nil && len(c.Console.TTYs) > 0 {
-			return c.Console.TTYs
-		}
+	if c := config(); c != nil && len(c.Console.TTYs) > 0 {
+		return c.Console.TTYs
 	}
 	raw, err := os.ReadFile("/sys/class/tty/console/active")
 	if err != nil {

@@ -114,6 +114,10 @@ func (h *host) console(t *testing.T) {
 		booted = booted || strings.Contains(line, "hardnode: step boot count:")
 		shown = shown || status.MatchString(line)
 	}
+	// Errors (3) of drivers and of single containers stay in the kernel's log from now on.
+	if a, err := h.VM.Ask(t.Context(), ask.Request{What: "read", Path: "/proc/sys/kernel/printk"}); err != nil || !strings.HasPrefix(a.Text, "3\t") {
+		t.Errorf("the kernel's console level after boot: %q, %v", a.Text, err)
+	}
 	if !booted || !shown {
 		t.Errorf("end of the boot seen: %v, status seen: %v", booted, shown)
 	}
