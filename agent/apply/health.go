@@ -129,7 +129,11 @@ func (c *checker) took(k *checked, err error) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	before := k.health
-	k.asking, k.next = false, time.Now().Add(checkLater)
+	later := checkLater
+	if err == nil && k.check.Every > 0 { // whether it goes on failing shows soon
+		later = time.Duration(k.check.Every) * time.Second
+	}
+	k.asking, k.next = false, time.Now().Add(later)
 	if err == nil {
 		k.fails, k.health = 0, plan.Health{Checked: true, OK: true}
 		return k.health != before

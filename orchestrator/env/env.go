@@ -110,6 +110,9 @@ func Validate(s operator.EnvironmentSpec) *operator.Problem {
 		if p := variables(at+"env", l.Env); p != nil {
 			found = append(found, p)
 		}
+		if p := check(at+"check", l.Check); p != nil {
+			found = append(found, p)
+		}
 	}
 	return operator.All(found)
 }
@@ -122,6 +125,40 @@ func cloudlets(at string, c wire.Cloudlets) *operator.Problem {
 		return operator.NewProblem(operator.Invalid, at+".reserved", fmt.Sprintf("%d cloudlets, want 0 to dynamic, which is %d", c.Reserved, c.Dynamic), "reserve at most what the node may grow to")
 	}
 	return nil
+}
+
+// check says what is wrong with a layer's check, by itself: which port it means may depend on the template.
+func check(at string, c *operator.CheckSpec) *operator.Problem {
+	switch {
+	case c == nil:
+		return nil
+	case c.Type != operator.CheckTCP && c.Type != operator.CheckHTTP && c.Type != operator.CheckNone:
+		return operator.NewProblem(operator.Invalid, at+".type", fmt.Sprintf("%q is no type of check", c.Type), "use tcp, http or none")
+	case c.Type == operator.CheckNone && (c.Port != 0 || c.Path != "" || c.Every != 0):
+		return operator.NewProblem(operator.Invalid, at, "a check of type none has neither port nor path nor every", "leave them out, or use tcp or http")
+	case c.Type == operator.CheckTCP && c.Path != "":
+		return operator.NewProblem(operator.Invalid, at+".path", "a check of type tcp asks for no path", "use type http, or leave the path out")
+	case c.Path != "" && !host.IsCheckPath(c.Path):
+		return operator.NewProblem(operator.Invalid, at+".path", fmt.Sprintf("%.100q is no path of a request", c.Path), "write it as in a URL: it begins with /, and other characters than ASCII are written %XX")
+	case c.Every < 0 || c.Every > 300:
+		return operator.NewProblem(operator.Invalid, at+".every", fmt.Sprintf("%d seconds, want 1 to 300, or 0 for 2", c.Every), "change the seconds")
+	}
+	return nil
+}
+
+// checkOf is what a node of the layer is asked: what the layer says, else the template.
+func checkOf(l operator.LayerSpec, t host.Template) *host.Check {
+	if l.Check == nil {
+		return t.Check
+	}
+	c := host.Check{Port: cmp.Or(l.Check.Port, l.HTTP, t.HTTPPort), Path: l.Check.Path, Every: l.Check.Every}
+	switch l.Check.Type {
+	case operator.CheckHTTP:
+		c.Path = cmp.Or(c.Path, "/")
+	case operator.CheckNone:
+		return nil
+	}
+	return &c
 }
 
 func variables(at string, vars map[string]string) *operator.Problem {
@@ -145,6 +182,10 @@ func Expand(s operator.EnvironmentSpec, templates Templates) ([]Node, *operator.
 		t, ok := templates.Find(l.Template)
 		if !ok {
 			return nil, operator.NewProblem(operator.NotFound, fmt.Sprintf("layers[%d].template", i), fmt.Sprintf("template %q is not in the registry", l.Template), "see hnctl template list")
+		}
+		if c := checkOf(l, t); l.Check != nil && c != nil && c.Port == 0 {
+			return nil, operator.NewProblem(operator.Invalid, fmt.Sprintf("layers[%d].check.port", i), fmt.Sprintf("it is not said which port is asked: neither layer %s nor template %q serves HTTP", l.Name, l.Template),
+				"give the check a port")
 		}
 		for n := range l.Nodes {
 			out = append(out, NodeOf(s.Name, l, n, t))
@@ -177,7 +218,7 @@ func NodeOf(name wire.EnvName, l operator.LayerSpec, index int, t host.Template)
 		Env: name, Layer: l.Name, Index: index, Cloudlets: l.Cloudlets, HTTP: cmp.Or(l.HTTP, t.HTTPPort),
 		Container: host.Container{
 			Env: name, Layer: l.Name, Generation: 1, Image: t.Image, Process: p, Profile: profile,
-			Limits: LimitsOf(l.Cloudlets, disk), Check: t.Check,
+			Limits: LimitsOf(l.Cloudlets, disk), Check: checkOf(l, t),
 		},
 	}
 }

@@ -41,6 +41,29 @@ func TestValidate(t *testing.T) {
 		{"tiny disk", func(s *operator.EnvironmentSpec) { s.Layers[0].DiskMiB = 1 }, "layers[0].diskMiB"},
 		{"negative disk", func(s *operator.EnvironmentSpec) { s.Layers[0].DiskMiB = -1 }, "layers[0].diskMiB"},
 		{"variable name", func(s *operator.EnvironmentSpec) { s.Layers[0].Env = map[string]string{"A=B": ""} }, "layers[0].env"},
+		{"tcp check", func(s *operator.EnvironmentSpec) {
+			s.Layers[0].Check = &operator.CheckSpec{Type: "tcp", Port: 5432, Every: 300}
+		}, ""},
+		{"http check", func(s *operator.EnvironmentSpec) {
+			s.Layers[0].Check = &operator.CheckSpec{Type: "http", Path: "/up?x=%20"}
+		}, ""},
+		{"no check", func(s *operator.EnvironmentSpec) { s.Layers[0].Check = &operator.CheckSpec{Type: "none"} }, ""},
+		{"check without a type", func(s *operator.EnvironmentSpec) { s.Layers[0].Check = &operator.CheckSpec{Port: 80} }, "layers[0].check.type"},
+		{"check of another type", func(s *operator.EnvironmentSpec) { s.Layers[0].Check = &operator.CheckSpec{Type: "udp"} }, "layers[0].check.type"},
+		{"no check on a port", func(s *operator.EnvironmentSpec) { s.Layers[0].Check = &operator.CheckSpec{Type: "none", Port: 80} }, "layers[0].check"},
+		{"tcp check of a path", func(s *operator.EnvironmentSpec) {
+			s.Layers[0].Check = &operator.CheckSpec{Type: "tcp", Port: 80, Path: "/"}
+		}, "layers[0].check.path"},
+		{"relative path", func(s *operator.EnvironmentSpec) { s.Layers[0].Check = &operator.CheckSpec{Type: "http", Path: "up"} }, "layers[0].check.path"},
+		{"path with a line end", func(s *operator.EnvironmentSpec) {
+			s.Layers[0].Check = &operator.CheckSpec{Type: "http", Path: "/\r\nX: y"}
+		}, "layers[0].check.path"},
+		{"check too seldom", func(s *operator.EnvironmentSpec) {
+			s.Layers[0].Check = &operator.CheckSpec{Type: "tcp", Port: 80, Every: 301}
+		}, "layers[0].check.every"},
+		{"check backwards", func(s *operator.EnvironmentSpec) {
+			s.Layers[0].Check = &operator.CheckSpec{Type: "tcp", Port: 80, Every: -1}
+		}, "layers[0].check.every"},
 		{"huge variables", func(s *operator.EnvironmentSpec) {
 			s.Layers[0].Env = map[string]string{"A": strings.Repeat("x", 40<<10)}
 		}, "layers[0].env"},
@@ -84,6 +107,42 @@ func TestExpand(t *testing.T) {
 	s.Layers[0].Template = "nope"
 	if _, p := Expand(s, all); p == nil || p.Code != operator.NotFound || p.Object != "layers[0].template" {
 		t.Errorf("unknown template: %+v", p)
+	}
+}
+
+// TestCheckOfLayer: a layer's own check stands over the template's; the port that it leaves out is the one that serves HTTP.
+func TestCheckOfLayer(t *testing.T) {
+	all := templates()
+	plain := all["nginx:1.22"]
+	plain.Name, plain.HTTPPort, plain.Check = "plain:1", 0, nil
+	all[plain.Name] = plain
+	for _, c := range []struct {
+		template wire.TemplateName
+		http     uint16
+		spec     *operator.CheckSpec
+		want     *host.Check
+		problem  string
+	}{
+		{"nginx", 0, nil, &host.Check{Port: 80, Path: "/"}, ""},
+		{"nginx", 0, &operator.CheckSpec{Type: "none"}, nil, ""},
+		{"nginx", 0, &operator.CheckSpec{Type: "tcp"}, &host.Check{Port: 80}, ""},
+		{"nginx", 8080, &operator.CheckSpec{Type: "http", Every: 30}, &host.Check{Port: 8080, Path: "/", Every: 30}, ""},
+		{"nginx", 0, &operator.CheckSpec{Type: "http", Port: 81, Path: "/up"}, &host.Check{Port: 81, Path: "/up"}, ""},
+		{"plain:1", 0, nil, nil, ""},
+		{"plain:1", 0, &operator.CheckSpec{Type: "tcp", Port: 5432}, &host.Check{Port: 5432}, ""},
+		{"plain:1", 0, &operator.CheckSpec{Type: "none"}, nil, ""},
+		{"plain:1", 0, &operator.CheckSpec{Type: "http"}, nil, "layers[0].check.port"},
+		{"plain:1", 3000, &operator.CheckSpec{Type: "http"}, &host.Check{Port: 3000, Path: "/"}, ""},
+	} {
+		s := valid()
+		s.Layers[0].Template, s.Layers[0].HTTP, s.Layers[0].Check = c.template, c.http, c.spec
+		nodes, p := Expand(s, all)
+		switch {
+		case (p == nil) != (c.problem == ""), p != nil && (p.Object != c.problem || p.Next == ""):
+			t.Errorf("%s %+v: got problem %+v, want %q", c.template, c.spec, p, c.problem)
+		case p == nil && (c.want == nil) != (nodes[0].Container.Check == nil), p == nil && c.want != nil && *nodes[0].Container.Check != *c.want:
+			t.Errorf("%s %+v: got %+v, want %+v", c.template, c.spec, nodes[0].Container.Check, c.want)
+		}
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"hardnode.dev/internal/secret"
@@ -169,8 +170,15 @@ type Port struct {
 	Container uint16 `json:"container"`
 }
 
+// IsCheckPath tells whether p can be asked for: a path as it stands in a request line (RFC 9112, 3.2.1), of at most 1024 bytes.
+func IsCheckPath(p string) bool {
+	return p != "" && p[0] == '/' && len(p) <= 1024 && !strings.ContainsFunc(p, func(r rune) bool { return r <= ' ' || r > '~' })
+}
+
 // Check is how the agent learns that a container serves: HTTP when Path is set (status 200–399 passes), else a TCP connection.
 type Check struct {
 	Port uint16 `json:"port"`
 	Path string `json:"path,omitempty"`
+
+	Every int `json:"every,omitempty"` // seconds between two checks once one has passed, 1–300; 0 is 2
 }

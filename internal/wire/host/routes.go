@@ -31,7 +31,7 @@ func (t Routes) Validate() error {
 			return fmt.Errorf("routes: sites[%d]: %v", i, s.Env.Validate())
 		case !isDomain(s.Domain):
 			return fmt.Errorf("routes: sites[%d] (%s): domain %q: want lower-case DNS labels joined by dots", i, s.Env, s.Domain)
-		case s.Check != "" && (s.Check[0] != '/' || len(s.Check) > 1024 || strings.ContainsFunc(s.Check, func(r rune) bool { return r <= ' ' || r > '~' })):
+		case s.Check != "" && !IsCheckPath(s.Check):
 			return fmt.Errorf("routes: sites[%d] (%s): check %q: want a path", i, s.Env, s.Check)
 		case seen[s.Domain]:
 			return fmt.Errorf("routes: sites[%d] (%s): domain %q is there twice", i, s.Env, s.Domain)

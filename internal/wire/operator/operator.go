@@ -34,7 +34,23 @@ type LayerSpec struct {
 	HTTP      uint16            `json:"http,omitempty" yaml:"http" doc:"Port the nodes serve HTTP on; 0 is what the template says, which may be none"`
 	Profile   string            `json:"profile,omitempty" yaml:"profile" enum:"app,system" doc:"app: one program and its children; system: a full OS with systemd as PID 1; left out: what the template says"`
 	Env       map[string]string `json:"env,omitempty" yaml:"env" doc:"Variables of the process"`
+	Check     *CheckSpec        `json:"check,omitempty" yaml:"check" doc:"What a node must answer to count as running; left out: what the template says"`
 }
+
+// CheckSpec is how it is found out that a node serves.
+type CheckSpec struct {
+	Type  string `json:"type" yaml:"type" required:"true" enum:"tcp,http,none" doc:"tcp: a connection is accepted; http: path is answered with 200-399; none: there is no check, whatever the template says"`
+	Port  uint16 `json:"port,omitempty" yaml:"port" doc:"Port that is asked; 0 is the one the nodes serve HTTP on"`
+	Path  string `json:"path,omitempty" yaml:"path" maxLength:"1024" doc:"Path that http asks for; empty is /"`
+	Every int    `json:"every,omitempty" yaml:"every" minimum:"0" maximum:"300" doc:"Seconds between two checks, 1 to 300; 0 is 2. Until the first success it is asked more often"`
+}
+
+// The types of a check.
+const (
+	CheckTCP  = "tcp"
+	CheckHTTP = "http"
+	CheckNone = "none"
+)
 
 // EnvironmentState is where an environment is (DESIGN "Words").
 type EnvironmentState string

@@ -73,8 +73,8 @@ func labels(c v1.Config, t *host.Template) error {
 	if err := port(labelCheckPort, &check.Port); err != nil {
 		return err
 	}
-	if check.Path != "" && (!strings.HasPrefix(check.Path, "/") || check.Port == 0) {
-		return bad("label %s: %.100q: want an absolute path, and a port", labelCheckPath, check.Path)
+	if check.Path != "" && (!host.IsCheckPath(check.Path) || check.Port == 0) {
+		return bad("label %s: %.100q: want an absolute path as it stands in a request (%%20 for a blank, at most 1024 bytes), and a port", labelCheckPath, check.Path)
 	}
 	if check.Port != 0 {
 		t.Check = &check

@@ -206,6 +206,12 @@ func TestImportRefuses(t *testing.T) {
 		{"bad port", func(_ *store, c *v1.ConfigFile, _ *v1.Manifest) {
 			c.Config.Labels = map[string]string{labelHTTPPort: "99999"}
 		}, good, "no port"},
+		{"check path with a blank", func(_ *store, c *v1.ConfigFile, _ *v1.Manifest) {
+			c.Config.Labels = map[string]string{labelHTTPPort: "80", labelCheckPath: "/a b"}
+		}, good, "as it stands in a request"},
+		{"check path with a line end", func(_ *store, c *v1.ConfigFile, _ *v1.Manifest) {
+			c.Config.Labels = map[string]string{labelHTTPPort: "80", labelCheckPath: "/a\r\nX: y"}
+		}, good, "as it stands in a request"},
 		{"foreign layer", func(_ *store, _ *v1.ConfigFile, m *v1.Manifest) { m.Layers[0].MediaType = types.OCIRestrictedLayer }, good, "not in the registry"},
 		{"unknown media type", func(_ *store, _ *v1.ConfigFile, m *v1.Manifest) { m.Layers[0].MediaType = "text/plain" }, good, "not known"},
 		{"wrong compression", func(_ *store, _ *v1.ConfigFile, m *v1.Manifest) { m.Layers[0].MediaType = types.OCILayer }, good, "gzip"},

@@ -190,9 +190,9 @@ func TestExposed(t *testing.T) {
 		{"6379/tcp", nil, "0 <nil>"},
 		{"80/tcp 443/tcp", nil, "0 <nil>"},
 		{"9000", map[string]string{labelHTTPPort: "9000"}, "9000 <nil>"},
-		{"5432/tcp", map[string]string{labelCheckPort: "5432"}, "0 &{5432 }"},
-		{"80/tcp", map[string]string{labelHTTPPort: "80", labelCheckPath: "/up"}, "80 &{80 /up}"},
-		{"80/tcp", map[string]string{labelHTTPPort: "80", labelCheckPort: "81", labelCheckPath: "/up"}, "80 &{81 /up}"},
+		{"5432/tcp", map[string]string{labelCheckPort: "5432"}, "0 &{5432  0}"},
+		{"80/tcp", map[string]string{labelHTTPPort: "80", labelCheckPath: "/up"}, "80 &{80 /up 0}"},
+		{"80/tcp", map[string]string{labelHTTPPort: "80", labelCheckPort: "81", labelCheckPath: "/up"}, "80 &{81 /up 0}"},
 	} {
 		got, err := imported(t, func(cf *v1.ConfigFile) {
 			cf.Config.Labels, cf.Config.ExposedPorts = c.labels, map[string]struct{}{}
