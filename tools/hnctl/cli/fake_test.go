@@ -453,6 +453,9 @@ func (f *fake) session(w http.ResponseWriter, r *http.Request) {
 		if argv[0] == "nosuch" {
 			exit = host.Exit{Code: 127, Error: "nosuch: no such program"}
 		}
+		if argv[0] == "big" {
+			exit = host.Exit{Code: 137, Note: "out of memory: process dd of a command used 126 MiB of 128 MiB"}
+		}
 		if argv[0] == "break" {
 			return
 		}

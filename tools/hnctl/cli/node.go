@@ -151,6 +151,9 @@ func (a *app) nodeSession(ctx context.Context, id wire.CTID, kind string, q url.
 		return err
 	}
 	exit, err := session.Run(ctx, conn, io)
+	if err == nil && exit.Note != "" {
+		fmt.Fprintf(a.talk, "hnctl: %s in node %d: %s\n", kind, id, exit.Note)
+	}
 	switch {
 	case ctx.Err() != nil && kind == "logs":
 		return nil // Ctrl-C is how one leaves a log
