@@ -110,15 +110,25 @@ func look[T any](b *browser, js string) T {
 	return v
 }
 
-// eventually waits until an expression is true.
+// eventually waits until an expression is true. It may be asked while the browser goes from one page to the next: then there is no answer.
 func (b *browser) eventually(what, js string) {
 	b.t.Helper()
-	for deadline := time.Now().Add(60 * time.Second); !look[bool](b, js); {
+	for deadline := time.Now().Add(60 * time.Second); ; {
+		ok, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool](js))
+		if err == nil && ok {
+			return
+		}
 		if time.Now().After(deadline) {
-			b.t.Fatalf("never: %s; the page says:\n%s", what, look[string](b, "document.body.innerText"))
+			b.t.Fatalf("never: %s (%v); the page says:\n%s", what, err, look[string](b, "document.body.innerText"))
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
+}
+
+// click follows a link in one step: the page may put another element in its place at any moment.
+func (b *browser) click(selector string) {
+	b.t.Helper()
+	b.eventually("there is "+selector+" to click", `(() => { const e = document.querySelector(`+strconv.Quote(selector)+`); e?.click(); return e !== null; })()`)
 }
 
 // The panel in a real browser: sign in, see hosts and the platform's own environment, see a change without reloading; no console error,
@@ -175,11 +185,17 @@ func TestPanelInBrowser(t *testing.T) {
 	b.do(chromedp.Navigate(base+"/panel/environments/unlucky"), chromedp.WaitVisible("main .notice.bad"))
 	b.says("the page of a failed creation", "Its creation failed on", "the check on port 80 has not passed", "hnctl node logs", "hnctl env keep unlucky", "It is removed on")
 	// From an environment to its host, from there to a node's environment, to an operation and back; and an address that is served.
-	b.do(chromedp.Navigate(base+"/panel/environments/hello"), chromedp.Click(`main td a[href^="/panel/hosts/"]`), chromedp.WaitVisible(".sheet"))
+	b.do(chromedp.Navigate(base + "/panel/environments/hello"))
+	b.click(`main td a[href^="/panel/hosts/"]`)
+	b.do(chromedp.WaitVisible(".sheet"))
 	b.says("a host's page", "Short code", "Joined", "hello")
-	b.do(chromedp.Click(`main tbody a[href="/panel/environments/hello"]`), chromedp.WaitVisible(".history"), chromedp.Click(`.history a`), chromedp.WaitVisible(".sheet"))
+	b.click(`main tbody a[href="/panel/environments/hello"]`)
+	b.do(chromedp.WaitVisible(".history"))
+	b.click(".history a")
+	b.do(chromedp.WaitVisible(".sheet"))
 	b.says("an operation's page", "env.create", "Asked by", "Steps", "done")
-	b.do(chromedp.Click(`.sheet a[href="/panel/environments/hello"]`), chromedp.WaitVisible(`main a[href="http://hello.demo.test/"]`))
+	b.click(`.sheet a[href="/panel/environments/hello"]`)
+	b.do(chromedp.WaitVisible(`main a[href="http://hello.demo.test/"]`))
 
 	failed := "/panel/operations/" + string(bad.Operation.ID)
 	for _, p := range []string{"/panel/", "/panel/hosts/host2", "/panel/environments", "/panel/environments/crowded", "/panel/environments/unlucky", "/panel/environments/jelastic", "/panel/environments/" + string(long),
