@@ -57,6 +57,9 @@ func Open(path string) (*Log, error) {
 	return l, nil
 }
 
+// again is how long a kill of the same number is one of the same process.
+const again = 5 * time.Second
+
 // maxRecord is the most bytes of one record (PRINTK_MESSAGE_MAX).
 const maxRecord = 2048
 
@@ -105,6 +108,9 @@ func (l *Log) line(b string) {
 		return
 	}
 	k.Since = time.Duration(micros) * time.Microsecond
+	if slices.ContainsFunc(l.mu.kills, func(o Kill) bool { return o.PID == k.PID && k.Since-o.Since < again }) {
+		return // with memory.oom.group the chosen one is killed once more among its like
+	}
 	c := l.mu.choice
 	switch {
 	case c.pid == k.PID:

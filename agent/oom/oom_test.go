@@ -29,7 +29,7 @@ func TestKills(t *testing.T) {
 		records []string
 		want    []Kill
 	}{
-		"one and what goes with it":       {[]string{summary, victim, group, with}, []Kill{dd, sh}},
+		"one and what goes with it":       {[]string{summary, victim, group, strings.Replace(victim, "5000100", "5000250", 1), with}, []Kill{dd, sh}},
 		"the kernel left its summary out": {[]string{victim}, []Kill{bare}},
 		"somebody else's summary":         {[]string{strings.Replace(summary, "pid=190", "pid=19", 1), victim}, []Kill{bare}},
 		"written by a program":            {[]string{"14" + summary[1:], "11" + victim[1:], "30,1,2,-;" + victim[strings.Index(victim, ";")+1:]}, nil},
@@ -54,7 +54,7 @@ func TestKills(t *testing.T) {
 func TestKeepsTheLast(t *testing.T) {
 	var l Log
 	for i := range 3 * Keep {
-		l.line(strings.Replace(victim, "190", fmt.Sprint(i+1), 1))
+		l.line(strings.NewReplacer("process 190", fmt.Sprint("process ", i+1)).Replace(victim))
 	}
 	got := l.Kills()
 	if len(got) != Keep || got[Keep-1].PID != 3*Keep {
