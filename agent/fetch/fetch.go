@@ -19,6 +19,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/singleflight"
@@ -49,6 +51,7 @@ type Store struct {
 	Client     *http.Client    // reaches registries over mutual TLS; its Timeout must be 0
 	Registries func() []string // host:port, tried in order
 	Stall      time.Duration   // a transfer that brings nothing for so long is given up; 0 is 20 s
+	Window     time.Duration   // one that brings less than 10 KiB/s over so long too: others wait for its place; 0 is a minute
 	Log        *slog.Logger
 
 	flight singleflight.Group
@@ -230,6 +233,7 @@ func (s *Store) from(ctx context.Context, addr string, img host.Image) error {
 		return fmt.Errorf("fetch image %s from %s: %s: %s", img.Name, addr, resp.Status, strings.TrimSpace(string(text)))
 	}
 	body := &petReader{r: resp.Body, pet: func() { dog.Reset(stall) }}
+	defer s.pace(body, cancel)()
 	if err := pour(part, sum, body, img, have); err != nil {
 		var wrong *WrongError
 		if errors.As(err, &wrong) {
@@ -350,18 +354,59 @@ func cause(ctx context.Context, err error) error {
 	return err
 }
 
-// petReader tells a watchdog that bytes came.
+// petReader tells a watchdog that bytes came, and counts them.
 type petReader struct {
-	r   io.Reader
-	pet func()
+	r    io.Reader
+	pet  func()
+	came atomic.Int64
 }
 
 func (p *petReader) Read(b []byte) (int, error) {
 	n, err := p.r.Read(b)
 	if n > 0 {
+		p.came.Add(int64(n))
 		p.pet()
 	}
 	return n, err
+}
+
+// floor is the least a transfer must bring, in bytes a second over a window.
+const floor = 10 << 10
+
+// pace gives a transfer up that brings too little, window after window; the function it returns ends that. What came stays: the next try goes on
+// behind it, perhaps from another registry.
+func (s *Store) pace(body *petReader, give func(error)) (end func()) {
+	window := s.Window
+	if window == 0 {
+		window = time.Minute
+	}
+	least := int64(floor * window.Seconds())
+	var mu sync.Mutex
+	var over bool
+	var last int64
+	var timer *time.Timer
+	mu.Lock()
+	defer mu.Unlock()
+	timer = time.AfterFunc(window, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		came := body.came.Load()
+		if over {
+			return
+		}
+		if came-last < least {
+			give(fmt.Errorf("only %d bytes came in %s, at least %d are asked for: others wait for its place", came-last, window, least))
+			return
+		}
+		last = came
+		timer.Reset(window)
+	})
+	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		over = true
+		timer.Stop()
+	}
 }
 
 // ctxReader ends with its context.

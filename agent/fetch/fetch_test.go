@@ -5,7 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-
+	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -163,6 +163,54 @@ func TestStalledTransferEnds(t *testing.T) {
 	_, err := s.Ensure(context.Background(), image(content))
 	if err == nil || !strings.Contains(err.Error(), "nothing came for") {
 		t.Errorf("got %v, want an error that says nothing came", err)
+	}
+}
+
+// TestDrippingRegistry: one that sends a byte now and then, so that it is never silent, does not keep a place for ever; another goes on
+// where it was left. One that is slow and not that slow is waited for.
+func TestDrippingRegistry(t *testing.T) {
+	var resumed atomic.Int64
+	second := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var from int64
+		fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-", &from)
+		resumed.Store(from)
+		serve(content)(w, r)
+	}))
+	t.Cleanup(second.Close)
+	paced := func(size int, every time.Duration) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Length", strconv.Itoa(len(content)))
+			for at := 0; at < len(content); at += size {
+				w.Write(content[at:min(at+size, len(content))])
+				w.(http.Flusher).Flush()
+				select {
+				case <-time.After(every):
+				case <-r.Context().Done():
+					return
+				}
+			}
+		}
+	}
+	s := registry(t, paced(1, 20*time.Millisecond))
+	s.Window, s.Client = 500*time.Millisecond, second.Client() // the test servers share their certificate
+	first := s.Registries()[0]
+	s.Registries = func() []string { return []string{first} }
+	if _, err := s.Ensure(t.Context(), image(content)); err == nil || !strings.Contains(err.Error(), "bytes came in 500ms") {
+		t.Fatalf("got %v, want an error that says how little came", err)
+	}
+	s.Registries = func() []string { return []string{first, strings.TrimPrefix(second.URL, "https://")} }
+	if p, err := s.Ensure(t.Context(), image(content)); err != nil {
+		t.Error(err)
+	} else if b, _ := os.ReadFile(p); !bytes.Equal(b, content) {
+		t.Error("the file is not the image")
+	}
+	if resumed.Load() < 2 {
+		t.Errorf("the second registry was asked from byte %d on: what had come was lost", resumed.Load())
+	}
+	slow := registry(t, paced(20_000, 100*time.Millisecond)) // 20 times the floor, over several windows
+	slow.Window = 500 * time.Millisecond
+	if _, err := slow.Ensure(t.Context(), image(content)); err != nil {
+		t.Errorf("a slow registry: %v", err)
 	}
 }
 
