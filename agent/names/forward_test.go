@@ -214,6 +214,8 @@ func TestGuessedAnswers(t *testing.T) {
 			t.Fatalf("got %q, want %q", got, want)
 		}
 	}
+	mu.Lock()
+	defer mu.Unlock()
 	if len(ids) < 45 || len(ports) < 25 {
 		t.Errorf("50 queries had %d numbers and %d ports", len(ids), len(ports))
 	}
