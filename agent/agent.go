@@ -213,7 +213,7 @@ func (a *agent) report(ctx context.Context) host.Report {
 	r.Capacity, r.Load = f.capacity, f.load
 	r.Load.Pressure = a.facts.Pressure()
 	if f.err != nil {
-		r.Problems = append(r.Problems, host.Problem{Code: "internal", Object: "host", Reason: f.err.Error(), Next: "see the host's log"})
+		r.Problems = append(r.Problems, host.Problem{Code: "internal", Object: "host", Reason: f.err.Error(), Next: "see the host's log: hnctl host logs"})
 	}
 	return r
 }

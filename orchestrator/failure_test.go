@@ -335,6 +335,11 @@ func TestBadInput(t *testing.T) {
 		{"two users", "GET", "/api/v1/nodes/100/exec?argv=true&user=www&uid=7", operator.Invalid, []string{"Upgrade", "websocket"}},
 		{"no user's name", "GET", "/api/v1/nodes/100/exec?argv=true&user=a%20b", operator.Invalid, []string{"Upgrade", "websocket"}},
 		{"no WebSocket", "GET", "/api/v1/nodes/100/logs", operator.Invalid, nil},
+		{"no WebSocket for a host's log", "GET", "/api/v1/hosts/host1/logs", operator.Invalid, nil},
+		{"no such unit", "GET", "/api/v1/hosts/host1/logs?unit=systemd", operator.Invalid, nil},
+		{"tail of a host's log", "GET", "/api/v1/hosts/host1/logs?tail=-1", operator.Invalid, nil},
+		{"parameter of a host's log", "GET", "/api/v1/hosts/host1/logs?timestamps=true", operator.Invalid, nil},
+		{"no such host's log", "GET", "/api/v1/hosts/nosuch/logs", operator.NotFound, []string{"Upgrade", "websocket"}},
 		{"since of a log", "GET", "/api/v1/nodes/100/logs?since=yesterday", operator.Invalid, nil},
 		{"follow of a log", "GET", "/api/v1/nodes/100/logs?follow=maybe", operator.Invalid, nil},
 	} {

@@ -28,16 +28,18 @@ func TestPlatformHasItsOwnScope(t *testing.T) {
 		path string
 		may  []string
 	}{
-		{"4/exec?argv=cat&argv=/data/key", []string{"platform", "admin"}},
-		{"4/logs", []string{"platform", "admin"}},
-		{"4/jem?module=service&action=status", []string{"platform", "admin"}},
-		{"004/logs", []string{"platform", "admin"}}, // another spelling
-		{"50/logs", nil}, // a number of the platform that nothing has
-		{"100/exec?argv=echo", []string{"exec", "admin"}},
-		{"100/logs", []string{"exec", "admin"}},
+		{"hosts/host1/logs", []string{"platform", "admin"}},
+		{"hosts/nosuch/logs?unit=kernel", nil},
+		{"nodes/4/exec?argv=cat&argv=/data/key", []string{"platform", "admin"}},
+		{"nodes/4/logs", []string{"platform", "admin"}},
+		{"nodes/4/jem?module=service&action=status", []string{"platform", "admin"}},
+		{"nodes/004/logs", []string{"platform", "admin"}}, // another spelling
+		{"nodes/50/logs", nil},                            // a number of the platform that nothing has
+		{"nodes/100/exec?argv=echo", []string{"exec", "admin"}},
+		{"nodes/100/logs", []string{"exec", "admin"}},
 	} {
 		for name, token := range tokens {
-			conn, resp, err := websocket.Dial(t.Context(), "wss://"+c.api+"/api/v1/nodes/"+tt.path, &websocket.DialOptions{HTTPClient: c.plain,
+			conn, resp, err := websocket.Dial(t.Context(), "wss://"+c.api+"/api/v1/"+tt.path, &websocket.DialOptions{HTTPClient: c.plain,
 				HTTPHeader: http.Header{"Authorization": {"Bearer " + token}}})
 			if err == nil {
 				conn.CloseNow()

@@ -22,7 +22,12 @@ import (
 // dial opens a session as hnctl does.
 func (c *cluster) dial(path string) *websocket.Conn {
 	c.t.Helper()
-	conn, _, err := websocket.Dial(c.t.Context(), "wss://"+c.api+"/api/v1/nodes/"+path, &websocket.DialOptions{HTTPClient: c.plain, HTTPHeader: http.Header{"Authorization": {"Bearer " + c.bearer}}})
+	return c.dialAt("nodes/" + path)
+}
+
+func (c *cluster) dialAt(path string) *websocket.Conn {
+	c.t.Helper()
+	conn, _, err := websocket.Dial(c.t.Context(), "wss://"+c.api+"/api/v1/"+path, &websocket.DialOptions{HTTPClient: c.plain, HTTPHeader: http.Header{"Authorization": {"Bearer " + c.bearer}}})
 	must(c.t, err)
 	c.t.Cleanup(func() { conn.CloseNow() })
 	return conn
@@ -61,6 +66,9 @@ func TestSessions(t *testing.T) {
 	}
 	if out, _ := drain(t, c.dial("100/jem?module=service&action=status&arg=x")); out != "service status x\n" {
 		t.Errorf("jem: %q", out)
+	}
+	if out, _ := drain(t, c.dialAt("hosts/host1/logs?unit=kernel&tail=9")); out != "log of kernel, tail 9\n" {
+		t.Errorf("the host's log: %q", out)
 	}
 	// 2 MiB through cat, both ways, in frames of the largest size.
 	conn := c.dial("100/exec?argv=cat")

@@ -252,7 +252,7 @@ func (a *Applier) round(ctx, staying context.Context, steps *sync.WaitGroup) (wa
 	cancel()
 	if err != nil {
 		a.publish(func(r *Report) {
-			r.Problems = []host.Problem{{Code: "internal", Object: "containers", Reason: err.Error(), Next: "init restarts the spawner; see the host's log"}}
+			r.Problems = []host.Problem{{Code: "internal", Object: "containers", Reason: err.Error(), Next: "init restarts the spawner; see the host's log: hnctl host logs"}}
 		})
 		return time.Time{}, fmt.Errorf("observe containers: %v", err)
 	}
@@ -399,7 +399,7 @@ func tells(a, b Report) bool {
 func (a *Applier) problems(reverted map[wire.CTID]string, short []host.Problem) []host.Problem {
 	ps := append(slices.Clone(a.o.Store.Problems()), short...)
 	if a.netErr != nil {
-		ps = append(ps, host.Problem{Code: "internal", Object: "network", Reason: a.netErr.Error(), Next: "it is tried again by itself; see the host's log"})
+		ps = append(ps, host.Problem{Code: "internal", Object: "network", Reason: a.netErr.Error(), Next: "it is tried again by itself; see the host's log: hnctl host logs"})
 	}
 	for id, why := range reverted {
 		ps = append(ps, host.Problem{Code: "conflict", Object: "container " + id.String(), Reason: why, Next: "see why the new version did not confirm, then patch again", CTID: id})

@@ -32,9 +32,10 @@ type Options struct {
 	Dir      string // STATE/identity
 	Config   func(context.Context) (boot.HostConfig, error)
 	Store    *desired.Store
-	Report   func(context.Context) host.Report // all but Seq and Sent
-	Changed  <-chan struct{}                   // a hint that the next report says something new
-	Runtime  Runtime                           // carries out sessions
+	Report   func(context.Context) host.Report                                       // all but Seq and Sent
+	Changed  <-chan struct{}                                                         // a hint that the next report says something new
+	Runtime  Runtime                                                                 // carries out sessions
+	HostLogs func(context.Context, host.HostLogsSpec, func(line []byte) error) error // reads the host's own logs; nil: not here
 	Boot     string
 	Version  string
 	Underlay func(context.Context) netip.Addr

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -232,6 +233,10 @@ func (fakeRuntime) Exec(ctx context.Context, id wire.CTID, spec host.ExecSpec, s
 	return host.Exit{Code: 7}, nil
 }
 
+func fakeHostLogs(_ context.Context, spec host.HostLogsSpec, line func([]byte) error) error {
+	return line(fmt.Appendf(nil, "%s %d", spec.Unit, spec.Tail))
+}
+
 func (fakeRuntime) Logs(_ context.Context, _ wire.CTID, _ host.LogsSpec, line func(bool, []byte) error) error {
 	return errors.Join(line(false, []byte("out")), line(true, []byte("err\n")))
 }
@@ -248,7 +253,7 @@ func start(t *testing.T, dir string, j *boot.Join) (*Link, *desired.Store, conte
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := New(Options{Dir: filepath.Join(dir, "identity"), Store: store, Runtime: fakeRuntime{}, Boot: "boot-1", Version: "0.1.0", Clock: stillClock{},
+	l, err := New(Options{Dir: filepath.Join(dir, "identity"), Store: store, Runtime: fakeRuntime{}, HostLogs: fakeHostLogs, Boot: "boot-1", Version: "0.1.0", Clock: stillClock{},
 		Config: func(context.Context) (boot.HostConfig, error) {
 			return boot.HostConfig{Version: 1, Name: "wanted", Role: host.RoleUser, Join: j}, nil
 		},
@@ -478,7 +483,8 @@ func TestSessions(t *testing.T) {
 		{"large", host.SessionRequest{CTID: 101, Exec: &host.ExecSpec{Argv: []string{"/cat"}}}, strings.Repeat("x", 3*host.MaxFrame), strings.Repeat("x", 3*host.MaxFrame), "/cat", host.Exit{Code: 7}},
 		{"no such container", host.SessionRequest{CTID: 5, Exec: &host.ExecSpec{Argv: []string{"/cat"}}}, "", "", "", host.Exit{Code: 125, Error: container.ErrNotFound.Error()}},
 		{"logs", host.SessionRequest{CTID: 101, Logs: &host.LogsSpec{}}, "", "out\n", "err\n", host.Exit{}},
-		{"unknown kind", host.SessionRequest{CTID: 101}, "", "", "", host.Exit{Code: 125, Error: "the request names neither exec, logs nor jem; update this host's release"}},
+		{"the host's own logs", host.SessionRequest{HostLogs: &host.HostLogsSpec{Unit: host.UnitAgent, Tail: 2}}, "", "agent 2\n", "", host.Exit{}},
+		{"unknown kind", host.SessionRequest{CTID: 101}, "", "", "", host.Exit{Code: 125, Error: "the request names nothing that this host knows; update this host's release"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

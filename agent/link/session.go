@@ -116,12 +116,17 @@ func (l *Link) carry(ctx context.Context, req host.SessionRequest, line *session
 			_, err := to.Write(append(bytes.TrimSuffix(text, []byte("\n")), '\n'))
 			return err
 		})
+	case req.HostLogs != nil && l.o.HostLogs != nil:
+		err = l.o.HostLogs(ctx, *req.HostLogs, func(text []byte) error {
+			_, err := stdout.Write(append(bytes.Clone(text), '\n'))
+			return err
+		})
 	case req.Exec != nil || req.JEM != nil:
 		spec := execOf(req)
 		exit, err = l.o.Runtime.Exec(ctx, req.CTID, spec, container.Stdio{In: line.Reader(host.ChanStdin), Out: stdout, Err: stderr, Resize: line.Resizes()})
 		l.log.Info("exec", logging.Container, req.CTID, "program", program(spec), "code", exit.Code)
 	default:
-		err = errors.New("the request names neither exec, logs nor jem; update this host's release")
+		err = errors.New("the request names nothing that this host knows; update this host's release")
 	}
 	if err != nil && ctx.Err() == nil {
 		return host.Exit{Code: 125, Error: err.Error()}

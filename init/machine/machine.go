@@ -64,13 +64,10 @@ func New() *Machine {
 	m := &Machine{con: con, procs: &proc.Table{}, leave: make(chan Leave, 8), services: map[string]*supervise.Handle{}, tasks: make(chan run.Task, 16),
 		slow: make(chan struct{}), loaded: newOutcome()}
 	m.steps = &steps.Runner{Uptime: sys.Uptime, Say: con.Line}
-	m.sup = &supervise.Supervisor{Procs: m.procs, Socket: boot.NotifySocket, Cgroup: cgroupSystem, LogDir: logDir, Self: "/sbin/init",
+	m.sup = &supervise.Supervisor{Procs: m.procs, Socket: boot.NotifySocket, Cgroup: cgroupSystem, LogDir: boot.LogDir, Self: "/sbin/init",
 		Say: con.Line, Output: m.output, Uptime: sys.Uptime}
 	return m
 }
-
-// logDir holds the services' last lines, in RAM.
-const logDir = boot.RunDir + "/log"
 
 // Run boots, serves until somebody wants to leave, and leaves. It does not return while the machine runs.
 func (m *Machine) Run() {
@@ -179,7 +176,7 @@ func urgent(line string) bool {
 
 // stepAPI opens init's sockets.
 func (m *Machine) stepAPI(context.Context) (string, error) {
-	for _, dir := range []string{boot.RunDir, logDir} {
+	for _, dir := range []string{boot.RunDir, boot.LogDir} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return "", fmt.Errorf("make %q: %w", dir, err)
 		}

@@ -113,6 +113,7 @@ func (s *Server) register(mux *http.ServeMux) {
 	s.operationOperations()
 	s.tokenOperations()
 	s.sessionOperations(mux)
+	s.hostLogOperation(mux)
 }
 
 // huma has one hook for all its APIs; this program has one API.
@@ -249,12 +250,11 @@ func (s *Server) clusterOperations() {
 	add(s, route{"getHost", "GET", "/hosts/{host}", "One host, by id or name", authz.Read, 200}, func(_ context.Context, in *struct {
 		Host string `path:"host" maxLength:"63"`
 	}) (*body[operator.Host], error) {
-		for _, h := range s.World().Hosts() {
-			if string(h.ID) == in.Host || h.Name == in.Host {
-				return &body[operator.Host]{h}, nil
-			}
+		h, p := s.hostNamed(in.Host)
+		if p != nil {
+			return nil, p
 		}
-		return nil, operator.NewProblem(operator.NotFound, "hosts/"+in.Host, "there is no such host", "see hnctl host list")
+		return &body[operator.Host]{h}, nil
 	})
 	add(s, route{"listNodes", "GET", "/nodes", "All nodes, by number", authz.Read, 200}, func(_ context.Context, in *struct {
 		Env  wire.EnvName `query:"env" maxLength:"40" doc:"Of this environment only"`
@@ -280,12 +280,7 @@ func (s *Server) clusterOperations() {
 		return &body[operator.Node]{w.Node(n)}, nil
 	})
 	s.templateOperations()
-	add(s, route{"listAudit", "GET", "/audit", "Who did what, newest first", authz.Admin, 200}, func(_ context.Context, in *struct {
-		Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"The most items of one answer"`
-		Cursor string `query:"cursor" maxLength:"400" doc:"The next of the answer before; empty begins at the newest"`
-	}) (*body[operator.List[operator.Audit]], error) {
-		return page(PageInput{in.Limit, in.Cursor}, s.Audit.Newest(audit.InMemory), func(a operator.Audit) string { return byNumber(1<<62 - a.Seq) })
-	})
+	s.auditOperations()
 	add(s, route{"getVersion", "GET", "/version", "The orchestrator's version", authz.Read, 200}, func(context.Context, *none) (*body[operator.Version], error) {
 		return &body[operator.Version]{operator.Version{Version: build.Version}}, nil
 	})

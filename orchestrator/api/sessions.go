@@ -51,11 +51,7 @@ func (s *Server) sessionOperations(mux *http.ServeMux) {
 		op := &huma.Operation{OperationID: k.name + "Node", Method: http.MethodGet, Path: path, Summary: k.summary, Description: "Needs scope exec; scope platform in the platform's own containers.",
 			Security:   []map[string][]string{{"token": {}}},
 			Parameters: []*huma.Param{{Name: "ctid", In: "path", Required: true, Schema: &huma.Schema{Type: "integer"}}},
-			Responses:  map[string]*huma.Response{"101": {Description: "Switching to WebSocket"}, "default": {Description: "Problem"}}}
-		for _, status := range []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity, http.StatusTooManyRequests} {
-			op.Responses[strconv.Itoa(status)] = &huma.Response{Description: http.StatusText(status), Content: map[string]*huma.MediaType{
-				"application/problem+json": {Schema: huma.SchemaFromType(s.api.OpenAPI().Components.Schemas, problemType)}}}
-		}
+			Responses:  s.sessionResponses()}
 		for _, name := range slices.Sorted(maps.Keys(k.params)) {
 			schema := &huma.Schema{Type: "string"}
 			if name == "argv" || name == "arg" {
@@ -68,9 +64,19 @@ func (s *Server) sessionOperations(mux *http.ServeMux) {
 	}
 }
 
+// sessionResponses describes how a WebSocket is answered.
+func (s *Server) sessionResponses() map[string]*huma.Response {
+	out := map[string]*huma.Response{"101": {Description: "Switching to WebSocket"}, "default": {Description: "Problem"}}
+	for _, status := range []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity, http.StatusTooManyRequests} {
+		out[strconv.Itoa(status)] = &huma.Response{Description: http.StatusText(status), Content: map[string]*huma.MediaType{
+			"application/problem+json": {Schema: huma.SchemaFromType(s.api.OpenAPI().Components.Schemas, problemType)}}}
+	}
+	return out
+}
+
 // openPaths are the paths of sessions and watches: what a caller holds open.
 func openPaths() []string {
-	out := []string{operator.Prefix + watchPath}
+	out := []string{operator.Prefix + watchPath, hostLogsPath}
 	for _, k := range sessionKinds {
 		out = append(out, k.path())
 	}
@@ -100,6 +106,11 @@ func (s *Server) session(w http.ResponseWriter, r *http.Request, k sessionKind) 
 		return
 	}
 	record := operator.Audit{Who: who.Name, From: r.RemoteAddr, What: "node." + k.name, Object: "nodes/" + req.CTID.String() + command(req)}
+	s.carry(w, r, record, on, req)
+}
+
+// carry records a session, has the host open it, and holds it between the person and the host.
+func (s *Server) carry(w http.ResponseWriter, r *http.Request, record operator.Audit, on wire.HostID, req host.SessionRequest) {
 	var link *hostapi.Link
 	if err := s.Audit.Do(record, func() (err error) {
 		link, err = s.Hub.Open(r.Context(), on, req)
@@ -111,7 +122,7 @@ func (s *Server) session(w http.ResponseWriter, r *http.Request, k sessionKind) 
 	defer link.Close()
 	c, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{host.SessionProtocol}, CompressionMode: websocket.CompressionDisabled})
 	if err != nil {
-		logging.Or(s.Log).Info("a session was not taken up", logging.Container, req.CTID.String(), logging.Err, err)
+		logging.Or(s.Log).Info("a session was not taken up", "object", record.Object, logging.Err, err)
 		link.Conn.CloseNow()
 		return
 	}
@@ -230,35 +241,14 @@ func parseExec(q url.Values, r *host.SessionRequest) error {
 // maxUser is the longest "name:group" taken, in bytes; names of Linux have 32 at most.
 const maxUser = 128
 
-func parseLogs(q url.Values, r *host.SessionRequest) error {
+func parseLogs(q url.Values, r *host.SessionRequest) (err error) {
 	l := &host.LogsSpec{}
-	for _, f := range []struct {
-		name string
-		to   *bool
-	}{{"follow", &l.Follow}, {"timestamps", &l.Times}} {
-		switch v := q.Get(f.name); v {
-		case "", "true", "false":
-			*f.to = v == "true"
-		default:
-			return operator.NewProblem(operator.Invalid, f.name, fmt.Sprintf("%q is neither true nor false", v), "correct it")
-		}
+	if l.Times, err = truth(q, "timestamps"); err != nil {
+		return err
 	}
-	if q.Has("since") {
-		t, err := operator.ParseSince(q.Get("since"), time.Now())
-		if err != nil {
-			return operator.NewProblem(operator.Invalid, "since", err.Error(), "correct it, or leave it out")
-		}
-		l.Since = t
-	}
-	if t := q.Get("tail"); t != "" {
-		n, err := strconv.Atoi(t)
-		if err != nil || n < 0 {
-			return operator.NewProblem(operator.Invalid, "tail", fmt.Sprintf("%q is no number of lines", t), "give a number from 0 up")
-		}
-		l.Tail = n
-	}
+	l.Tail, l.Follow, l.Since, err = logRange(q, time.Now())
 	r.Logs = l
-	return nil
+	return err
 }
 
 func parseJEM(q url.Values, r *host.SessionRequest) error {

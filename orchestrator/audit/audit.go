@@ -144,6 +144,70 @@ func (l *Log) Newest(n int) []operator.Audit {
 	return out
 }
 
+// mostLooked is how many records one call of Back looks at: a search for what is rare ends, and goes on with the next call.
+const mostLooked = 20000
+
+// ErrPlace: a place in the record is none that Back gave.
+var ErrPlace = errors.New("there is no record at this place")
+
+// Back goes through the record from a place towards its start, newest first, and gives up to n records that want keeps, until want ends it.
+// A place is a number of bytes, which stays what it is, for the record only grows; -1 is the end. next is where to go on, 0 when there is
+// no more.
+func (l *Log) Back(from int64, n int, want func(operator.Audit) (keep, goOn bool)) (out []operator.Audit, next int64, err error) {
+	l.mu.Lock()
+	file, end := l.mu.file, l.mu.end
+	l.mu.Unlock()
+	if from < 0 {
+		from = end
+	}
+	last := make([]byte, 1)
+	if from > 0 {
+		if _, err := file.ReadAt(last, from-1); from > end || err != nil && errors.Is(err, io.EOF) || err == nil && last[0] != '\n' {
+			return nil, 0, ErrPlace
+		} else if err != nil {
+			return nil, 0, fmt.Errorf("read audit record: %v", err)
+		}
+	}
+	for looked := 0; from > 0; looked++ {
+		if len(out) == n || looked == mostLooked {
+			return out, from, nil
+		}
+		raw, err := lineBefore(file, from)
+		if err != nil {
+			return nil, 0, fmt.Errorf("read audit record: %v", err)
+		}
+		var rec line
+		if err := json.Unmarshal(raw, &rec); err != nil {
+			return nil, 0, fmt.Errorf("read audit record: %w before byte %d", ErrChain, from)
+		}
+		keep, goOn := want(rec.Audit)
+		if !goOn {
+			return out, 0, nil
+		}
+		if keep {
+			out = append(out, rec.Audit)
+		}
+		from -= int64(len(raw))
+	}
+	return out, 0, nil
+}
+
+// lineBefore is the line that ends at a place, with its newline.
+func lineBefore(file io.ReaderAt, end int64) ([]byte, error) {
+	for size := min(end, 1<<10); ; size = min(end, 4*size) {
+		b := make([]byte, size)
+		if _, err := file.ReadAt(b, end-size); err != nil {
+			return nil, err
+		}
+		if i := bytes.LastIndexByte(b[:size-1], '\n'); i >= 0 {
+			return b[i+1:], nil
+		}
+		if size == end {
+			return b, nil
+		}
+	}
+}
+
 // Close ends writing.
 func (l *Log) Close() error {
 	l.mu.Lock()

@@ -71,3 +71,55 @@ func TestReopen(t *testing.T) {
 		t.Errorf("a changed record: %v", err)
 	}
 }
+
+// TestBack: all records, newest first, in parts, also beyond those in memory; new ones shift nothing.
+func TestBack(t *testing.T) {
+	l := open(t, filepath.Join(t.TempDir(), "audit"))
+	all := func(operator.Audit) (bool, bool) { return true, true }
+	if out, next, err := l.Back(-1, 10, all); len(out) != 0 || next != 0 || err != nil {
+		t.Errorf("an empty record: %v, %d, %v", out, next, err)
+	}
+	for i := range 25 {
+		who := "admin"
+		if i%5 == 0 {
+			who = strings.Repeat("x", 3000) // longer than what is read at first
+		}
+		if err := l.Write(operator.Audit{Who: who}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.mu.ring = nil
+	var seen []int64
+	for place, parts := int64(-1), 0; place != 0; parts++ {
+		out, next, err := l.Back(place, 10, all)
+		if err != nil || parts == 3 {
+			t.Fatalf("part %d: %v, %v", parts, out, err)
+		}
+		for _, a := range out {
+			seen = append(seen, a.Seq)
+		}
+		if place = next; parts == 0 {
+			l.Write(operator.Audit{Who: "late"})
+		}
+	}
+	for i, seq := range seen {
+		if seq != int64(25-i) {
+			t.Fatalf("got %v, want 25 to 1", seen)
+		}
+	}
+	if len(seen) != 25 {
+		t.Fatalf("got %d records, want 25", len(seen))
+	}
+	out, next, err := l.Back(-1, 2, func(a operator.Audit) (bool, bool) { return a.Who == "admin", a.Seq > 22 })
+	if err != nil || next == 0 && len(out) == 2 || len(out) != 2 || out[0].Seq != 25 || out[1].Seq != 24 {
+		t.Errorf("some: %+v, %d, %v", out, next, err)
+	}
+	if out, next, err = l.Back(next, 2, func(a operator.Audit) (bool, bool) { return a.Who == "admin", a.Seq > 22 }); len(out) != 1 || next != 0 || err != nil {
+		t.Errorf("the rest of some: %+v, %d, %v", out, next, err)
+	}
+	for _, place := range []int64{1, 17, 1 << 40} {
+		if _, _, err := l.Back(place, 1, all); !errors.Is(err, ErrPlace) {
+			t.Errorf("place %d: %v", place, err)
+		}
+	}
+}

@@ -74,7 +74,10 @@ func (l *Link) Close() { l.end() }
 
 // Open asks the host for a session and waits until it has dialled back. Errors are Problems.
 func (h *Hub) Open(ctx context.Context, id wire.HostID, req host.SessionRequest) (*Link, error) {
-	object := "nodes/" + req.CTID.String()
+	object, its := "nodes/"+req.CTID.String(), "its host"
+	if req.HostLogs != nil {
+		object, its = "hosts/"+string(id), "it"
+	}
 	raw := make([]byte, 16)
 	if _, err := rand.Read(raw); err != nil {
 		return nil, fmt.Errorf("make session id: %v", err)
@@ -85,7 +88,7 @@ func (h *Hub) Open(ctx context.Context, id wire.HostID, req host.SessionRequest)
 	q := h.queueOf(id)
 	if q.open >= maxSessions {
 		h.mu.Unlock()
-		return nil, operator.NewProblem(operator.Exhausted, object, fmt.Sprintf("its host has %d open sessions, which is the most allowed", maxSessions), "close one of them")
+		return nil, operator.NewProblem(operator.Exhausted, object, fmt.Sprintf("%s has %d open sessions, which is the most allowed", its, maxSessions), "close one of them")
 	}
 	q.open++
 	q.pending = append(q.pending, req)
@@ -114,7 +117,7 @@ func (h *Hub) Open(ctx context.Context, id wire.HostID, req host.SessionRequest)
 		return &Link{c, end}, nil
 	case <-t.C:
 		end()
-		return nil, operator.NewProblem(operator.Unavailable, object, fmt.Sprintf("its host did not answer within %s", dialBack), "see hnctl host list, then try again")
+		return nil, operator.NewProblem(operator.Unavailable, object, fmt.Sprintf("%s did not answer within %s", its, dialBack), "see hnctl host list, then try again")
 	case <-ctx.Done():
 		end()
 		return nil, ctx.Err()

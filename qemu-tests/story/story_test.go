@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -222,6 +223,18 @@ func execAndLogs(s story) {
 	}
 	if out := s.hnctl("node", "logs", n.CTID.String(), "--tail", "200"); !strings.Contains(out, "GET /") {
 		s.Errorf("the log has no requests: %q", out)
+	}
+	out := s.hnctl("node", "logs", "--env", "hello", "--since", "1h", "--timestamps", "--tail", "5")
+	if !regexp.MustCompile(`(?m)^\[hello/cp/` + n.CTID.String() + `\] 20\d\d-\d\d-\d\dT[0-9:.]+Z `).MatchString(out) {
+		s.Errorf("the environment's log has no line of node %d with its time: %q", n.CTID, out)
+	}
+	for unit, want := range map[string]string{"agent": "level=", "spawner": "level=", "netd": "level=", "init": `(?m)^20\S+Z .*agent`, "kernel": `(?m)^20\S+Z Linux version `} {
+		if out := s.hnctl("host", "logs", n.HostName, "--unit", unit); !regexp.MustCompile(want).MatchString(out) {
+			s.Errorf("the log of %s on %s has no %s: %.500q", unit, n.HostName, want, out)
+		}
+	}
+	if out := s.hnctl("audit", "--since", "1h"); !strings.Contains(out, "node.exec") || !strings.Contains(out, "host.logs") {
+		s.Errorf("the audit record is %q, want the commands and the hosts' logs", out)
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 // Where things lie on a running host.
 const (
 	RunDir        = "/run/hardnode"
+	LogDir        = RunDir + "/log"              // a file a program that init keeps: its last lines, in RAM; <name>.1 is the file before
 	ConfigFile    = RunDir + "/host.json"        // HostConfig as JSON, written by netd once it is found and valid; 0600
 	BundleFile    = RunDir + "/bundle.json"      // infra hosts: the Day-0 bundle as found, 0600, removed once imported
 	NotifySocket  = RunDir + "/notify"           // sd_notify datagrams to init

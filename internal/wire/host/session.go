@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"hardnode.dev/internal/wire"
@@ -17,6 +18,43 @@ type SessionRequest struct {
 	Exec *ExecSpec   `json:"exec,omitempty"`
 	Logs *LogsSpec   `json:"logs,omitempty"`
 	JEM  *JEMRequest `json:"jem,omitempty"`
+	// HostLogs asks for a log of the host itself; CTID is 0 then.
+	HostLogs *HostLogsSpec `json:"hostLogs,omitempty"`
+}
+
+// Unit is one of the host's own logs.
+type Unit string
+
+// The units.
+const (
+	UnitAgent   Unit = "agent"
+	UnitSpawner Unit = "spawner"
+	UnitNetd    Unit = "netd"
+	UnitConsole Unit = "console"
+	UnitInit    Unit = "init"   // PID 1's own lines
+	UnitKernel  Unit = "kernel" // the kernel's own lines
+)
+
+// Units are all of them.
+var Units = []Unit{UnitAgent, UnitInit, UnitKernel, UnitSpawner, UnitNetd, UnitConsole}
+
+// HostLogsSpec selects a part of one of the host's own logs.
+type HostLogsSpec struct {
+	Unit   Unit      `json:"unit"`
+	Tail   int       `json:"tail,omitempty"`   // lines from the end; 0 is all that is kept
+	Follow bool      `json:"follow,omitempty"` // go on until closed
+	Since  time.Time `json:"since,omitzero"`   // only lines written then or later; zero is all
+}
+
+// Validate checks the unit and the number.
+func (s HostLogsSpec) Validate() error {
+	if s.Tail < 0 {
+		return fmt.Errorf("host log: tail %d: want 0 or more", s.Tail)
+	}
+	if slices.Contains(Units, s.Unit) {
+		return nil
+	}
+	return fmt.Errorf("host log: unit %q is not known, want one of %v", s.Unit, Units)
 }
 
 // ExecSpec is a command to run inside a container.

@@ -353,6 +353,8 @@ func (h *Host) session(ctx context.Context, r host.SessionRequest) {
 		for _, l := range []string{"one\n", "two\n", "three\n"} {
 			say(host.ChanStdout, l)
 		}
+	case r.HostLogs != nil:
+		say(host.ChanStdout, fmt.Sprintf("log of %s, tail %d\n", r.HostLogs.Unit, r.HostLogs.Tail))
 	case r.JEM != nil:
 		say(host.ChanStdout, r.JEM.Module+" "+r.JEM.Action+" "+strings.Join(r.JEM.Args, " ")+"\n")
 	}

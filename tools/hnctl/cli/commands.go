@@ -8,7 +8,7 @@ import (
 func (a *app) commands() []*cobra.Command {
 	return []*cobra.Command{
 		group("cluster", "The cluster as a whole", a.clusterInit(), a.clusterStatus(), a.clusterRotateGossipKey()),
-		group("host", "Hosts", a.hostList(), a.hostShow(), a.hostToken(), a.hostRemove(), group("config", "Host configuration files", a.hostConfigValidate())),
+		group("host", "Hosts", a.hostList(), a.hostShow(), a.hostToken(), a.hostRemove(), a.hostLogs(), group("config", "Host configuration files", a.hostConfigValidate())),
 		group("env", "Environments", a.envCreate(), a.envList(), a.envShow(),
 			a.envChange("start", "Start an environment's nodes"), a.envChange("stop", "Stop an environment's nodes; their data stays"),
 			a.envChange("spread", "Spread its layers over hosts again, one node after the other: a new one runs before the old one goes"), a.envChange("delete", "Delete an environment with all its data"),
@@ -23,6 +23,7 @@ func (a *app) commands() []*cobra.Command {
 			group("licence", "Licences", a.jlsLicenceList(), a.jlsLicenceIssue(), a.jlsLicenceRevoke()),
 			group("installation", "Installations", a.jlsInstallationList(), a.jlsInstallationRelease()), a.jlsAudit()),
 		group("context", "The clusters hnctl knows", a.contextList(), a.contextShow(), a.contextUse(), a.contextAdd(), a.contextRename(), a.contextDelete()),
+		a.audit(),
 		a.version(),
 	}
 }

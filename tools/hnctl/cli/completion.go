@@ -30,6 +30,7 @@ var ofArgument = map[string]completer{
 var ofFlag = map[string]completer{
 	"env": envNames, "host": hostNames, "layer": layerNames, "component": componentNames, "context": contextNames, "template": templateNames,
 	"output": fixed("table", "json", "yaml", "name"), "role": fixed("user", "infra", "hypervisor"), "scope": fixed("read", "write", "exec", "platform", "metrics", "admin"),
+	"unit": fixed("agent", "init", "kernel", "spawner", "netd", "console"), "who": auditors,
 	"config": files, "dir": files, "file": files, "licence": files, "licence-root-key": files, "jls-dir": files, "images": files,
 	"timeout": fixed("30s", "10m", "1h"), "since": fixed("10m", "1h", "1d"), "for": fixed("30m", "1h", "24h"), "join-within": fixed("1h", "24h"),
 	"user": fixed("root", "postgres", "mysql", "www-data", "nobody"), // which of them a node has only its /etc/passwd knows
@@ -160,6 +161,10 @@ func templateNames(ctx context.Context, a *app) []string {
 
 func tokenIDs(ctx context.Context, a *app) []string {
 	return listed("/tokens", func(t operator.Token) []string { return []string{describe(t.ID, t.Name)} })(ctx, a)
+}
+
+func auditors(ctx context.Context, a *app) []string {
+	return listed("/audit?limit=200", func(x operator.Audit) []string { return []string{x.Who} })(ctx, a)
 }
 
 func contextNames(_ context.Context, a *app) []string {

@@ -194,6 +194,31 @@ func (f *fake) handler() http.Handler {
 		reply(w, 200, operator.List[operator.Node]{Items: out})
 	})
 	get("/nodes/{ctid}/{kind}", f.session)
+	get("/hosts/{host}/{kind}", func(w http.ResponseWriter, r *http.Request) {
+		if r.PathValue("host") != "host-1" {
+			refuse(w, operator.NotFound, "hosts/"+r.PathValue("host"), "there is no such host", "see hnctl host list")
+			return
+		}
+		f.session(w, r)
+	})
+	get("/audit", func(w http.ResponseWriter, r *http.Request) {
+		q := r.URL.Query()
+		limit, _ := strconv.Atoi(q.Get("limit"))
+		from := 2500
+		if c := q.Get("cursor"); c != "" {
+			from, _ = strconv.Atoi(c)
+		}
+		l := operator.List[operator.Audit]{Items: []operator.Audit{}}
+		for ; from > 0 && len(l.Items) < limit; from-- {
+			if who := []string{"admin", "ci"}[from%2]; q.Get("who") == "" || q.Get("who") == who {
+				l.Items = append(l.Items, operator.Audit{Seq: int64(from), Who: who, What: "env.stop", Object: "environments/hello", Result: "ok " + q.Get("since")})
+			}
+		}
+		if from > 0 {
+			l.Next = strconv.Itoa(from)
+		}
+		reply(w, 200, l)
+	})
 	get("/templates", func(w http.ResponseWriter, _ *http.Request) {
 		reply(w, 200, operator.List[operator.Template]{Items: []operator.Template{{Name: "app", State: "failed", Reason: "is for linux/s390x; mend the image and push it again"}, {Name: "big", State: "importing", Percent: 40}, {Name: "nginx", Bytes: 30 << 20, Port: 80, Process: []string{"nginx", "-g", "daemon off;"}, Digest: wire.Digest("sha256:" + strings.Repeat("ab", 32))}}})
 	})
@@ -460,7 +485,7 @@ func (f *fake) session(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	default:
-		out(host.ChanStdout, kind+" tail="+q.Get("tail")+" follow="+q.Get("follow")+" module="+q.Get("module")+" since="+q.Get("since")+" timestamps="+q.Get("timestamps")+"\nhalf a ")
+		out(host.ChanStdout, kind+" tail="+q.Get("tail")+" follow="+q.Get("follow")+" module="+q.Get("module")+" since="+q.Get("since")+" timestamps="+q.Get("timestamps")+" unit="+q.Get("unit")+"\nhalf a ")
 		out(host.ChanStderr, "trouble\nno end")
 		out(host.ChanStdout, "line\n")
 		if r.PathValue("ctid") == "102" {

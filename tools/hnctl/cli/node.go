@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -142,25 +143,30 @@ func (a *app) session(ctx context.Context, node, kind string, q url.Values, io s
 
 // nodeSession is session of a node whose number is known.
 func (a *app) nodeSession(ctx context.Context, id wire.CTID, kind string, q url.Values, io session.IO) error {
+	return a.openSession(ctx, "/nodes/"+id.String()+"/"+kind, fmt.Sprintf("%s in node %d", kind, id), q, io)
+}
+
+// openSession opens a session at a path, runs it to its end, and passes its exit code on. What names it in errors.
+func (a *app) openSession(ctx context.Context, path, what string, q url.Values, io session.IO) error {
 	c, err := a.api()
 	if err != nil {
 		return err
 	}
-	conn, err := c.Dial(ctx, operator.Prefix+"/nodes/"+id.String()+"/"+kind, q)
+	conn, err := c.Dial(ctx, operator.Prefix+path, q)
 	if err != nil {
 		return err
 	}
 	exit, err := session.Run(ctx, conn, io)
 	if err == nil && exit.Note != "" {
-		fmt.Fprintf(a.talk, "hnctl: %s in node %d: %s\n", kind, id, exit.Note)
+		fmt.Fprintf(a.talk, "hnctl: %s: %s\n", what, exit.Note)
 	}
 	switch {
-	case ctx.Err() != nil && kind == "logs":
+	case ctx.Err() != nil && strings.HasSuffix(path, "/logs"):
 		return nil // Ctrl-C is how one leaves a log
 	case err != nil:
 		return withCode(session.Broken, err)
 	case exit.Error != "":
-		return withCode(max(exit.Code, 1), fmt.Errorf("%s in node %d: %s", kind, id, exit.Error))
+		return withCode(max(exit.Code, 1), fmt.Errorf("%s: %s", what, exit.Error))
 	case exit.Code != 0:
 		return withCode(exit.Code, errSilent)
 	}

@@ -48,7 +48,7 @@ func (a *app) tokenCreate() *cobra.Command {
 			return a.show(made, made.ID, nil)
 		},
 	}
-	c.Flags().StringArrayVar(&scopes, "scope", nil, "read, write, exec, platform (exec and logs of the platform's own containers), metrics or admin; may be given again")
+	c.Flags().StringArrayVar(&scopes, "scope", nil, "read, write, exec, platform (exec and logs of the platform's own containers, the hosts' own logs), metrics or admin; may be given again")
 	c.Flags().IntVar(&days, "days", 0, "days it is valid; 0 is until revoked")
 	c.MarkFlagRequired("scope")
 	return c

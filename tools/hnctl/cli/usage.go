@@ -70,14 +70,14 @@ func usage(c *cobra.Command, format string, args ...any) error {
 }
 
 func noCommand(c *cobra.Command, name string) error {
-	if like := likeCommand(c, name); like != "" {
-		return usage(c, "%q is no command of %s; did you mean %q?", name, c.CommandPath(), like)
+	if like := likeCommands(c, name); len(like) > 0 {
+		return usage(c, "%q is no command of %s; did you mean \"%s\"?", name, c.CommandPath(), strings.Join(like, "\" or \""))
 	}
 	return usage(c, "%q is no command of %s", name, c.CommandPath())
 }
 
-// likeCommand is the command that was most likely meant: one of c with a name near it, or one further down with just that name.
-func likeCommand(c *cobra.Command, name string) string {
+// likeCommands are the commands that were most likely meant: one of c with a name near it, or those further down with just that name.
+func likeCommands(c *cobra.Command, name string) (out []string) {
 	is := map[string]string{}
 	var names []string
 	for _, sub := range c.Commands() {
@@ -89,16 +89,19 @@ func likeCommand(c *cobra.Command, name string) string {
 		}
 	}
 	if near := document.Nearest(name, names); near != "" {
-		return is[near]
+		return []string{is[near]}
 	}
 	for _, sub := range c.Commands() {
 		for _, below := range sub.Commands() {
 			if below.Name() == name {
-				return below.CommandPath()
+				out = append(out, below.CommandPath())
 			}
 		}
 	}
-	return ""
+	if len(out) > 3 { // of "list" there are many
+		return nil
+	}
+	return out
 }
 
 // flagError is what is wrong with a flag, in words without the names of a program's parts.

@@ -176,9 +176,9 @@ func (c *Client) Dial(ctx context.Context, path string, query url.Values) (*webs
 	for _, server := range c.servers {
 		h := http.Header{}
 		c.dress(h)
-		traced, w := watching(ctx, server)
-		dial, cancel := context.WithTimeout(traced, callLimit)
-		conn, resp, err := websocket.Dial(dial, server+path+"?"+query.Encode(), &websocket.DialOptions{HTTPClient: c.stream, HTTPHeader: h, Subprotocols: []string{host.SessionProtocol},
+		dial, cancel := context.WithTimeout(ctx, callLimit)
+		traced, w := watching(dial, server)
+		conn, resp, err := websocket.Dial(traced, server+path+"?"+query.Encode(), &websocket.DialOptions{HTTPClient: c.stream, HTTPHeader: h, Subprotocols: []string{host.SessionProtocol},
 			CompressionMode: websocket.CompressionDisabled})
 		cancel()
 		switch {

@@ -112,10 +112,14 @@ type watch struct {
 	at     atomic.Int32
 }
 
-// watching is a context whose request tells w how far it is.
+// watching is a context whose request tells w how far it is, until ctx ends: a server may answer to the end of the connection itself.
 func watching(ctx context.Context, server string) (context.Context, *watch) {
 	w := &watch{server: server, began: time.Now()}
-	to := func(p Phase) { w.at.Store(int32(p)) }
+	to := func(p Phase) {
+		if ctx.Err() == nil {
+			w.at.Store(int32(p))
+		}
+	}
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		DNSStart:             func(httptrace.DNSStartInfo) { to(PhaseResolve) },
 		ConnectStart:         func(string, string) { to(PhaseConnect) },

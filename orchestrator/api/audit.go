@@ -1,0 +1,60 @@
+package api
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"strconv"
+	"time"
+
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/audit"
+	"hardnode.dev/orchestrator/authz"
+)
+
+// auditInput selects a part of the record.
+type auditInput struct {
+	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"The most items of one answer"`
+	Cursor string `query:"cursor" maxLength:"400" doc:"The next of the answer before; empty begins at the newest"`
+	Since  string `query:"since" maxLength:"40" doc:"Only what was done since: how long ago (90s, 15m, 2h, 7d), or a time (RFC 3339)"`
+	Who    string `query:"who" maxLength:"63" doc:"Only what was done by this one: a token's name"`
+}
+
+// backwards is how far records may be out of the order of their times: a clock that was set back.
+const backwards = time.Hour
+
+func (s *Server) auditOperations() {
+	add(s, route{"listAudit", "GET", "/audit", "Who did what, newest first; an answer may have fewer items than asked for, or none, and still a next", authz.Admin, 200}, func(_ context.Context, in *auditInput) (*body[operator.List[operator.Audit]], error) {
+		var since time.Time
+		var err error
+		if in.Since != "" {
+			if since, err = operator.ParseSince(in.Since, time.Now()); err != nil {
+				return nil, operator.NewProblem(operator.Invalid, "since", err.Error(), "correct it, or leave it out")
+			}
+		}
+		place, bad := int64(-1), operator.NewProblem(operator.Invalid, "cursor", "it is none that a list gave", "send the next of the answer before, or none")
+		if in.Cursor != "" {
+			raw, err := base64.RawURLEncoding.DecodeString(in.Cursor)
+			if err != nil {
+				return nil, bad
+			}
+			if place, err = strconv.ParseInt(string(raw), 10, 64); err != nil || place <= 0 {
+				return nil, bad
+			}
+		}
+		list, next, err := s.Audit.Back(place, in.Limit, func(a operator.Audit) (keep, goOn bool) {
+			return (in.Who == "" || a.Who == in.Who) && !a.At.Before(since), since.IsZero() || a.At.After(since.Add(-backwards))
+		})
+		if errors.Is(err, audit.ErrPlace) {
+			return nil, bad
+		}
+		if err != nil {
+			return nil, operator.NewProblem(operator.Unavailable, "audit", err.Error(), "check the orchestrator's disk")
+		}
+		out := operator.List[operator.Audit]{Items: append([]operator.Audit{}, list...)}
+		if next > 0 {
+			out.Next = base64.RawURLEncoding.EncodeToString(strconv.AppendInt(nil, next, 10))
+		}
+		return &body[operator.List[operator.Audit]]{out}, nil
+	})
+}

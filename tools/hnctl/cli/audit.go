@@ -1,0 +1,83 @@
+package cli
+
+import (
+	"fmt"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"hardnode.dev/internal/wire/operator"
+)
+
+func (a *app) audit() *cobra.Command {
+	var since, who string
+	var limit int
+	c := &cobra.Command{
+		Use: "audit", Short: "Who did what in the cluster, newest first; needs a token with scope admin", Args: cobra.NoArgs,
+		Example: "  hnctl audit --since 24h --who ci\n  hnctl audit --limit 0 -o json > audit.json",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			q := url.Values{}
+			if cmd.Flags().Changed("since") {
+				if _, err := operator.ParseSince(since, time.Now()); err != nil {
+					return usage(cmd, "--since %v", err)
+				}
+				q.Set("since", since)
+			}
+			if err := emptyFlag(cmd, "who"); err != nil {
+				return err
+			}
+			if who != "" {
+				q.Set("who", who)
+			}
+			if limit < 0 {
+				return usage(cmd, "--limit %d: want 0, which is all, or more", limit)
+			}
+			list, more, err := a.auditRecords(cmd, q, limit)
+			if err != nil {
+				return err
+			}
+			if err := a.show(list, joined(list, func(x operator.Audit) string { return strconv.FormatInt(x.Seq, 10) }), func(t *table) {
+				t.head("NUMBER", "TIME", "WHO", "FROM", "WHAT", "OBJECT", "RESULT")
+				for _, x := range list {
+					t.row(x.Seq, stamp(x.At), x.Who, x.From, x.What, x.Object, x.Result)
+				}
+			}); err != nil {
+				return err
+			}
+			if more {
+				a.say("there is more: --limit 0 gives all, --since 24h what is new")
+			}
+			return nil
+		},
+	}
+	c.Flags().StringVar(&since, "since", "", "only what was done since: how long ago (90s, 15m, 2h, 7d), or a time (RFC 3339)")
+	c.Flags().StringVar(&who, "who", "", "only what was done with the token of this name")
+	c.Flags().IntVar(&limit, "limit", 100, "the most records; 0 is all")
+	return c
+}
+
+// auditRecords reads up to limit records (0: all), and tells whether there are more.
+func (a *app) auditRecords(cmd *cobra.Command, q url.Values, limit int) (list []operator.Audit, more bool, err error) {
+	list = []operator.Audit{}
+	for {
+		part := 1000
+		if limit > 0 {
+			part = min(part, limit-len(list))
+		}
+		q.Set("limit", strconv.Itoa(part))
+		l, err := get[operator.List[operator.Audit]](cmd.Context(), a, "/audit?"+q.Encode())
+		if err != nil {
+			return nil, false, err
+		}
+		list = append(list, l.Items...)
+		switch {
+		case l.Next == "" || limit > 0 && len(list) >= limit:
+			return list, l.Next != "", nil
+		case l.Next == q.Get("cursor"):
+			return nil, false, fmt.Errorf("read the audit record: the server gives the same part again")
+		}
+		q.Set("cursor", l.Next)
+	}
+}
