@@ -133,7 +133,7 @@ func (s *Seed) components(tx *store.Tx, now time.Time) error {
 		}
 		l := operator.LayerSpec{Name: wire.LayerName(c.Component), Template: c.Image.Name, Nodes: 1, Cloudlets: cloudletsOf(c.Limits), DiskMiB: c.Limits.DiskBytes >> 20}
 		e.Spec.Layers = append(e.Spec.Layers, l)
-		store.Nodes.Put(tx, c.CTID.String(), store.Node{CTID: c.CTID, Env: env.System, Layer: c.Layer, Cloudlets: l.Cloudlets, Created: now, Container: c})
+		store.Nodes.Put(tx, c.CTID.String(), store.Node{CTID: c.CTID, Env: env.System, Layer: l.Name, Cloudlets: l.Cloudlets, Created: now, Container: c})
 	}
 	store.Envs.Put(tx, string(env.System), e)
 	return nil

@@ -102,8 +102,12 @@ func TestImport(t *testing.T) {
 	if n.Container.Component != "registry" || n.Host != "" || n.Cloudlets != (wire.Cloudlets{Reserved: 1, Dynamic: 3}) {
 		t.Errorf("component: %+v", n)
 	}
-	if e, ok := store.Envs.Get(st.View(), string(env.System)); !ok || !e.System || len(e.Spec.Layers) != 1 {
-		t.Errorf("jelastic: %+v", e)
+	e, ok := store.Envs.Get(st.View(), string(env.System))
+	if !ok || !e.System || len(e.Spec.Layers) != 1 {
+		t.Fatalf("jelastic: %+v", e)
+	}
+	if l := e.Spec.Layers[0]; n.Layer != l.Name || n.Container.Image.Name != l.Template || l.Name != "registry" {
+		t.Errorf("the node is of layer %q with template %q, its environment's spec says %+v", n.Layer, n.Container.Image.Name, l)
 	}
 	rev := st.View().Revision()
 	s.Name = "other"

@@ -185,7 +185,7 @@ func jelastic(s story) {
 	e := s.env("jelastic")
 	want := []string{"registry", "jls", "orchestrator", "resolver"}
 	for i, n := range e.Nodes {
-		if i >= len(want) || n.Component != want[i] || int(n.CTID) != i+1 || n.InternalIP == "" || n.ExternalIP == "" || n.State != "running" {
+		if i >= len(want) || n.Component != want[i] || n.Layer != e.Spec.Layers[i].Name || n.Template != e.Spec.Layers[i].Template || int(n.CTID) != i+1 || n.InternalIP == "" || n.ExternalIP == "" || n.State != "running" {
 			s.Errorf("node %d of jelastic is %+v", i, n)
 		}
 	}

@@ -147,7 +147,7 @@ func (f *fake) handler() http.Handler {
 		{ID: "h-000000000002", Name: "host-1", Role: "user", State: operator.HostUnreachable, Reason: "no report", Unlicensed: "over the count", Underlay: "10.77.0.11", Block: "10.96.1.0/24", Version: "0.1.0", Seen: f.now},
 	}
 	nodes := []operator.Node{
-		{CTID: 3, Env: "jelastic", Layer: "cp", Component: "orchestrator", State: "running", HostName: "infra-1", InternalIP: "10.96.0.13", Cloudlets: wire.Cloudlets{Reserved: 2, Dynamic: 12}},
+		{CTID: 3, Env: "jelastic", Layer: "orchestrator", Template: "jelastic/orchestrator", Component: "orchestrator", State: "running", HostName: "infra-1", InternalIP: "10.96.0.13", Cloudlets: wire.Cloudlets{Reserved: 2, Dynamic: 12}},
 		{CTID: 101, Env: "hello", Layer: "cp", Template: "nginx", State: "running", HostName: "host-1", InternalIP: "10.96.1.2", Cloudlets: wire.Cloudlets{Reserved: 1, Dynamic: 4}, Reason: "evil \x1b[2J text"},
 		{CTID: 102, Env: "sick", Layer: "cp", Template: "nginx", State: "running", HostName: "infra-1"},
 		{CTID: 103, Env: "sick", Layer: "bl", Template: "nginx", State: "running", HostName: "infra-1"},

@@ -230,6 +230,11 @@ func TestImagesByDigest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, got := range w.Containers {
+		if string(got.Layer) != got.Component || string(got.Image.Name) != "jelastic/"+got.Component {
+			t.Errorf("component %s is of layer %q with template %q", got.Component, got.Layer, got.Image.Name)
+		}
+	}
 	if got := w.Containers[1]; got.Image.Bytes != 7 || got.Process.UID != 9 || !slices.Equal(got.Process.Argv, []string{"/jls", "serve", "--listen", ":7446"}) {
 		t.Errorf("got %+v", got)
 	}
