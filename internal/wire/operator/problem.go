@@ -96,8 +96,13 @@ func (p *Problem) Error() string {
 		return strings.Join(lines, "\n")
 	}
 	s := p.Reason
-	if p.Object != "" {
+	switch {
+	case p.Object != "" && s != "":
 		s = p.Object + ": " + s
+	case p.Object != "":
+		s = p.Object
+	case s == "":
+		s = p.Title
 	}
 	if p.Next != "" {
 		s += " (" + p.Next + ")"

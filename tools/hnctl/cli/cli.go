@@ -147,7 +147,7 @@ func explain(err error) string {
 	var n interface{ Next() string }
 	switch {
 	case errors.As(err, &p) && err == error(p) && len(p.Errors) < 2:
-		s, next = (&operator.Problem{Object: p.Object, Reason: p.Reason}).Error(), p.Next
+		s, next = (&operator.Problem{Title: p.Title, Object: p.Object, Reason: p.Reason}).Error(), p.Next
 	case errors.As(err, &n):
 		next = n.Next()
 	}
@@ -173,6 +173,8 @@ func (a *app) root() *cobra.Command {
 	f.DurationVar(&a.timeout, "timeout", 10*time.Minute, "longest wait for the whole command")
 	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return a.globals(c) }
 	root.AddCommand(a.commands()...)
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
 	root.SetGlobalNormalizationFunc(flagAlias)
 	helpful(root)
 	a.completions(root)

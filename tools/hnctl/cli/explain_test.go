@@ -16,7 +16,8 @@ func TestExplain(t *testing.T) {
 		want string
 	}{
 		{operator.NewProblem(operator.Internal, "hosts/h", "", ""), "hosts/h"},
-		{operator.NewProblem(operator.Internal, "", "", "try again"), "it failed and gave no reason\n  next: try again"},
+		{operator.NewProblem(operator.Internal, "", "", "try again"), "Internal Server Error\n  next: try again"},
+		{&operator.Problem{Next: "try again"}, "it failed and gave no reason\n  next: try again"},
 		{operator.NewProblem(operator.Invalid, "a", "wrong", "b"), "a: wrong\n  next: b"},
 		{fmt.Errorf("read x: %w", errors.New("")), "read x"},
 		{withCode(2, errors.New("open x: \n")), "open x"},
