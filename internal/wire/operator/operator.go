@@ -76,7 +76,7 @@ const (
 // Environment is an environment as it is.
 type Environment struct {
 	Spec     EnvironmentSpec  `json:"spec"`
-	State    EnvironmentState `json:"state"`
+	State    EnvironmentState `json:"state" enum:"running,down,launching,sleeping,unknown,creating,cloning,exporting,migrating,broken,updating,stopping,going-to-sleep,restoring"`
 	Reason   string           `json:"reason,omitempty"`
 	Domain   string           `json:"domain" doc:"Host name the resolver serves it under"`
 	Revision wire.Revision    `json:"revision" doc:"Grows with every change; the ETag"`
@@ -106,7 +106,7 @@ type Node struct {
 	Host       wire.HostID       `json:"host"`
 	HostName   string            `json:"hostName"`
 	Placed     string            `json:"placed" doc:"Why it is on that host"`
-	State      string            `json:"state" doc:"waiting, starting, running, failing, stopping, stopped, broken, removing, or unknown while its host is unreachable"`
+	State      string            `json:"state" enum:"waiting,starting,running,failing,stopping,stopped,broken,removing,unknown" doc:"unknown while its host is unreachable"`
 	Reason     string            `json:"reason,omitempty"`
 	Gone       bool              `json:"gone,omitempty" doc:"No longer wanted: it is removed as soon as its host answers"`
 	InternalIP string            `json:"internalIP"`
@@ -140,7 +140,7 @@ type Host struct {
 	ID         wire.HostID `json:"id"`
 	Name       string      `json:"name"`
 	Role       string      `json:"role"`
-	State      HostState   `json:"state"`
+	State      HostState   `json:"state" enum:"JOINING,ACTIVE,MAINTENANCE,EVACUATING,EVACUATED,EVACUATION_FAILED,UNREACHABLE,FENCED,BROKEN"`
 	Reason     string      `json:"reason,omitempty"`
 	Unlicensed string      `json:"unlicensed,omitempty" doc:"Why nothing new is placed here; nothing running is ever stopped for it"`
 	Underlay   string      `json:"underlay"`
@@ -210,7 +210,7 @@ type Operation struct {
 	Kind     string           `json:"kind" doc:"env.create, env.start, env.stop, env.delete, node.replace, …"`
 	Object   string           `json:"object" doc:"What it works on, e.g. environments/hello"`
 	By       string           `json:"by" doc:"Who asked: the token's name, or the orchestrator itself"`
-	State    OperationState   `json:"state"`
+	State    OperationState   `json:"state" enum:"pending,running,done,failed,cancelled"`
 	Revision wire.Revision    `json:"revision" doc:"The store's revision the request was accepted at"`
 	Created  time.Time        `json:"created"`
 	Updated  time.Time        `json:"updated"`
