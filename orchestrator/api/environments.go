@@ -128,7 +128,7 @@ func (s *Server) createEnvironment(ctx context.Context, spec operator.Environmen
 		}
 	}
 	if problem != nil {
-		return nil, problem
+		return nil, s.explained(problem, spec)
 	}
 	if dry {
 		return &acceptedAnswer{Status: 200, Body: operator.Accepted{Plan: plan}}, nil

@@ -3,6 +3,7 @@ package api
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 
 	"hardnode.dev/internal/logging"
@@ -55,6 +56,29 @@ func (s *Server) refreshTemplates(ctx context.Context) {
 	if err := s.RefreshTemplates(ctx); err != nil {
 		logging.Or(s.Log).Info("templates are as last known", logging.Reason, err)
 	}
+}
+
+// explained adds to the refusal of a template that is not there what became of its push.
+func (s *Server) explained(p *operator.Problem, spec operator.EnvironmentSpec) *operator.Problem {
+	if p.Code != operator.NotFound || s.Imports == nil {
+		return p
+	}
+	for i, l := range spec.Layers {
+		if p.Object != fmt.Sprintf("layers[%d].template", i) {
+			continue
+		}
+		for _, m := range s.Imports() {
+			if m.Name != l.Template && m.Name != l.Template+":latest" {
+				continue
+			}
+			if m.State == host.ImportFailed {
+				p.Reason, p.Next = fmt.Sprintf("template %q was pushed, but could not be imported: %s", m.Name, m.Reason), "mend the image, push it again and see hnctl template list"
+			} else {
+				p.Reason, p.Next = fmt.Sprintf("template %q was pushed and is not imported yet: %s", m.Name, m.State), "try again when hnctl template list says that it is ready"
+			}
+		}
+	}
+	return p
 }
 
 // Templates are templates and imports as people see them, by name. A name that was pushed again says how that goes.
