@@ -30,11 +30,10 @@ import (
 	"hardnode.dev/orchestrator/store"
 )
 
-// The clocks: how often the list is read without being asked for, how long one reading may take, how old an answer may be.
+// The clocks: how often the list is read without being asked for, how long one reading may take.
 const (
 	every   = 15 * time.Second
 	timeout = 5 * time.Second
-	fresh   = time.Second
 	tell    = time.Minute      // between tellings of what is in use: the registry believes one for five
 	change  = 30 * time.Second // for a deletion
 )
@@ -49,27 +48,30 @@ type List struct {
 
 	mu struct {
 		sync.Mutex
-		last    time.Time
+		began   time.Time // of the last reading that had an answer
 		told    time.Time
 		client  *http.Client
 		imports []host.Import
 	}
 }
 
-// Refresh reads the list now, unless it was read a moment ago.
+// Refresh reads the list. Callers that wait at once share a reading, but none gets one that began before it asked: what was imported then
+// would be missing.
 func (l *List) Refresh(ctx context.Context) error {
 	if l.Registry == "" {
 		return nil
 	}
+	asked := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if time.Since(l.mu.last) < fresh {
+	if l.mu.began.After(asked) {
 		return nil
 	}
 	return l.read(ctx)
 }
 
 func (l *List) read(ctx context.Context) error {
+	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	resp, err := l.ask(ctx, http.MethodGet, host.PathImages, nil)
@@ -81,7 +83,7 @@ func (l *List) read(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("ask registry %q: %v", l.Registry, err)
 	}
-	l.mu.last, l.mu.imports = time.Now(), doc.Imports
+	l.mu.began, l.mu.imports = began, doc.Imports
 	return l.keep(ctx, doc)
 }
 
