@@ -206,7 +206,7 @@ func (a *Applier) start(ctx context.Context, c host.Container) error {
 	if !ok {
 		return fmt.Errorf("image %s is not here any more", c.Image.Name)
 	}
-	base, err := a.o.Store.UIDBase(c.CTID)
+	base, err := a.o.Store.UIDBase(c.CTID, len(c.Image.IDBlocks) > 0)
 	if err != nil {
 		return err
 	}

@@ -54,7 +54,7 @@ var (
 type StartSpec struct {
 	host.Container
 
-	UIDBase        uint32 // first host uid and gid of its range of 65536; a multiple of 65536, at least 65536
+	UIDBase        uint32 // first host uid and gid of its range of 65536, a multiple of that; large (call.LargeRanges) if its image has IDBlocks
 	ImagePath      string // the erofs file
 	CPUMaxMicros   int64  // CPU time per 100 ms over all CPUs, in µs (from Limits.CPUMHz and the base frequency); 0 is no ceiling
 	Resolv         []byte // /etc/resolv.conf; nil leaves the image's

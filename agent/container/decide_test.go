@@ -48,7 +48,11 @@ func TestCheck(t *testing.T) {
 		{func(s *StartSpec) { s.Profile = "vm" }, "profile"},
 		{func(s *StartSpec) { s.Process.Argv = nil }, "no program"},
 		{func(s *StartSpec) { s.Process.Cwd = "srv" }, "absolute"},
-		{func(s *StartSpec) { s.Process.UID = 65536 }, "65535"},
+		{func(s *StartSpec) { s.Process.UID = 65536 }, "user or group number 65536: containers of this image have the numbers 0 to 65535"},
+		{func(s *StartSpec) { s.Process.Groups = []uint32{70000} }, "number 70000"},
+		{func(s *StartSpec) { s.Image.IDBlocks, s.Process.GID = []uint16{1}, 200000 }, "number 200000: containers of this image have the numbers 0 to 65535, 65536 to 131071"},
+		{func(s *StartSpec) { s.Image.IDBlocks = []uint16{2, 1} }, "ascending"},
+		{func(s *StartSpec) { s.Image.IDBlocks, s.UIDBase = []uint16{1}, 1<<32-2<<16 }, "base"},
 		{func(s *StartSpec) { s.Process.StopWith = "SIGNONE" }, "SIGNONE"},
 		{func(s *StartSpec) { s.Process.Env = map[string]string{"A=B": "c"} }, "is no name"},
 		{func(s *StartSpec) { s.Hostname = "-" }, "host name"},
@@ -392,7 +396,7 @@ func TestRunDirs(t *testing.T) {
 	}
 	defer d.Close()
 	var got []string
-	for _, r := range runDirs(d) {
+	for _, r := range runDirs(d, host.Image{}.Has) {
 		got = append(got, fmt.Sprintf("%s %o", r.Path, r.Mode))
 	}
 	slices.Sort(got)
@@ -401,7 +405,7 @@ func TestRunDirs(t *testing.T) {
 	}
 	os.RemoveAll(filepath.Join(root, "run"))
 	os.Symlink("/etc", filepath.Join(root, "run"))
-	if got := runDirs(d); len(got) != 0 {
+	if got := runDirs(d, host.Image{}.Has); len(got) != 0 {
 		t.Errorf("/run that is a link gave %+v", got)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -42,12 +43,18 @@ func (r *Runtime) Exec(ctx context.Context, id wire.CTID, spec host.ExecSpec, st
 	if err != nil {
 		return host.Exit{}, fmt.Errorf("execute in container %s: %w", id, err)
 	}
+	who.groups = slices.DeleteFunc(who.groups, func(g uint32) bool { return !rec.Container.Image.Has(g) })
+	for _, n := range []uint32{who.uid, who.gid} {
+		if !rec.Container.Image.Has(n) {
+			return host.Exit{}, fmt.Errorf("execute in container %s: %w: %v", id, ErrInvalid, noID(rec.Container.Image, n))
+		}
+	}
 	spec.UID, spec.GID = who.uid, who.gid
 	s := &session{Stdio: stdio}
 	if spec.TTY {
 		err = s.terminal(rec, spec)
 	} else {
-		err = s.pipes(rec.UIDBase + spec.UID)
+		err = s.pipes(rec.hostID(spec.UID))
 	}
 	defer s.close()
 	if err != nil {
@@ -157,13 +164,19 @@ func (s *session) pipes(owner uint32) error {
 	return nil
 }
 
+// hostID is the host's id for one that the container has.
+func (r record) hostID(id uint32) uint32 {
+	on, _ := call.IDs{Base: r.UIDBase, Blocks: r.Container.Image.IDBlocks}.Host(id)
+	return on
+}
+
 func (s *session) terminal(rec record, spec host.ExecSpec) error {
 	root, err := os.OpenFile(fmt.Sprintf("/proc/%d/root", rec.PID), unix.O_PATH|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return fmt.Errorf("open root of container: %w", err)
 	}
 	defer root.Close()
-	master, slave, err := sys.OpenPTY(root, rec.UIDBase+spec.UID)
+	master, slave, err := sys.OpenPTY(root, rec.hostID(spec.UID))
 	if err != nil {
 		return err
 	}

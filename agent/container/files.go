@@ -93,7 +93,8 @@ func (s *start) writeFile(root int, f host.File) error {
 	if err != nil {
 		return err
 	}
-	uid, gid := int(s.UIDBase+s.Process.UID), int(s.UIDBase+s.Process.GID)
+	uid, _ := s.ids().Host(s.Process.UID) // the spec was checked
+	gid, _ := s.ids().Host(s.Process.GID)
 	parts := strings.Split(rel, "/")
 	for i := 1; i < len(parts); i++ {
 		dir := path.Join(parts[:i]...)
@@ -110,11 +111,14 @@ func (s *start) writeFile(root int, f host.File) error {
 	if _, err := out.Write(f.Data.Reveal()); err != nil {
 		return fmt.Errorf("write file %q: %w", f.Path, err)
 	}
-	if err := errors.Join(out.Chown(uid, gid), unix.Fchmod(fd, f.Mode&0o777)); err != nil {
+	if err := errors.Join(out.Chown(int(uid), int(gid)), unix.Fchmod(fd, f.Mode&0o777)); err != nil {
 		return fmt.Errorf("hand over file %q: %w", f.Path, err)
 	}
 	return nil
 }
+
+// ids are the container's on the host.
+func (s *StartSpec) ids() call.IDs { return call.IDs{Base: s.UIDBase, Blocks: s.Image.IDBlocks} }
 
 // ownerOf is whom a new volume at path belongs to: as the directory the image has there, else the container's process.
 func (s *start) ownerOf(path string) volume.Owner {
@@ -125,14 +129,14 @@ func (s *start) ownerOf(path string) volume.Owner {
 	}
 	defer d.Close()
 	var st unix.Stat_t
-	if err := unix.Fstat(int(d.Fd()), &st); err != nil || st.Uid > 65535 || st.Gid > 65535 {
+	if err := unix.Fstat(int(d.Fd()), &st); err != nil || !s.Image.Has(st.Uid) || !s.Image.Has(st.Gid) {
 		return own
 	}
 	return volume.Owner{UID: st.Uid, GID: st.Gid, Mode: st.Mode & 0o7777}
 }
 
 // runDirs are the directories the image has in /run, two levels deep: /run is a new tmpfs and services expect theirs.
-func runDirs(image *os.File) []call.Dir {
+func runDirs(image *os.File, has func(uint32) bool) []call.Dir {
 	const most = 64
 	var list []call.Dir
 	var walk func(rel string, depth int)
@@ -149,7 +153,7 @@ func runDirs(image *os.File) []call.Dir {
 		for _, e := range entries {
 			var st unix.Stat_t
 			if e.Type() != fs.ModeDir || len(list) >= most || e.Name() == path.Base(privateDir) ||
-				unix.Fstatat(int(d.Fd()), e.Name(), &st, unix.AT_SYMLINK_NOFOLLOW) != nil || st.Uid > 65535 || st.Gid > 65535 {
+				unix.Fstatat(int(d.Fd()), e.Name(), &st, unix.AT_SYMLINK_NOFOLLOW) != nil || !has(st.Uid) || !has(st.Gid) {
 				continue
 			}
 			sub := path.Join(rel, e.Name())

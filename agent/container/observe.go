@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"hardnode.dev/agent/oom"
+	"hardnode.dev/agent/spawner/call"
 	"hardnode.dev/agent/volume"
 	"hardnode.dev/internal/wire"
 )
@@ -113,6 +114,9 @@ func rangeOf(dir string) uint32 {
 	sys, ok := st.Sys().(*syscall.Stat_t)
 	if !ok {
 		return 0
+	}
+	if sys.Uid >= call.LargeRanges {
+		return sys.Uid &^ (call.LargeRange - 1)
 	}
 	return sys.Uid &^ 0xffff
 }

@@ -203,7 +203,7 @@ func (s *start) process(ctx context.Context) (err error) {
 	if q.Note, err = makeNote(s.StartSpec); err != nil {
 		return err
 	}
-	q.ID, q.Scratch, q.Base, q.LogDir, q.Hostname = s.CTID.String(), s.scratch(), s.UIDBase, s.logDir(s.CTID), s.Hostname
+	q.ID, q.Scratch, q.IDs, q.LogDir, q.Hostname = s.CTID.String(), s.scratch(), s.ids(), s.logDir(s.CTID), s.Hostname
 	q.System, q.Sysctls, q.Reaper, q.Shared = s.Profile == host.ProfileSystem, s.profile.sysctls, s.Process.Reaper, sharedBytes(s.Limits)
 	p := s.Process
 	if _, set := p.Env["HOME"]; !set && s.Profile == host.ProfileApp {
@@ -217,7 +217,7 @@ func (s *start) process(ctx context.Context) (err error) {
 		}
 	}
 	q.Process = s.profile.process(p, s.Hostname)
-	q.Dirs = runDirs(s.image)
+	q.Dirs = runDirs(s.image, s.Image.Has)
 	if q.System && isSystemd(s.image, q.Argv[0]) {
 		q.Dirs, q.RunTexts = append(q.Dirs, systemdDirs...), systemdTexts
 	}

@@ -50,13 +50,13 @@ func findAccount(passwd, group, user string) (account, error) {
 	named = named && groupName != ""
 	a := account{home: "/"}
 	row := accountRow(passwd, name, 7)
-	n, err := strconv.ParseUint(name, 10, 16)
+	n, err := strconv.ParseUint(name, 10, 32)
 	switch {
 	case row != nil:
-		uid, uerr := strconv.ParseUint(row[2], 10, 16)
-		gid, gerr := strconv.ParseUint(row[3], 10, 16)
+		uid, uerr := strconv.ParseUint(row[2], 10, 32)
+		gid, gerr := strconv.ParseUint(row[3], 10, 32)
 		if uerr != nil || gerr != nil {
-			return a, fmt.Errorf("user %.40q: %w: its numbers in /etc/passwd are not from 0 to 65535", name, ErrInvalid)
+			return a, fmt.Errorf("user %.40q: %w: its numbers in /etc/passwd are none", name, ErrInvalid)
 		}
 		a.uid, a.gid = uint32(uid), uint32(gid)
 		if strings.HasPrefix(row[5], "/") {
@@ -72,9 +72,9 @@ func findAccount(passwd, group, user string) (account, error) {
 		if g := accountRow(group, groupName, 3); g != nil {
 			groupName = g[2]
 		}
-		gid, err := strconv.ParseUint(groupName, 10, 16)
+		gid, err := strconv.ParseUint(groupName, 10, 32)
 		if err != nil {
-			return a, fmt.Errorf("group %.40q: %w: is not in the container's /etc/group, or its number is above 65535", groupName, ErrInvalid)
+			return a, fmt.Errorf("group %.40q: %w: is not in the container's /etc/group", groupName, ErrInvalid)
 		}
 		a.gid = uint32(gid)
 		return a, nil
@@ -87,7 +87,7 @@ func findAccount(passwd, group, user string) (account, error) {
 		if len(f) < 4 || !slices.Contains(strings.Split(f[3], ","), row[0]) || len(a.groups) == host.MaxGroups {
 			continue
 		}
-		if gid, err := strconv.ParseUint(f[2], 10, 16); err == nil && !slices.Contains(a.groups, uint32(gid)) {
+		if gid, err := strconv.ParseUint(f[2], 10, 32); err == nil && !slices.Contains(a.groups, uint32(gid)) {
 			a.groups = append(a.groups, uint32(gid))
 		}
 	}

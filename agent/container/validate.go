@@ -22,16 +22,21 @@ func check(s *StartSpec) error {
 		return bad("ctid is not positive")
 	case s.Generation < 0:
 		return bad("generation %d is negative", s.Generation)
-	case s.UIDBase < 65536 || s.UIDBase%65536 != 0 || s.UIDBase > 1<<32-1-65536:
+	case s.UIDBase%65536 != 0:
 		return bad("uid base %d: want a multiple of 65536", s.UIDBase)
+	case s.ids().Validate() != nil:
+		return bad("uid %v", s.ids().Validate())
 	case s.Profile != host.ProfileApp && s.Profile != host.ProfileSystem:
 		return bad("profile %q: want %q or %q", s.Profile, host.ProfileApp, host.ProfileSystem)
 	case s.Profile == host.ProfileApp && (len(s.Process.Argv) == 0 || s.Process.Argv[0] == ""):
 		return bad("process has no program")
 	case s.Process.Cwd != "" && !path.IsAbs(s.Process.Cwd):
 		return bad("working directory %q: want an absolute path", s.Process.Cwd)
-	case s.Process.UID > 65535 || s.Process.GID > 65535:
-		return bad("user %d:%d: want ids up to 65535", s.Process.UID, s.Process.GID)
+	}
+	for _, id := range append([]uint32{s.Process.UID, s.Process.GID}, s.Process.Groups...) {
+		if !s.Image.Has(id) {
+			return bad("%v", noID(s.Image, id))
+		}
 	}
 	if err := wire.Label("host name", s.Hostname, 63); err != nil {
 		return bad("%v", err)
@@ -66,6 +71,15 @@ func check(s *StartSpec) error {
 		}
 	}
 	return nil
+}
+
+// noID says that a container of the image has no such user or group.
+func noID(i host.Image, id uint32) error {
+	s := "0 to 65535"
+	for _, b := range i.IDBlocks {
+		s += fmt.Sprintf(", %d to %d", uint32(b)<<16, uint32(b)<<16|0xffff)
+	}
+	return fmt.Errorf("user or group number %d: containers of this image have the numbers %s", id, s)
 }
 
 func volumePath(p string) error {

@@ -10,10 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 
 	"hardnode.dev/agent/plan"
@@ -45,7 +43,8 @@ type Store struct {
 	// they take mu alone, which guards the values for a moment.
 	writing struct {
 		sync.Mutex
-		ranges map[wire.CTID]uint32
+		ranges  map[wire.CTID]uint32
+		foreign []uint32 // ranges that something runs in and nobody is given: an earlier version's
 	}
 	mu struct {
 		sync.Mutex
@@ -185,104 +184,5 @@ func (s *Store) setPeers(p *host.Peers) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mu.peers = p
-	return nil
-}
-
-// UID ranges: 65536 ids for each container, from firstRange on. They are this host's own business: ids on disk are unshifted.
-const (
-	rangeSize  = 1 << 16
-	firstRange = 1 << 20
-	lastRange  = 1<<32 - 2*rangeSize
-)
-
-// UIDBase is the first id of the container's range: the one it has, or a free one, recorded before it is returned.
-func (s *Store) UIDBase(id wire.CTID) (uint32, error) {
-	s.writing.Lock()
-	defer s.writing.Unlock()
-	if base, ok := s.writing.ranges[id]; ok {
-		return base, nil
-	}
-	used := make(map[uint32]bool, len(s.writing.ranges))
-	for _, b := range s.writing.ranges {
-		used[b] = true
-	}
-	for base := int64(firstRange); base <= lastRange; base += rangeSize {
-		if used[uint32(base)] {
-			continue
-		}
-		s.writing.ranges[id] = uint32(base)
-		if err := s.saveRanges(); err != nil {
-			delete(s.writing.ranges, id)
-			return 0, err
-		}
-		return uint32(base), nil
-	}
-	return 0, fmt.Errorf("give container %d a UID range: all %d are taken", id, len(s.writing.ranges))
-}
-
-func (s *Store) saveRanges() error {
-	return s.reserve.save(func() error { return s.ranges.Save(s.writing.ranges) })
-}
-
-// usable is the ranges of a document that can be given out: aligned, in bounds, and each one container's. Ids on disk are unshifted, so a
-// container that does not run takes any other range as well; what runs tells its own (InUse).
-func usable(ranges map[wire.CTID]uint32) map[wire.CTID]uint32 {
-	of := map[uint32]int{}
-	for _, base := range ranges {
-		of[base]++
-	}
-	out := map[wire.CTID]uint32{}
-	for id, base := range ranges {
-		if valid(base) && of[base] == 1 {
-			out[id] = base
-		}
-	}
-	return out
-}
-
-func valid(base uint32) bool { return base%rangeSize == 0 && base >= firstRange && base <= lastRange }
-
-// InUse records the ranges that processes were found running in. They win over what is recorded: a container that does not run and has one of
-// them gets another with its next start. shared are containers that run in another's range; it is called before anything is started.
-func (s *Store) InUse(running map[wire.CTID]uint32) (shared []wire.CTID, err error) {
-	s.writing.Lock()
-	defer s.writing.Unlock()
-	owner, changed := map[uint32]wire.CTID{}, false
-	for _, id := range slices.Sorted(maps.Keys(running)) {
-		base := running[id]
-		if _, taken := owner[base]; taken {
-			shared = append(shared, id)
-			continue
-		}
-		owner[base] = id
-		if valid(base) && s.writing.ranges[id] != base {
-			s.writing.ranges[id], changed = base, true
-		}
-	}
-	for id, base := range s.writing.ranges {
-		if who, used := owner[base]; used && who != id && running[id] != base {
-			delete(s.writing.ranges, id)
-			changed = true
-		}
-	}
-	if !changed {
-		return shared, nil
-	}
-	return shared, s.saveRanges()
-}
-
-// FreeUIDBase gives the range of a removed container back.
-func (s *Store) FreeUIDBase(id wire.CTID) error {
-	s.writing.Lock()
-	defer s.writing.Unlock()
-	base, ok := s.writing.ranges[id]
-	if !ok {
-		return nil
-	}
-	delete(s.writing.ranges, id)
-	if err := s.saveRanges(); err != nil {
-		s.writing.ranges[id] = base
-		return err
-	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"hardnode.dev/agent/spawner/call"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
@@ -199,18 +200,18 @@ func TestImportBundle(t *testing.T) {
 func TestUIDBase(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
-	a, _ := s.UIDBase(101)
-	b, _ := s.UIDBase(102)
+	a, _ := s.UIDBase(101, false)
+	b, _ := s.UIDBase(102, false)
 	if a == b || a%rangeSize != 0 || a < firstRange {
 		t.Errorf("got %d and %d", a, b)
 	}
-	if again, _ := open(t, dir).UIDBase(101); again != a {
+	if again, _ := open(t, dir).UIDBase(101, false); again != a {
 		t.Errorf("after a restart: got %d, want %d", again, a)
 	}
 	if err := s.FreeUIDBase(101); err != nil {
 		t.Fatal(err)
 	}
-	if c, _ := s.UIDBase(103); c != a {
+	if c, _ := s.UIDBase(103, false); c != a {
 		t.Errorf("a freed range is not given again: got %d, want %d", c, a)
 	}
 }
@@ -255,17 +256,88 @@ func TestRangesInUseWin(t *testing.T) {
 				used[b] = true
 			}
 			for _, id := range c.start {
-				b, err := s.UIDBase(id)
+				b, err := s.UIDBase(id, false)
 				if err != nil || used[b] || b < firstRange || b%rangeSize != 0 {
 					t.Errorf("%s: container %d gets %d, %v; taken are %v", c.name, id, b, err, used)
 				}
 				used[b] = true
 			}
 			for id, b := range c.running {
-				if got, err := s.UIDBase(id); err != nil || got != b && !slices.Contains(c.shared, id) {
+				if got, err := s.UIDBase(id, false); err != nil || got != b && !slices.Contains(c.shared, id) {
 					t.Errorf("%s: container %d, which runs in %d, gets %d, %v", c.name, id, b, got, err)
 				}
 			}
 		}
 	}
+}
+
+// TestLargeRanges: a container whose image needs more ids has a range of its own that no other touches, and keeps it.
+func TestLargeRanges(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	size := func(base uint32) int64 {
+		if base >= call.LargeRanges {
+			return call.LargeRange
+		}
+		return rangeSize
+	}
+	given := map[wire.CTID]uint32{}
+	get := func(s *Store, id wire.CTID, large bool) uint32 {
+		t.Helper()
+		b, err := s.UIDBase(id, large)
+		if err != nil {
+			t.Fatal(err)
+		}
+		given[id] = b
+		for other, o := range given {
+			if other != id && int64(o) < int64(b)+size(b) && int64(b) < int64(o)+size(o) {
+				t.Errorf("containers %d and %d share ids: %d and %d", id, other, b, o)
+			}
+		}
+		if int64(b)+size(b) > 1<<32-1 {
+			t.Errorf("range %d holds the number that means none", b)
+		}
+		return b
+	}
+	small := get(s, 101, false)
+	large := get(s, 102, true)
+	if large < call.LargeRanges || large%call.LargeRange != 0 || small >= call.LargeRanges {
+		t.Errorf("got %d and %d", small, large)
+	}
+	if b := get(s, 102, false); b != large {
+		t.Errorf("a smaller image of the same container: got %d, want %d", b, large)
+	}
+	if b := get(s, 101, true); b < call.LargeRanges {
+		t.Errorf("a larger image of the same container: got %d", b)
+	}
+	again := open(t, dir)
+	if b := get(again, 102, true); b != large {
+		t.Errorf("after a restart: got %d, want %d", b, large)
+	}
+	// An earlier version gave small ranges up there; what runs in one keeps it, and nobody is given ids of it.
+	old := uint32(call.LargeRanges + 5*call.LargeRange + 3*rangeSize)
+	if _, err := again.InUse(map[wire.CTID]uint32{900: old, 102: large}); err != nil {
+		t.Fatal(err)
+	}
+	for id := wire.CTID(200); id < 220; id++ {
+		if b := get(again, id, true); b <= old && old < b+call.LargeRange {
+			t.Errorf("container %d is given %d, in which container 900 runs", id, b)
+		}
+	}
+	if b := get(again, 102, true); b != large {
+		t.Errorf("the range in which it runs: got %d, want %d", b, large)
+	}
+	// The last one there is.
+	full := open(t, t.TempDir())
+	for b := int64(call.LargeRanges); b < lastLarge; b += call.LargeRange {
+		full.writing.ranges[wire.CTID(b)] = uint32(b)
+	}
+	given = map[wire.CTID]uint32{}
+	if b := get(full, 1, true); int64(b) != lastLarge {
+		t.Errorf("the last range: got %d", b)
+	}
+	if b, err := full.UIDBase(2, true); err == nil || !strings.Contains(err.Error(), "2047 of 1048576") {
+		t.Errorf("one too many: got %d, %v", b, err)
+	}
+	get(full, 3, false)
 }

@@ -28,10 +28,11 @@ func build(t *testing.T, pkg, out string) string {
 	return out
 }
 
-// erofs makes an image of a tree.
-func erofs(t *testing.T, tree, out string) string {
+// erofs makes an image of a tree, whose files all belong to one user and group.
+func erofs(t *testing.T, tree, out string, owner ...string) string {
 	t.Helper()
-	if b, err := exec.Command("mkfs.erofs", "-zlz4", "--all-root", out, tree).CombinedOutput(); err != nil {
+	who := append(owner, "0")[0]
+	if b, err := exec.Command("mkfs.erofs", "-zlz4", "--force-uid="+who, "--force-gid="+who, out, tree).CombinedOutput(); err != nil {
 		t.Fatalf("mkfs.erofs: %v\n%s", err, b)
 	}
 	return out
@@ -83,6 +84,7 @@ func TestContainer(t *testing.T) {
 	busybox(t, tree)
 	build(t, "./qemu-tests/container/hostile", filepath.Join(tree, "bin/hostile"))
 	files["/images/box.erofs"] = erofs(t, tree, filepath.Join(dir, "box.erofs"))
+	files["/images/ids.erofs"] = erofs(t, tree, filepath.Join(dir, "ids.erofs"), "100000")
 	// Images that attack: a directory the host mounts on is a link to somewhere else.
 	for _, name := range []string{"dev", "proc", "sys", "run", "etc"} {
 		os.RemoveAll(filepath.Join(tree, name))

@@ -55,21 +55,21 @@ const (
 // mounts' ids and connects the network; Go lets it run, and the second reply comes when the program has been executed. Closing the
 // connection before ends the process.
 type Start struct {
-	ID       string          `json:"id"`
-	Note     json.RawMessage `json:"note"`           // the agent's own, given back by List
-	Scratch  string          `json:"scratch"`        // a directory of the host to work on inside the new mount namespace, e.g. /run/hardnode
-	Base     uint32          `json:"base"`           // host uid of the container's root: owner of its stdio pipes
-	LogDir   string          `json:"logDir"`         // where its output is kept
-	Fresh    bool            `json:"fresh"`          // first start of a new generation: the count of starts begins again
-	Hostname string          `json:"hostname"`       //
-	Dirs     []Dir           `json:"dirs,omitempty"` // made below /run, which is a new tmpfs
-	Texts    []Text          `json:"texts,omitempty"`
-	RunTexts []Text          `json:"runTexts,omitempty"` // files below /run; Dirs has the directories they need
-	Mounts   []Mount         `json:"mounts,omitempty"`
-	System   bool            `json:"system,omitempty"` // a full OS: writable cgroups and /proc/sys, and a /dev/console whose output is kept as stdout
-	Sysctls  []Sysctl        `json:"sysctls,omitempty"`
-	Reaper   bool            `json:"reaper,omitempty"`
-	Shared   int64           `json:"shared,omitempty"` // bytes of /dev/shm and of /run; 0 is the kernel's default, half of the host's memory
+	ID      string          `json:"id"`
+	Note    json.RawMessage `json:"note"`    // the agent's own, given back by List
+	Scratch string          `json:"scratch"` // a directory of the host to work on inside the new mount namespace, e.g. /run/hardnode
+	IDs
+	LogDir   string   `json:"logDir"`         // where its output is kept
+	Fresh    bool     `json:"fresh"`          // first start of a new generation: the count of starts begins again
+	Hostname string   `json:"hostname"`       //
+	Dirs     []Dir    `json:"dirs,omitempty"` // made below /run, which is a new tmpfs
+	Texts    []Text   `json:"texts,omitempty"`
+	RunTexts []Text   `json:"runTexts,omitempty"` // files below /run; Dirs has the directories they need
+	Mounts   []Mount  `json:"mounts,omitempty"`
+	System   bool     `json:"system,omitempty"` // a full OS: writable cgroups and /proc/sys, and a /dev/console whose output is kept as stdout
+	Sysctls  []Sysctl `json:"sysctls,omitempty"`
+	Reaper   bool     `json:"reaper,omitempty"`
+	Shared   int64    `json:"shared,omitempty"` // bytes of /dev/shm and of /run; 0 is the kernel's default, half of the host's memory
 	Process
 }
 
@@ -199,8 +199,8 @@ func (s *Start) validate() error {
 	switch {
 	case s.ID == "":
 		return fmt.Errorf("start: has no id")
-	case s.Base < 65536 || s.Base > 1<<32-1-65536:
-		return fmt.Errorf("%s: base %d: want 65536 to 2^32-65537", what, s.Base)
+	case s.IDs.Validate() != nil:
+		return fmt.Errorf("%s: %v", what, s.IDs.Validate())
 	case s.Scratch == "" || s.Scratch[0] != '/':
 		return fmt.Errorf("%s: scratch %q: want an absolute path", what, s.Scratch)
 	case s.LogDir == "" || s.LogDir[0] != '/':
@@ -215,6 +215,11 @@ func (s *Start) validate() error {
 			return fmt.Errorf("%s: mount %q: want an absolute path", what, m.Path)
 		}
 	}
+	for _, id := range append([]uint32{s.UID, s.GID}, s.Groups...) {
+		if _, ok := s.Host(id); !ok {
+			return fmt.Errorf("%s: user %d:%d, groups %v: the container has no id %d", what, s.UID, s.GID, s.Groups, id)
+		}
+	}
 	return s.Process.validate(what)
 }
 
@@ -222,8 +227,8 @@ func (p *Process) validate(what string) error {
 	switch {
 	case len(p.Argv) == 0 || p.Argv[0] == "":
 		return fmt.Errorf("%s: has no program", what)
-	case p.UID > 65535 || p.GID > 65535:
-		return fmt.Errorf("%s: user %d:%d: want ids up to 65535", what, p.UID, p.GID)
+	case p.UID == 1<<32-1 || p.GID == 1<<32-1:
+		return fmt.Errorf("%s: user %d:%d: want ids up to 2^32-2", what, p.UID, p.GID)
 	case len(p.Seccomp)%8 != 0 || len(p.Seccomp) > 4096*8:
 		return fmt.Errorf("%s: seccomp program has %d bytes, want a multiple of 8 up to 32768", what, len(p.Seccomp))
 	}

@@ -6,6 +6,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"hardnode.dev/agent/spawner/call"
 )
 
 // Held is a child in namespaces of its own that waits for Go before it does anything. Whoever holds it ends it by Go or Drop; if this
@@ -19,9 +21,9 @@ type Held struct {
 	status, gate *os.File
 }
 
-// Hold clones a child into cgroup and new namespaces of every kind. The user namespace maps ids 0–65535 to base… and owns the others;
-// the child's oom_score_adj is oomAdjust. The list that build makes must begin with a gate.
-func (f *Forker) Hold(build func(*Prog), cgroup int, base uint32, oomAdjust int) (h *Held, err error) {
+// Hold clones a child into cgroup and new namespaces of every kind. The user namespace maps ids and owns the others; the
+// child's oom_score_adj is oomAdjust. The list that build makes must begin with a gate.
+func (f *Forker) Hold(build func(*Prog), cgroup int, ids call.IDs, oomAdjust int) (h *Held, err error) {
 	gateR, gateW, err := pipe("gate")
 	if err != nil {
 		return nil, err
@@ -45,8 +47,7 @@ func (f *Forker) Hold(build func(*Prog), cgroup int, base uint32, oomAdjust int)
 		return h, err
 	}
 	proc := fmt.Sprintf("/proc/%d/", h.pid) // of a child that nobody else reaps: the number is its
-	ids := fmt.Sprintf("0 %d 65536\n", base)
-	for _, f := range [][2]string{{"uid_map", ids}, {"gid_map", ids}, {"oom_score_adj", fmt.Sprint(oomAdjust)}} {
+	for _, f := range [][2]string{{"uid_map", ids.Map()}, {"gid_map", ids.Map()}, {"oom_score_adj", fmt.Sprint(oomAdjust)}} {
 		if err := os.WriteFile(proc+f[0], []byte(f[1]), 0); err != nil {
 			return h, fmt.Errorf("set %s of child: %w", f[0], err)
 		}

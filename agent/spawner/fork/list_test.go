@@ -52,7 +52,7 @@ func process() call.Process {
 }
 
 func startSpec() *call.Start {
-	return &call.Start{ID: "101", Scratch: "/run/hardnode/scratch", Base: 65536, LogDir: "/data/log/101", Hostname: "node101",
+	return &call.Start{ID: "101", Scratch: "/run/hardnode/scratch", IDs: call.IDs{Base: 65536}, LogDir: "/data/log/101", Hostname: "node101",
 		Dirs: []call.Dir{{Path: "lock", Mode: 0o1777}}, Texts: []call.Text{{Name: "hostname", Data: []byte("node101\n")}},
 		Mounts:  []call.Mount{{Path: "/var/lib/data", Early: true}, {Path: "/run/hardnode"}, {Path: "/run/hardnode/jem", File: true}},
 		Sysctls: []call.Sysctl{{Path: "net/ipv4/ip_unprivileged_port_start", Value: "0"}}, Shared: 64 << 20, Process: process()}

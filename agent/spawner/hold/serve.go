@@ -103,18 +103,19 @@ func (t *Table) start(c *net.UnixConn, s *call.Start, files []*os.File) (err err
 			err = fmt.Errorf("start container %s: %w", s.ID, err)
 		}
 	}()
+	owner, _ := s.Host(s.UID) // the request was checked
 	var outR, outW *os.File
 	var console string
 	if s.System {
 		outR, outW, console, err = openConsole(s.Base)
 	} else {
-		outR, outW, err = stdioPipe(s.Base + s.UID)
+		outR, outW, err = stdioPipe(owner)
 	}
 	if err != nil {
 		return err
 	}
 	defer outW.Close()
-	errR, errW, err := stdioPipe(s.Base + s.UID)
+	errR, errW, err := stdioPipe(owner)
 	if err != nil {
 		outR.Close()
 		return err
@@ -141,7 +142,7 @@ func (t *Table) hold(c *net.UnixConn, s *call.Start, files []*os.File, fd fork.S
 	for _, f := range files[3:] {
 		fd.Mounts = append(fd.Mounts, num(f))
 	}
-	held, err := t.forker.Hold(func(p *fork.Prog) { p.StartList(s, fd) }, num(files[0]), s.Base, s.OOMAdjust)
+	held, err := t.forker.Hold(func(p *fork.Prog) { p.StartList(s, fd) }, num(files[0]), s.IDs, s.OOMAdjust)
 	if err != nil {
 		return nil, err
 	}

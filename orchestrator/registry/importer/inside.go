@@ -67,7 +67,8 @@ func (i *inside) complete(c v1.Config, t *host.Template) error {
 		}
 	}
 	if slices.Sort(t.IDBlocks); len(t.IDBlocks) > host.MaxIDBlocks {
-		return bad("the owners of its files and its user are in more than %d blocks of 65,536 numbers", host.MaxIDBlocks+1)
+		return bad("user %.40q is %d:%d: with it the image's owners are in more than %d blocks of 65,536 numbers: give it numbers that lie closer to those of its files",
+			c.User, a.uid, a.gid, host.MaxIDBlocks+1)
 	}
 	warn := func(format string, args ...any) { t.Warnings = append(t.Warnings, fmt.Sprintf(format, args...)) }
 	for _, dir := range []string{"proc", "sys", "dev", "run", "tmp", "etc"} {
