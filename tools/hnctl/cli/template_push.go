@@ -82,7 +82,11 @@ func (a *app) push(ctx context.Context, path, as string) error {
 	t := &http.Transport{TLSClientConfig: identity.ClientTLS(trust, identity.WantComponent("registry"), nil), TLSHandshakeTimeout: 10 * time.Second}
 	defer t.CloseIdleConnections()
 	a.say("pushing %s to %s", to, u.Host)
-	if err := remote.Write(ref, img, remote.WithContext(ctx), remote.WithTransport(https{t}), remote.WithAuth(&authn.Basic{Username: "hnctl", Password: token.Reveal()})); err != nil {
+	if err := remote.Write(ref, img, remote.WithContext(ctx), remote.WithTransport(https{client.Watched(t)}), remote.WithAuth(&authn.Basic{Username: "hnctl", Password: token.Reveal()})); err != nil {
+		var no *client.Unreachable
+		if errors.As(err, &no) {
+			err = no // without the request around it
+		}
 		return fmt.Errorf("push %s: %w", to, err)
 	}
 	a.say("importing %s", to)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/http/httptrace"
 	"net/url"
 	"strings"
@@ -71,6 +72,12 @@ func (u *Unreachable) Unwrap() error { return u.Err }
 // Timeout tells whether it took too long.
 func (u *Unreachable) Timeout() bool { return u.Slow }
 
+// Temporary tells whether the cause says that it may pass: those who push images try again then.
+func (u *Unreachable) Temporary() bool {
+	var t interface{ Temporary() bool }
+	return errors.As(u.Err, &t) && t.Temporary()
+}
+
 // NoAnswer is all servers that were tried, none of which answered.
 type NoAnswer []*Unreachable
 
@@ -128,6 +135,21 @@ func watching(ctx context.Context, server string) (context.Context, *watch) {
 		WroteRequest:         func(httptrace.WroteRequestInfo) { to(PhaseAnswer) },
 		GotFirstResponseByte: func() { to(PhaseRead) },
 	}), w
+}
+
+// Watched makes errors of a transport ones that say what it was at: *Unreachable.
+func Watched(next http.RoundTripper) http.RoundTripper { return watched{next} }
+
+type watched struct{ next http.RoundTripper }
+
+// RoundTrip sends one request.
+func (t watched) RoundTrip(r *http.Request) (*http.Response, error) {
+	ctx, w := watching(r.Context(), r.URL.Scheme+"://"+r.URL.Host)
+	resp, err := t.next.RoundTrip(r.WithContext(ctx))
+	if err != nil && !interrupted(ctx) {
+		return nil, w.failed(err)
+	}
+	return resp, err
 }
 
 // failed is err with what the request was at when it came.

@@ -95,6 +95,19 @@ func TestUnreachable(t *testing.T) {
 			t.Errorf("got %v, want that the answer was waited for", err)
 		}
 	})
+	t.Run("as a transport", func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		req, err := http.NewRequestWithContext(ctx, "GET", "https://"+busy+"/v2/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = (&http.Client{Transport: Watched(&http.Transport{TLSClientConfig: identity.PinnedTLS(pin)})}).Do(req)
+		var got *Unreachable
+		if !errors.As(err, &got) || got.At != PhaseAnswer || !got.Slow || got.Server != "https://"+busy {
+			t.Errorf("got %v, want that the answer was waited for", err)
+		}
+	})
 	t.Run("interrupted", func(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		enough := errors.New("enough")

@@ -1,0 +1,52 @@
+package cli
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+
+	"hardnode.dev/tools/hnctl/config"
+)
+
+// TestPushToNobody: a registry that is not there is named with what was tried and what to do, as other servers are.
+func TestPushToNobody(t *testing.T) {
+	img, err := random.Image(64, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if _, err := layout.Write(filepath.Join(dir, "image"), mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: img})); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	server := "https://" + l.Addr().String()
+	raw, err := config.Encode(config.Config{Version: 1, Cluster: "cl-0123456789abcdef", Name: "demo", Servers: []string{server}, CAPin: "sha256:" + strings.Repeat("0b", 32),
+		TokenFile: "token", Registry: &config.Registry{Server: server, TokenFile: "token"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range map[string]string{config.FileName: string(raw), "token": fakeToken} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(data), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var talk bytes.Buffer
+	code := Main(t.Context(), []string{"--config", dir, "template", "push", filepath.Join(dir, "image"), "--name", "app"}, nil, io.Discard, &talk)
+	want := "hnctl: push app:latest: " + server + ": connecting: refused: nothing listens there\n  next: check that the infra host runs"
+	if code != exitFailed || !strings.Contains(talk.String(), want) {
+		t.Errorf("code %d, %q; want %d and %q", code, talk.String(), exitFailed, want)
+	}
+}
