@@ -141,17 +141,17 @@ func TestNetwork(t *testing.T) {
 
 	peers := &host.Peers{Version: 1, Range4: p("10.96.0.0/12"), Range6: p("fd48:4e00::/48"),
 		Hosts: []host.Peer{
-			{ID: "h-000000000000", Name: "infra", Underlay: a("10.77.0.2"), Blocks: []netip.Prefix{p("10.96.0.0/24"), p("fd48:4e00::/64")}},
+			{ID: "h-000000000000", Name: "infra", Underlay: a("10.77.0.2"), Addrs: []netip.Addr{a("192.0.2.2")}, Blocks: []netip.Prefix{p("10.96.0.0/24"), p("fd48:4e00::/64")}},
 			{ID: "h-000000000001", Name: "host-1", Underlay: a("10.77.0.11"), Blocks: []netip.Prefix{p("10.96.1.0/24"), p("fd48:4e00:0:1::/64")}},
 		},
 		Groups: []host.Group{{Name: "jelastic", Addrs: []netip.Addr{a("10.96.0.13")}},
 			{Name: "acme", Addrs: []netip.Addr{a("10.96.0.50"), a("10.96.1.10"), a("fd48:4e00::32"), a("fd48:4e00:0:1::a")}},
 			{Name: "other", Addrs: []netip.Addr{a("10.96.1.11")}}}}
-	api := Endpoint{CTID: 3, IPv4: a("10.96.0.13"), Publish: []host.Port{{Proto: "tcp", Host: 7443, Container: 7443}}}
+	api := Endpoint{CTID: 3, IPv4: a("10.96.0.13"), Publish: []host.Port{{Proto: "tcp", Host: 7443, Container: 7443}, {Proto: "tcp", Host: 7445, Container: 7443}}}
 	acmeA := Endpoint{CTID: 150, IPv4: a("10.96.0.50"), IPv6: a("fd48:4e00::32")}
 	acmeB := Endpoint{CTID: 110, IPv4: a("10.96.1.10"), IPv6: a("fd48:4e00:0:1::a")}
 	otherB := Endpoint{CTID: 111, IPv4: a("10.96.1.11")}
-	sa := State{Role: host.RoleInfra, Self: "h-000000000000", Addrs: []netip.Addr{a("10.77.0.2")}, Peers: peers, Endpoints: []Endpoint{api, acmeA}}
+	sa := State{Role: host.RoleInfra, Self: "h-000000000000", Addrs: []netip.Addr{a("10.77.0.2"), a("192.0.2.2")}, Peers: peers, Endpoints: []Endpoint{api, acmeA}}
 	sb := State{Role: host.RoleUser, Self: "h-000000000001", Addrs: []netip.Addr{a("10.77.0.11")}, Peers: peers, Endpoints: []Endpoint{acmeB, otherB}}
 	a1.apply(t, sa)
 	b1.apply(t, sb)
@@ -190,6 +190,10 @@ func TestNetwork(t *testing.T) {
 		{"unopened port of a host from a host", b1.ns, "", "10.77.0.2:9999", ""},
 		{"unopened port of the own host from a container", nsAcmeA, "", "169.254.1.1:9999", ""},
 		{"unopened port of another host from a container", nsAcmeB, "", "10.77.0.2:9999", ""},
+		{"a published port that is not for containers", nsAcmeB, "", "10.77.0.2:7445", ""},
+		{"that port at the host's other address", nsAcmeB, "", "192.0.2.2:7445", ""},
+		{"from a host it is open there", b1.ns, "", "192.0.2.2:7445", "192.0.2.11"},
+		{"what the cluster offers, at the host's other address", nsAcmeB, "", "192.0.2.2:7443", "192.0.2.11"},
 		{"the agent's check of a container", b1.ns, "", "10.96.1.10:80", "169.254.1.1"},
 		{"a host does not reach another host's container by its own address", b1.ns, "10.77.0.11", "10.96.0.50:80", ""},
 		{"spoofed source", nsOther, "10.96.1.10", "10.96.0.50:80", ""},
@@ -230,13 +234,13 @@ func underlay(t *testing.T, one, two netns.NsHandle) {
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = "u0"
 	must(t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "u0", PeerNamespace: netlink.NsFd(two)}))
-	for ns, prefix := range map[netns.NsHandle]string{one: "10.77.0.2/24", two: "10.77.0.11/24"} {
+	for ns, last := range map[netns.NsHandle]string{one: "2/24", two: "11/24"} {
 		must(t, in(t, ns, func() error {
 			l, err := netlink.LinkByName("u0")
 			if err != nil {
 				return err
 			}
-			return errors.Join(addAddr(nil, l, p(prefix)), netlink.LinkSetUp(l))
+			return errors.Join(addAddr(nil, l, p("10.77.0."+last)), addAddr(nil, l, p("192.0.2."+last)), netlink.LinkSetUp(l))
 		}))
 	}
 }
