@@ -376,3 +376,71 @@ func TestResolvers(t *testing.T) {
 		t.Errorf("no file: got %v", got)
 	}
 }
+
+// TestFlood: one container sends as fast as it can; it gets no more answers than its share, and another's query is answered meanwhile.
+func TestFlood(t *testing.T) {
+	s := server()
+	l, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pc := l.(*net.UDPConn)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.udp(ctx, pc) }()
+	defer func() { cancel(); pc.Close(); <-done }()
+	from := func(ip string) *net.UDPConn {
+		c, err := net.DialUDP("udp", &net.UDPAddr{IP: net.ParseIP(ip)}, pc.LocalAddr().(*net.UDPAddr))
+		if err != nil {
+			t.Skipf("no address %s here: %v", ip, err)
+		}
+		t.Cleanup(func() { c.Close() })
+		return c
+	}
+	greedy, other := from("127.0.0.2"), from("127.0.0.3")
+	raw := question("cp.hello.internal.", dns.TypeA)
+	var answers atomic.Int64
+	go func() {
+		for buf := make([]byte, 4096); ; answers.Add(1) {
+			if _, err := greedy.Read(buf); err != nil {
+				return
+			}
+		}
+	}()
+	began := time.Now()
+	var stop atomic.Bool
+	flood := make(chan struct{})
+	go func() {
+		defer close(flood)
+		for !stop.Load() {
+			greedy.Write(raw)
+		}
+	}()
+	for dropped := 0; dropped == 0; time.Sleep(time.Millisecond) { // until it has used up its share
+		s.limits.mu.Lock()
+		if sh := s.limits.by[a("127.0.0.2")]; sh != nil && !sh.told.IsZero() {
+			dropped = 1
+		}
+		s.limits.mu.Unlock()
+		if time.Since(began) > 30*time.Second {
+			stop.Store(true)
+			t.Skip("this machine sends too slowly: after 30 s nothing was dropped")
+		}
+	}
+	buf, ok := make([]byte, 4096), false
+	for end := time.Now().Add(30 * time.Second); !ok && time.Now().Before(end); { // the kernel may drop it: it is asked again, as resolvers do
+		other.Write(raw)
+		other.SetReadDeadline(time.Now().Add(time.Second))
+		_, err := other.Read(buf)
+		ok = err == nil
+	}
+	stop.Store(true)
+	<-flood
+	if !ok {
+		t.Error("another container's query was not answered within 30 s")
+	}
+	if most := int64(burst + perSecond*(time.Since(began).Seconds()+1)); answers.Load() > most {
+		t.Errorf("the greedy one got %d answers, want at most %d", answers.Load(), most)
+	}
+	t.Logf("%d answers in %s", answers.Load(), time.Since(began))
+}
