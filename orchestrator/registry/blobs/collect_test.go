@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -241,4 +242,24 @@ func manifestOf(text string) string {
 	config := `{"os":"linux","architecture":"amd64"}`
 	return fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"config":%s,"layers":[%s]}`, manifestType, descriptor(configType, config),
 		descriptor("application/vnd.oci.image.layer.v1.tar", text))
+}
+
+// TestTornTag: a tag that was being made or deleted when the program was killed points nowhere. It is not listed, and goes.
+func TestTornTag(t *testing.T) {
+	r := newRegistry(t)
+	r.push("a", "text of a:1", "1", "torn")
+	dir := filepath.Join(r.dir, "docker/registry/v2/repositories/a/_manifests/tags/torn")
+	if err := os.RemoveAll(filepath.Join(dir, "current")); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.pages("/v2/a/tags/list", "tags"); len(got) != 1 || !slices.Equal(got[0], []string{"1"}) {
+		t.Errorf("listed: %v", got)
+	}
+	if names, err := r.store.Names(t.Context()); err != nil || len(names) != 1 || names[0] != "a:1" {
+		t.Errorf("names: %v, %v", names, err)
+	}
+	r.collect()
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) || !r.has("a", "1") {
+		t.Errorf("after a collection: %v", err)
+	}
 }

@@ -109,7 +109,16 @@ func (s *Store) tagsOf(ctx context.Context, name string) ([]string, error) {
 			return nil, e
 		}
 	}
-	return tags, err
+	whole := tags[:0]
+	for _, tag := range tags { // one that points nowhere was being made or deleted when the program was killed
+		_, e := repo.Tags(ctx).Get(ctx, tag)
+		if e = known(e); e == nil {
+			whole = append(whole, tag)
+		} else if !errors.Is(e, importer.ErrNone) {
+			return nil, e
+		}
+	}
+	return whole, err
 }
 
 func (s *Store) open(ctx context.Context, name string) (distribution.Repository, distribution.ManifestService, error) {
