@@ -150,7 +150,9 @@ func (s *Store) Collect(ctx context.Context) (Collected, error) {
 			return out, fmt.Errorf("remove what no tag reaches: %w", err)
 		}
 	}
-	return out, s.sweep(ctx, vacuum, kept, &out)
+	err = s.sweep(ctx, vacuum, kept, &out)
+	s.flight.prune(s.now())
+	return out, err
 }
 
 // alive is what a repository's tags reach, and what its pushes under way may need.

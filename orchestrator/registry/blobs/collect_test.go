@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/opencontainers/go-digest"
 )
 
 // later moves the store's clock.
@@ -261,5 +263,30 @@ func TestTornTag(t *testing.T) {
 	r.collect()
 	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) || !r.has("a", "1") {
 		t.Errorf("after a collection: %v", err)
+	}
+}
+
+// TestTouched: only what is there is a push's; what is known of pushes is forgotten in time.
+func TestTouched(t *testing.T) {
+	r := newRegistry(t)
+	r.push("a", "text", "1")
+	for i := range 20 {
+		r.do("HEAD", "/v2/a/blobs/"+digestOf(fmt.Sprint(i)), "")
+		r.do("HEAD", "/v2/a/manifests/"+digestOf(fmt.Sprint(i)), "")
+		r.do("HEAD", fmt.Sprintf("/v2/r%d/blobs/%s", i, digestOf("text")), "")
+		r.do("POST", fmt.Sprintf("/v2/a/blobs/uploads/?mount=%s&from=b", digestOf(fmt.Sprint(i))), "")
+	}
+	if n := len(r.store.flight.touched); n != 0 {
+		t.Errorf("%d parts of no push are known", n)
+	}
+	r.do("HEAD", "/v2/a/blobs/"+digestOf("text"), "")
+	r.blob("b", "text")
+	if by := r.store.flight.touched; len(by) != 1 || len(by[digest.Digest(digestOf("text"))]) != 2 {
+		t.Errorf("known: %v, want the text in two repositories", by)
+	}
+	r.later(grace + time.Hour)
+	r.collect()
+	if n := len(r.store.flight.touched); n != 0 {
+		t.Errorf("%d parts are known a day later", n)
 	}
 }

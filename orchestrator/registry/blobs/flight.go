@@ -86,6 +86,22 @@ func (f *flight) remove(d digest.Digest, written, now time.Time, do func() error
 	return true, do()
 }
 
+// prune drops what is known of pushes that are over.
+func (f *flight) prune(now time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for d, by := range f.touched {
+		for repo, at := range by {
+			if now.Sub(at) > grace {
+				delete(by, repo)
+			}
+		}
+		if len(by) == 0 {
+			delete(f.touched, d)
+		}
+	}
+}
+
 // forget drops what was removed.
 func (f *flight) forget(d digest.Digest) {
 	f.mu.Lock()

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"regexp"
 	"strings"
 
@@ -55,8 +56,9 @@ func (s *Store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			s.deleteManifest(w, r, m[1], m[2])
 			return
 		}
-		if d := digest.Digest(m[2]); r.Method == http.MethodHead && d.Validate() == nil { // who pushes asks so whether it is there
-			s.flight.touch(m[1], d, s.now())
+		if d := digest.Digest(m[2]); r.Method == http.MethodHead && d.Validate() == nil {
+			s.found(w, r, m[1], d)
+			return
 		}
 	}
 	if m := blobPath.FindStringSubmatch(path); m != nil {
@@ -66,17 +68,46 @@ func (s *Store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		if r.Method == http.MethodHead {
-			s.flight.touch(m[1], digest.Digest(m[2]), s.now())
+			s.found(w, r, m[1], digest.Digest(m[2]))
+			return
 		}
 	}
 	if m := uploadPath.FindStringSubmatch(path); m != nil {
-		for _, field := range []string{"digest", "mount"} {
-			if d := digest.Digest(r.URL.Query().Get(field)); d.Validate() == nil {
-				s.flight.touch(m[1], d, s.now())
-			}
+		if d := digest.Digest(r.URL.Query().Get("mount")); d.Validate() == nil {
+			s.found(w, r, m[1], d)
+			return
+		}
+		if d := digest.Digest(r.URL.Query().Get("digest")); d.Validate() == nil {
+			s.upload(w, r, m[1], d)
+			return
 		}
 	}
 	s.app.ServeHTTP(w, r)
+}
+
+// found answers who asks whether something is there, or takes it over from another repository: so pushes begin. Nothing is collected meanwhile,
+// and what was found is a push's from now on.
+func (s *Store) found(w http.ResponseWriter, r *http.Request, repo string, d digest.Digest) {
+	s.commit.RLock()
+	defer s.commit.RUnlock()
+	seen := &created{ResponseWriter: w}
+	s.app.ServeHTTP(seen, r)
+	if seen.status == http.StatusOK || seen.status == http.StatusCreated {
+		s.flight.touch(repo, d, s.now())
+	}
+}
+
+// upload takes a blob's last bytes. That may last, so collections don't wait for it: one that is there already is the push's before, a new one
+// after.
+func (s *Store) upload(w http.ResponseWriter, r *http.Request, repo string, d digest.Digest) {
+	if _, err := os.Stat(s.path(d)); err == nil {
+		s.flight.touch(repo, d, s.now())
+	}
+	seen := &created{ResponseWriter: w}
+	s.app.ServeHTTP(seen, r)
+	if seen.status == http.StatusCreated {
+		s.flight.touch(repo, d, s.now())
+	}
 }
 
 // putManifest stores a manifest. Nothing is collected between the look for its parts and its storing.
