@@ -146,12 +146,22 @@ func check(at string, c *operator.CheckSpec) *operator.Problem {
 	return nil
 }
 
+// known are the ports that well-known web servers serve HTTP on, by the last part of a template's name: their images come without our labels.
+// Databases and caches speak no HTTP.
+var known = map[string]uint16{"nginx": 80, "httpd": 80, "caddy": 80}
+
+// httpOf is where a layer's nodes serve HTTP, 0 if they don't: as the layer says, else the image, else what is known of that name.
+func httpOf(l operator.LayerSpec, t host.Template) uint16 {
+	name, _, _ := strings.Cut(string(t.Name), ":")
+	return cmp.Or(l.HTTP, t.HTTPPort, known[name[strings.LastIndexByte(name, '/')+1:]])
+}
+
 // checkOf is what a node of the layer is asked: what the layer says, else the template.
 func checkOf(l operator.LayerSpec, t host.Template) *host.Check {
 	if l.Check == nil {
 		return t.Check
 	}
-	c := host.Check{Port: cmp.Or(l.Check.Port, l.HTTP, t.HTTPPort), Path: l.Check.Path, Every: l.Check.Every}
+	c := host.Check{Port: cmp.Or(l.Check.Port, httpOf(l, t)), Path: l.Check.Path, Every: l.Check.Every}
 	switch l.Check.Type {
 	case operator.CheckHTTP:
 		c.Path = cmp.Or(c.Path, "/")
@@ -215,7 +225,7 @@ func NodeOf(name wire.EnvName, l operator.LayerSpec, index int, t host.Template)
 		p.StopAfter = systemStopAfter
 	}
 	return Node{
-		Env: name, Layer: l.Name, Index: index, Cloudlets: l.Cloudlets, HTTP: cmp.Or(l.HTTP, t.HTTPPort),
+		Env: name, Layer: l.Name, Index: index, Cloudlets: l.Cloudlets, HTTP: httpOf(l, t),
 		Container: host.Container{
 			Env: name, Layer: l.Name, Generation: 1, Image: t.Image, Process: p, Profile: profile,
 			Limits: LimitsOf(l.Cloudlets, disk), Check: checkOf(l, t),

@@ -146,6 +146,23 @@ func TestCheckOfLayer(t *testing.T) {
 	}
 }
 
+// TestKnownTemplates: a well-known web server whose image has no label of ours serves HTTP where it is known to; nothing else is guessed.
+func TestKnownTemplates(t *testing.T) {
+	for _, c := range []struct {
+		name        wire.TemplateName
+		label, http uint16
+		want        uint16
+	}{
+		{"nginx:1.27", 0, 0, 80}, {"team/library/caddy:2", 0, 0, 80}, {"httpd:latest", 0, 0, 80}, {"nginx:1.27", 8080, 0, 8080}, {"nginx:1.27", 8080, 3000, 3000},
+		{"redis:7", 0, 0, 0}, {"postgres:17", 0, 0, 0}, {"mynginx:1", 0, 0, 0}, {"nginx/app:1", 0, 0, 0}, {"redis:7", 0, 8001, 8001},
+	} {
+		tpl := host.Template{Image: host.Image{Name: c.name}, HTTPPort: c.label}
+		if n := NodeOf("e", operator.LayerSpec{HTTP: c.http}, 0, tpl); n.HTTP != c.want || n.Container.Check != nil {
+			t.Errorf("%s with label %d and http %d: got port %d and check %v, want %d and none", c.name, c.label, c.http, n.HTTP, n.Container.Check, c.want)
+		}
+	}
+}
+
 func TestFindTemplate(t *testing.T) {
 	at := func(name wire.TemplateName, day int) host.Template {
 		return host.Template{Image: host.Image{Name: name}, Imported: time.Date(2026, 1, day, 0, 0, 0, 0, time.UTC)}
