@@ -82,6 +82,9 @@ func TestImagesNobodyHereMade(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	if err := c.WaitRegistry(t.Context(), time.Minute*harness.Scale()); err != nil {
+		t.Fatal(err)
+	}
 	for _, b := range brought {
 		t.Run(b.name, func(t *testing.T) {
 			s := trial{t, c}
