@@ -69,7 +69,13 @@ func (i image) build(root string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if img, err = mutate.ConfigFile(img, &v1.ConfigFile{OS: "linux", Architecture: "amd64", RootFS: v1.RootFS{Type: "layers"}, Config: i.config}); err != nil {
+	cfg, err := img.ConfigFile()
+	if err != nil {
+		return "", err
+	}
+	cfg = cfg.DeepCopy()
+	cfg.OS, cfg.Architecture, cfg.Config = "linux", "amd64", i.config
+	if img, err = mutate.ConfigFile(img, cfg); err != nil {
 		return "", err
 	}
 	part := dir + ".part"
