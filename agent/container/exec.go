@@ -82,6 +82,9 @@ func (r *Runtime) Exec(ctx context.Context, id wire.CTID, spec host.ExecSpec, st
 			code = 127
 		}
 		return host.Exit{Code: code, Error: f.Text}, nil
+	case f != nil && strings.Contains(f.Text, unix.EAGAIN.Error()) && readInt(r.cgroup(id), "pids.events", "max") > 0:
+		return host.Exit{}, fmt.Errorf("execute in container %s: it has as many processes as it may have, %d: one of its programs makes more and more, or the command came "+
+			"at a bad moment; try again, or stop it", id, readInt(r.cgroup(id), "pids.max", ""))
 	case err != nil:
 		return host.Exit{}, asCaller(id, err)
 	}

@@ -144,6 +144,9 @@ func TestForkBomb(t *testing.T) {
 		if n := readInt(r.cgroup(id), "pids.current", ""); n > 64 {
 			t.Errorf("profile %s: %d processes, at most 64 are allowed", p, n)
 		}
+		if _, err := r.Exec(deadline(t), id, host.ExecSpec{Argv: []string{"true"}}, Stdio{}); err != nil && !strings.Contains(err.Error(), "it has as many processes as it may have, 64") {
+			t.Errorf("profile %s: what is said of a command for which there is no room: %v", p, err)
+		}
 		well(t, r, 484, "a fork bomb")
 		if i == 0 {
 			cancel() // the clients go, and the bombs with them
