@@ -338,6 +338,9 @@ func (h *Host) session(ctx context.Context, r host.SessionRequest) {
 	switch {
 	case r.Exec != nil:
 		say(host.ChanStdout, strings.Join(r.Exec.Argv, " ")+"\n")
+		if r.Exec.User != "" {
+			say(host.ChanStdout, "as "+r.Exec.User+"\n")
+		}
 		for r.Exec.Argv[0] == "cat" {
 			_, msg, err := c.Read(ctx)
 			if err != nil {
