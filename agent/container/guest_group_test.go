@@ -173,6 +173,7 @@ func TestSweep(t *testing.T) {
 		s := box(t, id, forever)
 		s.Profile = p
 		mustStart(t, r, s)
+		soon(t, "the service and its shell run", func() bool { return alive("sleep 1000") == 2*(i+1) })
 		before := worldOf(t)
 		dir := filepath.Join("/sys/fs/cgroup/ct", id.String())
 		if p == host.ProfileSystem {
