@@ -366,11 +366,17 @@ func (s *session) drain() (left bool) {
 		case <-all:
 			return left
 		case now := <-t.C:
-			quiet := true
+			open, quiet := 0, 0
 			for i, f := range s.ours[1:] {
-				quiet = quiet && (f == nil || s.flow[i].over() || s.flow[i].idle(now) > drainFor && !pending(f))
+				if f == nil || s.flow[i].over() {
+					continue
+				}
+				open++
+				if s.flow[i].idle(now) > drainFor && !pending(f) {
+					quiet++
+				}
 			}
-			if !quiet || left {
+			if open == 0 || quiet < open || left { // with none open, all comes at once
 				continue
 			}
 			left = true
