@@ -55,8 +55,9 @@ func TestFailedCreateStays(t *testing.T) {
 	if out, _ := drain(t, c.dial("100/logs")); out == "" {
 		t.Error("it has no logs")
 	}
-	h.Force(0, "", "")
-	if op := c.ended(c.change("stop", "hello")); op.State != operator.OpDone {
+	stop := c.change("stop", "hello")
+	h.Force(0, "", "") // after the order: nodes that run end a failure
+	if op := c.ended(stop); op.State != operator.OpDone {
 		t.Errorf("stop of what is broken: %+v", op)
 	}
 	if e, _ := c.env("hello"); e.State != operator.EnvDown || !strings.Contains(e.Reason, "its creation failed") {
