@@ -114,14 +114,16 @@ func TestSwitchJoinsAndCutsGuests(t *testing.T) {
 	hear(t, vm, 0, "answer re: ")
 	sw.Cut("a", "b")
 	dropped := func() int64 { return sw.Counts("a").Dropped }
-	limit := time.Now().Add(20 * time.Second)
-	for dropped() < 3 && time.Now().Before(limit) {
-		<-time.After(100 * time.Millisecond)
+	// Answers that were under way at the cut may be told a while later: then comes a second in which questions are dropped and nothing is told.
+	before, quiet := 0, false
+	for limit := time.Now().Add(30 * time.Second); !quiet && time.Now().Before(limit); {
+		start := dropped()
+		before = len(vm.Events())
+		<-time.After(time.Second)
+		quiet = len(vm.Events()) == before && dropped() > start
 	}
-	before := len(vm.Events())
-	<-time.After(time.Second)
-	if after := len(vm.Events()); after != before || dropped() < 3 {
-		t.Errorf("over a cut link %d answers came and %d frames were dropped", after-before, dropped())
+	if !quiet {
+		t.Errorf("over a cut link answers come on: %d, and %d frames were dropped", len(vm.Events()), dropped())
 	}
 	sw.Heal("a", "b")
 	hear(t, vm, before, "answer re: ")

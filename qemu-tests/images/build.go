@@ -27,6 +27,7 @@ type image struct {
 	packages []string
 	file     string // of testdata
 	at       string // where it lies in the image
+	without  string // a pattern of files that are left out: they are large and not needed
 	run      string // a shell command in the new root, as root, after the packages are there
 	config   v1.Config
 }
@@ -57,7 +58,11 @@ func (i image) build(root string) (string, error) {
 	// uncompressed, as a layer of it is compressed once
 	cmd := exec.Command("mmdebstrap", "--quiet", "--variant=minbase", "--include="+strings.Join(i.packages, ","),
 		"--customize-hook=upload "+own+" "+i.at, "--customize-hook=chroot \"$1\" sh -ec '"+i.run+"'",
-		"--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/locale/*", "bookworm", tar)
+		"--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/locale/*")
+	if i.without != "" {
+		cmd.Args = append(cmd.Args, "--dpkgopt=path-exclude="+i.without)
+	}
+	cmd.Args = append(cmd.Args, "bookworm", tar)
 	if b, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build image %s: mmdebstrap: %w\n%s", i.name, err, b)
 	}

@@ -31,7 +31,8 @@ var brought = []struct {
 	http  bool   // serves /visit, and says its limits at /
 }{{
 	image: image{name: "postgres", packages: []string{"postgresql-15", "util-linux"}, file: "postgres.sh", at: "/usr/local/bin/start",
-		run: "rm -rf /var/lib/postgresql/15 /etc/postgresql/15; mkdir -p /var/lib/postgresql/data",
+		without: "*/lib*/*[lL][lL][vV][mM]*", // its compiler of queries
+		run:     "rm -rf /var/lib/postgresql/15 /etc/postgresql/15; mkdir -p /var/lib/postgresql/data",
 		config: v1.Config{Entrypoint: []string{"start"}, Env: []string{"PATH=/usr/local/bin:/usr/lib/postgresql/15/bin:/usr/sbin:/usr/bin:/sbin:/bin", "PGDATA=/var/lib/postgresql/data"},
 			Volumes: map[string]struct{}{"/var/lib/postgresql/data": {}}, ExposedPorts: map[string]struct{}{"5432/tcp": {}}, StopSignal: "SIGINT"}},
 	ready: "database system is ready to accept connections",

@@ -5,6 +5,7 @@ package story
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path"
 	"path/filepath"
@@ -77,7 +78,21 @@ func (s story) refusedPush(dir string, want ...string) {
 
 // badTemplates: content that is not what its digest says gets in nowhere: not past hnctl, not past the registry, not past a host.
 func badTemplates(s story) {
-	before := s.hnctl("template", "list", "-o", "name")
+	made := func() (names []string, failed string) {
+		var list []operator.Template
+		if err := s.Get(s.Context(), &list, "template", "list"); err != nil {
+			s.Fatal(err)
+		}
+		for _, t := range list {
+			if t.Digest != "" {
+				names = append(names, string(t.Name))
+			} else {
+				failed += fmt.Sprintf("%s %s: %s\n", t.Name, t.State, t.Reason)
+			}
+		}
+		return names, failed
+	}
+	before, _ := made()
 	torn := s.variant("torn-layer", func(c *v1.ConfigFile) { c.Author = "torn-layer" })
 	blob := s.largest(filepath.Join(torn, "blobs/sha256"))
 	flip(s, blob)
@@ -88,8 +103,12 @@ func badTemplates(s story) {
 	if status, words, err := s.Put(s.Context(), "wrong-blob", wrong, []byte("hello")); err != nil || status != 400 || !strings.Contains(words, "DIGEST_INVALID") {
 		s.Errorf("the registry took a blob that isn't %s: %d %s %v", wrong, status, words, err)
 	}
-	if after := s.hnctl("template", "list", "-o", "name"); after != before {
-		s.Errorf("templates were %q, are %q", before, after)
+	s.until("the list says why the import failed", func() bool {
+		_, failed := made()
+		return strings.HasPrefix(failed, "wrong-diff:latest failed: ") && strings.Contains(failed, "its content hashes to sha256:")
+	})
+	if after, failed := made(); !slices.Equal(after, before) {
+		s.Errorf("templates were %q, are %q; not made: %s", before, after, failed)
 	}
 	s.damagedOnDisk()
 }
