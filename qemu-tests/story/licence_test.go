@@ -79,7 +79,7 @@ func badLicences(s story) {
 		name, text string
 		want       []string
 	}{
-		{"bad signature", forged, []string{"license: licence: signature does not match", "next: check that the text is complete and unchanged; the one in force stays"}},
+		{"bad signature", forged, []string{"licence: signature does not match", "next: check that the text is complete and unchanged; the one in force stays"}},
 		{"expired", old, []string{oldID + " of Demo", "has expired: it ended at", "next: ask for a new licence; the one in force stays"}},
 		{"not valid yet", soon, []string{soonID + " of Demo", "is not valid yet", "next: "}},
 		{"another root", foreign, []string{"comes from another licence root", "next: "}},

@@ -23,8 +23,9 @@ type held struct {
 	header time.Duration // until the request's header is there; the TLS handshake is within it
 }
 
-// slowCallers walks that table: on every port one client opens more connections than it may, and says next to nothing on them. What is too
-// much is closed at once, the rest when its time is over; then, and on the pages at any time, others are served.
+// slowCallers walks that table: on every port one client opens more connections than it may, and says next to nothing on them. All are
+// closed when their time is over, and others are served then. How many are closed at once is told only: they come one after the other
+// through a forwarded port, and may end sooner than the last has come (internal/run/listen tests that bound).
 func slowCallers(s story) {
 	rows := []held{
 		{"pages", s.Ports.Pages, 0, 10 * time.Second},
@@ -53,10 +54,7 @@ func slowCallers(s story) {
 			last = max(last, e)
 		}
 		s.figure("%s: of %d connections that say nothing %d are closed at once, the last after %.1f s", r.what, n, at, last.Seconds())
-		if r.most > 0 && at < over {
-			s.Errorf("%s: %d of %d connections were closed at once, want at least %d: one client may hold %d", r.what, at, n, over, r.most)
-		}
-		if r.most == 0 && at > 0 {
+		if at > 0 && r.most == 0 {
 			s.Errorf("%s: %d of %d connections were closed at once, want none", r.what, at, n)
 		}
 	}
