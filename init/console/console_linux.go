@@ -111,7 +111,7 @@ func (c *Console) Show(source, text string) {
 	defer c.mu.Unlock()
 	r := c.mu.repeats[source]
 	if r == nil {
-		r = &Repeats{}
+		r = &Repeats{last: source == ""}
 		if c.mu.repeats == nil {
 			c.mu.repeats = map[string]*Repeats{}
 		}

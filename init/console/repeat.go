@@ -7,8 +7,10 @@ import (
 )
 
 // Repeats decides which lines of one source are shown: what was shown a short while ago is counted, and the count is told when another line
-// comes or the while is over, as syslogd does. Lines that come in turn (A B A B) are counted too. The zero value has shown nothing.
+// comes or the while is over, as syslogd does. Lines that come in turn (A B A B) are counted too, unless only the last one is remembered. The
+// zero value has shown nothing.
 type Repeats struct {
+	last bool       // only the last line is remembered: each is an event of its own, and news once another has come between
 	seen []repeated // the one told last at the end
 }
 
@@ -36,6 +38,9 @@ func (r *Repeats) Add(now time.Duration, text string) []string {
 	}
 	for i := range r.seen {
 		out = append(out, r.seen[i].told()...)
+	}
+	if r.last {
+		r.seen = nil
 	}
 	if len(r.seen) == keep {
 		r.seen = slices.Delete(r.seen, 0, 1)

@@ -72,3 +72,17 @@ func TestRepeatsForAnHour(t *testing.T) {
 		t.Errorf("%d lines are remembered", len(r.seen))
 	}
 }
+
+// What init itself says is an event each time: a service that is killed twice is seen twice, at once. Only a line that comes again and
+// again is counted.
+func TestRepeatsOfEvents(t *testing.T) {
+	r := Repeats{last: true}
+	var got []string
+	for i, l := range []string{"killed", "ready", "killed", "ready", "ready", "ready", "killed"} {
+		got = append(got, r.Add(time.Duration(i)*time.Second, l)...)
+	}
+	want := []string{"killed", "ready", "killed", "ready", "repeated 2 times: ready", "killed"}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}
