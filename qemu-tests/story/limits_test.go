@@ -58,8 +58,8 @@ func slowCallers(s story) {
 			s.Errorf("%s: %d of %d connections were closed at once, want none", r.what, at, n)
 		}
 	}
-	if out := s.hnctl("cluster", "status"); !strings.Contains(out, "host-1") {
-		s.Errorf("after that: hnctl cluster status says %q", out)
+	if out := s.hnctl("host", "list"); !strings.Contains(out, "host-1") {
+		s.Errorf("after that: hnctl host list says %q", out)
 	}
 	if p, err := s.FetchPage(s.Context(), "hello", "/"); err != nil || p.Status != 200 {
 		s.Errorf("after that the page is %d, %v", p.Status, err)
