@@ -77,7 +77,7 @@ demo: deps-demo ## a cluster on this machine, in QEMU (ARGS="--hosts 3 --keep" a
 PKG ?= ./qemu-tests/...
 RUN ?= .
 qemu: testlog ## tests that boot virtual machines (PKG=./qemu-tests/… RUN=TestX for some of them)
-	$(GO) test -json -tags qemu -count=1 -timeout 30m -p 1 -v -run '$(RUN)' $(PKG) | $(TESTLOG) -v
+	$(GO) test -json -tags qemu -count=1 -timeout 50m -p 1 -v -run '$(RUN)' $(PKG) | $(TESTLOG) -v
 
 .PHONY: conformance
 conformance: testlog ## the OCI distribution-spec's own suite against the registry (it is fetched as a Go module)

@@ -53,7 +53,7 @@ func hostShutDown(s story) {
 	go func() { off <- m.PowerDown(s.Context()) }()
 	s.console(m, mark, 30*time.Second*harness.Scale(), "the shutdown begins", `poweroff: power button`)
 	s.console(m, mark, 60*time.Second*harness.Scale(), "progress is told", `service agent: stopping containers: \d+ of \d+ still run \(`)
-	line := s.console(m, mark, boot.StopContainers+30*time.Second, "the containers have ended", `service agent: (\d+ containers stopped.*)`)
+	line := s.console(m, mark, boot.StopContainers+30*time.Second, "the containers have ended", `service agent: (\d+ containers stopped(?: in [0-9.m]+s|; killed .*))`)
 	took := time.Since(began)
 	if strings.Contains(line[1], "killed") || took < endTakes {
 		s.Errorf("after %s: %s: a container was not given its time", took, line[1])
