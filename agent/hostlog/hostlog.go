@@ -79,7 +79,7 @@ func (l Logs) open(unit host.Unit) (source, error) {
 		if began == nil {
 			began = kernelBegan
 		}
-		return openKmsg(path, unit == host.UnitKernel, began)
+		return openRecords(path, unit == host.UnitKernel, began)
 	}
 	dir := l.Dir
 	if dir == "" {

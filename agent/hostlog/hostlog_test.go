@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"hardnode.dev/agent/kmsg"
 	"hardnode.dev/internal/wire/host"
 )
 
@@ -108,13 +109,13 @@ func TestFollow(t *testing.T) {
 }
 
 // kernel is a log of records in the manner of /dev/kmsg: one a read.
-func kernel(t *testing.T, kernel bool) (k *kmsg, put func(string)) {
+func kernel(t *testing.T, kernel bool) (k *records, put func(string)) {
 	t.Helper()
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	k = &kmsg{file: os.NewFile(uintptr(fds[0]), "kmsg"), kernel: kernel, began: func() time.Time { return time.Unix(1000, 0) }}
+	k = &records{log: kmsg.New(os.NewFile(uintptr(fds[0]), "kmsg")), kernel: kernel, began: func() time.Time { return time.Unix(1000, 0) }}
 	other := os.NewFile(uintptr(fds[1]), "the kernel")
 	t.Cleanup(func() { k.close(); other.Close() })
 	return k, func(s string) {
@@ -159,14 +160,4 @@ func TestKmsg(t *testing.T) {
 			t.Errorf("nothing new: %v, %v", lines, err)
 		}
 	}
-}
-
-func FuzzParseRecord(f *testing.F) {
-	f.Add("6,1,500000,-;text\n KEY=value\n")
-	f.Add("999999999999999999999,1,99999999999999999999,;")
-	f.Fuzz(func(t *testing.T, b string) {
-		if r, ok := parseRecord(b); ok && (strings.Contains(r.text, "\n") || r.since < 0 || r.facility < 0) {
-			t.Errorf("%q gave %+v", b, r)
-		}
-	})
 }

@@ -1,20 +1,17 @@
 // Package oom reads from the kernel's log which processes were killed for want of memory.
 //
-// Owns: the form of the kernel's lines (mm/oom_kill.c, Linux 6.12), the place in the log, the last kills.
-// In: records of /dev/kmsg.
+// Owns: the form of the kernel's lines (mm/oom_kill.c, Linux 6.12), the last kills.
+// In: records of the kernel's log.
 // Out: Kill values, oldest first.
 // Never: believes a line that the kernel did not write, waits for one, or keeps more than Keep kills.
 package oom
 
 import (
-	"errors"
-	"fmt"
-	"os"
 	"slices"
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"hardnode.dev/agent/kmsg"
 )
 
 // Keep is how many kills are kept.
@@ -39,7 +36,7 @@ type Kill struct {
 type Log struct {
 	mu struct {
 		sync.Mutex
-		file   *os.File // nil: there is none
+		log    *kmsg.Log // nil: there is none
 		choice choice
 		kills  []Kill
 	}
@@ -49,65 +46,38 @@ type Log struct {
 // the caller.
 func Open(path string) (*Log, error) {
 	l := &Log{}
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return l, fmt.Errorf("open kernel log: %w", err)
-	}
-	l.mu.file = f
-	return l, nil
+	var err error
+	l.mu.log, err = kmsg.Open(path)
+	return l, err
 }
 
 // again is how long a kill of the same number is one of the same process.
 const again = 5 * time.Second
 
-// maxRecord is the most bytes of one record (PRINTK_MESSAGE_MAX).
-const maxRecord = 2048
-
 // Kills reads what is new and gives the kept kills.
 func (l *Log) Kills() []Kill {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	b := make([]byte, 4*maxRecord)
-	for l.mu.file != nil {
-		n, err := read(l.mu.file, b)
-		if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.EINTR) { // EPIPE: records were overwritten; the next read goes on with the oldest
-			continue
-		}
-		if err != nil || n <= 0 { // EAGAIN: no more
-			break
-		}
-		l.line(string(b[:n]))
+	if l.mu.log != nil {
+		l.mu.log.Each(l.record) // on an error there are no new ones
 	}
 	return slices.Clone(l.mu.kills)
 }
 
-// read takes what there is at once.
-func read(f *os.File, b []byte) (n int, err error) {
-	c, err := f.SyscallConn()
-	if err != nil {
-		return 0, err
+// record takes one record in; the lock is held.
+func (l *Log) record(r kmsg.Record) {
+	if r.Facility != 0 {
+		return // not the kernel's words
 	}
-	if cerr := c.Read(func(fd uintptr) bool { n, err = unix.Read(int(fd), b); return true }); cerr != nil {
-		return 0, cerr
-	}
-	return n, err
-}
-
-// line takes one record in; the lock is held.
-func (l *Log) line(b string) {
-	micros, text, ok := record(b)
-	if !ok {
-		return
-	}
-	if c, ok := chosen(text); ok {
+	if c, ok := chosen(r.Text); ok {
 		l.mu.choice = c
 		return
 	}
-	k, ok := killed(text)
+	k, ok := killed(r.Text)
 	if !ok {
 		return
 	}
-	k.Since = time.Duration(micros) * time.Microsecond
+	k.Since = r.Since
 	if slices.ContainsFunc(l.mu.kills, func(o Kill) bool { return o.PID == k.PID && k.Since-o.Since < again }) {
 		return // with memory.oom.group the chosen one is killed once more among its like
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"hardnode.dev/agent/kmsg"
 )
 
 const (
@@ -16,6 +18,13 @@ const (
 	group   = "6,903,5000200,-;Tasks in /ct/101/hn-exec-7 are going to be killed due to memory.oom.group set\n"
 	with    = "3,904,5000300,-;Memory cgroup out of memory: Killed process 189 (sh) total-vm:2048kB, anon-rss:512kB, file-rss:0kB, shmem-rss:0kB, UID:6619136 pgtables:30kB oom_score_adj:1000\n"
 )
+
+// line takes a record in as the kernel gives it.
+func line(l *Log, raw string) {
+	if r, ok := kmsg.Parse(raw); ok {
+		l.record(r)
+	}
+}
 
 func TestKills(t *testing.T) {
 	dd := Kill{Since: 5000100 * time.Microsecond, PID: 190, Name: "dd", UID: 6619136, Adjust: 1000, Bytes: 125 << 20, Cgroup: "/ct/101/hn-exec-7", Limit: "/ct/101"}
@@ -42,7 +51,7 @@ func TestKills(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var l Log
 			for _, r := range c.records {
-				l.line(r)
+				line(&l, r)
 			}
 			if got := l.Kills(); !reflect.DeepEqual(got, c.want) && len(got)+len(c.want) > 0 {
 				t.Errorf("got  %+v\nwant %+v", got, c.want)
@@ -54,7 +63,7 @@ func TestKills(t *testing.T) {
 func TestKeepsTheLast(t *testing.T) {
 	var l Log
 	for i := range 3 * Keep {
-		l.line(strings.NewReplacer("process 190", fmt.Sprint("process ", i+1)).Replace(victim))
+		line(&l, strings.NewReplacer("process 190", fmt.Sprint("process ", i+1)).Replace(victim))
 	}
 	got := l.Kills()
 	if len(got) != Keep || got[Keep-1].PID != 3*Keep {
@@ -85,6 +94,6 @@ func FuzzRecord(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		var l Log
-		l.line(s)
+		line(&l, s)
 	})
 }

@@ -5,28 +5,6 @@ import (
 	"strings"
 )
 
-// record takes apart one record of /dev/kmsg: "priority,sequence,microseconds,flags[,…];text\n", then lines of a dictionary. ok only if the
-// kernel itself wrote it: what comes in through /dev/kmsg has another facility than 0 (Documentation/ABI/testing/dev-kmsg).
-func record(b string) (micros int64, text string, ok bool) {
-	head, body, found := strings.Cut(b, ";")
-	if !found {
-		return 0, "", false
-	}
-	fields := strings.SplitN(head, ",", 4)
-	if len(fields) < 4 {
-		return 0, "", false
-	}
-	prio, err := strconv.Atoi(fields[0])
-	if err != nil || prio < 0 || prio > 7 {
-		return 0, "", false
-	}
-	if micros, err = strconv.ParseInt(fields[2], 10, 64); err != nil {
-		return 0, "", false
-	}
-	text, _, _ = strings.Cut(body, "\n")
-	return micros, text, true
-}
-
 // choice is what the kernel says before it kills: whose limit was met, and where the process is that it chose.
 type choice struct {
 	pid           int
