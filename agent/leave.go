@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"hardnode.dev/agent/facts"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/boot"
@@ -16,30 +17,47 @@ const sayEvery = 5 * time.Second
 
 // leave is the task that waits for the signal that ends this agent, and calls end. When the machine is being left, the containers are
 // stopped first, each as its template says, while all the rest of the agent goes on: programs that end write to the network and ask for names.
+// An agent that comes up while the machine is being left takes up what the one before it has begun, from its first look on.
 func (a *agent) leave(signal context.Context, end func(), say func(string)) func(context.Context) error {
+	under := a.stopAll(say)
 	return func(work context.Context) error {
 		defer end()
-		select {
-		case <-signal.Done():
-		case <-work.Done():
-			return nil
-		}
-		why, err := boot.ReadShutdown(boot.ShutdownFile)
-		if err != nil {
-			a.log.Warn("containers are left running", logging.Err, err)
-		}
-		if why == nil {
-			return nil
+		if under == nil {
+			select {
+			case <-signal.Done():
+			case <-work.Done():
+				return nil
+			}
+			if under = a.stopAll(say); under == nil {
+				return nil
+			}
 		}
 		began := time.Now()
-		until := began.Add(boot.StopContainers)
-		say(extend())
-		left := a.apply.Leave(fmt.Sprintf("its host is being left: %s, %s", why.What, why.Reason), until)
-		words := tellLeft(work, left, until, say)
+		words := tellLeft(work, under.left, under.until, say)
 		a.log.Info("containers stopped", "result", words, logging.Took, time.Since(began))
 		say("STATUS=" + words)
 		return nil
 	}
+}
+
+// leaving is the stop of all containers while it is under way.
+type leaving struct {
+	left  <-chan []wire.CTID
+	until time.Time
+}
+
+// stopAll begins to stop all containers if the machine is being left, else it is nil.
+func (a *agent) stopAll(say func(string)) *leaving {
+	why, err := boot.ReadShutdown(boot.ShutdownFile)
+	if err != nil {
+		a.log.Warn("containers are left running", logging.Err, err)
+	}
+	if why == nil {
+		return nil
+	}
+	say(extend())
+	until := time.Now().Add(why.Left(facts.SinceBoot()))
+	return &leaving{a.apply.Leave(fmt.Sprintf("its host is being left: %s, %s", why.What, why.Reason), until), until}
 }
 
 // extend asks init for time until the next word, and some more.

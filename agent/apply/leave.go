@@ -19,7 +19,7 @@ type leaving struct {
 
 // Leave stops every container as its template says, all at once; nothing is started any more. Those that have not ended at until are
 // killed. The channel delivers the containers that still run, the newest list only, and is closed when none does. Leave is called once,
-// while Run runs.
+// before Run or while it runs.
 func (a *Applier) Leave(reason string, until time.Time) <-chan []wire.CTID {
 	l := &leaving{reason: reason, until: until, left: make(chan []wire.CTID, 1)}
 	a.leaving.Store(l)

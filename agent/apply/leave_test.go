@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -88,5 +89,39 @@ func TestLeaveEmpty(t *testing.T) {
 		if took := time.Since(began); took > 3*time.Second {
 			t.Errorf("took %s", took)
 		}
+	})
+}
+
+// An agent that comes up while the machine is being left stops what it finds and starts nothing, though that is wanted: not even for a moment.
+func TestLeaveFromTheStart(t *testing.T) {
+	in(t, func(t *testing.T, w *world, dir string) {
+		a := w.agent(t, dir)
+		a.want(t, ct(101, 1), ct(102, 1))
+		time.Sleep(3 * time.Second)
+		a.stop() // killed; 102 has ended by then
+		if err := w.Stop(t.Context(), 102); err != nil {
+			t.Fatal(err)
+		}
+		w.mu.Lock()
+		w.done = nil
+		w.stopTakes = map[wire.CTID]time.Duration{101: 5 * time.Second}
+		w.mu.Unlock()
+		began := time.Now()
+		b := New(a.o)
+		left := b.Leave("its host is being left", began.Add(30*time.Second))
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- b.Run(ctx) }()
+		most := 0
+		for now := range left {
+			most = max(most, len(now))
+		}
+		if took := time.Since(began); took < 5*time.Second || took > 8*time.Second || most != 1 {
+			t.Errorf("left after %s, at most %d at once: want 5 s and 1", took, most)
+		}
+		time.Sleep(time.Minute)
+		expect(t, "done", w.log(), "stop 101")
+		cancel()
+		<-done
 	})
 }

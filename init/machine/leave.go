@@ -89,7 +89,7 @@ func (m *Machine) unwind(what, reason string) {
 			m.con.Line("%v", err)
 		}
 	}
-	note, err := json.Marshal(boot.Shutdown{What: what, Reason: reason})
+	note, err := json.Marshal(boot.Shutdown{What: what, Reason: reason, Began: sys.Uptime().Milliseconds()})
 	if err != nil {
 		panic("BUG: a note does not encode: " + err.Error())
 	}

@@ -11,6 +11,8 @@ const (
 	quick      = 10 * time.Second
 	backoffMin = 250 * time.Millisecond
 	backoffMax = 30 * time.Second
+	// readyToEnd is how long a service that is started only to end in order may take to be ready.
+	readyToEnd = 30 * time.Second
 )
 
 // next decides how long to wait before a restart: streak is how many quick exits came in a row before this one, lived how long the
@@ -42,3 +44,7 @@ func extended(began, end, now time.Time, extend, most time.Duration) time.Time {
 	}
 	return end
 }
+
+// again says whether a service that did not end in order is started once more to do so, since after it was first told to: if it was
+// promised time to work at its end, and enough of that is left for a start.
+func again(since, most time.Duration) bool { return most-since > time.Second }

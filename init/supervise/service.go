@@ -29,7 +29,8 @@ type Service struct {
 	Vital bool
 	// Stop: time between SIGTERM and the kill of its whole cgroup; 0 is 10 s.
 	Stop time.Duration
-	// StopMost: how far the service may extend that time itself, by EXTEND_TIMEOUT_USEC (sd_notify(3)); 0: not at all.
+	// StopMost: how far the service may extend that time itself, by EXTEND_TIMEOUT_USEC (sd_notify(3)); 0: not at all. One that may has work
+	// to do at its end: if it dies over that, it is started once more within the same time, to do the rest.
 	StopMost  time.Duration
 	MemoryMin int64 // bytes the kernel never reclaims from it
 	CPUWeight int   // its share of the CPU among the services (cgroup v2 cpu.weight); 0 is 100
@@ -90,7 +91,7 @@ func (s *service) healthy(now time.Time) bool {
 	return !s.Vital || s.mu.status.State == Ready || now.Sub(s.mu.away) < VitalGrace
 }
 
-// keep runs the service until ctx ends, then stops it.
+// keep runs the service until ctx ends, then ends it.
 func (s *service) keep(ctx context.Context) error {
 	streak := 0
 	for {
@@ -103,6 +104,7 @@ func (s *service) keep(ctx context.Context) error {
 			var over bool
 			why, over = s.watch(ctx, child)
 			if over {
+				s.end(child)
 				return nil
 			}
 		}
@@ -111,7 +113,7 @@ func (s *service) keep(ctx context.Context) error {
 		s.set(Backoff, func(st *boot.ServiceStatus) { st.PID, st.LastExit, st.Restarts = 0, why, st.Restarts+1 })
 		s.sup.Say("service %s: %s; started again in %s", s.Name, why, wait.Round(time.Millisecond))
 		if !s.pause(ctx, wait) {
-			s.set(Stopped, nil)
+			s.end(nil)
 			return nil
 		}
 	}
@@ -199,7 +201,7 @@ func (s *service) start() (*proc.Child, error) {
 	return child, nil
 }
 
-// watch looks after one run of the service; over is true when ctx ended and the service was stopped.
+// watch looks after one run of the service; over is true when ctx ended and it still runs.
 func (s *service) watch(ctx context.Context, child *proc.Child) (why string, over bool) {
 	began, last, interval, ready := time.Now(), time.Now(), s.Watchdog, false
 	tick := time.NewTicker(s.sup.tick())
@@ -211,7 +213,6 @@ func (s *service) watch(ctx context.Context, child *proc.Child) (why string, ove
 			s.killRest()
 			return e.String(), false
 		case n := <-s.notes:
-			s.keepFiles(n)
 			if n.Interval > 0 {
 				interval = n.Interval
 			}
@@ -224,9 +225,7 @@ func (s *service) watch(ctx context.Context, child *proc.Child) (why string, ove
 				s.once.Do(func() { close(s.ready) })
 				s.sup.Say("service %s: ready, pid %d (%d ms)", s.Name, child.PID, time.Since(began).Milliseconds())
 			}
-			if n.Status != "" {
-				s.say(n.Status)
-			}
+			s.hear(n)
 			if n.Trigger {
 				return s.kill(child, "asked for the watchdog"), false
 			}
@@ -238,7 +237,6 @@ func (s *service) watch(ctx context.Context, child *proc.Child) (why string, ove
 				return s.kill(child, fmt.Sprintf("not ready after %s", s.Ready)), false
 			}
 		case <-ctx.Done():
-			s.stop(child)
 			return "", true
 		}
 	}
@@ -267,7 +265,8 @@ func (s *service) keepFiles(n note) {
 	}
 }
 
-// drain takes what the ended process had sent before it ended: the socket is in order, so all of it lies before a mark of our own.
+// drain takes what the ended process had sent before it ended, its last words too: the socket is in order, so all of it lies before a mark
+// of our own.
 func (s *service) drain() {
 	mark, forget := s.sup.mark()
 	defer forget()
@@ -276,7 +275,7 @@ func (s *service) drain() {
 	for {
 		select {
 		case n := <-s.notes:
-			s.keepFiles(n)
+			s.hear(n)
 			continue
 		case <-mark:
 		case <-timer.C:
@@ -286,10 +285,18 @@ func (s *service) drain() {
 	for {
 		select {
 		case n := <-s.notes:
-			s.keepFiles(n)
+			s.hear(n)
 		default:
 			return
 		}
+	}
+}
+
+// hear takes what a service may say at any time.
+func (s *service) hear(n note) {
+	s.keepFiles(n)
+	if n.Status != "" {
+		s.say(n.Status)
 	}
 }
 
@@ -300,43 +307,6 @@ func (s *service) kill(child *proc.Child, why string) string {
 	s.drain()
 	s.killRest()
 	return why
-}
-
-// stop ends the service in order: SIGTERM, its time, which it may extend up to StopMost, then the kill of its cgroup.
-func (s *service) stop(child *proc.Child) {
-	limit := s.Stop
-	if limit == 0 {
-		limit = 10 * time.Second
-	}
-	if err := child.Signal(unix.SIGTERM); err != nil {
-		s.sup.Say("service %s: %v", s.Name, err)
-	}
-	began := time.Now()
-	end := began.Add(limit)
-	timer := time.NewTimer(limit)
-	defer timer.Stop()
-	for {
-		select {
-		case n := <-s.notes:
-			s.keepFiles(n)
-			if n.Status != "" {
-				s.say(n.Status)
-			}
-			if later := extended(began, end, time.Now(), n.Extend, s.StopMost); later.After(end) {
-				end = later
-				timer.Reset(time.Until(end))
-			}
-			continue
-		case <-child.Done():
-		case <-timer.C:
-			s.sup.Say("service %s: did not stop within %s; killed", s.Name, end.Sub(began).Round(time.Second))
-			child.Signal(unix.SIGKILL)
-			<-child.Done()
-		}
-		break
-	}
-	s.killRest()
-	s.set(Stopped, func(st *boot.ServiceStatus) { st.PID = 0 })
 }
 
 // killRest ends what the service left behind in its cgroup.

@@ -40,6 +40,7 @@ var services = map[string]func(){
 	"good":  func() { fmt.Println("working"); notify("READY=1", "STATUS=fine"); <-time.After(time.Hour) },
 	"hang":  func() { notify("READY=1", "WATCHDOG_USEC=50000"); <-time.After(time.Hour) },
 	"never": func() { <-time.After(time.Hour) },
+	"lives": lives,
 	"slow":  slowEnd(100),
 	"stuck": slowEnd(1_000_000),
 	"store": func() {

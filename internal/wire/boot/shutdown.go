@@ -20,6 +20,18 @@ const StopContainers = 90 * time.Second
 type Shutdown struct {
 	What   string `json:"what"`   // "reboot" or "poweroff"
 	Reason string `json:"reason"` // who or what asked for it
+	// Began is when, in milliseconds since the kernel's start, sleep included; 0: not known. The time of the containers counts from then:
+	// an agent that takes up what another one has begun has what is left of it.
+	Began int64 `json:"beganMs,omitempty"`
+}
+
+// Left is how much of StopContainers is left when the kernel has run for uptime.
+func (s Shutdown) Left(uptime time.Duration) time.Duration {
+	if s.Began <= 0 {
+		return StopContainers
+	}
+	past := uptime - time.Duration(s.Began)*time.Millisecond
+	return StopContainers - min(max(0, past), StopContainers)
 }
 
 // ReadShutdown reads a ShutdownFile; nil: the machine is not being left.
