@@ -32,7 +32,7 @@ func (l *Link) enroll(ctx context.Context, j boot.Join) bool {
 	}
 	l.update(func(s *Status) { s.Link = wordJoining })
 	last := ""
-	for n := 0; ctx.Err() == nil; n++ {
+	for again := (retry{most: waitJoin}); ctx.Err() == nil; {
 		err := l.enrollOnce(ctx, j)
 		if err == nil {
 			return true
@@ -43,7 +43,7 @@ func (l *Link) enroll(ctx context.Context, j boot.Join) bool {
 			last = text
 		}
 		l.update(func(s *Status) { s.Linked, s.Link, s.Problems = false, wordJoining, []host.Problem{p} })
-		if !l.backoff(ctx, n, err) {
+		if !again.wait(ctx, err) {
 			break
 		}
 	}
@@ -118,7 +118,7 @@ func (l *Link) renew(ctx context.Context) error {
 		if n++; n == 1 {
 			l.log.Warn("certificate not renewed yet", logging.Err, err, "until", l.holder.Get().Expires())
 		}
-		if !run.Wait(ctx, run.Backoff(n, time.Second, time.Minute, spread())) {
+		if !run.Wait(ctx, renewWait(n, time.Until(l.holder.Get().Expires()), spread())) {
 			return nil
 		}
 	}

@@ -57,11 +57,13 @@ type Link struct {
 
 	// Of the task that reports alone.
 	absence  absence
-	endpoint string // that answered last
+	away     time.Time // when the first report failed since one was answered; zero: none did
+	endpoint string    // that answered last
 
 	mu struct {
 		sync.Mutex
 		status Status
+		polls  map[string]context.CancelFunc // that are held now, by their name
 	}
 }
 
@@ -111,6 +113,7 @@ func New(o Options) (*Link, error) {
 	}
 	l := &Link{o: o, log: logging.Or(o.Log), key: key, notify: make(chan struct{}, 1),
 		doc: keep.Doc[record]{Path: filepath.Join(o.Dir, "credential.json"), Version: 1}}
+	l.mu.polls = map[string]context.CancelFunc{}
 	l.mu.status = Status{Stage: boot.StageUnconfigured, Code: identity.ShortCode(key.Public().(ed25519.PublicKey)), Link: wordUnconfigured}
 	rec, found, err := l.doc.Load()
 	if err != nil {
@@ -233,13 +236,4 @@ func (l *Link) configure(ctx context.Context, cfg boot.HostConfig) bool {
 	l.client.init(j.Endpoints, l.trust, &l.holder)
 	l.o.Clock.Raise()
 	return true
-}
-
-// backoffs of the link: an orchestrator that does not answer is asked again soon (it may be booting); one that said no, later.
-func (l *Link) backoff(ctx context.Context, n int, err error) bool {
-	limit := 2 * time.Second
-	if _, said := problemOf(err); said {
-		limit = 15 * time.Second
-	}
-	return run.Wait(ctx, run.Backoff(n, 200*time.Millisecond, limit, spread()))
 }

@@ -90,6 +90,7 @@ func newOrchestrator(t *testing.T) *orchestrator {
 	mux.HandleFunc("GET "+host.PathAssigned, o.assignment)
 	mux.HandleFunc("GET "+host.PathSessions, o.sessions)
 	mux.HandleFunc("GET "+host.PathSession+"{id}", o.session)
+	mux.HandleFunc("GET /never", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	o.srv = httptest.NewUnstartedServer(mux)
 	o.srv.Config.ErrorLog = nil
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -26,10 +26,10 @@ const (
 
 // assignment long-polls for newer documents and hands them to the store, until ctx ends.
 func (l *Link) assignment(ctx context.Context) error {
-	for n := 0; ctx.Err() == nil; {
+	for again := (retry{}); ctx.Err() == nil; {
 		work, peers := l.o.Store.Revisions()
 		path := fmt.Sprintf("%s?work=%d&peers=%d&wait=%s", host.PathAssigned, work, peers, pollWait)
-		a, err := l.client.call(ctx, l.client.with.Load(), http.MethodGet, path, nil, pollDeadline)
+		a, err := l.poll(ctx, "assignment", path)
 		if err == nil {
 			var as host.Assignment
 			var took time.Duration
@@ -41,15 +41,40 @@ func (l *Link) assignment(ctx context.Context) error {
 			l.accepted(as, took, err)
 		}
 		if err == nil || errors.Is(err, errNothing) {
-			n = 0
-			continue
-		}
-		if !l.backoff(ctx, n, err) {
+			again.ok()
+		} else if !again.wait(ctx, err) {
 			break
 		}
-		n++
 	}
 	return nil
+}
+
+// poll asks for what may be long in coming; errNothing: ask anew. There is one poll of a name at a time.
+func (l *Link) poll(ctx context.Context, name, path string) (answer, error) {
+	held, cancel := context.WithCancel(ctx)
+	defer cancel()
+	l.mu.Lock()
+	l.mu.polls[name] = cancel
+	l.mu.Unlock()
+	a, err := l.client.call(held, l.client.with.Load(), http.MethodGet, path, nil, pollDeadline)
+	if err != nil && held.Err() != nil && ctx.Err() == nil {
+		return answer{}, errNothing // given up by pollAnew
+	}
+	return a, err
+}
+
+// longAway is when an orchestrator that was away has been so for long.
+const longAway = 10 * time.Second
+
+// pollAnew gives up the polls that are held: after a long silence on the line the answer to one may have been lost, and TCP tries to bring it
+// ever more seldom.
+func (l *Link) pollAnew() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.client.with.Load().CloseIdleConnections() // they are as old
+	for _, cancel := range l.mu.polls {
+		cancel()
+	}
 }
 
 // accepted logs and shows what became of an assignment; took is until it was on disk.
@@ -97,7 +122,7 @@ const (
 func (l *Link) report(ctx context.Context) error {
 	var seq int64
 	late := lateness{started: time.Now()}
-	for n := 0; ctx.Err() == nil; {
+	for again := (retry{}); ctx.Err() == nil; {
 		r := l.o.Report(ctx)
 		r.Late = late.why(time.Now())
 		seq = max(seq+1, facts.SinceBoot().Milliseconds()) // it must grow over restarts of the agent too
@@ -115,13 +140,12 @@ func (l *Link) report(ctx context.Context) error {
 		l.reported(a.endpoint, reply, err)
 		late.tried(time.Now(), err)
 		if err != nil {
-			if !l.backoff(ctx, n, err) {
+			if !again.wait(ctx, err) {
 				break
 			}
-			n++
 			continue
 		}
-		n = 0
+		again.ok()
 		l.o.Clock.Answer(reply.Now, a.took)
 		l.pause(ctx)
 	}
@@ -187,6 +211,9 @@ func (l *Link) reported(endpoint string, reply host.ReportReply, err error) {
 	const object = ObjectOrchestrator
 	before := l.Status()
 	if err != nil {
+		if l.away.IsZero() {
+			l.away = time.Now()
+		}
 		p := asProblem(object, err, "containers go on running; check the network between this host and join.endpoints")
 		p.Object = object // one problem at a time, whatever it is about: the next answer replaces it
 		p = l.absence.failed(time.Now(), endpoint, p)
@@ -200,7 +227,10 @@ func (l *Link) reported(endpoint string, reply host.ReportReply, err error) {
 		}
 		return
 	}
-	l.absence = absence{}
+	if !l.away.IsZero() && time.Since(l.away) > longAway {
+		l.pollAnew()
+	}
+	l.absence, l.away = absence{}, time.Time{}
 	same := before.Linked && before.State == reply.State && before.Unlicensed == reply.Unlicensed
 	if !same || before.Peers != reply.Peers {
 		l.update(func(s *Status) {

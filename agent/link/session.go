@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"sync"
 
 	"github.com/coder/websocket"
@@ -36,8 +35,8 @@ func (l *Link) sessions(ctx context.Context) error {
 	defer wg.Wait()
 	slots := make(chan struct{}, maxSessions)
 	path := fmt.Sprintf("%s?wait=%s", host.PathSessions, pollWait)
-	for n := 0; ctx.Err() == nil; {
-		a, err := l.client.call(ctx, l.client.with.Load(), http.MethodGet, path, nil, pollDeadline)
+	for again := (retry{}); ctx.Err() == nil; {
+		a, err := l.poll(ctx, "sessions", path)
 		var req host.SessionRequest
 		if err == nil {
 			dec := json.NewDecoder(bytes.NewReader(a.body))
@@ -46,16 +45,15 @@ func (l *Link) sessions(ctx context.Context) error {
 		}
 		switch {
 		case errors.Is(err, errNothing):
-			n = 0
+			again.ok()
 			continue
 		case err != nil:
-			if !l.backoff(ctx, n, err) {
+			if !again.wait(ctx, err) {
 				return nil
 			}
-			n++
 			continue
 		}
-		n = 0
+		again.ok()
 		select {
 		case slots <- struct{}{}:
 		case <-ctx.Done():
