@@ -60,6 +60,7 @@ func (r *Runtime) end(ctx context.Context, id wire.CTID, grace time.Duration) er
 		return err
 	}
 	r.forgetSet(id)
+	os.Remove(r.askedAt(id)) // whoever has it is gone: a note that stays says nothing of the next one
 	if !known {
 		return nil
 	}
@@ -96,31 +97,6 @@ func (r *Runtime) dropProcesses(ctx context.Context, id wire.CTID) error {
 func (r *Runtime) signal(ctx context.Context, id wire.CTID, sig unix.Signal) error {
 	_, _, err := r.spawn.Do(ctx, call.Request{Signal: &call.Signal{ID: id.String(), Signal: int(sig)}})
 	return asCaller(id, err)
-}
-
-// askToEnd sends the stop signal and waits for the end, as long as the template and limit allow.
-func (r *Runtime) askToEnd(ctx context.Context, id wire.CTID, rec record, limit time.Duration) error {
-	profile := rec.Container.Profile
-	sig, err := stopSignal(rec.Container.Process, profile)
-	if err != nil {
-		return err
-	}
-	if err := r.signal(ctx, id, sig); err != nil {
-		if errors.Is(err, ErrNotRunning) {
-			return nil
-		}
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, min(stopAfter(rec.Container.Process), limit))
-	defer cancel()
-	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
-		if n, err := populated(r.cgroup(id)); err != nil || !n {
-			return err
-		}
-		if !run.Wait(ctx, wait) {
-			return nil // the kill comes next
-		}
-	}
 }
 
 // Remove stops at once and deletes the layer, the log and, unless keepVolumes, the volumes. Removing nothing is no error.

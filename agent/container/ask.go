@@ -1,0 +1,85 @@
+package container
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"time"
+
+	hostfacts "hardnode.dev/agent/facts"
+	"hardnode.dev/internal/logging"
+	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/wire"
+)
+
+// asked is the note that a process was asked to end. Programs take a second stop signal for "now, without the rest", so a stop that is taken
+// up by another call, or by the next agent, is the same stop: it sends none and has what is left of the time.
+type asked struct {
+	PID     int       `json:"pid"`
+	Started time.Time `json:"started"`
+	At      int64     `json:"atMs"` // since the kernel's start
+}
+
+// left is what is left of a stop that a record's process was asked for, of all the time it has; 0: it is to be asked, and has all of it.
+func (a asked) left(rec record, all, now time.Duration) time.Duration {
+	past := now - time.Duration(a.At)*time.Millisecond
+	if a.PID != rec.PID || !a.Started.Equal(rec.Started) || past < 0 || past >= all {
+		return 0
+	}
+	return all - past
+}
+
+// askedAt is where the note of a container is, in RAM.
+func (r *Runtime) askedAt(id wire.CTID) string {
+	return filepath.Join(r.opts.RunDir, "stops", id.String())
+}
+
+// askToEnd sends the stop signal and waits for the end, as long as the template and limit allow.
+func (r *Runtime) askToEnd(ctx context.Context, id wire.CTID, rec record, limit time.Duration) error {
+	profile := rec.Container.Profile
+	sig, err := stopSignal(rec.Container.Process, profile)
+	if err != nil {
+		return err
+	}
+	var before asked
+	at, all := r.askedAt(id), stopAfter(rec.Container.Process)
+	if raw, err := os.ReadFile(at); err != nil || json.Unmarshal(raw, &before) != nil {
+		before = asked{} // none, or a torn one: it is asked again
+	}
+	left := before.left(rec, all, hostfacts.SinceBoot())
+	if left == 0 {
+		left = all
+		if err := r.signal(ctx, id, sig); err != nil {
+			if errors.Is(err, ErrNotRunning) {
+				return nil
+			}
+			return err
+		}
+		if err := r.noteAsked(at, rec); err != nil {
+			r.log.Warn("that a container was asked to end is not noted", logging.Container, id, logging.Err, err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, min(left, limit))
+	defer cancel()
+	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
+		if n, err := populated(r.cgroup(id)); err != nil || !n {
+			return err
+		}
+		if !run.Wait(ctx, wait) {
+			return nil // the kill comes next
+		}
+	}
+}
+
+func (r *Runtime) noteAsked(at string, rec record) error {
+	raw, err := json.Marshal(asked{PID: rec.PID, Started: rec.Started, At: hostfacts.SinceBoot().Milliseconds()})
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(at), 0o700); err != nil {
+		return err
+	}
+	return os.WriteFile(at, raw, 0o600)
+}
