@@ -58,6 +58,7 @@ var (
 	clusterID  = form.New(`^cl-[0-9a-f]{16}$`)
 	hostID     = form.New(`^h-[0-9a-f]{12}$`)
 	digestForm = form.New(`^sha256:[0-9a-f]{64}$`)
+	opID       = form.New(`^op-[0-9a-f]{16}$`)
 )
 
 // Label checks that s is a DNS label (RFC 1035: letters, digits and hyphens, starting with a letter) of at most limit characters.
@@ -99,6 +100,14 @@ func (c ClusterID) Validate() error {
 func (h HostID) Validate() error {
 	if !hostID.MatchString(string(h)) {
 		return fmt.Errorf("host id %q: want h- and 12 hex digits", string(h))
+	}
+	return nil
+}
+
+// Validate says why o is no operation id, or nil.
+func (o OperationID) Validate() error {
+	if !opID.MatchString(string(o)) {
+		return fmt.Errorf("operation id %q: want op- and 16 hex digits", string(o))
 	}
 	return nil
 }

@@ -66,9 +66,10 @@ func registry(ctx context.Context, log *slog.Logger, configFile, data, listen, s
 	}
 	states := importer.OpenStates(filepath.Join(data, "imports.json"), log, time.Now)
 	im := &importer.Importer{Source: store, Catalog: templates, States: states, Limits: flatten.DefaultLimits, Log: log, Now: time.Now}
-	q := &queue{names: make(chan wire.TemplateName, waiting), log: log, do: im.Import, pushed: store.Names, states: states}
+	q := &queue{names: make(chan wire.TemplateName, waiting), log: log, do: im.Import, again: im.Found, pushed: store.Names, states: states}
 	keeper := &retire.Keeper{OCI: store, Catalog: templates, States: states, Log: log, Now: time.Now}
-	door := &serve.Server{OCI: store, Catalog: templates, Retire: keeper, Imports: states.List, Import: im.Mend, Pushed: q.add, TokenHash: wire.Digest(config.PushToken), Log: log, Now: time.Now}
+	door := &serve.Server{OCI: store, Catalog: templates, Retire: keeper, Imports: states.List, Runs: states.Runs, Import: im.Mend, Pushed: q.add,
+		TokenHash: wire.Digest(config.PushToken), Log: log, Now: time.Now}
 	trust := identity.Trust{Pin: config.CAPin, Cluster: config.Cluster}
 	self := &identity.Holder{}
 	l, err := net.Listen("tcp", listen)

@@ -20,7 +20,8 @@ const waiting = 256
 type queue struct {
 	names  chan wire.TemplateName
 	log    *slog.Logger
-	do     func(context.Context, wire.TemplateName) (host.Template, error)
+	do     func(context.Context, wire.TemplateName) (host.Template, error) // of a push
+	again  func(context.Context, wire.TemplateName) (host.Template, error) // of what was pushed before the registry started
 	pushed func(context.Context) ([]wire.TemplateName, error)
 	states *importer.States
 }
@@ -31,7 +32,7 @@ func (q *queue) add(n wire.TemplateName) {
 	select {
 	case q.names <- n:
 	default:
-		q.states.Forget(n)
+		q.states.Missed(n)
 		q.log.Warn("too many pushes at once: import it by name", "template", n)
 	}
 }
@@ -42,24 +43,27 @@ func (q *queue) run(ctx context.Context) error {
 	if err != nil {
 		q.log.Warn("pushed images could not be listed", logging.Err, err)
 	}
+	q.states.Left(names, err)
 	var all errgroup.Group
 	all.SetLimit(waiting)
-	one := func(n wire.TemplateName) { all.Go(func() error { q.one(ctx, n); return nil }) }
+	one := func(n wire.TemplateName, do func(context.Context, wire.TemplateName) (host.Template, error)) {
+		all.Go(func() error { q.one(ctx, n, do); return nil })
+	}
 	for _, n := range names {
-		one(n)
+		one(n, q.again)
 	}
 	for {
 		select {
 		case n := <-q.names:
-			one(n)
+			one(n, q.do)
 		case <-ctx.Done():
 			return all.Wait()
 		}
 	}
 }
 
-func (q *queue) one(ctx context.Context, n wire.TemplateName) {
-	_, err := q.do(ctx, n)
+func (q *queue) one(ctx context.Context, n wire.TemplateName, do func(context.Context, wire.TemplateName) (host.Template, error)) {
+	_, err := do(ctx, n)
 	switch {
 	case err == nil || ctx.Err() != nil:
 	case errors.Is(err, importer.ErrArtifact):

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -389,7 +390,16 @@ func TestKilled(t *testing.T) {
 	if code != http.StatusOK {
 		t.Fatalf("import after the kills: %d %s", code, body)
 	}
+	w.until("no import waits for ever", func() bool {
+		l, _ := w.list()
+		return !slices.ContainsFunc(l.Runs, func(r host.ImportRun) bool { return !r.State.Final() })
+	})
 	l, _ := w.list()
+	for _, r := range l.Runs {
+		if r.State == host.ImportFailed && r.Reason != "the registry ended before it was done" {
+			t.Errorf("after the kills: %+v", r)
+		}
+	}
 	for _, e := range l.Templates {
 		if want == "" {
 			want = e.Digest
@@ -428,15 +438,27 @@ func TestFailedImportIsTold(t *testing.T) {
 		return len(l.Imports) == 1 && l.Imports[0].Name == "team/bad:1" && l.Imports[0].State == host.ImportFailed && strings.Contains(l.Imports[0].Reason, "is for linux/s390x")
 	}
 	w.until("the list says why the import failed", failed)
+	before, _ := w.list()
 	kill()
 	w.start()
 	w.until("it says so after a restart", failed)
+	if err := w.push("web:1", w.image(1, 1000), token); err != nil { // once it is imported, what was there at the start has been looked at
+		t.Fatal(err)
+	}
+	w.until("another image is a template", func() bool { l, _ := w.list(); return len(l.Templates) == 1 && len(l.Imports) == 1 })
+	l, _ := w.list()
+	if len(before.Runs) != 1 || len(l.Runs) != 2 || l.Runs[1] != before.Runs[0] || l.Runs[0].State != host.ImportDone {
+		t.Errorf("the record of imports: %+v, before the restart %+v", l.Runs, before.Runs)
+	}
+	if r := before.Runs[0]; r.Name != "team/bad:1" || r.State != host.ImportFailed || r.Code != string(operator.Invalid) || !strings.Contains(r.Reason, "is for linux/s390x") {
+		t.Errorf("the failed import's record: %+v", r)
+	}
 	if err := w.push("team/bad:1", w.image(1, 1000), token); err != nil {
 		t.Fatal(err)
 	}
 	w.until("the mended image is a template and nothing else", func() bool {
 		l, _ := w.list()
-		return len(l.Imports) == 0 && len(l.Templates) == 1
+		return len(l.Imports) == 0 && len(l.Templates) == 2
 	})
 }
 

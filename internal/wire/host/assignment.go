@@ -8,7 +8,7 @@
 //
 // History: 2026-11-22 version 1. 2026-11-22 Container.Remove. 2026-11-25 Report.Planned, the container state stopping.
 // 2026-11-25 Process.Groups; Templates.Imports, Template.Warnings, Used. 2026-11-25 Image.IDBlocks, ExecSpec.User.
-// 2026-11-25 Report.Keys and Late, ReportReply.Peers, Load.Pressure.
+// 2026-11-25 Report.Keys and Late, ReportReply.Peers, Load.Pressure. 2026-11-26 Templates.Runs.
 package host
 
 import (

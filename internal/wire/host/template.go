@@ -2,6 +2,7 @@ package host
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -31,6 +32,8 @@ type Templates struct {
 	Version   int        `json:"version"` // 1
 	Templates []Template `json:"templates"`
 	Imports   []Import   `json:"imports,omitempty"` // pushed names whose template is not made (yet), sorted by name
+
+	Runs []ImportRun `json:"runs,omitempty"` // all imports that have not ended, and the last that have; the newest first
 }
 
 // ImportState is where an import is.
@@ -41,7 +44,16 @@ const (
 	ImportWaiting ImportState = "waiting"
 	ImportRunning ImportState = "importing"
 	ImportFailed  ImportState = "failed" // until the name is pushed or imported again, or deleted
+
+	// Of an ImportRun only.
+	ImportDone    ImportState = "done"
+	ImportDropped ImportState = "dropped" // it ended without an outcome: the name was deleted, or who asked for it went
 )
+
+// Final tells whether the state is the end of an ImportRun.
+func (s ImportState) Final() bool {
+	return s == ImportFailed || s == ImportDone || s == ImportDropped
+}
 
 // Import is one pushed name on its way to a Template. Beside a Template of the same name it is that one's successor.
 type Import struct {
@@ -51,6 +63,24 @@ type Import struct {
 	Since  time.Time         `json:"since"`            // when it came into that state
 
 	Percent int `json:"percent,omitempty"` // of importing: how much of its layers was read
+}
+
+// ImportRun is one import, from the push or the request that asked for it to its end. A run that the registry's end interrupted goes on, under
+// its id, when the registry starts again. People see it as an operation.
+type ImportRun struct {
+	ID       wire.OperationID  `json:"id"`
+	Name     wire.TemplateName `json:"name"`             // name:tag of the template
+	Digest   wire.Digest       `json:"digest,omitempty"` // of the manifest that was imported, once it is done
+	By       string            `json:"by"`               // who asked for it, in words
+	State    ImportState       `json:"state"`
+	Percent  int               `json:"percent,omitempty"` // of importing: how much of its layers was read
+	Detail   string            `json:"detail,omitempty"`  // how far it is, or what came of it, in words
+	Code     string            `json:"code,omitempty"`    // of failed: one of the codes of wire/operator
+	Reason   string            `json:"reason,omitempty"`  // why it failed or was dropped
+	Next     string            `json:"next,omitempty"`    // what to do about that
+	Created  time.Time         `json:"created"`           // when it was asked for
+	Updated  time.Time         `json:"updated"`           // when it came into its state
+	Deadline time.Time         `json:"deadline,omitzero"` // of importing: when it fails unless it is done
 }
 
 // Used is what the orchestrator tells the registry every minute, and when it deletes: what is in use of its templates. An image that is not in
@@ -133,6 +163,14 @@ func DecodeTemplates(r io.Reader) (Templates, error) {
 	for i, e := range t.Imports {
 		if err := e.Name.Validate(); err != nil {
 			return Templates{}, fmt.Errorf("imports[%d]: %v", i, err)
+		}
+	}
+	if len(t.Runs) > MaxTemplates {
+		return Templates{}, fmt.Errorf("templates: has %d runs of imports, at most %d are allowed", len(t.Runs), MaxTemplates)
+	}
+	for i, e := range t.Runs {
+		if err := cmp.Or(e.ID.Validate(), e.Name.Validate()); err != nil {
+			return Templates{}, fmt.Errorf("runs[%d]: %v", i, err)
 		}
 	}
 	return t, nil

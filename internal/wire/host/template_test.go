@@ -16,6 +16,10 @@ func TestDecodeTemplatesAndImports(t *testing.T) {
 		"version":               {`{"version":2,"templates":[]}`, "version 2"},
 		"no digest":             {`{"version":1,"templates":[` + strings.Replace(one, hex, "", 1) + `]}`, "templates[0]"},
 		"import without a name": {`{"version":1,"templates":[],"imports":[{}]}`, "imports[0]"},
+		"run":                   {`{"version":1,"templates":[],"runs":[{"id":"op-0123456789abcdef","name":"a:1","by":"x","state":"done","new":1}]}`, ""},
+		"run without an id":     {`{"version":1,"templates":[],"runs":[{"name":"a:1"}]}`, "runs[0]: operation id"},
+		"run without a name":    {`{"version":1,"templates":[],"runs":[{"id":"op-0123456789abcdef"}]}`, "runs[0]: template name"},
+		"run with another id":   {`{"version":1,"templates":[],"runs":[{"id":"op-0123456789abcdef/x","name":"a:1"}]}`, "runs[0]"},
 		"trailing":              {`{"version":1,"templates":[]} x`, "behind"},
 	} {
 		_, err := DecodeTemplates(strings.NewReader(c.doc))

@@ -59,29 +59,35 @@ type Importer struct {
 
 // Import makes the template name of the image pushed under that name. An image that was imported already is not read again.
 func (im *Importer) Import(ctx context.Context, name wire.TemplateName) (host.Template, error) {
-	return im.imported(ctx, name, false)
+	return im.imported(ctx, name, pushed)
+}
+
+// Found is Import for a name that was pushed in an earlier life of the registry, and in most cases imported too.
+func (im *Importer) Found(ctx context.Context, name wire.TemplateName) (host.Template, error) {
+	return im.imported(ctx, name, found)
 }
 
 // Mend is Import for a person who asks for it: an image that was imported already is read, and made anew if the disk has damaged it.
 func (im *Importer) Mend(ctx context.Context, name wire.TemplateName) (host.Template, error) {
-	return im.imported(ctx, name, true)
+	return im.imported(ctx, name, asked)
 }
 
-func (im *Importer) imported(ctx context.Context, name wire.TemplateName, mend bool) (t host.Template, err error) {
-	e, end := im.States.begin(name)
+func (im *Importer) imported(ctx context.Context, name wire.TemplateName, why cause) (t host.Template, err error) {
+	e, end := im.States.begin(name, why)
 	defer func() {
-		if end(err); err != nil {
+		if end(t, err); err != nil {
 			err = fmt.Errorf("import %q: %w", name, err)
 		}
 	}()
-	for {
+	for mend := why == asked; ; {
 		d, err := im.Source.Resolve(ctx, name)
 		if err != nil {
 			return t, err
 		}
+		im.States.resolved(e, why, d)
 		other, land := im.flights.join(d)
 		if land != nil {
-			t, err := im.once(ctx, name, d, mend, e)
+			t, err := im.once(ctx, &task{name: name, why: why, e: e}, d, mend)
 			land(err)
 			if errors.Is(err, errPushed) {
 				continue
@@ -103,9 +109,16 @@ func (im *Importer) imported(ctx context.Context, name wire.TemplateName, mend b
 // errPushed: meanwhile the name points to another image.
 var errPushed = errors.New("another image was pushed under the name meanwhile")
 
+// task is the import of one name, and why it is.
+type task struct {
+	name wire.TemplateName
+	why  cause
+	e    *state
+}
+
 // once imports d; nobody else does at the same time.
-func (im *Importer) once(ctx context.Context, name wire.TemplateName, d wire.Digest, mend bool, e *state) (host.Template, error) {
-	log := logging.Or(im.Log).With("template", name)
+func (im *Importer) once(ctx context.Context, of *task, d wire.Digest, mend bool) (host.Template, error) {
+	log := logging.Or(im.Log).With("template", of.name)
 	if t, ok := im.Catalog.ByOCI(d); ok {
 		var err error
 		if mend {
@@ -114,10 +127,11 @@ func (im *Importer) once(ctx context.Context, name wire.TemplateName, d wire.Dig
 		switch {
 		case errors.Is(err, catalog.ErrDamaged), errors.Is(err, catalog.ErrNone):
 			log.Error("image is made anew", logging.Err, err)
-		case err != nil || t.Name == name:
+		case err != nil || t.Name == of.name:
 			return t, err
 		default:
-			t.Name = name
+			im.States.worked(of.e, of.why)
+			t.Name = of.name
 			if err := im.put(ctx, t); err == nil {
 				log.Info("template has the image of another", "digest", t.Digest)
 				return t, nil
@@ -127,7 +141,7 @@ func (im *Importer) once(ctx context.Context, name wire.TemplateName, d wire.Dig
 		}
 	}
 	start := time.Now()
-	t, err := im.make(ctx, name, d, e)
+	t, err := im.make(ctx, of, d)
 	if err == nil {
 		err = im.put(ctx, t)
 	}
@@ -158,7 +172,7 @@ type job struct {
 }
 
 // make imports d in the lane for small images, or in that for large ones when its size says so, or when the small limits turn out too small.
-func (im *Importer) make(ctx context.Context, name wire.TemplateName, d wire.Digest, e *state) (host.Template, error) {
+func (im *Importer) make(ctx context.Context, of *task, d wire.Digest) (host.Template, error) {
 	packed := int64(0)
 	in := func(large bool, work func(context.Context, *job) (host.Template, error)) (host.Template, error) {
 		leave, err := im.lanes.enter(ctx, large)
@@ -168,14 +182,14 @@ func (im *Importer) make(ctx context.Context, name wire.TemplateName, d wire.Dig
 		defer leave()
 		ctx, cancel := context.WithTimeout(ctx, Time)
 		defer cancel()
-		j := &job{src: im.Source, name: name, limits: im.Limits, window: maxZstdFrame}
+		j := &job{src: im.Source, name: of.name, limits: im.Limits, window: maxZstdFrame}
 		if !large {
 			j.limits, j.window = small(im.Limits), smallWindow
 		}
 		return work(ctx, j)
 	}
 	work := func(ctx context.Context, j *job) (host.Template, error) {
-		img, err := loadImage(ctx, im.Source, name, d)
+		img, err := loadImage(ctx, im.Source, of.name, d)
 		if err != nil {
 			return host.Template{}, err
 		}
@@ -185,7 +199,7 @@ func (im *Importer) make(ctx context.Context, name wire.TemplateName, d wire.Dig
 		if packed > smallPacked && j.window == smallWindow {
 			return host.Template{}, flatten.ErrLimit
 		}
-		seen, ended := im.States.making(e, packed)
+		seen, ended := im.States.making(of.e, of.why, packed)
 		defer ended()
 		j.seen = seen
 		return im.build(ctx, j, img, d)

@@ -38,6 +38,7 @@ type Server struct {
 	OCI       http.Handler // the distribution API
 	Catalog   *catalog.Catalog
 	Imports   func() []host.Import                                            // what is not imported (yet)
+	Runs      func() []host.ImportRun                                         // the record of imports
 	Import    func(context.Context, wire.TemplateName) (host.Template, error) // POST /import; it mends what is damaged
 	Retire    *retire.Keeper
 	Pushed    func(wire.TemplateName) // a manifest was pushed under that name
@@ -105,7 +106,7 @@ func (s *Server) peers(next http.HandlerFunc) http.HandlerFunc {
 }
 
 func (s *Server) list(w http.ResponseWriter, _ *http.Request) {
-	reply(w, host.Templates{Version: 1, Templates: s.Catalog.List(), Imports: s.Imports()})
+	reply(w, host.Templates{Version: 1, Templates: s.Catalog.List(), Imports: s.Imports(), Runs: s.Runs()})
 }
 
 func (s *Server) image(w http.ResponseWriter, r *http.Request) {
