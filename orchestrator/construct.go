@@ -115,6 +115,7 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 	o.fleet.Tick(time.Now(), o.members())
 	o.loop = &converge.Loop{Store: o.store, Fleet: o.fleet, License: o.license.Entitled, Log: c.log}
 	o.ops = &ops.Ops{Store: o.store, Fleet: o.fleet, World: o.world, Log: c.log}
+	o.templates.Runs = o.ops
 	o.routes = &hostapi.Routes{Store: o.store, Fleet: o.fleet, World: o.world}
 	hub := hostapi.NewHub()
 	tokens := &authz.Tokens{Store: o.store, Now: time.Now}
@@ -131,7 +132,7 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 		}}
 	o.api.DeleteTemplate, o.api.CollectTemplates = o.templates.Delete, o.templates.Collect
 	if s.Registry != "" {
-		o.api.RefreshTemplates, o.api.Imports = o.templates.Refresh, o.templates.Imports
+		o.api.RefreshTemplates, o.api.Imports, o.api.LookImports = o.templates.Refresh, o.templates.Imports, o.templates.Look
 	}
 	return o, nil
 }

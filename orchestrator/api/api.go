@@ -48,6 +48,8 @@ type Server struct {
 	RefreshTemplates func(context.Context) error
 	// Imports are the pushed names that are not imported (yet); nil: there are none.
 	Imports func() []host.Import
+	// LookImports asks the registry for its imports, so that what was pushed a moment ago is an operation; nil: it is not asked.
+	LookImports func(context.Context)
 	// DeleteTemplate removes a template that nobody uses, CollectTemplates what no template needs.
 	DeleteTemplate   func(ctx context.Context, name string) (host.Freed, error)
 	CollectTemplates func(context.Context) (host.Freed, error)

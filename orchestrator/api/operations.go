@@ -22,15 +22,19 @@ type operationInput struct {
 }
 
 func (s *Server) operationOperations() {
-	add(s, route{"listOperations", "GET", "/operations", "All operations, newest first", authz.Read, 200}, func(_ context.Context, in *struct {
+	add(s, route{"listOperations", "GET", "/operations", "All operations, newest first", authz.Read, 200}, func(ctx context.Context, in *struct {
 		Env    wire.EnvName            `query:"env" maxLength:"40" doc:"Of this environment only"`
+		Kind   string                  `query:"kind" enum:"env.create,env.start,env.stop,env.delete,env.spread,node.replace,import" doc:"Of this kind only"`
 		State  operator.OperationState `query:"state" enum:"pending,running,done,failed,cancelled" doc:"In this state only"`
 		Limit  int                     `query:"limit" minimum:"1" maximum:"500" default:"100" doc:"The most items of one answer"`
 		Cursor string                  `query:"cursor" maxLength:"400" doc:"The next of the answer before; empty begins at the newest"`
 	}) (*body[operator.List[operator.Operation]], error) {
+		if in.Env == "" && s.LookImports != nil {
+			s.LookImports(ctx)
+		}
 		var out []operator.Operation
 		for _, op := range s.Ops.List() {
-			if (in.Env == "" || op.Object == "environments/"+string(in.Env)) && (in.State == "" || op.State == in.State) {
+			if (in.Env == "" || op.Object == "environments/"+string(in.Env)) && (in.Kind == "" || op.Kind == in.Kind) && (in.State == "" || op.State == in.State) {
 				out = append(out, op)
 			}
 		}

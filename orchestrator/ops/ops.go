@@ -1,7 +1,8 @@
 // Package ops accepts long work and sees it through.
 //
-// Owns: the records of environments (what is wanted) and of operations (how far it is); which operation may interrupt which.
-// In: what a person asked, checked by the API; the state of the world.
+// Owns: the records of environments (what is wanted) and of operations (how far it is), imports of images among them; which operation may
+// interrupt which.
+// In: what a person asked, checked by the API; the state of the world; what the registry tells of its imports.
 // Out: an operation that is accepted (stored together with the want it sets), advanced by facts, and ended: done, failed or cancelled;
 // its undo, which makes the spec and want from before it wanted again. What a failed creation left is removed after a week.
 // Never: makes nodes or talks to hosts: an operation only watches what converge and the hosts do. Its record is never the only trace of
@@ -29,7 +30,7 @@ import (
 	"hardnode.dev/orchestrator/store"
 )
 
-// keepFinal is how many ended operations are kept, and keepFor how long.
+// keepFinal is how many ended operations are kept, of environments and of imports each, and keepFor how long.
 const (
 	keepFinal = 500
 	keepFor   = 7 * 24 * time.Hour
@@ -287,7 +288,7 @@ func (o *Ops) resume(ctx context.Context) error {
 	_, err := o.Store.Update(ctx, func(tx *store.Tx) error {
 		for _, seen := range store.Operations.All(o.Store.View()) {
 			op, ok := store.Operations.Read(tx, string(seen.ID))
-			if !ok || op.State.Final() {
+			if !ok || op.State.Final() || op.Kind == importKind {
 				continue
 			}
 			deadline := o.now().Add(o.Fleet.Clocks().Change + patience(kinds[op.Kind], store.Nodes.All(tx.View()), op.Env))
@@ -309,10 +310,16 @@ func (o *Ops) Step(ctx context.Context) error {
 	w := o.World()
 	now := o.now()
 	next := map[wire.OperationID]store.Operation{}
-	var ended []store.Operation
+	var ended, imports []store.Operation
 	for _, op := range store.Operations.All(w.View) {
-		if op.State.Final() {
+		switch {
+		case op.State.Final() && op.Kind == importKind:
+			imports = append(imports, op)
+			continue
+		case op.State.Final():
 			ended = append(ended, op)
+			continue
+		case op.Kind == importKind: // Imported and Silent end it
 			continue
 		}
 		if a := Advance(op, facts(w, op, now)); a.State != op.State || a.Progress != op.Progress || !slices.Equal(a.Steps, op.Steps) {
@@ -322,7 +329,7 @@ func (o *Ops) Step(ctx context.Context) error {
 	if err := o.failures(ctx, w, now); err != nil {
 		return err
 	}
-	old := expired(ended, now)
+	old := append(expired(ended, now), expired(imports, now)...) // many pushes don't push what environments did out
 	if len(next) == 0 && len(old) == 0 {
 		return nil
 	}

@@ -2,7 +2,8 @@
 //
 // Owns: the records of templates; what is in use of them.
 // In: the registry's list, over mutual TLS; templates that a person wants deleted.
-// Out: records; what is in use, to the registry; an error when the registry does not answer: the last list goes on to count.
+// Out: records; what is in use, to the registry; what the registry tells of imports; an error when the registry does not answer: the last
+// list goes on to count.
 // Never: fetches an image, removes a template only because the registry is away, or deletes one that is in use.
 package templates
 
@@ -19,6 +20,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"hardnode.dev/internal/identity"
@@ -33,6 +35,8 @@ import (
 // The clocks: how often the list is read without being asked for, how long one reading may take.
 const (
 	every   = 15 * time.Second
+	closely = 2 * time.Second // while an import is under way
+	look    = time.Second     // how long one who lists operations waits for the registry
 	timeout = 5 * time.Second
 	tell    = time.Minute      // between tellings of what is in use: the registry believes one for five
 	change  = 30 * time.Second // for a deletion
@@ -45,10 +49,18 @@ type List struct {
 	Trust    identity.Trust
 	Self     *identity.Holder
 	Log      *slog.Logger
+	// Runs takes what the registry tells of its imports; nil: nobody does.
+	Runs interface {
+		Imported(ctx context.Context, told []host.ImportRun) error
+		Silent(ctx context.Context, since time.Time) error
+	}
 
-	mu struct {
+	away atomic.Bool // it did not answer the last time
+	mu   struct {
 		sync.Mutex
-		began   time.Time // of the last reading that had an answer
+		began   time.Time     // of the last reading that had an answer
+		busy    bool          // an import is under way, as it last told
+		woken   chan struct{} // one has begun since Run looked last; nil before Run
 		told    time.Time
 		client  *http.Client
 		imports []host.Import
@@ -70,6 +82,20 @@ func (l *List) Refresh(ctx context.Context) error {
 	return l.read(ctx)
 }
 
+// Look is Refresh for one who lists operations: it waits a moment only, not for others, and not for a registry that did not answer the last
+// time.
+func (l *List) Look(ctx context.Context) {
+	if l.Registry == "" || l.away.Load() || !l.mu.TryLock() {
+		return
+	}
+	defer l.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, look)
+	defer cancel()
+	if err := l.read(ctx); err != nil && ctx.Err() == nil {
+		logging.Or(l.Log).Info("imports are as last known", logging.Reason, err)
+	}
+}
+
 func (l *List) read(ctx context.Context) error {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, timeout)
@@ -84,7 +110,16 @@ func (l *List) read(ctx context.Context) error {
 		return fmt.Errorf("ask registry %q: %v", l.Registry, err)
 	}
 	l.mu.began, l.mu.imports = began, doc.Imports
-	return l.keep(ctx, doc)
+	if l.mu.busy = slices.ContainsFunc(doc.Runs, func(r host.ImportRun) bool { return !r.State.Final() }); l.mu.busy {
+		select {
+		case l.mu.woken <- struct{}{}:
+		default:
+		}
+	}
+	if err := l.keep(ctx, doc); err != nil || l.Runs == nil {
+		return err
+	}
+	return l.Runs.Imported(ctx, doc.Runs)
 }
 
 // ask sends one request; an answer that is none is an error, an *operator.Problem if the registry says so.
@@ -228,23 +263,46 @@ func (l *List) tellNow(ctx context.Context) error {
 	return l.tell(ctx)
 }
 
+// rest waits until it is time to read the list again; false: ctx ended.
+func (l *List) rest(ctx context.Context, failing bool) bool {
+	l.mu.Lock()
+	wait, woken := every, l.mu.woken
+	if failing || l.mu.busy {
+		wait, woken = closely, nil
+	}
+	l.mu.Unlock()
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+	case <-woken:
+		return run.Wait(ctx, closely)
+	}
+	return true
+}
+
 // Run reads the list until ctx ends. A registry that is away is said once.
 func (l *List) Run(ctx context.Context) error {
-	failing := false
+	failing, answered := false, time.Now()
+	l.mu.Lock()
+	l.mu.woken = make(chan struct{}, 1)
+	l.mu.Unlock()
 	for {
 		err := l.Refresh(ctx)
 		if err == nil {
+			answered = time.Now()
 			err = l.tellNow(ctx)
+		} else if l.Runs != nil {
+			err = errors.Join(err, l.Runs.Silent(ctx, answered))
 		}
+		l.away.Store(err != nil)
 		if err != nil && !failing && ctx.Err() == nil {
 			logging.Or(l.Log).Warn("the registry does not answer; templates are as last known", logging.Err, err)
 		}
 		failing = err != nil
-		wait := every
-		if failing {
-			wait = 2 * time.Second
-		}
-		if !run.Wait(ctx, wait) {
+		if !l.rest(ctx, failing) {
 			return nil
 		}
 	}

@@ -6,6 +6,7 @@
 // Never: does I/O, or carries what only hosts need (that is wire/host).
 //
 // History: 2026-11-22 version 1. 2026-11-25 Environment.Failed, node state stopping; Template.State, Reason, Imported, Notes, Warnings.
+// 2026-11-26 operations of the kind import, whose Deadline may be absent.
 package operator
 
 import (
@@ -207,14 +208,14 @@ func (s OperationState) Final() bool { return s == OpDone || s == OpFailed || s 
 // Operation is one piece of long work.
 type Operation struct {
 	ID       wire.OperationID `json:"id"`
-	Kind     string           `json:"kind" doc:"env.create, env.start, env.stop, env.delete, node.replace, …"`
-	Object   string           `json:"object" doc:"What it works on, e.g. environments/hello"`
-	By       string           `json:"by" doc:"Who asked: the token's name, or the orchestrator itself"`
+	Kind     string           `json:"kind" doc:"env.create, env.start, env.stop, env.delete, env.spread, node.replace, import (of an image that was pushed), …"`
+	Object   string           `json:"object" doc:"What it works on, e.g. environments/hello or templates/nginx:1.22"`
+	By       string           `json:"by" doc:"Who asked: the token's name, or the orchestrator itself; of an import the push token, or the registry itself"`
 	State    OperationState   `json:"state" enum:"pending,running,done,failed,cancelled"`
 	Revision wire.Revision    `json:"revision" doc:"The store's revision the request was accepted at"`
 	Created  time.Time        `json:"created"`
 	Updated  time.Time        `json:"updated"`
-	Deadline time.Time        `json:"deadline" doc:"When it fails unless it is done"`
+	Deadline time.Time        `json:"deadline,omitzero" doc:"When it fails unless it is done; an import has none before its turn comes"`
 	Progress int              `json:"progress" doc:"0–100"`
 	Steps    []Step           `json:"steps"`
 	Problem  *Problem         `json:"problem,omitempty"`

@@ -33,6 +33,14 @@ func (c Code) Status() int {
 	return http.StatusInternalServerError
 }
 
+// Known is c, or Internal if c is none of the codes: a newer program may have more.
+func (c Code) Known() Code {
+	if _, ok := statusOf[c]; ok {
+		return c
+	}
+	return Internal
+}
+
 // CodeOf is the code of an HTTP status; a status without one is Internal (5xx) or Invalid (4xx).
 func CodeOf(status int) Code {
 	for c, s := range statusOf {

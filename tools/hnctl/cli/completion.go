@@ -31,6 +31,7 @@ var ofFlag = map[string]completer{
 	"env": envNames, "host": hostNames, "layer": layerNames, "component": componentNames, "context": contextNames, "template": templateNames,
 	"output": fixed("table", "json", "yaml", "name"), "role": fixed("user", "infra", "hypervisor"), "scope": fixed("read", "write", "exec", "platform", "metrics", "admin"),
 	"unit": fixed("agent", "init", "kernel", "spawner", "netd", "console"), "who": auditors,
+	"kind":   fixed("env.create", "env.start", "env.stop", "env.delete", "env.spread", "node.replace", "import"),
 	"config": files, "dir": files, "file": files, "licence": files, "licence-root-key": files, "jls-dir": files, "images": files,
 	"timeout": fixed("30s", "10m", "1h"), "since": fixed("10m", "1h", "1d"), "for": fixed("30m", "1h", "24h"), "join-within": fixed("1h", "24h"),
 	"user": fixed("root", "postgres", "mysql", "www-data", "nobody"), // which of them a node has only its /etc/passwd knows

@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -38,6 +39,32 @@ type fake struct {
 	ops  map[wire.OperationID]operator.Operation
 	seen map[string]wire.OperationID // idempotency keys
 	now  time.Time
+
+	imports map[wire.OperationID]operator.Operation // operations that are the registry's
+}
+
+// operation is one of both kinds; the caller holds the lock.
+func (f *fake) operation(id wire.OperationID) (operator.Operation, bool) {
+	if op, ok := f.imports[id]; ok {
+		return op, true
+	}
+	op, ok := f.ops[id]
+	return op, ok
+}
+
+// fakeImports are one that is under way and one that failed.
+func fakeImports(now time.Time) map[wire.OperationID]operator.Operation {
+	out := map[wire.OperationID]operator.Operation{}
+	for _, o := range []operator.Operation{
+		{ID: "op-00000000000000a1", Object: "templates/team/web:1", State: operator.OpRunning, Progress: 40,
+			Steps: []operator.Step{{Name: "accept", State: operator.OpDone}, {Name: "import", State: operator.OpRunning, Detail: "84.0 MiB of 210.0 MiB are read"}}},
+		{ID: "op-00000000000000a2", Object: "templates/bad:1", State: operator.OpFailed, Steps: []operator.Step{{Name: "import", State: operator.OpFailed}},
+			Problem: operator.NewProblem(operator.Invalid, "templates/bad:1", "is for linux/s390x", "mend the image and push it again")},
+	} {
+		o.Kind, o.By, o.Created, o.Updated = "import", "push token", now, now
+		out[o.ID] = o
+	}
+	return out
 }
 
 // serve starts a fake with a component's certificate below a fresh root, and writes hnctl's configuration for it into dir.
@@ -78,7 +105,7 @@ func serve(dir string) (stop func(), err error) {
 	}
 	holder := &identity.Holder{}
 	holder.Set(cred)
-	f := &fake{envs: map[wire.EnvName]operator.Environment{"jelastic": {Spec: operator.EnvironmentSpec{Name: "jelastic"}, State: operator.EnvRunning}, "bare": {Spec: operator.EnvironmentSpec{Name: "bare"}, State: operator.EnvCreating}}, ops: map[wire.OperationID]operator.Operation{}, seen: map[string]wire.OperationID{}, now: time.Now()}
+	f := &fake{envs: map[wire.EnvName]operator.Environment{"jelastic": {Spec: operator.EnvironmentSpec{Name: "jelastic"}, State: operator.EnvRunning}, "bare": {Spec: operator.EnvironmentSpec{Name: "bare"}, State: operator.EnvCreating}}, ops: map[wire.OperationID]operator.Operation{}, imports: fakeImports(now), seen: map[string]wire.OperationID{}, now: time.Now()}
 	l, err := tls.Listen("tcp", "127.0.0.1:0", identity.ServerTLS(identity.Trust{Pin: identity.Pin(root.Cert)}, nil, holder))
 	if err != nil {
 		return nil, err
@@ -335,25 +362,35 @@ func (f *fake) environments(mux *http.ServeMux) {
 			})
 		})
 	}
-	mux.HandleFunc("GET "+operator.Prefix+"/operations", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET "+operator.Prefix+"/operations", func(w http.ResponseWriter, r *http.Request) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		var out []operator.Operation
 		for _, o := range f.ops {
 			out = append(out, o)
 		}
+		for _, o := range f.imports {
+			out = append(out, o)
+		}
+		kind, env := r.URL.Query().Get("kind"), r.URL.Query().Get("env")
+		out = slices.DeleteFunc(out, func(o operator.Operation) bool {
+			return kind != "" && o.Kind != kind || env != "" && o.Object != "environments/"+env
+		})
 		reply(w, 200, operator.List[operator.Operation]{Items: out})
 	})
 	mux.HandleFunc("GET "+operator.Prefix+"/operations/{op}", func(w http.ResponseWriter, r *http.Request) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		if o, ok := f.ops[wire.OperationID(r.PathValue("op"))]; ok {
+		if o, ok := f.operation(wire.OperationID(r.PathValue("op"))); ok {
 			reply(w, 200, o)
 			return
 		}
 		refuse(w, operator.NotFound, "operations/"+r.PathValue("op"), "there is no such operation", "see hnctl op list")
 	})
 	mux.HandleFunc("GET "+operator.Prefix+"/operations/{op}/events", f.events)
+	mux.HandleFunc("POST "+operator.Prefix+"/operations/{op}/cancel", func(w http.ResponseWriter, r *http.Request) {
+		refuse(w, operator.Conflict, "operations/"+r.PathValue("op"), "import can't be cancelled", "wait for it: hnctl op watch "+r.PathValue("op"))
+	})
 }
 
 func (f *fake) accept(w http.ResponseWriter, r *http.Request, kind string, env wire.EnvName, effect func()) {
@@ -377,7 +414,7 @@ func (f *fake) accept(w http.ResponseWriter, r *http.Request, kind string, env w
 func (f *fake) events(w http.ResponseWriter, r *http.Request) {
 	id := wire.OperationID(r.PathValue("op"))
 	f.mu.Lock()
-	op, ok := f.ops[id]
+	op, ok := f.operation(id)
 	second := f.seen["stream "+string(id)] != ""
 	f.seen["stream "+string(id)] = id
 	f.mu.Unlock()
@@ -397,6 +434,16 @@ func (f *fake) events(w http.ResponseWriter, r *http.Request) {
 		<-r.Context().Done()
 		return
 	case !second:
+		return
+	case op.State.Final():
+		return
+	case op.Kind == "import":
+		op.State, op.Progress = operator.OpDone, 100
+		op.Steps = []operator.Step{{Name: "accept", State: operator.OpDone}, {Name: "import", State: operator.OpDone, Detail: "a template of 84.2 MiB"}}
+		f.mu.Lock()
+		f.imports[id] = op
+		f.mu.Unlock()
+		send(op)
 		return
 	case strings.Contains(op.Object, "/fail"):
 		op.State, op.Steps[0].State = operator.OpFailed, operator.OpFailed

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,17 +16,26 @@ import (
 func opPath(id string) string { return "/operations/" + url.PathEscape(id) }
 
 func (a *app) opList() *cobra.Command {
-	var env string
+	var env, kind string
 	c := &cobra.Command{
 		Use: "list", Short: "Operations, newest first", Args: cobra.NoArgs,
+		Long:    "All that was asked of environments, and the import of each image that was pushed; the newest first.",
+		Example: "  hnctl op list --env hello\n  hnctl op list --kind import",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := byEnv.check(cmd, env); err != nil {
 				return err
 			}
-			path := "/operations"
-			if env != "" {
-				path += "?env=" + url.QueryEscape(env)
+			if kind == "" && cmd.Flags().Changed("kind") {
+				return usage(cmd, "--kind is empty: name one, e.g. import, or leave the flag out")
 			}
+			q := url.Values{}
+			if env != "" {
+				q.Set("env", env)
+			}
+			if kind != "" {
+				q.Set("kind", kind)
+			}
+			path := strings.TrimSuffix("/operations?"+q.Encode(), "?")
 			list, err := items[operator.Operation](cmd.Context(), a, path)
 			if err == nil && len(list) == 0 {
 				err = byEnv.exists(cmd.Context(), a, env)
@@ -46,6 +56,7 @@ func (a *app) opList() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&env, "env", "", "of this environment only")
+	c.Flags().StringVar(&kind, "kind", "", "of this kind only, e.g. import or env.create")
 	return c
 }
 
