@@ -114,7 +114,7 @@ func WriteFile(path string, data []byte, mode fs.FileMode) (err error) {
 	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*")
 	if err != nil {
-		return fmt.Errorf("write %q: %w", path, err)
+		return fmt.Errorf("write %q: %w", path, cause(err))
 	}
 	defer func() {
 		if err != nil {
@@ -123,7 +123,7 @@ func WriteFile(path string, data []byte, mode fs.FileMode) (err error) {
 	}()
 	if _, err := f.Write(data); err != nil {
 		f.Close()
-		return fmt.Errorf("write %q: %w", path, err)
+		return fmt.Errorf("write %q: %w", path, cause(err))
 	}
 	if err := errors.Join(f.Chmod(mode), f.Sync(), f.Close()); err != nil {
 		return fmt.Errorf("write %q: %w", path, err)
@@ -132,6 +132,15 @@ func WriteFile(path string, data []byte, mode fs.FileMode) (err error) {
 		return fmt.Errorf("write %q: %w", path, err)
 	}
 	return SyncDir(dir)
+}
+
+// cause is err without the temporary file's name, which says nothing to a person.
+func cause(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
 }
 
 // sweep removes the temporary files of path. One that can't be removed does no harm.

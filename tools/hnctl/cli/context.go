@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -46,14 +47,38 @@ func (a *app) changeContexts(change func(*config.File) error) error {
 	if err := change(&f); err != nil {
 		return contextError(err)
 	}
-	return f.Save()
+	return unwritten(f.Save())
 }
 
 func contextError(err error) error {
 	if errors.Is(err, config.ErrNoContext) {
 		return withCode(exitNotFound, err)
 	}
+	if errors.As(err, new(*notWritten)) {
+		return err
+	}
 	return withCode(exitUsage, err)
+}
+
+// notWritten is why a file was not written. Files are replaced whole or not at all.
+type notWritten struct{ error }
+
+func (e *notWritten) Unwrap() error { return e.error }
+
+// Next is what to do about it.
+func (e *notWritten) Next() string {
+	if errors.Is(e, syscall.ENOSPC) || errors.Is(e, syscall.EDQUOT) {
+		return "make room on that disk, then repeat the command; the file is as it was"
+	}
+	return "see that you may write there, then repeat the command; the file is as it was"
+}
+
+// unwritten makes an error of writing a file one for people; others stay as they are.
+func unwritten(err error) error {
+	if no := syscall.Errno(0); err != nil && errors.As(err, &no) {
+		return &notWritten{err}
+	}
+	return err
 }
 
 func infoOf(f config.File, c config.Config) contextInfo {
@@ -159,11 +184,14 @@ func (a *app) contextAdd() *cobra.Command {
 			if err != nil {
 				return withCode(exitUsage, err)
 			}
-			if err := f.Add(from, name); err != nil {
-				return contextError(err)
+			undo, err := f.Add(from, name)
+			if err != nil {
+				undo()
+				return contextError(unwritten(err))
 			}
 			if err := f.Save(); err != nil {
-				return err
+				undo()
+				return unwritten(err)
 			}
 			added := f.Contexts[len(f.Contexts)-1].Name
 			a.say("context %s is added; hnctl context use %s chooses it", added, added)
@@ -207,7 +235,7 @@ func (a *app) contextDelete() *cobra.Command {
 				return contextError(err)
 			}
 			if err := f.Save(); err != nil {
-				return err
+				return unwritten(err)
 			}
 			a.say("context %s is forgotten; its token stays valid, in %s", gone.Name, gone.TokenPath())
 			if current == gone.Name && len(f.Contexts) > 0 {

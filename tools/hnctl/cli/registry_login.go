@@ -67,11 +67,11 @@ func (a *app) login(ctx context.Context) error {
 	}
 	ca := filepath.Join(dir, "root-ca.crt")
 	if err := keep.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root}), 0o644); err != nil {
-		return err
+		return unwritten(err)
 	}
 	file, err := dockerConfig(u.Host, loginName, token)
 	if err != nil {
-		return err
+		return unwritten(err)
 	}
 	if abs, err := filepath.Abs(ca); err == nil {
 		ca = abs
@@ -147,7 +147,7 @@ func dockerConfig(server, user string, token secret.Text) (file string, err erro
 		dir = filepath.Join(home, ".docker")
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", fmt.Errorf("make docker's configuration directory: %v", err)
+		return "", fmt.Errorf("make docker's configuration directory: %w", err)
 	}
 	file = filepath.Join(dir, "config.json")
 	if to, err := filepath.EvalSymlinks(file); err == nil {

@@ -168,7 +168,18 @@ func (f *File) Delete(name string) error {
 }
 
 // Add takes the current context of another directory in, under a name, with copies of its token files. The first one is the current one.
-func (f *File) Add(from File, name string) error {
+// Undo removes the copies; it is for a file that can't be saved.
+func (f *File) Add(from File, name string) (undo func(), err error) {
+	var made []string
+	undo = func() {
+		for _, file := range made {
+			os.Remove(file)
+		}
+	}
+	return undo, f.add(from, name, &made)
+}
+
+func (f *File) add(from File, name string, made *[]string) error {
 	c, err := from.Context("")
 	if err != nil {
 		return err
@@ -203,7 +214,11 @@ func (f *File) Add(from File, name string) error {
 			return fmt.Errorf("read token: %v", err)
 		}
 		*file = name + "-" + string(c.Cluster) + "." + filepath.Base(*file)
-		if err := keep.WriteFile(filepath.Join(f.dir, *file), raw, 0o600); err != nil {
+		to := filepath.Join(f.dir, *file)
+		if _, err := os.Lstat(to); errors.Is(err, fs.ErrNotExist) {
+			*made = append(*made, to)
+		}
+		if err := keep.WriteFile(to, raw, 0o600); err != nil {
 			return err
 		}
 	}
