@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -30,6 +29,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/neighbour"
 )
 
 // agent is the parts together: what one part tells of itself goes to the others through its methods.
@@ -79,15 +79,13 @@ func (a *agent) readOn(ctx context.Context) error {
 // oldFigures is when figures are so old that the disk they ask does not answer.
 const oldFigures = 10 * time.Second
 
-// configuration waits for netd's document and reads it strictly.
+// configuration waits for netd's document.
 func (a *agent) configuration(ctx context.Context) (boot.HostConfig, error) {
 	for {
 		raw, err := os.ReadFile(a.config)
 		if err == nil {
 			var c boot.HostConfig
-			dec := json.NewDecoder(bytes.NewReader(raw))
-			dec.DisallowUnknownFields()
-			if err := dec.Decode(&c); err != nil {
+			if err := neighbour.Decode(raw, &c); err != nil {
 				return c, fmt.Errorf("read %q: %v", a.config, err)
 			}
 			return c, nil

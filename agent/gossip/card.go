@@ -10,13 +10,12 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net/netip"
 
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/neighbour"
 )
 
 // Card is what a host says of itself, as memberlist's node metadata.
@@ -68,20 +67,15 @@ func (c Card) Encode(cluster wire.ClusterID, key ed25519.PrivateKey) ([]byte, er
 	return append(out, body...), nil
 }
 
-// Decode reads a card strictly and checks that it was signed by the key that keyOf knows for the host it names.
+// Decode reads a card, of this version or a neighbouring one, and checks that it was signed by the key that keyOf knows for the host it names.
 func Decode(raw []byte, cluster wire.ClusterID, keyOf func(wire.HostID) ed25519.PublicKey) (Card, error) {
 	if len(raw) > MaxCard || len(raw) <= cardHeader || raw[0] != cardVersion {
 		return Card{}, fmt.Errorf("gossip card: %d bytes are no card of version %d", len(raw), cardVersion)
 	}
 	sig, body := raw[1:cardHeader], raw[cardHeader:]
 	var c Card
-	dec := json.NewDecoder(bytes.NewReader(body))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&c); err != nil {
+	if err := neighbour.Decode(body, &c); err != nil {
 		return Card{}, fmt.Errorf("gossip card: %v", err)
-	}
-	if _, err := dec.Token(); err != io.EOF {
-		return Card{}, errors.New("gossip card: there is more behind it")
 	}
 	if err := c.Host.Validate(); err != nil {
 		return Card{}, fmt.Errorf("gossip card: %v", err)

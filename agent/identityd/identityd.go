@@ -27,6 +27,7 @@ import (
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/neighbour"
 )
 
 // Keeper keeps listening descriptors over a restart of this program. It must not call f.Fd, which would make the socket blocking.
@@ -197,9 +198,7 @@ func (s *Server) certificate(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var req identity.ComponentCSR
-	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, 16<<10))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&req); err != nil || len(req.CSR) == 0 {
+	if err := neighbour.Read(r.Body, 16<<10, &req); err != nil || len(req.CSR) == 0 {
 		http.Error(w, "want {\"csr\": …}", http.StatusBadRequest)
 		return
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/neighbour"
 )
 
 // callDeadline bounds every call but the long polls.
@@ -62,7 +62,7 @@ func (l *Link) enrollOnce(ctx context.Context, j boot.Join) error {
 		return err
 	}
 	var reply host.EnrollReply
-	if err := json.Unmarshal(a.body, &reply); err != nil {
+	if err := neighbour.Decode(a.body, &reply); err != nil {
 		return fmt.Errorf("read the orchestrator's answer: %v", err)
 	}
 	l.o.Clock.Answer(reply.Now, a.took)
@@ -142,7 +142,7 @@ func (l *Link) renewOnce(ctx context.Context) error {
 		return err
 	}
 	var reply host.RenewReply
-	if err := json.Unmarshal(a.body, &reply); err != nil {
+	if err := neighbour.Decode(a.body, &reply); err != nil {
 		return fmt.Errorf("read the orchestrator's answer: %v", err)
 	}
 	l.o.Clock.Answer(reply.Now, a.took)
@@ -174,7 +174,7 @@ func (l *Link) Component(ctx context.Context, req host.ComponentRequest) (host.R
 		return host.RenewReply{}, err
 	}
 	var reply host.RenewReply
-	if err := json.Unmarshal(a.body, &reply); err != nil {
+	if err := neighbour.Decode(a.body, &reply); err != nil {
 		return host.RenewReply{}, fmt.Errorf("read the orchestrator's answer: %v", err)
 	}
 	return reply, nil

@@ -16,6 +16,7 @@ import (
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/neighbour"
 )
 
 // pollWait is how long the orchestrator may hold a poll; pollDeadline is when the agent gives it up.
@@ -135,7 +136,7 @@ func (l *Link) report(ctx context.Context) error {
 		a, err := l.client.try(ctx, l.client.reports.Load(), http.MethodPost, host.PathReport, body, reportDeadline, 1)
 		var reply host.ReportReply
 		if err == nil {
-			err = json.Unmarshal(a.body, &reply)
+			err = neighbour.Decode(a.body, &reply)
 		}
 		l.reported(a.endpoint, reply, err)
 		late.tried(time.Now(), err)

@@ -3,7 +3,6 @@ package link
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -14,6 +13,7 @@ import (
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/neighbour"
 	"hardnode.dev/internal/wire/session"
 )
 
@@ -39,9 +39,7 @@ func (l *Link) sessions(ctx context.Context) error {
 		a, err := l.poll(ctx, "sessions", path)
 		var req host.SessionRequest
 		if err == nil {
-			dec := json.NewDecoder(bytes.NewReader(a.body))
-			dec.DisallowUnknownFields()
-			err = dec.Decode(&req)
+			err = neighbour.Decode(a.body, &req)
 		}
 		switch {
 		case errors.Is(err, errNothing):

@@ -15,6 +15,7 @@ import (
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/neighbour"
 )
 
 // ComponentSocket is where a component's container finds its agent.
@@ -86,7 +87,7 @@ func askCertificate(ctx context.Context, client *http.Client, key []byte, t Trus
 		return nil, fmt.Errorf("ask agent for a certificate: %s: %.200s", resp.Status, raw)
 	}
 	var reply host.RenewReply
-	if err := json.Unmarshal(raw, &reply); err != nil {
+	if err := neighbour.Decode(raw, &reply); err != nil {
 		return nil, fmt.Errorf("read the agent's answer: %v", err)
 	}
 	if _, err := t.check(reply.Chain, nil); err != nil {

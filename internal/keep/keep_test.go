@@ -93,3 +93,77 @@ func TestUpgrade(t *testing.T) {
 		t.Errorf("got %v, %v", got, err)
 	}
 }
+
+// A program is rolled back: the earlier one reads what the later one wrote, rewrites it, and the later one finds its own fields again.
+func TestRolledBack(t *testing.T) {
+	type part struct {
+		Name string `json:"name"`
+		Size int    `json:"size,omitempty"`
+	}
+	type later struct {
+		A     int    `json:"a"`
+		Extra string `json:"extra,omitempty"`
+		Parts []struct {
+			part
+			Flag bool `json:"flag,omitempty"`
+		} `json:"parts,omitempty"`
+	}
+	type earlier struct {
+		A     int    `json:"a"`
+		Parts []part `json:"parts,omitempty"`
+	}
+	path := filepath.Join(t.TempDir(), "x")
+	v1 := Doc[earlier]{Path: path, Version: 1}
+	v2 := Doc[later]{Path: path, Version: 2, Readers: 1, Upgrade: []func(json.RawMessage) (json.RawMessage, error){
+		func(b json.RawMessage) (json.RawMessage, error) { return b, nil },
+	}}
+	wrote := later{A: 1, Extra: "kept"}
+	if err := json.Unmarshal([]byte(`[{"name":"p","size":3,"flag":true},{"name":"q","flag":true}]`), &wrote.Parts); err != nil {
+		t.Fatal(err)
+	}
+	if err := v2.Save(wrote); err != nil {
+		t.Fatal(err)
+	}
+	got, _, err := v1.Load()
+	if err != nil || got.A != 1 || len(got.Parts) != 2 {
+		t.Fatalf("the earlier program reads %+v, %v", got, err)
+	}
+	if err := v1.Save(earlier{A: 2, Parts: []part{{"q", 9}}}); err != nil {
+		t.Fatal(err)
+	}
+	back, _, err := v2.Load()
+	if text, _ := json.Marshal(back); err != nil || string(text) != `{"a":2,"extra":"kept","parts":[{"name":"q","size":9,"flag":true}]}` {
+		t.Errorf("the later program finds %s, %v", text, err)
+	}
+
+	v2.Writers = 2
+	if err := v2.Save(wrote); err != nil {
+		t.Fatal(err)
+	}
+	if got, _, err := v1.Load(); err != nil || got.A != 1 {
+		t.Errorf("a document that may only be read: %+v, %v", got, err)
+	}
+	if err := v1.Save(earlier{}); !errors.Is(err, ErrNewer) {
+		t.Errorf("it is rewritten: got %v, want ErrNewer", err)
+	}
+
+	copied := Doc[earlier]{Path: path + ".copy", Version: 1, Sent: true}
+	os.WriteFile(copied.Path, must(os.ReadFile(path)), 0o600)
+	v2.Path, v2.Writers = copied.Path, 1
+	if err := v2.Save(wrote); err != nil {
+		t.Fatal(err)
+	}
+	if err := copied.Save(earlier{A: 5}); err != nil {
+		t.Fatal(err)
+	}
+	if back, _, err := v2.Load(); err != nil || back.Extra != "" || back.A != 5 {
+		t.Errorf("a document that was sent anew: %+v, %v, want nothing of the one before", back, err)
+	}
+}
+
+func must(b []byte, err error) []byte {
+	if err != nil {
+		panic(err)
+	}
+	return b
+}

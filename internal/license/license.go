@@ -13,17 +13,16 @@
 package license
 
 import (
-	"bytes"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"aidanwoods.dev/go-paseto"
+
+	"hardnode.dev/internal/wire/neighbour"
 )
 
 // The reasons a token is refused; test with errors.Is.
@@ -196,7 +195,7 @@ func footer(token string) (f Footer, err error) {
 	if err != nil {
 		return f, fmt.Errorf("%w: it is no PASETO v4.public", ErrMalformed)
 	}
-	if err := strict(raw, &f); err != nil {
+	if err := neighbour.Decode(raw, &f); err != nil {
 		return f, fmt.Errorf("%w: footer: %v", ErrMalformed, err)
 	}
 	return f, nil
@@ -211,20 +210,8 @@ func open(token string, key ed25519.PublicKey, assert string, out any) error {
 	if err != nil {
 		return fmt.Errorf("%w: key %s", ErrSignature, KeyID(key))
 	}
-	if err := strict(t.ClaimsJSON(), out); err != nil {
+	if err := neighbour.Decode(t.ClaimsJSON(), out); err != nil {
 		return fmt.Errorf("%w: claims: %v", ErrMalformed, err)
-	}
-	return nil
-}
-
-func strict(raw []byte, out any) error {
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(out); err != nil {
-		return err
-	}
-	if _, err := dec.Token(); err != io.EOF {
-		return errors.New("data after the end")
 	}
 	return nil
 }

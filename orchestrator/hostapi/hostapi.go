@@ -25,6 +25,7 @@ import (
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/neighbour"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/enroll"
 	"hardnode.dev/orchestrator/live"
@@ -106,15 +107,10 @@ func answer(w http.ResponseWriter, v any) {
 	w.Write(raw)
 }
 
-// read decodes a body of at most limit bytes strictly.
+// read decodes a body of at most limit bytes, of this version or a neighbouring one.
 func read(w http.ResponseWriter, r *http.Request, limit int64, into any) error {
-	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, limit))
-	d.DisallowUnknownFields()
-	if err := d.Decode(into); err != nil {
+	if err := neighbour.Read(http.MaxBytesReader(w, r.Body, limit), limit, into); err != nil {
 		return operator.NewProblem(operator.Invalid, "body", err.Error(), "compare the versions of host and orchestrator")
-	}
-	if d.More() {
-		return operator.NewProblem(operator.Invalid, "body", "there is more behind the document", "send one document")
 	}
 	return nil
 }

@@ -24,6 +24,7 @@ import (
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/jls"
+	"hardnode.dev/internal/wire/neighbour"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/store"
 )
@@ -83,7 +84,7 @@ func (c *Client) call(ctx context.Context, path string, make func(seq int64) any
 			return fmt.Errorf("ask JLS: %v", err)
 		}
 		if resp.StatusCode == http.StatusOK {
-			if err := json.Unmarshal(answer, into); err != nil {
+			if err := neighbour.Decode(answer, into); err != nil {
 				return fmt.Errorf("read the JLS's answer: %v", err)
 			}
 			return nil

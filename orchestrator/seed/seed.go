@@ -7,12 +7,9 @@
 package seed
 
 import (
-	"bytes"
 	"crypto/ed25519"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/netip"
 	"os"
 	"strings"
@@ -22,6 +19,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/neighbour"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/authz"
 	"hardnode.dev/orchestrator/env"
@@ -49,16 +47,11 @@ func Read(path string) (*Seed, error) {
 	return s, nil
 }
 
-// Decode reads a seed strictly.
+// Decode reads a seed.
 func Decode(raw []byte) (*Seed, error) {
 	s := &Seed{}
-	d := json.NewDecoder(bytes.NewReader(raw))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&s.OrchestratorSeed); err != nil {
+	if err := neighbour.Decode(raw, &s.OrchestratorSeed); err != nil {
 		return nil, err
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return nil, errors.New("there is more behind the document")
 	}
 	if s.Version != 1 {
 		return nil, fmt.Errorf("version %d is not known, want 1", s.Version)

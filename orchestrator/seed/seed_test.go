@@ -69,8 +69,8 @@ func TestDecode(t *testing.T) {
 	if _, err := Decode(append(raw, '1')); err == nil {
 		t.Error("trailing data is accepted")
 	}
-	if _, err := Decode(bytes.Replace(raw, []byte(`"domain"`), []byte(`"domian"`), 1)); err == nil || !strings.Contains(err.Error(), "domian") {
-		t.Errorf("an unknown field: %v", err)
+	if _, err := Decode(bytes.Replace(raw, []byte(`"domain"`), []byte(`"domian"`), 1)); err == nil || !strings.Contains(err.Error(), `"domain" is missing`) {
+		t.Errorf("a missing field: %v", err)
 	}
 }
 

@@ -11,17 +11,24 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"hardnode.dev/internal/wire/neighbour"
 	"hardnode.dev/internal/wire/operator"
 )
 
-// upgrade turns all records of one schema version into those of the next. Keys are as stored, without prefix: "env/hello".
-type upgrade func(records map[string]json.RawMessage) (map[string]json.RawMessage, error)
+// upgrade turns all records of one schema version into those of the next. Keys are as stored, without prefix: "env/hello". An orchestrator
+// that was rolled back leaves its own version behind, so an upgrade may find what it adds already there.
+type upgrade struct {
+	make func(records map[string]json.RawMessage) (map[string]json.RawMessage, error)
+	// readers is the oldest version whose orchestrators may work on what the upgrade leads to: they keep the fields and the kinds of record
+	// that they do not know. 0: only orchestrators that know it.
+	readers int
+}
 
 // upgrades[i] leads from version i+1 to i+2; the newest version is len(upgrades)+1.
 //
 // History: 1 (2026-11-22) first version. 2 (2026-11-25) an environment names the operation that holds it; an operation keeps what was
-// before it.
-var upgrades = []upgrade{holders}
+// before it. Orchestrators before version 2 refuse every field they do not know.
+var upgrades = []upgrade{{make: holders}}
 
 // stagedPrefix is where an upgrade's changes lie until all of them are known to be there.
 const stagedPrefix = "/hardnode/upgrade/"
@@ -37,9 +44,13 @@ const (
 //	stage    the changes are written beside the records; the version is the old one, so starting anew from the records is safe
 //	Upgrading is set: all changes are staged, no program of the old version reads the store any more
 //	carry out each change is made in the transaction that drops it from the stage; then the version is the new one
+//
+// An orchestrator that is older than the store works on it if Readers says so, and stamps its own version: the later one then makes its
+// upgrade again, for the records that were written without it.
 type schema struct {
 	Version   int `json:"version"`
 	Upgrading int `json:"upgrading,omitempty"` // the version that the staged changes lead to; 0: none is under way
+	Readers   int `json:"readers,omitempty"`   // the oldest version whose orchestrators may work on the store; 0 is Version
 }
 
 // staged is one change of an upgrade.
@@ -62,18 +73,21 @@ func migrate(ctx context.Context, m *member, list []upgrade) error {
 		if have.Version, err = emptyVersion(ctx, m, newest); err != nil {
 			return err
 		}
-	} else if err := strict(got.Kvs[0].Value, &have); err != nil || have.Version < 1 || have.Upgrading != 0 && have.Upgrading != have.Version+1 {
+	} else if err := neighbour.Decode(got.Kvs[0].Value, &have); err != nil || have.Version < 1 || have.Upgrading != 0 && have.Upgrading != have.Version+1 {
 		return fmt.Errorf("read schema version %q: %w", got.Kvs[0].Value, ErrNewer)
+	}
+	if have.Version > newest && have.Upgrading == 0 && have.Readers != 0 && have.Readers <= newest {
+		return stamp(ctx, m, schema{Version: newest, Readers: have.Readers})
 	}
 	if needs := max(have.Version, have.Upgrading); needs > newest {
 		return fmt.Errorf("open store: %w: it has schema %d, this program knows %d; start the newer orchestrator, or restore a snapshot made before the upgrade", ErrNewer, needs, newest)
 	}
 	for v := have.Version; v < newest; v++ {
 		if have.Upgrading != v+1 {
-			err = stage(ctx, m, v, list[v-1])
+			err = stage(ctx, m, v, list[v-1].make)
 		}
 		if err == nil {
-			err = carryOut(ctx, m, v+1)
+			err = carryOut(ctx, m, schema{Version: v + 1, Readers: list[v-1].readers})
 		}
 		if err != nil {
 			return fmt.Errorf("upgrade store from schema %d: %w", v, err)
@@ -106,7 +120,7 @@ func stamp(ctx context.Context, m *member, s schema) error {
 }
 
 // stage works the changes out and writes them beside the records, which stay as they are.
-func stage(ctx context.Context, m *member, from int, up upgrade) error {
+func stage(ctx context.Context, m *member, from int, up func(map[string]json.RawMessage) (map[string]json.RawMessage, error)) error {
 	// What an earlier try left is not whole.
 	if _, err := m.Delete(ctx, stagedPrefix, clientv3.WithPrefix()); err != nil {
 		return err
@@ -142,11 +156,11 @@ func stage(ctx context.Context, m *member, from int, up upgrade) error {
 }
 
 // carryOut makes the staged changes and then the version.
-func carryOut(ctx context.Context, m *member, to int) error {
+func carryOut(ctx context.Context, m *member, to schema) error {
 	b := batch{ctx: ctx, m: m}
 	err := pages(ctx, m, stagedPrefix, func(key string, raw []byte) error {
 		var c staged
-		if err := strict(raw, &c); err != nil {
+		if err := neighbour.Decode(raw, &c); err != nil {
 			return fmt.Errorf("staged record %q: %v", key, err)
 		}
 		op := clientv3.OpDelete(prefix + key)
@@ -162,7 +176,7 @@ func carryOut(ctx context.Context, m *member, to int) error {
 	if err != nil {
 		return err
 	}
-	return stamp(ctx, m, schema{Version: to})
+	return stamp(ctx, m, to)
 }
 
 // pages hands over everything below a prefix, without the prefix, a bounded answer at a time.

@@ -32,14 +32,14 @@ func TestUpgrade(t *testing.T) {
 	}
 	cut := errors.New("cut")
 	fails := func(map[string]json.RawMessage) (map[string]json.RawMessage, error) { return nil, cut }
-	if _, err := open(t.Context(), Options{Dir: dir, Unsafe: true}, []upgrade{rename, fails}); !errors.Is(err, cut) {
+	if _, err := open(t.Context(), Options{Dir: dir, Unsafe: true}, []upgrade{{make: rename}, {make: fails}}); !errors.Is(err, cut) {
 		t.Fatalf("a failing upgrade: %v", err)
 	}
 	drop := func(r map[string]json.RawMessage) (map[string]json.RawMessage, error) {
 		delete(r, "token/t1")
 		return r, nil
 	}
-	s = opened(t, dir, []upgrade{rename, drop})
+	s = opened(t, dir, []upgrade{{make: rename}, {make: drop}})
 	if n, ok := Numbers.Get(s.View(), "new"); !ok || n.Next != 7 || Numbers.Len(s.View()) != 1 || Tokens.Len(s.View()) != 0 {
 		t.Errorf("after the upgrades: %+v %v, %d counters, %d tokens", n, ok, Numbers.Len(s.View()), Tokens.Len(s.View()))
 	}
@@ -151,7 +151,7 @@ func TestUpgradeIsRestartedAtAnyLine(t *testing.T) {
 	}
 	const many = 20_000 // more than twice what one transaction may have
 	fill(many)
-	if err := migrate(t.Context(), m, []upgrade{up}); err != nil {
+	if err := migrate(t.Context(), m, []upgrade{{make: up}}); err != nil {
 		t.Fatalf("upgrade of %d records: %v", many, err)
 	}
 	check("uncut", many)
@@ -161,7 +161,7 @@ func TestUpgradeIsRestartedAtAnyLine(t *testing.T) {
 	for n := 0; ; n++ {
 		fill(some)
 		m.Client.KV = &cutter{whole, n}
-		err := migrate(t.Context(), m, []upgrade{up})
+		err := migrate(t.Context(), m, []upgrade{{make: up}})
 		m.Client.KV = whole
 		what := fmt.Sprintf("cut off at write %d", n)
 		if err == nil {
@@ -187,7 +187,7 @@ func TestUpgradeIsRestartedAtAnyLine(t *testing.T) {
 		} else if !errors.Is(err, ErrNewer) {
 			t.Errorf("%s: a program of the version before: %v", what, err)
 		}
-		if err := migrate(t.Context(), m, []upgrade{up}); err != nil {
+		if err := migrate(t.Context(), m, []upgrade{{make: up}}); err != nil {
 			t.Errorf("%s: the next start: %v", what, err)
 		}
 		check(what, some)
@@ -201,14 +201,16 @@ func TestHolders(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	const at = `"2026-11-22T00:00:00Z"`
+	const rest = `"by":"a","revision":1,"created":` + at + `,"updated":` + at + `,"deadline":` + at + `,"progress":0,"steps":null,"cancel":false,`
 	for k, v := range map[string]string{
 		schemaKey:                 `{"version":1}`,
 		prefix + "env/hello":      `{"spec":{"version":1,"name":"hello","layers":null},"want":"running","created":"2026-11-22T00:00:00Z","by":"a"}`,
 		prefix + "env/other":      `{"spec":{"version":1,"name":"other","layers":null},"want":"running","created":"2026-11-22T00:00:00Z","by":"a"}`,
-		prefix + "operation/op-1": `{"id":"op-1","kind":"env.start","object":"environments/hello","state":"running","env":"hello","undo":"stopped","from":7}`,
-		prefix + "operation/op-2": `{"id":"op-2","kind":"env.create","object":"environments/other","state":"done","env":"other","undo":"deleted"}`,
-		prefix + "operation/op-3": `{"id":"op-3","kind":"node.replace","object":"environments/other","state":"running","env":"other","node":101,"old":100}`,
-		prefix + "operation/op-4": `{"id":"op-4","kind":"env.delete","object":"environments/gone","state":"running","env":"gone"}`,
+		prefix + "operation/op-1": `{"id":"op-1","kind":"env.start","object":"environments/hello","state":"running",` + rest + `"env":"hello","undo":"stopped","from":7}`,
+		prefix + "operation/op-2": `{"id":"op-2","kind":"env.create","object":"environments/other","state":"done",` + rest + `"env":"other","undo":"deleted"}`,
+		prefix + "operation/op-3": `{"id":"op-3","kind":"node.replace","object":"environments/other","state":"running",` + rest + `"env":"other","node":101,"old":100}`,
+		prefix + "operation/op-4": `{"id":"op-4","kind":"env.delete","object":"environments/gone","state":"running",` + rest + `"env":"gone"}`,
 	} {
 		if _, err := m.Put(t.Context(), k, v); err != nil {
 			t.Fatal(err)
@@ -227,5 +229,77 @@ func TestHolders(t *testing.T) {
 	}
 	if op, ok := Operations.Get(s.View(), "op-1"); !ok || op.Before != nil || Operations.Len(s.View()) != 4 {
 		t.Errorf("the operation at work: %+v", op)
+	}
+}
+
+// An orchestrator is rolled back: it works on the later one's store, keeps what it doesn't know, and the later one makes its upgrade for
+// what was written meanwhile.
+func TestRolledBack(t *testing.T) {
+	dir := t.TempDir()
+	account := upgrade{readers: 1, make: func(r map[string]json.RawMessage) (map[string]json.RawMessage, error) {
+		for k, raw := range r {
+			var doc map[string]any
+			if strings.HasPrefix(k, "number/") && json.Unmarshal(raw, &doc) == nil && doc["account"] == nil {
+				doc["account"] = "made by the upgrade"
+				r[k], _ = json.Marshal(doc)
+			}
+		}
+		return r, nil
+	}}
+	later := func() *Store { return opened(t, dir, []upgrade{account}) }
+	earlier := func() *Store { return opened(t, dir, nil) }
+	raw := func(s *Store, key string) string {
+		got, err := s.m.Get(t.Context(), prefix+key)
+		if err != nil || len(got.Kvs) != 1 {
+			t.Fatalf("read %s: %v, %d of them", key, err, len(got.Kvs))
+		}
+		return string(got.Kvs[0].Value)
+	}
+	put := func(s *Store, name string, n int64) {
+		if _, err := s.Update(t.Context(), func(tx *Tx) error { Numbers.Put(tx, name, Number{Next: n}); return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	s := earlier()
+	put(s, "first", 1)
+	s.Close()
+	s = later()
+	if _, err := s.m.Put(t.Context(), prefix+"number/second", `{"next":2,"account":"mine"}`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.m.Put(t.Context(), prefix+"kind-of-later/x", `{"any":"thing"}`); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+
+	s = earlier()
+	put(s, "first", 10)
+	put(s, "second", 20)
+	put(s, "third", 30)
+	for key, want := range map[string]string{
+		"number/first": `{"next":10,"account":"made by the upgrade"}`, "number/second": `{"next":20,"account":"mine"}`,
+		"number/third": `{"next":30}`, "kind-of-later/x": `{"any":"thing"}`,
+	} {
+		if got := raw(s, key); got != want {
+			t.Errorf("the earlier orchestrator leaves %s as %s, want %s", key, got, want)
+		}
+	}
+	s.Close()
+
+	s = later()
+	if got, want := raw(s, "number/third"), `{"account":"made by the upgrade","next":30}`; got != want {
+		t.Errorf("the later one finds %s, want %s", got, want)
+	}
+	if got, want := raw(s, "number/second"), `{"next":20,"account":"mine"}`; got != want {
+		t.Errorf("the later one finds %s, want %s", got, want)
+	}
+	s.Close()
+
+	account.readers = 0
+	s = opened(t, dir, []upgrade{account, account})
+	s.Close()
+	if _, err := open(t.Context(), Options{Dir: dir, Unsafe: true}, []upgrade{account}); !errors.Is(err, ErrNewer) {
+		t.Errorf("a store that allows no earlier orchestrator: %v, want ErrNewer", err)
 	}
 }

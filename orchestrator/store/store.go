@@ -1,4 +1,4 @@
-// Package store keeps the orchestrator's control state: strict typed records in one embedded etcd member.
+// Package store keeps the orchestrator's control state: typed records in one embedded etcd member.
 //
 // Owns: the records and who writes each of them, the schema version and its upgrades, the copy in memory that every read comes from.
 // In: transactions of typed records; each names the revision of every record it touches, so two writers can't overwrite each other.
@@ -7,9 +7,7 @@
 package store
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -216,9 +214,10 @@ type View struct {
 }
 
 type entry struct {
-	val any
-	raw []byte
-	rev int64
+	val     any
+	raw     []byte
+	rev     int64
+	foreign bool // it has fields that this orchestrator does not know
 }
 
 // Revision orders views.
@@ -230,17 +229,20 @@ func (v *View) Over() <-chan struct{} { return v.over }
 func (v *View) set(key string, raw []byte, rev int64) error {
 	table, name, ok := strings.Cut(strings.TrimPrefix(key, prefix), "/")
 	decode := decoders[table]
-	if !ok || decode == nil {
-		return fmt.Errorf("read record %q: %w: its kind is not known", key, ErrNewer)
+	if !ok {
+		return fmt.Errorf("read record %q: %w: it has no kind", key, ErrNewer)
 	}
-	val, err := decode(raw)
+	if decode == nil {
+		return nil // the schema says that this orchestrator may be at work here: a later one's records are for it to read
+	}
+	val, foreign, err := decode(raw)
 	if err != nil {
 		return fmt.Errorf("read record %q: %w: %v", key, ErrNewer, err)
 	}
 	if v.tables[table] == nil {
 		v.tables[table] = map[string]entry{}
 	}
-	v.tables[table][name] = entry{val, raw, rev}
+	v.tables[table][name] = entry{val, raw, rev, foreign}
 	return nil
 }
 
@@ -282,17 +284,4 @@ func (t *Tx) outdated(v *View) bool {
 		}
 	}
 	return false
-}
-
-// strict reads one JSON value and refuses unknown fields and trailing data.
-func strict(raw []byte, into any) error {
-	d := json.NewDecoder(bytes.NewReader(raw))
-	d.DisallowUnknownFields()
-	if err := d.Decode(into); err != nil {
-		return err
-	}
-	if d.More() {
-		return errors.New("trailing data")
-	}
-	return nil
 }

@@ -7,19 +7,20 @@ import (
 	"strings"
 
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/neighbour"
 )
 
-// decoders knows every kind of record; a kind that is not in it can't be read.
-var decoders = map[string]func([]byte) (any, error){}
+// decoders knows every kind of record. A kind that is not in it is a later orchestrator's: it is left alone.
+var decoders = map[string]func([]byte) (val any, foreign bool, err error){}
 
 // Table is one kind of record. Its records are named by text without a "/".
 type Table[T any] struct{ name string }
 
 func table[T any](name string) Table[T] {
-	decoders[name] = func(raw []byte) (any, error) {
+	decoders[name] = func(raw []byte) (any, bool, error) {
 		var v T
-		err := strict(raw, &v)
-		return v, err
+		foreign, err := neighbour.DecodeRecord(raw, &v)
+		return v, foreign, err
 	}
 	return Table[T]{name}
 }
@@ -76,7 +77,8 @@ func (t Table[T]) Read(tx *Tx, name string) (rec T, ok bool) {
 	return t.Get(tx.view, name)
 }
 
-// Put writes the record; writing what is already there changes nothing.
+// Put writes the record; writing what is already there changes nothing. What a later orchestrator wrote into it, and this one does not know,
+// stays in it.
 func (t Table[T]) Put(tx *Tx, name string, rec T) {
 	if name == "" || strings.Contains(name, "/") {
 		panic("BUG: record name " + t.name + "/" + name)
@@ -86,6 +88,11 @@ func (t Table[T]) Put(tx *Tx, name string, rec T) {
 		panic("BUG: record " + t.name + "/" + name + ": " + err.Error())
 	}
 	old := tx.view.tables[t.name][name]
+	if old.foreign {
+		if raw, err = neighbour.Carry[T](old.raw, raw); err != nil {
+			panic("BUG: record " + t.name + "/" + name + ": " + err.Error())
+		}
+	}
 	tx.touched[t.key(name)] = old.rev
 	if bytes.Equal(old.raw, raw) {
 		delete(tx.write, t.key(name))

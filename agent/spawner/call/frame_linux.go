@@ -1,7 +1,6 @@
 package call
 
 import (
-	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -11,6 +10,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"hardnode.dev/internal/wire/neighbour"
 )
 
 // maxMessage is the largest JSON of one message, in bytes: environment and arguments of a program, and some.
@@ -45,7 +46,7 @@ func Send(c *net.UnixConn, v any, files ...*os.File) error {
 	return nil
 }
 
-// Receive reads one message into v, strictly, and returns the descriptors that came with it; the caller closes them. io.EOF when the
+// Receive reads one message into v and returns the descriptors that came with it; the caller closes them. io.EOF when the
 // peer has closed.
 func Receive(c *net.UnixConn, v any) (files []*os.File, err error) {
 	defer func() {
@@ -85,15 +86,10 @@ func Receive(c *net.UnixConn, v any) (files []*os.File, err error) {
 	return files, Decode(body, v)
 }
 
-// Decode reads one message's JSON: unknown fields and anything after it are errors.
+// Decode reads one message's JSON. An agent that was replaced under a running spawner may be of a neighbouring version.
 func Decode(body []byte, v any) error {
-	d := json.NewDecoder(bytes.NewReader(body))
-	d.DisallowUnknownFields()
-	if err := d.Decode(v); err != nil {
+	if err := neighbour.Decode(body, v); err != nil {
 		return fmt.Errorf("decode message: %v", err)
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("decode message: something follows it")
 	}
 	return nil
 }

@@ -1,20 +1,17 @@
 package boot
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
-	"strings"
 
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/neighbour"
 )
 
 // Names of the configuration files in the components' containers. `hnctl cluster init` writes them into the first Work; each program
-// reads its own strictly.
+// reads its own.
 const (
 	RegistryConfigFile = RunDir + "/registry.json"
 	ResolverConfigFile = RunDir + "/resolver.json"
@@ -40,10 +37,10 @@ type ResolverConfig struct {
 	TrustedProxies []netip.Prefix `json:"trustedProxies,omitempty"`
 }
 
-// DecodeRegistryConfig reads a RegistryConfig strictly.
+// DecodeRegistryConfig reads a RegistryConfig.
 func DecodeRegistryConfig(raw []byte) (RegistryConfig, error) {
 	var c RegistryConfig
-	if err := decodeStrict(raw, &c); err != nil {
+	if err := neighbour.Decode(raw, &c); err != nil {
 		return RegistryConfig{}, fmt.Errorf("registry configuration: %v", err)
 	}
 	if err := errors.Join(checkHead(c.Version, c.Cluster, c.CAPin), checkHash("pushToken", c.PushToken)); err != nil {
@@ -52,10 +49,10 @@ func DecodeRegistryConfig(raw []byte) (RegistryConfig, error) {
 	return c, nil
 }
 
-// DecodeResolverConfig reads a ResolverConfig strictly.
+// DecodeResolverConfig reads a ResolverConfig.
 func DecodeResolverConfig(raw []byte) (ResolverConfig, error) {
 	var c ResolverConfig
-	if err := decodeStrict(raw, &c); err != nil {
+	if err := neighbour.Decode(raw, &c); err != nil {
 		return ResolverConfig{}, fmt.Errorf("resolver configuration: %v", err)
 	}
 	err := checkHead(c.Version, c.Cluster, c.CAPin)
@@ -98,19 +95,6 @@ func checkHead(version int, cluster wire.ClusterID, pin string) error {
 func checkHash(field, s string) error {
 	if wire.Digest(s).Validate() != nil {
 		return fmt.Errorf("%s: want sha256: and 64 hex digits", field)
-	}
-	return nil
-}
-
-// decodeStrict reads one JSON document: unknown fields and trailing data are errors.
-func decodeStrict(raw []byte, v any) error {
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(v); err != nil {
-		return errors.New(strings.TrimPrefix(err.Error(), "json: "))
-	}
-	if _, err := dec.Token(); err != io.EOF {
-		return errors.New("there is more behind the document")
 	}
 	return nil
 }

@@ -13,7 +13,8 @@ func TestDecodeRegistryConfig(t *testing.T) {
 		{"good", good, ""},
 		{"plain token", strings.Replace(good, `"pushToken":"`+hash, `"pushToken":"secret`, 1), "pushToken"},
 		{"no pin", strings.Replace(good, `"caPin":"`+hash, `"caPin":"`, 1), "caPin"},
-		{"unknown", strings.Replace(good, "caPin", "pin", 1), "unknown field"},
+		{"unknown", strings.Replace(good, "caPin", "pin", 1), `field "caPin" is missing`},
+		{"of a later version", strings.Replace(good, "{", `{"more":[1],`, 1), ""},
 		{"cluster", strings.Replace(good, "cl-0", "x-0", 1), "cluster id"},
 		{"trailing", good + "1", "more behind"},
 	} {

@@ -5,15 +5,16 @@ import (
 
 	"hardnode.dev/internal/secret"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/neighbour"
 )
 
 // SeedFile is where the orchestrator finds its OrchestratorSeed.
 const SeedFile = RunDir + "/seed.json"
 
-// DecodeSeed reads an OrchestratorSeed strictly. What its parts mean (certificates, licence) is checked by those who use them.
+// DecodeSeed reads an OrchestratorSeed. What its parts mean (certificates, licence) is checked by those who use them.
 func DecodeSeed(raw []byte) (OrchestratorSeed, error) {
 	var s OrchestratorSeed
-	if err := decodeStrict(raw, &s); err != nil {
+	if err := neighbour.Decode(raw, &s); err != nil {
 		return OrchestratorSeed{}, fmt.Errorf("orchestrator seed: %v", err)
 	}
 	if s.Version != 1 {
@@ -22,10 +23,10 @@ func DecodeSeed(raw []byte) (OrchestratorSeed, error) {
 	return s, s.Cluster.Validate()
 }
 
-// DecodeBundle reads a Bundle strictly.
+// DecodeBundle reads a Bundle.
 func DecodeBundle(raw []byte) (Bundle, error) {
 	var b Bundle
-	if err := decodeStrict(raw, &b); err != nil {
+	if err := neighbour.Decode(raw, &b); err != nil {
 		return Bundle{}, fmt.Errorf("bundle: %v", err)
 	}
 	if b.Version != 1 {

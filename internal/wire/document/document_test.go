@@ -1,6 +1,7 @@
 package document_test
 
 import (
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/document"
+	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 )
 
@@ -122,7 +124,11 @@ func TestHostConfigRefuses(t *testing.T) {
 }
 
 func TestSeedWork(t *testing.T) {
-	seed := []byte(`{"version":1,"cluster":"cl-0123456789abcdef","work":{"version":1,"revision":1,"containers":[{"ctid":3,"component":"orchestrator"},{"ctid":1,"component":"registry"}]}}`)
+	seed, err := json.Marshal(boot.OrchestratorSeed{Version: 1, Cluster: "cl-0123456789abcdef", Work: host.Work{Version: 1, Revision: 1,
+		Containers: []host.Container{{CTID: 3, Component: "orchestrator"}, {CTID: 1, Component: "registry"}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	s, err := boot.DecodeSeed(seed)
 	if err != nil {
 		t.Fatal(err)

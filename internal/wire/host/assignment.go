@@ -1,7 +1,7 @@
 // Package host is the dialect between the orchestrator and the host agents: what a host shall run (Assignment), what it says of
 // itself (Report), how it joins (Enrol), and the frames of exec and log sessions.
 //
-// Owns: the types, their strict decoding, and the paths of the host API (TCP 7444, mutual TLS 1.3, JSON).
+// Owns: the types, their decoding, and the paths of the host API (TCP 7444, mutual TLS 1.3, JSON).
 // In: bytes from the link or from agent/desired's file on disk.
 // Out: valid values; an error naming the field and the rule it broke.
 // Never: does I/O, decides anything, or carries what a person types (that is wire/operator).

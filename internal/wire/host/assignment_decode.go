@@ -10,10 +10,10 @@ import (
 	"hardnode.dev/internal/wire"
 )
 
-// DecodeAssignment reads an Assignment strictly.
+// DecodeAssignment reads an Assignment and checks all that this version knows of it.
 func DecodeAssignment(r io.Reader) (Assignment, error) {
 	var a Assignment
-	if err := decodeStrict(r, "assignment", &a); err != nil {
+	if err := decode(r, "assignment", &a); err != nil {
 		return Assignment{}, err
 	}
 	if a.Work != nil {

@@ -10,7 +10,7 @@ import (
 // DecodeRoutes reads a Routes document strictly.
 func DecodeRoutes(r io.Reader) (Routes, error) {
 	var t Routes
-	if err := decodeStrict(r, "routes", &t); err != nil {
+	if err := decode(r, "routes", &t); err != nil {
 		return Routes{}, err
 	}
 	return t, t.Validate()

@@ -10,9 +10,10 @@ func TestDecodeRoutes(t *testing.T) {
 	for _, c := range []struct{ name, doc, want string }{
 		{"good", good, ""},
 		{"no sites", `{"version":1,"revision":0,"sites":null}`, ""},
-		{"empty", ``, "EOF"},
+		{"empty", ``, "it is empty"},
 		{"trailing", good + "{}", "more behind"},
-		{"unknown field", strings.Replace(good, `"running"`, `"runs"`, 1), "unknown field"},
+		{"of a later version", strings.Replace(good, `"running"`, `"runs":1,"running"`, 1), ""},
+		{"missing field", strings.Replace(good, `"running"`, `"runs"`, 1), `"sites[0].running" is missing`},
 		{"version", strings.Replace(good, `"version":1`, `"version":2`, 1), "version 2"},
 		{"revision", strings.Replace(good, `"revision":7`, `"revision":-7`, 1), "negative"},
 		{"env", strings.Replace(good, `"hello"`, `"Hello!"`, 1), "sites[0]"},

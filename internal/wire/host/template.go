@@ -1,9 +1,7 @@
 package host
 
 import (
-	"bytes"
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +9,7 @@ import (
 	"time"
 
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/neighbour"
 )
 
 // Paths of the registry's own API (TCP 7445, TLS 1.3), beside the OCI distribution API at /v2/. Reading needs a host's or a component's
@@ -143,7 +142,7 @@ type ImportRequest struct {
 // DecodeTemplates reads a Templates document. Fields that a newer registry sends are passed over.
 func DecodeTemplates(r io.Reader) (Templates, error) {
 	var t Templates
-	if err := decode(r, "templates", &t, false); err != nil {
+	if err := decode(r, "templates", &t); err != nil {
 		return Templates{}, err
 	}
 	if t.Version != 1 {
@@ -179,7 +178,7 @@ func DecodeTemplates(r io.Reader) (Templates, error) {
 // DecodeUsed reads a Used document; fields that a newer orchestrator sends are passed over.
 func DecodeUsed(r io.Reader) (Used, error) {
 	var u Used
-	if err := decode(r, "images in use", &u, false); err != nil {
+	if err := decode(r, "images in use", &u); err != nil {
 		return Used{}, err
 	}
 	for i, e := range u.Uses {
@@ -212,10 +211,10 @@ func (t Template) Validate() error {
 	return nil
 }
 
-// DecodeImportRequest reads an ImportRequest strictly.
+// DecodeImportRequest reads an ImportRequest.
 func DecodeImportRequest(r io.Reader) (ImportRequest, error) {
 	var q ImportRequest
-	if err := decodeStrict(r, "import request", &q); err != nil {
+	if err := decode(r, "import request", &q); err != nil {
 		return ImportRequest{}, err
 	}
 	return q, q.Name.Validate()
@@ -226,27 +225,10 @@ func ImagePath(d wire.Digest) string { return PathImages + "/" + string(d) }
 
 const maxDocument = 16 << 20
 
-// decodeStrict reads one JSON document: unknown fields, trailing data and more than maxDocument bytes are errors.
-func decodeStrict(r io.Reader, what string, v any) error { return decode(r, what, v, true) }
-
-// decode is decodeStrict, or lets unknown fields pass: programs of neighbouring versions talk to each other.
-func decode(r io.Reader, what string, v any, strict bool) error {
-	raw, err := io.ReadAll(io.LimitReader(r, maxDocument+1))
-	if err != nil {
+// decode reads one JSON document of at most maxDocument bytes, of this version or a neighbouring one.
+func decode(r io.Reader, what string, v any) error {
+	if err := neighbour.Read(r, maxDocument, v); err != nil {
 		return fmt.Errorf("read %s: %w", what, err)
-	}
-	if len(raw) > maxDocument {
-		return fmt.Errorf("read %s: is longer than %d bytes", what, maxDocument)
-	}
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	if strict {
-		dec.DisallowUnknownFields()
-	}
-	if err := dec.Decode(v); err != nil {
-		return fmt.Errorf("read %s: %v", what, err)
-	}
-	if _, err := dec.Token(); err != io.EOF {
-		return fmt.Errorf("read %s: there is more behind the document", what)
 	}
 	return nil
 }

@@ -1,6 +1,6 @@
 // Package jem is what `jem <module> <action> [args]` prints inside a container: one JSON document on stdout.
 //
-// Owns: the document's types and its strict decoding.
+// Owns: the document's types and its decoding.
 // In: JEM's output, as an exec session carries it.
 // Out: a valid Reply, or an error that says what is wrong with it.
 // Never: does I/O, or trusts the content: it comes from inside a container.
@@ -9,12 +9,10 @@
 package jem
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"time"
+
+	"hardnode.dev/internal/wire/neighbour"
 )
 
 // Version is the document version this package reads and writes.
@@ -73,19 +71,14 @@ func (e *Error) Error() string { return e.Reason }
 // MaxReply is the largest document a reader accepts, in bytes.
 const MaxReply = 4 << 20
 
-// Decode reads a Reply strictly.
+// Decode reads a Reply.
 func Decode(b []byte) (Reply, error) {
 	if len(b) > MaxReply {
 		return Reply{}, fmt.Errorf("jem reply: has %d bytes, at most %d are allowed", len(b), MaxReply)
 	}
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
 	var r Reply
-	if err := d.Decode(&r); err != nil {
+	if err := neighbour.Decode(b, &r); err != nil {
 		return Reply{}, fmt.Errorf("jem reply: %v", err)
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return Reply{}, errors.New("jem reply: something follows it")
 	}
 	switch {
 	case r.Version != Version:

@@ -7,6 +7,7 @@ import (
 
 	"hardnode.dev/internal/secret"
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/neighbour"
 )
 
 // ConfigFile is where the JLS finds its Config when it runs as a container of "jelastic".
@@ -22,9 +23,9 @@ type Config struct {
 	AdminToken string       `json:"adminToken"` // "sha256:" + hex SHA-256 of the admin token
 }
 
-// DecodeConfig reads a Config strictly.
+// DecodeConfig reads a Config.
 func DecodeConfig(raw []byte) (c Config, err error) {
-	if err := strict(raw, &c); err != nil {
+	if err := neighbour.Decode(raw, &c); err != nil {
 		return Config{}, fmt.Errorf("JLS configuration: %w", err)
 	}
 	if c.Version != 1 {

@@ -10,16 +10,15 @@
 package jls
 
 import (
-	"bytes"
 	"crypto/ed25519"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/form"
+	"hardnode.dev/internal/wire/neighbour"
 )
 
 // The paths an installation uses; each takes a POST of a Signed and answers with JSON or problem+json (wire/operator.Problem).
@@ -129,7 +128,7 @@ func message(path string, body []byte) []byte {
 
 // DecodeActivate reads the body of a Signed Activate and checks its form; Check it afterwards against the Key inside.
 func DecodeActivate(body []byte) (a Activate, err error) {
-	if err := strict(body, &a); err != nil {
+	if err := neighbour.Decode(body, &a); err != nil {
 		return a, fmt.Errorf("activation: %w", err)
 	}
 	if err := a.Head.validate(); err != nil {
@@ -146,7 +145,7 @@ func DecodeActivate(body []byte) (a Activate, err error) {
 
 // DecodeRenew reads the body of a Signed Renew and checks its form.
 func DecodeRenew(body []byte) (r Renew, err error) {
-	if err := strict(body, &r); err != nil {
+	if err := neighbour.Decode(body, &r); err != nil {
 		return r, fmt.Errorf("lease request: %w", err)
 	}
 	if err := r.Head.validate(); err != nil {
@@ -157,7 +156,7 @@ func DecodeRenew(body []byte) (r Renew, err error) {
 
 // DecodeSeats reads the body of a Signed Seats and checks its form: no host twice.
 func DecodeSeats(body []byte) (s Seats, err error) {
-	if err := strict(body, &s); err != nil {
+	if err := neighbour.Decode(body, &s); err != nil {
 		return s, fmt.Errorf("seats: %w", err)
 	}
 	if err := s.Head.validate(); err != nil {
@@ -197,18 +196,6 @@ func short(what string, texts ...string) error {
 		if len(t) > 200 {
 			return fmt.Errorf("%s: a text of %d characters, at most 200 are read", what, len(t))
 		}
-	}
-	return nil
-}
-
-func strict(raw []byte, out any) error {
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(out); err != nil {
-		return err
-	}
-	if _, err := dec.Token(); err != io.EOF {
-		return errors.New("data after the end")
 	}
 	return nil
 }

@@ -50,15 +50,15 @@ func TestDecodeRefuses(t *testing.T) {
 		body   string
 		want   string
 	}{
-		{"unknown field", renew, `{` + in + `,"extra":1}`, "extra"},
-		{"data after the end", renew, `{` + in + `}{}`, "after the end"},
-		{"no seq", renew, `{"installation":"in-0123456789abcdef"}`, "seq 0"},
-		{"bad installation", renew, `{"installation":"x","seq":1}`, `"x"`},
+		{"no version", renew, `{` + in + `}`, `"version" is missing`},
+		{"data after the end", renew, `{` + in + `,"version":""}{}`, "more behind"},
+		{"no seq", renew, `{"installation":"in-0123456789abcdef","seq":0,"version":""}`, "seq 0"},
+		{"bad installation", renew, `{"installation":"x","seq":1,"version":""}`, `"x"`},
 		{"long text", renew, `{` + in + `,"version":"` + strings.Repeat("x", 201) + `"}`, "201"},
 		{"host twice", seats, `{` + in + `,"hosts":[{"host":"h-000000000001","name":"a"},{"host":"h-000000000001","name":"b"}]}`, "twice"},
 		{"bad host", seats, `{` + in + `,"hosts":[{"host":"a","name":"a"}]}`, "hosts[0]"},
 		{"short key", activate, `{` + in + `,"key":"AAAA","license":"","cluster":"cl-0123456789abcdef","name":"x","version":""}`, "3 bytes"},
-		{"bad cluster", activate, `{` + in + `,"cluster":"x"}`, "cluster id"},
+		{"bad cluster", activate, `{` + in + `,"key":"","license":"","cluster":"x","name":"","version":""}`, "cluster id"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if err := c.decode(c.body); err == nil || !strings.Contains(err.Error(), c.want) {
@@ -70,7 +70,7 @@ func TestDecodeRefuses(t *testing.T) {
 
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte(`{"installation":"in-0123456789abcdef","seq":1,"hosts":[{"host":"h-000000000001","name":"a"}]}`))
-	f.Add([]byte(`{"installation":"in-0123456789abcdef","seq":1}`))
+	f.Add([]byte(`{"installation":"in-0123456789abcdef","seq":1,"version":"0.1.0"}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		if s, err := jls.DecodeSeats(body); err == nil && (s.Seq < 1 || s.Installation.Validate() != nil) {
 			t.Errorf("accepted %+v", s)

@@ -54,6 +54,12 @@ func plain(err error) error {
 		return fmt.Errorf("field %q: this can't be a JSON %s", fieldPath(wrong.Field), wrong.Value)
 	case errors.As(err, &wrong):
 		return fmt.Errorf("the document can't be a JSON %s", wrong.Value)
+	case errors.As(err, &syntax) && syntax.Offset == 0:
+		return errors.New("it is empty")
+	case errors.As(err, &syntax) && strings.HasPrefix(err.Error(), "unexpected end"):
+		return errors.New("it ends in the middle")
+	case errors.As(err, &syntax) && strings.HasSuffix(err.Error(), "after top-level value"):
+		return fmt.Errorf("there is more behind the document, from byte %d on", syntax.Offset)
 	case errors.As(err, &syntax):
 		return fmt.Errorf("byte %d: %v", syntax.Offset, err)
 	}

@@ -49,9 +49,9 @@ func TestDecode(t *testing.T) {
 		{"a field twice is one field", `{"version":1,"version":1}`, `field "items" is missing`},
 		{"of another kind", `{"version":"1","items":[]}`, `field "version": this can't be a JSON string`},
 		{"no object", `[]`, `the document can't be a JSON array`},
-		{"something behind it", `{"version":1,"items":[]} {}`, "after top-level value"},
-		{"cut off", `{"version":1,"items":[`, "unexpected end"},
-		{"empty", ``, "unexpected end"},
+		{"something behind it", `{"version":1,"items":[]} {}`, "more behind the document, from byte 26 on"},
+		{"cut off", `{"version":1,"items":[`, "ends in the middle"},
+		{"empty", ``, "it is empty"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var d doc
