@@ -15,6 +15,7 @@ import (
 	"sync"
 
 	"hardnode.dev/agent/plan"
+	"hardnode.dev/internal/build"
 	"hardnode.dev/internal/keep"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/wire"
@@ -25,7 +26,12 @@ import (
 type workDoc struct {
 	Work      *host.Work                   `json:"work"`
 	Confirmed map[wire.CTID]host.Container `json:"confirmed,omitempty"`
+	// Program is the version that accepted the documents: another one asks for them anew, since this one may not have known all of them.
+	Program string `json:"program,omitempty"`
 }
+
+// program is the version of this program.
+var program = build.Version + " " + build.Time
 
 // Store holds the documents. All methods may be called at once.
 type Store struct {
@@ -50,6 +56,8 @@ type Store struct {
 		sync.Mutex
 		work  workDoc
 		peers *host.Peers
+		// Which of the documents another version of this program accepted.
+		otherWork, otherPeers bool
 	}
 }
 
@@ -61,7 +69,7 @@ func Open(dir, imageDir string, log *slog.Logger) (*Store, error) {
 	}
 	s := &Store{
 		work:    keep.Doc[workDoc]{Path: filepath.Join(dir, "work.json"), Version: host.WorkVersion},
-		peers:   keep.Doc[*host.Peers]{Path: filepath.Join(dir, "peers.json"), Version: host.PeersVersion},
+		peers:   keep.Doc[*host.Peers]{Path: filepath.Join(dir, "peers.json"), Version: host.PeersVersion, Sent: true},
 		ranges:  keep.Doc[map[wire.CTID]uint32]{Path: filepath.Join(dir, "ranges.json"), Version: 1},
 		images:  imageDir,
 		reserve: reserve{filepath.Join(dir, "reserve")},
@@ -73,6 +81,8 @@ func Open(dir, imageDir string, log *slog.Logger) (*Store, error) {
 		return nil, err
 	}
 	s.writing.ranges = usable(s.writing.ranges)
+	other := s.mu.work.Program != program
+	s.mu.otherWork, s.mu.otherPeers = other, other
 	return s, nil
 }
 
@@ -133,15 +143,31 @@ func (s *Store) Revisions() (work, peers wire.Revision) {
 	return work, peers
 }
 
-// Accept makes the parts of a durable. Containers of jelastic that the new work does not mention are carried over.
+// Known are the revisions of the documents that need not be sent again: as Revisions, but 0 for one that another version of this program
+// accepted, before or after a rollback. It may have left out what it did not know.
+func (s *Store) Known() (work, peers wire.Revision) {
+	work, peers = s.Revisions()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.otherWork {
+		work = 0
+	}
+	if s.mu.otherPeers {
+		peers = 0
+	}
+	return work, peers
+}
+
+// Accept makes the parts of a durable, the work last: with it goes the name of the program that accepted both. Containers of jelastic that
+// the new work does not mention are carried over.
 func (s *Store) Accept(a host.Assignment) error {
-	if a.Work != nil {
-		if err := s.setWork(a.Work); err != nil {
+	if a.Peers != nil {
+		if err := s.setPeers(a.Peers); err != nil {
 			return err
 		}
 	}
-	if a.Peers != nil {
-		if err := s.setPeers(a.Peers); err != nil {
+	if a.Work != nil {
+		if err := s.setWork(a.Work); err != nil {
 			return err
 		}
 	}
@@ -165,13 +191,13 @@ func (s *Store) setWork(w *host.Work) error {
 	if err := s.fillImages(had, merged); err != nil {
 		return err
 	}
-	next := workDoc{Work: merged, Confirmed: plan.Confirmed(confirmed, merged)}
+	next := workDoc{Work: merged, Confirmed: plan.Confirmed(confirmed, merged), Program: program}
 	if err := s.reserve.save(func() error { return s.work.Save(next) }); err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.mu.work = next
+	s.mu.work, s.mu.otherWork = next, false
 	return nil
 }
 
@@ -183,6 +209,6 @@ func (s *Store) setPeers(p *host.Peers) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.mu.peers = p
+	s.mu.peers, s.mu.otherPeers = p, false
 	return nil
 }

@@ -53,6 +53,42 @@ func TestReadersWaitForNoDisk(t *testing.T) {
 	}
 }
 
+// What an earlier or a later version of the agent accepted is asked for anew: it may have left out what it did not know.
+func TestAnotherVersionAsksAnew(t *testing.T) {
+	dir, this := t.TempDir(), program
+	defer func() { program = this }()
+	known := func(s *Store, wantWork, wantPeers wire.Revision) {
+		t.Helper()
+		if w, p := s.Known(); w != wantWork || p != wantPeers {
+			t.Errorf("known are work %d and peers %d, want %d and %d", w, p, wantWork, wantPeers)
+		}
+	}
+	s := open(t, dir)
+	work := &host.Work{Version: 1, Revision: 5, Containers: []host.Container{component(1)}}
+	peers := &host.Peers{Version: 1, Revision: 9}
+	if err := s.Accept(host.Assignment{Work: work, Peers: peers}); err != nil {
+		t.Fatal(err)
+	}
+	known(s, 5, 9)
+	known(open(t, dir), 5, 9)
+
+	program = "0.2.0 another"
+	s = open(t, dir)
+	known(s, 0, 0)
+	if w, p := s.Revisions(); w != 5 || p != 9 {
+		t.Errorf("in force are work %d and peers %d, want 5 and 9", w, p)
+	}
+	if err := s.Accept(host.Assignment{Peers: peers}); err != nil {
+		t.Fatal(err)
+	}
+	known(s, 0, 9)
+	known(open(t, dir), 0, 0) // the work was not accepted before the end: both are asked for
+	if err := s.Accept(host.Assignment{Work: work, Peers: peers}); err != nil {
+		t.Fatal(err)
+	}
+	known(open(t, dir), 5, 9)
+}
+
 func TestAcceptIsDurable(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)

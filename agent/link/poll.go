@@ -28,7 +28,7 @@ const (
 // assignment long-polls for newer documents and hands them to the store, until ctx ends.
 func (l *Link) assignment(ctx context.Context) error {
 	for again := (retry{}); ctx.Err() == nil; {
-		work, peers := l.o.Store.Revisions()
+		work, peers := l.o.Store.Known()
 		path := fmt.Sprintf("%s?work=%d&peers=%d&wait=%s", host.PathAssigned, work, peers, pollWait)
 		a, err := l.poll(ctx, "assignment", path)
 		if err == nil {

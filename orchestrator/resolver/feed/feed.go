@@ -44,10 +44,12 @@ type Feed struct {
 	Client       *http.Client
 	Self         *identity.Holder // a poll needs a certificate
 	Log          *slog.Logger
+
+	heard bool // a document came since the start: the one on disk may be another version's, which left out what it did not know
 }
 
 func (f *Feed) doc() keep.Doc[host.Routes] {
-	return keep.Doc[host.Routes]{Path: filepath.Join(f.Dir, "routes.json"), Version: 1}
+	return keep.Doc[host.Routes]{Path: filepath.Join(f.Dir, "routes.json"), Version: 1, Sent: true}
 }
 
 // Restore puts the last document from disk in force, if there is one. A damaged one is set aside: it is a copy, the orchestrator has
@@ -128,7 +130,11 @@ func (f *Feed) revision() wire.Revision {
 func (f *Feed) poll(ctx context.Context, addr string) (r host.Routes, fresh bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, hold+grace)
 	defer cancel()
-	url := fmt.Sprintf("https://%s%s?rev=%d&wait=%s", addr, host.PathRoutes, f.revision(), hold)
+	var have wire.Revision
+	if f.heard {
+		have = f.revision()
+	}
+	url := fmt.Sprintf("https://%s%s?rev=%d&wait=%s", addr, host.PathRoutes, have, hold)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return r, false, fmt.Errorf("poll routes from %q: %v", addr, err)
@@ -146,7 +152,8 @@ func (f *Feed) poll(ctx context.Context, addr string) (r host.Routes, fresh bool
 		if err != nil {
 			return host.Routes{}, false, fmt.Errorf("poll routes from %q: %w", addr, err)
 		}
-		return r, r.Revision != f.revision(), nil
+		f.heard = true
+		return r, r.Revision != have, nil
 	}
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, 300))
 	return r, false, fmt.Errorf("poll routes from %q: %s: %s", addr, resp.Status, text)
