@@ -112,6 +112,7 @@ func once(ctx context.Context, client *http.Client, method, endpoint, path strin
 	if err != nil {
 		return answer{}, fmt.Errorf("ask %s: %v", at, err)
 	}
+	req.Header.Set(host.ProtocolHeader, host.Spoken.String())
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
@@ -127,12 +128,21 @@ func once(ctx context.Context, client *http.Client, method, endpoint, path strin
 		return answer{}, plain(endpoint, err)
 	case len(raw) > maxAnswer:
 		return answer{}, fmt.Errorf("%s: its answer is longer than %d MiB", endpoint, maxAnswer>>20)
+	case resp.StatusCode < 300 && !understood(resp.Header):
+		return answer{}, fmt.Errorf("%s answers in protocol %q of the host API, this host speaks %s; update this host's release", endpoint, resp.Header.Get(host.ProtocolHeader), host.Spoken)
 	case resp.StatusCode == http.StatusNoContent:
 		return answer{took: time.Since(began)}, errNothing
 	case resp.StatusCode == http.StatusOK:
 		return answer{body: raw, took: time.Since(began)}, nil
 	}
 	return answer{}, refusal(resp, raw)
+}
+
+// understood tells whether this host speaks the protocol that an answer is written in.
+func understood(h http.Header) bool {
+	p, err := host.ParseProtocols(h.Get(host.ProtocolHeader))
+	_, ok := host.Spoken.Agree(p)
+	return err == nil && ok
 }
 
 // refusal is an answer that says no, as a Problem; an answer without one (a proxy's page) counts as no answer at all.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 
 	"github.com/coder/websocket"
@@ -70,7 +71,8 @@ func (l *Link) sessions(ctx context.Context) error {
 // session dials back and carries one request out.
 func (l *Link) session(ctx context.Context, endpoint string, req host.SessionRequest) error {
 	dialCtx, dialed := context.WithTimeout(ctx, callDeadline)
-	ws, _, err := websocket.Dial(dialCtx, "wss://"+endpoint+host.PathSession+req.ID, &websocket.DialOptions{HTTPClient: l.client.with.Load(), Subprotocols: []string{host.SessionProtocol}})
+	ws, _, err := websocket.Dial(dialCtx, "wss://"+endpoint+host.PathSession+req.ID, &websocket.DialOptions{HTTPClient: l.client.with.Load(), Subprotocols: []string{host.SessionProtocol},
+		HTTPHeader: http.Header{host.ProtocolHeader: {host.Spoken.String()}}})
 	dialed()
 	if err != nil {
 		return fmt.Errorf("dial session %s back: %v", req.ID, err)

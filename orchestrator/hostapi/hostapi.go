@@ -85,7 +85,31 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		fail(w, operator.NewProblem(operator.NotFound, r.URL.Path, "the host API has no "+r.Method+" here", "compare the versions of host and orchestrator"))
 	})
-	return mux
+	return agreed(mux)
+}
+
+// agreed lets in callers that speak a protocol of this orchestrator; the answer names it.
+func agreed(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		theirs, err := host.ParseProtocols(r.Header.Get(host.ProtocolHeader))
+		if err != nil {
+			fail(w, operator.NewProblem(operator.Invalid, host.ProtocolHeader, err.Error(), "compare the versions of host and orchestrator"))
+			return
+		}
+		protocol, ok := host.Spoken.Agree(theirs)
+		if !ok {
+			w.Header().Set(host.ProtocolHeader, host.Spoken.String())
+			first := "orchestrator"
+			if theirs.Newest < host.Spoken.Oldest {
+				first = "host"
+			}
+			fail(w, operator.NewProblem(operator.Conflict, host.ProtocolHeader, fmt.Sprintf("the host speaks protocol %s of the host API, this orchestrator %s", theirs, host.Spoken),
+				"update the "+first+"; versions next to each other can be mixed, others can't"))
+			return
+		}
+		w.Header().Set(host.ProtocolHeader, strconv.Itoa(protocol))
+		next.ServeHTTP(w, r)
+	})
 }
 
 // fail answers with a Problem.

@@ -139,6 +139,7 @@ func (f *Feed) poll(ctx context.Context, addr string) (r host.Routes, fresh bool
 	if err != nil {
 		return r, false, fmt.Errorf("poll routes from %q: %v", addr, err)
 	}
+	req.Header.Set(host.ProtocolHeader, host.Spoken.String())
 	resp, err := f.Client.Do(req)
 	if err != nil {
 		return r, false, fmt.Errorf("poll routes: %w", err)
