@@ -36,7 +36,7 @@ RACE := ./agent/... ./init/... ./internal/... ./jls/... ./orchestrator/... ./too
 race: testlog ## the unit tests of the long-running programs under the race detector: minutes cold
 	CGO_ENABLED=1 $(GO) test -json -race $(RACE) | $(TESTLOG)
 
-.PHONY: rest
+.PHONY: rest golden
 rest: testlog ## the unit tests that race leaves out
 	$(GO) test -json $$(comm -23 <($(GO) list ./... | sort) <($(GO) list $(RACE) | sort)) | $(TESTLOG)
 
@@ -44,6 +44,9 @@ test: ## everything CI runs; the seconds of the slowest tests at the end
 	@rm -f $(OUT)/seconds
 	@status=0; $(MAKE) --no-print-directory deps check rest race qemu || status=$$?; \
 	  if [ -s $(OUT)/seconds ]; then echo "--- all of it:"; $(OUT)/bin/testlog -summary $(OUT)/seconds; fi; exit $$status
+
+golden: ## write the present form of each type that travels or is kept as its next golden file (testdata/golden)
+	GOLDEN_UPDATE=1 $(GO) test -count=1 -run '^TestGolden$$' $(sort $(patsubst %,./%,$(dir $(shell git ls-files '*golden_test.go'))))
 
 clean: ## remove everything that was built (out/)
 	rm -rf $(OUT)

@@ -35,6 +35,13 @@ var (
 	pid1Forbidden = []string{"crypto/tls", "github.com/goccy/go-yaml", "github.com/insomniacslk/dhcp/dhcpv4"}
 )
 
+// strictly are the packages that refuse unknown fields of JSON: what comes is written by people. Between programs of neighbouring versions
+// they are let pass (internal/wire/neighbour).
+var strictly = []struct{ pkg, reason string }{
+	{"agent/localapi", "a person at the host's console asks"},
+	{"init/control", "a person at the host's console asks"},
+}
+
 // internals is the closed list of folders below internal/.
 var internals = []string{"wire", "disk", "identity", "license", "release", "secret", "run", "keep", "logging", "limit", "build", "wallclock", "testkit"}
 

@@ -130,6 +130,21 @@ func TestOwnedPackages(t *testing.T) {
 	}
 }
 
+func TestStrictIsForPeople(t *testing.T) {
+	_, files := repository(t)
+	for _, f := range files {
+		if f.test() || slices.ContainsFunc(strictly, func(s struct{ pkg, reason string }) bool { return s.pkg == f.dir() }) {
+			continue
+		}
+		ast.Inspect(f.syntax, func(n ast.Node) bool {
+			if s, ok := n.(*ast.SelectorExpr); ok && s.Sel.Name == "DisallowUnknownFields" {
+				t.Errorf("%s refuses unknown fields: a program of the next version may send some; read it by internal/wire/neighbour", f.path)
+			}
+			return true
+		})
+	}
+}
+
 func TestDecidingPackagesArePure(t *testing.T) {
 	_, files := repository(t)
 	for _, f := range files {

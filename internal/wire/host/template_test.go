@@ -10,16 +10,17 @@ import (
 func TestDecodeTemplatesAndImports(t *testing.T) {
 	hex := strings.Repeat("a", 64)
 	one := `{"name":"web:1","digest":"sha256:` + hex + `","bytes":1,"oci":"sha256:` + hex + `","process":{"argv":["/x"]},"profile":"app","imported":"2026-11-25T00:00:00Z"}`
+	const run = `"by":"x","state":"done","created":"2026-11-25T00:00:00Z","updated":"2026-11-25T00:00:00Z"`
 	for name, c := range map[string]struct{ doc, want string }{
 		"good":                  {`{"version":1,"templates":[` + one + `],"imports":[{"name":"a:1","state":"failed","since":"2026-11-25T00:00:00Z"}]}`, ""},
 		"a newer registry's":    {`{"version":1,"templates":[` + strings.Replace(one, `"bytes"`, `"new":[1],"bytes"`, 1) + `],"more":{}}`, ""},
 		"version":               {`{"version":2,"templates":[]}`, "version 2"},
 		"no digest":             {`{"version":1,"templates":[` + strings.Replace(one, hex, "", 1) + `]}`, "templates[0]"},
 		"import without a name": {`{"version":1,"templates":[],"imports":[{}]}`, "imports[0]"},
-		"run":                   {`{"version":1,"templates":[],"runs":[{"id":"op-0123456789abcdef","name":"a:1","by":"x","state":"done","new":1}]}`, ""},
-		"run without an id":     {`{"version":1,"templates":[],"runs":[{"name":"a:1"}]}`, "runs[0]: operation id"},
-		"run without a name":    {`{"version":1,"templates":[],"runs":[{"id":"op-0123456789abcdef"}]}`, "runs[0]: template name"},
-		"run with another id":   {`{"version":1,"templates":[],"runs":[{"id":"op-0123456789abcdef/x","name":"a:1"}]}`, "runs[0]"},
+		"run":                   {`{"version":1,"templates":[],"runs":[{"id":"op-0123456789abcdef","name":"a:1",` + run + `,"new":1}]}`, ""},
+		"run without an id":     {`{"version":1,"templates":[],"runs":[{"id":"","name":"a:1",` + run + `}]}`, "runs[0]: operation id"},
+		"run without a name":    {`{"version":1,"templates":[],"runs":[{"id":"op-0123456789abcdef","name":"",` + run + `}]}`, "runs[0]: template name"},
+		"run with another id":   {`{"version":1,"templates":[],"runs":[{"id":"op-0123456789abcdef/x","name":"a:1",` + run + `}]}`, "runs[0]: operation id"},
 		"trailing":              {`{"version":1,"templates":[]} x`, "behind"},
 	} {
 		_, err := DecodeTemplates(strings.NewReader(c.doc))

@@ -10,8 +10,8 @@ import (
 )
 
 // Carry is next, which was encoded from a T, with the fields of old that T does not know: a program of an earlier version changes a record and
-// loses nothing of what a later one wrote into it. Elements of a list are told apart by their field id, ctid, host, name or path, the first that
-// they have; what was unknown of an element that is gone goes with it, and of elements without such a field. If there is nothing to carry,
+// loses nothing of what a later one wrote into it. Elements of a list are told apart by their field id, ctid, host, name, path or object, the
+// first that they have; what was unknown of an element that is gone goes with it, and of elements that no such field tells apart. If there is nothing to carry,
 // next comes back as it is.
 func Carry[T any](old, next []byte) ([]byte, error) {
 	if len(old) == 0 {
@@ -102,7 +102,11 @@ func carryList(s *shape, old, next json.RawMessage) (json.RawMessage, bool, erro
 	}
 	byKey := map[string]json.RawMessage{}
 	for _, e := range was {
-		if k, ok := keyOf(e, s.key); ok {
+		k, ok := keyOf(e, s.key)
+		if _, twice := byKey[k]; twice { // then it tells nothing apart
+			e = nil
+		}
+		if ok {
 			byKey[k] = e
 		}
 	}

@@ -88,6 +88,8 @@ func TestCarry(t *testing.T) {
 		{"behind a pointer", `{"version":1,"items":[],"next":{"name":"n","x":{"deep":[1]}}}`, `{"version":1,"items":[],"next":{"name":"m"}}`,
 			`{"version":1,"items":[],"next":{"name":"m","x":{"deep":[1]}}}`},
 		{"what was taken away takes its own along", `{"version":1,"items":[],"next":{"name":"n","x":1}}`, `{"version":1,"items":[]}`, `{"version":1,"items":[]}`},
+		{"two elements of one name are not told apart", `{"version":1,"items":[{"name":"a","x":1},{"name":"a","x":2},{"name":"b","x":3}]}`,
+			`{"version":1,"items":[{"name":"a"},{"name":"b"}]}`, `{"version":1,"items":[{"name":"a"},{"name":"b","x":3}]}`},
 		{"a text that was free stays as it is set", `{"version":1,"items":[],"raw":{"a":1}}`, `{"version":1,"items":[],"raw":{"b":1}}`, `{"version":1,"items":[],"raw":{"b":1}}`},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -1,0 +1,15 @@
+package desired
+
+import (
+	"testing"
+
+	"hardnode.dev/internal/testkit/golden"
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
+)
+
+func TestGolden(t *testing.T) {
+	golden.Kept[workDoc](t, "work")
+	golden.Wire[*host.Peers](t, "peers")
+	golden.Kept[map[wire.CTID]uint32](t, "ranges")
+}

@@ -1,0 +1,12 @@
+package machine
+
+import (
+	"testing"
+
+	"hardnode.dev/internal/testkit/golden"
+)
+
+func TestGolden(t *testing.T) {
+	golden.Kept[savedTime](t, "clock")
+	golden.Kept[bootCount](t, "boot")
+}

@@ -1,0 +1,9 @@
+package jem
+
+import (
+	"testing"
+
+	"hardnode.dev/internal/testkit/golden"
+)
+
+func TestGolden(t *testing.T) { golden.Wire[Reply](t, "reply") }

@@ -1,0 +1,27 @@
+package store
+
+import (
+	"testing"
+
+	"hardnode.dev/internal/testkit/golden"
+	"hardnode.dev/internal/wire/host"
+)
+
+// Every kind of record, as it is stored.
+func TestGolden(t *testing.T) {
+	checks := map[string]func(*testing.T, string){
+		"cluster": golden.Kept[Cluster], "host": golden.Kept[Host], "join": golden.Kept[JoinToken], "number": golden.Kept[Number],
+		"env": golden.Kept[Environment], "node": golden.Kept[Node], "cursor": golden.Kept[Cursor], "work": golden.Kept[host.Work],
+		"peers": golden.Kept[host.Peers], "gossip": golden.Kept[GossipKey], "operation": golden.Kept[Operation], "token": golden.Kept[Token],
+		"key": golden.Kept[IdempotencyKey], "template": golden.Kept[host.Template], "license": golden.Kept[License], "lease": golden.Kept[Lease],
+	}
+	for kind := range decoders {
+		check := checks[kind]
+		if check == nil {
+			t.Errorf("records of kind %q have no golden file: add the kind to this test", kind)
+			continue
+		}
+		check(t, kind)
+	}
+	golden.Wire[schema](t, "schema")
+}
