@@ -108,25 +108,12 @@ const (
 
 // Run takes part until ctx ends. It starts when the host has joined and knows the gossip key, and starts anew when its address changes.
 func (g *Gossip) Run(ctx context.Context) error {
-	for n := 0; ctx.Err() == nil; {
-		began := time.Now()
+	run.Keep(ctx, every, patience, func(ctx context.Context) {
 		if err := g.session(ctx); err != nil && ctx.Err() == nil {
 			g.log.Warn("gossip stopped", logging.Err, err)
 		}
-		var wait time.Duration
-		wait, n = again(n, time.Since(began))
-		run.Wait(ctx, wait)
-	}
+	})
 	return nil
-}
-
-// again is how long to wait after a session that lived so long, the n-th in a row that was short; and what n is then. Nobody hears of this
-// host meanwhile, so only what fails over and over waits long.
-func again(n int, lived time.Duration) (time.Duration, int) {
-	if lived > 2*patience {
-		n = 0
-	}
-	return run.Backoff(n, every, 30*time.Second, 0.5), n + 1
 }
 
 // session is one membership: from the first key to an address change or the end.

@@ -135,23 +135,3 @@ func TestKeyRotation(t *testing.T) {
 		m.stop()
 	}
 }
-
-// A host whose address changes now and then is back in the membership at once each time; only what fails over and over waits.
-func TestAgain(t *testing.T) {
-	n := 0
-	var wait time.Duration
-	for range 20 {
-		if wait, n = again(n, 24*time.Hour); wait != every {
-			t.Fatalf("after a day's session the next one waits for %s, want %s", wait, every)
-		}
-	}
-	n = 0
-	for i, want := range []time.Duration{every, 2 * every, 4 * every, 8 * every, 16 * every, 30 * time.Second, 30 * time.Second} {
-		if wait, n = again(n, time.Second); wait != want {
-			t.Errorf("failure %d in a row: %s, want %s", i+1, wait, want)
-		}
-	}
-	if wait, _ = again(n, 24*time.Hour); wait != every {
-		t.Errorf("after failures and a day's session: %s, want %s", wait, every)
-	}
-}

@@ -52,12 +52,11 @@ func (s *Server) now() *table {
 
 // Run serves until ctx ends. It may listen before any link carries the address (IP_FREEBIND), and listens again whenever that breaks.
 func (s *Server) Run(ctx context.Context) error {
-	for n := 0; ctx.Err() == nil; n++ {
+	run.Keep(ctx, time.Second, 30*time.Second, func(ctx context.Context) {
 		if err := s.serve(ctx); err != nil && ctx.Err() == nil {
 			logging.Or(s.Log).Warn("DNS does not listen", logging.Err, err)
 		}
-		run.Wait(ctx, run.Backoff(n, time.Second, 30*time.Second, 0.5))
-	}
+	})
 	return nil
 }
 

@@ -98,6 +98,21 @@ func Every(ctx context.Context, d time.Duration, f func(context.Context) error) 
 	}
 }
 
+// Keep calls f again and again until ctx ends, as long as each call lasts. Between two calls it waits: min at first, then twice as long each
+// time, at most max. A call that lasted longer than max was none that fails over and over: after it the wait is min again.
+func Keep(ctx context.Context, min, max time.Duration, f func(context.Context)) {
+	for n := 0; ctx.Err() == nil; n++ {
+		began := time.Now()
+		f(ctx)
+		if time.Since(began) > max {
+			n = 0
+		}
+		if !Wait(ctx, Backoff(n, min, max, 0.5)) {
+			return
+		}
+	}
+}
+
 // Backoff is how long to wait before attempt n (0 is the first retry): min·2ⁿ, at most max, ± a fifth chosen by spread (0–1).
 func Backoff(n int, min, max time.Duration, spread float64) time.Duration {
 	d := min

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -52,4 +53,34 @@ func TestBackoff(t *testing.T) {
 			t.Errorf("attempt %d: got %v, want %v", n, got, want*time.Second)
 		}
 	}
+}
+
+// What breaks now and then is back at once each time; only what fails over and over waits.
+func TestKeep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		ctx, cancel := context.WithCancel(t.Context())
+		var waits []time.Duration
+		var ended time.Time
+		lives := []time.Duration{0, 0, 0, 0, 0, 0, 0, time.Hour, 0, 31 * time.Second, 30 * time.Second, 0}
+		Keep(ctx, time.Second, 30*time.Second, func(ctx context.Context) {
+			if !ended.IsZero() {
+				waits = append(waits, time.Since(ended)/time.Second)
+			}
+			i := len(waits)
+			if i == len(lives) {
+				cancel()
+				return
+			}
+			Wait(ctx, lives[i])
+			ended = time.Now()
+		})
+		if want := []time.Duration{1, 2, 4, 8, 16, 30, 30, 1, 2, 1, 2, 4}; !slices.Equal(waits, want) {
+			t.Errorf("it waited for %d s in turn, want %d", waits, want)
+		}
+		cancel()
+		if Keep(ctx, time.Hour, time.Hour, func(context.Context) { t.Error("called after the end") }); time.Since(began) > 3*time.Hour {
+			t.Error("it waited after the end")
+		}
+	})
 }
