@@ -136,7 +136,7 @@ func systemd(t *testing.T) string {
 // TestSystem boots a container with systemd as PID 1.
 func TestSystem(t *testing.T) {
 	dir := t.TempDir()
-	harness.RunGuestTest(t, harness.GuestTest{Package: "./agent/container", Run: "TestSystem", DiskMiB: 1024, MemMiB: 1536, Timeout: 5 * time.Minute, Files: map[string]string{
+	harness.RunGuestTest(t, harness.GuestTest{Package: "./agent/container", Run: "TestSystem", DiskMiB: 1024, MemMiB: 1536, Timeout: 12 * time.Minute, Files: map[string]string{
 		"/usr/lib/hardnode/spawner": build(t, "./agent/spawner", filepath.Join(dir, "spawner")),
 		"/usr/lib/hardnode/jem":     build(t, "./agent/jem", filepath.Join(dir, "jem")),
 		"/images/systemd.erofs":     systemd(t),

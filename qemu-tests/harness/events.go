@@ -36,11 +36,15 @@ type eventLog struct {
 	events  []Event
 	changed chan struct{}
 	end     error
+	all     chan struct{} // closed once everything that the VM sent has been read
 }
 
-func newEventLog() *eventLog { return &eventLog{changed: make(chan struct{})} }
+func newEventLog() *eventLog {
+	return &eventLog{changed: make(chan struct{}), all: make(chan struct{})}
+}
 
 func (l *eventLog) read(r io.ReadCloser, start time.Time) {
+	defer close(l.all)
 	defer r.Close()
 	s := bufio.NewScanner(r)
 	s.Buffer(make([]byte, 64<<10), 4<<20)
@@ -68,7 +72,9 @@ func (l *eventLog) wake() {
 	l.changed = make(chan struct{})
 }
 
+// finish says why there are no more events, after the last that the VM sent before its end.
 func (l *eventLog) finish(why error) {
+	<-l.all
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.end == nil || l.end == io.EOF {
