@@ -42,6 +42,12 @@ var strictly = []struct{ pkg, reason string }{
 	{"init/control", "a person at the host's console asks"},
 }
 
+// goldenElsewhere are packages that keep a document whose golden files are another package's.
+var goldenElsewhere = []struct{ pkg, reason string }{
+	{"orchestrator/resolver/feed", "it keeps a copy of a Routes of internal/wire/host"},
+	{"tools/bench/resolver", "likewise"},
+}
+
 // internals is the closed list of folders below internal/.
 var internals = []string{"wire", "disk", "identity", "license", "release", "secret", "run", "keep", "logging", "limit", "build", "wallclock", "testkit"}
 

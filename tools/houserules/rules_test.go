@@ -145,6 +145,36 @@ func TestStrictIsForPeople(t *testing.T) {
 	}
 }
 
+// TestKeptDocumentsHaveGoldenFiles: whoever keeps a document on disk holds its type to the forms it has had.
+func TestKeptDocumentsHaveGoldenFiles(t *testing.T) {
+	root, files := repository(t)
+	found := 0
+	for _, f := range files {
+		if f.test() || within(f.dir(), "internal/keep") || slices.ContainsFunc(goldenElsewhere, func(e struct{ pkg, reason string }) bool { return e.pkg == f.dir() }) {
+			continue
+		}
+		keeps := false
+		ast.Inspect(f.syntax, func(n ast.Node) bool {
+			if s, ok := n.(*ast.SelectorExpr); ok && s.Sel.Name == "Doc" {
+				if x, ok := s.X.(*ast.Ident); ok && x.Name == "keep" {
+					keeps = true
+				}
+			}
+			return true
+		})
+		if !keeps {
+			continue
+		}
+		found++
+		if _, err := os.Stat(filepath.Join(root, f.dir(), "golden_test.go")); err != nil {
+			t.Errorf("%s keeps a document: add a golden_test.go with golden.Kept of its type (internal/testkit/golden)", f.path)
+		}
+	}
+	if found < 5 {
+		t.Errorf("only %d files keep documents: has keep.Doc another name?", found)
+	}
+}
+
 func TestDecidingPackagesArePure(t *testing.T) {
 	_, files := repository(t)
 	for _, f := range files {
