@@ -8,10 +8,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/opencontainers/go-digest"
+
+	"hardnode.dev/orchestrator/registry/importer"
 )
 
 // later moves the store's clock.
@@ -289,4 +292,59 @@ func TestTouched(t *testing.T) {
 	if n := len(r.store.flight.touched); n != 0 {
 		t.Errorf("%d parts are known a day later", n)
 	}
+}
+
+// TestCollectOnFullDisk: a deletion or a collection that a full disk stops at any step says so, loses nothing that is in use, and the next one
+// ends the work.
+func TestCollectOnFullDisk(t *testing.T) {
+	for at := 1; ; at++ {
+		r := newRegistry(t)
+		r.push("a", "text of a:1", "1")
+		r.push("a", "text of a:2", "2", "3")
+		r.push("b", "text of b:1", "1")
+		n, where := 0, ""
+		r.store.step = func(step string) error {
+			if n++; n == at {
+				where = step
+				return &fs.PathError{Op: "write", Path: step, Err: syscall.ENOSPC}
+			}
+			return nil
+		}
+		gone := digestOf(manifestOf("text of a:2"))
+		_, err := r.store.Delete(t.Context(), "a", gone)
+		if err == nil {
+			_, err = r.store.Collect(t.Context())
+		}
+		r.store.step = nil
+		if err == nil {
+			if at < 5 {
+				t.Errorf("only %d steps were stopped", at-1)
+			}
+			return
+		}
+		if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), where) || at > 50 {
+			t.Fatalf("stopped at step %d, %q: %v", at, where, err)
+		}
+		if !r.has("a", "1") || !r.has("b", "1") {
+			t.Errorf("stopped at step %d, %q: an image in use is not whole", at, where)
+		}
+		if _, err := r.store.Delete(t.Context(), "a", gone); err != nil && !errors.Is(err, importer.ErrNone) {
+			t.Errorf("stopped at step %d, %q: deleted again: %v", at, where, err)
+		}
+		r.later(25 * time.Hour)
+		if _, err := r.store.Collect(t.Context()); err != nil {
+			t.Errorf("stopped at step %d, %q: the next collection: %v", at, where, err)
+		}
+		if !r.has("a", "1") || !r.has("b", "1") || r.hasBlob("a", "text of a:2") || r.disk() != r.size("a", "text of a:1", "b", "text of b:1") {
+			t.Errorf("stopped at step %d, %q: after the next collection the wrong things are there, %d bytes", at, where, r.disk())
+		}
+	}
+}
+
+// size are the bytes of images, and of the configuration that they share.
+func (r *registry) size(images ...string) (n int64) {
+	for i := 1; i < len(images); i += 2 {
+		n += int64(len(images[i]) + len(manifestOf(images[i])))
+	}
+	return n + int64(len(`{"os":"linux","architecture":"amd64"}`))
 }

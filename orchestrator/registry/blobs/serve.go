@@ -10,6 +10,7 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"syscall"
 
 	"github.com/opencontainers/go-digest"
 
@@ -82,7 +83,7 @@ func (s *Store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	s.app.ServeHTTP(w, r)
+	s.library(w, r)
 }
 
 // found answers who asks whether something is there, or takes it over from another repository: so pushes begin. Nothing is collected meanwhile,
@@ -91,7 +92,7 @@ func (s *Store) found(w http.ResponseWriter, r *http.Request, repo string, d dig
 	s.commit.RLock()
 	defer s.commit.RUnlock()
 	seen := &created{ResponseWriter: w}
-	s.app.ServeHTTP(seen, r)
+	s.library(seen, r)
 	if seen.status == http.StatusOK || seen.status == http.StatusCreated {
 		s.flight.touch(repo, d, s.now())
 	}
@@ -104,7 +105,7 @@ func (s *Store) upload(w http.ResponseWriter, r *http.Request, repo string, d di
 		s.flight.touch(repo, d, s.now())
 	}
 	seen := &created{ResponseWriter: w}
-	s.app.ServeHTTP(seen, r)
+	s.library(seen, r)
 	if seen.status == http.StatusCreated {
 		s.flight.touch(repo, d, s.now())
 	}
@@ -129,7 +130,7 @@ func (s *Store) putManifest(w http.ResponseWriter, r *http.Request, repo, ref st
 	var said links
 	json.Unmarshal(raw, &said) // the library refuses what is none
 	seen := &created{ResponseWriter: w, subject: said.Subject.Digest}
-	s.app.ServeHTTP(seen, r)
+	s.library(seen, r)
 	if seen.status == http.StatusCreated && digest.Digest(ref).Validate() != nil {
 		s.landed(r.Context(), repo, d)
 	}
@@ -176,6 +177,56 @@ func (c *created) WriteHeader(code int) {
 
 // Unwrap serves http.ResponseController.
 func (c *created) Unwrap() http.ResponseWriter { return c.ResponseWriter }
+
+// library lets the library answer.
+func (s *Store) library(w http.ResponseWriter, r *http.Request) {
+	told := &inner{ResponseWriter: w}
+	s.app.ServeHTTP(told, r)
+	told.end()
+}
+
+// inner keeps the library's inner errors, which name files of this machine, from who asks: they are in the log.
+type inner struct {
+	http.ResponseWriter
+	held bool
+	said []byte
+}
+
+// maxSaid is how much of an inner error is looked at.
+const maxSaid = 64 << 10
+
+func (i *inner) WriteHeader(code int) {
+	if i.held = i.held || code == http.StatusInternalServerError; !i.held {
+		i.ResponseWriter.WriteHeader(code)
+	}
+}
+
+func (i *inner) Write(b []byte) (int, error) {
+	if !i.held {
+		return i.ResponseWriter.Write(b)
+	}
+	i.said = append(i.said, b[:min(len(b), maxSaid-len(i.said))]...)
+	return len(b), nil
+}
+
+// Unwrap serves http.ResponseController.
+func (i *inner) Unwrap() http.ResponseWriter { return i.ResponseWriter }
+
+// end says of an inner error what a person can do about it.
+func (i *inner) end() {
+	if !i.held {
+		return
+	}
+	i.Header().Del("Content-Length")
+	for _, full := range []error{syscall.ENOSPC, syscall.EDQUOT} {
+		if bytes.Contains(i.said, []byte(full.Error())) {
+			refuse(i.ResponseWriter, http.StatusInsufficientStorage, "DENIED", // tools try again at once what is UNKNOWN
+				"the registry's volume is full: delete templates (hnctl template rm), or give it a larger volume, and push again")
+			return
+		}
+	}
+	refuse(i.ResponseWriter, http.StatusInternalServerError, "UNKNOWN", "the registry could not do it: see its log (hnctl node logs registry)")
+}
 
 func (s *Store) deleteManifest(w http.ResponseWriter, r *http.Request, repo, ref string) {
 	_, err := s.Delete(r.Context(), repo, ref)

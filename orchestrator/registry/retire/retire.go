@@ -81,37 +81,38 @@ func (k *Keeper) Told(u host.Used) {
 func (k *Keeper) known() bool { return !k.told.IsZero() && k.Now().Sub(k.told) < fresh }
 
 // Delete removes repo:tag, or repo@digest (of the manifest) with all its tags. InUse and ErrUnknown refuse it; importer.ErrNone: there is none.
-// Sure says that what was Told is the latest, so that the image can go at once.
+// catalog.ErrFull: the tags are gone, and there was no room to write down that the templates are: deleting them again ends that, as it does
+// what a power cut left. Sure says that what was Told is the latest, so that the image can go at once.
 func (k *Keeper) Delete(ctx context.Context, repo, ref string, sure bool) (host.Freed, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if !k.known() {
 		return host.Freed{}, ErrUnknown
 	}
-	names := []wire.TemplateName{wire.TemplateName(repo + ":" + ref)}
-	if d := wire.Digest(ref); d.Validate() == nil {
-		tags, err := k.OCI.Pointing(ctx, repo, d)
-		if err != nil {
-			return host.Freed{}, err
-		}
-		names = nil
-		for _, tag := range tags {
-			names = append(names, wire.TemplateName(repo+":"+tag))
-		}
-	}
 	list := k.Catalog.List()
+	names, err := k.meant(ctx, list, repo, ref)
+	if err != nil {
+		return host.Freed{}, err
+	}
 	for _, n := range names {
 		image, elsewhere := imageOf(list, n, names)
 		if by := k.used.Users(n, image, elsewhere); len(by) > 0 {
 			return host.Freed{}, &InUse{n, by}
 		}
 	}
-	if _, err := k.OCI.Delete(ctx, repo, ref); err != nil {
+	_, err = k.OCI.Delete(ctx, repo, ref)
+	if left := slices.ContainsFunc(list, func(t host.Template) bool { return slices.Contains(names, t.Name) }); err != nil && !(left && errors.Is(err, importer.ErrNone)) {
 		return host.Freed{}, err
 	}
 	for _, n := range names {
 		k.States.Forget(n)
 		t, ok, err := k.Catalog.Remove(n)
+		if errors.Is(err, catalog.ErrFull) { // what the tag alone needed goes first: that makes room
+			if _, e := k.collect(ctx); e != nil {
+				return host.Freed{}, errors.Join(err, e)
+			}
+			t, ok, err = k.Catalog.Remove(n)
+		}
 		if err != nil {
 			return host.Freed{}, err
 		}
@@ -123,6 +124,30 @@ func (k *Keeper) Delete(ctx context.Context, repo, ref string, sure bool) (host.
 	freed, err := k.collect(ctx)
 	freed.Names = names
 	return freed, err
+}
+
+// meant are the names that repo:tag or repo@digest is about: of a manifest all its tags, and templates of it whose tags are gone.
+func (k *Keeper) meant(ctx context.Context, list []host.Template, repo, ref string) (names []wire.TemplateName, err error) {
+	d := wire.Digest(ref)
+	if d.Validate() != nil {
+		return []wire.TemplateName{wire.TemplateName(repo + ":" + ref)}, nil
+	}
+	tags, err := k.OCI.Pointing(ctx, repo, d)
+	if err != nil && !errors.Is(err, importer.ErrNone) {
+		return nil, err
+	}
+	for _, tag := range tags {
+		names = append(names, wire.TemplateName(repo+":"+tag))
+	}
+	for _, t := range list {
+		if of, _, _ := strings.Cut(string(t.Name), ":"); of != repo || t.OCI != d || slices.Contains(names, t.Name) {
+			continue
+		}
+		if _, err := k.OCI.Resolve(ctx, t.Name); errors.Is(err, importer.ErrNone) {
+			names = append(names, t.Name)
+		}
+	}
+	return names, nil
 }
 
 // imageOf is the image of name, and whether a template that stays has it too.

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"hardnode.dev/internal/identity"
+	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
@@ -52,10 +53,21 @@ func (s *Server) remove(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err != nil {
-		s.fail(w, "templates/"+name, err)
+		s.failDelete(w, "templates/"+name, err)
 		return
 	}
 	reply(w, freed)
+}
+
+// failDelete is fail for a deletion, of which a full volume leaves a part to be done.
+func (s *Server) failDelete(w http.ResponseWriter, object string, err error) {
+	if !full(err) {
+		s.fail(w, object, err)
+		return
+	}
+	s.Log.Warn("request failed", "object", object, "code", operator.Exhausted, logging.Err, err)
+	problem(w, operator.NewProblem(operator.Exhausted, object, "the registry's volume is full: its tag is deleted, and there was no room to write down that the template is",
+		"delete it again; if that does not help, give the registry a larger volume"))
 }
 
 func (s *Server) collect(w http.ResponseWriter, r *http.Request) {
@@ -81,7 +93,7 @@ func (s *Server) deleteOCI(w http.ResponseWriter, r *http.Request, repo, ref str
 	case errors.Is(err, retire.ErrUnknown):
 		ociError(w, http.StatusServiceUnavailable, "UNAVAILABLE", err.Error()+": try again")
 	default:
-		s.fail(w, "templates/"+string(wire.TemplateName(repo+":"+ref)), err)
+		s.failDelete(w, "templates/"+string(wire.TemplateName(repo+":"+ref)), err)
 	}
 }
 

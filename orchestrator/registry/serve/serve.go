@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+	"syscall"
 	"time"
 
 	"hardnode.dev/internal/identity"
@@ -223,13 +224,18 @@ func (s *Server) fail(w http.ResponseWriter, object string, err error) {
 		p = operator.NewProblem(operator.Unavailable, object, err.Error(), "try again when the orchestrator runs: hnctl cluster status")
 	case errors.As(err, new(*retire.InUse)):
 		p = operator.NewProblem(operator.Conflict, object, err.Error(), "delete those first, or let them use another template")
-	case errors.Is(err, catalog.ErrFull):
+	case full(err):
 		p = operator.NewProblem(operator.Exhausted, object, "the registry's volume is full; nothing was changed", "give the registry a larger volume, then import again")
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		p = operator.NewProblem(operator.Unavailable, object, "the import was interrupted; nothing was changed", "import it again")
 	}
 	s.Log.Warn("request failed", "object", object, "code", p.Code, logging.Err, err)
 	problem(w, p)
+}
+
+// full tells whether there was no room on the volume.
+func full(err error) bool {
+	return errors.Is(err, catalog.ErrFull) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
 func reply(w http.ResponseWriter, v any) {
