@@ -516,7 +516,7 @@ func TestRetire(t *testing.T) {
 	refused("a host deletes", 403, "only the orchestrator", "DELETE", host.PathTemplates+"db:1", w.as(aHost), "", "")
 	refused("a host says what is in use", 403, "only the orchestrator", "PUT", host.PathUsed, w.as(aHost), "{}", "")
 	refused("the push token collects", 403, "only the orchestrator", "POST", host.PathCollect, w.as(nil), "", token)
-	refused("a use without a user", 422, "nobody", "PUT", host.PathUsed, orch, `{"uses":[{"name":"a:1"}]}`, "")
+	refused("a use without a user", 422, "uses[0].by", "PUT", host.PathUsed, orch, `{"uses":[{"name":"a:1"}]}`, "")
 	use := func(uses ...host.Use) {
 		t.Helper()
 		raw, _ := json.Marshal(host.Used{Uses: uses})
