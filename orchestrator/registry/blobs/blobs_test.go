@@ -7,8 +7,11 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -281,4 +284,47 @@ func TestOtherContent(t *testing.T) {
 	r.blob("a", config)
 	r.put("a", "foreign", manifestType, fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"config":%s,"layers":[{"mediaType":"application/vnd.oci.image.layer.nondistributable.v1.tar","digest":%q,"size":9,"urls":["https://example.test/x"]}]}`,
 		manifestType, descriptor(configType, config), digestOf("elsewhere")))
+}
+
+// TestUploadOnFullDisk: what a full disk did not take is not said to be there, however small; the upload goes on when there is room.
+func TestUploadOnFullDisk(t *testing.T) {
+	disk := t.TempDir()
+	if err := syscall.Mount("none", disk, "tmpfs", 0, "size=1m"); err != nil {
+		t.Skipf("a full disk needs a mount, which this user or machine does not allow: mount tmpfs at %q: %v", disk, err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(disk, 0); err != nil {
+			t.Errorf("unmount %q: %v", disk, err)
+		}
+	})
+	s, err := Open(t.Context(), disk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(s)
+	t.Cleanup(func() { srv.Close(); s.Close() })
+	r := &registry{t, disk, s, srv.URL}
+	for _, size := range []int{0, 1, 392, 300_000} {
+		what := strings.Repeat("x", size)
+		_, _, head := r.do("POST", "/v2/web/blobs/uploads/", "")
+		at := head.Get("Location")
+		ballast := filepath.Join(disk, "ballast")
+		f, err := os.Create(ballast)
+		for err == nil {
+			_, err = f.Write(make([]byte, 4096))
+		}
+		f.Close()
+		code, body, head := r.do("PATCH", at, what, "Content-Type", "application/octet-stream")
+		if size < 2 { // a range can't tell nothing from one byte: its PUT says that it is not there
+			if code != 202 {
+				t.Errorf("%d bytes on a full disk: %d %s", size, code, body)
+			}
+		} else if code != 507 || !strings.Contains(body, "full: delete templates (hnctl template rm)") || strings.Contains(body, disk) || head.Get("Range") != "" {
+			t.Errorf("%d bytes on a full disk: %d %s, Range %q", size, code, body, head.Get("Range"))
+		}
+		os.Remove(ballast)
+		if got := r.blob("web", what); size > 1 && !r.hasBlob("web", what) {
+			t.Errorf("%d bytes, %s, once there is room: not there", size, got)
+		}
+	}
 }

@@ -8,7 +8,9 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -180,29 +182,66 @@ func (c *created) Unwrap() http.ResponseWriter { return c.ResponseWriter }
 
 // library lets the library answer.
 func (s *Store) library(w http.ResponseWriter, r *http.Request) {
-	told := &inner{ResponseWriter: w}
+	told := &inner{ResponseWriter: w, late: r.Method == http.MethodPatch}
 	s.app.ServeHTTP(told, r)
+	if told.late && told.code != 0 {
+		if m := uploadPath.FindStringSubmatch(r.URL.Path); told.code == http.StatusAccepted && m != nil && !s.kept(m[1], w.Header()) {
+			for _, h := range []string{"Location", "Range", "Docker-Upload-UUID", "Content-Length"} {
+				w.Header().Del(h)
+			}
+			refuse(w, http.StatusInsufficientStorage, "DENIED", "what came could not be kept, as when the registry's volume is full: "+makeRoom)
+			return
+		}
+		w.WriteHeader(told.code)
+	}
 	told.end()
 }
+
+// kept tells whether as much of an upload is on the disk as the answer's Range says: the library answers before it writes the last bytes, and
+// says nothing when there is no room for them. Of one byte and of none the Range is the same (OCI distribution-spec 1.1, "Pushing a blob in
+// chunks"): those pass.
+func (s *Store) kept(repo string, head http.Header) bool {
+	_, last, _ := strings.Cut(head.Get("Range"), "-")
+	n, err := strconv.ParseInt(last, 10, 64)
+	id := head.Get("Docker-Upload-UUID")
+	if err != nil || n == 0 || id == "" || strings.ContainsAny(id, "/.") {
+		return true
+	}
+	st, err := os.Stat(filepath.Join(s.dir, "docker/registry/v2/repositories", repo, "_uploads", id, "data"))
+	return err != nil || st.Size() > n
+}
+
+const makeRoom = "delete templates (hnctl template rm), or give it a larger volume, and push again"
 
 // inner keeps the library's inner errors, which name files of this machine, from who asks: they are in the log.
 type inner struct {
 	http.ResponseWriter
 	held bool
 	said []byte
+	late bool // a status that is no error waits in code
+	code int
 }
 
 // maxSaid is how much of an inner error is looked at.
 const maxSaid = 64 << 10
 
 func (i *inner) WriteHeader(code int) {
-	if i.held = i.held || code == http.StatusInternalServerError; !i.held {
+	i.held = i.held || code == http.StatusInternalServerError
+	switch {
+	case i.held:
+	case i.late && code < 300:
+		i.code = code
+	default:
 		i.ResponseWriter.WriteHeader(code)
 	}
 }
 
 func (i *inner) Write(b []byte) (int, error) {
 	if !i.held {
+		if i.code != 0 {
+			i.ResponseWriter.WriteHeader(i.code)
+			i.code = 0
+		}
 		return i.ResponseWriter.Write(b)
 	}
 	i.said = append(i.said, b[:min(len(b), maxSaid-len(i.said))]...)
@@ -221,7 +260,7 @@ func (i *inner) end() {
 	for _, full := range []error{syscall.ENOSPC, syscall.EDQUOT} {
 		if bytes.Contains(i.said, []byte(full.Error())) {
 			refuse(i.ResponseWriter, http.StatusInsufficientStorage, "DENIED", // tools try again at once what is UNKNOWN
-				"the registry's volume is full: delete templates (hnctl template rm), or give it a larger volume, and push again")
+				"the registry's volume is full: "+makeRoom)
 			return
 		}
 	}
