@@ -186,14 +186,14 @@ func (c *Cluster) createHello(detail detail) error {
 	if c.opts.Keep {
 		if e, err := c.Env(c.ctx, "hello"); err == nil {
 			detail("it is there already, %s", e.State)
-			_, err = c.WaitEnv(c.ctx, "hello", time.Minute*2, func(e operator.Environment) bool { return e.State == operator.EnvRunning })
+			_, err = c.WaitEnv(c.ctx, "hello", joinTime(), func(e operator.Environment) bool { return e.State == operator.EnvRunning })
 			return err
 		}
 	}
 	if _, err := c.HNCTL(c.ctx, "env", "create", "-f", file); err != nil {
 		return err
 	}
-	e, err := c.WaitEnv(c.ctx, "hello", time.Minute*2, func(e operator.Environment) bool { return e.State == operator.EnvRunning })
+	e, err := c.WaitEnv(c.ctx, "hello", joinTime(), func(e operator.Environment) bool { return e.State == operator.EnvRunning })
 	if err != nil {
 		return err
 	}

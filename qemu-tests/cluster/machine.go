@@ -198,8 +198,8 @@ func (m *Machine) Ask(ctx context.Context, q ask.Request) (ask.Answer, error) {
 	return a, err
 }
 
-// joinTime is how long a machine may take from power on to ACTIVE.
-func joinTime() time.Duration { return time.Minute * harness.Scale() }
+// joinTime is how long a machine may take from power on to ACTIVE: an end to the wait, for a machine that has much else to do.
+func joinTime() time.Duration { return 3 * time.Minute * harness.Scale() }
 
 // bootAndJoin switches the machine on and waits until the orchestrator says ACTIVE.
 func (m *Machine) bootAndJoin(ctx context.Context, detail detail) error {

@@ -20,7 +20,7 @@ import (
 // registryTransport reaches the registry through its forwarded port and takes only the cluster's own registry for it.
 func (c *Cluster) registryTransport() *http.Transport {
 	return &http.Transport{TLSClientConfig: identity.ClientTLS(identity.Trust{Pin: c.day0.caPin}, identity.WantComponent("registry"), nil),
-		ResponseHeaderTimeout: 2 * time.Minute, IdleConnTimeout: 10 * time.Second}
+		ResponseHeaderTimeout: longest, IdleConnTimeout: 10 * time.Second}
 }
 
 // pushTemplate pushes the template nginx as soon as the registry answers, and waits until it is imported.
