@@ -1,10 +1,8 @@
 package converge
 
 import (
-	"bytes"
 	"cmp"
 	"crypto/sha256"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -25,30 +23,20 @@ const firstAddress, lastAddress = 10, 250
 // address is the next free address of the host's block after the last one given out, so that a freed one rests as long as it can.
 // The host has one: placing counted them.
 func (p *planner) address(h store.Host) (v4, v6 netip.Addr, octet int) {
-	used := usedAddresses(p.sorted(), h)
 	octet = p.cursors[h.ID]
 	for range lastAddress - firstAddress + 1 {
 		if octet++; octet < firstAddress || octet > lastAddress {
 			octet = firstAddress
 		}
-		if v4 = nth(h.Block4, octet); !used[v4] {
+		if v4 = nth(h.Block4, octet); !p.used[v4] {
 			break
 		}
 	}
+	p.used[v4] = true
 	if h.Block6.IsValid() {
 		v6 = nth(h.Block6, octet)
 	}
 	return v4, v6, octet
-}
-
-func usedAddresses(nodes []store.Node, h store.Host) map[netip.Addr]bool {
-	used := map[netip.Addr]bool{}
-	for _, n := range nodes {
-		if h.Block4.Contains(n.Container.IPv4) {
-			used[n.Container.IPv4] = true
-		}
-	}
-	return used
 }
 
 // nth is the block's network address plus n.
@@ -63,7 +51,7 @@ func nth(block netip.Prefix, n int) netip.Addr {
 // works derives each host's list of containers from the nodes and raises its revision when it changed.
 func (p *planner) works() {
 	lists := map[wire.HostID][]host.Container{}
-	for _, n := range p.sorted() {
+	for n := range p.all() {
 		if n.Gone || n.Host == "" {
 			continue
 		}
@@ -80,7 +68,7 @@ func (p *planner) works() {
 		if !ok && h.Role == host.RoleInfra && h.Number == 0 {
 			next.Revision = max(1, p.Cluster.FirstWork) // it runs exactly this already
 		}
-		if ok && equalJSON(old.Containers, next.Containers) {
+		if ok && same(old.Containers, next.Containers) {
 			continue
 		}
 		p.plan.Works[h.ID] = next
@@ -105,7 +93,7 @@ func (p *planner) assign(on wire.HostID, old []host.Container, next host.Work) {
 	for _, c := range next.Containers {
 		o, there := was[c.CTID]
 		delete(was, c.CTID)
-		if !there || !equalJSON(o, c) {
+		if !there || !same(o, c) {
 			p.assigned(c.CTID, on, next.Revision)
 		}
 	}
@@ -145,9 +133,9 @@ func (p *planner) peers() {
 		next.Hosts = append(next.Hosts, o)
 	}
 	next.Names, next.Groups = p.names()
-	same := next
-	same.Revision = p.Peers.Revision
-	if !equalJSON(same, p.Peers) {
+	was := p.Peers
+	was.Revision = next.Revision
+	if !same(next, was) {
 		p.plan.Peers = &next
 		p.step(fmt.Sprintf("publish peers %d", next.Revision), "", "", fmt.Sprintf("%d hosts, %d names", len(next.Hosts), len(next.Names)))
 	}
@@ -157,7 +145,7 @@ func (p *planner) peers() {
 // unreachable hosts, while it has others).
 func (p *planner) names() (names []host.Name, groups []host.Group) {
 	layers, silent, members := map[string][]netip.Addr{}, map[string][]netip.Addr{}, map[string][]netip.Addr{}
-	for _, n := range p.sorted() {
+	for n := range p.all() {
 		if n.Gone || n.Host == "" {
 			continue
 		}
@@ -190,12 +178,6 @@ func (p *planner) names() (names []host.Name, groups []host.Group) {
 		groups = append(groups, host.Group{Name: g, Addrs: members[g]})
 	}
 	return names, groups
-}
-
-func equalJSON(a, b any) bool {
-	x, err1 := json.Marshal(a)
-	y, err2 := json.Marshal(b)
-	return err1 == nil && err2 == nil && bytes.Equal(x, y)
 }
 
 // replacement is the operation people watch while a node is replaced. Its id follows from the new node's number.

@@ -10,7 +10,9 @@ package converge
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"maps"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -80,8 +82,12 @@ type planner struct {
 	Input
 	plan    Plan
 	nodes   map[wire.CTID]store.Node
+	order   []wire.CTID                  // of nodes, ascending
+	inEnv   map[wire.EnvName][]wire.CTID // likewise, of each environment
 	envs    map[wire.EnvName]store.Environment
 	hosts   map[wire.HostID]store.Host
+	board   *place.Board        // made for the first node that is placed
+	used    map[netip.Addr]bool // container addresses; likewise
 	next    wire.CTID
 	cursors map[wire.HostID]int
 	storm   bool
@@ -90,7 +96,7 @@ type planner struct {
 // Make is the plan that leads from what is to what is wanted. It is pure and whole: the same input gives the same plan, and a plan that
 // was carried out leads to an empty one.
 func Make(in Input) Plan {
-	p := &planner{Input: in, nodes: map[wire.CTID]store.Node{}, envs: map[wire.EnvName]store.Environment{}, hosts: map[wire.HostID]store.Host{},
+	p := &planner{Input: in, nodes: make(map[wire.CTID]store.Node, len(in.Nodes)), inEnv: map[wire.EnvName][]wire.CTID{}, envs: map[wire.EnvName]store.Environment{}, hosts: map[wire.HostID]store.Host{},
 		next: max(in.NextCTID, wire.FirstUserCTID), cursors: maps.Clone(in.Cursors)}
 	p.plan = Plan{Nodes: map[wire.CTID]store.Node{}, Works: map[wire.HostID]host.Work{}, Cursors: map[wire.HostID]int{}, Stuck: map[wire.EnvName]string{}}
 	if p.cursors == nil {
@@ -98,6 +104,11 @@ func Make(in Input) Plan {
 	}
 	for _, n := range in.Nodes {
 		p.nodes[n.CTID] = n
+		p.order = append(p.order, n.CTID)
+	}
+	slices.Sort(p.order)
+	for _, id := range p.order {
+		p.inEnv[p.nodes[id].Env] = append(p.inEnv[p.nodes[id].Env], id)
 	}
 	for _, e := range in.Envs {
 		p.envs[e.Spec.Name] = e
@@ -126,6 +137,13 @@ func Make(in Input) Plan {
 }
 
 func (p *planner) put(n store.Node, what, reason string) {
+	switch was, there := p.nodes[n.CTID]; {
+	case !there: // numbers grow: it is the last one
+		p.order = append(p.order, n.CTID)
+		p.inEnv[n.Env] = append(p.inEnv[n.Env], n.CTID)
+	case n.Gone && !was.Gone && p.board != nil:
+		p.board.Retire(place.Layer{Env: n.Env, Name: n.Layer}, n.Host)
+	}
 	p.nodes[n.CTID] = n
 	p.plan.Nodes[n.CTID] = n
 	p.step(what+" node "+n.CTID.String(), n.Env, n.Host, reason)
@@ -135,9 +153,20 @@ func (p *planner) step(what string, e wire.EnvName, h wire.HostID, reason string
 	p.plan.Steps = append(p.plan.Steps, Step{what, e, h, reason})
 }
 
-// sorted lists the nodes by number, as they stand in the plan now.
-func (p *planner) sorted() []store.Node {
-	return slices.SortedFunc(maps.Values(p.nodes), func(a, b store.Node) int { return cmp.Compare(a.CTID, b.CTID) })
+// all goes through the nodes by number, each as it stands in the plan when its turn comes. Nodes that are made meanwhile have no turn.
+func (p *planner) all() iter.Seq[store.Node] { return p.each(p.order) }
+
+// of is all for the nodes of one environment.
+func (p *planner) of(e wire.EnvName) iter.Seq[store.Node] { return p.each(p.inEnv[e]) }
+
+func (p *planner) each(ids []wire.CTID) iter.Seq[store.Node] {
+	return func(yield func(store.Node) bool) {
+		for _, id := range ids {
+			if n, there := p.nodes[id]; there && !yield(n) {
+				return
+			}
+		}
+	}
 }
 
 func (p *planner) reachable(id wire.HostID) bool {
@@ -150,8 +179,8 @@ func (p *planner) components() {
 		if h.Role != host.RoleInfra || h.Number != 0 {
 			continue
 		}
-		for _, n := range p.sorted() {
-			if n.Env == env.System && n.Host == "" {
+		for n := range p.of(env.System) {
+			if n.Host == "" {
 				n.Host, n.Placed = h.ID, "components run on the infra host"
 				p.put(n, "place", "the infra host has joined")
 			}
@@ -161,7 +190,7 @@ func (p *planner) components() {
 
 // retire marks the nodes nobody wants any more: of deleted environments, and beyond the layers there are.
 func (p *planner) retire() {
-	for _, n := range p.sorted() {
+	for n := range p.all() {
 		if n.Gone || n.Env == env.System {
 			continue
 		}
@@ -195,7 +224,7 @@ func layerOf(e store.Environment, name wire.LayerName) *operator.LayerSpec {
 // replace gives every stateless node of a host that is lost (live.Lose) a successor elsewhere. The old one is out of its host's Work from now on,
 // and its record goes when the host is back and says that the container is gone.
 func (p *planner) replace() {
-	for _, n := range p.sorted() {
+	for n := range p.all() {
 		e := p.envs[n.Env]
 		if n.Gone || n.Env == env.System || e.Want != store.WantRunning || p.reachable(n.Host) || p.storm {
 			continue
@@ -231,7 +260,7 @@ func (p *planner) replace() {
 
 // coming tells whether another node is on its way to take this one's place: it does so at once when this one is lost.
 func (p *planner) coming(old store.Node) bool {
-	for _, n := range p.sorted() {
+	for n := range p.of(old.Env) {
 		if n.Replaces != old.CTID || n.Gone || !p.reachable(n.Host) {
 			continue
 		}
@@ -259,8 +288,8 @@ func (p *planner) missing() {
 			continue
 		}
 		have := map[wire.LayerName]map[int]bool{}
-		for _, n := range p.nodes {
-			if n.Env == e.Spec.Name && !n.Gone {
+		for n := range p.of(e.Spec.Name) {
+			if !n.Gone {
 				if have[n.Layer] == nil {
 					have[n.Layer] = map[int]bool{}
 				}
@@ -295,20 +324,30 @@ func (p *planner) wants(s operator.EnvironmentSpec, have map[wire.LayerName]map[
 	return false
 }
 
+// boarded is the hosts with what is on them in the plan now.
+func (p *planner) boarded() *place.Board {
+	if p.board == nil {
+		in := p.Input
+		in.Nodes = slices.Collect(p.all())
+		p.board, p.used = place.NewBoard(Hosts(in)), map[netip.Addr]bool{}
+		for n := range p.all() {
+			p.used[n.Container.IPv4] = true
+		}
+	}
+	return p.board
+}
+
 // create places one node and gives it its number and addresses.
 func (p *planner) create(n env.Node) (store.Node, *place.Refusal) {
-	in := p.Input
-	in.Nodes = p.sorted()
-	in.Cursors = p.cursors
-	chosen, refusal := place.Place([]place.Node{Wanted(n)}, Hosts(in))
+	chosen, refusal := p.boarded().Place(Wanted(n))
 	if refusal != nil {
 		return store.Node{}, refusal
 	}
-	h := p.hosts[chosen[0].Host]
+	h := p.hosts[chosen.Host]
 	v4, v6, octet := p.address(h)
 	c := n.Container
 	c.CTID, c.Hostname, c.IPv4, c.IPv6 = p.next, env.Hostname(p.next), v4, v6
-	made := store.Node{CTID: p.next, Env: n.Env, Layer: n.Layer, Index: n.Index, Host: h.ID, Placed: chosen[0].Why, Cloudlets: n.Cloudlets, HTTP: n.HTTP, Created: p.Now, Container: c}
+	made := store.Node{CTID: p.next, Env: n.Env, Layer: n.Layer, Index: n.Index, Host: h.ID, Placed: chosen.Why, Cloudlets: n.Cloudlets, HTTP: n.HTTP, Created: p.Now, Container: c}
 	p.next++
 	p.cursors[h.ID], p.plan.Cursors[h.ID] = octet, octet
 	return made, nil
@@ -316,7 +355,7 @@ func (p *planner) create(n env.Node) (store.Node, *place.Refusal) {
 
 // cleanUp forgets nodes that are really gone, and deleted environments without any.
 func (p *planner) cleanUp() {
-	for _, n := range p.sorted() {
+	for n := range p.all() {
 		if n.Gone && p.confirmed(n) {
 			delete(p.nodes, n.CTID)
 			delete(p.plan.Nodes, n.CTID)
@@ -325,13 +364,23 @@ func (p *planner) cleanUp() {
 		}
 	}
 	for _, e := range p.Envs {
-		if e.Want != store.WantDeleted || slices.ContainsFunc(p.sorted(), func(n store.Node) bool { return n.Env == e.Spec.Name && p.reachable(n.Host) }) {
+		if e.Want != store.WantDeleted || p.answers(e.Spec.Name) {
 			continue
 		}
 		// What is left lies on hosts that don't answer; their Work leaves it out, so they remove it when they are back.
 		p.plan.DeleteEnvs = append(p.plan.DeleteEnvs, e.Spec.Name)
 		p.step("forget environment", e.Spec.Name, "", "all its nodes are removed")
 	}
+}
+
+// answers tells whether an environment has a node on a host that answers.
+func (p *planner) answers(e wire.EnvName) bool {
+	for n := range p.of(e) {
+		if p.reachable(n.Host) {
+			return true
+		}
+	}
+	return false
 }
 
 // confirmed tells whether the host of a node that is gone has said that the container is gone too.

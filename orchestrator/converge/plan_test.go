@@ -214,7 +214,7 @@ func TestPlans(t *testing.T) {
 	w.turn("the next one gets fresh numbers and addresses")
 	w.env("big", 80, store.WantRunning)
 	w.turn("no room for all of it")
-	golden(t, "plans.txt", w.out.String())
+	plansFile(t, "plans.txt", w.out.String())
 }
 
 // More than 15 % of the hosts, at least three, within a minute: nothing is replaced until some are back.
@@ -337,7 +337,7 @@ func TestAddressesRest(t *testing.T) {
 	}
 }
 
-func golden(t *testing.T, name, got string) {
+func plansFile(t *testing.T, name, got string) {
 	t.Helper()
 	path := "testdata/" + name
 	if *update {

@@ -8,7 +8,6 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
-	"hardnode.dev/orchestrator/place"
 	"hardnode.dev/orchestrator/store"
 )
 
@@ -17,7 +16,6 @@ import (
 // volumes move.
 func (p *planner) spread() {
 	p.plan.Uneven = map[wire.EnvName]string{}
-	var hosts []place.Host
 	moving := p.moves()
 	for _, e := range p.Envs {
 		if e.System || e.Want != store.WantRunning || moving[e.Spec.Name] {
@@ -28,19 +26,13 @@ func (p *planner) spread() {
 			if len(crowd) < 2 {
 				continue
 			}
-			if hosts == nil {
-				in := p.Input
-				in.Nodes = p.sorted()
-				hosts = Hosts(in)
-			}
 			old := crowd[len(crowd)-1]
 			spec := node(e, l, old.Index, p.Templates, old)
-			empty := slices.DeleteFunc(slices.Clone(hosts), func(h place.Host) bool { return h.Layers[place.Layer{Env: e.Spec.Name, Name: l.Name}] > 0 })
-			found, refusal := place.Place([]place.Node{Wanted(spec)}, empty)
-			if refusal != nil {
-				continue // there is no better place
+			better, there := p.boarded().Empty(Wanted(spec))
+			if !there {
+				continue
 			}
-			why := fmt.Sprintf("layer %s isn't spread: host %s has %d of its nodes, host %s has room and none", l.Name, p.hosts[old.Host].Name, len(crowd), p.hosts[found[0].Host].Name)
+			why := fmt.Sprintf("layer %s isn't spread: host %s has %d of its nodes, host %s has room and none", l.Name, p.hosts[old.Host].Name, len(crowd), p.hosts[better].Name)
 			p.plan.Uneven[e.Spec.Name] = why
 			if p.Spreading[e.Spec.Name] && p.healthy(e, l.Name) {
 				made, refusal := p.create(spec)
@@ -48,7 +40,6 @@ func (p *planner) spread() {
 					made.Replaces = old.CTID
 					made.Placed = fmt.Sprintf("takes the place of node %d: %s; %s", old.CTID, why, made.Placed)
 					p.put(made, "place", made.Placed)
-					hosts = nil
 				}
 			}
 			break
@@ -74,7 +65,7 @@ func (p *planner) unevenAlarms() {
 // moves sees the moves under way through, and tells which environments have one. A new node that nobody waits for any more is retired.
 func (p *planner) moves() map[wire.EnvName]bool {
 	moving := map[wire.EnvName]bool{}
-	for _, n := range p.sorted() {
+	for n := range p.all() {
 		if n.Replaces == 0 || n.Gone {
 			continue
 		}
@@ -106,16 +97,19 @@ func (p *planner) moves() map[wire.EnvName]bool {
 
 // taken tells whether another node has the position of n in its layer for good.
 func (p *planner) taken(n store.Node) bool {
-	return slices.ContainsFunc(p.sorted(), func(o store.Node) bool {
-		return o.CTID != n.CTID && o.Env == n.Env && o.Layer == n.Layer && o.Index == n.Index && !o.Gone && o.Replaces == 0
-	})
+	for o := range p.of(n.Env) {
+		if o.CTID != n.CTID && o.Layer == n.Layer && o.Index == n.Index && !o.Gone && o.Replaces == 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // crowd is the largest group of a layer's nodes on one ACTIVE host that can move, by number.
 func (p *planner) crowd(e store.Environment, layer wire.LayerName) (largest []store.Node) {
 	at := map[wire.HostID][]store.Node{}
-	for _, n := range p.sorted() {
-		if n.Env == e.Spec.Name && n.Layer == layer && !n.Gone && len(n.Container.Volumes) == 0 && p.Live[n.Host].State.State == operator.HostActive {
+	for n := range p.of(e.Spec.Name) {
+		if n.Layer == layer && !n.Gone && len(n.Container.Volumes) == 0 && p.Live[n.Host].State.State == operator.HostActive {
 			at[n.Host] = append(at[n.Host], n)
 		}
 	}
@@ -129,7 +123,12 @@ func (p *planner) crowd(e store.Environment, layer wire.LayerName) (largest []st
 
 // healthy tells whether all nodes of a layer run.
 func (p *planner) healthy(e store.Environment, layer wire.LayerName) bool {
-	return !slices.ContainsFunc(p.sorted(), func(n store.Node) bool { return n.Env == e.Spec.Name && n.Layer == layer && !n.Gone && !p.runs(n) })
+	for n := range p.of(e.Spec.Name) {
+		if n.Layer == layer && !n.Gone && !p.runs(n) {
+			return false
+		}
+	}
+	return true
 }
 
 // runs tells whether a node was seen running, as it shall be, on a host that answers.

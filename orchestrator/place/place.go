@@ -9,7 +9,6 @@ package place
 import (
 	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 
 	"hardnode.dev/internal/wire"
@@ -102,69 +101,22 @@ func (r *Refusal) String() string {
 // Place chooses a host for each node in turn, as if the ones before it were already there. All or none: the first node without a host
 // is the Refusal.
 func Place(nodes []Node, hosts []Host) ([]Choice, *Refusal) {
-	now := make([]Host, len(hosts))
-	for i, h := range hosts {
-		now[i] = h
-		now[i].Layers, now[i].Images = map[Layer]int{}, map[wire.Digest]bool{}
-		for k, v := range h.Layers {
-			now[i].Layers[k] = v
-		}
-		for k, v := range h.Images {
-			now[i].Images[k] = v
-		}
-	}
-	slices.SortFunc(now, func(a, b Host) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
+	b := NewBoard(hosts)
 	out := make([]Choice, 0, len(nodes))
 	for i, n := range nodes {
-		best, refusal := choose(n, now)
-		if best < 0 {
+		c, refusal := b.Place(n)
+		if refusal != nil {
 			refusal.Node = i
 			return nil, refusal
 		}
-		h := &now[best]
-		out = append(out, Choice{h.ID, why(n, *h, now)})
-		h.take(n)
+		out = append(out, c)
 	}
 	return out, nil
-}
-
-func (h *Host) take(n Node) {
-	h.Reserved += reserved(n)
-	h.DiskTaken += n.DiskBytes
-	h.Addresses--
-	h.Layers[n.Layer]++
-	h.Images[n.Image] = true
 }
 
 func reserved(n Node) int64 { return int64(n.Cloudlets.Reserved) * wire.CloudletBytes }
 
 func (h Host) usable() int64 { return h.Memory - HostShare }
-
-// choose is the index of the best host, or -1 and every host's reason.
-func choose(n Node, hosts []Host) (int, *Refusal) {
-	best, ref := -1, &Refusal{}
-	users, small := 0, 0
-	for i, h := range hosts {
-		code, reason := check(n, h)
-		if code == passes {
-			if best < 0 || better(n, h, hosts[best]) {
-				best = i
-			}
-			continue
-		}
-		if code == notUser {
-			continue // nobody expects a node there
-		}
-		users++
-		if n.needs() > h.usable() {
-			small++
-		}
-		ref.Largest = max(ref.Largest, h.usable())
-		ref.Hosts = append(ref.Hosts, Reason{h.Name, reason, code})
-	}
-	ref.TooBig = users > 0 && small == users
-	return best, ref
-}
 
 // needs is the memory a host must have for the node to be able to grow to its limit.
 func (n Node) needs() int64 { return int64(n.Cloudlets.Dynamic) * wire.CloudletBytes }
@@ -207,8 +159,11 @@ func better(n Node, a, b Host) bool {
 // bucket is how full the host would be, turned round (0 is full), in tenths of its memory: hosts about as full count as equal, so that
 // the image decides between them.
 func bucket(n Node, h Host) int64 {
-	return (h.usable() - h.Reserved - reserved(n)) * 10 / h.usable()
+	return tenths(h.free()-int64(n.Cloudlets.Reserved), h.size())
 }
+
+// tenths is how many tenths of all are free; both in cloudlets.
+func tenths(free, all int64) int64 { return free * 10 / max(1, all) }
 
 func compareBool(a, b bool) int {
 	switch {
@@ -220,14 +175,8 @@ func compareBool(a, b bool) int {
 	return -1
 }
 
-func why(n Node, h Host, all []Host) string {
-	fit := 0
-	for _, o := range all {
-		if c, _ := check(n, o); c == passes {
-			fit++
-		}
-	}
-	s := fmt.Sprintf("%d of %d hosts fit; it has %d nodes of layer %s", fit, len(all), h.Layers[n.Layer], n.Layer.Name)
+func (b *Board) why(n Node, h Host) string {
+	s := fmt.Sprintf("%d of %d hosts have the memory; it has %d nodes of layer %s", b.room(n), len(b.hosts), h.Layers[n.Layer], n.Layer.Name)
 	s += fmt.Sprintf(", %d of %d MiB reserved", h.Reserved>>20, h.usable()>>20)
 	if h.Images[n.Image] {
 		s += ", the image is there"

@@ -126,6 +126,56 @@ func TestPlaceHolds(t *testing.T) {
 	})
 }
 
+// The board finds the host that looking at all of them finds.
+func TestBoardIsTheLongWay(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		hosts := make([]Host, rapid.IntRange(1, 12).Draw(t, "hosts"))
+		for i := range hosts {
+			hosts[i] = user(string(rune('a'+i)), func(h *Host) {
+				h.Memory = HostShare + wire.CloudletBytes*rapid.Int64Range(0, 24).Draw(t, "memory") + rapid.Int64Range(0, 9).Draw(t, "odd")
+				h.Disk = rapid.Int64Range(0, 8*gib).Draw(t, "disk")
+				h.Addresses = rapid.IntRange(0, 6).Draw(t, "addresses")
+				h.Reserved = rapid.Int64Range(0, gib).Draw(t, "reserved")
+				h.Images = map[wire.Digest]bool{rapid.SampledFrom([]wire.Digest{"a", "b", "c"}).Draw(t, "image"): true}
+				h.State = rapid.SampledFrom([]operator.HostState{operator.HostActive, operator.HostActive, operator.HostActive, operator.HostUnreachable}).Draw(t, "state")
+			})
+		}
+		b := NewBoard(hosts)
+		for range rapid.IntRange(1, 20).Draw(t, "nodes") {
+			n := Node{Layer: Layer{"e", wire.LayerName(rapid.SampledFrom([]string{"x", "y"}).Draw(t, "layer"))}, DiskBytes: gib,
+				Cloudlets: wire.Cloudlets{Reserved: rapid.IntRange(0, 6).Draw(t, "r"), Dynamic: rapid.IntRange(6, 16).Draw(t, "d")},
+				Image:     rapid.SampledFrom([]wire.Digest{"a", "b", "c"}).Draw(t, "its image"), Not: rapid.SampledFrom([]wire.HostID{"", "h-a"}).Draw(t, "not")}
+			want := -1
+			for i, h := range b.hosts {
+				if code, _ := check(n, h); code == passes && (want < 0 || better(n, h, b.hosts[want])) {
+					want = i
+				}
+			}
+			got, refusal := b.Place(n)
+			if (want < 0) != (refusal != nil) || want >= 0 && got.Host != b.hosts[want].ID {
+				t.Fatalf("%+v goes to %q (%v), looking at all hosts gives number %d of %+v", n, got.Host, refusal, want, b.hosts)
+			}
+			if rapid.Bool().Draw(t, "retire") && refusal == nil {
+				b.Retire(n.Layer, got.Host)
+			}
+		}
+		counted := 0
+		for _, c := range b.classes {
+			for _, l := range c.levels {
+				counted += len(l.all)
+			}
+		}
+		for _, h := range b.hosts {
+			if open(h) {
+				counted--
+			}
+		}
+		if counted != 0 {
+			t.Fatalf("the board holds %d hosts too many", counted)
+		}
+	})
+}
+
 func BenchmarkPlace5000(b *testing.B) {
 	hosts := make([]Host, 5000)
 	for i := range hosts {
