@@ -34,13 +34,17 @@ func Strays(ctx context.Context, killed func(pid int)) error {
 			}
 		}
 		select {
-		case <-news:
+		case <-news: // nearly always of one that has ended: whoever waits for it goes first
+			run.Wait(ctx, settle)
 		case <-tick.C:
 		case <-ctx.Done():
 			return nil
 		}
 	}
 }
+
+// settle is how long a child may stand still, or be ended, before this looks at it.
+const settle = 20 * time.Millisecond
 
 // stray looks after the first child there is news of. again: there may be more behind it.
 func stray(killed func(pid int)) (again bool, err error) {
