@@ -36,11 +36,19 @@ func (m *Machine) stepCgroups(context.Context) (string, error) {
 		{cgroupSystem + "/memory.min", systemMin},
 		{cgroupInit + "/memory.min", "16777216"},
 		{cgroupSystem + "/cpu.weight", "1000"}, // the platform answers under load; containers share the rest by their own weights
-		{cgroupInit + "/cpu.weight", "1000"},
 	} {
 		if err := os.WriteFile(w.file, []byte(w.value), 0); err != nil {
 			return "", fmt.Errorf("set %s of cgroup %q: %w", filepath.Base(w.file), filepath.Dir(w.file), err)
 		}
 	}
 	return "", nil
+}
+
+// equal gives init the services' share of the CPU: under load it must answer them as soon as they ask. Not while the machine boots: the modules
+// that it loads last are for nobody yet, and would hold up the services that come up beside them.
+func equal() error {
+	if err := os.WriteFile(cgroupInit+"/cpu.weight", []byte("1000"), 0); err != nil {
+		return fmt.Errorf("give init its share of the CPU: %w", err)
+	}
+	return nil
 }

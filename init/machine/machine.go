@@ -116,7 +116,7 @@ func (m *Machine) boot(ctx context.Context) Leave {
 			var failure *steps.Failure
 			if errors.As(err, &failure) {
 				go m.failed(ctx, failure)
-			} else if err := sys.ConsoleLevel(kernelRunning); err != nil {
+			} else if err := errors.Join(sys.ConsoleLevel(kernelRunning), equal()); err != nil {
 				m.con.Line("%v", err)
 			}
 		}

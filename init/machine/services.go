@@ -18,7 +18,8 @@ const programs = "/usr/lib/hardnode/"
 
 // services is every program init keeps, by name. netd and agent come first: without them nobody hears of the host.
 var services = map[string]supervise.Service{
-	"console": {Argv: []string{programs + "console"}, Stop: 2 * time.Second},
+	// console asks for little, but soon: it shows what becomes of a host that is coming up, or has too much to do.
+	"console": {Argv: []string{programs + "console"}, Stop: 2 * time.Second, CPUWeight: 1000},
 	// netd waits for a person when there is no configuration: no deadline for its readiness.
 	"netd": {Argv: []string{programs + "netd"}, Stop: 5 * time.Second},
 	// spawner holds every container: without it nothing can be started or reaped. It keeps its descriptors here.

@@ -73,9 +73,17 @@ func (h *host) look() {
 			h.T.Errorf("module %s is not loaded", name)
 		}
 	}
-	for file, want := range map[string]string{"system/cpu.weight": "1000", "system/memory.min": "100663296", "system/agent/cpu.weight": "1000", "system/agent/memory.min": "50331648"} {
+	for file, want := range map[string]string{"system/cpu.weight": "1000", "system/memory.min": "100663296", "system/agent/cpu.weight": "1000", "system/agent/memory.min": "50331648",
+		"system/console/cpu.weight": "1000"} {
 		if got := strings.TrimSpace(read("/sys/fs/cgroup/" + file)); got != want {
 			h.T.Errorf("cgroup file %s is %q, want %q", file, got, want)
+		}
+	}
+	share := func() string { return strings.TrimSpace(read("/sys/fs/cgroup/init/cpu.weight")) }
+	for end := time.Now().Add(30 * time.Second * harness.Scale()); share() != "1000"; {
+		if time.Now().After(end) || !run.Wait(h.T.Context(), 200*time.Millisecond) {
+			h.T.Errorf("init's share of the CPU is %q after the boot, want 1000", share())
+			break
 		}
 	}
 	if got := strings.TrimSpace(read("/sys/fs/cgroup/init/cgroup.procs")); !strings.HasPrefix(got, "1") {
