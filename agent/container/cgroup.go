@@ -146,11 +146,21 @@ func (r *Runtime) makeCgroup(s *StartSpec) (inner *os.File, err error) {
 
 func writeSettings(dir string, list []setting) error {
 	for _, s := range list {
-		if err := os.WriteFile(filepath.Join(dir, s.file), []byte(s.value), 0); err != nil {
+		if err := set(filepath.Join(dir, s.file), s.value); err != nil {
 			return fmt.Errorf("set %s of %q to %q: %w", s.file, dir, s.value, err)
 		}
 	}
 	return nil
+}
+
+// set writes a cgroup's file. It does not truncate it first, which would only make the kernel keep attributes for it.
+func set(path, value string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(value)
+	return errors.Join(err, f.Close())
 }
 
 // setLimits changes the limits of a container's cgroups.
@@ -188,7 +198,7 @@ func (r *Runtime) emptyCgroup(ctx context.Context, id wire.CTID) error {
 // one kill is met by the next.
 func killAll(ctx context.Context, dir string) error {
 	for wait := time.Millisecond; ; wait = min(2*wait, time.Second) {
-		err := os.WriteFile(filepath.Join(dir, "cgroup.kill"), []byte("1"), 0)
+		err := set(filepath.Join(dir, "cgroup.kill"), "1")
 		if gone(err) {
 			return nil
 		}
@@ -246,25 +256,42 @@ func dropCgroup(dir string) error {
 	return nil
 }
 
+// readIn reads a file of a cgroup, of up to 1,024 bytes.
+func readIn(dir *os.File, name string) (string, error) {
+	fd, err := unix.Openat(int(dir.Fd()), name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "", err
+	}
+	defer unix.Close(fd)
+	var b [1024]byte
+	n, err := unix.Read(fd, b[:])
+	if err != nil {
+		return "", err
+	}
+	return string(b[:n]), nil
+}
+
 // readInt reads a number from a cgroup file: the whole of it, or the value after key in a flat keyed file. Absent is 0.
 func readInt(dir, file, key string) int64 {
 	b, err := os.ReadFile(filepath.Join(dir, file))
 	if err != nil {
 		return 0
 	}
-	text := strings.TrimSpace(string(b))
+	return number(string(b), key)
+}
+
+// number is that of a cgroup file's text, as readInt has it.
+func number(text, key string) int64 {
+	value := strings.TrimSpace(text)
 	if key != "" {
-		found := false
-		for line := range strings.Lines(string(b)) {
+		value = ""
+		for line := range strings.Lines(text) {
 			if v, ok := strings.CutPrefix(line, key+" "); ok {
-				text, found = strings.TrimSpace(v), true
+				value = strings.TrimSpace(v)
 			}
 		}
-		if !found {
-			return 0
-		}
 	}
-	n, err := strconv.ParseInt(text, 10, 64)
+	n, err := strconv.ParseInt(value, 10, 64)
 	if err != nil {
 		return 0
 	}

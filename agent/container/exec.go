@@ -31,10 +31,16 @@ func (r *Runtime) Exec(ctx context.Context, id wire.CTID, spec host.ExecSpec, st
 	if len(spec.Argv) == 0 || spec.Argv[0] == "" {
 		return host.Exit{}, fmt.Errorf("execute in container %s: %w: no program is given", id, ErrInvalid)
 	}
-	rec, err := r.running(ctx, id)
+	rec, group, err := r.ready(ctx, id, spec.TTY || spec.User != "" || spec.UID != 0)
 	if err != nil {
 		return host.Exit{}, err
 	}
+	had := false
+	defer func() {
+		if !had {
+			group.end(ctx, true)
+		}
+	}()
 	pr, err := profileOf(rec.Container.Profile)
 	if err != nil {
 		return host.Exit{}, err
@@ -60,20 +66,19 @@ func (r *Runtime) Exec(ctx context.Context, id wire.CTID, spec host.ExecSpec, st
 	if err != nil {
 		return host.Exit{}, fmt.Errorf("execute in container %s: %w", id, err)
 	}
-	group, err := r.makeGroup(id, rec.Container.Profile)
-	if err != nil {
-		return host.Exit{}, fmt.Errorf("execute in container %s: %w", id, err)
-	}
 	e := call.Exec{ID: id.String(), PID: rec.PID, TTY: spec.TTY, Own: true, Beside: rec.Container.Profile != host.ProfileSystem,
 		Process: pr.command(rec.Container.Process, rec.Container.Hostname, spec, who)}
 	began := time.Now()
+	had = true
 	exit, err := r.spawn.Exec(ctx, e, s.pump, group.f, s.theirs[0], s.theirs[1], s.theirs[2])
 	grace := drainFor
 	if s.finish() || err != nil {
 		grace = 0
 	}
-	killed := r.outOfMemoryIn(group.dir, rec, began, exit.Code)
-	left := group.end(ctx, grace)
+	empty := group.await(ctx, grace)
+	killed := r.outOfMemoryIn(group, rec, began, exit.Code)
+	group.again = group.again && err == nil // else the spawner may still be killing all in it
+	left := group.end(ctx, empty)
 	var f *call.Failure
 	switch {
 	case errors.As(err, &f) && f.Code == call.CodeProgram:
@@ -96,6 +101,26 @@ func (r *Runtime) Exec(ctx context.Context, id wire.CTID, spec host.ExecSpec, st
 		out.Note = fmt.Sprintf("the command left behind %s, which ended with its session: what shall go on is a service of the image", count(left))
 	}
 	return out, nil
+}
+
+// ready is a container that runs, and a cgroup for a command in it. Is the one kept that was made for an earlier command, the container has
+// not been stopped since: it is the process it was, or has ended, and the spawner, which will be asked, says so. It is asked before when root
+// is set: something is to be done in the root of the process, for a terminal or a user.
+func (r *Runtime) ready(ctx context.Context, id wire.CTID, root bool) (record, *group, error) {
+	g := r.takeSpare(id)
+	if g != nil && !root {
+		return g.rec, g, nil
+	}
+	rec, err := r.running(ctx, id)
+	switch {
+	case err != nil && g != nil:
+		g.end(ctx, true)
+	case err == nil && g == nil:
+		if g, err = r.makeGroup(id, rec); err != nil {
+			err = fmt.Errorf("execute in container %s: %w", id, err)
+		}
+	}
+	return rec, g, err
 }
 
 func count(processes int) string {

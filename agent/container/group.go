@@ -27,6 +27,9 @@ import (
 //
 //	<ctid>/hn-exec-<n>     profile app: beside p, which may have no cgroups below it; the limits are those of <ctid>
 //	<ctid>/p/hn-exec-<n>   profile system: below p, so that systemd may take a command over into a unit (systemd-run --scope, logind)
+//
+// In profile app, where nobody but this host can change it, one that is empty when its command ends is kept for the container's next
+// command: to make and remove a cgroup costs a good part of what a short command takes.
 
 // groupPrefix begins the names of commands' cgroups.
 const groupPrefix = "hn-exec-"
@@ -36,20 +39,26 @@ const commandOOMAdjust = 1000
 
 // group is the cgroup of one command.
 type group struct {
-	r   *Runtime
-	dir string
-	f   *os.File
+	r     *Runtime
+	id    wire.CTID
+	rec   record // of the container, when the cgroup was made
+	dir   string
+	f     *os.File
+	again bool          // another command may have it
+	used  time.Time     // when it was kept
+	kills int64         // for want of memory, as counted after the last command
+	told  time.Duration // oom.Kill.Since of the last one that was told of
 }
 
-// makeGroup makes a cgroup for a command in a running container.
-func (r *Runtime) makeGroup(id wire.CTID, p host.Profile) (*group, error) {
-	parent := r.cgroup(id)
-	if p == host.ProfileSystem {
+// makeGroup makes a cgroup for a command in a container that runs.
+func (r *Runtime) makeGroup(id wire.CTID, rec record) (*group, error) {
+	parent, system := r.cgroup(id), rec.Container.Profile == host.ProfileSystem
+	if system {
 		parent = filepath.Join(parent, "p")
 	}
 	var name [8]byte
 	rand.Read(name[:])
-	g := &group{r: r, dir: filepath.Join(parent, groupPrefix+hex.EncodeToString(name[:]))}
+	g := &group{r: r, id: id, rec: rec, dir: filepath.Join(parent, groupPrefix+hex.EncodeToString(name[:])), again: !system}
 	r.mu.Lock()
 	r.mu.groups[g.dir] = true
 	r.mu.Unlock()
@@ -63,7 +72,7 @@ func (r *Runtime) makeGroup(id wire.CTID, p host.Profile) (*group, error) {
 		g.forget()
 		return nil, fmt.Errorf("make a cgroup for the command: %w", err)
 	}
-	err = os.WriteFile(filepath.Join(g.dir, "memory.oom.group"), []byte("1"), 0)
+	err = set(filepath.Join(g.dir, "memory.oom.group"), "1")
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
 		err = nil // below p there is the memory controller once systemd has enabled it
 	}
@@ -71,13 +80,65 @@ func (r *Runtime) makeGroup(id wire.CTID, p host.Profile) (*group, error) {
 		g.f, err = sys.OpenDir(g.dir)
 	}
 	if err != nil {
-		g.end(context.Background(), 0)
+		g.end(context.Background(), false)
 		return nil, fmt.Errorf("make a cgroup for the command: %w", err)
 	}
 	return g, nil
 }
 
+// spareFor is how long a cgroup is kept that no command has used, until the next look at the container.
+const spareFor = 10 * time.Second
+
+// takeSpare is the cgroup that is kept for a command of a container, or nil.
+func (r *Runtime) takeSpare(id wire.CTID) *group {
+	r.mu.Lock()
+	g := r.mu.spares[id]
+	if g != nil {
+		delete(r.mu.spares, id)
+		r.mu.groups[g.dir] = true
+	}
+	r.mu.Unlock()
+	if g != nil && !g.there() {
+		g.forget()
+		return nil
+	}
+	return g
+}
+
+// keep makes an empty cgroup the one that is kept, unless there is one.
+func (g *group) keep() bool {
+	g.r.mu.Lock()
+	defer g.r.mu.Unlock()
+	// Whoever removes the container's cgroups calls dropSpare afterwards, which waits for this lock: a removed one is never left among them.
+	if !g.again || g.r.mu.spares[g.id] != nil || !g.there() {
+		return false
+	}
+	g.used, g.r.mu.spares[g.id] = time.Now(), g
+	delete(g.r.mu.groups, g.dir)
+	return true
+}
+
+// dropSpare forgets the cgroup that is kept for a container whose cgroups are gone.
+func (r *Runtime) dropSpare(id wire.CTID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if g := r.mu.spares[id]; g != nil {
+		g.f.Close()
+		delete(r.mu.spares, id)
+	}
+}
+
+// there tells whether the cgroup has not been removed.
+func (g *group) there() bool {
+	var st unix.Stat_t
+	return unix.Fstatat(int(g.f.Fd()), "cgroup.procs", &st, 0) == nil
+}
+
+// forget lets go of a cgroup that no command runs in any more.
 func (g *group) forget() {
+	if g.f != nil {
+		g.f.Close()
+	}
 	g.r.mu.Lock()
 	defer g.r.mu.Unlock()
 	delete(g.r.mu.groups, g.dir)
@@ -86,25 +147,40 @@ func (g *group) forget() {
 // endsWithinGroup is how long killed processes may take to be gone; what is left then is left to sweep.
 const endsWithinGroup = 10 * time.Second
 
-// end waits up to grace for the processes to end by themselves, then kills what is left and removes the cgroup. It tells how many it had to
-// kill.
-func (g *group) end(ctx context.Context, grace time.Duration) (left int) {
-	if g.f != nil {
-		defer g.f.Close()
-	}
-	defer g.forget()
+// await waits up to grace for the processes to end by themselves, and tells whether all have.
+func (g *group) await(ctx context.Context, grace time.Duration) (empty bool) {
 	for until := time.Now().Add(grace); ; {
-		if n, err := populated(g.dir); err != nil || !n {
-			if err == nil && unix.Rmdir(g.dir) == nil {
-				return 0 // as nearly always
-			}
-			break
+		events, err := readIn(g.f, "cgroup.events")
+		if err != nil || !strings.Contains(events, "populated 1") {
+			return err == nil
 		}
 		if time.Now().After(until) || !run.Wait(ctx, 5*time.Millisecond) {
-			left = processes(g.dir)
-			break
+			return false
 		}
 	}
+}
+
+// outOfMemory is how many processes were killed for want of memory since the command began.
+func (g *group) outOfMemory() int64 {
+	events, err := readIn(g.f, "memory.events")
+	if err != nil {
+		return 0
+	}
+	n := number(events, "oom_kill")
+	defer func() { g.kills = n }()
+	return n - g.kills
+}
+
+// end keeps an empty cgroup for the next command, or kills what is left in it and removes it. It tells how many it had to kill.
+func (g *group) end(ctx context.Context, empty bool) (left int) {
+	if empty && g.keep() {
+		return 0
+	}
+	defer g.forget()
+	if empty && unix.Rmdir(g.dir) == nil {
+		return 0
+	}
+	left = processes(g.dir)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endsWithinGroup)
 	defer cancel()
 	if err := drop(ctx, g.dir); err != nil {
@@ -149,10 +225,7 @@ func (r *Runtime) sweep(ctx context.Context, id wire.CTID) {
 			if !e.IsDir() || !strings.HasPrefix(e.Name(), groupPrefix) || !ours(dir) {
 				continue
 			}
-			r.mu.Lock()
-			inUse := r.mu.groups[dir]
-			r.mu.Unlock()
-			if inUse {
+			if r.inUse(id, dir) {
 				continue
 			}
 			ctx, cancel := context.WithTimeout(ctx, time.Second)
@@ -162,6 +235,22 @@ func (r *Runtime) sweep(ctx context.Context, id wire.CTID) {
 			cancel()
 		}
 	}
+}
+
+// inUse tells whether a command has a cgroup, or the next one shall. One that is kept for too long is not any more.
+func (r *Runtime) inUse(id wire.CTID, dir string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	g := r.mu.spares[id]
+	if g == nil || g.dir != dir {
+		return r.mu.groups[dir]
+	}
+	if time.Since(g.used) < spareFor {
+		return true
+	}
+	g.f.Close()
+	delete(r.mu.spares, id)
+	return false
 }
 
 // ours tells whether the host made a cgroup: a container may make some too, with any name.

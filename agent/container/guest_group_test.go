@@ -4,12 +4,16 @@ package container
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire"
@@ -142,7 +146,11 @@ func TestSessionEndsWhole(t *testing.T) {
 		if got, _ := sh(t, r, id, "cat /srv/late"); got != "late" {
 			t.Errorf("profile %s: a child had no time to end by itself: %q", p, got)
 		}
-		if list := groupsOf(id); len(list) != 0 {
+		most := 0
+		if p == host.ProfileApp {
+			most = 1 // kept for the next command
+		}
+		if list := groupsOf(id); len(list) > most || slices.ContainsFunc(list, func(d string) bool { n, err := populated(d); return n || err != nil }) {
 			t.Errorf("profile %s: cgroups are left: %q", p, list)
 		}
 		if err := r.Remove(deadline(t), id, false); err != nil {
@@ -161,6 +169,97 @@ func TestCommandsLimitsAreSeen(t *testing.T) {
 	}
 	if got, code := sh(t, r, 428, "for d in /sys/fs/cgroup/.. /sys/fs/cgroup; do echo 0 > $d/cgroup.procs && echo moved; done; mkdir /sys/fs/cgroup/x"); code == 0 {
 		t.Errorf("a command changes its cgroup: %q", got)
+	}
+}
+
+// TestCommandAfterCommand: commands one after the other have the same cgroup, those at once have one each, and what one did is not said of
+// the next.
+func TestCommandAfterCommand(t *testing.T) {
+	spawnerUp(t)
+	r := newRuntime(t)
+	s := box(t, 429, forever)
+	s.Limits.MemoryMax = 32 << 20
+	o := mustStart(t, r, s)
+	soon(t, "the service and its shell run", func() bool { return alive("sleep 1000") == 2 })
+	before := worldOf(t)
+	do := func(argv ...string) host.Exit {
+		t.Helper()
+		e, err := r.Exec(deadline(t), 429, host.ExecSpec{Argv: argv}, Stdio{})
+		if err != nil {
+			t.Fatalf("%q: %v", argv, err)
+		}
+		return e
+	}
+	do("true")
+	first := groupsOf(429)
+	if len(first) != 1 {
+		t.Fatalf("after one command there are the cgroups %q, want one for the next", first)
+	}
+	for range 2 {
+		if e := do("dd", "if=/dev/zero", "of=/dev/null", "bs=50M", "count=1"); e.Code != 137 || !strings.Contains(e.Note, "process dd of a command") {
+			t.Errorf("a command that takes too much: %+v", e)
+		}
+		if e := do("tail", "/dev/zero"); e.Code != 137 || !strings.Contains(e.Note, "process tail of a command") {
+			t.Errorf("another one: %+v", e)
+		}
+		if e := do("sh", "-c", "exit 3"); e.Code != 3 || e.Note != "" {
+			t.Errorf("one after it: %+v", e)
+		}
+	}
+	if now := groupsOf(429); !slices.Equal(now, first) {
+		t.Errorf("commands one after the other have the cgroups %q, want %q", now, first)
+	}
+	var out watched
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		r.Exec(ctx, 429, host.ExecSpec{Argv: []string{"sh", "-c", "echo up; sleep 7994"}}, Stdio{Out: &out})
+	}()
+	out.wait("up")
+	do("true")
+	if now := groupsOf(429); len(now) != 2 {
+		t.Errorf("with a command that runs and one that has ended: %q, want two", now)
+	}
+	cancel()
+	<-ended
+	soon(t, "one cgroup is left for the next command", func() bool { return len(groupsOf(429)) == 1 })
+	if e := do("sh", "-c", "exit 4"); e.Code != 4 || e.Note != "" {
+		t.Errorf("after one whose client is gone: %+v", e)
+	}
+	// Somebody else may remove it, and the next command has one all the same.
+	for _, d := range groupsOf(429) {
+		if err := os.Remove(d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if e := do("sh", "-c", "exit 5"); e.Code != 5 {
+		t.Errorf("after the cgroup was removed: %+v", e)
+	}
+	r.mu.Lock()
+	r.mu.spares[429].used = time.Now().Add(-time.Hour)
+	r.mu.Unlock()
+	r.forgetSet(429)
+	if _, err := r.Observe(deadline(t)); err != nil {
+		t.Fatal(err)
+	}
+	before.compare(t, "a look long after the last command")
+	do("true")
+	if err := unix.Kill(o.PID, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	waitState(t, r, 429, StateExited)
+	for _, spec := range []host.ExecSpec{{}, {TTY: true}, {User: "www"}, {UID: 33}} {
+		spec.Argv = []string{"true"}
+		if e, err := r.Exec(deadline(t), 429, spec, Stdio{}); !errors.Is(err, ErrNotRunning) {
+			t.Errorf("a command in a container that has ended, %+v: %+v %v, want ErrNotRunning", spec, e, err)
+		}
+	}
+	if err := r.Stop(deadline(t), 429); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.mu.spares) != 0 || len(r.mu.groups) != 0 {
+		t.Errorf("a stopped container has cgroups for commands: %v %v", r.mu.spares, r.mu.groups)
 	}
 }
 

@@ -102,23 +102,24 @@ func (r *Runtime) limitOf(k oom.Kill, id wire.CTID) int64 {
 
 // outOfMemoryIn is the last kill in the cgroup of one command that ran from began on. A system container whose PID 1 does not divide its
 // cgroup has no memory controller there: what was killed is known by its being a command then, if this one was killed.
-func (r *Runtime) outOfMemoryIn(dir string, rec record, began time.Time, code int) OOM {
+func (r *Runtime) outOfMemoryIn(g *group, rec record, began time.Time, code int) OOM {
 	id := rec.Container.CTID
-	out := OOM{Kills: readInt(dir, "memory.events", "oom_kill")}
+	out := OOM{Kills: g.outOfMemory()}
 	shared := false
 	if out.Kills == 0 && code == 128+int(unix.SIGKILL) {
-		_, err := os.Stat(filepath.Join(dir, "memory.events"))
+		_, err := os.Stat(filepath.Join(g.dir, "memory.events"))
 		shared = err != nil
 	}
 	if out.Kills == 0 && !shared {
 		return out
 	}
 	for _, k := range r.oom.Kills() {
-		mine := k.Cgroup == r.kernelPath(dir)
+		mine := k.Cgroup == r.kernelPath(g.dir) && k.Since > g.told
 		if shared && r.isOf(k, Observed{CTID: id, UIDBase: rec.UIDBase, Spec: rec.Container}) {
 			mine = k.Adjust == commandOOMAdjust && bootedAt().Add(k.Since).After(began.Add(-100*time.Millisecond))
 		}
 		if mine && !k.With {
+			g.told = k.Since
 			out = OOM{Kills: max(out.Kills, 1), Process: k.Name, Command: true, Bytes: k.Bytes, Limit: r.limitOf(k, id)}
 		}
 	}

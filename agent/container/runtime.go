@@ -44,6 +44,7 @@ type Runtime struct {
 		sets    map[wire.CTID]lookedAt
 		ending  map[wire.CTID]time.Time // since when nothing of it runs, though its first process is not gone
 		groups  map[string]bool         // cgroups of commands that run
+		spares  map[wire.CTID]*group    // kept for the next command
 	}
 }
 
@@ -54,6 +55,7 @@ func New(o Options) (*Runtime, error) {
 	r.oom = openOOM(&r.opts)
 	r.mu.busy = map[wire.CTID]chan struct{}{}
 	r.mu.sets, r.mu.ending, r.mu.groups = map[wire.CTID]lookedAt{}, map[wire.CTID]time.Time{}, map[string]bool{}
+	r.mu.spares = map[wire.CTID]*group{}
 	if err := r.prepareCgroups(); err != nil {
 		return nil, err
 	}

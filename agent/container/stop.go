@@ -88,6 +88,7 @@ func (r *Runtime) dropProcesses(ctx context.Context, id wire.CTID) error {
 			return err
 		}
 		err := dropCgroup(r.cgroup(id))
+		r.dropSpare(id)
 		if !errors.Is(err, unix.EBUSY) || !run.Wait(ctx, wait) {
 			return err
 		}
