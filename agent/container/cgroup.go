@@ -32,6 +32,15 @@ import (
 // setting is one cgroup file and its value.
 type setting struct{ file, value string }
 
+// born are the limits of a new cgroup: they need not be set.
+var born = map[setting]bool{{"memory.min", "0"}: true, {"memory.high", "max"}: true, {"memory.max", "max"}: true, {"cpu.weight", "100"}: true,
+	{"cpu.max", "max 100000"}: true, {"pids.max", "max"}: true}
+
+// unborn are those of a list that a new cgroup does not have already.
+func unborn(list []setting) []setting {
+	return slices.DeleteFunc(slices.Clone(list), func(s setting) bool { return born[s] })
+}
+
 // limitSettings are the files that carry limits, in writing order. A memory.max below the use makes the kernel reclaim and then kill,
 // so memory.high goes first and gives reclaim a chance.
 func limitSettings(l host.Limits, cpuMaxMicros int64) []setting {
@@ -108,7 +117,7 @@ func (r *Runtime) makeCgroup(s *StartSpec) (inner *os.File, err error) {
 			err = errors.Join(err, dropCgroup(dir))
 		}
 	}()
-	limits := limitSettings(s.Limits, s.CPUMaxMicros)
+	limits := unborn(limitSettings(s.Limits, s.CPUMaxMicros))
 	outside, inside := append(limits, setting{"cgroup.subtree_control", innerControllers}), seenSettings(limits)
 	if s.Profile == host.ProfileSystem {
 		outside = append(outside, setting{"cgroup.max.depth", "16"}, setting{"cgroup.max.descendants", "1000"}) // so that it can always be removed

@@ -92,6 +92,17 @@ func TestLimitSettings(t *testing.T) {
 	}
 }
 
+// TestUnborn: only what a new cgroup does not have is written. That the kernel's defaults are those, a guest test shows.
+func TestUnborn(t *testing.T) {
+	if got, want := fmt.Sprint(unborn(limitSettings(host.Limits{}, 0))), "[{pids.max 1024}]"; got != want {
+		t.Errorf("without limits: %s, want %s", got, want)
+	}
+	all := limitSettings(host.Limits{MemoryMin: 1, MemoryHigh: 2, MemoryMax: 3, CPUWeight: 4, PIDs: 7}, 250000)
+	if got := unborn(all); !slices.Equal(got, all) {
+		t.Errorf("with all limits: %v, want %v", got, all)
+	}
+}
+
 func TestStopSignal(t *testing.T) {
 	for _, c := range []struct {
 		name    string

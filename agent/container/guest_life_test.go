@@ -200,7 +200,8 @@ func TestOutOfMemory(t *testing.T) {
 	}
 	for range 2 { // what runs again was out of memory all the same
 		s.Process.Argv[2] = forever
-		o2 := mustStart(t, r, s)
+		mustStart(t, r, s)
+		o2 := waitState(t, r, 404, StateRunning)
 		if o2.OOM.Kills != 0 || o2.OOM.Times != 1 || o2.OOMKilled || o2.OOM.String() != o.OOM.String() {
 			t.Errorf("after the next start: %+v", o2.OOM)
 		}

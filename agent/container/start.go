@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"slices"
@@ -67,6 +68,7 @@ var startSteps = []struct {
 
 // Start creates whatever is missing and runs the process; it returns when the program has been executed. On error everything this
 // call made is undone (data that was there stays). ErrRunning if it runs already; ErrInvalid if the spec or the image can't work.
+// What is returned is the container as it was started: what it uses shows Observe.
 func (r *Runtime) Start(ctx context.Context, s StartSpec) (Observed, error) {
 	if s.Profile == "" {
 		s.Profile = host.ProfileApp
@@ -106,11 +108,17 @@ func (r *Runtime) Start(ctx context.Context, s StartSpec) (Observed, error) {
 	st.undo.release()
 	r.dropOlder(s.CTID, s.Generation)
 	r.log.Info("container started", logging.Container, s.CTID, logging.Env, s.Env, "generation", s.Generation, logging.Took, time.Since(st.starting))
-	return r.observe(ctx, s.CTID, readRecords([]call.Record{st.record}), r.oom.Kills()), nil
+	return judge(s.CTID, facts{rec: readRecords([]call.Record{st.record})[s.CTID], known: true, cgroup: true, populated: true}), nil
 }
 
-// clear makes sure that nothing of an earlier run is left, and that none runs.
+// clear makes sure that nothing of an earlier run is left, and that none runs. Without a cgroup there is nothing, and the spawner, which
+// will be asked, refuses what it knows better.
 func (s *start) clear(ctx context.Context) error {
+	s.forgetSet(s.CTID)
+	if _, err := os.Lstat(s.cgroup(s.CTID)); errors.Is(err, fs.ErrNotExist) {
+		s.dropSpare(s.CTID)
+		return nil
+	}
 	all, err := s.list(ctx, call.List{ID: s.CTID.String()})
 	if err != nil {
 		return err
@@ -118,8 +126,6 @@ func (s *start) clear(ctx context.Context) error {
 	if all[s.CTID].PID != 0 {
 		return fmt.Errorf("container %s: %w", s.CTID, ErrRunning)
 	}
-	s.req.Fresh = all[s.CTID].Container.Generation != s.Generation
-	s.forgetSet(s.CTID)
 	return s.dropProcesses(ctx, s.CTID)
 }
 
@@ -203,6 +209,7 @@ func (s *start) process(ctx context.Context) (err error) {
 	if q.Note, err = makeNote(s.StartSpec); err != nil {
 		return err
 	}
+	q.Generation = s.Generation
 	q.ID, q.Scratch, q.IDs, q.LogDir, q.Hostname = s.CTID.String(), s.scratch(), s.ids(), s.logDir(s.CTID), s.Hostname
 	q.System, q.Sysctls, q.Reaper, q.Shared = s.Profile == host.ProfileSystem, s.profile.sysctls, s.Process.Reaper, sharedBytes(s.Limits)
 	p := s.Process
@@ -212,7 +219,7 @@ func (s *start) process(ctx context.Context) (err error) {
 			p.Env = map[string]string{}
 		}
 		p.Env["HOME"] = "/"
-		if who, err := accountOf(s.image, strconv.FormatUint(uint64(p.UID), 10)); err == nil {
+		if who, err := findAccount(accountFile(s.image, "/etc/passwd"), "", strconv.FormatUint(uint64(p.UID), 10)); err == nil {
 			p.Env["HOME"] = who.home
 		}
 	}

@@ -6,7 +6,7 @@
 // Never: decides anything, or trusts a peer that is not root.
 //
 // History: 2026-11-22 version 1. 2026-11-25 Start.Shared, Process.Groups; Exec.Own, Exec.Beside; Start.RunTexts, and a
-// console for System.
+// console for System. 2026-11-26 Start.Generation for Fresh, Record.Generation.
 package call
 
 import (
@@ -59,17 +59,18 @@ type Start struct {
 	Note    json.RawMessage `json:"note"`    // the agent's own, given back by List
 	Scratch string          `json:"scratch"` // a directory of the host to work on inside the new mount namespace, e.g. /run/hardnode
 	IDs
-	LogDir   string   `json:"logDir"`         // where its output is kept
-	Fresh    bool     `json:"fresh"`          // first start of a new generation: the count of starts begins again
-	Hostname string   `json:"hostname"`       //
-	Dirs     []Dir    `json:"dirs,omitempty"` // made below /run, which is a new tmpfs
-	Texts    []Text   `json:"texts,omitempty"`
-	RunTexts []Text   `json:"runTexts,omitempty"` // files below /run; Dirs has the directories they need
-	Mounts   []Mount  `json:"mounts,omitempty"`
-	System   bool     `json:"system,omitempty"` // a full OS: writable cgroups and /proc/sys, and a /dev/console whose output is kept as stdout
-	Sysctls  []Sysctl `json:"sysctls,omitempty"`
-	Reaper   bool     `json:"reaper,omitempty"`
-	Shared   int64    `json:"shared,omitempty"` // bytes of /dev/shm and of /run; 0 is the kernel's default, half of the host's memory
+	LogDir     string   `json:"logDir"`               // where its output is kept
+	Fresh      bool     `json:"fresh"`                // the count of starts begins again; said by agents from before Generation
+	Generation int64    `json:"generation,omitempty"` // so it does with a new one
+	Hostname   string   `json:"hostname"`             //
+	Dirs       []Dir    `json:"dirs,omitempty"`       // made below /run, which is a new tmpfs
+	Texts      []Text   `json:"texts,omitempty"`
+	RunTexts   []Text   `json:"runTexts,omitempty"` // files below /run; Dirs has the directories they need
+	Mounts     []Mount  `json:"mounts,omitempty"`
+	System     bool     `json:"system,omitempty"` // a full OS: writable cgroups and /proc/sys, and a /dev/console whose output is kept as stdout
+	Sysctls    []Sysctl `json:"sysctls,omitempty"`
+	Reaper     bool     `json:"reaper,omitempty"`
+	Shared     int64    `json:"shared,omitempty"` // bytes of /dev/shm and of /run; 0 is the kernel's default, half of the host's memory
 	Process
 }
 
@@ -160,15 +161,16 @@ type Wait struct {
 
 // Record is a container as the spawner knows it.
 type Record struct {
-	ID      string          `json:"id"`
-	Note    json.RawMessage `json:"note"`
-	PID     int             `json:"pid"` // 0 when it does not run
-	LogDir  string          `json:"logDir"`
-	Started time.Time       `json:"started"`
-	Ended   time.Time       `json:"ended,omitzero"`
-	Code    int             `json:"code"`
-	Known   bool            `json:"known"` // Code is known; false when another process became its parent
-	Starts  int             `json:"starts"`
+	ID         string          `json:"id"`
+	Note       json.RawMessage `json:"note"`
+	PID        int             `json:"pid"` // 0 when it does not run
+	LogDir     string          `json:"logDir"`
+	Started    time.Time       `json:"started"`
+	Ended      time.Time       `json:"ended,omitzero"`
+	Code       int             `json:"code"`
+	Known      bool            `json:"known"`                // Code is known; false when another process became its parent
+	Starts     int             `json:"starts"`               // of this generation
+	Generation int64           `json:"generation,omitempty"` // of the last start
 }
 
 // Validate says what is wrong with a request, or nil.

@@ -159,10 +159,10 @@ func (t *Table) Run(s *call.Start, c *fork.Child, stdout, stderr *os.File) error
 	t.mu.Lock()
 	e := t.mu.byID[s.ID]
 	starts := e.Starts + 1
-	if s.Fresh {
+	if s.Fresh || s.Generation != e.Generation {
 		starts = 1
 	}
-	e.Record = call.Record{ID: s.ID, Note: s.Note, PID: c.PID, LogDir: s.LogDir, Started: time.Now().UTC(), Starts: starts}
+	e.Record = call.Record{ID: s.ID, Note: s.Note, PID: c.PID, LogDir: s.LogDir, Started: time.Now().UTC(), Starts: starts, Generation: s.Generation}
 	e.pidfd, e.child, e.starting = c.PIDFD, true, false
 	err := t.save()
 	t.mu.Unlock()

@@ -93,7 +93,7 @@ func TestLifeOfARecord(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	start := func(fresh bool, sh string) {
+	start := func(generation int64, sh string) {
 		t.Helper()
 		if err := table.Begin("7"); err != nil {
 			t.Fatal(err)
@@ -122,7 +122,7 @@ func TestLifeOfARecord(t *testing.T) {
 			t.Fatal(err)
 		}
 		child := &fork.Child{PID: cmd.Process.Pid, PIDFD: os.NewFile(uintptr(fd), "pidfd")}
-		if err := table.Run(&call.Start{ID: "7", LogDir: filepath.Join(t.TempDir(), "log"), Fresh: fresh, Note: json.RawMessage(`{}`)}, child, r, r2); err != nil {
+		if err := table.Run(&call.Start{ID: "7", LogDir: filepath.Join(t.TempDir(), "log"), Generation: generation, Note: json.RawMessage(`{}`)}, child, r, r2); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -143,7 +143,7 @@ func TestLifeOfARecord(t *testing.T) {
 			}
 		}
 	}
-	start(true, "exit 3")
+	start(1, "exit 3")
 	wait(0)
 	list, seq := table.List("")
 	if len(list) != 1 || list[0].Code != 3 || !list[0].Known || list[0].PID != 0 || list[0].Starts != 1 || seq != 1 {
@@ -152,7 +152,7 @@ func TestLifeOfARecord(t *testing.T) {
 	if len(k) != 1 || !k[stateName] {
 		t.Errorf("init keeps %v, want only the records", k)
 	}
-	start(false, "exec sleep 100")
+	start(1, "exec sleep 100")
 	if err := table.Forget("7"); err != ErrRunning {
 		t.Errorf("forget while it runs: %v", err)
 	}
@@ -165,6 +165,11 @@ func TestLifeOfARecord(t *testing.T) {
 	wait(1)
 	if list, _ = table.List(""); list[0].Code != 137 || list[0].Starts != 2 {
 		t.Errorf("after the kill: %+v", list)
+	}
+	start(2, "exit 0")
+	wait(2)
+	if list, _ = table.List(""); list[0].Starts != 1 {
+		t.Errorf("the count of starts goes on with a new generation: %+v", list)
 	}
 	if err := table.Signal("7", 9); err != ErrNotRunning {
 		t.Errorf("signal to none: %v", err)
