@@ -154,8 +154,9 @@ func (t *Table) Abandon(id string) {
 	}
 }
 
-// Run records a started child. It owns the child and both pipes from here on.
-func (t *Table) Run(s *call.Start, c *fork.Child, stdout, stderr *os.File) error {
+// Run records a started child. It owns the child and both pipes from here on, and looks after them once follow is called, which must be soon:
+// whoever waits for the start need not wait for that.
+func (t *Table) Run(s *call.Start, c *fork.Child, stdout, stderr *os.File) (follow func(), err error) {
 	t.mu.Lock()
 	e := t.mu.byID[s.ID]
 	starts := e.Starts + 1
@@ -164,7 +165,7 @@ func (t *Table) Run(s *call.Start, c *fork.Child, stdout, stderr *os.File) error
 	}
 	e.Record = call.Record{ID: s.ID, Note: s.Note, PID: c.PID, LogDir: s.LogDir, Started: time.Now().UTC(), Starts: starts, Generation: s.Generation}
 	e.pidfd, e.child, e.starting = c.PIDFD, true, false
-	err := t.save()
+	err = t.save()
 	t.mu.Unlock()
 	for _, k := range []struct {
 		name string
@@ -174,8 +175,12 @@ func (t *Table) Run(s *call.Start, c *fork.Child, stdout, stderr *os.File) error
 			err = errors.Join(err, kerr)
 		}
 	}
-	t.copyOut(e, stdout, stderr)
-	return errors.Join(err, t.watch(e))
+	return func() {
+		t.copyOut(e, stdout, stderr)
+		if err := t.watch(e); err != nil { // after copyOut: the end of what is watched takes away what it has set
+			t.log.Error("container is not watched", logging.Container, s.ID, logging.Err, err)
+		}
+	}, err
 }
 
 // copyOut stores both streams until the last holder of their other ends is gone.

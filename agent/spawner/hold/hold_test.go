@@ -122,9 +122,11 @@ func TestLifeOfARecord(t *testing.T) {
 			t.Fatal(err)
 		}
 		child := &fork.Child{PID: cmd.Process.Pid, PIDFD: os.NewFile(uintptr(fd), "pidfd")}
-		if err := table.Run(&call.Start{ID: "7", LogDir: filepath.Join(t.TempDir(), "log"), Generation: generation, Note: json.RawMessage(`{}`)}, child, r, r2); err != nil {
+		follow, err := table.Run(&call.Start{ID: "7", LogDir: filepath.Join(t.TempDir(), "log"), Generation: generation, Note: json.RawMessage(`{}`)}, child, r, r2)
+		if err != nil {
 			t.Fatal(err)
 		}
+		follow()
 	}
 	wait := func(after int64) {
 		t.Helper()

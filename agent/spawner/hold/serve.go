@@ -56,7 +56,9 @@ func (t *Table) serve(ctx context.Context, c *net.UnixConn) {
 	var reply call.Reply
 	switch {
 	case r.Start != nil:
-		if err = t.start(c, r.Start, files); err == nil {
+		var follow func()
+		if follow, err = t.start(c, r.Start, files); err == nil {
+			defer follow()
 			reply.Containers, reply.Seq = t.List(r.Start.ID)
 		}
 	case r.Go != nil:
@@ -92,10 +94,10 @@ func codeOf(err error) call.Code {
 	return call.CodeSystem
 }
 
-// start makes a container's first process, waits for the word to let it run, and records it.
-func (t *Table) start(c *net.UnixConn, s *call.Start, files []*os.File) (err error) {
+// start makes a container's first process, waits for the word to let it run, and records it. follow is as Run has it.
+func (t *Table) start(c *net.UnixConn, s *call.Start, files []*os.File) (follow func(), err error) {
 	if err := t.Begin(s.ID); err != nil {
-		return err
+		return nil, err
 	}
 	defer func() {
 		if err != nil {
@@ -112,25 +114,26 @@ func (t *Table) start(c *net.UnixConn, s *call.Start, files []*os.File) (err err
 		outR, outW, err = stdioPipe(owner)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer outW.Close()
 	errR, errW, err := stdioPipe(owner)
 	if err != nil {
 		outR.Close()
-		return err
+		return nil, err
 	}
 	defer errW.Close()
 	child, err := t.hold(c, s, files, fork.StartFDs{Stdout: num(outW), Stderr: num(errW), Console: console})
 	if err != nil {
 		call.CloseAll([]*os.File{outR, errR})
-		return err
+		return nil, err
 	}
-	if err := t.Run(s, child, outR, errR); err != nil {
-		t.log.Error("a successor would not know this container", logging.Container, s.ID, logging.Err, err)
+	follow, kerr := t.Run(s, child, outR, errR)
+	if kerr != nil {
+		t.log.Error("a successor would not know this container", logging.Container, s.ID, logging.Err, kerr)
 	}
 	t.log.Info("container started", logging.Container, s.ID, "pid", child.PID)
-	return nil
+	return follow, nil
 }
 
 // readyWithin is how long a caller may take to connect a container's network.
