@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -45,7 +46,7 @@ func (r *Runtime) Observe(ctx context.Context) ([]Observed, error) {
 		}
 	}
 	var list []Observed
-	kills := r.oom.Kills()
+	kills := sync.OnceValue(r.oom.Kills) // a long read the first time, and for nothing on a host that has no containers yet
 	for id := range ids {
 		list = append(list, r.observe(ctx, id, all, kills))
 	}
@@ -65,7 +66,7 @@ type facts struct {
 }
 
 // observe never fails: a container of which something can't be seen is there all the same.
-func (r *Runtime) observe(ctx context.Context, id wire.CTID, all map[wire.CTID]record, kills []oom.Kill) Observed {
+func (r *Runtime) observe(ctx context.Context, id wire.CTID, all map[wire.CTID]record, kills func() []oom.Kill) Observed {
 	var trouble []string
 	note := func(err error) {
 		if err != nil {
@@ -92,7 +93,7 @@ func (r *Runtime) observe(ctx context.Context, id wire.CTID, all map[wire.CTID]r
 	o.MemoryBytes = readInt(dir, "memory.current", "")
 	o.CPUMicros = readInt(dir, "cpu.stat", "usage_usec")
 	if f.known {
-		o.OOM = r.outOfMemory(o, kills)
+		o.OOM = r.outOfMemory(o, kills())
 		o.OOMKilled = o.State == StateExited && o.ExitKnown && o.ExitCode == 128+int(syscall.SIGKILL) && !o.OOM.Command &&
 			readInt(filepath.Join(dir, "p"), "memory.events", "oom_kill") > 0
 	}
