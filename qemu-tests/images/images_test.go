@@ -83,7 +83,7 @@ func TestImagesNobodyHereMade(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	if err := c.WaitRegistry(t.Context(), time.Minute*harness.Scale()); err != nil {
+	if err := c.WaitRegistry(t.Context(), 3*time.Minute*harness.Scale()); err != nil {
 		t.Fatal(err)
 	}
 	for _, b := range brought {
@@ -164,7 +164,7 @@ func (s trial) figure(format string, args ...any) {
 // hnctl runs hnctl and fails the test when it fails.
 func (s trial) hnctl(args ...string) string {
 	s.Helper()
-	ctx, cancel := context.WithTimeout(s.Context(), 10*time.Minute)
+	ctx, cancel := context.WithTimeout(s.Context(), time.Hour)
 	defer cancel()
 	out, err := s.HNCTL(ctx, args...)
 	if err != nil {

@@ -40,8 +40,15 @@ type Source interface {
 // ErrArtifact: what was pushed is stored, but is nothing to run: a signature, a bill of materials, a chart.
 var ErrArtifact = fmt.Errorf("%w: there is nothing to run in it", flatten.ErrImage)
 
-// Time is the deadline of one import, from its beginning.
-const Time = 10 * time.Minute
+// Time is what one import has from its beginning, beside a second for each slowest bytes of its layers as they were pushed: an image of many
+// gigabytes takes long on a machine that has much else to do, and is no failure.
+const (
+	Time    = 10 * time.Minute
+	slowest = 128 << 10
+)
+
+// timeFor is the deadline of an import of so many bytes of layers.
+func timeFor(packed int64) time.Duration { return Time + time.Duration(packed/slowest)*time.Second }
 
 // Importer imports images, several at once as far as memory allows (lanes.go).
 type Importer struct {
@@ -180,8 +187,6 @@ func (im *Importer) make(ctx context.Context, of *task, d wire.Digest) (host.Tem
 			return host.Template{}, err
 		}
 		defer leave()
-		ctx, cancel := context.WithTimeout(ctx, Time)
-		defer cancel()
 		j := &job{src: im.Source, name: of.name, limits: im.Limits, window: maxZstdFrame}
 		if !large {
 			j.limits, j.window = small(im.Limits), smallWindow
@@ -189,7 +194,9 @@ func (im *Importer) make(ctx context.Context, of *task, d wire.Digest) (host.Tem
 		return work(ctx, j)
 	}
 	work := func(ctx context.Context, j *job) (host.Template, error) {
-		img, err := loadImage(ctx, im.Source, of.name, d)
+		loading, cancel := context.WithTimeout(ctx, Time)
+		defer cancel()
+		img, err := loadImage(loading, im.Source, of.name, d)
 		if err != nil {
 			return host.Template{}, err
 		}
@@ -199,6 +206,8 @@ func (im *Importer) make(ctx context.Context, of *task, d wire.Digest) (host.Tem
 		if packed > smallPacked && j.window == smallWindow {
 			return host.Template{}, flatten.ErrLimit
 		}
+		ctx, cancel = context.WithTimeout(ctx, timeFor(packed))
+		defer cancel()
 		seen, ended := im.States.making(of.e, of.why, packed)
 		defer ended()
 		j.seen = seen

@@ -296,3 +296,11 @@ func TestSignal(t *testing.T) {
 		}
 	}
 }
+
+func TestTimeFor(t *testing.T) {
+	for packed, want := range map[int64]time.Duration{0: Time, 1 << 20: Time + 8*time.Second, 113 << 20: Time + 904*time.Second, 8 << 30: Time + 65536*time.Second} {
+		if got := timeFor(packed); got != want {
+			t.Errorf("%d bytes have %v, want %v", packed, got, want)
+		}
+	}
+}

@@ -132,7 +132,7 @@ func verdict(err error) (code operator.Code, why, next string) {
 		return operator.Exhausted, "the registry's volume is full",
 			"delete templates (hnctl template rm), or give it a larger volume, and push again"
 	case errors.Is(err, context.DeadlineExceeded):
-		return operator.Unavailable, fmt.Sprintf("it took more than %v", Time),
+		return operator.Unavailable, "it took longer than an image of its size has",
 			"push a smaller image, or import it again when the machine is less busy"
 	}
 	return operator.Internal, "the registry could not do it", "see its log (hnctl node logs registry), then push it again"

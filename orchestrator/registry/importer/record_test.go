@@ -212,7 +212,7 @@ func TestRecordUnderWay(t *testing.T) {
 			t.Errorf("under way: %q", got)
 		}
 		for _, r := range im.States.Runs() {
-			if r.Detail == "" || r.Deadline.Sub(r.Updated) != Time || r.Code != "" {
+			if r.Detail == "" || r.Deadline.Sub(r.Updated) != timeFor(0) || r.Code != "" {
 				t.Errorf("under way: %+v", r)
 			}
 		}

@@ -180,7 +180,7 @@ func (s *States) making(e *state, why cause, packed int64) (seen func(int), ende
 	defer s.mu.Unlock()
 	s.work(e, why)
 	if e.makers++; e.State != host.ImportRunning {
-		e.State, e.Since, e.deadline = host.ImportRunning, s.time(), s.time().Add(Time)
+		e.State, e.Since, e.deadline = host.ImportRunning, s.time(), s.time().Add(timeFor(packed))
 	}
 	e.read, e.of = 0, 2*packed // names first, then contents
 	return func(n int) {

@@ -31,8 +31,8 @@ import (
 	"hardnode.dev/orchestrator/registry/retire"
 )
 
-// importTime is the deadline of one import with the time it waits for its turn.
-const importTime = 3 * importer.Time
+// importTime is the most that somebody who asks for an import is kept waiting: for its turn, and for an image of any size.
+const importTime = 12 * time.Hour
 
 // Server answers on 7445.
 type Server struct {
