@@ -12,7 +12,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"reflect"
-	"slices"
 	"sync"
 	"time"
 
@@ -98,6 +97,7 @@ type Fleet struct {
 		sync.Mutex
 		hosts   map[wire.HostID]*record
 		last    time.Time // of the last tick
+		votes   tally     // of the last tick
 		changed chan struct{}
 		version int64
 	}
@@ -106,7 +106,13 @@ type Fleet struct {
 type record struct {
 	Member
 	Status
-	last time.Time // Received, moved on by our own stalls
+	last time.Time                // Received, moved on by our own stalls
+	dead map[wire.HostID]struct{} // the other hosts that Report calls dead by gossip
+}
+
+// fresh tells whether the host has a say about the others.
+func (r *record) fresh(now time.Time, c Clocks) bool {
+	return r.Report != nil && now.Sub(r.last) < c.Detect
 }
 
 // NewFleet starts with nobody known; started is the orchestrator's own start.
@@ -150,7 +156,10 @@ func (f *Fleet) Tick(now time.Time, members []Member) {
 				r.last = now
 			}
 		}
-		changed = f.next(r, now) || changed
+	}
+	f.mu.votes = f.count(now)
+	for _, m := range members {
+		changed = f.next(f.mu.hosts[m.ID], now) || changed
 	}
 	for id := range f.mu.hosts {
 		if !known[id] {
@@ -166,7 +175,7 @@ func (f *Fleet) Tick(now time.Time, members []Member) {
 // next moves one host on and tells whether its state, or what becomes of its nodes, changed.
 func (f *Fleet) next(r *record, now time.Time) bool {
 	before, loss := r.Status.State, r.Loss
-	in := Input{Now: now, Started: f.started, Joined: r.Joined, Last: r.last, Votes: f.votes(r.ID, now)}
+	in := Input{Now: now, Started: f.started, Joined: r.Joined, Last: r.last, Votes: f.mu.votes.of(r, now, f.clocks)}
 	r.Status.State = Next(before, in, f.clocks)
 	r.Loss = Lose(r.Status.State, in, f.clocks)
 	if r.Loss.Lost && !loss.Lost {
@@ -187,18 +196,46 @@ func (f *Fleet) next(r *record, now time.Time) bool {
 	return true
 }
 
-// votes asks the other hosts whose last report is fresh.
-func (f *Fleet) votes(id wire.HostID, now time.Time) (v Votes) {
+// tally is what all hosts whose last report is fresh say of the others.
+type tally struct {
+	asked int
+	dead  map[wire.HostID]int
+}
+
+func (f *Fleet) count(now time.Time) tally {
+	t := tally{dead: map[wire.HostID]int{}}
 	for _, r := range f.mu.hosts {
-		if r.ID == id || r.Report == nil || now.Sub(r.last) >= f.clocks.Detect {
-			continue
-		}
-		v.Asked++
-		if slices.ContainsFunc(r.Report.Gossip, func(g host.GossipView) bool { return g.Host == id && !g.Alive }) {
-			v.Dead++
+		if r.fresh(now, f.clocks) {
+			t.asked++
+			for id := range r.dead {
+				t.dead[id]++
+			}
 		}
 	}
+	return t
+}
+
+// of is what the others say of one host. They are counted at each tick: a host whose report has just come is not UNREACHABLE, whatever they say.
+func (t tally) of(r *record, now time.Time, c Clocks) Votes {
+	v := Votes{Asked: t.asked, Dead: t.dead[r.ID]}
+	if r.fresh(now, c) && v.Asked > 0 {
+		v.Asked--
+	}
 	return v
+}
+
+// calledDead are the other hosts that a host's gossip has declared dead.
+func calledDead(id wire.HostID, views []host.GossipView) map[wire.HostID]struct{} {
+	var dead map[wire.HostID]struct{}
+	for _, g := range views {
+		if !g.Alive && g.Host != id {
+			if dead == nil {
+				dead = map[wire.HostID]struct{}{}
+			}
+			dead[g.Host] = struct{}{}
+		}
+	}
+	return dead
 }
 
 // Report takes in a host's report. One that is already there is welcome again: its answer was lost, so the host sent it twice.
@@ -224,7 +261,7 @@ func (f *Fleet) Report(m Member, rep *host.Report, now time.Time) (State, error)
 		r.Away = away(from, now, r.Report, rep)
 	}
 	matters = matters || r.Status.From != m.From
-	r.Report, r.Received, r.last, r.Status.From = rep, now, now, m.From
+	r.Report, r.Received, r.last, r.Status.From, r.dead = rep, now, now, m.From, calledDead(m.ID, rep.Gossip)
 	if f.next(r, now) || matters {
 		f.signal()
 	}

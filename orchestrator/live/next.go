@@ -2,6 +2,7 @@ package live
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"hardnode.dev/internal/wire/host"
@@ -137,13 +138,12 @@ func Storm(states []State) (bool, string) {
 			gone = append(gone, s.Since)
 		}
 	}
-	for _, from := range gone {
-		n := 0
-		for _, t := range gone {
-			if d := t.Sub(from); d >= 0 && d <= time.Minute {
-				n++
-			}
+	slices.SortFunc(gone, time.Time.Compare)
+	for first, last := 0, 0; last < len(gone); last++ {
+		for gone[last].Sub(gone[first]) > time.Minute {
+			first++
 		}
+		n := last - first + 1
 		if n >= 3 && n*100 > 15*len(states) {
 			return true, fmt.Sprintf("%d of %d hosts vanished within a minute: nothing is replaced until some are back; check the network of the infra host", n, len(states))
 		}

@@ -1,0 +1,56 @@
+package live
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
+)
+
+// Each of the other hosts has one say, nobody has one about itself, and a host that is not heard of has none.
+func TestVotesAreCountedOnce(t *testing.T) {
+	start := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
+	f := NewFleet(ClocksFor(1), start, nil)
+	var members []Member
+	for i := range 6 {
+		members = append(members, Member{ID: wire.HostID(fmt.Sprintf("h-%d", i)), Name: fmt.Sprintf("host-%d", i), Joined: start})
+	}
+	dead := func(ids ...int) (views []host.GossipView) {
+		for _, i := range ids {
+			views = append(views, host.GossipView{Host: members[i].ID})
+		}
+		return views
+	}
+	seq := int64(0)
+	say := func(now time.Time, i int, views []host.GossipView) {
+		seq++
+		if _, err := f.Report(members[i], &host.Report{Boot: "b", Seq: seq, Gossip: views}, now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range members {
+		say(start, i, nil)
+	}
+	lost := func() Loss { s, _ := f.Snapshot(); return s["h-0"].Loss }
+	now := start
+	for range 40 { // eight seconds
+		now = now.Add(tick)
+		say(now, 1, append(dead(0, 0, 0, 0, 1), host.GossipView{Host: "h-0", Alive: true}))
+		say(now, 2, dead(0))
+		say(now, 3, nil)
+		say(now, 4, dead(4, 4))
+		f.Tick(now, members)
+	}
+	// host-5 is not heard of either, and was among those that called nobody dead.
+	if l := lost(); l.Lost || !strings.Contains(l.Why, "2 of 4 other hosts call it dead") {
+		t.Errorf("half of the others call it dead: %+v", l)
+	}
+	say(now, 3, dead(0))
+	f.Tick(now.Add(tick), members)
+	if l := lost(); !l.Lost || l.Why != "3 of 4 other hosts call it dead" {
+		t.Errorf("most of the others call it dead: %+v", l)
+	}
+}
