@@ -66,7 +66,7 @@ func (r *Routes) Run(ctx context.Context) error {
 
 // heard tells whether every host that has nodes has reported.
 func heard(v *store.View, s live.Snapshot) bool {
-	for _, n := range store.Nodes.All(v) {
+	for n := range store.Nodes.Rows(v) {
 		if n.HTTP != 0 && !n.Gone && s[n.Host].Report == nil {
 			return false
 		}

@@ -15,6 +15,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"iter"
 	"log/slog"
 	"slices"
 	"strings"
@@ -98,7 +99,7 @@ func (o *Ops) Accept(ctx context.Context, r Request) (operator.Operation, error)
 			p.Status = 412
 			return p
 		}
-		op.Deadline = now.Add(o.Fleet.Clocks().Change + patience(k, store.Nodes.All(tx.View()), r.Env))
+		op.Deadline = now.Add(o.Fleet.Clocks().Change + patience(k, store.NodesOf.Of(tx.View(), string(r.Env))))
 		if err := interrupt(tx, k, e, op, now); err != nil {
 			return err
 		}
@@ -127,14 +128,12 @@ func (o *Ops) Accept(ctx context.Context, r Request) (operator.Operation, error)
 }
 
 // patience is what an operation that ends nodes has beside its own time: as long as the slowest may take from its stop signal to the kill.
-func patience(k kind, nodes []store.Node, name wire.EnvName) (most time.Duration) {
+func patience(k kind, nodes iter.Seq[store.Node]) (most time.Duration) {
 	if k.want != store.WantStopped && k.want != store.WantDeleted {
 		return 0
 	}
-	for _, n := range nodes {
-		if n.Env == name {
-			most = max(most, time.Duration(n.Container.Process.StopAfter)*time.Second)
-		}
+	for n := range nodes {
+		most = max(most, time.Duration(n.Container.Process.StopAfter)*time.Second)
 	}
 	return most
 }
@@ -291,7 +290,7 @@ func (o *Ops) resume(ctx context.Context) error {
 			if !ok || op.State.Final() || op.Kind == importKind {
 				continue
 			}
-			deadline := o.now().Add(o.Fleet.Clocks().Change + patience(kinds[op.Kind], store.Nodes.All(tx.View()), op.Env))
+			deadline := o.now().Add(o.Fleet.Clocks().Change + patience(kinds[op.Kind], store.NodesOf.Of(tx.View(), string(op.Env))))
 			if op.Deadline.Before(deadline) {
 				op.Deadline = deadline
 				store.Operations.Put(tx, string(op.ID), op)
@@ -370,10 +369,8 @@ func facts(w show.World, op store.Operation, now time.Time) Facts {
 		ef := w.Facts(e)
 		f.Missing, f.Why, f.Uneven = ef.Missing, ef.Why, w.Uneven[op.Env]
 	}
-	for _, n := range store.Nodes.All(w.View) {
-		if n.Env == op.Env {
-			f.Nodes = append(f.Nodes, nodeOf(w, n))
-		}
+	for n := range store.NodesOf.Of(w.View, string(op.Env)) {
+		f.Nodes = append(f.Nodes, nodeOf(w, n))
 	}
 	return f
 }

@@ -2,10 +2,10 @@ package ops
 
 import (
 	"cmp"
+	"slices"
 	"testing"
 	"time"
 
-	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/store"
 )
@@ -51,14 +51,14 @@ func TestUndone(t *testing.T) {
 
 // A stop is not given up before its slowest node had the time that its image asks for.
 func TestPatience(t *testing.T) {
-	node := func(env wire.EnvName, stopAfter int) store.Node {
-		n := store.Node{Env: env}
+	node := func(stopAfter int) store.Node {
+		n := store.Node{}
 		n.Container.Process.StopAfter = stopAfter
 		return n
 	}
-	nodes := []store.Node{node("hello", 0), node("hello", 90), node("hello", 5), node("other", 3600)}
+	nodes := []store.Node{node(0), node(90), node(5)}
 	for kind, want := range map[string]time.Duration{"env.stop": 90 * time.Second, "env.delete": 90 * time.Second, "env.start": 0, "env.create": 0, "env.spread": 0} {
-		if got := patience(kinds[kind], nodes, "hello"); got != want {
+		if got := patience(kinds[kind], slices.Values(nodes)); got != want {
 			t.Errorf("%s: got %s, want %s", kind, got, want)
 		}
 	}

@@ -81,7 +81,7 @@ type absent struct{ What, Why, Href, Link string }
 // served are the environments that have an address: those with nodes that serve HTTP.
 func served(v show.World) map[wire.EnvName]bool {
 	out := map[wire.EnvName]bool{}
-	for _, n := range store.Nodes.All(v.View) {
+	for n := range store.Nodes.Rows(v.View) {
 		if n.HTTP != 0 && !n.Gone {
 			out[n.Env] = true
 		}

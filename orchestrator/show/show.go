@@ -117,10 +117,12 @@ func (w World) Away(n store.Node) bool {
 // Nodes are an environment's nodes by number, those that are going included.
 func (w World) Nodes(name wire.EnvName) []operator.Node {
 	out := []operator.Node{}
-	for _, n := range store.Nodes.All(w.View) {
-		if name == "" || n.Env == name {
-			out = append(out, w.Node(n))
-		}
+	some := store.NodesOf.Of(w.View, string(name))
+	if name == "" {
+		some = store.Nodes.Rows(w.View)
+	}
+	for n := range some {
+		out = append(out, w.Node(n))
 	}
 	return out
 }
@@ -131,8 +133,8 @@ func (w World) Facts(e store.Environment) env.Facts {
 	for _, l := range e.Spec.Layers {
 		f.Missing += l.Nodes
 	}
-	for _, n := range store.Nodes.All(w.View) {
-		if n.Env != e.Spec.Name || n.Gone || n.Replaces != 0 { // a node on its way to take another's place isn't one more
+	for n := range store.NodesOf.Of(w.View, string(e.Spec.Name)) {
+		if n.Gone || n.Replaces != 0 { // a node on its way to take another's place isn't one more
 			continue
 		}
 		f.Missing--
@@ -197,8 +199,8 @@ func (w World) Host(h store.Host) operator.Host {
 	if why := s.Loss.Why; why != "" {
 		out.Reason += "; " + why
 	}
-	for _, n := range store.Nodes.All(w.View) {
-		if n.Host == h.ID && !n.Gone {
+	for n := range store.NodesOn.Of(w.View, string(h.ID)) {
+		if !n.Gone {
 			out.Containers++
 		}
 	}
@@ -257,8 +259,8 @@ func (w World) Sites() []host.Site {
 		site := host.Site{Env: e.Spec.Name, Domain: w.domain(e), Running: e.Want == store.WantRunning, State: string(w.Environment(e).State), Backends: []host.Backend{}}
 		var unseen []host.Backend
 		entry := entryLayer(e.Spec)
-		for _, n := range store.Nodes.All(w.View) {
-			if n.Env != e.Spec.Name || n.Gone || n.HTTP == 0 || n.Layer != entry {
+		for n := range store.NodesOf.Of(w.View, string(e.Spec.Name)) {
+			if n.Gone || n.HTTP == 0 || n.Layer != entry {
 				continue
 			}
 			silent := w.silent(n)

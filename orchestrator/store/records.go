@@ -33,6 +33,12 @@ var (
 	Leases     = table[Lease]("lease")            // licensing; named Only
 )
 
+// The indices.
+var (
+	NodesOf = index(Nodes, "env", func(n Node) string { return string(n.Env) })   // by environment
+	NodesOn = index(Nodes, "host", func(n Node) string { return string(n.Host) }) // by host
+)
+
 // TemplateKey is the record name of a template: a template's own name may hold "/".
 func TemplateKey(n wire.TemplateName) string { return strings.ReplaceAll(string(n), "/", "!") }
 

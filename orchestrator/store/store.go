@@ -89,7 +89,7 @@ func (s *Store) load(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read store: %v", err)
 	}
-	v := &View{rev: got.Header.Revision, tables: map[string]map[string]entry{}, over: make(chan struct{})}
+	v := &View{rev: got.Header.Revision, tables: map[string]*rows{}, over: make(chan struct{})}
 	for _, kv := range got.Kvs {
 		if err := v.set(string(kv.Key), kv.Value, kv.ModRevision); err != nil {
 			return err
@@ -209,7 +209,7 @@ func (s *Store) Update(ctx context.Context, f func(*Tx) error) (wire.Revision, e
 // View is the state at one revision. It never changes; what it returns must not be changed either.
 type View struct {
 	rev    int64
-	tables map[string]map[string]entry
+	tables map[string]*rows
 	over   chan struct{}
 }
 
@@ -240,9 +240,9 @@ func (v *View) set(key string, raw []byte, rev int64) error {
 		return fmt.Errorf("read record %q: %w: %v", key, ErrNewer, err)
 	}
 	if v.tables[table] == nil {
-		v.tables[table] = map[string]entry{}
+		v.tables[table] = newRows(nil)
 	}
-	v.tables[table][name] = entry{val, raw, rev, foreign}
+	v.tables[table].put(name, entry{val, raw, rev, foreign})
 	return nil
 }
 
@@ -254,10 +254,10 @@ func (v *View) after(rev int64, events []*clientv3.Event) (*View, error) {
 		table, name, _ := strings.Cut(strings.TrimPrefix(string(e.Kv.Key), prefix), "/")
 		if !cloned[table] {
 			cloned[table] = true
-			next.tables[table] = maps.Clone(next.tables[table])
+			next.tables[table] = newRows(next.tables[table])
 		}
 		if e.Type == clientv3.EventTypeDelete {
-			delete(next.tables[table], name)
+			next.tables[table].remove(name)
 		} else if err := next.set(string(e.Kv.Key), e.Kv.Value, e.Kv.ModRevision); err != nil {
 			return nil, err
 		}
@@ -279,7 +279,7 @@ func (t *Tx) View() *View { return t.view }
 func (t *Tx) outdated(v *View) bool {
 	for key, rev := range t.touched {
 		table, name, _ := strings.Cut(strings.TrimPrefix(key, prefix), "/")
-		if v.tables[table][name].rev != rev {
+		if v.table(table)[name].rev != rev {
 			return true
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/wire"
 )
 
 func opened(t *testing.T, dir string, list []upgrade) *Store {
@@ -204,9 +206,55 @@ func FuzzRecord(f *testing.F) {
 	f.Add("node", []byte(`{"ctid":100}`))
 	f.Add("env", []byte(`{"spec":{"version":1}} {}`))
 	f.Fuzz(func(t *testing.T, kind string, raw []byte) {
-		v := &View{tables: map[string]map[string]entry{}}
+		v := &View{tables: map[string]*rows{}}
 		if err := v.set(prefix+kind+"/x", raw, 1); err != nil && v.tables[kind] != nil {
 			t.Error("a refused record was kept")
 		}
 	})
+}
+
+// An index groups what a view holds, and a view that follows has its own groups.
+func TestIndex(t *testing.T) {
+	s := opened(t, t.TempDir(), nil)
+	defer s.Close()
+	put := func(id wire.CTID, env wire.EnvName) {
+		if _, err := s.Update(t.Context(), func(tx *Tx) error { Nodes.Put(tx, id.String(), Node{CTID: id, Env: env}); return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	of := func(v *View, env string) (ids []wire.CTID) {
+		for n := range NodesOf.Of(v, env) {
+			ids = append(ids, n.CTID)
+		}
+		return ids
+	}
+	check := func(v *View, env string, want ...wire.CTID) {
+		t.Helper()
+		if got := of(v, env); !slices.Equal(got, want) {
+			t.Errorf("%s has nodes %v, want %v", env, got, want)
+		}
+	}
+	check(s.View(), "a")
+	put(100, "a")
+	put(99, "a")
+	put(1000, "b")
+	first := s.View()
+	check(first, "a", 99, 100)
+	check(first, "b", 1000)
+	put(100, "b")
+	check(s.View(), "a", 99)
+	check(s.View(), "b", 100, 1000)
+	check(first, "a", 99, 100)
+	if _, err := s.Update(t.Context(), func(tx *Tx) error { Nodes.Delete(tx, "99"); Numbers.Put(tx, "ctid", Number{Next: 7}); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	check(s.View(), "a")
+	shared := s.View().tables["node"]
+	if _, err := s.Update(t.Context(), func(tx *Tx) error { Numbers.Put(tx, "ctid", Number{Next: 8}); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if s.View().tables["node"] != shared {
+		t.Error("a table that did not change is made anew")
+	}
+	check(s.View(), "b", 100, 1000)
 }

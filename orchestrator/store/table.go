@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"encoding/json"
+	"iter"
 	"slices"
 	"strings"
 
@@ -29,7 +30,7 @@ func (t Table[T]) key(name string) string { return prefix + t.name + "/" + name 
 
 // Get is the record of that name.
 func (t Table[T]) Get(v *View, name string) (rec T, ok bool) {
-	e, ok := v.tables[t.name][name]
+	e, ok := v.table(t.name)[name]
 	if !ok {
 		return rec, false
 	}
@@ -38,25 +39,30 @@ func (t Table[T]) Get(v *View, name string) (rec T, ok bool) {
 
 // Revision is the revision of the record's last change; 0 when there is none.
 func (t Table[T]) Revision(v *View, name string) wire.Revision {
-	return wire.Revision(v.tables[t.name][name].rev)
+	return wire.Revision(v.table(t.name)[name].rev)
 }
 
 // Len is how many records there are.
-func (t Table[T]) Len(v *View) int { return len(v.tables[t.name]) }
+func (t Table[T]) Len(v *View) int { return len(v.table(t.name)) }
 
-// All lists the records by name.
+// All lists the records by name. The list is the caller's.
 func (t Table[T]) All(v *View) []T {
-	m := v.tables[t.name]
-	names := make([]string, 0, len(m))
-	for n := range m {
-		names = append(names, n)
+	return slices.AppendSeq(make([]T, 0, t.Len(v)), t.Rows(v))
+}
+
+// Rows goes through the records by name.
+func (t Table[T]) Rows(v *View) iter.Seq[T] {
+	return func(yield func(T) bool) {
+		r := v.tables[t.name]
+		if r == nil {
+			return
+		}
+		for _, n := range r.names() {
+			if !yield(r.records[n].val.(T)) {
+				return
+			}
+		}
 	}
-	slices.SortFunc(names, compareNames)
-	out := make([]T, len(names))
-	for i, n := range names {
-		out[i] = m[n].val.(T)
-	}
-	return out
 }
 
 // compareNames orders numbers by value and other names as text, so container 99 comes before 100.
@@ -73,7 +79,7 @@ func digits(s string) bool {
 
 // Read is Get inside a transaction: the commit fails, and is tried again, if the record changes before it.
 func (t Table[T]) Read(tx *Tx, name string) (rec T, ok bool) {
-	tx.touched[t.key(name)] = tx.view.tables[t.name][name].rev
+	tx.touched[t.key(name)] = tx.view.table(t.name)[name].rev
 	return t.Get(tx.view, name)
 }
 
@@ -87,7 +93,7 @@ func (t Table[T]) Put(tx *Tx, name string, rec T) {
 	if err != nil {
 		panic("BUG: record " + t.name + "/" + name + ": " + err.Error())
 	}
-	old := tx.view.tables[t.name][name]
+	old := tx.view.table(t.name)[name]
 	if old.foreign {
 		if raw, err = neighbour.Carry[T](old.raw, raw); err != nil {
 			panic("BUG: record " + t.name + "/" + name + ": " + err.Error())
@@ -103,7 +109,7 @@ func (t Table[T]) Put(tx *Tx, name string, rec T) {
 
 // Delete removes the record, if there is one.
 func (t Table[T]) Delete(tx *Tx, name string) {
-	e, ok := tx.view.tables[t.name][name]
+	e, ok := tx.view.table(t.name)[name]
 	tx.touched[t.key(name)] = e.rev
 	delete(tx.write, t.key(name))
 	if ok {

@@ -40,7 +40,7 @@ func Used(v *store.View) host.Used {
 			layers(o.Before.Spec, fmt.Sprintf("what undoing operation %s brings back", o.ID))
 		}
 	}
-	for _, n := range store.Nodes.All(v) {
+	for n := range store.Nodes.Rows(v) {
 		u := host.Use{Name: full(n.Container.Image.Name), Digest: n.Container.Image.Digest, By: fmt.Sprintf("node %s of environment %s", n.CTID, n.Env)}
 		if n.Container.Component != "" {
 			u.By = "the platform's own component " + n.Container.Component
