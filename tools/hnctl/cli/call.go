@@ -30,6 +30,13 @@ func (a *app) api() (*client.Client, error) {
 	return client.Orchestrator(cfg.Servers, identity.Trust{Pin: cfg.CAPin, Cluster: cfg.Cluster}, token), nil
 }
 
+// usualTimeout is the deadline of a command when nobody says another; pushTimeout is that of a push, whose import is as long as the image is
+// large: the registry has a deadline of its own for it.
+const (
+	usualTimeout = 10 * time.Minute
+	pushTimeout  = 12 * time.Hour
+)
+
 // limit is the deadline of the whole command.
 func (a *app) limit(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, a.timeout)

@@ -170,7 +170,7 @@ func (a *app) root() *cobra.Command {
 	f.StringVar(&a.configFlag, "config", "", "configuration directory")
 	f.StringVar(&a.context, "context", "", "cluster to work with, of those in the configuration (hnctl context list)")
 	f.StringVarP(&a.output, "output", "o", "table", "table, json, yaml or name")
-	f.DurationVar(&a.timeout, "timeout", 10*time.Minute, "longest wait for the whole command")
+	f.DurationVar(&a.timeout, "timeout", usualTimeout, "longest wait for the whole command; template push waits for an import of any size")
 	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return a.globals(c) }
 	root.AddCommand(a.commands()...)
 	root.InitDefaultHelpCmd()

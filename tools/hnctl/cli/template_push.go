@@ -76,6 +76,9 @@ func (a *app) push(ctx context.Context, path, as string) error {
 	if err != nil {
 		return withCode(exitUsage, err)
 	}
+	if a.timeout == usualTimeout {
+		a.timeout = pushTimeout
+	}
 	ctx, cancel := a.limit(ctx)
 	defer cancel()
 	trust := identity.Trust{Pin: cfg.CAPin, Cluster: cfg.Cluster}
@@ -92,6 +95,10 @@ func (a *app) push(ctx context.Context, path, as string) error {
 	a.say("importing %s", to)
 	var got host.Template
 	if err := client.Registry(cfg.Registry.Server, trust, token).Call(ctx, http.MethodPost, host.PathImport, host.ImportRequest{Name: to}, &got); err != nil {
+		var slow interface{ Timeout() bool }
+		if errors.As(err, &slow) && slow.Timeout() {
+			a.say("the image is pushed and its import goes on: `hnctl template list` says how far it is")
+		}
 		return fmt.Errorf("import %s: %w", to, err)
 	}
 	for _, n := range got.Notes {

@@ -13,7 +13,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"syscall"
 
 	"github.com/coder/websocket"
 	"golang.org/x/term"
@@ -47,7 +46,7 @@ func Run(ctx context.Context, conn *websocket.Conn, local IO) (host.Exit, error)
 	defer link.Close()
 	if local.TTY {
 		sized := make(chan os.Signal, 1)
-		signal.Notify(sized, syscall.SIGWINCH)
+		watchSize(sized)
 		done := make(chan struct{})
 		go func() { defer close(done); resize(link, local.Out, sized) }()
 		defer func() { link.Break(nil); signal.Stop(sized); <-done }()
