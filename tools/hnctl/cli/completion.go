@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -16,6 +17,14 @@ import (
 
 // completeWait is how long the shell may be kept waiting for names: people press Tab again rather than wait.
 const completeWait = 300 * time.Millisecond
+
+// waitForNames is completeWait, or what HNCTL_COMPLETION_WAIT says for a line or a machine that is slow: a duration of up to a minute.
+func waitForNames() time.Duration {
+	if d, err := time.ParseDuration(os.Getenv("HNCTL_COMPLETION_WAIT")); err == nil && d > 0 && d <= time.Minute {
+		return d
+	}
+	return completeWait
+}
 
 // completer gives what may stand at one place. It ends when ctx does. Nil is files: the shell completes those by itself.
 type completer func(ctx context.Context, a *app) []string
@@ -90,7 +99,7 @@ func argWords(use string) (out []string) {
 
 // complete asks for names, for a short time.
 func (a *app) complete(ctx context.Context, from completer) []string {
-	ctx, cancel := context.WithTimeout(ctx, completeWait)
+	ctx, cancel := context.WithTimeout(ctx, waitForNames())
 	defer cancel()
 	names := make(chan []string, 1)
 	go func() { names <- from(ctx, a) }() // ends soon after ctx: what it calls does

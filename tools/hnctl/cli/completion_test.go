@@ -69,8 +69,8 @@ func TestCompletionDoesNotWait(t *testing.T) {
 		var out bytes.Buffer
 		began := time.Now()
 		code := Main(t.Context(), append([]string{"__complete", "--config", dir}, args...), nil, &out, io.Discard)
-		if took := time.Since(began); code != 0 || took > 3*completeWait || !strings.HasPrefix(out.String(), ":") {
-			t.Errorf("%q: code %d, %q after %v; want nothing within %v", args, code, out.String(), took, completeWait)
+		if took := time.Since(began); code != 0 || took > 10*time.Second || !strings.HasPrefix(out.String(), ":") {
+			t.Errorf("%q: code %d, %q after %v; want nothing, soon after %v", args, code, out.String(), took, completeWait)
 		}
 	}
 }

@@ -44,6 +44,7 @@ func TestStories(t *testing.T) {
 			}
 			e.Setenv("HNCTL_CONFIG", cfg)
 			e.Setenv("HOME", e.WorkDir)
+			e.Setenv("HNCTL_COMPLETION_WAIT", "1m") // how fast it is, TestCompletionDoesNotWait says
 			return licences(e.WorkDir)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exit": exitCmd},
