@@ -80,6 +80,9 @@ func seenSettings(list []setting) []setting {
 	return slices.DeleteFunc(slices.Clone(list), func(s setting) bool { return !slices.Contains(seen, s.file) })
 }
 
+// cgroups is the root of the cgroup tree.
+const cgroups = "/sys/fs/cgroup"
+
 // controllers are enabled from the root down to the containers' own cgroups, innerControllers in these.
 const (
 	controllers      = "+cpu +memory +io +pids"

@@ -35,7 +35,7 @@ func (o *Options) fill() {
 		at  *string
 		std string
 	}{{&o.DataDir, boot.DataDir}, {&o.RunDir, boot.RunDir}, {&o.Spawner, boot.SpawnerSocket},
-		{&o.JEM, "/usr/lib/hardnode/jem"}, {&o.Kmsg, "/dev/kmsg"}, {&o.Cgroup, "/sys/fs/cgroup/ct"}} {
+		{&o.JEM, "/usr/lib/hardnode/jem"}, {&o.Kmsg, "/dev/kmsg"}, {&o.Cgroup, cgroups + "/ct"}} {
 		if *f.at == "" {
 			*f.at = f.std
 		}

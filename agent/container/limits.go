@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"hardnode.dev/agent/volume"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 )
@@ -81,27 +82,28 @@ func (r *Runtime) readSet(id wire.CTID, layers []int64) (s Set) {
 // setFor is how long a Set counts: nobody but this Runtime sets limits, and one that was changed behind its back may stay for so long.
 const setFor = 30 * time.Second
 
-// lookedAt is a Set and the process it was read for.
+// lookedAt is a Set, the file systems with a quota, and the process they were read for.
 type lookedAt struct {
-	set  Set
-	pid  int
-	when time.Time
+	set    Set
+	spaces []volume.Space
+	pid    int
+	when   time.Time
 }
 
-// set is what the kernel has, as of the last setFor. What commands of an earlier agent left goes at the same times.
-func (r *Runtime) set(ctx context.Context, id wire.CTID, pid int, layers []int64) Set {
+// look is what the kernel has, as of the last setFor. What commands of an earlier agent left goes at the same times.
+func (r *Runtime) look(ctx context.Context, id wire.CTID, pid int, disk volume.Contents) lookedAt {
 	r.mu.Lock()
 	l, ok := r.mu.sets[id]
 	r.mu.Unlock()
 	if ok && l.pid == pid && time.Since(l.when) < setFor {
-		return l.set
+		return l
 	}
 	r.sweep(ctx, id)
-	l = lookedAt{r.readSet(id, layers), pid, time.Now()}
+	l = lookedAt{r.readSet(id, disk.Layers), r.data.Spaces(disk), pid, time.Now()}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.mu.sets[id] = l
-	return l.set
+	return l
 }
 
 // forgetSet makes the next look ask the kernel.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"hardnode.dev/agent/oom"
+	"hardnode.dev/agent/quotaview"
 	"hardnode.dev/agent/spawner/call"
 	"hardnode.dev/agent/volume"
 	"hardnode.dev/internal/wire"
@@ -47,9 +48,12 @@ func (r *Runtime) Observe(ctx context.Context) ([]Observed, error) {
 	}
 	var list []Observed
 	kills := sync.OnceValue(r.oom.Kills) // a long read the first time, and for nothing on a host that has no containers yet
+	var spaces []quotaview.Space
 	for id := range ids {
-		list = append(list, r.observe(ctx, id, all, kills))
+		o, own := r.observe(ctx, id, all, kills)
+		list, spaces = append(list, o), append(spaces, own...)
 	}
+	r.quotas.Show(spaces)
 	slices.SortFunc(list, func(a, b Observed) int { return int(a.CTID - b.CTID) })
 	return list, nil
 }
@@ -65,8 +69,9 @@ type facts struct {
 	base      uint32 // of its UID range, as its cgroup shows; 0: not known
 }
 
-// observe never fails: a container of which something can't be seen is there all the same.
-func (r *Runtime) observe(ctx context.Context, id wire.CTID, all map[wire.CTID]record, kills func() []oom.Kill) Observed {
+// observe never fails: a container of which something can't be seen is there all the same. spaces are its file systems with a quota, if it
+// runs.
+func (r *Runtime) observe(ctx context.Context, id wire.CTID, all map[wire.CTID]record, kills func() []oom.Kill) (o Observed, spaces []quotaview.Space) {
 	var trouble []string
 	note := func(err error) {
 		if err != nil {
@@ -89,7 +94,7 @@ func (r *Runtime) observe(ctx context.Context, id wire.CTID, all map[wire.CTID]r
 		f.base = rangeOf(dir)
 	}
 	f.stuck = r.stuck(id, f.known && f.rec.PID != 0 && !f.populated)
-	o := judge(id, f)
+	o = judge(id, f)
 	o.MemoryBytes = readInt(dir, "memory.current", "")
 	o.CPUMicros = readInt(dir, "cpu.stat", "usage_usec")
 	if f.known {
@@ -100,10 +105,34 @@ func (r *Runtime) observe(ctx context.Context, id wire.CTID, all map[wire.CTID]r
 	o.DiskBytes, err = r.data.Bytes(f.disk)
 	note(err)
 	if o.State == StateRunning {
-		o.Set = r.set(ctx, id, o.PID, f.disk.Layers)
+		l := r.look(ctx, id, o.PID, f.disk)
+		o.Set, spaces = l.set, spacesOf(inode(dir), l.spaces)
 	}
 	o.Trouble = strings.Join(trouble, "; ")
-	return o
+	return o, spaces
+}
+
+// spacesOf says how full a container's file systems with a quota are now. One that can't be asked is left out: df shows the host's disk there.
+func spacesOf(cgroup uint64, list []volume.Space) (spaces []quotaview.Space) {
+	for _, s := range list {
+		if used, err := s.Quota.Held(); err == nil && cgroup != 0 {
+			spaces = append(spaces, quotaview.Space{Cgroup: cgroup, FSID: s.FSID, Block: s.Block, Limit: s.Limit, Used: used})
+		}
+	}
+	return spaces
+}
+
+// inode is a directory's inode number: the id of a cgroup (kernel: struct kernfs_node). 0 is not known.
+func inode(dir string) uint64 {
+	st, err := os.Stat(dir)
+	if err != nil {
+		return 0
+	}
+	sys, ok := st.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0
+	}
+	return sys.Ino
 }
 
 // rangeOf is the first id of the range that a container's processes run in: its inner cgroup belongs to its root, or to whom that gave it.

@@ -10,12 +10,14 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"hardnode.dev/agent/oom"
+	"hardnode.dev/agent/quotaview"
 	"hardnode.dev/agent/spawner/call"
 	"hardnode.dev/agent/sys"
 	"hardnode.dev/agent/volume"
@@ -34,6 +36,7 @@ type Runtime struct {
 	images *volume.Images
 	spawn  call.Client
 	oom    *oom.Log
+	quotas *quotaview.View
 	exits  chan Exit
 	fail   func(step string) error // tests make a step of Start fail
 
@@ -53,6 +56,7 @@ func New(o Options) (*Runtime, error) {
 	o.fill()
 	r := &Runtime{opts: o, log: logging.Or(o.Log), exits: make(chan Exit, 64), spawn: call.Client{Socket: o.Spawner}, fail: func(string) error { return nil }}
 	r.oom = openOOM(&r.opts)
+	r.quotas = quotaview.New(strings.Count(strings.TrimPrefix(r.opts.Cgroup, cgroups), "/")+1, r.log)
 	r.mu.busy = map[wire.CTID]chan struct{}{}
 	r.mu.sets, r.mu.ending, r.mu.groups = map[wire.CTID]lookedAt{}, map[wire.CTID]time.Time{}, map[string]bool{}
 	r.mu.spares = map[wire.CTID]*group{}
@@ -178,8 +182,13 @@ func (r *Runtime) running(ctx context.Context, id wire.CTID) (record, error) {
 	return all[id], nil
 }
 
-// Run forwards exit hints from the spawner until ctx ends: a task of the agent's run.Group.
+// Run forwards exit hints from the spawner and keeps what df shows in containers, until ctx ends: a task of the agent's run.Group.
 func (r *Runtime) Run(ctx context.Context) error {
+	return run.Group(ctx, r.log, run.Task{Name: "exits", Run: r.forward}, run.Task{Name: "quotas", Run: r.quotas.Run})
+}
+
+// forward gives hints of ends until ctx ends.
+func (r *Runtime) forward(ctx context.Context) error {
 	seq := int64(-1)
 	for ctx.Err() == nil {
 		if seq < 0 {

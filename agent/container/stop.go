@@ -143,13 +143,13 @@ func (r *Runtime) SetLimits(ctx context.Context, id wire.CTID, l host.Limits, cp
 	if _, err := os.Stat(r.cgroup(id)); err != nil {
 		return fmt.Errorf("limit container %s: %w", id, ErrNotRunning)
 	}
+	defer r.forgetSet(id) // whoever looks meanwhile sees half of it
 	if err := r.setLimits(id, limitSettings(l, cpuMaxMicros)); err != nil {
 		return fmt.Errorf("limit container %s: %w", id, err)
 	}
 	if err := r.resizeShared(ctx, id, l); err != nil {
 		return fmt.Errorf("limit container %s: %w", id, err)
 	}
-	r.forgetSet(id)
 	c, err := r.data.Contents(id)
 	if err != nil {
 		return fmt.Errorf("limit container %s: %w", id, err)

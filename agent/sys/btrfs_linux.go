@@ -124,51 +124,105 @@ func EnableSimpleQuota(dir *os.File) error {
 	return nil
 }
 
-// LimitSubvolume sets how many bytes the subvolume may refer to; 0 takes the limit away.
+// LimitSubvolume sets how many bytes the subvolume may refer to; 0 takes the limit away. The kernel is asked by the directory that holds the
+// subvolume: in the subvolume itself the change counts as a write, which one that is full refuses (EDQUOT).
 func LimitSubvolume(subvol *os.File, bytes int64) error {
-	a := btrfsLimit{flags: limitMaxRfer, maxRfer: uint64(bytes)}
+	tree, err := subvolumeID(subvol)
+	if err != nil {
+		return err
+	}
+	parent, err := open(int(subvol.Fd()), "..", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC)
+	if err != nil {
+		return fmt.Errorf("limit subvolume %q: %w", subvol.Name(), err)
+	}
+	defer parent.Close()
+	a := btrfsLimit{qgroup: tree, flags: limitMaxRfer, maxRfer: uint64(bytes)}
 	if bytes <= 0 {
 		a.maxRfer = ^uint64(0) // CLEAR_VALUE
 	}
-	if err := btrfs(subvol, btrfsQgroupLimit, dirR, unsafe.Sizeof(a), unsafe.Pointer(&a)); err != nil {
+	if err := btrfs(parent, btrfsQgroupLimit, dirR, unsafe.Sizeof(a), unsafe.Pointer(&a)); err != nil {
 		return fmt.Errorf("limit subvolume %q: %w", subvol.Name(), err)
 	}
 	return nil
 }
 
-// SubvolumeBytes is what a subvolume's quota group counts.
-func SubvolumeBytes(subvol *os.File) (int64, error) { return quota(subvol, "referenced") }
-
-// SubvolumeLimit is how many bytes the subvolume may refer to; 0 is no limit.
-func SubvolumeLimit(subvol *os.File) (int64, error) {
-	flags, err := quota(subvol, "limit_flags")
-	if err != nil || flags&limitMaxRfer == 0 {
-		return 0, err
-	}
-	return quota(subvol, "max_referenced")
-}
-
-// quota reads one number of a subvolume's quota group (Documentation/ABI: /sys/fs/btrfs/<uuid>/qgroups/<level>_<id>).
-func quota(subvol *os.File, name string) (int64, error) {
+// subvolumeID is the number of the subvolume's tree, and of its quota group.
+func subvolumeID(subvol *os.File) (uint64, error) {
 	l := btrfsLookup{object: firstFreeObject}
 	if err := btrfs(subvol, btrfsInoLookup, dirRW, unsafe.Sizeof(l), unsafe.Pointer(&l)); err != nil {
 		return 0, fmt.Errorf("look up subvolume %q: %w", subvol.Name(), err)
 	}
+	return l.tree, nil
+}
+
+// SubvolumeBytes is what a subvolume's quota group counts.
+func SubvolumeBytes(subvol *os.File) (int64, error) {
+	q, err := SubvolumeQuota(subvol)
+	if err != nil {
+		return 0, err
+	}
+	return q.read("referenced")
+}
+
+// Quota is a subvolume's quota group: its folder in sysfs (Documentation/ABI: /sys/fs/btrfs/<uuid>/qgroups/<level>_<id>). It is there as long as
+// the subvolume.
+type Quota string
+
+// SubvolumeQuota finds a subvolume's quota group.
+func SubvolumeQuota(subvol *os.File) (Quota, error) {
+	tree, err := subvolumeID(subvol)
+	if err != nil {
+		return "", err
+	}
 	var i btrfsInfo
 	if err := btrfs(subvol, btrfsFSInfo, dirR, unsafe.Sizeof(i), unsafe.Pointer(&i)); err != nil {
-		return 0, fmt.Errorf("look up filesystem of %q: %w", subvol.Name(), err)
+		return "", fmt.Errorf("look up filesystem of %q: %w", subvol.Name(), err)
 	}
 	h := hex.EncodeToString(i.fsid[:])
-	path := fmt.Sprintf("/sys/fs/btrfs/%s-%s-%s-%s-%s/qgroups/0_%d/%s", h[:8], h[8:12], h[12:16], h[16:20], h[20:], l.tree, name)
-	raw, err := os.ReadFile(path)
+	return Quota(fmt.Sprintf("/sys/fs/btrfs/%s-%s-%s-%s-%s/qgroups/0_%d", h[:8], h[8:12], h[12:16], h[16:20], h[20:], tree)), nil
+}
+
+// Limit is how many bytes the subvolume may refer to; 0 is no limit.
+func (q Quota) Limit() (int64, error) {
+	flags, err := q.read("limit_flags")
+	if err != nil || flags&limitMaxRfer == 0 {
+		return 0, err
+	}
+	return q.read("max_referenced")
+}
+
+// Held is how many bytes of the limit are taken: what the subvolume refers to, and what was written and is not on the disk yet. What is reserved
+// for metadata does not count: it is far more than will be used, and given back when somebody needs it.
+func (q Quota) Held() (sum int64, err error) {
+	for _, name := range []string{"referenced", "rsv_data"} {
+		n, err := q.read(name)
+		if err != nil {
+			return 0, err
+		}
+		sum += n
+	}
+	return sum, nil
+}
+
+func (q Quota) read(name string) (int64, error) {
+	raw, err := os.ReadFile(string(q) + "/" + name)
 	if err != nil {
-		return 0, fmt.Errorf("read quota of %q: %w", subvol.Name(), err)
+		return 0, fmt.Errorf("read quota: %w", err)
 	}
 	n, err := strconv.ParseInt(strings.TrimSpace(string(raw)), 0, 64)
 	if err != nil {
-		return 0, fmt.Errorf("read quota of %q: %v", subvol.Name(), err)
+		return 0, fmt.Errorf("read quota %q: %v", string(q)+"/"+name, err)
 	}
 	return n, nil
+}
+
+// FileSystem is how statfs(2) names the file system of f, and the bytes of a block that it counts in.
+func FileSystem(f *os.File) (fsid uint64, block int64, err error) {
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(int(f.Fd()), &st); err != nil {
+		return 0, 0, fmt.Errorf("look at filesystem of %q: %w", f.Name(), err)
+	}
+	return uint64(uint32(st.Fsid.Val[0])) | uint64(uint32(st.Fsid.Val[1]))<<32, st.Frsize, nil
 }
 
 // IsSubvolume tells whether f is the top of a btrfs subvolume.

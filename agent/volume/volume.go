@@ -238,29 +238,8 @@ func (s *Store) DropRest(id wire.CTID) error {
 	return errors.Join(errs...)
 }
 
-// SetLayerQuota changes a layer's quota.
-func (s *Store) SetLayerQuota(id wire.CTID, generation, bytes int64) error {
-	d, err := sys.OpenDir(filepath.Join(s.home(id), layerName(generation)))
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return sys.LimitSubvolume(d, bytes)
-}
-
-// LayerQuota is a layer's quota in bytes; 0 is none.
-func (s *Store) LayerQuota(id wire.CTID, generation int64) (int64, error) {
-	d, err := sys.OpenDir(filepath.Join(s.home(id), layerName(generation)))
-	if err != nil {
-		return 0, err
-	}
-	defer d.Close()
-	return sys.SubvolumeLimit(d)
-}
-
-// Bytes is what all layers and volumes of a container take. One that was deleted meanwhile takes nothing; one that can't be asked is left
-// out, and the error says which.
-func (s *Store) Bytes(c Contents) (sum int64, err error) {
+// names are the layers and volumes as they are called on disk.
+func (c Contents) names() []string {
 	names := make([]string, 0, len(c.Layers)+len(c.Volumes))
 	for _, g := range c.Layers {
 		names = append(names, layerName(g))
@@ -268,7 +247,13 @@ func (s *Store) Bytes(c Contents) (sum int64, err error) {
 	for _, v := range c.Volumes {
 		names = append(names, "vol-"+v)
 	}
-	for _, n := range names {
+	return names
+}
+
+// Bytes is what all layers and volumes of a container take. One that was deleted meanwhile takes nothing; one that can't be asked is left
+// out, and the error says which.
+func (s *Store) Bytes(c Contents) (sum int64, err error) {
+	for _, n := range c.names() {
 		b, berr := s.bytes(filepath.Join(s.home(c.CTID), n))
 		if berr != nil {
 			if _, gone := os.Lstat(filepath.Join(s.home(c.CTID), n)); errors.Is(gone, fs.ErrNotExist) {

@@ -124,7 +124,8 @@ func (p *Prog) setting(proc Slot, name, value string) {
 }
 
 // rootfs mounts the overlay from inside the user namespace, as overlayfs wants it, on a tmpfs over s.Scratch that only this mount
-// namespace sees. 6.12 takes layers only when they are attached, hence move_mount first and /proc/self/fd names after.
+// namespace sees. 6.12 takes layers only when they are attached, hence move_mount first and /proc/self/fd names after. Without an UUID of its own
+// statfs(2) names the overlay as it names the layer (overlayfs, "UUID and fsid"): agent/quotaview knows it by that.
 func (p *Prog) rootfs(s *call.Start, fd StartFDs) (work, root Slot) {
 	p.Call("mount scratch", unix.SYS_MOUNT, "tmpfs", s.Scratch, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=700,size=64k")
 	work = p.Call("open scratch", unix.SYS_OPENAT, unix.AT_FDCWD, s.Scratch, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC).Into()
@@ -136,7 +137,7 @@ func (p *Prog) rootfs(s *call.Start, fd StartFDs) (work, root Slot) {
 	p.attach("own layer", fd.Layer, work, "layer")
 	layer := "/proc/self/fd/" + strconv.Itoa(fd.Layer)
 	root = p.newfs("overlay", unix.MOUNT_ATTR_NODEV, "source=hardnode", "lowerdir=/proc/self/fd/"+strconv.Itoa(fd.Lower),
-		"upperdir="+layer+"/u", "workdir="+layer+"/w", "userxattr")
+		"upperdir="+layer+"/u", "workdir="+layer+"/w", "userxattr", "uuid=null")
 	p.attach("root", root, work, "root")
 	return work, root
 }

@@ -2,7 +2,7 @@
 //
 // Owns: nothing; it runs inside a container of a guest test.
 // In: its first argument: which way.
-// Out: "ready" when it has done its worst; then it stays.
+// Out: "ready" when it has done its worst, then it stays; or "unharmed" and its end.
 // Never: runs outside a guest.
 package main
 
@@ -40,8 +40,11 @@ func main() {
 		}()
 		<-done
 		fmt.Println("ready")
+	case "statfs": // how many blocks there may be follows
+		statfs(os.Args[2:])
+		return
 	default:
-		fmt.Fprintln(os.Stderr, "want traced, stopped or thread")
+		fmt.Fprintln(os.Stderr, "want traced, stopped, thread or statfs")
 		os.Exit(2)
 	}
 	<-time.After(24 * time.Hour)
