@@ -197,6 +197,56 @@ func TestQuotaIsSeen(t *testing.T) {
 	sees(t, r, 321, "/", "with the next agent", func(d disk) bool { return d.total == 32*mib })
 }
 
+// TestFullQuota: a container whose layer and volume are full can be started, and given more at a start or while it runs.
+func TestFullQuota(t *testing.T) {
+	spawnerUp(t)
+	r := newRuntime(t)
+	const mib = 1 << 20
+	for i, p := range profiles {
+		id := wire.CTID(323 + i)
+		s := box(t, id, forever)
+		s.Profile = p
+		s.Limits.DiskBytes = 16 * mib
+		s.Volumes = []host.Volume{{Name: "data", Path: "/var/data", Bytes: 8 * mib}}
+		mustStart(t, r, s)
+		for _, path := range []string{"/full", "/var/data/full"} {
+			fill := fmt.Sprintf("cat /dev/zero > %s; sync; dd if=/dev/zero of=%s.more bs=4k; sync", path, path)
+			if out, _ := sh(t, r, id, fill); !strings.Contains(out, "uota") {
+				t.Errorf("profile %s: fill %s: %s", p, path, out)
+			}
+		}
+		if err := r.Stop(deadline(t), id); err != nil {
+			t.Errorf("profile %s: stop: %v", p, err)
+		}
+		for range 3 { // each takes as little as the first
+			if _, err := r.Start(deadline(t), s); err != nil {
+				t.Errorf("profile %s: start when full: %v", p, err)
+				break
+			}
+			if out, _ := sh(t, r, id, "dd if=/dev/zero of=/more bs=64k count=64"); !strings.Contains(out, "uota") {
+				t.Errorf("profile %s: a full container was started, and may write: %s", p, out)
+			}
+			if err := r.Stop(deadline(t), id); err != nil {
+				t.Errorf("profile %s: stop: %v", p, err)
+			}
+		}
+		s.Volumes[0].Bytes, s.Limits.DiskBytes = 16*mib, 32*mib
+		if _, err := r.Start(deadline(t), s); err != nil {
+			t.Errorf("profile %s: start with more: %v", p, err)
+			continue
+		}
+		l := s.Limits
+		for _, l.DiskBytes = range []int64{4 * mib, 32 * mib} { // less than it uses, then more
+			if err := r.SetLimits(deadline(t), id, l, 0); err != nil {
+				t.Errorf("profile %s: set quota of %d MiB: %v", p, l.DiskBytes>>20, err)
+			}
+		}
+		if out, code := sh(t, r, id, "dd if=/dev/zero of=/ten bs=1M count=10 && rm /ten /full* /var/data/full* && echo gone > /var/data/x"); code != 0 {
+			t.Errorf("profile %s: after it was given more: %d %s", p, code, out)
+		}
+	}
+}
+
 // TestQuotaProgramCosts prints what the program costs this process, and holds it to what it may.
 func TestQuotaProgramCosts(t *testing.T) {
 	resident := func() (kib int64) {

@@ -155,7 +155,7 @@ func (s *start) imageStep(context.Context) error {
 }
 
 func (s *start) layerStep(context.Context) error {
-	layer, made, err := s.data.Layer(s.CTID, s.Generation, s.Limits.DiskBytes)
+	layer, made, err := s.data.Layer(s.CTID, s.Generation, startQuota(s.Limits.DiskBytes))
 	if err != nil {
 		return err
 	}
@@ -270,8 +270,21 @@ func (s *start) network(ctx context.Context) error {
 }
 
 func (s *start) run(ctx context.Context) (err error) {
-	s.record, err = s.held.Go(ctx)
-	return err
+	if s.record, err = s.held.Go(ctx); err != nil || s.Limits.DiskBytes <= 0 {
+		return err
+	}
+	if err := s.data.SetLayerQuota(s.CTID, s.Generation, s.Limits.DiskBytes); err != nil { // the next look at its limits sets it
+		s.log.Warn("container has a larger disk quota than it should", logging.Container, s.CTID, logging.Err, err)
+	}
+	return nil
+}
+
+// startQuota is a layer's quota while its container starts: a full one takes no mount points and no overlay then (it would be read-only).
+func startQuota(bytes int64) int64 {
+	if bytes <= 0 {
+		return 0
+	}
+	return bytes + 4<<20
 }
 
 // dropOlder deletes layers of other generations; failing is no reason to stop the container, Observe shows what is left.
