@@ -11,18 +11,19 @@ import (
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/qemu-tests/harness"
+	"hardnode.dev/qemu-tests/harness/ask"
 )
 
 // lastWill is a program that takes its time to end: it does so for endTakes, longer than any fixed limit a host has, then asks for a page
 // of its neighbour by name, which needs the network and the names of the host that is being left.
 const (
-	lastWill = `trap 'sleep 20; wget -q -O /dev/null http://$(cat /tmp/neighbour).will.internal/ended-in-order; exit 0' TERM
+	lastWill = `trap 'trap "" TERM; sleep 20; wget -q -O /dev/null http://$(cat /tmp/neighbour).will.internal/ended-in-order; exit 0' TERM
 		while :; do sleep 1; done`
 	endTakes = 20 * time.Second
 )
 
 // hostShutDown shuts a host down in order: its containers end as their templates say, in their own time, which the console shows; what they
-// do on their way out works.
+// do on their way out works. That is so though the agent, which sees to it, is killed meanwhile: the next one takes it up.
 func hostShutDown(s story) {
 	dir := s.variant("lastwill", func(c *v1.ConfigFile) {
 		c.Config.Entrypoint, c.Config.Cmd = []string{"sh", "-c", lastWill}, nil
@@ -53,6 +54,8 @@ func hostShutDown(s story) {
 	go func() { off <- m.PowerDown(s.Context()) }()
 	s.console(m, mark, 30*time.Second*harness.Scale(), "the shutdown begins", `poweroff: power button`)
 	s.console(m, mark, 60*time.Second*harness.Scale(), "progress is told", `service agent: stopping containers: \d+ of \d+ still run \(`)
+	s.ask(m, ask.Request{What: "kill", Path: agentExe})
+	s.console(m, mark, 30*time.Second*harness.Scale(), "the killed agent is started again", `service agent: killed by SIGKILL; started again to end in order`)
 	line := s.console(m, mark, boot.StopContainers+30*time.Second, "the containers have ended", `service agent: (\d+ containers stopped(?: in [0-9.m]+s|; killed .*))`)
 	took := time.Since(began)
 	if strings.Contains(line[1], "killed") || took < endTakes {
