@@ -6,29 +6,42 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
+	"testing"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/qemu-tests/cluster"
 )
 
-// The load of busyHosts on each host: containers that compute without end, each with a ceiling of 400 MHz a cloudlet. Together they may use
-// about three times the one CPU that an emulated host has.
+// The load of busyHosts on each host: containers that compute without end. Together they may use busyTimes as much CPU as the host has.
 var (
-	busyNodes     = soak(4, 20)
-	busyCloudlets = soak(5, 1)
-	busyAfter     = soak(10, 30) // seconds of sleep before: the first ones are busy while the last ones start
-	busyFor       = soak(30*time.Second, 10*time.Minute)
+	busyNodes = soak(4, 20)
+	busyTimes = soak(3.0, 4.0)
+	busyAfter = soak(10, 30) // seconds of sleep before: the first ones are busy while the last ones start
+	busyFor   = soak(30*time.Second, 10*time.Minute)
 )
 
-// busyHosts: hosts that have about three times more to do than they can are slow and not dead: nothing is made anew elsewhere, and whenever one was
+// busyHosts: hosts that have busyTimes more to do than they can are slow and not dead: nothing is made anew elsewhere, and whenever one was
 // called unreachable it says why.
 func busyHosts(s story) {
+	hosts, err := s.HostList(s.Context())
+	if err != nil {
+		s.Fatal(err)
+	}
+	hosts = slices.DeleteFunc(hosts, func(h operator.Host) bool {
+		return !slices.ContainsFunc(s.Hosts, func(m *cluster.Machine) bool { return m.Name == h.Name })
+	})
+	if len(hosts) != len(s.Hosts) {
+		s.Fatalf("user hosts are %+v, want %d", hosts, len(s.Hosts))
+	}
 	dir := s.variant("busy", func(c *v1.ConfigFile) {
 		c.Config.Entrypoint, c.Config.Cmd = []string{"sh", "-c", fmt.Sprintf("sleep %d; while :; do :; done", busyAfter)}, nil
 		c.Config.ExposedPorts, c.Config.Labels = nil, nil
@@ -42,20 +55,53 @@ func busyHosts(s story) {
 	ops := s.replacements()
 	v, begin := s.visitor(time.Second), time.Now()
 	if _, err := s.HNCTL(s.Context(), "env", "create", "-f", s.file("busy", len(s.Hosts)*busyNodes, "template: nginx", "template: busy", "reserved: 1", "reserved: 0",
-		"dynamic: 2}", fmt.Sprintf("dynamic: %d}\n    diskMiB: 64", busyCloudlets))); err != nil {
+		"dynamic: 2}", fmt.Sprintf("dynamic: %d}\n    diskMiB: 64", ceiling(hosts)))); err != nil {
 		s.Fatal(err)
 	}
 	s.figure("%d containers that compute without end run after %.0f s", len(s.Hosts)*busyNodes, time.Since(begin).Seconds())
 	busy := s.settled("busy")
 	s.watch(busyFor)
 	s.sameNodes(hello, s.settled("hello"))
-	s.sameNodes(busy, s.settled("busy"))
-	if after := s.replacements(); len(after) != len(ops) {
-		s.Errorf("nodes were replaced: %q, before %q", after, ops)
+	after := s.settled("busy")
+	s.sameNodes(busy, after)
+	for _, h := range hosts {
+		times, got := overcommit(h, busy.Nodes, after.Nodes)
+		s.figure("%s had %.1f times as much to do as it has CPU (%d × %d MHz); it gave %.0f s of CPU time meanwhile", h.Name, times, h.CPUs, h.MHz, got)
+		if least := soak(busyTimes/slack, busyTimes); times < least {
+			s.Errorf("%s had %.1f times as much to do as it has CPU, want %.1f at least", h.Name, times, least)
+		}
+	}
+	if now := s.replacements(); len(now) != len(ops) {
+		s.Errorf("nodes were replaced: %q, before %q", now, ops)
 	}
 	list := v.stop()
 	s.figure("meanwhile %d of %d pages failed: %q", len(failed(list, begin)), len(list), failed(list, begin))
 	s.delete("busy")
+}
+
+// ceiling is how many cloudlets each of busyNodes needs on the fastest host, so that together they may use busyTimes as much as it has.
+func ceiling(hosts []operator.Host) int {
+	var most int64
+	for _, h := range hosts {
+		most = max(most, int64(h.CPUs)*h.MHz)
+	}
+	return int(math.Ceil(busyTimes * float64(most) / float64(int64(busyNodes)*wire.CloudletMHz)))
+}
+
+// overcommit is how many times as much CPU as a host has its nodes may use, those that computed between two looks alone, and the seconds of
+// CPU time they were given. Each is one program with one thread: it uses one CPU at most.
+func overcommit(h operator.Host, before, after []operator.Node) (times, seconds float64) {
+	had := map[wire.CTID]float64{}
+	for _, n := range before {
+		had[n.CTID] = n.CPUSeconds
+	}
+	for _, n := range after {
+		if did := n.CPUSeconds - had[n.CTID]; n.Host == h.ID && did > 0 {
+			times += float64(min(int64(n.Cloudlets.Dynamic)*wire.CloudletMHz, h.MHz)) / float64(int64(h.CPUs)*h.MHz)
+			seconds += did
+		}
+	}
+	return times, seconds
 }
 
 // replacements are the replacements there ever were, as ids and reasons.
@@ -127,5 +173,29 @@ func (s story) watch(d time.Duration) {
 	s.figure("watched for %v: %d looks (%d not answered), %d times a host was silent, all explained", d, looks, missed, len(said)-before)
 	if 2*missed > looks {
 		s.Errorf("%d of %d looks at the hosts were not answered", missed, looks)
+	}
+}
+
+// TestOvercommit: what counts is what a node may use, one CPU at most, if it is on that host and did compute.
+func TestOvercommit(t *testing.T) {
+	h := operator.Host{ID: "h-1", CPUs: 2, MHz: 2000}
+	node := func(id wire.CTID, on wire.HostID, cloudlets int, seconds float64) operator.Node {
+		return operator.Node{CTID: id, Host: on, Cloudlets: wire.Cloudlets{Dynamic: cloudlets}, CPUSeconds: seconds}
+	}
+	before := []operator.Node{node(1, "h-1", 5, 10), node(2, "h-1", 9, 0), node(3, "h-1", 5, 7), node(4, "h-2", 5, 1)}
+	after := []operator.Node{node(1, "h-1", 5, 12), node(2, "h-1", 9, 3), node(3, "h-1", 5, 7), node(4, "h-2", 5, 9)}
+	if times, seconds := overcommit(h, before, after); times != 1 || seconds != 5 {
+		t.Errorf("got %g times, %g s; want 1 time (2000 + 2000 of 4000 MHz), 5 s", times, seconds)
+	}
+	for n := range 40 {
+		h := operator.Host{ID: "h-1", CPUs: 1, MHz: int64(1000 + 100*n)}
+		var nodes, later []operator.Node
+		for i := range busyNodes {
+			nodes = append(nodes, node(wire.CTID(100+i), "h-1", ceiling([]operator.Host{h}), 0))
+			later = append(later, node(wire.CTID(100+i), "h-1", ceiling([]operator.Host{h}), 1))
+		}
+		if times, _ := overcommit(h, nodes, later); times < busyTimes {
+			t.Errorf("%d MHz: %g times, want %g", h.MHz, times, busyTimes)
+		}
 	}
 }
