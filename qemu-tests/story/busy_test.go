@@ -79,13 +79,17 @@ func busyHosts(s story) {
 	s.delete("busy")
 }
 
-// ceiling is how many cloudlets each of busyNodes needs on the fastest host, so that together they may use busyTimes as much as it has.
+// mostCloudlets is the largest limit that a node may have on the emulated hosts: their memory without what a host keeps for itself.
+const mostCloudlets = 7
+
+// ceiling is how many cloudlets each of busyNodes needs on the fastest host, so that together they may use busyTimes as much as it has: less on a
+// host so fast that its memory is not enough for such a limit.
 func ceiling(hosts []operator.Host) int {
 	var most int64
 	for _, h := range hosts {
 		most = max(most, int64(h.CPUs)*h.MHz)
 	}
-	return int(math.Ceil(busyTimes * float64(most) / float64(int64(busyNodes)*wire.CloudletMHz)))
+	return min(mostCloudlets, int(math.Ceil(busyTimes*float64(most)/float64(int64(busyNodes)*wire.CloudletMHz))))
 }
 
 // overcommit is how many times as much CPU as a host has its nodes may use, those that computed between two looks alone, and the seconds of
@@ -194,7 +198,7 @@ func TestOvercommit(t *testing.T) {
 			nodes = append(nodes, node(wire.CTID(100+i), "h-1", ceiling([]operator.Host{h}), 0))
 			later = append(later, node(wire.CTID(100+i), "h-1", ceiling([]operator.Host{h}), 1))
 		}
-		if times, _ := overcommit(h, nodes, later); times < busyTimes {
+		if times, _ := overcommit(h, nodes, later); times < min(busyTimes, float64(int64(mostCloudlets*busyNodes)*wire.CloudletMHz)/float64(h.MHz)) {
 			t.Errorf("%d MHz: %g times, want %g", h.MHz, times, busyTimes)
 		}
 	}
