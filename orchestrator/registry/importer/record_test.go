@@ -203,10 +203,12 @@ func TestRecordUnderWay(t *testing.T) {
 			t.Errorf("after a start: %q", got)
 		}
 		wait = begin(t.Context(), im.Found)
+		g.mu.Lock()
 		for n := range g.shut { // the configuration is read, the layer is not
 			close(g.shut[n])
 			g.shut[n] = make(chan struct{})
 		}
+		g.mu.Unlock()
 		synctest.Wait()
 		if got := record(im.States); got != "a:1 importing, b:1 importing" {
 			t.Errorf("under way: %q", got)
