@@ -38,7 +38,7 @@ func (i image) build(root string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	sum := sha256.Sum256(fmt.Appendf(content, "%+v", i))
+	sum := sha256.Sum256(fmt.Appendf(content, "executable %+v", i))
 	dir := filepath.Join(root, "out/cache/brought", fmt.Sprintf("%s-%x", i.name, sum[:6]))
 	if _, err := os.Stat(filepath.Join(dir, "index.json")); err == nil {
 		return dir, nil
@@ -57,7 +57,8 @@ func (i image) build(root string) (string, error) {
 	}
 	// uncompressed, as a layer of it is compressed once
 	cmd := exec.Command("mmdebstrap", "--quiet", "--variant=minbase", "--include="+strings.Join(i.packages, ","),
-		"--customize-hook=upload "+own+" "+i.at, "--customize-hook=chroot \"$1\" sh -ec '"+i.run+"'",
+		"--customize-hook=upload "+own+" "+i.at, "--customize-hook=chmod 0755 \"$1\""+i.at, // upload keeps no permissions
+		"--customize-hook=chroot \"$1\" sh -ec '"+i.run+"'",
 		"--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/locale/*")
 	if i.without != "" {
 		cmd.Args = append(cmd.Args, "--dpkgopt=path-exclude="+i.without)
