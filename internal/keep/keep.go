@@ -101,6 +101,21 @@ func (d Doc[T]) open(raw []byte) (envelope, error) {
 	return e, nil
 }
 
+// Renew is Load for a document that only explains, or that another has: a damaged one is set aside as Path.damaged, so that the next Save
+// begins anew. The error says what was wrong; the value is zero then. One of a later version stays where it is.
+func (d Doc[T]) Renew() (value T, found bool, err error) {
+	if value, found, err = d.Load(); err == nil {
+		return value, found, nil
+	}
+	if errors.Is(err, ErrDamaged) {
+		err = errors.Join(fmt.Errorf("%w (kept as %s)", err, d.aside()), os.Rename(d.Path, d.aside()))
+	}
+	var none T
+	return none, false, err
+}
+
+func (d Doc[T]) aside() string { return d.Path + ".damaged" }
+
 // Save writes the document durably. It refuses to replace one that Load could not read, or that programs of this version must not rewrite;
 // of any other it keeps the fields that T does not know.
 func (d Doc[T]) Save(value T) error {

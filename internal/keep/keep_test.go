@@ -94,6 +94,39 @@ func TestUpgrade(t *testing.T) {
 	}
 }
 
+// Renew sets a damaged document aside and lets the next Save begin anew; one of a later version stays.
+func TestRenew(t *testing.T) {
+	d := Doc[doc]{Path: filepath.Join(t.TempDir(), "x"), Version: 1}
+	if _, found, err := d.Renew(); found || err != nil {
+		t.Errorf("none: %v, %v", found, err)
+	}
+	os.WriteFile(d.Path, []byte("half"), 0o600)
+	if v, found, err := d.Renew(); v != (doc{}) || found || !errors.Is(err, ErrDamaged) {
+		t.Errorf("a damaged one: %v, %v, %v", v, found, err)
+	}
+	if raw, err := os.ReadFile(d.Path + ".damaged"); string(raw) != "half" {
+		t.Errorf("set aside: %q, %v", raw, err)
+	}
+	if err := d.Save(doc{1, 2}); err != nil {
+		t.Error(err)
+	}
+	if v, found, err := d.Renew(); v != (doc{1, 2}) || !found || err != nil {
+		t.Errorf("anew: %v, %v, %v", v, found, err)
+	}
+	later := d
+	later.Version, later.Upgrade = 2, []func(json.RawMessage) (json.RawMessage, error){nil}
+	os.Remove(d.Path)
+	if err := later.Save(doc{3, 4}); err != nil {
+		t.Fatal(err)
+	}
+	if v, found, err := d.Renew(); v != (doc{}) || found || !errors.Is(err, ErrNewer) {
+		t.Errorf("of a later version: %v, %v, %v", v, found, err)
+	}
+	if v, _, err := later.Load(); v != (doc{3, 4}) || err != nil {
+		t.Errorf("the later program finds %v, %v", v, err)
+	}
+}
+
 // A program is rolled back: the earlier one reads what the later one wrote, rewrites it, and the later one finds its own fields again.
 func TestRolledBack(t *testing.T) {
 	type part struct {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -17,6 +18,7 @@ import (
 
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/orchestrator/registry/flatten"
 )
 
 // gate is a Source whose blobs open only when the test says so. Everything in it may be used at once.
@@ -279,4 +281,23 @@ func TestStates(t *testing.T) {
 			t.Errorf("old failures stay: %d, %d", a, b)
 		}
 	})
+}
+
+// A damaged file of failures is set aside: the next one is written down again.
+func TestDamagedStates(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "imports.json")
+	if err := os.WriteFile(path, []byte(`{"version":1,`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	fail := func(s *States) {
+		_, end := s.begin("a:1", pushed)
+		end(host.Template{}, flatten.ErrImage)
+	}
+	fail(OpenStates(path, nil, time.Now))
+	if got := OpenStates(path, nil, time.Now).List(); len(got) != 1 || got[0].Name != "a:1" || got[0].State != host.ImportFailed {
+		t.Errorf("after a restart: %+v", got)
+	}
+	if _, err := os.Stat(path + ".damaged"); err != nil {
+		t.Error(err)
+	}
 }

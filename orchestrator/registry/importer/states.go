@@ -52,11 +52,12 @@ type state struct {
 	verdict       *outcome  // of those who asked and are gone: the last that is one
 }
 
-// OpenStates reads the failures kept in the file path. A file that can't be read is said and begun anew: it only explains.
+// OpenStates reads the failures kept in the file path. A damaged file is said, set aside and begun anew: it
+// only explains.
 func OpenStates(path string, log *slog.Logger, now func() time.Time) *States {
 	s := &States{doc: keep.Doc[failures]{Path: path, Version: 1}, log: logging.Or(log), now: now, names: map[wire.TemplateName]*state{}}
 	s.runs = runs.Open(strings.TrimSuffix(path, ".json")+"-runs.json", log, now)
-	kept, _, err := s.doc.Load()
+	kept, _, err := s.doc.Renew()
 	if err != nil {
 		s.log.Warn("what failed to import before is not known any more", logging.Err, err)
 	}

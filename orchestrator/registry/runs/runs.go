@@ -63,10 +63,10 @@ type End struct {
 }
 
 // Open reads the record kept in the file path. What a person waited for failed with the program that did it; what was pushed waits to be
-// taken up again (Begin), or to be found gone (Left). A file that can't be read is said and begun anew: it only explains.
+// taken up again (Begin), or to be found gone (Left). A damaged file is said, set aside and begun anew: it only explains.
 func Open(path string, log *slog.Logger, now func() time.Time) *List {
 	l := &List{doc: keep.Doc[document]{Path: path, Version: 1}, log: logging.Or(log), now: now, open: map[wire.TemplateName]*entry{}}
-	kept, _, err := l.doc.Load()
+	kept, _, err := l.doc.Renew()
 	if err != nil {
 		l.log.Warn("earlier imports are not known any more", logging.Err, err)
 	}

@@ -3,6 +3,7 @@ package runs
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -118,5 +119,20 @@ func TestBound(t *testing.T) {
 			t.Errorf("%d are kept, from %s to %s", len(all), all[0].Name, last.Name)
 		}
 		l = Open(path, nil, now)
+	}
+}
+
+// A damaged record is set aside: what comes after it is written down again.
+func TestDamagedRecord(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "runs.json")
+	if err := os.WriteFile(path, []byte(`{"version":1,`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	Open(path, nil, time.Now).Begin("a:1", "push token", false)
+	if got := Open(path, nil, time.Now).All(); len(got) != 1 || got[0].Name != "a:1" {
+		t.Errorf("after a restart: %+v", got)
+	}
+	if raw, err := os.ReadFile(path + ".damaged"); err != nil || string(raw) != `{"version":1,` {
+		t.Errorf("the damaged one: %q, %v", raw, err)
 	}
 }
