@@ -28,6 +28,7 @@ import (
 	"hardnode.dev/orchestrator/ops"
 	"hardnode.dev/orchestrator/panel"
 	"hardnode.dev/orchestrator/seed"
+	"hardnode.dev/orchestrator/session"
 	"hardnode.dev/orchestrator/show"
 	"hardnode.dev/orchestrator/store"
 	"hardnode.dev/orchestrator/templates"
@@ -117,7 +118,7 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 	o.ops = &ops.Ops{Store: o.store, Fleet: o.fleet, World: o.world, Log: c.log}
 	o.templates.Runs = o.ops
 	o.routes = &hostapi.Routes{Store: o.store, Fleet: o.fleet, World: o.world}
-	hub := hostapi.NewHub()
+	hub := session.NewHub()
 	tokens := &authz.Tokens{Store: o.store, Now: time.Now}
 	guesses := &authz.Guesses{Record: o.audit.Write, Now: time.Now}
 	o.panel = &panel.Panel{Tokens: tokens, Guesses: guesses, World: o.world, Operations: o.ops.List, Log: c.log, Now: time.Now}

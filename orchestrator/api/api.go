@@ -29,8 +29,8 @@ import (
 	"hardnode.dev/orchestrator/audit"
 	"hardnode.dev/orchestrator/authz"
 	"hardnode.dev/orchestrator/enroll"
-	"hardnode.dev/orchestrator/hostapi"
 	"hardnode.dev/orchestrator/ops"
+	"hardnode.dev/orchestrator/session"
 	"hardnode.dev/orchestrator/show"
 	"hardnode.dev/orchestrator/store"
 )
@@ -62,7 +62,7 @@ type Server struct {
 	Enroll       *enroll.Desk
 	Guesses      *authz.Guesses // slows down wrong tokens; nil: nobody does
 	Metrics      http.Handler   // of /metrics
-	Hub          *hostapi.Hub
+	Hub          *session.Hub
 	Log          *slog.Logger
 
 	api       huma.API

@@ -21,7 +21,7 @@ import (
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/authz"
 	"hardnode.dev/orchestrator/env"
-	"hardnode.dev/orchestrator/hostapi"
+	"hardnode.dev/orchestrator/session"
 	"hardnode.dev/orchestrator/store"
 )
 
@@ -111,7 +111,7 @@ func (s *Server) session(w http.ResponseWriter, r *http.Request, k sessionKind) 
 
 // carry records a session, has the host open it, and holds it between the person and the host.
 func (s *Server) carry(w http.ResponseWriter, r *http.Request, record operator.Audit, on wire.HostID, req host.SessionRequest) {
-	var link *hostapi.Link
+	var link *session.Link
 	if err := s.Audit.Do(record, func() (err error) {
 		link, err = s.Hub.Open(r.Context(), on, req)
 		return err
@@ -127,7 +127,7 @@ func (s *Server) carry(w http.ResponseWriter, r *http.Request, record operator.A
 		return
 	}
 	defer c.CloseNow()
-	hostapi.Bridge(r.Context(), c, link.Conn)
+	session.Bridge(r.Context(), c, link.Conn)
 }
 
 // scopeFor is what a session in a container needs. Numbers of the platform need its scope even where there is no such container.

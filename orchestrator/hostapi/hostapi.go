@@ -1,6 +1,6 @@
 // Package hostapi is the side of the orchestrator that hosts call: TCP 7444, mutual TLS 1.3, JSON.
 //
-// Owns: the long polls of assignments, sessions and routes, the taking in of reports, the sessions' dial-back.
+// Owns: the long polls of assignments, sessions and routes, the taking in of reports, the route that sessions dial back to.
 // In: calls of hosts and of the resolver, each known by its certificate.
 // Out: that host's own Assignment, its sessions; the routes, to the resolver only.
 // Never: answers a host about another one, decides anything, or keeps a host waiting beyond its long poll.
@@ -29,6 +29,7 @@ import (
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/enroll"
 	"hardnode.dev/orchestrator/live"
+	"hardnode.dev/orchestrator/session"
 	"hardnode.dev/orchestrator/store"
 )
 
@@ -47,7 +48,7 @@ type Server struct {
 	Store  *store.Store
 	Fleet  *live.Fleet
 	Enroll *enroll.Desk
-	Hub    *Hub
+	Hub    *session.Hub
 	Routes *Routes
 	// Unlicensed is why nothing new is placed on a host, "" if it is covered.
 	Unlicensed func(wire.HostID) string
@@ -346,7 +347,7 @@ func (s *Server) report(w http.ResponseWriter, r *http.Request, h store.Host) {
 func (s *Server) sessions(w http.ResponseWriter, r *http.Request, h store.Host) {
 	ctx, cancel := context.WithTimeout(r.Context(), wait(r))
 	defer cancel()
-	req, ok := s.Hub.next(ctx, h.ID)
+	req, ok := s.Hub.Next(ctx, h.ID)
 	if !ok {
 		nothing(w, ctx)
 		return
@@ -355,7 +356,7 @@ func (s *Server) sessions(w http.ResponseWriter, r *http.Request, h store.Host) 
 }
 
 func (s *Server) session(w http.ResponseWriter, r *http.Request, h store.Host) {
-	ses := s.Hub.find(r.PathValue("id"), h.ID)
+	ses := s.Hub.Find(r.PathValue("id"), h.ID)
 	if ses == nil {
 		fail(w, operator.NewProblem(operator.NotFound, "session", "nobody waits for this session any more", ""))
 		return
@@ -366,15 +367,7 @@ func (s *Server) session(w http.ResponseWriter, r *http.Request, h store.Host) {
 		return
 	}
 	defer c.CloseNow()
-	select {
-	case ses.link <- c:
-		select {
-		case <-ses.done:
-		case <-r.Context().Done(): // the host was removed: closing its connection ends the session
-		}
-	case <-ses.done:
-	case <-r.Context().Done():
-	}
+	ses.Hand(r.Context(), c) // when the host is removed its connection is closed, and that ends the session
 }
 
 func (s *Server) routes(w http.ResponseWriter, r *http.Request) {

@@ -1,12 +1,16 @@
-package hostapi
+// Package session brings a person who wants into a container and the host that has it together: exec, logs, jem, a host's own logs.
+//
+// Owns: the queue of sessions of each host, the wait for a host to dial back, the bridge between the two ends.
+// In: what a person asks of which host; a host that asks what is wanted of it, and its connections.
+// Out: an open connection to the host; frames, carried both ways until either end is gone.
+// Never: decides who may open a session, knows a route of either API, or looks into what it carries.
+package session
 
 import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"io"
 	"sync"
 	"time"
 
@@ -15,7 +19,6 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
-	"hardnode.dev/internal/wire/session"
 )
 
 // The limits of sessions (exec, logs, jem).
@@ -29,7 +32,7 @@ type Hub struct {
 	mu struct {
 		sync.Mutex
 		hosts   map[wire.HostID]*queue
-		waiting map[string]*waiting
+		waiting map[string]*Wanted
 	}
 }
 
@@ -40,17 +43,17 @@ type queue struct {
 	more    chan struct{}
 }
 
-// waiting is one session until the host has dialled back.
-type waiting struct {
+// Wanted is one session until its host has dialled back.
+type Wanted struct {
 	host wire.HostID
 	link chan *websocket.Conn
-	done chan struct{} // closed when the session is over: the host's handler waits for it
+	done chan struct{} // closed when the session is over
 }
 
 // NewHub makes an empty Hub.
 func NewHub() *Hub {
 	h := &Hub{}
-	h.mu.hosts, h.mu.waiting = map[wire.HostID]*queue{}, map[string]*waiting{}
+	h.mu.hosts, h.mu.waiting = map[wire.HostID]*queue{}, map[string]*Wanted{}
 	return h
 }
 
@@ -83,12 +86,13 @@ func (h *Hub) Open(ctx context.Context, id wire.HostID, req host.SessionRequest)
 		return nil, fmt.Errorf("make session id: %v", err)
 	}
 	req.ID = hex.EncodeToString(raw)
-	s := &waiting{host: id, link: make(chan *websocket.Conn), done: make(chan struct{})}
+	s := &Wanted{host: id, link: make(chan *websocket.Conn), done: make(chan struct{})}
 	h.mu.Lock()
 	q := h.queueOf(id)
 	if q.open >= maxSessions {
 		h.mu.Unlock()
-		return nil, operator.NewProblem(operator.Exhausted, object, fmt.Sprintf("%s has %d open sessions, which is the most allowed", its, maxSessions), "close one of them")
+		reason := fmt.Sprintf("%s has %d open sessions, which is the most allowed", its, maxSessions)
+		return nil, operator.NewProblem(operator.Exhausted, object, reason, "close one of them")
 	}
 	q.open++
 	q.pending = append(q.pending, req)
@@ -117,15 +121,16 @@ func (h *Hub) Open(ctx context.Context, id wire.HostID, req host.SessionRequest)
 		return &Link{c, end}, nil
 	case <-t.C:
 		end()
-		return nil, operator.NewProblem(operator.Unavailable, object, fmt.Sprintf("%s did not answer within %s", its, dialBack), "see hnctl host list, then try again")
+		reason := fmt.Sprintf("%s did not answer within %s", its, dialBack)
+		return nil, operator.NewProblem(operator.Unavailable, object, reason, "see hnctl host list, then try again")
 	case <-ctx.Done():
 		end()
 		return nil, ctx.Err()
 	}
 }
 
-// next waits for a session of the host; false when none came before ctx ended.
-func (h *Hub) next(ctx context.Context, id wire.HostID) (host.SessionRequest, bool) {
+// Next waits for a session of the host; false when none came before ctx ended.
+func (h *Hub) Next(ctx context.Context, id wire.HostID) (host.SessionRequest, bool) {
 	for {
 		h.mu.Lock()
 		q := h.queueOf(id)
@@ -145,8 +150,8 @@ func (h *Hub) next(ctx context.Context, id wire.HostID) (host.SessionRequest, bo
 	}
 }
 
-// find is the session a host dials back for; each is found once, and by its own host only.
-func (h *Hub) find(id string, by wire.HostID) *waiting {
+// Find is the session a host dials back for; each is found once, and by its own host only. Nil: nobody waits for it.
+func (h *Hub) Find(id string, by wire.HostID) *Wanted {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s := h.mu.waiting[id]
@@ -157,60 +162,15 @@ func (h *Hub) find(id string, by wire.HostID) *waiting {
 	return s
 }
 
-// Bridge carries a session between a person and a host until either ends. Each side is read whatever the other does, as far as windows
-// allow, so a slow one ends nothing. A host that breaks off gets an exit frame written in its place, so a person never waits in vain.
-func Bridge(ctx context.Context, person, node *websocket.Conn) {
-	p := session.Open(ctx, person, session.HostEnd, session.Options{Ping: true})
-	defer p.Close()
-	n := session.Open(ctx, node, session.PersonEnd, session.Options{Ping: true})
-	defer n.Close()
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	wg.Go(func() { // the person is gone: so is the command
+// Hand gives the host's connection to who waits for it, and holds it until the session or ctx is over: the caller may close it then.
+func (s *Wanted) Hand(ctx context.Context, c *websocket.Conn) {
+	select {
+	case s.link <- c:
 		select {
-		case <-p.Done():
-			n.Break(errGone)
-		case <-n.Done():
+		case <-s.done:
+		case <-ctx.Done():
 		}
-	})
-	wg.Go(func() { stdin(n, p) })
-	wg.Go(func() { resizes(n, p) })
-	var outputs sync.WaitGroup
-	for _, c := range []host.Channel{host.ChanStdout, host.ChanStderr} {
-		outputs.Go(func() { io.Copy(p.Writer(c), n.Reader(c)) })
-	}
-	outputs.Wait()
-	exit, err := n.Exited()
-	switch why := context.Cause(ctx); {
-	case err == nil:
-	case why != nil && !errors.Is(why, context.Canceled):
-		exit = host.Exit{Code: 255, Error: why.Error()}
-	default:
-		exit = host.Exit{Code: 255, Error: "the link to the host broke: not all of the output may be here"}
-	}
-	p.Exit(exit)
-	n.Break(errGone)
-}
-
-var errGone = errors.New("the person is gone")
-
-// stdin carries what the person sends; a link that broke is no end of stdin.
-func stdin(to, from *session.Link) {
-	w := to.Writer(host.ChanStdin)
-	if _, err := io.Copy(w, from.Reader(host.ChanStdin)); err == nil {
-		w.Close()
-	}
-}
-
-func resizes(to, from *session.Link) {
-	for {
-		select {
-		case size := <-from.Resizes():
-			to.Resize(size[0], size[1])
-		case <-from.Done():
-			return
-		case <-to.Done():
-			return
-		}
+	case <-s.done:
+	case <-ctx.Done():
 	}
 }
