@@ -1,9 +1,9 @@
 // Package apply carries the plan's steps out, again and again, until nothing is left to do.
 //
-// Owns: the loop, which steps are in flight, what became of earlier ones, the checks of running containers.
+// Owns: the loop, and which steps are in flight.
 // In: agent/desired's documents, observations, hints that something changed; a tick that repairs what a lost hint left.
 // Out: changes through agent/container, agent/fetch and agent/network; statuses for the report.
-// Never: decides what is next (agent/plan does), or lets one slow container hold up another.
+// Never: decides what is next (agent/plan does) or remembers what was (agent/history does), or lets one slow container hold up another.
 package apply
 
 import (
@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"os"
 	"slices"
@@ -21,6 +22,9 @@ import (
 
 	"hardnode.dev/agent/container"
 	"hardnode.dev/agent/desired"
+	"hardnode.dev/agent/garbage"
+	"hardnode.dev/agent/health"
+	"hardnode.dev/agent/history"
 	"hardnode.dev/agent/network"
 	"hardnode.dev/agent/observe"
 	"hardnode.dev/agent/plan"
@@ -78,7 +82,7 @@ type Options struct {
 type Applier struct {
 	o      Options
 	log    *slog.Logger
-	health *checker
+	health *health.Checker
 
 	wake    chan struct{} // a step ended, a check changed
 	changed chan struct{} // the next report says something new
@@ -99,26 +103,20 @@ type Applier struct {
 		busy     map[wire.CTID]plan.Kind
 		starts   map[wire.CTID]time.Time // when those of busy began
 		fetching map[wire.Digest]bool
-		history  map[wire.CTID]plan.History
-		counted  map[wire.CTID]exit // the exit that history has counted
-		failed   map[wire.Digest]plan.Image
-		failures map[wire.Digest]int
+		history  *history.Book
 		report   Report
 		adopted  int       // containers that ran at the first look
 		looked   time.Time // the end of the last round
 	}
 
 	// The rest belongs to the loop alone.
-	lastNet   network.State
-	netDone   time.Time
-	netErr    error
-	cut       map[wire.CTID]string // running containers that are not connected, and why
-	names     wire.Revision
-	collected time.Time
+	lastNet network.State
+	netDone time.Time
+	netErr  error
+	cut     map[wire.CTID]string // running containers that are not connected, and why
+	names   wire.Revision
+	garbage garbage.Collector
 }
-
-// exit is one end of a container's process: when it was, and when this loop noticed.
-type exit struct{ at, noticed time.Time }
 
 // Report is what the loop knows for the host's report.
 type Report struct {
@@ -143,16 +141,16 @@ func New(o Options) *Applier {
 	a := &Applier{o: o, log: logging.Or(o.Log), wake: make(chan struct{}, 1), changed: make(chan struct{}, 1), slots: make(chan struct{}, parallel), first: make(chan struct{}),
 		leave: make(chan struct{})}
 	if a.o.Check == nil {
-		a.o.Check = probe
+		a.o.Check = health.Probe
 	}
 	if a.o.Pressure == nil {
 		a.o.Pressure = func() host.Pressure { return host.Pressure{} }
 	}
 	a.latest.Store(&Report{})
-	a.health = newChecker(a.o.Check, a.hint)
+	a.health = health.New(a.o.Check, a.hint)
+	a.garbage = garbage.Collector{Images: o.Images, Replenish: o.Store.Replenish, Log: a.log}
 	a.mu.busy, a.mu.starts, a.mu.fetching = map[wire.CTID]plan.Kind{}, map[wire.CTID]time.Time{}, map[wire.Digest]bool{}
-	a.mu.history, a.mu.counted = map[wire.CTID]plan.History{}, map[wire.CTID]exit{}
-	a.mu.failed, a.mu.failures = map[wire.Digest]plan.Image{}, map[wire.Digest]int{}
+	a.mu.history = history.New()
 	return a
 }
 
@@ -198,7 +196,7 @@ func (a *Applier) Run(ctx context.Context) error {
 	defer steps.Wait()
 	checks, stop := context.WithCancel(ctx)
 	defer stop()
-	steps.Go(func() { a.health.run(checks) })
+	steps.Go(func() { a.health.Run(checks) })
 	staying, left := a.staying(ctx)
 	defer left()
 	for ctx.Err() == nil {
@@ -258,8 +256,8 @@ func (a *Applier) round(ctx, staying context.Context, steps *sync.WaitGroup) (wa
 	}
 	a.inUse(list)
 	in := a.input(eff, list, now)
-	a.health.watch(eff, in.Seen, now)
-	in.Health = a.health.results()
+	a.health.Watch(eff, in.Seen, now)
+	in.Health = a.health.Results()
 	if leaving != nil {
 		in.Leaving, staying = leaving.reason, ctx
 	}
@@ -281,7 +279,9 @@ func (a *Applier) round(ctx, staying context.Context, steps *sync.WaitGroup) (wa
 	started := a.dispatch(staying, steps, out.Steps, flying)
 	if leaving == nil {
 		a.settle(work, out, started)
-		a.collect(work, confirmed, list, now)
+		if work != nil && a.garbage.Due(now) {
+			a.garbage.Collect(a.used(work, confirmed, list))
+		}
 	}
 	if wake = out.Wake; wake.IsZero() || !due.IsZero() && due.Before(wake) {
 		wake = due
@@ -295,52 +295,15 @@ func (a *Applier) input(eff *host.Work, list []container.Observed, now time.Time
 	defer a.mu.Unlock()
 	seen := observe.Containers(list, eff, func(mhz int64) int64 { return cpuMax(mhz, a.o.MHz) })
 	for id, s := range seen {
-		h := a.mu.history[id]
-		switch {
-		case s.Running && now.Sub(s.Started) > plan.MinRun && h.Generation == s.Generation:
-			h.Short, h.StartErr = 0, ""
-		case !s.Exited.IsZero() && !a.mu.counted[id].at.Equal(s.Exited):
-			a.mu.counted[id] = exit{at: s.Exited, noticed: now}
-			if h.Generation != s.Generation {
-				h = plan.History{Generation: s.Generation}
-			}
-			if h.Short++; s.Exited.Sub(s.Started) >= plan.MinRun {
-				h.Short = 0
-			}
-		}
-		a.mu.history[id] = h
+		s = a.mu.history.Saw(s, now)
 		if why := a.cut[id]; why != "" && s.Running {
 			s.Trouble = strings.TrimPrefix(s.Trouble+"; "+why, "; ")
-			seen[id] = s
 		}
-		if !s.Exited.IsZero() { // the back-off counts from here: the wall clock may have been set since
-			s.Exited = a.mu.counted[id].noticed
-			seen[id] = s
-		}
+		seen[id] = s
 	}
-	a.forgetFetches(eff)
-	history := make(map[wire.CTID]plan.History, len(a.mu.history))
-	for id, h := range a.mu.history {
-		history[id] = h
-	}
-	return plan.Input{Work: eff, Seen: seen, Images: observe.Images(eff, a.o.Images.Path, a.mu.failed), History: history, Now: now}
-}
-
-// forgetFetches drops what failed fetches of images nobody wants any more left behind: when one is wanted again it may be whole. The lock
-// is held.
-func (a *Applier) forgetFetches(eff *host.Work) {
-	wanted := map[wire.Digest]bool{}
-	if eff != nil {
-		for _, c := range eff.Containers {
-			wanted[c.Image.Digest] = wanted[c.Image.Digest] || !c.Remove
-		}
-	}
-	for d := range a.mu.failed {
-		if !wanted[d] {
-			delete(a.mu.failed, d)
-			delete(a.mu.failures, d)
-		}
-	}
+	a.mu.history.Forget(eff)
+	return plan.Input{Work: eff, Seen: seen, Images: observe.Images(eff, a.o.Images.Path, a.mu.history.Failed()),
+		History: a.mu.history.Containers(), Now: now}
 }
 
 // settle notes the revision that is fully applied.
@@ -407,68 +370,6 @@ func (a *Applier) problems(reverted map[wire.CTID]string, short []host.Problem) 
 	return ps
 }
 
-// network makes the kernel's network match, when the state changed and every now and then.
-func (a *Applier) network(ctx context.Context, eff *host.Work, list []container.Observed) {
-	s, running := a.state(ctx, eff, list)
-	if s.Peers != nil && s.Peers.Revision != a.names {
-		a.o.Names(s.Peers)
-		a.names = s.Peers.Revision
-	}
-	if a.netErr == nil && !a.netDone.IsZero() && time.Since(a.netDone) < whole && same(s, a.lastNet) {
-		a.repair(running, func(id wire.CTID) bool { return a.cut[id] != "" })
-		return
-	}
-	err := a.o.Network.Apply(ctx, s)
-	if err == nil {
-		a.repair(running, func(wire.CTID) bool { return true })
-	}
-	if err != nil && (a.netErr == nil || a.netErr.Error() != err.Error()) {
-		a.log.Error("network", logging.Err, err)
-	}
-	a.lastNet, a.netErr, a.netDone = s, err, time.Now()
-	if err == nil && s.Peers != nil {
-		a.publish(func(r *Report) { r.Peers = s.Peers.Revision })
-	}
-}
-
-// repair connects running containers whose connection is gone, those that which names. One that can't be is that container's trouble.
-func (a *Applier) repair(running []network.Endpoint, which func(wire.CTID) bool) {
-	cut := map[wire.CTID]string{}
-	for _, e := range running {
-		if !which(e.CTID) {
-			continue
-		}
-		key := "connect " + e.CTID.String()
-		err := a.o.Network.Repair(e, a.o.Runtime.Netns)
-		if err == nil || errors.Is(err, container.ErrNotRunning) { // it ended meanwhile
-			a.said.over(key)
-			continue
-		}
-		cut[e.CTID] = err.Error()
-		a.warn(key, "container is not connected", err)
-	}
-	a.cut = cut
-}
-
-// collect holds room back on DATA, and deletes unused images when it runs full; at most once a minute.
-func (a *Applier) collect(work *host.Work, confirmed map[wire.CTID]host.Container, list []container.Observed, now time.Time) {
-	if work == nil || now.Sub(a.collected) < time.Minute {
-		return
-	}
-	a.collected = now
-	a.o.Store.Replenish()
-	if !a.o.Images.Low() {
-		return
-	}
-	gone, err := a.o.Images.Collect(a.used(work, confirmed, list))
-	if err != nil {
-		a.log.Warn("collect images", logging.Err, err)
-	}
-	if len(gone) > 0 {
-		a.log.Info("unused images deleted", "count", len(gone), logging.Reason, "the disk is nearly full")
-	}
-}
-
 // Collect deletes unused images now.
 func (a *Applier) Collect(ctx context.Context) ([]wire.Digest, error) {
 	list, err := a.o.Runtime.Observe(ctx)
@@ -482,23 +383,15 @@ func (a *Applier) Collect(ctx context.Context) ([]wire.Digest, error) {
 	return a.o.Images.Collect(a.used(work, confirmed, list))
 }
 
+// used are the images that must not be deleted.
 func (a *Applier) used(work *host.Work, confirmed map[wire.CTID]host.Container, list []container.Observed) map[wire.Digest]bool {
-	used := map[wire.Digest]bool{}
-	for _, c := range work.Containers {
-		used[c.Image.Digest] = true
-	}
-	for _, c := range confirmed {
-		used[c.Image.Digest] = true
-	}
+	var inHand []wire.Digest
 	for _, o := range list {
-		used[o.Spec.Image.Digest] = true
+		inHand = append(inHand, o.Spec.Image.Digest)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for d := range a.mu.fetching {
-		used[d] = true
-	}
-	return used
+	return garbage.Used(work, confirmed, slices.AppendSeq(inHand, maps.Keys(a.mu.fetching)))
 }
 
 // Idle waits until the loop has nothing in flight; for tests and orderly upgrades.

@@ -7,17 +7,16 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"reflect"
 	"slices"
 	"sync"
 	"time"
 
 	"hardnode.dev/agent/container"
 	"hardnode.dev/agent/fetch"
+	"hardnode.dev/agent/history"
 	"hardnode.dev/agent/network"
 	"hardnode.dev/agent/plan"
 	"hardnode.dev/internal/logging"
-	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 )
@@ -228,56 +227,14 @@ func (a *Applier) start(ctx context.Context, c host.Container) error {
 
 // note remembers what became of a step.
 func (a *Applier) note(s plan.Step, err error) {
+	var o history.Outcome
+	if err != nil {
+		var wrong *fetch.WrongError
+		o = history.Outcome{Err: err.Error(), Final: errors.Is(err, container.ErrInvalid) || errors.As(err, &wrong)}
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	now := time.Now()
-	if s.Kind == plan.Fetch {
-		d := s.Want.Image.Digest
-		if err == nil {
-			delete(a.mu.failed, d)
-			delete(a.mu.failures, d)
-			return
-		}
-		var wrong *fetch.WrongError
-		n := a.mu.failures[d]
-		a.mu.failures[d]++
-		img := plan.Image{Err: err.Error(), Wrong: errors.As(err, &wrong), RetryAt: now.Add(run.Backoff(n, 500*time.Millisecond, 15*time.Second, 0.5))}
-		if img.Wrong {
-			img.RetryAt = now.Add(30 * time.Second)
-		}
-		a.mu.failed[d] = img
-		return
-	}
-	h := a.mu.history[s.CTID]
-	switch s.Kind {
-	case plan.Start:
-		if h.Generation != s.Want.Generation {
-			h = plan.History{Generation: s.Want.Generation}
-		}
-		h.StartErr, h.Permanent = "", false
-		if err != nil {
-			h.StartErr, h.FailedAt, h.Permanent = err.Error(), now, errors.Is(err, container.ErrInvalid)
-			h.Short++
-		}
-	case plan.Resize:
-		h.StopErr = ""
-		if err != nil {
-			h.StopErr, h.FailedAt = err.Error(), now
-		}
-	default:
-		h.StopErr = ""
-		if err != nil {
-			h.StopErr, h.FailedAt = err.Error(), now
-			h.Short++
-		} else if s.Kind == plan.Remove && !s.KeepVolumes {
-			delete(a.mu.history, s.CTID)
-			delete(a.mu.counted, s.CTID)
-			return
-		} else {
-			h.Short, h.StartErr, h.Permanent = 0, "", false // stopped on purpose: what failed before is over
-		}
-	}
-	a.mu.history[s.CTID] = h
+	a.mu.history.Did(s, o, time.Now())
 }
 
 // cpuMax is the CPU time per 100 ms, in µs, that a ceiling in MHz means on CPUs of the given base frequency; 0 is no ceiling.
@@ -295,48 +252,6 @@ func hostsFile(c host.Container) []byte {
 		b = fmt.Appendf(b, "%s\t%s.%s.internal %s\n", c.IPv6, c.Hostname, c.Env, c.Hostname)
 	}
 	return b
-}
-
-func endpoint(c host.Container) network.Endpoint {
-	return network.Endpoint{CTID: c.CTID, IPv4: c.IPv4, IPv6: c.IPv6, Publish: c.Publish}
-}
-
-// state is the network as it shall be: endpoints of what shall run or still runs. running are those whose process is there.
-func (a *Applier) state(ctx context.Context, eff *host.Work, list []container.Observed) (s network.State, running []network.Endpoint) {
-	s = network.State{Addrs: a.o.Addrs(ctx), Peers: a.o.Store.Peers()}
-	s.Self, s.Role = a.o.Self()
-	at, wanted := map[wire.CTID]bool{}, map[wire.CTID]host.Container{}
-	if eff != nil {
-		for _, c := range eff.Containers {
-			wanted[c.CTID] = c
-			if c.Env == plan.Jelastic {
-				s.Jelastic = append(s.Jelastic, c.IPv4)
-				if c.IPv6.IsValid() {
-					s.Jelastic = append(s.Jelastic, c.IPv6)
-				}
-			}
-			if c.Run && !c.Remove {
-				s.Endpoints = append(s.Endpoints, endpoint(c))
-				at[c.CTID] = true
-			}
-		}
-	}
-	for _, o := range list {
-		if o.State != container.StateRunning {
-			continue
-		}
-		c := o.Spec
-		if !c.IPv4.IsValid() { // the note of its start is damaged
-			c = wanted[o.CTID]
-		}
-		if c.IPv4.IsValid() {
-			running = append(running, endpoint(c))
-			if !at[o.CTID] {
-				s.Endpoints = append(s.Endpoints, endpoint(c))
-			}
-		}
-	}
-	return s, running
 }
 
 // inUse keeps the UID ranges that processes run in from being given to others, before anything is started.
@@ -364,5 +279,3 @@ func (a *Applier) warn(key, what string, err error) {
 		a.log.Warn(what, logging.Err, err, "times", times)
 	}
 }
-
-func same(a, b network.State) bool { return reflect.DeepEqual(a, b) }

@@ -1,0 +1,125 @@
+// Package health asks running containers whether they serve, as their check says.
+//
+// Owns: which containers are under check, when each is asked next, what its answers mean.
+// In: what is wanted and what runs; the containers' answers over TCP and HTTP.
+// Out: plan.Health of each; a hint when one changes.
+// Never: restarts a container, or lets one that does not answer hold up the others.
+package health
+
+import (
+	"context"
+	"net/netip"
+	"sync"
+	"time"
+
+	"hardnode.dev/agent/plan"
+	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
+)
+
+// Checker keeps asking the containers it is told to watch. New makes one; its methods may be called at once.
+type Checker struct {
+	check func(context.Context, netip.Addr, host.Check) error
+	hint  func()
+
+	mu struct {
+		sync.Mutex
+		at map[wire.CTID]*checked
+	}
+}
+
+// checked is one container under check; a new start makes a new one.
+type checked struct {
+	addr    netip.Addr
+	check   host.Check
+	started time.Time
+
+	asking bool
+	standing
+}
+
+// New makes a Checker that Run starts. check asks one container, Probe outside tests; hint is called when a container's health has changed.
+func New(check func(context.Context, netip.Addr, host.Check) error, hint func()) *Checker {
+	c := &Checker{check: check, hint: hint}
+	c.mu.at = map[wire.CTID]*checked{}
+	return c
+}
+
+// Watch makes the containers under check those of work that run and have one. A nil work has none.
+func (c *Checker) Watch(work *host.Work, seen map[wire.CTID]plan.Seen, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	keep := map[wire.CTID]bool{}
+	if work != nil {
+		for _, w := range work.Containers {
+			s := seen[w.CTID]
+			if w.Check == nil || !s.Running || s.Generation != w.Generation {
+				continue
+			}
+			keep[w.CTID] = true
+			if old := c.mu.at[w.CTID]; old == nil || !old.started.Equal(s.Started) || old.check != *w.Check || old.addr != w.IPv4 {
+				k := &checked{addr: w.IPv4, check: *w.Check, started: s.Started}
+				if old == nil && now.Sub(s.Started) > plan.MinRun { // adopted from an earlier agent: well until shown otherwise
+					k.health = plan.Health{Checked: true, OK: true}
+				}
+				c.mu.at[w.CTID] = k
+			}
+		}
+	}
+	for id := range c.mu.at {
+		if !keep[id] {
+			delete(c.mu.at, id)
+		}
+	}
+}
+
+// Results is the health of each container under check.
+func (c *Checker) Results() map[wire.CTID]plan.Health {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := make(map[wire.CTID]plan.Health, len(c.mu.at))
+	for id, k := range c.mu.at {
+		out[id] = k.health
+	}
+	return out
+}
+
+// Run asks each container that is due, all at the same time, until ctx ends; then it waits for the answers.
+func (c *Checker) Run(ctx context.Context) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for run.Wait(ctx, first) {
+		for _, k := range c.due(time.Now()) {
+			wg.Go(func() {
+				ctx, cancel := context.WithTimeout(ctx, timeout)
+				defer cancel()
+				err := c.check(ctx, k.addr, k.check)
+				if c.took(k, err, time.Now()) {
+					c.hint()
+				}
+			})
+		}
+	}
+}
+
+func (c *Checker) due(now time.Time) (out []*checked) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, k := range c.mu.at {
+		if !k.asking && !now.Before(k.next) {
+			k.asking = true
+			out = append(out, k)
+		}
+	}
+	return out
+}
+
+// took notes an answer; true when the container's health changed.
+func (c *Checker) took(k *checked, err error, now time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	before := k.health
+	k.asking, k.standing = false, k.standing.after(err, k.check, now)
+	return k.health != before
+}
