@@ -35,8 +35,8 @@ var (
 
 // The indices.
 var (
-	NodesOf = index(Nodes, "env", func(n Node) string { return string(n.Env) })   // by environment
-	NodesOn = index(Nodes, "host", func(n Node) string { return string(n.Host) }) // by host
+	NodesOf = index(Nodes, func(n *Node) string { return string(n.Env) })  // by environment
+	NodesOn = index(Nodes, func(n *Node) string { return string(n.Host) }) // by host
 )
 
 // TemplateKey is the record name of a template: a template's own name may hold "/".

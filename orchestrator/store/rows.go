@@ -1,86 +1,130 @@
 package store
 
 import (
+	"cmp"
 	"iter"
-	"maps"
-	"slices"
-	"sync"
+	"strings"
+
+	"github.com/google/btree"
 )
 
-// rows are the records of one kind in one View. A table that no event changed is shared by the views that follow, with what was derived from it.
+// rows are the records of one kind in one View, in order of their names, and the groups of each Index of the kind. They are trees that are
+// copied on write: those of the next View share with them all that no event changed, so a View costs what changed times the depth.
 type rows struct {
-	records map[string]entry
-	names   func() []string // in order; sorted when first asked for
-	groups  sync.Map        // name of an Index → func() map[string][]string
+	records *btree.BTreeG[row]
+	groups  []*btree.BTreeG[grouped] // one for each of indices[kind]
 }
 
-// newRows begins with the records of old, which may be nil.
-func newRows(old *rows) *rows {
-	r := &rows{records: map[string]entry{}}
-	if old != nil {
-		r.records, r.names = maps.Clone(old.records), old.names
-	} else {
-		r.resort()
+type row struct {
+	name string
+	*entry
+}
+
+// grouped is a row below the key of its group.
+type grouped struct {
+	key string
+	row
+}
+
+// degree is how wide the trees are: a change copies a few nodes of twice as many rows.
+const degree = 32
+
+// indices are the keys by which the records of a kind are grouped. Like the tables, they are made before the first View.
+var indices = map[string][]func(val any) string{}
+
+func newRows(kind string) *rows {
+	r := &rows{records: btree.NewG(degree, func(a, b row) bool { return compareNames(a.name, b.name) < 0 })}
+	for range indices[kind] {
+		r.groups = append(r.groups, btree.NewG(degree, func(a, b grouped) bool {
+			return cmp.Or(strings.Compare(a.key, b.key), compareNames(a.name, b.name)) < 0
+		}))
 	}
 	return r
 }
 
-// put and remove are for who makes the view; nobody reads it yet.
-func (r *rows) put(name string, e entry) {
-	if _, there := r.records[name]; !there {
-		r.resort()
+// clone is for who makes the next View: r and what it returns may be read by many, and each changed by one.
+func (r *rows) clone() *rows {
+	next := &rows{records: r.records.Clone()}
+	for _, g := range r.groups {
+		next.groups = append(next.groups, g.Clone())
 	}
-	r.records[name] = e
+	return next
 }
 
-func (r *rows) remove(name string) {
-	delete(r.records, name)
-	r.resort()
-}
-
-func (r *rows) resort() {
-	r.names = sync.OnceValue(func() []string { return slices.SortedFunc(maps.Keys(r.records), compareNames) })
-}
-
-// table is the records of one kind, nil if there are none.
-func (v *View) table(name string) map[string]entry {
-	if r := v.tables[name]; r != nil {
-		return r.records
+func (r *rows) put(kind, name string, e *entry) {
+	old, there := r.records.ReplaceOrInsert(row{name, e})
+	for i, key := range indices[kind] {
+		if there {
+			r.groups[i].Delete(grouped{key(old.val), old})
+		}
+		r.groups[i].ReplaceOrInsert(grouped{key(e.val), row{name, e}})
 	}
-	return nil
 }
 
-// Index groups the records of a table by a key. A view's groups are made when the first is asked for: that costs all records once, then each
-// group costs its own.
+func (r *rows) remove(kind, name string) {
+	old, there := r.records.Delete(row{name: name})
+	if !there {
+		return
+	}
+	for i, key := range indices[kind] {
+		r.groups[i].Delete(grouped{key(old.val), old})
+	}
+}
+
+// entry is the record of that name; the zero entry if there is none.
+func (v *View) entry(kind, name string) entry {
+	if r := v.tables[kind]; r != nil {
+		if got, ok := r.records.Get(row{name: name}); ok {
+			return *got.entry
+		}
+	}
+	return entry{}
+}
+
+// Index groups the records of a table by a key.
 type Index[T any] struct {
 	table Table[T]
-	name  string
-	key   func(T) string
+	at    int // in rows.groups
 }
 
-func index[T any](t Table[T], name string, key func(T) string) Index[T] {
-	return Index[T]{t, name, key}
+func index[T any](t Table[T], key func(*T) string) Index[T] {
+	indices[t.name] = append(indices[t.name], func(val any) string { return key(val.(*T)) })
+	return Index[T]{t, len(indices[t.name]) - 1}
 }
 
-// Of goes through the records of one group by name.
+// Of goes through the records of one group by name: it costs the group.
 func (x Index[T]) Of(v *View, key string) iter.Seq[T] {
 	return func(yield func(T) bool) {
 		r := v.tables[x.table.name]
 		if r == nil {
 			return
 		}
-		made, _ := r.groups.LoadOrStore(x.name, sync.OnceValue(func() map[string][]string {
-			groups := map[string][]string{}
-			for _, n := range r.names() {
-				k := x.key(r.records[n].val.(T))
-				groups[k] = append(groups[k], n)
-			}
-			return groups
-		}))
-		for _, n := range made.(func() map[string][]string)()[key] {
-			if !yield(r.records[n].val.(T)) {
-				return
-			}
+		r.groups[x.at].AscendGreaterOrEqual(grouped{key: key}, func(g grouped) bool {
+			return g.key == key && yield(*g.val.(*T))
+		})
+	}
+}
+
+// compareNames orders numbers by value and before other names, which are ordered as text: container 99 comes before 100.
+func compareNames(a, b string) int {
+	switch x, y := digits(a), digits(b); {
+	case a == "" || b == "": // the first of all
+		return len(a) - len(b)
+	case x && y && len(a) != len(b):
+		return len(a) - len(b)
+	case x && !y:
+		return -1
+	case y && !x:
+		return 1
+	}
+	return strings.Compare(a, b)
+}
+
+func digits(s string) bool {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
 		}
 	}
+	return true
 }

@@ -2,7 +2,8 @@
 //
 // Owns: the records and who writes each of them, the schema version and its upgrades, the copy in memory that every read comes from.
 // In: transactions of typed records; each names the revision of every record it touches, so two writers can't overwrite each other.
-// Out: Views: immutable, consistent, in memory, fed by one watch; the revision a transaction was accepted at.
+// Out: Views: immutable, consistent, in memory, fed by one watch, and what changed from one to the other; the revision a transaction was
+// accepted at.
 // Never: holds reports, heartbeats or metrics (orchestrator/live does, in memory); decides anything; destroys what it can't read.
 package store
 
@@ -11,8 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -89,7 +88,7 @@ func (s *Store) load(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read store: %v", err)
 	}
-	v := &View{rev: got.Header.Revision, tables: map[string]*rows{}, over: make(chan struct{})}
+	v := newView(got.Header.Revision)
 	for _, kv := range got.Kvs {
 		if err := v.set(string(kv.Key), kv.Value, kv.ModRevision); err != nil {
 			return err
@@ -137,13 +136,14 @@ func (s *Store) watch(ctx context.Context) error {
 		if w.Err() != nil {
 			return nil
 		}
-		next, err := s.View().after(w.Header.Revision, w.Events)
+		if len(w.Events) == 0 {
+			continue
+		}
+		next, err := s.View().after(w.Events)
 		if err != nil {
 			return err
 		}
-		if len(w.Events) > 0 {
-			s.replace(next)
-		}
+		s.replace(next)
 	}
 	return nil
 }
@@ -206,65 +206,6 @@ func (s *Store) Update(ctx context.Context, f func(*Tx) error) (wire.Revision, e
 	return 0, fmt.Errorf("write store: %w", ErrBusy)
 }
 
-// View is the state at one revision. It never changes; what it returns must not be changed either.
-type View struct {
-	rev    int64
-	tables map[string]*rows
-	over   chan struct{}
-}
-
-type entry struct {
-	val     any
-	raw     []byte
-	rev     int64
-	foreign bool // it has fields that this orchestrator does not know
-}
-
-// Revision orders views.
-func (v *View) Revision() wire.Revision { return wire.Revision(v.rev) }
-
-// Over is closed once a newer view exists.
-func (v *View) Over() <-chan struct{} { return v.over }
-
-func (v *View) set(key string, raw []byte, rev int64) error {
-	table, name, ok := strings.Cut(strings.TrimPrefix(key, prefix), "/")
-	decode := decoders[table]
-	if !ok {
-		return fmt.Errorf("read record %q: %w: it has no kind", key, ErrNewer)
-	}
-	if decode == nil {
-		return nil // the schema says that this orchestrator may be at work here: a later one's records are for it to read
-	}
-	val, foreign, err := decode(raw)
-	if err != nil {
-		return fmt.Errorf("read record %q: %w: %v", key, ErrNewer, err)
-	}
-	if v.tables[table] == nil {
-		v.tables[table] = newRows(nil)
-	}
-	v.tables[table].put(name, entry{val, raw, rev, foreign})
-	return nil
-}
-
-// after is the view that follows v with the events applied; tables without events are shared.
-func (v *View) after(rev int64, events []*clientv3.Event) (*View, error) {
-	next := &View{rev: rev, tables: maps.Clone(v.tables), over: make(chan struct{})}
-	cloned := map[string]bool{}
-	for _, e := range events {
-		table, name, _ := strings.Cut(strings.TrimPrefix(string(e.Kv.Key), prefix), "/")
-		if !cloned[table] {
-			cloned[table] = true
-			next.tables[table] = newRows(next.tables[table])
-		}
-		if e.Type == clientv3.EventTypeDelete {
-			next.tables[table].remove(name)
-		} else if err := next.set(string(e.Kv.Key), e.Kv.Value, e.Kv.ModRevision); err != nil {
-			return nil, err
-		}
-	}
-	return next, nil
-}
-
 // Tx is one transaction in the making. It is valid inside Update's function only.
 type Tx struct {
 	view    *View
@@ -278,8 +219,7 @@ func (t *Tx) View() *View { return t.view }
 // outdated tells whether a record that the transaction touched is another one in v.
 func (t *Tx) outdated(v *View) bool {
 	for key, rev := range t.touched {
-		table, name, _ := strings.Cut(strings.TrimPrefix(key, prefix), "/")
-		if v.table(table)[name].rev != rev {
+		if kind, name, _ := split(key); v.entry(kind, name).rev != rev {
 			return true
 		}
 	}

@@ -206,7 +206,7 @@ func FuzzRecord(f *testing.F) {
 	f.Add("node", []byte(`{"ctid":100}`))
 	f.Add("env", []byte(`{"spec":{"version":1}} {}`))
 	f.Fuzz(func(t *testing.T, kind string, raw []byte) {
-		v := &View{tables: map[string]*rows{}}
+		v := newView(1)
 		if err := v.set(prefix+kind+"/x", raw, 1); err != nil && v.tables[kind] != nil {
 			t.Error("a refused record was kept")
 		}

@@ -21,29 +21,42 @@ func table[T any](name string) Table[T] {
 	decoders[name] = func(raw []byte) (any, bool, error) {
 		var v T
 		foreign, err := neighbour.DecodeRecord(raw, &v)
-		return v, foreign, err
+		return &v, foreign, err
 	}
 	return Table[T]{name}
 }
 
 func (t Table[T]) key(name string) string { return prefix + t.name + "/" + name }
 
+// Kind is what a Change calls the table.
+func (t Table[T]) Kind() string { return t.name }
+
 // Get is the record of that name.
 func (t Table[T]) Get(v *View, name string) (rec T, ok bool) {
-	e, ok := v.table(t.name)[name]
-	if !ok {
-		return rec, false
+	if p := t.Find(v, name); p != nil {
+		return *p, true
 	}
-	return e.val.(T), true
+	return rec, false
+}
+
+// Find is Get without a copy: nil when there is none.
+func (t Table[T]) Find(v *View, name string) *T {
+	p, _ := v.entry(t.name, name).val.(*T)
+	return p
 }
 
 // Revision is the revision of the record's last change; 0 when there is none.
 func (t Table[T]) Revision(v *View, name string) wire.Revision {
-	return wire.Revision(v.table(t.name)[name].rev)
+	return wire.Revision(v.entry(t.name, name).rev)
 }
 
 // Len is how many records there are.
-func (t Table[T]) Len(v *View) int { return len(v.table(t.name)) }
+func (t Table[T]) Len(v *View) int {
+	if r := v.tables[t.name]; r != nil {
+		return r.records.Len()
+	}
+	return 0
+}
 
 // All lists the records by name. The list is the caller's.
 func (t Table[T]) All(v *View) []T {
@@ -53,33 +66,26 @@ func (t Table[T]) All(v *View) []T {
 // Rows goes through the records by name.
 func (t Table[T]) Rows(v *View) iter.Seq[T] {
 	return func(yield func(T) bool) {
-		r := v.tables[t.name]
-		if r == nil {
-			return
-		}
-		for _, n := range r.names() {
-			if !yield(r.records[n].val.(T)) {
+		for _, p := range t.Refs(v) {
+			if !yield(*p) {
 				return
 			}
 		}
 	}
 }
 
-// compareNames orders numbers by value and other names as text, so container 99 comes before 100.
-func compareNames(a, b string) int {
-	if d := len(a) - len(b); d != 0 && digits(a) && digits(b) {
-		return d
+// Refs is Rows without copies, with the names.
+func (t Table[T]) Refs(v *View) iter.Seq2[string, *T] {
+	return func(yield func(string, *T) bool) {
+		if r := v.tables[t.name]; r != nil {
+			r.records.Ascend(func(r row) bool { return yield(r.name, r.val.(*T)) })
+		}
 	}
-	return strings.Compare(a, b)
-}
-
-func digits(s string) bool {
-	return s != "" && strings.Trim(s, "0123456789") == ""
 }
 
 // Read is Get inside a transaction: the commit fails, and is tried again, if the record changes before it.
 func (t Table[T]) Read(tx *Tx, name string) (rec T, ok bool) {
-	tx.touched[t.key(name)] = tx.view.table(t.name)[name].rev
+	tx.touched[t.key(name)] = tx.view.entry(t.name, name).rev
 	return t.Get(tx.view, name)
 }
 
@@ -93,7 +99,7 @@ func (t Table[T]) Put(tx *Tx, name string, rec T) {
 	if err != nil {
 		panic("BUG: record " + t.name + "/" + name + ": " + err.Error())
 	}
-	old := tx.view.table(t.name)[name]
+	old := tx.view.entry(t.name, name)
 	if old.foreign {
 		if raw, err = neighbour.Carry[T](old.raw, raw); err != nil {
 			panic("BUG: record " + t.name + "/" + name + ": " + err.Error())
@@ -109,10 +115,10 @@ func (t Table[T]) Put(tx *Tx, name string, rec T) {
 
 // Delete removes the record, if there is one.
 func (t Table[T]) Delete(tx *Tx, name string) {
-	e, ok := tx.view.table(t.name)[name]
+	e := tx.view.entry(t.name, name)
 	tx.touched[t.key(name)] = e.rev
 	delete(tx.write, t.key(name))
-	if ok {
+	if e.val != nil {
 		tx.write[t.key(name)] = nil
 	}
 }
