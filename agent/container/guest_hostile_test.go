@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"hardnode.dev/agent/sys"
+	"hardnode.dev/internal/disk/btrfs"
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
@@ -143,7 +144,7 @@ func TestOneBadContainer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = sys.CreateSubvolume(home, "new-layer-2")
+	err = btrfs.CreateSubvolume(home, "new-layer-2")
 	home.Close()
 	if err != nil {
 		t.Fatal(err)

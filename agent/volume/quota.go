@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 
 	"hardnode.dev/agent/sys"
+	"hardnode.dev/internal/disk/btrfs"
 	"hardnode.dev/internal/wire"
 )
 
@@ -14,7 +15,7 @@ func (s *Store) SetLayerQuota(id wire.CTID, generation, bytes int64) error {
 		return err
 	}
 	defer d.Close()
-	return sys.LimitSubvolume(d, bytes)
+	return btrfs.LimitSubvolume(d, bytes)
 }
 
 // LayerQuota is a layer's quota in bytes; 0 is none.
@@ -24,7 +25,7 @@ func (s *Store) LayerQuota(id wire.CTID, generation int64) (int64, error) {
 		return 0, err
 	}
 	defer d.Close()
-	q, err := sys.SubvolumeQuota(d)
+	q, err := btrfs.SubvolumeQuota(d)
 	if err != nil {
 		return 0, err
 	}
@@ -36,7 +37,7 @@ type Space struct {
 	FSID  uint64 // as statfs(2) names it
 	Block int64  // bytes of a block that statfs counts in
 	Limit int64  // bytes
-	Quota sys.Quota
+	Quota btrfs.Quota
 }
 
 // Spaces are a container's layers and volumes with a quota. What can't be asked is left out.
@@ -58,7 +59,7 @@ func space(path string) (sp Space, err error) {
 	if sp.FSID, sp.Block, err = sys.FileSystem(d); err != nil {
 		return sp, err
 	}
-	if sp.Quota, err = sys.SubvolumeQuota(d); err != nil {
+	if sp.Quota, err = btrfs.SubvolumeQuota(d); err != nil {
 		return sp, err
 	}
 	sp.Limit, err = sp.Quota.Limit()

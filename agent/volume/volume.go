@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hardnode.dev/agent/sys"
+	"hardnode.dev/internal/disk/btrfs"
 	"hardnode.dev/internal/wire"
 )
 
@@ -35,7 +36,7 @@ func Open(dataDir string) (*Store, error) {
 		return nil, err
 	}
 	defer data.Close()
-	if err := sys.EnableSimpleQuota(data); err != nil {
+	if err := btrfs.EnableSimpleQuota(data); err != nil {
 		return nil, err
 	}
 	dir := filepath.Join(dataDir, "ct")
@@ -149,7 +150,7 @@ func (s *Store) subvolume(id wire.CTID, name string, bytes int64, fill func(*os.
 	if err != nil {
 		return nil, made, err
 	}
-	if err := sys.LimitSubvolume(dir, bytes); err != nil {
+	if err := btrfs.LimitSubvolume(dir, bytes); err != nil {
 		dir.Close()
 		if made {
 			err = errors.Join(err, s.drop(id, name))
@@ -162,16 +163,16 @@ func (s *Store) subvolume(id wire.CTID, name string, bytes int64, fill func(*os.
 func (s *Store) make(home *os.File, name string, fill func(*os.File) error) (err error) {
 	part := "new-" + name
 	if _, err := os.Lstat(filepath.Join(home.Name(), part)); err == nil {
-		if err := sys.DeleteSubvolume(home, part); err != nil { // a power cut left it
+		if err := btrfs.DeleteSubvolume(home, part); err != nil { // a power cut left it
 			return err
 		}
 	}
-	if err := sys.CreateSubvolume(home, part); err != nil {
+	if err := btrfs.CreateSubvolume(home, part); err != nil {
 		return err
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, sys.DeleteSubvolume(home, part))
+			err = errors.Join(err, btrfs.DeleteSubvolume(home, part))
 		}
 	}()
 	d, err := sys.OpenDir(filepath.Join(home.Name(), part))
@@ -205,9 +206,9 @@ func (s *Store) drop(id wire.CTID, name string) error {
 		return err
 	}
 	defer home.Close()
-	if err := sys.DeleteSubvolume(home, name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := btrfs.DeleteSubvolume(home, name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		if d, oerr := sys.OpenDir(filepath.Join(s.home(id), name)); oerr == nil {
-			is, ierr := sys.IsSubvolume(d)
+			is, ierr := btrfs.IsSubvolume(d)
 			d.Close()
 			if is || ierr != nil {
 				return err
@@ -272,5 +273,5 @@ func (s *Store) bytes(path string) (int64, error) {
 		return 0, err
 	}
 	defer d.Close()
-	return sys.SubvolumeBytes(d)
+	return btrfs.SubvolumeBytes(d)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"hardnode.dev/internal/disk/btrfs"
 	"hardnode.dev/qemu-tests/harness/ask"
 )
 
@@ -217,7 +218,7 @@ func counts() (ask.Counts, error) {
 	}
 	c.MountNS, c.NetNS, c.UserNS = len(spaces["mnt"]), len(spaces["net"]), len(spaces["user"])
 	c.Cgroups = directories(host+"/sys/fs/cgroup", func(fs.FileInfo) bool { return true })
-	c.Subvolumes = directories(host+"/data", func(st fs.FileInfo) bool { return st.Sys().(*syscall.Stat_t).Ino == 256 }) // BTRFS_FIRST_FREE_OBJECTID
+	c.Subvolumes = directories(host+"/data", func(st fs.FileInfo) bool { return st.Sys().(*syscall.Stat_t).Ino == btrfs.FirstFreeObject })
 	links, err := netlink.LinkList()
 	if err != nil {
 		return c, fmt.Errorf("list links: %v", err)

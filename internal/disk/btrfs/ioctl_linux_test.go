@@ -1,0 +1,39 @@
+package btrfs
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+// TestNumbers: the requests are those the kernel's header gives on amd64 and arm64, so the structures have its sizes.
+func TestNumbers(t *testing.T) {
+	for name, x := range map[string]struct{ got, want uintptr }{
+		"BTRFS_IOC_SUBVOL_CREATE": {subvolCreate, 0x5000940e},
+		"BTRFS_IOC_SNAP_DESTROY":  {snapDestroy, 0x5000940f},
+		"BTRFS_IOC_INO_LOOKUP":    {inoLookup, 0xd0009412},
+		"BTRFS_IOC_FS_INFO":       {fsInfo, 0x8400941f},
+		"BTRFS_IOC_QUOTA_CTL":     {quotaCtl, 0xc0109428},
+		"BTRFS_IOC_QGROUP_LIMIT":  {qgroupLimit, 0x8030942b},
+	} {
+		if x.got != x.want {
+			t.Errorf("%s: got %#x, want %#x", name, x.got, x.want)
+		}
+	}
+}
+
+// TestNames: what is no file name never reaches the kernel.
+func TestNames(t *testing.T) {
+	dir, err := os.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	for _, name := range []string{"", ".", "..", "a/b", "/", "a\x00b", strings.Repeat("a", 255), strings.Repeat("a", 5000)} {
+		for verb, f := range map[string]func(*os.File, string) error{"create": CreateSubvolume, "delete": DeleteSubvolume} {
+			if err := f(dir, name); err == nil || !strings.Contains(err.Error(), "is no file name") {
+				t.Errorf("%s %.20q: got %v, want a refusal", verb, name, err)
+			}
+		}
+	}
+}
