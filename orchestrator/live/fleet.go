@@ -2,7 +2,7 @@
 //
 // Owns: each host's last report and its state; the clocks of liveness; the storm brake.
 // In: reports, with the time they came in; the list of enrolled hosts; ticks.
-// Out: Snapshots; a signal when something changed that others act on.
+// Out: Snapshots; a signal when something changed that others act on; which hosts moved, as far as decisions read what is known of them.
 // Never: stores anything, believes a single host's gossip about another, or takes a host's name from a body.
 package live
 
@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"reflect"
+	"strings"
 	"sync"
 	"time"
 
@@ -99,7 +100,7 @@ type Fleet struct {
 		last    time.Time // of the last tick
 		votes   tally     // of the last tick
 		changed chan struct{}
-		version int64
+		moves   moves
 	}
 }
 
@@ -119,6 +120,7 @@ func (r *record) fresh(now time.Time, c Clocks) bool {
 func NewFleet(clocks Clocks, started time.Time, log *slog.Logger) *Fleet {
 	f := &Fleet{clocks: clocks, started: started, log: logging.Or(log)}
 	f.mu.hosts, f.mu.last, f.mu.changed = map[wire.HostID]*record{}, started, make(chan struct{})
+	f.mu.moves = newMoves()
 	return f
 }
 
@@ -164,6 +166,7 @@ func (f *Fleet) Tick(now time.Time, members []Member) {
 	for id := range f.mu.hosts {
 		if !known[id] {
 			delete(f.mu.hosts, id)
+			f.move(id)
 			changed = true
 		}
 	}
@@ -178,6 +181,9 @@ func (f *Fleet) next(r *record, now time.Time) bool {
 	in := Input{Now: now, Started: f.started, Joined: r.Joined, Last: r.last, Votes: f.mu.votes.of(r, now, f.clocks)}
 	r.Status.State = Next(before, in, f.clocks)
 	r.Loss = Lose(r.Status.State, in, f.clocks)
+	if r.Status.State != before || r.Loss != loss {
+		f.move(r.ID)
+	}
 	if r.Loss.Lost && !loss.Lost {
 		f.log.Warn("host is lost: its nodes are made anew elsewhere", logging.Host, r.Name, logging.Reason, r.Reason+"; "+r.Loss.Why)
 	}
@@ -252,7 +258,10 @@ func (f *Fleet) Report(m Member, rep *host.Report, now time.Time) (State, error)
 	if old := r.Report; old != nil && old.Boot == rep.Boot && rep.Seq < old.Seq {
 		return r.Status.State, fmt.Errorf("report %d of host %s: is older than report %d", rep.Seq, m.Name, old.Seq)
 	}
-	matters := r.Report == nil || !reflect.DeepEqual(essence(r.Report), essence(rep))
+	changed := r.Status.From != m.From || matters(r.Report, rep)
+	if r.Status.From != m.From || decisive(r.Report, rep) {
+		f.move(m.ID)
+	}
 	if r.Status.State.State == operator.HostUnreachable {
 		from := r.last
 		if from.IsZero() {
@@ -260,30 +269,43 @@ func (f *Fleet) Report(m Member, rep *host.Report, now time.Time) (State, error)
 		}
 		r.Away = away(from, now, r.Report, rep)
 	}
-	matters = matters || r.Status.From != m.From
 	r.Report, r.Received, r.last, r.Status.From, r.dead = rep, now, now, m.From, calledDead(m.ID, rep.Gossip)
-	if f.next(r, now) || matters {
+	if f.next(r, now) || changed {
 		f.signal()
 	}
 	return r.Status.State, nil
 }
 
-// essence is the part of a report that others act on: figures that move all the time are left out.
-func essence(r *host.Report) host.Report {
-	e := *r
-	e.Seq, e.Sent, e.Load, e.Late = 0, time.Time{}, host.Load{}, ""
-	e.Containers = make([]host.ContainerStatus, len(r.Containers))
-	for i, c := range r.Containers {
-		c.MemoryBytes, c.CPUMicros, c.DiskBytes = 0, 0, 0
-		e.Containers[i] = c
+// matters tells whether a report says something that others act on: figures that move all the time, and when a container is tried next,
+// are left out.
+func matters(old, rep *host.Report) bool {
+	if old == nil || len(old.Containers) != len(rep.Containers) {
+		return true
 	}
-	return e
+	for i, a := range old.Containers {
+		b := rep.Containers[i]
+		for _, c := range [...]*host.ContainerStatus{&a, &b} {
+			c.MemoryBytes, c.CPUMicros, c.DiskBytes = 0, 0, 0
+			c.Reason, _, _ = strings.Cut(c.Reason, host.NextStart)
+		}
+		if !a.Started.Equal(b.Started) {
+			return true
+		}
+		b.Started = a.Started
+		if a != b {
+			return true
+		}
+	}
+	a, b := *old, *rep
+	for _, r := range []*host.Report{&a, &b} {
+		r.Seq, r.Sent, r.Load, r.Late, r.Containers = 0, time.Time{}, host.Load{}, "", nil
+	}
+	return !reflect.DeepEqual(a, b)
 }
 
 func (f *Fleet) signal() {
 	close(f.mu.changed)
 	f.mu.changed = make(chan struct{})
-	f.mu.version++
 }
 
 // Snapshot is everything now, and a channel that is closed at the next change that matters.

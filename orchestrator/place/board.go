@@ -2,77 +2,172 @@ package place
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 	"sort"
+	"strings"
 
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 )
 
-// Board is the hosts with what is on them, in an order in which the best host for a node is found without looking at all of them. Making one
-// costs the hosts once; placing a node then grows with the nodes of its layer and the kinds of host there are, not with the hosts.
+// Board is the hosts with what is on them, in an order in which the best host for a node is found without looking at all of them. It is
+// kept: what changes costs the hosts it changes on, and placing a node grows with the nodes of its layer and the kinds of host there are,
+// not with the hosts. It belongs to one caller at a time. The zero value has no hosts.
 //
 // Hosts that can take nodes stand in classes by their usable memory, in each by their free memory, both in whole cloudlets, and there by name.
 type Board struct {
-	hosts   []Host // by name and id: a host's rank is its index
-	ranks   map[wire.HostID]int
-	classes []*class // by usable memory
-	layers  map[Layer][]int
+	slots   []*slot             // a host keeps its index
+	at      map[wire.HostID]int // index in slots
+	order   []int               // the hosts there are, by name and id
+	classes []*class            // by usable memory
+	layers  map[Layer][]int     // the slots that have nodes of a layer
+	out     []int               // slots that changed and don't stand in their level yet
+	version uint64
+	journal []move // nil: no trial is under way
+	trial   struct {
+		on      bool
+		version uint64
+	}
+}
+
+// slot is a host, or nodes on one that there is no record of.
+type slot struct {
+	Host
+	listed  bool // there is such a host
+	nodes   int  // counted by Add
+	images  map[wire.Digest]int
+	in      *level // where it stands; nil: nowhere
+	class   *class
+	waiting bool // in Board.out
 }
 
 type class struct {
 	usable int64   // cloudlets
 	levels []level // the hosts with so many free ones
+	hosts  int
 }
 
 type level struct {
-	all  []int // ranks, ascending
+	all  []int // slots, by name and id
 	with map[wire.Digest][]int
 }
 
-// NewBoard takes a copy of the hosts.
+// move is what a trial did, to be undone.
+type move struct {
+	on     wire.HostID
+	node   Node
+	retire bool
+}
+
+// NewBoard begins with hosts on which there may be something already.
 func NewBoard(hosts []Host) *Board {
-	b := &Board{hosts: slices.Clone(hosts), ranks: make(map[wire.HostID]int, len(hosts)), layers: map[Layer][]int{}}
-	slices.SortFunc(b.hosts, func(a, c Host) int { return cmp.Or(cmp.Compare(a.Name, c.Name), cmp.Compare(a.ID, c.ID)) })
-	for i := range b.hosts {
-		h := &b.hosts[i]
-		h.Layers, h.Images = maps.Clone(h.Layers), maps.Clone(h.Images)
-		if h.Layers == nil {
-			h.Layers = map[Layer]int{}
-		}
-		if h.Images == nil {
-			h.Images = map[wire.Digest]bool{}
-		}
-		b.ranks[h.ID] = i
-		for l, n := range h.Layers {
-			if n > 0 {
-				b.layers[l] = append(b.layers[l], i)
+	b := &Board{}
+	for _, h := range hosts {
+		b.Set(h)
+		s := b.slots[b.at[h.ID]]
+		s.Reserved, s.DiskTaken = h.Reserved, h.DiskTaken
+		for d, there := range h.Images {
+			if there {
+				s.images[d]++
 			}
 		}
-		b.enter(i)
+		for l, n := range h.Layers {
+			if n > 0 {
+				s.Layers[l] = n
+				b.layers[l] = append(b.layers[l], b.at[h.ID])
+			}
+		}
 	}
 	return b
 }
 
-// Place chooses a host for a node and counts the node there; or says of every host why it can't.
+// Version grows whenever something changed that a choice can depend on.
+func (b *Board) Version() uint64 { return b.version }
+
+// Set makes a host known, or known anew. Its Addresses are all it has; what is on it is counted by Add, whatever h says of that.
+func (b *Board) Set(h Host) {
+	at := b.slot(h.ID)
+	s := b.slots[at]
+	h.Addresses -= s.nodes
+	h.Reserved, h.DiskTaken, h.Layers, h.Images = s.Reserved, s.DiskTaken, s.Layers, nil
+	if s.listed && s.Name == h.Name && s.Role == h.Role && s.State == h.State && s.Unlicensed == h.Unlicensed && s.Memory == h.Memory &&
+		s.Disk == h.Disk && s.Addresses == h.Addresses {
+		return
+	}
+	b.change(at)
+	if s.listed && s.Name != h.Name {
+		b.order = b.remove(b.order, at)
+		s.listed = false
+	}
+	s.Host = h
+	if !s.listed {
+		s.listed = true
+		b.order = b.insert(b.order, at)
+	}
+}
+
+// Drop forgets a host. What is on it stays counted, for when it comes back.
+func (b *Board) Drop(id wire.HostID) {
+	at, there := b.at[id]
+	if !there || !b.slots[at].listed {
+		return
+	}
+	b.change(at)
+	b.order = b.remove(b.order, at)
+	b.slots[at].listed = false
+}
+
+// Add counts a node on a host; one that is gone from its layer takes its room until it is removed.
+func (b *Board) Add(on wire.HostID, n Node, gone bool) { b.count(on, n, gone, 1) }
+
+// Remove takes back an Add of the same.
+func (b *Board) Remove(on wire.HostID, n Node, gone bool) { b.count(on, n, gone, -1) }
+
+func (b *Board) count(on wire.HostID, n Node, gone bool, by int) {
+	at := b.slot(on)
+	s := b.slots[at]
+	b.change(at)
+	s.nodes += by
+	s.Addresses -= by
+	s.Reserved += int64(by) * reserved(n)
+	s.DiskTaken += int64(by) * n.DiskBytes
+	if s.images[n.Image] += by; s.images[n.Image] <= 0 {
+		delete(s.images, n.Image)
+	}
+	if !gone {
+		b.layer(at, n.Layer, by)
+	}
+}
+
+func (b *Board) layer(at int, l Layer, by int) {
+	s := b.slots[at]
+	was := s.Layers[l]
+	switch now := was + by; {
+	case now <= 0:
+		delete(s.Layers, l)
+		if b.layers[l] = slices.DeleteFunc(b.layers[l], func(r int) bool { return r == at }); len(b.layers[l]) == 0 {
+			delete(b.layers, l)
+		}
+	default:
+		if s.Layers[l] = now; was == 0 {
+			b.layers[l] = append(b.layers[l], at)
+		}
+	}
+}
+
+// Place chooses a host for a node and counts the node there; or says of the hosts why they can't take it.
 func (b *Board) Place(n Node) (Choice, *Refusal) {
 	at, refusal := b.choose(n)
 	if at < 0 {
 		return Choice{}, refusal
 	}
-	h := &b.hosts[at]
-	c := Choice{h.ID, b.why(n, *h)}
-	b.leave(at)
-	h.Reserved += reserved(n)
-	h.DiskTaken += n.DiskBytes
-	h.Addresses--
-	h.Images[n.Image] = true
-	if h.Layers[n.Layer]++; h.Layers[n.Layer] == 1 {
-		b.layers[n.Layer] = append(b.layers[n.Layer], at)
+	s := b.slots[at]
+	c := Choice{s.ID, b.why(n, s)}
+	b.Add(s.ID, n, false)
+	if b.trial.on {
+		b.journal = append(b.journal, move{on: s.ID, node: n})
 	}
-	b.enter(at)
 	return c, nil
 }
 
@@ -82,166 +177,137 @@ func (b *Board) Empty(n Node) (wire.HostID, bool) {
 	if at < 0 {
 		return "", false
 	}
-	return b.hosts[at].ID, true
+	return b.slots[at].ID, true
 }
 
 // Retire takes a node out of its layer: its memory, disk and address stay taken until it has really gone.
 func (b *Board) Retire(l Layer, on wire.HostID) {
-	at, ok := b.ranks[on]
-	if !ok || b.hosts[at].Layers[l] == 0 {
+	at, ok := b.at[on]
+	if !ok || b.slots[at].Layers[l] == 0 {
 		return
 	}
-	if b.hosts[at].Layers[l]--; b.hosts[at].Layers[l] == 0 {
-		delete(b.hosts[at].Layers, l)
-		b.layers[l] = slices.DeleteFunc(b.layers[l], func(r int) bool { return r == at })
+	b.version++
+	b.layer(at, l, -1)
+	if b.trial.on {
+		b.journal = append(b.journal, move{on: on, node: Node{Layer: l}, retire: true})
 	}
 }
 
+// Try begins a trial: Undo takes back every Place and Retire since. Nothing else may change the board meanwhile.
+func (b *Board) Try() {
+	b.trial.on, b.trial.version, b.journal = true, b.version, b.journal[:0]
+}
+
+// Undo ends a trial, and tells whether there was anything to take back.
+func (b *Board) Undo() bool {
+	for _, m := range slices.Backward(b.journal) {
+		if m.retire {
+			b.layer(b.at[m.on], m.node.Layer, 1)
+		} else {
+			b.Remove(m.on, m.node, false)
+		}
+	}
+	moved := len(b.journal) > 0
+	b.trial.on, b.journal = false, b.journal[:0]
+	b.version = b.trial.version
+	return moved
+}
+
+// slot is the index of a host's slot, made if need be.
+func (b *Board) slot(id wire.HostID) int {
+	if at, there := b.at[id]; there {
+		return at
+	}
+	if b.at == nil {
+		b.at, b.layers = map[wire.HostID]int{}, map[Layer][]int{}
+	}
+	at := len(b.slots)
+	b.at[id] = at
+	b.slots = append(b.slots, &slot{Host: Host{ID: id, Layers: map[Layer]int{}}, images: map[wire.Digest]int{}})
+	return at
+}
+
+// change takes a slot out of its level; it stands in its new one before the next choice.
+func (b *Board) change(at int) {
+	b.version++
+	s := b.slots[at]
+	if l := s.in; l != nil {
+		l.all = b.remove(l.all, at)
+		for d := range s.images {
+			if l.with[d] = b.remove(l.with[d], at); len(l.with[d]) == 0 {
+				delete(l.with, d)
+			}
+		}
+		s.class.hosts--
+		s.in, s.class = nil, nil
+	}
+	if !s.waiting {
+		s.waiting = true
+		b.out = append(b.out, at)
+	}
+}
+
+// settle puts what changed into its level.
+func (b *Board) settle() {
+	if len(b.out) == 0 {
+		return
+	}
+	for _, at := range b.out {
+		s := b.slots[at]
+		s.waiting = false
+		if !s.listed || !open(&s.Host) {
+			continue
+		}
+		u := s.size()
+		i, found := slices.BinarySearchFunc(b.classes, u, func(c *class, u int64) int { return cmp.Compare(c.usable, u) })
+		if !found {
+			b.classes = slices.Insert(b.classes, i, &class{usable: u, levels: make([]level, u+1)})
+		}
+		s.class = b.classes[i]
+		s.class.hosts++
+		l := &s.class.levels[s.free()]
+		s.in = l
+		l.all = b.insert(l.all, at)
+		if l.with == nil && len(s.images) > 0 {
+			l.with = map[wire.Digest][]int{}
+		}
+		for d := range s.images {
+			l.with[d] = b.insert(l.with[d], at)
+		}
+	}
+	b.out = b.out[:0]
+	b.classes = slices.DeleteFunc(b.classes, func(c *class) bool { return c.hosts == 0 })
+}
+
 // open tells whether a host can take nodes at all, before any is looked at.
-func open(h Host) bool {
-	return h.Role == host.RoleUser && h.State == operator.HostActive && h.Unlicensed == "" && h.Addresses > 0 && h.usable() >= 0 && h.Reserved >= 0 && h.Reserved <= h.usable()
+func open(h *Host) bool {
+	return h.Role == host.RoleUser && h.State == operator.HostActive && h.Unlicensed == "" && h.Addresses > 0 && h.usable() >= 0 && h.Reserved >= 0 &&
+		h.Reserved <= h.usable()
 }
 
 // mostCloudlets is the most of a host's memory that is told apart: what a host says of itself does not make the board grow without end.
 const mostCloudlets = 1 << 16
 
 // size and free are a host's usable memory and what of it is not reserved, in whole cloudlets.
-func (h Host) size() int64 { return min(h.usable()/wire.CloudletBytes, mostCloudlets) }
-func (h Host) free() int64 { return min((h.usable()-h.Reserved)/wire.CloudletBytes, h.size()) }
+func (h *Host) size() int64 { return min(h.usable()/wire.CloudletBytes, mostCloudlets) }
+func (h *Host) free() int64 { return min((h.usable()-h.Reserved)/wire.CloudletBytes, h.size()) }
 
-// level is where a host stands; nil if it takes none.
-func (b *Board) level(h Host) *level {
-	if !open(h) {
-		return nil
+// compare orders slots by name and id.
+func (b *Board) compare(x, y int) int {
+	if x == y {
+		return 0
 	}
-	u := h.size()
-	i, found := slices.BinarySearchFunc(b.classes, u, func(c *class, u int64) int { return cmp.Compare(c.usable, u) })
-	if !found {
-		b.classes = slices.Insert(b.classes, i, &class{u, make([]level, u+1)})
-	}
-	return &b.classes[i].levels[h.free()]
+	p, q := b.slots[x], b.slots[y]
+	return cmp.Or(strings.Compare(p.Name, q.Name), strings.Compare(string(p.ID), string(q.ID)))
 }
 
-func (b *Board) enter(at int) {
-	h := b.hosts[at]
-	l := b.level(h)
-	if l == nil {
-		return
-	}
-	l.all = insert(l.all, at)
-	if l.with == nil && len(h.Images) > 0 {
-		l.with = map[wire.Digest][]int{}
-	}
-	for d := range h.Images {
-		l.with[d] = insert(l.with[d], at)
-	}
+func (b *Board) find(list []int, at int) int {
+	return sort.Search(len(list), func(i int) bool { return b.compare(list[i], at) >= 0 })
 }
 
-func (b *Board) leave(at int) {
-	h := b.hosts[at]
-	l := b.level(h)
-	if l == nil {
-		return
-	}
-	l.all = remove(l.all, at)
-	for d := range h.Images {
-		if l.with[d] = remove(l.with[d], at); len(l.with[d]) == 0 {
-			delete(l.with, d)
-		}
-	}
-}
+func (b *Board) insert(list []int, at int) []int { return slices.Insert(list, b.find(list, at), at) }
 
-func insert(list []int, n int) []int { return slices.Insert(list, sort.SearchInts(list, n), n) }
-
-func remove(list []int, n int) []int {
-	i := sort.SearchInts(list, n)
+func (b *Board) remove(list []int, at int) []int {
+	i := b.find(list, at)
 	return slices.Delete(list, i, i+1)
-}
-
-// choose is the rank of the best host, or -1 and every host's reason.
-func (b *Board) choose(n Node) (int, *Refusal) {
-	if at := b.fresh(n); at >= 0 {
-		return at, nil
-	}
-	best := -1
-	for _, at := range b.layers[n.Layer] { // every host that fits has some of the layer already
-		if code, _ := check(n, b.hosts[at]); code == passes && (best < 0 || better(n, b.hosts[at], b.hosts[best])) {
-			best = at
-		}
-	}
-	if best >= 0 {
-		return best, nil
-	}
-	return -1, b.refuse(n)
-}
-
-// fresh is the best host that has no node of the layer, or -1. It is the order of better, walked instead of compared.
-func (b *Board) fresh(n Node) int {
-	best, bestBucket, bestImage := -1, int64(0), false
-	takes := func(at int) bool {
-		h := b.hosts[at]
-		code, _ := check(n, h)
-		return code == passes && h.Layers[n.Layer] == 0
-	}
-	for _, c := range b.classes {
-		if min(int64(n.Cloudlets.Dynamic), mostCloudlets) > c.usable {
-			continue
-		}
-		for free := int64(n.Cloudlets.Reserved); free <= c.usable; free++ {
-			l := &c.levels[free]
-			if len(l.all) == 0 {
-				continue
-			}
-			bucket := tenths(free-int64(n.Cloudlets.Reserved), c.usable)
-			if best >= 0 && bucket > bestBucket {
-				break
-			}
-			at, image := -1, true
-			if i := slices.IndexFunc(l.with[n.Image], takes); i >= 0 {
-				at = l.with[n.Image][i]
-			} else if best < 0 || bucket < bestBucket || !bestImage {
-				image = false
-				if i := slices.IndexFunc(l.all, takes); i >= 0 {
-					at = l.all[i]
-				}
-			}
-			if at >= 0 && (best < 0 || cmp.Or(cmp.Compare(bucket, bestBucket), -compareBool(image, bestImage), cmp.Compare(at, best)) < 0) {
-				best, bestBucket, bestImage = at, bucket, image
-			}
-		}
-	}
-	return best
-}
-
-// refuse says of every host why the node can't go there.
-func (b *Board) refuse(n Node) *Refusal {
-	ref := &Refusal{}
-	users, small := 0, 0
-	for _, h := range b.hosts {
-		code, reason := check(n, h)
-		if code == notUser {
-			continue // nobody expects a node there
-		}
-		users++
-		if n.needs() > h.usable() {
-			small++
-		}
-		ref.Largest = max(ref.Largest, h.usable())
-		ref.Hosts = append(ref.Hosts, Reason{h.Name, reason, code})
-	}
-	ref.TooBig = users > 0 && small == users
-	return ref
-}
-
-// room is how many hosts have the memory for the node.
-func (b *Board) room(n Node) (hosts int) {
-	for _, c := range b.classes {
-		if int64(n.Cloudlets.Dynamic) > c.usable {
-			continue
-		}
-		for free := int64(n.Cloudlets.Reserved); free <= c.usable; free++ {
-			hosts += len(c.levels[free].all)
-		}
-	}
-	return hosts
 }

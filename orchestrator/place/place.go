@@ -2,7 +2,7 @@
 //
 // Owns: the filters a host must pass and the order in which the others are preferred.
 // In: the nodes to place, the hosts with what is reserved on them.
-// Out: a host for each node and why; or a Refusal that says of each host why not.
+// Out: a host for each node and why; or a Refusal that says of the hosts why not. A Board keeps the hosts' order from one choice to the next.
 // Never: changes anything, reads a clock or a random number: the same input gives the same choice.
 package place
 
@@ -57,10 +57,11 @@ type Choice struct {
 	Why  string
 }
 
-// Refusal says why a node has no host.
+// Refusal says why a node has no host: of the first hosts by name each one's reason.
 type Refusal struct {
 	Node  int // index of the node
 	Hosts []Reason
+	More  int // hosts that are not named
 	// TooBig: no host is large enough for the node even when empty.
 	TooBig bool
 	// Largest is the memory of the largest host a node can have, in bytes; for TooBig.
@@ -83,7 +84,9 @@ const (
 	notLicensed
 	excluded
 	tooSmall
-	full
+	noMemory
+	noDisk
+	noAddress
 )
 
 // String is the refusal in one line.
@@ -94,6 +97,9 @@ func (r *Refusal) String() string {
 	var s []string
 	for _, h := range r.Hosts {
 		s = append(s, h.Host+" "+h.Why)
+	}
+	if r.More > 0 {
+		s = append(s, fmt.Sprintf("and %d hosts more can't take it either", r.More))
 	}
 	return strings.Join(s, "; ")
 }
@@ -121,36 +127,60 @@ func (h Host) usable() int64 { return h.Memory - HostShare }
 // needs is the memory a host must have for the node to be able to grow to its limit.
 func (n Node) needs() int64 { return int64(n.Cloudlets.Dynamic) * wire.CloudletBytes }
 
-func check(n Node, h Host) (filter, string) {
-	mib := func(b int64) int64 { return max(0, b>>20) }
+// check is the first filter that a host does not pass.
+func check(n Node, h *Host) filter {
 	switch {
 	case h.Role != host.RoleUser:
-		return notUser, "is no user host"
+		return notUser
 	case h.State != operator.HostActive:
-		return notActive, "is " + string(h.State)
+		return notActive
 	case h.Unlicensed != "":
-		return notLicensed, "is not licensed: " + h.Unlicensed
+		return notLicensed
 	case h.ID == n.Not:
-		return excluded, "is the host the node leaves"
+		return excluded
 	case n.needs() > h.usable():
-		return tooSmall, fmt.Sprintf("has %d MiB for nodes, %d dynamic cloudlets are %d MiB", mib(h.usable()), n.Cloudlets.Dynamic, mib(n.needs()))
+		return tooSmall
 	case h.Reserved+reserved(n) > h.usable():
-		return full, fmt.Sprintf("has %d MiB not reserved, %d reserved cloudlets are %d MiB", mib(h.usable()-h.Reserved), n.Cloudlets.Reserved, mib(reserved(n)))
+		return noMemory
 	case h.Disk > 0 && h.DiskTaken+n.DiskBytes > h.Disk:
-		return full, fmt.Sprintf("has %d MiB of disk left, the node wants %d", mib(h.Disk-h.DiskTaken), mib(n.DiskBytes))
+		return noDisk
 	case h.Addresses < 1:
-		return full, "has no free address"
+		return noAddress
 	}
-	return passes, ""
+	return passes
+}
+
+// reason puts a filter that a host did not pass into words.
+func reason(f filter, n Node, h *Host) string {
+	mib := func(b int64) int64 { return max(0, b>>20) }
+	switch f {
+	case notUser:
+		return "is no user host"
+	case notActive:
+		return "is " + string(h.State)
+	case notLicensed:
+		return "is not licensed: " + h.Unlicensed
+	case excluded:
+		return "is the host the node leaves"
+	case tooSmall:
+		return fmt.Sprintf("has %d MiB for nodes, %d dynamic cloudlets are %d MiB", mib(h.usable()), n.Cloudlets.Dynamic, mib(n.needs()))
+	case noMemory:
+		return fmt.Sprintf("has %d MiB not reserved, %d reserved cloudlets are %d MiB", mib(h.usable()-h.Reserved), n.Cloudlets.Reserved, mib(reserved(n)))
+	case noDisk:
+		return fmt.Sprintf("has %d MiB of disk left, the node wants %d", mib(h.Disk-h.DiskTaken), mib(n.DiskBytes))
+	case noAddress:
+		return "has no free address"
+	}
+	return ""
 }
 
 // better tells whether a is preferred to b: fewer nodes of the same layer, then the tighter fit in memory, then the image is there
 // already, then the smaller name, so that the choice does not depend on the order of the list.
-func better(n Node, a, b Host) bool {
+func better(n Node, a, b *slot) bool {
 	return cmp.Or(
 		cmp.Compare(a.Layers[n.Layer], b.Layers[n.Layer]),
 		cmp.Compare(bucket(n, a), bucket(n, b)),
-		-compareBool(a.Images[n.Image], b.Images[n.Image]),
+		-compareBool(a.images[n.Image] > 0, b.images[n.Image] > 0),
 		cmp.Compare(a.Name, b.Name),
 		cmp.Compare(a.ID, b.ID),
 	) < 0
@@ -158,7 +188,7 @@ func better(n Node, a, b Host) bool {
 
 // bucket is how full the host would be, turned round (0 is full), in tenths of its memory: hosts about as full count as equal, so that
 // the image decides between them.
-func bucket(n Node, h Host) int64 {
+func bucket(n Node, h *slot) int64 {
 	return tenths(h.free()-int64(n.Cloudlets.Reserved), h.size())
 }
 
@@ -175,10 +205,10 @@ func compareBool(a, b bool) int {
 	return -1
 }
 
-func (b *Board) why(n Node, h Host) string {
-	s := fmt.Sprintf("%d of %d hosts have the memory; it has %d nodes of layer %s", b.room(n), len(b.hosts), h.Layers[n.Layer], n.Layer.Name)
+func (b *Board) why(n Node, h *slot) string {
+	s := fmt.Sprintf("%d of %d hosts have the memory; it has %d nodes of layer %s", b.room(n), len(b.order), h.Layers[n.Layer], n.Layer.Name)
 	s += fmt.Sprintf(", %d of %d MiB reserved", h.Reserved>>20, h.usable()>>20)
-	if h.Images[n.Image] {
+	if h.images[n.Image] > 0 {
 		s += ", the image is there"
 	}
 	return s

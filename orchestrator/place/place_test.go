@@ -1,6 +1,7 @@
 package place
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -146,27 +147,28 @@ func TestBoardIsTheLongWay(t *testing.T) {
 				Cloudlets: wire.Cloudlets{Reserved: rapid.IntRange(0, 6).Draw(t, "r"), Dynamic: rapid.IntRange(6, 16).Draw(t, "d")},
 				Image:     rapid.SampledFrom([]wire.Digest{"a", "b", "c"}).Draw(t, "its image"), Not: rapid.SampledFrom([]wire.HostID{"", "h-a"}).Draw(t, "not")}
 			want := -1
-			for i, h := range b.hosts {
-				if code, _ := check(n, h); code == passes && (want < 0 || better(n, h, b.hosts[want])) {
+			for _, i := range b.order {
+				if s := b.slots[i]; check(n, &s.Host) == passes && (want < 0 || better(n, s, b.slots[want])) {
 					want = i
 				}
 			}
 			got, refusal := b.Place(n)
-			if (want < 0) != (refusal != nil) || want >= 0 && got.Host != b.hosts[want].ID {
-				t.Fatalf("%+v goes to %q (%v), looking at all hosts gives number %d of %+v", n, got.Host, refusal, want, b.hosts)
+			if (want < 0) != (refusal != nil) || want >= 0 && got.Host != b.slots[want].ID {
+				t.Fatalf("%+v goes to %q (%v), looking at all hosts gives number %d", n, got.Host, refusal, want)
 			}
 			if rapid.Bool().Draw(t, "retire") && refusal == nil {
 				b.Retire(n.Layer, got.Host)
 			}
 		}
 		counted := 0
+		b.settle()
 		for _, c := range b.classes {
 			for _, l := range c.levels {
 				counted += len(l.all)
 			}
 		}
-		for _, h := range b.hosts {
-			if open(h) {
+		for _, s := range b.slots {
+			if s.listed && open(&s.Host) {
 				counted--
 			}
 		}
@@ -174,6 +176,102 @@ func TestBoardIsTheLongWay(t *testing.T) {
 			t.Fatalf("the board holds %d hosts too many", counted)
 		}
 	})
+}
+
+// A board that is kept through changes and trials chooses as one made anew.
+func TestBoardIsKept(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		type on struct {
+			id   wire.HostID
+			node Node
+			gone bool
+		}
+		hosts, nodes := map[wire.HostID]Host{}, []on{}
+		kept := &Board{}
+		images := []wire.Digest{"a", "b", "c"}
+		wanted := func() Node {
+			return Node{Layer: Layer{"e", wire.LayerName(rapid.SampledFrom([]string{"x", "y"}).Draw(t, "layer"))}, DiskBytes: gib,
+				Cloudlets: wire.Cloudlets{Reserved: rapid.IntRange(0, 6).Draw(t, "r"), Dynamic: rapid.IntRange(6, 16).Draw(t, "d")},
+				Image:     rapid.SampledFrom(images).Draw(t, "image")}
+		}
+		fresh := func() *Board {
+			b := &Board{}
+			for _, h := range hosts {
+				b.Set(h)
+			}
+			for _, n := range nodes {
+				b.Add(n.id, n.node, n.gone)
+			}
+			return b
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"set": func(t *rapid.T) {
+				name := rapid.SampledFrom([]string{"a", "b", "c", "d", "e"}).Draw(t, "host")
+				h := user(rapid.SampledFrom([]string{name, "z"}).Draw(t, "name"), func(h *Host) {
+					h.ID = wire.HostID("h-" + name)
+					h.Memory = HostShare + wire.CloudletBytes*rapid.Int64Range(0, 24).Draw(t, "memory")
+					h.Addresses = rapid.IntRange(0, 6).Draw(t, "addresses")
+					h.State = rapid.SampledFrom([]operator.HostState{operator.HostActive, operator.HostActive, operator.HostUnreachable}).Draw(t, "state")
+				})
+				hosts[h.ID] = h
+				kept.Set(h)
+			},
+			"drop": func(t *rapid.T) {
+				id := rapid.SampledFrom([]wire.HostID{"h-a", "h-b", "h-c"}).Draw(t, "host")
+				delete(hosts, id)
+				kept.Drop(id)
+			},
+			"add": func(t *rapid.T) {
+				n := on{rapid.SampledFrom([]wire.HostID{"h-a", "h-b", "h-c"}).Draw(t, "host"), wanted(), rapid.Bool().Draw(t, "gone")}
+				nodes = append(nodes, n)
+				kept.Add(n.id, n.node, n.gone)
+			},
+			"remove": func(t *rapid.T) {
+				if len(nodes) == 0 {
+					t.Skip("nothing is there")
+				}
+				i := rapid.IntRange(0, len(nodes)-1).Draw(t, "node")
+				kept.Remove(nodes[i].id, nodes[i].node, nodes[i].gone)
+				nodes = slices.Delete(nodes, i, i+1)
+			},
+			"try": func(t *rapid.T) {
+				version := kept.Version()
+				kept.Try()
+				other := fresh()
+				moved := false
+				for range rapid.IntRange(1, 5).Draw(t, "nodes") {
+					n := wanted()
+					a, refusedA := kept.Empty(n)
+					b, refusedB := other.Empty(n)
+					if a != b || refusedA != refusedB {
+						t.Fatalf("empty: %q, made anew %q", a, b)
+					}
+					c, ref := kept.Place(n)
+					d, other := other.Place(n)
+					if c != d || fmt.Sprint(ref) != fmt.Sprint(other) {
+						t.Fatalf("%+v: %+v %v, made anew %+v %v", n, c, ref, d, other)
+					}
+					moved = moved || ref == nil
+				}
+				if kept.Undo() != moved || kept.Version() != version {
+					t.Fatalf("undone: version %d, was %d; want something undone: %v", kept.Version(), version, moved)
+				}
+			},
+		})
+	})
+}
+
+// What a refusal says of a large cluster can be read.
+func TestRefusalIsBounded(t *testing.T) {
+	hosts := make([]Host, 5000)
+	for i := range hosts {
+		hosts[i] = user(fmt.Sprintf("host%04d", i), func(h *Host) { h.State = operator.HostUnreachable })
+	}
+	_, r := Place([]Node{node(1, 4)}, hosts)
+	s := r.String()
+	if len(s) > 2000 || !strings.HasPrefix(s, "host0000 is UNREACHABLE; host0001") || !strings.HasSuffix(s, fmt.Sprintf("and %d hosts more can't take it either", 5000-mostReasons)) {
+		t.Errorf("%d characters: %s", len(s), s)
+	}
 }
 
 func BenchmarkPlace5000(b *testing.B) {
