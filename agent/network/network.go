@@ -13,6 +13,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 
+	"hardnode.dev/agent/network/mesh"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/wire"
 )
@@ -80,8 +81,8 @@ func (n *Network) open(underlay []netip.Addr) error {
 			return err
 		}
 	}
-	mtu := linkMTU(underlay) - meshOverhead
-	key, err := openMesh(mtu)
+	mtu := linkMTU(underlay) - mesh.Overhead
+	key, err := mesh.Open(mtu)
 	if err != nil {
 		return err
 	}
@@ -125,7 +126,7 @@ func (n *Network) Apply(ctx context.Context, s State) error {
 	if err := n.open(s.Addrs); err != nil {
 		return errors.Join(append(errs, err)...)
 	}
-	errs = append(errs, applyMesh(s), applyRoutes(s.routes()), n.sweep(s))
+	errs = append(errs, mesh.Apply(s.Self, s.Peers), applyRoutes(s.routes()), n.sweep(s))
 	return errors.Join(errs...)
 }
 

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"hardnode.dev/agent/network/mesh"
 	"hardnode.dev/internal/wire/host"
 )
 
@@ -17,7 +18,7 @@ type openPort struct {
 
 // openPorts is the documented table of ports. Ports of jelastic's containers get in by being published (DNAT), not by this table.
 var openPorts = []openPort{
-	{"udp", meshPort, false, "WireGuard mesh between hosts; packets without a known key are dropped by it"},
+	{"udp", mesh.Port, false, "WireGuard mesh between hosts; packets without a known key are dropped by it"},
 	{"tcp", 7442, false, "gossip: encrypted, labelled with the cluster's id, signed cards"},
 	{"udp", 7442, false, "gossip"},
 	{"tcp", 7443, true, "API and panel (published by the orchestrator's container)"},
@@ -51,7 +52,7 @@ func rules(s State) *ruleset {
 	in.add("containers get DNS and ping", iifHas(vethPrefix), jump("from_container"))
 	in.add("ping, errors, neighbour discovery", l4(protoICMPv6), accept)
 	in.add("ping", l4(protoICMP), accept)
-	in.add("nothing of a host is behind the mesh", iifIs(meshLink), drop)
+	in.add("nothing of a host is behind the mesh", iifIs(mesh.Link), drop)
 	in.add("table of ports", lookup("l4proto_port", "open", false), accept)
 	in.add("DHCP answers", nfproto(4), l4(protoUDP), dport(68), accept)
 	in.add("DHCPv6 answers", nfproto(6), l4(protoUDP), dport(546), accept)
@@ -66,12 +67,12 @@ func rules(s State) *ruleset {
 	fw := r.chain("forward", hookForward)
 	fw.add("containers send from their own address only", iifHas(vethPrefix), jump("spoof"))
 	for _, p := range ranges {
-		fw.add("container addresses are behind veths and the mesh only, whatever routes say", oifHasNot(vethPrefix), oifIsNot(meshLink), within("daddr", p), drop)
+		fw.add("container addresses are behind veths and the mesh only, whatever routes say", oifHasNot(vethPrefix), oifIsNot(mesh.Link), within("daddr", p), drop)
 	}
 	fw.add("answers", ctState(established|related), accept)
 	fw.add("neither new nor known", ctState(invalid), drop)
 	for _, p := range ranges {
-		fw.add("container addresses come from veths and the mesh only", iifHasNot(vethPrefix), iifIsNot(meshLink), within("saddr", p), drop)
+		fw.add("container addresses come from veths and the mesh only", iifHasNot(vethPrefix), iifIsNot(mesh.Link), within("saddr", p), drop)
 	}
 	fw.add("published ports", ctDNAT, accept)
 	for _, p := range ranges {
@@ -109,7 +110,7 @@ func rules(s State) *ruleset {
 	po := r.chain("postrouting", hookPostrouting)
 	po.add("a container that calls its own published port", lookup("pair4", "hairpin4", false), masquerade)
 	for _, p := range ranges {
-		po.add("containers to the world", within("saddr", p), notWithin("daddr", p), oifIsNot(meshLink), oifHasNot(vethPrefix), masquerade)
+		po.add("containers to the world", within("saddr", p), notWithin("daddr", p), oifIsNot(mesh.Link), oifHasNot(vethPrefix), masquerade)
 	}
 	return r
 }

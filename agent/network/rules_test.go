@@ -2,8 +2,6 @@ package network
 
 import (
 	"flag"
-	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -116,44 +114,5 @@ func TestRoutes(t *testing.T) {
 		"10.96.2.0/24 dev hn-mesh", "blackhole 10.96.3.0/24", "blackhole fd48:4e00:0:1::/64", "fd48:4e00:0:1::a/128 dev hv100"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
-	}
-}
-
-func TestMeshChange(t *testing.T) {
-	s := states()["user"]
-	want := meshPeers(s)
-	render := func(cs []wgtypes.PeerConfig) string {
-		var out []string
-		for _, c := range cs {
-			if c.Remove {
-				out = append(out, fmt.Sprintf("remove %d", c.PublicKey[0]))
-				continue
-			}
-			out = append(out, fmt.Sprintf("set %d %s %v", c.PublicKey[0], c.Endpoint, c.AllowedIPs))
-		}
-		return strings.Join(out, "; ")
-	}
-	have := func(cs []wgtypes.PeerConfig) (ps []wgtypes.Peer) {
-		for _, c := range cs {
-			ps = append(ps, wgtypes.Peer{PublicKey: c.PublicKey, Endpoint: c.Endpoint, AllowedIPs: c.AllowedIPs})
-		}
-		return ps
-	}
-	first := meshChange(nil, want)
-	if got := render(first); got != "set 1 10.77.0.2:7441 [{10.96.0.0 ffffff00}]; set 3 10.77.0.12:7441 [{10.96.1.77 ffffffff} {10.96.2.0 ffffff00}]" {
-		t.Errorf("from nothing: got %s", got)
-	}
-	if got := meshChange(have(first), want); len(got) != 0 {
-		t.Errorf("nothing changed: got %s", render(got))
-	}
-	old := have(first)
-	old[1].PublicKey = wgtypes.Key{9} // host-2 rebooted: another key
-	if got := render(meshChange(old, want)); got != "remove 9; set 3 10.77.0.12:7441 [{10.96.1.77 ffffffff} {10.96.2.0 ffffff00}]" {
-		t.Errorf("a peer with a new key: got %s", got)
-	}
-	old = have(first)
-	old[0].Endpoint = &net.UDPAddr{IP: net.IPv4(10, 77, 0, 99), Port: 7441}
-	if got := render(meshChange(old, want)); got != "set 1 10.77.0.2:7441 [{10.96.0.0 ffffff00}]" {
-		t.Errorf("a peer with another address: got %s", got)
 	}
 }

@@ -1,7 +1,6 @@
 // Package network gives containers their addresses and lets packets go only where they may.
 //
-// Owns: the veths, the WireGuard mesh, the routes with this package's protocol number, the nftables table "hardnode", the sysctls it
-// needs.
+// Owns: the veths, the routes with this package's protocol number, the nftables table "hardnode", the sysctls it needs; the mesh is a room of its own.
 // In: State, the whole of what shall be; network namespaces of containers that are being started.
 // Out: a kernel that matches State; this boot's mesh public key.
 // Never: touches links, routes or tables of others, decides who may talk to whom, or leaves half a ruleset: each change is one transaction.
@@ -13,15 +12,14 @@ import (
 	"net/netip"
 	"slices"
 
+	"hardnode.dev/agent/network/mesh"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 )
 
 // Names and numbers this package owns on a host.
 const (
-	meshLink   = "hn-mesh" // the WireGuard link
-	meshPort   = 7441      // UDP
-	vethPrefix = "hv"      // host ends: hv<ctid>
+	vethPrefix = "hv" // host ends: hv<ctid>
 	tableName  = "hardnode"
 	routeProto = 104 // marks our routes, so that others' are left alone
 	inside     = "eth0"
@@ -108,10 +106,10 @@ func (s State) routes() []route {
 	at := map[netip.Prefix]string{}
 	if s.Peers != nil {
 		for _, p := range s.Peers.Hosts {
-			dev := meshLink
+			dev := mesh.Link
 			if p.ID == s.Self {
 				dev = ""
-			} else if !reachable(p) {
+			} else if !mesh.Reachable(p) {
 				dev = ""
 			}
 			for _, b := range p.Blocks {
@@ -120,8 +118,8 @@ func (s State) routes() []route {
 		}
 		for _, p := range s.Peers.Hosts { // moved addresses are exceptions: they win over blocks by being longer
 			for _, b := range p.Moved {
-				if p.ID != s.Self && reachable(p) {
-					at[b] = meshLink
+				if p.ID != s.Self && mesh.Reachable(p) {
+					at[b] = mesh.Link
 				}
 			}
 		}
@@ -142,6 +140,3 @@ func (s State) routes() []route {
 	})
 	return out
 }
-
-// reachable tells whether the mesh can carry packets to p.
-func reachable(p host.Peer) bool { return p.MeshKey != "" && p.Underlay.IsValid() }

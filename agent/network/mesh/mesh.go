@@ -1,4 +1,10 @@
-package network
+// Package mesh is the WireGuard link between the hosts of a cluster.
+//
+// Owns: the link, its key of this boot, its peers.
+// In: the hosts of the cluster with their keys and blocks, which of them this is.
+// Out: a kernel whose peers are the other hosts; this boot's public key.
+// Never: says which packets go through it (routes and rules do), touches a peer that is right, or keeps a key over a boot.
+package mesh
 
 import (
 	"cmp"
@@ -12,29 +18,36 @@ import (
 	"golang.zx2c4.com/wireguard/wgctrl"
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
+	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 )
 
-// meshOverhead is what WireGuard adds to a packet over IPv6, the larger of the two: 40 + 8 + 32 bytes.
-const meshOverhead = 80
+// Link and Port are the link's name, and the UDP port it listens on at every host.
+const (
+	Link = "hn-mesh"
+	Port = 7441
+)
 
-// meshPeer is one WireGuard peer as it shall be.
-type meshPeer struct {
+// Overhead is what WireGuard adds to a packet over IPv6, the larger of the two: 40 + 8 + 32 bytes.
+const Overhead = 80
+
+// peer is one WireGuard peer as it shall be.
+type peer struct {
 	name     string
 	key      wgtypes.Key
 	endpoint netip.AddrPort
 	allowed  []netip.Prefix
 }
 
-// meshPeers are the other hosts the mesh connects to. A host without a key of its present boot, or whose key is no key, is left out. A moved address belongs
-// to the host it moved to; WireGuard itself prefers the longer prefix.
-func meshPeers(s State) (out []meshPeer) {
-	if s.Peers == nil {
+// peers are the other hosts the mesh connects to. A host without a key of its present boot, or whose key is no key, is left out. A moved
+// address belongs to the host it moved to; WireGuard itself prefers the longer prefix.
+func peers(self wire.HostID, all *host.Peers) (out []peer) {
+	if all == nil {
 		return nil
 	}
 	seen := map[wgtypes.Key]bool{}
-	for _, p := range s.Peers.Hosts {
-		if p.ID == s.Self || !reachable(p) {
+	for _, p := range all.Hosts {
+		if p.ID == self || !Reachable(p) {
 			continue
 		}
 		key, err := wgtypes.ParseKey(p.MeshKey)
@@ -42,9 +55,9 @@ func meshPeers(s State) (out []meshPeer) {
 			continue
 		}
 		seen[key] = true
-		out = append(out, meshPeer{name: p.Name, key: key, endpoint: netip.AddrPortFrom(p.Underlay, meshPort), allowed: allowed(p)})
+		out = append(out, peer{name: p.Name, key: key, endpoint: netip.AddrPortFrom(p.Underlay, Port), allowed: allowed(p)})
 	}
-	slices.SortFunc(out, func(a, b meshPeer) int { return slices.Compare(a.key[:], b.key[:]) })
+	slices.SortFunc(out, func(a, b peer) int { return slices.Compare(a.key[:], b.key[:]) })
 	return out
 }
 
@@ -56,8 +69,8 @@ func allowed(p host.Peer) []netip.Prefix {
 	return slices.Compact(all)
 }
 
-// meshChange is what must be sent to WireGuard to turn have into want: peers that are right are not touched, so their sessions go on.
-func meshChange(have []wgtypes.Peer, want []meshPeer) (change []wgtypes.PeerConfig) {
+// change is what must be sent to WireGuard to turn have into want: peers that are right are not touched, so their sessions go on.
+func change(have []wgtypes.Peer, want []peer) (change []wgtypes.PeerConfig) {
 	old := make(map[wgtypes.Key]wgtypes.Peer, len(have))
 	for _, p := range have {
 		old[p.PublicKey] = p
@@ -103,18 +116,18 @@ func sameNets(have []net.IPNet, want []netip.Prefix) bool {
 	return slices.Equal(got, want)
 }
 
-// openMesh makes the WireGuard link with a new key, or takes the one an earlier agent of this boot made, and returns its public key.
+// Open makes the link with a new key, or takes the one an earlier agent of this boot made, and returns its public key.
 // WireGuard refuses time going back, so a key lives for one boot only.
-func openMesh(mtu int) (public string, err error) {
-	l, err := netlink.LinkByName(meshLink)
+func Open(mtu int) (public string, err error) {
+	l, err := netlink.LinkByName(Link)
 	var missing netlink.LinkNotFoundError
 	if errors.As(err, &missing) {
 		attrs := netlink.NewLinkAttrs()
-		attrs.Name, attrs.MTU = meshLink, mtu
+		attrs.Name, attrs.MTU = Link, mtu
 		if err := netlink.LinkAdd(&netlink.Wireguard{LinkAttrs: attrs}); err != nil {
 			return "", fmt.Errorf("make mesh link: %v", err)
 		}
-		l, err = netlink.LinkByName(meshLink)
+		l, err = netlink.LinkByName(Link)
 	}
 	if err != nil {
 		return "", fmt.Errorf("find mesh link: %v", err)
@@ -124,7 +137,7 @@ func openMesh(mtu int) (public string, err error) {
 		return "", fmt.Errorf("open WireGuard: %v", err)
 	}
 	defer c.Close()
-	dev, err := c.Device(meshLink)
+	dev, err := c.Device(Link)
 	if err != nil {
 		return "", fmt.Errorf("read mesh link: %v", err)
 	}
@@ -133,8 +146,8 @@ func openMesh(mtu int) (public string, err error) {
 		if key, err = wgtypes.GeneratePrivateKey(); err != nil {
 			return "", fmt.Errorf("make mesh key: %v", err)
 		}
-		listen := meshPort
-		if err := c.ConfigureDevice(meshLink, wgtypes.Config{PrivateKey: &key, ListenPort: &listen}); err != nil {
+		listen := Port
+		if err := c.ConfigureDevice(Link, wgtypes.Config{PrivateKey: &key, ListenPort: &listen}); err != nil {
 			return "", fmt.Errorf("set mesh key: %v", err)
 		}
 	}
@@ -149,23 +162,26 @@ func openMesh(mtu int) (public string, err error) {
 	return key.PublicKey().String(), nil
 }
 
-// applyMesh makes WireGuard's peers those of the state.
-func applyMesh(s State) error {
+// Apply makes WireGuard's peers the hosts of all that can be reached, but for self. A nil all has none.
+func Apply(self wire.HostID, all *host.Peers) error {
 	c, err := wgctrl.New()
 	if err != nil {
 		return fmt.Errorf("open WireGuard: %v", err)
 	}
 	defer c.Close()
-	dev, err := c.Device(meshLink)
+	dev, err := c.Device(Link)
 	if err != nil {
 		return fmt.Errorf("read mesh link: %v", err)
 	}
-	change := meshChange(dev.Peers, meshPeers(s))
+	change := change(dev.Peers, peers(self, all))
 	if len(change) == 0 {
 		return nil
 	}
-	if err := c.ConfigureDevice(meshLink, wgtypes.Config{Peers: change}); err != nil {
+	if err := c.ConfigureDevice(Link, wgtypes.Config{Peers: change}); err != nil {
 		return fmt.Errorf("set mesh peers: %v", err)
 	}
 	return nil
 }
+
+// Reachable tells whether the mesh can carry packets to p.
+func Reachable(p host.Peer) bool { return p.MeshKey != "" && p.Underlay.IsValid() }
