@@ -29,9 +29,9 @@ import (
 	"hardnode.dev/orchestrator/panel"
 	"hardnode.dev/orchestrator/seed"
 	"hardnode.dev/orchestrator/session"
-	"hardnode.dev/orchestrator/show"
 	"hardnode.dev/orchestrator/store"
 	"hardnode.dev/orchestrator/templates"
+	"hardnode.dev/orchestrator/world"
 )
 
 // config is what the flags say.
@@ -121,12 +121,12 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 	hub := session.NewHub()
 	tokens := &authz.Tokens{Store: o.store, Now: time.Now}
 	guesses := &authz.Guesses{Record: o.audit.Write, Now: time.Now}
-	o.panel = &panel.Panel{Tokens: tokens, Guesses: guesses, World: o.world, Operations: o.ops.List, Log: c.log, Now: time.Now}
+	o.panel = &panel.Panel{Tokens: tokens, Guesses: guesses, World: o.seen, Log: c.log, Now: time.Now}
 	desk := &enroll.Desk{Store: o.store, Authority: s.Authority, Names: s.OrchestratorSeed.Names, Log: c.log, Now: time.Now}
 	o.hosts = &hostapi.Server{Store: o.store, Fleet: o.fleet, Hub: hub, Routes: o.routes, Log: c.log,
 		Enroll: desk, Accepted: metrics.Accepted,
 		Unlicensed: func(id wire.HostID) string { return o.uncovered()[id] }}
-	o.api = &api.Server{Store: o.store, Ops: o.ops, Tokens: tokens, Audit: o.audit, World: o.world, Hub: hub, Log: c.log,
+	o.api = &api.Server{Store: o.store, Ops: o.ops, Tokens: tokens, Audit: o.audit, World: o.seen, Hub: hub, Log: c.log,
 		License: o.license, Enroll: desk, Guesses: guesses, RotateGossip: o.loop.RotateGossip, Metrics: metrics.Handler(o.world, o.hosts.Held),
 		DryRun: func(spec operator.EnvironmentSpec) ([]operator.Node, *operator.Problem) {
 			return converge.DryRun(o.loop.Input(o.store.View()), spec)
@@ -149,10 +149,13 @@ func (o *orchestrator) uncovered() map[wire.HostID]string {
 	return converge.Uncovered(store.Hosts.All(o.store.View()), o.license.Entitled())
 }
 
+// seen is what an account sees at this moment.
+func (o *orchestrator) seen(account string) world.World { return o.world().For(account) }
+
 // world is everything at this moment.
-func (o *orchestrator) world() show.World {
+func (o *orchestrator) world() world.World {
 	snapshot, _ := o.fleet.Snapshot()
-	w := show.World{Now: time.Now().UTC(), View: o.store.View(), Live: snapshot, License: o.license.Show(), Uncovered: o.uncovered()}
+	w := world.World{Now: time.Now().UTC(), View: o.store.View(), Live: snapshot, License: o.license.Show(), Uncovered: o.uncovered()}.For(world.Admin)
 	if p := o.loop.Last(); p != nil {
 		w.Stuck, w.Uneven, w.Alarms, w.Rotation = p.Stuck, p.Uneven, p.Alarms, p.Rotation
 	}

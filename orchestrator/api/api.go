@@ -31,8 +31,8 @@ import (
 	"hardnode.dev/orchestrator/enroll"
 	"hardnode.dev/orchestrator/ops"
 	"hardnode.dev/orchestrator/session"
-	"hardnode.dev/orchestrator/show"
 	"hardnode.dev/orchestrator/store"
+	"hardnode.dev/orchestrator/world"
 )
 
 // Server is all the API needs.
@@ -41,7 +41,7 @@ type Server struct {
 	Ops    *ops.Ops
 	Tokens *authz.Tokens
 	Audit  *audit.Log
-	World  func() show.World
+	World  func(account string) world.World // what an account sees now
 	// DryRun places a new environment without storing anything.
 	DryRun func(operator.EnvironmentSpec) ([]operator.Node, *operator.Problem)
 	// RefreshTemplates asks the registry for its list, when a template is not known yet; nil: it is not asked.
@@ -83,6 +83,9 @@ func from(ctx context.Context) string {
 	s, _ := ctx.Value(fromKey{}).(string)
 	return s
 }
+
+// world is what the caller sees now.
+func (s *Server) world(ctx context.Context) world.World { return s.World(caller(ctx).Account) }
 
 // Fail answers with a Problem.
 func Fail(w http.ResponseWriter, err error) {
@@ -226,8 +229,8 @@ type body[T any] struct{ Body T }
 type none struct{}
 
 func (s *Server) clusterOperations() {
-	add(s, route{"getCluster", "GET", "/cluster", "The installation as a whole", authz.Read, 200}, func(context.Context, *none) (*body[operator.Cluster], error) {
-		c := s.World().Cluster()
+	add(s, route{"getCluster", "GET", "/cluster", "The installation as a whole", authz.Read, 200}, func(ctx context.Context, _ *none) (*body[operator.Cluster], error) {
+		c := s.world(ctx).Cluster()
 		c.Now = time.Now().UTC()
 		return &body[operator.Cluster]{c}, nil
 	})
@@ -235,51 +238,44 @@ func (s *Server) clusterOperations() {
 		if err := s.do(ctx, "cluster.rotate-gossip-key", "cluster/gossip-key", func() error { return s.RotateGossip(ctx, caller(ctx).Name) }); err != nil {
 			return nil, err
 		}
-		return &body[operator.Cluster]{s.World().Cluster()}, nil
+		return &body[operator.Cluster]{s.world(ctx).Cluster()}, nil
 	})
-	add(s, route{"getLicense", "GET", "/license", "The licence, and what is used of it", authz.Read, 200}, func(context.Context, *none) (*body[operator.License], error) {
-		return &body[operator.License]{s.World().License}, nil
+	add(s, route{"getLicense", "GET", "/license", "The licence, and what is used of it", authz.Read, 200}, func(ctx context.Context, _ *none) (*body[operator.License], error) {
+		return &body[operator.License]{s.world(ctx).License}, nil
 	})
 	add(s, route{"setLicense", "PUT", "/license", "Install another licence", authz.Admin, 200}, func(ctx context.Context, in *body[operator.LicenseText]) (*body[operator.License], error) {
 		if err := s.do(ctx, "licence.set", "licence", func() error { return s.License.Install(ctx, strings.TrimSpace(in.Body.Text)) }); err != nil {
 			return nil, err
 		}
-		return &body[operator.License]{s.World().License}, nil
+		return &body[operator.License]{s.world(ctx).License}, nil
 	})
-	add(s, route{"listHosts", "GET", "/hosts", "All hosts, in order of joining", authz.Read, 200}, func(_ context.Context, in *PageInput) (*body[operator.List[operator.Host]], error) {
-		return page(*in, s.World().Hosts(), func(h operator.Host) string { return byNumber(h.Joined.UnixNano()) + string(h.ID) })
+	add(s, route{"listHosts", "GET", "/hosts", "All hosts, in order of joining", authz.Read, 200}, func(ctx context.Context, in *PageInput) (*body[operator.List[operator.Host]], error) {
+		return page(*in, s.world(ctx).Hosts())
 	})
-	add(s, route{"getHost", "GET", "/hosts/{host}", "One host, by id or name", authz.Read, 200}, func(_ context.Context, in *struct {
+	add(s, route{"getHost", "GET", "/hosts/{host}", "One host, by id or name", authz.Read, 200}, func(ctx context.Context, in *struct {
 		Host string `path:"host" maxLength:"63"`
 	}) (*body[operator.Host], error) {
-		h, p := s.hostNamed(in.Host)
-		if p != nil {
-			return nil, p
+		h, ok := s.world(ctx).Host(in.Host)
+		if !ok {
+			return nil, noHost(in.Host)
 		}
 		return &body[operator.Host]{h}, nil
 	})
-	add(s, route{"listNodes", "GET", "/nodes", "All nodes, by number", authz.Read, 200}, func(_ context.Context, in *struct {
+	add(s, route{"listNodes", "GET", "/nodes", "All nodes, by number", authz.Read, 200}, func(ctx context.Context, in *struct {
 		Env  wire.EnvName `query:"env" maxLength:"40" doc:"Of this environment only"`
 		Host string       `query:"host" maxLength:"63" doc:"On this host only, by id or name"`
 		PageInput
 	}) (*body[operator.List[operator.Node]], error) {
-		var out []operator.Node
-		for _, n := range s.World().Nodes(in.Env) {
-			if in.Host == "" || string(n.Host) == in.Host || n.HostName == in.Host {
-				out = append(out, n)
-			}
-		}
-		return page(in.PageInput, out, func(n operator.Node) string { return byNumber(int64(n.CTID)) })
+		return page(in.PageInput, s.world(ctx).Nodes(in.Env, in.Host))
 	})
-	add(s, route{"getNode", "GET", "/nodes/{ctid}", "One node", authz.Read, 200}, func(_ context.Context, in *struct {
+	add(s, route{"getNode", "GET", "/nodes/{ctid}", "One node", authz.Read, 200}, func(ctx context.Context, in *struct {
 		CTID wire.CTID `path:"ctid" minimum:"1"`
 	}) (*body[operator.Node], error) {
-		w := s.World()
-		n, ok := store.Nodes.Get(w.View, in.CTID.String())
+		n, ok := s.world(ctx).Node(in.CTID)
 		if !ok {
 			return nil, noNode(in.CTID)
 		}
-		return &body[operator.Node]{w.Node(n)}, nil
+		return &body[operator.Node]{n}, nil
 	})
 	s.templateOperations()
 	s.auditOperations()
@@ -290,4 +286,8 @@ func (s *Server) clusterOperations() {
 
 func noNode(id wire.CTID) *operator.Problem {
 	return operator.NewProblem(operator.NotFound, "nodes/"+id.String(), "there is no such node", "see hnctl node list")
+}
+
+func noHost(name string) *operator.Problem {
+	return operator.NewProblem(operator.NotFound, "hosts/"+name, "there is no such host", "see hnctl host list")
 }

@@ -40,13 +40,13 @@ type changeInput struct {
 }
 
 func (s *Server) environmentOperations() {
-	add(s, route{"listEnvironments", "GET", "/environments", "All environments, by name", authz.Read, 200}, func(_ context.Context, in *PageInput) (*body[operator.List[operator.Environment]], error) {
-		return page(*in, s.World().Environments(), func(e operator.Environment) string { return string(e.Spec.Name) })
+	add(s, route{"listEnvironments", "GET", "/environments", "All environments, by name", authz.Read, 200}, func(ctx context.Context, in *PageInput) (*body[operator.List[operator.Environment]], error) {
+		return page(*in, s.world(ctx).Environments())
 	})
-	add(s, route{"getEnvironment", "GET", "/environments/{env}", "One environment with its nodes", authz.Read, 200}, func(_ context.Context, in *struct {
+	add(s, route{"getEnvironment", "GET", "/environments/{env}", "One environment with its nodes", authz.Read, 200}, func(ctx context.Context, in *struct {
 		Env wire.EnvName `path:"env" maxLength:"40"`
 	}) (*environmentAnswer, error) {
-		return s.environment(in.Env)
+		return s.environment(ctx, in.Env)
 	})
 	add(s, route{"createEnvironment", "POST", "/environments", "Create an environment", authz.Write, 202}, func(ctx context.Context, in *struct {
 		DryRun bool   `query:"dry_run" doc:"Only say where the nodes would go, or why it can't be"`
@@ -62,7 +62,7 @@ func (s *Server) environmentOperations() {
 		if err := s.do(ctx, "env.keep", "environments/"+string(in.Env), func() error { return s.Ops.Keep(ctx, in.Env) }); err != nil {
 			return nil, err
 		}
-		return s.environment(in.Env)
+		return s.environment(ctx, in.Env)
 	})
 	for _, c := range []struct{ id, method, path, kind, summary string }{
 		{"startEnvironment", "POST", "/environments/{env}/start", "env.start", "Start an environment's nodes"},
@@ -80,14 +80,12 @@ func (s *Server) environmentOperations() {
 	}
 }
 
-func (s *Server) environment(name wire.EnvName) (*environmentAnswer, error) {
-	w := s.World()
-	e, ok := store.Envs.Get(w.View, string(name))
+func (s *Server) environment(ctx context.Context, name wire.EnvName) (*environmentAnswer, error) {
+	e, ok := s.world(ctx).Environment(name)
 	if !ok {
 		return nil, operator.NewProblem(operator.NotFound, "environments/"+string(name), "there is no such environment", "see hnctl env list")
 	}
-	out := w.Environment(e)
-	return &environmentAnswer{strconv.Quote(out.Revision.String()), out}, nil
+	return &environmentAnswer{strconv.Quote(e.Revision.String()), e}, nil
 }
 
 func revision(etag string) (wire.Revision, error) {
@@ -189,9 +187,9 @@ func (s *Server) repeated(ctx context.Context, key, what string) (*acceptedAnswe
 	if rec.Body != fingerprintOf(what) {
 		return nil, operator.NewProblem(operator.Invalid, "Idempotency-Key", "the key was used for another request", "use a new key for each thing you ask")
 	}
-	op, err := s.Ops.Get(rec.Operation)
-	if err != nil {
-		return nil, err
+	op, ok := s.world(ctx).Operation(rec.Operation)
+	if !ok {
+		return nil, ops.NoOperation(rec.Operation)
 	}
 	return s.accepted(op), nil
 }

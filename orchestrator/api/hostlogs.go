@@ -52,10 +52,10 @@ func (s *Server) hostLogs(w http.ResponseWriter, r *http.Request) {
 		Fail(w, operator.NewProblem(operator.Invalid, r.URL.Path, "this is a WebSocket", "use hnctl host logs"))
 		return
 	}
-	h, p := s.hostNamed(r.PathValue("host"))
+	h, ok := s.world(r.Context()).Host(r.PathValue("host"))
 	switch {
-	case p != nil:
-		Fail(w, p)
+	case !ok:
+		Fail(w, noHost(r.PathValue("host")))
 		return
 	case h.State != operator.HostActive:
 		Fail(w, operator.NewProblem(operator.Unavailable, "hosts/"+h.Name, "it is "+string(h.State)+why(h.Reason), "wait for it, or look at its console"))
@@ -63,16 +63,6 @@ func (s *Server) hostLogs(w http.ResponseWriter, r *http.Request) {
 	}
 	record := operator.Audit{Who: who.Name, From: r.RemoteAddr, What: "host.logs", Object: "hosts/" + h.Name + " " + string(spec.Unit)}
 	s.carry(w, r, record, h.ID, host.SessionRequest{HostLogs: &spec})
-}
-
-// hostNamed is a host by id or name.
-func (s *Server) hostNamed(name string) (operator.Host, *operator.Problem) {
-	for _, h := range s.World().Hosts() {
-		if string(h.ID) == name || h.Name == name {
-			return h, nil
-		}
-	}
-	return operator.Host{}, operator.NewProblem(operator.NotFound, "hosts/"+name, "there is no such host", "see hnctl host list")
 }
 
 func parseHostLogs(q url.Values, now time.Time) (host.HostLogsSpec, error) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -12,7 +13,8 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/authz"
-	"hardnode.dev/orchestrator/store"
+	"hardnode.dev/orchestrator/ops"
+	"hardnode.dev/orchestrator/world"
 )
 
 const watchPath = "/operations/{op}/events"
@@ -32,17 +34,21 @@ func (s *Server) operationOperations() {
 		if in.Env == "" && s.LookImports != nil {
 			s.LookImports(ctx)
 		}
-		var out []operator.Operation
-		for _, op := range s.Ops.List() {
-			if (in.Env == "" || op.Object == "environments/"+string(in.Env)) && (in.Kind == "" || op.Kind == in.Kind) && (in.State == "" || op.State == in.State) {
-				out = append(out, op)
-			}
+		all := s.world(ctx).Operations()
+		if in.Env != "" {
+			all = s.world(ctx).OperationsOn(in.Env)
 		}
-		return page(PageInput{in.Limit, in.Cursor}, out, func(op operator.Operation) string { return newest(op.Created) + string(op.ID) })
+		return page(PageInput{in.Limit, in.Cursor}, slices.DeleteFunc(all, func(i world.Item[operator.Operation]) bool {
+			op := i.Get()
+			return in.Kind != "" && op.Kind != in.Kind || in.State != "" && op.State != in.State
+		}))
 	})
-	add(s, route{"getOperation", "GET", "/operations/{op}", "One operation", authz.Read, 200}, func(_ context.Context, in *operationInput) (*body[operator.Operation], error) {
-		op, err := s.Ops.Get(in.Op)
-		return &body[operator.Operation]{op}, err
+	add(s, route{"getOperation", "GET", "/operations/{op}", "One operation", authz.Read, 200}, func(ctx context.Context, in *operationInput) (*body[operator.Operation], error) {
+		op, ok := s.world(ctx).Operation(in.Op)
+		if !ok {
+			return nil, ops.NoOperation(in.Op)
+		}
+		return &body[operator.Operation]{op}, nil
 	})
 	add(s, route{"cancelOperation", "POST", "/operations/{op}/cancel", "Cancel an operation and undo it", authz.Write, 200}, func(ctx context.Context, in *operationInput) (out *body[operator.Operation], err error) {
 		err = s.do(ctx, "operation.cancel", "operations/"+string(in.Op), func() error {
@@ -57,8 +63,8 @@ func (s *Server) operationOperations() {
 	watch.Responses = map[string]*huma.Response{"200": {Description: "A stream of operations", Content: map[string]*huma.MediaType{
 		"text/event-stream": {Schema: huma.SchemaFromType(schema, operationType)}}}}
 	huma.Register(s.api, watch, func(ctx context.Context, in *operationInput) (*huma.StreamResponse, error) {
-		if _, err := s.Ops.Get(in.Op); err != nil {
-			return nil, operator.AsProblem(err)
+		if _, ok := s.world(ctx).Operation(in.Op); !ok {
+			return nil, ops.NoOperation(in.Op)
 		}
 		return &huma.StreamResponse{Body: func(hc huma.Context) { s.watch(hc, in.Op) }}, nil
 	})
@@ -67,34 +73,33 @@ func (s *Server) operationOperations() {
 // watch sends the operation at every change until it is final, or the caller goes. A comment every 15 s keeps the line open.
 func (s *Server) watch(hc huma.Context, id wire.OperationID) {
 	hc.SetHeader("Content-Type", "text/event-stream")
-	w, ok := hc.BodyWriter().(http.ResponseWriter)
+	out, ok := hc.BodyWriter().(http.ResponseWriter)
 	if !ok {
 		return
 	}
-	ctl := http.NewResponseController(w)
+	ctl := http.NewResponseController(out)
 	send := func(text string) bool {
 		ctl.SetWriteDeadline(time.Now().Add(writeLimit))
-		_, err := w.Write([]byte(text))
+		_, err := out.Write([]byte(text))
 		return err == nil && ctl.Flush() == nil
 	}
 	var last wire.Revision
 	for {
-		v := s.Store.View()
-		op, err := s.Ops.Get(id)
-		if err != nil {
+		w := s.world(hc.Context())
+		op, ok := w.Operation(id)
+		if !ok {
 			return // it was forgotten meanwhile
 		}
-		if rev := store.Operations.Revision(v, string(id)); rev != last {
-			last = rev
+		if op.Revision != last {
+			last = op.Revision
 			raw, err := json.Marshal(op)
-			if err != nil || !send(fmt.Sprintf("id: %d\nevent: operation\ndata: %s\n\n", rev, raw)) || op.State.Final() {
+			if err != nil || !send(fmt.Sprintf("id: %d\nevent: operation\ndata: %s\n\n", last, raw)) || op.State.Final() {
 				return
 			}
-			continue // the state may be newer than the view
 		}
 		t := time.NewTimer(15 * time.Second)
 		select {
-		case <-v.Over():
+		case <-w.Over():
 		case <-t.C:
 			if !send(": still here\n\n") {
 				t.Stop()

@@ -2,12 +2,11 @@ package api
 
 import (
 	"encoding/base64"
-	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/world"
 )
 
 // PageInput asks for a part of a list.
@@ -16,30 +15,33 @@ type PageInput struct {
 	Cursor string `query:"cursor" maxLength:"400" doc:"The next of the answer before; empty begins at the start"`
 }
 
-// page is one part of a list whose items are ordered by key, which no two share. An item that goes or comes between two parts shifts none
-// of the others: a cursor names the last item's key, not a number.
-func page[T any](in PageInput, items []T, key func(T) string) (*body[operator.List[T]], error) {
+// page is one part of a list, in the order of its keys. An item that goes or comes between two parts shifts none of the others: a cursor
+// names the last item's key, not a number.
+func page[T any](in PageInput, items world.List[T]) (*body[operator.List[T]], error) {
 	after, err := base64.RawURLEncoding.DecodeString(in.Cursor)
 	if err != nil {
 		return nil, operator.NewProblem(operator.Invalid, "cursor", "it is none that a list gave", "send the next of the answer before, or none")
 	}
 	items = slices.Clone(items)
-	slices.SortStableFunc(items, func(a, b T) int { return strings.Compare(key(a), key(b)) })
+	slices.SortStableFunc(items, func(a, b world.Item[T]) int { return strings.Compare(a.Key, b.Key) })
 	if in.Cursor != "" {
-		at, _ := slices.BinarySearchFunc(items, string(after)+"\x00", func(x T, k string) int { return strings.Compare(key(x), k) })
+		at, _ := slices.BinarySearchFunc(items, string(after)+"\x00", func(x world.Item[T], k string) int { return strings.Compare(x.Key, k) })
 		items = items[at:]
 	}
-	out := operator.List[T]{Items: []T{}}
+	out := operator.List[T]{}
 	if len(items) > in.Limit {
 		items = items[:in.Limit]
-		out.Next = base64.RawURLEncoding.EncodeToString([]byte(key(items[len(items)-1])))
+		out.Next = base64.RawURLEncoding.EncodeToString([]byte(items[len(items)-1].Key))
 	}
-	out.Items = append(out.Items, items...)
+	out.Items = items.All()
 	return &body[operator.List[T]]{out}, nil
 }
 
-// byNumber orders numbers as text.
-func byNumber(n int64) string { return fmt.Sprintf("%020d", n) }
-
-// newest orders times, the newest first, as text.
-func newest(t time.Time) string { return byNumber(1<<62 - t.UnixNano()) }
+// listed makes a list of things that are there already.
+func listed[T any](things []T, key func(T) string) world.List[T] {
+	out := make(world.List[T], len(things))
+	for i, t := range things {
+		out[i] = world.Item[T]{Key: key(t), Get: func() T { return t }}
+	}
+	return out
+}

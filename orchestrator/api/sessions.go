@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -22,7 +23,6 @@ import (
 	"hardnode.dev/orchestrator/authz"
 	"hardnode.dev/orchestrator/env"
 	"hardnode.dev/orchestrator/session"
-	"hardnode.dev/orchestrator/store"
 )
 
 // sessionKind is one kind of session: its parameters, by name, with what they mean.
@@ -96,7 +96,7 @@ func (s *Server) session(w http.ResponseWriter, r *http.Request, k sessionKind) 
 		Fail(w, operator.NewProblem(operator.Invalid, "ctid", err.Error(), "see hnctl node list"))
 		return
 	}
-	if p := who.Require(s.scopeFor(id), r.URL.Path); p != nil {
+	if p := who.Require(s.scopeFor(r.Context(), id), r.URL.Path); p != nil {
 		Fail(w, p)
 		return
 	}
@@ -131,8 +131,8 @@ func (s *Server) carry(w http.ResponseWriter, r *http.Request, record operator.A
 }
 
 // scopeFor is what a session in a container needs. Numbers of the platform need its scope even where there is no such container.
-func (s *Server) scopeFor(id wire.CTID) authz.Scope {
-	n, ok := store.Nodes.Get(s.World().View, id.String())
+func (s *Server) scopeFor(ctx context.Context, id wire.CTID) authz.Scope {
+	n, ok := s.world(ctx).Node(id)
 	if id < wire.FirstUserCTID || ok && n.Env == env.System {
 		return authz.Platform
 	}
@@ -183,18 +183,18 @@ func (s *Server) sessionRequest(r *http.Request, k sessionKind, id wire.CTID) (r
 	if r.Header.Get("Upgrade") == "" {
 		return req, "", operator.NewProblem(operator.Invalid, r.URL.Path, "this is a WebSocket", "use hnctl node "+k.name)
 	}
-	world := s.World()
-	n, ok := store.Nodes.Get(world.View, id.String())
+	seen := s.world(r.Context())
+	n, ok := seen.Node(id)
 	if !ok {
 		return req, "", noNode(id)
 	}
-	v := world.Node(n)
-	if h := world.Live[n.Host]; h.State.State != operator.HostActive {
-		return req, "", operator.NewProblem(operator.Unavailable, "nodes/"+id.String(), v.Reason, "wait for its host: hnctl host list")
+	if !seen.Answers(n.Host) {
+		return req, "", operator.NewProblem(operator.Unavailable, "nodes/"+id.String(), n.Reason, "wait for its host: hnctl host list")
 	}
 	// Whatever runs can be looked into, however it fares; whether it does only its host knows for sure.
-	if k.name != "logs" && v.State != string(host.CtRunning) && v.Started.IsZero() {
-		return req, "", operator.NewProblem(operator.Conflict, "nodes/"+id.String(), "nothing runs in it: it is "+v.State+why(v.Reason), "see hnctl node logs "+id.String())
+	if k.name != "logs" && n.State != string(host.CtRunning) && n.Started.IsZero() {
+		reason := "nothing runs in it: it is " + n.State + why(n.Reason)
+		return req, "", operator.NewProblem(operator.Conflict, "nodes/"+id.String(), reason, "see hnctl node logs "+id.String())
 	}
 	return req, n.Host, nil
 }

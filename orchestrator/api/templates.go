@@ -1,16 +1,13 @@
 package api
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"slices"
 
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/authz"
-	"hardnode.dev/orchestrator/store"
 )
 
 func (s *Server) templateOperations() {
@@ -20,7 +17,7 @@ func (s *Server) templateOperations() {
 		if s.Imports != nil {
 			pushed = s.Imports()
 		}
-		return page(*in, Templates(store.Templates.All(s.Store.View()), pushed), func(t operator.Template) string { return string(t.Name) })
+		return page(*in, listed(s.world(ctx).Templates(pushed), func(t operator.Template) string { return string(t.Name) }))
 	})
 	add(s, route{"deleteTemplate", "DELETE", "/templates/{template}", "Delete a template: refused while anything uses it", authz.Admin, 200}, func(ctx context.Context, in *struct {
 		Template string `path:"template" maxLength:"400" doc:"name, name:tag or name@digest, with / as %2F; a digest may be cut after twelve hex digits"`
@@ -79,28 +76,4 @@ func (s *Server) explained(p *operator.Problem, spec operator.EnvironmentSpec) *
 		}
 	}
 	return p
-}
-
-// Templates are templates and imports as people see them, by name. A name that was pushed again says how that goes.
-func Templates(made []host.Template, pushed []host.Import) []operator.Template {
-	out := make([]operator.Template, 0, len(made)+len(pushed))
-	for _, t := range made {
-		out = append(out, Template(t))
-	}
-	for _, i := range pushed {
-		at := slices.IndexFunc(out, func(t operator.Template) bool { return t.Name == i.Name })
-		if at < 0 {
-			at, out = len(out), append(out, operator.Template{Name: i.Name})
-		}
-		t := &out[at]
-		t.State, t.Reason, t.Since, t.Percent = string(i.State), i.Reason, i.Since, i.Percent
-	}
-	slices.SortFunc(out, func(a, b operator.Template) int { return cmp.Compare(a.Name, b.Name) })
-	return out
-}
-
-// Template is a template as people see it.
-func Template(t host.Template) operator.Template {
-	return operator.Template{Name: t.Name, Digest: t.Digest, Bytes: t.Bytes, Process: t.Process.Argv, Port: t.HTTPPort,
-		State: "ready", Imported: t.Imported, Notes: t.Notes, Warnings: t.Warnings}
 }

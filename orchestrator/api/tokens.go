@@ -15,7 +15,7 @@ var (
 
 func (s *Server) tokenOperations() {
 	add(s, route{"listTokens", "GET", "/tokens", "All tokens, without their text", authz.Admin, 200}, func(_ context.Context, in *PageInput) (*body[operator.List[operator.Token]], error) {
-		return page(*in, s.Tokens.List(), func(t operator.Token) string { return t.Name + " " + t.ID })
+		return page(*in, listed(s.Tokens.List(), func(t operator.Token) string { return t.Name + " " + t.ID }))
 	})
 	add(s, route{"createToken", "POST", "/tokens", "Make a token; its text is shown this once", authz.Admin, 201}, func(ctx context.Context, in *body[operator.NewToken]) (out *body[operator.MadeToken], err error) {
 		err = s.do(ctx, "token.create", "tokens/"+in.Body.Name, func() error {
@@ -36,12 +36,11 @@ func (s *Server) tokenOperations() {
 	add(s, route{"removeHost", "DELETE", "/hosts/{host}", "Remove a host that is off for good, by id or name; its nodes are made anew elsewhere", authz.Admin, 204}, func(ctx context.Context, in *struct {
 		Host string `path:"host" maxLength:"63"`
 	}) (*none, error) {
-		for _, h := range s.World().Hosts() {
-			if string(h.ID) == in.Host || h.Name == in.Host {
-				return nil, s.do(ctx, "host.remove", "hosts/"+h.Name, func() error { return s.Enroll.Remove(ctx, h.ID, h.State) })
-			}
+		h, ok := s.world(ctx).Host(in.Host)
+		if !ok {
+			return nil, noHost(in.Host)
 		}
-		return nil, operator.NewProblem(operator.NotFound, "hosts/"+in.Host, "there is no such host", "see hnctl host list")
+		return nil, s.do(ctx, "host.remove", "hosts/"+h.Name, func() error { return s.Enroll.Remove(ctx, h.ID, h.State) })
 	})
 	add(s, route{"revokeToken", "DELETE", "/tokens/{id}", "Revoke a token at once", authz.Admin, 204}, func(ctx context.Context, in *struct {
 		ID string `path:"id" maxLength:"40"`

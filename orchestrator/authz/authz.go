@@ -41,9 +41,10 @@ const AdminID = "admin"
 
 // Who is a caller.
 type Who struct {
-	ID     string
-	Name   string
-	Scopes []string
+	ID      string
+	Name    string
+	Account string // whose token it is: what of the cluster the caller sees
+	Scopes  []string
 
 	Expires time.Time // of the token; zero: it does not
 	hash    string    // of the token
@@ -78,7 +79,7 @@ func (t *Tokens) CheckHash(hash string) (Who, *operator.Problem) {
 	case !rec.Expires.IsZero() && !t.Now().Before(rec.Expires):
 		return unknown("the token expired at " + rec.Expires.Format(time.RFC3339))
 	}
-	return Who{rec.ID, rec.Name, rec.Scopes, rec.Expires, rec.Hash}, nil
+	return Who{rec.ID, rec.Name, AdminID, rec.Scopes, rec.Expires, rec.Hash}, nil
 }
 
 func unknown(reason string) (Who, *operator.Problem) {

@@ -10,15 +10,15 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/orchestrator/live"
-	"hardnode.dev/orchestrator/show"
 	"hardnode.dev/orchestrator/store"
+	"hardnode.dev/orchestrator/world"
 )
 
 // Routes keeps the resolver's document up to date, in memory: it follows from the store and the hosts' reports.
 type Routes struct {
 	Store *store.Store
 	Fleet *live.Fleet
-	World func() show.World
+	World func() world.World
 
 	mu struct {
 		sync.Mutex

@@ -15,8 +15,7 @@ import (
 
 	"hardnode.dev/internal/build"
 	"hardnode.dev/internal/wire/operator"
-	"hardnode.dev/orchestrator/show"
-	"hardnode.dev/orchestrator/store"
+	"hardnode.dev/orchestrator/world"
 )
 
 var (
@@ -36,7 +35,7 @@ var Accepted = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "hardnode_
 	Help:    "From sending a host its work to the host's confirming that it is on disk.",
 	Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}})
 
-type collector struct{ world func() show.World }
+type collector struct{ world func() world.World }
 
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{info, hosts, uncovered, envs, nodes, operations, alarms, revision, memory} {
@@ -52,7 +51,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(info, 1, build.Version)
 	byState := map[[2]string]int{}
 	var total, used int64
-	for _, h := range w.Hosts() {
+	for _, h := range w.Hosts().All() {
 		byState[[2]string{string(h.State), h.Role}]++
 		if h.State == operator.HostActive {
 			total, used = total+h.MemoryMiB<<20, used+h.MemoryUsed<<20
@@ -63,13 +62,13 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(uncovered, float64(len(w.Uncovered)))
 	environments, containers, ops := map[string]int{}, map[string]int{}, map[string]int{}
-	for _, e := range w.Environments() {
+	for _, e := range w.Environments().All() {
 		environments[string(e.State)]++
 		for _, n := range e.Nodes {
 			containers[n.State]++
 		}
 	}
-	for _, op := range store.Operations.All(w.View) {
+	for _, op := range w.Operations().All() {
 		ops[string(op.State)]++
 	}
 	for _, g := range []struct {
@@ -87,7 +86,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 }
 
 // Handler serves the metrics of the world and of this process; held is how many calls of hosts are held now.
-func Handler(world func() show.World, held func() float64) http.Handler {
+func Handler(world func() world.World, held func() float64) http.Handler {
 	r := prometheus.NewRegistry()
 	calls := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "hardnode_host_calls_held", Help: "Long polls and sessions of hosts that are held now."}, held)
 	r.MustRegister(collector{world}, Accepted, calls, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))

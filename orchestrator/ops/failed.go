@@ -10,15 +10,15 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/env"
-	"hardnode.dev/orchestrator/show"
 	"hardnode.dev/orchestrator/store"
+	"hardnode.dev/orchestrator/world"
 )
 
 // lasting is how long all nodes must have run before a creation that had failed counts as mended: one that crashes runs for a moment too.
 const lasting = 10 * time.Second
 
 // failures looks at what failed creations left: the mark goes when all of it runs after all, and the environment after a week.
-func (o *Ops) failures(ctx context.Context, w show.World, now time.Time) error {
+func (o *Ops) failures(ctx context.Context, w world.World, now time.Time) error {
 	for _, e := range store.Envs.All(w.View) {
 		if e.Failed == nil || e.Want == store.WantDeleted || busy(w.View, e) {
 			continue
@@ -53,11 +53,11 @@ func busy(v *store.View, e store.Environment) bool {
 }
 
 // mended tells whether all of the environment runs, and has for a while.
-func mended(w show.World, e store.Environment, now time.Time) bool {
+func mended(w world.World, e store.Environment, now time.Time) bool {
 	if state, _ := env.State(w.Facts(e)); state != operator.EnvRunning {
 		return false
 	}
-	for _, n := range w.Nodes(e.Spec.Name) {
+	for _, n := range w.Nodes(e.Spec.Name, "").All() {
 		if !n.Gone && (n.Started.IsZero() || now.Sub(n.Started) < lasting) {
 			return false
 		}
@@ -67,7 +67,7 @@ func mended(w show.World, e store.Environment, now time.Time) bool {
 
 // seenBroken tells whether every node was looked at now and not all of them run. While a host does not answer, or has not reported since
 // the orchestrator started, its node may run for all one knows: nobody's data is deleted on a guess.
-func seenBroken(w show.World, e store.Environment) bool {
+func seenBroken(w world.World, e store.Environment) bool {
 	f := w.Facts(e)
 	state, _ := env.State(f)
 	return state != operator.EnvRunning && !slices.ContainsFunc(f.Nodes, func(n env.NodeState) bool { return n.State == env.Unknown })

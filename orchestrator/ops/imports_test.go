@@ -11,8 +11,8 @@ import (
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/live"
-	"hardnode.dev/orchestrator/show"
 	"hardnode.dev/orchestrator/store"
+	"hardnode.dev/orchestrator/world"
 )
 
 func runOf(n int, state host.ImportState) host.ImportRun {
@@ -120,7 +120,7 @@ func TestImportsAreKept(t *testing.T) {
 	defer st.Close()
 	now := t0.Add(time.Hour)
 	o := &Ops{Store: st, Fleet: live.NewFleet(live.ClocksFor(1), t0, nil), Now: func() time.Time { return now }}
-	o.World = func() show.World { return show.World{Now: now, View: st.View()} }
+	o.World = func() world.World { return world.World{Now: now, View: st.View()}.For(world.Admin) }
 	done := operation("env.create")
 	done.ID, done.State, done.Updated = "op-done", operator.OpDone, t0.Add(-time.Hour)
 	taken := operation("env.create")
@@ -154,13 +154,13 @@ func TestImportsAreKept(t *testing.T) {
 		}
 	}
 	count := map[string]int{}
-	for _, op := range o.List() {
+	for _, op := range o.World().Operations().All() {
 		count[op.Kind+" "+string(op.State)]++
 	}
 	if want := map[string]int{"env.create done": 2, "import done": keepFinal, "import running": 1}; fmt.Sprint(count) != fmt.Sprint(want) {
 		t.Errorf("got %v, want %v", count, want)
 	}
-	running, err := o.Get(idOf(0))
+	running, err := o.get(idOf(0))
 	if err != nil || running.State != operator.OpRunning || running.Progress != 40 || !running.Deadline.Equal(t0.Add(10*time.Minute)) || running.Revision == 0 {
 		t.Errorf("got %+v, %v", running, err)
 	}
@@ -178,7 +178,7 @@ func TestImportsAreKept(t *testing.T) {
 		if err := o.Silent(t.Context(), c.since); err != nil {
 			t.Fatal(err)
 		}
-		got, _ := o.Get(idOf(0))
+		got, _ := o.get(idOf(0))
 		if got.State != c.want || got.State == operator.OpFailed && (!strings.Contains(got.Problem.Reason, "has not answered for 30m") || got.Problem.Next == "") {
 			t.Errorf("silent since %s: %+v", c.since, got)
 		}

@@ -10,7 +10,6 @@
 package ops
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -27,8 +26,8 @@ import (
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/live"
-	"hardnode.dev/orchestrator/show"
 	"hardnode.dev/orchestrator/store"
+	"hardnode.dev/orchestrator/world"
 )
 
 // keepFinal is how many ended operations are kept, of environments and of imports each, and keepFor how long.
@@ -41,7 +40,7 @@ const (
 type Ops struct {
 	Store *store.Store
 	Fleet *live.Fleet
-	World func() show.World
+	World func() world.World
 	Log   *slog.Logger
 	Now   func() time.Time // nil is time.Now
 }
@@ -124,7 +123,7 @@ func (o *Ops) Accept(ctx context.Context, r Request) (operator.Operation, error)
 		return operator.Operation{}, err
 	}
 	logging.Or(o.Log).Info("accepted", logging.Op, string(op.ID), logging.Step, op.Kind, logging.Env, string(op.Env), logging.Rev, int64(rev))
-	return o.Get(op.ID)
+	return o.get(op.ID)
 }
 
 // patience is what an operation that ends nodes has beside its own time: as long as the slowest may take from its stop signal to the kill.
@@ -154,32 +153,17 @@ func interrupt(tx *store.Tx, k kind, e store.Environment, by store.Operation, no
 	return nil
 }
 
-// Get is one operation; NotFound when there is none.
-func (o *Ops) Get(id wire.OperationID) (operator.Operation, error) {
-	v := o.Store.View()
-	op, ok := store.Operations.Get(v, string(id))
+// NoOperation says that there is no such operation.
+func NoOperation(id wire.OperationID) *operator.Problem {
+	return operator.NewProblem(operator.NotFound, "operations/"+string(id), "there is no such operation", "see hnctl op list")
+}
+
+func (o *Ops) get(id wire.OperationID) (operator.Operation, error) {
+	op, ok := o.World().Operation(id)
 	if !ok {
-		return operator.Operation{}, operator.NewProblem(operator.NotFound, "operations/"+string(id), "there is no such operation", "see hnctl op list")
+		return operator.Operation{}, NoOperation(id)
 	}
-	return shown(v, op), nil
-}
-
-func shown(v *store.View, op store.Operation) operator.Operation {
-	op.Operation.Revision = store.Operations.Revision(v, string(op.ID))
-	return op.Operation
-}
-
-// List is all operations, the newest first.
-func (o *Ops) List() []operator.Operation {
-	v := o.Store.View()
-	out := []operator.Operation{}
-	for _, op := range store.Operations.All(v) {
-		out = append(out, shown(v, op))
-	}
-	slices.SortFunc(out, func(a, b operator.Operation) int {
-		return cmp.Or(b.Created.Compare(a.Created), cmp.Compare(a.ID, b.ID))
-	})
-	return out
+	return op, nil
 }
 
 // Cancel ends an operation and undoes it: what was wanted before it is wanted again; an environment that was being created is removed.
@@ -189,7 +173,7 @@ func (o *Ops) Cancel(ctx context.Context, id wire.OperationID, by string) (opera
 		object := "operations/" + string(id)
 		switch {
 		case !ok:
-			return operator.NewProblem(operator.NotFound, object, "there is no such operation", "see hnctl op list")
+			return NoOperation(id)
 		case op.State.Final():
 			return operator.NewProblem(operator.Conflict, object, "it is "+string(op.State)+" already", "")
 		case !op.Cancel:
@@ -203,7 +187,7 @@ func (o *Ops) Cancel(ctx context.Context, id wire.OperationID, by string) (opera
 	if err != nil {
 		return operator.Operation{}, err
 	}
-	return o.Get(id)
+	return o.get(id)
 }
 
 // store writes an operation and, when it ended without being done, its undo.
@@ -362,7 +346,7 @@ func reasonOf(op store.Operation) string {
 	return op.Problem.Reason
 }
 
-func facts(w show.World, op store.Operation, now time.Time) Facts {
+func facts(w world.World, op store.Operation, now time.Time) Facts {
 	f := Facts{Now: now}
 	if e, ok := store.Envs.Get(w.View, string(op.Env)); ok {
 		f.Env = &e
@@ -376,8 +360,8 @@ func facts(w show.World, op store.Operation, now time.Time) Facts {
 }
 
 // nodeOf is a node without what its reason counts down: that would write the operation anew each second.
-func nodeOf(w show.World, n store.Node) Node {
-	out := Node{Node: w.Node(n), Delivered: w.Delivered(n), Answered: w.Answered(n), Away: w.Away(n)}
+func nodeOf(w world.World, n store.Node) Node {
+	out := Node{Node: w.NodeOf(n), Delivered: w.Delivered(n), Answered: w.Answered(n), Away: w.Away(n)}
 	out.Reason, _, _ = strings.Cut(out.Reason, host.NextStart)
 	return out
 }

@@ -14,7 +14,7 @@ import (
 	"strconv"
 )
 
-func environmentsPage(c operator.Cluster, envs []operator.Environment, served map[wire.EnvName]bool) templ.Component {
+func environmentsPage(c operator.Cluster, envs []operator.Environment, served func(wire.EnvName) bool) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -80,7 +80,7 @@ func environmentsPage(c operator.Cluster, envs []operator.Environment, served ma
 					return templ_7745c5c3_Err
 				}
 			} else {
-				templ_7745c5c3_Err = address(e.Domain, served[e.Spec.Name]).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = address(e.Domain, served(e.Spec.Name)).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

@@ -21,7 +21,7 @@ import (
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/authz"
-	"hardnode.dev/orchestrator/show"
+	"hardnode.dev/orchestrator/world"
 )
 
 //go:generate go tool templ generate
@@ -34,12 +34,11 @@ const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src
 
 // Panel serves the pages.
 type Panel struct {
-	Tokens     *authz.Tokens
-	Guesses    *authz.Guesses // slows down wrong tokens; nil: nobody does
-	World      func() show.World
-	Operations func() []operator.Operation
-	Log        *slog.Logger
-	Now        func() time.Time
+	Tokens  *authz.Tokens
+	Guesses *authz.Guesses // slows down wrong tokens; nil: nobody does
+	World   func(account string) world.World
+	Log     *slog.Logger
+	Now     func() time.Time
 
 	born sync.Once
 	name string // of this life of the orchestrator, made when it is first asked for
@@ -66,7 +65,7 @@ func (p *Panel) Handler() http.Handler {
 	mux.HandleFunc("GET /panel/login", p.entry)
 	mux.HandleFunc("POST /panel/login", p.login)
 	mux.HandleFunc("POST /panel/logout", p.logout)
-	for pattern, f := range map[string]func(*http.Request, *page, show.World) templ.Component{
+	for pattern, f := range map[string]func(*http.Request, *page, world.World) templ.Component{
 		"GET /panel/{$}":                p.hosts,
 		"GET /panel/hosts/{host}":       p.host,
 		"GET /panel/environments":       p.environments,
@@ -75,7 +74,7 @@ func (p *Panel) Handler() http.Handler {
 		"GET /panel/operations/{op}":    p.operation,
 		"/panel/":                       p.nothing,
 	} {
-		mux.HandleFunc(pattern, p.signedIn(func(w http.ResponseWriter, r *http.Request, pg page, v show.World) {
+		mux.HandleFunc(pattern, p.signedIn(func(w http.ResponseWriter, r *http.Request, pg page, v world.World) {
 			main := f(r, &pg, v)
 			p.live(w, r, pg, main)
 		}))

@@ -11,7 +11,7 @@ import (
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/secret"
 	"hardnode.dev/orchestrator/authz"
-	"hardnode.dev/orchestrator/show"
+	"hardnode.dev/orchestrator/world"
 )
 
 // The session's cookie and its life.
@@ -144,7 +144,7 @@ func (p *Panel) who(r *http.Request) (who authz.Who, ended string) {
 }
 
 // signedIn lets only holders of a session in whose token still counts and may read.
-func (p *Panel) signedIn(f func(http.ResponseWriter, *http.Request, page, show.World)) http.HandlerFunc {
+func (p *Panel) signedIn(f func(http.ResponseWriter, *http.Request, page, world.World)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		who, _ := p.who(r)
 		if who.ID == "" {
@@ -155,7 +155,7 @@ func (p *Panel) signedIn(f func(http.ResponseWriter, *http.Request, page, show.W
 			http.Redirect(w, r, signInAt(r), http.StatusSeeOther)
 			return
 		}
-		v := p.World()
+		v := p.World(who.Account)
 		f(w, r, page{Who: who.Name, Cluster: v.Cluster()}, v)
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/env"
-	"hardnode.dev/orchestrator/show"
+	"hardnode.dev/orchestrator/world"
 )
 
 // TestWordsOfStates: the API's description, the programs and the panel have the same words for states, and each word a colour of its kind.
@@ -23,7 +23,7 @@ func TestWordsOfStates(t *testing.T) {
 			words(operator.EnvLaunching, operator.EnvCreating, operator.EnvCloning, operator.EnvExporting, operator.EnvMigrating, operator.EnvUpdating, operator.EnvStopping,
 				operator.EnvGoingToSleep, operator.EnvRestoring)},
 		{operator.Node{}, append(words(host.CtRunning, host.CtFailing, host.CtStopped, host.CtBroken), env.Unknown),
-			append(words(host.CtWaiting, host.CtStarting, host.CtStopping), show.Removing)},
+			append(words(host.CtWaiting, host.CtStarting, host.CtStopping), world.Removing)},
 		{operator.Host{}, words(operator.HostActive, operator.HostMaintenance, operator.HostEvacuated, operator.HostEvacuationFailed, operator.HostUnreachable, operator.HostFenced, operator.HostBroken),
 			words(operator.HostJoining, operator.HostEvacuating)},
 		{operator.Operation{}, words(operator.OpPending, operator.OpRunning, operator.OpDone, operator.OpFailed, operator.OpCancelled), nil},

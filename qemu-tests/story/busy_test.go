@@ -121,7 +121,7 @@ func (s story) replacements() (out []string) {
 	return out
 }
 
-// away begins what a host that was UNREACHABLE says of that time (show.Host).
+// away begins what a host that was UNREACHABLE says of that time (world.Host).
 const away = "link: nothing was heard of it for "
 
 // watch looks at the hosts for so long. Each time that one is not ACTIVE must be explained by that host once it is back.

@@ -1,0 +1,94 @@
+package world
+
+import (
+	"fmt"
+	"time"
+
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/env"
+	"hardnode.dev/orchestrator/store"
+)
+
+// Environment is one environment; false when there is none of that name.
+func (w World) Environment(name wire.EnvName) (operator.Environment, bool) {
+	e, ok := store.Envs.Get(w.View, string(name))
+	if !ok || !w.sees(ofEnvironment(e)) {
+		return operator.Environment{}, false
+	}
+	return w.environment(e), true
+}
+
+// Environments are all environments by name.
+func (w World) Environments() List[operator.Environment] {
+	out := List[operator.Environment]{}
+	for e := range store.Envs.Rows(w.View) {
+		if w.sees(ofEnvironment(e)) {
+			out = append(out, Item[operator.Environment]{string(e.Spec.Name), func() operator.Environment { return w.environment(e) }})
+		}
+	}
+	return out
+}
+
+// environment is one by its record.
+func (w World) environment(e store.Environment) operator.Environment {
+	state, reason := env.State(w.Facts(e))
+	out := operator.Environment{Spec: e.Spec, State: state, Reason: reason, Domain: w.domain(e), Created: e.Created,
+		Nodes: w.Nodes(e.Spec.Name, "").All(), Revision: store.Envs.Revision(w.View, string(e.Spec.Name)), Spread: w.Uneven[e.Spec.Name]}
+	if f := e.Failed; f != nil {
+		out.Failed = &operator.FailedCreate{At: f.At, Reason: f.Reason, Kept: f.Kept, Removal: f.Removal()}
+	}
+	return out
+}
+
+func (w World) domain(e store.Environment) string {
+	c, _ := store.Clusters.Get(w.View, store.Only)
+	return string(e.Spec.Name) + "." + c.Domain
+}
+
+// Served tells whether an environment has an address that something answers: nodes that serve HTTP.
+func (w World) Served(name wire.EnvName) bool {
+	for n := range store.NodesOf.Of(w.View, string(name)) {
+		if n.HTTP != 0 && !n.Gone {
+			return true
+		}
+	}
+	return false
+}
+
+// Facts is what an environment's state follows from.
+func (w World) Facts(e store.Environment) env.Facts {
+	f := env.Facts{Want: string(e.Want), Why: w.Stuck[e.Spec.Name]}
+	for _, l := range e.Spec.Layers {
+		f.Missing += l.Nodes
+	}
+	for n := range store.NodesOf.Of(w.View, string(e.Spec.Name)) {
+		if n.Gone || n.Replaces != 0 { // a node on its way to take another's place isn't one more
+			continue
+		}
+		f.Missing--
+		v := w.NodeOf(n)
+		f.Nodes = append(f.Nodes, env.NodeState{CTID: n.CTID, State: v.State, Reason: v.Reason})
+	}
+	f.Missing = max(0, f.Missing)
+	if f.Missing > 0 && f.Why == "" {
+		f.Why = "not placed yet"
+	}
+	if op, ok := store.Operations.Get(w.View, string(e.Operation)); ok && !op.State.Final() {
+		f.Busy = op.Kind
+	}
+	if e.Failed != nil {
+		f.Failed = failed(e)
+	}
+	return f
+}
+
+// failed says that an environment's creation failed, and what becomes of it.
+func failed(e store.Environment) string {
+	s := "its creation failed: " + e.Failed.Reason
+	if e.Failed.Kept {
+		return s + "; it is kept"
+	}
+	until := e.Failed.Removal().Format(time.DateOnly)
+	return fmt.Sprintf("%s; it is removed on %s unless you keep it: hnctl env keep %s", s, until, e.Spec.Name)
+}

@@ -1,0 +1,99 @@
+package world
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/store"
+)
+
+// keepAway is how long it is told that a host was away.
+const keepAway = 10 * time.Minute
+
+// Host is one host by id or name; false when there is none.
+func (w World) Host(named string) (operator.Host, bool) {
+	h, ok := w.hostRecord(named)
+	if !ok || !w.sees(ofHosts) {
+		return operator.Host{}, false
+	}
+	return w.host(h), true
+}
+
+// Hosts are all hosts in order of joining.
+func (w World) Hosts() List[operator.Host] {
+	out := List[operator.Host]{}
+	if !w.sees(ofHosts) {
+		return out
+	}
+	for _, h := range w.hosts() {
+		key := byNumber(h.Joined.UnixNano()) + string(h.ID)
+		out = append(out, Item[operator.Host]{key, func() operator.Host { return w.host(h) }})
+	}
+	return out
+}
+
+// Answers tells whether a host does what it is asked at this moment.
+func (w World) Answers(id wire.HostID) bool { return w.Live[id].State.State == operator.HostActive }
+
+// hosts are the records in order of joining.
+func (w World) hosts() []store.Host {
+	all := store.Hosts.All(w.View)
+	slices.SortFunc(all, func(a, b store.Host) int { return cmp.Compare(a.Order, b.Order) })
+	return all
+}
+
+func (w World) hostRecord(named string) (store.Host, bool) {
+	if named == "" {
+		return store.Host{}, false
+	}
+	if h, ok := store.Hosts.Get(w.View, named); ok {
+		return h, true
+	}
+	for h := range store.Hosts.Rows(w.View) {
+		if h.Name == named {
+			return h, true
+		}
+	}
+	return store.Host{}, false
+}
+
+// host is one by its record.
+func (w World) host(h store.Host) operator.Host {
+	s := w.Live[h.ID]
+	out := operator.Host{ID: h.ID, Name: h.Name, Role: string(h.Role), State: s.State.State, Reason: s.Reason,
+		Unlicensed: w.Uncovered[h.ID], Block: h.Block4.String(), Code: h.Code, Joined: h.Joined, Seen: s.Received}
+	if out.State == "" {
+		out.State, out.Reason = operator.HostJoining, "it has not been looked at yet"
+	}
+	if why := s.Loss.Why; why != "" {
+		out.Reason += "; " + why
+	}
+	for n := range store.NodesOn.Of(w.View, string(h.ID)) {
+		if !n.Gone {
+			out.Containers++
+		}
+	}
+	if r := s.Report; r != nil {
+		out.Version, out.Boot, out.CPUs, out.MHz = r.Version, r.Boot, r.Capacity.CPUs, r.Capacity.MHz
+		out.Load1, out.UptimeSec = r.Load.Load1, r.Load.UptimeSec
+		out.MemoryMiB, out.MemoryUsed = r.Capacity.MemoryBytes>>20, r.Load.MemoryUsed>>20
+		out.DiskMiB, out.DiskUsed = r.Capacity.DiskBytes>>20, r.Load.DiskUsed>>20
+		if r.Underlay.IsValid() {
+			out.Underlay = r.Underlay.String()
+		}
+		for _, p := range r.Problems {
+			out.Problems = append(out.Problems, fmt.Sprintf("%s: %s (%s)", p.Object, p.Reason, p.Next))
+		}
+		if a := s.Away.String(); a != "" && w.Now.Sub(s.Away.To) < keepAway {
+			out.Problems = append(out.Problems, "link: "+a)
+		}
+		if d := s.Received.Sub(r.Sent); d > time.Minute || d < -time.Minute {
+			out.Problems = append(out.Problems, fmt.Sprintf("clock: it is %s off the orchestrator's (check its time servers)", d.Round(time.Second)))
+		}
+	}
+	return out
+}

@@ -1,0 +1,53 @@
+package world
+
+import (
+	"cmp"
+	"slices"
+
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/store"
+)
+
+// Operation is one operation; false when there is none, or none any more.
+func (w World) Operation(id wire.OperationID) (operator.Operation, bool) {
+	op, ok := store.Operations.Get(w.View, string(id))
+	if !ok || !w.sees(ofOperation(op)) {
+		return operator.Operation{}, false
+	}
+	return w.operation(op), true
+}
+
+// Operations are all operations, the newest first.
+func (w World) Operations() List[operator.Operation] {
+	return w.operations(func(store.Operation) bool { return true })
+}
+
+// OperationsOn are the operations on one environment, the newest first.
+func (w World) OperationsOn(name wire.EnvName) List[operator.Operation] {
+	object := "environments/" + string(name)
+	return w.operations(func(op store.Operation) bool { return op.Object == object })
+}
+
+func (w World) operations(some func(store.Operation) bool) List[operator.Operation] {
+	var found []store.Operation
+	for op := range store.Operations.Rows(w.View) {
+		if some(op) && w.sees(ofOperation(op)) {
+			found = append(found, op)
+		}
+	}
+	slices.SortFunc(found, func(a, b store.Operation) int {
+		return cmp.Or(b.Created.Compare(a.Created), cmp.Compare(a.ID, b.ID))
+	})
+	out := make(List[operator.Operation], len(found))
+	for i, op := range found {
+		key := newest(op.Created) + string(op.ID)
+		out[i] = Item[operator.Operation]{key, func() operator.Operation { return w.operation(op) }}
+	}
+	return out
+}
+
+func (w World) operation(op store.Operation) operator.Operation {
+	op.Operation.Revision = store.Operations.Revision(w.View, string(op.ID))
+	return op.Operation
+}

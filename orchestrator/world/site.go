@@ -1,0 +1,74 @@
+package world
+
+import (
+	"net/netip"
+
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/env"
+	"hardnode.dev/orchestrator/store"
+)
+
+// Sites is what the resolver serves: every user environment with an HTTP port, its backends being the nodes that were seen running and
+// healthy on a host that answers now. Where there is none of those, nodes that ran on an UNREACHABLE host that is not lost count too: what
+// does not report may serve all the same, and the resolver sees for itself.
+func (w World) Sites() []host.Site {
+	out := []host.Site{}
+	for e := range store.Envs.Rows(w.View) {
+		if e.System || e.Want == store.WantDeleted || !w.sees(ofEnvironment(e)) {
+			continue
+		}
+		state, _ := env.State(w.Facts(e))
+		site := host.Site{Env: e.Spec.Name, Domain: w.domain(e), Running: e.Want == store.WantRunning, State: string(state),
+			Backends: []host.Backend{}}
+		var unseen []host.Backend
+		entry := entryLayer(e.Spec)
+		for n := range store.NodesOf.Of(w.View, string(e.Spec.Name)) {
+			if n.Gone || n.HTTP == 0 || n.Layer != entry {
+				continue
+			}
+			silent := w.silent(n)
+			if !silent && w.NodeOf(n).State != string(host.CtRunning) {
+				continue
+			}
+			if c := n.Container.Check; c != nil && c.Port == n.HTTP {
+				site.Check = c.Path
+			}
+			b := host.Backend{CTID: n.CTID, Addr: netip.AddrPortFrom(n.Container.IPv4, n.HTTP), Host: n.Host}
+			if silent {
+				unseen = append(unseen, b)
+			} else {
+				site.Backends = append(site.Backends, b)
+			}
+		}
+		if len(site.Backends) == 0 && site.Running {
+			site.Backends = append(site.Backends, unseen...)
+		}
+		out = append(out, site)
+	}
+	return out
+}
+
+// silent tells whether a node ran when its host, UNREACHABLE now and not lost, reported last.
+func (w World) silent(n store.Node) bool {
+	s := w.Live[n.Host]
+	c, ok := s.Container(n.CTID)
+	return ok && s.State.State == operator.HostUnreachable && !s.Loss.Lost &&
+		c.State == host.CtRunning && c.Generation == n.Container.Generation
+}
+
+// entryLayer is the layer that requests enter by: the balancer if there is one, else compute, else the first.
+func entryLayer(s operator.EnvironmentSpec) wire.LayerName {
+	for _, name := range []wire.LayerName{"bl", "cp"} {
+		for _, l := range s.Layers {
+			if l.Name == name {
+				return name
+			}
+		}
+	}
+	if len(s.Layers) == 0 {
+		return ""
+	}
+	return s.Layers[0].Name
+}

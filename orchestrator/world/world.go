@@ -1,0 +1,59 @@
+// Package world is what people and the resolver see of the cluster: what is stored and what hosts report, put together.
+//
+// Owns: the derived views, one file a noun: environment, node, host, cluster, operation, template, site; which account sees what.
+// In: one view of the store, one snapshot of the hosts, the licence, what the last plan found.
+// Out: values of wire/operator and wire/host.
+// Never: says more than is known: what runs on a host that does not answer is unknown. Never does I/O.
+package world
+
+import (
+	"fmt"
+	"time"
+
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/live"
+	"hardnode.dev/orchestrator/store"
+)
+
+// World is everything at one moment, as one account sees it. One that was not made by For sees no record.
+type World struct {
+	Now       time.Time
+	View      *store.View
+	Live      live.Snapshot
+	Stuck     map[wire.EnvName]string
+	Uncovered map[wire.HostID]string
+	Uneven    map[wire.EnvName]string
+	Alarms    []string
+	Rotation  string // of the gossip key
+	License   operator.License
+
+	account string
+}
+
+// Over is closed when what is stored is no more as it is here.
+func (w World) Over() <-chan struct{} { return w.View.Over() }
+
+// Item is one thing of a List: what the list can be ordered by, which no two share, and the thing.
+type Item[T any] struct {
+	Key string
+	Get func() T
+}
+
+// List is many things, of which each is put together when it is asked for: a page of a long list costs the page.
+type List[T any] []Item[T]
+
+// All is every thing of the list.
+func (l List[T]) All() []T {
+	out := make([]T, len(l))
+	for i, item := range l {
+		out[i] = item.Get()
+	}
+	return out
+}
+
+// byNumber orders numbers as text.
+func byNumber(n int64) string { return fmt.Sprintf("%020d", n) }
+
+// newest orders times, the newest first, as text.
+func newest(t time.Time) string { return byNumber(1<<62 - t.UnixNano()) }
