@@ -39,6 +39,8 @@ type log struct {
 	lines   *regexp.Regexp
 
 	held   map[string]*strings.Builder // output of what is not over yet, by package and test
+	turn   string                      // verbose: the package whose lines are shown as they come
+	behind []string                    // verbose: packages that run beside it, whose lines are held until their turn comes
 	cached map[string]bool
 	done   []took
 	failed bool
@@ -106,18 +108,61 @@ func (l *log) line(line string) {
 func (l *log) output(e event, key string) {
 	l.cached[e.Package] = l.cached[e.Package] || e.Test == "" && strings.HasSuffix(strings.TrimRight(e.Output, "\n"), "(cached)")
 	switch {
+	case l.verbose && e.Package != "" && !l.speaks(e.Package):
+		l.hold(e.Package+" ", e.Output)
 	case l.verbose, e.Action == "build-output", l.lines != nil && l.lines.MatchString(e.Output):
 		l.out.WriteString(e.Output)
 	default:
-		if l.held[key] == nil {
-			l.held[key] = &strings.Builder{}
+		l.hold(key, e.Output)
+	}
+}
+
+func (l *log) hold(key, text string) {
+	if l.held[key] == nil {
+		l.held[key] = &strings.Builder{}
+	}
+	l.held[key].WriteString(text)
+}
+
+// speaks tells whether a package's lines are shown as they come: one package's are at a time, so that lines of two are never mixed.
+func (l *log) speaks(pkg string) bool {
+	if l.turn == "" {
+		l.turn = pkg
+	}
+	if l.turn != pkg && !slices.Contains(l.behind, pkg) {
+		l.behind = append(l.behind, pkg)
+	}
+	return l.turn == pkg
+}
+
+// over passes the turn on when a package ends: first to those that ended meanwhile, whose lines are all there, then to the next that runs.
+func (l *log) over(pkg string) {
+	if l.turn != pkg {
+		return
+	}
+	l.turn = ""
+	for len(l.behind) > 0 && l.turn == "" {
+		next := l.behind[0]
+		l.behind = l.behind[1:]
+		if b := l.held[next+" "]; b != nil {
+			l.out.WriteString(b.String())
+			delete(l.held, next+" ")
 		}
-		l.held[key].WriteString(e.Output)
+		if !slices.ContainsFunc(l.done, func(t took) bool { return t.pkg == next && t.test == "" }) {
+			l.turn = next
+		}
 	}
 }
 
 // end shows all that a failed test said, and the last words of a package.
 func (l *log) end(e event, key string) {
+	l.done = append(l.done, took{e.Elapsed, e.Package, e.Test, e.Action, l.cached[e.Package]})
+	if l.failed = l.failed || e.Action == "fail"; l.verbose {
+		if e.Test == "" {
+			l.over(e.Package)
+		}
+		return
+	}
 	if b := l.held[key]; b != nil {
 		switch text := b.String(); {
 		case e.Action == "fail":
@@ -127,7 +172,6 @@ func (l *log) end(e event, key string) {
 		}
 		delete(l.held, key)
 	}
-	l.failed = l.failed || e.Action == "fail"
 	if e.Test == "" { // a test of it that never ended can't come to an end any more
 		for open, b := range l.held {
 			if strings.HasPrefix(open, e.Package+" ") {
@@ -138,7 +182,6 @@ func (l *log) end(e event, key string) {
 			}
 		}
 	}
-	l.done = append(l.done, took{e.Elapsed, e.Package, e.Test, e.Action, l.cached[e.Package]})
 }
 
 func lastLine(text string) string {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -29,6 +30,29 @@ const (
 {"Action":"fail","Package":"b","Elapsed":1.6}
 `
 )
+
+// Packages that run beside each other are shown one after the other, each whole; nothing is lost when the run is cut off.
+func TestSideBySide(t *testing.T) {
+	line := func(pkg, text string) string {
+		return fmt.Sprintf(`{"Action":"output","Package":%q,"Test":"T","Output":"%s\n"}`+"\n", pkg, text)
+	}
+	end := func(pkg string) string { return fmt.Sprintf(`{"Action":"pass","Package":%q,"Elapsed":1}`+"\n", pkg) }
+	for _, c := range []struct{ name, in, want string }{
+		{"the first ends last", line("a", "a1") + line("b", "b1") + line("a", "a2") + line("b", "b2") + end("b") + line("a", "a3") + end("a"), "a1 a2 a3 b1 b2"},
+		{"the first ends first", line("a", "a1") + line("b", "b1") + line("a", "a2") + end("a") + line("b", "b2") + end("b"), "a1 a2 b1 b2"},
+		{"three", line("a", "a1") + line("b", "b1") + line("c", "c1") + end("b") + line("c", "c2") + end("a") + line("c", "c3") + end("c"), "a1 b1 c1 c2 c3"},
+		{"cut off", line("a", "a1") + line("b", "b1") + line("a", "a2"), "a1 a2 --- never ended: b b1"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var out strings.Builder
+			run(strings.NewReader(c.in), &out, true, "", "", "", 20)
+			said, _, _ := strings.Cut(out.String(), "\nslowest")
+			if got := strings.Join(strings.Fields(said), " "); got != c.want {
+				t.Errorf("shown %q, want %q", got, c.want)
+			}
+		})
+	}
+}
 
 func TestRun(t *testing.T) {
 	for _, c := range []struct {
