@@ -33,6 +33,9 @@ type Options struct {
 	Built    bool           // everything in out/ is up to date already: build nothing
 	Bare     bool           // stop when the hosts are ACTIVE: no template, no environment
 	Progress func(Progress) // told what happens, from several goroutines; may be nil
+
+	Root  string            // of the tree whose out/ the infra VM, the hosts and the tools come from; "" is this one
+	Roots map[string]string // machine → root of another tree, built already, whose image it boots (Machine.Use changes it)
 }
 
 // Cluster is a running cluster. Close ends it.
@@ -106,6 +109,9 @@ func prepare(ctx context.Context, o Options) (*Cluster, error) {
 	root, err := harness.Root()
 	if err != nil {
 		return nil, err
+	}
+	if o.Root != "" {
+		root = o.Root
 	}
 	if o.Dir, err = filepath.Abs(o.Dir); err != nil {
 		return nil, err

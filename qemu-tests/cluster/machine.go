@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -64,20 +65,17 @@ func (c *Cluster) machine(name string, addr netip.Addr, infra bool) (*Machine, e
 	if err != nil {
 		return nil, err
 	}
-	out := filepath.Join(c.Root, "out/image")
-	cmdline, err := harness.Cmdline(out)
-	if err != nil {
-		return nil, err
-	}
 	m.cfg = harness.Config{
-		Name: name, Kernel: filepath.Join(out, "vmlinuz"), Initrd: []string{filepath.Join(out, "host.initrd")}, Append: cmdline,
-		MemMiB: hostMiB, CPUs: 2, Dir: filepath.Join(c.Dir, "logs"), Reboot: true, Timeout: -1,
+		Name: name, MemMiB: hostMiB, CPUs: 2, Dir: filepath.Join(c.Dir, "logs"), Reboot: true, Timeout: -1,
 		Disks: []harness.Disk{{Path: filepath.Join(c.Dir, name+".disk"), SizeMiB: diskMiB, Serial: name}},
 		NICs:  []harness.NIC{{Switch: c.Switch}},
 		FwCfg: map[string][]byte{boot.FwCfgConfig: doc},
 	}
+	if err := m.boots(cmp.Or(c.opts.Roots[name], c.Root)); err != nil {
+		return nil, err
+	}
 	if infra {
-		m.cfg.Initrd, m.cfg.MemMiB = []string{filepath.Join(out, "infra.initrd")}, infraMiB
+		m.cfg.MemMiB = infraMiB
 		var user []harness.Forward
 		for _, f := range c.Ports.Table() {
 			user = append(user, harness.Forward{Host: f.Host, Guest: f.Guest})
@@ -87,12 +85,33 @@ func (c *Cluster) machine(name string, addr netip.Addr, infra bool) (*Machine, e
 			return nil, fmt.Errorf("day-0 bundle: %v", err)
 		}
 	}
-	if c.opts.Probe {
-		if err := harness.AddProbe(c.ctx, &m.cfg, m.cfg.Dir); err != nil {
-			return nil, err
-		}
+	return m, m.addProbe()
+}
+
+// boots makes the image in the tree below root the one the machine boots.
+func (m *Machine) boots(root string) error {
+	out, initrd := filepath.Join(root, "out/image"), "host.initrd"
+	if m.Infra {
+		initrd = "infra.initrd"
 	}
-	return m, nil
+	cmdline, err := harness.Cmdline(out)
+	m.cfg.Kernel, m.cfg.Initrd, m.cfg.Append = filepath.Join(out, "vmlinuz"), []string{filepath.Join(out, initrd)}, cmdline
+	return err
+}
+
+func (m *Machine) addProbe() error {
+	if !m.c.opts.Probe {
+		return nil
+	}
+	return harness.AddProbe(m.c.ctx, &m.cfg, m.cfg.Dir)
+}
+
+// Use makes the machine boot the image of another tree, built already, from its next Boot on. Its disk stays as it is.
+func (m *Machine) Use(root string) error {
+	if err := m.boots(root); err != nil {
+		return fmt.Errorf("machine %s: %w", m.Name, err)
+	}
+	return m.addProbe()
 }
 
 // Log is the file with the machine's serial console.
