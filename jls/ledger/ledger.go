@@ -29,7 +29,9 @@ const SchemaVersion = 1
 // Ledger is the open database. All methods may be called at once.
 type Ledger struct{ db *sql.DB }
 
-// Open opens or makes the database at path. It refuses a damaged one, and one that a newer program wrote.
+// Open opens or makes the database at path. It refuses a damaged one, and one that a newer program wrote, unless that one says that this
+// program may work on it: a schema whose additions an earlier program can leave out has a table readers with one row, the oldest schema
+// version whose programs may. Such a database keeps its version, so that the newer program goes on where it was.
 func Open(ctx context.Context, path string) (*Ledger, error) {
 	q := url.Values{"_txlock": {"immediate"}, "_pragma": {"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "busy_timeout(5000)", "cache_size(-1024)"}}
 	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+q.Encode())
@@ -53,7 +55,9 @@ func (l *Ledger) upgrade(ctx context.Context) error {
 	if err := l.db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&found); err != nil {
 		return fmt.Errorf("read schema version: %v", err)
 	}
-	if found > SchemaVersion {
+	if readers, err := l.readers(ctx, found); err != nil {
+		return err
+	} else if readers > SchemaVersion {
 		return fmt.Errorf("schema version %d is newer than this program's %d: run the newer program", found, SchemaVersion)
 	}
 	var check string
@@ -77,6 +81,23 @@ func (l *Ledger) upgrade(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// readers is the oldest schema version whose programs may work on a database of the version found.
+func (l *Ledger) readers(ctx context.Context, found int) (int, error) {
+	said, oldest := false, 0
+	if found > SchemaVersion {
+		if err := l.db.QueryRowContext(ctx, "SELECT count(*) > 0 FROM sqlite_schema WHERE type = 'table' AND name = 'readers'").Scan(&said); err != nil {
+			return 0, fmt.Errorf("read schema version: %v", err)
+		}
+	}
+	if !said {
+		return found, nil
+	}
+	if err := l.db.QueryRowContext(ctx, "SELECT version FROM readers").Scan(&oldest); err != nil {
+		return 0, fmt.Errorf("read the oldest version that may read schema %d: %v", found, err)
+	}
+	return oldest, nil
 }
 
 func (l *Ledger) tx(ctx context.Context, f func(*sql.Tx) error) error {

@@ -6,23 +6,50 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"hardnode.dev/jls/ledger"
 )
 
-func TestOpenRefusesNewerSchema(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "with space?.db")
-	l, err := ledger.Open(t.Context(), path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Close()
-	if _, err := os.Stat(path); err != nil {
-		t.Fatalf("the database lies elsewhere: %v", err)
-	}
-	set(t, path, "PRAGMA user_version = 99")
-	if _, err := ledger.Open(t.Context(), path); err == nil || !strings.Contains(err.Error(), "newer") {
-		t.Errorf("got %v, want a refusal of the newer schema", err)
+// A program that was rolled back works on the later one's database when that says so, and leaves it as the later one made it.
+func TestNewerSchema(t *testing.T) {
+	for _, c := range []struct{ name, made, refused string }{
+		{"says nothing", "PRAGMA user_version = 99", "newer"},
+		{"from this one on", "ALTER TABLE audit ADD COLUMN account TEXT NOT NULL DEFAULT 'admin'; CREATE TABLE readers (version INTEGER); INSERT INTO readers VALUES (1); PRAGMA user_version = 2", ""},
+		{"from a later one on", "CREATE TABLE readers (version INTEGER); INSERT INTO readers VALUES (2); PRAGMA user_version = 3", "newer"},
+		{"says nothing clear", "CREATE TABLE readers (version INTEGER); PRAGMA user_version = 3", "oldest version"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "with space?.db")
+			l, err := ledger.Open(t.Context(), path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.Close()
+			if _, err := os.Stat(path); err != nil {
+				t.Fatalf("the database lies elsewhere: %v", err)
+			}
+			set(t, path, c.made)
+			l, err = ledger.Open(t.Context(), path)
+			if c.refused != "" {
+				if err == nil || !strings.Contains(err.Error(), c.refused) {
+					t.Errorf("got %v, want a refusal that says %q", err, c.refused)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			// Whatever this program writes has the later one's default.
+			if _, err := l.Revoke(t.Context(), "test", "no-such-licence", time.Now()); err == nil {
+				t.Error("a licence that is not there was revoked")
+			}
+			if a, err := l.Audit(t.Context(), 10); err != nil || len(a) != 1 {
+				t.Errorf("the audit record is %v, %v, want the refusal", a, err)
+			}
+			set(t, path, "UPDATE audit SET account = account WHERE account = 'admin'")
+		})
 	}
 }
 
