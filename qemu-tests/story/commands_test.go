@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -80,10 +81,17 @@ func execOutOfMemory(s story) {
 		s.Errorf("the environment: %+v %v", e, err)
 	}
 	// A client that goes takes all of its command along.
-	ctx, cancel := context.WithTimeout(s.Context(), 10*time.Second*harness.Scale())
-	s.HNCTL(ctx, "node", "exec", id, "--", "sh", "-c", "(setsid sleep 7654321 &) ; sleep 7654321 | cat")
+	ctx, cancel := context.WithCancel(s.Context())
+	ended := make(chan error, 1)
+	go func() {
+		_, err := s.HNCTL(ctx, "node", "exec", id, "--", "sh", "-c", "(setsid sleep 7654321 &) ; sleep 7654321 | cat")
+		ended <- err
+	}()
+	ps, sleep := func() string { return s.hnctl("node", "exec", id, "--", "ps") }, regexp.MustCompile(`(?m)\d +sleep 7654321 *$`)
+	s.until("both of a command's processes run", func() bool { return len(sleep.FindAllString(ps(), -1)) == 2 })
 	cancel()
-	s.until("nothing of a command whose client is gone runs", func() bool {
-		return !strings.Contains(s.hnctl("node", "exec", id, "--", "ps"), "sleep 7654321")
-	})
+	if err := <-ended; err == nil {
+		s.Error("a command that never ends ended well")
+	}
+	s.until("nothing of a command whose client is gone runs", func() bool { return !strings.Contains(ps(), "sleep 7654321") })
 }

@@ -89,7 +89,7 @@ func (s story) while(m *cluster.Machine, exe string, f func()) {
 func quiet(s story) {
 	hello := s.settled("hello")
 	v, begin := s.visitor(time.Second), time.Now()
-	s.watch(soak(time.Minute, 10*time.Minute))
+	s.watch(soak(20*time.Second, 10*time.Minute)) // busyHosts looks for as long again
 	s.sameNodes(hello, s.settled("hello"))
 	if bad := failed(v.stop(), begin); len(bad) > 0 {
 		s.Errorf("pages failed: %q", bad)
