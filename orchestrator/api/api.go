@@ -7,23 +7,17 @@
 package api
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
-	"fmt"
 	"log/slog"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
-	"hardnode.dev/internal/build"
 	"hardnode.dev/internal/logging"
-	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/audit"
@@ -69,30 +63,24 @@ type Server struct {
 	templates sync.RWMutex // held for reading while an environment is created, for writing while a template is deleted
 }
 
-type whoKey struct{}
-
-// caller is who asks; a handler runs only after the caller is known.
-func caller(ctx context.Context) authz.Who {
-	w, _ := ctx.Value(whoKey{}).(authz.Who)
-	return w
+// caller is who asks, from where, and what of the cluster they see.
+type caller struct {
+	authz.Who
+	from  string
+	world func() world.World // at this moment
 }
 
-type fromKey struct{}
+type callerKey struct{}
 
-func from(ctx context.Context) string {
-	s, _ := ctx.Value(fromKey{}).(string)
-	return s
+// caller is who asks: the door let them in and noted it in ctx.
+func (s *Server) caller(ctx context.Context) caller {
+	c, _ := ctx.Value(callerKey{}).(caller)
+	return c
 }
 
-// world is what the caller sees now.
-func (s *Server) world(ctx context.Context) world.World { return s.World(caller(ctx).Account) }
-
-// Fail answers with a Problem.
-func Fail(w http.ResponseWriter, err error) {
-	p := operator.AsProblem(err)
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(p.Status)
-	json.NewEncoder(w).Encode(p)
+// do audits an action around its effect.
+func (s *Server) do(c caller, what, object string, effect func() error) error {
+	return s.Audit.Do(operator.Audit{Who: c.Name, From: c.from, What: what, Object: object}, effect)
 }
 
 // Description is the API's OpenAPI 3.1 document.
@@ -108,62 +96,71 @@ func (s *Server) register(mux *http.ServeMux) {
 	c.DocsPath, c.SchemasPath = "", ""
 	c.RejectUnknownQueryParameters = true
 	c.Info.Description = "The API of a Hardnode cluster. Long work is an operation: 202 with its Location, watchable at …/events. " +
-		"Errors are application/problem+json (RFC 9457) with one of the codes invalid, not_found, conflict, denied, exhausted, unavailable, internal; detail says why, next what to do."
+		"Errors are application/problem+json (RFC 9457) with one of the codes " +
+		"invalid, not_found, conflict, denied, exhausted, unavailable, internal; detail says why, next what to do."
 	c.Info.License = &huma.License{Name: "Apache-2.0", Identifier: "Apache-2.0"}
 	c.Servers = []*huma.Server{{URL: "/", Description: "The cluster the description was read from"}}
 	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}
 	s.api = humago.New(mux, c)
-	s.clusterOperations()
-	s.environmentOperations()
-	s.operationOperations()
-	s.tokenOperations()
+	s.operations()
+	s.watchOperation()
 	s.sessionOperations(mux)
 	s.hostLogOperation(mux)
 }
 
-// huma has one hook for all its APIs; this program has one API.
-func init() { huma.NewError = newError }
+// operations is the table of all that is asked and answered; what is held open, sessions and watches, registers itself.
+func (s *Server) operations() {
+	serve(s, route{"getCluster", "GET", "/cluster", "The installation as a whole", authz.Read, 200}, s.getCluster)
+	serve(s, route{"rotateGossipKey", "POST", "/cluster/rotate-gossip-key", "Replace the key that hosts' gossip is encrypted with",
+		authz.Admin, 202}, s.rotateGossipKey)
+	serve(s, route{"getVersion", "GET", "/version", "The orchestrator's version", authz.Read, 200}, s.getVersion)
+	serve(s, route{"getLicense", "GET", "/license", "The licence, and what is used of it", authz.Read, 200}, s.getLicense)
+	serve(s, route{"setLicense", "PUT", "/license", "Install another licence", authz.Admin, 200}, s.setLicense)
 
-// newError is how huma's own refusals (validation, unknown fields, bodies too large) look: like all others.
-func newError(status int, msg string, errs ...error) huma.StatusError {
-	p := operator.NewProblem(operator.CodeOf(status), "", msg, "see /openapi.json")
-	p.Status, p.Title = status, http.StatusText(status)
-	if status >= 500 {
-		return operator.AsProblem(fmt.Errorf("%s", msg))
-	}
-	details := make([]*huma.ErrorDetail, 0, len(errs))
-	for _, e := range errs {
-		if d, ok := e.(huma.ErrorDetailer); ok {
-			details = append(details, d.ErrorDetail())
-		} else if e != nil {
-			details = append(details, &huma.ErrorDetail{Message: e.Error()})
-		}
-	}
-	if len(details) == 0 {
-		return p
-	}
-	// A field that is not known says more than the one that is missing for it.
-	slices.SortStableFunc(details, func(a, b *huma.ErrorDetail) int { return cmp.Compare(rankOf(a), rankOf(b)) })
-	all := make([]*operator.Problem, len(details))
-	for i, d := range details {
-		reason := d.Message
-		if reason == unexpected {
-			reason = "the field is not known"
-		}
-		one := *p
-		one.Object, one.Reason, one.Next = strings.TrimPrefix(strings.TrimPrefix(d.Location, "body"), "."), reason, "correct it; see /openapi.json"
-		all[i] = &one
-	}
-	return operator.All(all)
-}
+	serve(s, route{"listHosts", "GET", "/hosts", "All hosts, in order of joining", authz.Read, 200}, s.listHosts)
+	serve(s, route{"getHost", "GET", "/hosts/{host}", "One host, by id or name", authz.Read, 200}, s.getHost)
+	serveWith(s, route{"removeHost", "DELETE", "/hosts/{host}",
+		"Remove a host that is off for good, by id or name; its nodes are made anew elsewhere", authz.Admin, 204}, s.removeHost)
+	serve(s, route{"createJoinToken", "POST", "/join-tokens", "Make a one-time join token for a host; its text is shown this once",
+		authz.Admin, 201}, s.createJoinToken)
 
-const unexpected = "unexpected property" // as huma says it
+	serve(s, route{"listNodes", "GET", "/nodes", "All nodes, by number", authz.Read, 200}, s.listNodes)
+	serve(s, route{"getNode", "GET", "/nodes/{ctid}", "One node", authz.Read, 200}, s.getNode)
 
-func rankOf(d *huma.ErrorDetail) int {
-	if d.Message == unexpected {
-		return 0
+	serve(s, route{"listEnvironments", "GET", "/environments", "All environments, by name", authz.Read, 200}, s.listEnvironments)
+	serveWith(s, route{"getEnvironment", "GET", "/environments/{env}", "One environment with its nodes", authz.Read, 200}, s.getEnvironment)
+	serveWith(s, route{"createEnvironment", "POST", "/environments", "Create an environment", authz.Write, 202}, s.createEnvironment)
+	serveWith(s, route{"keepEnvironment", "POST", "/environments/{env}/keep",
+		"Keep what a failed creation left: it is not removed after a week", authz.Write, 200}, s.keepEnvironment)
+	for kind, r := range map[string]route{
+		"env.start": {"startEnvironment", "POST", "/environments/{env}/start", "Start an environment's nodes", authz.Write, 202},
+		"env.stop": {"stopEnvironment", "POST", "/environments/{env}/stop", "Stop an environment's nodes; their data stays",
+			authz.Write, 202},
+		"env.spread": {"spreadEnvironment", "POST", "/environments/{env}/spread",
+			"Spread its layers over hosts again, one node after the other: a new one runs before the old one goes", authz.Write, 202},
+		"env.delete": {"deleteEnvironment", "DELETE", "/environments/{env}", "Delete an environment with all its data", authz.Write, 202},
+	} {
+		serveWith(s, r, s.changeEnvironment(kind, r))
 	}
-	return 1
+
+	serve(s, route{"listOperations", "GET", "/operations", "All operations, newest first", authz.Read, 200}, s.listOperations)
+	serve(s, route{"getOperation", "GET", "/operations/{op}", "One operation", authz.Read, 200}, s.getOperation)
+	serve(s, route{"cancelOperation", "POST", "/operations/{op}/cancel", "Cancel an operation and undo it", authz.Write, 200},
+		s.cancelOperation)
+
+	serve(s, route{"listTemplates", "GET", "/templates", "The templates in the registry, and what was pushed and is none (yet)",
+		authz.Read, 200}, s.listTemplates)
+	serve(s, route{"deleteTemplate", "DELETE", "/templates/{template}", "Delete a template: refused while anything uses it",
+		authz.Admin, 200}, s.deleteTemplate)
+	serve(s, route{"collectTemplates", "POST", "/registry/collect", "Remove what no template needs from the registry, now",
+		authz.Admin, 200}, s.collectTemplates)
+
+	serve(s, route{"listTokens", "GET", "/tokens", "All tokens, without their text", authz.Admin, 200}, s.listTokens)
+	serve(s, route{"createToken", "POST", "/tokens", "Make a token; its text is shown this once", authz.Admin, 201}, s.createToken)
+	serveWith(s, route{"revokeToken", "DELETE", "/tokens/{id}", "Revoke a token at once", authz.Admin, 204}, s.revokeToken)
+
+	serve(s, route{"listAudit", "GET", "/audit",
+		"Who did what, newest first; an answer may have fewer items than asked for, or none, and still a next", authz.Admin, 200}, s.listAudit)
 }
 
 // route is one operation of the API.
@@ -173,10 +170,23 @@ type route struct {
 	status                    int
 }
 
-// add registers an operation: the caller is known and has the scope before f runs.
-func add[I, O any](s *Server, r route, f func(context.Context, *I) (*O, error)) {
+type body[T any] struct{ Body T }
+
+type none struct{}
+
+// serve registers an operation that answers with a body. By the time f is called the request is decoded, and its caller known and allowed;
+// what f returns is encoded, and an error of it becomes a Problem.
+func serve[I, O any](s *Server, r route, f func(context.Context, caller, *I) (O, error)) {
+	serveWith(s, r, func(ctx context.Context, c caller, in *I) (*body[O], error) {
+		out, err := f(ctx, c, in)
+		return &body[O]{out}, err
+	})
+}
+
+// serveWith is serve for an answer that has more than a body, such as a header, or none.
+func serveWith[I, O any](s *Server, r route, f func(context.Context, caller, *I) (*O, error)) {
 	huma.Register(s.api, s.operation(r), func(ctx context.Context, in *I) (*O, error) {
-		out, err := f(ctx, in)
+		out, err := f(ctx, s.caller(ctx), in)
 		if err != nil {
 			p := operator.AsProblem(err)
 			if p.Code == operator.Internal {
@@ -189,10 +199,11 @@ func add[I, O any](s *Server, r route, f func(context.Context, *I) (*O, error)) 
 }
 
 func (s *Server) operation(r route) huma.Operation {
-	return huma.Operation{OperationID: r.id, Method: r.method, Path: operator.Prefix + r.path, Summary: r.summary, DefaultStatus: r.status, MaxBodyBytes: maxBody, Errors: refusals(r),
+	return huma.Operation{OperationID: r.id, Method: r.method, Path: operator.Prefix + r.path, Summary: r.summary,
+		DefaultStatus: r.status, MaxBodyBytes: maxBody, Errors: refusals(r),
 		Description: "Needs scope " + string(r.scope) + ".", Security: []map[string][]string{{"token": {}}},
 		Middlewares: huma.Middlewares{func(ctx huma.Context, next func(huma.Context)) {
-			if p := caller(ctx.Context()).Require(r.scope, ctx.Operation().Path); p != nil {
+			if p := s.caller(ctx.Context()).Require(r.scope, ctx.Operation().Path); p != nil {
 				refuse(ctx, p)
 				return
 			}
@@ -203,91 +214,14 @@ func (s *Server) operation(r route) huma.Operation {
 
 // refusals are the statuses an operation may answer with instead.
 func refusals(r route) []int {
-	out := []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusUnprocessableEntity, http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusServiceUnavailable}
+	out := []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusUnprocessableEntity, http.StatusTooManyRequests,
+		http.StatusInternalServerError, http.StatusServiceUnavailable}
 	if strings.Contains(r.path, "{") {
 		out = append(out, http.StatusNotFound)
 	}
 	if r.method != http.MethodGet {
-		out = append(out, http.StatusBadRequest, http.StatusConflict, http.StatusPreconditionFailed, http.StatusRequestEntityTooLarge, http.StatusInsufficientStorage)
+		out = append(out, http.StatusBadRequest, http.StatusConflict, http.StatusPreconditionFailed, http.StatusRequestEntityTooLarge,
+			http.StatusInsufficientStorage)
 	}
 	return out
-}
-
-func refuse(ctx huma.Context, p *operator.Problem) {
-	ctx.SetHeader("Content-Type", "application/problem+json")
-	ctx.SetStatus(p.Status)
-	json.NewEncoder(ctx.BodyWriter()).Encode(p)
-}
-
-// do audits an action around its effect.
-func (s *Server) do(ctx context.Context, what, object string, effect func() error) error {
-	return s.Audit.Do(operator.Audit{Who: caller(ctx).Name, From: from(ctx), What: what, Object: object}, effect)
-}
-
-type body[T any] struct{ Body T }
-
-type none struct{}
-
-func (s *Server) clusterOperations() {
-	add(s, route{"getCluster", "GET", "/cluster", "The installation as a whole", authz.Read, 200}, func(ctx context.Context, _ *none) (*body[operator.Cluster], error) {
-		c := s.world(ctx).Cluster()
-		c.Now = time.Now().UTC()
-		return &body[operator.Cluster]{c}, nil
-	})
-	add(s, route{"rotateGossipKey", "POST", "/cluster/rotate-gossip-key", "Replace the key that hosts' gossip is encrypted with", authz.Admin, 202}, func(ctx context.Context, _ *none) (*body[operator.Cluster], error) {
-		if err := s.do(ctx, "cluster.rotate-gossip-key", "cluster/gossip-key", func() error { return s.RotateGossip(ctx, caller(ctx).Name) }); err != nil {
-			return nil, err
-		}
-		return &body[operator.Cluster]{s.world(ctx).Cluster()}, nil
-	})
-	add(s, route{"getLicense", "GET", "/license", "The licence, and what is used of it", authz.Read, 200}, func(ctx context.Context, _ *none) (*body[operator.License], error) {
-		return &body[operator.License]{s.world(ctx).License}, nil
-	})
-	add(s, route{"setLicense", "PUT", "/license", "Install another licence", authz.Admin, 200}, func(ctx context.Context, in *body[operator.LicenseText]) (*body[operator.License], error) {
-		if err := s.do(ctx, "licence.set", "licence", func() error { return s.License.Install(ctx, strings.TrimSpace(in.Body.Text)) }); err != nil {
-			return nil, err
-		}
-		return &body[operator.License]{s.world(ctx).License}, nil
-	})
-	add(s, route{"listHosts", "GET", "/hosts", "All hosts, in order of joining", authz.Read, 200}, func(ctx context.Context, in *PageInput) (*body[operator.List[operator.Host]], error) {
-		return page(*in, s.world(ctx).Hosts())
-	})
-	add(s, route{"getHost", "GET", "/hosts/{host}", "One host, by id or name", authz.Read, 200}, func(ctx context.Context, in *struct {
-		Host string `path:"host" maxLength:"63"`
-	}) (*body[operator.Host], error) {
-		h, ok := s.world(ctx).Host(in.Host)
-		if !ok {
-			return nil, noHost(in.Host)
-		}
-		return &body[operator.Host]{h}, nil
-	})
-	add(s, route{"listNodes", "GET", "/nodes", "All nodes, by number", authz.Read, 200}, func(ctx context.Context, in *struct {
-		Env  wire.EnvName `query:"env" maxLength:"40" doc:"Of this environment only"`
-		Host string       `query:"host" maxLength:"63" doc:"On this host only, by id or name"`
-		PageInput
-	}) (*body[operator.List[operator.Node]], error) {
-		return page(in.PageInput, s.world(ctx).Nodes(in.Env, in.Host))
-	})
-	add(s, route{"getNode", "GET", "/nodes/{ctid}", "One node", authz.Read, 200}, func(ctx context.Context, in *struct {
-		CTID wire.CTID `path:"ctid" minimum:"1"`
-	}) (*body[operator.Node], error) {
-		n, ok := s.world(ctx).Node(in.CTID)
-		if !ok {
-			return nil, noNode(in.CTID)
-		}
-		return &body[operator.Node]{n}, nil
-	})
-	s.templateOperations()
-	s.auditOperations()
-	add(s, route{"getVersion", "GET", "/version", "The orchestrator's version", authz.Read, 200}, func(context.Context, *none) (*body[operator.Version], error) {
-		return &body[operator.Version]{operator.Version{Version: build.Version}}, nil
-	})
-}
-
-func noNode(id wire.CTID) *operator.Problem {
-	return operator.NewProblem(operator.NotFound, "nodes/"+id.String(), "there is no such node", "see hnctl node list")
-}
-
-func noHost(name string) *operator.Problem {
-	return operator.NewProblem(operator.NotFound, "hosts/"+name, "there is no such host", "see hnctl host list")
 }

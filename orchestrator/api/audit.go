@@ -9,7 +9,6 @@ import (
 
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/audit"
-	"hardnode.dev/orchestrator/authz"
 )
 
 // auditInput selects a part of the record.
@@ -23,38 +22,36 @@ type auditInput struct {
 // backwards is how far records may be out of the order of their times: a clock that was set back.
 const backwards = time.Hour
 
-func (s *Server) auditOperations() {
-	add(s, route{"listAudit", "GET", "/audit", "Who did what, newest first; an answer may have fewer items than asked for, or none, and still a next", authz.Admin, 200}, func(_ context.Context, in *auditInput) (*body[operator.List[operator.Audit]], error) {
-		var since time.Time
-		var err error
-		if in.Since != "" {
-			if since, err = operator.ParseSince(in.Since, time.Now()); err != nil {
-				return nil, operator.NewProblem(operator.Invalid, "since", err.Error(), "correct it, or leave it out")
-			}
+func (s *Server) listAudit(_ context.Context, _ caller, in *auditInput) (out operator.List[operator.Audit], err error) {
+	var since time.Time
+	if in.Since != "" {
+		if since, err = operator.ParseSince(in.Since, time.Now()); err != nil {
+			return out, operator.NewProblem(operator.Invalid, "since", err.Error(), "correct it, or leave it out")
 		}
-		place, bad := int64(-1), operator.NewProblem(operator.Invalid, "cursor", "it is none that a list gave", "send the next of the answer before, or none")
-		if in.Cursor != "" {
-			raw, err := base64.RawURLEncoding.DecodeString(in.Cursor)
-			if err != nil {
-				return nil, bad
-			}
-			if place, err = strconv.ParseInt(string(raw), 10, 64); err != nil || place <= 0 {
-				return nil, bad
-			}
-		}
-		list, next, err := s.Audit.Back(place, in.Limit, func(a operator.Audit) (keep, goOn bool) {
-			return (in.Who == "" || a.Who == in.Who) && !a.At.Before(since), since.IsZero() || a.At.After(since.Add(-backwards))
-		})
-		if errors.Is(err, audit.ErrPlace) {
-			return nil, bad
-		}
+	}
+	place := int64(-1)
+	bad := operator.NewProblem(operator.Invalid, "cursor", "it is none that a list gave", "send the next of the answer before, or none")
+	if in.Cursor != "" {
+		raw, err := base64.RawURLEncoding.DecodeString(in.Cursor)
 		if err != nil {
-			return nil, operator.NewProblem(operator.Unavailable, "audit", err.Error(), "check the orchestrator's disk")
+			return out, bad
 		}
-		out := operator.List[operator.Audit]{Items: append([]operator.Audit{}, list...)}
-		if next > 0 {
-			out.Next = base64.RawURLEncoding.EncodeToString(strconv.AppendInt(nil, next, 10))
+		if place, err = strconv.ParseInt(string(raw), 10, 64); err != nil || place <= 0 {
+			return out, bad
 		}
-		return &body[operator.List[operator.Audit]]{out}, nil
+	}
+	list, next, err := s.Audit.Back(place, in.Limit, func(a operator.Audit) (keep, goOn bool) {
+		return (in.Who == "" || a.Who == in.Who) && !a.At.Before(since), since.IsZero() || a.At.After(since.Add(-backwards))
 	})
+	if errors.Is(err, audit.ErrPlace) {
+		return out, bad
+	}
+	if err != nil {
+		return out, operator.NewProblem(operator.Unavailable, "audit", err.Error(), "check the orchestrator's disk")
+	}
+	out.Items = append([]operator.Audit{}, list...)
+	if next > 0 {
+		out.Next = base64.RawURLEncoding.EncodeToString(strconv.AppendInt(nil, next, 10))
+	}
+	return out, nil
 }

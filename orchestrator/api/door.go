@@ -18,6 +18,7 @@ import (
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/authz"
+	"hardnode.dev/orchestrator/world"
 )
 
 // The limits of the API. What is over them is refused early, with Retry-After: a server that takes in more than it can do answers nobody.
@@ -56,7 +57,7 @@ func (s *Server) Handler() http.Handler {
 		d.open["GET "+path] = true
 	}
 	d.mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
-		if p := caller(r.Context()).Require(authz.Metrics, r.URL.Path); p != nil {
+		if p := s.caller(r.Context()).Require(authz.Metrics, r.URL.Path); p != nil {
 			Fail(w, p)
 			return
 		}
@@ -91,7 +92,8 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		d.noRoute(w, r)
 		return
 	}
-	ctx := context.WithValue(context.WithValue(r.Context(), whoKey{}, who), fromKey{}, r.RemoteAddr)
+	c := caller{who, r.RemoteAddr, func() world.World { return d.World(who.Account) }}
+	ctx := context.WithValue(r.Context(), callerKey{}, c)
 	if d.open[pattern] {
 		if !d.take(d.mu.open, who, maxOpen) {
 			tooMany(w, r, fmt.Sprintf("token %q has %d sessions and watches open", who.Name, maxOpen), "close some of them")
@@ -233,7 +235,8 @@ func tooMany(w http.ResponseWriter, r *http.Request, reason, next string) {
 
 func busy(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Retry-After", "2")
-	Fail(w, operator.NewProblem(operator.Unavailable, r.URL.Path, fmt.Sprintf("the orchestrator is busy with %d requests", maxAtOnce), "try again in a moment"))
+	Fail(w, operator.NewProblem(operator.Unavailable, r.URL.Path, fmt.Sprintf("the orchestrator is busy with %d requests", maxAtOnce),
+		"try again in a moment"))
 }
 
 // recover turns a panic of a handler into an answer; the connection's own abort goes through.

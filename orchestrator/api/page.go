@@ -17,10 +17,10 @@ type PageInput struct {
 
 // page is one part of a list, in the order of its keys. An item that goes or comes between two parts shifts none of the others: a cursor
 // names the last item's key, not a number.
-func page[T any](in PageInput, items world.List[T]) (*body[operator.List[T]], error) {
+func page[T any](in PageInput, items world.List[T]) (out operator.List[T], err error) {
 	after, err := base64.RawURLEncoding.DecodeString(in.Cursor)
 	if err != nil {
-		return nil, operator.NewProblem(operator.Invalid, "cursor", "it is none that a list gave", "send the next of the answer before, or none")
+		return out, operator.NewProblem(operator.Invalid, "cursor", "it is none that a list gave", "send the next of the answer before, or none")
 	}
 	items = slices.Clone(items)
 	slices.SortStableFunc(items, func(a, b world.Item[T]) int { return strings.Compare(a.Key, b.Key) })
@@ -28,13 +28,12 @@ func page[T any](in PageInput, items world.List[T]) (*body[operator.List[T]], er
 		at, _ := slices.BinarySearchFunc(items, string(after)+"\x00", func(x world.Item[T], k string) int { return strings.Compare(x.Key, k) })
 		items = items[at:]
 	}
-	out := operator.List[T]{}
 	if len(items) > in.Limit {
 		items = items[:in.Limit]
 		out.Next = base64.RawURLEncoding.EncodeToString([]byte(items[len(items)-1].Key))
 	}
 	out.Items = items.All()
-	return &body[operator.List[T]]{out}, nil
+	return out, nil
 }
 
 // listed makes a list of things that are there already.

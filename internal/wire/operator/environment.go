@@ -5,9 +5,89 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
+	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/document"
 )
+
+// EnvironmentSpec is what a person asks for: one YAML document, `hnctl env create -f`.
+type EnvironmentSpec struct {
+	Version int          `json:"version" yaml:"version" required:"true" enum:"1" doc:"Format version"`
+	Name    wire.EnvName `json:"name" yaml:"name" required:"true" doc:"Unique name, a DNS label; the domain starts with it"`
+	Layers  []LayerSpec  `json:"layers" yaml:"layers" required:"true" minItems:"1" maxItems:"20"`
+}
+
+// LayerSpec is one layer of nodes of one template.
+type LayerSpec struct {
+	Name      wire.LayerName    `json:"name" yaml:"name" required:"true" doc:"bl, cp, sqldb, nosqldb, cache, storage, vps, build, or a name of your own"`
+	Template  wire.TemplateName `json:"template" yaml:"template" required:"true" doc:"Template in the registry, e.g. nginx"`
+	Nodes     int               `json:"nodes" yaml:"nodes" required:"true" minimum:"1" maximum:"100"`
+	Cloudlets wire.Cloudlets    `json:"cloudlets" yaml:"cloudlets" required:"true"`
+	DiskMiB   int64             `json:"diskMiB,omitempty" yaml:"diskMiB" doc:"Quota of each node's own files in MiB; 0 is 1024"`
+	HTTP      uint16            `json:"http,omitempty" yaml:"http" doc:"Port the nodes serve HTTP on; 0 is what the template says, which may be none"`
+	Profile   string            `json:"profile,omitempty" yaml:"profile" enum:"app,system" doc:"app: one program and its children; system: a full OS with systemd as PID 1; left out: what the template says"`
+	Env       map[string]string `json:"env,omitempty" yaml:"env" doc:"Variables of the process"`
+	Check     *CheckSpec        `json:"check,omitempty" yaml:"check" doc:"What a node must answer to count as running; left out: what the template says"`
+}
+
+// CheckSpec is how it is found out that a node serves.
+type CheckSpec struct {
+	Type  string `json:"type" yaml:"type" required:"true" enum:"tcp,http,none" doc:"tcp: a connection is accepted; http: path is answered with 200-399; none: there is no check, whatever the template says"`
+	Port  uint16 `json:"port,omitempty" yaml:"port" doc:"Port that is asked; 0 is the one the nodes serve HTTP on"`
+	Path  string `json:"path,omitempty" yaml:"path" maxLength:"1024" doc:"Path that http asks for; empty is /"`
+	Every int    `json:"every,omitempty" yaml:"every" minimum:"0" maximum:"300" doc:"Seconds between two checks, 1 to 300; 0 is 2. Until the first success it is asked more often"`
+}
+
+// The types of a check.
+const (
+	CheckTCP  = "tcp"
+	CheckHTTP = "http"
+	CheckNone = "none"
+)
+
+// EnvironmentState is where an environment is (DESIGN "Words").
+type EnvironmentState string
+
+// The environment states.
+const (
+	EnvRunning      EnvironmentState = "running"
+	EnvDown         EnvironmentState = "down"
+	EnvLaunching    EnvironmentState = "launching"
+	EnvSleeping     EnvironmentState = "sleeping"
+	EnvUnknown      EnvironmentState = "unknown"
+	EnvCreating     EnvironmentState = "creating"
+	EnvCloning      EnvironmentState = "cloning"
+	EnvExporting    EnvironmentState = "exporting"
+	EnvMigrating    EnvironmentState = "migrating"
+	EnvBroken       EnvironmentState = "broken"
+	EnvUpdating     EnvironmentState = "updating"
+	EnvStopping     EnvironmentState = "stopping"
+	EnvGoingToSleep EnvironmentState = "going-to-sleep"
+	EnvRestoring    EnvironmentState = "restoring"
+)
+
+// Environment is an environment as it is.
+type Environment struct {
+	Spec     EnvironmentSpec  `json:"spec"`
+	State    EnvironmentState `json:"state" enum:"running,down,launching,sleeping,unknown,creating,cloning,exporting,migrating,broken,updating,stopping,going-to-sleep,restoring"`
+	Reason   string           `json:"reason,omitempty"`
+	Domain   string           `json:"domain" doc:"Host name the resolver serves it under"`
+	Revision wire.Revision    `json:"revision" doc:"Grows with every change; the ETag"`
+	Created  time.Time        `json:"created"`
+	Nodes    []Node           `json:"nodes"`
+	Spread   string           `json:"spread,omitempty" doc:"Which layer isn't spread over hosts any more though it could be: POST …/spread mends it"`
+	Failed   *FailedCreate    `json:"failed,omitempty" doc:"Its creation failed, and not all of it has run since"`
+}
+
+// FailedCreate is what became of an environment whose creation failed: it stays to be looked at, counts against limits, and is removed
+// after a week unless it is kept.
+type FailedCreate struct {
+	At      time.Time `json:"at" doc:"When the creation, or the last start after it, failed"`
+	Reason  string    `json:"reason"`
+	Kept    bool      `json:"kept,omitempty" doc:"It is not removed by itself"`
+	Removal time.Time `json:"removal,omitzero" doc:"When it is removed by itself"`
+}
 
 // Roles are the layer names with a meaning of their own (DESIGN "Words").
 var Roles = []string{"bl", "cp", "sqldb", "nosqldb", "cache", "storage", "vps", "build"}

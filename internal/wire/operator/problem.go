@@ -135,5 +135,6 @@ func AsProblem(err error) *Problem {
 	if errors.As(err, &p) {
 		return p
 	}
-	return NewProblem(Internal, "", "something went wrong inside the orchestrator", "see the orchestrator's log: hnctl node logs --component orchestrator")
+	return NewProblem(Internal, "", "something went wrong inside the orchestrator",
+		"see the orchestrator's log: hnctl node logs --component orchestrator")
 }

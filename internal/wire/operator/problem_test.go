@@ -33,7 +33,8 @@ func TestAsProblem(t *testing.T) {
 	if got := AsProblem(errors.New("dial unix /secret")); got.Code != Internal || strings.Contains(got.Error(), "secret") {
 		t.Errorf("an inner error reached the person: %v", got)
 	}
-	for _, c := range []struct{ object, reason, want string }{{"a", "", "a (b)"}, {"", "c", "c (b)"}, {"", "", "Conflict (b)"}} { // no colon with nothing behind it
+	for _, c := range []struct{ object, reason, want string }{{"a", "", "a (b)"}, {"", "c", "c (b)"},
+		{"", "", "Conflict (b)"}} { // no colon with nothing behind it
 		if got := NewProblem(Conflict, c.object, c.reason, "b").Error(); got != c.want {
 			t.Errorf("got %q, want %q", got, c.want)
 		}

@@ -29,7 +29,8 @@ func ParseSince(text string, now time.Time) (time.Time, error) {
 		}
 		return t, nil
 	}
-	return time.Time{}, fmt.Errorf("%q is no time: give how long ago, such as 15m, 2h or 7d, or a time such as %s", text, now.UTC().Format(time.RFC3339))
+	return time.Time{}, fmt.Errorf("%q is no time: give how long ago, such as 15m, 2h or 7d, or a time such as %s", text,
+		now.UTC().Format(time.RFC3339))
 }
 
 func parseAgo(text string) (time.Duration, error) {

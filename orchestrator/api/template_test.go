@@ -11,10 +11,12 @@ import (
 // TestExplained: who asks for a template that was pushed and is none (yet) is told so.
 func TestExplained(t *testing.T) {
 	s := &Server{Imports: func() []host.Import {
-		return []host.Import{{Name: "app:latest", State: host.ImportFailed, Reason: "is for linux/s390x"}, {Name: "big:2", State: host.ImportRunning}}
+		return []host.Import{{Name: "app:latest", State: host.ImportFailed, Reason: "is for linux/s390x"},
+			{Name: "big:2", State: host.ImportRunning}}
 	}}
 	spec := operator.EnvironmentSpec{Layers: []operator.LayerSpec{{Template: "app"}, {Template: "big:2"}, {Template: "none"}}}
-	for object, want := range map[string]string{"layers[0].template": "could not be imported: is for linux/s390x", "layers[1].template": "not imported yet: importing", "layers[2].template": "not in the registry"} {
+	for object, want := range map[string]string{"layers[0].template": "could not be imported: is for linux/s390x",
+		"layers[1].template": "not imported yet: importing", "layers[2].template": "not in the registry"} {
 		p := s.explained(operator.NewProblem(operator.NotFound, object, "it is not in the registry", "see"), spec)
 		if !strings.Contains(p.Reason, want) || p.Next == "" {
 			t.Errorf("%s: got %+v, want %q", object, p, want)

@@ -1,13 +1,13 @@
 package api
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,6 +23,7 @@ import (
 	"hardnode.dev/orchestrator/authz"
 	"hardnode.dev/orchestrator/env"
 	"hardnode.dev/orchestrator/session"
+	"hardnode.dev/orchestrator/world"
 )
 
 // sessionKind is one kind of session: its parameters, by name, with what they mean.
@@ -33,25 +34,36 @@ type sessionKind struct {
 }
 
 var sessionKinds = []sessionKind{
-	{"exec", "Run a command in a node (WebSocket; each binary message is a frame: a channel byte 0 stdin, 1 stdout, 2 stderr, 3 resize, 4 exit, then the payload)", map[string]string{
-		"argv": "The command and its arguments, one parameter each, in order", "tty": "true for a terminal", "rows": "Rows of the terminal", "cols": "Columns of the terminal",
-		"user": "User inside the container by name or number, with a group if wanted (name:group), as its /etc/passwd and /etc/group have them; instead of uid and gid",
-		"uid":  "User inside the container", "gid": "Group inside the container"}, parseExec},
+	{"exec", "Run a command in a node (WebSocket; each binary message is a frame: a channel byte " +
+		"0 stdin, 1 stdout, 2 stderr, 3 resize, 4 exit, then the payload)", map[string]string{
+		"argv": "The command and its arguments, one parameter each, in order",
+		"tty":  "true for a terminal",
+		"rows": "Rows of the terminal",
+		"cols": "Columns of the terminal",
+		"user": "User inside the container by name or number, with a group if wanted (name:group), " +
+			"as its /etc/passwd and /etc/group have them; instead of uid and gid",
+		"uid": "User inside the container",
+		"gid": "Group inside the container"}, parseExec},
 	{"logs", "Read a node's log (WebSocket; frames as of exec)", map[string]string{
-		"tail": "Lines from the end; 0 is all that is kept", "follow": "true to go on until closed", "timestamps": "true to begin each line with its time (RFC 3339, UTC) and a space",
-		"since": "Only lines written since: how long ago (90s, 15m, 2h, 7d), or a time (RFC 3339)"}, parseLogs},
+		"tail":       "Lines from the end; 0 is all that is kept",
+		"follow":     "true to go on until closed",
+		"timestamps": "true to begin each line with its time (RFC 3339, UTC) and a space",
+		"since":      "Only lines written since: how long ago (90s, 15m, 2h, 7d), or a time (RFC 3339)"}, parseLogs},
 	{"jem", "Run `jem MODULE ACTION ARG…` in a node (WebSocket; frames as of exec)", map[string]string{
-		"module": "The module", "action": "The action", "arg": "Arguments, one parameter each, in order"}, parseJEM},
+		"module": "The module",
+		"action": "The action",
+		"arg":    "Arguments, one parameter each, in order"}, parseJEM},
 }
 
 // sessionOperations registers the WebSocket paths and describes them.
 func (s *Server) sessionOperations(mux *http.ServeMux) {
 	for _, k := range sessionKinds {
 		path := k.path()
-		op := &huma.Operation{OperationID: k.name + "Node", Method: http.MethodGet, Path: path, Summary: k.summary, Description: "Needs scope exec; scope platform in the platform's own containers.",
-			Security:   []map[string][]string{{"token": {}}},
-			Parameters: []*huma.Param{{Name: "ctid", In: "path", Required: true, Schema: &huma.Schema{Type: "integer"}}},
-			Responses:  s.sessionResponses()}
+		op := &huma.Operation{OperationID: k.name + "Node", Method: http.MethodGet, Path: path, Summary: k.summary,
+			Description: "Needs scope exec; scope platform in the platform's own containers.",
+			Security:    []map[string][]string{{"token": {}}},
+			Parameters:  []*huma.Param{{Name: "ctid", In: "path", Required: true, Schema: &huma.Schema{Type: "integer"}}},
+			Responses:   s.sessionResponses()}
 		for _, name := range slices.Sorted(maps.Keys(k.params)) {
 			schema := &huma.Schema{Type: "string"}
 			if name == "argv" || name == "arg" {
@@ -67,9 +79,10 @@ func (s *Server) sessionOperations(mux *http.ServeMux) {
 // sessionResponses describes how a WebSocket is answered.
 func (s *Server) sessionResponses() map[string]*huma.Response {
 	out := map[string]*huma.Response{"101": {Description: "Switching to WebSocket"}, "default": {Description: "Problem"}}
-	for _, status := range []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity, http.StatusTooManyRequests} {
+	for _, status := range []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusConflict,
+		http.StatusUnprocessableEntity, http.StatusTooManyRequests} {
 		out[strconv.Itoa(status)] = &huma.Response{Description: http.StatusText(status), Content: map[string]*huma.MediaType{
-			"application/problem+json": {Schema: huma.SchemaFromType(s.api.OpenAPI().Components.Schemas, problemType)}}}
+			"application/problem+json": {Schema: huma.SchemaFromType(s.api.OpenAPI().Components.Schemas, reflect.TypeFor[operator.Problem]())}}}
 	}
 	return out
 }
@@ -86,26 +99,26 @@ func openPaths() []string {
 func (k sessionKind) path() string { return operator.Prefix + "/nodes/{ctid}/" + k.name }
 
 func (s *Server) session(w http.ResponseWriter, r *http.Request, k sessionKind) {
-	who := caller(r.Context())
+	c := s.caller(r.Context())
 	id, err := wire.ParseCTID(r.PathValue("ctid"))
 	if err != nil {
-		if p := who.Require(authz.Exec, r.URL.Path); p != nil {
+		if p := c.Require(authz.Exec, r.URL.Path); p != nil {
 			Fail(w, p)
 			return
 		}
 		Fail(w, operator.NewProblem(operator.Invalid, "ctid", err.Error(), "see hnctl node list"))
 		return
 	}
-	if p := who.Require(s.scopeFor(r.Context(), id), r.URL.Path); p != nil {
+	if p := c.Require(scopeFor(c.world(), id), r.URL.Path); p != nil {
 		Fail(w, p)
 		return
 	}
-	req, on, err := s.sessionRequest(r, k, id)
+	req, on, err := sessionRequest(r, c.world(), k, id)
 	if err != nil {
 		Fail(w, err)
 		return
 	}
-	record := operator.Audit{Who: who.Name, From: r.RemoteAddr, What: "node." + k.name, Object: "nodes/" + req.CTID.String() + command(req)}
+	record := operator.Audit{Who: c.Name, From: c.from, What: "node." + k.name, Object: "nodes/" + req.CTID.String() + command(req)}
 	s.carry(w, r, record, on, req)
 }
 
@@ -120,7 +133,8 @@ func (s *Server) carry(w http.ResponseWriter, r *http.Request, record operator.A
 		return
 	}
 	defer link.Close()
-	c, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{host.SessionProtocol}, CompressionMode: websocket.CompressionDisabled})
+	c, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{host.SessionProtocol},
+		CompressionMode: websocket.CompressionDisabled})
 	if err != nil {
 		logging.Or(s.Log).Info("a session was not taken up", "object", record.Object, logging.Err, err)
 		link.Conn.CloseNow()
@@ -131,8 +145,8 @@ func (s *Server) carry(w http.ResponseWriter, r *http.Request, record operator.A
 }
 
 // scopeFor is what a session in a container needs. Numbers of the platform need its scope even where there is no such container.
-func (s *Server) scopeFor(ctx context.Context, id wire.CTID) authz.Scope {
-	n, ok := s.world(ctx).Node(id)
+func scopeFor(w world.World, id wire.CTID) authz.Scope {
+	n, ok := w.Node(id)
 	if id < wire.FirstUserCTID || ok && n.Env == env.System {
 		return authz.Platform
 	}
@@ -169,7 +183,7 @@ func command(r host.SessionRequest) string {
 }
 
 // sessionRequest checks everything that can be checked before the host is asked.
-func (s *Server) sessionRequest(r *http.Request, k sessionKind, id wire.CTID) (req host.SessionRequest, on wire.HostID, err error) {
+func sessionRequest(r *http.Request, w world.World, k sessionKind, id wire.CTID) (req host.SessionRequest, on wire.HostID, err error) {
 	req.CTID = id
 	q := r.URL.Query()
 	for name := range q {
@@ -183,12 +197,11 @@ func (s *Server) sessionRequest(r *http.Request, k sessionKind, id wire.CTID) (r
 	if r.Header.Get("Upgrade") == "" {
 		return req, "", operator.NewProblem(operator.Invalid, r.URL.Path, "this is a WebSocket", "use hnctl node "+k.name)
 	}
-	seen := s.world(r.Context())
-	n, ok := seen.Node(id)
+	n, ok := w.Node(id)
 	if !ok {
 		return req, "", noNode(id)
 	}
-	if !seen.Answers(n.Host) {
+	if !w.Answers(n.Host) {
 		return req, "", operator.NewProblem(operator.Unavailable, "nodes/"+id.String(), n.Reason, "wait for its host: hnctl host list")
 	}
 	// Whatever runs can be looked into, however it fares; whether it does only its host knows for sure.
@@ -232,7 +245,8 @@ func parseExec(q url.Values, r *host.SessionRequest) error {
 		return operator.NewProblem(operator.Invalid, "user", "it is given beside uid or gid", "give one or the other")
 	}
 	if len(e.User) > maxUser || strings.ContainsFunc(e.User, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
-		return operator.NewProblem(operator.Invalid, "user", fmt.Sprintf("it is no name: want 1 to %d characters without blanks", maxUser), "give a user of the node's /etc/passwd, e.g. postgres")
+		return operator.NewProblem(operator.Invalid, "user", fmt.Sprintf("it is no name: want 1 to %d characters without blanks", maxUser),
+			"give a user of the node's /etc/passwd, e.g. postgres")
 	}
 	r.Exec = e
 	return nil

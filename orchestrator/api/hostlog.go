@@ -20,26 +20,30 @@ import (
 const hostLogsPath = operator.Prefix + "/hosts/{host}/logs"
 
 var hostLogsParams = map[string]string{
-	"unit": "agent (the default), init, kernel, spawner, netd or console", "tail": "Lines from the end; 0 is all that is kept", "follow": "true to go on until closed",
-	"since": "Only lines written since: how long ago (90s, 15m, 2h, 7d), or a time (RFC 3339)",
+	"unit":   "agent (the default), init, kernel, spawner, netd or console",
+	"tail":   "Lines from the end; 0 is all that is kept",
+	"follow": "true to go on until closed",
+	"since":  "Only lines written since: how long ago (90s, 15m, 2h, 7d), or a time (RFC 3339)",
 }
 
 // hostLogOperation registers and describes the WebSocket of a host's own logs.
 func (s *Server) hostLogOperation(mux *http.ServeMux) {
-	op := &huma.Operation{OperationID: "logsHost", Method: http.MethodGet, Path: hostLogsPath, Summary: "Read one of a host's own logs (WebSocket; frames as of exec)",
+	op := &huma.Operation{OperationID: "logsHost", Method: http.MethodGet, Path: hostLogsPath,
+		Summary:     "Read one of a host's own logs (WebSocket; frames as of exec)",
 		Description: "Needs scope platform.", Security: []map[string][]string{{"token": {}}},
 		Parameters: []*huma.Param{{Name: "host", In: "path", Required: true, Schema: &huma.Schema{Type: "string"}}},
 		Responses:  s.sessionResponses()}
 	for _, name := range slices.Sorted(maps.Keys(hostLogsParams)) {
-		op.Parameters = append(op.Parameters, &huma.Param{Name: name, In: "query", Description: hostLogsParams[name], Schema: &huma.Schema{Type: "string"}})
+		op.Parameters = append(op.Parameters, &huma.Param{Name: name, In: "query", Description: hostLogsParams[name],
+			Schema: &huma.Schema{Type: "string"}})
 	}
 	s.api.OpenAPI().AddOperation(op)
 	mux.HandleFunc("GET "+hostLogsPath, s.hostLogs)
 }
 
 func (s *Server) hostLogs(w http.ResponseWriter, r *http.Request) {
-	who := caller(r.Context())
-	if p := who.Require(authz.Platform, r.URL.Path); p != nil {
+	c := s.caller(r.Context())
+	if p := c.Require(authz.Platform, r.URL.Path); p != nil {
 		Fail(w, p)
 		return
 	}
@@ -52,16 +56,17 @@ func (s *Server) hostLogs(w http.ResponseWriter, r *http.Request) {
 		Fail(w, operator.NewProblem(operator.Invalid, r.URL.Path, "this is a WebSocket", "use hnctl host logs"))
 		return
 	}
-	h, ok := s.world(r.Context()).Host(r.PathValue("host"))
+	h, ok := c.world().Host(r.PathValue("host"))
 	switch {
 	case !ok:
 		Fail(w, noHost(r.PathValue("host")))
 		return
 	case h.State != operator.HostActive:
-		Fail(w, operator.NewProblem(operator.Unavailable, "hosts/"+h.Name, "it is "+string(h.State)+why(h.Reason), "wait for it, or look at its console"))
+		Fail(w, operator.NewProblem(operator.Unavailable, "hosts/"+h.Name, "it is "+string(h.State)+why(h.Reason),
+			"wait for it, or look at its console"))
 		return
 	}
-	record := operator.Audit{Who: who.Name, From: r.RemoteAddr, What: "host.logs", Object: "hosts/" + h.Name + " " + string(spec.Unit)}
+	record := operator.Audit{Who: c.Name, From: c.from, What: "host.logs", Object: "hosts/" + h.Name + " " + string(spec.Unit)}
 	s.carry(w, r, record, h.ID, host.SessionRequest{HostLogs: &spec})
 }
 
@@ -79,7 +84,8 @@ func parseHostLogs(q url.Values, now time.Time) (host.HostLogsSpec, error) {
 			for _, u := range host.Units {
 				known = append(known, string(u))
 			}
-			return spec, operator.NewProblem(operator.Invalid, "unit", fmt.Sprintf("there is no unit %q", spec.Unit), "name one of "+strings.Join(known, ", "))
+			return spec, operator.NewProblem(operator.Invalid, "unit", fmt.Sprintf("there is no unit %q", spec.Unit),
+				"name one of "+strings.Join(known, ", "))
 		}
 	}
 	var err error
@@ -91,7 +97,8 @@ func parseHostLogs(q url.Values, now time.Time) (host.HostLogsSpec, error) {
 func logRange(q url.Values, now time.Time) (tail int, follow bool, since time.Time, err error) {
 	if t := q.Get("tail"); t != "" {
 		if tail, err = strconv.Atoi(t); err != nil || tail < 0 {
-			return 0, false, since, operator.NewProblem(operator.Invalid, "tail", fmt.Sprintf("%q is no number of lines", t), "give a number from 0 up")
+			return 0, false, since, operator.NewProblem(operator.Invalid, "tail", fmt.Sprintf("%q is no number of lines", t),
+				"give a number from 0 up")
 		}
 	}
 	if follow, err = truth(q, "follow"); err != nil {

@@ -1,0 +1,31 @@
+package operator
+
+import (
+	"time"
+
+	"hardnode.dev/internal/wire"
+)
+
+// Node is one container as people see it.
+type Node struct {
+	CTID       wire.CTID         `json:"ctid"`
+	Env        wire.EnvName      `json:"env"`
+	Layer      wire.LayerName    `json:"layer"`
+	Template   wire.TemplateName `json:"template"`
+	Digest     wire.Digest       `json:"digest"`
+	Component  string            `json:"component,omitempty" doc:"Name of the platform component (environment jelastic only)"`
+	Host       wire.HostID       `json:"host"`
+	HostName   string            `json:"hostName"`
+	Placed     string            `json:"placed" doc:"Why it is on that host"`
+	State      string            `json:"state" enum:"waiting,starting,running,failing,stopping,stopped,broken,removing,unknown" doc:"unknown while its host is unreachable"`
+	Reason     string            `json:"reason,omitempty"`
+	Gone       bool              `json:"gone,omitempty" doc:"No longer wanted: it is removed as soon as its host answers"`
+	InternalIP string            `json:"internalIP"`
+	ExternalIP string            `json:"externalIP,omitempty"`
+	Cloudlets  wire.Cloudlets    `json:"cloudlets"`
+	Restarts   int               `json:"restarts"`
+	Started    time.Time         `json:"started,omitzero"`
+	MemoryMiB  int64             `json:"memoryMiB"`
+	CPUSeconds float64           `json:"cpuSeconds"`
+	DiskMiB    int64             `json:"diskMiB"`
+}

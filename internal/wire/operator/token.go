@@ -1,0 +1,25 @@
+package operator
+
+import "time"
+
+// Token is a bearer token of the API, without its text.
+type Token struct {
+	ID      string    `json:"id"`
+	Name    string    `json:"name"`
+	Scopes  []string  `json:"scopes" doc:"read, write, exec, platform, metrics, admin; admin includes all"`
+	Created time.Time `json:"created"`
+	Expires time.Time `json:"expires,omitzero"`
+}
+
+// NewToken asks for a token.
+type NewToken struct {
+	Name   string   `json:"name" minLength:"1" maxLength:"60" pattern:"^[A-Za-z0-9][A-Za-z0-9 ._@-]*$"`
+	Scopes []string `json:"scopes" minItems:"1" maxItems:"8" enum:"read,write,exec,platform,metrics,admin"`
+	Days   int      `json:"days,omitempty" minimum:"0" maximum:"3660" doc:"Days it is valid; 0 is until revoked"`
+}
+
+// MadeToken carries the token's text: the only time it is shown.
+type MadeToken struct {
+	Token
+	Text string `json:"text"`
+}

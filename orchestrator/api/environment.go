@@ -1,0 +1,115 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"hardnode.dev/internal/logging"
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/ops"
+)
+
+type environmentAnswer struct {
+	ETag string `header:"ETag" doc:"The environment's revision, quoted"`
+	Body operator.Environment
+}
+
+type environmentInput struct {
+	Env wire.EnvName `path:"env" maxLength:"40"`
+}
+
+func (s *Server) listEnvironments(_ context.Context, c caller, in *PageInput) (operator.List[operator.Environment], error) {
+	return page(*in, c.world().Environments())
+}
+
+func (s *Server) getEnvironment(_ context.Context, c caller, in *environmentInput) (*environmentAnswer, error) {
+	e, ok := c.world().Environment(in.Env)
+	if !ok {
+		return nil, operator.NewProblem(operator.NotFound, "environments/"+string(in.Env), "there is no such environment", "see hnctl env list")
+	}
+	return &environmentAnswer{strconv.Quote(e.Revision.String()), e}, nil
+}
+
+type createInput struct {
+	DryRun bool   `query:"dry_run" doc:"Only say where the nodes would go, or why it can't be"`
+	Undo   bool   `query:"undo" doc:"If it fails, remove at once what was made; else it stays broken, with its logs, for a week"`
+	Key    string `header:"Idempotency-Key" maxLength:"100" doc:"A repeated request with the same key is answered as the first one, for a day"`
+	Body   operator.EnvironmentSpec
+}
+
+func (s *Server) createEnvironment(ctx context.Context, c caller, in *createInput) (*acceptedAnswer, error) {
+	spec := in.Body
+	fingerprint, err := json.Marshal(spec)
+	if err != nil {
+		return nil, err
+	}
+	what := "POST /environments " + string(fingerprint)
+	if in.Undo {
+		what = "POST /environments?undo=true " + string(fingerprint)
+	}
+	if !in.DryRun {
+		if again, err := s.repeated(c, in.Key, what); again != nil || err != nil {
+			return again, err
+		}
+	}
+	s.templates.RLock()
+	defer s.templates.RUnlock()
+	plan, problem := s.DryRun(spec)
+	if problem != nil && problem.Code == operator.NotFound && s.RefreshTemplates != nil {
+		// The template may have been pushed a moment ago.
+		if err := s.RefreshTemplates(ctx); err != nil {
+			logging.Or(s.Log).Info("templates are as last known", logging.Reason, err)
+			problem.Reason += "; and the registry was not reached just now: " + err.Error()
+		} else {
+			plan, problem = s.DryRun(spec)
+		}
+	}
+	if problem != nil {
+		return nil, s.explained(problem, spec)
+	}
+	if in.DryRun {
+		return &acceptedAnswer{Status: 200, Body: operator.Accepted{Plan: plan}}, nil
+	}
+	return s.accept(ctx, c, ops.Request{Kind: "env.create", Env: spec.Name, Spec: &spec, Remove: in.Undo}, in.Key, what)
+}
+
+// changeInput is a change of an environment that needs no body.
+type changeInput struct {
+	Env     wire.EnvName `path:"env" maxLength:"40"`
+	IfMatch string       `header:"If-Match" maxLength:"40" doc:"Only if the environment still has this ETag"`
+	Key     string       `header:"Idempotency-Key" maxLength:"100" doc:"A repeated request with the same key is answered as the first one, for a day"`
+}
+
+func (s *Server) keepEnvironment(ctx context.Context, c caller, in *environmentInput) (*environmentAnswer, error) {
+	if err := s.do(c, "env.keep", "environments/"+string(in.Env), func() error { return s.Ops.Keep(ctx, in.Env) }); err != nil {
+		return nil, err
+	}
+	return s.getEnvironment(ctx, c, in)
+}
+
+// changeEnvironment is the endpoint of a change that needs no body.
+func (s *Server) changeEnvironment(kind string, r route) func(context.Context, caller, *changeInput) (*acceptedAnswer, error) {
+	return func(ctx context.Context, c caller, in *changeInput) (*acceptedAnswer, error) {
+		rev, err := revision(in.IfMatch)
+		if err != nil {
+			return nil, err
+		}
+		return s.accept(ctx, c, ops.Request{Kind: kind, Env: in.Env, IfMatch: rev}, in.Key, r.method+" "+r.path+" "+string(in.Env))
+	}
+}
+
+func revision(etag string) (wire.Revision, error) {
+	if etag == "" || etag == "*" {
+		return 0, nil
+	}
+	n, err := strconv.ParseInt(strings.Trim(strings.TrimPrefix(etag, "W/"), `"`), 10, 64)
+	if err != nil || n < 1 {
+		reason := fmt.Sprintf("%q is no ETag of an environment", etag)
+		return 0, operator.NewProblem(operator.Invalid, "If-Match", reason, "send the ETag that reading it answered with")
+	}
+	return wire.Revision(n), nil
+}
