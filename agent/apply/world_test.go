@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"hardnode.dev/agent/container"
+	"hardnode.dev/agent/container/limits"
 	"hardnode.dev/agent/network"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
@@ -73,7 +74,7 @@ func (w *world) Start(ctx context.Context, s container.StartSpec) (container.Obs
 	}
 	old, again := w.cts[s.CTID]
 	o := container.Observed{CTID: s.CTID, State: container.StateRunning, Generation: s.Generation, UIDBase: s.UIDBase, Spec: s.Container, Started: time.Now(), MemoryBytes: 1 << 20,
-		Set: container.SetOf(s.Limits, s.CPUMaxMicros)}
+		Set: limits.Of(s.Limits, s.CPUMaxMicros)}
 	if again {
 		o.Restarts = old.Restarts + 1
 	}
@@ -133,7 +134,7 @@ func (w *world) SetLimits(_ context.Context, id wire.CTID, l host.Limits, micros
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	o := w.cts[id]
-	o.Set = container.SetOf(l, micros)
+	o.Set = limits.Of(l, micros)
 	w.cts[id] = o
 	w.did("resize %d to %d MiB, %d µs", id, l.MemoryMax>>20, micros)
 	return nil

@@ -8,6 +8,9 @@ import (
 	"path/filepath"
 	"time"
 
+	"hardnode.dev/agent/container/cgroup"
+	"hardnode.dev/agent/container/profile"
+	"hardnode.dev/agent/container/record"
 	hostfacts "hardnode.dev/agent/facts"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run"
@@ -23,7 +26,7 @@ type asked struct {
 }
 
 // left is what is left of a stop that a record's process was asked for, of all the time it has; 0: it is to be asked, and has all of it.
-func (a asked) left(rec record, all, now time.Duration) time.Duration {
+func (a asked) left(rec record.Record, all, now time.Duration) time.Duration {
 	past := now - time.Duration(a.At)*time.Millisecond
 	if a.PID != rec.PID || !a.Started.Equal(rec.Started) || past < 0 || past >= all {
 		return 0
@@ -37,14 +40,13 @@ func (r *Runtime) askedAt(id wire.CTID) string {
 }
 
 // askToEnd sends the stop signal and waits for the end, as long as the template and limit allow.
-func (r *Runtime) askToEnd(ctx context.Context, id wire.CTID, rec record, limit time.Duration) error {
-	profile := rec.Container.Profile
-	sig, err := stopSignal(rec.Container.Process, profile)
+func (r *Runtime) askToEnd(ctx context.Context, id wire.CTID, rec record.Record, limit time.Duration) error {
+	sig, err := profile.StopSignal(rec.Container.Process, rec.Container.Profile)
 	if err != nil {
 		return err
 	}
 	var before asked
-	at, all := r.askedAt(id), stopAfter(rec.Container.Process)
+	at, all := r.askedAt(id), profile.StopAfter(rec.Container.Process)
 	if raw, err := os.ReadFile(at); err != nil || json.Unmarshal(raw, &before) != nil {
 		before = asked{} // none, or a torn one: it is asked again
 	}
@@ -64,7 +66,7 @@ func (r *Runtime) askToEnd(ctx context.Context, id wire.CTID, rec record, limit 
 	ctx, cancel := context.WithTimeout(ctx, min(left, limit))
 	defer cancel()
 	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
-		if n, err := populated(r.cgroup(id)); err != nil || !n {
+		if n, err := cgroup.Populated(r.cgroup(id)); err != nil || !n {
 			return err
 		}
 		if !run.Wait(ctx, wait) {
@@ -73,7 +75,7 @@ func (r *Runtime) askToEnd(ctx context.Context, id wire.CTID, rec record, limit 
 	}
 }
 
-func (r *Runtime) noteAsked(at string, rec record) error {
+func (r *Runtime) noteAsked(at string, rec record.Record) error {
 	raw, err := json.Marshal(asked{PID: rec.PID, Started: rec.Started, At: hostfacts.SinceBoot().Milliseconds()})
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"hardnode.dev/agent/container/record"
 	"hardnode.dev/agent/spawner/call"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/wire/host"
@@ -16,14 +17,14 @@ import (
 
 func TestAskedLeft(t *testing.T) {
 	began := time.Unix(1000, 0)
-	of := func(pid int, started time.Time) record {
-		return record{Record: call.Record{PID: pid, Started: started}}
+	of := func(pid int, started time.Time) record.Record {
+		return record.Record{Record: call.Record{PID: pid, Started: started}}
 	}
 	a := asked{PID: 70, Started: began, At: 5000}
 	for _, c := range []struct {
 		name     string
 		a        asked
-		rec      record
+		rec      record.Record
 		all, now time.Duration
 		want     time.Duration
 	}{
@@ -84,7 +85,8 @@ func TestAskedOnce(t *testing.T) {
 	var sent signals
 	sent.serve(t, filepath.Join(dir, "spawner.sock"))
 	agent := func() *Runtime { // each call is another agent
-		r := &Runtime{opts: Options{RunDir: dir, Cgroup: dir}, log: logging.Or(nil), spawn: call.Client{Socket: filepath.Join(dir, "spawner.sock")}}
+		spawner := call.Client{Socket: filepath.Join(dir, "spawner.sock")}
+		r := &Runtime{opts: Options{RunDir: dir, Cgroup: dir}, log: logging.Or(nil), spawn: spawner, known: record.Door{Spawner: spawner}}
 		if err := os.MkdirAll(r.cgroup(101), 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -93,7 +95,7 @@ func TestAskedOnce(t *testing.T) {
 		}
 		return r
 	}
-	rec := record{Record: call.Record{PID: 70, Started: time.Now()}, note: note{Container: host.Container{Profile: host.ProfileApp, Process: host.Process{StopAfter: 60}}}}
+	rec := record.Record{Record: call.Record{PID: 70, Started: time.Now()}, Note: record.Note{Container: host.Container{Profile: host.ProfileApp, Process: host.Process{StopAfter: 60}}}}
 	ask := func(r *Runtime, limit time.Duration, want int) {
 		t.Helper()
 		if err := r.askToEnd(t.Context(), 101, rec, limit); err != nil {

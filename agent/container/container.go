@@ -1,6 +1,7 @@
 // Package container makes and ends containers on this host's kernel, and says what exists.
 //
-// Owns: everything a container is made of here: its cgroup, namespaces, mounts, subvolumes, process, log.
+// Owns: the order in which a container is put together and taken apart; its mounts, subvolumes, process and log. Cgroups, profiles, sessions
+// and records have rooms of their own below this one, none of which knows it.
 // In: StartSpec (a wanted container, resolved for this host), limits, exec and log requests.
 // Out: Observed (whatever exists, in any form), exit hints, session results; errors that name the step.
 // Never: decides that a container should run, restarts one, fetches an image or knows another host.
@@ -8,12 +9,14 @@ package container
 
 import (
 	"context"
-	"errors"
-	"io"
 	"log/slog"
 	"os"
 	"time"
 
+	"hardnode.dev/agent/container/cgroup"
+	"hardnode.dev/agent/container/fault"
+	"hardnode.dev/agent/container/limits"
+	"hardnode.dev/agent/container/shortage"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
@@ -35,7 +38,7 @@ func (o *Options) fill() {
 		at  *string
 		std string
 	}{{&o.DataDir, boot.DataDir}, {&o.RunDir, boot.RunDir}, {&o.Spawner, boot.SpawnerSocket},
-		{&o.JEM, "/usr/lib/hardnode/jem"}, {&o.Kmsg, "/dev/kmsg"}, {&o.Cgroup, cgroups + "/ct"}} {
+		{&o.JEM, "/usr/lib/hardnode/jem"}, {&o.Kmsg, "/dev/kmsg"}, {&o.Cgroup, cgroup.Root + "/ct"}} {
 		if *f.at == "" {
 			*f.at = f.std
 		}
@@ -44,10 +47,10 @@ func (o *Options) fill() {
 
 // Errors a caller may test with errors.Is.
 var (
-	ErrRunning    = errors.New("container is running")
-	ErrNotRunning = errors.New("container is not running")
-	ErrNotFound   = errors.New("container does not exist")
-	ErrInvalid    = errors.New("container spec is invalid") // the Work must change before a start can work
+	ErrRunning    = fault.ErrRunning
+	ErrNotRunning = fault.ErrNotRunning
+	ErrNotFound   = fault.ErrNotFound
+	ErrInvalid    = fault.ErrInvalid
 )
 
 // StartSpec is one wanted container with what only this host knows.
@@ -88,31 +91,23 @@ type Observed struct {
 	FilesHash  string         // hex SHA-256 over Files' paths, modes and data as started (see FilesHash)
 	Started    time.Time
 	Exited     time.Time
-	ExitCode   int  // 128+n for signal n; meaningful only with ExitKnown
-	ExitKnown  bool // false when the spawner was replaced while the process ran
-	OOM        OOM  // what the kernel killed in it for want of memory since it was started
-	OOMKilled  bool // that is why it is StateExited
-	Restarts   int  // starts of this generation beyond the first
+	ExitCode   int          // 128+n for signal n; meaningful only with ExitKnown
+	ExitKnown  bool         // false when the spawner was replaced while the process ran
+	OOM        shortage.OOM // what the kernel killed in it for want of memory since it was started
+	OOMKilled  bool         // that is why it is StateExited
+	Restarts   int          // starts of this generation beyond the first
 
 	MemoryBytes int64
 	CPUMicros   int64
-	DiskBytes   int64    // its layer and volumes
-	Set         Set      // what the kernel has of its limits, when it runs
-	Trouble     string   // what could not be seen of it, and why; "" when all was
-	Volumes     []string // names on disk
-	Leftovers   []string // what should not be there: older layers, mounts, empty cgroups; Remove or the next Start clears them
+	DiskBytes   int64      // its layer and volumes
+	Set         limits.Set // what the kernel has of its limits, when it runs
+	Trouble     string     // what could not be seen of it, and why; "" when all was
+	Volumes     []string   // names on disk
+	Leftovers   []string   // what should not be there: older layers, mounts, empty cgroups; Remove or the next Start clears them
 }
 
 // Exit hints that a container's process ended. Hints can be lost; Observe is the truth.
 type Exit struct {
 	CTID wire.CTID
 	Code int
-}
-
-// Stdio is what an exec session is connected to.
-type Stdio struct {
-	In     io.ReadCloser    // nil is /dev/null; Exec closes it when the process has ended
-	Out    io.Writer        // nil discards; with a terminal, all its output
-	Err    io.Writer        // nil discards; unused with a terminal
-	Resize <-chan [2]uint16 // rows, cols of the terminal; nil for none
 }

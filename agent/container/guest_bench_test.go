@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"hardnode.dev/agent/container/command"
 	"hardnode.dev/agent/sys"
 	"hardnode.dev/internal/wire/host"
 )
@@ -49,7 +50,7 @@ func TestFigures(t *testing.T) {
 		t.Fatalf("crun: %v", err)
 	}
 	defer exec.Command("crun", "delete", "-f", "held").Run()
-	command := func(name string, args ...string) time.Duration {
+	program := func(name string, args ...string) time.Duration {
 		t.Helper()
 		began := time.Now()
 		cmd := exec.Command(name, args...)
@@ -77,13 +78,13 @@ func TestFigures(t *testing.T) {
 		if err := r.Remove(context.Background(), 901, false); err != nil {
 			t.Fatal(err)
 		}
-		theirs = append(theirs, command("crun", "run", "--bundle", trueBundle, fmt.Sprint("b", i)))
+		theirs = append(theirs, program("crun", "run", "--bundle", trueBundle, fmt.Sprint("b", i)))
 		began = time.Now()
-		if e, err := r.Exec(context.Background(), 900, host.ExecSpec{Argv: []string{"/bin/true"}}, Stdio{}); err != nil || e.Code != 0 {
+		if e, err := r.Exec(context.Background(), 900, host.ExecSpec{Argv: []string{"/bin/true"}}, command.Stdio{}); err != nil || e.Code != 0 {
 			t.Fatal(e, err)
 		}
 		ourExec = append(ourExec, time.Since(began))
-		theirExec = append(theirExec, command("crun", "exec", "held", "/bin/true"))
+		theirExec = append(theirExec, program("crun", "exec", "held", "/bin/true"))
 	}
 	figure := func(what string, a, b []time.Duration) {
 		fmt.Printf("FIGURE %s: hardnode p50 %s p95 %s best %s, crun p50 %s p95 %s best %s, crun/hardnode p50 %.2f best %.2f\n", what,
@@ -109,7 +110,7 @@ func at(d []time.Duration, percent int) time.Duration {
 func waitExit(t *testing.T, r *Runtime) {
 	t.Helper()
 	for {
-		all, err := r.records(context.Background())
+		all, err := r.known.All(context.Background())
 		if err != nil {
 			t.Fatal(err)
 		}

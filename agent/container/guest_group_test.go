@@ -15,6 +15,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"hardnode.dev/agent/container/cgroup"
+	"hardnode.dev/agent/container/command"
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
@@ -75,7 +77,7 @@ func TestCommandOutOfMemory(t *testing.T) {
 			{"tail", "/dev/zero"},
 		}
 		for _, argv := range commands {
-			e, err := r.Exec(deadline(t), id, host.ExecSpec{Argv: argv}, Stdio{})
+			e, err := r.Exec(deadline(t), id, host.ExecSpec{Argv: argv}, command.Stdio{})
 			if err != nil || e.Code != 137 {
 				t.Errorf("profile %s: %q: %+v %v, want 137", p, argv, e, err)
 			}
@@ -116,7 +118,7 @@ func TestSessionEndsWhole(t *testing.T) {
 			ended := make(chan struct{})
 			go func() {
 				defer close(ended)
-				r.Exec(ctx, id, host.ExecSpec{Argv: []string{"sh", "-c", family + "while :; do sleep 7993; done"}, TTY: tty}, Stdio{Out: &out})
+				r.Exec(ctx, id, host.ExecSpec{Argv: []string{"sh", "-c", family + "while :; do sleep 7993; done"}, TTY: tty}, command.Stdio{Out: &out})
 			}()
 			out.wait("up")
 			soon(t, name+": all of the command runs", func() bool { return alive("sleep 799") >= 3 })
@@ -126,7 +128,7 @@ func TestSessionEndsWhole(t *testing.T) {
 			before.compare(t, fmt.Sprintf("profile %s, %s: a command whose client is gone", p, name))
 		}
 		began := time.Now()
-		e, err := r.Exec(deadline(t), id, host.ExecSpec{Argv: []string{"sh", "-c", family + "exit 6"}}, Stdio{})
+		e, err := r.Exec(deadline(t), id, host.ExecSpec{Argv: []string{"sh", "-c", family + "exit 6"}}, command.Stdio{})
 		if err != nil || e.Code != 6 {
 			t.Errorf("profile %s: a command that leaves children: %+v %v", p, e, err)
 		}
@@ -150,7 +152,7 @@ func TestSessionEndsWhole(t *testing.T) {
 		if p == host.ProfileApp {
 			most = 1 // kept for the next command
 		}
-		if list := groupsOf(id); len(list) > most || slices.ContainsFunc(list, func(d string) bool { n, err := populated(d); return n || err != nil }) {
+		if list := groupsOf(id); len(list) > most || slices.ContainsFunc(list, func(d string) bool { n, err := cgroup.Populated(d); return n || err != nil }) {
 			t.Errorf("profile %s: cgroups are left: %q", p, list)
 		}
 		if err := r.Remove(deadline(t), id, false); err != nil {
@@ -184,7 +186,7 @@ func TestCommandAfterCommand(t *testing.T) {
 	before := worldOf(t)
 	do := func(argv ...string) host.Exit {
 		t.Helper()
-		e, err := r.Exec(deadline(t), 429, host.ExecSpec{Argv: argv}, Stdio{})
+		e, err := r.Exec(deadline(t), 429, host.ExecSpec{Argv: argv}, command.Stdio{})
 		if err != nil {
 			t.Fatalf("%q: %v", argv, err)
 		}
@@ -214,7 +216,7 @@ func TestCommandAfterCommand(t *testing.T) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		r.Exec(ctx, 429, host.ExecSpec{Argv: []string{"sh", "-c", "echo up; sleep 7994"}}, Stdio{Out: &out})
+		r.Exec(ctx, 429, host.ExecSpec{Argv: []string{"sh", "-c", "echo up; sleep 7994"}}, command.Stdio{Out: &out})
 	}()
 	out.wait("up")
 	do("true")
@@ -236,9 +238,7 @@ func TestCommandAfterCommand(t *testing.T) {
 	if e := do("sh", "-c", "exit 5"); e.Code != 5 {
 		t.Errorf("after the cgroup was removed: %+v", e)
 	}
-	r.mu.Lock()
-	r.mu.spares[429].used = time.Now().Add(-time.Hour)
-	r.mu.Unlock()
+	r.groups.Age(429, time.Hour)
 	r.forgetSet(429)
 	if _, err := r.Observe(deadline(t)); err != nil {
 		t.Fatal(err)
@@ -251,15 +251,15 @@ func TestCommandAfterCommand(t *testing.T) {
 	waitState(t, r, 429, StateExited)
 	for _, spec := range []host.ExecSpec{{}, {TTY: true}, {User: "www"}, {UID: 33}} {
 		spec.Argv = []string{"true"}
-		if e, err := r.Exec(deadline(t), 429, spec, Stdio{}); !errors.Is(err, ErrNotRunning) {
+		if e, err := r.Exec(deadline(t), 429, spec, command.Stdio{}); !errors.Is(err, ErrNotRunning) {
 			t.Errorf("a command in a container that has ended, %+v: %+v %v, want ErrNotRunning", spec, e, err)
 		}
 	}
 	if err := r.Stop(deadline(t), 429); err != nil {
 		t.Fatal(err)
 	}
-	if len(r.mu.spares) != 0 || len(r.mu.groups) != 0 {
-		t.Errorf("a stopped container has cgroups for commands: %v %v", r.mu.spares, r.mu.groups)
+	if n := r.groups.Count(); n != 0 {
+		t.Errorf("a stopped container has %d cgroups for commands", n)
 	}
 }
 

@@ -12,6 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"hardnode.dev/agent/container/cgroup"
+	"hardnode.dev/agent/container/command"
+	"hardnode.dev/agent/container/limits"
 	"hardnode.dev/agent/sys"
 	"hardnode.dev/internal/disk/btrfs"
 	"hardnode.dev/internal/run"
@@ -61,7 +64,7 @@ func TestTracedCommands(t *testing.T) {
 		sessions.Go(func() {
 			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 			defer cancel()
-			e, err := r.Exec(ctx, a.id, host.ExecSpec{Argv: []string{"/bin/hostile", a.way}}, Stdio{Out: &out})
+			e, err := r.Exec(ctx, a.id, host.ExecSpec{Argv: []string{"/bin/hostile", a.way}}, command.Stdio{Out: &out})
 			if err != nil {
 				t.Errorf("%s: %v", a.name, err)
 			}
@@ -223,7 +226,7 @@ func TestLimitsAreTheKernels(t *testing.T) {
 	r := newRuntime(t)
 	s := box(t, 465, forever)
 	mustStart(t, r, s)
-	see := func(r *Runtime) Set {
+	see := func(r *Runtime) limits.Set {
 		t.Helper()
 		all, err := r.Observe(deadline(t))
 		if err != nil || len(all) != 1 {
@@ -267,7 +270,7 @@ func TestLimitsAreTheKernels(t *testing.T) {
 	if d := see(r).Drift(none, 0); d != "" {
 		t.Errorf("without limits: %s", d)
 	}
-	if o, err := r.Observe(deadline(t)); err != nil || o[0].UIDBase != s.UIDBase || rangeOf(filepath.Join("/sys/fs/cgroup/ct", fmt.Sprint(465))) != s.UIDBase {
+	if o, err := r.Observe(deadline(t)); err != nil || o[0].UIDBase != s.UIDBase || cgroup.Range(filepath.Join("/sys/fs/cgroup/ct", fmt.Sprint(465))) != s.UIDBase {
 		t.Errorf("the range its cgroup shows: %+v %v, want %d", o, err, s.UIDBase)
 	}
 }

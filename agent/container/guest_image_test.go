@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"hardnode.dev/agent/container/cgroup"
+	"hardnode.dev/agent/container/command"
 	"hardnode.dev/agent/spawner/call"
 	"hardnode.dev/internal/wire/host"
 )
@@ -38,11 +40,11 @@ func TestWorkingDirectoryAndGroups(t *testing.T) {
 		}
 	}
 	var out bytes.Buffer
-	e, err := r.Exec(deadline(t), 320, host.ExecSpec{Argv: []string{"sh", "-c", "id -u; id -G; echo $HOME"}, User: "www"}, Stdio{Out: &out})
+	e, err := r.Exec(deadline(t), 320, host.ExecSpec{Argv: []string{"sh", "-c", "id -u; id -G; echo $HOME"}, User: "www"}, command.Stdio{Out: &out})
 	if err != nil || e.Code != 0 || out.String() != "33\n33\n/\n" {
 		t.Errorf("as www: %q %+v %v", out.String(), e, err)
 	}
-	if _, err := r.Exec(deadline(t), 320, host.ExecSpec{Argv: []string{"true"}, User: "nosuch"}, Stdio{}); !errors.Is(err, ErrInvalid) {
+	if _, err := r.Exec(deadline(t), 320, host.ExecSpec{Argv: []string{"true"}, User: "nosuch"}, command.Stdio{}); !errors.Is(err, ErrInvalid) {
 		t.Errorf("as nobody known: %v", err)
 	}
 	for _, cwd := range []string{"/srv/one", "/srv/one/x"} { // a file of the image
@@ -101,19 +103,19 @@ func TestLargeIDs(t *testing.T) {
 		}
 		for user, want := range map[string]string{"100000": "100000\n0\n", "1000000:100000": "1000000\n100000\n"} {
 			var out bytes.Buffer
-			e, err := r.Exec(deadline(t), 325, host.ExecSpec{Argv: []string{"sh", "-c", "id -u; id -g; cat > /dev/null"}, User: user}, Stdio{In: io.NopCloser(strings.NewReader("x")), Out: &out})
+			e, err := r.Exec(deadline(t), 325, host.ExecSpec{Argv: []string{"sh", "-c", "id -u; id -g; cat > /dev/null"}, User: user}, command.Stdio{In: io.NopCloser(strings.NewReader("x")), Out: &out})
 			if err != nil || e.Code != 0 || out.String() != want {
 				t.Errorf("base %d: exec as %s: %q %+v %v", base, user, out.String(), e, err)
 			}
 		}
-		if _, err := r.Exec(deadline(t), 325, host.ExecSpec{Argv: []string{"true"}, User: "200000"}, Stdio{}); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "number 200000") {
+		if _, err := r.Exec(deadline(t), 325, host.ExecSpec{Argv: []string{"true"}, User: "200000"}, command.Stdio{}); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "number 200000") {
 			t.Errorf("exec as a user it has not: %v", err)
 		}
 		all, err := r.Observe(deadline(t))
 		if err != nil || len(all) != 1 || all[0].UIDBase != base {
 			t.Errorf("observed %+v, %v; want base %d", all, err, base)
 		}
-		if got := rangeOf(r.cgroup(325)); got != base {
+		if got := cgroup.Range(r.cgroup(325)); got != base {
 			t.Errorf("its cgroup shows range %d, want %d", got, base)
 		}
 		if err := r.Stop(deadline(t), 325); err != nil {

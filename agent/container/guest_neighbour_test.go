@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"hardnode.dev/agent/container/cgroup"
+	"hardnode.dev/agent/container/command"
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
@@ -49,7 +51,7 @@ func TestStopSignals(t *testing.T) {
 		if took < c.least || took > c.most {
 			t.Errorf("%s: the stop took %s, want %s to %s", c.name, took, c.least, c.most)
 		}
-		if n, err := populated(r.cgroup(id)); err != nil || n {
+		if n, err := cgroup.Populated(r.cgroup(id)); err != nil || n {
 			t.Errorf("%s: stopped, and something runs: %v", c.name, err)
 		}
 		waitLog(t, r, id, c.log)
@@ -66,7 +68,7 @@ func TestControlKeys(t *testing.T) {
 	resize := make(chan [2]uint16, 1)
 	ended := make(chan host.Exit, 1)
 	go func() {
-		e, err := r.Exec(deadline(t), 476, host.ExecSpec{Argv: []string{"sh"}, TTY: true, Rows: 24, Cols: 80}, Stdio{In: in, Out: &out, Resize: resize})
+		e, err := r.Exec(deadline(t), 476, host.ExecSpec{Argv: []string{"sh"}, TTY: true, Rows: 24, Cols: 80}, command.Stdio{In: in, Out: &out, Resize: resize})
 		if err != nil {
 			t.Error(err)
 		}
@@ -136,15 +138,15 @@ func TestForkBomb(t *testing.T) {
 			bombs[k] = make(chan struct{})
 			go func() {
 				defer close(bombs[k])
-				r.Exec(ctx, id, host.ExecSpec{Argv: []string{"sh", "-c", "b() { b | b & }; trap '' TERM HUP INT; b; while :; do b; sleep 0.1; done"}}, Stdio{})
+				r.Exec(ctx, id, host.ExecSpec{Argv: []string{"sh", "-c", "b() { b | b & }; trap '' TERM HUP INT; b; while :; do b; sleep 0.1; done"}}, command.Stdio{})
 			}()
 		}
-		full := func() int64 { return readInt(r.cgroup(id), "pids.events", "max") }
+		full := func() int64 { return cgroup.ReadInt(r.cgroup(id), "pids.events", "max") }
 		soon(t, "the bomb meets its limit", func() bool { return full() > 0 })
-		if n := readInt(r.cgroup(id), "pids.current", ""); n > 64 {
+		if n := cgroup.ReadInt(r.cgroup(id), "pids.current", ""); n > 64 {
 			t.Errorf("profile %s: %d processes, at most 64 are allowed", p, n)
 		}
-		if _, err := r.Exec(deadline(t), id, host.ExecSpec{Argv: []string{"true"}}, Stdio{}); err != nil && !strings.Contains(err.Error(), "it has as many processes as it may have, 64") {
+		if _, err := r.Exec(deadline(t), id, host.ExecSpec{Argv: []string{"true"}}, command.Stdio{}); err != nil && !strings.Contains(err.Error(), "it has as many processes as it may have, 64") {
 			t.Errorf("profile %s: what is said of a command for which there is no room: %v", p, err)
 		}
 		well(t, r, 484, "a fork bomb")
@@ -153,7 +155,7 @@ func TestForkBomb(t *testing.T) {
 			for _, b := range bombs {
 				<-b
 			}
-			soon(t, "the bombs end with their sessions", func() bool { return readInt(r.cgroup(id), "pids.current", "") <= 3 })
+			soon(t, "the bombs end with their sessions", func() bool { return cgroup.ReadInt(r.cgroup(id), "pids.current", "") <= 3 })
 		}
 		if err := r.Stop(deadline(t), id); err != nil {
 			t.Errorf("profile %s: stop of a fork bomb: %v", p, err)
@@ -217,7 +219,7 @@ func TestCPUQuota(t *testing.T) {
 	mustStart(t, r, s)
 	mustStart(t, r, box(t, 490, busy))
 	used := func(id wire.CTID) time.Duration {
-		return time.Duration(readInt(r.cgroup(id), "cpu.stat", "usage_usec")) * time.Microsecond
+		return time.Duration(cgroup.ReadInt(r.cgroup(id), "cpu.stat", "usage_usec")) * time.Microsecond
 	}
 	began, a, b := time.Now(), used(489), used(490)
 	run.Wait(context.Background(), 5*time.Second)

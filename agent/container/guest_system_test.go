@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"hardnode.dev/agent/container/command"
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
@@ -117,7 +118,7 @@ func systemCommands(t *testing.T, r *Runtime, id wire.CTID) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := r.Exec(deadline(t), id, host.ExecSpec{Argv: []string{"dd", "if=/dev/zero", "of=/dev/null", "bs=900M", "count=1"}}, Stdio{})
+	e, err := r.Exec(deadline(t), id, host.ExecSpec{Argv: []string{"dd", "if=/dev/zero", "of=/dev/null", "bs=900M", "count=1"}}, command.Stdio{})
 	if err != nil || e.Code != 137 || !strings.Contains(e.Note, "process dd of a command used") {
 		t.Errorf("a command that takes too much: %+v %v", e, err)
 	}
@@ -128,7 +129,7 @@ func systemCommands(t *testing.T, r *Runtime, id wire.CTID) {
 		!strings.Contains(out, "/mine.scope") || !strings.HasSuffix(out, "\n0") {
 		t.Errorf("a command that systemd takes over: %d %s", code, out)
 	}
-	if list := groupsOf(id); slices.ContainsFunc(list, func(d string) bool { return strings.Contains(d, groupPrefix) }) {
+	if list := groupsOf(id); slices.ContainsFunc(list, func(d string) bool { return strings.Contains(d, command.GroupPrefix) }) {
 		t.Errorf("cgroups of commands are left: %q", list)
 	}
 }

@@ -24,6 +24,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"hardnode.dev/agent/container/command"
+	"hardnode.dev/agent/container/spec"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
@@ -193,7 +195,7 @@ func sh(t testing.TB, r *Runtime, id wire.CTID, script string) (string, int) {
 	t.Helper()
 	// Two pipes are copied at the same time: each has a buffer of its own.
 	var out, talk bytes.Buffer
-	e, err := r.Exec(deadline(t), id, host.ExecSpec{Argv: []string{"sh", "-c", script}}, Stdio{Out: &out, Err: &talk})
+	e, err := r.Exec(deadline(t), id, host.ExecSpec{Argv: []string{"sh", "-c", script}}, command.Stdio{Out: &out, Err: &talk})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +214,7 @@ func TestStartExecStop(t *testing.T) {
 	s.Volumes = []host.Volume{{Name: "data", Path: "/var/data/deep", Bytes: 16 << 20}}
 	s.Files = []host.File{{Path: "/run/hardnode/conf/app.json", Mode: 0o400, Data: []byte("{}")}}
 	o := mustStart(t, r, s)
-	if o.State != StateRunning || o.PID == 0 || o.Generation != 1 || o.FilesHash != FilesHash(s.Files) {
+	if o.State != StateRunning || o.PID == 0 || o.Generation != 1 || o.FilesHash != spec.Hash(s.Files) {
 		t.Errorf("observed %+v", o)
 	}
 	for script, want := range map[string]string{
@@ -248,11 +250,11 @@ func TestStartExecStop(t *testing.T) {
 	if _, code := sh(t, r, 101, "exit 42"); code != 42 {
 		t.Errorf("exit code %d, want 42", code)
 	}
-	e, err := r.Exec(deadline(t), 101, host.ExecSpec{Argv: []string{"/bin/nosuch"}}, Stdio{})
+	e, err := r.Exec(deadline(t), 101, host.ExecSpec{Argv: []string{"/bin/nosuch"}}, command.Stdio{})
 	if err != nil || e.Code != 127 || e.Error == "" {
 		t.Errorf("missing program: %+v %v", e, err)
 	}
-	e, err = r.Exec(deadline(t), 101, host.ExecSpec{Argv: []string{"cat"}}, Stdio{In: io.NopCloser(strings.NewReader("through")), Out: &bytes.Buffer{}})
+	e, err = r.Exec(deadline(t), 101, host.ExecSpec{Argv: []string{"cat"}}, command.Stdio{In: io.NopCloser(strings.NewReader("through")), Out: &bytes.Buffer{}})
 	if err != nil || e.Code != 0 {
 		t.Errorf("cat: %+v %v", e, err)
 	}

@@ -12,6 +12,9 @@ import (
 	"syscall"
 	"time"
 
+	"hardnode.dev/agent/container/cgroup"
+	"hardnode.dev/agent/container/record"
+	"hardnode.dev/agent/container/shortage"
 	"hardnode.dev/agent/oom"
 	"hardnode.dev/agent/quotaview"
 	"hardnode.dev/agent/spawner/call"
@@ -22,7 +25,7 @@ import (
 // Observe lists all containers that exist in any form, ordered by CTID. What can't be seen of one is in its Trouble; an error means that it
 // is not known which there are.
 func (r *Runtime) Observe(ctx context.Context) ([]Observed, error) {
-	all, err := r.records(ctx)
+	all, err := r.known.All(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +63,7 @@ func (r *Runtime) Observe(ctx context.Context) ([]Observed, error) {
 
 // facts is what is known of one container before it is judged.
 type facts struct {
-	rec       record
+	rec       record.Record
 	known     bool // by the spawner
 	disk      volume.Contents
 	cgroup    bool   // exists
@@ -71,7 +74,7 @@ type facts struct {
 
 // observe never fails: a container of which something can't be seen is there all the same. spaces are its file systems with a quota, if it
 // runs.
-func (r *Runtime) observe(ctx context.Context, id wire.CTID, all map[wire.CTID]record, kills func() []oom.Kill) (o Observed, spaces []quotaview.Space) {
+func (r *Runtime) observe(ctx context.Context, id wire.CTID, all map[wire.CTID]record.Record, kills func() []oom.Kill) (o Observed, spaces []quotaview.Space) {
 	var trouble []string
 	note := func(err error) {
 		if err != nil {
@@ -80,33 +83,33 @@ func (r *Runtime) observe(ctx context.Context, id wire.CTID, all map[wire.CTID]r
 	}
 	f := facts{}
 	f.rec, f.known = all[id]
-	note(f.rec.damage)
+	note(f.rec.Damage)
 	var err error
 	f.disk, err = r.data.Contents(id)
 	note(err)
 	dir := r.cgroup(id)
 	if _, err := os.Stat(dir); err == nil {
 		f.cgroup = true
-		if f.populated, err = populated(dir); err != nil {
+		if f.populated, err = cgroup.Populated(dir); err != nil {
 			f.populated = true // nothing may be started beside what may be there
 			note(err)
 		}
-		f.base = rangeOf(dir)
+		f.base = cgroup.Range(dir)
 	}
 	f.stuck = r.stuck(id, f.known && f.rec.PID != 0 && !f.populated)
 	o = judge(id, f)
-	o.MemoryBytes = readInt(dir, "memory.current", "")
-	o.CPUMicros = readInt(dir, "cpu.stat", "usage_usec")
+	o.MemoryBytes = cgroup.ReadInt(dir, "memory.current", "")
+	o.CPUMicros = cgroup.ReadInt(dir, "cpu.stat", "usage_usec")
 	if f.known {
-		o.OOM = r.outOfMemory(o, kills())
+		o.OOM = r.oom.Of(shortage.Who{CTID: id, IDs: call.IDs{Base: o.UIDBase, Blocks: o.Spec.Image.IDBlocks}, Started: o.Started}, kills())
 		o.OOMKilled = o.State == StateExited && o.ExitKnown && o.ExitCode == 128+int(syscall.SIGKILL) && !o.OOM.Command &&
-			readInt(filepath.Join(dir, "p"), "memory.events", "oom_kill") > 0
+			cgroup.ReadInt(filepath.Join(dir, "p"), "memory.events", "oom_kill") > 0
 	}
 	o.DiskBytes, err = r.data.Bytes(f.disk)
 	note(err)
 	if o.State == StateRunning {
 		l := r.look(ctx, id, o.PID, f.disk)
-		o.Set, spaces = l.set, spacesOf(inode(dir), l.spaces)
+		o.Set, spaces = l.set, spacesOf(cgroup.Inode(dir), l.spaces)
 	}
 	o.Trouble = strings.Join(trouble, "; ")
 	return o, spaces
@@ -120,35 +123,6 @@ func spacesOf(cgroup uint64, list []volume.Space) (spaces []quotaview.Space) {
 		}
 	}
 	return spaces
-}
-
-// inode is a directory's inode number: the id of a cgroup (kernel: struct kernfs_node). 0 is not known.
-func inode(dir string) uint64 {
-	st, err := os.Stat(dir)
-	if err != nil {
-		return 0
-	}
-	sys, ok := st.Sys().(*syscall.Stat_t)
-	if !ok {
-		return 0
-	}
-	return sys.Ino
-}
-
-// rangeOf is the first id of the range that a container's processes run in: its inner cgroup belongs to its root, or to whom that gave it.
-func rangeOf(dir string) uint32 {
-	st, err := os.Stat(filepath.Join(dir, "p"))
-	if err != nil {
-		return 0
-	}
-	sys, ok := st.Sys().(*syscall.Stat_t)
-	if !ok {
-		return 0
-	}
-	if sys.Uid >= call.LargeRanges {
-		return sys.Uid &^ (call.LargeRange - 1)
-	}
-	return sys.Uid &^ 0xffff
 }
 
 // endsWithin is how long a container's first process may take to end once nothing of it runs any more.
@@ -177,7 +151,7 @@ func judge(id wire.CTID, f facts) Observed {
 		o.Generation = f.disk.Layers[n-1]
 	}
 	if f.known {
-		if f.rec.damage == nil {
+		if f.rec.Damage == nil {
 			o.Spec, o.FilesHash, o.UIDBase = f.rec.Container, f.rec.Files, f.rec.UIDBase
 			o.Generation = f.rec.Container.Generation
 		}

@@ -2,7 +2,6 @@ package container
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,7 +15,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"hardnode.dev/agent/oom"
+	"hardnode.dev/agent/container/cgroup"
+	"hardnode.dev/agent/container/command"
+	"hardnode.dev/agent/container/record"
+	"hardnode.dev/agent/container/shortage"
 	"hardnode.dev/agent/quotaview"
 	"hardnode.dev/agent/spawner/call"
 	"hardnode.dev/agent/sys"
@@ -24,7 +26,6 @@ import (
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire"
-	"hardnode.dev/internal/wire/host"
 )
 
 // Runtime is the one value through which this host's containers are changed. Its methods may be called concurrently; calls for
@@ -35,8 +36,10 @@ type Runtime struct {
 	data   *volume.Store
 	images *volume.Images
 	spawn  call.Client
-	oom    *oom.Log
+	known  record.Door // of what the spawner knows
+	oom    *shortage.Watch
 	quotas *quotaview.View
+	groups *command.Groups // of commands
 	exits  chan Exit
 	fail   func(step string) error // tests make a step of Start fail
 
@@ -46,8 +49,6 @@ type Runtime struct {
 		devices *sys.DeviceProgram
 		sets    map[wire.CTID]lookedAt
 		ending  map[wire.CTID]time.Time // since when nothing of it runs, though its first process is not gone
-		groups  map[string]bool         // cgroups of commands that run
-		spares  map[wire.CTID]*group    // kept for the next command
 	}
 }
 
@@ -55,12 +56,13 @@ type Runtime struct {
 func New(o Options) (*Runtime, error) {
 	o.fill()
 	r := &Runtime{opts: o, log: logging.Or(o.Log), exits: make(chan Exit, 64), spawn: call.Client{Socket: o.Spawner}, fail: func(string) error { return nil }}
-	r.oom = openOOM(&r.opts)
-	r.quotas = quotaview.New(strings.Count(strings.TrimPrefix(r.opts.Cgroup, cgroups), "/")+1, r.log)
+	r.known = record.Door{Spawner: r.spawn}
+	r.oom = shortage.Open(r.opts.Kmsg, r.opts.Cgroup, r.log)
+	r.quotas = quotaview.New(strings.Count(strings.TrimPrefix(r.opts.Cgroup, cgroup.Root), "/")+1, r.log)
 	r.mu.busy = map[wire.CTID]chan struct{}{}
-	r.mu.sets, r.mu.ending, r.mu.groups = map[wire.CTID]lookedAt{}, map[wire.CTID]time.Time{}, map[string]bool{}
-	r.mu.spares = map[wire.CTID]*group{}
-	if err := r.prepareCgroups(); err != nil {
+	r.mu.sets, r.mu.ending = map[wire.CTID]lookedAt{}, map[wire.CTID]time.Time{}
+	r.groups = command.NewGroups(r.opts.Cgroup, r.log)
+	if err := cgroup.Prepare(r.opts.Cgroup); err != nil {
 		return nil, err
 	}
 	var err error
@@ -106,80 +108,6 @@ func (r *Runtime) lock(ctx context.Context, id wire.CTID) (unlock func(), err er
 			return nil, fmt.Errorf("wait for container %s: %w", id, ctx.Err())
 		}
 	}
-}
-
-// note is what the spawner keeps for the agent with each container: a new agent knows from it all that was started.
-type note struct {
-	Version   int            `json:"version"` // 1
-	Container host.Container `json:"container"`
-	Files     string         `json:"files"` // FilesHash
-	UIDBase   uint32         `json:"uidBase"`
-}
-
-func makeNote(s *StartSpec) (json.RawMessage, error) {
-	c := s.Container
-	c.Files = make([]host.File, len(s.Files))
-	for i, f := range s.Files {
-		c.Files[i] = host.File{Path: f.Path, Mode: f.Mode}
-	}
-	b, err := json.Marshal(note{Version: 1, Container: c, Files: FilesHash(s.Files), UIDBase: s.UIDBase})
-	if err != nil {
-		return nil, fmt.Errorf("encode container %s: %v", s.CTID, err)
-	}
-	return b, nil
-}
-
-// record is one spawner record with its note read. What the note says is missing when it is damaged.
-type record struct {
-	call.Record
-	note
-	damage error
-}
-
-// records asks the spawner what it knows.
-func (r *Runtime) records(ctx context.Context) (map[wire.CTID]record, error) {
-	return r.list(ctx, call.List{})
-}
-
-// list asks the spawner for records, by id.
-func (r *Runtime) list(ctx context.Context, what call.List) (map[wire.CTID]record, error) {
-	reply, _, err := r.spawn.Do(ctx, call.Request{List: &what})
-	if err != nil {
-		return nil, err
-	}
-	return readRecords(reply.Containers), nil
-}
-
-// readRecords reads the notes. A record under a name that is no CTID is nobody's container: only this Runtime makes them.
-func readRecords(list []call.Record) map[wire.CTID]record {
-	all := make(map[wire.CTID]record, len(list))
-	for _, c := range list {
-		id, err := wire.ParseCTID(c.ID)
-		if err != nil {
-			continue
-		}
-		rec := record{Record: c}
-		if err := json.Unmarshal(c.Note, &rec.note); err != nil || rec.Container.CTID != id {
-			if err == nil {
-				err = fmt.Errorf("it is container %s's", rec.Container.CTID)
-			}
-			rec.note, rec.damage = note{}, fmt.Errorf("the note of its start is damaged, it is whole again after the next: %v", err)
-		}
-		all[id] = rec
-	}
-	return all
-}
-
-// running is the record of a container that runs.
-func (r *Runtime) running(ctx context.Context, id wire.CTID) (record, error) {
-	all, err := r.list(ctx, call.List{ID: id.String()})
-	if err != nil {
-		return record{}, err
-	}
-	if all[id].PID == 0 {
-		return record{}, fmt.Errorf("container %s: %w", id, ErrNotRunning)
-	}
-	return all[id], nil
 }
 
 // Run forwards exit hints from the spawner and keeps what df shows in containers, until ctx ends: a task of the agent's run.Group.
@@ -230,7 +158,7 @@ func (r *Runtime) Exits() <-chan Exit { return r.exits }
 func (r *Runtime) Netns(id wire.CTID) (*os.File, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	rec, err := r.running(ctx, id)
+	rec, err := r.known.Running(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -241,38 +169,9 @@ func (r *Runtime) Netns(id wire.CTID) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open network namespace of container %s: %w", id, err)
 	}
-	if err := r.same(ctx, id, rec); err != nil { // the number may have become another process's
+	if err := r.known.Same(ctx, id, rec); err != nil { // the number may have become another process's
 		f.Close()
 		return nil, err
 	}
 	return f, nil
-}
-
-// same checks that a container still runs as the process it was; what was opened by its number before is then surely its.
-func (r *Runtime) same(ctx context.Context, id wire.CTID, was record) error {
-	now, err := r.running(ctx, id)
-	if err != nil {
-		return err
-	}
-	if now.PID != was.PID || !now.Started.Equal(was.Started) {
-		return fmt.Errorf("container %s was started again meanwhile: %w", id, ErrNotRunning)
-	}
-	return nil
-}
-
-// asCaller turns the spawner's refusal into an error callers may test.
-func asCaller(id wire.CTID, err error) error {
-	var f *call.Failure
-	if !errors.As(err, &f) {
-		return err
-	}
-	switch f.Code {
-	case call.CodeRunning:
-		return fmt.Errorf("container %s: %w", id, ErrRunning)
-	case call.CodeNotRunning:
-		return fmt.Errorf("container %s: %w", id, ErrNotRunning)
-	case call.CodeProgram, call.CodeInvalid:
-		return fmt.Errorf("container %s: %w: %s", id, ErrInvalid, f.Text)
-	}
-	return err
 }

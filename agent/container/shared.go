@@ -23,7 +23,7 @@ func sharedBytes(l host.Limits) int64 { return max(l.MemoryMax, 0) / 2 }
 // resizeShared gives the tmpfs of a running container the size that its new limits mean. One that holds more already keeps its size.
 func (r *Runtime) resizeShared(ctx context.Context, id wire.CTID, l host.Limits) error {
 	size := sharedBytes(l)
-	rec, err := r.running(ctx, id)
+	rec, err := r.known.Running(ctx, id)
 	if errors.Is(err, ErrNotRunning) || size == 0 {
 		return nil
 	}
@@ -35,7 +35,7 @@ func (r *Runtime) resizeShared(ctx context.Context, id wire.CTID, l host.Limits)
 		return nil // it ends
 	}
 	defer root.Close()
-	if err := r.same(ctx, id, rec); err != nil { // the number may have become another process's
+	if err := r.known.Same(ctx, id, rec); err != nil { // the number may have become another process's
 		return nil
 	}
 	for _, path := range inMemory {

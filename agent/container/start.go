@@ -11,6 +11,13 @@ import (
 	"strconv"
 	"time"
 
+	"hardnode.dev/agent/container/account"
+	"hardnode.dev/agent/container/cgroup"
+	"hardnode.dev/agent/container/limits"
+	"hardnode.dev/agent/container/profile"
+	"hardnode.dev/agent/container/record"
+	"hardnode.dev/agent/container/rootfs"
+	"hardnode.dev/agent/container/spec"
 	"hardnode.dev/agent/spawner/call"
 	"hardnode.dev/agent/sys"
 	"hardnode.dev/internal/logging"
@@ -36,7 +43,7 @@ func (u *undo) run() (errs error) {
 type start struct {
 	*Runtime
 	*StartSpec
-	profile profile
+	profile profile.Settings
 	req     call.Start
 	files   []*os.File // descriptors for the request, in its order after the first three
 	mapped  []*os.File // those of them whose ids are mapped into the container's range
@@ -73,7 +80,7 @@ func (r *Runtime) Start(ctx context.Context, s StartSpec) (Observed, error) {
 	if s.Profile == "" {
 		s.Profile = host.ProfileApp
 	}
-	if err := check(&s); err != nil {
+	if err := spec.Check(s.Container, s.ids()); err != nil {
 		return Observed{}, err
 	}
 	unlock, err := r.lock(ctx, s.CTID)
@@ -82,7 +89,7 @@ func (r *Runtime) Start(ctx context.Context, s StartSpec) (Observed, error) {
 	}
 	defer unlock()
 	st := &start{Runtime: r, StartSpec: &s, starting: time.Now()}
-	if st.profile, err = profileOf(s.Profile); err != nil {
+	if st.profile, err = profile.Of(s.Profile); err != nil {
 		return Observed{}, err
 	}
 	defer func() {
@@ -96,7 +103,7 @@ func (r *Runtime) Start(ctx context.Context, s StartSpec) (Observed, error) {
 			err = step.run(st, ctx)
 		}
 		if err != nil {
-			err = asCaller(s.CTID, err)
+			err = record.AsCaller(s.CTID, err)
 			st.done.run()
 			if uerr := st.undo.run(); uerr != nil {
 				err = fmt.Errorf("%w (and undoing it: %v)", err, uerr)
@@ -108,7 +115,7 @@ func (r *Runtime) Start(ctx context.Context, s StartSpec) (Observed, error) {
 	st.undo.release()
 	r.dropOlder(s.CTID, s.Generation)
 	r.log.Info("container started", logging.Container, s.CTID, logging.Env, s.Env, "generation", s.Generation, logging.Took, time.Since(st.starting))
-	return judge(s.CTID, facts{rec: readRecords([]call.Record{st.record})[s.CTID], known: true, cgroup: true, populated: true}), nil
+	return judge(s.CTID, facts{rec: record.Read([]call.Record{st.record})[s.CTID], known: true, cgroup: true, populated: true}), nil
 }
 
 // clear makes sure that nothing of an earlier run is left, and that none runs. Without a cgroup there is nothing, and the spawner, which
@@ -116,10 +123,10 @@ func (r *Runtime) Start(ctx context.Context, s StartSpec) (Observed, error) {
 func (s *start) clear(ctx context.Context) error {
 	s.forgetSet(s.CTID)
 	if _, err := os.Lstat(s.cgroup(s.CTID)); errors.Is(err, fs.ErrNotExist) {
-		s.dropSpare(s.CTID)
+		s.groups.DropSpare(s.CTID)
 		return nil
 	}
-	all, err := s.list(ctx, call.List{ID: s.CTID.String()})
+	all, err := s.known.List(ctx, call.List{ID: s.CTID.String()})
 	if err != nil {
 		return err
 	}
@@ -130,7 +137,12 @@ func (s *start) clear(ctx context.Context) error {
 }
 
 func (s *start) cgroupStep(ctx context.Context) (err error) {
-	if s.cgroupDir, err = s.makeCgroup(s.StartSpec); err != nil {
+	devs, err := s.deviceProgram()
+	if err != nil {
+		return err
+	}
+	list := limits.Settings(s.Limits, s.CPUMaxMicros)
+	if s.cgroupDir, err = cgroup.Make(s.cgroup(s.CTID), list, s.Profile == host.ProfileSystem, s.UIDBase, devs); err != nil {
 		return err
 	}
 	s.done.close(s.cgroupDir)
@@ -186,7 +198,7 @@ func (s *start) mount(m call.Mount, tree *os.File) {
 
 func (s *start) volumes(context.Context) error {
 	for _, v := range s.Volumes {
-		dir, made, err := s.data.Volume(s.CTID, v.Name, v.Bytes, s.ownerOf(v.Path))
+		dir, made, err := s.data.Volume(s.CTID, v.Name, v.Bytes, rootfs.Owner(s.image, s.Container, v.Path))
 		if err != nil {
 			return err
 		}
@@ -206,12 +218,12 @@ func (s *start) volumes(context.Context) error {
 // process has the container's first process made. It waits until run.
 func (s *start) process(ctx context.Context) (err error) {
 	q := &s.req
-	if q.Note, err = makeNote(s.StartSpec); err != nil {
+	if q.Note, err = record.Make(s.Container, s.UIDBase); err != nil {
 		return err
 	}
 	q.Generation = s.Generation
 	q.ID, q.Scratch, q.IDs, q.LogDir, q.Hostname = s.CTID.String(), s.scratch(), s.ids(), s.logDir(s.CTID), s.Hostname
-	q.System, q.Sysctls, q.Reaper, q.Shared = s.Profile == host.ProfileSystem, s.profile.sysctls, s.Process.Reaper, sharedBytes(s.Limits)
+	q.System, q.Sysctls, q.Reaper, q.Shared = s.Profile == host.ProfileSystem, s.profile.Sysctls, s.Process.Reaper, sharedBytes(s.Limits)
 	p := s.Process
 	if _, set := p.Env["HOME"]; !set && s.Profile == host.ProfileApp {
 		p.Env = maps.Clone(p.Env)
@@ -219,14 +231,14 @@ func (s *start) process(ctx context.Context) (err error) {
 			p.Env = map[string]string{}
 		}
 		p.Env["HOME"] = "/"
-		if who, err := findAccount(accountFile(s.image, "/etc/passwd"), "", strconv.FormatUint(uint64(p.UID), 10)); err == nil {
-			p.Env["HOME"] = who.home
+		if who, err := account.Find(account.File(s.image, "/etc/passwd"), "", strconv.FormatUint(uint64(p.UID), 10)); err == nil {
+			p.Env["HOME"] = who.Home
 		}
 	}
-	q.Process = s.profile.process(p, s.Hostname)
-	q.Dirs = runDirs(s.image, s.Image.Has)
-	if q.System && isSystemd(s.image, q.Argv[0]) {
-		q.Dirs, q.RunTexts = append(q.Dirs, systemdDirs...), systemdTexts
+	q.Process = s.profile.Process(p, s.Hostname)
+	q.Dirs = rootfs.RunDirs(s.image, s.Image.Has)
+	if q.System && rootfs.IsSystemd(s.image, q.Argv[0]) {
+		q.Dirs, q.RunTexts = append(q.Dirs, rootfs.SystemdDirs...), rootfs.SystemdTexts
 	}
 	q.Texts = []call.Text{{Name: "hostname", Data: []byte(s.Hostname + "\n")}}
 	if s.Resolv != nil {
@@ -308,7 +320,7 @@ func (r *Runtime) dropOlder(id wire.CTID, keep int64) {
 func (r *Runtime) prune(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	all, err := r.records(ctx)
+	all, err := r.known.All(ctx)
 	if err != nil {
 		return // the next prune does it
 	}

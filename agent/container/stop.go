@@ -9,6 +9,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"hardnode.dev/agent/container/cgroup"
+	"hardnode.dev/agent/container/limits"
+	"hardnode.dev/agent/container/record"
 	"hardnode.dev/agent/spawner/call"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run"
@@ -42,7 +45,7 @@ const longest = 24 * time.Hour
 // end leaves no process, cgroup or record of a container. It asks it to end first, unless grace, the most it waits for that, is 0. What
 // does not end at once is killed again and again until ctx ends.
 func (r *Runtime) end(ctx context.Context, id wire.CTID, grace time.Duration) error {
-	all, err := r.list(ctx, call.List{ID: id.String()})
+	all, err := r.known.List(ctx, call.List{ID: id.String()})
 	if err != nil {
 		return err
 	}
@@ -66,7 +69,7 @@ func (r *Runtime) end(ctx context.Context, id wire.CTID, grace time.Duration) er
 	}
 	for wait := 2 * time.Millisecond; ; wait = min(2*wait, time.Second) { // the spawner learns of the end a moment after the cgroup is empty
 		_, _, err := r.spawn.Do(ctx, call.Request{Forget: &call.Forget{ID: id.String()}})
-		if err = asCaller(id, err); !errors.Is(err, ErrRunning) {
+		if err = record.AsCaller(id, err); !errors.Is(err, ErrRunning) {
 			if err == nil && rec.PID != 0 {
 				r.log.Info("container stopped", logging.Container, id)
 			}
@@ -87,8 +90,8 @@ func (r *Runtime) dropProcesses(ctx context.Context, id wire.CTID) error {
 		if err := r.emptyCgroup(ctx, id); err != nil {
 			return err
 		}
-		err := dropCgroup(r.cgroup(id))
-		r.dropSpare(id)
+		err := cgroup.Drop(r.cgroup(id))
+		r.groups.DropSpare(id)
 		if !errors.Is(err, unix.EBUSY) || !run.Wait(ctx, wait) {
 			return err
 		}
@@ -97,7 +100,7 @@ func (r *Runtime) dropProcesses(ctx context.Context, id wire.CTID) error {
 
 func (r *Runtime) signal(ctx context.Context, id wire.CTID, sig unix.Signal) error {
 	_, _, err := r.spawn.Do(ctx, call.Request{Signal: &call.Signal{ID: id.String(), Signal: int(sig)}})
-	return asCaller(id, err)
+	return record.AsCaller(id, err)
 }
 
 // Remove stops at once and deletes the layer, the log and, unless keepVolumes, the volumes. Removing nothing is no error.
@@ -144,7 +147,7 @@ func (r *Runtime) SetLimits(ctx context.Context, id wire.CTID, l host.Limits, cp
 		return fmt.Errorf("limit container %s: %w", id, ErrNotRunning)
 	}
 	defer r.forgetSet(id) // whoever looks meanwhile sees half of it
-	if err := r.setLimits(id, limitSettings(l, cpuMaxMicros)); err != nil {
+	if err := cgroup.Limit(r.cgroup(id), limits.Settings(l, cpuMaxMicros)); err != nil {
 		return fmt.Errorf("limit container %s: %w", id, err)
 	}
 	if err := r.resizeShared(ctx, id, l); err != nil {

@@ -24,6 +24,7 @@ import (
 	"github.com/coder/websocket"
 
 	"hardnode.dev/agent/container"
+	"hardnode.dev/agent/container/command"
 	"hardnode.dev/agent/desired"
 	"hardnode.dev/internal/identity"
 	"hardnode.dev/internal/wire"
@@ -221,7 +222,7 @@ func (o *orchestrator) count() int { o.mu.Lock(); defer o.mu.Unlock(); return le
 // fakeRuntime echoes: exec copies stdin to stdout, logs gives two lines.
 type fakeRuntime struct{}
 
-func (fakeRuntime) Exec(ctx context.Context, id wire.CTID, spec host.ExecSpec, s container.Stdio) (host.Exit, error) {
+func (fakeRuntime) Exec(ctx context.Context, id wire.CTID, spec host.ExecSpec, s command.Stdio) (host.Exit, error) {
 	if id != 101 {
 		return host.Exit{}, container.ErrNotFound
 	}

@@ -10,7 +10,7 @@ import (
 
 	"github.com/coder/websocket"
 
-	"hardnode.dev/agent/container"
+	"hardnode.dev/agent/container/command"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
@@ -20,7 +20,7 @@ import (
 
 // Runtime is what sessions need of agent/container.
 type Runtime interface {
-	Exec(ctx context.Context, id wire.CTID, spec host.ExecSpec, io container.Stdio) (host.Exit, error)
+	Exec(ctx context.Context, id wire.CTID, spec host.ExecSpec, io command.Stdio) (host.Exit, error)
 	Logs(ctx context.Context, id wire.CTID, spec host.LogsSpec, line func(stderr bool, text []byte) error) error
 }
 
@@ -121,7 +121,7 @@ func (l *Link) carry(ctx context.Context, req host.SessionRequest, line *session
 		})
 	case req.Exec != nil || req.JEM != nil:
 		spec := execOf(req)
-		exit, err = l.o.Runtime.Exec(ctx, req.CTID, spec, container.Stdio{In: line.Reader(host.ChanStdin), Out: stdout, Err: stderr, Resize: line.Resizes()})
+		exit, err = l.o.Runtime.Exec(ctx, req.CTID, spec, command.Stdio{In: line.Reader(host.ChanStdin), Out: stdout, Err: stderr, Resize: line.Resizes()})
 		l.log.Info("exec", logging.Container, req.CTID, "program", program(spec), "code", exit.Code)
 	default:
 		err = errors.New("the request names nothing that this host knows; update this host's release")

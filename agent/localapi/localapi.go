@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"hardnode.dev/agent/container"
+	"hardnode.dev/agent/container/command"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/boot"
@@ -29,7 +30,7 @@ import (
 // Options are what the API tells and does.
 type Options struct {
 	Status  func(context.Context) boot.AgentStatus
-	Exec    func(context.Context, wire.CTID, host.ExecSpec, container.Stdio) (host.Exit, error)
+	Exec    func(context.Context, wire.CTID, host.ExecSpec, command.Stdio) (host.Exit, error)
 	Logs    func(context.Context, wire.CTID, host.LogsSpec, func(stderr bool, text []byte) error) error
 	Collect func(context.Context) ([]wire.Digest, error)
 	Socket  string       // path; "" is boot.AgentSocket
@@ -88,7 +89,7 @@ func execute(o Options, w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var out, errOut limited
-	exit, err := o.Exec(r.Context(), req.CTID, host.ExecSpec{Argv: req.Argv}, container.Stdio{Out: &out, Err: &errOut})
+	exit, err := o.Exec(r.Context(), req.CTID, host.ExecSpec{Argv: req.Argv}, command.Stdio{Out: &out, Err: &errOut})
 	switch {
 	case errors.Is(err, container.ErrNotFound):
 		refuse(w, http.StatusNotFound, err)

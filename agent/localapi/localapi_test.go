@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"hardnode.dev/agent/container"
+	"hardnode.dev/agent/container/command"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
@@ -23,7 +24,7 @@ func options() Options {
 		Status: func(context.Context) boot.AgentStatus {
 			return boot.AgentStatus{Name: "host-1", Code: "K7QX-3MPA", Containers: []host.ContainerStatus{{CTID: 101, State: host.CtRunning}}}
 		},
-		Exec: func(_ context.Context, id wire.CTID, s host.ExecSpec, io container.Stdio) (host.Exit, error) {
+		Exec: func(_ context.Context, id wire.CTID, s host.ExecSpec, io command.Stdio) (host.Exit, error) {
 			switch id {
 			case 5:
 				return host.Exit{}, container.ErrNotFound

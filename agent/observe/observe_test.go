@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"hardnode.dev/agent/container"
+	"hardnode.dev/agent/container/limits"
+	"hardnode.dev/agent/container/shortage"
 	"hardnode.dev/agent/plan"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
@@ -26,7 +28,7 @@ func TestContainers(t *testing.T) {
 		{"exited, nobody saw when", container.Observed{State: container.StateExited, Started: began, Spec: spec},
 			plan.Seen{Started: began, Exited: began}},
 		{"out of memory", container.Observed{State: container.StateExited, Started: began, Exited: ended, ExitCode: 137, ExitKnown: true, OOMKilled: true,
-			OOM: container.OOM{Kills: 5, Times: 2, At: ended, Process: "java", Bytes: 125 << 20, Limit: 128 << 20}},
+			OOM: shortage.OOM{Kills: 5, Times: 2, At: ended, Process: "java", Bytes: 125 << 20, Limit: 128 << 20}},
 			plan.Seen{Started: began, Exited: ended, ExitCode: 137,
 				Memory: plan.Memory{Times: 2, Last: "out of memory: process java used 125 MiB of 128 MiB", At: ended, Ended: true}}},
 		{"data only", container.Observed{State: container.StateStopped, Generation: 2}, plan.Seen{Generation: 2}},
@@ -46,13 +48,13 @@ func TestContainers(t *testing.T) {
 	micros := func(mhz int64) int64 { return mhz * 10 }
 	for _, c := range []struct {
 		name string
-		set  container.Set
+		set  limits.Set
 		want string
 	}{
-		{"as wanted", container.SetOf(big, 0), ""},
-		{"as started", container.SetOf(small, 0), "memory.max is 1048576, wanted 2097152"},
-		{"a ceiling is left", container.SetOf(big, 5000), "cpu.max is 5000 100000, wanted max 100000"},
-		{"not known", container.Set{}, ""},
+		{"as wanted", limits.Of(big, 0), ""},
+		{"as started", limits.Of(small, 0), "memory.max is 1048576, wanted 2097152"},
+		{"a ceiling is left", limits.Of(big, 5000), "cpu.max is 5000 100000, wanted max 100000"},
+		{"not known", limits.Set{}, ""},
 	} {
 		if got := Containers([]container.Observed{{CTID: 101, State: container.StateRunning, Spec: spec, Set: c.set}}, work, micros)[101].Drift; got != c.want {
 			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
@@ -78,10 +80,10 @@ func TestProblems(t *testing.T) {
 	now := time.Unix(1e6, 0)
 	got := Problems([]container.Observed{
 		{CTID: 1},
-		{CTID: 2, OOM: container.OOM{Kills: 1, Times: 1, At: now, Process: "dd", Bytes: 126 << 20, Limit: 128 << 20, Command: true}},
-		{CTID: 3, OOM: container.OOM{Times: 7, At: now.Add(-time.Minute), Process: "java", Bytes: 90 << 20}},
-		{CTID: 4, OOM: container.OOM{Kills: 1, Times: 1, At: now.Add(-2 * plan.MemoryNews), Process: "old"}},
-		{CTID: 5, OOM: container.OOM{Kills: 1, Limit: 64 << 20}}, // nobody knows when
+		{CTID: 2, OOM: shortage.OOM{Kills: 1, Times: 1, At: now, Process: "dd", Bytes: 126 << 20, Limit: 128 << 20, Command: true}},
+		{CTID: 3, OOM: shortage.OOM{Times: 7, At: now.Add(-time.Minute), Process: "java", Bytes: 90 << 20}},
+		{CTID: 4, OOM: shortage.OOM{Kills: 1, Times: 1, At: now.Add(-2 * plan.MemoryNews), Process: "old"}},
+		{CTID: 5, OOM: shortage.OOM{Kills: 1, Limit: 64 << 20}}, // nobody knows when
 	}, now)
 	want := []string{
 		"container 2: out of memory: process dd of a command used 126 MiB of 128 MiB",

@@ -1,4 +1,10 @@
-package container
+// Package profile says what a profile means to the kernel.
+//
+// Owns: capabilities, system call filters, limits of open files, sysctls, devices and stop signals of the profiles app and system.
+// In: a host.Profile, what a container or a command is to execute.
+// Out: what the spawner executes it with.
+// Never: starts a process, reads a file, or lets one container have more than another of its profile.
+package profile
 
 import (
 	"fmt"
@@ -10,18 +16,19 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"hardnode.dev/agent/container/account"
 	"hardnode.dev/agent/spawner/call"
 	"hardnode.dev/agent/sys"
 	"hardnode.dev/internal/wire/host"
 )
 
-// profile is what a host.Profile means to the kernel. Capabilities count only inside the container's user namespace.
-type profile struct {
+// Settings is what a host.Profile means to the kernel. Capabilities count only inside the container's user namespace.
+type Settings struct {
 	caps       uint64
 	noNewPrivs bool
 	seccomp    []byte
 	noFile     [2]int64 // RLIMIT_NOFILE soft, hard
-	sysctls    []call.Sysctl
+	Sysctls    []call.Sysctl
 	stop       unix.Signal
 	env        map[string]string // defaults
 	oomAdjust  int
@@ -42,17 +49,17 @@ var appCaps = capSet(unix.CAP_CHOWN, unix.CAP_DAC_OVERRIDE, unix.CAP_FOWNER, uni
 var systemCaps = (uint64(1)<<(unix.CAP_LAST_CAP+1) - 1) &^ capSet(unix.CAP_SYS_MODULE, unix.CAP_SYS_RAWIO, unix.CAP_SYS_TIME, unix.CAP_MAC_OVERRIDE,
 	unix.CAP_MAC_ADMIN, unix.CAP_SYSLOG, unix.CAP_BPF, unix.CAP_PERFMON, unix.CAP_WAKE_ALARM, unix.CAP_BLOCK_SUSPEND)
 
-// devices are the character devices any container may open: null, zero, full, random, urandom, tty, console, ptmx and terminals.
-var devices = []sys.Device{{Major: 1, Minor: 3}, {Major: 1, Minor: 5}, {Major: 1, Minor: 7}, {Major: 1, Minor: 8}, {Major: 1, Minor: 9},
+// Devices are the character devices any container may open: null, zero, full, random, urandom, tty, console, ptmx and terminals.
+var Devices = []sys.Device{{Major: 1, Minor: 3}, {Major: 1, Minor: 5}, {Major: 1, Minor: 7}, {Major: 1, Minor: 8}, {Major: 1, Minor: 9},
 	{Major: 5, Minor: 0}, {Major: 5, Minor: 1}, {Major: 5, Minor: 2}, {Major: 136, Minor: sys.AnyMinor}}
 
 const searchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// profileOf gives a profile's settings.
-func profileOf(p host.Profile) (profile, error) {
-	out := profile{
+// Of gives a profile's settings.
+func Of(p host.Profile) (Settings, error) {
+	out := Settings{
 		noFile: [2]int64{1024, 524288}, stop: unix.SIGTERM, oomAdjust: 100,
-		sysctls: []call.Sysctl{
+		Sysctls: []call.Sysctl{
 			{Path: "net/ipv4/ip_unprivileged_port_start", Value: "0"},
 			{Path: "net/ipv4/ping_group_range", Value: "0 65535"},
 		},
@@ -69,11 +76,11 @@ func profileOf(p host.Profile) (profile, error) {
 		out.caps = appCaps
 		out.noNewPrivs = true
 		out.noFile[0] = 65536
-		out.sysctls = append(out.sysctls, call.Sysctl{Path: "user/max_user_namespaces", Value: "0"})
+		out.Sysctls = append(out.Sysctls, call.Sysctl{Path: "user/max_user_namespaces", Value: "0"})
 		out.seccomp, err = seccompFor(appDenied, appAbsent, true)
 	}
 	if err != nil {
-		return profile{}, fmt.Errorf("make seccomp filter of profile %s: %w", p, err)
+		return Settings{}, fmt.Errorf("make seccomp filter of profile %s: %w", p, err)
 	}
 	return out, nil
 }
@@ -81,8 +88,8 @@ func profileOf(p host.Profile) (profile, error) {
 // rtmin is SIGRTMIN as C libraries count it; glibc keeps two real-time signals for itself.
 const rtmin = 34
 
-// stopSignal is the signal that asks PID 1 to end.
-func stopSignal(p host.Process, profile host.Profile) (unix.Signal, error) {
+// StopSignal is the signal that asks PID 1 to end.
+func StopSignal(p host.Process, profile host.Profile) (unix.Signal, error) {
 	if p.StopWith == "" {
 		if profile == host.ProfileSystem {
 			return unix.Signal(rtmin + 3), nil
@@ -99,16 +106,16 @@ func stopSignal(p host.Process, profile host.Profile) (unix.Signal, error) {
 	return 0, fmt.Errorf("stop signal %q: want a name such as SIGQUIT", p.StopWith)
 }
 
-// stopAfter is how long PID 1 has to end.
-func stopAfter(p host.Process) time.Duration {
+// StopAfter is how long PID 1 has to end.
+func StopAfter(p host.Process) time.Duration {
 	if p.StopAfter <= 0 {
 		return 10 * time.Second
 	}
 	return time.Duration(p.StopAfter) * time.Second
 }
 
-// process is what a container's own program is executed with.
-func (pr profile) process(p host.Process, hostname string) call.Process {
+// Process is what a container's own program is executed with.
+func (pr Settings) Process(p host.Process, hostname string) call.Process {
 	argv := p.Argv
 	if len(argv) == 0 {
 		argv = []string{"/sbin/init"}
@@ -121,22 +128,22 @@ func (pr profile) process(p host.Process, hostname string) call.Process {
 	return c
 }
 
-// command is what an exec session is executed with: the container's environment under its own.
-func (pr profile) command(p host.Process, hostname string, e host.ExecSpec, who account) call.Process {
+// Command is what an exec session is executed with: the container's environment under its own.
+func (pr Settings) Command(p host.Process, hostname string, e host.ExecSpec, who account.Account) call.Process {
 	env := maps.Clone(pr.env)
-	env["HOSTNAME"], env["HOME"] = hostname, who.home
+	env["HOSTNAME"], env["HOME"] = hostname, who.Home
 	if e.TTY {
 		env["TERM"] = "xterm-256color"
 	}
 	maps.Copy(env, p.Env)
 	maps.Copy(env, e.Env)
-	c := pr.confined(e.Argv, env, p.Cwd, who.uid, who.gid)
-	c.Groups = who.groups
-	c.OOMAdjust = commandOOMAdjust
+	c := pr.confined(e.Argv, env, p.Cwd, who.UID, who.GID)
+	c.Groups = who.Groups
+	c.OOMAdjust = CommandOOMAdjust
 	return c
 }
 
-func (pr profile) confined(argv []string, env map[string]string, cwd string, uid, gid uint32) call.Process {
+func (pr Settings) confined(argv []string, env map[string]string, cwd string, uid, gid uint32) call.Process {
 	list := make([]string, 0, len(env))
 	for _, k := range slices.Sorted(maps.Keys(env)) {
 		list = append(list, k+"="+env[k])
@@ -153,3 +160,6 @@ func (pr profile) confined(argv []string, env map[string]string, cwd string, uid
 	return call.Process{Argv: argv, Env: list, Path: dirs, Cwd: cwd, UID: uid, GID: gid, Caps: pr.caps, NoNewPrivs: pr.noNewPrivs,
 		Seccomp: pr.seccomp, NoFile: pr.noFile, OOMAdjust: pr.oomAdjust}
 }
+
+// CommandOOMAdjust makes the kernel choose a command before any other process of a container (proc_pid_oom_score_adj(5)).
+const CommandOOMAdjust = 1000

@@ -1,4 +1,4 @@
-package container
+package account
 
 import (
 	"fmt"
@@ -29,7 +29,7 @@ func TestFindAccount(t *testing.T) {
 		"www:big":       "{33 70000 [] /var/www}",
 		"":              "is not in the container's /etc/passwd",
 	} {
-		a, err := findAccount(passwd, group, user)
+		a, err := Find(passwd, group, user)
 		if got := fmt.Sprint(a); err == nil && got != want || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %s %v, want %s", user, got, err, want)
 		}

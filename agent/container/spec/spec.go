@@ -1,10 +1,19 @@
-package container
+// Package spec says what a container may ask for: what makes a spec impossible on any host.
+//
+// Owns: the places inside a container that are the host's, and the names of its own files there.
+// In: a wanted container, the ids it has on this host: plain values.
+// Out: errors that wrap fault.ErrInvalid; the hash by which files are compared.
+// Never: looks at this host, or changes a spec.
+package spec
 
 import (
 	"fmt"
 	"path"
 	"strings"
 
+	"hardnode.dev/agent/container/fault"
+	"hardnode.dev/agent/container/profile"
+	"hardnode.dev/agent/spawner/call"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 )
@@ -12,20 +21,20 @@ import (
 // reserved are the places inside a container that are the host's to mount; no volume may lie in or over them.
 var reserved = []string{"/proc", "/sys", "/dev", "/run"}
 
-// check says what makes a spec impossible on any host; the errors wrap ErrInvalid.
-func check(s *StartSpec) error {
+// Check says what makes a spec impossible on any host; the errors wrap fault.ErrInvalid.
+func Check(s host.Container, ids call.IDs) error {
 	bad := func(format string, a ...any) error {
-		return fmt.Errorf("container %s: %w: "+format, append([]any{s.CTID, ErrInvalid}, a...)...)
+		return fmt.Errorf("container %s: %w: "+format, append([]any{s.CTID, fault.ErrInvalid}, a...)...)
 	}
 	switch {
 	case s.CTID < 1:
 		return bad("ctid is not positive")
 	case s.Generation < 0:
 		return bad("generation %d is negative", s.Generation)
-	case s.UIDBase%65536 != 0:
-		return bad("uid base %d: want a multiple of 65536", s.UIDBase)
-	case s.ids().Validate() != nil:
-		return bad("uid %v", s.ids().Validate())
+	case ids.Base%65536 != 0:
+		return bad("uid base %d: want a multiple of 65536", ids.Base)
+	case ids.Validate() != nil:
+		return bad("uid %v", ids.Validate())
 	case s.Profile != host.ProfileApp && s.Profile != host.ProfileSystem:
 		return bad("profile %q: want %q or %q", s.Profile, host.ProfileApp, host.ProfileSystem)
 	case s.Profile == host.ProfileApp && (len(s.Process.Argv) == 0 || s.Process.Argv[0] == ""):
@@ -35,7 +44,7 @@ func check(s *StartSpec) error {
 	}
 	for _, id := range append([]uint32{s.Process.UID, s.Process.GID}, s.Process.Groups...) {
 		if !s.Image.Has(id) {
-			return bad("%v", noID(s.Image, id))
+			return bad("%v", NoID(s.Image, id))
 		}
 	}
 	if err := wire.Label("host name", s.Hostname, 63); err != nil {
@@ -44,7 +53,7 @@ func check(s *StartSpec) error {
 	if err := s.Image.Digest.Validate(); err != nil {
 		return bad("image: %v", err)
 	}
-	if _, err := stopSignal(s.Process, s.Profile); err != nil {
+	if _, err := profile.StopSignal(s.Process, s.Profile); err != nil {
 		return bad("%v", err)
 	}
 	for k := range s.Process.Env {
@@ -66,15 +75,15 @@ func check(s *StartSpec) error {
 		}
 	}
 	for _, f := range s.Files {
-		if _, err := filePath(f.Path); err != nil {
+		if _, err := FilePath(f.Path); err != nil {
 			return bad("%v", err)
 		}
 	}
 	return nil
 }
 
-// noID says that a container of the image has no such user or group.
-func noID(i host.Image, id uint32) error {
+// NoID says that a container of the image has no such user or group.
+func NoID(i host.Image, id uint32) error {
 	s := "0 to 65535"
 	for _, b := range i.IDBlocks {
 		s += fmt.Sprintf(", %d to %d", uint32(b)<<16, uint32(b)<<16|0xffff)
@@ -94,22 +103,22 @@ func volumePath(p string) error {
 	return nil
 }
 
-// privateDir is where Files, the identity socket and JEM are.
-const privateDir = "/run/hardnode"
+// PrivateDir is where Files, the identity socket and JEM are.
+const PrivateDir = "/run/hardnode"
 
 // own are the names in privateDir that files may not take.
 const (
-	jemName      = "jem"
-	identityName = "identity.sock"
+	JEM      = "jem"
+	Identity = "identity.sock"
 )
 
-// filePath is a File's path relative to privateDir.
-func filePath(p string) (string, error) {
-	rel, ok := strings.CutPrefix(p, privateDir+"/")
+// FilePath is a File's path relative to privateDir.
+func FilePath(p string) (string, error) {
+	rel, ok := strings.CutPrefix(p, PrivateDir+"/")
 	switch {
 	case !ok || path.Clean(p) != p || rel == "":
-		return "", fmt.Errorf("file %q: want a clean path below %s/", p, privateDir)
-	case rel == jemName || rel == identityName:
+		return "", fmt.Errorf("file %q: want a clean path below %s/", p, PrivateDir)
+	case rel == JEM || rel == Identity:
 		return "", fmt.Errorf("file %q: the name is taken", p)
 	}
 	return rel, nil

@@ -1,4 +1,4 @@
-package container
+package command
 
 import (
 	"bytes"
@@ -18,7 +18,7 @@ type slowly struct {
 }
 
 func (s *slowly) Write(p []byte) (int, error) {
-	run.Wait(s.t.Context(), drainFor/2)
+	run.Wait(s.t.Context(), DrainFor/2)
 	return s.got.Write(p)
 }
 
@@ -27,16 +27,16 @@ func (s *slowly) Write(p []byte) (int, error) {
 func TestTailOfOutput(t *testing.T) {
 	for _, held := range []bool{false, true} {
 		out := &slowly{t: t}
-		s := &session{Stdio: Stdio{Out: out}}
-		if err := s.pipes(uint32(os.Getuid())); err != nil {
+		s := &Session{Stdio: Stdio{Out: out}}
+		if err := s.Pipes(uint32(os.Getuid())); err != nil {
 			t.Fatal(err)
 		}
-		fd, err := unix.Dup(int(s.theirs[1].Fd())) // as the command has it
+		fd, err := unix.Dup(int(s.Theirs[1].Fd())) // as the command has it
 		if err != nil {
 			t.Fatal(err)
 		}
 		command := os.NewFile(uintptr(fd), "command")
-		s.pump()
+		s.Pump()
 		if _, err := command.Write(make([]byte, 200_000)); err != nil {
 			t.Fatal(err)
 		}
@@ -44,7 +44,7 @@ func TestTailOfOutput(t *testing.T) {
 			command.Close()
 		}
 		began := time.Now()
-		left := s.finish()
+		left := s.Finish()
 		command.Close()
 		if got := out.got.Len(); got != 200_000 {
 			t.Errorf("held %v: %d bytes came within %s", held, got, time.Since(began))

@@ -1,4 +1,4 @@
-package container
+package rootfs
 
 import (
 	"fmt"
@@ -16,17 +16,17 @@ import (
 // its journal goes to its console too, which is the container's log; its own status only when something is wrong, for the journal has the
 // same; and nobody can log in on a console that is only read.
 var (
-	systemdDirs = []call.Dir{{Path: "systemd", Mode: 0o755}, {Path: "systemd/journald.conf.d", Mode: 0o755}, {Path: "systemd/system.conf.d", Mode: 0o755},
+	SystemdDirs = []call.Dir{{Path: "systemd", Mode: 0o755}, {Path: "systemd/journald.conf.d", Mode: 0o755}, {Path: "systemd/system.conf.d", Mode: 0o755},
 		{Path: "systemd/system", Mode: 0o755}}
-	systemdTexts = []call.Text{
+	SystemdTexts = []call.Text{
 		{Name: "systemd/journald.conf.d/00-hardnode.conf", Data: []byte("[Journal]\nForwardToConsole=yes\nTTYPath=/dev/console\nMaxLevelConsole=info\n")},
 		{Name: "systemd/system.conf.d/00-hardnode.conf", Data: []byte("[Manager]\nShowStatus=auto\n")},
 		{Name: "systemd/system/console-getty.service"}, // empty: masked
 	}
 )
 
-// isSystemd tells whether a program of an image is systemd, be it by links.
-func isSystemd(image *os.File, program string) bool {
+// IsSystemd tells whether a program of an image is systemd, be it by links.
+func IsSystemd(image *os.File, program string) bool {
 	if !strings.HasPrefix(program, "/") {
 		return false
 	}

@@ -1,0 +1,106 @@
+// Package cgroup makes, fills, empties and removes the cgroups of containers.
+//
+// Owns: their shape (two levels), their delegation, the way all processes of one are ended.
+// In: directories below /sys/fs/cgroup, settings of agent/container/limits.
+// Out: cgroups that carry their limits before a process is in them; numbers read from their files.
+// Never: knows which containers shall run, or leaves a process of a cgroup it was told to end.
+package cgroup
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"hardnode.dev/agent/container/limits"
+	"hardnode.dev/agent/sys"
+)
+
+// Root is the root of the cgroup tree.
+const Root = "/sys/fs/cgroup"
+
+// controllers are enabled from the root down to the containers' own cgroups, innerControllers in these.
+const (
+	controllers      = "+cpu +memory +io +pids"
+	innerControllers = "+cpu +memory +pids"
+)
+
+// delegated are the files of the inner cgroup that belong to the container's root (/sys/kernel/cgroup/delegate).
+var delegated = []string{"", "cgroup.procs", "cgroup.threads", "cgroup.subtree_control"}
+
+// Prepare makes the parent of all containers' cgroups.
+func Prepare(dir string) error {
+	parent := filepath.Dir(dir)
+	if err := os.WriteFile(filepath.Join(parent, "cgroup.subtree_control"), []byte(controllers), 0); err != nil {
+		return fmt.Errorf("enable controllers in %q: %w", parent, err)
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("make cgroup %q: %w", dir, err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte(controllers), 0); err != nil {
+		return fmt.Errorf("enable controllers in %q: %w", dir, err)
+	}
+	return nil
+}
+
+// Make makes both levels of a container's cgroup with limits and device rules and opens the inner one, a part of which belongs to owner.
+func Make(dir string, list []limits.Setting, system bool, owner uint32, devs *sys.DeviceProgram) (inner *os.File, err error) {
+	id := filepath.Base(dir)
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("make cgroup of container %s: %w", id, err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, Drop(dir))
+		}
+	}()
+	list = limits.Unborn(list)
+	outside, inside := append(list, limits.Setting{File: "cgroup.subtree_control", Value: innerControllers}), limits.Seen(list)
+	if system {
+		outside = append(outside, limits.Setting{File: "cgroup.max.depth", Value: "16"}, limits.Setting{File: "cgroup.max.descendants", Value: "1000"}) // so that it can always be removed
+	} else {
+		inside = append(inside, limits.Setting{File: "memory.oom.group", Value: "1"}) // one program: half of it is no use
+	}
+	if err := writeSettings(dir, outside); err != nil {
+		return nil, err
+	}
+	outer, err := sys.OpenDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer outer.Close()
+	if err := devs.Attach(outer); err != nil {
+		return nil, err
+	}
+	if err := os.Mkdir(filepath.Join(dir, "p"), 0o755); err != nil {
+		return nil, fmt.Errorf("make inner cgroup of container %s: %w", id, err)
+	}
+	if err := writeSettings(filepath.Join(dir, "p"), inside); err != nil {
+		return nil, err
+	}
+	for _, f := range delegated {
+		if err := os.Chown(filepath.Join(dir, "p", f), int(owner), int(owner)); err != nil {
+			return nil, fmt.Errorf("delegate cgroup of container %s: %w", id, err)
+		}
+	}
+	return sys.OpenDir(filepath.Join(dir, "p"))
+}
+
+func writeSettings(dir string, list []limits.Setting) error {
+	for _, s := range list {
+		if err := Write(filepath.Join(dir, s.File), s.Value); err != nil {
+			return fmt.Errorf("set %s of %q to %q: %w", s.File, dir, s.Value, err)
+		}
+	}
+	return nil
+}
+
+// Limit changes the limits of a container's cgroups.
+func Limit(dir string, list []limits.Setting) error {
+	// An agent of before these were seen inside may have made it.
+	if err := writeSettings(dir, append(list, limits.Setting{File: "cgroup.subtree_control", Value: innerControllers})); err != nil {
+		return err
+	}
+	return writeSettings(filepath.Join(dir, "p"), limits.Seen(list))
+}

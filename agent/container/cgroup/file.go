@@ -1,0 +1,63 @@
+package cgroup
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Write writes a cgroup's file. It does not truncate it first, which would only make the kernel keep attributes for it.
+func Write(path, value string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(value)
+	return errors.Join(err, f.Close())
+}
+
+// ReadIn reads a file of a cgroup, of up to 1,024 bytes.
+func ReadIn(dir *os.File, name string) (string, error) {
+	fd, err := unix.Openat(int(dir.Fd()), name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "", err
+	}
+	defer unix.Close(fd)
+	var b [1024]byte
+	n, err := unix.Read(fd, b[:])
+	if err != nil {
+		return "", err
+	}
+	return string(b[:n]), nil
+}
+
+// ReadInt reads a number from a cgroup file: the whole of it, or the value after key in a flat keyed file. Absent is 0.
+func ReadInt(dir, file, key string) int64 {
+	b, err := os.ReadFile(filepath.Join(dir, file))
+	if err != nil {
+		return 0
+	}
+	return Number(string(b), key)
+}
+
+// Number is that of a cgroup file's text, as readInt has it.
+func Number(text, key string) int64 {
+	value := strings.TrimSpace(text)
+	if key != "" {
+		value = ""
+		for line := range strings.Lines(text) {
+			if v, ok := strings.CutPrefix(line, key+" "); ok {
+				value = strings.TrimSpace(v)
+			}
+		}
+	}
+	n, err := strconv.ParseInt(value, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}

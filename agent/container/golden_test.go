@@ -1,9 +1,0 @@
-package container
-
-import (
-	"testing"
-
-	"hardnode.dev/internal/testkit/golden"
-)
-
-func TestGolden(t *testing.T) { golden.Wire[note](t, "note") }

@@ -1,0 +1,54 @@
+package container
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"hardnode.dev/agent/container/limits"
+	"hardnode.dev/agent/volume"
+	"hardnode.dev/internal/wire"
+)
+
+// readSet asks the kernel. layers are the generations on disk.
+func (r *Runtime) readSet(id wire.CTID, layers []int64) limits.Set {
+	quota := func() (int64, error) { return 0, errors.New("no layer") }
+	if n := len(layers); n > 0 {
+		quota = func() (int64, error) { return r.data.LayerQuota(id, layers[n-1]) }
+	}
+	return limits.Read(r.cgroup(id), quota)
+}
+
+// setFor is how long a Set counts: nobody but this Runtime sets limits, and one that was changed behind its back may stay for so long.
+const setFor = 30 * time.Second
+
+// lookedAt is a Set, the file systems with a quota, and the process they were read for.
+type lookedAt struct {
+	set    limits.Set
+	spaces []volume.Space
+	pid    int
+	when   time.Time
+}
+
+// look is what the kernel has, as of the last setFor. What commands of an earlier agent left goes at the same times.
+func (r *Runtime) look(ctx context.Context, id wire.CTID, pid int, disk volume.Contents) lookedAt {
+	r.mu.Lock()
+	l, ok := r.mu.sets[id]
+	r.mu.Unlock()
+	if ok && l.pid == pid && time.Since(l.when) < setFor {
+		return l
+	}
+	r.groups.Sweep(ctx, id)
+	l = lookedAt{r.readSet(id, disk.Layers), r.data.Spaces(disk), pid, time.Now()}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.mu.sets[id] = l
+	return l
+}
+
+// forgetSet makes the next look ask the kernel.
+func (r *Runtime) forgetSet(id wire.CTID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.mu.sets, id)
+}
