@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"hardnode.dev/qemu-tests/harness"
+	"hardnode.dev/qemu-tests/harness/initramfs"
 )
 
 const config = `version: 1
@@ -52,7 +53,7 @@ func build(t *testing.T) (root string) {
 func machine(t *testing.T, dir, yaml string) harness.Config {
 	t.Helper()
 	root := build(t)
-	cmdline, err := harness.Cmdline(filepath.Join(root, "out/image"))
+	cmdline, err := initramfs.Cmdline(filepath.Join(root, "out/image"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,7 @@ import (
 
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/qemu-tests/harness"
+	"hardnode.dev/qemu-tests/harness/ether"
 )
 
 // Options say what cluster to start. Only Dir is needed.
@@ -42,7 +43,7 @@ type Options struct {
 type Cluster struct {
 	Dir    string
 	Root   string // of the repository
-	Switch *harness.Switch
+	Switch *ether.Switch
 	Ports  Ports
 	Infra  *Machine
 	Hosts  []*Machine
@@ -116,7 +117,7 @@ func prepare(ctx context.Context, o Options) (*Cluster, error) {
 	if o.Dir, err = filepath.Abs(o.Dir); err != nil {
 		return nil, err
 	}
-	c := &Cluster{Dir: o.Dir, Root: root, Switch: harness.NewSwitch(), opts: o, phases: phases{begin: time.Now(), tell: o.Progress}}
+	c := &Cluster{Dir: o.Dir, Root: root, Switch: ether.NewSwitch(), opts: o, phases: phases{begin: time.Now(), tell: o.Progress}}
 	if c.unlock, err = lockDir(o.Dir); err != nil {
 		return nil, err
 	}
@@ -216,7 +217,7 @@ func (c *Cluster) Stranger(name string, like int, edit func(config string) strin
 	c.strangers = append(c.strangers, m)
 	m.cfg.Extra = append(m.cfg.Extra, extra...)
 	m.Name, m.cfg.Name, m.cfg.Disks[0].Path = name, name, filepath.Join(c.Dir, name+".disk")
-	doc := strings.ReplaceAll(string(m.cfg.FwCfg[boot.FwCfgConfig]), harness.MAC(hostName(like), 0), harness.MAC(name, 0))
+	doc := strings.ReplaceAll(string(m.cfg.FwCfg[boot.FwCfgConfig]), ether.MAC(hostName(like), 0), ether.MAC(name, 0))
 	doc = strings.ReplaceAll(doc, hostAddr(like).String()+"/", hostAddr(n).String()+"/")
 	m.cfg.FwCfg = map[string][]byte{boot.FwCfgConfig: []byte(edit(doc))}
 	if disk != nil {

@@ -13,7 +13,7 @@ import (
 
 	"hardnode.dev/internal/build"
 	"hardnode.dev/internal/wire/document"
-	"hardnode.dev/qemu-tests/harness"
+	"hardnode.dev/qemu-tests/harness/ether"
 )
 
 // Name and Domain of the cluster.
@@ -59,10 +59,10 @@ func (c *Cluster) makeDay0(detail detail) error {
 		"--external", fmt.Sprintf("127.0.0.1:%d", c.Ports.API), "--hosts", fmt.Sprint(all), "--licence", licence, "--jls-dir", c.day0.jls,
 		"--registry-external", fmt.Sprintf("127.0.0.1:%d", c.Ports.Registry), "--jls-external", fmt.Sprintf("127.0.0.1:%d", c.Ports.JLS),
 		"--images", filepath.Join(c.Root, "out/image/images.json"), "-o", "json",
-		"--infra-link", fmt.Sprintf("name=underlay,mac=%s,address=%s/%d", harness.MAC(infraName, 0), infraAddr, underlay.Bits()),
-		"--infra-link", fmt.Sprintf("name=outside,mac=%s,dhcp", harness.MAC(infraName, 1))}
+		"--infra-link", fmt.Sprintf("name=underlay,mac=%s,address=%s/%d", ether.MAC(infraName, 0), infraAddr, underlay.Bits()),
+		"--infra-link", fmt.Sprintf("name=outside,mac=%s,dhcp", ether.MAC(infraName, 1))}
 	for n := 1; n <= all; n++ {
-		args = append(args, "--host-link", fmt.Sprintf("%d:name=underlay,mac=%s,address=%s/%d", n, harness.MAC(hostName(n), 0), hostAddr(n), underlay.Bits()))
+		args = append(args, "--host-link", fmt.Sprintf("%d:name=underlay,mac=%s,address=%s/%d", n, ether.MAC(hostName(n), 0), hostAddr(n), underlay.Bits()))
 	}
 	out, err := c.tool(ctx, "hnctl", args...)
 	if err != nil {

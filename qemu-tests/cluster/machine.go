@@ -17,6 +17,7 @@ import (
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/qemu-tests/harness"
 	"hardnode.dev/qemu-tests/harness/ask"
+	"hardnode.dev/qemu-tests/harness/initramfs"
 )
 
 // Machine is one machine of the cluster: it can be switched on and off, its disk stays.
@@ -94,7 +95,7 @@ func (m *Machine) boots(root string) error {
 	if m.Infra {
 		initrd = "infra.initrd"
 	}
-	cmdline, err := harness.Cmdline(out)
+	cmdline, err := initramfs.Cmdline(out)
 	m.cfg.Kernel, m.cfg.Initrd, m.cfg.Append = filepath.Join(out, "vmlinuz"), []string{filepath.Join(out, initrd)}, cmdline
 	return err
 }

@@ -1,6 +1,7 @@
 // Package harness boots virtual machines for tests and for the demo cluster, as values.
 //
-// Owns: QEMU's command line, the serial log, the typed event channel, the user-space Ethernet switch, guest tests, and the end of it all.
+// Owns: QEMU's command line, the serial log, the typed event channel, guest tests, and the end of it all. What guests boot and the
+// cables between them are rooms of their own below this one.
 // In: a Config (kernel, initrd, disks, NICs, fw_cfg); a guest test's package; a context.
 // Out: a VM to wait for, cut off, power down or power cut; frames counted; errors that carry the last lines of the console.
 // Never: needs root, touches the machine's network, knows what a host or a cluster is, or lets a QEMU outlive this process.
@@ -8,12 +9,15 @@ package harness
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"hardnode.dev/qemu-tests/harness/ask"
+	"hardnode.dev/qemu-tests/harness/ether"
 )
 
 // DefaultTimeout ends a VM whose Config gives no Timeout.
@@ -48,10 +52,10 @@ type Disk struct {
 
 // NIC is one virtio network card: on a Switch port, or on QEMU's user-mode network (10.0.2.0/24 with DHCP).
 type NIC struct {
-	MAC    string    // "" takes one from the VM's name and the card's number
-	Switch *Switch   // a port of this switch, named Config.Name (further cards on it: Name-2, …)
-	User   []Forward // with no Switch: user-mode network with these forwards
-	Out    bool      // user-mode network: the guest may open connections to this machine and beyond
+	MAC    string        // "" takes one from the VM's name and the card's number
+	Switch *ether.Switch // a port of this switch, named Config.Name (further cards on it: Name-2, …)
+	User   []Forward     // with no Switch: user-mode network with these forwards
+	Out    bool          // user-mode network: the guest may open connections to this machine and beyond
 }
 
 // Forward lets the test process reach a guest's port at 127.0.0.1:Host.
@@ -160,7 +164,7 @@ func (c Config) args(kvm bool) []string {
 		}
 		mac := n.MAC
 		if mac == "" {
-			mac = MAC(c.Name, i)
+			mac = ether.MAC(c.Name, i)
 		}
 		a = append(a, "-netdev", net, "-device", fmt.Sprintf("virtio-net-pci,netdev=net%d,mac=%s,romfile=", i, mac))
 	}
@@ -169,3 +173,6 @@ func (c Config) args(kvm bool) []string {
 	}
 	return append(a, c.Extra...)
 }
+
+// fwNames are the fw_cfg names in the order of their files.
+func (c Config) fwNames() []string { return slices.Sorted(maps.Keys(c.FwCfg)) }

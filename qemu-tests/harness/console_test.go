@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"hardnode.dev/qemu-tests/harness/ether"
 )
 
 func console(t *testing.T, crash bool) (*Console, *io.PipeWriter) {
@@ -78,7 +80,7 @@ func TestConsoleExcerpt(t *testing.T) {
 func TestArgs(t *testing.T) {
 	c := Config{Name: "h1", Kernel: "k", Initrd: []string{"a", "b"}, Append: "x=1", Dir: "/d", CPUs: 4, Reboot: true,
 		Disks: []Disk{{Path: "/d/a,b", Serial: "s"}},
-		NICs:  []NIC{{Switch: NewSwitch(), MAC: "52:54:00:00:00:01"}, {User: []Forward{{Host: 8080, Guest: 80}}}},
+		NICs:  []NIC{{Switch: ether.NewSwitch(), MAC: "52:54:00:00:00:01"}, {User: []Forward{{Host: 8080, Guest: 80}}}},
 		FwCfg: map[string][]byte{"opt/b": nil, "opt/a": nil}}
 	emulated, real := strings.Join(c.args(false), " "), strings.Join(c.args(true), " ")
 	for _, want := range []string{"-smp 1 ", "-cpu max,-aes,-pclmulqdq ", "accel=tcg", "-append console=ttyS0 x=1", "-initrd /d/h1.initrd", "file=/d/a,,b", "serial=s",

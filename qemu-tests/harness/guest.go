@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"hardnode.dev/qemu-tests/harness/initramfs"
 )
 
 // GuestTest is a Go test that runs as root inside a VM: on the kernel the product runs on, with cgroup v2 and a btrfs at /data.
@@ -109,7 +111,7 @@ func (g GuestTest) build(t *testing.T, dir string) (Config, error) {
 	if err != nil {
 		return Config{}, err
 	}
-	kernel, moduleDir, err := Kernel()
+	kernel, moduleDir, err := initramfs.Kernel(root)
 	if err != nil {
 		return Config{}, err
 	}
@@ -130,7 +132,7 @@ func (g GuestTest) build(t *testing.T, dir string) (Config, error) {
 	if g.Timeout == 0 {
 		g.Timeout = 5 * time.Minute
 	}
-	a := NewArchive()
+	a := initramfs.NewArchive()
 	for _, d := range []string{"/proc", "/sys", "/dev", "/run", "/tmp", "/data", "/root", "/etc", "/new"} {
 		a.Dir(d)
 	}
@@ -169,7 +171,7 @@ func (g GuestTest) build(t *testing.T, dir string) (Config, error) {
 			return Config{}, err
 		}
 	}
-	mods, err := OpenModules(moduleDir)
+	mods, err := initramfs.OpenModules(moduleDir)
 	if err != nil {
 		return Config{}, err
 	}

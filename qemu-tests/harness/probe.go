@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"hardnode.dev/qemu-tests/harness/ask"
+	"hardnode.dev/qemu-tests/harness/initramfs"
 )
 
 // AddProbe makes c's VM one that can be asked about its inside (VM.Ask): the probe is one more initrd part, the image is as shipped.
@@ -24,7 +25,7 @@ func AddProbe(ctx context.Context, c *Config, dir string) error {
 	if err := goTool(ctx, root, "build", "-o", bin, "./qemu-tests/probe"); err != nil {
 		return err
 	}
-	a := NewArchive()
+	a := initramfs.NewArchive()
 	if err := a.Copy("/probe", bin); err != nil {
 		return err
 	}

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"hardnode.dev/qemu-tests/harness/ether"
 )
 
 // Program is the QEMU that runs the VMs.
@@ -32,7 +34,7 @@ type VM struct {
 	qmp    *monitor
 	probe  *prober
 	events *eventLog
-	ports  []*Port
+	ports  []*ether.Port
 	done   chan struct{} // closed when QEMU has ended and was reaped
 
 	end struct {
@@ -59,7 +61,7 @@ func Start(ctx context.Context, c Config) (*VM, error) {
 	if err := vm.launch(ctx); err != nil {
 		vm.Console.finish(err)
 		for _, p := range vm.ports {
-			p.close()
+			p.Close()
 		}
 		return nil, fmt.Errorf("vm %s: %v", c.Name, err)
 	}
@@ -213,7 +215,7 @@ func (vm *VM) ended(err error, complaint string) {
 	vm.qmp.close()
 	vm.probe.conn.Close()
 	for _, p := range vm.ports {
-		p.close()
+		p.Close()
 	}
 	vm.Console.finish(vm.end.why)
 	vm.events.finish(vm.end.why)

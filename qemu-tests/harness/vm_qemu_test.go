@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"hardnode.dev/qemu-tests/harness/ether"
 )
 
 // scenario is a guest that plays a part of qemu-tests/sample's TestScenario.
@@ -104,7 +106,7 @@ func TestTimeoutEndsVM(t *testing.T) {
 }
 
 func TestSwitchJoinsAndCutsGuests(t *testing.T) {
-	dir, sw := Dir(t), NewSwitch()
+	dir, sw := Dir(t), ether.NewSwitch()
 	net := []NIC{{Switch: sw}}
 	a := scenario(t, dir, "a", "answer", GuestTest{NICs: net, Env: []string{"ADDR=10.77.0.1"}})
 	os.Rename(a.Initrd[0], a.Initrd[0]+".a")

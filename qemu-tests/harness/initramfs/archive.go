@@ -1,4 +1,10 @@
-package harness
+// Package initramfs makes what a guest boots: the kernel, and a first file system with programs and modules in it.
+//
+// Owns: the archive's format (cpio "newc"), which shared libraries a program needs, the order in which modules are loaded.
+// In: files of this machine, the kernel that image/ builds.
+// Out: an initramfs; the paths of kernel and modules.
+// Never: starts a guest, or knows what runs in one.
+package initramfs
 
 import (
 	"bufio"

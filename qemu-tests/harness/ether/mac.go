@@ -1,10 +1,8 @@
-package harness
+package ether
 
 import (
 	"crypto/sha256"
 	"fmt"
-	"maps"
-	"slices"
 )
 
 // MAC is the address of card number n of the VM with this name: locally administered (IEEE 802), the same in every run.
@@ -12,6 +10,3 @@ func MAC(name string, n int) string {
 	h := sha256.Sum256(fmt.Appendf(nil, "%s/%d", name, n))
 	return fmt.Sprintf("52:54:00:%02x:%02x:%02x", h[0], h[1], h[2])
 }
-
-// fwNames are the fw_cfg names in the order of their files.
-func (c Config) fwNames() []string { return slices.Sorted(maps.Keys(c.FwCfg)) }

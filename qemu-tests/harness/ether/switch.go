@@ -1,4 +1,10 @@
-package harness
+// Package ether is the Ethernet between virtual machines: a switch in this process, and the addresses of their cards.
+//
+// Owns: QEMU's stream protocol, learned addresses, what is cut, delayed or dropped between two ports, the counts.
+// In: connections of network cards, the name of each.
+// Out: frames at the ports they are for; counts.
+// Never: touches the machine's network, or knows what a frame carries.
+package ether
 
 import (
 	"encoding/binary"
@@ -62,15 +68,15 @@ func (s *Switch) Connect(name string, conn net.Conn) *Port {
 	s.ports[name] = p
 	s.mu.Unlock()
 	if old != nil {
-		old.close()
+		old.Close()
 	}
 	go p.receive()
 	go p.send()
 	return p
 }
 
-// close unplugs the port.
-func (p *Port) close() {
+// Close unplugs the port.
+func (p *Port) Close() {
 	p.once.Do(func() {
 		close(p.gone)
 		p.conn.Close()
@@ -128,7 +134,7 @@ func (s *Switch) Counts(port string) Count {
 
 // receive takes frames from the cable until it ends.
 func (p *Port) receive() {
-	defer p.close()
+	defer p.Close()
 	for {
 		frame, err := readFrame(p.conn)
 		if err != nil {
@@ -140,7 +146,7 @@ func (p *Port) receive() {
 
 // send writes queued frames to the cable.
 func (p *Port) send() {
-	defer p.close()
+	defer p.Close()
 	for {
 		select {
 		case <-p.gone:

@@ -1,7 +1,6 @@
-package harness
+package initramfs
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -10,29 +9,9 @@ import (
 	"syscall"
 )
 
-// Root is the repository's top folder: the one above the working directory that holds go.mod.
-func Root() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for ; ; dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return dir, nil
-		}
-		if dir == "/" {
-			return "", errors.New("find go.mod: the working directory is not inside the repository")
-		}
-	}
-}
-
 // Kernel is the kernel guests boot and the folder of its modules: out/image/vmlinuz and out/image/modules, made by `go run ./image
-// kernel` when they are missing.
-func Kernel() (vmlinuz, modules string, err error) {
-	root, err := Root()
-	if err != nil {
-		return "", "", err
-	}
+// kernel` when they are missing. root is the repository's top folder.
+func Kernel(root string) (vmlinuz, modules string, err error) {
 	vmlinuz, modules = filepath.Join(root, "out/image/vmlinuz"), filepath.Join(root, "out/image/modules")
 	unlock, err := lock(filepath.Join(root, "out/kernel.lock"))
 	if err != nil {
@@ -59,8 +38,6 @@ func Cmdline(dir string) (string, error) {
 	return strings.TrimSpace(string(raw)), nil
 }
 
-func exists(path string) bool { _, err := os.Stat(path); return err == nil }
-
 // lock takes a file lock among processes that prepare the same thing.
 func lock(path string) (unlock func(), err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -76,3 +53,5 @@ func lock(path string) (unlock func(), err error) {
 	}
 	return func() { f.Close() }, nil
 }
+
+func exists(path string) bool { _, err := os.Stat(path); return err == nil }

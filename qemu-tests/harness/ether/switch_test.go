@@ -1,4 +1,4 @@
-package harness
+package ether
 
 import (
 	"bytes"
@@ -12,7 +12,7 @@ func cable(t *testing.T, s *Switch, name string) net.Conn {
 	t.Helper()
 	near, far := net.Pipe()
 	p := s.Connect(name, far)
-	t.Cleanup(p.close)
+	t.Cleanup(p.Close)
 	t.Cleanup(func() { near.Close() })
 	return near
 }

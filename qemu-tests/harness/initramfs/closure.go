@@ -1,4 +1,4 @@
-package harness
+package initramfs
 
 import (
 	"debug/elf"
