@@ -25,6 +25,7 @@ import (
 
 	"hardnode.dev/internal/identity"
 	"hardnode.dev/internal/logging"
+	"hardnode.dev/internal/run/listen"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/neighbour"
@@ -60,7 +61,8 @@ type socket struct {
 }
 
 // New makes a server below dir. ask passes a request on to the orchestrator. kept are the descriptors of an earlier agent, by name.
-func New(dir string, ask func(context.Context, host.ComponentRequest) (host.RenewReply, error), keeper Keeper, kept map[string]*os.File, log *slog.Logger) *Server {
+func New(dir string, ask func(context.Context, host.ComponentRequest) (host.RenewReply, error), keeper Keeper, kept map[string]*os.File,
+	log *slog.Logger) *Server {
 	s := &Server{dir: dir, ask: ask, keeper: keeper, log: logging.Or(log), fresh: make(chan socket, 100)}
 	s.mu.at = map[wire.CTID]socket{}
 	for name, f := range kept {
@@ -136,7 +138,8 @@ func (s *Server) Socket(id wire.CTID) (string, error) {
 	}
 	if f, err := l.File(); err == nil {
 		if err := s.keeper.Keep(prefix+id.String(), f); err != nil {
-			s.log.Warn("keep identity socket", logging.Container, id, logging.Err, err, logging.Reason, "the component must be restarted after an agent restart")
+			s.log.Warn("keep identity socket", logging.Container, id, logging.Err, err, logging.Reason,
+				"the component must be restarted after an agent restart")
 		}
 		f.Close()
 	}
@@ -168,27 +171,29 @@ func (s *Server) Run(ctx context.Context) error {
 	byListener := &sync.Map{}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+identity.CertificatePath, s.certificate)
-	srv := &http.Server{Handler: mux, ReadTimeout: 5 * time.Second, WriteTimeout: 20 * time.Second, IdleTimeout: 10 * time.Second, MaxHeaderBytes: 4 << 10,
+	srv := &http.Server{Handler: mux, ReadTimeout: 5 * time.Second, WriteTimeout: 20 * time.Second, IdleTimeout: 10 * time.Second,
+		MaxHeaderBytes: 4 << 10,
 		BaseContext: func(l net.Listener) context.Context {
 			id, _ := byListener.Load(l)
 			return context.WithValue(ctx, ctidKey{}, id)
 		}}
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer srv.Close()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case k := <-s.fresh:
-			byListener.Store(net.Listener(k.l), k.id)
-			wg.Go(func() {
-				if err := srv.Serve(k.l); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
-					s.log.Warn("identity socket", logging.Container, k.id, logging.Err, err)
-				}
-			})
+	return listen.Until(ctx, srv, 0, func() error {
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case k := <-s.fresh:
+				byListener.Store(net.Listener(k.l), k.id)
+				wg.Go(func() {
+					if err := srv.Serve(k.l); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+						s.log.Warn("identity socket", logging.Container, k.id, logging.Err, err)
+					}
+				})
+			}
 		}
-	}
+	})
 }
 
 func (s *Server) certificate(w http.ResponseWriter, r *http.Request) {

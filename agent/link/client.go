@@ -148,7 +148,7 @@ func understood(h http.Header) bool {
 // refusal is an answer that says no, as a Problem; an answer without one (a proxy's page) counts as no answer at all.
 func refusal(resp *http.Response, raw []byte) error {
 	var p operator.Problem
-	if strings.HasPrefix(resp.Header.Get("Content-Type"), "application/problem+json") && json.Unmarshal(raw, &p) == nil && p.Reason != "" {
+	if strings.HasPrefix(resp.Header.Get("Content-Type"), operator.ProblemType) && json.Unmarshal(raw, &p) == nil && p.Reason != "" {
 		if p.Code == "" {
 			p.Code = operator.CodeOf(resp.StatusCode)
 		}

@@ -22,6 +22,7 @@ import (
 	"hardnode.dev/agent/container"
 	"hardnode.dev/agent/container/command"
 	"hardnode.dev/internal/logging"
+	"hardnode.dev/internal/run/listen"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
@@ -149,15 +150,16 @@ func Serve(ctx context.Context, o Options) error {
 	}
 	srv := &http.Server{Handler: Handler(o), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 30 * time.Second, MaxHeaderBytes: 8 << 10,
 		BaseContext: func(net.Listener) context.Context { return ctx }}
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer srv.Close()
-	wg.Go(func() {
-		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			log.Error("agent socket", logging.Err, err)
-		}
+	return listen.Until(ctx, srv, 0, func() error {
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+				log.Error("agent socket", logging.Err, err)
+			}
+		})
+		wg.Go(func() { serveVsock(ctx, srv, log, o.fromLoopback) })
+		wg.Wait()
+		<-ctx.Done()
+		return nil
 	})
-	wg.Go(func() { serveVsock(ctx, srv, log, o.fromLoopback) })
-	<-ctx.Done()
-	return nil
 }

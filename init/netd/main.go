@@ -39,7 +39,7 @@ func main() {
 
 func netd(ctx context.Context, log *slog.Logger) error {
 	links := &link.Set{Log: log, ResolvConf: resolvConf}
-	api, err := listen(links)
+	api, err := serveLinks(links)
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,7 @@ import (
 	"hardnode.dev/init/netd/source"
 	"hardnode.dev/init/sys"
 	"hardnode.dev/internal/logging"
+	"hardnode.dev/internal/run/listen"
 	"hardnode.dev/internal/wire/boot"
 )
 
@@ -133,8 +134,8 @@ func keepLinks(ctx context.Context, log *slog.Logger, links *link.Set, n boot.Ne
 	return link.Changes(ctx, apply)
 }
 
-// listen opens the socket for the host's own programs: GET /v1/links.
-func listen(links *link.Set) (serve func(context.Context) error, err error) {
+// serveLinks opens the socket for the host's own programs: GET /v1/links.
+func serveLinks(links *link.Set) (serve func(context.Context) error, err error) {
 	if err := os.Remove(boot.NetdSocket); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
@@ -151,11 +152,10 @@ func listen(links *link.Set) (serve func(context.Context) error, err error) {
 		w.Header().Set("Content-Type", "application/json")
 		json.NewEncoder(w).Encode(links.Status()) // the only error is a caller that has gone
 	})
-	s := &http.Server{Handler: mux, ReadTimeout: 5 * time.Second, WriteTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 8 << 10}
+	s := &http.Server{Handler: mux, ReadTimeout: 5 * time.Second, WriteTimeout: 5 * time.Second, IdleTimeout: time.Minute,
+		MaxHeaderBytes: 8 << 10}
 	return func(ctx context.Context) error {
-		stop := context.AfterFunc(ctx, func() { s.Close() })
-		defer stop()
-		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		if err := listen.Until(ctx, s, 0, func() error { return s.Serve(l) }); err != nil {
 			return fmt.Errorf("serve: %w", err)
 		}
 		return nil
@@ -172,7 +172,11 @@ func mountVolume(device, fstype, dir string) (undo func() error, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, m := range map[string][]string{"vfat": {"vfat", "nls_cp437", "nls_ascii", "nls_iso8859-1"}, "iso9660": {"isofs"}, "ext4": {"ext4"}}[fstype] {
+	for _, m := range map[string][]string{
+		"vfat":    {"vfat", "nls_cp437", "nls_ascii", "nls_iso8859-1"},
+		"iso9660": {"isofs"},
+		"ext4":    {"ext4"},
+	}[fstype] {
 		if err := loader.Add(m, ""); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}

@@ -60,9 +60,7 @@ func (s *Server) Handler() http.Handler {
 	s.admin(api)
 	mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, r *http.Request) {
 		if !s.isAdmin(r.Header.Get("Authorization"), r.RemoteAddr) {
-			w.Header().Set("Content-Type", "application/problem+json")
-			w.WriteHeader(http.StatusForbidden)
-			json.NewEncoder(w).Encode(problem(http.StatusForbidden, refusedToken))
+			operator.WriteProblem(w, problem(http.StatusForbidden, refusedToken))
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
@@ -73,7 +71,8 @@ func (s *Server) Handler() http.Handler {
 }
 
 func route(method, path, id, summary string) huma.Operation {
-	return huma.Operation{OperationID: id, Method: method, Path: path, Summary: summary, MaxBodyBytes: maxBody, BodyReadTimeout: 15 * time.Second, Errors: []int{403, 404, 409, 422}}
+	return huma.Operation{OperationID: id, Method: method, Path: path, Summary: summary, MaxBodyBytes: maxBody,
+		BodyReadTimeout: 15 * time.Second, Errors: []int{403, 404, 409, 422}}
 }
 
 // answer finishes a handler: inner errors are logged and hidden, a replayed request is told the last Seq.

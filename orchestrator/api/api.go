@@ -204,7 +204,8 @@ func (s *Server) operation(r route) huma.Operation {
 		Description: "Needs scope " + string(r.scope) + ".", Security: []map[string][]string{{"token": {}}},
 		Middlewares: huma.Middlewares{func(ctx huma.Context, next func(huma.Context)) {
 			if p := s.caller(ctx.Context()).Require(r.scope, ctx.Operation().Path); p != nil {
-				refuse(ctx, p)
+				_, w := humago.Unwrap(ctx)
+				operator.WriteProblem(w, p)
 				return
 			}
 			next(ctx)

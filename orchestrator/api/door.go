@@ -58,7 +58,7 @@ func (s *Server) Handler() http.Handler {
 	}
 	d.mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
 		if p := s.caller(r.Context()).Require(authz.Metrics, r.URL.Path); p != nil {
-			Fail(w, p)
+			operator.WriteProblem(w, p)
 			return
 		}
 		s.Metrics.ServeHTTP(w, r)
@@ -134,7 +134,7 @@ func (d *door) unknown(w http.ResponseWriter, r *http.Request, p *operator.Probl
 	case http.StatusTooManyRequests:
 		w.Header().Set("Retry-After", "60")
 	}
-	Fail(w, p)
+	operator.WriteProblem(w, p)
 }
 
 // allowed are the methods a path has, "" if it has none.
@@ -156,13 +156,13 @@ func (d *door) allowed(r *http.Request) string {
 func (d *door) noRoute(w http.ResponseWriter, r *http.Request) {
 	allow := d.allowed(r)
 	if allow == "" {
-		Fail(w, operator.NewProblem(operator.NotFound, r.URL.Path, "the API has nothing here", "see /openapi.json"))
+		operator.WriteProblem(w, operator.NewProblem(operator.NotFound, r.URL.Path, "the API has nothing here", "see /openapi.json"))
 		return
 	}
 	w.Header().Set("Allow", allow)
 	p := operator.NewProblem(operator.Invalid, r.URL.Path, "it has no "+r.Method, "use one of "+allow)
 	p.Status, p.Title = http.StatusMethodNotAllowed, http.StatusText(http.StatusMethodNotAllowed)
-	Fail(w, p)
+	operator.WriteProblem(w, p)
 }
 
 // body takes the whole body in before anything else waits for it; false when the request was refused for it.
@@ -191,7 +191,7 @@ func (d *door) body(w http.ResponseWriter, r *http.Request) bool {
 	}
 	p := operator.NewProblem(operator.Invalid, "body", reason, "send a smaller one, in one go")
 	p.Status, p.Title = status, http.StatusText(status)
-	Fail(w, p)
+	operator.WriteProblem(w, p)
 	return false
 }
 
@@ -230,12 +230,12 @@ func tooMany(w http.ResponseWriter, r *http.Request, reason, next string) {
 	w.Header().Set("Retry-After", "1")
 	p := operator.NewProblem(operator.Unavailable, r.URL.Path, reason, next)
 	p.Status, p.Title = http.StatusTooManyRequests, http.StatusText(http.StatusTooManyRequests)
-	Fail(w, p)
+	operator.WriteProblem(w, p)
 }
 
 func busy(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Retry-After", "2")
-	Fail(w, operator.NewProblem(operator.Unavailable, r.URL.Path, fmt.Sprintf("the orchestrator is busy with %d requests", maxAtOnce),
+	operator.WriteProblem(w, operator.NewProblem(operator.Unavailable, r.URL.Path, fmt.Sprintf("the orchestrator is busy with %d requests", maxAtOnce),
 		"try again in a moment"))
 }
 
@@ -247,7 +247,7 @@ func (s *Server) recover(w http.ResponseWriter, r *http.Request) {
 		panic(p)
 	default:
 		logging.Or(s.Log).Error("a request handler panicked", logging.Err, fmt.Sprint(p), "path", r.URL.Path)
-		Fail(w, fmt.Errorf("panic"))
+		operator.WriteProblem(w, fmt.Errorf("panic"))
 	}
 }
 

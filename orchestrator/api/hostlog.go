@@ -44,25 +44,25 @@ func (s *Server) hostLogOperation(mux *http.ServeMux) {
 func (s *Server) hostLogs(w http.ResponseWriter, r *http.Request) {
 	c := s.caller(r.Context())
 	if p := c.Require(authz.Platform, r.URL.Path); p != nil {
-		Fail(w, p)
+		operator.WriteProblem(w, p)
 		return
 	}
 	spec, err := parseHostLogs(r.URL.Query(), time.Now())
 	if err != nil {
-		Fail(w, err)
+		operator.WriteProblem(w, err)
 		return
 	}
 	if r.Header.Get("Upgrade") == "" {
-		Fail(w, operator.NewProblem(operator.Invalid, r.URL.Path, "this is a WebSocket", "use hnctl host logs"))
+		operator.WriteProblem(w, operator.NewProblem(operator.Invalid, r.URL.Path, "this is a WebSocket", "use hnctl host logs"))
 		return
 	}
 	h, ok := c.world().Host(r.PathValue("host"))
 	switch {
 	case !ok:
-		Fail(w, noHost(r.PathValue("host")))
+		operator.WriteProblem(w, noHost(r.PathValue("host")))
 		return
 	case h.State != operator.HostActive:
-		Fail(w, operator.NewProblem(operator.Unavailable, "hosts/"+h.Name, "it is "+string(h.State)+why(h.Reason),
+		operator.WriteProblem(w, operator.NewProblem(operator.Unavailable, "hosts/"+h.Name, "it is "+string(h.State)+why(h.Reason),
 			"wait for it, or look at its console"))
 		return
 	}

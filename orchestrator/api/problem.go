@@ -2,7 +2,6 @@ package api
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -12,20 +11,6 @@ import (
 
 	"hardnode.dev/internal/wire/operator"
 )
-
-// Fail answers with a Problem.
-func Fail(w http.ResponseWriter, err error) {
-	p := operator.AsProblem(err)
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(p.Status)
-	json.NewEncoder(w).Encode(p)
-}
-
-func refuse(ctx huma.Context, p *operator.Problem) {
-	ctx.SetHeader("Content-Type", "application/problem+json")
-	ctx.SetStatus(p.Status)
-	json.NewEncoder(ctx.BodyWriter()).Encode(p)
-}
 
 // huma has one hook for all its APIs; this program has one API.
 func init() { huma.NewError = newError }

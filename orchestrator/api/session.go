@@ -82,7 +82,7 @@ func (s *Server) sessionResponses() map[string]*huma.Response {
 	for _, status := range []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusConflict,
 		http.StatusUnprocessableEntity, http.StatusTooManyRequests} {
 		out[strconv.Itoa(status)] = &huma.Response{Description: http.StatusText(status), Content: map[string]*huma.MediaType{
-			"application/problem+json": {Schema: huma.SchemaFromType(s.api.OpenAPI().Components.Schemas, reflect.TypeFor[operator.Problem]())}}}
+			operator.ProblemType: {Schema: huma.SchemaFromType(s.api.OpenAPI().Components.Schemas, reflect.TypeFor[operator.Problem]())}}}
 	}
 	return out
 }
@@ -103,19 +103,19 @@ func (s *Server) session(w http.ResponseWriter, r *http.Request, k sessionKind) 
 	id, err := wire.ParseCTID(r.PathValue("ctid"))
 	if err != nil {
 		if p := c.Require(authz.Exec, r.URL.Path); p != nil {
-			Fail(w, p)
+			operator.WriteProblem(w, p)
 			return
 		}
-		Fail(w, operator.NewProblem(operator.Invalid, "ctid", err.Error(), "see hnctl node list"))
+		operator.WriteProblem(w, operator.NewProblem(operator.Invalid, "ctid", err.Error(), "see hnctl node list"))
 		return
 	}
 	if p := c.Require(scopeFor(c.world(), id), r.URL.Path); p != nil {
-		Fail(w, p)
+		operator.WriteProblem(w, p)
 		return
 	}
 	req, on, err := sessionRequest(r, c.world(), k, id)
 	if err != nil {
-		Fail(w, err)
+		operator.WriteProblem(w, err)
 		return
 	}
 	record := operator.Audit{Who: c.Name, From: c.from, What: "node." + k.name, Object: "nodes/" + req.CTID.String() + command(req)}
@@ -129,7 +129,7 @@ func (s *Server) carry(w http.ResponseWriter, r *http.Request, record operator.A
 		link, err = s.Hub.Open(r.Context(), on, req)
 		return err
 	}); err != nil {
-		Fail(w, err)
+		operator.WriteProblem(w, err)
 		return
 	}
 	defer link.Close()

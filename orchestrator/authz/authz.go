@@ -104,7 +104,8 @@ func (w Who) Require(s Scope, object string) *operator.Problem {
 			return nil
 		}
 	}
-	return operator.NewProblem(operator.Denied, object, fmt.Sprintf("token %q has scopes %s, this needs %s", w.Name, strings.Join(w.Scopes, ", "), s), "ask an admin for a token with that scope")
+	return operator.NewProblem(operator.Denied, object, fmt.Sprintf("token %q has scopes %s, this needs %s", w.Name, strings.Join(w.Scopes,
+		", "), s), "ask an admin for a token with that scope")
 }
 
 // Create makes a token and returns its text, which is not kept.
@@ -114,7 +115,8 @@ func (t *Tokens) Create(ctx context.Context, n operator.NewToken) (operator.Made
 		return operator.MadeToken{}, fmt.Errorf("make token: %v", err)
 	}
 	now := t.Now().UTC().Truncate(time.Second)
-	rec := store.Token{ID: hex.EncodeToString(raw[:4]), Name: n.Name, Scopes: slices.Compact(slices.Sorted(slices.Values(n.Scopes))), Created: now}
+	rec := store.Token{ID: hex.EncodeToString(raw[:4]), Name: n.Name, Scopes: slices.Compact(slices.Sorted(slices.Values(n.Scopes))),
+		Created: now}
 	if n.Days > 0 {
 		rec.Expires = now.AddDate(0, 0, n.Days)
 	}
@@ -123,7 +125,8 @@ func (t *Tokens) Create(ctx context.Context, n operator.NewToken) (operator.Made
 	_, err := t.Store.Update(ctx, func(tx *store.Tx) error {
 		for _, o := range store.Tokens.All(tx.View()) {
 			if o.Name == rec.Name {
-				return operator.NewProblem(operator.Conflict, "tokens/"+rec.Name, "a token of that name exists", "choose another name, or revoke it first")
+				return operator.NewProblem(operator.Conflict, "tokens/"+rec.Name, "a token of that name exists",
+					"choose another name, or revoke it first")
 			}
 		}
 		store.Tokens.Put(tx, rec.Hash, rec)

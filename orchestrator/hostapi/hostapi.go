@@ -84,7 +84,8 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("GET "+host.PathSession+"{id}", s.lasting(s.session))
 	mux.HandleFunc("GET "+host.PathRoutes, s.routes)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		fail(w, operator.NewProblem(operator.NotFound, r.URL.Path, "the host API has no "+r.Method+" here", "compare the versions of host and orchestrator"))
+		operator.WriteProblem(w, operator.NewProblem(operator.NotFound, r.URL.Path, "the host API has no "+r.Method+" here",
+			"compare the versions of host and orchestrator"))
 	})
 	return agreed(mux)
 }
@@ -94,7 +95,8 @@ func agreed(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		theirs, err := host.ParseProtocols(r.Header.Get(host.ProtocolHeader))
 		if err != nil {
-			fail(w, operator.NewProblem(operator.Invalid, host.ProtocolHeader, err.Error(), "compare the versions of host and orchestrator"))
+			operator.WriteProblem(w, operator.NewProblem(operator.Invalid, host.ProtocolHeader, err.Error(),
+				"compare the versions of host and orchestrator"))
 			return
 		}
 		protocol, ok := host.Spoken.Agree(theirs)
@@ -104,7 +106,8 @@ func agreed(next http.Handler) http.Handler {
 			if theirs.Newest < host.Spoken.Oldest {
 				first = "host"
 			}
-			fail(w, operator.NewProblem(operator.Conflict, host.ProtocolHeader, fmt.Sprintf("the host speaks protocol %s of the host API, this orchestrator %s", theirs, host.Spoken),
+			operator.WriteProblem(w, operator.NewProblem(operator.Conflict, host.ProtocolHeader,
+				fmt.Sprintf("the host speaks protocol %s of the host API, this orchestrator %s", theirs, host.Spoken),
 				"update the "+first+"; versions next to each other can be mixed, others can't"))
 			return
 		}
@@ -113,18 +116,10 @@ func agreed(next http.Handler) http.Handler {
 	})
 }
 
-// fail answers with a Problem.
-func fail(w http.ResponseWriter, err error) {
-	p := operator.AsProblem(err)
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(p.Status)
-	json.NewEncoder(w).Encode(p)
-}
-
 func answer(w http.ResponseWriter, v any) {
 	raw, err := json.Marshal(v)
 	if err != nil {
-		fail(w, err)
+		operator.WriteProblem(w, err)
 		return
 	}
 	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(slowWrite))
@@ -145,12 +140,13 @@ func (s *Server) hosts(f func(http.ResponseWriter, *http.Request, store.Host)) h
 	return func(w http.ResponseWriter, r *http.Request) {
 		p, ok := identity.ClientOf(r.TLS, time.Now())
 		if !ok || !p.IsHost() {
-			fail(w, operator.NewProblem(operator.Denied, r.URL.Path, "this needs the certificate of a host", "join the cluster first"))
+			operator.WriteProblem(w, operator.NewProblem(operator.Denied, r.URL.Path, "this needs the certificate of a host",
+				"join the cluster first"))
 			return
 		}
 		h, err := s.Enroll.Known(p)
 		if err != nil {
-			fail(w, err)
+			operator.WriteProblem(w, err)
 			return
 		}
 		f(w, r, h)
@@ -164,7 +160,8 @@ func (s *Server) enter(w http.ResponseWriter, r *http.Request) bool {
 		return true
 	default:
 		w.Header().Set("Retry-After", "1")
-		fail(w, operator.NewProblem(operator.Unavailable, r.URL.Path, fmt.Sprintf("%d hosts join or renew at this moment", strangers), "try again in a moment"))
+		operator.WriteProblem(w, operator.NewProblem(operator.Unavailable, r.URL.Path, fmt.Sprintf("%d hosts join or renew at this moment",
+			strangers), "try again in a moment"))
 		return false
 	}
 }
@@ -202,7 +199,7 @@ func (s *Server) lasting(f func(http.ResponseWriter, *http.Request, store.Host))
 func nothing(w http.ResponseWriter, ctx context.Context) {
 	var p *operator.Problem
 	if errors.As(context.Cause(ctx), &p) {
-		fail(w, p)
+		operator.WriteProblem(w, p)
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -211,7 +208,7 @@ func nothing(w http.ResponseWriter, ctx context.Context) {
 func (s *Server) enroll(w http.ResponseWriter, r *http.Request) {
 	var req host.EnrollRequest
 	if err := read(w, r, maxSmall, &req); err != nil {
-		fail(w, err)
+		operator.WriteProblem(w, err)
 		return
 	}
 	if !s.enter(w, r) {
@@ -221,7 +218,7 @@ func (s *Server) enroll(w http.ResponseWriter, r *http.Request) {
 	reply, err := s.Enroll.Enroll(r.Context(), req)
 	if err != nil {
 		logging.Or(s.Log).Warn("a host was refused", logging.Addr, r.RemoteAddr, logging.Reason, err)
-		fail(w, err)
+		operator.WriteProblem(w, err)
 		return
 	}
 	answer(w, reply)
@@ -230,7 +227,7 @@ func (s *Server) enroll(w http.ResponseWriter, r *http.Request) {
 func (s *Server) renew(w http.ResponseWriter, r *http.Request) {
 	var req host.RenewRequest
 	if err := read(w, r, maxSmall, &req); err != nil {
-		fail(w, err)
+		operator.WriteProblem(w, err)
 		return
 	}
 	if !s.enter(w, r) {
@@ -240,7 +237,7 @@ func (s *Server) renew(w http.ResponseWriter, r *http.Request) {
 	p, ok := identity.ClientOf(r.TLS, time.Now())
 	reply, err := s.Enroll.Renew(req, p, ok)
 	if err != nil {
-		fail(w, err)
+		operator.WriteProblem(w, err)
 		return
 	}
 	answer(w, reply)
@@ -249,12 +246,12 @@ func (s *Server) renew(w http.ResponseWriter, r *http.Request) {
 func (s *Server) component(w http.ResponseWriter, r *http.Request, h store.Host) {
 	var req host.ComponentRequest
 	if err := read(w, r, maxSmall, &req); err != nil {
-		fail(w, err)
+		operator.WriteProblem(w, err)
 		return
 	}
 	reply, err := s.Enroll.Component(req, h)
 	if err != nil {
-		fail(w, err)
+		operator.WriteProblem(w, err)
 		return
 	}
 	answer(w, reply)
@@ -286,12 +283,12 @@ func number(r *http.Request, key string) (wire.Revision, error) {
 func (s *Server) assigned(w http.ResponseWriter, r *http.Request, h store.Host) {
 	work, err := number(r, "work")
 	if err != nil {
-		fail(w, err)
+		operator.WriteProblem(w, err)
 		return
 	}
 	peers, err := number(r, "peers")
 	if err != nil {
-		fail(w, err)
+		operator.WriteProblem(w, err)
 		return
 	}
 	if was, ok := s.sent.LoadAndDelete(h.ID); ok && was.(sent).revision == work {
@@ -302,7 +299,7 @@ func (s *Server) assigned(w http.ResponseWriter, r *http.Request, h store.Host) 
 	for {
 		v := s.Store.View()
 		if !enroll.Enrolled(v, h) { // the same moment's documents tell the others of it
-			fail(w, enroll.NotEnrolled(h.Name))
+			operator.WriteProblem(w, enroll.NotEnrolled(h.Name))
 			return
 		}
 		var a host.Assignment
@@ -331,13 +328,13 @@ func (s *Server) assigned(w http.ResponseWriter, r *http.Request, h store.Host) 
 func (s *Server) report(w http.ResponseWriter, r *http.Request, h store.Host) {
 	var rep host.Report
 	if err := read(w, r, maxReport, &rep); err != nil {
-		fail(w, err)
+		operator.WriteProblem(w, err)
 		return
 	}
 	now := time.Now()
 	state, err := s.Fleet.Report(live.Member{ID: h.ID, Name: h.Name, Joined: h.Joined, From: limit.Addr(r.RemoteAddr)}, &rep, now)
 	if err != nil {
-		fail(w, operator.NewProblem(operator.Conflict, "report", err.Error(), "send reports one after the other"))
+		operator.WriteProblem(w, operator.NewProblem(operator.Conflict, "report", err.Error(), "send reports one after the other"))
 		return
 	}
 	peers, _ := store.PeersDoc.Get(s.Store.View(), store.Only)
@@ -358,10 +355,11 @@ func (s *Server) sessions(w http.ResponseWriter, r *http.Request, h store.Host) 
 func (s *Server) session(w http.ResponseWriter, r *http.Request, h store.Host) {
 	ses := s.Hub.Find(r.PathValue("id"), h.ID)
 	if ses == nil {
-		fail(w, operator.NewProblem(operator.NotFound, "session", "nobody waits for this session any more", ""))
+		operator.WriteProblem(w, operator.NewProblem(operator.NotFound, "session", "nobody waits for this session any more", ""))
 		return
 	}
-	c, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{host.SessionProtocol}, CompressionMode: websocket.CompressionDisabled})
+	c, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{host.SessionProtocol},
+		CompressionMode: websocket.CompressionDisabled})
 	if err != nil {
 		logging.Or(s.Log).Info("a session's dial-back failed", logging.Host, h.Name, logging.Err, err)
 		return
@@ -373,12 +371,12 @@ func (s *Server) session(w http.ResponseWriter, r *http.Request, h store.Host) {
 func (s *Server) routes(w http.ResponseWriter, r *http.Request) {
 	p, ok := identity.ClientOf(r.TLS, time.Now())
 	if !ok || p.Component != "resolver" {
-		fail(w, operator.NewProblem(operator.Denied, r.URL.Path, "this needs the certificate of the resolver", ""))
+		operator.WriteProblem(w, operator.NewProblem(operator.Denied, r.URL.Path, "this needs the certificate of the resolver", ""))
 		return
 	}
 	rev, err := number(r, "rev")
 	if err != nil {
-		fail(w, err)
+		operator.WriteProblem(w, err)
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), wait(r))

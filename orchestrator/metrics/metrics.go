@@ -88,7 +88,9 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 // Handler serves the metrics of the world and of this process; held is how many calls of hosts are held now.
 func Handler(world func() world.World, held func() float64) http.Handler {
 	r := prometheus.NewRegistry()
-	calls := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "hardnode_host_calls_held", Help: "Long polls and sessions of hosts that are held now."}, held)
-	r.MustRegister(collector{world}, Accepted, calls, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	calls := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "hardnode_host_calls_held",
+		Help: "Long polls and sessions of hosts that are held now."}, held)
+	r.MustRegister(collector{world}, Accepted, calls, collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return promhttp.HandlerFor(r, promhttp.HandlerOpts{MaxRequestsInFlight: 2})
 }

@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"log/slog"
-	"net/http"
 	"time"
 
 	"hardnode.dev/internal/run"
@@ -22,11 +20,4 @@ func count(ctx context.Context, log *slog.Logger, front *proxy.Proxy) error {
 		last = now
 		return nil
 	})
-}
-
-func served(err error) error {
-	if errors.Is(err, http.ErrServerClosed) {
-		return nil
-	}
-	return err
 }

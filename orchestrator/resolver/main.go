@@ -22,6 +22,7 @@ import (
 	"hardnode.dev/internal/identity"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/run/listen"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/orchestrator/resolver/feed"
 	"hardnode.dev/orchestrator/resolver/probe"
@@ -39,7 +40,7 @@ const (
 func main() {
 	config := flag.String("config", boot.ResolverConfigFile, "configuration, JSON")
 	data := flag.String("data", "/data", "directory of the last routes")
-	listen := flag.String("listen", ":80", "address to serve HTTP on")
+	addr := flag.String("listen", ":80", "address to serve HTTP on")
 	socket := flag.String("identity", identity.ComponentSocket, "the agent's socket that gives certificates")
 	flag.Parse()
 	debug.SetGCPercent(gcPercent)
@@ -47,13 +48,13 @@ func main() {
 	log := logging.New(os.Stderr, "resolver", slog.LevelInfo)
 	ctx, stop := run.UntilSignal(context.Background())
 	defer stop()
-	if err := resolver(ctx, log, *config, *data, *listen, *socket); err != nil {
+	if err := resolver(ctx, log, *config, *data, *addr, *socket); err != nil {
 		log.Error("resolver ended", logging.Err, err)
 		os.Exit(1)
 	}
 }
 
-func resolver(ctx context.Context, log *slog.Logger, configFile, data, listen, socket string) error {
+func resolver(ctx context.Context, log *slog.Logger, configFile, data, addr, socket string) error {
 	raw, err := os.ReadFile(configFile)
 	if err != nil {
 		return fmt.Errorf("read configuration: %v", err)
@@ -65,7 +66,8 @@ func resolver(ctx context.Context, log *slog.Logger, configFile, data, listen, s
 	trust, self, book := identity.Trust{Pin: config.CAPin, Cluster: config.Cluster}, &identity.Holder{}, &sites.Book{}
 	routes := &feed.Feed{
 		Book: book, Dir: filepath.Join(data, "routes"), Orchestrator: config.Orchestrator, Self: self, Log: log,
-		Client: &http.Client{Transport: &http.Transport{TLSClientConfig: identity.ClientTLS(trust, identity.WantComponent("orchestrator"), self), TLSHandshakeTimeout: 5 * time.Second, IdleConnTimeout: time.Minute,
+		Client: &http.Client{Transport: &http.Transport{TLSClientConfig: identity.ClientTLS(trust, identity.WantComponent("orchestrator"),
+			self), TLSHandshakeTimeout: 5 * time.Second, IdleConnTimeout: time.Minute,
 			DialContext: (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 10 * time.Second}).DialContext}},
 	}
 	if err := routes.Restore(); err != nil {
@@ -74,9 +76,9 @@ func resolver(ctx context.Context, log *slog.Logger, configFile, data, listen, s
 	checks := &probe.Prober{Book: book, Log: log}
 	front := proxy.New(book, proxy.Trusted(config.TrustedProxies), log)
 	defer front.Close()
-	l, err := net.Listen("tcp", listen)
+	l, err := net.Listen("tcp", addr)
 	if err != nil {
-		return fmt.Errorf("listen on %q: %v", listen, err)
+		return fmt.Errorf("listen on %q: %v", addr, err)
 	}
 	server := front.Server()
 	log.Info("resolver serves", "version", build.Version, logging.Addr, l.Addr(), "trusted", config.TrustedProxies)
@@ -85,15 +87,8 @@ func resolver(ctx context.Context, log *slog.Logger, configFile, data, listen, s
 		run.Task{Name: "routes", Run: routes.Run},
 		run.Task{Name: "checks", Run: checks.Run},
 		run.Task{Name: "counters", Run: func(ctx context.Context) error { return count(ctx, log, front) }},
-		run.Task{Name: "serve", Run: func(context.Context) error { return served(server.Serve(front.Listen(l))) }},
-		run.Task{Name: "shutdown", Run: func(ctx context.Context) error {
-			<-ctx.Done()
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 8*time.Second)
-			defer cancel()
-			if server.Shutdown(ctx) != nil {
-				return server.Close() // requests that did not end in time, and WebSockets, are broken off
-			}
-			return nil
+		run.Task{Name: "serve", Run: func(ctx context.Context) error {
+			return listen.Until(ctx, server, 8*time.Second, func() error { return server.Serve(front.Listen(l)) })
 		}},
 	)
 }

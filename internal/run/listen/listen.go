@@ -13,10 +13,12 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"hardnode.dev/internal/limit"
 	"hardnode.dev/internal/logging"
+	"hardnode.dev/internal/run"
 )
 
 // Limits are what one listener grants. The zero value of a field is the default in its comment; SECURITY.md has the table of all listeners.
@@ -52,50 +54,63 @@ func set[T comparable](field *T, v T) {
 	}
 }
 
-// HTTP serves h on l until ctx ends; conf nil is plain HTTP. Requests at work then get Limits.End. The result is a run.Task's Run; it errors only when serving fails.
+// HTTP serves h on l until ctx ends; conf nil is plain HTTP. Requests at work then get Limits.End. The result is a run.Task's Run; it errors
+// only when serving fails.
 func HTTP(l net.Listener, conf *tls.Config, h http.Handler, limits Limits, log *slog.Logger) func(context.Context) error {
 	limits = limits.filled()
 	log = logging.Or(log)
 	return func(ctx context.Context) error {
 		s := &http.Server{
-			Handler: Bodies(h, limits), TLSConfig: conf, ReadHeaderTimeout: limits.Header, WriteTimeout: limits.Answer, IdleTimeout: limits.Idle, MaxHeaderBytes: limits.HeaderBytes,
-			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+			Handler: Bodies(h, limits), TLSConfig: conf, ReadHeaderTimeout: limits.Header, WriteTimeout: limits.Answer,
+			IdleTimeout: limits.Idle, MaxHeaderBytes: limits.HeaderBytes, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		}
 		if limits.Polls {
 			s.BaseContext = func(net.Listener) context.Context { return ctx }
 		}
 		gate := &limit.Gate{All: limits.Connections, Each: limits.PerClient}
 		counted := limit.Listener(l, gate)
-		ended := make(chan error, 1)
-		go func() {
-			if conf == nil {
-				ended <- s.Serve(counted)
-			} else {
-				ended <- s.ServeTLS(counted, "", "")
-			}
-		}()
-		minute := time.NewTicker(time.Minute)
-		defer minute.Stop()
-		for told, end := int64(0), false; !end; {
-			select {
-			case err := <-ended:
-				return err
-			case <-minute.C:
+		telling, end := context.WithCancel(ctx)
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		defer end()
+		wg.Go(func() {
+			for told := int64(0); run.Wait(telling, time.Minute); {
 				told = tell(log, gate, told)
-			case <-ctx.Done():
-				end = true
 			}
-		}
-		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), limits.End)
-		defer cancel()
-		if s.Shutdown(last) != nil {
-			s.Close()
-		}
-		if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
-			return err
-		}
+		})
+		return Until(ctx, s, limits.End, func() error {
+			if conf == nil {
+				return s.Serve(counted)
+			}
+			return s.ServeTLS(counted, "", "")
+		})
+	}
+}
+
+// Until lets serve serve s until ctx ends. Requests at work then have the time last; what is left of them, and connections that left HTTP
+// (WebSockets), are broken off. It returns once serve has; that s was closed is no error, and neither is a serve that returns nil before.
+func Until(ctx context.Context, s *http.Server, last time.Duration, serve func() error) error {
+	ended := make(chan error, 1)
+	go func() { ended <- serve() }()
+	select {
+	case err := <-ended:
+		return orderly(err)
+	case <-ctx.Done():
+	}
+	left, cancel := context.WithTimeout(context.WithoutCancel(ctx), last)
+	defer cancel()
+	if s.Shutdown(left) != nil {
+		s.Close()
+	}
+	return orderly(<-ended)
+}
+
+// orderly is err, but that a server was closed.
+func orderly(err error) error {
+	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
+	return err
 }
 
 // tell logs the connections that the gate closed at once since told of them were logged, and is how many there are now.

@@ -188,7 +188,8 @@ func TestAnswerArrives(t *testing.T) {
 }
 
 func TestConnections(t *testing.T) {
-	addr := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }, Limits{Connections: 4, PerClient: 2})
+	addr := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) },
+		Limits{Connections: 4, PerClient: 2})
 	ask := func(c net.Conn) error {
 		fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
 		_, err := http.ReadResponse(bufio.NewReader(c), nil)
@@ -228,7 +229,8 @@ func TestTell(t *testing.T) {
 	for range 4 {
 		gate.Enter(netip.MustParseAddr("192.0.2.1"))
 	}
-	if told := tell(log, gate, tell(log, gate, 1)); told != 3 || strings.Count(out.String(), "\n") != 1 || !strings.Contains(out.String(), "count=2") {
+	told := tell(log, gate, tell(log, gate, 1))
+	if told != 3 || strings.Count(out.String(), "\n") != 1 || !strings.Contains(out.String(), "count=2") {
 		t.Errorf("told of %d, logged %q; want 3, and one line with the 2 that were not told", told, out.String())
 	}
 }
@@ -272,5 +274,46 @@ func TestEnd(t *testing.T) {
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// With no time left what is at work is broken off at once; a server that can't serve says why.
+func TestUntil(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	entered := make(chan struct{})
+	s := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		close(entered)
+		<-r.Context().Done() // it never ends by itself
+	})}
+	ended := make(chan error, 1)
+	go func() { ended <- Until(ctx, s, 0, func() error { return s.Serve(l) }) }()
+	answered := make(chan error, 1)
+	go func() {
+		resp, err := http.Get("http://" + l.Addr().String())
+		if err == nil {
+			resp.Body.Close()
+		}
+		answered <- err
+	}()
+	<-entered
+	cancel()
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Errorf("a server that was ended in order said %v", err)
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("waited a minute for the server to end")
+	}
+	if err := <-answered; err == nil {
+		t.Error("the request that was at work got an answer")
+	}
+	if err := Until(t.Context(), &http.Server{}, 0, func() error { return os.ErrPermission }); !errors.Is(err, os.ErrPermission) {
+		t.Errorf("a server that can't serve said %v", err)
 	}
 }

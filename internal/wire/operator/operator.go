@@ -3,7 +3,7 @@
 // Owns: the resources (Cluster, Host, Environment, Node, Operation, License), their states, and the closed list of error codes.
 // In: YAML or JSON a person wrote; JSON from the API.
 // Out: valid values; an error naming the field and the rule.
-// Never: does I/O, or carries what only hosts need (that is wire/host).
+// Never: does I/O but for the answer that a Problem is, or carries what only hosts need (that is wire/host).
 //
 // History: 2026-11-22 version 1. 2026-11-25 Environment.Failed, node state stopping; Template.State, Reason, Imported, Notes, Warnings.
 // 2026-11-26 operations of the kind import, whose Deadline may be absent.

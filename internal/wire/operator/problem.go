@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"encoding/json"
 	"errors"
 	"net/http"
 	"strings"
@@ -58,6 +59,9 @@ func CodeOf(status int) Code {
 	}
 	return Internal
 }
+
+// ProblemType is the media type of a Problem.
+const ProblemType = "application/problem+json"
 
 // Problem is an error as a person reads it (RFC 9457, application/problem+json): what it is about, why, and what to do next.
 type Problem struct {
@@ -122,7 +126,7 @@ func (p *Problem) Error() string {
 func (p *Problem) GetStatus() int { return p.Status }
 
 // ContentType makes huma send it as application/problem+json.
-func (p *Problem) ContentType(string) string { return "application/problem+json" }
+func (p *Problem) ContentType(string) string { return ProblemType }
 
 // NewProblem makes a Problem. Reason and next are sentences for a person.
 func NewProblem(code Code, object, reason, next string) *Problem {
@@ -137,4 +141,12 @@ func AsProblem(err error) *Problem {
 	}
 	return NewProblem(Internal, "", "something went wrong inside the orchestrator",
 		"see the orchestrator's log: hnctl node logs --component orchestrator")
+}
+
+// WriteProblem answers a request with err as a Problem and its status. Headers of the answer that say more are set before.
+func WriteProblem(w http.ResponseWriter, err error) {
+	p := AsProblem(err)
+	w.Header().Set("Content-Type", ProblemType)
+	w.WriteHeader(p.Status)
+	json.NewEncoder(w).Encode(p) // the only error is a caller that has gone
 }

@@ -1,8 +1,11 @@
 package operator
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 )
@@ -41,5 +44,32 @@ func TestAsProblem(t *testing.T) {
 	}
 	if want := "environments/x: there is no such environment (hnctl env list)"; p.Error() != want {
 		t.Errorf("got %q, want %q", p.Error(), want)
+	}
+}
+
+// What a person gets is one form with one media type and the problem's own status; an error that is none is not shown.
+func TestWriteProblem(t *testing.T) {
+	conflict := NewProblem(Conflict, "environments/hello", "it has revision 8 now", "read it again")
+	conflict.Status = http.StatusPreconditionFailed
+	for _, c := range []struct {
+		err    error
+		status int
+		code   Code
+		reason string
+	}{
+		{conflict, 412, Conflict, "it has revision 8 now"},
+		{fmt.Errorf("while storing: %w", conflict), 412, Conflict, "it has revision 8 now"},
+		{errors.New("open /data/key: permission denied"), 500, Internal, "something went wrong inside the orchestrator"},
+	} {
+		w := httptest.NewRecorder()
+		WriteProblem(w, c.err)
+		var p Problem
+		if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil {
+			t.Fatal(err)
+		}
+		if w.Code != c.status || w.Header().Get("Content-Type") != ProblemType || p.Status != c.status || p.Code != c.code ||
+			p.Reason != c.reason {
+			t.Errorf("%v: %d %s", c.err, w.Code, w.Body)
+		}
 	}
 }

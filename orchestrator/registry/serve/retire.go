@@ -19,7 +19,7 @@ import (
 func (s *Server) orchestrator(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if p, ok := identity.ClientOf(r.TLS, s.Now()); !ok || p.Component != "orchestrator" {
-			problem(w, operator.NewProblem(operator.Denied, r.URL.Path, "only the orchestrator of this cluster may do this", "use `hnctl template rm` as a person"))
+			operator.WriteProblem(w, operator.NewProblem(operator.Denied, r.URL.Path, "only the orchestrator of this cluster may do this", "use `hnctl template rm` as a person"))
 			return
 		}
 		next(w, r)
@@ -30,7 +30,7 @@ func (s *Server) orchestrator(next http.HandlerFunc) http.HandlerFunc {
 func (s *Server) use(w http.ResponseWriter, r *http.Request) {
 	u, err := host.DecodeUsed(r.Body)
 	if err != nil {
-		problem(w, operator.NewProblem(operator.Invalid, "used", err.Error(), "send what internal/wire/host says"))
+		operator.WriteProblem(w, operator.NewProblem(operator.Invalid, "used", err.Error(), "send what internal/wire/host says"))
 		return
 	}
 	s.Retire.Told(u)
@@ -49,7 +49,8 @@ func (s *Server) remove(w http.ResponseWriter, r *http.Request) {
 	}
 	freed, err := s.Retire.Delete(r.Context(), repo, ref, true)
 	if errors.Is(err, importer.ErrNone) {
-		problem(w, operator.NewProblem(operator.NotFound, "templates/"+name, "there is no such template, tag or manifest in the registry", "see hnctl template list"))
+		operator.WriteProblem(w, operator.NewProblem(operator.NotFound, "templates/"+name,
+			"there is no such template, tag or manifest in the registry", "see hnctl template list"))
 		return
 	}
 	if err != nil {
@@ -66,7 +67,8 @@ func (s *Server) failDelete(w http.ResponseWriter, object string, err error) {
 		return
 	}
 	s.Log.Warn("request failed", "object", object, "code", operator.Exhausted, logging.Err, err)
-	problem(w, operator.NewProblem(operator.Exhausted, object, "the registry's volume is full: its tag is deleted, and there was no room to write down that the template is",
+	operator.WriteProblem(w, operator.NewProblem(operator.Exhausted, object,
+		"the registry's volume is full: its tag is deleted, and there was no room to write down that the template is",
 		"delete it again; if that does not help, give the registry a larger volume"))
 }
 

@@ -99,7 +99,7 @@ func tokenOf(r *http.Request) string {
 func (s *Server) peers(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if _, ok := identity.ClientOf(r.TLS, s.Now()); !ok {
-			problem(w, operator.NewProblem(operator.Denied, r.URL.Path, "only hosts and components of this cluster may read templates", "use `hnctl template list` as a person"))
+			operator.WriteProblem(w, operator.NewProblem(operator.Denied, r.URL.Path, "only hosts and components of this cluster may read templates", "use `hnctl template list` as a person"))
 			return
 		}
 		next(w, r)
@@ -131,7 +131,7 @@ func (s *Server) importNow(w http.ResponseWriter, r *http.Request) {
 	}
 	q, err := host.DecodeImportRequest(http.MaxBytesReader(w, r.Body, 4<<10))
 	if err != nil {
-		problem(w, operator.NewProblem(operator.Invalid, "import", err.Error(), `send {"name": "nginx:latest"}`))
+		operator.WriteProblem(w, operator.NewProblem(operator.Invalid, "import", err.Error(), `send {"name": "nginx:latest"}`))
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), importTime)
@@ -178,7 +178,7 @@ func (s *Server) oci(w http.ResponseWriter, r *http.Request) {
 	}
 	name := wire.TemplateName(m[1] + ":" + m[2])
 	if err := name.Validate(); err != nil {
-		problem(w, operator.NewProblem(operator.Invalid, "templates/"+string(name), err.Error(), "push it under another name"))
+		operator.WriteProblem(w, operator.NewProblem(operator.Invalid, "templates/"+string(name), err.Error(), "push it under another name"))
 		return
 	}
 	seen := &statusWriter{ResponseWriter: w}
@@ -207,12 +207,13 @@ func (s *Server) challenge(w http.ResponseWriter) {
 	w.Header().Set("WWW-Authenticate", `Basic realm="hardnode registry"`)
 	p := operator.NewProblem(operator.Denied, "", "the push token is missing or wrong", "give the token that `hnctl cluster init` printed, as password or bearer token")
 	p.Status = http.StatusUnauthorized
-	problem(w, p)
+	operator.WriteProblem(w, p)
 }
 
 // fail answers with what went wrong; inner errors are logged, not shown.
 func (s *Server) fail(w http.ResponseWriter, object string, err error) {
-	p := operator.NewProblem(operator.Internal, object, "the registry could not do it", "see the registry's log: hnctl node logs --component registry")
+	p := operator.NewProblem(operator.Internal, object, "the registry could not do it",
+		"see the registry's log: hnctl node logs --component registry")
 	switch {
 	case errors.Is(err, importer.ErrArtifact):
 		p = operator.NewProblem(operator.Invalid, object, err.Error(), "it is stored, and can be pulled: push an image for a template")
@@ -225,12 +226,13 @@ func (s *Server) fail(w http.ResponseWriter, object string, err error) {
 	case errors.As(err, new(*retire.InUse)):
 		p = operator.NewProblem(operator.Conflict, object, err.Error(), "delete those first, or let them use another template")
 	case full(err):
-		p = operator.NewProblem(operator.Exhausted, object, "the registry's volume is full; nothing was changed", "give the registry a larger volume, then import again")
+		p = operator.NewProblem(operator.Exhausted, object, "the registry's volume is full; nothing was changed",
+			"give the registry a larger volume, then import again")
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		p = operator.NewProblem(operator.Unavailable, object, "the import was interrupted; nothing was changed", "import it again")
 	}
 	s.Log.Warn("request failed", "object", object, "code", p.Code, logging.Err, err)
-	problem(w, p)
+	operator.WriteProblem(w, p)
 }
 
 // full tells whether there was no room on the volume.
@@ -244,15 +246,5 @@ func reply(w http.ResponseWriter, v any) {
 		panic("BUG: encode answer: " + err.Error())
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.Write(append(raw, '\n'))
-}
-
-func problem(w http.ResponseWriter, p *operator.Problem) {
-	raw, err := json.Marshal(p)
-	if err != nil {
-		panic("BUG: encode problem: " + err.Error())
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(p.Status)
 	w.Write(append(raw, '\n'))
 }
