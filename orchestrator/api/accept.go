@@ -8,6 +8,7 @@ import (
 
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/ops"
+	"hardnode.dev/orchestrator/ops/progress"
 	"hardnode.dev/orchestrator/store"
 )
 
@@ -77,7 +78,7 @@ func (s *Server) repeated(c caller, key, what string) (*acceptedAnswer, error) {
 	}
 	op, ok := c.world().Operation(rec.Operation)
 	if !ok {
-		return nil, ops.NoOperation(rec.Operation)
+		return nil, progress.NoOperation(rec.Operation)
 	}
 	return accepted(op), nil
 }

@@ -14,7 +14,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/authz"
-	"hardnode.dev/orchestrator/ops"
+	"hardnode.dev/orchestrator/ops/progress"
 	"hardnode.dev/orchestrator/world"
 )
 
@@ -49,7 +49,7 @@ func (s *Server) listOperations(ctx context.Context, c caller, in *operationsInp
 func (s *Server) getOperation(_ context.Context, c caller, in *operationInput) (operator.Operation, error) {
 	op, ok := c.world().Operation(in.Op)
 	if !ok {
-		return op, ops.NoOperation(in.Op)
+		return op, progress.NoOperation(in.Op)
 	}
 	return op, nil
 }
@@ -72,7 +72,7 @@ func (s *Server) watchOperation() {
 	huma.Register(s.api, watch, func(ctx context.Context, in *operationInput) (*huma.StreamResponse, error) {
 		c := s.caller(ctx)
 		if _, ok := c.world().Operation(in.Op); !ok {
-			return nil, ops.NoOperation(in.Op)
+			return nil, progress.NoOperation(in.Op)
 		}
 		return &huma.StreamResponse{Body: func(hc huma.Context) { c.watch(hc, in.Op) }}, nil
 	})

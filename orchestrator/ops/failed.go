@@ -3,19 +3,15 @@ package ops
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/operator"
-	"hardnode.dev/orchestrator/env"
+	"hardnode.dev/orchestrator/ops/progress"
 	"hardnode.dev/orchestrator/store"
 	"hardnode.dev/orchestrator/world"
 )
-
-// lasting is how long all nodes must have run before a creation that had failed counts as mended: one that crashes runs for a moment too.
-const lasting = 10 * time.Second
 
 // failures looks at what failed creations left: the mark goes when all of it runs after all, and the environment after a week.
 func (o *Ops) failures(ctx context.Context, w world.World, now time.Time) error {
@@ -26,10 +22,10 @@ func (o *Ops) failures(ctx context.Context, w world.World, now time.Time) error 
 		name := e.Spec.Name
 		what, err := "", error(nil)
 		switch end := e.Failed.Removal(); {
-		case mended(w, e, now):
+		case progress.Mended(w.Facts(e), nodesOf(w, name), now):
 			what = "a creation that had failed runs now"
 			_, err = o.changeFailed(ctx, name, func(store.Failure) *store.Failure { return nil })
-		case !end.IsZero() && !now.Before(end) && seenBroken(w, e):
+		case !end.IsZero() && !now.Before(end) && progress.SeenBroken(w.Facts(e)):
 			what = "what a failed creation left is removed"
 			// The revision makes sure that it is as it was seen: a keep or a start at this moment wins.
 			_, err = o.Accept(ctx, Request{Kind: "env.delete", Env: name, By: "orchestrator", IfMatch: store.Envs.Revision(w.View, string(name))})
@@ -52,32 +48,12 @@ func busy(v *store.View, e store.Environment) bool {
 	return ok && !op.State.Final()
 }
 
-// mended tells whether all of the environment runs, and has for a while.
-func mended(w world.World, e store.Environment, now time.Time) bool {
-	if state, _ := env.State(w.Facts(e)); state != operator.EnvRunning {
-		return false
-	}
-	for _, n := range w.Nodes(e.Spec.Name, "").All() {
-		if !n.Gone && (n.Started.IsZero() || now.Sub(n.Started) < lasting) {
-			return false
-		}
-	}
-	return true
-}
-
-// seenBroken tells whether every node was looked at now and not all of them run. While a host does not answer, or has not reported since
-// the orchestrator started, its node may run for all one knows: nobody's data is deleted on a guess.
-func seenBroken(w world.World, e store.Environment) bool {
-	f := w.Facts(e)
-	state, _ := env.State(f)
-	return state != operator.EnvRunning && !slices.ContainsFunc(f.Nodes, func(n env.NodeState) bool { return n.State == env.Unknown })
-}
-
 // Keep makes what a failed creation left stay until somebody deletes it.
 func (o *Ops) Keep(ctx context.Context, name wire.EnvName) error {
 	found, err := o.changeFailed(ctx, name, func(f store.Failure) *store.Failure { f.Kept = true; return &f })
 	if err == nil && !found {
-		return operator.NewProblem(operator.Conflict, "environments/"+string(name), "its creation did not fail: it stays as it is", "nothing is to be done")
+		return operator.NewProblem(operator.Conflict, "environments/"+string(name), "its creation did not fail: it stays as it is",
+			"nothing is to be done")
 	}
 	return err
 }

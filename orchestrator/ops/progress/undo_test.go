@@ -1,4 +1,4 @@
-package ops
+package progress
 
 import (
 	"cmp"
@@ -40,11 +40,13 @@ func TestUndone(t *testing.T) {
 		{"env.spread", "failed", false, operator.OpFailed, before(store.WantRunning), store.WantRunning, 2, false},
 		{"env.delete", "failed", false, operator.OpFailed, nil, store.WantDeleted, 2, false},
 	} {
-		op := store.Operation{Remove: c.remove, Operation: operator.Operation{Kind: c.kind, State: c.state, Updated: t0, Problem: operator.NewProblem(operator.Unavailable, "x", "why", "")}}
+		op := store.Operation{Remove: c.remove, Operation: operator.Operation{Kind: c.kind, State: c.state, Updated: t0,
+			Problem: operator.NewProblem(operator.Unavailable, "x", "why", "")}}
 		e := store.Environment{Spec: is, Want: cmp.Or(kinds[c.kind].want, store.WantRunning), Operation: "op-1"}
-		got := undone(e, op, c.before)
+		got := Undone(e, op, c.before)
 		if got.Want != c.want || got.Spec.Layers[0].Nodes != c.nodes || (got.Failed != nil) != c.failed || got.Operation != "op-1" {
-			t.Errorf("%s, %s: %s with %d nodes, failed %v; want %s with %d, %v", c.kind, c.name, got.Want, got.Spec.Layers[0].Nodes, got.Failed, c.want, c.nodes, c.failed)
+			t.Errorf("%s, %s: %s with %d nodes, failed %v; want %s with %d, %v", c.kind, c.name, got.Want, got.Spec.Layers[0].Nodes, got.Failed,
+				c.want, c.nodes, c.failed)
 		}
 	}
 }
@@ -57,8 +59,9 @@ func TestPatience(t *testing.T) {
 		return n
 	}
 	nodes := []store.Node{node(0), node(90), node(5)}
-	for kind, want := range map[string]time.Duration{"env.stop": 90 * time.Second, "env.delete": 90 * time.Second, "env.start": 0, "env.create": 0, "env.spread": 0} {
-		if got := patience(kinds[kind], slices.Values(nodes)); got != want {
+	for kind, want := range map[string]time.Duration{"env.stop": 90 * time.Second, "env.delete": 90 * time.Second, "env.start": 0,
+		"env.create": 0, "env.spread": 0} {
+		if got := kinds[kind].Patience(slices.Values(nodes)); got != want {
 			t.Errorf("%s: got %s, want %s", kind, got, want)
 		}
 	}

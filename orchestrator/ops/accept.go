@@ -1,0 +1,140 @@
+package ops
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+
+	"hardnode.dev/internal/logging"
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/ops/progress"
+	"hardnode.dev/orchestrator/store"
+)
+
+// Request is what a person asks of an environment.
+type Request struct {
+	Kind string // env.create, env.start, env.stop, env.delete, env.spread
+	Env  wire.EnvName
+	Spec *operator.EnvironmentSpec // env.create only
+	// Remove: env.create only: if it fails, what it made is removed at once.
+	Remove bool
+	By     string
+	// IfMatch is the revision the environment must have; 0 is any.
+	IfMatch wire.Revision
+	// Also adds to the transaction (the idempotency key), once the operation has its id.
+	Also func(*store.Tx, store.Operation)
+}
+
+// Accept stores the want and the operation in one transaction, and returns once that is durable. Errors are Problems.
+func (o *Ops) Accept(ctx context.Context, r Request) (operator.Operation, error) {
+	k, ok := progress.Of(r.Kind)
+	if !ok {
+		panic("BUG: operation kind " + r.Kind)
+	}
+	raw := make([]byte, 8)
+	if _, err := rand.Read(raw); err != nil {
+		return operator.Operation{}, fmt.Errorf("make operation id: %v", err)
+	}
+	now := o.now()
+	op := store.Operation{Env: r.Env, Remove: r.Remove, Operation: operator.Operation{
+		ID: wire.OperationID("op-" + hex.EncodeToString(raw)), Kind: r.Kind, Object: "environments/" +
+			string(r.Env), By: r.By, State: operator.OpPending, Created: now, Updated: now, Steps: k.Steps(now), Cancel: k.Cancel()}}
+	rev, err := o.Store.Update(ctx, func(tx *store.Tx) error {
+		e, exists := store.Envs.Read(tx, string(r.Env))
+		var there *store.Environment
+		if exists {
+			there = &e
+		}
+		rev := store.Envs.Revision(tx.View(), string(r.Env))
+		if p := progress.Refusal(r.Kind, r.Env, there, rev, r.IfMatch); p != nil {
+			return p
+		}
+		op.Deadline = now.Add(o.Fleet.Clocks().Change + k.Patience(store.NodesOf.Of(tx.View(), string(r.Env))))
+		if err := interrupt(tx, k, e, op); err != nil {
+			return err
+		}
+		op.Before = nil // the transaction may run again
+		if exists && k.Cancel() {
+			op.Before = &store.Earlier{Spec: e.Spec, Want: e.Want}
+		} else if !exists {
+			e = store.Environment{Spec: *r.Spec, Created: now, By: r.By}
+		}
+		if want := k.Want(); want != "" {
+			e.Want = want
+		}
+		e.Operation = op.ID
+		store.Envs.Put(tx, string(r.Env), e)
+		store.Operations.Put(tx, string(op.ID), op)
+		if r.Also != nil {
+			r.Also(tx, op)
+		}
+		return nil
+	})
+	if err != nil {
+		return operator.Operation{}, err
+	}
+	logging.Or(o.Log).Info("accepted", logging.Op, string(op.ID), logging.Step, op.Kind, logging.Env, string(op.Env), logging.Rev, int64(rev))
+	return o.get(op.ID)
+}
+
+// interrupt ends the operation that holds the environment, or refuses. Reading it makes the commit fail if it changes meanwhile.
+func interrupt(tx *store.Tx, k progress.Kind, e store.Environment, by store.Operation) error {
+	holder, ok := store.Operations.Read(tx, string(e.Operation))
+	if e.Operation == "" || !ok || holder.State.Final() {
+		return nil
+	}
+	ended, p := k.Interrupt(holder, by)
+	if p != nil {
+		return p
+	}
+	store.Operations.Put(tx, string(holder.ID), ended)
+	return nil
+}
+
+// Cancel ends an operation and undoes it: what was wanted before it is wanted again; an environment that was being created is removed.
+func (o *Ops) Cancel(ctx context.Context, id wire.OperationID, by string) (operator.Operation, error) {
+	_, err := o.Store.Update(ctx, func(tx *store.Tx) error {
+		op, ok := store.Operations.Read(tx, string(id))
+		if !ok {
+			return progress.NoOperation(id)
+		}
+		op, p := progress.Cancelled(op, by, o.now())
+		if p != nil {
+			return p
+		}
+		o.store(tx, op)
+		return nil
+	})
+	if err != nil {
+		return operator.Operation{}, err
+	}
+	return o.get(id)
+}
+
+func (o *Ops) get(id wire.OperationID) (operator.Operation, error) {
+	op, ok := o.World().Operation(id)
+	if !ok {
+		return operator.Operation{}, progress.NoOperation(id)
+	}
+	return op, nil
+}
+
+// store writes an operation and, when it ended without being done, its undo.
+func (o *Ops) store(tx *store.Tx, op store.Operation) {
+	op.Updated = o.now()
+	before := op.Before
+	if op.State.Final() {
+		op.Before = nil
+	}
+	store.Operations.Put(tx, string(op.ID), op)
+	if !op.State.Final() || op.State == operator.OpDone {
+		return
+	}
+	e, ok := store.Envs.Read(tx, string(op.Env))
+	if !ok || e.Operation != op.ID || e.Want == store.WantDeleted {
+		return
+	}
+	store.Envs.Put(tx, string(op.Env), progress.Undone(e, op, before))
+}
