@@ -1,6 +1,6 @@
 // Package panel is the cluster admin panel (JCA): read-only pages over the same views as the API.
 //
-// Owns: the pages, their style, the sign-in with a token and its session cookie.
+// Owns: the shell (frame, live part, sign-in, session cookie) and the pages in it: one file and one templ a page, parts.templ what several show.
 // In: the world; a token typed into the form.
 // Out: HTML under a content security policy that allows no inline script or style; the part of a page that changes, on its own, for live updates.
 // Never: changes anything, keeps a token's text, or loads anything from another server.

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -93,19 +92,6 @@ func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 // title is a node's first word: its component, or its layer.
 func title(n operator.Node) string { return cmp.Or(n.Component, string(n.Layer)) }
 
-// layers is what an environment is made of, in one line.
-func layers(e operator.Environment) string {
-	var out []string
-	for _, l := range e.Spec.Layers {
-		s := string(l.Name)
-		if e.Spec.Name != "jelastic" {
-			s += fmt.Sprintf(": %d × %s", l.Nodes, l.Template)
-		}
-		out = append(out, s)
-	}
-	return strings.Join(out, ", ")
-}
-
 func hostURL(name string) templ.SafeURL { return templ.SafeURL("/panel/hosts/" + url.PathEscape(name)) }
 func envURL(name string) templ.SafeURL {
 	return templ.SafeURL("/panel/environments/" + url.PathEscape(name))
@@ -120,42 +106,10 @@ func environmentOf(o operator.Operation) (string, bool) {
 // object is what an operation works on, in short.
 func object(o operator.Operation) string { return strings.TrimPrefix(o.Object, "environments/") }
 
-// failure is the newest operation that failed, "" if there is none.
-func failure(ops []operator.Operation) string {
-	for _, o := range ops {
-		if o.State == operator.OpFailed {
-			return string(o.ID)
-		}
-	}
-	return ""
-}
-
-// firstNode is the number of a node to look into.
-func firstNode(e operator.Environment) string {
-	for _, n := range e.Nodes {
-		if n.State != "running" {
-			return n.CTID.String()
-		}
-	}
-	if len(e.Nodes) > 0 {
-		return e.Nodes[0].CTID.String()
-	}
-	return "CTID"
-}
-
-// spreading tells whether what is said of an environment's spread is that it is being mended.
-func spreading(s string) bool { return strings.Contains(s, " is being spread") }
-
 // sentence begins s with a capital and ends it with a full stop.
 func sentence(s string) string {
 	if s == "" {
 		return s
 	}
 	return strings.ToUpper(s[:1]) + strings.TrimSuffix(s[1:], ".") + "."
-}
-
-// without is c without the alarms about one environment: its page says them in its own words.
-func without(c operator.Cluster, env string) operator.Cluster {
-	c.Alarms = slices.DeleteFunc(slices.Clone(c.Alarms), func(a string) bool { return strings.HasPrefix(a, "environment "+env+": ") })
-	return c
 }
