@@ -128,8 +128,8 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 		Unlicensed: func(id wire.HostID) string { return o.uncovered()[id] }}
 	o.api = &api.Server{Store: o.store, Ops: o.ops, Tokens: tokens, Audit: o.audit, World: o.seen, Hub: hub, Log: c.log,
 		License: o.license, Enroll: desk, Guesses: guesses, RotateGossip: o.loop.RotateGossip, Metrics: metrics.Handler(o.world, o.hosts.Held),
-		DryRun: func(spec operator.EnvironmentSpec) ([]operator.Node, *operator.Problem) {
-			return converge.DryRun(o.loop.Input(o.store.View()), spec)
+		DryRun: func(account wire.Account, spec operator.EnvironmentSpec) ([]operator.Node, *operator.Problem) {
+			return converge.DryRun(o.loop.Input(o.store.View()), account, spec)
 		}}
 	o.api.DeleteTemplate, o.api.CollectTemplates = o.templates.Delete, o.templates.Collect
 	if s.Registry != "" {
@@ -150,7 +150,7 @@ func (o *orchestrator) uncovered() map[wire.HostID]string {
 }
 
 // seen is what an account sees at this moment.
-func (o *orchestrator) seen(account string) world.World { return o.world().For(account) }
+func (o *orchestrator) seen(account wire.Account) world.World { return o.world().For(account) }
 
 // world is everything at this moment.
 func (o *orchestrator) world() world.World {

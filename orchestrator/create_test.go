@@ -3,8 +3,37 @@ package main
 import (
 	"testing"
 
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 )
+
+// accounts checks that all that people and hosts are shown says whose it is.
+func (c *cluster) accounts(works ...host.Work) {
+	c.t.Helper()
+	for _, path := range []string{"environments", "nodes", "operations", "templates", "tokens", "audit"} {
+		var l operator.List[map[string]any]
+		c.ok("GET", "/api/v1/"+path, nil, &l)
+		if len(l.Items) == 0 {
+			c.t.Errorf("%s: there are none to look at", path)
+		}
+		for i, item := range l.Items {
+			if item["account"] != string(wire.AdminAccount) {
+				c.t.Errorf("%s[%d] is %v's, want admin's: %v", path, i, item["account"], item)
+			}
+		}
+	}
+	for _, w := range works {
+		if len(w.Containers) == 0 {
+			c.t.Error("no containers to look at")
+		}
+		for _, ct := range w.Containers {
+			if ct.Account != wire.AdminAccount {
+				c.t.Errorf("container %d of a host's Work is %q's, want admin's", ct.CTID, ct.Account)
+			}
+		}
+	}
+}
 
 // The main line: create → hosts get Work → they report it running → the operation is done; stop, start, delete; nothing is left.
 func TestLifeOfAnEnvironment(t *testing.T) {
@@ -29,6 +58,9 @@ func TestLifeOfAnEnvironment(t *testing.T) {
 	if w := h1.Work().Containers; len(w) != 1 || !w[0].Run || w[0].Limits.MemoryMax != 512<<20 || w[0].Limits.MemoryMin != 128<<20 || w[0].Limits.CPUMHz != 1600 || w[0].Hostname != "node100" {
 		t.Errorf("work of host1: %+v", w)
 	}
+	var made operator.MadeToken
+	c.ok("POST", "/api/v1/tokens", operator.NewToken{Name: "ci", Scopes: []string{"read"}}, &made)
+	c.accounts(h1.Work(), h2.Work())
 	c.eventually("peers know both hosts and the names", func() bool {
 		p := h2.Peers()
 		names := map[string]int{}

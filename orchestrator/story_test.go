@@ -155,7 +155,7 @@ func (c *cluster) start() {
 func (c *cluster) fillTemplates() {
 	_, err := c.o.store.Update(context.Background(), func(tx *store.Tx) error {
 		t := host.Template{Image: host.Image{Name: "nginx:1.22", Digest: digest("nginx"), Bytes: 4096}, OCI: digest("oci"), Process: host.Process{Argv: []string{"nginx"}},
-			HTTPPort: 80, Check: &host.Check{Port: 80, Path: "/"}, Profile: host.ProfileApp}
+			HTTPPort: 80, Check: &host.Check{Port: 80, Path: "/"}, Profile: host.ProfileApp, Account: wire.AdminAccount}
 		store.Templates.Put(tx, store.TemplateKey(t.Name), t)
 		return nil
 	})

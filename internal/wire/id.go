@@ -1,12 +1,13 @@
 // Package wire holds the identifiers that every Hardnode dialect shares.
 //
-// Owns: the distinct types for distinct names (HostID, CTID, Revision, Digest, …) and how each is parsed.
+// Owns: the distinct types for distinct names (HostID, CTID, Account, Revision, Digest, …) and how each is parsed.
 // In: text from YAML, JSON, flags and certificates.
 // Out: valid values or an error naming the value and the rule it broke.
 // Never: does I/O, or knows what a message means (that is wire/operator, wire/host, wire/boot, wire/jls, wire/jem).
 package wire
 
 import (
+	"cmp"
 	"encoding/hex"
 	"fmt"
 	"strconv"
@@ -24,6 +25,13 @@ type HostID string
 
 // EnvName is an environment's name, unique in the cluster: a DNS label (RFC 1035) of at most 40 characters.
 type EnvName string
+
+// Account is the name of who owns an environment, a token, an operation, a template: a DNS label (RFC 1035) of at most 40 characters.
+// What travels or is kept without one was written before there were accounts: Owner says whose it is.
+type Account string
+
+// AdminAccount is the account of those who run the cluster: that of the first token, and of the platform itself.
+const AdminAccount Account = "admin"
 
 // LayerName is a layer's name, unique in its environment: a DNS label of at most 20 characters.
 type LayerName string
@@ -76,6 +84,20 @@ func Label(what, s string, limit int) error {
 
 // Validate says why n can't name an environment, or nil.
 func (n EnvName) Validate() error { return Label("environment name", string(n), 40) }
+
+// Validate says why a can't name an account, or nil.
+func (a Account) Validate() error { return Label("account", string(a), 40) }
+
+// ValidateGiven is Validate of what may lack an account.
+func (a Account) ValidateGiven() error {
+	if a == "" {
+		return nil
+	}
+	return a.Validate()
+}
+
+// Owner is a, or AdminAccount where none is given.
+func (a Account) Owner() Account { return cmp.Or(a, AdminAccount) }
 
 // Validate says why n can't name a layer, or nil.
 func (n LayerName) Validate() error { return Label("layer name", string(n), 20) }

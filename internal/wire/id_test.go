@@ -10,6 +10,7 @@ func TestValidate(t *testing.T) {
 	}{
 		{EnvName("hello"), true}, {EnvName("a-1"), true}, {EnvName(""), false}, {EnvName("1a"), false}, {EnvName("a-"), false}, {EnvName("Hello"), false},
 		{EnvName("../x"), false}, {EnvName("a23456789012345678901234567890123456789012"), false}, {EnvName("a\n"), false},
+		{Account("admin"), true}, {AdminAccount, true}, {Account(""), false}, {Account("Admin"), false}, {Account("a/b"), false}, {Account(`a"`), false},
 		{LayerName("cp"), true}, {LayerName("c.p"), false},
 		{TemplateName("nginx"), true}, {TemplateName("nginx:1.22"), true}, {TemplateName("db/postgres:16"), true}, {TemplateName("/nginx"), false},
 		{TemplateName("nginx:"), false}, {TemplateName("a//b"), false}, {TemplateName("../nginx"), false},
@@ -21,6 +22,18 @@ func TestValidate(t *testing.T) {
 		if err := tt.v.Validate(); (err == nil) != tt.ok {
 			t.Errorf("%T %q: got %v, want valid %v", tt.v, tt.v, err, tt.ok)
 		}
+	}
+}
+
+// What was made before there were accounts is the admins'.
+func TestOwner(t *testing.T) {
+	for a, want := range map[Account]Account{"": AdminAccount, "admin": AdminAccount, "shop": "shop"} {
+		if got := a.Owner(); got != want || a.ValidateGiven() != nil {
+			t.Errorf("owner of %q: %q (%v), want %q", a, got, a.ValidateGiven(), want)
+		}
+	}
+	if Account("../x").ValidateGiven() == nil {
+		t.Error("a name that is none was let pass")
 	}
 }
 

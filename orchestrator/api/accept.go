@@ -26,7 +26,7 @@ func (s *Server) accept(ctx context.Context, c caller, r ops.Request, key, what 
 	if again, err := s.repeated(c, key, what); again != nil || err != nil {
 		return again, err
 	}
-	r.By = c.Name
+	r.By, r.Account = c.Name, c.Account
 	if key != "" {
 		name, sum := keyName(c, key), fingerprintOf(what)
 		r.Also = func(tx *store.Tx, op store.Operation) {

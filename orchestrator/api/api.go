@@ -18,6 +18,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"hardnode.dev/internal/logging"
+	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/audit"
@@ -35,9 +36,9 @@ type Server struct {
 	Ops    *ops.Ops
 	Tokens *authz.Tokens
 	Audit  *audit.Log
-	World  func(account string) world.World // what an account sees now
-	// DryRun places a new environment without storing anything.
-	DryRun func(operator.EnvironmentSpec) ([]operator.Node, *operator.Problem)
+	World  func(wire.Account) world.World // what an account sees now
+	// DryRun places a new environment of an account without storing anything.
+	DryRun func(wire.Account, operator.EnvironmentSpec) ([]operator.Node, *operator.Problem)
 	// RefreshTemplates asks the registry for its list, when a template is not known yet; nil: it is not asked.
 	RefreshTemplates func(context.Context) error
 	// Imports are the pushed names that are not imported (yet); nil: there are none.
@@ -80,7 +81,7 @@ func (s *Server) caller(ctx context.Context) caller {
 
 // do audits an action around its effect.
 func (s *Server) do(c caller, what, object string, effect func() error) error {
-	return s.Audit.Do(operator.Audit{Who: c.Name, From: c.from, What: what, Object: object}, effect)
+	return s.Audit.Do(operator.Audit{Who: c.Name, Account: c.Account, From: c.from, What: what, Object: object}, effect)
 }
 
 // Description is the API's OpenAPI 3.1 document.

@@ -58,14 +58,14 @@ func (s *Server) createEnvironment(ctx context.Context, c caller, in *createInpu
 	}
 	s.templates.RLock()
 	defer s.templates.RUnlock()
-	plan, problem := s.DryRun(spec)
+	plan, problem := s.DryRun(c.Account, spec)
 	if problem != nil && problem.Code == operator.NotFound && s.RefreshTemplates != nil {
 		// The template may have been pushed a moment ago.
 		if err := s.RefreshTemplates(ctx); err != nil {
 			logging.Or(s.Log).Info("templates are as last known", logging.Reason, err)
 			problem.Reason += "; and the registry was not reached just now: " + err.Error()
 		} else {
-			plan, problem = s.DryRun(spec)
+			plan, problem = s.DryRun(c.Account, spec)
 		}
 	}
 	if problem != nil {

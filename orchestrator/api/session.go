@@ -118,7 +118,7 @@ func (s *Server) session(w http.ResponseWriter, r *http.Request, k sessionKind) 
 		operator.WriteProblem(w, err)
 		return
 	}
-	record := operator.Audit{Who: c.Name, From: c.from, What: "node." + k.name, Object: "nodes/" + req.CTID.String() + command(req)}
+	record := operator.Audit{Who: c.Name, Account: c.Account, From: c.from, What: "node." + k.name, Object: "nodes/" + req.CTID.String() + command(req)}
 	s.carry(w, r, record, on, req)
 }
 

@@ -2,7 +2,7 @@
 //
 // Owns: one append-only file of JSON lines, each with the SHA-256 of the line before it.
 // In: who, what, on which object, and later the result.
-// Out: the newest records; an error when the file can't be written: then the action must not be carried out.
+// Out: the newest records, those from before there were accounts with their owner's; an error when the file can't be written: then the action must not be carried out.
 // Never: changes or removes a record, or records a secret. It is not a log: it holds what people did, nothing else.
 package audit
 
@@ -84,6 +84,7 @@ func (l *Log) read(f *os.File) (end int64, err error) {
 			return 0, fmt.Errorf("%w after record %d", ErrChain, l.mu.seq)
 		}
 		end += int64(len(raw))
+		rec.Account = rec.Account.Owner()
 		l.remember(rec.Audit, raw)
 	}
 }
@@ -180,6 +181,7 @@ func (l *Log) Back(from int64, n int, want func(operator.Audit) (keep, goOn bool
 		if err := json.Unmarshal(raw, &rec); err != nil {
 			return nil, 0, fmt.Errorf("read audit record: %w before byte %d", ErrChain, from)
 		}
+		rec.Account = rec.Account.Owner()
 		keep, goOn := want(rec.Audit)
 		if !goOn {
 			return out, 0, nil

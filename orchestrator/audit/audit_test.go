@@ -72,6 +72,32 @@ func TestReopen(t *testing.T) {
 	}
 }
 
+// TestAccounts: what was recorded before there were accounts is the admins', whichever way it is read, and the chain holds.
+func TestAccounts(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit")
+	const earlier = `{"seq":1,"at":"2026-11-22T10:20:30Z","who":"ci","from":"127.0.0.1","what":"env.stop","object":"environments/hello","result":"ok","before":""}` + "\n"
+	if err := os.WriteFile(path, []byte(earlier), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l := open(t, path)
+	if err := l.Write(operator.Audit{Who: "dev", Account: "shop"}); err != nil {
+		t.Fatal(err)
+	}
+	back, _, err := l.Back(-1, 10, func(a operator.Audit) (bool, bool) { return a.Account != "", true })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for how, got := range map[string][]operator.Audit{"Newest": l.Newest(10), "Back": back} {
+		if len(got) != 2 || got[0].Account != "shop" || got[1].Account != "admin" || got[1].Who != "ci" {
+			t.Errorf("%s: %+v, want shop's and before it admin's", how, got)
+		}
+	}
+	l.Close()
+	if _, err := Open(path); err != nil {
+		t.Errorf("open it again: %v", err)
+	}
+}
+
 // TestBack: all records, newest first, in parts, also beyond those in memory; new ones shift nothing.
 func TestBack(t *testing.T) {
 	l := open(t, filepath.Join(t.TempDir(), "audit"))

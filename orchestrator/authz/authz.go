@@ -18,6 +18,7 @@ import (
 
 	"hardnode.dev/internal/identity"
 	"hardnode.dev/internal/secret"
+	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/store"
 )
@@ -43,7 +44,7 @@ const AdminID = "admin"
 type Who struct {
 	ID      string
 	Name    string
-	Account string // whose token it is: what of the cluster the caller sees
+	Account wire.Account // whose token it is: what of the cluster the caller sees, and whose is what they make
 	Scopes  []string
 
 	Expires time.Time // of the token; zero: it does not
@@ -79,7 +80,7 @@ func (t *Tokens) CheckHash(hash string) (Who, *operator.Problem) {
 	case !rec.Expires.IsZero() && !t.Now().Before(rec.Expires):
 		return unknown("the token expired at " + rec.Expires.Format(time.RFC3339))
 	}
-	return Who{rec.ID, rec.Name, AdminID, rec.Scopes, rec.Expires, rec.Hash}, nil
+	return Who{rec.ID, rec.Name, rec.Account, rec.Scopes, rec.Expires, rec.Hash}, nil
 }
 
 func unknown(reason string) (Who, *operator.Problem) {
@@ -108,14 +109,14 @@ func (w Who) Require(s Scope, object string) *operator.Problem {
 		", "), s), "ask an admin for a token with that scope")
 }
 
-// Create makes a token and returns its text, which is not kept.
-func (t *Tokens) Create(ctx context.Context, n operator.NewToken) (operator.MadeToken, error) {
+// Create makes a token of an account and returns its text, which is not kept.
+func (t *Tokens) Create(ctx context.Context, account wire.Account, n operator.NewToken) (operator.MadeToken, error) {
 	raw := make([]byte, 20)
 	if _, err := rand.Read(raw); err != nil {
 		return operator.MadeToken{}, fmt.Errorf("make token: %v", err)
 	}
 	now := t.Now().UTC().Truncate(time.Second)
-	rec := store.Token{ID: hex.EncodeToString(raw[:4]), Name: n.Name, Scopes: slices.Compact(slices.Sorted(slices.Values(n.Scopes))),
+	rec := store.Token{ID: hex.EncodeToString(raw[:4]), Name: n.Name, Account: account, Scopes: slices.Compact(slices.Sorted(slices.Values(n.Scopes))),
 		Created: now}
 	if n.Days > 0 {
 		rec.Expires = now.AddDate(0, 0, n.Days)
@@ -199,5 +200,5 @@ func (t *Tokens) While(ctx context.Context, w Who) (context.Context, context.Can
 }
 
 func shown(r store.Token) operator.Token {
-	return operator.Token{ID: r.ID, Name: r.Name, Scopes: r.Scopes, Created: r.Created, Expires: r.Expires}
+	return operator.Token{ID: r.ID, Name: r.Name, Account: r.Account, Scopes: r.Scopes, Created: r.Created, Expires: r.Expires}
 }

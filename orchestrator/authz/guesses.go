@@ -9,6 +9,7 @@ import (
 
 	"hardnode.dev/internal/limit"
 	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/operator"
 )
 
@@ -47,7 +48,7 @@ func (g *Guesses) Wrong(ctx context.Context, from string, p *operator.Problem) *
 	who := limit.Key(limit.Addr(from))
 	c, wait, unsaid := g.begin(who)
 	if unsaid > 0 {
-		rec := operator.Audit{Who: "nobody", From: from, What: "token.refused", Object: "token", Result: fmt.Sprintf("%s: %s (%d times)", p.Code, p.Reason, unsaid)}
+		rec := operator.Audit{Who: "nobody", Account: wire.AdminAccount, From: from, What: "token.refused", Object: "token", Result: fmt.Sprintf("%s: %s (%d times)", p.Code, p.Reason, unsaid)}
 		if err := g.Record(rec); err != nil {
 			return operator.NewProblem(operator.Unavailable, "audit", "the audit record can't be written", "check the orchestrator's disk")
 		}

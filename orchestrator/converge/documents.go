@@ -184,7 +184,7 @@ func (p *planner) names() (names []host.Name, groups []host.Group) {
 func replacement(old, made store.Node, why string, now time.Time, c live.Clocks) store.Operation {
 	sum := sha256.Sum256([]byte("node.replace " + made.CTID.String()))
 	return store.Operation{Env: made.Env, Node: made.CTID, Old: old.CTID, Operation: operator.Operation{
-		ID: wire.OperationID(fmt.Sprintf("op-%x", sum[:8])), Kind: "node.replace", Object: "environments/" + string(made.Env), By: "orchestrator",
+		ID: wire.OperationID(fmt.Sprintf("op-%x", sum[:8])), Kind: "node.replace", Object: "environments/" + string(made.Env), By: "orchestrator", Account: made.Container.Account,
 		State: operator.OpRunning, Created: now, Updated: now, Deadline: now.Add(c.Replace), Progress: 10,
 		Steps: []operator.Step{
 			{Name: "place", State: operator.OpDone, Detail: fmt.Sprintf("node %d takes the place of node %d: %s", made.CTID, old.CTID, why), At: now},

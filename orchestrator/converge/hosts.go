@@ -59,8 +59,8 @@ func Wanted(n env.Node) place.Node {
 	return place.Node{Layer: place.Layer{Env: n.Env, Name: n.Layer}, Cloudlets: n.Cloudlets, DiskBytes: n.Container.Limits.DiskBytes, Image: n.Container.Image.Digest}
 }
 
-// DryRun places a new environment without storing anything: where its nodes would go, or why it can't be made.
-func DryRun(in Input, spec operator.EnvironmentSpec) ([]operator.Node, *operator.Problem) {
+// DryRun places a new environment of an account without storing anything: where its nodes would go, or why it can't be made.
+func DryRun(in Input, account wire.Account, spec operator.EnvironmentSpec) ([]operator.Node, *operator.Problem) {
 	if p := env.Validate(spec); p != nil {
 		return nil, p
 	}
@@ -72,7 +72,7 @@ func DryRun(in Input, spec operator.EnvironmentSpec) ([]operator.Node, *operator
 	if why := entitle.NewEnvironment(in.License); why != "" {
 		return nil, operator.NewProblem(operator.Exhausted, "licence", why, "see hnctl licence show; what exists goes on")
 	}
-	nodes, problem := env.Expand(spec, in.Templates)
+	nodes, problem := env.Expand(account, spec, in.Templates)
 	if problem != nil {
 		return nil, problem
 	}
@@ -91,7 +91,7 @@ func DryRun(in Input, spec operator.EnvironmentSpec) ([]operator.Node, *operator
 	}
 	out := make([]operator.Node, len(nodes))
 	for i, n := range nodes {
-		out[i] = operator.Node{Env: n.Env, Layer: n.Layer, Template: n.Container.Image.Name, Digest: n.Container.Image.Digest, Host: choices[i].Host,
+		out[i] = operator.Node{Env: n.Env, Account: n.Container.Account, Layer: n.Layer, Template: n.Container.Image.Name, Digest: n.Container.Image.Digest, Host: choices[i].Host,
 			HostName: names[choices[i].Host], Placed: choices[i].Why, State: "planned", Cloudlets: n.Cloudlets}
 	}
 	return out, nil

@@ -274,10 +274,10 @@ func (p *planner) coming(old store.Node) bool {
 // node expands one node of a layer. Without its template in the registry any more, it is made as the node before it was.
 func node(e store.Environment, l operator.LayerSpec, index int, templates env.Templates, before store.Node) env.Node {
 	if t, ok := templates.Find(l.Template); ok {
-		return env.NodeOf(e.Spec.Name, l, index, t)
+		return env.NodeOf(e.Account, e.Spec.Name, l, index, t)
 	}
 	c := before.Container
-	c.Generation = 1
+	c.Account, c.Generation = e.Account, 1
 	return env.Node{Env: e.Spec.Name, Layer: l.Name, Index: index, Cloudlets: l.Cloudlets, HTTP: before.HTTP, Container: c}
 }
 
@@ -296,7 +296,7 @@ func (p *planner) missing() {
 				have[n.Layer][n.Index] = true
 			}
 		}
-		want, problem := env.Expand(e.Spec, p.Templates)
+		want, problem := env.Expand(e.Account, e.Spec, p.Templates)
 		if problem != nil && p.wants(e.Spec, have) {
 			p.plan.Stuck[e.Spec.Name] = problem.Reason
 			continue

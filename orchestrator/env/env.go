@@ -185,8 +185,8 @@ func variables(at string, vars map[string]string) *operator.Problem {
 	return nil
 }
 
-// Expand makes the nodes of a valid spec, in the order of its layers. A layer whose template is not in templates is a Problem.
-func Expand(s operator.EnvironmentSpec, templates Templates) ([]Node, *operator.Problem) {
+// Expand makes the nodes of a valid spec of an account's environment, in the order of its layers. A layer whose template is not in templates is a Problem.
+func Expand(account wire.Account, s operator.EnvironmentSpec, templates Templates) ([]Node, *operator.Problem) {
 	var out []Node
 	for i, l := range s.Layers {
 		t, ok := templates.Find(l.Template)
@@ -198,7 +198,7 @@ func Expand(s operator.EnvironmentSpec, templates Templates) ([]Node, *operator.
 				"give the check a port")
 		}
 		for n := range l.Nodes {
-			out = append(out, NodeOf(s.Name, l, n, t))
+			out = append(out, NodeOf(account, s.Name, l, n, t))
 		}
 	}
 	return out, nil
@@ -208,8 +208,8 @@ func Expand(s operator.EnvironmentSpec, templates Templates) ([]Node, *operator.
 // (systemd-system.conf(5), DefaultTimeoutStopSec).
 const systemStopAfter = 90
 
-// NodeOf is node number index of a layer.
-func NodeOf(name wire.EnvName, l operator.LayerSpec, index int, t host.Template) Node {
+// NodeOf is node number index of a layer of an account's environment.
+func NodeOf(account wire.Account, name wire.EnvName, l operator.LayerSpec, index int, t host.Template) Node {
 	disk := l.DiskMiB
 	if disk == 0 {
 		disk = DefaultDiskMiB
@@ -227,7 +227,7 @@ func NodeOf(name wire.EnvName, l operator.LayerSpec, index int, t host.Template)
 	return Node{
 		Env: name, Layer: l.Name, Index: index, Cloudlets: l.Cloudlets, HTTP: httpOf(l, t),
 		Container: host.Container{
-			Env: name, Layer: l.Name, Generation: 1, Image: t.Image, Process: p, Profile: profile,
+			Env: name, Account: account, Layer: l.Name, Generation: 1, Image: t.Image, Process: p, Profile: profile,
 			Limits: LimitsOf(l.Cloudlets, disk), Check: checkOf(l, t),
 		},
 	}

@@ -88,12 +88,15 @@ func templates() Templates {
 
 func TestExpand(t *testing.T) {
 	all := templates()
-	nodes, p := Expand(valid(), all)
+	nodes, p := Expand("shop", valid(), all)
 	if p != nil || len(nodes) != 2 {
 		t.Fatalf("got %+v, %v", nodes, p)
 	}
 	n := nodes[1]
 	want := host.Limits{MemoryMin: 128 << 20, MemoryHigh: 480 << 20, MemoryMax: 512 << 20, CPUWeight: 100, CPUMHz: 1600, PIDs: 1024, DiskBytes: 1 << 30}
+	if n.Container.Account != "shop" {
+		t.Errorf("the container is %q's, its environment shop's", n.Container.Account)
+	}
 	if n.Index != 1 || n.HTTP != 80 || n.Container.Limits != want || n.Container.Generation != 1 || n.Container.Check.Path != "/" {
 		t.Errorf("node: %+v", n)
 	}
@@ -105,7 +108,7 @@ func TestExpand(t *testing.T) {
 	}
 	s := valid()
 	s.Layers[0].Template = "nope"
-	if _, p := Expand(s, all); p == nil || p.Code != operator.NotFound || p.Object != "layers[0].template" {
+	if _, p := Expand("shop", s, all); p == nil || p.Code != operator.NotFound || p.Object != "layers[0].template" {
 		t.Errorf("unknown template: %+v", p)
 	}
 }
@@ -136,7 +139,7 @@ func TestCheckOfLayer(t *testing.T) {
 	} {
 		s := valid()
 		s.Layers[0].Template, s.Layers[0].HTTP, s.Layers[0].Check = c.template, c.http, c.spec
-		nodes, p := Expand(s, all)
+		nodes, p := Expand("shop", s, all)
 		switch {
 		case (p == nil) != (c.problem == ""), p != nil && (p.Object != c.problem || p.Next == ""):
 			t.Errorf("%s %+v: got problem %+v, want %q", c.template, c.spec, p, c.problem)
@@ -157,7 +160,7 @@ func TestKnownTemplates(t *testing.T) {
 		{"redis:7", 0, 0, 0}, {"postgres:17", 0, 0, 0}, {"mynginx:1", 0, 0, 0}, {"nginx/app:1", 0, 0, 0}, {"redis:7", 0, 8001, 8001},
 	} {
 		tpl := host.Template{Image: host.Image{Name: c.name}, HTTPPort: c.label}
-		if n := NodeOf("e", operator.LayerSpec{HTTP: c.http}, 0, tpl); n.HTTP != c.want || n.Container.Check != nil {
+		if n := NodeOf("shop", "e", operator.LayerSpec{HTTP: c.http}, 0, tpl); n.HTTP != c.want || n.Container.Check != nil {
 			t.Errorf("%s with label %d and http %d: got port %d and check %v, want %d and none", c.name, c.label, c.http, n.HTTP, n.Container.Check, c.want)
 		}
 	}
@@ -244,7 +247,7 @@ func TestHTTPPortOfALayer(t *testing.T) {
 	for _, c := range []struct{ label, layer, want uint16 }{{0, 0, 0}, {80, 0, 80}, {0, 8080, 8080}, {80, 8080, 8080}} {
 		l := valid().Layers[0]
 		l.HTTP = c.layer
-		if got := NodeOf("hello", l, 0, host.Template{HTTPPort: c.label}).HTTP; got != c.want {
+		if got := NodeOf("shop", "hello", l, 0, host.Template{HTTPPort: c.label}).HTTP; got != c.want {
 			t.Errorf("label %d, layer %d: got %d, want %d", c.label, c.layer, got, c.want)
 		}
 	}
@@ -262,7 +265,7 @@ func TestProfileOfALayer(t *testing.T) {
 		if p := Validate(s); p != nil {
 			t.Errorf("layer %q: %v", c.layer, p)
 		}
-		if got := NodeOf("hello", s.Layers[0], 0, host.Template{Profile: c.label}).Container.Profile; got != c.want {
+		if got := NodeOf("shop", "hello", s.Layers[0], 0, host.Template{Profile: c.label}).Container.Profile; got != c.want {
 			t.Errorf("label %q, layer %q: got %q, want %q", c.label, c.layer, got, c.want)
 		}
 	}
@@ -272,7 +275,7 @@ func TestProfileOfALayer(t *testing.T) {
 	}{{"app", 0, 0}, {"system", 0, 90}, {"system", 7, 7}} {
 		l := valid().Layers[0]
 		l.Profile = c.layer
-		if got := NodeOf("hello", l, 0, host.Template{Process: host.Process{StopAfter: c.set}}).Container.Process.StopAfter; got != c.want {
+		if got := NodeOf("shop", "hello", l, 0, host.Template{Process: host.Process{StopAfter: c.set}}).Container.Process.StopAfter; got != c.want {
 			t.Errorf("profile %s, stop-after %d: a node has %d s to end, want %d", c.layer, c.set, got, c.want)
 		}
 	}

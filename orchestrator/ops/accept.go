@@ -21,6 +21,8 @@ type Request struct {
 	// Remove: env.create only: if it fails, what it made is removed at once.
 	Remove bool
 	By     string
+	// Account is whose a new environment is; the operation's is the environment's.
+	Account wire.Account
 	// IfMatch is the revision the environment must have; 0 is any.
 	IfMatch wire.Revision
 	// Also adds to the transaction (the idempotency key), once the operation has its id.
@@ -59,12 +61,12 @@ func (o *Ops) Accept(ctx context.Context, r Request) (operator.Operation, error)
 		if exists && k.Cancel() {
 			op.Before = &store.Earlier{Spec: e.Spec, Want: e.Want}
 		} else if !exists {
-			e = store.Environment{Spec: *r.Spec, Created: now, By: r.By}
+			e = store.Environment{Spec: *r.Spec, Account: r.Account, Created: now, By: r.By}
 		}
 		if want := k.Want(); want != "" {
 			e.Want = want
 		}
-		e.Operation = op.ID
+		e.Operation, op.Account = op.ID, e.Account
 		store.Envs.Put(tx, string(r.Env), e)
 		store.Operations.Put(tx, string(op.ID), op)
 		if r.Also != nil {

@@ -19,6 +19,7 @@ import (
 	"github.com/a-h/templ"
 
 	"hardnode.dev/internal/logging"
+	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/authz"
 	"hardnode.dev/orchestrator/world"
@@ -36,7 +37,7 @@ const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src
 type Panel struct {
 	Tokens  *authz.Tokens
 	Guesses *authz.Guesses // slows down wrong tokens; nil: nobody does
-	World   func(account string) world.World
+	World   func(wire.Account) world.World
 	Log     *slog.Logger
 	Now     func() time.Time
 

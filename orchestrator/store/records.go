@@ -119,6 +119,7 @@ const (
 // Environment is an environment as its owner wants it.
 type Environment struct {
 	Spec    operator.EnvironmentSpec `json:"spec"`
+	Account wire.Account             `json:"account,omitempty"` // whose it is: set since schema 3
 	Want    Want                     `json:"want"`
 	Created time.Time                `json:"created"`
 	By      string                   `json:"by"`
@@ -195,12 +196,13 @@ type Earlier struct {
 
 // Token is a bearer token; only its hash is kept.
 type Token struct {
-	ID      string    `json:"id"`
-	Name    string    `json:"name"`
-	Hash    string    `json:"hash"` // hex SHA-256 of the text
-	Scopes  []string  `json:"scopes"`
-	Created time.Time `json:"created"`
-	Expires time.Time `json:"expires,omitzero"`
+	ID      string       `json:"id"`
+	Name    string       `json:"name"`
+	Account wire.Account `json:"account,omitempty"` // whose it is: set since schema 3
+	Hash    string       `json:"hash"`              // hex SHA-256 of the text
+	Scopes  []string     `json:"scopes"`
+	Created time.Time    `json:"created"`
+	Expires time.Time    `json:"expires,omitzero"`
 }
 
 // IdempotencyKey remembers the answer to a POST for a day.

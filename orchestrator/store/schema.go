@@ -6,13 +6,11 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"hardnode.dev/internal/wire/neighbour"
-	"hardnode.dev/internal/wire/operator"
 )
 
 // upgrade turns all records of one schema version into those of the next. Keys are as stored, without prefix: "env/hello". An orchestrator
@@ -27,8 +25,9 @@ type upgrade struct {
 // upgrades[i] leads from version i+1 to i+2; the newest version is len(upgrades)+1.
 //
 // History: 1 (2026-11-22) first version. 2 (2026-11-25) an environment names the operation that holds it; an operation keeps what was
-// before it. Orchestrators before version 2 refuse every field they do not know.
-var upgrades = []upgrade{{make: holders}}
+// before it. Orchestrators before version 2 refuse every field they do not know. 3 (2026-11-26) environments, tokens, operations, templates and
+// containers have an account.
+var upgrades = []upgrade{{make: holders}, {make: accounts, readers: 2}}
 
 // stagedPrefix is where an upgrade's changes lie until all of them are known to be there.
 const stagedPrefix = "/hardnode/upgrade/"
@@ -70,7 +69,7 @@ func migrate(ctx context.Context, m *member, list []upgrade) error {
 	}
 	have := schema{}
 	if len(got.Kvs) == 0 {
-		if have.Version, err = emptyVersion(ctx, m, newest); err != nil {
+		if have.Version, err = emptyVersion(ctx, m, list); err != nil {
 			return err
 		}
 	} else if err := neighbour.Decode(got.Kvs[0].Value, &have); err != nil || have.Version < 1 || have.Upgrading != 0 && have.Upgrading != have.Version+1 {
@@ -87,7 +86,7 @@ func migrate(ctx context.Context, m *member, list []upgrade) error {
 			err = stage(ctx, m, v, list[v-1].make)
 		}
 		if err == nil {
-			err = carryOut(ctx, m, schema{Version: v + 1, Readers: list[v-1].readers})
+			err = carryOut(ctx, m, schema{Version: v + 1, Readers: readers(list, v+1)})
 		}
 		if err != nil {
 			return fmt.Errorf("upgrade store from schema %d: %w", v, err)
@@ -96,8 +95,17 @@ func migrate(ctx context.Context, m *member, list []upgrade) error {
 	return nil
 }
 
-// emptyVersion stamps a new store; one that has records but no version is not ours to touch.
-func emptyVersion(ctx context.Context, m *member, newest int) (int, error) {
+// readers is the oldest version whose orchestrators may work on a store of a version; 0 is that version.
+func readers(list []upgrade, version int) int {
+	if version < 2 {
+		return 0
+	}
+	return list[version-2].readers
+}
+
+// emptyVersion stamps a new store, as an upgraded one is; one that has records but no version is not ours to touch.
+func emptyVersion(ctx context.Context, m *member, list []upgrade) (int, error) {
+	newest := len(list) + 1
 	n, err := m.Get(ctx, prefix, clientv3.WithPrefix(), clientv3.WithCountOnly())
 	if err != nil {
 		return 0, fmt.Errorf("read store: %v", err)
@@ -105,7 +113,7 @@ func emptyVersion(ctx context.Context, m *member, newest int) (int, error) {
 	if n.Count > 0 {
 		return 0, fmt.Errorf("open store: it has %d records and no schema version: %w", n.Count, ErrNewer)
 	}
-	if err := stamp(ctx, m, schema{Version: newest}); err != nil {
+	if err := stamp(ctx, m, schema{Version: newest, Readers: readers(list, newest)}); err != nil {
 		return 0, err
 	}
 	return newest, nil
@@ -222,48 +230,4 @@ func (b *batch) flush() error {
 	}
 	b.ops, b.bytes = nil, 0
 	return b.err
-}
-
-// holders is the upgrade to version 2. What was at work goes on and holds its environment; undoing it changes nothing, since what was
-// before it was not kept.
-func holders(records map[string]json.RawMessage) (map[string]json.RawMessage, error) {
-	edit := func(key string, f func(map[string]json.RawMessage)) error {
-		var doc map[string]json.RawMessage
-		if err := json.Unmarshal(records[key], &doc); err != nil {
-			return fmt.Errorf("record %q: %v", key, err)
-		}
-		f(doc)
-		raw, err := json.Marshal(doc)
-		records[key] = raw
-		return err
-	}
-	for _, key := range slices.Sorted(maps.Keys(records)) {
-		if !strings.HasPrefix(key, "operation/") {
-			continue
-		}
-		var op struct {
-			ID, Kind, State, Env string
-		}
-		if err := json.Unmarshal(records[key], &op); err != nil {
-			return nil, fmt.Errorf("record %q: %v", key, err)
-		}
-		if err := edit(key, func(doc map[string]json.RawMessage) {
-			delete(doc, "undo")
-			delete(doc, "from")
-		}); err != nil {
-			return nil, err
-		}
-		held := "env/" + op.Env
-		if _, there := records[held]; !there || op.Kind == "node.replace" || operator.OperationState(op.State).Final() {
-			continue
-		}
-		id, err := json.Marshal(op.ID)
-		if err == nil {
-			err = edit(held, func(doc map[string]json.RawMessage) { doc["operation"] = id })
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	return records, nil
 }

@@ -241,6 +241,7 @@ func (l *List) keep(ctx context.Context, doc host.Templates) error {
 		named := map[string]bool{}
 		for _, t := range doc.Templates {
 			named[store.TemplateKey(t.Name)] = true
+			t.Account = t.Account.Owner()
 			store.Templates.Put(tx, store.TemplateKey(t.Name), t)
 		}
 		for _, t := range store.Templates.All(tx.View()) {

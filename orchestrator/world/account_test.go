@@ -3,6 +3,7 @@ package world
 import (
 	"testing"
 
+	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/store"
@@ -31,7 +32,7 @@ func TestFor(t *testing.T) {
 	}
 	all := World{View: st.View()}
 	pushed := []host.Import{{Name: "app:1"}}
-	for account, want := range map[string]int{"": 0, "somebody": 0, Admin: 1} {
+	for account, want := range map[wire.Account]int{"": 0, "somebody": 0, Admin: 1} {
 		w := all.For(account)
 		_, node := w.Node(100)
 		_, environment := w.Environment("hello")
@@ -68,4 +69,41 @@ func count(there bool) int {
 		return 1
 	}
 	return 0
+}
+
+// Each account sees its own, and the admins see what is of any: what names no account is theirs.
+func TestForOwner(t *testing.T) {
+	st, err := store.Open(t.Context(), store.Options{Dir: t.TempDir(), Unsafe: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	if _, err := st.Update(t.Context(), func(tx *store.Tx) error {
+		for name, account := range map[wire.EnvName]wire.Account{"mine": "acme", "theirs": "shop", "old": ""} {
+			store.Envs.Put(tx, string(name), store.Environment{Spec: operator.EnvironmentSpec{Name: name}, Account: account, Want: store.WantRunning})
+			id := wire.OperationID("op-" + name)
+			store.Operations.Put(tx, string(id), store.Operation{Operation: operator.Operation{ID: id, Account: account}})
+			template := wire.TemplateName(name)
+			store.Templates.Put(tx, string(name), host.Template{Image: host.Image{Name: template}, Account: account})
+		}
+		for id, account := range map[wire.CTID]wire.Account{100: "acme", 101: "shop", 102: ""} {
+			store.Nodes.Put(tx, id.String(), store.Node{CTID: id, Container: host.Container{CTID: id, Account: account}})
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	pushed := []host.Import{{Name: "a:1", Account: "acme"}, {Name: "b:1"}}
+	for account, want := range map[wire.Account][2]int{"acme": {1, 2}, "shop": {1, 1}, "nobody": {0, 0}, Admin: {3, 5}} {
+		w := World{View: st.View()}.For(account)
+		got := [4]int{len(w.Environments().All()), len(w.Nodes("", "").All()), len(w.Operations().All()), len(w.Templates(pushed))}
+		if got != [4]int{want[0], want[0], want[0], want[1]} {
+			t.Errorf("account %s sees environments, nodes, operations, templates: %v; want three times %d, and %d", account, got, want[0], want[1])
+		}
+		for _, e := range w.Environments().All() {
+			if e.Account != account && account != Admin || e.Account == "" {
+				t.Errorf("account %s sees an environment of %q", account, e.Account)
+			}
+		}
+	}
 }

@@ -50,7 +50,7 @@ func (w World) NodeOf(n store.Node) operator.Node {
 	h, _ := store.Hosts.Get(w.View, string(n.Host))
 	c, _ := store.Clusters.Get(w.View, store.Only)
 	s := w.Live[n.Host]
-	out := operator.Node{CTID: n.CTID, Env: n.Env, Layer: n.Layer,
+	out := operator.Node{CTID: n.CTID, Env: n.Env, Account: ofNode(n), Layer: n.Layer,
 		Template: n.Container.Image.Name, Digest: n.Container.Image.Digest, Component: n.Container.Component,
 		Host: n.Host, HostName: h.Name, Placed: n.Placed, Cloudlets: n.Cloudlets, Gone: n.Gone}
 	if n.Container.IPv4.IsValid() {

@@ -49,5 +49,6 @@ func (w World) operations(some func(store.Operation) bool) List[operator.Operati
 
 func (w World) operation(op store.Operation) operator.Operation {
 	op.Operation.Revision = store.Operations.Revision(w.View, string(op.ID))
+	op.Operation.Account = ofOperation(op)
 	return op.Operation
 }

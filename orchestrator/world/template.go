@@ -25,7 +25,7 @@ func templates(made []host.Template, pushed []host.Import) []operator.Template {
 	for _, i := range pushed {
 		at := slices.IndexFunc(out, func(t operator.Template) bool { return t.Name == i.Name })
 		if at < 0 {
-			at, out = len(out), append(out, operator.Template{Name: i.Name})
+			at, out = len(out), append(out, operator.Template{Name: i.Name, Account: ofImport(i)})
 		}
 		t := &out[at]
 		t.State, t.Reason, t.Since, t.Percent = string(i.State), i.Reason, i.Since, i.Percent
@@ -37,5 +37,5 @@ func templates(made []host.Template, pushed []host.Import) []operator.Template {
 // template is a template as people see it.
 func template(t host.Template) operator.Template {
 	return operator.Template{Name: t.Name, Digest: t.Digest, Bytes: t.Bytes, Process: t.Process.Argv, Port: t.HTTPPort,
-		State: "ready", Imported: t.Imported, Notes: t.Notes, Warnings: t.Warnings}
+		State: "ready", Account: ofTemplate(t), Imported: t.Imported, Notes: t.Notes, Warnings: t.Warnings}
 }

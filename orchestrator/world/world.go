@@ -28,7 +28,7 @@ type World struct {
 	Rotation  string // of the gossip key
 	License   operator.License
 
-	account string
+	account wire.Account
 }
 
 // Over is closed when what is stored is no more as it is here.

@@ -1,6 +1,7 @@
 package record
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -34,5 +35,24 @@ func TestNoteHoldsNoSecret(t *testing.T) {
 	}
 	if strings.Contains(string(b), "SECRET") || strings.Contains(string(b), "U0VDUkVU") || len(c.Files[0].Data) == 0 {
 		t.Errorf("the note holds a file's data, or the spec lost it: %s", b)
+	}
+}
+
+// TestNoteKeepsTheAccount: whose a container is stays with it; one that an earlier agent started is the admins'.
+func TestNoteKeepsTheAccount(t *testing.T) {
+	now, err := Make(host.Container{CTID: 7, Account: "shop"}, 65536)
+	if err != nil {
+		t.Fatal(err)
+	}
+	earlier, err := os.ReadFile("testdata/golden/note.1.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := Read([]call.Record{{ID: "7", Note: now}, {ID: "101", Note: earlier}})
+	if got := all[7].Container.Account; got != "shop" {
+		t.Errorf("the note of a start says %q, want shop", got)
+	}
+	if rec := all[101]; rec.Damage != nil || rec.Container.Account.Owner() != wire.AdminAccount {
+		t.Errorf("an earlier agent's container is %q's (%v), want admin's", rec.Container.Account.Owner(), rec.Damage)
 	}
 }

@@ -9,6 +9,7 @@
 // History: 2026-11-22 version 1. 2026-11-22 Container.Remove. 2026-11-25 Report.Planned, the container state stopping.
 // 2026-11-25 Process.Groups; Templates.Imports, Template.Warnings, Used. 2026-11-25 Image.IDBlocks, ExecSpec.User.
 // 2026-11-25 Report.Keys and Late, ReportReply.Peers, Load.Pressure. 2026-11-26 Templates.Runs.
+// 2026-11-26 Container.Account, Template.Account, Import.Account, ImportRun.Account.
 package host
 
 import (
@@ -61,6 +62,7 @@ const (
 type Container struct {
 	CTID       wire.CTID         `json:"ctid"`
 	Env        wire.EnvName      `json:"env"`
+	Account    wire.Account      `json:"account,omitempty"` // of its environment; Owner says whose it is where there is none
 	Layer      wire.LayerName    `json:"layer"`
 	Hostname   string            `json:"hostname"` // a DNS label, at most 63 characters
 	Generation int64             `json:"generation"`

@@ -66,6 +66,8 @@ func (c Container) Validate() error {
 		return fail("its number is not positive")
 	case c.Env.Validate() != nil:
 		return fail("%v", c.Env.Validate())
+	case c.Account.ValidateGiven() != nil:
+		return fail("%v", c.Account.ValidateGiven())
 	case (c.CTID < wire.FirstUserCTID) != (c.Env == "jelastic"):
 		return fail("numbers below %d belong to the environment jelastic, and no others (it is in %q)", wire.FirstUserCTID, c.Env)
 	case wire.Label("hostname", c.Hostname, 63) != nil:

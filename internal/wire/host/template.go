@@ -62,15 +62,18 @@ type Import struct {
 	Since  time.Time         `json:"since"`            // when it came into that state
 
 	Percent int `json:"percent,omitempty"` // of importing: how much of its layers was read
+
+	Account wire.Account `json:"account,omitempty"` // of who pushed it; Owner says whose it is where there is none
 }
 
 // ImportRun is one import, from the push or the request that asked for it to its end. A run that the registry's end interrupted goes on, under
 // its id, when the registry starts again. People see it as an operation.
 type ImportRun struct {
 	ID       wire.OperationID  `json:"id"`
-	Name     wire.TemplateName `json:"name"`             // name:tag of the template
-	Digest   wire.Digest       `json:"digest,omitempty"` // of the manifest that was imported, once it is done
-	By       string            `json:"by"`               // who asked for it, in words
+	Name     wire.TemplateName `json:"name"`              // name:tag of the template
+	Digest   wire.Digest       `json:"digest,omitempty"`  // of the manifest that was imported, once it is done
+	By       string            `json:"by"`                // who asked for it, in words
+	Account  wire.Account      `json:"account,omitempty"` // of who asked; Owner says whose it is where there is none
 	State    ImportState       `json:"state"`
 	Percent  int               `json:"percent,omitempty"` // of importing: how much of its layers was read
 	Detail   string            `json:"detail,omitempty"`  // how far it is, or what came of it, in words
@@ -132,6 +135,8 @@ type Template struct {
 	Imported time.Time `json:"imported"`
 	Notes    []string  `json:"notes,omitempty"`    // what the importer left out, in words; at most 20
 	Warnings []string  `json:"warnings,omitempty"` // why a container of it may not start, in words; at most 20
+
+	Account wire.Account `json:"account,omitempty"` // whose it is; Owner says that where there is none
 }
 
 // ImportRequest names a manifest that was pushed.
@@ -160,7 +165,7 @@ func DecodeTemplates(r io.Reader) (Templates, error) {
 		}
 	}
 	for i, e := range t.Imports {
-		if err := e.Name.Validate(); err != nil {
+		if err := cmp.Or(e.Name.Validate(), e.Account.ValidateGiven()); err != nil {
 			return Templates{}, fmt.Errorf("imports[%d]: %v", i, err)
 		}
 	}
@@ -168,7 +173,7 @@ func DecodeTemplates(r io.Reader) (Templates, error) {
 		return Templates{}, fmt.Errorf("templates: has %d runs of imports, at most %d are allowed", len(t.Runs), MaxTemplates)
 	}
 	for i, e := range t.Runs {
-		if err := cmp.Or(e.ID.Validate(), e.Name.Validate()); err != nil {
+		if err := cmp.Or(e.ID.Validate(), e.Name.Validate(), e.Account.ValidateGiven()); err != nil {
 			return Templates{}, fmt.Errorf("runs[%d]: %v", i, err)
 		}
 	}
@@ -197,7 +202,7 @@ func (t Template) Validate() error {
 	if err := t.Name.Validate(); err != nil {
 		return err
 	}
-	if err := errors.Join(t.Digest.Validate(), t.OCI.Validate(), t.validateIDs()); err != nil {
+	if err := errors.Join(t.Digest.Validate(), t.OCI.Validate(), t.validateIDs(), t.Account.ValidateGiven()); err != nil {
 		return fmt.Errorf("template %q: %v", t.Name, err)
 	}
 	switch {

@@ -1,14 +1,19 @@
 package operator
 
-import "time"
+import (
+	"time"
+
+	"hardnode.dev/internal/wire"
+)
 
 // Audit is one record of who did what.
 type Audit struct {
-	Seq    int64     `json:"seq"`
-	At     time.Time `json:"at"`
-	Who    string    `json:"who"`
-	From   string    `json:"from" doc:"Address the request came from"`
-	What   string    `json:"what"`
-	Object string    `json:"object"`
-	Result string    `json:"result" doc:"begun, written before the effect; then ok, or the code and reason of the refusal"`
+	Seq     int64        `json:"seq"`
+	At      time.Time    `json:"at"`
+	Who     string       `json:"who"`
+	Account wire.Account `json:"account,omitempty" doc:"Of the one who did it"`
+	From    string       `json:"from" doc:"Address the request came from"`
+	What    string       `json:"what"`
+	Object  string       `json:"object"`
+	Result  string       `json:"result" doc:"begun, written before the effect; then ok, or the code and reason of the refusal"`
 }

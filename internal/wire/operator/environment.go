@@ -70,6 +70,7 @@ const (
 // Environment is an environment as it is.
 type Environment struct {
 	Spec     EnvironmentSpec  `json:"spec"`
+	Account  wire.Account     `json:"account,omitempty" doc:"Whose it is"`
 	State    EnvironmentState `json:"state" enum:"running,down,launching,sleeping,unknown,creating,cloning,exporting,migrating,broken,updating,stopping,going-to-sleep,restoring"`
 	Reason   string           `json:"reason,omitempty"`
 	Domain   string           `json:"domain" doc:"Host name the resolver serves it under"`

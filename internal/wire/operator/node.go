@@ -10,6 +10,7 @@ import (
 type Node struct {
 	CTID       wire.CTID         `json:"ctid"`
 	Env        wire.EnvName      `json:"env"`
+	Account    wire.Account      `json:"account,omitempty" doc:"Whose its environment is"`
 	Layer      wire.LayerName    `json:"layer"`
 	Template   wire.TemplateName `json:"template"`
 	Digest     wire.Digest       `json:"digest"`

@@ -6,7 +6,7 @@
 // Never: does I/O but for the answer that a Problem is, or carries what only hosts need (that is wire/host).
 //
 // History: 2026-11-22 version 1. 2026-11-25 Environment.Failed, node state stopping; Template.State, Reason, Imported, Notes, Warnings.
-// 2026-11-26 operations of the kind import, whose Deadline may be absent.
+// 2026-11-26 operations of the kind import, whose Deadline may be absent; Account of all that is somebody's.
 package operator
 
 // Prefix is the path all of the API lives under.

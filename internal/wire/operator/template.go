@@ -14,13 +14,14 @@ type Template struct {
 	Process []string          `json:"process,omitempty"`
 	Port    uint16            `json:"port,omitempty" doc:"HTTP port, 0 if none"`
 
-	State    string    `json:"state,omitempty" doc:"ready; or of what was pushed last under that name: waiting, importing, failed"`
-	Percent  int       `json:"percent,omitempty" doc:"Of importing: how much is done"`
-	Reason   string    `json:"reason,omitempty" doc:"Why it failed, and what to do"`
-	Since    time.Time `json:"since,omitzero" doc:"When it came into that state, unless it is ready"`
-	Imported time.Time `json:"imported,omitzero" doc:"When the template was made"`
-	Notes    []string  `json:"notes,omitempty" doc:"What was left out of the image"`
-	Warnings []string  `json:"warnings,omitempty" doc:"Why a node of it may not start"`
+	State    string       `json:"state,omitempty" doc:"ready; or of what was pushed last under that name: waiting, importing, failed"`
+	Percent  int          `json:"percent,omitempty" doc:"Of importing: how much is done"`
+	Reason   string       `json:"reason,omitempty" doc:"Why it failed, and what to do"`
+	Since    time.Time    `json:"since,omitzero" doc:"When it came into that state, unless it is ready"`
+	Imported time.Time    `json:"imported,omitzero" doc:"When the template was made"`
+	Account  wire.Account `json:"account,omitempty" doc:"Whose it is"`
+	Notes    []string     `json:"notes,omitempty" doc:"What was left out of the image"`
+	Warnings []string     `json:"warnings,omitempty" doc:"Why a node of it may not start"`
 }
 
 // Freed is what deleting templates, or collecting what none needs, removed from the registry.

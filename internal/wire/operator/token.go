@@ -1,14 +1,19 @@
 package operator
 
-import "time"
+import (
+	"time"
+
+	"hardnode.dev/internal/wire"
+)
 
 // Token is a bearer token of the API, without its text.
 type Token struct {
-	ID      string    `json:"id"`
-	Name    string    `json:"name"`
-	Scopes  []string  `json:"scopes" doc:"read, write, exec, platform, metrics, admin; admin includes all"`
-	Created time.Time `json:"created"`
-	Expires time.Time `json:"expires,omitzero"`
+	ID      string       `json:"id"`
+	Name    string       `json:"name"`
+	Account wire.Account `json:"account,omitempty" doc:"Whose it is, and what is made with it"`
+	Scopes  []string     `json:"scopes" doc:"read, write, exec, platform, metrics, admin; admin includes all"`
+	Created time.Time    `json:"created"`
+	Expires time.Time    `json:"expires,omitzero"`
 }
 
 // NewToken asks for a token.

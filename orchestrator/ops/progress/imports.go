@@ -82,7 +82,7 @@ func same(a, b store.Operation) bool {
 
 // importOf is the operation of an import; false for a state of a newer registry.
 func importOf(r host.ImportRun) (store.Operation, bool) {
-	op := operator.Operation{ID: r.ID, Kind: Import, Object: "templates/" + string(r.Name), By: r.By,
+	op := operator.Operation{ID: r.ID, Kind: Import, Object: "templates/" + string(r.Name), By: r.By, Account: r.Account.Owner(),
 		Created: r.Created, Updated: r.Updated, Deadline: r.Deadline, Progress: r.Percent}
 	step := operator.Step{Name: "import", Detail: r.Detail, At: r.Updated}
 	switch r.State {

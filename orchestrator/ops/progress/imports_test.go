@@ -113,3 +113,14 @@ func TestFollowKeeps(t *testing.T) {
 		t.Errorf("one from long ago: %+v", got)
 	}
 }
+
+// TestImportsAccount: what a registry says of accounts is kept; of one that says nothing, an import is the admins'.
+func TestImportsAccount(t *testing.T) {
+	run := runOf(1, host.ImportWaiting)
+	for said, want := range map[wire.Account]wire.Account{"": wire.AdminAccount, "acme": "acme"} {
+		run.Account = said
+		if op, ok := importOf(run); !ok || op.Account != want {
+			t.Errorf("an import of %q is %q's, want %s's", said, op.Account, want)
+		}
+	}
+}

@@ -247,7 +247,7 @@ func (f *fake) handler() http.Handler {
 		reply(w, 200, l)
 	})
 	get("/templates", func(w http.ResponseWriter, _ *http.Request) {
-		reply(w, 200, operator.List[operator.Template]{Items: []operator.Template{{Name: "app", State: "failed", Reason: "is for linux/s390x; mend the image and push it again"}, {Name: "big", State: "importing", Percent: 40}, {Name: "nginx", Bytes: 30 << 20, Port: 80, Process: []string{"nginx", "-g", "daemon off;"}, Digest: wire.Digest("sha256:" + strings.Repeat("ab", 32))}}})
+		reply(w, 200, operator.List[operator.Template]{Items: []operator.Template{{Name: "app", State: "failed", Reason: "is for linux/s390x; mend the image and push it again"}, {Name: "big", State: "importing", Percent: 40}, {Name: "nginx", Account: "admin", Bytes: 30 << 20, Port: 80, Process: []string{"nginx", "-g", "daemon off;"}, Digest: wire.Digest("sha256:" + strings.Repeat("ab", 32))}}})
 	})
 	mux.HandleFunc("DELETE "+operator.Prefix+"/templates/{name}", func(w http.ResponseWriter, r *http.Request) {
 		if n := wire.TemplateName(r.PathValue("name")); n == "team/web:1" {

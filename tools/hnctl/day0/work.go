@@ -70,7 +70,7 @@ func (c cluster) work() (host.Work, error) {
 			}
 		}
 		w.Containers = append(w.Containers, host.Container{
-			CTID: p.ctid, Env: "jelastic", Layer: wire.LayerName(p.name), Hostname: p.name, Generation: 1, Run: true, Component: p.name,
+			CTID: p.ctid, Env: "jelastic", Account: wire.AdminAccount, Layer: wire.LayerName(p.name), Hostname: p.name, Generation: 1, Run: true, Component: p.name,
 			Image: image, Process: process, Profile: host.ProfileApp, Limits: limits(p.cloudlets),
 			IPv4: address4(p.ctid), IPv6: c.address6(p.ctid),
 			Volumes: []host.Volume{{Name: "data", Path: "/data", Bytes: p.volume}}, Files: files, Publish: p.publish, Check: &host.Check{Port: p.check},
