@@ -230,8 +230,9 @@ func (a *agent) problems(done apply.Report) []host.Problem {
 			Next: "give it fewer, or close its other addresses to the cluster's hosts outside"})
 	}
 	f := a.figures.Load()
-	if age := time.Since(f.at); age > oldFigures {
-		ps = append(ps, host.Problem{Code: "unavailable", Object: "DATA disk", Reason: fmt.Sprintf("it has not answered for %s", age.Round(time.Second)), Next: "check the disk, or what writes to it"})
+	if time.Since(f.at) > oldFigures {
+		ps = append(ps, host.Problem{Code: "unavailable", Object: "DATA disk", Next: "check the disk, or what writes to it",
+			Reason: "it has not answered since " + f.at.UTC().Format(time.RFC3339)})
 	}
 	if why := f.full; why != "" {
 		ps = append(ps, host.Problem{Code: "unavailable", Object: "DATA disk", Reason: why, Next: "delete environments that have nodes here (hnctl node list), or give the host a bigger disk"})

@@ -63,7 +63,7 @@ func (a *agent) lastWords(ctx context.Context, id wire.CTID) (last string) {
 // maxWords is how much of a container's last line is shown, in runes.
 const maxWords = 100
 
-// trouble words one container's state. The seconds of a back-off are left out: the line would be new each second.
+// trouble words one container's state. When it is started again is left out: the console says a line anew when it changes.
 func trouble(st host.ContainerStatus, c host.Container, last string) host.Problem {
 	p := host.Problem{Code: "internal", Object: "container " + st.CTID.String(), CTID: st.CTID, Next: "its log: hnctl node logs " + st.CTID.String()}
 	switch {
@@ -72,7 +72,7 @@ func trouble(st host.ContainerStatus, c host.Container, last string) host.Proble
 	case c.Env != "":
 		p.Object += " (" + string(c.Env) + ")"
 	}
-	p.Reason, _, _ = strings.Cut(st.Reason, host.NextStart)
+	p.Reason = st.Reason
 	if st.State == host.CtBroken {
 		p.Code, p.Next = "invalid", "" // the reason says what to mend
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"hardnode.dev/internal/wire/host"
 )
@@ -17,7 +18,7 @@ func TestTrouble(t *testing.T) {
 		reason string
 		next   string
 	}{
-		{"a component that exits", host.ContainerStatus{CTID: 3, State: host.CtFailing, Reason: "exited with code 1; next start in 3.9s"}, host.Container{Env: "jelastic", Component: "orchestrator"},
+		{"a component that exits", host.ContainerStatus{CTID: 3, State: host.CtFailing, Reason: "exited with code 1", NextStart: time.Now().Add(4 * time.Second)}, host.Container{Env: "jelastic", Component: "orchestrator"},
 			`level=ERROR msg="orchestrator ended" err="open etcd"`, "container 3 (orchestrator)", `exited with code 1; it said last: level=ERROR msg="orchestrator ended" err="open etcd"`, "it is started again by itself; its log: hnctl node logs 3"},
 		{"a node without a word", host.ContainerStatus{CTID: 103, State: host.CtFailing, Reason: "exited with code 9"}, host.Container{Env: "hello"}, "",
 			"container 103 (hello)", "exited with code 9", "it is started again by itself; its log: hnctl node logs 103"},

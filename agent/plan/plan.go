@@ -285,7 +285,8 @@ func notRunning(in Input, c host.Container, seen Seen, exists bool, h History) (
 		start.Reason = "wanted and stopped"
 	}
 	if at.After(in.Now) {
-		st := status(c, seen, state, fmt.Sprintf("%s%s%s", why, host.NextStart, at.Sub(in.Now).Round(time.Second/10)))
+		st := status(c, seen, state, why)
+		st.NextStart = at.UTC().Round(time.Second / 10) // told in tenths, without the monotonic clock that the wait goes by
 		return &st, nil, at
 	}
 	st := status(c, seen, state, why)

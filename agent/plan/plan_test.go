@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -219,7 +220,11 @@ func renderSteps(steps []Step) string {
 func renderStatuses(sts []host.ContainerStatus) string {
 	var out []string
 	for _, s := range sts {
-		out = append(out, strings.TrimSpace(fmt.Sprintf("%d %s %s", s.CTID, s.State, s.Reason)))
+		text := strings.TrimSpace(fmt.Sprintf("%d %s %s", s.CTID, s.State, s.Reason))
+		if !s.NextStart.IsZero() {
+			text += fmt.Sprintf("; next start in %s", s.NextStart.Sub(now))
+		}
+		out = append(out, text)
 	}
 	return strings.Join(out, " | ")
 }
@@ -342,5 +347,32 @@ func TestEffective(t *testing.T) {
 				t.Errorf("reverted: got %v", reverted)
 			}
 		})
+	}
+}
+
+// TestWaitingSaysTheSame: as long as a container waits for its next start, whatever the reason, its status is the same from round to round.
+func TestWaitingSaysTheSame(t *testing.T) {
+	noticed := now.Add(123456789)
+	for name, in := range map[string]Input{
+		"it exited":            {Seen: map[wire.CTID]Seen{101: {CTID: 101, Generation: 1, Exited: noticed, ExitCode: 1}}},
+		"it can't be started":  {History: map[wire.CTID]History{101: {Generation: 1, StartErr: "no memory", FailedAt: noticed}}},
+		"it was out of memory": {Seen: map[wire.CTID]Seen{101: {CTID: 101, Generation: 1, Exited: noticed, ExitCode: 137, Memory: Memory{Times: 1, Last: "out of memory", At: noticed, Ended: true}}}},
+	} {
+		in.Work = &host.Work{Revision: 1, Containers: []host.Container{want(101, 1)}}
+		in.Images = map[wire.Digest]Image{in.Work.Containers[0].Image.Digest: {Present: true}}
+		h := in.History[101]
+		h.Generation, h.Short = 1, 5
+		in.History = map[wire.CTID]History{101: h}
+		var first []host.ContainerStatus
+		for _, after := range []time.Duration{0, time.Millisecond, time.Second, 3700 * time.Millisecond, 7 * time.Second} {
+			in.Now = noticed.Add(after)
+			got := Decide(in).Statuses
+			if first == nil {
+				first = got
+			}
+			if !reflect.DeepEqual(got, first) || got[0].NextStart.Sub(noticed).Round(time.Second) != 8*time.Second {
+				t.Errorf("%s, %s later: got %+v, want %+v and the next start 8 s after it was noticed", name, after, got, first)
+			}
+		}
 	}
 }

@@ -12,7 +12,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"reflect"
-	"strings"
 	"sync"
 	"time"
 
@@ -255,6 +254,7 @@ func (f *Fleet) Report(m Member, rep *host.Report, now time.Time) (State, error)
 		f.mu.hosts[m.ID] = r
 	}
 	r.Member = m
+	rep.Settle()
 	if old := r.Report; old != nil && old.Boot == rep.Boot && rep.Seq < old.Seq {
 		return r.Status.State, fmt.Errorf("report %d of host %s: is older than report %d", rep.Seq, m.Name, old.Seq)
 	}
@@ -286,7 +286,7 @@ func matters(old, rep *host.Report) bool {
 		b := rep.Containers[i]
 		for _, c := range [...]*host.ContainerStatus{&a, &b} {
 			c.MemoryBytes, c.CPUMicros, c.DiskBytes = 0, 0, 0
-			c.Reason, _, _ = strings.Cut(c.Reason, host.NextStart)
+			c.NextStart = time.Time{}
 		}
 		if !a.Started.Equal(b.Started) {
 			return true

@@ -14,13 +14,11 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 	"time"
 
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire"
-	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/orchestrator/live"
 	"hardnode.dev/orchestrator/ops/progress"
 	"hardnode.dev/orchestrator/store"
@@ -173,9 +171,9 @@ func nodesOf(w world.World, name wire.EnvName) (out []progress.Node) {
 	return out
 }
 
-// nodeOf is a node without what its reason counts down: that would write the operation anew each second.
+// nodeOf is a node without the time of its next start: that would write the operation anew for each.
 func nodeOf(w world.World, n store.Node) progress.Node {
 	out := progress.Node{Node: w.NodeOf(n), Delivered: w.Delivered(n), Answered: w.Answered(n), Away: w.Away(n)}
-	out.Reason, _, _ = strings.Cut(out.Reason, host.NextStart)
+	out.NextStart = time.Time{}
 	return out
 }

@@ -83,6 +83,7 @@ func (w World) NodeOf(n store.Node) operator.Node {
 		out.State, out.Reason = string(host.CtWaiting), "the host still runs the version before"
 	default:
 		out.State, out.Reason = string(ct.State), ct.Reason
+		out.NextStart = s.Report.At(ct.NextStart, s.Received)
 	}
 	if n.Gone && out.State == env.Unknown {
 		out.Reason = n.Why + "; it is removed when its host is back"

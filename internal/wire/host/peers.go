@@ -172,22 +172,22 @@ const (
 	CtBroken   ContainerState = "broken"   // can't be run until its Work changes (Reason)
 )
 
-// NextStart stands in a status's Reason between why the container does not run and how long its back-off lasts: what is behind it is
-// another text each time.
-const NextStart = "; next start in "
-
-// ContainerStatus is one container's status.
+// ContainerStatus is one container's status. Its texts say the same as long as nothing happens: what counts time is a field.
 type ContainerStatus struct {
-	CTID        wire.CTID      `json:"ctid"`
-	Generation  int64          `json:"generation"`
-	State       ContainerState `json:"state"`
-	Reason      string         `json:"reason,omitempty"`
-	Started     time.Time      `json:"started,omitzero"`
-	Restarts    int            `json:"restarts"`
-	ExitCode    int            `json:"exitCode"` // of the last exit; 128+n for signal n
-	MemoryBytes int64          `json:"memoryBytes"`
-	CPUMicros   int64          `json:"cpuMicros"` // cpu.stat usage_usec
-	DiskBytes   int64          `json:"diskBytes"`
+	CTID       wire.CTID      `json:"ctid"`
+	Generation int64          `json:"generation"`
+	State      ContainerState `json:"state"`
+	Reason     string         `json:"reason,omitempty"`
+	// NextStart is when a container that does not run is started again, zero when nothing is waited for. It is a moment of the host's clock, as
+	// Report.Sent is (see Report.At): kept once for each wait, it does not change from report to report, which a time left would. The host
+	// itself waits by its monotonic clock; should its wall clock be set meanwhile, what is shown here is off until the next start.
+	NextStart   time.Time `json:"nextStart,omitzero"`
+	Started     time.Time `json:"started,omitzero"`
+	Restarts    int       `json:"restarts"`
+	ExitCode    int       `json:"exitCode"` // of the last exit; 128+n for signal n
+	MemoryBytes int64     `json:"memoryBytes"`
+	CPUMicros   int64     `json:"cpuMicros"` // cpu.stat usage_usec
+	DiskBytes   int64     `json:"diskBytes"`
 }
 
 // GossipView is what this host's gossip says of another: a hint, never an authority.

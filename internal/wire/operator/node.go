@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"fmt"
 	"time"
 
 	"hardnode.dev/internal/wire"
@@ -20,6 +21,7 @@ type Node struct {
 	Placed     string            `json:"placed" doc:"Why it is on that host"`
 	State      string            `json:"state" enum:"waiting,starting,running,failing,stopping,stopped,broken,removing,unknown" doc:"unknown while its host is unreachable"`
 	Reason     string            `json:"reason,omitempty"`
+	NextStart  time.Time         `json:"nextStart,omitzero" doc:"When it is started again, while it waits for that"`
 	Gone       bool              `json:"gone,omitempty" doc:"No longer wanted: it is removed as soon as its host answers"`
 	InternalIP string            `json:"internalIP"`
 	ExternalIP string            `json:"externalIP,omitempty"`
@@ -29,4 +31,17 @@ type Node struct {
 	MemoryMiB  int64             `json:"memoryMiB"`
 	CPUSeconds float64           `json:"cpuSeconds"`
 	DiskMiB    int64             `json:"diskMiB"`
+}
+
+// Note is the node's reason in words that hold now, "" for none: with how long it waits for its next start, in whole seconds.
+func (n Node) Note(now time.Time) string {
+	left := n.NextStart.Sub(now)
+	if n.NextStart.IsZero() || left <= 0 {
+		return n.Reason
+	}
+	next := fmt.Sprintf("next start in %d s", (left+time.Second-1)/time.Second)
+	if n.Reason == "" {
+		return next
+	}
+	return n.Reason + "; " + next
 }

@@ -232,6 +232,6 @@ func nodeTable(t *table, nodes []operator.Node) {
 	t.head("CTID", "ENV", "LAYER", "TEMPLATE", "STATE", "HOST", "INTERNAL IP", "EXTERNAL IP", "CLOUDLETS", "MEMORY", "RESTARTS", "NOTE")
 	for _, n := range nodes {
 		t.row(n.CTID, n.Env, n.Layer, n.Template, n.State, n.HostName, n.InternalIP, n.ExternalIP, fmt.Sprintf("%d-%d", n.Cloudlets.Reserved, n.Cloudlets.Dynamic),
-			fmt.Sprintf("%d MiB", n.MemoryMiB), n.Restarts, strings.TrimSpace(n.Reason))
+			fmt.Sprintf("%d MiB", n.MemoryMiB), n.Restarts, strings.TrimSpace(n.Note(time.Now())))
 	}
 }
