@@ -9,9 +9,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/tools/hnctl/app"
 )
 
-func (a *app) audit() *cobra.Command {
+func audit(a *app.App) *cobra.Command {
 	var since, who string
 	var limit int
 	c := &cobra.Command{
@@ -21,33 +22,33 @@ func (a *app) audit() *cobra.Command {
 			q := url.Values{}
 			if cmd.Flags().Changed("since") {
 				if _, err := operator.ParseSince(since, time.Now()); err != nil {
-					return usage(cmd, "--since %v", err)
+					return app.Usage(cmd, "--since %v", err)
 				}
 				q.Set("since", since)
 			}
-			if err := emptyFlag(cmd, "who"); err != nil {
+			if err := app.EmptyFlag(cmd, "who"); err != nil {
 				return err
 			}
 			if who != "" {
 				q.Set("who", who)
 			}
 			if limit < 0 {
-				return usage(cmd, "--limit %d: want 0, which is all, or more", limit)
+				return app.Usage(cmd, "--limit %d: want 0, which is all, or more", limit)
 			}
-			list, more, err := a.auditRecords(cmd, q, limit)
+			list, more, err := auditRecords(a, cmd, q, limit)
 			if err != nil {
 				return err
 			}
-			if err := a.show(list, joined(list, func(x operator.Audit) string { return strconv.FormatInt(x.Seq, 10) }), func(t *table) {
-				t.head("NUMBER", "TIME", "WHO", "FROM", "WHAT", "OBJECT", "RESULT")
+			if err := a.Show(list, app.Joined(list, func(x operator.Audit) string { return strconv.FormatInt(x.Seq, 10) }), func(t *app.Table) {
+				t.Head("NUMBER", "TIME", "WHO", "FROM", "WHAT", "OBJECT", "RESULT")
 				for _, x := range list {
-					t.row(x.Seq, stamp(x.At), x.Who, x.From, x.What, x.Object, x.Result)
+					t.Row(x.Seq, app.Stamp(x.At), x.Who, x.From, x.What, x.Object, x.Result)
 				}
 			}); err != nil {
 				return err
 			}
 			if more {
-				a.say("there is more: --limit 0 gives all, --since 24h what is new")
+				a.Say("there is more: --limit 0 gives all, --since 24h what is new")
 			}
 			return nil
 		},
@@ -59,7 +60,7 @@ func (a *app) audit() *cobra.Command {
 }
 
 // auditRecords reads up to limit records (0: all), and tells whether there are more.
-func (a *app) auditRecords(cmd *cobra.Command, q url.Values, limit int) (list []operator.Audit, more bool, err error) {
+func auditRecords(a *app.App, cmd *cobra.Command, q url.Values, limit int) (list []operator.Audit, more bool, err error) {
 	list = []operator.Audit{}
 	for {
 		part := 1000
@@ -67,7 +68,7 @@ func (a *app) auditRecords(cmd *cobra.Command, q url.Values, limit int) (list []
 			part = min(part, limit-len(list))
 		}
 		q.Set("limit", strconv.Itoa(part))
-		l, err := get[operator.List[operator.Audit]](cmd.Context(), a, "/audit?"+q.Encode())
+		l, err := app.Get[operator.List[operator.Audit]](cmd.Context(), a, "/audit?"+q.Encode())
 		if err != nil {
 			return nil, false, err
 		}

@@ -12,7 +12,9 @@ import (
 
 	"hardnode.dev/internal/wire/jls"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/tools/hnctl/app"
 	"hardnode.dev/tools/hnctl/config"
+	jlscmd "hardnode.dev/tools/hnctl/jls"
 )
 
 // completeWait is how long the shell may be kept waiting for names: people press Tab again rather than wait.
@@ -27,7 +29,7 @@ func waitForNames() time.Duration {
 }
 
 // completer gives what may stand at one place. It ends when ctx does. Nil is files: the shell completes those by itself.
-type completer func(ctx context.Context, a *app) []string
+type completer func(ctx context.Context, a *app.App) []string
 
 // ofArgument is what may stand for a word of a usage line. A word that is not here is free text.
 var ofArgument = map[string]completer{
@@ -50,18 +52,18 @@ var ofFlag = map[string]completer{
 var files completer
 
 func fixed(words ...string) completer {
-	return func(context.Context, *app) []string { return words }
+	return func(context.Context, *app.App) []string { return words }
 }
 
 // completions gives every argument and flag below c its completer.
-func (a *app) completions(c *cobra.Command) {
+func completions(a *app.App, c *cobra.Command) {
 	for _, sub := range c.Commands() {
-		a.completions(sub)
+		completions(a, sub)
 	}
 	each := func(f *pflag.Flag) {
 		if from, ok := ofFlag[f.Name]; ok && from != nil {
 			c.RegisterFlagCompletionFunc(f.Name, func(c *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-				return a.complete(c.Context(), from), cobra.ShellCompDirectiveNoFileComp
+				return complete(c.Context(), a, from), cobra.ShellCompDirectiveNoFileComp
 			})
 		}
 	}
@@ -84,7 +86,7 @@ func (a *app) completions(c *cobra.Command) {
 		case from == nil:
 			return nil, cobra.ShellCompDirectiveDefault
 		}
-		return slices.DeleteFunc(a.complete(c.Context(), from), func(s string) bool {
+		return slices.DeleteFunc(complete(c.Context(), a, from), func(s string) bool {
 			name, _, _ := strings.Cut(s, "\t")
 			return slices.Contains(args, name)
 		}), cobra.ShellCompDirectiveNoFileComp
@@ -98,7 +100,7 @@ func argWords(use string) (out []string) {
 }
 
 // complete asks for names, for a short time.
-func (a *app) complete(ctx context.Context, from completer) []string {
+func complete(ctx context.Context, a *app.App, from completer) []string {
 	ctx, cancel := context.WithTimeout(ctx, waitForNames())
 	defer cancel()
 	names := make(chan []string, 1)
@@ -113,8 +115,8 @@ func (a *app) complete(ctx context.Context, from completer) []string {
 
 // listed are the names in one of the API's lists.
 func listed[T any](path string, names func(T) []string) completer {
-	return func(ctx context.Context, a *app) (out []string) {
-		list, err := items[T](ctx, a, path)
+	return func(ctx context.Context, a *app.App) (out []string) {
+		list, err := app.Items[T](ctx, a, path)
 		if err != nil {
 			return nil
 		}
@@ -131,17 +133,17 @@ func listed[T any](path string, names func(T) []string) completer {
 	}
 }
 
-func describe(name, what string) string { return clean(name) + "\t" + clean(what) }
+func describe(name, what string) string { return app.Clean(name) + "\t" + app.Clean(what) }
 
-func envNames(ctx context.Context, a *app) []string {
+func envNames(ctx context.Context, a *app.App) []string {
 	return listed("/environments", func(e operator.Environment) []string { return []string{describe(string(e.Spec.Name), string(e.State))} })(ctx, a)
 }
 
-func hostNames(ctx context.Context, a *app) []string {
+func hostNames(ctx context.Context, a *app.App) []string {
 	return listed("/hosts", func(h operator.Host) []string { return []string{describe(h.Name, string(h.State))} })(ctx, a)
 }
 
-func nodeNames(ctx context.Context, a *app) []string {
+func nodeNames(ctx context.Context, a *app.App) []string {
 	return listed("/nodes", func(n operator.Node) []string {
 		what := string(n.Env) + "/" + string(n.Layer)
 		if n.Component != "" {
@@ -151,34 +153,34 @@ func nodeNames(ctx context.Context, a *app) []string {
 	})(ctx, a)
 }
 
-func componentNames(ctx context.Context, a *app) []string {
-	return listed("/nodes?env=jelastic", func(n operator.Node) []string { return nonEmpty(n.Component) })(ctx, a)
+func componentNames(ctx context.Context, a *app.App) []string {
+	return listed("/nodes?env=jelastic", func(n operator.Node) []string { return app.NonEmpty(n.Component) })(ctx, a)
 }
 
-func layerNames(ctx context.Context, a *app) []string {
+func layerNames(ctx context.Context, a *app.App) []string {
 	return listed("/nodes", func(n operator.Node) []string { return []string{string(n.Layer)} })(ctx, a)
 }
 
-func operationIDs(ctx context.Context, a *app) []string {
+func operationIDs(ctx context.Context, a *app.App) []string {
 	return listed("/operations?limit=50", func(o operator.Operation) []string {
 		return []string{describe(string(o.ID), o.Kind+" "+o.Object+" "+string(o.State))}
 	})(ctx, a)
 }
 
-func templateNames(ctx context.Context, a *app) []string {
+func templateNames(ctx context.Context, a *app.App) []string {
 	return listed("/templates", func(t operator.Template) []string { return []string{string(t.Name)} })(ctx, a)
 }
 
-func tokenIDs(ctx context.Context, a *app) []string {
+func tokenIDs(ctx context.Context, a *app.App) []string {
 	return listed("/tokens", func(t operator.Token) []string { return []string{describe(t.ID, t.Name)} })(ctx, a)
 }
 
-func auditors(ctx context.Context, a *app) []string {
+func auditors(ctx context.Context, a *app.App) []string {
 	return listed("/audit?limit=200", func(x operator.Audit) []string { return []string{x.Who} })(ctx, a)
 }
 
-func contextNames(_ context.Context, a *app) []string {
-	dir, err := config.Dir(a.configFlag)
+func contextNames(_ context.Context, a *app.App) []string {
+	dir, err := config.Dir(a.ConfigFlag)
 	if err != nil {
 		return nil
 	}
@@ -189,9 +191,9 @@ func contextNames(_ context.Context, a *app) []string {
 	return f.Names()
 }
 
-func licenceIDs(ctx context.Context, a *app) (out []string) {
+func licenceIDs(ctx context.Context, a *app.App) (out []string) {
 	var list []jls.License
-	if a.jlsCall(ctx, "GET", jls.PathLicenses, nil, &list) != nil {
+	if jlscmd.Call(ctx, a, "GET", jls.PathLicenses, nil, &list) != nil {
 		return nil
 	}
 	for _, l := range list {
@@ -200,9 +202,9 @@ func licenceIDs(ctx context.Context, a *app) (out []string) {
 	return out
 }
 
-func installationIDs(ctx context.Context, a *app) (out []string) {
+func installationIDs(ctx context.Context, a *app.App) (out []string) {
 	var list []jls.Installation
-	if a.jlsCall(ctx, "GET", jls.PathInstallations, nil, &list) != nil {
+	if jlscmd.Call(ctx, a, "GET", jls.PathInstallations, nil, &list) != nil {
 		return nil
 	}
 	for _, i := range list {

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"hardnode.dev/tools/hnctl/app"
 	"hardnode.dev/tools/hnctl/config"
 )
 
@@ -44,7 +45,7 @@ func TestEveryNameIsCompleted(t *testing.T) {
 			}
 		})
 	}
-	walk((&app{}).root())
+	walk(root(&app.App{}))
 }
 
 // TestCompletionDoesNotWait: a server that takes connections and says nothing costs no more than the time limit.

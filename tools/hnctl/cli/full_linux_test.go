@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/tools/hnctl/app"
 	"hardnode.dev/tools/hnctl/config"
 )
 
@@ -115,7 +116,7 @@ func TestContextOnFullDisk(t *testing.T) {
 			if room == 0 && args[0] == "add" {
 				file = "third-cl-0123456789abcdef.third.token" // the first to be written
 			}
-			if code != exitFailed || !strings.Contains(said, filepath.Join(dir, file)) || !strings.Contains(said, "no space left on device") || !strings.Contains(said, "next: make room") {
+			if code != app.ExitFailed || !strings.Contains(said, filepath.Join(dir, file)) || !strings.Contains(said, "no space left on device") || !strings.Contains(said, "next: make room") {
 				t.Errorf("%s: exit %d, %s", what, code, said)
 			}
 			if strings.Contains(said, "/.") {
@@ -148,7 +149,7 @@ func TestRegistryLoginOnFullDisk(t *testing.T) {
 		before, mine := look(t, docker), look(t, hnctl)
 		free := fillDisk(t, c.disk, 0)
 		code, said := command(t, "--config", hnctl, "registry", "login")
-		if code != exitFailed || !strings.Contains(said, c.file) || !strings.Contains(said, "no space left on device") || !strings.Contains(said, "next: make room") {
+		if code != app.ExitFailed || !strings.Contains(said, c.file) || !strings.Contains(said, "no space left on device") || !strings.Contains(said, "next: make room") {
 			t.Errorf("%s: exit %d, %s", c.file, code, said)
 		}
 		if after := look(t, docker); fmt.Sprint(after) != fmt.Sprint(before) {

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 
+	"hardnode.dev/tools/hnctl/app"
 	"hardnode.dev/tools/hnctl/config"
 )
 
@@ -46,7 +47,7 @@ func TestPushToNobody(t *testing.T) {
 	var talk bytes.Buffer
 	code := Main(t.Context(), []string{"--config", dir, "template", "push", filepath.Join(dir, "image"), "--name", "app"}, nil, io.Discard, &talk)
 	want := "hnctl: push app:latest: " + server + ": connecting: refused: nothing listens there\n  next: check that the infra host runs"
-	if code != exitFailed || !strings.Contains(talk.String(), want) {
-		t.Errorf("code %d, %q; want %d and %q", code, talk.String(), exitFailed, want)
+	if code != app.ExitFailed || !strings.Contains(talk.String(), want) {
+		t.Errorf("code %d, %q; want %d and %q", code, talk.String(), app.ExitFailed, want)
 	}
 }

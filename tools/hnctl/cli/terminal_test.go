@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"hardnode.dev/tools/hnctl/app"
 )
 
 // terminal is a pseudo-terminal (pty(7)) of 40 × 100.
@@ -144,7 +146,7 @@ func TestInterrupt(t *testing.T) {
 			}
 		}
 	}
-	if got := <-code; got != exitTimeout || !strings.Contains(said, "stopped waiting; the operation goes on, see it with: hnctl op watch op-") {
+	if got := <-code; got != app.ExitTimeout || !strings.Contains(said, "stopped waiting; the operation goes on, see it with: hnctl op watch op-") {
 		t.Errorf("exit code %d: %s", got, said)
 	}
 }

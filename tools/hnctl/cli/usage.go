@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"hardnode.dev/internal/wire/document"
+	"hardnode.dev/tools/hnctl/app"
 )
 
 // The bounds of --timeout: less can't reach a server, more is none.
@@ -60,20 +61,11 @@ func helpful(c *cobra.Command) {
 	}
 }
 
-// usage is a mistake in how c was called.
-func usage(c *cobra.Command, format string, args ...any) error {
-	text := fmt.Sprintf(format, args...)
-	if !strings.HasSuffix(text, "?") {
-		text += ";"
-	}
-	return withCode(exitUsage, fmt.Errorf("%s see %s --help", text, c.CommandPath()))
-}
-
 func noCommand(c *cobra.Command, name string) error {
 	if like := likeCommands(c, name); len(like) > 0 {
-		return usage(c, "%q is no command of %s; did you mean \"%s\"?", name, c.CommandPath(), strings.Join(like, "\" or \""))
+		return app.Usage(c, "%q is no command of %s; did you mean \"%s\"?", name, c.CommandPath(), strings.Join(like, "\" or \""))
 	}
-	return usage(c, "%q is no command of %s", name, c.CommandPath())
+	return app.Usage(c, "%q is no command of %s", name, c.CommandPath())
 }
 
 // likeCommands are the commands that were most likely meant: one of c with a name near it, or those further down with just that name.
@@ -114,13 +106,13 @@ func flagError(c *cobra.Command, err error) error {
 	case errors.As(err, &none):
 		return noFlag(c, none)
 	case errors.As(err, &value):
-		return usage(c, "%s needs a value", flagName(value.GetFlag(), value.GetSpecifiedShortnames()))
+		return app.Usage(c, "%s needs a value", flagName(value.GetFlag(), value.GetSpecifiedShortnames()))
 	case errors.As(err, &invalid):
-		return usage(c, "%s %q %s", flagName(invalid.GetFlag(), ""), invalid.GetValue(), wants(invalid))
+		return app.Usage(c, "%s %q %s", flagName(invalid.GetFlag(), ""), invalid.GetValue(), wants(invalid))
 	case errors.As(err, &syntax):
-		return usage(c, "%q is no flag", syntax.GetSpecifiedFlag())
+		return app.Usage(c, "%q is no flag", syntax.GetSpecifiedFlag())
 	}
-	return usage(c, "%v", err)
+	return app.Usage(c, "%v", err)
 }
 
 func flagName(f *pflag.Flag, short string) string {
@@ -164,9 +156,9 @@ func noFlag(c *cobra.Command, e *pflag.NotExistError) error {
 		near = name
 	}
 	if near != "" && len(name) > 1 {
-		return usage(c, "there is no flag %s; did you mean --%s?", said, near)
+		return app.Usage(c, "there is no flag %s; did you mean --%s?", said, near)
 	}
-	return usage(c, "there is no flag %s", said)
+	return app.Usage(c, "there is no flag %s", said)
 }
 
 // countArgs says which arguments are missing or too many by the names in the command's usage line.
@@ -182,16 +174,12 @@ func countArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 		wanted := argNames(c.Use)
 		switch {
 		case len(given) < len(wanted):
-			return misused(c, "%s", missing(wanted[len(given):]))
+			return app.Misused(c, "%s", missing(wanted[len(given):]))
 		case len(given) > len(argWords(c.Use)):
-			return misused(c, "%q is one argument too many", given[len(argWords(c.Use))])
+			return app.Misused(c, "%q is one argument too many", given[len(argWords(c.Use))])
 		}
-		return misused(c, "%v", err)
+		return app.Misused(c, "%v", err)
 	}
-}
-
-func misused(c *cobra.Command, format string, args ...any) error {
-	return withCode(exitUsage, fmt.Errorf("%s; usage: %s, see %s --help", fmt.Sprintf(format, args...), c.UseLine(), c.CommandPath()))
 }
 
 func missing(names []string) string {
@@ -224,7 +212,7 @@ func needed(c *cobra.Command) error {
 	if len(names) == 0 {
 		return nil
 	}
-	return misused(c, "%s", missing(names))
+	return app.Misused(c, "%s", missing(names))
 }
 
 // flagAlias lets flags be spelt in the other of the two usual ways.
@@ -233,12 +221,12 @@ func flagAlias(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 }
 
 // globals checks the flags every command has.
-func (a *app) globals(c *cobra.Command) error {
-	if !slices.Contains([]string{"table", "json", "yaml", "name"}, a.output) {
-		return usage(c, "-o %s: want table, json, yaml or name", a.output)
+func globals(a *app.App, c *cobra.Command) error {
+	if !slices.Contains([]string{"table", "json", "yaml", "name"}, a.Output) {
+		return app.Usage(c, "-o %s: want table, json, yaml or name", a.Output)
 	}
-	if a.timeout < leastTimeout || a.timeout > mostTimeout {
-		return usage(c, "--timeout %v: want 1ms to 24h", a.timeout)
+	if a.Timeout < leastTimeout || a.Timeout > mostTimeout {
+		return app.Usage(c, "--timeout %v: want 1ms to 24h", a.Timeout)
 	}
 	return needed(c)
 }

@@ -9,6 +9,7 @@ import (
 
 	"hardnode.dev/internal/build"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/tools/hnctl/app"
 )
 
 // versionWait is how long `hnctl version` waits for the server: the client's own version should not hang on it.
@@ -31,7 +32,7 @@ type serverVersion struct {
 	Name    string `json:"name"`
 }
 
-func (a *app) version() *cobra.Command {
+func version(a *app.App) *cobra.Command {
 	var only bool
 	c := &cobra.Command{
 		Use: "version", Short: "Versions of hnctl and of the cluster it works with", Args: cobra.NoArgs,
@@ -41,14 +42,14 @@ func (a *app) version() *cobra.Command {
 				v.Client.Built = t
 			}
 			if !only {
-				if err := a.serverVersion(cmd.Context(), &v); err != nil {
+				if err := askServer(cmd.Context(), a, &v); err != nil {
 					return err
 				}
 			}
-			return a.show(v, v.Client.Version, func(t *table) {
-				t.fields("client", v.Client.Version, "built", stamp(v.Client.Built))
+			return a.Show(v, v.Client.Version, func(t *app.Table) {
+				t.Fields("client", v.Client.Version, "built", app.Stamp(v.Client.Built))
 				if s := v.Server; s != nil {
-					t.fields("server", s.Version+" ("+s.Name+")")
+					t.Fields("server", s.Version+" ("+s.Name+")")
 				}
 			})
 		},
@@ -58,15 +59,15 @@ func (a *app) version() *cobra.Command {
 }
 
 // serverVersion asks the cluster. That there is none, or that it doesn't answer, is only said: the client's version is known all the same.
-func (a *app) serverVersion(ctx context.Context, v *versions) error {
+func askServer(ctx context.Context, a *app.App, v *versions) error {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return context.Cause(ctx)
 	}
 	ctx, cancel := context.WithTimeout(ctx, versionWait)
 	defer cancel()
-	c, err := get[operator.Cluster](ctx, a, "/cluster")
+	c, err := app.Get[operator.Cluster](ctx, a, "/cluster")
 	if err != nil {
-		a.say("no version of the server: %s", explain(err))
+		a.Say("no version of the server: %s", app.Explain(err))
 		return nil
 	}
 	v.Server = &serverVersion{Version: c.Version, Cluster: string(c.ID), Name: c.Name}

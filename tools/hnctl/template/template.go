@@ -1,4 +1,10 @@
-package cli
+// Package template is hnctl's commands on templates.
+//
+// Owns: how an OCI image is read, checked and pushed.
+// In: arguments and flags; an app.App.
+// Out: an image in the cluster's registry; requests to the API; tables.
+// Never: knows the other nouns' commands, or decides what the orchestrator decides.
+package template
 
 import (
 	"cmp"
@@ -10,22 +16,28 @@ import (
 	"github.com/spf13/cobra"
 
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/tools/hnctl/app"
 )
 
-func (a *app) templateList() *cobra.Command {
+// Group is the commands on templates.
+func Group(a *app.App) *cobra.Command {
+	return app.Group("template", "Templates", templateList(a), templatePush(a), templateRemove(a), templateCollect(a))
+}
+
+func templateList(a *app.App) *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "Templates in the registry, and what was pushed and is none (yet)", Args: cobra.NoArgs,
 		Long: "STATE is ready; or, of what was pushed last under that name, waiting, importing or failed: NOTE says why. The template of an earlier\n" +
 			"push goes on to count until the new one is ready.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			list, err := items[operator.Template](cmd.Context(), a, "/templates")
+			list, err := app.Items[operator.Template](cmd.Context(), a, "/templates")
 			if err != nil {
 				return err
 			}
-			return a.show(list, joined(list, func(x operator.Template) string { return string(x.Name) }), func(t *table) {
-				t.head("NAME", "STATE", "SIZE", "HTTP", "PROCESS", "DIGEST", "NOTE")
+			return a.Show(list, app.Joined(list, func(x operator.Template) string { return string(x.Name) }), func(t *app.Table) {
+				t.Head("NAME", "STATE", "SIZE", "HTTP", "PROCESS", "DIGEST", "NOTE")
 				for _, x := range list {
-					t.row(templateRow(x)...)
+					t.Row(templateRow(x)...)
 				}
 			})
 		},
@@ -43,10 +55,10 @@ func templateRow(x operator.Template) []any {
 	if x.Port > 0 {
 		port = fmt.Sprint(x.Port)
 	}
-	return []any{x.Name, state, size, port, strings.Join(x.Process, " "), short(x.Digest.Hex()), cmp.Or(x.Reason, note)}
+	return []any{x.Name, state, size, port, strings.Join(x.Process, " "), app.Short(x.Digest.Hex()), cmp.Or(x.Reason, note)}
 }
 
-func (a *app) templateRemove() *cobra.Command {
+func templateRemove(a *app.App) *cobra.Command {
 	return &cobra.Command{
 		Use: "rm NAME[:TAG|@DIGEST]...", Aliases: []string{"delete", "remove"}, Short: "Delete templates that nothing uses", Args: cobra.MinimumNArgs(1),
 		Long: "Without a tag the tag is latest. DIGEST, or the first twelve digits of it that lists show, deletes all tags of that image in the repository.\n" +
@@ -55,26 +67,26 @@ func (a *app) templateRemove() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			for _, n := range args {
 				var f operator.Freed
-				if err := a.call(cmd.Context(), http.MethodDelete, "/templates/"+url.PathEscape(n), nil, &f); err != nil {
+				if err := a.Call(cmd.Context(), http.MethodDelete, "/templates/"+url.PathEscape(n), nil, &f); err != nil {
 					return err
 				}
-				a.say("deleted %s: %s", n, freed(f))
+				a.Say("deleted %s: %s", n, freed(f))
 			}
 			return nil
 		},
 	}
 }
 
-func (a *app) templateCollect() *cobra.Command {
+func templateCollect(a *app.App) *cobra.Command {
 	return &cobra.Command{
 		Use: "gc", Short: "Remove what no template needs from the registry, now", Args: cobra.NoArgs,
 		Long: "The registry does so by itself from time to time, and when a template is deleted. What a push under way may need is kept for a day.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var f operator.Freed
-			if err := a.call(cmd.Context(), http.MethodPost, "/registry/collect", nil, &f); err != nil {
+			if err := a.Call(cmd.Context(), http.MethodPost, "/registry/collect", nil, &f); err != nil {
 				return err
 			}
-			return a.show(f, "", func(t *table) { t.fields("freed", size(f.Bytes), "kept for now", size(f.Later)) })
+			return a.Show(f, "", func(t *app.Table) { t.Fields("freed", size(f.Bytes), "kept for now", size(f.Later)) })
 		},
 	}
 }

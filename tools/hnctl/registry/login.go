@@ -1,4 +1,10 @@
-package cli
+// Package registry is hnctl's commands on the cluster's registry.
+//
+// Owns: the login that other programs find in Docker's configuration file, and the trust they need.
+// In: arguments and flags; an app.App.
+// Out: a changed configuration file; words on what is left to do.
+// Never: knows the other nouns' commands, or decides what the orchestrator decides.
+package registry
 
 import (
 	"bytes"
@@ -22,65 +28,71 @@ import (
 	"hardnode.dev/internal/identity"
 	"hardnode.dev/internal/keep"
 	"hardnode.dev/internal/secret"
+	"hardnode.dev/tools/hnctl/app"
 	"hardnode.dev/tools/hnctl/config"
 )
+
+// Group is the commands on the cluster's registry.
+func Group(a *app.App) *cobra.Command {
+	return app.Group("registry", "The cluster's registry", registryLogin(a))
+}
 
 // loginName is the user name that goes with the push token: the registry takes any.
 const loginName = "hnctl"
 
-func (a *app) registryLogin() *cobra.Command {
+func registryLogin(a *app.App) *cobra.Command {
 	return &cobra.Command{
 		Use: "login", Short: "Let docker, crane, skopeo and podman push to the cluster's registry", Args: cobra.NoArgs,
 		Long: "Writes the push token for the registry into docker's configuration (DOCKER_CONFIG, else ~/.docker; other entries stay), and the cluster's\n" +
 			"root certificate beside hnctl's configuration; and says how each tool is told to trust it.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.login(cmd.Context())
+			return login(cmd.Context(), a)
 		},
 	}
 }
 
-func (a *app) login(ctx context.Context) error {
-	cfg, err := a.config()
+func login(ctx context.Context, a *app.App) error {
+	cfg, err := a.Config()
 	if err != nil {
 		return err
 	}
 	if cfg.Registry == nil {
-		return withCode(exitUsage, errors.New("the configuration names no registry: add its server and tokenFile"))
+		return app.WithCode(app.ExitUsage, errors.New("the configuration names no registry: add its server and tokenFile"))
 	}
-	token, err := a.token(cfg, cfg.Registry.TokenFile)
+	token, err := a.Token(cfg, cfg.Registry.TokenFile)
 	if err != nil {
-		return withCode(exitUsage, err)
+		return app.WithCode(app.ExitUsage, err)
 	}
 	u, err := url.Parse(cfg.Registry.Server)
 	if err != nil {
-		return withCode(exitUsage, err)
+		return app.WithCode(app.ExitUsage, err)
 	}
-	ctx, cancel := a.limit(ctx)
+	ctx, cancel := a.Limit(ctx)
 	defer cancel()
 	root, named, err := knock(ctx, cfg, token)
 	if err != nil {
 		return err
 	}
-	dir, err := config.Dir(a.configFlag)
+	dir, err := config.Dir(a.ConfigFlag)
 	if err != nil {
 		return err
 	}
 	ca := filepath.Join(dir, "root-ca.crt")
 	if err := keep.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root}), 0o644); err != nil {
-		return unwritten(err)
+		return app.Unwritten(err)
 	}
 	file, err := dockerConfig(u.Host, loginName, token)
 	if err != nil {
-		return unwritten(err)
+		return app.Unwritten(err)
 	}
 	if abs, err := filepath.Abs(ca); err == nil {
 		ca = abs
 	}
-	a.say("the push token for %s is in %s", u.Host, file)
+	a.Say("the push token for %s is in %s", u.Host, file)
 	if !named {
-		a.say("warning: the registry's certificate does not name %s, so these tools will refuse it: use an address or a name that `hnctl cluster init` was given", u.Hostname())
+		a.Say("warning: the registry's certificate does not name %s, so these tools will refuse it: use an address or a name that `hnctl cluster init` was given", u.Hostname())
 	}
-	fmt.Fprintf(a.out, `Trust the cluster's root certificate, %[2]s:
+	fmt.Fprintf(a.Out, `Trust the cluster's root certificate, %[2]s:
   crane:           export SSL_CERT_FILE=%[2]s
   skopeo, podman:  install -D -m 644 %[2]s ~/.config/containers/certs.d/%[1]s/ca.crt
   docker:          sudo install -D -m 644 %[2]s /etc/docker/certs.d/%[1]s/ca.crt
@@ -112,7 +124,7 @@ func knock(ctx context.Context, cfg config.Config, token secret.Text) (root []by
 	defer resp.Body.Close()
 	switch {
 	case resp.StatusCode == http.StatusUnauthorized:
-		return nil, false, withCode(exitDenied, fmt.Errorf("the registry at %s does not take the token in %s: give the push token that `hnctl cluster init` wrote", cfg.Registry.Server, cfg.Registry.TokenFile))
+		return nil, false, app.WithCode(app.ExitDenied, fmt.Errorf("the registry at %s does not take the token in %s: give the push token that `hnctl cluster init` wrote", cfg.Registry.Server, cfg.Registry.TokenFile))
 	case resp.StatusCode != http.StatusOK:
 		return nil, false, fmt.Errorf("the registry at %s answered %s", cfg.Registry.Server, resp.Status)
 	}

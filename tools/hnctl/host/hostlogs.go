@@ -1,4 +1,4 @@
-package cli
+package host
 
 import (
 	"net/url"
@@ -10,10 +10,12 @@ import (
 
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/tools/hnctl/app"
+	"hardnode.dev/tools/hnctl/node"
 	"hardnode.dev/tools/hnctl/session"
 )
 
-func (a *app) hostLogs() *cobra.Command {
+func hostLogs(a *app.App) *cobra.Command {
 	var unit, since string
 	var tail int
 	var follow bool
@@ -24,14 +26,14 @@ func (a *app) hostLogs() *cobra.Command {
 		Example: "  hnctl host logs host-1 --tail 50\n  hnctl host logs host-1 --unit kernel --since 10m --follow",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if tail < 0 {
-				return usage(cmd, "--tail %d: want 0, which is all that is kept, or more", tail)
+				return app.Usage(cmd, "--tail %d: want 0, which is all that is kept, or more", tail)
 			}
 			var units []string
 			for _, u := range host.Units {
 				units = append(units, string(u))
 			}
 			if !slices.Contains(units, unit) {
-				return usage(cmd, "--unit: there is no unit %q%s; want one of %v", unit, nearest(unit, units), units)
+				return app.Usage(cmd, "--unit: there is no unit %q%s; want one of %v", unit, app.Nearest(unit, units), units)
 			}
 			q := url.Values{"unit": {unit}, "tail": {strconv.Itoa(tail)}}
 			if follow {
@@ -39,11 +41,11 @@ func (a *app) hostLogs() *cobra.Command {
 			}
 			if cmd.Flags().Changed("since") {
 				if _, err := operator.ParseSince(since, time.Now()); err != nil {
-					return usage(cmd, "--since %v", err)
+					return app.Usage(cmd, "--since %v", err)
 				}
 				q.Set("since", since)
 			}
-			return a.openSession(cmd.Context(), "/hosts/"+url.PathEscape(args[0])+"/logs", "log of "+unit+" on host "+args[0], q, session.IO{Out: a.out, Err: a.talk})
+			return node.OpenSession(cmd.Context(), a, "/hosts/"+url.PathEscape(args[0])+"/logs", "log of "+unit+" on host "+args[0], q, session.IO{Out: a.Out, Err: a.Talk})
 		},
 	}
 	c.Flags().StringVar(&unit, "unit", string(host.UnitAgent), "agent, init, kernel, spawner, netd or console")

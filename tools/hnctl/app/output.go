@@ -1,4 +1,4 @@
-package cli
+package app
 
 import (
 	"encoding/json"
@@ -12,11 +12,11 @@ import (
 	"github.com/goccy/go-yaml"
 )
 
-// show writes v as the output flag asks: names are the object names (-o name), fill makes the table.
-func (a *app) show(v any, names string, fill func(*table)) error {
-	switch a.output {
+// Show writes v as the output flag asks: names are the object names (-o name), fill makes the table.
+func (a *App) Show(v any, names string, fill func(*Table)) error {
+	switch a.Output {
 	case "json":
-		enc := json.NewEncoder(a.out)
+		enc := json.NewEncoder(a.Out)
 		enc.SetIndent("", "  ")
 		enc.SetEscapeHTML(false)
 		return enc.Encode(v)
@@ -29,47 +29,47 @@ func (a *app) show(v any, names string, fill func(*table)) error {
 		if err != nil {
 			return err
 		}
-		_, err = a.out.Write(text)
+		_, err = a.Out.Write(text)
 		return err
 	case "name":
 		if names != "" {
-			fmt.Fprintln(a.out, names)
+			fmt.Fprintln(a.Out, names)
 		}
 		return nil
 	}
-	t := &table{}
+	t := &Table{}
 	fill(t)
-	return t.write(a.out)
+	return t.write(a.Out)
 }
 
-// table lines columns up. Cells come from the cluster: what could move the cursor is shown as "?".
-type table struct{ rows [][]string }
+// Table lines columns up. Cells come from the cluster: what could move the cursor is shown as "?".
+type Table struct{ rows [][]string }
 
-func (t *table) head(cells ...string) { t.rows = append(t.rows, cells) }
+func (t *Table) Head(cells ...string) { t.rows = append(t.rows, cells) }
 
-func (t *table) row(cells ...any) {
+func (t *Table) Row(cells ...any) {
 	out := make([]string, len(cells))
 	for i, c := range cells {
-		if out[i] = clean(fmt.Sprint(c)); out[i] == "" {
+		if out[i] = Clean(fmt.Sprint(c)); out[i] == "" {
 			out[i] = "-"
 		}
 	}
 	t.rows = append(t.rows, out)
 }
 
-// fields is a list of name and value, for one object.
-func (t *table) fields(pairs ...any) {
+// Fields is a list of name and value, for one object.
+func (t *Table) Fields(pairs ...any) {
 	for i := 0; i+1 < len(pairs); i += 2 {
-		if s := clean(fmt.Sprint(pairs[i+1])); s != "" {
+		if s := Clean(fmt.Sprint(pairs[i+1])); s != "" {
 			t.rows = append(t.rows, []string{fmt.Sprint(pairs[i]), s})
 		}
 	}
 }
 
-// gap leaves a line free and starts new columns.
-func (t *table) gap() { t.rows = append(t.rows, nil) }
+// Gap leaves a line free and starts new columns.
+func (t *Table) Gap() { t.rows = append(t.rows, nil) }
 
-func (t *table) write(w io.Writer) error {
+func (t *Table) write(w io.Writer) error {
 	var b strings.Builder
 	for start := 0; start < len(t.rows); {
 		end := start
@@ -107,7 +107,7 @@ func writeBlock(b *strings.Builder, rows [][]string) {
 	}
 }
 
-func clean(s string) string {
+func Clean(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r == '\n' || r == '\t' {
 			return ' '
@@ -119,8 +119,8 @@ func clean(s string) string {
 	}, s)
 }
 
-// ago is how long something is past, in the largest unit that says enough.
-func ago(t, now time.Time) string {
+// Ago is how long something is past, in the largest unit that says enough.
+func Ago(t, now time.Time) string {
 	if t.IsZero() {
 		return ""
 	}
@@ -138,7 +138,7 @@ func ago(t, now time.Time) string {
 	return fmt.Sprintf("%dd", int(d.Hours()/24))
 }
 
-func stamp(t time.Time) string {
+func Stamp(t time.Time) string {
 	if t.IsZero() {
 		return ""
 	}

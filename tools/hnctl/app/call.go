@@ -1,4 +1,4 @@
-package cli
+package app
 
 import (
 	"context"
@@ -17,55 +17,55 @@ import (
 	"hardnode.dev/tools/hnctl/client"
 )
 
-// api is a client of the configured cluster.
-func (a *app) api() (*client.Client, error) {
-	cfg, err := a.config()
+// API is a client of the configured cluster.
+func (a *App) API() (*client.Client, error) {
+	cfg, err := a.Config()
 	if err != nil {
 		return nil, err
 	}
-	token, err := a.token(cfg, cfg.TokenFile)
+	token, err := a.Token(cfg, cfg.TokenFile)
 	if err != nil {
 		return nil, err
 	}
 	return client.Orchestrator(cfg.Servers, identity.Trust{Pin: cfg.CAPin, Cluster: cfg.Cluster}, token), nil
 }
 
-// usualTimeout is the deadline of a command when nobody says another; pushTimeout is that of a push, whose import is as long as the image is
+// UsualTimeout is the deadline of a command when nobody says another; pushTimeout is that of a push, whose import is as long as the image is
 // large: the registry has a deadline of its own for it.
 const (
-	usualTimeout = 10 * time.Minute
-	pushTimeout  = 12 * time.Hour
+	UsualTimeout = 10 * time.Minute
+	PushTimeout  = 12 * time.Hour
 )
 
-// limit is the deadline of the whole command.
-func (a *app) limit(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, a.timeout)
+// Limit is the deadline of the whole command.
+func (a *App) Limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, a.Timeout)
 }
 
-// call does one request that changes something; path is below operator.Prefix, out may be nil.
-func (a *app) call(ctx context.Context, method, path string, in, out any) error {
-	c, err := a.api()
+// Call does one request that changes something; path is below operator.Prefix, out may be nil.
+func (a *App) Call(ctx context.Context, method, path string, in, out any) error {
+	c, err := a.API()
 	if err != nil {
 		return err
 	}
-	ctx, cancel := a.limit(ctx)
+	ctx, cancel := a.Limit(ctx)
 	defer cancel()
 	return c.Call(ctx, method, operator.Prefix+path, in, out)
 }
 
-// get reads one resource.
-func get[T any](ctx context.Context, a *app, path string) (out T, err error) {
-	c, err := a.api()
+// Get reads one resource.
+func Get[T any](ctx context.Context, a *App, path string) (out T, err error) {
+	c, err := a.API()
 	if err != nil {
 		return out, err
 	}
-	ctx, cancel := a.limit(ctx)
+	ctx, cancel := a.Limit(ctx)
 	defer cancel()
 	return out, c.Call(ctx, http.MethodGet, operator.Prefix+path, nil, &out)
 }
 
-// items reads one list, all its parts.
-func items[T any](ctx context.Context, a *app, path string) (all []T, err error) {
+// Items reads one list, all its parts.
+func Items[T any](ctx context.Context, a *App, path string) (all []T, err error) {
 	sep := "?"
 	if strings.Contains(path, "?") {
 		sep = "&"
@@ -75,7 +75,7 @@ func items[T any](ctx context.Context, a *app, path string) (all []T, err error)
 		if next != "" {
 			from += sep + "cursor=" + url.QueryEscape(next)
 		}
-		l, err := get[operator.List[T]](ctx, a, from)
+		l, err := Get[operator.List[T]](ctx, a, from)
 		if err != nil {
 			return nil, err
 		}
@@ -94,7 +94,7 @@ func limited(path string) bool {
 	return err == nil && q.Has("limit")
 }
 
-func joined[T any](list []T, name func(T) string) string {
+func Joined[T any](list []T, name func(T) string) string {
 	out := make([]string, len(list))
 	for i, x := range list {
 		out[i] = name(x)
@@ -102,13 +102,13 @@ func joined[T any](list []T, name func(T) string) string {
 	return strings.Join(out, "\n")
 }
 
-// long sends a request for long work and, unless noWait, waits for the operation's end.
-func (a *app) long(ctx context.Context, method, path string, in any, noWait bool) (operator.Operation, error) {
-	c, err := a.api()
+// Long sends a request for long work and, unless noWait, waits for the operation's end.
+func (a *App) Long(ctx context.Context, method, path string, in any, noWait bool) (operator.Operation, error) {
+	c, err := a.API()
 	if err != nil {
 		return operator.Operation{}, err
 	}
-	ctx, cancel := a.limit(ctx)
+	ctx, cancel := a.Limit(ctx)
 	defer cancel()
 	var got operator.Accepted
 	if err := c.Call(ctx, method, operator.Prefix+path, in, &got, "Idempotency-Key", rand.Text()); err != nil {
@@ -118,15 +118,15 @@ func (a *app) long(ctx context.Context, method, path string, in any, noWait bool
 		return operator.Operation{}, fmt.Errorf("%s %s: the answer names no operation", method, path)
 	}
 	if noWait {
-		a.say("%s accepted; watch it with: hnctl op watch %s", got.Operation.Kind, got.Operation.ID)
+		a.Say("%s accepted; watch it with: hnctl op watch %s", got.Operation.Kind, got.Operation.ID)
 		return *got.Operation, nil
 	}
-	return a.wait(ctx, c, got.Operation.ID)
+	return a.Wait(ctx, c, got.Operation.ID)
 }
 
-// wait watches an operation to its end. Ctrl-C and the deadline end the waiting, never the operation.
-func (a *app) wait(ctx context.Context, c *client.Client, id wire.OperationID) (op operator.Operation, err error) {
-	p := &progress{to: a.talk, tty: isTerminal(a.talk), quiet: a.output != "table" && !isTerminal(a.talk)}
+// Wait watches an operation to its end. Ctrl-C and the deadline end the waiting, never the operation.
+func (a *App) Wait(ctx context.Context, c *client.Client, id wire.OperationID) (op operator.Operation, err error) {
+	p := &progress{to: a.Talk, tty: IsTerminal(a.Talk), quiet: a.Output != "table" && !IsTerminal(a.Talk)}
 	path := operator.Prefix + "/operations/" + string(id)
 	for tries := 0; ; tries++ {
 		seen := false
@@ -152,7 +152,7 @@ func (a *app) wait(ctx context.Context, c *client.Client, id wire.OperationID) (
 			tries = 0
 		}
 		if tries == 3 {
-			a.say("lost the orchestrator, trying again: %v", err)
+			a.Say("lost the orchestrator, trying again: %v", err)
 		}
 		run.Wait(ctx, run.Backoff(min(tries, 5), 250*time.Millisecond, 5*time.Second, 0.5))
 	}
@@ -164,7 +164,7 @@ func stopped(ctx context.Context, id wire.OperationID) error {
 	if errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
 		why = "timed out waiting"
 	}
-	return withCode(exitTimeout, fmt.Errorf("%s; the operation goes on, see it with: hnctl op watch %s", why, id))
+	return WithCode(ExitTimeout, fmt.Errorf("%s; the operation goes on, see it with: hnctl op watch %s", why, id))
 }
 
 // outcome is a finished operation as an error, or nil.
@@ -178,19 +178,19 @@ func outcome(op operator.Operation) error {
 	return fmt.Errorf("%s of %s was %s", op.Kind, op.Object, op.State)
 }
 
-// confirm asks before something that can't be undone; without a terminal --yes is needed.
-func (a *app) confirm(question string) error {
-	if a.yes {
+// Confirm asks before something that can't be undone; without a terminal --yes is needed.
+func (a *App) Confirm(question string) error {
+	if a.Yes {
 		return nil
 	}
-	if !isTerminal(a.in) || !isTerminal(a.talk) {
-		return withCode(exitUsage, errors.New(question+": give --yes to confirm"))
+	if !IsTerminal(a.In) || !IsTerminal(a.Talk) {
+		return WithCode(ExitUsage, errors.New(question+": give --yes to confirm"))
 	}
-	fmt.Fprintf(a.talk, "%s? [y/N] ", question)
+	fmt.Fprintf(a.Talk, "%s? [y/N] ", question)
 	var answer string
-	fmt.Fscanln(a.in, &answer)
+	fmt.Fscanln(a.In, &answer)
 	if s := strings.ToLower(answer); s != "y" && s != "yes" {
-		return withCode(exitFailed, errors.New("not confirmed, nothing was changed"))
+		return WithCode(ExitFailed, errors.New("not confirmed, nothing was changed"))
 	}
 	return nil
 }

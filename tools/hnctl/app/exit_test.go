@@ -1,4 +1,4 @@
-package cli
+package app
 
 import (
 	"errors"
@@ -20,11 +20,11 @@ func TestExplain(t *testing.T) {
 		{&operator.Problem{Next: "try again"}, "it failed and gave no reason\n  next: try again"},
 		{operator.NewProblem(operator.Invalid, "a", "wrong", "b"), "a: wrong\n  next: b"},
 		{fmt.Errorf("read x: %w", errors.New("")), "read x"},
-		{withCode(2, errors.New("open x: \n")), "open x"},
+		{WithCode(2, errors.New("open x: \n")), "open x"},
 		{fmt.Errorf("a: %w", operator.NewProblem(operator.Invalid, "b", "", "")), "a: b"},
 		{errors.New(": "), "it failed and gave no reason"},
 	} {
-		got := explain(c.err)
+		got := Explain(c.err)
 		if got != c.want || strings.HasSuffix(got, ":") {
 			t.Errorf("%q: got %q, want %q", c.err, got, c.want)
 		}

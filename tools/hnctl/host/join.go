@@ -1,4 +1,4 @@
-package cli
+package host
 
 import (
 	"fmt"
@@ -9,9 +9,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/tools/hnctl/app"
 )
 
-func (a *app) hostToken() *cobra.Command {
+func hostToken(a *app.App) *cobra.Command {
 	var want operator.NewJoinToken
 	var lasts time.Duration
 	c := &cobra.Command{
@@ -19,18 +20,18 @@ func (a *app) hostToken() *cobra.Command {
 		Example: "  hnctl host token --name host-3 > token   # goes into join.token of the host's configuration",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if want.Seconds = int64(lasts / time.Second); lasts < time.Second {
-				return withCode(exitUsage, fmt.Errorf("--for %s: a token must last a second at least; give for example 30m or 24h", lasts))
+				return app.WithCode(app.ExitUsage, fmt.Errorf("--for %s: a token must last a second at least; give for example 30m or 24h", lasts))
 			}
 			var made operator.JoinToken
-			if err := a.call(cmd.Context(), http.MethodPost, "/join-tokens", want, &made); err != nil {
+			if err := a.Call(cmd.Context(), http.MethodPost, "/join-tokens", want, &made); err != nil {
 				return err
 			}
-			a.say("it admits one host of role %s until %s; put it into join.token of that host's configuration", made.Role, stamp(made.Expires))
-			if a.output == "table" {
-				_, err := fmt.Fprintln(a.out, made.Text)
+			a.Say("it admits one host of role %s until %s; put it into join.token of that host's configuration", made.Role, app.Stamp(made.Expires))
+			if a.Output == "table" {
+				_, err := fmt.Fprintln(a.Out, made.Text)
 				return err
 			}
-			return a.show(made, made.Text, nil)
+			return a.Show(made, made.Text, nil)
 		},
 	}
 	c.Flags().StringVar(&want.Name, "name", "", "name the host gets; empty takes the one it asks for")
@@ -39,14 +40,14 @@ func (a *app) hostToken() *cobra.Command {
 	return c
 }
 
-func (a *app) hostRemove() *cobra.Command {
+func hostRemove(a *app.App) *cobra.Command {
 	return &cobra.Command{
 		Use: "remove HOST", Short: "Forget a host that is off for good; its nodes are made anew elsewhere", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := a.call(cmd.Context(), http.MethodDelete, "/hosts/"+url.PathEscape(args[0]), nil, nil); err != nil {
+			if err := a.Call(cmd.Context(), http.MethodDelete, "/hosts/"+url.PathEscape(args[0]), nil, nil); err != nil {
 				return err
 			}
-			a.say("host %s is removed; it needs a new join token to come back (hnctl host token)", args[0])
+			a.Say("host %s is removed; it needs a new join token to come back (hnctl host token)", args[0])
 			return nil
 		},
 	}

@@ -1,4 +1,10 @@
-package cli
+// Package node is hnctl's commands on nodes.
+//
+// Owns: the table of nodes, sessions in them, logs of many at once.
+// In: arguments and flags; an app.App.
+// Out: requests to the API; sessions whose exit code is passed on.
+// Never: knows the other nouns' commands, or decides what the orchestrator decides.
+package node
 
 import (
 	"cmp"
@@ -15,15 +21,21 @@ import (
 
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/tools/hnctl/app"
 	"hardnode.dev/tools/hnctl/session"
 )
 
-func (a *app) nodeList() *cobra.Command {
+// Group is the commands on nodes.
+func Group(a *app.App) *cobra.Command {
+	return app.Group("node", "Nodes (containers)", nodeList(a), nodeExec(a), nodeLogs(a), nodeJEM(a))
+}
+
+func nodeList(a *app.App) *cobra.Command {
 	var env, on string
 	c := &cobra.Command{
 		Use: "list", Short: "Nodes (containers)", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := errors.Join(byEnv.check(cmd, env), byHost.check(cmd, on)); err != nil {
+			if err := errors.Join(app.ByEnv.Check(cmd, env), app.ByHost.Check(cmd, on)); err != nil {
 				return err
 			}
 			q := url.Values{}
@@ -37,14 +49,14 @@ func (a *app) nodeList() *cobra.Command {
 			if len(q) > 0 {
 				path += "?" + q.Encode()
 			}
-			list, err := items[operator.Node](cmd.Context(), a, path)
+			list, err := app.Items[operator.Node](cmd.Context(), a, path)
 			if err == nil && len(list) == 0 {
-				err = cmp.Or(byEnv.exists(cmd.Context(), a, env), byHost.exists(cmd.Context(), a, on))
+				err = cmp.Or(app.ByEnv.Exists(cmd.Context(), a, env), app.ByHost.Exists(cmd.Context(), a, on))
 			}
 			if err != nil {
 				return err
 			}
-			return a.show(list, joined(list, func(n operator.Node) string { return n.CTID.String() }), func(t *table) { nodeTable(t, list) })
+			return a.Show(list, app.Joined(list, func(n operator.Node) string { return n.CTID.String() }), func(t *app.Table) { Table(t, list) })
 		},
 	}
 	c.Flags().StringVar(&env, "env", "", "of this environment only")
@@ -53,15 +65,15 @@ func (a *app) nodeList() *cobra.Command {
 }
 
 // nodeID takes a container number, or a component's name.
-func (a *app) nodeID(ctx context.Context, arg string) (wire.CTID, error) {
+func nodeID(ctx context.Context, a *app.App, arg string) (wire.CTID, error) {
 	id, err := wire.ParseCTID(arg)
 	if err == nil {
 		return id, nil
 	}
 	if wire.Label("component", arg, 40) != nil {
-		return 0, withCode(exitUsage, err)
+		return 0, app.WithCode(app.ExitUsage, err)
 	}
-	list, lerr := items[operator.Node](ctx, a, "/nodes?env=jelastic")
+	list, lerr := app.Items[operator.Node](ctx, a, "/nodes?env=jelastic")
 	if lerr != nil {
 		return 0, lerr
 	}
@@ -70,10 +82,10 @@ func (a *app) nodeID(ctx context.Context, arg string) (wire.CTID, error) {
 			return n.CTID, nil
 		}
 	}
-	return 0, withCode(exitNotFound, fmt.Errorf("there is no component %q; give a container number, see hnctl node list", arg))
+	return 0, app.WithCode(app.ExitNotFound, fmt.Errorf("there is no component %q; give a container number, see hnctl node list", arg))
 }
 
-func (a *app) nodeExec() *cobra.Command {
+func nodeExec(a *app.App) *cobra.Command {
 	var tty, noTTY bool
 	var uid, gid int
 	var user string
@@ -83,11 +95,11 @@ func (a *app) nodeExec() *cobra.Command {
 		Example: "  hnctl node exec 101 -- sh\n  hnctl node exec 101 -- cat /etc/os-release > os-release\n  hnctl node exec --user postgres 101 -- psql",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			rows, cols := 0, 0
-			useTTY := tty || !noTTY && isTerminal(a.in) && isTerminal(a.out)
+			useTTY := tty || !noTTY && app.IsTerminal(a.In) && app.IsTerminal(a.Out)
 			q := url.Values{"argv": args[1:]}
 			if useTTY {
 				q.Set("tty", "true")
-				if f, ok := a.out.(*os.File); ok {
+				if f, ok := a.Out.(*os.File); ok {
 					if w, h, err := term.GetSize(int(f.Fd())); err == nil {
 						rows, cols = h, w
 					}
@@ -104,13 +116,13 @@ func (a *app) nodeExec() *cobra.Command {
 			if cmd.Flags().Changed("user") {
 				switch {
 				case user == "":
-					return withCode(exitUsage, errors.New("--user: is empty; give a user of the node's /etc/passwd, e.g. postgres"))
+					return app.WithCode(app.ExitUsage, errors.New("--user: is empty; give a user of the node's /etc/passwd, e.g. postgres"))
 				case uid > 0 || gid > 0:
-					return withCode(exitUsage, errors.New("--user: is given beside --uid or --gid; give one or the other, --user 1000:1000 is both"))
+					return app.WithCode(app.ExitUsage, errors.New("--user: is given beside --uid or --gid; give one or the other, --user 1000:1000 is both"))
 				}
 				q.Set("user", user)
 			}
-			return a.session(cmd.Context(), args[0], "exec", q, session.IO{In: a.in, Out: a.out, Err: a.talk, TTY: useTTY})
+			return inNode(cmd.Context(), a, args[0], "exec", q, session.IO{In: a.In, Out: a.Out, Err: a.Talk, TTY: useTTY})
 		},
 	}
 	c.Flags().BoolVarP(&tty, "tty", "t", false, "use a terminal even if stdin is none")
@@ -121,34 +133,34 @@ func (a *app) nodeExec() *cobra.Command {
 	return c
 }
 
-func (a *app) nodeJEM() *cobra.Command {
+func nodeJEM(a *app.App) *cobra.Command {
 	return &cobra.Command{
 		Use: "jem NODE MODULE ACTION [ARG…]", Short: "Run a life-cycle action in a node", Args: cobra.MinimumNArgs(3),
 		Example: "  hnctl node jem 101 service status",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			q := url.Values{"module": {args[1]}, "action": {args[2]}, "arg": args[3:]}
-			return a.session(cmd.Context(), args[0], "jem", q, session.IO{Out: a.out, Err: a.talk})
+			return inNode(cmd.Context(), a, args[0], "jem", q, session.IO{Out: a.Out, Err: a.Talk})
 		},
 	}
 }
 
-// session opens one, runs it to its end, and passes its exit code on.
-func (a *app) session(ctx context.Context, node, kind string, q url.Values, io session.IO) error {
-	id, err := a.nodeID(ctx, node)
+// inNode opens a session in a node, runs it to its end, and passes its exit code on.
+func inNode(ctx context.Context, a *app.App, node, kind string, q url.Values, io session.IO) error {
+	id, err := nodeID(ctx, a, node)
 	if err != nil {
 		return err
 	}
-	return a.nodeSession(ctx, id, kind, q, io)
+	return nodeSession(ctx, a, id, kind, q, io)
 }
 
-// nodeSession is session of a node whose number is known.
-func (a *app) nodeSession(ctx context.Context, id wire.CTID, kind string, q url.Values, io session.IO) error {
-	return a.openSession(ctx, "/nodes/"+id.String()+"/"+kind, fmt.Sprintf("%s in node %d", kind, id), q, io)
+// nodeSession is inNode of a node whose number is known.
+func nodeSession(ctx context.Context, a *app.App, id wire.CTID, kind string, q url.Values, io session.IO) error {
+	return OpenSession(ctx, a, "/nodes/"+id.String()+"/"+kind, fmt.Sprintf("%s in node %d", kind, id), q, io)
 }
 
-// openSession opens a session at a path, runs it to its end, and passes its exit code on. What names it in errors.
-func (a *app) openSession(ctx context.Context, path, what string, q url.Values, io session.IO) error {
-	c, err := a.api()
+// OpenSession opens a session at a path, runs it to its end, and passes its exit code on. What names it in errors.
+func OpenSession(ctx context.Context, a *app.App, path, what string, q url.Values, io session.IO) error {
+	c, err := a.API()
 	if err != nil {
 		return err
 	}
@@ -158,17 +170,17 @@ func (a *app) openSession(ctx context.Context, path, what string, q url.Values, 
 	}
 	exit, err := session.Run(ctx, conn, io)
 	if err == nil && exit.Note != "" {
-		fmt.Fprintf(a.talk, "hnctl: %s: %s\n", what, exit.Note)
+		fmt.Fprintf(a.Talk, "hnctl: %s: %s\n", what, exit.Note)
 	}
 	switch {
 	case ctx.Err() != nil && strings.HasSuffix(path, "/logs"):
 		return nil // Ctrl-C is how one leaves a log
 	case err != nil:
-		return withCode(session.Broken, err)
+		return app.WithCode(session.Broken, err)
 	case exit.Error != "":
-		return withCode(max(exit.Code, 1), fmt.Errorf("%s: %s", what, exit.Error))
+		return app.WithCode(max(exit.Code, 1), fmt.Errorf("%s: %s", what, exit.Error))
 	case exit.Code != 0:
-		return withCode(exit.Code, errSilent)
+		return app.WithCode(exit.Code, app.ErrSilent)
 	}
 	return nil
 }

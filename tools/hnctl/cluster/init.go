@@ -1,4 +1,4 @@
-package cli
+package cluster
 
 import (
 	"crypto/ed25519"
@@ -19,6 +19,7 @@ import (
 
 	"hardnode.dev/internal/secret"
 	"hardnode.dev/internal/wire/boot"
+	"hardnode.dev/tools/hnctl/app"
 	"hardnode.dev/tools/hnctl/day0"
 )
 
@@ -33,7 +34,7 @@ type initFlags struct {
 	joinWithin                            time.Duration
 }
 
-func (a *app) clusterInit() *cobra.Command {
+func clusterInit(a *app.App) *cobra.Command {
 	var f initFlags
 	c := &cobra.Command{
 		Use:   "init --dir DIR --name NAME --domain DOMAIN --infra-address IP --hosts N --licence FILE",
@@ -46,7 +47,7 @@ one join token per machine, the infra host's first work, and one configuration f
     --infra-link name=underlay,mac=52:54:00:00:00:02,address=10.77.0.2/24 --infra-link name=outside,mac=52:54:00:00:00:03,dhcp \
     --host-link 1:name=underlay,mac=52:54:00:00:00:11,address=10.77.0.11/24`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return a.runClusterInit(f) },
+		RunE: func(*cobra.Command, []string) error { return runClusterInit(a, f) },
 	}
 	fl := c.Flags()
 	fl.StringVar(&f.dir, "dir", "", "directory to make; must be absent or empty")
@@ -74,33 +75,33 @@ one join token per machine, the infra host's first work, and one configuration f
 	return c
 }
 
-func (a *app) runClusterInit(f initFlags) error {
-	o, err := a.initOptions(f)
+func runClusterInit(a *app.App, f initFlags) error {
+	o, err := initOptions(a, f)
 	if err != nil {
-		return withCode(exitUsage, err)
+		return app.WithCode(app.ExitUsage, err)
 	}
 	made, err := day0.Make(o, time.Now())
 	if err != nil {
 		return fmt.Errorf("make cluster: %w", err)
 	}
 	if err := day0.Write(f.dir, made.Files); err != nil {
-		return withCode(exitConflict, err)
+		return app.WithCode(app.ExitConflict, err)
 	}
-	a.say("made cluster %s (%s) in %s, licence %s for %d hosts until %s:", o.Name, made.Cluster, f.dir, made.License.ID, made.License.Hosts, made.License.Expires.Format(time.DateOnly))
+	a.Say("made cluster %s (%s) in %s, licence %s for %d hosts until %s:", o.Name, made.Cluster, f.dir, made.License.ID, made.License.Hosts, made.License.Expires.Format(time.DateOnly))
 	for _, file := range made.Files {
-		a.say("  %-24s %s", file.Path, file.What)
+		a.Say("  %-24s %s", file.Path, file.What)
 	}
 	for _, n := range made.Notes {
-		a.say("note: %s", n)
+		a.Say("note: %s", n)
 	}
-	a.say("next: boot the infra host with infra.yaml and infra-bundle.json, then the user hosts; then: hnctl --config %s cluster status", filepath.Join(f.dir, "hnctl"))
-	return a.show(map[string]string{"cluster": string(made.Cluster), "caPin": made.Pin, "dir": f.dir}, string(made.Cluster), func(t *table) {
-		t.head("CLUSTER", "CA PIN")
-		t.row(made.Cluster, made.Pin)
+	a.Say("next: boot the infra host with infra.yaml and infra-bundle.json, then the user hosts; then: hnctl --config %s cluster status", filepath.Join(f.dir, "hnctl"))
+	return a.Show(map[string]string{"cluster": string(made.Cluster), "caPin": made.Pin, "dir": f.dir}, string(made.Cluster), func(t *app.Table) {
+		t.Head("CLUSTER", "CA PIN")
+		t.Row(made.Cluster, made.Pin)
 	})
 }
 
-func (a *app) initOptions(f initFlags) (o day0.Options, err error) {
+func initOptions(a *app.App, f initFlags) (o day0.Options, err error) {
 	o = day0.Options{Name: f.name, Domain: f.domain, External: f.external, Hosts: f.hosts, JoinWithin: f.joinWithin, JLS: boot.JLSEndpoint{Addr: f.jls, Pin: f.jlsPin},
 		ExternalJLS: f.jlsExternal, ExternalRegistry: f.registryExternal, Args: map[string][]string{}}
 	for _, s := range f.args {
@@ -138,8 +139,8 @@ func (a *app) initOptions(f initFlags) (o day0.Options, err error) {
 	if err != nil {
 		return o, fmt.Errorf("--licence: %v", err)
 	}
-	o.License = oneLine(raw)
-	if err := a.jlsOptions(f, &o); err != nil {
+	o.License = app.OneLine(raw)
+	if err := jlsOptions(a, f, &o); err != nil {
 		return o, err
 	}
 	if f.images != "" {
@@ -175,7 +176,7 @@ func (a *app) initOptions(f initFlags) (o day0.Options, err error) {
 }
 
 // jlsOptions takes what --jls-dir offers where no flag says otherwise. The directory's offline/ is not looked at.
-func (a *app) jlsOptions(f initFlags, o *day0.Options) error {
+func jlsOptions(a *app.App, f initFlags, o *day0.Options) error {
 	read := func(flag, inDir string) (string, error) {
 		path := flag
 		if path == "" && f.jlsDir != "" {
@@ -185,7 +186,7 @@ func (a *app) jlsOptions(f initFlags, o *day0.Options) error {
 			return "", errors.New("is missing: give it, or --jls-dir")
 		}
 		raw, err := os.ReadFile(path)
-		return oneLine(raw), err
+		return app.OneLine(raw), err
 	}
 	key, err := read(f.rootKey, "licence-root.pub")
 	if err != nil {

@@ -1,4 +1,4 @@
-package cli
+package node
 
 import (
 	"bytes"
@@ -15,6 +15,7 @@ import (
 
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/tools/hnctl/app"
 	"hardnode.dev/tools/hnctl/session"
 )
 
@@ -29,7 +30,7 @@ type logFlags struct {
 	component, env, layer string
 }
 
-func (a *app) nodeLogs() *cobra.Command {
+func nodeLogs(a *app.App) *cobra.Command {
 	var f logFlags
 	c := &cobra.Command{
 		Use: "logs [NODE…]", Short: "The log of a node, or of several",
@@ -38,7 +39,7 @@ func (a *app) nodeLogs() *cobra.Command {
 			"with --follow, and each line then says whose it is.",
 		Example: "  hnctl node logs 101 --since 10m --timestamps\n  hnctl node logs --env hello --follow\n  hnctl node logs orchestrator --tail 100",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.readLogs(cmd, args, f)
+			return readLogs(a, cmd, args, f)
 		},
 	}
 	c.Flags().BoolVarP(&f.follow, "follow", "f", false, "go on until Ctrl-C")
@@ -55,7 +56,7 @@ func (a *app) nodeLogs() *cobra.Command {
 // query checks the flags and makes a session's parameters of them.
 func (f logFlags) query(c *cobra.Command) (url.Values, error) {
 	if f.tail < 0 {
-		return nil, usage(c, "--tail %d: want 0, which is all that is kept, or more", f.tail)
+		return nil, app.Usage(c, "--tail %d: want 0, which is all that is kept, or more", f.tail)
 	}
 	q := url.Values{"tail": {strconv.Itoa(f.tail)}}
 	if f.follow {
@@ -66,7 +67,7 @@ func (f logFlags) query(c *cobra.Command) (url.Values, error) {
 	}
 	if c.Flags().Changed("since") {
 		if _, err := operator.ParseSince(f.since, time.Now()); err != nil {
-			return nil, usage(c, "--since %v", err)
+			return nil, app.Usage(c, "--since %v", err)
 		}
 		q.Set("since", f.since)
 	}
@@ -79,12 +80,12 @@ type logged struct {
 	name string // as --prefix says it
 }
 
-func (a *app) readLogs(c *cobra.Command, args []string, f logFlags) error {
+func readLogs(a *app.App, c *cobra.Command, args []string, f logFlags) error {
 	q, err := f.query(c)
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(byEnv.check(c, f.env), emptyFlag(c, "component"), emptyFlag(c, "layer")); err != nil {
+	if err := errors.Join(app.ByEnv.Check(c, f.env), app.EmptyFlag(c, "component"), app.EmptyFlag(c, "layer")); err != nil {
 		return err
 	}
 	ways := 0
@@ -95,45 +96,38 @@ func (a *app) readLogs(c *cobra.Command, args []string, f logFlags) error {
 	}
 	switch {
 	case ways != 1:
-		return misused(c, "give nodes, --env or --component")
+		return app.Misused(c, "give nodes, --env or --component")
 	case f.layer != "" && f.env == "":
-		return misused(c, "--layer goes with --env")
+		return app.Misused(c, "--layer goes with --env")
 	}
 	ctx := c.Context()
-	nodes, err := a.loggedNodes(ctx, args, f)
+	nodes, err := loggedNodes(ctx, a, args, f)
 	if err != nil {
 		return err
 	}
 	if f.follow && len(nodes) > maxFollowed {
-		return withCode(exitUsage, fmt.Errorf("%d nodes are too many to follow at once, at most %d: choose a layer with --layer, or nodes", len(nodes), maxFollowed))
+		return app.WithCode(app.ExitUsage, fmt.Errorf("%d nodes are too many to follow at once, at most %d: choose a layer with --layer, or nodes", len(nodes), maxFollowed))
 	}
 	prefix := f.prefix || len(nodes) > 1 && !c.Flags().Changed("prefix")
 	var mu sync.Mutex
-	return a.each(ctx, nodes, f.follow, func(n logged) error {
+	return each(ctx, a, nodes, f.follow, func(n logged) error {
 		if !prefix {
-			return a.nodeSession(ctx, n.id, "logs", q, session.IO{Out: a.out, Err: a.talk})
+			return nodeSession(ctx, a, n.id, "logs", q, session.IO{Out: a.Out, Err: a.Talk})
 		}
-		out, errs := &prefixed{to: a.out, mu: &mu, head: "[" + n.name + "] "}, &prefixed{to: a.talk, mu: &mu, head: "[" + n.name + "] "}
-		err := a.nodeSession(ctx, n.id, "logs", q, session.IO{Out: out, Err: errs})
+		out, errs := &prefixed{to: a.Out, mu: &mu, head: "[" + n.name + "] "}, &prefixed{to: a.Talk, mu: &mu, head: "[" + n.name + "] "}
+		err := nodeSession(ctx, a, n.id, "logs", q, session.IO{Out: out, Err: errs})
 		return errors.Join(err, out.flush(), errs.flush())
 	})
 }
 
-func emptyFlag(c *cobra.Command, name string) error {
-	if c.Flags().Changed(name) && c.Flag(name).Value.String() == "" {
-		return usage(c, "--%s is empty: give a name, or leave the flag out", name)
-	}
-	return nil
-}
-
 // loggedNodes are the nodes that were asked for, in the order given or by number.
-func (a *app) loggedNodes(ctx context.Context, args []string, f logFlags) (out []logged, err error) {
+func loggedNodes(ctx context.Context, a *app.App, args []string, f logFlags) (out []logged, err error) {
 	if f.component != "" {
 		args = []string{f.component}
 	}
 	seen := map[wire.CTID]bool{}
 	for _, arg := range args {
-		id, err := a.nodeID(ctx, arg)
+		id, err := nodeID(ctx, a, arg)
 		if err != nil {
 			return nil, err
 		}
@@ -145,9 +139,9 @@ func (a *app) loggedNodes(ctx context.Context, args []string, f logFlags) (out [
 	if f.env == "" {
 		return out, nil
 	}
-	list, err := items[operator.Node](ctx, a, "/nodes?env="+url.QueryEscape(f.env))
+	list, err := app.Items[operator.Node](ctx, a, "/nodes?env="+url.QueryEscape(f.env))
 	if err == nil && len(list) == 0 {
-		err = byEnv.exists(ctx, a, f.env)
+		err = app.ByEnv.Exists(ctx, a, f.env)
 	}
 	if err != nil {
 		return nil, err
@@ -163,13 +157,13 @@ func (a *app) loggedNodes(ctx context.Context, args []string, f logFlags) (out [
 	case len(out) > 0:
 		return out, nil
 	case f.layer != "":
-		return nil, withCode(exitNotFound, fmt.Errorf("environment %s has no nodes in a layer %q%s", f.env, f.layer, nearest(f.layer, layers)))
+		return nil, app.WithCode(app.ExitNotFound, fmt.Errorf("environment %s has no nodes in a layer %q%s", f.env, f.layer, app.Nearest(f.layer, layers)))
 	}
-	return nil, withCode(exitNotFound, fmt.Errorf("environment %s has no nodes", f.env))
+	return nil, app.WithCode(app.ExitNotFound, fmt.Errorf("environment %s has no nodes", f.env))
 }
 
 // each reads all logs: one after the other, or all at once. What fails is said and does not hold up the rest.
-func (a *app) each(ctx context.Context, nodes []logged, atOnce bool, read func(logged) error) error {
+func each(ctx context.Context, a *app.App, nodes []logged, atOnce bool, read func(logged) error) error {
 	if len(nodes) == 1 {
 		return read(nodes[0])
 	}
@@ -181,7 +175,7 @@ func (a *app) each(ctx context.Context, nodes []logged, atOnce bool, read func(l
 		}
 		wg.Go(func() {
 			if failed[i] = read(n); failed[i] != nil && ctx.Err() == nil {
-				a.say("hnctl: %s: %s", n.name, explain(failed[i]))
+				a.Say("hnctl: %s: %s", n.name, app.Explain(failed[i]))
 			}
 		})
 		if !atOnce {
@@ -193,16 +187,16 @@ func (a *app) each(ctx context.Context, nodes []logged, atOnce bool, read func(l
 	for _, err := range failed {
 		if err != nil {
 			bad++
-			code = exitCode(err)
+			code = app.ExitCode(err)
 		}
 	}
 	switch {
 	case bad == 0 || ctx.Err() != nil:
 		return nil // Ctrl-C is how one leaves logs
 	case bad < len(nodes):
-		code = exitPartly
+		code = app.ExitPartly
 	}
-	return withCode(code, errSilent)
+	return app.WithCode(code, app.ErrSilent)
 }
 
 // prefixed writes whole lines with a head; mu keeps lines of several writers apart.

@@ -1,4 +1,10 @@
-package cli
+// Package env is hnctl's commands on environments.
+//
+// Owns: how an environment is made from a file, changed, planned and shown.
+// In: arguments and flags; an app.App.
+// Out: requests to the API; tables.
+// Never: knows the other nouns' commands, or decides what the orchestrator decides.
+package env
 
 import (
 	"cmp"
@@ -8,18 +14,27 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"hardnode.dev/internal/wire/document"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/tools/hnctl/app"
+	"hardnode.dev/tools/hnctl/node"
 )
+
+// Group is the commands on environments.
+func Group(a *app.App) *cobra.Command {
+	return app.Group("env", "Environments", envCreate(a), envList(a), envShow(a),
+		envChange(a, "start", "Start an environment's nodes"), envChange(a, "stop", "Stop an environment's nodes; their data stays"),
+		envChange(a, "spread", "Spread its layers over hosts again, one node after the other: a new one runs before the old one goes"), envChange(a, "delete", "Delete an environment with all its data"),
+		envKeep(a))
+}
 
 func envPath(name string) string { return "/environments/" + url.PathEscape(name) }
 
-func (a *app) envCreate() *cobra.Command {
+func envCreate(a *app.App) *cobra.Command {
 	var file string
 	var dry, undo, noWait bool
 	c := &cobra.Command{
@@ -31,31 +46,31 @@ func (a *app) envCreate() *cobra.Command {
     - {name: cp, template: nginx, nodes: 2, cloudlets: {reserved: 1, dynamic: 4}}
   END`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			raw, err := a.readFile(file, document.MaxBytes+1)
+			raw, err := a.ReadFile(file, document.MaxBytes+1)
 			if err != nil {
 				return err
 			}
 			spec, src, warnings, err := operator.DecodeEnvironment(file, raw)
 			for _, w := range warnings {
-				a.say("warning: %s", w)
+				a.Say("warning: %s", w)
 			}
 			if err != nil {
 				return err
 			}
 			if dry {
-				return placed(src, a.envPlan(cmd.Context(), spec))
+				return placed(src, envPlan(cmd.Context(), a, spec))
 			}
 			path := "/environments"
 			if undo {
 				path += "?undo=true"
 			}
-			return placed(src, a.envDo(cmd.Context(), http.MethodPost, path, string(spec.Name), spec, noWait, true))
+			return placed(src, envDo(cmd.Context(), a, http.MethodPost, path, string(spec.Name), spec, noWait, true))
 		},
 	}
 	c.Flags().StringVarP(&file, "file", "f", "", "YAML file; - is stdin")
 	c.Flags().BoolVar(&dry, "dry-run", false, "only say where the nodes would go")
 	c.Flags().BoolVar(&undo, "undo", false, "if it fails, remove at once what was made; else it stays broken, with its logs, for a week")
-	noWaitFlag(c, &noWait)
+	app.NoWaitFlag(c, &noWait)
 	c.MarkFlagRequired("file")
 	return c
 }
@@ -82,61 +97,57 @@ func placed(src *document.Source, err error) error {
 	return &q
 }
 
-func noWaitFlag(c *cobra.Command, v *bool) {
-	c.Flags().BoolVar(v, "no-wait", false, "return as soon as the request is accepted")
-}
-
-func (a *app) envPlan(ctx context.Context, spec operator.EnvironmentSpec) error {
+func envPlan(ctx context.Context, a *app.App, spec operator.EnvironmentSpec) error {
 	var got operator.Accepted
-	if err := a.call(ctx, http.MethodPost, "/environments?dry_run=true", spec, &got); err != nil {
+	if err := a.Call(ctx, http.MethodPost, "/environments?dry_run=true", spec, &got); err != nil {
 		return err
 	}
-	return a.show(got.Plan, string(spec.Name), func(t *table) {
-		t.head("LAYER", "TEMPLATE", "HOST", "WHY")
+	return a.Show(got.Plan, string(spec.Name), func(t *app.Table) {
+		t.Head("LAYER", "TEMPLATE", "HOST", "WHY")
 		for _, n := range got.Plan {
-			t.row(n.Layer, n.Template, n.HostName, n.Placed)
+			t.Row(n.Layer, n.Template, n.HostName, n.Placed)
 		}
 	})
 }
 
 // envDo carries a change of an environment out and shows what became of it.
-func (a *app) envDo(ctx context.Context, method, path, name string, in any, noWait, lives bool) error {
-	op, err := a.long(ctx, method, path, in, noWait)
+func envDo(ctx context.Context, a *app.App, method, path, name string, in any, noWait, lives bool) error {
+	op, err := a.Long(ctx, method, path, in, noWait)
 	if err != nil {
 		return err
 	}
 	if noWait || !lives {
 		if !noWait {
-			a.say("%s: done", op.Kind)
+			a.Say("%s: done", op.Kind)
 		}
-		return a.show(op, string(op.ID), func(t *table) { t.head("OPERATION", "STATE"); t.row(op.ID, op.State) })
+		return a.Show(op, string(op.ID), func(t *app.Table) { t.Head("OPERATION", "STATE"); t.Row(op.ID, op.State) })
 	}
-	e, err := get[operator.Environment](ctx, a, envPath(name))
+	e, err := app.Get[operator.Environment](ctx, a, envPath(name))
 	if err != nil {
 		return err
 	}
-	if err := a.showEnvironment(e); err != nil {
+	if err := showEnvironment(a, e); err != nil {
 		return err
 	}
 	if e.State == operator.EnvRunning {
-		a.next("curl http://%s/", e.Domain)
+		a.Next("curl http://%s/", e.Domain)
 	}
 	return nil
 }
 
-func (a *app) envList() *cobra.Command {
+func envList(a *app.App) *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "All environments", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			list, err := items[operator.Environment](cmd.Context(), a, "/environments")
+			list, err := app.Items[operator.Environment](cmd.Context(), a, "/environments")
 			if err != nil {
 				return err
 			}
 			if len(list) == 0 {
-				a.next("hnctl env create -f hello.yaml")
+				a.Next("hnctl env create -f hello.yaml")
 			}
-			return a.show(list, joined(list, func(e operator.Environment) string { return string(e.Spec.Name) }), func(t *table) {
-				t.head("NAME", "STATE", "NODES", "DOMAIN", "AGE", "NOTE")
+			return a.Show(list, app.Joined(list, func(e operator.Environment) string { return string(e.Spec.Name) }), func(t *app.Table) {
+				t.Head("NAME", "STATE", "NODES", "DOMAIN", "AGE", "NOTE")
 				for _, e := range list {
 					up := 0
 					for _, n := range e.Nodes {
@@ -144,56 +155,56 @@ func (a *app) envList() *cobra.Command {
 							up++
 						}
 					}
-					t.row(e.Spec.Name, e.State, fmt.Sprintf("%d/%d", up, len(e.Nodes)), e.Domain, ago(e.Created, time.Now()), cmp.Or(e.Reason, e.Spread))
+					t.Row(e.Spec.Name, e.State, fmt.Sprintf("%d/%d", up, len(e.Nodes)), e.Domain, app.Ago(e.Created, time.Now()), cmp.Or(e.Reason, e.Spread))
 				}
 			})
 		},
 	}
 }
 
-func (a *app) envShow() *cobra.Command {
+func envShow(a *app.App) *cobra.Command {
 	return &cobra.Command{
 		Use: "show ENV", Short: "One environment with its nodes", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			e, err := get[operator.Environment](cmd.Context(), a, envPath(args[0]))
+			e, err := app.Get[operator.Environment](cmd.Context(), a, envPath(args[0]))
 			if err != nil {
 				return err
 			}
-			return a.showEnvironment(e)
+			return showEnvironment(a, e)
 		},
 	}
 }
 
-func (a *app) showEnvironment(e operator.Environment) error {
-	return a.show(e, string(e.Spec.Name), func(t *table) {
+func showEnvironment(a *app.App, e operator.Environment) error {
+	return a.Show(e, string(e.Spec.Name), func(t *app.Table) {
 		address := ""
 		if e.Domain != "" && e.Spec.Name != "jelastic" {
 			address = "http://" + e.Domain + "/"
 		}
-		t.fields("environment", e.Spec.Name, "state", e.State, "reason", e.Reason, "spread", spreadLine(e), "address", address, "revision", e.Revision, "created", stamp(e.Created))
+		t.Fields("environment", e.Spec.Name, "state", e.State, "reason", e.Reason, "spread", spreadLine(e), "address", address, "revision", e.Revision, "created", app.Stamp(e.Created))
 		if f := e.Failed; f != nil {
 			removal := "never: it is kept"
 			if !f.Kept {
-				removal = stamp(f.Removal)
+				removal = app.Stamp(f.Removal)
 			}
-			t.fields("failed", stamp(f.At), "failure", f.Reason, "removed", removal)
+			t.Fields("failed", app.Stamp(f.At), "failure", f.Reason, "removed", removal)
 		}
 		if len(e.Nodes) > 0 {
-			t.gap()
-			nodeTable(t, e.Nodes)
+			t.Gap()
+			node.Table(t, e.Nodes)
 		}
 	})
 }
 
-func (a *app) envKeep() *cobra.Command {
+func envKeep(a *app.App) *cobra.Command {
 	return &cobra.Command{
 		Use: "keep ENV", Short: "Keep what a failed creation left; else it is removed after a week", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var e operator.Environment
-			if err := a.call(cmd.Context(), http.MethodPost, envPath(args[0])+"/keep", nil, &e); err != nil {
+			if err := a.Call(cmd.Context(), http.MethodPost, envPath(args[0])+"/keep", nil, &e); err != nil {
 				return err
 			}
-			return a.showEnvironment(e)
+			return showEnvironment(a, e)
 		},
 	}
 }
@@ -207,31 +218,23 @@ func spreadLine(e operator.Environment) string {
 }
 
 // envChange is start, stop, spread or delete.
-func (a *app) envChange(verb, short string) *cobra.Command {
+func envChange(a *app.App, verb, short string) *cobra.Command {
 	var noWait bool
 	c := &cobra.Command{
 		Use: verb + " ENV", Short: short, Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if verb == "delete" {
-				if err := a.confirm(fmt.Sprintf("delete environment %s with all its data", args[0])); err != nil {
+				if err := a.Confirm(fmt.Sprintf("delete environment %s with all its data", args[0])); err != nil {
 					return err
 				}
-				return a.envDo(cmd.Context(), http.MethodDelete, envPath(args[0]), args[0], nil, noWait, false)
+				return envDo(cmd.Context(), a, http.MethodDelete, envPath(args[0]), args[0], nil, noWait, false)
 			}
-			return a.envDo(cmd.Context(), http.MethodPost, envPath(args[0])+"/"+verb, args[0], nil, noWait, true)
+			return envDo(cmd.Context(), a, http.MethodPost, envPath(args[0])+"/"+verb, args[0], nil, noWait, true)
 		},
 	}
-	noWaitFlag(c, &noWait)
+	app.NoWaitFlag(c, &noWait)
 	if verb == "delete" {
-		c.Flags().BoolVarP(&a.yes, "yes", "y", false, "don't ask")
+		c.Flags().BoolVarP(&a.Yes, "yes", "y", false, "don't ask")
 	}
 	return c
-}
-
-func nodeTable(t *table, nodes []operator.Node) {
-	t.head("CTID", "ENV", "LAYER", "TEMPLATE", "STATE", "HOST", "INTERNAL IP", "EXTERNAL IP", "CLOUDLETS", "MEMORY", "RESTARTS", "NOTE")
-	for _, n := range nodes {
-		t.row(n.CTID, n.Env, n.Layer, n.Template, n.State, n.HostName, n.InternalIP, n.ExternalIP, fmt.Sprintf("%d-%d", n.Cloudlets.Reserved, n.Cloudlets.Dynamic),
-			fmt.Sprintf("%d MiB", n.MemoryMiB), n.Restarts, strings.TrimSpace(n.Note(time.Now())))
-	}
 }

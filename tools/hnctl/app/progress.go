@@ -1,4 +1,4 @@
-package cli
+package app
 
 import (
 	"encoding/json"
@@ -33,10 +33,10 @@ func (p *progress) show(op operator.Operation) {
 			}
 		}
 		line := fmt.Sprintf("%s %s  %3d %%  %s", op.Kind, op.Object, op.Progress, current)
-		if r := []rune(clean(line)); len(r) > 100 {
+		if r := []rune(Clean(line)); len(r) > 100 {
 			line = string(r[:99]) + "…"
 		}
-		fmt.Fprintf(p.to, "\r%s\x1b[K", clean(line))
+		fmt.Fprintf(p.to, "\r%s\x1b[K", Clean(line))
 		p.open = true
 		return
 	}
@@ -49,7 +49,7 @@ func (p *progress) show(op operator.Operation) {
 			continue
 		}
 		p.said[key] = s.State
-		fmt.Fprintln(p.to, clean(strings.TrimSpace(fmt.Sprintf("%s: %s %s", s.Name, s.State, s.Detail))))
+		fmt.Fprintln(p.to, Clean(strings.TrimSpace(fmt.Sprintf("%s: %s %s", s.Name, s.State, s.Detail))))
 	}
 }
 

@@ -1,4 +1,4 @@
-package cli
+package env
 
 import (
 	"errors"

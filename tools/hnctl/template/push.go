@@ -1,4 +1,4 @@
-package cli
+package template
 
 import (
 	"archive/tar"
@@ -26,10 +26,11 @@ import (
 	"hardnode.dev/internal/identity"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/tools/hnctl/app"
 	"hardnode.dev/tools/hnctl/client"
 )
 
-func (a *app) templatePush() *cobra.Command {
+func templatePush(a *app.App) *cobra.Command {
 	var as string
 	c := &cobra.Command{
 		Use: "push IMAGE", Short: "Push an OCI image to the registry and make a template of it", Args: cobra.ExactArgs(1),
@@ -37,54 +38,54 @@ func (a *app) templatePush() *cobra.Command {
 			"hnctl waits for that.",
 		Example: "  hnctl template push out/templates/nginx\n  hnctl template push app.tar --name app:1.4",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.push(cmd.Context(), args[0], as)
+			return push(cmd.Context(), a, args[0], as)
 		},
 	}
 	c.Flags().StringVar(&as, "name", "", "name, or name:tag (default: the file's name, tag latest)")
 	return c
 }
 
-func (a *app) push(ctx context.Context, path, as string) error {
+func push(ctx context.Context, a *app.App, path, as string) error {
 	to, err := templateName(path, as)
 	if err != nil {
-		return withCode(exitUsage, err)
+		return app.WithCode(app.ExitUsage, err)
 	}
-	cfg, err := a.config()
+	cfg, err := a.Config()
 	if err != nil {
 		return err
 	}
 	if cfg.Registry == nil {
-		return withCode(exitUsage, errors.New("the configuration names no registry: add its server and tokenFile"))
+		return app.WithCode(app.ExitUsage, errors.New("the configuration names no registry: add its server and tokenFile"))
 	}
-	token, err := a.token(cfg, cfg.Registry.TokenFile)
+	token, err := a.Token(cfg, cfg.Registry.TokenFile)
 	if err != nil {
 		return err
 	}
 	img, done, err := openImage(path)
 	if err != nil {
-		return withCode(exitUsage, err)
+		return app.WithCode(app.ExitUsage, err)
 	}
 	defer done()
 	if err := whole(img); err != nil {
-		return withCode(exitUsage, fmt.Errorf("read image %q: %v; build or copy the image again", path, err))
+		return app.WithCode(app.ExitUsage, fmt.Errorf("read image %q: %v; build or copy the image again", path, err))
 	}
 	u, err := url.Parse(cfg.Registry.Server)
 	if err != nil {
-		return withCode(exitUsage, err)
+		return app.WithCode(app.ExitUsage, err)
 	}
 	ref, err := name.ParseReference(u.Host + "/" + string(to))
 	if err != nil {
-		return withCode(exitUsage, err)
+		return app.WithCode(app.ExitUsage, err)
 	}
-	if a.timeout == usualTimeout {
-		a.timeout = pushTimeout
+	if a.Timeout == app.UsualTimeout {
+		a.Timeout = app.PushTimeout
 	}
-	ctx, cancel := a.limit(ctx)
+	ctx, cancel := a.Limit(ctx)
 	defer cancel()
 	trust := identity.Trust{Pin: cfg.CAPin, Cluster: cfg.Cluster}
 	t := &http.Transport{TLSClientConfig: identity.ClientTLS(trust, identity.WantComponent("registry"), nil), TLSHandshakeTimeout: 10 * time.Second}
 	defer t.CloseIdleConnections()
-	a.say("pushing %s to %s", to, u.Host)
+	a.Say("pushing %s to %s", to, u.Host)
 	if err := remote.Write(ref, img, remote.WithContext(ctx), remote.WithTransport(https{client.Watched(t)}), remote.WithAuth(&authn.Basic{Username: "hnctl", Password: token.Reveal()})); err != nil {
 		var no *client.Unreachable
 		if errors.As(err, &no) {
@@ -92,24 +93,24 @@ func (a *app) push(ctx context.Context, path, as string) error {
 		}
 		return fmt.Errorf("push %s: %w", to, err)
 	}
-	a.say("importing %s", to)
+	a.Say("importing %s", to)
 	var got host.Template
 	if err := client.Registry(cfg.Registry.Server, trust, token).Call(ctx, http.MethodPost, host.PathImport, host.ImportRequest{Name: to}, &got); err != nil {
 		var slow interface{ Timeout() bool }
 		if errors.As(err, &slow) && slow.Timeout() {
-			a.say("the image is pushed and its import goes on: `hnctl template list` says how far it is")
+			a.Say("the image is pushed and its import goes on: `hnctl template list` says how far it is")
 		}
 		return fmt.Errorf("import %s: %w", to, err)
 	}
 	for _, n := range got.Notes {
-		a.say("note: %s", n)
+		a.Say("note: %s", n)
 	}
 	for _, w := range got.Warnings {
-		a.say("warning: %s", w)
+		a.Say("warning: %s", w)
 	}
-	return a.show(got, string(got.Name), func(tab *table) {
-		tab.head("NAME", "SIZE", "PROCESS", "DIGEST")
-		tab.row(got.Name, fmt.Sprintf("%.1f MiB", float64(got.Bytes)/(1<<20)), strings.Join(got.Process.Argv, " "), short(got.Digest.Hex()))
+	return a.Show(got, string(got.Name), func(tab *app.Table) {
+		tab.Head("NAME", "SIZE", "PROCESS", "DIGEST")
+		tab.Row(got.Name, fmt.Sprintf("%.1f MiB", float64(got.Bytes)/(1<<20)), strings.Join(got.Process.Argv, " "), app.Short(got.Digest.Hex()))
 	})
 }
 

@@ -1,4 +1,4 @@
-package cli
+package app
 
 import (
 	"context"
@@ -18,24 +18,24 @@ import (
 type filter struct{ flag, noun, path string }
 
 var (
-	byEnv  = filter{"env", "environment", "/environments"}
-	byHost = filter{"host", "host", "/hosts"}
+	ByEnv  = filter{"env", "environment", "/environments"}
+	ByHost = filter{"host", "host", "/hosts"}
 )
 
-// check refuses an empty value that was given, as from an unset variable: it would list everything.
-func (f filter) check(c *cobra.Command, value string) error {
+// Check refuses an empty value that was given, as from an unset variable: it would list everything.
+func (f filter) Check(c *cobra.Command, value string) error {
 	if value == "" && c.Flags().Changed(f.flag) {
-		return usage(c, "--%s is empty: name one %s, or leave the flag out", f.flag, f.noun)
+		return Usage(c, "--%s is empty: name one %s, or leave the flag out", f.flag, f.noun)
 	}
 	return nil
 }
 
-// exists refuses a value that names nothing. Lists that are not empty need no such question.
-func (f filter) exists(ctx context.Context, a *app, value string) error {
+// Exists refuses a value that names nothing. Lists that are not empty need no such question.
+func (f filter) Exists(ctx context.Context, a *App, value string) error {
 	if value == "" {
 		return nil
 	}
-	_, err := get[map[string]any](ctx, a, f.path+"/"+url.PathEscape(value))
+	_, err := Get[map[string]any](ctx, a, f.path+"/"+url.PathEscape(value))
 	var p *operator.Problem
 	if !errors.As(err, &p) || p.Code != operator.NotFound && p.Code != operator.Invalid {
 		return err
@@ -47,8 +47,8 @@ func (f filter) exists(ctx context.Context, a *app, value string) error {
 // lists are the lists whose names a person may have mistyped, by the first part of a problem's object.
 var lists = map[string]string{"environments": "/environments", "hosts": "/hosts", "templates": "/templates", "tokens": "/tokens"}
 
-// didYouMean adds the nearest name to a problem about an object that is not there.
-func (a *app) didYouMean(ctx context.Context, err error) error {
+// DidYouMean adds the nearest name to a problem about an object that is not there.
+func (a *App) DidYouMean(ctx context.Context, err error) error {
 	var p *operator.Problem
 	if !errors.As(err, &p) || p.Code != operator.NotFound || strings.Contains(p.Reason, "did you mean") {
 		return err
@@ -64,17 +64,17 @@ func (a *app) didYouMean(ctx context.Context, err error) error {
 }
 
 // meant is `; did you mean "x"?` when a list has a name like it. It is quick or silent.
-func (a *app) meant(ctx context.Context, path, name string) string {
+func (a *App) meant(ctx context.Context, path, name string) string {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	names, err := a.namesOf(ctx, path)
 	if err != nil {
 		return ""
 	}
-	return nearest(name, names)
+	return Nearest(name, names)
 }
 
-func nearest(name string, names []string) string {
+func Nearest(name string, names []string) string {
 	if near := document.Nearest(name, names); near != "" && near != name {
 		return fmt.Sprintf("; did you mean %q?", near)
 	}
@@ -82,8 +82,8 @@ func nearest(name string, names []string) string {
 }
 
 // namesOf are the names of a list's objects.
-func (a *app) namesOf(ctx context.Context, path string) (names []string, err error) {
-	list, err := items[struct {
+func (a *App) namesOf(ctx context.Context, path string) (names []string, err error) {
+	list, err := Items[struct {
 		ID   string `json:"id"`
 		Name string `json:"name"`
 		Spec struct {
@@ -91,7 +91,7 @@ func (a *app) namesOf(ctx context.Context, path string) (names []string, err err
 		} `json:"spec"`
 	}](ctx, a, path)
 	for _, x := range list {
-		names = append(names, nonEmpty(x.Name, x.Spec.Name, x.ID)...)
+		names = append(names, NonEmpty(x.Name, x.Spec.Name, x.ID)...)
 	}
 	return names, err
 }

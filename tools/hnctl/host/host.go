@@ -1,0 +1,98 @@
+// Package host is hnctl's commands on hosts.
+//
+// Owns: how hosts are listed and shown, their join tokens, their logs, the check of their configuration files.
+// In: arguments and flags; an app.App.
+// Out: requests to the API; tables.
+// Never: knows the other nouns' commands, or decides what the orchestrator decides.
+package host
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"hardnode.dev/internal/wire/document"
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/tools/hnctl/app"
+	"hardnode.dev/tools/hnctl/node"
+)
+
+// Group is the commands on hosts.
+func Group(a *app.App) *cobra.Command {
+	return app.Group("host", "Hosts", hostList(a), hostShow(a), hostToken(a), hostRemove(a), hostLogs(a), app.Group("config", "Host configuration files", hostConfigValidate(a)))
+}
+
+func hostList(a *app.App) *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "All hosts", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			list, err := app.Items[operator.Host](cmd.Context(), a, "/hosts")
+			if err != nil {
+				return err
+			}
+			return a.Show(list, app.Joined(list, func(h operator.Host) string { return h.Name }), func(t *app.Table) {
+				t.Head("NAME", "STATE", "ROLE", "UNDERLAY", "BLOCK", "NODES", "MEMORY", "LOAD", "VERSION", "SEEN", "NOTE")
+				for _, h := range list {
+					note := strings.Join(append(app.NonEmpty(h.Reason, h.Unlicensed), h.Problems...), "; ")
+					t.Row(h.Name, h.State, h.Role, h.Underlay, h.Block, h.Containers, fmt.Sprintf("%d/%d MiB", h.MemoryUsed, h.MemoryMiB), fmt.Sprintf("%.2f", h.Load1), h.Version, app.Ago(h.Seen, time.Now()), note)
+				}
+			})
+		},
+	}
+}
+
+func hostShow(a *app.App) *cobra.Command {
+	return &cobra.Command{
+		Use: "show HOST", Short: "One host, by name or id", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			h, err := app.Get[operator.Host](cmd.Context(), a, "/hosts/"+url.PathEscape(args[0]))
+			if err != nil {
+				return err
+			}
+			nodes, err := app.Items[operator.Node](cmd.Context(), a, "/nodes?host="+url.QueryEscape(string(h.ID)))
+			if err != nil {
+				return err
+			}
+			if a.Output != "table" {
+				return a.Show(h, h.Name, nil)
+			}
+			return a.Show(h, h.Name, func(t *app.Table) {
+				t.Fields("host", fmt.Sprintf("%s (%s)", h.Name, h.ID), "state", h.State, "reason", h.Reason, "unlicensed", h.Unlicensed, "role", h.Role, "short code", h.Code,
+					"underlay", h.Underlay, "block", h.Block, "version", h.Version, "boot", h.Boot, "joined", app.Stamp(h.Joined), "last report", app.Ago(h.Seen, time.Now())+" ago",
+					"up", (time.Duration(h.UptimeSec) * time.Second).String(), "processors", fmt.Sprintf("%d at %d MHz, load %.2f", h.CPUs, h.MHz, h.Load1),
+					"memory", fmt.Sprintf("%d of %d MiB used", h.MemoryUsed, h.MemoryMiB), "disk", fmt.Sprintf("%d of %d MiB used", h.DiskUsed, h.DiskMiB))
+				for _, p := range h.Problems {
+					t.Fields("problem", p)
+				}
+				if len(nodes) > 0 {
+					t.Gap()
+					node.Table(t, nodes)
+				}
+			})
+		},
+	}
+}
+
+func hostConfigValidate(a *app.App) *cobra.Command {
+	return &cobra.Command{
+		Use: "validate FILE", Short: "Check a host configuration; - is stdin", Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			raw, err := a.ReadFile(args[0], document.MaxBytes+1)
+			if err != nil {
+				return err
+			}
+			c, err := document.HostConfig(args[0], raw)
+			if err != nil {
+				return err
+			}
+			if c.Join == nil {
+				a.Say("note: %s has no join: the host will wait unconfigured", args[0])
+			}
+			a.Say("%s: valid, host %s, role %s, %d links", args[0], c.Name, c.Role, len(c.Network.Links))
+			return nil
+		},
+	}
+}

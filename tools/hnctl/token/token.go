@@ -1,0 +1,80 @@
+// Package token is hnctl's commands on API tokens.
+//
+// Owns: how a token is made, shown once, listed and revoked.
+// In: arguments and flags; an app.App.
+// Out: requests to the API; tables.
+// Never: knows the other nouns' commands, or decides what the orchestrator decides.
+package token
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/tools/hnctl/app"
+)
+
+// Group is the commands on API tokens.
+func Group(a *app.App) *cobra.Command {
+	return app.Group("token", "API tokens", tokenList(a), tokenCreate(a), tokenRevoke(a))
+}
+
+func tokenList(a *app.App) *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "API tokens", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			list, err := app.Items[operator.Token](cmd.Context(), a, "/tokens")
+			if err != nil {
+				return err
+			}
+			return a.Show(list, app.Joined(list, func(t operator.Token) string { return t.ID }), func(t *app.Table) {
+				t.Head("ID", "NAME", "SCOPES", "CREATED", "EXPIRES")
+				for _, x := range list {
+					t.Row(x.ID, x.Name, strings.Join(x.Scopes, ","), app.Stamp(x.Created), app.Stamp(x.Expires))
+				}
+			})
+		},
+	}
+}
+
+func tokenCreate(a *app.App) *cobra.Command {
+	var scopes []string
+	var days int
+	c := &cobra.Command{
+		Use: "create NAME --scope SCOPE", Short: "Make an API token; its text is printed this once", Args: cobra.ExactArgs(1),
+		Example: "  hnctl token create ci --scope read --scope write --days 90 > ci.token",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var made operator.MadeToken
+			if err := a.Call(cmd.Context(), http.MethodPost, "/tokens", operator.NewToken{Name: args[0], Scopes: scopes, Days: days}, &made); err != nil {
+				return err
+			}
+			a.Say("token %s (%s) with scopes %s; keep it private, it is not shown again", made.ID, made.Name, strings.Join(made.Scopes, ", "))
+			if a.Output == "table" {
+				_, err := fmt.Fprintln(a.Out, made.Text)
+				return err
+			}
+			return a.Show(made, made.ID, nil)
+		},
+	}
+	c.Flags().StringArrayVar(&scopes, "scope", nil, "read, write, exec, platform (exec and logs of the platform's own containers, the hosts' own logs), metrics or admin; may be given again")
+	c.Flags().IntVar(&days, "days", 0, "days it is valid; 0 is until revoked")
+	c.MarkFlagRequired("scope")
+	return c
+}
+
+func tokenRevoke(a *app.App) *cobra.Command {
+	return &cobra.Command{
+		Use: "revoke TOKEN", Short: "Revoke an API token at once", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.Call(cmd.Context(), http.MethodDelete, "/tokens/"+url.PathEscape(args[0]), nil, nil); err != nil {
+				return err
+			}
+			a.Say("token %s is revoked", args[0])
+			return nil
+		},
+	}
+}
