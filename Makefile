@@ -109,7 +109,7 @@ bench-resolver: deps templates ## the resolver beside nginx as a proxy, on loopb
 
 .PHONY: bench-orchestrator
 bench-orchestrator: ## deciding for 100,000 nodes on 5,000 hosts, and following their store: each figure on a line that begins with FIGURE
-	HARDNODE_BENCH=1 $(GO) test -count=1 -p 1 -v -run '^TestFigures$$' ./orchestrator/converge ./orchestrator/store
+	HARDNODE_BENCH=1 $(GO) test -count=1 -p 1 -v -run '^TestFigures$$' ./orchestrator/converge ./orchestrator/lead ./orchestrator/store
 
 # --- bench: figures of the container runtime beside crun, and of a host coming up
 .PHONY: bench

@@ -12,9 +12,9 @@ import (
 	"time"
 
 	"hardnode.dev/internal/identity"
+	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/run/listen"
 	"hardnode.dev/internal/wire"
-	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/api"
 	"hardnode.dev/orchestrator/audit"
 	"hardnode.dev/orchestrator/authz"
@@ -22,6 +22,7 @@ import (
 	"hardnode.dev/orchestrator/converge"
 	"hardnode.dev/orchestrator/enroll"
 	"hardnode.dev/orchestrator/hostapi"
+	"hardnode.dev/orchestrator/lead"
 	"hardnode.dev/orchestrator/licensing"
 	"hardnode.dev/orchestrator/live"
 	"hardnode.dev/orchestrator/metrics"
@@ -64,7 +65,7 @@ type orchestrator struct {
 	license   *licensing.Keeper
 	templates *templates.List
 	fleet     *live.Fleet
-	loop      *converge.Loop
+	loop      *lead.Loop
 	ops       *ops.Ops
 	routes    *hostapi.Routes
 	api       *api.Server
@@ -114,7 +115,7 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 	o.templates = &templates.List{Store: o.store, Registry: s.Registry, Trust: o.trust, Self: o.holder, Log: c.log}
 	o.fleet = live.NewFleet(live.ClocksFor(c.scale), time.Now(), c.log)
 	o.fleet.Tick(time.Now(), o.members())
-	o.loop = &converge.Loop{Store: o.store, Fleet: o.fleet, License: o.license.Entitled, Log: c.log}
+	o.loop = &lead.Loop{Store: o.store, Fleet: o.fleet, License: o.license.Entitled, Log: c.log}
 	o.ops = &ops.Ops{Store: o.store, Fleet: o.fleet, World: o.world, Log: c.log}
 	o.templates.Runs = o.ops
 	o.routes = &hostapi.Routes{Store: o.store, Fleet: o.fleet, World: o.world}
@@ -125,12 +126,10 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 	desk := &enroll.Desk{Store: o.store, Authority: s.Authority, Names: s.OrchestratorSeed.Names, Log: c.log, Now: time.Now}
 	o.hosts = &hostapi.Server{Store: o.store, Fleet: o.fleet, Hub: hub, Routes: o.routes, Log: c.log,
 		Enroll: desk, Accepted: metrics.Accepted,
-		Unlicensed: func(id wire.HostID) string { return o.uncovered()[id] }}
+		Unlicensed: o.loop.Unlicensed}
 	o.api = &api.Server{Store: o.store, Ops: o.ops, Tokens: tokens, Audit: o.audit, World: o.seen, Hub: hub, Log: c.log,
 		License: o.license, Enroll: desk, Guesses: guesses, RotateGossip: o.loop.RotateGossip, Metrics: metrics.Handler(o.world, o.hosts.Held),
-		DryRun: func(account wire.Account, spec operator.EnvironmentSpec) ([]operator.Node, *operator.Problem) {
-			return converge.DryRun(o.loop.Input(o.store.View()), account, spec)
-		}}
+		DryRun: o.loop.DryRun}
 	o.api.DeleteTemplate, o.api.CollectTemplates = o.templates.Delete, o.templates.Collect
 	if s.Registry != "" {
 		o.api.RefreshTemplates, o.api.Imports, o.api.LookImports = o.templates.Refresh, o.templates.Imports, o.templates.Look
@@ -168,6 +167,16 @@ func (o *orchestrator) members() []live.Member {
 		out = append(out, live.Member{ID: h.ID, Name: h.Name, Joined: h.Joined})
 	}
 	return out
+}
+
+// lead is what this orchestrator does as the leader; it is the only one, so it always is.
+func (o *orchestrator) lead(ctx context.Context) error {
+	return lead.Lead(ctx, o.log,
+		run.Task{Name: "licence", Run: o.license.Run},
+		run.Task{Name: "templates", Run: o.templates.Run},
+		run.Task{Name: "converge", Run: o.loop.Run},
+		run.Task{Name: "operations", Run: o.ops.Run},
+	)
 }
 
 func (o *orchestrator) liveness(ctx context.Context) error { return o.fleet.Run(ctx, o.members) }

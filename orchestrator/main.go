@@ -87,11 +87,8 @@ func serve(ctx context.Context, c config) error {
 func (o *orchestrator) run(ctx context.Context, api, hosts net.Listener) error {
 	return run.Group(ctx, o.log,
 		run.Task{Name: "certificates", Run: o.certs.Run},
-		run.Task{Name: "licence", Run: o.license.Run},
-		run.Task{Name: "templates", Run: o.templates.Run},
 		run.Task{Name: "liveness", Run: o.liveness},
-		run.Task{Name: "converge", Run: o.loop.Run},
-		run.Task{Name: "operations", Run: o.ops.Run},
+		run.Task{Name: "leader", Run: o.lead},
 		run.Task{Name: "routes", Run: o.routes.Run},
 		run.Task{Name: "api", Run: o.serveAPI(api)},
 		run.Task{Name: "host api", Run: o.serveHosts(hosts)},

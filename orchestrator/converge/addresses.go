@@ -8,6 +8,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/live"
 	"hardnode.dev/orchestrator/store"
 )
 
@@ -23,21 +24,21 @@ type location struct {
 // whose reports come from it, then that one's whom it was before, while it is not UNREACHABLE. Whoever does not get the one it asks for keeps the
 // one it had, if that is free. Of a host's other addresses at most host.MaxAddrs count, none that is an underlay, and each for one host: first
 // for whom it was before. A host without a report is where it was.
-func addresses(hosts []store.Host, before map[wire.HostID]host.Peer, in Input) map[wire.HostID]location {
+func addresses(hosts []store.Host, before map[wire.HostID]host.Peer, c store.Cluster, status func(wire.HostID) live.Status) map[wire.HostID]location {
 	out := make(map[wire.HostID]location, len(hosts))
 	taken := map[netip.Addr]bool{}
 	usable := func(a netip.Addr) bool {
-		return host.HostAddr(a) && !in.Cluster.Range4.Contains(a) && !in.Cluster.Range6.Contains(a)
+		return host.HostAddr(a) && !c.Range4.Contains(a) && !c.Range6.Contains(a)
 	}
 	wanted := func(id wire.HostID) netip.Addr {
-		if r := in.Live[id].Report; r != nil && usable(r.Underlay.Unmap()) {
+		if r := status(id).Report; r != nil && usable(r.Underlay.Unmap()) {
 			return r.Underlay.Unmap()
 		}
 		return before[id].Underlay
 	}
 	claim := func(h store.Host) int { // the better the smaller
 		id, a := h.ID, wanted(h.ID)
-		switch s := in.Live[id]; {
+		switch s := status(id); {
 		case s.Report == nil, s.State.State == operator.HostUnreachable:
 			return 3
 		case s.From == a:
@@ -65,7 +66,7 @@ func addresses(hosts []store.Host, before map[wire.HostID]host.Peer, in Input) m
 	for _, again := range []bool{true, false} {
 		for _, h := range hosts {
 			was, say := before[h.ID].Addrs, before[h.ID].Addrs
-			if r := in.Live[h.ID].Report; r != nil {
+			if r := status(h.ID).Report; r != nil {
 				say = r.Addrs
 			}
 			l := out[h.ID]

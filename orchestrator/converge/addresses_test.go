@@ -122,7 +122,7 @@ func TestManyAddresses(t *testing.T) {
 	}
 	w.in.Peers = *p
 	w.in.Peers.Hosts[0].ID, w.in.Peers.Hosts[1].ID = w.in.Hosts[0].ID, w.in.Hosts[1].ID
-	if again := addresses(w.in.Hosts, map[wire.HostID]host.Peer{w.in.Hosts[1].ID: w.in.Peers.Hosts[1]}, w.in); !slices.Equal(again[w.in.Hosts[1].ID].others, w.in.Peers.Hosts[1].Addrs) {
+	if again := addresses(w.in.Hosts, map[wire.HostID]host.Peer{w.in.Hosts[1].ID: w.in.Peers.Hosts[1]}, w.in.Cluster, w.status); !slices.Equal(again[w.in.Hosts[1].ID].others, w.in.Peers.Hosts[1].Addrs) {
 		t.Errorf("asked again: %v, want the same", again[w.in.Hosts[1].ID].others)
 	}
 }

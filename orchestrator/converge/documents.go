@@ -2,85 +2,75 @@ package converge
 
 import (
 	"cmp"
-	"crypto/sha256"
 	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
-	"time"
 
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
-	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/env"
-	"hardnode.dev/orchestrator/live"
 	"hardnode.dev/orchestrator/store"
 )
 
-// The container addresses of a host's block: the last octet of IPv4, the interface identifier of IPv6.
-const firstAddress, lastAddress = 10, 250
-
-// address is the next free address of the host's block after the last one given out, so that a freed one rests as long as it can.
-// The host has one: placing counted them.
-func (p *planner) address(h store.Host) (v4, v6 netip.Addr, octet int) {
-	octet = p.cursors[h.ID]
-	for range lastAddress - firstAddress + 1 {
-		if octet++; octet < firstAddress || octet > lastAddress {
-			octet = firstAddress
-		}
-		if v4 = nth(h.Block4, octet); !p.used[v4] {
-			break
-		}
+// work is a host's Work as it is stored; the zero one if there is none.
+func (p *planner) work(id wire.HostID) host.Work {
+	if m := p.hosts[id]; m != nil && m.work != nil {
+		return *m.work
 	}
-	p.used[v4] = true
-	if h.Block6.IsValid() {
-		v6 = nth(h.Block6, octet)
-	}
-	return v4, v6, octet
+	return host.Work{}
 }
 
-// nth is the block's network address plus n.
-func nth(block netip.Prefix, n int) netip.Addr {
-	a := block.Masked().Addr()
-	b := a.AsSlice()
-	b[len(b)-1] += byte(n)
-	out, _ := netip.AddrFromSlice(b)
-	return out
-}
-
-// works derives each host's list of containers from the nodes and raises its revision when it changed.
+// works derives the list of containers of each host that something changed on from its nodes, and raises its revision when it changed.
 func (p *planner) works() {
-	lists := map[wire.HostID][]host.Container{}
-	for n := range p.all() {
-		if n.Gone || n.Host == "" {
+	made, dirty := map[wire.HostID][]wire.CTID{}, maps.Clone(p.dirty.hosts)
+	for id, n := range p.plan.Nodes {
+		dirty[n.Host] = true
+		was := p.nodes[id]
+		if was != nil {
+			dirty[was.Host] = true
+		}
+		if was == nil || was.Host != n.Host {
+			made[n.Host] = append(made[n.Host], id)
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(dirty)) {
+		m := p.hosts[id]
+		if m == nil || m.record == nil {
+			if m != nil && m.work != nil {
+				p.plan.DeleteWorks = append(p.plan.DeleteWorks, id)
+			}
 			continue
 		}
-		c := n.Container
-		c.Run = n.Env == env.System || p.envs[n.Env].Want == store.WantRunning
-		lists[n.Host] = append(lists[n.Host], c)
-	}
-	for _, h := range p.Hosts {
-		old, ok := p.Works[h.ID]
-		next := host.Work{Version: host.WorkVersion, Revision: old.Revision + 1, Containers: lists[h.ID]}
-		if next.Containers == nil {
-			next.Containers = []host.Container{}
+		nodes := m.nodes
+		if more := made[id]; len(more) > 0 {
+			nodes = slices.Concat(nodes, more)
+			slices.Sort(nodes)
 		}
-		if !ok && h.Role == host.RoleInfra && h.Number == 0 {
-			next.Revision = max(1, p.Cluster.FirstWork) // it runs exactly this already
+		list := []host.Container{}
+		for n := range p.each(nodes) {
+			if n.Gone || n.Host != id {
+				continue
+			}
+			c := n.Container
+			c.Run = n.Env == env.System
+			if e, ok := p.record(n.Env); ok && e.Want == store.WantRunning {
+				c.Run = true
+			}
+			list = append(list, c)
 		}
-		if ok && same(old.Containers, next.Containers) {
+		old := p.work(id)
+		next := host.Work{Version: host.WorkVersion, Revision: old.Revision + 1, Containers: list}
+		if m.work == nil && m.record.Role == host.RoleInfra && m.record.Number == 0 {
+			next.Revision = max(1, p.cluster.FirstWork) // it runs exactly this already
+		}
+		if m.work != nil && same(old.Containers, next.Containers) {
 			continue
 		}
-		p.plan.Works[h.ID] = next
-		p.assign(h.ID, old.Containers, next)
-		p.step(fmt.Sprintf("assign work %d", next.Revision), "", h.ID, fmt.Sprintf("%d containers", len(next.Containers)))
+		p.plan.Works[id] = next
+		p.assign(id, old.Containers, next)
+		p.step(fmt.Sprintf("assign work %d", next.Revision), "", id, fmt.Sprintf("%d containers", len(list)))
 	}
-	for id := range p.Works {
-		if _, there := p.hosts[id]; !there {
-			p.plan.DeleteWorks = append(p.plan.DeleteWorks, id)
-		}
-	}
-	slices.Sort(p.plan.DeleteWorks)
 }
 
 // assign notes the revision in the nodes whose container is another one now, or is left out: until the host has planned for it, what it
@@ -103,49 +93,71 @@ func (p *planner) assign(on wire.HostID, old []host.Container, next host.Work) {
 }
 
 func (p *planner) assigned(id wire.CTID, on wire.HostID, rev wire.Revision) {
-	if n, there := p.nodes[id]; there && n.Host == on {
+	if n, there := p.node(id); there && n.Host == on && n.Assigned != rev {
 		n.Assigned = rev
-		p.nodes[id], p.plan.Nodes[id] = n, n
+		p.plan.Nodes[id] = n
 	}
 }
 
-// peers derives what every host knows of the others. What a host has not said since the orchestrator started is taken from the last
-// document, so that a restart changes nothing.
+// peers derives what every host knows of the others, and the names of the dirty environments. What a host has not said since the
+// orchestrator started is taken from the last document, so that a restart changes nothing.
 func (p *planner) peers() {
-	before := map[wire.HostID]host.Peer{}
-	for _, o := range p.Peers.Hosts {
-		before[o.ID] = o
-	}
-	next := host.Peers{Version: host.PeersVersion, Revision: p.Peers.Revision + 1, Cluster: p.Cluster.ID, Range4: p.Cluster.Range4, Range6: p.Cluster.Range6,
-		Gossip: p.gossip(), Registry: p.Cluster.Registry, Hosts: []host.Peer{}}
-	hosts := slices.SortedFunc(maps.Values(p.hosts), func(a, b store.Host) int { return cmp.Compare(a.ID, b.ID) })
-	at := addresses(hosts, before, p.Input)
-	for _, h := range hosts {
-		o := before[h.ID]
-		o.ID, o.Name, o.Role, o.Identity, o.Blocks = h.ID, h.Name, h.Role, h.Key, []netip.Prefix{h.Block4}
-		if h.Block6.IsValid() {
-			o.Blocks = append(o.Blocks, h.Block6)
+	was := p.Index.peers
+	keys := p.keys()
+	next := host.Peers{Version: host.PeersVersion, Revision: max(p.published, was.Revision) + 1, Cluster: p.cluster.ID,
+		Range4: p.cluster.Range4, Range6: p.cluster.Range6,
+		Gossip: keys, Registry: p.cluster.Registry, Hosts: []host.Peer{}}
+	if p.dirty.peers || p.plan.Gossip != nil {
+		before := map[wire.HostID]host.Peer{}
+		for _, o := range was.Hosts {
+			before[o.ID] = o
 		}
-		if r := p.Live[h.ID].Report; r != nil {
-			o.Boot, o.MeshKey = r.Boot, r.MeshKey
+		hosts := p.records()
+		at := addresses(hosts, before, p.cluster, p.status)
+		for _, h := range hosts {
+			o := before[h.ID]
+			o.ID, o.Name, o.Role, o.Identity, o.Blocks = h.ID, h.Name, h.Role, h.Key, []netip.Prefix{h.Block4}
+			if h.Block6.IsValid() {
+				o.Blocks = append(o.Blocks, h.Block6)
+			}
+			if r := p.status(h.ID).Report; r != nil {
+				o.Boot, o.MeshKey = r.Boot, r.MeshKey
+			}
+			o.Underlay, o.Addrs = at[h.ID].underlay, at[h.ID].others
+			next.Hosts = append(next.Hosts, o)
 		}
-		o.Underlay, o.Addrs = at[h.ID].underlay, at[h.ID].others
-		next.Hosts = append(next.Hosts, o)
+		was.Revision = next.Revision
+		if !same(next, was) {
+			p.plan.Peers = &next
+		}
 	}
-	next.Names, next.Groups = p.names()
-	was := p.Peers
-	was.Revision = next.Revision
-	if !same(next, was) {
-		p.plan.Peers = &next
-		p.step(fmt.Sprintf("publish peers %d", next.Revision), "", "", fmt.Sprintf("%d hosts, %d names", len(next.Hosts), len(next.Names)))
+	named := 0
+	for _, name := range p.list {
+		var old *store.Names
+		if e := p.envs[name]; e != nil {
+			old = e.names
+		}
+		switch now := p.names(name); {
+		case now == nil && old != nil, now != nil && (old == nil || !same(*now, *old)):
+			p.plan.Names[name] = now
+			named++
+		}
+	}
+	switch {
+	case p.plan.Peers != nil:
+		p.step(fmt.Sprintf("publish peers %d", next.Revision), "", "",
+			fmt.Sprintf("%d hosts; the names of %d environments", len(next.Hosts), named))
+	case named > 0:
+		p.step(fmt.Sprintf("publish peers %d", next.Revision), "", "", fmt.Sprintf("the names of %d environments", named))
 	}
 }
 
-// names are the DNS answers and groups: every node by its number, every layer and component by its name (a layer without nodes of
-// unreachable hosts, while it has others).
-func (p *planner) names() (names []host.Name, groups []host.Group) {
-	layers, silent, members := map[string][]netip.Addr{}, map[string][]netip.Addr{}, map[string][]netip.Addr{}
-	for n := range p.all() {
+// names are the DNS answers of one environment: every node by its number, every layer and component by its name (without nodes of
+// unreachable hosts, while it has others). nil: there are none.
+func (p *planner) names(e wire.EnvName) *store.Names {
+	out := store.Names{}
+	layers, silent := map[string][]netip.Addr{}, map[string][]netip.Addr{}
+	for n := range p.of(e) {
 		if n.Gone || n.Host == "" {
 			continue
 		}
@@ -153,18 +165,16 @@ func (p *planner) names() (names []host.Name, groups []host.Group) {
 		if n.Container.IPv6.IsValid() {
 			addrs = append(addrs, n.Container.IPv6)
 		}
-		names = append(names, host.Name{Name: env.DNSName(n.CTID, n.Env), Addrs: addrs})
-		group := "users"
-		if n.Env == env.System {
-			group = string(env.System)
-		}
-		members[group] = append(members[group], addrs...)
-		l := cmp.Or(n.Container.Component, string(n.Layer)) + "." + string(n.Env) + ".internal"
-		if p.reachable(n.Host) || n.Env == env.System {
+		out.Nodes = append(out.Nodes, host.Name{Name: env.DNSName(n.CTID, e), Addrs: addrs})
+		l := cmp.Or(n.Container.Component, string(n.Layer)) + "." + string(e) + ".internal"
+		if p.reachable(n.Host) || e == env.System {
 			layers[l] = append(layers[l], addrs...)
 		} else {
 			silent[l] = append(silent[l], addrs...)
 		}
+	}
+	if out.Nodes == nil {
+		return nil
 	}
 	for l, addrs := range silent {
 		if len(layers[l]) == 0 {
@@ -172,23 +182,47 @@ func (p *planner) names() (names []host.Name, groups []host.Group) {
 		}
 	}
 	for _, l := range slices.Sorted(maps.Keys(layers)) {
-		names = append(names, host.Name{Name: l, Addrs: layers[l]})
+		out.Layers = append(out.Layers, host.Name{Name: l, Addrs: layers[l]})
 	}
-	for _, g := range slices.Sorted(maps.Keys(members)) {
-		groups = append(groups, host.Group{Name: g, Addrs: members[g]})
-	}
-	return names, groups
+	return &out
 }
 
-// replacement is the operation people watch while a node is replaced. Its id follows from the new node's number.
-func replacement(old, made store.Node, why string, now time.Time, c live.Clocks) store.Operation {
-	sum := sha256.Sum256([]byte("node.replace " + made.CTID.String()))
-	return store.Operation{Env: made.Env, Node: made.CTID, Old: old.CTID, Operation: operator.Operation{
-		ID: wire.OperationID(fmt.Sprintf("op-%x", sum[:8])), Kind: "node.replace", Object: "environments/" + string(made.Env), By: "orchestrator", Account: made.Container.Account,
-		State: operator.OpRunning, Created: now, Updated: now, Deadline: now.Add(c.Replace), Progress: 10,
-		Steps: []operator.Step{
-			{Name: "place", State: operator.OpDone, Detail: fmt.Sprintf("node %d takes the place of node %d: %s", made.CTID, old.CTID, why), At: now},
-			{Name: "run", State: operator.OpRunning, At: now},
-		},
-	}}
+// Published is the revision of what Compose makes; false if there is nothing yet.
+func Published(v *store.View) (wire.Revision, bool) {
+	doc := store.PeersDoc.Find(v, store.Only)
+	if doc == nil {
+		return 0, false
+	}
+	n, _ := store.Numbers.Get(v, store.Published)
+	return max(doc.Revision, wire.Revision(n.Next)), true
+}
+
+// Compose puts together what every host is told of the others, from the records that keep it. It costs the whole cluster.
+func Compose(v *store.View) (host.Peers, bool) {
+	rev, ok := Published(v)
+	if !ok {
+		return host.Peers{}, false
+	}
+	doc, _ := store.PeersDoc.Get(v, store.Only)
+	doc.Revision = rev
+	if len(doc.Names) > 0 { // written before names had records of their own, and about to be written anew
+		return doc, true
+	}
+	var platform, users []netip.Addr
+	for name, n := range store.EnvNames.Refs(v) {
+		members := &users
+		if wire.EnvName(name) == env.System {
+			members = &platform
+		}
+		for _, node := range n.Nodes {
+			*members = append(*members, node.Addrs...)
+		}
+		doc.Names = append(append(doc.Names, n.Nodes...), n.Layers...)
+	}
+	for _, g := range []host.Group{{Name: string(env.System), Addrs: platform}, {Name: "users", Addrs: users}} {
+		if len(g.Addrs) > 0 {
+			doc.Groups = append(doc.Groups, g)
+		}
+	}
+	return doc, true
 }

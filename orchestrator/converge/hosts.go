@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"hardnode.dev/internal/wire"
-	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/entitle"
 	"hardnode.dev/orchestrator/env"
@@ -22,77 +21,37 @@ func Uncovered(hosts []store.Host, l entitle.License) map[wire.HostID]string {
 	return entitle.Uncovered(counted, l)
 }
 
-// Hosts are the hosts as placing sees them: with what is on them counted.
-func Hosts(in Input) []place.Host {
-	uncovered := Uncovered(in.Hosts, in.License)
-	out := make([]place.Host, 0, len(in.Hosts))
-	index := map[wire.HostID]int{}
-	for _, h := range in.Hosts {
-		s := in.Live[h.ID]
-		ph := place.Host{ID: h.ID, Name: h.Name, Role: h.Role, State: s.State.State, Unlicensed: uncovered[h.ID],
-			Layers: map[place.Layer]int{}, Images: map[wire.Digest]bool{}, Addresses: lastAddress - firstAddress + 1}
-		if s.Report != nil {
-			ph.Memory, ph.Disk = s.Report.Capacity.MemoryBytes, s.Report.Capacity.DiskBytes
-		}
-		index[h.ID] = len(out)
-		out = append(out, ph)
-	}
-	for _, n := range in.Nodes {
-		i, ok := index[n.Host]
-		if !ok || out[i].Role != host.RoleUser {
-			continue
-		}
-		ph := &out[i]
-		ph.Addresses--
-		ph.Reserved += int64(n.Cloudlets.Reserved) * wire.CloudletBytes
-		ph.DiskTaken += n.Container.Limits.DiskBytes
-		ph.Images[n.Container.Image.Digest] = true
-		if !n.Gone {
-			ph.Layers[place.Layer{Env: n.Env, Name: n.Layer}]++
-		}
-	}
-	return out
-}
+// Uncovered is, for each host the licence does not cover, the reason, as the last plan found it. It must not be changed.
+func (x *Index) Uncovered() map[wire.HostID]string { return x.kept.uncovered }
 
-// Wanted is an expanded node as placing sees it.
-func Wanted(n env.Node) place.Node {
-	return place.Node{Layer: place.Layer{Env: n.Env, Name: n.Layer}, Cloudlets: n.Cloudlets, DiskBytes: n.Container.Limits.DiskBytes, Image: n.Container.Image.Digest}
-}
-
-// DryRun places a new environment of an account without storing anything: where its nodes would go, or why it can't be made.
-func DryRun(in Input, account wire.Account, spec operator.EnvironmentSpec) ([]operator.Node, *operator.Problem) {
+// DryRun places a new environment of an account without any change: where its nodes would go, or why it can't be made.
+func (x *Index) DryRun(account wire.Account, spec operator.EnvironmentSpec) ([]operator.Node, *operator.Problem) {
 	if p := env.Validate(spec); p != nil {
 		return nil, p
 	}
-	for _, e := range in.Envs {
-		if e.Spec.Name == spec.Name {
-			return nil, operator.NewProblem(operator.Conflict, "environments/"+string(spec.Name), "the name is taken", "choose another name, or delete that environment first: hnctl env delete "+string(spec.Name))
-		}
+	x.recount()
+	if e := x.envs[spec.Name]; e != nil && e.record != nil {
+		return nil, operator.NewProblem(operator.Conflict, "environments/"+string(spec.Name), "the name is taken",
+			"choose another name, or delete that environment first: hnctl env delete "+string(spec.Name))
 	}
-	if why := entitle.NewEnvironment(in.License); why != "" {
+	if why := entitle.NewEnvironment(x.license); why != "" {
 		return nil, operator.NewProblem(operator.Exhausted, "licence", why, "see hnctl licence show; what exists goes on")
 	}
-	nodes, problem := env.Expand(account, spec, in.Templates)
+	nodes, problem := env.Expand(account, spec, x.templates)
 	if problem != nil {
 		return nil, problem
 	}
-	wanted := make([]place.Node, len(nodes))
+	x.board.Try()
+	defer x.board.Undo()
+	out := make([]operator.Node, 0, len(nodes))
 	for i, n := range nodes {
-		wanted[i] = Wanted(n)
-	}
-	hosts := Hosts(in)
-	choices, refusal := place.Place(wanted, hosts)
-	if refusal != nil {
-		return nil, refused(spec, nodes[refusal.Node], refusal)
-	}
-	names := map[wire.HostID]string{}
-	for _, h := range hosts {
-		names[h.ID] = h.Name
-	}
-	out := make([]operator.Node, len(nodes))
-	for i, n := range nodes {
-		out[i] = operator.Node{Env: n.Env, Account: n.Container.Account, Layer: n.Layer, Template: n.Container.Image.Name, Digest: n.Container.Image.Digest, Host: choices[i].Host,
-			HostName: names[choices[i].Host], Placed: choices[i].Why, State: "planned", Cloudlets: n.Cloudlets}
+		c, refusal := x.board.Place(wanted(n))
+		if refusal != nil {
+			refusal.Node = i
+			return nil, refused(spec, n, refusal)
+		}
+		out = append(out, operator.Node{Env: n.Env, Account: n.Container.Account, Layer: n.Layer, Template: n.Container.Image.Name, Digest: n.Container.Image.Digest,
+			Host: c.Host, HostName: x.hosts[c.Host].record.Name, Placed: c.Why, State: "planned", Cloudlets: n.Cloudlets})
 	}
 	return out, nil
 }

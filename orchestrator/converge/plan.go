@@ -1,14 +1,13 @@
-// Package converge brings what hosts shall run into line with what people want.
+// Package converge decides what hosts shall run, so that it comes into line with what people want.
 //
-// Owns: the records of nodes, Works and Peers, the numbers of containers, the addresses inside each host's block.
-// In: the store's view, the hosts' status, the licence's limits; the time.
-// Out: a Plan (pure) and its execution in one transaction; why nodes have no host; alarms.
-// Never: talks to a host (hostapi serves what is stored), refuses a person (the API's dry run does), or trusts an event: it always
-// looks at everything.
+// Owns: the decisions on the records of nodes, Works, Peers and names: the numbers of containers, the addresses inside each host's block.
+// In: what changed in the store's view, which hosts moved, the licence's limits, the time; an Index keeps what decisions read of them.
+// Out: a Plan; why nodes have no host; alarms. A Plan's cost is that of what changed.
+// Never: stores or reads anything (orchestrator/lead does), refuses a person (the API's dry run does), or depends on the order of events:
+// the plan is that of an index which was just made of everything.
 package converge
 
 import (
-	"cmp"
 	"fmt"
 	"iter"
 	"maps"
@@ -36,6 +35,8 @@ type Input struct {
 	Templates env.Templates
 	Works     map[wire.HostID]host.Work
 	Peers     host.Peers
+	Names     map[wire.EnvName]store.Names
+	Published wire.Revision // of Peers and Names together
 	Gossip    store.GossipKey
 	Spreading map[wire.EnvName]bool // environments that an operation env.spread is at work on
 	NextCTID  wire.CTID
@@ -53,9 +54,11 @@ type Plan struct {
 	Works       map[wire.HostID]host.Work
 	DeleteWorks []wire.HostID
 	Peers       *host.Peers
+	Names       map[wire.EnvName]*store.Names // nil: there are none any more
 	Gossip      *store.GossipKey
 	NextCTID    wire.CTID // 0: unchanged
 	Cursors     map[wire.HostID]int
+	At          map[wire.CTID]int // of each node that is made, the place of its address in its host's block
 	Operations  []store.Operation
 	Steps       []Step                  // what changes and why, for the log
 	Stuck       map[wire.EnvName]string // environments with nodes that have no host, and why
@@ -74,54 +77,64 @@ type Step struct {
 
 // Empty tells whether the plan stores nothing.
 func (p Plan) Empty() bool {
-	return len(p.Nodes)+len(p.DeleteNodes)+len(p.DeleteEnvs)+len(p.Works)+len(p.DeleteWorks)+len(p.Operations)+len(p.Cursors) == 0 && p.Peers == nil && p.Gossip == nil && p.NextCTID == 0
+	records := len(p.Nodes) + len(p.DeleteNodes) + len(p.DeleteEnvs) + len(p.Works) + len(p.DeleteWorks) + len(p.Operations) + len(p.Cursors)
+	return records+len(p.Names) == 0 && p.Peers == nil && p.Gossip == nil && p.NextCTID == 0
 }
 
-// planner is a Plan in the making: nodes is the state the plan leads to.
+// Make is the plan that leads from what is to what is wanted, the long way: everything is looked at. It is pure and whole: the same input
+// gives the same plan, and a plan that was carried out leads to an empty one.
+func Make(in Input) Plan { return in.index().Plan(in.Now) }
+
+// planner is a Plan in the making: the nodes are those of the index, as the plan has them.
 type planner struct {
-	Input
-	plan    Plan
-	nodes   map[wire.CTID]store.Node
-	order   []wire.CTID                  // of nodes, ascending
-	inEnv   map[wire.EnvName][]wire.CTID // likewise, of each environment
-	envs    map[wire.EnvName]store.Environment
-	hosts   map[wire.HostID]store.Host
-	board   *place.Board        // made for the first node that is placed
-	used    map[netip.Addr]bool // container addresses; likewise
-	next    wire.CTID
-	cursors map[wire.HostID]int
-	storm   bool
+	*Index
+	now      time.Time
+	plan     Plan
+	list     []wire.EnvName // the dirty environments, by name
+	order    []wire.CTID    // of their nodes, ascending
+	made     map[wire.EnvName][]wire.CTID
+	deleted  map[wire.CTID]bool
+	given    map[netip.Addr]bool // addresses
+	number   wire.CTID           // the next
+	stuck    map[wire.EnvName]string
+	uneven   map[wire.EnvName]string
+	watching map[wire.EnvName]bool
 }
 
-// Make is the plan that leads from what is to what is wanted. It is pure and whole: the same input gives the same plan, and a plan that
-// was carried out leads to an empty one.
-func Make(in Input) Plan {
-	p := &planner{Input: in, nodes: make(map[wire.CTID]store.Node, len(in.Nodes)), inEnv: map[wire.EnvName][]wire.CTID{}, envs: map[wire.EnvName]store.Environment{}, hosts: map[wire.HostID]store.Host{},
-		next: max(in.NextCTID, wire.FirstUserCTID), cursors: maps.Clone(in.Cursors)}
-	p.plan = Plan{Nodes: map[wire.CTID]store.Node{}, Works: map[wire.HostID]host.Work{}, Cursors: map[wire.HostID]int{}, Stuck: map[wire.EnvName]string{}}
-	if p.cursors == nil {
-		p.cursors = map[wire.HostID]int{}
+// Plan is what has to change because of what is dirty, and leaves that dirty until Looked says that the plan was carried out. What it says
+// of environments that are not dirty is what was found out when they were.
+func (x *Index) Plan(now time.Time) Plan {
+	x.recount()
+	if x.kept.again || x.board.Version() != x.kept.board {
+		x.watchers()
 	}
-	for _, n := range in.Nodes {
-		p.nodes[n.CTID] = n
-		p.order = append(p.order, n.CTID)
+	for {
+		p := x.decide(now)
+		moved := x.board.Undo()
+		if moved && x.watchers() {
+			continue // they come before or after what was placed, each in its turn
+		}
+		x.kept.board, x.kept.again = x.board.Version(), moved
+		p.keep()
+		return p.plan
+	}
+}
+
+// decide makes a plan of what is dirty. The board is left with it carried out.
+func (x *Index) decide(now time.Time) *planner {
+	p := &planner{Index: x, now: now, made: map[wire.EnvName][]wire.CTID{}, deleted: map[wire.CTID]bool{}, given: map[netip.Addr]bool{},
+		number: max(x.next, wire.FirstUserCTID), stuck: map[wire.EnvName]string{}, uneven: map[wire.EnvName]string{},
+		watching: map[wire.EnvName]bool{}}
+	p.plan = Plan{Nodes: map[wire.CTID]store.Node{}, Works: map[wire.HostID]host.Work{}, Cursors: map[wire.HostID]int{},
+		At: map[wire.CTID]int{}, Names: map[wire.EnvName]*store.Names{}}
+	p.list = slices.Sorted(maps.Keys(x.dirty.envs))
+	for _, name := range p.list {
+		if e := x.envs[name]; e != nil {
+			p.order = append(p.order, e.nodes...)
+		}
 	}
 	slices.Sort(p.order)
-	for _, id := range p.order {
-		p.inEnv[p.nodes[id].Env] = append(p.inEnv[p.nodes[id].Env], id)
-	}
-	for _, e := range in.Envs {
-		p.envs[e.Spec.Name] = e
-	}
-	var states []live.State
-	for _, h := range in.Hosts {
-		p.hosts[h.ID] = h
-		states = append(states, in.Live[h.ID].State)
-	}
-	storm, alarm := live.Storm(states)
-	if p.storm = storm; storm {
-		p.plan.Alarms = append(p.plan.Alarms, alarm)
-	}
+	x.board.Try()
 	p.components()
 	p.retire()
 	p.replace()
@@ -130,21 +143,74 @@ func Make(in Input) Plan {
 	p.cleanUp()
 	p.works()
 	p.peers()
-	if p.next != in.NextCTID && p.next != wire.FirstUserCTID {
-		p.plan.NextCTID = p.next
+	if p.number != x.next && p.number != wire.FirstUserCTID {
+		p.plan.NextCTID = p.number
 	}
-	return p.plan
+	return p
+}
+
+// keep notes what was found out of the dirty environments, and completes the plan with what is known of all.
+func (p *planner) keep() {
+	k := &p.kept
+	for _, name := range p.list {
+		delete(k.watching, name)
+	}
+	maps.Copy(k.watching, p.watching)
+	k.stuck, _ = merge(k.stuck, p.stuck, p.list)
+	var changed bool
+	if k.uneven, changed = merge(k.uneven, p.uneven, p.list); changed {
+		k.alarms = unevenAlarms(k.uneven)
+	}
+	p.plan.Stuck, p.plan.Uneven = k.stuck, k.uneven
+	if k.storm {
+		p.plan.Alarms = append(p.plan.Alarms, k.stormy)
+	}
+	p.plan.Alarms = append(p.plan.Alarms, k.alarms...)
+}
+
+// merge is old with what is said of the names now. Old stays as it is: somebody reads it.
+func merge(old, now map[wire.EnvName]string, names []wire.EnvName) (map[wire.EnvName]string, bool) {
+	changed := false
+	for _, name := range names {
+		was, there := old[name]
+		is, still := now[name]
+		if was == is && there == still {
+			continue
+		}
+		if !changed {
+			changed = true
+			old = maps.Clone(old)
+		}
+		if still {
+			old[name] = is
+		} else {
+			delete(old, name)
+		}
+	}
+	return old, changed
+}
+
+// node is a node as it stands in the plan.
+func (p *planner) node(id wire.CTID) (store.Node, bool) {
+	if p.deleted[id] {
+		return store.Node{}, false
+	}
+	if n, there := p.plan.Nodes[id]; there {
+		return n, true
+	}
+	if n := p.nodes[id]; n != nil {
+		return *n, true
+	}
+	return store.Node{}, false
 }
 
 func (p *planner) put(n store.Node, what, reason string) {
-	switch was, there := p.nodes[n.CTID]; {
+	switch was, there := p.node(n.CTID); {
 	case !there: // numbers grow: it is the last one
-		p.order = append(p.order, n.CTID)
-		p.inEnv[n.Env] = append(p.inEnv[n.Env], n.CTID)
-	case n.Gone && !was.Gone && p.board != nil:
+		p.made[n.Env] = append(p.made[n.Env], n.CTID)
+	case n.Gone && !was.Gone:
 		p.board.Retire(place.Layer{Env: n.Env, Name: n.Layer}, n.Host)
 	}
-	p.nodes[n.CTID] = n
 	p.plan.Nodes[n.CTID] = n
 	p.step(what+" node "+n.CTID.String(), n.Env, n.Host, reason)
 }
@@ -153,63 +219,62 @@ func (p *planner) step(what string, e wire.EnvName, h wire.HostID, reason string
 	p.plan.Steps = append(p.plan.Steps, Step{what, e, h, reason})
 }
 
-// all goes through the nodes by number, each as it stands in the plan when its turn comes. Nodes that are made meanwhile have no turn.
+// all goes through the nodes of the dirty environments by number, each as it stands in the plan when its turn comes. Nodes that the plan
+// makes have no turn.
 func (p *planner) all() iter.Seq[store.Node] { return p.each(p.order) }
 
-// of is all for the nodes of one environment.
-func (p *planner) of(e wire.EnvName) iter.Seq[store.Node] { return p.each(p.inEnv[e]) }
+// of goes through all nodes of one environment, those of the plan last.
+func (p *planner) of(name wire.EnvName) iter.Seq[store.Node] {
+	var ids []wire.CTID
+	if e := p.envs[name]; e != nil {
+		ids = e.nodes
+	}
+	if made := p.made[name]; len(made) > 0 {
+		ids = slices.Concat(ids, made)
+	}
+	return p.each(ids)
+}
 
 func (p *planner) each(ids []wire.CTID) iter.Seq[store.Node] {
 	return func(yield func(store.Node) bool) {
 		for _, id := range ids {
-			if n, there := p.nodes[id]; there && !yield(n) {
+			if n, there := p.node(id); there && !yield(n) {
 				return
 			}
 		}
 	}
 }
 
+// record is an environment's record; the zero one if there is none.
+func (p *planner) record(name wire.EnvName) (store.Environment, bool) {
+	if e := p.envs[name]; e != nil && e.record != nil {
+		return *e.record, true
+	}
+	return store.Environment{}, false
+}
+
+// machine is a host's record, nil if there is none.
+func (p *planner) machine(id wire.HostID) *store.Host {
+	if m := p.hosts[id]; m != nil {
+		return m.record
+	}
+	return nil
+}
+
+func (p *planner) hostName(id wire.HostID) string {
+	if h := p.machine(id); h != nil {
+		return h.Name
+	}
+	return ""
+}
+
+func (p *planner) spreading(name wire.EnvName) bool {
+	e := p.envs[name]
+	return e != nil && e.spreading
+}
+
 func (p *planner) reachable(id wire.HostID) bool {
-	return p.Live[id].State.State != operator.HostUnreachable
-}
-
-// components gives the platform's own nodes to the infra host once it has joined: the one with block 0.
-func (p *planner) components() {
-	for _, h := range p.Hosts {
-		if h.Role != host.RoleInfra || h.Number != 0 {
-			continue
-		}
-		for n := range p.of(env.System) {
-			if n.Host == "" {
-				n.Host, n.Placed = h.ID, "components run on the infra host"
-				p.put(n, "place", "the infra host has joined")
-			}
-		}
-	}
-}
-
-// retire marks the nodes nobody wants any more: of deleted environments, and beyond the layers there are.
-func (p *planner) retire() {
-	for n := range p.all() {
-		if n.Gone || n.Env == env.System {
-			continue
-		}
-		e, ok := p.envs[n.Env]
-		why := ""
-		switch l := layerOf(e, n.Layer); {
-		case !ok || e.Want == store.WantDeleted:
-			why = "its environment is deleted"
-		case l == nil || n.Index >= l.Nodes:
-			why = "its layer has fewer nodes now"
-		}
-		if _, there := p.hosts[n.Host]; why == "" && !there {
-			why = "its host was removed"
-		}
-		if why != "" {
-			n.Gone, n.Why = true, why
-			p.put(n, "retire", why)
-		}
-	}
+	return p.status(id).State.State != operator.HostUnreachable
 }
 
 func layerOf(e store.Environment, name wire.LayerName) *operator.LayerSpec {
@@ -221,180 +286,75 @@ func layerOf(e store.Environment, name wire.LayerName) *operator.LayerSpec {
 	return nil
 }
 
-// replace gives every stateless node of a host that is lost (live.Lose) a successor elsewhere. The old one is out of its host's Work from now on,
-// and its record goes when the host is back and says that the container is gone.
-func (p *planner) replace() {
-	for n := range p.all() {
-		e := p.envs[n.Env]
-		if n.Gone || n.Env == env.System || e.Want != store.WantRunning || p.reachable(n.Host) || p.storm {
-			continue
-		}
-		name, reason := p.hosts[n.Host].Name, p.Live[n.Host].Reason
-		if len(n.Container.Volumes) > 0 {
-			p.plan.Stuck[n.Env] = fmt.Sprintf("node %d has volumes on host %s, which is unreachable: it waits for it", n.CTID, name)
-			continue
-		}
-		loss := p.Live[n.Host].Loss
-		if !loss.Lost {
-			p.plan.Stuck[n.Env] = fmt.Sprintf("node %d is on host %s, which is unreachable: %s", n.CTID, name, loss.Why)
-			continue
-		}
-		if n.Replaces != 0 || p.coming(n) {
-			continue // moves sees to it
-		}
-		l := layerOf(e, n.Layer)
-		spec := node(e, *l, n.Index, p.Templates, n)
-		made, refusal := p.create(spec)
-		if refusal != nil {
-			p.plan.Stuck[n.Env] = fmt.Sprintf("node %d is on host %s, which is unreachable, and no other host takes it: %s", n.CTID, name, refusal)
-			continue
-		}
-		why := fmt.Sprintf("host %s is unreachable: %s; %s", name, reason, loss.Why)
-		made.Placed = fmt.Sprintf("replaces node %d: %s; %s", n.CTID, why, made.Placed)
-		p.put(made, "place", made.Placed)
-		n.Gone, n.Why, n.ReplacedBy = true, why, made.CTID
-		p.put(n, "retire", fmt.Sprintf("replaced by node %d: %s", made.CTID, why))
-		p.plan.Operations = append(p.plan.Operations, replacement(n, made, why, p.Now, p.Clocks))
-	}
-}
-
-// coming tells whether another node is on its way to take this one's place: it does so at once when this one is lost.
-func (p *planner) coming(old store.Node) bool {
-	for n := range p.of(old.Env) {
-		if n.Replaces != old.CTID || n.Gone || !p.reachable(n.Host) {
-			continue
-		}
-		old.Gone, old.ReplacedBy, old.Why = true, n.CTID, fmt.Sprintf("its host is lost, and node %d was on its way to take its place", n.CTID)
-		p.put(old, "retire", old.Why)
-		return true
-	}
-	return false
-}
-
-// node expands one node of a layer. Without its template in the registry any more, it is made as the node before it was.
-func node(e store.Environment, l operator.LayerSpec, index int, templates env.Templates, before store.Node) env.Node {
-	if t, ok := templates.Find(l.Template); ok {
-		return env.NodeOf(e.Account, e.Spec.Name, l, index, t)
-	}
-	c := before.Container
-	c.Account, c.Generation = e.Account, 1
-	return env.Node{Env: e.Spec.Name, Layer: l.Name, Index: index, Cloudlets: l.Cloudlets, HTTP: before.HTTP, Container: c}
-}
-
-// missing makes the nodes that layers want and nobody is.
-func (p *planner) missing() {
-	for _, e := range p.Envs {
-		if e.System || e.Want == store.WantDeleted {
-			continue
-		}
-		have := map[wire.LayerName]map[int]bool{}
-		for n := range p.of(e.Spec.Name) {
-			if !n.Gone {
-				if have[n.Layer] == nil {
-					have[n.Layer] = map[int]bool{}
-				}
-				have[n.Layer][n.Index] = true
-			}
-		}
-		want, problem := env.Expand(e.Account, e.Spec, p.Templates)
-		if problem != nil && p.wants(e.Spec, have) {
-			p.plan.Stuck[e.Spec.Name] = problem.Reason
-			continue
-		}
-		for _, n := range want {
-			if have[n.Layer][n.Index] {
-				continue
-			}
-			made, refusal := p.create(n)
-			if refusal != nil {
-				p.plan.Stuck[e.Spec.Name] = refusal.String()
-				break
-			}
-			p.put(made, "place", made.Placed)
-		}
-	}
-}
-
-func (p *planner) wants(s operator.EnvironmentSpec, have map[wire.LayerName]map[int]bool) bool {
-	for _, l := range s.Layers {
-		if len(have[l.Name]) < l.Nodes {
-			return true
-		}
-	}
-	return false
-}
-
-// boarded is the hosts with what is on them in the plan now.
-func (p *planner) boarded() *place.Board {
-	if p.board == nil {
-		in := p.Input
-		in.Nodes = slices.Collect(p.all())
-		p.board, p.used = place.NewBoard(Hosts(in)), map[netip.Addr]bool{}
-		for n := range p.all() {
-			p.used[n.Container.IPv4] = true
-		}
-	}
-	return p.board
-}
-
 // create places one node and gives it its number and addresses.
 func (p *planner) create(n env.Node) (store.Node, *place.Refusal) {
-	chosen, refusal := p.boarded().Place(Wanted(n))
+	chosen, refusal := p.board.Place(wanted(n))
 	if refusal != nil {
+		p.watching[n.Env] = true
 		return store.Node{}, refusal
 	}
-	h := p.hosts[chosen.Host]
-	v4, v6, octet := p.address(h)
+	v4, v6, octet := p.address(p.machine(chosen.Host))
 	c := n.Container
-	c.CTID, c.Hostname, c.IPv4, c.IPv6 = p.next, env.Hostname(p.next), v4, v6
-	made := store.Node{CTID: p.next, Env: n.Env, Layer: n.Layer, Index: n.Index, Host: h.ID, Placed: chosen.Why, Cloudlets: n.Cloudlets, HTTP: n.HTTP, Created: p.Now, Container: c}
-	p.next++
-	p.cursors[h.ID], p.plan.Cursors[h.ID] = octet, octet
+	c.CTID, c.Hostname, c.IPv4, c.IPv6 = p.number, env.Hostname(p.number), v4, v6
+	made := store.Node{CTID: p.number, Env: n.Env, Layer: n.Layer, Index: n.Index, Host: chosen.Host, Placed: chosen.Why,
+		Cloudlets: n.Cloudlets, HTTP: n.HTTP, Created: p.now, Container: c}
+	p.plan.Cursors[chosen.Host], p.plan.At[p.number] = octet, octet
+	p.number++
 	return made, nil
 }
 
-// cleanUp forgets nodes that are really gone, and deleted environments without any.
-func (p *planner) cleanUp() {
-	for n := range p.all() {
-		if n.Gone && p.confirmed(n) {
-			delete(p.nodes, n.CTID)
-			delete(p.plan.Nodes, n.CTID)
-			p.plan.DeleteNodes = append(p.plan.DeleteNodes, n.CTID)
-			p.step("forget node "+n.CTID.String(), n.Env, n.Host, n.Why)
-		}
-	}
-	for _, e := range p.Envs {
-		if e.Want != store.WantDeleted || p.answers(e.Spec.Name) {
-			continue
-		}
-		// What is left lies on hosts that don't answer; their Work leaves it out, so they remove it when they are back.
-		p.plan.DeleteEnvs = append(p.plan.DeleteEnvs, e.Spec.Name)
-		p.step("forget environment", e.Spec.Name, "", "all its nodes are removed")
-	}
+// wanted is an expanded node as placing sees it.
+func wanted(n env.Node) place.Node {
+	return place.Node{Layer: place.Layer{Env: n.Env, Name: n.Layer}, Cloudlets: n.Cloudlets,
+		DiskBytes: n.Container.Limits.DiskBytes, Image: n.Container.Image.Digest}
 }
 
-// answers tells whether an environment has a node on a host that answers.
-func (p *planner) answers(e wire.EnvName) bool {
-	for n := range p.of(e) {
-		if p.reachable(n.Host) {
-			return true
+// The container addresses of a host's block: the last octet of IPv4, the interface identifier of IPv6.
+const firstAddress, lastAddress = 10, 250
+
+// address is the next free address of the host's block after the last one given out, so that a freed one rests as long as it can.
+// The host has one: placing counted them.
+func (p *planner) address(h *store.Host) (v4, v6 netip.Addr, octet int) {
+	octet, given := p.plan.Cursors[h.ID]
+	if !given {
+		octet = p.hosts[h.ID].cursor
+	}
+	for range lastAddress - firstAddress + 1 {
+		if octet++; octet < firstAddress || octet > lastAddress {
+			octet = firstAddress
+		}
+		if v4 = nth(h.Block4, octet); p.used[v4] == 0 && !p.given[v4] {
+			break
 		}
 	}
-	return false
+	p.given[v4] = true
+	if h.Block6.IsValid() {
+		v6 = nth(h.Block6, octet)
+	}
+	return v4, v6, octet
 }
 
-// confirmed tells whether the host of a node that is gone has said that the container is gone too.
-func (p *planner) confirmed(n store.Node) bool {
-	if _, there := p.hosts[n.Host]; !there {
-		return true
-	}
-	w, s := p.Works[n.Host], p.Live[n.Host]
-	if s.State.State != operator.HostActive || s.Report == nil || s.Report.PlannedFor() < cmp.Or(n.Assigned, w.Revision) {
-		return false
-	}
-	if slices.ContainsFunc(w.Containers, func(c host.Container) bool { return c.CTID == n.CTID }) {
-		return false
-	}
-	_, still := s.Container(n.CTID)
-	return !still
+// nth is the block's network address plus n.
+func nth(block netip.Prefix, n int) netip.Addr {
+	a := block.Masked().Addr()
+	b := a.AsSlice()
+	b[len(b)-1] += byte(n)
+	out, _ := netip.AddrFromSlice(b)
+	return out
 }
+
+// unevenAlarms are what people are told of environments that aren't spread.
+func unevenAlarms(uneven map[wire.EnvName]string) (alarms []string) {
+	names := slices.Sorted(maps.Keys(uneven))
+	for i, name := range names {
+		if i == maxUneven {
+			more := "%d environments more have layers that aren't spread over hosts: see hnctl env list"
+			return append(alarms, fmt.Sprintf(more, len(names)-i))
+		}
+		alarms = append(alarms, fmt.Sprintf("environment %s: %s (hnctl env spread %s)", name, uneven[name], name))
+	}
+	return alarms
+}
+
+// maxUneven is how many environments are named in alarms.
+const maxUneven = 3

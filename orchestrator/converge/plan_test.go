@@ -3,6 +3,7 @@ package converge
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"strings"
@@ -44,6 +45,8 @@ func newWorld(hosts int) *world {
 	}
 	return w
 }
+
+func (w *world) status(id wire.HostID) live.Status { return w.in.Live[id] }
 
 // report makes host i say that it runs exactly what it was told.
 func (w *world) report(i int, s operator.HostState) {
@@ -137,6 +140,18 @@ func (w *world) turn(title string) Plan {
 	}
 	if p.Peers != nil {
 		w.in.Peers = *p.Peers
+	}
+	if p.Peers != nil || len(p.Names) > 0 {
+		w.in.Published = max(w.in.Published, w.in.Peers.Revision-1) + 1
+	}
+	w.in.Names = maps.Clone(w.in.Names)
+	if w.in.Names == nil {
+		w.in.Names = map[wire.EnvName]store.Names{}
+	}
+	for name, rec := range p.Names {
+		if delete(w.in.Names, name); rec != nil {
+			w.in.Names[name] = *rec
+		}
 	}
 	if p.NextCTID != 0 {
 		w.in.NextCTID = p.NextCTID

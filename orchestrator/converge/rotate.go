@@ -1,15 +1,12 @@
 package converge
 
 import (
-	"context"
-	"crypto/rand"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
 
-	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/secret"
+	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/live"
@@ -23,14 +20,14 @@ import (
 //	rest ─ asked ─▶ accept (Next is set) ─ all accept it ─▶ use (Old is set) ─ all use it ─▶ rest
 
 // Rotate is the key record that follows, and the names of the hosts that the step under way waits for. It is pure.
-func Rotate(k store.GossipKey, hosts []store.Host, snapshot live.Snapshot, now time.Time, clocks live.Clocks) (store.GossipKey, []string) {
+func Rotate(k store.GossipKey, hosts []store.Host, status func(wire.HostID) live.Status, now time.Time, clocks live.Clocks) (store.GossipKey, []string) {
 	if !k.Rotating() {
 		return k, nil
 	}
 	accepting := len(k.Next) > 0
 	waits := []string{}
 	for _, h := range hosts {
-		s := snapshot[h.ID]
+		s := status(h.ID)
 		if s.State.State == operator.HostUnreachable {
 			continue
 		}
@@ -56,13 +53,16 @@ func Rotate(k store.GossipKey, hosts []store.Host, snapshot live.Snapshot, now t
 	return store.GossipKey{Use: k.Use, Since: now, By: k.By}, nil
 }
 
-// gossip moves a rotation on, and is the keys that hosts are told.
-func (p *planner) gossip() host.GossipKeys {
-	k := p.Gossip
+// keys moves a rotation on, and is the keys that hosts are told.
+func (p *planner) keys() host.GossipKeys {
+	k := p.Index.gossip
 	if len(k.Use) == 0 {
-		return host.GossipKeys{Use: p.Cluster.Gossip}
+		return host.GossipKeys{Use: p.cluster.Gossip}
 	}
-	next, waits := Rotate(k, p.Hosts, p.Live, p.Now, p.Clocks)
+	next, waits := k, []string(nil)
+	if k.Rotating() {
+		next, waits = Rotate(k, p.records(), p.status, p.now, p.clocks)
+	}
 	if next.Since != k.Since {
 		p.plan.Gossip = &next
 		what := "the gossip key is rotated: the old one is dropped"
@@ -96,28 +96,4 @@ func rotation(k store.GossipKey, waits []string) string {
 		step += "; not yet " + strings.Join(waits, ", ")
 	}
 	return "being rotated, step " + step
-}
-
-// RotateGossip begins to replace the gossip key. Errors are Problems.
-func (l *Loop) RotateGossip(ctx context.Context, by string) error {
-	next := make(secret.Bytes, 32)
-	if _, err := rand.Read(next); err != nil {
-		return fmt.Errorf("make gossip key: %v", err)
-	}
-	_, err := l.Store.Update(ctx, func(tx *store.Tx) error {
-		k, _ := store.GossipKeys.Read(tx, store.Only)
-		if k.Rotating() {
-			return operator.NewProblem(operator.Conflict, "cluster/gossip-key", "it is being rotated since "+k.Since.UTC().Format(time.RFC3339), "wait until that is done: hnctl cluster status")
-		}
-		if len(k.Use) == 0 {
-			c, _ := store.Clusters.Read(tx, store.Only)
-			k.Use = c.Gossip
-		}
-		store.GossipKeys.Put(tx, store.Only, store.GossipKey{Use: k.Use, Next: next, Since: time.Now().UTC().Truncate(time.Millisecond), By: by})
-		return nil
-	})
-	if err == nil {
-		logging.Or(l.Log).Info("rotate the gossip key: all accept the new one", logging.Reason, "asked by "+by)
-	}
-	return err
 }

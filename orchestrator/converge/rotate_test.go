@@ -44,7 +44,7 @@ func TestRotate(t *testing.T) {
 		{"one uses it", using, keys(id(b), id(a)), keys(id(a), id(b)), time.Second, "b-a", "two"},
 		{"all use it", using, keys(id(b), id(a)), keys(id(b), id(a)), time.Second, "b", ""},
 	} {
-		next, waits := Rotate(c.k, hosts, live.Snapshot{"h-1": c.one, "h-2": c.two}, t0.Add(c.after), live.ClocksFor(1))
+		next, waits := Rotate(c.k, hosts, func(id wire.HostID) live.Status { return live.Snapshot{"h-1": c.one, "h-2": c.two}[id] }, t0.Add(c.after), live.ClocksFor(1))
 		got := next.Use.Reveal()[:1]
 		if len(next.Next) > 0 {
 			got = append(slices.Clone(got), next.Next.Reveal()[0])

@@ -15,10 +15,10 @@ import (
 // of an environment at a time: a new node first, on a host that has none of the layer; once that runs, the old one goes. Only nodes without
 // volumes move.
 func (p *planner) spread() {
-	p.plan.Uneven = map[wire.EnvName]string{}
 	moving := p.moves()
-	for _, e := range p.Envs {
-		if e.System || e.Want != store.WantRunning || moving[e.Spec.Name] {
+	for _, name := range p.list {
+		e, ok := p.record(name)
+		if !ok || e.System || e.Want != store.WantRunning || moving[name] {
 			continue
 		}
 		for _, l := range e.Spec.Layers {
@@ -27,14 +27,15 @@ func (p *planner) spread() {
 				continue
 			}
 			old := crowd[len(crowd)-1]
-			spec := node(e, l, old.Index, p.Templates, old)
-			better, there := p.boarded().Empty(Wanted(spec))
+			spec := again(e, l, old.Index, p.templates, old)
+			better, there := p.board.Empty(wanted(spec))
+			p.watching[name] = true
 			if !there {
 				continue
 			}
-			why := fmt.Sprintf("layer %s isn't spread: host %s has %d of its nodes, host %s has room and none", l.Name, p.hosts[old.Host].Name, len(crowd), p.hosts[better].Name)
-			p.plan.Uneven[e.Spec.Name] = why
-			if p.Spreading[e.Spec.Name] && p.healthy(e, l.Name) {
+			why := fmt.Sprintf("layer %s isn't spread: host %s has %d of its nodes, host %s has room and none", l.Name, p.hostName(old.Host), len(crowd), p.hostName(better))
+			p.uneven[name] = why
+			if p.spreading(name) && p.healthy(e, l.Name) {
 				made, refusal := p.create(spec)
 				if refusal == nil {
 					made.Replaces = old.CTID
@@ -45,21 +46,6 @@ func (p *planner) spread() {
 			break
 		}
 	}
-	p.unevenAlarms()
-}
-
-// maxUneven is how many environments are named in alarms.
-const maxUneven = 3
-
-func (p *planner) unevenAlarms() {
-	names := slices.Sorted(maps.Keys(p.plan.Uneven))
-	for i, name := range names {
-		if i == maxUneven {
-			p.plan.Alarms = append(p.plan.Alarms, fmt.Sprintf("%d environments more have layers that aren't spread over hosts: see hnctl env list", len(names)-i))
-			return
-		}
-		p.plan.Alarms = append(p.plan.Alarms, fmt.Sprintf("environment %s: %s (hnctl env spread %s)", name, p.plan.Uneven[name], name))
-	}
 }
 
 // moves sees the moves under way through, and tells which environments have one. A new node that nobody waits for any more is retired.
@@ -69,8 +55,8 @@ func (p *planner) moves() map[wire.EnvName]bool {
 		if n.Replaces == 0 || n.Gone {
 			continue
 		}
-		old, there := p.nodes[n.Replaces]
-		switch e := p.envs[n.Env]; {
+		old, there := p.node(n.Replaces)
+		switch e, _ := p.record(n.Env); {
 		case (!there || old.Gone) && p.taken(n):
 			n.Gone, n.Why = true, fmt.Sprintf("another node has taken the place of node %d", n.Replaces)
 			p.put(n, "retire", n.Why)
@@ -83,13 +69,13 @@ func (p *planner) moves() map[wire.EnvName]bool {
 			n.Replaces = 0
 			p.put(n, "keep", fmt.Sprintf("it runs in the place of node %d", old.CTID))
 			moving[n.Env] = true // what is next, the next plan says
-			p.plan.Uneven[n.Env] = fmt.Sprintf("layer %s is being spread: %s", n.Layer, old.Why)
-		case !p.Spreading[n.Env] || e.Want != store.WantRunning:
+			p.uneven[n.Env] = fmt.Sprintf("layer %s is being spread: %s", n.Layer, old.Why)
+		case !p.spreading(n.Env) || e.Want != store.WantRunning:
 			n.Gone, n.Why = true, fmt.Sprintf("spreading its layer ended before it ran: node %d stays", old.CTID)
 			p.put(n, "retire", n.Why)
 		default:
 			moving[n.Env] = true
-			p.plan.Uneven[n.Env] = fmt.Sprintf("layer %s is being spread: node %d on host %s comes for node %d", n.Layer, n.CTID, p.hosts[n.Host].Name, old.CTID)
+			p.uneven[n.Env] = fmt.Sprintf("layer %s is being spread: node %d on host %s comes for node %d", n.Layer, n.CTID, p.hostName(n.Host), old.CTID)
 		}
 	}
 	return moving
@@ -109,7 +95,7 @@ func (p *planner) taken(n store.Node) bool {
 func (p *planner) crowd(e store.Environment, layer wire.LayerName) (largest []store.Node) {
 	at := map[wire.HostID][]store.Node{}
 	for n := range p.of(e.Spec.Name) {
-		if n.Layer == layer && !n.Gone && len(n.Container.Volumes) == 0 && p.Live[n.Host].State.State == operator.HostActive {
+		if n.Layer == layer && !n.Gone && len(n.Container.Volumes) == 0 && p.status(n.Host).State.State == operator.HostActive {
 			at[n.Host] = append(at[n.Host], n)
 		}
 	}
@@ -133,7 +119,7 @@ func (p *planner) healthy(e store.Environment, layer wire.LayerName) bool {
 
 // runs tells whether a node was seen running, as it shall be, on a host that answers.
 func (p *planner) runs(n store.Node) bool {
-	s := p.Live[n.Host]
+	s := p.status(n.Host)
 	c, ok := s.Container(n.CTID)
 	return ok && s.State.State == operator.HostActive && c.State == host.CtRunning && c.Generation == n.Container.Generation
 }

@@ -27,6 +27,7 @@ import (
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/neighbour"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/converge"
 	"hardnode.dev/orchestrator/enroll"
 	"hardnode.dev/orchestrator/live"
 	"hardnode.dev/orchestrator/session"
@@ -57,6 +58,7 @@ type Server struct {
 	Accepted interface{ Observe(seconds float64) }
 	Log      *slog.Logger
 
+	peers peers
 	sent  sync.Map // wire.HostID → sent
 	doors chan struct{}
 	held  atomic.Int64
@@ -306,8 +308,8 @@ func (s *Server) assigned(w http.ResponseWriter, r *http.Request, h store.Host) 
 		if doc, ok := store.Works.Get(v, string(h.ID)); ok && doc.Revision != work {
 			a.Work = &doc
 		}
-		if doc, ok := store.PeersDoc.Get(v, store.Only); ok && doc.Revision != peers {
-			a.Peers = &doc
+		if rev, ok := converge.Published(v); ok && rev != peers {
+			a.Peers = s.peers.of(v)
 		}
 		if a.Work != nil {
 			s.sent.Store(h.ID, sent{a.Work.Revision, time.Now()})
@@ -337,8 +339,8 @@ func (s *Server) report(w http.ResponseWriter, r *http.Request, h store.Host) {
 		operator.WriteProblem(w, operator.NewProblem(operator.Conflict, "report", err.Error(), "send reports one after the other"))
 		return
 	}
-	peers, _ := store.PeersDoc.Get(s.Store.View(), store.Only)
-	answer(w, host.ReportReply{Now: now.UTC(), State: string(state.State), Unlicensed: s.Unlicensed(h.ID), Peers: peers.Revision})
+	peers, _ := converge.Published(s.Store.View())
+	answer(w, host.ReportReply{Now: now.UTC(), State: string(state.State), Unlicensed: s.Unlicensed(h.ID), Peers: peers})
 }
 
 func (s *Server) sessions(w http.ResponseWriter, r *http.Request, h store.Host) {

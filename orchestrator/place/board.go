@@ -15,7 +15,8 @@ import (
 // kept: what changes costs the hosts it changes on, and placing a node grows with the nodes of its layer and the kinds of host there are,
 // not with the hosts. It belongs to one caller at a time. The zero value has no hosts.
 //
-// Hosts that can take nodes stand in classes by their usable memory, in each by their free memory, both in whole cloudlets, and there by name.
+// Hosts that can take nodes stand in classes by their usable memory, in each by their free memory, both in whole cloudlets, and there by
+// name.
 type Board struct {
 	slots   []*slot             // a host keeps its index
 	at      map[wire.HostID]int // index in slots
@@ -281,8 +282,8 @@ func (b *Board) settle() {
 
 // open tells whether a host can take nodes at all, before any is looked at.
 func open(h *Host) bool {
-	return h.Role == host.RoleUser && h.State == operator.HostActive && h.Unlicensed == "" && h.Addresses > 0 && h.usable() >= 0 && h.Reserved >= 0 &&
-		h.Reserved <= h.usable()
+	return h.Role == host.RoleUser && h.State == operator.HostActive && h.Unlicensed == "" && h.Addresses > 0 && h.usable() >= 0 &&
+		h.Reserved >= 0 && h.Reserved <= h.usable()
 }
 
 // mostCloudlets is the most of a host's memory that is told apart: what a host says of itself does not make the board grow without end.

@@ -62,7 +62,7 @@ func startMember(ctx context.Context, o Options) (*member, error) {
 	// will need 100 ms and 1 s, and 500 ms and 5 s under software emulation.
 	cfg.TickMs, cfg.ElectionMs = 50, 250
 	cfg.UnsafeNoFsync = o.Unsafe
-	// One plan of converge is one transaction, so the limits follow the largest cluster, not etcd's defaults.
+	// A transaction of lead stops well below these; one document, the Peers of a large cluster, is most of it.
 	cfg.MaxTxnOps, cfg.MaxRequestBytes = 8192, 8<<20
 	cfg.SnapshotCount, cfg.SnapshotCatchUpEntries = 2000, 200
 	cfg.MaxSnapFiles, cfg.MaxWalFiles = 2, 2

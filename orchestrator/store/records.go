@@ -18,12 +18,13 @@ var (
 	Clusters   = table[Cluster]("cluster")        // seed import (main), once; named Only
 	Hosts      = table[Host]("host")              // enroll; by host id
 	JoinTokens = table[JoinToken]("join")         // enroll (import of the seed makes them); by token id
-	Numbers    = table[Number]("number")          // the owner of each counter: "ctid" converge, "block" and "order" enroll
+	Numbers    = table[Number]("number")          // the owner of each counter: "ctid" and Published converge, "block" and "order" enroll
 	Envs       = table[Environment]("env")        // ops; by environment name
 	Nodes      = table[Node]("node")              // converge; by CTID
 	Cursors    = table[Cursor]("cursor")          // converge; by host id
 	Works      = table[host.Work]("work")         // converge; by host id
 	PeersDoc   = table[host.Peers]("peers")       // converge; named Only
+	EnvNames   = table[Names]("names")            // converge; by environment name
 	GossipKeys = table[GossipKey]("gossip")       // converge, from the first rotation on; named Only
 	Operations = table[Operation]("operation")    // ops; by operation id (converge makes those of its own work)
 	Tokens     = table[Token]("token")            // authz; by token id
@@ -58,6 +59,15 @@ type Cluster struct {
 	// FirstWork is the revision of the first Assignment, which the infra host has run since before it joined.
 	FirstWork wire.Revision `json:"firstWork"`
 	Imported  time.Time     `json:"imported"`
+}
+
+// Published counts the changes of Peers and Names together: what hosts are told of both has one revision.
+const Published = "peers"
+
+// Names is what the cluster's name servers answer of one environment. Peers of earlier orchestrators held those of all.
+type Names struct {
+	Nodes  []host.Name `json:"nodes,omitempty"`  // of each node by its number; their addresses are its part of its group
+	Layers []host.Name `json:"layers,omitempty"` // of its layers, or of a component
 }
 
 // GossipKey is the gossip key, and where replacing it is (converge.Rotate). Before the first rotation it is Cluster.Gossip.

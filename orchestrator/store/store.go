@@ -170,7 +170,7 @@ func (s *Store) Update(ctx context.Context, f func(*Tx) error) (wire.Revision, e
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	for range 20 {
-		tx := &Tx{view: s.View(), touched: map[string]int64{}, write: map[string][]byte{}}
+		tx := newTx(s.View())
 		if err := f(tx); err != nil {
 			return 0, err
 		}
@@ -211,6 +211,29 @@ type Tx struct {
 	view    *View
 	touched map[string]int64 // key → the revision it must still have
 	write   map[string][]byte
+	bytes   int // of write
+}
+
+func newTx(v *View) *Tx {
+	return &Tx{view: v, touched: map[string]int64{}, write: map[string][]byte{}}
+}
+
+// Size is how large the transaction is so far: the records it names, and the bytes it writes. The member takes 8192 records and 8 MiB.
+func (t *Tx) Size() (records, bytes int) { return len(t.touched), t.bytes }
+
+// set writes a record, nil: none.
+func (t *Tx) set(key string, raw []byte) {
+	t.keep(key)
+	t.write[key] = raw
+	t.bytes += len(key) + len(raw)
+}
+
+// keep takes back what was written of a record.
+func (t *Tx) keep(key string) {
+	if raw, there := t.write[key]; there {
+		t.bytes -= len(key) + len(raw)
+		delete(t.write, key)
+	}
 }
 
 // View is the state the transaction started from: its own writes are not in it, and reading it guards nothing (Table.Read does).

@@ -107,18 +107,18 @@ func (t Table[T]) Put(tx *Tx, name string, rec T) {
 	}
 	tx.touched[t.key(name)] = old.rev
 	if bytes.Equal(old.raw, raw) {
-		delete(tx.write, t.key(name))
+		tx.keep(t.key(name))
 		return
 	}
-	tx.write[t.key(name)] = raw
+	tx.set(t.key(name), raw)
 }
 
 // Delete removes the record, if there is one.
 func (t Table[T]) Delete(tx *Tx, name string) {
 	e := tx.view.entry(t.name, name)
 	tx.touched[t.key(name)] = e.rev
-	delete(tx.write, t.key(name))
+	tx.keep(t.key(name))
 	if e.val != nil {
-		tx.write[t.key(name)] = nil
+		tx.set(t.key(name), nil)
 	}
 }

@@ -1,0 +1,220 @@
+package converge
+
+import (
+	"slices"
+	"strings"
+
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/entitle"
+	"hardnode.dev/orchestrator/env"
+	"hardnode.dev/orchestrator/live"
+	"hardnode.dev/orchestrator/place"
+	"hardnode.dev/orchestrator/store"
+)
+
+// base is a template's name without its tag: a name without one means any of them (env.Templates.Find).
+func base(t wire.TemplateName) string {
+	name, _, _ := strings.Cut(string(t), ":")
+	return name
+}
+
+// setEnv: nil is none any more. spreading: its operation is an env.spread at work.
+func (x *Index) setEnv(name wire.EnvName, rec *store.Environment, spreading bool) {
+	e := x.env(name)
+	if old := e.record; old != nil {
+		if x.holders[old.Operation] == name {
+			delete(x.holders, old.Operation)
+		}
+		x.name(name, old, -1)
+	}
+	if (rec == nil) != (e.record == nil) || rec != nil && rec.Want != e.record.Want {
+		for _, id := range e.nodes {
+			x.dirty.hosts[x.nodes[id].Host] = true
+		}
+	}
+	e.record, e.spreading = rec, spreading
+	if rec != nil {
+		if rec.Operation != "" {
+			x.holders[rec.Operation] = name
+		}
+		x.name(name, rec, 1)
+	}
+	x.dirty.envs[name] = true
+}
+
+func (x *Index) name(name wire.EnvName, rec *store.Environment, by int) {
+	for _, l := range rec.Spec.Layers {
+		t := base(l.Template)
+		if x.naming[t] == nil {
+			x.naming[t] = map[wire.EnvName]int{}
+		}
+		if x.naming[t][name] += by; x.naming[t][name] == 0 {
+			delete(x.naming[t], name)
+		}
+		if len(x.naming[t]) == 0 {
+			delete(x.naming, t)
+		}
+	}
+}
+
+// setSpreading says whether the operation that holds an environment is an env.spread at work.
+func (x *Index) setSpreading(op wire.OperationID, yes bool) {
+	if name, there := x.holders[op]; there && x.envs[name].spreading != yes {
+		x.envs[name].spreading = yes
+		x.dirty.envs[name] = true
+	}
+}
+
+func (x *Index) setNames(name wire.EnvName, rec *store.Names) {
+	x.env(name).names = rec
+	x.dirty.envs[name] = true
+}
+
+func (x *Index) setNode(id wire.CTID, n *store.Node) {
+	old := x.nodes[id]
+	if old != nil {
+		e, m := x.envs[old.Env], x.hosts[old.Host]
+		e.nodes, m.nodes = without(e.nodes, id), without(m.nodes, id)
+		e.waits -= waits(old)
+		if a := old.Container.IPv4; x.used[a] <= 1 {
+			delete(x.used, a)
+		} else {
+			x.used[a]--
+		}
+		x.dirty.envs[old.Env], x.dirty.hosts[old.Host] = true, true
+	}
+	if n != nil {
+		e, m := x.env(n.Env), x.host(n.Host)
+		e.nodes, m.nodes = with(e.nodes, id), with(m.nodes, id)
+		e.waits += waits(n)
+		x.used[n.Container.IPv4]++
+		x.dirty.envs[n.Env], x.dirty.hosts[n.Host] = true, true
+		x.nodes[id] = n
+	} else {
+		delete(x.nodes, id)
+	}
+	// The board is left alone where nothing changed for it: whoever watches it would be looked at again.
+	if old != nil && n != nil && old.Host == n.Host && old.Gone == n.Gone && counted(old) == counted(n) {
+		return
+	}
+	if old != nil && old.Host != "" {
+		x.board.Remove(old.Host, counted(old), old.Gone)
+	}
+	if n != nil && n.Host != "" {
+		x.board.Add(n.Host, counted(n), n.Gone)
+	}
+}
+
+// waits is 1 for a node of which decisions wait to hear from its host.
+func waits(n *store.Node) int {
+	if n.Gone || n.Replaces != 0 {
+		return 1
+	}
+	return 0
+}
+
+// counted is a node as the board counts it.
+func counted(n *store.Node) place.Node {
+	return place.Node{Layer: place.Layer{Env: n.Env, Name: n.Layer}, Cloudlets: n.Cloudlets,
+		DiskBytes: n.Container.Limits.DiskBytes, Image: n.Container.Image.Digest}
+}
+
+func with(list []wire.CTID, id wire.CTID) []wire.CTID {
+	i, there := slices.BinarySearch(list, id)
+	if there {
+		return list
+	}
+	return slices.Insert(list, i, id)
+}
+
+func without(list []wire.CTID, id wire.CTID) []wire.CTID {
+	if i, there := slices.BinarySearch(list, id); there {
+		return slices.Delete(list, i, i+1)
+	}
+	return list
+}
+
+func (x *Index) setHost(id wire.HostID, rec *store.Host) {
+	m := x.host(id)
+	m.record = rec
+	x.on(m, false)
+	x.dirty.hosts[id], x.dirty.envs[env.System] = true, true
+	x.dirty.peers, x.dirty.count, x.dirty.storm = true, true, true
+	x.place(id, m)
+}
+
+// place tells the board of a host.
+func (x *Index) place(id wire.HostID, m *machine) {
+	if m.record == nil {
+		x.board.Drop(id)
+		return
+	}
+	h := place.Host{ID: id, Name: m.record.Name, Role: m.record.Role, State: m.status.State.State,
+		Unlicensed: x.kept.uncovered[id], Addresses: lastAddress - firstAddress + 1}
+	if r := m.status.Report; r != nil {
+		h.Memory, h.Disk = r.Capacity.MemoryBytes, r.Capacity.DiskBytes
+	}
+	x.board.Set(h)
+}
+
+func (x *Index) setWork(id wire.HostID, rec *host.Work) {
+	m := x.host(id)
+	m.work = rec
+	x.dirty.hosts[id] = true
+	x.on(m, true)
+}
+
+func (x *Index) setCursor(id wire.HostID, last int) { x.host(id).cursor = last }
+
+func (x *Index) setTemplate(name wire.TemplateName, rec *host.Template) {
+	if rec == nil {
+		delete(x.templates, name)
+	} else {
+		x.templates[name] = *rec
+	}
+	for e := range x.naming[base(name)] {
+		x.dirty.envs[e] = true
+	}
+}
+
+// setStatus takes in what is known of a host now.
+func (x *Index) setStatus(id wire.HostID, s live.Status) {
+	m := x.host(id)
+	old := m.status
+	m.status = s
+	if m.record == nil {
+		return // nobody reads it
+	}
+	if old.State != s.State || old.Loss != s.Loss {
+		x.on(m, false)
+		x.dirty.storm = true
+	}
+	x.on(m, true)
+	gone := func(s live.Status) bool { return s.State.State == operator.HostUnreachable }
+	if old.From != s.From || !alike(old.Report, s.Report) || gone(old) != gone(s) {
+		x.dirty.peers = true
+	}
+	x.place(id, m)
+}
+
+// alike tells whether two reports say the same of where and who their host is.
+func alike(a, b *host.Report) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Boot == b.Boot && a.MeshKey == b.MeshKey && a.Underlay == b.Underlay && slices.Equal(a.Addrs, b.Addrs)
+}
+
+// License takes in what the licence allows now.
+func (x *Index) License(l entitle.License) {
+	old := x.license
+	x.license = l
+	if !l.Since.Equal(old.Since) {
+		x.dirty.count = true
+	}
+	if l.Since = old.Since; l != old {
+		x.dirty.count = true
+	}
+}
