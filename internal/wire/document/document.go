@@ -71,7 +71,7 @@ func Join(faults []*Error) error {
 type Source struct {
 	name string
 	at   map[string]place
-	// Parsed: it is YAML, so what could be read of it was read.
+	// Parsed: it is a map in YAML, so what could be read of it was read.
 	Parsed bool
 }
 
@@ -127,8 +127,11 @@ func Parse(name string, raw []byte, out any) (src *Source, err error) {
 		return src, locate(name, err)
 	}
 	docs := slices.DeleteFunc(slices.Clone(parsed.Docs), func(d *ast.DocumentNode) bool {
-		_, comment := d.Body.(*ast.CommentGroupNode)
-		return d.Body == nil || comment
+		switch d.Body.(type) {
+		case nil, *ast.CommentGroupNode, *ast.DirectiveNode: // "%YAML 1.2" is no document of its own (YAML 1.2.2, section 6.8)
+			return true
+		}
+		return false
 	})
 	switch {
 	case len(docs) == 0:
@@ -137,7 +140,7 @@ func Parse(name string, raw []byte, out any) (src *Source, err error) {
 		p := placeOf(docs[1].Body)
 		return src, &Error{Name: name, Line: p.line, Column: p.column, Reason: "holds more than one document: give each a file of its own"}
 	}
-	src.Parsed = true
+	_, src.Parsed = docs[0].Body.(ast.MapNode)
 	f := &filler{name: name, at: src.at, anchors: map[string]ast.Node{}, active: map[string]bool{}}
 	f.fill(docs[0].Body, reflect.ValueOf(out).Elem(), "")
 	return src, Join(f.faults)
@@ -152,6 +155,7 @@ func text(name string, raw []byte) ([]byte, error) {
 	}
 	raw = bytes.TrimPrefix(raw, []byte("\xef\xbb\xbf"))
 	raw = bytes.ReplaceAll(raw, []byte("\r\n"), []byte("\n"))
+	flow := bytes.HasPrefix(bytes.TrimLeft(raw, " \t\n"), []byte("{")) // as in JSON; white space means nothing there (YAML 1.2.2, section 7.4)
 	for n, line := range bytes.Split(raw, []byte("\n")) {
 		if !utf8.Valid(line) {
 			return nil, &Error{Name: name, Line: n + 1, Column: 1, Reason: "holds bytes that are no UTF-8: save it as UTF-8"}
@@ -159,7 +163,11 @@ func text(name string, raw []byte) ([]byte, error) {
 		if i := bytes.IndexByte(line, 0); i >= 0 {
 			return nil, &Error{Name: name, Line: n + 1, Column: i + 1, Reason: "holds a zero byte: this is no text file"}
 		}
-		if bytes.HasPrefix(line, []byte("\t")) && len(bytes.TrimSpace(line)) > 0 {
+		if blank := len(line) - len(bytes.TrimLeft(line, " \t")); flow {
+			for i := range line[:blank] {
+				line[i] = ' ' // of our own copy
+			}
+		} else if bytes.HasPrefix(line, []byte("\t")) && blank < len(line) {
 			return nil, &Error{Name: name, Line: n + 1, Column: 1, Reason: "is indented with a tab: YAML takes spaces only"}
 		}
 	}

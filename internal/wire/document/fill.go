@@ -85,9 +85,15 @@ func (f *filler) resolve(n ast.Node, path string) (value ast.Node, done func()) 
 		value, inner := f.resolve(target, path)
 		return value, func() { inner(); delete(f.active, name) }
 	case *ast.TagNode:
-		if tag := n.Start.Value; tag != "!!str" && tag != "!!int" && tag != "!!bool" && tag != "!!map" && tag != "!!seq" {
+		tag := n.Start.Value
+		if tag != "!!str" && tag != "!!int" && tag != "!!bool" && tag != "!!map" && tag != "!!seq" {
 			f.fault(n, path, "the tag %s is not known: leave it out", tag)
 			return nil, done
+		}
+		if text, quoted, ok := scalar(n.Value); ok && !quoted && tag == "!!str" {
+			t := *n.Value.GetToken() // a text, as if it were quoted
+			t.Type, t.Value = token.DoubleQuoteType, text
+			return ast.String(&t), done
 		}
 		return f.resolve(n.Value, path)
 	case *ast.MappingValueNode:

@@ -93,6 +93,9 @@ func TestFormsOfYAML(t *testing.T) {
 		{"document marks", "---\n" + env + "...\n", ""},
 		{"comments", "# first\n" + env + "# last\n", ""},
 		{"JSON", `{"version":1,"name":"hello","layers":[{"name":"cp","template":"nginx","nodes":2,"cloudlets":{"reserved":1,"dynamic":4},"env":{"A":"1"}}]}`, ""},
+		{"JSON with tabs", "\n{\n\t\"version\": 1,\n\t\"name\": \"hello\",\n\t\"layers\": [\n\t\t{\"name\": \"cp\", \"template\": \"nginx\", \"nodes\": 2,\n\t\t \"cloudlets\": {\"reserved\": 1, \"dynamic\": 4},\n\t\t \"env\": {\"A\": \"1\"}}\n\t]\n}\n", ""},
+		{"a directive", "%YAML 1.2\n---\n" + env, ""},
+		{"the tag of a text", strings.Replace(env, "A: \"1\"", "A: !!str 1", 1), ""},
 		{"an anchor and its alias", strings.Replace(strings.Replace(env, "nodes: 2", "nodes: &n 2", 1), "dynamic: 4", "dynamic: *n", 1), ""},
 		{"a merge key", strings.Replace(env, "    nodes: 2\n", "    <<: {nodes: 2, name: ignored}\n", 1), ""},
 		{"UTF-16", "\xff\xfev\x00", "UTF-16: save it as UTF-8"},
@@ -104,6 +107,9 @@ func TestFormsOfYAML(t *testing.T) {
 		{"an alias of nothing", strings.Replace(env, "nodes: 2", "nodes: *n", 1), "no anchor &n"},
 		{"an alias inside itself", strings.Replace(env, "    env:\n      A: \"1\"", "    env: &e\n      A: *e", 1), "layers[0].env.A: is a map, want a text"},
 		{"a tag", strings.Replace(env, "nginx", "!!python/object x", 1), "the tag !!python/object is not known"},
+		{"the tag of a text where a number belongs", strings.Replace(env, "nodes: 2", "nodes: !!str 2", 1), `is the text "2", want a whole number: leave the quotes out`},
+		{"a list in place of the document", "- a\n", "=f:1:1: is a list, want a map"},
+		{"a word in place of the document", "hello\n", "=f:1:1: is hello, want a map"},
 		{"a map as key", strings.Replace(env, "A: \"1\"", "{a: b}: c", 1), "f:9:"},
 		{"a variable without value", strings.Replace(env, "A: \"1\"", "A:", 1), `f:9:10: layers[0].env.A: has no value; write "" for an empty text`},
 		{"a text where a list belongs", "version: 1\nname: hello\nlayers: cp\n", "f:3:9: layers: is cp, want a list"},
@@ -111,8 +117,11 @@ func TestFormsOfYAML(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s, _, _, err := operator.DecodeEnvironment("f", []byte(c.doc))
+			whole, alone := strings.CutPrefix(c.want, "=")
 			switch {
-			case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
+			case alone && (err == nil || err.Error() != whole):
+				t.Errorf("got %v, want %q and nothing else", err, whole)
+			case !alone && c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
 				t.Errorf("got %v, want an error with %q", err, c.want)
 			case c.want == "" && (err != nil || s.Name != "hello" || s.Layers[0].Nodes != 2 || s.Layers[0].Env["A"] != "1"):
 				t.Errorf("got %+v, %v", s, err)
