@@ -61,11 +61,15 @@ func HTTP(l net.Listener, conf *tls.Config, h http.Handler, limits Limits, log *
 	log = logging.Or(log)
 	return func(ctx context.Context) error {
 		s := &http.Server{
-			Handler: Bodies(h, limits), TLSConfig: conf, ReadHeaderTimeout: limits.Header, WriteTimeout: limits.Answer,
+			Handler: Bodies(h, limits), ReadHeaderTimeout: limits.Header, WriteTimeout: limits.Answer,
 			IdleTimeout: limits.Idle, MaxHeaderBytes: limits.HeaderBytes, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		}
 		if limits.Polls {
 			s.BaseContext = func(net.Listener) context.Context { return ctx }
+		}
+		turns := newTurns()
+		if conf != nil {
+			s.TLSConfig = turns.config(conf)
 		}
 		gate := &limit.Gate{All: limits.Connections, Each: limits.PerClient}
 		counted := limit.Listener(l, gate)
@@ -82,7 +86,7 @@ func HTTP(l net.Listener, conf *tls.Config, h http.Handler, limits Limits, log *
 			if conf == nil {
 				return s.Serve(counted)
 			}
-			return s.ServeTLS(counted, "", "")
+			return s.ServeTLS(turns.listener(counted), "", "")
 		})
 	}
 }
