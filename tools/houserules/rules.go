@@ -1,4 +1,5 @@
-// Package houserules holds the repository to its layout: who may import whom, what deciding packages may not touch, how big a file may grow.
+// Package houserules holds the repository to its layout: who may import whom, what deciding packages may not touch, how big a file may
+// grow.
 //
 // Owns: the rules, as tables with a reason in each row.
 // In: the repository's own Go files.
@@ -15,6 +16,20 @@ var crossings = []struct{ from, to, reason string }{
 	{"tools/devcluster", "qemu-tests/cluster", "the demo and the tests start the same cluster"},
 	{"tools/templates", "image/debian", "what a Debian package says of its sources is read in one way"},
 	{"tools/bench", "qemu-tests/harness", "benchmarks run in the tests' guests"},
+}
+
+// arrows are the imports within a folder that would climb: from may not import to, nor what is below to, itself aside.
+var arrows = []struct{ from, to, reason string }{
+	{"agent/container", "agent/plan", "containers are made and ended as told; what is next is decided above"},
+	{"agent/container", "agent/desired", "likewise"},
+	{"agent/container", "agent/apply", "likewise"},
+	{"agent/network", "agent/container", "the network is given namespaces, not containers"},
+	{"agent/history", "agent/apply", "what was done is remembered as values"},
+	{"agent/health", "agent/container", "a check asks an address"},
+	{"agent/garbage", "agent/fetch", "what may go is decided without the store of images"},
+	{"tools/hnctl/app", "tools/hnctl/cli", "what every command gets knows no command"},
+	{"tools/hnctl/app", "tools/hnctl/session", "likewise"},
+	{"qemu-tests/harness", "qemu-tests/cluster", "virtual machines come before what runs in them"},
 }
 
 // own are packages only one program may import.

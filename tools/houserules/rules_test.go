@@ -119,6 +119,27 @@ func TestFoldersDoNotKnowEachOther(t *testing.T) {
 	}
 }
 
+func TestArrowsDoNotClimb(t *testing.T) {
+	_, files := repository(t)
+	for _, a := range arrows {
+		found := false
+		for _, f := range files {
+			if f.test() || !within(f.dir(), a.from) {
+				continue
+			}
+			found = true
+			for _, imp := range f.imports {
+				if to, ours := strings.CutPrefix(imp, module); ours && within(to, a.to) && !within(to, a.from) {
+					t.Errorf("%s imports %s: %s", f.path, imp, a.reason)
+				}
+			}
+		}
+		if !found {
+			t.Errorf("%s: there is no such package any more; mend the table of arrows", a.from)
+		}
+	}
+}
+
 func TestOwnedPackages(t *testing.T) {
 	_, files := repository(t)
 	for _, f := range files {
