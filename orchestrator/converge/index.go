@@ -53,7 +53,6 @@ type Index struct {
 	kept struct {
 		watching  map[wire.EnvName]bool // asked the board and made nothing
 		board     uint64                // its version then
-		again     bool                  // the board moved meanwhile
 		storm     bool
 		stormy    string // the alarm
 		stuck     map[wire.EnvName]string

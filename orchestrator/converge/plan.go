@@ -105,16 +105,15 @@ type planner struct {
 // of environments that are not dirty is what was found out when they were.
 func (x *Index) Plan(now time.Time) Plan {
 	x.recount()
-	if x.kept.again || x.board.Version() != x.kept.board {
+	if x.board.Version() != x.kept.board {
 		x.watchers()
 	}
 	for {
 		p := x.decide(now)
-		moved := x.board.Undo()
-		if moved && x.watchers() {
+		if moved := x.board.Undo(); moved && x.watchers() {
 			continue // they come before or after what was placed, each in its turn
 		}
-		x.kept.board, x.kept.again = x.board.Version(), moved
+		x.kept.board = x.board.Version()
 		p.keep()
 		return p.plan
 	}

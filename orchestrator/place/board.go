@@ -21,6 +21,7 @@ type Board struct {
 	slots   []*slot             // a host keeps its index
 	at      map[wire.HostID]int // index in slots
 	order   []int               // the hosts there are, by name and id
+	ranks   []int               // of each slot in order; lists are kept in this order without looking at names
 	classes []*class            // by usable memory
 	layers  map[Layer][]int     // the slots that have nodes of a layer
 	out     []int               // slots that changed and don't stand in their level yet
@@ -98,13 +99,11 @@ func (b *Board) Set(h Host) {
 	}
 	b.change(at)
 	if s.listed && s.Name != h.Name {
-		b.order = b.remove(b.order, at)
-		s.listed = false
+		b.unlist(at)
 	}
 	s.Host = h
 	if !s.listed {
-		s.listed = true
-		b.order = b.insert(b.order, at)
+		b.list(at)
 	}
 }
 
@@ -115,8 +114,32 @@ func (b *Board) Drop(id wire.HostID) {
 		return
 	}
 	b.change(at)
-	b.order = b.remove(b.order, at)
+	b.unlist(at)
+}
+
+// list and unlist put a host that stands in no level into the order, and out of it. The others keep their order.
+func (b *Board) list(at int) {
+	s := b.slots[at]
+	i := sort.Search(len(b.order), func(i int) bool {
+		o := b.slots[b.order[i]]
+		return cmp.Or(strings.Compare(o.Name, s.Name), strings.Compare(string(o.ID), string(s.ID))) >= 0
+	})
+	b.order = slices.Insert(b.order, i, at)
+	s.listed = true
+	b.rank(i)
+}
+
+func (b *Board) unlist(at int) {
+	i := b.ranks[at]
+	b.order = slices.Delete(b.order, i, i+1)
 	b.slots[at].listed = false
+	b.rank(i)
+}
+
+func (b *Board) rank(from int) {
+	for i := from; i < len(b.order); i++ {
+		b.ranks[b.order[i]] = i
+	}
 }
 
 // Add counts a node on a host; one that is gone from its layer takes its room until it is removed.
@@ -224,6 +247,7 @@ func (b *Board) slot(id wire.HostID) int {
 	}
 	at := len(b.slots)
 	b.at[id] = at
+	b.ranks = append(b.ranks, -1)
 	b.slots = append(b.slots, &slot{Host: Host{ID: id, Layers: map[Layer]int{}}, images: map[wire.Digest]int{}})
 	return at
 }
@@ -293,17 +317,12 @@ const mostCloudlets = 1 << 16
 func (h *Host) size() int64 { return min(h.usable()/wire.CloudletBytes, mostCloudlets) }
 func (h *Host) free() int64 { return min((h.usable()-h.Reserved)/wire.CloudletBytes, h.size()) }
 
-// compare orders slots by name and id.
-func (b *Board) compare(x, y int) int {
-	if x == y {
-		return 0
-	}
-	p, q := b.slots[x], b.slots[y]
-	return cmp.Or(strings.Compare(p.Name, q.Name), strings.Compare(string(p.ID), string(q.ID)))
-}
+// compare orders hosts by name and id.
+func (b *Board) compare(x, y int) int { return b.ranks[x] - b.ranks[y] }
 
 func (b *Board) find(list []int, at int) int {
-	return sort.Search(len(list), func(i int) bool { return b.compare(list[i], at) >= 0 })
+	rank := b.ranks[at]
+	return sort.Search(len(list), func(i int) bool { return b.ranks[list[i]] >= rank })
 }
 
 func (b *Board) insert(list []int, at int) []int { return slices.Insert(list, b.find(list, at), at) }
