@@ -242,13 +242,17 @@ func (c *cluster) happen(e event) {
 			}
 		})
 	case "operation ends":
-		id := fmt.Sprintf("op-%d", max(1, c.ops-e.b%2))
 		c.update(func(tx *store.Tx) {
-			if op, there := store.Operations.Read(tx, id); there && e.c%2 == 0 {
-				op.State = operator.OpDone
-				store.Operations.Put(tx, id, op)
-			} else if there {
-				store.Operations.Delete(tx, id)
+			for id, op := range store.Operations.Refs(tx.View()) {
+				if op.Kind != "env.spread" || e.b%2 == 0 && op.Env != name {
+					continue
+				}
+				if ended := *op; e.c%2 == 0 {
+					ended.State = operator.OpDone
+					store.Operations.Put(tx, id, ended)
+				} else {
+					store.Operations.Delete(tx, id)
+				}
 			}
 		})
 	case "silent", "lost":
