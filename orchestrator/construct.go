@@ -195,5 +195,5 @@ func (o *orchestrator) serveAPI(l net.Listener) func(context.Context) error {
 func (o *orchestrator) serveHosts(l net.Listener) func(context.Context) error {
 	conf := identity.ServerTLS(o.trust, nil, o.holder)
 	conf.NextProtos = []string{"h2", "http/1.1"}
-	return listen.HTTP(l, conf, o.hosts.Handler(), listen.Limits{Connections: 4000, Polls: true}, o.log)
+	return listen.HTTP(l, conf, o.hosts.Handler(), listen.Limits{Connections: 16_000, Polls: true}, o.log)
 }

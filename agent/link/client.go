@@ -26,31 +26,35 @@ type clientBox struct {
 	endpoints []string
 	trust     identity.Trust
 	holder    *identity.Holder
+	dial      func(context.Context, string, string) (net.Conn, error)
 	current   atomic.Int64
 	with      atomic.Pointer[http.Client] // presents the host's certificate
 	reports   atomic.Pointer[http.Client] // likewise; its one connection is kept for reports alone
 	without   *http.Client                // presents none: enrolment, renewal after expiry
 }
 
-func (c *clientBox) init(endpoints []string, t identity.Trust, h *identity.Holder) {
-	c.endpoints, c.trust, c.holder = endpoints, t, h
-	c.without = newClient(t, nil)
-	c.with.Store(newClient(t, h))
-	c.reports.Store(newClient(t, h))
+func (c *clientBox) init(endpoints []string, t identity.Trust, h *identity.Holder, dial func(context.Context, string, string) (net.Conn, error)) {
+	if dial == nil {
+		dial = (&net.Dialer{Timeout: 3 * time.Second, KeepAlive: 5 * time.Second}).DialContext
+	}
+	c.endpoints, c.trust, c.holder, c.dial = endpoints, t, h, dial
+	c.without = c.newClient(nil)
+	c.with.Store(c.newClient(h))
+	c.reports.Store(c.newClient(h))
 }
 
 // renewed makes connections from now on use the new certificate; those in use end with their call.
 func (c *clientBox) renewed() {
 	for _, p := range []*atomic.Pointer[http.Client]{&c.with, &c.reports} {
-		p.Swap(newClient(c.trust, c.holder)).CloseIdleConnections()
+		p.Swap(c.newClient(c.holder)).CloseIdleConnections()
 	}
 }
 
 // newClient speaks HTTP/1.1, one connection a long poll: a stalled one can't hold up the others.
-func newClient(t identity.Trust, h *identity.Holder) *http.Client {
+func (c *clientBox) newClient(h *identity.Holder) *http.Client {
 	return &http.Client{Transport: &http.Transport{
-		TLSClientConfig:       identity.ClientTLS(t, identity.WantComponent("orchestrator"), h),
-		DialContext:           (&net.Dialer{Timeout: 3 * time.Second, KeepAlive: 5 * time.Second}).DialContext,
+		TLSClientConfig:       identity.ClientTLS(c.trust, identity.WantComponent("orchestrator"), h),
+		DialContext:           c.dial,
 		TLSHandshakeTimeout:   10 * time.Second,
 		IdleConnTimeout:       60 * time.Second,
 		MaxIdleConnsPerHost:   4,

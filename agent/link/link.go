@@ -11,13 +11,13 @@ import (
 	"crypto/ed25519"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
 	"time"
 
-	"hardnode.dev/agent/desired"
 	"hardnode.dev/internal/identity"
 	"hardnode.dev/internal/keep"
 	"hardnode.dev/internal/logging"
@@ -31,7 +31,7 @@ import (
 type Options struct {
 	Dir      string // STATE/identity
 	Config   func(context.Context) (boot.HostConfig, error)
-	Store    *desired.Store
+	Store    Documents
 	Report   func(context.Context) host.Report                                       // all but Seq and Sent
 	Changed  <-chan struct{}                                                         // a hint that the next report says something new
 	Runtime  Runtime                                                                 // carries out sessions
@@ -41,7 +41,14 @@ type Options struct {
 	Underlay func(context.Context) netip.Addr
 	Hardware host.Hardware
 	Clock    Clock
-	Log      *slog.Logger // nil discards
+	Dial     func(ctx context.Context, network, addr string) (net.Conn, error) // to the orchestrator; nil: as the machine does
+	Log      *slog.Logger                                                      // nil discards
+}
+
+// Documents are where Assignments are kept: agent/desired.
+type Documents interface {
+	Known() (work, peers wire.Revision)
+	Accept(host.Assignment) error // durably
 }
 
 // Link is the tie. Its methods may be called at once.
@@ -233,7 +240,7 @@ func (l *Link) configure(ctx context.Context, cfg boot.HostConfig) bool {
 	l.mu.Lock()
 	l.trust = identity.Trust{Pin: j.CAPin, Cluster: wire.ClusterID(j.Cluster)}
 	l.mu.Unlock()
-	l.client.init(j.Endpoints, l.trust, &l.holder)
+	l.client.init(j.Endpoints, l.trust, &l.holder, l.o.Dial)
 	l.o.Clock.Raise()
 	return true
 }

@@ -15,6 +15,8 @@ var crossings = []struct{ from, to, reason string }{
 	{"tools/devcluster", "qemu-tests/harness", "the demo boots its machines with the tests' harness"},
 	{"tools/devcluster", "qemu-tests/cluster", "the demo and the tests start the same cluster"},
 	{"tools/templates", "image/debian", "what a Debian package says of its sources is read in one way"},
+	{"tools/fleetsim", "agent/link", "virtual hosts speak with the agent's own link, so that the protocol is written once"},
+	{"tools/fleetsim", "agent/container/command", "what the link asks of a runtime has its streams"},
 	{"tools/bench", "qemu-tests/harness", "benchmarks run in the tests' guests"},
 }
 
