@@ -122,12 +122,14 @@ const (
 // report tells the orchestrator how this host is, until ctx ends.
 func (l *Link) report(ctx context.Context) error {
 	var seq int64
+	var known renewal
 	late := lateness{started: time.Now()}
 	for again := (retry{}); ctx.Err() == nil; {
 		r := l.o.Report(ctx)
 		r.Late = late.why(time.Now())
 		seq = max(seq+1, facts.SinceBoot().Milliseconds()) // it must grow over restarts of the agent too
 		r.Seq, r.Sent = seq, time.Now().UTC()
+		r = known.next(r, time.Now())
 		body, err := json.Marshal(r)
 		if err != nil {
 			return fmt.Errorf("encode report: %v", err)
@@ -137,6 +139,9 @@ func (l *Link) report(ctx context.Context) error {
 		var reply host.ReportReply
 		if err == nil {
 			err = neighbour.Decode(a.body, &reply)
+		}
+		if !known.answered(r, reply, err) {
+			continue
 		}
 		l.reported(a.endpoint, reply, err)
 		late.tried(time.Now(), err)

@@ -334,13 +334,27 @@ func (s *Server) report(w http.ResponseWriter, r *http.Request, h store.Host) {
 		return
 	}
 	now := time.Now()
+	if rep.Unchanged != "" {
+		if state, ok := s.Fleet.Complete(h.ID, &rep); !ok { // it began, or ended, with another orchestrator process
+			answer(w, host.ReportReply{Now: now.UTC(), State: string(state.State), Unlicensed: s.Unlicensed(h.ID)})
+			return
+		}
+	} else if rep.Containers == nil {
+		operator.WriteProblem(w, operator.NewProblem(operator.Invalid, "body", `field "containers" is missing`,
+			"compare the versions of host and orchestrator"))
+		return
+	}
+	if rep.Digest.Validate() != nil {
+		rep.Digest = ""
+	}
 	state, err := s.Fleet.Report(live.Member{ID: h.ID, Name: h.Name, Joined: h.Joined, From: limit.Addr(r.RemoteAddr)}, &rep, now)
 	if err != nil {
 		operator.WriteProblem(w, operator.NewProblem(operator.Conflict, "report", err.Error(), "send reports one after the other"))
 		return
 	}
 	peers, _ := converge.Published(s.Store.View())
-	answer(w, host.ReportReply{Now: now.UTC(), State: string(state.State), Unlicensed: s.Unlicensed(h.ID), Peers: peers})
+	answer(w, host.ReportReply{Now: now.UTC(), State: string(state.State), Unlicensed: s.Unlicensed(h.ID), Peers: peers,
+		Kept: rep.Digest})
 }
 
 func (s *Server) sessions(w http.ResponseWriter, r *http.Request, h store.Host) {

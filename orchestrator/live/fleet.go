@@ -276,6 +276,18 @@ func (f *Fleet) Report(m Member, rep *host.Report, now time.Time) (State, error)
 	return r.Status.State, nil
 }
 
+// Complete makes a whole report of an unchanged renewal, and says what state the host is in. False: its last report here is not the one that the
+// renewal means, so it can't be taken in.
+func (f *Fleet) Complete(id wire.HostID, rep *host.Report) (State, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r := f.mu.hosts[id]
+	if r == nil {
+		return State{}, false
+	}
+	return r.Status.State, rep.Complete(r.Report)
+}
+
 // matters tells whether a report says something that others act on: figures that move all the time, and when a container is tried next,
 // are left out.
 func matters(old, rep *host.Report) bool {
@@ -298,7 +310,7 @@ func matters(old, rep *host.Report) bool {
 	}
 	a, b := *old, *rep
 	for _, r := range []*host.Report{&a, &b} {
-		r.Seq, r.Sent, r.Load, r.Late, r.Containers = 0, time.Time{}, host.Load{}, "", nil
+		r.Seq, r.Sent, r.Load, r.Late, r.Containers, r.Digest = 0, time.Time{}, host.Load{}, "", nil, ""
 	}
 	return !reflect.DeepEqual(a, b)
 }

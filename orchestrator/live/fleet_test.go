@@ -54,3 +54,41 @@ func TestVotesAreCountedOnce(t *testing.T) {
 		t.Errorf("most of the others call it dead: %+v", l)
 	}
 }
+
+// An unchanged renewal renews the link and is no news, however often it comes.
+func TestUnchangedIsNoNews(t *testing.T) {
+	start := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
+	f := NewFleet(ClocksFor(1), start, nil)
+	m := Member{ID: "h-1", Name: "host1", Joined: start}
+	if _, ok := f.Complete("h-1", &host.Report{Boot: "b", Unchanged: "sha256:x"}); ok {
+		t.Error("a host that never reported is completed")
+	}
+	rep := host.Report{Boot: "b", Seq: 1, Containers: []host.ContainerStatus{{CTID: 100, State: host.CtRunning}}}
+	rep.Digest = rep.Sum()
+	if _, err := f.Report(m, &rep, start); err != nil {
+		t.Fatal(err)
+	}
+	_, changed := f.Snapshot()
+	_, _, moved := f.Since(0)
+	for i := range 3 {
+		next := host.Report{Boot: "b", Seq: int64(i + 2), Load: host.Load{Load1: float64(i)}}
+		next.Shorten(rep.Digest)
+		if _, ok := f.Complete("h-1", &next); !ok {
+			t.Fatal("the renewal is not completed")
+		}
+		if _, err := f.Report(m, &next, start.Add(time.Duration(i+1)*time.Second)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	select {
+	case <-changed:
+		t.Error("unchanged renewals are told to those who act on changes")
+	case <-moved:
+		t.Error("unchanged renewals are moves")
+	default:
+	}
+	s, _ := f.Snapshot()
+	if got := s["h-1"]; len(got.Report.Containers) != 1 || !got.Received.Equal(start.Add(3*time.Second)) || got.Report.Load.Load1 != 2 {
+		t.Errorf("what is known: %+v", got)
+	}
+}

@@ -9,7 +9,8 @@
 // History: 2026-11-22 version 1. 2026-11-22 Container.Remove. 2026-11-25 Report.Planned, the container state stopping.
 // 2026-11-25 Process.Groups; Templates.Imports, Template.Warnings, Used. 2026-11-25 Image.IDBlocks, ExecSpec.User.
 // 2026-11-25 Report.Keys and Late, ReportReply.Peers, Load.Pressure. 2026-11-26 Templates.Runs.
-// 2026-11-26 Container.Account, Template.Account, Import.Account, ImportRun.Account.
+// 2026-11-26 Container.Account, Template.Account, Import.Account, ImportRun.Account; Report.Digest and
+// Unchanged, ReportReply.Kept.
 package host
 
 import (

@@ -107,13 +107,21 @@ type Report struct {
 	Seen     wire.Revision `json:"seen"` // the Work revision that is on disk
 	// Planned is the Work revision that Containers was looked at and planned for: what that Work names not and Containers names not either is
 	// removed, and each status is an answer to that Work, whatever becomes of the other containers. 0: see PlannedFor.
-	Planned    wire.Revision     `json:"planned,omitempty"`
-	Peers      wire.Revision     `json:"peers"` // the Peers revision that is applied
-	Containers []ContainerStatus `json:"containers"`
+	Planned wire.Revision `json:"planned,omitempty"`
+	Peers   wire.Revision `json:"peers"` // the Peers revision that is applied
+	// Containers are all that the host has; nil only in an unchanged renewal. An orchestrator that knows no such renewals refuses a report without
+	// them, so it never takes one for the report of a host that has none.
+	Containers []ContainerStatus `json:"containers,omitzero"`
 	Gossip     []GossipView      `json:"gossip,omitempty"`
 	Keys       GossipKeyIDs      `json:"keys,omitzero"` // the gossip keys it works with now
 	Problems   []Problem         `json:"problems,omitempty"`
 	Late       string            `json:"late,omitempty"` // why there was no report before this one for longer than usual; "" when there was
+
+	// Digest names this report, which is whole; "" of an agent that sends no others.
+	Digest wire.Digest `json:"digest,omitempty"`
+	// Unchanged is the digest of an earlier report of this boot that the orchestrator said it keeps (ReportReply.Kept): Containers and Gossip are
+	// left out, for they are that one's (Report.Complete). "" in a whole report.
+	Unchanged wire.Digest `json:"unchanged,omitempty"`
 }
 
 // PlannedFor is Planned; of an agent that does not say it, the revision that is fully applied, 0 if there is none.
@@ -131,6 +139,10 @@ type ReportReply struct {
 	Unlicensed string    `json:"unlicensed,omitempty"` // reason, when nothing new is placed here
 
 	Peers wire.Revision `json:"peers,omitempty"` // of the newest Peers document; 0: not said
+
+	// Kept is the digest of the whole report that the host's next may be unchanged from. "": the next must be whole; and if it answers an unchanged
+	// renewal, that was not taken in, and the whole one is sent at once.
+	Kept wire.Digest `json:"kept,omitempty"`
 }
 
 // Capacity is what a host has in all.

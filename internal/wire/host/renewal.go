@@ -1,0 +1,51 @@
+package host
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"hardnode.dev/internal/wire"
+)
+
+// WholeEvery is how often a report is whole, whatever it says: the figures of containers that the orchestrator has are as old as that at most.
+const WholeEvery = 10 * time.Second
+
+// Steady tells whether two reports say the same of what an unchanged renewal leaves out: the containers, but for how much each uses, and
+// what gossip says of the other hosts.
+func (r *Report) Steady(o *Report) bool {
+	return slices.EqualFunc(r.Containers, o.Containers, func(a, b ContainerStatus) bool {
+		same := a.Started.Equal(b.Started) && a.NextStart.Equal(b.NextStart)
+		for _, s := range [...]*ContainerStatus{&a, &b} {
+			s.Started, s.NextStart, s.MemoryBytes, s.CPUMicros, s.DiskBytes = time.Time{}, time.Time{}, 0, 0, 0
+		}
+		return same && a == b
+	}) && slices.Equal(r.Gossip, o.Gossip)
+}
+
+// Sum is the digest of what an unchanged renewal leaves out.
+func (r *Report) Sum() wire.Digest {
+	raw, _ := json.Marshal(struct {
+		Boot       string
+		Seq        int64
+		Containers []ContainerStatus
+		Gossip     []GossipView
+	}{r.Boot, r.Seq, r.Containers, r.Gossip})
+	return wire.DigestOf(sha256.Sum256(raw))
+}
+
+// Shorten makes an unchanged renewal of r, which says of its containers and of gossip what the whole report with that digest said.
+func (r *Report) Shorten(digest wire.Digest) {
+	r.Containers, r.Gossip, r.Digest, r.Unchanged = nil, nil, "", digest
+}
+
+// Complete makes a whole report of an unchanged renewal. False: last, which may be nil, is not the report that it means, so the host must send a
+// whole one.
+func (r *Report) Complete(last *Report) bool {
+	if last == nil || last.Boot != r.Boot || last.Digest == "" || last.Digest != r.Unchanged {
+		return false
+	}
+	r.Containers, r.Gossip, r.Digest, r.Unchanged = last.Containers, last.Gossip, last.Digest, ""
+	return true
+}
