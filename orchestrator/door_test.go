@@ -91,45 +91,10 @@ func TestManners(t *testing.T) {
 	} {
 		for token, want := range map[string]int{adminToken: 413, "": 401} {
 			c.bearer = token
-			if resp, body := c.do(v.client, "POST", "/api/v1/environments", v.body(), "Content-Type", "application/json"); resp.StatusCode != want {
+			if resp, body := c.do(v.client, "POST", "/api/v1/environments", v.body(), "Content-Type", "application/json"); resp.StatusCode != want || want == 413 && !strings.Contains(body, "more than 1048576 bytes") {
 				t.Errorf("20 MB by %s: %d %s, want %d", v.name, resp.StatusCode, body, want)
 			}
 		}
-	}
-}
-
-// A list comes in parts, and what is created or deleted between them shifts nothing.
-func TestPages(t *testing.T) {
-	t.Parallel()
-	c := found(t, 2, "infra1")
-	c.start()
-	made := map[string]operator.MadeToken{}
-	for _, name := range []string{"a", "b", "c", "d", "e"} {
-		var m operator.MadeToken
-		c.ok("POST", "/api/v1/tokens", operator.NewToken{Name: name, Scopes: []string{"read"}}, &m)
-		made[name] = m
-	}
-	var names []string
-	path := "/api/v1/tokens?limit=2"
-	for next, n := "", 0; n == 0 || next != ""; n++ {
-		var part operator.List[operator.Token]
-		c.ok("GET", path+"&cursor="+next, nil, &part)
-		for _, x := range part.Items {
-			names = append(names, x.Name)
-		}
-		if next = part.Next; n == 0 { // the last of the first part goes, and one comes before it
-			c.ok("DELETE", "/api/v1/tokens/"+made["a"].ID, nil, nil)
-			c.ok("POST", "/api/v1/tokens", operator.NewToken{Name: "Z first", Scopes: []string{"read"}}, nil)
-		}
-		if n > 5 {
-			t.Fatal("the list has no end")
-		}
-	}
-	if got := strings.Join(names, " "); got != "a admin b c d e" {
-		t.Errorf("got %q", got)
-	}
-	if p := c.call("GET", "/api/v1/tokens?cursor=%25%25", nil, nil); p == nil || p.Code != operator.Invalid || p.Object != "cursor" {
-		t.Errorf("a cursor nobody gave: %v", p)
 	}
 }
 
@@ -185,21 +150,14 @@ func TestSlowBodies(t *testing.T) {
 
 const maxAtOnceInTest = 100 // more than the places for requests at work
 
-// The first admin token goes like any other, once there is another; what a token has open ends with it.
+// What a token has open ends with it; wrong tokens are on record. The rest of tokens is testdata/stories/token.txtar.
 func TestTokensEnd(t *testing.T) {
 	t.Parallel()
 	c := found(t, 2, "infra1", "host1")
 	c.start()
 	h1, _ := c.join("host1", 0)
 	c.create(hello("hello", 1))
-	if p := c.call("DELETE", "/api/v1/tokens/admin", nil, nil); p == nil || p.Code != operator.Conflict || !strings.Contains(p.Next, "hnctl token create") {
-		t.Errorf("the last admin token: %+v", p)
-	}
-	var short, next, metrics operator.MadeToken
-	c.ok("POST", "/api/v1/tokens", operator.NewToken{Name: "short", Scopes: []string{"admin"}, Days: 1}, &short)
-	if p := c.call("DELETE", "/api/v1/tokens/admin", nil, nil); p == nil || p.Code != operator.Conflict {
-		t.Errorf("the last admin token but one that expires: %+v", p)
-	}
+	var next, metrics operator.MadeToken
 	c.ok("POST", "/api/v1/tokens", operator.NewToken{Name: "next", Scopes: []string{"admin"}}, &next)
 	c.ok("POST", "/api/v1/tokens", operator.NewToken{Name: "prometheus", Scopes: []string{"metrics"}}, &metrics)
 	// A session and a watch of the first token are open when it goes.
@@ -230,21 +188,11 @@ func TestTokensEnd(t *testing.T) {
 	if p := c.call("GET", "/api/v1/hosts", nil, nil); p == nil || p.Status != 401 {
 		t.Errorf("the revoked admin token: %+v", p)
 	}
-	c.stopped()
-	c.start() // the seed is imported once: it does not bring the token back
-	if p := c.call("GET", "/api/v1/hosts", nil, nil); p == nil || p.Status != 401 {
-		t.Errorf("the revoked admin token after a restart: %+v", p)
-	}
 	c.bearer = metrics.Text
 	if resp, _ := c.do(c.client, "GET", "/metrics", nil); resp.StatusCode != 200 {
 		t.Errorf("/metrics with scope metrics: %d", resp.StatusCode)
 	}
-	if p := c.call("GET", "/api/v1/hosts", nil, nil); p == nil || p.Code != operator.Denied {
-		t.Errorf("hosts with scope metrics: %+v", p)
-	}
 	c.bearer = next.Text
-	var reader operator.MadeToken
-	c.ok("POST", "/api/v1/tokens", operator.NewToken{Name: "reader", Scopes: []string{"read"}}, &reader)
 	var audits operator.List[operator.Audit]
 	c.ok("GET", "/api/v1/audit", nil, &audits)
 	refused := 0
@@ -253,11 +201,7 @@ func TestTokensEnd(t *testing.T) {
 			refused++
 		}
 	}
-	if refused == 0 || refused > 2 {
-		t.Errorf("%d records of refused tokens, want one for each time the orchestrator ran", refused)
-	}
-	c.bearer = reader.Text
-	if resp, _ := c.do(c.client, "GET", "/metrics", nil); resp.StatusCode != 403 {
-		t.Errorf("/metrics with scope read: %d", resp.StatusCode)
+	if refused != 1 {
+		t.Errorf("%d records of refused tokens, want one", refused)
 	}
 }

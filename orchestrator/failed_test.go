@@ -81,47 +81,6 @@ func TestFailedCreateStays(t *testing.T) {
 	}
 }
 
-// What is kept is not removed; what runs after all is no failure any more; a start that fails begins the week anew.
-func TestFailedCreateKeptAndMended(t *testing.T) {
-	t.Parallel()
-	c := found(t, 2, "infra1", "host1")
-	c.start()
-	h, _ := c.join("host1", 0)
-	if op := c.create(hello("good", 1)); op.State != operator.OpDone {
-		t.Fatalf("create: %+v", op)
-	}
-	for path, code := range map[string]operator.Code{"good": operator.Conflict, "nope": operator.NotFound} {
-		if p := c.call("POST", "/api/v1/environments/"+path+"/keep", nil, nil); p == nil || p.Code != code {
-			t.Errorf("keep %s: %v, want %s", path, p, code)
-		}
-	}
-	h.Force(0, host.CtFailing, "exited with code 1")
-	failedCreate(t, c, "")
-	c.later(6 * day)
-	id := c.change("start", "hello")
-	c.later(time.Hour)
-	if op := c.ended(id); op.State != operator.OpFailed {
-		t.Fatalf("start: %+v", op)
-	}
-	c.later(2 * day)
-	must(t, c.o.ops.Step(t.Context()))
-	if e, there := c.env("hello"); !there || e.State != operator.EnvBroken || runs(h) != 3 {
-		t.Fatalf("eight days after the failure, two after the last try: %+v", e)
-	}
-	var e operator.Environment
-	c.ok("POST", "/api/v1/environments/hello/keep", nil, &e)
-	if e.Failed == nil || !e.Failed.Kept || !e.Failed.Removal.IsZero() || !strings.Contains(e.Reason, "it is kept") {
-		t.Errorf("kept: %+v", e.Failed)
-	}
-	c.later(30 * day)
-	must(t, c.o.ops.Step(t.Context()))
-	if e, there := c.env("hello"); !there || e.State != operator.EnvBroken {
-		t.Errorf("a month later what was kept is %+v", e)
-	}
-	h.Force(0, "", "")
-	c.eventually("it runs after all, and is no failure any more", func() bool { e, _ := c.env("hello"); return e.State == operator.EnvRunning && e.Failed == nil })
-}
-
 // The week ends while the orchestrator is down and the host is away: what may run for all one knows is not removed, and it does run.
 func TestFailedCreateIsNotRemovedUnseen(t *testing.T) {
 	t.Parallel()

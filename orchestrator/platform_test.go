@@ -86,17 +86,3 @@ func TestAuditHoldsNoArguments(t *testing.T) {
 		t.Errorf("got %q", objects)
 	}
 }
-
-// A user is looked up by the host, in the node: the name gets there as it was given.
-func TestCommandAsAUser(t *testing.T) {
-	t.Parallel()
-	c := found(t, 2, "infra1", "host1")
-	c.start()
-	c.join("host1", 0)
-	c.create(hello("hello", 1))
-	for user, want := range map[string]string{"": "id\n", "&user=www-data%3Aadm": "id\nas www-data:adm\n", "&user=1000%3A1000&uid=0": "id\nas 1000:1000\n"} {
-		if out, _ := drain(t, c.dial("100/exec?argv=id"+user)); out != want {
-			t.Errorf("%q: got %q, want %q", user, out, want)
-		}
-	}
-}

@@ -40,7 +40,7 @@ import (
 
 // cluster is an orchestrator on loopback with all that Day 0 made, and hosts that run nothing.
 type cluster struct {
-	t      *testing.T
+	t      testing.TB
 	dir    string
 	seed   boot.OrchestratorSeed
 	tokens map[string]secret.Text
@@ -60,7 +60,7 @@ const adminToken = "hnt.admin.0123456789abcdef0123456789abcdef"
 func digest(s string) wire.Digest { return wire.DigestOf(sha256.Sum256([]byte(s))) }
 
 // found makes a cluster's seed: tokens for the hosts named, a licence for `seats` hosts.
-func found(t *testing.T, seats int, hosts ...string) *cluster {
+func found(t testing.TB, seats int, hosts ...string) *cluster {
 	t.Helper()
 	now := time.Now()
 	id := wire.ClusterID("cl-0123456789abcdef")
@@ -162,7 +162,7 @@ func (c *cluster) fillTemplates() {
 	must(c.t, err)
 }
 
-type testWriter struct{ t *testing.T }
+type testWriter struct{ t testing.TB }
 
 func (w testWriter) Write(p []byte) (int, error) {
 	if testing.Verbose() {
@@ -320,7 +320,7 @@ func hello(name wire.EnvName, nodes int) operator.EnvironmentSpec {
 	return operator.EnvironmentSpec{Version: 1, Name: name, Layers: []operator.LayerSpec{{Name: "cp", Template: "nginx", Nodes: nodes, Cloudlets: wire.Cloudlets{Reserved: 1, Dynamic: 4}}}}
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
