@@ -317,3 +317,30 @@ func TestSecurityNamesEveryModule(t *testing.T) {
 		}
 	}
 }
+
+// TestReadmeNamesWhatIsThere: where the README says things are, they are.
+func TestReadmeNamesWhatIsThere(t *testing.T) {
+	root, _ := repository(t)
+	raw, err := os.ReadFile(filepath.Join(root, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, found := strings.Cut(string(raw), "\n## Where things are\n")
+	text, _, ends := strings.Cut(text, "\n## ")
+	if !found || !ends {
+		t.Fatal("README.md has no section \"Where things are\", or nothing after it")
+	}
+	named := 0
+	for i, part := range strings.Split(text, "`") {
+		if i%2 == 0 || !strings.Contains(part, "/") || strings.Contains(part, "{") {
+			continue
+		}
+		named++
+		if _, err := os.Stat(filepath.Join(root, part)); err != nil {
+			t.Errorf("README.md names %s, which is not there", part)
+		}
+	}
+	if named < 20 {
+		t.Errorf("README.md names %d places: is the section as it was?", named)
+	}
+}
