@@ -23,6 +23,7 @@ import (
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/audit"
 	"hardnode.dev/orchestrator/authz"
+	"hardnode.dev/orchestrator/door"
 	"hardnode.dev/orchestrator/enroll"
 	"hardnode.dev/orchestrator/ops"
 	"hardnode.dev/orchestrator/session"
@@ -82,6 +83,30 @@ func (s *Server) caller(ctx context.Context) caller {
 // do audits an action around its effect.
 func (s *Server) do(c caller, what, object string, effect func() error) error {
 	return s.Audit.Do(operator.Audit{Who: c.Name, Account: c.Account, From: c.from, What: what, Object: object}, effect)
+}
+
+// Handler is the API, everything below /api/, and /openapi.json and /metrics.
+func (s *Server) Handler() http.Handler {
+	mux, held := http.NewServeMux(), map[string]bool{}
+	s.register(mux)
+	for _, path := range openPaths() {
+		held["GET "+path] = true
+	}
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
+		if p := s.caller(r.Context()).Require(authz.Metrics, r.URL.Path); p != nil {
+			operator.WriteProblem(w, p)
+			return
+		}
+		s.Metrics.ServeHTTP(w, r)
+	})
+	// What the API is like is no secret.
+	d := &door.Door{Routes: mux, Public: "/openapi", Held: held, Tokens: s.Tokens, Guesses: s.Guesses, Enter: s.enter, Log: s.Log}
+	return d.Handler()
+}
+
+// enter notes who asks, for the endpoints.
+func (s *Server) enter(ctx context.Context, who authz.Who, from string) context.Context {
+	return context.WithValue(ctx, callerKey{}, caller{who, from, func() world.World { return s.World(who.Account) }})
 }
 
 // Description is the API's OpenAPI 3.1 document.
@@ -201,7 +226,7 @@ func serveWith[I, O any](s *Server, r route, f func(context.Context, caller, *I)
 
 func (s *Server) operation(r route) huma.Operation {
 	return huma.Operation{OperationID: r.id, Method: r.method, Path: operator.Prefix + r.path, Summary: r.summary,
-		DefaultStatus: r.status, MaxBodyBytes: maxBody, Errors: refusals(r),
+		DefaultStatus: r.status, MaxBodyBytes: door.MaxBody, Errors: refusals(r),
 		Description: "Needs scope " + string(r.scope) + ".", Security: []map[string][]string{{"token": {}}},
 		Middlewares: huma.Middlewares{func(ctx huma.Context, next func(huma.Context)) {
 			if p := s.caller(ctx.Context()).Require(r.scope, ctx.Operation().Path); p != nil {

@@ -14,6 +14,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/authz"
+	"hardnode.dev/orchestrator/door"
 	"hardnode.dev/orchestrator/ops/progress"
 	"hardnode.dev/orchestrator/world"
 )
@@ -87,7 +88,7 @@ func (c caller) watch(hc huma.Context, id wire.OperationID) {
 	}
 	ctl := http.NewResponseController(out)
 	send := func(text string) bool {
-		ctl.SetWriteDeadline(time.Now().Add(writeLimit))
+		ctl.SetWriteDeadline(time.Now().Add(door.WriteLimit))
 		_, err := out.Write([]byte(text))
 		return err == nil && ctl.Flush() == nil
 	}

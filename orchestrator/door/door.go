@@ -1,4 +1,10 @@
-package api
+// Package door is what every request of people's tools comes through before anything is done for it.
+//
+// Owns: the order (route, token, body, place, handler) and the limits: of a body, of requests at work, of what is held open.
+// In: requests; the routes behind it, and which of them are held open.
+// Out: requests of a caller who is known, whose body is here and for whom there is room; a Problem for all others; entity tags.
+// Never: takes anything scarce for a caller who is not known, or knows what a route does.
+package door
 
 import (
 	"bytes"
@@ -8,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"slices"
@@ -18,64 +25,56 @@ import (
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/authz"
-	"hardnode.dev/orchestrator/world"
 )
 
-// The limits of the API. What is over them is refused early, with Retry-After: a server that takes in more than it can do answers nobody.
+// The limits. What is over them is refused early, with Retry-After: a server that takes in more than it can do answers nobody.
 const (
-	maxBody    = 1 << 20          // bytes of a body
+	MaxBody    = 1 << 20          // bytes of a body
 	maxAtOnce  = 64               // requests at work
 	maxOfOne   = 32               // of them, of one token
 	maxOpen    = 100              // sessions and watches of one token
 	maxQueue   = 2 * time.Second  // that a request waits for others
-	writeLimit = 30 * time.Second // for an answer to be taken
+	WriteLimit = 30 * time.Second // for an answer to be taken
 )
 
 // methods are those the API knows, in the order Allow names them.
 var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
 
-// door is what every request comes through. In this order: the route, the token, the body, a place, the handler. Nothing scarce is taken
-// for a caller who is not known or whose body is not here yet.
-type door struct {
-	*Server
-	mux   *http.ServeMux
-	open  map[string]bool // patterns of sessions and watches
+// Door lets requests in to Routes, in this order: the route, the token, the body, a place, the handler. Nothing scarce is taken for a
+// caller who is not known or whose body is not here yet.
+type Door struct {
+	Routes  *http.ServeMux
+	Public  string          // what anybody may read: paths that begin with it
+	Held    map[string]bool // the patterns of Routes that are held open: sessions and watches
+	Tokens  *authz.Tokens
+	Guesses *authz.Guesses                                                        // slows down wrong tokens; nil: nobody does
+	Enter   func(ctx context.Context, who authz.Who, from string) context.Context // tells the handler who asks, and from where
+	Log     *slog.Logger
+
 	slots chan struct{}
-
-	mu struct {
+	mu    struct {
 		sync.Mutex
-		working, open map[string]int // by token id
+		working, held map[string]int // by token id
 	}
 }
 
-// Handler is the API, everything below /api/ and /openapi.json.
-func (s *Server) Handler() http.Handler {
-	d := &door{Server: s, mux: http.NewServeMux(), open: map[string]bool{}, slots: make(chan struct{}, maxAtOnce)}
-	d.mu.working, d.mu.open = map[string]int{}, map[string]int{}
-	s.register(d.mux)
-	for _, path := range openPaths() {
-		d.open["GET "+path] = true
-	}
-	d.mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
-		if p := s.caller(r.Context()).Require(authz.Metrics, r.URL.Path); p != nil {
-			operator.WriteProblem(w, p)
-			return
-		}
-		s.Metrics.ServeHTTP(w, r)
-	})
-	return d
+// Handler is the door with its Routes behind it.
+func (d *Door) Handler() http.Handler {
+	d.slots = make(chan struct{}, maxAtOnce)
+	d.mu.working, d.mu.held = map[string]int{}, map[string]int{}
+	return http.HandlerFunc(d.serve)
 }
 
-// ServeHTTP answers one request.
-func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// serve answers one request.
+func (d *Door) serve(w http.ResponseWriter, r *http.Request) {
 	defer d.recover(w, r)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Cache-Control", "no-store")
 	ctl := http.NewResponseController(w)
-	ctl.SetWriteDeadline(time.Now().Add(writeLimit))
-	_, pattern := d.mux.Handler(r)
-	if pattern != "" && strings.HasPrefix(r.URL.Path, "/openapi") { // what the API is like is no secret
-		d.mux.ServeHTTP(w, r)
+	ctl.SetWriteDeadline(time.Now().Add(WriteLimit))
+	_, pattern := d.Routes.Handler(r)
+	if pattern != "" && strings.HasPrefix(r.URL.Path, d.Public) { // what the API is like is no secret
+		d.Routes.ServeHTTP(w, r)
 		return
 	}
 	if allow := d.allowed(r); pattern == "" && r.Method == http.MethodOptions && allow != "" {
@@ -92,18 +91,17 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		d.noRoute(w, r)
 		return
 	}
-	c := caller{who, r.RemoteAddr, func() world.World { return d.World(who.Account) }}
-	ctx := context.WithValue(r.Context(), callerKey{}, c)
-	if d.open[pattern] {
-		if !d.take(d.mu.open, who, maxOpen) {
+	ctx := d.Enter(r.Context(), who, r.RemoteAddr)
+	if d.Held[pattern] {
+		if !d.take(d.mu.held, who, maxOpen) {
 			tooMany(w, r, fmt.Sprintf("token %q has %d sessions and watches open", who.Name, maxOpen), "close some of them")
 			return
 		}
-		defer d.give(d.mu.open, who)
+		defer d.give(d.mu.held, who)
 		ctx, end := d.Tokens.While(ctx, who)
 		defer end()
 		ctl.SetWriteDeadline(time.Time{})
-		d.mux.ServeHTTP(w, r.WithContext(ctx))
+		d.Routes.ServeHTTP(w, r.WithContext(ctx))
 		return
 	}
 	if !d.body(w, r) {
@@ -119,12 +117,12 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer func() { <-d.slots }()
-	ctl.SetWriteDeadline(time.Now().Add(writeLimit))
-	tagged(w, r.WithContext(ctx), d.mux)
+	ctl.SetWriteDeadline(time.Now().Add(WriteLimit))
+	tagged(w, r.WithContext(ctx), d.Routes)
 }
 
 // unknown refuses a caller without a valid token. Wrong ones are slowed down and recorded; sending none is a mistake, not a guess.
-func (d *door) unknown(w http.ResponseWriter, r *http.Request, p *operator.Problem) {
+func (d *Door) unknown(w http.ResponseWriter, r *http.Request, p *operator.Problem) {
 	if r.Header.Get("Authorization") != "" && d.Guesses != nil {
 		p = d.Guesses.Wrong(r.Context(), r.RemoteAddr, p)
 	}
@@ -138,12 +136,12 @@ func (d *door) unknown(w http.ResponseWriter, r *http.Request, p *operator.Probl
 }
 
 // allowed are the methods a path has, "" if it has none.
-func (d *door) allowed(r *http.Request) string {
+func (d *Door) allowed(r *http.Request) string {
 	var out []string
 	for _, m := range methods {
 		probe := *r
 		probe.Method = m
-		if _, pattern := d.mux.Handler(&probe); pattern != "" {
+		if _, pattern := d.Routes.Handler(&probe); pattern != "" {
 			out = append(out, m)
 		}
 	}
@@ -153,7 +151,7 @@ func (d *door) allowed(r *http.Request) string {
 	return strings.Join(append(out, http.MethodOptions), ", ")
 }
 
-func (d *door) noRoute(w http.ResponseWriter, r *http.Request) {
+func (d *Door) noRoute(w http.ResponseWriter, r *http.Request) {
 	allow := d.allowed(r)
 	if allow == "" {
 		operator.WriteProblem(w, operator.NewProblem(operator.NotFound, r.URL.Path, "the API has nothing here", "see /openapi.json"))
@@ -166,21 +164,21 @@ func (d *door) noRoute(w http.ResponseWriter, r *http.Request) {
 }
 
 // body takes the whole body in before anything else waits for it; false when the request was refused for it.
-func (d *door) body(w http.ResponseWriter, r *http.Request) bool {
+func (d *Door) body(w http.ResponseWriter, r *http.Request) bool {
 	if r.Body == nil || r.Body == http.NoBody {
 		return true
 	}
-	large := r.ContentLength > maxBody
+	large := r.ContentLength > MaxBody
 	var raw []byte
 	var err error
 	if !large {
-		raw, err = io.ReadAll(io.LimitReader(r.Body, maxBody+1))
-		large = len(raw) > maxBody
+		raw, err = io.ReadAll(io.LimitReader(r.Body, MaxBody+1))
+		large = len(raw) > MaxBody
 	}
 	status, reason := 0, ""
 	switch {
 	case large:
-		status, reason = http.StatusRequestEntityTooLarge, fmt.Sprintf("it has more than %d bytes", maxBody)
+		status, reason = http.StatusRequestEntityTooLarge, fmt.Sprintf("it has more than %d bytes", MaxBody)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		status, reason = http.StatusRequestTimeout, "it did not come in time"
 	case err != nil:
@@ -196,7 +194,7 @@ func (d *door) body(w http.ResponseWriter, r *http.Request) bool {
 }
 
 // place waits for a place among the requests at work, though not for long.
-func (d *door) place(ctx context.Context) bool {
+func (d *Door) place(ctx context.Context) bool {
 	t := time.NewTimer(maxQueue)
 	defer t.Stop()
 	select {
@@ -208,7 +206,7 @@ func (d *door) place(ctx context.Context) bool {
 	return false
 }
 
-func (d *door) take(of map[string]int, who authz.Who, most int) bool {
+func (d *Door) take(of map[string]int, who authz.Who, most int) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if of[who.ID] >= most {
@@ -218,7 +216,7 @@ func (d *door) take(of map[string]int, who authz.Who, most int) bool {
 	return true
 }
 
-func (d *door) give(of map[string]int, who authz.Who) {
+func (d *Door) give(of map[string]int, who authz.Who) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if of[who.ID]--; of[who.ID] == 0 {
@@ -240,13 +238,13 @@ func busy(w http.ResponseWriter, r *http.Request) {
 }
 
 // recover turns a panic of a handler into an answer; the connection's own abort goes through.
-func (s *Server) recover(w http.ResponseWriter, r *http.Request) {
+func (d *Door) recover(w http.ResponseWriter, r *http.Request) {
 	switch p := recover(); p {
 	case nil:
 	case http.ErrAbortHandler:
 		panic(p)
 	default:
-		logging.Or(s.Log).Error("a request handler panicked", logging.Err, fmt.Sprint(p), "path", r.URL.Path)
+		logging.Or(d.Log).Error("a request handler panicked", logging.Err, fmt.Sprint(p), "path", r.URL.Path)
 		operator.WriteProblem(w, fmt.Errorf("panic"))
 	}
 }
