@@ -35,7 +35,8 @@ func (c *cluster) accounts(works ...host.Work) {
 	}
 }
 
-// Hosts know each other and the names of all nodes, and all that is shown says whose it is. What else becomes of an environment is testdata/stories/life.txtar.
+// Hosts know each other and the names of all nodes, and all that is shown says whose it is. What else becomes of an environment is
+// testdata/stories/life.txtar.
 func TestNamesReachHosts(t *testing.T) {
 	t.Parallel()
 	c := found(t, 2, "infra1", "host1", "host2")

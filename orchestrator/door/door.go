@@ -233,7 +233,8 @@ func tooMany(w http.ResponseWriter, r *http.Request, reason, next string) {
 
 func busy(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Retry-After", "2")
-	operator.WriteProblem(w, operator.NewProblem(operator.Unavailable, r.URL.Path, fmt.Sprintf("the orchestrator is busy with %d requests", maxAtOnce),
+	operator.WriteProblem(w, operator.NewProblem(operator.Unavailable, r.URL.Path, fmt.Sprintf("the orchestrator is busy with %d requests",
+		maxAtOnce),
 		"try again in a moment"))
 }
 
