@@ -154,7 +154,8 @@ func (o *orchestrator) seen(account wire.Account) world.World { return o.world()
 // world is everything at this moment.
 func (o *orchestrator) world() world.World {
 	snapshot, _ := o.fleet.Snapshot()
-	w := world.World{Now: time.Now().UTC(), View: o.store.View(), Live: snapshot, License: o.license.Show(), Uncovered: o.uncovered()}.For(world.Admin)
+	w := world.World{Now: time.Now().UTC(), View: o.store.View(), Live: snapshot, License: o.license.Show(),
+		Uncovered: o.uncovered()}.For(world.Admin)
 	if p := o.loop.Last(); p != nil {
 		w.Stuck, w.Uneven, w.Alarms, w.Rotation = p.Stuck, p.Uneven, p.Alarms, p.Rotation
 	}

@@ -15,7 +15,10 @@ const front = "/panel/"
 // also when it is escaped.
 func back(raw string) string {
 	u, err := url.Parse(raw)
-	if err != nil || len(raw) > 1024 || u.Scheme != "" || u.Host != "" || u.User != nil || u.Opaque != "" || !plain(raw) || !plain(u.Path) {
+	if err != nil || len(raw) > 1024 || u.Scheme != "" || u.Host != "" || u.User != nil || u.Opaque != "" {
+		return front
+	}
+	if !plain(raw) || !plain(u.Path) {
 		return front
 	}
 	if clean := path.Clean(u.Path); clean != strings.TrimSuffix(u.Path, "/") || !strings.HasPrefix(u.Path, front) {
@@ -28,7 +31,9 @@ func back(raw string) string {
 }
 
 func plain(s string) bool {
-	return !strings.Contains(s, "//") && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == '\\' || r == 0x7f || r >= 0x80 && r < 0xa0 || r == '\ufffd' })
+	return !strings.Contains(s, "//") && !strings.ContainsFunc(s, func(r rune) bool {
+		return r <= ' ' || r == '\\' || r == 0x7f || r >= 0x80 && r < 0xa0 || r == '\ufffd'
+	})
 }
 
 // signInAt is the address of the sign-in page that leads back to the page asked for.

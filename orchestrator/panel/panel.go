@@ -1,8 +1,10 @@
 // Package panel is the cluster admin panel (JCA): read-only pages over the same views as the API.
 //
-// Owns: the shell (frame, live part, sign-in, session cookie) and the pages in it: one file and one templ a page, parts.templ what several show.
+// Owns: the shell (frame, live part, sign-in, session cookie) and the pages in it: one file and one templ a page; parts.templ is what
+// several show.
 // In: the world; a token typed into the form.
-// Out: HTML under a content security policy that allows no inline script or style; the part of a page that changes, on its own, for live updates.
+// Out: HTML under a content security policy that allows no inline script or style; the part of a page that changes, on its own, for live
+// updates.
 // Never: changes anything, keeps a token's text, or loads anything from another server.
 package panel
 
@@ -31,7 +33,8 @@ import (
 var files embed.FS
 
 // policy is the content security policy of every page.
-const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; " +
+	"base-uri 'none'; frame-ancestors 'none'"
 
 // Panel serves the pages.
 type Panel struct {
@@ -135,7 +138,8 @@ func (p *Panel) live(w http.ResponseWriter, r *http.Request, pg page, main templ
 	w.Write(out.Bytes())
 }
 
-var types = map[string]string{"panel.css": "text/css; charset=utf-8", "live.js": "text/javascript; charset=utf-8", "logo.svg": "image/svg+xml"}
+var types = map[string]string{"panel.css": "text/css; charset=utf-8", "live.js": "text/javascript; charset=utf-8",
+	"logo.svg": "image/svg+xml"}
 
 func (p *Panel) asset(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("file")

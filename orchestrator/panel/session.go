@@ -64,8 +64,8 @@ func (s *session) noToken(now time.Time) string {
 	return endedRevoked
 }
 
-// cookie is the parsed value of a session's cookie: a secret, and which life of the orchestrator made it, so that a restart can be told from
-// anything else. Neither says who somebody is by itself.
+// cookie is the parsed value of a session's cookie: a secret, and which life of the orchestrator made it, so that a restart can be told
+// from anything else. Neither says who somebody is by itself.
 type cookie struct{ key, life string }
 
 func cookieOf(r *http.Request) (cookie, bool) {
@@ -81,8 +81,8 @@ func cookieOf(r *http.Request) (cookie, bool) {
 	return cookie{hex.EncodeToString(sum[:]), life}, true
 }
 
-// setCookie sends a session's cookie; "" takes it away. It comes along when a person follows a link from elsewhere (Lax): pages only show, and
-// what changes something is a POST, which other sites' pages are refused.
+// setCookie sends a session's cookie; "" takes it away. It comes along when a person follows a link from elsewhere (Lax): pages only
+// show, and what changes something is a POST, which other sites' pages are refused.
 func setCookie(w http.ResponseWriter, value string) {
 	c := &http.Cookie{Name: cookieName, Value: value, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode}
 	if value == "" {

@@ -20,11 +20,13 @@ func TestWordsOfStates(t *testing.T) {
 		passing []string
 	}{
 		{operator.Environment{}, words(operator.EnvRunning, operator.EnvDown, operator.EnvSleeping, operator.EnvUnknown, operator.EnvBroken),
-			words(operator.EnvLaunching, operator.EnvCreating, operator.EnvCloning, operator.EnvExporting, operator.EnvMigrating, operator.EnvUpdating, operator.EnvStopping,
+			words(operator.EnvLaunching, operator.EnvCreating, operator.EnvCloning, operator.EnvExporting, operator.EnvMigrating,
+				operator.EnvUpdating, operator.EnvStopping,
 				operator.EnvGoingToSleep, operator.EnvRestoring)},
 		{operator.Node{}, append(words(host.CtRunning, host.CtFailing, host.CtStopped, host.CtBroken), env.Unknown),
 			append(words(host.CtWaiting, host.CtStarting, host.CtStopping), world.Removing)},
-		{operator.Host{}, words(operator.HostActive, operator.HostMaintenance, operator.HostEvacuated, operator.HostEvacuationFailed, operator.HostUnreachable, operator.HostFenced, operator.HostBroken),
+		{operator.Host{}, words(operator.HostActive, operator.HostMaintenance, operator.HostEvacuated, operator.HostEvacuationFailed,
+			operator.HostUnreachable, operator.HostFenced, operator.HostBroken),
 			words(operator.HostJoining, operator.HostEvacuating)},
 		{operator.Operation{}, words(operator.OpPending, operator.OpRunning, operator.OpDone, operator.OpFailed, operator.OpCancelled), nil},
 	} {
