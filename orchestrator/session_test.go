@@ -209,6 +209,7 @@ func TestHostsAreKeptApart(t *testing.T) {
 			t.Errorf("the infra host's block: %v", h.Blocks)
 		}
 	}
+	c.eventually("the infra host has its work", func() bool { return infra.Work().Revision != 0 })
 	if w := infra.Work(); w.Revision != 3 || len(w.Containers) != 2 {
 		t.Errorf("the infra host runs work 3 since Day 0, now it is told %d", w.Revision)
 	}
