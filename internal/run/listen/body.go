@@ -5,6 +5,8 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -23,6 +25,7 @@ func Bodies(h http.Handler, limits Limits) http.Handler {
 			return
 		}
 		b := &body{ReadCloser: r.Body, ctl: http.NewResponseController(w), limits: limits}
+		defer b.end()
 		b.arm()
 		with := new(http.Request)
 		*with = *r
@@ -32,7 +35,7 @@ func Bodies(h http.Handler, limits Limits) http.Handler {
 			return
 		}
 		h.ServeHTTP(&early{ResponseWriter: w, b: b}, with)
-		if b.over {
+		if b.over.Load() {
 			return
 		}
 		w.Header().Set("Connection", "close")
@@ -55,7 +58,7 @@ type early struct {
 func (e *early) WriteHeader(status int) {
 	if !e.wrote && status >= 200 {
 		e.wrote = true
-		if !e.b.over {
+		if !e.b.over.Load() {
 			e.Header().Set("Connection", "close")
 		}
 	}
@@ -80,7 +83,27 @@ type body struct {
 	limits Limits
 	read   int64
 	waited time.Duration // in Read
-	over   bool          // it came to its end, or broke off
+	over   atomic.Bool   // it came to its end, or broke off
+
+	reads sync.Mutex // one at a time: what is left is taken in beside whoever reads on
+	mu    sync.Mutex
+	gone  bool // the handler has returned
+}
+
+// deadline is set while the handler is at work. Whoever it handed the body to may read on after it has returned; the server's answer is gone
+// then, and the connection may be at its next request.
+func (b *body) deadline(t time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.gone {
+		b.ctl.SetReadDeadline(t)
+	}
+}
+
+func (b *body) end() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.gone = true
 }
 
 // left is how long the next Read may wait.
@@ -89,11 +112,13 @@ func (b *body) left() time.Duration {
 	return max(0, min(b.limits.BodyWait, due))
 }
 
-func (b *body) arm() { b.ctl.SetReadDeadline(time.Now().Add(b.left())) }
+func (b *body) arm() { b.deadline(time.Now().Add(b.left())) }
 
 // Read reads on; a client that is too slow gets an error that is os.ErrDeadlineExceeded.
 func (b *body) Read(p []byte) (int, error) {
-	if !b.over {
+	b.reads.Lock()
+	defer b.reads.Unlock()
+	if !b.over.Load() {
 		b.arm()
 	}
 	began := time.Now()
@@ -102,10 +127,10 @@ func (b *body) Read(p []byte) (int, error) {
 	b.read += int64(n)
 	var tooLarge *http.MaxBytesError
 	if err != nil && !errors.As(err, &tooLarge) {
-		b.over = true
+		b.over.Store(true)
 	}
 	if errors.Is(err, io.EOF) {
-		b.ctl.SetReadDeadline(time.Time{}) // the handler may take its time now, and the server looks whether the client is still there
+		b.deadline(time.Time{}) // the handler may take its time now, and the server looks whether the client is still there
 	}
 	return n, err
 }
