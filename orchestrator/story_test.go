@@ -40,14 +40,15 @@ import (
 
 // cluster is an orchestrator on loopback with all that Day 0 made, and hosts that run nothing.
 type cluster struct {
-	t      testing.TB
-	dir    string
-	seed   boot.OrchestratorSeed
-	tokens map[string]secret.Text
-	root   identity.CA
-	client *http.Client
-	plain  *http.Client // HTTP/1.1
-	bearer string
+	prepare func(*orchestrator) // before it runs; may be nil
+	t       testing.TB
+	dir     string
+	seed    boot.OrchestratorSeed
+	tokens  map[string]secret.Text
+	root    identity.CA
+	client  *http.Client
+	plain   *http.Client // HTTP/1.1
+	bearer  string
 
 	skew          atomic.Int64 // nanoseconds the operations' clock is ahead
 	api, hostAddr string
@@ -127,6 +128,9 @@ func (c *cluster) start() {
 	must(c.t, err)
 	o.ops.Now = func() time.Time { return time.Now().Add(time.Duration(c.skew.Load())) }
 	o.panel.Now = o.ops.Now
+	if c.prepare != nil {
+		c.prepare(o)
+	}
 	listen := func(addr string) net.Listener {
 		l, err := net.Listen("tcp", addr)
 		must(c.t, err)

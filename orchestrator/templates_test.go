@@ -11,6 +11,8 @@ import (
 func TestTemplateInUse(t *testing.T) {
 	t.Parallel()
 	c := found(t, 2, "infra1", "host1")
+	// Nobody answers there: what gets so far is asked of the registry.
+	c.prepare = func(o *orchestrator) { o.templates.Registry = "127.0.0.1:1" }
 	c.start()
 	c.join("infra1", 0)
 	c.join("host1", 0)
@@ -20,7 +22,6 @@ func TestTemplateInUse(t *testing.T) {
 	}
 	used := "nginx:1.22" // what the layer's "nginx" means
 	e, _ := c.env("hello")
-	c.o.templates.Registry = "127.0.0.1:1" // nobody answers there: what gets so far is asked of the registry
 	for _, q := range []struct {
 		name string
 		code operator.Code
