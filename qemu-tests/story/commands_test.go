@@ -8,7 +8,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 
@@ -87,11 +86,18 @@ func execOutOfMemory(s story) {
 		_, err := s.HNCTL(ctx, "node", "exec", id, "--", "sh", "-c", "(setsid sleep 7654321 &) ; sleep 7654321 | cat")
 		ended <- err
 	}()
-	ps, sleep := func() string { return s.hnctl("node", "exec", id, "--", "ps") }, regexp.MustCompile(`(?m)\d +sleep 7654321 *$`)
-	s.until("both of a command's processes run", func() bool { return len(sleep.FindAllString(ps(), -1)) == 2 })
+	// The command lines of all processes, as the kernel keeps them (proc_pid_cmdline(5)): words end with a zero byte.
+	lines := func() string {
+		return s.hnctl("node", "exec", id, "--", "sh", "-c", "cat /proc/[0-9]*/cmdline 2>/dev/null; true")
+	}
+	const sleep = "sleep\x007654321\x00"
+	s.until("both of a command's processes run", func() bool {
+		all := lines()
+		return strings.Count(all, sleep) == 2 && !strings.Contains(all, "setsid\x00")
+	})
 	cancel()
 	if err := <-ended; err == nil {
 		s.Error("a command that never ends ended well")
 	}
-	s.until("nothing of a command whose client is gone runs", func() bool { return !strings.Contains(ps(), "sleep 7654321") })
+	s.until("nothing of a command whose client is gone runs", func() bool { return !strings.Contains(lines(), sleep) })
 }
