@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -84,6 +85,23 @@ func (a *App) Token(c config.Config, name string) (secret.Text, error) {
 	}
 	a.Warn(loose)
 	return t, nil
+}
+
+// Registry is the registry of templates, by its configuration, its URL and the push token.
+func (a *App) Registry() (config.Config, *url.URL, secret.Text, error) {
+	c, err := a.Config()
+	if err != nil {
+		return c, nil, "", err
+	}
+	if c.Registry == nil {
+		return c, nil, "", WithCode(ExitUsage, errors.New("the configuration names no registry: add its server and tokenFile"))
+	}
+	at, err := url.Parse(c.Registry.Server)
+	if err != nil {
+		return c, nil, "", WithCode(ExitUsage, err)
+	}
+	token, err := a.Token(c, c.Registry.TokenFile)
+	return c, at, token, err
 }
 
 // Warn says something that needs the person's attention, once.

@@ -18,7 +18,6 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -52,20 +51,9 @@ func registryLogin(a *app.App) *cobra.Command {
 }
 
 func login(ctx context.Context, a *app.App) error {
-	cfg, err := a.Config()
+	cfg, u, token, err := a.Registry()
 	if err != nil {
 		return err
-	}
-	if cfg.Registry == nil {
-		return app.WithCode(app.ExitUsage, errors.New("the configuration names no registry: add its server and tokenFile"))
-	}
-	token, err := a.Token(cfg, cfg.Registry.TokenFile)
-	if err != nil {
-		return app.WithCode(app.ExitUsage, err)
-	}
-	u, err := url.Parse(cfg.Registry.Server)
-	if err != nil {
-		return app.WithCode(app.ExitUsage, err)
 	}
 	ctx, cancel := a.Limit(ctx)
 	defer cancel()

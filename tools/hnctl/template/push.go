@@ -9,7 +9,6 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -50,14 +49,7 @@ func push(ctx context.Context, a *app.App, path, as string) error {
 	if err != nil {
 		return app.WithCode(app.ExitUsage, err)
 	}
-	cfg, err := a.Config()
-	if err != nil {
-		return err
-	}
-	if cfg.Registry == nil {
-		return app.WithCode(app.ExitUsage, errors.New("the configuration names no registry: add its server and tokenFile"))
-	}
-	token, err := a.Token(cfg, cfg.Registry.TokenFile)
+	cfg, u, token, err := a.Registry()
 	if err != nil {
 		return err
 	}
@@ -68,10 +60,6 @@ func push(ctx context.Context, a *app.App, path, as string) error {
 	defer done()
 	if err := whole(img); err != nil {
 		return app.WithCode(app.ExitUsage, fmt.Errorf("read image %q: %v; build or copy the image again", path, err))
-	}
-	u, err := url.Parse(cfg.Registry.Server)
-	if err != nil {
-		return app.WithCode(app.ExitUsage, err)
 	}
 	ref, err := name.ParseReference(u.Host + "/" + string(to))
 	if err != nil {
