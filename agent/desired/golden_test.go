@@ -10,6 +10,6 @@ import (
 
 func TestGolden(t *testing.T) {
 	golden.Kept[workDoc](t, "work")
-	golden.Wire[*host.Peers](t, "peers")
+	golden.Wire[*host.Kept](t, "peers")
 	golden.Kept[map[wire.CTID]uint32](t, "ranges")
 }

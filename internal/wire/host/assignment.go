@@ -10,7 +10,7 @@
 // 2026-11-25 Process.Groups; Templates.Imports, Template.Warnings, Used. 2026-11-25 Image.IDBlocks, ExecSpec.User.
 // 2026-11-25 Report.Keys and Late, ReportReply.Peers, Load.Pressure. 2026-11-26 Templates.Runs.
 // 2026-11-26 Container.Account, Template.Account, Import.Account, ImportRun.Account; Report.Digest and
-// Unchanged, ReportReply.Kept.
+// Unchanged, ReportReply.Kept; Peers and names as differences (Assignment.PeersChange, Assignment.Names, Peer.Sum), for protocol 2.
 package host
 
 import (
@@ -29,7 +29,7 @@ const (
 	PathEnroll    = "/host/v1/enroll"     // POST EnrollRequest → EnrollReply; no client certificate, a join token
 	PathRenew     = "/host/v1/renew"      // POST RenewRequest → RenewReply; the last certificate, even an expired one
 	PathComponent = "/host/v1/component"  // POST ComponentRequest → RenewReply; a certificate for a jelastic container on this host
-	PathAssigned  = "/host/v1/assignment" // GET ?work=N&peers=M&wait=30s → Assignment; long poll, 204 when nothing is newer
+	PathAssigned  = "/host/v1/assignment" // GET ?QUERY&wait=30s (Known.Query) → Assignment; long poll, 204 when nothing is newer
 	PathReport    = "/host/v1/report"     // POST Report → ReportReply; at least every ReportEvery: it renews the host's link
 	PathSessions  = "/host/v1/sessions"   // GET ?wait=30s → SessionRequest; long poll, 204 when nobody asks
 	PathSession   = "/host/v1/session/"   // GET + id: WebSocket the agent dials back (see Frame)
@@ -39,10 +39,14 @@ const (
 // ReportEvery is how often a host reports when nothing changes; three lost reports make it UNREACHABLE.
 const ReportEvery = time.Second
 
-// Assignment is all that one host shall be. It is whole, never a delta. A nil part is unchanged since the revision the host named.
+// Assignment is all that one host shall be. Work is whole, never a delta, and so are Peers, which have the names of all, in protocol 1. In protocol
+// 2 Peers and names are differences, and a host is told the names that its own containers may see. A nil part is unchanged from what the host
+// named (Known).
 type Assignment struct {
-	Work  *Work  `json:"work,omitempty"`
-	Peers *Peers `json:"peers,omitempty"`
+	Work        *Work        `json:"work,omitempty"`
+	Peers       *Peers       `json:"peers,omitempty"`       // protocol 1
+	PeersChange *PeersChange `json:"peersChange,omitempty"` // protocol 2
+	Names       *NamesChange `json:"names,omitempty"`       // protocol 2
 }
 
 // Work is the list of this host's containers.

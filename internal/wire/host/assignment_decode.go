@@ -26,6 +26,16 @@ func DecodeAssignment(r io.Reader) (Assignment, error) {
 			return Assignment{}, err
 		}
 	}
+	if a.PeersChange != nil {
+		if err := a.PeersChange.Validate(); err != nil {
+			return Assignment{}, err
+		}
+	}
+	if a.Names != nil {
+		if err := a.Names.Validate(); err != nil {
+			return Assignment{}, err
+		}
+	}
 	return a, nil
 }
 

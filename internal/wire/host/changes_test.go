@@ -1,0 +1,231 @@
+package host
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/neighbour"
+)
+
+// peer is a host with a sum that is its number.
+func peer(n int) Peer {
+	return Peer{ID: wire.HostID(fmt.Sprintf("h-%012d", n)), Name: fmt.Sprintf("host%d", n), Role: RoleUser, Identity: make([]byte, 32), Sum: Sum(n),
+		Blocks: []netip.Prefix{netip.MustParsePrefix(fmt.Sprintf("10.96.%d.0/24", n))}}
+}
+
+func cluster(hosts ...Peer) Peers {
+	return Peers{Version: PeersVersion, Revision: 5, Cluster: "cl-0123456789abcdef", Range4: netip.MustParsePrefix("10.96.0.0/12"), Hosts: hosts}
+}
+
+func zone(env wire.EnvName, sum Sum, nodes ...int) Zone {
+	z := Zone{Env: env, Sum: sum}
+	var all []netip.Addr
+	for _, n := range nodes {
+		a := netip.AddrFrom4([4]byte{10, 96, 1, byte(n)})
+		all = append(all, a)
+		z.Nodes = append(z.Nodes, Name{Name: fmt.Sprintf("node%d.%s.internal", n, env), Addrs: []netip.Addr{a}})
+	}
+	z.Layers = []Name{{Name: "cp." + string(env) + ".internal", Addrs: all}}
+	return z
+}
+
+// told is what a host has of names, for people.
+func told(k *Kept) string {
+	var b strings.Builder
+	for _, h := range k.Hosts {
+		fmt.Fprintf(&b, "%s ", h.Name)
+	}
+	for _, n := range k.Names {
+		fmt.Fprintf(&b, "%s ", n.Name)
+	}
+	for _, g := range k.Groups {
+		fmt.Fprintf(&b, "%s%v ", g.Name, g.Addrs)
+	}
+	return strings.TrimSpace(b.String())
+}
+
+// keptOf is a host that has two hosts and the names of the platform and of two accounts.
+func keptOf(t *testing.T) *Kept {
+	t.Helper()
+	k, err := (*Kept)(nil).Take(Assignment{PeersChange: &PeersChange{To: 8 ^ 1 ^ 2, Head: 8, Peers: cluster(peer(2), peer(1))},
+		Names: &NamesChange{Accounts: []AccountNames{{To: 16, Zones: []Zone{zone("jelastic", 16, 3)}},
+			{Account: "bob", To: 32, Zones: []Zone{zone("shop", 32, 9)}},
+			{Account: "admin", To: 64 ^ 128, Zones: []Zone{zone("web", 128, 7, 8), zone("db", 64, 6)}}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+const keptTold = "host1 host2 node3.jelastic.internal cp.jelastic.internal node6.db.internal cp.db.internal node7.web.internal node8.web.internal " +
+	"cp.web.internal node9.shop.internal cp.shop.internal jelastic[10.96.1.3] account admin[10.96.1.6 10.96.1.7 10.96.1.8] account bob[10.96.1.9]"
+
+func TestTake(t *testing.T) {
+	if got := told(keptOf(t)); got != keptTold {
+		t.Errorf("the whole is\n%s\nwant\n%s", got, keptTold)
+	}
+	if got, want := keptOf(t).Known().Query(), (Known{Hosts: 11, Names: map[wire.Account]Sum{"": 16, "admin": 192, "bob": 32}}).Query(); got != want {
+		t.Errorf("it asks with %s, want %s", got, want)
+	}
+	same := func(a wire.Account, s Sum) AccountNames { return AccountNames{Account: a, From: s, To: s} }
+	peers := func(from, to, head Sum, gone string, put ...Peer) Assignment {
+		c := &PeersChange{From: from, To: to, Head: head, Peers: cluster(put...)}
+		if gone != "" {
+			c.Gone = []wire.HostID{wire.HostID(gone)}
+		}
+		return Assignment{PeersChange: c}
+	}
+	moved := peer(2)
+	moved.Name, moved.Sum = "moved2", 4
+	names := func(a ...AccountNames) Assignment { return Assignment{Names: &NamesChange{Accounts: a}} }
+	for name, c := range map[string]struct {
+		a    Assignment
+		want [2]string // this of what was told becomes that; "": the change does not fit
+	}{
+		"nothing":                     {Assignment{}, [2]string{"host1", "host1"}},
+		"a host changed":              {peers(11, 8^1^4, 8, "", moved), [2]string{"host2", "moved2"}},
+		"a host more":                 {peers(11, 8^1^2^3, 8, "", peer(3)), [2]string{"host2", "host2 host3"}},
+		"a host less":                 {peers(11, 8^2, 8, "h-000000000001"), [2]string{"host1 ", ""}},
+		"only what all have":          {peers(11, 9^1^2, 9, ""), [2]string{"host1", "host1"}},
+		"whole again":                 {peers(0, 8^1, 8, "", peer(1)), [2]string{" host2", ""}},
+		"of another":                  {peers(12, 8^1^4, 8, "", moved), [2]string{}},
+		"to another":                  {peers(11, 8^1^5, 8, "", moved), [2]string{}},
+		"a zone changed":              {names(same("", 16), same("bob", 32), AccountNames{Account: "admin", From: 192, To: 64 ^ 1, Zones: []Zone{zone("web", 1, 5)}}), [2]string{"node7.web.internal node8.web.internal cp.web.internal node9.shop.internal cp.shop.internal jelastic[10.96.1.3] account admin[10.96.1.6 10.96.1.7 10.96.1.8]", "node5.web.internal cp.web.internal node9.shop.internal cp.shop.internal jelastic[10.96.1.3] account admin[10.96.1.6 10.96.1.5]"}},
+		"a zone less":                 {names(same("", 16), same("bob", 32), AccountNames{Account: "admin", From: 192, To: 64, Gone: []wire.EnvName{"web"}}), [2]string{"node7.web.internal node8.web.internal cp.web.internal node9.shop.internal cp.shop.internal jelastic[10.96.1.3] account admin[10.96.1.6 10.96.1.7 10.96.1.8]", "node9.shop.internal cp.shop.internal jelastic[10.96.1.3] account admin[10.96.1.6]"}},
+		"an account less":             {names(same("", 16), same("admin", 192)), [2]string{" node9.shop.internal cp.shop.internal jelastic[10.96.1.3] account admin[10.96.1.6 10.96.1.7 10.96.1.8] account bob[10.96.1.9]", " jelastic[10.96.1.3] account admin[10.96.1.6 10.96.1.7 10.96.1.8]"}},
+		"an account whole":            {names(same("", 16), same("admin", 192), AccountNames{Account: "bob", To: 0}), [2]string{" node9.shop.internal cp.shop.internal jelastic[10.96.1.3] account admin[10.96.1.6 10.96.1.7 10.96.1.8] account bob[10.96.1.9]", " jelastic[10.96.1.3] account admin[10.96.1.6 10.96.1.7 10.96.1.8]"}},
+		"an account of another":       {names(same("", 16), same("bob", 33), same("admin", 192)), [2]string{}},
+		"an account it never had":     {names(same("eve", 3)), [2]string{}},
+		"an account to another":       {names(AccountNames{Account: "bob", From: 32, To: 5, Gone: []wire.EnvName{"shop"}}), [2]string{}},
+		"an environment it never had": {names(AccountNames{Account: "bob", From: 32, To: 32, Gone: []wire.EnvName{"none"}}, same("", 16), same("admin", 192)), [2]string{"host1", "host1"}},
+	} {
+		k := keptOf(t)
+		next, err := k.Take(c.a)
+		if told(k) != keptTold {
+			t.Fatalf("%s: what it was taken into has changed: %s", name, told(k))
+		}
+		if c.want == [2]string{} {
+			if !errors.Is(err, ErrOther) || next != nil {
+				t.Errorf("%s: %v, want ErrOther", name, err)
+			}
+			continue
+		}
+		if want := strings.Replace(keptTold, c.want[0], c.want[1], 1); err != nil || told(next) != want {
+			t.Errorf("%s: %v\n%s\nwant\n%s", name, err, told(next), want)
+		} else if err := next.Validate(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := (*Kept)(nil).Take(names(same("", 0))); !errors.Is(err, ErrOther) {
+		t.Errorf("names without peers: %v", err)
+	}
+}
+
+// A host whose names came with the names of all keeps them until it is sent those it may see, and then has no others.
+func TestTakeAfterProtocol1(t *testing.T) {
+	whole := cluster(peer(1))
+	whole.Hosts[0].Sum = 0
+	whole.Names, whole.Groups = []Name{{Name: "node1.old.internal"}}, []Group{{Name: "users"}}
+	k, err := (*Kept)(nil).Take(Assignment{Peers: &whole})
+	if err != nil || k.Known().Query() != "work=0&peers=5" {
+		t.Fatalf("%v, it asks with %s", err, k.Known().Query())
+	}
+	k, err = k.Take(Assignment{PeersChange: &PeersChange{To: 8 ^ 1, Head: 8, Peers: cluster(peer(1))}})
+	if err != nil || told(k) != "host1 node1.old.internal users[]" || k.Known().Query() != (Known{Hosts: 9}).Query() {
+		t.Errorf("after peers without names: %v %s, it asks with %s", err, told(k), k.Known().Query())
+	}
+	k, err = k.Take(Assignment{Names: &NamesChange{}})
+	if err != nil || told(k) != "host1" || k.Known().Names == nil {
+		t.Errorf("after there are no names for it: %v %s, it asks with %s", err, told(k), k.Known().Query())
+	}
+	if k, err = keptOf(t).Take(Assignment{Peers: &whole}); err != nil || told(k) != "host1 node1.old.internal users[]" || k.Known().Query() != "work=0&peers=5" {
+		t.Errorf("back to protocol 1: %v %s, it asks with %s", err, told(k), k.Known().Query())
+	}
+}
+
+// What a host keeps is Peers to an agent of protocol 1: with all names and groups it has. What such an agent wrote is whole, of protocol 1.
+func TestKeptIsPeers(t *testing.T) {
+	raw, err := json.Marshal(keptOf(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var p Peers
+	if err := neighbour.Decode(raw, &p); err != nil || p.Validate() != nil {
+		t.Fatal(err, p.Validate())
+	}
+	if got := told(&Kept{Peers: p}); got != keptTold {
+		t.Errorf("read as Peers it is\n%s\nwant\n%s", got, keptTold)
+	}
+	for i := range p.Hosts {
+		p.Hosts[i].Sum = 0
+	}
+	if raw, err = json.Marshal(p); err != nil {
+		t.Fatal(err)
+	}
+	var k Kept
+	if err := neighbour.Decode(raw, &k); err != nil || k.Validate() != nil {
+		t.Fatal(err, k.Validate())
+	}
+	if told(&k) != keptTold || k.Known().Query() != "work=0&peers=5" {
+		t.Errorf("what an agent of protocol 1 wrote is %s, and asks with %s", told(&k), k.Known().Query())
+	}
+}
+
+// A document whose zones do not fit its names is no valid one.
+func TestKeptValidate(t *testing.T) {
+	for name, spoil := range map[string]func(*Kept){
+		"more nodes than names":  func(k *Kept) { k.Zones[2].Nodes = 100 },
+		"more layers than names": func(k *Kept) { k.Zones[3].Layers = 2 },
+		"a negative number":      func(k *Kept) { k.Zones[0].Nodes, k.Zones[0].Layers = -1, 3 },
+		"a name in no zone":      func(k *Kept) { k.Zones = k.Zones[:3] },
+		"a peer that is none":    func(k *Kept) { k.Hosts[0].ID = "x" },
+	} {
+		k := keptOf(t)
+		if spoil(k); k.Validate() == nil {
+			t.Errorf("%s passes", name)
+		}
+	}
+	if err := keptOf(t).Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestChangesValidate(t *testing.T) {
+	bad := peer(1)
+	bad.ID = "x"
+	with := cluster(peer(1))
+	with.Names = []Name{{Name: "node1.a.internal"}}
+	z := func(mend func(*Zone)) AccountNames {
+		zone := zone("web", 1, 7)
+		mend(&zone)
+		return AccountNames{Account: "admin", Zones: []Zone{zone}}
+	}
+	for name, a := range map[string]Assignment{
+		"a host that is none":      {PeersChange: &PeersChange{Peers: cluster(bad)}},
+		"names in peers":           {PeersChange: &PeersChange{Peers: with}},
+		"an account that is none":  {Names: &NamesChange{Accounts: []AccountNames{{Account: "A b"}}}},
+		"an account twice":         {Names: &NamesChange{Accounts: []AccountNames{{Account: "a"}, {Account: "a"}}}},
+		"an environment twice":     {Names: &NamesChange{Accounts: []AccountNames{z(func(*Zone) {}), {Account: "b", Zones: []Zone{zone("web", 1, 7)}}}}},
+		"no environment":           {Names: &NamesChange{Accounts: []AccountNames{z(func(z *Zone) { z.Env = "" })}}},
+		"a name of another":        {Names: &NamesChange{Accounts: []AccountNames{z(func(z *Zone) { z.Nodes[0].Name = "node7.other.internal" })}}},
+		"a name outside":           {Names: &NamesChange{Accounts: []AccountNames{z(func(z *Zone) { z.Layers[0].Name = "web.internal.example.com" })}}},
+		"a name that is no domain": {Names: &NamesChange{Accounts: []AccountNames{z(func(z *Zone) { z.Nodes[0].Name = "a b.web.internal" })}}},
+	} {
+		raw, err := json.Marshal(a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := DecodeAssignment(strings.NewReader(string(raw))); err == nil {
+			t.Errorf("%s passes", name)
+		}
+	}
+	raw, _ := json.Marshal(Assignment{PeersChange: &PeersChange{Peers: cluster(peer(1))}, Names: &NamesChange{Accounts: []AccountNames{z(func(*Zone) {})}}})
+	if _, err := DecodeAssignment(strings.NewReader(string(raw))); err != nil {
+		t.Error(err)
+	}
+}
