@@ -81,10 +81,11 @@ PKG ?= ./qemu-tests/...
 RUN ?= .
 QEMU := $(GO) test -json -tags qemu -count=1 -timeout 50m -v -run '$(RUN)'
 ifeq ($(origin PKG),file)
-# One machine emulated keeps one core busy, so two packages run side by side; the story has three machines and comes alone. The images are
-# made first, since whoever boots them brings them up to date.
+# One machine emulated keeps one core busy, so two packages run side by side, the longest one first; the story has three machines and comes
+# alone. The images are made first, since whoever boots them brings them up to date.
+LONGEST := ./qemu-tests/container
 qemu: testlog image ## tests that boot virtual machines (PKG=./qemu-tests/… RUN=TestX for some of them)
-	@status=0; $(QEMU) -p 2 $$($(GO) list -tags qemu ./qemu-tests/... | grep -v /story) | $(TESTLOG) -v || status=$$?; \
+	@status=0; $(QEMU) -p 2 $(LONGEST) $$($(GO) list -tags qemu ./qemu-tests/... | grep -vE '/(story|$(notdir $(LONGEST)))$$') | $(TESTLOG) -v || status=$$?; \
 	  $(QEMU) ./qemu-tests/story | $(TESTLOG) -v || status=$$?; exit $$status
 else
 qemu: testlog

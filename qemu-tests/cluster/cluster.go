@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -206,9 +207,16 @@ func (c *Cluster) AddHost(extra ...string) (*Machine, error) {
 	return m, m.Boot()
 }
 
+// Retire cuts the power of a host that the cluster is to forget; it is no longer among Hosts.
+func (c *Cluster) Retire(m *Machine) {
+	m.Kill()
+	c.Hosts = slices.DeleteFunc(c.Hosts, func(x *Machine) bool { return x == m })
+	c.strangers = append(c.strangers, m)
+}
+
 // Stranger boots one more machine on the switch that is no part of the cluster's count: with the configuration of host number `like`
-// as edit changes it, with a disk that begins with the given bytes (none: blank), and with more arguments for QEMU. The caller kills it.
-func (c *Cluster) Stranger(name string, like int, edit func(config string) string, disk []byte, extra ...string) (*Machine, error) {
+// as edit changes it, with a blank disk, and with more arguments for QEMU. The caller kills it.
+func (c *Cluster) Stranger(name string, like int, edit func(config string) string, extra ...string) (*Machine, error) {
 	n := MaxHosts + len(c.strangers) + 1
 	m, err := c.machine(hostName(like), hostAddr(n), false)
 	if err != nil {
@@ -220,16 +228,6 @@ func (c *Cluster) Stranger(name string, like int, edit func(config string) strin
 	doc := strings.ReplaceAll(string(m.cfg.FwCfg[boot.FwCfgConfig]), ether.MAC(hostName(like), 0), ether.MAC(name, 0))
 	doc = strings.ReplaceAll(doc, hostAddr(like).String()+"/", hostAddr(n).String()+"/")
 	m.cfg.FwCfg = map[string][]byte{boot.FwCfgConfig: []byte(edit(doc))}
-	if disk != nil {
-		f, err := os.Create(m.cfg.Disks[0].Path)
-		if err != nil {
-			return nil, err
-		}
-		_, err = f.Write(disk)
-		if err = errors.Join(err, f.Truncate(diskMiB<<20), f.Close()); err != nil {
-			return nil, fmt.Errorf("make disk of %s: %v", name, err)
-		}
-	}
 	return m, m.Boot()
 }
 

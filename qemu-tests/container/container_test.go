@@ -13,21 +13,6 @@ import (
 	"hardnode.dev/qemu-tests/harness"
 )
 
-// build makes a program of this repository.
-func build(t *testing.T, pkg, out string) string {
-	t.Helper()
-	root, err := harness.Root()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", out, pkg)
-	cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0")
-	if b, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build %s: %v\n%s", pkg, err, b)
-	}
-	return out
-}
-
 // erofs makes an image of a tree, whose files all belong to one user and group.
 func erofs(t *testing.T, tree, out string, owner ...string) string {
 	t.Helper()
@@ -76,13 +61,13 @@ func busybox(t *testing.T, dir string) {
 func TestContainer(t *testing.T) {
 	dir := t.TempDir()
 	files := map[string]string{
-		"/usr/lib/hardnode/spawner": build(t, "./agent/spawner", filepath.Join(dir, "spawner")),
-		"/usr/lib/hardnode/jem":     build(t, "./agent/jem", filepath.Join(dir, "jem")),
+		"/usr/lib/hardnode/spawner": harness.Build(t, "./agent/spawner", filepath.Join(dir, "spawner")),
+		"/usr/lib/hardnode/jem":     harness.Build(t, "./agent/jem", filepath.Join(dir, "jem")),
 	}
 	tree := filepath.Join(dir, "box")
 	os.Mkdir(tree, 0o755)
 	busybox(t, tree)
-	build(t, "./qemu-tests/container/hostile", filepath.Join(tree, "bin/hostile"))
+	harness.Build(t, "./qemu-tests/container/hostile", filepath.Join(tree, "bin/hostile"))
 	files["/images/box.erofs"] = erofs(t, tree, filepath.Join(dir, "box.erofs"))
 	files["/images/ids.erofs"] = erofs(t, tree, filepath.Join(dir, "ids.erofs"), "100000")
 	// Images that attack: a directory the host mounts on is a link to somewhere else.
@@ -104,46 +89,6 @@ func TestContainer(t *testing.T) {
 	harness.RunGuestTest(t, harness.GuestTest{Package: "./agent/container", Run: os.Getenv("GUEST_RUN"), DiskMiB: 1024, Files: files, Timeout: limit})
 }
 
-// systemd is an image of Debian with systemd, made once: it takes a minute and the package archive.
-func systemd(t *testing.T) string {
-	t.Helper()
-	root, err := harness.Root()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := filepath.Join(root, "out", "cache", "systemd.erofs")
-	if _, err := os.Stat(out); err == nil {
-		return out
-	}
-	tree := filepath.Join(t.TempDir(), "root")
-	cmd := exec.Command("mmdebstrap", "--variant=minbase", "--include=systemd,systemd-sysv,dbus,iproute2", "bookworm", tree)
-	if b, err := cmd.CombinedOutput(); err != nil {
-		t.Skipf("mmdebstrap: %v\n%s", err, b)
-	}
-	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	part := out + ".part"
-	if b, err := exec.Command("mkfs.erofs", "-zlz4", part, tree).CombinedOutput(); err != nil {
-		t.Fatalf("mkfs.erofs: %v\n%s", err, b)
-	}
-	if err := os.Rename(part, out); err != nil {
-		t.Fatal(err)
-	}
-	return out
-}
-
-// TestSystem boots a container with systemd as PID 1.
-func TestSystem(t *testing.T) {
-	dir := t.TempDir()
-	harness.RunGuestTest(t, harness.GuestTest{Package: "./agent/container", Run: "TestSystem", DiskMiB: 1024, MemMiB: 1536, Timeout: 12 * time.Minute, Files: map[string]string{
-		"/usr/lib/hardnode/spawner": build(t, "./agent/spawner", filepath.Join(dir, "spawner")),
-		"/usr/lib/hardnode/jem":     build(t, "./agent/jem", filepath.Join(dir, "jem")),
-		"/images/systemd.erofs":     systemd(t),
-		"/images/box.erofs":         systemd(t),
-	}})
-}
-
 // TestFigures prints figures: `make bench`.
 func TestFigures(t *testing.T) {
 	n := os.Getenv("HARDNODE_BENCH")
@@ -156,8 +101,8 @@ func TestFigures(t *testing.T) {
 	busybox(t, tree)
 	harness.RunGuestTest(t, harness.GuestTest{Package: "./agent/container", Run: "TestFigures", DiskMiB: 1024, Timeout: 10 * time.Minute,
 		Programs: []string{"crun"}, Env: []string{"HARDNODE_BENCH=" + n}, Files: map[string]string{
-			"/usr/lib/hardnode/spawner": build(t, "./agent/spawner", filepath.Join(dir, "spawner")),
-			"/usr/lib/hardnode/jem":     build(t, "./agent/jem", filepath.Join(dir, "jem")),
+			"/usr/lib/hardnode/spawner": harness.Build(t, "./agent/spawner", filepath.Join(dir, "spawner")),
+			"/usr/lib/hardnode/jem":     harness.Build(t, "./agent/jem", filepath.Join(dir, "jem")),
 			"/images/box.erofs":         erofs(t, tree, filepath.Join(dir, "box.erofs")),
 		}})
 }

@@ -96,6 +96,19 @@ func RunGuestTest(t *testing.T, g GuestTest) {
 	}
 }
 
+// Build makes a program of this module at out, for GuestTest.Files, and returns out.
+func Build(t *testing.T, pkg, out string) string {
+	t.Helper()
+	root, err := Root()
+	if err == nil {
+		err = goTool(t.Context(), root, "build", "-ldflags=-s -w", "-o", out, pkg)
+	}
+	if err != nil {
+		t.Fatalf("build %s: %v", pkg, err)
+	}
+	return out
+}
+
 // guestPlan is what guestinit is told, as /guest.json.
 type guestPlan struct {
 	Modules []string `json:"modules"` // paths in load order

@@ -5,6 +5,7 @@ package story
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -176,7 +177,7 @@ func (s story) clock(m *cluster.Machine) time.Time {
 	return time.Unix(booted, 0).Add(time.Duration(up * float64(time.Second)))
 }
 
-// overLicence: a host the licence doesn't cover joins, although its clock is a year behind, gets nothing, and says why.
+// overLicence: a host the licence doesn't cover joins, although its clock is a year behind, gets nothing, says why, and can be removed.
 func overLicence(s story) {
 	m, err := s.AddHost(rtc(-365 * 24 * time.Hour)...)
 	if err != nil {
@@ -200,6 +201,15 @@ func overLicence(s story) {
 		}
 	}
 	s.delete("crowd")
+	s.Retire(m)
+	if _, err := s.WaitHost(s.Context(), m.Name, 30*time.Second*harness.Scale(), func(h operator.Host) bool { return h.State == operator.HostUnreachable }); err != nil {
+		s.Fatal(err)
+	}
+	s.hnctl("host", "remove", m.Name)
+	s.until(m.Name+" is forgotten", func() bool {
+		hosts, err := s.HostList(s.Context())
+		return err == nil && !slices.ContainsFunc(hosts, func(h operator.Host) bool { return h.Name == m.Name })
+	})
 }
 
 // hostKilled: a host whose power is cut is noticed, its node is replaced, and visitors hardly see it.

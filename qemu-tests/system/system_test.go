@@ -1,0 +1,53 @@
+//go:build qemu
+
+package system
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"hardnode.dev/qemu-tests/harness"
+)
+
+// systemd is an image of Debian with systemd, made once: it takes a minute and the package archive.
+func systemd(t *testing.T) string {
+	t.Helper()
+	root, err := harness.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(root, "out", "cache", "systemd.erofs")
+	if _, err := os.Stat(out); err == nil {
+		return out
+	}
+	tree := filepath.Join(t.TempDir(), "root")
+	cmd := exec.Command("mmdebstrap", "--variant=minbase", "--include=systemd,systemd-sysv,dbus,iproute2", "bookworm", tree)
+	if b, err := cmd.CombinedOutput(); err != nil {
+		t.Skipf("mmdebstrap: %v\n%s", err, b)
+	}
+	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	part := out + ".part"
+	if b, err := exec.Command("mkfs.erofs", "-zlz4", part, tree).CombinedOutput(); err != nil {
+		t.Fatalf("mkfs.erofs: %v\n%s", err, b)
+	}
+	if err := os.Rename(part, out); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// TestSystem boots a container with systemd as PID 1. It has a machine of its own, so it runs beside those of qemu-tests/container.
+func TestSystem(t *testing.T) {
+	dir := t.TempDir()
+	harness.RunGuestTest(t, harness.GuestTest{Package: "./agent/container", Run: "TestSystem", DiskMiB: 1024, MemMiB: 1536, Timeout: 12 * time.Minute, Files: map[string]string{
+		"/usr/lib/hardnode/spawner": harness.Build(t, "./agent/spawner", filepath.Join(dir, "spawner")),
+		"/usr/lib/hardnode/jem":     harness.Build(t, "./agent/jem", filepath.Join(dir, "jem")),
+		"/images/systemd.erofs":     systemd(t),
+		"/images/box.erofs":         systemd(t),
+	}})
+}
