@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -29,10 +30,10 @@ func TestLines(t *testing.T) {
 			"[host-1] ACTIVE | 10.77.0.11 | hardnode 0.1.0 | orchestrator: connected | containers: 2 running, 1 failing"},
 		{"joining, refused", &boot.AgentStatus{Name: "host-2", Code: "K7QX-3MPA", Stage: boot.StageJoining, Version: "0.1.0", Link: "joining",
 			Problems: []host.Problem{{Object: "join.token", Reason: "the token was used", Next: "make a new one"}}}, nil,
-			"[host-2] JOINING | code K7QX-3MPA | no address | hardnode 0.1.0 | containers: none\n" +
+			"[host-2] JOINING | code K7QX-3MPA | no address | hardnode 0.1.0 | containers: none | problems: 1\n" +
 				"  ! join.token: the token was used -> make a new one"},
 		{"no configuration", &boot.AgentStatus{Code: "K7QX-3MPA", Stage: boot.StageUnconfigured, Version: "0.1.0", Link: "no configuration yet"}, &boot.Status{Problem: "no configuration was found"},
-			"[unnamed] waiting for a configuration | code K7QX-3MPA | no address | hardnode 0.1.0 | containers: none\n  ! no configuration was found"},
+			"[unnamed] waiting for a configuration | code K7QX-3MPA | no address | hardnode 0.1.0 | containers: none | problems: 1\n  ! no configuration was found"},
 		{"agent on its way", nil, &boot.Status{Services: []boot.ServiceStatus{{Name: "agent", State: "starting"}, {Name: "spawner", State: "starting"}}}, "the agent is starting"},
 		{"agent starts once more", nil, &boot.Status{Services: []boot.ServiceStatus{{Name: "agent", State: "starting", Restarts: 1, LastExit: "killed by SIGKILL"}}},
 			"  ! service agent: starting, restarted 1 times; killed by SIGKILL"},
@@ -40,7 +41,7 @@ func TestLines(t *testing.T) {
 			"  ! service agent: backoff, restarted 3 times; exit status 1"},
 		{"a reason that would steer the terminal", &boot.AgentStatus{Name: "h", Stage: boot.StageJoined, State: "ACTIVE", Link: "connected", Linked: true,
 			Problems: []host.Problem{{Object: "x", Reason: "a\x1b[2Jb\nc\u009b"}}}, nil,
-			"[h] ACTIVE | no address | hardnode  | orchestrator: connected | containers: none\n  ! x: a[2Jb c"},
+			"[h] ACTIVE | no address | hardnode  | orchestrator: connected | containers: none | problems: 1\n  ! x: a[2Jb c"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -51,6 +52,27 @@ func TestLines(t *testing.T) {
 	}
 	if n := len([]rune(clip(strings.Repeat("é", 1000)))); n != maxLine {
 		t.Errorf("a long line has %d characters, want %d", n, maxLine)
+	}
+}
+
+// TestNews: a problem that stands is not said again with each change of something else.
+func TestNews(t *testing.T) {
+	for _, c := range []struct{ name, last, now, want string }{
+		{"the first time", "", "[h] A;  ! x: 1;  ! y: 2", "[h] A;  ! x: 1;  ! y: 2"},
+		{"nothing new", "[h] A;  ! x: 1", "[h] A;  ! x: 1", ""},
+		{"another state", "[h] A;  ! x: 1;  ! y: 2", "[h] B;  ! x: 1;  ! y: 2", "[h] B"},
+		{"one more problem", "[h] A;  ! x: 1", "[h] B;  ! x: 1;  ! y: 2", "[h] B;  ! y: 2"},
+		{"a problem with other words", "[h] A;  ! x: 1", "[h] A;  ! x: 3", "[h] A;  ! x: 3"},
+		{"one less", "[h] A;  ! x: 1;  ! y: 2", "[h] B;  ! y: 2", "[h] B"},
+		{"no status but a problem", "[h] A;  ! x: 1", "  ! x: 1", "  ! x: 1"},
+		{"no status any more", "[h] A", "", ""},
+	} {
+		split := func(s string) []string {
+			return slices.DeleteFunc(strings.Split(s, ";"), func(l string) bool { return l == "" })
+		}
+		if got := strings.Join(news(split(c.last), split(c.now)), ";"); got != c.want {
+			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
+		}
 	}
 }
 

@@ -13,7 +13,10 @@ import (
 // maxLine keeps a line on one row of most terminals' scrollback without folding its end away.
 const maxLine = 240
 
-// lines is the status as it is shown: one line on the host, then one for each problem with its next step.
+// mark begins the line of a problem.
+const mark = "  ! "
+
+// lines is the status as it is shown: one line on the host and the number of its problems, then one for each problem with its next step.
 func lines(a *boot.AgentStatus, i *boot.Status) []string {
 	var out []string
 	if a != nil {
@@ -24,14 +27,31 @@ func lines(a *boot.AgentStatus, i *boot.Status) []string {
 	}
 	if i != nil {
 		if i.Problem != "" {
-			out = append(out, clip("  ! "+i.Problem))
+			out = append(out, clip(mark+i.Problem))
 		}
 		for _, s := range i.Services {
 			if a == nil && s.Name == "agent" && s.State == "starting" && s.Restarts == 0 {
 				out = append(out, "the agent is starting")
 			} else if s.State == "backoff" || a == nil && s.Name == "agent" && s.State != "ready" {
-				out = append(out, clip(fmt.Sprintf("  ! service %s: %s, restarted %d times; %s", s.Name, s.State, s.Restarts, cmp.Or(s.LastExit, "no exit yet"))))
+				out = append(out, clip(fmt.Sprintf(mark+"service %s: %s, restarted %d times; %s", s.Name, s.State, s.Restarts, cmp.Or(s.LastExit, "no exit yet"))))
 			}
+		}
+	}
+	if n := len(out) - 1; a != nil && n > 0 {
+		out[0] = clip(fmt.Sprintf("%s | problems: %d", out[0], n))
+	}
+	return out
+}
+
+// news is what of the lines is shown when those of last were shown before: nothing when they are the same, else all but the problems that are
+// known already. Their number stands in the first line, so one that is over is seen too.
+func news(last, now []string) (out []string) {
+	if slices.Equal(last, now) {
+		return nil
+	}
+	for n, l := range now {
+		if n == 0 || !strings.HasPrefix(l, mark) || !slices.Contains(last, l) {
+			out = append(out, l)
 		}
 	}
 	return out
@@ -98,7 +118,7 @@ func count(cs []host.ContainerStatus) string {
 }
 
 func problem(p host.Problem) string {
-	s := "  ! " + p.Object + ": " + p.Reason
+	s := mark + p.Object + ": " + p.Reason
 	if p.Next != "" {
 		s += " -> " + p.Next
 	}

@@ -1,6 +1,6 @@
 // Command console shows this host's state on every configured terminal, in plain lines that a dumb serial terminal can show.
 //
-// Owns: what the status line says after its time, and when it is said again: on change and each minute.
+// Owns: what the status line says after its time, and when it is said again: what changed at once, all of it each minute.
 // In: the agent's and init's status over their sockets, the host's configuration.
 // Out: lines on terminals; an absent or stuck one is skipped.
 // Never: reads what is typed, waits for a terminal, or shows a secret.
@@ -12,7 +12,6 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"time"
 
@@ -40,7 +39,7 @@ func main() {
 	}
 }
 
-// again is how often the status is shown when nothing changed.
+// again is how often the whole status is shown.
 const again = time.Minute
 
 // pause is how long to wait before the next look: little while the host comes up, when a person is most likely to watch.
@@ -56,13 +55,17 @@ func show(ctx context.Context, log *slog.Logger) error {
 	ts := &terminals{log: log}
 	defer ts.close()
 	var last []string
-	var shown time.Time
+	var whole time.Time // when all of it was shown
 	for {
 		a, i := look(ctx)
-		if now := lines(a, i); len(now) > 0 && (!slices.Equal(now, last) || time.Since(shown) >= again) {
-			last, shown = now, time.Now()
+		now, at := lines(a, i), time.Now()
+		if at.Sub(whole) >= again {
+			last, whole = nil, at
+		}
+		if say := news(last, now); len(say) > 0 {
+			last = now
 			ts.use(wanted())
-			ts.write(wallclock.Stamp(shown, facts.SinceBoot(), wallclock.Known()) + " " + strings.Join(now, "\n") + "\n")
+			ts.write(wallclock.Stamp(at, facts.SinceBoot(), wallclock.Known()) + " " + strings.Join(say, "\n") + "\n")
 		}
 		if !run.Wait(ctx, pause(a)) {
 			return nil
