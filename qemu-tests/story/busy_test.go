@@ -42,9 +42,8 @@ func busyHosts(s story) {
 	if len(hosts) != len(s.Hosts) {
 		s.Fatalf("user hosts are %+v, want %d", hosts, len(s.Hosts))
 	}
-	dir := s.variant("busy", func(c *v1.ConfigFile) {
-		c.Config.Entrypoint, c.Config.Cmd = []string{"sh", "-c", fmt.Sprintf("sleep %d; while :; do :; done", busyAfter)}, nil
-		c.Config.ExposedPorts, c.Config.Labels = nil, nil
+	dir := s.small("busy", func(c *v1.ConfigFile) {
+		c.Config.Entrypoint = []string{"sh", "-c", fmt.Sprintf("sleep %d; while :; do :; done", busyAfter)}
 	})
 	var t host.Template
 	if err := json.Unmarshal([]byte(s.hnctl("template", "push", dir, "-o", "json")), &t); err != nil {

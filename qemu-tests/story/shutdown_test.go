@@ -25,9 +25,8 @@ const (
 // hostShutDown shuts a host down in order: its containers end as their templates say, in their own time, which the console shows; what they
 // do on their way out works. That is so though the agent, which sees to it, is killed meanwhile: the next one takes it up.
 func hostShutDown(s story) {
-	dir := s.variant("lastwill", func(c *v1.ConfigFile) {
-		c.Config.Entrypoint, c.Config.Cmd = []string{"sh", "-c", lastWill}, nil
-		c.Config.StopSignal, c.Config.ExposedPorts = "SIGTERM", nil
+	dir := s.small("lastwill", func(c *v1.ConfigFile) {
+		c.Config.Entrypoint, c.Config.StopSignal = []string{"sh", "-c", lastWill}, "SIGTERM"
 		c.Config.Labels = map[string]string{"io.hardnode.stop-after": "60"}
 	})
 	s.hnctl("template", "push", dir, "--name", "lastwill")

@@ -3,10 +3,15 @@
 package story
 
 import (
+	"archive/tar"
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
@@ -17,6 +22,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
@@ -25,18 +32,15 @@ import (
 	"hardnode.dev/qemu-tests/harness/ask"
 )
 
-// variant writes the template nginx, changed, as an OCI layout of its own and returns its folder.
-func (s story) variant(name string, change func(*v1.ConfigFile)) string {
+// small writes an image of busybox, whose config is as change makes it, as an OCI layout of its own and returns its folder. It is some 2 MiB,
+// so that what is tried with it does not wait for imports.
+func (s story) small(name string, change func(*v1.ConfigFile)) string {
 	s.Helper()
-	index, err := layout.ImageIndexFromPath(filepath.Join(s.Root, "out/templates/nginx"))
+	layer, err := busybox()
 	if err != nil {
 		s.Fatal(err)
 	}
-	list, err := index.IndexManifest()
-	if err != nil {
-		s.Fatal(err)
-	}
-	img, err := index.Image(list.Manifests[0].Digest)
+	img, err := mutate.AppendLayers(mutate.MediaType(empty.Image, types.OCIManifestSchema1), layer)
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -45,6 +49,8 @@ func (s story) variant(name string, change func(*v1.ConfigFile)) string {
 		s.Fatal(err)
 	}
 	cfg = cfg.DeepCopy()
+	cfg.Architecture, cfg.OS, cfg.Author = "amd64", "linux", name
+	cfg.Config.Entrypoint = []string{"sh", "-c", "while :; do sleep 60; done"}
 	change(cfg)
 	if img, err = mutate.ConfigFile(img, cfg); err != nil {
 		s.Fatal(err)
@@ -58,6 +64,46 @@ func (s story) variant(name string, change func(*v1.ConfigFile)) string {
 		s.Fatal(err)
 	}
 	return dir
+}
+
+// busybox is a layer with this machine's busybox, its applets and the folders of a usual root.
+func busybox() (v1.Layer, error) {
+	bin, err := exec.LookPath("busybox")
+	if err != nil {
+		return nil, fmt.Errorf("busybox is not installed (make deps): %w", err)
+	}
+	raw, err := os.ReadFile(bin)
+	if err != nil {
+		return nil, err
+	}
+	applets, err := exec.Command(bin, "--list").Output()
+	if err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	w := tar.NewWriter(&out)
+	var all error
+	put := func(h tar.Header, content []byte) {
+		h.Size = int64(len(content))
+		all = errors.Join(all, w.WriteHeader(&h))
+		_, err := w.Write(content)
+		all = errors.Join(all, err)
+	}
+	for _, d := range []string{"bin", "dev", "etc", "proc", "root", "run", "sys", "var"} {
+		put(tar.Header{Typeflag: tar.TypeDir, Name: d + "/", Mode: 0o755}, nil)
+	}
+	put(tar.Header{Typeflag: tar.TypeDir, Name: "tmp/", Mode: 0o1777}, nil)
+	put(tar.Header{Typeflag: tar.TypeReg, Name: "etc/passwd", Mode: 0o644}, []byte("root:x:0:0:root:/root:/bin/sh\n"))
+	put(tar.Header{Typeflag: tar.TypeReg, Name: "bin/busybox", Mode: 0o755}, raw)
+	for _, a := range strings.Fields(string(applets)) {
+		if a != "busybox" {
+			put(tar.Header{Typeflag: tar.TypeSymlink, Name: "bin/" + a, Linkname: "busybox", Mode: 0o777}, nil)
+		}
+	}
+	if err := errors.Join(all, w.Close()); err != nil {
+		return nil, err
+	}
+	return tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(out.Bytes())), nil })
 }
 
 // refusedPush pushes a layout that must be refused with all the words.
@@ -93,11 +139,11 @@ func badTemplates(s story) {
 		return names, failed
 	}
 	before, _ := made()
-	torn := s.variant("torn-layer", func(c *v1.ConfigFile) { c.Author = "torn-layer" })
+	torn := s.small("torn-layer", func(*v1.ConfigFile) {})
 	blob := s.largest(filepath.Join(torn, "blobs/sha256"))
 	flip(s, blob)
 	s.refusedPush(torn, "layer sha256:"+filepath.Base(blob), "its content has digest sha256:", "build or copy the image again")
-	lies := s.variant("wrong-diff", func(c *v1.ConfigFile) { c.RootFS.DiffIDs[0].Hex = strings.Repeat("0", 64) })
+	lies := s.small("wrong-diff", func(c *v1.ConfigFile) { c.RootFS.DiffIDs[0].Hex = strings.Repeat("0", 64) })
 	s.refusedPush(lies, "templates/wrong-diff:latest", "layer sha256:"+strings.Repeat("0", 64), "its content hashes to sha256:", "mend the image and push it again")
 	wrong := "sha256:" + strings.Repeat("1", 64)
 	if status, words, err := s.Put(s.Context(), "wrong-blob", wrong, []byte("hello")); err != nil || status != 400 || !strings.Contains(words, "DIGEST_INVALID") {
@@ -117,7 +163,7 @@ func badTemplates(s story) {
 // fails and, as it was asked to, is undone, and pushing the template again mends it.
 func (s story) damagedOnDisk() {
 	s.Helper()
-	dir := s.variant("torn", func(c *v1.ConfigFile) { c.Author = "torn" })
+	dir := s.small("torn", func(*v1.ConfigFile) {})
 	var t host.Template
 	if err := json.Unmarshal([]byte(s.hnctl("template", "push", dir, "-o", "json")), &t); err != nil {
 		s.Fatal(err)
