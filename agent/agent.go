@@ -156,8 +156,13 @@ func (r *registryTransport) RoundTrip(req *http.Request) (*http.Response, error)
 		return nil, errors.New("this host has no configuration yet")
 	}
 	r.once.Do(func() {
-		r.t = &http.Transport{TLSClientConfig: identity.ClientTLS(trust, identity.WantComponent("registry"), r.a.link.Holder()), DisableKeepAlives: true,
-			DialContext: (&net.Dialer{Timeout: 3 * time.Second}).DialContext, TLSHandshakeTimeout: 10 * time.Second, ResponseHeaderTimeout: 30 * time.Second}
+		r.t = &http.Transport{
+			TLSClientConfig:       identity.ClientTLS(trust, identity.WantComponent("registry"), r.a.link.Holder()),
+			DisableKeepAlives:     true,
+			DialContext:           (&net.Dialer{Timeout: 3 * time.Second}).DialContext,
+			TLSHandshakeTimeout:   10 * time.Second,
+			ResponseHeaderTimeout: 30 * time.Second,
+		}
 	})
 	return r.t.RoundTrip(req)
 }
@@ -202,8 +207,21 @@ func (a *agent) report(ctx context.Context) host.Report {
 	}
 	done := a.apply.Report()
 	seen, _ := a.store.Revisions()
-	r := host.Report{Boot: a.boot, Version: build.Version, Underlay: a.links.Underlay(), Addrs: toldOf(a.links.Global()), MeshKey: a.network.MeshKey(), Work: done.Work, Seen: seen, Planned: done.Planned,
-		Peers: done.Peers, Containers: done.Containers, Gossip: a.gossip.View(), Keys: a.gossip.Keys(), Problems: toldTo(a.problems(done))}
+	r := host.Report{
+		Boot:       a.boot,
+		Version:    build.Version,
+		Underlay:   a.links.Underlay(),
+		Addrs:      toldOf(a.links.Global()),
+		MeshKey:    a.network.MeshKey(),
+		Work:       done.Work,
+		Seen:       seen,
+		Planned:    done.Planned,
+		Peers:      done.Peers,
+		Containers: done.Containers,
+		Gossip:     a.gossip.View(),
+		Keys:       a.gossip.Keys(),
+		Problems:   toldTo(a.problems(done)),
+	}
 	if r.Containers == nil {
 		r.Containers = []host.ContainerStatus{}
 	}
@@ -211,7 +229,8 @@ func (a *agent) report(ctx context.Context) host.Report {
 	r.Capacity, r.Load = f.capacity, f.load
 	r.Load.Pressure = a.facts.Pressure()
 	if f.err != nil {
-		r.Problems = append(r.Problems, host.Problem{Code: "internal", Object: "host", Reason: f.err.Error(), Next: "see the host's log: hnctl host logs"})
+		r.Problems = append(r.Problems,
+			host.Problem{Code: "internal", Object: "host", Reason: f.err.Error(), Next: "see the host's log: hnctl host logs"})
 	}
 	return r
 }
@@ -223,11 +242,16 @@ func toldOf(addrs []netip.Addr) []netip.Addr { return addrs[:min(len(addrs), hos
 func (a *agent) problems(done apply.Report) []host.Problem {
 	ps := slices.Concat(a.link.Status().Problems, done.Problems)
 	for name, why := range a.links.Problems() {
-		ps = append(ps, host.Problem{Code: "unavailable", Object: "link " + name, Reason: why, Next: "check the cable and the host configuration's network section"})
+		ps = append(ps, host.Problem{Code: "unavailable", Object: "link " + name, Reason: why,
+			Next: "check the cable and the host configuration's network section"})
 	}
 	if n := len(a.links.Global()); n > host.MaxAddrs+1 {
-		ps = append(ps, host.Problem{Code: "exhausted", Object: "links", Reason: fmt.Sprintf("this host has %d addresses; other hosts keep containers from %d of them", n, host.MaxAddrs+1),
-			Next: "give it fewer, or close its other addresses to the cluster's hosts outside"})
+		ps = append(ps, host.Problem{
+			Code:   "exhausted",
+			Object: "links",
+			Reason: fmt.Sprintf("this host has %d addresses; other hosts keep containers from %d of them", n, host.MaxAddrs+1),
+			Next:   "give it fewer, or close its other addresses to the cluster's hosts outside",
+		})
 	}
 	f := a.figures.Load()
 	if time.Since(f.at) > oldFigures {
@@ -235,7 +259,8 @@ func (a *agent) problems(done apply.Report) []host.Problem {
 			Reason: "it has not answered since " + f.at.UTC().Format(time.RFC3339)})
 	}
 	if why := f.full; why != "" {
-		ps = append(ps, host.Problem{Code: "unavailable", Object: "DATA disk", Reason: why, Next: "delete environments that have nodes here (hnctl node list), or give the host a bigger disk"})
+		ps = append(ps, host.Problem{Code: "unavailable", Object: "DATA disk", Reason: why,
+			Next: "delete environments that have nodes here (hnctl node list), or give the host a bigger disk"})
 	}
 	slices.SortStableFunc(ps, func(x, y host.Problem) int { return bytes.Compare([]byte(x.Object), []byte(y.Object)) })
 	return ps
@@ -256,7 +281,8 @@ func (a *agent) newest() bool {
 // card is what gossip spreads.
 func (a *agent) card() gossip.Card {
 	s := a.link.Status()
-	c := gossip.Card{Role: s.Role, Version: build.Version, Boot: a.boot, Started: a.started, MeshKey: a.network.MeshKey(), Endpoint: a.links.Underlay()}
+	c := gossip.Card{Role: s.Role, Version: build.Version, Boot: a.boot, Started: a.started, MeshKey: a.network.MeshKey(),
+		Endpoint: a.links.Underlay()}
 	if f := a.figures.Load(); f.err == nil {
 		c.Class = fmt.Sprintf("%dc%dg", f.capacity.CPUs, (f.capacity.MemoryBytes+1<<29)>>30)
 	}
@@ -267,9 +293,25 @@ func (a *agent) card() gossip.Card {
 func (a *agent) status(ctx context.Context) boot.AgentStatus {
 	s, done := a.link.Status(), a.apply.Report()
 	_, peers := a.store.Revisions()
-	out := boot.AgentStatus{Name: s.Name, Host: s.Host, Cluster: s.Cluster, Role: s.Role, Code: s.Code, Stage: s.Stage, State: s.State, Unlicensed: s.Unlicensed,
-		Version: build.Version, Boot: a.boot, Link: s.Link, Linked: s.Linked, Work: done.Work, Peers: min(peers, done.Peers), Containers: done.Containers,
-		Problems: slices.Concat(a.problems(done), a.troubles(ctx, done.Containers)), RSS: a.facts.RSS()}
+	out := boot.AgentStatus{
+		Name:       s.Name,
+		Host:       s.Host,
+		Cluster:    s.Cluster,
+		Role:       s.Role,
+		Code:       s.Code,
+		Stage:      s.Stage,
+		State:      s.State,
+		Unlicensed: s.Unlicensed,
+		Version:    build.Version,
+		Boot:       a.boot,
+		Link:       s.Link,
+		Linked:     s.Linked,
+		Work:       done.Work,
+		Peers:      min(peers, done.Peers),
+		Containers: done.Containers,
+		Problems:   slices.Concat(a.problems(done), a.troubles(ctx, done.Containers)),
+		RSS:        a.facts.RSS(),
+	}
 	if out.Containers == nil {
 		out.Containers = []host.ContainerStatus{}
 	}

@@ -16,8 +16,8 @@ import (
 const sayEvery = 5 * time.Second
 
 // leave is the task that waits for the signal that ends this agent, and calls end. When the machine is being left, the containers are
-// stopped first, each as its template says, while all the rest of the agent goes on: programs that end write to the network and ask for names.
-// An agent that comes up while the machine is being left takes up what the one before it has begun, from its first look on.
+// stopped first, each as its template says, while all the rest of the agent goes on: programs that end write to the network and ask for
+// names. An agent that comes up while the machine is being left takes up what the one before it has begun, from its first look on.
 func (a *agent) leave(signal context.Context, end func(), say func(string)) func(context.Context) error {
 	under := a.stopAll(say)
 	return func(work context.Context) error {
@@ -94,8 +94,8 @@ func tellLeft(ctx context.Context, left <-chan []wire.CTID, until time.Time, say
 		case <-ctx.Done():
 			return "interrupted"
 		}
-		say(fmt.Sprintf("%s\nSTATUS=stopping containers: %d of %d still run (%s); at most %s more", extend(), len(last), most, numbers(last),
-			max(0, time.Until(until)).Round(time.Second)))
+		say(fmt.Sprintf("%s\nSTATUS=stopping containers: %d of %d still run (%s); at most %s more", extend(), len(last), most,
+			numbers(last), max(0, time.Until(until)).Round(time.Second)))
 	}
 }
 

@@ -21,10 +21,13 @@ func TestTellLeft(t *testing.T) {
 		said  string
 	}{
 		{"none", nil, false, "no containers ran", ""},
-		{"all end", []int{3, 1}, false, "3 containers stopped in 8s", "STATUS=stopping containers: 1 of 3 still run (100); at most 26s more"},
+		{"all end", []int{3, 1}, false, "3 containers stopped in 8s",
+			"STATUS=stopping containers: 1 of 3 still run (100); at most 26s more"},
 		{"many", []int{9}, false, "9 containers stopped in 4s", "9 of 9 still run (100, 101, 102, 103, 104 and 4 more)"},
-		{"one is killed", []int{3, 1, 1, 1, 1, 1, 1, 1, 1}, false, "2 containers stopped; killed at the end of the time: 100", "at most 0s more"},
-		{"one does not die", []int{2, 1}, true, "containers that don't end are left to init: 100", "1 of 2 still run (100); at most 0s more"},
+		{"one is killed", []int{3, 1, 1, 1, 1, 1, 1, 1, 1}, false, "2 containers stopped; killed at the end of the time: 100",
+			"at most 0s more"},
+		{"one does not die", []int{2, 1}, true, "containers that don't end are left to init: 100",
+			"1 of 2 still run (100); at most 0s more"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -14,7 +14,9 @@ import (
 // troubles are the containers that fail or can't run, as problems for whoever stands before this machine. The orchestrator has them from
 // the containers' statuses, but it may itself be the one that fails.
 func (a *agent) troubles(ctx context.Context, list []host.ContainerStatus) (out []host.Problem) {
-	bad := slices.DeleteFunc(slices.Clone(list), func(st host.ContainerStatus) bool { return st.State != host.CtFailing && st.State != host.CtBroken })
+	bad := slices.DeleteFunc(slices.Clone(list), func(st host.ContainerStatus) bool {
+		return st.State != host.CtFailing && st.State != host.CtBroken
+	})
 	if len(bad) == 0 {
 		return nil
 	}
@@ -27,7 +29,8 @@ func (a *agent) troubles(ctx context.Context, list []host.ContainerStatus) (out 
 		out = append(out, trouble(st, named[st.CTID], last))
 	}
 	if more := len(bad) - maxTroubles; more > 0 {
-		out = append(out, host.Problem{Code: "internal", Object: "containers", Reason: fmt.Sprintf("%d more fail", more), Next: "see hnctl node list"})
+		out = append(out,
+			host.Problem{Code: "internal", Object: "containers", Reason: fmt.Sprintf("%d more fail", more), Next: "see hnctl node list"})
 	}
 	return out
 }
@@ -65,7 +68,8 @@ const maxWords = 100
 
 // trouble words one container's state. When it is started again is left out: the console says a line anew when it changes.
 func trouble(st host.ContainerStatus, c host.Container, last string) host.Problem {
-	p := host.Problem{Code: "internal", Object: "container " + st.CTID.String(), CTID: st.CTID, Next: "its log: hnctl node logs " + st.CTID.String()}
+	p := host.Problem{Code: "internal", Object: "container " + st.CTID.String(), CTID: st.CTID,
+		Next: "its log: hnctl node logs " + st.CTID.String()}
 	switch {
 	case c.Component != "":
 		p.Object += " (" + c.Component + ")"

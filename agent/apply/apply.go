@@ -138,8 +138,15 @@ const (
 
 // New makes an Applier that Run starts.
 func New(o Options) *Applier {
-	a := &Applier{o: o, log: logging.Or(o.Log), wake: make(chan struct{}, 1), changed: make(chan struct{}, 1), slots: make(chan struct{}, parallel), first: make(chan struct{}),
-		leave: make(chan struct{})}
+	a := &Applier{
+		o:       o,
+		log:     logging.Or(o.Log),
+		wake:    make(chan struct{}, 1),
+		changed: make(chan struct{}, 1),
+		slots:   make(chan struct{}, parallel),
+		first:   make(chan struct{}),
+		leave:   make(chan struct{}),
+	}
 	if a.o.Check == nil {
 		a.o.Check = health.Probe
 	}
@@ -250,7 +257,8 @@ func (a *Applier) round(ctx, staying context.Context, steps *sync.WaitGroup) (wa
 	cancel()
 	if err != nil {
 		a.publish(func(r *Report) {
-			r.Problems = []host.Problem{{Code: "internal", Object: "containers", Reason: err.Error(), Next: "init restarts the spawner; see the host's log: hnctl host logs"}}
+			r.Problems = []host.Problem{{Code: "internal", Object: "containers", Reason: err.Error(),
+				Next: "init restarts the spawner; see the host's log: hnctl host logs"}}
 		})
 		return time.Time{}, fmt.Errorf("observe containers: %v", err)
 	}
@@ -347,7 +355,8 @@ func (a *Applier) sayShort(short []host.Problem) {
 
 // tells whether b says something a does not, counters and the seconds of a back-off aside.
 func tells(a, b Report) bool {
-	if a.Work != b.Work || a.Planned != b.Planned || a.Peers != b.Peers || len(a.Containers) != len(b.Containers) || len(a.Problems) != len(b.Problems) {
+	if a.Work != b.Work || a.Planned != b.Planned || a.Peers != b.Peers || len(a.Containers) != len(b.Containers) ||
+		len(a.Problems) != len(b.Problems) {
 		return true
 	}
 	for i := range a.Containers {
@@ -362,10 +371,12 @@ func tells(a, b Report) bool {
 func (a *Applier) problems(reverted map[wire.CTID]string, short []host.Problem) []host.Problem {
 	ps := append(slices.Clone(a.o.Store.Problems()), short...)
 	if a.netErr != nil {
-		ps = append(ps, host.Problem{Code: "internal", Object: "network", Reason: a.netErr.Error(), Next: "it is tried again by itself; see the host's log: hnctl host logs"})
+		ps = append(ps, host.Problem{Code: "internal", Object: "network", Reason: a.netErr.Error(),
+			Next: "it is tried again by itself; see the host's log: hnctl host logs"})
 	}
 	for id, why := range reverted {
-		ps = append(ps, host.Problem{Code: "conflict", Object: "container " + id.String(), Reason: why, Next: "see why the new version did not confirm, then patch again", CTID: id})
+		ps = append(ps, host.Problem{Code: "conflict", Object: "container " + id.String(), Reason: why,
+			Next: "see why the new version did not confirm, then patch again", CTID: id})
 	}
 	return ps
 }

@@ -38,7 +38,8 @@ func (w *world) agent(t *testing.T, dir string) agent {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := New(Options{Store: store, Runtime: w, Images: w, Network: w, MHz: 2000, Names: func(*host.Peers) {}, Check: w.check, Pressure: func() host.Pressure { return w.pressure },
+	a := New(Options{Store: store, Runtime: w, Images: w, Network: w, MHz: 2000, Names: func(*host.Peers) {}, Check: w.check,
+		Pressure: func() host.Pressure { return w.pressure },
 		Identity: func(id wire.CTID) (string, error) { return "/sock", nil }, Forget: func(wire.CTID) {},
 		Self: func() (wire.HostID, host.Role) { return "h-0", host.RoleUser }, Addrs: func(context.Context) []netip.Addr { return nil }})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -50,8 +51,10 @@ func (w *world) agent(t *testing.T, dir string) agent {
 }
 
 func ct(id wire.CTID, gen int64) host.Container {
-	return host.Container{CTID: id, Env: "hello", Hostname: fmt.Sprintf("node%d", id), Generation: gen, Run: true, Image: host.Image{Name: "nginx", Digest: imgA},
-		Process: host.Process{Argv: []string{"/bin/true"}}, Profile: host.ProfileApp, IPv4: netip.AddrFrom4([4]byte{10, 96, 1, byte(id)}), Limits: host.Limits{MemoryMax: 128 << 20, CPUMHz: 400}}
+	return host.Container{CTID: id, Env: "hello", Hostname: fmt.Sprintf("node%d", id), Generation: gen, Run: true,
+		Image:   host.Image{Name: "nginx", Digest: imgA},
+		Process: host.Process{Argv: []string{"/bin/true"}}, Profile: host.ProfileApp, IPv4: netip.AddrFrom4([4]byte{10, 96, 1, byte(id)}),
+		Limits: host.Limits{MemoryMax: 128 << 20, CPUMHz: 400}}
 }
 
 var revision wire.Revision
@@ -111,7 +114,8 @@ func TestLifeOfAContainer(t *testing.T) {
 		time.Sleep(3 * time.Second)
 		rev = a.want(t)
 		time.Sleep(3 * time.Second)
-		expect(t, "done", w.log(), "fetch, start 101/1, resize 101 to 512 MiB, 80000 µs, stop 101, remove 101 keep=true, start 101/2, stop 101, remove 101 keep=false")
+		expect(t, "done", w.log(), "fetch, start 101/1, resize 101 to 512 MiB, 80000 µs, stop 101, remove 101 keep=true, start 101/2, "+
+			"stop 101, remove 101 keep=false")
 		if r := a.Report(); r.Work != rev || len(r.Containers) != 0 {
 			t.Errorf("at the end: got %+v, want nothing at revision %d", r, rev)
 		}
@@ -248,7 +252,8 @@ func TestStartErrors(t *testing.T) {
 // TestSlowLook: a start that ends while the loop looks is not made again from what the loop saw before.
 func TestSlowLook(t *testing.T) {
 	in(t, func(t *testing.T, w *world, dir string) {
-		w.lookTakes, w.startTakes[101] = 3*time.Second, 2*time.Second // the start ends in the middle of the look that begins a second after it
+		// the start ends in the middle of the look that begins a second after it
+		w.lookTakes, w.startTakes[101] = 3*time.Second, 2*time.Second
 		a := w.agent(t, dir)
 		a.want(t, ct(101, 1))
 		time.Sleep(time.Minute)
@@ -349,7 +354,8 @@ func TestAdoptedContainerStaysWell(t *testing.T) {
 }
 
 func TestCPUMax(t *testing.T) {
-	for _, tt := range []struct{ ceiling, base, want int64 }{{400, 2000, 20_000}, {1600, 2000, 80_000}, {4000, 2000, 200_000}, {0, 2000, 0}, {1, 4000, 1000}} {
+	for _, tt := range []struct{ ceiling, base, want int64 }{{400, 2000, 20_000}, {1600, 2000, 80_000}, {4000, 2000, 200_000}, {0, 2000, 0},
+		{1, 4000, 1000}} {
 		if got := cpuMax(tt.ceiling, tt.base); got != tt.want {
 			t.Errorf("%d MHz of %d: got %d µs, want %d", tt.ceiling, tt.base, got, tt.want)
 		}

@@ -92,7 +92,8 @@ func TestLeaveEmpty(t *testing.T) {
 	})
 }
 
-// An agent that comes up while the machine is being left stops what it finds and starts nothing, though that is wanted: not even for a moment.
+// An agent that comes up while the machine is being left stops what it finds and starts nothing, though that is wanted: not even for a
+// moment.
 func TestLeaveFromTheStart(t *testing.T) {
 	in(t, func(t *testing.T, w *world, dir string) {
 		a := w.agent(t, dir)

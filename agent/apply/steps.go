@@ -64,7 +64,8 @@ func (a *Applier) dispatch(ctx context.Context, wg *sync.WaitGroup, steps []plan
 			key := string(s.Kind) + " " + s.CTID.String()
 			if err != nil {
 				if times, tell := a.said.news(key, err.Error(), time.Now()); tell {
-					a.log.Warn("step", logging.Step, s.Kind, logging.Container, s.CTID, logging.Reason, s.Reason, logging.Err, err, logging.Took, time.Since(began), "times", times)
+					a.log.Warn("step", logging.Step, s.Kind, logging.Container, s.CTID, logging.Reason, s.Reason, logging.Err, err,
+						logging.Took, time.Since(began), "times", times)
 				}
 				return
 			}
@@ -104,7 +105,8 @@ func (a *Applier) flying() (busy map[wire.CTID]plan.Kind, of func(plan.Step) boo
 func inFlight(statuses []host.ContainerStatus, busy map[wire.CTID]plan.Kind) []host.ContainerStatus {
 	for _, id := range slices.Sorted(maps.Keys(busy)) {
 		if !slices.ContainsFunc(statuses, func(s host.ContainerStatus) bool { return s.CTID == id }) {
-			statuses = append(statuses, host.ContainerStatus{CTID: id, State: host.CtStopping, Reason: "being removed: its " + string(busy[id]) + " is not over yet"})
+			statuses = append(statuses, host.ContainerStatus{CTID: id, State: host.CtStopping,
+				Reason: "being removed: its " + string(busy[id]) + " is not over yet"})
 		}
 	}
 	slices.SortFunc(statuses, func(a, b host.ContainerStatus) int { return cmp.Compare(a.CTID, b.CTID) })
@@ -247,7 +249,8 @@ func cpuMax(ceiling, base int64) int64 {
 }
 
 func hostsFile(c host.Container) []byte {
-	b := fmt.Appendf(nil, "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n%s\t%s.%s.internal %s\n", c.IPv4, c.Hostname, c.Env, c.Hostname)
+	b := fmt.Appendf(nil, "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n%s\t%s.%s.internal %s\n", c.IPv4, c.Hostname,
+		c.Env, c.Hostname)
 	if c.IPv6.IsValid() {
 		b = fmt.Appendf(b, "%s\t%s.%s.internal %s\n", c.IPv6, c.Hostname, c.Env, c.Hostname)
 	}

@@ -40,7 +40,8 @@ type world struct {
 
 func newWorld() *world {
 	return &world{cts: map[wire.CTID]container.Observed{}, images: map[wire.Digest]bool{imgA: true}, exits: make(chan container.Exit, 8),
-		startTakes: map[wire.CTID]time.Duration{}, startErr: map[wire.CTID]error{}, lives: map[wire.CTID]time.Duration{}, fetchErr: map[wire.Digest]error{}}
+		startTakes: map[wire.CTID]time.Duration{}, startErr: map[wire.CTID]error{}, lives: map[wire.CTID]time.Duration{},
+		fetchErr: map[wire.Digest]error{}}
 }
 
 func (w *world) did(format string, a ...any) { w.done = append(w.done, fmt.Sprintf(format, a...)) }
@@ -73,7 +74,8 @@ func (w *world) Start(ctx context.Context, s container.StartSpec) (container.Obs
 		return container.Observed{}, err
 	}
 	old, again := w.cts[s.CTID]
-	o := container.Observed{CTID: s.CTID, State: container.StateRunning, Generation: s.Generation, UIDBase: s.UIDBase, Spec: s.Container, Started: time.Now(), MemoryBytes: 1 << 20,
+	o := container.Observed{CTID: s.CTID, State: container.StateRunning, Generation: s.Generation, UIDBase: s.UIDBase, Spec: s.Container,
+		Started: time.Now(), MemoryBytes: 1 << 20,
 		Set: limits.Of(s.Limits, s.CPUMaxMicros)}
 	if again {
 		o.Restarts = old.Restarts + 1

@@ -17,8 +17,10 @@ import (
 )
 
 func TestLines(t *testing.T) {
-	running := boot.AgentStatus{Name: "host-1", Code: "K7QX-3MPA", Stage: boot.StageJoined, State: "ACTIVE", Version: "0.1.0", Addresses: []string{"10.77.0.11"},
-		Link: "connected", Linked: true, Containers: []host.ContainerStatus{{State: host.CtRunning}, {State: host.CtFailing}, {State: host.CtRunning}}}
+	running := boot.AgentStatus{Name: "host-1", Code: "K7QX-3MPA", Stage: boot.StageJoined, State: "ACTIVE", Version: "0.1.0",
+		Addresses: []string{"10.77.0.11"},
+		Link:      "connected", Linked: true,
+		Containers: []host.ContainerStatus{{State: host.CtRunning}, {State: host.CtFailing}, {State: host.CtRunning}}}
 	tests := []struct {
 		name string
 		a    *boot.AgentStatus
@@ -28,19 +30,27 @@ func TestLines(t *testing.T) {
 		{"nobody answers", nil, nil, ""},
 		{"running", &running, &boot.Status{Services: []boot.ServiceStatus{{Name: "agent", State: "ready"}}},
 			"[host-1] ACTIVE | 10.77.0.11 | hardnode 0.1.0 | orchestrator: connected | containers: 2 running, 1 failing"},
-		{"joining, refused", &boot.AgentStatus{Name: "host-2", Code: "K7QX-3MPA", Stage: boot.StageJoining, Version: "0.1.0", Link: "joining",
+		{"joining, refused", &boot.AgentStatus{Name: "host-2", Code: "K7QX-3MPA", Stage: boot.StageJoining, Version: "0.1.0",
+			Link:     "joining",
 			Problems: []host.Problem{{Object: "join.token", Reason: "the token was used", Next: "make a new one"}}}, nil,
 			"[host-2] JOINING | code K7QX-3MPA | no address | hardnode 0.1.0 | containers: none | problems: 1\n" +
 				"  ! join.token: the token was used -> make a new one"},
-		{"no configuration", &boot.AgentStatus{Code: "K7QX-3MPA", Stage: boot.StageUnconfigured, Version: "0.1.0", Link: "no configuration yet"}, &boot.Status{Problem: "no configuration was found"},
-			"[unnamed] waiting for a configuration | code K7QX-3MPA | no address | hardnode 0.1.0 | containers: none | problems: 1\n  ! no configuration was found"},
-		{"agent on its way", nil, &boot.Status{Services: []boot.ServiceStatus{{Name: "agent", State: "starting"}, {Name: "spawner", State: "starting"}}}, "the agent is starting"},
-		{"agent starts once more", nil, &boot.Status{Services: []boot.ServiceStatus{{Name: "agent", State: "starting", Restarts: 1, LastExit: "killed by SIGKILL"}}},
+		{"no configuration", &boot.AgentStatus{Code: "K7QX-3MPA", Stage: boot.StageUnconfigured, Version: "0.1.0",
+			Link: "no configuration yet"}, &boot.Status{Problem: "no configuration was found"},
+			"[unnamed] waiting for a configuration | code K7QX-3MPA | no address | hardnode 0.1.0 | containers: none | problems: 1\n" +
+				"  ! no configuration was found"},
+		{"agent on its way", nil,
+			&boot.Status{Services: []boot.ServiceStatus{{Name: "agent", State: "starting"}, {Name: "spawner", State: "starting"}}},
+			"the agent is starting"},
+		{"agent starts once more", nil,
+			&boot.Status{Services: []boot.ServiceStatus{{Name: "agent", State: "starting", Restarts: 1, LastExit: "killed by SIGKILL"}}},
 			"  ! service agent: starting, restarted 1 times; killed by SIGKILL"},
-		{"agent down", nil, &boot.Status{Services: []boot.ServiceStatus{{Name: "agent", State: "backoff", Restarts: 3, LastExit: "exit status 1"}, {Name: "netd", State: "ready"}}},
-			"  ! service agent: backoff, restarted 3 times; exit status 1"},
-		{"a reason that would steer the terminal", &boot.AgentStatus{Name: "h", Stage: boot.StageJoined, State: "ACTIVE", Link: "connected", Linked: true,
-			Problems: []host.Problem{{Object: "x", Reason: "a\x1b[2Jb\nc\u009b"}}}, nil,
+		{"agent down", nil,
+			&boot.Status{Services: []boot.ServiceStatus{{Name: "agent", State: "backoff", Restarts: 3, LastExit: "exit status 1"},
+				{Name: "netd", State: "ready"}}}, "  ! service agent: backoff, restarted 3 times; exit status 1"},
+		{"a reason that would steer the terminal",
+			&boot.AgentStatus{Name: "h", Stage: boot.StageJoined, State: "ACTIVE", Link: "connected", Linked: true,
+				Problems: []host.Problem{{Object: "x", Reason: "a\x1b[2Jb\nc\u009b"}}}, nil,
 			"[h] ACTIVE | no address | hardnode  | orchestrator: connected | containers: none | problems: 1\n  ! x: a[2Jb c"},
 	}
 	for _, tt := range tests {
@@ -82,15 +92,22 @@ func TestStates(t *testing.T) {
 		a    boot.AgentStatus
 		want string
 	}{
-		{boot.AgentStatus{Stage: boot.StageUnconfigured, Link: "no configuration yet"}, "[h] waiting for a configuration | no address | hardnode 1 | containers: none"},
+		{boot.AgentStatus{Stage: boot.StageUnconfigured, Link: "no configuration yet"},
+			"[h] waiting for a configuration | no address | hardnode 1 | containers: none"},
 		{boot.AgentStatus{Stage: boot.StageJoining, Link: "joining"}, "[h] JOINING | no address | hardnode 1 | containers: none"},
 		{boot.AgentStatus{Stage: boot.StageJoining, Link: "not joining"}, "[h] NOT JOINING | no address | hardnode 1 | containers: none"},
-		{boot.AgentStatus{Stage: boot.StageJoined}, "[h] JOINED | no address | hardnode 1 | orchestrator: not asked yet | containers: none"},
-		{boot.AgentStatus{Stage: boot.StageJoined, Link: "connecting"}, "[h] JOINED | no address | hardnode 1 | orchestrator: connecting | containers: none"},
-		{boot.AgentStatus{Stage: boot.StageJoined, Link: "away"}, "[h] JOINED | no address | hardnode 1 | orchestrator: away | containers: none"},
-		{boot.AgentStatus{Stage: boot.StageJoined, Link: "connected", Linked: true, State: "ACTIVE"}, "[h] ACTIVE | no address | hardnode 1 | orchestrator: connected | containers: none"},
-		{boot.AgentStatus{Stage: boot.StageJoined, Link: "away", State: "ACTIVE"}, "[h] ACTIVE when last heard | no address | hardnode 1 | orchestrator: away | containers: none"},
-		{boot.AgentStatus{Stage: boot.StageJoined, Link: "not connecting"}, "[h] JOINED | no address | hardnode 1 | orchestrator: not connecting | containers: none"},
+		{boot.AgentStatus{Stage: boot.StageJoined},
+			"[h] JOINED | no address | hardnode 1 | orchestrator: not asked yet | containers: none"},
+		{boot.AgentStatus{Stage: boot.StageJoined, Link: "connecting"},
+			"[h] JOINED | no address | hardnode 1 | orchestrator: connecting | containers: none"},
+		{boot.AgentStatus{Stage: boot.StageJoined, Link: "away"},
+			"[h] JOINED | no address | hardnode 1 | orchestrator: away | containers: none"},
+		{boot.AgentStatus{Stage: boot.StageJoined, Link: "connected", Linked: true, State: "ACTIVE"},
+			"[h] ACTIVE | no address | hardnode 1 | orchestrator: connected | containers: none"},
+		{boot.AgentStatus{Stage: boot.StageJoined, Link: "away", State: "ACTIVE"},
+			"[h] ACTIVE when last heard | no address | hardnode 1 | orchestrator: away | containers: none"},
+		{boot.AgentStatus{Stage: boot.StageJoined, Link: "not connecting"},
+			"[h] JOINED | no address | hardnode 1 | orchestrator: not connecting | containers: none"},
 	} {
 		c.a.Name, c.a.Version = "h", "1"
 		if got := summary(&c.a); got != c.want {

@@ -33,7 +33,8 @@ func lines(a *boot.AgentStatus, i *boot.Status) []string {
 			if a == nil && s.Name == "agent" && s.State == "starting" && s.Restarts == 0 {
 				out = append(out, "the agent is starting")
 			} else if s.State == "backoff" || a == nil && s.Name == "agent" && s.State != "ready" {
-				out = append(out, clip(fmt.Sprintf(mark+"service %s: %s, restarted %d times; %s", s.Name, s.State, s.Restarts, cmp.Or(s.LastExit, "no exit yet"))))
+				out = append(out, clip(fmt.Sprintf(mark+"service %s: %s, restarted %d times; %s", s.Name, s.State, s.Restarts,
+					cmp.Or(s.LastExit, "no exit yet"))))
 			}
 		}
 	}
@@ -43,8 +44,8 @@ func lines(a *boot.AgentStatus, i *boot.Status) []string {
 	return out
 }
 
-// news is what of the lines is shown when those of last were shown before: nothing when they are the same, else all but the problems that are
-// known already. Their number stands in the first line, so one that is over is seen too.
+// news is what of the lines is shown when those of last were shown before: nothing when they are the same, else all but the problems that
+// are known already. Their number stands in the first line, so one that is over is seen too.
 func news(last, now []string) (out []string) {
 	if slices.Equal(last, now) {
 		return nil
@@ -79,8 +80,8 @@ const starting = boot.AgentStage("starting")
 // configured says in the status of an agent that knows of no configuration yet that there is one, of a host of this name.
 func configured(a *boot.AgentStatus, name string) { a.Stage, a.Name = starting, name }
 
-// state is the host's state in words that are true now: what the orchestrator said last may be past while it is away, and a host that is not
-// going to join is not joining. The link is said beside it only where it adds something.
+// state is the host's state in words that are true now: what the orchestrator said last may be past while it is away, and a host that is
+// not going to join is not joining. The link is said beside it only where it adds something.
 func state(a *boot.AgentStatus) string {
 	switch {
 	case a.Stage == boot.StageUnconfigured:
@@ -109,7 +110,8 @@ func count(cs []host.ContainerStatus) string {
 		n[c.State]++
 	}
 	var out []string
-	for _, s := range []host.ContainerState{host.CtRunning, host.CtStarting, host.CtWaiting, host.CtFailing, host.CtBroken, host.CtStopping, host.CtStopped} {
+	for _, s := range []host.ContainerState{host.CtRunning, host.CtStarting, host.CtWaiting, host.CtFailing, host.CtBroken, host.CtStopping,
+		host.CtStopped} {
 		if n[s] > 0 {
 			out = append(out, fmt.Sprintf("%d %s", n[s], s))
 		}

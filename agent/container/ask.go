@@ -17,8 +17,8 @@ import (
 	"hardnode.dev/internal/wire"
 )
 
-// asked is the note that a process was asked to end. Programs take a second stop signal for "now, without the rest", so a stop that is taken
-// up by another call, or by the next agent, is the same stop: it sends none and has what is left of the time.
+// asked is the note that a process was asked to end. Programs take a second stop signal for "now, without the rest", so a stop that is
+// taken up by another call, or by the next agent, is the same stop: it sends none and has what is left of the time.
 type asked struct {
 	PID     int       `json:"pid"`
 	Started time.Time `json:"started"`

@@ -95,7 +95,8 @@ func TestAskedOnce(t *testing.T) {
 		}
 		return r
 	}
-	rec := record.Record{Record: call.Record{PID: 70, Started: time.Now()}, Note: record.Note{Container: host.Container{Profile: host.ProfileApp, Process: host.Process{StopAfter: 60}}}}
+	rec := record.Record{Record: call.Record{PID: 70, Started: time.Now()},
+		Note: record.Note{Container: host.Container{Profile: host.ProfileApp, Process: host.Process{StopAfter: 60}}}}
 	ask := func(r *Runtime, limit time.Duration, want int) {
 		t.Helper()
 		if err := r.askToEnd(t.Context(), 101, rec, limit); err != nil {

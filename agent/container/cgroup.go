@@ -14,9 +14,9 @@ import (
 // A container's cgroup has two levels (kernel: Documentation/admin-guide/cgroup-v2, "Delegation"):
 //
 //	<ctid>      root's: every limit, device rules, what Observe counts; has no processes of its own
-//	<ctid>/p    PID 1 and what it starts; root of the container's cgroup namespace. The limits that runtimes look for (Go, JVM, .NET, Node,
-//	            Python) are set here a second time, so that /sys/fs/cgroup shows them; the files are root's. The container's root may
-//	            divide it, not raise it.
+//	<ctid>/p    PID 1 and what it starts; root of the container's cgroup namespace. The limits that runtimes look for (Go, JVM, .NET,
+//	            Node, Python) are set here a second time, so that /sys/fs/cgroup shows them; the files are root's. The container's
+//	            root may divide it, not raise it.
 //
 // The cgroups of commands are in group.go.
 

@@ -1,7 +1,7 @@
 // Package container makes and ends containers on this host's kernel, and says what exists.
 //
-// Owns: the order in which a container is put together and taken apart; its mounts, subvolumes, process and log. Cgroups, profiles, sessions
-// and records have rooms of their own below this one, none of which knows it.
+// Owns: the order in which a container is put together and taken apart; its mounts, subvolumes, process and log. Cgroups, profiles,
+// sessions and records have rooms of their own below this one, none of which knows it.
 // In: StartSpec (a wanted container, resolved for this host), limits, exec and log requests.
 // Out: Observed (whatever exists, in any form), exit hints, session results; errors that name the step.
 // Never: decides that a container should run, restarts one, fetches an image or knows another host.
@@ -57,7 +57,8 @@ var (
 type StartSpec struct {
 	host.Container
 
-	UIDBase        uint32 // first host uid and gid of its range of 65536, a multiple of that; large (call.LargeRanges) if its image has IDBlocks
+	// first host uid and gid of its range of 65536, a multiple of that; large (call.LargeRanges) if its image has IDBlocks
+	UIDBase        uint32
 	ImagePath      string // the erofs file
 	CPUMaxMicros   int64  // CPU time per 100 ms over all CPUs, in µs (from Limits.CPUMHz and the base frequency); 0 is no ceiling
 	Resolv         []byte // /etc/resolv.conf; nil leaves the image's
@@ -77,25 +78,27 @@ const (
 	StateRunning State = "running" // its process runs
 	StateExited  State = "exited"  // its process ended; ExitCode says how
 	StateStopped State = "stopped" // only data on disk (after Stop, or after the host was restarted)
-	StateOrphan  State = "orphan"  // processes in its cgroup that the spawner does not know, or a first process that can't end: Stop or Remove ends them
+	// processes in its cgroup that the spawner does not know, or a first process that can't end: Stop or Remove ends them
+	StateOrphan State = "orphan"
 )
 
 // Observed is one container as it exists now.
 type Observed struct {
 	CTID       wire.CTID
 	State      State
-	PID        int            // host's view, of its PID 1; 0 unless running
-	Generation int64          // of the layer on disk
-	UIDBase    uint32         // of the range its processes run in; 0 when there are none, or it is not known
-	Spec       host.Container // as last started, Files without Data; zero for StateStopped and StateOrphan, and when the note of the start is damaged
-	FilesHash  string         // hex SHA-256 over Files' paths, modes and data as started (see FilesHash)
-	Started    time.Time
-	Exited     time.Time
-	ExitCode   int          // 128+n for signal n; meaningful only with ExitKnown
-	ExitKnown  bool         // false when the spawner was replaced while the process ran
-	OOM        shortage.OOM // what the kernel killed in it for want of memory since it was started
-	OOMKilled  bool         // that is why it is StateExited
-	Restarts   int          // starts of this generation beyond the first
+	PID        int    // host's view, of its PID 1; 0 unless running
+	Generation int64  // of the layer on disk
+	UIDBase    uint32 // of the range its processes run in; 0 when there are none, or it is not known
+	// as last started, Files without Data; zero for StateStopped and StateOrphan, and when the note of the start is damaged
+	Spec      host.Container
+	FilesHash string // hex SHA-256 over Files' paths, modes and data as started (see FilesHash)
+	Started   time.Time
+	Exited    time.Time
+	ExitCode  int          // 128+n for signal n; meaningful only with ExitKnown
+	ExitKnown bool         // false when the spawner was replaced while the process ran
+	OOM       shortage.OOM // what the kernel killed in it for want of memory since it was started
+	OOMKilled bool         // that is why it is StateExited
+	Restarts  int          // starts of this generation beyond the first
 
 	MemoryBytes int64
 	CPUMicros   int64

@@ -23,20 +23,26 @@ func TestJudge(t *testing.T) {
 		f    facts
 		want Observed
 	}{
-		{"runs", facts{rec: run(9, false), known: true, cgroup: true, populated: true, disk: volume.Contents{Layers: []int64{1, 2}, Volumes: []string{"v"}}},
-			Observed{CTID: 5, State: StateRunning, PID: 9, Generation: 2, UIDBase: 65536, Spec: host.Container{CTID: 5, Generation: 2}, FilesHash: "h", Started: began,
+		{"runs", facts{rec: run(9, false), known: true, cgroup: true, populated: true,
+			disk: volume.Contents{Layers: []int64{1, 2}, Volumes: []string{"v"}}},
+			Observed{CTID: 5, State: StateRunning, PID: 9, Generation: 2, UIDBase: 65536, Spec: host.Container{CTID: 5, Generation: 2},
+				FilesHash: "h", Started: began,
 				Restarts: 1, Volumes: []string{"v"}, Leftovers: []string{"layer of generation 1"}}},
 		{"exited", facts{rec: run(0, true), known: true, cgroup: true},
-			Observed{CTID: 5, State: StateExited, Generation: 2, UIDBase: 65536, Spec: host.Container{CTID: 5, Generation: 2}, FilesHash: "h", Started: began,
+			Observed{CTID: 5, State: StateExited, Generation: 2, UIDBase: 65536, Spec: host.Container{CTID: 5, Generation: 2},
+				FilesHash: "h", Started: began,
 				Exited: began.Add(time.Second), ExitCode: 3, ExitKnown: true, Restarts: 1}},
 		{"only on disk", facts{disk: volume.Contents{Layers: []int64{4}}}, Observed{CTID: 5, State: StateStopped, Generation: 4}},
 		{"processes nobody knows", facts{cgroup: true, populated: true}, Observed{CTID: 5, State: StateOrphan}},
-		{"its note is damaged", facts{rec: record.Record{Record: run(9, false).Record, Damage: errors.New("torn")}, known: true, cgroup: true, populated: true, base: 131072,
+		{"its note is damaged", facts{rec: record.Record{Record: run(9, false).Record, Damage: errors.New("torn")}, known: true,
+			cgroup: true, populated: true, base: 131072,
 			disk: volume.Contents{Layers: []int64{2}}},
 			Observed{CTID: 5, State: StateRunning, PID: 9, Generation: 2, UIDBase: 131072, Started: began, Restarts: 1}},
 		{"its first process can't end", facts{rec: run(9, false), known: true, stuck: true},
-			Observed{CTID: 5, State: StateOrphan, PID: 9, Generation: 2, UIDBase: 65536, Spec: host.Container{CTID: 5, Generation: 2}, FilesHash: "h", Started: began, Restarts: 1}},
-		{"half of a layer", facts{disk: volume.Contents{Rest: []string{"new-layer-1"}}}, Observed{CTID: 5, State: StateStopped, Leftovers: []string{`"new-layer-1" on disk`}}},
+			Observed{CTID: 5, State: StateOrphan, PID: 9, Generation: 2, UIDBase: 65536, Spec: host.Container{CTID: 5, Generation: 2},
+				FilesHash: "h", Started: began, Restarts: 1}},
+		{"half of a layer", facts{disk: volume.Contents{Rest: []string{"new-layer-1"}}},
+			Observed{CTID: 5, State: StateStopped, Leftovers: []string{`"new-layer-1" on disk`}}},
 		{"an empty cgroup", facts{cgroup: true}, Observed{CTID: 5, State: StateStopped, Leftovers: []string{"empty cgroup"}}},
 	} {
 		if got := judge(5, c.f); !reflect.DeepEqual(got, c.want) {

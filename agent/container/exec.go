@@ -93,7 +93,8 @@ func (r *Runtime) Exec(ctx context.Context, id wire.CTID, want host.ExecSpec, st
 		}
 		return host.Exit{Code: code, Error: f.Text}, nil
 	case f != nil && strings.Contains(f.Text, unix.EAGAIN.Error()) && cgroup.ReadInt(r.cgroup(id), "pids.events", "max") > 0:
-		return host.Exit{}, fmt.Errorf("execute in container %s: it has as many processes as it may have, %d: one of its programs makes more and more, or the command came "+
+		return host.Exit{}, fmt.Errorf("execute in container %s: it has as many processes as it may have, %d: one of its programs makes "+
+			"more and more, or the command came "+
 			"at a bad moment; try again, or stop it", id, cgroup.ReadInt(r.cgroup(id), "pids.max", ""))
 	case err != nil:
 		return host.Exit{}, record.AsCaller(id, err)
@@ -103,14 +104,15 @@ func (r *Runtime) Exec(ctx context.Context, id wire.CTID, want host.ExecSpec, st
 	case killed.Kills > 0:
 		out.Note = killed.String()
 	case left > 0:
-		out.Note = fmt.Sprintf("the command left behind %s, which ended with its session: what shall go on is a service of the image", count(left))
+		out.Note = fmt.Sprintf("the command left behind %s, which ended with its session: what shall go on is a service of the image",
+			count(left))
 	}
 	return out, nil
 }
 
 // ready is a container that runs, and a cgroup for a command in it. Is the one kept that was made for an earlier command, the container has
-// not been stopped since: it is the process it was, or has ended, and the spawner, which will be asked, says so. It is asked before when root
-// is set: something is to be done in the root of the process, for a terminal or a user.
+// not been stopped since: it is the process it was, or has ended, and the spawner, which will be asked, says so. It is asked before when
+// root is set: something is to be done in the root of the process, for a terminal or a user.
 func (r *Runtime) ready(ctx context.Context, id wire.CTID, root bool) (record.Record, *command.Group, error) {
 	g := r.groups.Take(id)
 	if g != nil && !root {

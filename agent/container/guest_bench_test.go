@@ -46,7 +46,8 @@ func TestFigures(t *testing.T) {
 	go r.Run(hints)
 	hold := box(t, 900, forever)
 	mustStart(t, r, hold)
-	if err := exec.Command("crun", "run", "-d", "--bundle", bundle(forever), "held").Run(); err != nil { // no pipe: the container would hold it
+	// no pipe: the container would hold it
+	if err := exec.Command("crun", "run", "-d", "--bundle", bundle(forever), "held").Run(); err != nil {
 		t.Fatalf("crun: %v", err)
 	}
 	defer exec.Command("crun", "delete", "-f", "held").Run()
@@ -80,7 +81,8 @@ func TestFigures(t *testing.T) {
 		}
 		theirs = append(theirs, program("crun", "run", "--bundle", trueBundle, fmt.Sprint("b", i)))
 		began = time.Now()
-		if e, err := r.Exec(context.Background(), 900, host.ExecSpec{Argv: []string{"/bin/true"}}, command.Stdio{}); err != nil || e.Code != 0 {
+		if e, err := r.Exec(context.Background(), 900, host.ExecSpec{Argv: []string{"/bin/true"}}, command.Stdio{}); err != nil ||
+			e.Code != 0 {
 			t.Fatal(e, err)
 		}
 		ourExec = append(ourExec, time.Since(began))
@@ -88,7 +90,8 @@ func TestFigures(t *testing.T) {
 	}
 	figure := func(what string, a, b []time.Duration) {
 		fmt.Printf("FIGURE %s: hardnode p50 %s p95 %s best %s, crun p50 %s p95 %s best %s, crun/hardnode p50 %.2f best %.2f\n", what,
-			at(a, 50), at(a, 95), at(a, 0), at(b, 50), at(b, 95), at(b, 0), float64(at(b, 50))/float64(at(a, 50)), float64(at(b, 0))/float64(at(a, 0)))
+			at(a, 50), at(a, 95), at(a, 0), at(b, 50), at(b, 95), at(b, 0), float64(at(b, 50))/float64(at(a, 50)),
+			float64(at(b, 0))/float64(at(a, 0)))
 	}
 	figure(fmt.Sprintf("start of /bin/true until it runs, beside crun run, %d runs", n), runs, theirs)
 	figure(fmt.Sprintf("start of /bin/true until its end is known, beside crun run, %d runs", n), ours, theirs)
@@ -153,11 +156,14 @@ func crunBundle(t *testing.T) func(script string) string {
 			"root":    m{"path": root, "readonly": true}, "hostname": "c",
 			"mounts": []m{{"destination": "/proc", "type": "proc", "source": "proc"},
 				{"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": []string{"nosuid", "mode=755", "size=64k"}},
-				{"destination": "/dev/pts", "type": "devpts", "source": "devpts", "options": []string{"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"}},
+				{"destination": "/dev/pts", "type": "devpts", "source": "devpts",
+					"options": []string{"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"}},
 				{"destination": "/dev/shm", "type": "tmpfs", "source": "shm"},
 				{"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": []string{"nosuid", "noexec", "nodev", "ro"}}},
-			"linux": m{"cgroupsPath": "/crun/" + filepath.Base(dir), "resources": m{"memory": m{"limit": 128 << 20}, "pids": m{"limit": 64}},
-				"namespaces":    []m{{"type": "pid"}, {"type": "network"}, {"type": "ipc"}, {"type": "uts"}, {"type": "mount"}, {"type": "cgroup"}},
+			"linux": m{"cgroupsPath": "/crun/" + filepath.Base(dir),
+				"resources": m{"memory": m{"limit": 128 << 20}, "pids": m{"limit": 64}},
+				"namespaces": []m{{"type": "pid"}, {"type": "network"}, {"type": "ipc"}, {"type": "uts"}, {"type": "mount"},
+					{"type": "cgroup"}},
 				"maskedPaths":   []string{"/proc/kcore", "/proc/keys", "/proc/timer_list"},
 				"readonlyPaths": []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}}}
 		b, err := json.Marshal(config)

@@ -20,7 +20,8 @@ import (
 func TestCVE_2016_9962_2019_5736(t *testing.T) {
 	spawnerUp(t)
 	r := newRuntime(t)
-	mustStart(t, r, box(t, 301, "while :; do for p in /proc/[0-9]*; do readlink $p/exe; readlink $p/cwd; ls -l $p/fd; done; done >> /srv/seen 2>/dev/null"))
+	mustStart(t, r, box(t, 301,
+		"while :; do for p in /proc/[0-9]*; do readlink $p/exe; readlink $p/cwd; ls -l $p/fd; done; done >> /srv/seen 2>/dev/null"))
 	for range 60 {
 		sh(t, r, 301, "true")
 	}
@@ -51,7 +52,8 @@ func TestCVE_2021_30465_2024_45310(t *testing.T) {
 	spawnerUp(t)
 	r := newRuntime(t)
 	s := box(t, 303, forever)
-	s.Volumes = []host.Volume{{Name: "a", Path: "/va", Bytes: 1 << 20}, {Name: "b", Path: "/va/way/b", Bytes: 1 << 20}, {Name: "c", Path: "/srv/c", Bytes: 1 << 20}}
+	s.Volumes = []host.Volume{{Name: "a", Path: "/va", Bytes: 1 << 20}, {Name: "b", Path: "/va/way/b", Bytes: 1 << 20},
+		{Name: "c", Path: "/srv/c", Bytes: 1 << 20}}
 	mustStart(t, r, s)
 	sh(t, r, 303, "umount /va/way/b; touch /va/way/b/inb; rm -rf /srv/c /srv; ln -s ../../../../../../proc /srv; echo $?")
 	if err := r.Stop(deadline(t), 303); err != nil {
@@ -125,7 +127,8 @@ func TestCVE_2024_21626(t *testing.T) {
 				break
 			}
 		}
-		if _, err := os.Stat(fmt.Sprintf("/proc/%d/root%s", o.PID, strings.TrimSpace(string(is)))); err != nil || !strings.HasPrefix(string(is), "/") {
+		if _, err := os.Stat(fmt.Sprintf("/proc/%d/root%s", o.PID, strings.TrimSpace(string(is)))); err != nil ||
+			!strings.HasPrefix(string(is), "/") {
 			t.Errorf("cwd %s: the program is in %q: %v", s.Process.Cwd, is, err)
 		}
 		t.Logf("cwd %s is %s", s.Process.Cwd, is)

@@ -118,13 +118,16 @@ func TestSessionEndsWhole(t *testing.T) {
 			ended := make(chan struct{})
 			go func() {
 				defer close(ended)
-				r.Exec(ctx, id, host.ExecSpec{Argv: []string{"sh", "-c", family + "while :; do sleep 7993; done"}, TTY: tty}, command.Stdio{Out: &out})
+				r.Exec(ctx, id, host.ExecSpec{Argv: []string{"sh", "-c", family + "while :; do sleep 7993; done"}, TTY: tty},
+					command.Stdio{Out: &out})
 			}()
 			out.wait("up")
 			soon(t, name+": all of the command runs", func() bool { return alive("sleep 799") >= 3 })
 			cancel()
 			<-ended
-			soon(t, fmt.Sprintf("profile %s, %s: a command whose client is gone leaves no process", p, name), func() bool { return alive("sleep 799") == 0 })
+			soon(t, fmt.Sprintf("profile %s, %s: a command whose client is gone leaves no process", p, name), func() bool {
+				return alive("sleep 799") == 0
+			})
 			before.compare(t, fmt.Sprintf("profile %s, %s: a command whose client is gone", p, name))
 		}
 		began := time.Now()
@@ -152,7 +155,8 @@ func TestSessionEndsWhole(t *testing.T) {
 		if p == host.ProfileApp {
 			most = 1 // kept for the next command
 		}
-		if list := groupsOf(id); len(list) > most || slices.ContainsFunc(list, func(d string) bool { n, err := cgroup.Populated(d); return n || err != nil }) {
+		if list := groupsOf(id); len(list) > most ||
+			slices.ContainsFunc(list, func(d string) bool { n, err := cgroup.Populated(d); return n || err != nil }) {
 			t.Errorf("profile %s: cgroups are left: %q", p, list)
 		}
 		if err := r.Remove(deadline(t), id, false); err != nil {
@@ -166,10 +170,12 @@ func TestCommandsLimitsAreSeen(t *testing.T) {
 	spawnerUp(t)
 	r := newRuntime(t)
 	mustStart(t, r, box(t, 428, forever))
-	if got, _ := sh(t, r, 428, "cat /proc/self/cgroup; cat /sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup)/memory.max"); got != "0::/\n134217728" {
+	if got, _ := sh(t, r, 428,
+		"cat /proc/self/cgroup; cat /sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup)/memory.max"); got != "0::/\n134217728" {
 		t.Errorf("a command sees %q, want the container's cgroup as the top and its limit", got)
 	}
-	if got, code := sh(t, r, 428, "for d in /sys/fs/cgroup/.. /sys/fs/cgroup; do echo 0 > $d/cgroup.procs && echo moved; done; mkdir /sys/fs/cgroup/x"); code == 0 {
+	if got, code := sh(t, r, 428,
+		"for d in /sys/fs/cgroup/.. /sys/fs/cgroup; do echo 0 > $d/cgroup.procs && echo moved; done; mkdir /sys/fs/cgroup/x"); code == 0 {
 		t.Errorf("a command changes its cgroup: %q", got)
 	}
 }
@@ -198,7 +204,8 @@ func TestCommandAfterCommand(t *testing.T) {
 		t.Fatalf("after one command there are the cgroups %q, want one for the next", first)
 	}
 	for range 2 {
-		if e := do("dd", "if=/dev/zero", "of=/dev/null", "bs=50M", "count=1"); e.Code != 137 || !strings.Contains(e.Note, "process dd of a command") {
+		if e := do("dd", "if=/dev/zero", "of=/dev/null", "bs=50M", "count=1"); e.Code != 137 ||
+			!strings.Contains(e.Note, "process dd of a command") {
 			t.Errorf("a command that takes too much: %+v", e)
 		}
 		if e := do("tail", "/dev/zero"); e.Code != 137 || !strings.Contains(e.Note, "process tail of a command") {

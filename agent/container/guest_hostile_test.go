@@ -40,7 +40,8 @@ func TestTracedCommands(t *testing.T) {
 	attacks := []attack{{441, "a command that is traced", false, "traced"}, {442, "a command that is traced and stops", false, "stopped"},
 		{443, "a command with a traced thread", false, "thread"}, {444, "a traced first process", true, "traced"},
 		{445, "a first process that is traced and stops", true, "stopped"}, {446, "a first process with a traced thread", true, "thread"},
-		{447, "a traced first process behind the reaper", true, "traced"}, {448, "a first process behind the reaper with a traced thread", true, "thread"}}
+		{447, "a traced first process behind the reaper", true, "traced"},
+		{448, "a first process behind the reaper with a traced thread", true, "thread"}}
 	var sessions sync.WaitGroup
 	defer sessions.Wait()
 	for _, a := range attacks {
@@ -246,7 +247,8 @@ func TestLimitsAreTheKernels(t *testing.T) {
 		if d := see(r).Drift(more, 25001); d != "" {
 			t.Errorf("%s: %s", name, d)
 		}
-		if d := see(r).Drift(s.Limits, 0); !strings.Contains(d, "memory.max is 100663296, wanted 134217728") || !strings.Contains(d, "disk quota is 33554432, wanted 67108864") {
+		if d := see(r).Drift(s.Limits, 0); !strings.Contains(d, "memory.max is 100663296, wanted 134217728") ||
+			!strings.Contains(d, "disk quota is 33554432, wanted 67108864") {
 			t.Errorf("%s: against what it was started with: %q", name, d)
 		}
 	}
@@ -270,7 +272,8 @@ func TestLimitsAreTheKernels(t *testing.T) {
 	if d := see(r).Drift(none, 0); d != "" {
 		t.Errorf("without limits: %s", d)
 	}
-	if o, err := r.Observe(deadline(t)); err != nil || o[0].UIDBase != s.UIDBase || cgroup.Range(filepath.Join("/sys/fs/cgroup/ct", fmt.Sprint(465))) != s.UIDBase {
+	if o, err := r.Observe(deadline(t)); err != nil || o[0].UIDBase != s.UIDBase ||
+		cgroup.Range(filepath.Join("/sys/fs/cgroup/ct", fmt.Sprint(465))) != s.UIDBase {
 		t.Errorf("the range its cgroup shows: %+v %v, want %d", o, err, s.UIDBase)
 	}
 }

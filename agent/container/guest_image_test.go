@@ -40,11 +40,13 @@ func TestWorkingDirectoryAndGroups(t *testing.T) {
 		}
 	}
 	var out bytes.Buffer
-	e, err := r.Exec(deadline(t), 320, host.ExecSpec{Argv: []string{"sh", "-c", "id -u; id -G; echo $HOME"}, User: "www"}, command.Stdio{Out: &out})
+	e, err := r.Exec(deadline(t), 320, host.ExecSpec{Argv: []string{"sh", "-c", "id -u; id -G; echo $HOME"}, User: "www"},
+		command.Stdio{Out: &out})
 	if err != nil || e.Code != 0 || out.String() != "33\n33\n/\n" {
 		t.Errorf("as www: %q %+v %v", out.String(), e, err)
 	}
-	if _, err := r.Exec(deadline(t), 320, host.ExecSpec{Argv: []string{"true"}, User: "nosuch"}, command.Stdio{}); !errors.Is(err, ErrInvalid) {
+	if _, err := r.Exec(deadline(t), 320, host.ExecSpec{Argv: []string{"true"}, User: "nosuch"},
+		command.Stdio{}); !errors.Is(err, ErrInvalid) {
 		t.Errorf("as nobody known: %v", err)
 	}
 	for _, cwd := range []string{"/srv/one", "/srv/one/x"} { // a file of the image
@@ -58,8 +60,8 @@ func TestWorkingDirectoryAndGroups(t *testing.T) {
 	}
 }
 
-// TestLargeIDs: an image whose files belong to user 100000, run as user 1000000. Its container has these ids and no others; on the host they are
-// ids of its own range; what it wrote keeps its owners with another range.
+// TestLargeIDs: an image whose files belong to user 100000, run as user 1000000. Its container has these ids and no others; on the host
+// they are ids of its own range; what it wrote keeps its owners with another range.
 func TestLargeIDs(t *testing.T) {
 	spawnerUp(t)
 	r := newRuntime(t)
@@ -103,12 +105,14 @@ func TestLargeIDs(t *testing.T) {
 		}
 		for user, want := range map[string]string{"100000": "100000\n0\n", "1000000:100000": "1000000\n100000\n"} {
 			var out bytes.Buffer
-			e, err := r.Exec(deadline(t), 325, host.ExecSpec{Argv: []string{"sh", "-c", "id -u; id -g; cat > /dev/null"}, User: user}, command.Stdio{In: io.NopCloser(strings.NewReader("x")), Out: &out})
+			e, err := r.Exec(deadline(t), 325, host.ExecSpec{Argv: []string{"sh", "-c", "id -u; id -g; cat > /dev/null"}, User: user},
+				command.Stdio{In: io.NopCloser(strings.NewReader("x")), Out: &out})
 			if err != nil || e.Code != 0 || out.String() != want {
 				t.Errorf("base %d: exec as %s: %q %+v %v", base, user, out.String(), e, err)
 			}
 		}
-		if _, err := r.Exec(deadline(t), 325, host.ExecSpec{Argv: []string{"true"}, User: "200000"}, command.Stdio{}); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "number 200000") {
+		if _, err := r.Exec(deadline(t), 325, host.ExecSpec{Argv: []string{"true"}, User: "200000"},
+			command.Stdio{}); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "number 200000") {
 			t.Errorf("exec as a user it has not: %v", err)
 		}
 		all, err := r.Observe(deadline(t))
@@ -135,7 +139,8 @@ func TestImageWithOddPlaces(t *testing.T) {
 		s := box(t, 322, forever)
 		s.ImagePath, s.Image.Digest = image(t, "link-"+name)
 		_, err := r.Start(deadline(t), s)
-		if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "the image's /"+name+" must be a directory") || strings.Contains(err.Error(), "0x") {
+		if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "the image's /"+name+" must be a directory") ||
+			strings.Contains(err.Error(), "0x") {
 			t.Errorf("image with /%s a link: %v", name, err)
 		}
 		r.Remove(deadline(t), 322, false)
@@ -158,7 +163,8 @@ func TestImageWithOddPlaces(t *testing.T) {
 	}
 	s := box(t, 324, "")
 	s.Process = host.Process{Argv: []string{"nosuch"}}
-	if _, err := r.Start(deadline(t), s); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "the program nosuch can't be executed, looked for in") ||
+	if _, err := r.Start(deadline(t), s); !errors.Is(err, ErrInvalid) ||
+		!strings.Contains(err.Error(), "the program nosuch can't be executed, looked for in") ||
 		strings.Contains(err.Error(), "argv") {
 		t.Errorf("missing program: %v", err)
 	}

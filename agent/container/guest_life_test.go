@@ -57,7 +57,8 @@ func worldOf(t testing.TB) worldState {
 	for _, d := range []string{"/proc/self/fd", spawner} {
 		fds, _ := os.ReadDir(d)
 		for _, f := range fds {
-			if to, err := os.Readlink(filepath.Join(d, f.Name())); err == nil && !strings.HasPrefix(to, "socket:") && !strings.HasPrefix(to, "/proc/") {
+			if to, err := os.Readlink(filepath.Join(d, f.Name())); err == nil && !strings.HasPrefix(to, "socket:") &&
+				!strings.HasPrefix(to, "/proc/") {
 				kind, _, _ := strings.Cut(to, ":[")
 				if kind == "anon_inode:bpf-prog" || kind == "/dev/kmsg" {
 					continue // one a Runtime, closed with it by the collector
@@ -86,7 +87,8 @@ func (w worldState) compare(t testing.TB, after string) {
 	for _, c := range []struct {
 		what     string
 		was, now []string
-	}{{"mounts", w.mounts, now.mounts}, {"cgroups", w.cgroups, now.cgroups}, {"data", w.data, now.data}, {"processes", w.procs, now.procs}, {"descriptors", w.fds, now.fds}} {
+	}{{"mounts", w.mounts, now.mounts}, {"cgroups", w.cgroups, now.cgroups}, {"data", w.data, now.data}, {"processes", w.procs, now.procs},
+		{"descriptors", w.fds, now.fds}} {
 		if !slices.Equal(c.was, c.now) {
 			t.Errorf("after %s: %s were\n%s\nand are\n%s", after, c.what, strings.Join(c.was, "\n"), strings.Join(c.now, "\n"))
 		}
@@ -163,19 +165,23 @@ func TestLimits(t *testing.T) {
 		b, _ := os.ReadFile("/sys/fs/cgroup/ct/403/" + f)
 		return strings.TrimSpace(string(b))
 	}
-	for f, want := range map[string]string{"memory.min": "16777216", "memory.high": "50331648", "memory.max": "67108864", "cpu.weight": "50",
-		"cpu.max": "20000 100000", "pids.max": "20", "memory.oom.group": "0", "p/memory.oom.group": "1"} {
+	for f, want := range map[string]string{"memory.min": "16777216", "memory.high": "50331648", "memory.max": "67108864",
+		"cpu.weight": "50",
+		"cpu.max":    "20000 100000", "pids.max": "20", "memory.oom.group": "0", "p/memory.oom.group": "1"} {
 		if got := read(f); got != want {
 			t.Errorf("%s is %q, want %q", f, got, want)
 		}
 	}
-	if got, _ := sh(t, r, 403, "dd if=/dev/zero of=/srv/big bs=1M count=40 conv=fsync 2>&1 | grep -o 'Disk quota exceeded\\|No space left on device' | head -n 1"); got != "Disk quota exceeded" {
+	if got, _ := sh(t, r, 403, "dd if=/dev/zero of=/srv/big bs=1M count=40 conv=fsync 2>&1 | grep -o 'Disk quota exceeded\\|No space "+
+		"left on device' | head -n 1"); got != "Disk quota exceeded" {
 		t.Errorf("40 MiB into a layer of 16 MiB: %q, want EDQUOT", got)
 	}
-	if got, _ := sh(t, r, 403, "rm -f /srv/big; i=0; while [ $i -lt 40 ]; do sleep 5 & i=$((i+1)); done 2>&1 | grep -c \"can't fork\""); got == "0" {
+	if got, _ := sh(t, r, 403,
+		"rm -f /srv/big; i=0; while [ $i -lt 40 ]; do sleep 5 & i=$((i+1)); done 2>&1 | grep -c \"can't fork\""); got == "0" {
 		t.Error("40 processes fit into 20")
 	}
-	if err := r.SetLimits(deadline(t), 403, host.Limits{MemoryMax: 32 << 20, CPUWeight: 200, PIDs: 30, DiskBytes: 8 << 20}, 50000); err != nil {
+	if err := r.SetLimits(deadline(t), 403, host.Limits{MemoryMax: 32 << 20, CPUWeight: 200, PIDs: 30, DiskBytes: 8 << 20},
+		50000); err != nil {
 		t.Fatal(err)
 	}
 	if read("memory.max") != "33554432" || read("cpu.max") != "50000 100000" || read("pids.max") != "30" {
@@ -208,7 +214,8 @@ func TestOutOfMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := o.OOM.String(); !strings.HasPrefix(got, "out of memory: process tail used 1") || !strings.HasSuffix(got, " MiB of 16 MiB") || time.Since(o.OOM.At) > time.Minute || o.OOM.At.Before(o.Started) {
+	if got := o.OOM.String(); !strings.HasPrefix(got, "out of memory: process tail used 1") || !strings.HasSuffix(got, " MiB of 16 MiB") ||
+		time.Since(o.OOM.At) > time.Minute || o.OOM.At.Before(o.Started) {
 		t.Errorf("what is said of it: %q, %+v", got, o.OOM)
 	}
 }
@@ -306,7 +313,8 @@ func TestTerminal(t *testing.T) {
 		run.Wait(context.Background(), 500*time.Millisecond)
 		io.WriteString(feed, "stty size; exit 5\n")
 	}()
-	e, err := r.Exec(deadline(t), 407, host.ExecSpec{Argv: []string{"sh"}, TTY: true, Rows: 24, Cols: 80, UID: 33, GID: 33}, command.Stdio{In: in, Out: &out, Resize: resize})
+	e, err := r.Exec(deadline(t), 407, host.ExecSpec{Argv: []string{"sh"}, TTY: true, Rows: 24, Cols: 80, UID: 33, GID: 33},
+		command.Stdio{In: in, Out: &out, Resize: resize})
 	if err != nil || e.Code != 5 {
 		t.Errorf("session: %+v %v", e, err)
 	}
@@ -349,7 +357,8 @@ func TestTwoFilesOneInode(t *testing.T) {
 	spawnerUp(t)
 	r := newRuntime(t)
 	mustStart(t, r, box(t, 408, forever))
-	got, _ := sh(t, r, 408, "i=0; while [ $i -lt 200 ]; do echo $i > /srv/n$i; i=$((i+1)); done; cp -r /bin/busybox /srv/copy; cp /srv/one /srv/two && cat /srv/two; find / -xdev -type f -links 1 | xargs stat -c '%d %i' | sort | uniq -d | wc -l")
+	got, _ := sh(t, r, 408, "i=0; while [ $i -lt 200 ]; do echo $i > /srv/n$i; i=$((i+1)); done; cp -r /bin/busybox /srv/copy; cp "+
+		"/srv/one /srv/two && cat /srv/two; find / -xdev -type f -links 1 | xargs stat -c '%d %i' | sort | uniq -d | wc -l")
 	if got != "one\n0" {
 		t.Errorf("got %q, want no two files with one device and inode", got)
 	}

@@ -33,9 +33,12 @@ func TestStopSignals(t *testing.T) {
 		least, most          time.Duration // least: it must have had that long; most is three times what it takes
 	}{
 		{name: "none said", script: "trap 'echo got TERM; exit 0' TERM", after: 30, log: "got TERM", most: 25 * time.Second},
-		{name: "SIGQUIT", script: "trap 'echo got QUIT; exit 0' QUIT; trap 'echo got TERM' TERM", signal: "SIGQUIT", after: 30, log: "got QUIT", most: 25 * time.Second},
-		{name: "behind the reaper", script: "trap 'echo got INT; exit 0' INT", signal: "SIGINT", after: 30, reaper: true, log: "got INT", most: 25 * time.Second},
-		{name: "takes its time", script: "trap 'echo begun; sleep 2; echo clean; exit 0' TERM", after: 60, log: "clean", least: 2 * time.Second, most: 50 * time.Second},
+		{name: "SIGQUIT", script: "trap 'echo got QUIT; exit 0' QUIT; trap 'echo got TERM' TERM", signal: "SIGQUIT", after: 30,
+			log: "got QUIT", most: 25 * time.Second},
+		{name: "behind the reaper", script: "trap 'echo got INT; exit 0' INT", signal: "SIGINT", after: 30, reaper: true, log: "got INT",
+			most: 25 * time.Second},
+		{name: "takes its time", script: "trap 'echo begun; sleep 2; echo clean; exit 0' TERM", after: 60, log: "clean",
+			least: 2 * time.Second, most: 50 * time.Second},
 		{name: "does not listen", script: "trap 'echo no' TERM", after: 3, log: "no", least: 3 * time.Second, most: 20 * time.Second},
 	} {
 		id := wire.CTID(470 + i)
@@ -68,7 +71,8 @@ func TestControlKeys(t *testing.T) {
 	resize := make(chan [2]uint16, 1)
 	ended := make(chan host.Exit, 1)
 	go func() {
-		e, err := r.Exec(deadline(t), 476, host.ExecSpec{Argv: []string{"sh"}, TTY: true, Rows: 24, Cols: 80}, command.Stdio{In: in, Out: &out, Resize: resize})
+		e, err := r.Exec(deadline(t), 476, host.ExecSpec{Argv: []string{"sh"}, TTY: true, Rows: 24, Cols: 80},
+			command.Stdio{In: in, Out: &out, Resize: resize})
 		if err != nil {
 			t.Error(err)
 		}
@@ -120,7 +124,8 @@ func well(t *testing.T, r *Runtime, id wire.CTID, beside string) {
 	if err := r.Remove(deadline(t), id, false); err != nil {
 		t.Errorf("beside %s: %v", beside, err)
 	}
-	t.Logf("beside %s: start and command %s, with the end %s", beside, took.Round(time.Millisecond), time.Since(began).Round(time.Millisecond))
+	t.Logf("beside %s: start and command %s, with the end %s", beside, took.Round(time.Millisecond),
+		time.Since(began).Round(time.Millisecond))
 }
 
 // TestForkBomb: it fills its own container only, and that can be stopped.
@@ -138,7 +143,9 @@ func TestForkBomb(t *testing.T) {
 			bombs[k] = make(chan struct{})
 			go func() {
 				defer close(bombs[k])
-				r.Exec(ctx, id, host.ExecSpec{Argv: []string{"sh", "-c", "b() { b | b & }; trap '' TERM HUP INT; b; while :; do b; sleep 0.1; done"}}, command.Stdio{})
+				r.Exec(ctx, id,
+					host.ExecSpec{Argv: []string{"sh", "-c", "b() { b | b & }; trap '' TERM HUP INT; b; while :; do b; sleep 0.1; done"}},
+					command.Stdio{})
 			}()
 		}
 		full := func() int64 { return cgroup.ReadInt(r.cgroup(id), "pids.events", "max") }
@@ -146,7 +153,8 @@ func TestForkBomb(t *testing.T) {
 		if n := cgroup.ReadInt(r.cgroup(id), "pids.current", ""); n > 64 {
 			t.Errorf("profile %s: %d processes, at most 64 are allowed", p, n)
 		}
-		if _, err := r.Exec(deadline(t), id, host.ExecSpec{Argv: []string{"true"}}, command.Stdio{}); err != nil && !strings.Contains(err.Error(), "it has as many processes as it may have, 64") {
+		if _, err := r.Exec(deadline(t), id, host.ExecSpec{Argv: []string{"true"}}, command.Stdio{}); err != nil &&
+			!strings.Contains(err.Error(), "it has as many processes as it may have, 64") {
 			t.Errorf("profile %s: what is said of a command for which there is no room: %v", p, err)
 		}
 		well(t, r, 484, "a fork bomb")
@@ -183,7 +191,8 @@ func TestLogFlood(t *testing.T) {
 		t.Errorf("the log has %d bytes on disk, want at most two files of 1 MiB", size)
 	}
 	lines, last := 0, ""
-	if err := r.Logs(deadline(t), 485, host.LogsSpec{}, func(_ bool, l []byte) error { lines++; last = string(l); return nil }); err != nil || lines == 0 {
+	if err := r.Logs(deadline(t), 485, host.LogsSpec{},
+		func(_ bool, l []byte) error { lines++; last = string(l); return nil }); err != nil || lines == 0 {
 		t.Errorf("%d lines, the last %q: %v", lines, last, err)
 	}
 	if err := r.Stop(deadline(t), 485); err != nil {
@@ -199,12 +208,14 @@ func TestDiskFull(t *testing.T) {
 	s.Volumes = []host.Volume{{Name: "data", Path: "/var/data", Bytes: 16 << 20}}
 	mustStart(t, r, s)
 	for _, dir := range []string{"/srv", "/var/data"} {
-		if got, code := sh(t, r, 487, "dd if=/dev/zero of="+dir+"/big bs=1M count=100 conv=fsync 2>&1"); code == 0 || !strings.Contains(got, "quota") && !strings.Contains(got, "space") {
+		if got, code := sh(t, r, 487, "dd if=/dev/zero of="+dir+"/big bs=1M count=100 conv=fsync 2>&1"); code == 0 ||
+			!strings.Contains(got, "quota") && !strings.Contains(got, "space") {
 			t.Errorf("100 MiB in %s: %d %s", dir, code, got)
 		}
 	}
 	well(t, r, 488, "a full disk")
-	if got, code := sh(t, r, 487, "rm /srv/big /var/data/big && sync && dd if=/dev/urandom of=/srv/again bs=1M count=8 conv=fsync 2>/dev/null && wc -c < /srv/again"); got != fmt.Sprint(8<<20) {
+	if got, code := sh(t, r, 487, "rm /srv/big /var/data/big && sync && dd if=/dev/urandom of=/srv/again bs=1M count=8 conv=fsync "+
+		"2>/dev/null && wc -c < /srv/again"); got != fmt.Sprint(8<<20) {
 		t.Errorf("after deleting: %d %s", code, got)
 	}
 }
@@ -226,7 +237,8 @@ func TestCPUQuota(t *testing.T) {
 	took := time.Since(began)
 	share := func(d time.Duration) float64 { return 100 * d.Seconds() / took.Seconds() }
 	limited, free := share(used(489)-a), share(used(490)-b)
-	t.Logf("of one processor in %s: %.1f %% with a ceiling of 20 %%, %.1f %% beside it without", took.Round(time.Millisecond), limited, free)
+	t.Logf("of one processor in %s: %.1f %% with a ceiling of 20 %%, %.1f %% beside it without", took.Round(time.Millisecond),
+		limited, free)
 	if limited > 30 {
 		t.Errorf("a container with a ceiling of 20 %% of one processor used %.1f %%", limited)
 	}

@@ -134,7 +134,9 @@ func TestQuotaIsSeen(t *testing.T) {
 		if grown := full.used - fresh.used; grown < 10*mib || grown > 13*mib {
 			t.Errorf("profile %s: 10 MiB more are used: %d KiB", p, grown>>10)
 		}
-		sees(t, r, id, "/var/data", "with 2 MiB more", func(d disk) bool { return d.used >= 2*mib && d.used <= 2*mib+few && d.total == 16*mib })
+		sees(t, r, id, "/var/data", "with 2 MiB more", func(d disk) bool {
+			return d.used >= 2*mib && d.used <= 2*mib+few && d.total == 16*mib
+		})
 
 		limit := func(bytes int64) {
 			t.Helper()
@@ -241,7 +243,8 @@ func TestFullQuota(t *testing.T) {
 				t.Errorf("profile %s: set quota of %d MiB: %v", p, l.DiskBytes>>20, err)
 			}
 		}
-		if out, code := sh(t, r, id, "dd if=/dev/zero of=/ten bs=1M count=10 && rm /ten /full* /var/data/full* && echo gone > /var/data/x"); code != 0 {
+		if out, code := sh(t, r, id,
+			"dd if=/dev/zero of=/ten bs=1M count=10 && rm /ten /full* /var/data/full* && echo gone > /var/data/x"); code != 0 {
 			t.Errorf("profile %s: after it was given more: %d %s", p, code, out)
 		}
 	}

@@ -44,7 +44,8 @@ func TestKilledSpawner(t *testing.T) {
 		t.Fatal(err)
 	}
 	for k := range before {
-		if k >= len(after) || after[k].State != StateRunning || after[k].PID != before[k].PID || !after[k].Started.Equal(before[k].Started) {
+		if k >= len(after) || after[k].State != StateRunning || after[k].PID != before[k].PID ||
+			!after[k].Started.Equal(before[k].Started) {
 			t.Fatalf("before %+v\nafter %+v", before, after)
 		}
 	}

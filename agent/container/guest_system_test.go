@@ -56,7 +56,8 @@ func TestSystem(t *testing.T) {
 	if out, code = sh(t, r, 801, "/run/hardnode/jem service status no-such-unit"); code != 1 || !strings.Contains(out, "not_found") {
 		t.Errorf("status of nothing: %d %s", code, out)
 	}
-	if got, _ := sh(t, r, 801, "cat /proc/1/comm; cat /proc/1/cgroup; grep CapBnd /proc/self/status"); !strings.HasPrefix(got, "systemd\n0::/init.scope\n") {
+	if got, _ := sh(t, r, 801, "cat /proc/1/comm; cat /proc/1/cgroup; grep CapBnd /proc/self/status"); !strings.HasPrefix(got,
+		"systemd\n0::/init.scope\n") {
 		t.Errorf("inside: %q", got)
 	}
 	systemSays(t, r, 801)
@@ -101,7 +102,8 @@ func waitLine(t *testing.T, r *Runtime, id wire.CTID, words string) {
 func systemSays(t *testing.T, r *Runtime, id wire.CTID) {
 	t.Helper()
 	waitLine(t, r, id, "multi-user.target|Multi-User System")
-	if out, code := sh(t, r, id, "test -c /dev/console && echo by hand > /dev/console && logger -t unit-1 by journal || echo '<13>unit-1: by journal' | systemd-cat -t unit-1"); code != 0 {
+	if out, code := sh(t, r, id, "test -c /dev/console && echo by hand > /dev/console && logger -t unit-1 by journal || echo "+
+		"'<13>unit-1: by journal' | systemd-cat -t unit-1"); code != 0 {
 		t.Errorf("write to console and journal: %d %s", code, out)
 	}
 	waitLine(t, r, id, "by hand")
@@ -118,14 +120,17 @@ func systemCommands(t *testing.T, r *Runtime, id wire.CTID) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := r.Exec(deadline(t), id, host.ExecSpec{Argv: []string{"dd", "if=/dev/zero", "of=/dev/null", "bs=900M", "count=1"}}, command.Stdio{})
+	e, err := r.Exec(deadline(t), id, host.ExecSpec{Argv: []string{"dd", "if=/dev/zero", "of=/dev/null", "bs=900M", "count=1"}},
+		command.Stdio{})
 	if err != nil || e.Code != 137 || !strings.Contains(e.Note, "process dd of a command used") {
 		t.Errorf("a command that takes too much: %+v %v", e, err)
 	}
-	if after, err := r.Observe(deadline(t)); err != nil || len(after) != 1 || after[0].PID != before[0].PID || after[0].State != StateRunning {
+	if after, err := r.Observe(deadline(t)); err != nil || len(after) != 1 || after[0].PID != before[0].PID ||
+		after[0].State != StateRunning {
 		t.Errorf("the system after it: %+v %v", after, err)
 	}
-	if out, code := sh(t, r, id, "systemctl is-system-running; systemd-run -q --scope --unit=mine sh -c 'cat /proc/self/cgroup'; systemd-run -q --wait --pipe id -u"); !strings.HasPrefix(out, "running") ||
+	if out, code := sh(t, r, id, "systemctl is-system-running; systemd-run -q --scope --unit=mine sh -c 'cat /proc/self/cgroup'; "+
+		"systemd-run -q --wait --pipe id -u"); !strings.HasPrefix(out, "running") ||
 		!strings.Contains(out, "/mine.scope") || !strings.HasSuffix(out, "\n0") {
 		t.Errorf("a command that systemd takes over: %d %s", code, out)
 	}
@@ -151,12 +156,14 @@ func TestConsole(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := worldOf(t)
-	if _, err := r.Start(deadline(t), console(811, "tty <&1; stty size < /dev/console; n=0; while [ $n -lt 40 ]; do echo tick $n > /dev/console; n=$((n+1)); sleep 0.1; done; "+
-		"printf 'col\\rumn\\n'; echo oops >&2; printf 'last word'")); err != nil {
+	if _, err := r.Start(deadline(t), console(811,
+		"tty <&1; stty size < /dev/console; n=0; while [ $n -lt 40 ]; do echo tick $n > /dev/console; n=$((n+1)); sleep 0.1; done; "+
+			"printf 'col\\rumn\\n'; echo oops >&2; printf 'last word'")); err != nil {
 		t.Fatal(err)
 	}
 	waitLog(t, r, 811, "tick 3")
-	if got, code := sh(t, r, 811, "test -c /dev/console && ls -ln /dev/console | awk '{print $1, $3}'; head -c 1 /dev/console < /dev/null & sleep 0.1; kill $!; ls /dev/pts"); !strings.HasPrefix(got, "crw--w---- 0\n") || strings.Contains(got, "/0") {
+	if got, code := sh(t, r, 811, "test -c /dev/console && ls -ln /dev/console | awk '{print $1, $3}'; head -c 1 /dev/console < "+
+		"/dev/null & sleep 0.1; kill $!; ls /dev/pts"); !strings.HasPrefix(got, "crw--w---- 0\n") || strings.Contains(got, "/0") {
 		t.Errorf("the console inside: %d %q", code, got)
 	}
 	i.kill()

@@ -97,7 +97,8 @@ func (f *fakeInit) start() {
 	names := slices.Sorted(maps.Keys(f.fds))
 	cmd := exec.Command("/usr/lib/hardnode/spawner")
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	cmd.Env = append(os.Environ(), "NOTIFY_SOCKET=/run/hardnode/notify", "LISTEN_FDS="+strconv.Itoa(len(names)), "LISTEN_FDNAMES="+strings.Join(names, ":"))
+	cmd.Env = append(os.Environ(), "NOTIFY_SOCKET=/run/hardnode/notify", "LISTEN_FDS="+strconv.Itoa(len(names)),
+		"LISTEN_FDNAMES="+strings.Join(names, ":"))
 	for _, n := range names {
 		cmd.ExtraFiles = append(cmd.ExtraFiles, f.fds[n])
 	}
@@ -254,7 +255,8 @@ func TestStartExecStop(t *testing.T) {
 	if err != nil || e.Code != 127 || e.Error == "" {
 		t.Errorf("missing program: %+v %v", e, err)
 	}
-	e, err = r.Exec(deadline(t), 101, host.ExecSpec{Argv: []string{"cat"}}, command.Stdio{In: io.NopCloser(strings.NewReader("through")), Out: &bytes.Buffer{}})
+	e, err = r.Exec(deadline(t), 101, host.ExecSpec{Argv: []string{"cat"}},
+		command.Stdio{In: io.NopCloser(strings.NewReader("through")), Out: &bytes.Buffer{}})
 	if err != nil || e.Code != 0 {
 		t.Errorf("cat: %+v %v", e, err)
 	}

@@ -91,16 +91,21 @@ func TestMountsHaveNoPeers(t *testing.T) {
 
 // procSeen is what containers see of /proc beside processes, and why: whatever else this kernel has must be hidden.
 var procSeen = map[string]string{
-	"cgroups": "kernel's list", "cpuinfo": "runtimes look here", "crypto": "kernel's list", "devices": "kernel's list", "execdomains": "kernel's list",
-	"fb": "kernel's list", "filesystems": "kernel's list", "loadavg": "runtimes look here", "locks": "own pid namespace's", "meminfo": "runtimes look here",
-	"misc": "kernel's list", "mounts": "own", "net": "own", "self": "own", "stat": "runtimes look here", "sys": "own and read-only settings",
+	"cgroups": "kernel's list", "cpuinfo": "runtimes look here", "crypto": "kernel's list", "devices": "kernel's list",
+	"execdomains": "kernel's list",
+	"fb":          "kernel's list", "filesystems": "kernel's list", "loadavg": "runtimes look here", "locks": "own pid namespace's",
+	"meminfo": "runtimes look here",
+	"misc":    "kernel's list", "mounts": "own", "net": "own", "self": "own", "stat": "runtimes look here",
+	"sys":     "own and read-only settings",
 	"sysvipc": "own", "thread-self": "own", "uptime": "runtimes look here", "version": "as uname", "vmstat": "monitoring looks here",
-	"softirqs": "counters", "schedstat": "counters", "buddyinfo": "counters", "zoneinfo": "counters", "pressure": "read-only; own in /sys/fs/cgroup",
+	"softirqs": "counters", "schedstat": "counters", "buddyinfo": "counters", "zoneinfo": "counters",
+	"pressure": "read-only; own in /sys/fs/cgroup",
 }
 
 // sysSeen is the same of /sys, down to the depth where only harmless things are.
-var sysSeen = []string{"/sys", "/sys/class", "/sys/class/net", "/sys/devices", "/sys/devices/system", "/sys/devices/system/cpu", "/sys/devices/system/node",
-	"/sys/devices/virtual", "/sys/devices/virtual/net", "/sys/fs", "/sys/fs/cgroup", "/sys/kernel", "/sys/kernel/mm"}
+var sysSeen = []string{"/sys", "/sys/class", "/sys/class/net", "/sys/devices", "/sys/devices/system", "/sys/devices/system/cpu",
+	"/sys/devices/system/node", "/sys/devices/virtual", "/sys/devices/virtual/net", "/sys/fs", "/sys/fs/cgroup", "/sys/kernel",
+	"/sys/kernel/mm"}
 
 // TestHostIsHidden walks /proc and /sys.
 func TestHostIsHidden(t *testing.T) {
@@ -116,15 +121,17 @@ func TestHostIsHidden(t *testing.T) {
 				t.Errorf("profile %s: /proc/%s is seen", p, name)
 			}
 		}
-		out, _ = sh(t, r, id, `find /sys -maxdepth 4 -not -path '/sys/fs/cgroup/*' -not -path '/sys/devices/system/cpu/*' -not -path '/sys/devices/system/node/*' \
+		out, _ = sh(t, r, id,
+			`find /sys -maxdepth 4 -not -path '/sys/fs/cgroup/*' -not -path '/sys/devices/system/cpu/*' -not -path '/sys/devices/system/node/*' \
 			-not -path '/sys/class/net/*' -not -path '/sys/devices/virtual/net/*' -not -path '/sys/kernel/mm/*'`)
 		more := slices.DeleteFunc(strings.Fields(out), func(name string) bool { return slices.Contains(sysSeen, name) })
 		if len(more) > 0 {
 			t.Errorf("profile %s: %d more places of /sys are seen, first %q", p, len(more), more[:min(len(more), 10)])
 		}
 		for script, want := range map[string]string{
-			"cat /sys/block/*/serial /sys/class/block/*/serial | wc -l":                                                                 "0",
-			"find /sys -name serial -o -name 'product_*' -o -name modalias -o -name uevent | grep -v /net/ | grep -vc '/cpu/\\|/node/'": "0",
+			"cat /sys/block/*/serial /sys/class/block/*/serial | wc -l": "0",
+			"find /sys -name serial -o -name 'product_*' -o -name modalias -o -name uevent | grep -v /net/ | grep -vc " +
+				"'/cpu/\\|/node/'": "0",
 			"cat /sys/class/net/lo/mtu":                                       "65536",
 			"cat /sys/devices/system/cpu/online":                              "0",
 			"test -s /sys/kernel/mm/transparent_hugepage/enabled && echo thp": "thp",
@@ -133,10 +140,11 @@ func TestHostIsHidden(t *testing.T) {
 			"grep -c . /proc/diskstats":                                       "0",
 			"grep -c . /proc/cmdline":                                         "0",
 			"grep -c . /proc/kallsyms":                                        "0",
-			"echo 'some 500000 2000000' > /proc/pressure/memory && echo written || echo no":                                                          "no",
-			"echo 'some 500000 2000000' > /proc/pressure/cpu && echo written || echo no":                                                             "no",
-			"for f in $(find /sys -type f -perm -200 -not -path '/sys/fs/cgroup/*' | head -n 20); do (echo 0 > $f) && echo wrote $f; done; echo end": "end",
-			"echo x > /sys/fs/x || mkdir /sys/kernel/x || echo no":                                                                                   "no",
+			"echo 'some 500000 2000000' > /proc/pressure/memory && echo written || echo no": "no",
+			"echo 'some 500000 2000000' > /proc/pressure/cpu && echo written || echo no":    "no",
+			"for f in $(find /sys -type f -perm -200 -not -path '/sys/fs/cgroup/*' | head -n 20); do (echo 0 > $f) && echo wrote $f; " +
+				"done; echo end": "end",
+			"echo x > /sys/fs/x || mkdir /sys/kernel/x || echo no": "no",
 		} {
 			if got, _ := sh(t, r, id, "{ "+script+"; } 2>/dev/null"); got != want {
 				t.Errorf("profile %s: %s: got %q, want %q", p, script, got, want)

@@ -74,7 +74,8 @@ type facts struct {
 
 // observe never fails: a container of which something can't be seen is there all the same. spaces are its file systems with a quota, if it
 // runs.
-func (r *Runtime) observe(ctx context.Context, id wire.CTID, all map[wire.CTID]record.Record, kills func() []oom.Kill) (o Observed, spaces []quotaview.Space) {
+func (r *Runtime) observe(ctx context.Context, id wire.CTID, all map[wire.CTID]record.Record,
+	kills func() []oom.Kill) (o Observed, spaces []quotaview.Space) {
 	var trouble []string
 	note := func(err error) {
 		if err != nil {
@@ -115,7 +116,8 @@ func (r *Runtime) observe(ctx context.Context, id wire.CTID, all map[wire.CTID]r
 	return o, spaces
 }
 
-// spacesOf says how full a container's file systems with a quota are now. One that can't be asked is left out: df shows the host's disk there.
+// spacesOf says how full a container's file systems with a quota are now. One that can't be asked is left out: df shows the host's disk
+// there.
 func spacesOf(cgroup uint64, list []volume.Space) (spaces []quotaview.Space) {
 	for _, s := range list {
 		if used, err := s.Quota.Held(); err == nil && cgroup != 0 {

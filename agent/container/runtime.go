@@ -55,7 +55,8 @@ type Runtime struct {
 // New prepares cgroups, quotas and directories. The spawner may come up later: methods that need it wait for it until ctx ends.
 func New(o Options) (*Runtime, error) {
 	o.fill()
-	r := &Runtime{opts: o, log: logging.Or(o.Log), exits: make(chan Exit, 64), spawn: call.Client{Socket: o.Spawner}, fail: func(string) error { return nil }}
+	r := &Runtime{opts: o, log: logging.Or(o.Log), exits: make(chan Exit, 64), spawn: call.Client{Socket: o.Spawner},
+		fail: func(string) error { return nil }}
 	r.known = record.Door{Spawner: r.spawn}
 	r.oom = shortage.Open(r.opts.Kmsg, r.opts.Cgroup, r.log)
 	r.quotas = quotaview.New(strings.Count(strings.TrimPrefix(r.opts.Cgroup, cgroup.Root), "/")+1, r.log)

@@ -114,7 +114,8 @@ func (r *Runtime) Start(ctx context.Context, s StartSpec) (Observed, error) {
 	}
 	st.undo.release()
 	r.dropOlder(s.CTID, s.Generation)
-	r.log.Info("container started", logging.Container, s.CTID, logging.Env, s.Env, "generation", s.Generation, logging.Took, time.Since(st.starting))
+	r.log.Info("container started", logging.Container, s.CTID, logging.Env, s.Env, "generation", s.Generation,
+		logging.Took, time.Since(st.starting))
 	return judge(s.CTID, facts{rec: record.Read([]call.Record{st.record})[s.CTID], known: true, cgroup: true, populated: true}), nil
 }
 

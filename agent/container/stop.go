@@ -67,7 +67,8 @@ func (r *Runtime) end(ctx context.Context, id wire.CTID, grace time.Duration) er
 	if !known {
 		return nil
 	}
-	for wait := 2 * time.Millisecond; ; wait = min(2*wait, time.Second) { // the spawner learns of the end a moment after the cgroup is empty
+	// the spawner learns of the end a moment after the cgroup is empty
+	for wait := 2 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		_, _, err := r.spawn.Do(ctx, call.Request{Forget: &call.Forget{ID: id.String()}})
 		if err = record.AsCaller(id, err); !errors.Is(err, ErrRunning) {
 			if err == nil && rec.PID != 0 {

@@ -34,7 +34,8 @@ HugePages_Total:       0
 `
 
 func TestLoad(t *testing.T) {
-	s := fakeRoot(t, map[string]string{"proc/meminfo": meminfo, "proc/loadavg": "0.52 0.4 0.3 1/99 1234\n", "proc/uptime": "61.30 100.00\n"})
+	s := fakeRoot(t,
+		map[string]string{"proc/meminfo": meminfo, "proc/loadavg": "0.52 0.4 0.3 1/99 1234\n", "proc/uptime": "61.30 100.00\n"})
 	l, err := s.Load()
 	if err != nil {
 		t.Fatal(err)

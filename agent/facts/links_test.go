@@ -26,7 +26,8 @@ func TestLinks(t *testing.T) {
 			http.NotFound(w, r)
 			return
 		}
-		json.NewEncoder(w).Encode([]boot.LinkStatus{{Name: "ext", Up: true, Addresses: []netip.Prefix{netip.MustParsePrefix("10.0.2.15/24"), netip.MustParsePrefix("169.254.7.7/16")}, Problem: "no lease"},
+		json.NewEncoder(w).Encode([]boot.LinkStatus{{Name: "ext", Up: true, Addresses: []netip.Prefix{netip.MustParsePrefix("10.0.2.15/24"),
+			netip.MustParsePrefix("169.254.7.7/16")}, Problem: "no lease"},
 			{Name: "net0", Up: true, Underlay: true, Addresses: []netip.Prefix{netip.MustParsePrefix("10.77.0.2/24")}}})
 	})}
 	go srv.Serve(l)
@@ -46,7 +47,8 @@ func TestLinks(t *testing.T) {
 	if got := ls.Underlay(); got != netip.MustParseAddr("10.77.0.2") {
 		t.Errorf("underlay: got %s", got)
 	}
-	if got := ls.Addrs(); !slices.Equal(got, []netip.Addr{netip.MustParseAddr("10.77.0.2"), netip.MustParseAddr("10.0.2.15"), netip.MustParseAddr("169.254.7.7")}) {
+	if got := ls.Addrs(); !slices.Equal(got, []netip.Addr{netip.MustParseAddr("10.77.0.2"), netip.MustParseAddr("10.0.2.15"),
+		netip.MustParseAddr("169.254.7.7")}) {
 		t.Errorf("addresses: got %v, want the underlay's first", got)
 	}
 	if got := ls.Global(); !slices.Equal(got, []netip.Addr{netip.MustParseAddr("10.77.0.2"), netip.MustParseAddr("10.0.2.15")}) {

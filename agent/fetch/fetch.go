@@ -127,7 +127,8 @@ func (s *Store) room(img host.Image) error {
 	var part unix.Stat_t
 	unix.Stat(s.part(img), &part) // none has no blocks
 	if free = withPart(free, part.Blocks*512, img); free < img.Bytes+reserve {
-		return fmt.Errorf("image %s needs %d MiB, %q has %d MiB free (%d MiB are kept for containers); delete environments on this host or give it a larger disk",
+		return fmt.Errorf("image %s needs %d MiB, %q has %d MiB free (%d MiB are kept for containers); delete environments on this host "+
+			"or give it a larger disk",
 			img.Name, img.Bytes>>20, s.Dir, free>>20, int64(reserve)>>20)
 	}
 	return nil
@@ -295,7 +296,8 @@ func pour(w io.Writer, sum hash.Hash, r io.Reader, img host.Image, have int64) e
 func (s *Store) finish(part *os.File, sum hash.Hash, img host.Image, source string) error {
 	if got := wire.DigestOf([32]byte(sum.Sum(nil))); got != img.Digest {
 		os.Remove(part.Name())
-		return &WrongError{Image: img, Source: source, Why: fmt.Sprintf("its content has digest sha256:%.12s…", got.Hex())} // short: the line must fit a console
+		// short: the line must fit a console
+		return &WrongError{Image: img, Source: source, Why: fmt.Sprintf("its content has digest sha256:%.12s…", got.Hex())}
 	}
 	to := filepath.Join(s.Dir, img.Digest.Hex()+".erofs")
 	err := errors.Join(part.Chmod(0o444), part.Sync())
@@ -373,8 +375,8 @@ func (p *petReader) Read(b []byte) (int, error) {
 // floor is the least a transfer must bring, in bytes a second over a window.
 const floor = 10 << 10
 
-// pace gives a transfer up that brings too little, window after window; the function it returns ends that. What came stays: the next try goes on
-// behind it, perhaps from another registry.
+// pace gives a transfer up that brings too little, window after window; the function it returns ends that. What came stays: the next try
+// goes on behind it, perhaps from another registry.
 func (s *Store) pace(body *petReader, give func(error)) (end func()) {
 	window := s.Window
 	if window == 0 {

@@ -102,7 +102,8 @@ func TestWrongContentLeavesNothing(t *testing.T) {
 			s := registry(t, serve(body))
 			_, err := s.Ensure(context.Background(), image(content))
 			var wrong *WrongError
-			if !errors.As(err, &wrong) || !strings.Contains(err.Error(), string(image(content).Digest)) || !strings.Contains(err.Error(), "push the template again") {
+			if !errors.As(err, &wrong) || !strings.Contains(err.Error(), string(image(content).Digest)) ||
+				!strings.Contains(err.Error(), "push the template again") {
 				t.Errorf("got %v, want a WrongError that names the digest and the next step", err)
 			}
 			if got := left(t, s); len(got) != 0 {
@@ -306,7 +307,8 @@ func TestPartThatIsWhole(t *testing.T) {
 		part  []byte
 		asked int32
 	}{
-		"whole": {content, 0}, "too long": {append(bytes.Clone(content), 'x'), 1}, "another of that length": {make([]byte, len(content)), 1},
+		"whole": {content, 0}, "too long": {append(bytes.Clone(content), 'x'), 1},
+		"another of that length": {make([]byte, len(content)), 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var asked atomic.Int32
@@ -359,7 +361,8 @@ func TestDamagedMediumFallsBack(t *testing.T) {
 			}
 			s.Registries = nil
 			os.Remove(p)
-			if _, err := s.Ensure(context.Background(), img); err == nil || !strings.Contains(err.Error(), "boot medium") || errors.As(err, new(*WrongError)) {
+			if _, err := s.Ensure(context.Background(), img); err == nil || !strings.Contains(err.Error(), "boot medium") ||
+				errors.As(err, new(*WrongError)) {
 				t.Errorf("neither has it: %v", err)
 			}
 		})

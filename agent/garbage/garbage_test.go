@@ -26,7 +26,8 @@ func (s *store) Collect(used map[wire.Digest]bool) ([]wire.Digest, error) {
 // TestUsed: nothing that any of the three need is garbage.
 func TestUsed(t *testing.T) {
 	of := func(d wire.Digest) host.Container { return host.Container{Image: host.Image{Digest: d}} }
-	got := Used(&host.Work{Containers: []host.Container{of("a"), of("b"), of("a")}}, map[wire.CTID]host.Container{7: of("c")}, []wire.Digest{"d", "b"})
+	got := Used(&host.Work{Containers: []host.Container{of("a"), of("b"), of("a")}}, map[wire.CTID]host.Container{7: of("c")},
+		[]wire.Digest{"d", "b"})
 	if want := []wire.Digest{"a", "b", "c", "d"}; !slices.Equal(slices.Sorted(maps.Keys(got)), want) {
 		t.Errorf("got %v, want %v", got, want)
 	}

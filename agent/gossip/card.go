@@ -67,7 +67,8 @@ func (c Card) Encode(cluster wire.ClusterID, key ed25519.PrivateKey) ([]byte, er
 	return append(out, body...), nil
 }
 
-// Decode reads a card, of this version or a neighbouring one, and checks that it was signed by the key that keyOf knows for the host it names.
+// Decode reads a card, of this version or a neighbouring one, and checks that it was signed by the key that keyOf knows for the host it
+// names.
 func Decode(raw []byte, cluster wire.ClusterID, keyOf func(wire.HostID) ed25519.PublicKey) (Card, error) {
 	if len(raw) > MaxCard || len(raw) <= cardHeader || raw[0] != cardVersion {
 		return Card{}, fmt.Errorf("gossip card: %d bytes are no card of version %d", len(raw), cardVersion)

@@ -244,7 +244,8 @@ func (g *Gossip) current() bool { return g.o.Current == nil || g.o.Current() }
 
 func (g *Gossip) ready() bool {
 	p := g.o.Peers()
-	return p != nil && len(p.Gossip.Use) == 32 && g.o.Self() != "" && g.o.Card().Endpoint.IsValid() && slices.ContainsFunc(p.Hosts, func(h host.Peer) bool { return h.ID == g.o.Self() })
+	return p != nil && len(p.Gossip.Use) == 32 && g.o.Self() != "" && g.o.Card().Endpoint.IsValid() &&
+		slices.ContainsFunc(p.Hosts, func(h host.Peer) bool { return h.ID == g.o.Self() })
 }
 
 // create joins memberlist. The times are chosen so that three hosts notice a death within 4 s (probe, two confirmations of suspicion) and

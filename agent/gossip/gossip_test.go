@@ -30,8 +30,10 @@ func newKey(t testing.TB) ed25519.PrivateKey {
 }
 
 func largest() Card {
-	return Card{Host: "h-0123456789ab", Role: host.RoleHypervisor, Version: "100.100.100-rc.10+1234567", Boot: strings.Repeat("b", 36), Started: 1 << 40, Seq: 1 << 40,
-		MeshKey: strings.Repeat("k", 44), Endpoint: netip.MustParseAddr("fd48:4e00:1234:5678:9abc:def0:1234:5678"), Class: "128c2048g", Leader: "orchestrator-1.example.org:7444"}
+	return Card{Host: "h-0123456789ab", Role: host.RoleHypervisor, Version: "100.100.100-rc.10+1234567", Boot: strings.Repeat("b", 36),
+		Started: 1 << 40, Seq: 1 << 40,
+		MeshKey: strings.Repeat("k", 44), Endpoint: netip.MustParseAddr("fd48:4e00:1234:5678:9abc:def0:1234:5678"), Class: "128c2048g",
+		Leader: "orchestrator-1.example.org:7444"}
 }
 
 func TestCard(t *testing.T) {
@@ -205,7 +207,9 @@ func TestDeathIsNoticed(t *testing.T) {
 	rogue := ms[3]
 	want := map[int]string{0: "1=true 2=true", 1: "0=true 2=true", 2: "0=true 1=true"}
 	for i, w := range want {
-		eventually(t, fmt.Sprintf("host %d sees %s (it sees %s)", i, w, ms[i].sees()), 15*time.Second, func() bool { return strings.HasPrefix(ms[i].sees(), w) })
+		eventually(t, fmt.Sprintf("host %d sees %s (it sees %s)", i, w, ms[i].sees()), 15*time.Second, func() bool {
+			return strings.HasPrefix(ms[i].sees(), w)
+		})
 	}
 	for i, w := range want {
 		if got := ms[i].sees(); got != w {

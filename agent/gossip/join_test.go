@@ -48,7 +48,9 @@ func TestDeadPeersHoldNobodyUp(t *testing.T) {
 	a.start(t, port, peers)
 	b.start(t, port, peers)
 	leader := func() string { c, _ := a.g.Card(b.id); return c.Leader }
-	eventually(t, "a and b see each other", 30*time.Second, func() bool { return strings.Contains(a.sees(), "1=true") && strings.Contains(b.sees(), "0=true") })
+	eventually(t, "a and b see each other", 30*time.Second, func() bool {
+		return strings.Contains(a.sees(), "1=true") && strings.Contains(b.sees(), "0=true")
+	})
 	b.leader.Store("new")
 	eventually(t, "a hears what is new of b while the dead are dialled", 10*time.Second, func() bool { return leader() == "new" })
 	a.stop()
@@ -130,7 +132,9 @@ func TestKeyRotation(t *testing.T) {
 		time.Sleep(100 * time.Millisecond)
 	}
 	has.Store(newest.Load())
-	eventually(t, "the late one is among them", 30*time.Second, func() bool { return strings.Contains(a.sees(), "2=true") && late.sees() == "0=true 1=true" })
+	eventually(t, "the late one is among them", 30*time.Second, func() bool {
+		return strings.Contains(a.sees(), "2=true") && late.sees() == "0=true 1=true"
+	})
 	for _, m := range []*member{a, b, late} {
 		m.stop()
 	}

@@ -31,7 +31,8 @@ func Probe(ctx context.Context, a netip.Addr, c host.Check) error {
 	if d, ok := ctx.Deadline(); ok {
 		conn.SetDeadline(d)
 	}
-	if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: hardnode-check\r\nConnection: close\r\n\r\n", c.Path, at); err != nil {
+	if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: hardnode-check\r\nConnection: close\r\n\r\n", c.Path,
+		at); err != nil {
 		return fmt.Errorf("ask port %d for %s: %v", c.Port, c.Path, err)
 	}
 	line := make([]byte, 12) // "HTTP/1.1 200"

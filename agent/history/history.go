@@ -36,13 +36,15 @@ type exit struct{ at, noticed time.Time }
 
 // Outcome is what became of a step. The zero value says that it succeeded.
 type Outcome struct {
-	Err   string // why it failed
-	Final bool   // trying again is of no use: the container can't be started as it is wanted, the image's content is not what its digest says
+	Err string // why it failed
+	// trying again is of no use: the container can't be started as it is wanted, the image's content is not what its digest says
+	Final bool
 }
 
 // New is a book without entries.
 func New() *Book {
-	return &Book{containers: map[wire.CTID]plan.History{}, counted: map[wire.CTID]exit{}, failed: map[wire.Digest]plan.Image{}, failures: map[wire.Digest]int{}}
+	return &Book{containers: map[wire.CTID]plan.History{}, counted: map[wire.CTID]exit{}, failed: map[wire.Digest]plan.Image{},
+		failures: map[wire.Digest]int{}}
 }
 
 // Saw takes in a container as it is seen now, and returns it with the time of its exit as this host noticed it: the back-off counts from
@@ -121,7 +123,8 @@ func (b *Book) fetched(d wire.Digest, o Outcome, now time.Time) {
 	b.failed[d] = plan.Image{Err: o.Err, Wrong: o.Final, RetryAt: now.Add(pause)}
 }
 
-// Forget drops the failed fetches of images that work does not want: when one of them is wanted again it may be whole. A nil work wants none.
+// Forget drops the failed fetches of images that work does not want: when one of them is wanted again it may be whole. A nil work wants
+// none.
 func (b *Book) Forget(work *host.Work) {
 	wanted := map[wire.Digest]bool{}
 	if work != nil {

@@ -63,17 +63,25 @@ func TestSteps(t *testing.T) {
 		out  Outcome
 		want plan.History
 	}{
-		"start fails":           {plan.History{Generation: 2, Short: 1}, step(plan.Start, false), Outcome{Err: "x"}, plan.History{Generation: 2, Short: 2, StartErr: "x", FailedAt: now}},
-		"start can't succeed":   {plan.History{Generation: 2}, step(plan.Start, false), Outcome{"x", true}, plan.History{Generation: 2, Short: 1, StartErr: "x", FailedAt: now, Permanent: true}},
-		"another generation":    {plan.History{Generation: 1, Short: 9, StopErr: "b"}, step(plan.Start, false), Outcome{Err: "x"}, plan.History{Generation: 2, Short: 1, StartErr: "x", FailedAt: now}},
-		"start succeeds":        {ill, step(plan.Start, false), Outcome{}, plan.History{Generation: 2, Short: 3, StopErr: "b", FailedAt: t0}},
-		"resize fails":          {plan.History{Generation: 2}, step(plan.Resize, false), Outcome{Err: "x"}, plan.History{Generation: 2, StopErr: "x", FailedAt: now}},
-		"resize succeeds":       {ill, step(plan.Resize, false), Outcome{}, plan.History{Generation: 2, Short: 3, StartErr: "a", FailedAt: t0, Permanent: true}},
-		"stop fails":            {plan.History{Generation: 2}, step(plan.Stop, false), Outcome{Err: "x"}, plan.History{Generation: 2, Short: 1, StopErr: "x", FailedAt: now}},
-		"stop succeeds":         {ill, step(plan.Stop, false), Outcome{}, plan.History{Generation: 2, FailedAt: t0}},
-		"layer removed":         {ill, step(plan.Remove, true), Outcome{}, plan.History{Generation: 2, FailedAt: t0}},
-		"removed":               {ill, step(plan.Remove, false), Outcome{}, plan.History{}},
-		"container not removed": {plan.History{}, step(plan.Remove, false), Outcome{Err: "x"}, plan.History{Short: 1, StopErr: "x", FailedAt: now}},
+		"start fails": {plan.History{Generation: 2, Short: 1}, step(plan.Start, false), Outcome{Err: "x"},
+			plan.History{Generation: 2, Short: 2, StartErr: "x", FailedAt: now}},
+		"start can't succeed": {plan.History{Generation: 2}, step(plan.Start, false), Outcome{"x", true},
+			plan.History{Generation: 2, Short: 1, StartErr: "x", FailedAt: now, Permanent: true}},
+		"another generation": {plan.History{Generation: 1, Short: 9, StopErr: "b"}, step(plan.Start, false), Outcome{Err: "x"},
+			plan.History{Generation: 2, Short: 1, StartErr: "x", FailedAt: now}},
+		"start succeeds": {ill, step(plan.Start, false), Outcome{},
+			plan.History{Generation: 2, Short: 3, StopErr: "b", FailedAt: t0}},
+		"resize fails": {plan.History{Generation: 2}, step(plan.Resize, false), Outcome{Err: "x"},
+			plan.History{Generation: 2, StopErr: "x", FailedAt: now}},
+		"resize succeeds": {ill, step(plan.Resize, false), Outcome{},
+			plan.History{Generation: 2, Short: 3, StartErr: "a", FailedAt: t0, Permanent: true}},
+		"stop fails": {plan.History{Generation: 2}, step(plan.Stop, false), Outcome{Err: "x"},
+			plan.History{Generation: 2, Short: 1, StopErr: "x", FailedAt: now}},
+		"stop succeeds": {ill, step(plan.Stop, false), Outcome{}, plan.History{Generation: 2, FailedAt: t0}},
+		"layer removed": {ill, step(plan.Remove, true), Outcome{}, plan.History{Generation: 2, FailedAt: t0}},
+		"removed":       {ill, step(plan.Remove, false), Outcome{}, plan.History{}},
+		"container not removed": {plan.History{}, step(plan.Remove, false), Outcome{Err: "x"},
+			plan.History{Short: 1, StopErr: "x", FailedAt: now}},
 	} {
 		b := New()
 		b.containers[101] = x.was

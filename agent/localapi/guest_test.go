@@ -71,7 +71,8 @@ func TestNoGuestNoVsock(t *testing.T) {
 }
 
 func ask() (string, error) {
-	c := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(context.Context, string, string) (net.Conn, error) {
+	c := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(context.Context,
+		string, string) (net.Conn, error) {
 		return vsock.Dial(unix.VMADDR_CID_LOCAL, boot.AgentVsockPort, nil)
 	}}}
 	resp, err := c.Get("http://agent/v1/status")

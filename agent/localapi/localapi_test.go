@@ -22,7 +22,8 @@ import (
 func options() Options {
 	return Options{
 		Status: func(context.Context) boot.AgentStatus {
-			return boot.AgentStatus{Name: "host-1", Code: "K7QX-3MPA", Containers: []host.ContainerStatus{{CTID: 101, State: host.CtRunning}}}
+			return boot.AgentStatus{Name: "host-1", Code: "K7QX-3MPA",
+				Containers: []host.ContainerStatus{{CTID: 101, State: host.CtRunning}}}
 		},
 		Exec: func(_ context.Context, id wire.CTID, s host.ExecSpec, io command.Stdio) (host.Exit, error) {
 			switch id {
@@ -98,9 +99,10 @@ func TestSocketIsRootsOnly(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	c := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", o.Socket)
-	}}}
+	c := http.Client{
+		Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", o.Socket)
+		}}}
 	var err error
 	for range 100 {
 		var resp *http.Response

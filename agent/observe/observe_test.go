@@ -23,12 +23,14 @@ func TestContainers(t *testing.T) {
 	}{
 		{"running", container.Observed{State: container.StateRunning, Generation: 2, Started: began, Spec: spec, Restarts: 3},
 			plan.Seen{Generation: 2, Running: true, Started: began, Restarts: 3}},
-		{"exited", container.Observed{State: container.StateExited, Started: began, Exited: ended, ExitCode: 137, ExitKnown: true, Spec: spec},
+		{"exited",
+			container.Observed{State: container.StateExited, Started: began, Exited: ended, ExitCode: 137, ExitKnown: true, Spec: spec},
 			plan.Seen{Started: began, Exited: ended, ExitCode: 137}},
 		{"exited, nobody saw when", container.Observed{State: container.StateExited, Started: began, Spec: spec},
 			plan.Seen{Started: began, Exited: began}},
-		{"out of memory", container.Observed{State: container.StateExited, Started: began, Exited: ended, ExitCode: 137, ExitKnown: true, OOMKilled: true,
-			OOM: shortage.OOM{Kills: 5, Times: 2, At: ended, Process: "java", Bytes: 125 << 20, Limit: 128 << 20}},
+		{"out of memory", container.Observed{State: container.StateExited, Started: began, Exited: ended, ExitCode: 137, ExitKnown: true,
+			OOMKilled: true,
+			OOM:       shortage.OOM{Kills: 5, Times: 2, At: ended, Process: "java", Bytes: 125 << 20, Limit: 128 << 20}},
 			plan.Seen{Started: began, Exited: ended, ExitCode: 137,
 				Memory: plan.Memory{Times: 2, Last: "out of memory: process java used 125 MiB of 128 MiB", At: ended, Ended: true}}},
 		{"data only", container.Observed{State: container.StateStopped, Generation: 2}, plan.Seen{Generation: 2}},
@@ -56,14 +58,16 @@ func TestContainers(t *testing.T) {
 		{"a ceiling is left", limits.Of(big, 5000), "cpu.max is 5000 100000, wanted max 100000"},
 		{"not known", limits.Set{}, ""},
 	} {
-		if got := Containers([]container.Observed{{CTID: 101, State: container.StateRunning, Spec: spec, Set: c.set}}, work, micros)[101].Drift; got != c.want {
+		if got := Containers([]container.Observed{{CTID: 101, State: container.StateRunning, Spec: spec, Set: c.set}}, work,
+			micros)[101].Drift; got != c.want {
 			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
 		}
 	}
 }
 
 func TestImagesAndCounters(t *testing.T) {
-	work := &host.Work{Containers: []host.Container{{Image: host.Image{Digest: "a"}}, {Image: host.Image{Digest: "b"}}, {Image: host.Image{Digest: "b"}}}}
+	work := &host.Work{Containers: []host.Container{{Image: host.Image{Digest: "a"}}, {Image: host.Image{Digest: "b"}},
+		{Image: host.Image{Digest: "b"}}}}
 	path := func(d wire.Digest) (string, bool) { return "", d == "a" }
 	got := Images(work, path, map[wire.Digest]plan.Image{"a": {Err: "old"}, "b": {Err: "away"}, "c": {Err: "nobody wants it"}})
 	if len(got) != 2 || got["a"] != (plan.Image{Present: true}) || got["b"].Err != "away" {

@@ -49,7 +49,8 @@ func Confirmed(before map[wire.CTID]host.Container, w *host.Work) map[wire.CTID]
 
 // Effective is w with every component whose confirmation did not come in time replaced by its last confirmed version. reverted says
 // which and why; wake is when the next confirmation is due.
-func Effective(w *host.Work, confirmed map[wire.CTID]host.Container, now time.Time) (eff *host.Work, reverted map[wire.CTID]string, wake time.Time) {
+func Effective(w *host.Work, confirmed map[wire.CTID]host.Container,
+	now time.Time) (eff *host.Work, reverted map[wire.CTID]string, wake time.Time) {
 	if w == nil {
 		return nil, nil, time.Time{}
 	}

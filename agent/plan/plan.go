@@ -387,7 +387,8 @@ func leaving(s Seen, h History) host.ContainerStatus {
 }
 
 func unassigned(s Seen) host.ContainerStatus {
-	st := host.ContainerStatus{CTID: s.CTID, Generation: s.Generation, State: host.CtStopped, Reason: "no assignment has been seen", ExitCode: s.ExitCode}
+	st := host.ContainerStatus{CTID: s.CTID, Generation: s.Generation, State: host.CtStopped, Reason: "no assignment has been seen",
+		ExitCode: s.ExitCode}
 	if s.Running {
 		st.State, st.Started = host.CtRunning, s.Started
 	}

@@ -24,8 +24,8 @@ type Space struct {
 	Used   int64  // of it
 }
 
-// answer is what statfs says of it, in blocks; ok is false if that is the kernel's own answer. A quota has at least one block, since df leaves
-// out what has none, and the free ones are whole.
+// answer is what statfs says of it, in blocks; ok is false if that is the kernel's own answer. A quota has at least one block, since df
+// leaves out what has none, and the free ones are whole.
 func (s Space) answer() (a sys.StatfsAnswer, ok bool) {
 	if s.Limit <= 0 || s.Block <= 0 {
 		return a, false
@@ -87,8 +87,8 @@ func (v *View) wanted() map[sys.StatfsKey]sys.StatfsAnswer {
 	return v.mu.want
 }
 
-// Run keeps the kernel's table as Show wants it, until ctx ends: a task. The program is loaded for the first container that has a quota; when Run
-// ends, or this process does, containers get the kernel's answers again.
+// Run keeps the kernel's table as Show wants it, until ctx ends: a task. The program is loaded for the first container that has a quota;
+// when Run ends, or this process does, containers get the kernel's answers again.
 func (v *View) Run(ctx context.Context) error {
 	t := table{has: map[sys.StatfsKey]sys.StatfsAnswer{}, log: v.log}
 	for {

@@ -74,7 +74,8 @@ func serve(log *slog.Logger, socket string) error {
 		}},
 		run.Task{Name: "strays", Run: func(ctx context.Context) error {
 			return fork.Strays(ctx, func(pid int) {
-				log.Warn("process killed", "pid", pid, logging.Reason, "it asked its parent to trace it and stopped; nobody would let it go on")
+				log.Warn("process killed", "pid", pid,
+					logging.Reason, "it asked its parent to trace it and stopped; nobody would let it go on")
 			})
 		}},
 		run.Task{Name: "serve", Run: func(ctx context.Context) error { return table.Serve(ctx, l) }},

@@ -58,14 +58,15 @@ func TestFunctionIDs(t *testing.T) {
 		btf  []byte
 		want string
 	}{
-		"every kind":           {whole, "[21 23] <nil>"},
-		"long ones":            {btfOf(append(long, btfType{"ab", 12, 0})), "[4 5] <nil>"},
-		"of another kind":      {btfOf([]btfType{{"a", 12, 0}, {"ab", 4, 1}}), "[] ab is no function in it"},
-		"not there":            {btfOf([]btfType{{"a", 12, 0}}, "xab", "abx", "b"), "[] ab is not named in it"},
-		"nothing":              {btfOf(nil), "[] a is not named in it"},
-		"kind of another year": {btfOf([]btfType{{"a", 12, 0}, {"x", 20, 0}, {"ab", 12, 0}}), "[] type 2 is of kind 20, which is not known"},
-		"empty":                {nil, "[] read header: EOF"},
-		"no BTF":               {make([]byte, 100), "[] its first bytes are 0x0, want 0xeb9f"},
+		"every kind":      {whole, "[21 23] <nil>"},
+		"long ones":       {btfOf(append(long, btfType{"ab", 12, 0})), "[4 5] <nil>"},
+		"of another kind": {btfOf([]btfType{{"a", 12, 0}, {"ab", 4, 1}}), "[] ab is no function in it"},
+		"not there":       {btfOf([]btfType{{"a", 12, 0}}, "xab", "abx", "b"), "[] ab is not named in it"},
+		"nothing":         {btfOf(nil), "[] a is not named in it"},
+		"kind of another year": {btfOf([]btfType{{"a", 12, 0}, {"x", 20, 0}, {"ab", 12, 0}}),
+			"[] type 2 is of kind 20, which is not known"},
+		"empty":  {nil, "[] read header: EOF"},
+		"no BTF": {make([]byte, 100), "[] its first bytes are 0x0, want 0xeb9f"},
 	} {
 		ids, err := functionIDs(bytes.NewReader(c.btf), "a", "ab")
 		if got := fmt.Sprint(ids, " ", err); got != c.want {

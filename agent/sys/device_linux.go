@@ -47,7 +47,8 @@ func deviceCode(allowed []Device) asm.Instructions {
 
 // LoadDevices loads the program for a list of devices.
 func LoadDevices(allowed []Device) (*DeviceProgram, error) {
-	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{Name: "hardnode_dev", Type: ebpf.CGroupDevice, License: "Apache-2.0", Instructions: deviceCode(allowed)})
+	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{Name: "hardnode_dev", Type: ebpf.CGroupDevice, License: "Apache-2.0",
+		Instructions: deviceCode(allowed)})
 	if err != nil {
 		return nil, fmt.Errorf("load device program: %w", err)
 	}
@@ -56,7 +57,8 @@ func LoadDevices(allowed []Device) (*DeviceProgram, error) {
 
 // Attach makes the program decide for a cgroup and all below it, as long as the cgroup lives.
 func (p *DeviceProgram) Attach(cgroup *os.File) error {
-	if err := link.RawAttachProgram(link.RawAttachProgramOptions{Target: int(cgroup.Fd()), Program: p.prog, Attach: ebpf.AttachCGroupDevice}); err != nil {
+	if err := link.RawAttachProgram(link.RawAttachProgramOptions{Target: int(cgroup.Fd()), Program: p.prog,
+		Attach: ebpf.AttachCGroupDevice}); err != nil {
 		return fmt.Errorf("attach device program to %q: %w", cgroup.Name(), err)
 	}
 	return nil

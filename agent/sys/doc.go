@@ -1,4 +1,5 @@
-// Package sys is the agent's one door to the kernel: mounts by descriptor, cgroup programs, terminals; btrfs has its own (internal/disk/btrfs).
+// Package sys is the agent's one door to the kernel: mounts by descriptor, cgroup programs, terminals; btrfs has its own
+// (internal/disk/btrfs).
 //
 // Owns: the ioctl numbers and structures, and the wrapping of errors with the call and its object.
 // In: descriptors, names below them.

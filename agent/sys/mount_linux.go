@@ -37,7 +37,8 @@ func open(dir int, path string, flags int) (*os.File, error) {
 
 // OpenIn opens path as if root were "/": links of the tree stay in it, magic links are refused.
 func OpenIn(root *os.File, path string, flags int) (*os.File, error) {
-	fd, err := unix.Openat2(int(root.Fd()), path, &unix.OpenHow{Flags: uint64(flags | unix.O_CLOEXEC), Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS})
+	fd, err := unix.Openat2(int(root.Fd()), path,
+		&unix.OpenHow{Flags: uint64(flags | unix.O_CLOEXEC), Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS})
 	if err != nil {
 		return nil, fmt.Errorf("open %q in %q: %w", path, root.Name(), err)
 	}
@@ -122,7 +123,8 @@ func Attach(tree *os.File, path string) error {
 
 // Detach unmounts path, at once for new users and finally with its last one. Nothing mounted there is no error.
 func Detach(path string) error {
-	if err := unix.Unmount(path, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
+	if err := unix.Unmount(path, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) &&
+		!errors.Is(err, unix.ENOENT) {
 		return fmt.Errorf("unmount %q: %w", path, err)
 	}
 	return nil

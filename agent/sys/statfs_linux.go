@@ -27,7 +27,8 @@ type StatfsAnswer struct {
 	Free   uint64 // f_bfree; f_bavail is as much, if the disk itself has as much
 }
 
-// StatfsProgram is a loaded program that puts answers of a table in place of the kernel's. It works until Close, or the end of this process.
+// StatfsProgram is a loaded program that puts answers of a table in place of the kernel's. It works until Close, or the end of this
+// process.
 type StatfsProgram struct {
 	answers *ebpf.Map
 	links   []*os.File
@@ -36,15 +37,15 @@ type StatfsProgram struct {
 // statfsAnswers is how many answers the table holds at most: the kernel takes 16 bytes for each, and more only for those that are there.
 const statfsAnswers = 16384
 
-// statfsLicense is the licence of statfsCode, whichever you like: the kernel lends the helpers that it calls only to programs under one that it
-// counts as the GPL's (bpf(2), "license").
+// statfsLicense is the licence of statfsCode, whichever you like: the kernel lends the helpers that it calls only to programs under one
+// that it counts as the GPL's (bpf(2), "license").
 const statfsLicense = "Dual MIT/GPL"
 
 // The functions behind statfs(2) and fstatfs(2). 32-bit programs have others, and containers have no 32-bit programs (seccomp).
 var statfsCalls = []string{"__x64_sys_statfs", "__x64_sys_fstatfs"}
 
-// statfsCode is the program. It is run when such a function returns; its context is the function's argument, the caller's struct pt_regs, and
-// what it returns. Level is how deep below the root containers' cgroups are.
+// statfsCode is the program. It is run when such a function returns; its context is the function's argument, the caller's struct pt_regs,
+// and what it returns. Level is how deep below the root containers' cgroups are.
 //
 // The caller may change its buffer while this runs: all it gets that way are other answers for its own container, or another number of
 // free blocks. Memory that can't be read or written at once is left as it is.
@@ -91,9 +92,9 @@ func statfsCode(answers, level int) asm.Instructions {
 	}
 }
 
-// AttachStatfs loads the program and attaches it, with an empty table. Level is how deep below the root of the cgroup tree containers' cgroups
-// are; 1 is a child of the root. It fails on a kernel that does not describe its functions (BTF), or is locked down: that refuses programs
-// that write into the memory of processes (kernel_lockdown(7)).
+// AttachStatfs loads the program and attaches it, with an empty table. Level is how deep below the root of the cgroup tree containers'
+// cgroups are; 1 is a child of the root. It fails on a kernel that does not describe its functions (BTF), or is locked down: that refuses
+// programs that write into the memory of processes (kernel_lockdown(7)).
 func AttachStatfs(level int) (_ *StatfsProgram, err error) {
 	btf, err := os.Open(kernelBTF)
 	if err != nil {
@@ -110,8 +111,14 @@ func AttachStatfs(level int) (_ *StatfsProgram, err error) {
 			p.Close()
 		}
 	}()
-	if p.answers, err = ebpf.NewMap(&ebpf.MapSpec{Name: "hardnode_df", Type: ebpf.Hash, KeySize: 16, ValueSize: 16, MaxEntries: statfsAnswers,
-		Flags: unix.BPF_F_NO_PREALLOC}); err != nil {
+	if p.answers, err = ebpf.NewMap(&ebpf.MapSpec{
+		Name:       "hardnode_df",
+		Type:       ebpf.Hash,
+		KeySize:    16,
+		ValueSize:  16,
+		MaxEntries: statfsAnswers,
+		Flags:      unix.BPF_F_NO_PREALLOC,
+	}); err != nil {
 		return nil, fmt.Errorf("make table of file systems: %w", err)
 	}
 	code := statfsCode(p.answers.FD(), level)
@@ -176,8 +183,8 @@ type bpfAttach struct {
 	cookie  uint64
 }
 
-// attachExit runs code each time the kernel's function with this BTF number returns, as long as the result is open. The library would read all
-// of BTF to find the number.
+// attachExit runs code each time the kernel's function with this BTF number returns, as long as the result is open. The library would read
+// all of BTF to find the number.
 func attachExit(code asm.Instructions, function uint32) (*os.File, error) {
 	var raw bytes.Buffer
 	if err := code.Marshal(&raw, binary.LittleEndian); err != nil {

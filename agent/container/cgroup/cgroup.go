@@ -58,7 +58,9 @@ func Make(dir string, list []limits.Setting, system bool, owner uint32, devs *sy
 	list = limits.Unborn(list)
 	outside, inside := append(list, limits.Setting{File: "cgroup.subtree_control", Value: innerControllers}), limits.Seen(list)
 	if system {
-		outside = append(outside, limits.Setting{File: "cgroup.max.depth", Value: "16"}, limits.Setting{File: "cgroup.max.descendants", Value: "1000"}) // so that it can always be removed
+		// so that it can always be removed
+		outside = append(outside, limits.Setting{File: "cgroup.max.depth", Value: "16"},
+			limits.Setting{File: "cgroup.max.descendants", Value: "1000"})
 	} else {
 		inside = append(inside, limits.Setting{File: "memory.oom.group", Value: "1"}) // one program: half of it is no use
 	}

@@ -131,7 +131,8 @@ func (k *Groups) Take(id wire.CTID) *Group {
 func (g *Group) keep() bool {
 	g.k.mu.Lock()
 	defer g.k.mu.Unlock()
-	// Whoever removes the container's cgroups calls dropSpare afterwards, which waits for this lock: a removed one is never left among them.
+	// Whoever removes the container's cgroups calls dropSpare afterwards, which waits for this lock: a removed one is never left among
+	// them.
 	if !g.again || g.k.mu.spares[g.id] != nil || !g.there() {
 		return false
 	}

@@ -196,7 +196,8 @@ func (s *Session) drain() (left bool) {
 	}
 }
 
-// pending tells whether a reader of f would get something, or learn of its end, at once: on a busy host the reader may not have had its turn.
+// pending tells whether a reader of f would get something, or learn of its end, at once: on a busy host the reader may not have had its
+// turn.
 func pending(f *os.File) bool {
 	c, err := f.SyscallConn()
 	if err != nil {

@@ -17,7 +17,8 @@ import (
 type Setting struct{ File, Value string }
 
 // born are the limits of a new cgroup: they need not be set.
-var born = map[Setting]bool{{"memory.min", "0"}: true, {"memory.high", "max"}: true, {"memory.max", "max"}: true, {"cpu.weight", "100"}: true,
+var born = map[Setting]bool{{"memory.min", "0"}: true, {"memory.high", "max"}: true, {"memory.max", "max"}: true,
+	{"cpu.weight", "100"}:     true,
 	{"cpu.max", "max 100000"}: true, {"pids.max", "max"}: true}
 
 // Unborn are those of a list that a new cgroup does not have already.

@@ -17,7 +17,8 @@ func TestLimitSettings(t *testing.T) {
 		{host.Limits{}, 0, "[{memory.min 0} {memory.high max} {memory.max max} {cpu.weight 100} {cpu.max max 100000} {pids.max 1024}]"},
 		{host.Limits{MemoryMin: 1, MemoryHigh: 2, MemoryMax: 3, CPUWeight: 20000, PIDs: 7}, 250000,
 			"[{memory.min 1} {memory.high 2} {memory.max 3} {cpu.weight 10000} {cpu.max 250000 100000} {pids.max 7}]"},
-		{host.Limits{CPUWeight: 1}, 5, "[{memory.min 0} {memory.high max} {memory.max max} {cpu.weight 1} {cpu.max 1000 100000} {pids.max 1024}]"},
+		{host.Limits{CPUWeight: 1}, 5,
+			"[{memory.min 0} {memory.high max} {memory.max max} {cpu.weight 1} {cpu.max 1000 100000} {pids.max 1024}]"},
 	} {
 		if got := fmt.Sprint(Settings(c.l, c.cpu)); got != c.want {
 			t.Errorf("got  %s\nwant %s", got, c.want)

@@ -22,7 +22,9 @@ func TestDrift(t *testing.T) {
 		{"nothing is known", Set{noDisk: true}, ""},
 		{"some", Of(other, 5), "pids.max is 8, wanted 7; disk quota is 0, wanted 9"},
 		{"the quota is not known", noQuota, "pids.max is 8, wanted 7"},
-		{"as the kernel writes it", Set{cgroup: "memory.min 0\nmemory.high max\nmemory.max 3145728\ncpu.weight 10000\ncpu.max 1000 100000\npids.max 7\n", disk: 9}, ""},
+		{"as the kernel writes it",
+			Set{cgroup: "memory.min 0\nmemory.high max\nmemory.max 3145728\ncpu.weight 10000\ncpu.max 1000 100000\npids.max 7\n", disk: 9},
+			""},
 		{"one file is missing", Set{cgroup: "cpu.weight 1\n", disk: 9}, "cpu.weight is 1, wanted 10000"},
 	} {
 		if got := c.s.Drift(l, 5); got != c.want {

@@ -16,7 +16,8 @@ func TestStopSignal(t *testing.T) {
 		name    string
 		profile host.Profile
 		want    unix.Signal
-	}{{"", host.ProfileApp, unix.SIGTERM}, {"", host.ProfileSystem, 37}, {"SIGQUIT", host.ProfileApp, unix.SIGQUIT}, {"SIGRTMIN+4", host.ProfileApp, 38}} {
+	}{{"", host.ProfileApp, unix.SIGTERM}, {"", host.ProfileSystem, 37}, {"SIGQUIT", host.ProfileApp, unix.SIGQUIT},
+		{"SIGRTMIN+4", host.ProfileApp, 38}} {
 		if got, err := StopSignal(host.Process{StopWith: c.name}, c.profile); got != c.want || err != nil {
 			t.Errorf("%q: got %d %v, want %d", c.name, got, err, c.want)
 		}
@@ -38,11 +39,14 @@ func TestProcessAndCommand(t *testing.T) {
 	if want := []string{"A=1", "HOSTNAME=web", "PATH=/opt/bin::relative:/bin"}; !slices.Equal(got.Env, want) {
 		t.Errorf("environment %q, want %q", got.Env, want)
 	}
-	if !slices.Equal(got.Path, []string{"/opt/bin", "/bin"}) || got.Cwd != "/" || got.UID != 33 || !got.NoNewPrivs || got.Caps != 0xa00405fb {
+	if !slices.Equal(got.Path, []string{"/opt/bin", "/bin"}) || got.Cwd != "/" || got.UID != 33 || !got.NoNewPrivs ||
+		got.Caps != 0xa00405fb {
 		t.Errorf("got %+v", got)
 	}
-	e := pr.Command(p, "web", host.ExecSpec{Argv: []string{"sh"}, TTY: true, Env: map[string]string{"A": "2"}}, account.Account{Home: "/root"})
-	if want := []string{"A=2", "HOME=/root", "HOSTNAME=web", "PATH=/opt/bin::relative:/bin", "TERM=xterm-256color"}; !slices.Equal(e.Env, want) {
+	e := pr.Command(p, "web", host.ExecSpec{Argv: []string{"sh"}, TTY: true, Env: map[string]string{"A": "2"}},
+		account.Account{Home: "/root"})
+	if want := []string{"A=2", "HOME=/root", "HOSTNAME=web", "PATH=/opt/bin::relative:/bin",
+		"TERM=xterm-256color"}; !slices.Equal(e.Env, want) {
 		t.Errorf("environment %q, want %q", e.Env, want)
 	}
 	if e.UID != 0 || !e.NoNewPrivs || e.Caps != got.Caps || !reflect.DeepEqual(e.Seccomp, got.Seccomp) {
@@ -52,7 +56,8 @@ func TestProcessAndCommand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s := system.Process(host.Process{}, "os"); !slices.Equal(s.Argv, []string{"/sbin/init"}) || s.Caps&(1<<unix.CAP_SYS_MODULE) != 0 || s.Caps&(1<<unix.CAP_SYS_ADMIN) == 0 {
+	if s := system.Process(host.Process{}, "os"); !slices.Equal(s.Argv, []string{"/sbin/init"}) || s.Caps&(1<<unix.CAP_SYS_MODULE) != 0 ||
+		s.Caps&(1<<unix.CAP_SYS_ADMIN) == 0 {
 		t.Errorf("system: %+v", s)
 	}
 }

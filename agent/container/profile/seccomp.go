@@ -17,18 +17,18 @@ import (
 
 // everywhere are refused to all containers: they act on the whole machine, or have been a way out of containers too often.
 var everywhere = []string{
-	"acct", "bpf", "clock_adjtime", "clock_settime", "adjtimex", "settimeofday", "create_module", "delete_module", "finit_module", "init_module",
-	"get_kernel_syms", "query_module", "kexec_load", "kexec_file_load", "iopl", "ioperm", "lookup_dcookie", "nfsservctl", "open_by_handle_at",
-	"perf_event_open", "quotactl", "quotactl_fd", "swapon", "swapoff", "sysfs", "_sysctl", "syslog", "uselib", "userfaultfd", "ustat",
-	"pidfd_getfd", "vhangup", "afs_syscall", "tuxcall", "security", "vserver", "getpmsg", "putpmsg", "epoll_ctl_old", "epoll_wait_old",
-	"lsm_set_self_attr", "fanotify_init",
+	"acct", "bpf", "clock_adjtime", "clock_settime", "adjtimex", "settimeofday", "create_module", "delete_module", "finit_module",
+	"init_module", "get_kernel_syms", "query_module", "kexec_load", "kexec_file_load", "iopl", "ioperm", "lookup_dcookie", "nfsservctl",
+	"open_by_handle_at", "perf_event_open", "quotactl", "quotactl_fd", "swapon", "swapoff", "sysfs", "_sysctl", "syslog", "uselib",
+	"userfaultfd", "ustat", "pidfd_getfd", "vhangup", "afs_syscall", "tuxcall", "security", "vserver", "getpmsg", "putpmsg",
+	"epoll_ctl_old", "epoll_wait_old", "lsm_set_self_attr", "fanotify_init",
 }
 
 // appOnly are refused to app containers: making namespaces and mounts, looking into other processes by the new ways, host names.
 var appOnly = []string{
-	"mount", "umount2", "pivot_root", "fsconfig", "fsmount", "fsopen", "fspick", "mount_setattr", "move_mount", "open_tree", "open_tree_attr",
-	"statmount", "listmount", "setns", "unshare", "sethostname", "setdomainname", "reboot", "kcmp", "process_madvise", "mbind", "migrate_pages",
-	"move_pages", "set_mempolicy", "set_mempolicy_home_node",
+	"mount", "umount2", "pivot_root", "fsconfig", "fsmount", "fsopen", "fspick", "mount_setattr", "move_mount", "open_tree",
+	"open_tree_attr", "statmount", "listmount", "setns", "unshare", "sethostname", "setdomainname", "reboot", "kcmp", "process_madvise",
+	"mbind", "migrate_pages", "move_pages", "set_mempolicy", "set_mempolicy_home_node",
 }
 
 var (
@@ -42,7 +42,8 @@ var (
 )
 
 // newNamespaces are the clone(2) flags that make namespaces.
-const newNamespaces = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNET
+const newNamespaces = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWUSER |
+	unix.CLONE_NEWPID | unix.CLONE_NEWNET
 
 // allowedNames is the table without the denied and the absent, sorted.
 func allowedNames(denied, missing []string) []string {
@@ -164,7 +165,8 @@ func tree(line []span) ([]bpf.Instruction, error) {
 	if len(low) > 255 {
 		return nil, fmt.Errorf("seccomp filter: jump of %d instructions, at most 255 are possible", len(low))
 	}
-	return slices.Concat([]bpf.Instruction{bpf.JumpIf{Cond: bpf.JumpGreaterOrEqual, Val: line[half].from, SkipTrue: uint8(len(low))}}, low, high), nil
+	return slices.Concat([]bpf.Instruction{bpf.JumpIf{Cond: bpf.JumpGreaterOrEqual, Val: line[half].from, SkipTrue: uint8(len(low))}},
+		low, high), nil
 }
 
 // seccompProgram assembles a filter. Other doors into the kernel (32 bit, x32) are absent: their numbers mean other calls.

@@ -126,7 +126,8 @@ func TestSeccomp(t *testing.T) {
 				if name == "" && got != enosys {
 					t.Errorf("call %d with %#x gives %#x and has no name", nr, arg, got)
 				}
-				if want := slices.Contains(passed[i], name); name != "socket" && name != "clone" && name != "personality" && (got == allow) != want {
+				if want := slices.Contains(passed[i], name); name != "socket" && name != "clone" && name != "personality" &&
+					(got == allow) != want {
 					t.Errorf("%s with %#x gives %#x; in the list of allowed ones: %v", name, arg, got, want)
 				}
 			}

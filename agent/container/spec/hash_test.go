@@ -12,7 +12,8 @@ func TestFilesHash(t *testing.T) {
 	if Hash(a) != Hash(b) || Hash(nil) != "" {
 		t.Error("order or emptiness counts")
 	}
-	for _, c := range []host.File{{Path: "/run/hardnode/a", Mode: 0o401, Data: []byte("x")}, {Path: "/run/hardnode/a", Mode: 0o400, Data: []byte("y")}, {Path: "/run/hardnode/c", Mode: 0o400, Data: []byte("x")}} {
+	for _, c := range []host.File{{Path: "/run/hardnode/a", Mode: 0o401, Data: []byte("x")},
+		{Path: "/run/hardnode/a", Mode: 0o400, Data: []byte("y")}, {Path: "/run/hardnode/c", Mode: 0o400, Data: []byte("x")}} {
 		if Hash([]host.File{c, a[1]}) == Hash(a) {
 			t.Errorf("%+v makes no difference", c.Path)
 		}

@@ -89,7 +89,8 @@ func Status(ctx context.Context, args []string) (jem.Reply, error) {
 		list, err = processes(os.DirFS("/proc"), c.unit)
 	}
 	if err == nil && len(list) == 0 && c.unit != "" {
-		err = &jem.Error{Code: "not_found", Reason: fmt.Sprintf("nothing named %q runs here", c.unit), Next: "jem service status lists what does"}
+		err = &jem.Error{Code: "not_found", Reason: fmt.Sprintf("nothing named %q runs here", c.unit),
+			Next: "jem service status lists what does"}
 	}
 	return jem.Reply{Services: list}, err
 }
@@ -101,8 +102,9 @@ func Logs(ctx context.Context, args []string) (jem.Reply, error) {
 		return jem.Reply{}, err
 	}
 	if InitOf("/") != jem.InitSystemd {
-		return jem.Reply{}, &jem.Error{Code: "unavailable", Reason: "this container has no journal: the host keeps the output of its program",
-			Next: "ask for the container's log instead"}
+		return jem.Reply{}, &jem.Error{Code: "unavailable",
+			Reason: "this container has no journal: the host keeps the output of its program",
+			Next:   "ask for the container's log instead"}
 	}
 	lines, err := journal(ctx, unitOf(c.unit), c.tail)
 	return jem.Reply{Lines: lines}, err

@@ -78,7 +78,8 @@ func TestInitOf(t *testing.T) {
 
 func TestProperties(t *testing.T) {
 	var s jem.Service
-	properties(&s, map[string]any{"MainPID": uint32(7), "MemoryCurrent": ^uint64(0), "NRestarts": uint32(2), "ActiveEnterTimestamp": uint64(1_000_000)})
+	properties(&s, map[string]any{"MainPID": uint32(7), "MemoryCurrent": ^uint64(0), "NRestarts": uint32(2),
+		"ActiveEnterTimestamp": uint64(1_000_000)})
 	if s.PID != 7 || s.MemoryBytes != 0 || s.Restarts != 2 || !s.Since.Equal(time.Unix(1, 0)) {
 		t.Errorf("got %+v", s)
 	}

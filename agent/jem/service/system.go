@@ -22,7 +22,8 @@ import (
 func units(ctx context.Context, name string) ([]jem.Service, error) {
 	c, err := dbus.NewSystemdConnectionContext(ctx) // the private socket needs no bus daemon
 	if err != nil {
-		return nil, &jem.Error{Code: "unavailable", Reason: "systemd does not answer: " + err.Error(), Next: "try again when the container has started"}
+		return nil, &jem.Error{Code: "unavailable", Reason: "systemd does not answer: " + err.Error(),
+			Next: "try again when the container has started"}
 	}
 	defer c.Close()
 	var found []dbus.UnitStatus

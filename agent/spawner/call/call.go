@@ -59,18 +59,19 @@ type Start struct {
 	Note    json.RawMessage `json:"note"`    // the agent's own, given back by List
 	Scratch string          `json:"scratch"` // a directory of the host to work on inside the new mount namespace, e.g. /run/hardnode
 	IDs
-	LogDir     string   `json:"logDir"`               // where its output is kept
-	Fresh      bool     `json:"fresh"`                // the count of starts begins again; said by agents from before Generation
-	Generation int64    `json:"generation,omitempty"` // so it does with a new one
-	Hostname   string   `json:"hostname"`             //
-	Dirs       []Dir    `json:"dirs,omitempty"`       // made below /run, which is a new tmpfs
-	Texts      []Text   `json:"texts,omitempty"`
-	RunTexts   []Text   `json:"runTexts,omitempty"` // files below /run; Dirs has the directories they need
-	Mounts     []Mount  `json:"mounts,omitempty"`
-	System     bool     `json:"system,omitempty"` // a full OS: writable cgroups and /proc/sys, and a /dev/console whose output is kept as stdout
-	Sysctls    []Sysctl `json:"sysctls,omitempty"`
-	Reaper     bool     `json:"reaper,omitempty"`
-	Shared     int64    `json:"shared,omitempty"` // bytes of /dev/shm and of /run; 0 is the kernel's default, half of the host's memory
+	LogDir     string  `json:"logDir"`               // where its output is kept
+	Fresh      bool    `json:"fresh"`                // the count of starts begins again; said by agents from before Generation
+	Generation int64   `json:"generation,omitempty"` // so it does with a new one
+	Hostname   string  `json:"hostname"`             //
+	Dirs       []Dir   `json:"dirs,omitempty"`       // made below /run, which is a new tmpfs
+	Texts      []Text  `json:"texts,omitempty"`
+	RunTexts   []Text  `json:"runTexts,omitempty"` // files below /run; Dirs has the directories they need
+	Mounts     []Mount `json:"mounts,omitempty"`
+	// a full OS: writable cgroups and /proc/sys, and a /dev/console whose output is kept as stdout
+	System  bool     `json:"system,omitempty"`
+	Sysctls []Sysctl `json:"sysctls,omitempty"`
+	Reaper  bool     `json:"reaper,omitempty"`
+	Shared  int64    `json:"shared,omitempty"` // bytes of /dev/shm and of /run; 0 is the kernel's default, half of the host's memory
 	Process
 }
 

@@ -75,7 +75,8 @@ func TestPeerIsRoot(t *testing.T) {
 
 func TestValidate(t *testing.T) {
 	good := func() *Start {
-		return &Start{ID: "7", IDs: IDs{Base: 65536}, Scratch: "/run/x", LogDir: "/data/log/7", Mounts: []Mount{{Path: "/data"}}, Process: Process{Argv: []string{"a"}}}
+		return &Start{ID: "7", IDs: IDs{Base: 65536}, Scratch: "/run/x", LogDir: "/data/log/7", Mounts: []Mount{{Path: "/data"}},
+			Process: Process{Argv: []string{"a"}}}
 	}
 	if err := (&Request{Start: good()}).Validate(); err != nil {
 		t.Errorf("good start: %v", err)
@@ -111,7 +112,8 @@ func TestValidate(t *testing.T) {
 			t.Errorf("got %v, want %q", err, c.want)
 		}
 	}
-	for _, r := range []Request{{}, {List: &List{}, Wait: &Wait{}}, {Go: &Go{}, List: &List{}}, {Signal: &Signal{ID: "1", Signal: 99}}, {Exec: &Exec{}}} {
+	for _, r := range []Request{{}, {List: &List{}, Wait: &Wait{}}, {Go: &Go{}, List: &List{}}, {Signal: &Signal{ID: "1", Signal: 99}},
+		{Exec: &Exec{}}} {
 		if r.Validate() == nil {
 			t.Errorf("%+v is accepted", r)
 		}
@@ -120,7 +122,8 @@ func TestValidate(t *testing.T) {
 
 func FuzzDecode(f *testing.F) {
 	for _, r := range []Request{{List: &List{}}, {Go: &Go{}}, {Exec: &Exec{ID: "1", Process: Process{Argv: []string{"sh"}}}},
-		{Start: &Start{ID: "7", Note: json.RawMessage("{}"), IDs: IDs{Base: 65536}, Scratch: "/x", LogDir: "/y", Process: Process{Argv: []string{"a"}}}}} {
+		{Start: &Start{ID: "7", Note: json.RawMessage("{}"), IDs: IDs{Base: 65536}, Scratch: "/x", LogDir: "/y",
+			Process: Process{Argv: []string{"a"}}}}} {
 		b, err := json.Marshal(r)
 		if err != nil {
 			f.Fatal(err)
@@ -155,7 +158,8 @@ func TestIDs(t *testing.T) {
 	if got := i.Map(); got != want {
 		t.Errorf("got map %q, want %q", got, want)
 	}
-	for id, want := range map[uint32]uint32{0: LargeRanges, 65535: LargeRanges + 65535, 100000: LargeRanges + 100000, 1000000: LargeRanges + 2*65536 + 1000000 - 983040,
+	for id, want := range map[uint32]uint32{0: LargeRanges, 65535: LargeRanges + 65535, 100000: LargeRanges + 100000,
+		1000000:   LargeRanges + 2*65536 + 1000000 - 983040,
 		1<<32 - 2: LargeRanges + 3*65536 + 65534, 131072: 0, 1<<32 - 1: 0} {
 		if got, ok := i.Host(id); got != want || ok != (want != 0) {
 			t.Errorf("id %d is %d, %v on the host; want %d", id, got, ok, want)

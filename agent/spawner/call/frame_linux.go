@@ -24,7 +24,8 @@ func Send(c *net.UnixConn, v any, files ...*os.File) error {
 		return fmt.Errorf("encode message: %v", err)
 	}
 	if len(body) > maxMessage || len(files) > maxFDs {
-		return fmt.Errorf("message: has %d bytes and %d descriptors, at most %d and %d are allowed", len(body), len(files), maxMessage, maxFDs)
+		return fmt.Errorf("message: has %d bytes and %d descriptors, at most %d and %d are allowed", len(body), len(files),
+			maxMessage, maxFDs)
 	}
 	msg := append(binary.BigEndian.AppendUint32(nil, uint32(len(body))), body...)
 	var oob []byte
@@ -129,7 +130,8 @@ func PeerIsRoot(c *net.UnixConn) error {
 	}
 	var cred *unix.Ucred
 	var cerr error
-	if err := raw.Control(func(fd uintptr) { cred, cerr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); err != nil || cerr != nil {
+	if err := raw.Control(func(fd uintptr) { cred, cerr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); err != nil ||
+		cerr != nil {
 		return fmt.Errorf("look at peer: %v", errors.Join(err, cerr))
 	}
 	if cred.Uid != 0 {

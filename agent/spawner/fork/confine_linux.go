@@ -35,7 +35,8 @@ func (p *Prog) confine(c *call.Process) {
 	}
 	head := object(p, unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, "self")
 	lo, hi := uint32(keep), uint32(keep>>32)
-	p.Call("set capabilities", unix.SYS_CAPSET, head, object(p, [2]unix.CapUserData{{Effective: lo, Permitted: lo}, {Effective: hi, Permitted: hi}}, hex(keep)))
+	p.Call("set capabilities", unix.SYS_CAPSET, head,
+		object(p, [2]unix.CapUserData{{Effective: lo, Permitted: lo}, {Effective: hi, Permitted: hi}}, hex(keep)))
 	if c.NoNewPrivs {
 		p.seccomp(c.Seccomp)
 	}
@@ -71,7 +72,8 @@ func (p *Prog) seccomp(filter []byte) {
 		return
 	}
 	code := p.bytes(filter, "filter")
-	prog := object(p, unix.SockFprog{Len: uint16(len(filter) / 8), Filter: (*unix.SockFilter)(code.p)}, "filter of "+hex(uint64(len(filter)/8)))
+	prog := object(p, unix.SockFprog{Len: uint16(len(filter) / 8), Filter: (*unix.SockFilter)(code.p)},
+		"filter of "+hex(uint64(len(filter)/8)))
 	p.Call("install seccomp", unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, prog)
 }
 

@@ -40,20 +40,24 @@ func golden(t *testing.T, name, got string) {
 	g, w := strings.Split(got, "\n"), strings.Split(string(want), "\n")
 	for i := range g {
 		if i >= len(w) || g[i] != w[i] {
-			t.Fatalf("%s: line %d differs:\ngot  %s\nwant %s\nif the change is meant: go test ./agent/spawner/fork -update", path, i+1, g[i], append(w, "(end)")[min(i, len(w))])
+			t.Fatalf("%s: line %d differs:\ngot  %s\nwant %s\nif the change is meant: go test ./agent/spawner/fork -update", path, i+1,
+				g[i], append(w, "(end)")[min(i, len(w))])
 		}
 	}
 	t.Fatalf("%s: the end is missing; if the change is meant: go test ./agent/spawner/fork -update", path)
 }
 
 func process() call.Process {
-	return call.Process{Argv: []string{"nginx", "-g", "daemon off;"}, Env: []string{"A=b"}, Path: []string{"/usr/bin", "/bin/"}, Cwd: "/srv",
-		UID: 33, GID: 33, Caps: 1<<unix.CAP_CHOWN | 1<<unix.CAP_SETUID, NoNewPrivs: true, Seccomp: make([]byte, 16), NoFile: [2]int64{1024, 4096}, OOMAdjust: 100}
+	return call.Process{Argv: []string{"nginx", "-g", "daemon off;"}, Env: []string{"A=b"}, Path: []string{"/usr/bin", "/bin/"},
+		Cwd: "/srv",
+		UID: 33, GID: 33, Caps: 1<<unix.CAP_CHOWN | 1<<unix.CAP_SETUID, NoNewPrivs: true, Seccomp: make([]byte, 16),
+		NoFile: [2]int64{1024, 4096}, OOMAdjust: 100}
 }
 
 func startSpec() *call.Start {
-	return &call.Start{ID: "101", Scratch: "/run/hardnode/scratch", IDs: call.IDs{Base: 65536}, LogDir: "/data/log/101", Hostname: "node101",
-		Dirs: []call.Dir{{Path: "lock", Mode: 0o1777}}, Texts: []call.Text{{Name: "hostname", Data: []byte("node101\n")}},
+	return &call.Start{ID: "101", Scratch: "/run/hardnode/scratch", IDs: call.IDs{Base: 65536}, LogDir: "/data/log/101",
+		Hostname: "node101",
+		Dirs:     []call.Dir{{Path: "lock", Mode: 0o1777}}, Texts: []call.Text{{Name: "hostname", Data: []byte("node101\n")}},
 		Mounts:  []call.Mount{{Path: "/var/lib/data", Early: true}, {Path: "/run/hardnode"}, {Path: "/run/hardnode/jem", File: true}},
 		Sysctls: []call.Sysctl{{Path: "net/ipv4/ip_unprivileged_port_start", Value: "0"}}, Shared: 64 << 20, Process: process()}
 }
@@ -89,7 +93,8 @@ func TestLists(t *testing.T) {
 	exec.ExecList(&call.Exec{ID: "101", TTY: true, Process: process()}, ExecFDs{PIDFD: 9, Stdin: 10, Stdout: 11, Stderr: 12})
 	golden(t, "exec.txt", exec.String())
 	beside := newProg(make([]byte, arenaBytes))
-	beside.ExecList(&call.Exec{ID: "101", TTY: true, Own: true, Beside: true, Process: process()}, ExecFDs{PIDFD: 9, Stdin: 10, Stdout: 11, Stderr: 12})
+	beside.ExecList(&call.Exec{ID: "101", TTY: true, Own: true, Beside: true, Process: process()},
+		ExecFDs{PIDFD: 9, Stdin: 10, Stdout: 11, Stderr: 12})
 	golden(t, "exec-beside.txt", beside.String())
 }
 
@@ -231,7 +236,9 @@ func TestReaperPassesStatusOn(t *testing.T) {
 		p.Call("block", unix.SYS_RT_SIGPROCMASK, 0, object(p, all, "all"), 0, 8)
 		p.add(kindReap, "reap", 0, nil)
 		p.Call("unblock", unix.SYS_RT_SIGPROCMASK, 1, object(p, all, "all"), 0, 8)
-		p.Call("execute", unix.SYS_EXECVE, "/bin/sh", p.vector([]string{"sh", "-c", "trap 'exit 7' TERM; echo; while :; do sleep 0.05; done"}, "argv"), p.vector([]string{"PATH=/bin:/usr/bin"}, "env"))
+		p.Call("execute", unix.SYS_EXECVE, "/bin/sh",
+			p.vector([]string{"sh", "-c", "trap 'exit 7' TERM; echo; while :; do sleep 0.05; done"}, "argv"),
+			p.vector([]string{"PATH=/bin:/usr/bin"}, "env"))
 	})
 	w.Close()
 	if err != nil {
@@ -287,7 +294,8 @@ func TestTooLarge(t *testing.T) {
 	}
 	for range arenaCount + 1 { // each arena comes back
 		_, err := start(t, func(p *Prog) {
-			p.Call("execute", unix.SYS_EXECVE, "/bin/true", p.vector([]string{strings.Repeat("x", arenaBytes)}, "argv"), p.vector(nil, "env"))
+			p.Call("execute", unix.SYS_EXECVE, "/bin/true", p.vector([]string{strings.Repeat("x", arenaBytes)}, "argv"),
+				p.vector(nil, "env"))
 		})
 		if err == nil || !strings.Contains(err.Error(), "more than fits") {
 			t.Fatalf("too long an argument: %v", err)
@@ -333,7 +341,8 @@ func TestReaperLetsATracedChildGoOn(t *testing.T) {
 		p.add(kindReap, "reap", 0, nil)
 		p.Call("unblock", unix.SYS_RT_SIGPROCMASK, 1, object(p, all, "all"), 0, 8)
 		p.Call("ask to be traced", unix.SYS_PTRACE, unix.PTRACE_TRACEME, 0, 0, 0)
-		p.Call("execute", unix.SYS_EXECVE, "/bin/sh", p.vector([]string{"sh", "-c", "trap 'exit 7' USR1; kill -USR1 $$; exit 8"}, "argv"), p.vector([]string{"PATH=/bin:/usr/bin"}, "env"))
+		p.Call("execute", unix.SYS_EXECVE, "/bin/sh", p.vector([]string{"sh", "-c", "trap 'exit 7' USR1; kill -USR1 $$; exit 8"}, "argv"),
+			p.vector([]string{"PATH=/bin:/usr/bin"}, "env"))
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -366,7 +375,8 @@ func TestATracedThreadEndsWithItsProcess(t *testing.T) {
 		c, err := start(t, func(p *Prog) {
 			p.use(int(w.Fd()))
 			p.Call("connect", unix.SYS_DUP3, int(w.Fd()), 1, 0)
-			p.Call("execute", unix.SYS_EXECVE, "/proc/self/exe", p.vector([]string{"test"}, "argv"), p.vector([]string{"TEST_LIFE=" + life}, "env"))
+			p.Call("execute", unix.SYS_EXECVE, "/proc/self/exe", p.vector([]string{"test"}, "argv"),
+				p.vector([]string{"TEST_LIFE=" + life}, "env"))
 		})
 		w.Close()
 		if err != nil {

@@ -9,8 +9,9 @@ import (
 // How paths inside a container's tree are resolved. The image, a volume and a running container are the attacker: nothing is resolved
 // by string twice, and nothing leads out of the tree.
 const (
-	resolveStrict = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV // our own mounts: not even symlinks
-	resolveTree   = unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS                                                   // volumes: symlinks of the image stay in its root
+	// our own mounts: not even symlinks
+	resolveStrict = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV
+	resolveTree   = unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS // volumes: symlinks of the image stay in its root
 )
 
 const mountQuiet = unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC

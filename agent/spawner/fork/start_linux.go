@@ -124,8 +124,8 @@ func (p *Prog) setting(proc Slot, name, value string) {
 }
 
 // rootfs mounts the overlay from inside the user namespace, as overlayfs wants it, on a tmpfs over s.Scratch that only this mount
-// namespace sees. 6.12 takes layers only when they are attached, hence move_mount first and /proc/self/fd names after. Without an UUID of its own
-// statfs(2) names the overlay as it names the layer (overlayfs, "UUID and fsid"): agent/quotaview knows it by that.
+// namespace sees. 6.12 takes layers only when they are attached, hence move_mount first and /proc/self/fd names after. Without an UUID of
+// its own statfs(2) names the overlay as it names the layer (overlayfs, "UUID and fsid"): agent/quotaview knows it by that.
 func (p *Prog) rootfs(s *call.Start, fd StartFDs) (work, root Slot) {
 	p.Call("mount scratch", unix.SYS_MOUNT, "tmpfs", s.Scratch, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=700,size=64k")
 	work = p.Call("open scratch", unix.SYS_OPENAT, unix.AT_FDCWD, s.Scratch, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC).Into()
@@ -156,7 +156,8 @@ func (p *Prog) late(root Slot, m call.Mount, tree int) {
 	name := path.Base(rel)
 	flags := uint64(unix.O_PATH | unix.O_NOFOLLOW)
 	if m.File {
-		f := p.Call("make mount point", unix.SYS_OPENAT, dir, name, unix.O_CREAT|unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600).Allow(unix.EROFS)
+		f := p.Call("make mount point", unix.SYS_OPENAT, dir, name, unix.O_CREAT|unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC,
+			0o600).Allow(unix.EROFS)
 		n := f.Into()
 		p.closeSlot(n)
 		f.SkipTo()
@@ -184,7 +185,8 @@ func (p *Prog) covers(s *call.Start, work Slot) {
 // readOnly makes a mount of a directory or file, read-only. The path must be of our own making or the kernel's.
 func (p *Prog) readOnly(what, path string) Step {
 	first := p.Call("mount "+what, unix.SYS_MOUNT, path, path, "", unix.MS_BIND, 0).Allow(unix.ENOENT)
-	p.Call("make read-only", unix.SYS_MOUNT, "", path, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, 0)
+	p.Call("make read-only", unix.SYS_MOUNT, "", path, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV|
+		unix.MS_NOEXEC, 0)
 	first.SkipTo()
 	return first
 }
@@ -194,11 +196,12 @@ func (p *Prog) readOnly(what, path string) Step {
 var hidden = []struct {
 	name string
 	dir  bool
-}{{"acpi", true}, {"asound", true}, {"bus", true}, {"driver", true}, {"dynamic_debug", true}, {"fs", true}, {"irq", true}, {"scsi", true}, {"tty", true},
-	{"bootconfig", false}, {"cmdline", false}, {"config.gz", false}, {"consoles", false}, {"diskstats", false}, {"dma", false}, {"interrupts", false},
-	{"iomem", false}, {"ioports", false}, {"kallsyms", false}, {"kcore", false}, {"key-users", false}, {"keys", false}, {"kmsg", false},
-	{"latency_stats", false}, {"mdstat", false}, {"modules", false}, {"mtrr", false}, {"partitions", false}, {"sched_debug", false}, {"swaps", false},
-	{"sysrq-trigger", false}, {"timer_list", false}, {"timer_stats", false}}
+}{{"acpi", true}, {"asound", true}, {"bus", true}, {"driver", true}, {"dynamic_debug", true}, {"fs", true}, {"irq", true}, {"scsi", true},
+	{"tty", true}, {"bootconfig", false}, {"cmdline", false}, {"config.gz", false}, {"consoles", false}, {"diskstats", false},
+	{"dma", false}, {"interrupts", false}, {"iomem", false}, {"ioports", false}, {"kallsyms", false}, {"kcore", false},
+	{"key-users", false}, {"keys", false}, {"kmsg", false}, {"latency_stats", false}, {"mdstat", false}, {"modules", false},
+	{"mtrr", false}, {"partitions", false}, {"sched_debug", false}, {"swaps", false}, {"sysrq-trigger", false}, {"timer_list", false},
+	{"timer_stats", false}}
 
 // proc mounts a new /proc and hides parts of it behind inodes of our own, never the container's (CVE-2025-31133). It is mounted nowhere
 // but on a directory of the image (CVE-2019-19921), and its entries are reached from its own top.
@@ -209,7 +212,8 @@ func (p *Prog) proc(s *call.Start, root Slot) Slot {
 	p.closeSlot(t)
 	p.Call("enter /proc", unix.SYS_FCHDIR, proc)
 	for _, h := range hidden {
-		p.Call("hide in /proc", unix.SYS_MOUNT, s.Scratch+map[bool]string{true: "/ro/empty", false: "/ro/mask"}[h.dir], h.name, "", unix.MS_BIND, 0).
+		p.Call("hide in /proc", unix.SYS_MOUNT, s.Scratch+map[bool]string{true: "/ro/empty", false: "/ro/mask"}[h.dir], h.name, "",
+			unix.MS_BIND, 0).
 			Allow(unix.ENOENT)
 	}
 	p.readOnly("pressure", "pressure")
@@ -227,8 +231,8 @@ func (p *Prog) freeze(proc Slot) {
 var (
 	shown   = []string{"class/net", "devices/virtual/net", "devices/system/cpu", "devices/system/node", "kernel/mm"}
 	sysDirs = []string{"ro/sys/class", "ro/sys/class/net", "ro/sys/devices", "ro/sys/devices/virtual", "ro/sys/devices/virtual/net",
-		"ro/sys/devices/system", "ro/sys/devices/system/cpu", "ro/sys/devices/system/node", "ro/sys/kernel", "ro/sys/kernel/mm", "ro/sys/fs",
-		"ro/sys/fs/cgroup"}
+		"ro/sys/devices/system", "ro/sys/devices/system/cpu", "ro/sys/devices/system/node", "ro/sys/kernel", "ro/sys/kernel/mm",
+		"ro/sys/fs", "ro/sys/fs/cgroup"}
 )
 
 // sys mounts a read-only /sys of a few parts of sysfs, and the container's own cgroup tree. The whole of sysfs is mounted nowhere inside,
@@ -286,8 +290,8 @@ func (p *Prog) dev(s *call.Start, root Slot, console string) Slot {
 		p.attach("/dev/"+d.name, m, dev, d.name)
 		p.closeSlot(m)
 	}
-	for _, l := range [][2]string{{"pts/ptmx", "ptmx"}, {"/proc/self/fd", "fd"}, {"/proc/self/fd/0", "stdin"}, {"/proc/self/fd/1", "stdout"},
-		{"/proc/self/fd/2", "stderr"}} {
+	for _, l := range [][2]string{{"pts/ptmx", "ptmx"}, {"/proc/self/fd", "fd"}, {"/proc/self/fd/0", "stdin"},
+		{"/proc/self/fd/1", "stdout"}, {"/proc/self/fd/2", "stderr"}} {
 		p.Call("make link", unix.SYS_SYMLINKAT, l[0], dev, l[1])
 	}
 	return dev
@@ -335,7 +339,8 @@ func (p *Prog) etc(s *call.Start, root Slot) {
 		p.Call("replace in /etc", unix.SYS_UNLINKAT, etc, t.Name, 0).Allow(unix.ENOENT, unix.EISDIR).
 			Say("the image's /etc/" + t.Name + " can't be replaced")
 		p.Call("replace in /etc", unix.SYS_UNLINKAT, etc, t.Name, unix.AT_REMOVEDIR).Allow(unix.ENOENT).
-			Say("the image's /etc/" + t.Name + " is a directory with something in it; it must be a file or not be there, this host writes it")
+			Say("the image's /etc/" + t.Name +
+				" is a directory with something in it; it must be a file or not be there, this host writes it")
 		p.text(etc, t, "write in /etc")
 	}
 	p.closeSlot(etc)

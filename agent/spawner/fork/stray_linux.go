@@ -54,7 +54,8 @@ func stray(killed func(pid int)) (again bool, err error) {
 		_                     [100]byte
 	}
 	const all, exited, dumped = 0, 1, 3 // P_ALL, CLD_EXITED, CLD_DUMPED
-	_, _, errno := unix.Syscall6(unix.SYS_WAITID, all, 0, uintptr(unsafe.Pointer(&info)), unix.WEXITED|unix.WNOHANG|unix.WNOWAIT|unix.WALL, 0, 0)
+	_, _, errno := unix.Syscall6(unix.SYS_WAITID, all, 0, uintptr(unsafe.Pointer(&info)),
+		unix.WEXITED|unix.WNOHANG|unix.WNOWAIT|unix.WALL, 0, 0)
 	pid := int(info.pid)
 	switch {
 	case errno == unix.EINTR:

@@ -30,7 +30,8 @@ func openConsole(owner uint32) (master, slave *os.File, path string, err error) 
 		return nil, nil, "", err
 	}
 	// A size that no line of systemd's is cut to.
-	if err := errors.Join(unix.IoctlSetPointerInt(m, unix.TIOCSPTLCK, 0), unix.IoctlSetWinsize(m, unix.TIOCSWINSZ, &unix.Winsize{Row: 50, Col: 250})); err != nil {
+	if err := errors.Join(unix.IoctlSetPointerInt(m, unix.TIOCSPTLCK, 0),
+		unix.IoctlSetWinsize(m, unix.TIOCSWINSZ, &unix.Winsize{Row: 50, Col: 250})); err != nil {
 		return nil, nil, "", err
 	}
 	slave, err = peer(master)

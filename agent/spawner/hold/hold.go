@@ -154,8 +154,8 @@ func (t *Table) Abandon(id string) {
 	}
 }
 
-// Run records a started child. It owns the child and both pipes from here on, and looks after them once follow is called, which must be soon:
-// whoever waits for the start need not wait for that.
+// Run records a started child. It owns the child and both pipes from here on, and looks after them once follow is called, which must be
+// soon: whoever waits for the start need not wait for that.
 func (t *Table) Run(s *call.Start, c *fork.Child, stdout, stderr *os.File) (follow func(), err error) {
 	t.mu.Lock()
 	e := t.mu.byID[s.ID]
@@ -163,7 +163,8 @@ func (t *Table) Run(s *call.Start, c *fork.Child, stdout, stderr *os.File) (foll
 	if s.Fresh || s.Generation != e.Generation {
 		starts = 1
 	}
-	e.Record = call.Record{ID: s.ID, Note: s.Note, PID: c.PID, LogDir: s.LogDir, Started: time.Now().UTC(), Starts: starts, Generation: s.Generation}
+	e.Record = call.Record{ID: s.ID, Note: s.Note, PID: c.PID, LogDir: s.LogDir, Started: time.Now().UTC(), Starts: starts,
+		Generation: s.Generation}
 	e.pidfd, e.child, e.starting = c.PIDFD, true, false
 	err = t.save()
 	t.mu.Unlock()

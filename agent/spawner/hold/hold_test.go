@@ -122,7 +122,8 @@ func TestLifeOfARecord(t *testing.T) {
 			t.Fatal(err)
 		}
 		child := &fork.Child{PID: cmd.Process.Pid, PIDFD: os.NewFile(uintptr(fd), "pidfd")}
-		follow, err := table.Run(&call.Start{ID: "7", LogDir: filepath.Join(t.TempDir(), "log"), Generation: generation, Note: json.RawMessage(`{}`)}, child, r, r2)
+		follow, err := table.Run(&call.Start{ID: "7", LogDir: filepath.Join(t.TempDir(), "log"), Generation: generation,
+			Note: json.RawMessage(`{}`)}, child, r, r2)
 		if err != nil {
 			t.Fatal(err)
 		}
