@@ -7,8 +7,8 @@ import (
 )
 
 // Repeats decides which lines of one source are shown: what was shown a short while ago is counted, and the count is told when another line
-// comes or the while is over, as syslogd does. Lines that come in turn (A B A B) are counted too, unless only the last one is remembered. The
-// zero value has shown nothing.
+// comes or the while is over, as syslogd does. Lines that come in turn (A B A B) are counted too, unless only the last one is remembered.
+// The zero value has shown nothing.
 type Repeats struct {
 	last bool       // only the last line is remembered: each is an event of its own, and news once another has come between
 	seen []repeated // the one told last at the end

@@ -23,12 +23,15 @@ func TestRepeats(t *testing.T) {
 		{"different lines", []line{{0, "a"}, {s, "b"}, {2 * s, "c"}}, []string{"a", "b", "c"}},
 		{"another line tells the count", []line{{0, "a"}, {s, "a"}, {2 * s, "a"}, {3 * s, "b"}}, []string{"a", "repeated 2 times: a", "b"}},
 		{"once", []line{{0, "a"}, {s, "a"}, {2 * s, "b"}}, []string{"a", "repeated once: a", "b"}},
-		{"time tells the count", []line{{0, "a"}, {s, "a"}, {2 * s, "a"}, {29 * s, ""}, {30 * s, ""}, {31 * s, ""}}, []string{"a", "repeated 2 times: a"}},
-		{"a line tells what is due, and counts itself", []line{{0, "a"}, {s, "a"}, {40 * s, "a"}, {100 * s, ""}}, []string{"a", "repeated once: a", "repeated once: a"}},
+		{"time tells the count", []line{{0, "a"}, {s, "a"}, {2 * s, "a"}, {29 * s, ""}, {30 * s, ""}, {31 * s, ""}},
+			[]string{"a", "repeated 2 times: a"}},
+		{"a line tells what is due, and counts itself", []line{{0, "a"}, {s, "a"}, {40 * s, "a"}, {100 * s, ""}},
+			[]string{"a", "repeated once: a", "repeated once: a"}},
 		{"in turn", []line{{0, "a"}, {0, "b"}, {s, "a"}, {s, "b"}, {2 * s, "a"}, {2 * s, "b"}, {30 * s, ""}},
 			[]string{"a", "b", "repeated 2 times: a", "repeated 2 times: b"}},
 		{"after a while it is news again", []line{{0, "a"}, {31 * s, "a"}}, []string{"a", "a"}},
-		{"a long line's head", []line{{0, long}, {s, long}, {30 * s, ""}}, []string{long, "repeated once: " + strings.Repeat("é", headLen) + "…"}},
+		{"a long line's head", []line{{0, long}, {s, long}, {30 * s, ""}},
+			[]string{long, "repeated once: " + strings.Repeat("é", headLen) + "…"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var r Repeats

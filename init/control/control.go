@@ -104,7 +104,8 @@ func (s Server) answer(ctx context.Context, r io.Reader, w io.Writer) {
 		reply(w, 202, struct{}{})
 		s.Leave(req.path == "/v1/poweroff", reason)
 	default:
-		reply(w, 404, problem{404, "not_found", fmt.Sprintf("%s %s: want GET /v1/status, GET /v1/loaded, POST /v1/reboot or POST /v1/poweroff", req.method, req.path)})
+		reply(w, 404, problem{404, "not_found",
+			fmt.Sprintf("%s %s: want GET /v1/status, GET /v1/loaded, POST /v1/reboot or POST /v1/poweroff", req.method, req.path)})
 	}
 }
 
@@ -184,5 +185,6 @@ func reply(w io.Writer, status int, v any) {
 	if status >= 400 {
 		kind = "application/problem+json"
 	}
-	fmt.Fprintf(w, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s", status, phrases[status], kind, len(body), body)
+	fmt.Fprintf(w, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s", status, phrases[status], kind,
+		len(body), body)
 }

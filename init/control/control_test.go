@@ -15,8 +15,8 @@ import (
 	"hardnode.dev/internal/wire/boot"
 )
 
-// start serves on a socket and returns a real HTTP client for it, and what is asked of Leave, which runs after the answer is out. loaded may be
-// nil.
+// start serves on a socket and returns a real HTTP client for it, and what is asked of Leave, which runs after the answer is out. loaded
+// may be nil.
 func start(t *testing.T, loaded func(context.Context) error) (*http.Client, <-chan string) {
 	path := filepath.Join(t.TempDir(), "init.sock")
 	l, err := Listen(path)
@@ -32,10 +32,11 @@ func start(t *testing.T, loaded func(context.Context) error) (*http.Client, <-ch
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ctx, l) }()
 	t.Cleanup(func() { cancel(); <-done })
-	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		var d net.Dialer
-		return d.DialContext(ctx, "unix", path)
-	}}}, asked
+	return &http.Client{
+		Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "unix", path)
+		}}}, asked
 }
 
 func TestStatusThroughARealClient(t *testing.T) {
@@ -59,7 +60,8 @@ func TestLoaded(t *testing.T) {
 		body   string
 	}{
 		{nil, 200, `{}`},
-		{errors.New(`1 of 2 modules: load module "veth.ko": no room`), 503, `{"status":503,"code":"unavailable","detail":"1 of 2 modules: load module \"veth.ko\": no room"}`},
+		{errors.New(`1 of 2 modules: load module "veth.ko": no room`), 503,
+			`{"status":503,"code":"unavailable","detail":"1 of 2 modules: load module \"veth.ko\": no room"}`},
 	} {
 		asked, end := make(chan struct{}), make(chan struct{})
 		client, _ := start(t, func(ctx context.Context) error {
@@ -138,7 +140,8 @@ func TestLeaveNeedsAReason(t *testing.T) {
 func FuzzAnswer(f *testing.F) {
 	f.Add([]byte("GET /v1/status HTTP/1.1\r\nHost: init\r\n\r\n"))
 	f.Add([]byte("POST /v1/reboot HTTP/1.1\r\nContent-Length: 14\r\n\r\n{\"reason\":\"x\"}"))
-	s := Server{Status: func() boot.Status { return boot.Status{} }, Loaded: func(context.Context) error { return nil }, Leave: func(bool, string) {}}
+	s := Server{Status: func() boot.Status { return boot.Status{} }, Loaded: func(context.Context) error { return nil },
+		Leave: func(bool, string) {}}
 	f.Fuzz(func(t *testing.T, in []byte) {
 		var out bytes.Buffer
 		s.answer(t.Context(), bytes.NewReader(in), &out)

@@ -51,5 +51,6 @@ const (
 )
 
 func pressed(event []byte) bool {
-	return binary.NativeEndian.Uint16(event[16:]) == evKey && binary.NativeEndian.Uint16(event[18:]) == keyPower && binary.NativeEndian.Uint32(event[20:]) == 1
+	return binary.NativeEndian.Uint16(event[16:]) == evKey && binary.NativeEndian.Uint16(event[18:]) == keyPower &&
+		binary.NativeEndian.Uint32(event[20:]) == 1
 }

@@ -7,7 +7,8 @@ import (
 	"path/filepath"
 )
 
-// The layout: PID 1 in a leaf of its own (a cgroup with controllers for its children can hold no process), services and containers beside it.
+// The layout: PID 1 in a leaf of its own (a cgroup with controllers for its children can hold no process), services and containers beside
+// it.
 const (
 	cgroupRoot   = "/sys/fs/cgroup"
 	cgroupInit   = cgroupRoot + "/init"
@@ -44,8 +45,8 @@ func (m *Machine) stepCgroups(context.Context) (string, error) {
 	return "", nil
 }
 
-// equal gives init the services' share of the CPU: under load it must answer them as soon as they ask. Not while the machine boots: the modules
-// that it loads last are for nobody yet, and would hold up the services that come up beside them.
+// equal gives init the services' share of the CPU: under load it must answer them as soon as they ask. Not while the machine boots: the
+// modules that it loads last are for nobody yet, and would hold up the services that come up beside them.
 func equal() error {
 	if err := os.WriteFile(cgroupInit+"/cpu.weight", []byte("1000"), 0); err != nil {
 		return fmt.Errorf("give init its share of the CPU: %w", err)

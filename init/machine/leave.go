@@ -174,7 +174,8 @@ func unmountOrder(mountinfo string) []string {
 			continue
 		}
 		point := strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(f[4])
-		if slices.Contains(keepMounted, point) || strings.HasPrefix(point, "/sys/") || strings.HasPrefix(point, "/dev/") || strings.HasPrefix(point, "/usr/") {
+		if slices.Contains(keepMounted, point) || strings.HasPrefix(point, "/sys/") || strings.HasPrefix(point, "/dev/") ||
+			strings.HasPrefix(point, "/usr/") {
 			continue
 		}
 		points = append(points, point)

@@ -19,7 +19,8 @@ type setting struct{ Path, Value, Reason string }
 var settings = []setting{
 	{"kernel/printk_devkmsg", "on\n", "init's lines must not be rate limited"},
 	{"/sys/module/printk/parameters/always_kmsg_dump", "Y", "pstore keeps the reason of an ordered reboot too"},
-	{"/sys/kernel/mm/transparent_hugepage/enabled", "madvise", "small Go programs would pay 2 MiB for a few KiB; databases ask for huge pages themselves"},
+	{"/sys/kernel/mm/transparent_hugepage/enabled", "madvise",
+		"small Go programs would pay 2 MiB for a few KiB; databases ask for huge pages themselves"},
 	{"kernel/panic", "10", "an unattended host comes back"},
 	{"kernel/panic_on_oops", "1", "a host with a broken kernel must not go on"},
 	{"kernel/sysrq", "0", "a console is not a way in"},
@@ -91,8 +92,8 @@ func (m *Machine) stepLimits(context.Context) (string, error) {
 }
 
 // Which of the kernel's messages reach the terminals, those below the level; all of them are in its log. While the machine boots its errors
-// may be why it does not come up. Afterwards what it says of one container (an out-of-memory kill is an error to it) or of one driver would bury
-// the host's state, so only what the whole machine suffers from is shown. init's own last words are emergencies.
+// may be why it does not come up. Afterwards what it says of one container (an out-of-memory kill is an error to it) or of one driver would
+// bury the host's state, so only what the whole machine suffers from is shown. init's own last words are emergencies.
 const (
 	kernelBooting = 4 // errors and worse
 	kernelRunning = 3 // critical conditions and worse

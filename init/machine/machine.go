@@ -61,8 +61,15 @@ type Machine struct {
 // New prepares a machine; nothing is touched yet.
 func New() *Machine {
 	con := &console.Console{Uptime: sys.Uptime, Known: wallclock.Known}
-	m := &Machine{con: con, procs: &proc.Table{}, leave: make(chan Leave, 8), services: map[string]*supervise.Handle{}, tasks: make(chan run.Task, 16),
-		slow: make(chan struct{}), loaded: newOutcome()}
+	m := &Machine{
+		con:      con,
+		procs:    &proc.Table{},
+		leave:    make(chan Leave, 8),
+		services: map[string]*supervise.Handle{},
+		tasks:    make(chan run.Task, 16),
+		slow:     make(chan struct{}),
+		loaded:   newOutcome(),
+	}
 	m.steps = &steps.Runner{Uptime: sys.Uptime, Say: con.Line}
 	m.sup = &supervise.Supervisor{Procs: m.procs, Socket: boot.NotifySocket, Cgroup: cgroupSystem, LogDir: boot.LogDir, Self: "/sbin/init",
 		Say: con.Line, Output: m.output, Uptime: sys.Uptime}
@@ -191,7 +198,8 @@ func (m *Machine) stepAPI(context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	server := control.Server{Status: m.Status, Loaded: m.loaded.wait, Leave: func(off bool, reason string) { m.Ask(Leave{off, reason}) }, Say: m.con.Line}
+	server := control.Server{Status: m.Status, Loaded: m.loaded.wait, Leave: func(off bool, reason string) { m.Ask(Leave{off, reason}) },
+		Say: m.con.Line}
 	m.tasks <- run.Task{Name: "control", Run: func(ctx context.Context) error { return server.Serve(ctx, l) }}
 	m.tasks <- run.Task{Name: "notifications", Run: m.sup.Notifications}
 	m.tasks <- run.Task{Name: "reaper", Run: m.procs.Reap}

@@ -137,8 +137,8 @@ func TestOrder(t *testing.T) {
 	for i, s := range New().table() {
 		at[s.Name] = i
 	}
-	for _, c := range [][2]string{{"api", "agent"}, {"devices", "config"}, {"modules", "data"}, {"data", "agent"}, {"agent", "services"}, {"services", "watchdog"}, {"services", "console"},
-		{"services", "boot count"}, {"services", "container modules"}} {
+	for _, c := range [][2]string{{"api", "agent"}, {"devices", "config"}, {"modules", "data"}, {"data", "agent"}, {"agent", "services"},
+		{"services", "watchdog"}, {"services", "console"}, {"services", "boot count"}, {"services", "container modules"}} {
 		if before, there := at[c[0]]; !there || before >= at[c[1]] {
 			t.Errorf("row %q is not before %q", c[0], c[1])
 		}

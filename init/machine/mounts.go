@@ -29,7 +29,8 @@ var mounts = []mount{
 	{Target: "/dev/shm", Type: "tmpfs", Flags: unix.MS_NOSUID | unix.MS_NODEV, Data: "mode=1777,size=10%", Mode: 0o777},
 	{Target: "/run", Type: "tmpfs", Flags: unix.MS_NOSUID | unix.MS_NODEV, Data: "mode=755,size=20%"},
 	{Target: "/tmp", Type: "tmpfs", Flags: unix.MS_NOSUID | unix.MS_NODEV, Data: "mode=1777,size=20%"},
-	// memory_recursiveprot: memory.min of a container holds although its ancestors set none. nsdelegate: a container's cgroup namespace is a border.
+	// memory_recursiveprot: memory.min of a container holds although its ancestors set none. nsdelegate: a container's cgroup namespace is
+	// a border.
 	{Target: "/sys/fs/cgroup", Type: "cgroup2", Flags: tight, Data: "nsdelegate,memory_recursiveprot"},
 	{Target: "/sys/fs/bpf", Type: "bpf", Flags: tight, Data: "mode=700", Minor: true},
 	{Target: "/sys/fs/pstore", Type: "pstore", Flags: tight, Minor: true},
@@ -51,7 +52,8 @@ func (m *Machine) stepMounts(context.Context) (string, error) {
 			return "", err
 		}
 	}
-	for link, target := range map[string]string{"/dev/fd": "/proc/self/fd", "/dev/stdin": "/proc/self/fd/0", "/dev/stdout": "/proc/self/fd/1", "/dev/stderr": "/proc/self/fd/2"} {
+	for link, target := range map[string]string{"/dev/fd": "/proc/self/fd", "/dev/stdin": "/proc/self/fd/0",
+		"/dev/stdout": "/proc/self/fd/1", "/dev/stderr": "/proc/self/fd/2"} {
 		if err := os.Symlink(target, link); err != nil && !errors.Is(err, os.ErrExist) {
 			return "", fmt.Errorf("make %q: %w", link, err)
 		}

@@ -114,7 +114,8 @@ func TestAddAllGoesOnAndNamesWhatWouldNotLoad(t *testing.T) {
 func TestColdplugGoesOnAfterABadModule(t *testing.T) {
 	l, loaded := loader(t, "broken")
 	root := t.TempDir()
-	for dir, alias := range map[string]string{"a": "virtio:d00000009v00001AF4\n", "b/c": "virtio:d00000001v00001AF4\n", "d": "virtio:d00000001v00001AF4\n", "e": "pci:v8086d2922\n",
+	for dir, alias := range map[string]string{"a": "virtio:d00000009v00001AF4\n", "b/c": "virtio:d00000001v00001AF4\n",
+		"d": "virtio:d00000001v00001AF4\n", "e": "pci:v8086d2922\n",
 		"f/power": "pci:v8086\n", "system/memory/m0": "pci:v8086\n", "virtual/tty/t0": "pci:v8086\n"} {
 		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
 			t.Fatal(err)

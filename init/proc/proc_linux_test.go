@@ -42,7 +42,8 @@ func TestReaperNeverStealsAChild(t *testing.T) {
 				if i%2 == 0 { // the subshell's sleep becomes an orphan, and ends at about the same time
 					script = "(/bin/sleep 0.0$1 & ) ; exit $0"
 				}
-				c, err := table.Start(Spec{Argv: []string{"/bin/sh", "-c", script, itoa(want), itoa(i % 10)}, Files: []*os.File{null, null, null}})
+				c, err := table.Start(Spec{Argv: []string{"/bin/sh", "-c", script, itoa(want), itoa(i % 10)},
+					Files: []*os.File{null, null, null}})
 				if err != nil {
 					t.Errorf("start: %v", err)
 					return
@@ -101,7 +102,8 @@ func TestAStoppedChildHasNotEnded(t *testing.T) {
 		}
 	}()
 	for name, life := range map[string]string{"owned": "traced", "orphan": "leaves a traced orphan"} {
-		c, err := table.Start(Spec{Argv: []string{"/proc/self/exe"}, Env: []string{"TEST_LIFE=" + life}, Files: []*os.File{null, null, null}})
+		c, err := table.Start(Spec{Argv: []string{"/proc/self/exe"}, Env: []string{"TEST_LIFE=" + life},
+			Files: []*os.File{null, null, null}})
 		if err != nil {
 			t.Fatal(err)
 		}

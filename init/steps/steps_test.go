@@ -22,7 +22,8 @@ func TestRun(t *testing.T) {
 		said  string
 	}{
 		{"all well", []Step{{Name: "a", Run: ok}, {Name: "b", Run: ok}}, "", "step a: fine (0 ms)\nstep b: fine (0 ms)\n"},
-		{"a minor one fails", []Step{{Name: "a", Run: bad}, {Name: "b", Run: ok}}, "", "step a: no such device (0 ms)\nstep b: fine (0 ms)\n"},
+		{"a minor one fails", []Step{{Name: "a", Run: bad}, {Name: "b", Run: ok}}, "",
+			"step a: no such device (0 ms)\nstep b: fine (0 ms)\n"},
 		{"a fatal one fails", []Step{{Name: "a", Fatal: true, Run: bad}, {Name: "b", Run: ok}}, "a", "step a: no such device (0 ms)\n"},
 		{"one hangs", []Step{{Name: "a", Fatal: true, Deadline: time.Second, Run: hang}}, "a", "step a: not done after 1s (1200 ms)\n"},
 		{"one panics", []Step{{Name: "a", Run: boom}, {Name: "b", Run: ok}}, "", "step a: panic: oops (0 ms)\nstep b: fine (0 ms)\n"},
@@ -31,7 +32,9 @@ func TestRun(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var said strings.Builder
 				start := time.Now()
-				r := &Runner{Uptime: func() time.Duration { return time.Since(start) }, Say: func(f string, a ...any) { fmt.Fprintf(&said, f+"\n", a...) }}
+				r := &Runner{Uptime: func() time.Duration { return time.Since(start) }, Say: func(f string, a ...any) {
+					fmt.Fprintf(&said, f+"\n", a...)
+				}}
 				err := r.Run(t.Context(), c.table)
 				var failure *Failure
 				if got := errors.As(err, &failure); got != (c.fails != "") || got && failure.Step != c.fails {

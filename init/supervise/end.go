@@ -75,7 +75,8 @@ func (s *service) stop(child *proc.Child, began time.Time, told bool) (why strin
 			}
 			continue
 		case e := <-child.Done():
-			if e != (proc.Exit{}) && (s.StopMost > 0 || e.Signal != unix.SIGTERM) { // who has nothing to do at the end may leave it to the signal
+			// who has nothing to do at the end may leave it to the signal
+			if e != (proc.Exit{}) && (s.StopMost > 0 || e.Signal != unix.SIGTERM) {
 				why = e.String()
 			}
 		case <-timer.C:

@@ -82,7 +82,8 @@ func sendFile(text string, f *os.File) {
 	if err != nil {
 		os.Exit(2)
 	}
-	if err := unix.Sendmsg(fd, []byte(text), unix.UnixRights(int(f.Fd())), &unix.SockaddrUnix{Name: os.Getenv("NOTIFY_SOCKET")}, 0); err != nil {
+	if err := unix.Sendmsg(fd, []byte(text), unix.UnixRights(int(f.Fd())), &unix.SockaddrUnix{Name: os.Getenv("NOTIFY_SOCKET")},
+		0); err != nil {
 		os.Exit(3)
 	}
 }
@@ -110,7 +111,8 @@ func newWorld(t *testing.T) *world {
 		defer w.mu.Unlock()
 		w.mu.said = append(w.mu.said, line)
 	}
-	w.Supervisor = &Supervisor{Procs: &proc.Table{}, Socket: filepath.Join(dir, "notify"), Cgroup: filepath.Join(dir, "system"), LogDir: dir, Self: self,
+	w.Supervisor = &Supervisor{Procs: &proc.Table{}, Socket: filepath.Join(dir, "notify"), Cgroup: filepath.Join(dir, "system"),
+		LogDir: dir, Self: self,
 		NoCgroup: true, Tick: 10 * time.Millisecond, Uptime: func() time.Duration { return time.Since(began) },
 		Say:    func(format string, args ...any) { record(fmt.Sprintf(format, args...)) },
 		Output: func(service, line string) { record(service + "> " + line) }}

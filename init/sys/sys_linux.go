@@ -50,7 +50,8 @@ func AttachLoop(file string) (string, error) {
 		return "", fmt.Errorf("attach: %v", err)
 	}
 	defer backing.Close()
-	config := unix.LoopConfig{Fd: uint32(backing.Fd()), Size: 4096, Info: unix.LoopInfo64{Flags: unix.LO_FLAGS_READ_ONLY | unix.LO_FLAGS_AUTOCLEAR}}
+	config := unix.LoopConfig{Fd: uint32(backing.Fd()), Size: 4096,
+		Info: unix.LoopInfo64{Flags: unix.LO_FLAGS_READ_ONLY | unix.LO_FLAGS_AUTOCLEAR}}
 	if err := unix.IoctlLoopConfigure(int(loop.Fd()), &config); err != nil {
 		return "", fmt.Errorf("attach %q to %q: %v", file, device, err)
 	}

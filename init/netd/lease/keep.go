@@ -27,8 +27,9 @@ const (
 )
 
 // wanted is what servers are asked for, in the order of importance: 121 must come before 3 (RFC 3442).
-var wanted = dhcpv4.WithOption(dhcpv4.OptParameterRequestList(dhcpv4.OptionClasslessStaticRoute, dhcpv4.OptionSubnetMask, dhcpv4.OptionRouter,
-	dhcpv4.OptionDomainNameServer, dhcpv4.OptionInterfaceMTU, dhcpv4.OptionNTPServers, dhcpv4.OptionRenewTimeValue, dhcpv4.OptionRebindingTimeValue))
+var wanted = dhcpv4.WithOption(dhcpv4.OptParameterRequestList(dhcpv4.OptionClasslessStaticRoute, dhcpv4.OptionSubnetMask,
+	dhcpv4.OptionRouter, dhcpv4.OptionDomainNameServer, dhcpv4.OptionInterfaceMTU, dhcpv4.OptionNTPServers, dhcpv4.OptionRenewTimeValue,
+	dhcpv4.OptionRebindingTimeValue))
 
 // errRefused: a server says that the address is not (or no longer) this host's (DHCPNAK). errOut: its time is over.
 var (
@@ -103,7 +104,8 @@ func first(ctx context.Context, link string) (*dhcpv4.DHCPv4, error) {
 }
 
 // longer waits and asks for more time as long as the lease lasts. It returns the new answer and when it was asked for.
-func longer(ctx context.Context, log *slog.Logger, link string, l Lease, ack *dhcpv4.DHCPv4, began time.Time) (*dhcpv4.DHCPv4, time.Time, error) {
+func longer(ctx context.Context, log *slog.Logger, link string, l Lease, ack *dhcpv4.DHCPv4,
+	began time.Time) (*dhcpv4.DHCPv4, time.Time, error) {
 	why := errors.New("no server answered")
 	for last := time.Duration(0); ; {
 		at, do := l.due(last)
@@ -139,7 +141,9 @@ func again(ctx context.Context, link string, l Lease, ack *dhcpv4.DHCPv4, do how
 	match := nclient4.IsMessageType(dhcpv4.MessageTypeAck, dhcpv4.MessageTypeNak)
 	if do == renew && l.Server.IsValid() {
 		to = &net.UDPAddr{IP: l.Server.AsSlice(), Port: dhcpv4.ServerPort}
-		match = nclient4.IsAll(match, func(m *dhcpv4.DHCPv4) bool { return m.ServerIdentifier() == nil || m.ServerIdentifier().Equal(to.IP) })
+		match = nclient4.IsAll(match, func(m *dhcpv4.DHCPv4) bool {
+			return m.ServerIdentifier() == nil || m.ServerIdentifier().Equal(to.IP)
+		})
 	}
 	client, err := direct(link, do == renew && l.Server.IsValid(), options...)
 	if err != nil {
@@ -148,7 +152,8 @@ func again(ctx context.Context, link string, l Lease, ack *dhcpv4.DHCPv4, do how
 	defer client.Close()
 	var id dhcpv4.TransactionID
 	rand.Read(id[:])
-	q, err := dhcpv4.NewRenewFromAck(ack, wanted, dhcpv4.WithTransactionID(id), dhcpv4.WithOption(dhcpv4.OptMaxMessageSize(nclient4.MaxMessageSize)))
+	q, err := dhcpv4.NewRenewFromAck(ack, wanted, dhcpv4.WithTransactionID(id),
+		dhcpv4.WithOption(dhcpv4.OptMaxMessageSize(nclient4.MaxMessageSize)))
 	if err != nil {
 		return nil, err
 	}
@@ -165,8 +170,8 @@ func again(ctx context.Context, link string, l Lease, ack *dhcpv4.DHCPv4, do how
 	return got, nil
 }
 
-// direct is a client that sends from the link's address, and hears what is sent to it and to all: a refusal is (RFC 2131 4.1). Not direct: one that
-// sends to all without an address of its own.
+// direct is a client that sends from the link's address, and hears what is sent to it and to all: a refusal is (RFC 2131 4.1). Not direct:
+// one that sends to all without an address of its own.
 func direct(link string, direct bool, options ...nclient4.ClientOpt) (*nclient4.Client, error) {
 	if !direct {
 		return nclient4.New(link, options...)

@@ -47,8 +47,8 @@ const (
 	unmasked  = 24
 )
 
-// FromACK reads a server's answer. An option that can't be meant is left out as if it were not there; an answer whose address or time can't be
-// meant is an error.
+// FromACK reads a server's answer. An option that can't be meant is left out as if it were not there; an answer whose address or time can't
+// be meant is an error.
 func FromACK(ack *dhcpv4.DHCPv4) (Lease, error) {
 	ip, ok := netip.AddrFromSlice(ack.YourIPAddr.To4())
 	if !ok || !unicast(ip) {
@@ -126,8 +126,8 @@ func addrs(raw []byte, most int) (out []netip.Addr) {
 	return out
 }
 
-// routes are the classless static ones (option 121); where they are, the routers (option 3) are not looked at (RFC 3442). Of the routers the first
-// is taken. An option 121 that can't be read to its end, or has no route in it, is as if it were not there.
+// routes are the classless static ones (option 121); where they are, the routers (option 3) are not looked at (RFC 3442). Of the routers
+// the first is taken. An option 121 that can't be read to its end, or has no route in it, is as if it were not there.
 func routes(ack *dhcpv4.DHCPv4, self netip.Addr) []Route {
 	if out, ok := classless(ack.Options.Get(dhcpv4.OptionClasslessStaticRoute), self); ok {
 		return out

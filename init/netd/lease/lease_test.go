@@ -45,10 +45,12 @@ const (
 )
 
 func TestFromACK(t *testing.T) {
-	all := ack(t, net.IPv4(10, 0, 2, 15), options{mask: {255, 255, 255, 0}, router: {10, 0, 2, 2}, servers: {10, 0, 2, 3, 0, 0, 0, 0, 10, 0, 2, 3, 224, 0, 0, 1},
-		takes: {0, 1, 0x51, 0x80}, dhcpv4.OptionInterfaceMTU: {5, 0xdc}, dhcpv4.OptionServerIdentifier: {10, 0, 2, 1}})
+	all := ack(t, net.IPv4(10, 0, 2, 15),
+		options{mask: {255, 255, 255, 0}, router: {10, 0, 2, 2}, servers: {10, 0, 2, 3, 0, 0, 0, 0, 10, 0, 2, 3, 224, 0, 0, 1},
+			takes: {0, 1, 0x51, 0x80}, dhcpv4.OptionInterfaceMTU: {5, 0xdc}, dhcpv4.OptionServerIdentifier: {10, 0, 2, 1}})
 	got, err := FromACK(all)
-	want := Lease{Address: pfx("10.0.2.15/24"), Server: adr("10.0.2.1"), Routes: []Route{{pfx("0.0.0.0/0"), adr("10.0.2.2")}}, DNS: []netip.Addr{adr("10.0.2.3")}, MTU: 1500,
+	want := Lease{Address: pfx("10.0.2.15/24"), Server: adr("10.0.2.1"), Routes: []Route{{pfx("0.0.0.0/0"), adr("10.0.2.2")}},
+		DNS: []netip.Addr{adr("10.0.2.3")}, MTU: 1500,
 		Time: 24 * time.Hour, T1: 12 * time.Hour, T2: 21 * time.Hour}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, %v; want %+v", got, err, want)
@@ -80,13 +82,20 @@ func TestTimes(t *testing.T) {
 		want [3]time.Duration // T1, T2, end
 	}{
 		{"not said", nil, [3]time.Duration{30 * time.Minute, 52*time.Minute + 30*time.Second, time.Hour}},
-		{"said", options{takes: {0, 0, 0, 200}, renews: {0, 0, 0, 50}, rebinds: {0, 0, 0, 60}}, [3]time.Duration{50 * time.Second, time.Minute, 200 * time.Second}},
-		{"T1 after T2", options{takes: {0, 0, 0, 200}, renews: {0, 0, 0, 60}, rebinds: {0, 0, 0, 50}}, [3]time.Duration{100 * time.Second, 175 * time.Second, 200 * time.Second}},
-		{"T2 after the end", options{takes: {0, 0, 0, 200}, renews: {0, 0, 0, 60}, rebinds: {0, 0, 1, 50}}, [3]time.Duration{100 * time.Second, 175 * time.Second, 200 * time.Second}},
-		{"T1 of 0", options{takes: {0, 0, 0, 200}, renews: {0, 0, 0, 0}}, [3]time.Duration{100 * time.Second, 175 * time.Second, 200 * time.Second}},
-		{"only T1, after the usual T2", options{takes: {0, 0, 0, 200}, renews: {0, 0, 0, 190}}, [3]time.Duration{100 * time.Second, 175 * time.Second, 200 * time.Second}},
-		{"only T2", options{takes: {0, 0, 0, 200}, rebinds: {0, 0, 0, 120}}, [3]time.Duration{100 * time.Second, 120 * time.Second, 200 * time.Second}},
-		{"a time of three bytes", options{takes: {0, 0, 9}}, [3]time.Duration{30 * time.Minute, 52*time.Minute + 30*time.Second, time.Hour}},
+		{"said", options{takes: {0, 0, 0, 200}, renews: {0, 0, 0, 50}, rebinds: {0, 0, 0, 60}},
+			[3]time.Duration{50 * time.Second, time.Minute, 200 * time.Second}},
+		{"T1 after T2", options{takes: {0, 0, 0, 200}, renews: {0, 0, 0, 60}, rebinds: {0, 0, 0, 50}},
+			[3]time.Duration{100 * time.Second, 175 * time.Second, 200 * time.Second}},
+		{"T2 after the end", options{takes: {0, 0, 0, 200}, renews: {0, 0, 0, 60}, rebinds: {0, 0, 1, 50}},
+			[3]time.Duration{100 * time.Second, 175 * time.Second, 200 * time.Second}},
+		{"T1 of 0", options{takes: {0, 0, 0, 200}, renews: {0, 0, 0, 0}},
+			[3]time.Duration{100 * time.Second, 175 * time.Second, 200 * time.Second}},
+		{"only T1, after the usual T2", options{takes: {0, 0, 0, 200}, renews: {0, 0, 0, 190}},
+			[3]time.Duration{100 * time.Second, 175 * time.Second, 200 * time.Second}},
+		{"only T2", options{takes: {0, 0, 0, 200}, rebinds: {0, 0, 0, 120}},
+			[3]time.Duration{100 * time.Second, 120 * time.Second, 200 * time.Second}},
+		{"a time of three bytes", options{takes: {0, 0, 9}},
+			[3]time.Duration{30 * time.Minute, 52*time.Minute + 30*time.Second, time.Hour}},
 		{"1 s", options{takes: {0, 0, 0, 1}}, [3]time.Duration{10 * time.Second, 17500 * time.Millisecond, 20 * time.Second}},
 		{"for ever", options{takes: {255, 255, 255, 255}}, [3]time.Duration{Forever / 2, Forever / 8 * 7, Forever}},
 	} {
@@ -112,8 +121,11 @@ func TestRoutes(t *testing.T) {
 		{"itself as router", options{router: {10, 0, 2, 15}}, nil},
 		{"routers of five bytes", options{router: {10, 0, 2, 2, 1}}, nil},
 		{"121 before 3", options{router: {10, 0, 2, 9}, static: {0, 10, 0, 2, 2}}, gw},
-		{"121 without a default: there is none", options{router: {10, 0, 2, 9}, static: {8, 10, 10, 0, 2, 2}}, []Route{{pfx("10.0.0.0/8"), adr("10.0.2.2")}}},
-		{"the lengths of RFC 3442", options{static: slices.Concat([]byte{24, 10, 0, 0, 10, 0, 2, 2}, []byte{26, 10, 17, 0, 192, 10, 0, 2, 2}, []byte{32, 192, 0, 2, 1, 0, 0, 0, 0})},
+		{"121 without a default: there is none", options{router: {10, 0, 2, 9}, static: {8, 10, 10, 0, 2, 2}},
+			[]Route{{pfx("10.0.0.0/8"), adr("10.0.2.2")}}},
+		{"the lengths of RFC 3442",
+			options{static: slices.Concat([]byte{24, 10, 0, 0, 10, 0, 2, 2}, []byte{26, 10, 17, 0, 192, 10, 0, 2, 2},
+				[]byte{32, 192, 0, 2, 1, 0, 0, 0, 0})},
 			[]Route{{pfx("10.0.0.0/24"), adr("10.0.2.2")}, {pfx("10.17.0.192/26"), adr("10.0.2.2")}, {To: pfx("192.0.2.1/32")}}},
 		{"bits behind the mask", options{static: {20, 10, 1, 255, 10, 0, 2, 2}}, []Route{{pfx("10.1.240.0/20"), adr("10.0.2.2")}}},
 		{"twice: the first", options{static: {0, 10, 0, 2, 2, 0, 10, 0, 2, 3}}, gw},
@@ -121,8 +133,9 @@ func TestRoutes(t *testing.T) {
 		{"121 cut off", options{router: {10, 0, 2, 2}, static: {8, 10, 10, 0, 2}}, gw},
 		{"121 with a length of 33", options{router: {10, 0, 2, 2}, static: {33, 10, 0, 0, 0, 0, 10, 0, 2, 9}}, gw},
 		{"121 with rest", options{router: {10, 0, 2, 2}, static: {0, 10, 0, 2, 9, 1}}, gw},
-		{"121 to a group, to loopback, by a group, by itself", options{static: slices.Concat([]byte{4, 224, 10, 0, 2, 2}, []byte{8, 127, 10, 0, 2, 2}, []byte{8, 11, 224, 0, 0, 1},
-			[]byte{8, 12, 10, 0, 2, 15}, []byte{0, 10, 0, 2, 2})}, gw},
+		{"121 to a group, to loopback, by a group, by itself",
+			options{static: slices.Concat([]byte{4, 224, 10, 0, 2, 2}, []byte{8, 127, 10, 0, 2, 2}, []byte{8, 11, 224, 0, 0, 1},
+				[]byte{8, 12, 10, 0, 2, 15}, []byte{0, 10, 0, 2, 2})}, gw},
 	} {
 		l, err := FromACK(ack(t, net.IPv4(10, 0, 2, 15), c.with))
 		if err != nil || !slices.Equal(l.Routes, c.want) {
@@ -173,7 +186,8 @@ func TestLate(t *testing.T) {
 		since time.Duration
 		want  how
 	}{
-		{renew, 30 * time.Minute, renew}, {renew, 50 * time.Minute, rebind}, {renew, time.Hour, giveUp}, {rebind, 51 * time.Minute, rebind}, {rebind, 2 * time.Hour, giveUp},
+		{renew, 30 * time.Minute, renew}, {renew, 50 * time.Minute, rebind}, {renew, time.Hour, giveUp}, {rebind, 51 * time.Minute, rebind},
+		{rebind, 2 * time.Hour, giveUp},
 	} {
 		if got := l.late(c.do, c.since); got != c.want {
 			t.Errorf("%v, done after %v: got %v, want %v", c.do, c.since, got, c.want)
@@ -186,7 +200,8 @@ func TestLate(t *testing.T) {
 
 func FuzzFromACK(f *testing.F) {
 	f.Add(ack(f, net.IPv4(10, 0, 2, 15), options{router: {10, 0, 2, 2}}).ToBytes())
-	f.Add(ack(f, net.IPv4(10, 0, 2, 15), options{static: {24, 10, 0, 0, 10, 0, 2, 2, 0, 0, 0, 0, 0}, takes: {0, 0, 0, 90}, renews: {0, 0, 0, 80}}).ToBytes())
+	f.Add(ack(f, net.IPv4(10, 0, 2, 15), options{static: {24, 10, 0, 0, 10, 0, 2, 2, 0, 0, 0, 0, 0}, takes: {0, 0, 0, 90},
+		renews: {0, 0, 0, 80}}).ToBytes())
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		p, err := dhcpv4.FromBytes(raw)
 		if err != nil {

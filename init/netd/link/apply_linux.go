@@ -207,8 +207,8 @@ func (s *Set) Lease(ctx context.Context, p Plan) error {
 // Release takes the lease's address of a link away.
 func (s *Set) Release(p Plan) error { return s.leased(p, lease.Lease{}) }
 
-// leased puts a lease's parts in place of the last one's. A zero lease takes them away. A route that can't be set is shown as the link's problem and
-// does not hold up the others: half a network is better than none.
+// leased puts a lease's parts in place of the last one's. A zero lease takes them away. A route that can't be set is shown as the link's
+// problem and does not hold up the others: half a network is better than none.
 func (s *Set) leased(p Plan, l lease.Lease) error {
 	name := p.Link.Name
 	dev, err := netlink.LinkByName(name)

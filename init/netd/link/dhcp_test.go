@@ -68,7 +68,8 @@ func newWire(t *testing.T, answer func(m *dhcpv4.DHCPv4) []dhcpv4.Modifier) *wir
 	if os.Getuid() != 0 {
 		t.Skip("network namespaces need root")
 	}
-	w := &wire{host: netns.None(), server: netns.None(), resolvConf: filepath.Join(t.TempDir(), "resolv.conf"), answer: answer, newEvent: make(chan struct{}, 100)}
+	w := &wire{host: netns.None(), server: netns.None(), resolvConf: filepath.Join(t.TempDir(), "resolv.conf"), answer: answer,
+		newEvent: make(chan struct{}, 100)}
 	up := func(l netlink.Link, err error) error {
 		if err == nil {
 			err = netlink.LinkSetUp(l)
@@ -271,8 +272,9 @@ func (w *wire) resolvers(t *testing.T, want string) {
 
 func lease24(seconds uint32, more ...dhcpv4.Modifier) func(*dhcpv4.DHCPv4) []dhcpv4.Modifier {
 	return func(*dhcpv4.DHCPv4) []dhcpv4.Modifier {
-		return append([]dhcpv4.Modifier{dhcpv4.WithYourIP(net.IPv4(10, 0, 2, 15)), dhcpv4.WithNetmask(net.CIDRMask(24, 32)), dhcpv4.WithServerIP(net.IPv4(10, 0, 2, 1)),
-			dhcpv4.WithOption(dhcpv4.OptServerIdentifier(net.IPv4(10, 0, 2, 1))), dhcpv4.WithRouter(net.IPv4(10, 0, 2, 1)), dhcpv4.WithLeaseTime(seconds)}, more...)
+		return append([]dhcpv4.Modifier{dhcpv4.WithYourIP(net.IPv4(10, 0, 2, 15)), dhcpv4.WithNetmask(net.CIDRMask(24, 32)),
+			dhcpv4.WithServerIP(net.IPv4(10, 0, 2, 1)), dhcpv4.WithOption(dhcpv4.OptServerIdentifier(net.IPv4(10, 0, 2, 1))),
+			dhcpv4.WithRouter(net.IPv4(10, 0, 2, 1)), dhcpv4.WithLeaseTime(seconds)}, more...)
 	}
 }
 
@@ -284,8 +286,9 @@ func number(code dhcpv4.OptionCode, seconds byte) dhcpv4.Modifier {
 func TestLeaseOfOneAddress(t *testing.T) {
 	t.Parallel()
 	w := newWire(t, func(*dhcpv4.DHCPv4) []dhcpv4.Modifier {
-		return []dhcpv4.Modifier{dhcpv4.WithYourIP(net.IPv4(203, 0, 113, 7)), dhcpv4.WithNetmask(net.CIDRMask(32, 32)), dhcpv4.WithRouter(net.IPv4(203, 0, 113, 1)),
-			dhcpv4.WithOption(dhcpv4.OptServerIdentifier(net.IPv4(203, 0, 113, 1))), dhcpv4.WithDNS(net.IPv4(203, 0, 113, 53)), dhcpv4.WithLeaseTime(3600)}
+		return []dhcpv4.Modifier{dhcpv4.WithYourIP(net.IPv4(203, 0, 113, 7)), dhcpv4.WithNetmask(net.CIDRMask(32, 32)),
+			dhcpv4.WithRouter(net.IPv4(203, 0, 113, 1)), dhcpv4.WithOption(dhcpv4.OptServerIdentifier(net.IPv4(203, 0, 113, 1))),
+			dhcpv4.WithDNS(net.IPv4(203, 0, 113, 53)), dhcpv4.WithLeaseTime(3600)}
 	})
 	w.await(t, "203.0.113.7/32, 0.0.0.0/0 by 203.0.113.1 universe, 203.0.113.1/32 link")
 	w.resolvers(t, "nameserver 203.0.113.53\n")
@@ -328,11 +331,12 @@ func TestRefusedRenewal(t *testing.T) {
 	w.await(t, "10.0.2.16/24, 0.0.0.0/0 by 10.0.2.1 universe")
 }
 
-// TestSilentServer: its own server is asked at T1, all by broadcast at T2, and at the end the address is gone (RFC 2131 4.4.5). When a server
-// speaks again there is a lease again.
+// TestSilentServer: its own server is asked at T1, all by broadcast at T2, and at the end the address is gone (RFC 2131 4.4.5). When a
+// server speaks again there is a lease again.
 func TestSilentServer(t *testing.T) {
 	t.Parallel()
-	w := newWire(t, lease24(20, number(dhcpv4.OptionRenewTimeValue, 5), number(dhcpv4.OptionRebindingTimeValue, 9), dhcpv4.WithDNS(net.IPv4(10, 0, 2, 53))))
+	w := newWire(t, lease24(20, number(dhcpv4.OptionRenewTimeValue, 5), number(dhcpv4.OptionRebindingTimeValue, 9),
+		dhcpv4.WithDNS(net.IPv4(10, 0, 2, 53))))
 	w.await(t, "10.0.2.15/24, 0.0.0.0/0 by 10.0.2.1 universe")
 	w.set1(func() { w.silent = true })
 	n := w.hears(t, 2, "REQUEST for 10.0.2.15 from 10.0.2.15")
@@ -359,7 +363,8 @@ func TestRebind(t *testing.T) {
 		w.silent = false
 		first := w.answer
 		w.answer = func(m *dhcpv4.DHCPv4) []dhcpv4.Modifier {
-			return append(first(m), dhcpv4.WithOption(dhcpv4.OptServerIdentifier(net.IPv4(203, 0, 113, 1))), dhcpv4.WithDNS(net.IPv4(10, 0, 2, 54)))
+			return append(first(m), dhcpv4.WithOption(dhcpv4.OptServerIdentifier(net.IPv4(203, 0, 113, 1))),
+				dhcpv4.WithDNS(net.IPv4(10, 0, 2, 54)))
 		}
 	})
 	w.hears(t, n, "REQUEST for 10.0.2.15 from 255.255.255.255")

@@ -80,9 +80,9 @@ func Renames(plans []Plan) []Rename {
 	return append(first, second...)
 }
 
-// Routes are what the kernel is told so that every route of want works on a link that has the addresses: before a route over a gateway that is
-// on none of the link's subnets (cloud providers give a /32 and a router outside it) goes one to the gateway itself, over the link. Defaults are left out
-// where a person configured a gateway.
+// Routes are what the kernel is told so that every route of want works on a link that has the addresses: before a route over a gateway that
+// is on none of the link's subnets (cloud providers give a /32 and a router outside it) goes one to the gateway itself, over the link.
+// Defaults are left out where a person configured a gateway.
 func Routes(addresses []netip.Prefix, want []lease.Route, configured bool) (out []lease.Route) {
 	near := slices.Clone(addresses)
 	add := func(r lease.Route) {
@@ -100,7 +100,8 @@ func Routes(addresses []netip.Prefix, want []lease.Route, configured bool) (out 
 		switch {
 		case r.To.Bits() == 0 && configured:
 			continue
-		case r.Via.IsValid() && (r.Via.Is4() || !r.Via.IsLinkLocalUnicast()) && !slices.ContainsFunc(near, func(p netip.Prefix) bool { return p.Contains(r.Via) }):
+		case r.Via.IsValid() && (r.Via.Is4() || !r.Via.IsLinkLocalUnicast()) &&
+			!slices.ContainsFunc(near, func(p netip.Prefix) bool { return p.Contains(r.Via) }):
 			add(lease.Route{To: netip.PrefixFrom(r.Via, r.Via.BitLen())})
 		}
 		add(r)

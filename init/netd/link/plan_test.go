@@ -20,8 +20,10 @@ func TestMatch(t *testing.T) {
 	}{
 		{"no links: DHCP on all", boot.Network{}, "eth0=eth0* eth1=eth1", 0},
 		{"by MAC, any case", boot.Network{Links: []boot.Link{{Name: "up", MAC: "52:54:00:00:00:02"}}}, "eth1=up*", 0},
-		{"by PCI, named underlay", boot.Network{Underlay: "b", Links: []boot.Link{{Name: "a", PCI: "0000:00:04.0"}, {Name: "b", PCI: "0000:00:03.0"}}}, "eth1=a eth0=b*", 0},
-		{"one is not there", boot.Network{Links: []boot.Link{{Name: "a", MAC: "52:54:00:00:00:09"}, {Name: "b", MAC: "52:54:00:00:00:01"}}}, "eth0=b", 1},
+		{"by PCI, named underlay", boot.Network{Underlay: "b",
+			Links: []boot.Link{{Name: "a", PCI: "0000:00:04.0"}, {Name: "b", PCI: "0000:00:03.0"}}}, "eth1=a eth0=b*", 0},
+		{"one is not there", boot.Network{Links: []boot.Link{{Name: "a", MAC: "52:54:00:00:00:09"}, {Name: "b", MAC: "52:54:00:00:00:01"}}},
+			"eth0=b", 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			plans, missing := Match(c.net, cards)
@@ -41,7 +43,8 @@ func TestMatch(t *testing.T) {
 }
 
 func TestRenamesSwap(t *testing.T) {
-	plans := []Plan{{Card: Card{Index: 2, Name: "eth0"}, Link: boot.Link{Name: "eth1"}}, {Card: Card{Index: 3, Name: "eth1"}, Link: boot.Link{Name: "eth0"}},
+	plans := []Plan{{Card: Card{Index: 2, Name: "eth0"}, Link: boot.Link{Name: "eth1"}},
+		{Card: Card{Index: 3, Name: "eth1"}, Link: boot.Link{Name: "eth0"}},
 		{Card: Card{Index: 4, Name: "eth2"}, Link: boot.Link{Name: "eth2"}}}
 	names := map[string]int{"eth0": 2, "eth1": 3, "eth2": 4}
 	for _, r := range Renames(plans) {
@@ -77,21 +80,28 @@ func TestRoutes(t *testing.T) {
 		configured bool
 		routes     string
 	}{
-		{"a router on the subnet", []netip.Prefix{p("10.0.2.15/24")}, []lease.Route{{To: all, Via: a("10.0.2.2")}}, false, "0.0.0.0/0 by 10.0.2.2"},
-		{"/32 and a router outside", []netip.Prefix{p("203.0.113.7/32")}, []lease.Route{{To: all, Via: a("203.0.113.1")}}, false, "203.0.113.1/32, 0.0.0.0/0 by 203.0.113.1"},
-		{"/24 and a router outside", []netip.Prefix{p("10.0.2.15/24")}, []lease.Route{{To: all, Via: a("172.16.0.1")}}, false, "172.16.0.1/32, 0.0.0.0/0 by 172.16.0.1"},
-		{"two routes by one router outside", []netip.Prefix{p("10.0.2.15/32")}, []lease.Route{{To: p("10.0.0.0/8"), Via: a("10.0.2.1")}, {To: all, Via: a("10.0.2.1")}}, false,
+		{"a router on the subnet", []netip.Prefix{p("10.0.2.15/24")}, []lease.Route{{To: all, Via: a("10.0.2.2")}}, false,
+			"0.0.0.0/0 by 10.0.2.2"},
+		{"/32 and a router outside", []netip.Prefix{p("203.0.113.7/32")}, []lease.Route{{To: all, Via: a("203.0.113.1")}}, false,
+			"203.0.113.1/32, 0.0.0.0/0 by 203.0.113.1"},
+		{"/24 and a router outside", []netip.Prefix{p("10.0.2.15/24")}, []lease.Route{{To: all, Via: a("172.16.0.1")}}, false,
+			"172.16.0.1/32, 0.0.0.0/0 by 172.16.0.1"},
+		{"two routes by one router outside", []netip.Prefix{p("10.0.2.15/32")},
+			[]lease.Route{{To: p("10.0.0.0/8"), Via: a("10.0.2.1")}, {To: all, Via: a("10.0.2.1")}}, false,
 			"10.0.2.1/32, 10.0.0.0/8 by 10.0.2.1, 0.0.0.0/0 by 10.0.2.1"},
-		{"the way to the router is given too", []netip.Prefix{p("10.0.2.15/32")}, []lease.Route{{To: all, Via: a("169.254.9.1")}, {To: p("169.254.9.1/32")}}, false,
-			"169.254.9.1/32, 0.0.0.0/0 by 169.254.9.1"},
-		{"a subnet over the link, a router in it", []netip.Prefix{p("10.0.2.15/32")}, []lease.Route{{To: p("10.9.0.0/24")}, {To: all, Via: a("10.9.0.1")}}, false,
-			"10.9.0.0/24, 0.0.0.0/0 by 10.9.0.1"},
+		{"the way to the router is given too", []netip.Prefix{p("10.0.2.15/32")},
+			[]lease.Route{{To: all, Via: a("169.254.9.1")}, {To: p("169.254.9.1/32")}}, false, "169.254.9.1/32, 0.0.0.0/0 by 169.254.9.1"},
+		{"a subnet over the link, a router in it", []netip.Prefix{p("10.0.2.15/32")},
+			[]lease.Route{{To: p("10.9.0.0/24")}, {To: all, Via: a("10.9.0.1")}}, false, "10.9.0.0/24, 0.0.0.0/0 by 10.9.0.1"},
 		{"a default over the link", []netip.Prefix{p("10.0.2.15/32")}, []lease.Route{{To: all}}, false, "0.0.0.0/0"},
-		{"a person's gateway: no other default", []netip.Prefix{p("10.0.2.15/32")}, []lease.Route{{To: all, Via: a("10.0.2.1")}, {To: p("10.0.0.0/8"), Via: a("10.0.2.1")}}, true,
+		{"a person's gateway: no other default", []netip.Prefix{p("10.0.2.15/32")},
+			[]lease.Route{{To: all, Via: a("10.0.2.1")}, {To: p("10.0.0.0/8"), Via: a("10.0.2.1")}}, true,
 			"10.0.2.1/32, 10.0.0.0/8 by 10.0.2.1"},
-		{"IPv6, /128", []netip.Prefix{p("2001:db8::7/128")}, []lease.Route{{To: all6, Via: a("2001:db8::1")}}, false, "2001:db8::1/128, ::/0 by 2001:db8::1"},
+		{"IPv6, /128", []netip.Prefix{p("2001:db8::7/128")}, []lease.Route{{To: all6, Via: a("2001:db8::1")}}, false,
+			"2001:db8::1/128, ::/0 by 2001:db8::1"},
 		{"IPv6, link-local", []netip.Prefix{p("2001:db8::7/128")}, []lease.Route{{To: all6, Via: a("fe80::1")}}, false, "::/0 by fe80::1"},
-		{"IPv4, link-local", []netip.Prefix{p("10.0.2.15/32")}, []lease.Route{{To: all, Via: a("169.254.9.1")}}, false, "169.254.9.1/32, 0.0.0.0/0 by 169.254.9.1"},
+		{"IPv4, link-local", []netip.Prefix{p("10.0.2.15/32")}, []lease.Route{{To: all, Via: a("169.254.9.1")}}, false,
+			"169.254.9.1/32, 0.0.0.0/0 by 169.254.9.1"},
 		{"no routes", []netip.Prefix{p("10.0.2.15/24")}, nil, false, ""},
 	} {
 		var got []string

@@ -73,7 +73,8 @@ func (f Finder) Find(ctx context.Context) (boot.HostConfig, source.Document, err
 // waiting is the line of maintenance mode.
 func (f Finder) waiting(err error) string {
 	if errors.Is(err, source.Nothing) {
-		return fmt.Sprintf("maintenance mode, code %s: %v; give the host a volume labelled HARDNODE with the file hardnode.yaml, or boot it with hardnode.config=URL", f.Code, err)
+		return fmt.Sprintf("maintenance mode, code %s: %v; give the host a volume labelled HARDNODE with the file hardnode.yaml, or boot "+
+			"it with hardnode.config=URL", f.Code, err)
 	}
 	return fmt.Sprintf("maintenance mode, code %s: the configuration is not valid: %s", f.Code, oneLine(err.Error()))
 }
@@ -105,8 +106,8 @@ func Earlier(dir string) (boot.HostConfig, bool, error) {
 	return c, true, nil
 }
 
-// Write puts the configuration, and an infra host's bundle, where the host's programs read them. The bundle first: who sees the configuration
-// may count on it.
+// Write puts the configuration, and an infra host's bundle, where the host's programs read them. The bundle first: who sees the
+// configuration may count on it.
 func Write(dir string, c boot.HostConfig, d source.Document) error {
 	if c.Role == host.RoleInfra && d.Bundle != nil {
 		if err := keep.WriteFile(filepath.Join(dir, filepath.Base(boot.BundleFile)), d.Bundle, 0o600); err != nil {

@@ -34,7 +34,8 @@ func TestFindWaitsAndSaysWhyOnce(t *testing.T) {
 		said    []string
 	}{
 		{"at once", []any{good}, nil},
-		{"nothing, then a volume", []any{source.Nothing, source.Nothing, good}, []string{"maintenance mode, code AB-CD: no configuration found; give the host a volume"}},
+		{"nothing, then a volume", []any{source.Nothing, source.Nothing, good},
+			[]string{"maintenance mode, code AB-CD: no configuration found; give the host a volume"}},
 		{"unknown field", []any{good + "colour: red\n", good}, []string{"not valid: test.yaml:4:1: "}},
 		{"duplicate field", []any{good + "role: infra\n", good}, []string{"not valid: test.yaml:4:1: "}},
 		{"two different faults", []any{"name: x", "version: 1", good}, []string{"version: 0 is not known", "name"}},

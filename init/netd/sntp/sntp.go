@@ -36,8 +36,8 @@ func move(now time.Time, offset time.Duration, floor time.Time) (to time.Time, o
 	return to, !to.Before(floor)
 }
 
-// Keep asks the servers in turn until ctx ends. set sets the clock, and right tells that it agrees with a server; floor is the earliest time
-// that can be.
+// Keep asks the servers in turn until ctx ends. set sets the clock, and right tells that it agrees with a server; floor is the earliest
+// time that can be.
 func Keep(ctx context.Context, log *slog.Logger, servers []string, floor time.Time, set func(time.Time) error, right func() error) error {
 	log = logging.Or(log)
 	if len(servers) == 0 {

@@ -43,7 +43,8 @@ const (
 	urlParameter = "hardnode.config="
 )
 
-// Local looks at the sources that need no network, in order. Root is "/" but in tests; mount mounts a volume read-only and returns its undo.
+// Local looks at the sources that need no network, in order. Root is "/" but in tests; mount mounts a volume read-only and returns its
+// undo.
 func Local(root string, mount func(device, fstype, dir string) (undo func() error, err error)) (Document, error) {
 	if d, err := fwCfg(root); !errors.Is(err, Nothing) {
 		return d, err

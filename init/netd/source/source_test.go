@@ -66,10 +66,13 @@ func TestLocal(t *testing.T) {
 		{"nothing", nil, nil, "", "", "no configuration found"},
 		{"fw_cfg", map[string]string{fw + "config/raw": "a"}, nil, "a", "", ""},
 		{"fw_cfg with a bundle", map[string]string{fw + "config/raw": "a", fw + "bundle/raw": "{}"}, nil, "a", "{}", ""},
-		{"fw_cfg before the volume", map[string]string{fw + "config/raw": "a", "sys/class/block/sr0/x": "", "dev/sr0": iso("HARDNODE")}, map[string]string{"hardnode.yaml": "b"}, "a", "", ""},
-		{"volume", map[string]string{"sys/class/block/sr0/x": "", "dev/sr0": iso("HARDNODE")}, map[string]string{"hardnode.yaml": "b", "bundle.json": "{}"}, "b", "{}", ""},
+		{"fw_cfg before the volume", map[string]string{fw + "config/raw": "a", "sys/class/block/sr0/x": "", "dev/sr0": iso("HARDNODE")},
+			map[string]string{"hardnode.yaml": "b"}, "a", "", ""},
+		{"volume", map[string]string{"sys/class/block/sr0/x": "", "dev/sr0": iso("HARDNODE")},
+			map[string]string{"hardnode.yaml": "b", "bundle.json": "{}"}, "b", "{}", ""},
 		{"another label", map[string]string{"sys/class/block/sr0/x": "", "dev/sr0": iso("PHOTOS")}, nil, "", "", "no configuration found"},
-		{"volume without the file", map[string]string{"sys/class/block/sr0/x": "", "dev/sr0": iso("HARDNODE")}, nil, "", "", "has no file hardnode.yaml"},
+		{"volume without the file", map[string]string{"sys/class/block/sr0/x": "", "dev/sr0": iso("HARDNODE")}, nil, "", "",
+			"has no file hardnode.yaml"},
 		{"too long", map[string]string{fw + "config/raw": strings.Repeat("x", maxBytes+1)}, nil, "", "", "more than 4 MiB"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
