@@ -19,7 +19,8 @@ import (
 var real = []string{"sh", "awk", "sed", "grep", "cat", "mkdir", "head"}
 
 // needed is a file of each package the script asks for.
-var needed = strings.Fields("/usr/bin/qemu-system-x86_64 /usr/bin/mkfs.erofs /usr/sbin/mkfs.btrfs /usr/bin/mmdebstrap /usr/bin/zstd /usr/bin/xz /usr/bin/crun " +
+var needed = strings.Fields("/usr/bin/qemu-system-x86_64 /usr/bin/mkfs.erofs /usr/sbin/mkfs.btrfs /usr/bin/mmdebstrap /usr/bin/zstd " +
+	"/usr/bin/xz /usr/bin/crun " +
 	"/usr/bin/busybox /usr/bin/chromium /usr/bin/wrk /usr/bin/gcc /usr/include/stdlib.h /usr/bin/curl /etc/ssl/certs/ca-certificates.crt")
 
 // machine is what the script finds: files below a root of its own, and programs. A case takes from it, or puts in something else.
@@ -40,7 +41,8 @@ func fine() machine {
 			"/proc/net/tcp": "  sl  local_address rem_address   st\n", "/proc/cpuinfo": "flags\t\t: fpu vmx sse\n", "/dev/kvm": "",
 		},
 		programs: map[string]string{
-			"go": "echo go1.26.1", "uname": "echo x86_64", "id": `[ "$1" = -u ] && echo 0 || echo ann`, "df": `echo; echo /dev/x 99999999 9 20971520 1% /`,
+			"go": "echo go1.26.1", "uname": "echo x86_64", "id": `[ "$1" = -u ] && echo 0 || echo ann`,
+			"df":        `echo; echo /dev/x 99999999 9 20971520 1% /`,
 			"apt-cache": "exit 0", "apt-get": `echo "apt-get $*" >>"$LOG"`,
 		},
 		modes: map[string]os.FileMode{"out": 0o755},
@@ -111,7 +113,8 @@ func (m machine) run(t *testing.T) (out string, status int, calls string) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "/bin/sh", append([]string{filepath.Join(dir, "deps.sh")}, m.args...)...)
 	cmd.Dir = dir
-	cmd.Env = []string{"PATH=" + filepath.Join(dir, "bin"), "HARDNODE_ROOT=" + filepath.Join(dir, "root"), "HARDNODE_OUT=" + filepath.Join(dir, "built"), "LOG=" + filepath.Join(dir, "log")}
+	cmd.Env = []string{"PATH=" + filepath.Join(dir, "bin"), "HARDNODE_ROOT=" + filepath.Join(dir, "root"),
+		"HARDNODE_OUT=" + filepath.Join(dir, "built"), "LOG=" + filepath.Join(dir, "log")}
 	if m.user && os.Getuid() == 0 {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	}
@@ -154,8 +157,9 @@ func terminal(t *testing.T) *os.File {
 }
 
 const (
-	user     = `[ "$1" = -u ] && echo 1000 || echo ann`
-	sudo     = `echo "sudo $*" >>"$LOG"; [ "$1" = -n ] && exit 0; exec "$@"`                                                // asks for nothing
+	user = `[ "$1" = -u ] && echo 1000 || echo ann`
+	// asks for nothing
+	sudo     = `echo "sudo $*" >>"$LOG"; [ "$1" = -n ] && exit 0; exec "$@"`
 	password = `echo "sudo $*" >>"$LOG"; [ "$1" = -n ] && exit 1; [ -t 0 ] || exec sleep 3600; echo "password?"; exec "$@"` // asks
 	install  = "apt-get update && apt-get install -y --no-install-recommends zstd"
 	byHand   = "deps: run this as root:  " + install
@@ -182,49 +186,62 @@ func TestDeps(t *testing.T) {
 	}{
 		{"nothing is wrong", func(*machine) {}, 0, []string{"KVM is used"}, ""},
 		{"root", noZstd, 0, []string{"installing: zstd", "zstd compresses the initramfs"}, calls},
-		{"sudo that asks for nothing", func(m *machine) { noZstd(m); m.programs["id"], m.programs["sudo"] = user, sudo }, 0, []string{"installing: zstd"},
-			"sudo -n true\nsudo sh -c export DEBIAN_FRONTEND=noninteractive; " + install + "\n" + calls},
+		{"sudo that asks for nothing", func(m *machine) { noZstd(m); m.programs["id"], m.programs["sudo"] = user, sudo }, 0,
+			[]string{"installing: zstd"}, "sudo -n true\nsudo sh -c export DEBIAN_FRONTEND=noninteractive; " + install + "\n" + calls},
 		{"sudo with a password and a terminal", func(m *machine) {
 			noZstd(m)
 			m.programs["id"], m.programs["sudo"], m.terminal = user, password, true
-		}, 0, []string{"installing: zstd", "password?"}, "sudo -n true\nsudo sh -c export DEBIAN_FRONTEND=noninteractive; " + install + "\n" + calls},
+		}, 0, []string{"installing: zstd", "password?"},
+			"sudo -n true\nsudo sh -c export DEBIAN_FRONTEND=noninteractive; " + install + "\n" + calls},
 		{"sudo with a password, no terminal", func(m *machine) { noZstd(m); m.programs["id"], m.programs["sudo"] = user, password }, 1,
 			[]string{"sudo wants a password, but there is no terminal", "zstd compresses the initramfs", byHand}, "sudo -n true\n"},
 		{"no rights", func(m *machine) { noZstd(m); m.programs["id"] = user }, 1, []string{"neither root nor sudo", byHand}, ""},
 		{"apt-get fails", func(m *machine) { noZstd(m); m.programs["apt-get"] = "echo E: no network; exit 100" }, 1,
 			[]string{"E: no network", "apt-get did not succeed", "check the network", byHand}, ""},
-		{"not for the demo", func(m *machine) { delete(m.files, "/usr/bin/chromium"); m.args = []string{"demo"} }, 0, []string{"KVM is used"}, ""},
-		{"apt's lists are old", func(m *machine) { m.programs["apt-cache"] = `grep -q update "$LOG"` }, 0, []string{"updating apt's lists"}, "apt-get update\n"},
+		{"not for the demo", func(m *machine) { delete(m.files, "/usr/bin/chromium"); m.args = []string{"demo"} }, 0,
+			[]string{"KVM is used"}, ""},
+		{"apt's lists are old", func(m *machine) { m.programs["apt-cache"] = `grep -q update "$LOG"` }, 0, []string{"updating apt's lists"},
+			"apt-get update\n"},
 		{"apt's lists are old, no rights", func(m *machine) { m.programs["apt-cache"], m.programs["id"] = "exit 1", user }, 1,
 			[]string{"apt's lists are missing or old", "deps: run this as root:  apt-get update\n"}, ""},
-		{"apt knows no such kernel", func(m *machine) { m.programs["apt-cache"] = "exit 1" }, 1, []string{"knows no package linux-image-6.12-cloud-amd64", "sources.list"}, "apt-get update\n"},
+		{"apt knows no such kernel", func(m *machine) { m.programs["apt-cache"] = "exit 1" }, 1,
+			[]string{"knows no package linux-image-6.12-cloud-amd64", "sources.list"}, "apt-get update\n"},
 
 		{"no Go", func(m *machine) { noZstd(m); m.programs["go"] = "" }, 1, []string{"go is not installed", "https://go.dev/dl/"}, ""},
 		{"Go beside PATH", func(m *machine) {
 			m.programs["go"], m.files["/usr/local/go/bin/go"], m.modes["/usr/local/go/bin/go"] = "", "", 0o755
 		}, 1, []string{"export PATH=$PATH:/usr/local/go/bin"}, ""},
-		{"old Go", func(m *machine) { noZstd(m); m.programs["go"] = "echo go1.19.8" }, 1, []string{"bin/go is go1.19.8, but Go 1.26 or newer", "https://go.dev/dl/"}, ""},
+		{"old Go", func(m *machine) { noZstd(m); m.programs["go"] = "echo go1.19.8" }, 1,
+			[]string{"bin/go is go1.19.8, but Go 1.26 or newer", "https://go.dev/dl/"}, ""},
 		{"Go that can't run", func(m *machine) { m.programs["go"] = "exit 126" }, 1, []string{"Go 1.26 or newer is needed"}, ""},
 		{"newer Go", func(m *machine) { m.programs["go"] = "echo go1.27.1" }, 0, []string{"KVM is used"}, ""},
 
-		{"another Debian", func(m *machine) { noZstd(m); m.files["/etc/os-release"] = "ID=ubuntu\nVERSION_ID=\"24.04\"\n" }, 1, []string{"this is ubuntu 24.04", "Debian 12"}, ""},
+		{"another Debian", func(m *machine) { noZstd(m); m.files["/etc/os-release"] = "ID=ubuntu\nVERSION_ID=\"24.04\"\n" }, 1,
+			[]string{"this is ubuntu 24.04", "Debian 12"}, ""},
 		{"no os-release", func(m *machine) { delete(m.files, "/etc/os-release") }, 1, []string{"this is none 0"}, ""},
-		{"another processor", func(m *machine) { m.programs["uname"] = "echo aarch64" }, 1, []string{"this machine is aarch64", "x86_64"}, ""},
-		{"little memory", func(m *machine) { noZstd(m); m.files["/proc/meminfo"] = "MemAvailable: 3145728 kB\n" }, 1, []string{"3 GiB of memory are available, 6 GiB are needed: end"}, ""},
-		{"little disk", func(m *machine) { noZstd(m); m.programs["df"] = "echo; echo /dev/x 9 9 2097152 1% /" }, 1, []string{"2 GiB are free in", "10 GiB are needed: free some"}, ""},
-		{"ports taken", func(m *machine) { noZstd(m); m.files["/proc/net/tcp"] = listening(91) }, 1, []string{"91 of the ports 17400 to 17499 are taken, 10 must be free", "ss -ltnp"}, ""},
+		{"another processor", func(m *machine) { m.programs["uname"] = "echo aarch64" }, 1,
+			[]string{"this machine is aarch64", "x86_64"}, ""},
+		{"little memory", func(m *machine) { noZstd(m); m.files["/proc/meminfo"] = "MemAvailable: 3145728 kB\n" }, 1,
+			[]string{"3 GiB of memory are available, 6 GiB are needed: end"}, ""},
+		{"little disk", func(m *machine) { noZstd(m); m.programs["df"] = "echo; echo /dev/x 9 9 2097152 1% /" }, 1,
+			[]string{"2 GiB are free in", "10 GiB are needed: free some"}, ""},
+		{"ports taken", func(m *machine) { noZstd(m); m.files["/proc/net/tcp"] = listening(91) }, 1,
+			[]string{"91 of the ports 17400 to 17499 are taken, 10 must be free", "ss -ltnp"}, ""},
 		{"ports free enough", func(m *machine) {
 			m.files["/proc/net/tcp"], m.files["/proc/net/tcp6"] = listening(90), listening(90)
 		}, 0, []string{"KVM is used"}, ""},
 
-		{"no KVM", func(m *machine) { delete(m.files, "/dev/kvm") }, 0, []string{"there is no /dev/kvm: the machines will be emulated"}, ""},
-		{"KVM without vmx and svm", func(m *machine) { m.files["/proc/cpuinfo"] = "flags\t\t: fpu sse\n" }, 0, []string{"neither vmx nor svm: the machines will be emulated"}, ""},
+		{"no KVM", func(m *machine) { delete(m.files, "/dev/kvm") }, 0, []string{"there is no /dev/kvm: the machines will be emulated"},
+			""},
+		{"KVM without vmx and svm", func(m *machine) { m.files["/proc/cpuinfo"] = "flags\t\t: fpu sse\n" }, 0,
+			[]string{"neither vmx nor svm: the machines will be emulated"}, ""},
 		{"KVM not permitted", func(m *machine) {
 			m.modes["/dev/kvm"], m.modes["out"], m.user = 0o600, 0o777, true
 			m.programs["id"] = user
 		}, 0,
 			[]string{"/dev/kvm may not be opened by ann", "sudo usermod -aG kvm ann, then log in again"}, ""},
-		{"out belongs to another", func(m *machine) { noZstd(m); m.user = true; m.programs["id"] = user }, 1, []string{"may not be written by ann", "chown"}, ""},
+		{"out belongs to another", func(m *machine) { noZstd(m); m.user = true; m.programs["id"] = user }, 1,
+			[]string{"may not be written by ann", "chown"}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := fine()

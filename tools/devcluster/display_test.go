@@ -17,7 +17,8 @@ func TestPlainDisplay(t *testing.T) {
 	d := &display{out: &b, stop: func() {}}
 	for _, p := range []cluster.Progress{
 		{Phase: "boot host1"}, {Phase: "boot host2"}, {Phase: "boot host1", Detail: "log x"},
-		{Phase: "boot host1", Done: true, Took: 9300 * time.Millisecond}, {Phase: "boot host2", Done: true, Err: errors.New("x"), Took: time.Second},
+		{Phase: "boot host1", Done: true, Took: 9300 * time.Millisecond},
+		{Phase: "boot host2", Done: true, Err: errors.New("x"), Took: time.Second},
 	} {
 		d.progress(p)
 	}

@@ -34,7 +34,8 @@ func enough(o cluster.Options) error {
 	for line := range strings.Lines(string(b)) {
 		var kib int
 		if n, _ := fmt.Sscanf(line, "MemAvailable: %d kB", &kib); n == 1 && kib/1024 < need {
-			return fmt.Errorf("%d user hosts and the infra VM need %d MiB of memory, %d MiB are available: use fewer --hosts or end other programs", o.Hosts, need, kib/1024)
+			return fmt.Errorf("%d user hosts and the infra VM need %d MiB of memory, %d MiB are available: use fewer --hosts or end "+
+				"other programs", o.Hosts, need, kib/1024)
 		}
 	}
 	return nil

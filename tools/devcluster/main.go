@@ -2,7 +2,8 @@
 //
 // Owns: the flags, the display and the farewell; the work is in qemu-tests/cluster.
 // In: flags; Ctrl-C.
-// Out: progress, then where everything is; exit status 0 when ended by Ctrl-C after a success, 130 when before it, 1 when something failed, 2 for usage.
+// Out: progress, then where everything is; exit status 0 when ended by Ctrl-C after a success, 130 when before it, 1 when something failed,
+// 2 for usage.
 // Never: leaves a virtual machine running.
 package main
 
@@ -25,7 +26,8 @@ func main() {
 	flag.IntVar(&o.Seats, "seats", 0, "how many user hosts the licence allows; 0 is as many as there are")
 	flag.BoolVar(&o.Keep, "keep", false, "keep the state for the next run, and go on with what the last one kept")
 	flag.Usage = func() {
-		fmt.Fprintf(flag.CommandLine.Output(), "usage: devcluster [flags]\n\nBoots one infra appliance VM and user hosts in QEMU and serves a page from containers.\n\n")
+		fmt.Fprintf(flag.CommandLine.Output(),
+			"usage: devcluster [flags]\n\nBoots one infra appliance VM and user hosts in QEMU and serves a page from containers.\n\n")
 		flag.PrintDefaults()
 	}
 	flag.Parse()

@@ -48,7 +48,8 @@ func farewell(c *cluster.Cluster, o cluster.Options) string {
 		}
 		fmt.Fprintf(&b, "  %5d → %-5d %s%s\n", f.Host, f.Guest, f.What, note)
 	}
-	fmt.Fprintf(&b, "\nState   %s%s\n", rel(c.Dir), map[bool]string{true: " (kept for the next run)", false: " (made anew by the next run; --keep keeps it)"}[o.Keep])
+	fmt.Fprintf(&b, "\nState   %s%s\n", rel(c.Dir),
+		map[bool]string{true: " (kept for the next run)", false: " (made anew by the next run; --keep keeps it)"}[o.Keep])
 	fmt.Fprintf(&b, "Logs    serial consoles: %s\n", rel(c.Infra.Log()))
 	for _, h := range c.Hosts {
 		fmt.Fprintf(&b, "                         %s   (%s)\n", rel(h.Log()), h.Addr)
@@ -60,7 +61,8 @@ func farewell(c *cluster.Cluster, o cluster.Options) string {
 func next(c *cluster.Cluster) []string {
 	env := c.HNCTLEnv()
 	hnctl := filepath.Join("out/bin", "hnctl")
-	return append([]string{"export " + strings.Join(env, " ")}, hnctl+" cluster status", hnctl+" host list", hnctl+" env show hello", hnctl+" env show jelastic", hnctl+" node list", "tail -f "+rel(c.Hosts[0].Log()))
+	return append([]string{"export " + strings.Join(env, " ")}, hnctl+" cluster status", hnctl+" host list", hnctl+" env show hello",
+		hnctl+" env show jelastic", hnctl+" node list", "tail -f "+rel(c.Hosts[0].Log()))
 }
 
 // rel is path as seen from the working directory.
@@ -75,4 +77,5 @@ func rel(path string) string {
 
 // firstRun is said when nothing is built yet. The sizes are those of today's packages and go.sum; a module that is in the Go cache
 // already isn't downloaded.
-const firstRun = "First run: it downloads Debian's kernel and the image's packages (38 MB), the template nginx's packages (7 MB) and up to 240 MB of Go modules,\nand compiles everything, which takes minutes; later runs reuse all of it."
+const firstRun = "First run: it downloads Debian's kernel and the image's packages (38 MB), the template nginx's packages (7 MB) and up " +
+	"to 240 MB of Go modules,\nand compiles everything, which takes minutes; later runs reuse all of it."

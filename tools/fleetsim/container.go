@@ -40,8 +40,9 @@ func (v *virtual) report(context.Context) host.Report {
 	w := &v.mu.applied
 	r := host.Report{Boot: v.boot(), Version: "fleetsim", Underlay: v.underlay(), MeshKey: "key-" + v.boot(),
 		Capacity: host.Capacity{MemoryBytes: v.fleet.memory, CPUs: 8, MHz: 2400, DiskBytes: 1 << 40},
-		Load:     host.Load{MemoryUsed: 1<<30 + int64(up/time.Second)<<12, DiskUsed: 8 << 30, Load1: 0.5, UptimeSec: int64(up / time.Second)},
-		Work:     w.Revision, Seen: v.mu.known.Revision, Planned: w.Revision, Peers: v.mu.peers, Gossip: v.fleet.views(), Keys: v.mu.keys,
+		Load: host.Load{MemoryUsed: 1<<30 + int64(up/time.Second)<<12, DiskUsed: 8 << 30, Load1: 0.5,
+			UptimeSec: int64(up / time.Second)},
+		Work: w.Revision, Seen: v.mu.known.Revision, Planned: w.Revision, Peers: v.mu.peers, Gossip: v.fleet.views(), Keys: v.mu.keys,
 		Containers: make([]host.ContainerStatus, 0, len(w.Containers))}
 	for _, c := range w.Containers {
 		r.Containers = append(r.Containers, v.container(c, v.mu.since[c.CTID], now))
@@ -52,8 +53,15 @@ func (v *virtual) report(context.Context) host.Report {
 // container is what the host says of one container that it has had since then. An idle one uses next to nothing.
 func (v *virtual) container(c host.Container, since, now time.Time) host.ContainerStatus {
 	age := now.Sub(since)
-	s := host.ContainerStatus{CTID: c.CTID, Generation: c.Generation, State: host.CtRunning, Started: since.UTC().Truncate(time.Millisecond),
-		MemoryBytes: 20 << 20, CPUMicros: int64(age / time.Millisecond / 100), DiskBytes: 1 << 20}
+	s := host.ContainerStatus{
+		CTID:        c.CTID,
+		Generation:  c.Generation,
+		State:       host.CtRunning,
+		Started:     since.UTC().Truncate(time.Millisecond),
+		MemoryBytes: 20 << 20,
+		CPUMicros:   int64(age / time.Millisecond / 100),
+		DiskBytes:   1 << 20,
+	}
 	switch {
 	case !c.Run:
 		s.State, s.Started = host.CtStopped, time.Time{}

@@ -33,7 +33,8 @@ type options struct {
 
 func main() {
 	o := options{}
-	flag.StringVar(&o.program, "orchestrator", "out/bin/orchestrator", "the orchestrator's program, which is started on a cluster of its own")
+	flag.StringVar(&o.program, "orchestrator", "out/bin/orchestrator",
+		"the orchestrator's program, which is started on a cluster of its own")
 	flag.StringVar(&o.cpu, "orchestrator-cpu", "", "run the orchestrator on this CPU only (taskset)")
 	flag.StringVar(&o.dir, "dir", "", "directory for the cluster's files; empty is a temporary one")
 	flag.IntVar(&o.hosts, "hosts", 2000, "virtual hosts, 1 to 60000")
@@ -42,7 +43,8 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 50, "rounds of asking the API for a page of each list")
 	flag.IntVar(&o.crash, "crash", 0, "hosts whose containers crash again and again while the CPU is measured")
 	flag.DurationVar(&o.steady, "steady", 30*time.Second, "how long the orchestrator's CPU is measured while nothing changes")
-	flag.DurationVar(&o.delay, "delay", 500*time.Millisecond, "from a host's having new Work to its having the containers, and from there to their running")
+	flag.DurationVar(&o.delay, "delay", 500*time.Millisecond,
+		"from a host's having new Work to its having the containers, and from there to their running")
 	flag.Parse()
 	ctx, stop := run.UntilSignal(context.Background())
 	defer stop()

@@ -132,8 +132,8 @@ func pages(ctx context.Context, api *client.Client, rounds int) (took []time.Dur
 	return took, nil
 }
 
-// unrelated makes an environment on other hosts, and gives the bytes of the documents that a host with nodes, the one whose number is nearest to
-// per, was sent for it within a second after the others had theirs.
+// unrelated makes an environment on other hosts, and gives the bytes of the documents that a host with nodes, the one whose number is
+// nearest to per, was sent for it within a second after the others had theirs.
 func (f *fleet) unrelated(ctx context.Context, api *client.Client, per int) (bytes int64, nodes int, err error) {
 	const name = "unrelated"
 	f.measure.await(name, true)
@@ -196,7 +196,8 @@ func (g figures) print(w io.Writer) {
 	fmt.Fprintf(w, "FIGURE %s: change → agent p99: %.0f ms (bar 300)\n", at, ms(g.change))
 	fmt.Fprintf(w, "FIGURE %s: API list page p99: %.0f ms (bar 100)\n", at, ms(g.page))
 	fmt.Fprintf(w, "FIGURE %s: RSS of the orchestrator: %d MiB (bar 700)\n", at, g.rss>>20)
-	fmt.Fprintf(w, "FIGURE %s: sent to a host with %d nodes when an unrelated environment is created on other hosts: %d bytes (bar 0)\n", at, g.near, g.bytes)
+	fmt.Fprintf(w, "FIGURE %s: sent to a host with %d nodes when an unrelated environment is created on other hosts: %d bytes (bar 0)\n",
+		at, g.near, g.bytes)
 }
 
 // figures measures one thing after the other.

@@ -143,8 +143,14 @@ func (r *registry) serve(c *founded.Cluster) error {
 		return err
 	}
 	d := wire.DigestOf([32]byte{1})
-	list, err := json.Marshal(host.Templates{Version: 1, Templates: []host.Template{{Image: host.Image{Name: template, Digest: d, Bytes: 1 << 20}, OCI: d,
-		Process: host.Process{Argv: []string{"/sim"}}, HTTPPort: 80, Check: &host.Check{Port: 80}, Profile: host.ProfileApp}}})
+	list, err := json.Marshal(host.Templates{Version: 1, Templates: []host.Template{{
+		Image:    host.Image{Name: template, Digest: d, Bytes: 1 << 20},
+		OCI:      d,
+		Process:  host.Process{Argv: []string{"/sim"}},
+		HTTPPort: 80,
+		Check:    &host.Check{Port: 80},
+		Profile:  host.ProfileApp,
+	}}})
 	if err != nil {
 		return err
 	}

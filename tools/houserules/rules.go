@@ -42,8 +42,8 @@ var own = []struct{ pkg, by, reason string }{
 
 // deciding packages are pure: a snapshot in, a plan out. They may not import these, nor read the clock.
 var (
-	deciding = []string{"agent/plan", "agent/history", "agent/container/spec", "orchestrator/env", "orchestrator/entitle", "orchestrator/place",
-		"orchestrator/ops/progress", "orchestrator/world", "orchestrator/converge"}
+	deciding = []string{"agent/plan", "agent/history", "agent/container/spec", "orchestrator/env", "orchestrator/entitle",
+		"orchestrator/place", "orchestrator/ops/progress", "orchestrator/world", "orchestrator/converge"}
 	forbidden = []string{"os", "net/http", "syscall", "golang.org/x/sys/unix", "log", "log/slog", "hardnode.dev/internal/logging"}
 )
 
@@ -67,10 +67,12 @@ var goldenElsewhere = []struct{ pkg, reason string }{
 }
 
 // internals is the closed list of folders below internal/.
-var internals = []string{"wire", "disk", "identity", "license", "release", "secret", "run", "keep", "logging", "limit", "build", "wallclock", "testkit"}
+var internals = []string{"wire", "disk", "identity", "license", "release", "secret", "run", "keep", "logging", "limit", "build",
+	"wallclock", "testkit"}
 
 // tops is the fixed top level.
-var tops = []string{".ci", ".gitignore", "LICENSE", "Makefile", "README.md", "SECURITY.md", "agent", "go.mod", "go.sum", "image", "init", "internal", "jls", "orchestrator", "qemu-tests", "tools"}
+var tops = []string{".ci", ".gitignore", "LICENSE", "Makefile", "README.md", "SECURITY.md", "agent", "go.mod", "go.sum", "image", "init",
+	"internal", "jls", "orchestrator", "qemu-tests", "tools"}
 
 // banned are package names that say nothing about what the package holds.
 var banned = []string{"util", "utils", "common", "helpers", "pkg", "misc", "manager", "base"}

@@ -112,7 +112,9 @@ func TestFoldersDoNotKnowEachOther(t *testing.T) {
 			if !ours || top == "internal" || top == from {
 				continue
 			}
-			if !slices.ContainsFunc(crossings, func(c struct{ from, to, reason string }) bool { return within(f.dir(), c.from) && within(to, c.to) }) {
+			if !slices.ContainsFunc(crossings, func(c struct{ from, to, reason string }) bool {
+				return within(f.dir(), c.from) && within(to, c.to)
+			}) {
 				t.Errorf("%s imports %s: product folders meet only in internal/ and on the wire", f.path, imp)
 			}
 		}
@@ -159,7 +161,8 @@ func TestStrictIsForPeople(t *testing.T) {
 		}
 		ast.Inspect(f.syntax, func(n ast.Node) bool {
 			if s, ok := n.(*ast.SelectorExpr); ok && s.Sel.Name == "DisallowUnknownFields" {
-				t.Errorf("%s refuses unknown fields: a program of the next version may send some; read it by internal/wire/neighbour", f.path)
+				t.Errorf("%s refuses unknown fields: a program of the next version may send some; read it by internal/wire/neighbour",
+					f.path)
 			}
 			return true
 		})
@@ -171,7 +174,8 @@ func TestKeptDocumentsHaveGoldenFiles(t *testing.T) {
 	root, files := repository(t)
 	found := 0
 	for _, f := range files {
-		if f.test() || within(f.dir(), "internal/keep") || slices.ContainsFunc(goldenElsewhere, func(e struct{ pkg, reason string }) bool { return e.pkg == f.dir() }) {
+		if f.test() || within(f.dir(), "internal/keep") ||
+			slices.ContainsFunc(goldenElsewhere, func(e struct{ pkg, reason string }) bool { return e.pkg == f.dir() }) {
 			continue
 		}
 		keeps := false
@@ -263,7 +267,8 @@ func TestShape(t *testing.T) {
 	}
 	for dir, name := range packages {
 		if !documented[dir] {
-			t.Errorf("%s (package %s): its comment must say what it owns, what comes in, what goes out and what it never does (lines starting Owns:, In:, Out:, Never:)", dir, name)
+			t.Errorf("%s (package %s): its comment must say what it owns, what comes in, what goes out and what it never does (lines "+
+				"starting Owns:, In:, Out:, Never:)", dir, name)
 		}
 	}
 }

@@ -1,4 +1,5 @@
-// Command notices writes the third-party notices that go with every image: each Go module linked into a shipped program, with its licence text.
+// Command notices writes the third-party notices that go with every image: each Go module linked into a shipped program, with its licence
+// text.
 //
 // Owns: the list of licence file names, and the order of the output.
 // In: package paths of the shipped programs, as arguments; the module cache.
@@ -28,7 +29,8 @@ type module struct {
 
 func main() {
 	flag.Usage = func() {
-		fmt.Fprintln(flag.CommandLine.Output(), "usage: notices PACKAGE... > NOTICES.txt\nwrites the licences of all modules the packages are built from")
+		fmt.Fprintln(flag.CommandLine.Output(),
+			"usage: notices PACKAGE... > NOTICES.txt\nwrites the licences of all modules the packages are built from")
 	}
 	flag.Parse()
 	if err := run(os.Stdout, flag.Args()); err != nil {
@@ -95,7 +97,8 @@ func licences(dir string) (string, error) {
 	var b strings.Builder
 	for _, e := range entries {
 		name := strings.ToUpper(e.Name())
-		if e.IsDir() || !slices.ContainsFunc([]string{"LICENSE", "LICENCE", "COPYING", "NOTICE"}, func(p string) bool { return strings.HasPrefix(name, p) }) {
+		if e.IsDir() || !slices.ContainsFunc([]string{"LICENSE", "LICENCE", "COPYING", "NOTICE"},
+			func(p string) bool { return strings.HasPrefix(name, p) }) {
 			continue
 		}
 		raw, err := os.ReadFile(filepath.Join(dir, e.Name()))

@@ -11,7 +11,8 @@ func TestNotices(t *testing.T) {
 	if err := run(&out, []string{"hardnode.dev/internal/run"}); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"The Go programming language", "golang.org/x/sync v", "Redistribution and use in source and binary forms"} {
+	for _, want := range []string{"The Go programming language", "golang.org/x/sync v",
+		"Redistribution and use in source and binary forms"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in the notices", want)
 		}

@@ -21,7 +21,8 @@ func assemble(s Spec, dir, layoutDir string, debs []deb, say func(string, ...any
 	}
 	b.Unpacked = packages.size() + own.size()
 	if b.Unpacked > s.LimitMiB<<20 {
-		return b, fmt.Errorf("%s has %.1f MiB unpacked, at most %d are allowed: take less of its packages", s.Name, mib(b.Unpacked), s.LimitMiB)
+		return b, fmt.Errorf("%s has %.1f MiB unpacked, at most %d are allowed: take less of its packages", s.Name, mib(b.Unpacked),
+			s.LimitMiB)
 	}
 	var layers []zstdLayer
 	created := time.Unix(0, 0)
@@ -42,7 +43,8 @@ func assemble(s Spec, dir, layoutDir string, debs []deb, say func(string, ...any
 		b.Packed += int64(len(l.packed))
 		layers = append(layers, l)
 	}
-	img, err := makeImage(s, b.Version, created.UTC().Truncate(time.Second), layers, []string{"files of Debian packages", "files of the template"})
+	img, err := makeImage(s, b.Version, created.UTC().Truncate(time.Second), layers,
+		[]string{"files of Debian packages", "files of the template"})
 	if err != nil {
 		return b, err
 	}

@@ -33,7 +33,8 @@ func main() {
 	out := flag.String("out", "out/templates", "where the layouts go")
 	fresh := flag.Bool("fresh", false, "download all packages anew")
 	flag.Usage = func() {
-		fmt.Fprintln(flag.CommandLine.Output(), "usage: templates [flags] FOLDER...\nbuilds the template described in each folder (tools/templates/nginx)")
+		fmt.Fprintln(flag.CommandLine.Output(),
+			"usage: templates [flags] FOLDER...\nbuilds the template described in each folder (tools/templates/nginx)")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
@@ -88,7 +89,8 @@ func build(ctx context.Context, dir, out string, fresh bool) error {
 		return err
 	}
 	say("%s in %s, %s", b.Version, layoutDir, b.Digest)
-	say("%.1f MiB unpacked (limit %d), %.1f MiB packed, %s", mib(b.Unpacked), s.LimitMiB, mib(b.Packed), time.Since(start).Round(10*time.Millisecond))
+	say("%.1f MiB unpacked (limit %d), %.1f MiB packed, %s", mib(b.Unpacked), s.LimitMiB, mib(b.Packed),
+		time.Since(start).Round(10*time.Millisecond))
 	return nil
 }
 

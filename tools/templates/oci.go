@@ -71,7 +71,8 @@ func makeImage(s Spec, version string, created time.Time, layers []zstdLayer, na
 		return nil, fmt.Errorf("make configuration: %v", err)
 	}
 	for i, l := range layers {
-		img, err = mutate.Append(img, mutate.Addendum{Layer: l, MediaType: types.OCILayerZStd, History: v1.History{Created: v1.Time{Time: created}, CreatedBy: names[i]}})
+		img, err = mutate.Append(img, mutate.Addendum{Layer: l, MediaType: types.OCILayerZStd,
+			History: v1.History{Created: v1.Time{Time: created}, CreatedBy: names[i]}})
 		if err != nil {
 			return nil, fmt.Errorf("add layer: %v", err)
 		}

@@ -58,7 +58,8 @@ func fetch(ctx context.Context, cache string, names []string, fresh bool, say fu
 		var out bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &out, &out
 		if err := cmd.Run(); err != nil {
-			return nil, fmt.Errorf("download %s: %v: %s; run `make deps` or `apt-get update` first", strings.Join(missing, ", "), err, lastLine(out.String()))
+			return nil, fmt.Errorf("download %s: %v: %s; run `make deps` or `apt-get update` first", strings.Join(missing, ", "), err,
+				lastLine(out.String()))
 		}
 	}
 	var debs []deb

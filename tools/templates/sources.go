@@ -16,7 +16,8 @@ const sourcesPath = "usr/share/doc/hardnode/SOURCES"
 // sourcesFile has a line for each package and one for each of Debian's source packages it was made from.
 func sourcesFile(debs []deb) ([]byte, error) {
 	var b strings.Builder
-	b.WriteString("Files of these Debian packages are in this image, as Debian built them. Their licences: /usr/share/doc/PACKAGE/copyright.\n")
+	b.WriteString("Files of these Debian packages are in this image, as Debian built them. Their licences: " +
+		"/usr/share/doc/PACKAGE/copyright.\n")
 	for _, d := range debs {
 		control, err := d.control()
 		if err != nil {

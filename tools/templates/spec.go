@@ -15,14 +15,15 @@ import (
 
 // Spec is a template's description: <name>/template.yaml. Files to copy as they are lie beside it in <name>/files.
 type Spec struct {
-	Version     int                 `yaml:"version"` // 1
-	Name        wire.TemplateName   `yaml:"name"`
-	Summary     string              `yaml:"summary"`
-	VersionOf   string              `yaml:"versionOf"` // the package whose version is the template's
-	LimitMiB    int64               `yaml:"limitMiB"`  // unpacked; more is an error
-	Packages    map[string][]string `yaml:"packages"`  // Debian package → patterns of the files wanted; its copyright file always comes along
-	Links       map[string]string   `yaml:"links"`     // symbolic link → target; packages' files below a link go to where it leads
-	Busybox     []string            `yaml:"busybox"`   // applets to link in usr/bin
+	Version   int               `yaml:"version"` // 1
+	Name      wire.TemplateName `yaml:"name"`
+	Summary   string            `yaml:"summary"`
+	VersionOf string            `yaml:"versionOf"` // the package whose version is the template's
+	LimitMiB  int64             `yaml:"limitMiB"`  // unpacked; more is an error
+	// Debian package → patterns of the files wanted; its copyright file always comes along
+	Packages    map[string][]string `yaml:"packages"`
+	Links       map[string]string   `yaml:"links"`   // symbolic link → target; packages' files below a link go to where it leads
+	Busybox     []string            `yaml:"busybox"` // applets to link in usr/bin
 	Directories []string            `yaml:"directories"`
 	Sticky      []string            `yaml:"sticky"` // directories everybody may write to
 	Process     ProcessSpec         `yaml:"process"`

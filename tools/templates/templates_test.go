@@ -21,7 +21,8 @@ import (
 func writeDeb(t *testing.T, cache, name, version string, files map[string]string) {
 	t.Helper()
 	files["./usr/share/doc/"+name+"/copyright"] = "free"
-	control := map[string]string{"./control": "Package: " + name + "\nVersion: 1:2.5-1\nSource: huge (1:2.5)\nBuilt-Using: glibc (= 2.36-9)\nDescription: x\n y\n"}
+	control := map[string]string{"./control": "Package: " + name +
+		"\nVersion: 1:2.5-1\nSource: huge (1:2.5)\nBuilt-Using: glibc (= 2.36-9)\nDescription: x\n y\n"}
 	var ar bytes.Buffer
 	ar.WriteString("!<arch>\n")
 	for _, m := range []struct {
@@ -93,7 +94,8 @@ func setUp(t *testing.T, spec string, files map[string]string) (dir, out string)
 }
 
 func tinyFiles() map[string]string {
-	return map[string]string{"./bin/tiny": "#!x", "./lib/x.so.1.2": "lib", "./lib/x.so.1>x.so.1.2": "", "./usr/share/man/man1/tiny.1": "not wanted"}
+	return map[string]string{"./bin/tiny": "#!x", "./lib/x.so.1.2": "lib", "./lib/x.so.1>x.so.1.2": "",
+		"./usr/share/man/man1/tiny.1": "not wanted"}
 }
 
 func TestBuild(t *testing.T) {
@@ -125,7 +127,8 @@ func TestBuild(t *testing.T) {
 		t.Fatal(err)
 	}
 	cf, err := img.ConfigFile()
-	if err != nil || cf.Config.StopSignal != "SIGQUIT" || cf.Config.Entrypoint[0] != "tiny" || cf.Config.Labels["org.opencontainers.image.version"] != "1:2.5-1" {
+	if err != nil || cf.Config.StopSignal != "SIGQUIT" || cf.Config.Entrypoint[0] != "tiny" ||
+		cf.Config.Labels["org.opencontainers.image.version"] != "1:2.5-1" {
 		t.Errorf("got configuration %+v, %v", cf, err)
 	}
 	man, err := img.Manifest()
@@ -178,7 +181,9 @@ func TestArchiveHoldsWhatIsWanted(t *testing.T) {
 			lines = append(lines, fmt.Sprintf("%s%o%s", h.Name, h.Mode, h.Linkname))
 		}
 	}
-	want := "bin777usr/bin lib777usr/lib tmp/1777 usr/755 usr/bin/755 usr/bin/tiny755 usr/lib/755 usr/lib/x.so.1777x.so.1.2 usr/lib/x.so.1.2755 usr/share/755 usr/share/doc/755 usr/share/doc/hardnode/755 usr/share/doc/hardnode/SOURCES644 usr/share/doc/tiny/755 usr/share/doc/tiny/copyright755 etc/755 etc/passwd644"
+	want := "bin777usr/bin lib777usr/lib tmp/1777 usr/755 usr/bin/755 usr/bin/tiny755 usr/lib/755 usr/lib/x.so.1777x.so.1.2 " +
+		"usr/lib/x.so.1.2755 usr/share/755 usr/share/doc/755 usr/share/doc/hardnode/755 usr/share/doc/hardnode/SOURCES644 " +
+		"usr/share/doc/tiny/755 usr/share/doc/tiny/copyright755 etc/755 etc/passwd644"
 	if got := strings.Join(lines, " "); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
@@ -188,7 +193,8 @@ func TestSourcesNamed(t *testing.T) {
 	_, out := setUp(t, yaml, tinyFiles())
 	d := deb{name: "tiny", version: "1:2.5-1+b1", file: filepath.Join(out, "packages/tiny_1%3a2.5-1_amd64.deb")}
 	raw, err := sourcesFile([]deb{d})
-	want := "\ntiny 1:2.5-1+b1\n  from Debian's source package huge, version 1:2.5\n  built using Debian's source package glibc, version 2.36-9\n"
+	want := "\ntiny 1:2.5-1+b1\n  from Debian's source package huge, version 1:2.5\n" +
+		"  built using Debian's source package glibc, version 2.36-9\n"
 	if err != nil || !strings.HasSuffix(string(raw), want) {
 		t.Errorf("got %q, %v, want its end %q", raw, err, want)
 	}

@@ -242,7 +242,8 @@ func writeSlowest(out io.Writer, all []took, most int) {
 			fmt.Fprintf(out, "%9.2f  %s%s\n", t.seconds, strings.TrimSpace(t.pkg+" "+t.test), note)
 		}
 	}
-	fmt.Fprintf(out, "%d tests in %d packages, %d tests and %d packages failed; they took %.1f s together\n", len(tests), len(packages), failed, broken, sum)
+	fmt.Fprintf(out, "%d tests in %d packages, %d tests and %d packages failed; they took %.1f s together\n", len(tests), len(packages),
+		failed, broken, sum)
 }
 
 // record adds what took how long to a file: seconds, result, cached, package, test.

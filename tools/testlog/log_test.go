@@ -38,9 +38,12 @@ func TestSideBySide(t *testing.T) {
 	}
 	end := func(pkg string) string { return fmt.Sprintf(`{"Action":"pass","Package":%q,"Elapsed":1}`+"\n", pkg) }
 	for _, c := range []struct{ name, in, want string }{
-		{"the first ends last", line("a", "a1") + line("b", "b1") + line("a", "a2") + line("b", "b2") + end("b") + line("a", "a3") + end("a"), "a1 a2 a3 b1 b2"},
-		{"the first ends first", line("a", "a1") + line("b", "b1") + line("a", "a2") + end("a") + line("b", "b2") + end("b"), "a1 a2 b1 b2"},
-		{"three", line("a", "a1") + line("b", "b1") + line("c", "c1") + end("b") + line("c", "c2") + end("a") + line("c", "c3") + end("c"), "a1 b1 c1 c2 c3"},
+		{"the first ends last", line("a", "a1") + line("b", "b1") + line("a", "a2") + line("b", "b2") + end("b") + line("a", "a3") +
+			end("a"), "a1 a2 a3 b1 b2"},
+		{"the first ends first", line("a", "a1") + line("b", "b1") + line("a", "a2") + end("a") + line("b", "b2") + end("b"),
+			"a1 a2 b1 b2"},
+		{"three", line("a", "a1") + line("b", "b1") + line("c", "c1") + end("b") + line("c", "c2") + end("a") + line("c", "c3") + end("c"),
+			"a1 b1 c1 c2 c3"},
 		{"cut off", line("a", "a1") + line("b", "b1") + line("a", "a2"), "a1 a2 --- never ended: b b1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -62,10 +65,13 @@ func TestRun(t *testing.T) {
 		err             string
 		has, hasNot     []string
 	}{
-		{"quiet", passes, "", false, 0, "", []string{"ok  \ta\t3.000s\n", "2.50  a TestOne\n", "1 tests in 1 packages, 0 tests and 0 packages failed; they took 3.0 s"}, []string{"FIGURE", "RUN", "PASS"}},
+		{"quiet", passes, "", false, 0, "", []string{"ok  \ta\t3.000s\n", "2.50  a TestOne\n",
+			"1 tests in 1 packages, 0 tests and 0 packages failed; they took 3.0 s"}, []string{"FIGURE", "RUN", "PASS"}},
 		{"verbose", passes, "", true, 0, "", []string{"=== RUN   TestOne\n", "FIGURE boot", "ok  \ta"}, nil},
 		{"lines of what passes", passes, "FIGURE", false, 0, "", []string{"FIGURE boot: 5.0 s\n"}, []string{"RUN", "ok  "}},
-		{"all of what fails", passes + fails, "FIGURE", false, 1, "", []string{"FIGURE boot", "the console said: panic\n", "part is wrong\n", "--- FAIL: TestTwo", "FAIL\tb\t1.600s", "1.50  b TestTwo  fail\n", "1 tests and 1 packages failed"}, []string{"RUN   TestOne"}},
+		{"all of what fails", passes + fails, "FIGURE", false, 1, "",
+			[]string{"FIGURE boot", "the console said: panic\n", "part is wrong\n", "--- FAIL: TestTwo", "FAIL\tb\t1.600s",
+				"1.50  b TestTwo  fail\n", "1 tests and 1 packages failed"}, []string{"RUN   TestOne"}},
 		{"a build", `{"ImportPath":"c","Action":"build-output","Output":"c.go:1: undefined: x\n"}
 {"ImportPath":"c","Action":"build-fail"}
 {"Action":"output","Package":"c","Output":"FAIL\tc [build failed]\n"}
@@ -75,7 +81,8 @@ func TestRun(t *testing.T) {
 {"Action":"output","Package":"d","Output":"exit status 2\nFAIL\td\n"}
 {"Action":"fail","Package":"d","Elapsed":0.1}
 `, "FIGURE", false, 1, "", []string{"panic: out of luck\n", "FAIL\td\n"}, nil},
-		{"cut off", strings.Join(strings.SplitAfter(fails, "\n")[:3], ""), "FIGURE", false, 1, "ended before its tests", []string{"never ended: b TestTwo\n", "the console said: panic"}, nil},
+		{"cut off", strings.Join(strings.SplitAfter(fails, "\n")[:3], ""), "FIGURE", false, 1, "ended before its tests",
+			[]string{"never ended: b TestTwo\n", "the console said: panic"}, nil},
 		{"not run", "", "", false, 1, "did not run", nil, nil},
 		{"go's own words", "go: cannot find main module\n", "", false, 1, "did not run", []string{"cannot find main module"}, nil},
 		{"cached", `{"Action":"output","Package":"e","Output":"ok  \te\t(cached)\n"}

@@ -60,7 +60,8 @@ func bench(ctx context.Context, packages string, rounds, seconds int) error {
 	body := strings.Repeat("x", 1000)
 	servers := map[string]string{
 		"backend": fmt.Sprintf(`server { listen 127.0.0.1:%d; location / { return 200 "%s"; } }`, ports[0], body),
-		"nginx": fmt.Sprintf(`upstream b { server 127.0.0.1:%d; keepalive 64; keepalive_requests 1000000; } server { listen 127.0.0.1:%d; server_name a.test; location / { proxy_pass http://b; proxy_http_version 1.1;
+		"nginx": fmt.Sprintf(
+			`upstream b { server 127.0.0.1:%d; keepalive 64; keepalive_requests 1000000; } server { listen 127.0.0.1:%d; server_name a.test; location / { proxy_pass http://b; proxy_http_version 1.1;
 proxy_set_header Connection ""; proxy_set_header Host $http_host; proxy_set_header X-Forwarded-For $remote_addr; proxy_set_header X-Forwarded-Host $http_host; proxy_set_header X-Forwarded-Proto http; } }`, ports[0], ports[1]),
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -79,7 +80,8 @@ proxy_set_header Connection ""; proxy_set_header Host $http_host; proxy_set_head
 	if err := resolverData(dir, ports[0]); err != nil {
 		return err
 	}
-	if err := start(ctx, &children, resolver, "-config", filepath.Join(dir, "resolver.json"), "-data", dir, "-identity", filepath.Join(dir, "none"), "-listen", fmt.Sprintf("127.0.0.1:%d", ports[2])); err != nil {
+	if err := start(ctx, &children, resolver, "-config", filepath.Join(dir, "resolver.json"), "-data", dir, "-identity",
+		filepath.Join(dir, "none"), "-listen", fmt.Sprintf("127.0.0.1:%d", ports[2])); err != nil {
 		return err
 	}
 	for _, p := range ports {

@@ -38,7 +38,8 @@ var (
 )
 
 func wrk(ctx context.Context, port, seconds int) (rate float64, p99 string, err error) {
-	out, err := exec.CommandContext(ctx, "wrk", "-t1", "-c32", fmt.Sprintf("-d%ds", seconds), "--latency", "-H", "Host: a.test", fmt.Sprintf("http://127.0.0.1:%d/", port)).CombinedOutput()
+	out, err := exec.CommandContext(ctx, "wrk", "-t1", "-c32", fmt.Sprintf("-d%ds", seconds), "--latency", "-H", "Host: a.test",
+		fmt.Sprintf("http://127.0.0.1:%d/", port)).CombinedOutput()
 	if err != nil {
 		return 0, "", fmt.Errorf("run wrk: %v: %s (Debian package wrk)", err, out)
 	}

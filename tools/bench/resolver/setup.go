@@ -22,7 +22,8 @@ import (
 // resolverData gives the resolver a configuration and its last routes, as if the orchestrator were away.
 func resolverData(dir string, backend int) error {
 	pin := "sha256:" + strings.Repeat("0", 64)
-	raw, err := json.Marshal(boot.ResolverConfig{Version: 1, Cluster: "cl-0000000000000000", CAPin: pin, Orchestrator: []string{"127.0.0.1:9"}})
+	raw, err := json.Marshal(boot.ResolverConfig{Version: 1, Cluster: "cl-0000000000000000", CAPin: pin,
+		Orchestrator: []string{"127.0.0.1:9"}})
 	if err != nil {
 		return err
 	}
@@ -33,8 +34,9 @@ func resolverData(dir string, backend int) error {
 		return err
 	}
 	addr := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(backend))
-	return keep.Doc[host.Routes]{Path: filepath.Join(dir, "routes/routes.json"), Version: 1}.Save(host.Routes{Version: 1, Revision: 1, Sites: []host.Site{
-		{Env: "a", Domain: "a.test", Running: true, Backends: []host.Backend{{CTID: 101, Addr: addr}}}}})
+	return keep.Doc[host.Routes]{Path: filepath.Join(dir, "routes/routes.json"), Version: 1}.Save(
+		host.Routes{Version: 1, Revision: 1, Sites: []host.Site{
+			{Env: "a", Domain: "a.test", Running: true, Backends: []host.Backend{{CTID: 101, Addr: addr}}}}})
 }
 
 func unpackNginx(ctx context.Context, packages, dir string) (string, error) {

@@ -30,8 +30,8 @@ func (a *App) API() (*client.Client, error) {
 	return client.Orchestrator(cfg.Servers, identity.Trust{Pin: cfg.CAPin, Cluster: cfg.Cluster}, token), nil
 }
 
-// UsualTimeout is the deadline of a command when nobody says another; pushTimeout is that of a push, whose import is as long as the image is
-// large: the registry has a deadline of its own for it.
+// UsualTimeout is the deadline of a command when nobody says another; pushTimeout is that of a push, whose import is as long as the image
+// is large: the registry has a deadline of its own for it.
 const (
 	UsualTimeout = 10 * time.Minute
 	PushTimeout  = 12 * time.Hour

@@ -39,7 +39,9 @@ func audit(a *app.App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := a.Show(list, app.Joined(list, func(x operator.Audit) string { return strconv.FormatInt(x.Seq, 10) }), func(t *app.Table) {
+			if err := a.Show(list, app.Joined(list, func(x operator.Audit) string {
+				return strconv.FormatInt(x.Seq, 10)
+			}), func(t *app.Table) {
 				t.Head("NUMBER", "TIME", "WHO", "FROM", "WHAT", "OBJECT", "RESULT")
 				for _, x := range list {
 					t.Row(x.Seq, app.Stamp(x.At), x.Who, x.From, x.What, x.Object, x.Result)

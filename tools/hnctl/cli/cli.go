@@ -77,7 +77,8 @@ func root(a *app.App) *cobra.Command {
 	f.StringVar(&a.ConfigFlag, "config", "", "configuration directory")
 	f.StringVar(&a.ContextName, "context", "", "cluster to work with, of those in the configuration (hnctl context list)")
 	f.StringVarP(&a.Output, "output", "o", "table", "table, json, yaml or name")
-	f.DurationVar(&a.Timeout, "timeout", app.UsualTimeout, "longest wait for the whole command; template push waits for an import of any size")
+	f.DurationVar(&a.Timeout, "timeout", app.UsualTimeout,
+		"longest wait for the whole command; template push waits for an import of any size")
 	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return globals(a, c) }
 	root.AddCommand(commands(a)...)
 	root.InitDefaultHelpCmd()

@@ -33,19 +33,23 @@ type completer func(ctx context.Context, a *app.App) []string
 
 // ofArgument is what may stand for a word of a usage line. A word that is not here is free text.
 var ofArgument = map[string]completer{
-	"ENV": envNames, "NODE": nodeNames, "HOST": hostNames, "OPERATION": operationIDs, "CONTEXT": contextNames, "TEMPLATE": templateNames, "TOKEN": tokenIDs,
+	"ENV": envNames, "NODE": nodeNames, "HOST": hostNames, "OPERATION": operationIDs, "CONTEXT": contextNames, "TEMPLATE": templateNames,
+	"TOKEN":   tokenIDs,
 	"LICENCE": licenceIDs, "INSTALLATION": installationIDs, "FILE": files, "IMAGE": files, "DIR": files,
 }
 
 // ofFlag is what may stand for a flag's value, whatever command it is of. A flag that is not here takes free text.
 var ofFlag = map[string]completer{
-	"env": envNames, "host": hostNames, "layer": layerNames, "component": componentNames, "context": contextNames, "template": templateNames,
-	"output": fixed("table", "json", "yaml", "name"), "role": fixed("user", "infra", "hypervisor"), "scope": fixed("read", "write", "exec", "platform", "metrics", "admin"),
-	"unit": fixed("agent", "init", "kernel", "spawner", "netd", "console"), "who": auditors,
+	"env": envNames, "host": hostNames, "layer": layerNames, "component": componentNames, "context": contextNames,
+	"template": templateNames,
+	"output":   fixed("table", "json", "yaml", "name"), "role": fixed("user", "infra", "hypervisor"),
+	"scope": fixed("read", "write", "exec", "platform", "metrics", "admin"),
+	"unit":  fixed("agent", "init", "kernel", "spawner", "netd", "console"), "who": auditors,
 	"kind":   fixed("env.create", "env.start", "env.stop", "env.delete", "env.spread", "node.replace", "import"),
 	"config": files, "dir": files, "file": files, "licence": files, "licence-root-key": files, "jls-dir": files, "images": files,
-	"timeout": fixed("30s", "10m", "1h"), "since": fixed("10m", "1h", "1d"), "for": fixed("30m", "1h", "24h"), "join-within": fixed("1h", "24h"),
-	"user": fixed("root", "postgres", "mysql", "www-data", "nobody"), // which of them a node has only its /etc/passwd knows
+	"timeout": fixed("30s", "10m", "1h"), "since": fixed("10m", "1h", "1d"), "for": fixed("30m", "1h", "24h"),
+	"join-within": fixed("1h", "24h"),
+	"user":        fixed("root", "postgres", "mysql", "www-data", "nobody"), // which of them a node has only its /etc/passwd knows
 }
 
 // files are completed by the shell.
@@ -136,7 +140,9 @@ func listed[T any](path string, names func(T) []string) completer {
 func describe(name, what string) string { return app.Clean(name) + "\t" + app.Clean(what) }
 
 func envNames(ctx context.Context, a *app.App) []string {
-	return listed("/environments", func(e operator.Environment) []string { return []string{describe(string(e.Spec.Name), string(e.State))} })(ctx, a)
+	return listed("/environments", func(e operator.Environment) []string {
+		return []string{describe(string(e.Spec.Name), string(e.State))}
+	})(ctx, a)
 }
 
 func hostNames(ctx context.Context, a *app.App) []string {

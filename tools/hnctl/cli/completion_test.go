@@ -21,7 +21,8 @@ import (
 // TestEveryNameIsCompleted: each argument and each flag of each command is completed, is a file, or is known to be free text.
 func TestEveryNameIsCompleted(t *testing.T) {
 	freeArguments := []string{"NAME", "COMMAND", "ARG", "MODULE", "ACTION"}
-	freeFlags := []string{"name", "domain", "external", "infra-address", "infra-link", "host-link", "jls", "jls-pin", "trusted-proxy", "customer", "help", "version", "component-arg", "jls-external", "registry-external"}
+	freeFlags := []string{"name", "domain", "external", "infra-address", "infra-link", "host-link", "jls", "jls-pin", "trusted-proxy",
+		"customer", "help", "version", "component-arg", "jls-external", "registry-external"}
 	var walk func(c *cobra.Command)
 	walk = func(c *cobra.Command) {
 		for _, sub := range c.Commands() {
@@ -56,8 +57,9 @@ func TestCompletionDoesNotWait(t *testing.T) {
 	}
 	defer l.Close()
 	dir := t.TempDir()
-	raw, err := config.Encode(config.Config{Version: 1, Cluster: "cl-0123456789abcdef", Name: "demo", Servers: []string{"https://" + l.Addr().String()},
-		CAPin: "sha256:" + strings.Repeat("0b", 32), TokenFile: "token"})
+	raw, err := config.Encode(config.Config{Version: 1, Cluster: "cl-0123456789abcdef", Name: "demo",
+		Servers: []string{"https://" + l.Addr().String()},
+		CAPin:   "sha256:" + strings.Repeat("0b", 32), TokenFile: "token"})
 	if err != nil {
 		t.Fatal(err)
 	}

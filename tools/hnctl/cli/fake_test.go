@@ -57,8 +57,10 @@ func fakeImports(now time.Time) map[wire.OperationID]operator.Operation {
 	out := map[wire.OperationID]operator.Operation{}
 	for _, o := range []operator.Operation{
 		{ID: "op-00000000000000a1", Object: "templates/team/web:1", State: operator.OpRunning, Progress: 40,
-			Steps: []operator.Step{{Name: "accept", State: operator.OpDone}, {Name: "import", State: operator.OpRunning, Detail: "84.0 MiB of 210.0 MiB are read"}}},
-		{ID: "op-00000000000000a2", Object: "templates/bad:1", State: operator.OpFailed, Steps: []operator.Step{{Name: "import", State: operator.OpFailed}},
+			Steps: []operator.Step{{Name: "accept", State: operator.OpDone},
+				{Name: "import", State: operator.OpRunning, Detail: "84.0 MiB of 210.0 MiB are read"}}},
+		{ID: "op-00000000000000a2", Object: "templates/bad:1", State: operator.OpFailed,
+			Steps:   []operator.Step{{Name: "import", State: operator.OpFailed}},
 			Problem: operator.NewProblem(operator.Invalid, "templates/bad:1", "is for linux/s390x", "mend the image and push it again")},
 	} {
 		o.Kind, o.By, o.Created, o.Updated = "import", "push token", now, now
@@ -105,7 +107,9 @@ func serve(dir string) (stop func(), err error) {
 	}
 	holder := &identity.Holder{}
 	holder.Set(cred)
-	f := &fake{envs: map[wire.EnvName]operator.Environment{"jelastic": {Spec: operator.EnvironmentSpec{Name: "jelastic"}, State: operator.EnvRunning}, "bare": {Spec: operator.EnvironmentSpec{Name: "bare"}, State: operator.EnvCreating}}, ops: map[wire.OperationID]operator.Operation{}, imports: fakeImports(now), seen: map[string]wire.OperationID{}, now: time.Now()}
+	f := &fake{envs: map[wire.EnvName]operator.Environment{"jelastic": {Spec: operator.EnvironmentSpec{Name: "jelastic"},
+		State: operator.EnvRunning}, "bare": {Spec: operator.EnvironmentSpec{Name: "bare"}, State: operator.EnvCreating}},
+		ops: map[wire.OperationID]operator.Operation{}, imports: fakeImports(now), seen: map[string]wire.OperationID{}, now: time.Now()}
 	l, err := tls.Listen("tcp", "127.0.0.1:0", identity.ServerTLS(identity.Trust{Pin: identity.Pin(root.Cert)}, nil, holder))
 	if err != nil {
 		return nil, err
@@ -118,7 +122,9 @@ func serve(dir string) (stop func(), err error) {
 	}
 	gone.Close()
 	jlsURL, jlsPin, stopJLS := fakeJLS()
-	raw, err := config.Encode(config.Config{JLS: &config.JLS{Server: jlsURL, Pin: jlsPin, TokenFile: "token"}, Version: 1, Cluster: cluster, Name: "demo", Servers: []string{"https://" + gone.Addr().String(), "https://" + l.Addr().String()}, CAPin: identity.Pin(root.Cert), TokenFile: "token"})
+	raw, err := config.Encode(config.Config{JLS: &config.JLS{Server: jlsURL, Pin: jlsPin, TokenFile: "token"}, Version: 1, Cluster: cluster,
+		Name: "demo", Servers: []string{"https://" + gone.Addr().String(), "https://" + l.Addr().String()}, CAPin: identity.Pin(root.Cert),
+		TokenFile: "token"})
 	if err != nil {
 		return nil, err
 	}
@@ -133,12 +139,16 @@ func serve(dir string) (stop func(), err error) {
 // fakeJLS is a licence server that knows one licence and one installation.
 func fakeJLS() (url, pin string, stop func()) {
 	lic := jls.License{ID: "lic-1", Customer: "Demo", Hosts: 2, Installation: "in-0123456789abcdef"}
-	in := jls.Installation{ID: "in-0123456789abcdef", Name: "demo", Cluster: "cl-0123456789abcdef", License: "lic-1", Customer: "Demo", Allowed: 2, Hosts: []jls.Seat{{Host: "h-000000000002", Name: "host-1"}}}
+	in := jls.Installation{ID: "in-0123456789abcdef", Name: "demo", Cluster: "cl-0123456789abcdef", License: "lic-1", Customer: "Demo",
+		Allowed: 2, Hosts: []jls.Seat{{Host: "h-000000000002", Name: "host-1"}}}
 	mux := http.NewServeMux()
 	for pattern, v := range map[string]any{
-		"GET " + jls.PathLicenses: []jls.License{lic}, "POST " + jls.PathLicenses: jls.IssuedLicense{License: lic, Token: "v4.public.x"}, "POST " + jls.PathLicenses + "/lic-1/revoke": lic,
-		"GET " + jls.PathInstallations: []jls.Installation{in}, "POST " + jls.PathInstallations + "/in-0123456789abcdef/release": in,
-		"GET " + jls.PathAudit: []jls.Audit{{Who: "admin", What: "licence issue", Object: "licenses/lic-1", Result: "ok"}},
+		"GET " + jls.PathLicenses: []jls.License{lic}, "POST " + jls.PathLicenses: jls.IssuedLicense{License: lic, Token: "v4.public.x"},
+		"POST " + jls.PathLicenses + "/lic-1/revoke":                     lic,
+		"GET " + jls.PathInstallations:                                   []jls.Installation{in},
+		"POST " + jls.PathInstallations + "/in-0123456789abcdef/release": in,
+		"GET " + jls.PathAudit: []jls.Audit{{Who: "admin", What: "licence issue",
+			Object: "licenses/lic-1", Result: "ok"}},
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			if r.Header.Get("Authorization") != "Bearer "+fakeToken {
@@ -170,12 +180,16 @@ func refuse(w http.ResponseWriter, code operator.Code, object, reason, next stri
 func (f *fake) handler() http.Handler {
 	mux := http.NewServeMux()
 	hosts := []operator.Host{
-		{ID: "h-000000000001", Name: "infra-1", Role: "infra", State: operator.HostActive, Underlay: "10.77.0.2", Block: "10.96.0.0/24", Version: "0.1.0", Seen: f.now, MemoryMiB: 2048, MemoryUsed: 700},
-		{ID: "h-000000000002", Name: "host-1", Role: "user", State: operator.HostUnreachable, Reason: "no report", Unlicensed: "over the count", Underlay: "10.77.0.11", Block: "10.96.1.0/24", Version: "0.1.0", Seen: f.now},
+		{ID: "h-000000000001", Name: "infra-1", Role: "infra", State: operator.HostActive, Underlay: "10.77.0.2", Block: "10.96.0.0/24",
+			Version: "0.1.0", Seen: f.now, MemoryMiB: 2048, MemoryUsed: 700},
+		{ID: "h-000000000002", Name: "host-1", Role: "user", State: operator.HostUnreachable, Reason: "no report",
+			Unlicensed: "over the count", Underlay: "10.77.0.11", Block: "10.96.1.0/24", Version: "0.1.0", Seen: f.now},
 	}
 	nodes := []operator.Node{
-		{CTID: 3, Env: "jelastic", Layer: "orchestrator", Template: "jelastic/orchestrator", Component: "orchestrator", State: "running", HostName: "infra-1", InternalIP: "10.96.0.13", Cloudlets: wire.Cloudlets{Reserved: 2, Dynamic: 12}},
-		{CTID: 101, Env: "hello", Layer: "cp", Template: "nginx", State: "running", HostName: "host-1", InternalIP: "10.96.1.2", Cloudlets: wire.Cloudlets{Reserved: 1, Dynamic: 4}, Reason: "evil \x1b[2J text"},
+		{CTID: 3, Env: "jelastic", Layer: "orchestrator", Template: "jelastic/orchestrator", Component: "orchestrator", State: "running",
+			HostName: "infra-1", InternalIP: "10.96.0.13", Cloudlets: wire.Cloudlets{Reserved: 2, Dynamic: 12}},
+		{CTID: 101, Env: "hello", Layer: "cp", Template: "nginx", State: "running", HostName: "host-1", InternalIP: "10.96.1.2",
+			Cloudlets: wire.Cloudlets{Reserved: 1, Dynamic: 4}, Reason: "evil \x1b[2J text"},
 		{CTID: 102, Env: "sick", Layer: "cp", Template: "nginx", State: "running", HostName: "infra-1"},
 		{CTID: 103, Env: "sick", Layer: "bl", Template: "nginx", State: "running", HostName: "infra-1"},
 	}
@@ -183,17 +197,20 @@ func (f *fake) handler() http.Handler {
 		mux.HandleFunc("GET "+operator.Prefix+path, h)
 	}
 	get("/cluster", func(w http.ResponseWriter, _ *http.Request) {
-		reply(w, 200, operator.Cluster{ID: "cl-0123456789abcdef", Name: "demo", Domain: "demo.test", Version: "0.1.0", Hosts: map[string]int{"ACTIVE": 1, "UNREACHABLE": 1},
+		reply(w, 200, operator.Cluster{ID: "cl-0123456789abcdef", Name: "demo", Domain: "demo.test", Version: "0.1.0",
+			Hosts:   map[string]int{"ACTIVE": 1, "UNREACHABLE": 1},
 			License: operator.License{State: "active", Hosts: 2, HostsUsed: 1}, Alarms: []string{"host-1 is gone"}, Now: time.Now()})
 	})
 	get("/license", func(w http.ResponseWriter, _ *http.Request) {
-		reply(w, 200, operator.License{ID: "lic-1", Customer: "Demo", State: "grace", Reason: "the JLS is away", Hosts: 2, HostsUsed: 1, JLS: "not since yesterday"})
+		reply(w, 200, operator.License{ID: "lic-1", Customer: "Demo", State: "grace", Reason: "the JLS is away", Hosts: 2, HostsUsed: 1,
+			JLS: "not since yesterday"})
 	})
 	mux.HandleFunc("PUT "+operator.Prefix+"/license", func(w http.ResponseWriter, r *http.Request) {
 		var in operator.LicenseText
 		json.NewDecoder(r.Body).Decode(&in)
 		if !strings.HasPrefix(in.Text, "v4.public.") || strings.TrimSpace(in.Text) != in.Text {
-			refuse(w, operator.Invalid, "licence", "token is malformed: it is no PASETO v4.public", "check that the text is complete and unchanged; the one in force stays")
+			refuse(w, operator.Invalid, "licence", "token is malformed: it is no PASETO v4.public",
+				"check that the text is complete and unchanged; the one in force stays")
 			return
 		}
 		reply(w, 200, operator.License{ID: "lic-2", Customer: "Demo", State: "active", Hosts: 4, HostsUsed: 1})
@@ -238,7 +255,8 @@ func (f *fake) handler() http.Handler {
 		l := operator.List[operator.Audit]{Items: []operator.Audit{}}
 		for ; from > 0 && len(l.Items) < limit; from-- {
 			if who := []string{"admin", "ci"}[from%2]; q.Get("who") == "" || q.Get("who") == who {
-				l.Items = append(l.Items, operator.Audit{Seq: int64(from), Who: who, What: "env.stop", Object: "environments/hello", Result: "ok " + q.Get("since")})
+				l.Items = append(l.Items, operator.Audit{Seq: int64(from), Who: who, What: "env.stop", Object: "environments/hello",
+					Result: "ok " + q.Get("since")})
 			}
 		}
 		if from > 0 {
@@ -247,18 +265,26 @@ func (f *fake) handler() http.Handler {
 		reply(w, 200, l)
 	})
 	get("/templates", func(w http.ResponseWriter, _ *http.Request) {
-		reply(w, 200, operator.List[operator.Template]{Items: []operator.Template{{Name: "app", State: "failed", Reason: "is for linux/s390x; mend the image and push it again"}, {Name: "big", State: "importing", Percent: 40}, {Name: "nginx", Account: "admin", Bytes: 30 << 20, Port: 80, Process: []string{"nginx", "-g", "daemon off;"}, Digest: wire.Digest("sha256:" + strings.Repeat("ab", 32))}}})
+		reply(w, 200,
+			operator.List[operator.Template]{
+				Items: []operator.Template{{Name: "app", State: "failed", Reason: "is for linux/s390x; mend the image and push it again"},
+					{Name: "big", State: "importing", Percent: 40}, {Name: "nginx", Account: "admin", Bytes: 30 << 20, Port: 80,
+						Process: []string{"nginx", "-g", "daemon off;"}, Digest: wire.Digest("sha256:" + strings.Repeat("ab", 32))}}})
 	})
 	mux.HandleFunc("DELETE "+operator.Prefix+"/templates/{name}", func(w http.ResponseWriter, r *http.Request) {
 		if n := wire.TemplateName(r.PathValue("name")); n == "team/web:1" {
 			reply(w, 200, operator.Freed{Names: []wire.TemplateName{n}, Bytes: 5 << 20, Later: 3 << 10})
 			return
 		}
-		refuse(w, operator.Conflict, "templates/"+r.PathValue("name"), "it is in use by layer cp of environment hello", "delete those first")
+		refuse(w, operator.Conflict, "templates/"+r.PathValue("name"), "it is in use by layer cp of environment hello",
+			"delete those first")
 	})
-	mux.HandleFunc("POST "+operator.Prefix+"/registry/collect", func(w http.ResponseWriter, r *http.Request) { reply(w, 200, operator.Freed{Bytes: 12}) })
+	mux.HandleFunc("POST "+operator.Prefix+"/registry/collect", func(w http.ResponseWriter, r *http.Request) {
+		reply(w, 200, operator.Freed{Bytes: 12})
+	})
 	get("/tokens", func(w http.ResponseWriter, _ *http.Request) {
-		reply(w, 200, operator.List[operator.Token]{Items: []operator.Token{{ID: "t-1", Name: "admin", Scopes: []string{"admin"}, Created: f.now}}})
+		reply(w, 200,
+			operator.List[operator.Token]{Items: []operator.Token{{ID: "t-1", Name: "admin", Scopes: []string{"admin"}, Created: f.now}}})
 	})
 	mux.HandleFunc("POST "+operator.Prefix+"/tokens", func(w http.ResponseWriter, r *http.Request) {
 		var n operator.NewToken
@@ -311,7 +337,8 @@ func (f *fake) environments(mux *http.ServeMux) {
 		var s operator.EnvironmentSpec
 		json.NewDecoder(r.Body).Decode(&s)
 		if r.URL.Query().Get("dry_run") == "true" {
-			reply(w, 200, operator.Accepted{Plan: []operator.Node{{Layer: "cp", Template: "nginx", HostName: "host-1", Placed: "best fit"}}})
+			reply(w, 200,
+				operator.Accepted{Plan: []operator.Node{{Layer: "cp", Template: "nginx", HostName: "host-1", Placed: "best fit"}}})
 			return
 		}
 		if s.Layers[0].Template == "nosuch" {
@@ -327,7 +354,8 @@ func (f *fake) environments(mux *http.ServeMux) {
 		}
 		if s.Name == "failed" && r.URL.Query().Get("undo") != "true" {
 			f.mu.Lock()
-			f.envs[s.Name] = operator.Environment{Spec: s, State: operator.EnvBroken, Failed: &operator.FailedCreate{At: f.now, Reason: "no host has room", Removal: f.now.AddDate(0, 0, 7)}}
+			f.envs[s.Name] = operator.Environment{Spec: s, State: operator.EnvBroken,
+				Failed: &operator.FailedCreate{At: f.now, Reason: "no host has room", Removal: f.now.AddDate(0, 0, 7)}}
 			f.mu.Unlock()
 		}
 		f.accept(w, r, "env.create", s.Name, func() {
@@ -340,7 +368,8 @@ func (f *fake) environments(mux *http.ServeMux) {
 		defer f.mu.Unlock()
 		e, ok := f.envs[name]
 		if !ok || e.Failed == nil {
-			refuse(w, operator.Conflict, "environments/"+string(name), "its creation did not fail: it stays as it is", "nothing is to be done")
+			refuse(w, operator.Conflict, "environments/"+string(name), "its creation did not fail: it stays as it is",
+				"nothing is to be done")
 			return
 		}
 		kept := *e.Failed
@@ -389,7 +418,8 @@ func (f *fake) environments(mux *http.ServeMux) {
 	})
 	mux.HandleFunc("GET "+operator.Prefix+"/operations/{op}/events", f.events)
 	mux.HandleFunc("POST "+operator.Prefix+"/operations/{op}/cancel", func(w http.ResponseWriter, r *http.Request) {
-		refuse(w, operator.Conflict, "operations/"+r.PathValue("op"), "import can't be cancelled", "wait for it: hnctl op watch "+r.PathValue("op"))
+		refuse(w, operator.Conflict, "operations/"+r.PathValue("op"), "import can't be cancelled",
+			"wait for it: hnctl op watch "+r.PathValue("op"))
 	})
 }
 
@@ -402,7 +432,8 @@ func (f *fake) accept(w http.ResponseWriter, r *http.Request, kind string, env w
 		return
 	}
 	id := wire.OperationID(fmt.Sprintf("op-%016x", len(f.ops)+1))
-	op := operator.Operation{ID: id, Kind: kind, Object: "environments/" + string(env), State: operator.OpRunning, By: "admin", Created: f.now, Steps: []operator.Step{{Name: "place", State: operator.OpRunning}}}
+	op := operator.Operation{ID: id, Kind: kind, Object: "environments/" + string(env), State: operator.OpRunning, By: "admin",
+		Created: f.now, Steps: []operator.Step{{Name: "place", State: operator.OpRunning}}}
 	f.ops[id], f.seen[key] = op, id
 	if !strings.HasPrefix(string(env), "fail") && env != "slow" {
 		effect()
@@ -439,7 +470,8 @@ func (f *fake) events(w http.ResponseWriter, r *http.Request) {
 		return
 	case op.Kind == "import":
 		op.State, op.Progress = operator.OpDone, 100
-		op.Steps = []operator.Step{{Name: "accept", State: operator.OpDone}, {Name: "import", State: operator.OpDone, Detail: "a template of 84.2 MiB"}}
+		op.Steps = []operator.Step{{Name: "accept", State: operator.OpDone},
+			{Name: "import", State: operator.OpDone, Detail: "a template of 84.2 MiB"}}
 		f.mu.Lock()
 		f.imports[id] = op
 		f.mu.Unlock()
@@ -532,7 +564,8 @@ func (f *fake) session(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	default:
-		out(host.ChanStdout, kind+" tail="+q.Get("tail")+" follow="+q.Get("follow")+" module="+q.Get("module")+" since="+q.Get("since")+" timestamps="+q.Get("timestamps")+" unit="+q.Get("unit")+"\nhalf a ")
+		out(host.ChanStdout, kind+" tail="+q.Get("tail")+" follow="+q.Get("follow")+" module="+q.Get("module")+" since="+q.Get("since")+
+			" timestamps="+q.Get("timestamps")+" unit="+q.Get("unit")+"\nhalf a ")
 		out(host.ChanStderr, "trouble\nno end")
 		out(host.ChanStdout, "line\n")
 		if r.PathValue("ctid") == "102" {

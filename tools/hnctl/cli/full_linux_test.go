@@ -83,7 +83,8 @@ func writeContexts(t *testing.T, dir string, c ...config.Config) {
 	t.Helper()
 	for i := range c {
 		one := &c[i]
-		one.Cluster, one.Servers, one.CAPin, one.TokenFile = "cl-0123456789abcdef", []string{"https://127.0.0.1:1"}, string(wire.DigestOf([32]byte{1})), one.Name+".token"
+		one.Cluster, one.Servers, one.CAPin, one.TokenFile = "cl-0123456789abcdef", []string{"https://127.0.0.1:1"},
+			string(wire.DigestOf([32]byte{1})), one.Name+".token"
 		if err := os.WriteFile(filepath.Join(dir, one.TokenFile), []byte("hna1."+one.Name+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -116,7 +117,8 @@ func TestContextOnFullDisk(t *testing.T) {
 			if room == 0 && args[0] == "add" {
 				file = "third-cl-0123456789abcdef.third.token" // the first to be written
 			}
-			if code != app.ExitFailed || !strings.Contains(said, filepath.Join(dir, file)) || !strings.Contains(said, "no space left on device") || !strings.Contains(said, "next: make room") {
+			if code != app.ExitFailed || !strings.Contains(said, filepath.Join(dir, file)) ||
+				!strings.Contains(said, "no space left on device") || !strings.Contains(said, "next: make room") {
 				t.Errorf("%s: exit %d, %s", what, code, said)
 			}
 			if strings.Contains(said, "/.") {
@@ -145,11 +147,13 @@ func TestRegistryLoginOnFullDisk(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(docker, "config.json"), []byte(was), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range []struct{ disk, file string }{{docker, filepath.Join(docker, "config.json")}, {hnctl, filepath.Join(hnctl, "root-ca.crt")}} {
+	for _, c := range []struct{ disk, file string }{{docker, filepath.Join(docker, "config.json")},
+		{hnctl, filepath.Join(hnctl, "root-ca.crt")}} {
 		before, mine := look(t, docker), look(t, hnctl)
 		free := fillDisk(t, c.disk, 0)
 		code, said := command(t, "--config", hnctl, "registry", "login")
-		if code != app.ExitFailed || !strings.Contains(said, c.file) || !strings.Contains(said, "no space left on device") || !strings.Contains(said, "next: make room") {
+		if code != app.ExitFailed || !strings.Contains(said, c.file) || !strings.Contains(said, "no space left on device") ||
+			!strings.Contains(said, "next: make room") {
 			t.Errorf("%s: exit %d, %s", c.file, code, said)
 		}
 		if after := look(t, docker); fmt.Sprint(after) != fmt.Sprint(before) {

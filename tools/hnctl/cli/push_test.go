@@ -25,7 +25,8 @@ func TestPushToNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	if _, err := layout.Write(filepath.Join(dir, "image"), mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: img})); err != nil {
+	if _, err := layout.Write(filepath.Join(dir, "image"),
+		mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: img})); err != nil {
 		t.Fatal(err)
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -34,7 +35,8 @@ func TestPushToNobody(t *testing.T) {
 	}
 	l.Close()
 	server := "https://" + l.Addr().String()
-	raw, err := config.Encode(config.Config{Version: 1, Cluster: "cl-0123456789abcdef", Name: "demo", Servers: []string{server}, CAPin: "sha256:" + strings.Repeat("0b", 32),
+	raw, err := config.Encode(config.Config{Version: 1, Cluster: "cl-0123456789abcdef", Name: "demo", Servers: []string{server},
+		CAPin:     "sha256:" + strings.Repeat("0b", 32),
 		TokenFile: "token", Registry: &config.Registry{Server: server, TokenFile: "token"}})
 	if err != nil {
 		t.Fatal(err)
@@ -45,7 +47,8 @@ func TestPushToNobody(t *testing.T) {
 		}
 	}
 	var talk bytes.Buffer
-	code := Main(t.Context(), []string{"--config", dir, "template", "push", filepath.Join(dir, "image"), "--name", "app"}, nil, io.Discard, &talk)
+	code := Main(t.Context(), []string{"--config", dir, "template", "push", filepath.Join(dir, "image"), "--name", "app"}, nil,
+		io.Discard, &talk)
 	want := "hnctl: push app:latest: " + server + ": connecting: refused: nothing listens there\n  next: check that the infra host runs"
 	if code != app.ExitFailed || !strings.Contains(talk.String(), want) {
 		t.Errorf("code %d, %q; want %d and %q", code, talk.String(), app.ExitFailed, want)

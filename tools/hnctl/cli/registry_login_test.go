@@ -48,7 +48,8 @@ func aRegistry(t *testing.T, dir string, names ...string) (addr string) {
 	must(err)
 	holder := &identity.Holder{}
 	holder.Set(cred)
-	l, err := tls.Listen("tcp", "127.0.0.1:0", identity.ServerTLS(identity.Trust{Pin: identity.Pin(root.Cert), Cluster: cluster}, nil, holder))
+	l, err := tls.Listen("tcp", "127.0.0.1:0",
+		identity.ServerTLS(identity.Trust{Pin: identity.Pin(root.Cert), Cluster: cluster}, nil, holder))
 	must(err)
 	srv := &http.Server{ErrorLog: log.New(io.Discard, "", 0), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, p, _ := r.BasicAuth(); r.URL.Path != "/v2/" || p != "push-me" {
@@ -58,7 +59,8 @@ func aRegistry(t *testing.T, dir string, names ...string) (addr string) {
 	go srv.Serve(l)
 	t.Cleanup(func() { srv.Close() })
 	addr = l.Addr().String()
-	raw, err := config.Encode(config.Config{Version: 1, Cluster: cluster, Name: "demo", Servers: []string{"https://" + addr}, CAPin: identity.Pin(root.Cert), TokenFile: "token",
+	raw, err := config.Encode(config.Config{Version: 1, Cluster: cluster, Name: "demo", Servers: []string{"https://" + addr},
+		CAPin: identity.Pin(root.Cert), TokenFile: "token",
 		Registry: &config.Registry{Server: "https://" + addr, TokenFile: "push-token"}})
 	must(err)
 	must(os.WriteFile(filepath.Join(dir, config.FileName), raw, 0o600))
@@ -81,7 +83,8 @@ func TestRegistryLogin(t *testing.T) {
 		t.Fatalf("login: exit %d, %s", code, talk.String())
 	}
 	ca := filepath.Join(dir, "root-ca.crt")
-	for _, want := range []string{"SSL_CERT_FILE=" + ca, "/etc/docker/certs.d/" + addr + "/ca.crt", "containers/certs.d/" + addr, "crane push", "skopeo copy"} {
+	for _, want := range []string{"SSL_CERT_FILE=" + ca, "/etc/docker/certs.d/" + addr + "/ca.crt", "containers/certs.d/" + addr,
+		"crane push", "skopeo copy"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is not said:\n%s", want, out.String())
 		}

@@ -93,7 +93,8 @@ func licences(dir string) error {
 		if err != nil {
 			return "", "", err
 		}
-		token, err := issue.Signer{Key: key('s'), Cert: cert}.License(license.License{ID: "lic-0123456789abcdef", Customer: "Demo", Hosts: 2, Issued: from, Expires: to})
+		token, err := issue.Signer{Key: key('s'), Cert: cert}.License(license.License{ID: "lic-0123456789abcdef", Customer: "Demo",
+			Hosts: 2, Issued: from, Expires: to})
 		return token, cert, err
 	}
 	good, cert, err := make(key('r'), now.Add(-time.Hour), now.Add(900*time.Hour))
@@ -108,14 +109,16 @@ func licences(dir string) error {
 	if err != nil {
 		return err
 	}
-	server, err := json.Marshal(jls.Config{Version: 1, Root: public(key('r')), SigningKey: key('s').Seed(), SigningFor: cert, TLSKey: key('t').Seed(), AdminToken: "sha256:" + strings.Repeat("0a", 32)})
+	server, err := json.Marshal(jls.Config{Version: 1, Root: public(key('r')), SigningKey: key('s').Seed(), SigningFor: cert,
+		TLSKey: key('t').Seed(), AdminToken: "sha256:" + strings.Repeat("0a", 32)})
 	if err != nil {
 		return err
 	}
 	pin := "sha256:" + strings.Repeat("0b", 32)
 	for name, text := range map[string]string{
 		"good.licence": good, "old.licence": old, "foreign.licence": foreign, "forged.licence": good[:60] + "AAAA" + good[64:],
-		"jls/jls.json": string(server), "jls/licence-root.pub": hex.EncodeToString(public(key('r'))), "jls/pin": pin, "jls/admin-token": "jls1.TOKEN",
+		"jls/jls.json": string(server), "jls/licence-root.pub": hex.EncodeToString(public(key('r'))), "jls/pin": pin,
+		"jls/admin-token": "jls1.TOKEN",
 	} {
 		path := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {

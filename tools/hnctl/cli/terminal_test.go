@@ -146,7 +146,8 @@ func TestInterrupt(t *testing.T) {
 			}
 		}
 	}
-	if got := <-code; got != app.ExitTimeout || !strings.Contains(said, "stopped waiting; the operation goes on, see it with: hnctl op watch op-") {
+	if got := <-code; got != app.ExitTimeout ||
+		!strings.Contains(said, "stopped waiting; the operation goes on, see it with: hnctl op watch op-") {
 		t.Errorf("exit code %d: %s", got, said)
 	}
 }

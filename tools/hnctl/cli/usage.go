@@ -24,8 +24,9 @@ const (
 // otherNames are the words a command is also known by, at every level of the tree; one that a sibling already has is left to it.
 var otherNames = map[string][]string{
 	"list": {"ls"}, "delete": {"rm", "remove"}, "remove": {"rm", "delete"}, "revoke": {"rm"},
-	"cluster": {"clusters"}, "host": {"hosts"}, "env": {"envs", "environment", "environments"}, "node": {"nodes", "container", "containers"},
-	"op": {"ops", "operation", "operations"}, "template": {"templates"}, "token": {"tokens"}, "installation": {"installations"},
+	"cluster": {"clusters"}, "host": {"hosts"}, "env": {"envs", "environment", "environments"},
+	"node": {"nodes", "container", "containers"},
+	"op":   {"ops", "operation", "operations"}, "template": {"templates"}, "token": {"tokens"}, "installation": {"installations"},
 	"context": {"contexts"}, "licence": {"licences", "license", "licenses"},
 }
 

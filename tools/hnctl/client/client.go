@@ -101,7 +101,8 @@ func (c *Client) Call(ctx context.Context, method, path string, in, out any, hea
 	return nil
 }
 
-func (c *Client) send(ctx context.Context, h *http.Client, method, path string, body []byte, header []string) (*http.Response, *watch, error) {
+func (c *Client) send(ctx context.Context, h *http.Client, method, path string, body []byte,
+	header []string) (*http.Response, *watch, error) {
 	var failed NoAnswer
 	for _, server := range c.servers {
 		traced, w := watching(ctx, server)
@@ -178,8 +179,12 @@ func (c *Client) Dial(ctx context.Context, path string, query url.Values) (*webs
 		c.dress(h)
 		dial, cancel := context.WithTimeout(ctx, callLimit)
 		traced, w := watching(dial, server)
-		conn, resp, err := websocket.Dial(traced, server+path+"?"+query.Encode(), &websocket.DialOptions{HTTPClient: c.stream, HTTPHeader: h, Subprotocols: []string{host.SessionProtocol},
-			CompressionMode: websocket.CompressionDisabled})
+		conn, resp, err := websocket.Dial(traced, server+path+"?"+query.Encode(), &websocket.DialOptions{
+			HTTPClient:      c.stream,
+			HTTPHeader:      h,
+			Subprotocols:    []string{host.SessionProtocol},
+			CompressionMode: websocket.CompressionDisabled,
+		})
 		cancel()
 		switch {
 		case err == nil:

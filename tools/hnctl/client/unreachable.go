@@ -31,13 +31,17 @@ const (
 
 // phases is each phase as a person reads it, and what to do when it does not end or fails.
 var phases = [...]struct{ doing, next string }{
-	PhaseStart:     {"starting the request", "try again"},
-	PhaseResolve:   {"resolving the name", "check the name in hnctl's configuration and this machine's DNS, or give the address in place of the name"},
-	PhaseConnect:   {"connecting", "check that the infra host runs, that the address in hnctl's configuration is right, and that no firewall is between"},
-	PhaseHandshake: {"TLS handshake", "the server is overloaded, or it is none of Hardnode's: see the infra host's console, then try again"},
-	PhaseAsk:       {"sending the request", "the line or the server is overloaded: try again"},
-	PhaseAnswer:    {"waiting for the answer", "the server is reached but busy: see `hnctl cluster status`, try again, or allow more with --timeout"},
-	PhaseRead:      {"reading the answer", "the line or the server is overloaded: try again"},
+	PhaseStart: {"starting the request", "try again"},
+	PhaseResolve: {"resolving the name",
+		"check the name in hnctl's configuration and this machine's DNS, or give the address in place of the name"},
+	PhaseConnect: {"connecting",
+		"check that the infra host runs, that the address in hnctl's configuration is right, and that no firewall is between"},
+	PhaseHandshake: {"TLS handshake",
+		"the server is overloaded, or it is none of Hardnode's: see the infra host's console, then try again"},
+	PhaseAsk: {"sending the request", "the line or the server is overloaded: try again"},
+	PhaseAnswer: {"waiting for the answer",
+		"the server is reached but busy: see `hnctl cluster status`, try again, or allow more with --timeout"},
+	PhaseRead: {"reading the answer", "the line or the server is overloaded: try again"},
 }
 
 // Unreachable is why a server gave no answer: which one, at what, why, and after how long.

@@ -54,7 +54,8 @@ func TestUnreachable(t *testing.T) {
 		slow              bool
 		text, next        string
 	}{
-		{"nothing listens", gone.Addr().String(), other, PhaseConnect, false, "connecting: refused: nothing listens there", "the infra host runs"},
+		{"nothing listens", gone.Addr().String(), other, PhaseConnect, false, "connecting: refused: nothing listens there",
+			"the infra host runs"},
 		{"no such name", "nosuch.invalid:7443", other, PhaseResolve, false, "resolving the name: ", "DNS"},
 		{"accepts and is silent", silent, other, PhaseHandshake, true, "TLS handshake took too long (", "overloaded"},
 		{"accepts and closes", cuts, other, PhaseHandshake, false, "TLS handshake: the connection was c", "of one cluster"},
@@ -78,7 +79,8 @@ func TestUnreachable(t *testing.T) {
 			if got[0].At != c.at || got.Timeout() != c.slow {
 				t.Errorf("got phase %d, slow %v; want %d, %v: %v", got[0].At, got.Timeout(), c.at, c.slow, err)
 			}
-			if s := err.Error(); !strings.Contains(s, "https://"+c.server+": "+c.text) || strings.HasSuffix(s, ":") || strings.Contains(s, "net/http") {
+			if s := err.Error(); !strings.Contains(s, "https://"+c.server+": "+c.text) || strings.HasSuffix(s, ":") ||
+				strings.Contains(s, "net/http") {
 				t.Errorf("got %q, want the server and %q", s, c.text)
 			}
 			if !strings.Contains(got.Next(), c.next) {
@@ -176,7 +178,8 @@ func pinned(t *testing.T, h http.HandlerFunc) (addr, pin string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}})
+	l, err := tls.Listen("tcp", "127.0.0.1:0",
+		&tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -96,7 +96,8 @@ the new key when it is back. Nothing that runs is touched.`,
 					return nil
 				}
 				if !run.Wait(ctx, time.Second) {
-					return app.WithCode(app.ExitTimeout, errors.New("stopped waiting; the rotation goes on, see it with: hnctl cluster status"))
+					return app.WithCode(app.ExitTimeout,
+						errors.New("stopped waiting; the rotation goes on, see it with: hnctl cluster status"))
 				}
 			}
 		},
@@ -141,15 +142,16 @@ func licenceShow(a *app.App) *cobra.Command {
 }
 
 func licenceFields(t *app.Table, l operator.License) {
-	t.Fields("licence", l.ID, "customer", l.Customer, "state", l.State, "reason", l.Reason, "hosts", fmt.Sprintf("%d of %d used", l.HostsUsed, l.Hosts),
-		"expires", app.Stamp(l.Expires), "lease until", app.Stamp(l.Lease), "licence server", l.JLS)
+	t.Fields("licence", l.ID, "customer", l.Customer, "state", l.State, "reason", l.Reason,
+		"hosts", fmt.Sprintf("%d of %d used", l.HostsUsed, l.Hosts), "expires", app.Stamp(l.Expires), "lease until", app.Stamp(l.Lease),
+		"licence server", l.JLS)
 }
 
 func licenceSet(a *app.App) *cobra.Command {
 	return &cobra.Command{
 		Use: "set FILE", Short: "Install another licence; - is stdin", Args: cobra.ExactArgs(1),
-		Long: "FILE holds the licence as `jls licence issue` or `hnctl jls licence issue` printed it. One that doesn't verify, or has ended, is refused\n" +
-			"and the one in force stays. Whatever the new one allows, nothing that runs is stopped.",
+		Long: "FILE holds the licence as `jls licence issue` or `hnctl jls licence issue` printed it. One that doesn't verify, or has " +
+			"ended, is refused\nand the one in force stays. Whatever the new one allows, nothing that runs is stopped.",
 		Example: "  hnctl licence set demo.licence\n  hnctl jls licence issue --customer Demo --hosts 4 | hnctl licence set -",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			raw, err := a.ReadFile(args[0], license.MaxToken+1)
@@ -157,7 +159,9 @@ func licenceSet(a *app.App) *cobra.Command {
 			case err != nil:
 				return err
 			case len(raw) > license.MaxToken:
-				return app.WithCode(app.ExitUsage, fmt.Errorf("%s: is longer than %d bytes, so it is no licence; give the file that `jls licence issue` wrote", args[0], license.MaxToken))
+				return app.WithCode(app.ExitUsage,
+					fmt.Errorf("%s: is longer than %d bytes, so it is no licence; give the file that `jls licence issue` wrote", args[0],
+						license.MaxToken))
 			case app.OneLine(raw) == "":
 				return app.WithCode(app.ExitUsage, fmt.Errorf("%s: is empty; give the file that `jls licence issue` wrote", args[0]))
 			}

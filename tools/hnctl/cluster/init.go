@@ -55,8 +55,10 @@ one join token per machine, the infra host's first work, and one configuration f
 	fl.StringVar(&f.domain, "domain", "", "environments get names below it")
 	fl.StringVar(&f.infra, "infra-address", "", "IPv4 address of the infra host that other hosts use")
 	fl.StringVar(&f.external, "external", "", "host, or host:port of the API, that people use (default: the infra address)")
-	fl.StringVar(&f.jlsExternal, "jls-external", "", "host:port people use for the licence server on the infra host (default: --external's host, port 7446)")
-	fl.StringVar(&f.registryExternal, "registry-external", "", "host:port people use for the registry (default: --external's host, port 7445)")
+	fl.StringVar(&f.jlsExternal, "jls-external", "",
+		"host:port people use for the licence server on the infra host (default: --external's host, port 7446)")
+	fl.StringVar(&f.registryExternal, "registry-external", "",
+		"host:port people use for the registry (default: --external's host, port 7445)")
 	fl.IntVar(&f.hosts, "hosts", 0, "user hosts to make configurations for")
 	fl.StringVar(&f.licence, "licence", "", "file with the licence token")
 	fl.StringVar(&f.rootKey, "licence-root-key", "", "file with the licence root's public key in hex (default: from --jls-dir)")
@@ -64,10 +66,13 @@ one join token per machine, the infra host's first work, and one configuration f
 	fl.StringVar(&f.jlsPin, "jls-pin", "", "pin of the licence server's key (default: from --jls-dir)")
 	fl.StringVar(&f.jlsDir, "jls-dir", "", "key directory of `jls init`: the licence server then runs on the infra host")
 	fl.StringVar(&f.images, "images", "", "index of the boot medium's images, from the image build")
-	fl.StringArrayVar(&f.infraLinks, "infra-link", nil, "a link of the infra host: name=,mac=|pci=,dhcp|address=,gateway=,dns=,mtu=; the first is the underlay")
+	fl.StringArrayVar(&f.infraLinks, "infra-link", nil,
+		"a link of the infra host: name=,mac=|pci=,dhcp|address=,gateway=,dns=,mtu=; the first is the underlay")
 	fl.StringArrayVar(&f.hostLinks, "host-link", nil, "a link of user host N, as N:name=…")
-	fl.StringArrayVar(&f.args, "component-arg", nil, "a further argument of a component's program, as NAME=ARG, e.g. orchestrator=--slow-clocks")
-	fl.StringArrayVar(&f.trusted, "trusted-proxy", nil, "address or network of a proxy in front of the resolver whose X-Forwarded-* and Forwarded headers are believed, e.g. 192.0.2.10")
+	fl.StringArrayVar(&f.args, "component-arg", nil,
+		"a further argument of a component's program, as NAME=ARG, e.g. orchestrator=--slow-clocks")
+	fl.StringArrayVar(&f.trusted, "trusted-proxy", nil,
+		"address or network of a proxy in front of the resolver whose X-Forwarded-* and Forwarded headers are believed, e.g. 192.0.2.10")
 	fl.DurationVar(&f.joinWithin, "join-within", 7*24*time.Hour, "how long the join tokens are good")
 	for _, n := range []string{"dir", "name", "domain", "infra-address", "hosts", "licence"} {
 		c.MarkFlagRequired(n)
@@ -87,23 +92,35 @@ func runClusterInit(a *app.App, f initFlags) error {
 	if err := day0.Write(f.dir, made.Files); err != nil {
 		return app.WithCode(app.ExitConflict, err)
 	}
-	a.Say("made cluster %s (%s) in %s, licence %s for %d hosts until %s:", o.Name, made.Cluster, f.dir, made.License.ID, made.License.Hosts, made.License.Expires.Format(time.DateOnly))
+	a.Say("made cluster %s (%s) in %s, licence %s for %d hosts until %s:", o.Name, made.Cluster, f.dir, made.License.ID, made.License.Hosts,
+		made.License.Expires.Format(time.DateOnly))
 	for _, file := range made.Files {
 		a.Say("  %-24s %s", file.Path, file.What)
 	}
 	for _, n := range made.Notes {
 		a.Say("note: %s", n)
 	}
-	a.Say("next: boot the infra host with infra.yaml and infra-bundle.json, then the user hosts; then: hnctl --config %s cluster status", filepath.Join(f.dir, "hnctl"))
-	return a.Show(map[string]string{"cluster": string(made.Cluster), "caPin": made.Pin, "dir": f.dir}, string(made.Cluster), func(t *app.Table) {
+	a.Say("next: boot the infra host with infra.yaml and infra-bundle.json, then the user hosts; then: hnctl --config %s cluster status",
+		filepath.Join(f.dir, "hnctl"))
+	out := map[string]string{"cluster": string(made.Cluster), "caPin": made.Pin, "dir": f.dir}
+	return a.Show(out, string(made.Cluster), func(t *app.Table) {
 		t.Head("CLUSTER", "CA PIN")
 		t.Row(made.Cluster, made.Pin)
 	})
 }
 
 func initOptions(a *app.App, f initFlags) (o day0.Options, err error) {
-	o = day0.Options{Name: f.name, Domain: f.domain, External: f.external, Hosts: f.hosts, JoinWithin: f.joinWithin, JLS: boot.JLSEndpoint{Addr: f.jls, Pin: f.jlsPin},
-		ExternalJLS: f.jlsExternal, ExternalRegistry: f.registryExternal, Args: map[string][]string{}}
+	o = day0.Options{
+		Name:             f.name,
+		Domain:           f.domain,
+		External:         f.external,
+		Hosts:            f.hosts,
+		JoinWithin:       f.joinWithin,
+		JLS:              boot.JLSEndpoint{Addr: f.jls, Pin: f.jlsPin},
+		ExternalJLS:      f.jlsExternal,
+		ExternalRegistry: f.registryExternal,
+		Args:             map[string][]string{},
+	}
 	for _, s := range f.args {
 		name, arg, ok := strings.Cut(s, "=")
 		if !ok || arg == "" {

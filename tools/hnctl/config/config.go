@@ -119,7 +119,8 @@ func server(s string) error {
 // Loose warns when others than the owner can read or change the configuration; "" is that they can't.
 func (c Config) Loose() string { return c.loose }
 
-// loose is a warning about a file that others than its owner can read or change. Windows has no such modes: os.Stat gives 0666 or 0444 there.
+// loose is a warning about a file that others than its owner can read or change. Windows has no such modes: os.Stat gives 0666 or 0444
+// there.
 func loose(path, holds string) string {
 	st, err := os.Stat(path)
 	if err != nil || runtime.GOOS == "windows" || st.Mode().Perm()&0o077 == 0 {
@@ -135,7 +136,8 @@ func loose(path, holds string) string {
 	return fmt.Sprintf("%s can be %s by %s (mode %04o)%s: chmod 600 %s", path, what, who, st.Mode().Perm(), holds, path)
 }
 
-// Token reads a token file; a relative name is below the configuration's directory. It also warns when others than the owner can read the file.
+// Token reads a token file; a relative name is below the configuration's directory. It also warns when others than the owner can read the
+// file.
 func (c Config) Token(name string) (t secret.Text, warning string, err error) {
 	if name == "" {
 		return "", "", errors.New("read token: the configuration names no tokenFile")

@@ -42,7 +42,8 @@ func LoadFile(dir string) (File, error) {
 	path := filepath.Join(dir, FileName)
 	raw, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return File{}, fmt.Errorf("%w: there is no %s; copy the directory hnctl that `hnctl cluster init` made, or name it with --config or HNCTL_CONFIG", ErrNone, path)
+		return File{}, fmt.Errorf("%w: there is no %s; copy the directory hnctl that `hnctl cluster init` made, or name it with --config "+
+			"or HNCTL_CONFIG", ErrNone, path)
 	}
 	if err != nil {
 		return File{}, fmt.Errorf("read configuration: %v", err)

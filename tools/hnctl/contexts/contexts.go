@@ -19,7 +19,8 @@ import (
 
 // Group is the commands on the clusters hnctl knows.
 func Group(a *app.App) *cobra.Command {
-	return app.Group("context", "The clusters hnctl knows", contextList(a), contextShow(a), contextUse(a), contextAdd(a), contextRename(a), contextDelete(a))
+	return app.Group("context", "The clusters hnctl knows", contextList(a), contextShow(a), contextUse(a), contextAdd(a), contextRename(a),
+		contextDelete(a))
 }
 
 // contextInfo is a context as `hnctl context list` shows it.
@@ -34,7 +35,8 @@ type contextInfo struct {
 }
 
 func infoOf(f config.File, c config.Config) contextInfo {
-	i := contextInfo{Name: c.Name, Current: c.Name == f.Current, Cluster: string(c.Cluster), Servers: c.Servers, CAPin: c.CAPin, Token: c.TokenFile}
+	i := contextInfo{Name: c.Name, Current: c.Name == f.Current, Cluster: string(c.Cluster), Servers: c.Servers, CAPin: c.CAPin,
+		Token: c.TokenFile}
 	if c.JLS != nil {
 		i.JLS = c.JLS.Server
 	}
@@ -81,7 +83,8 @@ func contextShow(a *app.App) *cobra.Command {
 			}
 			i := infoOf(f, c)
 			return a.Show(i, i.Name, func(t *app.Table) {
-				t.Fields("context", i.Name, "current", i.Current, "cluster", i.Cluster, "servers", strings.Join(i.Servers, ", "), "CA pin", i.CAPin, "token file", i.Token, "JLS", i.JLS)
+				t.Fields("context", i.Name, "current", i.Current, "cluster", i.Cluster, "servers", strings.Join(i.Servers, ", "),
+					"CA pin", i.CAPin, "token file", i.Token, "JLS", i.JLS)
 			})
 		},
 	}
@@ -110,7 +113,8 @@ func contextUse(a *app.App) *cobra.Command {
 func contextAdd(a *app.App) *cobra.Command {
 	var name string
 	c := &cobra.Command{
-		Use: "add DIR", Short: "Take in a cluster from another configuration directory, with copies of its tokens", Args: cobra.ExactArgs(1),
+		Use: "add DIR", Short: "Take in a cluster from another configuration directory, with copies of its tokens",
+		Args:    cobra.ExactArgs(1),
 		Example: "  hnctl context add demo/hnctl --name demo",
 		RunE: func(_ *cobra.Command, args []string) error {
 			from, err := config.LoadFile(args[0])

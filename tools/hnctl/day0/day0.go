@@ -115,10 +115,13 @@ func Make(o Options, now time.Time) (Made, error) {
 	}
 	made := Made{Cluster: c.id, Pin: identity.Pin(c.root.Cert), License: lic}
 	if o.Hosts > lic.Hosts {
-		made.Notes = append(made.Notes, fmt.Sprintf("the licence allows %d hosts, %d are prepared: those that join last get nothing placed on them", lic.Hosts, o.Hosts))
+		made.Notes = append(made.Notes,
+			fmt.Sprintf("the licence allows %d hosts, %d are prepared: those that join last get nothing placed on them",
+				lic.Hosts, o.Hosts))
 	}
 	if len(o.InfraLinks) == 0 {
-		made.Notes = append(made.Notes, fmt.Sprintf("infra.yaml names no links: add one with the address %s before you use it, or give --infra-link", o.Infra))
+		made.Notes = append(made.Notes,
+			fmt.Sprintf("infra.yaml names no links: add one with the address %s before you use it, or give --infra-link", o.Infra))
 	}
 	made.Files, err = c.files(now)
 	return made, err
@@ -222,11 +225,14 @@ func (c cluster) files(now time.Time) ([]File, error) {
 		return nil, fmt.Errorf("encode issuing key: %v", err)
 	}
 	seed := boot.OrchestratorSeed{
-		Version: 1, Cluster: c.id, Name: c.Name, Domain: c.Domain, Names: c.names(), Range4: range4.String(), Range6: c.prefix6(48, 0).String(),
+		Version: 1, Cluster: c.id, Name: c.Name, Domain: c.Domain, Names: c.names(), Range4: range4.String(),
+		Range6: c.prefix6(48, 0).String(),
 		RootCA: c.root.Cert.Raw, IssuingCA: c.issuing.Cert.Raw, IssuingKey: issuingKey, Gossip: c.gossip,
 		AdminToken: "sha256:" + identity.HashToken(c.admin), JoinTokens: c.records,
-		Infra:   boot.InfraHost{Name: "infra-1", Underlay: c.Infra.String(), Block4: block4(0).String(), Block6: c.prefix6(64, 0).String(), External: c.apiHost},
-		License: c.License, LicenseKey: c.LicenseKey, JLS: c.JLS, Registry: net.JoinHostPort(c.Infra.String(), pullPort), Work: work, Names4: c.names4(),
+		Infra: boot.InfraHost{Name: "infra-1", Underlay: c.Infra.String(), Block4: block4(0).String(), Block6: c.prefix6(64, 0).String(),
+			External: c.apiHost},
+		License: c.License, LicenseKey: c.LicenseKey, JLS: c.JLS, Registry: net.JoinHostPort(c.Infra.String(), pullPort), Work: work,
+		Names4: c.names4(),
 	}
 	rawSeed, err := json.Marshal(seed)
 	if err != nil {
@@ -246,8 +252,10 @@ func (c cluster) files(now time.Time) ([]File, error) {
 		return nil, err
 	}
 	out := []File{
-		{"admin/root-ca.key", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: rootKey}), "root CA's key: take it away and keep it safe; it makes the next issuing CA in a year"},
-		{"admin/root-ca.crt", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.root.Cert.Raw}), "root CA's certificate: import it into browsers that open the panel"},
+		{"admin/root-ca.key", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: rootKey}),
+			"root CA's key: take it away and keep it safe; it makes the next issuing CA in a year"},
+		{"admin/root-ca.crt", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.root.Cert.Raw}),
+			"root CA's certificate: import it into browsers that open the panel"},
 		{"hnctl/" + config.FileName, cfg, "configuration of hnctl: hnctl --config DIR/hnctl, or HNCTL_CONFIG"},
 		{"hnctl/token", text(c.admin), "admin token hnctl uses"},
 		{"hnctl/push-token", text(c.push), "token that may push templates to the registry"},
@@ -267,10 +275,13 @@ func (c cluster) files(now time.Time) ([]File, error) {
 }
 
 func (c cluster) config() config.Config {
-	cfg := config.Config{Version: 1, Cluster: c.id, Name: c.Name, Servers: []string{"https://" + c.apiAddr}, CAPin: identity.Pin(c.root.Cert), TokenFile: "token"}
-	cfg.Registry = &config.Registry{Server: "https://" + cmp.Or(c.ExternalRegistry, net.JoinHostPort(c.apiHost, pullPort)), TokenFile: "push-token"}
+	cfg := config.Config{Version: 1, Cluster: c.id, Name: c.Name, Servers: []string{"https://" + c.apiAddr},
+		CAPin: identity.Pin(c.root.Cert), TokenFile: "token"}
+	cfg.Registry = &config.Registry{Server: "https://" + cmp.Or(c.ExternalRegistry, net.JoinHostPort(c.apiHost, pullPort)),
+		TokenFile: "push-token"}
 	if c.JLSToken != "" {
-		cfg.JLS = &config.JLS{Server: "https://" + cmp.Or(c.ExternalJLS, net.JoinHostPort(c.apiHost, jlsPort)), Pin: c.JLS.Pin, TokenFile: "jls-token"}
+		cfg.JLS = &config.JLS{Server: "https://" + cmp.Or(c.ExternalJLS, net.JoinHostPort(c.apiHost, jlsPort)), Pin: c.JLS.Pin,
+			TokenFile: "jls-token"}
 	}
 	return cfg
 }

@@ -41,11 +41,13 @@ func options(t *testing.T) Options {
 	if err != nil {
 		t.Fatal(err)
 	}
-	token, err := issue.Signer{Key: key('s'), Cert: cert}.License(license.License{ID: "lic-1", Customer: "Demo", Hosts: 2, Issued: now, Expires: now.Add(24 * time.Hour)})
+	token, err := issue.Signer{Key: key('s'), Cert: cert}.License(license.License{ID: "lic-1", Customer: "Demo", Hosts: 2, Issued: now,
+		Expires: now.Add(24 * time.Hour)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg, err := json.Marshal(jls.Config{Version: 1, Root: public(key('r')), SigningKey: key('s').Seed(), SigningFor: cert, TLSKey: key('t').Seed(), AdminToken: "sha256:" + strings.Repeat("0a", 32)})
+	cfg, err := json.Marshal(jls.Config{Version: 1, Root: public(key('r')), SigningKey: key('s').Seed(), SigningFor: cert,
+		TLSKey: key('t').Seed(), AdminToken: "sha256:" + strings.Repeat("0a", 32)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,12 +59,16 @@ func options(t *testing.T) Options {
 		return l
 	}
 	return Options{
-		Name: "demo", Domain: "demo.test", Infra: netip.MustParseAddr("10.77.0.2"), External: "127.0.0.1:17443", Hosts: 2, License: token, LicenseKey: public(key('r')),
-		JLS: boot.JLSEndpoint{Addr: InternalJLS(), Pin: "sha256:" + strings.Repeat("0b", 32)}, JLSConfig: cfg, JLSToken: "jls1.x", JoinWithin: time.Hour, ExternalJLS: "127.0.0.1:17446",
+		Name: "demo", Domain: "demo.test", Infra: netip.MustParseAddr("10.77.0.2"), External: "127.0.0.1:17443", Hosts: 2, License: token,
+		LicenseKey: public(key('r')),
+		JLS:        boot.JLSEndpoint{Addr: InternalJLS(), Pin: "sha256:" + strings.Repeat("0b", 32)}, JLSConfig: cfg, JLSToken: "jls1.x",
+		JoinWithin: time.Hour, ExternalJLS: "127.0.0.1:17446",
 		Args:           map[string][]string{"jls": {"--listen", ":7446"}},
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.10/32")},
-		InfraLinks:     []boot.Link{link("name=underlay,mac=52:54:00:00:00:02,address=10.77.0.2/24,gateway=10.77.0.1,dns=10.77.0.1,mtu=1400"), link("name=outside,pci=0000:00:03.0,dhcp")},
-		HostLinks:      map[int][]boot.Link{1: {link("name=underlay,mac=52:54:00:00:00:11,address=10.77.0.11/24")}},
+		InfraLinks: []boot.Link{
+			link("name=underlay,mac=52:54:00:00:00:02,address=10.77.0.2/24,gateway=10.77.0.1,dns=10.77.0.1,mtu=1400"),
+			link("name=outside,pci=0000:00:03.0,dhcp")},
+		HostLinks: map[int][]boot.Link{1: {link("name=underlay,mac=52:54:00:00:00:11,address=10.77.0.11/24")}},
 	}
 }
 
@@ -126,7 +132,8 @@ func TestPiecesFit(t *testing.T) {
 		t.Errorf("registry: %+v, %v", reg, err)
 	}
 	res, err := boot.DecodeResolverConfig(content("resolver", boot.ResolverConfigFile))
-	if err != nil || len(res.TrustedProxies) != 1 || res.CAPin != pin || res.Orchestrator[0] != byName["orchestrator"].IPv4.String()+":7444" {
+	if err != nil || len(res.TrustedProxies) != 1 || res.CAPin != pin ||
+		res.Orchestrator[0] != byName["orchestrator"].IPv4.String()+":7444" {
 		t.Errorf("resolver: %+v, %v", res, err)
 	}
 	if _, err := jls.DecodeConfig(content("jls", jls.ConfigFile)); err != nil {
@@ -144,7 +151,8 @@ func TestPiecesFit(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg, err := config.Load(filepath.Join(dir, "hnctl"))
-	if err != nil || cfg.CAPin != pin || cfg.Servers[0] != "https://127.0.0.1:17443" || cfg.JLS.Server != "https://127.0.0.1:17446" || cfg.Registry.Server != "https://127.0.0.1:7445" || cfg.JLS.Pin != o.JLS.Pin {
+	if err != nil || cfg.CAPin != pin || cfg.Servers[0] != "https://127.0.0.1:17443" || cfg.JLS.Server != "https://127.0.0.1:17446" ||
+		cfg.Registry.Server != "https://127.0.0.1:7445" || cfg.JLS.Pin != o.JLS.Pin {
 		t.Errorf("hnctl: %+v, %v", cfg, err)
 	}
 	if tok, _, err := cfg.Token(cfg.TokenFile); err != nil || tok.Reveal() != word("hnctl/token") {
@@ -157,7 +165,8 @@ func TestPiecesFit(t *testing.T) {
 			t.Fatal(err)
 		}
 		rec := seed.JoinTokens[i]
-		if identity.HashToken(c.Join.Token) != rec.Hash || rec.Name != c.Name || rec.Role != c.Role || c.Join.CAPin != pin || rec.Expires != now.Add(time.Hour).Unix() {
+		if identity.HashToken(c.Join.Token) != rec.Hash || rec.Name != c.Name || rec.Role != c.Role || c.Join.CAPin != pin ||
+			rec.Expires != now.Add(time.Hour).Unix() {
 			t.Errorf("%s: its token or pin is not the one the orchestrator knows: %+v, %+v", path, c, rec)
 		}
 	}
@@ -166,7 +175,8 @@ func TestPiecesFit(t *testing.T) {
 		t.Errorf("links got %+v, want %+v", infra.Network, o.InfraLinks)
 	}
 	block, _ := pem.Decode(files["admin/root-ca.key"])
-	if k, err := x509.ParsePKCS8PrivateKey(block.Bytes); err != nil || !k.(ed25519.PrivateKey).Public().(ed25519.PublicKey).Equal(parse(t, seed.RootCA).PublicKey) {
+	if k, err := x509.ParsePKCS8PrivateKey(block.Bytes); err != nil ||
+		!k.(ed25519.PrivateKey).Public().(ed25519.PublicKey).Equal(parse(t, seed.RootCA).PublicKey) {
 		t.Errorf("root key: %v", err)
 	}
 	for path, data := range files {
@@ -206,7 +216,8 @@ func TestEachContainerIsSound(t *testing.T) {
 			}
 			seen[p] = true
 		}
-		if !netip.MustParsePrefix("10.96.0.0/24").Contains(c.IPv4) || !c.IPv6.Is6() || c.Limits.MemoryMin > c.Limits.MemoryHigh || c.Limits.MemoryHigh > c.Limits.MemoryMax || !c.Run || c.Generation < 1 || c.Image.Name == "" {
+		if !netip.MustParsePrefix("10.96.0.0/24").Contains(c.IPv4) || !c.IPv6.Is6() || c.Limits.MemoryMin > c.Limits.MemoryHigh ||
+			c.Limits.MemoryHigh > c.Limits.MemoryMax || !c.Run || c.Generation < 1 || c.Image.Name == "" {
 			t.Errorf("%s: %+v", c.Component, c)
 		}
 		for _, f := range c.Files {
@@ -220,7 +231,8 @@ func TestEachContainerIsSound(t *testing.T) {
 func TestImagesByDigest(t *testing.T) {
 	o := options(t)
 	for _, n := range []string{"registry", "jls", "orchestrator", "resolver"} {
-		o.Images = append(o.Images, boot.BundledImage{Image: host.Image{Name: wire.TemplateName("jelastic/" + n), Digest: "sha256:0a0b", Bytes: 7}, Process: host.Process{Argv: []string{"/x"}, UID: 9}})
+		o.Images = append(o.Images, boot.BundledImage{Image: host.Image{Name: wire.TemplateName("jelastic/" + n), Digest: "sha256:0a0b",
+			Bytes: 7}, Process: host.Process{Argv: []string{"/x"}, UID: 9}})
 	}
 	c, err := newCluster(o, now)
 	if err != nil {
@@ -235,7 +247,8 @@ func TestImagesByDigest(t *testing.T) {
 			t.Errorf("component %s is of layer %q with template %q", got.Component, got.Layer, got.Image.Name)
 		}
 	}
-	if got := w.Containers[1]; got.Image.Bytes != 7 || got.Process.UID != 9 || !slices.Equal(got.Process.Argv, []string{"/jls", "serve", "--listen", ":7446"}) {
+	if got := w.Containers[1]; got.Image.Bytes != 7 || got.Process.UID != 9 ||
+		!slices.Equal(got.Process.Argv, []string{"/jls", "serve", "--listen", ":7446"}) {
 		t.Errorf("got %+v", got)
 	}
 	c.Images = c.Images[:3]

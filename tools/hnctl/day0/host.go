@@ -64,7 +64,8 @@ storage:
 // hostConfig is the configuration of host number n; it is read back, so what is written is valid.
 func (c cluster) hostConfig(n int, now time.Time) (File, error) {
 	name, role := c.hostName(n)
-	links, endpoints, path, what := c.HostLinks[n], []string{net.JoinHostPort(c.Infra.String(), hostPort)}, name+".yaml", "configuration of user host "+name
+	links, endpoints, path, what := c.HostLinks[n], []string{net.JoinHostPort(c.Infra.String(), hostPort)}, name+".yaml",
+		"configuration of user host "+name
 	if n == 0 {
 		// Its own address first: the container's has no route before the agent has made one.
 		endpoints = append(endpoints, c.hostAPI()[0])

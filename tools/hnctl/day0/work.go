@@ -70,10 +70,12 @@ func (c cluster) work() (host.Work, error) {
 			}
 		}
 		w.Containers = append(w.Containers, host.Container{
-			CTID: p.ctid, Env: "jelastic", Account: wire.AdminAccount, Layer: wire.LayerName(p.name), Hostname: p.name, Generation: 1, Run: true, Component: p.name,
+			CTID: p.ctid, Env: "jelastic", Account: wire.AdminAccount, Layer: wire.LayerName(p.name), Hostname: p.name, Generation: 1,
+			Run: true, Component: p.name,
 			Image: image, Process: process, Profile: host.ProfileApp, Limits: limits(p.cloudlets),
 			IPv4: address4(p.ctid), IPv6: c.address6(p.ctid),
-			Volumes: []host.Volume{{Name: "data", Path: "/data", Bytes: p.volume}}, Files: files, Publish: p.publish, Check: &host.Check{Port: p.check},
+			Volumes: []host.Volume{{Name: "data", Path: "/data", Bytes: p.volume}}, Files: files, Publish: p.publish,
+			Check: &host.Check{Port: p.check},
 		})
 	}
 	return w, nil
@@ -93,9 +95,11 @@ func (c cluster) filesOf(name string) ([]host.File, error) {
 	pin := identity.Pin(c.root.Cert)
 	switch name {
 	case "registry":
-		return file(boot.RegistryConfigFile, boot.RegistryConfig{Version: 1, Cluster: c.id, CAPin: pin, PushToken: "sha256:" + identity.HashToken(c.push)})
+		return file(boot.RegistryConfigFile,
+			boot.RegistryConfig{Version: 1, Cluster: c.id, CAPin: pin, PushToken: "sha256:" + identity.HashToken(c.push)})
 	case "resolver":
-		return file(boot.ResolverConfigFile, boot.ResolverConfig{Version: 1, Cluster: c.id, CAPin: pin, Orchestrator: c.hostAPI(), TrustedProxies: c.TrustedProxies})
+		return file(boot.ResolverConfigFile,
+			boot.ResolverConfig{Version: 1, Cluster: c.id, CAPin: pin, Orchestrator: c.hostAPI(), TrustedProxies: c.TrustedProxies})
 	case "jls":
 		return []host.File{{Path: jls.ConfigFile, Mode: 0o400, Data: secret.Bytes(c.JLSConfig)}}, nil
 	}
@@ -121,7 +125,8 @@ func (c cluster) names() []string {
 	out, seen := []string{}, map[string]bool{"": true}
 	registry, _, _ := net.SplitHostPort(c.ExternalRegistry)
 	jls, _, _ := net.SplitHostPort(c.ExternalJLS)
-	for _, n := range []string{c.apiHost, c.Infra.String(), address4(3).String(), "127.0.0.1", "localhost", "panel." + c.Domain, "registry." + c.Domain, c.Domain, registry, jls} {
+	for _, n := range []string{c.apiHost, c.Infra.String(), address4(3).String(), "127.0.0.1", "localhost", "panel." + c.Domain,
+		"registry." + c.Domain, c.Domain, registry, jls} {
 		if !seen[n] {
 			out, seen[n] = append(out, n), true
 		}

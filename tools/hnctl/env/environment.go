@@ -28,8 +28,8 @@ import (
 func Group(a *app.App) *cobra.Command {
 	return app.Group("env", "Environments", envCreate(a), envList(a), envShow(a),
 		envChange(a, "start", "Start an environment's nodes"), envChange(a, "stop", "Stop an environment's nodes; their data stays"),
-		envChange(a, "spread", "Spread its layers over hosts again, one node after the other: a new one runs before the old one goes"), envChange(a, "delete", "Delete an environment with all its data"),
-		envKeep(a))
+		envChange(a, "spread", "Spread its layers over hosts again, one node after the other: a new one runs before the old one goes"),
+		envChange(a, "delete", "Delete an environment with all its data"), envKeep(a))
 }
 
 func envPath(name string) string { return "/environments/" + url.PathEscape(name) }
@@ -155,7 +155,8 @@ func envList(a *app.App) *cobra.Command {
 							up++
 						}
 					}
-					t.Row(e.Spec.Name, e.State, fmt.Sprintf("%d/%d", up, len(e.Nodes)), e.Domain, app.Ago(e.Created, time.Now()), cmp.Or(e.Reason, e.Spread))
+					t.Row(e.Spec.Name, e.State, fmt.Sprintf("%d/%d", up, len(e.Nodes)), e.Domain, app.Ago(e.Created, time.Now()),
+						cmp.Or(e.Reason, e.Spread))
 				}
 			})
 		},
@@ -181,7 +182,8 @@ func showEnvironment(a *app.App, e operator.Environment) error {
 		if e.Domain != "" && e.Spec.Name != "jelastic" {
 			address = "http://" + e.Domain + "/"
 		}
-		t.Fields("environment", e.Spec.Name, "state", e.State, "reason", e.Reason, "spread", spreadLine(e), "address", address, "revision", e.Revision, "created", app.Stamp(e.Created))
+		t.Fields("environment", e.Spec.Name, "state", e.State, "reason", e.Reason, "spread", spreadLine(e), "address", address,
+			"revision", e.Revision, "created", app.Stamp(e.Created))
 		if f := e.Failed; f != nil {
 			removal := "never: it is kept"
 			if !f.Kept {

@@ -22,7 +22,8 @@ import (
 
 // Group is the commands on hosts.
 func Group(a *app.App) *cobra.Command {
-	return app.Group("host", "Hosts", hostList(a), hostShow(a), hostToken(a), hostRemove(a), hostLogs(a), app.Group("config", "Host configuration files", hostConfigValidate(a)))
+	return app.Group("host", "Hosts", hostList(a), hostShow(a), hostToken(a), hostRemove(a), hostLogs(a),
+		app.Group("config", "Host configuration files", hostConfigValidate(a)))
 }
 
 func hostList(a *app.App) *cobra.Command {
@@ -37,7 +38,8 @@ func hostList(a *app.App) *cobra.Command {
 				t.Head("NAME", "STATE", "ROLE", "UNDERLAY", "BLOCK", "NODES", "MEMORY", "LOAD", "VERSION", "SEEN", "NOTE")
 				for _, h := range list {
 					note := strings.Join(append(app.NonEmpty(h.Reason, h.Unlicensed), h.Problems...), "; ")
-					t.Row(h.Name, h.State, h.Role, h.Underlay, h.Block, h.Containers, fmt.Sprintf("%d/%d MiB", h.MemoryUsed, h.MemoryMiB), fmt.Sprintf("%.2f", h.Load1), h.Version, app.Ago(h.Seen, time.Now()), note)
+					t.Row(h.Name, h.State, h.Role, h.Underlay, h.Block, h.Containers, fmt.Sprintf("%d/%d MiB", h.MemoryUsed, h.MemoryMiB),
+						fmt.Sprintf("%.2f", h.Load1), h.Version, app.Ago(h.Seen, time.Now()), note)
 				}
 			})
 		},
@@ -60,10 +62,12 @@ func hostShow(a *app.App) *cobra.Command {
 				return a.Show(h, h.Name, nil)
 			}
 			return a.Show(h, h.Name, func(t *app.Table) {
-				t.Fields("host", fmt.Sprintf("%s (%s)", h.Name, h.ID), "state", h.State, "reason", h.Reason, "unlicensed", h.Unlicensed, "role", h.Role, "short code", h.Code,
-					"underlay", h.Underlay, "block", h.Block, "version", h.Version, "boot", h.Boot, "joined", app.Stamp(h.Joined), "last report", app.Ago(h.Seen, time.Now())+" ago",
-					"up", (time.Duration(h.UptimeSec) * time.Second).String(), "processors", fmt.Sprintf("%d at %d MHz, load %.2f", h.CPUs, h.MHz, h.Load1),
-					"memory", fmt.Sprintf("%d of %d MiB used", h.MemoryUsed, h.MemoryMiB), "disk", fmt.Sprintf("%d of %d MiB used", h.DiskUsed, h.DiskMiB))
+				t.Fields("host", fmt.Sprintf("%s (%s)", h.Name, h.ID), "state", h.State, "reason", h.Reason, "unlicensed", h.Unlicensed,
+					"role", h.Role, "short code", h.Code, "underlay", h.Underlay, "block", h.Block, "version", h.Version, "boot", h.Boot,
+					"joined", app.Stamp(h.Joined), "last report", app.Ago(h.Seen, time.Now())+" ago",
+					"up", (time.Duration(h.UptimeSec) * time.Second).String(),
+					"processors", fmt.Sprintf("%d at %d MHz, load %.2f", h.CPUs, h.MHz, h.Load1), "memory", fmt.Sprintf("%d of %d MiB used",
+						h.MemoryUsed, h.MemoryMiB), "disk", fmt.Sprintf("%d of %d MiB used", h.DiskUsed, h.DiskMiB))
 				for _, p := range h.Problems {
 					t.Fields("problem", p)
 				}

@@ -20,9 +20,11 @@ func hostLogs(a *app.App) *cobra.Command {
 	var tail int
 	var follow bool
 	c := &cobra.Command{
-		Use: "logs HOST", Short: "A host's own logs: of its agent, of init, of the kernel; needs a token with scope platform", Args: cobra.ExactArgs(1),
-		Long: "Writes one of a host's own logs: of the agent, of init (PID 1), of the kernel, of the spawner, netd or the console's program. They lie in\n" +
-			"the host's memory, the last half MiB of each, and begin anew when it boots. A host that answers nobody has them on its console only.",
+		Use: "logs HOST", Short: "A host's own logs: of its agent, of init, of the kernel; needs a token with scope platform",
+		Args: cobra.ExactArgs(1),
+		Long: "Writes one of a host's own logs: of the agent, of init (PID 1), of the kernel, of the spawner, netd or the console's " +
+			"program. They lie in\nthe host's memory, the last half MiB of each, and begin anew when it boots. A host that answers " +
+			"nobody has them on its console only.",
 		Example: "  hnctl host logs host-1 --tail 50\n  hnctl host logs host-1 --unit kernel --since 10m --follow",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if tail < 0 {
@@ -45,7 +47,8 @@ func hostLogs(a *app.App) *cobra.Command {
 				}
 				q.Set("since", since)
 			}
-			return node.OpenSession(cmd.Context(), a, "/hosts/"+url.PathEscape(args[0])+"/logs", "log of "+unit+" on host "+args[0], q, session.IO{Out: a.Out, Err: a.Talk})
+			return node.OpenSession(cmd.Context(), a, "/hosts/"+url.PathEscape(args[0])+"/logs", "log of "+unit+" on host "+args[0], q,
+				session.IO{Out: a.Out, Err: a.Talk})
 		},
 	}
 	c.Flags().StringVar(&unit, "unit", string(host.UnitAgent), "agent, init, kernel, spawner, netd or console")

@@ -20,13 +20,15 @@ func hostToken(a *app.App) *cobra.Command {
 		Example: "  hnctl host token --name host-3 > token   # goes into join.token of the host's configuration",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if want.Seconds = int64(lasts / time.Second); lasts < time.Second {
-				return app.WithCode(app.ExitUsage, fmt.Errorf("--for %s: a token must last a second at least; give for example 30m or 24h", lasts))
+				return app.WithCode(app.ExitUsage,
+					fmt.Errorf("--for %s: a token must last a second at least; give for example 30m or 24h", lasts))
 			}
 			var made operator.JoinToken
 			if err := a.Call(cmd.Context(), http.MethodPost, "/join-tokens", want, &made); err != nil {
 				return err
 			}
-			a.Say("it admits one host of role %s until %s; put it into join.token of that host's configuration", made.Role, app.Stamp(made.Expires))
+			a.Say("it admits one host of role %s until %s; put it into join.token of that host's configuration", made.Role,
+				app.Stamp(made.Expires))
 			if a.Output == "table" {
 				_, err := fmt.Fprintln(a.Out, made.Text)
 				return err

@@ -35,7 +35,8 @@ func Call(ctx context.Context, a *app.App, method, path string, in, out any) err
 		return err
 	}
 	if cfg.JLS == nil {
-		return app.WithCode(app.ExitUsage, errors.New("the configuration names no jls: add server, pin and tokenFile of a licence server of your own"))
+		return app.WithCode(app.ExitUsage,
+			errors.New("the configuration names no jls: add server, pin and tokenFile of a licence server of your own"))
 	}
 	token, err := a.Token(cfg, cfg.JLS.TokenFile)
 	if err != nil {
@@ -54,7 +55,9 @@ func jlsLicenceList(a *app.App) *cobra.Command {
 			if err := Call(cmd.Context(), a, http.MethodGet, jls.PathLicenses, nil, &list); err != nil {
 				return err
 			}
-			return a.Show(list, app.Joined(list, func(l jls.License) string { return l.ID }), func(t *app.Table) { licenceTable(t, list...) })
+			return a.Show(list, app.Joined(list, func(l jls.License) string { return l.ID }), func(t *app.Table) {
+				licenceTable(t, list...)
+			})
 		},
 	}
 }
@@ -117,7 +120,9 @@ func jlsInstallationList(a *app.App) *cobra.Command {
 			if err := Call(cmd.Context(), a, http.MethodGet, jls.PathInstallations, nil, &list); err != nil {
 				return err
 			}
-			return a.Show(list, app.Joined(list, func(i jls.Installation) string { return string(i.ID) }), func(t *app.Table) { installationTable(t, list...) })
+			return a.Show(list, app.Joined(list, func(i jls.Installation) string { return string(i.ID) }), func(t *app.Table) {
+				installationTable(t, list...)
+			})
 		},
 	}
 }
@@ -125,7 +130,8 @@ func jlsInstallationList(a *app.App) *cobra.Command {
 func installationTable(t *app.Table, list ...jls.Installation) {
 	t.Head("INSTALLATION", "CLUSTER", "CUSTOMER", "LICENCE", "HOSTS", "SEEN", "LEASE UNTIL", "RELEASED")
 	for _, i := range list {
-		t.Row(i.ID, fmt.Sprintf("%s (%s)", i.Name, i.Cluster), i.Customer, i.License, fmt.Sprintf("%d/%d", len(i.Hosts), i.Allowed), app.Ago(i.Seen, time.Now()), app.Stamp(i.Lease), app.Stamp(i.Released))
+		t.Row(i.ID, fmt.Sprintf("%s (%s)", i.Name, i.Cluster), i.Customer, i.License, fmt.Sprintf("%d/%d", len(i.Hosts), i.Allowed),
+			app.Ago(i.Seen, time.Now()), app.Stamp(i.Lease), app.Stamp(i.Released))
 	}
 }
 
@@ -137,7 +143,8 @@ func jlsInstallationRelease(a *app.App) *cobra.Command {
 				return err
 			}
 			var i jls.Installation
-			if err := Call(cmd.Context(), a, http.MethodPost, jls.PathInstallations+"/"+url.PathEscape(args[0])+"/release", nil, &i); err != nil {
+			if err := Call(cmd.Context(), a, http.MethodPost, jls.PathInstallations+"/"+url.PathEscape(args[0])+"/release", nil,
+				&i); err != nil {
 				return err
 			}
 			return a.Show(i, string(i.ID), func(t *app.Table) { installationTable(t, i) })

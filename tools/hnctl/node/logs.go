@@ -34,10 +34,11 @@ func nodeLogs(a *app.App) *cobra.Command {
 	var f logFlags
 	c := &cobra.Command{
 		Use: "logs [NODE…]", Short: "The log of a node, or of several",
-		Long: "Writes what nodes have written: their stdout to stdout, their stderr to stderr. Nodes are given by number or, for components of the\n" +
-			"platform, by name; --env, with --layer if wanted, is all nodes of an environment. Several nodes come one after the other, or mixed\n" +
-			"with --follow, and each line then says whose it is.",
-		Example: "  hnctl node logs 101 --since 10m --timestamps\n  hnctl node logs --env hello --follow\n  hnctl node logs orchestrator --tail 100",
+		Long: "Writes what nodes have written: their stdout to stdout, their stderr to stderr. Nodes are given by number or, for " +
+			"components of the\nplatform, by name; --env, with --layer if wanted, is all nodes of an environment. Several nodes come " +
+			"one after the other, or mixed\nwith --follow, and each line then says whose it is.",
+		Example: "  hnctl node logs 101 --since 10m --timestamps\n  hnctl node logs --env hello --follow\n" +
+			"  hnctl node logs orchestrator --tail 100",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return readLogs(a, cmd, args, f)
 		},
@@ -106,7 +107,9 @@ func readLogs(a *app.App, c *cobra.Command, args []string, f logFlags) error {
 		return err
 	}
 	if f.follow && len(nodes) > maxFollowed {
-		return app.WithCode(app.ExitUsage, fmt.Errorf("%d nodes are too many to follow at once, at most %d: choose a layer with --layer, or nodes", len(nodes), maxFollowed))
+		return app.WithCode(app.ExitUsage,
+			fmt.Errorf("%d nodes are too many to follow at once, at most %d: choose a layer with --layer, or nodes", len(nodes),
+				maxFollowed))
 	}
 	prefix := f.prefix || len(nodes) > 1 && !c.Flags().Changed("prefix")
 	var mu sync.Mutex
@@ -157,7 +160,8 @@ func loggedNodes(ctx context.Context, a *app.App, args []string, f logFlags) (ou
 	case len(out) > 0:
 		return out, nil
 	case f.layer != "":
-		return nil, app.WithCode(app.ExitNotFound, fmt.Errorf("environment %s has no nodes in a layer %q%s", f.env, f.layer, app.Nearest(f.layer, layers)))
+		return nil, app.WithCode(app.ExitNotFound,
+			fmt.Errorf("environment %s has no nodes in a layer %q%s", f.env, f.layer, app.Nearest(f.layer, layers)))
 	}
 	return nil, app.WithCode(app.ExitNotFound, fmt.Errorf("environment %s has no nodes", f.env))
 }

@@ -56,7 +56,9 @@ func nodeList(a *app.App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.Show(list, app.Joined(list, func(n operator.Node) string { return n.CTID.String() }), func(t *app.Table) { Table(t, list) })
+			return a.Show(list, app.Joined(list, func(n operator.Node) string { return n.CTID.String() }), func(t *app.Table) {
+				Table(t, list)
+			})
 		},
 	}
 	c.Flags().StringVar(&env, "env", "", "of this environment only")
@@ -90,9 +92,12 @@ func nodeExec(a *app.App) *cobra.Command {
 	var uid, gid int
 	var user string
 	c := &cobra.Command{
-		Use: "exec NODE [flags] -- COMMAND [ARG…]", Short: "Run a command in a node; its exit code is passed on", Args: cobra.MinimumNArgs(2),
-		Long:    "Runs a command in a node, given by number or, for components of the platform, by name. The exit code is the command's own;\n125 when the session broke before there was one.",
-		Example: "  hnctl node exec 101 -- sh\n  hnctl node exec 101 -- cat /etc/os-release > os-release\n  hnctl node exec --user postgres 101 -- psql",
+		Use: "exec NODE [flags] -- COMMAND [ARG…]", Short: "Run a command in a node; its exit code is passed on",
+		Args: cobra.MinimumNArgs(2),
+		Long: "Runs a command in a node, given by number or, for components of the platform, by name. The exit code is the command's " +
+			"own;\n125 when the session broke before there was one.",
+		Example: "  hnctl node exec 101 -- sh\n  hnctl node exec 101 -- cat /etc/os-release > os-release\n" +
+			"  hnctl node exec --user postgres 101 -- psql",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			rows, cols := 0, 0
 			useTTY := tty || !noTTY && app.IsTerminal(a.In) && app.IsTerminal(a.Out)
@@ -118,7 +123,8 @@ func nodeExec(a *app.App) *cobra.Command {
 				case user == "":
 					return app.WithCode(app.ExitUsage, errors.New("--user: is empty; give a user of the node's /etc/passwd, e.g. postgres"))
 				case uid > 0 || gid > 0:
-					return app.WithCode(app.ExitUsage, errors.New("--user: is given beside --uid or --gid; give one or the other, --user 1000:1000 is both"))
+					return app.WithCode(app.ExitUsage,
+						errors.New("--user: is given beside --uid or --gid; give one or the other, --user 1000:1000 is both"))
 				}
 				q.Set("user", user)
 			}

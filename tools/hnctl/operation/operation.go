@@ -87,8 +87,9 @@ func opShow(a *app.App) *cobra.Command {
 
 func showOperation(a *app.App, o operator.Operation) error {
 	return a.Show(o, string(o.ID), func(t *app.Table) {
-		t.Fields("operation", o.ID, "kind", o.Kind, "object", o.Object, "by", o.By, "state", o.State, "progress", fmt.Sprintf("%d%%", o.Progress),
-			"created", app.Stamp(o.Created), "updated", app.Stamp(o.Updated), "deadline", app.Stamp(o.Deadline), "revision", o.Revision)
+		t.Fields("operation", o.ID, "kind", o.Kind, "object", o.Object, "by", o.By, "state", o.State,
+			"progress", fmt.Sprintf("%d%%", o.Progress), "created", app.Stamp(o.Created), "updated", app.Stamp(o.Updated),
+			"deadline", app.Stamp(o.Deadline), "revision", o.Revision)
 		if o.Problem != nil {
 			t.Fields("problem", o.Problem.Error())
 		}

@@ -42,8 +42,8 @@ const loginName = "hnctl"
 func registryLogin(a *app.App) *cobra.Command {
 	return &cobra.Command{
 		Use: "login", Short: "Let docker, crane, skopeo and podman push to the cluster's registry", Args: cobra.NoArgs,
-		Long: "Writes the push token for the registry into docker's configuration (DOCKER_CONFIG, else ~/.docker; other entries stay), and the cluster's\n" +
-			"root certificate beside hnctl's configuration; and says how each tool is told to trust it.",
+		Long: "Writes the push token for the registry into docker's configuration (DOCKER_CONFIG, else ~/.docker; other entries " +
+			"stay), and the cluster's\nroot certificate beside hnctl's configuration; and says how each tool is told to trust it.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return login(cmd.Context(), a)
 		},
@@ -78,7 +78,8 @@ func login(ctx context.Context, a *app.App) error {
 	}
 	a.Say("the push token for %s is in %s", u.Host, file)
 	if !named {
-		a.Say("warning: the registry's certificate does not name %s, so these tools will refuse it: use an address or a name that `hnctl cluster init` was given", u.Hostname())
+		a.Say("warning: the registry's certificate does not name %s, so these tools will refuse it: use an address or a name that `hnctl "+
+			"cluster init` was given", u.Hostname())
 	}
 	fmt.Fprintf(a.Out, `Trust the cluster's root certificate, %[2]s:
   crane:           export SSL_CERT_FILE=%[2]s
@@ -93,12 +94,13 @@ See how it is imported: hnctl template list
 	return nil
 }
 
-// knock asks the registry whether it takes the token. root is the certificate its chain ends in, which the pin knows; named says whether its
-// certificate has the name it was reached under.
+// knock asks the registry whether it takes the token. root is the certificate its chain ends in, which the pin knows; named says whether
+// its certificate has the name it was reached under.
 func knock(ctx context.Context, cfg config.Config, token secret.Text) (root []byte, named bool, err error) {
 	trust := identity.Trust{Pin: cfg.CAPin, Cluster: cfg.Cluster}
-	t := &http.Transport{TLSClientConfig: identity.ClientTLS(trust, identity.WantComponent("registry"), nil), TLSHandshakeTimeout: 10 * time.Second,
-		DialContext: (&net.Dialer{Timeout: 10 * time.Second}).DialContext}
+	t := &http.Transport{TLSClientConfig: identity.ClientTLS(trust, identity.WantComponent("registry"), nil),
+		TLSHandshakeTimeout: 10 * time.Second,
+		DialContext:         (&net.Dialer{Timeout: 10 * time.Second}).DialContext}
 	defer t.CloseIdleConnections()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, cfg.Registry.Server+"/v2/", nil)
 	if err != nil {
@@ -112,7 +114,9 @@ func knock(ctx context.Context, cfg config.Config, token secret.Text) (root []by
 	defer resp.Body.Close()
 	switch {
 	case resp.StatusCode == http.StatusUnauthorized:
-		return nil, false, app.WithCode(app.ExitDenied, fmt.Errorf("the registry at %s does not take the token in %s: give the push token that `hnctl cluster init` wrote", cfg.Registry.Server, cfg.Registry.TokenFile))
+		return nil, false, app.WithCode(app.ExitDenied,
+			fmt.Errorf("the registry at %s does not take the token in %s: give the push token that `hnctl cluster init` wrote",
+				cfg.Registry.Server, cfg.Registry.TokenFile))
 	case resp.StatusCode != http.StatusOK:
 		return nil, false, fmt.Errorf("the registry at %s answered %s", cfg.Registry.Server, resp.Status)
 	}

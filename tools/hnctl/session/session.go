@@ -92,7 +92,8 @@ func receive(to io.Writer, from io.Reader) error {
 	}
 }
 
-// send copies in to the remote stdin; its end closes that. When in can't be read to its end, the node's side must not take what came for all.
+// send copies in to the remote stdin; its end closes that. When in can't be read to its end, the node's side must not take what came for
+// all.
 func send(link *session.Link, in io.Reader) {
 	to := link.Writer(host.ChanStdin)
 	buf := make([]byte, 16<<10)

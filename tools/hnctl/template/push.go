@@ -33,8 +33,8 @@ func templatePush(a *app.App) *cobra.Command {
 	var as string
 	c := &cobra.Command{
 		Use: "push IMAGE", Short: "Push an OCI image to the registry and make a template of it", Args: cobra.ExactArgs(1),
-		Long: "IMAGE is an OCI layout (a directory, or a tar of one) or what `docker save` writes. The registry makes the template of it and\n" +
-			"hnctl waits for that.",
+		Long: "IMAGE is an OCI layout (a directory, or a tar of one) or what `docker save` writes. The registry makes the " +
+			"template of it and\nhnctl waits for that.",
 		Example: "  hnctl template push out/templates/nginx\n  hnctl template push app.tar --name app:1.4",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return push(cmd.Context(), a, args[0], as)
@@ -71,10 +71,12 @@ func push(ctx context.Context, a *app.App, path, as string) error {
 	ctx, cancel := a.Limit(ctx)
 	defer cancel()
 	trust := identity.Trust{Pin: cfg.CAPin, Cluster: cfg.Cluster}
-	t := &http.Transport{TLSClientConfig: identity.ClientTLS(trust, identity.WantComponent("registry"), nil), TLSHandshakeTimeout: 10 * time.Second}
+	t := &http.Transport{TLSClientConfig: identity.ClientTLS(trust, identity.WantComponent("registry"), nil),
+		TLSHandshakeTimeout: 10 * time.Second}
 	defer t.CloseIdleConnections()
 	a.Say("pushing %s to %s", to, u.Host)
-	if err := remote.Write(ref, img, remote.WithContext(ctx), remote.WithTransport(https{client.Watched(t)}), remote.WithAuth(&authn.Basic{Username: "hnctl", Password: token.Reveal()})); err != nil {
+	if err := remote.Write(ref, img, remote.WithContext(ctx), remote.WithTransport(https{client.Watched(t)}),
+		remote.WithAuth(&authn.Basic{Username: "hnctl", Password: token.Reveal()})); err != nil {
 		var no *client.Unreachable
 		if errors.As(err, &no) {
 			err = no // without the request around it
@@ -83,7 +85,8 @@ func push(ctx context.Context, a *app.App, path, as string) error {
 	}
 	a.Say("importing %s", to)
 	var got host.Template
-	if err := client.Registry(cfg.Registry.Server, trust, token).Call(ctx, http.MethodPost, host.PathImport, host.ImportRequest{Name: to}, &got); err != nil {
+	if err := client.Registry(cfg.Registry.Server, trust, token).Call(ctx, http.MethodPost, host.PathImport, host.ImportRequest{Name: to},
+		&got); err != nil {
 		var slow interface{ Timeout() bool }
 		if errors.As(err, &slow) && slow.Timeout() {
 			a.Say("the image is pushed and its import goes on: `hnctl template list` says how far it is")
@@ -98,7 +101,8 @@ func push(ctx context.Context, a *app.App, path, as string) error {
 	}
 	return a.Show(got, string(got.Name), func(tab *app.Table) {
 		tab.Head("NAME", "SIZE", "PROCESS", "DIGEST")
-		tab.Row(got.Name, fmt.Sprintf("%.1f MiB", float64(got.Bytes)/(1<<20)), strings.Join(got.Process.Argv, " "), app.Short(got.Digest.Hex()))
+		tab.Row(got.Name, fmt.Sprintf("%.1f MiB", float64(got.Bytes)/(1<<20)), strings.Join(got.Process.Argv, " "),
+			app.Short(got.Digest.Hex()))
 	})
 }
 

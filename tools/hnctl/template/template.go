@@ -27,8 +27,8 @@ func Group(a *app.App) *cobra.Command {
 func templateList(a *app.App) *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "Templates in the registry, and what was pushed and is none (yet)", Args: cobra.NoArgs,
-		Long: "STATE is ready; or, of what was pushed last under that name, waiting, importing or failed: NOTE says why. The template of an earlier\n" +
-			"push goes on to count until the new one is ready.",
+		Long: "STATE is ready; or, of what was pushed last under that name, waiting, importing or failed: NOTE says why. The template " +
+			"of an earlier\npush goes on to count until the new one is ready.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			list, err := app.Items[operator.Template](cmd.Context(), a, "/templates")
 			if err != nil {
@@ -60,9 +60,10 @@ func templateRow(x operator.Template) []any {
 
 func templateRemove(a *app.App) *cobra.Command {
 	return &cobra.Command{
-		Use: "rm NAME[:TAG|@DIGEST]...", Aliases: []string{"delete", "remove"}, Short: "Delete templates that nothing uses", Args: cobra.MinimumNArgs(1),
-		Long: "Without a tag the tag is latest. DIGEST, or the first twelve digits of it that lists show, deletes all tags of that image in the repository.\n" +
-			"A template is refused while an environment, or a node until its host has removed it, uses it.",
+		Use: "rm NAME[:TAG|@DIGEST]...", Aliases: []string{"delete", "remove"}, Short: "Delete templates that nothing uses",
+		Args: cobra.MinimumNArgs(1),
+		Long: "Without a tag the tag is latest. DIGEST, or the first twelve digits of it that lists show, deletes all tags of that " +
+			"image in the repository.\nA template is refused while an environment, or a node until its host has removed it, uses it.",
 		Example: "  hnctl template rm app:1.3\n  hnctl template rm team/web@4f53cda18c2b",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			for _, n := range args {
@@ -80,7 +81,8 @@ func templateRemove(a *app.App) *cobra.Command {
 func templateCollect(a *app.App) *cobra.Command {
 	return &cobra.Command{
 		Use: "gc", Short: "Remove what no template needs from the registry, now", Args: cobra.NoArgs,
-		Long: "The registry does so by itself from time to time, and when a template is deleted. What a push under way may need is kept for a day.",
+		Long: "The registry does so by itself from time to time, and when a template is deleted. What a push under way may need is kept " +
+			"for a day.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var f operator.Freed
 			if err := a.Call(cmd.Context(), http.MethodPost, "/registry/collect", nil, &f); err != nil {

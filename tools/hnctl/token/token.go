@@ -49,10 +49,12 @@ func tokenCreate(a *app.App) *cobra.Command {
 		Example: "  hnctl token create ci --scope read --scope write --days 90 > ci.token",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var made operator.MadeToken
-			if err := a.Call(cmd.Context(), http.MethodPost, "/tokens", operator.NewToken{Name: args[0], Scopes: scopes, Days: days}, &made); err != nil {
+			if err := a.Call(cmd.Context(), http.MethodPost, "/tokens", operator.NewToken{Name: args[0], Scopes: scopes, Days: days},
+				&made); err != nil {
 				return err
 			}
-			a.Say("token %s (%s) with scopes %s; keep it private, it is not shown again", made.ID, made.Name, strings.Join(made.Scopes, ", "))
+			a.Say("token %s (%s) with scopes %s; keep it private, it is not shown again", made.ID, made.Name,
+				strings.Join(made.Scopes, ", "))
 			if a.Output == "table" {
 				_, err := fmt.Fprintln(a.Out, made.Text)
 				return err
@@ -60,7 +62,8 @@ func tokenCreate(a *app.App) *cobra.Command {
 			return a.Show(made, made.ID, nil)
 		},
 	}
-	c.Flags().StringArrayVar(&scopes, "scope", nil, "read, write, exec, platform (exec and logs of the platform's own containers, the hosts' own logs), metrics or admin; may be given again")
+	c.Flags().StringArrayVar(&scopes, "scope", nil, "read, write, exec, platform (exec and logs of the platform's own containers, the "+
+		"hosts' own logs), metrics or admin; may be given again")
 	c.Flags().IntVar(&days, "days", 0, "days it is valid; 0 is until revoked")
 	c.MarkFlagRequired("scope")
 	return c
