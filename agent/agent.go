@@ -25,6 +25,7 @@ import (
 	"hardnode.dev/agent/network"
 	"hardnode.dev/internal/build"
 	"hardnode.dev/internal/identity"
+	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/boot"
@@ -97,6 +98,17 @@ func (a *agent) configuration(ctx context.Context) (boot.HostConfig, error) {
 			return boot.HostConfig{}, ctx.Err()
 		}
 	}
+}
+
+// firstWork makes the Day-0 bundle's first Work this host's, if there is a bundle. One that can't be taken is a problem of the host.
+func (a *agent) firstWork() {
+	err := a.store.ImportBundle(boot.BundleFile)
+	if err == nil {
+		return
+	}
+	a.log.Error("first work not imported", logging.Err, err)
+	a.store.Note(host.Problem{Code: "invalid", Object: "bundle", Reason: err.Error(),
+		Next: "boot the infra host with the bundle and the boot medium that belong together"})
 }
 
 // modulesPatience is how long init may take to load the modules of containers before whoever needs them is told; init itself gives up after

@@ -32,7 +32,6 @@ import (
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire/boot"
-	"hardnode.dev/internal/wire/host"
 )
 
 func main() {
@@ -67,11 +66,7 @@ func serve(ctx context.Context, log *slog.Logger, state, data string) error {
 	if a.store, err = desired.Open(filepath.Join(state, "desired"), boot.ImageDir, log); err != nil {
 		return err
 	}
-	if err := a.store.ImportBundle(boot.BundleFile); err != nil {
-		log.Error("first work not imported", logging.Err, err)
-		a.store.Note(host.Problem{Code: "invalid", Object: "bundle", Reason: err.Error(),
-			Next: "boot the infra host with the bundle and the boot medium that belong together"})
-	}
+	a.firstWork()
 	if a.runtime, err = container.New(container.Options{DataDir: data, Log: log}); err != nil {
 		return err
 	}
@@ -83,21 +78,9 @@ func serve(ctx context.Context, log *slog.Logger, state, data string) error {
 	dns := &names.Server{Addr: netip.AddrPortFrom(network.Gateway, 53).String(), Self: network.Gateway,
 		Upstream: func() []string { return names.Resolvers(filepath.Join(boot.RunDir, "resolv.conf"), network.Gateway) }, Log: log}
 	clock := &link.SystemClock{Path: filepath.Join(state, "clock"), Floor: build.When(), Log: log}
-	if a.link, err = link.New(link.Options{
-		Dir:      filepath.Join(state, "identity"),
-		Config:   a.configuration,
-		Store:    a.store,
-		Report:   a.report,
-		Changed:  a.hints,
-		Runtime:  a.runtime,
-		HostLogs: hostlog.Logs{}.Read,
-		Boot:     a.boot,
-		Version:  build.Version,
-		Underlay: a.underlay,
-		Hardware: a.facts.Hardware(),
-		Clock:    clock,
-		Log:      log,
-	}); err != nil {
+	if a.link, err = link.New(link.Options{Dir: filepath.Join(state, "identity"), Config: a.configuration, Store: a.store, Report: a.report,
+		Changed: a.hints, Runtime: a.runtime, HostLogs: hostlog.Logs{}.Read, Boot: a.boot, Version: build.Version, Underlay: a.underlay,
+		Hardware: a.facts.Hardware(), Clock: clock, Log: log}); err != nil {
 		return err
 	}
 	images := &fetch.Store{Dir: filepath.Join(data, "images"), BootDir: boot.ImageDir, Client: a.registryClient(),
@@ -105,20 +88,9 @@ func serve(ctx context.Context, log *slog.Logger, state, data string) error {
 	notify := newNotify(log)
 	identities := identityd.New(filepath.Join(boot.RunDir, "ct"), a.link.Component, notify, notify.kept, log)
 	a.gossip = gossip.New(gossip.Options{Self: a.self, Key: a.link.Key(), Peers: a.store.Peers, Current: a.newest, Card: a.card, Log: log})
-	a.apply = apply.New(apply.Options{
-		Store:    a.store,
-		Runtime:  a.runtime,
-		Images:   images,
-		Network:  a.network,
-		Names:    dns.Set,
-		Identity: identities.Socket,
-		Forget:   identities.Forget,
-		Self:     a.selfAndRole,
-		Addrs:    a.addrs,
-		Pressure: a.facts.Pressure,
-		MHz:      a.figures.Load().capacity.MHz,
-		Log:      log,
-	})
+	a.apply = apply.New(apply.Options{Store: a.store, Runtime: a.runtime, Images: images, Network: a.network, Names: dns.Set,
+		Identity: identities.Socket, Forget: identities.Forget, Self: a.selfAndRole, Addrs: a.addrs, Pressure: a.facts.Pressure,
+		MHz: a.figures.Load().capacity.MHz, Log: log})
 	api := localapi.Options{Status: a.status, Exec: a.runtime.Exec, Logs: a.runtime.Logs, Collect: a.apply.Collect, Log: log}
 
 	log.Info("agent starts", "version", build.Version, "boot", a.boot, "code", a.link.Status().Code)
