@@ -195,8 +195,8 @@ func (a *agent) forwardHints(ctx context.Context) error {
 	}
 }
 
-// looked is a task that begins once this agent knows what runs: on a small machine the handshakes of a start would hold that up. When it
-// can't find out, the orchestrator must hear of it all the same.
+// looked makes a task wait until this agent knows what runs: on a small machine the TLS handshakes of the start would delay that. It waits
+// 3 s at most: when the look fails, the orchestrator must hear of it all the same.
 func (a *agent) looked(task func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error {
 		late := time.NewTimer(3 * time.Second)
@@ -278,7 +278,7 @@ func (a *agent) problems(done apply.Report) []host.Problem {
 	return ps
 }
 
-// toldTo is ps without what is over once the orchestrator hears of it.
+// toldTo leaves out that the orchestrator is away: when it hears of that, it is not true any more.
 func toldTo(ps []host.Problem) []host.Problem {
 	return slices.DeleteFunc(ps, func(p host.Problem) bool { return p.Object == link.ObjectOrchestrator })
 }

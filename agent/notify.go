@@ -41,7 +41,7 @@ func (n *notify) run(ctx context.Context, alive func() bool, first <-chan struct
 		if k := found(); k > 0 {
 			n.say(fmt.Sprintf("STATUS=adopted %d running containers", k))
 		}
-	case <-time.After(watchdog / 3): // it has not managed to look yet: what it misses is said by its problems
+	case <-time.After(watchdog / 3): // it could not look yet; its problems say why
 	case <-ctx.Done():
 	}
 	for run.Wait(ctx, watchdog/3) {

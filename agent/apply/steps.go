@@ -101,7 +101,7 @@ func (a *Applier) flying() (busy map[wire.CTID]plan.Kind, of func(plan.Step) boo
 	}
 }
 
-// inFlight adds what a step is at work on and nobody sees yet, or any more: it is not gone before the step is over.
+// inFlight adds the containers that have a step in flight and no status: they are being removed, and are not gone before that is over.
 func inFlight(statuses []host.ContainerStatus, busy map[wire.CTID]plan.Kind) []host.ContainerStatus {
 	for _, id := range slices.Sorted(maps.Keys(busy)) {
 		if !slices.ContainsFunc(statuses, func(s host.ContainerStatus) bool { return s.CTID == id }) {

@@ -74,10 +74,10 @@ func summary(a *boot.AgentStatus) string {
 	return clip(strings.Join(append(parts, "containers: "+count(a.Containers)), " | "))
 }
 
-// starting is the stage, told here alone, of an agent that has not taken over the configuration there is.
+// starting is a stage that only the console shows: there is a configuration, and the agent has not read it yet.
 const starting = boot.AgentStage("starting")
 
-// configured says in the status of an agent that knows of no configuration yet that there is one, of a host of this name.
+// configured corrects the status of an agent that has not read the configuration yet: there is one, for a host of this name.
 func configured(a *boot.AgentStatus, name string) { a.Stage, a.Name = starting, name }
 
 // state is the host's state in words that are true now: what the orchestrator said last may be past while it is away, and a host that is

@@ -17,15 +17,16 @@ import (
 	"hardnode.dev/internal/wire"
 )
 
-// asked is the note that a process was asked to end. Programs take a second stop signal for "now, without the rest", so a stop that is
-// taken up by another call, or by the next agent, is the same stop: it sends none and has what is left of the time.
+// asked is the note that a process was asked to end. To many programs a second stop signal means "end now, leave the rest undone". So a
+// stop that another call goes on with, or the next agent, sends no second signal, and has what is left of the first one's time.
 type asked struct {
 	PID     int       `json:"pid"`
 	Started time.Time `json:"started"`
 	At      int64     `json:"atMs"` // since the kernel's start
 }
 
-// left is what is left of a stop that a record's process was asked for, of all the time it has; 0: it is to be asked, and has all of it.
+// left is how much of all its time the process of rec still has, if it was asked to end before; 0: it was not asked, or that time is over,
+// so it is asked now and has all of it.
 func (a asked) left(rec record.Record, all, now time.Duration) time.Duration {
 	past := now - time.Duration(a.At)*time.Millisecond
 	if a.PID != rec.PID || !a.Started.Equal(rec.Started) || past < 0 || past >= all {

@@ -110,9 +110,9 @@ func (r *Runtime) Exec(ctx context.Context, id wire.CTID, want host.ExecSpec, st
 	return out, nil
 }
 
-// ready is a container that runs, and a cgroup for a command in it. Is the one kept that was made for an earlier command, the container has
-// not been stopped since: it is the process it was, or has ended, and the spawner, which will be asked, says so. It is asked before when
-// root is set: something is to be done in the root of the process, for a terminal or a user.
+// ready is a container that runs, and a cgroup for a command in it. When a cgroup is kept from an earlier command, the container has not
+// been stopped since: it is the same process, or that has ended, which the spawner will say when it is asked to execute. With root set the
+// spawner is asked first, since something is to be done in the root of the process: for a terminal, or to look a user up.
 func (r *Runtime) ready(ctx context.Context, id wire.CTID, root bool) (record.Record, *command.Group, error) {
 	g := r.groups.Take(id)
 	if g != nil && !root {

@@ -19,7 +19,8 @@ func (r *Runtime) readSet(id wire.CTID, layers []int64) limits.Set {
 	return limits.Read(r.cgroup(id), quota)
 }
 
-// setFor is how long a Set counts: nobody but this Runtime sets limits, and one that was changed behind its back may stay for so long.
+// setFor is how long a Set that was read is taken for true. Only this Runtime sets limits; a change by anybody else is seen this much
+// later.
 const setFor = 30 * time.Second
 
 // lookedAt is a Set, the file systems with a quota, and the process they were read for.

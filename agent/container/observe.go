@@ -92,7 +92,7 @@ func (r *Runtime) observe(ctx context.Context, id wire.CTID, all map[wire.CTID]r
 	if _, err := os.Stat(dir); err == nil {
 		f.cgroup = true
 		if f.populated, err = cgroup.Populated(dir); err != nil {
-			f.populated = true // nothing may be started beside what may be there
+			f.populated = true // processes may be there, and nothing may be started beside them
 			note(err)
 		}
 		f.base = cgroup.Range(dir)

@@ -164,7 +164,7 @@ func (r *Runtime) Netns(id wire.CTID) (*os.File, error) {
 		return nil, err
 	}
 	f, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", rec.PID))
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) { // it has let go of its namespaces: it is ending
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) { // its namespaces are gone: it is ending
 		return nil, fmt.Errorf("open network namespace of container %s: %w", id, ErrNotRunning)
 	}
 	if err != nil {

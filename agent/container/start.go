@@ -48,7 +48,7 @@ type start struct {
 	files   []*os.File // descriptors for the request, in its order after the first three
 	mapped  []*os.File // those of them whose ids are mapped into the container's range
 	undo    undo       // taken back if a later step fails
-	done    undo       // let go of in any case: descriptors
+	done    undo       // closed in any case: descriptors
 
 	cgroupDir, image, lower, layer *os.File
 	held                           *call.Held  // the container's first process, until it runs
@@ -75,7 +75,7 @@ var startSteps = []struct {
 
 // Start creates whatever is missing and runs the process; it returns when the program has been executed. On error everything this
 // call made is undone (data that was there stays). ErrRunning if it runs already; ErrInvalid if the spec or the image can't work.
-// What is returned is the container as it was started: what it uses shows Observe.
+// What is returned is the container as it was started; what it uses is seen by Observe.
 func (r *Runtime) Start(ctx context.Context, s StartSpec) (Observed, error) {
 	if s.Profile == "" {
 		s.Profile = host.ProfileApp
@@ -119,8 +119,8 @@ func (r *Runtime) Start(ctx context.Context, s StartSpec) (Observed, error) {
 	return judge(s.CTID, facts{rec: record.Read([]call.Record{st.record})[s.CTID], known: true, cgroup: true, populated: true}), nil
 }
 
-// clear makes sure that nothing of an earlier run is left, and that none runs. Without a cgroup there is nothing, and the spawner, which
-// will be asked, refuses what it knows better.
+// clear makes sure that nothing of an earlier run is left, and that none runs. Without a cgroup there is nothing to clear; should the
+// spawner know of one that runs all the same, it refuses the start.
 func (s *start) clear(ctx context.Context) error {
 	s.forgetSet(s.CTID)
 	if _, err := os.Lstat(s.cgroup(s.CTID)); errors.Is(err, fs.ErrNotExist) {
@@ -300,7 +300,7 @@ func startQuota(bytes int64) int64 {
 	return bytes + 4<<20
 }
 
-// dropOlder deletes layers of other generations; failing is no reason to stop the container, Observe shows what is left.
+// dropOlder deletes layers of other generations; if that fails the container runs all the same, and Observe shows what is left.
 func (r *Runtime) dropOlder(id wire.CTID, keep int64) {
 	c, err := r.data.Contents(id)
 	if err != nil {

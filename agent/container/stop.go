@@ -53,17 +53,18 @@ func (r *Runtime) end(ctx context.Context, id wire.CTID, grace time.Duration) er
 	if known && rec.PID != 0 && grace > 0 {
 		err := r.askToEnd(ctx, id, rec, grace)
 		if errors.Is(ctx.Err(), context.Canceled) {
-			return fmt.Errorf("wait for the end of container %s: %w", id, ctx.Err()) // whoever comes next gives it its time; no kill
+			// no kill: the next call, or the next agent, waits for the rest of its time
+			return fmt.Errorf("wait for the end of container %s: %w", id, ctx.Err())
 		}
 		if err != nil {
-			r.log.Warn("container is not asked to end", logging.Container, id, logging.Err, err) // the kill does not depend on it
+			r.log.Warn("container is not asked to end", logging.Container, id, logging.Err, err) // it is killed all the same
 		}
 	}
 	if err := r.dropProcesses(ctx, id); err != nil {
 		return err
 	}
 	r.forgetSet(id)
-	os.Remove(r.askedAt(id)) // whoever has it is gone: a note that stays says nothing of the next one
+	os.Remove(r.askedAt(id)) // its process is gone; a note that can't be removed does not count for the next one
 	if !known {
 		return nil
 	}

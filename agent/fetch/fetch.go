@@ -246,7 +246,8 @@ func (s *Store) from(ctx context.Context, addr string, img host.Image) error {
 	}
 	dog.Stop()
 	err = s.finish(part, sum, img, addr)
-	if wrong := (*WrongError)(nil); resumed && errors.As(err, &wrong) { // whose fault it is shows when all of it comes anew
+	// the part or the registry is wrong: the next try, from the start, will show
+	if wrong := (*WrongError)(nil); resumed && errors.As(err, &wrong) {
 		return fmt.Errorf("fetch image %s from %s: what an earlier transfer left was damaged and was dropped", img.Name, addr)
 	}
 	return err

@@ -22,7 +22,7 @@ type ring struct {
 func (r *ring) more() ([]line, error) {
 	if !r.old {
 		r.old = true
-		f, err := os.Open(r.path) // held before the older one is read: what is turned meanwhile is in one of them
+		f, err := os.Open(r.path) // opened before the older one is read: if the files are turned in between, no line is missed
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}

@@ -51,7 +51,7 @@ func Open(path string) (*Log, error) {
 	return l, err
 }
 
-// again is how long a kill of the same number is one of the same process.
+// again: within this time a second kill of the same number is the same process, named twice.
 const again = 5 * time.Second
 
 // Kills reads what is new and gives the kept kills.
@@ -79,14 +79,14 @@ func (l *Log) record(r kmsg.Record) {
 	}
 	k.Since = r.Since
 	if slices.ContainsFunc(l.mu.kills, func(o Kill) bool { return o.PID == k.PID && k.Since-o.Since < again }) {
-		return // with memory.oom.group the chosen one is killed once more among its like
+		return // with memory.oom.group the chosen process is named a second time, among the others of its cgroup
 	}
 	c := l.mu.choice
 	switch {
 	case c.pid == k.PID:
 		k.Cgroup, k.Limit = c.cgroup, c.limit
 	case len(l.mu.kills) > 0:
-		// What goes with a chosen one is killed in the same moment, under the same lock.
+		// The others of its cgroup are killed in the same moment as the chosen one, under the same lock.
 		last := l.mu.kills[len(l.mu.kills)-1]
 		k.With = last.Cgroup != "" && c.cgroup == last.Cgroup && k.Since-last.Since < 100*time.Millisecond && k.UID>>16 == last.UID>>16
 		if k.With {

@@ -3,7 +3,7 @@
 // Owns: the kernel's program that puts quotas into these answers, and its table.
 // In: the file systems with a quota of all running containers, whole, as often as somebody looks at them.
 // Out: f_blocks, f_bfree and f_bavail of statfs and fstatfs in containers; one warning if this kernel can't do that.
-// Never: changes an answer outside a container or for a file system without a quota, or keeps whoever looks waiting.
+// Never: changes an answer outside a container or for a file system without a quota, or makes the caller wait.
 package quotaview
 
 import (

@@ -84,7 +84,7 @@ func (m *Machine) end(l Leave) {
 
 // unwind is the boot's table backwards.
 func (m *Machine) unwind(what, reason string) {
-	if m.dog != nil { // still watched, with a full measure of time
+	if m.dog != nil { // the watchdog runs on: from here it has its full time again
 		if err := m.dog.pat(); err != nil {
 			m.con.Line("%v", err)
 		}

@@ -134,7 +134,7 @@ func (m *Machine) boot(ctx context.Context) Leave {
 func (m *Machine) failed(ctx context.Context, f *steps.Failure) {
 	m.setProblem(f.Error())
 	m.con.Alert(f.Error())
-	m.loaded.settle(f) // nothing more is loaded
+	m.loaded.settle(f) // whoever waits for the modules of containers learns that no more are loaded
 	pause, again := m.afterFailure(f.Error())
 	if !again {
 		m.con.Line("boot failed %d times in a row: not rebooting again; %v", maxFailures, f)

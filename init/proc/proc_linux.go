@@ -163,7 +163,7 @@ func (t *Table) Reap(ctx context.Context) error {
 	}
 }
 
-// reapOrphan reaps one ended process that is nobody's; false: there is none, or an owned one comes first (its owner kicks).
+// reapOrphan reaps one ended process that nobody owns; false: there is none, or an owned one comes first (its owner then wakes Reap).
 func (t *Table) reapOrphan() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -172,7 +172,7 @@ func (t *Table) reapOrphan() bool {
 	case pid <= 0:
 		return false
 	case !over:
-		unstick(pid) // owned or not: it would hide those behind it
+		unstick(pid) // owned or not: waitid would tell of this one again and again, and never of those behind it
 		return true
 	case t.mu.owned[pid]:
 		return false
@@ -183,7 +183,7 @@ func (t *Table) reapOrphan() bool {
 
 // unstick ends a child that asked to be traced by its parent (ptrace(2), PTRACE_TRACEME) and stopped: waitid tells of it whatever it is
 // asked for, and nobody here would ever let it go on. A container's first process can be one, when init has become its parent.
-func unstick(pid int) { unix.Kill(pid, unix.SIGKILL) } // not reaped yet: the number is its
+func unstick(pid int) { unix.Kill(pid, unix.SIGKILL) } // not reaped yet: the number is still its own
 
 // siginfo is the part of siginfo_t that waitid fills (asm-generic/siginfo.h, _sigchld, 64-bit).
 type siginfo struct {
@@ -215,7 +215,7 @@ func waitid(kind, id int, options int) (siginfo, error) {
 	}
 }
 
-// peek names a child there is news of and leaves it as it is; over: it has ended. 0: none.
+// peek is the number of a child that has ended or stopped, which it leaves unreaped; over tells that it has ended. 0: there is none.
 func peek() (pid int, over bool) {
 	info, err := waitid(pAll, 0, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT)
 	if err != nil {

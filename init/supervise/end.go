@@ -11,8 +11,8 @@ import (
 	"hardnode.dev/internal/wire/boot"
 )
 
-// end ends the service in order; child is nil when none runs. One that has work to do at its end and dies over it, or was not there when
-// the end came, is started once more and told to stop as soon as it can hear that.
+// end ends the service in order; child is nil when none runs. A service that has work to do at its end (StopMost) and died during that
+// work, or did not run when the end came, is started once more and told to stop as soon as it is ready.
 func (s *service) end(child *proc.Child) {
 	began, why := time.Now(), ""
 	switch {

@@ -29,8 +29,8 @@ type Service struct {
 	Vital bool
 	// Stop: time between SIGTERM and the kill of its whole cgroup; 0 is 10 s.
 	Stop time.Duration
-	// StopMost: how far the service may extend that time itself, by EXTEND_TIMEOUT_USEC (sd_notify(3)); 0: not at all. One that may has
-	// work to do at its end: if it dies over that, it is started once more within the same time, to do the rest.
+	// StopMost: how far the service may extend that time itself, by EXTEND_TIMEOUT_USEC (sd_notify(3)); 0: not at all. A service with a
+	// StopMost has work to do at its end: if it dies during that, it is started once more within the same time, to do the rest.
 	StopMost  time.Duration
 	MemoryMin int64 // bytes the kernel never reclaims from it
 	CPUWeight int   // its share of the CPU among the services (cgroup v2 cpu.weight); 0 is 100
@@ -178,7 +178,7 @@ func (s *service) start() (*proc.Child, error) {
 		spec.Env = append(spec.Env, "LISTEN_FDS="+strconv.Itoa(n), "LISTEN_FDNAMES="+s.fds.names())
 		spec.Argv = append([]string{s.sup.Self, ExecArg}, s.Argv...)
 	}
-	// A quick child may notify before its number is known here: whoever looks for it waits.
+	// A quick child may send a notification before its number is known here: whoever looks it up waits for this lock.
 	s.sup.births.Lock()
 	child, err := s.sup.Procs.Start(spec)
 	if err == nil {

@@ -62,7 +62,7 @@ func demo(ctx context.Context, o cluster.Options, once bool) error {
 			return cause
 		}
 		if errors.Is(err, cluster.ErrTaken) {
-			return err // what lies there is the other's
+			return err // the state and logs there belong to the other one
 		}
 		return fmt.Errorf("%w\nstate and logs: %s", err, o.Dir)
 	}

@@ -50,7 +50,7 @@ func (v *virtual) report(context.Context) host.Report {
 	return r
 }
 
-// container is what the host says of one container that it has had since then. An idle one uses next to nothing.
+// container is what the host says of one container, which it has had since the moment since. An idle one uses next to nothing.
 func (v *virtual) container(c host.Container, since, now time.Time) host.ContainerStatus {
 	age := now.Sub(since)
 	s := host.ContainerStatus{

@@ -126,7 +126,8 @@ func Inode(dir string) uint64 {
 	return sys.Ino
 }
 
-// Range is the first id of the range that a container's processes run in: its inner cgroup belongs to its root, or to whom that gave it.
+// Range is the first id of the range that a container's processes run in. The owner of the inner cgroup tells it: that is the container's
+// root, or another of its users to whom root gave the cgroup.
 func Range(dir string) uint32 {
 	st, err := os.Stat(filepath.Join(dir, "p"))
 	if err != nil {

@@ -173,7 +173,7 @@ func (g *Group) there() bool {
 	return unix.Fstatat(int(g.File.Fd()), "cgroup.procs", &st, 0) == nil
 }
 
-// forget lets go of a cgroup that no command runs in any more.
+// forget closes a cgroup in which no command runs any more, and takes it off the list.
 func (g *Group) forget() {
 	if g.File != nil {
 		g.File.Close()

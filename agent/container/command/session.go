@@ -127,7 +127,7 @@ func (w *inTurn) Write(b []byte) (int, error) {
 	return w.to.Write(b)
 }
 
-// Finish waits for the last output and lets go of the input. It tells whether somebody still holds the output.
+// Finish waits for the last output and closes the input. It tells whether somebody still holds the output.
 func (s *Session) Finish() (left bool) {
 	if s.stop == nil {
 		return false // never pumped
@@ -161,8 +161,8 @@ func (s *Session) Close() {
 	}
 }
 
-// drain waits for the output's end: as long as the receiver takes for what there is, but not for a background child of the command that
-// holds the pipe open and writes nothing. Then it is true.
+// drain waits for the end of the output: as long as the receiver needs for what was written, but not for a background child of the command
+// that holds the pipe open and writes nothing. left tells that there is such a child.
 func (s *Session) drain() (left bool) {
 	all := make(chan struct{})
 	go func() { s.output.Wait(); close(all) }()

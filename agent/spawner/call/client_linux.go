@@ -116,7 +116,7 @@ func (h *Held) Go(ctx context.Context) (Record, error) {
 	return reply.Containers[0], nil
 }
 
-// Close ends the process if it still waits, and returns when the spawner has let go of the container: it can be started again then.
+// Close ends the process if it still waits, and returns when the spawner has forgotten the container: it can be started again then.
 func (h *Held) Close() {
 	defer h.conn.Close()
 	h.conn.SetDeadline(time.Now().Add(closeWithin))

@@ -46,7 +46,7 @@ func (f *Forker) Hold(build func(*Prog), cgroup int, ids call.IDs, oomAdjust int
 	if h.pid, h.status, err = f.begin(h.list, args, none); err != nil {
 		return h, err
 	}
-	proc := fmt.Sprintf("/proc/%d/", h.pid) // of a child that nobody else reaps: the number is its
+	proc := fmt.Sprintf("/proc/%d/", h.pid) // nobody else reaps this child, so the number stays its own
 	for _, f := range [][2]string{{"uid_map", ids.Map()}, {"gid_map", ids.Map()}, {"oom_score_adj", fmt.Sprint(oomAdjust)}} {
 		if err := os.WriteFile(proc+f[0], []byte(f[1]), 0); err != nil {
 			return h, fmt.Errorf("set %s of child: %w", f[0], err)

@@ -61,7 +61,7 @@ func finish(p *Prog, pid int, status io.ReadCloser) (*Child, error) {
 	return &Child{PID: pid, PIDFD: os.NewFile(uintptr(fd), "pidfd")}, nil
 }
 
-// reap waits for the end of a child that is ending; its status is nobody's.
+// reap waits for the end of a child that is ending; nobody asks for its status.
 func reap(pid int) { end(pid) }
 
 // end waits until a child of this process has ended. wait4 returns for a stopped child too if it asked to be traced: the kernel then
@@ -77,7 +77,7 @@ func end(pid int) (ws unix.WaitStatus, err error) {
 		case got == pid && (ws.Exited() || ws.Signaled()):
 			return ws, nil
 		default:
-			unix.Kill(pid, unix.SIGKILL) // not reaped yet: the number is its
+			unix.Kill(pid, unix.SIGKILL) // not reaped yet: the number is still its own
 		}
 	}
 }

@@ -66,7 +66,7 @@ func stray(killed func(pid int)) (again bool, err error) {
 		return false, fmt.Errorf("look for stopped children: %w", errno)
 	case info.code < exited || info.code > dumped:
 		killed(pid)
-		unix.Kill(pid, unix.SIGKILL) // not reaped yet: the number is its
+		unix.Kill(pid, unix.SIGKILL) // not reaped yet: the number is still its own
 	case isThread(pid):
 		unix.Wait4(pid, nil, unix.WNOHANG|unix.WALL, nil)
 	default: // whoever started it waits for it

@@ -270,7 +270,7 @@ func (t *Table) collect(fd int) {
 			t.ended(e, time.Now(), 0, false)
 			return
 		}
-		pid := e.PID // of a child not reaped yet: the record stays this one's until ended
+		pid := e.PID // the child is not reaped yet, so no other takes its record before ended is called
 		t.copies.Go(func() {
 			code, known := fork.ExitCode(pid)
 			t.mu.Lock()

@@ -94,7 +94,7 @@ func codeOf(err error) call.Code {
 	return call.CodeSystem
 }
 
-// start makes a container's first process, waits for the word to let it run, and records it. follow is as Run has it.
+// start makes a container's first process, keeps it waiting until the agent says that it may run, and records it. follow is as Run has it.
 func (t *Table) start(c *net.UnixConn, s *call.Start, files []*os.File) (follow func(), err error) {
 	if err := t.Begin(s.ID); err != nil {
 		return nil, err

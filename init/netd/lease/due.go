@@ -16,8 +16,8 @@ const (
 	refresh    = 24 * time.Hour // how often a lease without an end is asked for, to learn of changes
 )
 
-// due is what is done next and when, counted from when the lease was asked for; last is when it was asked for again last, 0: not yet.
-// From T1 on half of the time that is left until T2 is waited, from T2 on half of that until the end.
+// due is what is done next and when. Both at and last count from when the lease was asked for; last is the last time it was asked for
+// again, 0: not yet. From T1 on each wait is half of the time left until T2, from T2 on half of the time left until the end.
 func (l Lease) due(last time.Duration) (at time.Duration, do how) {
 	if l.Time >= Forever {
 		return last + refresh, renew
@@ -39,7 +39,7 @@ func (l Lease) due(last time.Duration) (at time.Duration, do how) {
 	}
 }
 
-// late is what is done in place of do when it is done only at the moment since: a machine may have stood still.
+// late is what is done in place of do at the moment since, which may be far behind the moment do was due: a machine may have stood still.
 func (l Lease) late(do how, since time.Duration) how {
 	switch {
 	case l.Time >= Forever:

@@ -40,15 +40,15 @@ const Forever = (1<<32 - 1) * time.Second
 
 const (
 	unsaid    = time.Hour        // of a lease without a time
-	briefest  = 20 * time.Second // shorter ones are kept so long: a server that says less means no harm by it
-	soonest   = 5 * time.Second  // a T1 before that is not meant
+	briefest  = 20 * time.Second // the least: a shorter lease is kept for this long
+	soonest   = 5 * time.Second  // a T1 before that is a mistake of the server's
 	maxRoutes = 64
 	maxOthers = 8 // name servers, and time servers
 	unmasked  = 24
 )
 
-// FromACK reads a server's answer. An option that can't be meant is left out as if it were not there; an answer whose address or time can't
-// be meant is an error.
+// FromACK reads a server's answer. An option with an impossible value is left out as if it were not there; an answer with an impossible
+// address or time is an error.
 func FromACK(ack *dhcpv4.DHCPv4) (Lease, error) {
 	ip, ok := netip.AddrFromSlice(ack.YourIPAddr.To4())
 	if !ok || !unicast(ip) {
