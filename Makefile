@@ -18,7 +18,8 @@ help: ## print this help
 check: ## gofmt, vet and the house rules; the API's description by a linter, where Node is there
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo 'gofmt would change:'; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) vet ./...
-	$(GO) vet -tags qemu,guest ./agent/... ./qemu-tests/...
+	$(GO) vet -tags qemu ./qemu-tests/...
+	$(GO) vet -tags guest ./agent/... ./qemu-tests/...
 	@HARDNODE_OUT=$(OUT) sh tools/openapi/lint.sh
 
 # what go test -json says goes through it: all of what failed, and the seconds of the slowest; the status is go test's
@@ -27,20 +28,17 @@ TESTLOG := $(OUT)/bin/testlog -record $(OUT)/seconds
 testlog:
 	@mkdir -p $(OUT)/bin && $(GO) build -trimpath -buildvcs=false -o $(OUT)/bin/testlog ./tools/testlog
 
-# check has vetted all of it, so the runs after it do not
-TEST := $(GO) test -json -vet=off
-
 unit: testlog ## unit tests: no root, no network, under a minute warm
 	$(GO) test -json ./... | $(TESTLOG)
 
 # the race detector is a C library, so this alone needs cgo; the programs that run for long are what it pays for
 RACE := ./agent/... ./init/... ./internal/... ./jls/... ./orchestrator/... ./tools/devcluster/...
 race: testlog ## the unit tests of the long-running programs under the race detector: minutes cold
-	CGO_ENABLED=1 $(TEST) -race $(RACE) | $(TESTLOG)
+	CGO_ENABLED=1 $(GO) test -json -race $(RACE) | $(TESTLOG)
 
 .PHONY: rest golden
 rest: testlog ## the unit tests that race leaves out
-	$(TEST) $$(comm -23 <($(GO) list ./... | sort) <($(GO) list $(RACE) | sort)) | $(TESTLOG)
+	$(GO) test -json $$(comm -23 <($(GO) list ./... | sort) <($(GO) list $(RACE) | sort)) | $(TESTLOG)
 
 test: ## everything CI runs; the seconds of the slowest tests at the end
 	@rm -f $(OUT)/seconds
@@ -81,7 +79,7 @@ demo: deps-demo ## a cluster on this machine, in QEMU (ARGS="--hosts 3 --keep" a
 .PHONY: qemu soak
 PKG ?= ./qemu-tests/...
 RUN ?= .
-QEMU := $(TEST) -tags qemu -count=1 -timeout 50m -v -run '$(RUN)'
+QEMU := $(GO) test -json -tags qemu -count=1 -timeout 50m -v -run '$(RUN)'
 ifeq ($(origin PKG),file)
 # One machine emulated keeps one core busy, so two packages run side by side, the longest one first; the story has three machines and comes
 # alone. The images are made first, since whoever boots them brings them up to date.

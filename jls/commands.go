@@ -38,7 +38,8 @@ func issueLicence(cmd *cobra.Command, dir, out string, sold keys.Sold) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "licence %s for %s: %d hosts until %s\n", lic.ID, lic.Customer, lic.Hosts, lic.Expires.Format(time.DateOnly))
+	fmt.Fprintf(cmd.ErrOrStderr(), "licence %s for %s: %d hosts until %s\n", lic.ID, lic.Customer, lic.Hosts,
+		lic.Expires.Format(time.DateOnly))
 	if out != "" {
 		return keep.WriteFile(out, []byte(token+"\n"), 0o600)
 	}
@@ -51,7 +52,8 @@ func renewKey(cmd *cobra.Command, dir string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "new signing key, good until %s; restart the server with the new %s, take offline/ away again\n", until.Format(time.DateOnly), keys.ConfigFile)
+	fmt.Fprintf(cmd.ErrOrStderr(), "new signing key, good until %s; restart the server with the new %s, take offline/ away again\n",
+		until.Format(time.DateOnly), keys.ConfigFile)
 	return nil
 }
 

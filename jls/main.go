@@ -29,7 +29,8 @@ func main() {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "jls: "+err.Error())
 		var u usage
-		if text := err.Error(); errors.As(err, &u) || strings.HasPrefix(text, "unknown command") || strings.HasPrefix(text, "required flag") {
+		if text := err.Error(); errors.As(err, &u) || strings.HasPrefix(text, "unknown command") ||
+			strings.HasPrefix(text, "required flag") {
 			os.Exit(2)
 		}
 		os.Exit(1)
@@ -52,13 +53,15 @@ func command() *cobra.Command {
 
 func initCommand() *cobra.Command {
 	var dir string
-	c := &cobra.Command{Use: "init --dir DIR", Short: "Make the licence root key, a signing key, the server's key and the admin token", Args: cobra.NoArgs,
+	c := &cobra.Command{Use: "init --dir DIR", Short: "Make the licence root key, a signing key, the server's key and the admin token",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			made, err := keys.Init(dir, time.Now())
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.ErrOrStderr(), initTalk, dir, keys.RootKeyFile, keys.RootPublicFile, made.RootID, keys.ConfigFile, made.Until.Format(time.DateOnly), keys.TokenFile, keys.PinFile, dir)
+			fmt.Fprintf(cmd.ErrOrStderr(), initTalk, dir, keys.RootKeyFile, keys.RootPublicFile, made.RootID, keys.ConfigFile,
+				made.Until.Format(time.DateOnly), keys.TokenFile, keys.PinFile, dir)
 			fmt.Fprintln(cmd.OutOrStdout(), made.Pin)
 			return nil
 		}}
@@ -79,7 +82,8 @@ next: jls licence issue --dir %s --customer NAME --hosts N --days N
 func issueCommand() *cobra.Command {
 	var dir, customer, out string
 	var hosts, days int
-	c := &cobra.Command{Use: "issue --dir DIR --customer NAME --hosts N --days N", Short: "Sign a licence and print its token", Args: cobra.NoArgs,
+	c := &cobra.Command{Use: "issue --dir DIR --customer NAME --hosts N --days N", Short: "Sign a licence and print its token",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return issueLicence(cmd, dir, out, keys.Sold{Customer: customer, Hosts: hosts, For: time.Duration(days) * 24 * time.Hour})
 		}}

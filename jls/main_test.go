@@ -69,13 +69,15 @@ func TestKillAndTerminate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	token, err := program(t, "licence", "issue", "--dir", filepath.Join(dir, "keys"), "--customer", "Demo", "--hosts", "2", "--days", "30").Output()
+	token, err := program(t, "licence", "issue", "--dir", filepath.Join(dir, "keys"), "--customer", "Demo", "--hosts", "2", "--days",
+		"30").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
 	key := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, 32))
 	id := jls.InstallationID("in-" + license.KeyID(key.Public().(ed25519.PublicKey)))
-	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{TLSClientConfig: identity.PinnedTLS(strings.TrimSpace(string(pin))), DisableKeepAlives: true}}
+	client := &http.Client{Timeout: 10 * time.Second,
+		Transport: &http.Transport{TLSClientConfig: identity.PinnedTLS(strings.TrimSpace(string(pin))), DisableKeepAlives: true}}
 	ask := func(addr, path string, v any) error {
 		sealed, err := jls.Seal(path, key, v)
 		if err != nil {
@@ -105,14 +107,16 @@ func TestKillAndTerminate(t *testing.T) {
 		return nil
 	}
 	cmd, addr := start(t, dir)
-	if err := ask(addr, jls.PathActivate, jls.Activate{Head: jls.Head{Installation: id, Seq: 1}, Key: key.Public().(ed25519.PublicKey), License: strings.TrimSpace(string(token)), Cluster: "cl-0123456789abcdef", Name: "demo"}); err != nil {
+	if err := ask(addr, jls.PathActivate, jls.Activate{Head: jls.Head{Installation: id, Seq: 1}, Key: key.Public().(ed25519.PublicKey),
+		License: strings.TrimSpace(string(token)), Cluster: "cl-0123456789abcdef", Name: "demo"}); err != nil {
 		t.Fatal(err)
 	}
 	cmd.Process.Kill()
 	cmd.Wait()
 
 	cmd, addr = start(t, dir)
-	if err := ask(addr, jls.PathLease, jls.Renew{Head: jls.Head{Installation: id, Seq: 1}}); err == nil || !strings.Contains(err.Error(), "used before") {
+	if err := ask(addr, jls.PathLease, jls.Renew{Head: jls.Head{Installation: id, Seq: 1}}); err == nil ||
+		!strings.Contains(err.Error(), "used before") {
 		t.Errorf("a request from before the kill was taken again: %v", err)
 	}
 	if err := ask(addr, jls.PathLease, jls.Renew{Head: jls.Head{Installation: id, Seq: 2}}); err != nil {

@@ -38,9 +38,11 @@ func newBrowser(t *testing.T) *browser {
 	if err != nil || testing.Short() {
 		t.Skip("needs chromium")
 	}
-	alloc, stop := chromedp.NewExecAllocator(t.Context(), chromedp.ExecPath(chromium), chromedp.UserDataDir(t.TempDir()), chromedp.Flag("no-sandbox", true), chromedp.Flag("headless", "new"),
-		chromedp.Flag("ignore-certificate-errors", true), chromedp.Flag("disable-dev-shm-usage", true), chromedp.Flag("disable-gpu", true),
-		chromedp.Flag("no-first-run", true), chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true))
+	alloc, stop := chromedp.NewExecAllocator(t.Context(), chromedp.ExecPath(chromium), chromedp.UserDataDir(t.TempDir()),
+		chromedp.Flag("no-sandbox", true), chromedp.Flag("headless", "new"), chromedp.Flag("ignore-certificate-errors", true),
+		chromedp.Flag("disable-dev-shm-usage", true), chromedp.Flag("disable-gpu", true), chromedp.Flag("no-first-run", true),
+		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("disable-sync", true))
 	t.Cleanup(stop)
 	ctx, end := chromedp.NewContext(alloc)
 	t.Cleanup(end)
@@ -64,7 +66,8 @@ func (b *browser) do(steps ...chromedp.Action[chromedp.Void]) {
 	ctx, cancel := context.WithTimeout(b.ctx, 60*time.Second)
 	defer cancel()
 	if err := chromedp.Do(ctx, steps...); err != nil {
-		b.t.Fatalf("%v; the browser is at %s, which says:\n%s", err, look[string](b, "location.href"), look[string](b, "document.body.innerText"))
+		b.t.Fatalf("%v; the browser is at %s, which says:\n%s", err, look[string](b, "location.href"),
+			look[string](b, "document.body.innerText"))
 	}
 }
 
@@ -128,7 +131,8 @@ func (b *browser) eventually(what, js string) {
 // click follows a link in one step: the page may put another element in its place at any moment.
 func (b *browser) click(selector string) {
 	b.t.Helper()
-	b.eventually("there is "+selector+" to click", `(() => { const e = document.querySelector(`+strconv.Quote(selector)+`); e?.click(); return e !== null; })()`)
+	b.eventually("there is "+selector+" to click",
+		`(() => { const e = document.querySelector(`+strconv.Quote(selector)+`); e?.click(); return e !== null; })()`)
 }
 
 // The panel in a real browser: sign in, see hosts and the platform's own environment, see a change without reloading; no console error,
@@ -146,7 +150,10 @@ func TestPanelInBrowser(t *testing.T) {
 	h1.Force(102, host.CtFailing, "exited with 1, the check on port 80 has not passed")
 	var bad operator.Accepted
 	c.ok("POST", "/api/v1/environments", hello("unlucky", 1), &bad)
-	c.eventually("the new environment's node fails", func() bool { e, _ := c.env("unlucky"); return len(e.Nodes) == 1 && e.Nodes[0].State == "failing" })
+	c.eventually("the new environment's node fails", func() bool {
+		e, _ := c.env("unlucky")
+		return len(e.Nodes) == 1 && e.Nodes[0].State == "failing"
+	})
 	c.later(time.Hour)
 	if op := c.ended(bad.Operation.ID); op.State != operator.OpFailed {
 		t.Fatalf("create: %+v", op)
@@ -167,7 +174,8 @@ func TestPanelInBrowser(t *testing.T) {
 	b.media("prefers-color-scheme", "light")
 	b.do(chromedp.EmulateViewport(1360, 800), chromedp.Navigate(base+"/"), chromedp.WaitVisible("#token"))
 	b.shoot("login")
-	b.do(chromedp.SendKeys("#token", "wrong\r"), chromedp.WaitVisible("#why"), chromedp.SendKeys("#token", adminToken+"\r"), chromedp.WaitVisible("#host-host1"))
+	b.do(chromedp.SendKeys("#token", "wrong\r"), chromedp.WaitVisible("#why"), chromedp.SendKeys("#token", adminToken+"\r"),
+		chromedp.WaitVisible("#host-host1"))
 	b.shoot("hosts")
 	b.says("the hosts page", "host1", "ACTIVE", "10.77.0.11", "10.96.1.0/24", "UNLICENSED", "this is number 3")
 	b.do(chromedp.Navigate(base+"/panel/environments/crowded"), chromedp.WaitVisible("main .notice.warn"))
@@ -183,7 +191,8 @@ func TestPanelInBrowser(t *testing.T) {
 	b.do(chromedp.Navigate(base+"/panel/environments/jelastic"), chromedp.WaitVisible("main table"))
 	b.says("the page of jelastic", "orchestrator", "resolver", "10.96.0.13", "192.0.2.7", "running")
 	b.do(chromedp.Navigate(base+"/panel/environments/unlucky"), chromedp.WaitVisible("main .notice.bad"))
-	b.says("the page of a failed creation", "Its creation failed on", "the check on port 80 has not passed", "hnctl node logs", "hnctl env keep unlucky", "It is removed on")
+	b.says("the page of a failed creation", "Its creation failed on", "the check on port 80 has not passed", "hnctl node logs",
+		"hnctl env keep unlucky", "It is removed on")
 	// From an environment to its host, from there to a node's environment, to an operation and back; and an address that is served.
 	b.do(chromedp.Navigate(base + "/panel/environments/hello"))
 	b.click(`main td a[href^="/panel/hosts/"]`)
@@ -198,9 +207,11 @@ func TestPanelInBrowser(t *testing.T) {
 	b.do(chromedp.WaitVisible(`main a[href="http://hello.demo.test/"]`))
 
 	failed := "/panel/operations/" + string(bad.Operation.ID)
-	for _, p := range []string{"/panel/", "/panel/hosts/host2", "/panel/environments", "/panel/environments/crowded", "/panel/environments/unlucky", "/panel/environments/jelastic", "/panel/environments/" + string(long),
-		"/panel/environments/nope", "/panel/environments/" + strings.Repeat("nope", 40), "/panel/hosts/nope", "/panel/nope", "/panel/operations", failed} {
-		name := strings.ReplaceAll(strings.TrimPrefix(strings.Split(strings.ReplaceAll(p, string(bad.Operation.ID), "one"), "?")[0], "/panel"), "/", "-")
+	for _, p := range []string{"/panel/", "/panel/hosts/host2", "/panel/environments", "/panel/environments/crowded",
+		"/panel/environments/unlucky", "/panel/environments/jelastic", "/panel/environments/" + string(long), "/panel/environments/nope",
+		"/panel/environments/" + strings.Repeat("nope", 40), "/panel/hosts/nope", "/panel/nope", "/panel/operations", failed} {
+		name := strings.ReplaceAll(strings.TrimPrefix(strings.Split(strings.ReplaceAll(p, string(bad.Operation.ID), "one"), "?")[0],
+			"/panel"), "/", "-")
 		for _, width := range []int{1280, 390, 360} {
 			b.do(chromedp.EmulateViewport(int64(width), 740), chromedp.Navigate(base+p), chromedp.WaitVisible("main h1"))
 			if over := look[int](b, `document.documentElement.scrollWidth - `+strconv.Itoa(width)); over > 0 {
@@ -215,7 +226,8 @@ func TestPanelInBrowser(t *testing.T) {
 		}
 	}
 	b.do(chromedp.EmulateViewport(1360, 800))
-	b.do(chromedp.Submit(".top form"), chromedp.WaitVisible("#token"), chromedp.Navigate(base+"/panel/operations"), chromedp.WaitVisible("#token"))
+	b.do(chromedp.Submit(".top form"), chromedp.WaitVisible("#token"), chromedp.Navigate(base+"/panel/operations"),
+		chromedp.WaitVisible("#token"))
 	b.quiet("401", "404")
 }
 
@@ -243,8 +255,8 @@ next:
 	}
 }
 
-// What ends while it is looked at: an environment that is deleted is gone, not away; an orchestrator that stops is away; a session that ended
-// says so and leads back; a link from elsewhere finds the session.
+// What ends while it is looked at: an environment that is deleted is gone, not away; an orchestrator that stops is away; a session that
+// ended says so and leads back; a link from elsewhere finds the session.
 func TestPanelEndsInBrowser(t *testing.T) {
 	t.Parallel()
 	b := newBrowser(t)
@@ -263,7 +275,8 @@ func TestPanelEndsInBrowser(t *testing.T) {
 		t.Errorf("signed in and came to %s", at)
 	}
 	c.ended(c.change("delete", "hello"))
-	b.eventually("the page says that the environment is gone", `document.querySelector("main h1").textContent === "Environment hello is not there"`)
+	b.eventually("the page says that the environment is gone",
+		`document.querySelector("main h1").textContent === "Environment hello is not there"`)
 	b.says("what is gone", "It was deleted")
 	if !look[bool](b, `document.getElementById("link").hidden`) {
 		t.Error("what is gone is called away")
@@ -275,13 +288,15 @@ func TestPanelEndsInBrowser(t *testing.T) {
 		w.Write([]byte(`<link rel="icon" href="data:,"><a id="there" href="` + base + `/panel/operations">see this</a>`))
 	}))
 	defer elsewhere.Close()
-	b.do(chromedp.Navigate(strings.Replace(elsewhere.URL, "127.0.0.1", "localhost", 1)), chromedp.Click("#there"), chromedp.WaitVisible("main h1"))
+	b.do(chromedp.Navigate(strings.Replace(elsewhere.URL, "127.0.0.1", "localhost", 1)), chromedp.Click("#there"),
+		chromedp.WaitVisible("main h1"))
 	if at := look[string](b, "location.pathname"); at != "/panel/operations" {
 		t.Errorf("a link from another site led to %s", at)
 	}
 
 	c.stopped()
-	b.eventually("the page says that the orchestrator is away", `document.getElementById("link").innerText.startsWith("The orchestrator does not answer.")`)
+	b.eventually("the page says that the orchestrator is away",
+		`document.getElementById("link").innerText.startsWith("The orchestrator does not answer.")`)
 	b.says("the page of an orchestrator that is away", "env.delete")
 	b.shoot("away")
 	c.start()
@@ -310,7 +325,8 @@ func TestPanelWishesInBrowser(t *testing.T) {
 	_, err := chromedp.Call(b.ctx, emulation.SetTimezoneOverride, emulation.SetTimezoneOverrideParams{TimezoneID: "Asia/Kolkata"})
 	must(t, err)
 	base := "https://" + c.api
-	b.do(chromedp.Navigate(base+"/panel/operations"), chromedp.WaitVisible("#token"), chromedp.SendKeys("#token", adminToken+"\r"), chromedp.WaitVisible("main table"))
+	b.do(chromedp.Navigate(base+"/panel/operations"), chromedp.WaitVisible("#token"), chromedp.SendKeys("#token", adminToken+"\r"),
+		chromedp.WaitVisible("main table"))
 	first := func() string { return look[string](b, `document.querySelector("main time").innerText`) }
 	b.eventually("the time in the browser's zone", `document.querySelector("main time").innerText.includes("GMT+5:30")`)
 	exact := look[string](b, `document.querySelector("main time").dateTime`)
@@ -332,7 +348,8 @@ func TestPanelWishesInBrowser(t *testing.T) {
 	}
 	b.media()
 	b.do(chromedp.Navigate(base+"/panel/operations"), chromedp.WaitVisible("main table"), chromedp.KeyEvent("\t"))
-	if got := look[string](b, `document.activeElement.className + " " + getComputedStyle(document.activeElement).outlineStyle`); got != "skip solid" {
+	if got := look[string](b,
+		`document.activeElement.className + " " + getComputedStyle(document.activeElement).outlineStyle`); got != "skip solid" {
 		t.Errorf("the first stop of the keyboard is %q", got)
 	}
 	_, err = chromedp.Call(b.ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})

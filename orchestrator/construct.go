@@ -75,7 +75,8 @@ type orchestrator struct {
 
 // construct opens the store, imports the seed into a new one, and puts the parts together. Nothing runs or listens yet.
 func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, err error) {
-	o = &orchestrator{log: c.log, holder: &identity.Holder{}, trust: identity.Trust{Pin: identity.Pin(s.Authority.Root), Cluster: s.Cluster}}
+	o = &orchestrator{log: c.log, holder: &identity.Holder{},
+		trust: identity.Trust{Pin: identity.Pin(s.Authority.Root), Cluster: s.Cluster}}
 	if err := os.MkdirAll(c.data, 0o700); err != nil {
 		return nil, err
 	}
@@ -128,8 +129,9 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 		Enroll: desk, Accepted: metrics.Accepted,
 		Unlicensed: o.loop.Unlicensed}
 	o.api = &api.Server{Store: o.store, Ops: o.ops, Tokens: tokens, Audit: o.audit, World: o.seen, Hub: hub, Log: c.log,
-		License: o.license, Enroll: desk, Guesses: guesses, RotateGossip: o.loop.RotateGossip, Metrics: metrics.Handler(o.world, o.hosts.Held),
-		DryRun: o.loop.DryRun}
+		License: o.license, Enroll: desk, Guesses: guesses, RotateGossip: o.loop.RotateGossip,
+		Metrics: metrics.Handler(o.world, o.hosts.Held),
+		DryRun:  o.loop.DryRun}
 	o.api.DeleteTemplate, o.api.CollectTemplates = o.templates.Delete, o.templates.Collect
 	if s.Registry != "" {
 		o.api.RefreshTemplates, o.api.Imports, o.api.LookImports = o.templates.Refresh, o.templates.Imports, o.templates.Look

@@ -60,7 +60,8 @@ func TestManners(t *testing.T) {
 		{"HEAD", "/api/v1/hosts", 200, ""},
 	} {
 		resp, body := c.do(c.client, b.method, b.path, nil)
-		if allow := resp.Header.Get("Allow"); resp.StatusCode != b.status || !strings.HasPrefix(allow, b.allow) || b.allow == "" && allow != "" {
+		if allow := resp.Header.Get("Allow"); resp.StatusCode != b.status || !strings.HasPrefix(allow, b.allow) || b.allow == "" &&
+			allow != "" {
 			t.Errorf("%s %s: %d, Allow %q, want %d and %q: %s", b.method, b.path, resp.StatusCode, allow, b.status, b.allow, body)
 		}
 	}
@@ -75,7 +76,8 @@ func TestManners(t *testing.T) {
 	}
 	was, _ := c.do(c.client, "GET", "/api/v1/environments", nil)
 	c.create(hello("hello", 1))
-	if now, body := c.do(c.client, "GET", "/api/v1/environments", nil, "If-None-Match", was.Header.Get("ETag")); now.StatusCode != 200 || !strings.Contains(body, "hello") {
+	if now, body := c.do(c.client, "GET", "/api/v1/environments", nil, "If-None-Match", was.Header.Get("ETag")); now.StatusCode != 200 ||
+		!strings.Contains(body, "hello") {
 		t.Errorf("after a change: %d %s", now.StatusCode, body)
 	}
 	// A body of 20 MB is refused with an answer that arrives, whoever sends it and however.
@@ -91,7 +93,8 @@ func TestManners(t *testing.T) {
 	} {
 		for token, want := range map[string]int{adminToken: 413, "": 401} {
 			c.bearer = token
-			if resp, body := c.do(v.client, "POST", "/api/v1/environments", v.body(), "Content-Type", "application/json"); resp.StatusCode != want || want == 413 && !strings.Contains(body, "more than 1048576 bytes") {
+			if resp, body := c.do(v.client, "POST", "/api/v1/environments", v.body(), "Content-Type",
+				"application/json"); resp.StatusCode != want || want == 413 && !strings.Contains(body, "more than 1048576 bytes") {
 				t.Errorf("20 MB by %s: %d %s, want %d", v.name, resp.StatusCode, body, want)
 			}
 		}
@@ -143,7 +146,8 @@ func TestSlowBodies(t *testing.T) {
 		conn, err := tls.Dial("tcp", c.api, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}})
 		must(t, err)
 		defer conn.Close()
-		fmt.Fprintf(conn, "POST /api/v1/environments HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer %s\r\nContent-Length: 500000\r\n\r\nx", adminToken)
+		fmt.Fprintf(conn, "POST /api/v1/environments HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer %s\r\nContent-Length: 500000\r\n\r\nx",
+			adminToken)
 	}
 	c.ok("GET", "/api/v1/hosts", nil, nil)
 }

@@ -40,7 +40,8 @@ func TestFailedCreateStays(t *testing.T) {
 	failedCreate(t, c, "")
 	c.settle()
 	e, _ := c.env("hello")
-	if e.State != operator.EnvBroken || len(e.Nodes) != 2 || runs(h) != 2 || e.Failed == nil || !strings.Contains(e.Failed.Reason, "exited with code 1") ||
+	if e.State != operator.EnvBroken || len(e.Nodes) != 2 || runs(h) != 2 || e.Failed == nil ||
+		!strings.Contains(e.Failed.Reason, "exited with code 1") ||
 		!strings.Contains(e.Reason, "hnctl env keep hello") || e.Failed.Removal.Sub(e.Failed.At) != 7*day {
 		t.Fatalf("after the failure: %+v, failed %+v", e, e.Failed)
 	}
@@ -73,7 +74,10 @@ func TestFailedCreateStays(t *testing.T) {
 		t.Fatalf("before its week is over: %+v", e)
 	}
 	c.later(day + 2*time.Hour)
-	c.eventually("a week after the failure it is gone", func() bool { _, there := c.env("hello"); return !there && len(h.Containers()) == 0 })
+	c.eventually("a week after the failure it is gone", func() bool {
+		_, there := c.env("hello")
+		return !there && len(h.Containers()) == 0
+	})
 	var l operator.List[operator.Operation]
 	c.ok("GET", "/api/v1/operations?env=hello", nil, &l)
 	if l.Items[0].Kind != "env.delete" || l.Items[0].By != "orchestrator" {
@@ -105,7 +109,10 @@ func TestFailedCreateIsNotRemovedUnseen(t *testing.T) {
 	look("while its host is away")
 	h.Force(0, "", "")
 	c.power(h)
-	c.eventually("it runs, and is no failure any more", func() bool { e, _ := c.env("hello"); return e.State == operator.EnvRunning && e.Failed == nil })
+	c.eventually("it runs, and is no failure any more", func() bool {
+		e, _ := c.env("hello")
+		return e.State == operator.EnvRunning && e.Failed == nil
+	})
 }
 
 // With undo, a creation that fails leaves nothing; what was asked first counts, whatever is asked again with the same key.
@@ -118,7 +125,8 @@ func TestCreateWithUndo(t *testing.T) {
 	failedCreate(t, c, "?undo=true")
 	c.eventually("nothing is left", func() bool { _, there := c.env("hello"); return !there && len(h.Containers()) == 0 })
 	c.ok("POST", "/api/v1/environments", hello("hello", 1), nil, "Idempotency-Key", "k")
-	if p := c.call("POST", "/api/v1/environments?undo=true", hello("hello", 1), nil, "Idempotency-Key", "k"); p == nil || p.Code != operator.Invalid {
+	if p := c.call("POST", "/api/v1/environments?undo=true", hello("hello", 1), nil, "Idempotency-Key", "k"); p == nil ||
+		p.Code != operator.Invalid {
 		t.Errorf("the same key for another request: %v", p)
 	}
 }
@@ -150,7 +158,8 @@ func TestStopAndExecOnWhateverRuns(t *testing.T) {
 	}
 	h.Idle(true)
 	c.eventually("nothing runs in it", func() bool { e, _ := c.env("hello"); return e.Nodes[0].Started.IsZero() })
-	if p := c.call("GET", "/api/v1/nodes/100/exec?argv=true", nil, nil, "Upgrade", "websocket"); p == nil || p.Code != operator.Conflict || !strings.Contains(p.Reason, "nothing runs in it: it is stopped") {
+	if p := c.call("GET", "/api/v1/nodes/100/exec?argv=true", nil, nil, "Upgrade", "websocket"); p == nil || p.Code != operator.Conflict ||
+		!strings.Contains(p.Reason, "nothing runs in it: it is stopped") {
 		t.Errorf("exec where nothing runs: %v", p)
 	}
 	conn := c.dial("100/logs")
@@ -185,7 +194,8 @@ func TestCountdownIsNotStored(t *testing.T) {
 		t.Errorf("the record was written again, at revision %d after %d: %s", now, rev, detail())
 	}
 	// A request that nobody may interrupt leaves the operation as it was.
-	if _, err := c.o.ops.Accept(t.Context(), ops.Request{Kind: "env.start", Env: "hello", By: "x"}); problemOf(err) == nil || problemOf(err).Code != operator.Conflict {
+	if _, err := c.o.ops.Accept(t.Context(), ops.Request{Kind: "env.start", Env: "hello", By: "x"}); problemOf(err) == nil ||
+		problemOf(err).Code != operator.Conflict {
 		t.Errorf("start of what is being made: %v", err)
 	}
 }

@@ -71,7 +71,8 @@ func (c *cluster) registry() *registry {
 
 func importRun(n int, name string, state host.ImportState) host.ImportRun {
 	at := time.Now().UTC().Truncate(time.Second).Add(time.Duration(n-60) * time.Second)
-	return host.ImportRun{ID: wire.OperationID(fmt.Sprintf("op-%016x", n)), Name: wire.TemplateName(name), By: "push token", State: state, Created: at, Updated: at}
+	return host.ImportRun{ID: wire.OperationID(fmt.Sprintf("op-%016x", n)), Name: wire.TemplateName(name), By: "push token", State: state,
+		Created: at, Updated: at}
 }
 
 // TestImportOperations: imports are operations beside those of environments, as they go on, with the reason when they fail.
@@ -107,8 +108,9 @@ func TestImportOperations(t *testing.T) {
 	r.tell(bad, running)
 	c.eventually("what was pushed is listed", func() bool { return len(list("")) == 2 })
 	const both = "import templates/bad:1 failed, import templates/team/web:1 running"
-	for query, want := range map[string]string{"": both, "limit=1": both, "kind=import": both, "kind=import&state=failed": "import templates/bad:1 failed",
-		"kind=env.create": "", "env=hello": "", "state=done": "", "state=running": "import templates/team/web:1 running"} {
+	for query, want := range map[string]string{"": both, "limit=1": both, "kind=import": both,
+		"kind=import&state=failed": "import templates/bad:1 failed",
+		"kind=env.create":          "", "env=hello": "", "state=done": "", "state=running": "import templates/team/web:1 running"} {
 		if got := names(list(query)); got != want {
 			t.Errorf("%q: got %q, want %q", query, got, want)
 		}
@@ -116,13 +118,16 @@ func TestImportOperations(t *testing.T) {
 	if p := c.call("GET", "/api/v1/operations?kind=imports", nil, nil); p == nil || p.Code != operator.Invalid {
 		t.Errorf("a kind that is none: %+v", p)
 	}
-	if op := c.operation(running.ID); op.Progress != 40 || op.By != "push token" || op.Revision == 0 || !op.Created.Equal(running.Created) || op.Steps[1].Detail != running.Detail {
+	if op := c.operation(running.ID); op.Progress != 40 || op.By != "push token" || op.Revision == 0 ||
+		!op.Created.Equal(running.Created) || op.Steps[1].Detail != running.Detail {
 		t.Errorf("got %+v", op)
 	}
-	if op := c.operation(bad.ID); op.Problem == nil || op.Problem.Reason != bad.Reason || op.Problem.Next != bad.Next || op.Problem.Code != operator.Invalid || !op.Updated.Equal(bad.Updated) {
+	if op := c.operation(bad.ID); op.Problem == nil || op.Problem.Reason != bad.Reason || op.Problem.Next != bad.Next ||
+		op.Problem.Code != operator.Invalid || !op.Updated.Equal(bad.Updated) {
 		t.Errorf("got %+v, %+v", op, op.Problem)
 	}
-	if p := c.call("POST", "/api/v1/operations/"+string(running.ID)+"/cancel", nil, nil); p == nil || p.Code != operator.Conflict || !strings.Contains(p.Reason, "can't be cancelled") || p.Next == "" {
+	if p := c.call("POST", "/api/v1/operations/"+string(running.ID)+"/cancel", nil, nil); p == nil || p.Code != operator.Conflict ||
+		!strings.Contains(p.Reason, "can't be cancelled") || p.Next == "" {
 		t.Errorf("cancel: %+v", p)
 	}
 	v := c.visitor()
@@ -133,7 +138,8 @@ func TestImportOperations(t *testing.T) {
 			t.Errorf("the panel's operations don't say %q:\n%s", want, page)
 		}
 	}
-	if status, _, page := v.ask("GET", "/panel/operations/"+string(running.ID), nil); status != http.StatusOK || strings.Contains(page, "Fails unless") || !strings.Contains(page, "84.0 MiB") {
+	if status, _, page := v.ask("GET", "/panel/operations/"+string(running.ID), nil); status != http.StatusOK ||
+		strings.Contains(page, "Fails unless") || !strings.Contains(page, "84.0 MiB") {
 		t.Errorf("the panel's page of it: %d %s", status, page)
 	}
 
@@ -158,13 +164,14 @@ func TestImportOperations(t *testing.T) {
 			r.tell(bad, running)
 		}
 	}
-	if len(seen) != 2 || seen[0] != operator.OpRunning || last.State != operator.OpDone || last.Progress != 100 || last.Steps[1].Detail != running.Detail {
+	if len(seen) != 2 || seen[0] != operator.OpRunning || last.State != operator.OpDone || last.Progress != 100 ||
+		last.Steps[1].Detail != running.Detail {
 		t.Errorf("watched %v, last %+v", seen, last)
 	}
 }
 
-// TestImportOperationsRestart: an import goes on in the list when the orchestrator, the registry or both start again in the middle; one of which
-// nobody knows any more has failed.
+// TestImportOperationsRestart: an import goes on in the list when the orchestrator, the registry or both start again in the middle; one of
+// which nobody knows any more has failed.
 func TestImportOperationsRestart(t *testing.T) {
 	t.Parallel()
 	c := found(t, 2, "infra1")

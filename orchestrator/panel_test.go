@@ -132,7 +132,8 @@ func TestPanelSessionEnds(t *testing.T) {
 			if status, to, _ := v.signIn(adminToken, page); status != http.StatusSeeOther || to != page {
 				t.Errorf("signed in again: %d %s", status, to)
 			}
-			if status, to, _ := v.ask("GET", "/panel/login?to=/panel/environments", nil); status != http.StatusSeeOther || to != "/panel/environments" {
+			if status, to, _ := v.ask("GET", "/panel/login?to=/panel/environments", nil); status != http.StatusSeeOther ||
+				to != "/panel/environments" {
 				t.Errorf("the sign-in page to who is signed in: %d %s", status, to)
 			}
 		})
@@ -145,7 +146,8 @@ func TestPanelSignIn(t *testing.T) {
 	c := found(t, 2, "infra1")
 	c.start()
 	v := c.visitor()
-	for _, to := range []string{"https://evil.test/panel/", "//evil.test", `/panel/\evil.test`, "/panel/%2f%2fevil.test", "/api/v1/hosts", "/panel/a\r\nX: y"} {
+	for _, to := range []string{"https://evil.test/panel/", "//evil.test", `/panel/\evil.test`, "/panel/%2f%2fevil.test", "/api/v1/hosts",
+		"/panel/a\r\nX: y"} {
 		if status, at, _ := v.signIn(adminToken, to); status != http.StatusSeeOther || at != "/panel/" {
 			t.Errorf("%q: %d, leads to %q", to, status, at)
 		}
@@ -154,17 +156,20 @@ func TestPanelSignIn(t *testing.T) {
 	if k == nil || k.SameSite != http.SameSiteLaxMode || !k.Secure || !k.HttpOnly || k.Path != "/" || k.Domain != "" {
 		t.Errorf("cookie: %+v", k)
 	}
-	if status, _, body := v.signIn("wrong", "/panel/operations"); status != http.StatusUnauthorized || !strings.Contains(body, "not known") ||
+	if status, _, body := v.signIn("wrong", "/panel/operations"); status != http.StatusUnauthorized ||
+		!strings.Contains(body, "not known") ||
 		!strings.Contains(body, `name="to" value="/panel/operations"`) || !strings.Contains(body, "hnctl cluster init") {
 		t.Errorf("a wrong token: %d\n%s", status, body)
 	}
 	var m operator.MadeToken
 	c.ok("POST", "/api/v1/tokens", operator.NewToken{Name: "meters", Scopes: []string{string(authz.Metrics)}}, &m)
-	if status, _, body := c.visitor().signIn(m.Text, "/panel/"); status != http.StatusForbidden || !strings.Contains(body, "this needs read") {
+	if status, _, body := c.visitor().signIn(m.Text, "/panel/"); status != http.StatusForbidden ||
+		!strings.Contains(body, "this needs read") {
 		t.Errorf("a token that may not read: %d\n%s", status, body)
 	}
 	// The cookie comes along on a link from elsewhere, so what changes something must come from a page of ours.
-	for _, h := range [][]string{{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}, {"Origin", "https://evil.test"}, {"Origin", "null"}} {
+	for _, h := range [][]string{{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}, {"Origin", "https://evil.test"},
+		{"Origin", "null"}} {
 		for _, path := range []string{"/panel/login", "/panel/logout"} {
 			if status, _, _ := v.ask("POST", path, url.Values{"token": {adminToken}}, h...); status != http.StatusForbidden {
 				t.Errorf("POST %s with %q: %d", path, h, status)

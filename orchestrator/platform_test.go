@@ -65,8 +65,8 @@ func TestAuditHoldsNoArguments(t *testing.T) {
 	c.start()
 	c.join("host1", 0)
 	c.create(hello("hello", 1))
-	for _, path := range []string{"100/exec?argv=echo&argv=--password%3Dhunter2", "100/exec?argv=echo&argv=--password%3Dhunter2", "100/exec?argv=echo&argv=--password%3D&argv=hunter2",
-		"100/exec?argv=echo", "100/jem?module=service&action=status&arg=hunter2"} {
+	for _, path := range []string{"100/exec?argv=echo&argv=--password%3Dhunter2", "100/exec?argv=echo&argv=--password%3Dhunter2",
+		"100/exec?argv=echo&argv=--password%3D&argv=hunter2", "100/exec?argv=echo", "100/jem?module=service&action=status&arg=hunter2"} {
 		drain(t, c.dial(path))
 	}
 	var audits operator.List[operator.Audit]
@@ -81,7 +81,8 @@ func TestAuditHoldsNoArguments(t *testing.T) {
 			objects = append(objects, a.Object)
 		}
 	}
-	if len(objects) != 5 || objects[0] != objects[1] || objects[0] == objects[2] || !strings.HasPrefix(objects[0], `nodes/100 "echo" and 1 argument, sha256:`) ||
+	if len(objects) != 5 || objects[0] != objects[1] || objects[0] == objects[2] ||
+		!strings.HasPrefix(objects[0], `nodes/100 "echo" and 1 argument, sha256:`) ||
 		objects[3] != `nodes/100 "echo"` || !strings.HasPrefix(objects[4], `nodes/100 "service status" and 1 argument, sha256:`) {
 		t.Errorf("got %q", objects)
 	}

@@ -10,8 +10,8 @@ import (
 	"hardnode.dev/orchestrator/store"
 )
 
-// A host says everything once and then that it is unchanged: the orchestrator goes on knowing all of it, and asks for it anew whenever it does
-// not have what is meant.
+// A host says everything once and then that it is unchanged: the orchestrator goes on knowing all of it, and asks for it anew whenever it
+// does not have what is meant.
 func TestUnchangedRenewals(t *testing.T) {
 	t.Parallel()
 	c := found(t, 1, "infra1", "host1")
@@ -75,7 +75,8 @@ func TestUnchangedRenewals(t *testing.T) {
 	// Without containers and without saying that they are unchanged it is none that can be taken in.
 	bare := h.Report()
 	bare.Containers = nil
-	if err := h.Call(t.Context(), http.MethodPost, host.PathReport, bare, nil); problemOf(err) == nil || problemOf(err).Code != operator.Invalid {
+	if err := h.Call(t.Context(), http.MethodPost, host.PathReport, bare, nil); problemOf(err) == nil ||
+		problemOf(err).Code != operator.Invalid {
 		t.Errorf("a report that leaves the containers out: %v", err)
 	}
 	// An agent of the version before sends no digest, and an orchestrator that knows none keeps none.

@@ -116,8 +116,9 @@ func (s *story) join(ts *testscript.TestScript, args []string) {
 }
 
 func (s *story) refused(ts *testscript.TestScript, args []string) {
-	_, err := hosttest.Join(s.t.Context(), hosttest.Options{Addr: s.c.hostAddr, Pin: identity.Pin(s.c.root.Cert), Token: secret.Text(args[0]),
-		Underlay: netip.MustParseAddr("10.77.0.99")})
+	_, err := hosttest.Join(s.t.Context(),
+		hosttest.Options{Addr: s.c.hostAddr, Pin: identity.Pin(s.c.root.Cert), Token: secret.Text(args[0]),
+			Underlay: netip.MustParseAddr("10.77.0.99")})
 	p := problemOf(err)
 	if p == nil {
 		ts.Fatalf("want a problem, got %v", err)

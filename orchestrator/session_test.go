@@ -27,7 +27,8 @@ func (c *cluster) dial(path string) *websocket.Conn {
 
 func (c *cluster) dialAt(path string) *websocket.Conn {
 	c.t.Helper()
-	conn, _, err := websocket.Dial(c.t.Context(), "wss://"+c.api+"/api/v1/"+path, &websocket.DialOptions{HTTPClient: c.plain, HTTPHeader: http.Header{"Authorization": {"Bearer " + c.bearer}}})
+	conn, _, err := websocket.Dial(c.t.Context(), "wss://"+c.api+"/api/v1/"+path,
+		&websocket.DialOptions{HTTPClient: c.plain, HTTPHeader: http.Header{"Authorization": {"Bearer " + c.bearer}}})
 	must(c.t, err)
 	c.t.Cleanup(func() { conn.CloseNow() })
 	return conn
@@ -150,7 +151,8 @@ func TestWatchAndMetrics(t *testing.T) {
 	if confirmed == 0 {
 		t.Error("/metrics counts no work a host confirmed")
 	}
-	for _, want := range []string{`hardnode_hosts{role="user",state="ACTIVE"} 1`, `hardnode_environments{state="running"} 1`, `hardnode_nodes{state="running"} 1`} {
+	for _, want := range []string{`hardnode_hosts{role="user",state="ACTIVE"} 1`, `hardnode_environments{state="running"} 1`,
+		`hardnode_nodes{state="running"} 1`} {
 		if !found[want] {
 			t.Errorf("/metrics lacks %q", want)
 		}
@@ -190,7 +192,8 @@ func TestHostsAreKeptApart(t *testing.T) {
 		}
 	}
 	for _, id := range []wire.CTID{4, 99, 100} {
-		if p := problemOf(h1.Call(t.Context(), "POST", host.PathComponent, host.ComponentRequest{CTID: id, CSR: csr}, &got)); p == nil || p.Code != operator.Denied {
+		if p := problemOf(h1.Call(t.Context(), "POST", host.PathComponent, host.ComponentRequest{CTID: id, CSR: csr}, &got)); p == nil ||
+			p.Code != operator.Denied {
 			t.Errorf("host1 asked for a certificate of container %d and got %v", id, p)
 		}
 	}
@@ -201,7 +204,8 @@ func TestHostsAreKeptApart(t *testing.T) {
 	own, err := identity.CSR(h1.Key)
 	must(t, err)
 	must(t, h1.Call(t.Context(), "POST", host.PathRenew, host.RenewRequest{CSR: own}, &got))
-	if p := problemOf(h1.Call(t.Context(), "POST", host.PathRenew, host.RenewRequest{CSR: csr}, &got)); p == nil || p.Code != operator.Denied {
+	if p := problemOf(h1.Call(t.Context(), "POST", host.PathRenew, host.RenewRequest{CSR: csr}, &got)); p == nil ||
+		p.Code != operator.Denied {
 		t.Errorf("host1 asked for a certificate of another key and got %v", p)
 	}
 	for _, h := range infra.Peers().Hosts {

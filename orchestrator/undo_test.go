@@ -93,7 +93,8 @@ func TestUndoRestoresWhatWas(t *testing.T) {
 	id = c.change("stop", "hello")
 	c.eventually("host2's node is stopped", func() bool { return runs(h2) == 0 })
 	c.later(time.Hour)
-	if op := ends("stop, with a node that does not end", id, operator.OpFailed); !strings.Contains(op.Problem.Reason, "node "+on1.String()+" on host1 is stopping") {
+	if op := ends("stop, with a node that does not end", id, operator.OpFailed); !strings.Contains(op.Problem.Reason,
+		"node "+on1.String()+" on host1 is stopping") {
 		t.Errorf("the problem doesn't name the node: %v", op.Problem)
 	}
 	c.settle()
@@ -144,7 +145,10 @@ func TestStopWithDeadHost(t *testing.T) {
 		t.Errorf("the environment: %+v", e)
 	}
 	c.power(h1)
-	c.eventually("it is stopped, now that host1 is back", func() bool { e, _ := c.env("hello"); return e.State == operator.EnvDown && runs(h1) == 0 })
+	c.eventually("it is stopped, now that host1 is back", func() bool {
+		e, _ := c.env("hello")
+		return e.State == operator.EnvDown && runs(h1) == 0
+	})
 }
 
 // Two that ask for the same at the same moment: one is accepted, the other told of it. Neither saw the other when it began, and what they
@@ -160,7 +164,9 @@ func TestOneOperationAtATime(t *testing.T) {
 			t.Errorf("the one that committed first: %v", err)
 		}
 	})
-	_, err := c.o.ops.Accept(t.Context(), ops.Request{Kind: "env.start", Env: "hello", By: "first", Also: func(*store.Tx, store.Operation) { within() }})
+	_, err := c.o.ops.Accept(t.Context(), ops.Request{Kind: "env.start", Env: "hello", By: "first", Also: func(*store.Tx, store.Operation) {
+		within()
+	}})
 	if p := problemOf(err); p == nil || p.Code != operator.Conflict || !strings.Contains(p.Reason, string(inner.ID)) {
 		t.Errorf("the second start at the same moment: got %v, want a conflict that names operation %s", err, inner.ID)
 	}
@@ -221,7 +227,8 @@ func TestStuckContainerHoldsNobody(t *testing.T) {
 		t.Fatalf("create beside a stuck container: %+v", op)
 	}
 	op := c.operation(id)
-	if op.State.Final() || !strings.Contains(op.Steps[1].Detail, "node 100 on host1") || !strings.Contains(op.Steps[1].Detail, "does not end") {
+	if op.State.Final() || !strings.Contains(op.Steps[1].Detail, "node 100 on host1") ||
+		!strings.Contains(op.Steps[1].Detail, "does not end") {
 		t.Errorf("the deletion that is stuck doesn't say in what: %+v", op)
 	}
 	// Out of time, it goes on all the same; who asks again may watch again.
@@ -230,10 +237,12 @@ func TestStuckContainerHoldsNobody(t *testing.T) {
 		t.Errorf("out of time: %+v, %v", op, op.Problem)
 	}
 	again := c.change("delete", "stuck")
-	if p := c.call("DELETE", "/api/v1/environments/stuck", nil, nil); p == nil || p.Code != operator.Conflict || !strings.Contains(p.Reason, string(again)) {
+	if p := c.call("DELETE", "/api/v1/environments/stuck", nil, nil); p == nil || p.Code != operator.Conflict ||
+		!strings.Contains(p.Reason, string(again)) {
 		t.Errorf("while that one is watched: %v", p)
 	}
-	if p := c.call("POST", "/api/v1/environments/stuck/start", nil, nil); p == nil || p.Code != operator.Conflict || !strings.Contains(p.Reason, "being deleted") {
+	if p := c.call("POST", "/api/v1/environments/stuck/start", nil, nil); p == nil || p.Code != operator.Conflict ||
+		!strings.Contains(p.Reason, "being deleted") {
 		t.Errorf("start of what is being deleted: %v", p)
 	}
 	h.Stick(0)

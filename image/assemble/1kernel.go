@@ -1,8 +1,10 @@
 // Package assemble builds the boot artefacts, one step a file, in the order of the file names.
 //
-// Owns: the steps kernel → modules → programs → rescue → tools → components → root → initrd → command line → sizes, and the stamps that skip a step whose inputs are unchanged.
+// Owns: the steps kernel → modules → programs → rescue → tools → components → root → initrd → command line → sizes, and the stamps that
+// skip a step whose inputs are unchanged.
 // In: Debian packages (through apt, which verifies them), this module's own programs, u-root's commands.
-// Out: below Out: image/vmlinuz, image/cmdline, image/host.initrd, image/infra.initrd, image/kernel.json, image/modules/, image/sizes.txt, bin/*.
+// Out: below Out: image/vmlinuz, image/cmdline, image/host.initrd, image/infra.initrd, image/kernel.json, image/modules/, image/sizes.txt,
+// bin/*.
 // Never: writes outside Out, needs root, or puts a time, a path or an order of its own into an artefact: same inputs, same bytes.
 package assemble
 

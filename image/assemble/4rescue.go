@@ -12,8 +12,9 @@ import (
 
 // rescue lists the u-root commands an operator has on the console of a host that went wrong. They are one busybox.
 // The shell has no line editing: that would be three more modules.
-var rescue = strings.Fields("cat chmod cp df dmesg du echo find free gosh grep head hexdump hostname ip kill ln losetup ls lsmod mkdir more " +
-	"mount mv netstat ping ps pwd rm shasum sleep sync tail tee umount uname wc")
+var rescue = strings.Fields(
+	"cat chmod cp df dmesg du echo find free gosh grep head hexdump hostname ip kill ln losetup ls lsmod mkdir more " +
+		"mount mv netstat ping ps pwd rm shasum sleep sync tail tee umount uname wc")
 
 // Rescue builds the busybox into cache/bb. It takes a minute and a half cold, so it is kept by the digest of what it is made from.
 func (b Builder) Rescue(ctx context.Context) (string, error) {
@@ -26,7 +27,8 @@ func (b Builder) Rescue(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("ask for Go's version: %v", err)
 	}
 	bb := b.path("cache", "bb")
-	st := stamp{file: bb + ".stamp", inputs: digest("bb 1", string(version), string(compiler), strings.Join(rescue, " ")), outputs: []string{bb}}
+	st := stamp{file: bb + ".stamp", inputs: digest("bb 1", string(version), string(compiler), strings.Join(rescue, " ")),
+		outputs: []string{bb}}
 	if st.fresh() {
 		return bb, nil
 	}

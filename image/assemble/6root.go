@@ -15,7 +15,8 @@ var skeleton = []string{"dev", "etc", "proc", "sys", "run", "tmp", "root", "usr/
 	boot.StateDir, boot.DataDir, boot.ImageDir, "mnt"}
 
 // Root makes cache/root.erofs: everything a running host has but the kernel. pkgs are the tools' packages. It returns the file.
-func (b Builder) Root(ctx context.Context, k Kernel, s Stamped, bin map[string]string, bb string, tools []debian.File, pkgs []debian.Package) (string, error) {
+func (b Builder) Root(ctx context.Context, k Kernel, s Stamped, bin map[string]string, bb string, tools []debian.File,
+	pkgs []debian.Package) (string, error) {
 	var t tree
 	t.dir(0o755, skeleton...)
 	t.link("bin", "usr/bin")

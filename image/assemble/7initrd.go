@@ -106,7 +106,8 @@ func (t *tree) cpio(devices ...cpio.Record) ([]byte, error) {
 // compress packs with zstd: one worker, because the split between workers would decide the bytes.
 func compress(data []byte) ([]byte, error) {
 	var buf bytes.Buffer
-	w, err := zstd.NewWriter(&buf, zstd.WithEncoderLevel(zstd.SpeedBestCompression), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(4<<20))
+	w, err := zstd.NewWriter(&buf, zstd.WithEncoderLevel(zstd.SpeedBestCompression), zstd.WithEncoderConcurrency(1),
+		zstd.WithWindowSize(4<<20))
 	if err != nil {
 		return nil, fmt.Errorf("compress: %v", err)
 	}

@@ -36,7 +36,8 @@ func (b Builder) Sizes(host, infra []Part, inside []row) error {
 // within says whether a host profile of n bytes is within the budget.
 func within(n int) error {
 	if n > budget {
-		return fmt.Errorf("host profile: kernel and initramfs are %.1f MiB, the budget is %.0f MiB: take something out (image/sizes.txt)", mib(n), mib(budget))
+		return fmt.Errorf("host profile: kernel and initramfs are %.1f MiB, the budget is %.0f MiB: take something out (image/sizes.txt)",
+			mib(n), mib(budget))
 	}
 	return nil
 }

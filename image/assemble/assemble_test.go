@@ -130,7 +130,8 @@ func TestArgumentsHaveReasons(t *testing.T) {
 }
 
 func TestBudget(t *testing.T) {
-	text, total := sizes(10<<20, []Part{{"a", make([]byte, 1<<20)}, {"b", make([]byte, 2<<20)}}, []Part{{"c", make([]byte, 4<<20)}}, []row{{"x", 5 << 20}})
+	text, total := sizes(10<<20, []Part{{"a", make([]byte, 1<<20)}, {"b", make([]byte, 2<<20)}}, []Part{{"c", make([]byte, 4<<20)}},
+		[]row{{"x", 5 << 20}})
 	if total != 13<<20 {
 		t.Errorf("host profile is %d bytes, want 13 MiB", total)
 	}

@@ -23,7 +23,8 @@ func TestQuestionChangesWithAptsState(t *testing.T) {
 	if write("longer") == first {
 		t.Error("a new package list leaves the old answer in force")
 	}
-	if question(stateOf([]string{dir + "/*"}), "apt-cache", []string{"depends", "y"}) == question(stateOf([]string{dir + "/*"}), "apt-cache", []string{"depends", "x"}) {
+	if question(stateOf([]string{dir + "/*"}), "apt-cache", []string{"depends", "y"}) == question(stateOf([]string{dir + "/*"}),
+		"apt-cache", []string{"depends", "x"}) {
 		t.Error("two questions have one name")
 	}
 }

@@ -28,7 +28,8 @@ func (a Archive) Notice(ctx context.Context, pkgs []Package) (string, error) {
 	fmt.Fprint(&b, "\nFiles of the following Debian packages are in this image, as Debian built them.\n")
 	referred := map[string]bool{}
 	for _, p := range pkgs {
-		control, err := output(ctx, "", "dpkg-deb", "-f", filepath.Join(a.Cache, p.Deb), "Package", "Version", "Source", "Built-Using", "Static-Built-Using")
+		control, err := output(ctx, "", "dpkg-deb", "-f", filepath.Join(a.Cache, p.Deb), "Package", "Version", "Source", "Built-Using",
+			"Static-Built-Using")
 		if err != nil {
 			return "", fmt.Errorf("read control of package %q: %v", p.Name, err)
 		}
@@ -67,7 +68,8 @@ func (a Archive) copyright(ctx context.Context, p Package) (string, error) {
 			return "", err
 		}
 		if others[0].Version != p.Version {
-			return "", fmt.Errorf("find the copyright file of package %q %s: package %q is %s; run `apt-get update`", p.Name, p.Version, others[0].Name, others[0].Version)
+			return "", fmt.Errorf("find the copyright file of package %q %s: package %q is %s; run `apt-get update`", p.Name, p.Version,
+				others[0].Name, others[0].Version)
 		}
 		return a.copyright(ctx, others[0])
 	}

@@ -15,7 +15,8 @@ func TestSourcesOf(t *testing.T) {
 	}{
 		{"named like its source", "Package: btrfs-progs\nVersion: 6.2-1\n", []Source{{"btrfs-progs", "6.2-1"}}},
 		{"another name, the same version", "Package: libc6\nVersion: 2.36-9\nSource: glibc\n", []Source{{"glibc", "2.36-9"}}},
-		{"built anew without a change of source", "Package: libext2fs2\nVersion: 1.47.0-2+b2\nSource: e2fsprogs (1.47.0-2)\n", []Source{{"e2fsprogs", "1.47.0-2"}}},
+		{"built anew without a change of source", "Package: libext2fs2\nVersion: 1.47.0-2+b2\nSource: e2fsprogs (1.47.0-2)\n",
+			[]Source{{"e2fsprogs", "1.47.0-2"}}},
 		{"a signed kernel", "Package: linux-image\nVersion: 6.12-1\nSource: linux-signed (6.12+1)\nBuilt-Using: linux (= 6.12-1)\n",
 			[]Source{{"linux-signed", "6.12+1"}, {"linux", "6.12-1"}}},
 		{"folded lists, epochs", "Package: x\nVersion: 1:2\nBuilt-Using: a (= 1:3),\n b (= 4)\nStatic-Built-Using: c (= 5)\n",

@@ -2,7 +2,8 @@
 //
 // Owns: the table of modules, each with its reason, and the resolution of what they depend on.
 // In: an unpacked kernel package (lib/modules/<release>/kernel/**.ko.xz).
-// Out: a flat directory of decompressed modules with modules.dep (in loading order), modules.alias, modules.preload, modules.container and modules.late.
+// Out: a flat directory of decompressed modules with modules.dep (in loading order), modules.alias, modules.preload, modules.container and
+// modules.late.
 // Never: loads a module, or changes one (signatures stay).
 package kmod
 

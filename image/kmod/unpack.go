@@ -120,7 +120,8 @@ func (t *Tree) Choose(rows []Row) (mods []Module, absent []string, err error) {
 }
 
 // Write lays the modules out in dir, which it replaces: <name>.ko, modules.dep ("name: dep dep" in loading order),
-// modules.alias ("pattern name"), modules.preload and modules.container (names in loading order), modules.late (names). Only modules for which keep is true are written.
+// modules.alias ("pattern name"), modules.preload and modules.container (names in loading order), modules.late (names). Only modules for
+// which keep is true are written.
 func Write(dir string, mods []Module, keep func(Module) bool) error {
 	if err := os.RemoveAll(dir); err != nil {
 		return fmt.Errorf("clear %q: %v", dir, err)

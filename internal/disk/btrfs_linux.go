@@ -17,7 +17,8 @@ type Runner func(ctx context.Context, argv ...string) (string, error)
 // mkfs is where the image carries it.
 const mkfs = "/usr/sbin/mkfs.btrfs"
 
-// Make makes a DATA filesystem on path, whatever lies there: Choose has decided. A cut in the middle leaves a disk that Inspect calls HalfMade or Blank.
+// Make makes a DATA filesystem on path, whatever lies there: Choose has decided. A cut in the middle leaves a disk that Inspect calls
+// HalfMade or Blank.
 func Make(ctx context.Context, run Runner, path string) error {
 	// single data and dup metadata on one disk; -f because the decision is ours and mkfs looks for less than Inspect does.
 	if _, err := run(ctx, mkfs, "-f", "-q", "-L", Label, "-d", "single", "-m", "dup", path); err != nil {
@@ -44,7 +45,8 @@ func MountData(path, data, state string) error {
 	}
 	err := prepare(data)
 	if err == nil {
-		if err = unix.Mount(path, state, "btrfs", unix.MS_NOATIME|unix.MS_NODEV|unix.MS_NOSUID|unix.MS_NOEXEC, "subvol="+StateSubvolume); err != nil {
+		if err = unix.Mount(path, state, "btrfs", unix.MS_NOATIME|unix.MS_NODEV|unix.MS_NOSUID|unix.MS_NOEXEC,
+			"subvol="+StateSubvolume); err != nil {
 			err = fmt.Errorf("mount %q from %q: %w", state, path, err)
 		}
 	}

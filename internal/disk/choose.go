@@ -61,7 +61,8 @@ func Choose(want, wipe string, disks []Disk) (Choice, error) {
 	case wipe == want:
 		return Choice{Format, d.Path, "storage.wipe names it; it held " + d.Content.Holds}, nil
 	}
-	return Choice{}, fmt.Errorf("disk %s: holds %s, so it is not formatted; empty it, choose another disk, or set storage.wipe to %s to lose what it holds", d.Path, d.Content.Holds, d.Path)
+	return Choice{}, fmt.Errorf("disk %s: holds %s, so it is not formatted; empty it, choose another disk, or set storage.wipe to %s to "+
+		"lose what it holds", d.Path, d.Content.Holds, d.Path)
 }
 
 func auto(disks []Disk) (Choice, error) {
@@ -86,7 +87,8 @@ func auto(disks []Disk) (Choice, error) {
 	case len(disks) == 0:
 		return Choice{RAM, "", "there is no disk: nothing on this host outlives a reboot"}, nil
 	}
-	return Choice{}, fmt.Errorf("no blank disk: found %s; empty one, name one in storage.wipe and storage.data, or set storage.data to none", list(disks))
+	return Choice{}, fmt.Errorf(
+		"no blank disk: found %s; empty one, name one in storage.wipe and storage.data, or set storage.data to none", list(disks))
 }
 
 func list(disks []Disk) string {

@@ -22,7 +22,8 @@ func Scan(sys, dev string) ([]Disk, error) {
 	for _, n := range names {
 		name := n.Name()
 		dir := filepath.Join(sys, name)
-		if _, err := os.Stat(filepath.Join(dir, "partition")); err == nil || slices.ContainsFunc(notDisks, func(p string) bool { return strings.HasPrefix(name, p) }) {
+		if _, err := os.Stat(filepath.Join(dir, "partition")); err == nil ||
+			slices.ContainsFunc(notDisks, func(p string) bool { return strings.HasPrefix(name, p) }) {
 			continue
 		}
 		d, err := read(dir, filepath.Join(dev, name))
@@ -56,7 +57,8 @@ func read(dir, path string) (Disk, error) {
 	return d, nil
 }
 
-// ByLabel finds a filesystem labelled HARDNODE and the like on whole disks, partitions and CDs: it returns device paths and their filesystem.
+// ByLabel finds a filesystem labelled HARDNODE and the like on whole disks, partitions and CDs: it returns device paths and their
+// filesystem.
 func ByLabel(sys, dev, label string) (path, fstype string, err error) {
 	names, err := os.ReadDir(sys)
 	if err != nil {

@@ -1,6 +1,7 @@
 // Package disk knows what lies on a disk, and which disk may become DATA.
 //
-// Owns: the signatures of everything that makes a disk "not blank", the choice of DATA's disk, and how DATA is laid out (btrfs, label, subvolumes, simple quotas).
+// Owns: the signatures of everything that makes a disk "not blank", the choice of DATA's disk, and how DATA is laid out (btrfs, label,
+// subvolumes, simple quotas).
 // In: block devices or files; the storage part of the host's configuration.
 // Out: what a disk holds; a Choice with its reason; a mounted DATA.
 // Never: formats a disk that is not blank, was not named by an explicit wipe, and is not our own half-made DATA.
@@ -24,7 +25,8 @@ type signature struct {
 }
 
 // signatures is what is looked for. Most lie in the first or last MiB, whose bytes must all be zero on a blank disk anyway: these give
-// the thing its name. Those that lie elsewhere (btrfs mirrors, ZFS, VMFS) are found only here. Sources: the format documents and libblkid's.
+// the thing its name. Those that lie elsewhere (btrfs mirrors, ZFS, VMFS) are found only here. Sources: the format documents and
+// libblkid's.
 var signatures = []signature{
 	{"GPT partition table", 512, "EFI PART"},
 	{"GPT partition table (4 KiB sectors)", 4096, "EFI PART"},

@@ -189,7 +189,8 @@ func Verify(chain [][]byte, pin string, now time.Time) (*x509.Certificate, Peer,
 	if roots.Equal(x509.NewCertPool()) {
 		return nil, Peer{}, &PinError{Want: pin, Got: found}
 	}
-	if _, err := certs[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: inter, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}); err != nil {
+	if _, err := certs[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: inter, CurrentTime: at,
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}); err != nil {
 		var invalid x509.CertificateInvalidError
 		if errors.As(err, &invalid) && invalid.Reason == x509.Expired {
 			return nil, Peer{}, &ExpiredError{Name: certs[0].Subject.CommonName, Ended: invalid.Cert.NotAfter, Now: at}
@@ -207,7 +208,8 @@ type ExpiredError struct {
 }
 
 func (e *ExpiredError) Error() string {
-	return fmt.Sprintf("certificate of %q has expired: it ended at %s, the clock here says %s", e.Name, e.Ended.UTC().Format(time.RFC3339), e.Now.UTC().Format(time.RFC3339))
+	return fmt.Sprintf("certificate of %q has expired: it ended at %s, the clock here says %s", e.Name, e.Ended.UTC().Format(time.RFC3339),
+		e.Now.UTC().Format(time.RFC3339))
 }
 
 // PinError says that the other side belongs to another cluster than the one pinned in the configuration.
@@ -217,5 +219,6 @@ func (e *PinError) Error() string {
 	if e.Got == "" {
 		e.Got = "none"
 	}
-	return fmt.Sprintf("check CA pin: want root CA %s, the other side has %s; compare join.caPin with `hnctl cluster status` and the address it was sent to", e.Want, e.Got)
+	return fmt.Sprintf("check CA pin: want root CA %s, the other side has %s; compare join.caPin with `hnctl cluster status` and the "+
+		"address it was sent to", e.Want, e.Got)
 }

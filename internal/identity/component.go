@@ -29,16 +29,18 @@ type ComponentCSR struct {
 	CSR []byte `json:"csr"`
 }
 
-// KeepComponent keeps holder filled with this component's credential: asks the agent until answered, then again at half life, until ctx ends.
+// KeepComponent keeps holder filled with this component's credential: asks the agent until answered, then again at half life, until ctx
+// ends.
 func KeepComponent(ctx context.Context, log *slog.Logger, socket string, t Trust, holder *Holder) error {
 	log = logging.Or(log)
 	key, err := NewKey()
 	if err != nil {
 		return err
 	}
-	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
-	}}}
+	client := &http.Client{Timeout: 10 * time.Second,
+		Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+		}}}
 	for failures := 0; ; {
 		c, err := askCertificate(ctx, client, key, t)
 		wait := time.Duration(0)

@@ -149,7 +149,8 @@ func TestTLS(t *testing.T) {
 					c.Write([]byte("x"))
 				}
 			}()
-			c, err := tls.DialWithDialer(&net.Dialer{Timeout: 5 * time.Second}, "tcp", l.Addr().String(), ClientTLS(tt.trust, WantComponent("orchestrator"), tt.client))
+			c, err := tls.DialWithDialer(&net.Dialer{Timeout: 5 * time.Second}, "tcp", l.Addr().String(),
+				ClientTLS(tt.trust, WantComponent("orchestrator"), tt.client))
 			if err == nil {
 				defer c.Close()
 				_, err = c.Read(make([]byte, 1))

@@ -123,7 +123,8 @@ func PeerOf(cert *x509.Certificate) (Peer, error) {
 	return p, nil
 }
 
-// Pin is how a certificate's key is named in configuration: "sha256:" and the hex SHA-256 of its SubjectPublicKeyInfo (RFC 7469, section 2.4, in hex).
+// Pin is how a certificate's key is named in configuration: "sha256:" and the hex SHA-256 of its SubjectPublicKeyInfo (RFC 7469, section
+// 2.4, in hex).
 func Pin(cert *x509.Certificate) string {
 	sum := sha256.Sum256(cert.RawSubjectPublicKeyInfo)
 	return "sha256:" + hex.EncodeToString(sum[:])

@@ -35,7 +35,8 @@ func JoinTokenID(text secret.Text) (string, error) {
 	return m[1], nil
 }
 
-// HashToken is the hex SHA-256 of a token's text: what is stored instead of the token. Tokens carry 128 random bits or more, so no salt is needed.
+// HashToken is the hex SHA-256 of a token's text: what is stored instead of the token. Tokens carry 128 random bits or more, so no salt is
+// needed.
 func HashToken(text secret.Text) string {
 	sum := sha256.Sum256([]byte(text.Reveal()))
 	return hex.EncodeToString(sum[:])

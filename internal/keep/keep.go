@@ -30,8 +30,8 @@ var ErrDamaged = errors.New("document is damaged")
 
 // Doc is one document. Its zero value is not usable: fill Path and Version.
 //
-// A new field that may be absent needs no new version (package neighbour). A new version says with Readers and Writers how far a program may
-// be rolled back: the document then says so to the earlier program, which knows nothing of this version.
+// A new field that may be absent needs no new version (package neighbour). A new version says with Readers and Writers how far a program
+// may be rolled back: the document then says so to the earlier program, which knows nothing of this version.
 type Doc[T any] struct {
 	Path    string
 	Version int // what Save writes and Load expects; ≥ 1
@@ -89,7 +89,8 @@ func (d Doc[T]) open(raw []byte) (envelope, error) {
 		return e, fmt.Errorf("read %q: %w: checksum does not match", d.Path, ErrDamaged)
 	}
 	if e.Version > d.Version && e.readers() > d.Version {
-		return e, fmt.Errorf("read %q: %w: it has version %d, this program knows %d; start the later program again", d.Path, ErrNewer, e.Version, d.Version)
+		return e, fmt.Errorf("read %q: %w: it has version %d, this program knows %d; start the later program again", d.Path, ErrNewer,
+			e.Version, d.Version)
 	}
 	for v := e.Version; v < d.Version; v++ {
 		next, err := d.Upgrade[v-1](e.Body)
@@ -129,7 +130,8 @@ func (d Doc[T]) Save(value T) error {
 			return fmt.Errorf("not replaced: %w", err)
 		}
 		if e.Version > d.Version && e.writers() > d.Version {
-			return fmt.Errorf("%q is not replaced: %w: its version %d may not be rewritten by version %d; start the later program again", d.Path, ErrNewer, e.Version, d.Version)
+			return fmt.Errorf("%q is not replaced: %w: its version %d may not be rewritten by version %d; start the later program again",
+				d.Path, ErrNewer, e.Version, d.Version)
 		}
 		if !d.Sent {
 			if body, err = neighbour.Carry[T](e.Body, body); err != nil {
@@ -138,7 +140,8 @@ func (d Doc[T]) Save(value T) error {
 		}
 	}
 	sum := sha256.Sum256(body)
-	raw, err := json.Marshal(envelope{Version: d.Version, Readers: d.Readers, Writers: d.Writers, SHA256: hex.EncodeToString(sum[:]), Body: body})
+	raw, err := json.Marshal(envelope{Version: d.Version, Readers: d.Readers, Writers: d.Writers, SHA256: hex.EncodeToString(sum[:]),
+		Body: body})
 	if err != nil {
 		return fmt.Errorf("encode %q: %w", d.Path, err)
 	}

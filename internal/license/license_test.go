@@ -29,7 +29,8 @@ var (
 	day0    = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	year    = 365 * 24 * time.Hour
 	bought  = license.License{ID: "lic-0123456789abcdef", Customer: "Demo", Hosts: 3, Issued: day0, Expires: day0.Add(year)}
-	leased  = license.Lease{ID: "lease-0123456789abcdef", License: bought.ID, Installation: "in-0123456789abcdef", Key: license.KeyID(pub(key('i'))), Issued: day0, Expires: day0.Add(license.LeaseFor)}
+	leased  = license.Lease{ID: "lease-0123456789abcdef", License: bought.ID, Installation: "in-0123456789abcdef",
+		Key: license.KeyID(pub(key('i'))), Issued: day0, Expires: day0.Add(license.LeaseFor)}
 )
 
 func signer(t *testing.T, root, signing ed25519.PrivateKey) issue.Signer {
@@ -75,7 +76,8 @@ func TestGoldenTokens(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got != want {
-		t.Errorf("tokens changed: licences in the field would no longer verify\n got %+v\nwant %+v\n(a new format needs new assertions; go test -update)", got, want)
+		t.Errorf("tokens changed: licences in the field would no longer verify\n got %+v\nwant %+v\n"+
+			"(a new format needs new assertions; go test -update)", got, want)
 	}
 	l, err := license.Verify(want.License, pub(root), day0)
 	if err != nil {
@@ -169,7 +171,8 @@ func TestLeaseIsBound(t *testing.T) {
 	if _, err := license.VerifyLease(tok, pub(root), leased.Installation, pub(key('j')), day0); !errors.Is(err, license.ErrOther) {
 		t.Errorf("other key: got %v", err)
 	}
-	if l, err := license.VerifyLease(tok, pub(root), leased.Installation, pub(key('i')), day0.Add(license.LeaseFor)); !errors.Is(err, license.ErrExpired) || l.ID != leased.ID {
+	if l, err := license.VerifyLease(tok, pub(root), leased.Installation, pub(key('i')),
+		day0.Add(license.LeaseFor)); !errors.Is(err, license.ErrExpired) || l.ID != leased.ID {
 		t.Errorf("ended: got %v, %v", l, err)
 	}
 }

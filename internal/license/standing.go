@@ -103,7 +103,8 @@ func (in Input) unusable(now time.Time) string {
 	case in.License.ID == "":
 		return "no licence"
 	case now.Add(MaxClockDrift).Before(in.License.Issued):
-		return fmt.Sprintf("licence %s: %v: it was issued at %s, the clock says %s", in.License.ID, ErrNotYet, stamp(in.License.Issued), stamp(now))
+		return fmt.Sprintf("licence %s: %v: it was issued at %s, the clock says %s", in.License.ID, ErrNotYet, stamp(in.License.Issued),
+			stamp(now))
 	}
 	return ""
 }

@@ -93,7 +93,8 @@ func TestStandingRefused(t *testing.T) {
 // However the clock walks: believed time never falls without a new lease, a state never improves without a new lease, and an
 // installation that is never renewed is limited no earlier than lease + due + grace after the licence was first seen.
 func TestStandingClockWalks(t *testing.T) {
-	order := map[license.State]int{license.StateActive: 0, license.StateDue: 1, license.StateGrace: 2, license.StateLimited: 3, license.StateExpired: 3}
+	order := map[license.State]int{license.StateActive: 0, license.StateDue: 1, license.StateGrace: 2, license.StateLimited: 3,
+		license.StateExpired: 3}
 	rapid.Check(t, func(t *rapid.T) {
 		lic := bought
 		lic.Expires = day0.Add(time.Duration(rapid.IntRange(1, 4000).Draw(t, "days")) * day)
@@ -147,7 +148,8 @@ func TestStandingTakesVerifyErrors(t *testing.T) {
 	if !errors.Is(err, license.ErrExpired) {
 		t.Fatal(err)
 	}
-	if s := (license.Standing{License: l.ID, Since: day0, Seen: day0}).Next(license.Input{Now: now, License: l, Err: err}); s.State != license.StateLimited && s.State != license.StateExpired {
+	if s := (license.Standing{License: l.ID, Since: day0, Seen: day0}).Next(license.Input{Now: now, License: l,
+		Err: err}); s.State != license.StateLimited && s.State != license.StateExpired {
 		t.Errorf("never leased and a year on: got %s", s.State)
 	}
 }

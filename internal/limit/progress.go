@@ -27,17 +27,18 @@ type Pace struct {
 	Stream func(*http.Request) bool
 }
 
-// Usual is the pace of well-known servers: 60 s for a write as nginx (send_timeout), 500 bytes a second as Debian's Apache (mod_reqtimeout),
-// an hour for a tunnel as HAProxy's manual proposes.
+// Usual is the pace of well-known servers: 60 s for a write as nginx (send_timeout), 500 bytes a second as Debian's Apache
+// (mod_reqtimeout), an hour for a tunnel as HAProxy's manual proposes.
 var Usual = Pace{Grace: 30 * time.Second, PerSecond: 500, Write: time.Minute, Idle: time.Hour}
 
 const leftover = 5 * time.Second // for what nobody wants of a body
 
-// Handler holds the clients of h to the pace: a body that comes too slowly ends with ErrSlow, and an answer nobody takes is broken off. Time
-// that h itself lets pass without reading does not count. What h leaves unread of a body is read for a few seconds and no more.
+// Handler holds the clients of h to the pace: a body that comes too slowly ends with ErrSlow, and an answer nobody takes is broken off.
+// Time that h itself lets pass without reading does not count. What h leaves unread of a body is read for a few seconds and no more.
 func (p Pace) Handler(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a := &answer{ResponseWriter: w, control: http.NewResponseController(w), pace: p, old: !r.ProtoAtLeast(1, 1), frames: r.ProtoMajor >= 2}
+		a := &answer{ResponseWriter: w, control: http.NewResponseController(w), pace: p, old: !r.ProtoAtLeast(1, 1),
+			frames: r.ProtoMajor >= 2}
 		defer a.end()
 		if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
 			h.ServeHTTP(a, r)
@@ -87,7 +88,8 @@ func (b *body) Read(into []byte) (int, error) {
 	case err != nil:
 		b.done.Store(true)
 		b.to.Trailer = b.from.Trailer
-		b.answer.open(func() { b.answer.control.SetReadDeadline(time.Time{}) }) // from now on the server watches for the client's going away: that has no end
+		// from now on the server watches for the client's going away: that has no end
+		b.answer.open(func() { b.answer.control.SetReadDeadline(time.Time{}) })
 	case b.answer.frames:
 		b.answer.open(func() { b.answer.control.SetReadDeadline(time.Time{}) }) // a deadline of a stream ends it even while nobody reads
 	}
@@ -128,8 +130,8 @@ func (a *answer) end() {
 	a.over = true
 }
 
-// Slow tells whether the body of the request that w answers ended with ErrSlow. net/http ends the request's context for it, as if the client had
-// gone; it still reads the answer.
+// Slow tells whether the body of the request that w answers ended with ErrSlow. net/http ends the request's context for it, as if the
+// client had gone; it still reads the answer.
 func Slow(w http.ResponseWriter) bool {
 	a, ok := w.(*answer)
 	return ok && a.slow.Load()

@@ -68,7 +68,8 @@ func TestSlowBodies(t *testing.T) {
 		for path, c := range map[string]struct {
 			body io.ReadCloser
 			slow bool
-		}{"/drip": {drip(20 * time.Millisecond), true}, "/still": {drip(time.Hour), true}, "/late": {io.NopCloser(strings.NewReader(strings.Repeat("x", 200_000))), false}} {
+		}{"/drip": {drip(20 * time.Millisecond), true}, "/still": {drip(time.Hour), true},
+			"/late": {io.NopCloser(strings.NewReader(strings.Repeat("x", 200_000))), false}} {
 			req, _ := http.NewRequest(http.MethodPost, s.URL+path, c.body)
 			began := time.Now()
 			resp, err := client.Do(req)
@@ -95,7 +96,8 @@ func TestSlowBodies(t *testing.T) {
 // TestBodyNobodyReads: net/http wants to read what a handler left of a body; a client that never sends it does not hold the connection.
 func TestBodyNobodyReads(t *testing.T) {
 	s := paced(t, quick, func(w http.ResponseWriter, r *http.Request) { http.Error(w, "no such page", http.StatusNotFound) })
-	for _, head := range []string{"Content-Length: 100", "Content-Length: 100\r\nExpect: 100-continue", "Transfer-Encoding: chunked", "Content-Length: 100\r\nConnection: Upgrade\r\nUpgrade: anything", "Content-Length: 1000000"} {
+	for _, head := range []string{"Content-Length: 100", "Content-Length: 100\r\nExpect: 100-continue", "Transfer-Encoding: chunked",
+		"Content-Length: 100\r\nConnection: Upgrade\r\nUpgrade: anything", "Content-Length: 1000000"} {
 		c, err := net.Dial("tcp", s.Listener.Addr().String())
 		if err != nil {
 			t.Fatal(err)

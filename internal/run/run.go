@@ -98,8 +98,8 @@ func Every(ctx context.Context, d time.Duration, f func(context.Context) error) 
 	}
 }
 
-// Keep calls f again and again until ctx ends, as long as each call lasts. Between two calls it waits: min at first, then twice as long each
-// time, at most max. A call that lasted longer than max was none that fails over and over: after it the wait is min again.
+// Keep calls f again and again until ctx ends, as long as each call lasts. Between two calls it waits: min at first, then twice as long
+// each time, at most max. A call that lasted longer than max was none that fails over and over: after it the wait is min again.
 func Keep(ctx context.Context, min, max time.Duration, f func(context.Context)) {
 	for n := 0; ctx.Err() == nil; n++ {
 		began := time.Now()

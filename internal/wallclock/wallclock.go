@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxError is how far a confirmed clock may be off, in microseconds. The kernel adds 500 µs a second to it and raises its flag again at 16 s,
-// after eight hours without another confirmation.
+// maxError is how far a confirmed clock may be off, in microseconds. The kernel adds 500 µs a second to it and raises its flag again at 16
+// s, after eight hours without another confirmation.
 const maxError = 1_000_000
 
 // Known tells whether somebody confirmed the clock since it was last set by guess.
@@ -28,8 +28,8 @@ func known(state int, status int32) bool {
 	return state != unix.TIME_ERROR && status&unix.STA_UNSYNC == 0
 }
 
-// Confirm says that the clock was compared with another machine's and is right. The kernel then keeps the machine's own hardware clock right
-// too, where it has one. It needs CAP_SYS_TIME.
+// Confirm says that the clock was compared with another machine's and is right. The kernel then keeps the machine's own hardware clock
+// right too, where it has one. It needs CAP_SYS_TIME.
 func Confirm() error {
 	t := unix.Timex{Modes: unix.ADJ_STATUS | unix.ADJ_MAXERROR | unix.ADJ_ESTERROR, Maxerror: maxError, Esterror: maxError}
 	if _, err := unix.Adjtimex(&t); err != nil {

@@ -8,15 +8,16 @@ func TestValidate(t *testing.T) {
 		v  named
 		ok bool
 	}{
-		{EnvName("hello"), true}, {EnvName("a-1"), true}, {EnvName(""), false}, {EnvName("1a"), false}, {EnvName("a-"), false}, {EnvName("Hello"), false},
-		{EnvName("../x"), false}, {EnvName("a23456789012345678901234567890123456789012"), false}, {EnvName("a\n"), false},
-		{Account("admin"), true}, {AdminAccount, true}, {Account(""), false}, {Account("Admin"), false}, {Account("a/b"), false}, {Account(`a"`), false},
-		{LayerName("cp"), true}, {LayerName("c.p"), false},
-		{TemplateName("nginx"), true}, {TemplateName("nginx:1.22"), true}, {TemplateName("db/postgres:16"), true}, {TemplateName("/nginx"), false},
-		{TemplateName("nginx:"), false}, {TemplateName("a//b"), false}, {TemplateName("../nginx"), false},
+		{EnvName("hello"), true}, {EnvName("a-1"), true}, {EnvName(""), false}, {EnvName("1a"), false}, {EnvName("a-"), false},
+		{EnvName("Hello"), false}, {EnvName("../x"), false}, {EnvName("a23456789012345678901234567890123456789012"), false},
+		{EnvName("a\n"), false}, {Account("admin"), true}, {AdminAccount, true}, {Account(""), false}, {Account("Admin"), false},
+		{Account("a/b"), false}, {Account(`a"`), false}, {LayerName("cp"), true}, {LayerName("c.p"), false},
+		{TemplateName("nginx"), true}, {TemplateName("nginx:1.22"), true}, {TemplateName("db/postgres:16"), true},
+		{TemplateName("/nginx"), false}, {TemplateName("nginx:"), false}, {TemplateName("a//b"), false}, {TemplateName("../nginx"), false},
 		{ClusterID("cl-0123456789abcdef"), true}, {ClusterID("cl-0123456789ABCDEF"), false},
 		{HostID("h-0123456789ab"), true}, {HostID("h-0123456789abc"), false},
-		{Digest("sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"), true}, {Digest("sha256:../../x"), false}, {Digest(""), false},
+		{Digest("sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"), true}, {Digest("sha256:../../x"), false},
+		{Digest(""), false},
 	}
 	for _, tt := range tests {
 		if err := tt.v.Validate(); (err == nil) != tt.ok {

@@ -184,7 +184,8 @@ type Sold struct {
 
 // Issue signs a licence that begins now.
 func Issue(s issue.Signer, sold Sold, now time.Time) (string, license.License, error) {
-	l := license.License{ID: issue.NewID("lic-"), Customer: strings.TrimSpace(sold.Customer), Hosts: sold.Hosts, Issued: now.UTC().Truncate(time.Second), Expires: now.Add(sold.For).UTC().Truncate(time.Second)}
+	l := license.License{ID: issue.NewID("lic-"), Customer: strings.TrimSpace(sold.Customer), Hosts: sold.Hosts,
+		Issued: now.UTC().Truncate(time.Second), Expires: now.Add(sold.For).UTC().Truncate(time.Second)}
 	switch {
 	case l.Customer == "":
 		return "", l, errors.New("issue licence: name the customer")

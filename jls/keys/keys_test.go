@@ -106,7 +106,8 @@ func TestYearlyKey(t *testing.T) {
 }
 
 func TestIssueRefuses(t *testing.T) {
-	for _, s := range []keys.Sold{{Customer: " ", Hosts: 1, For: 24 * time.Hour}, {Customer: "A", For: 24 * time.Hour}, {Customer: "A", Hosts: 1}} {
+	for _, s := range []keys.Sold{{Customer: " ", Hosts: 1, For: 24 * time.Hour}, {Customer: "A", For: 24 * time.Hour},
+		{Customer: "A", Hosts: 1}} {
 		dir := filepath.Join(t.TempDir(), "k")
 		if _, err := keys.Init(dir, now); err != nil {
 			t.Fatal(err)

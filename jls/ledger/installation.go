@@ -59,8 +59,8 @@ func (l *Ledger) Activate(ctx context.Context, a jls.Activate, lic license.Licen
 		}
 		g = Granted{License: lic.ID, Installation: a.Installation, Key: a.Key, Until: leaseUntil(now, rec.Expires)}
 		_, err = tx.ExecContext(ctx, `INSERT INTO installations (id, key, cluster, name, version, license, seq, activated, seen, lease)
-			VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET cluster = excluded.cluster, name = excluded.name, version = excluded.version,
-			license = excluded.license, seq = excluded.seq, seen = excluded.seen, lease = excluded.lease, released = 0`,
+			VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET cluster = excluded.cluster, name = excluded.name,
+			version = excluded.version, license = excluded.license, seq = excluded.seq, seen = excluded.seen, lease = excluded.lease, released = 0`,
 			a.Installation, a.Key, a.Cluster, a.Name, a.Version, lic.ID, a.Seq, now.Unix(), now.Unix(), unix(g.Until))
 		if err != nil {
 			return fmt.Errorf("record activation of %s: %v", a.Installation, err)
@@ -79,11 +79,14 @@ func (l *Ledger) Renew(ctx context.Context, r jls.Renew, now time.Time) (g Grant
 		}
 		switch {
 		case in.released:
-			return operator.NewProblem(operator.Denied, "licenses/"+lic.ID, "the licence was released from this installation", "activate a licence again")
+			return operator.NewProblem(operator.Denied, "licenses/"+lic.ID, "the licence was released from this installation",
+				"activate a licence again")
 		case !lic.Revoked.IsZero():
-			return operator.NewProblem(operator.Denied, "licenses/"+lic.ID, "the licence was revoked at "+lic.Revoked.Format(time.RFC3339), "ask the JLS's owner for another one")
+			return operator.NewProblem(operator.Denied, "licenses/"+lic.ID, "the licence was revoked at "+lic.Revoked.Format(time.RFC3339),
+				"ask the JLS's owner for another one")
 		case !now.Before(lic.Expires):
-			return operator.NewProblem(operator.Denied, "licenses/"+lic.ID, "the licence ended at "+lic.Expires.Format(time.RFC3339), "get a new licence and activate it")
+			return operator.NewProblem(operator.Denied, "licenses/"+lic.ID, "the licence ended at "+lic.Expires.Format(time.RFC3339),
+				"get a new licence and activate it")
 		}
 		g = Granted{License: lic.ID, Installation: in.id, Key: in.key, Until: leaseUntil(now, lic.Expires)}
 		_, err = tx.ExecContext(ctx, "UPDATE installations SET lease = ?, version = ? WHERE id = ?", unix(g.Until), r.Version, in.id)
@@ -103,7 +106,8 @@ func (l *Ledger) Report(ctx context.Context, s jls.Seats, now time.Time) (reply 
 		for _, h := range s.Hosts {
 			keep[h.Host] = true
 			if _, err := tx.ExecContext(ctx, `INSERT INTO seats (installation, host, name, fingerprint) VALUES (?,?,?,?)
-				ON CONFLICT (installation, host) DO UPDATE SET name = excluded.name, fingerprint = excluded.fingerprint`, in.id, h.Host, h.Name, h.Fingerprint); err != nil {
+				ON CONFLICT (installation, host) DO UPDATE SET name = excluded.name, fingerprint = excluded.fingerprint`,
+				in.id, h.Host, h.Name, h.Fingerprint); err != nil {
 				return fmt.Errorf("record seat %s: %v", h.Host, err)
 			}
 		}
@@ -197,7 +201,8 @@ func find(ctx context.Context, tx *sql.Tx, id jls.InstallationID) (*known, error
 	k := known{id: id}
 	var key []byte
 	var released int64
-	err := tx.QueryRowContext(ctx, "SELECT key, seq, license, released FROM installations WHERE id = ?", id).Scan(&key, &k.seq, &k.license, &released)
+	err := tx.QueryRowContext(ctx, "SELECT key, seq, license, released FROM installations WHERE id = ?", id).Scan(&key, &k.seq,
+		&k.license, &released)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
@@ -209,7 +214,8 @@ func find(ctx context.Context, tx *sql.Tx, id jls.InstallationID) (*known, error
 }
 
 func installations(ctx context.Context, tx *sql.Tx, only jls.InstallationID) ([]jls.Installation, error) {
-	rows, err := tx.QueryContext(ctx, `SELECT i.id, i.key, i.cluster, i.name, i.version, i.license, l.customer, l.hosts, i.activated, i.seen, i.lease, i.released
+	rows, err := tx.QueryContext(ctx,
+		`SELECT i.id, i.key, i.cluster, i.name, i.version, i.license, l.customer, l.hosts, i.activated, i.seen, i.lease, i.released
 		FROM installations i JOIN licenses l ON l.id = i.license WHERE ? IN ('', i.id) ORDER BY i.seen DESC, i.id`, only)
 	if err != nil {
 		return nil, fmt.Errorf("list installations: %v", err)
@@ -220,7 +226,8 @@ func installations(ctx context.Context, tx *sql.Tx, only jls.InstallationID) ([]
 		var in jls.Installation
 		var key []byte
 		var activated, seen, lease, released int64
-		if err := rows.Scan(&in.ID, &key, &in.Cluster, &in.Name, &in.Version, &in.License, &in.Customer, &in.Allowed, &activated, &seen, &lease, &released); err != nil {
+		if err := rows.Scan(&in.ID, &key, &in.Cluster, &in.Name, &in.Version, &in.License, &in.Customer, &in.Allowed, &activated, &seen,
+			&lease, &released); err != nil {
 			return nil, fmt.Errorf("list installations: %v", err)
 		}
 		in.Key = license.KeyID(key)
@@ -256,5 +263,6 @@ func seatsOf(ctx context.Context, tx *sql.Tx, id jls.InstallationID) ([]jls.Seat
 }
 
 func unknown(id jls.InstallationID) error {
-	return operator.NewProblem(operator.NotFound, "installations/"+string(id), "the installation is not activated here", "activate it with its licence first")
+	return operator.NewProblem(operator.NotFound, "installations/"+string(id), "the installation is not activated here",
+		"activate it with its licence first")
 }

@@ -33,7 +33,8 @@ type Ledger struct{ db *sql.DB }
 // program may work on it: a schema whose additions an earlier program can leave out has a table readers with one row, the oldest schema
 // version whose programs may. Such a database keeps its version, so that the newer program goes on where it was.
 func Open(ctx context.Context, path string) (*Ledger, error) {
-	q := url.Values{"_txlock": {"immediate"}, "_pragma": {"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "busy_timeout(5000)", "cache_size(-1024)"}}
+	q := url.Values{"_txlock": {"immediate"},
+		"_pragma": {"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "busy_timeout(5000)", "cache_size(-1024)"}}
 	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+q.Encode())
 	if err != nil {
 		return nil, fmt.Errorf("open ledger %q: %v", path, err)
@@ -87,7 +88,8 @@ func (l *Ledger) upgrade(ctx context.Context) error {
 func (l *Ledger) readers(ctx context.Context, found int) (int, error) {
 	said, oldest := false, 0
 	if found > SchemaVersion {
-		if err := l.db.QueryRowContext(ctx, "SELECT count(*) > 0 FROM sqlite_schema WHERE type = 'table' AND name = 'readers'").Scan(&said); err != nil {
+		if err := l.db.QueryRowContext(ctx, "SELECT count(*) > 0 FROM sqlite_schema WHERE type = 'table' AND name = 'readers'").Scan(
+			&said); err != nil {
 			return 0, fmt.Errorf("read schema version: %v", err)
 		}
 	}
@@ -115,7 +117,8 @@ func (l *Ledger) tx(ctx context.Context, f func(*sql.Tx) error) error {
 // change runs f in a transaction and leaves an audit row in any case: with the change, or alone with the reason of a refusal.
 func (l *Ledger) change(ctx context.Context, now time.Time, who, what, object string, f func(*sql.Tx) error) error {
 	row := func(tx *sql.Tx, result string) error {
-		_, err := tx.ExecContext(ctx, "INSERT INTO audit (at, who, what, object, result) VALUES (?,?,?,?,?)", now.Unix(), who, what, object, result)
+		_, err := tx.ExecContext(ctx, "INSERT INTO audit (at, who, what, object, result) VALUES (?,?,?,?,?)", now.Unix(), who, what,
+			object, result)
 		return err
 	}
 	err := l.tx(ctx, func(tx *sql.Tx) error {

@@ -15,7 +15,8 @@ import (
 func TestNewerSchema(t *testing.T) {
 	for _, c := range []struct{ name, made, refused string }{
 		{"says nothing", "PRAGMA user_version = 99", "newer"},
-		{"from this one on", "ALTER TABLE audit ADD COLUMN account TEXT NOT NULL DEFAULT 'admin'; CREATE TABLE readers (version INTEGER); INSERT INTO readers VALUES (1); PRAGMA user_version = 2", ""},
+		{"from this one on", "ALTER TABLE audit ADD COLUMN account TEXT NOT NULL DEFAULT 'admin'; CREATE TABLE readers (version " +
+			"INTEGER); INSERT INTO readers VALUES (1); PRAGMA user_version = 2", ""},
 		{"from a later one on", "CREATE TABLE readers (version INTEGER); INSERT INTO readers VALUES (2); PRAGMA user_version = 3", "newer"},
 		{"says nothing clear", "CREATE TABLE readers (version INTEGER); PRAGMA user_version = 3", "oldest version"},
 	} {

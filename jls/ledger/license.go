@@ -51,8 +51,9 @@ func (l *Ledger) Revoke(ctx context.Context, who, id string, now time.Time) (out
 }
 
 func putLicense(ctx context.Context, tx *sql.Tx, lic license.License) error {
-	_, err := tx.ExecContext(ctx, "INSERT INTO licenses (id, customer, hosts, issued, expires) VALUES (?,?,?,?,?) ON CONFLICT (id) DO NOTHING",
-		lic.ID, lic.Customer, lic.Hosts, lic.Issued.Unix(), lic.Expires.Unix())
+	_, err := tx.ExecContext(ctx,
+		"INSERT INTO licenses (id, customer, hosts, issued, expires) VALUES (?,?,?,?,?) ON CONFLICT (id) DO NOTHING", lic.ID, lic.Customer,
+		lic.Hosts, lic.Issued.Unix(), lic.Expires.Unix())
 	if err != nil {
 		return fmt.Errorf("record licence %s: %v", lic.ID, err)
 	}
@@ -62,7 +63,8 @@ func putLicense(ctx context.Context, tx *sql.Tx, lic license.License) error {
 func getLicense(ctx context.Context, tx *sql.Tx, id string) (jls.License, error) {
 	one, err := scanLicense(tx.QueryRowContext(ctx, "SELECT "+licenseColumns+" WHERE l.id = ?", id))
 	if errors.Is(err, sql.ErrNoRows) {
-		return one, operator.NewProblem(operator.NotFound, "licenses/"+id, "there is no such licence", "list them with `hnctl jls licence list`")
+		return one, operator.NewProblem(operator.NotFound, "licenses/"+id, "there is no such licence",
+			"list them with `hnctl jls licence list`")
 	}
 	return one, err
 }

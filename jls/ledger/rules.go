@@ -25,7 +25,8 @@ func refuseSeq(last, seq int64) error {
 	if seq > last {
 		return nil
 	}
-	return &SeqError{Last: last, Problem: operator.NewProblem(operator.Conflict, "seq", fmt.Sprintf("%d was used before, the last one was %d", seq, last), "send the request again with a larger one")}
+	return &SeqError{Last: last, Problem: operator.NewProblem(operator.Conflict, "seq",
+		fmt.Sprintf("%d was used before, the last one was %d", seq, last), "send the request again with a larger one")}
 }
 
 // SeqError refuses a request that was seen before, or came late.
@@ -43,11 +44,14 @@ func refuseActivation(lic jls.License, before *known, a jls.Activate, holder jls
 	object := "licenses/" + lic.ID
 	switch {
 	case !lic.Revoked.IsZero():
-		return operator.NewProblem(operator.Denied, object, "the licence was revoked at "+lic.Revoked.Format(time.RFC3339), "ask the JLS's owner for another one")
+		return operator.NewProblem(operator.Denied, object, "the licence was revoked at "+lic.Revoked.Format(time.RFC3339),
+			"ask the JLS's owner for another one")
 	case before != nil && !before.key.Equal(ed25519.PublicKey(a.Key)):
-		return operator.NewProblem(operator.Denied, "installations/"+string(a.Installation), "the installation is known with another key", "an installation keeps its key for life; ask the JLS's owner")
+		return operator.NewProblem(operator.Denied, "installations/"+string(a.Installation), "the installation is known with another key",
+			"an installation keeps its key for life; ask the JLS's owner")
 	case holder != "" && holder != a.Installation:
-		return operator.NewProblem(operator.Conflict, object, "the licence is active on installation "+string(holder), "release it there first: hnctl jls installation release "+string(holder))
+		return operator.NewProblem(operator.Conflict, object, "the licence is active on installation "+string(holder),
+			"release it there first: hnctl jls installation release "+string(holder))
 	}
 	return nil
 }

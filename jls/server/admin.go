@@ -25,23 +25,28 @@ func (s *Server) admin(api huma.API) {
 		o.Security = []map[string][]string{{"admin": {}}}
 		return o
 	}
-	huma.Register(api, op(http.MethodGet, jls.PathLicenses, "list-licenses", "List licences"), func(ctx context.Context, _ *struct{}) (*reply[[]jls.License], error) {
+	huma.Register(api, op(http.MethodGet, jls.PathLicenses, "list-licenses",
+		"List licences"), func(ctx context.Context, _ *struct{}) (*reply[[]jls.License], error) {
 		body, err := s.Ledger.Licenses(ctx)
 		return answer(ctx, s, "list licences", body, err)
 	})
-	huma.Register(api, op(http.MethodPost, jls.PathLicenses, "issue-license", "Issue a licence"), func(ctx context.Context, in *struct{ Body jls.NewLicense }) (*reply[jls.IssuedLicense], error) {
+	huma.Register(api, op(http.MethodPost, jls.PathLicenses, "issue-license",
+		"Issue a licence"), func(ctx context.Context, in *struct{ Body jls.NewLicense }) (*reply[jls.IssuedLicense], error) {
 		body, err := s.issue(ctx, in.Body)
 		return answer(ctx, s, "issue licence", body, err)
 	})
-	huma.Register(api, op(http.MethodPost, jls.PathLicenses+"/{id}/revoke", "revoke-license", "Revoke a licence"), func(ctx context.Context, in *byID) (*reply[jls.License], error) {
+	huma.Register(api, op(http.MethodPost, jls.PathLicenses+"/{id}/revoke", "revoke-license",
+		"Revoke a licence"), func(ctx context.Context, in *byID) (*reply[jls.License], error) {
 		body, err := s.Ledger.Revoke(ctx, admin, in.ID, s.Now())
 		return answer(ctx, s, "revoke licence", body, err)
 	})
-	huma.Register(api, op(http.MethodGet, jls.PathInstallations, "list-installations", "List installations"), func(ctx context.Context, _ *struct{}) (*reply[[]jls.Installation], error) {
+	huma.Register(api, op(http.MethodGet, jls.PathInstallations, "list-installations",
+		"List installations"), func(ctx context.Context, _ *struct{}) (*reply[[]jls.Installation], error) {
 		body, err := s.Ledger.Installations(ctx)
 		return answer(ctx, s, "list installations", body, err)
 	})
-	huma.Register(api, op(http.MethodPost, jls.PathInstallations+"/{id}/release", "release-installation", "Free an installation's licence"), func(ctx context.Context, in *byID) (*reply[jls.Installation], error) {
+	huma.Register(api, op(http.MethodPost, jls.PathInstallations+"/{id}/release", "release-installation",
+		"Free an installation's licence"), func(ctx context.Context, in *byID) (*reply[jls.Installation], error) {
 		body, err := s.Ledger.Release(ctx, admin, jls.InstallationID(in.ID), s.Now())
 		return answer(ctx, s, "release installation", body, err)
 	})
@@ -55,7 +60,8 @@ func (s *Server) admin(api huma.API) {
 
 func (s *Server) issue(ctx context.Context, n jls.NewLicense) (out jls.IssuedLicense, err error) {
 	now := s.Now()
-	token, lic, err := keys.Issue(s.Signer, keys.Sold{Customer: n.Customer, Hosts: n.Hosts, For: time.Duration(n.Days) * 24 * time.Hour}, now)
+	token, lic, err := keys.Issue(s.Signer, keys.Sold{Customer: n.Customer, Hosts: n.Hosts, For: time.Duration(n.Days) * 24 * time.Hour},
+		now)
 	if err != nil {
 		return out, invalid(err)
 	}
@@ -63,5 +69,6 @@ func (s *Server) issue(ctx context.Context, n jls.NewLicense) (out jls.IssuedLic
 		return out, err
 	}
 	s.Log.Info("licence issued", "licence", lic.ID, "customer", lic.Customer, "hosts", lic.Hosts)
-	return jls.IssuedLicense{Token: token, License: jls.License{ID: lic.ID, Customer: lic.Customer, Hosts: lic.Hosts, Issued: lic.Issued, Expires: lic.Expires}}, nil
+	return jls.IssuedLicense{Token: token,
+		License: jls.License{ID: lic.ID, Customer: lic.Customer, Hosts: lic.Hosts, Issued: lic.Issued, Expires: lic.Expires}}, nil
 }

@@ -17,15 +17,18 @@ import (
 
 // installation registers what installations use.
 func (s *Server) installation(api huma.API) {
-	huma.Register(api, route(http.MethodPost, jls.PathActivate, "activate", "Bind a licence to an installation"), func(ctx context.Context, in *signed) (*reply[jls.LeaseReply], error) {
+	huma.Register(api, route(http.MethodPost, jls.PathActivate, "activate",
+		"Bind a licence to an installation"), func(ctx context.Context, in *signed) (*reply[jls.LeaseReply], error) {
 		body, err := s.activate(ctx, in.Body)
 		return answer(ctx, s, "activate", body, err)
 	})
-	huma.Register(api, route(http.MethodPost, jls.PathLease, "lease", "Renew an installation's lease"), func(ctx context.Context, in *signed) (*reply[jls.LeaseReply], error) {
+	huma.Register(api, route(http.MethodPost, jls.PathLease, "lease",
+		"Renew an installation's lease"), func(ctx context.Context, in *signed) (*reply[jls.LeaseReply], error) {
 		body, err := s.renew(ctx, in.Body)
 		return answer(ctx, s, "lease", body, err)
 	})
-	huma.Register(api, route(http.MethodPost, jls.PathSeats, "seats", "Report an installation's hosts"), func(ctx context.Context, in *signed) (*reply[jls.SeatsReply], error) {
+	huma.Register(api, route(http.MethodPost, jls.PathSeats, "seats",
+		"Report an installation's hosts"), func(ctx context.Context, in *signed) (*reply[jls.SeatsReply], error) {
 		body, err := s.seats(ctx, in.Body)
 		return answer(ctx, s, "seats", body, err)
 	})
@@ -42,7 +45,8 @@ func (s *Server) activate(ctx context.Context, in jls.Signed) (jls.LeaseReply, e
 	now := s.Now()
 	lic, err := license.Verify(a.License, s.Root, now)
 	if err != nil {
-		return jls.LeaseReply{}, operator.NewProblem(codeOf(err), "licence", err.Error(), "get a licence from the JLS's owner: jls licence issue")
+		return jls.LeaseReply{}, operator.NewProblem(codeOf(err), "licence", err.Error(),
+			"get a licence from the JLS's owner: jls licence issue")
 	}
 	g, err := s.Ledger.Activate(ctx, a, lic, now)
 	if err != nil {
@@ -96,7 +100,8 @@ func (s *Server) check(ctx context.Context, path string, id jls.InstallationID, 
 
 func (s *Server) lease(g ledger.Granted) (jls.LeaseReply, error) {
 	now := s.Now().UTC()
-	token, err := s.Signer.Lease(license.Lease{ID: issue.NewID("lease-"), License: g.License, Installation: string(g.Installation), Key: license.KeyID(g.Key), Issued: now, Expires: g.Until})
+	token, err := s.Signer.Lease(license.Lease{ID: issue.NewID("lease-"), License: g.License, Installation: string(g.Installation),
+		Key: license.KeyID(g.Key), Issued: now, Expires: g.Until})
 	if err == nil {
 		s.Log.Info("lease", "installation", g.Installation, logging.Reason, "renewed until "+g.Until.Format("2006-01-02"))
 	}
@@ -106,7 +111,8 @@ func (s *Server) lease(g ledger.Granted) (jls.LeaseReply, error) {
 func invalid(err error) error { return operator.NewProblem(operator.Invalid, "body", err.Error(), "") }
 
 func denied(id jls.InstallationID, err error) error {
-	return operator.NewProblem(operator.Denied, "installations/"+string(id), err.Error(), "sign with the key the installation was activated with")
+	return operator.NewProblem(operator.Denied, "installations/"+string(id), err.Error(),
+		"sign with the key the installation was activated with")
 }
 
 // codeOf: a licence that can't be read is the sender's mistake; a genuine one that is not good, or a forged one, is a refusal.

@@ -63,7 +63,8 @@ func (s *site) start() {
 	led, err := ledger.Open(s.t.Context(), s.db)
 	s.must(err)
 	s.ledger = led
-	s.http = httptest.NewServer((&server.Server{Ledger: led, Signer: s.signer, Root: s.cfg.Root, AdminToken: s.cfg.AdminToken, Now: func() time.Time { return s.now }}).Handler())
+	s.http = httptest.NewServer((&server.Server{Ledger: led, Signer: s.signer, Root: s.cfg.Root, AdminToken: s.cfg.AdminToken,
+		Now: func() time.Time { return s.now }}).Handler())
 }
 
 func (s *site) stop() { s.http.Close(); s.ledger.Close() }
@@ -122,7 +123,8 @@ type box struct {
 }
 
 func (s *site) box(n byte) *box {
-	return &box{site: s, id: jls.InstallationID("in-000000000000000" + string('0'+n)), key: ed25519.NewKeyFromSeed(bytes.Repeat([]byte{n}, 32))}
+	return &box{site: s, id: jls.InstallationID("in-000000000000000" + string('0'+n)),
+		key: ed25519.NewKeyFromSeed(bytes.Repeat([]byte{n}, 32))}
 }
 
 func (b *box) head() jls.Head { b.seq++; return jls.Head{Installation: b.id, Seq: b.seq} }
@@ -138,7 +140,8 @@ func (b *box) send(path string, v, out any) *operator.Problem {
 func (b *box) activate(token string) (license.Lease, *operator.Problem) {
 	b.t.Helper()
 	var r jls.LeaseReply
-	p := b.send(jls.PathActivate, jls.Activate{Head: b.head(), Key: b.key.Public().(ed25519.PublicKey), License: token, Cluster: "cl-0123456789abcdef", Name: "demo"}, &r)
+	p := b.send(jls.PathActivate, jls.Activate{Head: b.head(), Key: b.key.Public().(ed25519.PublicKey), License: token,
+		Cluster: "cl-0123456789abcdef", Name: "demo"}, &r)
 	return b.read(r, p), p
 }
 
@@ -297,7 +300,8 @@ func TestRevoke(t *testing.T) {
 		t.Fatal(p)
 	}
 	var rev jls.License
-	if p := s.admin(http.MethodPost, jls.PathLicenses+"/"+lic.ID+"/revoke", nil, &rev); p != nil || rev.Revoked.IsZero() || rev.Installation != a.id {
+	if p := s.admin(http.MethodPost, jls.PathLicenses+"/"+lic.ID+"/revoke", nil, &rev); p != nil || rev.Revoked.IsZero() ||
+		rev.Installation != a.id {
 		t.Fatalf("got %+v, %v", rev, p)
 	}
 	_, p := a.renew()
@@ -326,7 +330,8 @@ func TestSeats(t *testing.T) {
 		t.Errorf("a host left: got %+v", r)
 	}
 	var list []jls.Installation
-	if p := s.admin(http.MethodGet, jls.PathInstallations, nil, &list); p != nil || len(list) != 1 || len(list[0].Hosts) != 2 || list[0].Allowed != 2 {
+	if p := s.admin(http.MethodGet, jls.PathInstallations, nil, &list); p != nil || len(list) != 1 || len(list[0].Hosts) != 2 ||
+		list[0].Allowed != 2 {
 		t.Errorf("got %+v, %v", list, p)
 	}
 }

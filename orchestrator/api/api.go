@@ -186,7 +186,8 @@ func (s *Server) operations() {
 	serveWith(s, route{"revokeToken", "DELETE", "/tokens/{id}", "Revoke a token at once", authz.Admin, 204}, s.revokeToken)
 
 	serve(s, route{"listAudit", "GET", "/audit",
-		"Who did what, newest first; an answer may have fewer items than asked for, or none, and still a next", authz.Admin, 200}, s.listAudit)
+		"Who did what, newest first; an answer may have fewer items than asked for, or none, and still a next", authz.Admin, 200},
+		s.listAudit)
 }
 
 // route is one operation of the API.

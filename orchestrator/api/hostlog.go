@@ -66,7 +66,8 @@ func (s *Server) hostLogs(w http.ResponseWriter, r *http.Request) {
 			"wait for it, or look at its console"))
 		return
 	}
-	record := operator.Audit{Who: c.Name, Account: c.Account, From: c.from, What: "host.logs", Object: "hosts/" + h.Name + " " + string(spec.Unit)}
+	record := operator.Audit{Who: c.Name, Account: c.Account, From: c.from, What: "host.logs",
+		Object: "hosts/" + h.Name + " " + string(spec.Unit)}
 	s.carry(w, r, record, h.ID, host.SessionRequest{HostLogs: &spec})
 }
 

@@ -66,7 +66,8 @@ func (s *Server) cancelOperation(ctx context.Context, c caller, in *operationInp
 // watchOperation registers the watch, which is a stream.
 func (s *Server) watchOperation() {
 	watch := s.operation(route{"watchOperation", "GET", watchPath,
-		"Watch an operation as server-sent events: event \"operation\" at once, at every change, and last when it has ended", authz.Read, 200})
+		"Watch an operation as server-sent events: event \"operation\" at once, at every change, and last when it has ended",
+		authz.Read, 200})
 	schema := s.api.OpenAPI().Components.Schemas
 	watch.Responses = map[string]*huma.Response{"200": {Description: "A stream of operations", Content: map[string]*huma.MediaType{
 		"text/event-stream": {Schema: huma.SchemaFromType(schema, reflect.TypeFor[operator.Operation]())}}}}

@@ -20,12 +20,15 @@ type PageInput struct {
 func page[T any](in PageInput, items world.List[T]) (out operator.List[T], err error) {
 	after, err := base64.RawURLEncoding.DecodeString(in.Cursor)
 	if err != nil {
-		return out, operator.NewProblem(operator.Invalid, "cursor", "it is none that a list gave", "send the next of the answer before, or none")
+		return out, operator.NewProblem(operator.Invalid, "cursor", "it is none that a list gave",
+			"send the next of the answer before, or none")
 	}
 	items = slices.Clone(items)
 	slices.SortStableFunc(items, func(a, b world.Item[T]) int { return strings.Compare(a.Key, b.Key) })
 	if in.Cursor != "" {
-		at, _ := slices.BinarySearchFunc(items, string(after)+"\x00", func(x world.Item[T], k string) int { return strings.Compare(x.Key, k) })
+		at, _ := slices.BinarySearchFunc(items, string(after)+"\x00", func(x world.Item[T], k string) int {
+			return strings.Compare(x.Key, k)
+		})
 		items = items[at:]
 	}
 	if len(items) > in.Limit {

@@ -118,7 +118,8 @@ func (s *Server) session(w http.ResponseWriter, r *http.Request, k sessionKind) 
 		operator.WriteProblem(w, err)
 		return
 	}
-	record := operator.Audit{Who: c.Name, Account: c.Account, From: c.from, What: "node." + k.name, Object: "nodes/" + req.CTID.String() + command(req)}
+	record := operator.Audit{Who: c.Name, Account: c.Account, From: c.from, What: "node." + k.name,
+		Object: "nodes/" + req.CTID.String() + command(req)}
 	s.carry(w, r, record, on, req)
 }
 
@@ -237,7 +238,8 @@ func parseExec(q url.Values, r *host.SessionRequest) error {
 		}
 		n, err := strconv.ParseUint(q.Get(f.name), 10, f.bits)
 		if err != nil {
-			return operator.NewProblem(operator.Invalid, f.name, fmt.Sprintf("%q is no number from 0 to 65535", q.Get(f.name)), "correct it")
+			return operator.NewProblem(operator.Invalid, f.name, fmt.Sprintf("%q is no number from 0 to 65535", q.Get(f.name)),
+				"correct it")
 		}
 		f.set(n)
 	}

@@ -2,7 +2,8 @@
 //
 // Owns: one append-only file of JSON lines, each with the SHA-256 of the line before it.
 // In: who, what, on which object, and later the result.
-// Out: the newest records, those from before there were accounts with their owner's; an error when the file can't be written: then the action must not be carried out.
+// Out: the newest records, those from before there were accounts with their owner's; an error when the file can't be written: then the
+// action must not be carried out.
 // Never: changes or removes a record, or records a secret. It is not a log: it holds what people did, nothing else.
 package audit
 
@@ -125,7 +126,8 @@ func (l *Log) Write(a operator.Audit) error {
 func (l *Log) Do(a operator.Audit, effect func() error) error {
 	a.Result = "begun"
 	if err := l.Write(a); err != nil {
-		return operator.NewProblem(operator.Unavailable, "audit", "the audit record can't be written, so nothing was done", "check the orchestrator's disk")
+		return operator.NewProblem(operator.Unavailable, "audit", "the audit record can't be written, so nothing was done",
+			"check the orchestrator's disk")
 	}
 	err := effect()
 	a.Result = "ok"

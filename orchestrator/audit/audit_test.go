@@ -37,7 +37,8 @@ func TestDo(t *testing.T) {
 		t.Errorf("records: %+v", n)
 	}
 	l.Close()
-	if err := l.Do(operator.Audit{}, func() error { t.Error("carried out without a record"); return nil }); operator.AsProblem(err).Code != operator.Unavailable {
+	if err := l.Do(operator.Audit{},
+		func() error { t.Error("carried out without a record"); return nil }); operator.AsProblem(err).Code != operator.Unavailable {
 		t.Errorf("a record that can't be written: %v", err)
 	}
 }
@@ -140,7 +141,8 @@ func TestBack(t *testing.T) {
 	if err != nil || next == 0 && len(out) == 2 || len(out) != 2 || out[0].Seq != 25 || out[1].Seq != 24 {
 		t.Errorf("some: %+v, %d, %v", out, next, err)
 	}
-	if out, next, err = l.Back(next, 2, func(a operator.Audit) (bool, bool) { return a.Who == "admin", a.Seq > 22 }); len(out) != 1 || next != 0 || err != nil {
+	if out, next, err = l.Back(next, 2, func(a operator.Audit) (bool, bool) { return a.Who == "admin", a.Seq > 22 }); len(out) != 1 ||
+		next != 0 || err != nil {
 		t.Errorf("the rest of some: %+v, %d, %v", out, next, err)
 	}
 	for _, place := range []int64{1, 17, 1 << 40} {

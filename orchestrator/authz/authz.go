@@ -84,7 +84,8 @@ func (t *Tokens) CheckHash(hash string) (Who, *operator.Problem) {
 }
 
 func unknown(reason string) (Who, *operator.Problem) {
-	p := operator.NewProblem(operator.Denied, "token", reason, "send Authorization: Bearer with a valid token; an admin makes one with hnctl token create")
+	p := operator.NewProblem(operator.Denied, "token", reason,
+		"send Authorization: Bearer with a valid token; an admin makes one with hnctl token create")
 	p.Status, p.Title = http.StatusUnauthorized, http.StatusText(http.StatusUnauthorized)
 	return Who{}, p
 }
@@ -116,8 +117,13 @@ func (t *Tokens) Create(ctx context.Context, account wire.Account, n operator.Ne
 		return operator.MadeToken{}, fmt.Errorf("make token: %v", err)
 	}
 	now := t.Now().UTC().Truncate(time.Second)
-	rec := store.Token{ID: hex.EncodeToString(raw[:4]), Name: n.Name, Account: account, Scopes: slices.Compact(slices.Sorted(slices.Values(n.Scopes))),
-		Created: now}
+	rec := store.Token{
+		ID:      hex.EncodeToString(raw[:4]),
+		Name:    n.Name,
+		Account: account,
+		Scopes:  slices.Compact(slices.Sorted(slices.Values(n.Scopes))),
+		Created: now,
+	}
 	if n.Days > 0 {
 		rec.Expires = now.AddDate(0, 0, n.Days)
 	}
@@ -165,7 +171,8 @@ func (t *Tokens) Revoke(ctx context.Context, id string) error {
 		case gone == nil:
 			return operator.NewProblem(operator.NotFound, "tokens/"+id, "there is no such token", "see hnctl token list")
 		case slices.Contains(gone.Scopes, string(Admin)) && gone.Expires.IsZero() && !others:
-			return operator.NewProblem(operator.Conflict, "tokens/"+id, "it is the last token with scope admin that does not expire: without it nobody could make another",
+			return operator.NewProblem(operator.Conflict, "tokens/"+id,
+				"it is the last token with scope admin that does not expire: without it nobody could make another",
 				"make its successor first: hnctl token create NAME --scope admin")
 		}
 		store.Tokens.Delete(tx, gone.Hash)

@@ -48,13 +48,15 @@ func (g *Guesses) Wrong(ctx context.Context, from string, p *operator.Problem) *
 	who := limit.Key(limit.Addr(from))
 	c, wait, unsaid := g.begin(who)
 	if unsaid > 0 {
-		rec := operator.Audit{Who: "nobody", Account: wire.AdminAccount, From: from, What: "token.refused", Object: "token", Result: fmt.Sprintf("%s: %s (%d times)", p.Code, p.Reason, unsaid)}
+		rec := operator.Audit{Who: "nobody", Account: wire.AdminAccount, From: from, What: "token.refused", Object: "token",
+			Result: fmt.Sprintf("%s: %s (%d times)", p.Code, p.Reason, unsaid)}
 		if err := g.Record(rec); err != nil {
 			return operator.NewProblem(operator.Unavailable, "audit", "the audit record can't be written", "check the orchestrator's disk")
 		}
 	}
 	if c == nil {
-		slow := operator.NewProblem(operator.Denied, "token", "too many wrong tokens come from "+who.String(), "wait a minute, then send a valid token")
+		slow := operator.NewProblem(operator.Denied, "token", "too many wrong tokens come from "+who.String(),
+			"wait a minute, then send a valid token")
 		slow.Status, slow.Title = 429, "Too Many Requests"
 		return slow
 	}
@@ -63,8 +65,8 @@ func (g *Guesses) Wrong(ctx context.Context, from string, p *operator.Problem) *
 	return p
 }
 
-// begin counts a wrong token: whose it is, nil when too many of that client wait already; how long its answer waits; how many wrong ones are
-// to be recorded now.
+// begin counts a wrong token: whose it is, nil when too many of that client wait already; how long its answer waits; how many wrong ones
+// are to be recorded now.
 func (g *Guesses) begin(who netip.Addr) (c *guesser, wait time.Duration, unsaid int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -99,8 +99,15 @@ func (b *Browser) sign(key *ecdsa.PrivateKey, now time.Time) (*x509.Certificate,
 	if err != nil {
 		return nil, fmt.Errorf("make serial number: %v", err)
 	}
-	t := &x509.Certificate{SerialNumber: serial, Subject: pkix.Name{CommonName: "Hardnode panel"}, NotBefore: now.Add(-time.Hour), NotAfter: now.Add(browserLife),
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, BasicConstraintsValid: true}
+	t := &x509.Certificate{
+		SerialNumber:          serial,
+		Subject:               pkix.Name{CommonName: "Hardnode panel"},
+		NotBefore:             now.Add(-time.Hour),
+		NotAfter:              now.Add(browserLife),
+		KeyUsage:              x509.KeyUsageDigitalSignature,
+		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		BasicConstraintsValid: true,
+	}
 	for _, n := range b.Names {
 		if ip := net.ParseIP(n); ip != nil {
 			t.IPAddresses = append(t.IPAddresses, ip)

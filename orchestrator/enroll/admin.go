@@ -15,7 +15,8 @@ import (
 	"hardnode.dev/orchestrator/store"
 )
 
-// NewToken makes a one-time join token for a host of that name and returns its text, which is not kept. The name "" takes one that is made up.
+// NewToken makes a one-time join token for a host of that name and returns its text, which is not kept. The name "" takes one that is made
+// up.
 func (d *Desk) NewToken(ctx context.Context, n operator.NewJoinToken) (operator.JoinToken, error) {
 	if n.Name != "" {
 		if err := wire.Label("host name", n.Name, 63); err != nil {
@@ -31,7 +32,8 @@ func (d *Desk) NewToken(ctx context.Context, n operator.NewJoinToken) (operator.
 	_, err = d.Store.Update(ctx, func(tx *store.Tx) error {
 		for _, h := range store.Hosts.All(tx.View()) {
 			if n.Name != "" && h.Name == n.Name {
-				return operator.NewProblem(operator.Conflict, "hosts/"+n.Name, "a host of that name is enrolled already", "choose another name, or remove that host first")
+				return operator.NewProblem(operator.Conflict, "hosts/"+n.Name, "a host of that name is enrolled already",
+					"choose another name, or remove that host first")
 			}
 		}
 		// Tokens that can't be used any more are forgotten a month after.
@@ -57,7 +59,8 @@ func (d *Desk) Remove(ctx context.Context, id wire.HostID, state operator.HostSt
 		case !ok:
 			return operator.NewProblem(operator.NotFound, object, "there is no such host", "see hnctl host list")
 		case h.Role == host.RoleInfra && h.Number == 0:
-			return operator.NewProblem(operator.Denied, "hosts/"+h.Name, "it carries the platform itself", "restore the platform on another machine first")
+			return operator.NewProblem(operator.Denied, "hosts/"+h.Name, "it carries the platform itself",
+				"restore the platform on another machine first")
 		case state == operator.HostActive:
 			return operator.NewProblem(operator.Conflict, "hosts/"+h.Name, "it is ACTIVE", "switch it off first")
 		}

@@ -46,7 +46,8 @@ func Uncovered(hosts []Host, l License) map[wire.HostID]string {
 		case i >= l.Hosts:
 			out[h.ID] = fmt.Sprintf("the licence covers %d hosts and this is number %d in order of joining", l.Hosts, i+1)
 		case !l.State.MayGrow() && !l.Since.IsZero() && h.Joined.After(l.Since):
-			out[h.ID] = fmt.Sprintf("the licence is %s since %s and this host joined later: %s", l.State, l.Since.UTC().Format(time.DateOnly), l.Reason)
+			out[h.ID] = fmt.Sprintf("the licence is %s since %s and this host joined later: %s", l.State,
+				l.Since.UTC().Format(time.DateOnly), l.Reason)
 		}
 	}
 	return out

@@ -105,7 +105,8 @@ func Validate(s operator.EnvironmentSpec) *operator.Problem {
 			bad(at+"diskMiB", fmt.Sprintf("%d MiB, want 64 to %d, or 0 for %d", l.DiskMiB, 16<<20, DefaultDiskMiB), "change the disk size")
 		}
 		if p := host.Profile(l.Profile); p != "" && p != host.ProfileApp && p != host.ProfileSystem {
-			bad(at+"profile", fmt.Sprintf("profile %q is not known", l.Profile), "use app or system, or leave it out for what the template says")
+			bad(at+"profile", fmt.Sprintf("profile %q is not known", l.Profile),
+				"use app or system, or leave it out for what the template says")
 		}
 		if p := variables(at+"env", l.Env); p != nil {
 			found = append(found, p)
@@ -120,9 +121,11 @@ func Validate(s operator.EnvironmentSpec) *operator.Problem {
 func cloudlets(at string, c wire.Cloudlets) *operator.Problem {
 	switch {
 	case c.Dynamic < 1 || c.Dynamic > 4096:
-		return operator.NewProblem(operator.Invalid, at+".dynamic", fmt.Sprintf("%d cloudlets, want 1 to 4096", c.Dynamic), "give the node something to grow to")
+		return operator.NewProblem(operator.Invalid, at+".dynamic", fmt.Sprintf("%d cloudlets, want 1 to 4096", c.Dynamic),
+			"give the node something to grow to")
 	case c.Reserved < 0 || c.Reserved > c.Dynamic:
-		return operator.NewProblem(operator.Invalid, at+".reserved", fmt.Sprintf("%d cloudlets, want 0 to dynamic, which is %d", c.Reserved, c.Dynamic), "reserve at most what the node may grow to")
+		return operator.NewProblem(operator.Invalid, at+".reserved", fmt.Sprintf("%d cloudlets, want 0 to dynamic, which is %d", c.Reserved,
+			c.Dynamic), "reserve at most what the node may grow to")
 	}
 	return nil
 }
@@ -135,19 +138,23 @@ func check(at string, c *operator.CheckSpec) *operator.Problem {
 	case c.Type != operator.CheckTCP && c.Type != operator.CheckHTTP && c.Type != operator.CheckNone:
 		return operator.NewProblem(operator.Invalid, at+".type", fmt.Sprintf("%q is no type of check", c.Type), "use tcp, http or none")
 	case c.Type == operator.CheckNone && (c.Port != 0 || c.Path != "" || c.Every != 0):
-		return operator.NewProblem(operator.Invalid, at, "a check of type none has neither port nor path nor every", "leave them out, or use tcp or http")
+		return operator.NewProblem(operator.Invalid, at, "a check of type none has neither port nor path nor every",
+			"leave them out, or use tcp or http")
 	case c.Type == operator.CheckTCP && c.Path != "":
-		return operator.NewProblem(operator.Invalid, at+".path", "a check of type tcp asks for no path", "use type http, or leave the path out")
+		return operator.NewProblem(operator.Invalid, at+".path", "a check of type tcp asks for no path",
+			"use type http, or leave the path out")
 	case c.Path != "" && !host.IsCheckPath(c.Path):
-		return operator.NewProblem(operator.Invalid, at+".path", fmt.Sprintf("%.100q is no path of a request", c.Path), "write it as in a URL: it begins with /, and other characters than ASCII are written %XX")
+		return operator.NewProblem(operator.Invalid, at+".path", fmt.Sprintf("%.100q is no path of a request", c.Path),
+			"write it as in a URL: it begins with /, and other characters than ASCII are written %XX")
 	case c.Every < 0 || c.Every > 300:
-		return operator.NewProblem(operator.Invalid, at+".every", fmt.Sprintf("%d seconds, want 1 to 300, or 0 for 2", c.Every), "change the seconds")
+		return operator.NewProblem(operator.Invalid, at+".every", fmt.Sprintf("%d seconds, want 1 to 300, or 0 for 2", c.Every),
+			"change the seconds")
 	}
 	return nil
 }
 
-// known are the ports that well-known web servers serve HTTP on, by the last part of a template's name: their images come without our labels.
-// Databases and caches speak no HTTP.
+// known are the ports that well-known web servers serve HTTP on, by the last part of a template's name: their images come without our
+// labels. Databases and caches speak no HTTP.
 var known = map[string]uint16{"nginx": 80, "httpd": 80, "caddy": 80}
 
 // httpOf is where a layer's nodes serve HTTP, 0 if they don't: as the layer says, else the image, else what is known of that name.
@@ -175,26 +182,31 @@ func variables(at string, vars map[string]string) *operator.Problem {
 	size := 0
 	for _, k := range slices.Sorted(maps.Keys(vars)) {
 		if k == "" || strings.ContainsAny(k, "=\x00 \t\n") || strings.ContainsRune(vars[k], 0) {
-			return operator.NewProblem(operator.Invalid, at, fmt.Sprintf("variable %q: a name may not be empty or hold '=', blanks or zero bytes", k), "rename the variable")
+			return operator.NewProblem(operator.Invalid, at,
+				fmt.Sprintf("variable %q: a name may not be empty or hold '=', blanks or zero bytes", k), "rename the variable")
 		}
 		size += len(k) + len(vars[k]) + 2
 	}
 	if size > 32<<10 {
-		return operator.NewProblem(operator.Invalid, at, fmt.Sprintf("the variables have %d bytes, at most %d are allowed", size, 32<<10), "put long values into a file")
+		return operator.NewProblem(operator.Invalid, at, fmt.Sprintf("the variables have %d bytes, at most %d are allowed", size, 32<<10),
+			"put long values into a file")
 	}
 	return nil
 }
 
-// Expand makes the nodes of a valid spec of an account's environment, in the order of its layers. A layer whose template is not in templates is a Problem.
+// Expand makes the nodes of a valid spec of an account's environment, in the order of its layers. A layer whose template is not in
+// templates is a Problem.
 func Expand(account wire.Account, s operator.EnvironmentSpec, templates Templates) ([]Node, *operator.Problem) {
 	var out []Node
 	for i, l := range s.Layers {
 		t, ok := templates.Find(l.Template)
 		if !ok {
-			return nil, operator.NewProblem(operator.NotFound, fmt.Sprintf("layers[%d].template", i), fmt.Sprintf("template %q is not in the registry", l.Template), "see hnctl template list")
+			return nil, operator.NewProblem(operator.NotFound, fmt.Sprintf("layers[%d].template", i),
+				fmt.Sprintf("template %q is not in the registry", l.Template), "see hnctl template list")
 		}
 		if c := checkOf(l, t); l.Check != nil && c != nil && c.Port == 0 {
-			return nil, operator.NewProblem(operator.Invalid, fmt.Sprintf("layers[%d].check.port", i), fmt.Sprintf("it is not said which port is asked: neither layer %s nor template %q serves HTTP", l.Name, l.Template),
+			return nil, operator.NewProblem(operator.Invalid, fmt.Sprintf("layers[%d].check.port", i),
+				fmt.Sprintf("it is not said which port is asked: neither layer %s nor template %q serves HTTP", l.Name, l.Template),
 				"give the check a port")
 		}
 		for n := range l.Nodes {

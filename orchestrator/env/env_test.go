@@ -34,9 +34,11 @@ func TestValidate(t *testing.T) {
 		{"template", func(s *operator.EnvironmentSpec) { s.Layers[0].Template = "../etc" }, "layers[0].template"},
 		{"no nodes", func(s *operator.EnvironmentSpec) { s.Layers[0].Nodes = 0 }, "layers[0].nodes"},
 		{"101 nodes", func(s *operator.EnvironmentSpec) { s.Layers[0].Nodes = 101 }, "layers[0].nodes"},
-		{"nothing to grow to", func(s *operator.EnvironmentSpec) { s.Layers[0].Cloudlets = wire.Cloudlets{} }, "layers[0].cloudlets.dynamic"},
+		{"nothing to grow to", func(s *operator.EnvironmentSpec) { s.Layers[0].Cloudlets = wire.Cloudlets{} },
+			"layers[0].cloudlets.dynamic"},
 		{"4097 cloudlets", func(s *operator.EnvironmentSpec) { s.Layers[0].Cloudlets.Dynamic = 4097 }, "layers[0].cloudlets.dynamic"},
-		{"reserved above dynamic", func(s *operator.EnvironmentSpec) { s.Layers[0].Cloudlets.Reserved = 5 }, "layers[0].cloudlets.reserved"},
+		{"reserved above dynamic", func(s *operator.EnvironmentSpec) { s.Layers[0].Cloudlets.Reserved = 5 },
+			"layers[0].cloudlets.reserved"},
 		{"negative reserved", func(s *operator.EnvironmentSpec) { s.Layers[0].Cloudlets.Reserved = -1 }, "layers[0].cloudlets.reserved"},
 		{"tiny disk", func(s *operator.EnvironmentSpec) { s.Layers[0].DiskMiB = 1 }, "layers[0].diskMiB"},
 		{"negative disk", func(s *operator.EnvironmentSpec) { s.Layers[0].DiskMiB = -1 }, "layers[0].diskMiB"},
@@ -48,13 +50,17 @@ func TestValidate(t *testing.T) {
 			s.Layers[0].Check = &operator.CheckSpec{Type: "http", Path: "/up?x=%20"}
 		}, ""},
 		{"no check", func(s *operator.EnvironmentSpec) { s.Layers[0].Check = &operator.CheckSpec{Type: "none"} }, ""},
-		{"check without a type", func(s *operator.EnvironmentSpec) { s.Layers[0].Check = &operator.CheckSpec{Port: 80} }, "layers[0].check.type"},
-		{"check of another type", func(s *operator.EnvironmentSpec) { s.Layers[0].Check = &operator.CheckSpec{Type: "udp"} }, "layers[0].check.type"},
-		{"no check on a port", func(s *operator.EnvironmentSpec) { s.Layers[0].Check = &operator.CheckSpec{Type: "none", Port: 80} }, "layers[0].check"},
+		{"check without a type", func(s *operator.EnvironmentSpec) { s.Layers[0].Check = &operator.CheckSpec{Port: 80} },
+			"layers[0].check.type"},
+		{"check of another type", func(s *operator.EnvironmentSpec) { s.Layers[0].Check = &operator.CheckSpec{Type: "udp"} },
+			"layers[0].check.type"},
+		{"no check on a port", func(s *operator.EnvironmentSpec) { s.Layers[0].Check = &operator.CheckSpec{Type: "none", Port: 80} },
+			"layers[0].check"},
 		{"tcp check of a path", func(s *operator.EnvironmentSpec) {
 			s.Layers[0].Check = &operator.CheckSpec{Type: "tcp", Port: 80, Path: "/"}
 		}, "layers[0].check.path"},
-		{"relative path", func(s *operator.EnvironmentSpec) { s.Layers[0].Check = &operator.CheckSpec{Type: "http", Path: "up"} }, "layers[0].check.path"},
+		{"relative path", func(s *operator.EnvironmentSpec) { s.Layers[0].Check = &operator.CheckSpec{Type: "http", Path: "up"} },
+			"layers[0].check.path"},
 		{"path with a line end", func(s *operator.EnvironmentSpec) {
 			s.Layers[0].Check = &operator.CheckSpec{Type: "http", Path: "/\r\nX: y"}
 		}, "layers[0].check.path"},
@@ -81,7 +87,8 @@ func TestValidate(t *testing.T) {
 }
 
 func templates() Templates {
-	t := host.Template{Image: host.Image{Name: "nginx:1.22", Bytes: 1}, Process: host.Process{Argv: []string{"nginx"}, Env: map[string]string{"A": "0", "B": "2"}},
+	t := host.Template{Image: host.Image{Name: "nginx:1.22", Bytes: 1},
+		Process:  host.Process{Argv: []string{"nginx"}, Env: map[string]string{"A": "0", "B": "2"}},
 		HTTPPort: 80, Check: &host.Check{Port: 80, Path: "/"}, Profile: host.ProfileApp}
 	return Templates{t.Name: t}
 }
@@ -93,7 +100,8 @@ func TestExpand(t *testing.T) {
 		t.Fatalf("got %+v, %v", nodes, p)
 	}
 	n := nodes[1]
-	want := host.Limits{MemoryMin: 128 << 20, MemoryHigh: 480 << 20, MemoryMax: 512 << 20, CPUWeight: 100, CPUMHz: 1600, PIDs: 1024, DiskBytes: 1 << 30}
+	want := host.Limits{MemoryMin: 128 << 20, MemoryHigh: 480 << 20, MemoryMax: 512 << 20, CPUWeight: 100, CPUMHz: 1600, PIDs: 1024,
+		DiskBytes: 1 << 30}
 	if n.Container.Account != "shop" {
 		t.Errorf("the container is %q's, its environment shop's", n.Container.Account)
 	}
@@ -143,7 +151,8 @@ func TestCheckOfLayer(t *testing.T) {
 		switch {
 		case (p == nil) != (c.problem == ""), p != nil && (p.Object != c.problem || p.Next == ""):
 			t.Errorf("%s %+v: got problem %+v, want %q", c.template, c.spec, p, c.problem)
-		case p == nil && (c.want == nil) != (nodes[0].Container.Check == nil), p == nil && c.want != nil && *nodes[0].Container.Check != *c.want:
+		case p == nil && (c.want == nil) != (nodes[0].Container.Check == nil), p == nil && c.want != nil &&
+			*nodes[0].Container.Check != *c.want:
 			t.Errorf("%s %+v: got %+v, want %+v", c.template, c.spec, nodes[0].Container.Check, c.want)
 		}
 	}
@@ -156,12 +165,14 @@ func TestKnownTemplates(t *testing.T) {
 		label, http uint16
 		want        uint16
 	}{
-		{"nginx:1.27", 0, 0, 80}, {"team/library/caddy:2", 0, 0, 80}, {"httpd:latest", 0, 0, 80}, {"nginx:1.27", 8080, 0, 8080}, {"nginx:1.27", 8080, 3000, 3000},
-		{"redis:7", 0, 0, 0}, {"postgres:17", 0, 0, 0}, {"mynginx:1", 0, 0, 0}, {"nginx/app:1", 0, 0, 0}, {"redis:7", 0, 8001, 8001},
+		{"nginx:1.27", 0, 0, 80}, {"team/library/caddy:2", 0, 0, 80}, {"httpd:latest", 0, 0, 80}, {"nginx:1.27", 8080, 0, 8080},
+		{"nginx:1.27", 8080, 3000, 3000}, {"redis:7", 0, 0, 0}, {"postgres:17", 0, 0, 0}, {"mynginx:1", 0, 0, 0}, {"nginx/app:1", 0, 0, 0},
+		{"redis:7", 0, 8001, 8001},
 	} {
 		tpl := host.Template{Image: host.Image{Name: c.name}, HTTPPort: c.label}
 		if n := NodeOf("shop", "e", operator.LayerSpec{HTTP: c.http}, 0, tpl); n.HTTP != c.want || n.Container.Check != nil {
-			t.Errorf("%s with label %d and http %d: got port %d and check %v, want %d and none", c.name, c.label, c.http, n.HTTP, n.Container.Check, c.want)
+			t.Errorf("%s with label %d and http %d: got port %d and check %v, want %d and none", c.name, c.label, c.http, n.HTTP,
+				n.Container.Check, c.want)
 		}
 	}
 }
@@ -170,8 +181,10 @@ func TestFindTemplate(t *testing.T) {
 	at := func(name wire.TemplateName, day int) host.Template {
 		return host.Template{Image: host.Image{Name: name}, Imported: time.Date(2026, 1, day, 0, 0, 0, 0, time.UTC)}
 	}
-	all := Templates{"nginx:1.20": at("nginx:1.20", 1), "nginx:1.22": at("nginx:1.22", 2), "db:latest": at("db:latest", 1), "db:9": at("db:9", 5), "web/nginx:1": at("web/nginx:1", 9)}
-	for name, want := range map[wire.TemplateName]wire.TemplateName{"nginx": "nginx:1.22", "nginx:1.20": "nginx:1.20", "nginx:2": "", "db": "db:latest", "web/nginx": "web/nginx:1", "ngin": ""} {
+	all := Templates{"nginx:1.20": at("nginx:1.20", 1), "nginx:1.22": at("nginx:1.22", 2), "db:latest": at("db:latest", 1),
+		"db:9": at("db:9", 5), "web/nginx:1": at("web/nginx:1", 9)}
+	for name, want := range map[wire.TemplateName]wire.TemplateName{"nginx": "nginx:1.22", "nginx:1.20": "nginx:1.20", "nginx:2": "",
+		"db": "db:latest", "web/nginx": "web/nginx:1", "ngin": ""} {
 		if got, ok := all.Find(name); got.Name != want || ok != (want != "") {
 			t.Errorf("%s: got %q %v, want %q", name, got.Name, ok, want)
 		}
@@ -205,8 +218,10 @@ func TestState(t *testing.T) {
 		{"stopped, a host does not answer", Facts{Want: "stopped", Nodes: node("stopped", "unknown")}, operator.EnvUnknown},
 		{"stopped, one never had a host", Facts{Want: "stopped", Nodes: node("stopped"), Missing: 1, Why: "full"}, operator.EnvDown},
 		{"its creation failed", Facts{Want: "running", Nodes: node("running", "starting"), Failed: "it failed"}, operator.EnvBroken},
-		{"its creation failed and is tried again", Facts{Want: "running", Nodes: node("starting"), Failed: "it failed", Busy: "env.start"}, operator.EnvLaunching},
-		{"its creation failed, all runs after all", Facts{Want: "running", Nodes: node("running"), Failed: "it failed"}, operator.EnvRunning},
+		{"its creation failed and is tried again", Facts{Want: "running", Nodes: node("starting"), Failed: "it failed", Busy: "env.start"},
+			operator.EnvLaunching},
+		{"its creation failed, all runs after all", Facts{Want: "running", Nodes: node("running"), Failed: "it failed"},
+			operator.EnvRunning},
 		{"its creation failed, it was stopped", Facts{Want: "stopped", Nodes: node("stopped"), Failed: "it failed"}, operator.EnvDown},
 		{"being deleted", Facts{Want: "deleted", Nodes: node("running")}, operator.EnvStopping},
 	} {
@@ -218,7 +233,8 @@ func TestState(t *testing.T) {
 			t.Errorf("%s: %s has no reason", c.name, got)
 		}
 	}
-	if _, why := State(Facts{Want: "stopped", Nodes: []NodeState{{CTID: 100, State: "stopped"}, {CTID: 101, State: "stopping", Reason: "kill: no such process"}}}); why != "1 of 2 nodes are stopped; node 101 is stopping: kill: no such process" {
+	if _, why := State(Facts{Want: "stopped", Nodes: []NodeState{{CTID: 100, State: "stopped"}, {CTID: 101, State: "stopping",
+		Reason: "kill: no such process"}}}); why != "1 of 2 nodes are stopped; node 101 is stopping: kill: no such process" {
 		t.Errorf("what holds a stop up isn't said: %q", why)
 	}
 }
@@ -236,7 +252,8 @@ func TestValidateSaysAll(t *testing.T) {
 	for _, f := range p.Errors {
 		got = append(got, f.Object)
 	}
-	want := []string{"version", "name", "layers[0].nodes", "layers[0].cloudlets.reserved", "layers[0].diskMiB", "layers[1].name", "layers[1].template", "layers[1].env"}
+	want := []string{"version", "name", "layers[0].nodes", "layers[0].cloudlets.reserved", "layers[0].diskMiB", "layers[1].name",
+		"layers[1].template", "layers[1].env"}
 	if !slices.Equal(got, want) || p.Object != "version" {
 		t.Errorf("got %q, first %s, want %q", got, p.Object, want)
 	}
@@ -259,7 +276,8 @@ func TestProfileOfALayer(t *testing.T) {
 		label host.Profile
 		layer string
 		want  host.Profile
-	}{{"", "", host.ProfileApp}, {host.ProfileSystem, "", host.ProfileSystem}, {host.ProfileApp, "system", host.ProfileSystem}, {host.ProfileSystem, "app", host.ProfileApp}} {
+	}{{"", "", host.ProfileApp}, {host.ProfileSystem, "", host.ProfileSystem}, {host.ProfileApp, "system", host.ProfileSystem},
+		{host.ProfileSystem, "app", host.ProfileApp}} {
 		s := valid()
 		s.Layers[0].Profile = c.layer
 		if p := Validate(s); p != nil {
@@ -275,7 +293,8 @@ func TestProfileOfALayer(t *testing.T) {
 	}{{"app", 0, 0}, {"system", 0, 90}, {"system", 7, 7}} {
 		l := valid().Layers[0]
 		l.Profile = c.layer
-		if got := NodeOf("shop", "hello", l, 0, host.Template{Process: host.Process{StopAfter: c.set}}).Container.Process.StopAfter; got != c.want {
+		if got := NodeOf("shop", "hello", l, 0,
+			host.Template{Process: host.Process{StopAfter: c.set}}).Container.Process.StopAfter; got != c.want {
 			t.Errorf("profile %s, stop-after %d: a node has %d s to end, want %d", c.layer, c.set, got, c.want)
 		}
 	}

@@ -43,9 +43,10 @@ func (l *large) Update(ctx context.Context, f func(*store.Tx) error) (wire.Revis
 // four is an environment of four nodes.
 func four(name wire.EnvName, i int) store.Environment {
 	image := func(n int) wire.TemplateName { return wire.TemplateName(fmt.Sprintf("image%d", n%20)) }
-	return store.Environment{Want: store.WantRunning, Created: t0, Spec: operator.EnvironmentSpec{Version: 1, Name: name, Layers: []operator.LayerSpec{
-		{Name: "lb", Template: image(i), Nodes: 1, Cloudlets: wire.Cloudlets{Reserved: 1, Dynamic: 4}, DiskMiB: 1024},
-		{Name: "cp", Template: image(i + 7), Nodes: 3, Cloudlets: wire.Cloudlets{Reserved: 1 + i%8, Dynamic: 8 + i%8}, DiskMiB: 1024}}}}
+	return store.Environment{
+		Want: store.WantRunning, Created: t0, Spec: operator.EnvironmentSpec{Version: 1, Name: name, Layers: []operator.LayerSpec{
+			{Name: "lb", Template: image(i), Nodes: 1, Cloudlets: wire.Cloudlets{Reserved: 1, Dynamic: 4}, DiskMiB: 1024},
+			{Name: "cp", Template: image(i + 7), Nodes: 3, Cloudlets: wire.Cloudlets{Reserved: 1 + i%8, Dynamic: 8 + i%8}, DiskMiB: 1024}}}}
 }
 
 func newLarge(t *testing.T, hosts, envs int) *large {
@@ -62,16 +63,19 @@ func newLarge(t *testing.T, hosts, envs int) *large {
 		}
 	}
 	put(1, func(tx *store.Tx, _ int) {
-		store.Clusters.Put(tx, store.Only, store.Cluster{ID: "cl-0123456789abcdef", Domain: "demo.test", Range4: netip.MustParsePrefix("10.0.0.0/8")})
+		store.Clusters.Put(tx, store.Only,
+			store.Cluster{ID: "cl-0123456789abcdef", Domain: "demo.test", Range4: netip.MustParsePrefix("10.0.0.0/8")})
 	})
 	put(20, func(tx *store.Tx, i int) {
 		name := wire.TemplateName(fmt.Sprintf("image%d:1", i))
-		store.Templates.Put(tx, store.TemplateKey(name), host.Template{Image: host.Image{Name: name, Digest: wire.Digest(fmt.Sprintf("sha256:%d", i))},
-			Process: host.Process{Argv: []string{"/x"}, Env: map[string]string{"A": "b"}}, HTTPPort: 80, Profile: host.ProfileApp})
+		store.Templates.Put(tx, store.TemplateKey(name),
+			host.Template{Image: host.Image{Name: name, Digest: wire.Digest(fmt.Sprintf("sha256:%d", i))},
+				Process: host.Process{Argv: []string{"/x"}, Env: map[string]string{"A": "b"}}, HTTPPort: 80, Profile: host.ProfileApp})
 	})
 	for i := range hosts {
 		block, _ := netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 0}).Prefix(24)
-		l.hosts = append(l.hosts, store.Host{ID: wire.HostID(fmt.Sprintf("h-%012x", i)), Name: fmt.Sprintf("host%d", i), Role: host.RoleUser, Number: i, Order: int64(i),
+		l.hosts = append(l.hosts, store.Host{ID: wire.HostID(fmt.Sprintf("h-%012x", i)), Name: fmt.Sprintf("host%d", i),
+			Role: host.RoleUser, Number: i, Order: int64(i),
 			Key: make([]byte, 32), Block4: block, Joined: t0})
 	}
 	put(hosts, func(tx *store.Tx, i int) { store.Hosts.Put(tx, string(l.hosts[i].ID), l.hosts[i]) })
@@ -79,7 +83,9 @@ func newLarge(t *testing.T, hosts, envs int) *large {
 		e := four(wire.EnvName(fmt.Sprintf("e%05d", i)), i)
 		store.Envs.Put(tx, string(e.Spec.Name), e)
 	})
-	l.loop = &Loop{Store: l, Fleet: l.fleet, License: func() entitle.License { return entitle.License{Hosts: hosts, State: license.StateActive} }, Now: func() time.Time { return t0 }}
+	l.loop = &Loop{Store: l, Fleet: l.fleet, License: func() entitle.License {
+		return entitle.License{Hosts: hosts, State: license.StateActive}
+	}, Now: func() time.Time { return t0 }}
 	return l
 }
 
@@ -92,7 +98,8 @@ func (l *large) report(t *testing.T, i int) {
 	if w := store.Works.Find(l.View(), string(h.ID)); w != nil {
 		r.Work, r.Planned = w.Revision, w.Revision
 		for _, c := range w.Containers {
-			r.Containers = append(r.Containers, host.ContainerStatus{CTID: c.CTID, Generation: c.Generation, State: host.CtRunning, Started: t0, CPUMicros: l.seq})
+			r.Containers = append(r.Containers,
+				host.ContainerStatus{CTID: c.CTID, Generation: c.Generation, State: host.CtRunning, Started: t0, CPUMicros: l.seq})
 		}
 	}
 	_, err := l.fleet.Report(live.Member{ID: h.ID, Name: h.Name, Joined: h.Joined, From: r.Underlay}, r, t0)
@@ -151,7 +158,8 @@ func TestFigures(t *testing.T) {
 	for i := range 50 {
 		e := four(wire.EnvName(fmt.Sprintf("more%d", i)), i)
 		began := time.Now()
-		if _, problem := l.loop.DryRun("admin", func() operator.EnvironmentSpec { s := e.Spec; s.Name += "-dry"; return s }()); problem != nil {
+		if _, problem := l.loop.DryRun("admin",
+			func() operator.EnvironmentSpec { s := e.Spec; s.Name += "-dry"; return s }()); problem != nil {
 			t.Fatal(problem)
 		}
 		dry = append(dry, time.Since(began))

@@ -55,14 +55,18 @@ type agent struct {
 }
 
 func newCluster() *cluster {
-	c := &cluster{memory: store.NewMemory(), now: t0, agents: map[wire.HostID]*agent{}, license: entitle.License{Hosts: 4, State: license.StateActive}}
+	c := &cluster{memory: store.NewMemory(), now: t0, agents: map[wire.HostID]*agent{},
+		license: entitle.License{Hosts: 4, State: license.StateActive}}
 	c.fleet = live.NewFleet(live.ClocksFor(1), t0, nil)
 	c.update(func(tx *store.Tx) {
-		store.Clusters.Put(tx, store.Only, store.Cluster{ID: "cl-0123456789abcdef", Name: "c", Domain: "demo.test", Range4: netip.MustParsePrefix("10.96.0.0/12"),
-			Range6: netip.MustParsePrefix("fd48:4e00::/48"), Gossip: secret.Bytes(strings.Repeat("a", 32)), FirstWork: 3})
-		store.Envs.Put(tx, "jelastic", store.Environment{Spec: operator.EnvironmentSpec{Version: 1, Name: "jelastic"}, Want: store.WantRunning, System: true})
+		store.Clusters.Put(tx, store.Only,
+			store.Cluster{ID: "cl-0123456789abcdef", Name: "c", Domain: "demo.test", Range4: netip.MustParsePrefix("10.96.0.0/12"),
+				Range6: netip.MustParsePrefix("fd48:4e00::/48"), Gossip: secret.Bytes(strings.Repeat("a", 32)), FirstWork: 3})
+		store.Envs.Put(tx, "jelastic",
+			store.Environment{Spec: operator.EnvironmentSpec{Version: 1, Name: "jelastic"}, Want: store.WantRunning, System: true})
 		store.Nodes.Put(tx, "3", store.Node{CTID: 3, Env: "jelastic", Layer: "cp", Created: t0,
-			Container: host.Container{CTID: 3, Env: "jelastic", Component: "orchestrator", Run: true, IPv4: netip.MustParseAddr("10.96.0.13")}})
+			Container: host.Container{CTID: 3, Env: "jelastic", Component: "orchestrator", Run: true,
+				IPv4: netip.MustParseAddr("10.96.0.13")}})
 	})
 	for i := range 3 {
 		c.template(i, 1)
@@ -75,7 +79,8 @@ func newCluster() *cluster {
 }
 
 func (c *cluster) restart() {
-	c.loop = &Loop{Store: door{c}, Fleet: c.fleet, License: func() entitle.License { return c.license }, Now: func() time.Time { return c.now }, limit: c.limit}
+	c.loop = &Loop{Store: door{c}, Fleet: c.fleet, License: func() entitle.License { return c.license },
+		Now: func() time.Time { return c.now }, limit: c.limit}
 }
 
 // door is the store as the loop sees it.
@@ -100,7 +105,8 @@ func (c *cluster) update(f func(*store.Tx)) {
 // template is one of three.
 func (c *cluster) template(i, version int) {
 	name := wire.TemplateName(fmt.Sprintf("t%d:1", i))
-	t := host.Template{Image: host.Image{Name: name, Digest: wire.Digest(fmt.Sprintf("sha256:%d.%d", i, version))}, Process: host.Process{Argv: []string{"/x"}},
+	t := host.Template{Image: host.Image{Name: name, Digest: wire.Digest(fmt.Sprintf("sha256:%d.%d", i, version))},
+		Process:  host.Process{Argv: []string{"/x"}},
 		HTTPPort: 80, Profile: host.ProfileApp, Imported: t0}
 	c.update(func(tx *store.Tx) { store.Templates.Put(tx, store.TemplateKey(name), t) })
 }
@@ -108,13 +114,17 @@ func (c *cluster) template(i, version int) {
 func (c *cluster) join() {
 	i := c.joined
 	c.joined++
-	h := store.Host{ID: wire.HostID(fmt.Sprintf("h-%d", i)), Name: fmt.Sprintf("host%d", i), Role: host.RoleUser, Number: i, Order: int64(i), Joined: c.now,
-		Block4: netip.MustParsePrefix(fmt.Sprintf("10.96.%d.0/24", i)), Block6: netip.MustParsePrefix(fmt.Sprintf("fd48:4e00:0:%d::/64", i))}
+	h := store.Host{ID: wire.HostID(fmt.Sprintf("h-%d", i)), Name: fmt.Sprintf("host%d", i), Role: host.RoleUser, Number: i,
+		Order: int64(i), Joined: c.now,
+		Block4: netip.MustParsePrefix(fmt.Sprintf("10.96.%d.0/24", i)),
+		Block6: netip.MustParsePrefix(fmt.Sprintf("fd48:4e00:0:%d::/64", i))}
 	if i == 0 {
 		h.Role, h.Name = host.RoleInfra, "infra"
 	}
-	c.agents[h.ID] = &agent{states: map[wire.CTID]host.ContainerState{}, rep: host.Report{Boot: "b0", MeshKey: "k" + h.Name, Underlay: netip.MustParseAddr(fmt.Sprintf("10.77.0.%d", 10+i)),
-		Capacity: host.Capacity{MemoryBytes: int64(1+i%2) << 30, DiskBytes: 100 << 30}, Keys: host.GossipKeyIDs{Use: host.GossipKeyID(secret.Bytes(strings.Repeat("a", 32)))}}}
+	c.agents[h.ID] = &agent{states: map[wire.CTID]host.ContainerState{},
+		rep: host.Report{Boot: "b0", MeshKey: "k" + h.Name, Underlay: netip.MustParseAddr(fmt.Sprintf("10.77.0.%d", 10+i)),
+			Capacity: host.Capacity{MemoryBytes: int64(1+i%2) << 30, DiskBytes: 100 << 30},
+			Keys:     host.GossipKeyIDs{Use: host.GossipKeyID(secret.Bytes(strings.Repeat("a", 32)))}}}
 	c.update(func(tx *store.Tx) { store.Hosts.Put(tx, string(h.ID), h) })
 }
 
@@ -184,8 +194,10 @@ func (a *agent) report(v *store.View, id wire.HostID) *host.Report {
 }
 
 // kinds are the events, by how often they come.
-var kinds = []string{"create", "create", "create", "scale", "scale", "stop", "start", "delete", "spread", "spread", "operation ends", "silent", "lost", "lost", "lost", "back", "back",
-	"all back", "all back", "all back", "remove host", "join", "template", "template gone", "licence", "licence", "slow", "container", "container", "volume", "memory", "address", "reboot", "rotate", "restart", "pass", "pass long"}
+var kinds = []string{"create", "create", "create", "scale", "scale", "stop", "start", "delete", "spread", "spread", "operation ends",
+	"silent", "lost", "lost", "lost", "back", "back", "all back", "all back", "all back", "remove host", "join", "template",
+	"template gone", "licence", "licence", "slow", "container", "container", "volume", "memory", "address", "reboot", "rotate", "restart",
+	"pass", "pass long"}
 
 // happen lets one event happen. One that does not fit is nothing.
 func (c *cluster) happen(e event) {
@@ -211,12 +223,14 @@ func (c *cluster) happen(e event) {
 	case "create":
 		spec := operator.EnvironmentSpec{Version: 1, Name: name}
 		for l := range 1 + e.b%2 {
-			spec.Layers = append(spec.Layers, operator.LayerSpec{Name: wire.LayerName([]string{"cp", "bl"}[l]), Template: wire.TemplateName([]string{"t0", "t1:1", "t2"}[(e.b+l)%3]),
-				Nodes: 1 + e.c%4, Cloudlets: wire.Cloudlets{Reserved: 1 + e.c%2, Dynamic: 4}})
+			spec.Layers = append(spec.Layers, operator.LayerSpec{Name: wire.LayerName([]string{"cp", "bl"}[l]),
+				Template: wire.TemplateName([]string{"t0", "t1:1", "t2"}[(e.b+l)%3]),
+				Nodes:    1 + e.c%4, Cloudlets: wire.Cloudlets{Reserved: 1 + e.c%2, Dynamic: 4}})
 		}
 		c.update(func(tx *store.Tx) {
 			if _, there := store.Envs.Read(tx, string(name)); !there {
-				store.Envs.Put(tx, string(name), store.Environment{Account: wire.AdminAccount, Spec: spec, Want: store.WantRunning, Created: c.now})
+				store.Envs.Put(tx, string(name),
+					store.Environment{Account: wire.AdminAccount, Spec: spec, Want: store.WantRunning, Created: c.now})
 			}
 		})
 	case "scale":
@@ -281,7 +295,9 @@ func (c *cluster) happen(e event) {
 	case "template gone":
 		c.update(func(tx *store.Tx) { store.Templates.Delete(tx, fmt.Sprintf("t%d:1", e.a%3)) })
 	case "licence":
-		c.license = entitle.License{Hosts: e.a % 6, State: []license.State{license.StateActive, license.StateExpired, license.StateNone}[e.b%3], Since: t0.Add(time.Duration(e.c) * time.Second)}
+		c.license = entitle.License{Hosts: e.a % 6,
+			State: []license.State{license.StateActive, license.StateExpired, license.StateNone}[e.b%3],
+			Since: t0.Add(time.Duration(e.c) * time.Second)}
 	case "slow":
 		if agent != nil {
 			agent.slow = !agent.slow
@@ -309,12 +325,14 @@ func (c *cluster) happen(e event) {
 		}
 	case "reboot":
 		if agent != nil {
-			agent.rep.Boot, agent.rep.MeshKey, agent.rep.Planned, agent.rep.Work, agent.rep.Containers = fmt.Sprintf("b%d", e.b), fmt.Sprintf("k%d", e.b), 0, 0, nil
+			agent.rep.Boot, agent.rep.MeshKey, agent.rep.Planned, agent.rep.Work, agent.rep.Containers = fmt.Sprintf("b%d", e.b),
+				fmt.Sprintf("k%d", e.b), 0, 0, nil
 		}
 	case "rotate":
 		c.update(func(tx *store.Tx) {
 			if k, _ := store.GossipKeys.Read(tx, store.Only); !k.Rotating() {
-				store.GossipKeys.Put(tx, store.Only, store.GossipKey{Use: secret.Bytes(strings.Repeat("a", 32)), Next: secret.Bytes(strings.Repeat("b", 32)), Since: c.now, By: "ann"})
+				store.GossipKeys.Put(tx, store.Only, store.GossipKey{Use: secret.Bytes(strings.Repeat("a", 32)),
+					Next: secret.Bytes(strings.Repeat("b", 32)), Since: c.now, By: "ann"})
 			}
 		})
 	case "restart":

@@ -24,7 +24,8 @@ import (
 // events draws a history.
 func events(t *rapid.T, least, most int) []event {
 	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) event {
-		return event{rapid.SampledFrom(kinds).Draw(t, "what"), rapid.IntRange(0, 59).Draw(t, "a"), rapid.IntRange(0, 59).Draw(t, "b"), rapid.IntRange(0, 59).Draw(t, "c")}
+		return event{rapid.SampledFrom(kinds).Draw(t, "what"), rapid.IntRange(0, 59).Draw(t, "a"), rapid.IntRange(0, 59).Draw(t, "b"),
+			rapid.IntRange(0, 59).Draw(t, "c")}
 	}), least, most).Draw(t, "history")
 }
 
@@ -66,7 +67,8 @@ func TestPlanIsTheLongWay(t *testing.T) {
 				if err := valid(c.memory.View()); err != nil {
 					t.Fatalf("event %d %v, round %d: %v", i, e, round, err)
 				}
-				placed, replaced, stuck, uneven, forgotten = placed+len(long.At), replaced+len(long.Operations), stuck+len(long.Stuck), uneven+len(long.Uneven), forgotten+len(long.DeleteNodes)
+				placed, replaced, stuck, uneven, forgotten = placed+len(long.At), replaced+len(long.Operations), stuck+len(long.Stuck),
+					uneven+len(long.Uneven), forgotten+len(long.DeleteNodes)
 				for _, n := range long.Nodes {
 					if n.Replaces != 0 {
 						moved++
@@ -84,7 +86,8 @@ func TestPlanIsTheLongWay(t *testing.T) {
 	for range 2 {
 		rapid.Check(t, check)
 	}
-	t.Logf("%d nodes placed, %d replaced, %d moving, %d times stuck, %d uneven, %d forgotten, %d rounds with nothing to do", placed, replaced, moved, stuck, uneven, forgotten, quiet)
+	t.Logf("%d nodes placed, %d replaced, %d moving, %d times stuck, %d uneven, %d forgotten, %d rounds with nothing to do", placed,
+		replaced, moved, stuck, uneven, forgotten, quiet)
 	if !t.Failed() && min(placed, replaced, moved, stuck, uneven, forgotten, quiet) == 0 {
 		t.Error("a part of what plans do never happened: the histories don't show it")
 	}
@@ -254,7 +257,8 @@ func TestDryRun(t *testing.T) {
 	must(t, c.loop.Once(t.Context()))
 	c.happen(event{"create", 0, 0, 3})
 	must(t, c.loop.Once(t.Context()))
-	spec := operator.EnvironmentSpec{Version: 1, Name: "dry", Layers: []operator.LayerSpec{{Name: "cp", Template: "t0", Nodes: 3, Cloudlets: wire.Cloudlets{Reserved: 1, Dynamic: 4}}}}
+	spec := operator.EnvironmentSpec{Version: 1, Name: "dry",
+		Layers: []operator.LayerSpec{{Name: "cp", Template: "t0", Nodes: 3, Cloudlets: wire.Cloudlets{Reserved: 1, Dynamic: 4}}}}
 	before := c.memory.View().Dump()
 	nodes, problem := c.loop.DryRun("admin", spec)
 	if problem != nil || len(nodes) != 3 {
@@ -278,12 +282,14 @@ func TestDryRun(t *testing.T) {
 		t.Errorf("a name that is taken: %v", problem)
 	}
 	spec.Name, spec.Layers[0].Cloudlets.Dynamic = "big", 1000
-	if _, problem := c.loop.DryRun("admin", spec); problem == nil || problem.Code != operator.Exhausted || !strings.Contains(problem.Reason, "1000 dynamic cloudlets") {
+	if _, problem := c.loop.DryRun("admin", spec); problem == nil || problem.Code != operator.Exhausted ||
+		!strings.Contains(problem.Reason, "1000 dynamic cloudlets") {
 		t.Errorf("a node that fits nowhere: %v", problem)
 	}
 }
 
-// A store of an earlier orchestrator has all names in the document of Peers. They move out of it, and hosts are told of all at every moment.
+// A store of an earlier orchestrator has all names in the document of Peers. They move out of it, and hosts are told of all at every
+// moment.
 func TestNamesMoveOut(t *testing.T) {
 	c := newCluster()
 	for i := range 3 {

@@ -21,13 +21,15 @@ func (l *Loop) RotateGossip(ctx context.Context, by string) error {
 	_, err := l.Store.Update(ctx, func(tx *store.Tx) error {
 		k, _ := store.GossipKeys.Read(tx, store.Only)
 		if k.Rotating() {
-			return operator.NewProblem(operator.Conflict, "cluster/gossip-key", "it is being rotated since "+k.Since.UTC().Format(time.RFC3339), "wait until that is done: hnctl cluster status")
+			return operator.NewProblem(operator.Conflict, "cluster/gossip-key",
+				"it is being rotated since "+k.Since.UTC().Format(time.RFC3339), "wait until that is done: hnctl cluster status")
 		}
 		if len(k.Use) == 0 {
 			c, _ := store.Clusters.Read(tx, store.Only)
 			k.Use = c.Gossip
 		}
-		store.GossipKeys.Put(tx, store.Only, store.GossipKey{Use: k.Use, Next: next, Since: time.Now().UTC().Truncate(time.Millisecond), By: by})
+		store.GossipKeys.Put(tx, store.Only,
+			store.GossipKey{Use: k.Use, Next: next, Since: time.Now().UTC().Truncate(time.Millisecond), By: by})
 		return nil
 	})
 	if err == nil {

@@ -154,7 +154,8 @@ func (k *Keeper) lease(ctx context.Context, rec store.Lease, in license.Input) e
 	} else {
 		text, _ := store.Licenses.Get(k.Store.View(), store.Only)
 		err = k.JLS.call(ctx, jls.PathActivate, func(seq int64) any {
-			return jls.Activate{Head: head(seq), Key: k.Key.Public().(ed25519.PublicKey), License: text.Text, Cluster: k.Cluster, Name: k.Name, Version: build.Version}
+			return jls.Activate{Head: head(seq), Key: k.Key.Public().(ed25519.PublicKey), License: text.Text, Cluster: k.Cluster,
+				Name: k.Name, Version: build.Version}
 		}, &reply)
 	}
 	if err != nil {

@@ -149,8 +149,15 @@ func orNone(s license.State) license.State {
 func (k *Keeper) Show() operator.License {
 	v := k.Store.View()
 	rec, in := k.read(v, k.Now())
-	out := operator.License{ID: in.License.ID, Customer: in.License.Customer, Hosts: in.License.Hosts, Expires: in.License.Expires, State: string(orNone(rec.Standing.State)),
-		Reason: rec.Standing.Reason, Lease: in.Lease.Expires}
+	out := operator.License{
+		ID:       in.License.ID,
+		Customer: in.License.Customer,
+		Hosts:    in.License.Hosts,
+		Expires:  in.License.Expires,
+		State:    string(orNone(rec.Standing.State)),
+		Reason:   rec.Standing.Reason,
+		Lease:    in.Lease.Expires,
+	}
 	for _, h := range store.Hosts.All(v) {
 		if h.Role == host.RoleUser {
 			out.HostsUsed++
@@ -231,7 +238,8 @@ func (k *Keeper) wait(ctx context.Context, d time.Duration) bool {
 	defer t.Stop()
 	v := k.Store.View()
 	for now := v; ; now = k.Store.View() {
-		if store.Hosts.Len(now) != store.Hosts.Len(v) || store.Licenses.Revision(now, store.Only) != store.Licenses.Revision(v, store.Only) {
+		if store.Hosts.Len(now) != store.Hosts.Len(v) ||
+			store.Licenses.Revision(now, store.Only) != store.Licenses.Revision(v, store.Only) {
 			return run.Wait(ctx, time.Second) // hosts join in groups
 		}
 		select {

@@ -83,7 +83,8 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	lease := func(id jls.InstallationID) {
-		tok, err := s.signer.Lease(license.Lease{ID: "lease-0123456789abcdef", License: "lic-0123456789abcdef", Installation: string(id), Key: license.KeyID(s.key),
+		tok, err := s.signer.Lease(license.Lease{ID: "lease-0123456789abcdef", License: "lic-0123456789abcdef", Installation: string(id),
+			Key:    license.KeyID(s.key),
 			Issued: time.Now().UTC().Truncate(time.Second), Expires: time.Now().UTC().Truncate(time.Second).Add(license.LeaseFor)})
 		if err != nil {
 			panic(err)
@@ -125,11 +126,13 @@ func keeper(t *testing.T, s *server, pin string) (*Keeper, *time.Time) {
 	}
 	t.Cleanup(st.Close)
 	now := time.Now()
-	text, err := s.signer.License(license.License{ID: "lic-0123456789abcdef", Customer: "Test", Hosts: 2, Issued: now.UTC().Truncate(time.Second), Expires: now.UTC().Truncate(time.Second).AddDate(1, 0, 0)})
+	text, err := s.signer.License(license.License{ID: "lic-0123456789abcdef", Customer: "Test", Hosts: 2,
+		Issued: now.UTC().Truncate(time.Second), Expires: now.UTC().Truncate(time.Second).AddDate(1, 0, 0)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := &Keeper{Store: st, Root: key("r").Public().(ed25519.PublicKey), Key: key("i"), Cluster: "cl-0123456789abcdef", Name: "demo", Now: func() time.Time { return now }}
+	k := &Keeper{Store: st, Root: key("r").Public().(ed25519.PublicKey), Key: key("i"), Cluster: "cl-0123456789abcdef", Name: "demo",
+		Now: func() time.Time { return now }}
 	k.JLS = NewClient(boot.JLSEndpoint{Addr: strings.TrimPrefix(s.URL, "https://"), Pin: pin}, k.Key)
 	if _, err := st.Update(t.Context(), func(tx *store.Tx) error {
 		store.Licenses.Put(tx, store.Only, store.License{Text: text})
@@ -213,7 +216,8 @@ func TestInstall(t *testing.T) {
 	k, now := keeper(t, s, s.pin)
 	look(t, k)
 	other := issue.Signer{Key: key("x"), Cert: s.signer.Cert}
-	l := license.License{ID: "lic-fedcba9876543210", Customer: "Test", Hosts: 5, Issued: now.UTC().Truncate(time.Second), Expires: now.UTC().Truncate(time.Second).AddDate(0, 0, 1)}
+	l := license.License{ID: "lic-fedcba9876543210", Customer: "Test", Hosts: 5, Issued: now.UTC().Truncate(time.Second),
+		Expires: now.UTC().Truncate(time.Second).AddDate(0, 0, 1)}
 	forged, _ := other.License(l)
 	old := l
 	old.Issued, old.Expires = l.Issued.Add(-30*time.Minute), l.Issued.Add(-time.Minute)

@@ -54,7 +54,8 @@ func (a Away) String() string {
 	if a.To.IsZero() {
 		return ""
 	}
-	return fmt.Sprintf("nothing was heard of it for %s until %s: %s", a.To.Sub(a.From).Round(100*time.Millisecond), a.To.UTC().Format(time.TimeOnly+"Z"), a.Why)
+	return fmt.Sprintf("nothing was heard of it for %s until %s: %s", a.To.Sub(a.From).Round(100*time.Millisecond),
+		a.To.UTC().Format(time.TimeOnly+"Z"), a.Why)
 }
 
 // away is why a host was not heard of, by the report that ended it.
@@ -220,7 +221,8 @@ func (f *Fleet) count(now time.Time) tally {
 	return t
 }
 
-// of is what the others say of one host. They are counted at each tick: a host whose report has just come is not UNREACHABLE, whatever they say.
+// of is what the others say of one host. They are counted at each tick: a host whose report has just come is not UNREACHABLE, whatever they
+// say.
 func (t tally) of(r *record, now time.Time, c Clocks) Votes {
 	v := Votes{Asked: t.asked, Dead: t.dead[r.ID]}
 	if r.fresh(now, c) && v.Asked > 0 {
@@ -276,8 +278,8 @@ func (f *Fleet) Report(m Member, rep *host.Report, now time.Time) (State, error)
 	return r.Status.State, nil
 }
 
-// Complete makes a whole report of an unchanged renewal, and says what state the host is in. False: its last report here is not the one that the
-// renewal means, so it can't be taken in.
+// Complete makes a whole report of an unchanged renewal, and says what state the host is in. False: its last report here is not the one
+// that the renewal means, so it can't be taken in.
 func (f *Fleet) Complete(id wire.HostID, rep *host.Report) (State, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -74,7 +74,8 @@ func (f *Fleet) Since(v Version) ([]Move, Version, <-chan struct{}) {
 func decisive(old, rep *host.Report) bool {
 	if old == nil || old.Boot != rep.Boot || old.MeshKey != rep.MeshKey || old.Underlay != rep.Underlay ||
 		!slices.Equal(old.Addrs, rep.Addrs) || old.Capacity.MemoryBytes != rep.Capacity.MemoryBytes ||
-		old.Capacity.DiskBytes != rep.Capacity.DiskBytes || old.PlannedFor() != rep.PlannedFor() || old.Keys.Use != rep.Keys.Use || !slices.Equal(old.Keys.Accept, rep.Keys.Accept) {
+		old.Capacity.DiskBytes != rep.Capacity.DiskBytes || old.PlannedFor() != rep.PlannedFor() || old.Keys.Use != rep.Keys.Use ||
+		!slices.Equal(old.Keys.Accept, rep.Keys.Accept) {
 		return true
 	}
 	return !slices.EqualFunc(old.Containers, rep.Containers, func(a, b host.ContainerStatus) bool {

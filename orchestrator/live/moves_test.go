@@ -56,7 +56,8 @@ func TestMoves(t *testing.T) {
 	}
 	_, snapshot := f.Snapshot()
 	for i := range 5 {
-		report(containers(host.ContainerStatus{CTID: 100, Generation: 1, State: host.CtRunning, MemoryBytes: int64(i), Reason: "it ended", NextStart: now.Add(time.Duration(i) * time.Second)}))
+		report(containers(host.ContainerStatus{CTID: 100, Generation: 1, State: host.CtRunning, MemoryBytes: int64(i), Reason: "it ended",
+			NextStart: now.Add(time.Duration(i) * time.Second)}))
 		report(func(r *host.Report) { r.Load.UptimeSec = int64(i); r.Sent = now; r.Late = fmt.Sprint(i) })
 	}
 	if ids := moved1(t, f, &v); len(ids) != 0 {

@@ -88,7 +88,8 @@ func Lose(s State, in Input, c Clocks) Loss {
 	case silent >= c.Alone:
 		return Loss{true, fmt.Sprintf("it has been away for %s (%s)", c.Alone, agree)}
 	}
-	return Loss{false, fmt.Sprintf("its nodes stay until the other hosts agree that it is gone, or until %s (%s)", from.Add(c.Alone).UTC().Format(time.TimeOnly+"Z"), agree)}
+	return Loss{false, fmt.Sprintf("its nodes stay until the other hosts agree that it is gone, or until %s (%s)",
+		from.Add(c.Alone).UTC().Format(time.TimeOnly+"Z"), agree)}
 }
 
 // Next is the state that follows. The owner of the one passing state, JOINING, is the host itself: it must report before the deadline.
@@ -112,7 +113,8 @@ func Next(prev State, in Input, c Clocks) State {
 			first, reason = in.Started.Add(c.Detect), "the orchestrator has just started and waits for its first report"
 		}
 		if known || !in.Now.Before(first) {
-			return to(operator.HostUnreachable, "it has not reported since "+later(in.Started, in.Joined).UTC().Format(time.RFC3339), time.Time{})
+			return to(operator.HostUnreachable, "it has not reported since "+later(in.Started, in.Joined).UTC().Format(time.RFC3339),
+				time.Time{})
 		}
 		return to(operator.HostJoining, reason, first)
 	}
@@ -145,7 +147,8 @@ func Storm(states []State) (bool, string) {
 		}
 		n := last - first + 1
 		if n >= 3 && n*100 > 15*len(states) {
-			return true, fmt.Sprintf("%d of %d hosts vanished within a minute: nothing is replaced until some are back; check the network of the infra host", n, len(states))
+			return true, fmt.Sprintf("%d of %d hosts vanished within a minute: nothing is replaced until some are back; check the "+
+				"network of the infra host", n, len(states))
 		}
 	}
 	return false, ""

@@ -29,7 +29,8 @@ func TestClocks(t *testing.T) {
 			t.Errorf("scale %d: %+v: a dead host must be UNREACHABLE within 5 s", x.scale, c)
 		}
 		if c.Agreed != x.agreed || c.Alone != x.alone {
-			t.Errorf("scale %d: nodes are made anew after %s, or %s without the members' word; want %s and %s", x.scale, c.Agreed, c.Alone, x.agreed, x.alone)
+			t.Errorf("scale %d: nodes are made anew after %s, or %s without the members' word; want %s and %s", x.scale, c.Agreed, c.Alone,
+				x.agreed, x.alone)
 		}
 	}
 }
@@ -45,14 +46,18 @@ func TestNext(t *testing.T) {
 		want operator.HostState
 	}{
 		{"has just joined", State{}, Input{Now: at(10), Started: at(0), Joined: at(9)}, operator.HostJoining},
-		{"joined and never reported", State{State: operator.HostJoining}, Input{Now: at(40), Started: at(0), Joined: at(9)}, operator.HostUnreachable},
-		{"first report", State{State: operator.HostJoining}, Input{Now: at(10), Started: at(0), Joined: at(9), Last: at(10)}, operator.HostActive},
+		{"joined and never reported", State{State: operator.HostJoining}, Input{Now: at(40), Started: at(0), Joined: at(9)},
+			operator.HostUnreachable},
+		{"first report", State{State: operator.HostJoining}, Input{Now: at(10), Started: at(0), Joined: at(9), Last: at(10)},
+			operator.HostActive},
 		{"one report late", active, Input{Now: at(12), Started: at(0), Joined: at(0), Last: at(10)}, operator.HostActive},
 		{"three renewals lost", active, Input{Now: at(13.5), Started: at(0), Joined: at(0), Last: at(10)}, operator.HostUnreachable},
-		{"gossip has no part in it", active, Input{Now: at(13), Started: at(0), Joined: at(0), Last: at(10), Votes: Votes{5, 5}}, operator.HostActive},
+		{"gossip has no part in it", active, Input{Now: at(13), Started: at(0), Joined: at(0), Last: at(10), Votes: Votes{5, 5}},
+			operator.HostActive},
 		{"is back", lost, Input{Now: at(20), Started: at(0), Joined: at(0), Last: at(20)}, operator.HostActive},
 		{"the orchestrator has just started", State{}, Input{Now: at(101), Started: at(100), Joined: at(0)}, operator.HostJoining},
-		{"a whole detection time after the start", State{State: operator.HostJoining}, Input{Now: at(103.5), Started: at(100), Joined: at(0)}, operator.HostUnreachable},
+		{"a whole detection time after the start", State{State: operator.HostJoining},
+			Input{Now: at(103.5), Started: at(100), Joined: at(0)}, operator.HostUnreachable},
 		{"stays unreachable", lost, Input{Now: at(30), Started: at(0), Joined: at(0)}, operator.HostUnreachable},
 	} {
 		got := Next(x.prev, x.in, c)
@@ -187,10 +192,12 @@ func TestFleet(t *testing.T) {
 		}
 	}
 	_, changed = f.Snapshot()
-	if _, err := f.Report(members[1], &host.Report{Boot: "1", Seq: 99, Late: "the host was too busy", Load: host.Load{Pressure: host.Pressure{CPU: 98.6}}}, at(8.5)); err != nil {
+	if _, err := f.Report(members[1], &host.Report{Boot: "1", Seq: 99, Late: "the host was too busy",
+		Load: host.Load{Pressure: host.Pressure{CPU: 98.6}}}, at(8.5)); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := snapshot("h-b").Away.String(), "nothing was heard of it for 6.5s until 12:00:08Z: the host was too busy (pressure there: CPU 99 %, memory 0 %, disk 0 %)"; got != want {
+	if got, want := snapshot("h-b").Away.String(), "nothing was heard of it for 6.5s until 12:00:08Z: the host was too busy (pressure "+
+		"there: CPU 99 %, memory 0 %, disk 0 %)"; got != want {
 		t.Errorf("why b was away: got %q, want %q", got, want)
 	}
 	if got := snapshot("h-b"); got.Loss != (Loss{}) || got.State.State != operator.HostActive {

@@ -77,7 +77,8 @@ func (o *Ops) Accept(ctx context.Context, r Request) (operator.Operation, error)
 	if err != nil {
 		return operator.Operation{}, err
 	}
-	logging.Or(o.Log).Info("accepted", logging.Op, string(op.ID), logging.Step, op.Kind, logging.Env, string(op.Env), logging.Rev, int64(rev))
+	logging.Or(o.Log).Info("accepted", logging.Op, string(op.ID), logging.Step, op.Kind, logging.Env, string(op.Env),
+		logging.Rev, int64(rev))
 	return o.get(op.ID)
 }
 

@@ -18,7 +18,9 @@ func TestAccount(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer st.Close()
-	o := &Ops{Store: st, Fleet: live.NewFleet(live.ClocksFor(1), t0, nil), World: func() world.World { return world.World{View: st.View()}.For(world.Admin) }}
+	o := &Ops{Store: st, Fleet: live.NewFleet(live.ClocksFor(1), t0, nil), World: func() world.World {
+		return world.World{View: st.View()}.For(world.Admin)
+	}}
 	spec := operator.EnvironmentSpec{Version: 1, Name: "shop", Layers: []operator.LayerSpec{{Name: "cp", Template: "nginx:1", Nodes: 1}}}
 	for _, c := range []struct {
 		kind   string

@@ -28,7 +28,8 @@ func (o *Ops) failures(ctx context.Context, w world.World, now time.Time) error 
 		case !end.IsZero() && !now.Before(end) && progress.SeenBroken(w.Facts(e)):
 			what = "what a failed creation left is removed"
 			// The revision makes sure that it is as it was seen: a keep or a start at this moment wins.
-			_, err = o.Accept(ctx, Request{Kind: "env.delete", Env: name, By: "orchestrator", IfMatch: store.Envs.Revision(w.View, string(name))})
+			_, err = o.Accept(ctx,
+				Request{Kind: "env.delete", Env: name, By: "orchestrator", IfMatch: store.Envs.Revision(w.View, string(name))})
 		default:
 			continue
 		}

@@ -119,7 +119,8 @@ func (o *Ops) Step(ctx context.Context) error {
 		case op.Kind == progress.Import: // Imported and Silent end it
 			continue
 		}
-		if a := progress.Advance(op, facts(w, op, now)); a.State != op.State || a.Progress != op.Progress || !slices.Equal(a.Steps, op.Steps) {
+		if a := progress.Advance(op, facts(w, op, now)); a.State != op.State || a.Progress != op.Progress ||
+			!slices.Equal(a.Steps, op.Steps) {
 			next[op.ID] = a
 		}
 	}
@@ -146,8 +147,8 @@ func (o *Ops) Step(ctx context.Context) error {
 	}
 	for _, op := range next {
 		if op.State.Final() {
-			logging.Or(o.Log).Info("operation "+string(op.State), logging.Op, string(op.ID), logging.Step, op.Kind, logging.Env, string(op.Env),
-				logging.Took, now.Sub(op.Created), logging.Reason, progress.ReasonOf(op))
+			logging.Or(o.Log).Info("operation "+string(op.State), logging.Op, string(op.ID), logging.Step, op.Kind,
+				logging.Env, string(op.Env), logging.Took, now.Sub(op.Created), logging.Reason, progress.ReasonOf(op))
 		}
 	}
 	return nil

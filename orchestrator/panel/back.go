@@ -11,8 +11,8 @@ import (
 const front = "/panel/"
 
 // back is where to go after signing in: raw when it is the address of a page of the panel, else the first page. A browser reads more than
-// one spelling of another site's address (//host, \host, a scheme, control characters that it leaves out), so all but plain paths is refused,
-// also when it is escaped.
+// one spelling of another site's address (//host, \host, a scheme, control characters that it leaves out), so all but plain paths is
+// refused, also when it is escaped.
 func back(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil || len(raw) > 1024 || u.Scheme != "" || u.Host != "" || u.User != nil || u.Opaque != "" {

@@ -73,7 +73,8 @@ func TestRemember(t *testing.T) {
 	}
 }
 
-// TestWhoNever: a cookie that no session is of says that the orchestrator was restarted, or that too many signed in; a broken one says nothing.
+// TestWhoNever: a cookie that no session is of says that the orchestrator was restarted, or that too many signed in; a broken one says
+// nothing.
 func TestWhoNever(t *testing.T) {
 	p := &Panel{Now: time.Now}
 	for value, want := range map[string]string{

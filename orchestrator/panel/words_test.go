@@ -19,7 +19,8 @@ func TestWordsOfStates(t *testing.T) {
 		settled []string // states that do not pass by themselves
 		passing []string
 	}{
-		{operator.Environment{}, words(operator.EnvRunning, operator.EnvDown, operator.EnvSleeping, operator.EnvUnknown, operator.EnvBroken),
+		{operator.Environment{},
+			words(operator.EnvRunning, operator.EnvDown, operator.EnvSleeping, operator.EnvUnknown, operator.EnvBroken),
 			words(operator.EnvLaunching, operator.EnvCreating, operator.EnvCloning, operator.EnvExporting, operator.EnvMigrating,
 				operator.EnvUpdating, operator.EnvStopping,
 				operator.EnvGoingToSleep, operator.EnvRestoring)},
@@ -28,7 +29,8 @@ func TestWordsOfStates(t *testing.T) {
 		{operator.Host{}, words(operator.HostActive, operator.HostMaintenance, operator.HostEvacuated, operator.HostEvacuationFailed,
 			operator.HostUnreachable, operator.HostFenced, operator.HostBroken),
 			words(operator.HostJoining, operator.HostEvacuating)},
-		{operator.Operation{}, words(operator.OpPending, operator.OpRunning, operator.OpDone, operator.OpFailed, operator.OpCancelled), nil},
+		{operator.Operation{}, words(operator.OpPending, operator.OpRunning, operator.OpDone, operator.OpFailed, operator.OpCancelled),
+			nil},
 	} {
 		kind := reflect.TypeOf(c.of)
 		field, _ := kind.FieldByName("State")

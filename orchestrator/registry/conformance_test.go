@@ -62,7 +62,8 @@ func TestConformance(t *testing.T) {
 	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: w.authority.Root.Raw}), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for k, v := range map[string]string{"OCI_REGISTRY": w.addr, "SSL_CERT_FILE": ca, "OCI_USERNAME": "any", "OCI_PASSWORD": token, "OCI_VERSION": "1.1",
+	for k, v := range map[string]string{"OCI_REGISTRY": w.addr, "SSL_CERT_FILE": ca, "OCI_USERNAME": "any", "OCI_PASSWORD": token,
+		"OCI_VERSION":     "1.1",
 		"OCI_DATA_SHA512": "false", "OCI_API_BLOBS_DELETE": "false"} {
 		t.Setenv(k, v)
 	}

@@ -61,8 +61,8 @@ func (w *world) fill(dir string, room int64) (ballast string) {
 	return ballast
 }
 
-// TestFullDisk: on a volume without a byte left all that is stored is served whole, a push and an import say what is wrong and what to do, and
-// what they say can be done: templates are deleted, and their bytes are free.
+// TestFullDisk: on a volume without a byte left all that is stored is served whole, a push and an import say what is wrong and what to do,
+// and what they say can be done: templates are deleted, and their bytes are free.
 func TestFullDisk(t *testing.T) {
 	w := newWorld(t)
 	dir := w.volume(12 << 20)

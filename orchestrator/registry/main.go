@@ -68,7 +68,8 @@ func registry(ctx context.Context, log *slog.Logger, configFile, data, listen, s
 	im := &importer.Importer{Source: store, Catalog: templates, States: states, Limits: flatten.DefaultLimits, Log: log, Now: time.Now}
 	q := &queue{names: make(chan wire.TemplateName, waiting), log: log, do: im.Import, again: im.Found, pushed: store.Names, states: states}
 	keeper := &retire.Keeper{OCI: store, Catalog: templates, States: states, Log: log, Now: time.Now}
-	door := &serve.Server{OCI: store, Catalog: templates, Retire: keeper, Imports: states.List, Runs: states.Runs, Import: im.Mend, Pushed: q.add,
+	door := &serve.Server{OCI: store, Catalog: templates, Retire: keeper, Imports: states.List, Runs: states.Runs, Import: im.Mend,
+		Pushed:    q.add,
 		TokenHash: wire.Digest(config.PushToken), Log: log, Now: time.Now}
 	trust := identity.Trust{Pin: config.CAPin, Cluster: config.Cluster}
 	self := &identity.Holder{}
@@ -80,7 +81,9 @@ func registry(ctx context.Context, log *slog.Logger, configFile, data, listen, s
 	limits := listening.Limits{PerClient: 256, HeaderBytes: 64 << 10, BodyWait: 30 * time.Second}
 	log.Info("registry serves", "version", build.Version, logging.Addr, l.Addr(), "templates", len(templates.List()))
 	return run.Group(ctx, log,
-		run.Task{Name: "certificate", Run: func(ctx context.Context) error { return identity.KeepComponent(ctx, log, socket, trust, self) }},
+		run.Task{Name: "certificate", Run: func(ctx context.Context) error {
+			return identity.KeepComponent(ctx, log, socket, trust, self)
+		}},
 		run.Task{Name: "imports", Run: q.run},
 		run.Task{Name: "collection", Run: keeper.Run},
 		run.Task{Name: "serve", Run: listening.HTTP(l, identity.ServerTLS(trust, nil, self), door.Handler(), limits, log)},

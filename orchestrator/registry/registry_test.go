@@ -1,36 +1,27 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
-	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/authn"
-	"github.com/google/go-containerregistry/pkg/name"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 
 	"hardnode.dev/internal/identity"
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire"
-	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/host/pull"
 	"hardnode.dev/internal/wire/operator"
@@ -52,214 +43,6 @@ func TestMain(m *testing.M) {
 }
 
 // world is a cluster's trust, an agent that signs certificates, and a place for a registry.
-type world struct {
-	*testing.T
-	authority *identity.Authority
-	dir       string
-	addr      string
-}
-
-func newWorld(t *testing.T) *world {
-	t.Helper()
-	now := time.Now()
-	root, err := identity.NewRoot(cluster, now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	issuing, err := root.Issue(cluster, now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := x509.MarshalPKCS8PrivateKey(issuing.Key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a, err := identity.OpenAuthority(cluster, root.Cert.Raw, issuing.Cert.Raw, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &world{T: t, authority: a, dir: t.TempDir()}
-	sum := sha256.Sum256([]byte(token))
-	w.json("registry.json", boot.RegistryConfig{Version: 1, Cluster: cluster, CAPin: w.pin(), PushToken: fmt.Sprintf("sha256:%x", sum)})
-	l, err := net.Listen("unix", filepath.Join(w.dir, "identity.sock"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	agent := &http.Server{Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		var q identity.ComponentCSR
-		if err := json.NewDecoder(r.Body).Decode(&q); err != nil {
-			t.Error(err)
-		}
-		chain, err := a.Sign(q.CSR, identity.Peer{CTID: 1, Component: "registry", Host: "h-0123456789ab"}, []string{"localhost", "127.0.0.1", "::1"}, time.Now())
-		if err != nil {
-			t.Error(err)
-		}
-		json.NewEncoder(rw).Encode(host.RenewReply{Chain: chain, Now: time.Now()})
-	})}
-	go agent.Serve(l)
-	t.Cleanup(func() { agent.Close() })
-	return w
-}
-
-func (w *world) pin() string { return identity.Pin(w.authority.Root) }
-
-func (w *world) json(file string, v any) {
-	w.Helper()
-	raw, err := json.Marshal(v)
-	if err != nil {
-		w.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(w.dir, file), raw, 0o600); err != nil {
-		w.Fatal(err)
-	}
-}
-
-// start runs the program as a child of the test and waits until it answers; the returned function kills it, as a power cut would.
-func (w *world) start() (kill func()) {
-	w.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		w.Fatal(err)
-	}
-	w.addr = l.Addr().String()
-	l.Close()
-	var log bytes.Buffer
-	cmd := exec.Command(os.Args[0], "-config", filepath.Join(w.dir, "registry.json"), "-data", filepath.Join(w.dir, "data"), "-listen", w.addr, "-identity", filepath.Join(w.dir, "identity.sock"))
-	cmd.Env, cmd.Stderr, cmd.Stdout = append(os.Environ(), "REGISTRY_CHILD=1"), &log, &log
-	if err := cmd.Start(); err != nil {
-		w.Fatal(err)
-	}
-	dead := false
-	kill = func() {
-		if !dead {
-			dead = true
-			cmd.Process.Kill()
-			cmd.Wait()
-			if w.Failed() {
-				w.Logf("log of the registry:\n%s", log.String())
-			}
-		}
-	}
-	w.Cleanup(kill)
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	defer cancel()
-	for {
-		resp, err := w.as(nil).Get("https://" + w.addr + host.PathHealthz)
-		if err == nil {
-			resp.Body.Close()
-			return kill
-		}
-		if !run.Wait(ctx, 20*time.Millisecond) {
-			w.Fatalf("the registry does not answer: %v\n%s", err, log.String())
-		}
-	}
-}
-
-// as is a client with the given identity, or with none.
-func (w *world) as(p *identity.Peer) *http.Client {
-	return &http.Client{Timeout: 20 * time.Second, Transport: w.transport(p)}
-}
-
-func (w *world) transport(p *identity.Peer) *http.Transport {
-	w.Helper()
-	var self *identity.Holder
-	if p != nil {
-		key, err := identity.NewKey()
-		if err != nil {
-			w.Fatal(err)
-		}
-		csr, err := identity.CSR(key)
-		if err != nil {
-			w.Fatal(err)
-		}
-		chain, err := w.authority.Sign(csr, *p, nil, time.Now())
-		if err != nil {
-			w.Fatal(err)
-		}
-		c, err := identity.NewCredential(key, chain)
-		if err != nil {
-			w.Fatal(err)
-		}
-		self = &identity.Holder{}
-		self.Set(c)
-	}
-	t := &http.Transport{TLSClientConfig: identity.ClientTLS(identity.Trust{Pin: w.pin(), Cluster: cluster}, identity.WantComponent("registry"), self), DisableKeepAlives: true}
-	return t
-}
-
-var aHost = &identity.Peer{Host: "h-0123456789ab", Role: host.RoleUser, Name: "host-1"}
-
-func (w *world) image(layers int, size int64) v1.Image {
-	w.Helper()
-	img, err := random.Image(size, int64(layers), random.WithSource(fixed{rand.New(rand.NewPCG(1, uint64(size)))}))
-	if err != nil {
-		w.Fatal(err)
-	}
-	img, err = mutate.Config(img, v1.Config{Entrypoint: []string{"/x"}, Labels: map[string]string{"io.hardnode.http-port": "80"}})
-	if err != nil {
-		w.Fatal(err)
-	}
-	cf, err := img.ConfigFile()
-	if err != nil {
-		w.Fatal(err)
-	}
-	cf = cf.DeepCopy()
-	cf.OS, cf.Architecture = "linux", "amd64"
-	if img, err = mutate.ConfigFile(img, cf); err != nil {
-		w.Fatal(err)
-	}
-	return img
-}
-
-type fixed struct{ *rand.Rand }
-
-func (f fixed) Int63() int64 { return f.Int64() }
-func (f fixed) Seed(int64)   {}
-
-func (w *world) ref(n string) name.Reference {
-	w.Helper()
-	ref, err := name.ParseReference(w.addr + "/" + n)
-	if err != nil {
-		w.Fatal(err)
-	}
-	return ref
-}
-
-func (w *world) push(n string, img v1.Image, password string) error {
-	return remote.Write(w.ref(n), img, remote.WithTransport(w.transport(nil)), remote.WithAuth(&authn.Basic{Username: "admin", Password: password}))
-}
-
-func (w *world) list() (host.Templates, int) {
-	w.Helper()
-	resp, err := w.as(aHost).Get("https://" + w.addr + host.PathImages)
-	if err != nil {
-		w.Fatal(err)
-	}
-	defer resp.Body.Close()
-	l, err := host.DecodeTemplates(resp.Body)
-	if err != nil {
-		w.Fatal(err)
-	}
-	return l, resp.StatusCode
-}
-
-func (w *world) do(c *http.Client, method, path, body, bearer string) (int, string, http.Header) {
-	w.Helper()
-	req, err := http.NewRequest(method, "https://"+w.addr+path, strings.NewReader(body))
-	if err != nil {
-		w.Fatal(err)
-	}
-	if bearer != "" {
-		req.Header.Set("Authorization", "Bearer "+bearer)
-	}
-	resp, err := c.Do(req)
-	if err != nil {
-		w.Fatal(err)
-	}
-	defer resp.Body.Close()
-	raw, _ := io.ReadAll(resp.Body)
-	return resp.StatusCode, string(raw), resp.Header
-}
 
 func TestPushImportPull(t *testing.T) {
 	w := newWorld(t)
@@ -361,7 +144,8 @@ func TestKilled(t *testing.T) {
 		go func() {
 			defer close(done)
 			if w.push(fmt.Sprintf("web:%d", i), img, token) == nil {
-				req, _ := http.NewRequest(http.MethodPost, "https://"+w.addr+host.PathImport, strings.NewReader(fmt.Sprintf(`{"name":"web:%d"}`, i)))
+				req, _ := http.NewRequest(http.MethodPost, "https://"+w.addr+host.PathImport,
+					strings.NewReader(fmt.Sprintf(`{"name":"web:%d"}`, i)))
 				req.Header.Set("Authorization", "Bearer "+token)
 				if resp, err := w.as(nil).Do(req); err == nil {
 					resp.Body.Close()
@@ -404,7 +188,8 @@ func TestKilled(t *testing.T) {
 		if want == "" {
 			want = e.Digest
 		}
-		if code, body, _ := w.do(w.as(aHost), http.MethodGet, host.ImagePath(e.Digest), "", ""); code != 200 || wire.DigestOf(sha256.Sum256([]byte(body))) != e.Digest || e.Digest != want {
+		if code, body, _ := w.do(w.as(aHost), http.MethodGet, host.ImagePath(e.Digest), "", ""); code != 200 ||
+			wire.DigestOf(sha256.Sum256([]byte(body))) != e.Digest || e.Digest != want {
 			t.Errorf("%s: %d, digest of the content differs from %s or %s", e.Name, code, e.Digest, want)
 		}
 	}
@@ -435,7 +220,8 @@ func TestFailedImportIsTold(t *testing.T) {
 	}
 	failed := func() bool {
 		l, _ := w.list()
-		return len(l.Imports) == 1 && l.Imports[0].Name == "team/bad:1" && l.Imports[0].State == host.ImportFailed && strings.Contains(l.Imports[0].Reason, "is for linux/s390x")
+		return len(l.Imports) == 1 && l.Imports[0].Name == "team/bad:1" && l.Imports[0].State == host.ImportFailed &&
+			strings.Contains(l.Imports[0].Reason, "is for linux/s390x")
 	}
 	w.until("the list says why the import failed", failed)
 	before, _ := w.list()
@@ -450,7 +236,8 @@ func TestFailedImportIsTold(t *testing.T) {
 	if len(before.Runs) != 1 || len(l.Runs) != 2 || l.Runs[1] != before.Runs[0] || l.Runs[0].State != host.ImportDone {
 		t.Errorf("the record of imports: %+v, before the restart %+v", l.Runs, before.Runs)
 	}
-	if r := before.Runs[0]; r.Name != "team/bad:1" || r.State != host.ImportFailed || r.Code != string(operator.Invalid) || !strings.Contains(r.Reason, "is for linux/s390x") {
+	if r := before.Runs[0]; r.Name != "team/bad:1" || r.State != host.ImportFailed || r.Code != string(operator.Invalid) ||
+		!strings.Contains(r.Reason, "is for linux/s390x") {
 		t.Errorf("the failed import's record: %+v", r)
 	}
 	if err := w.push("team/bad:1", w.image(1, 1000), token); err != nil {
@@ -523,11 +310,13 @@ func TestRetire(t *testing.T) {
 		refused("in use", 204, "", "PUT", host.PathUsed, orch, string(raw), "")
 	}
 	one := host.Use{Name: "team/web:1", Digest: tpl["team/web:1"].Digest, By: "layer cp of environment hello"}
-	old := host.Use{Name: "team/web:3", Digest: tpl["team/web:2"].Digest, By: "node 100 of environment old"} // its tag was pushed again since
+	// its tag was pushed again since
+	old := host.Use{Name: "team/web:3", Digest: tpl["team/web:2"].Digest, By: "node 100 of environment old"}
 	use(one, old)
 	refused("in use by name", 409, "layer cp of environment hello", "DELETE", host.PathTemplates+"team/web:1", orch, "", "")
 	refused("in use by name, with crane", 409, "layer cp of environment hello", "DELETE", "/v2/team/web/manifests/1", w.as(nil), "", token)
-	refused("in use by digest, with crane", 409, "layer cp", "DELETE", "/v2/team/web/manifests/"+string(tpl["team/web:1"].OCI), w.as(nil), "", token)
+	refused("in use by digest, with crane", 409, "layer cp", "DELETE", "/v2/team/web/manifests/"+string(tpl["team/web:1"].OCI),
+		w.as(nil), "", token)
 	refused("its image runs", 409, "node 100", "DELETE", host.PathTemplates+"team/web:2", orch, "", "")
 	refused("without a token", 401, "push token", "DELETE", "/v2/db/manifests/1", w.as(nil), "", "")
 	refused("with a certificate", 401, "push token", "DELETE", "/v2/db/manifests/1", w.as(aHost), "", "")
@@ -539,7 +328,8 @@ func TestRetire(t *testing.T) {
 	}
 	code, body, _ := w.do(orch, "DELETE", host.PathTemplates+"db@"+string(tpl["db:1"].OCI), "", "")
 	var freed host.Freed
-	if err := json.Unmarshal([]byte(body), &freed); err != nil || code != 200 || len(freed.Names) != 1 || freed.Names[0] != "db:1" || freed.Images != 1 || freed.Bytes < tpl["db:1"].Bytes+400_000 || images() != 3 {
+	if err := json.Unmarshal([]byte(body), &freed); err != nil || code != 200 || len(freed.Names) != 1 || freed.Names[0] != "db:1" ||
+		freed.Images != 1 || freed.Bytes < tpl["db:1"].Bytes+400_000 || images() != 3 {
 		t.Errorf("got %d %s, %d images", code, body, images())
 	}
 	// By a container's tool: what was told may be old, so the image stays a while.
@@ -563,22 +353,10 @@ func TestRetire(t *testing.T) {
 	refused("a collection", 200, `"bytes":0`, "POST", host.PathCollect, orch, "", "")
 }
 
-// until waits for something to be so.
-func (w *world) until(what string, so func() bool) {
-	w.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	for !so() {
-		if !run.Wait(ctx, 20*time.Millisecond) {
-			l, _ := w.list()
-			w.Fatalf("a minute is over, and not yet: %s; the list: %+v", what, l)
-		}
-	}
-}
-
 func TestRefusesBadConfiguration(t *testing.T) {
 	w := newWorld(t)
-	for name, doc := range map[string]string{"none": "", "unknown field": `{"version":1,"nope":2}`, "plain token": `{"version":1,"cluster":"` + cluster + `","caPin":"` + w.pin() + `","pushToken":"x"}`} {
+	for name, doc := range map[string]string{"none": "", "unknown field": `{"version":1,"nope":2}`,
+		"plain token": `{"version":1,"cluster":"` + cluster + `","caPin":"` + w.pin() + `","pushToken":"x"}`} {
 		os.WriteFile(filepath.Join(w.dir, "bad.json"), []byte(doc), 0o600)
 		err := registry(context.Background(), nil, filepath.Join(w.dir, "bad.json"), w.dir, "127.0.0.1:0", "")
 		if err == nil || !strings.Contains(err.Error(), "registry configuration") {

@@ -98,7 +98,8 @@ func (s *Seed) Import(tx *store.Tx, now time.Time) error {
 		return nil
 	}
 	now = now.UTC().Truncate(time.Second)
-	c := store.Cluster{ID: s.Cluster, Name: s.Name, Domain: s.Domain, Range4: s.range4.Masked(), Infra: s.Infra, Gossip: s.Gossip, FirstWork: s.Work.Revision, Imported: now}
+	c := store.Cluster{ID: s.Cluster, Name: s.Name, Domain: s.Domain, Range4: s.range4.Masked(), Infra: s.Infra, Gossip: s.Gossip,
+		FirstWork: s.Work.Revision, Imported: now}
 	if s.range6.IsValid() {
 		c.Range6 = s.range6.Masked()
 	}
@@ -110,7 +111,8 @@ func (s *Seed) Import(tx *store.Tx, now time.Time) error {
 		store.JoinTokens.Put(tx, t.ID, store.JoinToken{JoinToken: t})
 	}
 	hash := strings.TrimPrefix(s.AdminToken, "sha256:")
-	store.Tokens.Put(tx, hash, store.Token{ID: authz.AdminID, Name: "admin", Account: wire.AdminAccount, Hash: hash, Scopes: []string{string(authz.Admin)}, Created: now})
+	store.Tokens.Put(tx, hash, store.Token{ID: authz.AdminID, Name: "admin", Account: wire.AdminAccount, Hash: hash,
+		Scopes: []string{string(authz.Admin)}, Created: now})
 	store.Licenses.Put(tx, store.Only, store.License{Text: s.License})
 	store.Numbers.Put(tx, "ctid", store.Number{Next: int64(wire.FirstUserCTID)})
 	store.Numbers.Put(tx, "block", store.Number{Next: 1})
@@ -119,15 +121,19 @@ func (s *Seed) Import(tx *store.Tx, now time.Time) error {
 
 // components makes the environment "jelastic" of the first Assignment's containers.
 func (s *Seed) components(tx *store.Tx, now time.Time) error {
-	e := store.Environment{Spec: operator.EnvironmentSpec{Version: 1, Name: env.System, Layers: []operator.LayerSpec{}}, Account: wire.AdminAccount, Want: store.WantRunning, Created: now, By: "hnctl cluster init", System: true}
+	e := store.Environment{Spec: operator.EnvironmentSpec{Version: 1, Name: env.System, Layers: []operator.LayerSpec{}},
+		Account: wire.AdminAccount, Want: store.WantRunning, Created: now, By: "hnctl cluster init", System: true}
 	for _, c := range s.Work.Containers {
 		if c.CTID < 1 || c.CTID >= wire.FirstUserCTID || c.Env != env.System || c.Component == "" {
-			return fmt.Errorf("import seed: container %d: only components with numbers below %d belong into the first assignment", c.CTID, wire.FirstUserCTID)
+			return fmt.Errorf("import seed: container %d: only components with numbers below %d belong into the first assignment", c.CTID,
+				wire.FirstUserCTID)
 		}
-		l := operator.LayerSpec{Name: wire.LayerName(c.Component), Template: c.Image.Name, Nodes: 1, Cloudlets: cloudletsOf(c.Limits), DiskMiB: c.Limits.DiskBytes >> 20}
+		l := operator.LayerSpec{Name: wire.LayerName(c.Component), Template: c.Image.Name, Nodes: 1, Cloudlets: cloudletsOf(c.Limits),
+			DiskMiB: c.Limits.DiskBytes >> 20}
 		e.Spec.Layers = append(e.Spec.Layers, l)
 		c.Account = e.Account
-		store.Nodes.Put(tx, c.CTID.String(), store.Node{CTID: c.CTID, Env: env.System, Layer: l.Name, Cloudlets: l.Cloudlets, Created: now, Container: c})
+		store.Nodes.Put(tx, c.CTID.String(),
+			store.Node{CTID: c.CTID, Env: env.System, Layer: l.Name, Cloudlets: l.Cloudlets, Created: now, Container: c})
 	}
 	store.Envs.Put(tx, string(env.System), e)
 	return nil

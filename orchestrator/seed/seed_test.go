@@ -32,9 +32,13 @@ func good(t testing.TB) boot.OrchestratorSeed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return boot.OrchestratorSeed{Version: 1, Cluster: id, Name: "demo", Domain: "demo.test", Range4: "10.96.0.0/12", RootCA: root.Cert.Raw, IssuingCA: issuing.Cert.Raw, IssuingKey: key,
-		Gossip: make([]byte, 32), AdminToken: "sha256:" + strings.Repeat("0", 64), Infra: boot.InfraHost{Block4: "10.96.0.0/24"}, LicenseKey: make([]byte, 32),
-		Work: host.Work{Version: 1, Revision: 4, Containers: []host.Container{{CTID: 1, Env: "jelastic", Component: "registry", Limits: host.Limits{MemoryMin: 1, MemoryMax: 300 << 20}}}}}
+	return boot.OrchestratorSeed{Version: 1, Cluster: id, Name: "demo", Domain: "demo.test", Range4: "10.96.0.0/12", RootCA: root.Cert.Raw,
+		IssuingCA: issuing.Cert.Raw, IssuingKey: key,
+		Gossip: make([]byte, 32), AdminToken: "sha256:" + strings.Repeat("0", 64), Infra: boot.InfraHost{Block4: "10.96.0.0/24"},
+		LicenseKey: make([]byte, 32),
+		Work: host.Work{Version: 1, Revision: 4,
+			Containers: []host.Container{{CTID: 1, Env: "jelastic", Component: "registry",
+				Limits: host.Limits{MemoryMin: 1, MemoryMax: 300 << 20}}}}}
 }
 
 func TestDecode(t *testing.T) {
@@ -69,7 +73,8 @@ func TestDecode(t *testing.T) {
 	if _, err := Decode(append(raw, '1')); err == nil {
 		t.Error("trailing data is accepted")
 	}
-	if _, err := Decode(bytes.Replace(raw, []byte(`"domain"`), []byte(`"domian"`), 1)); err == nil || !strings.Contains(err.Error(), `"domain" is missing`) {
+	if _, err := Decode(bytes.Replace(raw, []byte(`"domain"`), []byte(`"domian"`), 1)); err == nil ||
+		!strings.Contains(err.Error(), `"domain" is missing`) {
 		t.Errorf("a missing field: %v", err)
 	}
 }

@@ -16,7 +16,8 @@ import (
 // TestAccounts: the records of version 2, in the form it wrote them, get an account, and hosts a new revision of their Work.
 func TestAccounts(t *testing.T) {
 	records := map[string]json.RawMessage{}
-	for key, file := range map[string]string{"env/text": "env", "operation/text": "operation", "token/text": "token", "template/text": "template", "node/101": "node",
+	for key, file := range map[string]string{"env/text": "env", "operation/text": "operation", "token/text": "token",
+		"template/text": "template", "node/101": "node",
 		"work/h-1": "work", "host/h-1": "host"} {
 		raw, err := os.ReadFile("testdata/golden/" + file + ".1.json")
 		if err != nil {
@@ -29,7 +30,8 @@ func TestAccounts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for key, want := range map[string]string{"env/text": "admin", "operation/text": "admin", "token/text": "admin", "template/text": "admin", "node/101": "container admin",
+	for key, want := range map[string]string{"env/text": "admin", "operation/text": "admin", "token/text": "admin",
+		"template/text": "admin", "node/101": "container admin",
 		"work/h-1": "containers admin, revision 102", "host/h-1": "as it was"} {
 		if got := accountIn(t, key, before[key], after[key]); got != want {
 			t.Errorf("%s: %s, want %s", key, got, want)
@@ -39,9 +41,11 @@ func TestAccounts(t *testing.T) {
 	// Whose an environment is counts for what is in it, and what has an account keeps it.
 	after, err = accounts(map[string]json.RawMessage{
 		"env/shop": json.RawMessage(`{"account":"acme"}`), "node/5": json.RawMessage(`{"env":"shop","container":{"ctid":5,"env":"shop"}}`),
-		"work/h-1":       json.RawMessage(`{"version":1,"revision":7,"containers":[{"ctid":5,"env":"shop"},{"ctid":6,"env":"shop","account":"other"},{"ctid":1,"env":"jelastic"}]}`),
-		"operation/op-1": json.RawMessage(`{"env":"shop"}`), "operation/op-2": json.RawMessage(`{"env":"gone"}`), "operation/op-3": json.RawMessage(`{"kind":"import"}`),
-		"token/t": json.RawMessage(`{"account":"acme"}`),
+		"work/h-1": json.RawMessage(
+			`{"version":1,"revision":7,"containers":[{"ctid":5,"env":"shop"},{"ctid":6,"env":"shop","account":"other"},{"ctid":1,"env":"jelastic"}]}`),
+		"operation/op-1": json.RawMessage(`{"env":"shop"}`), "operation/op-2": json.RawMessage(`{"env":"gone"}`),
+		"operation/op-3": json.RawMessage(`{"kind":"import"}`),
+		"token/t":        json.RawMessage(`{"account":"acme"}`),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -49,14 +53,16 @@ func TestAccounts(t *testing.T) {
 	for key, want := range map[string]string{
 		"env/shop": `{"account":"acme"}`, "node/5": `{"container":{"account":"acme","ctid":5,"env":"shop"},"env":"shop"}`,
 		"work/h-1":       `{"containers":[{"account":"acme","ctid":5,"env":"shop"},{"account":"other","ctid":6,"env":"shop"},{"account":"admin","ctid":1,"env":"jelastic"}],"revision":8,"version":1}`,
-		"operation/op-1": `{"account":"acme","env":"shop"}`, "operation/op-2": `{"account":"admin","env":"gone"}`, "operation/op-3": `{"account":"admin","kind":"import"}`,
-		"token/t": `{"account":"acme"}`,
+		"operation/op-1": `{"account":"acme","env":"shop"}`, "operation/op-2": `{"account":"admin","env":"gone"}`,
+		"operation/op-3": `{"account":"admin","kind":"import"}`,
+		"token/t":        `{"account":"acme"}`,
 	} {
 		if got := string(after[key]); got != want {
 			t.Errorf("%s became %s, want %s", key, got, want)
 		}
 	}
-	if _, err := accounts(map[string]json.RawMessage{"work/h-1": json.RawMessage(`{"revision":"x","containers":[]}`)}); err == nil || !strings.Contains(err.Error(), `"work/h-1"`) {
+	if _, err := accounts(map[string]json.RawMessage{"work/h-1": json.RawMessage(`{"revision":"x","containers":[]}`)}); err == nil ||
+		!strings.Contains(err.Error(), `"work/h-1"`) {
 		t.Errorf("a damaged record: %v, want an error that names it", err)
 	}
 }
@@ -138,8 +144,8 @@ type (
 	}
 )
 
-// TestAccountsRolledBack: an orchestrator of version 2 works on this one's store, a new one and an upgraded one alike, and changes every kind of
-// record; forward again, nothing is lost, and what it made has an account.
+// TestAccountsRolledBack: an orchestrator of version 2 works on this one's store, a new one and an upgraded one alike, and changes every
+// kind of record; forward again, nothing is lost, and what it made has an account.
 func TestAccountsRolledBack(t *testing.T) {
 	dir := t.TempDir()
 	later := func() *Store { return opened(t, dir, upgrades) }
@@ -174,8 +180,9 @@ func TestAccountsRolledBack(t *testing.T) {
 		"work/h-1":    `{"version":1,"revision":7,"containers":[{"ctid":100,"env":"shop","account":"acme","run":true}]}`,
 	} {
 		// A container has more fields that must be there; none of them matters here.
-		raw = strings.ReplaceAll(raw, `"run":true`, `"run":true,"layer":"cp","hostname":"n","generation":1,"image":{"name":"w1","digest":"","bytes":1},"process":{"argv":null},"profile":"app",`+
-			`"limits":{"memoryMin":0,"memoryHigh":0,"memoryMax":0,"cpuWeight":0,"cpuMHz":0,"pids":0,"diskBytes":0},"ipv4":"10.96.1.10"`)
+		raw = strings.ReplaceAll(raw, `"run":true`,
+			`"run":true,"layer":"cp","hostname":"n","generation":1,"image":{"name":"w1","digest":"","bytes":1},"process":{"argv":null},"profile":"app",`+
+				`"limits":{"memoryMin":0,"memoryHigh":0,"memoryMax":0,"cpuWeight":0,"cpuMHz":0,"pids":0,"diskBytes":0},"ipv4":"10.96.1.10"`)
 		if _, err := s.m.Put(t.Context(), prefix+key, raw); err != nil {
 			t.Fatal(err)
 		}
@@ -187,7 +194,8 @@ func TestAccountsRolledBack(t *testing.T) {
 		Table[operationBefore]{"operation"}.Put(tx, "op-1", operationBefore{ID: "op-1", State: operator.OpDone, Env: "shop"})
 		Table[tokenBefore]{"token"}.Put(tx, "t1", tokenBefore{Name: "cd"})
 		Table[templateBefore]{"template"}.Put(tx, "w1", templateBefore{Name: "w1", Bytes: 2})
-		Table[nodeBefore]{"node"}.Put(tx, "100", nodeBefore{CTID: 100, Env: "shop", Gone: true, Container: containerBefore{100, "shop", false}})
+		Table[nodeBefore]{"node"}.Put(tx, "100",
+			nodeBefore{CTID: 100, Env: "shop", Gone: true, Container: containerBefore{100, "shop", false}})
 		Table[workBefore]{"work"}.Put(tx, "h-1", workBefore{1, 8, []containerBefore{{100, "shop", false}}})
 		Table[operationBefore]{"operation"}.Put(tx, "op-2", operationBefore{ID: "op-2", State: operator.OpDone, Env: "shop"})
 	})
@@ -201,10 +209,12 @@ func TestAccountsRolledBack(t *testing.T) {
 	tpl, _ := Templates.Get(v, "w1")
 	n, _ := Nodes.Get(v, "100")
 	w, _ := Works.Get(v, "h-1")
-	if e.Want != WantStopped || op.State != operator.OpDone || tok.Name != "cd" || tpl.Bytes != 2 || !n.Gone || n.Container.Run || w.Revision != 9 || len(w.Containers) != 1 {
+	if e.Want != WantStopped || op.State != operator.OpDone || tok.Name != "cd" || tpl.Bytes != 2 || !n.Gone || n.Container.Run ||
+		w.Revision != 9 || len(w.Containers) != 1 {
 		t.Errorf("what the earlier one wrote is not there: %+v", []any{e, op, tok, tpl, n, w})
 	}
-	for what, a := range map[string]wire.Account{"environment": e.Account, "operation": op.Account, "token": tok.Account, "template": tpl.Account, "node": n.Container.Account,
+	for what, a := range map[string]wire.Account{"environment": e.Account, "operation": op.Account, "token": tok.Account,
+		"template": tpl.Account, "node": n.Container.Account,
 		"work": w.Containers[0].Account} {
 		if a != "acme" {
 			t.Errorf("the %s is %q's after the way back and forth, want acme's", what, a)
@@ -213,7 +223,8 @@ func TestAccountsRolledBack(t *testing.T) {
 	if e.Spec.Name != "shop" || tpl.Imported.IsZero() || n.Layer != "cp" || w.Containers[0].Layer != "cp" {
 		t.Error("other fields are lost")
 	}
-	if made, _ := s.m.Get(t.Context(), prefix+"operation/op-2"); len(made.Kvs) != 1 || !strings.Contains(string(made.Kvs[0].Value), `"account":"acme"`) {
+	if made, _ := s.m.Get(t.Context(), prefix+"operation/op-2"); len(made.Kvs) != 1 ||
+		!strings.Contains(string(made.Kvs[0].Value), `"account":"acme"`) {
 		t.Errorf("what the earlier one made: %v, want acme's, as its environment", made.Kvs)
 	}
 }
@@ -237,7 +248,8 @@ func TestReaders(t *testing.T) {
 		}
 		opened(t, dir, lists[2]).Close()
 	}
-	if !slices.EqualFunc([]int{readers(lists[2], 1), readers(lists[2], 2), readers(lists[2], 3)}, []int{0, 0, 2}, func(a, b int) bool { return a == b }) {
+	if !slices.EqualFunc([]int{readers(lists[2], 1), readers(lists[2], 2), readers(lists[2], 3)}, []int{0, 0, 2},
+		func(a, b int) bool { return a == b }) {
 		t.Error("readers of versions 1 to 3: want 0, 0, 2")
 	}
 }

@@ -71,7 +71,8 @@ func startMember(ctx context.Context, o Options) (*member, error) {
 	cfg.BackendFreelistType = "map"
 	m := &member{level: zap.NewAtomicLevelAt(zapcore.ErrorLevel)}
 	sink := zapcore.AddSync(logWriter{logging.Or(o.Log)})
-	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.New(zapcore.NewCore(zapcore.NewConsoleEncoder(zapcore.EncoderConfig{MessageKey: "msg"}), sink, m.level)))
+	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(
+		zap.New(zapcore.NewCore(zapcore.NewConsoleEncoder(zapcore.EncoderConfig{MessageKey: "msg"}), sink, m.level)))
 	if m.server, err = embed.StartEtcd(cfg); err != nil {
 		return nil, fmt.Errorf("open store %q: %v", dir, err)
 	}

@@ -12,8 +12,10 @@ func TestGolden(t *testing.T) {
 	checks := map[string]func(*testing.T, string){
 		"cluster": golden.Kept[Cluster], "host": golden.Kept[Host], "join": golden.Kept[JoinToken], "number": golden.Kept[Number],
 		"env": golden.Kept[Environment], "node": golden.Kept[Node], "cursor": golden.Kept[Cursor], "work": golden.Kept[host.Work],
-		"peers": golden.Kept[host.Peers], "gossip": golden.Kept[GossipKey], "operation": golden.Kept[Operation], "token": golden.Kept[Token],
-		"key": golden.Kept[IdempotencyKey], "template": golden.Kept[host.Template], "license": golden.Kept[License], "lease": golden.Kept[Lease],
+		"peers": golden.Kept[host.Peers], "gossip": golden.Kept[GossipKey], "operation": golden.Kept[Operation],
+		"token": golden.Kept[Token],
+		"key":   golden.Kept[IdempotencyKey], "template": golden.Kept[host.Template], "license": golden.Kept[License],
+		"lease": golden.Kept[Lease],
 		"names": golden.Kept[Names],
 	}
 	for kind := range decoders {

@@ -25,8 +25,8 @@ type upgrade struct {
 // upgrades[i] leads from version i+1 to i+2; the newest version is len(upgrades)+1.
 //
 // History: 1 (2026-11-22) first version. 2 (2026-11-25) an environment names the operation that holds it; an operation keeps what was
-// before it. Orchestrators before version 2 refuse every field they do not know. 3 (2026-11-26) environments, tokens, operations, templates and
-// containers have an account.
+// before it. Orchestrators before version 2 refuse every field they do not know. 3 (2026-11-26) environments, tokens, operations, templates
+// and containers have an account.
 var upgrades = []upgrade{{make: holders}, {make: accounts, readers: 2}}
 
 // stagedPrefix is where an upgrade's changes lie until all of them are known to be there.
@@ -72,14 +72,16 @@ func migrate(ctx context.Context, m *member, list []upgrade) error {
 		if have.Version, err = emptyVersion(ctx, m, list); err != nil {
 			return err
 		}
-	} else if err := neighbour.Decode(got.Kvs[0].Value, &have); err != nil || have.Version < 1 || have.Upgrading != 0 && have.Upgrading != have.Version+1 {
+	} else if err := neighbour.Decode(got.Kvs[0].Value, &have); err != nil || have.Version < 1 || have.Upgrading != 0 &&
+		have.Upgrading != have.Version+1 {
 		return fmt.Errorf("read schema version %q: %w", got.Kvs[0].Value, ErrNewer)
 	}
 	if have.Version > newest && have.Upgrading == 0 && have.Readers != 0 && have.Readers <= newest {
 		return stamp(ctx, m, schema{Version: newest, Readers: have.Readers})
 	}
 	if needs := max(have.Version, have.Upgrading); needs > newest {
-		return fmt.Errorf("open store: %w: it has schema %d, this program knows %d; start the newer orchestrator, or restore a snapshot made before the upgrade", ErrNewer, needs, newest)
+		return fmt.Errorf("open store: %w: it has schema %d, this program knows %d; start the newer orchestrator, or restore a snapshot "+
+			"made before the upgrade", ErrNewer, needs, newest)
 	}
 	for v := have.Version; v < newest; v++ {
 		if have.Upgrading != v+1 {

@@ -45,7 +45,8 @@ func TestUpgrade(t *testing.T) {
 	}
 	s.Close()
 
-	if _, err := open(t.Context(), Options{Dir: dir, Unsafe: true}, nil); !errors.Is(err, ErrNewer) || !strings.Contains(err.Error(), "schema 3") {
+	if _, err := open(t.Context(), Options{Dir: dir, Unsafe: true}, nil); !errors.Is(err, ErrNewer) ||
+		!strings.Contains(err.Error(), "schema 3") {
 		t.Errorf("an older program on a newer store: %v", err)
 	}
 }
@@ -202,15 +203,20 @@ func TestHolders(t *testing.T) {
 		t.Fatal(err)
 	}
 	const at = `"2026-11-22T00:00:00Z"`
-	const rest = `"by":"a","revision":1,"created":` + at + `,"updated":` + at + `,"deadline":` + at + `,"progress":0,"steps":null,"cancel":false,`
+	const rest = `"by":"a","revision":1,"created":` + at + `,"updated":` + at + `,"deadline":` + at +
+		`,"progress":0,"steps":null,"cancel":false,`
 	for k, v := range map[string]string{
-		schemaKey:                 `{"version":1}`,
-		prefix + "env/hello":      `{"spec":{"version":1,"name":"hello","layers":null},"want":"running","created":"2026-11-22T00:00:00Z","by":"a"}`,
-		prefix + "env/other":      `{"spec":{"version":1,"name":"other","layers":null},"want":"running","created":"2026-11-22T00:00:00Z","by":"a"}`,
-		prefix + "operation/op-1": `{"id":"op-1","kind":"env.start","object":"environments/hello","state":"running",` + rest + `"env":"hello","undo":"stopped","from":7}`,
-		prefix + "operation/op-2": `{"id":"op-2","kind":"env.create","object":"environments/other","state":"done",` + rest + `"env":"other","undo":"deleted"}`,
-		prefix + "operation/op-3": `{"id":"op-3","kind":"node.replace","object":"environments/other","state":"running",` + rest + `"env":"other","node":101,"old":100}`,
-		prefix + "operation/op-4": `{"id":"op-4","kind":"env.delete","object":"environments/gone","state":"running",` + rest + `"env":"gone"}`,
+		schemaKey:            `{"version":1}`,
+		prefix + "env/hello": `{"spec":{"version":1,"name":"hello","layers":null},"want":"running","created":"2026-11-22T00:00:00Z","by":"a"}`,
+		prefix + "env/other": `{"spec":{"version":1,"name":"other","layers":null},"want":"running","created":"2026-11-22T00:00:00Z","by":"a"}`,
+		prefix + "operation/op-1": `{"id":"op-1","kind":"env.start","object":"environments/hello","state":"running",` + rest +
+			`"env":"hello","undo":"stopped","from":7}`,
+		prefix + "operation/op-2": `{"id":"op-2","kind":"env.create","object":"environments/other","state":"done",` + rest +
+			`"env":"other","undo":"deleted"}`,
+		prefix + "operation/op-3": `{"id":"op-3","kind":"node.replace","object":"environments/other","state":"running",` + rest +
+			`"env":"other","node":101,"old":100}`,
+		prefix + "operation/op-4": `{"id":"op-4","kind":"env.delete","object":"environments/gone","state":"running",` + rest +
+			`"env":"gone"}`,
 	} {
 		if _, err := m.Put(t.Context(), k, v); err != nil {
 			t.Fatal(err)

@@ -58,7 +58,8 @@ func TestRecords(t *testing.T) {
 		t.Errorf("putting what is there: revision %d, %v; want %d and nothing stored", same, err, rev)
 	}
 	refused := errors.New("no")
-	if _, err := s.Update(t.Context(), func(tx *Tx) error { Nodes.Delete(tx, "100"); return refused }); !errors.Is(err, refused) || Nodes.Len(s.View()) != 2 {
+	if _, err := s.Update(t.Context(), func(tx *Tx) error { Nodes.Delete(tx, "100"); return refused }); !errors.Is(err, refused) ||
+		Nodes.Len(s.View()) != 2 {
 		t.Errorf("a refused transaction: %v, %d nodes left", err, Nodes.Len(s.View()))
 	}
 	if _, err := s.Update(t.Context(), func(tx *Tx) error { Nodes.Delete(tx, "99"); return nil }); err != nil || Nodes.Len(s.View()) != 1 {
@@ -197,7 +198,8 @@ func TestUnreadableRecordStopsTheStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Close()
-	if _, err := Open(t.Context(), Options{Dir: dir, Unsafe: true}); !errors.Is(err, ErrNewer) || !strings.Contains(err.Error(), `"cloudlets" is missing`) {
+	if _, err := Open(t.Context(), Options{Dir: dir, Unsafe: true}); !errors.Is(err, ErrNewer) ||
+		!strings.Contains(err.Error(), `"cloudlets" is missing`) {
 		t.Errorf("a record without all its fields: %v", err)
 	}
 }
@@ -218,7 +220,8 @@ func TestIndex(t *testing.T) {
 	s := opened(t, t.TempDir(), nil)
 	defer s.Close()
 	put := func(id wire.CTID, env wire.EnvName) {
-		if _, err := s.Update(t.Context(), func(tx *Tx) error { Nodes.Put(tx, id.String(), Node{CTID: id, Env: env}); return nil }); err != nil {
+		if _, err := s.Update(t.Context(),
+			func(tx *Tx) error { Nodes.Put(tx, id.String(), Node{CTID: id, Env: env}); return nil }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -245,7 +248,8 @@ func TestIndex(t *testing.T) {
 	check(s.View(), "a", 99)
 	check(s.View(), "b", 100, 1000)
 	check(first, "a", 99, 100)
-	if _, err := s.Update(t.Context(), func(tx *Tx) error { Nodes.Delete(tx, "99"); Numbers.Put(tx, "ctid", Number{Next: 7}); return nil }); err != nil {
+	if _, err := s.Update(t.Context(),
+		func(tx *Tx) error { Nodes.Delete(tx, "99"); Numbers.Put(tx, "ctid", Number{Next: 7}); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	check(s.View(), "a")

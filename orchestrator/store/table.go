@@ -89,8 +89,8 @@ func (t Table[T]) Read(tx *Tx, name string) (rec T, ok bool) {
 	return t.Get(tx.view, name)
 }
 
-// Put writes the record; writing what is already there changes nothing. What a later orchestrator wrote into it, and this one does not know,
-// stays in it.
+// Put writes the record; writing what is already there changes nothing. What a later orchestrator wrote into it, and this one does not
+// know, stays in it.
 func (t Table[T]) Put(tx *Tx, name string, rec T) {
 	if name == "" || strings.Contains(name, "/") {
 		panic("BUG: record name " + t.name + "/" + name)

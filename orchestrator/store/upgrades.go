@@ -63,8 +63,9 @@ func holders(records map[string]json.RawMessage) (map[string]json.RawMessage, er
 	return records, nil
 }
 
-// accounts is the upgrade to version 3: what has no account gets its environment's, or the admins' where there is none. Each host gets a new
-// revision of its Work: what an orchestrator of version 2 sent it had none. The nodes' Assigned stays, for nothing else changes for them.
+// accounts is the upgrade to version 3: what has no account gets its environment's, or the admins' where there is none. Each host gets a
+// new revision of its Work: what an orchestrator of version 2 sent it had none. The nodes' Assigned stays, for nothing else changes for
+// them.
 func accounts(records map[string]json.RawMessage) (map[string]json.RawMessage, error) {
 	of := map[wire.EnvName]wire.Account{}
 	keys := slices.Sorted(maps.Keys(records))

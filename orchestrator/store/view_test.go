@@ -49,7 +49,8 @@ func TestViewsAgainstAModel(t *testing.T) {
 				rev = max(rev, last.view.rev+1)
 				name := rapid.SampledFrom(names).Draw(t, "name")
 				if rapid.Bool().Draw(t, "put") {
-					n := Node{CTID: wire.CTID(rev), Layer: wire.LayerName(name), Env: rapid.SampledFrom(envs).Draw(t, "env"), Created: time.Unix(rev, 0).UTC()}
+					n := Node{CTID: wire.CTID(rev), Layer: wire.LayerName(name), Env: rapid.SampledFrom(envs).Draw(t, "env"),
+						Created: time.Unix(rev, 0).UTC()}
 					model[name] = n
 					events = append(events, event(t, name, &n, rev))
 				} else {
@@ -173,7 +174,8 @@ func TestFigures(t *testing.T) {
 	}
 	v := newView(1)
 	node := func(i int) *Node {
-		return &Node{CTID: wire.CTID(i), Env: wire.EnvName(fmt.Sprintf("e%d", i/4)), Host: wire.HostID(fmt.Sprintf("h-%012x", i%5000)), Layer: "cp"}
+		return &Node{CTID: wire.CTID(i), Env: wire.EnvName(fmt.Sprintf("e%d", i/4)), Host: wire.HostID(fmt.Sprintf("h-%012x", i%5000)),
+			Layer: "cp"}
 	}
 	for i := range 100_000 {
 		e := event(t, fmt.Sprint(i), node(i), 1)
@@ -202,5 +204,6 @@ func TestFigures(t *testing.T) {
 		v = next
 	}
 	took := time.Since(began)
-	fmt.Printf("FIGURE a new view for one event, 100000 nodes: %.1f µs, of it %.1f µs to read the record\n", took.Seconds()*1e6/n, decoding.Seconds()*1e6/n)
+	fmt.Printf("FIGURE a new view for one event, 100000 nodes: %.1f µs, of it %.1f µs to read the record\n", took.Seconds()*1e6/n,
+		decoding.Seconds()*1e6/n)
 }

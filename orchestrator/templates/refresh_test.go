@@ -27,7 +27,8 @@ func (r *registry) RoundTrip(*http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: 200, Body: io.NopCloser(bytes.NewReader(raw))}, err
 }
 
-// TestRefresh: who asks gets a list that was read after it asked, however short before another one was read; a reading that began while it waited will do.
+// TestRefresh: who asks gets a list that was read after it asked, however short before another one was read; a reading that began while it
+// waited will do.
 func TestRefresh(t *testing.T) {
 	st, err := store.Open(t.Context(), store.Options{Dir: filepath.Join(t.TempDir(), "s"), Unsafe: true})
 	if err != nil {
@@ -59,7 +60,9 @@ func TestAccount(t *testing.T) {
 	}
 	defer st.Close()
 	d, p := wire.DigestOf([32]byte{1}), host.Process{Argv: []string{"/a"}}
-	r := &registry{list: []host.Template{{Image: host.Image{Name: "a:1", Digest: d, Bytes: 1}, OCI: d, Process: p, Profile: host.ProfileApp}, {Image: host.Image{Name: "b:1", Digest: d, Bytes: 1}, OCI: d, Process: p, Profile: host.ProfileApp, Account: "acme"}}}
+	r := &registry{list: []host.Template{{Image: host.Image{Name: "a:1", Digest: d, Bytes: 1}, OCI: d, Process: p,
+		Profile: host.ProfileApp}, {Image: host.Image{Name: "b:1", Digest: d, Bytes: 1}, OCI: d, Process: p, Profile: host.ProfileApp,
+		Account: "acme"}}}
 	l := &List{Store: st, Registry: "registry:7445"}
 	l.mu.client = &http.Client{Transport: r}
 	if err := l.Refresh(t.Context()); err != nil {

@@ -125,14 +125,16 @@ func (l *List) read(ctx context.Context) error {
 // ask sends one request; an answer that is none is an error, an *operator.Problem if the registry says so.
 func (l *List) ask(ctx context.Context, method, path string, body any) (*http.Response, error) {
 	if l.mu.client == nil {
-		l.mu.client = &http.Client{Transport: &http.Transport{TLSClientConfig: identity.ClientTLS(l.Trust, identity.WantComponent("registry"), l.Self),
-			MaxIdleConns: 1, IdleConnTimeout: time.Minute}}
+		l.mu.client = &http.Client{
+			Transport: &http.Transport{TLSClientConfig: identity.ClientTLS(l.Trust, identity.WantComponent("registry"), l.Self),
+				MaxIdleConns: 1, IdleConnTimeout: time.Minute}}
 	}
 	raw, err := json.Marshal(body)
 	if err != nil {
 		return nil, fmt.Errorf("ask registry %q: %v", l.Registry, err)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, (&url.URL{Scheme: "https", Host: l.Registry, Path: path}).String(), bytes.NewReader(raw))
+	req, err := http.NewRequestWithContext(ctx, method, (&url.URL{Scheme: "https", Host: l.Registry, Path: path}).String(),
+		bytes.NewReader(raw))
 	if err != nil {
 		return nil, fmt.Errorf("ask registry %q: %v", l.Registry, err)
 	}
@@ -175,7 +177,8 @@ func (l *List) Delete(ctx context.Context, name string) (host.Freed, error) {
 	for _, t := range going {
 		elsewhere := false
 		for _, o := range store.Templates.All(v) {
-			elsewhere = elsewhere || o.Digest == t.Digest && !slices.ContainsFunc(going, func(g host.Template) bool { return g.Name == o.Name })
+			elsewhere = elsewhere || o.Digest == t.Digest &&
+				!slices.ContainsFunc(going, func(g host.Template) bool { return g.Name == o.Name })
 		}
 		if by := used.Users(t.Name, t.Digest, elsewhere); len(by) > 0 {
 			return host.Freed{}, InUse(t.Name, by)
@@ -196,7 +199,8 @@ func InUse(name wire.TemplateName, by []string) *operator.Problem {
 	if len(by) > most {
 		list += fmt.Sprintf(" and %d more", len(by)-most)
 	}
-	return operator.NewProblem(operator.Conflict, "templates/"+string(name), "it is in use by "+list, "delete those first, or let them use another template")
+	return operator.NewProblem(operator.Conflict, "templates/"+string(name), "it is in use by "+list,
+		"delete those first, or let them use another template")
 }
 
 func (l *List) change(ctx context.Context, method, path string) (out host.Freed, err error) {

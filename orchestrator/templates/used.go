@@ -13,8 +13,8 @@ import (
 	"hardnode.dev/orchestrator/store"
 )
 
-// Used is what is in use of the templates: by layers of environments, by what undoing an operation would bring back, by nodes until their hosts
-// have removed them, and by the platform's own components.
+// Used is what is in use of the templates: by layers of environments, by what undoing an operation would bring back, by nodes until their
+// hosts have removed them, and by the platform's own components.
 func Used(v *store.View) host.Used {
 	all := env.Templates{}
 	for _, t := range store.Templates.All(v) {
@@ -41,7 +41,8 @@ func Used(v *store.View) host.Used {
 		}
 	}
 	for n := range store.Nodes.Rows(v) {
-		u := host.Use{Name: full(n.Container.Image.Name), Digest: n.Container.Image.Digest, By: fmt.Sprintf("node %s of environment %s", n.CTID, n.Env)}
+		u := host.Use{Name: full(n.Container.Image.Name), Digest: n.Container.Image.Digest,
+			By: fmt.Sprintf("node %s of environment %s", n.CTID, n.Env)}
 		if n.Container.Component != "" {
 			u.By = "the platform's own component " + n.Container.Component
 		}
@@ -91,7 +92,8 @@ func Meant(name string, all []host.Template) (ref string, going []host.Template,
 	}
 	manifests := map[wire.Digest]bool{}
 	for _, t := range all {
-		if of, _, _ := strings.Cut(string(t.Name), ":"); of == repo && (strings.HasPrefix(t.Digest.Hex(), hex) || strings.HasPrefix(t.OCI.Hex(), hex)) {
+		if of, _, _ := strings.Cut(string(t.Name), ":"); of == repo &&
+			(strings.HasPrefix(t.Digest.Hex(), hex) || strings.HasPrefix(t.OCI.Hex(), hex)) {
 			going = append(going, t)
 			manifests[t.OCI] = true
 		}

@@ -15,7 +15,8 @@ func TestMeant(t *testing.T) {
 	tpl := func(name string, file, oci wire.Digest) host.Template {
 		return host.Template{Image: host.Image{Name: wire.TemplateName(name), Digest: file}, OCI: oci}
 	}
-	all := []host.Template{tpl("team/web:1", d("a"), d("b")), tpl("team/web:2", d("a"), d("b")), tpl("team/web:3", d("c"), d("e")), tpl("web:1", d("a"), d("b"))}
+	all := []host.Template{tpl("team/web:1", d("a"), d("b")), tpl("team/web:2", d("a"), d("b")), tpl("team/web:3", d("c"), d("e")),
+		tpl("web:1", d("a"), d("b"))}
 	all[2].Digest = wire.Digest("sha256:" + strings.Repeat("a", 20) + strings.Repeat("0", 44))
 	for name, c := range map[string]struct {
 		ref   string

@@ -28,7 +28,8 @@ func TestBootServeLeave(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := start(t, c)
-	for _, line := range []string{`step mounts:`, `step config: host host-1, role user`, `formatting /dev/vda for DATA: it is the only blank disk`, `step data: /dev/vda`, `step services: spawner ready`} {
+	for _, line := range []string{`step mounts:`, `step config: host host-1, role user`,
+		`formatting /dev/vda for DATA: it is the only blank disk`, `step data: /dev/vda`, `step services: spawner ready`} {
 		h.sees(line)
 	}
 	h.up()
@@ -63,7 +64,8 @@ func (h *host) look() {
 	if got := strings.TrimSpace(read("/proc/sys/kernel/hostname")); got != "host-1" {
 		h.T.Errorf("hostname %q", got)
 	}
-	for mount, options := range map[string]string{" / ": "ro", " /data ": "btrfs", " /state ": "subvol=/state", " /sys/fs/cgroup ": "memory_recursiveprot"} {
+	for mount, options := range map[string]string{" / ": "ro", " /data ": "btrfs", " /state ": "subvol=/state",
+		" /sys/fs/cgroup ": "memory_recursiveprot"} {
 		if !regexp.MustCompile(regexp.QuoteMeta(mount) + `.*` + options).MatchString(read("/proc/1/mountinfo")) {
 			h.T.Errorf("mount%s: no %q in\n%s", mount, options, read("/proc/1/mountinfo"))
 		}
@@ -73,7 +75,8 @@ func (h *host) look() {
 			h.T.Errorf("module %s is not loaded", name)
 		}
 	}
-	for file, want := range map[string]string{"system/cpu.weight": "1000", "system/memory.min": "100663296", "system/agent/cpu.weight": "1000", "system/agent/memory.min": "50331648",
+	for file, want := range map[string]string{"system/cpu.weight": "1000", "system/memory.min": "100663296",
+		"system/agent/cpu.weight": "1000", "system/agent/memory.min": "50331648",
 		"system/console/cpu.weight": "1000"} {
 		if got := strings.TrimSpace(read("/sys/fs/cgroup/" + file)); got != want {
 			h.T.Errorf("cgroup file %s is %q, want %q", file, got, want)
@@ -123,7 +126,8 @@ func (h *host) console(t *testing.T) {
 		shown = shown || status.MatchString(line)
 	}
 	// Errors (3) of drivers and of single containers stay in the kernel's log from now on.
-	if a, err := h.VM.Ask(t.Context(), ask.Request{What: "read", Path: "/proc/sys/kernel/printk"}); err != nil || !strings.HasPrefix(a.Text, "3\t") {
+	if a, err := h.VM.Ask(t.Context(), ask.Request{What: "read", Path: "/proc/sys/kernel/printk"}); err != nil ||
+		!strings.HasPrefix(a.Text, "3\t") {
 		t.Errorf("the kernel's console level after boot: %q, %v", a.Text, err)
 	}
 	if !booted || !shown {
@@ -168,7 +172,8 @@ func TestAgentKilledBeforeModules(t *testing.T) {
 	h := start(t, c)
 	h.sees(`service agent: ready`)
 	h.mark = h.VM.Console.Mark()
-	if a, err := h.VM.Ask(t.Context(), ask.Request{What: "kill", Path: "/usr/lib/hardnode/agent", Signal: int(syscall.SIGKILL)}); err != nil || len(a.Killed) == 0 {
+	if a, err := h.VM.Ask(t.Context(),
+		ask.Request{What: "kill", Path: "/usr/lib/hardnode/agent", Signal: int(syscall.SIGKILL)}); err != nil || len(a.Killed) == 0 {
 		t.Fatalf("kill the agent: %v, %v", a.Killed, err)
 	}
 	h.sees(`service agent: killed by SIGKILL`)

@@ -57,7 +57,8 @@ func machine(t *testing.T, dir, yaml string) harness.Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := harness.Config{Name: "host-1", Kernel: filepath.Join(root, "out/image/vmlinuz"), Initrd: []string{filepath.Join(root, "out/image/host.initrd")},
+	c := harness.Config{Name: "host-1", Kernel: filepath.Join(root, "out/image/vmlinuz"),
+		Initrd: []string{filepath.Join(root, "out/image/host.initrd")},
 		Append: cmdline, MemMiB: 1024, Dir: dir, Timeout: 5 * time.Minute * harness.Scale(),
 		Disks: []harness.Disk{{Path: filepath.Join(dir, "disk"), SizeMiB: 1024}},
 		NICs:  []harness.NIC{{MAC: "52:54:00:aa:00:01"}, {MAC: "52:54:00:aa:00:02"}}}

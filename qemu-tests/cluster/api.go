@@ -23,14 +23,16 @@ import (
 // longest is how long a run of hnctl may take in all: more than any operation has.
 const longest = time.Hour
 
-// HNCTL runs hnctl against this cluster and returns what it printed on stdout. An error carries what it said on stderr. It ends in any case.
+// HNCTL runs hnctl against this cluster and returns what it printed on stdout. An error carries what it said on stderr. It ends in any
+// case.
 func (c *Cluster) HNCTL(ctx context.Context, args ...string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, longest)
 	defer cancel()
 	for tries := 1; ; tries++ {
 		out, err := c.hnctl(ctx, args)
 		// Such a request never left this machine: the infra machine had other work to do. What was accepted before is not asked for again.
-		if err == nil || tries == maxTries || !strings.Contains(err.Error(), "TLS handshake t") || strings.Contains(err.Error(), "accept: ") || !run.Wait(ctx, time.Second) {
+		if err == nil || tries == maxTries || !strings.Contains(err.Error(), "TLS handshake t") ||
+			strings.Contains(err.Error(), "accept: ") || !run.Wait(ctx, time.Second) {
 			return out, err
 		}
 	}
@@ -147,7 +149,8 @@ func (c *Cluster) Env(ctx context.Context, name string) (operator.Environment, e
 }
 
 // WaitEnv waits until the environment is as wanted, and returns it.
-func (c *Cluster) WaitEnv(ctx context.Context, name string, limit time.Duration, is func(operator.Environment) bool) (operator.Environment, error) {
+func (c *Cluster) WaitEnv(ctx context.Context, name string, limit time.Duration,
+	is func(operator.Environment) bool) (operator.Environment, error) {
 	var e operator.Environment
 	var last error
 	err := c.poll(ctx, limit, 500*time.Millisecond, func(ctx context.Context) (bool, error) {
@@ -162,7 +165,8 @@ func (c *Cluster) WaitEnv(ctx context.Context, name string, limit time.Duration,
 		for _, n := range e.Nodes {
 			nodes = append(nodes, fmt.Sprintf("node %s on %s is %s %s", n.CTID, n.HostName, n.State, n.Reason))
 		}
-		return e, fmt.Errorf("wait for environment %s: %w; it is %s %s; %s; %w", name, err, e.State, e.Reason, strings.Join(nodes, ", "), errors.Join(last))
+		return e, fmt.Errorf("wait for environment %s: %w; it is %s %s; %s; %w", name, err, e.State, e.Reason, strings.Join(nodes, ", "),
+			errors.Join(last))
 	}
 	return e, nil
 }
@@ -239,7 +243,8 @@ func (c *Cluster) request(ctx context.Context, method, path string, in any) (*ht
 	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Idempotency-Key", rand.Text())
-	tr := &http.Transport{TLSClientConfig: identity.ClientTLS(identity.Trust{Pin: c.day0.caPin}, identity.WantComponent("orchestrator"), nil), DisableKeepAlives: true}
+	tr := &http.Transport{TLSClientConfig: identity.ClientTLS(identity.Trust{Pin: c.day0.caPin}, identity.WantComponent("orchestrator"),
+		nil), DisableKeepAlives: true}
 	res, err := (&http.Client{Transport: tr, Timeout: 30 * time.Second}).Do(req)
 	if err != nil {
 		return nil, nil, err

@@ -1,6 +1,7 @@
 // Package cluster starts a whole Hardnode cluster in QEMU: one infra appliance VM and user hosts on a switch of this process.
 //
-// Owns: the machines and their disks, the forwarded ports, the order of starting (build, day 0, boot, join, template, environment), its timing.
+// Owns: the machines and their disks, the forwarded ports, the order of starting (build, day 0, boot, join, template, environment), its
+// timing.
 // In: Options; what is built in out/.
 // Out: a Cluster whose page is served, or an error that names the machine, the reason and the log; Progress on the way.
 // Never: decides what a host or the orchestrator does: it uses hnctl and the API as an operator would.

@@ -51,7 +51,8 @@ func (c *Cluster) makeDay0(detail detail) error {
 	if _, err := c.tool(ctx, "jls", "init", "--dir", c.day0.jls); err != nil {
 		return err
 	}
-	if _, err := c.tool(ctx, "jls", "licence", "issue", "--dir", c.day0.jls, "--customer", "Demo", "--hosts", fmt.Sprint(c.opts.Seats), "--days", "365", "-o", licence); err != nil {
+	if _, err := c.tool(ctx, "jls", "licence", "issue", "--dir", c.day0.jls, "--customer", "Demo", "--hosts", fmt.Sprint(c.opts.Seats),
+		"--days", "365", "-o", licence); err != nil {
 		return err
 	}
 	all := c.opts.Hosts + c.opts.Spare
@@ -62,7 +63,8 @@ func (c *Cluster) makeDay0(detail detail) error {
 		"--infra-link", fmt.Sprintf("name=underlay,mac=%s,address=%s/%d", ether.MAC(infraName, 0), infraAddr, underlay.Bits()),
 		"--infra-link", fmt.Sprintf("name=outside,mac=%s,dhcp", ether.MAC(infraName, 1))}
 	for n := 1; n <= all; n++ {
-		args = append(args, "--host-link", fmt.Sprintf("%d:name=underlay,mac=%s,address=%s/%d", n, ether.MAC(hostName(n), 0), hostAddr(n), underlay.Bits()))
+		args = append(args, "--host-link",
+			fmt.Sprintf("%d:name=underlay,mac=%s,address=%s/%d", n, ether.MAC(hostName(n), 0), hostAddr(n), underlay.Bits()))
 	}
 	out, err := c.tool(ctx, "hnctl", args...)
 	if err != nil {
@@ -77,7 +79,8 @@ func (c *Cluster) makeDay0(detail detail) error {
 	}
 	c.day0.caPin = answer.CAPin
 	detail("cluster %s, licence for %d user hosts", answer.Cluster, c.opts.Seats)
-	doc, err := json.MarshalIndent(made{Version: 1, Hosts: all, Seats: c.opts.Seats, Ports: c.Ports, CAPin: answer.CAPin, Built: build.Version}, "", "  ")
+	doc, err := json.MarshalIndent(made{Version: 1, Hosts: all, Seats: c.opts.Seats, Ports: c.Ports, CAPin: answer.CAPin,
+		Built: build.Version}, "", "  ")
 	if err != nil {
 		return err
 	}
@@ -100,11 +103,13 @@ func (c *Cluster) keptDay0() (bool, error) {
 		return false, fmt.Errorf("read %s: %v, version %d; start without --keep to make everything anew", madeFile, err, m.Version)
 	}
 	if m.Hosts < c.opts.Hosts+c.opts.Spare {
-		return false, fmt.Errorf("the kept cluster was made for %d user hosts, not %d; start without --keep to make it anew", m.Hosts, c.opts.Hosts+c.opts.Spare)
+		return false, fmt.Errorf("the kept cluster was made for %d user hosts, not %d; start without --keep to make it anew", m.Hosts,
+			c.opts.Hosts+c.opts.Spare)
 	}
 	for _, f := range m.Ports.Table() {
 		if !Free(f.Host) {
-			return false, fmt.Errorf("the kept cluster uses port %d for the %s, but something else listens there; end it (ss -ltnp), or start without --keep", f.Host, f.What)
+			return false, fmt.Errorf("the kept cluster uses port %d for the %s, but something else listens there; end it (ss -ltnp), or "+
+				"start without --keep", f.Host, f.What)
 		}
 	}
 	c.Ports, c.day0.caPin, c.opts.Seats = m.Ports, m.CAPin, m.Seats

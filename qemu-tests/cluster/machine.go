@@ -209,7 +209,8 @@ func (m *Machine) Ask(ctx context.Context, q ask.Request) (ask.Answer, error) {
 		return ask.Answer{}, fmt.Errorf("machine %s: was never switched on", m.Name)
 	}
 	limit := 2 * time.Minute * harness.Scale()
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("machine %s: its probe did not answer %q %s within %v", m.Name, q.What, q.Path, limit))
+	ctx, cancel := context.WithTimeoutCause(ctx, limit,
+		fmt.Errorf("machine %s: its probe did not answer %q %s within %v", m.Name, q.What, q.Path, limit))
 	defer cancel()
 	a, err := vm.Ask(ctx, q)
 	if err != nil && ctx.Err() != nil {
@@ -249,7 +250,8 @@ func lockDir(dir string) (unlock func(), err error) {
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		who, _ := io.ReadAll(io.LimitReader(f, 20)) // empty for a moment while the other begins
 		f.Close()
-		return nil, fmt.Errorf("folder %s: %w, process %s; end that one (Ctrl-C where it runs, or kill %s), or name another folder", dir, ErrTaken, who, who)
+		return nil, fmt.Errorf("folder %s: %w, process %s; end that one (Ctrl-C where it runs, or kill %s), or name another folder", dir,
+			ErrTaken, who, who)
 	}
 	err = f.Truncate(0)
 	if _, err2 := fmt.Fprint(f, os.Getpid()); err != nil || err2 != nil {

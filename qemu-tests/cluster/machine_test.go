@@ -12,15 +12,17 @@ import (
 	"hardnode.dev/qemu-tests/harness"
 )
 
-// TestLostMachineIsTheReason: a machine that ends or panics ends the wait for another one, and the error names the machine that failed, why,
-// and its log.
+// TestLostMachineIsTheReason: a machine that ends or panics ends the wait for another one, and the error names the machine that failed,
+// why, and its log.
 func TestLostMachineIsTheReason(t *testing.T) {
 	for _, fake := range []struct {
 		name, qemu, why string
 		is              error
 	}{
-		{"QEMU ends", "echo no such machine type >&2; exit 1", "the VM has ended: qemu: exit status 1 no such machine type", harness.ErrEnded},
-		{"the kernel panics", "echo 'Kernel panic - not syncing: no root'; exec sleep 600", "the guest's kernel panicked: Kernel panic - not syncing: no root", harness.ErrPanic},
+		{"QEMU ends", "echo no such machine type >&2; exit 1", "the VM has ended: qemu: exit status 1 no such machine type",
+			harness.ErrEnded},
+		{"the kernel panics", "echo 'Kernel panic - not syncing: no root'; exec sleep 600",
+			"the guest's kernel panicked: Kernel panic - not syncing: no root", harness.ErrPanic},
 	} {
 		t.Run(fake.name, func(t *testing.T) {
 			bin := t.TempDir()
@@ -34,7 +36,8 @@ func TestLostMachineIsTheReason(t *testing.T) {
 			}
 			defer c.Close()
 			for _, name := range []string{"host-1", "host-2"} {
-				c.Hosts = append(c.Hosts, &Machine{Name: name, c: c, cfg: harness.Config{Name: name, MemMiB: 64, Dir: filepath.Join(c.Dir, "logs"), Timeout: -1}})
+				c.Hosts = append(c.Hosts, &Machine{Name: name, c: c,
+					cfg: harness.Config{Name: name, MemMiB: 64, Dir: filepath.Join(c.Dir, "logs"), Timeout: -1}})
 			}
 			if err := c.Hosts[0].Boot(); err != nil {
 				t.Fatal(err)

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Progress is one change in what Start is doing. A phase begins (Detail may be empty), gives details, and ends (Done, with Err when it failed).
-// Phases overlap.
+// Progress is one change in what Start is doing. A phase begins (Detail may be empty), gives details, and ends (Done, with Err when it
+// failed). Phases overlap.
 type Progress struct {
 	Phase  string
 	Detail string

@@ -60,7 +60,8 @@ func TestDirIsTakenOnceAndClearedWithCare(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := lockDir(dir); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("another cluster runs in it, process %d;", os.Getpid())) {
+	if _, err := lockDir(dir); err == nil ||
+		!strings.Contains(err.Error(), fmt.Sprintf("another cluster runs in it, process %d;", os.Getpid())) {
 		t.Errorf("a second cluster in the same folder: got %v", err)
 	}
 	unlock()

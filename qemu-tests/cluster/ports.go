@@ -49,7 +49,8 @@ func ChoosePorts(free func(port int) bool) (Ports, error) {
 			}
 		}
 		if port == 0 {
-			return Ports{}, fmt.Errorf("choose a port for %s: all of %d to %d are taken; end what listens there (ss -ltnp)", f.What, PortFirst, PortLast)
+			return Ports{}, fmt.Errorf("choose a port for %s: all of %d to %d are taken; end what listens there (ss -ltnp)", f.What,
+				PortFirst, PortLast)
 		}
 		used[port], *f.at(&p) = true, port
 	}

@@ -55,7 +55,8 @@ func busybox(t *testing.T, dir string) {
 			os.Symlink("busybox", filepath.Join(dir, "bin", a))
 		}
 	}
-	sh("printf 'root:x:0:0:root:/root:/bin/sh\\nwww:x:33:33:www:/:/bin/sh\\n' > etc/passwd; printf 'root:x:0:\\n' > etc/group; ln -s ../run/resolvconf/resolv.conf etc/resolv.conf; echo image > etc/hosts; echo one > srv/one; echo two > srv/two")
+	sh("printf 'root:x:0:0:root:/root:/bin/sh\\nwww:x:33:33:www:/:/bin/sh\\n' > etc/passwd; printf 'root:x:0:\\n' > etc/group; ln -s " +
+		"../run/resolvconf/resolv.conf etc/resolv.conf; echo image > etc/hosts; echo one > srv/one; echo two > srv/two")
 }
 
 func TestContainer(t *testing.T) {
@@ -86,7 +87,8 @@ func TestContainer(t *testing.T) {
 	if d, err := time.ParseDuration(os.Getenv("GUEST_TIMEOUT")); err == nil {
 		limit = d
 	}
-	harness.RunGuestTest(t, harness.GuestTest{Package: "./agent/container", Run: os.Getenv("GUEST_RUN"), DiskMiB: 1024, Files: files, Timeout: limit})
+	harness.RunGuestTest(t, harness.GuestTest{Package: "./agent/container", Run: os.Getenv("GUEST_RUN"), DiskMiB: 1024, Files: files,
+		Timeout: limit})
 }
 
 // TestFigures prints figures: `make bench`.

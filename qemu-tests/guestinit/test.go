@@ -69,7 +69,8 @@ func runTest(ev *events, p plan) error {
 	if err != nil {
 		return err
 	}
-	proc, err := os.StartProcess(p.Argv[0], p.Argv, &os.ProcAttr{Dir: p.Dir, Env: p.Env, Files: []*os.File{null, w, w}, Sys: &syscall.SysProcAttr{Setsid: true}})
+	proc, err := os.StartProcess(p.Argv[0], p.Argv,
+		&os.ProcAttr{Dir: p.Dir, Env: p.Env, Files: []*os.File{null, w, w}, Sys: &syscall.SysProcAttr{Setsid: true}})
 	w.Close()
 	if err != nil {
 		return fmt.Errorf("start %s: %v", p.Argv[0], err)

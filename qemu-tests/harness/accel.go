@@ -37,7 +37,8 @@ func accelerates(asked string, open error, cpus []byte) (kvm bool, why string) {
 	case open != nil:
 		return false, open.Error()
 	case !virtualization.Match(cpus):
-		return false, fmt.Sprintf("/dev/kvm is there, but the processor has neither vmx nor svm; %s=kvm tries it all the same", AccelVariable)
+		return false, fmt.Sprintf("/dev/kvm is there, but the processor has neither vmx nor svm; %s=kvm tries it all the same",
+			AccelVariable)
 	}
 	return true, ""
 }

@@ -7,7 +7,8 @@ import (
 )
 
 func TestAccelerates(t *testing.T) {
-	intel, amd, none := "processor\t: 0\nflags\t\t: fpu vmx lm\nbugs\t:", "flags\t\t: fpu svm\n", "flags\t\t: fpu hypervisor svme\nvmx flags\t: ept\n"
+	intel, amd, none := "processor\t: 0\nflags\t\t: fpu vmx lm\nbugs\t:", "flags\t\t: fpu svm\n",
+		"flags\t\t: fpu hypervisor svme\nvmx flags\t: ept\n"
 	for _, c := range []struct {
 		name, asked string
 		open        error

@@ -26,7 +26,8 @@ func TestProbe(t *testing.T) {
 		return d
 	}
 	n := *must(ask.Request{What: "counts"}).Counts
-	if n.Mounts < 8 || n.NetNS != 1 || n.UserNS != 1 || n.Cgroups != 2 || n.Subvolumes != 1 || n.Links < 1 || n.Addresses < 1 || n.Processes < 2 {
+	if n.Mounts < 8 || n.NetNS != 1 || n.UserNS != 1 || n.Cgroups != 2 || n.Subvolumes != 1 || n.Links < 1 || n.Addresses < 1 ||
+		n.Processes < 2 {
 		t.Errorf("counts are %+v", n)
 	}
 	if again := *must(ask.Request{What: "counts"}).Counts; again != n {
@@ -34,7 +35,8 @@ func TestProbe(t *testing.T) {
 	}
 	list := must(ask.Request{What: "processes"}).Processes
 	at := slices.IndexFunc(list, func(p ask.Process) bool { return p.Exe == "/test" })
-	if at < 0 || list[at].PSS < 1<<20 || list[at].RSS < list[at].PSS || list[at].Cgroup != "/init" || list[at].Parent != 1 || list[at].Start == 0 {
+	if at < 0 || list[at].PSS < 1<<20 || list[at].RSS < list[at].PSS || list[at].Cgroup != "/init" || list[at].Parent != 1 ||
+		list[at].Start == 0 {
 		t.Errorf("/test is not among or wrong in %+v", list)
 	}
 	if m := *must(ask.Request{What: "memory"}).Memory; m.Total < 900<<20 || m.Used < 10<<20 || m.Used > m.Total/2 {

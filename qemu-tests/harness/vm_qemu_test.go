@@ -116,7 +116,8 @@ func TestSwitchJoinsAndCutsGuests(t *testing.T) {
 	hear(t, vm, 0, "answer re: ")
 	sw.Cut("a", "b")
 	dropped := func() int64 { return sw.Counts("a").Dropped }
-	// Answers that were under way at the cut may be told a while later: then comes a second in which questions are dropped and nothing is told.
+	// Answers that were under way at the cut may be told a while later: then comes a second in which questions are dropped and nothing is
+	// told.
 	before, quiet := 0, false
 	for limit := time.Now().Add(30 * time.Second); !quiet && time.Now().Before(limit); {
 		start := dropped()

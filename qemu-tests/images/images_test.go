@@ -33,15 +33,19 @@ var brought = []struct {
 	image: image{name: "postgres", packages: []string{"postgresql-15", "util-linux"}, file: "postgres.sh", at: "/usr/local/bin/start",
 		without: "*/lib*/*[lL][lL][vV][mM]*", // its compiler of queries
 		run:     "rm -rf /var/lib/postgresql/15 /etc/postgresql/15; mkdir -p /var/lib/postgresql/data",
-		config: v1.Config{Entrypoint: []string{"start"}, Env: []string{"PATH=/usr/local/bin:/usr/lib/postgresql/15/bin:/usr/sbin:/usr/bin:/sbin:/bin", "PGDATA=/var/lib/postgresql/data"},
-			Volumes: map[string]struct{}{"/var/lib/postgresql/data": {}}, ExposedPorts: map[string]struct{}{"5432/tcp": {}}, StopSignal: "SIGINT"}},
+		config: v1.Config{Entrypoint: []string{"start"},
+			Env: []string{"PATH=/usr/local/bin:/usr/lib/postgresql/15/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+				"PGDATA=/var/lib/postgresql/data"},
+			Volumes: map[string]struct{}{"/var/lib/postgresql/data": {}}, ExposedPorts: map[string]struct{}{"5432/tcp": {}},
+			StopSignal: "SIGINT"}},
 	ready: "database system is ready to accept connections",
 	write: `psql -U postgres -h 127.0.0.1 -qc "create table t (n int); insert into t select generate_series(1, 1000)"`,
 	read:  `psql -U postgres -h 127.0.0.1 -Atc "select count(*), sum(n) from t"`,
 	want:  "1000|500500",
 	ended: "database system is shut down",
 }, {
-	image: image{name: "mariadb", packages: []string{"mariadb-server-core", "mariadb-client-core"}, file: "mariadb.sh", at: "/usr/local/bin/start",
+	image: image{name: "mariadb", packages: []string{"mariadb-server-core", "mariadb-client-core"}, file: "mariadb.sh",
+		at:  "/usr/local/bin/start",
 		run: "id mysql >/dev/null 2>&1 || useradd --system --home-dir /nonexistent --shell /bin/false mysql; mkdir -p /var/lib/mysql",
 		config: v1.Config{Cmd: []string{"start"}, Env: []string{path}, Volumes: map[string]struct{}{"/var/lib/mysql": {}},
 			ExposedPorts: map[string]struct{}{"3306/tcp": {}}}},
@@ -52,7 +56,8 @@ var brought = []struct {
 	ended: "Shutdown complete",
 }, {
 	image: image{name: "node", packages: []string{"nodejs"}, file: "app.js", at: "/srv/app.js", run: "true",
-		config: v1.Config{Entrypoint: []string{"node"}, Cmd: []string{"app.js"}, WorkingDir: "/srv", Env: []string{path, "NODE_ENV=production"},
+		config: v1.Config{Entrypoint: []string{"node"}, Cmd: []string{"app.js"}, WorkingDir: "/srv",
+			Env:     []string{path, "NODE_ENV=production"},
 			Volumes: map[string]struct{}{"/data": {}}, ExposedPorts: map[string]struct{}{"8080/tcp": {}}}},
 	ready: "ready, node v18", ended: "ended in order", http: true,
 }, {
@@ -102,7 +107,8 @@ func TestImagesNobodyHereMade(t *testing.T) {
 				http = "    http: 8080\n"
 			}
 			file := t.TempDir() + "/env.yaml"
-			doc := fmt.Sprintf("version: 1\nname: %s\nlayers:\n  - name: cp\n    template: %s\n    nodes: 1\n    cloudlets: {reserved: 2, dynamic: 4}\n%s", b.name, b.name, http)
+			doc := fmt.Sprintf("version: 1\nname: %s\nlayers:\n  - name: cp\n    template: %s\n    nodes: 1\n"+
+				"    cloudlets: {reserved: 2, dynamic: 4}\n%s", b.name, b.name, http)
 			if err := os.WriteFile(file, []byte(doc), 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -181,7 +187,9 @@ func (s trial) sh(n operator.Node, command string) string {
 // node is the environment's only node, once it runs.
 func (s trial) node(env string) operator.Node {
 	s.Helper()
-	e, err := s.WaitEnv(s.Context(), env, 3*time.Minute*harness.Scale(), func(e operator.Environment) bool { return len(e.Nodes) == 1 && e.Nodes[0].State == "running" })
+	e, err := s.WaitEnv(s.Context(), env, 3*time.Minute*harness.Scale(), func(e operator.Environment) bool {
+		return len(e.Nodes) == 1 && e.Nodes[0].State == "running"
+	})
 	if err != nil {
 		s.Fatal(err)
 	}

@@ -23,7 +23,8 @@ import (
 // its version on the same disk, and changes it back.
 func TestNeighbours(t *testing.T) {
 	if os.Getenv("HARDNODE_SOAK") == "" {
-		t.Skip("HARDNODE_SOAK is not set: an earlier version is built and two clusters run; `make soak PKG=./qemu-tests/neighbours` does it")
+		t.Skip("HARDNODE_SOAK is not set: an earlier version is built and two clusters run; " +
+			"`make soak PKG=./qemu-tests/neighbours` does it")
 	}
 	now, err := harness.Root()
 	if err != nil {
@@ -105,7 +106,8 @@ func (s pair) works(when string, versions ...string) {
 	}
 	s.pages(when, "hello", 2)
 	for i, n := range hello.Nodes {
-		if out := s.hnctl(when, "node", "exec", n.CTID.String(), "--", "wget", "-q", "-O", "-", "http://"+hello.Nodes[1-i].InternalIP+"/"); !strings.Contains(out, "<html") {
+		if out := s.hnctl(when, "node", "exec", n.CTID.String(), "--", "wget", "-q", "-O", "-",
+			"http://"+hello.Nodes[1-i].InternalIP+"/"); !strings.Contains(out, "<html") {
 			s.Errorf("%s: from node %s on %s the page of the other host's node is %q", when, n.CTID, n.HostName, out)
 		}
 		if out := s.hnctl(when, "node", "logs", n.CTID.String(), "--tail", "50"); !strings.Contains(out, "GET /") {

@@ -187,7 +187,8 @@ func memory() (ask.Memory, error) {
 		return ask.Memory{}, errors.New("read meminfo: no MemTotal")
 	}
 	cache := m["Cached"] - m["Shmem"] + m["Buffers"] + m["SReclaimable"]
-	return ask.Memory{Total: m["MemTotal"], Free: m["MemFree"], Available: m["MemAvailable"], Used: m["MemTotal"] - m["MemFree"] - cache}, nil
+	return ask.Memory{Total: m["MemTotal"], Free: m["MemFree"], Available: m["MemAvailable"],
+		Used: m["MemTotal"] - m["MemFree"] - cache}, nil
 }
 
 func counts() (ask.Counts, error) {

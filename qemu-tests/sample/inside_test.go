@@ -16,7 +16,8 @@ func TestMachine(t *testing.T) {
 		t.Errorf("uid is %d, want 0", os.Getuid())
 	}
 	for path, magic := range map[string]int64{
-		"/": 0x01021994, "/proc": 0x9fa0, "/sys": 0x62656572, "/run": 0x01021994, "/data": 0x9123683e, "/sys/fs/cgroup": 0x63677270, "/sys/fs/bpf": 0xcafe4a11,
+		"/": 0x01021994, "/proc": 0x9fa0, "/sys": 0x62656572, "/run": 0x01021994, "/data": 0x9123683e, "/sys/fs/cgroup": 0x63677270,
+		"/sys/fs/bpf": 0xcafe4a11,
 	} {
 		var st syscall.Statfs_t
 		if err := syscall.Statfs(path, &st); err != nil || st.Type != magic {
@@ -43,7 +44,8 @@ func TestPivot(t *testing.T) {
 	cmd := exec.Command("/proc/self/exe", "-test.run=TestPivotChild")
 	cmd.Env = []string{"PIVOT=1"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWUSER | syscall.CLONE_NEWPID,
-		UidMappings: []syscall.SysProcIDMap{{HostID: 100000, Size: 65536}}, GidMappings: []syscall.SysProcIDMap{{HostID: 100000, Size: 65536}},
+		UidMappings:                []syscall.SysProcIDMap{{HostID: 100000, Size: 65536}},
+		GidMappings:                []syscall.SysProcIDMap{{HostID: 100000, Size: 65536}},
 		GidMappingsEnableSetgroups: true, Credential: &syscall.Credential{}}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("pivot: %v: %s", err, out)

@@ -12,7 +12,8 @@ import (
 )
 
 func TestSample(t *testing.T) {
-	harness.RunGuestTest(t, harness.GuestTest{Package: "./qemu-tests/sample", DiskMiB: 512, Env: []string{"FAIL=" + os.Getenv("SAMPLE_FAIL")}})
+	harness.RunGuestTest(t,
+		harness.GuestTest{Package: "./qemu-tests/sample", DiskMiB: 512, Env: []string{"FAIL=" + os.Getenv("SAMPLE_FAIL")}})
 }
 
 // TestFailureIsSeen runs TestSample with a guest test that fails.

@@ -104,8 +104,9 @@ func (s story) agentKilledUnder(m *cluster.Machine, procs map[wire.CTID][]proces
 		run.Wait(s.Context(), time.Until(killed.Add(normalLife)))
 	}
 	slices.Sort(took)
-	s.figure("agent killed under %d containers, %d times: adopted again after %.2f s (median; %.2f to %.2f); the agent's own look took %q", len(procs), len(took),
-		took[len(took)/2].Seconds(), took[0].Seconds(), took[len(took)-1].Seconds(), looks(s.tail(m, "/run/hardnode/log/agent", 1000)))
+	s.figure("agent killed under %d containers, %d times: adopted again after %.2f s (median; %.2f to %.2f); the agent's own look took %q",
+		len(procs), len(took), took[len(took)/2].Seconds(), took[0].Seconds(), took[len(took)-1].Seconds(),
+		looks(s.tail(m, "/run/hardnode/log/agent", 1000)))
 	if most := slack * adoptedIn * harness.Scale(); took[len(took)/2] > most {
 		s.Errorf("adopted again after %v, want at most %v", took, most)
 	}
@@ -149,7 +150,8 @@ func (s story) spawnerKilledUnder(m *cluster.Machine, procs map[wire.CTID][]proc
 	s.figure("spawner killed under %d containers: a new one serves after %.2f s", len(procs), time.Since(begin).Seconds())
 	s.sameProcesses(m, procs)
 	word := fmt.Sprintf("after-%d", begin.UnixNano())
-	if out := s.hnctl("node", "exec", n.CTID.String(), "--", "wget", "-q", "-O", "-", "http://127.0.0.1/?"+word); !strings.Contains(out, "<html") {
+	if out := s.hnctl("node", "exec", n.CTID.String(), "--", "wget", "-q", "-O", "-",
+		"http://127.0.0.1/?"+word); !strings.Contains(out, "<html") {
 		s.Errorf("exec after the spawner was killed: %q", out)
 	}
 	s.until("the log has what came after the kill", func() bool {

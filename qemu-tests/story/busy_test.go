@@ -53,8 +53,8 @@ func busyHosts(s story) {
 	hello := s.settled("hello")
 	ops := s.replacements()
 	v, begin := s.visitor(time.Second), time.Now()
-	if _, err := s.HNCTL(s.Context(), "env", "create", "-f", s.file("busy", len(s.Hosts)*busyNodes, "template: nginx", "template: busy", "reserved: 1", "reserved: 0",
-		"dynamic: 2}", fmt.Sprintf("dynamic: %d}\n    diskMiB: 64", ceiling(hosts)))); err != nil {
+	if _, err := s.HNCTL(s.Context(), "env", "create", "-f", s.file("busy", len(s.Hosts)*busyNodes, "template: nginx", "template: busy",
+		"reserved: 1", "reserved: 0", "dynamic: 2}", fmt.Sprintf("dynamic: %d}\n    diskMiB: 64", ceiling(hosts)))); err != nil {
 		s.Fatal(err)
 	}
 	s.figure("%d containers that compute without end run after %.0f s", len(s.Hosts)*busyNodes, time.Since(begin).Seconds())
@@ -65,7 +65,8 @@ func busyHosts(s story) {
 	s.sameNodes(busy, after)
 	for _, h := range hosts {
 		times, got := overcommit(h, busy.Nodes, after.Nodes)
-		s.figure("%s had %.1f times as much to do as it has CPU (%d × %d MHz); it gave %.0f s of CPU time meanwhile", h.Name, times, h.CPUs, h.MHz, got)
+		s.figure("%s had %.1f times as much to do as it has CPU (%d × %d MHz); it gave %.0f s of CPU time meanwhile", h.Name, times, h.CPUs,
+			h.MHz, got)
 		if least := soak(busyTimes/slack, busyTimes); times < least {
 			s.Errorf("%s had %.1f times as much to do as it has CPU, want %.1f at least", h.Name, times, least)
 		}
@@ -81,8 +82,8 @@ func busyHosts(s story) {
 // mostCloudlets is the largest limit that a node may have on the emulated hosts: their memory without what a host keeps for itself.
 const mostCloudlets = 7
 
-// ceiling is how many cloudlets each of busyNodes needs on the fastest host, so that together they may use busyTimes as much as it has: less on a
-// host so fast that its memory is not enough for such a limit.
+// ceiling is how many cloudlets each of busyNodes needs on the fastest host, so that together they may use busyTimes as much as it has:
+// less on a host so fast that its memory is not enough for such a limit.
 func ceiling(hosts []operator.Host) int {
 	var most int64
 	for _, h := range hosts {
@@ -150,7 +151,8 @@ func (s story) watch(d time.Duration) {
 				}
 			}
 			if began := silent[h.Name]; !began.IsZero() && !fresh {
-				s.Errorf("%s was not ACTIVE from %s on, and is back without a word: %q", h.Name, began.UTC().Format(time.TimeOnly), h.Problems)
+				s.Errorf("%s was not ACTIVE from %s on, and is back without a word: %q", h.Name, began.UTC().Format(time.TimeOnly),
+					h.Problems)
 			}
 			delete(silent, h.Name)
 		}
@@ -197,7 +199,8 @@ func TestOvercommit(t *testing.T) {
 			nodes = append(nodes, node(wire.CTID(100+i), "h-1", ceiling([]operator.Host{h}), 0))
 			later = append(later, node(wire.CTID(100+i), "h-1", ceiling([]operator.Host{h}), 1))
 		}
-		if times, _ := overcommit(h, nodes, later); times < min(busyTimes, float64(int64(mostCloudlets*busyNodes)*wire.CloudletMHz)/float64(h.MHz)) {
+		if times, _ := overcommit(h, nodes,
+			later); times < min(busyTimes, float64(int64(mostCloudlets*busyNodes)*wire.CloudletMHz)/float64(h.MHz)) {
 			t.Errorf("%d MHz: %g times, want %g", h.MHz, times, busyTimes)
 		}
 	}

@@ -29,12 +29,13 @@ func (s *slowly) Write(p []byte) (int, error) {
 	return s.got.Write(p)
 }
 
-// execCarriesAll: 5 MB of output come whole, with the command's own exit code, to a reader that takes nothing for a while and then piece after
-// piece.
+// execCarriesAll: 5 MB of output come whole, with the command's own exit code, to a reader that takes nothing for a while and then piece
+// after piece.
 func execCarriesAll(s story) {
 	n := s.settled("hello").Nodes[0]
 	id := n.CTID.String()
-	sum, _, _ := strings.Cut(s.hnctl("node", "exec", id, "--", "sh", "-c", "head -c 5000000 /dev/urandom > /tmp/big && sha256sum /tmp/big"), " ")
+	sum, _, _ := strings.Cut(s.hnctl("node", "exec", id, "--", "sh", "-c", "head -c 5000000 /dev/urandom > /tmp/big && sha256sum /tmp/big"),
+		" ")
 	ctx, cancel := context.WithTimeout(s.Context(), 3*time.Minute*harness.Scale())
 	defer cancel()
 	out := &slowly{ctx: ctx, stall: 10 * time.Second}
@@ -75,8 +76,10 @@ func execOutOfMemory(s story) {
 	if out := s.hnctl("host", "show", before.HostName); !strings.Contains(out, "container "+id+": out of memory: process dd") {
 		s.Errorf("the host doesn't say it: %s", out)
 	}
-	s.console(m, mark, time.Minute*harness.Scale(), "the console says it", fmt.Sprintf(`! container %s: out of memory: process dd of a command used \d+ MiB of 128 MiB`, id))
-	if e, err := s.WaitEnv(s.Context(), "small", time.Minute, func(e operator.Environment) bool { return e.State == operator.EnvRunning }); err != nil {
+	s.console(m, mark, time.Minute*harness.Scale(), "the console says it",
+		fmt.Sprintf(`! container %s: out of memory: process dd of a command used \d+ MiB of 128 MiB`, id))
+	if e, err := s.WaitEnv(s.Context(), "small", time.Minute,
+		func(e operator.Environment) bool { return e.State == operator.EnvRunning }); err != nil {
 		s.Errorf("the environment: %+v %v", e, err)
 	}
 	// A client that goes takes all of its command along.

@@ -61,7 +61,8 @@ func fullDisk(s story) {
 	s.settled("fill")
 	s.delete("fill")
 	s.sameCounts(counts)
-	if _, err := s.WaitHost(s.Context(), m.Name, 20*time.Second*harness.Scale(), func(h operator.Host) bool { return isActive(h) && !tells(h) }); err != nil {
+	if _, err := s.WaitHost(s.Context(), m.Name, 20*time.Second*harness.Scale(),
+		func(h operator.Host) bool { return isActive(h) && !tells(h) }); err != nil {
 		s.Error(err)
 	}
 	s.sameNodes(hello, s.settled("hello"))

@@ -86,7 +86,8 @@ func (s story) while(m *cluster.Machine, exe string, f func()) {
 	f()
 }
 
-// quiet: while nothing happens no node is touched and no page fails; a host is called unreachable only where it says itself why it was slow.
+// quiet: while nothing happens no node is touched and no page fails; a host is called unreachable only where it says itself why it was
+// slow.
 func quiet(s story) {
 	hello := s.settled("hello")
 	v, begin := s.visitor(time.Second), time.Now()
@@ -183,7 +184,9 @@ func overLicence(s story) {
 	if err != nil {
 		s.Fatal(err)
 	}
-	h, err := s.WaitHost(s.Context(), m.Name, time.Minute*harness.Scale(), func(h operator.Host) bool { return isActive(h) && h.Unlicensed != "" })
+	h, err := s.WaitHost(s.Context(), m.Name, time.Minute*harness.Scale(), func(h operator.Host) bool {
+		return isActive(h) && h.Unlicensed != ""
+	})
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -202,7 +205,8 @@ func overLicence(s story) {
 	}
 	s.delete("crowd")
 	s.Retire(m)
-	if _, err := s.WaitHost(s.Context(), m.Name, 30*time.Second*harness.Scale(), func(h operator.Host) bool { return h.State == operator.HostUnreachable }); err != nil {
+	if _, err := s.WaitHost(s.Context(), m.Name, 30*time.Second*harness.Scale(),
+		func(h operator.Host) bool { return h.State == operator.HostUnreachable }); err != nil {
 		s.Fatal(err)
 	}
 	s.hnctl("host", "remove", m.Name)
@@ -221,7 +225,8 @@ func hostKilled(s story) {
 	run.Wait(s.Context(), time.Second)
 	begin := time.Now()
 	m.Kill()
-	if _, err := s.WaitHost(s.Context(), m.Name, 30*time.Second*harness.Scale(), func(h operator.Host) bool { return h.State == operator.HostUnreachable }); err != nil {
+	if _, err := s.WaitHost(s.Context(), m.Name, 30*time.Second*harness.Scale(),
+		func(h operator.Host) bool { return h.State == operator.HostUnreachable }); err != nil {
 		s.Fatal(err)
 	}
 	noticed := time.Since(begin)
@@ -247,7 +252,8 @@ func hostKilled(s story) {
 			late = append(late, fmt.Sprintf("+%.1f s: %s", x.at.Sub(begin).Seconds(), x.err))
 		}
 	}
-	s.figure("host killed: UNREACHABLE after %.1f s, node replaced after %.1f s, %d of %d pages failed, %d later than that may take", noticed.Seconds(), took.Seconds(), len(failed(list, begin)), len(list), len(late))
+	s.figure("host killed: UNREACHABLE after %.1f s, node replaced after %.1f s, %d of %d pages failed, %d later than that may take",
+		noticed.Seconds(), took.Seconds(), len(failed(list, begin)), len(list), len(late))
 	if noticed > slack*unreachableIn {
 		s.Errorf("UNREACHABLE after %v, want at most %v", noticed, slack*unreachableIn)
 	}
@@ -268,7 +274,8 @@ func hostKilled(s story) {
 	if _, err := s.WaitHost(s.Context(), m.Name, time.Minute*harness.Scale(), isActive); err != nil {
 		s.Error(err)
 	}
-	if _, err := s.WaitEnv(s.Context(), "hello", 30*time.Second*harness.Scale(), func(e operator.Environment) bool { return running(e) && len(e.Nodes) == 2 }); err != nil {
+	if _, err := s.WaitEnv(s.Context(), "hello", 30*time.Second*harness.Scale(),
+		func(e operator.Environment) bool { return running(e) && len(e.Nodes) == 2 }); err != nil {
 		s.Errorf("after the host is back: %v", err)
 	}
 	s.spread(m)
@@ -289,7 +296,9 @@ func (s story) spread(empty *cluster.Machine) {
 	v, begin := s.visitor(100*time.Millisecond), time.Now()
 	s.hnctl("env", "spread", "hello")
 	took := time.Since(begin)
-	e, err := s.WaitEnv(s.Context(), "hello", 30*time.Second*harness.Scale(), func(e operator.Environment) bool { return running(e) && len(e.Nodes) == 2 && e.Spread == "" })
+	e, err := s.WaitEnv(s.Context(), "hello", 30*time.Second*harness.Scale(), func(e operator.Environment) bool {
+		return running(e) && len(e.Nodes) == 2 && e.Spread == ""
+	})
 	if err != nil {
 		s.Fatal(err)
 	}

@@ -63,7 +63,8 @@ func TestFigures(t *testing.T) {
 	}
 	for i, l := range landmarks {
 		slices.Sort(took[i])
-		fmt.Fprintf(t.Output(), "FIGURE %s: median %.1f s of %d (%.1f to %.1f)\n", l.what, took[i][boots/2], boots, took[i][0], took[i][boots-1])
+		fmt.Fprintf(t.Output(), "FIGURE %s: median %.1f s of %d (%.1f to %.1f)\n", l.what, took[i][boots/2], boots, took[i][0],
+			took[i][boots-1])
 	}
 	s.console(host, 0, time.Minute*harness.Scale(), "the boot is over: the host is idle", `step container modules:`)
 	memory(t, host)
@@ -118,7 +119,8 @@ func memory(t *testing.T, host *cluster.Machine) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fmt.Fprintf(t.Output(), "FIGURE all programs of an idle host: RSS %.1f MiB, PSS %.1f MiB; the host in all: %.1f MiB\n", mib(rss), mib(pss), mib(m.Memory.Used))
+	fmt.Fprintf(t.Output(), "FIGURE all programs of an idle host: RSS %.1f MiB, PSS %.1f MiB; the host in all: %.1f MiB\n", mib(rss),
+		mib(pss), mib(m.Memory.Used))
 }
 
 func mib(n int64) float64 { return float64(n) / (1 << 20) }

@@ -17,7 +17,8 @@ import (
 // file writes the document of an environment of nginx nodes; instead are pairs of what stands in it and what shall stand there.
 func (s story) file(name string, nodes int, instead ...string) string {
 	s.Helper()
-	doc := fmt.Sprintf("version: 1\nname: %s\nlayers:\n  - name: cp\n    template: nginx\n    nodes: %d\n    cloudlets: {reserved: 1, dynamic: 2}\n", name, nodes)
+	doc := fmt.Sprintf("version: 1\nname: %s\nlayers:\n  - name: cp\n    template: nginx\n    nodes: %d\n"+
+		"    cloudlets: {reserved: 1, dynamic: 2}\n", name, nodes)
 	doc = strings.NewReplacer(instead...).Replace(doc)
 	path := filepath.Join(s.TempDir(), name+".yaml")
 	if err := os.WriteFile(path, []byte(doc), 0o600); err != nil {
@@ -74,7 +75,8 @@ func (s story) counts() map[string]ask.Counts {
 func (s story) sameCounts(want map[string]ask.Counts) {
 	s.Helper()
 	var got map[string]ask.Counts
-	for limit := time.Now().Add(10 * time.Second * harness.Scale()); time.Now().Before(limit) && run.Wait(s.Context(), 500*time.Millisecond); {
+	for limit := time.Now().Add(10 * time.Second * harness.Scale()); time.Now().Before(limit) &&
+		run.Wait(s.Context(), 500*time.Millisecond); {
 		got = s.counts()
 		same := true
 		for name := range want {
@@ -100,7 +102,8 @@ func leavesNothing(s story) {
 		s.settled("brief")
 		during := s.counts()
 		for name := range before {
-			if during[name].Veths <= before[name].Veths || during[name].NetNS <= before[name].NetNS || during[name].Cgroups <= before[name].Cgroups {
+			if during[name].Veths <= before[name].Veths || during[name].NetNS <= before[name].NetNS ||
+				during[name].Cgroups <= before[name].Cgroups {
 				s.Errorf("with 4 nodes more %s has %+v, had %+v: the counting is blind", name, during[name], before[name])
 			}
 		}

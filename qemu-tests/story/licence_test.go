@@ -35,7 +35,8 @@ func (s story) signer() issue.Signer {
 func (s story) sign(g issue.Signer, hosts int, from, to time.Duration) (id, text string) {
 	s.Helper()
 	id = issue.NewID("lic-")
-	text, err := g.License(license.License{ID: id, Customer: "Demo", Hosts: hosts, Issued: time.Now().Add(from), Expires: time.Now().Add(to)})
+	text, err := g.License(license.License{ID: id, Customer: "Demo", Hosts: hosts, Issued: time.Now().Add(from),
+		Expires: time.Now().Add(to)})
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -79,7 +80,8 @@ func badLicences(s story) {
 		name, text string
 		want       []string
 	}{
-		{"bad signature", forged, []string{"licence: signature does not match", "next: check that the text is complete and unchanged; the one in force stays"}},
+		{"bad signature", forged,
+			[]string{"licence: signature does not match", "next: check that the text is complete and unchanged; the one in force stays"}},
 		{"expired", old, []string{oldID + " of Demo", "has expired: it ended at", "next: ask for a new licence; the one in force stays"}},
 		{"not valid yet", soon, []string{soonID + " of Demo", "is not valid yet", "next: "}},
 		{"another root", foreign, []string{"comes from another licence root", "next: "}},
@@ -99,7 +101,8 @@ func badLicences(s story) {
 				s.Errorf("%s: the answer doesn't say %q: %v", row.name, w, err)
 			}
 		}
-		if p, err := s.Refusal(s.Context(), "PUT", "/license", operator.LicenseText{Text: row.text}); err != nil || p.Code != operator.Invalid || p.Object != "licence" {
+		if p, err := s.Refusal(s.Context(), "PUT", "/license", operator.LicenseText{Text: row.text}); err != nil ||
+			p.Code != operator.Invalid || p.Object != "licence" {
 			s.Errorf("%s: the API answers %+v, %v", row.name, p, err)
 		}
 	}
@@ -160,7 +163,8 @@ func (s story) bothHosts() {
 	s.Helper()
 	s.hnctl("license", "set", filepath.Join(s.Dir, "jls", "demo.licence"))
 	for _, h := range s.Hosts {
-		if _, err := s.WaitHost(s.Context(), h.Name, 20*time.Second*harness.Scale(), func(h operator.Host) bool { return isActive(h) && h.Unlicensed == "" }); err != nil {
+		if _, err := s.WaitHost(s.Context(), h.Name, 20*time.Second*harness.Scale(),
+			func(h operator.Host) bool { return isActive(h) && h.Unlicensed == "" }); err != nil {
 			s.Error(err)
 		}
 	}

@@ -54,7 +54,8 @@ func infraPowerCut(s story) {
 	active := time.Since(begin)
 	s.settled("cut")
 	writers.Wait()
-	s.figure("infra VM's power cut: page served again after %.1f s, all hosts ACTIVE after %.1f s, the order taken before carried out after %.1f s",
+	s.figure("infra VM's power cut: page served again after %.1f s, all hosts ACTIVE after %.1f s, the order taken before carried out "+
+		"after %.1f s",
 		page.Seconds(), active.Seconds(), time.Since(begin).Seconds())
 	s.delete("cut")
 	for _, m := range s.Hosts {

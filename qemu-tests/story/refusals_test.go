@@ -22,7 +22,8 @@ func refusals(s story) {
 	s.settled("hello")
 	before := s.counts()
 	spec := func(name, rest string) string {
-		return "version: 1\nname: " + name + "\nlayers:\n  - name: cp\n    template: nginx\n    nodes: 1\n    cloudlets: {reserved: 1, dynamic: 2}\n" + rest
+		return "version: 1\nname: " + name +
+			"\nlayers:\n  - name: cp\n    template: nginx\n    nodes: 1\n    cloudlets: {reserved: 1, dynamic: 2}\n" + rest
 	}
 	for _, row := range []struct {
 		name, doc string
@@ -33,8 +34,10 @@ func refusals(s story) {
 		{"name taken", spec("hello", ""), []string{"hello", "next:"}},
 		{"bad name", spec("Bad_Name", ""), []string{"Bad_Name"}},
 		{"unknown template", strings.Replace(spec("bad4", ""), "nginx", "no-such-template", 1), []string{"no-such-template", "next:"}},
-		{"more cloudlets than any host has", strings.Replace(spec("bad5", ""), "reserved: 1, dynamic: 2", "reserved: 4000, dynamic: 4000", 1), []string{"4000", "next:"}},
-		{"no free host", strings.Replace(strings.Replace(spec("bad6", ""), "nodes: 1", "nodes: 100", 1), "reserved: 1", "reserved: 2", 1), []string{"next:"}},
+		{"more cloudlets than any host has",
+			strings.Replace(spec("bad5", ""), "reserved: 1, dynamic: 2", "reserved: 4000, dynamic: 4000", 1), []string{"4000", "next:"}},
+		{"no free host", strings.Replace(strings.Replace(spec("bad6", ""), "nodes: 1", "nodes: 100", 1), "reserved: 1", "reserved: 2", 1),
+			[]string{"next:"}},
 	} {
 		file := filepath.Join(s.TempDir(), "bad.yaml")
 		if err := os.WriteFile(file, []byte(row.doc), 0o600); err != nil {
@@ -52,7 +55,9 @@ func refusals(s story) {
 		}
 	}
 	body := func(name, template string, nodes, reserved, dynamic int) operator.EnvironmentSpec {
-		return operator.EnvironmentSpec{Version: 1, Name: wire.EnvName(name), Layers: []operator.LayerSpec{{Name: "cp", Template: wire.TemplateName(template), Nodes: nodes, Cloudlets: wire.Cloudlets{Reserved: reserved, Dynamic: dynamic}}}}
+		return operator.EnvironmentSpec{Version: 1, Name: wire.EnvName(name),
+			Layers: []operator.LayerSpec{{Name: "cp", Template: wire.TemplateName(template), Nodes: nodes,
+				Cloudlets: wire.Cloudlets{Reserved: reserved, Dynamic: dynamic}}}}
 	}
 	for _, row := range []struct {
 		name   string
@@ -60,14 +65,16 @@ func refusals(s story) {
 		code   operator.Code
 		object string
 	}{
-		{"unknown field", map[string]any{"version": 1, "name": "bad1", "colour": "red", "layers": body("bad1", "nginx", 1, 1, 2).Layers}, operator.Invalid, "colour"},
+		{"unknown field", map[string]any{"version": 1, "name": "bad1", "colour": "red", "layers": body("bad1", "nginx", 1, 1, 2).Layers},
+			operator.Invalid, "colour"},
 		{"name taken", body("hello", "nginx", 1, 1, 2), operator.Conflict, "environments/hello"},
 		{"bad name", body("Bad_Name", "nginx", 1, 1, 2), operator.Invalid, "name"},
 		{"unknown template", body("bad4", "no-such-template", 1, 1, 2), operator.NotFound, "layers[0].template"},
 		{"more cloudlets than any host has", body("bad5", "nginx", 1, 4000, 4000), operator.Exhausted, "layers[0]"},
 		{"no free host", body("bad6", "nginx", 100, 2, 2), operator.Exhausted, ""},
 	} {
-		if p, err := s.Refusal(s.Context(), "POST", "/environments", row.body); err != nil || p.Code != row.code || !strings.Contains(p.Object, row.object) {
+		if p, err := s.Refusal(s.Context(), "POST", "/environments", row.body); err != nil || p.Code != row.code ||
+			!strings.Contains(p.Object, row.object) {
 			s.Errorf("%s: the API answers %+v, %v, want code %s about %q", row.name, p, err, row.code, row.object)
 		}
 	}
@@ -104,8 +111,10 @@ func refusedHosts(s story) {
 	}{
 		{"used-token", first, same, `! join token .* was used by host host-1 at .* -> .*new one`},
 		{"expired-token", spare, edit(`(?m)^  token: .*$`, "  token: "+late.Text), `! join token .* expired at .* -> .*new one`},
-		{"wrong-pin", spare, edit(`caPin: sha256:[0-9a-f]{8}`, "caPin: sha256:00000000"), `! join.caPin: check CA pin: want root CA sha256:00000000.*compare`},
-		{"clock-ahead", spare, same, `! join.endpoints: certificate of .* has expired: it ended at .*, the clock here says .* -> set this machine's clock`},
+		{"wrong-pin", spare, edit(`caPin: sha256:[0-9a-f]{8}`, "caPin: sha256:00000000"),
+			`! join.caPin: check CA pin: want root CA sha256:00000000.*compare`},
+		{"clock-ahead", spare, same,
+			`! join.endpoints: certificate of .* has expired: it ended at .*, the clock here says .* -> set this machine's clock`},
 	}
 	for some := range slices.Chunk(rows, 2) { // more at once would starve the cluster on a small machine
 		var up []*cluster.Machine

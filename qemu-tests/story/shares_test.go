@@ -41,7 +41,8 @@ func shares(s story) {
 		s.Fatalf("%d works on disk, %d starts, %g confirmed: want some of each", len(saved), len(started), count)
 	}
 	s.figure("start of a container, image present, from its plan until it runs: p50 %s of %d", middle(started), len(started))
-	s.figure("before it: work on the host's disk (fsync) p50 %s of %d; from sent until confirmed (link there and back, fsync) mean %.0f ms of %.0f",
+	s.figure("before it: work on the host's disk (fsync) p50 %s of %d; from sent until confirmed (link there and back, fsync) mean %.0f "+
+		"ms of %.0f",
 		middle(saved), len(saved), 1000*sum/count, count)
 }
 

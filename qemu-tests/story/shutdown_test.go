@@ -54,8 +54,10 @@ func hostShutDown(s story) {
 	s.console(m, mark, 30*time.Second*harness.Scale(), "the shutdown begins", `poweroff: power button`)
 	s.console(m, mark, 60*time.Second*harness.Scale(), "progress is told", `service agent: stopping containers: \d+ of \d+ still run \(`)
 	s.ask(m, ask.Request{What: "kill", Path: agentExe})
-	s.console(m, mark, 30*time.Second*harness.Scale(), "the killed agent is started again", `service agent: killed by SIGKILL; started again to end in order`)
-	line := s.console(m, mark, boot.StopContainers+30*time.Second, "the containers have ended", `service agent: (\d+ containers stopped(?: in [0-9.m]+s|; killed .*))`)
+	s.console(m, mark, 30*time.Second*harness.Scale(), "the killed agent is started again",
+		`service agent: killed by SIGKILL; started again to end in order`)
+	line := s.console(m, mark, boot.StopContainers+30*time.Second, "the containers have ended",
+		`service agent: (\d+ containers stopped(?: in [0-9.m]+s|; killed .*))`)
 	took := time.Since(began)
 	if strings.Contains(line[1], "killed") || took < endTakes {
 		s.Errorf("after %s: %s: a container was not given its time", took, line[1])

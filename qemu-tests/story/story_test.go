@@ -34,11 +34,12 @@ type story struct {
 // TestStory starts one cluster and goes through its life; a part that breaks the cluster comes last.
 func TestStory(t *testing.T) {
 	dir := harness.Dir(t)
-	c, err := cluster.Start(t.Context(), cluster.Options{Dir: dir, Hosts: 2, Seats: 2, Spare: 1, Probe: true, Progress: func(p cluster.Progress) {
-		if p.Done {
-			fmt.Fprintf(t.Output(), "%6.1f s %s %v\n", p.Took.Seconds(), p.Phase, p.Err)
-		}
-	}})
+	c, err := cluster.Start(
+		t.Context(), cluster.Options{Dir: dir, Hosts: 2, Seats: 2, Spare: 1, Probe: true, Progress: func(p cluster.Progress) {
+			if p.Done {
+				fmt.Fprintf(t.Output(), "%6.1f s %s %v\n", p.Took.Seconds(), p.Phase, p.Err)
+			}
+		}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +186,8 @@ func jelastic(s story) {
 	e := s.env("jelastic")
 	want := []string{"registry", "jls", "orchestrator", "resolver"}
 	for i, n := range e.Nodes {
-		if i >= len(want) || n.Component != want[i] || n.Layer != e.Spec.Layers[i].Name || n.Template != e.Spec.Layers[i].Template || int(n.CTID) != i+1 || n.InternalIP == "" || n.ExternalIP == "" || n.State != "running" {
+		if i >= len(want) || n.Component != want[i] || n.Layer != e.Spec.Layers[i].Name || n.Template != e.Spec.Layers[i].Template ||
+			int(n.CTID) != i+1 || n.InternalIP == "" || n.ExternalIP == "" || n.State != "running" {
 			s.Errorf("node %d of jelastic is %+v", i, n)
 		}
 	}
@@ -209,13 +211,16 @@ func execAndLogs(s story) {
 	if out := s.hnctl("node", "exec", n.CTID.String(), "--", "hostname"); strings.TrimSpace(out) == "" {
 		s.Error("hostname says nothing")
 	}
-	if out := s.hnctl("node", "exec", "--user", "www-data", n.CTID.String(), "--", "id"); !strings.Contains(out, "uid=33(www-data) gid=33(www-data)") {
+	if out := s.hnctl("node", "exec", "--user", "www-data", n.CTID.String(), "--",
+		"id"); !strings.Contains(out, "uid=33(www-data) gid=33(www-data)") {
 		s.Errorf("a command as www-data: %q", out)
 	}
-	if _, err := s.HNCTL(s.Context(), "node", "exec", "--user", "nobody-here", n.CTID.String(), "--", "id"); err == nil || !strings.Contains(err.Error(), "nobody-here") {
+	if _, err := s.HNCTL(s.Context(), "node", "exec", "--user", "nobody-here", n.CTID.String(), "--", "id"); err == nil ||
+		!strings.Contains(err.Error(), "nobody-here") {
 		s.Errorf("a command as a user that the node does not have: %v", err)
 	}
-	if out, err := s.HNCTL(s.Context(), "node", "exec", n.CTID.String(), "--", "sh", "-c", "exit 17"); err == nil || !strings.Contains(err.Error(), "17") {
+	if out, err := s.HNCTL(s.Context(), "node", "exec", n.CTID.String(), "--", "sh", "-c", "exit 17"); err == nil ||
+		!strings.Contains(err.Error(), "17") {
 		s.Errorf("exit 17 gives %q, %v, want the command's own exit code", out, err)
 	}
 	if _, err := s.HNCTL(s.Context(), "node", "exec", n.CTID.String(), "--", "/no/such/program"); err == nil {
@@ -229,7 +234,8 @@ func execAndLogs(s story) {
 		s.Errorf("the environment's log has no line of node %d with its time: %q", n.CTID, out)
 	}
 	// The spawner has nothing to say when all is well.
-	for unit, want := range map[string]string{"agent": "level=", "spawner": "", "netd": "level=", "init": `(?m)^20\S+Z .*agent`, "kernel": `(?m)^20\S+Z Linux version `} {
+	for unit, want := range map[string]string{"agent": "level=", "spawner": "", "netd": "level=", "init": `(?m)^20\S+Z .*agent`,
+		"kernel": `(?m)^20\S+Z Linux version `} {
 		if out := s.hnctl("host", "logs", n.HostName, "--unit", unit); !regexp.MustCompile(want).MatchString(out) {
 			s.Errorf("the log of %s on %s has no %s: %.500q", unit, n.HostName, want, out)
 		}
@@ -242,7 +248,8 @@ func execAndLogs(s story) {
 func stopAndStart(s story) {
 	before := s.settled("hello")
 	s.hnctl("env", "stop", "hello")
-	if _, err := s.WaitEnv(s.Context(), "hello", 30*time.Second*harness.Scale(), func(e operator.Environment) bool { return e.State == operator.EnvDown }); err != nil {
+	if _, err := s.WaitEnv(s.Context(), "hello", 30*time.Second*harness.Scale(),
+		func(e operator.Environment) bool { return e.State == operator.EnvDown }); err != nil {
 		s.Fatal(err)
 	}
 	if p, err := s.FetchPage(s.Context(), "hello", "/"); err != nil || p.Status != 503 {

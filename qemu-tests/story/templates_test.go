@@ -32,8 +32,8 @@ import (
 	"hardnode.dev/qemu-tests/harness/ask"
 )
 
-// small writes an image of busybox, whose config is as change makes it, as an OCI layout of its own and returns its folder. It is some 2 MiB,
-// so that what is tried with it does not wait for imports.
+// small writes an image of busybox, whose config is as change makes it, as an OCI layout of its own and returns its folder. It is some 2
+// MiB, so that what is tried with it does not wait for imports.
 func (s story) small(name string, change func(*v1.ConfigFile)) string {
 	s.Helper()
 	layer, err := busybox()
@@ -144,9 +144,11 @@ func badTemplates(s story) {
 	flip(s, blob)
 	s.refusedPush(torn, "layer sha256:"+filepath.Base(blob), "its content has digest sha256:", "build or copy the image again")
 	lies := s.small("wrong-diff", func(c *v1.ConfigFile) { c.RootFS.DiffIDs[0].Hex = strings.Repeat("0", 64) })
-	s.refusedPush(lies, "templates/wrong-diff:latest", "layer sha256:"+strings.Repeat("0", 64), "its content hashes to sha256:", "mend the image and push it again")
+	s.refusedPush(lies, "templates/wrong-diff:latest", "layer sha256:"+strings.Repeat("0", 64), "its content hashes to sha256:",
+		"mend the image and push it again")
 	wrong := "sha256:" + strings.Repeat("1", 64)
-	if status, words, err := s.Put(s.Context(), "wrong-blob", wrong, []byte("hello")); err != nil || status != 400 || !strings.Contains(words, "DIGEST_INVALID") {
+	if status, words, err := s.Put(s.Context(), "wrong-blob", wrong, []byte("hello")); err != nil || status != 400 ||
+		!strings.Contains(words, "DIGEST_INVALID") {
 		s.Errorf("the registry took a blob that isn't %s: %d %s %v", wrong, status, words, err)
 	}
 	s.until("the list says why the import failed", func() bool {
@@ -180,7 +182,8 @@ func (s story) damagedOnDisk() {
 		s.Fatalf("an environment of a damaged template was created: %s", out)
 	}
 	s.figure("damaged template: %s", lastLines(err, 2))
-	for _, w := range []string{"environments/torn", "is broken", "image torn:latest (" + string(t.Digest) + ")", "its content has digest sha256:", "next: "} {
+	for _, w := range []string{"environments/torn", "is broken", "image torn:latest (" + string(t.Digest) + ")",
+		"its content has digest sha256:", "next: "} {
 		if !strings.Contains(err.Error(), w) {
 			s.Errorf("the answer doesn't say %q: %v", w, err)
 		}
@@ -189,7 +192,8 @@ func (s story) damagedOnDisk() {
 	defer cancel()
 	said := 0 // by the agent's warning, or by the status: that is looked at once a second, and the create may be undone before
 	for h, mark := range marks {
-		if line, err := h.VM().WaitAfter(ctx, mark, `image torn:latest \(`+string(t.Digest)+`\) from .*: its content has digest .*push the template again`); err == nil {
+		if line, err := h.VM().WaitAfter(ctx, mark,
+			`image torn:latest \(`+string(t.Digest)+`\) from .*: its content has digest .*push the template again`); err == nil {
 			said++
 			s.figure("damaged template, console of %s: %s", h.Name, line[0])
 		}

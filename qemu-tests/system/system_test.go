@@ -44,10 +44,11 @@ func systemd(t *testing.T) string {
 // TestSystem boots a container with systemd as PID 1. It has a machine of its own, so it runs beside those of qemu-tests/container.
 func TestSystem(t *testing.T) {
 	dir := t.TempDir()
-	harness.RunGuestTest(t, harness.GuestTest{Package: "./agent/container", Run: "TestSystem", DiskMiB: 1024, MemMiB: 1536, Timeout: 12 * time.Minute, Files: map[string]string{
-		"/usr/lib/hardnode/spawner": harness.Build(t, "./agent/spawner", filepath.Join(dir, "spawner")),
-		"/usr/lib/hardnode/jem":     harness.Build(t, "./agent/jem", filepath.Join(dir, "jem")),
-		"/images/systemd.erofs":     systemd(t),
-		"/images/box.erofs":         systemd(t),
-	}})
+	harness.RunGuestTest(t, harness.GuestTest{Package: "./agent/container", Run: "TestSystem", DiskMiB: 1024, MemMiB: 1536,
+		Timeout: 12 * time.Minute, Files: map[string]string{
+			"/usr/lib/hardnode/spawner": harness.Build(t, "./agent/spawner", filepath.Join(dir, "spawner")),
+			"/usr/lib/hardnode/jem":     harness.Build(t, "./agent/jem", filepath.Join(dir, "jem")),
+			"/images/systemd.erofs":     systemd(t),
+			"/images/box.erofs":         systemd(t),
+		}})
 }

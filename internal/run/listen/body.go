@@ -90,8 +90,8 @@ type body struct {
 	gone  bool // the handler has returned
 }
 
-// deadline is set while the handler is at work. Whoever it handed the body to may read on after it has returned; the server's answer is gone
-// then, and the connection may be at its next request.
+// deadline is set while the handler is at work. Whoever it handed the body to may read on after it has returned; the server's answer is
+// gone then, and the connection may be at its next request.
 func (b *body) deadline(t time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

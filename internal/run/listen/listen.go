@@ -54,8 +54,8 @@ func set[T comparable](field *T, v T) {
 	}
 }
 
-// HTTP serves h on l until ctx ends; conf nil is plain HTTP. Requests at work then get Limits.End. The result is a run.Task's Run; it errors
-// only when serving fails.
+// HTTP serves h on l until ctx ends; conf nil is plain HTTP. Requests at work then get Limits.End. The result is a run.Task's Run; it
+// errors only when serving fails.
 func HTTP(l net.Listener, conf *tls.Config, h http.Handler, limits Limits, log *slog.Logger) func(context.Context) error {
 	limits = limits.filled()
 	log = logging.Or(log)

@@ -1,4 +1,5 @@
-// Package founded is a cluster as Day 0 makes it, for tests and simulations: an orchestrator starts on its seed, hosts join with its tokens.
+// Package founded is a cluster as Day 0 makes it, for tests and simulations: an orchestrator starts on its seed, hosts join with its
+// tokens.
 //
 // Owns: the keys, the licence, the join tokens and the seed of a cluster that nobody else knows.
 // In: how many hosts it shall have, where its registry listens.
@@ -61,10 +62,24 @@ func New(hosts int, registry string, now time.Time) (*Cluster, error) {
 	}
 	c := &Cluster{Pin: identity.Pin(root.Cert), Admin: secret.Text("hnt.admin." + hex.EncodeToString(raw[:16]))}
 	sum := sha256.Sum256([]byte(c.Admin.Reveal()))
-	c.Seed = boot.OrchestratorSeed{Version: 1, Cluster: id, Name: "founded", Domain: "founded.test", Names: []string{"127.0.0.1"}, Range4: "10.0.0.0/8",
-		RootCA: root.Cert.Raw, IssuingCA: issuing.Cert.Raw, IssuingKey: key, Gossip: raw[16:], AdminToken: "sha256:" + hex.EncodeToString(sum[:]), Registry: registry,
-		Infra:   boot.InfraHost{Name: "infra", Underlay: "100.64.0.1", Block4: "10.0.0.0/24"},
-		License: text, LicenseKey: licRoot, Work: host.Work{Version: 1, Revision: 1, Containers: []host.Container{}}}
+	c.Seed = boot.OrchestratorSeed{
+		Version:    1,
+		Cluster:    id,
+		Name:       "founded",
+		Domain:     "founded.test",
+		Names:      []string{"127.0.0.1"},
+		Range4:     "10.0.0.0/8",
+		RootCA:     root.Cert.Raw,
+		IssuingCA:  issuing.Cert.Raw,
+		IssuingKey: key,
+		Gossip:     raw[16:],
+		AdminToken: "sha256:" + hex.EncodeToString(sum[:]),
+		Registry:   registry,
+		Infra:      boot.InfraHost{Name: "infra", Underlay: "100.64.0.1", Block4: "10.0.0.0/24"},
+		License:    text,
+		LicenseKey: licRoot,
+		Work:       host.Work{Version: 1, Revision: 1, Containers: []host.Container{}},
+	}
 	if c.Authority, err = identity.OpenAuthority(id, root.Cert.Raw, issuing.Cert.Raw, key); err != nil {
 		return nil, err
 	}
@@ -88,8 +103,13 @@ func licence(hosts int, now time.Time) (string, ed25519.PublicKey, error) {
 		return "", nil, err
 	}
 	at := now.UTC().Truncate(time.Second)
-	text, err := issue.Signer{Key: signing, Cert: cert}.License(license.License{ID: "lic-" + strings.Repeat("0", 16), Customer: "founded", Hosts: hosts,
-		Issued: at.Add(-time.Minute), Expires: at.AddDate(1, 0, 0)})
+	text, err := issue.Signer{Key: signing, Cert: cert}.License(license.License{
+		ID:       "lic-" + strings.Repeat("0", 16),
+		Customer: "founded",
+		Hosts:    hosts,
+		Issued:   at.Add(-time.Minute),
+		Expires:  at.AddDate(1, 0, 0),
+	})
 	return text, root.Public().(ed25519.PublicKey), err
 }
 

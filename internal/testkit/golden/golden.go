@@ -37,7 +37,8 @@ func Kept[T any](t *testing.T, name string) {
 			t.Fatal(err)
 		}
 		if got, want := canonical(t, out), canonical(t, later); !bytes.Equal(got, want) {
-			t.Errorf("a rewrite loses fields of a later program: it writes\n%s\nwant\n%s\ngive the elements of lists a field id, ctid, host, name, path or object", got, want)
+			t.Errorf("a rewrite loses fields of a later program: it writes\n%s\nwant\n%s\n"+
+				"give the elements of lists a field id, ctid, host, name, path or object", got, want)
 		}
 	})
 }
@@ -55,7 +56,8 @@ func check[T any](t *testing.T, name string) []byte {
 	if len(forms) == 0 || !bytes.Equal(forms[len(forms)-1], now) {
 		next := path(name, len(forms)+1)
 		if !update {
-			t.Errorf("the form is another one than that of the last golden file; if that is meant, and new fields have omitempty: `make golden` writes %s", next)
+			t.Errorf("the form is another one than that of the last golden file; if that is meant, and new fields have omitempty: `make "+
+				"golden` writes %s", next)
 		} else if err := write(next, now); err != nil {
 			t.Fatal(err)
 		}

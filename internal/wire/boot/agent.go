@@ -7,20 +7,21 @@ import (
 
 // AgentStatus is what the agent says of its host: GET /v1/status on AgentSocket and on vsock port AgentVsockPort. The console shows it.
 type AgentStatus struct {
-	Name       string                 `json:"name"` // from the certificate; from the config until there is one
-	Host       wire.HostID            `json:"host,omitempty"`
-	Cluster    wire.ClusterID         `json:"cluster,omitempty"`
-	Role       host.Role              `json:"role,omitempty"`
-	Code       string                 `json:"code,omitempty"`       // short code of the host's key
-	Stage      AgentStage             `json:"stage"`                // how far joining has come
-	State      string                 `json:"state,omitempty"`      // the host's state as the orchestrator last said (ACTIVE, …)
-	Unlicensed string                 `json:"unlicensed,omitempty"` // reason, when nothing new is placed here
-	Version    string                 `json:"version"`
-	Boot       string                 `json:"boot"`
-	Addresses  []string               `json:"addresses,omitempty"` // addresses of the host's links
-	Link       string                 `json:"link"`                // connected, away, joining, …: one word for the tie; the problems say why
-	Linked     bool                   `json:"linked"`              // the last report was answered
-	Work       wire.Revision          `json:"work"`                // applied revision
+	Name       string         `json:"name"` // from the certificate; from the config until there is one
+	Host       wire.HostID    `json:"host,omitempty"`
+	Cluster    wire.ClusterID `json:"cluster,omitempty"`
+	Role       host.Role      `json:"role,omitempty"`
+	Code       string         `json:"code,omitempty"`       // short code of the host's key
+	Stage      AgentStage     `json:"stage"`                // how far joining has come
+	State      string         `json:"state,omitempty"`      // the host's state as the orchestrator last said (ACTIVE, …)
+	Unlicensed string         `json:"unlicensed,omitempty"` // reason, when nothing new is placed here
+	Version    string         `json:"version"`
+	Boot       string         `json:"boot"`
+	Addresses  []string       `json:"addresses,omitempty"` // addresses of the host's links
+	// connected, away, joining, …: one word for the tie; the problems say why
+	Link       string                 `json:"link"`
+	Linked     bool                   `json:"linked"` // the last report was answered
+	Work       wire.Revision          `json:"work"`   // applied revision
 	Peers      wire.Revision          `json:"peers"`
 	Containers []host.ContainerStatus `json:"containers"`
 	Problems   []host.Problem         `json:"problems,omitempty"`

@@ -32,8 +32,8 @@ type ResolverConfig struct {
 	Cluster      wire.ClusterID `json:"cluster"`
 	CAPin        string         `json:"caPin"`        // identity.Pin of the root CA
 	Orchestrator []string       `json:"orchestrator"` // host:port of the host API (7444), tried in order
-	// TrustedProxies are the addresses of proxies in front of the resolver (TLS terminators, load balancers): their X-Forwarded-* and Forwarded
-	// headers are kept and added to; those of anybody else are dropped.
+	// TrustedProxies are the addresses of proxies in front of the resolver (TLS terminators, load balancers): their X-Forwarded-* and
+	// Forwarded headers are kept and added to; those of anybody else are dropped.
 	TrustedProxies []netip.Prefix `json:"trustedProxies,omitempty"`
 }
 
@@ -73,8 +73,8 @@ func DecodeResolverConfig(raw []byte) (ResolverConfig, error) {
 	return c, nil
 }
 
-// CheckTrustedProxy refuses a prefix that can't be meant: one that is not written as a network, or that holds so much of the world that anybody
-// would be believed.
+// CheckTrustedProxy refuses a prefix that can't be meant: one that is not written as a network, or that holds so much of the world that
+// anybody would be believed.
 func CheckTrustedProxy(p netip.Prefix) error {
 	switch {
 	case !p.IsValid() || p != p.Masked():

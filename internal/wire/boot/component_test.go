@@ -18,7 +18,8 @@ func TestDecodeRegistryConfig(t *testing.T) {
 		{"cluster", strings.Replace(good, "cl-0", "x-0", 1), "cluster id"},
 		{"trailing", good + "1", "more behind"},
 	} {
-		if _, err := DecodeRegistryConfig([]byte(c.doc)); (c.want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), c.want) {
+		if _, err := DecodeRegistryConfig([]byte(c.doc)); (c.want == "") != (err == nil) || err != nil &&
+			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want an error with %q", c.name, err, c.want)
 		}
 	}
@@ -37,7 +38,8 @@ func TestDecodeResolverConfig(t *testing.T) {
 		{"bits behind the network", strings.Replace(good, "]}", `],"trustedProxies":["192.0.2.10/24"]}`, 1), "trusted proxy"},
 		{"no network", strings.Replace(good, "]}", `],"trustedProxies":["gateway"]}`, 1), "gateway"},
 	} {
-		if _, err := DecodeResolverConfig([]byte(c.doc)); (c.want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), c.want) {
+		if _, err := DecodeResolverConfig([]byte(c.doc)); (c.want == "") != (err == nil) || err != nil &&
+			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want an error with %q", c.name, err, c.want)
 		}
 	}

@@ -18,18 +18,20 @@ import (
 
 // Where things lie on a running host.
 const (
-	RunDir        = "/run/hardnode"
-	LogDir        = RunDir + "/log"              // a file a program that init keeps: its last lines, in RAM; <name>.1 is the file before
-	ConfigFile    = RunDir + "/host.json"        // HostConfig as JSON, written by netd once it is found and valid; 0600
-	BundleFile    = RunDir + "/bundle.json"      // infra hosts: the Day-0 bundle as found, 0600, removed once imported
-	NotifySocket  = RunDir + "/notify"           // sd_notify datagrams to init
-	InitSocket    = RunDir + "/init.sock"        // HTTP/JSON of init: GET /v1/status → Status, GET /v1/loaded (waits), POST /v1/reboot, POST /v1/poweroff {"reason"}
-	SpawnerSocket = RunDir + "/spawner.sock"     // agent ↔ spawner
-	AgentSocket   = RunDir + "/agent.sock"       // HTTP/JSON of the agent's own API (also on vsock port AgentVsockPort)
-	NetdSocket    = RunDir + "/netd.sock"        // HTTP/JSON of netd: GET /v1/links → []LinkStatus
-	StateDir      = "/state"                     // small, durable: identity, desired, init's boot count (on DATA's subvolume "state" when there is no STATE partition)
-	DataDir       = "/data"                      // btrfs: containers, volumes, images
-	ImageDir      = "/usr/share/hardnode/images" // images the boot medium carries: <hex digest>.erofs and index.json ([]BundledImage)
+	RunDir       = "/run/hardnode"
+	LogDir       = RunDir + "/log"         // a file a program that init keeps: its last lines, in RAM; <name>.1 is the file before
+	ConfigFile   = RunDir + "/host.json"   // HostConfig as JSON, written by netd once it is found and valid; 0600
+	BundleFile   = RunDir + "/bundle.json" // infra hosts: the Day-0 bundle as found, 0600, removed once imported
+	NotifySocket = RunDir + "/notify"      // sd_notify datagrams to init
+	// HTTP/JSON of init: GET /v1/status → Status, GET /v1/loaded (waits), POST /v1/reboot, POST /v1/poweroff {"reason"}
+	InitSocket    = RunDir + "/init.sock"
+	SpawnerSocket = RunDir + "/spawner.sock" // agent ↔ spawner
+	AgentSocket   = RunDir + "/agent.sock"   // HTTP/JSON of the agent's own API (also on vsock port AgentVsockPort)
+	NetdSocket    = RunDir + "/netd.sock"    // HTTP/JSON of netd: GET /v1/links → []LinkStatus
+	// small, durable: identity, desired, init's boot count (on DATA's subvolume "state" when there is no STATE partition)
+	StateDir = "/state"
+	DataDir  = "/data"                      // btrfs: containers, volumes, images
+	ImageDir = "/usr/share/hardnode/images" // images the boot medium carries: <hex digest>.erofs and index.json ([]BundledImage)
 
 	AgentVsockPort = 7440
 	FwCfgConfig    = "opt/hardnode/config" // QEMU fw_cfg names
@@ -57,8 +59,9 @@ type Join struct {
 
 // Network names the links netd owns. With no links given, every Ethernet link uses DHCP.
 type Network struct {
-	Links    []Link   `json:"links,omitempty" yaml:"links"`
-	Underlay string   `json:"underlay,omitempty" yaml:"underlay"` // name of the link whose first address other hosts use; "" is the first link
+	Links []Link `json:"links,omitempty" yaml:"links"`
+	// name of the link whose first address other hosts use; "" is the first link
+	Underlay string   `json:"underlay,omitempty" yaml:"underlay"`
 	NTP      []string `json:"ntp,omitempty" yaml:"ntp"`
 }
 

@@ -42,7 +42,8 @@ func (s OrchestratorSeed) FirstWork(raw []byte) host.Work {
 	w.Containers = append([]host.Container(nil), w.Containers...)
 	for i, c := range w.Containers {
 		if c.Component == "orchestrator" {
-			w.Containers[i].Files = append(append([]host.File(nil), c.Files...), host.File{Path: SeedFile, Mode: 0o400, Data: secret.Bytes(raw)})
+			w.Containers[i].Files = append(append([]host.File(nil), c.Files...),
+				host.File{Path: SeedFile, Mode: 0o400, Data: secret.Bytes(raw)})
 		}
 	}
 	return w

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// TestReadShutdown: without the file the machine stays; with it, whole or not, it is being left: a torn note must not leave containers running.
+// TestReadShutdown: without the file the machine stays; with it, whole or not, it is being left: a torn note must not leave containers
+// running.
 func TestReadShutdown(t *testing.T) {
 	at := filepath.Join(t.TempDir(), "shutdown")
 	if s, err := ReadShutdown(at); s != nil || err != nil {

@@ -57,7 +57,8 @@ func (j Join) validate() error {
 		return fmt.Errorf("caPin: %q: want sha256: and 64 hex digits, as `hnctl cluster init` prints it", j.CAPin)
 	}
 	if j.Token == "" {
-		return fmt.Errorf("token: is missing: the host can't join without a one-time token; take the configuration that `hnctl cluster init` wrote")
+		return fmt.Errorf("token: is missing: the host can't join without a one-time token; take the configuration that `hnctl cluster " +
+			"init` wrote")
 	}
 	if !tokenForm.MatchString(j.Token.Reveal()) {
 		return fmt.Errorf("token: is no join token: want hn1., 8 hex digits, a dot, 32 hex digits")

@@ -26,7 +26,8 @@ func TestDecode(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	b, _ := json.Marshal(Reply{Version: 1, Init: InitSystemd, Lines: []Line{{Time: time.Unix(1, 0).UTC(), Text: "x"}}, Error: &Error{Code: "invalid"}})
+	b, _ := json.Marshal(Reply{Version: 1, Init: InitSystemd, Lines: []Line{{Time: time.Unix(1, 0).UTC(), Text: "x"}},
+		Error: &Error{Code: "invalid"}})
 	f.Add(b)
 	f.Add([]byte(`{"version":1,"init":"app","services":[{}]}`))
 	f.Fuzz(func(t *testing.T, b []byte) {

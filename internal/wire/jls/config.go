@@ -38,7 +38,8 @@ func DecodeConfig(raw []byte) (c Config, err error) {
 		field string
 		size  int
 		want  int
-	}{{"root", len(c.Root), ed25519.PublicKeySize}, {"signingKey", len(c.SigningKey), ed25519.SeedSize}, {"tlsKey", len(c.TLSKey), ed25519.SeedSize}} {
+	}{{"root", len(c.Root), ed25519.PublicKeySize}, {"signingKey", len(c.SigningKey), ed25519.SeedSize},
+		{"tlsKey", len(c.TLSKey), ed25519.SeedSize}} {
 		if k.size != k.want {
 			err = errors.Join(err, fmt.Errorf("%s: has %d bytes, want %d", k.field, k.size, k.want))
 		}

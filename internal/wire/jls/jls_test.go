@@ -57,7 +57,8 @@ func TestDecodeRefuses(t *testing.T) {
 		{"long text", renew, `{` + in + `,"version":"` + strings.Repeat("x", 201) + `"}`, "201"},
 		{"host twice", seats, `{` + in + `,"hosts":[{"host":"h-000000000001","name":"a"},{"host":"h-000000000001","name":"b"}]}`, "twice"},
 		{"bad host", seats, `{` + in + `,"hosts":[{"host":"a","name":"a"}]}`, "hosts[0]"},
-		{"short key", activate, `{` + in + `,"key":"AAAA","license":"","cluster":"cl-0123456789abcdef","name":"x","version":""}`, "3 bytes"},
+		{"short key", activate, `{` + in + `,"key":"AAAA","license":"","cluster":"cl-0123456789abcdef","name":"x","version":""}`,
+			"3 bytes"},
 		{"bad cluster", activate, `{` + in + `,"key":"","license":"","cluster":"x","name":"","version":""}`, "cluster id"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -9,10 +9,10 @@ import (
 	"slices"
 )
 
-// Carry is next, which was encoded from a T, with the fields of old that T does not know: a program of an earlier version changes a record and
-// loses nothing of what a later one wrote into it. Elements of a list are told apart by their field id, ctid, host, name, path or object, the
-// first that they have; what was unknown of an element that is gone goes with it, and of elements that no such field tells apart. If there is nothing to carry,
-// next comes back as it is.
+// Carry is next, which was encoded from a T, with the fields of old that T does not know: a program of an earlier version changes a record
+// and loses nothing of what a later one wrote into it. Elements of a list are told apart by their field id, ctid, host, name, path or
+// object, the first that they have; what was unknown of an element that is gone goes with it, and of elements that no such field tells
+// apart. If there is nothing to carry, next comes back as it is.
 func Carry[T any](old, next []byte) ([]byte, error) {
 	if len(old) == 0 {
 		return next, nil

@@ -6,7 +6,8 @@
 // Never: reads what people write (that is strict: wire/document), does I/O, or knows any type of the project.
 //
 // The rule for whoever changes a type: a new field has omitempty or omitzero, and its absence means what was so before. A field that has
-// neither is required. What cannot keep to that is negotiated (host.Protocols), or raises the document's Readers or Writers (internal/keep).
+// neither is required. What cannot keep to that is negotiated (host.Protocols), or raises the document's Readers or Writers
+// (internal/keep).
 package neighbour
 
 import (
@@ -18,8 +19,8 @@ import (
 	"strings"
 )
 
-// Decode reads one JSON document into v, which is a pointer. Fields that v's type does not have are let pass, at every depth. A field without
-// omitempty or omitzero must be there, if only as null. Nothing but white space may follow.
+// Decode reads one JSON document into v, which is a pointer. Fields that v's type does not have are let pass, at every depth. A field
+// without omitempty or omitzero must be there, if only as null. Nothing but white space may follow.
 func Decode(raw []byte, v any) error {
 	_, err := DecodeRecord(raw, v)
 	return err

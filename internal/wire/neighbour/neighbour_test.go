@@ -38,7 +38,8 @@ func TestDecode(t *testing.T) {
 	for _, c := range []struct{ name, in, err string }{
 		{"as written", `{"version":1,"items":[{"name":"a"}]}`, ""},
 		{"a list may be null", `{"version":1,"items":null}`, ""},
-		{"unknown fields, at every depth", `{"version":1,"new":{"a":[1,{"b":"}"}]},"items":[{"name":"a","new":"\"]"}],"next":{"name":"n","x":null},"byID":{"k":{"name":"b","y":1e3}}}`, ""},
+		{"unknown fields, at every depth",
+			`{"version":1,"new":{"a":[1,{"b":"}"}]},"items":[{"name":"a","new":"\"]"}],"next":{"name":"n","x":null},"byID":{"k":{"name":"b","y":1e3}}}`, ""},
 		{"fields in any order, with space", " { \"items\" : [ ] ,\n \"version\" : 2 } \n", ""},
 		{"a required field is missing", `{"items":[]}`, `field "version" is missing`},
 		{"a required list is missing", `{"version":1}`, `field "items" is missing`},
@@ -68,7 +69,8 @@ func TestRead(t *testing.T) {
 	if err := neighbour.Read(strings.NewReader(`{"version":1,"items":[]}`), 24, &d); err != nil {
 		t.Error(err)
 	}
-	if err := neighbour.Read(strings.NewReader(`{"version":1,"items":[]} `), 24, &d); err == nil || !strings.Contains(err.Error(), "longer than 24 bytes") {
+	if err := neighbour.Read(strings.NewReader(`{"version":1,"items":[]} `), 24, &d); err == nil ||
+		!strings.Contains(err.Error(), "longer than 24 bytes") {
 		t.Errorf("a document too long: %v", err)
 	}
 }
@@ -78,19 +80,22 @@ func TestCarry(t *testing.T) {
 	for _, c := range []struct{ name, old, next, want string }{
 		{"nothing before", ``, `{"version":1,"items":[]}`, `{"version":1,"items":[]}`},
 		{"nothing unknown", `{"version":1,"items":[],"at":"2026-11-01T00:00:00Z"}`, `{"version":2,"items":[]}`, `{"version":2,"items":[]}`},
-		{"at the top", `{"version":1,"items":[],"account":"admin"}`, `{"version":2,"items":[]}`, `{"version":2,"items":[],"account":"admin"}`},
+		{"at the top", `{"version":1,"items":[],"account":"admin"}`, `{"version":2,"items":[]}`,
+			`{"version":2,"items":[],"account":"admin"}`},
 		{"in elements, by name; their order changes, one is new, one gone",
 			`{"version":1,"items":[{"name":"a","x":1},{"name":"b","x":2},{"name":"c","x":3}]}`,
 			`{"version":1,"items":[{"name":"c","bytes":7},{"name":"d"},{"name":"a"}]}`,
 			`{"version":1,"items":[{"name":"c","bytes":7,"x":3},{"name":"d"},{"name":"a","x":1}]}`},
 		{"in a map: what was taken out stays out", `{"version":1,"items":[],"byID":{"k":{"name":"b","x":1},"gone":{"name":"g","x":2}}}`,
 			`{"version":1,"items":[],"byID":{"k":{"name":"b2"}}}`, `{"version":1,"items":[],"byID":{"k":{"name":"b2","x":1}}}`},
-		{"behind a pointer", `{"version":1,"items":[],"next":{"name":"n","x":{"deep":[1]}}}`, `{"version":1,"items":[],"next":{"name":"m"}}`,
-			`{"version":1,"items":[],"next":{"name":"m","x":{"deep":[1]}}}`},
-		{"what was taken away takes its own along", `{"version":1,"items":[],"next":{"name":"n","x":1}}`, `{"version":1,"items":[]}`, `{"version":1,"items":[]}`},
+		{"behind a pointer", `{"version":1,"items":[],"next":{"name":"n","x":{"deep":[1]}}}`,
+			`{"version":1,"items":[],"next":{"name":"m"}}`, `{"version":1,"items":[],"next":{"name":"m","x":{"deep":[1]}}}`},
+		{"what was taken away takes its own along", `{"version":1,"items":[],"next":{"name":"n","x":1}}`, `{"version":1,"items":[]}`,
+			`{"version":1,"items":[]}`},
 		{"two elements of one name are not told apart", `{"version":1,"items":[{"name":"a","x":1},{"name":"a","x":2},{"name":"b","x":3}]}`,
 			`{"version":1,"items":[{"name":"a"},{"name":"b"}]}`, `{"version":1,"items":[{"name":"a"},{"name":"b","x":3}]}`},
-		{"a text that was free stays as it is set", `{"version":1,"items":[],"raw":{"a":1}}`, `{"version":1,"items":[],"raw":{"b":1}}`, `{"version":1,"items":[],"raw":{"b":1}}`},
+		{"a text that was free stays as it is set", `{"version":1,"items":[],"raw":{"a":1}}`, `{"version":1,"items":[],"raw":{"b":1}}`,
+			`{"version":1,"items":[],"raw":{"b":1}}`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := neighbour.Carry[doc]([]byte(c.old), []byte(c.next))
@@ -117,7 +122,8 @@ func TestForeign(t *testing.T) {
 
 // Whatever is read never ends the program, and what is carried is read again to the same value.
 func FuzzCarry(f *testing.F) {
-	f.Add([]byte(`{"version":1,"x":"\"","items":[{"name":"a","x":[{}]}],"inner":{"version":2,"items":null,"y":1}}`), []byte(`{"version":1,"items":[{"name":"a"}]}`))
+	f.Add([]byte(`{"version":1,"x":"\"","items":[{"name":"a","x":[{}]}],"inner":{"version":2,"items":null,"y":1}}`),
+		[]byte(`{"version":1,"items":[{"name":"a"}]}`))
 	f.Add([]byte(`{"version":1,"items":[],"byID":{"":{"name":"\u0000"}}}`), []byte(`{"version":1,"items":[],"plain":[[1],[]]}`))
 	f.Fuzz(func(t *testing.T, old, next []byte) {
 		var was, is, got doc

@@ -104,7 +104,9 @@ func DecodeEnvironment(name string, raw []byte) (s EnvironmentSpec, src *documen
 	}
 	// What could not be read is not found wanting once more.
 	missed := func(path string) bool {
-		return !src.Parsed || slices.ContainsFunc(faults, func(e *document.Error) bool { return e.Path != "" && strings.HasPrefix(path, e.Path) })
+		return !src.Parsed || slices.ContainsFunc(faults, func(e *document.Error) bool {
+			return e.Path != "" && strings.HasPrefix(path, e.Path)
+		})
 	}
 	fail := func(path, format string, args ...any) {
 		if !missed(path) {
@@ -125,7 +127,8 @@ func DecodeEnvironment(name string, raw []byte) (s EnvironmentSpec, src *documen
 		if err := l.Name.Validate(); err != nil {
 			fail(at+"name", "%v", err)
 		} else if near := document.Nearest(string(l.Name), Roles); near != "" && near != string(l.Name) {
-			warnings = append(warnings, src.Fault(at+"name", fmt.Sprintf("%q is a name of your own; did you mean %q?", l.Name, near)).Error())
+			warnings = append(warnings,
+				src.Fault(at+"name", fmt.Sprintf("%q is a name of your own; did you mean %q?", l.Name, near)).Error())
 		}
 		if err := l.Template.Validate(); err != nil {
 			fail(at+"template", "%v", err)

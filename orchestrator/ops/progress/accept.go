@@ -60,7 +60,8 @@ func Cancelled(op store.Operation, by string, now time.Time) (store.Operation, *
 	case op.State.Final():
 		return op, operator.NewProblem(operator.Conflict, object, "it is "+string(op.State)+" already", "")
 	case !op.Cancel:
-		return op, operator.NewProblem(operator.Conflict, object, op.Kind+" can't be cancelled", "wait for it: hnctl op watch "+string(op.ID))
+		return op, operator.NewProblem(operator.Conflict, object, op.Kind+" can't be cancelled",
+			"wait for it: hnctl op watch "+string(op.ID))
 	}
 	return Finish(op, operator.OpCancelled, now, operator.NewProblem(operator.Conflict, op.Object, "cancelled by "+by, "")), nil
 }

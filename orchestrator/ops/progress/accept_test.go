@@ -45,7 +45,8 @@ func TestInterrupt(t *testing.T) {
 	start := operation("env.start")
 	start.Before = &store.Earlier{}
 	ended, p := kinds["env.stop"].Interrupt(start, by)
-	if p != nil || ended.State != operator.OpCancelled || ended.Before != nil || ended.Updated != by.Created || ended.Problem.Next != "see operation op-2" {
+	if p != nil || ended.State != operator.OpCancelled || ended.Before != nil || ended.Updated != by.Created ||
+		ended.Problem.Next != "see operation op-2" {
 		t.Errorf("got %+v, %v", ended, p)
 	}
 	if start.State != operator.OpPending || start.Steps[1].State != operator.OpPending {

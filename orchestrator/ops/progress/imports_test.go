@@ -61,15 +61,18 @@ func TestFollow(t *testing.T) {
 		{"ended and forgotten by the registry", []host.ImportRun{runOf(1, host.ImportDone)}, nil, ""},
 		{"under way and forgotten by the registry", []host.ImportRun{runOf(1, host.ImportRunning)},
 			[]host.ImportRun{runOf(2, host.ImportWaiting)},
-			"2 pending 0, 1 failed 40 internal the registry does not know of it any more: see hnctl template list; push it again if it is not there"},
-		{"several", []host.ImportRun{runOf(1, host.ImportRunning), runOf(2, host.ImportWaiting)}, []host.ImportRun{runOf(3, host.ImportWaiting),
-			runOf(2, host.ImportRunning), runOf(1, host.ImportDone)},
+			"2 pending 0, 1 failed 40 internal the registry does not know of it any more: see hnctl template list; push it again if it " +
+				"is not there"},
+		{"several", []host.ImportRun{runOf(1, host.ImportRunning), runOf(2, host.ImportWaiting)},
+			[]host.ImportRun{runOf(3, host.ImportWaiting),
+				runOf(2, host.ImportRunning), runOf(1, host.ImportDone)},
 			"3 pending 0, 2 running 40, 1 done 100"},
 		{"told twice", nil, []host.ImportRun{runOf(1, host.ImportWaiting), runOf(1, host.ImportWaiting)}, "1 pending 0"},
-		{"a newer registry's state", []host.ImportRun{runOf(1, host.ImportRunning)}, []host.ImportRun{runOf(1, "resting"), runOf(2, "resting")},
-			""},
-		{"a newer registry's code", nil, []host.ImportRun{{ID: idOf(1), Name: "web:1", State: host.ImportFailed, Code: "tired", Reason: "why",
-			Updated: t0}}, "1 failed 0 internal why: "},
+		{"a newer registry's state", []host.ImportRun{runOf(1, host.ImportRunning)},
+			[]host.ImportRun{runOf(1, "resting"), runOf(2, "resting")}, ""},
+		{"a newer registry's code", nil,
+			[]host.ImportRun{{ID: idOf(1), Name: "web:1", State: host.ImportFailed, Code: "tired", Reason: "why",
+				Updated: t0}}, "1 failed 0 internal why: "},
 	} {
 		var before []store.Operation
 		for _, r := range c.stored {

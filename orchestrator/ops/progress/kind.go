@@ -14,8 +14,8 @@ type Kind struct {
 	steps []string
 	look  func(op *store.Operation, f Facts) (done, total int, detail string)
 	want  store.Want // the want it sets; "": it leaves that
-	// cancel: a person may cancel it. undo: failing makes what was before it wanted again. A stop is never undone by its deadline: who asked
-	// for it wants it stopped, and what still runs ends when it can. A failed creation stays.
+	// cancel: a person may cancel it. undo: failing makes what was before it wanted again. A stop is never undone by its deadline: who
+	// asked for it wants it stopped, and what still runs ends when it can. A failed creation stays.
 	cancel, undo bool
 	// over are the kinds it may interrupt.
 	over []string

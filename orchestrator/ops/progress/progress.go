@@ -39,8 +39,9 @@ func Advance(op store.Operation, f Facts) store.Operation {
 	op.State = operator.OpRunning
 	work := kinds[op.Kind]
 	if work.look == nil {
-		return Finish(op, operator.OpFailed, f.Now, operator.NewProblem(operator.Internal, op.Object, "operation kind "+op.Kind+" is not known",
-			"upgrade the orchestrator"))
+		return Finish(op, operator.OpFailed, f.Now,
+			operator.NewProblem(operator.Internal, op.Object, "operation kind "+op.Kind+" is not known",
+				"upgrade the orchestrator"))
 	}
 	done, total, detail := work.look(&op, f)
 	op.Progress = 5

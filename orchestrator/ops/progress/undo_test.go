@@ -13,7 +13,8 @@ import (
 // Undo makes what was before wanted again, spec and want: whatever the operation changed, and whichever it was.
 func TestUndone(t *testing.T) {
 	spec := func(nodes int) operator.EnvironmentSpec {
-		return operator.EnvironmentSpec{Version: 1, Name: "hello", Layers: []operator.LayerSpec{{Name: "cp", Template: "nginx:1", Nodes: nodes}}}
+		return operator.EnvironmentSpec{Version: 1, Name: "hello",
+			Layers: []operator.LayerSpec{{Name: "cp", Template: "nginx:1", Nodes: nodes}}}
 	}
 	was, is := spec(1), spec(2)
 	before := func(w store.Want) *store.Earlier { return &store.Earlier{Spec: was, Want: w} }
@@ -45,8 +46,8 @@ func TestUndone(t *testing.T) {
 		e := store.Environment{Spec: is, Want: cmp.Or(kinds[c.kind].want, store.WantRunning), Operation: "op-1"}
 		got := Undone(e, op, c.before)
 		if got.Want != c.want || got.Spec.Layers[0].Nodes != c.nodes || (got.Failed != nil) != c.failed || got.Operation != "op-1" {
-			t.Errorf("%s, %s: %s with %d nodes, failed %v; want %s with %d, %v", c.kind, c.name, got.Want, got.Spec.Layers[0].Nodes, got.Failed,
-				c.want, c.nodes, c.failed)
+			t.Errorf("%s, %s: %s with %d nodes, failed %v; want %s with %d, %v", c.kind, c.name, got.Want, got.Spec.Layers[0].Nodes,
+				got.Failed, c.want, c.nodes, c.failed)
 		}
 	}
 }

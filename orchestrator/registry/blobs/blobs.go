@@ -53,8 +53,8 @@ func Open(ctx context.Context, dir string) (*Store, error) {
 			"redirect":    {"disable": true},
 		},
 	}
-	// Layers that are not to be distributed say where they are (OCI image-spec, layer.md): the registry only stores the address. The importer
-	// refuses them: a template is whole.
+	// Layers that are not to be distributed say where they are (OCI image-spec, layer.md): the registry only stores the address. The
+	// importer refuses them: a template is whole.
 	config.Validation.Manifests.URLs.Allow = []string{"^https?://"}
 	config.HTTP.Secret = rand.Text() // signs upload state; no other registry shares it
 	app, err := open(ctx, config)

@@ -80,7 +80,8 @@ func (r *registry) blob(repo, content string) string {
 	if !strings.Contains(at, "?") {
 		at += "?"
 	}
-	if code, body, _ := r.do("PUT", at+"&digest="+digestOf(content), content, "Content-Type", "application/octet-stream"); code != http.StatusCreated {
+	if code, body, _ := r.do("PUT", at+"&digest="+digestOf(content), content, "Content-Type",
+		"application/octet-stream"); code != http.StatusCreated {
 		r.Fatalf("upload: %d %s", code, body)
 	}
 	return digestOf(content)
@@ -178,7 +179,8 @@ func TestLists(t *testing.T) {
 		}
 	}
 	for path, want := range map[string]string{
-		"/v2/_catalog?n=-1": "PAGINATION_NUMBER_INVALID", "/v2/_catalog?n=x": "PAGINATION_NUMBER_INVALID", "/v2/_catalog?n=": "PAGINATION_NUMBER_INVALID",
+		"/v2/_catalog?n=-1": "PAGINATION_NUMBER_INVALID", "/v2/_catalog?n=x": "PAGINATION_NUMBER_INVALID",
+		"/v2/_catalog?n=":       "PAGINATION_NUMBER_INVALID",
 		"/v2/a/tags/list?n=1.5": "PAGINATION_NUMBER_INVALID", "/v2/none/tags/list": "NAME_UNKNOWN", "/v2/BAD/tags/list": "NAME_UNKNOWN",
 	} {
 		if code, body, _ := r.do("GET", path, ""); code/100 != 4 || !strings.Contains(body, want) {
@@ -194,15 +196,17 @@ func TestReferrers(t *testing.T) {
 	r.blob("a", "{}")
 	r.blob("a", "signature")
 	about := func(kind, config, subject string) string {
-		return fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q%s,"config":%s,"layers":[%s],"subject":%s,"annotations":{"who":"test"}}`, manifestType, kind,
-			descriptor(config, "{}"), descriptor("application/x", "signature"), descriptor(manifestType, subject))
+		return fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q%s,"config":%s,"layers":[%s],"subject":%s,"annotations":{"who":"test"}}`,
+			manifestType, kind, descriptor(config, "{}"), descriptor("application/x", "signature"), descriptor(manifestType, subject))
 	}
 	const empty = "application/vnd.oci.empty.v1+json"
 	sig := about(`,"artifactType":"application/sig"`, empty, image)
 	sbom := about("", "application/sbom", image)
 	early := about(`,"artifactType":"application/sig"`, empty, "not there")
-	index := fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"artifactType":"application/list","manifests":[],"subject":%s}`, indexType, descriptor(manifestType, image))
-	for _, c := range []struct{ media, raw, subject string }{{manifestType, sig, image}, {manifestType, sbom, image}, {manifestType, early, "not there"}, {indexType, index, image}} {
+	index := fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"artifactType":"application/list","manifests":[],"subject":%s}`, indexType,
+		descriptor(manifestType, image))
+	for _, c := range []struct{ media, raw, subject string }{{manifestType, sig, image}, {manifestType, sbom, image},
+		{manifestType, early, "not there"}, {indexType, index, image}} {
 		if head := r.put("a", digestOf(c.raw), c.media, c.raw); head.Get("OCI-Subject") != digestOf(c.subject) {
 			t.Errorf("OCI-Subject is %q, want %s", head.Get("OCI-Subject"), digestOf(c.subject))
 		}
@@ -232,7 +236,8 @@ func TestReferrers(t *testing.T) {
 				Annotations                     map[string]string
 			}
 		}
-		if err := json.Unmarshal([]byte(body), &list); err != nil || code != 200 || head.Get("Content-Type") != indexType || list.MediaType != indexType || list.SchemaVersion != 2 ||
+		if err := json.Unmarshal([]byte(body), &list); err != nil || code != 200 || head.Get("Content-Type") != indexType ||
+			list.MediaType != indexType || list.SchemaVersion != 2 ||
 			head.Get("OCI-Filters-Applied") != c.filter || !strings.Contains(body, `"manifests":[`) {
 			t.Errorf("%s: %d %v %s", c.path, code, head, body)
 		}
@@ -251,7 +256,8 @@ func TestReferrers(t *testing.T) {
 			t.Errorf("%s: got %v, want %v", c.path, got, want)
 		}
 	}
-	for path, want := range map[string]int{"/v2/a/referrers/x": 400, "/v2/a/referrers/sha256:12": 400, "/v2/none/referrers/" + digestOf(image): 200} {
+	for path, want := range map[string]int{"/v2/a/referrers/x": 400, "/v2/a/referrers/sha256:12": 400,
+		"/v2/none/referrers/" + digestOf(image): 200} {
 		if code, body, _ := r.do("GET", path, ""); code != want {
 			t.Errorf("%s: %d %s, want %d", path, code, body, want)
 		}
@@ -272,7 +278,8 @@ func TestOtherContent(t *testing.T) {
 	r := newRegistry(t)
 	sum := "sha512:" + strings.Repeat("ab", 64)
 	_, _, head := r.do("POST", "/v2/a/blobs/uploads/", "")
-	for _, c := range [][2]string{{"POST", "/v2/a/blobs/uploads/?digest=" + sum}, {"PUT", head.Get("Location") + "&digest=" + sum}, {"PUT", "/v2/a/manifests/" + sum}} {
+	for _, c := range [][2]string{{"POST", "/v2/a/blobs/uploads/?digest=" + sum}, {"PUT", head.Get("Location") + "&digest=" + sum},
+		{"PUT", "/v2/a/manifests/" + sum}} {
 		if code, body, _ := r.do(c[0], c[1], "{}", "Content-Type", manifestType); code != 400 || !strings.Contains(body, "sha256 only") {
 			t.Errorf("%s %s: %d %s", c[0], c[1], code, body)
 		}
@@ -282,8 +289,10 @@ func TestOtherContent(t *testing.T) {
 	}
 	config := `{"os":"linux","architecture":"amd64"}`
 	r.blob("a", config)
-	r.put("a", "foreign", manifestType, fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"config":%s,"layers":[{"mediaType":"application/vnd.oci.image.layer.nondistributable.v1.tar","digest":%q,"size":9,"urls":["https://example.test/x"]}]}`,
-		manifestType, descriptor(configType, config), digestOf("elsewhere")))
+	r.put("a", "foreign", manifestType,
+		fmt.Sprintf(
+			`{"schemaVersion":2,"mediaType":%q,"config":%s,"layers":[{"mediaType":"application/vnd.oci.image.layer.nondistributable.v1.tar","digest":%q,"size":9,"urls":["https://example.test/x"]}]}`,
+			manifestType, descriptor(configType, config), digestOf("elsewhere")))
 }
 
 // TestUploadOnFullDisk: what a full disk did not take is not said to be there, however small; the upload goes on when there is room.
@@ -319,7 +328,8 @@ func TestUploadOnFullDisk(t *testing.T) {
 			if code != 202 {
 				t.Errorf("%d bytes on a full disk: %d %s", size, code, body)
 			}
-		} else if code != 507 || !strings.Contains(body, "full: delete templates (hnctl template rm)") || strings.Contains(body, disk) || head.Get("Range") != "" {
+		} else if code != 507 || !strings.Contains(body, "full: delete templates (hnctl template rm)") || strings.Contains(body, disk) ||
+			head.Get("Range") != "" {
 			t.Errorf("%d bytes on a full disk: %d %s, Range %q", size, code, body, head.Get("Range"))
 		}
 		os.Remove(ballast)

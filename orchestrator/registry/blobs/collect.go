@@ -25,8 +25,8 @@ type Collected struct {
 	Later            int64 // bytes that no tag reaches, kept while the push they may belong to may still be under way
 }
 
-// Delete removes a tag, or a manifest with all tags that point to it; importer.ErrNone if there is no such. What only they needed goes with the
-// next Collect.
+// Delete removes a tag, or a manifest with all tags that point to it; importer.ErrNone if there is no such. What only they needed goes with
+// the next Collect.
 func (s *Store) Delete(ctx context.Context, repo, ref string) (tags []string, err error) {
 	s.commit.Lock()
 	defer s.commit.Unlock()

@@ -294,8 +294,8 @@ func TestTouched(t *testing.T) {
 	}
 }
 
-// TestCollectOnFullDisk: a deletion or a collection that a full disk stops at any step says so, loses nothing that is in use, and the next one
-// ends the work.
+// TestCollectOnFullDisk: a deletion or a collection that a full disk stops at any step says so, loses nothing that is in use, and the next
+// one ends the work.
 func TestCollectOnFullDisk(t *testing.T) {
 	for at := 1; ; at++ {
 		r := newRegistry(t)
@@ -335,7 +335,8 @@ func TestCollectOnFullDisk(t *testing.T) {
 		if _, err := r.store.Collect(t.Context()); err != nil {
 			t.Errorf("stopped at step %d, %q: the next collection: %v", at, where, err)
 		}
-		if !r.has("a", "1") || !r.has("b", "1") || r.hasBlob("a", "text of a:2") || r.disk() != r.size("a", "text of a:1", "b", "text of b:1") {
+		if !r.has("a", "1") || !r.has("b", "1") || r.hasBlob("a", "text of a:2") ||
+			r.disk() != r.size("a", "text of a:1", "b", "text of b:1") {
 			t.Errorf("stopped at step %d, %q: after the next collection the wrong things are there, %d bytes", at, where, r.disk())
 		}
 	}

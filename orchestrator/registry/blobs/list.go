@@ -139,7 +139,8 @@ func before(a, b string) int {
 	return cmp.Or(strings.Compare(strings.ToLower(a), strings.ToLower(b)), strings.Compare(a, b))
 }
 
-// cut is the part of a list that the query asks for: n entries behind last. A Link header names the rest (RFC 8288). Not ok: it has answered.
+// cut is the part of a list that the query asks for: n entries behind last. A Link header names the rest (RFC 8288). Not ok: it has
+// answered.
 func cut(w http.ResponseWriter, r *http.Request, all []string) (page []string, ok bool) {
 	q, n := r.URL.Query(), maxPage
 	if q.Has("n") {

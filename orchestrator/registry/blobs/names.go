@@ -33,7 +33,8 @@ func known(err error) error {
 		noRepo     distribution.ErrRepositoryUnknown
 		noPath     driver.PathNotFoundError
 	)
-	if errors.As(err, &noTag) || errors.As(err, &noManifest) || errors.As(err, &noRevision) || errors.As(err, &noRepo) || errors.As(err, &noPath) ||
+	if errors.As(err, &noTag) || errors.As(err, &noManifest) || errors.As(err, &noRevision) || errors.As(err, &noRepo) ||
+		errors.As(err, &noPath) ||
 		errors.Is(err, distribution.ErrBlobUnknown) {
 		return fmt.Errorf("%w: %v", importer.ErrNone, err)
 	}

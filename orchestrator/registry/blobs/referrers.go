@@ -29,8 +29,8 @@ type referrer struct {
 	Annotations  map[string]string `json:"annotations,omitempty"`
 }
 
-// referrers answers GET /v2/<name>/referrers/<digest>: signatures, bills of materials and whatever else was pushed about a manifest, which need
-// not be there itself (OCI distribution-spec 1.1, "Listing Referrers").
+// referrers answers GET /v2/<name>/referrers/<digest>: signatures, bills of materials and whatever else was pushed about a manifest, which
+// need not be there itself (OCI distribution-spec 1.1, "Listing Referrers").
 func (s *Store) referrers(w http.ResponseWriter, r *http.Request, repo, of string) {
 	subject := digest.Digest(of)
 	if err := subject.Validate(); err != nil {

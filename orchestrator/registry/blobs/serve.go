@@ -67,7 +67,8 @@ func (s *Store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if m := blobPath.FindStringSubmatch(path); m != nil {
 		if r.Method == http.MethodDelete {
 			w.Header().Set("Allow", "GET, HEAD")
-			refuse(w, http.StatusMethodNotAllowed, "UNSUPPORTED", "a blob goes by itself when no manifest needs it any more: delete the tag or the manifest")
+			refuse(w, http.StatusMethodNotAllowed, "UNSUPPORTED",
+				"a blob goes by itself when no manifest needs it any more: delete the tag or the manifest")
 			return
 		}
 		if r.Method == http.MethodHead {
@@ -88,8 +89,8 @@ func (s *Store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.library(w, r)
 }
 
-// found answers who asks whether something is there, or takes it over from another repository: so pushes begin. Nothing is collected meanwhile,
-// and what was found is a push's from now on.
+// found answers who asks whether something is there, or takes it over from another repository: so pushes begin. Nothing is collected
+// meanwhile, and what was found is a push's from now on.
 func (s *Store) found(w http.ResponseWriter, r *http.Request, repo string, d digest.Digest) {
 	s.commit.RLock()
 	defer s.commit.RUnlock()
@@ -100,8 +101,8 @@ func (s *Store) found(w http.ResponseWriter, r *http.Request, repo string, d dig
 	}
 }
 
-// upload takes a blob's last bytes. That may last, so collections don't wait for it: one that is there already is the push's before, a new one
-// after.
+// upload takes a blob's last bytes. That may last, so collections don't wait for it: one that is there already is the push's before, a new
+// one after.
 func (s *Store) upload(w http.ResponseWriter, r *http.Request, repo string, d digest.Digest) {
 	if _, err := os.Stat(s.path(d)); err == nil {
 		s.flight.touch(repo, d, s.now())
@@ -189,7 +190,8 @@ func (s *Store) library(w http.ResponseWriter, r *http.Request) {
 			for _, h := range []string{"Location", "Range", "Docker-Upload-UUID", "Content-Length"} {
 				w.Header().Del(h)
 			}
-			refuse(w, http.StatusInsufficientStorage, "DENIED", "what came could not be kept, as when the registry's volume is full: "+makeRoom)
+			refuse(w, http.StatusInsufficientStorage, "DENIED",
+				"what came could not be kept, as when the registry's volume is full: "+makeRoom)
 			return
 		}
 		w.WriteHeader(told.code)
@@ -197,9 +199,9 @@ func (s *Store) library(w http.ResponseWriter, r *http.Request) {
 	told.end()
 }
 
-// kept tells whether as much of an upload is on the disk as the answer's Range says: the library answers before it writes the last bytes, and
-// says nothing when there is no room for them. Of one byte and of none the Range is the same (OCI distribution-spec 1.1, "Pushing a blob in
-// chunks"): those pass.
+// kept tells whether as much of an upload is on the disk as the answer's Range says: the library answers before it writes the last bytes,
+// and says nothing when there is no room for them. Of one byte and of none the Range is the same (OCI distribution-spec 1.1, "Pushing a
+// blob in chunks"): those pass.
 func (s *Store) kept(repo string, head http.Header) bool {
 	_, last, _ := strings.Cut(head.Get("Range"), "-")
 	n, err := strconv.ParseInt(last, 10, 64)
@@ -264,7 +266,8 @@ func (i *inner) end() {
 			return
 		}
 	}
-	refuse(i.ResponseWriter, http.StatusInternalServerError, "UNKNOWN", "the registry could not do it: see its log (hnctl node logs registry)")
+	refuse(i.ResponseWriter, http.StatusInternalServerError, "UNKNOWN",
+		"the registry could not do it: see its log (hnctl node logs registry)")
 }
 
 func (s *Store) deleteManifest(w http.ResponseWriter, r *http.Request, repo, ref string) {

@@ -93,7 +93,8 @@ func Open(dir string, log *slog.Logger) (*Catalog, error) {
 		}
 		log.Info("removed what an interrupted import left", "file", filepath.Base(l))
 	}
-	c := &Catalog{dir: dir, doc: keep.Doc[document]{Path: filepath.Join(dir, "catalog.json"), Version: 1}, create: createTemp, fresh: map[wire.Digest]time.Time{}}
+	c := &Catalog{dir: dir, doc: keep.Doc[document]{Path: filepath.Join(dir, "catalog.json"), Version: 1}, create: createTemp,
+		fresh: map[wire.Digest]time.Time{}}
 	d, _, err := c.doc.Load()
 	if err != nil {
 		return nil, fmt.Errorf("open catalog: %w", err)
@@ -106,7 +107,8 @@ func Open(dir string, log *slog.Logger) (*Catalog, error) {
 		case err != nil:
 			return nil, fmt.Errorf("open catalog: %v", err)
 		case st.Size() != t.Bytes:
-			log.Warn("template dropped: its image has another size; push it again", "template", t.Name, "digest", t.Digest, "bytes", st.Size(), "want", t.Bytes)
+			log.Warn("template dropped: its image has another size; push it again", "template", t.Name, "digest", t.Digest,
+				"bytes", st.Size(), "want", t.Bytes)
 		default:
 			c.list = append(c.list, t)
 		}

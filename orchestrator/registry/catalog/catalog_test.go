@@ -67,7 +67,8 @@ func write(text string) func(Image) error {
 }
 
 func record(name string, d wire.Digest, bytes int64) host.Template {
-	return host.Template{Image: host.Image{Name: wire.TemplateName(name), Digest: d, Bytes: bytes}, OCI: d, Profile: host.ProfileApp, Process: host.Process{Argv: []string{"x"}}}
+	return host.Template{Image: host.Image{Name: wire.TemplateName(name), Digest: d, Bytes: bytes}, OCI: d, Profile: host.ProfileApp,
+		Process: host.Process{Argv: []string{"x"}}}
 }
 
 func TestBuildAndReopen(t *testing.T) {
@@ -113,7 +114,8 @@ func TestImageRefusesOtherNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, d := range []wire.Digest{"", "sha256:", "sha256:../../etc/passwd", "catalog.json", wire.Digest("sha256:" + strings.Repeat("0", 64))} {
+	for _, d := range []wire.Digest{"", "sha256:", "sha256:../../etc/passwd", "catalog.json",
+		wire.Digest("sha256:" + strings.Repeat("0", 64))} {
 		if _, err := c.Image(d); !errors.Is(err, ErrNone) {
 			t.Errorf("%q: got %v, want ErrNone", d, err)
 		}

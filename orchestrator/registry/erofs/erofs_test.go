@@ -37,14 +37,16 @@ func sample() *Node {
 	linked := file(100)
 	setuid := file(4096)
 	setuid.Mode = ModeRegular | 0o4755
-	setuid.Xattrs = []Xattr{{"security.capability", []byte("\x01\x00\x00\x02\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00")}, {"user.note", []byte("odd")}}
+	setuid.Xattrs = []Xattr{{"security.capability",
+		[]byte("\x01\x00\x00\x02\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00")}, {"user.note", []byte("odd")}}
 	sizes := map[string]*Node{}
 	for _, n := range []int64{0, 1, 2047, 2048, 2049, 4032, 4033, 4095, 4096, 4097, 6144, 6145, 8191, 8192, 100_000} {
 		sizes[fmt.Sprint(n)] = file(n)
 	}
 	holes := map[string]*Node{}
 	for name, parts := range map[string][]Extent{
-		"none": nil, "start": {{0, 10}}, "middle": {{1_000_000, 5000}}, "end": {{2_999_999, 1}}, "some": {{5, 100_000}, {200_000, 1}, {1_500_000, 8192}},
+		"none": nil, "start": {{0, 10}}, "middle": {{1_000_000, 5000}}, "end": {{2_999_999, 1}},
+		"some":  {{5, 100_000}, {200_000, 1}, {1_500_000, 8192}},
 		"every": {{0, 1_000_000}, {1_000_000, 2_000_000}}, "small": {{0, 2_900_000}, {2_999_000, 1000}},
 	} {
 		n := file(3_000_000)
@@ -53,7 +55,8 @@ func sample() *Node {
 	}
 	holes["middle"].Xattrs = []Xattr{{"user.note", []byte("odd")}}
 	return dir(map[string]*Node{
-		"holes": dir(holes), "sizes": dir(sizes), "many": dir(many), "empty": dir(nil), "a": linked, "b": dir(map[string]*Node{"c": linked}), "setuid": setuid,
+		"holes": dir(holes), "sizes": dir(sizes), "many": dir(many), "empty": dir(nil), "a": linked,
+		"b": dir(map[string]*Node{"c": linked}), "setuid": setuid,
 		"short": {Mode: ModeSymlink | 0o777, Target: "sizes/1"}, "long": {Mode: ModeSymlink | 0o777, Target: strings.Repeat("x/", 2040)},
 		"longest": {Mode: ModeSymlink | 0o777, Target: strings.Repeat("y", MaxTarget)}, "fifo": {Mode: ModeFIFO | 0o600},
 		"-": file(3), strings.Repeat("n", MaxName): file(4), "\xff": file(5), "ä ö": file(6),

@@ -188,7 +188,8 @@ func TestSparseBombs(t *testing.T) {
 // TestZerosOfPlainFiles: what a builder without sparse archives makes of a hole (lastlog of a high user number) costs nothing either.
 func TestZerosOfPlainFiles(t *testing.T) {
 	zeros := strings.Repeat("\x00", 90<<20)
-	tree, plan, m := image(t, DefaultLimits, tarball(t, file("lastlog", zeros+"end"), file("both", "a"+zeros[:1<<20]+"b"+zeros[:5000]), file("dense", strings.Repeat("x", 1<<20))))
+	tree, plan, m := image(t, DefaultLimits, tarball(t, file("lastlog", zeros+"end"), file("both", "a"+zeros[:1<<20]+"b"+zeros[:5000]),
+		file("dense", strings.Repeat("x", 1<<20))))
 	if plan.Size() > 2<<20 {
 		t.Errorf("the image has %d bytes", plan.Size())
 	}
@@ -197,7 +198,8 @@ func TestZerosOfPlainFiles(t *testing.T) {
 		name string
 		off  int64
 		want string
-	}{{"lastlog", 90 << 20, "end"}, {"lastlog", 90<<20 - 1, "\x00end"}, {"both", 0, "a\x00\x00\x00"}, {"both", 1 << 20, "\x00b\x00\x00"}, {"dense", 1<<20 - 2, "xx"}} {
+	}{{"lastlog", 90 << 20, "end"}, {"lastlog", 90<<20 - 1, "\x00end"}, {"both", 0, "a\x00\x00\x00"}, {"both", 1 << 20, "\x00b\x00\x00"},
+		{"dense", 1<<20 - 2, "xx"}} {
 		if n, err := plan.ReadContent(m, tree.Find(c.name), c.off, buf); err != nil || string(buf[:n]) != c.want {
 			t.Errorf("%s at %d: got %q, %v, want %q", c.name, c.off, buf[:n], err, c.want)
 		}
@@ -250,7 +252,9 @@ func FuzzArchive(f *testing.F) {
 		f.Add(fixture(f, name)[:20_000])
 	}
 	f.Add(append(gnuSparse("f", 100, []int64{0, 3, 90, 10}, []byte("abcdefghijklm")), make([]byte, 1024)...))
-	f.Add(tarball(f, dir("d"), file("d/a", "1"), hardlink("l", "d/a"), entry{name: "p", text: "x", more: func(h *tar.Header) { h.Format, h.Xattrs = tar.FormatPAX, map[string]string{"user.x": "y"} }}))
+	f.Add(tarball(f, dir("d"), file("d/a", "1"), hardlink("l", "d/a"), entry{name: "p", text: "x", more: func(h *tar.Header) {
+		h.Format, h.Xattrs = tar.FormatPAX, map[string]string{"user.x": "y"}
+	}}))
 	f.Fuzz(func(t *testing.T, layer []byte) {
 		want, a := tar.NewReader(bytes.NewReader(layer)), &archive{r: bytes.NewReader(layer)}
 		for {

@@ -139,13 +139,17 @@ func TestLayers(t *testing.T) {
 		{"whiteout of a directory", [][]byte{a(file("d/a", "1"), file("b", "2")), a(file(".wh.d", ""))}, "b=2"},
 		{"whiteout of nothing", [][]byte{a(file("b", "2")), a(file("x/.wh.d", ""))}, "b=2"},
 		{"whiteout spares its own layer", [][]byte{a(file("a", "1")), a(file("a", "2"), file(".wh.a", ""))}, "a=2"},
-		{"whiteout of a directory spares its own layer's files", [][]byte{a(file("d/a", "1")), a(file("d/b", "2"), file(".wh.d", ""))}, "d/ d/b=2"},
-		{"opaque", [][]byte{a(file("d/a", "1"), file("d/s/b", "2"), file("e", "3")), a(dir("d"), file("d/.wh..wh..opq", ""), file("d/n", "4"))}, "d/ d/n=4 e=3"},
+		{"whiteout of a directory spares its own layer's files", [][]byte{a(file("d/a", "1")), a(file("d/b", "2"), file(".wh.d", ""))},
+			"d/ d/b=2"},
+		{"opaque", [][]byte{a(file("d/a", "1"), file("d/s/b", "2"), file("e", "3")),
+			a(dir("d"), file("d/.wh..wh..opq", ""), file("d/n", "4"))}, "d/ d/n=4 e=3"},
 		{"opaque after its own files", [][]byte{a(file("d/a", "1")), a(file("d/n", "4"), file("d/.wh..wh..opq", ""))}, "d/ d/n=4"},
 		{"hard link", [][]byte{a(file("a", "1"), hardlink("b", "a"))}, "a=1 b=1"},
-		{"hard link to a lower layer, then the name replaced", [][]byte{a(file("a", "1")), a(hardlink("b", "a")), a(file("a", "2"))}, "a=2 b=1"},
+		{"hard link to a lower layer, then the name replaced", [][]byte{a(file("a", "1")), a(hardlink("b", "a")), a(file("a", "2"))},
+			"a=2 b=1"},
 		{"hard link outlives its target", [][]byte{a(file("a", "1"), hardlink("b", "/a")), a(file(".wh.a", ""))}, "b=1"},
-		{"through a symbolic link", [][]byte{a(dir("usr/lib"), symlink("lib", "usr/lib")), a(file("lib/x", "1"))}, "lib->usr/lib usr/ usr/lib/ usr/lib/x=1"},
+		{"through a symbolic link", [][]byte{a(dir("usr/lib"), symlink("lib", "usr/lib")), a(file("lib/x", "1"))},
+			"lib->usr/lib usr/ usr/lib/ usr/lib/x=1"},
 		{"absolute link stays inside", [][]byte{a(symlink("l", "/etc"), file("l/x", "1"))}, "etc/ etc/x=1 l->/etc"},
 		{"link with .. stays inside", [][]byte{a(symlink("l", "../../../etc"), file("l/x", "1"))}, "etc/ etc/x=1 l->../../../etc"},
 		{"absolute name", [][]byte{a(file("/etc/x", "1"))}, "etc/ etc/x=1"},
@@ -197,7 +201,8 @@ func TestHostileLayers(t *testing.T) {
 		{"too many", a(many...), "more than 100 entries"},
 		{"too large", a(file("a", strings.Repeat("x", 2<<20))), "an image may have"},
 		{"huge size in the header", huge, "EOF"},
-		{"names too long in all", a(file(strings.Repeat("a/", 6)+strings.Repeat("n", 250), ""), dir(strings.Repeat("b", 200)), symlink("l", strings.Repeat("t", 3600))), "4000 bytes in all"},
+		{"names too long in all", a(file(strings.Repeat("a/", 6)+strings.Repeat("n", 250), ""), dir(strings.Repeat("b", 200)),
+			symlink("l", strings.Repeat("t", 3600))), "4000 bytes in all"},
 		{"attributes too long in all", a(xattred("a", 1500), xattred("b", 1500), xattred("c", 1500)), "4000 bytes in all"},
 		{"long name", a(file(strings.Repeat("n", 256), "x")), "component"},
 		{"owner outside", a(entry{name: "a", more: func(h *tar.Header) { h.Uid = 1<<32 - 1 }}), "owner"},
@@ -218,7 +223,8 @@ func TestAttributes(t *testing.T) {
 	layer := tarball(t, entry{name: "ping", text: "elf", more: func(h *tar.Header) {
 		h.Mode, h.Uid, h.Gid, h.Format = 0o4755, 7, 8, tar.FormatPAX
 		h.PAXRecords = map[string]string{"SCHILY.xattr.security.capability": "cap", "SCHILY.xattr.user.note": "n",
-			"SCHILY.xattr.user.overlay.redirect": "/etc/shadow", "SCHILY.xattr.trusted.overlay.opaque": "y", "SCHILY.xattr.security.selinux": "x"}
+			"SCHILY.xattr.user.overlay.redirect": "/etc/shadow", "SCHILY.xattr.trusted.overlay.opaque": "y",
+			"SCHILY.xattr.security.selinux": "x"}
 	}}, entry{name: "dev/null", kind: tar.TypeChar})
 	_, tree, err := flat(t, DefaultLimits, layer)
 	if err != nil {
@@ -231,7 +237,8 @@ func TestAttributes(t *testing.T) {
 	if got := fmt.Sprintf("%s", n.Xattrs); got != "[{security.capability cap} {user.note n}]" {
 		t.Errorf("got attributes %s", got)
 	}
-	if got := strings.Join(tree.Notes(), "; "); !strings.Contains(got, "1 device nodes left out") || !strings.Contains(got, "3 extended attributes left out") {
+	if got := strings.Join(tree.Notes(), "; "); !strings.Contains(got, "1 device nodes left out") ||
+		!strings.Contains(got, "3 extended attributes left out") {
 		t.Errorf("got notes %q", got)
 	}
 }
@@ -243,7 +250,8 @@ func FuzzAddLayer(f *testing.F) {
 	f.Add(tarball(f, file("a/b", "1"), hardlink("c", "a/b"), symlink("d", "../a"), file("d/.wh.b", "")))
 	f.Fuzz(func(t *testing.T, layer []byte) {
 		limits := Limits{Entries: 1000, Depth: 16, Bytes: 1 << 20, Meta: 1 << 20}
-		if _, _, err := flat(t, limits, layer, layer); err != nil && !errors.Is(err, ErrImage) && !strings.Contains(err.Error(), "lay out") {
+		if _, _, err := flat(t, limits, layer, layer); err != nil && !errors.Is(err, ErrImage) &&
+			!strings.Contains(err.Error(), "lay out") {
 			t.Errorf("got %v, want an ErrImage", err)
 		}
 	})

@@ -80,7 +80,8 @@ type note struct {
 
 // New is an empty tree.
 func New(l Limits) *Tree {
-	return &Tree{limits: l, root: &erofs.Node{Mode: erofs.ModeDir | 0o755, Key: implicit}, notes: map[string]*note{}, buf: make([]byte, 64<<10)}
+	return &Tree{limits: l, root: &erofs.Node{Mode: erofs.ModeDir | 0o755, Key: implicit}, notes: map[string]*note{},
+		buf: make([]byte, 64<<10)}
 }
 
 // Root is the tree's root directory.
@@ -200,7 +201,8 @@ func (t *Tree) owner(h *tar.Header) error {
 		}
 		if b := uint16(id >> 16); b > 0 && !slices.Contains(t.blocks, b) {
 			if len(t.blocks) == host.MaxIDBlocks {
-				return bad("owner %d:%d: the image's owners are in more than %d blocks of 65,536 numbers: give its files owners that lie closer (chown in its build)",
+				return bad("owner %d:%d: the image's owners are in more than %d blocks of 65,536 numbers: give its files owners that lie "+
+					"closer (chown in its build)",
 					h.Uid, h.Gid, host.MaxIDBlocks+1)
 			}
 			t.blocks = append(t.blocks, b)
@@ -317,7 +319,8 @@ func (t *Tree) xattrs(h *tar.Header) []erofs.Xattr {
 			continue
 		}
 		v := h.PAXRecords[k]
-		user := strings.HasPrefix(name, "user.") && !strings.HasPrefix(name, "user.overlay.") && len(name) > len("user.") && len(name) <= 255
+		user := strings.HasPrefix(name, "user.") && !strings.HasPrefix(name, "user.overlay.") && len(name) > len("user.") &&
+			len(name) <= 255
 		weight := len(name) + len(v) + 8
 		if !user && name != "security.capability" || size+weight > erofs.MaxXattrs-64 {
 			t.leaveOut("extended attributes", h.Name+" "+name)

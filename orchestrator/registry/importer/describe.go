@@ -25,7 +25,8 @@ func describe(c v1.Config) (host.Template, error) {
 	t := host.Template{Profile: host.ProfileApp}
 	t.Process.Argv = append(append([]string(nil), c.Entrypoint...), c.Cmd...)
 	if len(t.Process.Argv) == 0 || t.Process.Argv[0] == "" {
-		return t, bad("configuration names nothing to run: it has neither Entrypoint nor Cmd; build an image of it that has one (ENTRYPOINT or CMD)")
+		return t, bad("configuration names nothing to run: it has neither Entrypoint nor Cmd; build an image of it that has one " +
+			"(ENTRYPOINT or CMD)")
 	}
 	for _, kv := range c.Env {
 		k, v, ok := strings.Cut(kv, "=")
@@ -61,8 +62,8 @@ func labels(c v1.Config, t *host.Template) error {
 		*into = uint16(n)
 		return nil
 	}
-	// What the image exposes is documentation (OCI image-spec, config.md, "ExposedPorts"): nothing is checked, and no port is taken for HTTP,
-	// unless a label says so.
+	// What the image exposes is documentation (OCI image-spec, config.md, "ExposedPorts"): nothing is checked, and no port is taken for
+	// HTTP, unless a label says so.
 	if err := port(labelHTTPPort, &t.HTTPPort); err != nil {
 		return err
 	}
@@ -74,7 +75,8 @@ func labels(c v1.Config, t *host.Template) error {
 		return err
 	}
 	if check.Path != "" && (!host.IsCheckPath(check.Path) || check.Port == 0) {
-		return bad("label %s: %.100q: want an absolute path as it stands in a request (%%20 for a blank, at most 1024 bytes), and a port", labelCheckPath, check.Path)
+		return bad("label %s: %.100q: want an absolute path as it stands in a request (%%20 for a blank, at most 1024 bytes), and a port",
+			labelCheckPath, check.Path)
 	}
 	if check.Port != 0 {
 		t.Check = &check

@@ -54,7 +54,8 @@ func loadImage(ctx context.Context, src Source, name wire.TemplateName, d wire.D
 		return nil, err
 	}
 	if m.Config.Size > maxConfig || len(m.Layers) > maxLayers {
-		return nil, bad("configuration of %d bytes (at most %d), %d layers (at most %d)", m.Config.Size, maxConfig, len(m.Layers), maxLayers)
+		return nil, bad("configuration of %d bytes (at most %d), %d layers (at most %d)", m.Config.Size, maxConfig,
+			len(m.Layers), maxLayers)
 	}
 	img := &image{}
 	cfg := layer{digest: wire.Digest(m.Config.Digest.String()), size: m.Config.Size}
@@ -68,13 +69,15 @@ func loadImage(ctx context.Context, src Source, name wire.TemplateName, d wire.D
 		return nil, err
 	}
 	if c := img.config; c.OS != "linux" || c.Architecture != runtime.GOARCH {
-		return nil, bad("is for %s/%s, this cluster runs linux/%s", cmp.Or(c.OS, "an unnamed system"), cmp.Or(c.Architecture, "an unnamed processor"), runtime.GOARCH)
+		return nil, bad("is for %s/%s, this cluster runs linux/%s", cmp.Or(c.OS, "an unnamed system"),
+			cmp.Or(c.Architecture, "an unnamed processor"), runtime.GOARCH)
 	}
 	if len(img.config.RootFS.DiffIDs) != len(m.Layers) {
 		return nil, bad("manifest has %d layers, configuration %d", len(m.Layers), len(img.config.RootFS.DiffIDs))
 	}
 	for i, l := range m.Layers {
-		img.layers = append(img.layers, layer{wire.Digest(l.Digest.String()), l.Size, l.MediaType, wire.Digest(img.config.RootFS.DiffIDs[i].String())})
+		img.layers = append(img.layers,
+			layer{wire.Digest(l.Digest.String()), l.Size, l.MediaType, wire.Digest(img.config.RootFS.DiffIDs[i].String())})
 	}
 	return img, nil
 }
@@ -129,15 +132,16 @@ func loadManifest(ctx context.Context, src Source, name wire.TemplateName, d wir
 			continue
 		}
 		if errors.Is(err, ErrNone) {
-			return nil, bad("index %s: its manifest %s for linux/%s is not in the registry: push the image with all its parts", d, e.Digest, runtime.GOARCH)
+			return nil, bad("index %s: its manifest %s for linux/%s is not in the registry: push the image with all its parts", d, e.Digest,
+				runtime.GOARCH)
 		}
 		return found, err
 	}
 	return nil, &noPlatform{d, has}
 }
 
-// artifact tells whether a manifest is something else than an image to run, and what: a signature, a bill of materials, a chart. Older tools
-// sign with an image's configuration type and layers of their own (OCI image-spec, "Guidelines for Artifact Usage").
+// artifact tells whether a manifest is something else than an image to run, and what: a signature, a bill of materials, a chart. Older
+// tools sign with an image's configuration type and layers of their own (OCI image-spec, "Guidelines for Artifact Usage").
 func artifact(m *v1.Manifest, of string, subject bool) (kind string, is bool) {
 	kind = cmp.Or(of, string(m.Config.MediaType), "unknown")
 	if of != "" || subject || !m.Config.MediaType.IsConfig() {
@@ -189,7 +193,8 @@ func (l layer) verified(ctx context.Context, src Source, name wire.TemplateName,
 		return fmt.Errorf("read blob %s: %w", l.digest, err)
 	}
 	if n.n != l.size {
-		return bad("blob %s: its descriptor says %d bytes, it has %s%d", l.digest, l.size, map[bool]string{true: "at least "}[n.n > l.size], n.n)
+		return bad("blob %s: its descriptor says %d bytes, it has %s%d", l.digest, l.size,
+			map[bool]string{true: "at least "}[n.n > l.size], n.n)
 	}
 	return l.match("blob", l.digest, h)
 }

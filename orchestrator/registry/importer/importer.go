@@ -40,8 +40,8 @@ type Source interface {
 // ErrArtifact: what was pushed is stored, but is nothing to run: a signature, a bill of materials, a chart.
 var ErrArtifact = fmt.Errorf("%w: there is nothing to run in it", flatten.ErrImage)
 
-// Time is what one import has from its beginning, beside a second for each slowest bytes of its layers as they were pushed: an image of many
-// gigabytes takes long on a machine that has much else to do, and is no failure.
+// Time is what one import has from its beginning, beside a second for each slowest bytes of its layers as they were pushed: an image of
+// many gigabytes takes long on a machine that has much else to do, and is no failure.
 const (
 	Time    = 10 * time.Minute
 	slowest = 128 << 10
@@ -178,7 +178,8 @@ type job struct {
 	seen   func(int)
 }
 
-// make imports d in the lane for small images, or in that for large ones when its size says so, or when the small limits turn out too small.
+// make imports d in the lane for small images, or in that for large ones when its size says so, or when the small limits turn out too
+// small.
 func (im *Importer) make(ctx context.Context, of *task, d wire.Digest) (host.Template, error) {
 	packed := int64(0)
 	in := func(large bool, work func(context.Context, *job) (host.Template, error)) (host.Template, error) {
@@ -238,7 +239,8 @@ func (im *Importer) build(ctx context.Context, j *job, img *image, d wire.Digest
 		return host.Template{}, fmt.Errorf("%w: %v", flatten.ErrImage, err)
 	}
 	if plan.Size() > j.limits.Bytes {
-		return host.Template{}, fmt.Errorf("%w: has %d bytes unpacked, at most %d are allowed", flatten.ErrImage, plan.Size(), j.limits.Bytes)
+		return host.Template{}, fmt.Errorf("%w: has %d bytes unpacked, at most %d are allowed", flatten.ErrImage, plan.Size(),
+			j.limits.Bytes)
 	}
 	t.Name, t.OCI, t.Bytes, t.Imported, t.Notes = j.name, d, plan.Size(), im.Now().UTC().Truncate(time.Second), tree.Notes()
 	t.Digest, err = im.Catalog.Build(ctx, plan.Size(), func(w catalog.Image) error {

@@ -70,7 +70,8 @@ func layerTar(files ...string) []byte {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
 	for i := 0; i < len(files); i += 2 {
-		w.WriteHeader(&tar.Header{Name: files[i], Typeflag: tar.TypeReg, Mode: 0o755, Size: int64(len(files[i+1])), ModTime: time.Unix(1e9, 0)})
+		w.WriteHeader(&tar.Header{Name: files[i], Typeflag: tar.TypeReg, Mode: 0o755, Size: int64(len(files[i+1])),
+			ModTime: time.Unix(1e9, 0)})
 		io.WriteString(w, files[i+1])
 	}
 	w.Close()
@@ -96,7 +97,8 @@ func pack(media types.MediaType, raw []byte) []byte {
 
 // push stores an image of the layers; change may spoil its parts before they are stored.
 func (s *store) push(name wire.TemplateName, media types.MediaType, change func(*v1.ConfigFile, *v1.Manifest), layers ...[]byte) {
-	cfg := v1.ConfigFile{OS: "linux", Architecture: runtime.GOARCH, Config: v1.Config{Entrypoint: []string{"/bin/run"}, Cmd: []string{"-v"}}}
+	cfg := v1.ConfigFile{OS: "linux", Architecture: runtime.GOARCH,
+		Config: v1.Config{Entrypoint: []string{"/bin/run"}, Cmd: []string{"-v"}}}
 	m := v1.Manifest{SchemaVersion: 2, MediaType: types.OCIManifestSchema1}
 	for _, l := range layers {
 		packed := pack(media, l)
@@ -124,11 +126,13 @@ func newImporter(t *testing.T, s Source) (*Importer, string) {
 		t.Fatal(err)
 	}
 	now := func() time.Time { return time.Unix(1e9, 0) }
-	return &Importer{Source: s, Catalog: c, States: OpenStates(filepath.Join(t.TempDir(), "imports.json"), nil, now), Limits: flatten.DefaultLimits, Now: now}, dir
+	return &Importer{Source: s, Catalog: c, States: OpenStates(filepath.Join(t.TempDir(), "imports.json"), nil, now),
+		Limits: flatten.DefaultLimits, Now: now}, dir
 }
 
 func TestImport(t *testing.T) {
-	base, top := layerTar("bin/run", "#!elf", "etc/passwd", "www-data:x:33:34::/:/x\n", "old", "gone"), layerTar(".wh.old", "", "new", "here")
+	base, top := layerTar("bin/run", "#!elf", "etc/passwd", "www-data:x:33:34::/:/x\n", "old", "gone"),
+		layerTar(".wh.old", "", "new", "here")
 	var digests []wire.Digest
 	for _, media := range []types.MediaType{types.OCILayerZStd, types.OCILayer, types.DockerLayer, types.OCIUncompressedLayer} {
 		s := newStore()
@@ -141,7 +145,8 @@ func TestImport(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", media, err)
 		}
-		want := host.Process{Argv: []string{"/bin/run", "-v"}, Env: map[string]string{"A": "b=c", "HOME": "/"}, Cwd: "/srv", UID: 33, GID: 34, StopWith: "SIGQUIT"}
+		want := host.Process{Argv: []string{"/bin/run", "-v"}, Env: map[string]string{"A": "b=c", "HOME": "/"}, Cwd: "/srv", UID: 33,
+			GID: 34, StopWith: "SIGQUIT"}
 		if fmt.Sprint(got.Process) != fmt.Sprint(want) || got.HTTPPort != 8080 || *got.Check != (host.Check{Port: 8080, Path: "/up"}) {
 			t.Errorf("%s: got %+v, want the process %+v", media, got, want)
 		}
@@ -189,7 +194,8 @@ func TestImportRefuses(t *testing.T) {
 		}, good, "hashes to"},
 		{"size smaller than the blob", func(_ *store, _ *v1.ConfigFile, m *v1.Manifest) { m.Layers[0].Size = 3 }, good, "unpack"},
 		{"negative size", func(_ *store, _ *v1.ConfigFile, m *v1.Manifest) { m.Layers[0].Size = -5 }, good, ""},
-		{"size larger than the blob", func(_ *store, _ *v1.ConfigFile, m *v1.Manifest) { m.Layers[0].Size += 5 }, good, "its descriptor says"},
+		{"size larger than the blob", func(_ *store, _ *v1.ConfigFile, m *v1.Manifest) { m.Layers[0].Size += 5 }, good,
+			"its descriptor says"},
 		{"artifact", func(_ *store, _ *v1.ConfigFile, m *v1.Manifest) {
 			m.Config.MediaType = "application/vnd.cncf.helm.config.v1+json"
 		}, good, "artifact of type \"application/vnd.cncf.helm"},
@@ -200,7 +206,8 @@ func TestImportRefuses(t *testing.T) {
 		}, good, "no such"},
 		{"layer counts differ", func(_ *store, c *v1.ConfigFile, _ *v1.Manifest) { c.RootFS.DiffIDs = nil }, good, "0"},
 		{"other architecture", func(_ *store, c *v1.ConfigFile, _ *v1.Manifest) { c.Architecture = "s390x" }, good, "s390x"},
-		{"nothing to run", func(_ *store, c *v1.ConfigFile, _ *v1.Manifest) { c.Config.Entrypoint, c.Config.Cmd = nil, nil }, good, "nothing to run"},
+		{"nothing to run", func(_ *store, c *v1.ConfigFile, _ *v1.Manifest) { c.Config.Entrypoint, c.Config.Cmd = nil, nil }, good,
+			"nothing to run"},
 		{"unknown user", func(_ *store, c *v1.ConfigFile, _ *v1.Manifest) { c.Config.User = "nobody" }, good, "/etc/passwd"},
 		{"unknown signal", func(_ *store, c *v1.ConfigFile, _ *v1.Manifest) { c.Config.StopSignal = "SIGWHAT" }, good, "stop signal"},
 		{"bad port", func(_ *store, c *v1.ConfigFile, _ *v1.Manifest) {
@@ -212,8 +219,10 @@ func TestImportRefuses(t *testing.T) {
 		{"check path with a line end", func(_ *store, c *v1.ConfigFile, _ *v1.Manifest) {
 			c.Config.Labels = map[string]string{labelHTTPPort: "80", labelCheckPath: "/a\r\nX: y"}
 		}, good, "as it stands in a request"},
-		{"foreign layer", func(_ *store, _ *v1.ConfigFile, m *v1.Manifest) { m.Layers[0].MediaType = types.OCIRestrictedLayer }, good, "not in the registry"},
-		{"unknown media type", func(_ *store, _ *v1.ConfigFile, m *v1.Manifest) { m.Layers[0].MediaType = "text/plain" }, good, "not known"},
+		{"foreign layer", func(_ *store, _ *v1.ConfigFile, m *v1.Manifest) { m.Layers[0].MediaType = types.OCIRestrictedLayer }, good,
+			"not in the registry"},
+		{"unknown media type", func(_ *store, _ *v1.ConfigFile, m *v1.Manifest) { m.Layers[0].MediaType = "text/plain" }, good,
+			"not known"},
 		{"wrong compression", func(_ *store, _ *v1.ConfigFile, m *v1.Manifest) { m.Layers[0].MediaType = types.OCILayer }, good, "gzip"},
 		{"bomb", nil, bomb, "unpack to more than"},
 		{"escape", nil, layerTar("../../etc/passwd", "x"), "leads out"},
@@ -286,7 +295,8 @@ func TestImportUnknownName(t *testing.T) {
 }
 
 func TestSignal(t *testing.T) {
-	for in, want := range map[string]string{"": "", "SIGQUIT": "SIGQUIT", "quit": "SIGQUIT", "15": "SIGTERM", "SIGRTMIN+3": "SIGRTMIN+3", "SIGRTMIN+99": "err", "999": "err"} {
+	for in, want := range map[string]string{"": "", "SIGQUIT": "SIGQUIT", "quit": "SIGQUIT", "15": "SIGTERM", "SIGRTMIN+3": "SIGRTMIN+3",
+		"SIGRTMIN+99": "err", "999": "err"} {
 		got, err := signal(in)
 		if err != nil {
 			got = "err"
@@ -298,7 +308,8 @@ func TestSignal(t *testing.T) {
 }
 
 func TestTimeFor(t *testing.T) {
-	for packed, want := range map[int64]time.Duration{0: Time, 1 << 20: Time + 8*time.Second, 113 << 20: Time + 904*time.Second, 8 << 30: Time + 65536*time.Second} {
+	for packed, want := range map[int64]time.Duration{0: Time, 1 << 20: Time + 8*time.Second, 113 << 20: Time + 904*time.Second,
+		8 << 30: Time + 65536*time.Second} {
 		if got := timeFor(packed); got != want {
 			t.Errorf("%d bytes have %v, want %v", packed, got, want)
 		}

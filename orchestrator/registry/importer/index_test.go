@@ -33,7 +33,8 @@ func TestIndex(t *testing.T) {
 	here, other := entry(manifest, runtime.GOARCH, image, ""), entry(manifest, "s390x", image, "")
 	// What buildx writes beside an image, and the same with this machine's platform.
 	attested := entry(manifest, "unknown", image, `,"annotations":{"vnd.docker.reference.type":"attestation-manifest"}`)
-	attestedHere := entry(manifest, runtime.GOARCH, "sha256:"+wire.Digest(strings.Repeat("0", 64)), `,"annotations":{"vnd.docker.reference.type":"attestation-manifest"}`)
+	attestedHere := entry(manifest, runtime.GOARCH, "sha256:"+wire.Digest(strings.Repeat("0", 64)),
+		`,"annotations":{"vnd.docker.reference.type":"attestation-manifest"}`)
 	deep := list(here)
 	for range maxLevels + 1 {
 		deep = list(entry(index, "", deep, ""))
@@ -53,7 +54,8 @@ func TestIndex(t *testing.T) {
 		{"other platforms only", list(other, attested), "it has linux/s390x"},
 		{"several without a platform", list(entry(manifest, "", image, ""), entry(manifest, "", image, "")), "without a platform"},
 		{"empty", list(), "it is empty"},
-		{"missing part", list(entry(manifest, runtime.GOARCH, "sha256:"+wire.Digest(strings.Repeat("0", 64)), "")), "is not in the registry"},
+		{"missing part", list(entry(manifest, runtime.GOARCH, "sha256:"+wire.Digest(strings.Repeat("0", 64)), "")),
+			"is not in the registry"},
 		{"too deep", deep, "levels of indexes"},
 	} {
 		s.tags["many:1"] = c.root

@@ -67,7 +67,8 @@ func (i *inside) complete(c v1.Config, t *host.Template) error {
 		}
 	}
 	if slices.Sort(t.IDBlocks); len(t.IDBlocks) > host.MaxIDBlocks {
-		return bad("user %.40q is %d:%d: with it the image's owners are in more than %d blocks of 65,536 numbers: give it numbers that lie closer to those of its files",
+		return bad("user %.40q is %d:%d: with it the image's owners are in more than %d blocks of 65,536 numbers: give it numbers that "+
+			"lie closer to those of its files",
 			c.User, a.uid, a.gid, host.MaxIDBlocks+1)
 	}
 	warn := func(format string, args ...any) { t.Warnings = append(t.Warnings, fmt.Sprintf(format, args...)) }
@@ -119,7 +120,8 @@ func (i *inside) program(t *host.Template, warn func(string, ...any)) error {
 		case n == nil:
 			why = "is no regular file"
 		case !executable(n, t.Process):
-			why = fmt.Sprintf("may not be executed by user %d:%d: its mode is %04o and its owner %d:%d", t.Process.UID, t.Process.GID, n.Mode&0o7777, n.UID, n.GID)
+			why = fmt.Sprintf("may not be executed by user %d:%d: its mode is %04o and its owner %d:%d", t.Process.UID, t.Process.GID,
+				n.Mode&0o7777, n.UID, n.GID)
 		case bytes.HasPrefix(raw, []byte("#!")):
 			line, _, _ := bytes.Cut(raw[2:], []byte("\n"))
 			if bytes.HasSuffix(line, []byte("\r")) {

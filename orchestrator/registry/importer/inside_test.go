@@ -17,7 +17,8 @@ import (
 )
 
 const (
-	passwd = "root:x:0:0:r:/root:/s\nweb:x:33:34:w:/srv/web:/s\nbad line\n1000:x:7:8:n:/n:/s\nrel:x:9:9::home:/s\nbig:x:100000:100000:b:/b:/s\n"
+	passwd = "root:x:0:0:r:/root:/s\nweb:x:33:34:w:/srv/web:/s\n" +
+		"bad line\n1000:x:7:8:n:/n:/s\nrel:x:9:9::home:/s\nbig:x:100000:100000:b:/b:/s\n"
 	groups = "root:x:0:root\nwww:x:34:\nssl:x:50:web,other\naudio:x:51:other,web\n"
 )
 
@@ -58,11 +59,15 @@ func imported(t *testing.T, change func(*v1.ConfigFile), layers ...[]byte) (host
 // TestUser: USER in every form of the OCI configuration.
 func TestUser(t *testing.T) {
 	for in, want := range map[string]string{
-		"": "0:0 [] /root", "root": "0:0 [] /root", "web": "33:34 [50 51] /srv/web", "web:": "33:34 [50 51] /srv/web", " web ": "33:34 [50 51] /srv/web",
-		"33": "33:34 [50 51] /srv/web", "033": "33:34 [50 51] /srv/web", "33:": "33:34 [50 51] /srv/web", "web:ssl": "33:50 [] /srv/web", "web:0": "33:0 [] /srv/web",
+		"": "0:0 [] /root", "root": "0:0 [] /root", "web": "33:34 [50 51] /srv/web", "web:": "33:34 [50 51] /srv/web",
+		" web ": "33:34 [50 51] /srv/web",
+		"33":    "33:34 [50 51] /srv/web", "033": "33:34 [50 51] /srv/web", "33:": "33:34 [50 51] /srv/web", "web:ssl": "33:50 [] /srv/web",
+		"web:0":  "33:0 [] /srv/web",
 		"33:ssl": "33:50 [] /srv/web", "33:7": "33:7 [] /srv/web", ":50": "0:50 [] /root", ":ssl": "0:50 [] /root", ":": "0:0 [] /root",
-		"1000": "1000:0 [] /", "1000:": "1000:0 [] /", "7": "7:8 [] /n", "rel": "9:9 [] /", "big": "100000:100000 [] /b", "4294967294": "4294967294:0 [] /",
-		"none": "not in the image's /etc/passwd", "web:none": "not in the image's /etc/group", "4294967295": "user number", "-1": "user number", "1:-1": "group number",
+		"1000": "1000:0 [] /", "1000:": "1000:0 [] /", "7": "7:8 [] /n", "rel": "9:9 [] /", "big": "100000:100000 [] /b",
+		"4294967294": "4294967294:0 [] /",
+		"none":       "not in the image's /etc/passwd", "web:none": "not in the image's /etc/group", "4294967295": "user number",
+		"-1": "user number", "1:-1": "group number",
 		"99999999999": "user number", "a:b:c": "not in the image's /etc/passwd",
 	} {
 		a, err := user(in, func(p string) []byte { return []byte(map[string]string{"etc/passwd": passwd, "etc/group": groups}[p]) })
@@ -82,8 +87,9 @@ func TestUser(t *testing.T) {
 // TestUserInside: the tables are found wherever the image has them.
 func TestUserInside(t *testing.T) {
 	for name, layers := range map[string][][]byte{
-		"plain":            {files("etc/passwd="+passwd, "etc/group="+groups)},
-		"Nix":              {files("nix/store/x/passwd="+passwd, "nix/store/x/group="+groups, "etc/passwd>/nix/store/x/passwd", "etc/group>/nix/store/x/group")},
+		"plain": {files("etc/passwd="+passwd, "etc/group="+groups)},
+		"Nix": {files("nix/store/x/passwd="+passwd, "nix/store/x/group="+groups, "etc/passwd>/nix/store/x/passwd",
+			"etc/group>/nix/store/x/group")},
 		"/etc a link":      {files("usr/etc/passwd="+passwd, "usr/etc/group="+groups, "etc>usr/etc")},
 		"hard links":       {files("a="+passwd, "b="+groups, "etc/passwd&a", "etc/group&b")},
 		"link beyond root": {files("p="+passwd, "g="+groups, "etc/passwd>../../../p", "etc/group>/../g")},
@@ -96,12 +102,14 @@ func TestUserInside(t *testing.T) {
 			t.Errorf("%s: got %+v, %v", name, p, err)
 		}
 	}
-	for name, l := range map[string][]byte{"loop": files("etc/passwd>passwd"), "directory": files("etc/passwd/"), "too large": files("etc/passwd=" + strings.Repeat("#\n", 1<<20))} {
+	for name, l := range map[string][]byte{"loop": files("etc/passwd>passwd"), "directory": files("etc/passwd/"),
+		"too large": files("etc/passwd=" + strings.Repeat("#\n", 1<<20))} {
 		if _, err := imported(t, func(c *v1.ConfigFile) { c.Config.User = "web" }, l); !errors.Is(err, flatten.ErrImage) {
 			t.Errorf("%s: got %v, want an ErrImage", name, err)
 		}
 	}
-	got, err := imported(t, func(c *v1.ConfigFile) { c.Config.User, c.Config.Env = "big", []string{"HOME=/own"} }, files("etc/passwd="+passwd))
+	got, err := imported(t, func(c *v1.ConfigFile) { c.Config.User, c.Config.Env = "big", []string{"HOME=/own"} },
+		files("etc/passwd="+passwd))
 	if err != nil || fmt.Sprint(got.IDBlocks) != "[1]" || got.Process.Env["HOME"] != "/own" {
 		t.Errorf("a high number: got blocks %v, HOME %q, %v", got.IDBlocks, got.Process.Env["HOME"], err)
 	}
@@ -143,7 +151,8 @@ func TestWarnings(t *testing.T) {
 		{"linker is there", plainly, files("bin/run="+elf(62, "/lib64/ld.so"), "usr/lib64/ld.so=x", "lib64>usr/lib64"), ""},
 		{"script", plainly, files("bin/run=#! /bin/sh -e\n", sh), ""},
 		{"found in PATH", run("run"), files("usr/bin/run=" + elf(62, "")), ""},
-		{"found beside the working directory", func(c *v1.ConfigFile) { run("./run")(c); c.Config.WorkingDir = "/app" }, files("app/run=" + elf(62, "")), ""},
+		{"found beside the working directory", func(c *v1.ConfigFile) { run("./run")(c); c.Config.WorkingDir = "/app" },
+			files("app/run=" + elf(62, "")), ""},
 		{"missing", plainly, files("etc/"), `"/bin/run" is not in the image`},
 		{"not in PATH", run("run"), files("opt/run=" + elf(62, "")), "no directory of PATH"},
 		{"directory", plainly, files("bin/run/"), "no regular file"},
@@ -159,7 +168,8 @@ func TestWarnings(t *testing.T) {
 		{"damaged", plainly, files("bin/run=" + string(far)), "damaged"},
 		{"/proc a file", plainly, files("proc=x", "bin/run="+elf(62, "")), "/proc of the image is no directory"},
 		{"/run a dangling link", plainly, files("run>/nowhere", "bin/run="+elf(62, "")), "/run of the image is no directory"},
-		{"working directory a file", func(c *v1.ConfigFile) { c.Config.WorkingDir = "/bin/run" }, files("bin/run=" + elf(62, "")), "is a file"},
+		{"working directory a file", func(c *v1.ConfigFile) { c.Config.WorkingDir = "/bin/run" }, files("bin/run=" + elf(62, "")),
+			"is a file"},
 	} {
 		got, err := imported(t, c.change, c.layer)
 		if said := strings.Join(got.Warnings, "; "); err != nil || (said == "") != (c.want == "") || !strings.Contains(said, c.want) {

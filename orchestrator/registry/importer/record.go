@@ -106,7 +106,8 @@ func endOf(got outcome, why cause) (end runs.End, known bool) {
 	case errors.Is(err, ErrArtifact):
 		return runs.End{State: host.ImportDone, Detail: "it is stored, and is no template: " + told(err)}, true
 	case errors.Is(err, context.Canceled):
-		return runs.End{State: host.ImportDropped, Reason: "who asked for it went before it was done", Next: "import it again"}, why == asked
+		return runs.End{State: host.ImportDropped, Reason: "who asked for it went before it was done",
+			Next: "import it again"}, why == asked
 	}
 	code, reason, next := verdict(got.err)
 	return runs.End{State: host.ImportFailed, Code: code, Reason: reason, Next: next}, true

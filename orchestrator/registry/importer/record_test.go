@@ -61,7 +61,8 @@ func TestRecord(t *testing.T) {
 			im.Mend(t.Context(), "web:1")
 		}, "web:1 done, web:1 done", ""},
 		{"asked for, and nothing was pushed", func(t *testing.T, _ *store, im *Importer) { im.Mend(t.Context(), "none:1") }, "", ""},
-		{"failed", func(t *testing.T, _ *store, im *Importer) { im.Import(t.Context(), "bad:1") }, "bad:1 failed invalid", "is for linux/s390x"},
+		{"failed", func(t *testing.T, _ *store, im *Importer) { im.Import(t.Context(), "bad:1") }, "bad:1 failed invalid",
+			"is for linux/s390x"},
 		{"failed, and asked for again", func(t *testing.T, _ *store, im *Importer) {
 			im.Import(t.Context(), "bad:1")
 			im.Mend(t.Context(), "bad:1")
@@ -71,7 +72,8 @@ func TestRecord(t *testing.T) {
 			s.push("bad:1", types.OCILayerZStd, nil, web)
 			im.Import(t.Context(), "bad:1")
 		}, "bad:1 failed invalid, bad:1 done", ""},
-		{"no image", func(t *testing.T, _ *store, im *Importer) { im.Import(t.Context(), "chart:1") }, "chart:1 done", "it is stored, and is no template"},
+		{"no image", func(t *testing.T, _ *store, im *Importer) { im.Import(t.Context(), "chart:1") }, "chart:1 done",
+			"it is stored, and is no template"},
 		{"trouble of the machine", func(t *testing.T, _ *store, im *Importer) {
 			gone := filepath.Join(t.TempDir(), "gone")
 			im.Catalog = mustCatalog(t, gone)
@@ -144,7 +146,8 @@ func TestRecord(t *testing.T) {
 					t.Errorf("the last run is %+v, want it to say %q", runs[0], c.says)
 				}
 				for _, r := range runs {
-					if bad := r.State == host.ImportFailed; bad != (r.Code != "") || (bad || r.State == host.ImportDropped) != (r.Reason != "" && r.Next != "") || r.By == "" {
+					if bad := r.State == host.ImportFailed; bad != (r.Code != "") ||
+						(bad || r.State == host.ImportDropped) != (r.Reason != "" && r.Next != "") || r.By == "" {
 						t.Errorf("unfit run: %+v", r)
 					}
 				}

@@ -50,7 +50,10 @@ func TestDeleteOnFullDisk(t *testing.T) {
 			c, err := catalog.Open(disk, nil)
 			must(err)
 			image := func(text string) wire.Digest {
-				d, err := c.Build(t.Context(), int64(len(text)), func(w catalog.Image) error { _, err := w.WriteAt([]byte(text), 0); return err })
+				d, err := c.Build(t.Context(), int64(len(text)), func(w catalog.Image) error {
+					_, err := w.WriteAt([]byte(text), 0)
+					return err
+				})
 				must(err)
 				return d
 			}
@@ -62,9 +65,11 @@ func TestDeleteOnFullDisk(t *testing.T) {
 				must(remote.Write(ref, img))
 				oci, err := store.Resolve(t.Context(), wire.TemplateName("web:"+tag))
 				must(err)
-				must(c.Put(host.Template{Image: host.Image{Name: wire.TemplateName("web:" + tag), Digest: image("image of " + tag), Bytes: 10}, OCI: oci, Profile: host.ProfileApp, Process: host.Process{Argv: []string{"x"}}}))
+				must(c.Put(host.Template{Image: host.Image{Name: wire.TemplateName("web:" + tag), Digest: image("image of " + tag),
+					Bytes: 10}, OCI: oci, Profile: host.ProfileApp, Process: host.Process{Argv: []string{"x"}}}))
 			}
-			k := &Keeper{OCI: store, Catalog: c, States: importer.OpenStates(filepath.Join(dir, "imports.json"), nil, time.Now), Now: func() time.Time { return now }}
+			k := &Keeper{OCI: store, Catalog: c, States: importer.OpenStates(filepath.Join(dir, "imports.json"), nil, time.Now),
+				Now: func() time.Time { return now }}
 			k.Told(host.Used{})
 			ref := "1"
 			if by == "digest" {

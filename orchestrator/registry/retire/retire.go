@@ -80,9 +80,9 @@ func (k *Keeper) Told(u host.Used) {
 
 func (k *Keeper) known() bool { return !k.told.IsZero() && k.Now().Sub(k.told) < fresh }
 
-// Delete removes repo:tag, or repo@digest (of the manifest) with all its tags. InUse and ErrUnknown refuse it; importer.ErrNone: there is none.
-// catalog.ErrFull: the tags are gone, and there was no room to write down that the templates are: deleting them again ends that, as it does
-// what a power cut left. Sure says that what was Told is the latest, so that the image can go at once.
+// Delete removes repo:tag, or repo@digest (of the manifest) with all its tags. InUse and ErrUnknown refuse it; importer.ErrNone: there is
+// none. catalog.ErrFull: the tags are gone, and there was no room to write down that the templates are: deleting them again ends that, as
+// it does what a power cut left. Sure says that what was Told is the latest, so that the image can go at once.
 func (k *Keeper) Delete(ctx context.Context, repo, ref string, sure bool) (host.Freed, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -101,7 +101,8 @@ func (k *Keeper) Delete(ctx context.Context, repo, ref string, sure bool) (host.
 		}
 	}
 	_, err = k.OCI.Delete(ctx, repo, ref)
-	if left := slices.ContainsFunc(list, func(t host.Template) bool { return slices.Contains(names, t.Name) }); err != nil && !(left && errors.Is(err, importer.ErrNone)) {
+	if left := slices.ContainsFunc(list, func(t host.Template) bool { return slices.Contains(names, t.Name) }); err != nil &&
+		!(left && errors.Is(err, importer.ErrNone)) {
 		return host.Freed{}, err
 	}
 	for _, n := range names {
@@ -176,7 +177,8 @@ func (k *Keeper) collect(ctx context.Context) (host.Freed, error) {
 	n, bytes, later, e := k.Catalog.Collect(k.may)
 	out.Images, out.Bytes, out.Later = n, out.Bytes+bytes, out.Later+later
 	if out.Bytes > 0 || out.Manifests > 0 {
-		logging.Or(k.Log).Info("removed what nothing needs", "images", out.Images, "manifests", out.Manifests, "blobs", out.Blobs, "bytes", out.Bytes, "later", out.Later)
+		logging.Or(k.Log).Info("removed what nothing needs", "images", out.Images, "manifests", out.Manifests, "blobs", out.Blobs,
+			"bytes", out.Bytes, "later", out.Later)
 	}
 	return out, errors.Join(err, e)
 }

@@ -34,7 +34,8 @@ func TestClocks(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = c.Put(host.Template{Image: host.Image{Name: "web:1", Digest: d, Bytes: int64(len(text))}, OCI: d, Profile: host.ProfileApp, Process: host.Process{Argv: []string{"x"}}})
+		err = c.Put(host.Template{Image: host.Image{Name: "web:1", Digest: d, Bytes: int64(len(text))}, OCI: d, Profile: host.ProfileApp,
+			Process: host.Process{Argv: []string{"x"}}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -86,7 +87,8 @@ func TestInUseSays(t *testing.T) {
 	for i := range 14 {
 		e.Users = append(e.Users, fmt.Sprintf("node %d", 100+i))
 	}
-	if got := e.Error(); !strings.Contains(got, "web:1") || !strings.Contains(got, "node 109 and 4 more") || strings.Contains(got, "node 110") {
+	if got := e.Error(); !strings.Contains(got, "web:1") || !strings.Contains(got, "node 109 and 4 more") ||
+		strings.Contains(got, "node 110") {
 		t.Errorf("got %q", got)
 	}
 }

@@ -43,7 +43,8 @@ func TestRuns(t *testing.T) {
 	}
 	l.End("a:1", End{State: host.ImportDone, Digest: "sha256:d", Detail: "a template"})
 	l.End("a:1", Deleted) // none is under way
-	if got := l.All()[1]; got.ID != first.ID || got.State != host.ImportDone || got.Detail != "a template" || !got.Updated.After(got.Created) {
+	if got := l.All()[1]; got.ID != first.ID || got.State != host.ImportDone || got.Detail != "a template" ||
+		!got.Updated.After(got.Created) {
 		t.Errorf("got %+v", got)
 	}
 	if !l.Just("a:1", "sha256:d") || l.Just("a:1", "sha256:e") || l.Just("b:1", "") {
@@ -115,7 +116,8 @@ func TestBound(t *testing.T) {
 	}
 	for range 2 {
 		all := l.All()
-		if last := all[len(all)-1]; len(all) != keepEnded+1 || all[0].Name != wire.TemplateName(fmt.Sprintf("n:%d", keepEnded+19)) || last.Name != "long:1" {
+		if last := all[len(all)-1]; len(all) != keepEnded+1 || all[0].Name != wire.TemplateName(fmt.Sprintf("n:%d", keepEnded+19)) ||
+			last.Name != "long:1" {
 			t.Errorf("%d are kept, from %s to %s", len(all), all[0].Name, last.Name)
 		}
 		l = Open(path, nil, now)

@@ -19,7 +19,8 @@ import (
 func (s *Server) orchestrator(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if p, ok := identity.ClientOf(r.TLS, s.Now()); !ok || p.Component != "orchestrator" {
-			operator.WriteProblem(w, operator.NewProblem(operator.Denied, r.URL.Path, "only the orchestrator of this cluster may do this", "use `hnctl template rm` as a person"))
+			operator.WriteProblem(w, operator.NewProblem(operator.Denied, r.URL.Path, "only the orchestrator of this cluster may do this",
+				"use `hnctl template rm` as a person"))
 			return
 		}
 		next(w, r)

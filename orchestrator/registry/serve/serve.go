@@ -99,7 +99,8 @@ func tokenOf(r *http.Request) string {
 func (s *Server) peers(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if _, ok := identity.ClientOf(r.TLS, s.Now()); !ok {
-			operator.WriteProblem(w, operator.NewProblem(operator.Denied, r.URL.Path, "only hosts and components of this cluster may read templates", "use `hnctl template list` as a person"))
+			operator.WriteProblem(w, operator.NewProblem(operator.Denied, r.URL.Path,
+				"only hosts and components of this cluster may read templates", "use `hnctl template list` as a person"))
 			return
 		}
 		next(w, r)
@@ -146,8 +147,8 @@ func (s *Server) importNow(w http.ResponseWriter, r *http.Request) {
 
 var manifestPath = regexp.MustCompile(`^/v2/(.+)/manifests/([^/]+)$`)
 
-// aboutTag is a tag under which tools keep what they say of the manifest with that digest: signatures, lists of referrers where a registry has no
-// API for them (OCI distribution-spec 1.1, "Referrers Tag Schema"). It is no template's.
+// aboutTag is a tag under which tools keep what they say of the manifest with that digest: signatures, lists of referrers where a registry
+// has no API for them (OCI distribution-spec 1.1, "Referrers Tag Schema"). It is no template's.
 var aboutTag = regexp.MustCompile(`^sha(?:256|512)-[0-9a-f]{64,128}(?:\.[a-z]{1,20})?$`)
 
 // oci lets certificate holders pull and token holders push. A manifest that was stored under a tag is imported.
@@ -178,7 +179,8 @@ func (s *Server) oci(w http.ResponseWriter, r *http.Request) {
 	}
 	name := wire.TemplateName(m[1] + ":" + m[2])
 	if err := name.Validate(); err != nil {
-		operator.WriteProblem(w, operator.NewProblem(operator.Invalid, "templates/"+string(name), err.Error(), "push it under another name"))
+		operator.WriteProblem(w,
+			operator.NewProblem(operator.Invalid, "templates/"+string(name), err.Error(), "push it under another name"))
 		return
 	}
 	seen := &statusWriter{ResponseWriter: w}
@@ -205,7 +207,8 @@ func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func (s *Server) challenge(w http.ResponseWriter) {
 	w.Header().Set("WWW-Authenticate", `Basic realm="hardnode registry"`)
-	p := operator.NewProblem(operator.Denied, "", "the push token is missing or wrong", "give the token that `hnctl cluster init` printed, as password or bearer token")
+	p := operator.NewProblem(operator.Denied, "", "the push token is missing or wrong",
+		"give the token that `hnctl cluster init` printed, as password or bearer token")
 	p.Status = http.StatusUnauthorized
 	operator.WriteProblem(w, p)
 }

@@ -41,7 +41,8 @@ type Count struct {
 
 // NewSwitch is a switch without ports.
 func NewSwitch() *Switch {
-	return &Switch{ports: map[string]*Port{}, where: map[[6]byte]*Port{}, cut: map[[2]string]bool{}, delay: map[string]time.Duration{}, count: map[string]Count{}}
+	return &Switch{ports: map[string]*Port{}, where: map[[6]byte]*Port{}, cut: map[[2]string]bool{}, delay: map[string]time.Duration{},
+		count: map[string]Count{}}
 }
 
 // Port is one plugged-in cable.

@@ -146,7 +146,8 @@ func (e entry) write(w io.Writer, name string, inode int) error {
 		links = 2
 	}
 	// magic, ino, mode, uid, gid, nlink, mtime, filesize, dev major, minor, rdev major, minor, namesize, check
-	head := fmt.Sprintf("070701%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X", inode, e.mode, 0, 0, links, 0, size, 0, 0, 0, 0, len(name)+1, 0)
+	head := fmt.Sprintf("070701%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X", inode, e.mode, 0, 0, links, 0, size, 0, 0, 0, 0,
+		len(name)+1, 0)
 	if _, err := io.WriteString(w, head+name+"\x00"+zeros(-(len(head)+len(name)+1)&3)); err != nil {
 		return err
 	}
