@@ -10,7 +10,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -24,76 +23,6 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 )
-
-// world is what a start makes and must take back.
-type worldState struct{ mounts, cgroups, data, procs, fds []string }
-
-func worldOf(t testing.TB) worldState {
-	t.Helper()
-	var w worldState
-	b, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for l := range strings.Lines(string(b)) {
-		w.mounts = append(w.mounts, strings.Fields(l)[4])
-	}
-	filepath.WalkDir("/sys/fs/cgroup/ct", func(p string, d os.DirEntry, err error) error {
-		if err == nil && d.IsDir() {
-			w.cgroups = append(w.cgroups, p)
-		}
-		return nil
-	})
-	homes, _ := filepath.Glob("/data/ct/*")
-	subs, _ := filepath.Glob("/data/ct/*/*")
-	w.data = append(homes, subs...)
-	dirs, _ := filepath.Glob("/proc/[0-9]*")
-	for _, d := range dirs {
-		if c, _ := os.ReadFile(d + "/cmdline"); len(c) > 0 {
-			w.procs = append(w.procs, string(bytes.ReplaceAll(bytes.TrimRight(c, "\x00"), []byte{0}, []byte(" "))))
-		}
-	}
-	spawner := fmt.Sprintf("/proc/%d/fd", world.init.cmd.Process.Pid)
-	for _, d := range []string{"/proc/self/fd", spawner} {
-		fds, _ := os.ReadDir(d)
-		for _, f := range fds {
-			if to, err := os.Readlink(filepath.Join(d, f.Name())); err == nil && !strings.HasPrefix(to, "socket:") &&
-				!strings.HasPrefix(to, "/proc/") {
-				kind, _, _ := strings.Cut(to, ":[")
-				if kind == "anon_inode:bpf-prog" || kind == "/dev/kmsg" {
-					continue // one a Runtime, closed with it by the collector
-				}
-				w.fds = append(w.fds, filepath.Dir(d)+" "+kind)
-			}
-		}
-	}
-	for _, l := range []*[]string{&w.mounts, &w.cgroups, &w.data, &w.procs, &w.fds} {
-		slices.Sort(*l)
-	}
-	return w
-}
-
-// compare waits a moment for what ends by itself, then names every difference.
-func (w worldState) compare(t testing.TB, after string) {
-	t.Helper()
-	var now worldState
-	for range 40 {
-		now = worldOf(t)
-		if fmt.Sprint(now) == fmt.Sprint(w) {
-			return
-		}
-		run.Wait(context.Background(), 50*time.Millisecond)
-	}
-	for _, c := range []struct {
-		what     string
-		was, now []string
-	}{{"mounts", w.mounts, now.mounts}, {"cgroups", w.cgroups, now.cgroups}, {"data", w.data, now.data}, {"processes", w.procs, now.procs},
-		{"descriptors", w.fds, now.fds}} {
-		if !slices.Equal(c.was, c.now) {
-			t.Errorf("after %s: %s were\n%s\nand are\n%s", after, c.what, strings.Join(c.was, "\n"), strings.Join(c.now, "\n"))
-		}
-	}
-}
 
 func TestUndoOfEveryStep(t *testing.T) {
 	spawnerUp(t)

@@ -8,10 +8,8 @@ package fetch
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -19,14 +17,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/singleflight"
 	"golang.org/x/sys/unix"
 
-	"hardnode.dev/internal/keep"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
@@ -253,65 +248,6 @@ func (s *Store) from(ctx context.Context, addr string, img host.Image) error {
 	return err
 }
 
-// part is the path of an image's temporary file.
-func (s *Store) part(img host.Image) string { return filepath.Join(s.Dir, img.Digest.Hex()+".part") }
-
-// openPart opens the image's temporary file. With resume, what it holds counts and has been hashed.
-func (s *Store) openPart(img host.Image, resume bool) (*os.File, hash.Hash, int64, error) {
-	flags := os.O_RDWR | os.O_CREATE
-	if !resume {
-		flags |= os.O_TRUNC
-	}
-	f, err := os.OpenFile(s.part(img), flags, 0o600)
-	if err != nil {
-		return nil, nil, 0, fmt.Errorf("open image file: %v", err)
-	}
-	sum := sha256.New()
-	have, err := io.Copy(sum, f)
-	if err != nil {
-		f.Close()
-		return nil, nil, 0, fmt.Errorf("read image file: %v", err)
-	}
-	return f, sum, have, nil
-}
-
-// pour writes r behind the have bytes that are there, hashing as it goes, and never more than the image may have.
-func pour(w io.Writer, sum hash.Hash, r io.Reader, img host.Image, have int64) error {
-	if img.Bytes > 0 {
-		r = io.LimitReader(r, img.Bytes-have+1)
-	}
-	n, err := io.CopyBuffer(onlyWriter{io.MultiWriter(w, sum)}, onlyReader{r}, make([]byte, 64<<10))
-	if err != nil {
-		return err
-	}
-	if img.Bytes > 0 && have+n != img.Bytes {
-		if have+n < img.Bytes {
-			return io.ErrUnexpectedEOF
-		}
-		return &WrongError{Image: img, Why: fmt.Sprintf("it is larger than the %d bytes it should have", img.Bytes)}
-	}
-	return nil
-}
-
-// finish verifies the file and gives it its name, durably.
-func (s *Store) finish(part *os.File, sum hash.Hash, img host.Image, source string) error {
-	if got := wire.DigestOf([32]byte(sum.Sum(nil))); got != img.Digest {
-		os.Remove(part.Name())
-		// short: the line must fit a console
-		return &WrongError{Image: img, Source: source, Why: fmt.Sprintf("its content has digest sha256:%.12s…", got.Hex())}
-	}
-	to := filepath.Join(s.Dir, img.Digest.Hex()+".erofs")
-	err := errors.Join(part.Chmod(0o444), part.Sync())
-	if err == nil {
-		err = os.Rename(part.Name(), to)
-	}
-	if err != nil {
-		os.Remove(part.Name())
-		return fmt.Errorf("store image %s: %v", img.Name, err)
-	}
-	return keep.SyncDir(s.Dir)
-}
-
 // Collect deletes images, and parts of transfers, that are not used; it returns what it deleted.
 func (s *Store) Collect(used map[wire.Digest]bool) ([]wire.Digest, error) {
 	entries, err := os.ReadDir(s.Dir)
@@ -344,85 +280,12 @@ func (s *Store) Low() bool {
 	return unix.Statfs(s.Dir, &st) == nil && st.Blocks > 0 && st.Bavail < st.Blocks/10
 }
 
-func seekStart(f *os.File) error {
-	_, err := f.Seek(0, io.SeekStart)
-	return err
-}
-
 // cause is what ended ctx, if that is why err happened.
 func cause(ctx context.Context, err error) error {
 	if c := context.Cause(ctx); c != nil {
 		return c
 	}
 	return err
-}
-
-// petReader tells a watchdog that bytes came, and counts them.
-type petReader struct {
-	r    io.Reader
-	pet  func()
-	came atomic.Int64
-}
-
-func (p *petReader) Read(b []byte) (int, error) {
-	n, err := p.r.Read(b)
-	if n > 0 {
-		p.came.Add(int64(n))
-		p.pet()
-	}
-	return n, err
-}
-
-// floor is the least a transfer must bring, in bytes a second over a window.
-const floor = 10 << 10
-
-// pace gives a transfer up that brings too little, window after window; the function it returns ends that. What came stays: the next try
-// goes on behind it, perhaps from another registry.
-func (s *Store) pace(body *petReader, give func(error)) (end func()) {
-	window := s.Window
-	if window == 0 {
-		window = time.Minute
-	}
-	least := int64(floor * window.Seconds())
-	var mu sync.Mutex
-	var over bool
-	var last int64
-	var timer *time.Timer
-	mu.Lock()
-	defer mu.Unlock()
-	timer = time.AfterFunc(window, func() {
-		mu.Lock()
-		defer mu.Unlock()
-		came := body.came.Load()
-		if over {
-			return
-		}
-		if came-last < least {
-			give(fmt.Errorf("only %d bytes came in %s, at least %d are asked for: others wait for its place", came-last, window, least))
-			return
-		}
-		last = came
-		timer.Reset(window)
-	})
-	return func() {
-		mu.Lock()
-		defer mu.Unlock()
-		over = true
-		timer.Stop()
-	}
-}
-
-// ctxReader ends with its context.
-type ctxReader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (c *ctxReader) Read(b []byte) (int, error) {
-	if err := c.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return c.r.Read(b)
 }
 
 // onlyReader and onlyWriter hide ReadFrom and WriteTo, so that CopyBuffer uses the one small buffer it was given.

@@ -1,6 +1,7 @@
 // Package document reads the YAML documents people write.
 //
-// Owns: strict reading: one document, no unknown and no duplicate field, scalars as they are written; all mistakes, each with line and column.
+// Owns: strict reading: one document, no unknown and no duplicate field, scalars as they are written; all mistakes, each with line and
+// column.
 // In: the bytes of a file, its name for the error, the type it shall become.
 // Out: the value; an *Error that says where.
 // Never: fills defaults, or opens the file.
@@ -60,7 +61,8 @@ func Join(faults []*Error) error {
 	}
 	slices.SortStableFunc(faults, func(a, b *Error) int { return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column)) })
 	if n := len(faults); n > mostFaults {
-		faults = append(faults[:mostFaults:mostFaults], &Error{Name: faults[0].Name, Reason: fmt.Sprintf("and %d more mistakes", n-mostFaults)})
+		faults = append(faults[:mostFaults:mostFaults],
+			&Error{Name: faults[0].Name, Reason: fmt.Sprintf("and %d more mistakes", n-mostFaults)})
 	}
 	first := *faults[0]
 	first.More = append(slices.Clone(first.More), faults[1:]...)
@@ -155,7 +157,8 @@ func text(name string, raw []byte) ([]byte, error) {
 	}
 	raw = bytes.TrimPrefix(raw, []byte("\xef\xbb\xbf"))
 	raw = bytes.ReplaceAll(raw, []byte("\r\n"), []byte("\n"))
-	flow := bytes.HasPrefix(bytes.TrimLeft(raw, " \t\n"), []byte("{")) // as in JSON; white space means nothing there (YAML 1.2.2, section 7.4)
+	// as in JSON; white space means nothing there (YAML 1.2.2, section 7.4)
+	flow := bytes.HasPrefix(bytes.TrimLeft(raw, " \t\n"), []byte("{"))
 	for n, line := range bytes.Split(raw, []byte("\n")) {
 		if !utf8.Valid(line) {
 			return nil, &Error{Name: name, Line: n + 1, Column: 1, Reason: "holds bytes that are no UTF-8: save it as UTF-8"}
@@ -203,7 +206,8 @@ func tooDeep(raw []byte) int {
 				open = max(0, open-1)
 			}
 		}
-		if open > maxDepth || len(line)-len(trimmed) > 8*maxDepth || bytes.Count(line, []byte("- ")) > maxDepth || bytes.Count(line, []byte("? ")) > maxDepth {
+		if open > maxDepth || len(line)-len(trimmed) > 8*maxDepth || bytes.Count(line, []byte("- ")) > maxDepth ||
+			bytes.Count(line, []byte("? ")) > maxDepth {
 			return n + 1
 		}
 	}

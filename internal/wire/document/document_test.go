@@ -94,7 +94,8 @@ func TestHostConfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, err := document.HostConfig("again.yaml", raw); err != nil || again.Join.Token != c.Join.Token || again.Network.Links[0].Gateway != c.Network.Links[0].Gateway {
+	if again, err := document.HostConfig("again.yaml", raw); err != nil || again.Join.Token != c.Join.Token ||
+		again.Network.Links[0].Gateway != c.Network.Links[0].Gateway {
 		t.Errorf("written and read again: %v\n%s", err, raw)
 	}
 }
@@ -116,7 +117,8 @@ func TestHostConfigRefuses(t *testing.T) {
 		{"wipe", "data: auto", "data: /dev/vda\n  wipe: /dev/vdb", "storage.wipe"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if _, err := document.HostConfig("host-1.yaml", []byte(strings.Replace(hostConfig, c.old, c.new, 1))); err == nil || !strings.Contains(err.Error(), c.want) {
+			if _, err := document.HostConfig("host-1.yaml", []byte(strings.Replace(hostConfig, c.old, c.new, 1))); err == nil ||
+				!strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want an error with %q", err, c.want)
 			}
 		})
@@ -134,7 +136,8 @@ func TestSeedWork(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := s.FirstWork(seed)
-	if f := w.Containers[0].Files; len(f) != 1 || f[0].Path != boot.SeedFile || string(f[0].Data) != string(seed) || len(w.Containers[1].Files) != 0 {
+	if f := w.Containers[0].Files; len(f) != 1 || f[0].Path != boot.SeedFile || string(f[0].Data) != string(seed) ||
+		len(w.Containers[1].Files) != 0 {
 		t.Errorf("got %+v", w)
 	}
 	if len(s.Work.Containers[0].Files) != 0 {
@@ -158,7 +161,8 @@ func FuzzEnvironment(f *testing.F) {
 	f.Add([]byte("<<: *a\n? {b: c}\n: !!str d\n"))
 	f.Add([]byte("version: 1\r\nname: \"x\r\n"))
 	f.Fuzz(func(t *testing.T, doc []byte) {
-		if s, _, _, err := operator.DecodeEnvironment("x", doc); err == nil && (s.Version != 1 || s.Name.Validate() != nil || len(s.Layers) == 0) {
+		if s, _, _, err := operator.DecodeEnvironment("x", doc); err == nil &&
+			(s.Version != 1 || s.Name.Validate() != nil || len(s.Layers) == 0) {
 			t.Errorf("accepted %q as %+v", doc, s)
 		}
 		if c, err := document.HostConfig("x", doc); err == nil && c.Validate() != nil {

@@ -6,7 +6,6 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
@@ -102,53 +101,6 @@ func (f *filler) resolve(n ast.Node, path string) (value ast.Node, done func()) 
 	return n, done
 }
 
-// scalar is a value's text as it is written, and whether it was quoted or in a block; false when it is no single value.
-func scalar(n ast.Node) (text string, quoted, ok bool) {
-	switch n := n.(type) {
-	case *ast.StringNode:
-		t := n.GetToken().Type
-		return n.Value, t == token.DoubleQuoteType || t == token.SingleQuoteType, true
-	case *ast.LiteralNode:
-		return n.Value.Value, true, true
-	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.InfinityNode, *ast.NanNode, *ast.NullNode:
-		return n.GetToken().Value, false, true
-	}
-	return "", false, false
-}
-
-// absent tells whether nothing is written behind the colon.
-func absent(n ast.Node) bool {
-	null, ok := n.(*ast.NullNode)
-	return ok && null.GetToken().Type == token.ImplicitNullType
-}
-
-// kindOf says what is written, for people.
-func kindOf(n ast.Node) string {
-	switch n := n.(type) {
-	case *ast.MappingNode:
-		return "a map"
-	case *ast.SequenceNode:
-		return "a list"
-	case *ast.NullNode:
-		return "nothing"
-	default:
-		if text, quoted, ok := scalar(n); ok {
-			if quoted {
-				return fmt.Sprintf("the text %q", shortened(text))
-			}
-			return shortened(text)
-		}
-	}
-	return "something else"
-}
-
-func shortened(s string) string {
-	if r := []rune(s); len(r) > 60 {
-		return string(r[:60]) + "…"
-	}
-	return s
-}
-
 var (
 	whole       = regexp.MustCompile(`^-?(0|[1-9][0-9]*)$`)
 	numeric     = regexp.MustCompile(`^[-+]?([0-9][0-9_]*|0[xob][0-9a-fA-F_]+)$`)
@@ -196,56 +148,11 @@ func (f *filler) fill(n ast.Node, v reflect.Value, path string) {
 		default:
 			v.SetBool(text == "true")
 		}
-	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64, reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64, reflect.Uint, reflect.Uint8, reflect.Uint16,
+		reflect.Uint32, reflect.Uint64:
 		f.number(n, v, path)
 	default:
 		panic("BUG: no document holds a " + v.Type().String())
-	}
-}
-
-func (f *filler) number(n ast.Node, v reflect.Value, path string) {
-	text, quoted, ok := scalar(n)
-	switch {
-	case !ok, quoted && !whole.MatchString(text):
-		f.fault(n, path, "is %s, want a whole number", kindOf(n))
-	case quoted:
-		f.fault(n, path, "is %s, want a whole number: leave the quotes out", kindOf(n))
-	case absent(n):
-		f.fault(n, path, "is required: write a whole number")
-	case !whole.MatchString(text) && numeric.MatchString(text):
-		f.fault(n, path, "is %s, want a whole number in decimal digits, without leading zeros or signs", shortened(text))
-	case !whole.MatchString(text):
-		f.fault(n, path, "is %s, want a whole number", kindOf(n))
-	case v.CanInt():
-		i, err := strconv.ParseInt(text, 10, v.Type().Bits())
-		if err != nil {
-			f.fault(n, path, "is %s, which is too large", shortened(text))
-			return
-		}
-		v.SetInt(i)
-	default:
-		u, err := strconv.ParseUint(text, 10, v.Type().Bits())
-		if err != nil {
-			f.fault(n, path, "is %s, want 0 to %d", shortened(text), uint64(1)<<v.Type().Bits()-1)
-			return
-		}
-		v.SetUint(u)
-	}
-}
-
-// text fills a type that reads its own text: an address, a prefix.
-func (f *filler) text(n ast.Node, v reflect.Value, path string) {
-	text, _, ok := scalar(n)
-	if !ok {
-		f.fault(n, path, "is %s, want a text", kindOf(n))
-		return
-	}
-	if absent(n) {
-		f.fault(n, path, "has no value: write one, or leave it out")
-		return
-	}
-	if err := v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(text)); err != nil {
-		f.fault(n, path, "%q: %s", shortened(text), innerName.ReplaceAllString(err.Error(), ""))
 	}
 }
 
@@ -370,7 +277,8 @@ func (f *filler) structure(n ast.Node, v reflect.Value, path string) {
 			done()
 			if fields[i].required {
 				f.fault(p.key, at, "is required: it has no value")
-			} else if kind := v.Field(fields[i].index).Kind(); value != nil && kind != reflect.Slice && kind != reflect.Map && kind != reflect.Struct && kind != reflect.Pointer {
+			} else if kind := v.Field(fields[i].index).Kind(); value != nil && kind != reflect.Slice && kind != reflect.Map &&
+				kind != reflect.Struct && kind != reflect.Pointer {
 				f.fault(p.key, at, "has no value: write one, or leave the line out")
 			}
 			continue
@@ -421,45 +329,4 @@ func fieldsOf(t reflect.Type) (out []field) {
 		out = append(out, field{name, i, x.Tag.Get("required") == "true"})
 	}
 	return out
-}
-
-// Nearest is the one of names that a person who wrote name may have meant, or "": at most two letters changed, swapped, left out or added,
-// and fewer than half of them.
-func Nearest(name string, names []string) string {
-	best, least := "", 3
-	for _, n := range names {
-		if d := distance(strings.ToLower(name), strings.ToLower(n)); d < least && 2*d < max(len(n), len(name)) {
-			best, least = n, d
-		}
-	}
-	return best
-}
-
-// distance counts insertions, deletions, changes and swaps of neighbours (optimal string alignment).
-func distance(a, b string) int {
-	x, y := []rune(a), []rune(b)
-	if len(x) > 64 || len(y) > 64 {
-		return 64
-	}
-	d := make([][]int, len(x)+1)
-	for i := range d {
-		d[i] = make([]int, len(y)+1)
-		d[i][0] = i
-	}
-	for j := range d[0] {
-		d[0][j] = j
-	}
-	for i := 1; i <= len(x); i++ {
-		for j := 1; j <= len(y); j++ {
-			cost := 1
-			if x[i-1] == y[j-1] {
-				cost = 0
-			}
-			d[i][j] = min(d[i-1][j]+1, d[i][j-1]+1, d[i-1][j-1]+cost)
-			if i > 1 && j > 1 && x[i-1] == y[j-2] && x[i-2] == y[j-1] {
-				d[i][j] = min(d[i][j], d[i-2][j-2]+1)
-			}
-		}
-	}
-	return d[len(x)][len(y)]
 }

@@ -12,10 +12,14 @@ import (
 // A text field takes what is written: which type YAML gives a plain scalar is nobody's business.
 func TestScalarsAsWritten(t *testing.T) {
 	for written, want := range map[string]string{
-		"0022": "0022", "0123": "0123", "1.10": "1.10", "123456789.0": "123456789.0", "1_000": "1_000", "0x1F": "0x1F", "0o17": "0o17", "08": "08",
-		"1e3": "1e3", "-5": "-5", "+5": "+5", "yes": "yes", "no": "no", "on": "on", "TRUE": "TRUE", "false": "false", "null": "null", "~": "~", ".inf": ".inf",
-		".nan": ".nan", "2020-01-01": "2020-01-01", "1:30": "1:30", `""`: "", `'it''s'`: "it's", `"a\tb"`: "a\tb", "!!str 5": "5", "a # no": "a", "a#b": "a#b",
-		"http://x:80/": "http://x:80/", "|\n        two\n        lines": "two\nlines\n", ">-\n        fold\n        ed": "fold ed", "|\n        a\n        \tb\n": "a\n\tb\n",
+		"0022": "0022", "0123": "0123", "1.10": "1.10", "123456789.0": "123456789.0", "1_000": "1_000", "0x1F": "0x1F", "0o17": "0o17",
+		"08":  "08",
+		"1e3": "1e3", "-5": "-5", "+5": "+5", "yes": "yes", "no": "no", "on": "on", "TRUE": "TRUE", "false": "false", "null": "null",
+		"~": "~", ".inf": ".inf",
+		".nan": ".nan", "2020-01-01": "2020-01-01", "1:30": "1:30", `""`: "", `'it''s'`: "it's", `"a\tb"`: "a\tb", "!!str 5": "5",
+		"a # no": "a", "a#b": "a#b",
+		"http://x:80/": "http://x:80/", "|\n        two\n        lines": "two\nlines\n", ">-\n        fold\n        ed": "fold ed",
+		"|\n        a\n        \tb\n": "a\n\tb\n",
 	} {
 		s, _, _, err := operator.DecodeEnvironment("f", []byte(strings.Replace(env, `A: "1"`, "A: "+written, 1)))
 		if err != nil || strings.TrimSuffix(s.Layers[0].Env["A"], "\n") != strings.TrimSuffix(want, "\n") {
@@ -30,12 +34,16 @@ func TestScalarsAsWritten(t *testing.T) {
 
 func TestNumbers(t *testing.T) {
 	for written, want := range map[string]string{
-		"2.9": "is 2.9, want a whole number", "010": "leading zeros", "0x10": "decimal digits", "1e3": "want a whole number", "1_0": "decimal digits", "+2": "decimal digits",
-		`"2"`: "leave the quotes out", "two": "is two, want a whole number", "": "is required", "~": "want a whole number", "[2]": "is a list, want a whole number",
-		"{a: 1}": "is a map, want a whole number", "true": "want a whole number", "99999999999999999999": "too large", ".inf": "want a whole number",
+		"2.9": "is 2.9, want a whole number", "010": "leading zeros", "0x10": "decimal digits", "1e3": "want a whole number",
+		"1_0": "decimal digits", "+2": "decimal digits",
+		`"2"`: "leave the quotes out", "two": "is two, want a whole number", "": "is required", "~": "want a whole number",
+		"[2]":    "is a list, want a whole number",
+		"{a: 1}": "is a map, want a whole number", "true": "want a whole number", "99999999999999999999": "too large",
+		".inf": "want a whole number",
 	} {
 		_, _, _, err := operator.DecodeEnvironment("f", []byte(strings.Replace(env, "nodes: 2", "nodes: "+written, 1)))
-		if err == nil || !strings.HasPrefix(err.Error(), "f:6:") || !strings.Contains(err.Error(), "layers[0].nodes: ") || !strings.Contains(err.Error(), want) {
+		if err == nil || !strings.HasPrefix(err.Error(), "f:6:") || !strings.Contains(err.Error(), "layers[0].nodes: ") ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("nodes: %s: got %v, want %q in line 6", written, err, want)
 		}
 	}
@@ -93,10 +101,13 @@ func TestFormsOfYAML(t *testing.T) {
 		{"document marks", "---\n" + env + "...\n", ""},
 		{"comments", "# first\n" + env + "# last\n", ""},
 		{"JSON", `{"version":1,"name":"hello","layers":[{"name":"cp","template":"nginx","nodes":2,"cloudlets":{"reserved":1,"dynamic":4},"env":{"A":"1"}}]}`, ""},
-		{"JSON with tabs", "\n{\n\t\"version\": 1,\n\t\"name\": \"hello\",\n\t\"layers\": [\n\t\t{\"name\": \"cp\", \"template\": \"nginx\", \"nodes\": 2,\n\t\t \"cloudlets\": {\"reserved\": 1, \"dynamic\": 4},\n\t\t \"env\": {\"A\": \"1\"}}\n\t]\n}\n", ""},
+		{"JSON with tabs", "\n{\n\t\"version\": 1,\n\t\"name\": \"hello\",\n\t\"layers\": [\n\t\t{\"name\": \"cp\", \"template\": " +
+			"\"nginx\", \"nodes\": 2,\n\t\t \"cloudlets\": {\"reserved\": 1, \"dynamic\": 4},\n\t\t \"env\": {\"A\": \"1\"}}\n\t]\n}\n",
+			""},
 		{"a directive", "%YAML 1.2\n---\n" + env, ""},
 		{"the tag of a text", strings.Replace(env, "A: \"1\"", "A: !!str 1", 1), ""},
-		{"an anchor and its alias", strings.Replace(strings.Replace(env, "nodes: 2", "nodes: &n 2", 1), "dynamic: 4", "dynamic: *n", 1), ""},
+		{"an anchor and its alias", strings.Replace(strings.Replace(env, "nodes: 2", "nodes: &n 2", 1), "dynamic: 4", "dynamic: *n", 1),
+			""},
 		{"a merge key", strings.Replace(env, "    nodes: 2\n", "    <<: {nodes: 2, name: ignored}\n", 1), ""},
 		{"UTF-16", "\xff\xfev\x00", "UTF-16: save it as UTF-8"},
 		{"Latin-1", strings.Replace(env, "hello", "h\xe9llo", 1), "f:2:1: holds bytes that are no UTF-8"},
@@ -105,13 +116,16 @@ func TestFormsOfYAML(t *testing.T) {
 		{"comments only", "# nothing\n", "is empty"},
 		{"two documents", env + "---\n" + env, "f:11:1: holds more than one document"},
 		{"an alias of nothing", strings.Replace(env, "nodes: 2", "nodes: *n", 1), "no anchor &n"},
-		{"an alias inside itself", strings.Replace(env, "    env:\n      A: \"1\"", "    env: &e\n      A: *e", 1), "layers[0].env.A: is a map, want a text"},
+		{"an alias inside itself", strings.Replace(env, "    env:\n      A: \"1\"", "    env: &e\n      A: *e", 1),
+			"layers[0].env.A: is a map, want a text"},
 		{"a tag", strings.Replace(env, "nginx", "!!python/object x", 1), "the tag !!python/object is not known"},
-		{"the tag of a text where a number belongs", strings.Replace(env, "nodes: 2", "nodes: !!str 2", 1), `is the text "2", want a whole number: leave the quotes out`},
+		{"the tag of a text where a number belongs", strings.Replace(env, "nodes: 2", "nodes: !!str 2", 1),
+			`is the text "2", want a whole number: leave the quotes out`},
 		{"a list in place of the document", "- a\n", "=f:1:1: is a list, want a map"},
 		{"a word in place of the document", "hello\n", "=f:1:1: is hello, want a map"},
 		{"a map as key", strings.Replace(env, "A: \"1\"", "{a: b}: c", 1), "f:9:"},
-		{"a variable without value", strings.Replace(env, "A: \"1\"", "A:", 1), `f:9:10: layers[0].env.A: has no value; write "" for an empty text`},
+		{"a variable without value", strings.Replace(env, "A: \"1\"", "A:", 1),
+			`f:9:10: layers[0].env.A: has no value; write "" for an empty text`},
 		{"a text where a list belongs", "version: 1\nname: hello\nlayers: cp\n", "f:3:9: layers: is cp, want a list"},
 		{"nothing where a list belongs", "version: 1\nname: hello\nlayers:\n", "f:3:1: layers: is required"},
 	} {
@@ -152,14 +166,16 @@ func TestAliasBomb(t *testing.T) {
 	}
 	var f flat
 	list := func(name string) string { return strings.TrimSuffix(strings.Repeat("*"+name+",", 100), ",") }
-	src = "a: &a [" + strings.TrimSuffix(strings.Repeat("x,", 100), ",") + "]\nb: &b [" + list("a") + "]\nc: &c [" + list("b") + "]\nd: [" + list("c") + "]\n"
+	src = "a: &a [" + strings.TrimSuffix(strings.Repeat("x,", 100), ",") + "]\nb: &b [" + list("a") + "]\nc: &c [" + list("b") + "]\nd: [" +
+		list("c") + "]\n"
 	if err := document.Read("bomb", []byte(src), &f); err == nil || !strings.Contains(err.Error(), "aliases stand for more than") {
 		t.Errorf("got %.300v", err)
 	}
 }
 
 func TestNearest(t *testing.T) {
-	for name, want := range map[string]string{"sqldb": "sqldb", "sqbdl": "sqldb", "sqldbs": "sqldb", "chace": "cache", "storge": "storage", "web": "", "b": "", "api": "", "nosql": "nosqldb", "builds": "build"} {
+	for name, want := range map[string]string{"sqldb": "sqldb", "sqbdl": "sqldb", "sqldbs": "sqldb", "chace": "cache", "storge": "storage",
+		"web": "", "b": "", "api": "", "nosql": "nosqldb", "builds": "build"} {
 		if got := document.Nearest(name, operator.Roles); got != want {
 			t.Errorf("Nearest(%q) is %q, want %q", name, got, want)
 		}

@@ -1,11 +1,9 @@
 package cli
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
-	"fmt"
 	"io"
 	"log"
 	"net"
@@ -13,18 +11,14 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/coder/websocket"
-
 	"hardnode.dev/internal/identity"
 	"hardnode.dev/internal/wire"
-	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/jls"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/tools/hnctl/config"
@@ -312,268 +306,6 @@ func (f *fake) handler() http.Handler {
 		}
 		mux.ServeHTTP(w, r)
 	})
-}
-
-func (f *fake) environments(mux *http.ServeMux) {
-	mux.HandleFunc("GET "+operator.Prefix+"/environments", func(w http.ResponseWriter, _ *http.Request) {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		var out []operator.Environment
-		for _, e := range f.envs {
-			out = append(out, e)
-		}
-		reply(w, 200, operator.List[operator.Environment]{Items: out})
-	})
-	mux.HandleFunc("GET "+operator.Prefix+"/environments/{env}", func(w http.ResponseWriter, r *http.Request) {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		if e, ok := f.envs[wire.EnvName(r.PathValue("env"))]; ok {
-			reply(w, 200, e)
-			return
-		}
-		refuse(w, operator.NotFound, "environments/"+r.PathValue("env"), "there is no such environment", "see hnctl env list")
-	})
-	mux.HandleFunc("POST "+operator.Prefix+"/environments", func(w http.ResponseWriter, r *http.Request) {
-		var s operator.EnvironmentSpec
-		json.NewDecoder(r.Body).Decode(&s)
-		if r.URL.Query().Get("dry_run") == "true" {
-			reply(w, 200,
-				operator.Accepted{Plan: []operator.Node{{Layer: "cp", Template: "nginx", HostName: "host-1", Placed: "best fit"}}})
-			return
-		}
-		if s.Layers[0].Template == "nosuch" {
-			refuse(w, operator.NotFound, "layers[0].template", `template "nosuch" is not in the registry`, "see hnctl template list")
-			return
-		}
-		f.mu.Lock()
-		_, taken := f.envs[s.Name]
-		f.mu.Unlock()
-		if taken {
-			refuse(w, operator.Conflict, "environments/"+string(s.Name), "the name is taken", "choose another name")
-			return
-		}
-		if s.Name == "failed" && r.URL.Query().Get("undo") != "true" {
-			f.mu.Lock()
-			f.envs[s.Name] = operator.Environment{Spec: s, State: operator.EnvBroken,
-				Failed: &operator.FailedCreate{At: f.now, Reason: "no host has room", Removal: f.now.AddDate(0, 0, 7)}}
-			f.mu.Unlock()
-		}
-		f.accept(w, r, "env.create", s.Name, func() {
-			f.envs[s.Name] = operator.Environment{Spec: s, State: operator.EnvRunning, Domain: string(s.Name) + ".demo.test", Revision: 1}
-		})
-	})
-	mux.HandleFunc("POST "+operator.Prefix+"/environments/{env}/keep", func(w http.ResponseWriter, r *http.Request) {
-		name := wire.EnvName(r.PathValue("env"))
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		e, ok := f.envs[name]
-		if !ok || e.Failed == nil {
-			refuse(w, operator.Conflict, "environments/"+string(name), "its creation did not fail: it stays as it is",
-				"nothing is to be done")
-			return
-		}
-		kept := *e.Failed
-		kept.Kept, kept.Removal = true, time.Time{}
-		e.Failed = &kept
-		f.envs[name] = e
-		reply(w, 200, e)
-	})
-	for method, path := range map[string]string{"POST": "/environments/{env}/stop", "DELETE": "/environments/{env}"} {
-		mux.HandleFunc(method+" "+operator.Prefix+path, func(w http.ResponseWriter, r *http.Request) {
-			name := wire.EnvName(r.PathValue("env"))
-			f.accept(w, r, "env."+strings.ToLower(method), name, func() {
-				if e := f.envs[name]; method == "POST" {
-					e.State = operator.EnvDown
-					f.envs[name] = e
-				} else {
-					delete(f.envs, name)
-				}
-			})
-		})
-	}
-	mux.HandleFunc("GET "+operator.Prefix+"/operations", func(w http.ResponseWriter, r *http.Request) {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		var out []operator.Operation
-		for _, o := range f.ops {
-			out = append(out, o)
-		}
-		for _, o := range f.imports {
-			out = append(out, o)
-		}
-		kind, env := r.URL.Query().Get("kind"), r.URL.Query().Get("env")
-		out = slices.DeleteFunc(out, func(o operator.Operation) bool {
-			return kind != "" && o.Kind != kind || env != "" && o.Object != "environments/"+env
-		})
-		reply(w, 200, operator.List[operator.Operation]{Items: out})
-	})
-	mux.HandleFunc("GET "+operator.Prefix+"/operations/{op}", func(w http.ResponseWriter, r *http.Request) {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		if o, ok := f.operation(wire.OperationID(r.PathValue("op"))); ok {
-			reply(w, 200, o)
-			return
-		}
-		refuse(w, operator.NotFound, "operations/"+r.PathValue("op"), "there is no such operation", "see hnctl op list")
-	})
-	mux.HandleFunc("GET "+operator.Prefix+"/operations/{op}/events", f.events)
-	mux.HandleFunc("POST "+operator.Prefix+"/operations/{op}/cancel", func(w http.ResponseWriter, r *http.Request) {
-		refuse(w, operator.Conflict, "operations/"+r.PathValue("op"), "import can't be cancelled",
-			"wait for it: hnctl op watch "+r.PathValue("op"))
-	})
-}
-
-func (f *fake) accept(w http.ResponseWriter, r *http.Request, kind string, env wire.EnvName, effect func()) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	key := r.Header.Get("Idempotency-Key")
-	if key == "" {
-		refuse(w, operator.Invalid, "Idempotency-Key", "is missing", "")
-		return
-	}
-	id := wire.OperationID(fmt.Sprintf("op-%016x", len(f.ops)+1))
-	op := operator.Operation{ID: id, Kind: kind, Object: "environments/" + string(env), State: operator.OpRunning, By: "admin",
-		Created: f.now, Steps: []operator.Step{{Name: "place", State: operator.OpRunning}}}
-	f.ops[id], f.seen[key] = op, id
-	if !strings.HasPrefix(string(env), "fail") && env != "slow" {
-		effect()
-	}
-	reply(w, 202, operator.Accepted{Operation: &op})
-}
-
-// events tells of an operation; the first stream of each breaks off, so that clients must come again.
-func (f *fake) events(w http.ResponseWriter, r *http.Request) {
-	id := wire.OperationID(r.PathValue("op"))
-	f.mu.Lock()
-	op, ok := f.operation(id)
-	second := f.seen["stream "+string(id)] != ""
-	f.seen["stream "+string(id)] = id
-	f.mu.Unlock()
-	if !ok {
-		refuse(w, operator.NotFound, "operations/"+string(id), "there is no such operation", "see hnctl op list")
-		return
-	}
-	send := func(op operator.Operation) {
-		raw, _ := json.Marshal(op)
-		fmt.Fprintf(w, ": hello\nid: 1\nevent: operation\ndata: %s\n\n", raw)
-		w.(http.Flusher).Flush()
-	}
-	w.Header().Set("Content-Type", "text/event-stream")
-	send(op)
-	switch {
-	case strings.HasSuffix(op.Object, "/slow"):
-		<-r.Context().Done()
-		return
-	case !second:
-		return
-	case op.State.Final():
-		return
-	case op.Kind == "import":
-		op.State, op.Progress = operator.OpDone, 100
-		op.Steps = []operator.Step{{Name: "accept", State: operator.OpDone},
-			{Name: "import", State: operator.OpDone, Detail: "a template of 84.2 MiB"}}
-		f.mu.Lock()
-		f.imports[id] = op
-		f.mu.Unlock()
-		send(op)
-		return
-	case strings.Contains(op.Object, "/fail"):
-		op.State, op.Steps[0].State = operator.OpFailed, operator.OpFailed
-		op.Problem = operator.NewProblem(operator.Exhausted, op.Object, "no host has room", "add a host")
-	default:
-		op.State, op.Progress = operator.OpDone, 100
-		op.Steps = []operator.Step{{Name: "place", State: operator.OpDone, Detail: "host-1"}, {Name: "start", State: operator.OpDone}}
-	}
-	f.mu.Lock()
-	f.ops[id] = op
-	f.mu.Unlock()
-	send(op)
-}
-
-// session answers exec with the command and what came on stdin, logs with two lines.
-func (f *fake) session(w http.ResponseWriter, r *http.Request) {
-	if r.PathValue("ctid") == "999" {
-		refuse(w, operator.NotFound, "nodes/999", "there is no such node", "see hnctl node list")
-		return
-	}
-	c, err := websocket.Accept(w, r, nil)
-	if err != nil {
-		return
-	}
-	defer c.CloseNow()
-	ctx, cancel := context.WithTimeout(r.Context(), 10*time.Second)
-	defer cancel()
-	out := func(ch host.Channel, s string) { c.Write(ctx, websocket.MessageBinary, host.Frame(ch, []byte(s))) }
-	q := r.URL.Query()
-	exit := host.Exit{}
-	switch kind := r.PathValue("kind"); kind {
-	case "exec":
-		argv := q["argv"]
-		if argv[0] == "tty" {
-			exit.Code = 9
-			for end := false; !end; {
-				_, msg, err := c.Read(ctx)
-				if err != nil {
-					return
-				}
-				switch ch, p, _ := host.ParseFrame(msg); ch {
-				case host.ChanResize:
-					rows, cols, _ := host.ParseResize(p)
-					out(host.ChanStdout, fmt.Sprintf("size %s %s resize %d %d\r\n", q.Get("rows"), q.Get("cols"), rows, cols))
-				case host.ChanStdin:
-					for _, k := range p {
-						out(host.ChanStdout, fmt.Sprintf("key %d\r\n", k))
-						end = end || k == 'q'
-					}
-				}
-			}
-			break
-		}
-		if argv[0] == "cat" {
-			for {
-				_, msg, err := c.Read(ctx)
-				if err != nil {
-					return
-				}
-				ch, p, err := host.ParseFrame(msg)
-				if err != nil || ch != host.ChanStdin {
-					continue
-				}
-				if len(p) == 0 {
-					break
-				}
-				out(host.ChanStdout, string(p))
-			}
-			break
-		}
-		out(host.ChanStdout, strings.Join(argv, " ")+"\n")
-		out(host.ChanStderr, "uid "+q.Get("uid")+"\n")
-		if q.Has("user") {
-			out(host.ChanStderr, "user "+q.Get("user")+"\n")
-		}
-		if argv[0] == "exit" {
-			exit.Code, _ = strconv.Atoi(argv[1])
-		}
-		if argv[0] == "nosuch" {
-			exit = host.Exit{Code: 127, Error: "nosuch: no such program"}
-		}
-		if argv[0] == "big" {
-			exit = host.Exit{Code: 137, Note: "out of memory: process dd of a command used 126 MiB of 128 MiB"}
-		}
-		if argv[0] == "break" {
-			return
-		}
-	default:
-		out(host.ChanStdout, kind+" tail="+q.Get("tail")+" follow="+q.Get("follow")+" module="+q.Get("module")+" since="+q.Get("since")+
-			" timestamps="+q.Get("timestamps")+" unit="+q.Get("unit")+"\nhalf a ")
-		out(host.ChanStderr, "trouble\nno end")
-		out(host.ChanStdout, "line\n")
-		if r.PathValue("ctid") == "102" {
-			exit = host.Exit{Code: 125, Error: "read log of container 102: input/output error"}
-		}
-	}
-	c.Write(ctx, websocket.MessageBinary, host.Frame(host.ChanExit, host.ExitPayload(exit)))
-	c.Close(websocket.StatusNormalClosure, "")
 }
 
 func TestMain(m *testing.M) { os.Exit(runMain(m)) }

@@ -1,0 +1,59 @@
+package apply
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"os"
+	"time"
+
+	"hardnode.dev/agent/container"
+	"hardnode.dev/agent/desired"
+	"hardnode.dev/agent/network"
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
+)
+
+// Runtime is what apply needs of agent/container.
+type Runtime interface {
+	Start(ctx context.Context, s container.StartSpec) (container.Observed, error)
+	Stop(ctx context.Context, id wire.CTID) error
+	StopWithin(ctx context.Context, id wire.CTID, limit time.Duration) error
+	Remove(ctx context.Context, id wire.CTID, keepVolumes bool) error
+	SetLimits(ctx context.Context, id wire.CTID, l host.Limits, cpuMaxMicros int64) error
+	Observe(ctx context.Context) ([]container.Observed, error)
+	Netns(id wire.CTID) (*os.File, error)
+	Exits() <-chan container.Exit
+}
+
+// Images is what apply needs of agent/fetch.
+type Images interface {
+	Path(wire.Digest) (string, bool)
+	Ensure(ctx context.Context, img host.Image) (string, error)
+	Collect(used map[wire.Digest]bool) ([]wire.Digest, error)
+	Low() bool
+}
+
+// Network is what apply needs of agent/network.
+type Network interface {
+	Apply(ctx context.Context, s network.State) error
+	Attach(ctx context.Context, e network.Endpoint, ns *os.File) (undo func(), err error)
+	Repair(e network.Endpoint, open func(wire.CTID) (*os.File, error)) error
+}
+
+// Options are what an Applier needs. All are required unless said otherwise.
+type Options struct {
+	Store    *desired.Store
+	Runtime  Runtime
+	Images   Images
+	Network  Network
+	Names    func(*host.Peers)                                   // takes what DNS answers from
+	Identity func(id wire.CTID) (socket string, err error)       // makes the socket of a component, or finds it
+	Forget   func(id wire.CTID)                                  // the component is gone: so is its socket
+	Self     func() (wire.HostID, host.Role)                     // "" until the host has joined
+	Addrs    func(context.Context) []netip.Addr                  // addresses of the host's own links
+	Check    func(context.Context, netip.Addr, host.Check) error // nil is the real one
+	Pressure func() host.Pressure                                // on this host now; nil is none
+	MHz      int64                                               // base frequency of one CPU
+	Log      *slog.Logger                                        // nil discards
+}

@@ -1,0 +1,140 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/operator"
+)
+
+func (f *fake) environments(mux *http.ServeMux) {
+	mux.HandleFunc("GET "+operator.Prefix+"/environments", func(w http.ResponseWriter, _ *http.Request) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		var out []operator.Environment
+		for _, e := range f.envs {
+			out = append(out, e)
+		}
+		reply(w, 200, operator.List[operator.Environment]{Items: out})
+	})
+	mux.HandleFunc("GET "+operator.Prefix+"/environments/{env}", func(w http.ResponseWriter, r *http.Request) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if e, ok := f.envs[wire.EnvName(r.PathValue("env"))]; ok {
+			reply(w, 200, e)
+			return
+		}
+		refuse(w, operator.NotFound, "environments/"+r.PathValue("env"), "there is no such environment", "see hnctl env list")
+	})
+	mux.HandleFunc("POST "+operator.Prefix+"/environments", func(w http.ResponseWriter, r *http.Request) {
+		var s operator.EnvironmentSpec
+		json.NewDecoder(r.Body).Decode(&s)
+		if r.URL.Query().Get("dry_run") == "true" {
+			reply(w, 200,
+				operator.Accepted{Plan: []operator.Node{{Layer: "cp", Template: "nginx", HostName: "host-1", Placed: "best fit"}}})
+			return
+		}
+		if s.Layers[0].Template == "nosuch" {
+			refuse(w, operator.NotFound, "layers[0].template", `template "nosuch" is not in the registry`, "see hnctl template list")
+			return
+		}
+		f.mu.Lock()
+		_, taken := f.envs[s.Name]
+		f.mu.Unlock()
+		if taken {
+			refuse(w, operator.Conflict, "environments/"+string(s.Name), "the name is taken", "choose another name")
+			return
+		}
+		if s.Name == "failed" && r.URL.Query().Get("undo") != "true" {
+			f.mu.Lock()
+			f.envs[s.Name] = operator.Environment{Spec: s, State: operator.EnvBroken,
+				Failed: &operator.FailedCreate{At: f.now, Reason: "no host has room", Removal: f.now.AddDate(0, 0, 7)}}
+			f.mu.Unlock()
+		}
+		f.accept(w, r, "env.create", s.Name, func() {
+			f.envs[s.Name] = operator.Environment{Spec: s, State: operator.EnvRunning, Domain: string(s.Name) + ".demo.test", Revision: 1}
+		})
+	})
+	mux.HandleFunc("POST "+operator.Prefix+"/environments/{env}/keep", func(w http.ResponseWriter, r *http.Request) {
+		name := wire.EnvName(r.PathValue("env"))
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		e, ok := f.envs[name]
+		if !ok || e.Failed == nil {
+			refuse(w, operator.Conflict, "environments/"+string(name), "its creation did not fail: it stays as it is",
+				"nothing is to be done")
+			return
+		}
+		kept := *e.Failed
+		kept.Kept, kept.Removal = true, time.Time{}
+		e.Failed = &kept
+		f.envs[name] = e
+		reply(w, 200, e)
+	})
+	for method, path := range map[string]string{"POST": "/environments/{env}/stop", "DELETE": "/environments/{env}"} {
+		mux.HandleFunc(method+" "+operator.Prefix+path, func(w http.ResponseWriter, r *http.Request) {
+			name := wire.EnvName(r.PathValue("env"))
+			f.accept(w, r, "env."+strings.ToLower(method), name, func() {
+				if e := f.envs[name]; method == "POST" {
+					e.State = operator.EnvDown
+					f.envs[name] = e
+				} else {
+					delete(f.envs, name)
+				}
+			})
+		})
+	}
+	mux.HandleFunc("GET "+operator.Prefix+"/operations", func(w http.ResponseWriter, r *http.Request) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		var out []operator.Operation
+		for _, o := range f.ops {
+			out = append(out, o)
+		}
+		for _, o := range f.imports {
+			out = append(out, o)
+		}
+		kind, env := r.URL.Query().Get("kind"), r.URL.Query().Get("env")
+		out = slices.DeleteFunc(out, func(o operator.Operation) bool {
+			return kind != "" && o.Kind != kind || env != "" && o.Object != "environments/"+env
+		})
+		reply(w, 200, operator.List[operator.Operation]{Items: out})
+	})
+	mux.HandleFunc("GET "+operator.Prefix+"/operations/{op}", func(w http.ResponseWriter, r *http.Request) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if o, ok := f.operation(wire.OperationID(r.PathValue("op"))); ok {
+			reply(w, 200, o)
+			return
+		}
+		refuse(w, operator.NotFound, "operations/"+r.PathValue("op"), "there is no such operation", "see hnctl op list")
+	})
+	mux.HandleFunc("GET "+operator.Prefix+"/operations/{op}/events", f.events)
+	mux.HandleFunc("POST "+operator.Prefix+"/operations/{op}/cancel", func(w http.ResponseWriter, r *http.Request) {
+		refuse(w, operator.Conflict, "operations/"+r.PathValue("op"), "import can't be cancelled",
+			"wait for it: hnctl op watch "+r.PathValue("op"))
+	})
+}
+
+func (f *fake) accept(w http.ResponseWriter, r *http.Request, kind string, env wire.EnvName, effect func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	key := r.Header.Get("Idempotency-Key")
+	if key == "" {
+		refuse(w, operator.Invalid, "Idempotency-Key", "is missing", "")
+		return
+	}
+	id := wire.OperationID(fmt.Sprintf("op-%016x", len(f.ops)+1))
+	op := operator.Operation{ID: id, Kind: kind, Object: "environments/" + string(env), State: operator.OpRunning, By: "admin",
+		Created: f.now, Steps: []operator.Step{{Name: "place", State: operator.OpRunning}}}
+	f.ops[id], f.seen[key] = op, id
+	if !strings.HasPrefix(string(env), "fail") && env != "slow" {
+		effect()
+	}
+	reply(w, 202, operator.Accepted{Operation: &op})
+}
