@@ -20,7 +20,9 @@ const module = "hardnode.dev/"
 // file is one Go file of the repository, path relative to its root.
 type file struct {
 	path    string
+	text    string
 	lines   int
+	set     *token.FileSet
 	syntax  *ast.File
 	imports []string
 }
@@ -64,7 +66,7 @@ func repository(t *testing.T) (root string, files []file) {
 		if err != nil {
 			return err
 		}
-		out := file{path: rel, lines: bytes.Count(raw, []byte("\n")), syntax: f}
+		out := file{path: rel, text: string(raw), lines: bytes.Count(raw, []byte("\n")), set: set, syntax: f}
 		for _, i := range f.Imports {
 			out.imports = append(out.imports, strings.Trim(i.Path.Value, `"`))
 		}
