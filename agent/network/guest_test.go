@@ -142,17 +142,18 @@ func TestNetwork(t *testing.T) {
 	peers := &host.Peers{Version: 1, Range4: p("10.96.0.0/12"), Range6: p("fd48:4e00::/48"),
 		Hosts: []host.Peer{
 			{ID: "h-000000000000", Name: "infra", Underlay: a("10.77.0.2"), Addrs: []netip.Addr{a("192.0.2.2")}, Blocks: []netip.Prefix{p("10.96.0.0/24"), p("fd48:4e00::/64")}},
-			{ID: "h-000000000001", Name: "host-1", Underlay: a("10.77.0.11"), Blocks: []netip.Prefix{p("10.96.1.0/24"), p("fd48:4e00:0:1::/64")}},
+			{ID: "h-000000000001", Name: "host-1", Underlay: a("10.77.0.11"), Blocks: []netip.Prefix{p("10.96.1.0/24"), p("fd48:4e00:0:1::/64"), p("10.96.7.0/24")}, Moved: []netip.Prefix{p("10.96.7.0/24")}},
 		},
 		Groups: []host.Group{{Name: "jelastic", Addrs: []netip.Addr{a("10.96.0.13")}},
-			{Name: "acme", Addrs: []netip.Addr{a("10.96.0.50"), a("10.96.1.10"), a("fd48:4e00::32"), a("fd48:4e00:0:1::a")}},
+			{Name: "acme", Addrs: []netip.Addr{a("10.96.0.50"), a("10.96.1.10"), a("10.96.7.10"), a("fd48:4e00::32"), a("fd48:4e00:0:1::a"), a("fd48:4e00:0:1::10a")}},
 			{Name: "other", Addrs: []netip.Addr{a("10.96.1.11")}}}}
 	api := Endpoint{CTID: 3, IPv4: a("10.96.0.13"), Publish: []host.Port{{Proto: "tcp", Host: 7443, Container: 7443}, {Proto: "tcp", Host: 7445, Container: 7443}}}
 	acmeA := Endpoint{CTID: 150, IPv4: a("10.96.0.50"), IPv6: a("fd48:4e00::32")}
 	acmeB := Endpoint{CTID: 110, IPv4: a("10.96.1.10"), IPv6: a("fd48:4e00:0:1::a")}
 	otherB := Endpoint{CTID: 111, IPv4: a("10.96.1.11")}
+	moreB := Endpoint{CTID: 112, IPv4: a("10.96.7.10"), IPv6: a("fd48:4e00:0:1::10a")} // in its host's second block
 	sa := State{Role: host.RoleInfra, Self: "h-000000000000", Addrs: []netip.Addr{a("10.77.0.2"), a("192.0.2.2")}, Peers: peers, Endpoints: []Endpoint{api, acmeA}}
-	sb := State{Role: host.RoleUser, Self: "h-000000000001", Addrs: []netip.Addr{a("10.77.0.11")}, Peers: peers, Endpoints: []Endpoint{acmeB, otherB}}
+	sb := State{Role: host.RoleUser, Self: "h-000000000001", Addrs: []netip.Addr{a("10.77.0.11")}, Peers: peers, Endpoints: []Endpoint{acmeB, otherB, moreB}}
 	a1.apply(t, sa)
 	b1.apply(t, sb)
 	peers.Hosts[0].MeshKey, peers.Hosts[1].MeshKey = a1.net.MeshKey(), b1.net.MeshKey()
@@ -161,12 +162,13 @@ func TestNetwork(t *testing.T) {
 	}
 	a1.apply(t, sa)
 	b1.apply(t, sb)
-	nsAPI, nsAcmeA, nsAcmeB, nsOther := a1.attach(t, api), a1.attach(t, acmeA), b1.attach(t, acmeB), b1.attach(t, otherB)
+	nsAPI, nsAcmeA, nsAcmeB, nsOther, nsMore := a1.attach(t, api), a1.attach(t, acmeA), b1.attach(t, acmeB), b1.attach(t, otherB), b1.attach(t, moreB)
 
 	serve(t, nsAPI, ":7443")
 	serve(t, nsAcmeA, ":80")
 	serve(t, nsAcmeB, ":80")
 	serve(t, nsOther, ":80")
+	serve(t, nsMore, ":80")
 	serve(t, a1.ns, ":9999") // something of the host that nobody opened
 
 	tests := []struct {
@@ -178,6 +180,13 @@ func TestNetwork(t *testing.T) {
 		{"same group over the mesh", nsAcmeA, "", "10.96.1.10:80", "10.96.0.50"},
 		{"same group over the mesh, IPv6", nsAcmeA, "", "[fd48:4e00:0:1::a]:80", "fd48:4e00::32"},
 		{"and back", nsAcmeB, "", "10.96.0.50:80", "10.96.1.10"},
+		{"a second block over the mesh", nsAcmeA, "", "10.96.7.10:80", "10.96.0.50"},
+		{"a second block over the mesh, IPv6", nsAcmeA, "", "[fd48:4e00:0:1::10a]:80", "fd48:4e00::32"},
+		{"from a second block", nsMore, "", "10.96.0.50:80", "10.96.7.10"},
+		{"between two blocks of a host", nsMore, "", "10.96.1.10:80", "10.96.7.10"},
+		{"the platform reaches a second block", nsAPI, "", "10.96.7.10:80", "10.96.0.13"},
+		{"other group, a second block", nsOther, "", "10.96.7.10:80", ""},
+		{"a published port from a second block", nsMore, "", "10.77.0.2:7443", "10.77.0.11"},
 		{"other group, same host", nsOther, "", "10.96.1.10:80", ""},
 		{"other group, other host", nsOther, "", "10.96.0.50:80", ""},
 		{"the platform reaches a node over the mesh", nsAPI, "", "10.96.1.11:80", "10.96.0.13"},
@@ -223,6 +232,7 @@ func TestNetwork(t *testing.T) {
 		})
 	}
 	t.Run("dns", func(t *testing.T) { testDNS(t, b1, *peers, nsAcmeB) })
+	t.Run("dns in a second block", func(t *testing.T) { testDNS(t, b1, *peers, nsMore) })
 	t.Run("idempotent", func(t *testing.T) { testIdempotent(t, a1, sa, nsAcmeA) })
 	t.Run("repair", func(t *testing.T) { testRepair(t, b1, sb, acmeB, nsAcmeB, nsAcmeA) })
 	t.Run("leftovers", func(t *testing.T) { testLeftovers(t, a1, sa, nsAcmeA) })

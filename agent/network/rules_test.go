@@ -116,3 +116,21 @@ func TestRoutes(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
+
+// TestFurtherBlocks: a host has as many blocks as it was given, and one an earlier orchestrator publishes as moved alone is reached like the others.
+func TestFurtherBlocks(t *testing.T) {
+	s := states()["user"]
+	hosts := s.Peers.Hosts
+	hosts[1].Blocks, hosts[1].Moved = append(hosts[1].Blocks, p("10.96.7.0/24")), []netip.Prefix{p("10.96.7.0/24")}
+	hosts[0].Moved = []netip.Prefix{p("10.96.8.0/24")}
+	s.Endpoints = append(s.Endpoints, Endpoint{CTID: 102, IPv4: a("10.96.7.10"), IPv6: a("fd48:4e00:0:1::10a")})
+	var got []string
+	for _, r := range s.routes() {
+		got = append(got, r.String())
+	}
+	for _, want := range []string{"blackhole 10.96.7.0/24", "10.96.7.10/32 dev hv102", "fd48:4e00:0:1::10a/128 dev hv102", "10.96.8.0/24 dev hn-mesh"} {
+		if !slices.Contains(got, want) {
+			t.Errorf("no route %q in\n%s", want, strings.Join(got, "\n"))
+		}
+	}
+}

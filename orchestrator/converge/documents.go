@@ -107,7 +107,7 @@ func (p *planner) peers() {
 	next := host.Peers{Version: host.PeersVersion, Revision: max(p.published, was.Revision) + 1, Cluster: p.cluster.ID,
 		Range4: p.cluster.Range4, Range6: p.cluster.Range6,
 		Gossip: keys, Registry: p.cluster.Registry, Hosts: []host.Peer{}}
-	if p.dirty.peers || p.plan.Gossip != nil {
+	if p.dirty.peers || p.plan.Gossip != nil || len(p.plan.More) > 0 {
 		before := map[wire.HostID]host.Peer{}
 		for _, o := range was.Hosts {
 			before[o.ID] = o
@@ -120,6 +120,7 @@ func (p *planner) peers() {
 			if h.Block6.IsValid() {
 				o.Blocks = append(o.Blocks, h.Block6)
 			}
+			o.Blocks, o.Moved = append(o.Blocks, p.further(h)...), alsoMoved(o.Moved, p.further(h))
 			if r := p.status(h.ID).Report; r != nil {
 				o.Boot, o.MeshKey = r.Boot, r.MeshKey
 			}
@@ -150,6 +151,13 @@ func (p *planner) peers() {
 	case named > 0:
 		p.step(fmt.Sprintf("publish peers %d", next.Revision), "", "", fmt.Sprintf("the names of %d environments", named))
 	}
+}
+
+// alsoMoved are the single addresses that moved to a host, and its further blocks. Orchestrators before 2026-11-26 publish a host's first
+// block only, and leave alone what has moved: while one of them is at work again, what lies in the others is still reached.
+func alsoMoved(moved, further []netip.Prefix) []netip.Prefix {
+	single := slices.DeleteFunc(slices.Clone(moved), func(m netip.Prefix) bool { return !m.IsSingleIP() })
+	return slices.Concat(single, further)
 }
 
 // names are the DNS answers of one environment: every node by its number, every layer and component by its name (without nodes of

@@ -55,6 +55,8 @@ func (x *Index) take(v *store.View, kind, name string) {
 		switch name {
 		case "ctid":
 			x.next = wire.CTID(n.Next)
+		case "block":
+			x.block = int(n.Next)
 		case store.Published:
 			x.published = wire.Revision(n.Next)
 		}
@@ -109,7 +111,7 @@ func (x *Index) Heard(moves []live.Move) {
 // index makes one of an Input: all of it is dirty.
 func (in Input) index() *Index {
 	x := NewIndex(in.Clocks)
-	x.cluster, x.gossip, x.peers, x.published, x.next = in.Cluster, in.Gossip, in.Peers, in.Published, in.NextCTID
+	x.cluster, x.gossip, x.peers, x.published, x.next, x.block = in.Cluster, in.Gossip, in.Peers, in.Published, in.NextCTID, in.NextBlock
 	x.License(in.License)
 	for name, t := range in.Templates {
 		x.setTemplate(name, &t)
@@ -149,6 +151,8 @@ func Gather(v *store.View, snapshot live.Snapshot) Input {
 	in.Peers, _ = store.PeersDoc.Get(v, store.Only)
 	n, _ := store.Numbers.Get(v, "ctid")
 	in.NextCTID = wire.CTID(n.Next)
+	n, _ = store.Numbers.Get(v, "block")
+	in.NextBlock = int(n.Next)
 	n, _ = store.Numbers.Get(v, store.Published)
 	in.Published = wire.Revision(n.Next)
 	for _, e := range in.Envs {

@@ -6,6 +6,7 @@ import (
 
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/blocks"
 	"hardnode.dev/orchestrator/entitle"
 	"hardnode.dev/orchestrator/env"
 	"hardnode.dev/orchestrator/place"
@@ -69,7 +70,11 @@ func refused(spec operator.EnvironmentSpec, n env.Node, r *place.Refusal) *opera
 			fmt.Sprintf("%d dynamic cloudlets are %d MiB; the largest host has %d MiB for nodes", n.Cloudlets.Dynamic, int64(n.Cloudlets.Dynamic)*wire.CloudletBytes>>20, max(0, r.Largest>>20)),
 			fmt.Sprintf("ask for at most %d cloudlets, or add a larger host", max(0, r.Largest/wire.CloudletBytes)))
 	}
+	next := "add a host, free cloudlets, or see hnctl host list"
+	if r.None != "" {
+		next = "delete environments that nobody needs, or " + blocks.Again
+	}
 	return operator.NewProblem(operator.Exhausted, fmt.Sprintf("layers[%d]", at),
 		fmt.Sprintf("no host can take node %d of layer %s: %s", n.Index+1, n.Layer, cmp.Or(r.String(), "there is none")),
-		"add a host, free cloudlets, or see hnctl host list")
+		next)
 }

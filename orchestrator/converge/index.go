@@ -9,6 +9,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/blocks"
 	"hardnode.dev/orchestrator/entitle"
 	"hardnode.dev/orchestrator/env"
 	"hardnode.dev/orchestrator/live"
@@ -41,6 +42,8 @@ type Index struct {
 	holders map[wire.OperationID]wire.EnvName // by an environment's last operation
 	naming  map[string]map[wire.EnvName]int   // environments by the templates they name, without tag; how often
 	used    map[netip.Addr]int                // container addresses
+	ledger  blocks.Ledger
+	block   int // how many blocks were given
 	board   place.Board
 
 	dirty struct {
@@ -147,8 +150,9 @@ func (x *Index) on(m *machine, waiting bool) {
 	}
 }
 
-// recount finds out which hosts the licence covers, and whether so many are gone that nothing is replaced.
+// recount finds out which hosts the licence covers, whether so many are gone that nothing is replaced, and which blocks are left.
 func (x *Index) recount() {
+	x.pool()
 	if x.dirty.count {
 		x.dirty.count = false
 		was := x.kept.uncovered

@@ -117,7 +117,7 @@ func TestIndexForgets(t *testing.T) {
 	}
 	x.Plan(t0)
 	x.Looked()
-	if n := len(x.envs) + len(x.nodes) + len(x.hosts) + len(x.used) + len(x.holders) + len(x.naming) + len(x.kept.watching) + len(x.kept.stuck); n != 0 {
+	if n := len(x.envs) + len(x.nodes) + len(x.hosts) + len(x.used) + x.ledger.Len() + len(x.holders) + len(x.naming) + len(x.kept.watching) + len(x.kept.stuck); n != 0 {
 		t.Errorf("%d things are left: %+v", n, x)
 	}
 }

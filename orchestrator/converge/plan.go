@@ -1,6 +1,7 @@
 // Package converge decides what hosts shall run, so that it comes into line with what people want.
 //
-// Owns: the decisions on the records of nodes, Works, Peers and names: the numbers of containers, the addresses inside each host's block.
+// Owns: the decisions on the records of nodes, Works, Peers and names: the numbers of containers, the addresses inside each host's
+// blocks, which of them get further blocks.
 // In: what changed in the store's view, which hosts moved, the licence's limits, the time; an Index keeps what decisions read of them.
 // Out: a Plan; why nodes have no host; alarms. A Plan's cost is that of what changed.
 // Never: stores or reads anything (orchestrator/lead does), refuses a person (the API's dry run does), or depends on the order of events:
@@ -18,6 +19,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/blocks"
 	"hardnode.dev/orchestrator/entitle"
 	"hardnode.dev/orchestrator/env"
 	"hardnode.dev/orchestrator/live"
@@ -40,6 +42,7 @@ type Input struct {
 	Gossip    store.GossipKey
 	Spreading map[wire.EnvName]bool // environments that an operation env.spread is at work on
 	NextCTID  wire.CTID
+	NextBlock int // how many blocks were given
 	Cursors   map[wire.HostID]int
 	Live      live.Snapshot
 	License   entitle.License
@@ -58,7 +61,9 @@ type Plan struct {
 	Gossip      *store.GossipKey
 	NextCTID    wire.CTID // 0: unchanged
 	Cursors     map[wire.HostID]int
-	At          map[wire.CTID]int // of each node that is made, the place of its address in its host's block
+	At          map[wire.CTID]int              // of each node that is made, the place of its address in its host's blocks
+	More        map[wire.HostID][]netip.Prefix // blocks that hosts get, each behind those it has
+	NextBlock   int                            // the number of blocks given ever, if hosts get some
 	Operations  []store.Operation
 	Steps       []Step                  // what changes and why, for the log
 	Stuck       map[wire.EnvName]string // environments with nodes that have no host, and why
@@ -77,7 +82,7 @@ type Step struct {
 
 // Empty tells whether the plan stores nothing.
 func (p Plan) Empty() bool {
-	records := len(p.Nodes) + len(p.DeleteNodes) + len(p.DeleteEnvs) + len(p.Works) + len(p.DeleteWorks) + len(p.Operations) + len(p.Cursors)
+	records := len(p.More) + len(p.Nodes) + len(p.DeleteNodes) + len(p.DeleteEnvs) + len(p.Works) + len(p.DeleteWorks) + len(p.Operations) + len(p.Cursors)
 	return records+len(p.Names) == 0 && p.Peers == nil && p.Gossip == nil && p.NextCTID == 0
 }
 
@@ -95,7 +100,9 @@ type planner struct {
 	made     map[wire.EnvName][]wire.CTID
 	deleted  map[wire.CTID]bool
 	given    map[netip.Addr]bool // addresses
-	number   wire.CTID           // the next
+	blocks   map[netip.Prefix]bool
+	block    int       // how many were given
+	number   wire.CTID // the next
 	stuck    map[wire.EnvName]string
 	uneven   map[wire.EnvName]string
 	watching map[wire.EnvName]bool
@@ -122,10 +129,11 @@ func (x *Index) Plan(now time.Time) Plan {
 // decide makes a plan of what is dirty. The board is left with it carried out.
 func (x *Index) decide(now time.Time) *planner {
 	p := &planner{Index: x, now: now, made: map[wire.EnvName][]wire.CTID{}, deleted: map[wire.CTID]bool{}, given: map[netip.Addr]bool{},
+		blocks: map[netip.Prefix]bool{}, block: x.block,
 		number: max(x.next, wire.FirstUserCTID), stuck: map[wire.EnvName]string{}, uneven: map[wire.EnvName]string{},
 		watching: map[wire.EnvName]bool{}}
 	p.plan = Plan{Nodes: map[wire.CTID]store.Node{}, Works: map[wire.HostID]host.Work{}, Cursors: map[wire.HostID]int{},
-		At: map[wire.CTID]int{}, Names: map[wire.EnvName]*store.Names{}}
+		At: map[wire.CTID]int{}, More: map[wire.HostID][]netip.Prefix{}, Names: map[wire.EnvName]*store.Names{}}
 	p.list = slices.Sorted(maps.Keys(x.dirty.envs))
 	for _, name := range p.list {
 		if e := x.envs[name]; e != nil {
@@ -142,6 +150,9 @@ func (x *Index) decide(now time.Time) *planner {
 	p.cleanUp()
 	p.works()
 	p.peers()
+	if len(p.plan.More) > 0 {
+		p.plan.NextBlock = p.block
+	}
 	if p.number != x.next && p.number != wire.FirstUserCTID {
 		p.plan.NextCTID = p.number
 	}
@@ -292,12 +303,16 @@ func (p *planner) create(n env.Node) (store.Node, *place.Refusal) {
 		p.watching[n.Env] = true
 		return store.Node{}, refusal
 	}
-	v4, v6, octet := p.address(p.machine(chosen.Host))
+	v4, v6, at, free := p.address(p.machine(chosen.Host))
+	if !free {
+		p.watching[n.Env] = true
+		return store.Node{}, &place.Refusal{None: blocks.Exhausted(p.cluster.Range4)}
+	}
 	c := n.Container
 	c.CTID, c.Hostname, c.IPv4, c.IPv6 = p.number, env.Hostname(p.number), v4, v6
 	made := store.Node{CTID: p.number, Env: n.Env, Layer: n.Layer, Index: n.Index, Host: chosen.Host, Placed: chosen.Why,
 		Cloudlets: n.Cloudlets, HTTP: n.HTTP, Created: p.now, Container: c}
-	p.plan.Cursors[chosen.Host], p.plan.At[p.number] = octet, octet
+	p.plan.Cursors[chosen.Host], p.plan.At[p.number] = at, at
 	p.number++
 	return made, nil
 }
@@ -306,40 +321,6 @@ func (p *planner) create(n env.Node) (store.Node, *place.Refusal) {
 func wanted(n env.Node) place.Node {
 	return place.Node{Layer: place.Layer{Env: n.Env, Name: n.Layer}, Cloudlets: n.Cloudlets,
 		DiskBytes: n.Container.Limits.DiskBytes, Image: n.Container.Image.Digest}
-}
-
-// The container addresses of a host's block: the last octet of IPv4, the interface identifier of IPv6.
-const firstAddress, lastAddress = 10, 250
-
-// address is the next free address of the host's block after the last one given out, so that a freed one rests as long as it can.
-// The host has one: placing counted them.
-func (p *planner) address(h *store.Host) (v4, v6 netip.Addr, octet int) {
-	octet, given := p.plan.Cursors[h.ID]
-	if !given {
-		octet = p.hosts[h.ID].cursor
-	}
-	for range lastAddress - firstAddress + 1 {
-		if octet++; octet < firstAddress || octet > lastAddress {
-			octet = firstAddress
-		}
-		if v4 = nth(h.Block4, octet); p.used[v4] == 0 && !p.given[v4] {
-			break
-		}
-	}
-	p.given[v4] = true
-	if h.Block6.IsValid() {
-		v6 = nth(h.Block6, octet)
-	}
-	return v4, v6, octet
-}
-
-// nth is the block's network address plus n.
-func nth(block netip.Prefix, n int) netip.Addr {
-	a := block.Masked().Addr()
-	b := a.AsSlice()
-	b[len(b)-1] += byte(n)
-	out, _ := netip.AddrFromSlice(b)
-	return out
 }
 
 // unevenAlarms are what people are told of environments that aren't spread.

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/blocks"
 	"hardnode.dev/orchestrator/entitle"
 	"hardnode.dev/orchestrator/env"
 	"hardnode.dev/orchestrator/live"
@@ -138,6 +140,15 @@ func (w *world) turn(title string) Plan {
 	for id, last := range p.Cursors {
 		w.in.Cursors[id] = last
 	}
+	for _, id := range p.DeleteWorks {
+		delete(w.in.Works, id)
+		delete(w.in.Cursors, id)
+	}
+	w.in.Hosts = slices.Clone(w.in.Hosts)
+	for i, h := range w.in.Hosts {
+		w.in.Hosts[i].More = slices.Concat(h.More, p.More[h.ID])
+	}
+	w.in.NextBlock = max(w.in.NextBlock, p.NextBlock)
 	if p.Peers != nil {
 		w.in.Peers = *p.Peers
 	}
@@ -337,7 +348,7 @@ func TestAddressesRest(t *testing.T) {
 	w := newWorld(2)
 	w.turn("start")
 	seen := map[netip.Addr]bool{}
-	for i := range lastAddress - firstAddress + 1 {
+	for i := range blocks.Addresses {
 		w.env("hello", 1, store.WantRunning)
 		w.turn("create")
 		a := w.in.Nodes[0].Container.IPv4

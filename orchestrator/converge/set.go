@@ -7,6 +7,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/blocks"
 	"hardnode.dev/orchestrator/entitle"
 	"hardnode.dev/orchestrator/env"
 	"hardnode.dev/orchestrator/live"
@@ -78,6 +79,7 @@ func (x *Index) setNode(id wire.CTID, n *store.Node) {
 		e, m := x.envs[old.Env], x.hosts[old.Host]
 		e.nodes, m.nodes = without(e.nodes, id), without(m.nodes, id)
 		e.waits -= waits(old)
+		x.ledger.Use(blocks.Around(old.Container.IPv4), -1)
 		if a := old.Container.IPv4; x.used[a] <= 1 {
 			delete(x.used, a)
 		} else {
@@ -90,6 +92,7 @@ func (x *Index) setNode(id wire.CTID, n *store.Node) {
 		e.nodes, m.nodes = with(e.nodes, id), with(m.nodes, id)
 		e.waits += waits(n)
 		x.used[n.Container.IPv4]++
+		x.ledger.Use(blocks.Around(n.Container.IPv4), 1)
 		x.dirty.envs[n.Env], x.dirty.hosts[n.Host] = true, true
 		x.nodes[id] = n
 	} else {
@@ -138,7 +141,9 @@ func without(list []wire.CTID, id wire.CTID) []wire.CTID {
 
 func (x *Index) setHost(id wire.HostID, rec *store.Host) {
 	m := x.host(id)
+	x.uses(m.record, -1)
 	m.record = rec
+	x.uses(rec, 1)
 	x.on(m, false)
 	x.dirty.hosts[id], x.dirty.envs[env.System] = true, true
 	x.dirty.peers, x.dirty.count, x.dirty.storm = true, true, true
@@ -152,7 +157,7 @@ func (x *Index) place(id wire.HostID, m *machine) {
 		return
 	}
 	h := place.Host{ID: id, Name: m.record.Name, Role: m.record.Role, State: m.status.State.State,
-		Unlicensed: x.kept.uncovered[id], Addresses: lastAddress - firstAddress + 1}
+		Unlicensed: x.kept.uncovered[id], Addresses: blocks.Addresses * (1 + len(m.record.More))}
 	if r := m.status.Report; r != nil {
 		h.Memory, h.Disk = r.Capacity.MemoryBytes, r.Capacity.DiskBytes
 	}

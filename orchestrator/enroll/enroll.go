@@ -1,6 +1,6 @@
 // Package enroll is where hosts get their identity.
 //
-// Owns: join tokens, the records of hosts, the numbers of their address blocks, the signing of certificates.
+// Owns: join tokens, the records of hosts, the first address block of each, the signing of certificates.
 // In: enrolment, renewal and component requests; the caller's certificate where there is one.
 // Out: certificate chains; a Problem naming what is wrong with a token, and what to do.
 // Never: takes a name, role or number from a body: they come from the token, the record, or the certificate.
@@ -25,6 +25,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/blocks"
 	"hardnode.dev/orchestrator/store"
 )
 
@@ -138,13 +139,12 @@ func (d *Desk) record(tx *store.Tx, tok store.JoinToken, key ed25519.PublicKey, 
 		}
 		infra = infra || o.Role == host.RoleInfra && o.Number == 0
 	}
-	blocks, _ := store.Numbers.Read(tx, "block")
 	order, _ := store.Numbers.Read(tx, "order")
 	h.Order, order.Next = order.Next, order.Next+1
-	var err error
 	if tok.Role == host.RoleInfra && !infra {
 		// The machine the cluster began on: its block was decided on Day 0, and the components' addresses lie in it.
 		h.External = c.Infra.External
+		var err error
 		if h.Block4, err = netip.ParsePrefix(c.Infra.Block4); err != nil {
 			return store.Host{}, fmt.Errorf("enrol host: block of the infra host: %v", err)
 		}
@@ -153,38 +153,41 @@ func (d *Desk) record(tx *store.Tx, tok store.JoinToken, key ed25519.PublicKey, 
 				return store.Host{}, fmt.Errorf("enrol host: block of the infra host: %v", err)
 			}
 		}
-	} else {
-		n := int(max(1, blocks.Next))
-		blocks.Next = int64(n) + 1
-		h.Number = n
-		if h.Block4, h.Block6, err = Blocks(c.Range4, c.Range6, n); err != nil {
-			return store.Host{}, operator.NewProblem(operator.Exhausted, "host "+h.Name, err.Error(), "the cluster is full: found another one")
-		}
+	} else if err := first(tx, c, &h); err != nil {
+		return store.Host{}, err
 	}
-	store.Numbers.Put(tx, "block", blocks)
 	store.Numbers.Put(tx, "order", order)
 	return h, nil
 }
 
-// Blocks are the address blocks of host number n: the n-th /24 of range4, the n-th /64 of range6 (if there is one).
-func Blocks(range4, range6 netip.Prefix, n int) (b4, b6 netip.Prefix, err error) {
-	if range4.Bits() > 24 || n < 0 || n >= 1<<(24-range4.Bits()) {
-		return b4, b6, fmt.Errorf("range %s has no block number %d", range4, n)
+// first gives a host its first block. Like further ones (orchestrator/lead) it raises the number of blocks that were given, so that of two
+// who give the same one at once one fails to commit.
+func first(tx *store.Tx, c store.Cluster, h *store.Host) error {
+	var used blocks.Ledger
+	used.Within(c.Range4)
+	for o := range store.Hosts.Rows(tx.View()) {
+		used.Use(o.Block4, 1)
+		for _, b := range o.More {
+			used.Use(b, 1)
+		}
 	}
-	a := range4.Masked().Addr().As4()
-	v := uint32(a[0])<<24 | uint32(a[1])<<16 | uint32(a[2])<<8
-	v += uint32(n) << 8
-	b4 = netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(v >> 24), byte(v >> 16), byte(v >> 8)}), 24)
-	if !range6.IsValid() {
-		return b4, b6, nil
+	given, _ := store.Numbers.Read(tx, "block")
+	if given.Next >= int64(blocks.Count(c.Range4)) { // one that somebody had: nodes may have addresses of it still
+		for n := range store.Nodes.Rows(tx.View()) {
+			used.Use(blocks.Around(n.Container.IPv4), 1)
+		}
 	}
-	if range6.Bits() > 64 || range6.Bits() > 48 && n >= 1<<(64-range6.Bits()) {
-		return b4, b6, fmt.Errorf("range %s has no block number %d", range6, n)
+	n, _, next, ok := used.Give(int(given.Next), nil)
+	if !ok {
+		return operator.NewProblem(operator.Exhausted, "host "+h.Name, blocks.Exhausted(c.Range4), blocks.Again)
 	}
-	s := range6.Masked().Addr().As16()
-	s[6] += byte(n >> 8)
-	s[7] += byte(n)
-	return b4, netip.PrefixFrom(netip.AddrFrom16(s), 64), nil
+	var err error
+	if h.Block4, h.Block6, err = blocks.Of(c.Range4, c.Range6, n); err != nil {
+		return operator.NewProblem(operator.Exhausted, "host "+h.Name, err.Error(), blocks.Again)
+	}
+	h.Number = n
+	store.Numbers.Put(tx, "block", store.Number{Next: int64(next)})
+	return nil
 }
 
 func (d *Desk) sign(csr []byte, h store.Host) ([][]byte, error) {

@@ -17,19 +17,6 @@ import (
 	"hardnode.dev/orchestrator/store"
 )
 
-func TestBlocks(t *testing.T) {
-	four, six := netip.MustParsePrefix("10.96.0.0/12"), netip.MustParsePrefix("fd48:4e00:1::/48")
-	for n, want := range map[int]string{0: "10.96.0.0/24 fd48:4e00:1::/64", 1: "10.96.1.0/24 fd48:4e00:1:1::/64", 256: "10.97.0.0/24 fd48:4e00:1:100::/64", 4095: "10.111.255.0/24 fd48:4e00:1:fff::/64", 4096: "", -1: ""} {
-		b4, b6, err := Blocks(four, six, n)
-		if got := b4.String() + " " + b6.String(); want != "" && (err != nil || got != want) || want == "" && err == nil {
-			t.Errorf("block %d: got %s, %v, want %q", n, got, err, want)
-		}
-	}
-	if _, b6, err := Blocks(four, netip.Prefix{}, 1); err != nil || b6.IsValid() {
-		t.Errorf("without IPv6: %v, %v", b6, err)
-	}
-}
-
 func desk(t *testing.T, now *time.Time) *Desk {
 	t.Helper()
 	s, err := store.Open(t.Context(), store.Options{Dir: filepath.Join(t.TempDir(), "s"), Unsafe: true})
@@ -108,4 +95,80 @@ func TestRenewAfterExpiry(t *testing.T) {
 			t.Errorf("%s: got %v, want %q", name, err, c.want)
 		}
 	}
+}
+
+// TestBlocksOfHosts: each host gets a block of its own. When all were given, one that a host had which left is given again, once no node has an
+// address of it; and when there is none, the host is told so.
+func TestBlocksOfHosts(t *testing.T) {
+	now := time.Now()
+	d := desk(t, &now)
+	change := func(f func(tx *store.Tx)) {
+		t.Helper()
+		if _, err := d.Store.Update(t.Context(), func(tx *store.Tx) error { f(tx); return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	prefix := netip.MustParsePrefix
+	change(func(tx *store.Tx) {
+		c, _ := store.Clusters.Read(tx, store.Only)
+		c.Range4, c.Range6 = prefix("10.96.0.0/21"), prefix("fd48:4e00::/48")
+		store.Clusters.Put(tx, store.Only, c)
+	})
+	join := func() (store.Host, error) {
+		t.Helper()
+		tok, err := d.NewToken(t.Context(), operator.NewJoinToken{Role: "user"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, _ := identity.NewKey()
+		csr, _ := identity.CSR(key)
+		got, err := d.Enroll(t.Context(), host.EnrollRequest{Token: secret.Text(tok.Text), CSR: csr})
+		h, _ := store.Hosts.Get(d.Store.View(), string(got.Host))
+		return h, err
+	}
+	gets := func(want string) (h store.Host) {
+		t.Helper()
+		h, err := join()
+		if got := h.Block4.String() + " " + h.Block6.String(); err != nil || got != want {
+			t.Fatalf("got %s, %v, want %s", got, err, want)
+		}
+		return h
+	}
+	refused := func() {
+		t.Helper()
+		_, err := join()
+		if p := operator.AsProblem(err); p == nil || p.Code != operator.Exhausted || !strings.Contains(p.Reason, "range 10.96.0.0/21") ||
+			!strings.Contains(p.Next, "hnctl host remove") {
+			t.Errorf("no block is left: %v", err)
+		}
+	}
+	first := gets("10.96.1.0/24 fd48:4e00:0:1::/64")
+	second := gets("10.96.2.0/24 fd48:4e00:0:2::/64")
+	change(func(tx *store.Tx) { // converge gave the second one others
+		second.More = []netip.Prefix{prefix("10.96.3.0/24"), prefix("10.96.5.0/24")}
+		store.Hosts.Put(tx, string(second.ID), second)
+		store.Numbers.Put(tx, "block", store.Number{Next: 4})
+	})
+	gets("10.96.4.0/24 fd48:4e00:0:4::/64")
+	gets("10.96.6.0/24 fd48:4e00:0:6::/64")
+	gets("10.96.7.0/24 fd48:4e00:0:7::/64")
+	refused()
+	leave := func(h store.Host) {
+		t.Helper()
+		if err := d.Remove(t.Context(), h.ID, operator.HostUnreachable); err != nil {
+			t.Fatal(err)
+		}
+	}
+	change(func(tx *store.Tx) {
+		store.Nodes.Put(tx, "100", store.Node{CTID: 100, Host: first.ID, Container: host.Container{IPv4: netip.MustParseAddr("10.96.1.10")}})
+	})
+	leave(first)
+	refused()
+	leave(second)
+	gets("10.96.2.0/24 fd48:4e00:0:2::/64")
+	change(func(tx *store.Tx) { store.Nodes.Delete(tx, "100") })
+	gets("10.96.1.0/24 fd48:4e00:0:1::/64")
+	gets("10.96.3.0/24 fd48:4e00:0:3::/64")
+	gets("10.96.5.0/24 fd48:4e00:0:5::/64")
+	refused()
 }

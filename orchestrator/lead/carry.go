@@ -59,6 +59,9 @@ func (l *Loop) carryOut(ctx context.Context, plan converge.Plan, since wire.Revi
 
 // split puts a plan into units, in an order in which each leaves a valid state.
 func split(p converge.Plan) (units []unit) {
+	if len(p.More) > 0 {
+		units = append(units, func(t *part) { more(t, p) })
+	}
 	units = append(units, nodes(p)...)
 	for _, id := range slices.Sorted(maps.Keys(p.Works)) {
 		units = append(units, func(t *part) { put(t, store.Works, string(id), p.Works[id]) })
@@ -140,6 +143,23 @@ func nodes(p converge.Plan) (units []unit) {
 		})
 	}
 	return units
+}
+
+// more gives hosts their further blocks, before a node has an address of them. The number of blocks given always grows: of two who give the
+// same block at once, the other one being enroll, one fails to commit.
+func more(t *part, p converge.Plan) {
+	t.fresh(store.Numbers.Revision(t.tx.View(), "block"))
+	number(t, "block", int64(p.NextBlock))
+	for id, list := range p.More {
+		t.fresh(store.Hosts.Revision(t.tx.View(), string(id)))
+		h, there := store.Hosts.Read(t.tx, string(id))
+		if !there {
+			t.stale = true
+			continue
+		}
+		h.More = slices.Concat(h.More, list)
+		store.Hosts.Put(t.tx, string(id), h)
+	}
 }
 
 // fresh makes the part stale if a record has changed since the plan was made.

@@ -26,6 +26,10 @@ type Board struct {
 	layers  map[Layer][]int     // the slots that have nodes of a layer
 	out     []int               // slots that changed and don't stand in their level yet
 	version uint64
+	more    struct { // addresses for hosts that have none left
+		blocks, size int
+		none         string
+	}
 	journal []move // nil: no trial is under way
 	trial   struct {
 		on      bool
@@ -60,6 +64,7 @@ type move struct {
 	on     wire.HostID
 	node   Node
 	retire bool
+	grew   bool // the host got a block for it
 }
 
 // NewBoard begins with hosts on which there may be something already.
@@ -105,6 +110,35 @@ func (b *Board) Set(h Host) {
 	if !s.listed {
 		b.list(at)
 	}
+}
+
+// Blocks says how many blocks of addresses there are for hosts that have no free one, how many addresses each has, and what is said of hosts
+// that need one when there is none.
+func (b *Board) Blocks(left, size int, none string) {
+	was := b.more.blocks
+	b.more.blocks, b.more.size, b.more.none = left, size, none
+	b.turn(was)
+}
+
+// turn lets hosts without a free address in again when there is a block for them, and out when there is none any more.
+func (b *Board) turn(was int) {
+	if (was > 0) == (b.more.blocks > 0) {
+		return
+	}
+	b.version++
+	for _, at := range b.order {
+		if b.slots[at].Addresses < 1 {
+			b.change(at)
+		}
+	}
+}
+
+// grow gives a host a block, or takes back one.
+func (b *Board) grow(at, by int) {
+	b.slots[at].Addresses += by * b.more.size
+	was := b.more.blocks
+	b.more.blocks -= by
+	b.turn(was)
 }
 
 // Drop forgets a host. What is on it stays counted, for when it comes back.
@@ -188,9 +222,13 @@ func (b *Board) Place(n Node) (Choice, *Refusal) {
 	}
 	s := b.slots[at]
 	c := Choice{s.ID, b.why(n, s)}
+	grows := s.Addresses < 1
+	if grows {
+		b.grow(at, 1)
+	}
 	b.Add(s.ID, n, false)
 	if b.trial.on {
-		b.journal = append(b.journal, move{on: s.ID, node: n})
+		b.journal = append(b.journal, move{on: s.ID, node: n, grew: grows})
 	}
 	return c, nil
 }
@@ -229,6 +267,9 @@ func (b *Board) Undo() bool {
 			b.layer(b.at[m.on], m.node.Layer, 1)
 		} else {
 			b.Remove(m.on, m.node, false)
+		}
+		if m.grew {
+			b.grow(b.at[m.on], -1)
 		}
 	}
 	moved := len(b.journal) > 0
@@ -280,7 +321,7 @@ func (b *Board) settle() {
 	for _, at := range b.out {
 		s := b.slots[at]
 		s.waiting = false
-		if !s.listed || !open(&s.Host) {
+		if !s.listed || !b.open(&s.Host) {
 			continue
 		}
 		u := s.size()
@@ -305,9 +346,18 @@ func (b *Board) settle() {
 }
 
 // open tells whether a host can take nodes at all, before any is looked at.
-func open(h *Host) bool {
-	return h.Role == host.RoleUser && h.State == operator.HostActive && h.Unlicensed == "" && h.Addresses > 0 && h.usable() >= 0 &&
-		h.Reserved >= 0 && h.Reserved <= h.usable()
+func (b *Board) open(h *Host) bool {
+	return h.Role == host.RoleUser && h.State == operator.HostActive && h.Unlicensed == "" && (h.Addresses > 0 || b.more.blocks > 0) &&
+		h.usable() >= 0 && h.Reserved >= 0 && h.Reserved <= h.usable()
+}
+
+// check is the first filter that a host does not pass.
+func (b *Board) check(n Node, h *Host) filter {
+	f := check(n, h)
+	if f == noAddress && b.more.blocks > 0 {
+		return passes
+	}
+	return f
 }
 
 // mostCloudlets is the most of a host's memory that is told apart: what a host says of itself does not make the board grow without end.

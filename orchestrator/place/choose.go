@@ -13,7 +13,7 @@ func (b *Board) choose(n Node) (int, *Refusal) {
 	best := -1
 	for _, at := range b.layers[n.Layer] { // every host that fits has some of the layer already
 		s := b.slots[at]
-		if s.listed && check(n, &s.Host) == passes && (best < 0 || better(n, s, b.slots[best])) {
+		if s.listed && b.check(n, &s.Host) == passes && (best < 0 || better(n, s, b.slots[best])) {
 			best = at
 		}
 	}
@@ -29,7 +29,7 @@ func (b *Board) fresh(n Node) int {
 	best, bestBucket, bestImage := -1, int64(0), false
 	takes := func(at int) bool {
 		s := b.slots[at]
-		return check(n, &s.Host) == passes && s.Layers[n.Layer] == 0
+		return b.check(n, &s.Host) == passes && s.Layers[n.Layer] == 0
 	}
 	for _, c := range b.classes {
 		if min(int64(n.Cloudlets.Dynamic), mostCloudlets) > c.usable {
@@ -70,7 +70,7 @@ func (b *Board) refuse(n Node) *Refusal {
 	users, small := 0, 0
 	for _, at := range b.order {
 		h := &b.slots[at].Host
-		code := check(n, h)
+		code := b.check(n, h)
 		if code == notUser {
 			continue // nobody expects a node there
 		}
@@ -79,6 +79,9 @@ func (b *Board) refuse(n Node) *Refusal {
 			small++
 		}
 		ref.Largest = max(ref.Largest, h.usable())
+		if code == noAddress {
+			ref.None = b.more.none
+		}
 		if len(ref.Hosts) == mostReasons {
 			ref.More++
 			continue

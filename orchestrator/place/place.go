@@ -30,7 +30,7 @@ type Host struct {
 	Disk       int64  // bytes in all; 0 is not known, and then not counted
 	Reserved   int64  // bytes of memory reserved by the nodes on it
 	DiskTaken  int64  // bytes of quotas of the nodes on it
-	Addresses  int    // free container addresses
+	Addresses  int    // free container addresses; Board.Blocks are for hosts that have none
 	Layers     map[Layer]int
 	Images     map[wire.Digest]bool // images that lie there already
 }
@@ -66,6 +66,8 @@ type Refusal struct {
 	TooBig bool
 	// Largest is the memory of the largest host a node can have, in bytes; for TooBig.
 	Largest int64
+	// None is why hosts that could take it but for an address get no more of them; "" if there is none.
+	None string
 }
 
 // Reason is why a host was not taken.
@@ -101,6 +103,9 @@ func (r *Refusal) String() string {
 	if r.More > 0 {
 		s = append(s, fmt.Sprintf("and %d hosts more can't take it either", r.More))
 	}
+	if r.None != "" {
+		s = append(s, r.None)
+	}
 	return strings.Join(s, "; ")
 }
 
@@ -127,7 +132,7 @@ func (h Host) usable() int64 { return h.Memory - HostShare }
 // needs is the memory a host must have for the node to be able to grow to its limit.
 func (n Node) needs() int64 { return int64(n.Cloudlets.Dynamic) * wire.CloudletBytes }
 
-// check is the first filter that a host does not pass.
+// check is the first filter that a host does not pass by itself. noAddress is the last of them.
 func check(n Node, h *Host) filter {
 	switch {
 	case h.Role != host.RoleUser:

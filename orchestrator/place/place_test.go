@@ -142,13 +142,14 @@ func TestBoardIsTheLongWay(t *testing.T) {
 			})
 		}
 		b := NewBoard(hosts)
+		b.Blocks(rapid.IntRange(0, 3).Draw(t, "blocks"), 2, "no block")
 		for range rapid.IntRange(1, 20).Draw(t, "nodes") {
 			n := Node{Layer: Layer{"e", wire.LayerName(rapid.SampledFrom([]string{"x", "y"}).Draw(t, "layer"))}, DiskBytes: gib,
 				Cloudlets: wire.Cloudlets{Reserved: rapid.IntRange(0, 6).Draw(t, "r"), Dynamic: rapid.IntRange(6, 16).Draw(t, "d")},
 				Image:     rapid.SampledFrom([]wire.Digest{"a", "b", "c"}).Draw(t, "its image"), Not: rapid.SampledFrom([]wire.HostID{"", "h-a"}).Draw(t, "not")}
 			want := -1
 			for _, i := range b.order {
-				if s := b.slots[i]; check(n, &s.Host) == passes && (want < 0 || better(n, s, b.slots[want])) {
+				if s := b.slots[i]; b.check(n, &s.Host) == passes && (want < 0 || better(n, s, b.slots[want])) {
 					want = i
 				}
 			}
@@ -168,7 +169,7 @@ func TestBoardIsTheLongWay(t *testing.T) {
 			}
 		}
 		for _, s := range b.slots {
-			if s.listed && open(&s.Host) {
+			if s.listed && b.open(&s.Host) {
 				counted--
 			}
 		}
@@ -186,8 +187,9 @@ func TestBoardIsKept(t *testing.T) {
 			node Node
 			gone bool
 		}
-		hosts, nodes := map[wire.HostID]Host{}, []on{}
+		hosts, nodes, blocks := map[wire.HostID]Host{}, []on{}, 0
 		kept := &Board{}
+		kept.Blocks(0, 2, "no block")
 		images := []wire.Digest{"a", "b", "c"}
 		wanted := func() Node {
 			return Node{Layer: Layer{"e", wire.LayerName(rapid.SampledFrom([]string{"x", "y"}).Draw(t, "layer"))}, DiskBytes: gib,
@@ -196,6 +198,7 @@ func TestBoardIsKept(t *testing.T) {
 		}
 		fresh := func() *Board {
 			b := &Board{}
+			b.Blocks(blocks, 2, "no block")
 			for _, h := range hosts {
 				b.Set(h)
 			}
@@ -233,6 +236,10 @@ func TestBoardIsKept(t *testing.T) {
 				i := rapid.IntRange(0, len(nodes)-1).Draw(t, "node")
 				kept.Remove(nodes[i].id, nodes[i].node, nodes[i].gone)
 				nodes = slices.Delete(nodes, i, i+1)
+			},
+			"blocks": func(t *rapid.T) {
+				blocks = rapid.IntRange(0, 3).Draw(t, "blocks")
+				kept.Blocks(blocks, 2, "no block")
 			},
 			"try": func(t *rapid.T) {
 				version := kept.Version()

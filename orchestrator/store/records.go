@@ -16,9 +16,9 @@ import (
 // The tables. The comment names the package that writes the record; nobody else does.
 var (
 	Clusters   = table[Cluster]("cluster")        // seed import (main), once; named Only
-	Hosts      = table[Host]("host")              // enroll; by host id
+	Hosts      = table[Host]("host")              // enroll (converge: Host.More); by host id
 	JoinTokens = table[JoinToken]("join")         // enroll (import of the seed makes them); by token id
-	Numbers    = table[Number]("number")          // the owner of each counter: "ctid" and Published converge, "block" and "order" enroll
+	Numbers    = table[Number]("number")          // the owner of each counter: "ctid" and Published converge, "order" enroll, "block" both: how many blocks were given
 	Envs       = table[Environment]("env")        // ops; by environment name
 	Nodes      = table[Node]("node")              // converge; by CTID
 	Cursors    = table[Cursor]("cursor")          // converge; by host id
@@ -84,19 +84,22 @@ func (k GossipKey) Rotating() bool { return len(k.Next) > 0 || len(k.Old) > 0 }
 
 // Host is an enrolled host: identity and place in the cluster. What it says of itself now is orchestrator/live's.
 type Host struct {
-	ID       wire.HostID   `json:"id"`
-	Name     string        `json:"name"`
-	Role     host.Role     `json:"role"`
-	Key      []byte        `json:"key"`    // enrolled Ed25519 public key: its identity
-	Code     string        `json:"code"`   // short code of the key
-	Number   int           `json:"number"` // of its address block, never used twice
-	Order    int64         `json:"order"`  // of joining: the licence counts by it
-	Block4   netip.Prefix  `json:"block4"`
-	Block6   netip.Prefix  `json:"block6,omitzero"`
-	External string        `json:"external,omitempty"`
-	Hardware host.Hardware `json:"hardware"`
-	Joined   time.Time     `json:"joined"`
-	Token    string        `json:"token"` // id of the join token it used
+	ID     wire.HostID  `json:"id"`
+	Name   string       `json:"name"`
+	Role   host.Role    `json:"role"`
+	Key    []byte       `json:"key"`    // enrolled Ed25519 public key: its identity
+	Code   string       `json:"code"`   // short code of the key
+	Number int          `json:"number"` // of its first address block; 0: it is the infra host the cluster began on
+	Order  int64        `json:"order"`  // of joining: the licence counts by it
+	Block4 netip.Prefix `json:"block4"`
+	Block6 netip.Prefix `json:"block6,omitzero"`
+	// More are its further address blocks, in the order it got them: converge's, the one field of the record that is. Orchestrators before
+	// 2026-11-26 keep them and give out no address of them.
+	More     []netip.Prefix `json:"more,omitempty"`
+	External string         `json:"external,omitempty"`
+	Hardware host.Hardware  `json:"hardware"`
+	Joined   time.Time      `json:"joined"`
+	Token    string         `json:"token"` // id of the join token it used
 }
 
 // JoinToken is a one-time permission to join and what became of it.
@@ -111,9 +114,9 @@ type Number struct {
 	Next int64 `json:"next"`
 }
 
-// Cursor remembers the last address given out of a host's block, so that a freed one is not used again soon.
+// Cursor remembers the last address given out of a host's blocks, so that a freed one is not used again soon.
 type Cursor struct {
-	Last int `json:"last"` // last octet
+	Last int `json:"last"` // its place: of the first block the last octet (orchestrator/blocks)
 }
 
 // Want is what shall become of an environment.

@@ -66,6 +66,9 @@ func (w World) host(h store.Host) operator.Host {
 	s := w.Live[h.ID]
 	out := operator.Host{ID: h.ID, Name: h.Name, Role: string(h.Role), State: s.State.State, Reason: s.Reason,
 		Unlicensed: w.Uncovered[h.ID], Block: h.Block4.String(), Code: h.Code, Joined: h.Joined, Seen: s.Received}
+	for _, b := range h.More {
+		out.MoreBlocks = append(out.MoreBlocks, b.String())
+	}
 	if out.State == "" {
 		out.State, out.Reason = operator.HostJoining, "it has not been looked at yet"
 	}

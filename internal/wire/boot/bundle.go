@@ -24,7 +24,7 @@ type OrchestratorSeed struct {
 	Name       string            `json:"name"`
 	Domain     string            `json:"domain"`     // environments live below it, e.g. demo.hardnode.internal
 	Names      []string          `json:"names"`      // host names and addresses its certificates must carry
-	Range4     string            `json:"range4"`     // container addresses, e.g. 10.96.0.0/12; each host gets a /24 of it
+	Range4     string            `json:"range4"`     // container addresses, e.g. 10.96.0.0/12; each host gets a /24 of it or more
 	Range6     string            `json:"range6"`     // e.g. fd00:…/48; each host gets a /64 of it
 	RootCA     []byte            `json:"rootCA"`     // DER
 	IssuingCA  []byte            `json:"issuingCA"`  // DER

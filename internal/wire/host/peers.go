@@ -36,8 +36,9 @@ type Peer struct {
 	Boot     string         `json:"boot,omitempty"`    // boot id the mesh key belongs to
 	MeshKey  string         `json:"meshKey,omitempty"` // WireGuard public key, base64, of that boot
 	Blocks   []netip.Prefix `json:"blocks"`            // container addresses that live there
-	Moved    []netip.Prefix `json:"moved,omitempty"`   // single addresses from other hosts' blocks that live there now
-	Sum      Sum            `json:"sum,omitempty"`     // of this form of it, in a PeersChange and in what a host keeps of it
+	// Moved are single addresses from other hosts' blocks that live there now, and those of Blocks that it got after the first ones.
+	Moved []netip.Prefix `json:"moved,omitempty"`
+	Sum   Sum            `json:"sum,omitempty"` // of this form of it, in a PeersChange and in what a host keeps of it
 }
 
 // Role is what a host is for (DESIGN "Words").

@@ -32,6 +32,7 @@ type Host struct {
 	Unlicensed string      `json:"unlicensed,omitempty" doc:"Why nothing new is placed here; nothing running is ever stopped for it"`
 	Underlay   string      `json:"underlay"`
 	Block      string      `json:"block" doc:"Container addresses that live here"`
+	MoreBlocks []string    `json:"moreBlocks,omitempty" doc:"Further ones, given when the addresses of the first are used"`
 	Version    string      `json:"version"`
 	Boot       string      `json:"boot"`
 	Code       string      `json:"code" doc:"Short code, also on the host's console"`

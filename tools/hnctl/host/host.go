@@ -63,7 +63,8 @@ func hostShow(a *app.App) *cobra.Command {
 			}
 			return a.Show(h, h.Name, func(t *app.Table) {
 				t.Fields("host", fmt.Sprintf("%s (%s)", h.Name, h.ID), "state", h.State, "reason", h.Reason, "unlicensed", h.Unlicensed,
-					"role", h.Role, "short code", h.Code, "underlay", h.Underlay, "block", h.Block, "version", h.Version, "boot", h.Boot,
+					"role", h.Role, "short code", h.Code, "underlay", h.Underlay,
+					"block", strings.Join(append([]string{h.Block}, h.MoreBlocks...), ", "), "version", h.Version, "boot", h.Boot,
 					"joined", app.Stamp(h.Joined), "last report", app.Ago(h.Seen, time.Now())+" ago",
 					"up", (time.Duration(h.UptimeSec) * time.Second).String(),
 					"processors", fmt.Sprintf("%d at %d MHz, load %.2f", h.CPUs, h.MHz, h.Load1), "memory", fmt.Sprintf("%d of %d MiB used",
