@@ -17,7 +17,7 @@ const sayEvery = 5 * time.Second
 
 // leave is the task that waits for the signal that ends this agent, and calls end. When the machine is being left, the containers are
 // stopped first, each as its template says, while all the rest of the agent goes on: programs that end write to the network and ask for
-// names. An agent that comes up while the machine is being left takes up what the one before it has begun, from its first look on.
+// names. An agent that comes up while the machine is being left goes on with what the one before it began, from its first look on.
 func (a *agent) leave(signal context.Context, end func(), say func(string)) func(context.Context) error {
 	under := a.stopAll(say)
 	return func(work context.Context) error {

@@ -96,7 +96,7 @@ type Observed struct {
 	Exited    time.Time
 	ExitCode  int          // 128+n for signal n; meaningful only with ExitKnown
 	ExitKnown bool         // false when the spawner was replaced while the process ran
-	OOM       shortage.OOM // what the kernel killed in it for want of memory since it was started
+	OOM       shortage.OOM // what the kernel killed in it because memory ran out, since it was started
 	OOMKilled bool         // that is why it is StateExited
 	Restarts  int          // starts of this generation beyond the first
 

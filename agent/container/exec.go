@@ -137,7 +137,7 @@ func count(processes int) string {
 	return strconv.Itoa(processes) + " processes"
 }
 
-// accountIn is who a command runs as: a user is looked up in the root that the container has now, a number has its home from there.
+// accountIn is who a command runs as. A user is looked up in the root that the container has now; the home of a number is found there too.
 func (r *Runtime) accountIn(ctx context.Context, id wire.CTID, rec record.Record, want host.ExecSpec) (account.Account, error) {
 	who := account.Account{UID: want.UID, GID: want.GID, Home: "/"}
 	if want.User == "" && want.UID == 0 {

@@ -197,7 +197,7 @@ func join(ctx context.Context, ml *memberlist.Memberlist, missing []string) {
 		id, _, _ := strings.Cut(m, "/")
 		if slices.ContainsFunc(ml.Members(), func(n *memberlist.Node) bool { return n.Name == id }) {
 			<-slots
-			continue // another one brought it
+			continue // a peer that answered brought it
 		}
 		wg.Go(func() {
 			defer func() { <-slots }()

@@ -7,8 +7,8 @@ import (
 	"hardnode.dev/internal/wire/host"
 )
 
-// Checks run often until the first success, then at ease; so many failures in a row make a container that was well failing. One that
-// goes on failing is asked at ease too: a host with too much to do must not be given more by its checks.
+// Checks run often until the first success, then less often; so many failures in a row make a container that was well failing. One that
+// goes on failing is asked less often too: a host with too much to do must not be given more by its checks.
 const (
 	first   = 250 * time.Millisecond
 	later   = 2 * time.Second

@@ -1,4 +1,4 @@
-// Package oom reads from the kernel's log which processes were killed for want of memory.
+// Package oom reads from the kernel's log which processes were killed because memory ran out.
 //
 // Owns: the form of the kernel's lines (mm/oom_kill.c, Linux 6.12), the last kills.
 // In: records of the kernel's log.

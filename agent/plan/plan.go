@@ -212,7 +212,8 @@ func notRunning(in Input, c host.Container, seen Seen, exists bool, h History) (
 	}
 	if at.After(in.Now) {
 		st := status(c, seen, state, why)
-		st.NextStart = at.UTC().Round(time.Second / 10) // told in tenths, without the monotonic clock that the wait goes by
+		// as time of day, in tenths of a second; the wait itself goes by the monotonic clock
+		st.NextStart = at.UTC().Round(time.Second / 10)
 		return &st, nil, at
 	}
 	st := status(c, seen, state, why)

@@ -37,8 +37,8 @@ type StatfsProgram struct {
 // statfsAnswers is how many answers the table holds at most: the kernel takes 16 bytes for each, and more only for those that are there.
 const statfsAnswers = 16384
 
-// statfsLicense is the licence of statfsCode, whichever you like: the kernel lends the helpers that it calls only to programs under one
-// that it counts as the GPL's (bpf(2), "license").
+// statfsLicense names the two licences of statfsCode, of which its user chooses one. The kernel lets only programs under a licence that it
+// counts as the GPL's call the helpers that are needed here (bpf(2), "license").
 const statfsLicense = "Dual MIT/GPL"
 
 // The functions behind statfs(2) and fstatfs(2). 32-bit programs have others, and containers have no 32-bit programs (seccomp).

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// Repeats decides which lines of one source are shown: what was shown a short while ago is counted, and the count is told when another line
-// comes or the while is over, as syslogd does. Lines that come in turn (A B A B) are counted too, unless only the last one is remembered.
-// The zero value has shown nothing.
+// Repeats decides which lines of one source are shown: a line that was shown a short time ago is counted, and the count is told when
+// another line comes or that time is over, as syslogd does. Lines that come in turn (A B A B) are counted too, unless only the last one is
+// remembered. The zero value has shown nothing.
 type Repeats struct {
 	last bool       // only the last line is remembered: each is an event of its own, and news once another has come between
 	seen []repeated // the one told last at the end
@@ -21,7 +21,7 @@ type repeated struct {
 	span  time.Duration
 }
 
-// The while a line is counted: it doubles as long as the line goes on.
+// How long a line is counted before its count is told: twice as long each time the line goes on.
 const (
 	spanMin = 30 * time.Second
 	spanMax = 10 * time.Minute

@@ -100,7 +100,7 @@ func writeSettings(dir string, list []limits.Setting) error {
 
 // Limit changes the limits of a container's cgroups.
 func Limit(dir string, list []limits.Setting) error {
-	// An agent of before these were seen inside may have made it.
+	// It may be an earlier agent's, whose containers did not see their limits.
 	if err := writeSettings(dir, append(list, limits.Setting{File: "cgroup.subtree_control", Value: innerControllers})); err != nil {
 		return err
 	}

@@ -51,8 +51,8 @@ func Ours(dir string) bool {
 	return ok && s.Uid == 0
 }
 
-// KillAll kills all in a cgroup and below it and waits until they are gone, killing again with growing pauses: what was being born during
-// one kill is met by the next.
+// KillAll kills all in a cgroup and below it and waits until they are gone, killing again with growing pauses: a process that was being
+// made during one kill is killed by the next.
 func KillAll(ctx context.Context, dir string) error {
 	for wait := time.Millisecond; ; wait = min(2*wait, time.Second) {
 		err := Write(filepath.Join(dir, "cgroup.kill"), "1")

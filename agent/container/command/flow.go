@@ -8,7 +8,7 @@ import (
 	"hardnode.dev/internal/wire/host"
 )
 
-// flow is one stream of output on its way.
+// flow is one stream of output while it is carried.
 type flow struct {
 	mu struct {
 		sync.Mutex

@@ -68,7 +68,7 @@ type Group struct {
 	File   *os.File      // its directory
 	again  bool          // another command may have it
 	used   time.Time     // when it was kept
-	kills  int64         // for want of memory, as counted after the last command
+	kills  int64         // because memory ran out, as counted after the last command
 	Told   time.Duration // oom.Kill.Since of the last one that was told of
 }
 
@@ -202,7 +202,7 @@ func (g *Group) Await(ctx context.Context, grace time.Duration) (empty bool) {
 // Once keeps the cgroup from being given to another command.
 func (g *Group) Once() { g.again = false }
 
-// OutOfMemory is how many processes were killed for want of memory since the command began.
+// OutOfMemory is how many processes were killed because memory ran out, since the command began.
 func (g *Group) OutOfMemory() int64 {
 	events, err := cgroup.ReadIn(g.File, "memory.events")
 	if err != nil {

@@ -1,4 +1,4 @@
-// Package shortage tells what the kernel ended in containers for want of memory.
+// Package shortage tells what the kernel ended in containers because memory ran out.
 //
 // Owns: which kill belongs to which container or command, and how it is said.
 // In: the kernel's log (agent/oom), the counters of cgroups.
@@ -27,7 +27,7 @@ import (
 	"hardnode.dev/internal/wire"
 )
 
-// OOM is what the kernel ended of a container for want of memory. All is zero when there was nothing.
+// OOM is what the kernel ended of a container because memory ran out. All is zero when there was nothing.
 type OOM struct {
 	Kills   int64     // processes since it was started, commands of Exec included
 	Times   int64     // how often in the last oomKept, starts in between or not, as far as the kernel's log tells

@@ -37,7 +37,7 @@ var (
 	errOut     = errors.New("its time is over")
 )
 
-// Keep asks for a lease and keeps it until ctx ends. use is told of every lease, and of its end by a zero one; problem of what went wrong.
+// Keep asks for a lease and keeps it until ctx ends. use gets every lease, and a zero one at its end; problem gets what went wrong.
 func Keep(ctx context.Context, log *slog.Logger, link string, use func(Lease) error, problem func(error)) error {
 	log = logging.Or(log).With("link", link)
 	for n := 0; ctx.Err() == nil; n++ {

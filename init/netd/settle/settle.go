@@ -42,7 +42,7 @@ type Finder struct {
 }
 
 // Find returns the first valid configuration. Sources are asked in order; one that has a document, even a bad one, is the one that counts:
-// falling through to another would start a host its owner did not mean.
+// taking the next one in its place would start the host with a configuration that its owner did not choose.
 func (f Finder) Find(ctx context.Context) (boot.HostConfig, source.Document, error) {
 	said := ""
 	for {

@@ -1,4 +1,4 @@
-// Package sntp sets the clock from the configured time servers, as well as it goes.
+// Package sntp sets the clock from the configured time servers, as far as they answer.
 //
 // Owns: when a server is asked, and when its answer moves the clock.
 // In: server names; the clock.

@@ -73,7 +73,7 @@ func DecodeResolverConfig(raw []byte) (ResolverConfig, error) {
 	return c, nil
 }
 
-// CheckTrustedProxy refuses a prefix that can't be meant: one that is not written as a network, or that holds so much of the world that
+// CheckTrustedProxy refuses a prefix that must be a mistake: one that is not written as a network, or that holds so much of the world that
 // anybody would be believed.
 func CheckTrustedProxy(p netip.Prefix) error {
 	switch {

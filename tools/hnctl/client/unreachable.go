@@ -123,7 +123,8 @@ type watch struct {
 	at     atomic.Int32
 }
 
-// watching is a context whose request tells w how far it is, until ctx ends: a server may answer to the end of the connection itself.
+// watching is a context whose request tells w how far it is. After the end of ctx nothing more is noted: a server may answer even when the
+// connection is being closed.
 func watching(ctx context.Context, server string) (context.Context, *watch) {
 	w := &watch{server: server, began: time.Now()}
 	to := func(p Phase) {
