@@ -83,10 +83,12 @@ type Report struct {
 // parallel is how many images are fetched at once; how many containers are started at once, plan.Starts says.
 const parallel = 4
 
-// tick is how often everything is looked at when no hint comes; whole is how often the network is compared with the kernel even so.
+// Between tick and slowest apart everything is looked at when no hint comes (pace); whole is how often the network is compared with the kernel
+// even so.
 const (
-	tick  = time.Second
-	whole = 30 * time.Second
+	tick    = time.Second
+	slowest = 10 * time.Second
+	whole   = 30 * time.Second
 )
 
 // New makes an Applier that Run starts.
@@ -160,6 +162,7 @@ func (a *Applier) Run(ctx context.Context) error {
 	staying, left := a.staying(ctx)
 	defer left()
 	for ctx.Err() == nil {
+		began := time.Now()
 		wake, err := a.round(ctx, staying, &steps)
 		switch {
 		case err == nil:
@@ -170,10 +173,15 @@ func (a *Applier) Run(ctx context.Context) error {
 		a.mu.Lock()
 		a.mu.looked = time.Now()
 		a.mu.Unlock()
-		a.sleep(ctx, wake)
+		a.sleep(ctx, pace(time.Since(began)), wake)
 	}
 	return nil
 }
+
+// pace is how long after a round that took so long the next one begins when nothing calls for it. What happens to containers does; a round
+// without a cause only reads their counters, so it takes a twentieth of the time at most: a host that is slow or has very many containers is
+// not made slower by being looked at.
+func pace(took time.Duration) time.Duration { return min(max(tick, 20*took), slowest) }
 
 // Alive tells whether the loop goes round: it has not hung for two minutes.
 func (a *Applier) Alive() bool {
@@ -182,9 +190,8 @@ func (a *Applier) Alive() bool {
 	return a.mu.looked.IsZero() || time.Since(a.mu.looked) < 2*time.Minute
 }
 
-// sleep waits for the next reason to look.
-func (a *Applier) sleep(ctx context.Context, wake time.Time) {
-	d := tick
+// sleep waits for the next reason to look, d at most.
+func (a *Applier) sleep(ctx context.Context, d time.Duration, wake time.Time) {
 	if until := time.Until(wake); !wake.IsZero() && until < d {
 		d = max(until, 10*time.Millisecond)
 	}

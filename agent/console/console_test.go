@@ -130,9 +130,9 @@ func TestPause(t *testing.T) {
 		a    *boot.AgentStatus
 		want time.Duration
 	}{
-		{nil, 200 * time.Millisecond},
-		{&boot.AgentStatus{Stage: boot.StageJoined}, 200 * time.Millisecond},
-		{&boot.AgentStatus{Stage: boot.StageJoined, Linked: true}, time.Second},
+		{nil, 500 * time.Millisecond},
+		{&boot.AgentStatus{Stage: boot.StageJoined}, 500 * time.Millisecond},
+		{&boot.AgentStatus{Stage: boot.StageJoined, Linked: true}, 2 * time.Second},
 	} {
 		if got := pause(c.a); got != c.want {
 			t.Errorf("%+v: got %s, want %s", c.a, got, c.want)

@@ -44,9 +44,9 @@ const again = time.Minute
 // pause is how long to wait before the next look: little while the host comes up, when a person is most likely to watch.
 func pause(a *boot.AgentStatus) time.Duration {
 	if a == nil || !a.Linked {
-		return 200 * time.Millisecond
+		return 500 * time.Millisecond
 	}
-	return time.Second
+	return 2 * time.Second
 }
 
 // show looks again and again and writes what changed, until ctx ends.

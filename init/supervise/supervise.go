@@ -40,7 +40,7 @@ type Supervisor struct {
 	Output   func(service, line string)
 	Uptime   func() time.Duration
 	NoCgroup bool          // tests without cgroup v2
-	Tick     time.Duration // how often deadlines are looked at; 0 is 250 ms
+	Tick     time.Duration // how often deadlines are looked at; 0 is 1 s
 
 	conn  *net.UnixConn
 	pumps sync.WaitGroup
@@ -62,7 +62,7 @@ func (s *Supervisor) tick() time.Duration {
 	if s.Tick > 0 {
 		return s.Tick
 	}
-	return 250 * time.Millisecond
+	return time.Second
 }
 
 // Listen opens the notification socket.
