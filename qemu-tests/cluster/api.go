@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -136,16 +137,40 @@ func (c *Cluster) WaitHost(ctx context.Context, name string, limit time.Duration
 	return found, fmt.Errorf("wait for host %s: %w%s", name, err, c.excerpt(c.Machine(name)))
 }
 
-// HostList is `hnctl host list`.
-func (c *Cluster) HostList(ctx context.Context) ([]operator.Host, error) {
-	var hosts []operator.Host
-	return hosts, c.Get(ctx, &hosts, "host", "list")
+// look reads what the API has at a path, over a connection that is kept: waits look again and again, and a handshake each time would be the
+// larger part of what an emulated machine has to do.
+func (c *Cluster) look(ctx context.Context, v any, path string) error {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	res, raw, err := c.request(ctx, http.MethodGet, operator.Prefix+path, nil)
+	if err != nil {
+		return fmt.Errorf("look at %s: %w", path, err)
+	}
+	var p operator.Problem
+	if res.StatusCode != http.StatusOK {
+		if json.Unmarshal(raw, &p) == nil && p.Reason != "" {
+			return &p
+		}
+		return fmt.Errorf("look at %s: %s: %.200s", path, res.Status, raw)
+	}
+	if err := json.Unmarshal(raw, v); err != nil {
+		return fmt.Errorf("look at %s: %v: %.200s", path, err, raw)
+	}
+	return nil
 }
 
-// Env is `hnctl env show`.
+// HostList is all hosts.
+func (c *Cluster) HostList(ctx context.Context) ([]operator.Host, error) {
+	var hosts operator.List[operator.Host]
+	err := c.look(ctx, &hosts, "/hosts")
+	return hosts.Items, err
+}
+
+// Env is one environment.
 func (c *Cluster) Env(ctx context.Context, name string) (operator.Environment, error) {
 	var e operator.Environment
-	return e, c.Get(ctx, &e, "env", "show", name)
+	err := c.look(ctx, &e, "/environments/"+url.PathEscape(name))
+	return e, err
 }
 
 // WaitEnv waits until the environment is as wanted, and returns it.
@@ -228,28 +253,34 @@ func (c *Cluster) Metrics(ctx context.Context) (string, error) {
 
 // request sends the orchestrator one request with the admin's token, and reads the answer whole.
 func (c *Cluster) request(ctx context.Context, method, path string, in any) (*http.Response, []byte, error) {
-	raw, err := json.Marshal(in)
-	if err != nil {
-		return nil, nil, err
+	var body io.Reader // a GET has none: the server closes the connection after one that is left unread
+	if in != nil {
+		raw, err := json.Marshal(in)
+		if err != nil {
+			return nil, nil, err
+		}
+		body = bytes.NewReader(raw)
 	}
 	token, err := os.ReadFile(c.TokenFile())
 	if err != nil {
 		return nil, nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, method, fmt.Sprintf("https://127.0.0.1:%d%s", c.Ports.API, path), bytes.NewReader(raw))
+	req, err := http.NewRequestWithContext(ctx, method, fmt.Sprintf("https://127.0.0.1:%d%s", c.Ports.API, path), body)
 	if err != nil {
 		return nil, nil, err
 	}
 	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Idempotency-Key", rand.Text())
-	tr := &http.Transport{TLSClientConfig: identity.ClientTLS(identity.Trust{Pin: c.day0.caPin}, identity.WantComponent("orchestrator"),
-		nil), DisableKeepAlives: true}
-	res, err := (&http.Client{Transport: tr, Timeout: 30 * time.Second}).Do(req)
+	c.connect.Do(func() {
+		c.api = &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{
+			TLSClientConfig: identity.ClientTLS(identity.Trust{Pin: c.day0.caPin}, identity.WantComponent("orchestrator"), nil)}}
+	})
+	res, err := c.api.Do(req)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer res.Body.Close()
-	raw, err = io.ReadAll(io.LimitReader(res.Body, 8<<20))
+	raw, err := io.ReadAll(io.LimitReader(res.Body, 8<<20))
 	return res, raw, err
 }

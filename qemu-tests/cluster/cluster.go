@@ -11,11 +11,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -58,6 +60,9 @@ type Cluster struct {
 	ctx       context.Context // the machines' lifetime
 	stop      context.CancelCauseFunc
 	unlock    func()
+
+	connect sync.Once
+	api     *http.Client // of request
 }
 
 // underlay is the network of the switch.

@@ -92,7 +92,7 @@ func (s story) agentKilledUnder(m *cluster.Machine, procs map[wire.CTID][]proces
 		mark := m.VM().Console.Mark()
 		killed := time.Now()
 		s.ask(m, ask.Request{What: "kill", Path: agentExe})
-		line := s.console(m, mark, 20*time.Second*harness.Scale(), "the killed agent is started again and adopts what runs", adoptedLine)
+		line := s.console(m, mark, patience(), "the killed agent is started again and adopts what runs", adoptedLine)
 		took = append(took, time.Since(killed))
 		if n, _ := strconv.Atoi(line[1]); n != len(procs) {
 			s.Errorf("the agent adopted %d containers, %d run", n, len(procs))
@@ -110,7 +110,7 @@ func (s story) agentKilledUnder(m *cluster.Machine, procs map[wire.CTID][]proces
 	if most := slack * adoptedIn * harness.Scale(); took[len(took)/2] > most {
 		s.Errorf("adopted again after %v, want at most %v", took, most)
 	}
-	if _, err := s.WaitHost(s.Context(), m.Name, 20*time.Second*harness.Scale(), isActive); err != nil {
+	if _, err := s.WaitHost(s.Context(), m.Name, patience(), isActive); err != nil {
 		s.Error(err)
 	}
 	s.sameNodes(hello, s.settled("hello"))
@@ -146,7 +146,7 @@ func (s story) spawnerKilledUnder(m *cluster.Machine, procs map[wire.CTID][]proc
 	v, begin := s.visitor(100*time.Millisecond), time.Now()
 	mark := m.VM().Console.Mark()
 	s.ask(m, ask.Request{What: "kill", Path: spawnerExe})
-	s.console(m, mark, 20*time.Second*harness.Scale(), "the killed spawner is started again", `service spawner: ready`)
+	s.console(m, mark, patience(), "the killed spawner is started again", `service spawner: ready`)
 	s.figure("spawner killed under %d containers: a new one serves after %.2f s", len(procs), time.Since(begin).Seconds())
 	s.sameProcesses(m, procs)
 	word := fmt.Sprintf("after-%d", begin.UnixNano())

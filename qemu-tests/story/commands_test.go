@@ -76,7 +76,7 @@ func execOutOfMemory(s story) {
 	if out := s.hnctl("host", "show", before.HostName); !strings.Contains(out, "container "+id+": out of memory: process dd") {
 		s.Errorf("the host doesn't say it: %s", out)
 	}
-	s.console(m, mark, time.Minute*harness.Scale(), "the console says it",
+	s.console(m, mark, patience(), "the console says it",
 		fmt.Sprintf(`! container %s: out of memory: process dd of a command used \d+ MiB of 128 MiB`, id))
 	if e, err := s.WaitEnv(s.Context(), "small", time.Minute,
 		func(e operator.Environment) bool { return e.State == operator.EnvRunning }); err != nil {

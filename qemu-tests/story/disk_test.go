@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"hardnode.dev/internal/wire/operator"
-	"hardnode.dev/qemu-tests/harness"
 	"hardnode.dev/qemu-tests/harness/ask"
 )
 
@@ -30,15 +29,15 @@ func fullDisk(s story) {
 	tells := func(h operator.Host) bool {
 		return slices.ContainsFunc(h.Problems, func(p string) bool { return strings.Contains(p, "DATA disk") })
 	}
-	h, err := s.WaitHost(s.Context(), m.Name, 20*time.Second*harness.Scale(), tells)
+	h, err := s.WaitHost(s.Context(), m.Name, patience(), tells)
 	if err != nil {
 		s.Fatal(err)
 	}
 	s.figure("full disk, as the host is shown: %s", strings.Join(h.Problems, "; "))
 	mark := m.VM().Console.Mark()
 	s.ask(m, ask.Request{What: "kill", Path: agentExe})
-	s.console(m, mark, 30*time.Second*harness.Scale(), "the agent killed on a full disk is started again and adopts what runs", adoptedLine)
-	if _, err := s.WaitHost(s.Context(), m.Name, 20*time.Second*harness.Scale(), isActive); err != nil {
+	s.console(m, mark, patience(), "the agent killed on a full disk is started again and adopts what runs", adoptedLine)
+	if _, err := s.WaitHost(s.Context(), m.Name, patience(), isActive); err != nil {
 		s.Error(err)
 	}
 	s.hnctl("env", "create", "-f", s.file("fill", 1), "--no-wait")
@@ -61,7 +60,7 @@ func fullDisk(s story) {
 	s.settled("fill")
 	s.delete("fill")
 	s.sameCounts(counts)
-	if _, err := s.WaitHost(s.Context(), m.Name, 20*time.Second*harness.Scale(),
+	if _, err := s.WaitHost(s.Context(), m.Name, patience(),
 		func(h operator.Host) bool { return isActive(h) && !tells(h) }); err != nil {
 		s.Error(err)
 	}

@@ -103,11 +103,11 @@ func orchestratorStopped(s story) {
 	s.settled("hello")
 	v, begin := s.visitor(100*time.Millisecond), time.Now()
 	s.while(s.Infra, "/orchestrator", func() { run.Wait(s.Context(), stoppedIt) })
-	if err := s.WaitAPI(s.Context(), 20*time.Second*harness.Scale()); err != nil {
+	if err := s.WaitAPI(s.Context(), patience()); err != nil {
 		s.Error(err)
 	}
 	for _, h := range s.Hosts {
-		if _, err := s.WaitHost(s.Context(), h.Name, 20*time.Second*harness.Scale(), isActive); err != nil {
+		if _, err := s.WaitHost(s.Context(), h.Name, patience(), isActive); err != nil {
 			s.Error(err)
 		}
 	}
@@ -144,7 +144,7 @@ func componentFails(s story) {
 			s.Infra.Ask(ctx, ask.Request{What: "kill", Path: "/jls"}) // between two starts there is none
 		}
 	})
-	limit, stop := context.WithTimeout(s.Context(), 30*time.Second*harness.Scale())
+	limit, stop := context.WithTimeout(s.Context(), patience())
 	defer stop()
 	line, err := s.Infra.VM().WaitAfter(limit, mark, `! container 2 \(jls\): exited with code 137; it said last: .* -> .*`)
 	cancel()
@@ -184,7 +184,7 @@ func overLicence(s story) {
 	if err != nil {
 		s.Fatal(err)
 	}
-	h, err := s.WaitHost(s.Context(), m.Name, time.Minute*harness.Scale(), func(h operator.Host) bool {
+	h, err := s.WaitHost(s.Context(), m.Name, patience(), func(h operator.Host) bool {
 		return isActive(h) && h.Unlicensed != ""
 	})
 	if err != nil {
@@ -194,7 +194,7 @@ func overLicence(s story) {
 	if off := time.Since(s.clock(m)); off.Abs() > time.Minute {
 		s.Errorf("the clock of %s is off by %v", m.Name, off)
 	}
-	line := s.console(m, 0, 20*time.Second*harness.Scale(), "the console says that the clock was behind", `was behind; set to .*`)
+	line := s.console(m, 0, patience(), "the console says that the clock was behind", `was behind; set to .*`)
 	s.figure("host with a clock a year behind: %s; it joined, and its clock is right now", line[0])
 	s.create("crowd", 3)
 	e := s.settled("crowd")
@@ -205,7 +205,7 @@ func overLicence(s story) {
 	}
 	s.delete("crowd")
 	s.Retire(m)
-	if _, err := s.WaitHost(s.Context(), m.Name, 30*time.Second*harness.Scale(),
+	if _, err := s.WaitHost(s.Context(), m.Name, patience(),
 		func(h operator.Host) bool { return h.State == operator.HostUnreachable }); err != nil {
 		s.Fatal(err)
 	}
@@ -225,7 +225,7 @@ func hostKilled(s story) {
 	run.Wait(s.Context(), time.Second)
 	begin := time.Now()
 	m.Kill()
-	if _, err := s.WaitHost(s.Context(), m.Name, 30*time.Second*harness.Scale(),
+	if _, err := s.WaitHost(s.Context(), m.Name, patience(),
 		func(h operator.Host) bool { return h.State == operator.HostUnreachable }); err != nil {
 		s.Fatal(err)
 	}
@@ -239,7 +239,7 @@ func hostKilled(s story) {
 		}
 		return n == 2
 	}
-	after, err := s.WaitEnv(s.Context(), "hello", 60*time.Second*harness.Scale(), replaced)
+	after, err := s.WaitEnv(s.Context(), "hello", patience(), replaced)
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -271,10 +271,10 @@ func hostKilled(s story) {
 	if err := m.Boot(); err != nil {
 		s.Fatal(err)
 	}
-	if _, err := s.WaitHost(s.Context(), m.Name, time.Minute*harness.Scale(), isActive); err != nil {
+	if _, err := s.WaitHost(s.Context(), m.Name, patience(), isActive); err != nil {
 		s.Error(err)
 	}
-	if _, err := s.WaitEnv(s.Context(), "hello", 30*time.Second*harness.Scale(),
+	if _, err := s.WaitEnv(s.Context(), "hello", patience(),
 		func(e operator.Environment) bool { return running(e) && len(e.Nodes) == 2 }); err != nil {
 		s.Errorf("after the host is back: %v", err)
 	}
@@ -296,7 +296,7 @@ func (s story) spread(empty *cluster.Machine) {
 	v, begin := s.visitor(100*time.Millisecond), time.Now()
 	s.hnctl("env", "spread", "hello")
 	took := time.Since(begin)
-	e, err := s.WaitEnv(s.Context(), "hello", 30*time.Second*harness.Scale(), func(e operator.Environment) bool {
+	e, err := s.WaitEnv(s.Context(), "hello", patience(), func(e operator.Environment) bool {
 		return running(e) && len(e.Nodes) == 2 && e.Spread == ""
 	})
 	if err != nil {

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"hardnode.dev/internal/run"
-	"hardnode.dev/qemu-tests/harness"
 	"hardnode.dev/qemu-tests/harness/ask"
 )
 
@@ -52,9 +51,9 @@ func (s story) gone(name string) {
 // until waits for something that takes half a minute at most.
 func (s story) until(what string, f func() bool) {
 	s.Helper()
-	for limit := time.Now().Add(30 * time.Second * harness.Scale()); !f(); {
+	for limit := time.Now().Add(patience()); !f(); {
 		if time.Now().After(limit) || !run.Wait(s.Context(), 300*time.Millisecond) {
-			s.Fatalf("not within %v: %s", 30*time.Second*harness.Scale(), what)
+			s.Fatalf("not within %v: %s", patience(), what)
 		}
 	}
 }
@@ -75,7 +74,7 @@ func (s story) counts() map[string]ask.Counts {
 func (s story) sameCounts(want map[string]ask.Counts) {
 	s.Helper()
 	var got map[string]ask.Counts
-	for limit := time.Now().Add(10 * time.Second * harness.Scale()); time.Now().Before(limit) &&
+	for limit := time.Now().Add(patience()); time.Now().Before(limit) &&
 		run.Wait(s.Context(), 500*time.Millisecond); {
 		got = s.counts()
 		same := true

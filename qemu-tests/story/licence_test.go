@@ -14,7 +14,6 @@ import (
 	"hardnode.dev/internal/wire/jls"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/qemu-tests/cluster"
-	"hardnode.dev/qemu-tests/harness"
 )
 
 // signer is the cluster's own licence server's.
@@ -163,7 +162,7 @@ func (s story) bothHosts() {
 	s.Helper()
 	s.hnctl("license", "set", filepath.Join(s.Dir, "jls", "demo.licence"))
 	for _, h := range s.Hosts {
-		if _, err := s.WaitHost(s.Context(), h.Name, 20*time.Second*harness.Scale(),
+		if _, err := s.WaitHost(s.Context(), h.Name, patience(),
 			func(h operator.Host) bool { return isActive(h) && h.Unlicensed == "" }); err != nil {
 			s.Error(err)
 		}

@@ -8,7 +8,6 @@ import (
 
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/operator"
-	"hardnode.dev/qemu-tests/harness"
 )
 
 // infraPowerCut cuts the infra VM's power while it takes an order and an image: what it confirmed is there afterwards, the hosts went on
@@ -35,11 +34,11 @@ func infraPowerCut(s story) {
 	if err := s.Infra.Boot(); err != nil {
 		s.Fatal(err)
 	}
-	if err := s.WaitPage(s.Context(), "hello", time.Minute*harness.Scale()); err != nil {
+	if err := s.WaitPage(s.Context(), "hello", patience()); err != nil {
 		s.Fatal(err)
 	}
 	page := time.Since(begin)
-	if err := s.WaitAPI(s.Context(), time.Minute*harness.Scale()); err != nil {
+	if err := s.WaitAPI(s.Context(), patience()); err != nil {
 		s.Fatal(err)
 	}
 	hosts, err := s.HostList(s.Context())
@@ -47,7 +46,7 @@ func infraPowerCut(s story) {
 		s.Fatal(err)
 	}
 	for _, h := range hosts {
-		if _, err := s.WaitHost(s.Context(), h.Name, 30*time.Second*harness.Scale(), isActive); err != nil {
+		if _, err := s.WaitHost(s.Context(), h.Name, patience(), isActive); err != nil {
 			s.Fatal(err)
 		}
 	}

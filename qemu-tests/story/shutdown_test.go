@@ -10,7 +10,6 @@ import (
 
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/operator"
-	"hardnode.dev/qemu-tests/harness"
 	"hardnode.dev/qemu-tests/harness/ask"
 )
 
@@ -51,10 +50,10 @@ func hostShutDown(s story) {
 	mark, began := m.VM().Console.Mark(), time.Now()
 	off := make(chan error, 1)
 	go func() { off <- m.PowerDown(s.Context()) }()
-	s.console(m, mark, 30*time.Second*harness.Scale(), "the shutdown begins", `poweroff: power button`)
-	s.console(m, mark, 60*time.Second*harness.Scale(), "progress is told", `service agent: stopping containers: \d+ of \d+ still run \(`)
+	s.console(m, mark, patience(), "the shutdown begins", `poweroff: power button`)
+	s.console(m, mark, patience(), "progress is told", `service agent: stopping containers: \d+ of \d+ still run \(`)
 	s.ask(m, ask.Request{What: "kill", Path: agentExe})
-	s.console(m, mark, 30*time.Second*harness.Scale(), "the killed agent is started again",
+	s.console(m, mark, patience(), "the killed agent is started again",
 		`service agent: killed by SIGKILL; started again to end in order`)
 	line := s.console(m, mark, boot.StopContainers+30*time.Second, "the containers have ended",
 		`service agent: (\d+ containers stopped(?: in [0-9.m]+s|; killed .*))`)

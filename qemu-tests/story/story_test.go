@@ -85,10 +85,14 @@ func TestStory(t *testing.T) {
 	}
 }
 
+// patience is the end of a wait for something that comes: far more than it takes on a machine with little else to do. How long it may take is
+// claimed apart, where anything is claimed.
+func patience() time.Duration { return 100 * time.Second * harness.Scale() }
+
 // hnctl runs hnctl and fails the test when it fails.
 func (s story) hnctl(args ...string) string {
 	s.Helper()
-	ctx, cancel := context.WithTimeout(s.Context(), time.Minute*harness.Scale())
+	ctx, cancel := context.WithTimeout(s.Context(), patience())
 	defer cancel()
 	out, err := s.HNCTL(ctx, args...)
 	if err != nil {
@@ -131,7 +135,7 @@ func (s story) env(name string) operator.Environment {
 // settled waits until an environment runs with all its nodes, and returns it.
 func (s story) settled(name string) operator.Environment {
 	s.Helper()
-	e, err := s.WaitEnv(s.Context(), name, 30*time.Second*harness.Scale(), running)
+	e, err := s.WaitEnv(s.Context(), name, patience(), running)
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -248,7 +252,7 @@ func execAndLogs(s story) {
 func stopAndStart(s story) {
 	before := s.settled("hello")
 	s.hnctl("env", "stop", "hello")
-	if _, err := s.WaitEnv(s.Context(), "hello", 30*time.Second*harness.Scale(),
+	if _, err := s.WaitEnv(s.Context(), "hello", patience(),
 		func(e operator.Environment) bool { return e.State == operator.EnvDown }); err != nil {
 		s.Fatal(err)
 	}
@@ -262,7 +266,7 @@ func stopAndStart(s story) {
 			s.Errorf("node %+v became %+v", before.Nodes[i], after.Nodes[i])
 		}
 	}
-	if err := s.WaitPage(s.Context(), "hello", 10*time.Second*harness.Scale()); err != nil {
+	if err := s.WaitPage(s.Context(), "hello", patience()); err != nil {
 		s.Error(err)
 	}
 }
