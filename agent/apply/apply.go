@@ -83,8 +83,8 @@ type Report struct {
 // parallel is how many images are fetched at once; how many containers are started at once, plan.Starts says.
 const parallel = 4
 
-// Between tick and slowest apart everything is looked at when no hint comes (pace); whole is how often the network is compared with the kernel
-// even so.
+// Between tick and slowest apart everything is looked at when no hint comes (pace); whole is how often the network is compared with the
+// kernel even so.
 const (
 	tick    = time.Second
 	slowest = 10 * time.Second
@@ -178,9 +178,9 @@ func (a *Applier) Run(ctx context.Context) error {
 	return nil
 }
 
-// pace is how long after a round that took so long the next one begins when nothing calls for it. What happens to containers does; a round
-// without a cause only reads their counters, so it takes a twentieth of the time at most: a host that is slow or has very many containers is
-// not made slower by being looked at.
+// pace is how long after a round that took so long the next one begins when nothing calls for it. What happens to containers does; a
+// round without a cause only reads their counters, so it takes a twentieth of the time at most: a host that is slow or has very many
+// containers is not made slower by being looked at.
 func pace(took time.Duration) time.Duration { return min(max(tick, 20*took), slowest) }
 
 // Alive tells whether the loop goes round: it has not hung for two minutes.

@@ -85,8 +85,8 @@ func TestStory(t *testing.T) {
 	}
 }
 
-// patience is the end of a wait for something that comes: far more than it takes on a machine with little else to do. How long it may take is
-// claimed apart, where anything is claimed.
+// patience is the end of a wait for something that comes: far more than it takes on a machine with little else to do. How long it may
+// take is claimed apart, where anything is claimed.
 func patience() time.Duration { return 100 * time.Second * harness.Scale() }
 
 // hnctl runs hnctl and fails the test when it fails.
