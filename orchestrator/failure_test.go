@@ -221,7 +221,7 @@ func TestRemovedHostIsCutOff(t *testing.T) {
 	began := time.Now()
 	go func() {
 		a := answer{what: "assignment"}
-		a.err = h1.Call(ctx, "GET", fmt.Sprintf("%s?work=%d&peers=%d&wait=%s", host.PathAssigned, h1.Work().Revision, h1.Peers().Revision, longest), nil, &a.doc)
+		a.err = h1.Call(ctx, "GET", hosttest.Asks(h1.Known(), longest), nil, &a.doc)
 		answers <- a
 	}()
 	go func() {
@@ -233,8 +233,8 @@ func TestRemovedHostIsCutOff(t *testing.T) {
 	c.ok("DELETE", "/api/v1/hosts/host1", nil, nil)
 	for range 2 {
 		a := <-answers
-		if p := problemOf(a.err); p == nil || p.Code != operator.Denied || a.doc.Peers != nil || a.doc.Work != nil || time.Since(began) > longest-10*time.Second {
-			t.Errorf("the held call for %s of the removed host ended after %s with %v, peers %v", a.what, time.Since(began), a.err, a.doc.Peers)
+		if p := problemOf(a.err); p == nil || p.Code != operator.Denied || a.doc != (host.Assignment{}) || time.Since(began) > longest-10*time.Second {
+			t.Errorf("the held call for %s of the removed host ended after %s with %v, %+v", a.what, time.Since(began), a.err, a.doc)
 		}
 	}
 	if _, exit := drain(t, conn); exit.Error == "" {
@@ -270,9 +270,11 @@ func TestRotateGossipKey(t *testing.T) {
 	held := make(chan error, 1)
 	go func() {
 		var a host.Assignment
-		err := h2.Call(context.Background(), "GET", fmt.Sprintf("%s?work=%d&peers=%d&wait=60s", host.PathAssigned, h2.Work().Revision, h1.Peers().Revision), nil, &a)
-		if err == nil && a.Peers != nil {
-			err = fmt.Errorf("it got the peers %d", a.Peers.Revision)
+		known := h1.Known() // the newest
+		known.Work = h2.Work().Revision
+		err := h2.Call(context.Background(), "GET", hosttest.Asks(known, time.Minute), nil, &a)
+		if err == nil && (a.Peers != nil || a.PeersChange != nil) {
+			err = fmt.Errorf("it got the peers %+v", a)
 		}
 		held <- err
 	}()

@@ -49,6 +49,7 @@ type cluster struct {
 	client  *http.Client
 	plain   *http.Client // HTTP/1.1
 	bearer  string
+	spoken  host.Protocols // by hosts that join from now on; zero: host.Spoken
 
 	skew          atomic.Int64 // nanoseconds the operations' clock is ahead
 	api, hostAddr string
@@ -179,7 +180,7 @@ func (w testWriter) Write(p []byte) (int, error) {
 func (c *cluster) join(name string, memory int64) (h *hosttest.Host, cut func()) {
 	c.t.Helper()
 	h, err := hosttest.Join(context.Background(), hosttest.Options{Addr: c.hostAddr, Pin: identity.Pin(c.root.Cert), Token: c.tokens[name], Memory: memory,
-		Underlay: netip.MustParseAddr("10.77.0.11"), Every: 300 * time.Millisecond})
+		Underlay: netip.MustParseAddr("10.77.0.11"), Every: 300 * time.Millisecond, Spoken: c.spoken})
 	must(c.t, err)
 	cut = c.power(h)
 	c.eventually(name+" is ACTIVE", func() bool { return c.host(name).State == operator.HostActive })

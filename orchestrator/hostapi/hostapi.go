@@ -27,11 +27,11 @@ import (
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/neighbour"
 	"hardnode.dev/internal/wire/operator"
-	"hardnode.dev/orchestrator/converge"
 	"hardnode.dev/orchestrator/enroll"
 	"hardnode.dev/orchestrator/live"
 	"hardnode.dev/orchestrator/session"
 	"hardnode.dev/orchestrator/store"
+	"hardnode.dev/orchestrator/told"
 )
 
 // The limits of one call.
@@ -57,11 +57,16 @@ type Server struct {
 	// host's fsync.
 	Accepted interface{ Observe(seconds float64) }
 	Log      *slog.Logger
+	// Spoken are the protocols that hosts are answered in; the zero value: host.Spoken.
+	Spoken host.Protocols
 
 	peers peers
+	book  told.Book
 	sent  sync.Map // wire.HostID → sent
 	doors chan struct{}
 	held  atomic.Int64
+	// asking is how many polls of assignments are held now.
+	asking atomic.Int64
 }
 
 // Held is how many calls are held now: long polls and sessions of hosts.
@@ -89,11 +94,24 @@ func (s *Server) Handler() http.Handler {
 		operator.WriteProblem(w, operator.NewProblem(operator.NotFound, r.URL.Path, "the host API has no "+r.Method+" here",
 			"compare the versions of host and orchestrator"))
 	})
-	return agreed(mux)
+	return s.agreed(mux)
+}
+
+// protocolKey finds the protocol that was agreed on in a request's context.
+type protocolKey struct{}
+
+// protocol is the one that a request is answered in.
+func protocol(r *http.Request) int {
+	n, _ := r.Context().Value(protocolKey{}).(int)
+	return n
 }
 
 // agreed lets in callers that speak a protocol of this orchestrator; the answer names it.
-func agreed(next http.Handler) http.Handler {
+func (s *Server) agreed(next http.Handler) http.Handler {
+	ours := s.Spoken
+	if ours == (host.Protocols{}) {
+		ours = host.Spoken
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		theirs, err := host.ParseProtocols(r.Header.Get(host.ProtocolHeader))
 		if err != nil {
@@ -101,20 +119,20 @@ func agreed(next http.Handler) http.Handler {
 				"compare the versions of host and orchestrator"))
 			return
 		}
-		protocol, ok := host.Spoken.Agree(theirs)
+		protocol, ok := ours.Agree(theirs)
 		if !ok {
-			w.Header().Set(host.ProtocolHeader, host.Spoken.String())
+			w.Header().Set(host.ProtocolHeader, ours.String())
 			first := "orchestrator"
-			if theirs.Newest < host.Spoken.Oldest {
+			if theirs.Newest < ours.Oldest {
 				first = "host"
 			}
 			operator.WriteProblem(w, operator.NewProblem(operator.Conflict, host.ProtocolHeader,
-				fmt.Sprintf("the host speaks protocol %s of the host API, this orchestrator %s", theirs, host.Spoken),
+				fmt.Sprintf("the host speaks protocol %s of the host API, this orchestrator %s", theirs, ours),
 				"update the "+first+"; versions next to each other can be mixed, others can't"))
 			return
 		}
 		w.Header().Set(host.ProtocolHeader, strconv.Itoa(protocol))
-		next.ServeHTTP(w, r)
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), protocolKey{}, protocol)))
 	})
 }
 
@@ -280,53 +298,6 @@ func number(r *http.Request, key string) (wire.Revision, error) {
 	return wire.Revision(n), nil
 }
 
-// assigned answers as soon as the host's Work or Peers have another revision than the host named. A revision that is lower than the
-// host's is sent too: the store was restored, and what it says counts.
-func (s *Server) assigned(w http.ResponseWriter, r *http.Request, h store.Host) {
-	work, err := number(r, "work")
-	if err != nil {
-		operator.WriteProblem(w, err)
-		return
-	}
-	peers, err := number(r, "peers")
-	if err != nil {
-		operator.WriteProblem(w, err)
-		return
-	}
-	if was, ok := s.sent.LoadAndDelete(h.ID); ok && was.(sent).revision == work {
-		s.Accepted.Observe(time.Since(was.(sent).at).Seconds())
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), wait(r))
-	defer cancel()
-	for {
-		v := s.Store.View()
-		if !enroll.Enrolled(v, h) { // the same moment's documents tell the others of it
-			operator.WriteProblem(w, enroll.NotEnrolled(h.Name))
-			return
-		}
-		var a host.Assignment
-		if doc, ok := store.Works.Get(v, string(h.ID)); ok && doc.Revision != work {
-			a.Work = &doc
-		}
-		if rev, ok := converge.Published(v); ok && rev != peers {
-			a.Peers = s.peers.of(v)
-		}
-		if a.Work != nil {
-			s.sent.Store(h.ID, sent{a.Work.Revision, time.Now()})
-		}
-		if a.Work != nil || a.Peers != nil {
-			answer(w, a)
-			return
-		}
-		select {
-		case <-v.Over():
-		case <-ctx.Done():
-			nothing(w, ctx)
-			return
-		}
-	}
-}
-
 func (s *Server) report(w http.ResponseWriter, r *http.Request, h store.Host) {
 	var rep host.Report
 	if err := read(w, r, maxReport, &rep); err != nil {
@@ -352,9 +323,8 @@ func (s *Server) report(w http.ResponseWriter, r *http.Request, h store.Host) {
 		operator.WriteProblem(w, operator.NewProblem(operator.Conflict, "report", err.Error(), "send reports one after the other"))
 		return
 	}
-	peers, _ := converge.Published(s.Store.View())
-	answer(w, host.ReportReply{Now: now.UTC(), State: string(state.State), Unlicensed: s.Unlicensed(h.ID), Peers: peers,
-		Kept: rep.Digest})
+	answer(w, host.ReportReply{Now: now.UTC(), State: string(state.State), Unlicensed: s.Unlicensed(h.ID),
+		Peers: newest(s.Store.View(), protocol(r)), Kept: rep.Digest})
 }
 
 func (s *Server) sessions(w http.ResponseWriter, r *http.Request, h store.Host) {

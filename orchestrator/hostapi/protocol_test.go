@@ -13,10 +13,8 @@ import (
 
 // A caller is answered in a protocol that both speak, and told which side to update when there is none.
 func TestAgreed(t *testing.T) {
-	was := host.Spoken
-	defer func() { host.Spoken = was }()
-	host.Spoken = host.Protocols{Oldest: 2, Newest: 3}
-	h := agreed(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+	s := Server{Spoken: host.Protocols{Oldest: 2, Newest: 3}}
+	h := s.agreed(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusNoContent) }))
 	for _, c := range []struct {
 		theirs string
 		status int

@@ -39,9 +39,9 @@ const (
 // ReportEvery is how often a host reports when nothing changes; three lost reports make it UNREACHABLE.
 const ReportEvery = time.Second
 
-// Assignment is all that one host shall be. Work is whole, never a delta, and so are Peers, which have the names of all, in protocol 1. In protocol
-// 2 Peers and names are differences, and a host is told the names that its own containers may see. A nil part is unchanged from what the host
-// named (Known).
+// Assignment is all that one host shall be. Work is whole, never a delta, and so are Peers, which have the names of all, in protocol 1. In
+// protocol 2 Peers and names are differences, and a host is told the names that its own containers may see. A nil part is unchanged from
+// what the host named (Known).
 type Assignment struct {
 	Work        *Work        `json:"work,omitempty"`
 	Peers       *Peers       `json:"peers,omitempty"`       // protocol 1

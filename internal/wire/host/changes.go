@@ -215,8 +215,16 @@ func (k *Kept) compose(zones map[wire.Account]map[wire.EnvName]Zone) {
 	}
 }
 
-// Validate is that of the Peers in it, and that its zones are parts of its names.
+// Validate is that of the Peers in it, and of Fits.
 func (k *Kept) Validate() error {
+	if err := k.Fits(); err != nil {
+		return err
+	}
+	return k.Peers.Validate()
+}
+
+// Fits says why the zones are not what the names are made of, or nil.
+func (k *Kept) Fits() error {
 	left := len(k.Names)
 	for _, z := range k.Zones {
 		if z.Nodes < 0 || z.Layers < 0 || z.Nodes > left || z.Layers > left-z.Nodes {
@@ -227,7 +235,7 @@ func (k *Kept) Validate() error {
 	if k.Zones != nil && left > 0 {
 		return fmt.Errorf("peers: %d names are in no zone", left)
 	}
-	return k.Peers.Validate()
+	return nil
 }
 
 // Validate says which peer or key of a change is wrong, or nil.

@@ -14,12 +14,13 @@ import (
 
 // peer is a host with a sum that is its number.
 func peer(n int) Peer {
-	return Peer{ID: wire.HostID(fmt.Sprintf("h-%012d", n)), Name: fmt.Sprintf("host%d", n), Role: RoleUser, Identity: make([]byte, 32), Sum: Sum(n),
-		Blocks: []netip.Prefix{netip.MustParsePrefix(fmt.Sprintf("10.96.%d.0/24", n))}}
+	return Peer{ID: wire.HostID(fmt.Sprintf("h-%012d", n)), Name: fmt.Sprintf("host%d", n), Role: RoleUser,
+		Identity: make([]byte, 32), Sum: Sum(n), Blocks: []netip.Prefix{netip.MustParsePrefix(fmt.Sprintf("10.96.%d.0/24", n))}}
 }
 
 func cluster(hosts ...Peer) Peers {
-	return Peers{Version: PeersVersion, Revision: 5, Cluster: "cl-0123456789abcdef", Range4: netip.MustParsePrefix("10.96.0.0/12"), Hosts: hosts}
+	return Peers{Version: PeersVersion, Revision: 5, Cluster: "cl-0123456789abcdef", Hosts: hosts,
+		Range4: netip.MustParsePrefix("10.96.0.0/12")}
 }
 
 func zone(env wire.EnvName, sum Sum, nodes ...int) Zone {
@@ -62,14 +63,26 @@ func keptOf(t *testing.T) *Kept {
 	return k
 }
 
-const keptTold = "host1 host2 node3.jelastic.internal cp.jelastic.internal node6.db.internal cp.db.internal node7.web.internal node8.web.internal " +
-	"cp.web.internal node9.shop.internal cp.shop.internal jelastic[10.96.1.3] account admin[10.96.1.6 10.96.1.7 10.96.1.8] account bob[10.96.1.9]"
+// The parts of what keptOf is told.
+const (
+	twoHosts = "host1 host2 "
+	platform = "node3.jelastic.internal cp.jelastic.internal "
+	db       = "node6.db.internal cp.db.internal "
+	web      = "node7.web.internal node8.web.internal cp.web.internal "
+	shop     = "node9.shop.internal cp.shop.internal "
+	ofNone   = "jelastic[10.96.1.3]"
+	ofAdmin  = " account admin[10.96.1.6 10.96.1.7 10.96.1.8]"
+	ofBob    = " account bob[10.96.1.9]"
+	all      = platform + db + web + shop + ofNone + ofAdmin + ofBob
+	keptTold = twoHosts + all
+)
 
 func TestTake(t *testing.T) {
 	if got := told(keptOf(t)); got != keptTold {
 		t.Errorf("the whole is\n%s\nwant\n%s", got, keptTold)
 	}
-	if got, want := keptOf(t).Known().Query(), (Known{Hosts: 11, Names: map[wire.Account]Sum{"": 16, "admin": 192, "bob": 32}}).Query(); got != want {
+	known := Known{Hosts: 11, Names: map[wire.Account]Sum{"": 16, "admin": 192, "bob": 32}}
+	if got, want := keptOf(t).Known().Query(), known.Query(); got != want {
 		t.Errorf("it asks with %s, want %s", got, want)
 	}
 	same := func(a wire.Account, s Sum) AccountNames { return AccountNames{Account: a, From: s, To: s} }
@@ -83,40 +96,47 @@ func TestTake(t *testing.T) {
 	moved := peer(2)
 	moved.Name, moved.Sum = "moved2", 4
 	names := func(a ...AccountNames) Assignment { return Assignment{Names: &NamesChange{Accounts: a}} }
+	// rest is the platform's and one account's names as they are, beside another account's.
+	rest := func(a wire.Account, s Sum, other AccountNames) Assignment {
+		return names(same("", 16), same(a, s), other)
+	}
 	for name, c := range map[string]struct {
 		a    Assignment
-		want [2]string // this of what was told becomes that; "": the change does not fit
+		want string // "": the change does not fit
 	}{
-		"nothing":                     {Assignment{}, [2]string{"host1", "host1"}},
-		"a host changed":              {peers(11, 8^1^4, 8, "", moved), [2]string{"host2", "moved2"}},
-		"a host more":                 {peers(11, 8^1^2^3, 8, "", peer(3)), [2]string{"host2", "host2 host3"}},
-		"a host less":                 {peers(11, 8^2, 8, "h-000000000001"), [2]string{"host1 ", ""}},
-		"only what all have":          {peers(11, 9^1^2, 9, ""), [2]string{"host1", "host1"}},
-		"whole again":                 {peers(0, 8^1, 8, "", peer(1)), [2]string{" host2", ""}},
-		"of another":                  {peers(12, 8^1^4, 8, "", moved), [2]string{}},
-		"to another":                  {peers(11, 8^1^5, 8, "", moved), [2]string{}},
-		"a zone changed":              {names(same("", 16), same("bob", 32), AccountNames{Account: "admin", From: 192, To: 64 ^ 1, Zones: []Zone{zone("web", 1, 5)}}), [2]string{"node7.web.internal node8.web.internal cp.web.internal node9.shop.internal cp.shop.internal jelastic[10.96.1.3] account admin[10.96.1.6 10.96.1.7 10.96.1.8]", "node5.web.internal cp.web.internal node9.shop.internal cp.shop.internal jelastic[10.96.1.3] account admin[10.96.1.6 10.96.1.5]"}},
-		"a zone less":                 {names(same("", 16), same("bob", 32), AccountNames{Account: "admin", From: 192, To: 64, Gone: []wire.EnvName{"web"}}), [2]string{"node7.web.internal node8.web.internal cp.web.internal node9.shop.internal cp.shop.internal jelastic[10.96.1.3] account admin[10.96.1.6 10.96.1.7 10.96.1.8]", "node9.shop.internal cp.shop.internal jelastic[10.96.1.3] account admin[10.96.1.6]"}},
-		"an account less":             {names(same("", 16), same("admin", 192)), [2]string{" node9.shop.internal cp.shop.internal jelastic[10.96.1.3] account admin[10.96.1.6 10.96.1.7 10.96.1.8] account bob[10.96.1.9]", " jelastic[10.96.1.3] account admin[10.96.1.6 10.96.1.7 10.96.1.8]"}},
-		"an account whole":            {names(same("", 16), same("admin", 192), AccountNames{Account: "bob", To: 0}), [2]string{" node9.shop.internal cp.shop.internal jelastic[10.96.1.3] account admin[10.96.1.6 10.96.1.7 10.96.1.8] account bob[10.96.1.9]", " jelastic[10.96.1.3] account admin[10.96.1.6 10.96.1.7 10.96.1.8]"}},
-		"an account of another":       {names(same("", 16), same("bob", 33), same("admin", 192)), [2]string{}},
-		"an account it never had":     {names(same("eve", 3)), [2]string{}},
-		"an account to another":       {names(AccountNames{Account: "bob", From: 32, To: 5, Gone: []wire.EnvName{"shop"}}), [2]string{}},
-		"an environment it never had": {names(AccountNames{Account: "bob", From: 32, To: 32, Gone: []wire.EnvName{"none"}}, same("", 16), same("admin", 192)), [2]string{"host1", "host1"}},
+		"nothing":            {Assignment{}, keptTold},
+		"a host changed":     {peers(11, 8^1^4, 8, "", moved), "host1 moved2 " + all},
+		"a host more":        {peers(11, 8^1^2^3, 8, "", peer(3)), "host1 host2 host3 " + all},
+		"a host less":        {peers(11, 8^2, 8, "h-000000000001"), "host2 " + all},
+		"only what all have": {peers(11, 9^1^2, 9, ""), keptTold},
+		"whole again":        {peers(0, 8^1, 8, "", peer(1)), "host1 " + all},
+		"of another":         {peers(12, 8^1^4, 8, "", moved), ""},
+		"to another":         {peers(11, 8^1^5, 8, "", moved), ""},
+		"a zone changed": {rest("bob", 32, AccountNames{Account: "admin", From: 192, To: 64 ^ 1, Zones: []Zone{zone("web", 1, 5)}}),
+			twoHosts + platform + db + "node5.web.internal cp.web.internal " + shop + ofNone + " account admin[10.96.1.6 10.96.1.5]" + ofBob},
+		"a zone less": {rest("bob", 32, AccountNames{Account: "admin", From: 192, To: 64, Gone: []wire.EnvName{"web"}}),
+			twoHosts + platform + db + shop + ofNone + " account admin[10.96.1.6]" + ofBob},
+		"an account less":         {names(same("", 16), same("admin", 192)), twoHosts + platform + db + web + ofNone + ofAdmin},
+		"an account whole":        {rest("admin", 192, AccountNames{Account: "bob"}), twoHosts + platform + db + web + ofNone + ofAdmin},
+		"an account of another":   {rest("admin", 192, same("bob", 33)), ""},
+		"an account it never had": {names(same("eve", 3)), ""},
+		"an account to another":   {names(AccountNames{Account: "bob", From: 32, To: 5, Gone: []wire.EnvName{"shop"}}), ""},
+		"an environment it never had": {rest("admin", 192, AccountNames{Account: "bob", From: 32, To: 32, Gone: []wire.EnvName{"none"}}),
+			keptTold},
 	} {
 		k := keptOf(t)
 		next, err := k.Take(c.a)
 		if told(k) != keptTold {
 			t.Fatalf("%s: what it was taken into has changed: %s", name, told(k))
 		}
-		if c.want == [2]string{} {
+		if c.want == "" {
 			if !errors.Is(err, ErrOther) || next != nil {
 				t.Errorf("%s: %v, want ErrOther", name, err)
 			}
 			continue
 		}
-		if want := strings.Replace(keptTold, c.want[0], c.want[1], 1); err != nil || told(next) != want {
-			t.Errorf("%s: %v\n%s\nwant\n%s", name, err, told(next), want)
+		if err != nil || told(next) != c.want {
+			t.Errorf("%s: %v\n%s\nwant\n%s", name, err, told(next), c.want)
 		} else if err := next.Validate(); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -143,7 +163,8 @@ func TestTakeAfterProtocol1(t *testing.T) {
 	if err != nil || told(k) != "host1" || k.Known().Names == nil {
 		t.Errorf("after there are no names for it: %v %s, it asks with %s", err, told(k), k.Known().Query())
 	}
-	if k, err = keptOf(t).Take(Assignment{Peers: &whole}); err != nil || told(k) != "host1 node1.old.internal users[]" || k.Known().Query() != "work=0&peers=5" {
+	k, err = keptOf(t).Take(Assignment{Peers: &whole})
+	if err != nil || told(k) != "host1 node1.old.internal users[]" || k.Known().Query() != "work=0&peers=5" {
 		t.Errorf("back to protocol 1: %v %s, it asks with %s", err, told(k), k.Known().Query())
 	}
 }
@@ -205,16 +226,17 @@ func TestChangesValidate(t *testing.T) {
 		mend(&zone)
 		return AccountNames{Account: "admin", Zones: []Zone{zone}}
 	}
+	names := func(a ...AccountNames) Assignment { return Assignment{Names: &NamesChange{Accounts: a}} }
 	for name, a := range map[string]Assignment{
 		"a host that is none":      {PeersChange: &PeersChange{Peers: cluster(bad)}},
 		"names in peers":           {PeersChange: &PeersChange{Peers: with}},
-		"an account that is none":  {Names: &NamesChange{Accounts: []AccountNames{{Account: "A b"}}}},
-		"an account twice":         {Names: &NamesChange{Accounts: []AccountNames{{Account: "a"}, {Account: "a"}}}},
-		"an environment twice":     {Names: &NamesChange{Accounts: []AccountNames{z(func(*Zone) {}), {Account: "b", Zones: []Zone{zone("web", 1, 7)}}}}},
-		"no environment":           {Names: &NamesChange{Accounts: []AccountNames{z(func(z *Zone) { z.Env = "" })}}},
-		"a name of another":        {Names: &NamesChange{Accounts: []AccountNames{z(func(z *Zone) { z.Nodes[0].Name = "node7.other.internal" })}}},
-		"a name outside":           {Names: &NamesChange{Accounts: []AccountNames{z(func(z *Zone) { z.Layers[0].Name = "web.internal.example.com" })}}},
-		"a name that is no domain": {Names: &NamesChange{Accounts: []AccountNames{z(func(z *Zone) { z.Nodes[0].Name = "a b.web.internal" })}}},
+		"an account that is none":  names(AccountNames{Account: "A b"}),
+		"an account twice":         names(AccountNames{Account: "a"}, AccountNames{Account: "a"}),
+		"an environment twice":     names(z(func(*Zone) {}), AccountNames{Account: "b", Zones: []Zone{zone("web", 1, 7)}}),
+		"no environment":           names(z(func(z *Zone) { z.Env = "" })),
+		"a name of another":        names(z(func(z *Zone) { z.Nodes[0].Name = "node7.other.internal" })),
+		"a name outside":           names(z(func(z *Zone) { z.Layers[0].Name = "web.internal.example.com" })),
+		"a name that is no domain": names(z(func(z *Zone) { z.Nodes[0].Name = "a b.web.internal" })),
 	} {
 		raw, err := json.Marshal(a)
 		if err != nil {
@@ -224,7 +246,9 @@ func TestChangesValidate(t *testing.T) {
 			t.Errorf("%s passes", name)
 		}
 	}
-	raw, _ := json.Marshal(Assignment{PeersChange: &PeersChange{Peers: cluster(peer(1))}, Names: &NamesChange{Accounts: []AccountNames{z(func(*Zone) {})}}})
+	good := names(z(func(*Zone) {}))
+	good.PeersChange = &PeersChange{Peers: cluster(peer(1))}
+	raw, _ := json.Marshal(good)
 	if _, err := DecodeAssignment(strings.NewReader(string(raw))); err != nil {
 		t.Error(err)
 	}

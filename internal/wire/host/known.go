@@ -12,8 +12,9 @@ import (
 	"hardnode.dev/internal/wire"
 )
 
-// Sum tells one form of something from every other: the orchestrator makes it of each host and each environment it tells of, and a host only
-// keeps and compares it. That of several things together is their sums, combined by exclusive or, so that a change costs what changed. 0: nothing.
+// Sum tells one form of something from every other: the orchestrator makes it of each host and each environment it tells of, and a host
+// only keeps and compares it. That of several things together is their sums, combined by exclusive or, so that a change costs what changed.
+// 0: nothing.
 type Sum uint64
 
 // Known is what a host has of what it may be told: what it asks with for what is new.

@@ -32,7 +32,8 @@ func TestKnown(t *testing.T) {
 			t.Errorf("%q is read as %+v, %v; want %+v", c.query, got, err, c.known)
 		}
 	}
-	for _, bad := range []string{"work=x", "peers=-1", "hosts=-1", "hosts=3w5e11264sgsg", "names=admin", "names=Admin.1", "names=a.1,b", "total=!"} {
+	for _, bad := range []string{"work=x", "peers=-1", "hosts=-1", "hosts=3w5e11264sgsg",
+		"names=admin", "names=Admin.1", "names=a.1,b", "total=!"} {
 		q, _ := url.ParseQuery(bad)
 		if k, err := ParseKnown(q); err == nil {
 			t.Errorf("%q is read as %+v", bad, k)

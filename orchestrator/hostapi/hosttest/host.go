@@ -39,7 +39,8 @@ type Options struct {
 	Token    secret.Text
 	Memory   int64 // bytes; 0 is 4 GiB
 	Underlay netip.Addr
-	Every    time.Duration // between reports; 0 is a second
+	Every    time.Duration  // between reports; 0 is a second
+	Spoken   host.Protocols // zero: host.Spoken
 }
 
 // Host is an enrolled host.
@@ -54,7 +55,10 @@ type Host struct {
 	mu struct {
 		sync.Mutex
 		work    host.Work
-		peers   host.Peers
+		kept    *host.Kept // nil before the first
+		bytes   int64      // of the assignments it was sent
+		failed  error
+		onPeers func(host.Peers)
 		seq     int64
 		boot    string
 		state   map[wire.CTID]host.ContainerState // overrides
@@ -120,6 +124,11 @@ func (h *Host) Call(ctx context.Context, method, path string, in, into any) erro
 	if err != nil {
 		return err
 	}
+	spoken := h.Spoken
+	if spoken == (host.Protocols{}) {
+		spoken = host.Spoken
+	}
+	req.Header.Set(host.ProtocolHeader, spoken.String())
 	resp, err := h.client.Do(req)
 	if err != nil {
 		return err
@@ -150,25 +159,66 @@ func (h *Host) Run(ctx context.Context) error {
 
 func (h *Host) follow(ctx context.Context) error {
 	for ctx.Err() == nil {
-		h.mu.Lock()
-		path := fmt.Sprintf("%s?work=%d&peers=%d&wait=20s", host.PathAssigned, h.mu.work.Revision, h.mu.peers.Revision)
-		h.mu.Unlock()
-		var a host.Assignment
-		if err := h.Call(ctx, http.MethodGet, path, nil, &a); err != nil {
+		var raw json.RawMessage
+		if err := h.Call(ctx, http.MethodGet, Asks(h.Known(), 20*time.Second), nil, &raw); err != nil {
 			run.Wait(ctx, 50*time.Millisecond)
 			continue
 		}
-		h.mu.Lock()
-		if a.Work != nil {
-			h.mu.work = *a.Work
+		if raw != nil {
+			h.take(raw)
 		}
-		if a.Peers != nil {
-			h.mu.peers = *a.Peers
-		}
-		h.mu.Unlock()
 		h.Hint()
 	}
 	return nil
+}
+
+// Known is what it has.
+func (h *Host) Known() host.Known {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	known := h.mu.kept.Known()
+	known.Work = h.mu.work.Revision
+	return known
+}
+
+// Asks is the path and query of a poll of who has that, which may be held so long.
+func Asks(known host.Known, wait time.Duration) string {
+	return fmt.Sprintf("%s?%s&wait=%s", host.PathAssigned, known.Query(), wait)
+}
+
+// take takes an assignment in. What does not fit what it has makes it ask for all.
+func (h *Host) take(raw []byte) {
+	a, err := host.DecodeAssignment(bytes.NewReader(raw))
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.mu.bytes += int64(len(raw))
+	if err == nil {
+		h.mu.kept, err = h.mu.kept.Take(a)
+	}
+	if err != nil {
+		h.mu.kept, h.mu.failed = nil, err
+		return
+	}
+	if h.mu.onPeers != nil && h.mu.kept != nil {
+		h.mu.onPeers(h.mu.kept.Peers)
+	}
+	if a.Work != nil {
+		h.mu.work = *a.Work
+	}
+}
+
+// OnPeers has f told of the Peers, names among them, after each assignment.
+func (h *Host) OnPeers(f func(host.Peers)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.mu.onPeers = f
+}
+
+// Told is how many bytes of assignments it was sent, and why one of them did not fit, if one did not.
+func (h *Host) Told() (bytes int64, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.mu.bytes, h.mu.failed
 }
 
 // Hint makes the host report now.
@@ -218,9 +268,9 @@ func (h *Host) Report() host.Report {
 	}
 	r := host.Report{Boot: h.mu.boot, Seq: h.mu.seq, Sent: time.Now().UTC(), Version: "test", Underlay: h.Underlay, MeshKey: "key-" + h.mu.boot,
 		Capacity: host.Capacity{MemoryBytes: memory, CPUs: 1, MHz: 2400, DiskBytes: 20 << 30}, Load: host.Load{MemoryUsed: memory / 8, UptimeSec: h.mu.seq, Load1: 0.1},
-		Work: h.mu.work.Revision, Seen: h.mu.work.Revision, Planned: h.mu.work.Revision, Peers: h.mu.peers.Revision, Gossip: h.mu.views, Containers: []host.ContainerStatus{}}
+		Work: h.mu.work.Revision, Seen: h.mu.work.Revision, Planned: h.mu.work.Revision, Peers: h.peers().Revision, Gossip: h.mu.views, Containers: []host.ContainerStatus{}}
 	gone := h.mu.stuck != 0
-	if k := h.mu.peers.Gossip; len(k.Use) > 0 {
+	if k := h.peers().Gossip; len(k.Use) > 0 {
 		r.Keys.Use = host.GossipKeyID(k.Use)
 		for _, a := range k.Accept {
 			r.Keys.Accept = append(r.Keys.Accept, host.GossipKeyID(a))
@@ -301,7 +351,14 @@ func (h *Host) See(views ...host.GossipView) {
 func (h *Host) Work() host.Work { h.mu.Lock(); defer h.mu.Unlock(); return h.mu.work }
 
 // Peers is the newest Peers document.
-func (h *Host) Peers() host.Peers { h.mu.Lock(); defer h.mu.Unlock(); return h.mu.peers }
+func (h *Host) Peers() host.Peers { h.mu.Lock(); defer h.mu.Unlock(); return h.peers() }
+
+func (h *Host) peers() (p host.Peers) {
+	if h.mu.kept != nil {
+		p = h.mu.kept.Peers
+	}
+	return p
+}
 
 // Last is the answer to the last report.
 func (h *Host) Last() host.ReportReply { h.mu.Lock(); defer h.mu.Unlock(); return h.mu.last }

@@ -1,0 +1,165 @@
+package hostapi
+
+import (
+	"context"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/converge"
+	"hardnode.dev/orchestrator/enroll"
+	"hardnode.dev/orchestrator/env"
+	"hardnode.dev/orchestrator/store"
+)
+
+// assigned answers as soon as there is something else than what the host named. A revision that is lower than the host's is sent too: the
+// store was restored, and what it says counts.
+func (s *Server) assigned(w http.ResponseWriter, r *http.Request, h store.Host) {
+	known, err := host.ParseKnown(r.URL.Query())
+	if err != nil {
+		operator.WriteProblem(w, operator.NewProblem(operator.Invalid, "query", err.Error(), "compare the versions of host and orchestrator"))
+		return
+	}
+	if was, ok := s.sent.LoadAndDelete(h.ID); ok && was.(sent).revision == known.Work {
+		s.Accepted.Observe(time.Since(was.(sent).at).Seconds())
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), wait(r))
+	defer cancel()
+	s.asking.Add(1)
+	defer s.asking.Add(-1)
+	p := poll{s: s, id: h.ID, known: known, protocol: protocol(r)}
+	for {
+		v := s.Store.View()
+		if !enroll.Enrolled(v, h) { // the same moment's documents tell the others of it
+			operator.WriteProblem(w, enroll.NotEnrolled(h.Name))
+			return
+		}
+		a := p.news(v)
+		if a != (host.Assignment{}) && (p.due(a) || ctx.Err() != nil) {
+			if a.Work != nil {
+				s.sent.Store(h.ID, sent{a.Work.Revision, time.Now()})
+			}
+			answer(w, a)
+			return
+		}
+		if a == (host.Assignment{}) && ctx.Err() != nil {
+			nothing(w, ctx)
+			return
+		}
+		select {
+		case <-v.Over():
+		case <-p.later:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// differences is the first protocol in which Peers and names are told as differences (told.Book); before it they are one document.
+const differences = 2
+
+// poll is one host's asking for what is new.
+type poll struct {
+	s        *Server
+	id       wire.HostID
+	known    host.Known
+	protocol int
+	of       *host.Work // accounts are those of its containers
+	accounts []wire.Account
+	later    <-chan time.Time // when what can wait is told; nil: nothing waits
+	at       time.Time        // likewise
+}
+
+// Changes alone are told a moment later than Work is: all hosts are told of them, and those that have something to do come first. The
+// moment is longer, and another one for each host, the more hosts there are, so that telling them all takes no more of this program than it
+// has.
+const (
+	moment    = 20 * time.Millisecond
+	eachHost  = 500 * time.Microsecond
+	maxMoment = 2 * time.Second
+)
+
+// due tells whether the news are told now.
+func (p *poll) due(a host.Assignment) bool {
+	if a.Work != nil || a.Peers != nil || a.PeersChange != nil && a.PeersChange.From == 0 {
+		return true
+	}
+	if p.later == nil {
+		most := min(maxMoment-moment, eachHost*time.Duration(p.s.asking.Load()))
+		d := moment + rand.N(most+1)
+		p.at, p.later = time.Now().Add(d), time.After(d)
+	}
+	return !time.Now().Before(p.at)
+}
+
+// news is what there is to answer at v; nothing in it: the host has all.
+func (p *poll) news(v *store.View) (a host.Assignment) {
+	work := store.Works.Find(v, string(p.id))
+	if work != nil && work.Revision != p.known.Work {
+		a.Work = work
+	}
+	if p.protocol < differences {
+		if rev, ok := converge.Published(v); ok && rev != p.known.Peers {
+			a.Peers = p.s.peers.of(v)
+		}
+		return a
+	}
+	if work != p.of {
+		p.of, p.accounts = work, accounts(work)
+	}
+	a.PeersChange, a.Names = p.s.book.News(v, p.known, p.accounts)
+	return a
+}
+
+// accounts are those whose names a host may be told: its own containers', the platform's aside.
+func accounts(work *host.Work) (out []wire.Account) {
+	if work == nil {
+		return nil
+	}
+	for _, c := range work.Containers {
+		if c.Env != env.System {
+			out = append(out, c.Account.Owner())
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// newest is the revision of the Peers that a host of that protocol is told; 0: there are none yet.
+func newest(v *store.View, protocol int) wire.Revision {
+	if protocol < differences {
+		rev, _ := converge.Published(v)
+		return rev
+	}
+	if doc := store.PeersDoc.Find(v, store.Only); doc != nil {
+		return doc.Revision
+	}
+	return 0
+}
+
+// peers puts together what hosts of protocol 1 are told of each other, once for each revision: thousands ask for the same.
+type peers struct {
+	mu struct {
+		sync.Mutex
+		doc *host.Peers
+	}
+}
+
+// of is the document of a view that has one. It must not be changed.
+func (p *peers) of(v *store.View) *host.Peers {
+	rev, _ := converge.Published(v)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.mu.doc != nil && p.mu.doc.Revision == rev {
+		return p.mu.doc
+	}
+	doc, _ := converge.Compose(v)
+	if p.mu.doc == nil || doc.Revision > p.mu.doc.Revision {
+		p.mu.doc = &doc
+	}
+	return &doc
+}
