@@ -67,7 +67,7 @@ type Applier struct {
 	netDone time.Time
 	netErr  error
 	cut     map[wire.CTID]string // running containers that are not connected, and why
-	names   wire.Revision
+	names   *host.Peers          // what DNS answers from
 	garbage garbage.Collector
 }
 

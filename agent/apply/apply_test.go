@@ -38,7 +38,7 @@ func (w *world) agent(t *testing.T, dir string) agent {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := New(Options{Store: store, Runtime: w, Images: w, Network: w, MHz: 2000, Names: func(*host.Peers) {}, Check: w.check,
+	a := New(Options{Store: store, Runtime: w, Images: w, Network: w, MHz: 2000, Names: w.name, Check: w.check,
 		Pressure: func() host.Pressure { return w.pressure },
 		Identity: func(id wire.CTID) (string, error) { return "/sock", nil }, Forget: func(wire.CTID) {},
 		Self: func() (wire.HostID, host.Role) { return "h-0", host.RoleUser }, Addrs: func(context.Context) []netip.Addr { return nil }})
@@ -87,6 +87,32 @@ func expect(t *testing.T, what, got, want string) {
 func in(t *testing.T, f func(t *testing.T, w *world, dir string)) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) { f(t, newWorld(), dir) })
+}
+
+// DNS is told whenever there are other names, also when Peers are the same but for them, and only then.
+func TestNamesAreTold(t *testing.T) {
+	in(t, func(t *testing.T, w *world, dir string) {
+		a := w.agent(t, dir)
+		for i, n := range []*host.NamesChange{{}, nil, {Accounts: []host.AccountNames{{Account: "admin", To: 5,
+			Zones: []host.Zone{{Env: "web", Sum: 5, Nodes: []host.Name{{Name: "node7.web.internal"}}}}}}}} {
+			change := host.Assignment{Names: n}
+			if i == 0 {
+				change.PeersChange = &host.PeersChange{To: 1, Head: 1, Peers: host.Peers{Version: 1, Revision: 9}}
+			}
+			if err := a.store.Accept(change); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(3 * time.Second)
+		}
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if !slices.Equal(w.named, []int{0, 1}) {
+			t.Errorf("DNS was told names %d times: %v, want none and then one", len(w.named), w.named)
+		}
+		if a.Report().Peers != 9 {
+			t.Errorf("the peers applied are %d", a.Report().Peers)
+		}
+	})
 }
 
 func TestLifeOfAContainer(t *testing.T) {

@@ -17,9 +17,9 @@ import (
 // network makes the kernel's network match, when the state changed and every now and then.
 func (a *Applier) network(ctx context.Context, eff *host.Work, list []container.Observed) {
 	s, running := a.state(ctx, eff, list)
-	if s.Peers != nil && s.Peers.Revision != a.names {
+	if s.Peers != nil && s.Peers != a.names {
 		a.o.Names(s.Peers)
-		a.names = s.Peers.Revision
+		a.names = s.Peers
 	}
 	if a.netErr == nil && !a.netDone.IsZero() && time.Since(a.netDone) < whole && same(s, a.lastNet) {
 		a.repair(running, func(id wire.CTID) bool { return a.cut[id] != "" })

@@ -34,6 +34,7 @@ type world struct {
 	lives      map[wire.CTID]time.Duration // how long a process runs
 	fetchErr   map[wire.Digest]error
 	attached   []wire.CTID
+	named      []int // how many names DNS was told, each time
 	checkErr   error
 	pressure   host.Pressure
 }
@@ -47,6 +48,13 @@ func newWorld() *world {
 func (w *world) did(format string, a ...any) { w.done = append(w.done, fmt.Sprintf(format, a...)) }
 
 func (w *world) log() string { w.mu.Lock(); defer w.mu.Unlock(); return strings.Join(w.done, ", ") }
+
+// name takes what DNS is told.
+func (w *world) name(p *host.Peers) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.named = append(w.named, len(p.Names))
+}
 
 func wait(ctx context.Context, d time.Duration) error {
 	select {

@@ -36,7 +36,7 @@ var program = build.Version + " " + build.Time
 // Store holds the documents. All methods may be called at once.
 type Store struct {
 	work    keep.Doc[workDoc]
-	peers   keep.Doc[*host.Peers]
+	peers   keep.Doc[*host.Kept]
 	ranges  keep.Doc[map[wire.CTID]uint32]
 	images  string // what the boot medium carries
 	reserve reserve
@@ -55,9 +55,9 @@ type Store struct {
 	mu struct {
 		sync.Mutex
 		work  workDoc
-		peers *host.Peers
+		peers *host.Kept
 		// Which of the documents another version of this program accepted.
-		otherWork, otherPeers bool
+		otherWork, otherPeers bool // or, of the Peers, that a change did not fit them
 	}
 }
 
@@ -69,7 +69,7 @@ func Open(dir, imageDir string, log *slog.Logger) (*Store, error) {
 	}
 	s := &Store{
 		work:    keep.Doc[workDoc]{Path: filepath.Join(dir, "work.json"), Version: host.WorkVersion},
-		peers:   keep.Doc[*host.Peers]{Path: filepath.Join(dir, "peers.json"), Version: host.PeersVersion, Sent: true},
+		peers:   keep.Doc[*host.Kept]{Path: filepath.Join(dir, "peers.json"), Version: host.PeersVersion, Sent: true},
 		ranges:  keep.Doc[map[wire.CTID]uint32]{Path: filepath.Join(dir, "ranges.json"), Version: 1},
 		images:  imageDir,
 		reserve: reserve{filepath.Join(dir, "reserve")},
@@ -83,6 +83,9 @@ func Open(dir, imageDir string, log *slog.Logger) (*Store, error) {
 	s.writing.ranges = usable(s.writing.ranges)
 	other := s.mu.work.Program != program
 	s.mu.otherWork, s.mu.otherPeers = other, other
+	if p := s.mu.peers; p != nil && p.Fits() != nil { // no change leads on from it; what it says holds until all of it is there again
+		s.mu.peers, s.mu.otherPeers = &host.Kept{Peers: p.Peers}, true
+	}
 	return s, nil
 }
 
@@ -123,11 +126,15 @@ func (s *Store) Work() (*host.Work, map[wire.CTID]host.Container) {
 	return s.mu.work.Work, s.mu.work.Confirmed
 }
 
-// Peers is the peers document on disk, or nil; it must not be changed.
+// Peers is the peers document on disk, or nil; it must not be changed. Names and Groups are those that this host may see. It is another
+// pointer whenever anything of it changed, the names too, which its Revision does not count.
 func (s *Store) Peers() *host.Peers {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.mu.peers
+	if s.mu.peers == nil {
+		return nil
+	}
+	return &s.mu.peers.Peers
 }
 
 // Revisions are those of the documents on disk, 0 where there is none.
@@ -143,26 +150,32 @@ func (s *Store) Revisions() (work, peers wire.Revision) {
 	return work, peers
 }
 
-// Known are the revisions of the documents that need not be sent again: as Revisions, but 0 for one that another version of this program
-// accepted, before or after a rollback. It may have left out what it did not know.
-func (s *Store) Known() (work, peers wire.Revision) {
-	work, peers = s.Revisions()
+// Known is what need not be sent again: not what another version of this program accepted, before or after a rollback. It may have left out
+// what it did not know.
+func (s *Store) Known() host.Known {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.mu.otherWork {
-		work = 0
+	var known host.Known
+	if !s.mu.otherPeers {
+		known = s.mu.peers.Known()
 	}
-	if s.mu.otherPeers {
-		peers = 0
+	if s.mu.work.Work != nil && !s.mu.otherWork {
+		known.Work = s.mu.work.Work.Revision
 	}
-	return work, peers
+	return known
 }
 
 // Accept makes the parts of a durable, the work last: with it goes the name of the program that accepted both. Containers of jelastic that
-// the new work does not mention are carried over.
+// the new work does not mention are carried over. A change that does not fit what is here is an error, after which all of it is asked for;
+// the work is taken in all the same.
 func (s *Store) Accept(a host.Assignment) error {
-	if a.Peers != nil {
-		if err := s.setPeers(a.Peers); err != nil {
+	cluster := a.Peers != nil || a.PeersChange != nil || a.Names != nil
+	var other error
+	if cluster {
+		err := s.setPeers(a)
+		if errors.Is(err, host.ErrOther) {
+			other = fmt.Errorf("%w; it asks for all of it", err)
+		} else if err != nil {
 			return err
 		}
 	}
@@ -171,13 +184,13 @@ func (s *Store) Accept(a host.Assignment) error {
 			return err
 		}
 	}
-	if a.Work != nil || a.Peers != nil {
+	if a.Work != nil || cluster {
 		select {
 		case s.changed <- struct{}{}:
 		default:
 		}
 	}
-	return nil
+	return other
 }
 
 func (s *Store) setWork(w *host.Work) error {
@@ -201,14 +214,23 @@ func (s *Store) setWork(w *host.Work) error {
 	return nil
 }
 
-func (s *Store) setPeers(p *host.Peers) error {
+// setPeers writes what an assignment brings of the cluster, all in one document: whatever is cut off, there is the old one or the new one.
+func (s *Store) setPeers(a host.Assignment) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	if err := s.reserve.save(func() error { return s.peers.Save(p) }); err != nil {
-		return err
+	s.mu.Lock()
+	had := s.mu.peers
+	s.mu.Unlock()
+	next, err := had.Take(a)
+	if err == nil {
+		err = s.reserve.save(func() error { return s.peers.Save(next) })
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.mu.peers, s.mu.otherPeers = p, false
+	if err != nil {
+		s.mu.otherPeers = s.mu.otherPeers || errors.Is(err, host.ErrOther)
+		return err
+	}
+	s.mu.peers, s.mu.otherPeers = next, false
 	return nil
 }

@@ -59,8 +59,8 @@ func TestAnotherVersionAsksAnew(t *testing.T) {
 	defer func() { program = this }()
 	known := func(s *Store, wantWork, wantPeers wire.Revision) {
 		t.Helper()
-		if w, p := s.Known(); w != wantWork || p != wantPeers {
-			t.Errorf("known are work %d and peers %d, want %d and %d", w, p, wantWork, wantPeers)
+		if k := s.Known(); k.Work != wantWork || k.Peers != wantPeers || k.Hosts != 0 || k.Names != nil {
+			t.Errorf("known is %s, want work %d and peers %d", k.Query(), wantWork, wantPeers)
 		}
 	}
 	s := open(t, dir)

@@ -25,6 +25,7 @@ import (
 type clientBox struct {
 	endpoints []string
 	trust     identity.Trust
+	spoken    host.Protocols
 	holder    *identity.Holder
 	dial      func(context.Context, string, string) (net.Conn, error)
 	current   atomic.Int64
@@ -97,7 +98,7 @@ func (c *clientBox) try(ctx context.Context, client *http.Client, method, path s
 	for range n {
 		at := c.current.Load()
 		endpoint = c.endpoints[at]
-		a, err := once(ctx, client, method, endpoint, path, body, deadline)
+		a, err := c.once(ctx, client, method, endpoint, path, body, deadline)
 		a.endpoint = endpoint
 		if _, said := problemOf(err); err == nil || said || errors.Is(err, errNothing) || ctx.Err() != nil {
 			return a, err
@@ -108,7 +109,7 @@ func (c *clientBox) try(ctx context.Context, client *http.Client, method, path s
 	return answer{endpoint: endpoint}, either(errs)
 }
 
-func once(ctx context.Context, client *http.Client, method, endpoint, path string, body []byte, deadline time.Duration) (answer, error) {
+func (c *clientBox) once(ctx context.Context, client *http.Client, method, endpoint, path string, body []byte, deadline time.Duration) (answer, error) {
 	at := "https://" + endpoint + path
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
@@ -116,7 +117,7 @@ func once(ctx context.Context, client *http.Client, method, endpoint, path strin
 	if err != nil {
 		return answer{}, fmt.Errorf("ask %s: %v", at, err)
 	}
-	req.Header.Set(host.ProtocolHeader, host.Spoken.String())
+	req.Header.Set(host.ProtocolHeader, c.spoken.String())
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
@@ -132,8 +133,9 @@ func once(ctx context.Context, client *http.Client, method, endpoint, path strin
 		return answer{}, plain(endpoint, err)
 	case len(raw) > maxAnswer:
 		return answer{}, fmt.Errorf("%s: its answer is longer than %d MiB", endpoint, maxAnswer>>20)
-	case resp.StatusCode < 300 && !understood(resp.Header):
-		return answer{}, fmt.Errorf("%s answers in protocol %q of the host API, this host speaks %s; update this host's release", endpoint, resp.Header.Get(host.ProtocolHeader), host.Spoken)
+	case resp.StatusCode < 300 && !c.understood(resp.Header):
+		return answer{}, fmt.Errorf("%s answers in protocol %q of the host API, this host speaks %s; update this host's release", endpoint,
+			resp.Header.Get(host.ProtocolHeader), c.spoken)
 	case resp.StatusCode == http.StatusNoContent:
 		return answer{took: time.Since(began)}, errNothing
 	case resp.StatusCode == http.StatusOK:
@@ -143,9 +145,9 @@ func once(ctx context.Context, client *http.Client, method, endpoint, path strin
 }
 
 // understood tells whether this host speaks the protocol that an answer is written in.
-func understood(h http.Header) bool {
+func (c *clientBox) understood(h http.Header) bool {
 	p, err := host.ParseProtocols(h.Get(host.ProtocolHeader))
-	_, ok := host.Spoken.Agree(p)
+	_, ok := c.spoken.Agree(p)
 	return err == nil && ok
 }
 

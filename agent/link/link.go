@@ -42,12 +42,13 @@ type Options struct {
 	Hardware host.Hardware
 	Clock    Clock
 	Dial     func(ctx context.Context, network, addr string) (net.Conn, error) // to the orchestrator; nil: as the machine does
+	Spoken   host.Protocols                                                    // zero: host.Spoken
 	Log      *slog.Logger                                                      // nil discards
 }
 
 // Documents are where Assignments are kept: agent/desired.
 type Documents interface {
-	Known() (work, peers wire.Revision)
+	Known() host.Known
 	Accept(host.Assignment) error // durably
 }
 
@@ -240,6 +241,9 @@ func (l *Link) configure(ctx context.Context, cfg boot.HostConfig) bool {
 	l.mu.Lock()
 	l.trust = identity.Trust{Pin: j.CAPin, Cluster: wire.ClusterID(j.Cluster)}
 	l.mu.Unlock()
+	if l.client.spoken = l.o.Spoken; l.client.spoken == (host.Protocols{}) {
+		l.client.spoken = host.Spoken
+	}
 	l.client.init(j.Endpoints, l.trust, &l.holder, l.o.Dial)
 	l.o.Clock.Raise()
 	return true

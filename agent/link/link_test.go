@@ -55,6 +55,7 @@ type orchestrator struct {
 	kept     host.Report   // the last whole one; without a digest when it has none
 	hold     chan struct{} // the next report is not answered before it is closed
 	assigned *host.Assignment
+	answers  http.HandlerFunc // answers polls of assignments, instead of assigned; may be nil
 	ask      *host.SessionRequest
 	ws       chan *websocket.Conn
 	renewals []string // "certificate" or "proof"
@@ -188,6 +189,10 @@ func (o *orchestrator) report(w http.ResponseWriter, r *http.Request) {
 }
 
 func (o *orchestrator) assignment(w http.ResponseWriter, r *http.Request) {
+	if o.answers != nil {
+		o.answers(w, r)
+		return
+	}
 	o.mu.Lock()
 	a := o.assigned
 	o.assigned = nil
@@ -257,14 +262,14 @@ type stillClock struct{}
 func (stillClock) Raise()                          {}
 func (stillClock) Answer(time.Time, time.Duration) {}
 
-// start runs a link with the given join section until the test ends.
-func start(t *testing.T, dir string, j *boot.Join) (*Link, *desired.Store, context.CancelFunc) {
+// start runs a link with the given join section until the test ends; it speaks what this version speaks, if nothing is said.
+func start(t *testing.T, dir string, j *boot.Join, spoken ...host.Protocols) (*Link, *desired.Store, context.CancelFunc) {
 	t.Helper()
 	store, err := desired.Open(filepath.Join(dir, "desired"), "", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := New(Options{Dir: filepath.Join(dir, "identity"), Store: store, Runtime: fakeRuntime{}, HostLogs: fakeHostLogs, Boot: "boot-1", Version: "0.1.0", Clock: stillClock{},
+	l, err := New(Options{Dir: filepath.Join(dir, "identity"), Spoken: append(spoken, host.Spoken)[0], Store: store, Runtime: fakeRuntime{}, HostLogs: fakeHostLogs, Boot: "boot-1", Version: "0.1.0", Clock: stillClock{},
 		Config: func(context.Context) (boot.HostConfig, error) {
 			return boot.HostConfig{Version: 1, Name: "wanted", Role: host.RoleUser, Join: j}, nil
 		},

@@ -28,8 +28,7 @@ const (
 // assignment long-polls for newer documents and hands them to the store, until ctx ends.
 func (l *Link) assignment(ctx context.Context) error {
 	for again := (retry{}); ctx.Err() == nil; {
-		work, peers := l.o.Store.Known()
-		path := fmt.Sprintf("%s?work=%d&peers=%d&wait=%s", host.PathAssigned, work, peers, pollWait)
+		path := fmt.Sprintf("%s?%s&wait=%s", host.PathAssigned, l.o.Store.Known().Query(), pollWait)
 		a, err := l.poll(ctx, "assignment", path)
 		if err == nil {
 			var as host.Assignment
@@ -98,6 +97,9 @@ func (l *Link) accepted(a host.Assignment, took time.Duration, err error) {
 	}
 	if a.Peers != nil {
 		l.log.Info("peers accepted", logging.Rev, a.Peers.Revision, "hosts", len(a.Peers.Hosts))
+	}
+	if c := a.PeersChange; c != nil {
+		l.log.Info("peers accepted", logging.Rev, c.Peers.Revision, "whole", c.From == 0, "changed", len(c.Peers.Hosts), "gone", len(c.Gone))
 	}
 }
 

@@ -72,7 +72,7 @@ func (l *Link) sessions(ctx context.Context) error {
 func (l *Link) session(ctx context.Context, endpoint string, req host.SessionRequest) error {
 	dialCtx, dialed := context.WithTimeout(ctx, callDeadline)
 	ws, _, err := websocket.Dial(dialCtx, "wss://"+endpoint+host.PathSession+req.ID, &websocket.DialOptions{HTTPClient: l.client.with.Load(), Subprotocols: []string{host.SessionProtocol},
-		HTTPHeader: http.Header{host.ProtocolHeader: {host.Spoken.String()}}})
+		HTTPHeader: http.Header{host.ProtocolHeader: {l.client.spoken.String()}}})
 	dialed()
 	if err != nil {
 		return fmt.Errorf("dial session %s back: %v", req.ID, err)

@@ -34,6 +34,7 @@ type virtual struct {
 		booted  time.Time
 		known   host.Work // on disk
 		peers   wire.Revision
+		has     host.Known // of Peers and names
 		keys    host.GossipKeyIDs
 		applied host.Work // whose containers there are
 		since   map[wire.CTID]time.Time
@@ -104,11 +105,14 @@ func (v *virtual) config(context.Context) (boot.HostConfig, error) {
 		Endpoints: []string{v.fleet.endpoint}, CAPin: v.fleet.cluster.Pin, Token: v.token}}, nil
 }
 
-// Known and Accept are what the link needs of agent/desired.
-func (v *virtual) Known() (work, peers wire.Revision) {
+// Known and Accept are what the link needs of agent/desired. Of Peers and names a virtual host keeps what it asks with, not what they say:
+// the memory of thousands would be that many times the cluster.
+func (v *virtual) Known() host.Known {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.mu.known.Revision, v.mu.peers
+	known := v.mu.has
+	known.Work = v.mu.known.Revision
+	return known
 }
 
 // Accept takes documents in; a while later the containers follow them.
@@ -117,17 +121,40 @@ func (v *virtual) Accept(a host.Assignment) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if p := a.Peers; p != nil {
-		v.mu.peers = p.Revision
-		v.mu.keys = host.GossipKeyIDs{Use: host.GossipKeyID(p.Gossip.Use)}
-		for _, k := range p.Gossip.Accept {
-			v.mu.keys.Accept = append(v.mu.keys.Accept, host.GossipKeyID(k))
+		v.took(p)
+		v.mu.has = host.Known{Peers: p.Revision}
+	}
+	if c := a.PeersChange; c != nil {
+		if c.From != 0 && c.From != v.mu.has.Hosts {
+			v.fleet.failed(fmt.Errorf("host%d was told a change of peers that it does not have", v.index+1))
 		}
+		v.took(&c.Peers)
+		v.mu.has.Peers, v.mu.has.Hosts = 0, c.To
+	}
+	if n := a.Names; n != nil {
+		names := make(map[wire.Account]host.Sum, len(n.Accounts))
+		for _, a := range n.Accounts {
+			if a.From != 0 && a.From != v.mu.has.Names[a.Account] {
+				v.fleet.failed(fmt.Errorf("host%d was told a change of names that it does not have", v.index+1))
+			}
+			names[a.Account] = a.To
+		}
+		v.mu.has.Names = names
 	}
 	if w := a.Work; w != nil {
 		v.mu.known = *w
 		v.after(v.fleet.delay, func() { v.apply(*w) })
 	}
 	return nil
+}
+
+// took takes in what a report says of Peers. The caller holds the lock.
+func (v *virtual) took(p *host.Peers) {
+	v.mu.peers = p.Revision
+	v.mu.keys = host.GossipKeyIDs{Use: host.GossipKeyID(p.Gossip.Use)}
+	for _, k := range p.Gossip.Accept {
+		v.mu.keys.Accept = append(v.mu.keys.Accept, host.GossipKeyID(k))
+	}
 }
 
 // after does something to the host a while later, unless it was switched off meanwhile, and has it report.
