@@ -198,3 +198,47 @@ func TestNamesOverRestart(t *testing.T) {
 		})
 	}
 }
+
+// A host and an orchestrator of protocol 1 and of this version, each with each: the host knows the others and the names there are, is told
+// what changes, and what is asked of it is done.
+func TestProtocolPairs(t *testing.T) {
+	t.Parallel()
+	one := host.Protocols{Oldest: 1, Newest: 1}
+	for _, ours := range []host.Protocols{one, both} {
+		for _, theirs := range []host.Protocols{one, both} {
+			t.Run("orchestrator "+ours.String()+", host "+theirs.String(), func(t *testing.T) {
+				t.Parallel()
+				c := found(t, 2, "infra1", "host1", "host2")
+				c.prepare = speaks(ours)
+				c.start()
+				c.joins("infra1", theirs, 0)
+				h1, _ := c.joins("host1", theirs, 0)
+				if op := c.create(hello("first", 2)); op.State != operator.OpDone {
+					t.Fatalf("create: %+v", op)
+				}
+				h2, _ := c.joins("host2", theirs, 0)
+				if op := c.create(hello("second", 2)); op.State != operator.OpDone {
+					t.Fatalf("create: %+v", op)
+				}
+				c.eventually("both hosts know each other and all names", func() bool {
+					return len(h1.Peers().Hosts) == 3 && len(h2.Peers().Hosts) == 3 && hasNames(h1, "first") && hasNames(h1, "second") &&
+						hasNames(h2, "first") && hasNames(h2, "second") && hasNames(h2, "jelastic")
+				})
+				c.eventually("the peers that a report is answered with are those it has", func() bool {
+					return h1.Last().Peers == h1.Peers().Revision && h1.Last().Peers > 0
+				})
+				var a operator.Accepted
+				c.ok("DELETE", "/api/v1/environments/first", nil, &a)
+				if op := c.ended(a.Operation.ID); op.State != operator.OpDone {
+					t.Fatalf("delete: %+v", op)
+				}
+				c.eventually("the names of what is gone are gone", func() bool { return !hasNames(h1, "first") && !hasNames(h2, "first") })
+				second := theirs.Newest == 2 && ours.Newest == 2
+				if known := h1.Known(); (known.Hosts != 0) != second || (known.Names != nil) != second {
+					t.Errorf("it asks with %s", known.Query())
+				}
+				told(t, h1)
+			})
+		}
+	}
+}

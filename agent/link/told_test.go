@@ -29,7 +29,8 @@ func (c *cluster) set(protocol int, env wire.EnvName, node int) {
 	defer c.mu.Unlock()
 	c.protocol = protocol
 	c.revision++
-	name := host.Name{Name: fmt.Sprintf("node%d.%s.internal", node, env), Addrs: []netip.Addr{netip.AddrFrom4([4]byte{10, 96, 1, byte(node)})}}
+	addr := netip.AddrFrom4([4]byte{10, 96, 1, byte(node)})
+	name := host.Name{Name: fmt.Sprintf("node%d.%s.internal", node, env), Addrs: []netip.Addr{addr}}
 	c.zones[env] = host.Zone{Env: env, Sum: host.Sum(c.revision) << 20, Nodes: []host.Name{name}}
 }
 
@@ -112,7 +113,8 @@ func TestProtocolsInTurn(t *testing.T) {
 				work, peers := store.Revisions()
 				p := store.Peers()
 				is := func(n host.Name) bool { return n.Name == fmt.Sprintf("node%d.first.internal", node) }
-				return work == c.revision && peers == c.revision && p != nil && len(p.Names) == len(c.zones) && slices.ContainsFunc(p.Names, is)
+				return work == c.revision && peers == c.revision && p != nil && len(p.Names) == len(c.zones) &&
+					slices.ContainsFunc(p.Names, is)
 			})
 			known := store.Known()
 			if second := in(protocol) == 2; (known.Hosts != 0) != second || (known.Names != nil) != second || (known.Peers == 0) != second {

@@ -22,7 +22,8 @@ import (
 func (s *Server) assigned(w http.ResponseWriter, r *http.Request, h store.Host) {
 	known, err := host.ParseKnown(r.URL.Query())
 	if err != nil {
-		operator.WriteProblem(w, operator.NewProblem(operator.Invalid, "query", err.Error(), "compare the versions of host and orchestrator"))
+		operator.WriteProblem(w, operator.NewProblem(operator.Invalid, "query", err.Error(),
+			"compare the versions of host and orchestrator"))
 		return
 	}
 	if was, ok := s.sent.LoadAndDelete(h.ID); ok && was.(sent).revision == known.Work {

@@ -45,7 +45,8 @@ func (c *cluster) host(id wire.HostID, boot string) {
 		doc.Version, doc.Revision, doc.Range4 = host.PeersVersion, doc.Revision+1, netip.MustParsePrefix("10.96.0.0/12")
 		doc.Hosts = slices.DeleteFunc(slices.Clone(doc.Hosts), func(h host.Peer) bool { return h.ID == id })
 		if boot != "" {
-			doc.Hosts = append(doc.Hosts, host.Peer{ID: id, Name: "name-" + string(id), Role: host.RoleUser, Identity: make([]byte, 32), Boot: boot})
+			doc.Hosts = append(doc.Hosts, host.Peer{ID: id, Name: "name-" + string(id), Role: host.RoleUser, Identity: make([]byte, 32),
+				Boot: boot})
 		}
 		slices.SortFunc(doc.Hosts, func(a, b host.Peer) int { return strings.Compare(string(a.ID), string(b.ID)) })
 		store.PeersDoc.Put(tx, store.Only, doc)

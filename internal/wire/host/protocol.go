@@ -19,8 +19,10 @@ type Protocols struct{ Oldest, Newest int }
 
 // Spoken is what this version speaks.
 //
-// History: 1 (2026-11-26) the first: one Peers document with everybody's names.
-var Spoken = Protocols{1, 1}
+// History: 1 (2026-11-26) the first: one Peers document with everybody's names. 2 (2026-11-26) Peers without names, as differences, and the
+// names of those accounts that the host runs containers of, by environment (Assignment.PeersChange, Assignment.Names); revisions of Peers
+// do not count names (ReportReply.Peers).
+var Spoken = Protocols{1, 2}
 
 // String is p as ProtocolHeader carries it.
 func (p Protocols) String() string {
