@@ -81,6 +81,7 @@ type sent struct {
 // Handler is the host API. Paths that are not in it, and callers without a fitting certificate, get a Problem.
 func (s *Server) Handler() http.Handler {
 	s.doors = make(chan struct{}, strangers)
+	s.book.Follow(s.Store.View())
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+host.PathEnroll, s.enroll)
 	mux.HandleFunc("POST "+host.PathRenew, s.renew)

@@ -42,7 +42,7 @@ type Book struct {
 
 // News is what a host that has known is to be told at v or later; nil where it is up to date. Accounts are those of its own containers.
 func (b *Book) News(v *store.View, known host.Known, accounts []wire.Account) (*host.PeersChange, *host.NamesChange) {
-	b.follow(v)
+	b.Follow(v)
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	if b.peers == nil {
@@ -128,8 +128,9 @@ func (b *Book) changeOfAccount(a wire.Account, has host.Sum) host.AccountNames {
 	return n
 }
 
-// follow brings the book up to v, if it is not later.
-func (b *Book) follow(v *store.View) {
+// Follow brings the book up to v, if it is not later. News does that too; at the orchestrator's start, before anything changes, it lets
+// the book tell differences to what hosts had before the start.
+func (b *Book) Follow(v *store.View) {
 	b.mu.RLock()
 	late := v.Revision() <= b.at
 	b.mu.RUnlock()

@@ -203,6 +203,14 @@ func TestBytes(t *testing.T) {
 			t.Errorf("after a restart a host of %s is told %d bytes", a, n)
 		}
 	}
+	// And what happens after it has started it tells as a difference to what they had before.
+	again := &Book{}
+	again.Follow(c.store.View())
+	c.host("h-000000000778", "boot")
+	c.env("again", "admin", 950)
+	if admin, n := c.must(again, admin, "admin"); n == 0 || n > 1200 || !strings.Contains(has(admin), "node950.again") {
+		t.Errorf("after a restart and a change it is told %d bytes", n)
+	}
 	// A container of another account comes to a host and goes: it is told that account's names, and forgets them.
 	both, n := c.must(b, admin, "bob", "admin")
 	if n == 0 || n > 1000 || !strings.Contains(has(both), "node500.shop.internal") {
@@ -328,7 +336,7 @@ func TestCost(t *testing.T) {
 		}
 		taken = testing.AllocsPerRun(100, func() {
 			b.at = v.Revision() - 1
-			b.follow(v)
+			b.Follow(v)
 		})
 		return nothing, one, taken
 	}
