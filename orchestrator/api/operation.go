@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
-	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -16,7 +15,6 @@ import (
 	"hardnode.dev/orchestrator/authz"
 	"hardnode.dev/orchestrator/door"
 	"hardnode.dev/orchestrator/ops/progress"
-	"hardnode.dev/orchestrator/world"
 )
 
 const watchPath = "/operations/{op}/events"
@@ -41,9 +39,8 @@ func (s *Server) listOperations(ctx context.Context, c caller, in *operationsInp
 	if in.Env != "" {
 		all = c.world().OperationsOn(in.Env)
 	}
-	return page(PageInput{in.Limit, in.Cursor}, slices.DeleteFunc(all, func(i world.Item[operator.Operation]) bool {
-		op := i.Get()
-		return in.Kind != "" && op.Kind != in.Kind || in.State != "" && op.State != in.State
+	return page(PageInput{in.Limit, in.Cursor}, all.Only(func(op operator.Operation) bool {
+		return (in.Kind == "" || op.Kind == in.Kind) && (in.State == "" || op.State == in.State)
 	}))
 }
 

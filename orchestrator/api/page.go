@@ -2,8 +2,6 @@ package api
 
 import (
 	"encoding/base64"
-	"slices"
-	"strings"
 
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/world"
@@ -23,27 +21,23 @@ func page[T any](in PageInput, items world.List[T]) (out operator.List[T], err e
 		return out, operator.NewProblem(operator.Invalid, "cursor", "it is none that a list gave",
 			"send the next of the answer before, or none")
 	}
-	items = slices.Clone(items)
-	slices.SortStableFunc(items, func(a, b world.Item[T]) int { return strings.Compare(a.Key, b.Key) })
-	if in.Cursor != "" {
-		at, _ := slices.BinarySearchFunc(items, string(after)+"\x00", func(x world.Item[T], k string) int {
-			return strings.Compare(x.Key, k)
-		})
-		items = items[at:]
+	out.Items = []T{}
+	last := ""
+	for item := range items.After(string(after)) {
+		if len(out.Items) == in.Limit {
+			out.Next = base64.RawURLEncoding.EncodeToString([]byte(last))
+			break
+		}
+		out.Items, last = append(out.Items, item.Get()), item.Key
 	}
-	if len(items) > in.Limit {
-		items = items[:in.Limit]
-		out.Next = base64.RawURLEncoding.EncodeToString([]byte(items[len(items)-1].Key))
-	}
-	out.Items = items.All()
 	return out, nil
 }
 
 // listed makes a list of things that are there already.
 func listed[T any](things []T, key func(T) string) world.List[T] {
-	out := make(world.List[T], len(things))
+	out := make([]world.Item[T], len(things))
 	for i, t := range things {
 		out[i] = world.Item[T]{Key: key(t), Get: func() T { return t }}
 	}
-	return out
+	return world.ListOf(out)
 }

@@ -83,6 +83,26 @@ func (t Table[T]) Refs(v *View) iter.Seq2[string, *T] {
 	}
 }
 
+// RefsAfter is Refs of what comes after a name, which may be that of no record; "" is before the first.
+func (t Table[T]) RefsAfter(v *View, name string) iter.Seq2[string, *T] {
+	return func(yield func(string, *T) bool) {
+		if r := v.tables[t.name]; r != nil {
+			r.records.AscendGreaterOrEqual(row{name: name}, func(r row) bool { return r.name == name || yield(r.name, r.val.(*T)) })
+		}
+	}
+}
+
+// After is Rows of what comes after a name.
+func (t Table[T]) After(v *View, name string) iter.Seq[T] {
+	return func(yield func(T) bool) {
+		for _, p := range t.RefsAfter(v, name) {
+			if !yield(*p) {
+				return
+			}
+		}
+	}
+}
+
 // Read is Get inside a transaction: the commit fails, and is tried again, if the record changes before it.
 func (t Table[T]) Read(tx *Tx, name string) (rec T, ok bool) {
 	tx.touched[t.key(name)] = tx.view.entry(t.name, name).rev

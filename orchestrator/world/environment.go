@@ -2,6 +2,7 @@ package world
 
 import (
 	"fmt"
+	"iter"
 	"time"
 
 	"hardnode.dev/internal/wire"
@@ -21,13 +22,16 @@ func (w World) Environment(name wire.EnvName) (operator.Environment, bool) {
 
 // Environments are all environments by name.
 func (w World) Environments() List[operator.Environment] {
-	out := List[operator.Environment]{}
-	for e := range store.Envs.Rows(w.View) {
-		if w.sees(ofEnvironment(e)) {
-			out = append(out, Item[operator.Environment]{string(e.Spec.Name), func() operator.Environment { return w.environment(e) }})
+	return List[operator.Environment]{func(key string) iter.Seq[Item[operator.Environment]] {
+		return func(yield func(Item[operator.Environment]) bool) {
+			for name, e := range store.Envs.RefsAfter(w.View, key) {
+				item := Item[operator.Environment]{name, func() operator.Environment { return w.environment(*e) }}
+				if w.sees(ofEnvironment(*e)) && !yield(item) {
+					return
+				}
+			}
 		}
-	}
-	return out
+	}}
 }
 
 // environment is one by its record.

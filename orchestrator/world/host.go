@@ -25,15 +25,15 @@ func (w World) Host(named string) (operator.Host, bool) {
 
 // Hosts are all hosts in order of joining.
 func (w World) Hosts() List[operator.Host] {
-	out := List[operator.Host]{}
 	if !w.sees(ofHosts) {
-		return out
+		return List[operator.Host]{}
 	}
-	for _, h := range w.hosts() {
-		key := byNumber(h.Joined.UnixNano()) + string(h.ID)
-		out = append(out, Item[operator.Host]{key, func() operator.Host { return w.host(h) }})
+	out := make([]Item[operator.Host], 0, store.Hosts.Len(w.View))
+	for _, h := range store.Hosts.Refs(w.View) {
+		key := byNumber(h.Order) + string(h.ID)
+		out = append(out, Item[operator.Host]{key, func() operator.Host { return w.host(*h) }})
 	}
-	return out
+	return ListOf(out)
 }
 
 // Answers tells whether a host does what it is asked at this moment.

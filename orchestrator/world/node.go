@@ -3,6 +3,8 @@ package world
 import (
 	"cmp"
 	"fmt"
+	"iter"
+	"strconv"
 
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
@@ -29,20 +31,26 @@ func (w World) Nodes(of wire.EnvName, on string) List[operator.Node] {
 	if h, ok := w.hostRecord(on); ok {
 		id = h.ID
 	}
-	some := store.Nodes.Rows(w.View)
-	switch {
-	case of != "":
-		some = store.NodesOf.Of(w.View, string(of))
-	case on != "":
-		some = store.NodesOn.Of(w.View, string(id))
-	}
-	out := List[operator.Node]{}
-	for n := range some {
-		if (on == "" || n.Host == id) && w.sees(ofNode(n)) {
-			out = append(out, Item[operator.Node]{byNumber(int64(n.CTID)), func() operator.Node { return w.NodeOf(n) }})
+	return List[operator.Node]{func(key string) iter.Seq[Item[operator.Node]] {
+		last, _ := strconv.ParseInt(key, 10, 64)
+		some := store.Nodes.After(w.View, strconv.FormatInt(last, 10))
+		switch {
+		case of != "":
+			some = store.NodesOf.Of(w.View, string(of))
+		case on != "":
+			some = store.NodesOn.Of(w.View, string(id))
 		}
-	}
-	return out
+		return func(yield func(Item[operator.Node]) bool) {
+			for n := range some {
+				if int64(n.CTID) <= last || on != "" && n.Host != id || !w.sees(ofNode(n)) {
+					continue
+				}
+				if !yield(Item[operator.Node]{byNumber(int64(n.CTID)), func() operator.Node { return w.NodeOf(n) }}) {
+					return
+				}
+			}
+		}
+	}}
 }
 
 // NodeOf is a node by its record.

@@ -1,9 +1,6 @@
 package world
 
 import (
-	"cmp"
-	"slices"
-
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/store"
@@ -20,31 +17,24 @@ func (w World) Operation(id wire.OperationID) (operator.Operation, bool) {
 
 // Operations are all operations, the newest first.
 func (w World) Operations() List[operator.Operation] {
-	return w.operations(func(store.Operation) bool { return true })
+	return w.operations(func(*store.Operation) bool { return true })
 }
 
 // OperationsOn are the operations on one environment, the newest first.
 func (w World) OperationsOn(name wire.EnvName) List[operator.Operation] {
 	object := "environments/" + string(name)
-	return w.operations(func(op store.Operation) bool { return op.Object == object })
+	return w.operations(func(op *store.Operation) bool { return op.Object == object })
 }
 
-func (w World) operations(some func(store.Operation) bool) List[operator.Operation] {
-	var found []store.Operation
-	for op := range store.Operations.Rows(w.View) {
-		if some(op) && w.sees(ofOperation(op)) {
-			found = append(found, op)
+func (w World) operations(some func(*store.Operation) bool) List[operator.Operation] {
+	var out []Item[operator.Operation]
+	for _, op := range store.Operations.Refs(w.View) {
+		if some(op) && w.sees(ofOperation(*op)) {
+			key := newest(op.Created) + string(op.ID)
+			out = append(out, Item[operator.Operation]{key, func() operator.Operation { return w.operation(*op) }})
 		}
 	}
-	slices.SortFunc(found, func(a, b store.Operation) int {
-		return cmp.Or(b.Created.Compare(a.Created), cmp.Compare(a.ID, b.ID))
-	})
-	out := make(List[operator.Operation], len(found))
-	for i, op := range found {
-		key := newest(op.Created) + string(op.ID)
-		out[i] = Item[operator.Operation]{key, func() operator.Operation { return w.operation(op) }}
-	}
-	return out
+	return ListOf(out)
 }
 
 func (w World) operation(op store.Operation) operator.Operation {

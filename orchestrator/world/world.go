@@ -34,24 +34,6 @@ type World struct {
 // Over is closed when what is stored is no more as it is here.
 func (w World) Over() <-chan struct{} { return w.View.Over() }
 
-// Item is one thing of a List: what the list can be ordered by, which no two share, and the thing.
-type Item[T any] struct {
-	Key string
-	Get func() T
-}
-
-// List is many things, of which each is put together when it is asked for: a page of a long list costs the page.
-type List[T any] []Item[T]
-
-// All is every thing of the list.
-func (l List[T]) All() []T {
-	out := make([]T, len(l))
-	for i, item := range l {
-		out[i] = item.Get()
-	}
-	return out
-}
-
 // byNumber orders numbers as text.
 func byNumber(n int64) string { return fmt.Sprintf("%020d", n) }
 

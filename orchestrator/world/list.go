@@ -1,0 +1,61 @@
+package world
+
+import (
+	"iter"
+	"slices"
+	"strings"
+)
+
+// Item is one thing of a List: what the list is ordered by, which no two share, and the thing.
+type Item[T any] struct {
+	Key string
+	Get func() T
+}
+
+// List is many things in order, of which each is found and put together when it is asked for: a page of a long list costs the page. The
+// zero value has none.
+type List[T any] struct {
+	after func(key string) iter.Seq[Item[T]] // "": from the first on
+}
+
+// ListOf is a list of items that are there already, in order of their keys.
+func ListOf[T any](items []Item[T]) List[T] {
+	slices.SortStableFunc(items, func(a, b Item[T]) int { return strings.Compare(a.Key, b.Key) })
+	return List[T]{func(key string) iter.Seq[Item[T]] {
+		at := 0
+		if key != "" {
+			at, _ = slices.BinarySearchFunc(items, key+"\x00", func(i Item[T], k string) int { return strings.Compare(i.Key, k) })
+		}
+		return slices.Values(items[at:])
+	}}
+}
+
+// After goes through what comes after a key, which may be that of a thing that is no more; "" is before the first.
+func (l List[T]) After(key string) iter.Seq[Item[T]] {
+	if l.after == nil {
+		return func(func(Item[T]) bool) {}
+	}
+	return l.after(key)
+}
+
+// All is every thing of the list.
+func (l List[T]) All() []T {
+	out := []T{}
+	for item := range l.After("") {
+		out = append(out, item.Get())
+	}
+	return out
+}
+
+// Only is the list without what is not to be kept.
+func (l List[T]) Only(keep func(T) bool) List[T] {
+	return List[T]{func(key string) iter.Seq[Item[T]] {
+		return func(yield func(Item[T]) bool) {
+			for item := range l.After(key) {
+				if keep(item.Get()) && !yield(item) {
+					return
+				}
+			}
+		}
+	}}
+}
