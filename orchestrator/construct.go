@@ -119,7 +119,7 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 	o.loop = &lead.Loop{Store: o.store, Fleet: o.fleet, License: o.license.Entitled, Log: c.log}
 	o.ops = &ops.Ops{Store: o.store, Fleet: o.fleet, World: o.world, Log: c.log}
 	o.templates.Runs = o.ops
-	o.routes = &hostapi.Routes{Store: o.store, Fleet: o.fleet, World: o.world}
+	o.routes = &hostapi.Routes{Store: o.store, Fleet: o.fleet}
 	hub := session.NewHub()
 	tokens := &authz.Tokens{Store: o.store, Now: time.Now}
 	guesses := &authz.Guesses{Record: o.audit.Write, Now: time.Now}

@@ -143,6 +143,11 @@ func answer(w http.ResponseWriter, v any) {
 		operator.WriteProblem(w, err)
 		return
 	}
+	send(w, raw)
+}
+
+// send answers with a document that is encoded already.
+func send(w http.ResponseWriter, raw []byte) {
 	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(slowWrite))
 	w.Header().Set("Content-Type", "application/json")
 	w.Write(raw)
@@ -369,9 +374,9 @@ func (s *Server) routes(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), wait(r))
 	defer cancel()
 	for {
-		doc, over := s.Routes.Get()
+		doc, raw, over := s.Routes.get()
 		if doc.Revision != rev && doc.Revision != 0 {
-			answer(w, doc)
+			send(w, raw)
 			return
 		}
 		select {

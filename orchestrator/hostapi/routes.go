@@ -2,7 +2,6 @@ package hostapi
 
 import (
 	"context"
-	"encoding/json"
 	"sync"
 	"time"
 
@@ -18,46 +17,60 @@ import (
 type Routes struct {
 	Store *store.Store
 	Fleet *live.Fleet
-	World func() world.World
 
 	mu struct {
 		sync.Mutex
 		doc  host.Routes
-		raw  string // the sites, encoded
+		raw  []byte // doc, encoded
 		over chan struct{}
 	}
 }
 
-// Get is the newest document, and a channel that is closed when there is a newer one. Its Revision is 0 before the first.
+// Get is the newest document and a channel that is closed when there is a newer one. Its Revision is 0 before the first.
 func (r *Routes) Get() (host.Routes, <-chan struct{}) {
+	doc, _, over := r.get()
+	return doc, over
+}
+
+// get is Get with the document encoded; neither must be changed.
+func (r *Routes) get() (host.Routes, []byte, <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.mu.over == nil {
 		r.mu.over = make(chan struct{})
 	}
-	return r.mu.doc, r.mu.over
+	return r.mu.doc, r.mu.raw, r.mu.over
 }
 
-// Run follows the world until ctx ends. After a start it waits a whole detection time, or until every host has reported, before the
+// Run follows the store and the hosts until ctx ends. After a start it waits a whole detection time, or until every host has reported, before the
 // first document: a resolver that already serves must not lose backends only because we have not heard of them yet.
 func (r *Routes) Run(ctx context.Context) error {
-	patience := time.Now().Add(r.Fleet.Clocks().Detect)
+	patience := time.NewTimer(r.Fleet.Clocks().Detect)
+	defer patience.Stop()
+	first, patient := true, true
+	var sites world.SiteList
+	var at live.Version
 	for {
-		snapshot, fleet := r.Fleet.Snapshot()
 		v := r.Store.View()
-		if time.Now().After(patience) || heard(v, snapshot) {
-			r.set(r.World().Sites())
+		moves, now, moved := r.Fleet.Since(at)
+		at = now
+		changed := sites.Follow(v, moves)
+		if first && patient {
+			snapshot, _ := r.Fleet.Snapshot()
+			patient = !heard(v, snapshot)
 		}
-		t := time.NewTimer(time.Second)
+		if !patient && (changed || first) {
+			first = false
+			r.set(&sites)
+		}
 		select {
 		case <-ctx.Done():
-			t.Stop()
 			return nil
-		case <-fleet:
+		case <-moved:
 		case <-v.Over():
-		case <-t.C:
+		case <-patience.C:
+			patient = false
 		}
-		t.Stop()
 		if !run.Wait(ctx, 5*time.Millisecond) {
 			return nil
 		}
@@ -74,19 +87,11 @@ func heard(v *store.View, s live.Snapshot) bool {
 	return true
 }
 
-func (r *Routes) set(sites []host.Site) {
-	raw, err := json.Marshal(sites)
-	if err != nil {
-		panic("BUG: routes: " + err.Error())
-	}
+func (r *Routes) set(sites *world.SiteList) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if string(raw) == r.mu.raw {
-		return
-	}
-	r.mu.raw = string(raw)
 	// The time keeps revisions growing over restarts, though nothing is stored.
-	r.mu.doc = host.Routes{Version: 1, Revision: max(r.mu.doc.Revision+1, wire.Revision(time.Now().UnixMilli())), Sites: sites}
+	r.mu.doc, r.mu.raw = sites.Routes(max(r.mu.doc.Revision+1, wire.Revision(time.Now().UnixMilli())))
 	if r.mu.over != nil {
 		close(r.mu.over)
 	}

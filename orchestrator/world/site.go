@@ -15,39 +15,46 @@ import (
 // does not report may serve all the same, and the resolver sees for itself.
 func (w World) Sites() []host.Site {
 	out := []host.Site{}
-	for e := range store.Envs.Rows(w.View) {
-		if e.System || e.Want == store.WantDeleted || !w.sees(ofEnvironment(e)) {
-			continue
+	for _, e := range store.Envs.Refs(w.View) {
+		if s, ok := w.site(e); ok {
+			out = append(out, s)
 		}
-		state, _ := env.State(w.Facts(e))
-		site := host.Site{Env: e.Spec.Name, Domain: w.domain(e), Running: e.Want == store.WantRunning, State: string(state),
-			Backends: []host.Backend{}}
-		var unseen []host.Backend
-		entry := entryLayer(e.Spec)
-		for n := range store.NodesOf.Of(w.View, string(e.Spec.Name)) {
-			if n.Gone || n.HTTP == 0 || n.Layer != entry {
-				continue
-			}
-			silent := w.silent(n)
-			if !silent && w.NodeOf(n).State != string(host.CtRunning) {
-				continue
-			}
-			if c := n.Container.Check; c != nil && c.Port == n.HTTP {
-				site.Check = c.Path
-			}
-			b := host.Backend{CTID: n.CTID, Addr: netip.AddrPortFrom(n.Container.IPv4, n.HTTP), Host: n.Host}
-			if silent {
-				unseen = append(unseen, b)
-			} else {
-				site.Backends = append(site.Backends, b)
-			}
-		}
-		if len(site.Backends) == 0 && site.Running {
-			site.Backends = append(site.Backends, unseen...)
-		}
-		out = append(out, site)
 	}
 	return out
+}
+
+// site is one of Sites, by its environment's record, which may be nil; false if the environment is none.
+func (w World) site(e *store.Environment) (host.Site, bool) {
+	if e == nil || e.System || e.Want == store.WantDeleted || !w.sees(ofEnvironment(*e)) {
+		return host.Site{}, false
+	}
+	state, _ := env.State(w.Facts(*e))
+	site := host.Site{Env: e.Spec.Name, Domain: w.domain(*e), Running: e.Want == store.WantRunning, State: string(state),
+		Backends: []host.Backend{}}
+	var unseen []host.Backend
+	entry := entryLayer(e.Spec)
+	for n := range store.NodesOf.Of(w.View, string(e.Spec.Name)) {
+		if n.Gone || n.HTTP == 0 || n.Layer != entry {
+			continue
+		}
+		silent := w.silent(n)
+		if !silent && w.NodeOf(n).State != string(host.CtRunning) {
+			continue
+		}
+		if c := n.Container.Check; c != nil && c.Port == n.HTTP {
+			site.Check = c.Path
+		}
+		b := host.Backend{CTID: n.CTID, Addr: netip.AddrPortFrom(n.Container.IPv4, n.HTTP), Host: n.Host}
+		if silent {
+			unseen = append(unseen, b)
+		} else {
+			site.Backends = append(site.Backends, b)
+		}
+	}
+	if len(site.Backends) == 0 && site.Running {
+		site.Backends = append(site.Backends, unseen...)
+	}
+	return site, true
 }
 
 // silent tells whether a node ran when its host, UNREACHABLE now and not lost, reported last.
