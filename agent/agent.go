@@ -230,7 +230,7 @@ func (a *agent) report(ctx context.Context) host.Report {
 		Planned:    done.Planned,
 		Peers:      done.Peers,
 		Containers: done.Containers,
-		Gossip:     a.gossip.View(),
+		Gossip:     a.gossip.Dead(),
 		Keys:       a.gossip.Keys(),
 		Problems:   toldTo(a.problems(done)),
 	}

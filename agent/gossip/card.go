@@ -2,7 +2,7 @@
 //
 // Owns: memberlist on port 7442, this host's signed card, the view of the others.
 // In: Peers (keys, identities, addresses) and what this host says of itself.
-// Out: host.GossipView: hints for the orchestrator; others' cards that verify.
+// Out: host.GossipView, of who is dead: hints for the orchestrator; others' cards that verify.
 // Never: believes a card that its host's enrolled key did not sign, keeps or decides anything: the store is the authority.
 package gossip
 

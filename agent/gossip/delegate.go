@@ -57,7 +57,9 @@ func (g *Gossip) note(id wire.HostID, c *Card, alive bool) {
 		return
 	}
 	g.log.Info("gossip says", logging.Host, id, "alive", alive)
-	g.hint()
+	if known || !alive { // a host that is heard of for the first time is no news
+		g.hint()
+	}
 }
 
 // delegate is Gossip as memberlist calls it.

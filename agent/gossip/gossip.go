@@ -66,7 +66,7 @@ func New(o Options) *Gossip {
 	return g
 }
 
-// Changed delivers a hint after a host came or went, or the keys changed; one reader.
+// Changed delivers a hint after Dead or the keys changed; one reader.
 func (g *Gossip) Changed() <-chan struct{} { return g.changed }
 
 // Keys name the keys in use; empty while this host takes no part.
@@ -76,13 +76,17 @@ func (g *Gossip) Keys() host.GossipKeyIDs {
 	return g.mu.keys
 }
 
-// View is what this host thinks of those it has heard of since it last began to take part, ordered by id.
-func (g *Gossip) View() []host.GossipView {
+// Dead are the hosts that were heard of since this one last began to take part and are dead by gossip now, ordered by id. Of those that
+// are alive nothing is said: that nobody calls a host dead is all that is read of them, and a report that named them would grow with the
+// cluster.
+func (g *Gossip) Dead() []host.GossipView {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	out := make([]host.GossipView, 0, len(g.mu.alive))
+	var out []host.GossipView
 	for id, alive := range g.mu.alive {
-		out = append(out, host.GossipView{Host: id, Alive: alive})
+		if !alive {
+			out = append(out, host.GossipView{Host: id})
+		}
 	}
 	slices.SortFunc(out, func(a, b host.GossipView) int { return cmp.Compare(a.Host, b.Host) })
 	return out
@@ -269,10 +273,14 @@ func (g *Gossip) missing(ml *memberlist.Memberlist, p *host.Peers, self wire.Hos
 
 // forget drops hosts that are no longer among the peers.
 func (g *Gossip) forget(p *host.Peers) {
+	there := make(map[wire.HostID]bool, len(p.Hosts))
+	for _, h := range p.Hosts {
+		there[h.ID] = true
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for id := range g.mu.alive {
-		if !slices.ContainsFunc(p.Hosts, func(h host.Peer) bool { return h.ID == id }) {
+		if !there[id] {
 			delete(g.mu.alive, id)
 			delete(g.mu.cards, id)
 		}

@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -182,9 +183,11 @@ func (m *member) start(t *testing.T, port int, peers *atomic.Pointer[host.Peers]
 }
 
 func (m *member) sees() string {
+	m.g.mu.Lock()
+	defer m.g.mu.Unlock()
 	var out []string
-	for _, v := range m.g.View() {
-		out = append(out, fmt.Sprintf("%s=%v", string(v.Host)[len(v.Host)-1:], v.Alive))
+	for _, id := range slices.Sorted(maps.Keys(m.g.mu.alive)) {
+		out = append(out, fmt.Sprintf("%s=%v", string(id)[len(id)-1:], m.g.mu.alive[id]))
 	}
 	return strings.Join(out, " ")
 }
@@ -216,10 +219,16 @@ func TestDeathIsNoticed(t *testing.T) {
 			t.Errorf("host %d sees %s, want %s: the rogue was taken in", i, got, w)
 		}
 	}
+	if dead := ms[0].g.Dead(); len(dead) != 0 {
+		t.Errorf("host 0 names %+v though all are alive: a report is not to grow with the cluster", dead)
+	}
 	ms[2].stop()
 	took := eventually(t, "both see the death", 10*time.Second, func() bool {
 		return strings.Contains(ms[0].sees(), "2=false") && strings.Contains(ms[1].sees(), "2=false")
 	})
+	if dead := ms[0].g.Dead(); len(dead) != 1 || dead[0] != (host.GossipView{Host: ms[2].id}) {
+		t.Errorf("host 0 names %+v, want host 2, which is dead", dead)
+	}
 	t.Logf("death noticed after %s", took)
 	if took > 5*time.Second {
 		t.Errorf("noticed after %s, want at most 5 s", took)

@@ -245,6 +245,11 @@ func calledDead(id wire.HostID, views []host.GossipView) map[wire.HostID]struct{
 	return dead
 }
 
+// shared tells whether two lists are one: that of an unchanged renewal is the list of the report it renews.
+func shared(a, b []host.GossipView) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
+}
+
 // Report takes in a host's report. One that is already there is welcome again: its answer was lost, so the host sent it twice.
 // One older than the last of the same boot is dropped with an error.
 func (f *Fleet) Report(m Member, rep *host.Report, now time.Time) (State, error) {
@@ -271,7 +276,10 @@ func (f *Fleet) Report(m Member, rep *host.Report, now time.Time) (State, error)
 		}
 		r.Away = away(from, now, r.Report, rep)
 	}
-	r.Report, r.Received, r.last, r.Status.From, r.dead = rep, now, now, m.From, calledDead(m.ID, rep.Gossip)
+	if old := r.Report; old == nil || !shared(old.Gossip, rep.Gossip) {
+		r.dead = calledDead(m.ID, rep.Gossip)
+	}
+	r.Report, r.Received, r.last, r.Status.From = rep, now, now, m.From
 	if f.next(r, now) || changed {
 		f.signal()
 	}

@@ -14,8 +14,8 @@ import (
 // SiteList is the Sites that an admin sees, kept from one moment to the next: what changes costs the environments it changes. It belongs
 // to one caller at a time. The zero value knows nothing.
 //
-// A site follows from its environment's record, its nodes, the operation that holds it, the cluster's domain, and what decisions read of the
-// hosts its nodes are on (live.Move). Reasons and figures are not in it.
+// A site follows from its environment's record, its nodes, the operation that holds it, the cluster's domain, and what decisions read of
+// the hosts its nodes are on (live.Move). Reasons and figures are not in it.
 type SiteList struct {
 	view    *store.View
 	live    live.Snapshot

@@ -42,7 +42,7 @@ func (v *virtual) report(context.Context) host.Report {
 		Capacity: host.Capacity{MemoryBytes: v.fleet.memory, CPUs: 8, MHz: 2400, DiskBytes: 1 << 40},
 		Load: host.Load{MemoryUsed: 1<<30 + int64(up/time.Second)<<12, DiskUsed: 8 << 30, Load1: 0.5,
 			UptimeSec: int64(up / time.Second)},
-		Work: w.Revision, Seen: v.mu.known.Revision, Planned: w.Revision, Peers: v.mu.peers, Gossip: v.fleet.views(), Keys: v.mu.keys,
+		Work: w.Revision, Seen: v.mu.known.Revision, Planned: w.Revision, Peers: v.mu.peers, Keys: v.mu.keys,
 		Containers: make([]host.ContainerStatus, 0, len(w.Containers))}
 	for _, c := range w.Containers {
 		r.Containers = append(r.Containers, v.container(c, v.mu.since[c.CTID], now))

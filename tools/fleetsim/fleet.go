@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/testkit/founded"
-	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 )
 
@@ -23,7 +21,6 @@ type fleet struct {
 	memory   int64 // bytes of each host
 	hosts    []*virtual
 	measure  measure
-	gossip   atomic.Pointer[[]host.GossipView]
 
 	mu struct {
 		sync.Mutex
@@ -37,14 +34,6 @@ func newFleet(c *founded.Cluster, endpoint, dir string, delay time.Duration) *fl
 		f.hosts = append(f.hosts, &virtual{fleet: f, index: i, token: tok, hints: make(chan struct{}, 1)})
 	}
 	return f
-}
-
-// views are what every host's gossip says: all others are alive.
-func (f *fleet) views() []host.GossipView {
-	if p := f.gossip.Load(); p != nil {
-		return *p
-	}
-	return nil
 }
 
 // atOnce is how many hosts join at the same time: the orchestrator lets in as many strangers.
@@ -67,11 +56,6 @@ func (f *fleet) start(ctx context.Context) error {
 			return err
 		}
 	}
-	views := make([]host.GossipView, len(f.hosts))
-	for i, v := range f.hosts {
-		views[i] = host.GossipView{Host: v.status().Host, Alive: true}
-	}
-	f.gossip.Store(&views)
 	return nil
 }
 

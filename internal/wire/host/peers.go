@@ -204,7 +204,8 @@ type ContainerStatus struct {
 	DiskBytes   int64     `json:"diskBytes"`
 }
 
-// GossipView is what this host's gossip says of another: a hint, never an authority.
+// GossipView is what this host's gossip says of another: a hint, never an authority. Agents before 2026-11-26 say it of all others; later
+// ones name those that are dead.
 type GossipView struct {
 	Host  wire.HostID `json:"host"`
 	Alive bool        `json:"alive"`
