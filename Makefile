@@ -112,7 +112,7 @@ bench-resolver: deps templates ## the resolver beside nginx as a proxy, on loopb
 # Each host is still sent the names of all nodes: with 2,000 hosts and 40,000 nodes that is expected to take gigabytes, and was not run.
 FLEET := -hosts 100 -nodes 1000
 bench-orchestrator: ## deciding for 100,000 nodes on 5,000 hosts, following their store, and a fleet of virtual hosts (FLEET="-hosts N -nodes N"): each figure on a line that begins with FIGURE
-	HARDNODE_BENCH=1 $(GO) test -count=1 -p 1 -v -run '^TestFigures$$' ./orchestrator/converge ./orchestrator/lead ./orchestrator/store ./orchestrator/world
+	HARDNODE_BENCH=1 $(GO) test -count=1 -p 1 -v -run '^TestFigures$$' ./orchestrator/converge ./orchestrator/lead ./orchestrator/live ./orchestrator/store ./orchestrator/world
 	HARDNODE_BENCH=1 $(GO) test -count=1 -run '^TestBytesTold$$' ./orchestrator -v | grep FIGURE
 	@mkdir -p $(OUT)/bin && $(GOBUILD) -o $(OUT)/bin/orchestrator ./orchestrator && $(GOBUILD) -o $(OUT)/bin/fleetsim ./tools/fleetsim
 	taskset -c 1 $(OUT)/bin/fleetsim -orchestrator $(OUT)/bin/orchestrator -orchestrator-cpu 0 $(FLEET)

@@ -98,7 +98,7 @@ type Fleet struct {
 		sync.Mutex
 		hosts   map[wire.HostID]*record
 		last    time.Time // of the last tick
-		votes   tally     // of the last tick
+		votes   tally
 		changed chan struct{}
 		moves   moves
 	}
@@ -107,8 +107,9 @@ type Fleet struct {
 type record struct {
 	Member
 	Status
-	last time.Time                // Received, moved on by our own stalls
-	dead map[wire.HostID]struct{} // the other hosts that Report calls dead by gossip
+	last   time.Time                // Received, moved on by our own stalls
+	dead   map[wire.HostID]struct{} // the other hosts that Report calls dead by gossip
+	voting bool                     // it is counted in the tally
 }
 
 // fresh tells whether the host has a say about the others.
@@ -159,12 +160,15 @@ func (f *Fleet) Tick(now time.Time, members []Member) {
 			}
 		}
 	}
-	f.mu.votes = f.count(now)
+	for _, r := range f.mu.hosts {
+		f.mu.votes.count(r, r.fresh(now, f.clocks))
+	}
 	for _, m := range members {
 		changed = f.next(f.mu.hosts[m.ID], now) || changed
 	}
 	for id := range f.mu.hosts {
 		if !known[id] {
+			f.mu.votes.count(f.mu.hosts[id], false)
 			delete(f.mu.hosts, id)
 			f.move(id)
 			changed = true
@@ -202,27 +206,40 @@ func (f *Fleet) next(r *record, now time.Time) bool {
 	return true
 }
 
-// tally is what all hosts whose last report is fresh say of the others.
+// tally is what all hosts whose last report was fresh at the last tick say of the others. It is kept: a tick costs the hosts, and what a
+// host says costs when it says something else.
 type tally struct {
 	asked int
 	dead  map[wire.HostID]int
 }
 
-func (f *Fleet) count(now time.Time) tally {
-	t := tally{dead: map[wire.HostID]int{}}
-	for _, r := range f.mu.hosts {
-		if r.fresh(now, f.clocks) {
-			t.asked++
-			for id := range r.dead {
-				t.dead[id]++
-			}
-		}
+// count lets a host have its say, or no more.
+func (t *tally) count(r *record, voting bool) {
+	if r.voting == voting {
+		return
 	}
-	return t
+	by := 1
+	if !voting {
+		by = -1
+	}
+	r.voting = voting
+	t.asked += by
+	t.add(r.dead, by)
 }
 
-// of is what the others say of one host. They are counted at each tick: a host whose report has just come is not UNREACHABLE, whatever they
-// say.
+func (t *tally) add(dead map[wire.HostID]struct{}, by int) {
+	if t.dead == nil {
+		t.dead = map[wire.HostID]int{}
+	}
+	for id := range dead {
+		if t.dead[id] += by; t.dead[id] == 0 {
+			delete(t.dead, id)
+		}
+	}
+}
+
+// of is what the others say of one host. Who has a say is looked at at each tick: a host whose report has just come is not UNREACHABLE,
+// whatever they say.
 func (t tally) of(r *record, now time.Time, c Clocks) Votes {
 	v := Votes{Asked: t.asked, Dead: t.dead[r.ID]}
 	if r.fresh(now, c) && v.Asked > 0 {
@@ -277,7 +294,12 @@ func (f *Fleet) Report(m Member, rep *host.Report, now time.Time) (State, error)
 		r.Away = away(from, now, r.Report, rep)
 	}
 	if old := r.Report; old == nil || !shared(old.Gossip, rep.Gossip) {
-		r.dead = calledDead(m.ID, rep.Gossip)
+		says := calledDead(m.ID, rep.Gossip)
+		if r.voting {
+			f.mu.votes.add(r.dead, -1)
+			f.mu.votes.add(says, 1)
+		}
+		r.dead = says
 	}
 	r.Report, r.Received, r.last, r.Status.From = rep, now, now, m.From
 	if f.next(r, now) || changed {
