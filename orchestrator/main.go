@@ -92,5 +92,6 @@ func (o *orchestrator) run(ctx context.Context, api, hosts net.Listener) error {
 		run.Task{Name: "routes", Run: o.routes.Run},
 		run.Task{Name: "api", Run: o.serveAPI(api)},
 		run.Task{Name: "host api", Run: o.serveHosts(hosts)},
+		run.Task{Name: "held calls", Run: o.hosts.Run},
 	)
 }

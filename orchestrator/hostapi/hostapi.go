@@ -64,13 +64,16 @@ type Server struct {
 	book  told.Book
 	sent  sync.Map // wire.HostID → sent
 	doors chan struct{}
-	held  atomic.Int64
+	held  held
 	// asking is how many polls of assignments are held now.
 	asking atomic.Int64
 }
 
 // Held is how many calls are held now: long polls and sessions of hosts.
-func (s *Server) Held() float64 { return float64(s.held.Load()) }
+func (s *Server) Held() float64 { return float64(s.held.count()) }
+
+// Run ends the held calls of hosts that are removed, until ctx ends.
+func (s *Server) Run(ctx context.Context) error { return s.held.follow(ctx, s.Store.View) }
 
 // sent is Work that a host has not confirmed yet.
 type sent struct {
@@ -197,26 +200,8 @@ func (s *Server) leave() { <-s.doors }
 // lasting is hosts for calls that are held: they end when the host is removed, which is the last it hears.
 func (s *Server) lasting(f func(http.ResponseWriter, *http.Request, store.Host)) http.HandlerFunc {
 	return s.hosts(func(w http.ResponseWriter, r *http.Request, h store.Host) {
-		s.held.Add(1)
-		defer s.held.Add(-1)
-		ctx, cancel := context.WithCancelCause(r.Context())
-		var wg sync.WaitGroup
-		wg.Go(func() {
-			for {
-				v := s.Store.View()
-				if !enroll.Enrolled(v, h) {
-					cancel(enroll.NotEnrolled(h.Name))
-					return
-				}
-				select {
-				case <-v.Over():
-				case <-ctx.Done():
-					return
-				}
-			}
-		})
-		defer wg.Wait()
-		defer cancel(nil)
+		ctx, end := s.held.hold(r.Context(), h, s.Store.View)
+		defer end()
 		f(w, r.WithContext(ctx), h)
 	})
 }

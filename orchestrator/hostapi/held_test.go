@@ -1,0 +1,72 @@
+package hostapi
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/orchestrator/store"
+)
+
+// TestHeldCallsEnd: a call ends when its host is removed or enrolled anew with another key, whenever that happens, and for no other change.
+func TestHeldCallsEnd(t *testing.T) {
+	m := store.NewMemory()
+	put := func(f func(*store.Tx)) {
+		t.Helper()
+		if _, err := m.Update(t.Context(), func(tx *store.Tx) error { f(tx); return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	enroll := func(id wire.HostID, key byte) store.Host {
+		h := store.Host{ID: id, Name: string(id), Key: []byte{key}}
+		put(func(tx *store.Tx) { store.Hosts.Put(tx, string(id), h) })
+		return h
+	}
+	one, two, three := enroll("h-1", 1), enroll("h-2", 1), enroll("h-3", 1)
+	var l held
+	ends := func(what string, ctx context.Context) {
+		t.Helper()
+		select {
+		case <-ctx.Done():
+		case <-time.After(10 * time.Second):
+			t.Fatalf("%s: not within 10 s", what)
+		}
+	}
+	early, endEarly := l.hold(t.Context(), three, m.View)
+	defer endEarly()
+	put(func(tx *store.Tx) { store.Hosts.Delete(tx, "h-3") }) // before anybody follows
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- l.follow(ctx, m.View) }()
+	ends("a call whose host was removed before the follower began", early)
+	first, endFirst := l.hold(t.Context(), one, m.View)
+	second, endSecond := l.hold(t.Context(), one, m.View)
+	other, endOther := l.hold(t.Context(), two, m.View)
+	defer endOther()
+	put(func(tx *store.Tx) { store.Numbers.Put(tx, "ctid", store.Number{Next: 7}) })
+	enroll("h-1", 1) // the same again
+	if n := l.count(); n != 4 || first.Err() != nil || second.Err() != nil || other.Err() != nil {
+		t.Errorf("%d calls are held: %v, %v, %v", n, first.Err(), second.Err(), other.Err())
+	}
+	put(func(tx *store.Tx) { store.Hosts.Delete(tx, "h-1") })
+	ends("the first call of a host that is removed", first)
+	ends("its second call", second)
+	if why := context.Cause(first); why == nil || why.Error() != "host h-1: it is not enrolled (any more) (give it a new join token)" {
+		t.Errorf("why it ended: %v", why)
+	}
+	enroll("h-2", 2)
+	ends("a call of a host that was enrolled anew", other)
+	late, endLate := l.hold(t.Context(), one, m.View)
+	ends("a call of a host that is no more", late)
+	endFirst()
+	endSecond()
+	endLate()
+	if n := l.count(); n != 2 || len(l.mu.calls) != 2 {
+		t.Errorf("%d calls of %d hosts are held, want 2 of 2", n, len(l.mu.calls))
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
