@@ -117,7 +117,7 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 	o.fleet = live.NewFleet(live.ClocksFor(c.scale), time.Now(), c.log)
 	o.fleet.Tick(time.Now(), o.members())
 	o.loop = &lead.Loop{Store: o.store, Fleet: o.fleet, License: o.license.Entitled, Log: c.log}
-	o.ops = &ops.Ops{Store: o.store, Fleet: o.fleet, World: o.world, Log: c.log}
+	o.ops = &ops.Ops{Store: o.store, Fleet: o.fleet, World: o.decided, Log: c.log}
 	o.templates.Runs = o.ops
 	o.routes = &hostapi.Routes{Store: o.store, Fleet: o.fleet}
 	hub := session.NewHub()
@@ -155,9 +155,15 @@ func (o *orchestrator) seen(account wire.Account) world.World { return o.world()
 
 // world is everything at this moment.
 func (o *orchestrator) world() world.World {
+	w := o.decided()
+	w.License, w.Uncovered = o.license.Show(), o.uncovered()
+	return w
+}
+
+// decided is the world without what the licence says of it.
+func (o *orchestrator) decided() world.World {
 	snapshot, _ := o.fleet.Snapshot()
-	w := world.World{Now: time.Now().UTC(), View: o.store.View(), Live: snapshot, License: o.license.Show(),
-		Uncovered: o.uncovered()}.For(world.Admin)
+	w := world.World{Now: time.Now().UTC(), View: o.store.View(), Live: snapshot}.For(world.Admin)
 	if p := o.loop.Last(); p != nil {
 		w.Stuck, w.Uneven, w.Alarms, w.Rotation = p.Stuck, p.Uneven, p.Alarms, p.Rotation
 	}
@@ -165,8 +171,9 @@ func (o *orchestrator) world() world.World {
 }
 
 func (o *orchestrator) members() []live.Member {
-	var out []live.Member
-	for _, h := range store.Hosts.All(o.store.View()) {
+	v := o.store.View()
+	out := make([]live.Member, 0, store.Hosts.Len(v))
+	for _, h := range store.Hosts.Refs(v) {
 		out = append(out, live.Member{ID: h.ID, Name: h.Name, Joined: h.Joined})
 	}
 	return out

@@ -15,8 +15,8 @@ import (
 
 // failures looks at what failed creations left: the mark goes when all of it runs after all, and the environment after a week.
 func (o *Ops) failures(ctx context.Context, w world.World, now time.Time) error {
-	for _, e := range store.Envs.All(w.View) {
-		if e.Failed == nil || e.Want == store.WantDeleted || busy(w.View, e) {
+	for e := range store.EnvsIn.Of(w.View, store.Failed) {
+		if e.Want == store.WantDeleted || busy(w.View, e) {
 			continue
 		}
 		name := e.Spec.Name

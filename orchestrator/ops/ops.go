@@ -32,6 +32,11 @@ type Ops struct {
 	World func() world.World
 	Log   *slog.Logger
 	Now   func() time.Time // nil is time.Now
+
+	swept struct { // by Step, which one caller at a time makes
+		at   wire.Revision
+		when time.Time
+	}
 }
 
 func (o *Ops) now() time.Time {
@@ -107,16 +112,8 @@ func (o *Ops) Step(ctx context.Context) error {
 	w := o.World()
 	now := o.now()
 	next := map[wire.OperationID]store.Operation{}
-	var ended, imports []store.Operation
-	for _, op := range store.Operations.All(w.View) {
-		switch {
-		case op.State.Final() && op.Kind == progress.Import:
-			imports = append(imports, op)
-			continue
-		case op.State.Final():
-			ended = append(ended, op)
-			continue
-		case op.Kind == progress.Import: // Imported and Silent end it
+	for op := range store.OperationsIn.Of(w.View, store.Unended) {
+		if op.Kind == progress.Import { // Imported and Silent end it
 			continue
 		}
 		if a := progress.Advance(op, facts(w, op, now)); a.State != op.State || a.Progress != op.Progress ||
@@ -127,7 +124,7 @@ func (o *Ops) Step(ctx context.Context) error {
 	if err := o.failures(ctx, w, now); err != nil {
 		return err
 	}
-	old := append(progress.Expired(ended, now), progress.Expired(imports, now)...) // many pushes don't push what environments did out
+	old := o.expired(w.View, now)
 	if len(next) == 0 && len(old) == 0 {
 		return nil
 	}
@@ -143,6 +140,7 @@ func (o *Ops) Step(ctx context.Context) error {
 		return nil
 	})
 	if err != nil {
+		o.swept.at = 0 // they are looked for again
 		return err
 	}
 	for _, op := range next {
@@ -152,6 +150,27 @@ func (o *Ops) Step(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// expired are the ended operations that are no longer kept. They are looked for when operations have changed, and once a minute.
+func (o *Ops) expired(v *store.View, now time.Time) []store.Operation {
+	changes, ok := v.Since(o.swept.at)
+	same := !slices.ContainsFunc(changes, func(c store.Change) bool { return c.Kind == store.Operations.Kind() })
+	o.swept.at = v.Revision()
+	if ok && same && now.Sub(o.swept.when).Abs() < time.Minute {
+		return nil
+	}
+	o.swept.when = now
+	var ended, imports []store.Operation
+	for op := range store.OperationsIn.Of(v, store.Ended) {
+		if op.Kind == progress.Import {
+			imports = append(imports, op)
+		} else {
+			ended = append(ended, op)
+		}
+	}
+	// Apart: many pushes don't push what environments did out.
+	return append(progress.Expired(ended, now), progress.Expired(imports, now)...)
 }
 
 func facts(w world.World, op store.Operation, now time.Time) progress.Facts {

@@ -38,7 +38,24 @@ var (
 var (
 	NodesOf = index(Nodes, func(n *Node) string { return string(n.Env) })  // by environment
 	NodesOn = index(Nodes, func(n *Node) string { return string(n.Host) }) // by host
+
+	OperationsIn = index(Operations, func(o *Operation) string { return choose(o.State.Final(), Ended, Unended) })
+	EnvsIn       = index(Envs, func(e *Environment) string { return choose(e.Failed != nil, Failed, "") })
 )
+
+// The keys of OperationsIn, and of EnvsIn of those that a failed creation left ("" of the others).
+const (
+	Unended = "unended"
+	Ended   = "ended"
+	Failed  = "failed"
+)
+
+func choose(is bool, yes, no string) string {
+	if is {
+		return yes
+	}
+	return no
+}
 
 // TemplateKey is the record name of a template: a template's own name may hold "/".
 func TemplateKey(n wire.TemplateName) string { return strings.ReplaceAll(string(n), "/", "!") }
