@@ -10,5 +10,9 @@ import (
 
 func (p *Panel) hosts(_ *http.Request, pg *page, v world.World) templ.Component {
 	pg.Title, pg.Tab = "Hosts", "hosts"
-	return hostsPage(pg.Cluster, v.Hosts().All())
+	hosts := v.Hosts().All()
+	for _, h := range hosts {
+		pg.Cluster.Hosts[string(h.State)]++
+	}
+	return hostsPage(pg.Cluster, hosts)
 }

@@ -156,7 +156,7 @@ func (p *Panel) signedIn(f func(http.ResponseWriter, *http.Request, page, world.
 			return
 		}
 		v := p.World(who.Account)
-		f(w, r, page{Who: who.Name, Cluster: v.Cluster()}, v)
+		f(w, r, page{Who: who.Name, Cluster: v.Installation()}, v)
 	}
 }
 

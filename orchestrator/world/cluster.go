@@ -9,21 +9,26 @@ import (
 
 // Cluster is the installation as a whole. Hosts, licence and alarms are for who sees the hosts.
 func (w World) Cluster() operator.Cluster {
-	c, _ := store.Clusters.Get(w.View, store.Only)
-	out := operator.Cluster{ID: c.ID, Name: c.Name, Domain: c.Domain, Version: build.Version, Now: w.Now,
-		Hosts: map[string]int{}, Environments: map[string]int{}}
+	out := w.Installation()
 	for e := range store.Envs.Rows(w.View) {
 		if w.sees(ofEnvironment(e)) {
 			state, _ := env.State(w.Facts(e))
 			out.Environments[string(state)]++
 		}
 	}
-	if !w.sees(ofHosts) {
-		return out
+	for _, h := range w.Hosts().All() {
+		out.Hosts[string(h.State)]++
 	}
-	out.License, out.Alarms, out.GossipKey = w.License, w.Alarms, w.Rotation
-	for _, h := range w.hosts() {
-		out.Hosts[string(w.host(h).State)]++
+	return out
+}
+
+// Installation is Cluster without counting its hosts and environments.
+func (w World) Installation() operator.Cluster {
+	c, _ := store.Clusters.Get(w.View, store.Only)
+	out := operator.Cluster{ID: c.ID, Name: c.Name, Domain: c.Domain, Version: build.Version, Now: w.Now,
+		Hosts: map[string]int{}, Environments: map[string]int{}}
+	if w.sees(ofHosts) {
+		out.License, out.Alarms, out.GossipKey = w.License, w.Alarms, w.Rotation
 	}
 	return out
 }

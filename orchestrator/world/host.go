@@ -1,9 +1,7 @@
 package world
 
 import (
-	"cmp"
 	"fmt"
-	"slices"
 	"time"
 
 	"hardnode.dev/internal/wire"
@@ -38,13 +36,6 @@ func (w World) Hosts() List[operator.Host] {
 
 // Answers tells whether a host does what it is asked at this moment.
 func (w World) Answers(id wire.HostID) bool { return w.Live[id].State.State == operator.HostActive }
-
-// hosts are the records in order of joining.
-func (w World) hosts() []store.Host {
-	all := store.Hosts.All(w.View)
-	slices.SortFunc(all, func(a, b store.Host) int { return cmp.Compare(a.Order, b.Order) })
-	return all
-}
 
 func (w World) hostRecord(named string) (store.Host, bool) {
 	if named == "" {
