@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"time"
 
 	"hardnode.dev/internal/logging"
@@ -33,7 +34,8 @@ type Ops struct {
 	Log   *slog.Logger
 	Now   func() time.Time // nil is time.Now
 
-	swept struct { // by Step, which one caller at a time makes
+	stepping sync.Mutex // held by Step: one at a time
+	swept    struct {   // by Step
 		at   wire.Revision
 		when time.Time
 	}
@@ -107,8 +109,10 @@ func (o *Ops) resume(ctx context.Context) error {
 	return nil
 }
 
-// Step advances every operation once.
+// Step advances every operation once. Steps asked for at the same time are taken one after the other.
 func (o *Ops) Step(ctx context.Context) error {
+	o.stepping.Lock()
+	defer o.stepping.Unlock()
 	w := o.World()
 	now := o.now()
 	next := map[wire.OperationID]store.Operation{}
