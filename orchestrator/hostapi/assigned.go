@@ -80,7 +80,7 @@ type poll struct {
 // has.
 const (
 	moment    = 20 * time.Millisecond
-	eachHost  = 500 * time.Microsecond
+	eachHost  = time.Millisecond
 	maxMoment = 2 * time.Second
 )
 
