@@ -19,6 +19,7 @@ import (
 
 	"hardnode.dev/agent/spawner/fork"
 	"hardnode.dev/agent/spawner/hold"
+	"hardnode.dev/agent/spawner/stray"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire/boot"
@@ -73,7 +74,7 @@ func serve(log *slog.Logger, socket string) error {
 			return table.Watch()
 		}},
 		run.Task{Name: "strays", Run: func(ctx context.Context) error {
-			return fork.Strays(ctx, func(pid int) {
+			return stray.Watch(ctx, func(pid int) {
 				log.Warn("process killed", "pid", pid,
 					logging.Reason, "it asked its parent to trace it and stopped; nobody would let it go on")
 			})

@@ -29,6 +29,8 @@ var arrows = []struct{ from, to, reason string }{
 	{"agent/history", "agent/apply", "what was done is remembered as values"},
 	{"agent/health", "agent/container", "a check asks an address"},
 	{"agent/garbage", "agent/fetch", "what may go is decided without the store of images"},
+	{"agent/spawner/fork", "agent/spawner/hold", "a child is made without knowing who remembers it"},
+	{"agent/spawner/stray", "agent/spawner/fork", "a stray may be any child of this process"},
 	{"tools/hnctl/app", "tools/hnctl/cli", "what every command gets knows no command"},
 	{"tools/hnctl/app", "tools/hnctl/session", "likewise"},
 	{"qemu-tests/harness", "qemu-tests/cluster", "virtual machines come before what runs in them"},

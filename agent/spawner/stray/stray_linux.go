@@ -1,4 +1,10 @@
-package fork
+// Package stray ends what asks its parent to trace it, which on this host nobody does.
+//
+// Owns: the answer to stopped children and to ended threads that were traced.
+// In: SIGCHLD, and what waitid tells of any child of this process.
+// Out: the number of each process it killed.
+// Never: reaps a process that somebody waits for.
+package stray
 
 import (
 	"context"
@@ -14,10 +20,10 @@ import (
 	"hardnode.dev/internal/run"
 )
 
-// Strays keeps what asks to be traced (ptrace(2), PTRACE_TRACEME) from standing still, until ctx ends: the tracer is the parent, and of a
+// Watch keeps what asks to be traced (ptrace(2), PTRACE_TRACEME) from standing still, until ctx ends: the tracer is the parent, and of a
 // container's first process and of commands that is this process, which traces nobody. A stopped one is killed, and killed is told of it. A
 // thread that was traced is reaped when it has ended: nobody waits for it by its number, and until then its process would never end.
-func Strays(ctx context.Context, killed func(pid int)) error {
+func Watch(ctx context.Context, killed func(pid int)) error {
 	news := make(chan os.Signal, 1)
 	signal.Notify(news, unix.SIGCHLD)
 	defer signal.Stop(news)
@@ -25,7 +31,7 @@ func Strays(ctx context.Context, killed func(pid int)) error {
 	defer tick.Stop()
 	for {
 		for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
-			again, err := stray(killed)
+			again, err := one(killed)
 			if err != nil {
 				return err
 			}
@@ -46,8 +52,8 @@ func Strays(ctx context.Context, killed func(pid int)) error {
 // settle is how long a child may stand still, or be ended, before this looks at it.
 const settle = 20 * time.Millisecond
 
-// stray looks after the first child there is news of. again: there may be more behind it.
-func stray(killed func(pid int)) (again bool, err error) {
+// one looks after the first child there is news of. again: there may be more behind it.
+func one(killed func(pid int)) (again bool, err error) {
 	var info struct { // siginfo_t as waitid fills it (asm-generic/siginfo.h, _sigchld, 64-bit)
 		signo, errno, code, _ int32
 		pid, uid, status      int32
