@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -83,7 +84,11 @@ func TestPlanIsTheLongWay(t *testing.T) {
 			}
 		}
 	}
-	for range 2 {
+	times := 1 // 100 histories each
+	if os.Getenv("HARDNODE_SOAK") != "" {
+		times = 10
+	}
+	for range times {
 		rapid.Check(t, check)
 	}
 	t.Logf("%d nodes placed, %d replaced, %d moving, %d times stuck, %d uneven, %d forgotten, %d rounds with nothing to do", placed,
