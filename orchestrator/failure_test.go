@@ -44,7 +44,8 @@ func TestRestartResumes(t *testing.T) {
 	if again.Operation.ID != a.Operation.ID {
 		t.Errorf("the repeated request made operation %s, want %s", again.Operation.ID, a.Operation.ID)
 	}
-	if p := c.call("POST", "/api/v1/environments", hello("other", 2), nil, "Idempotency-Key", "k1"); p == nil || p.Code != operator.Invalid {
+	if p := c.call("POST", "/api/v1/environments", hello("other", 2), nil, "Idempotency-Key", "k1"); p == nil ||
+		p.Code != operator.Invalid {
 		t.Errorf("the same key for another request: %v", p)
 	}
 	h1.Force(0, "", "")
@@ -53,7 +54,8 @@ func TestRestartResumes(t *testing.T) {
 		t.Errorf("the resumed operation ended as %+v", op)
 	}
 	after, _ := c.env("before")
-	if after.State != operator.EnvRunning || len(after.Nodes) != 2 || after.Nodes[0].CTID != before.Nodes[0].CTID || after.Nodes[0].InternalIP != before.Nodes[0].InternalIP || after.Revision != before.Revision {
+	if after.State != operator.EnvRunning || len(after.Nodes) != 2 || after.Nodes[0].CTID != before.Nodes[0].CTID ||
+		after.Nodes[0].InternalIP != before.Nodes[0].InternalIP || after.Revision != before.Revision {
 		t.Errorf("the environment changed over the restart:\n%+v\n%+v", before, after)
 	}
 	if h1.Peers().Revision < peers {
@@ -61,8 +63,8 @@ func TestRestartResumes(t *testing.T) {
 	}
 }
 
-// A host loses its power: it is UNREACHABLE within five seconds. One host's word replaces nothing; when the others agree its node is replaced,
-// and the old one goes when it is back.
+// A host loses its power: it is UNREACHABLE within five seconds. One host's word replaces nothing; when the others agree its node is
+// replaced, and the old one goes when it is back.
 func TestDeadHost(t *testing.T) {
 	t.Parallel()
 	c := found(t, 2, "infra1", "host1", "host2")
@@ -96,7 +98,8 @@ func TestDeadHost(t *testing.T) {
 	infra.See(host.GossipView{Host: h1.ID, Alive: false})
 	c.eventually("the resolver has lost the backend and has the new one", func() bool {
 		doc, _ := c.o.routes.Get()
-		return len(doc.Sites) == 1 && len(doc.Sites[0].Backends) == 2 && doc.Sites[0].Backends[0].Host == h2.ID && doc.Sites[0].Backends[1].Host == h2.ID
+		return len(doc.Sites) == 1 && len(doc.Sites[0].Backends) == 2 && doc.Sites[0].Backends[0].Host == h2.ID &&
+			doc.Sites[0].Backends[1].Host == h2.ID
 	})
 	c.eventually("the environment runs again", func() bool { e, _ = c.env("hello"); return e.State == operator.EnvRunning })
 	var gone, made operator.Node
@@ -131,7 +134,8 @@ func TestDeadHost(t *testing.T) {
 		e, _ := c.env("hello")
 		var cl operator.Cluster
 		c.ok("GET", "/api/v1/cluster", nil, &cl)
-		return strings.Contains(e.Spread, "host2 has 2 of its nodes") && slices.ContainsFunc(cl.Alarms, func(a string) bool { return strings.Contains(a, "hnctl env spread hello") })
+		return strings.Contains(e.Spread, "host2 has 2 of its nodes") &&
+			slices.ContainsFunc(cl.Alarms, func(a string) bool { return strings.Contains(a, "hnctl env spread hello") })
 	})
 	h1.Force(0, host.CtStarting, "its check has not passed yet")
 	var a operator.Accepted
@@ -233,7 +237,8 @@ func TestRemovedHostIsCutOff(t *testing.T) {
 	c.ok("DELETE", "/api/v1/hosts/host1", nil, nil)
 	for range 2 {
 		a := <-answers
-		if p := problemOf(a.err); p == nil || p.Code != operator.Denied || a.doc != (host.Assignment{}) || time.Since(began) > longest-10*time.Second {
+		if p := problemOf(a.err); p == nil || p.Code != operator.Denied || a.doc != (host.Assignment{}) ||
+			time.Since(began) > longest-10*time.Second {
 			t.Errorf("the held call for %s of the removed host ended after %s with %v, %+v", a.what, time.Since(began), a.err, a.doc)
 		}
 	}
@@ -247,7 +252,8 @@ func TestWrongPin(t *testing.T) {
 	t.Parallel()
 	c := found(t, 2, "infra1")
 	c.start()
-	_, err := hosttest.Join(t.Context(), hosttest.Options{Addr: c.hostAddr, Pin: "sha256:" + strings.Repeat("0", 64), Token: c.tokens["infra1"]})
+	_, err := hosttest.Join(t.Context(),
+		hosttest.Options{Addr: c.hostAddr, Pin: "sha256:" + strings.Repeat("0", 64), Token: c.tokens["infra1"]})
 	if err == nil || !strings.Contains(err.Error(), "check CA pin") {
 		t.Errorf("wrong pin: %v", err)
 	}

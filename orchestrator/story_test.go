@@ -81,16 +81,23 @@ func found(t testing.TB, seats int, hosts ...string) *cluster {
 	must(t, err)
 	sum := sha256.Sum256([]byte(adminToken))
 	c := &cluster{t: t, dir: t.TempDir(), root: root, tokens: map[string]secret.Text{}, bearer: adminToken}
-	c.seed = boot.OrchestratorSeed{Version: 1, Cluster: id, Name: "demo", Domain: "demo.test", Names: []string{"127.0.0.1"}, Range4: "10.96.0.0/12", Range6: "fd48:4e00:1::/48",
-		RootCA: root.Cert.Raw, IssuingCA: issuing.Cert.Raw, IssuingKey: key, Gossip: bytes.Repeat([]byte("g"), 32), AdminToken: "sha256:" + hex.EncodeToString(sum[:]),
-		Infra:   boot.InfraHost{Name: "infra1", Underlay: "10.77.0.2", Block4: "10.96.0.0/24", Block6: "fd48:4e00:1::/64", External: "192.0.2.7"},
+	c.seed = boot.OrchestratorSeed{Version: 1, Cluster: id, Name: "demo", Domain: "demo.test", Names: []string{"127.0.0.1"},
+		Range4: "10.96.0.0/12", Range6: "fd48:4e00:1::/48",
+		RootCA: root.Cert.Raw, IssuingCA: issuing.Cert.Raw, IssuingKey: key, Gossip: bytes.Repeat([]byte("g"), 32),
+		AdminToken: "sha256:" + hex.EncodeToString(sum[:]),
+		Infra: boot.InfraHost{Name: "infra1", Underlay: "10.77.0.2", Block4: "10.96.0.0/24", Block6: "fd48:4e00:1::/64",
+			External: "192.0.2.7"},
 		License: text, LicenseKey: licRoot.Public().(ed25519.PublicKey),
 		Work: host.Work{Version: 1, Revision: 3, Containers: []host.Container{
-			{CTID: 3, Env: "jelastic", Layer: "cp", Hostname: "orchestrator", Generation: 1, Run: true, Image: host.Image{Name: "orchestrator", Digest: digest("o"), Bytes: 1},
-				Process: host.Process{Argv: []string{"/orchestrator"}}, Profile: host.ProfileApp, IPv4: netip.MustParseAddr("10.96.0.13"), Component: "orchestrator",
-				Limits: host.Limits{MemoryMax: 512 << 20}, Publish: []host.Port{{Proto: "tcp", Host: 7443, Container: 7443}}},
-			{CTID: 4, Env: "jelastic", Layer: "cp", Hostname: "resolver", Generation: 1, Run: true, Image: host.Image{Name: "resolver", Digest: digest("r"), Bytes: 1},
-				Process: host.Process{Argv: []string{"/resolver"}}, Profile: host.ProfileApp, IPv4: netip.MustParseAddr("10.96.0.14"), Component: "resolver", Limits: host.Limits{MemoryMax: 128 << 20}},
+			{CTID: 3, Env: "jelastic", Layer: "cp", Hostname: "orchestrator", Generation: 1, Run: true,
+				Image:   host.Image{Name: "orchestrator", Digest: digest("o"), Bytes: 1},
+				Process: host.Process{Argv: []string{"/orchestrator"}}, Profile: host.ProfileApp, IPv4: netip.MustParseAddr("10.96.0.13"),
+				Component: "orchestrator",
+				Limits:    host.Limits{MemoryMax: 512 << 20}, Publish: []host.Port{{Proto: "tcp", Host: 7443, Container: 7443}}},
+			{CTID: 4, Env: "jelastic", Layer: "cp", Hostname: "resolver", Generation: 1, Run: true,
+				Image:   host.Image{Name: "resolver", Digest: digest("r"), Bytes: 1},
+				Process: host.Process{Argv: []string{"/resolver"}}, Profile: host.ProfileApp, IPv4: netip.MustParseAddr("10.96.0.14"),
+				Component: "resolver", Limits: host.Limits{MemoryMax: 128 << 20}},
 		}}}
 	for _, name := range hosts {
 		role := host.RoleUser
@@ -159,7 +166,8 @@ func (c *cluster) start() {
 // fillTemplates does what the registry's list does.
 func (c *cluster) fillTemplates() {
 	_, err := c.o.store.Update(context.Background(), func(tx *store.Tx) error {
-		t := host.Template{Image: host.Image{Name: "nginx:1.22", Digest: digest("nginx"), Bytes: 4096}, OCI: digest("oci"), Process: host.Process{Argv: []string{"nginx"}},
+		t := host.Template{Image: host.Image{Name: "nginx:1.22", Digest: digest("nginx"), Bytes: 4096}, OCI: digest("oci"),
+			Process:  host.Process{Argv: []string{"nginx"}},
 			HTTPPort: 80, Check: &host.Check{Port: 80, Path: "/"}, Profile: host.ProfileApp, Account: wire.AdminAccount}
 		store.Templates.Put(tx, store.TemplateKey(t.Name), t)
 		return nil
@@ -179,8 +187,9 @@ func (w testWriter) Write(p []byte) (int, error) {
 // join makes a host join and run; cut cuts its power.
 func (c *cluster) join(name string, memory int64) (h *hosttest.Host, cut func()) {
 	c.t.Helper()
-	h, err := hosttest.Join(context.Background(), hosttest.Options{Addr: c.hostAddr, Pin: identity.Pin(c.root.Cert), Token: c.tokens[name], Memory: memory,
-		Underlay: netip.MustParseAddr("10.77.0.11"), Every: 300 * time.Millisecond, Spoken: c.spoken})
+	h, err := hosttest.Join(context.Background(),
+		hosttest.Options{Addr: c.hostAddr, Pin: identity.Pin(c.root.Cert), Token: c.tokens[name], Memory: memory,
+			Underlay: netip.MustParseAddr("10.77.0.11"), Every: 300 * time.Millisecond, Spoken: c.spoken})
 	must(c.t, err)
 	cut = c.power(h)
 	c.eventually(name+" is ACTIVE", func() bool { return c.host(name).State == operator.HostActive })
@@ -299,7 +308,8 @@ func (c *cluster) settle() {
 	c.eventually("all hosts have planned for their work", func() bool {
 		snapshot, _ := c.o.fleet.Snapshot()
 		for _, h := range store.Hosts.All(v) {
-			if w, ok := store.Works.Get(v, string(h.ID)); ok && snapshot[h.ID].State.State == operator.HostActive && snapshot[h.ID].Report.PlannedFor() < w.Revision {
+			if w, ok := store.Works.Get(v, string(h.ID)); ok && snapshot[h.ID].State.State == operator.HostActive &&
+				snapshot[h.ID].Report.PlannedFor() < w.Revision {
 				return false
 			}
 		}
@@ -322,7 +332,8 @@ func (c *cluster) ended(id wire.OperationID) (op operator.Operation) {
 }
 
 func hello(name wire.EnvName, nodes int) operator.EnvironmentSpec {
-	return operator.EnvironmentSpec{Version: 1, Name: name, Layers: []operator.LayerSpec{{Name: "cp", Template: "nginx", Nodes: nodes, Cloudlets: wire.Cloudlets{Reserved: 1, Dynamic: 4}}}}
+	return operator.EnvironmentSpec{Version: 1, Name: name,
+		Layers: []operator.LayerSpec{{Name: "cp", Template: "nginx", Nodes: nodes, Cloudlets: wire.Cloudlets{Reserved: 1, Dynamic: 4}}}}
 }
 
 func must(t testing.TB, err error) {

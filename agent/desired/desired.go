@@ -1,6 +1,7 @@
 // Package desired keeps on disk what this host shall be.
 //
-// Owns: the Work and Peers documents, the last confirmed version of each component, the UID range of each container, and room held back for all of them.
+// Owns: the Work and Peers documents, the last confirmed version of each component, the UID range of each container, and room held back for
+// all of them.
 // In: Assignments from agent/link; the Day-0 bundle's first Work.
 // Out: the documents as they are on disk, and a hint when they change.
 // Never: acknowledges what is not durable, or destroys a document it can't read: that one is set aside and kept.
@@ -61,8 +62,9 @@ type Store struct {
 	}
 }
 
-// Open reads the documents in dir, making it if needed; imageDir is the boot medium's (boot.ImageDir). A damaged document is set aside as NAME.damaged and reported as a problem: the
-// host then touches nothing until its orchestrator has sent it again. One written by a later version is an error.
+// Open reads the documents in dir, making it if needed; imageDir is the boot medium's (boot.ImageDir). A damaged document is set aside as
+// NAME.damaged and reported as a problem: the host then touches nothing until its orchestrator has sent it again. One written by a later
+// version is an error.
 func Open(dir, imageDir string, log *slog.Logger) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open desired state: %v", err)
@@ -77,7 +79,8 @@ func Open(dir, imageDir string, log *slog.Logger) (*Store, error) {
 		changed: make(chan struct{}, 1),
 	}
 	if err := errors.Join(load(s, s.work, &s.mu.work, sent), load(s, s.peers, &s.mu.peers, sent),
-		load(s, s.ranges, &s.writing.ranges, "nothing is needed: what runs keeps its range, and the others get one with their next start")); err != nil {
+		load(s, s.ranges, &s.writing.ranges,
+			"nothing is needed: what runs keeps its range, and the others get one with their next start")); err != nil {
 		return nil, err
 	}
 	s.writing.ranges = usable(s.writing.ranges)

@@ -26,8 +26,9 @@ func component(id wire.CTID) host.Container {
 
 // bare names its image only.
 func bare(id wire.CTID) host.Container {
-	return host.Container{CTID: id, Env: "jelastic", Hostname: "c", Generation: 1, Run: true, Profile: host.ProfileApp, Component: "registry",
-		Image: host.Image{Name: "registry"}, IPv4: netip.AddrFrom4([4]byte{10, 96, 0, byte(10 + id)})}
+	return host.Container{CTID: id, Env: "jelastic", Hostname: "c", Generation: 1, Run: true, Profile: host.ProfileApp,
+		Component: "registry",
+		Image:     host.Image{Name: "registry"}, IPv4: netip.AddrFrom4([4]byte{10, 96, 0, byte(10 + id)})}
 }
 
 func open(t *testing.T, dir string, images ...string) *Store {
@@ -96,7 +97,8 @@ func TestAcceptIsDurable(t *testing.T) {
 		t.Fatal("an empty store has work")
 	}
 	if err := s.Accept(host.Assignment{Work: &host.Work{Version: 1, Revision: 5, Containers: []host.Container{component(1)}},
-		Peers: &host.Peers{Version: 1, Revision: 9, Gossip: host.GossipKeys{Use: []byte("0123456789abcdef0123456789abcdef")}}}); err != nil {
+		Peers: &host.Peers{Version: 1, Revision: 9,
+			Gossip: host.GossipKeys{Use: []byte("0123456789abcdef0123456789abcdef")}}}); err != nil {
 		t.Fatal(err)
 	}
 	select {
@@ -191,7 +193,8 @@ func TestImportBundle(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	bundle := boot.Bundle{Version: 1, Cluster: "cl-0123456789abcdef", Name: "demo", Work: host.Work{Version: 1, Revision: 1, Containers: []host.Container{bare(1)}}}
+	bundle := boot.Bundle{Version: 1, Cluster: "cl-0123456789abcdef", Name: "demo",
+		Work: host.Work{Version: 1, Revision: 1, Containers: []host.Container{bare(1)}}}
 
 	s := open(t, filepath.Join(dir, "desired"), images)
 	if err := s.ImportBundle(path); err != nil {
@@ -201,7 +204,8 @@ func TestImportBundle(t *testing.T) {
 	if err := s.ImportBundle(path); err == nil || !strings.Contains(err.Error(), `no image "registry"`) {
 		t.Fatalf("image not on the medium: got %v", err)
 	}
-	write([]boot.BundledImage{{Image: host.Image{Name: "registry", Digest: digest, Bytes: 3}, Process: host.Process{Argv: []string{"/registry"}}}}, filepath.Join(images, "index.json"))
+	write([]boot.BundledImage{{Image: host.Image{Name: "registry", Digest: digest, Bytes: 3},
+		Process: host.Process{Argv: []string{"/registry"}}}}, filepath.Join(images, "index.json"))
 	if err := s.ImportBundle(path); err != nil {
 		t.Fatal(err)
 	}
@@ -264,10 +268,13 @@ func TestRangesInUseWin(t *testing.T) {
 	}{
 		{"lost", nil, map[wire.CTID]uint32{101: base(0), 102: base(3)}, []wire.CTID{103, 104, 105}, nil},
 		{"torn", map[wire.CTID]uint32{}, map[wire.CTID]uint32{101: base(0)}, []wire.CTID{102}, nil},
-		{"older: another has the range", map[wire.CTID]uint32{103: base(0), 101: base(7)}, map[wire.CTID]uint32{101: base(0)}, []wire.CTID{103, 104}, nil},
-		{"two of one range", map[wire.CTID]uint32{101: base(0), 102: base(0)}, map[wire.CTID]uint32{102: base(0)}, []wire.CTID{101, 103}, nil},
+		{"older: another has the range", map[wire.CTID]uint32{103: base(0), 101: base(7)}, map[wire.CTID]uint32{101: base(0)},
+			[]wire.CTID{103, 104}, nil},
+		{"two of one range", map[wire.CTID]uint32{101: base(0), 102: base(0)}, map[wire.CTID]uint32{102: base(0)},
+			[]wire.CTID{101, 103}, nil},
 		{"out of bounds", map[wire.CTID]uint32{101: 0, 102: 65537, 103: 65536}, nil, []wire.CTID{101, 102, 103}, nil},
-		{"swapped", map[wire.CTID]uint32{101: base(0), 102: base(1)}, map[wire.CTID]uint32{101: base(1), 102: base(0)}, []wire.CTID{103}, nil},
+		{"swapped", map[wire.CTID]uint32{101: base(0), 102: base(1)}, map[wire.CTID]uint32{101: base(1), 102: base(0)},
+			[]wire.CTID{103}, nil},
 		{"two run in one", nil, map[wire.CTID]uint32{101: base(0), 102: base(0)}, []wire.CTID{103}, []wire.CTID{102}},
 	} {
 		dir := t.TempDir()

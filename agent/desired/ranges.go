@@ -9,9 +9,9 @@ import (
 	"hardnode.dev/internal/wire"
 )
 
-// UID ranges: 65536 ids for each container, from firstRange on; for one whose image needs more of them (host.Image.IDBlocks), a large range from
-// call.LargeRanges on. They are this host's own business: ids on disk are unshifted. A large range holds all of its container's ids whatever
-// blocks of them its next image needs. The last ranges are left out: the kernel's number for "none" is in them.
+// UID ranges: 65536 ids for each container, from firstRange on; for one whose image needs more of them (host.Image.IDBlocks), a large range
+// from call.LargeRanges on. They are this host's own business: ids on disk are unshifted. A large range holds all of its container's ids
+// whatever blocks of them its next image needs. The last ranges are left out: the kernel's number for "none" is in them.
 const (
 	rangeSize  = 1 << 16
 	firstRange = 1 << 20
@@ -27,8 +27,8 @@ func sizeOf(base uint32) int64 {
 	return rangeSize
 }
 
-// UIDBase is the first id of the container's range: the one it has, or a free one, recorded before it is returned. A container that was given a
-// small range, and now needs a large one, gets it: it must not run.
+// UIDBase is the first id of the container's range: the one it has, or a free one, recorded before it is returned. A container that was
+// given a small range, and now needs a large one, gets it: it must not run.
 func (s *Store) UIDBase(id wire.CTID, large bool) (uint32, error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
@@ -89,8 +89,8 @@ func valid(base uint32) bool {
 	return base%rangeSize == 0 && base >= firstRange && base <= lastRange
 }
 
-// InUse records the ranges that processes were found running in. They win over what is recorded: a container that does not run and has one of
-// them gets another with its next start. shared are containers that run in another's range; it is called before anything is started.
+// InUse records the ranges that processes were found running in. They win over what is recorded: a container that does not run and has one
+// of them gets another with its next start. shared are containers that run in another's range; it is called before anything is started.
 func (s *Store) InUse(running map[wire.CTID]uint32) (shared []wire.CTID, err error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()

@@ -9,8 +9,8 @@ import (
 	"hardnode.dev/internal/wire/host"
 )
 
-// absence decides what is said of an orchestrator that does not answer. Its endpoints are asked in turn and each has its own reason; what is
-// said holds all of them, so it does not change with each try. The zero value has heard nothing.
+// absence decides what is said of an orchestrator that does not answer. Its endpoints are asked in turn and each has its own reason; what
+// is said holds all of them, so it does not change with each try. The zero value has heard nothing.
 type absence struct {
 	heard []failing // by endpoint
 	said  host.Problem

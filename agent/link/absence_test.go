@@ -22,14 +22,17 @@ func TestAbsence(t *testing.T) {
 		name  string
 		tries []try
 	}{
-		{"endpoints in turn", []try{{0, "b:1", away("b:1: refused"), "b:1: refused"}, {s, "a:1", away("a:1 is late"), "a:1 is late; b:1: refused"},
-			{2 * s, "b:1", away("b:1: refused"), "a:1 is late; b:1: refused"}, {3 * s, "a:1", away("a:1 is late"), "a:1 is late; b:1: refused"}}},
-		{"a reason that comes and goes", []try{{0, "a:1", away("late"), "late"}, {10 * s, "a:1", away("refused"), "late"}, {20 * s, "a:1", away("late"), "late"},
-			{35 * s, "a:1", away("refused"), "late"}, {60 * s, "a:1", away("late"), "late"}}},
-		{"another reason that lasts", []try{{0, "a:1", away("late"), "late"}, {10 * s, "a:1", away("refused"), "late"}, {39 * s, "a:1", away("refused"), "late"},
-			{40 * s, "a:1", away("refused"), "refused"}}},
+		{"endpoints in turn",
+			[]try{{0, "b:1", away("b:1: refused"), "b:1: refused"}, {s, "a:1", away("a:1 is late"), "a:1 is late; b:1: refused"},
+				{2 * s, "b:1", away("b:1: refused"), "a:1 is late; b:1: refused"},
+				{3 * s, "a:1", away("a:1 is late"), "a:1 is late; b:1: refused"}}},
+		{"a reason that comes and goes", []try{{0, "a:1", away("late"), "late"}, {10 * s, "a:1", away("refused"), "late"},
+			{20 * s, "a:1", away("late"), "late"}, {35 * s, "a:1", away("refused"), "late"}, {60 * s, "a:1", away("late"), "late"}}},
+		{"another reason that lasts", []try{{0, "a:1", away("late"), "late"}, {10 * s, "a:1", away("refused"), "late"},
+			{39 * s, "a:1", away("refused"), "late"}, {40 * s, "a:1", away("refused"), "refused"}}},
 		{"the same reason of two", []try{{0, "a:1", away("no route"), "no route"}, {s, "b:1", away("no route"), "no route"}}},
-		{"one says no", []try{{0, "a:1", away("late"), "late"}, {s, "b:1", no, "the host was removed"}, {2 * s, "a:1", away("late"), "the host was removed"}}},
+		{"one says no", []try{{0, "a:1", away("late"), "late"}, {s, "b:1", no, "the host was removed"},
+			{2 * s, "a:1", away("late"), "the host was removed"}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var a absence
@@ -72,7 +75,8 @@ func TestStatusDoesNotFlap(t *testing.T) {
 		t.Errorf("two endpoints that don't answer change the status %d times, want at most once each", n)
 	}
 	s := l.Status()
-	if want := "10.77.0.2:7444: late; 10.77.0.3:7444: late"; s.Link != "away" || s.Linked || len(s.Problems) != 1 || s.Problems[0].Reason != want {
+	if want := "10.77.0.2:7444: late; 10.77.0.3:7444: late"; s.Link != "away" || s.Linked || len(s.Problems) != 1 ||
+		s.Problems[0].Reason != want {
 		t.Errorf("got %q and %+v, want the reason %q", s.Link, s.Problems, want)
 	}
 }

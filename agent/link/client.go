@@ -34,7 +34,8 @@ type clientBox struct {
 	without   *http.Client                // presents none: enrolment, renewal after expiry
 }
 
-func (c *clientBox) init(endpoints []string, t identity.Trust, h *identity.Holder, dial func(context.Context, string, string) (net.Conn, error)) {
+func (c *clientBox) init(endpoints []string, t identity.Trust, h *identity.Holder,
+	dial func(context.Context, string, string) (net.Conn, error)) {
 	if dial == nil {
 		dial = (&net.Dialer{Timeout: 3 * time.Second, KeepAlive: 5 * time.Second}).DialContext
 	}
@@ -92,7 +93,8 @@ func (c *clientBox) call(ctx context.Context, client *http.Client, method, path 
 const unavailable = string(operator.Unavailable)
 
 // try asks up to n endpoints, from the current one on. The answer names the endpoint asked last, also when there is an error.
-func (c *clientBox) try(ctx context.Context, client *http.Client, method, path string, body []byte, deadline time.Duration, n int) (answer, error) {
+func (c *clientBox) try(ctx context.Context, client *http.Client, method, path string, body []byte, deadline time.Duration,
+	n int) (answer, error) {
 	errs := make([]error, len(c.endpoints)) // in the order of the configuration, wherever the first try began
 	var endpoint string
 	for range n {
@@ -109,7 +111,8 @@ func (c *clientBox) try(ctx context.Context, client *http.Client, method, path s
 	return answer{endpoint: endpoint}, either(errs)
 }
 
-func (c *clientBox) once(ctx context.Context, client *http.Client, method, endpoint, path string, body []byte, deadline time.Duration) (answer, error) {
+func (c *clientBox) once(ctx context.Context, client *http.Client, method, endpoint, path string, body []byte,
+	deadline time.Duration) (answer, error) {
 	at := "https://" + endpoint + path
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()

@@ -112,7 +112,8 @@ func (c *SystemClock) Keep(ctx context.Context) error {
 		return fmt.Errorf("save time: %v", err)
 	}
 	for {
-		if err := keep.WriteFile(c.Path, []byte(c.now().UTC().Format(time.RFC3339)+"\n"), 0o600); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := keep.WriteFile(c.Path, []byte(c.now().UTC().Format(time.RFC3339)+"\n"), 0o600); err != nil &&
+			!errors.Is(err, fs.ErrNotExist) {
 			logging.Or(c.Log).Warn("save time", logging.Err, err)
 		}
 		if ctx.Err() != nil {

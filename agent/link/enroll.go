@@ -37,7 +37,8 @@ func (l *Link) enroll(ctx context.Context, j boot.Join) bool {
 		if err == nil {
 			return true
 		}
-		p := asProblem("join.endpoints", err, "nothing is needed if the orchestrator is starting; else check join.endpoints and the network")
+		p := asProblem("join.endpoints", err,
+			"nothing is needed if the orchestrator is starting; else check join.endpoints and the network")
 		if text := p.Reason; text != last {
 			l.log.Warn("not joined yet", logging.Reason, text, "next", p.Next)
 			last = text

@@ -24,7 +24,8 @@ func TestLateReportSaysWhy(t *testing.T) {
 	eventually(t, "another report", func() bool { return o.count() > n+1 })
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if got := o.reports[n+1].Late; !strings.HasPrefix(got, "1 reports in ") || !strings.HasSuffix(got, "were not answered, the last: "+o.addr+" did not answer in time") {
+	if got := o.reports[n+1].Late; !strings.HasPrefix(got, "1 reports in ") ||
+		!strings.HasSuffix(got, "were not answered, the last: "+o.addr+" did not answer in time") {
 		t.Errorf("the report after the one that was not answered says %q", got)
 	}
 }
@@ -39,11 +40,13 @@ func TestLateness(t *testing.T) {
 		want string
 	}{
 		{"the first", lateness{started: at(0)}, 0.1, "the agent has just started"},
-		{"the first was refused", lateness{started: at(0), ended: at(1), failed: 1, last: errors.New("no")}, 1.2, "1 reports in 1.2s were not answered, the last: no"},
+		{"the first was refused", lateness{started: at(0), ended: at(1), failed: 1, last: errors.New("no")}, 1.2,
+			"1 reports in 1.2s were not answered, the last: no"},
 		{"in time", lateness{answered: at(0), ended: at(0)}, 1, ""},
 		{"a failure that was made good in time", lateness{answered: at(0), ended: at(1.1), failed: 1, last: errors.New("reset")}, 1.3, ""},
 		{"too busy", lateness{answered: at(0), ended: at(0)}, 4.2, "the host was too busy to make a report for 4.2s"},
-		{"away", lateness{answered: at(0), ended: at(60), failed: 31, last: errors.New("no route")}, 61, "31 reports in 1m1s were not answered, the last: no route"},
+		{"away", lateness{answered: at(0), ended: at(60), failed: 31, last: errors.New("no route")}, 61,
+			"31 reports in 1m1s were not answered, the last: no route"},
 	} {
 		if got := c.l.why(at(c.now)); got != c.want {
 			t.Errorf("%s: got %q, want %q", c.name, got, c.want)

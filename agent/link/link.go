@@ -235,7 +235,8 @@ func (l *Link) configure(ctx context.Context, cfg boot.HostConfig) bool {
 		return refuse("join.caPin", "no CA pin is configured, so no orchestrator can be trusted", "copy it from `hnctl cluster status`")
 	}
 	if c := l.holder.Get(); c != nil && j.Cluster != "" && c.Peer().Cluster != wire.ClusterID(j.Cluster) {
-		return refuse("join.cluster", fmt.Sprintf("this host belongs to cluster %s, the configuration names %s", c.Peer().Cluster, j.Cluster),
+		return refuse("join.cluster",
+			fmt.Sprintf("this host belongs to cluster %s, the configuration names %s", c.Peer().Cluster, j.Cluster),
 			"restore the old configuration, or wipe the host's disk to join another cluster")
 	}
 	l.mu.Lock()

@@ -3,16 +3,10 @@ package link
 import (
 	"context"
 	"crypto/ed25519"
-	"crypto/sha256"
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -20,8 +14,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/coder/websocket"
 
 	"hardnode.dev/agent/container"
 	"hardnode.dev/agent/container/command"
@@ -37,201 +29,6 @@ const (
 	clusterID = wire.ClusterID("cl-0123456789abcdef")
 	hostID    = wire.HostID("h-0123456789ab")
 )
-
-// orchestrator is the host API as far as a link sees it.
-type orchestrator struct {
-	t     *testing.T
-	ca    *identity.Authority
-	trust identity.Trust
-	srv   *httptest.Server
-	addr  string
-
-	mu       sync.Mutex
-	refuse   *operator.Problem // of the next enrolments
-	conflict *operator.Problem // of the next reports
-	leafAge  time.Duration     // how old the certificates it signs are
-	reports  []host.Report
-	keeps    bool          // it keeps whole reports, and knows unchanged renewals
-	kept     host.Report   // the last whole one; without a digest when it has none
-	hold     chan struct{} // the next report is not answered before it is closed
-	assigned *host.Assignment
-	answers  http.HandlerFunc // answers polls of assignments, instead of assigned; may be nil
-	ask      *host.SessionRequest
-	ws       chan *websocket.Conn
-	renewals []string // "certificate" or "proof"
-	renewing func()   // called at each renewal
-}
-
-func newOrchestrator(t *testing.T) *orchestrator {
-	t.Helper()
-	now := time.Now()
-	root, err := identity.NewRoot(clusterID, now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	issuing, err := root.Issue(clusterID, now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	o := &orchestrator{t: t, renewing: func() {}, ca: &identity.Authority{Root: root.Cert, Issuing: issuing, Cluster: clusterID}, ws: make(chan *websocket.Conn, 1)}
-	o.trust = identity.Trust{Pin: identity.Pin(root.Cert), Cluster: clusterID}
-	key, _ := identity.NewKey()
-	csr, _ := identity.CSR(key)
-	chain, err := o.ca.Sign(csr, identity.Peer{CTID: 3, Component: "orchestrator"}, nil, now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cred, err := identity.NewCredential(key, chain)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var self identity.Holder
-	self.Set(cred)
-	mux := http.NewServeMux()
-	mux.HandleFunc("POST "+host.PathEnroll, o.enroll)
-	mux.HandleFunc("POST "+host.PathRenew, o.renew)
-	mux.HandleFunc("POST "+host.PathReport, o.report)
-	mux.HandleFunc("GET "+host.PathAssigned, o.assignment)
-	mux.HandleFunc("GET "+host.PathSessions, o.sessions)
-	mux.HandleFunc("GET "+host.PathSession+"{id}", o.session)
-	mux.HandleFunc("GET /never", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
-	o.srv = httptest.NewUnstartedServer(mux)
-	o.srv.Config.ErrorLog = nil
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	o.srv.Listener.Close()
-	o.srv.Listener = tls.NewListener(l, identity.ServerTLS(o.trust, nil, &self))
-	o.srv.Start()
-	t.Cleanup(o.srv.Close)
-	o.addr = l.Addr().String()
-	return o
-}
-
-func reply(w http.ResponseWriter, v any) { json.NewEncoder(w).Encode(v) }
-
-func no(w http.ResponseWriter, p *operator.Problem) {
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(p.Status)
-	reply(w, p)
-}
-
-func (o *orchestrator) sign(csr []byte) [][]byte {
-	chain, err := o.ca.Sign(csr, identity.Peer{Host: hostID, Role: host.RoleUser, Name: "host-1"}, nil, time.Now().Add(-o.leafAge))
-	if err != nil {
-		o.t.Error(err)
-	}
-	return chain
-}
-
-func (o *orchestrator) enroll(w http.ResponseWriter, r *http.Request) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	var req host.EnrollRequest
-	if err := json.NewDecoder(r.Body).Decode(&req); err != nil || req.Token.Reveal() != "hn1.token" {
-		o.t.Errorf("enrol: got %+v, %v", req, err)
-	}
-	if o.refuse != nil {
-		no(w, o.refuse)
-		return
-	}
-	reply(w, host.EnrollReply{Host: hostID, Name: "host-1", Cluster: clusterID, Chain: o.sign(req.CSR), Now: time.Now()})
-}
-
-func (o *orchestrator) renew(w http.ResponseWriter, r *http.Request) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	var req host.RenewRequest
-	json.NewDecoder(r.Body).Decode(&req)
-	how := "certificate"
-	if _, ok := identity.ClientOf(r.TLS, time.Now()); !ok {
-		how = "proof"
-		csr, err := x509.ParseCertificateRequest(req.CSR)
-		if err != nil || !ed25519.Verify(csr.PublicKey.(ed25519.PublicKey), identity.RenewalText(hostID, req.Time, sha256.Sum256(req.CSR)), req.Proof) {
-			o.t.Errorf("renewal without a certificate carries no valid proof: %v", err)
-		}
-	}
-	o.renewals = append(o.renewals, how)
-	o.leafAge = 0
-	o.renewing()
-	reply(w, host.RenewReply{Chain: o.sign(req.CSR), Now: time.Now()})
-}
-
-func (o *orchestrator) report(w http.ResponseWriter, r *http.Request) {
-	p, ok := identity.ClientOf(r.TLS, time.Now())
-	if !ok || p.Host != hostID {
-		no(w, operator.NewProblem(operator.Denied, "host", "no certificate", ""))
-		return
-	}
-	var rep host.Report
-	json.NewDecoder(r.Body).Decode(&rep)
-	o.mu.Lock()
-	o.reports = append(o.reports, rep)
-	p2, hold := o.conflict, o.hold
-	o.hold = nil
-	answer := host.ReportReply{Now: time.Now(), State: "ACTIVE"}
-	switch {
-	case rep.Unchanged != "" && !o.keeps: // as an earlier orchestrator says it
-		p2 = operator.NewProblem(operator.Invalid, "body", `field "containers" is missing`, "")
-	case rep.Unchanged != "" && rep.Complete(&o.kept) || rep.Unchanged == "" && o.keeps:
-		o.kept, answer.Kept = rep, rep.Digest
-	}
-	o.mu.Unlock()
-	if hold != nil {
-		<-hold
-	}
-	if p2 != nil {
-		no(w, p2)
-		return
-	}
-	reply(w, answer)
-}
-
-func (o *orchestrator) assignment(w http.ResponseWriter, r *http.Request) {
-	if o.answers != nil {
-		o.answers(w, r)
-		return
-	}
-	o.mu.Lock()
-	a := o.assigned
-	o.assigned = nil
-	o.mu.Unlock()
-	if a == nil {
-		select {
-		case <-time.After(50 * time.Millisecond):
-		case <-r.Context().Done():
-		}
-		w.WriteHeader(http.StatusNoContent)
-		return
-	}
-	reply(w, a)
-}
-
-func (o *orchestrator) sessions(w http.ResponseWriter, r *http.Request) {
-	o.mu.Lock()
-	q := o.ask
-	o.ask = nil
-	o.mu.Unlock()
-	if q == nil {
-		time.Sleep(20 * time.Millisecond)
-		w.WriteHeader(http.StatusNoContent)
-		return
-	}
-	reply(w, q)
-}
-
-func (o *orchestrator) session(w http.ResponseWriter, r *http.Request) {
-	c, err := websocket.Accept(w, r, nil)
-	if err != nil {
-		o.t.Error(err)
-		return
-	}
-	o.ws <- c
-	<-r.Context().Done()
-}
-
-func (o *orchestrator) count() int { o.mu.Lock(); defer o.mu.Unlock(); return len(o.reports) }
 
 // fakeRuntime echoes: exec copies stdin to stdout, logs gives two lines.
 type fakeRuntime struct{}
@@ -269,7 +66,8 @@ func start(t *testing.T, dir string, j *boot.Join, spoken ...host.Protocols) (*L
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := New(Options{Dir: filepath.Join(dir, "identity"), Spoken: append(spoken, host.Spoken)[0], Store: store, Runtime: fakeRuntime{}, HostLogs: fakeHostLogs, Boot: "boot-1", Version: "0.1.0", Clock: stillClock{},
+	l, err := New(Options{Dir: filepath.Join(dir, "identity"), Spoken: append(spoken, host.Spoken)[0], Store: store, Runtime: fakeRuntime{},
+		HostLogs: fakeHostLogs, Boot: "boot-1", Version: "0.1.0", Clock: stillClock{},
 		Config: func(context.Context) (boot.HostConfig, error) {
 			return boot.HostConfig{Version: 1, Name: "wanted", Role: host.RoleUser, Join: j}, nil
 		},
@@ -294,10 +92,6 @@ func start(t *testing.T, dir string, j *boot.Join, spoken ...host.Protocols) (*L
 	})
 	t.Cleanup(stop)
 	return l, store, stop
-}
-
-func (o *orchestrator) join() *boot.Join {
-	return &boot.Join{Cluster: string(clusterID), Endpoints: []string{o.addr}, CAPin: o.trust.Pin, Token: "hn1.token"}
 }
 
 func eventually(t *testing.T, what string, f func() bool) {
@@ -369,7 +163,8 @@ func TestRefusedReportIsForgottenOnceTheNextIsTaken(t *testing.T) {
 
 func TestRefusedJoins(t *testing.T) {
 	o, other := newOrchestrator(t), newOrchestrator(t)
-	o.refuse = operator.NewProblem(operator.Denied, "join.token", "the join token was used already", "make a new one with `hnctl host token`")
+	o.refuse = operator.NewProblem(operator.Denied, "join.token", "the join token was used already",
+		"make a new one with `hnctl host token`")
 	tests := []struct {
 		name   string
 		change func(*boot.Join)
@@ -383,7 +178,8 @@ func TestRefusedJoins(t *testing.T) {
 		{name: "no token", change: func(j *boot.Join) { j.Token = "" }, reason: "no join token", next: "hnctl host token"},
 		{name: "wrong pin", change: func(j *boot.Join) { j.CAPin = other.trust.Pin }, reason: "check CA pin", next: "join.endpoints"},
 		{name: "token refused", reason: "used already", next: "hnctl host token"},
-		{name: "nobody there", change: func(j *boot.Join) { j.Endpoints = []string{"127.0.0.1:1"} }, reason: "refused", next: "orchestrator is starting"},
+		{name: "nobody there", change: func(j *boot.Join) { j.Endpoints = []string{"127.0.0.1:1"} }, reason: "refused",
+			next: "orchestrator is starting"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -436,7 +232,9 @@ func TestRenewal(t *testing.T) {
 			o.leafAge = c.age
 			saveRecord(t, dir, key, o.sign(csr))
 			l, _, _ := start(t, dir, o.join())
-			eventually(t, "renewed and linked", func() bool { return l.Status().Linked && time.Until(l.Holder().Get().Expires()) > 23*time.Hour })
+			eventually(t, "renewed and linked", func() bool {
+				return l.Status().Linked && time.Until(l.Holder().Get().Expires()) > 23*time.Hour
+			})
 			o.mu.Lock()
 			defer o.mu.Unlock()
 			if len(o.renewals) != 1 || o.renewals[0] != c.how {
@@ -494,72 +292,28 @@ func TestSessions(t *testing.T) {
 		err   string
 		exit  host.Exit
 	}{
-		{"exec", host.SessionRequest{CTID: 101, Exec: &host.ExecSpec{Argv: []string{"/cat", "-"}}}, "hello", "hello", "/cat -", host.Exit{Code: 7}},
-		{"jem", host.SessionRequest{CTID: 101, JEM: &host.JEMRequest{Module: "service", Action: "status", Args: []string{"nginx"}}}, "", "", JEMProgram + " service status nginx", host.Exit{Code: 7}},
-		{"large", host.SessionRequest{CTID: 101, Exec: &host.ExecSpec{Argv: []string{"/cat"}}}, strings.Repeat("x", 3*host.MaxFrame), strings.Repeat("x", 3*host.MaxFrame), "/cat", host.Exit{Code: 7}},
-		{"no such container", host.SessionRequest{CTID: 5, Exec: &host.ExecSpec{Argv: []string{"/cat"}}}, "", "", "", host.Exit{Code: 125, Error: container.ErrNotFound.Error()}},
+		{"exec", host.SessionRequest{CTID: 101, Exec: &host.ExecSpec{Argv: []string{"/cat", "-"}}}, "hello", "hello", "/cat -",
+			host.Exit{Code: 7}},
+		{"jem", host.SessionRequest{CTID: 101, JEM: &host.JEMRequest{Module: "service", Action: "status", Args: []string{"nginx"}}}, "", "",
+			JEMProgram + " service status nginx", host.Exit{Code: 7}},
+		{"large", host.SessionRequest{CTID: 101, Exec: &host.ExecSpec{Argv: []string{"/cat"}}}, strings.Repeat("x", 3*host.MaxFrame),
+			strings.Repeat("x", 3*host.MaxFrame), "/cat", host.Exit{Code: 7}},
+		{"no such container", host.SessionRequest{CTID: 5, Exec: &host.ExecSpec{Argv: []string{"/cat"}}}, "", "", "",
+			host.Exit{Code: 125, Error: container.ErrNotFound.Error()}},
 		{"logs", host.SessionRequest{CTID: 101, Logs: &host.LogsSpec{}}, "", "out\n", "err\n", host.Exit{}},
-		{"the host's own logs", host.SessionRequest{HostLogs: &host.HostLogsSpec{Unit: host.UnitAgent, Tail: 2}}, "", "agent 2\n", "", host.Exit{}},
-		{"unknown kind", host.SessionRequest{CTID: 101}, "", "", "", host.Exit{Code: 125, Error: "the request names nothing that this host knows; update this host's release"}},
+		{"the host's own logs", host.SessionRequest{HostLogs: &host.HostLogsSpec{Unit: host.UnitAgent, Tail: 2}}, "", "agent 2\n", "",
+			host.Exit{}},
+		{"unknown kind", host.SessionRequest{CTID: 101}, "", "", "",
+			host.Exit{Code: 125, Error: "the request names nothing that this host knows; update this host's release"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.req.ID = "s1"
 			out, errOut, exit := o.talk(t, tt.req, tt.stdin)
 			if out != tt.out || errOut != tt.err || exit != tt.exit {
-				t.Errorf("got stdout %d bytes, stderr %q, exit %+v; want %d bytes, %q, %+v", len(out), errOut, exit, len(tt.out), tt.err, tt.exit)
+				t.Errorf("got stdout %d bytes, stderr %q, exit %+v; want %d bytes, %q, %+v", len(out), errOut, exit, len(tt.out),
+					tt.err, tt.exit)
 			}
 		})
-	}
-}
-
-// talk asks for a session and speaks the orchestrator's side of it.
-func (o *orchestrator) talk(t *testing.T, req host.SessionRequest, stdin string) (out, errOut string, exit host.Exit) {
-	t.Helper()
-	o.mu.Lock()
-	o.ask = &req
-	o.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	var ws *websocket.Conn
-	select {
-	case ws = <-o.ws:
-	case <-ctx.Done():
-		t.Fatal("the agent did not dial back")
-	}
-	defer ws.CloseNow()
-	ws.SetReadLimit(host.MaxFrame + 1)
-	var feeder sync.WaitGroup
-	defer feeder.Wait()
-	feeder.Go(func() {
-		for s := stdin; len(s) > 0; {
-			n := min(len(s), host.MaxFrame)
-			if ws.Write(ctx, websocket.MessageBinary, host.Frame(host.ChanStdin, []byte(s[:n]))) != nil {
-				return
-			}
-			s = s[n:]
-		}
-		ws.Write(ctx, websocket.MessageBinary, host.Frame(host.ChanStdin, nil))
-	})
-	for {
-		_, msg, err := ws.Read(ctx)
-		if err != nil {
-			t.Fatalf("the session broke off: %v", err)
-		}
-		c, p, err := host.ParseFrame(msg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		switch c {
-		case host.ChanStdout:
-			out += string(p)
-		case host.ChanStderr:
-			errOut += string(p)
-		case host.ChanExit:
-			if err := json.Unmarshal(p, &exit); err != nil {
-				t.Fatal(err)
-			}
-			return out, errOut, exit
-		}
 	}
 }

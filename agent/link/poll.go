@@ -66,8 +66,8 @@ func (l *Link) poll(ctx context.Context, name, path string) (answer, error) {
 // longAway is when an orchestrator that was away has been so for long.
 const longAway = 10 * time.Second
 
-// pollAnew gives up the polls that are held: after a long silence on the line the answer to one may have been lost, and TCP tries to bring it
-// ever more seldom.
+// pollAnew gives up the polls that are held: after a long silence on the line the answer to one may have been lost, and TCP tries to bring
+// it ever more seldom.
 func (l *Link) pollAnew() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -99,7 +99,8 @@ func (l *Link) accepted(a host.Assignment, took time.Duration, err error) {
 		l.log.Info("peers accepted", logging.Rev, a.Peers.Revision, "hosts", len(a.Peers.Hosts))
 	}
 	if c := a.PeersChange; c != nil {
-		l.log.Info("peers accepted", logging.Rev, c.Peers.Revision, "whole", c.From == 0, "changed", len(c.Peers.Hosts), "gone", len(c.Gone))
+		l.log.Info("peers accepted", logging.Rev, c.Peers.Revision, "whole", c.From == 0, "changed", len(c.Peers.Hosts),
+			"gone", len(c.Gone))
 	}
 }
 

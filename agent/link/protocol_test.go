@@ -27,7 +27,8 @@ func TestAnswerOfAnotherProtocol(t *testing.T) {
 			}
 			w.Write([]byte("{}"))
 		}))
-		_, err := (&clientBox{spoken: host.Spoken}).once(t.Context(), srv.Client(), http.MethodGet, strings.TrimPrefix(srv.URL, "https://"), host.PathAssigned, nil, 30*time.Second)
+		_, err := (&clientBox{spoken: host.Spoken}).once(t.Context(), srv.Client(), http.MethodGet, strings.TrimPrefix(srv.URL, "https://"),
+			host.PathAssigned, nil, 30*time.Second)
 		srv.Close()
 		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("an answer in %q: %v, want %q", c.says, err, c.want)

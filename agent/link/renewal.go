@@ -6,8 +6,8 @@ import (
 	"hardnode.dev/internal/wire/host"
 )
 
-// renewal is what the orchestrator knows of this host by its last whole report: while nothing of that changes, and the orchestrator said that
-// it keeps it, reports are unchanged renewals. The zero value makes the next report whole.
+// renewal is what the orchestrator knows of this host by its last whole report: while nothing of that changes, and the orchestrator said
+// that it keeps it, reports are unchanged renewals. The zero value makes the next report whole.
 type renewal struct {
 	whole host.Report
 	at    time.Time // when it was made

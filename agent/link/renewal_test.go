@@ -14,7 +14,8 @@ import (
 func TestRenewals(t *testing.T) {
 	t0 := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
 	lost, no := errors.New("did not answer in time"), operator.NewProblem(operator.Invalid, "body", "field is missing", "")
-	// Each step: what is so, "kept" or how the report before ended; w is a whole report, u an unchanged renewal, and ! that the next follows at once.
+	// Each step: what is so, "kept" or how the report before ended; w is a whole report, u an unchanged renewal, and ! that the next
+	// follows at once.
 	for _, c := range []struct{ name, steps, want string }{
 		{"quiet", "kept kept kept kept", "w u u u"},
 		{"an earlier orchestrator", "old old old", "w w w"},
@@ -76,8 +77,8 @@ func TestRenewals(t *testing.T) {
 	}
 }
 
-// TestUnchangedRenewals: a link says everything once, then that it is unchanged; an orchestrator that lost it, or is an earlier one, has all of it
-// within the same second, and the host is never away for it.
+// TestUnchangedRenewals: a link says everything once, then that it is unchanged; an orchestrator that lost it, or is an earlier one, has
+// all of it within the same second, and the host is never away for it.
 func TestUnchangedRenewals(t *testing.T) {
 	o := newOrchestrator(t)
 	o.keeps = true

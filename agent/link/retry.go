@@ -23,8 +23,8 @@ type retry struct {
 	most   time.Duration
 }
 
-// next is how long to wait after a failure. The first no after a silence is no reason to wait long: an orchestrator that stood still says no
-// to what is left of that time.
+// next is how long to wait after a failure. The first no after a silence is no reason to wait long: an orchestrator that stood still says
+// no to what is left of that time.
 func (r *retry) next(said bool, spread float64) time.Duration {
 	most := waitSilent
 	if said {

@@ -71,8 +71,9 @@ func (l *Link) sessions(ctx context.Context) error {
 // session dials back and carries one request out.
 func (l *Link) session(ctx context.Context, endpoint string, req host.SessionRequest) error {
 	dialCtx, dialed := context.WithTimeout(ctx, callDeadline)
-	ws, _, err := websocket.Dial(dialCtx, "wss://"+endpoint+host.PathSession+req.ID, &websocket.DialOptions{HTTPClient: l.client.with.Load(), Subprotocols: []string{host.SessionProtocol},
-		HTTPHeader: http.Header{host.ProtocolHeader: {l.client.spoken.String()}}})
+	ws, _, err := websocket.Dial(dialCtx, "wss://"+endpoint+host.PathSession+req.ID,
+		&websocket.DialOptions{HTTPClient: l.client.with.Load(), Subprotocols: []string{host.SessionProtocol},
+			HTTPHeader: http.Header{host.ProtocolHeader: {l.client.spoken.String()}}})
 	dialed()
 	if err != nil {
 		return fmt.Errorf("dial session %s back: %v", req.ID, err)
@@ -121,7 +122,8 @@ func (l *Link) carry(ctx context.Context, req host.SessionRequest, line *session
 		})
 	case req.Exec != nil || req.JEM != nil:
 		spec := execOf(req)
-		exit, err = l.o.Runtime.Exec(ctx, req.CTID, spec, command.Stdio{In: line.Reader(host.ChanStdin), Out: stdout, Err: stderr, Resize: line.Resizes()})
+		exit, err = l.o.Runtime.Exec(ctx, req.CTID, spec,
+			command.Stdio{In: line.Reader(host.ChanStdin), Out: stdout, Err: stderr, Resize: line.Resizes()})
 		l.log.Info("exec", logging.Container, req.CTID, "program", program(spec), "code", exit.Code)
 	default:
 		err = errors.New("the request names nothing that this host knows; update this host's release")

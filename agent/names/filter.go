@@ -13,8 +13,9 @@ import (
 // server's OPT and signatures of the message, and without what an answer from outside may not say: that a name is at an address of
 // this cluster (DNS rebinding), or what a name of this cluster is.
 //
-// Records like that are taken out one by one. If nothing is left the answer is "no such data" without an SOA, which nobody keeps (RFC 2308 5):
-// REFUSED would make clients ask again and again, and NXDOMAIN would deny the name's other records too. The reason goes along (RFC 8914).
+// Records like that are taken out one by one. If nothing is left the answer is "no such data" without an SOA, which nobody keeps (RFC 2308
+// 5): REFUSED would make clients ask again and again, and NXDOMAIN would deny the name's other records too. The reason goes along (RFC
+// 8914).
 func (t *table) pass(q *query, r *dns.Msg) *dns.Msg {
 	out := q.failed(r.Rcode)
 	if r.Rcode > 15 {

@@ -117,12 +117,13 @@ func exchange(ctx context.Context, server string, q *query) (*dns.Msg, error) {
 	return r, nil
 }
 
-// once sends the client's question under a number of our own, from a port that the kernel chose for this one query, and waits for the answer
-// to exactly that (RFC 5452 9).
+// once sends the client's question under a number of our own, from a port that the kernel chose for this one query, and waits for the
+// answer to exactly that (RFC 5452 9).
 func once(ctx context.Context, network, server string, q *query, edns bool) (*dns.Msg, error) {
 	var id [2]byte
 	rand.Read(id[:])
-	m := &dns.Msg{MsgHdr: dns.MsgHdr{Id: binary.BigEndian.Uint16(id[:]), RecursionDesired: q.msg.RecursionDesired, CheckingDisabled: q.msg.CheckingDisabled},
+	m := &dns.Msg{MsgHdr: dns.MsgHdr{Id: binary.BigEndian.Uint16(id[:]), RecursionDesired: q.msg.RecursionDesired,
+		CheckingDisabled: q.msg.CheckingDisabled},
 		Question: q.msg.Question}
 	if edns {
 		m.SetEdns0(advertised, q.do)

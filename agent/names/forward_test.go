@@ -74,10 +74,13 @@ func TestForwardedIsCut(t *testing.T) {
 			if err := m.Unpack(out); err != nil {
 				t.Fatal(err)
 			}
-			if m.Truncated != tt.truncated || tt.records >= 0 && len(m.Answer) != tt.records || len(tt.change) == 0 && !tt.tcp && len(out) > 512 {
-				t.Errorf("got %d bytes, TC %v, %d records; want TC %v, %d records", len(out), m.Truncated, len(m.Answer), tt.truncated, tt.records)
+			if m.Truncated != tt.truncated || tt.records >= 0 && len(m.Answer) != tt.records || len(tt.change) == 0 && !tt.tcp &&
+				len(out) > 512 {
+				t.Errorf("got %d bytes, TC %v, %d records; want TC %v, %d records", len(out), m.Truncated, len(m.Answer), tt.truncated,
+					tt.records)
 			}
-			if o := m.IsEdns0(); (o != nil) != (len(tt.change) > 0) || o != nil && (len(o.Option) > 0 || o.Do() || o.UDPSize() != advertised) {
+			if o := m.IsEdns0(); (o != nil) != (len(tt.change) > 0) || o != nil &&
+				(len(o.Option) > 0 || o.Do() || o.UDPSize() != advertised) {
 				t.Errorf("got OPT %v: want one of our own, only when the client sent one", o)
 			}
 		})
@@ -92,23 +95,36 @@ func TestForwarded(t *testing.T) {
 		up        []string
 		want      string
 	}{
-		{"metadata.google.internal is not ours", "metadata.google.internal.", []string{answers(t, nil, "%s 60 IN A 169.254.169.254")}, "NOERROR; metadata.google.internal. A 169.254.169.254"},
+		{"metadata.google.internal is not ours", "metadata.google.internal.", []string{answers(t, nil, "%s 60 IN A 169.254.169.254")},
+			"NOERROR; metadata.google.internal. A 169.254.169.254"},
 		{"the client's case", "ExAmPle.COM.", []string{answers(t, func(r *dns.Msg) {
 			r.Question[0].Name = "example.com."
 			r.Answer[0].Header().Name = "example.com."
 		}, "%s 60 IN A 192.0.2.1")}, "NOERROR; ExAmPle.COM. A 192.0.2.1"},
-		{"aliases", "www.example.", []string{answers(t, nil, "%s 60 IN CNAME a.example.", "a.example. 60 IN A 192.0.2.1")}, "NOERROR; www.example. CNAME a.example.; a.example. A 192.0.2.1"},
-		{"nobody vouches here", "example.com.", []string{answers(t, func(r *dns.Msg) { r.AuthenticatedData, r.Authoritative = true, true }, "%s 60 IN A 192.0.2.1")}, "NOERROR; example.com. A 192.0.2.1"},
-		{"a refusal is no answer: the next is asked", "example.com.", []string{answers(t, rcode(dns.RcodeRefused)), answers(t, rcode(dns.RcodeServerFailure)), answers(t, nil, "%s 60 IN A 192.0.2.1")}, "NOERROR; example.com. A 192.0.2.1"},
-		{"NXDOMAIN is one", "example.com.", []string{answers(t, rcode(dns.RcodeNameError)), answers(t, nil, "%s 60 IN A 192.0.2.1")}, "NXDOMAIN"},
+		{"aliases", "www.example.", []string{answers(t, nil, "%s 60 IN CNAME a.example.", "a.example. 60 IN A 192.0.2.1")},
+			"NOERROR; www.example. CNAME a.example.; a.example. A 192.0.2.1"},
+		{"nobody vouches here", "example.com.", []string{answers(t, func(r *dns.Msg) {
+			r.AuthenticatedData, r.Authoritative = true, true
+		}, "%s 60 IN A 192.0.2.1")}, "NOERROR; example.com. A 192.0.2.1"},
+		{"a refusal is no answer: the next is asked", "example.com.", []string{answers(t, rcode(dns.RcodeRefused)),
+			answers(t, rcode(dns.RcodeServerFailure)), answers(t, nil, "%s 60 IN A 192.0.2.1")}, "NOERROR; example.com. A 192.0.2.1"},
+		{"NXDOMAIN is one", "example.com.", []string{answers(t, rcode(dns.RcodeNameError)), answers(t, nil, "%s 60 IN A 192.0.2.1")},
+			"NXDOMAIN"},
 		{"all refuse", "example.com.", []string{answers(t, rcode(dns.RcodeRefused))}, "REFUSED"},
-		{"about EDNS between servers", "example.com.", []string{answers(t, func(r *dns.Msg) { r.SetEdns0(512, false); r.Rcode = dns.RcodeBadCookie })}, "SERVFAIL"},
-		{"a type nobody knows", "example.com.", []string{answers(t, nil, `%s 60 IN TYPE65280 \# 4 0a000001`)}, `NOERROR; example.com. TYPE65280 \# 4 0a000001`},
-		{"no data, with its SOA", "example.com.", []string{answers(t, func(r *dns.Msg) { r.Ns = []dns.RR{rr("example.com. 60 IN SOA a. b. 1 1 1 1 1")} })}, "NOERROR; /example.com. SOA"},
+		{"about EDNS between servers", "example.com.",
+			[]string{answers(t, func(r *dns.Msg) { r.SetEdns0(512, false); r.Rcode = dns.RcodeBadCookie })}, "SERVFAIL"},
+		{"a type nobody knows", "example.com.", []string{answers(t, nil, `%s 60 IN TYPE65280 \# 4 0a000001`)},
+			`NOERROR; example.com. TYPE65280 \# 4 0a000001`},
+		{"no data, with its SOA", "example.com.", []string{answers(t, func(r *dns.Msg) {
+			r.Ns = []dns.RR{rr("example.com. 60 IN SOA a. b. 1 1 1 1 1")}
+		})}, "NOERROR; /example.com. SOA"},
 
 		{"rebinding: a container", "evil.example.", []string{answers(t, nil, "%s 1 IN A 10.96.1.10")}, "NOERROR"},
-		{"rebinding: one of two", "evil.example.", []string{answers(t, nil, "%s 1 IN A 192.0.2.1", "%s 1 IN A 10.111.255.255")}, "NOERROR; evil.example. A 192.0.2.1"},
-		{"rebinding: behind an alias", "evil.example.", []string{answers(t, nil, "%s 1 IN CNAME a.example.", "a.example. 1 IN A 10.96.1.10")}, "NOERROR; evil.example. CNAME a.example."},
+		{"rebinding: one of two", "evil.example.", []string{answers(t, nil, "%s 1 IN A 192.0.2.1", "%s 1 IN A 10.111.255.255")},
+			"NOERROR; evil.example. A 192.0.2.1"},
+		{"rebinding: behind an alias", "evil.example.",
+			[]string{answers(t, nil, "%s 1 IN CNAME a.example.", "a.example. 1 IN A 10.96.1.10")},
+			"NOERROR; evil.example. CNAME a.example."},
 		{"rebinding: IPv6", "evil.example.", []string{answers(t, nil, "%s 1 IN AAAA fd48:4e00:0:1::a")}, "NOERROR"},
 		{"rebinding: mapped", "evil.example.", []string{answers(t, nil, "%s 1 IN AAAA ::ffff:10.96.1.10")}, "NOERROR"},
 		{"rebinding: NAT64", "evil.example.", []string{answers(t, nil, "%s 1 IN AAAA 64:ff9b::10.96.1.10")}, "NOERROR"},
@@ -116,9 +132,13 @@ func TestForwarded(t *testing.T) {
 		{"rebinding: a user host", "evil.example.", []string{answers(t, nil, "%s 1 IN A 10.77.0.11")}, "NOERROR"},
 		{"rebinding: a user host's other address", "evil.example.", []string{answers(t, nil, "%s 1 IN A 192.0.2.11")}, "NOERROR"},
 		{"rebinding: this server", "evil.example.", []string{answers(t, nil, "%s 1 IN A 169.254.1.1")}, "NOERROR"},
-		{"an infra host serves the cluster's domains", "hello.example.", []string{answers(t, nil, "%s 1 IN A 10.77.0.2")}, "NOERROR; hello.example. A 10.77.0.2"},
-		{"a container's own loopback means it no harm", "2.0.0.127.bl.example.", []string{answers(t, nil, "%s 1 IN A 127.0.0.2")}, "NOERROR; 2.0.0.127.bl.example. A 127.0.0.2"},
-		{"nobody outside says what our names are", "evil.example.", []string{answers(t, nil, "%s 1 IN CNAME cp.hello.internal.", "cp.hello.internal. 1 IN A 192.0.2.66")}, "NOERROR; evil.example. CNAME cp.hello.internal."},
+		{"an infra host serves the cluster's domains", "hello.example.", []string{answers(t, nil, "%s 1 IN A 10.77.0.2")},
+			"NOERROR; hello.example. A 10.77.0.2"},
+		{"a container's own loopback means it no harm", "2.0.0.127.bl.example.", []string{answers(t, nil, "%s 1 IN A 127.0.0.2")},
+			"NOERROR; 2.0.0.127.bl.example. A 127.0.0.2"},
+		{"nobody outside says what our names are", "evil.example.",
+			[]string{answers(t, nil, "%s 1 IN CNAME cp.hello.internal.", "cp.hello.internal. 1 IN A 192.0.2.66")},
+			"NOERROR; evil.example. CNAME cp.hello.internal."},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -145,7 +165,8 @@ func TestUpstreamTruncates(t *testing.T) {
 		}
 		w.WriteMsg(r)
 	})
-	if got, want := render(say(t, server(up), question("example.com.", dns.TypeA), hello, false)), "NOERROR; example.com. A 192.0.2.1"; got != want {
+	if got, want := render(say(t, server(up), question("example.com.", dns.TypeA), hello, false)),
+		"NOERROR; example.com. A 192.0.2.1"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	pc, err := net.ListenPacket("udp", "127.0.0.1:0") // no TCP
@@ -159,7 +180,8 @@ func TestUpstreamTruncates(t *testing.T) {
 	})}
 	go u.ActivateAndServe()
 	t.Cleanup(func() { pc.Close() })
-	if got, want := render(say(t, server(pc.LocalAddr().String()), question("example.com.", dns.TypeA), hello, false)), "NOERROR; TC"; got != want {
+	if got, want := render(say(t, server(pc.LocalAddr().String()), question("example.com.", dns.TypeA), hello, false)),
+		"NOERROR; TC"; got != want {
 		t.Errorf("a server without TCP: got %q, want %q", got, want)
 	}
 }
@@ -176,7 +198,8 @@ func TestOldUpstream(t *testing.T) {
 		r.Answer = []dns.RR{rr("%s 60 IN A 192.0.2.1", q.Question[0].Name)}
 		w.WriteMsg(r)
 	})
-	if got, want := render(say(t, server(up), question("example.com.", dns.TypeA), hello, false)), "NOERROR; example.com. A 192.0.2.1"; got != want {
+	if got, want := render(say(t, server(up), question("example.com.", dns.TypeA), hello, false)),
+		"NOERROR; example.com. A 192.0.2.1"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

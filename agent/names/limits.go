@@ -65,7 +65,8 @@ func (l *limits) drop(a netip.Addr, now time.Time) (tell int) {
 	return tell
 }
 
-// share finds a caller's share, or makes it. Those that have been silent long enough to have all of theirs again make room; nil: there is none.
+// share finds a caller's share, or makes it. Those that have been silent long enough to have all of theirs again make room; nil: there is
+// none.
 func (l *limits) share(a netip.Addr, now time.Time) *share {
 	if s := l.by[a]; s != nil {
 		return s

@@ -33,8 +33,8 @@ var special = []struct {
 
 // nowhere are addresses that no server elsewhere can know the names of (RFC 6303 4; RFC 6890).
 var nowhere = func() (out []netip.Prefix) {
-	for _, s := range []string{"0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "255.255.255.255/32",
-		"::/128", "::1/128", "fe80::/12", "fe90::/12", "fea0::/12", "feb0::/12", "2001:db8::/32"} {
+	for _, s := range []string{"0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24",
+		"255.255.255.255/32", "::/128", "::1/128", "fe80::/12", "fe90::/12", "fea0::/12", "feb0::/12", "2001:db8::/32"} {
 		out = append(out, netip.MustParsePrefix(s))
 	}
 	return out
@@ -139,7 +139,8 @@ func header(name string, kind uint16) dns.RR_Header {
 
 // soa of a zone that has no other servers (RFC 6303 3). Its minimum is how long a negative answer is kept (RFC 2308 4).
 func soa(zone string) dns.RR {
-	return &dns.SOA{Hdr: header(zone, dns.TypeSOA), Ns: zone, Mbox: "nobody.invalid.", Serial: 1, Refresh: 3600, Retry: 1200, Expire: 604800, Minttl: ttl}
+	return &dns.SOA{Hdr: header(zone, dns.TypeSOA), Ns: zone, Mbox: "nobody.invalid.", Serial: 1, Refresh: 3600, Retry: 1200,
+		Expire: 604800, Minttl: ttl}
 }
 
 // families are the two trees of reverse names (RFC 1035 3.5, RFC 3596 2.5).

@@ -83,8 +83,14 @@ func unasked(q dns.Question) int {
 
 // refuse is an answer without data; the question is repeated when it could be read.
 func (q *query) refuse(raw []byte, rcode int) []byte {
-	r := &dns.Msg{MsgHdr: dns.MsgHdr{Id: binary.BigEndian.Uint16(raw), Response: true, Opcode: int(raw[2]>>3) & 0xf, RecursionDesired: raw[2]&1 != 0,
-		RecursionAvailable: true, Rcode: rcode}}
+	r := &dns.Msg{MsgHdr: dns.MsgHdr{
+		Id:                 binary.BigEndian.Uint16(raw),
+		Response:           true,
+		Opcode:             int(raw[2]>>3) & 0xf,
+		RecursionDesired:   raw[2]&1 != 0,
+		RecursionAvailable: true,
+		Rcode:              rcode,
+	}}
 	if len(q.msg.Question) == 1 {
 		r.Question = q.msg.Question
 	}
@@ -98,7 +104,8 @@ func (q *query) failed(rcode int) *dns.Msg {
 	return r
 }
 
-// local is the answer for what is answered here. A name that is not there, or has nothing of the kind, comes with its zone's SOA (RFC 2308).
+// local is the answer for what is answered here. A name that is not there, or has nothing of the kind, comes with its zone's SOA (RFC
+// 2308).
 func (q *query) local(l reply) *dns.Msg {
 	r := q.failed(l.rcode)
 	r.Authoritative = l.zone != ""

@@ -26,7 +26,8 @@ func TestRFC(t *testing.T) {
 	}{
 		{"1035 3.4.1: A", question(node101, dns.TypeA), "NOERROR; AA; node101.hello.internal. A 10.96.1.10"},
 		{"3596 2.2: AAAA", question(node101, dns.TypeAAAA), "NOERROR; AA; node101.hello.internal. AAAA fd48:4e00:0:1::a"},
-		{"1035 2.3.3: case is kept and ignored", question("nOde101.HELLO.Internal.", dns.TypeA), "NOERROR; AA; nOde101.HELLO.Internal. A 10.96.1.10"},
+		{"1035 2.3.3: case is kept and ignored", question("nOde101.HELLO.Internal.", dns.TypeA),
+			"NOERROR; AA; nOde101.HELLO.Internal. A 10.96.1.10"},
 		{"2308 2.2: a name without that type", question(node101, dns.TypeMX), "NOERROR; AA" + soaHello},
 		{"2308 2.2: AAAA of a name with A only", question("node102.hello.internal.", dns.TypeAAAA), "NOERROR; AA" + soaHello},
 		{"2308 2.1: no such name", question("node103.hello.internal.", dns.TypeA), "NXDOMAIN; AA" + soaHello},
@@ -35,24 +36,30 @@ func TestRFC(t *testing.T) {
 		{"4592 2.2.2: an empty non-terminal exists", question("er.hello.internal.", dns.TypeA), "NOERROR; AA" + soaHello},
 		{"4592 2.2.2: below it", question("other.er.hello.internal.", dns.TypeA), "NXDOMAIN; AA" + soaHello},
 		{"1034 4.2: the zone's own name", question("hello.internal.", dns.TypeA), "NOERROR; AA" + soaHello},
-		{"1034 4.2.1: its SOA", question("hello.internal.", dns.TypeSOA), "NOERROR; AA; hello.internal. SOA hello.internal. nobody.invalid. 1 3600 1200 604800 1"},
+		{"1034 4.2.1: its SOA", question("hello.internal.", dns.TypeSOA),
+			"NOERROR; AA; hello.internal. SOA hello.internal. nobody.invalid. 1 3600 1200 604800 1"},
 		{"1034 4.2.1: its NS", question("hello.internal.", dns.TypeNS), "NOERROR; AA; hello.internal. NS hello.internal."},
 		{"4035 3.1.4.1: no DS here", question("hello.internal.", dns.TypeDS), "NOERROR; AA" + soaHello},
 		{"8482 4.1: ANY gets one kind", question(node101, dns.TypeANY), "NOERROR; AA; node101.hello.internal. A 10.96.1.10"},
-		{"8482 4.1: ANY of the zone's own name", question("hello.internal.", dns.TypeANY), "NOERROR; AA; hello.internal. SOA hello.internal. nobody.invalid. 1 3600 1200 604800 1"},
+		{"8482 4.1: ANY of the zone's own name", question("hello.internal.", dns.TypeANY),
+			"NOERROR; AA; hello.internal. SOA hello.internal. nobody.invalid. 1 3600 1200 604800 1"},
 		{"3597 5: a type nobody knows", question(node101, 65280), "NOERROR; AA" + soaHello},
 		{"9460 2.4.2: HTTPS is a type like others", question(node101, dns.TypeHTTPS), "NOERROR; AA" + soaHello},
 
-		{"1035 3.5: PTR", question("10.1.96.10.in-addr.arpa.", dns.TypePTR), "NOERROR; AA; 10.1.96.10.in-addr.arpa. PTR node101.hello.internal."},
-		{"3596 2.5: PTR of IPv6", question(arpa("fd48:4e00:0:1::a"), dns.TypePTR), "NOERROR; AA; " + arpa("fd48:4e00:0:1::a") + " PTR node101.hello.internal."},
+		{"1035 3.5: PTR", question("10.1.96.10.in-addr.arpa.", dns.TypePTR),
+			"NOERROR; AA; 10.1.96.10.in-addr.arpa. PTR node101.hello.internal."},
+		{"3596 2.5: PTR of IPv6", question(arpa("fd48:4e00:0:1::a"), dns.TypePTR),
+			"NOERROR; AA; " + arpa("fd48:4e00:0:1::a") + " PTR node101.hello.internal."},
 		{"1035 3.5: an address nobody has", question("99.1.96.10.in-addr.arpa.", dns.TypePTR), "NXDOMAIN; AA; /96.10.in-addr.arpa. SOA"},
 		{"1035 3.5: an address of another's", question("10.2.96.10.in-addr.arpa.", dns.TypePTR), "NXDOMAIN; AA; /96.10.in-addr.arpa. SOA"},
 		{"4592 2.2.2: part of an address", question("1.96.10.in-addr.arpa.", dns.TypePTR), "NOERROR; AA; /96.10.in-addr.arpa. SOA"},
 		{"4592 2.2.2: part of no address", question("7.96.10.in-addr.arpa.", dns.TypePTR), "NXDOMAIN; AA; /96.10.in-addr.arpa. SOA"},
-		{"1034 4.2.1: the reverse zone's SOA", question("111.10.in-addr.arpa.", dns.TypeSOA), "NOERROR; AA; 111.10.in-addr.arpa. SOA 111.10.in-addr.arpa. nobody.invalid. 1 3600 1200 604800 1"},
+		{"1034 4.2.1: the reverse zone's SOA", question("111.10.in-addr.arpa.", dns.TypeSOA),
+			"NOERROR; AA; 111.10.in-addr.arpa. SOA 111.10.in-addr.arpa. nobody.invalid. 1 3600 1200 604800 1"},
 		{"2308 2.2: a PTR is not an A", question("10.1.96.10.in-addr.arpa.", dns.TypeA), "NOERROR; AA; /96.10.in-addr.arpa. SOA"},
 		{"8020 2: below an address", question("x.10.1.96.10.in-addr.arpa.", dns.TypePTR), "NXDOMAIN; AA; /96.10.in-addr.arpa. SOA"},
-		{"1035 3.5: not how a number is written", question("010.1.96.10.in-addr.arpa.", dns.TypePTR), "NXDOMAIN; AA; /96.10.in-addr.arpa. SOA"},
+		{"1035 3.5: not how a number is written", question("010.1.96.10.in-addr.arpa.", dns.TypePTR),
+			"NXDOMAIN; AA; /96.10.in-addr.arpa. SOA"},
 		{"2317 4: a delegation's label", question("0/25.1.96.10.in-addr.arpa.", dns.TypeNS), "NXDOMAIN; AA; /96.10.in-addr.arpa. SOA"},
 		{"6303 2: private addresses beside ours are the site's", question("1.0.112.10.in-addr.arpa.", dns.TypePTR), "SERVFAIL"},
 
@@ -70,35 +77,46 @@ func TestRFC(t *testing.T) {
 		{"DESIGN 5: not this cluster's", question("metadata.google.internal.", dns.TypeA), "SERVFAIL"},
 		{"DESIGN 5: the top is nobody's", question("internal.", dns.TypeSOA), "SERVFAIL"},
 		{"DESIGN 5: an environment one can't reach", question("node201.acme.internal.", dns.TypeA), "SERVFAIL"},
-		{"DESIGN 5: the platform's is always ours", question("resolver.jelastic.internal.", dns.TypeA), "NXDOMAIN; AA; /jelastic.internal. SOA"},
+		{"DESIGN 5: the platform's is always ours", question("resolver.jelastic.internal.", dns.TypeA),
+			"NXDOMAIN; AA; /jelastic.internal. SOA"},
 		{"DESIGN 5: no part of a label", question("notinternal.", dns.TypeA), "SERVFAIL"},
 		{"DESIGN 5: a dot in a label is no end of it", question(`node101\.hello.internal.`, dns.TypeA), "SERVFAIL"},
 
-		{"6891 6.1.1: an OPT is answered by one", question(node101, dns.TypeA, edns(0, 1232, false)), "NOERROR; AA; node101.hello.internal. A 10.96.1.10; OPT0 do=false options=0"},
-		{"3225 3: DO comes back", question(node101, dns.TypeA, edns(0, 1232, true)), "NOERROR; AA; node101.hello.internal. A 10.96.1.10; OPT0 do=true options=0"},
+		{"6891 6.1.1: an OPT is answered by one", question(node101, dns.TypeA, edns(0, 1232, false)),
+			"NOERROR; AA; node101.hello.internal. A 10.96.1.10; OPT0 do=false options=0"},
+		{"3225 3: DO comes back", question(node101, dns.TypeA, edns(0, 1232, true)),
+			"NOERROR; AA; node101.hello.internal. A 10.96.1.10; OPT0 do=true options=0"},
 		{"6891 6.1.2: unknown options and flags are not repeated", question(node101, dns.TypeA, edns(0, 1232, false), func(m *dns.Msg) {
-			m.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_LOCAL{Code: 65001, Data: []byte("x")}, &dns.EDNS0_COOKIE{Cookie: "0102030405060708"}}
+			m.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_LOCAL{Code: 65001, Data: []byte("x")},
+				&dns.EDNS0_COOKIE{Cookie: "0102030405060708"}}
 			m.IsEdns0().SetZ(0x4000)
 		}), "NOERROR; AA; node101.hello.internal. A 10.96.1.10; OPT0 do=false options=0"},
 		{"6891 6.1.3: another version", question(node101, dns.TypeA, edns(1, 1232, false)), "BADVERS; OPT0 do=false options=0"},
-		{"6891 6.1.3: for other servers' names too", question("example.com.", dns.TypeA, edns(100, 1232, true)), "BADVERS; OPT0 do=true options=0"},
+		{"6891 6.1.3: for other servers' names too", question("example.com.", dns.TypeA, edns(100, 1232, true)),
+			"BADVERS; OPT0 do=true options=0"},
 		{"6891 6.1.1: two OPTs", question(node101, dns.TypeA, edns(0, 1232, false), edns(0, 512, false)), "FORMERR"},
-		{"6891 6.1.1: an OPT that is no root's", question(node101, dns.TypeA, edns(0, 1232, false), func(m *dns.Msg) { m.IsEdns0().Hdr.Name = "x." }), "FORMERR"},
-		{"6891 6.1.1: an OPT beside the answer", question(node101, dns.TypeA, edns(0, 1232, false), func(m *dns.Msg) { m.Answer, m.Extra = m.Extra, nil }), "FORMERR"},
+		{"6891 6.1.1: an OPT that is no root's",
+			question(node101, dns.TypeA, edns(0, 1232, false), func(m *dns.Msg) { m.IsEdns0().Hdr.Name = "x." }), "FORMERR"},
+		{"6891 6.1.1: an OPT beside the answer",
+			question(node101, dns.TypeA, edns(0, 1232, false), func(m *dns.Msg) { m.Answer, m.Extra = m.Extra, nil }), "FORMERR"},
 		{"6895 3.1: OPT is no question", question(node101, dns.TypeOPT), "FORMERR"},
 		{"6895 3.1: nor is type 0", question(node101, 0), "FORMERR"},
 		{"6895 3.2: nor class NONE", question(node101, dns.TypeA, class(dns.ClassNONE)), "FORMERR"},
 		{"6895 3.1: meta types", question(node101, dns.TypeTKEY), "NOTIMP"},
 		{"1035 3.2.3: MAILA", question("example.com.", dns.TypeMAILA), "NOTIMP"},
 		{"5936 2.2.1: AXFR", question("hello.internal.", dns.TypeAXFR), "REFUSED"},
-		{"1995 2: IXFR", question("hello.internal.", dns.TypeIXFR, func(m *dns.Msg) { m.Ns = []dns.RR{rr("hello.internal. 1 IN SOA a. b. 1 1 1 1 1")} }), "REFUSED"},
+		{"1995 2: IXFR", question("hello.internal.", dns.TypeIXFR, func(m *dns.Msg) {
+			m.Ns = []dns.RR{rr("hello.internal. 1 IN SOA a. b. 1 1 1 1 1")}
+		}), "REFUSED"},
 		{"4892 3: version.bind", question("version.bind.", dns.TypeTXT, class(dns.ClassCHAOS)), "REFUSED"},
 		{"1035 3.2.5: class ANY", question(node101, dns.TypeA, class(dns.ClassANY)), "REFUSED"},
 		{"1035 4.1.1: another opcode", question(node101, dns.TypeSOA, opcode(dns.OpcodeStatus)), "NOTIMP"},
 		{"1996 3.2: NOTIFY", question(node101, dns.TypeSOA, opcode(dns.OpcodeNotify)), "NOTIMP"},
-		{"2136 3.1: UPDATE, with EDNS", question("hello.internal.", dns.TypeSOA, opcode(dns.OpcodeUpdate), edns(0, 512, false)), "NOTIMP; OPT0 do=false options=0"},
+		{"2136 3.1: UPDATE, with EDNS", question("hello.internal.", dns.TypeSOA, opcode(dns.OpcodeUpdate), edns(0, 512, false)),
+			"NOTIMP; OPT0 do=false options=0"},
 		{"8490 5.1: DSO", []byte{1, 2, 0x30, 0, 0, 0, 0, 0, 0, 0, 0, 0}, "NOTIMP"},
-		{"9619 3: two questions", question(node101, dns.TypeA, func(m *dns.Msg) { m.Question = append(m.Question, m.Question[0]) }), "FORMERR"},
+		{"9619 3: two questions", question(node101, dns.TypeA, func(m *dns.Msg) { m.Question = append(m.Question, m.Question[0]) }),
+			"FORMERR"},
 		{"9619 3: no question", question(node101, dns.TypeA, func(m *dns.Msg) { m.Question = nil }), "FORMERR"},
 		{"1035 4.1.1: a response is no query", question(node101, dns.TypeA, func(m *dns.Msg) { m.Response = true }), "nothing"},
 		{"1035 4.1.1: less than a header", []byte{1, 2, 1, 0, 0}, "nothing"},
@@ -109,7 +127,8 @@ func TestRFC(t *testing.T) {
 		{"1035 2.3.4: the longest name", question(long+strings.Repeat("b", 44)+".hello.internal.", dns.TypeA), "NXDOMAIN; AA" + soaHello},
 		{"1035 2.3.4: a name too long", tooLong(), "FORMERR"},
 		{"2181 11: any byte is a name's", question(`\000\255 \..hello.internal.`, dns.TypeA), "NXDOMAIN; AA" + soaHello},
-		{"1035 4.1.1: RD off changes nothing here", question(node101, dns.TypeA, func(m *dns.Msg) { m.RecursionDesired = false }), "NOERROR; AA; node101.hello.internal. A 10.96.1.10"},
+		{"1035 4.1.1: RD off changes nothing here", question(node101, dns.TypeA, func(m *dns.Msg) { m.RecursionDesired = false }),
+			"NOERROR; AA; node101.hello.internal. A 10.96.1.10"},
 	}
 	s := server()
 	for _, tt := range tests {
@@ -142,7 +161,8 @@ func tooLong() []byte {
 
 // TestEcho: flags and question come back as RFC 1035 4.1.1 and RFC 4035 3.2 have it.
 func TestEcho(t *testing.T) {
-	m := say(t, server(), question("CP.hello.INTERNAL.", dns.TypeA, func(m *dns.Msg) { m.RecursionDesired, m.CheckingDisabled = false, true }), hello, false)
+	m := say(t, server(),
+		question("CP.hello.INTERNAL.", dns.TypeA, func(m *dns.Msg) { m.RecursionDesired, m.CheckingDisabled = false, true }), hello, false)
 	if m.RecursionDesired || !m.CheckingDisabled || m.AuthenticatedData || m.Question[0].Name != "CP.hello.INTERNAL." {
 		t.Errorf("got %v", m)
 	}
@@ -173,7 +193,8 @@ func TestSeenByThoseWhoMayReach(t *testing.T) {
 		}
 	}
 	before := &Server{Self: a("169.254.1.1")}
-	for name, want := range map[string]string{"node101.hello.internal.": "SERVFAIL", "localhost.": "NOERROR; AA; localhost. A 127.0.0.1", "x.invalid.": "NXDOMAIN; AA; /invalid. SOA"} {
+	for name, want := range map[string]string{"node101.hello.internal.": "SERVFAIL", "localhost.": "NOERROR; AA; localhost. A 127.0.0.1",
+		"x.invalid.": "NXDOMAIN; AA; /invalid. SOA"} {
 		if got := render(say(t, before, question(name, dns.TypeA), hello, false)); got != want {
 			t.Errorf("before the first peers, %s: got %q, want %q", name, got, want)
 		}
@@ -213,8 +234,10 @@ func TestCutToSize(t *testing.T) {
 			if err := m.Unpack(out); err != nil {
 				t.Fatal(err)
 			}
-			if len(out) > tt.size || m.Truncated != tt.truncated || !tt.truncated && len(m.Answer) != 200 || tt.truncated && len(out) < tt.size-32 {
-				t.Errorf("got %d bytes, TC %v, %d records; want at most %d (and use them), TC %v", len(out), m.Truncated, len(m.Answer), tt.size, tt.truncated)
+			if len(out) > tt.size || m.Truncated != tt.truncated || !tt.truncated && len(m.Answer) != 200 || tt.truncated &&
+				len(out) < tt.size-32 {
+				t.Errorf("got %d bytes, TC %v, %d records; want at most %d (and use them), TC %v", len(out), m.Truncated, len(m.Answer),
+					tt.size, tt.truncated)
 			}
 			if (m.IsEdns0() != nil) != (len(tt.change) > 0) {
 				t.Errorf("OPT in the answer: %v", m.IsEdns0())
@@ -261,7 +284,8 @@ func FuzzQuery(f *testing.F) {
 // FuzzPass: whatever another server sends, nothing in it names an address of the cluster afterwards.
 func FuzzPass(f *testing.F) {
 	m := new(dns.Msg).SetQuestion("x.example.", dns.TypeA)
-	m.Answer = []dns.RR{rr("x.example. 1 IN CNAME y.example."), rr("y.example. 1 IN A 10.96.1.10"), rr("y.example. 1 IN HTTPS 1 . ipv4hint=10.96.1.10")}
+	m.Answer = []dns.RR{rr("x.example. 1 IN CNAME y.example."), rr("y.example. 1 IN A 10.96.1.10"),
+		rr("y.example. 1 IN HTTPS 1 . ipv4hint=10.96.1.10")}
 	raw, _ := m.Pack()
 	f.Add(raw, uint16(512))
 	s := server()

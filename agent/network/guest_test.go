@@ -141,19 +141,25 @@ func TestNetwork(t *testing.T) {
 
 	peers := &host.Peers{Version: 1, Range4: p("10.96.0.0/12"), Range6: p("fd48:4e00::/48"),
 		Hosts: []host.Peer{
-			{ID: "h-000000000000", Name: "infra", Underlay: a("10.77.0.2"), Addrs: []netip.Addr{a("192.0.2.2")}, Blocks: []netip.Prefix{p("10.96.0.0/24"), p("fd48:4e00::/64")}},
-			{ID: "h-000000000001", Name: "host-1", Underlay: a("10.77.0.11"), Blocks: []netip.Prefix{p("10.96.1.0/24"), p("fd48:4e00:0:1::/64"), p("10.96.7.0/24")}, Moved: []netip.Prefix{p("10.96.7.0/24")}},
+			{ID: "h-000000000000", Name: "infra", Underlay: a("10.77.0.2"), Addrs: []netip.Addr{a("192.0.2.2")},
+				Blocks: []netip.Prefix{p("10.96.0.0/24"), p("fd48:4e00::/64")}},
+			{ID: "h-000000000001", Name: "host-1", Underlay: a("10.77.0.11"), Blocks: []netip.Prefix{p("10.96.1.0/24"),
+				p("fd48:4e00:0:1::/64"), p("10.96.7.0/24")}, Moved: []netip.Prefix{p("10.96.7.0/24")}},
 		},
 		Groups: []host.Group{{Name: "jelastic", Addrs: []netip.Addr{a("10.96.0.13")}},
-			{Name: "acme", Addrs: []netip.Addr{a("10.96.0.50"), a("10.96.1.10"), a("10.96.7.10"), a("fd48:4e00::32"), a("fd48:4e00:0:1::a"), a("fd48:4e00:0:1::10a")}},
+			{Name: "acme", Addrs: []netip.Addr{a("10.96.0.50"), a("10.96.1.10"), a("10.96.7.10"), a("fd48:4e00::32"), a("fd48:4e00:0:1::a"),
+				a("fd48:4e00:0:1::10a")}},
 			{Name: "other", Addrs: []netip.Addr{a("10.96.1.11")}}}}
-	api := Endpoint{CTID: 3, IPv4: a("10.96.0.13"), Publish: []host.Port{{Proto: "tcp", Host: 7443, Container: 7443}, {Proto: "tcp", Host: 7445, Container: 7443}}}
+	api := Endpoint{CTID: 3, IPv4: a("10.96.0.13"),
+		Publish: []host.Port{{Proto: "tcp", Host: 7443, Container: 7443}, {Proto: "tcp", Host: 7445, Container: 7443}}}
 	acmeA := Endpoint{CTID: 150, IPv4: a("10.96.0.50"), IPv6: a("fd48:4e00::32")}
 	acmeB := Endpoint{CTID: 110, IPv4: a("10.96.1.10"), IPv6: a("fd48:4e00:0:1::a")}
 	otherB := Endpoint{CTID: 111, IPv4: a("10.96.1.11")}
 	moreB := Endpoint{CTID: 112, IPv4: a("10.96.7.10"), IPv6: a("fd48:4e00:0:1::10a")} // in its host's second block
-	sa := State{Role: host.RoleInfra, Self: "h-000000000000", Addrs: []netip.Addr{a("10.77.0.2"), a("192.0.2.2")}, Peers: peers, Endpoints: []Endpoint{api, acmeA}}
-	sb := State{Role: host.RoleUser, Self: "h-000000000001", Addrs: []netip.Addr{a("10.77.0.11")}, Peers: peers, Endpoints: []Endpoint{acmeB, otherB, moreB}}
+	sa := State{Role: host.RoleInfra, Self: "h-000000000000", Addrs: []netip.Addr{a("10.77.0.2"), a("192.0.2.2")}, Peers: peers,
+		Endpoints: []Endpoint{api, acmeA}}
+	sb := State{Role: host.RoleUser, Self: "h-000000000001", Addrs: []netip.Addr{a("10.77.0.11")}, Peers: peers,
+		Endpoints: []Endpoint{acmeB, otherB, moreB}}
 	a1.apply(t, sa)
 	b1.apply(t, sb)
 	peers.Hosts[0].MeshKey, peers.Hosts[1].MeshKey = a1.net.MeshKey(), b1.net.MeshKey()
@@ -162,7 +168,8 @@ func TestNetwork(t *testing.T) {
 	}
 	a1.apply(t, sa)
 	b1.apply(t, sb)
-	nsAPI, nsAcmeA, nsAcmeB, nsOther, nsMore := a1.attach(t, api), a1.attach(t, acmeA), b1.attach(t, acmeB), b1.attach(t, otherB), b1.attach(t, moreB)
+	nsAPI, nsAcmeA, nsAcmeB, nsOther, nsMore := a1.attach(t, api), a1.attach(t, acmeA), b1.attach(t, acmeB), b1.attach(t, otherB),
+		b1.attach(t, moreB)
 
 	serve(t, nsAPI, ":7443")
 	serve(t, nsAcmeA, ":80")

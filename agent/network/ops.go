@@ -95,11 +95,13 @@ func oifHasNot(p string) op {
 
 func l4(proto byte) op {
 	name := map[byte]string{protoICMP: "icmp", protoTCP: "tcp", protoUDP: "udp", protoICMPv6: "ipv6-icmp"}[proto]
-	return fixed("meta l4proto "+name, &expr.Meta{Key: expr.MetaKeyL4PROTO, Register: reg1}, &expr.Cmp{Op: expr.CmpOpEq, Register: reg1, Data: []byte{proto}})
+	return fixed("meta l4proto "+name, &expr.Meta{Key: expr.MetaKeyL4PROTO, Register: reg1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: reg1, Data: []byte{proto}})
 }
 
 func dport(p uint16) op {
-	return fixed(fmt.Sprintf("th dport %d", p), loadDport(reg1), &expr.Cmp{Op: expr.CmpOpEq, Register: reg1, Data: binary.BigEndian.AppendUint16(nil, p)})
+	return fixed(fmt.Sprintf("th dport %d", p), loadDport(reg1),
+		&expr.Cmp{Op: expr.CmpOpEq, Register: reg1, Data: binary.BigEndian.AppendUint16(nil, p)})
 }
 
 func nfproto(version int) op {
@@ -111,7 +113,8 @@ func nfproto(version int) op {
 }
 
 func isFamily(family byte) []expr.Any {
-	return []expr.Any{&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: reg1}, &expr.Cmp{Op: expr.CmpOpEq, Register: reg1, Data: []byte{family}}}
+	return []expr.Any{&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: reg1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: reg1, Data: []byte{family}}}
 }
 
 // Loads of header fields. Offsets are those of RFC 791, RFC 8200 and the first four bytes of TCP and UDP.
@@ -164,13 +167,15 @@ var keys = map[string]struct {
 	family int
 	load   func(sets map[string]*nftables.Set) []expr.Any
 }{
-	"saddr4":       {"ip saddr", 4, loads(loadAddr("saddr", true, reg1))},
-	"saddr6":       {"ip6 saddr", 6, loads(loadAddr("saddr", false, reg1))},
-	"daddr4":       {"ip daddr", 4, loads(loadAddr("daddr", true, reg1))},
-	"daddr6":       {"ip6 daddr", 6, loads(loadAddr("daddr", false, reg1))},
-	"pair4":        {"ip saddr . ip daddr", 4, loads(loadAddr("saddr", true, word(0)), loadAddr("daddr", true, word(1)))},
-	"iif_saddr4":   {"iifname . ip saddr", 4, loads(&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg1}, loadAddr("saddr", true, word(4)))},
-	"iif_saddr6":   {"iifname . ip6 saddr", 6, loads(&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg1}, loadAddr("saddr", false, word(4)))},
+	"saddr4": {"ip saddr", 4, loads(loadAddr("saddr", true, reg1))},
+	"saddr6": {"ip6 saddr", 6, loads(loadAddr("saddr", false, reg1))},
+	"daddr4": {"ip daddr", 4, loads(loadAddr("daddr", true, reg1))},
+	"daddr6": {"ip6 daddr", 6, loads(loadAddr("daddr", false, reg1))},
+	"pair4":  {"ip saddr . ip daddr", 4, loads(loadAddr("saddr", true, word(0)), loadAddr("daddr", true, word(1)))},
+	"iif_saddr4": {"iifname . ip saddr", 4,
+		loads(&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg1}, loadAddr("saddr", true, word(4)))},
+	"iif_saddr6": {"iifname . ip6 saddr", 6,
+		loads(&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg1}, loadAddr("saddr", false, word(4)))},
 	"l4proto_port": {"meta l4proto . th dport", 0, loads(loadPortKey()...)},
 	"group4":       {"ip daddr . ip saddr map @group4", 4, viaGroup("group4", true)},
 	"group6":       {"ip6 daddr . ip6 saddr map @group6", 6, viaGroup("group6", false)},

@@ -67,12 +67,14 @@ func rules(s State) *ruleset {
 	fw := r.chain("forward", hookForward)
 	fw.add("containers send from their own address only", iifHas(vethPrefix), jump("spoof"))
 	for _, p := range ranges {
-		fw.add("container addresses are behind veths and the mesh only, whatever routes say", oifHasNot(vethPrefix), oifIsNot(mesh.Link), within("daddr", p), drop)
+		fw.add("container addresses are behind veths and the mesh only, whatever routes say", oifHasNot(vethPrefix), oifIsNot(mesh.Link),
+			within("daddr", p), drop)
 	}
 	fw.add("answers", ctState(established|related), accept)
 	fw.add("neither new nor known", ctState(invalid), drop)
 	for _, p := range ranges {
-		fw.add("container addresses come from veths and the mesh only", iifHasNot(vethPrefix), iifIsNot(mesh.Link), within("saddr", p), drop)
+		fw.add("container addresses come from veths and the mesh only", iifHasNot(vethPrefix), iifIsNot(mesh.Link),
+			within("saddr", p), drop)
 	}
 	fw.add("published ports", ctDNAT, accept)
 	for _, p := range ranges {

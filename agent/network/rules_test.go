@@ -25,9 +25,12 @@ func key(n byte) string       { k := wgtypes.Key{n}; return k.String() }
 func states() map[string]State {
 	peers := &host.Peers{Version: 1, Range4: p("10.96.0.0/12"), Range6: p("fd48:4e00::/48"),
 		Hosts: []host.Peer{
-			{ID: "h-000000000000", Name: "infra", Role: host.RoleInfra, Underlay: a("10.77.0.2"), MeshKey: key(1), Blocks: []netip.Prefix{p("10.96.0.0/24")}},
-			{ID: "h-000000000001", Name: "host-1", Role: host.RoleUser, Underlay: a("10.77.0.11"), MeshKey: key(2), Blocks: []netip.Prefix{p("10.96.1.0/24"), p("fd48:4e00:0:1::/64")}},
-			{ID: "h-000000000002", Name: "host-2", Role: host.RoleUser, Underlay: a("10.77.0.12"), Addrs: []netip.Addr{a("192.0.2.12"), a("2001:db8::12")}, MeshKey: key(3), Blocks: []netip.Prefix{p("10.96.2.0/24")}, Moved: []netip.Prefix{p("10.96.1.77/32")}},
+			{ID: "h-000000000000", Name: "infra", Role: host.RoleInfra, Underlay: a("10.77.0.2"), MeshKey: key(1),
+				Blocks: []netip.Prefix{p("10.96.0.0/24")}},
+			{ID: "h-000000000001", Name: "host-1", Role: host.RoleUser, Underlay: a("10.77.0.11"), MeshKey: key(2),
+				Blocks: []netip.Prefix{p("10.96.1.0/24"), p("fd48:4e00:0:1::/64")}},
+			{ID: "h-000000000002", Name: "host-2", Role: host.RoleUser, Underlay: a("10.77.0.12"), Addrs: []netip.Addr{a("192.0.2.12"),
+				a("2001:db8::12")}, MeshKey: key(3), Blocks: []netip.Prefix{p("10.96.2.0/24")}, Moved: []netip.Prefix{p("10.96.1.77/32")}},
 			{ID: "h-000000000003", Name: "host-3", Role: host.RoleUser, Blocks: []netip.Prefix{p("10.96.3.0/24")}},
 		},
 		Groups: []host.Group{
@@ -38,8 +41,10 @@ func states() map[string]State {
 	return map[string]State{
 		"empty": {Role: host.RoleUser},
 		"infra-before-peers": {Role: host.RoleInfra, Addrs: []netip.Addr{a("10.77.0.2")}, Jelastic: []netip.Addr{a("10.96.0.13")},
-			Endpoints: []Endpoint{{CTID: 3, IPv4: a("10.96.0.13"), Publish: []host.Port{{Proto: "tcp", Host: 7443, Container: 7443}, {Proto: "tcp", Host: 7444, Container: 7444}}}}},
-		"user": {Role: host.RoleUser, Self: "h-000000000001", Addrs: []netip.Addr{a("fd00::11"), a("10.77.0.11"), a("10.77.0.11")}, Peers: peers,
+			Endpoints: []Endpoint{{CTID: 3, IPv4: a("10.96.0.13"),
+				Publish: []host.Port{{Proto: "tcp", Host: 7443, Container: 7443}, {Proto: "tcp", Host: 7444, Container: 7444}}}}},
+		"user": {Role: host.RoleUser, Self: "h-000000000001", Addrs: []netip.Addr{a("fd00::11"), a("10.77.0.11"), a("10.77.0.11")},
+			Peers:     peers,
 			Endpoints: []Endpoint{{CTID: 101, IPv4: a("10.96.1.11")}, {CTID: 100, IPv4: a("10.96.1.10"), IPv6: a("fd48:4e00:0:1::a")}}},
 	}
 }
@@ -110,14 +115,16 @@ func TestRoutes(t *testing.T) {
 	for _, r := range states()["user"].routes() {
 		got = append(got, r.String())
 	}
-	want := []string{"10.96.0.0/24 dev hn-mesh", "blackhole 10.96.1.0/24", "10.96.1.10/32 dev hv100", "10.96.1.11/32 dev hv101", "10.96.1.77/32 dev hn-mesh",
-		"10.96.2.0/24 dev hn-mesh", "blackhole 10.96.3.0/24", "blackhole fd48:4e00:0:1::/64", "fd48:4e00:0:1::a/128 dev hv100"}
+	want := []string{"10.96.0.0/24 dev hn-mesh", "blackhole 10.96.1.0/24", "10.96.1.10/32 dev hv100", "10.96.1.11/32 dev hv101",
+		"10.96.1.77/32 dev hn-mesh", "10.96.2.0/24 dev hn-mesh", "blackhole 10.96.3.0/24", "blackhole fd48:4e00:0:1::/64",
+		"fd48:4e00:0:1::a/128 dev hv100"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
 
-// TestFurtherBlocks: a host has as many blocks as it was given, and one an earlier orchestrator publishes as moved alone is reached like the others.
+// TestFurtherBlocks: a host has as many blocks as it was given, and one an earlier orchestrator publishes as moved alone is reached like
+// the others.
 func TestFurtherBlocks(t *testing.T) {
 	s := states()["user"]
 	hosts := s.Peers.Hosts
@@ -128,7 +135,8 @@ func TestFurtherBlocks(t *testing.T) {
 	for _, r := range s.routes() {
 		got = append(got, r.String())
 	}
-	for _, want := range []string{"blackhole 10.96.7.0/24", "10.96.7.10/32 dev hv102", "fd48:4e00:0:1::10a/128 dev hv102", "10.96.8.0/24 dev hn-mesh"} {
+	for _, want := range []string{"blackhole 10.96.7.0/24", "10.96.7.10/32 dev hv102", "fd48:4e00:0:1::10a/128 dev hv102",
+		"10.96.8.0/24 dev hn-mesh"} {
 		if !slices.Contains(got, want) {
 			t.Errorf("no route %q in\n%s", want, strings.Join(got, "\n"))
 		}

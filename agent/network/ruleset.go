@@ -38,11 +38,16 @@ var hooks = map[hook]struct {
 	policy nftables.ChainPolicy
 	text   string
 }{
-	hookInput:       {nftables.ChainTypeFilter, nftables.ChainHookInput, nftables.ChainPriorityFilter, nftables.ChainPolicyDrop, "type filter hook input priority 0; policy drop;"},
-	hookForward:     {nftables.ChainTypeFilter, nftables.ChainHookForward, nftables.ChainPriorityFilter, nftables.ChainPolicyDrop, "type filter hook forward priority 0; policy drop;"},
-	hookPrerouting:  {nftables.ChainTypeNAT, nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest, nftables.ChainPolicyAccept, "type nat hook prerouting priority -100; policy accept;"},
-	hookOutput:      {nftables.ChainTypeNAT, nftables.ChainHookOutput, nftables.ChainPriorityNATDest, nftables.ChainPolicyAccept, "type nat hook output priority -100; policy accept;"},
-	hookPostrouting: {nftables.ChainTypeNAT, nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource, nftables.ChainPolicyAccept, "type nat hook postrouting priority 100; policy accept;"},
+	hookInput: {nftables.ChainTypeFilter, nftables.ChainHookInput, nftables.ChainPriorityFilter, nftables.ChainPolicyDrop,
+		"type filter hook input priority 0; policy drop;"},
+	hookForward: {nftables.ChainTypeFilter, nftables.ChainHookForward, nftables.ChainPriorityFilter, nftables.ChainPolicyDrop,
+		"type filter hook forward priority 0; policy drop;"},
+	hookPrerouting: {nftables.ChainTypeNAT, nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest, nftables.ChainPolicyAccept,
+		"type nat hook prerouting priority -100; policy accept;"},
+	hookOutput: {nftables.ChainTypeNAT, nftables.ChainHookOutput, nftables.ChainPriorityNATDest, nftables.ChainPolicyAccept,
+		"type nat hook output priority -100; policy accept;"},
+	hookPostrouting: {nftables.ChainTypeNAT, nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource, nftables.ChainPolicyAccept,
+		"type nat hook postrouting priority 100; policy accept;"},
 }
 
 type chain struct {

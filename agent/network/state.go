@@ -1,6 +1,7 @@
 // Package network gives containers their addresses and lets packets go only where they may.
 //
-// Owns: the veths, the routes with this package's protocol number, the nftables table "hardnode", the sysctls it needs; the mesh is a room of its own.
+// Owns: the veths, the routes with this package's protocol number, the nftables table "hardnode", the sysctls it needs; the mesh is a room
+// of its own.
 // In: State, the whole of what shall be; network namespaces of containers that are being started.
 // Out: a kernel that matches State; this boot's mesh public key.
 // Never: touches links, routes or tables of others, decides who may talk to whom, or leaves half a ruleset: each change is one transaction.

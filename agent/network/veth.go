@@ -21,7 +21,8 @@ func attach(e Endpoint, ns *os.File, mtu int) (undo func(), err error) {
 	}
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name, attrs.MTU = e.Link(), mtu
-	if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: inside, PeerMTU: uint32(mtu), PeerNamespace: netlink.NsFd(ns.Fd())}); err != nil {
+	if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: inside, PeerMTU: uint32(mtu),
+		PeerNamespace: netlink.NsFd(ns.Fd())}); err != nil {
 		return nil, fmt.Errorf("make veth %q: %v", e.Link(), err)
 	}
 	undo = func() { detach(e.Link()) }
@@ -98,7 +99,8 @@ func innerEnd(e Endpoint, ns *os.File) error {
 	routes := []netlink.Route{{LinkIndex: l.Attrs().Index, Scope: netlink.SCOPE_LINK, Dst: &gw},
 		{LinkIndex: l.Attrs().Index, Gw: Gateway.AsSlice(), Flags: int(netlink.FLAG_ONLINK)}}
 	if e.IPv6.IsValid() {
-		routes = append(routes, netlink.Route{LinkIndex: l.Attrs().Index, Gw: gateway6.AsSlice(), Flags: int(netlink.FLAG_ONLINK), Family: unix.AF_INET6})
+		routes = append(routes, netlink.Route{LinkIndex: l.Attrs().Index, Gw: gateway6.AsSlice(), Flags: int(netlink.FLAG_ONLINK),
+			Family: unix.AF_INET6})
 	}
 	for _, r := range routes {
 		if err := h.RouteReplace(&r); err != nil {

@@ -21,10 +21,11 @@ type location struct {
 // addresses says which addresses are whose. Hosts say it themselves, and are not believed in all:
 //
 // An address that no host can have (host.HostAddr), or that is a container's, is nobody's. One underlay is one host's: that one's
-// whose reports come from it, then that one's whom it was before, while it is not UNREACHABLE. Whoever does not get the one it asks for keeps the
-// one it had, if that is free. Of a host's other addresses at most host.MaxAddrs count, none that is an underlay, and each for one host: first
-// for whom it was before. A host without a report is where it was.
-func addresses(hosts []store.Host, before map[wire.HostID]host.Peer, c store.Cluster, status func(wire.HostID) live.Status) map[wire.HostID]location {
+// whose reports come from it, then that one's whom it was before, while it is not UNREACHABLE. Whoever does not get the one it asks for
+// keeps the one it had, if that is free. Of a host's other addresses at most host.MaxAddrs count, none that is an underlay, and each for
+// one host: first for whom it was before. A host without a report is where it was.
+func addresses(hosts []store.Host, before map[wire.HostID]host.Peer, c store.Cluster,
+	status func(wire.HostID) live.Status) map[wire.HostID]location {
 	out := make(map[wire.HostID]location, len(hosts))
 	taken := map[netip.Addr]bool{}
 	usable := func(a netip.Addr) bool {

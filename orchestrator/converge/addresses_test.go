@@ -29,7 +29,8 @@ func list(s string) (out []netip.Addr) {
 // TestAddresses: whose an address is. Host n was at 10.77.0.n, with 192.0.2.n beside it.
 func TestAddresses(t *testing.T) {
 	honest := func(n int) said {
-		return said{underlay: fmt.Sprintf("10.77.0.%d", n), others: fmt.Sprintf("10.77.0.%d 192.0.2.%d", n, n), from: fmt.Sprintf("10.77.0.%d", n)}
+		return said{underlay: fmt.Sprintf("10.77.0.%d", n), others: fmt.Sprintf("10.77.0.%d 192.0.2.%d", n, n),
+			from: fmt.Sprintf("10.77.0.%d", n)}
 	}
 	for _, tt := range []struct {
 		name   string
@@ -40,19 +41,27 @@ func TestAddresses(t *testing.T) {
 	}{
 		{"as it was", honest(1), honest(2), false, "10.77.0.1 192.0.2.1", "10.77.0.2 192.0.2.2"},
 		{"all is new", honest(1), honest(2), true, "10.77.0.1 192.0.2.1", "10.77.0.2 192.0.2.2"},
-		{"IPv4 and IPv6, sorted, once", said{underlay: "10.77.0.1", others: "2001:db8::1 192.0.2.9 10.77.0.1 192.0.2.9 ::ffff:192.0.2.3"}, honest(2), false,
-			"10.77.0.1 192.0.2.3 192.0.2.9 2001:db8::1", "10.77.0.2 192.0.2.2"},
-		{"what no host can have", said{underlay: "10.77.0.1", others: "0.0.0.0 :: 127.0.0.1 ::1 224.0.0.1 ff02::1 169.254.1.1 fe80::1 255.255.255.255 240.0.0.1 0.1.2.3"}, honest(2), false,
+		{"IPv4 and IPv6, sorted, once", said{underlay: "10.77.0.1", others: "2001:db8::1 192.0.2.9 10.77.0.1 192.0.2.9 ::ffff:192.0.2.3"},
+			honest(2), false, "10.77.0.1 192.0.2.3 192.0.2.9 2001:db8::1", "10.77.0.2 192.0.2.2"},
+		{"what no host can have", said{underlay: "10.77.0.1",
+			others: "0.0.0.0 :: 127.0.0.1 ::1 224.0.0.1 ff02::1 169.254.1.1 fe80::1 255.255.255.255 240.0.0.1 0.1.2.3"}, honest(2), false,
 			"10.77.0.1", "10.77.0.2 192.0.2.2"},
-		{"containers' addresses", said{underlay: "10.96.1.10", others: "10.96.0.1 10.111.255.255 fd48:4e00::1"}, honest(2), false, "10.77.0.1", "10.77.0.2 192.0.2.2"},
-		{"another's underlay beside its own", said{underlay: "10.77.0.1", others: "10.77.0.2", from: "10.77.0.1"}, honest(2), false, "10.77.0.1", "10.77.0.2 192.0.2.2"},
-		{"another's underlay as its own", said{underlay: "10.77.0.2", from: "10.77.0.1"}, honest(2), false, "10.77.0.1", "10.77.0.2 192.0.2.2"},
+		{"containers' addresses", said{underlay: "10.96.1.10", others: "10.96.0.1 10.111.255.255 fd48:4e00::1"}, honest(2), false,
+			"10.77.0.1", "10.77.0.2 192.0.2.2"},
+		{"another's underlay beside its own", said{underlay: "10.77.0.1", others: "10.77.0.2", from: "10.77.0.1"}, honest(2), false,
+			"10.77.0.1", "10.77.0.2 192.0.2.2"},
+		{"another's underlay as its own", said{underlay: "10.77.0.2", from: "10.77.0.1"}, honest(2), false, "10.77.0.1",
+			"10.77.0.2 192.0.2.2"},
 		{"another's, of whom nothing is known", said{underlay: "10.77.0.2", from: "10.77.0.1"}, honest(2), true, "", "10.77.0.2 192.0.2.2"},
 		{"another's other address", said{underlay: "10.77.0.1", others: "192.0.2.2"}, honest(2), false, "10.77.0.1", "10.77.0.2 192.0.2.2"},
-		{"another's other address as its underlay", said{underlay: "192.0.2.2", from: "10.77.0.1"}, honest(2), false, "192.0.2.2", "10.77.0.2"},
-		{"they changed places", said{underlay: "10.77.0.2", from: "10.77.0.2"}, said{underlay: "10.77.0.1", from: "10.77.0.1"}, false, "10.77.0.2", "10.77.0.1"},
-		{"the address of one that is gone", said{underlay: "10.77.0.2", from: "10.77.0.2"}, said{underlay: "10.77.0.2", from: "10.77.0.2", gone: true}, false, "10.77.0.2", ""},
-		{"both come from one address (NAT)", said{underlay: "10.77.0.1", from: "203.0.113.1"}, said{underlay: "10.77.0.1", from: "203.0.113.1"}, false, "10.77.0.1", "10.77.0.2"},
+		{"another's other address as its underlay", said{underlay: "192.0.2.2", from: "10.77.0.1"}, honest(2), false, "192.0.2.2",
+			"10.77.0.2"},
+		{"they changed places", said{underlay: "10.77.0.2", from: "10.77.0.2"}, said{underlay: "10.77.0.1", from: "10.77.0.1"}, false,
+			"10.77.0.2", "10.77.0.1"},
+		{"the address of one that is gone", said{underlay: "10.77.0.2", from: "10.77.0.2"},
+			said{underlay: "10.77.0.2", from: "10.77.0.2", gone: true}, false, "10.77.0.2", ""},
+		{"both come from one address (NAT)", said{underlay: "10.77.0.1", from: "203.0.113.1"},
+			said{underlay: "10.77.0.1", from: "203.0.113.1"}, false, "10.77.0.1", "10.77.0.2"},
 		{"no underlay for a moment", said{others: "192.0.2.1"}, honest(2), false, "10.77.0.1 192.0.2.1", "10.77.0.2 192.0.2.2"},
 		{"no report", said{gone: true}, honest(2), false, "10.77.0.1 192.0.2.1", "10.77.0.2 192.0.2.2"},
 	} {
@@ -79,8 +88,9 @@ func TestAddresses(t *testing.T) {
 			}
 			if !tt.fresh {
 				for i := 1; i <= 2; i++ {
-					w.in.Peers.Hosts = append(w.in.Peers.Hosts, host.Peer{ID: w.in.Hosts[i].ID, Underlay: netip.MustParseAddr(fmt.Sprintf("10.77.0.%d", i)),
-						Addrs: list(fmt.Sprintf("192.0.2.%d", i))})
+					w.in.Peers.Hosts = append(w.in.Peers.Hosts,
+						host.Peer{ID: w.in.Hosts[i].ID, Underlay: netip.MustParseAddr(fmt.Sprintf("10.77.0.%d", i)),
+							Addrs: list(fmt.Sprintf("192.0.2.%d", i))})
 				}
 			}
 			got := map[int]string{}
@@ -122,7 +132,8 @@ func TestManyAddresses(t *testing.T) {
 	}
 	w.in.Peers = *p
 	w.in.Peers.Hosts[0].ID, w.in.Peers.Hosts[1].ID = w.in.Hosts[0].ID, w.in.Hosts[1].ID
-	if again := addresses(w.in.Hosts, map[wire.HostID]host.Peer{w.in.Hosts[1].ID: w.in.Peers.Hosts[1]}, w.in.Cluster, w.status); !slices.Equal(again[w.in.Hosts[1].ID].others, w.in.Peers.Hosts[1].Addrs) {
+	if again := addresses(w.in.Hosts, map[wire.HostID]host.Peer{w.in.Hosts[1].ID: w.in.Peers.Hosts[1]}, w.in.Cluster,
+		w.status); !slices.Equal(again[w.in.Hosts[1].ID].others, w.in.Peers.Hosts[1].Addrs) {
 		t.Errorf("asked again: %v, want the same", again[w.in.Hosts[1].ID].others)
 	}
 }

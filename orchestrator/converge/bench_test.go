@@ -20,25 +20,32 @@ import (
 
 // cluster is one of many hosts, with environments of four nodes that are wanted and not made yet.
 func cluster(hosts, nodes int) Input {
-	in := Input{Now: t0, NextCTID: 100, Works: map[wire.HostID]host.Work{}, Cursors: map[wire.HostID]int{}, Live: live.Snapshot{}, Clocks: live.ClocksFor(1),
+	in := Input{Now: t0, NextCTID: 100, Works: map[wire.HostID]host.Work{}, Cursors: map[wire.HostID]int{}, Live: live.Snapshot{},
+		Clocks:    live.ClocksFor(1),
 		License:   entitle.License{Hosts: hosts, State: license.StateActive},
 		Cluster:   store.Cluster{ID: "cl-0123456789abcdef", Domain: "demo.test", Range4: netip.MustParsePrefix("10.0.0.0/8")},
 		Templates: env.Templates{}}
 	for i := range 20 {
 		name := wire.TemplateName(fmt.Sprintf("image%d:1", i))
-		in.Templates[name] = host.Template{Image: host.Image{Name: name, Digest: wire.Digest(fmt.Sprintf("sha256:%d", i))}, Process: host.Process{Argv: []string{"/x"}, Env: map[string]string{"A": "b"}}, HTTPPort: 80, Profile: host.ProfileApp}
+		in.Templates[name] = host.Template{Image: host.Image{Name: name, Digest: wire.Digest(fmt.Sprintf("sha256:%d", i))},
+			Process: host.Process{Argv: []string{"/x"}, Env: map[string]string{"A": "b"}}, HTTPPort: 80, Profile: host.ProfileApp}
 	}
 	for i := range hosts {
 		block, _ := netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 0}).Prefix(24)
-		h := store.Host{ID: wire.HostID(fmt.Sprintf("h-%012x", i)), Name: fmt.Sprintf("host%d", i), Role: host.RoleUser, Number: i, Order: int64(i), Block4: block}
+		h := store.Host{ID: wire.HostID(fmt.Sprintf("h-%012x", i)), Name: fmt.Sprintf("host%d", i), Role: host.RoleUser, Number: i,
+			Order: int64(i), Block4: block}
 		in.Hosts = append(in.Hosts, h)
 		in.Live[h.ID] = live.Status{State: live.State{State: operator.HostActive, Since: t0}, Report: &host.Report{Boot: "b", MeshKey: "k",
-			Underlay: netip.AddrFrom4([4]byte{172, 16, byte(i >> 8), byte(i)}), Capacity: host.Capacity{MemoryBytes: int64(32+i%4*32) << 30, DiskBytes: 4 << 40}}}
+			Underlay: netip.AddrFrom4([4]byte{172, 16, byte(i >> 8), byte(i)}),
+			Capacity: host.Capacity{MemoryBytes: int64(32+i%4*32) << 30, DiskBytes: 4 << 40}}}
 	}
 	for i := range nodes / 4 {
-		in.Envs = append(in.Envs, store.Environment{Want: store.WantRunning, Spec: operator.EnvironmentSpec{Version: 1, Name: wire.EnvName(fmt.Sprintf("e%d", i)), Layers: []operator.LayerSpec{
-			{Name: "lb", Template: wire.TemplateName(fmt.Sprintf("image%d", i%20)), Nodes: 1, Cloudlets: wire.Cloudlets{Reserved: 1, Dynamic: 4}, DiskMiB: 1024},
-			{Name: "cp", Template: wire.TemplateName(fmt.Sprintf("image%d", (i+7)%20)), Nodes: 3, Cloudlets: wire.Cloudlets{Reserved: 1 + i%8, Dynamic: 8 + i%8}, DiskMiB: 1024}}}})
+		in.Envs = append(in.Envs, store.Environment{Want: store.WantRunning,
+			Spec: operator.EnvironmentSpec{Version: 1, Name: wire.EnvName(fmt.Sprintf("e%d", i)), Layers: []operator.LayerSpec{
+				{Name: "lb", Template: wire.TemplateName(fmt.Sprintf("image%d", i%20)), Nodes: 1,
+					Cloudlets: wire.Cloudlets{Reserved: 1, Dynamic: 4}, DiskMiB: 1024},
+				{Name: "cp", Template: wire.TemplateName(fmt.Sprintf("image%d", (i+7)%20)), Nodes: 3,
+					Cloudlets: wire.Cloudlets{Reserved: 1 + i%8, Dynamic: 8 + i%8}, DiskMiB: 1024}}}})
 	}
 	return in
 }

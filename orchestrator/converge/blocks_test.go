@@ -64,7 +64,8 @@ func (w *world) sound(t *testing.T) {
 				continue
 			}
 			if seen[a] || !slices.ContainsFunc(own[n.Host], func(b netip.Prefix) bool { return b.Contains(a) }) {
-				t.Errorf("node %d on %s has the address %s: another one has it too (%v), or it is outside %v", n.CTID, n.Host, a, seen[a], own[n.Host])
+				t.Errorf("node %d on %s has the address %s: another one has it too (%v), or it is outside %v", n.CTID, n.Host, a, seen[a],
+					own[n.Host])
 			}
 			seen[a] = true
 		}

@@ -51,8 +51,18 @@ func (x *Index) DryRun(account wire.Account, spec operator.EnvironmentSpec) ([]o
 			refusal.Node = i
 			return nil, refused(spec, n, refusal)
 		}
-		out = append(out, operator.Node{Env: n.Env, Account: n.Container.Account, Layer: n.Layer, Template: n.Container.Image.Name, Digest: n.Container.Image.Digest,
-			Host: c.Host, HostName: x.hosts[c.Host].record.Name, Placed: c.Why, State: "planned", Cloudlets: n.Cloudlets})
+		out = append(out, operator.Node{
+			Env:       n.Env,
+			Account:   n.Container.Account,
+			Layer:     n.Layer,
+			Template:  n.Container.Image.Name,
+			Digest:    n.Container.Image.Digest,
+			Host:      c.Host,
+			HostName:  x.hosts[c.Host].record.Name,
+			Placed:    c.Why,
+			State:     "planned",
+			Cloudlets: n.Cloudlets,
+		})
 	}
 	return out, nil
 }
@@ -67,7 +77,8 @@ func refused(spec operator.EnvironmentSpec, n env.Node, r *place.Refusal) *opera
 	}
 	if r.TooBig {
 		return operator.NewProblem(operator.Exhausted, fmt.Sprintf("layers[%d].cloudlets.dynamic", at),
-			fmt.Sprintf("%d dynamic cloudlets are %d MiB; the largest host has %d MiB for nodes", n.Cloudlets.Dynamic, int64(n.Cloudlets.Dynamic)*wire.CloudletBytes>>20, max(0, r.Largest>>20)),
+			fmt.Sprintf("%d dynamic cloudlets are %d MiB; the largest host has %d MiB for nodes", n.Cloudlets.Dynamic,
+				int64(n.Cloudlets.Dynamic)*wire.CloudletBytes>>20, max(0, r.Largest>>20)),
 			fmt.Sprintf("ask for at most %d cloudlets, or add a larger host", max(0, r.Largest/wire.CloudletBytes)))
 	}
 	next := "add a host, free cloudlets, or see hnctl host list"

@@ -17,9 +17,9 @@ import (
 	"hardnode.dev/orchestrator/store"
 )
 
-// Index is what decisions read, in memory, and what of it is dirty: has changed since it was looked at. Whatever changes is told to it by one
-// of the set functions, each of which says what has to be looked at again because of that; all costs are those of the change. It belongs to
-// one caller at a time.
+// Index is what decisions read, in memory, and what of it is dirty: has changed since it was looked at. Whatever changes is told to it by
+// one of the set functions, each of which says what has to be looked at again because of that; all costs are those of the change. It
+// belongs to one caller at a time.
 //
 // An environment is dirty when its record, one of its nodes, a template it names or the operation env.spread at work on it changed, when
 // the record, state or loss of a host it has nodes on changed, and, if one of its nodes waits for what hosts say of containers (because it

@@ -67,7 +67,8 @@ func TestDirty(t *testing.T) {
 		peers  bool
 	}{
 		{"an environment", func(x *Index) { e := *x.envs["two"].record; x.setEnv("two", &e, false) }, "two", "", false},
-		{"what is wanted of one", func(x *Index) { e := *x.envs["two"].record; e.Want = store.WantStopped; x.setEnv("two", &e, false) }, "two", string(two.Host), false},
+		{"what is wanted of one", func(x *Index) { e := *x.envs["two"].record; e.Want = store.WantStopped; x.setEnv("two", &e, false) },
+			"two", string(two.Host), false},
 		{"env.spread begins", func(x *Index) { x.setSpreading("op-1", true) }, "one", "", false},
 		{"another operation's step", func(x *Index) { x.setSpreading("op-1", false) }, "", "", false},
 		{"an operation nobody holds", func(x *Index) { x.setSpreading("op-2", true) }, "", "", false},
@@ -75,11 +76,15 @@ func TestDirty(t *testing.T) {
 		{"a node is no more", func(x *Index) { x.setNode(two.CTID, nil) }, "two", string(two.Host), false},
 		{"a template it names", func(x *Index) { tm := x.templates["nginx:1"]; x.setTemplate("nginx:1", &tm) }, "gone one two", "", false},
 		{"another template", func(x *Index) { x.setTemplate("other:1", &host.Template{}) }, "", "", false},
-		{"a host's record", func(x *Index) { h := *x.hosts["h-3"].record; x.setHost("h-3", &h) }, strings.Join(append([]string{"jelastic"}, on("h-3")...), " "), "h-3", true},
-		{"a work where a node is gone", func(x *Index) { w := *x.hosts[goneAt].work; x.setWork(goneAt, &w) }, "gone", string(goneAt), false},
-		{"a state", status(here, func(s *live.Status, _ *host.Report) { s.State.State = operator.HostUnreachable }), strings.Join(on(here), " "), "", true},
+		{"a host's record", func(x *Index) { h := *x.hosts["h-3"].record; x.setHost("h-3", &h) },
+			strings.Join(append([]string{"jelastic"}, on("h-3")...), " "), "h-3", true},
+		{"a work where a node is gone", func(x *Index) { w := *x.hosts[goneAt].work; x.setWork(goneAt, &w) }, "gone",
+			string(goneAt), false},
+		{"a state", status(here, func(s *live.Status, _ *host.Report) { s.State.State = operator.HostUnreachable }),
+			strings.Join(on(here), " "), "", true},
 		{"a loss", status(here, func(s *live.Status, _ *host.Report) { s.Loss.Why = "2 of 3" }), strings.Join(on(here), " "), "", false},
-		{"what it planned for, where a node is gone", status(goneAt, func(_ *live.Status, r *host.Report) { r.Planned++ }), "gone", "", false},
+		{"what it planned for, where a node is gone", status(goneAt, func(_ *live.Status, r *host.Report) { r.Planned++ }), "gone",
+			"", false},
 		{"an address", status(goneAt, func(_ *live.Status, r *host.Report) { r.MeshKey = "another" }), "gone", "", true},
 	} {
 		x := base()
@@ -94,7 +99,8 @@ func TestDirty(t *testing.T) {
 		}
 		want := names(strings.Fields(c.envs))
 		if names(envs) != want || names(hosts) != c.hosts || x.dirty.peers != c.peers {
-			t.Errorf("%s: dirty are the environments %q, hosts %q, peers %v; want %q, %q, %v", c.name, names(envs), names(hosts), x.dirty.peers, want, c.hosts, c.peers)
+			t.Errorf("%s: dirty are the environments %q, hosts %q, peers %v; want %q, %q, %v", c.name, names(envs), names(hosts),
+				x.dirty.peers, want, c.hosts, c.peers)
 		}
 	}
 }
@@ -117,7 +123,8 @@ func TestIndexForgets(t *testing.T) {
 	}
 	x.Plan(t0)
 	x.Looked()
-	if n := len(x.envs) + len(x.nodes) + len(x.hosts) + len(x.used) + x.ledger.Len() + len(x.holders) + len(x.naming) + len(x.kept.watching) + len(x.kept.stuck); n != 0 {
+	if n := len(x.envs) + len(x.nodes) + len(x.hosts) + len(x.used) + x.ledger.Len() + len(x.holders) + len(x.naming) +
+		len(x.kept.watching) + len(x.kept.stuck); n != 0 {
 		t.Errorf("%d things are left: %+v", n, x)
 	}
 }

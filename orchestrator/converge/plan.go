@@ -82,7 +82,8 @@ type Step struct {
 
 // Empty tells whether the plan stores nothing.
 func (p Plan) Empty() bool {
-	records := len(p.More) + len(p.Nodes) + len(p.DeleteNodes) + len(p.DeleteEnvs) + len(p.Works) + len(p.DeleteWorks) + len(p.Operations) + len(p.Cursors)
+	records := len(p.More) + len(p.Nodes) + len(p.DeleteNodes) + len(p.DeleteEnvs) + len(p.Works) + len(p.DeleteWorks) + len(p.Operations) +
+		len(p.Cursors)
 	return records+len(p.Names) == 0 && p.Peers == nil && p.Gossip == nil && p.NextCTID == 0
 }
 

@@ -33,12 +33,16 @@ type world struct {
 }
 
 func newWorld(hosts int) *world {
-	w := &world{in: Input{Now: t0, NextCTID: 100, Works: map[wire.HostID]host.Work{}, Cursors: map[wire.HostID]int{}, Live: live.Snapshot{}, Clocks: live.ClocksFor(1),
-		License:   entitle.License{Hosts: 100, State: license.StateActive},
-		Cluster:   store.Cluster{ID: "cl-0123456789abcdef", Domain: "demo.test", Range4: netip.MustParsePrefix("10.96.0.0/12"), FirstWork: 3},
-		Templates: env.Templates{"nginx:1": {Image: host.Image{Name: "nginx:1", Digest: "sha256:n"}, Process: host.Process{Argv: []string{"nginx"}}, HTTPPort: 80, Profile: host.ProfileApp}}}}
+	w := &world{in: Input{Now: t0, NextCTID: 100, Works: map[wire.HostID]host.Work{}, Cursors: map[wire.HostID]int{}, Live: live.Snapshot{},
+		Clocks:  live.ClocksFor(1),
+		License: entitle.License{Hosts: 100, State: license.StateActive},
+		Cluster: store.Cluster{ID: "cl-0123456789abcdef", Domain: "demo.test", Range4: netip.MustParsePrefix("10.96.0.0/12"),
+			FirstWork: 3},
+		Templates: env.Templates{"nginx:1": {Image: host.Image{Name: "nginx:1", Digest: "sha256:n"},
+			Process: host.Process{Argv: []string{"nginx"}}, HTTPPort: 80, Profile: host.ProfileApp}}}}
 	for i := range hosts {
-		h := store.Host{ID: wire.HostID(fmt.Sprintf("h-%d", i)), Name: fmt.Sprintf("host%d", i), Role: host.RoleUser, Number: i, Order: int64(i), Block4: netip.MustParsePrefix(fmt.Sprintf("10.96.%d.0/24", i))}
+		h := store.Host{ID: wire.HostID(fmt.Sprintf("h-%d", i)), Name: fmt.Sprintf("host%d", i), Role: host.RoleUser, Number: i,
+			Order: int64(i), Block4: netip.MustParsePrefix(fmt.Sprintf("10.96.%d.0/24", i))}
 		if i == 0 {
 			h.Role, h.Name = host.RoleInfra, "infra"
 		}
@@ -61,7 +65,8 @@ func (w *world) report(i int, s operator.HostState) {
 		return
 	}
 	work := w.in.Works[id]
-	r := &host.Report{Boot: "b", MeshKey: fmt.Sprintf("key%d", i), Underlay: netip.MustParseAddr(fmt.Sprintf("10.77.0.%d", 10+i)), Work: work.Revision, Seen: work.Revision, Capacity: host.Capacity{MemoryBytes: 1 << 30}}
+	r := &host.Report{Boot: "b", MeshKey: fmt.Sprintf("key%d", i), Underlay: netip.MustParseAddr(fmt.Sprintf("10.77.0.%d", 10+i)),
+		Work: work.Revision, Seen: work.Revision, Capacity: host.Capacity{MemoryBytes: 1 << 30}}
 	for _, c := range work.Containers {
 		r.Containers = append(r.Containers, host.ContainerStatus{CTID: c.CTID, Generation: c.Generation, State: host.CtRunning})
 	}
@@ -77,7 +82,8 @@ func (w *world) lose(i int) {
 }
 
 func (w *world) env(name wire.EnvName, nodes int, want store.Want) {
-	spec := operator.EnvironmentSpec{Version: 1, Name: name, Layers: []operator.LayerSpec{{Name: "cp", Template: "nginx", Nodes: nodes, Cloudlets: wire.Cloudlets{Reserved: 1, Dynamic: 4}}}}
+	spec := operator.EnvironmentSpec{Version: 1, Name: name,
+		Layers: []operator.LayerSpec{{Name: "cp", Template: "nginx", Nodes: nodes, Cloudlets: wire.Cloudlets{Reserved: 1, Dynamic: 4}}}}
 	for i := range w.in.Envs {
 		if w.in.Envs[i].Spec.Name == name {
 			w.in.Envs[i].Spec, w.in.Envs[i].Want = spec, want
@@ -186,7 +192,8 @@ func (w *world) all(hosts ...int) {
 
 func TestPlans(t *testing.T) {
 	w := newWorld(3)
-	w.in.Nodes = []store.Node{{CTID: 3, Env: env.System, Layer: "cp", Container: host.Container{CTID: 3, Env: env.System, Component: "orchestrator", Run: true, IPv4: netip.MustParseAddr("10.96.0.13")}}}
+	w.in.Nodes = []store.Node{{CTID: 3, Env: env.System, Layer: "cp", Container: host.Container{CTID: 3, Env: env.System,
+		Component: "orchestrator", Run: true, IPv4: netip.MustParseAddr("10.96.0.13")}}}
 	w.in.Envs = []store.Environment{{Spec: operator.EnvironmentSpec{Name: env.System}, Want: store.WantRunning, System: true}}
 	w.turn("the infra host and two user hosts have joined")
 	w.settled(t)
@@ -296,7 +303,8 @@ func TestAssignedOneByOne(t *testing.T) {
 	if a := assigned(); a["one"] != gone {
 		t.Errorf("after one was left out of work %d: %v", gone, a)
 	}
-	// The host has planned for it, one is gone; two can't end, so that nothing is fully applied any more. The host's work moves on meanwhile.
+	// The host has planned for it, one is gone; two can't end, so that nothing is fully applied any more. The host's work moves on
+	// meanwhile.
 	r := *w.in.Live["h-1"].Report
 	r.Planned, r.Containers = gone, []host.ContainerStatus{{CTID: 101, State: host.CtStopping}}
 	w.in.Live["h-1"] = live.Status{State: live.State{State: operator.HostActive}, Report: &r}

@@ -20,7 +20,8 @@ import (
 //	rest ─ asked ─▶ accept (Next is set) ─ all accept it ─▶ use (Old is set) ─ all use it ─▶ rest
 
 // Rotate is the key record that follows, and the names of the hosts that the step under way waits for. It is pure.
-func Rotate(k store.GossipKey, hosts []store.Host, status func(wire.HostID) live.Status, now time.Time, clocks live.Clocks) (store.GossipKey, []string) {
+func Rotate(k store.GossipKey, hosts []store.Host, status func(wire.HostID) live.Status, now time.Time,
+	clocks live.Clocks) (store.GossipKey, []string) {
 	if !k.Rotating() {
 		return k, nil
 	}

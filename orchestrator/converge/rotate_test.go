@@ -21,7 +21,8 @@ func TestRotate(t *testing.T) {
 	accepting := store.GossipKey{Use: a, Next: b, Since: t0, By: "ann"}
 	using := store.GossipKey{Use: b, Old: a, Since: t0, By: "ann"}
 	keys := func(use string, accept ...string) live.Status {
-		return live.Status{State: live.State{State: operator.HostActive}, Report: &host.Report{Keys: host.GossipKeyIDs{Use: use, Accept: accept}}}
+		return live.Status{State: live.State{State: operator.HostActive},
+			Report: &host.Report{Keys: host.GossipKeyIDs{Use: use, Accept: accept}}}
 	}
 	away := live.Status{State: live.State{State: operator.HostUnreachable}}
 	joining := live.Status{State: live.State{State: operator.HostJoining}}
@@ -44,7 +45,8 @@ func TestRotate(t *testing.T) {
 		{"one uses it", using, keys(id(b), id(a)), keys(id(a), id(b)), time.Second, "b-a", "two"},
 		{"all use it", using, keys(id(b), id(a)), keys(id(b), id(a)), time.Second, "b", ""},
 	} {
-		next, waits := Rotate(c.k, hosts, func(id wire.HostID) live.Status { return live.Snapshot{"h-1": c.one, "h-2": c.two}[id] }, t0.Add(c.after), live.ClocksFor(1))
+		next, waits := Rotate(c.k, hosts, func(id wire.HostID) live.Status { return live.Snapshot{"h-1": c.one, "h-2": c.two}[id] },
+			t0.Add(c.after), live.ClocksFor(1))
 		got := next.Use.Reveal()[:1]
 		if len(next.Next) > 0 {
 			got = append(slices.Clone(got), next.Next.Reveal()[0])
@@ -86,7 +88,8 @@ func TestRotationIsPublished(t *testing.T) {
 	if k := w.in.Peers.Gossip; string(k.Use.Reveal()) != strings.Repeat("b", 32) || len(k.Accept) != 0 {
 		t.Errorf("at the end hosts have %v", k)
 	}
-	if got, want := strings.Join(said, "|"), "being rotated, step 1 of 2: every host learns the new key; not yet infra, host1|being rotated, step 2 of 2: every host uses it|rotated by ann at 2026-11-22T12:00:03Z"; got != want {
+	if got, want := strings.Join(said, "|"), "being rotated, step 1 of 2: every host learns the new key; not yet infra, host1|being "+
+		"rotated, step 2 of 2: every host uses it|rotated by ann at 2026-11-22T12:00:03Z"; got != want {
 		t.Errorf("people read %s", got)
 	}
 	w.settled(t)

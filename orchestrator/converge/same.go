@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// same tells whether two documents are written alike: a list or map that is empty and one that is nil count as equal, as do times of one moment.
+// same tells whether two documents are written alike: a list or map that is empty and one that is nil count as equal, as do times of one
+// moment.
 func same[T any](a, b T) bool {
 	return sameValue(reflect.ValueOf(&a).Elem(), reflect.ValueOf(&b).Elem())
 }

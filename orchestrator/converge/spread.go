@@ -33,7 +33,8 @@ func (p *planner) spread() {
 			if !there {
 				continue
 			}
-			why := fmt.Sprintf("layer %s isn't spread: host %s has %d of its nodes, host %s has room and none", l.Name, p.hostName(old.Host), len(crowd), p.hostName(better))
+			why := fmt.Sprintf("layer %s isn't spread: host %s has %d of its nodes, host %s has room and none", l.Name,
+				p.hostName(old.Host), len(crowd), p.hostName(better))
 			p.uneven[name] = why
 			if p.spreading(name) && p.healthy(e, l.Name) {
 				made, refusal := p.create(spec)
@@ -64,7 +65,8 @@ func (p *planner) moves() map[wire.EnvName]bool {
 			n.Replaces = 0
 			p.put(n, "keep", "the node whose place it takes is gone")
 		case p.runs(n):
-			old.Gone, old.ReplacedBy, old.Why = true, n.CTID, fmt.Sprintf("node %d runs in its place: its layer is spread over hosts", n.CTID)
+			old.Gone, old.ReplacedBy, old.Why = true, n.CTID,
+				fmt.Sprintf("node %d runs in its place: its layer is spread over hosts", n.CTID)
 			p.put(old, "retire", old.Why)
 			n.Replaces = 0
 			p.put(n, "keep", fmt.Sprintf("it runs in the place of node %d", old.CTID))
@@ -75,7 +77,8 @@ func (p *planner) moves() map[wire.EnvName]bool {
 			p.put(n, "retire", n.Why)
 		default:
 			moving[n.Env] = true
-			p.uneven[n.Env] = fmt.Sprintf("layer %s is being spread: node %d on host %s comes for node %d", n.Layer, n.CTID, p.hostName(n.Host), old.CTID)
+			p.uneven[n.Env] = fmt.Sprintf("layer %s is being spread: node %d on host %s comes for node %d", n.Layer, n.CTID,
+				p.hostName(n.Host), old.CTID)
 		}
 	}
 	return moving

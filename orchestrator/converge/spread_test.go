@@ -90,7 +90,8 @@ func TestSpreadIsGivenUp(t *testing.T) {
 		want   string
 	}{
 		{"cancelled, or out of time", func(w *world) { w.in.Spreading = nil }, "101@h-2, 102@h-2, 103@h-1 gone for 102"},
-		{"stopped", func(w *world) { w.in.Spreading = nil; w.env("hello", 2, store.WantStopped) }, "101@h-2, 102@h-2, 103@h-1 gone for 102"},
+		{"stopped", func(w *world) { w.in.Spreading = nil; w.env("hello", 2, store.WantStopped) },
+			"101@h-2, 102@h-2, 103@h-1 gone for 102"},
 		{"deleted", func(w *world) { w.env("hello", 2, store.WantDeleted) }, "101@h-2 gone, 102@h-2 gone, 103@h-1 gone for 102"},
 		{"the host it leaves is lost", func(w *world) { w.lose(2) }, "101@h-2 gone, 102@h-2 gone, 103@h-1, 104@h-1"},
 		{"the host it goes to is lost", func(w *world) { w.lose(1) }, "101@h-2, 102@h-2, 103@h-1 for 102"},

@@ -67,7 +67,8 @@ func (d *Desk) Enroll(ctx context.Context, req host.EnrollRequest) (host.EnrollR
 		return host.EnrollReply{}, err
 	}
 	if req.Code != "" && req.Code != identity.ShortCode(key) {
-		return host.EnrollReply{}, operator.NewProblem(operator.Invalid, "code", "the short code does not belong to the key", "compare the code on the host's console")
+		return host.EnrollReply{}, operator.NewProblem(operator.Invalid, "code", "the short code does not belong to the key",
+			"compare the code on the host's console")
 	}
 	id, err := identity.JoinTokenID(req.Token)
 	if err != nil {
@@ -85,7 +86,8 @@ func (d *Desk) Enroll(ctx context.Context, req host.EnrollRequest) (host.EnrollR
 			if rec, ok = store.Hosts.Read(tx, string(tok.UsedBy)); ok && ed25519.PublicKey(rec.Key).Equal(key) {
 				return nil
 			}
-			return refuse(id, fmt.Sprintf("the join token was used by host %s at %s", cmp.Or(rec.Name, string(tok.UsedBy)), tok.UsedAt.Format(time.RFC3339)))
+			return refuse(id, fmt.Sprintf("the join token was used by host %s at %s", cmp.Or(rec.Name, string(tok.UsedBy)),
+				tok.UsedAt.Format(time.RFC3339)))
 		case now.Unix() >= tok.Expires:
 			return refuse(id, "the join token expired at "+time.Unix(tok.Expires, 0).UTC().Format(time.RFC3339))
 		}
@@ -104,7 +106,8 @@ func (d *Desk) Enroll(ctx context.Context, req host.EnrollRequest) (host.EnrollR
 	if err != nil {
 		return host.EnrollReply{}, err
 	}
-	logging.Or(d.Log).Info("host enrolled", logging.Host, rec.Name, "id", string(rec.ID), "role", string(rec.Role), "code", rec.Code, "block", rec.Block4.String())
+	logging.Or(d.Log).Info("host enrolled", logging.Host, rec.Name, "id", string(rec.ID), "role", string(rec.Role), "code", rec.Code,
+		"block", rec.Block4.String())
 	return host.EnrollReply{Host: rec.ID, Name: rec.Name, Cluster: d.Authority.Cluster, Chain: chain, Now: d.Now().UTC()}, nil
 }
 
@@ -113,7 +116,8 @@ func refuse(id, reason string) error {
 	if id != "" {
 		object += " " + id
 	}
-	p := operator.NewProblem(operator.Denied, object, reason, "ask an admin for a new one (POST /api/v1/join-tokens) and put it into the host's configuration as join.token")
+	p := operator.NewProblem(operator.Denied, object, reason,
+		"ask an admin for a new one (POST /api/v1/join-tokens) and put it into the host's configuration as join.token")
 	return p
 }
 
@@ -127,13 +131,15 @@ func (d *Desk) record(tx *store.Tx, tok store.JoinToken, key ed25519.PublicKey, 
 	if !ok {
 		return store.Host{}, fmt.Errorf("enrol host: the cluster is not set up")
 	}
-	h := store.Host{ID: wire.HostID("h-" + hex.EncodeToString(raw)), Role: tok.Role, Key: key, Code: identity.ShortCode(key), Hardware: req.Hardware, Joined: now, Token: tok.ID}
+	h := store.Host{ID: wire.HostID("h-" + hex.EncodeToString(raw)), Role: tok.Role, Key: key, Code: identity.ShortCode(key),
+		Hardware: req.Hardware, Joined: now, Token: tok.ID}
 	h.Name = cmp.Or(tok.Name, "host-"+hex.EncodeToString(raw[:3]))
 	infra := false
 	for _, o := range store.Hosts.All(tx.View()) {
 		if o.Name == h.Name {
 			if tok.Name != "" {
-				return store.Host{}, operator.NewProblem(operator.Conflict, "host "+h.Name, "a host of that name is enrolled already", "make a token with another name")
+				return store.Host{}, operator.NewProblem(operator.Conflict, "host "+h.Name, "a host of that name is enrolled already",
+					"make a token with another name")
 			}
 			h.Name += "-" + hex.EncodeToString(raw[3:])
 		}
@@ -235,7 +241,8 @@ func (d *Desk) Renew(req host.RenewRequest, p identity.Peer, certified bool) (ho
 		return host.RenewReply{}, err
 	}
 	if !ed25519.PublicKey(h.Key).Equal(key) {
-		return host.RenewReply{}, operator.NewProblem(operator.Denied, "host "+h.Name, "the request is for another key than the enrolled one", "a host with a new key joins anew, with a join token")
+		return host.RenewReply{}, operator.NewProblem(operator.Denied, "host "+h.Name,
+			"the request is for another key than the enrolled one", "a host with a new key joins anew, with a join token")
 	}
 	chain, err := d.sign(req.CSR, h)
 	return host.RenewReply{Chain: chain, Now: d.Now().UTC()}, err
@@ -243,14 +250,16 @@ func (d *Desk) Renew(req host.RenewRequest, p identity.Peer, certified bool) (ho
 
 func (d *Desk) proved(req host.RenewRequest) (store.Host, error) {
 	refused := func(reason string) (store.Host, error) {
-		return store.Host{}, operator.NewProblem(operator.Denied, "host "+string(req.Host), reason, "check the host's clock; or give it a new join token")
+		return store.Host{}, operator.NewProblem(operator.Denied, "host "+string(req.Host), reason,
+			"check the host's clock; or give it a new join token")
 	}
 	h, ok := store.Hosts.Get(d.Store.View(), string(req.Host))
 	if !ok {
 		return refused("it is not enrolled (any more)")
 	}
 	if age := d.Now().Sub(req.Time); age > proofAge || age < -proofAge {
-		return refused(fmt.Sprintf("the proof is of %s, the clock here says %s", req.Time.UTC().Format(time.RFC3339), d.Now().UTC().Format(time.RFC3339)))
+		return refused(fmt.Sprintf("the proof is of %s, the clock here says %s", req.Time.UTC().Format(time.RFC3339),
+			d.Now().UTC().Format(time.RFC3339)))
 	}
 	if !ed25519.Verify(h.Key, identity.RenewalText(req.Host, req.Time, sha256.Sum256(req.CSR)), req.Proof) {
 		return refused("the proof is not signed by its enrolled key")
@@ -262,7 +271,8 @@ func (d *Desk) proved(req host.RenewRequest) (store.Host, error) {
 func (d *Desk) Component(req host.ComponentRequest, h store.Host) (host.RenewReply, error) {
 	n, ok := store.Nodes.Get(d.Store.View(), req.CTID.String())
 	if !ok || n.Container.Component == "" || n.Gone || n.Host != h.ID {
-		return host.RenewReply{}, operator.NewProblem(operator.Denied, "container "+req.CTID.String(), "it is no component on host "+h.Name, "")
+		return host.RenewReply{}, operator.NewProblem(operator.Denied, "container "+req.CTID.String(),
+			"it is no component on host "+h.Name, "")
 	}
 	if _, err := csrKey(req.CSR); err != nil {
 		return host.RenewReply{}, err

@@ -39,7 +39,9 @@ func desk(t *testing.T, now *time.Time) *Desk {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	return &Desk{Store: s, Authority: &identity.Authority{Root: root.Cert, Issuing: issuing, Cluster: id}, Now: func() time.Time { return *now }}
+	return &Desk{Store: s, Authority: &identity.Authority{Root: root.Cert, Issuing: issuing, Cluster: id}, Now: func() time.Time {
+		return *now
+	}}
 }
 
 // A host that slept past its certificate's end is renewed on proof of its key, and on nothing less.
@@ -63,19 +65,22 @@ func TestRenewAfterExpiry(t *testing.T) {
 	}
 	other, _ := identity.NewKey()
 	otherCSR, _ := identity.CSR(other)
-	if _, err := d.Enroll(t.Context(), host.EnrollRequest{Token: secret.Text(tok.Text), CSR: otherCSR}); operator.AsProblem(err).Code != operator.Denied {
+	if _, err := d.Enroll(t.Context(),
+		host.EnrollRequest{Token: secret.Text(tok.Text), CSR: otherCSR}); operator.AsProblem(err).Code != operator.Denied {
 		t.Errorf("another key with a used token: %v", err)
 	}
 
 	now = now.Add(72 * time.Hour)
 	proof := func(k ed25519.PrivateKey, at time.Time, csr []byte) host.RenewRequest {
-		return host.RenewRequest{CSR: csr, Host: got.Host, Time: at, Proof: ed25519.Sign(k, identity.RenewalText(got.Host, at, sha256.Sum256(csr)))}
+		return host.RenewRequest{CSR: csr, Host: got.Host, Time: at,
+			Proof: ed25519.Sign(k, identity.RenewalText(got.Host, at, sha256.Sum256(csr)))}
 	}
 	reply, err := d.Renew(proof(key, now, csr), identity.Peer{}, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, p, err := identity.Verify(reply.Chain, identity.Pin(d.Authority.Root), now); err != nil || p.Host != got.Host || p.Name != "host1" {
+	if _, p, err := identity.Verify(reply.Chain, identity.Pin(d.Authority.Root), now); err != nil || p.Host != got.Host ||
+		p.Name != "host1" {
 		t.Errorf("the new leaf names %s, %v", p, err)
 	}
 	replayed := proof(key, now, csr)
@@ -97,8 +102,8 @@ func TestRenewAfterExpiry(t *testing.T) {
 	}
 }
 
-// TestBlocksOfHosts: each host gets a block of its own. When all were given, one that a host had which left is given again, once no node has an
-// address of it; and when there is none, the host is told so.
+// TestBlocksOfHosts: each host gets a block of its own. When all were given, one that a host had which left is given again, once no node
+// has an address of it; and when there is none, the host is told so.
 func TestBlocksOfHosts(t *testing.T) {
 	now := time.Now()
 	d := desk(t, &now)
@@ -160,7 +165,8 @@ func TestBlocksOfHosts(t *testing.T) {
 		}
 	}
 	change(func(tx *store.Tx) {
-		store.Nodes.Put(tx, "100", store.Node{CTID: 100, Host: first.ID, Container: host.Container{IPv4: netip.MustParseAddr("10.96.1.10")}})
+		store.Nodes.Put(tx, "100",
+			store.Node{CTID: 100, Host: first.ID, Container: host.Container{IPv4: netip.MustParseAddr("10.96.1.10")}})
 	})
 	leave(first)
 	refused()

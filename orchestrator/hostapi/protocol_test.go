@@ -40,7 +40,8 @@ func TestAgreed(t *testing.T) {
 			t.Errorf("%q: no problem: %s", c.theirs, w.Body)
 		}
 		if w.Code != c.status || w.Header().Get(host.ProtocolHeader) != c.says || !strings.Contains(p.Reason+p.Next, c.want) {
-			t.Errorf("%q: %d, %q, %s; want %d, %q, %q", c.theirs, w.Code, w.Header().Get(host.ProtocolHeader), w.Body, c.status, c.says, c.want)
+			t.Errorf("%q: %d, %q, %s; want %d, %q, %q", c.theirs, w.Code, w.Header().Get(host.ProtocolHeader), w.Body, c.status,
+				c.says, c.want)
 		}
 	}
 }

@@ -42,8 +42,8 @@ func (r *Routes) get() (host.Routes, []byte, <-chan struct{}) {
 	return r.mu.doc, r.mu.raw, r.mu.over
 }
 
-// Run follows the store and the hosts until ctx ends. After a start it waits a whole detection time, or until every host has reported, before
-// the first document: a resolver that already serves must not lose backends only because we have not heard of them yet.
+// Run follows the store and the hosts until ctx ends. After a start it waits a whole detection time, or until every host has reported,
+// before the first document: a resolver that already serves must not lose backends only because we have not heard of them yet.
 func (r *Routes) Run(ctx context.Context) error {
 	patience := time.NewTimer(r.Fleet.Clocks().Detect)
 	defer patience.Stop()

@@ -112,8 +112,8 @@ func (b *Board) Set(h Host) {
 	}
 }
 
-// Blocks says how many blocks of addresses there are for hosts that have no free one, how many addresses each has, and what is said of hosts
-// that need one when there is none.
+// Blocks says how many blocks of addresses there are for hosts that have no free one, how many addresses each has, and what is said of
+// hosts that need one when there is none.
 func (b *Board) Blocks(left, size int, none string) {
 	was := b.more.blocks
 	b.more.blocks, b.more.size, b.more.none = left, size, none

@@ -2,7 +2,8 @@
 //
 // Owns: the filters a host must pass and the order in which the others are preferred.
 // In: the nodes to place, the hosts with what is reserved on them.
-// Out: a host for each node and why; or a Refusal that says of the hosts why not. A Board keeps the hosts' order from one choice to the next.
+// Out: a host for each node and why; or a Refusal that says of the hosts why not. A Board keeps the hosts' order from one choice to the
+// next.
 // Never: changes anything, reads a clock or a random number: the same input gives the same choice.
 package place
 
@@ -170,7 +171,8 @@ func reason(f filter, n Node, h *Host) string {
 	case tooSmall:
 		return fmt.Sprintf("has %d MiB for nodes, %d dynamic cloudlets are %d MiB", mib(h.usable()), n.Cloudlets.Dynamic, mib(n.needs()))
 	case noMemory:
-		return fmt.Sprintf("has %d MiB not reserved, %d reserved cloudlets are %d MiB", mib(h.usable()-h.Reserved), n.Cloudlets.Reserved, mib(reserved(n)))
+		return fmt.Sprintf("has %d MiB not reserved, %d reserved cloudlets are %d MiB", mib(h.usable()-h.Reserved), n.Cloudlets.Reserved,
+			mib(reserved(n)))
 	case noDisk:
 		return fmt.Sprintf("has %d MiB of disk left, the node wants %d", mib(h.Disk-h.DiskTaken), mib(n.DiskBytes))
 	case noAddress:
@@ -211,7 +213,8 @@ func compareBool(a, b bool) int {
 }
 
 func (b *Board) why(n Node, h *slot) string {
-	s := fmt.Sprintf("%d of %d hosts have the memory; it has %d nodes of layer %s", b.room(n), len(b.order), h.Layers[n.Layer], n.Layer.Name)
+	s := fmt.Sprintf("%d of %d hosts have the memory; it has %d nodes of layer %s", b.room(n), len(b.order), h.Layers[n.Layer],
+		n.Layer.Name)
 	s += fmt.Sprintf(", %d of %d MiB reserved", h.Reserved>>20, h.usable()>>20)
 	if h.images[n.Image] > 0 {
 		s += ", the image is there"

@@ -23,7 +23,8 @@ func node(reserved, dynamic int) Node {
 }
 
 func user(name string, change ...func(*Host)) Host {
-	h := Host{ID: wire.HostID("h-" + name), Name: name, Role: host.RoleUser, State: operator.HostActive, Memory: 4 * gib, Disk: 100 * gib, Addresses: 200}
+	h := Host{ID: wire.HostID("h-" + name), Name: name, Role: host.RoleUser, State: operator.HostActive, Memory: 4 * gib, Disk: 100 * gib,
+		Addresses: 200}
 	for _, f := range change {
 		f(&h)
 	}
@@ -41,13 +42,15 @@ func TestChoice(t *testing.T) {
 		{"spread over hosts first", []Node{node(1, 4), node(1, 4)}, []Host{user("a", reserve(8)), user("b")}, "a b"},
 		{"then back to the first", []Node{node(1, 4), node(1, 4), node(1, 4)}, []Host{user("a"), user("b")}, "a b a"},
 		{"best fit: the fuller one", []Node{node(1, 4)}, []Host{user("a"), user("b", reserve(20))}, "b"},
-		{"the image decides among equals", []Node{node(1, 4)}, []Host{user("a"), user("b", func(h *Host) { h.Images = map[wire.Digest]bool{"sha256:n": true} })}, "b"},
+		{"the image decides among equals", []Node{node(1, 4)},
+			[]Host{user("a"), user("b", func(h *Host) { h.Images = map[wire.Digest]bool{"sha256:n": true} })}, "b"},
 		{"then the name", []Node{node(1, 4)}, []Host{user("b"), user("a")}, "a"},
 		{"infra hosts take none", []Node{node(1, 4)}, []Host{user("a", func(h *Host) { h.Role = host.RoleInfra }), user("b")}, "b"},
 		{"only infra", []Node{node(1, 4)}, []Host{user("a", func(h *Host) { h.Role = host.RoleInfra })}, "!no host for users"},
 		{"none", []Node{node(1, 4)}, nil, "!no host for users"},
 		{"not active", []Node{node(1, 4)}, []Host{user("a", func(h *Host) { h.State = operator.HostUnreachable })}, "!a is UNREACHABLE"},
-		{"not licensed", []Node{node(1, 4)}, []Host{user("a", func(h *Host) { h.Unlicensed = "number 3 of 2" })}, "!a is not licensed: number 3 of 2"},
+		{"not licensed", []Node{node(1, 4)}, []Host{user("a", func(h *Host) { h.Unlicensed = "number 3 of 2" })},
+			"!a is not licensed: number 3 of 2"},
 		{"excluded", []Node{{Layer: cp, Cloudlets: wire.Cloudlets{Dynamic: 1}, Not: "h-a"}}, []Host{user("a"), user("b")}, "b"},
 		{"limit above the host's memory", []Node{node(0, 64)}, []Host{user("a"), user("b", func(h *Host) { h.Memory = 16 * gib })}, "b"},
 		{"reserved is what counts, not the limit", []Node{node(1, 24), node(1, 24), node(1, 24)}, []Host{user("a")}, "a a a"},
@@ -95,7 +98,8 @@ func TestPlaceHolds(t *testing.T) {
 				h.Memory = rapid.Int64Range(0, 8*gib).Draw(t, "memory")
 				h.Addresses = rapid.IntRange(0, 4).Draw(t, "addresses")
 				h.Reserved = rapid.Int64Range(0, 4*gib).Draw(t, "reserved")
-				h.State = rapid.SampledFrom([]operator.HostState{operator.HostActive, operator.HostActive, operator.HostUnreachable}).Draw(t, "state")
+				h.State = rapid.SampledFrom([]operator.HostState{operator.HostActive, operator.HostActive,
+					operator.HostUnreachable}).Draw(t, "state")
 			})
 		}
 		nodes := make([]Node, rapid.IntRange(1, 8).Draw(t, "nodes"))
@@ -138,7 +142,8 @@ func TestBoardIsTheLongWay(t *testing.T) {
 				h.Addresses = rapid.IntRange(0, 6).Draw(t, "addresses")
 				h.Reserved = rapid.Int64Range(0, gib).Draw(t, "reserved")
 				h.Images = map[wire.Digest]bool{rapid.SampledFrom([]wire.Digest{"a", "b", "c"}).Draw(t, "image"): true}
-				h.State = rapid.SampledFrom([]operator.HostState{operator.HostActive, operator.HostActive, operator.HostActive, operator.HostUnreachable}).Draw(t, "state")
+				h.State = rapid.SampledFrom([]operator.HostState{operator.HostActive, operator.HostActive, operator.HostActive,
+					operator.HostUnreachable}).Draw(t, "state")
 			})
 		}
 		b := NewBoard(hosts)
@@ -146,7 +151,8 @@ func TestBoardIsTheLongWay(t *testing.T) {
 		for range rapid.IntRange(1, 20).Draw(t, "nodes") {
 			n := Node{Layer: Layer{"e", wire.LayerName(rapid.SampledFrom([]string{"x", "y"}).Draw(t, "layer"))}, DiskBytes: gib,
 				Cloudlets: wire.Cloudlets{Reserved: rapid.IntRange(0, 6).Draw(t, "r"), Dynamic: rapid.IntRange(6, 16).Draw(t, "d")},
-				Image:     rapid.SampledFrom([]wire.Digest{"a", "b", "c"}).Draw(t, "its image"), Not: rapid.SampledFrom([]wire.HostID{"", "h-a"}).Draw(t, "not")}
+				Image:     rapid.SampledFrom([]wire.Digest{"a", "b", "c"}).Draw(t, "its image"),
+				Not:       rapid.SampledFrom([]wire.HostID{"", "h-a"}).Draw(t, "not")}
 			want := -1
 			for _, i := range b.order {
 				if s := b.slots[i]; b.check(n, &s.Host) == passes && (want < 0 || better(n, s, b.slots[want])) {
@@ -214,7 +220,8 @@ func TestBoardIsKept(t *testing.T) {
 					h.ID = wire.HostID("h-" + name)
 					h.Memory = HostShare + wire.CloudletBytes*rapid.Int64Range(0, 24).Draw(t, "memory")
 					h.Addresses = rapid.IntRange(0, 6).Draw(t, "addresses")
-					h.State = rapid.SampledFrom([]operator.HostState{operator.HostActive, operator.HostActive, operator.HostUnreachable}).Draw(t, "state")
+					h.State = rapid.SampledFrom([]operator.HostState{operator.HostActive, operator.HostActive,
+						operator.HostUnreachable}).Draw(t, "state")
 				})
 				hosts[h.ID] = h
 				kept.Set(h)
@@ -276,7 +283,8 @@ func TestRefusalIsBounded(t *testing.T) {
 	}
 	_, r := Place([]Node{node(1, 4)}, hosts)
 	s := r.String()
-	if len(s) > 2000 || !strings.HasPrefix(s, "host0000 is UNREACHABLE; host0001") || !strings.HasSuffix(s, fmt.Sprintf("and %d hosts more can't take it either", 5000-mostReasons)) {
+	if len(s) > 2000 || !strings.HasPrefix(s, "host0000 is UNREACHABLE; host0001") ||
+		!strings.HasSuffix(s, fmt.Sprintf("and %d hosts more can't take it either", 5000-mostReasons)) {
 		t.Errorf("%d characters: %s", len(s), s)
 	}
 }

@@ -15,7 +15,8 @@ func count(ctx context.Context, log *slog.Logger, front *proxy.Proxy) error {
 	return run.Every(ctx, time.Minute, func(context.Context) error {
 		now := front.Counters.Read()
 		if now != last {
-			log.Info("served", "requests", now.Requests-last.Requests, "retries", now.Retries-last.Retries, "pages", now.Own-last.Own, "gone", now.Gone-last.Gone)
+			log.Info("served", "requests", now.Requests-last.Requests, "retries", now.Retries-last.Retries, "pages", now.Own-last.Own,
+				"gone", now.Gone-last.Gone)
 		}
 		last = now
 		return nil

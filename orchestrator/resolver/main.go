@@ -83,7 +83,9 @@ func resolver(ctx context.Context, log *slog.Logger, configFile, data, addr, soc
 	server := front.Server()
 	log.Info("resolver serves", "version", build.Version, logging.Addr, l.Addr(), "trusted", config.TrustedProxies)
 	return run.Group(ctx, log,
-		run.Task{Name: "certificate", Run: func(ctx context.Context) error { return identity.KeepComponent(ctx, log, socket, trust, self) }},
+		run.Task{Name: "certificate", Run: func(ctx context.Context) error {
+			return identity.KeepComponent(ctx, log, socket, trust, self)
+		}},
 		run.Task{Name: "routes", Run: routes.Run},
 		run.Task{Name: "checks", Run: checks.Run},
 		run.Task{Name: "counters", Run: func(ctx context.Context) error { return count(ctx, log, front) }},

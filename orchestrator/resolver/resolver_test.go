@@ -74,12 +74,14 @@ func newWorld(t *testing.T) *world {
 		if err := json.NewDecoder(r.Body).Decode(&q); err != nil {
 			t.Error(err)
 		}
-		json.NewEncoder(rw).Encode(host.RenewReply{Chain: w.sign(q.CSR, identity.Peer{CTID: 4, Component: "resolver", Host: "h-0123456789ab"})})
+		json.NewEncoder(rw).Encode(
+			host.RenewReply{Chain: w.sign(q.CSR, identity.Peer{CTID: 4, Component: "resolver", Host: "h-0123456789ab"})})
 	})}
 	go agent.Serve(l)
 	t.Cleanup(func() { agent.Close() })
 	w.startOrchestrator("127.0.0.1:0")
-	raw, _ := json.Marshal(boot.ResolverConfig{Version: 1, Cluster: cluster, CAPin: identity.Pin(w.authority.Root), Orchestrator: []string{"127.0.0.1:1", w.orchAddr}})
+	raw, _ := json.Marshal(boot.ResolverConfig{Version: 1, Cluster: cluster, CAPin: identity.Pin(w.authority.Root),
+		Orchestrator: []string{"127.0.0.1:1", w.orchAddr}})
 	if err := os.WriteFile(filepath.Join(w.dir, "resolver.json"), raw, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +179,8 @@ func (w *world) start() (addr string, stop func() string) {
 	var log bytes.Buffer
 	done := make(chan error, 1)
 	go func() {
-		done <- resolver(ctx, slog.New(slog.NewTextHandler(&log, nil)), filepath.Join(w.dir, "resolver.json"), filepath.Join(w.dir, "data"), addr, filepath.Join(w.dir, "identity.sock"))
+		done <- resolver(ctx, slog.New(slog.NewTextHandler(&log, nil)), filepath.Join(w.dir, "resolver.json"), filepath.Join(w.dir, "data"),
+			addr, filepath.Join(w.dir, "identity.sock"))
 	}()
 	stopped := false
 	stop = func() string {
@@ -261,7 +264,8 @@ func TestBadRoutesAreRefused(t *testing.T) {
 	addr, stop := w.start()
 	w.publish(1, site(1, named(t, "one")))
 	w.until(addr, 200, "one")
-	for i, bad := range []string{`{"version":1,`, `{"version":9,"revision":2,"sites":[]}`, strings.Replace(site(2, "127.0.0.1:1"), "a.test", "A.test", 1), strings.Replace(site(2, "127.0.0.1:1"), "127.0.0.1", "224.0.0.1", 1), site(2) + "x"} {
+	for i, bad := range []string{`{"version":1,`, `{"version":9,"revision":2,"sites":[]}`, strings.Replace(site(2, "127.0.0.1:1"), "a.test",
+		"A.test", 1), strings.Replace(site(2, "127.0.0.1:1"), "127.0.0.1", "224.0.0.1", 1), site(2) + "x"} {
 		w.publish(wire.Revision(2+i), bad)
 		run.Wait(context.Background(), 100*time.Millisecond)
 		w.until(addr, 200, "one")
@@ -293,7 +297,8 @@ func TestDamagedCopyIsSetAside(t *testing.T) {
 func TestRefusesBadConfiguration(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "c.json")
 	os.WriteFile(file, []byte(`{"version":1,"orchestrators":[]}`), 0o600)
-	if err := resolver(context.Background(), nil, file, t.TempDir(), "127.0.0.1:0", ""); err == nil || !strings.Contains(err.Error(), "resolver configuration") {
+	if err := resolver(context.Background(), nil, file, t.TempDir(), "127.0.0.1:0", ""); err == nil ||
+		!strings.Contains(err.Error(), "resolver configuration") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -15,10 +15,11 @@ import (
 
 // The tables. The comment names the package that writes the record; nobody else does.
 var (
-	Clusters   = table[Cluster]("cluster")        // seed import (main), once; named Only
-	Hosts      = table[Host]("host")              // enroll (converge: Host.More); by host id
-	JoinTokens = table[JoinToken]("join")         // enroll (import of the seed makes them); by token id
-	Numbers    = table[Number]("number")          // the owner of each counter: "ctid" and Published converge, "order" enroll, "block" both: how many blocks were given
+	Clusters   = table[Cluster]("cluster") // seed import (main), once; named Only
+	Hosts      = table[Host]("host")       // enroll (converge: Host.More); by host id
+	JoinTokens = table[JoinToken]("join")  // enroll (import of the seed makes them); by token id
+	// the owner of each counter: "ctid" and Published converge, "order" enroll, "block" both: how many blocks were given
+	Numbers    = table[Number]("number")
 	Envs       = table[Environment]("env")        // ops; by environment name
 	Nodes      = table[Node]("node")              // converge; by CTID
 	Cursors    = table[Cursor]("cursor")          // converge; by host id
@@ -153,8 +154,8 @@ type Environment struct {
 	Want    Want                     `json:"want"`
 	Created time.Time                `json:"created"`
 	By      string                   `json:"by"`
-	// Operation is the last one that was accepted. While it has not ended it holds the environment: no other may change it, but for one that
-	// may interrupt it. It stands in this record so that of two accepted at the same moment one fails to commit.
+	// Operation is the last one that was accepted. While it has not ended it holds the environment: no other may change it, but for one
+	// that may interrupt it. It stands in this record so that of two accepted at the same moment one fails to commit.
 	Operation wire.OperationID `json:"operation,omitempty"`
 	// Failed is set from the failure of its creation until all of it has run, or it is removed.
 	Failed *Failure `json:"failed,omitempty"`
@@ -192,8 +193,8 @@ type Node struct {
 	Cloudlets wire.Cloudlets `json:"cloudlets"`
 	HTTP      uint16         `json:"http,omitempty"` // port the resolver sends requests to; 0 is none
 	Created   time.Time      `json:"created"`
-	// Assigned is the revision of its host's Work in which its container, or whether it runs, changed last; for one that is Gone, in which it
-	// was left out. What a host reports answers for the node from that revision on. 0: written before this was kept.
+	// Assigned is the revision of its host's Work in which its container, or whether it runs, changed last; for one that is Gone, in which
+	// it was left out. What a host reports answers for the node from that revision on. 0: written before this was kept.
 	Assigned wire.Revision `json:"assigned,omitempty"`
 	// Gone: no longer wanted; the record stays until its host says that the container is removed. Why says why.
 	Gone bool   `json:"gone,omitempty"`

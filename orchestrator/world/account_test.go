@@ -23,7 +23,8 @@ func TestFor(t *testing.T) {
 		store.Nodes.Put(tx, "100", store.Node{CTID: 100, Env: "hello", Host: "h-1", HTTP: 80})
 		store.Nodes.Put(tx, "101", store.Node{CTID: 101, Env: "hello", Host: "h-2"})
 		store.Nodes.Put(tx, "102", store.Node{CTID: 102, Env: "other", Host: "h-1"})
-		store.Operations.Put(tx, "op-1", store.Operation{Env: "hello", Operation: operator.Operation{ID: "op-1", Object: "environments/hello"}})
+		store.Operations.Put(tx, "op-1",
+			store.Operation{Env: "hello", Operation: operator.Operation{ID: "op-1", Object: "environments/hello"}})
 		store.Operations.Put(tx, "op-2", store.Operation{Operation: operator.Operation{ID: "op-2", Object: "templates/nginx:1"}})
 		store.Templates.Put(tx, "nginx:1", host.Template{Image: host.Image{Name: "nginx:1"}})
 		return nil
@@ -80,7 +81,8 @@ func TestForOwner(t *testing.T) {
 	defer st.Close()
 	if _, err := st.Update(t.Context(), func(tx *store.Tx) error {
 		for name, account := range map[wire.EnvName]wire.Account{"mine": "acme", "theirs": "shop", "old": ""} {
-			store.Envs.Put(tx, string(name), store.Environment{Spec: operator.EnvironmentSpec{Name: name}, Account: account, Want: store.WantRunning})
+			store.Envs.Put(tx, string(name),
+				store.Environment{Spec: operator.EnvironmentSpec{Name: name}, Account: account, Want: store.WantRunning})
 			id := wire.OperationID("op-" + name)
 			store.Operations.Put(tx, string(id), store.Operation{Operation: operator.Operation{ID: id, Account: account}})
 			template := wire.TemplateName(name)
@@ -98,7 +100,8 @@ func TestForOwner(t *testing.T) {
 		w := World{View: st.View()}.For(account)
 		got := [4]int{len(w.Environments().All()), len(w.Nodes("", "").All()), len(w.Operations().All()), len(w.Templates(pushed))}
 		if got != [4]int{want[0], want[0], want[0], want[1]} {
-			t.Errorf("account %s sees environments, nodes, operations, templates: %v; want three times %d, and %d", account, got, want[0], want[1])
+			t.Errorf("account %s sees environments, nodes, operations, templates: %v; want three times %d, and %d", account, got,
+				want[0], want[1])
 		}
 		for _, e := range w.Environments().All() {
 			if e.Account != account && account != Admin || e.Account == "" {

@@ -37,8 +37,17 @@ func (w World) Environments() List[operator.Environment] {
 // environment is one by its record.
 func (w World) environment(e store.Environment) operator.Environment {
 	state, reason := env.State(w.Facts(e))
-	out := operator.Environment{Spec: e.Spec, Account: ofEnvironment(e), State: state, Reason: reason, Domain: w.domain(e), Created: e.Created,
-		Nodes: w.Nodes(e.Spec.Name, "").All(), Revision: store.Envs.Revision(w.View, string(e.Spec.Name)), Spread: w.Uneven[e.Spec.Name]}
+	out := operator.Environment{
+		Spec:     e.Spec,
+		Account:  ofEnvironment(e),
+		State:    state,
+		Reason:   reason,
+		Domain:   w.domain(e),
+		Created:  e.Created,
+		Nodes:    w.Nodes(e.Spec.Name, "").All(),
+		Revision: store.Envs.Revision(w.View, string(e.Spec.Name)),
+		Spread:   w.Uneven[e.Spec.Name],
+	}
 	if f := e.Failed; f != nil {
 		out.Failed = &operator.FailedCreate{At: f.At, Reason: f.Reason, Kept: f.Kept, Removal: f.Removal()}
 	}

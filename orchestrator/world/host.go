@@ -86,7 +86,8 @@ func (w World) host(h store.Host) operator.Host {
 			out.Problems = append(out.Problems, "link: "+a)
 		}
 		if d := s.Received.Sub(r.Sent); d > time.Minute || d < -time.Minute {
-			out.Problems = append(out.Problems, fmt.Sprintf("clock: it is %s off the orchestrator's (check its time servers)", d.Round(time.Second)))
+			out.Problems = append(out.Problems,
+				fmt.Sprintf("clock: it is %s off the orchestrator's (check its time servers)", d.Round(time.Second)))
 		}
 	}
 	return out

@@ -76,7 +76,8 @@ func (w World) NodeOf(n store.Node) operator.Node {
 	case n.Host == "":
 		out.State, out.Reason = string(host.CtWaiting), "the infra host has not joined yet"
 	case s.State.State != operator.HostActive:
-		out.State, out.Reason = env.Unknown, fmt.Sprintf("host %s is %s: %s", h.Name, cmp.Or(string(s.State.State), "not seen yet"), s.Reason)
+		out.State, out.Reason = env.Unknown,
+			fmt.Sprintf("host %s is %s: %s", h.Name, cmp.Or(string(s.State.State), "not seen yet"), s.Reason)
 	case n.Gone:
 		out.State, out.Reason = Removing, n.Why
 		if reported && ct.Reason != "" {

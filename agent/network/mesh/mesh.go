@@ -81,7 +81,8 @@ func change(have []wgtypes.Peer, want []peer) (change []wgtypes.PeerConfig) {
 		if ok && o.Endpoint != nil && o.Endpoint.AddrPort() == w.endpoint && sameNets(o.AllowedIPs, w.allowed) {
 			continue
 		}
-		change = append(change, wgtypes.PeerConfig{PublicKey: w.key, Endpoint: net.UDPAddrFromAddrPort(w.endpoint), ReplaceAllowedIPs: true, AllowedIPs: toNets(w.allowed)})
+		change = append(change, wgtypes.PeerConfig{PublicKey: w.key, Endpoint: net.UDPAddrFromAddrPort(w.endpoint), ReplaceAllowedIPs: true,
+			AllowedIPs: toNets(w.allowed)})
 	}
 	for _, p := range have {
 		if _, gone := old[p.PublicKey]; gone {

@@ -18,7 +18,8 @@ func TestChange(t *testing.T) {
 	want := peers("h-000000000001", &host.Peers{Hosts: []host.Peer{
 		{ID: "h-000000000000", Underlay: a("10.77.0.2"), MeshKey: key(1), Blocks: []netip.Prefix{p("10.96.0.0/24")}},
 		{ID: "h-000000000001", Underlay: a("10.77.0.11"), MeshKey: key(2), Blocks: []netip.Prefix{p("10.96.1.0/24")}},
-		{ID: "h-000000000002", Underlay: a("10.77.0.12"), MeshKey: key(3), Blocks: []netip.Prefix{p("10.96.2.0/24")}, Moved: []netip.Prefix{p("10.96.1.77/32")}},
+		{ID: "h-000000000002", Underlay: a("10.77.0.12"), MeshKey: key(3), Blocks: []netip.Prefix{p("10.96.2.0/24")},
+			Moved: []netip.Prefix{p("10.96.1.77/32")}},
 		{ID: "h-000000000003", Blocks: []netip.Prefix{p("10.96.3.0/24")}},
 	}})
 	render := func(cs []wgtypes.PeerConfig) string {
@@ -39,7 +40,8 @@ func TestChange(t *testing.T) {
 		return ps
 	}
 	first := change(nil, want)
-	if got := render(first); got != "set 1 10.77.0.2:7441 [{10.96.0.0 ffffff00}]; set 3 10.77.0.12:7441 [{10.96.1.77 ffffffff} {10.96.2.0 ffffff00}]" {
+	if got := render(first); got != "set 1 10.77.0.2:7441 [{10.96.0.0 ffffff00}]; set 3 10.77.0.12:7441 [{10.96.1.77 ffffffff} "+
+		"{10.96.2.0 ffffff00}]" {
 		t.Errorf("from nothing: got %s", got)
 	}
 	if got := change(have(first), want); len(got) != 0 {

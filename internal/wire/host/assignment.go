@@ -65,27 +65,28 @@ const (
 // Container is one container as it shall be. Its identity is CTID; a higher Generation of the same CTID means "make it anew from the
 // image, keep its volumes and addresses".
 type Container struct {
-	CTID       wire.CTID         `json:"ctid"`
-	Env        wire.EnvName      `json:"env"`
-	Account    wire.Account      `json:"account,omitempty"` // of its environment; Owner says whose it is where there is none
-	Layer      wire.LayerName    `json:"layer"`
-	Hostname   string            `json:"hostname"` // a DNS label, at most 63 characters
-	Generation int64             `json:"generation"`
-	Run        bool              `json:"run"`              // false: keep its data, stop its processes
-	Remove     bool              `json:"remove,omitempty"` // true: stop it and delete its data; the only way to remove a container of "jelastic"
-	Image      Image             `json:"image"`
-	Process    Process           `json:"process"`
-	Profile    Profile           `json:"profile"`
-	Limits     Limits            `json:"limits"`
-	IPv4       netip.Addr        `json:"ipv4"`
-	IPv6       netip.Addr        `json:"ipv6,omitzero"`
-	Volumes    []Volume          `json:"volumes,omitempty"`
-	Files      []File            `json:"files,omitempty"`
-	Publish    []Port            `json:"publish,omitempty"`
-	Check      *Check            `json:"check,omitempty"`
-	Component  string            `json:"component,omitempty"` // set for containers of "jelastic": the component's name
-	ConfirmBy  time.Time         `json:"confirmBy,omitzero"`  // jelastic only: without confirmation by then the last version comes back
-	Labels     map[string]string `json:"labels,omitempty"`
+	CTID       wire.CTID      `json:"ctid"`
+	Env        wire.EnvName   `json:"env"`
+	Account    wire.Account   `json:"account,omitempty"` // of its environment; Owner says whose it is where there is none
+	Layer      wire.LayerName `json:"layer"`
+	Hostname   string         `json:"hostname"` // a DNS label, at most 63 characters
+	Generation int64          `json:"generation"`
+	Run        bool           `json:"run"` // false: keep its data, stop its processes
+	// true: stop it and delete its data; the only way to remove a container of "jelastic"
+	Remove    bool              `json:"remove,omitempty"`
+	Image     Image             `json:"image"`
+	Process   Process           `json:"process"`
+	Profile   Profile           `json:"profile"`
+	Limits    Limits            `json:"limits"`
+	IPv4      netip.Addr        `json:"ipv4"`
+	IPv6      netip.Addr        `json:"ipv6,omitzero"`
+	Volumes   []Volume          `json:"volumes,omitempty"`
+	Files     []File            `json:"files,omitempty"`
+	Publish   []Port            `json:"publish,omitempty"`
+	Check     *Check            `json:"check,omitempty"`
+	Component string            `json:"component,omitempty"` // set for containers of "jelastic": the component's name
+	ConfirmBy time.Time         `json:"confirmBy,omitzero"`  // jelastic only: without confirmation by then the last version comes back
+	Labels    map[string]string `json:"labels,omitempty"`
 }
 
 // Image names the erofs file that is the container's lower layer.

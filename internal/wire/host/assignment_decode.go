@@ -135,7 +135,8 @@ func (p *Peers) Validate() error {
 		return fmt.Errorf("peers: version %d is not known, want %d", p.Version, PeersVersion)
 	}
 	if p.Revision < 0 || !p.Range4.IsValid() || !p.Range4.Addr().Is4() || p.Range6.IsValid() && !p.Range6.Addr().Is6() {
-		return fmt.Errorf("peers: revision %d, ranges %s and %s: want a revision, an IPv4 range and perhaps an IPv6 range", p.Revision, p.Range4, p.Range6)
+		return fmt.Errorf("peers: revision %d, ranges %s and %s: want a revision, an IPv4 range and perhaps an IPv6 range", p.Revision,
+			p.Range4, p.Range6)
 	}
 	ids := map[wire.HostID]bool{}
 	for i, h := range p.Hosts {

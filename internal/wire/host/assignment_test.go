@@ -11,8 +11,9 @@ import (
 
 func goodContainer() Container {
 	return Container{CTID: 101, Env: "hello", Hostname: "node101", Generation: 1, Run: true, Profile: ProfileApp,
-		Image: Image{Name: "nginx", Digest: wire.Digest("sha256:" + strings.Repeat("a", 64))}, Process: Process{Argv: []string{"/bin/true"}},
-		IPv4: netip.MustParseAddr("10.96.1.10")}
+		Image:   Image{Name: "nginx", Digest: wire.Digest("sha256:" + strings.Repeat("a", 64))},
+		Process: Process{Argv: []string{"/bin/true"}},
+		IPv4:    netip.MustParseAddr("10.96.1.10")}
 }
 
 func TestContainerValidate(t *testing.T) {
@@ -69,15 +70,17 @@ func TestWorkValidate(t *testing.T) {
 		t.Errorf("one number twice: got %v", err)
 	}
 	b.CTID = 102
-	if err := (&Work{Version: 1, Containers: []Container{a, b}}).Validate(); err == nil || !strings.Contains(err.Error(), "belongs to container 101") {
+	if err := (&Work{Version: 1, Containers: []Container{a, b}}).Validate(); err == nil ||
+		!strings.Contains(err.Error(), "belongs to container 101") {
 		t.Errorf("one address twice: got %v", err)
 	}
 }
 
 func TestPeersValidate(t *testing.T) {
 	good := func() *Peers {
-		return &Peers{Version: 1, Range4: netip.MustParsePrefix("10.96.0.0/12"), Hosts: []Peer{{ID: "h-0123456789ab", Identity: make([]byte, 32),
-			Blocks: []netip.Prefix{netip.MustParsePrefix("10.96.1.0/24")}}}}
+		return &Peers{Version: 1, Range4: netip.MustParsePrefix("10.96.0.0/12"),
+			Hosts: []Peer{{ID: "h-0123456789ab", Identity: make([]byte, 32),
+				Blocks: []netip.Prefix{netip.MustParsePrefix("10.96.1.0/24")}}}}
 	}
 	if err := good().Validate(); err != nil {
 		t.Fatal(err)

@@ -113,7 +113,8 @@ func TestTake(t *testing.T) {
 		"of another":         {peers(12, 8^1^4, 8, "", moved), ""},
 		"to another":         {peers(11, 8^1^5, 8, "", moved), ""},
 		"a zone changed": {rest("bob", 32, AccountNames{Account: "admin", From: 192, To: 64 ^ 1, Zones: []Zone{zone("web", 1, 5)}}),
-			twoHosts + platform + db + "node5.web.internal cp.web.internal " + shop + ofNone + " account admin[10.96.1.6 10.96.1.5]" + ofBob},
+			twoHosts + platform + db + "node5.web.internal cp.web.internal " + shop + ofNone +
+				" account admin[10.96.1.6 10.96.1.5]" + ofBob},
 		"a zone less": {rest("bob", 32, AccountNames{Account: "admin", From: 192, To: 64, Gone: []wire.EnvName{"web"}}),
 			twoHosts + platform + db + shop + ofNone + " account admin[10.96.1.6]" + ofBob},
 		"an account less":         {names(same("", 16), same("admin", 192)), twoHosts + platform + db + web + ofNone + ofAdmin},

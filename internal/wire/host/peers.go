@@ -27,15 +27,16 @@ type Peers struct {
 
 // Peer is one host as the others see it.
 type Peer struct {
-	ID       wire.HostID    `json:"id"`
-	Name     string         `json:"name"`
-	Role     Role           `json:"role"`
-	Identity []byte         `json:"identity"` // Ed25519 public key (32 bytes): verifies its gossip cards
-	Underlay netip.Addr     `json:"underlay,omitzero"`
-	Addrs    []netip.Addr   `json:"addrs,omitempty"`   // its other addresses, sorted, at most MaxAddrs: containers reach no more there than at Underlay
-	Boot     string         `json:"boot,omitempty"`    // boot id the mesh key belongs to
-	MeshKey  string         `json:"meshKey,omitempty"` // WireGuard public key, base64, of that boot
-	Blocks   []netip.Prefix `json:"blocks"`            // container addresses that live there
+	ID       wire.HostID `json:"id"`
+	Name     string      `json:"name"`
+	Role     Role        `json:"role"`
+	Identity []byte      `json:"identity"` // Ed25519 public key (32 bytes): verifies its gossip cards
+	Underlay netip.Addr  `json:"underlay,omitzero"`
+	// its other addresses, sorted, at most MaxAddrs: containers reach no more there than at Underlay
+	Addrs   []netip.Addr   `json:"addrs,omitempty"`
+	Boot    string         `json:"boot,omitempty"`    // boot id the mesh key belongs to
+	MeshKey string         `json:"meshKey,omitempty"` // WireGuard public key, base64, of that boot
+	Blocks  []netip.Prefix `json:"blocks"`            // container addresses that live there
 	// Moved are single addresses from other hosts' blocks that live there now, and those of Blocks that it got after the first ones.
 	Moved []netip.Prefix `json:"moved,omitempty"`
 	Sum   Sum            `json:"sum,omitempty"` // of this form of it, in a PeersChange and in what a host keeps of it
@@ -86,7 +87,8 @@ type Group struct {
 // MaxAddrs is how many addresses of a host besides Underlay the others are told of.
 const MaxAddrs = 16
 
-// HostAddr tells whether a can be an address other machines find a host at: no loopback, multicast, link-local, unspecified or reserved one.
+// HostAddr tells whether a can be an address other machines find a host at: no loopback, multicast, link-local, unspecified or reserved
+// one.
 func HostAddr(a netip.Addr) bool {
 	if !a.IsValid() || a.Zone() != "" || a.Is4In6() || a.Is4() && (a.As4()[0] == 0 || a.As4()[0] >= 240) {
 		return false
@@ -107,12 +109,12 @@ type Report struct {
 	Load     Load          `json:"load"`
 	Work     wire.Revision `json:"work"` // the Work revision that is fully applied (0: none)
 	Seen     wire.Revision `json:"seen"` // the Work revision that is on disk
-	// Planned is the Work revision that Containers was looked at and planned for: what that Work names not and Containers names not either is
-	// removed, and each status is an answer to that Work, whatever becomes of the other containers. 0: see PlannedFor.
+	// Planned is the Work revision that Containers was looked at and planned for: what that Work names not and Containers names not either
+	// is removed, and each status is an answer to that Work, whatever becomes of the other containers. 0: see PlannedFor.
 	Planned wire.Revision `json:"planned,omitempty"`
 	Peers   wire.Revision `json:"peers"` // the Peers revision that is applied
-	// Containers are all that the host has; nil only in an unchanged renewal. An orchestrator that knows no such renewals refuses a report without
-	// them, so it never takes one for the report of a host that has none.
+	// Containers are all that the host has; nil only in an unchanged renewal. An orchestrator that knows no such renewals refuses a report
+	// without them, so it never takes one for the report of a host that has none.
 	Containers []ContainerStatus `json:"containers,omitzero"`
 	Gossip     []GossipView      `json:"gossip,omitempty"`
 	Keys       GossipKeyIDs      `json:"keys,omitzero"` // the gossip keys it works with now
@@ -121,8 +123,8 @@ type Report struct {
 
 	// Digest names this report, which is whole; "" of an agent that sends no others.
 	Digest wire.Digest `json:"digest,omitempty"`
-	// Unchanged is the digest of an earlier report of this boot that the orchestrator said it keeps (ReportReply.Kept): Containers and Gossip are
-	// left out, for they are that one's (Report.Complete). "" in a whole report.
+	// Unchanged is the digest of an earlier report of this boot that the orchestrator said it keeps (ReportReply.Kept): Containers and
+	// Gossip are left out, for they are that one's (Report.Complete). "" in a whole report.
 	Unchanged wire.Digest `json:"unchanged,omitempty"`
 }
 
@@ -142,8 +144,8 @@ type ReportReply struct {
 
 	Peers wire.Revision `json:"peers,omitempty"` // of the newest Peers document; 0: not said
 
-	// Kept is the digest of the whole report that the host's next may be unchanged from. "": the next must be whole; and if it answers an unchanged
-	// renewal, that was not taken in, and the whole one is sent at once.
+	// Kept is the digest of the whole report that the host's next may be unchanged from. "": the next must be whole; and if it answers an
+	// unchanged renewal, that was not taken in, and the whole one is sent at once.
 	Kept wire.Digest `json:"kept,omitempty"`
 }
 
@@ -192,9 +194,9 @@ type ContainerStatus struct {
 	Generation int64          `json:"generation"`
 	State      ContainerState `json:"state"`
 	Reason     string         `json:"reason,omitempty"`
-	// NextStart is when a container that does not run is started again, zero when nothing is waited for. It is a moment of the host's clock, as
-	// Report.Sent is (see Report.At): kept once for each wait, it does not change from report to report, which a time left would. The host
-	// itself waits by its monotonic clock; should its wall clock be set meanwhile, what is shown here is off until the next start.
+	// NextStart is when a container that does not run is started again, zero when nothing is waited for. It is a moment of the host's
+	// clock, as Report.Sent is (see Report.At): kept once for each wait, it does not change from report to report, which a time left would.
+	// The host itself waits by its monotonic clock; should its wall clock be set meanwhile, what is shown here is off until the next start.
 	NextStart   time.Time `json:"nextStart,omitzero"`
 	Started     time.Time `json:"started,omitzero"`
 	Restarts    int       `json:"restarts"`

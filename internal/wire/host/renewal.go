@@ -9,7 +9,8 @@ import (
 	"hardnode.dev/internal/wire"
 )
 
-// WholeEvery is how often a report is whole, whatever it says: the figures of containers that the orchestrator has are as old as that at most.
+// WholeEvery is how often a report is whole, whatever it says: the figures of containers that the orchestrator has are as old as that at
+// most.
 const WholeEvery = 10 * time.Second
 
 // Steady tells whether two reports say the same of what an unchanged renewal leaves out: the containers, but for how much each uses, and
@@ -40,8 +41,8 @@ func (r *Report) Shorten(digest wire.Digest) {
 	r.Containers, r.Gossip, r.Digest, r.Unchanged = nil, nil, "", digest
 }
 
-// Complete makes a whole report of an unchanged renewal. False: last, which may be nil, is not the report that it means, so the host must send a
-// whole one.
+// Complete makes a whole report of an unchanged renewal. False: last, which may be nil, is not the report that it means, so the host must
+// send a whole one.
 func (r *Report) Complete(last *Report) bool {
 	if last == nil || last.Boot != r.Boot || last.Digest == "" || last.Digest != r.Unchanged {
 		return false

@@ -50,7 +50,8 @@ func TestComplete(t *testing.T) {
 			}
 			continue
 		}
-		if want := whole(); !reflect.DeepEqual(got.Containers, want.Containers) || !reflect.DeepEqual(got.Gossip, want.Gossip) || got.Digest != want.Digest ||
+		if want := whole(); !reflect.DeepEqual(got.Containers, want.Containers) || !reflect.DeepEqual(got.Gossip, want.Gossip) ||
+			got.Digest != want.Digest ||
 			got.Unchanged != "" || got.Seq != 8 || got.Work != 4 || got.Load.Load1 != 2 {
 			t.Errorf("%s: got %+v", c.name, got)
 		}

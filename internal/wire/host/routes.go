@@ -43,7 +43,8 @@ func (t Routes) Validate() error {
 				return fmt.Errorf("routes: sites[%d] (%s): backends[%d]: %s is no address of a node", i, s.Env, j, b.Addr)
 			}
 			if b.CTID < 1 || addrs[b.Addr] {
-				return fmt.Errorf("routes: sites[%d] (%s): backends[%d]: container %d at %s: has no number or is there twice", i, s.Env, j, b.CTID, b.Addr)
+				return fmt.Errorf("routes: sites[%d] (%s): backends[%d]: container %d at %s: has no number or is there twice", i, s.Env, j,
+					b.CTID, b.Addr)
 			}
 			addrs[b.Addr] = true
 		}

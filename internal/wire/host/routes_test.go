@@ -20,7 +20,8 @@ func TestDecodeRoutes(t *testing.T) {
 		{"upper-case domain", strings.Replace(good, `hello.demo`, `Hello.demo`, 1), "domain"},
 		{"trailing dot", strings.Replace(good, `demo.test`, `demo.test.`, 1), "domain"},
 		{"port in domain", strings.Replace(good, `demo.test`, `demo.test:80`, 1), "domain"},
-		{"twice", strings.Replace(good, `}]}]}`, `}]},{"env":"two","domain":"hello.demo.test","running":false,"backends":null}]}`, 1), "twice"},
+		{"twice", strings.Replace(good, `}]}]}`, `}]},{"env":"two","domain":"hello.demo.test","running":false,"backends":null}]}`, 1),
+			"twice"},
 		{"no port", strings.Replace(good, `10.96.1.2:80`, `10.96.1.2:0`, 1), "no address"},
 		{"unspecified", strings.Replace(good, `10.96.1.2:80`, `0.0.0.0:80`, 1), "no address"},
 		{"check", strings.Replace(good, `"running":true`, `"running":true,"check":"http://x"`, 1), "want a path"},
@@ -35,7 +36,8 @@ func TestDecodeRoutes(t *testing.T) {
 
 func TestDecodeTemplates(t *testing.T) {
 	hex := strings.Repeat("0a", 32)
-	good := `{"version":1,"templates":[{"name":"nginx:1.22","digest":"sha256:` + hex + `","bytes":4096,"oci":"sha256:` + hex + `","process":{"argv":["nginx"]},"profile":"app","imported":"2026-11-22T00:00:00Z"}]}`
+	good := `{"version":1,"templates":[{"name":"nginx:1.22","digest":"sha256:` + hex + `","bytes":4096,"oci":"sha256:` + hex +
+		`","process":{"argv":["nginx"]},"profile":"app","imported":"2026-11-22T00:00:00Z"}]}`
 	for _, c := range []struct{ name, doc, want string }{
 		{"good", good, ""},
 		{"name", strings.Replace(good, "nginx:1.22", "../etc", 1), "template name"},

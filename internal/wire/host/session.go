@@ -75,10 +75,11 @@ type ExecSpec struct {
 //
 // History: 2026-11-25 Since and Times.
 type LogsSpec struct {
-	Tail   int       `json:"tail"`            // lines from the end; 0 is all that is kept
-	Follow bool      `json:"follow"`          // go on until closed
-	Since  time.Time `json:"since,omitzero"`  // only lines written then or later; zero is all
-	Times  bool      `json:"times,omitempty"` // begin each line with the time it was written: RFC 3339 in UTC with microseconds, and a space
+	Tail   int       `json:"tail"`           // lines from the end; 0 is all that is kept
+	Follow bool      `json:"follow"`         // go on until closed
+	Since  time.Time `json:"since,omitzero"` // only lines written then or later; zero is all
+	// begin each line with the time it was written: RFC 3339 in UTC with microseconds, and a space
+	Times bool `json:"times,omitempty"`
 }
 
 // JEMRequest runs `jem <module> <action> args…` in the container.

@@ -18,7 +18,8 @@ func TestFrameRoundTrip(t *testing.T) {
 	if c != ChanStderr || more != 70000 || err != nil {
 		t.Errorf("got %d %d %v", c, more, err)
 	}
-	for _, bad := range [][]byte{nil, {1, 0, 0, 0}, WindowPayload(ChanStdout, 0), WindowPayload(ChanStdout, MaxWindow+1), WindowPayload(ChanResize, 1), WindowPayload(ChanWindow, 1), {1, 0, 0, 0, 1, 0}} {
+	for _, bad := range [][]byte{nil, {1, 0, 0, 0}, WindowPayload(ChanStdout, 0), WindowPayload(ChanStdout, MaxWindow+1),
+		WindowPayload(ChanResize, 1), WindowPayload(ChanWindow, 1), {1, 0, 0, 0, 1, 0}} {
 		if c, more, err := ParseWindow(bad); err == nil {
 			t.Errorf("window %x was taken as %d bytes on channel %d", bad, more, c)
 		}

@@ -33,8 +33,8 @@ func (r *Report) Settle() {
 // clocksAgree is by how much the clocks of host and orchestrator may differ without anybody's seeing it.
 const clocksAgree = time.Second
 
-// At is a moment of the host's clock by the clock of whoever received the report then. While the two agree it is the moment itself, so that it
-// is the same from report to report.
+// At is a moment of the host's clock by the clock of whoever received the report then. While the two agree it is the moment itself, so that
+// it is the same from report to report.
 func (r *Report) At(moment, received time.Time) time.Time {
 	if off := received.Sub(r.Sent); !moment.IsZero() && !r.Sent.IsZero() && off.Abs() > clocksAgree {
 		return moment.Add(off)

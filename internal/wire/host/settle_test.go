@@ -37,7 +37,8 @@ func TestSettle(t *testing.T) {
 // TestEqualReports: two reports of one wait say the same, whatever of it is left.
 func TestEqualReports(t *testing.T) {
 	says := func(after time.Duration) string {
-		r := Report{Sent: sent.Add(after), Containers: []ContainerStatus{{CTID: 1, Reason: fmt.Sprintf("exited with code 1%s%s", counted, 10*time.Second-after)}}}
+		r := Report{Sent: sent.Add(after),
+			Containers: []ContainerStatus{{CTID: 1, Reason: fmt.Sprintf("exited with code 1%s%s", counted, 10*time.Second-after)}}}
 		r.Settle()
 		return fmt.Sprint(r.Containers)
 	}

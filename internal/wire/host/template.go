@@ -66,8 +66,8 @@ type Import struct {
 	Account wire.Account `json:"account,omitempty"` // of who pushed it; Owner says whose it is where there is none
 }
 
-// ImportRun is one import, from the push or the request that asked for it to its end. A run that the registry's end interrupted goes on, under
-// its id, when the registry starts again. People see it as an operation.
+// ImportRun is one import, from the push or the request that asked for it to its end. A run that the registry's end interrupted goes on,
+// under its id, when the registry starts again. People see it as an operation.
 type ImportRun struct {
 	ID       wire.OperationID  `json:"id"`
 	Name     wire.TemplateName `json:"name"`              // name:tag of the template
@@ -85,8 +85,8 @@ type ImportRun struct {
 	Deadline time.Time         `json:"deadline,omitzero"` // of importing: when it fails unless it is done
 }
 
-// Used is what the orchestrator tells the registry every minute, and when it deletes: what is in use of its templates. An image that is not in
-// it, and is no template either, may be deleted.
+// Used is what the orchestrator tells the registry every minute, and when it deletes: what is in use of its templates. An image that is not
+// in it, and is no template either, may be deleted.
 type Used struct {
 	Uses []Use `json:"uses"`
 }
@@ -98,7 +98,8 @@ type Use struct {
 	By     string            `json:"by"`               // in words, e.g. "layer cp of environment hello"
 }
 
-// Users are those for whom a name and its image can't go: who names it, and who runs its image, unless that is there under another name too.
+// Users are those for whom a name and its image can't go: who names it, and who runs its image, unless that is there under another name
+// too.
 func (u Used) Users(name wire.TemplateName, image wire.Digest, elsewhere bool) (by []string) {
 	for _, e := range u.Uses {
 		if (e.Name == name || image != "" && e.Digest == image && !elsewhere) && !slices.Contains(by, e.By) {

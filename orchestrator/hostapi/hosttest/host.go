@@ -88,15 +88,18 @@ func Join(ctx context.Context, o Options) (*Host, error) {
 // JoinWithKey enrolls with a key that exists.
 func JoinWithKey(ctx context.Context, o Options, key ed25519.PrivateKey) (*Host, error) {
 	h := &Host{Options: o, Key: key}
-	h.client = &http.Client{Transport: &http.Transport{TLSClientConfig: identity.ClientTLS(o.trust(), identity.WantComponent("orchestrator"), &h.holder), ForceAttemptHTTP2: true}}
-	h.mu.state, h.mu.reason, h.mu.started, h.mu.hint = map[wire.CTID]host.ContainerState{}, map[wire.CTID]string{}, map[wire.CTID]time.Time{}, make(chan struct{}, 1)
+	h.client = &http.Client{Transport: &http.Transport{TLSClientConfig: identity.ClientTLS(o.trust(),
+		identity.WantComponent("orchestrator"), &h.holder), ForceAttemptHTTP2: true}}
+	h.mu.state, h.mu.reason, h.mu.started, h.mu.hint = map[wire.CTID]host.ContainerState{}, map[wire.CTID]string{},
+		map[wire.CTID]time.Time{}, make(chan struct{}, 1)
 	h.mu.boot = "boot-1"
 	csr, err := identity.CSR(key)
 	if err != nil {
 		return nil, err
 	}
 	var reply host.EnrollReply
-	req := host.EnrollRequest{Token: o.Token, CSR: csr, Code: identity.ShortCode(key.Public().(ed25519.PublicKey)), Boot: h.mu.boot, Version: "test", Underlay: o.Underlay}
+	req := host.EnrollRequest{Token: o.Token, CSR: csr, Code: identity.ShortCode(key.Public().(ed25519.PublicKey)), Boot: h.mu.boot,
+		Version: "test", Underlay: o.Underlay}
 	if err := h.Call(ctx, http.MethodPost, host.PathEnroll, req, &reply); err != nil {
 		return nil, err
 	}
@@ -266,9 +269,22 @@ func (h *Host) Report() host.Report {
 	if memory == 0 {
 		memory = 4 << 30
 	}
-	r := host.Report{Boot: h.mu.boot, Seq: h.mu.seq, Sent: time.Now().UTC(), Version: "test", Underlay: h.Underlay, MeshKey: "key-" + h.mu.boot,
-		Capacity: host.Capacity{MemoryBytes: memory, CPUs: 1, MHz: 2400, DiskBytes: 20 << 30}, Load: host.Load{MemoryUsed: memory / 8, UptimeSec: h.mu.seq, Load1: 0.1},
-		Work: h.mu.work.Revision, Seen: h.mu.work.Revision, Planned: h.mu.work.Revision, Peers: h.peers().Revision, Gossip: h.mu.views, Containers: []host.ContainerStatus{}}
+	r := host.Report{
+		Boot:       h.mu.boot,
+		Seq:        h.mu.seq,
+		Sent:       time.Now().UTC(),
+		Version:    "test",
+		Underlay:   h.Underlay,
+		MeshKey:    "key-" + h.mu.boot,
+		Capacity:   host.Capacity{MemoryBytes: memory, CPUs: 1, MHz: 2400, DiskBytes: 20 << 30},
+		Load:       host.Load{MemoryUsed: memory / 8, UptimeSec: h.mu.seq, Load1: 0.1},
+		Work:       h.mu.work.Revision,
+		Seen:       h.mu.work.Revision,
+		Planned:    h.mu.work.Revision,
+		Peers:      h.peers().Revision,
+		Gossip:     h.mu.views,
+		Containers: []host.ContainerStatus{},
+	}
 	gone := h.mu.stuck != 0
 	if k := h.peers().Gossip; len(k.Use) > 0 {
 		r.Keys.Use = host.GossipKeyID(k.Use)
@@ -297,7 +313,8 @@ func (h *Host) Report() host.Report {
 	}
 	if gone { // as long as it is there, this work is never fully applied
 		r.Work = h.mu.applied
-		r.Containers = append(r.Containers, host.ContainerStatus{CTID: h.mu.stuck, State: host.CtStopping, Reason: "being removed: it does not end"})
+		r.Containers = append(r.Containers,
+			host.ContainerStatus{CTID: h.mu.stuck, State: host.CtStopping, Reason: "being removed: it does not end"})
 	}
 	h.mu.applied = r.Work
 	return r
@@ -385,7 +402,9 @@ func (h *Host) sessions(ctx context.Context) error {
 // session dials back: exec prints its command and echoes stdin, logs prints three lines, jem prints its arguments.
 func (h *Host) session(ctx context.Context, r host.SessionRequest) {
 	conf := identity.ClientTLS(h.trust(), identity.WantComponent("orchestrator"), &h.holder)
-	c, _, err := websocket.Dial(ctx, "wss://"+h.Addr+host.PathSession+r.ID, &websocket.DialOptions{HTTPClient: &http.Client{Transport: &http.Transport{TLSClientConfig: conf, TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{}}}})
+	c, _, err := websocket.Dial(ctx, "wss://"+h.Addr+host.PathSession+r.ID,
+		&websocket.DialOptions{HTTPClient: &http.Client{Transport: &http.Transport{TLSClientConfig: conf,
+			TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{}}}})
 	if err != nil {
 		return
 	}

@@ -72,7 +72,8 @@ func TestDeadNodeLeavesAndReturns(t *testing.T) {
 	}
 	defer l.Close()
 	within(t, s.Backends[0], true, 20*time.Second)
-	if log := stop(); !strings.Contains(log, "out of rotation") || !strings.Contains(log, "back in rotation") || strings.Count(log, "\n") != 2 {
+	if log := stop(); !strings.Contains(log, "out of rotation") || !strings.Contains(log, "back in rotation") ||
+		strings.Count(log, "\n") != 2 {
 		t.Errorf("got log\n%s", log)
 	}
 }

@@ -119,7 +119,8 @@ func (b *balancer) try(req *http.Request, sent *body, site *sites.Site, node *si
 	}
 	cancel(err)
 	if dialFailed(err) && req.Context().Err() == nil && node.SetUp(false) {
-		b.log.Warn("node is out of rotation", logging.Env, site.Env, logging.Container, node.CTID, logging.Addr, node.Addr, logging.Reason, err)
+		b.log.Warn("node is out of rotation", logging.Env, site.Env, logging.Container, node.CTID, logging.Addr, node.Addr,
+			logging.Reason, err)
 	}
 	return nil, err
 }
@@ -179,11 +180,12 @@ func (b *body) Read(p []byte) (int, error) {
 
 func (b *body) Close() error { return nil }
 
-// mayTrail tells which fields go on behind a body: none that means something before it (RFC 9110, section 6.5.1), for there are programs that
-// put both together.
+// mayTrail tells which fields go on behind a body: none that means something before it (RFC 9110, section 6.5.1), for there are programs
+// that put both together.
 func mayTrail(name string) bool {
 	switch name {
-	case "Transfer-Encoding", "Trailer", "Content-Length", "Content-Encoding", "Content-Type", "Content-Range", "Host", "Te", "Connection", "Upgrade", "Expect", "Authorization", "Cookie", "Cache-Control", "Max-Forwards":
+	case "Transfer-Encoding", "Trailer", "Content-Length", "Content-Encoding", "Content-Type", "Content-Range", "Host", "Te", "Connection",
+		"Upgrade", "Expect", "Authorization", "Cookie", "Cache-Control", "Max-Forwards":
 		return false
 	}
 	return !claim(name) && !never(name)

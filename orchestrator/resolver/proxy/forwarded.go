@@ -23,10 +23,12 @@ func (t Trusted) Has(a netip.Addr) bool {
 	return false
 }
 
-// claims are headers that say where a request came from, which nodes believe. Names are lower-case with dashes. What a stranger sends in them is
-// dropped; X-Forwarded-* is meant as a whole.
-var claims = map[string]bool{"forwarded": true, "x-real-ip": true, "x-client-ip": true, "true-client-ip": true, "x-cluster-client-ip": true, "x-original-forwarded-for": true,
-	"x-original-host": true, "x-original-url": true, "x-rewrite-url": true, "x-url-scheme": true, "x-scheme": true, "front-end-https": true, "cf-connecting-ip": true, "fastly-client-ip": true}
+// claims are headers that say where a request came from, which nodes believe. Names are lower-case with dashes. What a stranger sends in
+// them is dropped; X-Forwarded-* is meant as a whole.
+var claims = map[string]bool{"forwarded": true, "x-real-ip": true, "x-client-ip": true, "true-client-ip": true, "x-cluster-client-ip": true,
+	"x-original-forwarded-for": true,
+	"x-original-host":          true, "x-original-url": true, "x-rewrite-url": true, "x-url-scheme": true, "x-scheme": true,
+	"front-end-https": true, "cf-connecting-ip": true, "fastly-client-ip": true}
 
 // spelled is a header's name as programs behind CGI, WSGI and the like see it: they can't tell "_" from "-".
 func spelled(name string) string { return strings.ReplaceAll(strings.ToLower(name), "_", "-") }
@@ -42,8 +44,8 @@ func never(name string) bool {
 	return name == "proxy" || strings.HasPrefix(name, "x-hardnode-")
 }
 
-// forward sets on out what a node may rely on: who the client is, and by which scheme, host and port it asked. Only the word of a trusted peer is
-// kept and added to; the headers of others are dropped (RFC 7239, section 8.1).
+// forward sets on out what a node may rely on: who the client is, and by which scheme, host and port it asked. Only the word of a trusted
+// peer is kept and added to; the headers of others are dropped (RFC 7239, section 8.1).
 func (t Trusted) forward(in *http.Request, out http.Header) {
 	peer := limit.Addr(in.RemoteAddr)
 	trusted := t.Has(peer)

@@ -16,25 +16,40 @@ func TestForwarded(t *testing.T) {
 	trusted := Trusted{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")}
 	const stranger, proxy = "198.51.100.7:999", "192.0.2.1:999"
 	for _, c := range []struct{ name, peer, sent, want string }{ // headers as lines; want is all that a node may believe
-		{"a stranger says nothing", stranger, "", "X-Forwarded-For: 198.51.100.7|X-Forwarded-Host: a.test|X-Forwarded-Proto: http|X-Real-Ip: 198.51.100.7"},
-		{"a stranger lies", stranger, "X-Forwarded-For: 6.6.6.6|X-Forwarded-Proto: https|X-Forwarded-Host: evil|X-Forwarded-Port: 443|X-Forwarded-Prefix: /x|X-Forwarded-User: root|Forwarded: for=6.6.6.6;proto=https|X-Real-Ip: 6.6.6.6|True-Client-Ip: 6.6.6.6|X-Original-Url: /admin",
+		{"a stranger says nothing", stranger, "",
+			"X-Forwarded-For: 198.51.100.7|X-Forwarded-Host: a.test|X-Forwarded-Proto: http|X-Real-Ip: 198.51.100.7"},
+		{"a stranger lies", stranger,
+			"X-Forwarded-For: 6.6.6.6|X-Forwarded-Proto: https|X-Forwarded-Host: evil|X-Forwarded-Port: 443|" +
+				"X-Forwarded-Prefix: /x|X-Forwarded-User: root|Forwarded: for=6.6.6.6;proto=https|X-Real-Ip: 6.6.6.6|" +
+				"True-Client-Ip: 6.6.6.6|X-Original-Url: /admin",
 			"X-Forwarded-For: 198.51.100.7|X-Forwarded-Host: a.test|X-Forwarded-Proto: http|X-Real-Ip: 198.51.100.7"},
 		{"a stranger lies with underscores", stranger, "X_Forwarded_For: 6.6.6.6|x_real-ip: 6.6.6.6|X_HARDNODE_X: 1|Proxy: evil",
 			"X-Forwarded-For: 198.51.100.7|X-Forwarded-Host: a.test|X-Forwarded-Proto: http|X-Real-Ip: 198.51.100.7"},
-		{"a terminator", proxy, "X-Forwarded-For: 203.0.113.9|X-Forwarded-Proto: https|X-Forwarded-Host: shop.example|X-Forwarded-Port: 443",
-			"X-Forwarded-For: 203.0.113.9, 192.0.2.1|X-Forwarded-Host: shop.example|X-Forwarded-Port: 443|X-Forwarded-Proto: https|X-Real-Ip: 203.0.113.9"},
-		{"a terminator in IPv6", "[2001:db8::1]:9", "X-Forwarded-For: 2001:db9::9|X-Forwarded-Proto: https", "X-Forwarded-For: 2001:db9::9, 2001:db8::1|X-Forwarded-Host: a.test|X-Forwarded-Proto: https|X-Real-Ip: 2001:db9::9"},
-		{"a terminator that is mapped", "[::ffff:192.0.2.1]:9", "X-Forwarded-For: 203.0.113.9", "X-Forwarded-For: 203.0.113.9, 192.0.2.1|X-Forwarded-Host: a.test|X-Forwarded-Proto: http|X-Real-Ip: 203.0.113.9"},
+		{"a terminator", proxy,
+			"X-Forwarded-For: 203.0.113.9|X-Forwarded-Proto: https|X-Forwarded-Host: shop.example|X-Forwarded-Port: 443",
+			"X-Forwarded-For: 203.0.113.9, 192.0.2.1|X-Forwarded-Host: shop.example|X-Forwarded-Port: 443|X-Forwarded-Proto: " +
+				"https|X-Real-Ip: 203.0.113.9"},
+		{"a terminator in IPv6", "[2001:db8::1]:9", "X-Forwarded-For: 2001:db9::9|X-Forwarded-Proto: https",
+			"X-Forwarded-For: 2001:db9::9, 2001:db8::1|X-Forwarded-Host: a.test|X-Forwarded-Proto: https|X-Real-Ip: 2001:db9::9"},
+		{"a terminator that is mapped", "[::ffff:192.0.2.1]:9", "X-Forwarded-For: 203.0.113.9",
+			"X-Forwarded-For: 203.0.113.9, 192.0.2.1|X-Forwarded-Host: a.test|X-Forwarded-Proto: http|X-Real-Ip: 203.0.113.9"},
 		{"two terminators, and a client that lied to the first", proxy, "X-Forwarded-For: 6.6.6.6, 203.0.113.9|X-Forwarded-For: 192.0.2.5",
-			"X-Forwarded-For: 6.6.6.6, 203.0.113.9, 192.0.2.5, 192.0.2.1|X-Forwarded-Host: a.test|X-Forwarded-Proto: http|X-Real-Ip: 203.0.113.9"},
+			"X-Forwarded-For: 6.6.6.6, 203.0.113.9, 192.0.2.5, 192.0.2.1|X-Forwarded-Host: a.test|X-Forwarded-Proto: http|X-Real-Ip: " +
+				"203.0.113.9"},
 		{"Forwarded", proxy, `Forwarded: for="[2001:db9::1]:4711";proto=HTTPS;host="shop.example:8443", for=192.0.2.5`,
 			`Forwarded: for="[2001:db9::1]:4711";proto=HTTPS;host="shop.example:8443", for=192.0.2.5, for=192.0.2.1;proto=http|X-Forwarded-For: 2001:db9::1, 192.0.2.5, 192.0.2.1|X-Forwarded-Host: shop.example:8443|X-Forwarded-Proto: https|X-Real-Ip: 2001:db9::1`},
-		{"Forwarded with an unknown client", proxy, `Forwarded: for=unknown;proto=https`, `Forwarded: for=unknown;proto=https, for=192.0.2.1;proto=http|X-Forwarded-For: unknown, 192.0.2.1|X-Forwarded-Host: a.test|X-Forwarded-Proto: https|X-Real-Ip: 192.0.2.1`},
-		{"Forwarded, damaged", proxy, `Forwarded: for="1.2.3.4`, "X-Forwarded-For: 192.0.2.1|X-Forwarded-Host: a.test|X-Forwarded-Proto: http|X-Real-Ip: 192.0.2.1"},
-		{"only X-Real-IP", proxy, "X-Real-Ip: 203.0.113.9", "X-Forwarded-For: 192.0.2.1|X-Forwarded-Host: a.test|X-Forwarded-Proto: http|X-Real-Ip: 203.0.113.9"},
-		{"with ports", proxy, "X-Forwarded-For: 203.0.113.9:4711", "X-Forwarded-For: 203.0.113.9:4711, 192.0.2.1|X-Forwarded-Host: a.test|X-Forwarded-Proto: http|X-Real-Ip: 203.0.113.9"},
-		{"no scheme, no host", proxy, "X-Forwarded-Proto: gopher|X-Forwarded-Host: <script>", "X-Forwarded-For: 192.0.2.1|X-Forwarded-Host: a.test|X-Forwarded-Proto: http|X-Real-Ip: 192.0.2.1"},
-		{"headers of ours, from a terminator", proxy, "X-Hardnode-Env: x|Proxy: y|X_Forwarded_Proto: https", "X-Forwarded-For: 192.0.2.1|X-Forwarded-Host: a.test|X-Forwarded-Proto: http|X-Real-Ip: 192.0.2.1"},
+		{"Forwarded with an unknown client", proxy, `Forwarded: for=unknown;proto=https`,
+			`Forwarded: for=unknown;proto=https, for=192.0.2.1;proto=http|X-Forwarded-For: unknown, 192.0.2.1|X-Forwarded-Host: a.test|X-Forwarded-Proto: https|X-Real-Ip: 192.0.2.1`},
+		{"Forwarded, damaged", proxy, `Forwarded: for="1.2.3.4`,
+			"X-Forwarded-For: 192.0.2.1|X-Forwarded-Host: a.test|X-Forwarded-Proto: http|X-Real-Ip: 192.0.2.1"},
+		{"only X-Real-IP", proxy, "X-Real-Ip: 203.0.113.9",
+			"X-Forwarded-For: 192.0.2.1|X-Forwarded-Host: a.test|X-Forwarded-Proto: http|X-Real-Ip: 203.0.113.9"},
+		{"with ports", proxy, "X-Forwarded-For: 203.0.113.9:4711",
+			"X-Forwarded-For: 203.0.113.9:4711, 192.0.2.1|X-Forwarded-Host: a.test|X-Forwarded-Proto: http|X-Real-Ip: 203.0.113.9"},
+		{"no scheme, no host", proxy, "X-Forwarded-Proto: gopher|X-Forwarded-Host: <script>",
+			"X-Forwarded-For: 192.0.2.1|X-Forwarded-Host: a.test|X-Forwarded-Proto: http|X-Real-Ip: 192.0.2.1"},
+		{"headers of ours, from a terminator", proxy, "X-Hardnode-Env: x|Proxy: y|X_Forwarded_Proto: https",
+			"X-Forwarded-For: 192.0.2.1|X-Forwarded-Host: a.test|X-Forwarded-Proto: http|X-Real-Ip: 192.0.2.1"},
 	} {
 		text := "GET / HTTP/1.1\r\nHost: a.test\r\n"
 		if c.sent != "" {
@@ -66,7 +81,8 @@ func TestTrustedProxyOnTheWire(t *testing.T) {
 		want    string
 	}{{nil, "[http 127.0.0.1 127.0.0.1]"}, {Trusted{netip.MustParsePrefix("127.0.0.0/8")}, "[https 203.0.113.9 203.0.113.9, 127.0.0.1]"}} {
 		s := serveFront(t, New(book, c.trusted, nil))
-		if got := raw(t, s, "GET / HTTP/1.1\r\nHost: a.test\r\nX-Forwarded-Proto: https\r\nX-Forwarded-For: 203.0.113.9\r\nConnection: close, X-Forwarded-Proto\r\n\r\n"); !strings.Contains(got, c.want) {
+		if got := raw(t, s, "GET / HTTP/1.1\r\nHost: a.test\r\nX-Forwarded-Proto: https\r\nX-Forwarded-For: 203.0.113.9\r\n"+
+			"Connection: close, X-Forwarded-Proto\r\n\r\n"); !strings.Contains(got, c.want) {
 			t.Errorf("trusted %v: got %q, want %s", c.trusted, got, c.want)
 		}
 	}

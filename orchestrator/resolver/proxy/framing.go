@@ -11,9 +11,9 @@ import (
 	"sync/atomic"
 )
 
-// framing follows the requests of one HTTP/1 connection as bytes, to refuse what says in two ways where a body ends: net/http takes the safe one
-// of them, but a proxy in front may have taken the other, and then one person's body is another's request (RFC 9112, sections 5.2, 6.1 and 11.2).
-// Where it loses its way, net/http refuses the request itself.
+// framing follows the requests of one HTTP/1 connection as bytes, to refuse what says in two ways where a body ends: net/http takes the
+// safe one of them, but a proxy in front may have taken the other, and then one person's body is another's request (RFC 9112, sections 5.2,
+// 6.1 and 11.2). Where it loses its way, net/http refuses the request itself.
 type framing struct {
 	wrong atomic.Pointer[string] // why the connection is not believed any more
 

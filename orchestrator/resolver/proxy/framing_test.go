@@ -21,7 +21,8 @@ func TestAmbiguousFraming(t *testing.T) {
 	for _, c := range []struct{ name, request string }{
 		{"CL.TE", "POST /a HTTP/1.1\r\nHost: a.test\r\nContent-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + smuggled},
 		{"TE.CL", "POST /a HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n" + smuggled},
-		{"CL.0 on HTTP/1.0 with TE", "POST /a HTTP/1.0\r\nHost: a.test\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + smuggled},
+		{"CL.0 on HTTP/1.0 with TE",
+			"POST /a HTTP/1.0\r\nHost: a.test\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + smuggled},
 		{"two equal lengths", "POST /a HTTP/1.1\r\nHost: a.test\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc" + smuggled},
 		{"two lengths", "POST /a HTTP/1.1\r\nHost: a.test\r\nContent-Length: 3\r\nContent-Length: 0\r\n\r\nabc" + smuggled},
 		{"a list of lengths", "POST /a HTTP/1.1\r\nHost: a.test\r\nContent-Length: 3, 3\r\n\r\nabc" + smuggled},
@@ -30,15 +31,18 @@ func TestAmbiguousFraming(t *testing.T) {
 		{"folded header", "GET /a HTTP/1.1\r\nHost: a.test\r\nX-A: b\r\n\tX-Forwarded-For: 6.6.6.6\r\n\r\n" + smuggled},
 		{"a blank before the colon", "POST /a HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n" + smuggled},
 		{"a vertical tab", "POST /a HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding:\x0bchunked\r\n\r\n0\r\n\r\n" + smuggled},
-		{"two codings", "POST /a HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n" + smuggled},
+		{"two codings",
+			"POST /a HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n" + smuggled},
 		{"a bare CR in a value", "GET /a HTTP/1.1\r\nHost: a.test\r\nX-A: b\rX-B: c\r\n\r\n" + smuggled},
 		{"a NUL in a name", "GET /a HTTP/1.1\r\nHost: a.test\r\nX-\x00A: b\r\n\r\n" + smuggled},
-		{"behind a good one", "POST /good HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n0\r\nX-A: b\r\n\r\n" +
-			"POST /a HTTP/1.1\r\nHost: a.test\r\nContent-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + smuggled},
+		{"behind a good one",
+			"POST /good HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n0\r\nX-A: b\r\n\r\n" +
+				"POST /a HTTP/1.1\r\nHost: a.test\r\nContent-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + smuggled},
 	} {
 		reached.Store(0)
 		got := raw(t, s, c.request)
-		if strings.Contains(got, "/smuggled") || strings.Contains(got, "[/a ") || !strings.Contains(got, "HTTP/1.1 400") && !strings.Contains(got, "HTTP/1.0 400") && !strings.Contains(got, "501") {
+		if strings.Contains(got, "/smuggled") || strings.Contains(got, "[/a ") || !strings.Contains(got, "HTTP/1.1 400") &&
+			!strings.Contains(got, "HTTP/1.0 400") && !strings.Contains(got, "501") {
 			t.Errorf("%s: got %.300q, want 400 and the end", c.name, got)
 		}
 		if n := reached.Load(); n > 1 || n == 1 && !strings.HasPrefix(c.name, "behind") {
@@ -55,7 +59,8 @@ func TestFramingFollows(t *testing.T) {
 	})))
 	evil := "POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"
 	got := raw(t, s, fmt.Sprintf("POST /1 HTTP/1.1\r\nHost: a.test\r\nContent-Length: %d\r\n\r\n%s", len(evil), evil)+
-		fmt.Sprintf("POST /2 HTTP/1.1\r\nhost: a.test\r\ntransfer-encoding: chunked\r\n\r\n%x;a=b\r\n%s\r\n1\r\nX\r\n0\r\nX-A: b\r\n\r\n", len(evil), evil)+
+		fmt.Sprintf("POST /2 HTTP/1.1\r\nhost: a.test\r\ntransfer-encoding: chunked\r\n\r\n%x;a=b\r\n%s\r\n1\r\nX\r\n0\r\nX-A: b\r\n\r\n",
+			len(evil), evil)+
 		"GET /3 HTTP/1.1\r\nHost: a.test\r\nContent-Length: 0\r\n\r\n"+
 		"GET /4 HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n")
 	for _, want := range []string{fmt.Sprintf("[/1 %d]", len(evil)), fmt.Sprintf("[/2 %d]", len(evil)+1), "[/3 0]", "[/4 0]"} {

@@ -94,15 +94,18 @@ func TestManyOfOneAddress(t *testing.T) {
 func TestHeadsThatDontCome(t *testing.T) {
 	_, p, _ := front(t)
 	server := p.Server()
-	server.ReadHeaderTimeout, server.HTTP2.SendPingTimeout, server.HTTP2.PingTimeout = 300*time.Millisecond, 300*time.Millisecond, 300*time.Millisecond
+	server.ReadHeaderTimeout, server.HTTP2.SendPingTimeout, server.HTTP2.PingTimeout = 300*time.Millisecond, 300*time.Millisecond,
+		300*time.Millisecond
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	go server.Serve(p.Listen(l))
 	defer server.Close()
-	for name, begin := range map[string]string{"nothing": "", "half a head": "GET / HTTP/1.1\r\nHost: a.te", "HTTP/2, no frame": "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-		"HTTP/2, half a frame": "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00" + "\x00\x10\x00\x01\x00\x00\x00\x00\x01abc"} {
+	for name, begin := range map[string]string{"nothing": "", "half a head": "GET / HTTP/1.1\r\nHost: a.te",
+		"HTTP/2, no frame": "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+		"HTTP/2, half a frame": "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00" +
+			"\x00\x10\x00\x01\x00\x00\x00\x00\x01abc"} {
 		c, err := net.Dial("tcp", l.Addr().String())
 		if err != nil {
 			t.Fatal(err)

@@ -43,7 +43,8 @@ func TestHTTP2(t *testing.T) {
 	}
 	defer resp.Body.Close()
 	all, _ := io.ReadAll(resp.Body)
-	if want := "[HTTP/1.1 A.Test:8080 /a?x;y=100% body http good]"; resp.ProtoMajor != 2 || string(all) != want || resp.Trailer.Get("X-Sum") != "7" {
+	if want := "[HTTP/1.1 A.Test:8080 /a?x;y=100% body http good]"; resp.ProtoMajor != 2 || string(all) != want ||
+		resp.Trailer.Get("X-Sum") != "7" {
 		t.Errorf("got %s %q, trailer %v; want HTTP/2 and %q", resp.Proto, all, resp.Trailer, want)
 	}
 	for hostName, code := range map[string]int{"none.test": 404, "b.test": 503} {
@@ -68,7 +69,8 @@ func TestGRPC(t *testing.T) {
 	go server.Serve(l)
 	defer server.Stop()
 	s, _, _ := front(t, l.Addr().String())
-	c, err := grpc.NewClient("passthrough:///"+addr(s), grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithAuthority("a.test"))
+	c, err := grpc.NewClient("passthrough:///"+addr(s), grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithAuthority("a.test"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +78,8 @@ func TestGRPC(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	client := grpc_health_v1.NewHealthClient(c)
-	if r, err := client.Check(ctx, &grpc_health_v1.HealthCheckRequest{}); err != nil || r.Status != grpc_health_v1.HealthCheckResponse_SERVING {
+	if r, err := client.Check(ctx, &grpc_health_v1.HealthCheckRequest{}); err != nil ||
+		r.Status != grpc_health_v1.HealthCheckResponse_SERVING {
 		t.Errorf("call: got %v, %v", r, err)
 	}
 	if _, err := client.Check(ctx, &grpc_health_v1.HealthCheckRequest{Service: "none"}); status.Code(err) != codes.NotFound {
@@ -86,7 +89,8 @@ func TestGRPC(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []grpc_health_v1.HealthCheckResponse_ServingStatus{grpc_health_v1.HealthCheckResponse_SERVING, grpc_health_v1.HealthCheckResponse_NOT_SERVING} {
+	for _, want := range []grpc_health_v1.HealthCheckResponse_ServingStatus{grpc_health_v1.HealthCheckResponse_SERVING,
+		grpc_health_v1.HealthCheckResponse_NOT_SERVING} {
 		if r, err := watch.Recv(); err != nil || r.Status != want {
 			t.Fatalf("stream: got %v, %v; want %v", r, err, want)
 		}
@@ -95,12 +99,15 @@ func TestGRPC(t *testing.T) {
 	if _, err := client.Check(ctx, &grpc_health_v1.HealthCheckRequest{}); err != nil {
 		t.Errorf("after the stream: %v", err)
 	}
-	other, err := grpc.NewClient("passthrough:///"+addr(s), grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithAuthority("none.test"))
+	other, err := grpc.NewClient("passthrough:///"+addr(s), grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithAuthority("none.test"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer other.Close()
-	if _, err := grpc_health_v1.NewHealthClient(other).Check(ctx, &grpc_health_v1.HealthCheckRequest{}); status.Code(err) != codes.Unimplemented { // HTTP 404
+	// HTTP 404
+	if _, err := grpc_health_v1.NewHealthClient(other).Check(ctx,
+		&grpc_health_v1.HealthCheckRequest{}); status.Code(err) != codes.Unimplemented {
 		t.Errorf("an environment that is not there: got %v, want Unimplemented", err)
 	}
 }
@@ -113,10 +120,12 @@ func TestInterimAnswers(t *testing.T) {
 		w.WriteHeader(http.StatusProcessing)
 		io.WriteString(w, "one")
 	})))
-	if got := raw(t, s, "GET / HTTP/1.0\r\nHost: a.test\r\n\r\n"); !strings.HasPrefix(got, "HTTP/1.0 200") || strings.Contains(got, " 103 ") || strings.Contains(got, " 102 ") {
+	if got := raw(t, s, "GET / HTTP/1.0\r\nHost: a.test\r\n\r\n"); !strings.HasPrefix(got, "HTTP/1.0 200") ||
+		strings.Contains(got, " 103 ") || strings.Contains(got, " 102 ") {
 		t.Errorf("HTTP/1.0: got %q", got)
 	}
-	if got := raw(t, s, "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n"); !strings.HasPrefix(got, "HTTP/1.1 103") || !strings.Contains(got, "HTTP/1.1 102") {
+	if got := raw(t, s, "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n"); !strings.HasPrefix(got, "HTTP/1.1 103") ||
+		!strings.Contains(got, "HTTP/1.1 102") {
 		t.Errorf("HTTP/1.1: got %q", got)
 	}
 }
@@ -158,7 +167,8 @@ func TestExpectContinue(t *testing.T) {
 			}
 		}
 	}
-	if got := raw(t, s, "POST /yes HTTP/1.0\r\nHost: a.test\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\nhello"); !strings.HasPrefix(got, "HTTP/1.0 200") || !strings.HasSuffix(got, "hello") {
+	if got := raw(t, s, "POST /yes HTTP/1.0\r\nHost: a.test\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\nhello"); !strings.HasPrefix(
+		got, "HTTP/1.0 200") || !strings.HasSuffix(got, "hello") {
 		t.Errorf("HTTP/1.0: got %q", got)
 	}
 }
@@ -172,9 +182,11 @@ func TestTrailers(t *testing.T) {
 	for _, c := range []struct{ name, head, trailer, want string }{
 		{"announced", "Trailer: X-End\r\nTE: trailers, deflate\r\n", "X-End: 1\r\n", `[map[X-End:[1]] te=["trailers"]]`},
 		{"not announced", "", "X-End: 1\r\n", `[map[X-End:[1]] te=[]]`},
-		{"a lie behind the body", "Trailer: X-Forwarded-For, X-End\r\n", "X-Forwarded-For: 6.6.6.6\r\nX_Real_Ip: 6.6.6.6\r\nAuthorization: x\r\nX-End: 1\r\n", `[map[X-End:[1]] te=[]]`},
+		{"a lie behind the body", "Trailer: X-Forwarded-For, X-End\r\n",
+			"X-Forwarded-For: 6.6.6.6\r\nX_Real_Ip: 6.6.6.6\r\nAuthorization: x\r\nX-End: 1\r\n", `[map[X-End:[1]] te=[]]`},
 	} {
-		got := raw(t, s, "POST / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n"+c.head+"\r\n3\r\nabc\r\n0\r\n"+c.trailer+"\r\n")
+		got := raw(t, s, "POST / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n"+c.head+
+			"\r\n3\r\nabc\r\n0\r\n"+c.trailer+"\r\n")
 		if _, body := answered(t, got); body != c.want {
 			t.Errorf("%s: got %q, want %s", c.name, got, c.want)
 		}
@@ -215,7 +227,8 @@ func TestUpgradeOnlyWhereItIsSeen(t *testing.T) {
 // TestHugeHeaders: 431 arrives (RFC 6585, section 5), for many headers and for one.
 func TestHugeHeaders(t *testing.T) {
 	s, _, _ := front(t, addr(node(t, "one", nil)))
-	for name, head := range map[string]string{"one": "X-A: " + strings.Repeat("a", 100<<10), "many": strings.Repeat("X-A: b\r\n", 20_000) + "X-B: c"} {
+	for name, head := range map[string]string{"one": "X-A: " + strings.Repeat("a", 100<<10),
+		"many": strings.Repeat("X-A: b\r\n", 20_000) + "X-B: c"} {
 		c, err := net.Dial("tcp", addr(s))
 		if err != nil {
 			t.Fatal(err)

@@ -1,6 +1,7 @@
 // Package proxy carries requests to the nodes of the environment their Host header names.
 //
-// Owns: the choice of node for each try, what may be tried again, forwarded headers, the pages shown when there is no answer; the limits of clients.
+// Owns: the choice of node for each try, what may be tried again, forwarded headers, the pages shown when there is no answer; the limits of
+// clients.
 // In: HTTP/1.1 and HTTP/2 requests; the book of sites; the proxies that may speak for clients.
 // Out: the node's answer, or a page that says which environment and why.
 // Never: looks into a body, keeps an answer, or sends a request twice that may change something.
@@ -109,7 +110,8 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer leave()
 	t := p.book.Table()
 	if t == nil {
-		p.page(w, r, page{code: http.StatusServiceUnavailable, title: "Not ready yet", text: "The resolver has no routes yet: it waits for the orchestrator.", retry: true})
+		p.page(w, r, page{code: http.StatusServiceUnavailable, title: "Not ready yet",
+			text: "The resolver has no routes yet: it waits for the orchestrator.", retry: true})
 		return
 	}
 	if r.Method == http.MethodConnect || r.URL.Host != "" && r.URL.Scheme != "http" {
@@ -123,7 +125,8 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	to, err := target(r)
 	if err != nil {
-		p.page(w, r, page{code: http.StatusBadRequest, title: "Bad request", text: "The address asked for is not spelled as HTTP wants it (RFC 9112, section 3.2)."})
+		p.page(w, r, page{code: http.StatusBadRequest, title: "Bad request",
+			text: "The address asked for is not spelled as HTTP wants it (RFC 9112, section 3.2)."})
 		return
 	}
 	s := t.Lookup(r.Host)
@@ -135,9 +138,11 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if state == "" {
 			state = "not running"
 		}
-		p.page(w, r, page{code: http.StatusServiceUnavailable, env: string(s.Env), title: "Environment is " + state, text: "It serves again once it is running.", retry: true})
+		p.page(w, r, page{code: http.StatusServiceUnavailable, env: string(s.Env), title: "Environment is " + state,
+			text: "It serves again once it is running.", retry: true})
 	case len(s.Backends) == 0:
-		p.page(w, r, page{code: http.StatusServiceUnavailable, env: string(s.Env), title: "No node is ready", text: "The environment is running, but none of its nodes serves yet.", retry: true})
+		p.page(w, r, page{code: http.StatusServiceUnavailable, env: string(s.Env), title: "No node is ready",
+			text: "The environment is running, but none of its nodes serves yet.", retry: true})
 	default:
 		p.reverse.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, &exchange{s, r, to})))
 	}
@@ -165,8 +170,8 @@ func (p *Proxy) rewrite(pr *httputil.ProxyRequest) {
 	}
 }
 
-// mayUpgrade tells which protocols a client may change to. HTTP/2 is not among them (RFC 9113 has taken "h2c" back): requests inside would go past
-// all that is done here.
+// mayUpgrade tells which protocols a client may change to. HTTP/2 is not among them (RFC 9113 has taken "h2c" back): requests inside would
+// go past all that is done here.
 func mayUpgrade(protocol string) bool {
 	p := strings.ToLower(protocol)
 	return p != "h2c" && !strings.HasPrefix(p, "http/") && !strings.HasPrefix(p, "tls/") && !strings.ContainsAny(p, ", ")
@@ -179,7 +184,8 @@ func (p *Proxy) failed(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case limit.Slow(w):
 		w.Header().Set("Connection", "close")
-		p.page(w, r, page{code: http.StatusRequestTimeout, env: string(s.Env), title: "Request too slow", text: "The body of the request came too slowly, or not at all."})
+		p.page(w, r, page{code: http.StatusRequestTimeout, env: string(s.Env), title: "Request too slow",
+			text: "The body of the request came too slowly, or not at all."})
 		return
 	case r.Context().Err() != nil:
 		p.Counters.gone.Add(1)
@@ -187,9 +193,11 @@ func (p *Proxy) failed(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.As(err, new(*http.MaxBytesError)):
 		p.page(w, r, page{code: http.StatusRequestEntityTooLarge, env: string(s.Env), title: "Request too large", text: err.Error()})
 	case errors.As(err, &timeout) && timeout.Timeout():
-		p.page(w, r, page{code: http.StatusGatewayTimeout, env: string(s.Env), title: "No answer in time", text: "The environment's node took too long to answer."})
+		p.page(w, r, page{code: http.StatusGatewayTimeout, env: string(s.Env), title: "No answer in time",
+			text: "The environment's node took too long to answer."})
 	default:
-		p.page(w, r, page{code: http.StatusBadGateway, env: string(s.Env), title: "No answer", text: "None of the environment's nodes could be reached, or the one that was broke off.", retry: true})
+		p.page(w, r, page{code: http.StatusBadGateway, env: string(s.Env), title: "No answer",
+			text: "None of the environment's nodes could be reached, or the one that was broke off.", retry: true})
 	}
 	if now := time.Now().Unix(); p.said.Swap(now) != now { // one a second: a dead environment under load fills no disk
 		p.log.Warn("request failed", logging.Env, s.Env, logging.Err, err)

@@ -7,8 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
-	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,78 +14,9 @@ import (
 	"time"
 
 	"hardnode.dev/internal/run"
-	"hardnode.dev/internal/wire"
-	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/orchestrator/resolver/probe"
 	"hardnode.dev/orchestrator/resolver/sites"
 )
-
-// front is a resolver's proxy on loopback, serving a.test with the given backends.
-func front(t testing.TB, backends ...string) (*httptest.Server, *Proxy, *sites.Book) {
-	t.Helper()
-	book := &sites.Book{}
-	book.Replace(document(1, backends...))
-	p := New(book, nil, nil)
-	return serveFront(t, p), p, book
-}
-
-// serveFront serves p as the program does.
-func serveFront(t testing.TB, p *Proxy) *httptest.Server {
-	s := httptest.NewUnstartedServer(nil)
-	s.Config = p.Server()
-	s.Listener = p.Listen(s.Listener)
-	s.Start()
-	t.Cleanup(func() { s.Close(); p.Close() })
-	return s
-}
-
-func document(rev wire.Revision, backends ...string) host.Routes {
-	site := host.Site{Env: "alpha", Domain: "a.test", Running: true}
-	for i, a := range backends {
-		site.Backends = append(site.Backends, host.Backend{CTID: wire.CTID(101 + i), Addr: netip.MustParseAddrPort(a)})
-	}
-	return host.Routes{Version: 1, Revision: rev, Sites: []host.Site{site, {Env: "beta", Domain: "b.test", State: "sleeping"}, {Env: "gamma", Domain: "c.test", Running: true}}}
-}
-
-// node is a backend that answers with its name.
-func node(t testing.TB, name string, h http.HandlerFunc) *httptest.Server {
-	t.Helper()
-	if h == nil {
-		h = func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, name) }
-	}
-	s := httptest.NewServer(h)
-	t.Cleanup(s.Close)
-	return s
-}
-
-func addr(s *httptest.Server) string { return s.Listener.Addr().String() }
-
-// closed is an address where nothing listens.
-func closed(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
-func get(t testing.TB, s *httptest.Server, hostName string) (int, string, http.Header) {
-	t.Helper()
-	req, err := http.NewRequest(http.MethodGet, s.URL, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Host = hostName
-	resp, err := s.Client().Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	raw, _ := io.ReadAll(resp.Body)
-	return resp.StatusCode, string(raw), resp.Header
-}
 
 func TestRoundRobin(t *testing.T) {
 	s, _, _ := front(t, addr(node(t, "one", nil)), addr(node(t, "two", nil)))
@@ -138,22 +67,10 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// raw sends bytes and returns the answer's first line and body.
-func raw(t *testing.T, s *httptest.Server, request string) string {
-	t.Helper()
-	c, err := net.DialTimeout("tcp", addr(s), 5*time.Second)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	c.SetDeadline(time.Now().Add(5 * time.Second))
-	io.WriteString(c, request)
-	all, _ := io.ReadAll(c)
-	return string(all)
-}
-
 func TestHostHeaderTricks(t *testing.T) {
-	s, _, _ := front(t, addr(node(t, "one", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, "[%s %s]", r.Host, r.RequestURI) })))
+	s, _, _ := front(t, addr(node(t, "one", func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "[%s %s]", r.Host, r.RequestURI)
+	})))
 	for _, c := range []struct{ name, request, want string }{
 		{"plain", "GET /x HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n", "[a.test /x]"},
 		{"port", "GET / HTTP/1.1\r\nHost: a.test:8080\r\nConnection: close\r\n\r\n", "[a.test:8080 /]"},
@@ -169,10 +86,13 @@ func TestHostHeaderTricks(t *testing.T) {
 		{"two", "GET / HTTP/1.1\r\nHost: a.test\r\nHost: b.test\r\nConnection: close\r\n\r\n", "400"},
 		{"address", "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n", "404"},
 		{"a path in it", "GET / HTTP/1.1\r\nHost: a.test/evil\r\nConnection: close\r\n\r\n", "400"},
-		{"X-Forwarded-Host does not route", "GET / HTTP/1.1\r\nHost: none.test\r\nX-Forwarded-Host: a.test\r\nConnection: close\r\n\r\n", "404"},
+		{"X-Forwarded-Host does not route", "GET / HTTP/1.1\r\nHost: none.test\r\nX-Forwarded-Host: a.test\r\nConnection: close\r\n\r\n",
+			"404"},
 		{"two lengths", "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 3\r\nContent-Length: 5\r\nConnection: close\r\n\r\nabc", "400"},
-		{"length and chunked", "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n0\r\n\r\n", "400"},
-		{"strange coding", "POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: gzip, chunked\r\nConnection: close\r\n\r\n0\r\n\r\n", "501"},
+		{"length and chunked", "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n" +
+			"Connection: close\r\n\r\n0\r\n\r\n", "400"},
+		{"strange coding", "POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: gzip, chunked\r\nConnection: close\r\n\r\n0\r\n\r\n",
+			"501"},
 	} {
 		if got := raw(t, s, c.request); !strings.Contains(got, c.want) {
 			t.Errorf("%s: got %q, want %q in it", c.name, got, c.want)
@@ -185,7 +105,8 @@ func TestHeaders(t *testing.T) {
 	s, _, _ := front(t, addr(node(t, "one", func(_ http.ResponseWriter, r *http.Request) { got = r.Header.Clone() })))
 	req, _ := http.NewRequest(http.MethodGet, s.URL, nil)
 	req.Host = "a.test:81"
-	for k, v := range map[string]string{"X-Forwarded-For": "6.6.6.6", "X-Forwarded-Proto": "https", "X-Real-Ip": "6.6.6.6", "Forwarded": "for=6.6.6.6", "Connection": "X-Secret", "X-Secret": "1", "Te": "gzip",
+	for k, v := range map[string]string{"X-Forwarded-For": "6.6.6.6", "X-Forwarded-Proto": "https", "X-Real-Ip": "6.6.6.6",
+		"Forwarded": "for=6.6.6.6", "Connection": "X-Secret", "X-Secret": "1", "Te": "gzip",
 		"Keep-Alive": "9", "Proxy-Authorization": "x", "Cookie": "a=b"} {
 		req.Header.Set(k, v)
 	}
@@ -194,7 +115,8 @@ func TestHeaders(t *testing.T) {
 		t.Fatal(err)
 	}
 	resp.Body.Close()
-	for k, want := range map[string]string{"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Proto": "http", "X-Forwarded-Host": "a.test:81", "X-Real-Ip": "127.0.0.1", "Forwarded": "", "X-Secret": "", "Connection": "", "Te": "",
+	for k, want := range map[string]string{"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Proto": "http", "X-Forwarded-Host": "a.test:81",
+		"X-Real-Ip": "127.0.0.1", "Forwarded": "", "X-Secret": "", "Connection": "", "Te": "",
 		"Keep-Alive": "", "Proxy-Authorization": "", "Cookie": "a=b"} {
 		if got.Get(k) != want || len(got[k]) > 1 {
 			t.Errorf("%s: got %q, want %q", k, got[k], want)
@@ -376,15 +298,6 @@ func TestFewWait(t *testing.T) {
 	}
 }
 
-func post(s *httptest.Server, text string) (*http.Response, error) {
-	req, err := http.NewRequest(http.MethodPost, s.URL, strings.NewReader(text))
-	if err != nil {
-		return nil, err
-	}
-	req.Host = "a.test"
-	return s.Client().Do(req)
-}
-
 // TestPostIsSentOnce: a body reaches the second node when the first could not be reached, and never two nodes.
 func TestPostIsSentOnce(t *testing.T) {
 	var took atomic.Int64
@@ -403,7 +316,8 @@ func TestPostIsSentOnce(t *testing.T) {
 		with []string
 		code int
 		took int64
-	}{{"first can't be reached", []string{closed(t), closed(t), addr(eats)}, 200, 6}, {"first breaks off", []string{addr(breaks)}, 502, 6}} {
+	}{{"first can't be reached", []string{closed(t), closed(t), addr(eats)}, 200, 6},
+		{"first breaks off", []string{addr(breaks)}, 502, 6}} {
 		took.Store(0)
 		s, _, _ := front(t, c.with...)
 		for range 6 {

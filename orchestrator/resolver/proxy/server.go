@@ -36,8 +36,9 @@ func (p *Proxy) Server() *http.Server {
 	protocols.SetUnencryptedHTTP2(true)
 	return &http.Server{
 		Handler: p.pace.Handler(p), ErrorLog: slog.NewLogLogger(p.log.Handler(), slog.LevelDebug), Protocols: &protocols,
-		ReadHeaderTimeout: headerTime, IdleTimeout: keepAlive, MaxHeaderBytes: maxHeader, DisableGeneralOptionsHandler: true, ConnContext: withFraming,
-		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: maxStreams, SendPingTimeout: pingAfter, WriteByteTimeout: p.pace.Write},
+		ReadHeaderTimeout: headerTime, IdleTimeout: keepAlive, MaxHeaderBytes: maxHeader, DisableGeneralOptionsHandler: true,
+		ConnContext: withFraming,
+		HTTP2:       &http.HTTP2Config{MaxConcurrentStreams: maxStreams, SendPingTimeout: pingAfter, WriteByteTimeout: p.pace.Write},
 	}
 }
 
@@ -55,6 +56,7 @@ func isGRPC(r *http.Request) bool {
 // busy answers a request beyond the limits.
 func (p *Proxy) busy(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Connection", "close")
-	p.page(w, r, page{code: http.StatusServiceUnavailable, title: "Too many requests at once", text: "The resolver serves as many as it can, and no more of one address.", retry: true})
+	p.page(w, r, page{code: http.StatusServiceUnavailable, title: "Too many requests at once",
+		text: "The resolver serves as many as it can, and no more of one address.", retry: true})
 	p.log.Debug("request refused", logging.Addr, r.RemoteAddr, logging.Reason, "too many at once")
 }

@@ -9,8 +9,8 @@ import (
 
 var errTarget = errors.New("the request target can't be passed on as it is")
 
-// target is where a request goes at the node: the request target byte for byte as the client sent it (RFC 9110, section 7.7), in origin form
-// (RFC 9112, section 3.2.1) when it came in absolute form. The host is left to the balancer.
+// target is where a request goes at the node: the request target byte for byte as the client sent it (RFC 9110, section 7.7), in origin
+// form (RFC 9112, section 3.2.1) when it came in absolute form. The host is left to the balancer.
 func target(r *http.Request) (*url.URL, error) {
 	want := r.RequestURI
 	if r.URL.Scheme != "" { // absolute form
@@ -28,7 +28,8 @@ func target(r *http.Request) (*url.URL, error) {
 		}
 	}
 	path, query, ask := strings.Cut(want, "?")
-	if strings.ContainsAny(want, "#") || path == "*" && (r.Method != http.MethodOptions || ask) || path != "*" && (path == "" || path[0] != '/') {
+	if strings.ContainsAny(want, "#") || path == "*" && (r.Method != http.MethodOptions || ask) || path != "*" &&
+		(path == "" || path[0] != '/') {
 		return nil, errTarget
 	}
 	u := &url.URL{Scheme: "http", Host: "node", Opaque: path, RawQuery: query, ForceQuery: ask && query == ""}

@@ -8,18 +8,21 @@ import (
 	"testing"
 )
 
-// TestTargetIsPassedOn: the node sees the request target byte for byte, or the client gets 400 and the node nothing (RFC 9110, section 7.7).
+// TestTargetIsPassedOn: the node sees the request target byte for byte, or the client gets 400 and the node nothing (RFC 9110, section
+// 7.7).
 func TestTargetIsPassedOn(t *testing.T) {
 	s, _, _ := front(t, addr(node(t, "one", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "["+r.RequestURI+"]") })))
 	many := "/?" + strings.Repeat("a=1&", 12_000)
 	for _, c := range []struct{ target, want string }{ // want "": as the target; otherwise what the node sees, or "400"
-		{"/a?foo=bar;moo", ""}, {"/?q=100%", ""}, {"/?b=2&a=1", ""}, {"/?", ""}, {"/a?", ""}, {"/??x", ""}, {"/?a=%zz&b", ""}, {"/?a=%", ""}, {"/?=;&&=", ""}, {"/?a=b#c", "400"},
-		{"//a/../b", ""}, {"//", ""}, {"///x", ""}, {"/a//b", ""}, {"/./a/../b/.", ""}, {"/..", ""}, {"/%2e%2e/", ""}, {"/a%2Fb", ""}, {"/a%2fb%2F", ""}, {"/a%5cb\\c", ""}, {"/%7Euser/~user", ""},
-		{"/%41%61", ""}, {"/{id}/|x|^y`z\"<>", ""}, {"/[a]/(b)'*!$&+,;=:@", ""}, {"/\xc3\xa9?\xff=\xc3", ""}, {"/%C3%A9", ""}, {"/%c3%a9", ""}, {"//{x}", "400"}, {"/a;b=c/d;e", ""}, {"/a:b", ""}, {"/:80", ""},
-		{"/%", "400"}, {"/%4", "400"}, {"/%zz", "400"}, {"/a#b", "400"}, {"/a b", "400"}, {"/a\x01b", "400"}, {"/a\x7f", "400"}, {"/a\tb", "400"}, {"a", "400"}, {"", "400"}, {"*", "400"},
-		{"/%00", ""}, {"/%0d%0aX:%20y", ""}, {many, ""},
-		{"http://a.test/y?b=2&a=1;", "/y?b=2&a=1;"}, {"http://a.test", "/"}, {"http://a.test?x=1", "/?x=1"}, {"http://a.test?", "/?"}, {"HTTP://A.Test:80//a/../b", "//a/../b"},
-		{"http://u:p@a.test/", "400"}, {"http:/x", "400"}, {"http:x", "400"}, {"http:///x", "400"}, {"ftp://a.test/", "400"},
+		{"/a?foo=bar;moo", ""}, {"/?q=100%", ""}, {"/?b=2&a=1", ""}, {"/?", ""}, {"/a?", ""}, {"/??x", ""}, {"/?a=%zz&b", ""},
+		{"/?a=%", ""}, {"/?=;&&=", ""}, {"/?a=b#c", "400"}, {"//a/../b", ""}, {"//", ""}, {"///x", ""}, {"/a//b", ""}, {"/./a/../b/.", ""},
+		{"/..", ""}, {"/%2e%2e/", ""}, {"/a%2Fb", ""}, {"/a%2fb%2F", ""}, {"/a%5cb\\c", ""}, {"/%7Euser/~user", ""}, {"/%41%61", ""},
+		{"/{id}/|x|^y`z\"<>", ""}, {"/[a]/(b)'*!$&+,;=:@", ""}, {"/\xc3\xa9?\xff=\xc3", ""}, {"/%C3%A9", ""}, {"/%c3%a9", ""},
+		{"//{x}", "400"}, {"/a;b=c/d;e", ""}, {"/a:b", ""}, {"/:80", ""}, {"/%", "400"}, {"/%4", "400"}, {"/%zz", "400"}, {"/a#b", "400"},
+		{"/a b", "400"}, {"/a\x01b", "400"}, {"/a\x7f", "400"}, {"/a\tb", "400"}, {"a", "400"}, {"", "400"}, {"*", "400"}, {"/%00", ""},
+		{"/%0d%0aX:%20y", ""}, {many, ""}, {"http://a.test/y?b=2&a=1;", "/y?b=2&a=1;"}, {"http://a.test", "/"},
+		{"http://a.test?x=1", "/?x=1"}, {"http://a.test?", "/?"}, {"HTTP://A.Test:80//a/../b", "//a/../b"}, {"http://u:p@a.test/", "400"},
+		{"http:/x", "400"}, {"http:x", "400"}, {"http:///x", "400"}, {"ftp://a.test/", "400"},
 	} {
 		want := c.want
 		if want == "" {
@@ -72,7 +75,8 @@ func FuzzTarget(f *testing.F) {
 		}
 		out := httptest.NewRequest(http.MethodGet, "/", nil)
 		out.URL = u
-		if got := out.URL.RequestURI(); got != s && !strings.HasSuffix(s, got) && got != "/" && !strings.HasSuffix(s, got[1:]) || got == "" || got[0] != '/' && got != "*" {
+		if got := out.URL.RequestURI(); got != s && !strings.HasSuffix(s, got) && got != "/" && !strings.HasSuffix(s, got[1:]) ||
+			got == "" || got[0] != '/' && got != "*" {
 			t.Errorf("%q goes on as %q", s, got)
 		}
 	})

@@ -12,9 +12,11 @@ import (
 
 func TestNormalize(t *testing.T) {
 	for in, want := range map[string]string{
-		"hello.demo.test": "hello.demo.test", "HELLO.Demo.Test": "hello.demo.test", "hello.demo.test:80": "hello.demo.test", "hello.demo.test.": "hello.demo.test",
+		"hello.demo.test": "hello.demo.test", "HELLO.Demo.Test": "hello.demo.test", "hello.demo.test:80": "hello.demo.test",
+		"hello.demo.test.":      "hello.demo.test",
 		"hello.demo.test.:8080": "hello.demo.test", "hello.demo.test:": "hello.demo.test",
-		"": "", ":80": "", ".": "", "hello:80:90": "", "hello:http": "", "[::1]:80": "", "[::1]": "", "hello.demo.test..": "hello.demo.test.",
+		"": "", ":80": "", ".": "", "hello:80:90": "", "hello:http": "", "[::1]:80": "", "[::1]": "",
+		"hello.demo.test..":      "hello.demo.test.",
 		strings.Repeat("a", 254): "",
 	} {
 		got, ok := Normalize(in)

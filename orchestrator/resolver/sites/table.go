@@ -55,7 +55,8 @@ func (b *Book) Replace(r host.Routes) *Table {
 	old := b.table.Load()
 	t := &Table{Revision: r.Revision, domains: make(map[string]*Site, len(r.Sites)), backends: map[key]*Backend{}}
 	for _, s := range r.Sites {
-		site := &Site{Env: s.Env, Domain: s.Domain, Running: s.Running, State: s.State, Check: s.Check, turn: &atomic.Uint32{}, waiting: &atomic.Int32{}}
+		site := &Site{Env: s.Env, Domain: s.Domain, Running: s.Running, State: s.State, Check: s.Check, turn: &atomic.Uint32{},
+			waiting: &atomic.Int32{}}
 		for _, be := range s.Backends {
 			k := key{be.CTID, be.Addr.String()}
 			x := t.backends[k]
