@@ -86,8 +86,3 @@ const (
 	lineLimit = 140 // columns of a line
 	lineTab   = 4   // columns of a tab
 )
-
-// wide are folders and files with lines over the limit that are still to be broken.
-var wide = []string{"agent/desired", "agent/link", "agent/names", "agent/network", "internal/wire/host", "orchestrator/converge",
-	"orchestrator/enroll", "orchestrator/hostapi", "orchestrator/place", "orchestrator/resolver", "orchestrator/world",
-	"orchestrator/failure_test.go", "orchestrator/story_test.go", "orchestrator/store/records.go"}
