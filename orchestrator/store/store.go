@@ -191,19 +191,22 @@ func (s *Store) Update(ctx context.Context, f func(*Tx) error) (wire.Revision, e
 		}
 		got, err := s.m.Txn(ctx).If(cmps...).Then(ops...).Commit()
 		if err != nil {
-			return 0, fmt.Errorf("write store: %v", err)
+			return 0, unconfirmed(err)
 		}
 		if got.Succeeded {
 			rev := got.Header.Revision
-			return wire.Revision(rev), s.await(ctx, fmt.Sprintf("revision %d", rev), func(v *View) bool { return v.rev >= rev })
+			if err := s.await(ctx, fmt.Sprintf("revision %d", rev), func(v *View) bool { return v.rev >= rev }); err != nil {
+				return 0, unconfirmed(err)
+			}
+			return wire.Revision(rev), nil
 		}
 		// One of the records is another one now, which the view is sure to show. The revision of the answer says nothing: it may be that of
 		// something the view doesn't hold.
 		if err := s.await(ctx, "the newer record", tx.outdated); err != nil {
-			return 0, err
+			return 0, unconfirmed(err)
 		}
 	}
-	return 0, fmt.Errorf("write store: %w", ErrBusy)
+	return 0, unconfirmed(ErrBusy)
 }
 
 // Tx is one transaction in the making. It is valid inside Update's function only.

@@ -206,8 +206,8 @@ type ContainerStatus struct {
 	DiskBytes   int64     `json:"diskBytes"`
 }
 
-// GossipView is what this host's gossip says of another: a hint, never an authority. Agents before 2026-11-26 say it of all others; later
-// ones name those that are dead.
+// GossipView is what this host's gossip says of another: a hint, never an authority. Agents of protocol 1 say it of all others, later
+// ones of those that are dead only.
 type GossipView struct {
 	Host  wire.HostID `json:"host"`
 	Alive bool        `json:"alive"`
