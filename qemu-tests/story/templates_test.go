@@ -190,7 +190,7 @@ func (s story) damagedOnDisk() {
 	}
 	ctx, cancel := context.WithTimeout(s.Context(), 10*time.Second*harness.Scale())
 	defer cancel()
-	said := 0 // by the agent's warning, or by the status: that is looked at once a second, and the create may be undone before
+	said := 0 // by the agent's warning, or by the status: that is looked at now and then, and the create may be undone before
 	for h, mark := range marks {
 		if line, err := h.VM().WaitAfter(ctx, mark,
 			`image torn:latest \(`+string(t.Digest)+`\) from .*: its content has digest .*push the template again`); err == nil {
