@@ -110,8 +110,8 @@ func (a *App) Long(ctx context.Context, method, path string, in any, noWait bool
 	}
 	ctx, cancel := a.Limit(ctx)
 	defer cancel()
-	var got operator.Accepted
-	if err := c.Call(ctx, method, operator.Prefix+path, in, &got, "Idempotency-Key", rand.Text()); err != nil {
+	got, err := a.order(ctx, c, method, operator.Prefix+path, in)
+	if err != nil {
 		return operator.Operation{}, err
 	}
 	if got.Operation == nil {
@@ -122,6 +122,24 @@ func (a *App) Long(ctx context.Context, method, path string, in any, noWait bool
 		return *got.Operation, nil
 	}
 	return a.Wait(ctx, c, got.Operation.ID)
+}
+
+// order sends a request for long work. When the answer was lost, so that it may have been taken, it is sent again: its idempotency key says
+// that it is the same one, and the orchestrator then answers what it answered before.
+func (a *App) order(ctx context.Context, c *client.Client, method, path string, in any) (got operator.Accepted, err error) {
+	key := rand.Text()
+	for lost := 0; ; lost++ {
+		err = c.Call(ctx, method, path, in, &got, "Idempotency-Key", key)
+		switch {
+		case err == nil, lost == 0 && !client.Lost(err), lost > 0 && !client.Away(err):
+			return got, err
+		case ctx.Err() != nil:
+			return got, WithCode(ExitTimeout, fmt.Errorf("%w; it may have been taken all the same, see it with: hnctl op list", err))
+		case lost == 0:
+			a.Say("lost the orchestrator before it answered, asking it again: %v", err)
+		}
+		run.Wait(ctx, run.Backoff(min(lost, 5), 250*time.Millisecond, 5*time.Second, 0.5))
+	}
 }
 
 // Wait watches an operation to its end. Ctrl-C and the deadline end the waiting, never the operation.

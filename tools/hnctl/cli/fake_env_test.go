@@ -45,6 +45,7 @@ func (f *fake) environments(mux *http.ServeMux) {
 		}
 		f.mu.Lock()
 		_, taken := f.envs[s.Name]
+		taken = taken && f.seen[r.Header.Get("Idempotency-Key")] == ""
 		f.mu.Unlock()
 		if taken {
 			refuse(w, operator.Conflict, "environments/"+string(s.Name), "the name is taken", "choose another name")
@@ -129,12 +130,20 @@ func (f *fake) accept(w http.ResponseWriter, r *http.Request, kind string, env w
 		refuse(w, operator.Invalid, "Idempotency-Key", "is missing", "")
 		return
 	}
+	if id, ok := f.seen[key]; ok {
+		op := f.ops[id]
+		reply(w, 202, operator.Accepted{Operation: &op})
+		return
+	}
 	id := wire.OperationID(fmt.Sprintf("op-%016x", len(f.ops)+1))
 	op := operator.Operation{ID: id, Kind: kind, Object: "environments/" + string(env), State: operator.OpRunning, By: "admin",
 		Created: f.now, Steps: []operator.Step{{Name: "place", State: operator.OpRunning}}}
 	f.ops[id], f.seen[key] = op, id
 	if !strings.HasPrefix(string(env), "fail") && env != "slow" {
 		effect()
+	}
+	if env == "lost" { // taken, and the answer gets lost
+		panic(http.ErrAbortHandler)
 	}
 	reply(w, 202, operator.Accepted{Operation: &op})
 }

@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"hardnode.dev/internal/wire/operator"
 )
 
 // Phase is what a request is at. They follow each other in this order; a connection that is used again begins at PhaseAsk.
@@ -64,6 +66,9 @@ func (u *Unreachable) Error() string {
 // Next is what to do about it.
 func (u *Unreachable) Next() string {
 	var cert *tls.CertificateVerificationError
+	if u.At == PhaseAnswer && !u.Slow {
+		return "the server went away: see the infra host's console; look what is there now (an order: `hnctl op list`), then try again"
+	}
 	if u.At == PhaseHandshake && !u.Slow || errors.As(u.Err, &cert) {
 		return "check that the address and the pin in hnctl's configuration are of one cluster"
 	}
@@ -114,6 +119,19 @@ func (n NoAnswer) Unwrap() []error {
 		out[i] = u
 	}
 	return out
+}
+
+// Lost tells whether err is an answer that was lost: the request was being sent, or was sent, so it may have been carried out.
+func Lost(err error) bool {
+	var n NoAnswer
+	return errors.As(err, &n) && n[len(n)-1].At >= PhaseAsk
+}
+
+// Away tells whether err says that no server answers at this moment, or none can yet.
+func Away(err error) bool {
+	var n NoAnswer
+	var p *operator.Problem
+	return errors.As(err, &n) || errors.As(err, &p) && p.Code == operator.Unavailable
 }
 
 // watch is one request to one server while it runs.

@@ -43,6 +43,7 @@ func TestUnreachable(t *testing.T) {
 		w.(http.Flusher).Flush()
 		wait(r)
 	})
+	leaves, leavesPin := pinned(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 	breaks, breaksPin := pinned(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", "100")
 		w.Write([]byte("{"))
@@ -61,6 +62,8 @@ func TestUnreachable(t *testing.T) {
 		{"accepts and closes", cuts, other, PhaseHandshake, false, "TLS handshake: the connection was c", "of one cluster"},
 		{"another key", busy, other, PhaseHandshake, false, "TLS handshake: ", "pin"},
 		{"does not answer", busy, pin, PhaseAnswer, true, "waiting for the answer took too long (", "--timeout"},
+		{"closes in place of an answer", leaves, leavesPin, PhaseAnswer, false, "waiting for the answer: the connection was closed",
+			"hnctl op list"},
 		{"stops in the answer", stops, stopsPin, PhaseRead, true, "reading the answer took too long (", "try again"},
 		{"breaks off the answer", breaks, breaksPin, PhaseRead, false, "reading the answer: the connection was closed", "try again"},
 	} {
