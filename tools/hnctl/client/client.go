@@ -3,7 +3,8 @@
 // Owns: requests with deadlines, the choice of server, errors as operator.Problem, streams of events, WebSockets.
 // In: a checked configuration and a token.
 // Out: decoded answers.
-// Never: trusts a host name (the pinned root, or the pinned key, decides), or repeats a request that may have been carried out (callers that give it an idempotency key do).
+// Never: trusts a host name (the pinned root, or the pinned key, decides), or repeats a request that may have been carried out:
+// its callers do, under an idempotency key.
 package client
 
 import (
