@@ -8,6 +8,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/ops"
@@ -194,7 +195,8 @@ func TestCountdownIsNotStored(t *testing.T) {
 		t.Errorf("the record was written again, at revision %d after %d: %s", now, rev, detail())
 	}
 	// A request that nobody may interrupt leaves the operation as it was.
-	if _, err := c.o.ops.Accept(t.Context(), ops.Request{Kind: "env.start", Env: "hello", By: "x"}); problemOf(err) == nil ||
+	r := ops.Request{Kind: "env.start", Env: "hello", By: "x", Account: wire.AdminAccount}
+	if _, err := c.o.ops.Accept(t.Context(), r); problemOf(err) == nil ||
 		problemOf(err).Code != operator.Conflict {
 		t.Errorf("start of what is being made: %v", err)
 	}

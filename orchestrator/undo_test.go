@@ -158,15 +158,18 @@ func TestOneOperationAtATime(t *testing.T) {
 	c, h1, _, _, on1, _ := two(t)
 	h1.Force(on1, host.CtFailing, "exited with code 1")
 	var inner operator.Operation
+	by := func(who string) ops.Request {
+		return ops.Request{Kind: "env.start", Env: "hello", By: who, Account: wire.AdminAccount}
+	}
 	within := sync.OnceFunc(func() {
 		var err error
-		if inner, err = c.o.ops.Accept(t.Context(), ops.Request{Kind: "env.start", Env: "hello", By: "second"}); err != nil {
+		if inner, err = c.o.ops.Accept(t.Context(), by("second")); err != nil {
 			t.Errorf("the one that committed first: %v", err)
 		}
 	})
-	_, err := c.o.ops.Accept(t.Context(), ops.Request{Kind: "env.start", Env: "hello", By: "first", Also: func(*store.Tx, store.Operation) {
-		within()
-	}})
+	first := by("first")
+	first.Also = func(*store.Tx, store.Operation) { within() }
+	_, err := c.o.ops.Accept(t.Context(), first)
 	if p := problemOf(err); p == nil || p.Code != operator.Conflict || !strings.Contains(p.Reason, string(inner.ID)) {
 		t.Errorf("the second start at the same moment: got %v, want a conflict that names operation %s", err, inner.ID)
 	}
@@ -179,7 +182,7 @@ func TestOneOperationAtATime(t *testing.T) {
 	got := make([]error, 8)
 	for i := range got {
 		wg.Go(func() {
-			_, got[i] = c.o.ops.Accept(t.Context(), ops.Request{Kind: "env.stop", Env: "hello", By: "many"})
+			_, got[i] = c.o.ops.Accept(t.Context(), ops.Request{Kind: "env.stop", Env: "hello", By: "many", Account: wire.AdminAccount})
 		})
 	}
 	wg.Wait()

@@ -99,6 +99,12 @@ func (a Account) ValidateGiven() error {
 // Owner is a, or AdminAccount where none is given.
 func (a Account) Owner() Account { return cmp.Or(a, AdminAccount) }
 
+// Sees tells whether what owner has is there for a caller of account a: each account sees its own, the admins see what is of any, and no
+// account sees nothing.
+func (a Account) Sees(owner Account) bool {
+	return a != "" && (a == AdminAccount || a == owner.Owner())
+}
+
 // Validate says why n can't name a layer, or nil.
 func (n LayerName) Validate() error { return Label("layer name", string(n), 20) }
 

@@ -26,11 +26,20 @@ func TestValidate(t *testing.T) {
 	}
 }
 
-// What was made before there were accounts is the admins'.
+// What was made before there were accounts is the admins', who see what is of any account.
 func TestOwner(t *testing.T) {
 	for a, want := range map[Account]Account{"": AdminAccount, "admin": AdminAccount, "shop": "shop"} {
 		if got := a.Owner(); got != want || a.ValidateGiven() != nil {
 			t.Errorf("owner of %q: %q (%v), want %q", a, got, a.ValidateGiven(), want)
+		}
+	}
+	for _, c := range []struct {
+		a, owner Account
+		want     bool
+	}{{"admin", "shop", true}, {"admin", "", true}, {"shop", "shop", true}, {"shop", "admin", false}, {"shop", "", false},
+		{"shop", "acme", false}, {"", "", false}, {"", "shop", false}} {
+		if got := c.a.Sees(c.owner); got != c.want {
+			t.Errorf("account %q sees what is of %q: %v, want %v", c.a, c.owner, got, c.want)
 		}
 	}
 	if Account("../x").ValidateGiven() == nil {

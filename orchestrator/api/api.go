@@ -7,6 +7,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"log/slog"
@@ -47,7 +48,7 @@ type Server struct {
 	// LookImports asks the registry for its imports, so that what was pushed a moment ago is an operation; nil: it is not asked.
 	LookImports func(context.Context)
 	// DeleteTemplate removes a template that nobody uses, CollectTemplates what no template needs.
-	DeleteTemplate   func(ctx context.Context, name string) (host.Freed, error)
+	DeleteTemplate   func(ctx context.Context, account wire.Account, name string) (host.Freed, error)
 	CollectTemplates func(context.Context) (host.Freed, error)
 	// License takes another licence in.
 	License interface {
@@ -93,7 +94,8 @@ func (s *Server) Handler() http.Handler {
 		held["GET "+path] = true
 	}
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
-		if p := s.caller(r.Context()).Require(authz.Metrics, r.URL.Path); p != nil {
+		c := s.caller(r.Context())
+		if p := cmp.Or(c.Require(authz.Metrics, r.URL.Path), c.RequireCluster(r.URL.Path)); p != nil {
 			operator.WriteProblem(w, p)
 			return
 		}
@@ -190,6 +192,11 @@ func (s *Server) operations() {
 		s.listAudit)
 }
 
+// ofCluster are the operations that concern the whole cluster and no account: they are for those who run it. All others are of what the
+// caller's account sees.
+var ofCluster = map[string]bool{"getLicense": true, "setLicense": true, "rotateGossipKey": true, "createJoinToken": true,
+	"collectTemplates": true}
+
 // route is one operation of the API.
 type route struct {
 	id, method, path, summary string
@@ -226,11 +233,20 @@ func serveWith[I, O any](s *Server, r route, f func(context.Context, caller, *I)
 }
 
 func (s *Server) operation(r route) huma.Operation {
+	needs := "Needs scope " + string(r.scope)
+	if ofCluster[r.id] {
+		needs += ", of a token of account " + string(wire.AdminAccount)
+	}
 	return huma.Operation{OperationID: r.id, Method: r.method, Path: operator.Prefix + r.path, Summary: r.summary,
 		DefaultStatus: r.status, MaxBodyBytes: door.MaxBody, Errors: refusals(r),
-		Description: "Needs scope " + string(r.scope) + ".", Security: []map[string][]string{{"token": {}}},
+		Description: needs + ".", Security: []map[string][]string{{"token": {}}},
 		Middlewares: huma.Middlewares{func(ctx huma.Context, next func(huma.Context)) {
-			if p := s.caller(ctx.Context()).Require(r.scope, ctx.Operation().Path); p != nil {
+			c, path := s.caller(ctx.Context()), ctx.Operation().Path
+			p := c.Require(r.scope, path)
+			if p == nil && ofCluster[r.id] {
+				p = c.RequireCluster(path)
+			}
+			if p != nil {
 				_, w := humago.Unwrap(ctx)
 				operator.WriteProblem(w, p)
 				return

@@ -22,7 +22,7 @@ type auditInput struct {
 // backwards is how far records may be out of the order of their times: a clock that was set back.
 const backwards = time.Hour
 
-func (s *Server) listAudit(_ context.Context, _ caller, in *auditInput) (out operator.List[operator.Audit], err error) {
+func (s *Server) listAudit(_ context.Context, c caller, in *auditInput) (out operator.List[operator.Audit], err error) {
 	var since time.Time
 	if in.Since != "" {
 		if since, err = operator.ParseSince(in.Since, time.Now()); err != nil {
@@ -41,7 +41,8 @@ func (s *Server) listAudit(_ context.Context, _ caller, in *auditInput) (out ope
 		}
 	}
 	list, next, err := s.Audit.Back(place, in.Limit, func(a operator.Audit) (keep, goOn bool) {
-		return (in.Who == "" || a.Who == in.Who) && !a.At.Before(since), since.IsZero() || a.At.After(since.Add(-backwards))
+		keep = c.Account.Sees(a.Account) && (in.Who == "" || a.Who == in.Who) && !a.At.Before(since)
+		return keep, since.IsZero() || a.At.After(since.Add(-backwards))
 	})
 	if errors.Is(err, audit.ErrPlace) {
 		return out, bad

@@ -70,7 +70,7 @@ func (s *Server) createEnvironment(ctx context.Context, c caller, in *createInpu
 		}
 	}
 	if problem != nil {
-		return nil, s.explained(problem, spec)
+		return nil, s.explained(c, problem, spec)
 	}
 	if in.DryRun {
 		return &acceptedAnswer{Status: 200, Body: operator.Accepted{Plan: plan}}, nil
@@ -86,7 +86,7 @@ type changeInput struct {
 }
 
 func (s *Server) keepEnvironment(ctx context.Context, c caller, in *environmentInput) (*environmentAnswer, error) {
-	if err := s.do(c, "env.keep", "environments/"+string(in.Env), func() error { return s.Ops.Keep(ctx, in.Env) }); err != nil {
+	if err := s.do(c, "env.keep", "environments/"+string(in.Env), func() error { return s.Ops.Keep(ctx, in.Env, c.Account) }); err != nil {
 		return nil, err
 	}
 	return s.getEnvironment(ctx, c, in)

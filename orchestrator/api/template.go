@@ -27,7 +27,7 @@ func (s *Server) deleteTemplate(ctx context.Context, c caller, in *templateInput
 		// What is being created just now may use it.
 		s.templates.Lock()
 		defer s.templates.Unlock()
-		return s.DeleteTemplate(ctx, in.Template)
+		return s.DeleteTemplate(ctx, c.Account, in.Template)
 	})
 }
 
@@ -56,7 +56,7 @@ func (s *Server) refreshTemplates(ctx context.Context) {
 }
 
 // explained adds to the refusal of a template that is not there what became of its push.
-func (s *Server) explained(p *operator.Problem, spec operator.EnvironmentSpec) *operator.Problem {
+func (s *Server) explained(c caller, p *operator.Problem, spec operator.EnvironmentSpec) *operator.Problem {
 	if p.Code != operator.NotFound || s.Imports == nil {
 		return p
 	}
@@ -65,7 +65,7 @@ func (s *Server) explained(p *operator.Problem, spec operator.EnvironmentSpec) *
 			continue
 		}
 		for _, m := range s.Imports() {
-			if m.Name != l.Template && m.Name != l.Template+":latest" {
+			if m.Name != l.Template && m.Name != l.Template+":latest" || !c.Account.Sees(m.Account) {
 				continue
 			}
 			if m.State == host.ImportFailed {

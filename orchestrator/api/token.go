@@ -6,8 +6,8 @@ import (
 	"hardnode.dev/internal/wire/operator"
 )
 
-func (s *Server) listTokens(_ context.Context, _ caller, in *PageInput) (operator.List[operator.Token], error) {
-	return page(*in, listed(s.Tokens.List(), func(t operator.Token) string { return t.Name + " " + t.ID }))
+func (s *Server) listTokens(_ context.Context, c caller, in *PageInput) (operator.List[operator.Token], error) {
+	return page(*in, listed(s.Tokens.List(c.Account), func(t operator.Token) string { return t.Name + " " + t.ID }))
 }
 
 func (s *Server) createToken(ctx context.Context, c caller, in *body[operator.NewToken]) (made operator.MadeToken, err error) {
@@ -23,5 +23,5 @@ type tokenInput struct {
 }
 
 func (s *Server) revokeToken(ctx context.Context, c caller, in *tokenInput) (*none, error) {
-	return nil, s.do(c, "token.revoke", "tokens/"+in.ID, func() error { return s.Tokens.Revoke(ctx, in.ID) })
+	return nil, s.do(c, "token.revoke", "tokens/"+in.ID, func() error { return s.Tokens.Revoke(ctx, in.ID, c.Account) })
 }

@@ -110,6 +110,15 @@ func (w Who) Require(s Scope, object string) *operator.Problem {
 		", "), s), "ask an admin for a token with that scope")
 }
 
+// RequireCluster is nil when the caller is one of those who run the cluster: what concerns all of it is not for other accounts.
+func (w Who) RequireCluster(object string) *operator.Problem {
+	if w.Account == wire.AdminAccount {
+		return nil
+	}
+	return operator.NewProblem(operator.Denied, object, fmt.Sprintf("it concerns the whole cluster, and token %q is of account %q", w.Name,
+		w.Account), "ask those who run the cluster")
+}
+
 // Create makes a token of an account and returns its text, which is not kept.
 func (t *Tokens) Create(ctx context.Context, account wire.Account, n operator.NewToken) (operator.MadeToken, error) {
 	raw := make([]byte, 20)
@@ -142,35 +151,38 @@ func (t *Tokens) Create(ctx context.Context, account wire.Account, n operator.Ne
 	return operator.MadeToken{Token: shown(rec), Text: text}, err
 }
 
-// List is all tokens by name.
-func (t *Tokens) List() []operator.Token {
+// List is all tokens that an account sees, by name.
+func (t *Tokens) List(account wire.Account) []operator.Token {
 	out := []operator.Token{}
 	for _, r := range store.Tokens.All(t.Store.View()) {
-		out = append(out, shown(r))
+		if account.Sees(r.Account) {
+			out = append(out, shown(r))
+		}
 	}
 	slices.SortFunc(out, func(a, b operator.Token) int { return strings.Compare(a.Name, b.Name) })
 	return out
 }
 
-// Revoke ends a token at once, and with it what it has open. The last one that can make others is refused: nobody could get in any more.
-func (t *Tokens) Revoke(ctx context.Context, id string) error {
+// Revoke ends a token that a caller's account sees, at once, and with it what it has open. The last one of its account that can make others
+// is refused: nobody could get in any more.
+func (t *Tokens) Revoke(ctx context.Context, id string, account wire.Account) error {
 	_, err := t.Store.Update(ctx, func(tx *store.Tx) error {
 		var gone *store.Token
-		others := false
+		makers := map[wire.Account]int{} // beside it
 		for _, seen := range store.Tokens.All(tx.View()) {
 			r, ok := store.Tokens.Read(tx, seen.Hash) // read in the transaction: two revocations at once can't take the last two
 			switch {
 			case !ok:
-			case r.ID == id:
+			case r.ID == id && account.Sees(r.Account):
 				gone = &r
 			case slices.Contains(r.Scopes, string(Admin)) && r.Expires.IsZero():
-				others = true
+				makers[r.Account.Owner()]++
 			}
 		}
 		switch {
 		case gone == nil:
 			return operator.NewProblem(operator.NotFound, "tokens/"+id, "there is no such token", "see hnctl token list")
-		case slices.Contains(gone.Scopes, string(Admin)) && gone.Expires.IsZero() && !others:
+		case slices.Contains(gone.Scopes, string(Admin)) && gone.Expires.IsZero() && makers[gone.Account.Owner()] == 0:
 			return operator.NewProblem(operator.Conflict, "tokens/"+id,
 				"it is the last token with scope admin that does not expire: without it nobody could make another",
 				"make its successor first: hnctl token create NAME --scope admin")

@@ -32,8 +32,7 @@ func (x *Index) DryRun(account wire.Account, spec operator.EnvironmentSpec) ([]o
 	}
 	x.recount()
 	if e := x.envs[spec.Name]; e != nil && e.record != nil {
-		return nil, operator.NewProblem(operator.Conflict, "environments/"+string(spec.Name), "the name is taken",
-			"choose another name, or delete that environment first: hnctl env delete "+string(spec.Name))
+		return nil, env.Taken(spec.Name, account.Sees(e.record.Account))
 	}
 	if why := entitle.NewEnvironment(x.license); why != "" {
 		return nil, operator.NewProblem(operator.Exhausted, "licence", why, "see hnctl licence show; what exists goes on")

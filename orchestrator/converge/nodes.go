@@ -110,7 +110,7 @@ func (p *planner) coming(old store.Node) bool {
 
 // again expands one node of a layer. Without its template in the registry any more, it is made as the node before it was.
 func again(e store.Environment, l operator.LayerSpec, index int, templates env.Templates, before store.Node) env.Node {
-	if t, ok := templates.Find(l.Template); ok {
+	if t, ok := templates.Find(e.Account.Owner(), l.Template); ok {
 		return env.NodeOf(e.Account, e.Spec.Name, l, index, t)
 	}
 	c := before.Container

@@ -30,17 +30,25 @@ const MaxNodes = 500
 // Templates are the templates there are, by full name ("nginx:1.22").
 type Templates map[wire.TemplateName]host.Template
 
-// Find is the template a person means: the exact name; without a tag the tag "latest", else the one imported last.
-func (t Templates) Find(name wire.TemplateName) (found host.Template, ok bool) {
+// Find is the template a person of an account means: the exact name; without a tag the tag "latest", else the one imported last. Everybody
+// may use the admins' templates; those of other accounts are not there.
+func (t Templates) Find(account wire.Account, name wire.TemplateName) (found host.Template, ok bool) {
+	use := func(o host.Template) bool { return o.Account.Owner() == wire.AdminAccount || account.Sees(o.Account) }
 	if found, ok = t[name]; ok || strings.Contains(string(name), ":") {
-		return found, ok
-	}
-	if found, ok = t[name+":latest"]; ok {
+		if !ok || !use(found) {
+			return host.Template{}, false
+		}
 		return found, true
 	}
+	if found, ok = t[name+":latest"]; ok && use(found) {
+		return found, true
+	}
+	found, ok = host.Template{}, false
 	for full, o := range t {
-		base, _, _ := strings.Cut(string(full), ":")
-		if base == string(name) && (!ok || o.Imported.After(found.Imported) || o.Imported.Equal(found.Imported) && o.Name > found.Name) {
+		if base, _, _ := strings.Cut(string(full), ":"); base != string(name) || !use(o) {
+			continue
+		}
+		if !ok || o.Imported.After(found.Imported) || o.Imported.Equal(found.Imported) && o.Name > found.Name {
 			found, ok = o, true
 		}
 	}
@@ -194,12 +202,21 @@ func variables(at string, vars map[string]string) *operator.Problem {
 	return nil
 }
 
+// Taken says that an environment can't have a name: there is one, of the caller's or of another account.
+func Taken(name wire.EnvName, yours bool) *operator.Problem {
+	next := "choose another name"
+	if yours {
+		next += ", or delete that environment first: hnctl env delete " + string(name)
+	}
+	return operator.NewProblem(operator.Conflict, "environments/"+string(name), "the name is taken", next)
+}
+
 // Expand makes the nodes of a valid spec of an account's environment, in the order of its layers. A layer whose template is not in
 // templates is a Problem.
 func Expand(account wire.Account, s operator.EnvironmentSpec, templates Templates) ([]Node, *operator.Problem) {
 	var out []Node
 	for i, l := range s.Layers {
-		t, ok := templates.Find(l.Template)
+		t, ok := templates.Find(account.Owner(), l.Template)
 		if !ok {
 			return nil, operator.NewProblem(operator.NotFound, fmt.Sprintf("layers[%d].template", i),
 				fmt.Sprintf("template %q is not in the registry", l.Template), "see hnctl template list")

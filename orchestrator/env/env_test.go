@@ -185,8 +185,28 @@ func TestFindTemplate(t *testing.T) {
 		"db:9": at("db:9", 5), "web/nginx:1": at("web/nginx:1", 9)}
 	for name, want := range map[wire.TemplateName]wire.TemplateName{"nginx": "nginx:1.22", "nginx:1.20": "nginx:1.20", "nginx:2": "",
 		"db": "db:latest", "web/nginx": "web/nginx:1", "ngin": ""} {
-		if got, ok := all.Find(name); got.Name != want || ok != (want != "") {
+		if got, ok := all.Find("shop", name); got.Name != want || ok != (want != "") {
 			t.Errorf("%s: got %q %v, want %q", name, got.Name, ok, want)
+		}
+	}
+}
+
+// Everybody has the admins' templates and their own; the admins have all.
+func TestFindTemplateOfAccount(t *testing.T) {
+	of := func(name wire.TemplateName, account wire.Account) host.Template {
+		return host.Template{Image: host.Image{Name: name}, Account: account}
+	}
+	all := Templates{"a:1": of("a:1", ""), "a:2": of("a:2", "shop"), "b:latest": of("b:latest", "shop"), "b:1": of("b:1", "acme")}
+	for account, want := range map[wire.Account]map[wire.TemplateName]wire.TemplateName{
+		"admin": {"a": "a:2", "a:2": "a:2", "b": "b:latest", "b:1": "b:1"},
+		"shop":  {"a": "a:2", "a:2": "a:2", "b": "b:latest", "b:1": ""},
+		"acme":  {"a": "a:1", "a:2": "", "b": "b:1", "b:1": "b:1"},
+		"":      {"a": "a:1", "a:2": "", "b": "", "b:1": ""},
+	} {
+		for name, want := range want {
+			if got, ok := all.Find(account, name); got.Name != want || ok != (want != "") {
+				t.Errorf("%s of account %q: got %q %v, want %q", name, account, got.Name, ok, want)
+			}
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/env"
 	"hardnode.dev/orchestrator/ops/progress"
 	"hardnode.dev/orchestrator/store"
 )
@@ -21,7 +22,7 @@ type Request struct {
 	// Remove: env.create only: if it fails, what it made is removed at once.
 	Remove bool
 	By     string
-	// Account is whose a new environment is; the operation's is the environment's.
+	// Account is the caller's. A new environment is its; one that it does not see is not there for it. The operation is the environment's.
 	Account wire.Account
 	// IfMatch is the revision the environment must have; 0 is any.
 	IfMatch wire.Revision
@@ -46,8 +47,11 @@ func (o *Ops) Accept(ctx context.Context, r Request) (operator.Operation, error)
 	rev, err := o.Store.Update(ctx, func(tx *store.Tx) error {
 		e, exists := store.Envs.Read(tx, string(r.Env))
 		var there *store.Environment
-		if exists {
+		switch {
+		case exists && r.Account.Sees(e.Account):
 			there = &e
+		case exists && r.Kind == "env.create":
+			return env.Taken(r.Env, false)
 		}
 		rev := store.Envs.Revision(tx.View(), string(r.Env))
 		if p := progress.Refusal(r.Kind, r.Env, there, rev, r.IfMatch); p != nil {
@@ -96,11 +100,12 @@ func interrupt(tx *store.Tx, k progress.Kind, e store.Environment, by store.Oper
 	return nil
 }
 
-// Cancel ends an operation and undoes it: what was wanted before it is wanted again; an environment that was being created is removed.
-func (o *Ops) Cancel(ctx context.Context, id wire.OperationID, by string) (operator.Operation, error) {
+// Cancel ends an operation that a caller's account sees, and undoes it: what was wanted before it is wanted again; an environment that was
+// being created is removed.
+func (o *Ops) Cancel(ctx context.Context, id wire.OperationID, by string, account wire.Account) (operator.Operation, error) {
 	_, err := o.Store.Update(ctx, func(tx *store.Tx) error {
 		op, ok := store.Operations.Read(tx, string(id))
-		if !ok {
+		if !ok || !account.Sees(op.Account) {
 			return progress.NoOperation(id)
 		}
 		op, p := progress.Cancelled(op, by, o.now())

@@ -24,12 +24,13 @@ func (o *Ops) failures(ctx context.Context, w world.World, now time.Time) error 
 		switch end := e.Failed.Removal(); {
 		case progress.Mended(w.Facts(e), nodesOf(w, name), now):
 			what = "a creation that had failed runs now"
-			_, err = o.changeFailed(ctx, name, func(store.Failure) *store.Failure { return nil })
+			_, err = o.changeFailed(ctx, name, e.Account.Owner(), func(store.Failure) *store.Failure { return nil })
 		case !end.IsZero() && !now.Before(end) && progress.SeenBroken(w.Facts(e)):
 			what = "what a failed creation left is removed"
 			// The revision makes sure that it is as it was seen: a keep or a start at this moment wins.
 			_, err = o.Accept(ctx,
-				Request{Kind: "env.delete", Env: name, By: "orchestrator", IfMatch: store.Envs.Revision(w.View, string(name))})
+				Request{Kind: "env.delete", Env: name, By: "orchestrator", Account: e.Account.Owner(),
+					IfMatch: store.Envs.Revision(w.View, string(name))})
 		default:
 			continue
 		}
@@ -49,9 +50,9 @@ func busy(v *store.View, e store.Environment) bool {
 	return ok && !op.State.Final()
 }
 
-// Keep makes what a failed creation left stay until somebody deletes it.
-func (o *Ops) Keep(ctx context.Context, name wire.EnvName) error {
-	found, err := o.changeFailed(ctx, name, func(f store.Failure) *store.Failure { f.Kept = true; return &f })
+// Keep makes what a failed creation left stay until somebody deletes it. Account is the caller's.
+func (o *Ops) Keep(ctx context.Context, name wire.EnvName, account wire.Account) error {
+	found, err := o.changeFailed(ctx, name, account, func(f store.Failure) *store.Failure { f.Kept = true; return &f })
 	if err == nil && !found {
 		return operator.NewProblem(operator.Conflict, "environments/"+string(name), "its creation did not fail: it stays as it is",
 			"nothing is to be done")
@@ -59,13 +60,14 @@ func (o *Ops) Keep(ctx context.Context, name wire.EnvName) error {
 	return err
 }
 
-// changeFailed changes the mark of a failed creation; false when there is none.
-func (o *Ops) changeFailed(ctx context.Context, name wire.EnvName, change func(store.Failure) *store.Failure) (found bool, err error) {
+// changeFailed changes the mark of a failed creation for a caller of an account; false when there is none.
+func (o *Ops) changeFailed(ctx context.Context, name wire.EnvName, account wire.Account,
+	change func(store.Failure) *store.Failure) (found bool, err error) {
 	_, err = o.Store.Update(ctx, func(tx *store.Tx) error {
 		e, ok := store.Envs.Read(tx, string(name))
 		object := "environments/" + string(name)
 		switch {
-		case !ok:
+		case !ok || !account.Sees(e.Account):
 			return operator.NewProblem(operator.NotFound, object, "there is no such environment", "see hnctl env list")
 		case e.Want == store.WantDeleted:
 			return operator.NewProblem(operator.Conflict, object, "it is being deleted", "create it again")

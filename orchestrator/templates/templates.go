@@ -166,10 +166,10 @@ func (l *List) tell(ctx context.Context) error {
 	return err
 }
 
-// Delete removes the template a person means (Meant). Who uses it makes it a conflict.
-func (l *List) Delete(ctx context.Context, name string) (host.Freed, error) {
+// Delete removes the template a person of an account means (Meant). Who uses it makes it a conflict.
+func (l *List) Delete(ctx context.Context, account wire.Account, name string) (host.Freed, error) {
 	v := l.Store.View()
-	ref, going, problem := Meant(name, store.Templates.All(v))
+	ref, going, problem := meantBy(account, name, store.Templates.All(v))
 	if problem != nil {
 		return host.Freed{}, problem
 	}

@@ -21,10 +21,10 @@ func Used(v *store.View) host.Used {
 		all[t.Name] = t
 	}
 	uses := map[host.Use]bool{}
-	layers := func(s operator.EnvironmentSpec, whose string) {
+	layers := func(s operator.EnvironmentSpec, account wire.Account, whose string) {
 		for _, l := range s.Layers {
 			u := host.Use{Name: full(l.Template), By: fmt.Sprintf("layer %s of %s", l.Name, whose)}
-			if t, ok := all.Find(l.Template); ok {
+			if t, ok := all.Find(account.Owner(), l.Template); ok {
 				u.Name, u.Digest = t.Name, t.Digest
 			}
 			uses[u] = true
@@ -32,12 +32,12 @@ func Used(v *store.View) host.Used {
 	}
 	for _, e := range store.Envs.All(v) {
 		if !e.System {
-			layers(e.Spec, "environment "+string(e.Spec.Name))
+			layers(e.Spec, e.Account, "environment "+string(e.Spec.Name))
 		}
 	}
 	for _, o := range store.Operations.All(v) {
 		if o.Before != nil && !o.State.Final() {
-			layers(o.Before.Spec, fmt.Sprintf("what undoing operation %s brings back", o.ID))
+			layers(o.Before.Spec, o.Account, fmt.Sprintf("what undoing operation %s brings back", o.ID))
 		}
 	}
 	for n := range store.Nodes.Rows(v) {
@@ -61,6 +61,28 @@ func full(n wire.TemplateName) wire.TemplateName {
 		return n
 	}
 	return n + ":latest"
+}
+
+// meantBy is Meant of what an account sees. To the admins the registry says whether there is what is not in the list; to others that is not
+// there.
+func meantBy(account wire.Account, name string, all []host.Template) (ref string, going []host.Template, err *operator.Problem) {
+	seen := slices.DeleteFunc(slices.Clone(all), func(t host.Template) bool { return !account.Sees(t.Account) })
+	ref, going, err = Meant(name, seen)
+	if err != nil || account == wire.AdminAccount {
+		return ref, going, err
+	}
+	if len(going) == 0 {
+		return "", nil, missing(name)
+	}
+	if _, every, _ := Meant(ref, all); len(every) > len(going) {
+		return "", nil, operator.NewProblem(operator.Conflict, "templates/"+name, "another account has it too, by another tag",
+			"delete your own tag of it: hnctl template delete "+string(going[0].Name))
+	}
+	return ref, going, nil
+}
+
+func missing(name string) *operator.Problem {
+	return operator.NewProblem(operator.NotFound, "templates/"+name, "there is no such template", "see hnctl template list")
 }
 
 // shortest is how many hex digits of a digest name it.
@@ -106,5 +128,5 @@ func Meant(name string, all []host.Template) (ref string, going []host.Template,
 	case len(hex) == 64:
 		return repo + "@sha256:" + hex, nil, nil // one that no tag points to
 	}
-	return "", nil, operator.NewProblem(operator.NotFound, "templates/"+name, "there is no such template", "see hnctl template list")
+	return "", nil, missing(name)
 }

@@ -16,9 +16,7 @@ func (w World) For(account wire.Account) World {
 }
 
 // sees tells whether what is of owner is there for the account.
-func (w World) sees(owner wire.Account) bool {
-	return w.account != "" && (w.account == Admin || w.account == owner)
-}
+func (w World) sees(owner wire.Account) bool { return w.account.Sees(owner) }
 
 // Whose a record is.
 func ofEnvironment(e store.Environment) wire.Account { return e.Account.Owner() }

@@ -6,6 +6,7 @@ import (
 
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/env"
 	"hardnode.dev/orchestrator/store"
 )
 
@@ -20,8 +21,7 @@ func Refusal(kind string, name wire.EnvName, e *store.Environment, revision, mat
 	object := "environments/" + string(name)
 	switch {
 	case kind == "env.create" && e != nil:
-		return operator.NewProblem(operator.Conflict, object, "the name is taken",
-			"choose another name, or delete that environment first: hnctl env delete "+string(name))
+		return env.Taken(name, true)
 	case kind != "env.create" && e == nil:
 		return operator.NewProblem(operator.NotFound, object, "there is no such environment", "see hnctl env list")
 	case e != nil && e.System:

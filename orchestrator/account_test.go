@@ -1,0 +1,253 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/authz"
+	"hardnode.dev/orchestrator/store"
+)
+
+// asked is what another account asks of one operation of the API.
+type asked struct {
+	// there is the name of something of the admins', nothing that of what is not there: both are answered the same. "": none is asked for.
+	there, nothing string
+	query          string
+	body           any
+	session        bool // it is a WebSocket
+	cluster        bool // it concerns the whole cluster: the admins only
+	apart          bool // it is asked elsewhere
+}
+
+// asking is a line for each operation of the API; op is an operation of the admins', token the id of a token of theirs.
+func asking(c *cluster, op, token string) map[string]asked {
+	of := func(there, nothing string) asked { return asked{there: there, nothing: nothing} }
+	session := func(a asked, query string) asked { a.session, a.query = true, query; return a }
+	env, node, h := of("hello", "nosuch"), of("100", "4711"), of("host1", "nosuch")
+	operation, none := of(op, "op-0000000000000000"), asked{}
+	return map[string]asked{
+		"getCluster": none, "getVersion": none, "listHosts": none, "listNodes": none, "listEnvironments": none, "listOperations": none,
+		"listTemplates": none, "listTokens": none,
+		"getLicense": {cluster: true}, "rotateGossipKey": {cluster: true}, "collectTemplates": {cluster: true},
+		"setLicense":      {cluster: true, body: operator.LicenseText{Text: c.seed.License}},
+		"createJoinToken": {cluster: true, body: operator.NewJoinToken{Name: "host2", Role: "user"}},
+		"getHost":         h, "removeHost": h, "logsHost": session(h, ""),
+		"getNode": node, "execNode": session(node, "?argv=true"), "logsNode": session(node, ""),
+		"jemNode":        session(node, "?module=service&action=status"),
+		"getEnvironment": env, "keepEnvironment": env, "startEnvironment": env, "stopEnvironment": env, "spreadEnvironment": env,
+		"deleteEnvironment": env,
+		"getOperation":      operation, "cancelOperation": operation, "watchOperation": operation,
+		"deleteTemplate": of("nginx:1.22", "nosuch:1"), "revokeToken": of(token, "00000000"),
+		"createToken":       {body: operator.NewToken{Name: "more", Scopes: []string{"read"}}},
+		"createEnvironment": {apart: true}, "listAudit": {apart: true},
+	}
+}
+
+// as asks with another token, for as long as f runs.
+func (c *cluster) as(token string, f func()) {
+	was := c.bearer
+	c.bearer = token
+	f()
+	c.bearer = was
+}
+
+// TestOtherAccount walks all operations of the API with a token that has all scopes, of an account that has nothing: what is of the admins
+// is to it as if it were not there, and what concerns the whole cluster is refused.
+func TestOtherAccount(t *testing.T) {
+	t.Parallel()
+	c := found(t, 2, "infra1", "host1")
+	c.start()
+	h, _ := c.join("host1", 0)
+	h.Force(0, host.CtFailing, "exited with 1")
+	var a operator.Accepted
+	c.ok("POST", "/api/v1/environments", hello("hello", 1), &a)
+	c.eventually("node 100 is there", func() bool { return c.call("GET", "/api/v1/nodes/100", nil, nil) == nil })
+	var other operator.MadeToken
+	c.ok("POST", "/api/v1/tokens", operator.NewToken{Name: "other", Scopes: []string{"admin"}}, &other)
+	acme := c.tokenOf("acme")
+	op := string(a.Operation.ID)
+	c.as(acme, func() { c.walk(asking(c, op, other.ID), "hello", "host1", "nginx", op, `"other"`) })
+
+	if got := c.operation(a.Operation.ID); got.State.Final() {
+		t.Errorf("the operation is %s: %v", got.State, got.Problem)
+	}
+	if e, _ := store.Envs.Get(c.o.store.View(), "hello"); e.Want != store.WantRunning || e.Account != wire.AdminAccount {
+		t.Errorf("the environment is %+v", e)
+	}
+	if n := len(store.JoinTokens.All(c.o.store.View())); n != 2 {
+		t.Errorf("there are %d join tokens, want 2", n)
+	}
+	if c.host("host1").State != operator.HostActive || !strings.Contains(c.list("templates"), "nginx:1.22") {
+		t.Error("the host or the template is gone")
+	}
+	if got := c.list("tokens"); !strings.Contains(got, `"other"`) || !strings.Contains(got, `"acme"`) {
+		t.Errorf("the admins see the tokens %s", got)
+	}
+	c.as(acme, func() {
+		var audits operator.List[operator.Audit]
+		c.ok("GET", "/api/v1/audit?limit=1000", nil, &audits)
+		for _, r := range audits.Items {
+			if r.Account != "acme" {
+				t.Errorf("it reads the record of another: %+v", r)
+			}
+		}
+		if len(audits.Items) == 0 {
+			t.Error("it reads no record of its own")
+		}
+		if resp, text := c.do(c.client, "GET", "/metrics", nil); resp.StatusCode != http.StatusForbidden {
+			t.Errorf("it reads the cluster's metrics: %s %.100s", resp.Status, text)
+		}
+	})
+}
+
+// tokenOf makes a token of an account, with all scopes.
+func (c *cluster) tokenOf(account wire.Account) string {
+	c.t.Helper()
+	made, err := (&authz.Tokens{Store: c.o.store, Now: time.Now}).Create(c.t.Context(), account,
+		operator.NewToken{Name: string(account), Scopes: []string{"admin"}})
+	must(c.t, err)
+	return made.Text
+}
+
+func (c *cluster) list(of string) string {
+	_, text := c.do(c.client, "GET", "/api/v1/"+of, nil)
+	return text
+}
+
+// walk asks all that there is to ask; secrets are in no answer.
+func (c *cluster) walk(lines map[string]asked, secrets ...string) {
+	_, text := c.do(c.client, "GET", "/openapi.json", nil)
+	var doc struct {
+		Paths map[string]map[string]struct {
+			ID string `json:"operationId"`
+		} `json:"paths"`
+	}
+	must(c.t, json.Unmarshal([]byte(text), &doc))
+	variable := regexp.MustCompile(`\{[a-z]+\}`)
+	n := 0
+	for path, methods := range doc.Paths {
+		for method, o := range methods {
+			q, ok := lines[o.ID]
+			if n++; !ok {
+				c.t.Errorf("%s %s: say in asking what another account may do with %q", method, path, o.ID)
+			}
+			if q.apart || !ok {
+				continue
+			}
+			ask := func(name string) (status int, text string) {
+				return c.ask(method, variable.ReplaceAllString(path, name), q)
+			}
+			status, got := ask(q.there)
+			switch {
+			case q.cluster && status != http.StatusForbidden:
+				c.t.Errorf("%s: want 403, got %d %s", o.ID, status, got)
+			case q.nothing != "":
+				none, want := ask(q.nothing)
+				if none != http.StatusNotFound || status != none || strings.ReplaceAll(got, q.there, q.nothing) != want {
+					c.t.Errorf("%s: of what is another's it is told\n%d %s\nof what is not there\n%d %s", o.ID, status, got, none, want)
+				}
+			case !q.cluster && status >= 300:
+				c.t.Errorf("%s: got %d %s", o.ID, status, got)
+			}
+			for _, s := range secrets {
+				if q.there == "" && strings.Contains(got, s) {
+					c.t.Errorf("%s: it is told of %s: %s", o.ID, s, got)
+				}
+			}
+		}
+	}
+	if n != len(lines) {
+		c.t.Errorf("the API has %d operations, asking has %d lines", n, len(lines))
+	}
+}
+
+func (c *cluster) ask(method, path string, q asked) (status int, text string) {
+	client, header := c.client, []string{}
+	if q.session {
+		client, header = c.plain, []string{"Upgrade", "websocket", "Connection", "Upgrade"}
+	}
+	var body io.Reader
+	if q.body != nil {
+		raw, err := json.Marshal(q.body)
+		must(c.t, err)
+		body, header = strings.NewReader(string(raw)), append(header, "Content-Type", "application/json")
+	}
+	resp, text := c.do(client, strings.ToUpper(method), path+q.query, body, header...)
+	return resp.StatusCode, text
+}
+
+// An account does with its own what it likes, with the admins' templates and its own; of a third one's it learns only that a name is taken.
+func TestOwnAccount(t *testing.T) {
+	t.Parallel()
+	c := found(t, 2, "infra1", "host1")
+	c.start()
+	c.join("host1", 0)
+	_, err := c.o.store.Update(t.Context(), func(tx *store.Tx) error {
+		for name, account := range map[wire.TemplateName]wire.Account{"own:1": "acme", "theirs:1": "shop", "theirs:2": "acme"} {
+			m := host.Template{Image: host.Image{Name: name, Digest: digest(string(name))}, OCI: digest("same"), Account: account,
+				Process: host.Process{Argv: []string{"run"}}, Profile: host.ProfileApp}
+			store.Templates.Put(tx, store.TemplateKey(name), m)
+		}
+		return nil
+	})
+	must(t, err)
+	of := func(name wire.EnvName, template wire.TemplateName) operator.EnvironmentSpec {
+		spec := hello(name, 1)
+		spec.Layers[0].Template = template
+		return spec
+	}
+	c.create(hello("hello", 1))
+	c.as(c.tokenOf("acme"), func() {
+		for _, s := range []operator.EnvironmentSpec{of("one", "own"), of("two", "nginx"), of("three", "theirs")} {
+			if op := c.create(s); op.State != operator.OpDone || op.Account != "acme" {
+				t.Errorf("%s: %+v, %v", s.Name, op, op.Problem)
+			}
+		}
+		if e, _ := c.env("three"); e.Account != "acme" || len(e.Nodes) != 1 || e.Nodes[0].Template != "theirs:2" {
+			t.Errorf("it got %+v", e)
+		}
+		for _, query := range []string{"", "?dry_run=true"} {
+			if p := c.call("POST", "/api/v1/environments"+query, hello("hello", 1), nil); p == nil || p.Code != operator.Conflict ||
+				p.Reason != "the name is taken" || p.Next != "choose another name" {
+				t.Errorf("a name of another account%s: %v", query, p)
+			}
+			p := c.call("POST", "/api/v1/environments"+query, hello("one", 1), nil)
+			if p == nil || !strings.Contains(p.Next, "env delete one") {
+				t.Errorf("a name of its own%s: %v", query, p)
+			}
+			got := c.call("POST", "/api/v1/environments"+query, of("four", "theirs:1"), nil)
+			want := c.call("POST", "/api/v1/environments"+query, of("four", "nosuch:1"), nil)
+			if got == nil || got.Code != operator.NotFound || strings.ReplaceAll(got.Error(), "theirs:1", "nosuch:1") != want.Error() {
+				t.Errorf("a template of another account%s: %v; one that is not there: %v", query, got, want)
+			}
+		}
+		if op := c.ended(c.change("delete", "three")); op.State != operator.OpDone {
+			t.Errorf("its own: %+v", op)
+		}
+		// A digest takes all its names along.
+		p := c.call("DELETE", "/api/v1/templates/theirs@"+digest("same").Hex()[:12], nil, nil)
+		if p == nil || p.Code != operator.Conflict || !strings.Contains(p.Reason, "another account") ||
+			!strings.Contains(p.Next, "theirs:2") {
+			t.Errorf("a template that another account has too: %v", p)
+		}
+		var made operator.MadeToken
+		c.ok("POST", "/api/v1/tokens", operator.NewToken{Name: "next", Scopes: []string{"admin"}}, &made)
+		if made.Account != "acme" {
+			t.Errorf("its token is of %q", made.Account)
+		}
+		c.ok("DELETE", "/api/v1/tokens/"+made.ID, nil, nil)
+	})
+	// That another account has a token that can make others is no help to the admins.
+	if p := c.call("DELETE", "/api/v1/tokens/"+authz.AdminID, nil, nil); p == nil || p.Code != operator.Conflict {
+		t.Errorf("the admins' last token: %v", p)
+	}
+	c.ok("POST", "/api/v1/environments/one/stop", nil, nil)
+}
