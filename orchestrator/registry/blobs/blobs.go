@@ -2,7 +2,8 @@
 //
 // Owns: how that registry is set up, and reading back what was pushed.
 // In: a folder; HTTP requests below /v2/ that were let in already.
-// Out: the HTTP handler; manifests and blobs as importer.Source; what a deletion and a collection removed.
+// Out: the HTTP handler; an error as the API words it (Refuse); manifests and blobs as importer.Source; what a deletion and a collection
+// removed.
 // Never: checks who asks (package serve does), removes what a tag reaches or a push under way may need, or redirects.
 package blobs
 

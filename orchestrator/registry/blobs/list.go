@@ -25,7 +25,7 @@ const maxPage = 1000
 func (s *Store) catalog(w http.ResponseWriter, r *http.Request) {
 	names, err := s.repositories(r.Context())
 	if err != nil {
-		refuse(w, http.StatusInternalServerError, "UNKNOWN", "the repositories could not be listed")
+		Refuse(w, http.StatusInternalServerError, "UNKNOWN", "the repositories could not be listed")
 		return
 	}
 	if page, ok := cut(w, r, names); ok {
@@ -38,9 +38,9 @@ func (s *Store) tags(w http.ResponseWriter, r *http.Request, name string) {
 	tags, err := s.tagsOf(r.Context(), name)
 	switch {
 	case errors.Is(err, importer.ErrNone):
-		refuse(w, http.StatusNotFound, "NAME_UNKNOWN", "there is no such repository in the registry")
+		Refuse(w, http.StatusNotFound, "NAME_UNKNOWN", "there is no such repository in the registry")
 	case err != nil:
-		refuse(w, http.StatusInternalServerError, "UNKNOWN", "the tags could not be listed")
+		Refuse(w, http.StatusInternalServerError, "UNKNOWN", "the tags could not be listed")
 	default:
 		if page, ok := cut(w, r, tags); ok {
 			send(w, map[string]any{"name": name, "tags": page})
@@ -146,7 +146,7 @@ func cut(w http.ResponseWriter, r *http.Request, all []string) (page []string, o
 	if q.Has("n") {
 		var err error
 		if n, err = strconv.Atoi(q.Get("n")); err != nil || n < 0 {
-			refuse(w, http.StatusBadRequest, "PAGINATION_NUMBER_INVALID", "n is how many entries are wanted: a number from 0 on")
+			Refuse(w, http.StatusBadRequest, "PAGINATION_NUMBER_INVALID", "n is how many entries are wanted: a number from 0 on")
 			return nil, false
 		}
 	}
@@ -177,8 +177,8 @@ func send(w http.ResponseWriter, v any) {
 	w.Write(append(raw, '\n'))
 }
 
-// refuse answers with one error as the distribution API words them (OCI distribution-spec 1.1, "Error Codes").
-func refuse(w http.ResponseWriter, status int, code, message string) {
+// Refuse answers with one error as the distribution API words them (OCI distribution-spec 1.1, "Error Codes").
+func Refuse(w http.ResponseWriter, status int, code, message string) {
 	raw, err := json.Marshal(map[string]any{"errors": []map[string]string{{"code": code, "message": message}}})
 	if err != nil {
 		panic("BUG: encode error: " + err.Error())

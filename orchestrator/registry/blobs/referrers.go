@@ -34,16 +34,16 @@ type referrer struct {
 func (s *Store) referrers(w http.ResponseWriter, r *http.Request, repo, of string) {
 	subject := digest.Digest(of)
 	if err := subject.Validate(); err != nil {
-		refuse(w, http.StatusBadRequest, "DIGEST_INVALID", "want the digest of a manifest: sha256: and 64 hex digits")
+		Refuse(w, http.StatusBadRequest, "DIGEST_INVALID", "want the digest of a manifest: sha256: and 64 hex digits")
 		return
 	}
 	g, err := s.graph(r.Context(), repo)
 	if errors.Is(err, importer.ErrNone) {
-		refuse(w, http.StatusNotFound, "NAME_UNKNOWN", "there is no such repository in the registry")
+		Refuse(w, http.StatusNotFound, "NAME_UNKNOWN", "there is no such repository in the registry")
 		return
 	}
 	if err != nil {
-		refuse(w, http.StatusInternalServerError, "UNKNOWN", "the referrers could not be listed")
+		Refuse(w, http.StatusInternalServerError, "UNKNOWN", "the referrers could not be listed")
 		return
 	}
 	q := r.URL.Query()

@@ -47,7 +47,7 @@ func (s *Store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !read && (strings.Contains(path, "sha512:") || strings.HasPrefix(r.URL.Query().Get("digest"), "sha512:")) {
-		refuse(w, http.StatusBadRequest, "DIGEST_INVALID", "this registry keeps content under sha256 only: push with sha256 digests")
+		Refuse(w, http.StatusBadRequest, "DIGEST_INVALID", "this registry keeps content under sha256 only: push with sha256 digests")
 		return
 	}
 	if m := manifestPath.FindStringSubmatch(path); m != nil {
@@ -67,7 +67,7 @@ func (s *Store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if m := blobPath.FindStringSubmatch(path); m != nil {
 		if r.Method == http.MethodDelete {
 			w.Header().Set("Allow", "GET, HEAD")
-			refuse(w, http.StatusMethodNotAllowed, "UNSUPPORTED",
+			Refuse(w, http.StatusMethodNotAllowed, "UNSUPPORTED",
 				"a blob goes by itself when no manifest needs it any more: delete the tag or the manifest")
 			return
 		}
@@ -118,11 +118,11 @@ func (s *Store) upload(w http.ResponseWriter, r *http.Request, repo string, d di
 func (s *Store) putManifest(w http.ResponseWriter, r *http.Request, repo, ref string) {
 	raw, err := io.ReadAll(io.LimitReader(r.Body, maxManifest+1))
 	if err != nil {
-		refuse(w, http.StatusBadRequest, "MANIFEST_INVALID", "the manifest was cut off on its way")
+		Refuse(w, http.StatusBadRequest, "MANIFEST_INVALID", "the manifest was cut off on its way")
 		return
 	}
 	if len(raw) > maxManifest {
-		refuse(w, http.StatusRequestEntityTooLarge, "MANIFEST_INVALID", "the manifest has more than 4 MiB")
+		Refuse(w, http.StatusRequestEntityTooLarge, "MANIFEST_INVALID", "the manifest has more than 4 MiB")
 		return
 	}
 	d := digest.FromBytes(raw)
@@ -190,7 +190,7 @@ func (s *Store) library(w http.ResponseWriter, r *http.Request) {
 			for _, h := range []string{"Location", "Range", "Docker-Upload-UUID", "Content-Length"} {
 				w.Header().Del(h)
 			}
-			refuse(w, http.StatusInsufficientStorage, "DENIED",
+			Refuse(w, http.StatusInsufficientStorage, "DENIED",
 				"what came could not be kept, as when the registry's volume is full: "+makeRoom)
 			return
 		}
@@ -261,12 +261,12 @@ func (i *inner) end() {
 	i.Header().Del("Content-Length")
 	for _, full := range []error{syscall.ENOSPC, syscall.EDQUOT} {
 		if bytes.Contains(i.said, []byte(full.Error())) {
-			refuse(i.ResponseWriter, http.StatusInsufficientStorage, "DENIED", // tools try again at once what is UNKNOWN
+			Refuse(i.ResponseWriter, http.StatusInsufficientStorage, "DENIED", // tools try again at once what is UNKNOWN
 				"the registry's volume is full: "+makeRoom)
 			return
 		}
 	}
-	refuse(i.ResponseWriter, http.StatusInternalServerError, "UNKNOWN",
+	Refuse(i.ResponseWriter, http.StatusInternalServerError, "UNKNOWN",
 		"the registry could not do it: see its log (hnctl node logs registry)")
 }
 
@@ -274,9 +274,9 @@ func (s *Store) deleteManifest(w http.ResponseWriter, r *http.Request, repo, ref
 	_, err := s.Delete(r.Context(), repo, ref)
 	switch {
 	case errors.Is(err, importer.ErrNone):
-		refuse(w, http.StatusNotFound, "MANIFEST_UNKNOWN", "there is no such manifest or tag in the registry")
+		Refuse(w, http.StatusNotFound, "MANIFEST_UNKNOWN", "there is no such manifest or tag in the registry")
 	case err != nil:
-		refuse(w, http.StatusInternalServerError, "UNKNOWN", "it could not be deleted: see the registry's log")
+		Refuse(w, http.StatusInternalServerError, "UNKNOWN", "it could not be deleted: see the registry's log")
 	default:
 		w.WriteHeader(http.StatusAccepted)
 	}

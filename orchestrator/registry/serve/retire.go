@@ -1,7 +1,6 @@
 package serve
 
 import (
-	"encoding/json"
 	"errors"
 	"net/http"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/registry/blobs"
 	"hardnode.dev/orchestrator/registry/importer"
 	"hardnode.dev/orchestrator/registry/retire"
 )
@@ -90,23 +90,12 @@ func (s *Server) deleteOCI(w http.ResponseWriter, r *http.Request, repo, ref str
 	case err == nil:
 		w.WriteHeader(http.StatusAccepted)
 	case errors.Is(err, importer.ErrNone):
-		ociError(w, http.StatusNotFound, "MANIFEST_UNKNOWN", "there is no such manifest or tag in the registry")
+		blobs.Refuse(w, http.StatusNotFound, "MANIFEST_UNKNOWN", "there is no such manifest or tag in the registry")
 	case errors.As(err, &used):
-		ociError(w, http.StatusConflict, "DENIED", err.Error()+": delete those first, or let them use another template")
+		blobs.Refuse(w, http.StatusConflict, "DENIED", err.Error()+": delete those first, or let them use another template")
 	case errors.Is(err, retire.ErrUnknown):
-		ociError(w, http.StatusServiceUnavailable, "UNAVAILABLE", err.Error()+": try again")
+		blobs.Refuse(w, http.StatusServiceUnavailable, "UNAVAILABLE", err.Error()+": try again")
 	default:
 		s.failDelete(w, "templates/"+string(wire.TemplateName(repo+":"+ref)), err)
 	}
-}
-
-// ociError answers with one error as the distribution API words them.
-func ociError(w http.ResponseWriter, status int, code, message string) {
-	raw, err := json.Marshal(map[string]any{"errors": []map[string]string{{"code": code, "message": message}}})
-	if err != nil {
-		panic("BUG: encode error: " + err.Error())
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	w.Write(append(raw, '\n'))
 }
