@@ -58,13 +58,10 @@ func (l *Link) enrollOnce(ctx context.Context, j boot.Join) error {
 	}
 	req := host.EnrollRequest{Token: j.Token, CSR: csr, Code: l.Status().Code, Boot: l.o.Boot, Version: l.o.Version,
 		Underlay: l.o.Underlay(ctx), Hardware: l.o.Hardware}
-	a, err := l.client.call(ctx, l.client.without, http.MethodPost, host.PathEnroll, req, callDeadline)
+	var reply host.EnrollReply
+	a, err := l.ask(ctx, l.client.without, host.PathEnroll, req, &reply)
 	if err != nil {
 		return err
-	}
-	var reply host.EnrollReply
-	if err := neighbour.Decode(a.body, &reply); err != nil {
-		return fmt.Errorf("read the orchestrator's answer: %v", err)
 	}
 	l.o.Clock.Answer(reply.Now, a.took)
 	cred, err := l.check(reply.Chain)
@@ -138,13 +135,10 @@ func (l *Link) renewOnce(ctx context.Context) error {
 		req.Proof = ed25519.Sign(l.key, identity.RenewalText(req.Host, req.Time, sha256.Sum256(csr)))
 		client = l.client.without
 	}
-	a, err := l.client.call(ctx, client, http.MethodPost, host.PathRenew, req, callDeadline)
+	var reply host.RenewReply
+	a, err := l.ask(ctx, client, host.PathRenew, req, &reply)
 	if err != nil {
 		return err
-	}
-	var reply host.RenewReply
-	if err := neighbour.Decode(a.body, &reply); err != nil {
-		return fmt.Errorf("read the orchestrator's answer: %v", err)
 	}
 	l.o.Clock.Answer(reply.Now, a.took)
 	cred, err := l.check(reply.Chain)
@@ -170,13 +164,19 @@ func (l *Link) Component(ctx context.Context, req host.ComponentRequest) (host.R
 	if l.holder.Get() == nil || l.client.with.Load() == nil {
 		return host.RenewReply{}, fmt.Errorf("this host has not joined yet")
 	}
-	a, err := l.client.call(ctx, l.client.with.Load(), http.MethodPost, host.PathComponent, req, callDeadline)
-	if err != nil {
-		return host.RenewReply{}, err
-	}
 	var reply host.RenewReply
-	if err := neighbour.Decode(a.body, &reply); err != nil {
-		return host.RenewReply{}, fmt.Errorf("read the orchestrator's answer: %v", err)
+	_, err := l.ask(ctx, l.client.with.Load(), host.PathComponent, req, &reply)
+	return reply, err
+}
+
+// ask sends the orchestrator a request and decodes its answer into reply.
+func (l *Link) ask(ctx context.Context, c *http.Client, path string, req, reply any) (answer, error) {
+	a, err := l.client.call(ctx, c, http.MethodPost, path, req, callDeadline)
+	if err != nil {
+		return a, err
 	}
-	return reply, nil
+	if err := neighbour.Decode(a.body, reply); err != nil {
+		return a, fmt.Errorf("read the orchestrator's answer: %v", err)
+	}
+	return a, nil
 }

@@ -86,8 +86,8 @@ func (s *Server) Handler() http.Handler {
 	s.doors = make(chan struct{}, strangers)
 	s.book.Follow(s.Store.View())
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST "+host.PathEnroll, s.enroll)
-	mux.HandleFunc("POST "+host.PathRenew, s.renew)
+	mux.HandleFunc("POST "+host.PathEnroll, strange(s, s.enroll))
+	mux.HandleFunc("POST "+host.PathRenew, strange(s, s.renew))
 	mux.HandleFunc("POST "+host.PathComponent, s.hosts(s.component))
 	mux.HandleFunc("GET "+host.PathAssigned, s.lasting(s.assigned))
 	mux.HandleFunc("POST "+host.PathReport, s.hosts(s.report))
@@ -216,42 +216,38 @@ func nothing(w http.ResponseWriter, ctx context.Context) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-func (s *Server) enroll(w http.ResponseWriter, r *http.Request) {
-	var req host.EnrollRequest
-	if err := read(w, r, maxSmall, &req); err != nil {
-		operator.WriteProblem(w, err)
-		return
+// strange answers callers who are not known yet: what they ask is read before it takes a place.
+func strange[I, O any](s *Server, f func(r *http.Request, req I) (O, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var req I
+		if err := read(w, r, maxSmall, &req); err != nil {
+			operator.WriteProblem(w, err)
+			return
+		}
+		if !s.enter(w, r) {
+			return
+		}
+		defer s.leave()
+		reply, err := f(r, req)
+		if err != nil {
+			operator.WriteProblem(w, err)
+			return
+		}
+		answer(w, reply)
 	}
-	if !s.enter(w, r) {
-		return
-	}
-	defer s.leave()
+}
+
+func (s *Server) enroll(r *http.Request, req host.EnrollRequest) (host.EnrollReply, error) {
 	reply, err := s.Enroll.Enroll(r.Context(), req)
 	if err != nil {
 		logging.Or(s.Log).Warn("a host was refused", logging.Addr, r.RemoteAddr, logging.Reason, err)
-		operator.WriteProblem(w, err)
-		return
 	}
-	answer(w, reply)
+	return reply, err
 }
 
-func (s *Server) renew(w http.ResponseWriter, r *http.Request) {
-	var req host.RenewRequest
-	if err := read(w, r, maxSmall, &req); err != nil {
-		operator.WriteProblem(w, err)
-		return
-	}
-	if !s.enter(w, r) {
-		return
-	}
-	defer s.leave()
+func (s *Server) renew(r *http.Request, req host.RenewRequest) (host.RenewReply, error) {
 	p, ok := identity.ClientOf(r.TLS, time.Now())
-	reply, err := s.Enroll.Renew(req, p, ok)
-	if err != nil {
-		operator.WriteProblem(w, err)
-		return
-	}
-	answer(w, reply)
+	return s.Enroll.Renew(req, p, ok)
 }
 
 func (s *Server) component(w http.ResponseWriter, r *http.Request, h store.Host) {
