@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -39,7 +38,7 @@ func (p Pace) Handler(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a := &answer{ResponseWriter: w, control: http.NewResponseController(w), pace: p, old: !r.ProtoAtLeast(1, 1),
 			frames: r.ProtoMajor >= 2}
-		defer a.end()
+		defer a.open.End()
 		if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
 			h.ServeHTTP(a, r)
 			a.before()
@@ -71,7 +70,7 @@ func (b *body) Read(into []byte) (int, error) {
 	if b.stream || b.answer.begun.Load() {
 		wait = max(wait, p.Idle)
 	}
-	b.answer.open(func() {
+	b.answer.open.Do(func() {
 		if !b.answer.frames {
 			b.answer.before() // a read may send "100 Continue"
 		}
@@ -89,9 +88,9 @@ func (b *body) Read(into []byte) (int, error) {
 		b.done.Store(true)
 		b.to.Trailer = b.from.Trailer
 		// from now on the server watches for the client's going away: that has no end
-		b.answer.open(func() { b.answer.control.SetReadDeadline(time.Time{}) })
+		b.answer.open.Do(func() { b.answer.control.SetReadDeadline(time.Time{}) })
 	case b.answer.frames:
-		b.answer.open(func() { b.answer.control.SetReadDeadline(time.Time{}) }) // a deadline of a stream ends it even while nobody reads
+		b.answer.open.Do(func() { b.answer.control.SetReadDeadline(time.Time{}) }) // a deadline of a stream ends it even while nobody reads
 	}
 	return n, err
 }
@@ -109,25 +108,7 @@ type answer struct {
 	begun    atomic.Bool
 	hijacked atomic.Bool
 	slow     atomic.Bool
-
-	mu   sync.Mutex
-	over bool // the handler has returned
-}
-
-// open runs f, which sets deadlines, while the handler is at work. Whoever it handed the body to, such as a transport, may read on after it
-// has returned; the server's answer is gone then, and the connection may be at its next request.
-func (a *answer) open(f func()) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if !a.over {
-		f()
-	}
-}
-
-func (a *answer) end() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.over = true
+	open     While // for deadlines of reading
 }
 
 // Slow tells whether the body of the request that w answers ended with ErrSlow. net/http ends the request's context for it, as if the

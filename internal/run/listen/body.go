@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"hardnode.dev/internal/limit"
 )
 
 // drainMost is how much of a body that the handler did not read is taken in, so that its answer arrives: closing a connection with unread
@@ -25,7 +27,7 @@ func Bodies(h http.Handler, limits Limits) http.Handler {
 			return
 		}
 		b := &body{ReadCloser: r.Body, ctl: http.NewResponseController(w), limits: limits}
-		defer b.end()
+		defer b.open.End()
 		b.arm()
 		with := new(http.Request)
 		*with = *r
@@ -86,25 +88,10 @@ type body struct {
 	over   atomic.Bool   // it came to its end, or broke off
 
 	reads sync.Mutex // one at a time: what is left is taken in beside whoever reads on
-	mu    sync.Mutex
-	gone  bool // the handler has returned
+	open  limit.While
 }
 
-// deadline is set while the handler is at work. Whoever it handed the body to may read on after it has returned; the server's answer is
-// gone then, and the connection may be at its next request.
-func (b *body) deadline(t time.Time) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if !b.gone {
-		b.ctl.SetReadDeadline(t)
-	}
-}
-
-func (b *body) end() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.gone = true
-}
+func (b *body) deadline(t time.Time) { b.open.Do(func() { b.ctl.SetReadDeadline(t) }) }
 
 // left is how long the next Read may wait.
 func (b *body) left() time.Duration {
