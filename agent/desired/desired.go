@@ -169,31 +169,30 @@ func (s *Store) Known() host.Known {
 }
 
 // Accept makes the parts of a durable, the work last: with it goes the name of the program that accepted both. Containers of jelastic that
-// the new work does not mention are carried over. A change that does not fit what is here is an error, after which all of it is asked for;
-// the work is taken in all the same.
+// the new work does not mention are carried over. A change that does not fit what is here is an error, after which all of it is asked for,
+// and so is one that there is no room for. The work is taken in all the same: it may be what makes room.
 func (s *Store) Accept(a host.Assignment) error {
-	cluster := a.Peers != nil || a.PeersChange != nil || a.Names != nil
-	var other error
-	if cluster {
-		err := s.setPeers(a)
-		if errors.Is(err, host.ErrOther) {
-			other = fmt.Errorf("%w; it asks for all of it", err)
-		} else if err != nil {
-			return err
+	var errs []error
+	take := func(err error) {
+		if errs = append(errs, err); err != nil {
+			return
 		}
-	}
-	if a.Work != nil {
-		if err := s.setWork(a.Work); err != nil {
-			return err
-		}
-	}
-	if a.Work != nil || cluster {
 		select {
 		case s.changed <- struct{}{}:
 		default:
 		}
 	}
-	return other
+	if a.Peers != nil || a.PeersChange != nil || a.Names != nil {
+		err := s.setPeers(a)
+		if errors.Is(err, host.ErrOther) {
+			err = fmt.Errorf("%w; it asks for all of it", err)
+		}
+		take(err)
+	}
+	if a.Work != nil {
+		take(s.setWork(a.Work))
+	}
+	return errors.Join(errs...)
 }
 
 func (s *Store) setWork(w *host.Work) error {
@@ -207,7 +206,7 @@ func (s *Store) setWork(w *host.Work) error {
 	if err := s.fillImages(had, merged); err != nil {
 		return err
 	}
-	next := workDoc{Work: merged, Confirmed: plan.Confirmed(confirmed, merged), Program: program}
+	next := workDoc{Work: merged, Confirmed: plan.Confirmed(confirmed, merged), Program: s.accepted()}
 	if err := s.reserve.save(func() error { return s.work.Save(next) }); err != nil {
 		return err
 	}
@@ -215,6 +214,17 @@ func (s *Store) setWork(w *host.Work) error {
 	defer s.mu.Unlock()
 	s.mu.work, s.mu.otherWork = next, false
 	return nil
+}
+
+// accepted is the program that accepted both the work that is about to be written and the peers that are there. "": no one did, and both
+// are asked for anew after the next start.
+func (s *Store) accepted() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.peers != nil && s.mu.otherPeers && s.mu.work.Program != program {
+		return ""
+	}
+	return program
 }
 
 // setPeers writes what an assignment brings of the cluster, all in one document: whatever is cut off, there is the old one or the new one.

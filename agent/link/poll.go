@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -82,13 +83,12 @@ func (l *Link) accepted(a host.Assignment, took time.Duration, err error) {
 	const object = "assignment"
 	if err != nil {
 		l.log.Error("assignment refused", logging.Err, err)
-		next := "the host goes on with the last one; update the host's release if the orchestrator is newer"
+		p := host.Problem{Code: "invalid", Object: object, Reason: oneLine(err),
+			Next: "the host goes on with what it had; update the host's release if the orchestrator is newer"}
 		if errors.Is(err, unix.ENOSPC) {
-			next = "the host goes on with the last one; make room on its DATA disk, or give it a bigger one"
+			p.Code, p.Next = "exhausted", "the host goes on with what it had; make room on its DATA disk, or give it a bigger one"
 		}
-		l.update(func(s *Status) {
-			s.Problems = append(without(s.Problems, object), host.Problem{Code: "invalid", Object: object, Reason: err.Error(), Next: next})
-		})
+		l.update(func(s *Status) { s.Problems = append(without(s.Problems, object), p) })
 		return
 	}
 	l.update(func(s *Status) { s.Problems = without(s.Problems, object) })
@@ -103,6 +103,9 @@ func (l *Link) accepted(a host.Assignment, took time.Duration, err error) {
 			"gone", len(c.Gone))
 	}
 }
+
+// oneLine is an error that may be several, for a problem.
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
 func without(ps []host.Problem, object string) []host.Problem {
 	var out []host.Problem
