@@ -132,6 +132,11 @@ func (k *Kept) takePeers(c *PeersChange) (*Kept, error) {
 	if sum != c.To {
 		return nil, fmt.Errorf("peers %d: %w", c.Peers.Revision, ErrOther)
 	}
+	if c.From != 0 { // what stays may not go with what changed
+		if err := next.Peers.Validate(); err != nil {
+			return nil, fmt.Errorf("%w: %v", ErrOther, err)
+		}
+	}
 	return next, nil
 }
 
@@ -158,6 +163,7 @@ func (k *Kept) takeNames(c *NamesChange) (*Kept, error) {
 	}
 	had := k.zones()
 	now := map[wire.Account]map[wire.EnvName]Zone{}
+	owner := map[wire.EnvName]wire.Account{}
 	for _, a := range c.Accounts {
 		zones, sum := map[wire.EnvName]Zone{}, Sum(0)
 		if a.From != 0 {
@@ -179,6 +185,12 @@ func (k *Kept) takeNames(c *NamesChange) (*Kept, error) {
 		}
 		if sum != a.To {
 			return nil, fmt.Errorf("names of account %q: %w", a.Account, ErrOther)
+		}
+		for env := range zones {
+			if other, ok := owner[env]; ok {
+				return nil, fmt.Errorf("names: environment %q is of the accounts %q and %q: %w", env, other, a.Account, ErrOther)
+			}
+			owner[env] = a.Account
 		}
 		now[a.Account] = zones
 	}

@@ -122,6 +122,8 @@ func TestTake(t *testing.T) {
 		"an account of another":   {rest("admin", 192, same("bob", 33)), ""},
 		"an account it never had": {names(same("eve", 3)), ""},
 		"an account to another":   {names(AccountNames{Account: "bob", From: 32, To: 5, Gone: []wire.EnvName{"shop"}}), ""},
+		"addresses of no host":    {elsewhere(), ""},
+		"a zone of two accounts":  {shared(), ""},
 		"an environment it never had": {rest("admin", 192, AccountNames{Account: "bob", From: 32, To: 32, Gone: []wire.EnvName{"none"}}),
 			keptTold},
 	} {

@@ -80,10 +80,13 @@ func ParseKnown(q url.Values) (k Known, err error) {
 			}
 		}
 	}
-	if !q.Has("names") && k.Total == 0 {
+	if !q.Has("names") && !q.Has("total") {
 		return k, nil
 	}
 	k.Names = map[wire.Account]Sum{}
+	if q.Has("total") {
+		return k, nil
+	}
 	for entry := range strings.SplitSeq(q.Get("names"), ",") {
 		if entry == "" {
 			continue

@@ -32,6 +32,16 @@ func TestKnown(t *testing.T) {
 			t.Errorf("%q is read as %+v, %v; want %+v", c.query, got, err, c.known)
 		}
 	}
+	// Total is instead of the names, also where the sums of all make nothing.
+	for query, want := range map[string]Known{
+		"total=0":           {Names: map[wire.Account]Sum{}},
+		"total=5&names=a.1": {Names: map[wire.Account]Sum{}, Total: 5},
+	} {
+		q, _ := url.ParseQuery(query)
+		if got, err := ParseKnown(q); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%q is read as %+v, %v; want %+v", query, got, err, want)
+		}
+	}
 	for _, bad := range []string{"work=x", "peers=-1", "hosts=-1", "hosts=3w5e11264sgsg",
 		"names=admin", "names=Admin.1", "names=a.1,b", "total=!"} {
 		q, _ := url.ParseQuery(bad)
