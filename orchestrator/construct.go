@@ -126,7 +126,7 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 	o.panel = &panel.Panel{Tokens: tokens, Guesses: guesses, World: o.seen, Log: c.log, Now: time.Now}
 	desk := &enroll.Desk{Store: o.store, Authority: s.Authority, Names: s.OrchestratorSeed.Names, Log: c.log, Now: time.Now}
 	o.hosts = &hostapi.Server{Store: o.store, Fleet: o.fleet, Hub: hub, Routes: o.routes, Log: c.log,
-		Enroll: desk, Accepted: metrics.Accepted,
+		Enroll: desk, Accepted: metrics.Accepted, Sums: s.Authority.Secret("sums of what hosts are told"),
 		Unlicensed: o.loop.Unlicensed}
 	o.api = &api.Server{Store: o.store, Ops: o.ops, Tokens: tokens, Audit: o.audit, World: o.seen, Hub: hub, Log: c.log,
 		License: o.license, Enroll: desk, Guesses: guesses, RotateGossip: o.loop.RotateGossip,

@@ -3,7 +3,9 @@ package identity
 import (
 	"bytes"
 	"crypto/ed25519"
+	"crypto/hkdf"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
@@ -97,6 +99,16 @@ func OpenAuthority(cluster wire.ClusterID, rootDER, issuingDER, keyPKCS8 []byte)
 		return nil, errors.New("check issuing key: it does not belong to the issuing CA")
 	}
 	return &Authority{Root: root, Issuing: CA{issuing, key}, Cluster: cluster}, nil
+}
+
+// Secret is a key of 32 bytes for a purpose, which only orchestrators of this cluster can know, and all of them do: HKDF-SHA256 of the
+// issuing key (RFC 5869). Another issuing key makes another one.
+func (a *Authority) Secret(purpose string) []byte {
+	key, err := hkdf.Key(sha256.New, a.Issuing.Key.Seed(), nil, "hardnode "+purpose, 32)
+	if err != nil {
+		panic("BUG: make the key of " + purpose + ": " + err.Error())
+	}
+	return key
 }
 
 // Sign makes a leaf for the CSR's key that says its holder is p (p.Key and p.Cluster are filled in). names are host names and IP

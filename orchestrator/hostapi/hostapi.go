@@ -57,6 +57,8 @@ type Server struct {
 	// host's fsync.
 	Accepted interface{ Observe(seconds float64) }
 	Log      *slog.Logger
+	// Sums is the key of the sums of what hosts are told (told.Book).
+	Sums []byte
 	// Spoken are the protocols that hosts are answered in; the zero value: host.Spoken.
 	Spoken host.Protocols
 
@@ -84,6 +86,7 @@ type sent struct {
 // Handler is the host API. Paths that are not in it, and callers without a fitting certificate, get a Problem.
 func (s *Server) Handler() http.Handler {
 	s.doors = make(chan struct{}, strangers)
+	s.book.Key = s.Sums
 	s.book.Follow(s.Store.View())
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+host.PathEnroll, strange(s, s.enroll))

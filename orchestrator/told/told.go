@@ -10,6 +10,7 @@
 package told
 
 import (
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
@@ -29,6 +30,11 @@ const Platform wire.Account = ""
 
 // Book is what there is to tell. The zero value is ready for use; its methods may be called at once.
 type Book struct {
+	// Key makes the sums ones that nobody else can work out: sums are combined by exclusive or, and who could choose many environments by
+	// their sums would find some that make nothing together, which hosts would not be told of. It is the same in all orchestrators of a
+	// cluster: with another key, all hosts are told all again. It is set before the first use.
+	Key []byte
+
 	mu       sync.RWMutex
 	at       wire.Revision               // of the view that is in the book; 0: none
 	peers    *host.Peers                 // all but the hosts, and no names; nil: there are none yet
@@ -173,7 +179,7 @@ func (b *Book) takePeers(v *store.View) {
 	p := *doc
 	p.Hosts, p.Names, p.Groups = []host.Peer{}, nil, nil
 	b.peers = &p
-	head := sumOf(p)
+	head := b.sumOf(p)
 	b.hosts.put("", host.Peer{Sum: head}, head^b.hosts.all[""].Sum)
 	there := map[wire.HostID]bool{"": true}
 	for _, h := range doc.Hosts {
@@ -181,7 +187,7 @@ func (b *Book) takePeers(v *store.View) {
 		old := b.hosts.all[h.ID]
 		if h.Sum = old.Sum; h.Sum == 0 || !reflect.DeepEqual(h, old) {
 			h.Sum = 0
-			h.Sum = sumOf(h)
+			h.Sum = b.sumOf(h)
 			b.hosts.put(h.ID, h, h.Sum^old.Sum)
 		}
 	}
@@ -224,7 +230,7 @@ func (b *Book) takeNames(v *store.View, e wire.EnvName) {
 		b.accounts[account] = zones
 	}
 	z := host.Zone{Env: e, Nodes: names.Nodes, Layers: names.Layers}
-	z.Sum = sumOf(struct {
+	z.Sum = b.sumOf(struct {
 		Account wire.Account
 		Zone    host.Zone
 	}{account, z})
@@ -234,12 +240,13 @@ func (b *Book) takeNames(v *store.View, e wire.EnvName) {
 	b.owner[e] = account
 }
 
-// sumOf tells a value from every other: the first eight bytes of the SHA-256 of its JSON, which has no maps in it.
-func sumOf(v any) host.Sum {
+// sumOf tells a value from every other: the first eight bytes of the HMAC-SHA256 (RFC 2104) of its JSON, which has no maps in it.
+func (b *Book) sumOf(v any) host.Sum {
 	raw, err := json.Marshal(v)
 	if err != nil {
 		panic("BUG: sum: " + err.Error())
 	}
-	hash := sha256.Sum256(raw)
-	return max(1, host.Sum(binary.BigEndian.Uint64(hash[:])))
+	mac := hmac.New(sha256.New, b.Key)
+	mac.Write(raw)
+	return max(1, host.Sum(binary.BigEndian.Uint64(mac.Sum(nil))))
 }

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"math/bits"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -376,6 +378,80 @@ func TestLongAway(t *testing.T) {
 		t.Errorf("after 9 changes it is told %+v", n)
 	}
 	c.must(b, k, "admin")
+}
+
+// dependent are some of the sums that make nothing together: among more than there are bits in a sum, there always are some.
+func dependent(sums map[wire.EnvName]host.Sum) []wire.EnvName {
+	type row struct {
+		sum host.Sum
+		of  map[wire.EnvName]bool
+	}
+	basis := map[int]row{} // by the highest bit
+	for e, s := range sums {
+		r := row{s, map[wire.EnvName]bool{e: true}}
+		for r.sum != 0 {
+			top := bits.Len64(uint64(r.sum))
+			b, ok := basis[top]
+			if !ok {
+				basis[top] = r
+				break
+			}
+			r.sum ^= b.sum
+			for e := range b.of {
+				if r.of[e] {
+					delete(r.of, e)
+				} else {
+					r.of[e] = true
+				}
+			}
+		}
+		if r.sum == 0 {
+			return slices.Collect(maps.Keys(r.of))
+		}
+	}
+	return nil
+}
+
+// Who makes many environments and knows all that is told of them can't find some that hosts are not told of when they go: whose names, and
+// whose places in the account's group, hosts would keep.
+func TestNobodyChoosesSums(t *testing.T) {
+	c := newCluster(t)
+	real, theirs := &Book{Key: []byte("only orchestrators know this")}, &Book{}
+	for i := range 70 {
+		c.env(wire.EnvName(fmt.Sprintf("e%d", i)), "eve", 100+i)
+	}
+	k, _ := c.must(real, nil, "eve")
+	theirs.Follow(c.store.View())
+	sums := map[wire.EnvName]host.Sum{}
+	for e, z := range theirs.accounts["eve"].all {
+		sums[e] = z.Sum
+	}
+	gone := dependent(sums)
+	if len(gone) == 0 {
+		t.Fatal("of 70 sums none depend on each other")
+	}
+	for _, e := range gone {
+		c.env(e, "eve")
+	}
+	if _, n := c.must(real, k, "eve"); n == 0 {
+		t.Errorf("%d environments went, and the host is told nothing", len(gone))
+	}
+	// Another orchestrator of the cluster, or this one after a restart, has nothing more to tell.
+	k, _ = c.must(real, k, "eve")
+	if _, n := c.must(&Book{Key: real.Key}, k, "eve"); n != 0 {
+		t.Errorf("after a restart it is told %d bytes", n)
+	}
+	// What an orchestrator without the key told is told again, once.
+	k, n := c.must(theirs, k, "eve")
+	if n == 0 {
+		t.Error("with other sums it is told nothing")
+	}
+	if k, n = c.must(real, k, "eve"); n == 0 {
+		t.Error("with the sums of before it is told nothing")
+	}
+	if _, n = c.must(real, k, "eve"); n != 0 {
+		t.Errorf("it has all, and is told %d bytes", n)
+	}
 }
 
 // A host of very many accounts asks with one sum for all.
