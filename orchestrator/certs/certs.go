@@ -61,7 +61,8 @@ func (k *Keeper) Run(ctx context.Context) error {
 	log := logging.Or(k.Log)
 	for {
 		if left := time.Until(k.Authority.Issuing.Cert.NotAfter); left < 60*24*time.Hour {
-			log.Warn("the issuing CA ends soon: make a new one with hnctl cluster renew-ca", "days", int(left.Hours()/24))
+			log.Warn("the issuing CA ends soon, and no certificate is renewed after that: this version has no command that replaces it, "+
+				"update to one that has", "days", int(left.Hours()/24))
 		}
 		if !run.Wait(ctx, max(time.Until(k.Holder.Get().RenewAt()), time.Minute)) {
 			return nil
