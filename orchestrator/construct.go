@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"hardnode.dev/internal/identity"
@@ -71,6 +72,12 @@ type orchestrator struct {
 	api       *api.Server
 	hosts     *hostapi.Server
 	panel     *panel.Panel
+
+	counting struct { // brought up to date when somebody asks
+		sync.Mutex
+		counts world.Counts
+		heard  live.Version
+	}
 }
 
 // construct opens the store, imports the seed into a new one, and puts the parts together. Nothing runs or listens yet.
@@ -156,8 +163,20 @@ func (o *orchestrator) seen(account wire.Account) world.World { return o.world()
 // world is everything at this moment.
 func (o *orchestrator) world() world.World {
 	w := o.decided()
-	w.License, w.Uncovered = o.license.Show(), o.uncovered()
+	w.License, w.Uncovered, w.Counted = o.license.Show(), o.uncovered(), o.counted
 	return w
+}
+
+// counted counts what an account sees at this moment. It costs what changed since somebody asked before.
+func (o *orchestrator) counted(account wire.Account) world.Tally {
+	c := &o.counting
+	c.Lock()
+	defer c.Unlock()
+	v := o.store.View()
+	moves, heard, _ := o.fleet.Since(c.heard)
+	c.counts.Follow(v, moves)
+	c.heard = heard
+	return c.counts.Of(account)
 }
 
 // decided is the world without what the licence says of it.

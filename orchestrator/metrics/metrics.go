@@ -14,7 +14,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"hardnode.dev/internal/build"
-	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/world"
 )
 
@@ -49,40 +48,23 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	w := c.world()
 	gauge(info, 1, build.Version)
-	byState := map[[2]string]int{}
-	var total, used int64
-	for _, h := range w.Hosts().All() {
-		byState[[2]string{string(h.State), h.Role}]++
-		if h.State == operator.HostActive {
-			total, used = total+h.MemoryMiB<<20, used+h.MemoryUsed<<20
-		}
-	}
-	for k, n := range byState {
-		gauge(hosts, float64(n), k[0], k[1])
+	t := w.Tally()
+	for k, n := range t.Hosts {
+		gauge(hosts, float64(n), string(k.State), k.Role)
 	}
 	gauge(uncovered, float64(len(w.Uncovered)))
-	environments, containers, ops := map[string]int{}, map[string]int{}, map[string]int{}
-	for _, e := range w.Environments().All() {
-		environments[string(e.State)]++
-		for _, n := range e.Nodes {
-			containers[n.State]++
-		}
-	}
-	for _, op := range w.Operations().All() {
-		ops[string(op.State)]++
-	}
 	for _, g := range []struct {
 		desc  *prometheus.Desc
 		count map[string]int
-	}{{envs, environments}, {nodes, containers}, {operations, ops}} {
+	}{{envs, t.Environments}, {nodes, t.Nodes}, {operations, t.Operations}} {
 		for state, n := range g.count {
 			gauge(g.desc, float64(n), state)
 		}
 	}
 	gauge(alarms, float64(len(w.Alarms)))
 	gauge(revision, float64(w.View.Revision()))
-	gauge(memory, float64(total), "capacity")
-	gauge(memory, float64(used), "used")
+	gauge(memory, float64(t.Memory), "capacity")
+	gauge(memory, float64(t.MemoryUsed), "used")
 }
 
 // Handler serves the metrics of the world and of this process; held is how many calls of hosts are held now.

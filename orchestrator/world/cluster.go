@@ -3,22 +3,13 @@ package world
 import (
 	"hardnode.dev/internal/build"
 	"hardnode.dev/internal/wire/operator"
-	"hardnode.dev/orchestrator/env"
 	"hardnode.dev/orchestrator/store"
 )
 
 // Cluster is the installation as a whole. Hosts, licence and alarms are for who sees the hosts.
 func (w World) Cluster() operator.Cluster {
 	out := w.Installation()
-	for e := range store.Envs.Rows(w.View) {
-		if w.sees(ofEnvironment(e)) {
-			state, _ := env.State(w.Facts(e))
-			out.Environments[string(state)]++
-		}
-	}
-	for _, h := range w.Hosts().All() {
-		out.Hosts[string(h.State)]++
-	}
+	out.Environments, out.Hosts = w.EnvironmentStates(), w.HostStates()
 	return out
 }
 

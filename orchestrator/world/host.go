@@ -6,6 +6,7 @@ import (
 
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/live"
 	"hardnode.dev/orchestrator/store"
 )
 
@@ -52,16 +53,22 @@ func (w World) hostRecord(named string) (store.Host, bool) {
 	return store.Host{}, false
 }
 
+// hostState is where a host is as people see it.
+func hostState(s live.Status) live.State {
+	if s.State.State == "" {
+		return live.State{State: operator.HostJoining, Reason: "it has not been looked at yet"}
+	}
+	return s.State
+}
+
 // host is one by its record.
 func (w World) host(h store.Host) operator.Host {
 	s := w.Live[h.ID]
-	out := operator.Host{ID: h.ID, Name: h.Name, Role: string(h.Role), State: s.State.State, Reason: s.Reason,
+	state := hostState(s)
+	out := operator.Host{ID: h.ID, Name: h.Name, Role: string(h.Role), State: state.State, Reason: state.Reason,
 		Unlicensed: w.Uncovered[h.ID], Block: h.Block4.String(), Code: h.Code, Joined: h.Joined, Seen: s.Received}
 	for _, b := range h.More {
 		out.MoreBlocks = append(out.MoreBlocks, b.String())
-	}
-	if out.State == "" {
-		out.State, out.Reason = operator.HostJoining, "it has not been looked at yet"
 	}
 	if why := s.Loss.Why; why != "" {
 		out.Reason += "; " + why

@@ -86,7 +86,8 @@ func (s *sited) happens(t *rapid.T) map[string]func() {
 			name := env()
 			layers := []operator.LayerSpec{{Name: "cp", Nodes: rapid.IntRange(1, 3).Draw(t, "nodes")}, {Name: "sql", Nodes: 1}}
 			e := store.Environment{Want: store.Want(pick("want", "running", "running", "stopped", "deleted")),
-				System: pick("system", "", "", "", "yes") != "", Spec: operator.EnvironmentSpec{Name: wire.EnvName(name), Layers: layers}}
+				System: pick("system", "", "", "", "yes") != "", Account: wire.Account(pick("account", "", "acme")),
+				Spec: operator.EnvironmentSpec{Name: wire.EnvName(name), Layers: layers}}
 			if op := pick("its operation", "", "op-1", "op-2"); op != "" {
 				e.Operation = wire.OperationID(op + name)
 			}
@@ -96,6 +97,7 @@ func (s *sited) happens(t *rapid.T) map[string]func() {
 			n := store.Node{CTID: ctid(), Env: wire.EnvName(env()), Layer: wire.LayerName(pick("layer", "cp", "cp", "sql")), Host: id(),
 				HTTP: rapid.SampledFrom([]uint16{80, 80, 0}).Draw(t, "port"), Gone: pick("gone", "", "", "", "yes") != ""}
 			n.Container.Generation, n.Container.IPv4 = 1, netip.MustParseAddr("10.96.1.10")
+			n.Container.Account = wire.Account(pick("account", "", "acme"))
 			if rapid.Bool().Draw(t, "check") {
 				n.Container.Check = &host.Check{Port: 80, Path: "/up"}
 			}
@@ -194,20 +196,23 @@ func TestSiteListIsTheLongWay(t *testing.T) {
 	}
 }
 
-// many is a cluster of hosts with ten nodes each, in environments of one, all of which run.
-func many(hosts int) *sited {
+// many is a cluster of hosts with ten environments each, of so many nodes, all of which run.
+func many(hosts, nodes int) *sited {
 	s := newSited()
 	for h := range hosts {
 		id := wire.HostID(fmt.Sprintf("h-%05d", h))
 		s.put(func(tx *store.Tx) {
 			store.Hosts.Put(tx, string(id), store.Host{ID: id, Name: string(id), Order: int64(h), Joined: s.now})
 			for i := range 10 {
-				name, ctid := fmt.Sprintf("e%05d-%d", h, i), wire.CTID(100+10*h+i)
-				spec := operator.EnvironmentSpec{Name: wire.EnvName(name), Layers: []operator.LayerSpec{{Name: "cp", Nodes: 1}}}
-				store.Envs.Put(tx, name, store.Environment{Want: store.WantRunning, Spec: spec})
-				n := store.Node{CTID: ctid, Env: wire.EnvName(name), Layer: "cp", Host: id, HTTP: 80}
-				n.Container.Generation, n.Container.IPv4 = 1, netip.AddrFrom4([4]byte{10, byte(h >> 8), byte(h), byte(10 + i)})
-				store.Nodes.Put(tx, ctid.String(), n)
+				name := wire.EnvName(fmt.Sprintf("e%05d-%d", h, i))
+				spec := operator.EnvironmentSpec{Name: name, Layers: []operator.LayerSpec{{Name: "cp", Nodes: nodes}}}
+				store.Envs.Put(tx, string(name), store.Environment{Want: store.WantRunning, Spec: spec})
+				for j := range nodes {
+					n := store.Node{CTID: wire.CTID(100 + (10*h+i)*nodes + j), Env: name, Layer: "cp", Host: id, HTTP: 80}
+					n.Container.Generation = 1
+					n.Container.IPv4 = netip.AddrFrom4([4]byte{10, byte(h >> 8), byte(h), byte(10 + i*nodes + j)})
+					store.Nodes.Put(tx, n.CTID.String(), n)
+				}
 			}
 		})
 		s.report(id, func(store.Node) (host.ContainerState, int64) { return host.CtRunning, 1 })
@@ -218,7 +223,7 @@ func many(hosts int) *sited {
 
 // TestSiteListLooksAtWhatChanged: a change costs its environment, not the cluster.
 func TestSiteListLooksAtWhatChanged(t *testing.T) {
-	s := many(20)
+	s := many(20, 1)
 	for _, c := range []struct {
 		name   string
 		do     func()
@@ -253,7 +258,7 @@ func TestFigures(t *testing.T) {
 		t.Skip("HARDNODE_BENCH is not set: figures are measured by make bench-orchestrator")
 	}
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
-	s := many(1000)
+	s := many(1000, 1)
 	began := time.Now()
 	for range 20 {
 		s.long()
@@ -274,4 +279,5 @@ func TestFigures(t *testing.T) {
 		s.list.Routes(1)
 	}
 	fmt.Printf("FIGURE the document of all sites, there: %.1f ms\n", time.Since(began).Seconds()*1000/20)
+	tallyFigures(many(1000, 4))
 }

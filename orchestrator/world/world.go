@@ -1,6 +1,7 @@
 // Package world is what people and the resolver see of the cluster: what is stored and what hosts report, put together.
 //
-// Owns: the derived views, one file a noun: environment, node, host, cluster, operation, template, site; which account sees what.
+// Owns: the derived views, one file a noun: environment, node, host, cluster, operation, template, site, tally; which account sees
+// what; what of sites and tallies is kept from one moment to the next.
 // In: one view of the store, one snapshot of the hosts, the licence, what the last plan found.
 // Out: values of wire/operator and wire/host.
 // Never: says more than is known: what runs on a host that does not answer is unknown. Never does I/O.
@@ -27,6 +28,7 @@ type World struct {
 	Alarms    []string
 	Rotation  string // of the gossip key
 	License   operator.License
+	Counted   func(wire.Account) Tally // the environments and nodes of an account's Tally; nil: each is looked at
 
 	account wire.Account
 }

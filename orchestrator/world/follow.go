@@ -1,0 +1,99 @@
+package world
+
+import (
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/orchestrator/live"
+	"hardnode.dev/orchestrator/store"
+)
+
+// follower finds the environments that may be others than before, so that what is kept of each costs what changed. The zero value knows
+// nothing.
+//
+// What it finds is enough for what follows from an environment's record, its nodes, the operation that holds it, the cluster's record, and
+// what decisions read of the hosts that its nodes are on (live.Move): for states, not for reasons and figures.
+type follower struct {
+	view    *store.View
+	live    live.Snapshot
+	holders map[wire.OperationID]wire.EnvName // by an environment's last operation
+	looked  int                               // environments that the last follow found
+}
+
+// follow comes up to v, and to the hosts that moved since the follow before; the first one needs all of them (live.Fleet.Since 0). Found
+// are the names of environments that may have come, gone or changed, and those that nodes name though there is no such environment.
+func (f *follower) follow(v *store.View, moves []live.Move) (found map[wire.EnvName]bool) {
+	if f.view == nil {
+		f.live, f.holders = live.Snapshot{}, map[wire.OperationID]wire.EnvName{}
+	}
+	was := f.view
+	f.view, found = v, map[wire.EnvName]bool{}
+	all := was == nil
+	if !all {
+		changes, ok := v.Since(was.Revision())
+		all = !ok
+		for _, c := range changes {
+			all = f.touch(was, c, found) || all
+		}
+	}
+	for _, m := range moves {
+		if m.Gone {
+			delete(f.live, m.ID)
+		} else {
+			f.live[m.ID] = m.Status
+		}
+		for n := range store.NodesOn.Of(v, string(m.ID)) {
+			found[n.Env] = true
+		}
+	}
+	if all {
+		clear(f.holders)
+		every(was, found)
+		every(v, found)
+	}
+	for name := range found {
+		if e := store.Envs.Find(v, string(name)); e != nil && e.Operation != "" {
+			f.holders[e.Operation] = name
+		}
+	}
+	f.looked = len(found)
+	return found
+}
+
+// touch finds the environments that a change of the store is about; true: all.
+func (f *follower) touch(was *store.View, c store.Change, found map[wire.EnvName]bool) bool {
+	switch c.Kind {
+	case store.Clusters.Kind():
+		return true
+	case store.Envs.Kind():
+		if e := store.Envs.Find(was, c.Name); e != nil {
+			delete(f.holders, e.Operation)
+		}
+		found[wire.EnvName(c.Name)] = true
+	case store.Operations.Kind():
+		if name, there := f.holders[wire.OperationID(c.Name)]; there {
+			found[name] = true
+		}
+	case store.Nodes.Kind():
+		for _, v := range []*store.View{was, f.view} {
+			if n := store.Nodes.Find(v, c.Name); n != nil {
+				found[n.Env] = true
+			}
+		}
+	}
+	return false
+}
+
+// every finds all environments of a view, which may be nil.
+func every(v *store.View, found map[wire.EnvName]bool) {
+	if v == nil {
+		return
+	}
+	for name := range store.Envs.Refs(v) {
+		found[wire.EnvName(name)] = true
+	}
+	for _, n := range store.Nodes.Refs(v) {
+		found[n.Env] = true
+	}
+}
+
+// world is what is followed, as an admin sees it.
+func (f *follower) world() World { return World{View: f.view, Live: f.live}.For(Admin) }
