@@ -1,8 +1,6 @@
 package api
 
 import (
-	"encoding/base64"
-
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/world"
 )
@@ -13,22 +11,11 @@ type PageInput struct {
 	Cursor string `query:"cursor" maxLength:"400" doc:"The next of the answer before; empty begins at the start"`
 }
 
-// page is one part of a list, in the order of its keys. An item that goes or comes between two parts shifts none of the others: a cursor
-// names the last item's key, not a number.
+// page is one part of a list, in the order of its keys.
 func page[T any](in PageInput, items world.List[T]) (out operator.List[T], err error) {
-	after, err := base64.RawURLEncoding.DecodeString(in.Cursor)
-	if err != nil {
+	if out.Items, out.Next, err = items.Page(in.Cursor, in.Limit); err != nil {
 		return out, operator.NewProblem(operator.Invalid, "cursor", "it is none that a list gave",
 			"send the next of the answer before, or none")
-	}
-	out.Items = []T{}
-	last := ""
-	for item := range items.After(string(after)) {
-		if len(out.Items) == in.Limit {
-			out.Next = base64.RawURLEncoding.EncodeToString([]byte(last))
-			break
-		}
-		out.Items, last = append(out.Items, item.Get()), item.Key
 	}
 	return out, nil
 }

@@ -11,9 +11,14 @@ import (
 	"hardnode.dev/orchestrator/world"
 )
 
-func (p *Panel) environments(_ *http.Request, pg *page, v world.World) templ.Component {
+func (p *Panel) environments(r *http.Request, pg *page, v world.World) templ.Component {
 	pg.Title, pg.Tab = "Environments", "environments"
-	return environmentsPage(pg.Cluster, v.Environments().All(), v.Served)
+	envs, at, ok := shown(r, v.Environments())
+	if !ok {
+		return noPart(pg, at)
+	}
+	pg.Cluster.Environments = v.EnvironmentStates()
+	return environmentsPage(pg.Cluster, envs, at, v.Served)
 }
 
 // layers is what an environment is made of, in one line.

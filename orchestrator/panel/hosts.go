@@ -8,11 +8,12 @@ import (
 	"hardnode.dev/orchestrator/world"
 )
 
-func (p *Panel) hosts(_ *http.Request, pg *page, v world.World) templ.Component {
+func (p *Panel) hosts(r *http.Request, pg *page, v world.World) templ.Component {
 	pg.Title, pg.Tab = "Hosts", "hosts"
-	hosts := v.Hosts().All()
-	for _, h := range hosts {
-		pg.Cluster.Hosts[string(h.State)]++
+	hosts, at, ok := shown(r, v.Hosts())
+	if !ok {
+		return noPart(pg, at)
 	}
-	return hostsPage(pg.Cluster, hosts)
+	pg.Cluster.Hosts = v.HostStates()
+	return hostsPage(pg.Cluster, hosts, at)
 }

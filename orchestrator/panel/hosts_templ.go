@@ -13,7 +13,7 @@ import (
 	"strconv"
 )
 
-func hostsPage(c operator.Cluster, hosts []operator.Host) templ.Component {
+func hostsPage(c operator.Cluster, hosts []operator.Host, at part) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -56,9 +56,9 @@ func hostsPage(c operator.Cluster, hosts []operator.Host) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		var templ_7745c5c3_Var3 string
-		templ_7745c5c3_Var3, templ_7745c5c3_Err = templ.JoinStringErrs(strconv.Itoa(len(hosts)))
+		templ_7745c5c3_Var3, templ_7745c5c3_Err = templ.JoinStringErrs(strconv.Itoa(total(c.Hosts)))
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `hosts.templ`, Line: 13, Col: 92}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `hosts.templ`, Line: 13, Col: 96}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var3))
 		if templ_7745c5c3_Err != nil {
@@ -120,13 +120,13 @@ func hostsPage(c operator.Cluster, hosts []operator.Host) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		if len(hosts) == 0 {
+		if len(hosts) == 0 && at.Whole() {
 			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 8, "<div class=\"empty\"><p>No host has joined yet. A machine joins when it boots the Hardnode image with a configuration that names this cluster.</p><p><code>hnctl host config validate host.yaml</code></p></div>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
 		} else {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 9, "<table role=\"table\"><caption class=\"sr\">All hosts in order of joining</caption> <thead><tr role=\"row\"><th role=\"columnheader\" scope=\"col\">Host</th><th role=\"columnheader\" scope=\"col\">State</th><th role=\"columnheader\" scope=\"col\">Addresses</th><th role=\"columnheader\" scope=\"col\">Load</th><th role=\"columnheader\" scope=\"col\">Memory</th><th role=\"columnheader\" scope=\"col\">Disk</th><th role=\"columnheader\" scope=\"col\" class=\"num\">Containers</th><th role=\"columnheader\" scope=\"col\">Version</th></tr></thead> <tbody>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 9, "<table role=\"table\"><caption class=\"sr\">Hosts in order of joining</caption> <thead><tr role=\"row\"><th role=\"columnheader\" scope=\"col\">Host</th><th role=\"columnheader\" scope=\"col\">State</th><th role=\"columnheader\" scope=\"col\">Addresses</th><th role=\"columnheader\" scope=\"col\">Load</th><th role=\"columnheader\" scope=\"col\">Memory</th><th role=\"columnheader\" scope=\"col\">Disk</th><th role=\"columnheader\" scope=\"col\" class=\"num\">Containers</th><th role=\"columnheader\" scope=\"col\">Version</th></tr></thead> <tbody>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -341,6 +341,10 @@ func hostsPage(c operator.Cluster, hosts []operator.Host) templ.Component {
 				}
 			}
 			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 29, "</tbody></table>")
+			if templ_7745c5c3_Err != nil {
+				return templ_7745c5c3_Err
+			}
+			templ_7745c5c3_Err = pages(at).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

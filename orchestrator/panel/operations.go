@@ -8,7 +8,11 @@ import (
 	"hardnode.dev/orchestrator/world"
 )
 
-func (p *Panel) operations(_ *http.Request, pg *page, v world.World) templ.Component {
+func (p *Panel) operations(r *http.Request, pg *page, v world.World) templ.Component {
 	pg.Title, pg.Tab = "Operations", "operations"
-	return operationsPage(pg.Cluster, v.Operations().All())
+	ops, at, ok := shown(r, v.Operations())
+	if !ok {
+		return noPart(pg, at)
+	}
+	return operationsPage(pg.Cluster, ops, at)
 }

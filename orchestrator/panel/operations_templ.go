@@ -12,7 +12,7 @@ import (
 	"hardnode.dev/internal/wire/operator"
 )
 
-func operationsPage(c operator.Cluster, ops []operator.Operation) templ.Component {
+func operationsPage(c operator.Cluster, ops []operator.Operation, at part) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -41,7 +41,7 @@ func operationsPage(c operator.Cluster, ops []operator.Operation) templ.Componen
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		if len(ops) == 0 {
+		if len(ops) == 0 && at.Whole() {
 			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 2, "<div class=\"empty\"><p>Nothing has been done yet. Creating, starting and stopping environments shows up here, step by step, and the import of each image that is pushed.</p></div>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
@@ -197,6 +197,10 @@ func operationsPage(c operator.Cluster, ops []operator.Operation) templ.Componen
 				}
 			}
 			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 17, "</tbody></table>")
+			if templ_7745c5c3_Err != nil {
+				return templ_7745c5c3_Err
+			}
+			templ_7745c5c3_Err = pages(at).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

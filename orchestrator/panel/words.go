@@ -49,6 +49,13 @@ func asset(name string) string {
 
 func dash(s string) string { return cmp.Or(s, "–") }
 
+func total(counts map[string]int) (n int) {
+	for _, some := range counts {
+		n += some
+	}
+	return n
+}
+
 func plural(n int, what string) string {
 	if n == 1 {
 		return "1 " + what

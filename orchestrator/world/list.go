@@ -1,6 +1,8 @@
 package world
 
 import (
+	"encoding/base64"
+	"fmt"
 	"iter"
 	"slices"
 	"strings"
@@ -45,6 +47,25 @@ func (l List[T]) All() []T {
 		out = append(out, item.Get())
 	}
 	return out
+}
+
+// Page is at most limit things behind what cursor names: "" is before the first, what a page before gave as next goes on there. Next is ""
+// when nothing comes after. A thing that goes or comes between two pages shifts none of the others: a cursor names the last thing's key,
+// not a number. The error says that no page gave such a cursor.
+func (l List[T]) Page(cursor string, limit int) (things []T, next string, err error) {
+	after, err := base64.RawURLEncoding.DecodeString(cursor)
+	if err != nil {
+		return nil, "", fmt.Errorf("cursor %.40q: it is none that a list gave", cursor)
+	}
+	things = []T{}
+	last := ""
+	for item := range l.After(string(after)) {
+		if len(things) == limit {
+			return things, base64.RawURLEncoding.EncodeToString([]byte(last)), nil
+		}
+		things, last = append(things, item.Get()), item.Key
+	}
+	return things, "", nil
 }
 
 // Only is the list without what is not to be kept.

@@ -91,6 +91,38 @@ func TestListGoesOn(t *testing.T) {
 	}
 }
 
+// TestPage: pages hold each thing once, in order; a cursor is what a page gave.
+func TestPage(t *testing.T) {
+	var items []Item[int]
+	for i := range 7 {
+		items = append(items, Item[int]{byNumber(int64(i)), func() int { return i }})
+	}
+	list := ListOf(items)
+	for limit, want := range map[int]string{1: "[0][1][2][3][4][5][6]", 3: "[0 1 2][3 4 5][6]", 7: "[0 1 2 3 4 5 6]",
+		8: "[0 1 2 3 4 5 6]"} {
+		got, cursor := "", ""
+		for {
+			things, next, err := list.Page(cursor, limit)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got += fmt.Sprint(things); next == "" {
+				break
+			}
+			cursor = next
+		}
+		if got != want {
+			t.Errorf("pages of %d: %s, want %s", limit, got, want)
+		}
+	}
+	if things, next, err := (List[int]{}).Page("", 5); err != nil || len(things) != 0 || things == nil || next != "" {
+		t.Errorf("of nothing: %v, next %q, %v", things, next, err)
+	}
+	if _, _, err := list.Page("no!", 5); err == nil {
+		t.Error("what no page gave is taken for a cursor")
+	}
+}
+
 func keysAfter[T any](l List[T], key string) (out []string) {
 	for item := range l.After(key) {
 		out = append(out, item.Key)
