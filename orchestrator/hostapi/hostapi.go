@@ -358,8 +358,12 @@ func (s *Server) routes(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), wait(r))
 	defer cancel()
 	for {
-		doc, raw, over := s.Routes.get()
-		if doc.Revision != rev && doc.Revision != 0 {
+		raw, over, err := s.Routes.news(rev, r.URL.Query().Get(host.RoutesChanges) == "1")
+		if err != nil {
+			operator.WriteProblem(w, err)
+			return
+		}
+		if raw != nil {
 			send(w, raw)
 			return
 		}

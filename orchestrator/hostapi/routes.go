@@ -2,6 +2,8 @@ package hostapi
 
 import (
 	"context"
+	"encoding/json"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,33 +15,74 @@ import (
 	"hardnode.dev/orchestrator/world"
 )
 
-// Routes keeps the resolver's document up to date, in memory: it follows from the store and the hosts' reports.
+// Routes keeps the resolver's document up to date, in memory: it follows from the store and the hosts' reports. Keeping it, and telling a
+// resolver that says what it has, costs what changed.
 type Routes struct {
 	Store *store.Store
 	Fleet *live.Fleet
 
 	mu struct {
 		sync.Mutex
-		doc  host.Routes
-		raw  []byte // doc, encoded
-		over chan struct{}
+		sites    world.SiteList
+		pending  []wire.EnvName // changed since the last step
+		revision wire.Revision  // of the last step; 0: there is no document yet
+		steps    []step
+		names    int    // in all steps but the first
+		raw      []byte // the whole document of that revision, encoded; nil: nobody has asked for it
+		over     chan struct{}
 	}
 }
+
+// step is a change of the document: what became another one since the revision before.
+type step struct {
+	revision wire.Revision
+	changed  []wire.EnvName
+}
+
+// keptNames is how many names of changed sites are remembered: a resolver that has what was before them is sent all.
+const keptNames = 10_000
 
 // Get is the newest document and a channel that is closed when there is a newer one. Its Revision is 0 before the first.
 func (r *Routes) Get() (host.Routes, <-chan struct{}) {
-	doc, _, over := r.get()
-	return doc, over
-}
-
-// get is Get with the document encoded; neither must be changed.
-func (r *Routes) get() (host.Routes, []byte, <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.mu.revision == 0 {
+		return host.Routes{}, r.over()
+	}
+	doc, _ := r.mu.sites.Routes(r.mu.revision)
+	return doc, r.over()
+}
+
+// over is closed when there is a newer document; mu is held.
+func (r *Routes) over() <-chan struct{} {
 	if r.mu.over == nil {
 		r.mu.over = make(chan struct{})
 	}
-	return r.mu.doc, r.mu.raw, r.mu.over
+	return r.mu.over
+}
+
+// news is what leads a resolver that has revision from, 0 being nothing, to the newest document, encoded: the whole of it, or, if it takes
+// changes and what it has is known here, these alone. Nil: it has the newest, or there is none, until the channel is closed.
+func (r *Routes) news(from wire.Revision, changes bool) ([]byte, <-chan struct{}, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.mu.revision == from || r.mu.revision == 0 {
+		return nil, r.over(), nil
+	}
+	if at := slices.IndexFunc(r.mu.steps, func(s step) bool { return s.revision == from }); changes && at >= 0 {
+		changed := map[wire.EnvName]bool{}
+		for _, s := range r.mu.steps[at+1:] {
+			for _, name := range s.changed {
+				changed[name] = true
+			}
+		}
+		raw, err := json.Marshal(r.mu.sites.Change(from, r.mu.revision, changed))
+		return raw, nil, err
+	}
+	if r.mu.raw == nil {
+		_, r.mu.raw = r.mu.sites.Routes(r.mu.revision)
+	}
+	return r.mu.raw, nil, nil
 }
 
 // Run follows the store and the hosts until ctx ends. After a start it waits a whole detection time, or until every host has reported,
@@ -47,22 +90,17 @@ func (r *Routes) get() (host.Routes, []byte, <-chan struct{}) {
 func (r *Routes) Run(ctx context.Context) error {
 	patience := time.NewTimer(r.Fleet.Clocks().Detect)
 	defer patience.Stop()
-	first, patient := true, true
-	var sites world.SiteList
+	patient := true
 	var at live.Version
 	for {
 		v := r.Store.View()
 		moves, now, moved := r.Fleet.Since(at)
 		at = now
-		changed := sites.Follow(v, moves)
-		if first && patient {
+		if patient {
 			snapshot, _ := r.Fleet.Snapshot()
 			patient = !heard(v, snapshot)
 		}
-		if !patient && (changed || first) {
-			first = false
-			r.set(&sites)
-		}
+		r.take(v, moves, !patient)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -87,11 +125,27 @@ func heard(v *store.View, s live.Snapshot) bool {
 	return true
 }
 
-func (r *Routes) set(sites *world.SiteList) {
+// take follows what changed. If told is set a new document is made when a site changed since the last one, or when there is none yet.
+func (r *Routes) take(v *store.View, moves []live.Move, told bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.mu.pending = append(r.mu.pending, r.mu.sites.Follow(v, moves)...)
+	first := r.mu.revision == 0
+	if !told || len(r.mu.pending) == 0 && !first {
+		return
+	}
 	// The time keeps revisions growing over restarts, though nothing is stored.
-	r.mu.doc, r.mu.raw = sites.Routes(max(r.mu.doc.Revision+1, wire.Revision(time.Now().UnixMilli())))
+	r.mu.revision = max(r.mu.revision+1, wire.Revision(time.Now().UnixMilli()))
+	if first {
+		r.mu.pending = nil // nobody has what was before
+	}
+	r.mu.steps = append(r.mu.steps, step{r.mu.revision, r.mu.pending})
+	r.mu.names += len(r.mu.pending)
+	for len(r.mu.steps) > 1 && r.mu.names > keptNames {
+		r.mu.names -= len(r.mu.steps[1].changed)
+		r.mu.steps = r.mu.steps[1:]
+	}
+	r.mu.pending, r.mu.raw = nil, nil
 	if r.mu.over != nil {
 		close(r.mu.over)
 	}

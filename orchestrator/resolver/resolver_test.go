@@ -157,6 +157,13 @@ func (w *world) publish(rev wire.Revision, doc string) {
 	w.mu.over = make(chan struct{})
 }
 
+// polls is how many asked for what comes after rev.
+func (w *world) polls(rev string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.mu.asked[rev]
+}
+
 func site(rev wire.Revision, addrs ...string) string {
 	s := host.Site{Env: "alpha", Domain: "a.test", Running: true, State: "running"}
 	for i, a := range addrs {
@@ -238,6 +245,42 @@ func TestFollowsTheOrchestrator(t *testing.T) {
 	w.publish(3, `{"version":1,"revision":3,"sites":[]}`)
 	w.until(addr, 404, "No such environment")
 	stop()
+}
+
+// TestFollowsChanges: changes lead on from what the resolver has; one that does not is refused, and all is asked for. What is on disk is
+// whole.
+func TestFollowsChanges(t *testing.T) {
+	w := newWorld(t)
+	addr, stop := w.start()
+	change := func(rev, from wire.Revision, addrs ...string) string {
+		return strings.Replace(site(rev, addrs...), `"sites"`, `"from":`+from.String()+`,"sites"`, 1)
+	}
+	w.publish(1, site(1, named(t, "one")))
+	w.until(addr, 200, "one")
+	w.publish(2, change(2, 1, named(t, "two")))
+	w.until(addr, 200, "two")
+	w.publish(3, `{"version":1,"revision":3,"from":2,"sites":[],"gone":["alpha"]}`)
+	w.until(addr, 404, "No such environment")
+	w.publish(4, change(4, 3, named(t, "four")))
+	w.until(addr, 200, "four")
+	before := w.polls("0")
+	w.publish(6, change(6, 5, named(t, "six")))
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for w.polls("0") < before+2 {
+		if !run.Wait(ctx, 20*time.Millisecond) {
+			t.Fatal("after a change of something else it does not ask for all")
+		}
+	}
+	w.until(addr, 200, "four")
+	w.publish(7, site(7, named(t, "seven")))
+	w.until(addr, 200, "seven")
+	w.publish(8, change(8, 7, named(t, "eight")))
+	w.until(addr, 200, "eight")
+	stop()
+	w.orchestrator.Close()
+	addr, _ = w.start()
+	w.until(addr, 200, "eight")
 }
 
 // TestOrchestratorGone: without the orchestrator the resolver goes on, even when it is started anew; then it follows again.

@@ -3,7 +3,9 @@ package world
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
 
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
@@ -24,15 +26,17 @@ type encoded struct {
 }
 
 // Follow brings the list up to v and to the hosts that moved since the Follow before; the first one needs all (live.Fleet.Since 0). It
-// tells whether a site is another one now.
-func (l *SiteList) Follow(v *store.View, moves []live.Move) (changed bool) {
+// names the environments whose site is another one now, or is no more.
+func (l *SiteList) Follow(v *store.View, moves []live.Move) (changed []wire.EnvName) {
 	if l.sites == nil {
 		l.sites = map[wire.EnvName]encoded{}
 	}
 	found := l.follow(v, moves)
 	w := l.world()
 	for name := range found {
-		changed = l.look(w, name) || changed
+		if l.look(w, name) {
+			changed = append(changed, name)
+		}
 	}
 	return changed
 }
@@ -71,4 +75,17 @@ func (l *SiteList) Routes(rev wire.Revision) (doc host.Routes, raw []byte) {
 		doc.Sites, raw = append(doc.Sites, s.site), append(raw, s.raw...)
 	}
 	return doc, append(raw, "]}"...)
+}
+
+// Change is the document that leads from revision from to rev, between which no other sites changed than those of these environments.
+func (l *SiteList) Change(from, rev wire.Revision, changed map[wire.EnvName]bool) host.Routes {
+	doc := host.Routes{Version: 1, Revision: rev, From: from, Sites: []host.Site{}}
+	for _, name := range slices.Sorted(maps.Keys(changed)) {
+		if s, there := l.sites[name]; there {
+			doc.Sites = append(doc.Sites, s.site)
+		} else {
+			doc.Gone = append(doc.Gone, name)
+		}
+	}
+	return doc
 }

@@ -43,10 +43,10 @@ func (s *sited) put(f func(tx *store.Tx)) {
 	}
 }
 
-func (s *sited) follow() bool {
+func (s *sited) follow() (changed bool) {
 	moves, now, _ := s.fleet.Since(s.heard)
 	s.heard = now
-	return s.list.Follow(s.store.View(), moves)
+	return len(s.list.Follow(s.store.View(), moves)) > 0
 }
 
 func (s *sited) long() []host.Site {

@@ -11,6 +11,7 @@
 // 2026-11-25 Report.Keys and Late, ReportReply.Peers, Load.Pressure. 2026-11-26 Templates.Runs.
 // 2026-11-26 Container.Account, Template.Account, Import.Account, ImportRun.Account; Report.Digest and
 // Unchanged, ReportReply.Kept; Peers and names as differences (Assignment.PeersChange, Assignment.Names, Peer.Sum), for protocol 2.
+// 2026-11-26 Routes as differences (Routes.From, Routes.Gone), for a resolver whose call has RoutesChanges.
 package host
 
 import (

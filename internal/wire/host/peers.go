@@ -227,6 +227,10 @@ type Routes struct {
 	Version  int           `json:"version"` // 1
 	Revision wire.Revision `json:"revision"`
 	Sites    []Site        `json:"sites"`
+	// From is the revision that this leads on from: Sites are those that are new or others since then, Gone those that are no more. 0: from
+	// nothing, it is whole. A resolver is sent differences only when its call has RoutesChanges.
+	From wire.Revision  `json:"from,omitempty"`
+	Gone []wire.EnvName `json:"gone,omitempty"`
 }
 
 // Site is one environment as the resolver sees it.

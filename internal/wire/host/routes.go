@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"strings"
+
+	"hardnode.dev/internal/wire"
 )
 
 // DecodeRoutes reads a Routes document strictly.
@@ -16,6 +19,47 @@ func DecodeRoutes(r io.Reader) (Routes, error) {
 	return t, t.Validate()
 }
 
+// RoutesChanges is the query of PathRoutes by which a resolver says that it takes differences: "1". An orchestrator that knows what changed
+// since the call's revision then sends that alone; the whole document else.
+const RoutesChanges = "changes"
+
+// After is the whole document that a change leads to from old, which stays as it is; t itself if it is whole. ErrOther: the change leads on
+// from something else, or to a document in which two sites have one domain.
+func (t Routes) After(old Routes) (Routes, error) {
+	if t.From == 0 {
+		return t, nil
+	}
+	if t.From != old.Revision || old.From != 0 {
+		return Routes{}, fmt.Errorf("routes %d: they lead on from %d, here are %d: %w", t.Revision, t.From, old.Revision, ErrOther)
+	}
+	at := make(map[wire.EnvName]int, len(old.Sites)) // places in Sites
+	for i, s := range old.Sites {
+		at[s.Env] = i
+	}
+	next := Routes{Version: t.Version, Revision: t.Revision, Sites: slices.Clone(old.Sites)}
+	for _, s := range t.Sites {
+		if i, there := at[s.Env]; there {
+			next.Sites[i] = s
+		} else {
+			at[s.Env] = len(next.Sites)
+			next.Sites = append(next.Sites, s)
+		}
+	}
+	gone := make(map[wire.EnvName]bool, len(t.Gone))
+	for _, name := range t.Gone {
+		gone[name] = true
+	}
+	next.Sites = slices.DeleteFunc(next.Sites, func(s Site) bool { return gone[s.Env] })
+	domains := make(map[string]bool, len(next.Sites))
+	for _, s := range next.Sites {
+		if domains[s.Domain] {
+			return Routes{}, fmt.Errorf("routes %d: domain %q is there twice: %w", t.Revision, s.Domain, ErrOther)
+		}
+		domains[s.Domain] = true
+	}
+	return next, nil
+}
+
 // Validate says which entry of the routes is wrong, or nil. A domain may be served by one site only.
 func (t Routes) Validate() error {
 	if t.Version != 1 {
@@ -23,6 +67,9 @@ func (t Routes) Validate() error {
 	}
 	if t.Revision < 0 {
 		return fmt.Errorf("routes: revision %d is negative", t.Revision)
+	}
+	if t.From < 0 || t.From > 0 && t.From >= t.Revision {
+		return fmt.Errorf("routes: revision %d can't lead on from %d", t.Revision, t.From)
 	}
 	seen := make(map[string]bool, len(t.Sites))
 	for i, s := range t.Sites {

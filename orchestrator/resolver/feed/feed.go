@@ -34,6 +34,8 @@ const (
 	backoff = 250 * time.Millisecond
 	longest = 5 * time.Second
 	pause   = 100 * time.Millisecond // between polls that brought nothing
+	// The copy on disk is whole, so it is not written more often than this: what is on disk is at most so old.
+	between = 2 * time.Second
 )
 
 // Feed is the one task that writes the book.
@@ -45,7 +47,10 @@ type Feed struct {
 	Self         *identity.Holder // a poll needs a certificate
 	Log          *slog.Logger
 
-	heard bool // a document came since the start: the one on disk may be another version's, which left out what it did not know
+	last  host.Routes // the last that came since the start, whole
+	heard bool        // changes lead on from last; the document on disk may be another version's, which left out what it did not know
+	saved time.Time   // when a document was written last
+	late  bool        // last is not on disk
 }
 
 func (f *Feed) doc() keep.Doc[host.Routes] {
@@ -62,7 +67,7 @@ func (f *Feed) Restore() error {
 	d := f.doc()
 	r, found, err := d.Load()
 	if found && err == nil {
-		err = r.Validate()
+		err = whole(r)
 	}
 	switch {
 	case errors.Is(err, keep.ErrNewer):
@@ -79,11 +84,40 @@ func (f *Feed) Restore() error {
 	return nil
 }
 
+// whole says why r is no document to begin with, or nil.
+func whole(r host.Routes) error {
+	if r.From != 0 {
+		return fmt.Errorf("routes %d: they are a change of %d", r.Revision, r.From)
+	}
+	return r.Validate()
+}
+
+// keep writes the last document, if it is not on disk and it is time.
+func (f *Feed) keep(anyway bool) {
+	if !f.late || !anyway && time.Since(f.saved) < between {
+		return
+	}
+	f.saved, f.late = time.Now(), false
+	if err := f.doc().Save(f.last); err != nil {
+		logging.Or(f.Log).Warn("routes not kept on disk", logging.Err, err)
+	}
+}
+
+// patience is how long a poll may last: until the last document has to be written.
+func (f *Feed) patience() time.Duration {
+	if f.late {
+		return min(hold, max(pause, between-time.Since(f.saved)))
+	}
+	return hold
+}
+
 // Run polls until ctx ends. What goes wrong is said once, and once more when it is over.
 func (f *Feed) Run(ctx context.Context) error {
 	log := logging.Or(f.Log)
 	failures, at := 0, 0
+	defer f.keep(true)
 	for ctx.Err() == nil {
+		f.keep(false)
 		if f.Self != nil && f.Self.Get() == nil {
 			if !run.Wait(ctx, 100*time.Millisecond) {
 				return nil
@@ -112,9 +146,7 @@ func (f *Feed) Run(ctx context.Context) error {
 		}
 		t := f.Book.Replace(r)
 		log.Info("routes in force", logging.Rev, t.Revision, "sites", t.Count())
-		if err := f.doc().Save(r); err != nil {
-			log.Warn("routes not kept on disk", logging.Err, err)
-		}
+		f.late = true
 	}
 	return nil
 }
@@ -126,15 +158,15 @@ func (f *Feed) revision() wire.Revision {
 	return 0
 }
 
-// poll waits for a document that is not the one in force; fresh is false when there is none.
+// poll waits for a document that is not the one in force, whole or as a change of that; fresh is false when there is none.
 func (f *Feed) poll(ctx context.Context, addr string) (r host.Routes, fresh bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, hold+grace)
 	defer cancel()
 	var have wire.Revision
 	if f.heard {
-		have = f.revision()
+		have = f.last.Revision
 	}
-	url := fmt.Sprintf("https://%s%s?rev=%d&wait=%s", addr, host.PathRoutes, have, hold)
+	url := fmt.Sprintf("https://%s%s?rev=%d&%s=1&wait=%s", addr, host.PathRoutes, have, host.RoutesChanges, f.patience())
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return r, false, fmt.Errorf("poll routes from %q: %v", addr, err)
@@ -153,8 +185,12 @@ func (f *Feed) poll(ctx context.Context, addr string) (r host.Routes, fresh bool
 		if err != nil {
 			return host.Routes{}, false, fmt.Errorf("poll routes from %q: %w", addr, err)
 		}
-		f.heard = true
-		return r, r.Revision != have, nil
+		next, err := r.After(f.last)
+		if f.heard = err == nil; err != nil { // all of it is asked for
+			return host.Routes{}, false, fmt.Errorf("poll routes from %q: %w", addr, err)
+		}
+		f.last = next
+		return next, next.Revision != have, nil
 	}
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, 300))
 	return r, false, fmt.Errorf("poll routes from %q: %s: %s", addr, resp.Status, text)
