@@ -132,7 +132,7 @@ func (k *Kept) takePeers(c *PeersChange) (*Kept, error) {
 	if sum != c.To {
 		return nil, fmt.Errorf("peers %d: %w", c.Peers.Revision, ErrOther)
 	}
-	if c.From != 0 { // what stays may not go with what changed
+	if c.From != 0 && (next.Range4 != k.Range4 || next.Range6 != k.Range6) { // what stays may be outside
 		if err := next.Peers.Validate(); err != nil {
 			return nil, fmt.Errorf("%w: %v", ErrOther, err)
 		}
