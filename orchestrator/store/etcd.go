@@ -64,9 +64,10 @@ func startMember(ctx context.Context, o Options) (*member, error) {
 	cfg.UnsafeNoFsync = o.Unsafe
 	// A transaction of lead stops well below these; one document, the Peers of a large cluster, is most of it.
 	cfg.MaxTxnOps, cfg.MaxRequestBytes = 8192, 8<<20
-	cfg.SnapshotCount, cfg.SnapshotCatchUpEntries = 2000, 200
+	// Every transaction since the last snapshot is in memory, and one of a large cluster is a megabyte.
+	cfg.SnapshotCount, cfg.SnapshotCatchUpEntries = 200, 20
 	cfg.MaxSnapFiles, cfg.MaxWalFiles = 2, 2
-	cfg.AutoCompactionMode, cfg.AutoCompactionRetention = "revision", "1000"
+	cfg.AutoCompactionMode, cfg.AutoCompactionRetention = "revision", "1000" // each 5 min; for what Store.compact can't wait
 	cfg.QuotaBackendBytes = 1 << 30
 	cfg.BackendFreelistType = "map"
 	m := &member{level: zap.NewAtomicLevelAt(zapcore.ErrorLevel)}

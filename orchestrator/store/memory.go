@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"maps"
 	"slices"
 	"sync"
@@ -68,7 +69,17 @@ func (m *Memory) Update(_ context.Context, f func(*Tx) error) (wire.Revision, er
 func (v *View) Dump() map[string]string {
 	out := map[string]string{}
 	for kind, r := range v.tables {
-		r.records.Ascend(func(r row) bool { out[kind+"/"+r.name] = string(r.raw); return true })
+		r.records.Ascend(func(r row) bool {
+			raw := r.raw
+			if raw == nil {
+				var err error
+				if raw, err = json.Marshal(r.val); err != nil {
+					panic("BUG: record " + kind + "/" + r.name + ": " + err.Error())
+				}
+			}
+			out[kind+"/"+r.name] = string(raw)
+			return true
+		})
 	}
 	return out
 }

@@ -64,7 +64,9 @@ func open(ctx context.Context, o Options, list []upgrade) (*Store, error) {
 	}
 	watching, stop := context.WithCancel(context.Background())
 	s.stop = stop
-	s.done.Go(func() { s.follow(watching) })
+	due := make(chan struct{}, 1)
+	s.done.Go(func() { s.compact(watching, due) })
+	s.done.Go(func() { s.follow(watching, due) })
 	return s, nil
 }
 
@@ -106,10 +108,18 @@ func (s *Store) replace(v *View) {
 
 // follow feeds the view from one watch until ctx ends; a broken watch is closed, and repaired by reading everything again. What goes on
 // failing in the same way is told once.
-func (s *Store) follow(ctx context.Context) {
+func (s *Store) follow(ctx context.Context, due chan<- struct{}) {
 	told := ""
+	var written history
 	for n := 0; ; n++ {
-		err := s.watch(ctx)
+		err := s.watch(ctx, func(events []*clientv3.Event) {
+			if written.add(events) {
+				select {
+				case due <- struct{}{}:
+				default: // one is under way
+				}
+			}
+		})
 		if !run.Wait(ctx, run.Backoff(n, 100*time.Millisecond, 5*time.Second, 0.5)) {
 			return
 		}
@@ -128,8 +138,8 @@ func (s *Store) follow(ctx context.Context) {
 	}
 }
 
-// watch feeds the view until the watch breaks: an error when what it brought can't be read.
-func (s *Store) watch(ctx context.Context) error {
+// watch feeds the view until the watch breaks: an error when what it brought can't be read. It gives what came to seen.
+func (s *Store) watch(ctx context.Context, seen func([]*clientv3.Event)) error {
 	ctx, cancel := context.WithCancel(ctx) // the member keeps a watch until its context ends
 	defer cancel()
 	for w := range s.m.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithRev(s.View().rev+1)) {
@@ -144,6 +154,7 @@ func (s *Store) watch(ctx context.Context) error {
 			return err
 		}
 		s.replace(next)
+		seen(w.Events)
 	}
 	return nil
 }

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"encoding/json"
 	"iter"
 	"slices"
@@ -120,13 +119,13 @@ func (t Table[T]) Put(tx *Tx, name string, rec T) {
 		panic("BUG: record " + t.name + "/" + name + ": " + err.Error())
 	}
 	old := tx.view.entry(t.name, name)
-	if old.foreign {
+	if old.raw != nil {
 		if raw, err = neighbour.Carry[T](old.raw, raw); err != nil {
 			panic("BUG: record " + t.name + "/" + name + ": " + err.Error())
 		}
 	}
 	tx.touched[t.key(name)] = old.rev
-	if bytes.Equal(old.raw, raw) {
+	if old.val != nil && old.sum == sumOf(raw) {
 		tx.keep(t.key(name))
 		return
 	}

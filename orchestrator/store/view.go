@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"hash/maphash"
 	"maps"
 	"slices"
 	"sort"
@@ -23,11 +24,17 @@ type View struct {
 }
 
 type entry struct {
-	val     any // *T of its Table[T]
-	raw     []byte
-	rev     int64
-	foreign bool // it has fields that this orchestrator does not know
+	val any    // *T of its Table[T]
+	sum uint64 // of what is stored: sumOf
+	raw []byte // what is stored, where it has fields that this orchestrator does not know; else nil, being val's
+	rev int64
 }
+
+// seed makes the sums of this process: nobody else can know which texts have the same one.
+var seed = maphash.MakeSeed()
+
+// sumOf tells what is stored from what is to be, without keeping either.
+func sumOf(raw []byte) uint64 { return maphash.Bytes(seed, raw) }
 
 // Change names a record that was put or deleted.
 type Change struct {
@@ -82,7 +89,11 @@ func (v *View) set(key string, raw []byte, rev int64) error {
 	if v.tables[kind] == nil {
 		v.tables[kind] = newRows(kind)
 	}
-	v.tables[kind].put(kind, name, &entry{val, raw, rev, foreign})
+	e := &entry{val: val, sum: sumOf(raw), rev: rev}
+	if foreign {
+		e.raw = raw
+	}
+	v.tables[kind].put(kind, name, e)
 	return nil
 }
 
