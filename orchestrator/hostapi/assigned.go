@@ -2,7 +2,7 @@ package hostapi
 
 import (
 	"context"
-	"math/rand/v2"
+	"hash/fnv"
 	"net/http"
 	"slices"
 	"sync"
@@ -53,7 +53,7 @@ func (s *Server) assigned(w http.ResponseWriter, r *http.Request, h store.Host) 
 			return
 		}
 		select {
-		case <-v.Over():
+		case <-news(ctx):
 		case <-p.later:
 		case <-ctx.Done():
 		}
@@ -75,26 +75,64 @@ type poll struct {
 	at       time.Time        // likewise
 }
 
-// Changes alone are told a moment later than Work is: all hosts are told of them, and those that have something to do come first. The
-// moment is longer, and another one for each host, the more hosts there are, so that telling them all takes no more of this program than it
-// has.
+// What others should know of is told at once to who needs it: with Work, and where it is of an environment that the host runs a container
+// of. All other hosts are told at a time of their own in each turn, and a turn is longer the more hosts there are: however often something
+// changes, telling them takes a bounded part of this program, and who has something to do comes first.
 const (
-	moment    = 20 * time.Millisecond
-	eachHost  = time.Millisecond
-	maxMoment = 2 * time.Second
+	moment   = 20 * time.Millisecond // the shortest turn
+	eachHost = 2500 * time.Microsecond
+	maxTurn  = 10 * time.Second
 )
+
+// turn is how long a turn is when that many hosts ask.
+func turn(asking int64) time.Duration {
+	return min(maxTurn, moment+eachHost*time.Duration(asking))
+}
+
+// next is when a host is told whose place in each turn is at, from 0 to 1.
+func next(now time.Time, turn time.Duration, at float64) time.Time {
+	wait := time.Duration(at*float64(turn)) - time.Duration(now.UnixNano()%int64(turn))
+	if wait <= 0 {
+		wait += turn
+	}
+	return now.Add(wait)
+}
+
+// place is a host's own place in each turn.
+func place(id wire.HostID) float64 {
+	h := fnv.New32a()
+	h.Write([]byte(id))
+	return float64(h.Sum32()) / (1 << 32)
+}
 
 // due tells whether the news are told now.
 func (p *poll) due(a host.Assignment) bool {
-	if a.Work != nil || a.Peers != nil || a.PeersChange != nil && a.PeersChange.From == 0 {
+	if a.Work != nil || a.Peers != nil || a.PeersChange != nil && a.PeersChange.From == 0 || p.concerned(a.Names) {
 		return true
 	}
-	if p.later == nil {
-		most := min(maxMoment-moment, eachHost*time.Duration(p.s.asking.Load()))
-		d := moment + rand.N(most+1)
-		p.at, p.later = time.Now().Add(d), time.After(d)
+	if now := time.Now(); p.later == nil {
+		p.at = next(now, turn(p.s.asking.Load()), place(p.id))
+		p.later = time.After(p.at.Sub(now))
 	}
 	return !time.Now().Before(p.at)
+}
+
+// concerned tells whether a difference is of an environment that the host runs a container of.
+func (p *poll) concerned(n *host.NamesChange) bool {
+	if n == nil || p.of == nil {
+		return false
+	}
+	for _, a := range n.Accounts {
+		if a.From == 0 { // all of it, changed or not
+			continue
+		}
+		for _, c := range p.of.Containers {
+			if slices.Contains(a.Gone, c.Env) || slices.ContainsFunc(a.Zones, func(z host.Zone) bool { return z.Env == c.Env }) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // news is what there is to answer at v; nothing in it: the host has all.

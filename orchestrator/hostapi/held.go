@@ -9,7 +9,8 @@ import (
 	"hardnode.dev/orchestrator/store"
 )
 
-// held are the calls that last, by host: a change of a host's record costs the calls of that host, and any other change costs none of them.
+// held are the calls that last, by host. A change of a host's record or Work costs the calls of that host, one of what all hosts are told
+// costs all, and any other change of the store costs none.
 type held struct {
 	mu struct {
 		sync.Mutex
@@ -21,6 +22,23 @@ type held struct {
 type call struct {
 	host   store.Host
 	cancel context.CancelCauseFunc
+	news   chan struct{} // there may be something to tell the host; a hint
+}
+
+// callKey finds the call in its context.
+type callKey struct{}
+
+// news delivers a hint after each change of the store that a host may be told of: of its record, its Work, and what all hosts are told.
+func news(ctx context.Context) <-chan struct{} {
+	c, _ := ctx.Value(callKey{}).(*call)
+	return c.news
+}
+
+func (c *call) hint() {
+	select {
+	case c.news <- struct{}{}:
+	default:
+	}
 }
 
 // ended cancels the call if its host is not enrolled in v.
@@ -33,7 +51,7 @@ func (c *call) ended(v *store.View) {
 // hold is the context of a call that ends when its host is removed. end must be called when the call is over.
 func (l *held) hold(ctx context.Context, h store.Host, view func() *store.View) (_ context.Context, end func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	c := &call{h, cancel}
+	c := &call{h, cancel, make(chan struct{}, 1)}
 	l.mu.Lock()
 	if l.mu.calls == nil {
 		l.mu.calls = map[wire.HostID]map[*call]bool{}
@@ -45,7 +63,7 @@ func (l *held) hold(ctx context.Context, h store.Host, view func() *store.View) 
 	l.mu.n++
 	l.mu.Unlock()
 	c.ended(view()) // whatever is newer follow finds the call for
-	return ctx, func() {
+	return context.WithValue(ctx, callKey{}, c), func() {
 		l.mu.Lock()
 		if delete(l.mu.calls[h.ID], c); len(l.mu.calls[h.ID]) == 0 {
 			delete(l.mu.calls, h.ID)
@@ -79,22 +97,40 @@ func (l *held) follow(ctx context.Context, view func() *store.View) error {
 	}
 }
 
-// end ends the calls of hosts that changed and are not enrolled in v; of all hosts if the changes are not known.
+// end hints at what changed, and ends the calls of hosts that are not enrolled in v. If the changes are not known, all may have changed.
 func (l *held) end(v *store.View, changes []store.Change, known bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !known {
-		for _, calls := range l.mu.calls {
-			for c := range calls {
-				c.ended(v)
-			}
-		}
-	}
+	all := !known
 	for _, change := range changes {
-		if change.Kind == store.Hosts.Kind() {
+		all = all || ofAll(change)
+		if ofHost := change.Kind == store.Hosts.Kind(); ofHost || change.Kind == store.Works.Kind() {
 			for c := range l.mu.calls[wire.HostID(change.Name)] {
+				if c.hint(); ofHost {
+					c.ended(v)
+				}
+			}
+		}
+	}
+	if !all {
+		return
+	}
+	for _, calls := range l.mu.calls {
+		for c := range calls {
+			if c.hint(); !known {
 				c.ended(v)
 			}
 		}
 	}
+}
+
+// ofAll tells whether a change may be one of what all hosts are told: who they are, or the names of an environment.
+func ofAll(c store.Change) bool {
+	switch c.Kind {
+	case store.PeersDoc.Kind(), store.EnvNames.Kind(), store.Envs.Kind(), store.Clusters.Kind():
+		return true
+	case store.Numbers.Kind():
+		return c.Name == store.Published
+	}
+	return false
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/orchestrator/store"
 )
 
@@ -44,7 +45,37 @@ func TestHeldCallsEnd(t *testing.T) {
 	second, endSecond := l.hold(t.Context(), one, m.View)
 	other, endOther := l.hold(t.Context(), two, m.View)
 	defer endOther()
+	hinted := func(what string, ctx context.Context) {
+		t.Helper()
+		select {
+		case <-news(ctx):
+		case <-time.After(10 * time.Second):
+			t.Fatalf("%s: no hint within 10 s", what)
+		}
+	}
 	put(func(tx *store.Tx) { store.Numbers.Put(tx, "ctid", store.Number{Next: 7}) })
+	put(func(tx *store.Tx) { store.Operations.Put(tx, "op-1", store.Operation{}) })
+	put(func(tx *store.Tx) { store.Nodes.Put(tx, "100", store.Node{CTID: 100, Host: "h-2"}) })
+	put(func(tx *store.Tx) { store.Works.Put(tx, "h-2", host.Work{Revision: 1}) })
+	hinted("another Work", other)
+	for what, ctx := range map[string]context.Context{"the first": first, "the second": second, "the other": other} {
+		select {
+		case <-news(ctx):
+			t.Errorf("%s call has a hint without a cause", what)
+		default:
+		}
+	}
+	for what, f := range map[string]func(*store.Tx){
+		"Peers":               func(tx *store.Tx) { store.PeersDoc.Put(tx, store.Only, host.Peers{Revision: 3}) },
+		"names":               func(tx *store.Tx) { store.EnvNames.Put(tx, "hello", store.Names{}) },
+		"whose names":         func(tx *store.Tx) { store.Envs.Put(tx, "hello", store.Environment{Account: "acme"}) },
+		"the revision of all": func(tx *store.Tx) { store.Numbers.Put(tx, store.Published, store.Number{Next: 9}) },
+	} {
+		put(f)
+		hinted(what, first)
+		hinted(what, second)
+		hinted(what, other)
+	}
 	enroll("h-1", 1) // the same again
 	if n := l.count(); n != 4 || first.Err() != nil || second.Err() != nil || other.Err() != nil {
 		t.Errorf("%d calls are held: %v, %v, %v", n, first.Err(), second.Err(), other.Err())
