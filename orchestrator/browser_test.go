@@ -294,6 +294,7 @@ func TestPanelEndsInBrowser(t *testing.T) {
 		t.Errorf("a link from another site led to %s", at)
 	}
 
+	b.eventually("the page asks for what is new", `performance.getEntriesByType("resource").some((e) => e.initiatorType === "fetch")`)
 	c.stopped()
 	b.eventually("the page says that the orchestrator is away",
 		`document.getElementById("link").innerText.startsWith("The orchestrator does not answer.")`)

@@ -17,8 +17,8 @@ type Page struct {
 	Body   string
 }
 
-// fetcher keeps no connection open: each fetch is a visitor of its own.
-var fetcher = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, Proxy: nil},
+// fetcher keeps no connection open: each fetch is a visitor of its own, who waits about as long as people do.
+var fetcher = &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, Proxy: nil},
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 
 // Host is the name an environment is served under.
@@ -44,7 +44,9 @@ func (c *Cluster) FetchPage(ctx context.Context, env, path string) (Page, error)
 func (c *Cluster) WaitPage(ctx context.Context, env string, limit time.Duration) error {
 	var last string
 	err := c.poll(ctx, limit, 250*time.Millisecond, func(ctx context.Context) (bool, error) {
-		p, err := c.FetchPage(ctx, env, "/")
+		once, cancel := context.WithTimeout(ctx, 10*time.Second) // a forwarded port takes connections also while its machine is off
+		defer cancel()
+		p, err := c.FetchPage(once, env, "/")
 		switch {
 		case err != nil:
 			last = err.Error()
