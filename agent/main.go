@@ -66,6 +66,7 @@ func serve(ctx context.Context, log *slog.Logger, state, data string) error {
 	if a.store, err = desired.Open(filepath.Join(state, "desired"), boot.ImageDir, log); err != nil {
 		return err
 	}
+	defer a.store.Settle()
 	a.firstWork()
 	if a.runtime, err = container.New(container.Options{DataDir: data, Log: log}); err != nil {
 		return err

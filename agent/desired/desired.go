@@ -1,7 +1,7 @@
 // Package desired keeps on disk what this host shall be.
 //
-// Owns: the Work and Peers documents, the last confirmed version of each component, the UID range of each container, and room held back for
-// all of them.
+// Owns: the Work and Peers documents, the trail of changes behind a long one of Peers, the last confirmed version of each component, the
+// UID range of each container, and room held back for all of them.
 // In: Assignments from agent/link; the Day-0 bundle's first Work.
 // Out: the documents as they are on disk, and a hint when they change.
 // Never: acknowledges what is not durable, or destroys a document it can't read: that one is set aside and kept.
@@ -50,6 +50,7 @@ type Store struct {
 	// they take mu alone, which guards the values for a moment.
 	writing struct {
 		sync.Mutex
+		trail   trail // of the Peers' names
 		ranges  map[wire.CTID]uint32
 		foreign []uint32 // ranges that something runs in and nobody is given: an earlier version's
 	}
@@ -86,8 +87,16 @@ func Open(dir, imageDir string, log *slog.Logger) (*Store, error) {
 	s.writing.ranges = usable(s.writing.ranges)
 	other := s.mu.work.Program != program
 	s.mu.otherWork, s.mu.otherPeers = other, other
-	if p := s.mu.peers; p != nil && p.Fits() != nil { // no change leads on from it; what it says holds until all of it is there again
-		s.mu.peers, s.mu.otherPeers = &host.Kept{Peers: p.Peers}, true
+	s.writing.trail = trail{path: filepath.Join(dir, "peers.trail"), doc: s.peers.Path}
+	switch p := s.mu.peers; {
+	case p == nil:
+	case p.Fits() != nil: // no change leads on from it; what it says holds until all of it is there again
+		s.mu.peers, s.mu.otherPeers, s.writing.trail.lines = &host.Kept{Peers: p.Peers}, true, longTrail
+	default:
+		var err error
+		if s.mu.peers, err = s.writing.trail.follow(p); err != nil {
+			s.log.Warn("names are as they were before the last changes: the orchestrator tells them again", logging.Reason, err)
+		}
 	}
 	return s, nil
 }
@@ -227,7 +236,8 @@ func (s *Store) accepted() string {
 	return program
 }
 
-// setPeers writes what an assignment brings of the cluster, all in one document: whatever is cut off, there is the old one or the new one.
+// setPeers writes what an assignment brings of the cluster, all in one document or as one line of its trail: whatever is cut off, there is
+// the old state or the new one.
 func (s *Store) setPeers(a host.Assignment) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
@@ -236,7 +246,7 @@ func (s *Store) setPeers(a host.Assignment) error {
 	s.mu.Unlock()
 	next, err := had.Take(a)
 	if err == nil {
-		err = s.reserve.save(func() error { return s.peers.Save(next) })
+		err = s.reserve.save(func() error { return s.keepPeers(a, next) })
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -11,5 +11,6 @@ import (
 func TestGolden(t *testing.T) {
 	golden.Kept[workDoc](t, "work")
 	golden.Wire[*host.Kept](t, "peers")
+	golden.Wire[step](t, "trail")
 	golden.Kept[map[wire.CTID]uint32](t, "ranges")
 }
