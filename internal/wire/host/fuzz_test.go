@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"net/url"
 	"os"
@@ -112,19 +113,139 @@ func FuzzAssignment(f *testing.F) {
 			t.Errorf("written twice it is\n%s\n%s", once, twice)
 		}
 		for _, had := range []*Kept{nil, keptOf(t)} {
-			before := written(t, had)
-			next, err := had.Take(a)
-			if after := written(t, had); !bytes.Equal(before, after) {
-				t.Fatalf("what it was taken into was\n%s\nand is\n%s", before, after)
-			}
-			if err != nil {
-				if next != nil || !errors.Is(err, ErrOther) {
-					t.Errorf("it is refused with %v, and makes %+v", err, next)
+			taken(t, had, a)
+		}
+	})
+}
+
+// taken is what a host that has had has after it was told a.
+func taken(t *testing.T, had *Kept, a Assignment) *Kept {
+	t.Helper()
+	before := written(t, had)
+	next, err := had.Take(a)
+	if after := written(t, had); !bytes.Equal(before, after) {
+		t.Fatalf("what it was taken into was\n%s\nand is\n%s", before, after)
+	}
+	if err != nil {
+		if next != nil || !errors.Is(err, ErrOther) {
+			t.Errorf("it is refused with %v, and makes %+v", err, next)
+		}
+		return had
+	}
+	if err := fits(t, next, a); err != nil {
+		t.Fatalf("%s\nmakes of\n%s\n%s\n%v", written(t, a), before, written(t, next), err)
+	}
+	return next
+}
+
+// choices are what fuzzing chooses: one of so many each time, the first when there is nothing left.
+type choices []byte
+
+func (c *choices) of(n int) int {
+	if len(*c) == 0 {
+		return 0
+	}
+	b := (*c)[0]
+	*c = (*c)[1:]
+	return int(b) % n
+}
+
+// peers is a difference to what k has, or to something else; mostly it leads to what it says.
+func (c *choices) peers(k *Kept) *PeersChange {
+	out := &PeersChange{From: []Sum{k.Known().Hosts, 0, 5}[c.of(3)], Head: Sum(8 + c.of(2)), Peers: cluster()}
+	out.Peers.Hosts = []Peer{}
+	if c.of(8) == 7 {
+		out.Peers.Range4 = netip.MustParsePrefix("10.112.0.0/12")
+	}
+	sums := map[wire.HostID]Sum{}
+	if k != nil && out.From != 0 {
+		for _, h := range k.Hosts {
+			sums[h.ID] = h.Sum
+		}
+	}
+	for n := range 4 {
+		switch h := peer(n); c.of(4) {
+		case 1:
+			out.Gone = append(out.Gone, h.ID)
+			delete(sums, h.ID)
+		case 2, 3:
+			h.Sum = Sum(16 << c.of(4))
+			out.Peers.Hosts, sums[h.ID] = append(out.Peers.Hosts, h), h.Sum
+		}
+	}
+	out.To = out.Head ^ Sum(c.of(8)/7)
+	for _, s := range sums {
+		out.To ^= s
+	}
+	return out
+}
+
+// names is likewise.
+func (c *choices) names(k *Kept) *NamesChange {
+	out := &NamesChange{Accounts: []AccountNames{}}
+	for _, account := range []wire.Account{"", "admin", "bob"} {
+		if c.of(4) == 3 {
+			continue
+		}
+		n := AccountNames{Account: account, From: []Sum{k.Known().Names[account], 0, 5}[c.of(3)]}
+		sums := map[wire.EnvName]Sum{}
+		if k != nil && n.From != 0 {
+			for _, z := range k.Zones {
+				if z.Account == account {
+					sums[z.Env] = z.Sum
 				}
-				continue
 			}
-			if err := fits(t, next, a); err != nil {
-				t.Errorf("%s\nmakes of\n%s\n%s\n%v", once, before, written(t, next), err)
+		}
+		for _, e := range []wire.EnvName{"jelastic", "web", "db", "shop"} {
+			switch c.of(6) {
+			case 1:
+				n.Gone = append(n.Gone, e)
+				delete(sums, e)
+			case 2:
+				z := zone(e, Sum(1<<c.of(4)), 1+c.of(9))
+				n.Zones, sums[e] = append(n.Zones, z), z.Sum
+			}
+		}
+		n.To = Sum(c.of(8) / 7)
+		for _, s := range sums {
+			n.To ^= s
+		}
+		out.Accounts = append(out.Accounts, n)
+	}
+	return out
+}
+
+// A host that is told differences, right ones and others, one after the other, has after each all of it or what it had.
+func FuzzDifferences(f *testing.F) {
+	for seed := range uint64(50) {
+		r := rand.New(rand.NewPCG(seed, 3))
+		raw := make([]byte, 40+r.IntN(200))
+		for i := range raw {
+			raw[i] = byte(r.Uint32())
+		}
+		f.Add(raw)
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		c := (*choices)(&raw)
+		var k *Kept
+		if c.of(2) == 0 {
+			k = keptOf(t)
+		}
+		for range 20 {
+			if len(raw) == 0 {
+				break
+			}
+			var a Assignment
+			which := c.of(3)
+			if which < 2 {
+				a.PeersChange = c.peers(k)
+			}
+			if which > 0 {
+				a.Names = c.names(k)
+			}
+			a, err := DecodeAssignment(bytes.NewReader(written(t, a)))
+			if err == nil {
+				k = taken(t, k, a)
 			}
 		}
 	})
