@@ -3,6 +3,7 @@ package world
 import (
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 
 	"hardnode.dev/internal/wire"
@@ -22,7 +23,8 @@ func (w World) Environment(name wire.EnvName) (operator.Environment, bool) {
 
 // Environments are all environments by name.
 func (w World) Environments() List[operator.Environment] {
-	return List[operator.Environment]{func(key string) iter.Seq[Item[operator.Environment]] {
+	nodes := func(e operator.Environment) int { return len(e.Nodes) }
+	return List[operator.Environment]{parts: nodes, after: func(key string) iter.Seq[Item[operator.Environment]] {
 		return func(yield func(Item[operator.Environment]) bool) {
 			for name, e := range store.Envs.RefsAfter(w.View, key) {
 				item := Item[operator.Environment]{name, func() operator.Environment { return w.environment(*e) }}
@@ -36,7 +38,11 @@ func (w World) Environments() List[operator.Environment] {
 
 // environment is one by its record.
 func (w World) environment(e store.Environment) operator.Environment {
-	state, reason := env.State(w.Facts(e))
+	nodes := make([]operator.Node, 0, 8)
+	for n := range store.NodesOf.Of(w.View, string(e.Spec.Name)) {
+		nodes = append(nodes, w.NodeOf(n))
+	}
+	state, reason := env.State(w.facts(e, nodes))
 	out := operator.Environment{
 		Spec:     e.Spec,
 		Account:  ofEnvironment(e),
@@ -44,7 +50,7 @@ func (w World) environment(e store.Environment) operator.Environment {
 		Reason:   reason,
 		Domain:   w.domain(e),
 		Created:  e.Created,
-		Nodes:    w.Nodes(e.Spec.Name, "").All(),
+		Nodes:    slices.DeleteFunc(nodes, func(n operator.Node) bool { return !w.sees(n.Account) }),
 		Revision: store.Envs.Revision(w.View, string(e.Spec.Name)),
 		Spread:   w.Uneven[e.Spec.Name],
 	}
@@ -70,17 +76,26 @@ func (w World) Served(name wire.EnvName) bool {
 }
 
 // Facts is what an environment's state follows from.
-func (w World) Facts(e store.Environment) env.Facts {
+func (w World) Facts(e store.Environment) env.Facts { return w.facts(e, nil) }
+
+// facts is Facts. Nodes are the environment's, in the order of their records; nil: they are made here, as far as they count.
+func (w World) facts(e store.Environment, nodes []operator.Node) env.Facts {
 	f := env.Facts{Want: string(e.Want), Why: w.Stuck[e.Spec.Name]}
 	for _, l := range e.Spec.Layers {
 		f.Missing += l.Nodes
 	}
+	i := -1
 	for n := range store.NodesOf.Of(w.View, string(e.Spec.Name)) {
-		if n.Gone || n.Replaces != 0 { // a node on its way to take another's place isn't one more
+		if i++; n.Gone || n.Replaces != 0 { // a node on its way to take another's place isn't one more
 			continue
 		}
 		f.Missing--
-		v := w.NodeOf(n)
+		var v operator.Node
+		if nodes != nil {
+			v = nodes[i]
+		} else {
+			v = w.NodeOf(n)
+		}
 		f.Nodes = append(f.Nodes, env.NodeState{CTID: n.CTID, State: v.State, Reason: v.Reason})
 	}
 	f.Missing = max(0, f.Missing)

@@ -2,6 +2,7 @@ package world
 
 import (
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/orchestrator/live"
 	"hardnode.dev/orchestrator/store"
 )
@@ -35,13 +36,11 @@ func (f *follower) follow(v *store.View, moves []live.Move) (found map[wire.EnvN
 		}
 	}
 	for _, m := range moves {
-		if m.Gone {
-			delete(f.live, m.ID)
-		} else {
-			f.live[m.ID] = m.Status
-		}
+		moved := f.move(m)
 		for n := range store.NodesOn.Of(v, string(m.ID)) {
-			found[n.Env] = true
+			if moved(n.CTID) {
+				found[n.Env] = true
+			}
 		}
 	}
 	if all {
@@ -56,6 +55,32 @@ func (f *follower) follow(v *store.View, moves []live.Move) (found map[wire.EnvN
 	}
 	f.looked = len(found)
 	return found
+}
+
+// move takes in how a host is now, and tells which of the containers on it may be others than before: what of them states follow from.
+func (f *follower) move(m live.Move) (moved func(wire.CTID) bool) {
+	old, had := f.live[m.ID]
+	if m.Gone {
+		delete(f.live, m.ID)
+	} else {
+		f.live[m.ID] = m.Status
+	}
+	if m.Gone || !had || old.State.State != m.Status.State.State || old.Loss.Lost != m.Status.Loss.Lost ||
+		old.Report == nil || m.Status.Report == nil {
+		return func(wire.CTID) bool { return true }
+	}
+	was, is := map[wire.CTID]host.ContainerStatus{}, map[wire.CTID]host.ContainerStatus{}
+	for _, c := range old.Report.Containers {
+		was[c.CTID] = c
+	}
+	for _, c := range m.Status.Report.Containers {
+		is[c.CTID] = c
+	}
+	return func(id wire.CTID) bool {
+		a, there := was[id]
+		b, still := is[id]
+		return there != still || a.State != b.State || a.Generation != b.Generation
+	}
 }
 
 // touch finds the environments that a change of the store is about; true: all.

@@ -18,12 +18,16 @@ type Item[T any] struct {
 // zero value has none.
 type List[T any] struct {
 	after func(key string) iter.Seq[Item[T]] // "": from the first on
+	parts func(T) int                        // how many things each has in it; nil: none
 }
+
+// pageParts is how many things a page's things have in them, but for those of the last one: a page of large things is shorter.
+const pageParts = 1000
 
 // ListOf is a list of items that are there already, in order of their keys.
 func ListOf[T any](items []Item[T]) List[T] {
 	slices.SortStableFunc(items, func(a, b Item[T]) int { return strings.Compare(a.Key, b.Key) })
-	return List[T]{func(key string) iter.Seq[Item[T]] {
+	return List[T]{after: func(key string) iter.Seq[Item[T]] {
 		at := 0
 		if key != "" {
 			at, _ = slices.BinarySearchFunc(items, key+"\x00", func(i Item[T], k string) int { return strings.Compare(i.Key, k) })
@@ -50,27 +54,30 @@ func (l List[T]) All() []T {
 }
 
 // Page is at most limit things behind what cursor names: "" is before the first, what a page before gave as next goes on there. Next is ""
-// when nothing comes after. A thing that goes or comes between two pages shifts none of the others: a cursor names the last thing's key,
-// not a number. The error says that no page gave such a cursor.
+// when nothing comes after. Things that have many others in them end a page before limit. A thing that goes or comes between two pages
+// shifts none of the others: a cursor names the last thing's key, not a number. The error says that no page gave such a cursor.
 func (l List[T]) Page(cursor string, limit int) (things []T, next string, err error) {
 	after, err := base64.RawURLEncoding.DecodeString(cursor)
 	if err != nil {
 		return nil, "", fmt.Errorf("cursor %.40q: it is none that a list gave", cursor)
 	}
 	things = []T{}
-	last := ""
+	last, parts := "", 0
 	for item := range l.After(string(after)) {
-		if len(things) == limit {
+		if len(things) == limit || parts >= pageParts {
 			return things, base64.RawURLEncoding.EncodeToString([]byte(last)), nil
 		}
-		things, last = append(things, item.Get()), item.Key
+		thing := item.Get()
+		if things, last = append(things, thing), item.Key; l.parts != nil {
+			parts += l.parts(thing)
+		}
 	}
 	return things, "", nil
 }
 
 // Only is the list without what is not to be kept.
 func (l List[T]) Only(keep func(T) bool) List[T] {
-	return List[T]{func(key string) iter.Seq[Item[T]] {
+	return List[T]{parts: l.parts, after: func(key string) iter.Seq[Item[T]] {
 		return func(yield func(Item[T]) bool) {
 			for item := range l.After(key) {
 				if keep(item.Get()) && !yield(item) {

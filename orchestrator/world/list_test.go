@@ -115,6 +115,14 @@ func TestPage(t *testing.T) {
 			t.Errorf("pages of %d: %s, want %s", limit, got, want)
 		}
 	}
+	large := list
+	large.parts = func(i int) int { return pageParts / 2 * (i % 2) } // every second one
+	if things, next, err := large.Page("", 7); err != nil || len(things) != 4 || next == "" {
+		t.Errorf("a page of large things: %v, next %q, %v", things, next, err)
+	} else if things, next, err := large.Only(func(i int) bool { return i != 4 }).Page(next, 7); err != nil || len(things) != 2 ||
+		next != "" {
+		t.Errorf("the page after it: %v, next %q, %v", things, next, err)
+	}
 	if things, next, err := (List[int]{}).Page("", 5); err != nil || len(things) != 0 || things == nil || next != "" {
 		t.Errorf("of nothing: %v, next %q, %v", things, next, err)
 	}

@@ -31,7 +31,7 @@ func (w World) Nodes(of wire.EnvName, on string) List[operator.Node] {
 	if h, ok := w.hostRecord(on); ok {
 		id = h.ID
 	}
-	return List[operator.Node]{func(key string) iter.Seq[Item[operator.Node]] {
+	return List[operator.Node]{after: func(key string) iter.Seq[Item[operator.Node]] {
 		last, _ := strconv.ParseInt(key, 10, 64)
 		some := store.Nodes.After(w.View, strconv.FormatInt(last, 10))
 		switch {

@@ -242,6 +242,11 @@ func TestSiteListLooksAtWhatChanged(t *testing.T) {
 		{"a host's figures", func() {
 			s.report("h-00007", func(store.Node) (host.ContainerState, int64) { return host.CtRunning, 1 })
 		}, 0},
+		{"one of a host's containers", func() {
+			s.report("h-00007", func(n store.Node) (host.ContainerState, int64) {
+				return map[bool]host.ContainerState{true: host.CtStopped, false: host.CtRunning}[n.Env == "e00007-3"], 1
+			})
+		}, 1},
 		{"a host's containers", func() {
 			s.report("h-00007", func(store.Node) (host.ContainerState, int64) { return host.CtFailing, 1 })
 		}, 10},
