@@ -114,6 +114,14 @@ func manyHosts(kib int) host.Assignment {
 // On a full disk a difference changes nothing, on disk or in memory, and with room it is taken in. The work beside it is taken in where
 // there is room for that: it may be what makes room.
 func TestDifferencesOnAFullDisk(t *testing.T) {
+	t.Run("whole", onAFullDisk)
+	usual := longDocument
+	defer func() { longDocument = usual }()
+	longDocument = 0
+	t.Run("trail", onAFullDisk)
+}
+
+func onAFullDisk(t *testing.T) {
 	big := []host.Container{}
 	for i := range 60 {
 		c := component(wire.CTID(2 + i))

@@ -142,6 +142,12 @@ func (t *trail) add(c *host.NamesChange) error {
 	if err == nil {
 		err = f.Sync()
 	}
+	if err != nil { // on a full disk a part of a line must not take the room that the work may find
+		f.Truncate(t.end)
+		if t.end == 0 {
+			os.Remove(t.path)
+		}
+	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("write %q: %w", t.path, err)
 	}
