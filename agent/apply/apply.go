@@ -109,7 +109,7 @@ func New(o Options) *Applier {
 		a.o.Pressure = func() host.Pressure { return host.Pressure{} }
 	}
 	a.latest.Store(&Report{})
-	a.health = health.New(a.o.Check, a.hint)
+	a.health = health.New(a.o.Check, a.hint, a.o.Pressure)
 	a.garbage = garbage.Collector{Images: o.Images, Replenish: o.Store.Replenish, Log: a.log}
 	a.mu.busy, a.mu.starts, a.mu.fetching = map[wire.CTID]plan.Kind{}, map[wire.CTID]time.Time{}, map[wire.Digest]bool{}
 	a.mu.history = history.New()

@@ -9,6 +9,7 @@ package health
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,8 +21,9 @@ import (
 
 // Checker keeps asking the containers it is told to watch. New makes one; its methods may be called at once.
 type Checker struct {
-	check func(context.Context, netip.Addr, host.Check) error
-	hint  func()
+	check    func(context.Context, netip.Addr, host.Check) error
+	hint     func()
+	pressure func() host.Pressure
 
 	mu struct {
 		sync.Mutex
@@ -39,9 +41,10 @@ type checked struct {
 	standing
 }
 
-// New makes a Checker that Run starts. check asks one container, Probe outside tests; hint is called when a container's health has changed.
-func New(check func(context.Context, netip.Addr, host.Check) error, hint func()) *Checker {
-	c := &Checker{check: check, hint: hint}
+// New makes a Checker that Run starts. check asks one container, Probe outside tests; hint is called when a container's health has changed;
+// pressure is the host's now.
+func New(check func(context.Context, netip.Addr, host.Check) error, hint func(), pressure func() host.Pressure) *Checker {
+	c := &Checker{check: check, hint: hint, pressure: pressure}
 	c.mu.at = map[wire.CTID]*checked{}
 	return c
 }
@@ -85,14 +88,16 @@ func (c *Checker) Results() map[wire.CTID]plan.Health {
 	return out
 }
 
-// Run asks each container that is due, all at the same time, until ctx ends; then it waits for the answers.
+// Run asks each container that is due, as many at the same time as the host's pressure allows (plan.Checks), until ctx ends; then it waits
+// for the answers.
 func (c *Checker) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for run.Wait(ctx, first) {
-		for _, k := range c.due(time.Now()) {
+		atOnce, patience := plan.Checks(c.pressure())
+		for _, k := range c.due(time.Now(), atOnce) {
 			wg.Go(func() {
-				ctx, cancel := context.WithTimeout(ctx, timeout)
+				ctx, cancel := context.WithTimeout(ctx, timeout*time.Duration(patience))
 				defer cancel()
 				err := c.check(ctx, k.addr, k.check)
 				if c.took(k, err, time.Now()) {
@@ -103,14 +108,21 @@ func (c *Checker) Run(ctx context.Context) {
 	}
 }
 
-func (c *Checker) due(now time.Time) (out []*checked) {
+// due are the containers to be asked now, those first that wait the longest, so that with those being asked there are at most atOnce.
+func (c *Checker) due(now time.Time, atOnce int) (out []*checked) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, k := range c.mu.at {
-		if !k.asking && !now.Before(k.next) {
-			k.asking = true
+		if k.asking {
+			atOnce--
+		} else if !now.Before(k.next) {
 			out = append(out, k)
 		}
+	}
+	slices.SortFunc(out, func(a, b *checked) int { return a.next.Compare(b.next) })
+	out = out[:max(0, min(len(out), atOnce))]
+	for _, k := range out {
+		k.asking = true
 	}
 	return out
 }

@@ -12,7 +12,7 @@ import (
 const (
 	first   = 250 * time.Millisecond
 	later   = 2 * time.Second
-	timeout = 2 * time.Second // of one question
+	timeout = 2 * time.Second // of one question, on a host that is not busy
 	fails   = 3
 	tries   = 20
 )

@@ -27,7 +27,8 @@ func TestUnconfirmed(t *testing.T) {
 		{fmt.Errorf("wait for revision 7: %w", context.DeadlineExceeded), operator.Unavailable},
 		{ErrBusy, operator.Unavailable},
 		{answered(codes.InvalidArgument), operator.Internal},
-		{context.Canceled, operator.Internal},
+		{context.Canceled, operator.Unavailable},
+		{answered(codes.Canceled), operator.Unavailable},
 		{errors.New("bolt: file is damaged"), operator.Internal},
 	} {
 		err := unconfirmed(c.err)
