@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -55,6 +56,9 @@ func carry(in Input, p Plan) Input {
 	in.Nodes = nil
 	for _, n := range p.Nodes {
 		in.Nodes = append(in.Nodes, n)
+	}
+	for i, h := range in.Hosts {
+		in.Hosts[i].More = slices.Concat(h.More, p.More[h.ID])
 	}
 	for id, w := range p.Works {
 		in.Works[id] = w
