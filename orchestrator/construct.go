@@ -124,7 +124,7 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 	o.fleet = live.NewFleet(live.ClocksFor(c.scale), time.Now(), c.log)
 	o.fleet.Tick(time.Now(), o.members())
 	o.loop = &lead.Loop{Store: o.store, Fleet: o.fleet, License: o.license.Entitled, Log: c.log}
-	o.ops = &ops.Ops{Store: o.store, Fleet: o.fleet, World: o.decided, Log: c.log}
+	o.ops = &ops.Ops{Store: o.store, Fleet: o.fleet, Planned: o.planned, Log: c.log}
 	o.templates.Runs = o.ops
 	o.routes = &hostapi.Routes{Store: o.store, Fleet: o.fleet}
 	hub := session.NewHub()
@@ -181,8 +181,12 @@ func (o *orchestrator) counted(account wire.Account) world.Tally {
 
 // decided is the world without what the licence says of it.
 func (o *orchestrator) decided() world.World {
-	snapshot, _ := o.fleet.Snapshot()
-	w := world.World{Now: time.Now().UTC(), View: o.store.View(), Live: snapshot}.For(world.Admin)
+	snapshot := o.fleet.Snapshot()
+	return o.planned(world.World{Now: time.Now().UTC(), View: o.store.View(), Live: snapshot}.For(world.Admin))
+}
+
+// planned adds to a world what the last plan found.
+func (o *orchestrator) planned(w world.World) world.World {
 	if p := o.loop.Last(); p != nil {
 		w.Stuck, w.Uneven, w.Alarms, w.Rotation = p.Stuck, p.Uneven, p.Alarms, p.Rotation
 	}

@@ -30,7 +30,7 @@ func TestUnchangedRenewals(t *testing.T) {
 		return reply
 	}
 	known := func() (n int, digest wire.Digest) {
-		snapshot, _ := c.o.fleet.Snapshot()
+		snapshot := c.o.fleet.Snapshot()
 		if r := snapshot[h.ID].Report; r != nil {
 			return len(r.Containers), r.Digest
 		}

@@ -306,7 +306,7 @@ func (c *cluster) settle() {
 	must(c.t, c.o.loop.Once(c.t.Context()))
 	v := c.o.store.View()
 	c.eventually("all hosts have planned for their work", func() bool {
-		snapshot, _ := c.o.fleet.Snapshot()
+		snapshot := c.o.fleet.Snapshot()
 		for _, h := range store.Hosts.All(v) {
 			if w, ok := store.Works.Get(v, string(h.ID)); ok && snapshot[h.ID].State.State == operator.HostActive &&
 				snapshot[h.ID].Report.PlannedFor() < w.Revision {

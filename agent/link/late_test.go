@@ -1,10 +1,13 @@
 package link
 
 import (
+	"cmp"
 	"errors"
 	"strings"
 	"testing"
 	"time"
+
+	"hardnode.dev/internal/wire/host"
 )
 
 // The orchestrator stands still for one report: the link asks anew in time to keep it, and says afterwards why nothing was heard.
@@ -44,15 +47,17 @@ func TestLateness(t *testing.T) {
 			"1 reports in 1.2s were not answered, the last: no"},
 		{"in time", lateness{answered: at(0), ended: at(0)}, 1, ""},
 		{"a failure that was made good in time", lateness{answered: at(0), ended: at(1.1), failed: 1, last: errors.New("reset")}, 1.3, ""},
+		{"in time in a large cluster", lateness{answered: at(0), ended: at(0), every: host.ReportAtMost}, 2.9, ""},
 		{"too busy", lateness{answered: at(0), ended: at(0)}, 4.2, "the host was too busy to make a report for 4.2s"},
 		{"away", lateness{answered: at(0), ended: at(60), failed: 31, last: errors.New("no route")}, 61,
 			"31 reports in 1m1s were not answered, the last: no route"},
 	} {
+		c.l.every = cmp.Or(c.l.every, host.ReportEvery)
 		if got := c.l.why(at(c.now)); got != c.want {
 			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
 		}
 	}
-	l := lateness{started: at(0)}
+	l := lateness{started: at(0), every: host.ReportEvery}
 	l.tried(at(1), errors.New("no"))
 	l.tried(at(2), nil)
 	if got := l.why(at(3)); got != "" {

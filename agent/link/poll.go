@@ -117,19 +117,18 @@ func without(ps []host.Problem, object string) []host.Problem {
 	return out
 }
 
-// Reports go out every host.ReportEvery, and sooner when something changed, but never closer than minReport apart. They have a connection
-// of their own, and making one waits for no disk: they renew the host's link, so nothing else may hold them up.
+// Reports go out as often as the orchestrator asks for, and sooner when something changed, but never closer than minReport apart. They have
+// a connection of their own, and making one waits for no disk: they renew the host's link, so nothing else may hold them up.
 const (
 	minReport      = 250 * time.Millisecond
 	reportDeadline = 3 * time.Second // a busy orchestrator may take a moment; an answer that is lost must not cost the host its link
-	lateReport     = 2*host.ReportEvery + 500*time.Millisecond
 )
 
 // report tells the orchestrator how this host is, until ctx ends.
 func (l *Link) report(ctx context.Context) error {
 	var seq int64
 	var known renewal
-	late := lateness{started: time.Now()}
+	late := lateness{started: time.Now(), every: host.ReportEvery}
 	for again := (retry{}); ctx.Err() == nil; {
 		r := l.o.Report(ctx)
 		r.Late = late.why(time.Now())
@@ -159,18 +158,20 @@ func (l *Link) report(ctx context.Context) error {
 		}
 		again.ok()
 		l.o.Clock.Answer(reply.Now, a.took)
-		l.pause(ctx)
+		late.every = reply.Next()
+		l.pause(ctx, late.every)
 	}
 	return nil
 }
 
 // lateness keeps in mind why the orchestrator did not hear of this host for a while, so that it can be told afterwards.
 type lateness struct {
-	started  time.Time // of this agent's link
-	answered time.Time // when a report was answered last; zero before the first
-	ended    time.Time // when the last try ended
-	failed   int       // tries since
-	last     error     // of the last of them
+	started  time.Time     // of this agent's link
+	every    time.Duration // between reports, when nothing is late
+	answered time.Time     // when a report was answered last; zero before the first
+	ended    time.Time     // when the last try ended
+	failed   int           // tries since
+	last     error         // of the last of them
 }
 
 // why is the reason, for the report that is about to go out, or "".
@@ -180,12 +181,13 @@ func (l *lateness) why(now time.Time) string {
 		from = l.started
 	}
 	gap := now.Sub(from)
+	late := gap > 2*l.every+500*time.Millisecond
 	switch {
-	case l.failed > 0 && (gap > lateReport || l.answered.IsZero()):
+	case l.failed > 0 && (late || l.answered.IsZero()):
 		return fmt.Sprintf("%d reports in %s were not answered, the last: %v", l.failed, gap.Round(100*time.Millisecond), l.last)
 	case l.answered.IsZero():
 		return "the agent has just started"
-	case gap > lateReport:
+	case late:
 		return fmt.Sprintf("the host was too busy to make a report for %s", now.Sub(l.ended).Round(100*time.Millisecond))
 	}
 	return ""
@@ -202,8 +204,8 @@ func (l *lateness) tried(now time.Time, err error) {
 }
 
 // pause waits for the next report's time.
-func (l *Link) pause(ctx context.Context) {
-	tick := time.NewTimer(host.ReportEvery - minReport)
+func (l *Link) pause(ctx context.Context, every time.Duration) {
+	tick := time.NewTimer(every - minReport)
 	defer tick.Stop()
 	if !run.Wait(ctx, minReport) {
 		return

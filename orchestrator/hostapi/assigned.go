@@ -2,6 +2,7 @@ package hostapi
 
 import (
 	"context"
+	"encoding/json"
 	"hash/fnv"
 	"net/http"
 	"slices"
@@ -40,17 +41,22 @@ func (s *Server) assigned(w http.ResponseWriter, r *http.Request, h store.Host) 
 			operator.WriteProblem(w, enroll.NotEnrolled(h.Name))
 			return
 		}
-		a := p.news(v)
-		if a != (host.Assignment{}) && (p.due(a) || ctx.Err() != nil) {
+		a, raw, err := p.answer(ctx, v)
+		switch {
+		case err != nil:
+			operator.WriteProblem(w, err)
+			return
+		case raw != nil:
 			if a.Work != nil {
 				s.sent.Store(h.ID, sent{a.Work.Revision, time.Now()})
 			}
-			answer(w, a)
+			send(w, raw)
 			return
-		}
-		if a == (host.Assignment{}) && ctx.Err() != nil {
+		case ctx.Err() != nil:
 			nothing(w, ctx)
 			return
+		case p.later != nil:
+			inTurn(ctx)
 		}
 		select {
 		case <-news(ctx):
@@ -58,6 +64,26 @@ func (s *Server) assigned(w http.ResponseWriter, r *http.Request, h store.Host) 
 		case <-ctx.Done():
 		}
 	}
+}
+
+// answer is what the host is answered at v, also encoded; nil: nothing yet. It waits for its turn: what thousands of hosts are to be told
+// at the same moment is put together for a few at a time, for whatever else this program does would wait until all of it is.
+func (p *poll) answer(ctx context.Context, v *store.View) (a host.Assignment, raw []byte, err error) {
+	select {
+	case p.s.composing <- struct{}{}:
+	default:
+		select {
+		case p.s.composing <- struct{}{}:
+		case <-ctx.Done(): // it asks again
+			return a, nil, nil
+		}
+	}
+	defer func() { <-p.s.composing }()
+	if a = p.news(v); a == (host.Assignment{}) || !p.due(a) && ctx.Err() == nil {
+		return a, nil, nil
+	}
+	raw, err = json.Marshal(a)
+	return a, raw, err
 }
 
 // differences is the first protocol in which Peers and names are told as differences (told.Book); before it they are one document.

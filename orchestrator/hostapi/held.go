@@ -3,6 +3,7 @@ package hostapi
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/orchestrator/enroll"
@@ -10,7 +11,7 @@ import (
 )
 
 // held are the calls that last, by host. A change of a host's record or Work costs the calls of that host, one of what all hosts are told
-// costs all, and any other change of the store costs none.
+// costs all but those that wait for their place in a turn, and any other change of the store costs none.
 type held struct {
 	mu struct {
 		sync.Mutex
@@ -23,6 +24,7 @@ type call struct {
 	host   store.Host
 	cancel context.CancelCauseFunc
 	news   chan struct{} // there may be something to tell the host; a hint
+	placed atomic.Bool   // its host is told of what all are told when its place in the turn comes
 }
 
 // callKey finds the call in its context.
@@ -32,6 +34,14 @@ type callKey struct{}
 func news(ctx context.Context) <-chan struct{} {
 	c, _ := ctx.Value(callKey{}).(*call)
 	return c.news
+}
+
+// inTurn tells that the call waits for its host's place in a turn. It gets no more hints of what all hosts are told, but for names of an
+// environment that the host runs a node of.
+func inTurn(ctx context.Context) {
+	if c, ok := ctx.Value(callKey{}).(*call); ok {
+		c.placed.Store(true)
+	}
 }
 
 func (c *call) hint() {
@@ -51,7 +61,7 @@ func (c *call) ended(v *store.View) {
 // hold is the context of a call that ends when its host is removed. end must be called when the call is over.
 func (l *held) hold(ctx context.Context, h store.Host, view func() *store.View) (_ context.Context, end func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	c := &call{h, cancel, make(chan struct{}, 1)}
+	c := &call{host: h, cancel: cancel, news: make(chan struct{}, 1)}
 	l.mu.Lock()
 	if l.mu.calls == nil {
 		l.mu.calls = map[wire.HostID]map[*call]bool{}
@@ -111,14 +121,24 @@ func (l *held) end(v *store.View, changes []store.Change, known bool) {
 				}
 			}
 		}
+		if change.Kind == store.EnvNames.Kind() {
+			for n := range store.NodesOf.Of(v, change.Name) {
+				for c := range l.mu.calls[n.Host] {
+					c.hint()
+				}
+			}
+		}
 	}
 	if !all {
 		return
 	}
 	for _, calls := range l.mu.calls {
 		for c := range calls {
-			if c.hint(); !known {
+			if !known {
 				c.ended(v)
+			}
+			if !known || !c.placed.Load() {
+				c.hint()
 			}
 		}
 	}

@@ -76,6 +76,22 @@ func TestHeldCallsEnd(t *testing.T) {
 		hinted(what, second)
 		hinted(what, other)
 	}
+	// A call that waits for its place in a turn hears of its own Work and of names of what its host runs, and of nothing else.
+	inTurn(other)
+	put(func(tx *store.Tx) { store.EnvNames.Put(tx, "shop", store.Names{}) })
+	hinted("names, for a call that does not wait", first)
+	select {
+	case <-news(other):
+		t.Error("a call that waits for its place has a hint of names that are not its host's")
+	default:
+	}
+	put(func(tx *store.Tx) { store.Nodes.Put(tx, "101", store.Node{CTID: 101, Env: "shop", Host: "h-2"}) })
+	put(func(tx *store.Tx) {
+		store.EnvNames.Put(tx, "shop", store.Names{Nodes: []host.Name{{Name: "node101-shop.internal"}}})
+	})
+	hinted("names of an environment of its host", other)
+	put(func(tx *store.Tx) { store.Works.Put(tx, "h-2", host.Work{Revision: 2}) })
+	hinted("another Work, while it waits", other)
 	enroll("h-1", 1) // the same again
 	if n := l.count(); n != 4 || first.Err() != nil || second.Err() != nil || other.Err() != nil {
 		t.Errorf("%d calls are held: %v, %v, %v", n, first.Err(), second.Err(), other.Err())

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -67,6 +68,8 @@ type Server struct {
 	sent  sync.Map // wire.HostID → sent
 	doors chan struct{}
 	held  held
+	// composing are the polls whose answer is put together now.
+	composing chan struct{}
 	// asking is how many polls of assignments are held now.
 	asking atomic.Int64
 }
@@ -86,6 +89,7 @@ type sent struct {
 // Handler is the host API. Paths that are not in it, and callers without a fitting certificate, get a Problem.
 func (s *Server) Handler() http.Handler {
 	s.doors = make(chan struct{}, strangers)
+	s.composing = make(chan struct{}, 2*runtime.GOMAXPROCS(0))
 	s.book.Key = s.Sums
 	s.book.Follow(s.Store.View())
 	mux := http.NewServeMux()
@@ -314,7 +318,7 @@ func (s *Server) report(w http.ResponseWriter, r *http.Request, h store.Host) {
 		return
 	}
 	answer(w, host.ReportReply{Now: now.UTC(), State: string(state.State), Unlicensed: s.Unlicensed(h.ID),
-		Peers: newest(s.Store.View(), protocol(r)), Kept: rep.Digest})
+		Peers: newest(s.Store.View(), protocol(r)), Kept: rep.Digest, Every: s.Fleet.Clocks().Renew.Milliseconds()})
 }
 
 func (s *Server) sessions(w http.ResponseWriter, r *http.Request, h store.Host) {

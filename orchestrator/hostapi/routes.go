@@ -97,7 +97,7 @@ func (r *Routes) Run(ctx context.Context) error {
 		moves, now, moved := r.Fleet.Since(at)
 		at = now
 		if patient {
-			snapshot, _ := r.Fleet.Snapshot()
+			snapshot := r.Fleet.Snapshot()
 			patient = !heard(v, snapshot)
 		}
 		r.take(v, moves, !patient)

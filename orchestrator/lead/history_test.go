@@ -347,7 +347,7 @@ func (c *cluster) happen(e event) {
 
 // long is the plan of now, made of everything.
 func (c *cluster) long() converge.Plan {
-	snapshot, _ := c.fleet.Snapshot()
+	snapshot := c.fleet.Snapshot()
 	in := converge.Gather(c.memory.View(), snapshot)
 	in.Now, in.License, in.Clocks = c.now, c.license, c.fleet.Clocks()
 	return converge.Make(in)

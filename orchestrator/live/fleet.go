@@ -2,7 +2,7 @@
 //
 // Owns: each host's last report and its state; the clocks of liveness; the storm brake.
 // In: reports, with the time they came in; the list of enrolled hosts; ticks.
-// Out: Snapshots; a signal when something changed that others act on; which hosts moved, as far as decisions read what is known of them.
+// Out: Snapshots; which hosts moved, as far as decisions read what is known of them, and a signal when one did.
 // Never: stores anything, believes a single host's gossip about another, or takes a host's name from a body.
 package live
 
@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"reflect"
 	"sync"
 	"time"
 
@@ -90,17 +89,17 @@ type Snapshot map[wire.HostID]Status
 
 // Fleet follows the hosts.
 type Fleet struct {
-	clocks  Clocks
+	base    Clocks
 	started time.Time
 	log     *slog.Logger
 
 	mu struct {
 		sync.Mutex
-		hosts   map[wire.HostID]*record
-		last    time.Time // of the last tick
-		votes   tally
-		changed chan struct{}
-		moves   moves
+		hosts  map[wire.HostID]*record
+		clocks Clocks    // base, for as many hosts as there are
+		last   time.Time // of the last tick
+		votes  tally
+		moves  moves
 	}
 }
 
@@ -119,14 +118,18 @@ func (r *record) fresh(now time.Time, c Clocks) bool {
 
 // NewFleet starts with nobody known; started is the orchestrator's own start.
 func NewFleet(clocks Clocks, started time.Time, log *slog.Logger) *Fleet {
-	f := &Fleet{clocks: clocks, started: started, log: logging.Or(log)}
-	f.mu.hosts, f.mu.last, f.mu.changed = map[wire.HostID]*record{}, started, make(chan struct{})
+	f := &Fleet{base: clocks, started: started, log: logging.Or(log)}
+	f.mu.hosts, f.mu.clocks, f.mu.last = map[wire.HostID]*record{}, clocks, started
 	f.mu.moves = newMoves()
 	return f
 }
 
 // Clocks is the table in force.
-func (f *Fleet) Clocks() Clocks { return f.clocks }
+func (f *Fleet) Clocks() Clocks {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.mu.clocks
+}
 
 // Run looks at the states until ctx ends; members lists the enrolled hosts.
 func (f *Fleet) Run(ctx context.Context, members func() []Member) error {
@@ -142,9 +145,8 @@ func (f *Fleet) Tick(now time.Time, members []Member) {
 	defer f.mu.Unlock()
 	// While this process stood still it took no reports in: that is no host's fault.
 	stall := now.Sub(f.mu.last)
-	f.mu.last = now
+	f.mu.last, f.mu.clocks = now, f.base.For(len(members))
 	known := make(map[wire.HostID]bool, len(members))
-	changed := false
 	for _, m := range members {
 		known[m.ID] = true
 		r := f.mu.hosts[m.ID]
@@ -161,30 +163,26 @@ func (f *Fleet) Tick(now time.Time, members []Member) {
 		}
 	}
 	for _, r := range f.mu.hosts {
-		f.mu.votes.count(r, r.fresh(now, f.clocks))
+		f.mu.votes.count(r, r.fresh(now, f.mu.clocks))
 	}
 	for _, m := range members {
-		changed = f.next(f.mu.hosts[m.ID], now) || changed
+		f.next(f.mu.hosts[m.ID], now)
 	}
 	for id := range f.mu.hosts {
 		if !known[id] {
 			f.mu.votes.count(f.mu.hosts[id], false)
 			delete(f.mu.hosts, id)
 			f.move(id)
-			changed = true
 		}
-	}
-	if changed {
-		f.signal()
 	}
 }
 
-// next moves one host on and tells whether its state, or what becomes of its nodes, changed.
-func (f *Fleet) next(r *record, now time.Time) bool {
+// next brings one host's state, and what becomes of its nodes, up to now.
+func (f *Fleet) next(r *record, now time.Time) {
 	before, loss := r.Status.State, r.Loss
-	in := Input{Now: now, Started: f.started, Joined: r.Joined, Last: r.last, Votes: f.mu.votes.of(r, now, f.clocks)}
-	r.Status.State = Next(before, in, f.clocks)
-	r.Loss = Lose(r.Status.State, in, f.clocks)
+	in := Input{Now: now, Started: f.started, Joined: r.Joined, Last: r.last, Votes: f.mu.votes.of(r, now, f.mu.clocks)}
+	r.Status.State = Next(before, in, f.mu.clocks)
+	r.Loss = Lose(r.Status.State, in, f.mu.clocks)
 	if r.Status.State != before || r.Loss != loss {
 		f.move(r.ID)
 	}
@@ -192,7 +190,7 @@ func (f *Fleet) next(r *record, now time.Time) bool {
 		f.log.Warn("host is lost: its nodes are made anew elsewhere", logging.Host, r.Name, logging.Reason, r.Reason+"; "+r.Loss.Why)
 	}
 	if before.State == r.Status.State.State {
-		return r.Loss != loss
+		return
 	}
 	level := slog.LevelInfo
 	if r.Status.State.State == operator.HostUnreachable {
@@ -203,7 +201,6 @@ func (f *Fleet) next(r *record, now time.Time) bool {
 		reason = r.Away.String()
 	}
 	f.log.Log(context.Background(), level, "host is "+string(r.Status.State.State), logging.Host, r.Name, logging.Reason, reason)
-	return true
 }
 
 // tally is what all hosts whose last report was fresh at the last tick say of the others. It is kept: a tick costs the hosts, and what a
@@ -282,7 +279,6 @@ func (f *Fleet) Report(m Member, rep *host.Report, now time.Time) (State, error)
 	if old := r.Report; old != nil && old.Boot == rep.Boot && rep.Seq < old.Seq {
 		return r.Status.State, fmt.Errorf("report %d of host %s: is older than report %d", rep.Seq, m.Name, old.Seq)
 	}
-	changed := r.Status.From != m.From || matters(r.Report, rep)
 	if r.Status.From != m.From || decisive(r.Report, rep) {
 		f.move(m.ID)
 	}
@@ -302,9 +298,7 @@ func (f *Fleet) Report(m Member, rep *host.Report, now time.Time) (State, error)
 		r.dead = says
 	}
 	r.Report, r.Received, r.last, r.Status.From = rep, now, now, m.From
-	if f.next(r, now) || changed {
-		f.signal()
-	}
+	f.next(r, now)
 	return r.Status.State, nil
 }
 
@@ -320,45 +314,13 @@ func (f *Fleet) Complete(id wire.HostID, rep *host.Report) (State, bool) {
 	return r.Status.State, rep.Complete(r.Report)
 }
 
-// matters tells whether a report says something that others act on: figures that move all the time, and when a container is tried next,
-// are left out.
-func matters(old, rep *host.Report) bool {
-	if old == nil || len(old.Containers) != len(rep.Containers) {
-		return true
-	}
-	for i, a := range old.Containers {
-		b := rep.Containers[i]
-		for _, c := range [...]*host.ContainerStatus{&a, &b} {
-			c.MemoryBytes, c.CPUMicros, c.DiskBytes = 0, 0, 0
-			c.NextStart = time.Time{}
-		}
-		if !a.Started.Equal(b.Started) {
-			return true
-		}
-		b.Started = a.Started
-		if a != b {
-			return true
-		}
-	}
-	a, b := *old, *rep
-	for _, r := range []*host.Report{&a, &b} {
-		r.Seq, r.Sent, r.Load, r.Late, r.Containers, r.Digest = 0, time.Time{}, host.Load{}, "", nil, ""
-	}
-	return !reflect.DeepEqual(a, b)
-}
-
-func (f *Fleet) signal() {
-	close(f.mu.changed)
-	f.mu.changed = make(chan struct{})
-}
-
-// Snapshot is everything now, and a channel that is closed at the next change that matters.
-func (f *Fleet) Snapshot() (Snapshot, <-chan struct{}) {
+// Snapshot is everything now. It costs the hosts.
+func (f *Fleet) Snapshot() Snapshot {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s := make(Snapshot, len(f.mu.hosts))
 	for id, r := range f.mu.hosts {
 		s[id] = r.Status
 	}
-	return s, f.mu.changed
+	return s
 }

@@ -11,6 +11,7 @@ import (
 
 // Clocks is the one table of the times that liveness depends on.
 type Clocks struct {
+	Renew   time.Duration // how often a host reports when nothing changes
 	Detect  time.Duration // without a report for so long, a host is UNREACHABLE: that is shown, and nothing else follows from it
 	Agreed  time.Duration // without a report for so long, and called dead by gossip's members, its nodes are made anew
 	Alone   time.Duration // the same without the members' word
@@ -27,7 +28,8 @@ func ClocksFor(scale int) Clocks {
 	n := time.Duration(max(1, scale))
 	renew := host.ReportEvery
 	return Clocks{
-		Detect:  min(3*renew*n+renew/2, 4500*time.Millisecond),
+		Renew:   renew,
+		Detect:  detect(n * renew),
 		Agreed:  min(6*renew*n, 12*time.Second),
 		Alone:   30 * time.Second * n,
 		Join:    min(30*time.Second*n, time.Minute),
@@ -35,6 +37,19 @@ func ClocksFor(scale int) Clocks {
 		Replace: 2 * time.Minute * n,
 		Change:  3 * time.Minute * n,
 	}
+}
+
+// detect leaves room for three renewals that are lost.
+func detect(renew time.Duration) time.Duration {
+	return min(3*renew+500*time.Millisecond, 4500*time.Millisecond)
+}
+
+// For is the table of a cluster of so many hosts. Taking in reports is what a host costs at rest: from a thousand hosts on they renew their
+// links up to a third more seldom, and a host that falls silent is still shown within five seconds.
+func (c Clocks) For(hosts int) Clocks {
+	c.Renew = min(host.ReportAtMost, max(host.ReportEvery, time.Duration(hosts)*time.Millisecond))
+	c.Detect = max(c.Detect, detect(c.Renew))
+	return c
 }
 
 // State is where a host is, why, since when, and, for a passing state, when it ends by itself.

@@ -1,6 +1,7 @@
 package live
 
 import (
+	"math"
 	"net/netip"
 	"strings"
 	"testing"
@@ -31,6 +32,16 @@ func TestClocks(t *testing.T) {
 		if c.Agreed != x.agreed || c.Alone != x.alone {
 			t.Errorf("scale %d: nodes are made anew after %s, or %s without the members' word; want %s and %s", x.scale, c.Agreed, c.Alone,
 				x.agreed, x.alone)
+		}
+		for hosts := range 5000 {
+			many := c.For(hosts)
+			if 3*many.Renew >= many.Detect || many.Detect+tick > 5*time.Second || many.Agreed < many.Detect {
+				t.Fatalf("scale %d, %d hosts: %+v: three lost renewals, and no more, make a host UNREACHABLE, within 5 s", x.scale, hosts,
+					many)
+			}
+		}
+		if c.For(1000) != c || c.For(1200).Renew != 1200*time.Millisecond || c.For(5000).Renew != host.ReportAtMost {
+			t.Errorf("scale %d: 1000 hosts %+v, 1200 %+v, 5000 %+v", x.scale, c.For(1000), c.For(1200), c.For(5000))
 		}
 	}
 }
@@ -150,7 +161,7 @@ func TestFleet(t *testing.T) {
 		_, err := f.Report(members[i], &host.Report{Boot: "1", Seq: seq, Gossip: views}, now)
 		return err
 	}
-	state := func(id wire.HostID) operator.HostState { s, _ := f.Snapshot(); return s[id].State.State }
+	state := func(id wire.HostID) operator.HostState { s := f.Snapshot(); return s[id].State.State }
 	for i := range 3 {
 		now := at(1 + float64(i)/2)
 		f.Tick(now, members)
@@ -160,7 +171,7 @@ func TestFleet(t *testing.T) {
 			}
 		}
 	}
-	_, changed := f.Snapshot()
+	_, _, changed := f.Since(math.MaxInt64)
 	if err := report(0, 4, at(2.1)); err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +187,7 @@ func TestFleet(t *testing.T) {
 		t.Errorf("a report from the past: %v", err)
 	}
 	// b falls silent; a goes on and hears it: b is shown as UNREACHABLE, and keeps its nodes. Then a calls it dead.
-	snapshot := func(id wire.HostID) Status { s, _ := f.Snapshot(); return s[id] }
+	snapshot := func(id wire.HostID) Status { s := f.Snapshot(); return s[id] }
 	for n := int64(0); n < 31; n++ {
 		now := at(2.2 + float64(n)*0.2)
 		f.Tick(now, members)
@@ -184,14 +195,14 @@ func TestFleet(t *testing.T) {
 			t.Fatal(err)
 		}
 		since := now.Sub(at(2))
-		if got, want := state("h-b"), operator.HostUnreachable; (since >= f.clocks.Detect) != (got == want) {
+		if got, want := state("h-b"), operator.HostUnreachable; (since >= f.Clocks().Detect) != (got == want) {
 			t.Errorf("b is %s, silent for %s", got, since)
 		}
-		if got := snapshot("h-b").Loss; got.Lost != (since >= f.clocks.Agreed) {
+		if got := snapshot("h-b").Loss; got.Lost != (since >= f.Clocks().Agreed) {
 			t.Errorf("b's nodes, %s after its last report: %+v", since, got)
 		}
 	}
-	_, changed = f.Snapshot()
+	_, _, changed = f.Since(math.MaxInt64)
 	if _, err := f.Report(members[1], &host.Report{Boot: "1", Seq: 99, Late: "the host was too busy",
 		Load: host.Load{Pressure: host.Pressure{CPU: 98.6}}}, at(8.5)); err != nil {
 		t.Fatal(err)
@@ -214,7 +225,7 @@ func TestFleet(t *testing.T) {
 		t.Errorf("a is %s after our own stall", got)
 	}
 	f.Tick(at(14.2), members[:1])
-	if s, _ := f.Snapshot(); len(s) != 1 {
+	if s := f.Snapshot(); len(s) != 1 {
 		t.Errorf("a removed host is still there: %v", s)
 	}
 }

@@ -62,8 +62,8 @@ func TestTallyIsTheLongWay(t *testing.T) {
 		}
 		f.Tick(now, members)
 		for id, r := range f.mu.hosts {
-			if r.voting != r.fresh(now, f.clocks) {
-				t.Fatalf("%s has a say: %v, its report is fresh: %v", id, r.voting, r.fresh(now, f.clocks))
+			if r.voting != r.fresh(now, f.mu.clocks) {
+				t.Fatalf("%s has a say: %v, its report is fresh: %v", id, r.voting, r.fresh(now, f.mu.clocks))
 			}
 		}
 	})

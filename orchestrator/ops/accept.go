@@ -12,6 +12,7 @@ import (
 	"hardnode.dev/orchestrator/env"
 	"hardnode.dev/orchestrator/ops/progress"
 	"hardnode.dev/orchestrator/store"
+	"hardnode.dev/orchestrator/world"
 )
 
 // Request is what a person asks of an environment.
@@ -122,7 +123,7 @@ func (o *Ops) Cancel(ctx context.Context, id wire.OperationID, by string, accoun
 }
 
 func (o *Ops) get(id wire.OperationID) (operator.Operation, error) {
-	op, ok := o.World().Operation(id)
+	op, ok := (world.World{View: o.Store.View()}).For(world.Admin).Operation(id)
 	if !ok {
 		return operator.Operation{}, progress.NoOperation(id)
 	}

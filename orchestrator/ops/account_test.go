@@ -8,7 +8,6 @@ import (
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/live"
 	"hardnode.dev/orchestrator/store"
-	"hardnode.dev/orchestrator/world"
 )
 
 // TestAccount: a new environment is its caller's; an operation on one is the environment's, whoever asked.
@@ -18,9 +17,7 @@ func TestAccount(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer st.Close()
-	o := &Ops{Store: st, Fleet: live.NewFleet(live.ClocksFor(1), t0, nil), World: func() world.World {
-		return world.World{View: st.View()}.For(world.Admin)
-	}}
+	o := &Ops{Store: st, Fleet: live.NewFleet(live.ClocksFor(1), t0, nil)}
 	spec := operator.EnvironmentSpec{Version: 1, Name: "shop", Layers: []operator.LayerSpec{{Name: "cp", Template: "nginx:1", Nodes: 1}}}
 	for _, c := range []struct {
 		kind   string

@@ -13,13 +13,14 @@ import (
 	"hardnode.dev/orchestrator/world"
 )
 
-// failures looks at what failed creations left: the mark goes when all of it runs after all, and the environment after a week.
-func (o *Ops) failures(ctx context.Context, w world.World, now time.Time) error {
+// failures looks at what failed creations left, all of it or what is due: the mark goes when all of it runs after all, and the environment
+// after a week.
+func (o *Ops) failures(ctx context.Context, w world.World, now time.Time, all bool) error {
 	for e := range store.EnvsIn.Of(w.View, store.Failed) {
-		if e.Want == store.WantDeleted || busy(w.View, e) {
+		name := e.Spec.Name
+		if !all && !o.looks.due[name] || e.Want == store.WantDeleted || busy(w.View, e) {
 			continue
 		}
-		name := e.Spec.Name
 		what, err := "", error(nil)
 		switch end := e.Failed.Removal(); {
 		case progress.Mended(w.Facts(e), nodesOf(w, name), now):

@@ -46,7 +46,6 @@ func TestImportsAreKept(t *testing.T) {
 	defer st.Close()
 	now := t0.Add(time.Hour)
 	o := &Ops{Store: st, Fleet: live.NewFleet(live.ClocksFor(1), t0, nil), Now: func() time.Time { return now }}
-	o.World = func() world.World { return world.World{Now: now, View: st.View()}.For(world.Admin) }
 	done := created()
 	done.ID, done.State, done.Updated = "op-done", operator.OpDone, t0.Add(-time.Hour)
 	taken := created()
@@ -80,7 +79,7 @@ func TestImportsAreKept(t *testing.T) {
 		}
 	}
 	count := map[string]int{}
-	for _, op := range o.World().Operations().All() {
+	for _, op := range (world.World{Now: now, View: st.View()}).For(world.Admin).Operations().All() {
 		count[op.Kind+" "+string(op.State)]++
 	}
 	want := map[string]int{"env.create done": 2, "import done": progress.KeepFinal, "import running": 1}

@@ -13,6 +13,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -30,12 +32,14 @@ import (
 type Ops struct {
 	Store *store.Store
 	Fleet *live.Fleet
-	World func() world.World
-	Log   *slog.Logger
-	Now   func() time.Time // nil is time.Now
+	// Planned adds to a world what the last plan found; nil: there is no plan.
+	Planned func(world.World) world.World
+	Log     *slog.Logger
+	Now     func() time.Time // nil is time.Now
 
-	stepping sync.Mutex // held by Step: one at a time
-	swept    struct {   // by Step
+	stepping sync.Mutex // held by a step: one at a time
+	looks    looks      // by a step
+	swept    struct {   // likewise
 		at   wire.Revision
 		when time.Time
 	}
@@ -48,20 +52,25 @@ func (o *Ops) now() time.Time {
 	return time.Now().UTC().Truncate(time.Millisecond)
 }
 
-// Run advances all operations at every change and every second, until ctx ends. Operations of an earlier process go on here, with all
-// their time before them: what passed without an orchestrator was not theirs.
+// Run advances operations until ctx ends: at every change those that it may be about, and all of them every second, or more seldom where
+// that takes long. Operations of an earlier process go on here, with all their time before them: what passed without an orchestrator was
+// not theirs.
 func (o *Ops) Run(ctx context.Context) error {
 	resumed := false
+	var all time.Time // when all are looked at next
 	for {
-		_, fleet := o.Fleet.Snapshot()
+		_, _, moved := o.Fleet.Since(math.MaxInt64)
 		stored := o.Store.View().Over()
 		var err error
 		if !resumed {
 			err = o.resume(ctx)
 			resumed = err == nil
 		}
-		if resumed {
-			err = o.Step(ctx)
+		if began := time.Now(); resumed && began.Before(all) {
+			err = o.step(ctx, false)
+		} else if resumed {
+			err = o.step(ctx, true)
+			all = time.Now().Add(max(time.Second, restAfter*time.Since(began)))
 		}
 		if err != nil {
 			if ctx.Err() != nil {
@@ -74,7 +83,7 @@ func (o *Ops) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			t.Stop()
 			return nil
-		case <-fleet:
+		case <-moved:
 		case <-stored:
 		case <-t.C:
 		}
@@ -109,15 +118,46 @@ func (o *Ops) resume(ctx context.Context) error {
 	return nil
 }
 
+// restAfter is how many times as long as looking at all operations took nothing makes that necessary again: it is a twentieth of one CPU
+// at most, however many there are.
+const restAfter = 19
+
+// looks is which environments are to be looked at: each operation is one's.
+type looks struct {
+	world.Followed
+	heard live.Version          // of the hosts, up to which it follows
+	due   map[wire.EnvName]bool // found, and not yet looked at with success
+}
+
+// follow comes up to now, and gives the world that is looked at.
+func (o *Ops) follow() world.World {
+	if o.looks.due == nil {
+		o.looks.due = map[wire.EnvName]bool{}
+	}
+	v := o.Store.View()
+	moves, heard, _ := o.Fleet.Since(o.looks.heard)
+	o.looks.heard = heard
+	maps.Copy(o.looks.due, o.looks.Follow(v, moves))
+	w := o.looks.World()
+	w.Now = o.now()
+	if o.Planned != nil {
+		w = o.Planned(w)
+	}
+	return w
+}
+
 // Step advances every operation once. Steps asked for at the same time are taken one after the other.
-func (o *Ops) Step(ctx context.Context) error {
+func (o *Ops) Step(ctx context.Context) error { return o.step(ctx, true) }
+
+// step advances the operations whose environments are due, or all.
+func (o *Ops) step(ctx context.Context, all bool) error {
 	o.stepping.Lock()
 	defer o.stepping.Unlock()
-	w := o.World()
-	now := o.now()
+	w := o.follow()
+	now := w.Now
 	next := map[wire.OperationID]store.Operation{}
 	for op := range store.OperationsIn.Of(w.View, store.Unended) {
-		if op.Kind == progress.Import { // Imported and Silent end it
+		if op.Kind == progress.Import || !all && !o.looks.due[op.Env] { // Imported and Silent end an import
 			continue
 		}
 		if a := progress.Advance(op, facts(w, op, now)); a.State != op.State || a.Progress != op.Progress ||
@@ -125,11 +165,15 @@ func (o *Ops) Step(ctx context.Context) error {
 			next[op.ID] = a
 		}
 	}
-	if err := o.failures(ctx, w, now); err != nil {
+	if err := o.failures(ctx, w, now, all); err != nil {
 		return err
 	}
-	old := o.expired(w.View, now)
+	var old []store.Operation
+	if all {
+		old = o.expired(w.View, now)
+	}
 	if len(next) == 0 && len(old) == 0 {
+		clear(o.looks.due)
 		return nil
 	}
 	_, err := o.Store.Update(ctx, func(tx *store.Tx) error {
@@ -147,6 +191,7 @@ func (o *Ops) Step(ctx context.Context) error {
 		o.swept.at = 0 // they are looked for again
 		return err
 	}
+	clear(o.looks.due)
 	for _, op := range next {
 		if op.State.Final() {
 			logging.Or(o.Log).Info("operation "+string(op.State), logging.Op, string(op.ID), logging.Step, op.Kind,

@@ -202,6 +202,7 @@ func (s *Store) Update(ctx context.Context, f func(*Tx) error) (wire.Revision, e
 		}
 		got, err := s.m.Txn(ctx).If(cmps...).Then(ops...).Commit()
 		if err != nil {
+			s.log.Warn("a write is not confirmed", logging.Err, err, "records", len(ops), "bytes", tx.bytes)
 			return 0, unconfirmed(err)
 		}
 		if got.Succeeded {

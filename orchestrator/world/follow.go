@@ -36,9 +36,10 @@ func (f *follower) follow(v *store.View, moves []live.Move) (found map[wire.EnvN
 		}
 	}
 	for _, m := range moves {
+		before := f.live[m.ID].Report
 		moved := f.move(m)
 		for n := range store.NodesOn.Of(v, string(m.ID)) {
-			if moved(n.CTID) {
+			if moved(n.CTID) || answered(v, before, m.Status.Report, n) {
 				found[n.Env] = true
 			}
 		}
@@ -83,6 +84,13 @@ func (f *follower) move(m live.Move) (moved func(wire.CTID) bool) {
 	}
 }
 
+// answered tells whether of two reports one answers how a node shall be and one does not (World.Answered).
+func answered(v *store.View, before, now *host.Report, n store.Node) bool {
+	assigned := World{View: v}.assigned(n)
+	answers := func(r *host.Report) bool { return r != nil && r.PlannedFor() >= assigned }
+	return answers(before) != answers(now)
+}
+
 // touch finds the environments that a change of the store is about; true: all.
 func (f *follower) touch(was *store.View, c store.Change, found map[wire.EnvName]bool) bool {
 	switch c.Kind {
@@ -119,6 +127,20 @@ func every(v *store.View, found map[wire.EnvName]bool) {
 		found[n.Env] = true
 	}
 }
+
+// Followed is what is stored and what hosts report, kept from one moment to the next. It belongs to one caller at a time. The zero value
+// knows nothing.
+type Followed struct{ follower }
+
+// Follow comes up to v and to the hosts that moved since the Follow before; the first one needs all (live.Fleet.Since 0). Found are the
+// environments of which something changed that their states, their nodes' and the ends of their operations follow from: not reasons, and
+// not figures. It costs what changed.
+func (f *Followed) Follow(v *store.View, moves []live.Move) (found map[wire.EnvName]bool) {
+	return f.follow(v, moves)
+}
+
+// World is what is followed, as an admin sees it. It must not be used after the next Follow.
+func (f *Followed) World() World { return f.world() }
 
 // world is what is followed, as an admin sees it.
 func (f *follower) world() World { return World{View: f.view, Live: f.live}.For(Admin) }

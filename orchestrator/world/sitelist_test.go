@@ -28,6 +28,8 @@ type sited struct {
 	seq   int64
 	list  SiteList
 	heard live.Version
+
+	planned wire.Revision // for which reports say that they are an answer
 }
 
 func newSited() *sited {
@@ -50,14 +52,14 @@ func (s *sited) follow() (changed bool) {
 }
 
 func (s *sited) long() []host.Site {
-	snapshot, _ := s.fleet.Snapshot()
+	snapshot := s.fleet.Snapshot()
 	return World{View: s.store.View(), Live: snapshot, Now: s.now}.For(Admin).Sites()
 }
 
 // report makes a host say of each container on it what state finds for it, "" being that it has none.
 func (s *sited) report(id wire.HostID, state func(store.Node) (host.ContainerState, int64)) {
 	s.seq++
-	r := &host.Report{Boot: "b", Seq: s.seq, Containers: []host.ContainerStatus{}}
+	r := &host.Report{Boot: "b", Seq: s.seq, Planned: s.planned, Containers: []host.ContainerStatus{}}
 	for n := range store.NodesOn.Of(s.store.View(), string(id)) {
 		if is, generation := state(n); is != "" {
 			r.Containers = append(r.Containers, host.ContainerStatus{CTID: n.CTID, Generation: generation, State: is, CPUMicros: s.seq})

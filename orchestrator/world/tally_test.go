@@ -29,7 +29,7 @@ func (s *tallied) follow() {
 
 // seen is what an account sees of it, by the counts or by looking at everything.
 func (s *tallied) seen(account wire.Account, counted bool) World {
-	snapshot, _ := s.fleet.Snapshot()
+	snapshot := s.fleet.Snapshot()
 	w := World{View: s.store.View(), Live: snapshot, Now: s.now}.For(account)
 	if counted {
 		w.Counted = s.counts.Of

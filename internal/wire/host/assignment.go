@@ -37,8 +37,12 @@ const (
 	PathRoutes    = "/host/v1/routes"     // GET ?rev=N&wait=30s → Routes; for the component "resolver"
 )
 
-// ReportEvery is how often a host reports when nothing changes; three lost reports make it UNREACHABLE.
-const ReportEvery = time.Second
+// ReportEvery is how often a host reports when nothing changes; three lost reports make it UNREACHABLE. In a large cluster it is longer
+// (ReportReply.Every), ReportAtMost at most.
+const (
+	ReportEvery  = time.Second
+	ReportAtMost = 1350 * time.Millisecond
+)
 
 // Assignment is all that one host shall be. Work is whole, never a delta, and so are Peers, which have the names of all, in protocol 1. In
 // protocol 2 Peers and names are differences, and a host is told the names that its own containers may see. A nil part is unchanged from

@@ -147,6 +147,17 @@ type ReportReply struct {
 	// Kept is the digest of the whole report that the host's next may be unchanged from. "": the next must be whole; and if it answers an
 	// unchanged renewal, that was not taken in, and the whole one is sent at once.
 	Kept wire.Digest `json:"kept,omitempty"`
+
+	// Every is how soon the next report is wanted when nothing changes, in milliseconds; 0: ReportEvery. See Next.
+	Every int64 `json:"everyMs,omitempty"`
+}
+
+// Next is how soon the host reports again when nothing changes: what the orchestrator asks for, within what a host does.
+func (r *ReportReply) Next() time.Duration {
+	if r.Every <= 0 || r.Every > ReportAtMost.Milliseconds() { // the second by mistake: reports that come too soon harm nobody
+		return ReportEvery
+	}
+	return max(ReportEvery, time.Duration(r.Every)*time.Millisecond)
 }
 
 // Capacity is what a host has in all.
