@@ -59,7 +59,7 @@ func fullDisk(s story) {
 	s.create("fill", 1)
 	s.settled("fill")
 	s.delete("fill")
-	s.sameCounts(counts)
+	s.noMoreThan(counts)
 	if _, err := s.WaitHost(s.Context(), m.Name, patience(),
 		func(h operator.Host) bool { return isActive(h) && !tells(h) }); err != nil {
 		s.Error(err)

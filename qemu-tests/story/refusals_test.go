@@ -81,7 +81,7 @@ func refusals(s story) {
 	if list := s.hnctl("env", "list", "-o", "name"); strings.Contains(list, "bad") {
 		s.Errorf("a refused environment is in the list:\n%s", list)
 	}
-	s.sameCounts(before)
+	s.noMoreThan(before)
 }
 
 // refusedHosts: a machine that may not join says on its console what is wrong and what to do, and the orchestrator doesn't list it. (What a

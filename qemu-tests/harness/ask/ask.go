@@ -6,6 +6,8 @@
 // Never: does I/O.
 package ask
 
+import "reflect"
+
 // Port is the name of the probe's virtio-serial port.
 const Port = "hardnode.probe"
 
@@ -42,6 +44,17 @@ type Counts struct {
 	Routes     int `json:"routes"`     // IPv4, main table
 	Subvolumes int `json:"subvolumes"` // below /data
 	Processes  int `json:"processes"`  // without kernel threads
+}
+
+// Within tells whether there is no more of anything than in o.
+func (c Counts) Within(o Counts) bool {
+	is, was := reflect.ValueOf(c), reflect.ValueOf(o)
+	for i := range is.NumField() {
+		if is.Field(i).Int() > was.Field(i).Int() {
+			return false
+		}
+	}
+	return true
 }
 
 // Process is one process of the host or of a container; kernel threads are left out. Sizes in bytes.
