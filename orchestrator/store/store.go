@@ -9,6 +9,7 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -37,12 +38,13 @@ var ErrBusy = errors.New("the records kept changing")
 
 // Store is open until Close.
 type Store struct {
-	m    *member
-	log  *slog.Logger
-	view atomic.Pointer[View]
-	stop context.CancelFunc
-	done sync.WaitGroup
-	once sync.Once
+	m       *member
+	commits *commits
+	log     *slog.Logger
+	view    atomic.Pointer[View]
+	stop    context.CancelFunc
+	done    sync.WaitGroup
+	once    sync.Once
 }
 
 // Open starts the member, upgrades the schema, reads all records and follows them.
@@ -64,6 +66,7 @@ func open(ctx context.Context, o Options, list []upgrade) (*Store, error) {
 	}
 	watching, stop := context.WithCancel(context.Background())
 	s.stop = stop
+	s.commits = newCommits(m, rand.Text(), watching.Done())
 	due := make(chan struct{}, 1)
 	s.done.Go(func() { s.compact(watching, due) })
 	s.done.Go(func() { s.follow(watching, due) })
@@ -180,7 +183,7 @@ func (s *Store) await(ctx context.Context, what string, has func(*View) bool) er
 func (s *Store) Update(ctx context.Context, f func(*Tx) error) (wire.Revision, error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	for range 20 {
+	for conflicts := 0; conflicts < 20; {
 		tx := newTx(s.View())
 		if err := f(tx); err != nil {
 			return 0, err
@@ -200,18 +203,20 @@ func (s *Store) Update(ctx context.Context, f func(*Tx) error) (wire.Revision, e
 				ops = append(ops, clientv3.OpPut(k, string(raw)))
 			}
 		}
-		got, err := s.m.Txn(ctx).If(cmps...).Then(ops...).Commit()
-		if err != nil {
+		rev, how, err := s.commits.do(ctx, cmps, ops)
+		switch {
+		case err != nil:
 			s.log.Warn("a write is not confirmed", logging.Err, err, "records", len(ops), "bytes", tx.bytes)
 			return 0, unconfirmed(err)
-		}
-		if got.Succeeded {
-			rev := got.Header.Revision
+		case how == lost:
+			continue
+		case how == carriedOut:
 			if err := s.await(ctx, fmt.Sprintf("revision %d", rev), func(v *View) bool { return v.rev >= rev }); err != nil {
 				return 0, unconfirmed(err)
 			}
 			return wire.Revision(rev), nil
 		}
+		conflicts++
 		// One of the records is another one now, which the view is sure to show. The revision of the answer says nothing: it may be that of
 		// something the view doesn't hold.
 		if err := s.await(ctx, "the newer record", tx.outdated); err != nil {
