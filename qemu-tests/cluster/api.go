@@ -48,14 +48,24 @@ func (c *Cluster) hnctl(ctx context.Context, args []string) ([]byte, error) {
 	return out.Bytes(), err
 }
 
+// Logs is what a node's programs have said, on both of their streams.
+func (c *Cluster) Logs(ctx context.Context, node string) (string, error) {
+	var out, talk bytes.Buffer
+	err := c.command(ctx, &out, &talk, "node", "logs", node)
+	return out.String() + talk.String(), err
+}
+
 // HNCTLTo runs hnctl once and writes what it prints on stdout to out, which may take its time.
 func (c *Cluster) HNCTLTo(ctx context.Context, out io.Writer, args ...string) error {
+	return c.command(ctx, out, &bytes.Buffer{}, args...)
+}
+
+func (c *Cluster) command(ctx context.Context, out io.Writer, talk *bytes.Buffer, args ...string) error {
 	began := time.Now()
 	cmd := exec.CommandContext(ctx, c.bin("hnctl"), args...)
 	cmd.Env = append(os.Environ(), c.HNCTLEnv()...)
 	cmd.WaitDelay = 5 * time.Second
-	var talk bytes.Buffer
-	cmd.Stdout, cmd.Stderr = out, &talk
+	cmd.Stdout, cmd.Stderr = out, talk
 	if err := cmd.Run(); err != nil {
 		if ctx.Err() != nil {
 			err = fmt.Errorf("did not end within %s: %w", time.Since(began).Round(time.Second), err)

@@ -221,7 +221,10 @@ func (s trial) says(n operator.Node, text string, times int) {
 		}
 	}()
 	s.until(fmt.Sprintf("%q in the log of node %s, %d times", text, n.CTID, times), func() bool {
-		log = s.hnctl("node", "logs", n.CTID.String())
+		var err error
+		if log, err = s.Logs(s.Context(), n.CTID.String()); err != nil {
+			s.Fatal(err)
+		}
 		return strings.Count(log, text) >= times
 	})
 }
