@@ -54,9 +54,21 @@ clean: ## remove everything that was built (out/)
 	rm -rf $(OUT)
 
 # image/
-.PHONY: image image-kernel
+.PHONY: image image-kernel image-metal disk iso disk-metal iso-metal
 image: ## build the boot artefacts: out/image/{vmlinuz,cmdline,host.initrd,infra.initrd}
 	$(GO) build -trimpath -o $(OUT)/bin/image ./image && $(OUT)/bin/image -out $(OUT)
+
+image-metal: ## build the boot artefacts of servers, with the drivers of their hardware: out/metal/
+	$(GO) build -trimpath -o $(OUT)/bin/image ./image && $(OUT)/bin/image -out $(OUT) -metal
+
+disk: ## build disks that UEFI machines boot: out/media/{host,infra}.disk (hnctl media add-config puts a configuration onto one)
+	$(GO) build -trimpath -o $(OUT)/bin/image ./image && $(OUT)/bin/image -out $(OUT) disk
+
+disk-metal iso-metal: ## the same for servers, with the drivers of their hardware: out/media/metal-{host,infra}.{disk,iso}
+	$(GO) build -trimpath -o $(OUT)/bin/image ./image && $(OUT)/bin/image -out $(OUT) -metal $(@:-metal=)
+
+iso: ## build ISO images that BIOS and UEFI machines boot, as CD or stick: out/media/{host,infra}.iso
+	$(GO) build -trimpath -o $(OUT)/bin/image ./image && $(OUT)/bin/image -out $(OUT) iso
 
 image-kernel: ## fetch the kernel and its modules only: out/image/{vmlinuz,modules}
 	$(GO) build -trimpath -o $(OUT)/bin/image ./image && $(OUT)/bin/image -out $(OUT) kernel

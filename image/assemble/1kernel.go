@@ -3,8 +3,8 @@
 // Owns: the steps kernel → modules → programs → rescue → tools → components → root → initrd → command line → sizes, and the stamps that
 // skip a step whose inputs are unchanged.
 // In: Debian packages (through apt, which verifies them), this module's own programs, u-root's commands.
-// Out: below Out: image/vmlinuz, image/cmdline, image/host.initrd, image/infra.initrd, image/kernel.json, image/modules/, image/sizes.txt,
-// bin/*.
+// Out: below Out, in the target's folder: vmlinuz, cmdline, host.initrd, infra.initrd, host.efi, infra.efi, kernel.json, modules/,
+// sizes.txt; media/, bin/*.
 // Never: writes outside Out, needs root, or puts a time, a path or an order of its own into an artefact: same inputs, same bytes.
 package assemble
 
@@ -14,15 +14,24 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 
 	"hardnode.dev/image/debian"
 )
 
 // Builder is one run. Out is the output directory, absolute; Log prints a line for a person.
 type Builder struct {
-	Out string
-	Log func(format string, args ...any)
+	Out    string
+	Target Target
+	Log    func(format string, args ...any)
+}
+
+// in is a path in the folder of what is built, kept one in the folder of what only this target's builds keep.
+func (b Builder) in(parts ...string) string {
+	return b.path(append([]string{b.Target.Folder}, parts...)...)
+}
+
+func (b Builder) kept(parts ...string) string {
+	return b.path(append([]string{"cache", b.Target.Folder}, parts...)...)
 }
 
 func (b Builder) path(parts ...string) string {
@@ -31,20 +40,16 @@ func (b Builder) path(parts ...string) string {
 
 func (b Builder) archive() debian.Archive { return debian.Archive{Cache: b.path("cache"), Log: b.Log} }
 
-// Kernel is what out/image/kernel.json records.
+// Kernel is what out/kernel.json records.
 type Kernel struct {
 	Release string         `json:"release"` // as uname -r
 	Package debian.Package `json:"package"`
 }
 
-const metaKernel = "linux-image-6.12-cloud-amd64" // 6.12: btrfs simple quotas, file-backed erofs; cloud: the drivers of VMs only
-
-var kernelName = regexp.MustCompile(`^linux-image-6\.12\.[0-9].*-cloud-amd64$`)
-
-// Kernel fetches the kernel, writes image/vmlinuz and image/kernel.json, and returns the unpacked modules directory.
+// Kernel fetches the kernel, writes vmlinuz and kernel.json, and returns the unpacked modules directory.
 func (b Builder) Kernel(ctx context.Context) (Kernel, string, error) {
 	a := b.archive()
-	name, err := a.Concrete(ctx, metaKernel, kernelName)
+	name, err := a.Concrete(ctx, b.Target.meta, b.Target.kernel)
 	if err != nil {
 		return Kernel{}, "", err
 	}
@@ -61,17 +66,17 @@ func (b Builder) Kernel(ctx context.Context) (Kernel, string, error) {
 		return Kernel{}, "", fmt.Errorf("find the kernel in package %q: %d files match boot/vmlinuz-*", name, len(found))
 	}
 	k := Kernel{Release: filepath.Base(found[0])[len("vmlinuz-"):], Package: p}
-	if err := os.MkdirAll(b.path("image"), 0o755); err != nil {
+	if err := os.MkdirAll(b.in(), 0o755); err != nil {
 		return Kernel{}, "", fmt.Errorf("make the output directory: %v", err)
 	}
-	if err := copyFile(b.path("image", "vmlinuz"), found[0], 0o644); err != nil {
+	if err := copyFile(b.in("vmlinuz"), found[0], 0o644); err != nil {
 		return Kernel{}, "", err
 	}
 	text, err := json.MarshalIndent(k, "", "  ")
 	if err != nil {
 		return Kernel{}, "", fmt.Errorf("encode kernel.json: %v", err)
 	}
-	if err := replace(b.path("image", "kernel.json"), append(text, '\n'), 0o644); err != nil {
+	if err := replace(b.in("kernel.json"), append(text, '\n'), 0o644); err != nil {
 		return Kernel{}, "", err
 	}
 	return k, filepath.Join(dir, "lib", "modules", k.Release), nil

@@ -6,14 +6,14 @@ import (
 	"hardnode.dev/image/kmod"
 )
 
-// Modules decompresses the modules of kmod.Table into image/modules/ (all) and cache/stage1/ (those of the first /init).
+// Modules decompresses the target's modules into modules/ (all) and stage1/ (those of the first /init).
 func (b Builder) Modules(k Kernel, tree string) error {
 	var rows strings.Builder
-	for _, r := range kmod.Table {
+	for _, r := range b.Target.table {
 		rows.WriteString(r.Name + string(rune('0'+int(r.Use))))
 	}
-	st := stamp{file: b.path("cache", "modules.stamp"), inputs: digest("modules 3", k.Package.SHA256, rows.String()),
-		outputs: []string{b.path("image", "modules", "modules.dep"), b.path("cache", "stage1", "modules.dep")}}
+	st := stamp{file: b.kept("modules.stamp"), inputs: digest("modules 3", k.Package.SHA256, rows.String()),
+		outputs: []string{b.in("modules", "modules.dep"), b.kept("stage1", "modules.dep")}}
 	if st.fresh() {
 		return nil
 	}
@@ -21,17 +21,17 @@ func (b Builder) Modules(k Kernel, tree string) error {
 	if err != nil {
 		return err
 	}
-	mods, absent, err := t.Choose(kmod.Table)
+	mods, absent, err := t.Choose(b.Target.table)
 	if err != nil {
 		return err
 	}
 	if len(absent) > 0 {
 		b.Log("modules: not files of this kernel: %s", strings.Join(absent, ", "))
 	}
-	if err := kmod.Write(b.path("image", "modules"), mods, func(kmod.Module) bool { return true }); err != nil {
+	if err := kmod.Write(b.in("modules"), mods, func(kmod.Module) bool { return true }); err != nil {
 		return err
 	}
-	if err := kmod.Write(b.path("cache", "stage1"), mods, func(m kmod.Module) bool { return m.Use == kmod.Stage1 }); err != nil {
+	if err := kmod.Write(b.kept("stage1"), mods, func(m kmod.Module) bool { return m.Use == kmod.Stage1 }); err != nil {
 		return err
 	}
 	b.Log("modules: %d for kernel %s", len(mods), k.Release)

@@ -28,7 +28,7 @@ func (b Builder) Root(ctx context.Context, k Kernel, s Stamped, bin map[string]s
 	t.text("etc/hosts", "127.0.0.1 localhost\n::1 localhost\n")
 	t.link("etc/resolv.conf", "/run/hardnode/resolv.conf")
 	t.link("etc/mtab", "/proc/self/mounts")
-	t.text("etc/os-release", fmt.Sprintf("ID=hardnode\nNAME=Hardnode\nVERSION_ID=%s\nPRETTY_NAME=\"Hardnode %s\"\n", s.Version, s.Version))
+	t.text("etc/os-release", release(s))
 	for _, p := range programs {
 		if path, ok := bin[p.Pkg]; ok {
 			t.file(p.Dest, path, 0o755)
@@ -47,10 +47,10 @@ func (b Builder) Root(ctx context.Context, k Kernel, s Stamped, bin map[string]s
 		return "", err
 	}
 	t.file(noticesFile, notices, 0o644)
-	if err := t.modules(b.path("image", "modules"), "usr/lib/modules/"+k.Release); err != nil {
+	if err := t.modules(b.in("modules"), "usr/lib/modules/"+k.Release); err != nil {
 		return "", err
 	}
-	image := b.path("cache", "root.erofs")
+	image := b.kept("root.erofs")
 	sum, err := t.digest()
 	if err != nil {
 		return "", err
@@ -59,7 +59,7 @@ func (b Builder) Root(ctx context.Context, k Kernel, s Stamped, bin map[string]s
 	if st.fresh() {
 		return image, nil
 	}
-	if err := t.erofs(ctx, b.path("cache", "root.stage"), image); err != nil {
+	if err := t.erofs(ctx, b.kept("root.stage"), image); err != nil {
 		return "", err
 	}
 	return image, st.mark()

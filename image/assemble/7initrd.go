@@ -28,7 +28,7 @@ func (b Builder) Stage1(bin string) (Part, error) {
 	var t tree
 	t.dir(0o755, "dev", "proc", "sys", "newroot")
 	t.file("init", bin, 0o755)
-	if err := t.modules(b.path("cache", "stage1"), "modules"); err != nil {
+	if err := t.modules(b.kept("stage1"), "modules"); err != nil {
 		return Part{}, err
 	}
 	raw, err := t.cpio(cpio.CharDev("dev/console", 0o600, 5, 1), cpio.CharDev("dev/kmsg", 0o600, 1, 11))
@@ -36,7 +36,7 @@ func (b Builder) Stage1(bin string) (Part, error) {
 		return Part{}, err
 	}
 	const name = "first cpio (init, loop, erofs)"
-	file := b.path("cache", "stage1.cpio.zst")
+	file := b.kept("stage1.cpio.zst")
 	st := stamp{file: file + ".stamp", inputs: digest("stage1 1", string(raw)), outputs: []string{file}}
 	if st.fresh() {
 		packed, err := os.ReadFile(file)
@@ -67,7 +67,7 @@ func (b Builder) Initrd(name string, parts ...Part) error {
 	for _, p := range parts {
 		all = append(all, p.Data...)
 	}
-	return replace(b.path("image", name), all, 0o644)
+	return replace(b.in(name), all, 0o644)
 }
 
 // cpio writes the tree in newc form with no times, numbers or owners of the building machine.

@@ -59,7 +59,7 @@ func (b Builder) Components(ctx context.Context, bin map[string]string) (Part, e
 		return Part{}, fmt.Errorf("encode the index of images: %v", err)
 	}
 	t.text(imagesDir+"/index.json", string(text)+"\n")
-	if err := replace(b.path("image", "images.json"), append(text, '\n'), 0o644); err != nil {
+	if err := replace(b.in("images.json"), append(text, '\n'), 0o644); err != nil {
 		return Part{}, err
 	}
 	raw, err := t.cpio()

@@ -6,9 +6,6 @@ import (
 	"strings"
 )
 
-// budget is what the host profile may weigh, kernel and initramfs together: it is loaded by PXE and kept in RAM.
-const budget = 48 << 20
-
 // row is one line of the size table.
 type row struct {
 	name  string
@@ -17,32 +14,32 @@ type row struct {
 
 func mib(n int) float64 { return float64(n) / (1 << 20) }
 
-// Sizes writes image/sizes.txt and fails when the host profile is over its budget.
+// Sizes writes sizes.txt and fails when the host profile is over its budget.
 func (b Builder) Sizes(host, infra []Part, inside []row) error {
-	st, err := os.Stat(b.path("image", "vmlinuz"))
+	st, err := os.Stat(b.in("vmlinuz"))
 	if err != nil {
 		return fmt.Errorf("measure the kernel: %v", err)
 	}
-	text, total := sizes(int(st.Size()), host, infra, inside)
-	if err := replace(b.path("image", "sizes.txt"), []byte(text), 0o644); err != nil {
+	text, total := sizes(b.Target.budget, int(st.Size()), host, infra, inside)
+	if err := replace(b.in("sizes.txt"), []byte(text), 0o644); err != nil {
 		return err
 	}
 	for line := range strings.Lines(text) {
 		b.Log("%s", strings.TrimRight(line, "\n"))
 	}
-	return within(total)
+	return within(total, b.Target.budget)
 }
 
 // within says whether a host profile of n bytes is within the budget.
-func within(n int) error {
+func within(n, budget int) error {
 	if n > budget {
-		return fmt.Errorf("host profile: kernel and initramfs are %.1f MiB, the budget is %.0f MiB: take something out (image/sizes.txt)",
+		return fmt.Errorf("host profile: kernel and initramfs are %.1f MiB, the budget is %.0f MiB: take something out (sizes.txt)",
 			mib(n), mib(budget))
 	}
 	return nil
 }
 
-func sizes(kernel int, host, infra []Part, inside []row) (text string, hostTotal int) {
+func sizes(budget, kernel int, host, infra []Part, inside []row) (text string, hostTotal int) {
 	var s strings.Builder
 	line := func(name string, n int) { fmt.Fprintf(&s, "%-34s %7.1f MiB\n", name, mib(n)) }
 	line("vmlinuz", kernel)

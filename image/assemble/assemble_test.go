@@ -130,7 +130,7 @@ func TestArgumentsHaveReasons(t *testing.T) {
 }
 
 func TestBudget(t *testing.T) {
-	text, total := sizes(10<<20, []Part{{"a", make([]byte, 1<<20)}, {"b", make([]byte, 2<<20)}}, []Part{{"c", make([]byte, 4<<20)}},
+	text, total := sizes(48<<20, 10<<20, []Part{{"a", make([]byte, 1<<20)}, {"b", make([]byte, 2<<20)}}, []Part{{"c", make([]byte, 4<<20)}},
 		[]row{{"x", 5 << 20}})
 	if total != 13<<20 {
 		t.Errorf("host profile is %d bytes, want 13 MiB", total)
@@ -140,10 +140,10 @@ func TestBudget(t *testing.T) {
 			t.Errorf("no %q in:\n%s", want, text)
 		}
 	}
-	if err := within(budget); err != nil {
+	if err := within(48<<20, 48<<20); err != nil {
 		t.Error(err)
 	}
-	if err := within(budget + 1); err == nil {
+	if err := within(48<<20+1, 48<<20); err == nil {
 		t.Error("one byte over the budget passes")
 	}
 }

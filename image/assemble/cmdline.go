@@ -21,5 +21,5 @@ func cmdline(args []argument) string {
 
 // Cmdline writes image/cmdline, the kernel command line that belongs to the image.
 func (b Builder) Cmdline() error {
-	return replace(b.path("image", "cmdline"), []byte(cmdline(arguments)), 0o644)
+	return replace(b.in("cmdline"), []byte(cmdline(arguments)), 0o644)
 }

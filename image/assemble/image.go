@@ -62,6 +62,12 @@ func (b Builder) Image(ctx context.Context) error {
 	if err := b.Cmdline(); err != nil {
 		return err
 	}
+	if err := b.UKI(ctx, "host", k, s, first, second); err != nil {
+		return err
+	}
+	if err := b.UKI(ctx, "infra", k, s, first, second, third); err != nil {
+		return err
+	}
 	inside, err := b.inside(bin, bb, tools)
 	if err != nil {
 		return err
@@ -116,7 +122,7 @@ func (b Builder) inside(bin map[string]string, bb string, tools []debian.File) (
 	if err := add("mkfs.btrfs with its libraries", paths...); err != nil {
 		return nil, err
 	}
-	mods, err := filepath.Glob(b.path("image", "modules", "*.ko"))
+	mods, err := filepath.Glob(b.in("modules", "*.ko"))
 	if err != nil {
 		return nil, err
 	}

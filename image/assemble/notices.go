@@ -39,7 +39,7 @@ func (b Builder) Notices(ctx context.Context, pkgs []debian.Package) (string, er
 	for _, p := range pkgs {
 		debs = append(debs, p.Name+" "+p.SHA256)
 	}
-	out := b.path("cache", "NOTICES")
+	out := b.kept("NOTICES")
 	st := stamp{file: out + ".stamp", outputs: []string{out},
 		inputs: digest("notices 2", mod, string(compiler), strings.Join(args, " "), strings.Join(debs, " "))}
 	if st.fresh() {

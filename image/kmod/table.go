@@ -27,6 +27,7 @@ type Row struct {
 
 // Table is every module a host of the VM profile carries. A row without a reason is not added.
 var Table = []Row{
+	{"crc32c_generic", Stage1, "checksums: erofs' libcrc32c asks for it by name (built into the kernel of VMs)"},
 	{"loop", Stage1, "the read-only root is a file in the initramfs"},
 	{"erofs", Stage1, "filesystem of the root, the templates and the components"},
 

@@ -8,6 +8,7 @@
 package harness
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"os"
@@ -26,7 +27,8 @@ const DefaultTimeout = 15 * time.Minute
 // Config is all that makes one VM. The zero value of every field but Name, Kernel and Dir is usable.
 type Config struct {
 	Name    string            // shown in errors and file names; a DNS label
-	Kernel  string            // bzImage; empty boots from firmware (see Extra)
+	Kernel  string            // bzImage; empty boots from a disk
+	UEFI    bool              // OVMF is the firmware, with variables that live as long as Dir; else SeaBIOS
 	Initrd  []string          // files, handed to the kernel one after the other (each padded to 4 bytes)
 	Append  string            // kernel command line; "console=ttyS0" is put before it
 	MemMiB  int               // 0 is 512
@@ -42,16 +44,51 @@ type Config struct {
 	Extra   []string          // further QEMU arguments
 }
 
-// Disk is one raw virtio disk.
+// Disk is one raw disk.
 type Disk struct {
+	Bus      Bus    // "" is Virtio
 	Path     string // made sparse when it doesn't exist, kept when it does
 	SizeMiB  int    // of a new file
 	Serial   string // at most 20 characters, seen as /sys/block/vda/serial
 	ReadOnly bool
 }
 
-// NIC is one virtio network card: on a Switch port, or on QEMU's user-mode network (10.0.2.0/24 with DHCP).
+// Bus is how a disk is attached.
+type Bus string
+
+// The buses. A disk of NVMe or USB has a Serial, or gets one of its own.
+const (
+	Virtio Bus = "virtio" // /dev/vda, /dev/vdb, …
+	NVMe   Bus = "nvme"   // /dev/nvme0n1, …
+	AHCI   Bus = "ahci"   // /dev/sda, …
+	CD     Bus = "cd"     // a CD drive on AHCI
+	USB    Bus = "usb"    // a stick
+)
+
+// device is QEMU's device for a disk's drive.
+func (d Disk) device(i int) []string {
+	serial := d.Serial
+	if serial == "" && (d.Bus == NVMe || d.Bus == USB) {
+		serial = fmt.Sprintf("disk%d", i)
+	}
+	dev := map[Bus]string{"": "virtio-blk-pci", Virtio: "virtio-blk-pci", NVMe: "nvme", AHCI: "ide-hd,bus=ide.%d", CD: "ide-cd,bus=ide.%d",
+		USB: "usb-storage,bus=xhci%d.0,removable=on"}[d.Bus]
+	if strings.Contains(dev, "%d") {
+		dev = fmt.Sprintf(dev, i)
+	}
+	dev += fmt.Sprintf(",drive=disk%d,bootindex=%d", i, i+1)
+	if serial != "" {
+		dev += ",serial=" + serial
+	}
+	if d.Bus == USB {
+		return []string{"-device", fmt.Sprintf("qemu-xhci,id=xhci%d", i), "-device", dev}
+	}
+	return []string{"-device", dev}
+}
+
+// NIC is one network card: on a Switch port, or on QEMU's user-mode network (10.0.2.0/24 with DHCP).
 type NIC struct {
+	Model  string        // QEMU's; "" is virtio-net-pci
 	MAC    string        // "" takes one from the VM's name and the card's number
 	Switch *ether.Switch // a port of this switch, named Config.Name (further cards on it: Name-2, …)
 	User   []Forward     // with no Switch: user-mode network with these forwards
@@ -65,6 +102,9 @@ type Forward struct {
 	Guest int
 	Addr  string // the address it listens on; "" is 127.0.0.1
 }
+
+// firmware is where Debian's package ovmf puts its files.
+const firmware = "/usr/share/OVMF/"
 
 // Where inherited descriptors lie in the QEMU process; NICs on a switch follow fdNIC.
 const (
@@ -123,6 +163,10 @@ func (c Config) args(kvm bool) []string {
 	if !c.Reboot {
 		a = append(a, "-no-reboot")
 	}
+	if c.UEFI {
+		a = append(a, "-drive", "if=pflash,format=raw,readonly=on,file="+firmware+"OVMF_CODE_4M.fd",
+			"-drive", "if=pflash,format=raw,file="+strings.ReplaceAll(c.file("vars"), ",", ",,"))
+	}
 	if c.Kernel != "" {
 		a = append(a, "-kernel", c.Kernel, "-append", strings.TrimSpace("console=ttyS0 "+c.Append))
 	}
@@ -136,11 +180,7 @@ func (c Config) args(kvm bool) []string {
 		if d.ReadOnly {
 			drive += ",readonly=on"
 		}
-		dev := fmt.Sprintf("virtio-blk-pci,drive=disk%d", i)
-		if d.Serial != "" {
-			dev += ",serial=" + d.Serial
-		}
-		a = append(a, "-drive", drive, "-device", dev)
+		a = append(append(a, "-drive", drive), d.device(i)...)
 	}
 	fd := fdNIC
 	for i, n := range c.NICs {
@@ -166,7 +206,7 @@ func (c Config) args(kvm bool) []string {
 		if mac == "" {
 			mac = ether.MAC(c.Name, i)
 		}
-		a = append(a, "-netdev", net, "-device", fmt.Sprintf("virtio-net-pci,netdev=net%d,mac=%s,romfile=", i, mac))
+		a = append(a, "-netdev", net, "-device", fmt.Sprintf("%s,netdev=net%d,mac=%s,romfile=", cmp.Or(n.Model, "virtio-net-pci"), i, mac))
 	}
 	for i, name := range c.fwNames() {
 		a = append(a, "-fw_cfg", fmt.Sprintf("name=%s,file=%s", name, c.file(fmt.Sprintf("fwcfg%d", i))))

@@ -83,6 +83,11 @@ func (c Config) prepare() error {
 			return fmt.Errorf("make disk %s: %v", d.Path, err)
 		}
 	}
+	if c.UEFI {
+		if err := c.variables(); err != nil {
+			return err
+		}
+	}
 	for i, name := range c.fwNames() {
 		if err := os.WriteFile(c.file(fmt.Sprintf("fwcfg%d", i)), c.FwCfg[name], 0o600); err != nil {
 			return err
@@ -92,6 +97,18 @@ func (c Config) prepare() error {
 		return join(c.file("initrd"), c.Initrd)
 	}
 	return nil
+}
+
+// variables makes the firmware's store of variables, unless an earlier VM of this name left one.
+func (c Config) variables() error {
+	if _, err := os.Stat(c.file("vars")); err == nil {
+		return nil
+	}
+	fresh, err := os.ReadFile(firmware + "OVMF_VARS_4M.fd")
+	if err != nil {
+		return fmt.Errorf("read the firmware: %v; install the package ovmf", err)
+	}
+	return os.WriteFile(c.file("vars"), fresh, 0o600)
 }
 
 // launch starts QEMU with its sockets as inherited descriptors, so that no socket path can be left over or be too long.

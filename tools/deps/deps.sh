@@ -18,6 +18,9 @@ btrfs-progs      /usr/sbin/mkfs.btrfs               demo  goes into the image: f
 mmdebstrap       /usr/bin/mmdebstrap                test  makes the root of a container with systemd in a test
 zstd             /usr/bin/zstd                      demo  compresses the initramfs
 xz-utils         /usr/bin/xz                        demo  unpacks kernel modules
+ovmf             /usr/share/OVMF/OVMF_CODE_4M.fd    test  the UEFI firmware of virtual machines
+xorriso          /usr/bin/xorriso                   test  makes ISO images
+dosfstools       /usr/sbin/fsck.vfat                test  checks the filesystems of boot media
 crun             /usr/bin/crun                      test  what make bench compares with
 busybox-static   /usr/bin/busybox                   test  the programs inside the containers of the runtime's tests
 chromium         /usr/bin/chromium                  test  looks at the panel in tests

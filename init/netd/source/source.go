@@ -7,6 +7,7 @@
 package source
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -91,10 +92,22 @@ func volume(root string, mount func(device, fstype, dir string) (func() error, e
 	} else if err != nil {
 		return d, err
 	}
+	if d.YAML = unpadded(d.YAML); d.YAML == nil {
+		return d, fmt.Errorf("volume %s on %s has nothing in its file %s: %w", volumeLabel, device, configName, Nothing)
+	}
 	if d.Bundle, err = read(filepath.Join(dir, bundleName)); errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
+	d.Bundle = unpadded(d.Bundle)
 	return d, err
+}
+
+// unpadded is a file without the line ends that fill its place on a CD (internal/disk/medium); nil if it is nothing else.
+func unpadded(raw []byte) []byte {
+	if text := bytes.TrimRight(raw, "\n"); len(text) > 0 {
+		return raw[:min(len(raw), len(text)+1)]
+	}
+	return nil
 }
 
 func read(path string) ([]byte, error) {

@@ -9,6 +9,7 @@ import (
 	"hardnode.dev/tools/hnctl/env"
 	"hardnode.dev/tools/hnctl/host"
 	"hardnode.dev/tools/hnctl/jls"
+	"hardnode.dev/tools/hnctl/media"
 	"hardnode.dev/tools/hnctl/node"
 	"hardnode.dev/tools/hnctl/operation"
 	"hardnode.dev/tools/hnctl/registry"
@@ -29,6 +30,7 @@ func commands(a *app.App) []*cobra.Command {
 		registry.Group(a),
 		token.Group(a),
 		jls.Group(a),
+		media.Group(a),
 		contexts.Group(a),
 		audit(a),
 		version(a),

@@ -1,0 +1,92 @@
+package assemble
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"hardnode.dev/internal/disk/medium"
+)
+
+// What an ISO takes from Debian's packages: the loader of BIOS machines, from CD and from a stick.
+var isoFiles = []struct{ pkg, file, target string }{
+	{"isolinux", "usr/lib/ISOLINUX/isolinux.bin", "isolinux/isolinux.bin"},
+	{"isolinux", "usr/lib/ISOLINUX/isohdpfx.bin", ""}, // the first sector of a stick
+	{"syslinux-common", "usr/lib/syslinux/modules/bios/ldlinux.c32", "isolinux/ldlinux.c32"},
+}
+
+// esp is the EFI system partition, as a file of the ISO.
+const esp = "boot/esp.img"
+
+// isoDeadline bounds the writing of an ISO.
+const isoDeadline = 5 * time.Minute
+
+// ISO writes media/<profile>.iso: BIOS and UEFI machines boot the profile from it, as a CD and as a stick.
+func (b Builder) ISO(ctx context.Context, profile string, s Stamped) error {
+	tree := b.kept("iso", profile)
+	if err := os.RemoveAll(tree); err != nil {
+		return fmt.Errorf("clear the tree of an ISO: %v", err)
+	}
+	from := map[string]string{"boot/vmlinuz": b.in("vmlinuz"), "boot/initrd": b.in(profile + ".initrd")}
+	sources := map[string]string{}
+	for _, f := range isoFiles {
+		pkgs, err := b.archive().Get(ctx, f.pkg)
+		if err != nil {
+			return err
+		}
+		dir := b.path("cache", "unpacked", f.pkg)
+		if err := b.archive().Unpack(ctx, pkgs[0], dir); err != nil {
+			return err
+		}
+		sources[f.file] = filepath.Join(dir, f.file)
+		if f.target != "" {
+			from[f.target] = sources[f.file]
+		}
+	}
+	for to, path := range from {
+		if err := copyFile(filepath.Join(tree, to), path, 0o444); err != nil {
+			return err
+		}
+	}
+	texts := map[string][]byte{"isolinux/isolinux.cfg": []byte(isolinux())}
+	for _, p := range medium.Places() {
+		texts[p.Path] = p.Data
+	}
+	for to, text := range texts {
+		if err := replace(filepath.Join(tree, to), text, 0o444); err != nil {
+			return err
+		}
+	}
+	// It lies inside the ISO's own filesystem: El Torito's catalogue can't say the length of what is larger than 32 MiB, and firmware
+	// takes the filesystem's end for it.
+	loaded := medium.File{Path: medium.Removable, Source: b.in(profile + ".efi")}
+	if err := medium.ESP(filepath.Join(tree, esp), loaded); err != nil {
+		return err
+	}
+	out := b.path("media", b.Target.Prefix+profile+".iso")
+	ctx, cancel := context.WithTimeout(ctx, isoDeadline)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "xorriso", "-as", "mkisofs", "-quiet", "-iso-level", "3", "-volid", medium.Label, "-o", out+".new",
+		"-isohybrid-mbr", sources[isoFiles[1].file],
+		"-c", "isolinux/boot.cat", "-b", "isolinux/isolinux.bin", "-no-emul-boot", "-boot-load-size", "4", "-boot-info-table",
+		"-eltorito-alt-boot", "-e", esp, "-no-emul-boot", "-isohybrid-gpt-basdat", tree)
+	cmd.Env = append(os.Environ(), "SOURCE_DATE_EPOCH="+s.Time)
+	if text, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("write %q: xorriso: %v\n%s", out, err, text)
+	}
+	return os.Rename(out+".new", out)
+}
+
+// isolinux is the configuration of the BIOS loader: it boots at once, and shows what it does on screen and serial port.
+func isolinux() string {
+	var words []string
+	for _, a := range append(consoles[:len(consoles):len(consoles)], arguments...) {
+		words = append(words, a.text)
+	}
+	return "SERIAL 0 115200\nDEFAULT hardnode\nPROMPT 0\nLABEL hardnode\n  KERNEL /boot/vmlinuz\n  INITRD /boot/initrd\n  APPEND " +
+		strings.Join(words, " ") + "\n"
+}

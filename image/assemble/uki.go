@@ -1,0 +1,64 @@
+package assemble
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"hardnode.dev/image/uki"
+)
+
+// loaderPackage holds the stub of UKIs, and the boot loader.
+const (
+	loaderPackage = "systemd-boot-efi"
+	stubFile      = "usr/lib/systemd/boot/efi/linuxx64.efi.stub"
+)
+
+// consoles are what a UKI's kernel talks on: it is one image for all machines, and nobody adds arguments to it. A name without hardware is
+// no console and costs nothing; with both, the kernel's last words before init are seen on either.
+var consoles = []argument{
+	{"console=tty0", "the screen, where there is one"},
+	{"console=ttyS0,115200n8", "the first serial port, where there is one"},
+}
+
+// UKI writes image/<profile>.efi: kernel, command line and the parts of an initramfs as one EFI program.
+func (b Builder) UKI(ctx context.Context, profile string, k Kernel, s Stamped, parts ...Part) error {
+	pkgs, err := b.archive().Get(ctx, loaderPackage)
+	if err != nil {
+		return err
+	}
+	dir := b.path("cache", "unpacked", loaderPackage)
+	if err := b.archive().Unpack(ctx, pkgs[0], dir); err != nil {
+		return err
+	}
+	stub, err := os.ReadFile(filepath.Join(dir, stubFile))
+	if err != nil {
+		return fmt.Errorf("read the stub of UKIs: %v", err)
+	}
+	kernel, err := os.ReadFile(b.in("vmlinuz"))
+	if err != nil {
+		return fmt.Errorf("read the kernel: %v", err)
+	}
+	var initrd []byte
+	for _, p := range parts {
+		initrd = append(initrd, p.Data...)
+	}
+	image, err := uki.Build(stub,
+		uki.Section{Name: uki.Release, Data: []byte(release(s))},
+		uki.Section{Name: uki.Arguments, Data: []byte(strings.TrimSpace(cmdline(slices.Concat(consoles, arguments))))},
+		uki.Section{Name: uki.Uname, Data: []byte(k.Release)},
+		uki.Section{Name: uki.Kernel, Data: kernel},
+		uki.Section{Name: uki.Initrd, Data: initrd})
+	if err != nil {
+		return fmt.Errorf("make the UKI of profile %q: %w", profile, err)
+	}
+	return replace(b.in(profile+".efi"), image, 0o644)
+}
+
+// release is the system's os-release(5).
+func release(s Stamped) string {
+	return fmt.Sprintf("ID=hardnode\nNAME=Hardnode\nVERSION_ID=%[1]s\nPRETTY_NAME=\"Hardnode %[1]s\"\n", s.Version)
+}
