@@ -164,6 +164,55 @@ func TestLayers(t *testing.T) {
 	}
 }
 
+// names are the paths of a tree, in order.
+func names(at string, n *erofs.Node) string {
+	var list []string
+	for name, c := range n.Children {
+		path := at + name
+		switch {
+		case c.IsDir():
+			list = append(list, path+"/")
+			if below := names(path+"/", c); below != "" {
+				list = append(list, below)
+			}
+		case c.IsRegular():
+			list = append(list, path)
+		default:
+			list = append(list, path+"->"+c.Target)
+		}
+	}
+	sort.Strings(list)
+	return strings.Join(list, " ")
+}
+
+// A directory that is asked for is there, and nothing else is changed; a file is never replaced.
+func TestDirectory(t *testing.T) {
+	layer := tarball(t, dir("etc"), file("etc/x", "1"), symlink("var", "srv/real"), symlink("loop", "loop"))
+	for _, c := range []struct{ name, want, err string }{
+		{"/data", "data/ etc/ etc/x loop->loop var->srv/real", ""},
+		{"var/lib/db/", "etc/ etc/x loop->loop srv/ srv/real/ srv/real/lib/ srv/real/lib/db/ var->srv/real", ""},
+		{"/etc", "etc/ etc/x loop->loop var->srv/real", ""},
+		{"/", "etc/ etc/x loop->loop var->srv/real", ""},
+		{"/etc/x", "", "no directory"},
+		{"/etc/x/y", "", "no directory"},
+		{"/loop/a", "", "symbolic links"},
+		{"/../a", "", "leads out"},
+		{"/a\x00b", "", "NUL"},
+		{strings.Repeat("a/", 3000), "", "bytes"},
+	} {
+		_, tree, err := flat(t, DefaultLimits, layer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := tree.Directory(c.name); (err == nil) != (c.err == "") || err != nil && (!strings.Contains(err.Error(), c.err) ||
+			!errors.Is(err, ErrImage)) {
+			t.Errorf("%.40q: got %v, want %q", c.name, err, c.err)
+		} else if got := names("", tree.Root()); err == nil && got != c.want {
+			t.Errorf("%.40q: got %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
 func TestHostileLayers(t *testing.T) {
 	small := Limits{Entries: 100, Depth: 8, Bytes: 1 << 20, Meta: 4000}
 	many := make([]entry, 101)

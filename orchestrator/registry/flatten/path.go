@@ -44,6 +44,15 @@ func (t *Tree) parent(dir string) (*erofs.Node, error) {
 	return t.walk(dir, true, &links)
 }
 
+// Directory makes sure that there is a directory of that name, links on the way followed, the last one too: what is missing is made.
+func (t *Tree) Directory(name string) error {
+	dir, err := t.clean(name)
+	if err == nil {
+		_, err = t.parent(dir)
+	}
+	return err
+}
+
 // lookup is what lies at a clean path, links on the way followed, the last one not; nil if there is nothing.
 func (t *Tree) lookup(name string) *erofs.Node {
 	if name == "" {

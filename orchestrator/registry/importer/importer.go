@@ -13,6 +13,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -233,6 +235,12 @@ func (im *Importer) build(ctx context.Context, j *job, img *image, d wire.Digest
 	t, err := describe(img.config.Config)
 	if err != nil {
 		return host.Template{}, err
+	}
+	// A program counts on the directories of its volumes (OCI image-spec, config.md, "Volumes"), whether or not a layer has them.
+	for _, v := range slices.Sorted(maps.Keys(img.config.Config.Volumes)) {
+		if err := tree.Directory(v); err != nil {
+			return host.Template{}, fmt.Errorf("volume %.200q: %w", v, err)
+		}
 	}
 	plan, err := erofs.Lay(tree.Root())
 	if err != nil {

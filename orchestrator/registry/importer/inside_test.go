@@ -115,6 +115,31 @@ func TestUserInside(t *testing.T) {
 	}
 }
 
+// TestVolumes: the directory of a volume is in the image, whether or not a layer has it.
+func TestVolumes(t *testing.T) {
+	with := func(volumes ...string) (host.Template, error) {
+		return imported(t, func(c *v1.ConfigFile) {
+			c.Config.Volumes = map[string]struct{}{}
+			for _, v := range volumes {
+				c.Config.Volumes[v] = struct{}{}
+			}
+		}, files("etc/x=1", "srv/"))
+	}
+	none, err := with()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if there, err := with("/etc", "/srv/"); err != nil || there.Bytes != none.Bytes {
+		t.Errorf("directories that are there: %d bytes of %d, %v", there.Bytes, none.Bytes, err)
+	}
+	if made, err := with("/data", "/var/lib/db"); err != nil || made.Digest == none.Digest {
+		t.Errorf("directories that are missing: %v", err)
+	}
+	if _, err := with("/etc/x"); !errors.Is(err, flatten.ErrImage) || !strings.Contains(err.Error(), `volume "/etc/x"`) {
+		t.Errorf("a file: %v", err)
+	}
+}
+
 // elf is a program of 64 bits for a machine, with an interpreter if one is named.
 func elf(machine uint16, interpreter string) string {
 	b := make([]byte, 64+56)
