@@ -25,11 +25,12 @@ type Builder struct {
 	Log    func(format string, args ...any)
 }
 
-// in is a path in the folder of what is built, kept one in the folder of what only this target's builds keep.
+// in is a path in the target's folder.
 func (b Builder) in(parts ...string) string {
 	return b.path(append([]string{b.Target.Folder}, parts...)...)
 }
 
+// kept is a path in the folder of what the target's builds keep for the next one.
 func (b Builder) kept(parts ...string) string {
 	return b.path(append([]string{"cache", b.Target.Folder}, parts...)...)
 }
@@ -40,7 +41,7 @@ func (b Builder) path(parts ...string) string {
 
 func (b Builder) archive() debian.Archive { return debian.Archive{Cache: b.path("cache"), Log: b.Log} }
 
-// Kernel is what out/kernel.json records.
+// Kernel is what kernel.json records.
 type Kernel struct {
 	Release string         `json:"release"` // as uname -r
 	Package debian.Package `json:"package"`

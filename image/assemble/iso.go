@@ -2,11 +2,12 @@ package assemble
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
+	"slices"
 	"time"
 
 	"hardnode.dev/internal/disk/medium"
@@ -75,7 +76,9 @@ func (b Builder) ISO(ctx context.Context, profile string, s Stamped) error {
 		"-c", "isolinux/boot.cat", "-b", "isolinux/isolinux.bin", "-no-emul-boot", "-boot-load-size", "4", "-boot-info-table",
 		"-eltorito-alt-boot", "-e", esp, "-no-emul-boot", "-isohybrid-gpt-basdat", tree)
 	cmd.Env = append(os.Environ(), "SOURCE_DATE_EPOCH="+s.Time)
-	if text, err := cmd.CombinedOutput(); err != nil {
+	if text, err := cmd.CombinedOutput(); errors.Is(err, exec.ErrNotFound) {
+		return fmt.Errorf("write %q: xorriso is not installed: run make deps", out)
+	} else if err != nil {
 		return fmt.Errorf("write %q: xorriso: %v\n%s", out, err, text)
 	}
 	return os.Rename(out+".new", out)
@@ -83,10 +86,6 @@ func (b Builder) ISO(ctx context.Context, profile string, s Stamped) error {
 
 // isolinux is the configuration of the BIOS loader: it boots at once, and shows what it does on screen and serial port.
 func isolinux() string {
-	var words []string
-	for _, a := range append(consoles[:len(consoles):len(consoles)], arguments...) {
-		words = append(words, a.text)
-	}
 	return "SERIAL 0 115200\nDEFAULT hardnode\nPROMPT 0\nLABEL hardnode\n  KERNEL /boot/vmlinuz\n  INITRD /boot/initrd\n  APPEND " +
-		strings.Join(words, " ") + "\n"
+		cmdline(slices.Concat(consoles, arguments))
 }
