@@ -145,10 +145,11 @@ func (a *answer) begin() {
 	}
 }
 
-// WriteHeader keeps interim answers from clients that don't know them (RFC 9110, section 15.2).
+// WriteHeader keeps interim answers from clients that don't know them (RFC 9110, section 15.2). "100 Continue" is the server's alone, which
+// sends it when the body is first read: a proxy would send its node's beside it, so that a client reads two.
 func (a *answer) WriteHeader(code int) {
 	interim := code >= 100 && code < 200 && code != http.StatusSwitchingProtocols
-	if interim && a.old {
+	if interim && (a.old || code == http.StatusContinue) {
 		return
 	}
 	if !interim {

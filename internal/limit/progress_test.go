@@ -8,6 +8,9 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
+	"net/textproto"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -286,5 +289,36 @@ func TestBodyReadAfterTheHandler(t *testing.T) {
 				t.Log("it got what had come") // and no panic
 			}
 		})
+	}
+}
+
+// TestContinueIsSaidOnce: a handler that passes its node's "100 Continue" on, before or after it has read of the body, adds none to the
+// server's own.
+func TestContinueIsSaidOnce(t *testing.T) {
+	for name, client := range clients(t) {
+		s := paced(t, Usual, func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(http.StatusContinue)
+			io.ReadFull(r.Body, make([]byte, 1))
+			w.WriteHeader(http.StatusContinue)
+			w.WriteHeader(http.StatusEarlyHints)
+			w.WriteHeader(http.StatusNoContent)
+		})
+		var got []int
+		req, err := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+			Got1xxResponse: func(code int, _ textproto.MIMEHeader) error { got = append(got, code); return nil },
+		}), http.MethodPost, s.URL, strings.NewReader("hello"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Expect", "100-continue")
+		client.Transport.(*http.Transport).ExpectContinueTimeout = hung
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		resp.Body.Close()
+		if want := []int{http.StatusContinue, http.StatusEarlyHints}; !slices.Equal(got, want) || resp.StatusCode != http.StatusNoContent {
+			t.Errorf("%s: got %v, then %d; want %v, then %d", name, got, resp.StatusCode, want, http.StatusNoContent)
+		}
 	}
 }
