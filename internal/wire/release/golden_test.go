@@ -1,0 +1,11 @@
+package release
+
+import (
+	"testing"
+
+	"hardnode.dev/internal/testkit/golden"
+)
+
+func TestGolden(t *testing.T) {
+	golden.Wire[Manifest](t, "manifest")
+}
