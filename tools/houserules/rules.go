@@ -46,7 +46,7 @@ var own = []struct{ pkg, by, reason string }{
 var (
 	deciding = []string{"agent/plan", "agent/history", "agent/container/spec", "orchestrator/env", "orchestrator/entitle",
 		"orchestrator/place", "orchestrator/ops/progress", "orchestrator/world", "orchestrator/converge",
-		"orchestrator/blocks"}
+		"orchestrator/blocks", "internal/disk/pick"}
 	forbidden = []string{"os", "net/http", "syscall", "golang.org/x/sys/unix", "log", "log/slog", "hardnode.dev/internal/logging"}
 )
 

@@ -1,0 +1,29 @@
+package install
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestSpecValidate(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		spec Spec
+		want string // a part of the error
+	}{
+		{"nothing given", Spec{}, ""},
+		{"all given", Spec{Disk: Rule{"/dev/sda", "wwn-0x5000*", "Samsung*", "S1", "nvme", 100, 4000}, Wipe: "/dev/sda", UKI: "/a.efi"},
+			""},
+		{"no path", Spec{Disk: Rule{Path: "sda"}}, "disk.path"},
+		{"a path elsewhere", Spec{Disk: Rule{Path: "/dev/../etc/passwd"}}, "disk.path"},
+		{"no range", Spec{Disk: Rule{MinGiB: 200, MaxGiB: 100}}, "disk.minGiB"},
+		{"less than nothing", Spec{Disk: Rule{MinGiB: -1}}, "disk.minGiB"},
+		{"transport", Spec{Disk: Rule{Transport: "scuzzy"}}, "disk.transport"},
+		{"wipe is a yes", Spec{Wipe: "true"}, "wipe"},
+		{"a file from nowhere", Spec{UKI: "host.efi"}, "uki"},
+	} {
+		if err := c.spec.Validate(); (c.want == "") != (err == nil) || err != nil && !strings.HasPrefix(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want %q", c.name, err, c.want)
+		}
+	}
+}
