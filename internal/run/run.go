@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"hardnode.dev/internal/logging"
 )
 
 // Task is one long-running part of a program.
@@ -28,25 +30,32 @@ type Task struct {
 }
 
 // Group runs all tasks until ctx ends or one of them returns early; it returns when all have returned.
-// A task that returns nil before ctx ends is finished (a one-off); one that returns an error, or panics, ends the group.
+// A task that returns nil before ctx ends is finished (a one-off); one that returns an error, or panics, ends the group, which is logged.
 func Group(ctx context.Context, log *slog.Logger, tasks ...Task) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, t := range tasks {
-		g.Go(func() (err error) {
-			defer func() {
-				if p := recover(); p != nil {
-					err = fmt.Errorf("task %s: panic: %v\n%s", t.Name, p, debug.Stack())
-				}
-			}()
-			err = t.Run(ctx)
+		g.Go(func() error {
+			err := t.guarded(ctx)
 			switch {
 			case err == nil, ctx.Err() != nil && errors.Is(err, context.Canceled):
 				return nil
+			case ctx.Err() == nil: // said now: how long the others take to end is not known
+				logging.Or(log).Error("a task failed: the program ends", logging.Err, fmt.Errorf("task %s: %w", t.Name, err))
 			}
 			return fmt.Errorf("task %s: %w", t.Name, err)
 		})
 	}
 	return g.Wait()
+}
+
+// guarded runs the task; a panic is an error.
+func (t Task) guarded(ctx context.Context) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return t.Run(ctx)
 }
 
 // ErrSignal is the cause of the context that UntilSignal ends.

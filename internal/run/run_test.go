@@ -1,17 +1,33 @@
 package run
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
+// locked is a buffer that is read while it is written.
+type locked struct {
+	*sync.Mutex
+	*bytes.Buffer
+}
+
+func (l locked) Write(p []byte) (int, error) {
+	l.Lock()
+	defer l.Unlock()
+	return l.Buffer.Write(p)
+}
+
+// TestGroup: what failed is the error, and is logged before the other tasks have ended.
 func TestGroup(t *testing.T) {
+	var mu sync.Mutex
 	boom := errors.New("boom")
 	until := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 	tests := []struct {
@@ -25,7 +41,25 @@ func TestGroup(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			err := Group(context.Background(), slog.New(slog.DiscardHandler), tt.tasks...)
+			var said bytes.Buffer
+			late := append(tt.tasks, Task{"late", func(ctx context.Context) error {
+				if tt.want == "" {
+					return nil
+				}
+				<-ctx.Done()
+				for range 10_000 { // it ends only once the reason was said
+					mu.Lock()
+					known := strings.Contains(said.String(), tt.want)
+					mu.Unlock()
+					if known {
+						return ctx.Err()
+					}
+					time.Sleep(time.Millisecond)
+				}
+				t.Errorf("the log does not say %q while a task still works", tt.want)
+				return nil
+			}})
+			err := Group(context.Background(), slog.New(slog.NewTextHandler(locked{&mu, &said}, nil)), late...)
 			if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
 				t.Errorf("got %v, want %q", err, tt.want)
 			}
