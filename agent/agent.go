@@ -21,6 +21,7 @@ import (
 	"hardnode.dev/agent/desired"
 	"hardnode.dev/agent/facts"
 	"hardnode.dev/agent/gossip"
+	"hardnode.dev/agent/hostlog"
 	"hardnode.dev/agent/link"
 	"hardnode.dev/agent/network"
 	"hardnode.dev/internal/build"
@@ -121,6 +122,13 @@ func modulesLoaded(ctx context.Context) error {
 	defer cancel()
 	_, err := facts.Ask(ctx, boot.InitSocket, "/v1/loaded")
 	return err
+}
+
+// linkOptions are what the tie to the orchestrator needs of the other parts.
+func (a *agent) linkOptions(dir string, clock link.Clock) link.Options {
+	return link.Options{Dir: dir, Config: a.configuration, Store: a.store, Report: a.report, Changed: a.hints, Runtime: a.runtime,
+		HostLogs: hostlog.Logs{}.Read, Leave: leaveMachine, Boot: a.boot, Version: build.Version, Underlay: a.underlay,
+		Hardware: a.facts.Hardware(), Clock: clock, Log: a.log}
 }
 
 func (a *agent) self() wire.HostID { return a.link.Status().Host }

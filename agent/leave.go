@@ -7,10 +7,17 @@ import (
 	"time"
 
 	"hardnode.dev/agent/facts"
+	"hardnode.dev/agent/initctl"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/boot"
+	"hardnode.dev/internal/wire/upkeep"
 )
+
+// leaveMachine has init end this machine: it then comes back for the containers (see leave).
+func leaveMachine(ctx context.Context, order upkeep.Leave) error {
+	return initctl.Leave(ctx, boot.InitSocket, order)
+}
 
 // sayEvery is how often init hears, while the machine is being left, that this agent is at work and how far it is.
 const sayEvery = 5 * time.Second

@@ -22,7 +22,6 @@ import (
 	"hardnode.dev/agent/facts"
 	"hardnode.dev/agent/fetch"
 	"hardnode.dev/agent/gossip"
-	"hardnode.dev/agent/hostlog"
 	"hardnode.dev/agent/identityd"
 	"hardnode.dev/agent/link"
 	"hardnode.dev/agent/localapi"
@@ -79,9 +78,7 @@ func serve(ctx context.Context, log *slog.Logger, state, data string) error {
 	dns := &names.Server{Addr: netip.AddrPortFrom(network.Gateway, 53).String(), Self: network.Gateway,
 		Upstream: func() []string { return names.Resolvers(filepath.Join(boot.RunDir, "resolv.conf"), network.Gateway) }, Log: log}
 	clock := &link.SystemClock{Path: filepath.Join(state, "clock"), Floor: build.When(), Log: log}
-	if a.link, err = link.New(link.Options{Dir: filepath.Join(state, "identity"), Config: a.configuration, Store: a.store, Report: a.report,
-		Changed: a.hints, Runtime: a.runtime, HostLogs: hostlog.Logs{}.Read, Boot: a.boot, Version: build.Version, Underlay: a.underlay,
-		Hardware: a.facts.Hardware(), Clock: clock, Log: log}); err != nil {
+	if a.link, err = link.New(a.linkOptions(filepath.Join(state, "identity"), clock)); err != nil {
 		return err
 	}
 	images := &fetch.Store{Dir: filepath.Join(data, "images"), BootDir: boot.ImageDir, Client: a.registryClient(),

@@ -32,6 +32,8 @@ func asking(c *cluster, op, token string) map[string]asked {
 	of := func(there, nothing string) asked { return asked{there: there, nothing: nothing} }
 	session := func(a asked, query string) asked { a.session, a.query = true, query; return a }
 	env, node, h := of("hello", "nosuch"), of("100", "4711"), of("host1", "nosuch")
+	leave := h
+	leave.body = operator.LeaveHost{}
 	operation, none := of(op, "op-0000000000000000"), asked{}
 	return map[string]asked{
 		"getCluster": none, "getVersion": none, "listHosts": none, "listNodes": none, "listEnvironments": none, "listOperations": none,
@@ -40,6 +42,7 @@ func asking(c *cluster, op, token string) map[string]asked {
 		"setLicense":      {cluster: true, body: operator.LicenseText{Text: c.seed.License}},
 		"createJoinToken": {cluster: true, body: operator.NewJoinToken{Name: "host2", Role: "user"}},
 		"getHost":         h, "removeHost": h, "logsHost": session(h, ""),
+		"rebootHost": leave, "shutdownHost": leave,
 		"getNode": node, "execNode": session(node, "?argv=true"), "logsNode": session(node, ""),
 		"jemNode":        session(node, "?module=service&action=status"),
 		"getEnvironment": env, "keepEnvironment": env, "startEnvironment": env, "stopEnvironment": env, "spreadEnvironment": env,

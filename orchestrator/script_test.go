@@ -64,6 +64,7 @@ func TestStories(t *testing.T) {
 			"until": command(2, 3, (*story).wait), "ended": command(0, 0, (*story).ended), "settled": command(0, 0, (*story).settled),
 			"work": command(1, 1, (*story).work), "session": command(1, 1, (*story).session), "as": command(1, 1, (*story).as),
 			"later": command(1, 1, (*story).later), "restart": command(0, 0, (*story).restart), "api": ask,
+			"refuse": command(1, 2, (*story).refuse), "left": command(1, 1, (*story).left), "mute": command(1, 1, (*story).mute),
 		},
 	})
 }
@@ -305,6 +306,17 @@ func (s *story) later(ts *testscript.TestScript, args []string) {
 	s.c.later(d)
 	ts.Check(s.c.o.ops.Step(s.t.Context()))
 }
+
+// refuse is refuse HOST [WORDS]: it does not do what it is ordered.
+func (s *story) refuse(ts *testscript.TestScript, args []string) {
+	s.host(ts, args[0]).Refuse(strings.Join(args[1:], ""))
+}
+
+func (s *story) left(ts *testscript.TestScript, args []string) {
+	s.keep(ts, s.host(ts, args[0]).Left())
+}
+
+func (s *story) mute(ts *testscript.TestScript, args []string) { s.host(ts, args[0]).Mute(true) }
 
 func (s *story) restart(*testscript.TestScript, []string) {
 	s.c.stopped()

@@ -25,6 +25,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/upkeep"
 )
 
 // Options are what a Link needs. All are required unless said otherwise.
@@ -36,6 +37,7 @@ type Options struct {
 	Changed  <-chan struct{}                                                         // a hint that the next report says something new
 	Runtime  Runtime                                                                 // carries out sessions
 	HostLogs func(context.Context, host.HostLogsSpec, func(line []byte) error) error // reads the host's own logs; nil: not here
+	Leave    func(context.Context, upkeep.Leave) error                               // has init leave the machine; nil: not here
 	Boot     string
 	Version  string
 	Underlay func(context.Context) netip.Addr

@@ -23,6 +23,7 @@ import (
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/internal/wire/upkeep"
 )
 
 const (
@@ -50,6 +51,13 @@ func fakeHostLogs(_ context.Context, spec host.HostLogsSpec, line func([]byte) e
 	return line(fmt.Appendf(nil, "%s %d", spec.Unit, spec.Tail))
 }
 
+func fakeLeave(_ context.Context, order upkeep.Leave) error {
+	if order.Reason == "refuse" {
+		return errors.New("ask init to leave: no")
+	}
+	return nil
+}
+
 func (fakeRuntime) Logs(_ context.Context, _ wire.CTID, _ host.LogsSpec, line func(bool, []byte) error) error {
 	return errors.Join(line(false, []byte("out")), line(true, []byte("err\n")))
 }
@@ -67,7 +75,7 @@ func start(t *testing.T, dir string, j *boot.Join, spoken ...host.Protocols) (*L
 		t.Fatal(err)
 	}
 	l, err := New(Options{Dir: filepath.Join(dir, "identity"), Spoken: append(spoken, host.Spoken)[0], Store: store, Runtime: fakeRuntime{},
-		HostLogs: fakeHostLogs, Boot: "boot-1", Version: "0.1.0", Clock: stillClock{},
+		HostLogs: fakeHostLogs, Leave: fakeLeave, Boot: "boot-1", Version: "0.1.0", Clock: stillClock{},
 		Config: func(context.Context) (boot.HostConfig, error) {
 			return boot.HostConfig{Version: 1, Name: "wanted", Role: host.RoleUser, Join: j}, nil
 		},
@@ -303,6 +311,9 @@ func TestSessions(t *testing.T) {
 		{"logs", host.SessionRequest{CTID: 101, Logs: &host.LogsSpec{}}, "", "out\n", "err\n", host.Exit{}},
 		{"the host's own logs", host.SessionRequest{HostLogs: &host.HostLogsSpec{Unit: host.UnitAgent, Tail: 2}}, "", "agent 2\n", "",
 			host.Exit{}},
+		{"leave", host.SessionRequest{Leave: &upkeep.Leave{By: "admin"}}, "", "", "", host.Exit{}},
+		{"leave, refused", host.SessionRequest{Leave: &upkeep.Leave{By: "admin", Reason: "refuse"}}, "", "", "",
+			host.Exit{Code: 125, Error: "ask init to leave: no"}},
 		{"unknown kind", host.SessionRequest{CTID: 101}, "", "", "",
 			host.Exit{Code: 125, Error: "the request names nothing that this host knows; update this host's release"}},
 	}

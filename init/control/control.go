@@ -20,9 +20,11 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire/boot"
+	"hardnode.dev/internal/wire/upkeep"
 )
 
 // Server answers. Loaded returns when the modules that containers need are loaded, with why one is not. Leave is told to leave the machine;
@@ -30,7 +32,7 @@ import (
 type Server struct {
 	Status func() boot.Status
 	Loaded func(context.Context) error
-	Leave  func(poweroff bool, reason string)
+	Leave  func(upkeep.Leave)
 	Say    func(format string, args ...any)
 }
 
@@ -96,13 +98,14 @@ func (s Server) answer(ctx context.Context, r io.Reader, w io.Writer) {
 		}
 		reply(w, 200, struct{}{})
 	case "POST /v1/reboot", "POST /v1/poweroff":
-		reason, err := reasonOf(req.body)
+		order, err := orderOf(req.body)
 		if err != nil {
 			reply(w, 400, problem{400, "invalid", err.Error()})
 			return
 		}
 		reply(w, 202, struct{}{})
-		s.Leave(req.path == "/v1/poweroff", reason)
+		order.PowerOff = req.path == "/v1/poweroff"
+		s.Leave(order)
 	default:
 		reply(w, 404, problem{404, "not_found",
 			fmt.Sprintf("%s %s: want GET /v1/status, GET /v1/loaded, POST /v1/reboot or POST /v1/poweroff", req.method, req.path)})
@@ -145,26 +148,34 @@ func readRequest(r io.Reader) (request, error) {
 	return req, nil
 }
 
-// reasonOf reads {"reason":"…"}: a person or program must say why.
-func reasonOf(body []byte) (string, error) {
+// orderOf reads {"reason":"…","by":"…"}: a person or program must say why, and may say who.
+func orderOf(body []byte) (order upkeep.Leave, err error) {
 	var b struct {
 		Reason string `json:"reason"`
+		By     string `json:"by"`
 	}
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&b); err != nil {
-		return "", fmt.Errorf(`read body: %v: want {"reason":"…"}`, err)
+		return order, fmt.Errorf(`read body: %v: want {"reason":"…"}, and "by" if somebody else ordered it`, err)
 	}
-	reason := strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return -1
+	for _, t := range []struct {
+		name, text string
+		least      int
+		most       int
+		to         *string
+	}{{"reason", b.Reason, 1, upkeep.MaxReason, &order.Reason}, {"by", b.By, 0, upkeep.MaxBy, &order.By}} {
+		*t.to = strings.Map(func(r rune) rune {
+			if unicode.IsControl(r) {
+				return -1
+			}
+			return r
+		}, t.text)
+		if n := len(*t.to); n < t.least || n > t.most {
+			return order, fmt.Errorf("read body: %q: want %d to %d characters", t.name, t.least, t.most)
 		}
-		return r
-	}, b.Reason)
-	if reason == "" || len(reason) > 200 {
-		return "", fmt.Errorf(`read body: "reason": want 1 to 200 characters`)
 	}
-	return reason, nil
+	return order, nil
 }
 
 // problem is RFC 9457's shape with the platform's code.

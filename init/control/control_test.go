@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"hardnode.dev/internal/wire/boot"
+	"hardnode.dev/internal/wire/upkeep"
 )
 
 // start serves on a socket and returns a real HTTP client for it, and what is asked of Leave, which runs after the answer is out. loaded
@@ -25,9 +26,7 @@ func start(t *testing.T, loaded func(context.Context) error) (*http.Client, <-ch
 	}
 	asked := make(chan string, 8)
 	s := Server{Loaded: loaded, Status: func() boot.Status { return boot.Status{Boot: "b1", Problem: "none"} },
-		Leave: func(poweroff bool, reason string) {
-			asked <- map[bool]string{true: "poweroff ", false: "reboot "}[poweroff] + reason
-		}}
+		Leave: func(l upkeep.Leave) { asked <- strings.TrimSpace(l.What() + " " + l.Reason + " " + l.By) }}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ctx, l) }()
@@ -111,7 +110,11 @@ func TestLeaveNeedsAReason(t *testing.T) {
 	}{
 		{"/v1/reboot", `{"reason":"new kernel"}`, 202, "reboot new kernel"},
 		{"/v1/poweroff", `{"reason":"moved"}`, 202, "poweroff moved"},
+		{"/v1/reboot", `{"reason":"new disk","by":"admin (t-1)"}`, 202, "reboot new disk admin (t-1)"},
+		{"/v1/reboot", `{"reason":"a\u001b[2Jb\n","by":"c\u009bd"}`, 202, "reboot a[2Jb cd"},
 		{"/v1/reboot", `{}`, 400, ""},
+		{"/v1/reboot", `{"by":"admin"}`, 400, ""},
+		{"/v1/reboot", `{"reason":"x","by":"` + strings.Repeat("y", 201) + `"}`, 400, ""},
 		{"/v1/reboot", `{"reason":"x","force":true}`, 400, ""},
 		{"/v1/reboot", ``, 400, ""},
 		{"/v1/halt", `{"reason":"x"}`, 404, ""},
@@ -141,7 +144,7 @@ func FuzzAnswer(f *testing.F) {
 	f.Add([]byte("GET /v1/status HTTP/1.1\r\nHost: init\r\n\r\n"))
 	f.Add([]byte("POST /v1/reboot HTTP/1.1\r\nContent-Length: 14\r\n\r\n{\"reason\":\"x\"}"))
 	s := Server{Status: func() boot.Status { return boot.Status{} }, Loaded: func(context.Context) error { return nil },
-		Leave: func(bool, string) {}}
+		Leave: func(upkeep.Leave) {}}
 	f.Fuzz(func(t *testing.T, in []byte) {
 		var out bytes.Buffer
 		s.answer(t.Context(), bytes.NewReader(in), &out)

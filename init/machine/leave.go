@@ -55,15 +55,12 @@ func (m *Machine) signals(ctx context.Context) error {
 
 // end leaves the machine in order, within stopAll, and says why first.
 func (m *Machine) end(l Leave) {
-	what := "reboot"
-	if l.PowerOff {
-		what = "poweroff"
-	}
-	m.con.Line("%s: %s", what, l.Reason)
+	what := l.What()
+	m.con.Line("%s: %s%s", what, l.Reason, by(l.By))
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		m.unwind(what, l.Reason)
+		m.unwind(l)
 	}()
 	limit := time.NewTimer(stopAll)
 	select {
@@ -82,14 +79,22 @@ func (m *Machine) end(l Leave) {
 	select {}
 }
 
+// by is who ordered it, as it stands behind the reason.
+func by(who string) string {
+	if who == "" {
+		return ""
+	}
+	return " (ordered by " + who + ")"
+}
+
 // unwind is the boot's table backwards.
-func (m *Machine) unwind(what, reason string) {
+func (m *Machine) unwind(l Leave) {
 	if m.dog != nil { // the watchdog runs on: from here it has its full time again
 		if err := m.dog.pat(); err != nil {
 			m.con.Line("%v", err)
 		}
 	}
-	note, err := json.Marshal(boot.Shutdown{What: what, Reason: reason, Began: sys.Uptime().Milliseconds()})
+	note, err := json.Marshal(boot.Shutdown{What: l.What(), Reason: l.Reason, By: l.By, Began: sys.Uptime().Milliseconds()})
 	if err != nil {
 		panic("BUG: a note does not encode: " + err.Error())
 	}

@@ -25,13 +25,11 @@ import (
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wallclock"
 	"hardnode.dev/internal/wire/boot"
+	"hardnode.dev/internal/wire/upkeep"
 )
 
-// Leave is the wish to leave the machine.
-type Leave struct {
-	PowerOff bool
-	Reason   string
-}
+// Leave is the wish to leave the machine. By is "" when it is the machine's own, or that of who is at it: its reason says so then.
+type Leave = upkeep.Leave
 
 // Machine is the host. New makes one; Run is called once.
 type Machine struct {
@@ -198,8 +196,7 @@ func (m *Machine) stepAPI(context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	server := control.Server{Status: m.Status, Loaded: m.loaded.wait, Leave: func(off bool, reason string) { m.Ask(Leave{off, reason}) },
-		Say: m.con.Line}
+	server := control.Server{Status: m.Status, Loaded: m.loaded.wait, Leave: m.Ask, Say: m.con.Line}
 	m.tasks <- run.Task{Name: "control", Run: func(ctx context.Context) error { return server.Serve(ctx, l) }}
 	m.tasks <- run.Task{Name: "notifications", Run: m.sup.Notifications}
 	m.tasks <- run.Task{Name: "reaper", Run: m.procs.Reap}

@@ -149,6 +149,11 @@ func (s *Server) operations() {
 	serve(s, route{"getHost", "GET", "/hosts/{host}", "One host, by id or name", authz.Read, 200}, s.getHost)
 	serveWith(s, route{"removeHost", "DELETE", "/hosts/{host}",
 		"Remove a host that is off for good, by id or name; its nodes are made anew elsewhere", authz.Admin, 204}, s.removeHost)
+	serve(s, route{"rebootHost", "POST", "/hosts/{host}/reboot",
+		"Have a host stop its containers and boot anew; it is answered once the host has begun", authz.Admin, 202}, s.leaveHost(false))
+	serve(s, route{"shutdownHost", "POST", "/hosts/{host}/shutdown",
+		"Have a host stop its containers and switch itself off; it is answered once the host has begun", authz.Admin, 202},
+		s.leaveHost(true))
 	serve(s, route{"createJoinToken", "POST", "/join-tokens", "Make a one-time join token for a host; its text is shown this once",
 		authz.Admin, 201}, s.createJoinToken)
 

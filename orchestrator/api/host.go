@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/world"
 )
 
 type hostInput struct {
@@ -36,6 +37,19 @@ func (s *Server) createJoinToken(ctx context.Context, c caller, in *body[operato
 		return err
 	})
 	return made, err
+}
+
+// answering is a host that does what it is asked at this moment.
+func answering(w world.World, name string) (operator.Host, error) {
+	h, ok := w.Host(name)
+	switch {
+	case !ok:
+		return h, noHost(name)
+	case h.State != operator.HostActive:
+		return h, operator.NewProblem(operator.Unavailable, "hosts/"+h.Name, "it is "+string(h.State)+why(h.Reason)+"; nothing reaches it",
+			"wait for it, or go to its console, its power button or its BMC")
+	}
+	return h, nil
 }
 
 func noHost(name string) *operator.Problem {

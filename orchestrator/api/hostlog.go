@@ -56,14 +56,9 @@ func (s *Server) hostLogs(w http.ResponseWriter, r *http.Request) {
 		operator.WriteProblem(w, operator.NewProblem(operator.Invalid, r.URL.Path, "this is a WebSocket", "use hnctl host logs"))
 		return
 	}
-	h, ok := c.world().Host(r.PathValue("host"))
-	switch {
-	case !ok:
-		operator.WriteProblem(w, noHost(r.PathValue("host")))
-		return
-	case h.State != operator.HostActive:
-		operator.WriteProblem(w, operator.NewProblem(operator.Unavailable, "hosts/"+h.Name, "it is "+string(h.State)+why(h.Reason),
-			"wait for it, or look at its console"))
+	h, err := answering(c.world(), r.PathValue("host"))
+	if err != nil {
+		operator.WriteProblem(w, err)
 		return
 	}
 	record := operator.Audit{Who: c.Name, Account: c.Account, From: c.from, What: "host.logs",

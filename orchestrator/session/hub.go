@@ -1,4 +1,5 @@
-// Package session brings a person who wants into a container and the host that has it together: exec, logs, jem, a host's own logs.
+// Package session brings a person who wants into a container and the host that has it together: exec, logs, jem,
+// a host's own logs and orders.
 //
 // Owns: the queue of sessions of each host, the wait for a host to dial back, the bridge between the two ends.
 // In: what a person asks of which host; a host that asks what is wanted of it, and its connections.
@@ -78,7 +79,7 @@ func (l *Link) Close() { l.end() }
 // Open asks the host for a session and waits until it has dialled back. Errors are Problems.
 func (h *Hub) Open(ctx context.Context, id wire.HostID, req host.SessionRequest) (*Link, error) {
 	object, its := "nodes/"+req.CTID.String(), "its host"
-	if req.HostLogs != nil {
+	if req.CTID == 0 { // of the host itself
 		object, its = "hosts/"+string(id), "it"
 	}
 	raw := make([]byte, 16)

@@ -147,6 +147,11 @@ func (m *Machine) PowerDown(ctx context.Context) error {
 	return m.end(func(vm *harness.VM) error { return vm.PowerDown(ctx) })
 }
 
+// Off waits until the machine has switched itself off, as somebody ordered it to.
+func (m *Machine) Off(ctx context.Context) error {
+	return m.end(func(vm *harness.VM) error { return vm.Wait(ctx) })
+}
+
 func (m *Machine) end(how func(*harness.VM) error) error {
 	m.on.Lock()
 	m.on.expected = true

@@ -21,7 +21,7 @@ const (
 	endTakes = 20 * time.Second
 )
 
-// hostShutDown shuts a host down in order: its containers end as their templates say, in their own time, which the console shows; what they
+// hostShutDown orders a host to shut down: its containers end as their templates say, in their own time, which the console shows; what they
 // do on their way out works. That is so though the agent, which sees to it, is killed meanwhile: the next one takes it up.
 func hostShutDown(s story) {
 	dir := s.small("lastwill", func(c *v1.ConfigFile) {
@@ -49,8 +49,9 @@ func hostShutDown(s story) {
 	s.hnctl("node", "exec", ends.CTID.String(), "--", "sh", "-c", "echo node"+near.CTID.String()+" > /tmp/neighbour")
 	mark, began := m.VM().Console.Mark(), time.Now()
 	off := make(chan error, 1)
-	go func() { off <- m.PowerDown(s.Context()) }()
-	s.console(m, mark, patience(), "the shutdown begins", `poweroff: power button`)
+	go func() { off <- m.Off(s.Context()) }()
+	s.hnctl("host", "shutdown", m.Name, "--yes", "--no-wait", "--reason", "rack 4 is moved")
+	s.console(m, mark, patience(), "the shutdown begins", `poweroff: rack 4 is moved \(ordered by admin from [0-9.]+\)`)
 	s.console(m, mark, patience(), "progress is told", `service agent: stopping containers: \d+ of \d+ still run \(`)
 	s.ask(m, ask.Request{What: "kill", Path: agentExe})
 	s.console(m, mark, patience(), "the killed agent is started again",

@@ -23,7 +23,7 @@ const (
 	ConfigFile   = RunDir + "/host.json"   // HostConfig as JSON, written by netd once it is found and valid; 0600
 	BundleFile   = RunDir + "/bundle.json" // infra hosts: the Day-0 bundle as found, 0600, removed once imported
 	NotifySocket = RunDir + "/notify"      // sd_notify datagrams to init
-	// HTTP/JSON of init: GET /v1/status → Status, GET /v1/loaded (waits), POST /v1/reboot, POST /v1/poweroff {"reason"}
+	// HTTP/JSON of init: GET /v1/status → Status, GET /v1/loaded (waits), POST /v1/reboot, POST /v1/poweroff {"reason","by"}
 	InitSocket    = RunDir + "/init.sock"
 	SpawnerSocket = RunDir + "/spawner.sock" // agent ↔ spawner
 	AgentSocket   = RunDir + "/agent.sock"   // HTTP/JSON of the agent's own API (also on vsock port AgentVsockPort)

@@ -18,8 +18,9 @@ const StopContainers = 90 * time.Second
 
 // Shutdown is the document of ShutdownFile.
 type Shutdown struct {
-	What   string `json:"what"`   // "reboot" or "poweroff"
-	Reason string `json:"reason"` // who or what asked for it
+	What   string `json:"what"`         // "reboot" or "poweroff"
+	Reason string `json:"reason"`       // why, or what asked for it
+	By     string `json:"by,omitempty"` // who ordered it from outside the machine
 	// Began is when, in milliseconds since the kernel's start, sleep included; 0: not known. The time of the containers counts from then:
 	// an agent that takes up what another one has begun has what is left of it.
 	Began int64 `json:"beganMs,omitempty"`

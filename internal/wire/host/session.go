@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/upkeep"
 )
 
 // SessionRequest asks a host to open one session; the agent dials PathSession+ID back and speaks Frames on it.
@@ -20,6 +21,8 @@ type SessionRequest struct {
 	JEM  *JEMRequest `json:"jem,omitempty"`
 	// HostLogs asks for a log of the host itself; CTID is 0 then.
 	HostLogs *HostLogsSpec `json:"hostLogs,omitempty"`
+	// Leave orders the host to leave its machine; the exit says whether it began. CTID is 0 then.
+	Leave *upkeep.Leave `json:"leave,omitempty"`
 }
 
 // Unit is one of the host's own logs.

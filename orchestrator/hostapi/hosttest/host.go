@@ -30,6 +30,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/internal/wire/upkeep"
 )
 
 // Options describe a host.
@@ -71,6 +72,8 @@ type Host struct {
 		views   []host.GossipView
 		last    host.ReportReply
 		hint    chan struct{}
+		refuses string // what it says when it is ordered to leave; "": it does
+		left    []upkeep.Leave
 	}
 }
 
@@ -437,8 +440,32 @@ func (h *Host) session(ctx context.Context, r host.SessionRequest) {
 	case r.JEM != nil:
 		say(host.ChanStdout, r.JEM.Module+" "+r.JEM.Action+" "+strings.Join(r.JEM.Args, " ")+"\n")
 	}
-	c.Write(ctx, websocket.MessageBinary, host.Frame(host.ChanExit, host.ExitPayload(host.Exit{Code: 7})))
+	exit := host.Exit{Code: 7}
+	if r.Leave != nil {
+		exit = h.leave(*r.Leave)
+	}
+	c.Write(ctx, websocket.MessageBinary, host.Frame(host.ChanExit, host.ExitPayload(exit)))
 	c.Read(ctx) // until the other side closes
+}
+
+// Refuse makes the host refuse what it is ordered, in these words; "" ends it.
+func (h *Host) Refuse(why string) { h.mu.Lock(); defer h.mu.Unlock(); h.mu.refuses = why }
+
+// Left are the orders to leave its machine that it took.
+func (h *Host) Left() []upkeep.Leave {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.mu.left)
+}
+
+func (h *Host) leave(order upkeep.Leave) host.Exit {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.mu.refuses != "" {
+		return host.Exit{Code: 125, Error: h.mu.refuses}
+	}
+	h.mu.left = append(h.mu.left, order)
+	return host.Exit{}
 }
 
 // Containers lists the numbers in its Work.

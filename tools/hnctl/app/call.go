@@ -196,6 +196,23 @@ func outcome(op operator.Operation) error {
 	return fmt.Errorf("%s of %s was %s", op.Kind, op.Object, op.State)
 }
 
+// ConfirmName asks for a name to be typed before something that must not happen to another one; without a terminal --yes is needed.
+func (a *App) ConfirmName(question, name string) error {
+	if a.Yes {
+		return nil
+	}
+	if !IsTerminal(a.In) || !IsTerminal(a.Talk) {
+		return WithCode(ExitUsage, errors.New(question+": give --yes to confirm"))
+	}
+	fmt.Fprintf(a.Talk, "%s\ntype %s to go on: ", question, name)
+	var answer string
+	fmt.Fscanln(a.In, &answer)
+	if answer != name {
+		return WithCode(ExitFailed, fmt.Errorf("%q is not %q, nothing was changed", answer, name))
+	}
+	return nil
+}
+
 // Confirm asks before something that can't be undone; without a terminal --yes is needed.
 func (a *App) Confirm(question string) error {
 	if a.Yes {

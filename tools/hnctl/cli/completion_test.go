@@ -22,7 +22,7 @@ import (
 func TestEveryNameIsCompleted(t *testing.T) {
 	freeArguments := []string{"NAME", "COMMAND", "ARG", "MODULE", "ACTION"}
 	freeFlags := []string{"name", "domain", "external", "infra-address", "infra-link", "host-link", "jls", "jls-pin", "trusted-proxy",
-		"customer", "help", "version", "component-arg", "jls-external", "registry-external"}
+		"customer", "help", "version", "component-arg", "jls-external", "registry-external", "reason"}
 	var walk func(c *cobra.Command)
 	walk = func(c *cobra.Command) {
 		for _, sub := range c.Commands() {

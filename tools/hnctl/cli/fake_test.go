@@ -34,6 +34,8 @@ type fake struct {
 	seen map[string]wire.OperationID // idempotency keys
 	now  time.Time
 
+	leaves map[wire.HostID]string // what a host was ordered last: "reboot" or "poweroff"
+
 	imports map[wire.OperationID]operator.Operation // operations that are the registry's
 }
 
@@ -103,7 +105,8 @@ func serve(dir string) (stop func(), err error) {
 	holder.Set(cred)
 	f := &fake{envs: map[wire.EnvName]operator.Environment{"jelastic": {Spec: operator.EnvironmentSpec{Name: "jelastic"},
 		State: operator.EnvRunning}, "bare": {Spec: operator.EnvironmentSpec{Name: "bare"}, State: operator.EnvCreating}},
-		ops: map[wire.OperationID]operator.Operation{}, imports: fakeImports(now), seen: map[string]wire.OperationID{}, now: time.Now()}
+		ops: map[wire.OperationID]operator.Operation{}, imports: fakeImports(now), seen: map[string]wire.OperationID{},
+		leaves: map[wire.HostID]string{}, now: time.Now()}
 	l, err := tls.Listen("tcp", "127.0.0.1:0", identity.ServerTLS(identity.Trust{Pin: identity.Pin(root.Cert)}, nil, holder))
 	if err != nil {
 		return nil, err
@@ -214,8 +217,8 @@ func (f *fake) handler() http.Handler {
 	})
 	get("/hosts/{host}", func(w http.ResponseWriter, r *http.Request) {
 		for _, h := range hosts {
-			if h.Name == r.PathValue("host") {
-				reply(w, 200, h)
+			if h.Name == r.PathValue("host") || string(h.ID) == r.PathValue("host") {
+				reply(w, 200, f.left(h))
 				return
 			}
 		}
@@ -298,6 +301,7 @@ func (f *fake) handler() http.Handler {
 		}
 		w.WriteHeader(204)
 	})
+	f.leaving(mux, hosts)
 	f.environments(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "Bearer "+fakeToken {

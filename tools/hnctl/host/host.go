@@ -1,6 +1,7 @@
 // Package host is hnctl's commands on hosts.
 //
-// Owns: how hosts are listed and shown, their join tokens, their logs, the check of their configuration files.
+// Owns: how hosts are listed and shown, their join tokens, their logs, how they are booted anew and switched off, the check
+// of their configuration files.
 // In: arguments and flags; an app.App.
 // Out: requests to the API; tables.
 // Never: knows the other nouns' commands, or decides what the orchestrator decides.
@@ -23,6 +24,7 @@ import (
 // Group is the commands on hosts.
 func Group(a *app.App) *cobra.Command {
 	return app.Group("host", "Hosts", hostList(a), hostShow(a), hostToken(a), hostRemove(a), hostLogs(a),
+		hostLeave(a, false), hostLeave(a, true),
 		app.Group("config", "Host configuration files", hostConfigValidate(a)))
 }
 

@@ -1,0 +1,11 @@
+package upkeep
+
+import (
+	"testing"
+
+	"hardnode.dev/internal/testkit/golden"
+)
+
+func TestGolden(t *testing.T) {
+	golden.Wire[Leave](t, "leave")
+}

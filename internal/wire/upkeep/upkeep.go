@@ -1,0 +1,57 @@
+// Package upkeep is the dialect of looking after a host's system: the order to leave the machine, and why it was booted.
+//
+// Owns: Leave, as it travels from the orchestrator to the host's agent and on to init.
+// In: what an operator asks of a host.
+// Out: the same, within its bounds.
+// Never: does I/O, or says how a machine is left.
+//
+// History: 2026-11-26 the first form.
+package upkeep
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+)
+
+// MaxReason and MaxBy bound the texts of an order, in bytes: they are shown on consoles and kept on disks.
+const (
+	MaxReason = 200
+	MaxBy     = 200
+)
+
+// Leave is the order to leave the machine: its containers are stopped, each within its time, then it is booted anew or switched off.
+type Leave struct {
+	PowerOff bool   `json:"powerOff,omitempty"`
+	By       string `json:"by"`               // who ordered it
+	Reason   string `json:"reason,omitempty"` // in the words of who ordered it; "" when none were given
+}
+
+// What is the order in a word: "reboot" or "poweroff".
+func (l Leave) What() string {
+	if l.PowerOff {
+		return "poweroff"
+	}
+	return "reboot"
+}
+
+// Validate checks the texts: a line each, within their bounds.
+func (l Leave) Validate() error {
+	if l.By == "" {
+		return fmt.Errorf("order to leave: nobody is named who ordered it")
+	}
+	if err := line("by", l.By, MaxBy); err != nil {
+		return err
+	}
+	return line("reason", l.Reason, MaxReason)
+}
+
+func line(name, text string, most int) error {
+	if len(text) > most {
+		return fmt.Errorf("%s: has %d bytes, at most %d are kept", name, len(text), most)
+	}
+	if strings.ToValidUTF8(text, "") != text || strings.ContainsFunc(text, unicode.IsControl) {
+		return fmt.Errorf("%s: has control characters or is no UTF-8; want one line of text", name)
+	}
+	return nil
+}

@@ -1,0 +1,90 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+	"unicode"
+
+	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/internal/wire/session"
+	"hardnode.dev/internal/wire/upkeep"
+)
+
+// leaveWait is how long a host may take to say that it has begun to leave its machine.
+const leaveWait = 20 * time.Second
+
+type leaveInput struct {
+	Host string `path:"host" maxLength:"63"`
+	Body operator.LeaveHost
+}
+
+// leaveHost orders a host to boot anew, or to switch itself off. It is answered once the host has begun.
+func (s *Server) leaveHost(powerOff bool) func(context.Context, caller, *leaveInput) (operator.LeavingHost, error) {
+	return func(ctx context.Context, c caller, in *leaveInput) (out operator.LeavingHost, err error) {
+		w := c.world()
+		h, err := answering(w, in.Host)
+		if err != nil {
+			return out, err
+		}
+		order := upkeep.Leave{PowerOff: powerOff, By: orderer(c), Reason: in.Body.Reason}
+		if err := order.Validate(); err != nil {
+			return out, operator.NewProblem(operator.Invalid, "reason", err.Error(), "give one line of at most 200 bytes")
+		}
+		what, object := "host.reboot", "hosts/"+h.Name
+		if powerOff {
+			what = "host.shutdown"
+		}
+		if order.Reason != "" {
+			object += fmt.Sprintf(" %q", order.Reason)
+		}
+		if err := s.do(c, what, object, func() error { return s.order(ctx, h, order) }); err != nil {
+			return out, err
+		}
+		return operator.LeavingHost{ID: h.ID, Name: h.Name, What: order.What(), Boot: h.Boot,
+			Means: operator.LeavingMeans(h, w.Hosts().All(), powerOff)}, nil
+	}
+}
+
+// orderer is who orders it, in a line that fits.
+func orderer(c caller) string {
+	from := c.from
+	if at, _, err := net.SplitHostPort(from); err == nil {
+		from = at
+	}
+	who := strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return -1
+		}
+		return r
+	}, fmt.Sprintf("%s from %s", c.Name, from))
+	return strings.ToValidUTF8(who[:min(len(who), upkeep.MaxBy)], "")
+}
+
+// order has the host carry it out, and waits for its word.
+func (s *Server) order(ctx context.Context, h operator.Host, order upkeep.Leave) error {
+	ctx, cancel := context.WithTimeout(ctx, leaveWait)
+	defer cancel()
+	link, err := s.Hub.Open(ctx, h.ID, host.SessionRequest{Leave: &order})
+	if err != nil {
+		return err
+	}
+	defer link.Close()
+	line := session.Open(ctx, link.Conn, session.PersonEnd, session.Options{})
+	defer line.Close()
+	exit, err := line.Exited()
+	switch {
+	case errors.Is(err, session.ErrBroken):
+		return operator.NewProblem(operator.Unavailable, "hosts/"+h.Name, "it was told to, and did not say that it will: "+err.Error(),
+			"see whether it is booted anew: hnctl host show "+h.Name)
+	case err != nil:
+		return err
+	case exit.Error != "" || exit.Code != 0:
+		return operator.NewProblem(operator.Unavailable, "hosts/"+h.Name, "it does not: "+exit.Error, "see hnctl host logs "+h.Name)
+	}
+	return nil
+}
