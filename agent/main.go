@@ -43,8 +43,7 @@ func main() {
 		level = slog.LevelDebug
 	}
 	log := logging.New(os.Stderr, "agent", level)
-	// An agent lives on every host: give memory back early rather than save CPU.
-	debug.SetGCPercent(50)
+	debug.SetGCPercent(50) // an agent lives on every host: give memory back early rather than save CPU
 	debug.SetMemoryLimit(64 << 20)
 	ctx, stop := run.UntilSignal(context.Background())
 	defer stop()
@@ -60,6 +59,9 @@ func serve(ctx context.Context, log *slog.Logger, state, data string) error {
 	var err error
 	if a.boot, err = a.facts.BootID(); err != nil {
 		return err
+	}
+	if want, config := a.toInstall(); want != nil {
+		return a.serveInstalling(ctx, *want, config)
 	}
 	a.started = a.facts.Started()
 	if a.store, err = desired.Open(filepath.Join(state, "desired"), boot.ImageDir, log); err != nil {
@@ -90,6 +92,7 @@ func serve(ctx context.Context, log *slog.Logger, state, data string) error {
 		Identity: identities.Socket, Forget: identities.Forget, Self: a.selfAndRole, Addrs: a.addrs, Pressure: a.facts.Pressure,
 		MHz: a.figures.Load().capacity.MHz, Log: log})
 	api := localapi.Options{Status: a.status, Exec: a.runtime.Exec, Logs: a.runtime.Logs, Collect: a.apply.Collect, Log: log}
+	api.Install = a.installer(state)
 
 	log.Info("agent starts", "version", build.Version, "boot", a.boot, "code", a.link.Status().Code)
 	work, end := context.WithCancel(context.WithoutCancel(ctx))

@@ -2,7 +2,7 @@
 //
 // Owns: HTTP/JSON on RUN/agent.sock and on vsock port 7440.
 // In: requests from root on this host, or from the machine this one runs on (who owns its memory anyway).
-// Out: the host's status; a container's command and its output; unused images deleted.
+// Out: the host's status; a container's command and its output; unused images deleted; the host installed to a disk.
 // Never: listens on IP, changes what shall run, or gives out keys.
 package localapi
 
@@ -11,6 +11,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -26,6 +27,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/install"
 )
 
 // Options are what the API tells and does.
@@ -34,10 +36,17 @@ type Options struct {
 	Exec    func(context.Context, wire.CTID, host.ExecSpec, command.Stdio) (host.Exit, error)
 	Logs    func(context.Context, wire.CTID, host.LogsSpec, func(stderr bool, text []byte) error) error
 	Collect func(context.Context) ([]wire.Digest, error)
+	Install Installer
 	Socket  string       // path; "" is boot.AgentSocket
 	Log     *slog.Logger // nil discards
 
 	fromLoopback bool // tests in a guest without a hypervisor's vsock: serve this machine itself instead
+}
+
+// Installer puts this host onto a disk.
+type Installer interface {
+	Status() install.Status
+	Start(context.Context, install.Spec) (install.Status, error)
 }
 
 // ExecRequest runs one command in a container: POST /v1/exec. It has no stdin and ends with its caller.
@@ -71,7 +80,26 @@ func Handler(o Options) http.Handler {
 		}
 		answer(w, gone)
 	})
+	mux.HandleFunc("GET /v1/install", func(w http.ResponseWriter, _ *http.Request) { answer(w, o.Install.Status()) })
+	mux.HandleFunc("POST /v1/install", func(w http.ResponseWriter, r *http.Request) { start(o, w, r) })
 	return mux
+}
+
+// start begins an installation, or plans one.
+func start(o Options, w http.ResponseWriter, r *http.Request) {
+	var want install.Spec
+	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<10))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&want); err != nil {
+		refuse(w, http.StatusBadRequest, fmt.Errorf(`read the wish: %v; want {"disk": {"path": "/dev/…"}, "dryRun": true}`, err))
+		return
+	}
+	status, err := o.Install.Start(r.Context(), want)
+	if err != nil {
+		refuse(w, http.StatusConflict, err)
+		return
+	}
+	answer(w, status)
 }
 
 func answer(w http.ResponseWriter, v any) {

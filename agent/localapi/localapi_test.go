@@ -2,6 +2,7 @@ package localapi
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -17,6 +18,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/install"
 )
 
 func options() Options {
@@ -43,7 +45,21 @@ func options() Options {
 			return line(false, []byte("hello"))
 		},
 		Collect: func(context.Context) ([]wire.Digest, error) { return []wire.Digest{"sha256:aa"}, nil },
+		Install: fakeInstaller{},
 	}
+}
+
+type fakeInstaller struct{}
+
+func (fakeInstaller) Status() install.Status {
+	return install.Status{State: install.None, Disks: []install.Disk{{Path: "/dev/vda"}}}
+}
+
+func (fakeInstaller) Start(_ context.Context, s install.Spec) (install.Status, error) {
+	if s.Wipe != "" {
+		return install.Status{}, errors.New("not installed: disk /dev/vda: it is the boot medium; choose another disk")
+	}
+	return install.Status{State: install.Planned, Plan: &install.Plan{Disk: install.Disk{Path: s.Disk.Path}}}, nil
 }
 
 func TestHandler(t *testing.T) {
@@ -58,6 +74,10 @@ func TestHandler(t *testing.T) {
 		{"GET", "/v1/containers", "", 200, `"state":"running"`},
 		{"POST", "/v1/exec", `{"ctid":101,"argv":["/bin/echo","a"]}`, 200, `"stderr":"/bin/echo a"`},
 		{"POST", "/v1/exec", `{"ctid":101}`, 400, "argv"},
+		{"GET", "/v1/install", "", 200, `"path":"/dev/vda"`},
+		{"POST", "/v1/install", `{"disk":{"path":"/dev/vdb"},"dryRun":true}`, 200, `"state":"planned"`},
+		{"POST", "/v1/install", `{"wipe":"/dev/vda"}`, 409, "it is the boot medium; choose another disk"},
+		{"POST", "/v1/install", `{"disc":{}}`, 400, `unknown field "disc"`},
 		{"POST", "/v1/exec", `{"ctid":101,"argv":["/x"],"uid":0}`, 400, "argv"},
 		{"POST", "/v1/exec", `{"ctid":5,"argv":["/x"]}`, 404, "does not exist"},
 		{"POST", "/v1/exec", `{"ctid":6,"argv":["/x"]}`, 409, "not running"},

@@ -13,7 +13,8 @@ var profiles = []string{"host", "infra"}
 
 // Media makes the media of a kind, "disk" or "iso", of each profile.
 func (b Builder) Media(ctx context.Context, kind string) error {
-	os.Setenv("SOURCE_DATE_EPOCH", b.Stamp.Time) // the times of files on media
+	s := Stamp(ctx)
+	os.Setenv("SOURCE_DATE_EPOCH", s.Time) // the times of files on media
 	if err := os.MkdirAll(b.path("media"), 0o755); err != nil {
 		return fmt.Errorf("make the folder of media: %v", err)
 	}
@@ -22,7 +23,7 @@ func (b Builder) Media(ctx context.Context, kind string) error {
 		if kind == "iso" {
 			write = b.ISO
 		}
-		if err := write(ctx, p); err != nil {
+		if err := write(ctx, p, s); err != nil {
 			return err
 		}
 		b.Log("media: %s", b.path("media", b.Target.Prefix+p+"."+kind))
@@ -34,7 +35,7 @@ func (b Builder) Media(ctx context.Context, kind string) error {
 const diskSize = 512 << 20
 
 // Disk writes media/<profile>.disk: a raw disk or stick that a UEFI machine boots the profile from.
-func (b Builder) Disk(_ context.Context, profile string) error {
+func (b Builder) Disk(_ context.Context, profile string, _ Stamped) error {
 	return medium.Disk(b.path("media", b.Target.Prefix+profile+".disk"), diskSize,
 		append(medium.Places(), medium.File{Path: medium.Removable, Source: b.in(profile + ".efi")})...)
 }

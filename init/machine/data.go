@@ -30,8 +30,9 @@ func (m *Machine) stepData(ctx context.Context) (string, error) {
 	}
 	began, last := time.Now(), ""
 	for {
-		choice, err := m.chooseData()
-		if err == nil && choice.Action == disk.RAM && m.config.Storage.Data != "none" && time.Since(began) < settleDisks {
+		choice, err := m.chooseData(time.Since(began) < settleDisks)
+		if err == nil && choice.Action == disk.RAM && m.config.Storage.Data != "none" && m.config.Install == nil &&
+			time.Since(began) < settleDisks {
 			err = fmt.Errorf("no disk yet")
 		}
 		if err == nil {
@@ -53,12 +54,19 @@ func (m *Machine) stepData(ctx context.Context) (string, error) {
 	}
 }
 
-func (m *Machine) chooseData() (disk.Choice, error) {
+// chooseData looks at the disks. While some may yet appear, the one that this boot is from must be among them.
+func (m *Machine) chooseData(early bool) (disk.Choice, error) {
 	disks, err := disk.Scan("/sys/class/block", "/dev")
 	if err != nil {
 		return disk.Choice{}, err
 	}
-	return disk.Choose(m.config.Storage.Data, m.config.Storage.Wipe, disks)
+	w := disk.Wish{Data: m.config.Storage.Data, Wipe: m.config.Storage.Wipe, Install: m.config.Install != nil}
+	if m.partition != "" {
+		if w.Booted = disk.Booted("/sys/class/block", "/dev", m.partition); w.Booted == "" && early {
+			return disk.Choice{}, fmt.Errorf("the disk that this boot is from has not appeared yet")
+		}
+	}
+	return disk.Choose(w, disks)
 }
 
 func (m *Machine) useData(ctx context.Context, c disk.Choice) (string, error) {
@@ -77,7 +85,7 @@ func (m *Machine) useData(ctx context.Context, c disk.Choice) (string, error) {
 			return "", err
 		}
 	}
-	if err := disk.MountData(path, boot.DataDir, boot.StateDir); err != nil {
+	if err := disk.MountData(path, c.State, boot.DataDir, boot.StateDir); err != nil {
 		return "", err
 	}
 	m.data = &dataDisk{path}

@@ -45,6 +45,8 @@ type Machine struct {
 	config   boot.HostConfig
 	services map[string]*supervise.Handle
 	shown    bool // the console has been started
+	// partition is the GUID of the partition that the firmware booted from; "": a BIOS, a CD, or a kernel that was handed over
+	partition string
 	// background work of the boot: device events, the notification socket, the status socket
 	tasks  chan run.Task
 	bootID string

@@ -20,8 +20,13 @@ const mkfs = "/usr/sbin/mkfs.btrfs"
 // Make makes a DATA filesystem on path, whatever lies there: Choose has decided. A cut in the middle leaves a disk that Inspect calls
 // HalfMade or Blank.
 func Make(ctx context.Context, run Runner, path string) error {
+	return MakeLabelled(ctx, run, path, Label)
+}
+
+// MakeLabelled is Make with another label: STATE is made as DATA is.
+func MakeLabelled(ctx context.Context, run Runner, path, label string) error {
 	// single data and dup metadata on one disk; -f because the decision is ours and mkfs looks for less than Inspect does.
-	if _, err := run(ctx, mkfs, "-f", "-q", "-L", Label, "-d", "single", "-m", "dup", path); err != nil {
+	if _, err := run(ctx, mkfs, "-f", "-q", "-L", label, "-d", "single", "-m", "dup", path); err != nil {
 		return fmt.Errorf("format %q: %w", path, err)
 	}
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
@@ -38,16 +43,19 @@ func Make(ctx context.Context, run Runner, path string) error {
 // StateSubvolume is where /state lies while there is no STATE partition.
 const StateSubvolume = "state"
 
-// MountData mounts DATA's top at data and its subvolume "state" at state, with simple quotas on.
-func MountData(path, data, state string) error {
+// MountData mounts DATA's top at data, with simple quotas on, and STATE at state: stateDevice, or DATA's subvolume "state" when that is "".
+func MountData(path, stateDevice, data, state string) error {
 	if err := unix.Mount(path, data, "btrfs", unix.MS_NOATIME|unix.MS_NODEV, "compress=zstd:1"); err != nil {
 		return fmt.Errorf("mount %q from %q: %w", data, path, err)
 	}
 	err := prepare(data)
+	from, options := path, "subvol="+StateSubvolume
+	if stateDevice != "" {
+		from, options = stateDevice, ""
+	}
 	if err == nil {
-		if err = unix.Mount(path, state, "btrfs", unix.MS_NOATIME|unix.MS_NODEV|unix.MS_NOSUID|unix.MS_NOEXEC,
-			"subvol="+StateSubvolume); err != nil {
-			err = fmt.Errorf("mount %q from %q: %w", state, path, err)
+		if err = unix.Mount(from, state, "btrfs", unix.MS_NOATIME|unix.MS_NODEV|unix.MS_NOSUID|unix.MS_NOEXEC, options); err != nil {
+			err = fmt.Errorf("mount %q from %q: %w", state, from, err)
 		}
 	}
 	if err != nil {

@@ -13,7 +13,11 @@ type Disk struct {
 	Content Content
 	// Busy: something else uses it (mounted, a partition of it is), or it is read-only or removable: never DATA unless named.
 	Busy string
+	// State and Of are those of a partition with DATA: the partition with STATE beside it, and the disk both are on.
+	State, Of string
 }
+
+var ours = Content{Data: true, Holds: "DATA of a Hardnode host"}
 
 // Action is what becomes of the chosen disk.
 type Action string
@@ -29,18 +33,45 @@ const (
 type Choice struct {
 	Action Action
 	Path   string
+	State  string // the device of STATE; "": it is a part of DATA
 	Reason string
 }
 
-// Choose decides where DATA lies. want is storage.data ("", "auto", "none" or a device), wipe is storage.wipe.
+// Wish is what the configuration says of DATA.
+type Wish struct {
+	Data, Wipe string // storage.data ("", "auto", "none" or a device) and storage.wipe
+	Install    bool   // the host is to be installed: no disk is formatted here
+	Booted     string // the disk that this boot is from, when it is an installed one
+}
+
+// Choose decides where DATA lies.
 // An error is for the operator: it names the disk, what it holds and the next step; nothing has been touched.
-func Choose(want, wipe string, disks []Disk) (Choice, error) {
+func Choose(w Wish, disks []Disk) (Choice, error) {
+	if i := slices.IndexFunc(disks, func(d Disk) bool { return d.Of != "" && d.Of == w.Booted }); i >= 0 {
+		return installed(disks[i])
+	}
+	if w.Install {
+		return Choice{Action: RAM, Reason: "this host is to be installed: until then it keeps nothing"}, nil
+	}
+	return choose(w.Data, w.Wipe, disks)
+}
+
+// installed takes the DATA of an installed host.
+func installed(d Disk) (Choice, error) {
+	if d.State == "" {
+		return Choice{}, fmt.Errorf("disk %s: has DATA of an installed host on %s, and no STATE; boot the medium and install again, with "+
+			"install.wipe set to %s to lose what it holds", d.Of, d.Path, d.Of)
+	}
+	return Choice{Action: Mount, Path: d.Path, State: d.State, Reason: "it holds the DATA of this installed host"}, nil
+}
+
+func choose(want, wipe string, disks []Disk) (Choice, error) {
 	if wipe != "" && wipe != want {
 		return Choice{}, fmt.Errorf("storage.wipe names %q and storage.data %q: they must be the same device", wipe, want)
 	}
 	switch want {
 	case "none":
-		return Choice{RAM, "", "storage.data is none: nothing on this host outlives a reboot"}, nil
+		return Choice{Action: RAM, Reason: "storage.data is none: nothing on this host outlives a reboot"}, nil
 	case "", "auto":
 		return auto(disks)
 	}
@@ -51,15 +82,15 @@ func Choose(want, wipe string, disks []Disk) (Choice, error) {
 	d := disks[i]
 	switch {
 	case d.Content.Data:
-		return Choice{Mount, d.Path, "it holds this host's DATA"}, nil
+		return Choice{Action: Mount, Path: d.Path, Reason: "it holds this host's DATA"}, nil
 	case d.Busy != "":
 		return Choice{}, fmt.Errorf("disk %s: %s; choose another disk in storage.data", d.Path, d.Busy)
 	case d.Content.Blank:
-		return Choice{Format, d.Path, "it is blank"}, nil
+		return Choice{Action: Format, Path: d.Path, Reason: "it is blank"}, nil
 	case d.Content.HalfMade:
-		return Choice{Format, d.Path, "its formatting was cut short"}, nil
+		return Choice{Action: Format, Path: d.Path, Reason: "its formatting was cut short"}, nil
 	case wipe == want:
-		return Choice{Format, d.Path, "storage.wipe names it; it held " + d.Content.Holds}, nil
+		return Choice{Action: Format, Path: d.Path, Reason: "storage.wipe names it; it held " + d.Content.Holds}, nil
 	}
 	return Choice{}, fmt.Errorf("disk %s: holds %s, so it is not formatted; empty it, choose another disk, or set storage.wipe to %s to "+
 		"lose what it holds", d.Path, d.Content.Holds, d.Path)
@@ -76,16 +107,18 @@ func auto(disks []Disk) (Choice, error) {
 		}
 	}
 	switch {
+	case len(ours) == 1 && ours[0].Of != "":
+		return installed(ours[0])
 	case len(ours) == 1:
-		return Choice{Mount, ours[0].Path, "it holds this host's DATA"}, nil
+		return Choice{Action: Mount, Path: ours[0].Path, Reason: "it holds this host's DATA"}, nil
 	case len(ours) > 1:
 		return Choice{}, fmt.Errorf("disks %s: each holds DATA of a Hardnode host; name one in storage.data", list(ours))
 	case len(free) == 1:
-		return Choice{Format, free[0].Path, "it is the only blank disk"}, nil
+		return Choice{Action: Format, Path: free[0].Path, Reason: "it is the only blank disk"}, nil
 	case len(free) > 1:
 		return Choice{}, fmt.Errorf("disks %s: each is blank; name one in storage.data", list(free))
 	case len(disks) == 0:
-		return Choice{RAM, "", "there is no disk: nothing on this host outlives a reboot"}, nil
+		return Choice{Action: RAM, Reason: "there is no disk: nothing on this host outlives a reboot"}, nil
 	}
 	return Choice{}, fmt.Errorf(
 		"no blank disk: found %s; empty one, name one in storage.wipe and storage.data, or set storage.data to none", list(disks))

@@ -146,7 +146,7 @@ func TestChoose(t *testing.T) {
 		{"auto: only full ones", "auto", "", []Disk{{Path: "/dev/vda", Content: ext}}, "", "", "no blank disk: found /dev/vda (ext2/3/4)"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := Choose(c.want, c.wipe, c.disks)
+			got, err := Choose(Wish{Data: c.want, Wipe: c.wipe}, c.disks)
 			if c.err != "" {
 				if err == nil || !strings.Contains(err.Error(), c.err) {
 					t.Errorf("got %+v, %v; want an error with %q", got, err, c.err)
@@ -155,6 +155,46 @@ func TestChoose(t *testing.T) {
 			}
 			if err != nil || got.Action != c.action || got.Path != c.path || got.Reason == "" {
 				t.Errorf("got %+v, %v; want %s %s with a reason", got, err, c.action, c.path)
+			}
+		})
+	}
+}
+
+// An installed host takes the DATA and STATE of the disk that it was booted from; one that is to be installed takes no disk.
+func TestChooseInstalled(t *testing.T) {
+	blank := Disk{Path: "/dev/vda", Content: Content{Blank: true, Holds: "nothing"}}
+	whole := Disk{Path: "/dev/vdb", Content: Content{Installed: true, Holds: "an installed host"}}
+	part := Disk{Path: "/dev/vdb3", Of: "/dev/vdb", State: "/dev/vdb2", Content: ours}
+	other := Disk{Path: "/dev/vdc3", Of: "/dev/vdc", State: "/dev/vdc2", Content: ours}
+	torn := Disk{Path: "/dev/vdb3", Of: "/dev/vdb", Content: ours}
+	for _, c := range []struct {
+		name  string
+		wish  Wish
+		disks []Disk
+		want  Choice
+		err   string
+	}{
+		{"booted from it", Wish{Booted: "/dev/vdb", Install: true}, []Disk{blank, whole, part}, Choice{Mount, "/dev/vdb3", "/dev/vdb2",
+			""}, ""},
+		{"booted from one of two", Wish{Booted: "/dev/vdc"}, []Disk{part, other}, Choice{Mount, "/dev/vdc3", "/dev/vdc2", ""}, ""},
+		{"from a medium, to be installed", Wish{Install: true}, []Disk{blank}, Choice{Action: RAM}, ""},
+		{"from a medium, to be installed, with an installed disk", Wish{Install: true}, []Disk{whole, part}, Choice{Action: RAM}, ""},
+		{"from a medium, not to be installed", Wish{}, []Disk{whole, part}, Choice{Mount, "/dev/vdb3", "/dev/vdb2", ""}, ""},
+		{"from a medium, two of them", Wish{}, []Disk{part, other}, Choice{}, "name one in storage.data"},
+		{"STATE is gone", Wish{Booted: "/dev/vdb"}, []Disk{whole, torn}, Choice{},
+			"disk /dev/vdb: has DATA of an installed host on /dev/vdb3, and no STATE"},
+		{"STATE is gone, from a medium", Wish{}, []Disk{whole, torn}, Choice{}, "and no STATE"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := Choose(c.wish, c.disks)
+			if c.err != "" {
+				if err == nil || !strings.Contains(err.Error(), c.err) {
+					t.Errorf("got %+v, %v; want an error with %q", got, err, c.err)
+				}
+				return
+			}
+			if got.Reason = ""; err != nil || got != c.want {
+				t.Errorf("got %+v, %v; want %+v", got, err, c.want)
 			}
 		})
 	}

@@ -87,10 +87,11 @@ func installation(r io.ReaderAt) (c Content, ours bool, err error) {
 	return c, false, nil
 }
 
-// table is what a GPT says: its own GUID, and the types of its partitions.
+// table is what a GPT says: its own GUID, the types of its partitions, and by number the GUIDs of all its places for partitions.
 type table struct {
 	guid  string
 	types []string
+	ids   []string
 }
 
 // readTable reads a GPT of a disk with such sectors; one that is not there is empty. Checksums are not looked at: what says that it is a
@@ -109,11 +110,12 @@ func readTable(r io.ReaderAt, sector int64) (t table, err error) {
 	if at < 2 || at > 1<<20 || size < 128 || size > 4096 {
 		return t, nil
 	}
-	entry := make([]byte, 16)
+	entry := make([]byte, 32)
 	for i := range int64(min(count, 128)) {
 		if _, err := r.ReadAt(entry, at*sector+i*int64(size)); err != nil {
 			return t, nil // it points behind the disk's end: it is damaged
 		}
+		t.ids = append(t.ids, guid(entry[16:]))
 		if kind := guid(entry); kind != noGUID {
 			t.types = append(t.types, kind)
 		}

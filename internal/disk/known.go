@@ -87,3 +87,17 @@ var signatures = []signature{
 	{"ATARAID of HighPoint", 9*512 + 32, "\xf0\x16\x7a\x5a"},
 	{mbrName, 510, "\x55\xaa"},
 }
+
+// Elsewhere are the places of a disk of size bytes, beside its two ends, at which a signature may lie.
+func Elsewhere(size int64) (places []int64) {
+	for _, s := range signatures {
+		at := s.Offset
+		if at < 0 {
+			at += size
+		}
+		if at >= head && at+int64(len(s.Magic)) <= size-edge {
+			places = append(places, at/NoteSize*NoteSize)
+		}
+	}
+	return places
+}

@@ -6,13 +6,15 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
 // notDisks are block devices that never hold DATA, by the start of their name.
 var notDisks = []string{"loop", "ram", "zram", "sr", "fd", "dm-", "md"}
 
-// Scan lists the machine's whole disks in the order of their names, each with what it holds. sys is /sys/class/block, dev is /dev.
+// Scan lists the machine's whole disks in the order of their names, each with what it holds, and the partitions that hold DATA of a host.
+// sys is /sys/class/block, dev is /dev.
 func Scan(sys, dev string) ([]Disk, error) {
 	names, err := os.ReadDir(sys)
 	if err != nil {
@@ -22,8 +24,14 @@ func Scan(sys, dev string) ([]Disk, error) {
 	for _, n := range names {
 		name := n.Name()
 		dir := filepath.Join(sys, name)
-		if _, err := os.Stat(filepath.Join(dir, "partition")); err == nil ||
-			slices.ContainsFunc(notDisks, func(p string) bool { return strings.HasPrefix(name, p) }) {
+		if slices.ContainsFunc(notDisks, func(p string) bool { return strings.HasPrefix(name, p) }) {
+			continue
+		}
+		if IsPartition(dir) {
+			if label(filepath.Join(dev, name)) == Label {
+				disks = append(disks, Disk{Path: filepath.Join(dev, name), Content: ours, State: beside(sys, dev, name),
+					Of: filepath.Join(dev, Whole(dir))})
+			}
 			continue
 		}
 		d, err := read(dir, filepath.Join(dev, name))
@@ -34,6 +42,51 @@ func Scan(sys, dev string) ([]Disk, error) {
 		disks = append(disks, d)
 	}
 	return disks, nil
+}
+
+// IsPartition tells whether a block device is one. dir is its folder below /sys/class/block.
+func IsPartition(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, "partition"))
+	return err == nil
+}
+
+// Whole is the name of the disk that a partition is on.
+func Whole(dir string) string {
+	real, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return ""
+	}
+	return filepath.Base(filepath.Dir(real))
+}
+
+// beside is the STATE on the same disk as a partition; "" when there is none.
+func beside(sys, dev, partition string) string {
+	disk := Whole(filepath.Join(sys, partition))
+	names, err := filepath.Glob(filepath.Join(sys, disk+"*"))
+	if err != nil {
+		return ""
+	}
+	for _, n := range names {
+		path := filepath.Join(dev, filepath.Base(n))
+		if IsPartition(n) && Whole(n) == disk && label(path) == StateLabel {
+			return path
+		}
+	}
+	return ""
+}
+
+// label is that of the whole btrfs on a device; "" for anything else.
+func label(path string) string {
+	f, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	super := make([]byte, 4096)
+	if _, err := f.ReadAt(super, 0x10000); err != nil || string(super[0x40:0x48]) != "_BHRfS_M" {
+		return ""
+	}
+	return strings.TrimRight(string(super[0x12b:0x12b+256]), "\x00")
 }
 
 func read(dir, path string) (Disk, error) {
@@ -57,9 +110,9 @@ func read(dir, path string) (Disk, error) {
 	return d, nil
 }
 
-// ByLabel finds a filesystem labelled HARDNODE and the like on whole disks, partitions and CDs: it returns device paths and their
-// filesystem.
-func ByLabel(sys, dev, label string) (path, fstype string, err error) {
+// ByLabel finds a filesystem labelled HARDNODE and the like on whole disks, partitions and CDs: it returns its device and its kind. Of
+// several it is the one on the partition of this GUID, which is the one that the boot is from; else the first.
+func ByLabel(sys, dev, label, booted string) (path, fstype string, err error) {
 	names, err := os.ReadDir(sys)
 	if err != nil {
 		return "", "", fmt.Errorf("list disks: %w", err)
@@ -75,11 +128,56 @@ func ByLabel(sys, dev, label string) (path, fstype string, err error) {
 		}
 		found, kind := labelOf(f)
 		f.Close()
-		if found == label {
-			return p, kind, nil
+		if found != label {
+			continue
+		}
+		if mine := booted != "" && IsPartition(filepath.Join(sys, n.Name())) && PartitionID(sys, dev, n.Name()) == booted; path == "" ||
+			mine {
+			path, fstype = p, kind
+			if mine {
+				break
+			}
 		}
 	}
-	return "", "", nil
+	return path, fstype, nil
+}
+
+// PartitionID is the GUID of a partition in its disk's table, in capitals; "" when it has none.
+func PartitionID(sys, dev, name string) string {
+	dir := filepath.Join(sys, name)
+	raw, err := os.ReadFile(filepath.Join(dir, "partition"))
+	if err != nil {
+		return ""
+	}
+	number, err := strconv.Atoi(strings.TrimSpace(string(raw)))
+	if err != nil {
+		return ""
+	}
+	f, err := os.Open(filepath.Join(dev, Whole(dir)))
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	for _, size := range []int64{512, 4096} {
+		if t, err := readTable(f, size); err == nil && number >= 1 && number <= len(t.ids) {
+			return t.ids[number-1]
+		}
+	}
+	return ""
+}
+
+// Booted is the disk with the partition of this GUID; "" when there is none.
+func Booted(sys, dev, partition string) string {
+	names, err := os.ReadDir(sys)
+	if err != nil {
+		return ""
+	}
+	for _, n := range names {
+		if dir := filepath.Join(sys, n.Name()); IsPartition(dir) && PartitionID(sys, dev, n.Name()) == partition {
+			return filepath.Join(dev, Whole(dir))
+		}
+	}
+	return ""
 }
 
 // labelOf reads the label of the three filesystems a configuration volume may have.

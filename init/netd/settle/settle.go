@@ -106,13 +106,16 @@ func Earlier(dir string) (boot.HostConfig, bool, error) {
 	return c, true, nil
 }
 
-// Write puts the configuration, and an infra host's bundle, where the host's programs read them. The bundle first: who sees the
-// configuration may count on it.
+// Write puts the configuration, its text, and an infra host's bundle, where the host's programs read them. The document last: who sees it
+// may count on the rest.
 func Write(dir string, c boot.HostConfig, d source.Document) error {
 	if c.Role == host.RoleInfra && d.Bundle != nil {
 		if err := keep.WriteFile(filepath.Join(dir, filepath.Base(boot.BundleFile)), d.Bundle, 0o600); err != nil {
 			return err
 		}
+	}
+	if err := keep.WriteFile(filepath.Join(dir, filepath.Base(boot.ConfigText)), d.YAML, 0o600); err != nil {
+		return err
 	}
 	raw, err := json.Marshal(c)
 	if err != nil {

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"hardnode.dev/internal/disk"
+	"hardnode.dev/internal/disk/efi"
 	"hardnode.dev/internal/wire/boot"
 )
 
@@ -69,7 +70,8 @@ func fwCfg(root string) (Document, error) {
 }
 
 func volume(root string, mount func(device, fstype, dir string) (func() error, error)) (d Document, err error) {
-	device, fstype, err := disk.ByLabel(filepath.Join(root, "sys/class/block"), filepath.Join(root, "dev"), volumeLabel)
+	booted := efi.Vars{Dir: filepath.Join(root, efi.Dir)}.Partition()
+	device, fstype, err := disk.ByLabel(filepath.Join(root, "sys/class/block"), filepath.Join(root, "dev"), volumeLabel, booted)
 	if err != nil {
 		return d, err
 	}

@@ -149,6 +149,15 @@ func esp(f *os.File, start, size int64, files []File) error {
 	return parents(f, fs)
 }
 
+// Format makes an empty FAT32 filesystem of a medium's label on a partition of size bytes.
+func Format(f *os.File, size int64) error {
+	if size < leastFAT32 {
+		return fmt.Errorf("it has %d bytes, and FAT32 needs %d", size, leastFAT32)
+	}
+	_, err := fat32.Create(file.New(f, false), size, 0, sector, Label, true)
+	return err
+}
+
 // parents mends the entry ".." of the directories in the root: it must name cluster 0 (Microsoft's FAT specification, "Directory
 // creation"), and the library names the root's own.
 func parents(f *os.File, fs *fat32.FileSystem) error {

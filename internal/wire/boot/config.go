@@ -6,7 +6,7 @@
 // Out: a valid HostConfig; an error with line and column.
 // Never: does I/O, or knows how a link is set up.
 //
-// History: 2026-11-22 version 1.
+// History: 2026-11-22 version 1. 2026-11-26 HostConfig.Install.
 package boot
 
 import (
@@ -14,15 +14,17 @@ import (
 
 	"hardnode.dev/internal/secret"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/install"
 )
 
 // Where things lie on a running host.
 const (
 	RunDir       = "/run/hardnode"
-	LogDir       = RunDir + "/log"         // a file a program that init keeps: its last lines, in RAM; <name>.1 is the file before
-	ConfigFile   = RunDir + "/host.json"   // HostConfig as JSON, written by netd once it is found and valid; 0600
-	BundleFile   = RunDir + "/bundle.json" // infra hosts: the Day-0 bundle as found, 0600, removed once imported
-	NotifySocket = RunDir + "/notify"      // sd_notify datagrams to init
+	LogDir       = RunDir + "/log"           // a file a program that init keeps: its last lines, in RAM; <name>.1 is the file before
+	ConfigFile   = RunDir + "/host.json"     // HostConfig as JSON, written by netd once it is found and valid; 0600
+	ConfigText   = RunDir + "/hardnode.yaml" // the text of it as it was found, 0600
+	BundleFile   = RunDir + "/bundle.json"   // infra hosts: the Day-0 bundle as found, 0600, removed once imported
+	NotifySocket = RunDir + "/notify"        // sd_notify datagrams to init
 	// HTTP/JSON of init: GET /v1/status → Status, GET /v1/loaded (waits), POST /v1/reboot, POST /v1/poweroff {"reason","by"}
 	InitSocket    = RunDir + "/init.sock"
 	SpawnerSocket = RunDir + "/spawner.sock" // agent ↔ spawner
@@ -47,6 +49,8 @@ type HostConfig struct {
 	Network Network   `json:"network" yaml:"network"`
 	Storage Storage   `json:"storage" yaml:"storage"`
 	Console Console   `json:"console" yaml:"console"`
+	// Install puts the system onto a disk, once; an installed host has the section too, and does nothing with it.
+	Install *install.Spec `json:"install,omitempty" yaml:"install,omitempty"`
 }
 
 // Join is how the host finds and proves itself to its cluster.

@@ -38,6 +38,14 @@ func (c HostConfig) Validate() error {
 	if err := c.Network.validate(); err != nil {
 		return fmt.Errorf("network.%w", err)
 	}
+	if c.Install != nil {
+		if err := c.Install.Validate(); err != nil {
+			return fmt.Errorf("install.%w", err)
+		}
+		if c.Storage.Data != "" && c.Storage.Data != "auto" {
+			return fmt.Errorf("storage.data: %q: leave it out beside install, which makes DATA on the disk it installs to", c.Storage.Data)
+		}
+	}
 	return c.Storage.validate()
 }
 

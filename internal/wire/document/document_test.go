@@ -115,6 +115,9 @@ func TestHostConfigRefuses(t *testing.T) {
 		{"no such underlay", "network:\n", "network:\n  underlay: lan\n", `network.underlay: there is no link "lan"`},
 		{"role", "role: user", "role: king", "role"},
 		{"wipe", "data: auto", "data: /dev/vda\n  wipe: /dev/vdb", "storage.wipe"},
+		{"install", "data: auto", "data: auto\ninstall: {disk: {path: sda}}", "install.disk.path"},
+		{"install, unknown field", "data: auto", "data: auto\ninstall: {disc: {}}", `unknown field "disc"`},
+		{"install and a disk for DATA", "data: auto", "data: /dev/vdb\ninstall: {}", "storage.data"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if _, err := document.HostConfig("host-1.yaml", []byte(strings.Replace(hostConfig, c.old, c.new, 1))); err == nil ||

@@ -1,0 +1,391 @@
+package install
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"hardnode.dev/internal/disk"
+	"hardnode.dev/internal/disk/bootorder"
+	"hardnode.dev/internal/disk/efi"
+	"hardnode.dev/internal/disk/layout"
+	"hardnode.dev/internal/disk/medium"
+	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/wire/install"
+	"hardnode.dev/internal/wire/slots"
+)
+
+// work is one installation.
+type work struct {
+	i        *Installer
+	plan     install.Plan
+	content  disk.Content
+	from     source
+	identity string
+}
+
+// The steps of pick's plans, from 1.
+const (
+	stepMark = 1 + iota
+	stepPartition
+	stepFormat
+	stepState
+	stepSystem
+	stepCheck
+	stepFirmware
+	stepReboot
+)
+
+// Deadlines of what can hang.
+const (
+	formatLimit = 5 * time.Minute
+	nodesLimit  = 30 * time.Second
+)
+
+// carry does what is planned. At whatever point it is cut off, the disk's note says what is to be done about it.
+func (w *work) carry(ctx context.Context) error {
+	path := w.plan.Disk.Path
+	if w.content.Begun == disk.Written && w.content.Installed {
+		return w.finish(path) // all is there but for the last rename, perhaps
+	}
+	w.i.step(stepMark, w.plan)
+	if err := w.bare(path); err != nil {
+		return fmt.Errorf("disk %s: %w", path, err)
+	}
+	esp, state, data := Part(path, 1), Part(path, 2), Part(path, 3)
+	for _, p := range []string{esp, state, data} {
+		if err := appears(ctx, p); err != nil {
+			return fmt.Errorf("disk %s: %w", path, err)
+		}
+	}
+	w.i.step(stepFormat, w.plan)
+	if err := w.format(ctx, esp, state, data); err != nil {
+		return fmt.Errorf("disk %s: %w", path, err)
+	}
+	w.i.step(stepState, w.plan)
+	if w.i.o.State != "" {
+		if err := MountedAt(state, "btrfs", 0, func(dir string) error { return copyTree(dir, w.i.o.State) }); err != nil {
+			return fmt.Errorf("disk %s: copy this host's state: %w", path, err)
+		}
+	}
+	w.i.step(stepSystem, w.plan)
+	var sums map[string][32]byte
+	err := MountedAt(esp, "vfat", 0, func(dir string) (err error) {
+		sums, err = w.fill(dir)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("disk %s: write the system: %w", path, err)
+	}
+	w.i.step(stepCheck, w.plan)
+	if err := MountedAt(esp, "vfat", unix.MS_RDONLY, func(dir string) error { return check(dir, sums) }); err != nil {
+		return fmt.Errorf("disk %s: %w; the disk may be failing: replace it, or try again", path, err)
+	}
+	if err := noted(path, disk.Written); err != nil {
+		return fmt.Errorf("disk %s: %w", path, err)
+	}
+	return w.finish(path)
+}
+
+// bare writes what lies outside of the partitions.
+func (w *work) bare(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|unix.O_EXCL, 0) // nobody else uses it, or this fails
+	if errors.Is(err, unix.EBUSY) {
+		return errors.New("something began to use it; look at it again")
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	size := w.plan.Disk.Bytes
+	if err := layout.SetNote(f, disk.Begun); err != nil {
+		return err
+	}
+	if err := layout.Clear(f, size, w.plan.Partitions); err != nil {
+		return err
+	}
+	w.i.step(stepPartition, w.plan)
+	if _, err := layout.Partition(f, size, w.plan.Partitions, w.identity); err != nil {
+		return err
+	}
+	if err := unix.IoctlSetInt(int(f.Fd()), unix.BLKRRPART, 0); err != nil {
+		return fmt.Errorf("make the kernel read the partition table: %w", err)
+	}
+	return nil
+}
+
+// Part is the device of a disk's partition: /dev/sda1, /dev/nvme0n1p1.
+func Part(disk string, n int) string {
+	if last := disk[len(disk)-1]; last >= '0' && last <= '9' {
+		return fmt.Sprintf("%sp%d", disk, n)
+	}
+	return fmt.Sprintf("%s%d", disk, n)
+}
+
+// appears waits for a device.
+func appears(ctx context.Context, path string) error {
+	ctx, cancel := context.WithTimeout(ctx, nodesLimit)
+	defer cancel()
+	for {
+		if _, err := os.Stat(path); err == nil {
+			return nil
+		}
+		if !run.Wait(ctx, 50*time.Millisecond) {
+			return fmt.Errorf("its partition %s has not appeared within %s", path, nodesLimit)
+		}
+	}
+}
+
+func (w *work) format(ctx context.Context, esp, state, data string) error {
+	ctx, cancel := context.WithTimeout(ctx, formatLimit)
+	defer cancel()
+	f, err := os.OpenFile(esp, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(layout.Format(f), f.Close()); err != nil {
+		return err
+	}
+	output := func(ctx context.Context, argv ...string) (string, error) {
+		out, err := exec.CommandContext(ctx, argv[0], argv[1:]...).CombinedOutput()
+		if err != nil {
+			err = fmt.Errorf("%s: %w: %s", argv[0], err, strings.TrimSpace(string(out)))
+		}
+		return string(out), err
+	}
+	if err := disk.MakeLabelled(ctx, output, state, disk.StateLabel); err != nil {
+		return err
+	}
+	return disk.Make(ctx, output, data)
+}
+
+// unnamed is the removable medium's loader before it has its name: without it no firmware boots the disk.
+const unnamed = "EFI/BOOT/BOOTX64.NEW"
+
+// fill writes the ESP's files. It returns the digests of the large ones.
+func (w *work) fill(dir string) (sums map[string][32]byte, err error) {
+	sums = map[string][32]byte{}
+	for _, d := range []string{bootorder.Systems, bootorder.Entries, filepath.Dir(bootorder.Loader), filepath.Dir(unnamed)} {
+		if err := os.MkdirAll(filepath.Join(dir, d), 0o700); err != nil {
+			return nil, err
+		}
+	}
+	put := func(name, from string) (err error) {
+		if sums[name], err = CopyFile(filepath.Join(dir, name), from); err != nil {
+			return fmt.Errorf("copy %s: %w", name, err)
+		}
+		return nil
+	}
+	err = w.from.use(func(system, rescue string) error {
+		version, err := Version(system)
+		if err != nil {
+			return err
+		}
+		list := []bootorder.Entry{{Slot: slots.A, Rank: 1, Version: version, Left: 1}}
+		if err := put(bootorder.File(slots.A), system); err != nil {
+			return err
+		}
+		if rescue != "" {
+			if version, err = Version(rescue); err != nil {
+				return fmt.Errorf("the rescue system: %w", err)
+			}
+			if err := put(bootorder.File(slots.Rescue), rescue); err != nil {
+				return err
+			}
+			list = append(list, bootorder.Entry{Slot: slots.Rescue, Rank: 3, Version: version, Left: bootorder.Uncounted})
+		}
+		for _, e := range list {
+			if err := Write(filepath.Join(dir, bootorder.Entries, e.Name()), e.Text()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range []string{bootorder.Loader, unnamed} {
+		if err := put(name, loaderFile); err != nil {
+			return nil, err
+		}
+	}
+	texts := map[string]string{bootorder.Settings: bootorder.SettingsText}
+	if w.i.o.Config != "" {
+		texts["hardnode.yaml"] = w.i.o.Config
+	}
+	if raw, err := os.ReadFile(w.i.o.Bundle); err == nil {
+		texts["bundle.json"] = string(raw)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	for name, text := range texts {
+		if err := Write(filepath.Join(dir, name), text); err != nil {
+			return nil, err
+		}
+	}
+	return sums, SyncDir(dir)
+}
+
+// check reads the files from the disk again.
+func check(dir string, sums map[string][32]byte) error {
+	for name, want := range sums {
+		got, err := Sum(filepath.Join(dir, name))
+		if err != nil {
+			return fmt.Errorf("read %s back: %w", name, err)
+		}
+		if got != want {
+			return fmt.Errorf("what was written as %s does not read back", name)
+		}
+	}
+	return nil
+}
+
+// finish makes a written disk one that is booted.
+func (w *work) finish(path string) error {
+	err := MountedAt(Part(path, 1), "vfat", 0, func(dir string) error {
+		err := os.Rename(filepath.Join(dir, unnamed), filepath.Join(dir, medium.Removable))
+		if errors.Is(err, fs.ErrNotExist) { // it has its name already
+			_, err = os.Stat(filepath.Join(dir, medium.Removable))
+		}
+		return errors.Join(err, SyncDir(dir))
+	})
+	if err != nil {
+		return fmt.Errorf("disk %s: name the boot loader: %w", path, err)
+	}
+	if err := noted(path, disk.NotBegun); err != nil {
+		return fmt.Errorf("disk %s: %w", path, err)
+	}
+	w.i.step(stepFirmware, w.plan)
+	if err := w.entries(path); err != nil { // the disk boots without them too
+		w.i.o.Say("install: %v; put the disk first in the firmware's own menu", err)
+	}
+	w.i.step(stepReboot, w.plan)
+	return w.i.o.Reboot("installed on " + path)
+}
+
+func (w *work) entries(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	esp, err := layout.Find(f)
+	if err != nil {
+		return err
+	}
+	return w.i.vars().SetOrder(BootEntries(esp)...)
+}
+
+// BootEntries are those of an installed disk. The loader is there twice: one that could not load a system returns to the firmware, which
+// then starts the next entry, and that loader takes the next system.
+func BootEntries(esp efi.Partition) []efi.Entry {
+	return []efi.Entry{{Name: "Hardnode", Partition: esp, File: bootorder.Loader}, {Name: "Hardnode, again", Partition: esp,
+		File: medium.Removable}}
+}
+
+func noted(path string, p disk.Progress) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(layout.SetNote(f, p), f.Close())
+}
+
+// Write writes a file durably.
+func Write(path, text string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(f, text)
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+// Sum is a file's SHA-256.
+func Sum(path string) (sum [32]byte, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return sum, err
+	}
+	defer f.Close()
+	h := sha256.New()
+	_, err = io.Copy(h, f)
+	return [32]byte(h.Sum(nil)), err
+}
+
+// CopyFile copies a file durably and returns the digest of what was read.
+func CopyFile(to, from string) (sum [32]byte, err error) {
+	src, err := os.Open(from)
+	if err != nil {
+		return sum, err
+	}
+	defer src.Close()
+	dst, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return sum, err
+	}
+	h := sha256.New()
+	_, err = io.CopyBuffer(struct{ io.Writer }{io.MultiWriter(dst, h)}, struct{ io.Reader }{src}, make([]byte, 1<<20))
+	return [32]byte(h.Sum(nil)), errors.Join(err, dst.Sync(), dst.Close())
+}
+
+// copyTree copies files and folders, whole documents each (internal/keep renames them into place), durably.
+func copyTree(to, from string) error {
+	err := filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // it went meanwhile
+		}
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(from, path)
+		if err != nil {
+			return err
+		}
+		st, err := d.Info()
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil
+		case err != nil:
+			return err
+		case d.IsDir():
+			if err := os.MkdirAll(filepath.Join(to, rel), 0o700); err != nil {
+				return err
+			}
+			return os.Chmod(filepath.Join(to, rel), st.Mode().Perm())
+		case !st.Mode().IsRegular() || strings.HasPrefix(d.Name(), "."): // sockets; files that are not whole yet
+			return nil
+		}
+		if _, err := CopyFile(filepath.Join(to, rel), path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return os.Chmod(filepath.Join(to, rel), st.Mode().Perm())
+	})
+	if err != nil {
+		return err
+	}
+	return SyncDir(to)
+}
+
+// SyncDir brings a whole filesystem onto its disk.
+func SyncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := unix.Syncfs(int(f.Fd())); err != nil {
+		return fmt.Errorf("sync %q: %w", dir, err)
+	}
+	return nil
+}

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"hardnode.dev/agent/container"
+	"hardnode.dev/agent/container/command"
+	"hardnode.dev/agent/install"
+	"hardnode.dev/agent/localapi"
+	"hardnode.dev/internal/build"
+	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/boot"
+	"hardnode.dev/internal/wire/host"
+	wish "hardnode.dev/internal/wire/install"
+	"hardnode.dev/internal/wire/neighbour"
+	"hardnode.dev/internal/wire/upkeep"
+)
+
+// installer puts this host onto a disk, with what it has in state ("": with nothing).
+func (a *agent) installer(state string) *install.Installer {
+	text, err := os.ReadFile(boot.ConfigText)
+	if err != nil { // netd writes it before the document that this agent has waited for
+		a.log.Warn("the configuration's text is not at hand", "err", err)
+	}
+	return install.New(install.Options{State: state, Config: string(text), Bundle: boot.BundleFile, Log: a.log,
+		Say: func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }, // init shows it to who stands there
+		Reboot: func(reason string) error {
+			return leaveMachine(context.Background(), upkeep.Leave{By: "installation", Reason: reason})
+		}})
+}
+
+// toInstall is the configuration's wish when this host is to be installed before it is anything else: a host that joined from memory would
+// have used up its token.
+func (a *agent) toInstall() (*wish.Spec, boot.HostConfig) {
+	raw, err := os.ReadFile(a.config)
+	var c boot.HostConfig
+	if err != nil || neighbour.Decode(raw, &c) != nil {
+		return nil, c // the link waits for the configuration, and says what is wrong with it
+	}
+	return install.Wanted(c), c
+}
+
+// serveInstalling is all that this agent does on a host that is to be installed: it installs, and says how far it is.
+func (a *agent) serveInstalling(ctx context.Context, want wish.Spec, c boot.HostConfig) error {
+	i := a.installer("")
+	nothing := errors.New("this host is being installed; it runs no containers")
+	none := make(chan struct{})
+	close(none)
+	api := localapi.Options{
+		Log:     a.log,
+		Status:  func(context.Context) boot.AgentStatus { return a.installingStatus(c, i.Status()) },
+		Install: i,
+		Exec: func(context.Context, wire.CTID, host.ExecSpec, command.Stdio) (host.Exit, error) {
+			return host.Exit{}, fmt.Errorf("%w: %v", container.ErrNotFound, nothing)
+		},
+		Logs: func(context.Context, wire.CTID, host.LogsSpec, func(bool, []byte) error) error {
+			return fmt.Errorf("%w: %v", container.ErrNotFound, nothing)
+		},
+		Collect: func(context.Context) ([]wire.Digest, error) { return nil, nothing },
+	}
+	notify := newNotify(a.log)
+	return run.Group(ctx, a.log,
+		run.Task{Name: "links", Run: a.links.Keep},
+		run.Task{Name: "install", Run: func(ctx context.Context) error { return i.Run(ctx, want) }},
+		run.Task{Name: "api", Run: func(ctx context.Context) error { return localapi.Serve(ctx, api) }},
+		run.Task{Name: "notify", Run: func(ctx context.Context) error {
+			return notify.run(ctx, func() bool { return true }, none, func() int { return 0 })
+		}},
+	)
+}
+
+// installingStatus is what the console shows meanwhile.
+func (a *agent) installingStatus(c boot.HostConfig, s wish.Status) boot.AgentStatus {
+	out := boot.AgentStatus{Name: c.Name, Role: c.Role, Stage: boot.StageUnconfigured, Version: build.Version, Boot: a.boot,
+		Link:       "installing",
+		Containers: []host.ContainerStatus{}, RSS: a.facts.RSS()}
+	for _, addr := range a.links.Addrs() {
+		out.Addresses = append(out.Addresses, addr.String())
+	}
+	switch {
+	case s.Reason != "":
+		out.Problems = []host.Problem{{Code: "conflict", Object: "install", Reason: s.Reason,
+			Next: "correct it; it is looked at again every few seconds, and when the host is booted"}}
+	case s.State == wish.Planned:
+		out.Problems = []host.Problem{{Code: "unavailable", Object: "install", Reason: "dry run: the plan is shown and nothing was written",
+			Next: "take install.dryRun out of the configuration and boot again"}}
+	}
+	return out
+}

@@ -1,0 +1,37 @@
+package machine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"hardnode.dev/init/sys"
+	"hardnode.dev/internal/disk/efi"
+)
+
+// firmwareModules are what a machine with UEFI firmware is administered with: its variables, the ESP, the medium that it was installed
+// from.
+var firmwareModules = []string{"efivarfs", "vfat", "nls_cp437", "nls_ascii", "isofs"}
+
+// stepFirmware makes the variables of UEFI firmware reachable, and finds out which partition this boot is from.
+func (m *Machine) stepFirmware(context.Context) (string, error) {
+	if _, err := os.Stat("/sys/firmware/efi"); err != nil {
+		return "BIOS, or none", nil
+	}
+	for _, name := range firmwareModules {
+		if err := m.need(name, ""); err != nil {
+			return "", err
+		}
+	}
+	// Left writable: the agent keeps the boot order. The kernel itself protects variables whose loss stops machines (efivarfs.rst).
+	if err := sys.Mount("efivarfs", efi.Dir, "efivarfs", tight, ""); err != nil && !errors.Is(err, unix.EBUSY) {
+		return "", err
+	}
+	if m.partition = (efi.Vars{Dir: efi.Dir}).Partition(); m.partition == "" {
+		return "UEFI", nil
+	}
+	return fmt.Sprintf("UEFI, booted from partition %s", m.partition), nil
+}

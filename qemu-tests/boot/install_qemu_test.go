@@ -1,0 +1,121 @@
+//go:build qemu
+
+package boot
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"hardnode.dev/internal/disk"
+	"hardnode.dev/qemu-tests/harness"
+)
+
+// installSize is the disk that is installed to, in MiB.
+const installSize = 4096
+
+// stick is a boot medium with a configuration.
+func stick(t *testing.T, dir, yaml string) string {
+	t.Helper()
+	root := build(t)
+	for _, goal := range []string{"disk", "bin"} {
+		cmd := exec.Command("make", "--no-print-directory", "-s", goal)
+		cmd.Dir = root
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("make %s: %v\n%s", goal, err, out)
+		}
+	}
+	text, file := filepath.Join(dir, "hardnode.yaml"), filepath.Join(dir, "medium")
+	if err := os.WriteFile(text, []byte(yaml), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, argv := range [][]string{{"cp", "--sparse=always", filepath.Join(root, "out/media/host.disk"), file},
+		{filepath.Join(root, "out/bin/hnctl"), "media", "add-config", "--replace", text, file}} {
+		if out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %v\n%s", argv, err, out)
+		}
+	}
+	return file
+}
+
+// TestInstall: a host is booted from a medium whose configuration says install; the plan is shown, carried out, and the host comes up from
+// the disk alone, with its configuration; booted from the medium again it says that it is installed, and touches nothing.
+func TestInstall(t *testing.T) {
+	for _, bus := range []harness.Bus{harness.Virtio, harness.NVMe, harness.AHCI} {
+		t.Run(string(bus), func(t *testing.T) {
+			if bus != harness.Virtio && os.Getenv("HARDNODE_SOAK") == "" {
+				t.Skip("HARDNODE_SOAK is not set: make test installs to one disk")
+			}
+			dir := harness.Dir(t)
+			medium := harness.Disk{Path: stick(t, dir, config+"install: {disk: {serial: SYSTEM*}}\n")}
+			target := harness.Disk{Path: filepath.Join(dir, "disk"), SizeMiB: installSize, Serial: "SYSTEM-1", Bus: bus}
+			c := machine(t, dir, "")
+			c.Kernel, c.Initrd, c.UEFI = "", nil, true
+			c.Disks = []harness.Disk{medium, target}
+			h := start(t, c)
+			h.sees(`step data: /dev/zram0: this host is to be installed`)
+			path := h.sees(`install: plan: (/dev/\S+), 4096 MiB`)[1]
+			h.sees(`install: plan: 2. partition it: ESP 1024 MiB, STATE 512 MiB, DATA 2558 MiB`)
+			h.sees(`install: 8 of 8: reboot from it`)
+			h.sees(`reboot: installed on ` + path)
+			h.off()
+			installed(t, target.Path)
+
+			c.Disks = []harness.Disk{target}
+			h = start(t, c)
+			h.sees(`"Hardnode" from HD\(1,GPT,`)
+			h.sees(`step firmware: UEFI, booted from partition`)
+			h.sees(`step config: host host-1, role user`)
+			h.sees(`step data: ` + path[:len(path)-1] + `\S+: it holds the DATA of this installed host`)
+			h.up()
+			h.VM.Kill()
+			if bus != harness.Virtio {
+				return
+			}
+			c.Disks = []harness.Disk{medium, target}
+			h = start(t, c)
+			h.sees(`install: not installed: disk /dev/vdb: it was installed with this very configuration; take the boot medium out`)
+		})
+	}
+}
+
+// installed looks at a disk from outside: the note is gone, and the ESP is whole.
+func installed(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if c, err := disk.Inspect(f, installSize<<20); err != nil || !c.Installed || c.Begun != disk.NotBegun {
+		t.Errorf("the disk holds %+v, %v", c, err)
+	}
+	esp := path + ".esp"
+	to, err := os.Create(esp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.Remove(esp)
+	defer to.Close()
+	part, block := io.NewSectionReader(f, 1<<20, 1<<30), make([]byte, 1<<20)
+	for at := int64(0); at < part.Size(); at += int64(len(block)) {
+		if _, err := part.ReadAt(block, at); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(block, make([]byte, len(block))) {
+			if _, err := to.WriteAt(block, at); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := to.Truncate(part.Size()); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("/usr/sbin/fsck.vfat", "-n", esp).CombinedOutput(); err != nil || strings.Contains(string(out), "differ") {
+		t.Errorf("fsck.vfat: %v\n%s", err, out)
+	}
+}
