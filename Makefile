@@ -4,9 +4,9 @@ SHELL := /bin/bash
 export CGO_ENABLED := 0
 GO ?= go
 OUT := out
-VERSION := 0.1.0-dev
-COMMIT_TIME := $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
-LDFLAGS := -s -w -X hardnode.dev/internal/build.Version=$(VERSION) -X hardnode.dev/internal/build.Time=$(COMMIT_TIME)
+VERSION := $(shell sed -n 's/^version: *//p' image/release/release.yaml)
+COMMIT_TIME := $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null || echo 0))
+LDFLAGS := -s -w -X hardnode.dev/internal/build.version=$(VERSION) -X hardnode.dev/internal/build.seconds=$(COMMIT_TIME)
 GOBUILD := $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
 
 .DEFAULT_GOAL := help
@@ -55,7 +55,7 @@ clean: ## remove everything that was built (out/)
 	rm -rf $(OUT)
 
 # image/
-.PHONY: image image-kernel image-metal disk iso disk-metal iso-metal
+.PHONY: image release image-repro image-kernel image-metal disk iso disk-metal iso-metal
 image: ## build the boot artefacts: out/image/{vmlinuz,cmdline,host.initrd,infra.initrd}
 	$(GO) build -trimpath -o $(OUT)/bin/image ./image && $(OUT)/bin/image -out $(OUT)
 
@@ -70,6 +70,12 @@ disk-metal iso-metal: ## the same for servers, with the drivers of their hardwar
 
 iso: ## build ISO images that BIOS and UEFI machines boot, as CD or stick: out/media/{host,infra}.iso
 	$(GO) build -trimpath -o $(OUT)/bin/image ./image && $(OUT)/bin/image -out $(OUT) iso
+
+release: ## build all that ships, for virtual machines and servers, as one folder: out/release/VERSION (image/release/release.yaml)
+	$(GO) build -trimpath -o $(OUT)/bin/image ./image && $(OUT)/bin/image -out $(OUT) release
+
+image-repro: ## build release and media twice, in two folders of different paths and times, and compare the bytes: some ten minutes
+	$(GO) build -trimpath -o $(OUT)/bin/image ./image && $(OUT)/bin/image -out $(OUT) repro
 
 image-kernel: ## fetch the kernel and its modules only: out/image/{vmlinuz,modules}
 	$(GO) build -trimpath -o $(OUT)/bin/image ./image && $(OUT)/bin/image -out $(OUT) kernel

@@ -9,6 +9,7 @@ tool (
 
 require (
 	aidanwoods.dev/go-paseto v1.6.0
+	github.com/CycloneDX/cyclonedx-go v0.12.0
 	github.com/a-h/templ v0.3.977
 	github.com/beevik/ntp v1.6.0
 	github.com/chromedp/cdproto v0.159.0

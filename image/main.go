@@ -1,8 +1,8 @@
 // Command image builds what a host boots.
 //
-// Owns: the command line; the work is in image/assemble, one step a file.
+// Owns: the command line; the work is in image/assemble, one step a file, and image/release.
 // In: the Go module it is started in (its root is found from the working directory); Debian packages; flags.
-// Out: out/image/ (see image/assemble).
+// Out: out/image/ and out/metal/ (see image/assemble); media; a release's folder (see image/release).
 // Never: installs anything on the machine that builds.
 package main
 
@@ -15,14 +15,18 @@ import (
 	"time"
 
 	"hardnode.dev/image/assemble"
+	"hardnode.dev/image/release"
+	"hardnode.dev/image/repro"
 	"hardnode.dev/internal/run"
 )
 
-const usage = `usage: image [flags] [kernel|disk|iso]
+const usage = `usage: image [flags] [kernel|disk|iso|release|repro|differ FOLDER FOLDER]
 
 Builds the boot artefacts of a host into out/image/: vmlinuz, host.initrd, infra.initrd, host.efi, infra.efi, kernel.json, modules/,
 sizes.txt. "kernel" stops after the kernel and its modules; "disk" goes on to disks that UEFI machines boot (out/media/host.disk and
-infra.disk), "iso" to ISO images that BIOS and UEFI machines boot as CD or stick (out/media/host.iso and infra.iso).
+infra.disk), "iso" to ISO images that BIOS and UEFI machines boot as CD or stick (out/media/host.iso and infra.iso). "release" builds for
+virtual machines and servers, and puts all that ships into one folder, out/release/VERSION. "differ" says where two folders differ first;
+"repro" builds release and media twice, below out/repro, and compares them.
 
 `
 
@@ -40,39 +44,61 @@ func main() {
 }
 
 func build(ctx context.Context, out string, metal bool, args []string) error {
+	var what string
+	if len(args) > 0 {
+		what, args = args[0], args[1:]
+	}
+	if want := map[string]int{"differ": 2}[what]; len(args) != want {
+		return fmt.Errorf("%q takes %d arguments, got %d: see image -h", what, want, len(args))
+	}
 	dir, err := filepath.Abs(out)
 	if err != nil {
 		return err
 	}
-	start := time.Now()
-	b := assemble.Builder{Out: dir, Target: assemble.VM,
+	about, err := release.Described()
+	if err != nil {
+		return err
+	}
+	b := assemble.Builder{Out: dir, Target: assemble.VM, Stamp: assemble.Stamped{Version: string(about.Version)},
 		Log: func(format string, args ...any) { fmt.Printf("image: "+format+"\n", args...) }}
 	if metal {
 		b.Target = assemble.Metal
 	}
-	switch {
-	case len(args) == 0:
-		if err := b.Image(ctx); err != nil {
-			return err
-		}
-		b.Log("ready in %s (%.1f s)", filepath.Join(b.Out, b.Target.Folder), time.Since(start).Seconds())
-		return nil
-	case len(args) == 1 && args[0] == "kernel":
-		k, tree, err := b.Kernel(ctx)
-		if err != nil {
-			return err
-		}
-		if err := b.Modules(k, tree); err != nil {
-			return err
-		}
-		b.Log("kernel %s ready in %s (%.1f s)", k.Release, filepath.Join(b.Out, b.Target.Folder), time.Since(start).Seconds())
-		return nil
+	if b.Stamp.Time, err = assemble.CommitTime(ctx); err != nil {
+		return err
 	}
-	if len(args) == 1 && (args[0] == "disk" || args[0] == "iso") {
-		if err := b.Image(ctx); err != nil {
-			return err
+	start := time.Now()
+	switch what {
+	case "":
+		_, err = b.Image(ctx)
+	case "kernel":
+		err = b.OnlyKernel(ctx)
+	case "disk", "iso":
+		if _, err = b.Image(ctx); err == nil {
+			err = b.Media(ctx, what)
 		}
-		return b.Media(ctx, args[0])
+	case "release":
+		_, err = shipped(ctx, b, about)
+	case "repro":
+		return repro.Run(ctx, ".", filepath.Join(dir, "repro"), b.Cached(""), b.Stamp.Time, b.Log)
+	case "differ":
+		return differ(args[0], args[1])
+	default:
+		return fmt.Errorf("unknown argument %q: see image -h", what)
 	}
-	return fmt.Errorf("unknown argument %q: see image -h", args[0])
+	if err == nil {
+		b.Log("ready in %s (%.1f s)", b.Out, time.Since(start).Seconds())
+	}
+	return err
+}
+
+func differ(a, b string) error {
+	where, err := release.Differ(a, b)
+	if err == nil && where != "" {
+		err = fmt.Errorf("the folders differ: %s", where)
+	}
+	if err == nil {
+		fmt.Printf("image: %s and %s are the same\n", a, b)
+	}
+	return err
 }

@@ -18,10 +18,11 @@ import (
 	"hardnode.dev/image/debian"
 )
 
-// Builder is one run. Out is the output directory, absolute; Log prints a line for a person.
+// Builder is one run. Out is the output directory, absolute; Stamp is what the image says of itself; Log prints a line for a person.
 type Builder struct {
 	Out    string
 	Target Target
+	Stamp  Stamped
 	Log    func(format string, args ...any)
 }
 
@@ -37,6 +38,14 @@ func (b Builder) kept(parts ...string) string {
 
 func (b Builder) path(parts ...string) string {
 	return filepath.Join(append([]string{b.Out}, parts...)...)
+}
+
+// Cached is a path among what builds keep for the next one.
+func (b Builder) Cached(name string) string { return b.path("cache", name) }
+
+// Sources is a package's source package, then those it was built using.
+func (b Builder) Sources(ctx context.Context, p debian.Package) ([]debian.Source, error) {
+	return b.archive().Sources(ctx, p)
 }
 
 func (b Builder) archive() debian.Archive { return debian.Archive{Cache: b.path("cache"), Log: b.Log} }

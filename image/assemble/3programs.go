@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"hardnode.dev/internal/build"
@@ -28,51 +29,68 @@ var programs = []program{
 	{"agent/jem", "usr/lib/hardnode/jem"}, // bound read-only into each container
 }
 
-const stage1Pkg = "init/stage1" // the /init of the small cpio
+const (
+	stage1Pkg = "init/stage1" // the /init of the small cpio
+	hnctlPkg  = "tools/hnctl"
+)
 
-// Stamped is what every program of an image says of its version (internal/build).
+// Stamped is what an image says of its version: Time is Unix seconds as text (internal/build).
 type Stamped struct{ Version, Time string }
 
-// Stamp takes the version and time this program was stamped with itself, else those of the last commit.
-func Stamp(ctx context.Context) Stamped {
-	s := Stamped{build.Version, build.Time}
-	if s.Time != "0" {
-		return s
+// CommitTime is SOURCE_DATE_EPOCH where that is set (reproducible-builds.org), else the time of the last commit, "0" without one.
+func CommitTime(ctx context.Context) (string, error) {
+	if s := os.Getenv("SOURCE_DATE_EPOCH"); s != "" {
+		if n, err := strconv.ParseInt(s, 10, 64); err != nil || n < 0 {
+			return "", fmt.Errorf("read SOURCE_DATE_EPOCH: %q is no number of seconds since 1970", s)
+		}
+		return s, nil
 	}
 	if out, err := exec.CommandContext(ctx, "git", "log", "-1", "--format=%ct").Output(); err == nil {
-		s.Time = strings.TrimSpace(string(out))
+		return strings.TrimSpace(string(out)), nil
 	}
-	return s
+	return "0", nil
 }
 
-// Programs builds every main package of dirs that exists into bin/ and returns binary path by folder; missing folders are returned too.
-func (b Builder) Programs(ctx context.Context, s Stamped, dirs []string) (bin map[string]string, missing []string, err error) {
+// Programs builds every main package of dirs that exists into cache/programs/ and returns binary path by folder; missing folders are
+// returned too. No program is stamped: what it is of stands in its root (build.File).
+func (b Builder) Programs(ctx context.Context, dirs []string) (bin map[string]string, missing []string, err error) {
 	mains, err := mainPackages(ctx, dirs)
 	if err != nil {
 		return nil, nil, err
 	}
 	bin = map[string]string{}
-	args := []string{"build", "-trimpath", "-buildvcs=false", "-ldflags",
-		fmt.Sprintf("-s -w -X hardnode.dev/internal/build.Version=%s -X hardnode.dev/internal/build.Time=%s", s.Version, s.Time),
-		"-o", b.path("bin") + string(filepath.Separator)}
+	dir := b.path("cache", "programs")
+	args := []string{"build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", dir + string(filepath.Separator)}
 	for _, d := range dirs {
 		if !mains[d] {
 			missing = append(missing, d)
 			continue
 		}
-		bin[d] = b.path("bin", filepath.Base(d))
+		bin[d] = filepath.Join(dir, filepath.Base(d))
 		args = append(args, "./"+d)
 	}
 	if len(bin) == 0 {
 		return bin, missing, nil
 	}
-	if err := os.MkdirAll(b.path("bin"), 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, nil, fmt.Errorf("make the output directory: %v", err)
 	}
 	if _, err := goTool(ctx, args...); err != nil {
 		return nil, nil, fmt.Errorf("build programs: %v", err)
 	}
 	return bin, missing, nil
+}
+
+// Hnctl builds the command that people run on machines of their own. There is no build.File there, so it is stamped. It returns the
+// file and its package's folder.
+func (b Builder) Hnctl(ctx context.Context) (path, pkg string, err error) {
+	path = b.path("cache", "people", "hnctl")
+	flags := fmt.Sprintf("-ldflags=-s -w -X %[1]s.version=%s -X %[1]s.seconds=%s", build.Package, b.Stamp.Version, b.Stamp.Time)
+	_, err = goTool(ctx, "build", "-trimpath", "-buildvcs=false", flags, "-o", path, "./"+hnctlPkg)
+	if err != nil {
+		return "", "", fmt.Errorf("build hnctl: %v", err)
+	}
+	return path, hnctlPkg, nil
 }
 
 // mainPackages says which folders hold a main package.

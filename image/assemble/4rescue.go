@@ -10,6 +10,9 @@ import (
 	"github.com/u-root/u-root/pkg/cpio"
 )
 
+// rescuePkg names the busybox among the programs.
+const rescuePkg = "u-root/bb"
+
 // rescue lists the u-root commands an operator has on the console of a host that went wrong. They are one busybox.
 // The shell has no line editing: that would be three more modules.
 var rescue = strings.Fields(

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"hardnode.dev/image/debian"
+	"hardnode.dev/internal/build"
 	"hardnode.dev/internal/wire/boot"
 )
 
@@ -14,8 +15,9 @@ import (
 var skeleton = []string{"dev", "etc", "proc", "sys", "run", "tmp", "root", "usr/bin", "usr/sbin", "usr/lib/hardnode",
 	boot.StateDir, boot.DataDir, boot.ImageDir, "mnt"}
 
-// Root makes cache/root.erofs: everything a running host has but the kernel. pkgs are the tools' packages. It returns the file.
-func (b Builder) Root(ctx context.Context, k Kernel, s Stamped, bin map[string]string, bb string, tools []debian.File,
+// Root makes cache/root.erofs: everything a running host has but the kernel. pkgs are all packages that the notices name. It returns the
+// file.
+func (b Builder) Root(ctx context.Context, k Kernel, bin map[string]string, bb string, tools []debian.File,
 	pkgs []debian.Package) (string, error) {
 	var t tree
 	t.dir(0o755, skeleton...)
@@ -28,7 +30,8 @@ func (b Builder) Root(ctx context.Context, k Kernel, s Stamped, bin map[string]s
 	t.text("etc/hosts", "127.0.0.1 localhost\n::1 localhost\n")
 	t.link("etc/resolv.conf", "/run/hardnode/resolv.conf")
 	t.link("etc/mtab", "/proc/self/mounts")
-	t.text("etc/os-release", release(s))
+	t.text("etc/os-release", release(b.Stamp))
+	t.text(build.File, build.Text(b.Stamp.Version, b.Stamp.Time))
 	for _, p := range programs {
 		if path, ok := bin[p.Pkg]; ok {
 			t.file(p.Dest, path, 0o755)
@@ -42,13 +45,8 @@ func (b Builder) Root(ctx context.Context, k Kernel, s Stamped, bin map[string]s
 	for _, f := range tools {
 		t.file(f.Target, f.Source, 0o755)
 	}
-	loader, pkg, err := b.loader(ctx)
-	if err != nil {
-		return "", err
-	}
-	t.file("usr/lib/hardnode/"+filepath.Base(loader), loader, 0o644)
-	pkgs = append(pkgs, pkg)
-	notices, err := b.Notices(ctx, append([]debian.Package{k.Package}, pkgs...))
+	t.file("usr/lib/hardnode/"+filepath.Base(loaderFile), b.loader(), 0o644)
+	notices, err := b.Notices(ctx, b.kept("NOTICES"), pkgs)
 	if err != nil {
 		return "", err
 	}

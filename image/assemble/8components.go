@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"hardnode.dev/internal/build"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
@@ -27,7 +28,7 @@ var components = []component{
 }
 
 // Components makes an erofs image of every component that exists, and the archive that carries them with their index.
-func (b Builder) Components(ctx context.Context, bin map[string]string) (Part, error) {
+func (b Builder) Components(ctx context.Context, bin map[string]string) (Part, []boot.BundledImage, error) {
 	var t tree
 	index := []boot.BundledImage{}
 	for _, c := range components {
@@ -37,15 +38,15 @@ func (b Builder) Components(ctx context.Context, bin map[string]string) (Part, e
 		}
 		image, err := b.component(ctx, c, path)
 		if err != nil {
-			return Part{}, fmt.Errorf("component %q: %w", c.Name, err)
+			return Part{}, nil, fmt.Errorf("component %q: %w", c.Name, err)
 		}
 		sum, err := fileDigest(image)
 		if err != nil {
-			return Part{}, err
+			return Part{}, nil, err
 		}
 		st, err := os.Stat(image)
 		if err != nil {
-			return Part{}, fmt.Errorf("component %q: %v", c.Name, err)
+			return Part{}, nil, fmt.Errorf("component %q: %v", c.Name, err)
 		}
 		t.file(imagesDir+"/"+sum+".erofs", image, 0o444)
 		index = append(index, boot.BundledImage{
@@ -56,14 +57,19 @@ func (b Builder) Components(ctx context.Context, bin map[string]string) (Part, e
 	}
 	text, err := json.MarshalIndent(index, "", "  ")
 	if err != nil {
-		return Part{}, fmt.Errorf("encode the index of images: %v", err)
+		return Part{}, nil, fmt.Errorf("encode the index of images: %v", err)
 	}
 	t.text(imagesDir+"/index.json", string(text)+"\n")
 	if err := replace(b.in("images.json"), append(text, '\n'), 0o644); err != nil {
-		return Part{}, err
+		return Part{}, nil, err
 	}
 	raw, err := t.cpio()
-	return Part{"component images", align(raw)}, err
+	return Part{"component images", align(raw)}, index, err
+}
+
+// componentFile is where the image of a component is made.
+func (b Builder) componentFile(name string) string {
+	return b.path("cache", "components", name+".erofs")
 }
 
 func (b Builder) component(ctx context.Context, c component, binary string) (string, error) {
@@ -77,8 +83,9 @@ func (b Builder) component(ctx context.Context, c component, binary string) (str
 	t.text("etc/passwd", "root:x:0:0:root:/root:\nnobody:x:65534:65534:nobody:/:\n")
 	t.text("etc/group", "root:x:0:\nnogroup:x:65534:\n")
 	t.text("etc/hosts", "127.0.0.1 localhost\n::1 localhost\n")
+	t.text(build.File, build.Text(b.Stamp.Version, b.Stamp.Time))
 	t.file(c.Name, binary, 0o755)
-	image := b.path("cache", "components", c.Name+".erofs")
+	image := b.componentFile(c.Name)
 	if err := os.MkdirAll(filepath.Dir(image), 0o755); err != nil {
 		return "", err
 	}

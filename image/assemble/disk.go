@@ -13,8 +13,7 @@ var profiles = []string{"host", "infra"}
 
 // Media makes the media of a kind, "disk" or "iso", of each profile.
 func (b Builder) Media(ctx context.Context, kind string) error {
-	s := Stamp(ctx)
-	os.Setenv("SOURCE_DATE_EPOCH", s.Time) // the times of files on media
+	os.Setenv("SOURCE_DATE_EPOCH", b.Stamp.Time) // the times of files on media
 	if err := os.MkdirAll(b.path("media"), 0o755); err != nil {
 		return fmt.Errorf("make the folder of media: %v", err)
 	}
@@ -23,7 +22,7 @@ func (b Builder) Media(ctx context.Context, kind string) error {
 		if kind == "iso" {
 			write = b.ISO
 		}
-		if err := write(ctx, p, s); err != nil {
+		if err := write(ctx, p); err != nil {
 			return err
 		}
 		b.Log("media: %s", b.path("media", b.Target.Prefix+p+"."+kind))
@@ -35,7 +34,7 @@ func (b Builder) Media(ctx context.Context, kind string) error {
 const diskSize = 512 << 20
 
 // Disk writes media/<profile>.disk: a raw disk or stick that a UEFI machine boots the profile from.
-func (b Builder) Disk(_ context.Context, profile string, _ Stamped) error {
+func (b Builder) Disk(_ context.Context, profile string) error {
 	return medium.Disk(b.path("media", b.Target.Prefix+profile+".disk"), diskSize,
 		append(medium.Places(), medium.File{Path: medium.Removable, Source: b.in(profile + ".efi")})...)
 }

@@ -5,77 +5,116 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"hardnode.dev/image/debian"
+	"hardnode.dev/internal/wire/boot"
 )
 
+// Built is what an image is made of.
+type Built struct {
+	Programs   map[string]string // folder → binary
+	Components []boot.BundledImage
+	Images     map[string]string // of the components: name → file
+	Packages   []debian.Package  // of Debian's, that have files in the image or on its media
+	LeftOut    []string          // what it would carry if it had been found
+}
+
 // Image builds everything, both profiles.
-func (b Builder) Image(ctx context.Context) error {
+func (b Builder) Image(ctx context.Context) (Built, error) {
 	k, tree, err := b.Kernel(ctx)
 	if err != nil {
-		return err
+		return Built{}, err
 	}
 	if err := b.Modules(k, tree); err != nil {
-		return err
+		return Built{}, err
 	}
-	s := Stamp(ctx)
-	bin, err := b.allPrograms(ctx, s)
+	bin, err := b.allPrograms(ctx)
 	if err != nil {
-		return err
+		return Built{}, err
 	}
 	for _, must := range []string{stage1Pkg, "init"} {
 		if bin[must] == "" {
-			return fmt.Errorf("build the root: folder %q has no program", must)
+			return Built{}, fmt.Errorf("build the root: folder %q has no program", must)
 		}
 	}
 	bb, err := b.Rescue(ctx)
 	if err != nil {
-		return err
+		return Built{}, err
 	}
 	tools, pkgs, err := b.Tools(ctx, hostTools)
 	if err != nil {
-		return err
+		return Built{}, err
 	}
-	root, err := b.Root(ctx, k, s, bin, bb, tools, pkgs)
+	stub, stubPkg, err := b.Stub(ctx)
 	if err != nil {
-		return err
+		return Built{}, err
+	}
+	loaders, err := b.Loaders(ctx)
+	if err != nil {
+		return Built{}, err
+	}
+	out := Built{Programs: bin, Packages: append(append(pkgs, k.Package, stubPkg), loaders...)}
+	root, err := b.Root(ctx, k, bin, bb, tools, out.Packages)
+	if err != nil {
+		return Built{}, err
 	}
 	first, err := b.Stage1(bin[stage1Pkg])
 	if err != nil {
-		return err
+		return Built{}, err
 	}
 	second, err := b.RootPart(root)
 	if err != nil {
-		return err
+		return Built{}, err
 	}
-	third, err := b.Components(ctx, bin)
+	third, index, err := b.Components(ctx, bin)
 	if err != nil {
-		return err
+		return Built{}, err
 	}
-	if err := b.Initrd("host.initrd", first, second); err != nil {
-		return err
+	out.Components, out.Images = index, map[string]string{}
+	for _, c := range components {
+		if bin[c.Pkg] != "" {
+			out.Images[c.Name] = b.componentFile(c.Name)
+		}
 	}
-	if err := b.Initrd("infra.initrd", first, second, third); err != nil {
-		return err
-	}
-	if err := b.Cmdline(); err != nil {
-		return err
-	}
-	if err := b.UKI(ctx, "host", k, s, first, second); err != nil {
-		return err
-	}
-	if err := b.UKI(ctx, "infra", k, s, first, second, third); err != nil {
-		return err
+	if err := b.write(k, stub, []Part{first, second}, []Part{third}); err != nil {
+		return Built{}, err
 	}
 	inside, err := b.inside(bin, bb, tools)
 	if err != nil {
-		return err
+		return Built{}, err
 	}
-	return b.Sizes([]Part{first, second}, []Part{third}, inside)
+	bin[rescuePkg] = bb
+	return out, b.Sizes([]Part{first, second}, []Part{third}, inside)
 }
 
-func (b Builder) allPrograms(ctx context.Context, s Stamped) (map[string]string, error) {
+// OnlyKernel stops after the kernel and its modules.
+func (b Builder) OnlyKernel(ctx context.Context) error {
+	k, tree, err := b.Kernel(ctx)
+	if err != nil {
+		return err
+	}
+	return b.Modules(k, tree)
+}
+
+// write writes what boots: of each profile an initrd for whoever is given it with the kernel, and a UKI. infra's parts come after host's.
+func (b Builder) write(k Kernel, stub []byte, host, infra []Part) error {
+	if err := b.Cmdline(); err != nil {
+		return err
+	}
+	for profile, parts := range map[string][]Part{"host": host, "infra": slices.Concat(host, infra)} {
+		if err := b.Initrd(profile+".initrd", parts...); err != nil {
+			return err
+		}
+		if err := b.UKI(profile, k, stub, parts...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b Builder) allPrograms(ctx context.Context) (map[string]string, error) {
 	dirs := []string{stage1Pkg}
 	for _, p := range programs {
 		dirs = append(dirs, p.Pkg)
@@ -83,7 +122,7 @@ func (b Builder) allPrograms(ctx context.Context, s Stamped) (map[string]string,
 	for _, c := range components {
 		dirs = append(dirs, c.Pkg)
 	}
-	bin, missing, err := b.Programs(ctx, s, dirs)
+	bin, missing, err := b.Programs(ctx, dirs)
 	if len(missing) > 0 {
 		b.Log("not in this tree, so not in the image: %s", strings.Join(missing, ", "))
 	}

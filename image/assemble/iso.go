@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"hardnode.dev/image/debian"
 	"hardnode.dev/internal/disk/medium"
 )
 
@@ -20,6 +21,20 @@ var isoFiles = []struct{ pkg, file, target string }{
 	{"syslinux-common", "usr/lib/syslinux/modules/bios/ldlinux.c32", "isolinux/ldlinux.c32"},
 }
 
+// Loaders unpacks the packages that have files on media.
+func (b Builder) Loaders(ctx context.Context) ([]debian.Package, error) {
+	pkgs, err := b.archive().Get(ctx, "isolinux", "syslinux-common")
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range pkgs {
+		if err := b.archive().Unpack(ctx, p, b.path("cache", "unpacked", p.Name)); err != nil {
+			return nil, err
+		}
+	}
+	return pkgs, nil
+}
+
 // esp is the EFI system partition, as a file of the ISO.
 const esp = "boot/esp.img"
 
@@ -27,23 +42,18 @@ const esp = "boot/esp.img"
 const isoDeadline = 5 * time.Minute
 
 // ISO writes media/<profile>.iso: BIOS and UEFI machines boot the profile from it, as a CD and as a stick.
-func (b Builder) ISO(ctx context.Context, profile string, s Stamped) error {
+func (b Builder) ISO(ctx context.Context, profile string) error {
 	tree := b.kept("iso", profile)
 	if err := os.RemoveAll(tree); err != nil {
 		return fmt.Errorf("clear the tree of an ISO: %v", err)
 	}
 	from := map[string]string{"boot/vmlinuz": b.in("vmlinuz"), "boot/initrd": b.in(profile + ".initrd")}
 	sources := map[string]string{}
+	if _, err := b.Loaders(ctx); err != nil {
+		return err
+	}
 	for _, f := range isoFiles {
-		pkgs, err := b.archive().Get(ctx, f.pkg)
-		if err != nil {
-			return err
-		}
-		dir := b.path("cache", "unpacked", f.pkg)
-		if err := b.archive().Unpack(ctx, pkgs[0], dir); err != nil {
-			return err
-		}
-		sources[f.file] = filepath.Join(dir, f.file)
+		sources[f.file] = filepath.Join(b.path("cache", "unpacked", f.pkg), f.file)
 		if f.target != "" {
 			from[f.target] = sources[f.file]
 		}
@@ -75,7 +85,7 @@ func (b Builder) ISO(ctx context.Context, profile string, s Stamped) error {
 		"-isohybrid-mbr", sources[isoFiles[1].file],
 		"-c", "isolinux/boot.cat", "-b", "isolinux/isolinux.bin", "-no-emul-boot", "-boot-load-size", "4", "-boot-info-table",
 		"-eltorito-alt-boot", "-e", esp, "-no-emul-boot", "-isohybrid-gpt-basdat", tree)
-	cmd.Env = append(os.Environ(), "SOURCE_DATE_EPOCH="+s.Time)
+	cmd.Env = append(os.Environ(), "SOURCE_DATE_EPOCH="+b.Stamp.Time)
 	if text, err := cmd.CombinedOutput(); errors.Is(err, exec.ErrNotFound) {
 		return fmt.Errorf("write %q: xorriso is not installed: run make deps", out)
 	} else if err != nil {

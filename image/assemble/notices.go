@@ -13,9 +13,9 @@ import (
 // components' included, and the Debian packages it has files of.
 const noticesFile = "usr/share/doc/hardnode/NOTICES"
 
-// Notices makes cache/NOTICES: of Go modules with tools/notices, then of the Debian packages. It is kept by the digest of go.mod, the
-// compiler, the list of programs and the packages.
-func (b Builder) Notices(ctx context.Context, pkgs []debian.Package) (string, error) {
+// Notices makes the file out: of Go modules with tools/notices, those of the folders also among them, then of the Debian packages. It is
+// kept by the digest of go.mod, the compiler, the list of programs and the packages.
+func (b Builder) Notices(ctx context.Context, out string, pkgs []debian.Package, also ...string) (string, error) {
 	root, err := goTool(ctx, "list", "-m", "-f", "{{.Dir}}")
 	if err != nil {
 		return "", fmt.Errorf("find the module: %v", err)
@@ -35,11 +35,13 @@ func (b Builder) Notices(ctx context.Context, pkgs []debian.Package) (string, er
 	for _, c := range components {
 		args = append(args, "hardnode.dev/"+c.Pkg)
 	}
+	for _, p := range also {
+		args = append(args, "hardnode.dev/"+p)
+	}
 	var debs []string
 	for _, p := range pkgs {
 		debs = append(debs, p.Name+" "+p.SHA256)
 	}
-	out := b.kept("NOTICES")
 	st := stamp{file: out + ".stamp", outputs: []string{out},
 		inputs: digest("notices 2", mod, string(compiler), strings.Join(args, " "), strings.Join(debs, " "))}
 	if st.fresh() {

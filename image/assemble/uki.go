@@ -19,18 +19,8 @@ const (
 	loaderFile    = "usr/lib/systemd/boot/efi/systemd-bootx64.efi"
 )
 
-// loader is the boot loader, which hosts put onto the disks that they are installed to, and its package.
-func (b Builder) loader(ctx context.Context) (string, debian.Package, error) {
-	pkgs, err := b.archive().Get(ctx, loaderPackage)
-	if err != nil {
-		return "", debian.Package{}, err
-	}
-	dir := b.path("cache", "unpacked", loaderPackage)
-	if err := b.archive().Unpack(ctx, pkgs[0], dir); err != nil {
-		return "", debian.Package{}, err
-	}
-	return filepath.Join(dir, loaderFile), pkgs[0], nil
-}
+// loader is the boot loader, which hosts put onto the disks that they are installed to. Stub has unpacked it.
+func (b Builder) loader() string { return b.path("cache", "unpacked", loaderPackage, loaderFile) }
 
 // consoles are what a UKI's kernel talks on: it is one image for all machines, and nobody adds arguments to it. A name without hardware is
 // no console and costs nothing; with both, the kernel's last words before init are seen on either.
@@ -39,20 +29,25 @@ var consoles = []argument{
 	{"console=ttyS0,115200n8", "the first serial port, where there is one"},
 }
 
-// UKI writes image/<profile>.efi: kernel, command line and the parts of an initramfs as one EFI program.
-func (b Builder) UKI(ctx context.Context, profile string, k Kernel, s Stamped, parts ...Part) error {
+// Stub reads the stub of UKIs out of its package, which is returned too.
+func (b Builder) Stub(ctx context.Context) ([]byte, debian.Package, error) {
 	pkgs, err := b.archive().Get(ctx, loaderPackage)
 	if err != nil {
-		return err
+		return nil, debian.Package{}, err
 	}
 	dir := b.path("cache", "unpacked", loaderPackage)
 	if err := b.archive().Unpack(ctx, pkgs[0], dir); err != nil {
-		return err
+		return nil, debian.Package{}, err
 	}
 	stub, err := os.ReadFile(filepath.Join(dir, stubFile))
 	if err != nil {
-		return fmt.Errorf("read the stub of UKIs: %v", err)
+		return nil, debian.Package{}, fmt.Errorf("read the stub of UKIs: %v", err)
 	}
+	return stub, pkgs[0], nil
+}
+
+// UKI writes image/<profile>.efi: kernel, command line and the parts of an initramfs as one EFI program.
+func (b Builder) UKI(profile string, k Kernel, stub []byte, parts ...Part) error {
 	kernel, err := os.ReadFile(b.in("vmlinuz"))
 	if err != nil {
 		return fmt.Errorf("read the kernel: %v", err)
@@ -62,7 +57,7 @@ func (b Builder) UKI(ctx context.Context, profile string, k Kernel, s Stamped, p
 		initrd = append(initrd, p.Data...)
 	}
 	image, err := uki.Build(stub,
-		uki.Section{Name: uki.Release, Data: []byte(release(s))},
+		uki.Section{Name: uki.Release, Data: []byte(release(b.Stamp))},
 		uki.Section{Name: uki.Arguments, Data: []byte(strings.TrimSpace(cmdline(slices.Concat(consoles, arguments))))},
 		uki.Section{Name: uki.Uname, Data: []byte(k.Release)},
 		uki.Section{Name: uki.Kernel, Data: kernel},

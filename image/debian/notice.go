@@ -28,14 +28,9 @@ func (a Archive) Notice(ctx context.Context, pkgs []Package) (string, error) {
 	fmt.Fprint(&b, "\nFiles of the following Debian packages are in this image, as Debian built them.\n")
 	referred := map[string]bool{}
 	for _, p := range pkgs {
-		control, err := output(ctx, "", "dpkg-deb", "-f", filepath.Join(a.Cache, p.Deb), "Package", "Version", "Source", "Built-Using",
-			"Static-Built-Using")
+		sources, err := a.Sources(ctx, p)
 		if err != nil {
-			return "", fmt.Errorf("read control of package %q: %v", p.Name, err)
-		}
-		sources, err := SourcesOf(string(control))
-		if err != nil {
-			return "", fmt.Errorf("package %q: %v", p.Name, err)
+			return "", err
 		}
 		text, err := a.copyright(ctx, p)
 		if err != nil {
@@ -52,6 +47,20 @@ func (a Archive) Notice(ctx context.Context, pkgs []Package) (string, error) {
 	}
 	b.WriteString(texts)
 	return b.String(), nil
+}
+
+// Sources is p's source package, then those it was built using.
+func (a Archive) Sources(ctx context.Context, p Package) ([]Source, error) {
+	control, err := output(ctx, "", "dpkg-deb", "-f", filepath.Join(a.Cache, p.Deb), "Package", "Version", "Source", "Built-Using",
+		"Static-Built-Using")
+	if err != nil {
+		return nil, fmt.Errorf("read control of package %q: %v", p.Name, err)
+	}
+	sources, err := SourcesOf(string(control))
+	if err != nil {
+		return nil, fmt.Errorf("package %q: %v", p.Name, err)
+	}
+	return sources, nil
 }
 
 // copyright is the text of usr/share/doc/<package>/copyright. The folder may be a link to that of a package of the same source which

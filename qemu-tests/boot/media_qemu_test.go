@@ -27,6 +27,15 @@ func TestMedia(t *testing.T) {
 			t.Fatalf("make %s: %v\n%s", goal, err, out)
 		}
 	}
+	if text, err := os.ReadFile(filepath.Join(root, "out/cache/image/NOTICES")); err != nil {
+		t.Error(err)
+	} else {
+		for _, pkg := range []string{"isolinux", "syslinux-common", "systemd-boot-efi"} { // the loaders of media, and the stub of UKIs
+			if !strings.Contains(string(text), "\nDebian package "+pkg+" ") {
+				t.Errorf("the image's notices lack the package %s, which has files on its media", pkg)
+			}
+		}
+	}
 	for _, m := range []struct {
 		name, file string
 		bus        harness.Bus

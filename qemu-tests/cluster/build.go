@@ -16,7 +16,7 @@ import (
 )
 
 // targets are what the cluster needs from the Makefile; those of one row are made side by side. A target that has nothing to do takes
-// a moment. The first row comes before the second because both write out/bin/jls.
+// a moment.
 var targets = [][]struct{ phase, target string }{
 	{{"build tools", "bin"}},
 	{{"build images", "image"}, {"build template nginx", "templates"}},

@@ -8,6 +8,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -60,16 +61,22 @@ func earlierTree(ctx context.Context, root string, tell func(string, ...any)) (s
 
 // stampVersion makes the tree's programs say that they are the earlier ones.
 func stampVersion(tree string) error {
-	file := filepath.Join(tree, "internal/build/build.go")
-	raw, err := os.ReadFile(file)
-	if err != nil {
-		return err
+	for _, at := range []struct{ file, version, stamped string }{
+		{"image/release/release.yaml", "version: 0.1.0-dev", "version: " + mark},
+		{"internal/build/build.go", `var Version = "0.1.0-dev"`, `var Version = "` + mark + `"`}, // of trees older than that file
+	} {
+		file := filepath.Join(tree, at.file)
+		raw, err := os.ReadFile(file)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		} else if err != nil {
+			return err
+		}
+		if stamped := bytes.Replace(raw, []byte(at.version), []byte(at.stamped), 1); !bytes.Equal(raw, stamped) {
+			return os.WriteFile(file, stamped, 0o644)
+		}
 	}
-	stamped := bytes.Replace(raw, []byte(`var Version = "0.1.0-dev"`), []byte(`var Version = "`+mark+`"`), 1)
-	if bytes.Equal(raw, stamped) {
-		return fmt.Errorf("%s: no version to stamp", file)
-	}
-	return os.WriteFile(file, stamped, 0o644)
+	return fmt.Errorf("%s: no version to stamp", tree)
 }
 
 // makeAll brings a tree's out/ up to date.

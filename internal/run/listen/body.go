@@ -32,6 +32,7 @@ func Bodies(h http.Handler, limits Limits) http.Handler {
 		with := new(http.Request)
 		*with = *r
 		with.Body = b
+		w = own{w}
 		if r.ProtoMajor != 1 { // HTTP/2 ends the stream alone
 			h.ServeHTTP(w, with)
 			return
@@ -47,6 +48,16 @@ func Bodies(h http.Handler, limits Limits) http.Handler {
 		}
 	})
 }
+
+// own is an answer that keeps the deadline of reading to body: one that a handler's framework sets once the body was read (huma: five
+// seconds) would end the request's context, as if the client had gone.
+type own struct{ http.ResponseWriter }
+
+// SetReadDeadline does nothing.
+func (own) SetReadDeadline(time.Time) error { return nil }
+
+// Unwrap serves http.ResponseController.
+func (o own) Unwrap() http.ResponseWriter { return o.ResponseWriter }
 
 // early is an HTTP/1 answer. One that begins before the body has ended ends the connection: what follows can't be told from a body's rest.
 // It also keeps the server from reading 256 KiB of the body before it sends the answer.
