@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"hardnode.dev/image/debian"
 	"hardnode.dev/internal/build"
@@ -43,7 +44,7 @@ func (b Builder) Root(ctx context.Context, k Kernel, bin map[string]string, bb s
 	}
 	t.link("usr/bin/sh", "../lib/hardnode/bb")
 	for _, f := range tools {
-		t.file(f.Target, f.Source, 0o755)
+		t.file(f.Target, f.Source, modeOf(f.Target))
 	}
 	t.file("usr/lib/hardnode/"+filepath.Base(loaderFile), b.loader(), 0o644)
 	notices, err := b.Notices(ctx, b.kept("NOTICES"), pkgs)
@@ -67,6 +68,14 @@ func (b Builder) Root(ctx context.Context, k Kernel, bin map[string]string, bb s
 		return "", err
 	}
 	return image, st.mark()
+}
+
+// modeOf is a carried file's mode: what isn't run can't be.
+func modeOf(target string) os.FileMode {
+	if strings.HasPrefix(target, "usr/lib/firmware/") {
+		return 0o444
+	}
+	return 0o755
 }
 
 // modules adds the files of a flat module directory.

@@ -14,20 +14,20 @@ type row struct {
 
 func mib(n int) float64 { return float64(n) / (1 << 20) }
 
-// Sizes writes sizes.txt and fails when the host profile is over its budget.
-func (b Builder) Sizes(host, infra []Part, inside []row) error {
+// Sizes writes sizes.txt and fails when the host profile is over its budget, in bytes.
+func (b Builder) Sizes(budget int, host, infra []Part, inside []row) error {
 	st, err := os.Stat(b.in("vmlinuz"))
 	if err != nil {
 		return fmt.Errorf("measure the kernel: %v", err)
 	}
-	text, total := sizes(b.Target.budget, int(st.Size()), host, infra, inside)
+	text, total := sizes(budget, int(st.Size()), host, infra, inside)
 	if err := replace(b.in("sizes.txt"), []byte(text), 0o644); err != nil {
 		return err
 	}
 	for line := range strings.Lines(text) {
 		b.Log("%s", strings.TrimRight(line, "\n"))
 	}
-	return within(total, b.Target.budget)
+	return within(total, budget)
 }
 
 // within says whether a host profile of n bytes is within the budget.

@@ -55,8 +55,16 @@ func (b Builder) Image(ctx context.Context) (Built, error) {
 	if err != nil {
 		return Built{}, err
 	}
-	out := Built{Programs: bin, Packages: append(append(pkgs, k.Package, stubPkg), loaders...)}
-	root, err := b.Root(ctx, k, bin, bb, tools, out.Packages)
+	fw, err := b.Firmware(ctx)
+	if err != nil {
+		return Built{}, err
+	}
+	for _, l := range fw.LeftOut {
+		b.Log("left out: %s", l)
+	}
+	out := Built{Programs: bin, LeftOut: fw.LeftOut,
+		Packages: slices.Concat(pkgs, []debian.Package{k.Package, stubPkg}, loaders, fw.Packages)}
+	root, err := b.Root(ctx, k, bin, bb, slices.Concat(tools, fw.Files), out.Packages)
 	if err != nil {
 		return Built{}, err
 	}
@@ -78,15 +86,16 @@ func (b Builder) Image(ctx context.Context) (Built, error) {
 			out.Images[c.Name] = b.componentFile(c.Name)
 		}
 	}
-	if err := b.write(k, stub, []Part{first, second}, []Part{third}); err != nil {
+	host, infra := slices.Concat(fw.Microcode, []Part{first, second}), []Part{third}
+	if err := b.write(k, stub, host, infra); err != nil {
 		return Built{}, err
 	}
-	inside, err := b.inside(bin, bb, tools)
+	inside, err := b.inside(bin, bb, tools, fw.Files)
 	if err != nil {
 		return Built{}, err
 	}
 	bin[rescuePkg] = bb
-	return out, b.Sizes([]Part{first, second}, []Part{third}, inside)
+	return out, b.Sizes(b.Target.most(fw), host, infra, inside)
 }
 
 // OnlyKernel stops after the kernel and its modules.
@@ -130,7 +139,7 @@ func (b Builder) allPrograms(ctx context.Context) (map[string]string, error) {
 }
 
 // inside lists what root.erofs is made of.
-func (b Builder) inside(bin map[string]string, bb string, tools []debian.File) ([]row, error) {
+func (b Builder) inside(bin map[string]string, bb string, tools, firmware []debian.File) ([]row, error) {
 	var rows []row
 	add := func(name string, paths ...string) error {
 		r := row{name: name}
@@ -154,12 +163,20 @@ func (b Builder) inside(bin map[string]string, bb string, tools []debian.File) (
 	if err := add("rescue busybox", bb); err != nil {
 		return nil, err
 	}
-	var paths []string
-	for _, f := range tools {
-		paths = append(paths, f.Source)
-	}
-	if err := add("mkfs.btrfs with its libraries", paths...); err != nil {
-		return nil, err
+	for _, of := range []struct {
+		name  string
+		files []debian.File
+	}{{"mkfs.btrfs with its libraries", tools}, {"firmware", firmware}} {
+		var paths []string
+		for _, f := range of.files {
+			paths = append(paths, f.Source)
+		}
+		if len(paths) == 0 {
+			continue
+		}
+		if err := add(of.name, paths...); err != nil {
+			return nil, err
+		}
 	}
 	mods, err := filepath.Glob(b.in("modules", "*.ko"))
 	if err != nil {

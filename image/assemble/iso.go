@@ -79,13 +79,19 @@ func (b Builder) ISO(ctx context.Context, profile string) error {
 		return err
 	}
 	out := b.path("media", b.Target.Prefix+profile+".iso")
+	return makeISO(ctx, out, tree, sources[isoFiles[1].file], b.Stamp.Time)
+}
+
+// makeISO writes the tree as an ISO whose times are all the epoch, in Unix seconds. mbr is the first sector of a stick.
+func makeISO(ctx context.Context, out, tree, mbr, epoch string) error {
 	ctx, cancel := context.WithTimeout(ctx, isoDeadline)
 	defer cancel()
+	// SOURCE_DATE_EPOCH is for what xorriso adds itself, the other for files and directories, whose times are of the building machine.
 	cmd := exec.CommandContext(ctx, "xorriso", "-as", "mkisofs", "-quiet", "-iso-level", "3", "-volid", medium.Label, "-o", out+".new",
-		"-isohybrid-mbr", sources[isoFiles[1].file],
+		"--set_all_file_dates", "="+epoch, "-isohybrid-mbr", mbr,
 		"-c", "isolinux/boot.cat", "-b", "isolinux/isolinux.bin", "-no-emul-boot", "-boot-load-size", "4", "-boot-info-table",
 		"-eltorito-alt-boot", "-e", esp, "-no-emul-boot", "-isohybrid-gpt-basdat", tree)
-	cmd.Env = append(os.Environ(), "SOURCE_DATE_EPOCH="+b.Stamp.Time)
+	cmd.Env = append(os.Environ(), "SOURCE_DATE_EPOCH="+epoch)
 	if text, err := cmd.CombinedOutput(); errors.Is(err, exec.ErrNotFound) {
 		return fmt.Errorf("write %q: xorriso is not installed: run make deps", out)
 	} else if err != nil {

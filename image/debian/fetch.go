@@ -36,6 +36,7 @@ type Package struct {
 type Archive struct {
 	Cache string
 	Log   func(format string, args ...any) // one line a download; nil is silent
+	own   string                           // folder of an apt configuration of the build's own (With); "": the machine's
 }
 
 // deadline bounds every call of apt and dpkg: a dead mirror must not hang a build.
@@ -133,7 +134,7 @@ func (a Archive) get(ctx context.Context, file string) (Package, error) {
 		a.Log("download %s %s", name, version)
 	}
 	// apt verifies the package against the signed index before it gives it its name here.
-	if _, err := output(ctx, a.Cache, "apt-get", "download", "-q", "-o", "APT::Sandbox::User=root", name+"="+version); err != nil {
+	if _, err := a.apt(ctx, a.Cache, "apt-get", "download", "-q", "-o", "APT::Sandbox::User=root", name+"="+version); err != nil {
 		return Package{}, fmt.Errorf("download package %q: %v", name, err)
 	}
 	raw, err := os.ReadFile(filepath.Join(a.Cache, file))
@@ -188,12 +189,26 @@ func (a Archive) unpacked(ctx context.Context, p Package) (string, error) {
 	return dir, a.Unpack(ctx, p, dir)
 }
 
+// apt is output for a program of apt's, with the archive's configuration.
+func (a Archive) apt(ctx context.Context, dir, name string, args ...string) ([]byte, error) {
+	if a.own == "" {
+		return output(ctx, dir, name, args...)
+	}
+	return outputWith(ctx, []string{"APT_CONFIG=" + filepath.Join(a.own, confFile)}, dir, name, args...)
+}
+
 func output(ctx context.Context, dir, name string, args ...string) ([]byte, error) {
+	return outputWith(ctx, nil, dir, name, args...)
+}
+
+// outputWith is output with more in the environment.
+func outputWith(ctx context.Context, env []string, dir, name string, args ...string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive")
+	cmd.Env = append(cmd.Env, env...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

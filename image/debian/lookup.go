@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -17,7 +18,11 @@ var aptState = []string{"/var/lib/apt/lists/*", "/etc/apt/*", "/etc/apt/*.d/*", 
 // state anew each time, which a build that has nothing to do must not cost.
 func (a Archive) lookUp(ctx context.Context, name string, args ...string) ([]byte, error) {
 	dir := filepath.Join(a.Cache, "apt-answers")
-	file := filepath.Join(dir, question(stateOf(aptState), name, args))
+	state := aptState
+	if a.own != "" {
+		state = append(slices.Clone(state), filepath.Join(a.own, "*"), filepath.Join(a.own, "lists", "*"))
+	}
+	file := filepath.Join(dir, question(stateOf(state), name, args))
 	if raw, err := os.ReadFile(file); err == nil {
 		return raw, nil
 	}
@@ -29,7 +34,7 @@ func (a Archive) lookUp(ctx context.Context, name string, args ...string) ([]byt
 		return nil, fmt.Errorf("make the cache of apt's answers: %v", err)
 	}
 	defer os.RemoveAll(empty)
-	out, err := output(ctx, empty, name, args...)
+	out, err := a.apt(ctx, empty, name, args...)
 	if err != nil {
 		return nil, err
 	}

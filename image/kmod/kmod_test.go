@@ -22,9 +22,10 @@ func TestTableRowsHaveReasons(t *testing.T) {
 }
 
 func TestParseInfo(t *testing.T) {
-	section := "license=GPL\x00alias=fs-btrfs\x00alias=devname:btrfs-control\x00softdep=pre: crc32c xxhash64\x00depends=xor,raid6-pq\x00"
+	section := "license=GPL\x00alias=fs-btrfs\x00alias=devname:btrfs-control\x00softdep=pre: crc32c xxhash64\x00" +
+		"firmware=a/b.bin\x00depends=xor,raid6-pq\x00"
 	want := Info{Depends: []string{"xor", "raid6_pq"}, Soft: []string{"crc32c", "xxhash64"},
-		Aliases: []string{"devname:btrfs-control", "fs-btrfs"}}
+		Aliases: []string{"devname:btrfs-control", "fs-btrfs"}, Firmware: []string{"a/b.bin"}}
 	if got := parseInfo([]byte(section)); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}

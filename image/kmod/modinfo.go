@@ -25,6 +25,8 @@ type Info struct {
 	Depends []string // canonical names
 	Soft    []string // "pre" soft dependencies, as they are written: modules or crypto aliases
 	Aliases []string
+	// Firmware is the files that the module may ask for, below /lib/firmware.
+	Firmware []string
 }
 
 // Canonical is a module's name as the kernel writes it: underscores for hyphens.
@@ -44,6 +46,8 @@ func parseInfo(section []byte) Info {
 			}
 		case "alias":
 			in.Aliases = append(in.Aliases, value)
+		case "firmware":
+			in.Firmware = append(in.Firmware, value)
 		case "softdep":
 			if pre, ok := strings.CutPrefix(value, "pre: "); ok {
 				in.Soft = append(in.Soft, strings.Fields(pre)...)
@@ -68,6 +72,29 @@ func readInfo(module []byte) (Info, error) {
 		return Info{}, fmt.Errorf("read .modinfo: %v", err)
 	}
 	return parseInfo(data), nil
+}
+
+// Firmware is the files that the modules in dir, a directory that Write made, may ask for: file → the modules that do.
+func Firmware(dir string) (map[string][]string, error) {
+	files, err := filepath.Glob(filepath.Join(dir, "*.ko"))
+	if err != nil {
+		return nil, fmt.Errorf("list modules: %v", err)
+	}
+	wanted := map[string][]string{}
+	for _, path := range files {
+		data, err := readModule(path)
+		if err != nil {
+			return nil, err
+		}
+		info, err := readInfo(data)
+		if err != nil {
+			return nil, fmt.Errorf("read module %q: %v", path, err)
+		}
+		for _, f := range info.Firmware {
+			wanted[f] = append(wanted[f], strings.TrimSuffix(filepath.Base(path), ".ko"))
+		}
+	}
+	return wanted, nil
 }
 
 // readModule reads a module, decompressing .ko.xz.

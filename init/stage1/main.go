@@ -53,8 +53,9 @@ func open() error {
 			return err
 		}
 	}
-	// What the rootfs still holds stays in memory for ever; the root image must, the rest need not.
-	for _, p := range []string{"/modules", "/init"} {
+	// What the rootfs still holds stays in memory for ever; the root image must, the rest need not (/kernel is
+	// microcode, which the kernel has taken long ago).
+	for _, p := range []string{"/modules", "/init", "/kernel"} {
 		if err := os.RemoveAll(p); err != nil {
 			return fmt.Errorf("free %q: %v", p, err)
 		}
