@@ -112,8 +112,8 @@ func module(path, version, sum string) cdx.Component {
 
 // deb is a Debian package as a component.
 func deb(d Deb) cdx.Component {
-	escaped := strings.NewReplacer("+", "%2B", ":", "%3A").Replace(d.Version)
-	purl := "pkg:deb/debian/" + d.Name + "@" + escaped + "?arch=" + release.Arch
+	escape := strings.NewReplacer("+", "%2B", ":", "%3A").Replace // as the purl specification has it
+	purl := "pkg:deb/debian/" + escape(d.Name) + "@" + escape(d.Version) + "?arch=" + release.Arch
 	kind := cdx.ComponentTypeLibrary
 	if strings.HasPrefix(d.Name, "linux-image-") {
 		kind = cdx.ComponentTypeOS
