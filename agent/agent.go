@@ -241,6 +241,7 @@ func (a *agent) report(ctx context.Context) host.Report {
 		Gossip:     a.gossip.Dead(),
 		Keys:       a.gossip.Keys(),
 		Problems:   toldTo(a.problems(done)),
+		Boots:      a.facts.Boots(),
 	}
 	if r.Containers == nil {
 		r.Containers = []host.ContainerStatus{}

@@ -135,9 +135,10 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 	o.hosts = &hostapi.Server{Store: o.store, Fleet: o.fleet, Hub: hub, Routes: o.routes, Log: c.log,
 		Enroll: desk, Accepted: metrics.Accepted, Sums: s.Authority.Secret("sums of what hosts are told"),
 		Unlicensed: o.loop.Unlicensed}
-	o.api = &api.Server{Store: o.store, Ops: o.ops, Tokens: tokens, Audit: o.audit, World: o.seen, Hub: hub, Log: c.log,
+	o.api = &api.Server{Store: o.store, Ops: o.ops, Tokens: tokens, Audit: o.audit, World: o.seen, Hub: hub, Ordered: o.fleet.Ordered,
+		Log:     c.log,
 		License: o.license, Enroll: desk, Guesses: guesses, RotateGossip: o.loop.RotateGossip,
-		Metrics: metrics.Handler(o.world, o.hosts.Held),
+		Metrics: metrics.Handler(o.world, o.hosts.Held, o.fleet.Boots),
 		DryRun:  o.loop.DryRun}
 	o.api.DeleteTemplate, o.api.CollectTemplates = o.templates.Delete, o.templates.Collect
 	if s.Registry != "" {

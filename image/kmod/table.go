@@ -53,6 +53,8 @@ var Table = []Row{
 	{"kvm_intel", Asked, "infra VMs run on hypervisor hosts; others need not pay for it"},
 
 	{"softdog", Asked, "watchdog where no hardware one is"},
+	{"efi_pstore", Asked, "the kernel's last words, in the firmware's variables"},
+	{"ramoops", Asked, "the kernel's last words, in memory, where there are no such variables"},
 	{"vhost_vsock", Asked, "hypervisor hosts talk to their VMs"},
 	{"vhost_net", Asked, "network of infra VMs"},
 	{"tun", Asked, "network of infra VMs"},

@@ -58,6 +58,7 @@ func (m *Machine) stepSavedTime(context.Context) (string, error) {
 			return nil
 		})
 	}}
+	m.tasks <- run.Task{Name: "note that it runs", Run: m.seen}
 	return note, err
 }
 

@@ -14,7 +14,10 @@ import (
 )
 
 // dataDisk is where DATA lies in this boot.
-type dataDisk struct{ path string }
+type dataDisk struct {
+	path   string
+	action disk.Action // how it came to be DATA
+}
 
 const (
 	settleDisks = 5 * time.Second  // a disk that is named, or any at all, may take this long to appear
@@ -88,7 +91,7 @@ func (m *Machine) useData(ctx context.Context, c disk.Choice) (string, error) {
 	if err := disk.MountData(path, c.State, boot.DataDir, boot.StateDir); err != nil {
 		return "", err
 	}
-	m.data = &dataDisk{path}
+	m.data = &dataDisk{path, c.Action}
 	return fmt.Sprintf("%s: %s", path, c.Reason), nil
 }
 

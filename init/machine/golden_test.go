@@ -9,4 +9,5 @@ import (
 func TestGolden(t *testing.T) {
 	golden.Kept[savedTime](t, "clock")
 	golden.Kept[bootCount](t, "boot")
+	golden.Kept[lives](t, "boots")
 }

@@ -101,6 +101,7 @@ func (m *Machine) unwind(l Leave) {
 	if err := os.WriteFile(boot.ShutdownFile, note, 0o600); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		m.con.Line("say that the machine is being left: %v", err)
 	}
+	m.left(l, false)
 	m.stop("agent") // it stops the containers first, each in its own way
 	m.stopContainers()
 	m.stop("spawner")
@@ -111,6 +112,7 @@ func (m *Machine) unwind(l Leave) {
 			m.con.Line("%v", err)
 		}
 	}
+	m.left(l, true)
 	synced := make(chan struct{})
 	go func() { defer close(synced); sys.Sync() }()
 	select {

@@ -41,6 +41,7 @@ type Machine struct {
 	leave  chan Leave
 	data   *dataDisk
 	dog    *watchdog
+	life   keptLife
 	// Set while booting, read by later steps only.
 	config   boot.HostConfig
 	services map[string]*supervise.Handle

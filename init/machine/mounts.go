@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hardnode.dev/init/sys"
+	"hardnode.dev/internal/wire/upkeep"
 )
 
 // mount is one row of the table of mounts.
@@ -33,7 +34,8 @@ var mounts = []mount{
 	// a border.
 	{Target: "/sys/fs/cgroup", Type: "cgroup2", Flags: tight, Data: "nsdelegate,memory_recursiveprot"},
 	{Target: "/sys/fs/bpf", Type: "bpf", Flags: tight, Data: "mode=700", Minor: true},
-	{Target: "/sys/fs/pstore", Type: "pstore", Flags: tight, Minor: true},
+	// kmsg_bytes: as much of the kernel's log is kept at its end.
+	{Target: "/sys/fs/pstore", Type: "pstore", Flags: tight, Data: fmt.Sprintf("kmsg_bytes=%d", upkeep.MaxCrash), Minor: true},
 	{Target: "/sys/kernel/security", Type: "securityfs", Flags: tight, Minor: true},
 }
 

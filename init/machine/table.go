@@ -18,12 +18,14 @@ func (m *Machine) table() []steps.Step {
 		{Name: "clock", Deadline: second, Run: m.stepClock},
 		{Name: "api", Fatal: true, Deadline: 2 * second, Run: m.stepAPI},
 		{Name: "devices", Fatal: true, Deadline: 30 * second, Run: m.stepDevices}, // by modalias: disks, network cards, fw_cfg
+		{Name: "last words", Deadline: 10 * second, Run: m.stepPstore},            // early: from here on a panic is kept
 		{Name: "firmware", Deadline: 10 * second, Run: m.stepFirmware},
 		// before the configuration: it may lie where the boot is from
 		{Name: "config", Fatal: true, Run: m.stepConfig},             // netd; a host without one waits for it
 		{Name: "modules", Deadline: 60 * second, Run: m.stepModules}, // a module that won't load is said, and no more
 		{Name: "data", Fatal: true, Run: m.stepData},                 // a disk that holds something waits for a person
 		{Name: "saved time", Deadline: 5 * second, Run: m.stepSavedTime},
+		{Name: "reason of boot", Deadline: 30 * second, Run: m.stepReason},
 		{Name: "agent", Run: m.stepAgent}, // first: on a small machine everything beside it holds it up
 		{Name: "services", Fatal: true, Deadline: 60 * second, Run: m.stepServices},
 		{Name: "watchdog", Deadline: 30 * second, Run: m.stepWatchdog}, // the rows above have deadlines of their own

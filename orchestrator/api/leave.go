@@ -45,6 +45,7 @@ func (s *Server) leaveHost(powerOff bool) func(context.Context, caller, *leaveIn
 		if err := s.do(c, what, object, func() error { return s.order(ctx, h, order) }); err != nil {
 			return out, err
 		}
+		s.Ordered(h.ID, order, time.Now())
 		return operator.LeavingHost{ID: h.ID, Name: h.Name, What: order.What(), Boot: h.Boot,
 			Means: operator.LeavingMeans(h, w.Hosts().All(), powerOff)}, nil
 	}

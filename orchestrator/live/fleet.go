@@ -19,6 +19,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/internal/wire/upkeep"
 )
 
 // tick is how often states are looked at.
@@ -100,6 +101,7 @@ type Fleet struct {
 		last   time.Time // of the last tick
 		votes  tally
 		moves  moves
+		boots  map[upkeep.Cause]int // since this process started
 	}
 }
 
@@ -109,6 +111,7 @@ type record struct {
 	last   time.Time                // Received, moved on by our own stalls
 	dead   map[wire.HostID]struct{} // the other hosts that Report calls dead by gossip
 	voting bool                     // it is counted in the tally
+	order  *order                   // nil: none since its last boot
 }
 
 // fresh tells whether the host has a say about the others.
@@ -297,6 +300,7 @@ func (f *Fleet) Report(m Member, rep *host.Report, now time.Time) (State, error)
 		}
 		r.dead = says
 	}
+	f.boots(r, rep)
 	r.Report, r.Received, r.last, r.Status.From = rep, now, now, m.From
 	f.next(r, now)
 	return r.Status.State, nil

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"hardnode.dev/internal/build"
+	"hardnode.dev/internal/wire/upkeep"
 	"hardnode.dev/orchestrator/world"
 )
 
@@ -26,7 +27,9 @@ var (
 	operations = prometheus.NewDesc("hardnode_operations", "Kept operations by state.", []string{"state"}, nil)
 	alarms     = prometheus.NewDesc("hardnode_alarms", "Alarms that stand now.", nil, nil)
 	revision   = prometheus.NewDesc("hardnode_store_revision", "The store's revision.", nil, nil)
-	memory     = prometheus.NewDesc("hardnode_host_memory_bytes", "Memory of all active hosts.", []string{"kind"}, nil)
+	boots      = prometheus.NewDesc("hardnode_host_boots_total", "Boots of hosts since the orchestrator's start, by what caused them.",
+		[]string{"cause"}, nil)
+	memory = prometheus.NewDesc("hardnode_host_memory_bytes", "Memory of all active hosts.", []string{"kind"}, nil)
 )
 
 // Accepted is how long hosts take from being sent their Work to having it on disk and asking for what comes after.
@@ -34,10 +37,13 @@ var Accepted = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "hardnode_
 	Help:    "From sending a host its work to the host's confirming that it is on disk.",
 	Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}})
 
-type collector struct{ world func() world.World }
+type collector struct {
+	world func() world.World
+	boots func() map[upkeep.Cause]int
+}
 
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{info, hosts, uncovered, envs, nodes, operations, alarms, revision, memory} {
+	for _, d := range []*prometheus.Desc{info, hosts, uncovered, envs, nodes, operations, alarms, revision, boots, memory} {
 		ch <- d
 	}
 }
@@ -63,16 +69,21 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(alarms, float64(len(w.Alarms)))
 	gauge(revision, float64(w.View.Revision()))
+	counted := c.boots()
+	for _, cause := range upkeep.Causes {
+		ch <- prometheus.MustNewConstMetric(boots, prometheus.CounterValue, float64(counted[cause]), string(cause))
+	}
 	gauge(memory, float64(t.Memory), "capacity")
 	gauge(memory, float64(t.MemoryUsed), "used")
 }
 
-// Handler serves the metrics of the world and of this process; held is how many calls of hosts are held now.
-func Handler(world func() world.World, held func() float64) http.Handler {
+// Handler serves the metrics of the world and of this process; held is how many calls of hosts are held now, booted how often hosts were
+// booted since the start.
+func Handler(world func() world.World, held func() float64, booted func() map[upkeep.Cause]int) http.Handler {
 	r := prometheus.NewRegistry()
 	calls := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "hardnode_host_calls_held",
 		Help: "Long polls and sessions of hosts that are held now."}, held)
-	r.MustRegister(collector{world}, Accepted, calls, collectors.NewGoCollector(),
+	r.MustRegister(collector{world, booted}, Accepted, calls, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return promhttp.HandlerFor(r, promhttp.HandlerOpts{MaxRequestsInFlight: 2})
 }

@@ -86,6 +86,11 @@ func (w World) host(h store.Host) operator.Host {
 		if r.Underlay.IsValid() {
 			out.Underlay = r.Underlay.String()
 		}
+		for _, b := range r.Boots {
+			out.Boots = append(out.Boots, operator.HostBoot{ID: b.ID, At: b.At, Cause: string(b.Cause), Reason: b.Reason, By: b.By,
+				What:  b.What,
+				Ended: b.Ended, Evidence: b.Evidence, Crash: b.Crash})
+		}
 		for _, p := range r.Problems {
 			out.Problems = append(out.Problems, fmt.Sprintf("%s: %s (%s)", p.Object, p.Reason, p.Next))
 		}

@@ -29,7 +29,8 @@ func TestBootServeLeave(t *testing.T) {
 	}
 	h := start(t, c)
 	for _, line := range []string{`step mounts:`, `step config: host host-1, role user`,
-		`formatting /dev/vda for DATA: it is the only blank disk`, `step data: /dev/vda`, `step services: spawner ready`} {
+		`formatting /dev/vda for DATA: it is the only blank disk`, `step data: /dev/vda`,
+		`step last words: by ramoops`, `step reason of boot: first — the disk was blank`, `step services: spawner ready`} {
 		h.sees(line)
 	}
 	h.up()
@@ -45,6 +46,7 @@ func TestBootServeLeave(t *testing.T) {
 
 	h = start(t, machine(t, dir, config))
 	h.sees(`step data: /dev/vda: it holds this host's DATA`)
+	h.sees(`step reason of boot: ordered poweroff: power button — it was left in order, to the end`)
 	h.up()
 }
 

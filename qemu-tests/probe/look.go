@@ -49,6 +49,8 @@ func answer(q ask.Request) (d ask.Answer, err error) {
 		err = fill(host + q.Path)
 	case "remove":
 		err = os.Remove(host + q.Path)
+	case "write":
+		err = os.WriteFile(host+q.Path, []byte(q.Text), 0o600)
 	case "kill":
 		d.Killed, err = kill(q.Path, syscall.Signal(q.Signal))
 	default:

@@ -44,7 +44,7 @@ var own = []struct{ pkg, by, reason string }{
 
 // deciding packages are pure: a snapshot in, a plan out. They may not import these, nor read the clock.
 var (
-	deciding = []string{"agent/plan", "agent/history", "agent/container/spec", "orchestrator/env", "orchestrator/entitle",
+	deciding = []string{"agent/plan", "agent/history", "agent/container/spec", "init/reason", "orchestrator/env", "orchestrator/entitle",
 		"orchestrator/place", "orchestrator/ops/progress", "orchestrator/world", "orchestrator/converge",
 		"orchestrator/blocks", "internal/disk/pick"}
 	forbidden = []string{"os", "net/http", "syscall", "golang.org/x/sys/unix", "log", "log/slog", "hardnode.dev/internal/logging"}

@@ -12,6 +12,13 @@ import (
 // ShutdownFile exists while the machine is being left: the agent tells an ordered end of the host from a restart of its own by it.
 const ShutdownFile = RunDir + "/shutdown"
 
+// BootsFile is the last boots of this host and why they came, the newest first: JSON, []upkeep.Boot, written by init. CrashFile is the text
+// of what a kernel of this host said last, if one was kept: that of the newest of them with Crash.
+const (
+	BootsFile = RunDir + "/boots.json"
+	CrashFile = StateDir + "/crash.txt"
+)
+
 // StopContainers is how long all containers of a host together may take to end when the machine is left; those that have not ended by then
 // are killed. Each has the time of its template too, whichever is less.
 const StopContainers = 90 * time.Second

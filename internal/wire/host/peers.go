@@ -8,6 +8,7 @@ import (
 
 	"hardnode.dev/internal/secret"
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/upkeep"
 )
 
 // Peers is what every host must know of the others: who they are, how to reach them, which addresses lie behind them, and the names
@@ -119,7 +120,8 @@ type Report struct {
 	Gossip     []GossipView      `json:"gossip,omitempty"`
 	Keys       GossipKeyIDs      `json:"keys,omitzero"` // the gossip keys it works with now
 	Problems   []Problem         `json:"problems,omitempty"`
-	Late       string            `json:"late,omitempty"` // why there was no report before this one for longer than usual; "" when there was
+	Boots      []upkeep.Boot     `json:"boots,omitempty"` // its last ones and why they came, the newest first; not in an unchanged renewal
+	Late       string            `json:"late,omitempty"`  // why there was no report before this one for longer than usual; "" when there was
 
 	// Digest names this report, which is whole; "" of an agent that sends no others.
 	Digest wire.Digest `json:"digest,omitempty"`

@@ -14,7 +14,7 @@ import (
 const WholeEvery = 10 * time.Second
 
 // Steady tells whether two reports say the same of what an unchanged renewal leaves out: the containers, but for how much each uses, and
-// what gossip says of the other hosts.
+// what gossip says of the other hosts. Its boots are the same as long as it runs.
 func (r *Report) Steady(o *Report) bool {
 	return slices.EqualFunc(r.Containers, o.Containers, func(a, b ContainerStatus) bool {
 		same := a.Started.Equal(b.Started) && a.NextStart.Equal(b.NextStart)
@@ -38,7 +38,7 @@ func (r *Report) Sum() wire.Digest {
 
 // Shorten makes an unchanged renewal of r, which says of its containers and of gossip what the whole report with that digest said.
 func (r *Report) Shorten(digest wire.Digest) {
-	r.Containers, r.Gossip, r.Digest, r.Unchanged = nil, nil, "", digest
+	r.Containers, r.Gossip, r.Boots, r.Digest, r.Unchanged = nil, nil, nil, "", digest
 }
 
 // Complete makes a whole report of an unchanged renewal. False: last, which may be nil, is not the report that it means, so the host must
@@ -47,6 +47,6 @@ func (r *Report) Complete(last *Report) bool {
 	if last == nil || last.Boot != r.Boot || last.Digest == "" || last.Digest != r.Unchanged {
 		return false
 	}
-	r.Containers, r.Gossip, r.Digest, r.Unchanged = last.Containers, last.Gossip, last.Digest, ""
+	r.Containers, r.Gossip, r.Boots, r.Digest, r.Unchanged = last.Containers, last.Gossip, last.Boots, last.Digest, ""
 	return true
 }

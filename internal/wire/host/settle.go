@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"hardnode.dev/internal/wire/upkeep"
 )
 
 // counted stands in the reasons of earlier hosts between why a container does not run and how long it waits for its next start: "4.3s", and
@@ -13,6 +15,7 @@ const counted = "; next start in "
 // Settle gives the statuses of a report the form they have since NextStart is a field: what a host of an earlier release counts down in its
 // reasons goes there.
 func (r *Report) Settle() {
+	r.Boots = upkeep.Bounded(r.Boots)
 	cloned := false
 	for i, c := range r.Containers {
 		why, in, ok := strings.Cut(c.Reason, counted)

@@ -48,6 +48,35 @@ type Host struct {
 	Load1      float64     `json:"load1"`
 	UptimeSec  int64       `json:"uptimeSec"`
 	Problems   []string    `json:"problems,omitempty"`
+	Boots      []HostBoot  `json:"boots,omitempty" doc:"Its last boots and why they came, the newest first"`
+}
+
+// HostBoot is one boot of a host, and why it came.
+type HostBoot struct {
+	ID       string    `json:"id"`
+	At       time.Time `json:"at" doc:"When it began, by the host's clock"`
+	Cause    string    `json:"cause" enum:"ordered,panic,watchdog,power-loss,first,unknown" doc:"What can't be told apart is unknown"`
+	Reason   string    `json:"reason,omitempty"`
+	By       string    `json:"by,omitempty" doc:"Who ordered it"`
+	What     string    `json:"what,omitempty" doc:"reboot or poweroff, of an ordered one"`
+	Ended    time.Time `json:"ended,omitzero" doc:"When the boot before it ended or, if nothing tells, was last known to run"`
+	Evidence []string  `json:"evidence,omitempty"`
+	Crash    bool      `json:"crash,omitempty" doc:"The host keeps what its kernel said last"`
+}
+
+// Words is why it came, in a line.
+func (b HostBoot) Words() string {
+	text := b.Cause
+	if b.What != "" {
+		text += " " + b.What
+	}
+	if b.Reason != "" {
+		text += ": " + b.Reason
+	}
+	if b.By != "" {
+		text += " (ordered by " + b.By + ")"
+	}
+	return text
 }
 
 // NewJoinToken asks for a one-time permission to join.

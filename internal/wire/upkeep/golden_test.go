@@ -8,4 +8,5 @@ import (
 
 func TestGolden(t *testing.T) {
 	golden.Wire[Leave](t, "leave")
+	golden.Wire[Boot](t, "boot")
 }

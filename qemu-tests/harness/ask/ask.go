@@ -14,9 +14,10 @@ const Port = "hardnode.probe"
 // Request is one question. What selects the fields that matter.
 type Request struct {
 	ID     int    `json:"id"`
-	What   string `json:"what"`             // "counts", "processes", "memory", "kill", "read", "list", "damage", "fill", "remove"
+	What   string `json:"what"`             // "counts", "processes", "memory", "kill", "read", "list", "damage", "fill", "remove", "write"
 	Path   string `json:"path,omitempty"`   // on the host; kill: the program's path as in /proc/PID/exe
 	Signal int    `json:"signal,omitempty"` // kill: 0 is SIGKILL
+	Text   string `json:"text,omitempty"`   // write: what the file has then
 }
 
 // Answer answers the request with the same ID.

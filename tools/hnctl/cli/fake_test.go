@@ -178,7 +178,10 @@ func (f *fake) handler() http.Handler {
 	mux := http.NewServeMux()
 	hosts := []operator.Host{
 		{ID: "h-000000000001", Name: "infra-1", Role: "infra", State: operator.HostActive, Underlay: "10.77.0.2", Block: "10.96.0.0/24",
-			Version: "0.1.0", Seen: f.now, MemoryMiB: 2048, MemoryUsed: 700},
+			Version: "0.1.0", Seen: f.now, MemoryMiB: 2048, MemoryUsed: 700,
+			Boots: []operator.HostBoot{{ID: "b2", At: f.now, Cause: "ordered", What: "reboot", Reason: "new memory",
+				By:       "admin from 10.0.0.9",
+				Evidence: []string{"it was left in order, to the end"}}, {ID: "b1", At: f.now, Cause: "panic", Reason: "Fatal exception"}}},
 		{ID: "h-000000000002", Name: "host-1", Role: "user", State: operator.HostUnreachable, Reason: "no report",
 			Unlicensed: "over the count", Underlay: "10.77.0.11", Block: "10.96.1.0/24", Version: "0.1.0", Seen: f.now},
 	}

@@ -71,6 +71,16 @@ func hostShow(a *app.App) *cobra.Command {
 					"up", (time.Duration(h.UptimeSec) * time.Second).String(),
 					"processors", fmt.Sprintf("%d at %d MHz, load %.2f", h.CPUs, h.MHz, h.Load1), "memory", fmt.Sprintf("%d of %d MiB used",
 						h.MemoryUsed, h.MemoryMiB), "disk", fmt.Sprintf("%d of %d MiB used", h.DiskUsed, h.DiskMiB))
+				for i, b := range h.Boots {
+					name := "booted"
+					if i > 0 {
+						name = "before"
+					}
+					t.Fields(name, app.Stamp(b.At)+" "+b.Words())
+					for _, e := range b.Evidence[:min(len(b.Evidence), max(0, 6-6*i))] { // of the newest one
+						t.Fields("", "  "+e)
+					}
+				}
 				for _, p := range h.Problems {
 					t.Fields("problem", p)
 				}
