@@ -127,7 +127,7 @@ func modulesLoaded(ctx context.Context) error {
 // linkOptions are what the tie to the orchestrator needs of the other parts.
 func (a *agent) linkOptions(dir string, clock link.Clock) link.Options {
 	return link.Options{Dir: dir, Config: a.configuration, Store: a.store, Report: a.report, Changed: a.hints, Runtime: a.runtime,
-		HostLogs: hostlog.Logs{}.Read, Leave: leaveMachine, Boot: a.boot, Version: build.Version, Underlay: a.underlay,
+		HostLogs: hostlog.Logs{}.Read, Leave: leaveMachine, Show: a.show, Boot: a.boot, Version: build.Version, Underlay: a.underlay,
 		Hardware: a.facts.Hardware(), Clock: clock, Log: a.log}
 }
 

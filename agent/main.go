@@ -91,7 +91,7 @@ func serve(ctx context.Context, log *slog.Logger, state, data string) error {
 	a.apply = apply.New(apply.Options{Store: a.store, Runtime: a.runtime, Images: images, Network: a.network, Names: dns.Set,
 		Identity: identities.Socket, Forget: identities.Forget, Self: a.selfAndRole, Addrs: a.addrs, Pressure: a.facts.Pressure,
 		MHz: a.figures.Load().capacity.MHz, Log: log})
-	api := localapi.Options{Status: a.status, Exec: a.runtime.Exec, Logs: a.runtime.Logs, Collect: a.apply.Collect, Log: log}
+	api := localapi.Options{Status: a.status, Exec: a.runtime.Exec, Logs: a.runtime.Logs, Collect: a.apply.Collect, Show: a.show, Log: log}
 	api.Install = a.installer(state)
 
 	log.Info("agent starts", "version", build.Version, "boot", a.boot, "code", a.link.Status().Code)

@@ -42,7 +42,7 @@ func asking(c *cluster, op, token string) map[string]asked {
 		"setLicense":      {cluster: true, body: operator.LicenseText{Text: c.seed.License}},
 		"createJoinToken": {cluster: true, body: operator.NewJoinToken{Name: "host2", Role: "user"}},
 		"getHost":         h, "removeHost": h, "logsHost": session(h, ""),
-		"rebootHost": leave, "shutdownHost": leave,
+		"supportHost": session(h, ""), "configHost": session(h, ""), "rebootHost": leave, "shutdownHost": leave,
 		"getNode": node, "execNode": session(node, "?argv=true"), "logsNode": session(node, ""),
 		"jemNode":        session(node, "?module=service&action=status"),
 		"getEnvironment": env, "keepEnvironment": env, "startEnvironment": env, "stopEnvironment": env, "spreadEnvironment": env,

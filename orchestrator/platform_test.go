@@ -30,6 +30,8 @@ func TestPlatformHasItsOwnScope(t *testing.T) {
 	}{
 		{"hosts/host1/logs", []string{"platform", "admin"}},
 		{"hosts/nosuch/logs?unit=kernel", nil},
+		{"hosts/host1/support", []string{"platform", "admin"}},
+		{"hosts/host1/config", []string{"platform", "admin"}},
 		{"nodes/4/exec?argv=cat&argv=/data/key", []string{"platform", "admin"}},
 		{"nodes/4/logs", []string{"platform", "admin"}},
 		{"nodes/4/jem?module=service&action=status", []string{"platform", "admin"}},

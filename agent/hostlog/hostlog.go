@@ -1,4 +1,5 @@
-// Package hostlog reads the host's own logs: of init, of the programs init keeps, of the kernel.
+// Package hostlog reads the host's own logs: of init, of the programs init keeps, of the kernel, and what a
+// kernel said last.
 //
 // Owns: where those logs lie (rings in RAM that init keeps, the kernel's own ring), and the form of their lines.
 // In: which one, how much of it, since when.
@@ -22,6 +23,7 @@ import (
 type Logs struct {
 	Dir   string           // "" is boot.LogDir
 	Kmsg  string           // "" is /dev/kmsg
+	Crash string           // what a kernel said last; "" is boot.CrashFile
 	Began func() time.Time // when the kernel started, by the wall clock; nil asks the kernel
 }
 
@@ -70,7 +72,13 @@ func (l Logs) Read(ctx context.Context, spec host.HostLogsSpec, each func([]byte
 
 func (l Logs) open(unit host.Unit) (source, error) {
 	switch unit {
-	case host.UnitKernel, host.UnitInit:
+	case host.UnitCrash:
+		path := l.Crash
+		if path == "" {
+			path = boot.CrashFile
+		}
+		return &words{path: path}, nil
+	case host.UnitKernel, host.UnitInit, host.UnitDmesg:
 		path := l.Kmsg
 		if path == "" {
 			path = "/dev/kmsg"
@@ -79,7 +87,7 @@ func (l Logs) open(unit host.Unit) (source, error) {
 		if began == nil {
 			began = kernelBegan
 		}
-		return openRecords(path, unit == host.UnitKernel, began)
+		return openRecords(path, unit, began)
 	}
 	dir := l.Dir
 	if dir == "" {

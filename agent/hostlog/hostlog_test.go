@@ -115,7 +115,11 @@ func kernel(t *testing.T, kernel bool) (k *records, put func(string)) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k = &records{log: kmsg.New(os.NewFile(uintptr(fds[0]), "kmsg")), kernel: kernel, began: func() time.Time { return time.Unix(1000, 0) }}
+	unit := host.UnitInit
+	if kernel {
+		unit = host.UnitKernel
+	}
+	k = &records{log: kmsg.New(os.NewFile(uintptr(fds[0]), "kmsg")), unit: unit, began: func() time.Time { return time.Unix(1000, 0) }}
 	other := os.NewFile(uintptr(fds[1]), "the kernel")
 	t.Cleanup(func() { k.close(); other.Close() })
 	return k, func(s string) {

@@ -12,18 +12,18 @@ import (
 
 // records are those of one log in the ring of the kernel.
 type records struct {
-	log    *kmsg.Log
-	kernel bool // the kernel's own records; else those of init
-	began  func() time.Time
-	gap    bool
+	log   *kmsg.Log
+	unit  host.Unit // whose records: the kernel's own, those of init, or all
+	began func() time.Time
+	gap   bool
 }
 
-func openRecords(path string, kernel bool, began func() time.Time) (source, error) {
+func openRecords(path string, unit host.Unit, began func() time.Time) (source, error) {
 	l, err := kmsg.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	return &records{log: l, kernel: kernel, began: began}, nil
+	return &records{log: l, unit: unit, began: began}, nil
 }
 
 func (k *records) close() { k.log.Close() }
@@ -54,7 +54,10 @@ const initHead = "hardnode: "
 
 // wanted is the text of a record of this log, without init's head; ok is false for those of others.
 func (k *records) wanted(r kmsg.Record) (text string, ok bool) {
-	if k.kernel {
+	switch k.unit {
+	case host.UnitDmesg:
+		return r.Text, true
+	case host.UnitKernel:
 		return r.Text, r.Facility == 0
 	}
 	text, ok = strings.CutPrefix(r.Text, initHead)

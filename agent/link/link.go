@@ -10,6 +10,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -37,6 +38,7 @@ type Options struct {
 	Changed  <-chan struct{}                                                         // a hint that the next report says something new
 	Runtime  Runtime                                                                 // carries out sessions
 	HostLogs func(context.Context, host.HostLogsSpec, func(line []byte) error) error // reads the host's own logs; nil: not here
+	Show     func(context.Context, upkeep.Show, io.Writer) error                     // writes a document of this host; nil: not here
 	Leave    func(context.Context, upkeep.Leave) error                               // has init leave the machine; nil: not here
 	Boot     string
 	Version  string

@@ -51,6 +51,11 @@ func fakeHostLogs(_ context.Context, spec host.HostLogsSpec, line func([]byte) e
 	return line(fmt.Appendf(nil, "%s %d", spec.Unit, spec.Tail))
 }
 
+func fakeShow(_ context.Context, what upkeep.Show, w io.Writer) error {
+	_, err := io.WriteString(w, "document "+string(what))
+	return err
+}
+
 func fakeLeave(_ context.Context, order upkeep.Leave) error {
 	if order.Reason == "refuse" {
 		return errors.New("ask init to leave: no")
@@ -75,7 +80,7 @@ func start(t *testing.T, dir string, j *boot.Join, spoken ...host.Protocols) (*L
 		t.Fatal(err)
 	}
 	l, err := New(Options{Dir: filepath.Join(dir, "identity"), Spoken: append(spoken, host.Spoken)[0], Store: store, Runtime: fakeRuntime{},
-		HostLogs: fakeHostLogs, Leave: fakeLeave, Boot: "boot-1", Version: "0.1.0", Clock: stillClock{},
+		HostLogs: fakeHostLogs, Leave: fakeLeave, Show: fakeShow, Boot: "boot-1", Version: "0.1.0", Clock: stillClock{},
 		Config: func(context.Context) (boot.HostConfig, error) {
 			return boot.HostConfig{Version: 1, Name: "wanted", Role: host.RoleUser, Join: j}, nil
 		},
@@ -314,6 +319,7 @@ func TestSessions(t *testing.T) {
 		{"leave", host.SessionRequest{Leave: &upkeep.Leave{By: "admin"}}, "", "", "", host.Exit{}},
 		{"leave, refused", host.SessionRequest{Leave: &upkeep.Leave{By: "admin", Reason: "refuse"}}, "", "", "",
 			host.Exit{Code: 125, Error: "ask init to leave: no"}},
+		{"a document", host.SessionRequest{Show: upkeep.ShowConfig}, "", "document config", "", host.Exit{}},
 		{"unknown kind", host.SessionRequest{CTID: 101}, "", "", "",
 			host.Exit{Code: 125, Error: "the request names nothing that this host knows; update this host's release"}},
 	}

@@ -123,6 +123,9 @@ func (l *Link) carry(ctx context.Context, req host.SessionRequest, line *session
 	case req.Leave != nil && l.o.Leave != nil:
 		l.log.Info("ordered to leave the machine", "what", req.Leave.What(), "by", req.Leave.By, logging.Reason, req.Leave.Reason)
 		err = l.o.Leave(ctx, *req.Leave)
+	case req.Show != "" && l.o.Show != nil:
+		l.log.Info("shown", "what", req.Show)
+		err = l.o.Show(ctx, req.Show, stdout)
 	case req.Exec != nil || req.JEM != nil:
 		spec := execOf(req)
 		exit, err = l.o.Runtime.Exec(ctx, req.CTID, spec,

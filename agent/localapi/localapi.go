@@ -2,7 +2,8 @@
 //
 // Owns: HTTP/JSON on RUN/agent.sock and on vsock port 7440.
 // In: requests from root on this host, or from the machine this one runs on (who owns its memory anyway).
-// Out: the host's status; a container's command and its output; unused images deleted; the host installed to a disk.
+// Out: the host's status, its support bundle, its configuration without secrets; a container's command and its output; unused images
+// deleted; the host installed to a disk.
 // Never: listens on IP, changes what shall run, or gives out keys.
 package localapi
 
@@ -12,6 +13,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -28,6 +30,7 @@ import (
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/install"
+	"hardnode.dev/internal/wire/upkeep"
 )
 
 // Options are what the API tells and does.
@@ -37,8 +40,9 @@ type Options struct {
 	Logs    func(context.Context, wire.CTID, host.LogsSpec, func(stderr bool, text []byte) error) error
 	Collect func(context.Context) ([]wire.Digest, error)
 	Install Installer
-	Socket  string       // path; "" is boot.AgentSocket
-	Log     *slog.Logger // nil discards
+	Show    func(context.Context, upkeep.Show, io.Writer) error // a document of the host
+	Socket  string                                              // path; "" is boot.AgentSocket
+	Log     *slog.Logger                                        // nil discards
 
 	fromLoopback bool // tests in a guest without a hypervisor's vsock: serve this machine itself instead
 }
@@ -71,6 +75,14 @@ func Handler(o Options) http.Handler {
 	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, r *http.Request) { answer(w, o.Status(r.Context())) })
 	mux.HandleFunc("GET /v1/containers", func(w http.ResponseWriter, r *http.Request) { answer(w, o.Status(r.Context()).Containers) })
 	mux.HandleFunc("GET /v1/logs/{ctid}", func(w http.ResponseWriter, r *http.Request) { logs(o, w, r) })
+	mux.HandleFunc("GET /v1/support", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/gzip")
+		show(o, w, r, upkeep.ShowSupport)
+	})
+	mux.HandleFunc("GET /v1/config", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		show(o, w, r, upkeep.ShowConfig)
+	})
 	mux.HandleFunc("POST /v1/exec", func(w http.ResponseWriter, r *http.Request) { execute(o, w, r) })
 	mux.HandleFunc("POST /v1/images/collect", func(w http.ResponseWriter, r *http.Request) {
 		gone, err := o.Collect(r.Context())
@@ -101,6 +113,25 @@ func start(o Options, w http.ResponseWriter, r *http.Request) {
 	}
 	answer(w, status)
 }
+
+// show writes a document. One that breaks off breaks the connection off: nobody takes it for a whole one.
+func show(o Options, w http.ResponseWriter, r *http.Request, what upkeep.Show) {
+	out := &begun{w: w}
+	if err := o.Show(r.Context(), what, out); err != nil {
+		if out.any {
+			panic(http.ErrAbortHandler)
+		}
+		refuse(w, http.StatusServiceUnavailable, err)
+	}
+}
+
+// begun knows whether anything was written.
+type begun struct {
+	w   io.Writer
+	any bool
+}
+
+func (b *begun) Write(p []byte) (int, error) { b.any = true; return b.w.Write(p) }
 
 func answer(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")

@@ -137,6 +137,7 @@ func (s *Server) register(mux *http.ServeMux) {
 	s.watchOperation()
 	s.sessionOperations(mux)
 	s.hostLogOperation(mux)
+	s.hostDocumentOperations(mux)
 }
 
 // operations is the table of all that is asked and answered; what is held open, sessions and watches, registers itself.

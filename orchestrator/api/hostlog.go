@@ -20,7 +20,8 @@ import (
 const hostLogsPath = operator.Prefix + "/hosts/{host}/logs"
 
 var hostLogsParams = map[string]string{
-	"unit":   "agent (the default), init, kernel, spawner, netd or console",
+	"unit": "agent (the default), init, kernel, spawner, netd or console; dmesg is all of the kernel's log, crash what a kernel of the " +
+		"host said last",
 	"tail":   "Lines from the end; 0 is all that is kept",
 	"follow": "true to go on until closed",
 	"since":  "Only lines written since: how long ago (90s, 15m, 2h, 7d), or a time (RFC 3339)",

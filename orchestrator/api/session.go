@@ -90,6 +90,9 @@ func (s *Server) sessionResponses() map[string]*huma.Response {
 // openPaths are the paths of sessions and watches: what a caller holds open.
 func openPaths() []string {
 	out := []string{operator.Prefix + watchPath, hostLogsPath}
+	for _, d := range hostDocuments {
+		out = append(out, hostDocumentPath(d.show))
+	}
 	for _, k := range sessionKinds {
 		out = append(out, k.path())
 	}

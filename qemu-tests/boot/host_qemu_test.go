@@ -5,6 +5,7 @@ package boot
 import (
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"sync"
@@ -86,7 +87,11 @@ func start(t *testing.T, c harness.Config) *host {
 }
 
 func (h *host) limit() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(h.T.Context(), 60*time.Second*harness.Scale())
+	patience := time.Minute
+	if os.Getenv("HARDNODE_SOAK") != "" { // much runs beside it
+		patience = 5 * time.Minute
+	}
+	return context.WithTimeout(h.T.Context(), patience*harness.Scale())
 }
 
 // sees waits for a line of the console, after what was seen before, and returns the pattern's groups.

@@ -77,6 +77,7 @@ func (p *prober) ask(ctx context.Context, q ask.Request) (a ask.Answer, err erro
 	for a.ID != q.ID { // an answer nobody waited for any more may come first
 		a = ask.Answer{}
 		if err := p.dec.Decode(&a); err != nil {
+			p.dec = json.NewDecoder(p.conn) // it would say the same for ever: the host may answer the next one, booted anew perhaps
 			return a, err
 		}
 	}

@@ -117,6 +117,9 @@ func Write(dir string, c boot.HostConfig, d source.Document) error {
 	if err := keep.WriteFile(filepath.Join(dir, filepath.Base(boot.ConfigText)), d.YAML, 0o600); err != nil {
 		return err
 	}
+	if err := keep.WriteFile(filepath.Join(dir, filepath.Base(boot.ConfigSourceFile)), []byte(d.Name+"\n"), 0o600); err != nil {
+		return err
+	}
 	raw, err := json.Marshal(c)
 	if err != nil {
 		return fmt.Errorf("encode the configuration: %w", err)

@@ -19,12 +19,14 @@ import (
 
 // Where things lie on a running host.
 const (
-	RunDir       = "/run/hardnode"
-	LogDir       = RunDir + "/log"           // a file a program that init keeps: its last lines, in RAM; <name>.1 is the file before
-	ConfigFile   = RunDir + "/host.json"     // HostConfig as JSON, written by netd once it is found and valid; 0600
-	ConfigText   = RunDir + "/hardnode.yaml" // the text of it as it was found, 0600
-	BundleFile   = RunDir + "/bundle.json"   // infra hosts: the Day-0 bundle as found, 0600, removed once imported
-	NotifySocket = RunDir + "/notify"        // sd_notify datagrams to init
+	RunDir     = "/run/hardnode"
+	LogDir     = RunDir + "/log"           // a file a program that init keeps: its last lines, in RAM; <name>.1 is the file before
+	ConfigFile = RunDir + "/host.json"     // HostConfig as JSON, written by netd once it is found and valid; 0600
+	ConfigText = RunDir + "/hardnode.yaml" // the text of it as it was found, 0600
+	// where it was found, for people: one line, written by netd beside it
+	ConfigSourceFile = RunDir + "/host.source"
+	BundleFile       = RunDir + "/bundle.json" // infra hosts: the Day-0 bundle as found, 0600, removed once imported
+	NotifySocket     = RunDir + "/notify"      // sd_notify datagrams to init
 	// HTTP/JSON of init: GET /v1/status → Status, GET /v1/loaded (waits), POST /v1/reboot, POST /v1/poweroff {"reason","by"}
 	InitSocket    = RunDir + "/init.sock"
 	SpawnerSocket = RunDir + "/spawner.sock" // agent ↔ spawner

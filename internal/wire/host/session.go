@@ -23,6 +23,8 @@ type SessionRequest struct {
 	HostLogs *HostLogsSpec `json:"hostLogs,omitempty"`
 	// Leave orders the host to leave its machine; the exit says whether it began. CTID is 0 then.
 	Leave *upkeep.Leave `json:"leave,omitempty"`
+	// Show asks for a document of the host itself, on stdout; CTID is 0 then.
+	Show upkeep.Show `json:"show,omitempty"`
 }
 
 // Unit is one of the host's own logs.
@@ -36,9 +38,11 @@ const (
 	UnitConsole Unit = "console"
 	UnitInit    Unit = "init"   // PID 1's own lines
 	UnitKernel  Unit = "kernel" // the kernel's own lines
+	UnitDmesg   Unit = "dmesg"  // all that is in the kernel's log, whoever wrote it
+	UnitCrash   Unit = "crash"  // what a kernel of this host said last, before a panic
 )
 
-// Units are all of them.
+// Units are those of one program each.
 var Units = []Unit{UnitAgent, UnitInit, UnitKernel, UnitSpawner, UnitNetd, UnitConsole}
 
 // HostLogsSpec selects a part of one of the host's own logs.
@@ -54,7 +58,7 @@ func (s HostLogsSpec) Validate() error {
 	if s.Tail < 0 {
 		return fmt.Errorf("host log: tail %d: want 0 or more", s.Tail)
 	}
-	if slices.Contains(Units, s.Unit) {
+	if slices.Contains(Units, s.Unit) || s.Unit == UnitDmesg || s.Unit == UnitCrash {
 		return nil
 	}
 	return fmt.Errorf("host log: unit %q is not known, want one of %v", s.Unit, Units)

@@ -9,4 +9,5 @@ import (
 func TestGolden(t *testing.T) {
 	golden.Wire[Leave](t, "leave")
 	golden.Wire[Boot](t, "boot")
+	golden.Wire[Config](t, "config")
 }

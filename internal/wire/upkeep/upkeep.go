@@ -9,6 +9,7 @@
 package upkeep
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"unicode"
@@ -25,6 +26,21 @@ type Leave struct {
 	PowerOff bool   `json:"powerOff,omitempty"`
 	By       string `json:"by"`               // who ordered it
 	Reason   string `json:"reason,omitempty"` // in the words of who ordered it; "" when none were given
+}
+
+// Show is a document that a host gives of itself.
+type Show string
+
+// The documents.
+const (
+	ShowSupport Show = "support" // a tar.gz of its state, without secrets
+	ShowConfig  Show = "config"  // the configuration in force without its secrets, and where it was found: JSON of a Config
+)
+
+// Config is the configuration of a host as people may see it.
+type Config struct {
+	Source string          `json:"source,omitempty"` // where it was found
+	Config json.RawMessage `json:"config"`           // wire/boot's HostConfig, without its secrets
 }
 
 // What is the order in a word: "reboot" or "poweroff".

@@ -437,6 +437,8 @@ func (h *Host) session(ctx context.Context, r host.SessionRequest) {
 		}
 	case r.HostLogs != nil:
 		say(host.ChanStdout, fmt.Sprintf("log of %s, tail %d\n", r.HostLogs.Unit, r.HostLogs.Tail))
+	case r.Show != "":
+		say(host.ChanStdout, "document "+string(r.Show)+"\n")
 	case r.JEM != nil:
 		say(host.ChanStdout, r.JEM.Module+" "+r.JEM.Action+" "+strings.Join(r.JEM.Args, " ")+"\n")
 	}

@@ -138,6 +138,8 @@ func (f *fake) session(w http.ResponseWriter, r *http.Request) {
 		if argv[0] == "break" {
 			return
 		}
+	case "config":
+		out(host.ChanStdout, `{"source":"fw_cfg opt/hardnode/config","config":{"version":1,"name":"host-1"}}`)
 	default:
 		out(host.ChanStdout, kind+" tail="+q.Get("tail")+" follow="+q.Get("follow")+" module="+q.Get("module")+" since="+q.Get("since")+
 			" timestamps="+q.Get("timestamps")+" unit="+q.Get("unit")+"\nhalf a ")

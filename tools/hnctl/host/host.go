@@ -24,8 +24,8 @@ import (
 // Group is the commands on hosts.
 func Group(a *app.App) *cobra.Command {
 	return app.Group("host", "Hosts", hostList(a), hostShow(a), hostToken(a), hostRemove(a), hostLogs(a),
-		hostLeave(a, false), hostLeave(a, true),
-		app.Group("config", "Host configuration files", hostConfigValidate(a)))
+		hostDmesg(a), hostSupport(a), hostLeave(a, false), hostLeave(a, true),
+		app.Group("config", "Host configurations", hostConfigValidate(a), hostConfigShow(a)))
 }
 
 func hostList(a *app.App) *cobra.Command {
