@@ -12,11 +12,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"hardnode.dev/image/assemble"
 	"hardnode.dev/image/release"
 	"hardnode.dev/image/repro"
+	"hardnode.dev/image/sign"
 	"hardnode.dev/internal/run"
 )
 
@@ -28,9 +30,20 @@ infra.disk), "iso" to ISO images that BIOS and UEFI machines boot as CD or stick
 virtual machines and servers, and puts all that ships into one folder, out/release/VERSION. "differ" says where two folders differ first;
 "repro" builds release and media twice, below out/repro, and compares them.
 
+image release keys|init|sign|timestamp|rotate|drop|show signs releases (image release help).
+
 `
 
 func main() {
+	if len(os.Args) > 2 && os.Args[1] == "release" && slices.Contains(append(sign.Commands(), "help"), os.Args[2]) {
+		c := sign.Command()
+		c.SetArgs(os.Args[2:])
+		if err := c.Execute(); err != nil {
+			fmt.Fprintf(os.Stderr, "image release: %v\n", err)
+			os.Exit(1)
+		}
+		return
+	}
 	flag.Usage = func() { fmt.Fprint(flag.CommandLine.Output(), usage); flag.PrintDefaults() }
 	out := flag.String("out", "out", "output `directory`")
 	metal := flag.Bool("metal", false, "for servers: with the drivers of their hardware, into out/metal in place of out/image")

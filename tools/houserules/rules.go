@@ -36,10 +36,14 @@ var arrows = []struct{ from, to, reason string }{
 	{"qemu-tests/harness", "qemu-tests/cluster", "virtual machines come before what runs in them"},
 }
 
-// own are packages only one program may import.
-var own = []struct{ pkg, by, reason string }{
-	{"internal/license/issue", "jls", "only the licence server signs licences"},
-	{"internal/release/issue", "tools/release", "only the release tool signs releases"},
+// own are packages only these programs may import.
+var own = []struct {
+	pkg    string
+	by     []string
+	reason string
+}{
+	{"internal/license/issue", []string{"jls"}, "only the licence server signs licences"},
+	{"internal/release/issue", []string{"image", "jls"}, "releases are signed by the image repository's tool, and chosen by the director"},
 }
 
 // deciding packages are pure: a snapshot in, a plan out. They may not import these, nor read the clock.
