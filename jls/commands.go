@@ -19,6 +19,7 @@ import (
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/run/listen"
+	"hardnode.dev/internal/wire"
 	"hardnode.dev/jls/keys"
 	"hardnode.dev/jls/ledger"
 	"hardnode.dev/jls/server"
@@ -57,6 +58,33 @@ func renewKey(cmd *cobra.Command, dir string) error {
 	return nil
 }
 
+func directorCommands() *cobra.Command {
+	c := &cobra.Command{Use: "director", Short: "The director's keys, offline: who shall run which release"}
+	c.AddCommand(directorCommand("init", "Make the director's first root and key, and print its pin", keys.InitDirector),
+		directorCommand("renew", "Make the director's next root and key with the offline root key", keys.RenewDirector))
+	return c
+}
+
+func directorCommand(verb, short string, do func(string, time.Time) (wire.Digest, error)) *cobra.Command {
+	var dir string
+	c := &cobra.Command{Use: verb + " --dir DIR", Short: short, Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return direct(cmd, dir, do) }}
+	c.Flags().StringVar(&dir, "dir", "", "key directory, from jls init")
+	c.MarkFlagRequired("dir")
+	return c
+}
+
+// direct makes or renews the director, and prints its pin.
+func direct(cmd *cobra.Command, dir string, do func(string, time.Time) (wire.Digest, error)) error {
+	pin, err := do(dir, time.Now())
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "restart the server with the new %s; take %s away\n", keys.ConfigFile, keys.DirectorKeyFile)
+	fmt.Fprintln(cmd.OutOrStdout(), pin)
+	return nil
+}
+
 // serving is the server's flags.
 type serving struct{ data, config, listen string }
 
@@ -83,7 +111,8 @@ func (s serving) run(ctx context.Context) error {
 		return err
 	}
 	defer led.Close()
-	api := &server.Server{Ledger: led, Signer: signer, Root: cfg.Root, AdminToken: cfg.AdminToken, Log: log}
+	api := &server.Server{Ledger: led, Signer: signer, Root: cfg.Root, AdminToken: cfg.AdminToken, Director: cfg.Director,
+		Log: log}
 	l, err := net.Listen("tcp", s.listen)
 	if err != nil {
 		return fmt.Errorf("listen: %v", err)

@@ -47,7 +47,7 @@ func command() *cobra.Command {
 	licence.AddCommand(issueCommand())
 	key := &cobra.Command{Use: "key", Short: "Keys, offline"}
 	key.AddCommand(renewCommand())
-	root.AddCommand(initCommand(), licence, key, serveCommand())
+	root.AddCommand(initCommand(), licence, key, directorCommands(), serveCommand())
 	return root
 }
 

@@ -24,7 +24,7 @@ import (
 var schema embed.FS
 
 // SchemaVersion is the schema this program reads and writes; schema/N.sql leads from N-1 to N.
-const SchemaVersion = 1
+const SchemaVersion = 2
 
 // Ledger is the open database. All methods may be called at once.
 type Ledger struct{ db *sql.DB }

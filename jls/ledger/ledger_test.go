@@ -14,11 +14,11 @@ import (
 // A program that was rolled back works on the later one's database when that says so, and leaves it as the later one made it.
 func TestNewerSchema(t *testing.T) {
 	for _, c := range []struct{ name, made, refused string }{
-		{"says nothing", "PRAGMA user_version = 99", "newer"},
-		{"from this one on", "ALTER TABLE audit ADD COLUMN account TEXT NOT NULL DEFAULT 'admin'; CREATE TABLE readers (version " +
-			"INTEGER); INSERT INTO readers VALUES (1); PRAGMA user_version = 2", ""},
-		{"from a later one on", "CREATE TABLE readers (version INTEGER); INSERT INTO readers VALUES (2); PRAGMA user_version = 3", "newer"},
-		{"says nothing clear", "CREATE TABLE readers (version INTEGER); PRAGMA user_version = 3", "oldest version"},
+		{"says nothing", "DROP TABLE readers; PRAGMA user_version = 99", "newer"},
+		{"from this one on", "ALTER TABLE audit ADD COLUMN account TEXT NOT NULL DEFAULT 'admin'; UPDATE readers SET version = 2; " +
+			"PRAGMA user_version = 3", ""},
+		{"from a later one on", "UPDATE readers SET version = 3; PRAGMA user_version = 4", "newer"},
+		{"says nothing clear", "DELETE FROM readers; PRAGMA user_version = 4", "oldest version"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "with space?.db")

@@ -38,6 +38,7 @@ type Server struct {
 	Signer     issue.Signer
 	Root       ed25519.PublicKey // licence root
 	AdminToken string            // "sha256:" + hex SHA-256
+	Director   *jls.Director     // nil: this server directs no releases
 	Log        *slog.Logger      // nil discards
 	Now        func() time.Time  // nil is time.Now
 }
@@ -58,6 +59,7 @@ func (s *Server) Handler() http.Handler {
 	api := humago.New(mux, cfg)
 	s.installation(api)
 	s.admin(api)
+	s.direct(api)
 	mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, r *http.Request) {
 		if !s.isAdmin(r.Header.Get("Authorization"), r.RemoteAddr) {
 			operator.WriteProblem(w, problem(http.StatusForbidden, refusedToken))

@@ -63,8 +63,12 @@ func (s *site) start() {
 	led, err := ledger.Open(s.t.Context(), s.db)
 	s.must(err)
 	s.ledger = led
-	s.http = httptest.NewServer((&server.Server{Ledger: led, Signer: s.signer, Root: s.cfg.Root, AdminToken: s.cfg.AdminToken,
-		Now: func() time.Time { return s.now }}).Handler())
+	s.http = s.serve(nil)
+}
+
+func (s *site) serve(d *jls.Director) *httptest.Server {
+	return httptest.NewServer((&server.Server{Ledger: s.ledger, Signer: s.signer, Root: s.cfg.Root, AdminToken: s.cfg.AdminToken,
+		Director: d, Now: func() time.Time { return s.now }}).Handler())
 }
 
 func (s *site) stop() { s.http.Close(); s.ledger.Close() }

@@ -302,3 +302,16 @@ func Version(raw []byte) (int64, error) {
 	}
 	return m.Signed.Version, nil
 }
+
+// Expires is when a document ends.
+func Expires(raw []byte) (time.Time, error) {
+	var m struct {
+		Signed struct {
+			Expires time.Time `json:"expires"`
+		} `json:"signed"`
+	}
+	if err := json.Unmarshal(raw, &m); err != nil {
+		return time.Time{}, fmt.Errorf("read metadata: %v", err)
+	}
+	return m.Signed.Expires, nil
+}

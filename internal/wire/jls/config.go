@@ -21,6 +21,7 @@ type Config struct {
 	SigningFor string       `json:"signingFor"` // the root's statement about it (PASETO v4.public)
 	TLSKey     secret.Bytes `json:"tlsKey"`     // Ed25519 seed (32 bytes) of the server's own key, the one installations pin
 	AdminToken string       `json:"adminToken"` // "sha256:" + hex SHA-256 of the admin token
+	Director   *Director    `json:"director,omitempty"`
 }
 
 // DecodeConfig reads a Config.
@@ -43,6 +44,10 @@ func DecodeConfig(raw []byte) (c Config, err error) {
 		if k.size != k.want {
 			err = errors.Join(err, fmt.Errorf("%s: has %d bytes, want %d", k.field, k.size, k.want))
 		}
+	}
+	if d := c.Director; d != nil && (len(d.Key) != ed25519.SeedSize || len(d.Roots) == 0) {
+		err = errors.Join(err, fmt.Errorf("director: has %d roots and a key of %d bytes, want a root and %d", len(d.Roots), len(d.Key),
+			ed25519.SeedSize))
 	}
 	if c.SigningFor == "" {
 		err = errors.Join(err, errors.New("signingFor: is empty"))

@@ -14,4 +14,6 @@ func TestGolden(t *testing.T) {
 	golden.Wire[Seats](t, "seats")
 	golden.Wire[SeatsReply](t, "seats-reply")
 	golden.Wire[Config](t, "config")
+	golden.Wire[Direct](t, "direct")
+	golden.Wire[DirectorReply](t, "director-reply")
 }

@@ -13,6 +13,7 @@ import (
 	"hardnode.dev/tools/hnctl/node"
 	"hardnode.dev/tools/hnctl/operation"
 	"hardnode.dev/tools/hnctl/registry"
+	"hardnode.dev/tools/hnctl/release"
 	"hardnode.dev/tools/hnctl/template"
 	"hardnode.dev/tools/hnctl/token"
 )
@@ -28,6 +29,7 @@ func commands(a *app.App) []*cobra.Command {
 		cluster.Licence(a),
 		template.Group(a),
 		registry.Group(a),
+		release.Group(a),
 		token.Group(a),
 		jls.Group(a),
 		media.Group(a),

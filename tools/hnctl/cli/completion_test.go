@@ -20,9 +20,10 @@ import (
 
 // TestEveryNameIsCompleted: each argument and each flag of each command is completed, is a file, or is known to be free text.
 func TestEveryNameIsCompleted(t *testing.T) {
-	freeArguments := []string{"NAME", "COMMAND", "ARG", "MODULE", "ACTION"}
+	freeArguments := []string{"NAME", "VERSION", "COMMAND", "ARG", "MODULE", "ACTION"}
 	freeFlags := []string{"name", "domain", "external", "infra-address", "infra-link", "host-link", "jls", "jls-pin", "trusted-proxy",
-		"customer", "help", "version", "component-arg", "jls-external", "registry-external", "reason"}
+		"customer", "help", "version", "component-arg", "jls-external", "registry-external", "reason", "image-pin",
+		"director-pin", "cluster"}
 	var walk func(c *cobra.Command)
 	walk = func(c *cobra.Command) {
 		for _, sub := range c.Commands() {

@@ -25,7 +25,7 @@ import (
 func Group(a *app.App) *cobra.Command {
 	return app.Group("jls", "A licence server of your own",
 		app.Group("licence", "Licences", jlsLicenceList(a), jlsLicenceIssue(a), jlsLicenceRevoke(a)),
-		app.Group("installation", "Installations", jlsInstallationList(a), jlsInstallationRelease(a)), jlsAudit(a))
+		app.Group("installation", "Installations", jlsInstallationList(a), jlsInstallationRelease(a)), releases(a), jlsAudit(a))
 }
 
 // Call asks the configured licence server, as its administrator.
