@@ -27,6 +27,9 @@ type asked struct {
 	apart          bool // it is asked elsewhere
 }
 
+// aDigest is that of no file.
+const aDigest = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
 // asking is a line for each operation of the API; op is an operation of the admins', token the id of a token of theirs.
 func asking(c *cluster, op, token string) map[string]asked {
 	of := func(there, nothing string) asked { return asked{there: there, nothing: nothing} }
@@ -41,6 +44,11 @@ func asking(c *cluster, op, token string) map[string]asked {
 		"getLicense": {cluster: true}, "rotateGossipKey": {cluster: true}, "collectTemplates": {cluster: true},
 		"setLicense":      {cluster: true, body: operator.LicenseText{Text: c.seed.License}},
 		"createJoinToken": {cluster: true, body: operator.NewJoinToken{Name: "host2", Role: "user"}},
+		"listReleases":    {cluster: true},
+		"trustReleases":   {cluster: true, body: operator.ReleaseTrust{Image: aDigest, Director: aDigest}},
+		"importRelease":   {cluster: true, body: operator.ReleaseImport{Image: map[string][]byte{}, Director: map[string][]byte{}}},
+		"putReleaseFile":  {cluster: true, there: aDigest, body: operator.ReleaseChunk{Data: []byte("x")}},
+		"readReleaseFile": {cluster: true, there: aDigest},
 		"getHost":         h, "removeHost": h, "logsHost": session(h, ""),
 		"supportHost": session(h, ""), "configHost": session(h, ""), "rebootHost": leave, "shutdownHost": leave,
 		"getNode": node, "execNode": session(node, "?argv=true"), "logsNode": session(node, ""),

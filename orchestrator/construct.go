@@ -29,6 +29,7 @@ import (
 	"hardnode.dev/orchestrator/metrics"
 	"hardnode.dev/orchestrator/ops"
 	"hardnode.dev/orchestrator/panel"
+	"hardnode.dev/orchestrator/releases"
 	"hardnode.dev/orchestrator/seed"
 	"hardnode.dev/orchestrator/session"
 	"hardnode.dev/orchestrator/store"
@@ -127,6 +128,10 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 	o.ops = &ops.Ops{Store: o.store, Fleet: o.fleet, Planned: o.planned, Log: c.log}
 	o.templates.Runs = o.ops
 	o.routes = &hostapi.Routes{Store: o.store, Fleet: o.fleet}
+	shelf, err := releases.Open(filepath.Join(c.data, "releases"), s.Cluster, time.Now)
+	if err != nil {
+		return nil, err
+	}
 	hub := session.NewHub()
 	tokens := &authz.Tokens{Store: o.store, Now: time.Now}
 	guesses := &authz.Guesses{Record: o.audit.Write, Now: time.Now}
@@ -137,7 +142,7 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 		Unlicensed: o.loop.Unlicensed}
 	o.api = &api.Server{Store: o.store, Ops: o.ops, Tokens: tokens, Audit: o.audit, World: o.seen, Hub: hub, Ordered: o.fleet.Ordered,
 		Log:     c.log,
-		License: o.license, Enroll: desk, Guesses: guesses, RotateGossip: o.loop.RotateGossip,
+		License: o.license, Releases: shelf, Enroll: desk, Guesses: guesses, RotateGossip: o.loop.RotateGossip,
 		Metrics: metrics.Handler(o.world, o.hosts.Held, o.fleet.Boots),
 		DryRun:  o.loop.DryRun}
 	o.api.DeleteTemplate, o.api.CollectTemplates = o.templates.Delete, o.templates.Collect

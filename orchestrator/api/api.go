@@ -58,6 +58,7 @@ type Server struct {
 	}
 	// RotateGossip begins to replace the gossip key.
 	RotateGossip func(ctx context.Context, by string) error
+	Releases     Releases
 	Enroll       *enroll.Desk
 	Guesses      *authz.Guesses // slows down wrong tokens; nil: nobody does
 	Metrics      http.Handler   // of /metrics
@@ -192,6 +193,17 @@ func (s *Server) operations() {
 	serve(s, route{"collectTemplates", "POST", "/registry/collect", "Remove what no template needs from the registry, now",
 		authz.Admin, 200}, s.collectTemplates)
 
+	serve(s, route{"listReleases", "GET", "/releases", "The platform's releases that were imported", authz.Read, 200}, s.listReleases)
+	serve(s, route{"trustReleases", "PUT", "/releases/trust", "Say by which first roots both repositories of releases are known",
+		authz.Admin, 200}, s.trustReleases)
+	serve(s, route{"importRelease", "POST", "/releases/import",
+		"Import releases by the metadata of both repositories: asked again when the files that it says are lacking were sent",
+		authz.Admin, 200}, s.importRelease)
+	serveWith(s, route{"putReleaseFile", "PUT", "/releases/files/{digest}", "Send a part of a file that an import names", authz.Admin, 204},
+		s.putReleaseFile)
+	serve(s, route{"readReleaseFile", "GET", "/releases/files/{digest}", "Read a part of a release's file", authz.Read, 200},
+		s.readReleaseFile)
+
 	serve(s, route{"listTokens", "GET", "/tokens", "All tokens, without their text", authz.Admin, 200}, s.listTokens)
 	serve(s, route{"createToken", "POST", "/tokens", "Make a token; its text is shown this once", authz.Admin, 201}, s.createToken)
 	serveWith(s, route{"revokeToken", "DELETE", "/tokens/{id}", "Revoke a token at once", authz.Admin, 204}, s.revokeToken)
@@ -204,7 +216,8 @@ func (s *Server) operations() {
 // ofCluster are the operations that concern the whole cluster and no account: they are for those who run it. All others are of what the
 // caller's account sees.
 var ofCluster = map[string]bool{"getLicense": true, "setLicense": true, "rotateGossipKey": true, "createJoinToken": true,
-	"collectTemplates": true}
+	"collectTemplates": true, "listReleases": true, "trustReleases": true, "importRelease": true, "putReleaseFile": true,
+	"readReleaseFile": true}
 
 // route is one operation of the API.
 type route struct {

@@ -46,7 +46,7 @@ var ofFlag = map[string]completer{
 	"scope": fixed("read", "write", "exec", "platform", "metrics", "admin"),
 	"unit":  fixed("agent", "init", "kernel", "spawner", "netd", "console"), "who": auditors,
 	"kind":   fixed("env.create", "env.start", "env.stop", "env.delete", "env.spread", "node.replace", "import"),
-	"bundle": files, "repo": files,
+	"bundle": files, "repo": files, "seed": files,
 	"config": files, "dir": files, "file": files, "licence": files, "licence-root-key": files, "jls-dir": files, "images": files,
 	"timeout": fixed("30s", "10m", "1h"), "since": fixed("10m", "1h", "1d"), "for": fixed("30m", "1h", "24h"),
 	"join-within": fixed("1h", "24h"),

@@ -1,6 +1,6 @@
 // Package release is hnctl's commands on releases of the platform.
 //
-// Owns: how a bundle is verified without a cluster.
+// Owns: how a bundle is verified without a cluster, how it is sent to one, and how a file is fetched with seeds.
 // In: arguments and flags; bundles; an app.App.
 // Out: tables of releases; the reason of a refusal.
 // Never: believes a bundle more than a host does.
@@ -25,7 +25,7 @@ import (
 
 // Group is the commands on releases.
 func Group(a *app.App) *cobra.Command {
-	return app.Group("release", "Releases of the platform", verify(a))
+	return app.Group("release", "Releases of the platform", verify(a), trusts(a), imports(a), lists(a), fetches(a))
 }
 
 // verified is what a bundle holds.
