@@ -55,7 +55,7 @@ clean: ## remove everything that was built (out/)
 	rm -rf $(OUT)
 
 # image/
-.PHONY: image release image-repro image-kernel image-metal disk iso disk-metal iso-metal
+.PHONY: image release image-repro image-kernel image-metal disk iso pxe disk-metal iso-metal pxe-metal
 image: ## build the boot artefacts: out/image/{vmlinuz,cmdline,host.initrd,infra.initrd}
 	$(GO) build -trimpath -o $(OUT)/bin/image ./image && $(OUT)/bin/image -out $(OUT)
 
@@ -65,7 +65,10 @@ image-metal: ## build the boot artefacts of servers, with the drivers of their h
 disk: ## build disks that UEFI machines boot: out/media/{host,infra}.disk (hnctl media add-config puts a configuration onto one)
 	$(GO) build -trimpath -o $(OUT)/bin/image ./image && $(OUT)/bin/image -out $(OUT) disk
 
-disk-metal iso-metal: ## the same for servers, with the drivers of their hardware: out/media/metal-{host,infra}.{disk,iso}
+pxe: ## build the tree that TFTP and HTTP servers hand to machines that boot from the network: out/media/pxe (dnsmasq.conf there says how)
+	$(GO) build -trimpath -o $(OUT)/bin/image ./image && $(OUT)/bin/image -out $(OUT) pxe
+
+disk-metal iso-metal pxe-metal: ## the same for servers, with the drivers of their hardware: out/media/metal-{host,infra}.{disk,iso}, metal-pxe
 	$(GO) build -trimpath -o $(OUT)/bin/image ./image && $(OUT)/bin/image -out $(OUT) -metal $(@:-metal=)
 
 iso: ## build ISO images that BIOS and UEFI machines boot, as CD or stick: out/media/{host,infra}.iso

@@ -22,12 +22,13 @@ import (
 	"hardnode.dev/internal/run"
 )
 
-const usage = `usage: image [flags] [kernel|disk|iso|release|repro|differ FOLDER FOLDER]
+const usage = `usage: image [flags] [kernel|disk|iso|pxe|release|repro|differ FOLDER FOLDER]
 
 Builds the boot artefacts of a host into out/image/: vmlinuz, host.initrd, infra.initrd, host.efi, infra.efi, kernel.json, modules/,
 sizes.txt. "kernel" stops after the kernel and its modules; "disk" goes on to disks that UEFI machines boot (out/media/host.disk and
-infra.disk), "iso" to ISO images that BIOS and UEFI machines boot as CD or stick (out/media/host.iso and infra.iso). "release" builds for
-virtual machines and servers, and puts all that ships into one folder, out/release/VERSION. "differ" says where two folders differ first;
+infra.disk), "iso" to ISO images that BIOS and UEFI machines boot as CD or stick (out/media/host.iso and infra.iso), "pxe" to the tree
+that a TFTP and an HTTP server hand to machines that boot from the network (out/media/pxe). "release" builds for virtual machines and
+servers, and puts all that ships into one folder, out/release/VERSION. "differ" says where two folders differ first;
 "repro" builds release and media twice, below out/repro, and compares them.
 
 image release keys|init|sign|timestamp|rotate|drop|show signs releases (image release help).
@@ -89,6 +90,10 @@ func build(ctx context.Context, out string, metal bool, args []string) error {
 	case "disk", "iso":
 		if _, err = b.Image(ctx); err == nil {
 			err = b.Media(ctx, what)
+		}
+	case "pxe":
+		if _, err = b.Image(ctx); err == nil {
+			err = b.PXE(ctx)
 		}
 	case "release":
 		_, err = shipped(ctx, b, about)

@@ -76,7 +76,7 @@ func (d Disk) device(i int) []string {
 	if strings.Contains(dev, "%d") {
 		dev = fmt.Sprintf(dev, i)
 	}
-	dev += fmt.Sprintf(",drive=disk%d,bootindex=%d", i, i+1)
+	dev += fmt.Sprintf(",drive=disk%d,bootindex=%d", i, bootDisk+i)
 	if serial != "" {
 		dev += ",serial=" + serial
 	}
@@ -93,7 +93,25 @@ type NIC struct {
 	Switch *ether.Switch // a port of this switch, named Config.Name (further cards on it: Name-2, …)
 	User   []Forward     // with no Switch: user-mode network with these forwards
 	Out    bool          // user-mode network: the guest may open connections to this machine and beyond
+	Boot   bool          // the firmware boots from it first: SeaBIOS by the card's iPXE, OVMF by its own network stack
 }
+
+// rom is what the firmware is told of a card: which has no boot program of its own but where SeaBIOS shall boot from it.
+func (n NIC) rom(i int, uefi bool) string {
+	switch {
+	case n.Boot && uefi:
+		return fmt.Sprintf(",romfile=,bootindex=%d", bootNIC+i)
+	case n.Boot:
+		return fmt.Sprintf(",bootindex=%d", bootNIC+i)
+	}
+	return ",romfile="
+}
+
+// Where the firmware looks first: cards that it shall boot from, then disks.
+const (
+	bootNIC  = 0
+	bootDisk = 10
+)
 
 // Forward lets the test process reach a guest's port at 127.0.0.1:Host.
 type Forward struct {
@@ -206,7 +224,8 @@ func (c Config) args(kvm bool) []string {
 		if mac == "" {
 			mac = ether.MAC(c.Name, i)
 		}
-		a = append(a, "-netdev", net, "-device", fmt.Sprintf("%s,netdev=net%d,mac=%s,romfile=", cmp.Or(n.Model, "virtio-net-pci"), i, mac))
+		card := fmt.Sprintf("%s,netdev=net%d,mac=%s", cmp.Or(n.Model, "virtio-net-pci"), i, mac)
+		a = append(a, "-netdev", net, "-device", card+n.rom(i, c.UEFI))
 	}
 	for i, name := range c.fwNames() {
 		a = append(a, "-fw_cfg", fmt.Sprintf("name=%s,file=%s", name, c.file(fmt.Sprintf("fwcfg%d", i))))

@@ -21,6 +21,8 @@ xz-utils         /usr/bin/xz                        demo  unpacks kernel modules
 ovmf             /usr/share/OVMF/OVMF_CODE_4M.fd    test  the UEFI firmware of virtual machines
 xorriso          /usr/bin/xorriso                   test  makes ISO images
 dosfstools       /usr/sbin/fsck.vfat                test  checks the filesystems of boot media
+dnsmasq-base     /usr/sbin/dnsmasq                  test  a site's own DHCP server, beside which machines boot from the network
+ipxe-qemu        /usr/lib/ipxe/qemu/pxe-virtio.rom  test  the boot program of virtual network cards
 crun             /usr/bin/crun                      test  what make bench compares with
 busybox-static   /usr/bin/busybox                   test  the programs inside the containers of the runtime's tests
 chromium         /usr/bin/chromium                  test  looks at the panel in tests

@@ -76,6 +76,9 @@ func (f Finder) waiting(err error) string {
 		return fmt.Sprintf("maintenance mode, code %s: %v; give the host a volume labelled HARDNODE with the file hardnode.yaml, or boot "+
 			"it with hardnode.config=URL", f.Code, err)
 	}
+	if errors.Is(err, source.Unread) {
+		return fmt.Sprintf("maintenance mode, code %s: %s", f.Code, oneLine(err.Error()))
+	}
 	return fmt.Sprintf("maintenance mode, code %s: the configuration is not valid: %s", f.Code, oneLine(err.Error()))
 }
 

@@ -2,6 +2,7 @@ package settle
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -36,6 +37,8 @@ func TestFindWaitsAndSaysWhyOnce(t *testing.T) {
 		{"at once", []any{good}, nil},
 		{"nothing, then a volume", []any{source.Nothing, source.Nothing, good},
 			[]string{"maintenance mode, code AB-CD: no configuration found; give the host a volume"}},
+		{"a server that is away", []any{fmt.Errorf("fetch configuration from http://x/y: status 404; %w", source.Unread), good},
+			[]string{"maintenance mode, code AB-CD: fetch configuration from http://x/y: status 404; it is asked for again"}},
 		{"unknown field", []any{good + "colour: red\n", good}, []string{"not valid: test.yaml:4:1: "}},
 		{"duplicate field", []any{good + "role: infra\n", good}, []string{"not valid: test.yaml:4:1: "}},
 		{"two different faults", []any{"name: x", "version: 1", good}, []string{"version: 0 is not known", "name"}},

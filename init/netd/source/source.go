@@ -35,14 +35,16 @@ type Document struct {
 // Nothing: no source has a configuration.
 var Nothing = errors.New("no configuration found")
 
+// Unread: there should be a document, and it could not be read.
+var Unread = errors.New("it is asked for again")
+
 // maxBytes bounds what is read from any source: a bundle carries first documents and keys, never images.
 const maxBytes = 4 << 20
 
 const (
-	volumeLabel  = "HARDNODE"
-	configName   = "hardnode.yaml"
-	bundleName   = "bundle.json"
-	urlParameter = "hardnode.config="
+	volumeLabel = "HARDNODE"
+	configName  = "hardnode.yaml"
+	bundleName  = "bundle.json"
 )
 
 // Local looks at the sources that need no network, in order. Root is "/" but in tests; mount mounts a volume read-only and returns its
@@ -132,16 +134,20 @@ func bounded(r io.Reader, what string) ([]byte, error) {
 	return raw, nil
 }
 
-// URL is the address on the kernel command line, "" when there is none. An address that is no http or https URL is an error.
+// URL is the address on the kernel command line, "" when there is none. An address that is no http or https URL is an error. Dot segments
+// in its path are taken out (RFC 3986, 5.2.4): iPXE can say "beside my script" with them only, and not every server takes them.
 func URL(cmdline string) (string, error) {
 	for word := range strings.FieldsSeq(cmdline) {
-		text, ok := strings.CutPrefix(word, urlParameter)
+		text, ok := strings.CutPrefix(word, boot.ConfigArgument)
 		if !ok {
 			continue
 		}
 		u, err := url.Parse(text)
 		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			return "", fmt.Errorf("kernel argument %s%s: want an http or https URL", urlParameter, text)
+			return "", fmt.Errorf("kernel argument %s%s: want an http or https URL", boot.ConfigArgument, text)
+		}
+		if strings.Contains(u.Path, "/.") {
+			return u.JoinPath().String(), nil
 		}
 		return text, nil
 	}
@@ -158,12 +164,15 @@ func Fetch(ctx context.Context, address string) (Document, error) {
 	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return Document{}, fmt.Errorf("fetch configuration: %v", err)
+		return Document{}, fmt.Errorf("fetch configuration: %v; %w", err, Unread)
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
-		return Document{}, fmt.Errorf("fetch configuration from %s: status %s", address, res.Status)
+		return Document{}, fmt.Errorf("fetch configuration from %s: status %s; %w", address, res.Status, Unread)
 	}
 	raw, err := bounded(res.Body, address)
+	if err != nil {
+		err = fmt.Errorf("%v; %w", err, Unread)
+	}
 	return Document{Name: address, YAML: raw}, err
 }

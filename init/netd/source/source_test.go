@@ -103,6 +103,8 @@ func TestURL(t *testing.T) {
 	}{
 		{"console=ttyS0 panic=10\n", "", false},
 		{"console=ttyS0 hardnode.config=http://10.0.2.2:8000/h1.yaml quiet", "http://10.0.2.2:8000/h1.yaml", false},
+		{"hardnode.config=http://10.0.2.2/pxe/host.ipxe/../hardnode.yaml", "http://10.0.2.2/pxe/hardnode.yaml", false},
+		{"hardnode.config=http://10.0.2.2/a/./../../b.yaml?x=/../y", "http://10.0.2.2/b.yaml?x=/../y", false},
 		{"hardnode.config=ftp://x/y", "", true},
 		{"hardnode.config=", "", true},
 	} {

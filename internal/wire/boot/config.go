@@ -40,6 +40,7 @@ const (
 	AgentVsockPort = 7440
 	FwCfgConfig    = "opt/hardnode/config" // QEMU fw_cfg names
 	FwCfgBundle    = "opt/hardnode/bundle"
+	ConfigArgument = "hardnode.config=" // kernel argument: the URL of the configuration
 )
 
 // HostConfig is the one document that makes a booted image a host of a cluster.

@@ -1,0 +1,108 @@
+package assemble
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"hardnode.dev/internal/wire/boot"
+)
+
+// pxePackage holds the programs that a machine's firmware loads by TFTP or HTTP, and that load the rest.
+const pxePackage = "ipxe"
+
+// pxePrograms are those files of it: for BIOS, and for UEFI with the firmware's own driver of the card it booted from.
+var pxePrograms = []string{"undionly.kpxe", "snponly.efi"}
+
+// PXE writes media/pxe, the tree that a site's TFTP and HTTP servers hand to machines which boot from the network.
+//
+// Firmware is given iPXE by DHCP, iPXE a script of the tree by HTTP, and the script loads kernel and initrd from where it came from:
+// nothing in the tree knows its address. (iPXE under UEFI can't boot the UKIs: it puts an initrd of its own in the place of theirs.)
+func (b Builder) PXE(ctx context.Context) error {
+	tree := b.path("media", b.Target.Prefix+"pxe")
+	if err := os.RemoveAll(tree); err != nil {
+		return fmt.Errorf("clear the tree of files to boot from the network: %v", err)
+	}
+	if err := os.MkdirAll(tree, 0o755); err != nil {
+		return fmt.Errorf("make the tree of files to boot from the network: %v", err)
+	}
+	pkgs, err := b.archive().Get(ctx, pxePackage)
+	if err != nil {
+		return err
+	}
+	dir := b.path("cache", "unpacked", pxePackage)
+	if err := b.archive().Unpack(ctx, pkgs[0], dir); err != nil {
+		return err
+	}
+	files := []string{b.in("vmlinuz")}
+	for _, p := range profiles {
+		files = append(files, b.in(p+".initrd"), b.in(p+".efi"))
+	}
+	for _, p := range pxePrograms {
+		files = append(files, filepath.Join(dir, "usr/lib/ipxe", p))
+	}
+	for _, f := range files {
+		if err := copyFile(filepath.Join(tree, filepath.Base(f)), f, 0o644); err != nil {
+			return err
+		}
+	}
+	texts := map[string]string{"dnsmasq.conf": dnsmasq}
+	for _, p := range profiles {
+		texts[p+".ipxe"] = ipxe(p)
+	}
+	for name, text := range texts {
+		if err := replace(filepath.Join(tree, name), []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	b.Log("media: %s", tree)
+	return nil
+}
+
+// ipxe is the script that boots a profile. A user host's says where its configuration lies; an infra host's comes with the machine, since
+// keys come with it. What DHCP named, ${filename}, is the script's own address, and netd takes the dots out of what is made of it.
+// (${cwuri}, which would say it for a script that another one loads too, is newer than Debian's iPXE.)
+func ipxe(profile string) string {
+	choose, config := "", ""
+	if profile == "host" {
+		choose = "set config ${filename}/../hardnode.yaml\n" +
+			"imgfetch --name own configs/${netX/mac:hexhyp}.yaml && imgfree own && " +
+			"set config ${filename}/../configs/${netX/mac:hexhyp}.yaml ||\n"
+		config = " " + boot.ConfigArgument + "${config}"
+	}
+	return fmt.Sprintf(`#!ipxe
+:start
+%skernel --name vmlinuz vmlinuz initrd=%[2]s.initrd %[3]s%[4]s || goto failed
+initrd --name %[2]s.initrd %[2]s.initrd || goto failed
+boot || goto failed
+:failed
+echo
+echo Hardnode: kernel or initrd could not be loaded: the line above says what and why.
+echo Are all files of the tree on the HTTP server of ${filename}, and does it answer?
+echo It is tried again in 5 seconds.
+imgfree
+sleep 5
+goto start
+`, choose, profile, strings.TrimSpace(cmdline(slices.Concat(consoles, arguments))), config)
+}
+
+// dnsmasq is what a site's dnsmasq is told, beside what it tells its other machines. The numbers are those of RFC 4578, 2.1, and of its
+// registry at IANA: 0 BIOS, 7 and 9 UEFI, 16 UEFI that boots by HTTP.
+const dnsmasq = `# For dnsmasq as a site's DHCP server: put the address at which an HTTP server serves this folder in the place of
+# ADDRESS, and this folder's own path in the place of FOLDER. Infra hosts boot infra.ipxe in the place of host.ipxe.
+enable-tftp
+tftp-root=FOLDER
+dhcp-userclass=set:ipxe,iPXE
+dhcp-match=set:bios,option:client-arch,0
+dhcp-match=set:uefi,option:client-arch,7
+dhcp-match=set:uefi,option:client-arch,9
+dhcp-match=set:uefihttp,option:client-arch,16
+dhcp-boot=tag:ipxe,http://ADDRESS/host.ipxe
+dhcp-boot=tag:!ipxe,tag:bios,undionly.kpxe
+dhcp-boot=tag:!ipxe,tag:uefi,snponly.efi
+dhcp-boot=tag:!ipxe,tag:uefihttp,http://ADDRESS/snponly.efi
+dhcp-option-force=tag:!ipxe,tag:uefihttp,option:vendor-class,HTTPClient
+`
