@@ -128,7 +128,7 @@ func modulesLoaded(ctx context.Context) error {
 func (a *agent) linkOptions(dir string, clock link.Clock) link.Options {
 	return link.Options{Dir: dir, Config: a.configuration, Store: a.store, Report: a.report, Changed: a.hints, Runtime: a.runtime,
 		HostLogs: hostlog.Logs{}.Read, Leave: leaveMachine, Show: a.show, Boot: a.boot, Version: build.Version, Underlay: a.underlay,
-		Hardware: a.facts.Hardware(), Clock: clock, Log: a.log}
+		Hardware: a.facts.Hardware(), Machine: a.facts.Machine, Clock: clock, Log: a.log}
 }
 
 func (a *agent) self() wire.HostID { return a.link.Status().Host }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -22,6 +23,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/internal/wire/waiting"
 	"hardnode.dev/orchestrator/hostapi/hosttest"
 )
 
@@ -31,6 +33,8 @@ import (
 //	cluster SEATS HOST…              begins a cluster with a licence for SEATS hosts and a join token for each HOST
 //	join HOST [MIB]                  the host joins, with so much memory, and is ACTIVE
 //	refused TOKEN                    a host is refused with that join token: the problem is the answer
+//	stranger NAME                    a machine without a token asks to be let in, with a key of its own; its code is $CODE. Once it was
+//	                                 admitted it is a host
 //	force HOST all|CTID STATE [WHY]  from now on the host says that of its containers, or of that one; STATE own: how they are
 //	api METHOD PATH [BODY] [HEADER:VALUE]…  asks; BODY is a file, or JSON. The answer is kept and printed; with ! it must be a problem
 //	is FIELD VALUE                   the field of the last answer (layers.0.name; layers.len is how many) is that; '': it is not there
@@ -54,13 +58,14 @@ func TestStories(t *testing.T) {
 			if !ok {
 				return fmt.Errorf("testscript's T is no testing.TB any more")
 			}
-			e.Values["story"] = &story{t: t, hosts: map[string]*hosttest.Host{}}
+			e.Values["story"] = &story{t: t, hosts: map[string]*hosttest.Host{}, keys: map[string]ed25519.PrivateKey{}}
 			e.Setenv("ADMIN", adminToken)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"cluster": command(2, 9, (*story).cluster), "join": command(1, 2, (*story).join), "refused": command(1, 1, (*story).refused),
-			"force": command(3, 4, (*story).force), "is": command(2, 2, (*story).is), "says": command(2, 2, (*story).says),
+			"stranger": command(1, 1, (*story).stranger),
+			"force":    command(3, 4, (*story).force), "is": command(2, 2, (*story).is), "says": command(2, 2, (*story).says),
 			"until": command(2, 3, (*story).wait), "ended": command(0, 0, (*story).ended), "settled": command(0, 0, (*story).settled),
 			"work": command(1, 1, (*story).work), "session": command(1, 1, (*story).session), "as": command(1, 1, (*story).as),
 			"later": command(1, 1, (*story).later), "restart": command(0, 0, (*story).restart), "api": ask,
@@ -74,7 +79,8 @@ type story struct {
 	t     testing.TB
 	c     *cluster
 	hosts map[string]*hosttest.Host
-	last  any // the last answer, as JSON
+	keys  map[string]ed25519.PrivateKey // of strangers
+	last  any                           // the last answer, as JSON
 }
 
 // command is a command that takes from least to most arguments and can't be negated.
@@ -125,6 +131,29 @@ func (s *story) refused(ts *testscript.TestScript, args []string) {
 		ts.Fatalf("want a problem, got %v", err)
 	}
 	s.keep(ts, p)
+}
+
+func (s *story) stranger(ts *testscript.TestScript, args []string) {
+	key := s.keys[args[0]]
+	if key == nil {
+		var err error
+		key, err = identity.NewKey()
+		ts.Check(err)
+		s.keys[args[0]] = key
+	}
+	pin := identity.Pin(s.c.root.Cert)
+	ts.Setenv("CODE", identity.Code(key.Public().(ed25519.PublicKey), pin))
+	reply, h, err := hosttest.Wait(s.t.Context(), hosttest.Options{Addr: s.c.hostAddr, Pin: pin, Underlay: netip.MustParseAddr("10.77.0.77")},
+		key, waiting.Machine{Serial: args[0], MACs: []string{"52:54:00:00:00:07"}})
+	if p := problemOf(err); p != nil {
+		s.keep(ts, p)
+		return
+	}
+	ts.Check(err)
+	if h != nil {
+		s.hosts[args[0]] = h
+	}
+	s.keep(ts, reply)
 }
 
 func (s *story) force(ts *testscript.TestScript, args []string) {

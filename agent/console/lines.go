@@ -90,6 +90,8 @@ func state(a *boot.AgentStatus) string {
 		return "STARTING"
 	case a.Stage == boot.StageJoining && a.Link == "not joining":
 		return "NOT JOINING"
+	case a.Stage == boot.StageJoining && a.Link == boot.LinkWaiting:
+		return "WAITING TO BE ADMITTED"
 	case a.Stage == boot.StageJoining:
 		return "JOINING"
 	case a.State == "":

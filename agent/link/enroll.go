@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -20,28 +21,32 @@ import (
 const callDeadline = 10 * time.Second
 
 // enroll asks for an identity until it gets one; false when ctx ended first. A refusal is shown and asked again: a person may put the
-// token right on the orchestrator's side without touching this host.
+// token right on the orchestrator's side without touching this host. A host that has no token waits until a person admits it.
 func (l *Link) enroll(ctx context.Context, j boot.Join) bool {
+	ask, next := l.enrollOnce, "nothing is needed if the orchestrator is starting; else check join.endpoints and the network"
 	if j.Token == "" {
-		p := host.Problem{Code: "invalid", Object: "join.token", Reason: "the host configuration has no join token",
-			Next: "make one with `hnctl host token`, put it into the host configuration and reboot"}
-		l.update(func(s *Status) { s.Link, s.Problems = wordNotJoining, []host.Problem{p} })
-		l.log.Error("not joining", logging.Reason, p.Reason, "next", p.Next)
-		<-ctx.Done()
-		return false
+		ask = l.waitOnce
 	}
 	l.update(func(s *Status) { s.Link = wordJoining })
 	last := ""
 	for again := (retry{most: waitJoin}); ctx.Err() == nil; {
-		err := l.enrollOnce(ctx, j)
+		err := ask(ctx, j)
 		if err == nil {
 			return true
 		}
-		p := asProblem("join.endpoints", err,
-			"nothing is needed if the orchestrator is starting; else check join.endpoints and the network")
+		p := asProblem("join.endpoints", err, next)
 		if text := p.Reason; text != last {
 			l.log.Warn("not joined yet", logging.Reason, text, "next", p.Next)
 			last = text
+		}
+		var w *stillWaiting
+		if errors.As(err, &w) {
+			l.update(func(s *Status) { s.Linked, s.Link, s.Problems = false, boot.LinkWaiting, []host.Problem{p} })
+			again.ok()
+			if !run.Wait(ctx, w.again) {
+				break
+			}
+			continue
 		}
 		l.update(func(s *Status) { s.Linked, s.Link, s.Problems = false, wordJoining, []host.Problem{p} })
 		if !again.wait(ctx, err) {
@@ -56,13 +61,18 @@ func (l *Link) enrollOnce(ctx context.Context, j boot.Join) error {
 	if err != nil {
 		return err
 	}
-	req := host.EnrollRequest{Token: j.Token, CSR: csr, Code: l.Status().Code, Boot: l.o.Boot, Version: l.o.Version,
-		Underlay: l.o.Underlay(ctx), Hardware: l.o.Hardware}
+	req := host.EnrollRequest{Token: j.Token, CSR: csr, Code: identity.ShortCode(l.public()), Shown: l.Status().Code, Boot: l.o.Boot,
+		Version: l.o.Version, Underlay: l.o.Underlay(ctx), Hardware: l.o.Hardware}
 	var reply host.EnrollReply
 	a, err := l.ask(ctx, l.client.without, host.PathEnroll, req, &reply)
 	if err != nil {
 		return err
 	}
+	return l.join(reply, a)
+}
+
+// join takes over the identity that the orchestrator's answer gives.
+func (l *Link) join(reply host.EnrollReply, a answer) error {
 	l.o.Clock.Answer(reply.Now, a.took)
 	cred, err := l.check(reply.Chain)
 	if err != nil {
@@ -72,6 +82,9 @@ func (l *Link) enrollOnce(ctx context.Context, j boot.Join) error {
 		return fmt.Errorf("read the orchestrator's answer: it names host %s, its certificate %s", reply.Host, p)
 	}
 	rec := record{Host: reply.Host, Name: reply.Name, Cluster: reply.Cluster, Chain: reply.Chain}
+	if reply.Code != "" { // people see at the orchestrator what this host showed
+		rec.Code = l.Status().Code
+	}
 	if err := l.doc.Save(rec); err != nil {
 		return err
 	}
@@ -149,7 +162,7 @@ func (l *Link) renewOnce(ctx context.Context) error {
 	if p.Host != old.Peer().Host {
 		return fmt.Errorf("read the orchestrator's answer: this is %s, the certificate is for %s", old.Peer(), p)
 	}
-	rec := record{Host: p.Host, Name: p.Name, Cluster: p.Cluster, Chain: reply.Chain}
+	rec := record{Host: p.Host, Name: p.Name, Cluster: p.Cluster, Chain: reply.Chain, Code: l.code(p.Host)}
 	if err := l.doc.Save(rec); err != nil { // after a restart the old one, or the key alone, gets another
 		l.log.Warn("renewed certificate not kept on disk", logging.Err, err)
 	}

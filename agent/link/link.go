@@ -27,6 +27,7 @@ import (
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/upkeep"
+	"hardnode.dev/internal/wire/waiting"
 )
 
 // Options are what a Link needs. All are required unless said otherwise.
@@ -44,6 +45,7 @@ type Options struct {
 	Version  string
 	Underlay func(context.Context) netip.Addr
 	Hardware host.Hardware
+	Machine  func() waiting.Machine // what a host says of itself that waits to be admitted; nil: nothing
 	Clock    Clock
 	Dial     func(ctx context.Context, network, addr string) (net.Conn, error) // to the orchestrator; nil: as the machine does
 	Spoken   host.Protocols                                                    // zero: host.Spoken
@@ -85,12 +87,13 @@ type record struct {
 	Name    string         `json:"name"`
 	Cluster wire.ClusterID `json:"cluster"`
 	Chain   [][]byte       `json:"chain"`
+	Code    string         `json:"code,omitempty"` // that the host showed; "" of version 0.1, and of hosts that joined at its orchestrator
 }
 
 // Status is how the link is.
 type Status struct {
 	Stage      boot.AgentStage
-	Code       string // short code of the host's key
+	Code       string // short code that people compare: of key and pin, once there is a pin
 	Host       wire.HostID
 	Name       string
 	Cluster    wire.ClusterID
@@ -126,7 +129,7 @@ func New(o Options) (*Link, error) {
 	l := &Link{o: o, log: logging.Or(o.Log), key: key, notify: make(chan struct{}, 1),
 		doc: keep.Doc[record]{Path: filepath.Join(o.Dir, "credential.json"), Version: 1}}
 	l.mu.polls = map[string]context.CancelFunc{}
-	l.mu.status = Status{Stage: boot.StageUnconfigured, Code: identity.ShortCode(key.Public().(ed25519.PublicKey)), Link: wordUnconfigured}
+	l.mu.status = Status{Stage: boot.StageUnconfigured, Code: identity.ShortCode(l.public()), Link: wordUnconfigured}
 	rec, found, err := l.doc.Load()
 	if err != nil {
 		return nil, err
@@ -180,6 +183,7 @@ func (l *Link) adopt(rec record, cred *identity.Credential) {
 	l.holder.Set(cred)
 	l.update(func(s *Status) {
 		s.Stage, s.Host, s.Name, s.Cluster, s.Role = boot.StageJoined, rec.Host, rec.Name, rec.Cluster, cred.Peer().Role
+		s.Code = l.shown(rec)
 	})
 }
 
@@ -242,6 +246,9 @@ func (l *Link) configure(ctx context.Context, cfg boot.HostConfig) bool {
 		return refuse("join.cluster",
 			fmt.Sprintf("this host belongs to cluster %s, the configuration names %s", c.Peer().Cluster, j.Cluster),
 			"restore the old configuration, or wipe the host's disk to join another cluster")
+	}
+	if l.holder.Get() == nil {
+		l.update(func(s *Status) { s.Code = identity.Code(l.public(), j.CAPin) })
 	}
 	l.mu.Lock()
 	l.trust = identity.Trust{Pin: j.CAPin, Cluster: wire.ClusterID(j.Cluster)}

@@ -20,6 +20,7 @@ import (
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/internal/wire/waiting"
 )
 
 // orchestrator is the host API as far as a link sees it.
@@ -32,6 +33,9 @@ type orchestrator struct {
 
 	mu       sync.Mutex
 	refuse   *operator.Problem // of the next enrolments
+	admits   string            // "" as version 0.1, which knows no machines that wait; "wait", "admit"
+	code     string            // in the answer to an enrolment
+	asks     []waiting.Request
 	conflict *operator.Problem // of the next reports
 	leafAge  time.Duration     // how old the certificates it signs are
 	reports  []host.Report
@@ -75,6 +79,7 @@ func newOrchestrator(t *testing.T) *orchestrator {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+host.PathEnroll, o.enroll)
 	mux.HandleFunc("POST "+host.PathRenew, o.renew)
+	mux.HandleFunc("POST "+waiting.Path, o.waiting)
 	mux.HandleFunc("POST "+host.PathReport, o.report)
 	mux.HandleFunc("GET "+host.PathAssigned, o.assignment)
 	mux.HandleFunc("GET "+host.PathSessions, o.sessions)
@@ -121,7 +126,26 @@ func (o *orchestrator) enroll(w http.ResponseWriter, r *http.Request) {
 		no(w, o.refuse)
 		return
 	}
-	reply(w, host.EnrollReply{Host: hostID, Name: "host-1", Cluster: clusterID, Chain: o.sign(req.CSR), Now: time.Now()})
+	reply(w, host.EnrollReply{Host: hostID, Name: "host-1", Cluster: clusterID, Chain: o.sign(req.CSR), Now: time.Now(), Code: o.code})
+}
+
+func (o *orchestrator) waiting(w http.ResponseWriter, r *http.Request) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var req waiting.Request
+	if err := json.NewDecoder(r.Body).Decode(&req); err != nil {
+		o.t.Error(err)
+	}
+	o.asks = append(o.asks, req)
+	switch o.admits {
+	case "":
+		no(w, operator.NewProblem(operator.NotFound, r.URL.Path, "the host API has no POST here", "compare the versions"))
+	case "wait":
+		reply(w, waiting.Reply{Code: "WHAT-THEY-SAYS", Again: 1})
+	default:
+		reply(w, waiting.Reply{Enrolled: &host.EnrollReply{Host: hostID, Name: "host-1", Cluster: clusterID, Chain: o.sign(req.CSR),
+			Now: time.Now(), Code: o.code}})
+	}
 }
 
 func (o *orchestrator) renew(w http.ResponseWriter, r *http.Request) {

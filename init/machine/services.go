@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -103,10 +104,10 @@ func (m *Machine) stepConfig(ctx context.Context) (string, error) {
 	if err := json.Unmarshal(raw, &m.config); err != nil {
 		return "", fmt.Errorf("read the configuration %q: %w", boot.ConfigFile, err)
 	}
-	if err := sys.SetHostname(m.config.Name); err != nil {
+	if err := sys.SetHostname(cmp.Or(m.config.Name, "hardnode")); err != nil {
 		return "", err
 	}
-	note := fmt.Sprintf("host %s, role %s", m.config.Name, m.config.Role)
+	note := fmt.Sprintf("host %s, role %s", cmp.Or(m.config.Name, "without a name yet"), m.config.Role)
 	if ttys := m.config.Console.TTYs; len(ttys) > 0 {
 		note += ", consoles " + m.useConsoles(ttys)
 	}

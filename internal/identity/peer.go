@@ -12,7 +12,6 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"crypto/x509"
-	"encoding/base32"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -128,11 +127,4 @@ func PeerOf(cert *x509.Certificate) (Peer, error) {
 func Pin(cert *x509.Certificate) string {
 	sum := sha256.Sum256(cert.RawSubjectPublicKeyInfo)
 	return "sha256:" + hex.EncodeToString(sum[:])
-}
-
-// ShortCode is eight characters of a key's SHA-256, for a person to compare on two screens: "K7QX-3MPA". It is no secret and no proof.
-func ShortCode(key ed25519.PublicKey) string {
-	sum := sha256.Sum256(key)
-	s := base32.StdEncoding.EncodeToString(sum[:5])
-	return s[:4] + "-" + s[4:]
 }

@@ -161,6 +161,10 @@ func (s *Server) operations() {
 		s.leaveHost(true))
 	serve(s, route{"createJoinToken", "POST", "/join-tokens", "Make a one-time join token for a host; its text is shown this once",
 		authz.Admin, 201}, s.createJoinToken)
+	serve(s, route{"listWaitingHosts", "GET", "/waiting-hosts", "The machines that ask to be let in and have no join token",
+		authz.Read, 200}, s.listWaitingHosts)
+	serve(s, route{"admitHost", "POST", "/waiting-hosts/{code}/admit",
+		"Let a waiting machine join, by the code that its console shows", authz.Admin, 200}, s.admitHost)
 
 	serve(s, route{"listNodes", "GET", "/nodes", "All nodes, by number", authz.Read, 200}, s.listNodes)
 	serve(s, route{"getNode", "GET", "/nodes/{ctid}", "One node", authz.Read, 200}, s.getNode)
@@ -217,7 +221,7 @@ func (s *Server) operations() {
 // caller's account sees.
 var ofCluster = map[string]bool{"getLicense": true, "setLicense": true, "rotateGossipKey": true, "createJoinToken": true,
 	"collectTemplates": true, "listReleases": true, "trustReleases": true, "importRelease": true, "putReleaseFile": true,
-	"readReleaseFile": true}
+	"readReleaseFile": true, "listWaitingHosts": true, "admitHost": true}
 
 // route is one operation of the API.
 type route struct {

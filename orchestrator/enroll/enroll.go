@@ -27,6 +27,7 @@ import (
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/blocks"
 	"hardnode.dev/orchestrator/store"
+	"hardnode.dev/orchestrator/waiting"
 )
 
 // proofAge is how old a renewal proof may be; hosts' clocks may be that wrong.
@@ -37,6 +38,7 @@ type Desk struct {
 	Store     *store.Store
 	Authority *identity.Authority
 	Names     []string // host names and addresses under which people reach what the infra host publishes
+	Waiting   waiting.Room
 	Log       *slog.Logger
 	Now       func() time.Time
 }
@@ -66,7 +68,7 @@ func (d *Desk) Enroll(ctx context.Context, req host.EnrollRequest) (host.EnrollR
 	if err != nil {
 		return host.EnrollReply{}, err
 	}
-	if req.Code != "" && req.Code != identity.ShortCode(key) {
+	if req.Code != "" && req.Code != identity.ShortCode(key) || req.Shown != "" && req.Shown != d.code(key) {
 		return host.EnrollReply{}, operator.NewProblem(operator.Invalid, "code", "the short code does not belong to the key",
 			"compare the code on the host's console")
 	}
@@ -75,12 +77,18 @@ func (d *Desk) Enroll(ctx context.Context, req host.EnrollRequest) (host.EnrollR
 		return host.EnrollReply{}, refuse("", "the join token is malformed")
 	}
 	hash := identity.HashToken(req.Token)
+	return d.redeem(ctx, id, func(t store.JoinToken) bool { return t.Hash == hash }, key, req)
+}
+
+// redeem turns the join token of that id into an identity, if it is the one that is meant.
+func (d *Desk) redeem(ctx context.Context, id string, meant func(store.JoinToken) bool, key ed25519.PublicKey,
+	req host.EnrollRequest) (host.EnrollReply, error) {
 	var rec store.Host
 	now := d.Now().UTC().Truncate(time.Second)
 	if _, err := d.Store.Update(ctx, func(tx *store.Tx) error {
 		tok, ok := store.JoinTokens.Read(tx, id)
 		switch {
-		case !ok || tok.Hash != hash:
+		case !ok || !meant(tok):
 			return refuse(id, "the join token is not known")
 		case tok.UsedBy != "":
 			if rec, ok = store.Hosts.Read(tx, string(tok.UsedBy)); ok && ed25519.PublicKey(rec.Key).Equal(key) {
@@ -108,7 +116,13 @@ func (d *Desk) Enroll(ctx context.Context, req host.EnrollRequest) (host.EnrollR
 	}
 	logging.Or(d.Log).Info("host enrolled", logging.Host, rec.Name, "id", string(rec.ID), "role", string(rec.Role), "code", rec.Code,
 		"block", rec.Block4.String())
-	return host.EnrollReply{Host: rec.ID, Name: rec.Name, Cluster: d.Authority.Cluster, Chain: chain, Now: d.Now().UTC()}, nil
+	return host.EnrollReply{Host: rec.ID, Name: rec.Name, Cluster: d.Authority.Cluster, Chain: chain, Now: d.Now().UTC(),
+		Code: rec.Code}, nil
+}
+
+// code is the short code of a host that was given this cluster's pin.
+func (d *Desk) code(key ed25519.PublicKey) string {
+	return identity.Code(key, identity.Pin(d.Authority.Root))
 }
 
 func refuse(id, reason string) error {
@@ -131,8 +145,8 @@ func (d *Desk) record(tx *store.Tx, tok store.JoinToken, key ed25519.PublicKey, 
 	if !ok {
 		return store.Host{}, fmt.Errorf("enrol host: the cluster is not set up")
 	}
-	h := store.Host{ID: wire.HostID("h-" + hex.EncodeToString(raw)), Role: tok.Role, Key: key, Code: identity.ShortCode(key),
-		Hardware: req.Hardware, Joined: now, Token: tok.ID}
+	h := store.Host{ID: wire.HostID("h-" + hex.EncodeToString(raw)), Role: tok.Role, Key: key,
+		Code: cmp.Or(req.Shown, identity.ShortCode(key)), Hardware: req.Hardware, Joined: now, Token: tok.ID}
 	h.Name = cmp.Or(tok.Name, "host-"+hex.EncodeToString(raw[:3]))
 	infra := false
 	for _, o := range store.Hosts.All(tx.View()) {

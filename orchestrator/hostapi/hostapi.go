@@ -28,6 +28,7 @@ import (
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/neighbour"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/internal/wire/waiting"
 	"hardnode.dev/orchestrator/enroll"
 	"hardnode.dev/orchestrator/live"
 	"hardnode.dev/orchestrator/session"
@@ -94,6 +95,7 @@ func (s *Server) Handler() http.Handler {
 	s.book.Follow(s.Store.View())
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+host.PathEnroll, strange(s, s.enroll))
+	mux.HandleFunc("POST "+waiting.Path, strange(s, s.waiting))
 	mux.HandleFunc("POST "+host.PathRenew, strange(s, s.renew))
 	mux.HandleFunc("POST "+host.PathComponent, s.hosts(s.component))
 	mux.HandleFunc("GET "+host.PathAssigned, s.lasting(s.assigned))
@@ -250,6 +252,10 @@ func (s *Server) enroll(r *http.Request, req host.EnrollRequest) (host.EnrollRep
 		logging.Or(s.Log).Warn("a host was refused", logging.Addr, r.RemoteAddr, logging.Reason, err)
 	}
 	return reply, err
+}
+
+func (s *Server) waiting(r *http.Request, req waiting.Request) (waiting.Reply, error) {
+	return s.Enroll.Wait(r.Context(), req, limit.Addr(r.RemoteAddr))
 }
 
 func (s *Server) renew(r *http.Request, req host.RenewRequest) (host.RenewReply, error) {

@@ -106,7 +106,7 @@ type Host struct {
 	Name   string       `json:"name"`
 	Role   host.Role    `json:"role"`
 	Key    []byte       `json:"key"`    // enrolled Ed25519 public key: its identity
-	Code   string       `json:"code"`   // short code of the key
+	Code   string       `json:"code"`   // that the host shows: identity.Code, or ShortCode if it joined with version 0.1
 	Number int          `json:"number"` // of its first address block; 0: it is the infra host the cluster began on
 	Order  int64        `json:"order"`  // of joining: the licence counts by it
 	Block4 netip.Prefix `json:"block4"`
@@ -120,9 +120,11 @@ type Host struct {
 	Token    string         `json:"token"` // id of the join token it used
 }
 
-// JoinToken is a one-time permission to join and what became of it.
+// JoinToken is a one-time permission to join and what became of it. One that has a text is good for whoever brings it; one that was made by
+// admitting a machine has a key, no text and no hash, so that orchestrators of version 0.1 take nothing for it.
 type JoinToken struct {
 	boot.JoinToken
+	Key    []byte      `json:"key,omitempty"` // Ed25519 public key of the machine that it admits
 	UsedBy wire.HostID `json:"usedBy,omitempty"`
 	UsedAt time.Time   `json:"usedAt,omitzero"`
 }

@@ -11,7 +11,7 @@ type AgentStatus struct {
 	Host       wire.HostID    `json:"host,omitempty"`
 	Cluster    wire.ClusterID `json:"cluster,omitempty"`
 	Role       host.Role      `json:"role,omitempty"`
-	Code       string         `json:"code,omitempty"`       // short code of the host's key
+	Code       string         `json:"code,omitempty"`       // short code of the host's key and the pin it was given
 	Stage      AgentStage     `json:"stage"`                // how far joining has come
 	State      string         `json:"state,omitempty"`      // the host's state as the orchestrator last said (ACTIVE, …)
 	Unlicensed string         `json:"unlicensed,omitempty"` // reason, when nothing new is placed here
@@ -27,6 +27,9 @@ type AgentStatus struct {
 	Problems   []host.Problem         `json:"problems,omitempty"`
 	RSS        int64                  `json:"rss"` // the agent's own resident memory, bytes
 }
+
+// LinkWaiting is the tie (AgentStatus.Link) of a host without a join token that nobody has admitted yet.
+const LinkWaiting = "waiting to be admitted"
 
 // AgentStage is how far a host has come on its way into the cluster.
 type AgentStage string

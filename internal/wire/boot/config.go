@@ -46,7 +46,7 @@ const (
 // HostConfig is the one document that makes a booted image a host of a cluster.
 type HostConfig struct {
 	Version int       `json:"version" yaml:"version"` // 1
-	Name    string    `json:"name" yaml:"name"`       // wanted host name, a DNS label; the certificate says the one in force
+	Name    string    `json:"name" yaml:"name"`       // wanted host name, a DNS label; the certificate says the one in force. May be empty where there is no token
 	Role    host.Role `json:"role" yaml:"role"`
 	Join    *Join     `json:"join,omitempty" yaml:"join"`
 	Network Network   `json:"network" yaml:"network"`
@@ -61,7 +61,7 @@ type Join struct {
 	Cluster   string      `json:"cluster" yaml:"cluster"`     // cluster id
 	Endpoints []string    `json:"endpoints" yaml:"endpoints"` // host:port of the host API, tried in order
 	CAPin     string      `json:"caPin" yaml:"caPin"`         // "sha256:" + hex SHA-256 of the root CA's SubjectPublicKeyInfo
-	Token     secret.Text `json:"token" yaml:"token"`         // one-time join token
+	Token     secret.Text `json:"token" yaml:"token"`         // one-time join token; without one the host waits to be admitted
 }
 
 // Network names the links netd owns. With no links given, every Ethernet link uses DHCP.

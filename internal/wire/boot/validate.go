@@ -22,8 +22,11 @@ func (c HostConfig) Validate() error {
 	if c.Version != 1 {
 		return fmt.Errorf("version: %d is not known, want 1", c.Version)
 	}
-	if err := wire.Label("name", c.Name, 63); err != nil {
-		return err
+	// A document that many machines are given names none of them: whoever admits one gives it its name.
+	if waits := c.Join != nil && c.Join.Token == ""; c.Name != "" || !waits {
+		if err := wire.Label("name", c.Name, 63); err != nil {
+			return err
+		}
 	}
 	switch c.Role {
 	case host.RoleUser, host.RoleInfra, host.RoleHypervisor:
@@ -64,11 +67,7 @@ func (j Join) validate() error {
 	if wire.Digest(j.CAPin).Validate() != nil {
 		return fmt.Errorf("caPin: %q: want sha256: and 64 hex digits, as `hnctl cluster init` prints it", j.CAPin)
 	}
-	if j.Token == "" {
-		return fmt.Errorf("token: is missing: the host can't join without a one-time token; take the configuration that `hnctl cluster " +
-			"init` wrote")
-	}
-	if !tokenForm.MatchString(j.Token.Reveal()) {
+	if j.Token != "" && !tokenForm.MatchString(j.Token.Reveal()) {
 		return fmt.Errorf("token: is no join token: want hn1., 8 hex digits, a dot, 32 hex digits")
 	}
 	return nil

@@ -103,7 +103,7 @@ func TestHostConfig(t *testing.T) {
 func TestHostConfigRefuses(t *testing.T) {
 	for _, c := range []struct{ name, old, new, want string }{
 		{"unknown field", "gateway:", "gatway:", `host-1.yaml:14:7: unknown field "gatway"`},
-		{"no token", "  token: hn1.00000000." + strings.Repeat("0a", 16) + "\n", "", "join.token: is missing"},
+		{"no name", "name: host-1\n", "", "name"},
 		{"bad token", "hn1.00000000", "hn2.00000000", "join.token: is no join token"},
 		{"bad pin", "sha256:", "sha512:", "join.caPin"},
 		{"no endpoints", "[10.77.0.2:7444]", "[]", "join.endpoints"},

@@ -12,7 +12,8 @@ import (
 type EnrollRequest struct {
 	Token    secret.Text `json:"token"` // JoinToken's text
 	CSR      []byte      `json:"csr"`
-	Code     string      `json:"code"` // short code the host shows on its console, e.g. "K7QX-3MPA": of the key's hash
+	Code     string      `json:"code"`            // identity.ShortCode: hosts of version 0.1 show it on their console
+	Shown    string      `json:"shown,omitempty"` // identity.Code, which the host shows; "" of hosts that show Code
 	Boot     string      `json:"boot"`
 	Version  string      `json:"version"`
 	Underlay netip.Addr  `json:"underlay"`
@@ -32,6 +33,8 @@ type EnrollReply struct {
 	Cluster wire.ClusterID `json:"cluster"`
 	Chain   [][]byte       `json:"chain"` // DER: leaf, issuing CA, root CA
 	Now     time.Time      `json:"now"`
+	// Code is the one that people see for the host at the orchestrator; "" from version 0.1, which has identity.ShortCode.
+	Code string `json:"code,omitempty"`
 }
 
 // RenewRequest asks for a new leaf on the same key.

@@ -31,6 +31,7 @@ import (
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/internal/wire/upkeep"
+	"hardnode.dev/internal/wire/waiting"
 )
 
 // Options describe a host.
@@ -90,12 +91,7 @@ func Join(ctx context.Context, o Options) (*Host, error) {
 
 // JoinWithKey enrolls with a key that exists.
 func JoinWithKey(ctx context.Context, o Options, key ed25519.PrivateKey) (*Host, error) {
-	h := &Host{Options: o, Key: key}
-	h.client = &http.Client{Transport: &http.Transport{TLSClientConfig: identity.ClientTLS(o.trust(),
-		identity.WantComponent("orchestrator"), &h.holder), ForceAttemptHTTP2: true}}
-	h.mu.state, h.mu.reason, h.mu.started, h.mu.hint = map[wire.CTID]host.ContainerState{}, map[wire.CTID]string{},
-		map[wire.CTID]time.Time{}, make(chan struct{}, 1)
-	h.mu.boot = "boot-1"
+	h := blank(o, key)
 	csr, err := identity.CSR(key)
 	if err != nil {
 		return nil, err
@@ -106,14 +102,47 @@ func JoinWithKey(ctx context.Context, o Options, key ed25519.PrivateKey) (*Host,
 	if err := h.Call(ctx, http.MethodPost, host.PathEnroll, req, &reply); err != nil {
 		return nil, err
 	}
-	c, err := identity.NewCredential(key, reply.Chain)
+	return h, h.adopt(reply)
+}
+
+// adopt takes over an identity.
+func (h *Host) adopt(reply host.EnrollReply) error {
+	c, err := identity.NewCredential(h.Key, reply.Chain)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	h.holder.Set(c)
 	h.client.CloseIdleConnections() // they carry no certificate
 	h.ID, h.Name = reply.Host, reply.Name
-	return h, nil
+	return nil
+}
+
+// Wait asks once, as a machine without a token. The host is nil until it was admitted.
+func Wait(ctx context.Context, o Options, key ed25519.PrivateKey, m waiting.Machine) (waiting.Reply, *Host, error) {
+	h := blank(o, key)
+	csr, err := identity.CSR(key)
+	if err != nil {
+		return waiting.Reply{}, nil, err
+	}
+	var reply waiting.Reply
+	if err := h.Call(ctx, http.MethodPost, waiting.Path, waiting.Request{CSR: csr, Version: "test", Machine: m}, &reply); err != nil {
+		return reply, nil, err
+	}
+	if reply.Enrolled == nil {
+		return reply, nil, nil
+	}
+	return reply, h, h.adopt(*reply.Enrolled)
+}
+
+// blank is a host that has a key and has not joined.
+func blank(o Options, key ed25519.PrivateKey) *Host {
+	h := &Host{Options: o, Key: key}
+	h.client = &http.Client{Transport: &http.Transport{TLSClientConfig: identity.ClientTLS(o.trust(),
+		identity.WantComponent("orchestrator"), &h.holder), ForceAttemptHTTP2: true}}
+	h.mu.state, h.mu.reason, h.mu.started, h.mu.hint = map[wire.CTID]host.ContainerState{}, map[wire.CTID]string{},
+		map[wire.CTID]time.Time{}, make(chan struct{}, 1)
+	h.mu.boot = "boot-1"
+	return h
 }
 
 // Call sends one request; a refusal is a *operator.Problem. 204 leaves into as it is.

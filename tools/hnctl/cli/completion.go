@@ -35,6 +35,7 @@ type completer func(ctx context.Context, a *app.App) []string
 var ofArgument = map[string]completer{
 	"ENV": envNames, "NODE": nodeNames, "HOST": hostNames, "OPERATION": operationIDs, "CONTEXT": contextNames, "TEMPLATE": templateNames,
 	"TOKEN":   tokenIDs,
+	"CODE":    waitingCodes,
 	"LICENCE": licenceIDs, "INSTALLATION": installationIDs, "FILE": files, "IMAGE": files, "DIR": files,
 }
 
@@ -180,6 +181,12 @@ func templateNames(ctx context.Context, a *app.App) []string {
 
 func tokenIDs(ctx context.Context, a *app.App) []string {
 	return listed("/tokens", func(t operator.Token) []string { return []string{describe(t.ID, t.Name)} })(ctx, a)
+}
+
+func waitingCodes(ctx context.Context, a *app.App) []string {
+	return listed("/waiting-hosts", func(w operator.WaitingHost) []string {
+		return []string{describe(w.Code, strings.Join(w.MACs, " "))}
+	})(ctx, a)
 }
 
 func auditors(ctx context.Context, a *app.App) []string {

@@ -227,6 +227,20 @@ func (f *fake) handler() http.Handler {
 		}
 		refuse(w, operator.NotFound, "hosts/"+r.PathValue("host"), "there is no such host", "see hnctl host list")
 	})
+	get("/waiting-hosts", func(w http.ResponseWriter, _ *http.Request) {
+		reply(w, 200, operator.List[operator.WaitingHost]{Items: []operator.WaitingHost{{Code: "K7QX-3MPA-W2ZD", Address: "10.77.0.50",
+			MACs: []string{"52:54:00:00:00:07"}, Serial: "7", Model: "QEMU q35", Disks: []string{"vda 8.0 GiB"}, Version: "0.1.0",
+			Since: f.now, Asked: f.now}}})
+	})
+	mux.HandleFunc("POST "+operator.Prefix+"/waiting-hosts/{code}/admit", func(w http.ResponseWriter, r *http.Request) {
+		var in operator.AdmitHost
+		json.NewDecoder(r.Body).Decode(&in)
+		if r.PathValue("code") != "K7QX-3MPA-W2ZD" {
+			refuse(w, operator.NotFound, "waiting-hosts/"+r.PathValue("code"), "no machine waits with this code", "see hnctl host waiting")
+			return
+		}
+		reply(w, 200, operator.AdmittedHost{Code: "K7QX-3MPA-W2ZD", Name: in.Name, Role: in.Role, Expires: f.now.Add(time.Hour)})
+	})
 	get("/nodes", func(w http.ResponseWriter, r *http.Request) {
 		var out []operator.Node
 		for _, n := range nodes {

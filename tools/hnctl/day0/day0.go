@@ -271,7 +271,8 @@ func (c cluster) files(now time.Time) ([]File, error) {
 		}
 		out = append(out, f)
 	}
-	return out, nil
+	f, err := c.waitingConfig()
+	return append(out, f), err
 }
 
 func (c cluster) config() config.Config {

@@ -13,19 +13,28 @@ import (
 	"hardnode.dev/internal/identity"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/document"
+	"hardnode.dev/internal/wire/host"
 )
 
-var hostTemplate = template.Must(template.New("host").Parse(`# Host configuration of {{.Name}}, cluster {{.Cluster}} ({{.Title}}).
+var hostTemplate = template.Must(template.New("host").Parse(`# Host configuration of {{or .Name "any machine"}}, cluster {{.Cluster}} ({{.Title}}).
+{{- if .Token}}
 # It holds a one-time join token, good until {{.Until}}: keep it private. Check changes with: hnctl host config validate FILE
+{{- else}}
+# It holds no secret: a machine with it waits, shows a code on its console, and joins after hnctl host admit CODE.
+{{- end}}
 version: 1
+{{- if .Name}}
 name: {{.Name}}
+{{- end}}
 role: {{.Role}}
 join:
   cluster: {{.Cluster}}
   endpoints:{{range .Endpoints}}
     - {{.}}{{end}}
   caPin: {{.Pin}}
+{{- if .Token}}
   token: {{.Token}}
+{{- end}}
 network:
 {{- if .Links}}
   underlay: {{(index .Links 0).Name}}
@@ -61,7 +70,16 @@ storage:
   data: auto
 `))
 
-// hostConfig is the configuration of host number n; it is read back, so what is written is valid.
+// waitingFile is the configuration that is no host's own.
+const waitingFile = "waiting.yaml"
+
+// waitingConfig is the configuration of any machine that shall wait to be admitted.
+func (c cluster) waitingConfig() (File, error) {
+	return c.write(waitingFile, map[string]any{"Role": host.RoleUser, "Endpoints": []string{net.JoinHostPort(c.Infra.String(), hostPort)}},
+		"configuration of any further machine, without a secret: it waits until hnctl host admit CODE; it may be hardnode.yaml of make pxe")
+}
+
+// hostConfig is the configuration of host number n.
 func (c cluster) hostConfig(n int, now time.Time) (File, error) {
 	name, role := c.hostName(n)
 	links, endpoints, path, what := c.HostLinks[n], []string{net.JoinHostPort(c.Infra.String(), hostPort)}, name+".yaml",
@@ -71,18 +89,22 @@ func (c cluster) hostConfig(n int, now time.Time) (File, error) {
 		endpoints = append(endpoints, c.hostAPI()[0])
 		links, path, what = c.InfraLinks, "infra.yaml", "configuration of the infra host"
 	}
+	return c.write(path, map[string]any{"Name": name, "Role": role, "Until": now.Add(c.JoinWithin).UTC().Format("2006-01-02 15:04 UTC"),
+		"Endpoints": endpoints, "Token": c.tokens[n].Reveal(), "Links": links},
+		what+": fw_cfg "+boot.FwCfgConfig+", a volume labelled HARDNODE, or hardnode.config=URL")
+}
+
+// write fills the template; what it gives is read back, so what is written is valid.
+func (c cluster) write(path string, values map[string]any, what string) (File, error) {
+	values["Cluster"], values["Title"], values["Pin"] = c.id, c.Name, identity.Pin(c.root.Cert)
 	var b bytes.Buffer
-	err := hostTemplate.Execute(&b, map[string]any{
-		"Name": name, "Role": role, "Cluster": c.id, "Title": c.Name, "Until": now.Add(c.JoinWithin).UTC().Format("2006-01-02 15:04 UTC"),
-		"Endpoints": endpoints, "Pin": identity.Pin(c.root.Cert), "Token": c.tokens[n].Reveal(), "Links": links,
-	})
-	if err != nil {
-		return File{}, fmt.Errorf("write configuration of %s: %v", name, err)
+	if err := hostTemplate.Execute(&b, values); err != nil {
+		return File{}, fmt.Errorf("write %s: %v", path, err)
 	}
 	if _, err := document.HostConfig(path, b.Bytes()); err != nil {
-		return File{}, fmt.Errorf("check configuration of %s: %w", name, err)
+		return File{}, fmt.Errorf("check %s: %w", path, err)
 	}
-	return File{path, b.Bytes(), what + ": fw_cfg " + boot.FwCfgConfig + ", a volume labelled HARDNODE, or hardnode.config=URL"}, nil
+	return File{path, b.Bytes(), what}, nil
 }
 
 // ParseLink reads a link as a flag gives it: name=NAME,mac=MAC|pci=PATH,dhcp|address=CIDR[,gateway=IP][,dns=IP][,mtu=N].

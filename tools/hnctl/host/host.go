@@ -8,6 +8,7 @@
 package host
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
 	"strings"
@@ -23,8 +24,8 @@ import (
 
 // Group is the commands on hosts.
 func Group(a *app.App) *cobra.Command {
-	return app.Group("host", "Hosts", hostList(a), hostShow(a), hostToken(a), hostRemove(a), hostLogs(a),
-		hostDmesg(a), hostSupport(a), hostLeave(a, false), hostLeave(a, true),
+	return app.Group("host", "Hosts", hostList(a), hostShow(a), hostToken(a), hostWaiting(a), hostAdmit(a), hostRemove(a),
+		hostLogs(a), hostDmesg(a), hostSupport(a), hostLeave(a, false), hostLeave(a, true),
 		app.Group("config", "Host configurations", hostConfigValidate(a), hostConfigShow(a)))
 }
 
@@ -36,12 +37,23 @@ func hostList(a *app.App) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			var strangers []operator.WaitingHost
+			if a.Output == "table" {
+				if strangers, err = waiting(cmd.Context(), a); err != nil {
+					return err
+				}
+			}
 			return a.Show(list, app.Joined(list, func(h operator.Host) string { return h.Name }), func(t *app.Table) {
 				t.Head("NAME", "STATE", "ROLE", "UNDERLAY", "BLOCK", "NODES", "MEMORY", "LOAD", "VERSION", "SEEN", "NOTE")
 				for _, h := range list {
 					note := strings.Join(append(app.NonEmpty(h.Reason, h.Unlicensed), h.Problems...), "; ")
 					t.Row(h.Name, h.State, h.Role, h.Underlay, h.Block, h.Containers, fmt.Sprintf("%d/%d MiB", h.MemoryUsed, h.MemoryMiB),
 						fmt.Sprintf("%.2f", h.Load1), h.Version, app.Ago(h.Seen, time.Now()), note)
+				}
+				for _, w := range strangers {
+					says := append(app.NonEmpty(strings.Join(w.MACs, " "), w.Serial), w.Disks...)
+					t.Row("-", "WAITING", "", w.Address, "", "", "", "", w.Version, app.Ago(w.Asked, time.Now()),
+						"code "+w.Code+": "+strings.Join(says, ", "))
 				}
 			})
 		},
@@ -105,10 +117,13 @@ func hostConfigValidate(a *app.App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if c.Join == nil {
+			switch {
+			case c.Join == nil:
 				a.Say("note: %s has no join: the host will wait unconfigured", args[0])
+			case c.Join.Token == "":
+				a.Say("note: %s has no join token: the host will wait until it is admitted (hnctl host admit)", args[0])
 			}
-			a.Say("%s: valid, host %s, role %s, %d links", args[0], c.Name, c.Role, len(c.Network.Links))
+			a.Say("%s: valid, host %s, role %s, %d links", args[0], cmp.Or(c.Name, "without a name"), c.Role, len(c.Network.Links))
 			return nil
 		},
 	}
