@@ -143,8 +143,9 @@ func (s *story) stranger(ts *testscript.TestScript, args []string) {
 	}
 	pin := identity.Pin(s.c.root.Cert)
 	ts.Setenv("CODE", identity.Code(key.Public().(ed25519.PublicKey), pin))
-	reply, h, err := hosttest.Wait(s.t.Context(), hosttest.Options{Addr: s.c.hostAddr, Pin: pin, Underlay: netip.MustParseAddr("10.77.0.77")},
-		key, waiting.Machine{Serial: args[0], MACs: []string{"52:54:00:00:00:07"}})
+	reply, h, err := hosttest.Wait(s.t.Context(),
+		hosttest.Options{Addr: s.c.hostAddr, Pin: pin, Underlay: netip.MustParseAddr("10.77.0.77")}, key,
+		waiting.Machine{Serial: args[0], MACs: []string{"52:54:00:00:00:07"}})
 	if p := problemOf(err); p != nil {
 		s.keep(ts, p)
 		return

@@ -27,7 +27,8 @@ func TestMachine(t *testing.T) {
 		}
 	}
 	m := Source{Root: root}.Machine()
-	want := []waiting.Disk{{Name: "nvme0n1", Bytes: 1 << 20, Model: "QEMU NVMe", Serial: "n1"}, {Name: "vda", Bytes: 8 << 30, Serial: "host-1"}}
+	want := []waiting.Disk{{Name: "nvme0n1", Bytes: 1 << 20, Model: "QEMU NVMe", Serial: "n1"},
+		{Name: "vda", Bytes: 8 << 30, Serial: "host-1"}}
 	if m.Serial != "7" || m.Model != "QEMU Standard PC" || !slices.Equal(m.Disks, want) {
 		t.Errorf("got %+v", m)
 	}

@@ -81,7 +81,7 @@ func dnsmasq(tree string) string {
 // machine is a machine with one card on the switch and a blank disk, that boots from the network.
 func machine(t *testing.T, sw *ether.Switch) harness.Config {
 	dir := harness.Dir(t)
-	return harness.Config{Name: "host-1", MemMiB: 1024, Dir: dir, Timeout: 10 * time.Minute * harness.Scale(),
+	return harness.Config{Name: "host-1", MemMiB: 1024, Dir: dir, Timeout: 20 * time.Minute * harness.Scale(),
 		Disks: []harness.Disk{{Path: filepath.Join(dir, "disk"), SizeMiB: 1024}},
 		NICs:  []harness.NIC{{Switch: sw, Boot: true, MAC: "52:54:00:aa:00:01"}}, Reboot: true,
 		FwCfg: map[string][]byte{},
@@ -108,7 +108,7 @@ func start(t *testing.T, c harness.Config) *host {
 // sees waits for a line of the console, after what was seen before, and returns the pattern's groups.
 func (h *host) sees(pattern string) []string {
 	h.T.Helper()
-	ctx, cancel := context.WithTimeout(h.T.Context(), 60*time.Second*harness.Scale())
+	ctx, cancel := context.WithTimeout(h.T.Context(), 200*time.Second*harness.Scale())
 	defer cancel()
 	m, err := h.VM.WaitAfter(ctx, h.mark, pattern)
 	if err != nil {

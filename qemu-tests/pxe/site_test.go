@@ -21,10 +21,10 @@ import (
 	"hardnode.dev/qemu-tests/harness/ether"
 )
 
-// siteAddr is the address of the site's servers, in siteNet.
+// siteAddr is the address of the site's servers, otherAddr that of netboot where it is a machine of its own.
 const (
-	siteAddr = "10.88.0.1"
-	siteNet  = siteAddr + "/24"
+	siteAddr  = "10.88.0.1"
+	otherAddr = "10.88.0.2"
 )
 
 // site is a running site.
@@ -43,7 +43,13 @@ type site struct {
 // open starts a site on the switch: files of root, and programs beside it.
 func open(t *testing.T, sw *ether.Switch, root string, programs ...string) *site {
 	t.Helper()
-	args := []string{"-address", siteNet, "-root", root}
+	return openAt(t, sw, siteAddr, root, programs...)
+}
+
+// openAt starts a site that has another address; its port on the switch has the address as its name.
+func openAt(t *testing.T, sw *ether.Switch, addr, root string, programs ...string) *site {
+	t.Helper()
+	args := []string{"-address", addr + "/24", "-root", root}
 	for _, p := range programs {
 		args = append(args, "-run", p)
 	}
@@ -65,7 +71,7 @@ func open(t *testing.T, sw *ether.Switch, root string, programs ...string) *site
 	if err := s.cmd.Start(); err != nil {
 		t.Fatalf("start the site's servers: %v", err)
 	}
-	sw.Connect("site", cable)
+	sw.Connect(addr, cable)
 	go s.read(bufio.NewScanner(out))
 	t.Cleanup(s.close)
 	s.sees(0, `site: open`)
@@ -109,7 +115,7 @@ func (s *site) mark() int {
 // sees waits for a line of the site's servers after the mark, and returns the pattern's groups.
 func (s *site) sees(mark int, pattern string) []string {
 	s.t.Helper()
-	re, end := regexp.MustCompile(pattern), time.NewTimer(60*time.Second*harness.Scale())
+	re, end := regexp.MustCompile(pattern), time.NewTimer(200*time.Second*harness.Scale())
 	defer end.Stop()
 	for {
 		s.said.Lock()
@@ -166,7 +172,8 @@ func tool(t *testing.T, name string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pkg := map[string]string{"site": "./qemu-tests/pxe/site", "orchestrator": "./orchestrator", "hnctl": "./tools/hnctl"}[name]
+	pkg := map[string]string{"site": "./qemu-tests/pxe/site", "orchestrator": "./orchestrator", "hnctl": "./tools/hnctl",
+		"netboot": "./orchestrator/netboot"}[name]
 	path := filepath.Join(root, "out/bin/pxe-test-"+name)
 	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", path, pkg)
 	cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0")
