@@ -93,8 +93,8 @@ deps-demo:
 
 # --- the programs people run, and the demo
 .PHONY: bin demo
-bin: ## build the programs people run: out/bin/{hnctl,jls}
-	@mkdir -p $(OUT)/bin && $(GOBUILD) -o $(OUT)/bin/ ./tools/hnctl ./jls
+bin: ## build the programs people run: out/bin/{hnctl,jls,netboot}
+	@mkdir -p $(OUT)/bin && $(GOBUILD) -o $(OUT)/bin/ ./tools/hnctl ./jls ./orchestrator/netboot
 
 demo: deps-demo ## a cluster on this machine, in QEMU (ARGS="--hosts 3 --keep" and more: ARGS=-help)
 	@mkdir -p $(OUT)/bin && $(GOBUILD) -o $(OUT)/bin/devcluster ./tools/devcluster && exec $(OUT)/bin/devcluster $(ARGS)
