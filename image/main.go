@@ -87,13 +87,9 @@ func build(ctx context.Context, out string, metal bool, args []string) error {
 		_, err = b.Image(ctx)
 	case "kernel":
 		err = b.OnlyKernel(ctx)
-	case "disk", "iso":
+	case "disk", "iso", "pxe":
 		if _, err = b.Image(ctx); err == nil {
 			err = b.Media(ctx, what)
-		}
-	case "pxe":
-		if _, err = b.Image(ctx); err == nil {
-			err = b.PXE(ctx)
 		}
 	case "release":
 		_, err = shipped(ctx, b, about)

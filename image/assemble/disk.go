@@ -11,8 +11,11 @@ import (
 // profiles are what media are made for: a user host, and an infra host with the components' images.
 var profiles = []string{"host", "infra"}
 
-// Media makes the media of a kind, "disk" or "iso", of each profile.
+// Media makes the media of a kind, "disk" or "iso", of each profile, or the tree of kind "pxe", which has both.
 func (b Builder) Media(ctx context.Context, kind string) error {
+	if kind == "pxe" {
+		return b.PXE(ctx)
+	}
 	os.Setenv("SOURCE_DATE_EPOCH", b.Stamp.Time) // the times of files on media
 	if err := os.MkdirAll(b.path("media"), 0o755); err != nil {
 		return fmt.Errorf("make the folder of media: %v", err)
