@@ -22,8 +22,10 @@ import (
 	"hardnode.dev/agent/facts"
 	"hardnode.dev/agent/gossip"
 	"hardnode.dev/agent/hostlog"
+	"hardnode.dev/agent/install"
 	"hardnode.dev/agent/link"
 	"hardnode.dev/agent/network"
+	"hardnode.dev/agent/slots"
 	"hardnode.dev/internal/build"
 	"hardnode.dev/internal/identity"
 	"hardnode.dev/internal/logging"
@@ -48,6 +50,8 @@ type agent struct {
 	link    *link.Link
 	gossip  *gossip.Gossip
 	apply   *apply.Applier
+	install *install.Installer
+	slots   *slots.Keeper
 	hints   chan struct{}
 	figures atomic.Pointer[figures]
 }
@@ -127,7 +131,8 @@ func modulesLoaded(ctx context.Context) error {
 // linkOptions are what the tie to the orchestrator needs of the other parts.
 func (a *agent) linkOptions(dir string, clock link.Clock) link.Options {
 	return link.Options{Dir: dir, Config: a.configuration, Store: a.store, Report: a.report, Changed: a.hints, Runtime: a.runtime,
-		HostLogs: hostlog.Logs{}.Read, Leave: leaveMachine, Show: a.show, Boot: a.boot, Version: build.Version, Underlay: a.underlay,
+		HostLogs: hostlog.Logs{}.Read, Leave: leaveMachine, Show: a.show, Install: a.install.Ask, Slots: a.slots.Ask, Boot: a.boot,
+		Version: build.Version, Underlay: a.underlay,
 		Hardware: a.facts.Hardware(), Machine: a.facts.Machine, Clock: clock, Log: a.log}
 }
 

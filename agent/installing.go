@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"hardnode.dev/agent/container"
 	"hardnode.dev/agent/container/command"
+	"hardnode.dev/agent/facts"
 	"hardnode.dev/agent/install"
 	"hardnode.dev/agent/localapi"
+	"hardnode.dev/agent/slots"
 	"hardnode.dev/internal/build"
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire"
@@ -54,6 +57,7 @@ func (a *agent) serveInstalling(ctx context.Context, want wish.Spec, c boot.Host
 		Log:     a.log,
 		Status:  func(context.Context) boot.AgentStatus { return a.installingStatus(c, i.Status()) },
 		Install: i,
+		Slots:   a.keeper(boot.StateDir),
 		Exec: func(context.Context, wire.CTID, host.ExecSpec, command.Stdio) (host.Exit, error) {
 			return host.Exit{}, fmt.Errorf("%w: %v", container.ErrNotFound, nothing)
 		},
@@ -90,4 +94,38 @@ func (a *agent) installingStatus(c boot.HostConfig, s wish.Status) boot.AgentSta
 			Next: "take install.dryRun out of the configuration and boot again"}}
 	}
 	return out
+}
+
+// keeper keeps the slots of an installed host.
+func (a *agent) keeper(state string) *slots.Keeper {
+	return slots.New(slots.Options{State: state, Boot: a.boot, Uptime: facts.SinceBoot, Health: a.health, Log: a.log,
+		Reboot: func(reason string) error {
+			return leaveMachine(context.Background(), upkeep.Leave{By: "boot slots", Reason: reason})
+		}})
+}
+
+// health says what this host is not well in: what counts for any boot, and what counts for a system that was never well before.
+func (a *agent) health() (up, well []string) {
+	select {
+	case <-a.apply.First():
+	default:
+		up = append(up, "the agent has not looked at its containers yet")
+	}
+	f := a.figures.Load()
+	switch {
+	case f.err != nil:
+		up = append(up, "the host's figures: "+f.err.Error())
+	case time.Since(f.at) > oldFigures:
+		up = append(up, "the DATA disk does not answer")
+	case f.full != "":
+		up = append(up, "the DATA disk: "+f.full)
+	}
+	s := a.link.Status()
+	if s.Stage != boot.StageJoined || !s.Linked {
+		well = append(well, "the orchestrator has not answered a report")
+	}
+	if a.gossip.Keys().Use == "" {
+		well = append(well, "gossip is not up")
+	}
+	return up, well
 }

@@ -38,11 +38,7 @@ func main() {
 	data := flag.String("data", boot.DataDir, "folder of containers, volumes and images")
 	verbose := flag.Bool("verbose", false, "log details")
 	flag.Parse()
-	level := slog.LevelInfo
-	if *verbose {
-		level = slog.LevelDebug
-	}
-	log := logging.New(os.Stderr, "agent", level)
+	log := logging.New(os.Stderr, "agent", map[bool]slog.Level{true: slog.LevelDebug}[*verbose])
 	debug.SetGCPercent(50) // an agent lives on every host: give memory back early rather than save CPU
 	debug.SetMemoryLimit(64 << 20)
 	ctx, stop := run.UntilSignal(context.Background())
@@ -80,6 +76,7 @@ func serve(ctx context.Context, log *slog.Logger, state, data string) error {
 	dns := &names.Server{Addr: netip.AddrPortFrom(network.Gateway, 53).String(), Self: network.Gateway,
 		Upstream: func() []string { return names.Resolvers(filepath.Join(boot.RunDir, "resolv.conf"), network.Gateway) }, Log: log}
 	clock := &link.SystemClock{Path: filepath.Join(state, "clock"), Floor: build.When(), Log: log}
+	a.install, a.slots = a.installer(state), a.keeper(state)
 	if a.link, err = link.New(a.linkOptions(filepath.Join(state, "identity"), clock)); err != nil {
 		return err
 	}
@@ -91,8 +88,8 @@ func serve(ctx context.Context, log *slog.Logger, state, data string) error {
 	a.apply = apply.New(apply.Options{Store: a.store, Runtime: a.runtime, Images: images, Network: a.network, Names: dns.Set,
 		Identity: identities.Socket, Forget: identities.Forget, Self: a.selfAndRole, Addrs: a.addrs, Pressure: a.facts.Pressure,
 		MHz: a.figures.Load().capacity.MHz, Log: log})
-	api := localapi.Options{Status: a.status, Exec: a.runtime.Exec, Logs: a.runtime.Logs, Collect: a.apply.Collect, Show: a.show, Log: log}
-	api.Install = a.installer(state)
+	api := localapi.Options{Status: a.status, Exec: a.runtime.Exec, Logs: a.runtime.Logs, Collect: a.apply.Collect, Show: a.show,
+		Install: a.install, Slots: a.slots, Log: log}
 
 	log.Info("agent starts", "version", build.Version, "boot", a.boot, "code", a.link.Status().Code)
 	work, end := context.WithCancel(context.WithoutCancel(ctx))
@@ -108,6 +105,7 @@ func serve(ctx context.Context, log *slog.Logger, state, data string) error {
 		run.Task{Name: "dns", Run: dns.Run},
 		run.Task{Name: "api", Run: func(ctx context.Context) error { return localapi.Serve(ctx, api) }},
 		run.Task{Name: "clock", Run: clock.Keep},
+		run.Task{Name: "slots", Run: a.slots.Run},
 		run.Task{Name: "hints", Run: a.forwardHints},
 		run.Task{Name: "notify", Run: func(ctx context.Context) error {
 			return notify.run(ctx, a.apply.Alive, a.apply.First(), a.apply.Adopted)

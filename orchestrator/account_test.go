@@ -11,7 +11,9 @@ import (
 
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/install"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/internal/wire/slots"
 	"hardnode.dev/orchestrator/authz"
 	"hardnode.dev/orchestrator/store"
 )
@@ -37,6 +39,9 @@ func asking(c *cluster, op, token string) map[string]asked {
 	env, node, h := of("hello", "nosuch"), of("100", "4711"), of("host1", "nosuch")
 	leave := h
 	leave.body = operator.LeaveHost{}
+	disk, change := h, h
+	disk.body = operator.InstallHost{Spec: install.Spec{DryRun: true}}
+	change.body = operator.ChangeSlots{Request: slots.Request{Action: slots.Try}}
 	operation, none := of(op, "op-0000000000000000"), asked{}
 	return map[string]asked{
 		"getCluster": none, "getVersion": none, "listHosts": none, "listNodes": none, "listEnvironments": none, "listOperations": none,
@@ -51,8 +56,10 @@ func asking(c *cluster, op, token string) map[string]asked {
 		"putReleaseFile":  {cluster: true, there: aDigest, body: operator.ReleaseChunk{Data: []byte("x")}},
 		"readReleaseFile": {cluster: true, there: aDigest},
 		"getHost":         h, "removeHost": h, "logsHost": session(h, ""),
-		"supportHost": session(h, ""), "configHost": session(h, ""), "rebootHost": leave, "shutdownHost": leave,
-		"getNode": node, "execNode": session(node, "?argv=true"), "logsNode": session(node, ""),
+		"supportHost": session(h, ""), "configHost": session(h, ""),
+		"rebootHost": leave, "shutdownHost": leave, "getHostInstallation": h, "installHost": disk, "getHostSlots": h,
+		"changeHostSlots": change,
+		"getNode":         node, "execNode": session(node, "?argv=true"), "logsNode": session(node, ""),
 		"jemNode":        session(node, "?module=service&action=status"),
 		"getEnvironment": env, "keepEnvironment": env, "startEnvironment": env, "stopEnvironment": env, "spreadEnvironment": env,
 		"deleteEnvironment": env,

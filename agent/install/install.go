@@ -91,6 +91,14 @@ func (i *Installer) Status() install.Status {
 	return s
 }
 
+// Ask is Status, or Start.
+func (i *Installer) Ask(ctx context.Context, a install.Ask) (install.Status, error) {
+	if a.Do != nil {
+		return i.Start(ctx, *a.Do)
+	}
+	return i.Status(), nil
+}
+
 // Start begins an installation, or plans one (DryRun). Its error is a refusal; what fails later is in Status.
 func (i *Installer) Start(ctx context.Context, want install.Spec) (install.Status, error) {
 	w, err := i.begin(want, false)

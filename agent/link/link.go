@@ -26,6 +26,8 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/install"
+	"hardnode.dev/internal/wire/slots"
 	"hardnode.dev/internal/wire/upkeep"
 	"hardnode.dev/internal/wire/waiting"
 )
@@ -41,6 +43,8 @@ type Options struct {
 	HostLogs func(context.Context, host.HostLogsSpec, func(line []byte) error) error // reads the host's own logs; nil: not here
 	Show     func(context.Context, upkeep.Show, io.Writer) error                     // writes a document of this host; nil: not here
 	Leave    func(context.Context, upkeep.Leave) error                               // has init leave the machine; nil: not here
+	Install  func(context.Context, install.Ask) (install.Status, error)              // nil: not here
+	Slots    func(context.Context, slots.Ask) (slots.Status, error)                  // nil: not here
 	Boot     string
 	Version  string
 	Underlay func(context.Context) netip.Addr

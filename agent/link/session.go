@@ -3,8 +3,10 @@ package link
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"sync"
 
@@ -126,6 +128,10 @@ func (l *Link) carry(ctx context.Context, req host.SessionRequest, line *session
 	case req.Show != "" && l.o.Show != nil:
 		l.log.Info("shown", "what", req.Show)
 		err = l.o.Show(ctx, req.Show, stdout)
+	case req.Install != nil && l.o.Install != nil:
+		err = answered(ctx, stdout, *req.Install, l.o.Install)
+	case req.Slots != nil && l.o.Slots != nil:
+		err = answered(ctx, stdout, *req.Slots, l.o.Slots)
 	case req.Exec != nil || req.JEM != nil:
 		spec := execOf(req)
 		exit, err = l.o.Runtime.Exec(ctx, req.CTID, spec,
@@ -138,6 +144,15 @@ func (l *Link) carry(ctx context.Context, req host.SessionRequest, line *session
 		return host.Exit{Code: 125, Error: err.Error()}
 	}
 	return exit
+}
+
+// answered writes an answer as JSON.
+func answered[Q, A any](ctx context.Context, w io.Writer, q Q, ask func(context.Context, Q) (A, error)) error {
+	a, err := ask(ctx, q)
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(w).Encode(a)
 }
 
 // execOf is the command of an exec or JEM request.

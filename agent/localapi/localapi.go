@@ -3,7 +3,7 @@
 // Owns: HTTP/JSON on RUN/agent.sock and on vsock port 7440.
 // In: requests from root on this host, or from the machine this one runs on (who owns its memory anyway).
 // Out: the host's status, its support bundle, its configuration without secrets; a container's command and its output; unused images
-// deleted; the host installed to a disk.
+// deleted; the host installed to a disk; its slots.
 // Never: listens on IP, changes what shall run, or gives out keys.
 package localapi
 
@@ -30,6 +30,7 @@ import (
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/install"
+	"hardnode.dev/internal/wire/slots"
 	"hardnode.dev/internal/wire/upkeep"
 )
 
@@ -40,6 +41,7 @@ type Options struct {
 	Logs    func(context.Context, wire.CTID, host.LogsSpec, func(stderr bool, text []byte) error) error
 	Collect func(context.Context) ([]wire.Digest, error)
 	Install Installer
+	Slots   Slots
 	Show    func(context.Context, upkeep.Show, io.Writer) error // a document of the host
 	Socket  string                                              // path; "" is boot.AgentSocket
 	Log     *slog.Logger                                        // nil discards
@@ -51,6 +53,12 @@ type Options struct {
 type Installer interface {
 	Status() install.Status
 	Start(context.Context, install.Spec) (install.Status, error)
+}
+
+// Slots are the systems of an installed host.
+type Slots interface {
+	Status() slots.Status
+	Do(context.Context, slots.Request) (slots.Status, error)
 }
 
 // ExecRequest runs one command in a container: POST /v1/exec. It has no stdin and ends with its caller.
@@ -94,7 +102,26 @@ func Handler(o Options) http.Handler {
 	})
 	mux.HandleFunc("GET /v1/install", func(w http.ResponseWriter, _ *http.Request) { answer(w, o.Install.Status()) })
 	mux.HandleFunc("POST /v1/install", func(w http.ResponseWriter, r *http.Request) { start(o, w, r) })
+	mux.HandleFunc("GET /v1/slots", func(w http.ResponseWriter, _ *http.Request) { answer(w, o.Slots.Status()) })
+	mux.HandleFunc("POST /v1/slots", func(w http.ResponseWriter, r *http.Request) { change(o, w, r) })
 	return mux
+}
+
+// change does something to the slots.
+func change(o Options, w http.ResponseWriter, r *http.Request) {
+	var want slots.Request
+	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<10))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&want); err != nil {
+		refuse(w, http.StatusBadRequest, fmt.Errorf(`read what is asked: %v; want {"action": "try"}`, err))
+		return
+	}
+	status, err := o.Slots.Do(r.Context(), want)
+	if err != nil {
+		refuse(w, http.StatusConflict, err)
+		return
+	}
+	answer(w, status)
 }
 
 // start begins an installation, or plans one.

@@ -19,6 +19,7 @@ import (
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/install"
+	"hardnode.dev/internal/wire/slots"
 )
 
 func options() Options {
@@ -46,7 +47,16 @@ func options() Options {
 		},
 		Collect: func(context.Context) ([]wire.Digest, error) { return []wire.Digest{"sha256:aa"}, nil },
 		Install: fakeInstaller{},
+		Slots:   fakeSlots{},
 	}
+}
+
+type fakeSlots struct{}
+
+func (fakeSlots) Status() slots.Status { return slots.Status{Installed: true, Disk: "/dev/vda"} }
+
+func (fakeSlots) Do(_ context.Context, r slots.Request) (slots.Status, error) {
+	return slots.Status{Installed: true, Disk: string(r.Action)}, r.Validate()
 }
 
 type fakeInstaller struct{}
@@ -77,6 +87,10 @@ func TestHandler(t *testing.T) {
 		{"GET", "/v1/install", "", 200, `"path":"/dev/vda"`},
 		{"POST", "/v1/install", `{"disk":{"path":"/dev/vdb"},"dryRun":true}`, 200, `"state":"planned"`},
 		{"POST", "/v1/install", `{"wipe":"/dev/vda"}`, 409, "it is the boot medium; choose another disk"},
+		{"GET", "/v1/slots", "", 200, `"disk":"/dev/vda"`},
+		{"POST", "/v1/slots", `{"action":"try"}`, 200, `"disk":"try"`},
+		{"POST", "/v1/slots", `{"action":"explode"}`, 409, "want try, rollback"},
+		{"POST", "/v1/slots", `{"akshun":"try"}`, 400, `unknown field "akshun"`},
 		{"POST", "/v1/install", `{"disc":{}}`, 400, `unknown field "disc"`},
 		{"POST", "/v1/exec", `{"ctid":101,"argv":["/x"],"uid":0}`, 400, "argv"},
 		{"POST", "/v1/exec", `{"ctid":5,"argv":["/x"]}`, 404, "does not exist"},

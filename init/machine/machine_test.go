@@ -9,6 +9,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"hardnode.dev/internal/disk/bootorder"
+	"hardnode.dev/internal/wire/slots"
 )
 
 func TestLater(t *testing.T) {
@@ -137,7 +140,8 @@ func TestOrder(t *testing.T) {
 	for i, s := range New().table() {
 		at[s.Name] = i
 	}
-	for _, c := range [][2]string{{"api", "agent"}, {"devices", "config"}, {"modules", "data"}, {"data", "agent"}, {"agent", "services"},
+	for _, c := range [][2]string{{"api", "agent"}, {"devices", "config"}, {"modules", "data"}, {"data", "trial"}, {"trial", "agent"},
+		{"agent", "services"},
 		{"services", "watchdog"}, {"services", "console"}, {"services", "boot count"}, {"services", "container modules"}} {
 		if before, there := at[c[0]]; !there || before >= at[c[1]] {
 			t.Errorf("row %q is not before %q", c[0], c[1])
@@ -161,5 +165,25 @@ func TestOutput(t *testing.T) {
 	got, err := os.ReadFile(kmsg)
 	if want := strings.Repeat("<6>hardnode: agent: "+line+"\n", 2); err != nil || string(got) != want {
 		t.Errorf("got %q, %v; want %q", got, err, want)
+	}
+}
+
+// A boot is on trial when its slot was asked for in another boot.
+func TestTrialOf(t *testing.T) {
+	trial := bootorder.Record{Trial: &bootorder.Trial{Slot: slots.B, Within: 60, Boot: "before"}}
+	for _, c := range []struct {
+		r      bootorder.Record
+		booted slots.Name
+		boot   string
+		want   time.Duration
+	}{
+		{trial, slots.B, "now", time.Minute},
+		{trial, slots.A, "now", 0},
+		{trial, slots.B, "before", 0},
+		{bootorder.Record{}, slots.B, "now", 0},
+	} {
+		if got := trialOf(c.r, c.booted, c.boot); got != c.want {
+			t.Errorf("%+v booted from %s: %s, want %s", c.r.Trial, c.booted, got, c.want)
+		}
 	}
 }

@@ -159,6 +159,15 @@ func (s *Server) operations() {
 	serve(s, route{"shutdownHost", "POST", "/hosts/{host}/shutdown",
 		"Have a host stop its containers and switch itself off; it is answered once the host has begun", authz.Admin, 202},
 		s.leaveHost(true))
+	serve(s, route{"getHostInstallation", "GET", "/hosts/{host}/install", "A host's disks, and how far its installation is", authz.Platform,
+		200}, s.hostInstallation)
+	serve(s, route{"installHost", "POST", "/hosts/{host}/install",
+		"Have a host put its system onto one of its disks, or plan it; it is answered once the host has begun", authz.Admin, 202},
+		s.installHost)
+	serve(s, route{"getHostSlots", "GET", "/hosts/{host}/slots", "The systems of an installed host", authz.Platform, 200}, s.hostSlots)
+	serve(s, route{"changeHostSlots", "POST", "/hosts/{host}/slots",
+		"Have an installed host boot its other system once, go back to it, or copy the one that it runs", authz.Admin, 202},
+		s.changeHostSlots)
 	serve(s, route{"createJoinToken", "POST", "/join-tokens", "Make a one-time join token for a host; its text is shown this once",
 		authz.Admin, 201}, s.createJoinToken)
 	serve(s, route{"listWaitingHosts", "GET", "/waiting-hosts", "The machines that ask to be let in and have no join token",

@@ -4,14 +4,23 @@ package boot
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/diskfs/go-diskfs/backend/file"
+	"github.com/diskfs/go-diskfs/filesystem/fat32"
 
 	"hardnode.dev/internal/disk"
+	"hardnode.dev/internal/disk/bootorder"
+	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/wire/slots"
 	"hardnode.dev/qemu-tests/harness"
 )
 
@@ -72,10 +81,21 @@ func TestInstall(t *testing.T) {
 			h.sees(`step config: host host-1, role user`)
 			h.sees(`step data: ` + path[:len(path)-1] + `\S+: it holds the DATA of this installed host`)
 			h.up()
+			h.counted(target.Path, "hardnode-1-a+1.conf") // the loader's count is given back once the host is up
 			h.VM.Kill()
-			if bus != harness.Virtio {
+			if os.Getenv("HARDNODE_SOAK") == "" || bus != harness.Virtio {
 				return
 			}
+			// A system that can't be loaded comes first: the loader returns to the firmware, whose next entry takes the other slot.
+			spoil(t, target.Path)
+			h = start(t, c)
+			h.sees(`"Hardnode" from HD\(1,GPT,`)
+			h.sees(`"Hardnode, again" from HD\(1,GPT,`)
+			h.sees(`step trial: slot a`)
+			h.up()
+			h.counted(target.Path, "hardnode-1-a+1.conf", "hardnode-2-b+0.conf")
+			h.VM.Kill()
+
 			c.Disks = []harness.Disk{medium, target}
 			h = start(t, c)
 			h.sees(`install: not installed: disk /dev/vdb: it was installed with this very configuration; take the boot medium out`)
@@ -117,5 +137,79 @@ func installed(t *testing.T, path string) {
 	}
 	if out, err := exec.Command("/usr/sbin/fsck.vfat", "-n", esp).CombinedOutput(); err != nil || strings.Contains(string(out), "differ") {
 		t.Errorf("fsck.vfat: %v\n%s", err, out)
+	}
+}
+
+// esp is the ESP of a disk, as it lies in the file.
+func esp(f *os.File) (*fat32.FileSystem, error) {
+	return fat32.Read(file.New(f, false), 1<<30, 1<<20, 512)
+}
+
+const entries = "loader/entries"
+
+// counted waits until the loader's entries on the disk have these names.
+func (h *host) counted(path string, want ...string) {
+	h.T.Helper()
+	ctx, cancel := h.limit()
+	defer cancel()
+	var names []string
+	for {
+		names = nil
+		if f, err := os.Open(path); err == nil {
+			if fs, err := esp(f); err == nil {
+				list, err := fs.ReadDir(entries)
+				for _, e := range list {
+					names = append(names, strings.ToLower(e.Name()))
+				}
+				if slices.Sort(names); err == nil && slices.Equal(names, want) {
+					f.Close()
+					return
+				}
+			}
+			f.Close()
+		}
+		if !run.Wait(ctx, time.Second) {
+			h.T.Errorf("the loader's entries are %q, want %q", names, want)
+			return
+		}
+	}
+}
+
+// spoil puts a system that is cut off into slot b, and b before a.
+func spoil(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	fs, err := esp(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := func(name string, data []byte) {
+		to, err := fs.OpenFile(name, os.O_CREATE|os.O_RDWR)
+		if err == nil {
+			_, err = to.Write(data)
+			err = errors.Join(err, to.Close())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	from, err := fs.OpenFile("/EFI/hardnode/a.efi", os.O_RDONLY)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head := make([]byte, 4<<20)
+	if _, err := io.ReadFull(from, head); err != nil {
+		t.Fatal(err)
+	}
+	put("/EFI/hardnode/b.efi", head)
+	for _, e := range []bootorder.Entry{{Slot: slots.B, Rank: 1, Version: "9", Left: 1}, {Slot: slots.A, Rank: 2, Version: "1", Left: 1}} {
+		put("/"+entries+"/"+e.Name(), []byte(e.Text()))
+	}
+	if err := fs.Remove("/" + entries + "/hardnode-1-a+1.conf"); err != nil {
+		t.Fatal(err)
 	}
 }

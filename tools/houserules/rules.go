@@ -50,7 +50,7 @@ var own = []struct {
 var (
 	deciding = []string{"agent/plan", "agent/history", "agent/container/spec", "init/reason", "orchestrator/env", "orchestrator/entitle",
 		"orchestrator/place", "orchestrator/ops/progress", "orchestrator/world", "orchestrator/converge",
-		"orchestrator/blocks", "internal/disk/pick"}
+		"orchestrator/blocks", "internal/disk/pick", "internal/disk/bootorder"}
 	forbidden = []string{"os", "net/http", "syscall", "golang.org/x/sys/unix", "log", "log/slog", "hardnode.dev/internal/logging"}
 )
 

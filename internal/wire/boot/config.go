@@ -37,6 +37,9 @@ const (
 	DataDir  = "/data"                      // btrfs: containers, volumes, images
 	ImageDir = "/usr/share/hardnode/images" // images the boot medium carries: <hex digest>.erofs and index.json ([]BundledImage)
 
+	SlotsFile   = StateDir + "/slots.json" // what is known of an installed host's slots (internal/disk/bootorder)
+	SettledFile = RunDir + "/slot"         // the slot that this boot is from, once it has shown that it is well
+
 	AgentVsockPort = 7440
 	FwCfgConfig    = "opt/hardnode/config" // QEMU fw_cfg names
 	FwCfgBundle    = "opt/hardnode/bundle"

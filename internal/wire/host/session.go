@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/install"
+	"hardnode.dev/internal/wire/slots"
 	"hardnode.dev/internal/wire/upkeep"
 )
 
@@ -25,6 +27,9 @@ type SessionRequest struct {
 	Leave *upkeep.Leave `json:"leave,omitempty"`
 	// Show asks for a document of the host itself, on stdout; CTID is 0 then.
 	Show upkeep.Show `json:"show,omitempty"`
+	// Install and Slots ask the host for its installation and its slots; the answer is JSON on stdout. CTID is 0 then.
+	Install *install.Ask `json:"install,omitempty"`
+	Slots   *slots.Ask   `json:"slots,omitempty"`
 }
 
 // Unit is one of the host's own logs.

@@ -116,6 +116,11 @@ const (
 	Installed State = "installed"
 )
 
+// Ask is what a host is asked: its status, or first to install. The answer is a Status.
+type Ask struct {
+	Do *Spec `json:"do,omitempty"`
+}
+
 // Status is the answer of GET and POST /v1/install.
 type Status struct {
 	State State  `json:"state"`

@@ -65,6 +65,13 @@ type Status struct {
 	Deadline int64    `json:"deadline,omitempty"`
 	Firmware []string `json:"firmware,omitempty"` // the firmware's boot order, for people
 	Problem  string   `json:"problem,omitempty"`  // why not all of this is known
+	Busy     string   `json:"busy,omitempty"`     // what is being written; the slots are told when it is done
+	Failed   string   `json:"failed,omitempty"`   // why what was to be written last was not
+}
+
+// Ask is what a host is asked: its status, or first to do something. The answer is a Status.
+type Ask struct {
+	Do *Request `json:"do,omitempty"`
 }
 
 // Action is what may be asked for.
@@ -75,6 +82,7 @@ const (
 	Try      Action = "try"      // boot Slot at the next reboot, once; it is committed when it is well
 	Rollback Action = "rollback" // commit the other slot, which must be good, for the next reboot
 	Stage    Action = "stage"    // write File into the slot that is not booted; SHA256 must be that of what is then read from it
+	Copy     Action = "copy"     // likewise, the system that is booted
 )
 
 // Request is the body of POST /v1/slots.
@@ -83,6 +91,8 @@ type Request struct {
 	Slot   Name   `json:"slot,omitempty"`   // of Try; "" is the one that is not booted
 	File   string `json:"file,omitempty"`   // of Stage: a path on the host
 	SHA256 string `json:"sha256,omitempty"` // of Stage: hex
+	// Within is what Try gives the slot to be well, in seconds from the kernel's start: 30 to 7200; 0 is 600.
+	Within int64 `json:"withinSec,omitempty"`
 	// Reboot: the host is rebooted when it is done.
 	Reboot bool `json:"reboot,omitempty"`
 }
@@ -90,7 +100,7 @@ type Request struct {
 // Validate says which field is wrong and what it should be, or nil.
 func (r Request) Validate() error {
 	switch r.Action {
-	case Try, Rollback:
+	case Try, Rollback, Copy:
 		if r.File != "" || r.SHA256 != "" {
 			return fmt.Errorf("file: only the action stage has one")
 		}
@@ -99,7 +109,7 @@ func (r Request) Validate() error {
 			return fmt.Errorf("sha256: give a file and the 64 hex digits of its SHA-256")
 		}
 	default:
-		return fmt.Errorf("action: %q is not known, want try, rollback or stage", r.Action)
+		return fmt.Errorf("action: %q is not known, want try, rollback, stage or copy", r.Action)
 	}
 	if r.Slot != "" && r.Slot != A && r.Slot != B {
 		return fmt.Errorf("slot: %q: want a or b", r.Slot)

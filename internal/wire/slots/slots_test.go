@@ -17,6 +17,7 @@ func TestRequestValidate(t *testing.T) {
 		{Request{Action: Stage, File: "/run/x.efi", SHA256: sum}, ""},
 		{Request{Action: Stage, File: "/run/x.efi"}, "sha256"},
 		{Request{Action: Stage, SHA256: sum}, "sha256"},
+		{Request{Action: Copy}, ""},
 		{Request{Action: Try, File: "/x"}, "file"},
 		{Request{Action: Try, Slot: Rescue}, "slot"},
 		{Request{Action: "explode"}, "action"},

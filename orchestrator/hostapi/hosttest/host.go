@@ -472,8 +472,13 @@ func (h *Host) session(ctx context.Context, r host.SessionRequest) {
 		say(host.ChanStdout, r.JEM.Module+" "+r.JEM.Action+" "+strings.Join(r.JEM.Args, " ")+"\n")
 	}
 	exit := host.Exit{Code: 7}
-	if r.Leave != nil {
+	switch {
+	case r.Leave != nil:
 		exit = h.leave(*r.Leave)
+	case r.Install != nil || r.Slots != nil:
+		var answer string
+		answer, exit = h.disk(r)
+		say(host.ChanStdout, answer)
 	}
 	c.Write(ctx, websocket.MessageBinary, host.Frame(host.ChanExit, host.ExitPayload(exit)))
 	c.Read(ctx) // until the other side closes

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"hardnode.dev/internal/wire/install"
 	"hardnode.dev/internal/wire/jls"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/tools/hnctl/app"
@@ -50,8 +51,8 @@ var ofFlag = map[string]completer{
 	"bundle": files, "repo": files, "seed": files,
 	"config": files, "dir": files, "file": files, "licence": files, "licence-root-key": files, "jls-dir": files, "images": files,
 	"timeout": fixed("30s", "10m", "1h"), "since": fixed("10m", "1h", "1d"), "for": fixed("30m", "1h", "24h"),
-	"join-within": fixed("1h", "24h"),
-	"user":        fixed("root", "postgres", "mysql", "www-data", "nobody"), // which of them a node has only its /etc/passwd knows
+	"join-within": fixed("1h", "24h"), "within": fixed("5m", "10m", "30m"), "disk-transport": fixed(install.Transports...),
+	"user": fixed("root", "postgres", "mysql", "www-data", "nobody"), // which of them a node has only its /etc/passwd knows
 }
 
 // files are completed by the shell.

@@ -1,0 +1,246 @@
+package slots
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"hardnode.dev/agent/install"
+	"hardnode.dev/internal/disk/bootorder"
+	"hardnode.dev/internal/logging"
+	"hardnode.dev/internal/wire/slots"
+)
+
+// NotInstalled: this host runs from a medium or from the network, and has no slots.
+var NotInstalled = errors.New("this host was not booted from an installed disk, so it has no slots; install it first (hnctl host install)")
+
+// Status is what is known of the slots.
+func (k *Keeper) Status() slots.Status {
+	if k.disk == "" {
+		return slots.Status{}
+	}
+	s := slots.Status{Installed: true, Disk: k.disk}
+	k.work.Lock()
+	s.Busy, s.Failed = k.work.busy, k.work.failed
+	k.work.Unlock()
+	if s.Busy != "" {
+		return s
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	s.Waits = k.mu.waits
+	err := k.mounted(unix.MS_RDONLY, func(dir string) error {
+		record, now, err := k.read(dir)
+		if err != nil {
+			return err
+		}
+		s.Slots = list(record, now, dir)
+		if t := record.Trial; t != nil && t.Slot == now.Booted && t.Boot != now.Boot {
+			s.Deadline = time.Now().Add(time.Duration(t.Within)*time.Second - now.Uptime).Unix()
+		}
+		return nil
+	})
+	var orderErr error
+	if s.Firmware, orderErr = k.vars.Order(); err == nil {
+		err = orderErr
+	}
+	if err != nil {
+		s.Problem = err.Error()
+	}
+	return s
+}
+
+// list puts record and entries together.
+func list(r bootorder.Record, now bootorder.Now, dir string) (all []slots.Slot) {
+	for _, name := range []slots.Name{slots.A, slots.B, slots.Rescue} {
+		x := slots.Slot{Name: name, State: slots.Empty, Booted: name == now.Booted, Next: name == bootorder.Next(now.Entries)}
+		for _, e := range now.Entries {
+			if e.Slot == name {
+				x.Tries, x.Version, x.State = max(e.Left, 0), e.Version, slots.Staged
+			}
+		}
+		if name == slots.Rescue && x.State != slots.Empty {
+			x.State = slots.Good
+		}
+		for _, kn := range r.Known {
+			if kn.Slot == name {
+				x.State, x.Version, x.SHA256, x.Reason = kn.State, kn.Version, kn.SHA256, kn.Reason
+			}
+		}
+		switch {
+		case r.Trial != nil && r.Trial.Slot == name:
+			x.State = slots.Trying
+		case r.Committed == name:
+			x.State = slots.Committed
+		}
+		if st, err := os.Stat(filepath.Join(dir, bootorder.File(name))); err == nil && x.State != slots.Empty {
+			x.Bytes = st.Size()
+		}
+		if name != slots.Rescue || x.State != slots.Empty {
+			all = append(all, x)
+		}
+	}
+	return all
+}
+
+// Ask is Status, or Do.
+func (k *Keeper) Ask(ctx context.Context, a slots.Ask) (slots.Status, error) {
+	if a.Do != nil {
+		return k.Do(ctx, *a.Do)
+	}
+	return k.Status(), nil
+}
+
+// Do carries out what a person asked for.
+func (k *Keeper) Do(_ context.Context, r slots.Request) (slots.Status, error) {
+	if k.disk == "" {
+		return slots.Status{}, NotInstalled
+	}
+	if err := r.Validate(); err != nil {
+		return slots.Status{}, err
+	}
+	if r.Action == slots.Stage || r.Action == slots.Copy {
+		err := k.begin(r)
+		return k.Status(), err
+	}
+	if err := k.ask(r); err != nil {
+		return slots.Status{}, err
+	}
+	s := k.Status()
+	if r.Reboot {
+		return s, k.o.Reboot(fmt.Sprintf("slot %s is to be booted", bootorder.Next(entriesOf(s))))
+	}
+	return s, nil
+}
+
+func entriesOf(s slots.Status) (list []bootorder.Entry) {
+	for _, x := range s.Slots {
+		if x.Next {
+			list = append(list, bootorder.Entry{Slot: x.Name, Left: 1})
+		}
+	}
+	return list
+}
+
+// begin writes into a slot while the caller goes on: that takes longer than a request may.
+func (k *Keeper) begin(r slots.Request) error {
+	k.work.Lock()
+	defer k.work.Unlock()
+	if k.work.busy != "" {
+		return fmt.Errorf("%s; wait for it", k.work.busy)
+	}
+	k.work.busy, k.work.failed = "a system is being written into the slot that is not booted", ""
+	go func() {
+		err := k.stage(r)
+		k.work.Lock()
+		defer k.work.Unlock()
+		if k.work.busy = ""; err != nil {
+			k.work.failed = err.Error()
+			k.log.Error("stage", logging.Err, err)
+		}
+	}()
+	return nil
+}
+
+// ask changes what is booted next.
+func (k *Keeper) ask(r slots.Request) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.mounted(unix.MS_RDONLY, func(dir string) error {
+		record, now, err := k.read(dir)
+		if err != nil {
+			return err
+		}
+		v, err := bootorder.Ask(record, now, r.Action, r.Slot, time.Duration(r.Within)*time.Second)
+		if err != nil {
+			return err
+		}
+		k.log.Info("slot", "action", string(r.Action), "slot", v.Record.Trial.Slot)
+		return k.apply(dir, record, now, v)
+	})
+}
+
+// stage puts a system into the slot that is not booted: first the slot's entry goes, so that nobody boots what is half written.
+func (k *Keeper) stage(r slots.Request) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	slot := k.booted().Other()
+	if r.Slot != "" {
+		slot = r.Slot
+	}
+	var version string
+	path := func(dir string) string { return filepath.Join(dir, bootorder.File(slot)) }
+	say := func(known bootorder.Known) func(string) error {
+		return func(dir string) error {
+			record, now, err := k.read(dir)
+			if err != nil {
+				return err
+			}
+			v, err := bootorder.Stage(record, now, known)
+			if err != nil {
+				return err
+			}
+			return k.apply(dir, record, now, v)
+		}
+	}
+	if err := k.mounted(unix.MS_RDONLY, say(bootorder.Known{Slot: slot})); err != nil { // refused, or the slot has no entry any more
+		return err
+	}
+	err := k.mounted(0, func(dir string) (err error) {
+		if r.Action == slots.Copy {
+			r.File = filepath.Join(dir, bootorder.File(slot.Other()))
+			own, err := install.Sum(r.File)
+			if err != nil {
+				return err
+			}
+			r.SHA256 = hex.EncodeToString(own[:])
+		}
+		if version, err = install.Version(r.File); err != nil {
+			return fmt.Errorf("%s: %w", filepath.Base(r.File), err)
+		}
+		st, err := os.Stat(r.File)
+		if err != nil {
+			return err
+		}
+		if err := os.RemoveAll(path(dir)); err != nil {
+			return err
+		}
+		var fs unix.Statfs_t
+		if err := unix.Statfs(dir, &fs); err != nil {
+			return err
+		}
+		if free := int64(fs.Bavail) * fs.Bsize; free < st.Size()+1<<20 {
+			return fmt.Errorf("the ESP has %d MiB free, and the system needs %d; remove what is not a slot's from it", free>>20,
+				st.Size()>>20+1)
+		}
+		sum, err := install.CopyFile(path(dir), r.File)
+		if err == nil && hex.EncodeToString(sum[:]) != strings.ToLower(r.SHA256) {
+			err = errors.New("the file has another SHA-256 than was asked for; fetch it again")
+		}
+		if err != nil {
+			return errors.Join(err, os.Remove(path(dir)))
+		}
+		return install.SyncDir(dir)
+	})
+	if err != nil {
+		return fmt.Errorf("stage into slot %s: %w", slot, err)
+	}
+	// Mounted anew, it is read from the disk.
+	return k.mounted(unix.MS_RDONLY, func(dir string) error {
+		sum, err := install.Sum(path(dir))
+		if err != nil {
+			return fmt.Errorf("read slot %s back: %w", slot, err)
+		}
+		if hex.EncodeToString(sum[:]) != strings.ToLower(r.SHA256) {
+			return fmt.Errorf("slot %s does not read back what was written; the disk may be failing: replace it, or stage again", slot)
+		}
+		return say(bootorder.Known{Slot: slot, Version: version, SHA256: strings.ToLower(r.SHA256)})(dir)
+	})
+}

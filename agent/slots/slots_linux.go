@@ -1,0 +1,241 @@
+// Package slots keeps the systems of an installed host: which one is booted, which one is tried, and when one has shown that it is well.
+//
+// Owns: the files of the ESP's slots and loader entries, the record in STATE; the way a system gets into a slot.
+// In: how well this boot is; what a person asks for; the firmware's variables.
+// Out: loader entries, a boot order, a reboot when a slot on trial is not well in time; the status, for people.
+// Never: decides (internal/disk/bootorder does), touches the slot that is booted, or writes over a file that the loader may read.
+package slots
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"hardnode.dev/agent/install"
+	"hardnode.dev/internal/disk"
+	"hardnode.dev/internal/disk/bootorder"
+	"hardnode.dev/internal/disk/efi"
+	"hardnode.dev/internal/disk/layout"
+	"hardnode.dev/internal/keep"
+	"hardnode.dev/internal/logging"
+	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/wire/boot"
+	"hardnode.dev/internal/wire/slots"
+)
+
+// Options are what a Keeper needs.
+type Options struct {
+	State  string // the folder of STATE
+	Boot   string // this boot's id
+	Uptime func() time.Duration
+	// Health says what is missing: for a slot to count as up, and to be committed besides.
+	Health func() (up, well []string)
+	Reboot func(reason string) error
+	Log    *slog.Logger // nil discards
+}
+
+// Keeper keeps the slots. Its methods may be called at once.
+type Keeper struct {
+	o    Options
+	log  *slog.Logger
+	vars efi.Vars
+	disk string // the installed disk; "": this host is not installed
+	esp  string // its ESP's device
+	doc  keep.Doc[bootorder.Record]
+	mu   struct {
+		sync.Mutex // of the ESP too: one at a time
+		waits      []string
+		settled    bool // nothing is left to do in this boot
+	}
+	work struct {
+		sync.Mutex
+		busy, failed string
+	}
+}
+
+// New makes one. On a host that is not installed it does nothing.
+func New(o Options) *Keeper {
+	k := &Keeper{o: o, log: logging.Or(o.Log), vars: efi.Vars{Dir: efi.Dir},
+		doc: keep.Doc[bootorder.Record]{Path: filepath.Join(o.State, filepath.Base(boot.SlotsFile)), Version: 1}}
+	if k.disk = install.InstalledOn(); k.disk != "" {
+		k.esp = install.Part(k.disk, 1)
+	}
+	return k
+}
+
+// every is how often it is looked at how well a slot is.
+const every = 5 * time.Second
+
+// Run looks at this boot until it is settled and ctx ends.
+func (k *Keeper) Run(ctx context.Context) error {
+	if k.disk == "" {
+		<-ctx.Done()
+		return nil
+	}
+	last := ""
+	return run.Every(ctx, every, func(context.Context) error {
+		err := k.look()
+		if err != nil && err.Error() != last {
+			last = err.Error()
+			k.log.Error("look at the slots", logging.Err, err)
+		}
+		return nil
+	})
+}
+
+// booted is the slot that this boot is from; "" when it is not known.
+func (k *Keeper) booted() slots.Name {
+	e, ok := bootorder.Parse(k.vars.Selected(), "")
+	if !ok || disk.Booted("/sys/class/block", "/dev", k.vars.Partition()) != k.disk {
+		return ""
+	}
+	return e.Slot
+}
+
+// look decides and carries out.
+func (k *Keeper) look() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.mu.settled {
+		return nil
+	}
+	return k.mounted(unix.MS_RDONLY, func(dir string) error {
+		record, now, err := k.read(dir)
+		if err != nil {
+			return err
+		}
+		v := bootorder.Decide(record, now)
+		k.mu.waits = v.Waits
+		if err := k.apply(dir, record, now, v); err != nil {
+			return err
+		}
+		if v.Reboot != "" {
+			k.log.Warn("the host goes back", logging.Reason, v.Reboot)
+			k.mu.settled = true
+			return k.o.Reboot(v.Reboot)
+		}
+		if k.mu.settled = len(now.Up) == 0 && len(v.Waits) == 0; k.mu.settled {
+			k.log.Info("slots", "booted", now.Booted, "committed", v.Record.Committed)
+			return errors.Join(os.WriteFile(boot.SettledFile, []byte(now.Booted), 0o600), k.order())
+		}
+		return nil
+	})
+}
+
+// order enters the disk into the firmware's boot order again, where it got lost.
+func (k *Keeper) order() error {
+	f, err := os.Open(k.disk)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	esp, err := layout.Find(f)
+	if err != nil {
+		return err
+	}
+	return k.vars.SetOrder(install.BootEntries(esp)...)
+}
+
+// mounted mounts the ESP while f runs.
+func (k *Keeper) mounted(flags uintptr, f func(dir string) error) error {
+	return install.MountedAt(k.esp, "vfat", flags, f)
+}
+
+// read is the record and the moment.
+func (k *Keeper) read(dir string) (bootorder.Record, bootorder.Now, error) {
+	now := bootorder.Now{Booted: k.booted(), Boot: k.o.Boot, Uptime: k.o.Uptime()}
+	now.Up, now.Well = k.o.Health()
+	record, _, err := k.doc.Load()
+	if err != nil {
+		return record, now, fmt.Errorf("read what is known of the slots: %w", err)
+	}
+	names, err := os.ReadDir(filepath.Join(dir, bootorder.Entries))
+	if err != nil {
+		return record, now, fmt.Errorf("list the loader's entries: %w", err)
+	}
+	for _, n := range names {
+		text, err := os.ReadFile(filepath.Join(dir, bootorder.Entries, n.Name()))
+		if err != nil {
+			return record, now, fmt.Errorf("read the loader's entry: %w", err)
+		}
+		if e, ok := bootorder.Parse(n.Name(), string(text)); ok {
+			now.Entries = append(now.Entries, e)
+		}
+	}
+	_, err = os.Stat(filepath.Join(dir, bootorder.File(slots.Rescue)))
+	now.Rescue = err == nil
+	return record, now, nil
+}
+
+// apply makes record and entries as they should be, the record first: entries that don't fit it are put right at the next look, and a slot
+// that is tried without a record of it would never be gone back from.
+func (k *Keeper) apply(dir string, was bootorder.Record, now bootorder.Now, v bootorder.Verdict) error {
+	if !same(was, v.Record) {
+		if err := k.doc.Save(v.Record); err != nil {
+			return fmt.Errorf("keep what is known of the slots: %w", err)
+		}
+	}
+	if sameEntries(now.Entries, v.Entries) {
+		return nil
+	}
+	if err := unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+		return fmt.Errorf("write the loader's entries: %w", err)
+	}
+	return writeEntries(filepath.Join(dir, bootorder.Entries), v.Entries)
+}
+
+// writeEntries writes what is new, and only when that is on the disk takes away what is old: at each cut there is an entry for every slot
+// that can be booted. (FAT can't replace one name by another at once.)
+func writeEntries(dir string, want []bootorder.Entry) error {
+	keepNames := map[string]bool{}
+	for _, e := range want {
+		keepNames[e.Name()] = true
+		path := filepath.Join(dir, e.Name())
+		if text, err := os.ReadFile(path); err == nil && string(text) == e.Text() {
+			continue
+		}
+		if err := install.Write(path, e.Text()); err != nil {
+			return fmt.Errorf("write the loader's entry: %w", err)
+		}
+	}
+	if err := install.SyncDir(dir); err != nil {
+		return err
+	}
+	names, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("list the loader's entries: %w", err)
+	}
+	for _, n := range names {
+		if _, ours := bootorder.Parse(n.Name(), ""); ours && !keepNames[n.Name()] {
+			if err := os.Remove(filepath.Join(dir, n.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("remove the loader's old entry: %w", err)
+			}
+		}
+	}
+	return install.SyncDir(dir)
+}
+
+func same(a, b bootorder.Record) bool {
+	t := a.Trial == b.Trial || a.Trial != nil && b.Trial != nil && *a.Trial == *b.Trial
+	return t && a.Committed == b.Committed && slices.Equal(a.Known, b.Known)
+}
+
+func sameEntries(a, b []bootorder.Entry) bool {
+	name := func(list []bootorder.Entry) (names []string) {
+		for _, e := range list {
+			names = append(names, e.Name()+" "+e.Version)
+		}
+		slices.Sort(names)
+		return names
+	}
+	return slices.Equal(name(a), name(b))
+}

@@ -1,0 +1,53 @@
+package machine
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"hardnode.dev/init/sys"
+	"hardnode.dev/internal/disk/bootorder"
+	"hardnode.dev/internal/disk/efi"
+	"hardnode.dev/internal/keep"
+	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/wire/boot"
+	"hardnode.dev/internal/wire/slots"
+)
+
+// trialGrace is how long after its deadline a slot on trial may be left to the agent, which sends the host back itself, with its reason.
+const trialGrace = 30 * time.Second
+
+// stepTrial sees to it that a system on trial whose agent never comes up goes back too. It comes before the agent, whose document this is.
+func (m *Machine) stepTrial(context.Context) (string, error) {
+	e, ok := bootorder.Parse((efi.Vars{Dir: efi.Dir}).Selected(), "")
+	if !ok {
+		return "", nil // not booted from a slot
+	}
+	record, _, err := keep.Doc[bootorder.Record]{Path: boot.SlotsFile, Version: 1}.Load()
+	if err != nil {
+		return "", err
+	}
+	within := trialOf(record, e.Slot, m.bootID)
+	if within == 0 {
+		return fmt.Sprintf("slot %s", e.Slot), nil
+	}
+	m.tasks <- run.Task{Name: "trial", Run: func(ctx context.Context) error {
+		if !run.Wait(ctx, within+trialGrace-sys.Uptime()) {
+			return nil
+		}
+		if _, err := os.Stat(boot.SettledFile); err != nil {
+			m.Ask(Leave{Reason: fmt.Sprintf("slot %s: its agent did not say within %s that it is well", e.Slot, within)})
+		}
+		return nil
+	}}
+	return fmt.Sprintf("slot %s is tried: it must be well %s after the kernel's start", e.Slot, within), nil
+}
+
+// trialOf is how long the booted slot has to be well; 0 when it is not on trial.
+func trialOf(r bootorder.Record, booted slots.Name, bootID string) time.Duration {
+	if t := r.Trial; t != nil && t.Slot == booted && t.Boot != bootID {
+		return time.Duration(t.Within) * time.Second
+	}
+	return 0
+}

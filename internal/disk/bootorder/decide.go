@@ -1,0 +1,270 @@
+package bootorder
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"hardnode.dev/internal/wire/slots"
+)
+
+// Record is what a host keeps of its slots (STATE/slots.json): what the loader's entries can't say.
+type Record struct {
+	Committed slots.Name `json:"committed"`
+	Known     []Known    `json:"known"`
+	Trial     *Trial     `json:"trial,omitempty"`
+}
+
+// Known is what is known of one slot.
+type Known struct {
+	Slot    slots.Name  `json:"name"`
+	State   slots.State `json:"state"` // Good, Staged or Failed; the committed one is Good
+	Version string      `json:"version"`
+	SHA256  string      `json:"sha256,omitempty"`
+	Reason  string      `json:"reason,omitempty"`
+}
+
+// Trial is a slot that is to be booted once.
+type Trial struct {
+	Slot   slots.Name `json:"slot"`
+	Within int64      `json:"withinSec"` // of the kernel's start: until then it must be well
+	Boot   string     `json:"boot"`      // the boot it was asked for in
+	// Back: the slot was good before, and is gone back to: it is committed when it is up.
+	Back bool `json:"back,omitempty"`
+}
+
+// Times of a trial: what it has when nobody says, and what may be said.
+const (
+	Within      = 10 * time.Minute
+	LeastWithin = 30 * time.Second
+	MostWithin  = 2 * time.Hour
+)
+
+// Now is the moment.
+type Now struct {
+	Entries []Entry    // as they are on the ESP
+	Booted  slots.Name // the slot this boot is from
+	Boot    string     // this boot's id
+	Uptime  time.Duration
+	Rescue  bool // there is a rescue system
+	// Up: what a slot needs to count as booted. Well: what it needs to be committed besides. Each says what is missing.
+	Up, Well []string
+}
+
+// Verdict is what follows.
+type Verdict struct {
+	Record  Record
+	Entries []Entry  // as they should be
+	Reboot  string   // why the host must go back to the other slot now; "": it stays
+	Waits   []string // what a slot on trial is not yet well in
+}
+
+// of is what is known of a slot.
+func (r Record) of(n slots.Name) (Known, bool) {
+	i := slices.IndexFunc(r.Known, func(k Known) bool { return k.Slot == n })
+	if i < 0 {
+		return Known{Slot: n, State: slots.Empty}, false
+	}
+	return r.Known[i], true
+}
+
+// set changes what is known of a slot. The record it was called on stays as it was.
+func (r *Record) set(k Known) {
+	r.Known = slices.DeleteFunc(slices.Clone(r.Known), func(x Known) bool { return x.Slot == k.Slot })
+	if k.State != slots.Empty {
+		r.Known = append(r.Known, k)
+	}
+	slices.SortFunc(r.Known, func(x, y Known) int { return cmp.Compare(x.Slot, y.Slot) })
+}
+
+func (r *Record) mark(n slots.Name, s slots.State, reason string) {
+	if k, ok := r.of(n); ok {
+		k.State, k.Reason = s, reason
+		r.set(k)
+	}
+}
+
+// Decide looks at how this boot goes. Nothing changes when nothing has to.
+func Decide(r Record, n Now) Verdict {
+	r.Known = slices.Clone(r.Known)
+	for _, e := range n.Entries { // a disk that was just installed, or whose STATE is another one
+		if _, ok := r.of(e.Slot); !ok && e.Slot != slots.Rescue {
+			r.set(Known{Slot: e.Slot, State: slots.Staged, Version: e.Version})
+		}
+	}
+	v := Verdict{Record: r}
+	switch t := r.Trial; {
+	case n.Booted != slots.A && n.Booted != slots.B: // rescue, or not known: somebody looks at what is there
+		v.Entries = n.Entries
+		return v
+	case t != nil && t.Slot == n.Booted && t.Boot != n.Boot:
+		v.trial(n, *t)
+	case t != nil && t.Boot != n.Boot: // the other slot came up in its place
+		v.Record.Trial = nil
+		reason := "the boot loader could not start it, or it ended before it was well"
+		if k, _ := r.of(t.Slot); k.State == slots.Failed && k.Reason != "" {
+			reason = k.Reason
+		}
+		v.Record.mark(t.Slot, slots.Failed, reason)
+		v.settled(n)
+	case t != nil: // asked for in this boot: it comes with the next one
+		v.Entries = order(v.Record, n, t.Slot)
+	default:
+		v.settled(n)
+	}
+	return v
+}
+
+// trial looks at a slot that is tried.
+func (v *Verdict) trial(n Now, t Trial) {
+	missing := slices.Clone(n.Up)
+	if !t.Back {
+		missing = append(missing, n.Well...)
+	}
+	within := time.Duration(t.Within) * time.Second
+	switch {
+	case len(missing) == 0:
+		v.Record.Trial = nil
+		v.commit(n.Booted)
+		v.Entries = order(v.Record, n, n.Booted)
+	case n.Uptime >= within:
+		reason := fmt.Sprintf("not well within %s: %s", within, strings.Join(missing, "; "))
+		v.Record.mark(n.Booted, slots.Failed, reason)
+		v.Reboot = fmt.Sprintf("slot %s was %s", n.Booted, reason)
+		v.Entries = order(v.Record, n, n.Booted.Other()) // whatever the counts have come to
+	default:
+		v.Waits, v.Entries = missing, n.Entries
+	}
+}
+
+// settled looks at a boot in which nothing is tried. Its slot gets its count again when it is up; until then a boot that fails is the
+// loader's reason to take the other one.
+func (v *Verdict) settled(n Now) {
+	v.Entries = n.Entries
+	if len(n.Up) > 0 {
+		return
+	}
+	if was := v.Record.Committed; was != n.Booted && was != "" {
+		if k, _ := v.Record.of(was); k.State != slots.Failed {
+			v.Record.mark(was, slots.Failed, "it was committed, and its last boot ended before it was up")
+		}
+	}
+	v.commit(n.Booted)
+	v.Entries = order(v.Record, n, n.Booted)
+}
+
+func (v *Verdict) commit(n slots.Name) {
+	v.Record.Committed = n
+	v.Record.mark(n, slots.Good, "")
+}
+
+// order is the entries with one slot first. A slot that failed, or was never tried, keeps out of the way until somebody asks for it; the
+// rescue system comes when no other has a boot left. What is gone back to may be booted twice: once more than a cut of the power needs.
+func order(r Record, n Now, first slots.Name) (list []Entry) {
+	for i, slot := range []slots.Name{first, first.Other()} {
+		k, ok := r.of(slot)
+		if !ok {
+			continue
+		}
+		left := 1
+		switch {
+		case slot != first && k.State == slots.Good:
+			left = 2
+		case slot != first:
+			left = 0
+		}
+		list = append(list, Entry{Slot: slot, Rank: i + 1, Version: k.Version, Left: left})
+	}
+	for _, e := range n.Entries {
+		if n.Rescue && e.Slot == slots.Rescue {
+			list = append(list, Entry{Slot: slots.Rescue, Rank: 3, Version: e.Version, Left: Uncounted})
+			break
+		}
+	}
+	return list
+}
+
+// Ask applies an action that a person asked for. Its error names the next step.
+func Ask(r Record, n Now, what slots.Action, slot slots.Name, within time.Duration) (Verdict, error) {
+	v := Verdict{Record: r, Entries: n.Entries}
+	v.Record.Known = slices.Clone(r.Known)
+	if n.Booted != slots.A && n.Booted != slots.B {
+		return v, fmt.Errorf("this host was not booted from slot a or b")
+	}
+	if slot == "" {
+		slot = n.Booted.Other()
+	}
+	k, _ := r.of(slot)
+	switch {
+	case slot == n.Booted:
+		return v, fmt.Errorf("slot %s is the one that is booted; name the other one", slot)
+	case r.Trial != nil && r.Trial.Boot != n.Boot:
+		return v, fmt.Errorf("slot %s is being tried; wait until it is committed or the host has gone back", r.Trial.Slot)
+	case k.State == slots.Empty:
+		return v, fmt.Errorf("slot %s is empty; stage a system into it first", slot)
+	}
+	switch what {
+	case slots.Try:
+		within = cmp.Or(within, Within)
+		if within < LeastWithin || within > MostWithin {
+			return v, fmt.Errorf("within %s: want %s to %s", within, LeastWithin, MostWithin)
+		}
+		v.Record.Trial = &Trial{Slot: slot, Within: int64(within / time.Second), Boot: n.Boot}
+	case slots.Rollback:
+		if k.State != slots.Good {
+			return v, fmt.Errorf("slot %s is %s%s, so it is not gone back to; try it instead", slot, k.State, because(k.Reason))
+		}
+		v.Record.Trial = &Trial{Slot: slot, Within: int64(Within / time.Second), Boot: n.Boot, Back: true}
+	default:
+		return v, fmt.Errorf("%s is nothing that is asked of entries", what)
+	}
+	v.Entries = order(v.Record, n, slot)
+	return v, nil
+}
+
+func because(reason string) string {
+	if reason == "" {
+		return ""
+	}
+	return " (" + reason + ")"
+}
+
+// Stage says that a slot holds another system now, which nobody tried. It is called with Version "" before the slot is written to.
+func Stage(r Record, n Now, k Known) (Verdict, error) {
+	v := Verdict{Record: r}
+	switch {
+	case k.Slot == n.Booted:
+		return v, fmt.Errorf("slot %s is the one that is booted", k.Slot)
+	case r.Trial != nil && r.Trial.Boot != n.Boot:
+		return v, fmt.Errorf("slot %s is being tried, and %s is what the host goes back to; wait until it is committed", r.Trial.Slot,
+			k.Slot)
+	case k.Slot == r.Committed:
+		return v, fmt.Errorf("slot %s is the committed one; it is replaced when another one was committed", k.Slot)
+	}
+	v.Record.Trial = nil
+	k.State, k.Reason = slots.Staged, ""
+	if k.Version == "" {
+		k.State = slots.Empty
+	}
+	v.Record.set(k)
+	v.Entries = order(v.Record, n, n.Booted)
+	return v, nil
+}
+
+// Next is the slot that the loader takes at the next boot: exhausted entries last, then by rank (systemd-boot 252).
+func Next(entries []Entry) slots.Name {
+	if len(entries) == 0 {
+		return ""
+	}
+	return slices.MinFunc(entries, func(x, y Entry) int {
+		spent := func(e Entry) int {
+			if e.Left == 0 {
+				return 1
+			}
+			return 0
+		}
+		return cmp.Or(cmp.Compare(spent(x), spent(y)), cmp.Compare(x.Rank, y.Rank), cmp.Compare(y.Left, x.Left))
+	}).Slot
+}

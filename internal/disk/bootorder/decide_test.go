@@ -1,0 +1,259 @@
+package bootorder
+
+import (
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"hardnode.dev/internal/wire/slots"
+)
+
+// machine is a host, its loader and its firmware, as values.
+type machine struct {
+	entries []Entry
+	record  Record
+	boots   int
+	bad     map[slots.Name]fault
+}
+
+// fault is what is wrong with a slot's system.
+type fault int
+
+const (
+	whole  fault = iota
+	dead         // it can't be loaded, or panics early
+	sick         // its agent comes up, and is never well
+	silent       // its agent never comes up; init sends the host back
+)
+
+// power boots once: the loader takes an entry and counts, the system does what it does. It returns the slot and how it went.
+func (m *machine) power() (slots.Name, string) {
+	m.boots++
+	slot := Next(m.entries)
+	i := slices.IndexFunc(m.entries, func(e Entry) bool { return e.Slot == slot })
+	if e := &m.entries[i]; e.Left > 0 {
+		e.Left, e.Done = e.Left-1, e.Done+1
+	}
+	now := Now{Entries: m.entries, Booted: slot, Boot: strings.Repeat("x", m.boots)}
+	switch m.bad[slot] {
+	case dead, silent:
+		return slot, "ended"
+	case sick:
+		now.Well = []string{"the orchestrator"}
+	}
+	for _, now.Uptime = range []time.Duration{time.Minute, time.Hour} {
+		v := Decide(m.record, now)
+		m.record, m.entries = v.Record, v.Entries
+		if now.Entries = m.entries; v.Reboot != "" {
+			return slot, v.Reboot
+		}
+	}
+	return slot, "up"
+}
+
+func (m *machine) ask(t *testing.T, what slots.Action) {
+	t.Helper()
+	v, err := Ask(m.record, m.now(), what, "", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.record, m.entries = v.Record, v.Entries
+}
+
+func (m *machine) now() Now {
+	return Now{Entries: m.entries, Booted: m.record.Committed, Boot: strings.Repeat("x", m.boots)}
+}
+
+// stage puts another system into the slot that is not booted.
+func (m *machine) stage(t *testing.T, f fault) {
+	t.Helper()
+	slot := m.record.Committed.Other()
+	for _, version := range []string{"", "0.2.0"} {
+		v, err := Stage(m.record, m.now(), Known{Slot: slot, Version: version})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.record, m.entries = v.Record, v.Entries
+	}
+	m.bad[slot] = f
+}
+
+func installed() *machine {
+	return &machine{entries: []Entry{{slots.A, 1, "0.1.0", 1, 0}}, bad: map[slots.Name]fault{}}
+}
+
+func (m *machine) state(n slots.Name) (slots.State, string) {
+	k, _ := m.record.of(n)
+	return k.State, k.Reason
+}
+
+// A good system is tried, committed, and booted from then on; one that is not is gone back from, with the reason.
+func TestTrial(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		fault  fault
+		boots  int // until the host is up and settled
+		slot   slots.Name
+		reason string
+	}{
+		{"whole", whole, 1, slots.B, ""},
+		{"dead", dead, 2, slots.A, "could not start it"},
+		{"silent", silent, 2, slots.A, "could not start it"},
+		{"sick", sick, 2, slots.A, "not well within 10m0s: the orchestrator"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := installed()
+			m.power()
+			if m.record.Committed != slots.A || m.entries[0].Left != 1 {
+				t.Fatalf("after the first boot: %+v, %+v", m.record, m.entries)
+			}
+			m.stage(t, c.fault)
+			if slot, _ := m.power(); slot != slots.A {
+				t.Fatalf("booted %s, which nobody asked for", slot)
+			}
+			m.ask(t, slots.Try)
+			for i := range c.boots {
+				if slot, how := m.power(); i == c.boots-1 && (slot != c.slot || how != "up") {
+					t.Errorf("boot %d is from %s: %s", i+1, slot, how)
+				}
+			}
+			if s, reason := m.state(slots.B); m.record.Committed != c.slot || m.record.Trial != nil || !strings.Contains(reason,
+				c.reason) ||
+				(s == slots.Failed) != (c.slot == slots.A) {
+				t.Errorf("at the end: %+v", m.record)
+			}
+			for range 3 {
+				if slot, how := m.power(); slot != c.slot || how != "up" {
+					t.Errorf("later: %s, %s", slot, how)
+				}
+			}
+		})
+	}
+}
+
+// A committed slot that stops to boot is left for the other good one at once.
+func TestCommittedDies(t *testing.T) {
+	m := installed()
+	m.power()
+	m.stage(t, whole)
+	m.ask(t, slots.Try)
+	m.power()
+	m.bad[slots.B] = dead
+	if slot, _ := m.power(); slot != slots.B {
+		t.Fatalf("booted %s", slot)
+	}
+	if slot, how := m.power(); slot != slots.A || how != "up" {
+		t.Errorf("then %s: %s", slot, how)
+	}
+	if s, reason := m.state(slots.B); s != slots.Failed || !strings.Contains(reason, "ended before it was up") {
+		t.Errorf("b is %s: %s", s, reason)
+	}
+}
+
+func TestRollback(t *testing.T) {
+	m := installed()
+	m.power()
+	if _, err := Ask(m.record, m.now(), slots.Rollback, "", 0); err == nil || !strings.Contains(err.Error(), "slot b is empty") {
+		t.Errorf("back to nothing: %v", err)
+	}
+	m.stage(t, whole)
+	if _, err := Ask(m.record, m.now(), slots.Rollback, "", 0); err == nil || !strings.Contains(err.Error(), "try it instead") {
+		t.Errorf("back to what was never tried: %v", err)
+	}
+	m.ask(t, slots.Try)
+	m.power()
+	m.ask(t, slots.Rollback)
+	if v := Decide(m.record, m.now()); v.Record.Committed != slots.B || v.Record.Trial == nil || Next(v.Entries) != slots.A {
+		t.Errorf("asked for: %+v, %+v", v.Record, v.Entries)
+	}
+	m.bad[slots.A] = sick // the orchestrator is away: no reason to stay where somebody wants to be away from
+	if slot, how := m.power(); slot != slots.A || how != "up" || m.record.Committed != slots.A {
+		t.Errorf("then %s: %s, %+v", slot, how, m.record)
+	}
+}
+
+// Both bad: with a rescue system that one is booted, and booted again.
+func TestRescue(t *testing.T) {
+	m := installed()
+	m.entries = append(m.entries, Entry{slots.Rescue, 3, "0.1.0", Uncounted, 0})
+	m.bad[slots.A] = dead
+	m.power()
+	for range 3 {
+		slot := Next(m.entries)
+		if slot != slots.Rescue {
+			t.Errorf("booted %s", slot)
+		}
+		now := Now{Entries: m.entries, Booted: slot, Boot: "y", Rescue: true}
+		if v := Decide(m.record, now); v.Reboot != "" || Next(v.Entries) != slots.Rescue {
+			t.Errorf("rescue decides %+v", v)
+		}
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	m := installed()
+	m.power()
+	m.stage(t, whole)
+	trying := m.record
+	trying.Trial = &Trial{Slot: slots.B, Within: 60, Boot: "before"}
+	onB := m.now()
+	onB.Booted = slots.B
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{second(Ask(m.record, m.now(), slots.Try, slots.A, 0)), "the one that is booted"},
+		{second(Ask(m.record, m.now(), slots.Try, slots.B, time.Second)), "want 30s to 2h"},
+		{second(Ask(m.record, Now{Booted: slots.Rescue}, slots.Try, slots.B, 0)), "not booted from slot"},
+		{second(Ask(trying, onB, slots.Try, slots.A, 0)), "being tried"},
+		{second(Stage(m.record, m.now(), Known{Slot: slots.A})), "the one that is booted"},
+		{second(Stage(trying, onB, Known{Slot: slots.A})), "what the host goes back to"},
+		{second(Stage(m.record, onB, Known{Slot: slots.A})), "the committed one"},
+	} {
+		if c.err == nil || !strings.Contains(c.err.Error(), c.want) {
+			t.Errorf("got %v, want %q", c.err, c.want)
+		}
+	}
+}
+
+func second(_ Verdict, err error) error { return err }
+
+// Whatever happens to a slot that is tried, and whenever the power is cut, the host is back on a system that works after two boots more,
+// and stays on one.
+func TestAnyFault(t *testing.T) {
+	for seed := range uint64(2000) {
+		r := rand.New(rand.NewPCG(seed, 0))
+		m := installed()
+		m.power()
+		for range 6 {
+			m.stage(t, fault(r.IntN(4)))
+			m.ask(t, slots.Try)
+			for range r.IntN(3) { // cut before the system does anything
+				slot := Next(m.entries)
+				i := slices.IndexFunc(m.entries, func(e Entry) bool { return e.Slot == slot })
+				if e := &m.entries[i]; e.Left > 0 {
+					e.Left, e.Done = e.Left-1, e.Done+1
+				}
+				m.boots++
+			}
+			up := 0
+			for i := range 5 {
+				slot, how := m.power()
+				if how != "up" && i >= 3 && m.bad[slot] != whole {
+					t.Fatalf("seed %d: boot %d is still from %s: %s; %+v %+v", seed, i, slot, how, m.record, m.entries)
+				}
+				if how == "up" {
+					up++
+				}
+			}
+			if up < 2 || m.record.Trial != nil || m.bad[m.record.Committed] == dead {
+				t.Fatalf("seed %d: %d boots came up; %+v %+v", seed, up, m.record, m.entries)
+			}
+			if m.bad[m.record.Committed] != whole {
+				break // what was committed is what could not be told from a good one: nothing to try from here
+			}
+		}
+	}
+}

@@ -1,0 +1,42 @@
+package hosttest
+
+import (
+	"encoding/json"
+
+	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/install"
+	"hardnode.dev/internal/wire/slots"
+)
+
+// disk answers what is asked of a host's disks: it has one, and two systems on it.
+func (h *Host) disk(r host.SessionRequest) (answer string, exit host.Exit) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.mu.refuses != "" {
+		return "", host.Exit{Code: 125, Error: h.mu.refuses}
+	}
+	var v any
+	if a := r.Install; a != nil {
+		s := install.Status{State: install.None, Disks: []install.Disk{{Path: "/dev/sda", Holds: "nothing"}}}
+		if a.Do != nil {
+			s.State, s.Plan = install.Running, &install.Plan{Disk: s.Disks[0], Wipes: a.Do.Wipe, Partitions: []install.Partition{},
+				Steps: []string{"mark /dev/sda", "reboot from it"}}
+			if a.Do.DryRun {
+				s.State = install.Planned
+			}
+		}
+		v = s
+	} else {
+		s := slots.Status{Installed: true, Disk: "/dev/sda", Slots: []slots.Slot{{Name: slots.A, State: slots.Committed, Booted: true},
+			{Name: slots.B, State: slots.Good}}}
+		if a := r.Slots.Do; a != nil && a.Action == slots.Try {
+			s.Slots[1].State, s.Slots[1].Next = slots.Trying, true
+		}
+		v = s
+	}
+	raw, err := json.Marshal(v)
+	if err != nil {
+		panic("BUG: an answer does not encode: " + err.Error())
+	}
+	return string(raw), host.Exit{}
+}

@@ -1,0 +1,51 @@
+package cli
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"hardnode.dev/internal/wire/install"
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/internal/wire/slots"
+)
+
+// disks has hosts answer for their disks and systems.
+func (f *fake) disks(mux *http.ServeMux) {
+	path := operator.Prefix + "/hosts/{host}/"
+	status := install.Status{State: install.Planned, Plan: &install.Plan{Disk: install.Disk{Path: "/dev/sda", Model: "QEMU", Holds: "NTFS"},
+		Wipes: "NTFS", Source: "boot medium /dev/sdb1", Partitions: []install.Partition{}, Steps: []string{"wipe /dev/sda",
+			"reboot from it"}}}
+	mux.HandleFunc("POST "+path+"install", func(w http.ResponseWriter, r *http.Request) {
+		var want install.Spec
+		json.NewDecoder(r.Body).Decode(&want)
+		if want.Wipe == "" {
+			refuse(w, operator.Conflict, "hosts/infra-1", "not installed: disk /dev/sda: it holds NTFS", "see hnctl host slots infra-1")
+			return
+		}
+		reply(w, 202, status)
+	})
+	all := slots.Status{Installed: true, Disk: "/dev/sda", Slots: []slots.Slot{
+		{Name: slots.A, State: slots.Committed, Version: "0.1.0", Booted: true, Next: true, Tries: 1, Bytes: 40 << 20},
+		{Name: slots.B, State: slots.Failed, Version: "0.2.0", Reason: "not well within 10m0s: gossip is not up"}}}
+	mux.HandleFunc("GET "+path+"slots", func(w http.ResponseWriter, r *http.Request) {
+		if r.PathValue("host") == "host-1" {
+			reply(w, 200, slots.Status{})
+			return
+		}
+		reply(w, 200, all)
+	})
+	mux.HandleFunc("POST "+path+"slots", func(w http.ResponseWriter, r *http.Request) {
+		var want slots.Request
+		json.NewDecoder(r.Body).Decode(&want)
+		if want.Action == slots.Rollback {
+			refuse(w, operator.Conflict, "hosts/infra-1", "slot b is failed, so it is not gone back to; try it instead",
+				"see hnctl host slots")
+			return
+		}
+		s := all
+		if want.Action == slots.Copy {
+			s.Busy = "a system is being written"
+		}
+		reply(w, 202, s)
+	})
+}
