@@ -64,19 +64,20 @@ func (b Builder) PXE(ctx context.Context) error {
 
 // ipxe is the script that boots a profile. A user host's says where its configuration lies; an infra host's comes with the machine, since
 // keys come with it. What DHCP named, ${filename}, is the script's own address, and netd takes the dots out of what is made of it.
-// (${cwuri}, which would say it for a script that another one loads too, is newer than Debian's iPXE.)
+// (${cwuri}, which would say it for a script that another one loads too, is newer than Debian's iPXE.) The timeouts are in milliseconds
+// without progress: iPXE alone waits for ever for a server that went without a word.
 func ipxe(profile string) string {
 	choose, config := "", ""
 	if profile == "host" {
 		choose = "set config ${filename}/../hardnode.yaml\n" +
-			"imgfetch --name own configs/${netX/mac:hexhyp}.yaml && imgfree own && " +
+			"imgfetch --timeout 20000 --name own configs/${netX/mac:hexhyp}.yaml && imgfree own && " +
 			"set config ${filename}/../configs/${netX/mac:hexhyp}.yaml ||\n"
 		config = " " + boot.ConfigArgument + "${config}"
 	}
 	return fmt.Sprintf(`#!ipxe
 :start
-%skernel --name vmlinuz vmlinuz initrd=%[2]s.initrd %[3]s%[4]s || goto failed
-initrd --name %[2]s.initrd %[2]s.initrd || goto failed
+%skernel --timeout 20000 --name vmlinuz vmlinuz initrd=%[2]s.initrd %[3]s%[4]s || goto failed
+initrd --timeout 20000 --name %[2]s.initrd %[2]s.initrd || goto failed
 boot || goto failed
 :failed
 echo
