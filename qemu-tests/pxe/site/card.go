@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 
 	"github.com/vishvananda/netlink"
@@ -39,7 +40,10 @@ func plug(address string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = errors.Join(netlink.AddrAdd(link, addr), netlink.LinkSetUp(links[0]), netlink.LinkSetUp(link))
+	// A server that comes back has the card that it had: who talked to it before still knows its address.
+	mac := append(net.HardwareAddr{0x52, 0x54}, addr.IP.To4()...)
+	err = errors.Join(netlink.LinkSetHardwareAddr(link, mac),
+		netlink.AddrAdd(link, addr), netlink.LinkSetUp(links[0]), netlink.LinkSetUp(link))
 	return os.NewFile(uintptr(fd), name), err
 }
 
