@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 	"os"
 	"slices"
@@ -33,8 +34,13 @@ func fetches(a *app.App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s, err := fetch(cmd.Context(), all, args[0], out, seeds, func(ctx context.Context, path string) (operator.ReleaseChunk, error) {
-				return app.Get[operator.ReleaseChunk](ctx, a, path)
+			call, err := api(a)
+			if err != nil {
+				return err
+			}
+			s, err := fetch(cmd.Context(), all, args[0], out, seeds, func(ctx context.Context, path string) (c operator.ReleaseChunk,
+				err error) {
+				return c, call(ctx, http.MethodGet, path, nil, &c)
 			})
 			if err != nil {
 				return err

@@ -32,7 +32,11 @@ func imports(a *app.App) *cobra.Command {
 				return err
 			}
 			defer f.Close()
-			got, err := send(cmd.Context(), a.Call, f, func(t operator.ReleasePart) {
+			call, err := api(a)
+			if err != nil {
+				return err
+			}
+			got, err := send(cmd.Context(), call, f, func(t operator.ReleasePart) {
 				a.Say("%s: %d MiB", t.Path, (t.Bytes-t.Offset)>>20)
 			})
 			if err != nil {
@@ -40,6 +44,14 @@ func imports(a *app.App) *cobra.Command {
 			}
 			return a.Show(got.Releases, names(got.Releases), func(t *app.Table) { table(t, got.Releases) })
 		}}
+}
+
+// api is a caller over one connection: an import is a thousand requests, and the orchestrator lets one client have 128 connections.
+func api(a *app.App) (caller, error) {
+	c, err := a.API()
+	return func(ctx context.Context, method, path string, in, out any) error {
+		return c.Call(ctx, method, operator.Prefix+path, in, out)
+	}, err
 }
 
 // send imports a bundle: its metadata first, then what the cluster says is lacking, then the metadata again.
