@@ -147,3 +147,12 @@ func TestBudget(t *testing.T) {
 		t.Error("one byte over the budget passes")
 	}
 }
+
+// TestLoadersMemory: iPXE searches the command line for "mem=" anywhere, and loads nothing above what follows (bzimage.c): the first one
+// must leave room for an initramfs.
+func TestLoadersMemory(t *testing.T) {
+	_, after, found := strings.Cut(cmdline(arguments), "mem=")
+	if found && !strings.HasPrefix(after, "3G ") {
+		t.Errorf("iPXE takes mem=%.8s… for the end of memory", after)
+	}
+}

@@ -8,6 +8,7 @@ type argument struct{ text, reason string }
 
 var arguments = []argument{
 	{"panic=10", "a host whose stage 1 fails comes back by itself; from then on init says the same"},
+	{"hardnode.mem=3G", "says nothing to the kernel: iPXE takes the first mem= that it finds for mem=, also the end of reserve_mem="},
 	{"reserve_mem=128K:4096:hardnode", "ramoops keeps the kernel's last words there where the firmware does not: a reboot leaves it"},
 	{"cryptomgr.notests", "0.3 s of an emulated boot: self-tests find faulty drivers of crypto hardware, and the image carries none"},
 }

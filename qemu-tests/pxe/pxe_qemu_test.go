@@ -120,7 +120,7 @@ func (h *host) sees(pattern string) []string {
 func soak(t *testing.T) {
 	t.Helper()
 	if os.Getenv("HARDNODE_SOAK") == "" {
-		t.Skip("HARDNODE_SOAK is not set: make test boots one machine from the network")
+		t.Skip("HARDNODE_SOAK is not set: boots from the network are in `make soak PKG=./qemu-tests/pxe`")
 	}
 }
 
