@@ -120,8 +120,9 @@ func (k *Keeper) look() error {
 		}
 		if v.Reboot != "" {
 			k.log.Warn("the host goes back", logging.Reason, v.Reboot)
-			k.mu.settled = true
-			return k.o.Reboot(v.Reboot)
+			err := k.o.Reboot(v.Reboot)
+			k.mu.settled = err == nil // else it is tried again at the next look
+			return err
 		}
 		if k.mu.settled = len(now.Up) == 0 && len(v.Waits) == 0; k.mu.settled {
 			k.log.Info("slots", "booted", now.Booted, "committed", v.Record.Committed)
