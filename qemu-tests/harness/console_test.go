@@ -83,7 +83,8 @@ func TestArgs(t *testing.T) {
 		NICs:  []NIC{{Switch: ether.NewSwitch(), MAC: "52:54:00:00:00:01"}, {User: []Forward{{Host: 8080, Guest: 80}}}},
 		FwCfg: map[string][]byte{"opt/b": nil, "opt/a": nil}}
 	emulated, real := strings.Join(c.args(false), " "), strings.Join(c.args(true), " ")
-	for _, want := range []string{"-smp 1 ", "-cpu max,-aes,-pclmulqdq ", "accel=tcg", "-append console=ttyS0 x=1", "-initrd /d/h1.initrd",
+	for _, want := range []string{"-smp 1 ", "-cpu max,-aes,-pclmulqdq,-cx16 ",
+		"accel=tcg", "-append console=ttyS0 x=1", "-initrd /d/h1.initrd",
 		"file=/d/a,,b", "serial=s", "stream,id=net0,server=off,addr.type=fd,addr.str=6", "mac=52:54:00:00:00:01",
 		"user,id=net1,restrict=on,hostfwd=tcp:127.0.0.1:8080-:80", "name=opt/a,file=/d/h1.fwcfg0", "name=opt/b,file=/d/h1.fwcfg1"} {
 		if !strings.Contains(emulated, want) {
