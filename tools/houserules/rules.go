@@ -29,6 +29,7 @@ var arrows = []struct{ from, to, reason string }{
 	{"agent/history", "agent/apply", "what was done is remembered as values"},
 	{"agent/health", "agent/container", "a check asks an address"},
 	{"agent/garbage", "agent/fetch", "what may go is decided without the store of images"},
+	{"orchestrator/patcher/rollout", "orchestrator/patcher", "what is decided knows nobody who carries it out"},
 	{"agent/spawner/fork", "agent/spawner/hold", "a child is made without knowing who remembers it"},
 	{"agent/spawner/stray", "agent/spawner/fork", "a stray may be any child of this process"},
 	{"tools/hnctl/app", "tools/hnctl/cli", "what every command gets knows no command"},
@@ -50,7 +51,7 @@ var own = []struct {
 var (
 	deciding = []string{"agent/plan", "agent/history", "agent/container/spec", "init/reason", "orchestrator/env", "orchestrator/entitle",
 		"orchestrator/place", "orchestrator/ops/progress", "orchestrator/world", "orchestrator/converge",
-		"orchestrator/blocks", "internal/disk/pick", "internal/disk/bootorder"}
+		"orchestrator/blocks", "orchestrator/patcher/rollout", "internal/disk/pick", "internal/disk/bootorder"}
 	forbidden = []string{"os", "net/http", "syscall", "golang.org/x/sys/unix", "log", "log/slog", "hardnode.dev/internal/logging"}
 )
 

@@ -1,0 +1,299 @@
+package rollout
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/operator"
+)
+
+// KindReboot patches a host by booting its other slot.
+const KindReboot = "reboot"
+
+// step is one row of a visit's table.
+type step struct {
+	name   string
+	owner  string // who has to bring it to its end
+	within func(*engine) time.Duration
+	look   func(*engine, *operator.RolloutVisit, *Host) result
+}
+
+// result is what a look at a step found.
+type result struct {
+	done  bool
+	waits string // what it waits for
+	do    Deed   // what to ask for meanwhile; "": nothing
+	bad   string // why it will not come to its end
+}
+
+func waits(do Deed, format string, args ...any) result {
+	return result{waits: fmt.Sprintf(format, args...), do: do}
+}
+
+func bad(format string, args ...any) result { return result{bad: fmt.Sprintf(format, args...)} }
+
+// The steps. Stage comes before drain: what a host runs is moved or stopped only when the release is on its disk, whole and read back from
+// there (a host says "staged" for nothing less), so that no node waits for a download.
+const (
+	stepCordon   = "cordon"
+	stepStage    = "stage"
+	stepDrain    = "drain"
+	stepSwitch   = "switch"
+	stepHealth   = "health"
+	stepCommit   = "commit"
+	stepUncordon = "uncordon"
+	stepBack     = "back"
+)
+
+// The owners.
+const (
+	ownPatcher      = "patcher"
+	ownOrchestrator = "orchestrator"
+	ownHost         = "host"
+)
+
+// kinds are the tables of all kinds of visits. Another kind (without a reboot, by kexec, of a component) is another table.
+var kinds = map[string][]step{
+	KindReboot: {
+		{stepCordon, ownOrchestrator, fixed(2 * time.Minute), (*engine).cordon},
+		{stepStage, ownHost, fixed(30 * time.Minute), (*engine).stage},
+		{stepDrain, ownOrchestrator, fixed(15 * time.Minute), (*engine).drain},
+		{stepSwitch, ownHost, (*engine).bootTime, (*engine).boot},
+		{stepHealth, ownHost, (*engine).bootTime, (*engine).health},
+		{stepCommit, ownPatcher, (*engine).commitTime, (*engine).commit},
+		{stepUncordon, ownOrchestrator, fixed(5 * time.Minute), (*engine).uncordon},
+	},
+}
+
+// harmless are the steps in which a host that fails runs what it ran before, without having been booted.
+var harmless = []string{stepCordon, stepStage, stepDrain, stepUncordon}
+
+func fixed(d time.Duration) func(*engine) time.Duration {
+	return func(e *engine) time.Duration { return e.rules.scaled(d) }
+}
+
+// bootTime is how long a host may be between the order and its being well or back by itself: what it gives the release, what its containers
+// have to end, and its firmware.
+func (e *engine) bootTime() time.Duration {
+	return time.Duration(e.r.Policy.BootSec)*time.Second + e.rules.scaled(5*time.Minute)
+}
+
+func (e *engine) commitTime() time.Duration {
+	return time.Duration(e.r.Policy.HealthSec)*time.Second + e.rules.scaled(5*time.Minute)
+}
+
+// away is what a host waits for while it does not answer; "" when it does.
+func away(h *Host) string {
+	if h.State == operator.HostActive {
+		return ""
+	}
+	return strings.TrimSuffix(fmt.Sprintf("the host is %s: %s", h.State, h.Reason), ": ")
+}
+
+func (e *engine) cordon(_ *operator.RolloutVisit, h *Host) result {
+	if !h.Cordoned {
+		return waits(Cordon, "nothing new may be placed on it")
+	}
+	return result{done: true}
+}
+
+func (e *engine) stage(v *operator.RolloutVisit, h *Host) result {
+	s := h.System
+	switch {
+	case s == nil:
+		return waits("", "what the host says of its system")
+	case s.Slot == "":
+		return bad("the host is not installed any more: it has no slots")
+	case s.Wanted != "" && s.WantedAt.Before(v.Began.Add(-time.Minute)): // of who came before
+		return waits(Forget, "an order of before to be taken back: release %s", s.Wanted)
+	case s.Wanted != e.r.Release:
+		return waits(Stage, "the order to be taken")
+	case !s.Took:
+		return waits("", "%s", orElse(away(h), "the host to take up the order"))
+	case s.State == staged:
+		return result{done: true}
+	case s.State == failed, s.State == refused:
+		return bad("%s", orElse(s.Reason, "the host says "+s.State))
+	}
+	text := s.State
+	if s.Total > 0 {
+		text += fmt.Sprintf(", %d of %d MiB", s.Bytes>>20, s.Total>>20)
+	}
+	return waits("", "%s", strings.Join(nonEmpty(away(h), text, s.Reason), ": "))
+}
+
+func (e *engine) drain(v *operator.RolloutVisit, h *Host) result {
+	if e.r.Policy.Drain == operator.DrainStop {
+		return result{done: true}
+	}
+	op := h.Drain
+	switch {
+	case op == nil:
+		return waits(Drain, "its nodes to be replaced elsewhere, as far as they can be")
+	case op.State == operator.OpDone:
+		return result{done: true}
+	case op.State.Final():
+		why := string(op.State)
+		if op.Problem != nil {
+			why = op.Problem.Error()
+		}
+		return bad("operation %s: %s", op.ID, why)
+	}
+	text := fmt.Sprintf("operation %s", op.ID)
+	for _, s := range op.Steps {
+		if s.State == operator.OpRunning {
+			text += ": " + strings.Join(nonEmpty(s.Name, s.Detail), ": ")
+		}
+	}
+	return waits("", "%s", text)
+}
+
+// boot is the step from the order to boot to the host's being there again, on the release or on what it ran before.
+func (e *engine) boot(v *operator.RolloutVisit, h *Host) result {
+	s := h.System
+	switch {
+	case s == nil:
+		return waits("", "%s", orElse(away(h), "what the host says of its system"))
+	case h.Boot != v.Boot && h.State == operator.HostActive && h.Version == e.r.Release:
+		return result{done: true}
+	case s.Wanted != e.r.Release || s.Step != string(Switch):
+		if h.Boot != v.Boot {
+			return waits("", "the host, which has been booted")
+		}
+		return waits(Switch, "the order to be taken")
+	case s.Took && (s.State == failed || s.State == refused) && h.State == operator.HostActive:
+		return bad("%s", orElse(s.Reason, "the host says "+s.State))
+	case h.Boot != v.Boot && h.State == operator.HostActive && h.Version == v.From:
+		return bad("%s", orElse(s.Reason, "the host is back on "+v.From))
+	}
+	return waits("", "%s", orElse(away(h), "the host to boot"))
+}
+
+// health is the host's own trial: it commits the release when it is well in all that it must be, and goes back when not in time.
+func (e *engine) health(v *operator.RolloutVisit, h *Host) result {
+	s := h.System
+	switch {
+	case s == nil, h.State != operator.HostActive:
+		return waits("", "%s", orElse(away(h), "what the host says of its system"))
+	case h.Version != e.r.Release:
+		return bad("%s", orElse(s.Reason, "the host went back to "+h.Version))
+	case s.State == done, s.State == idle && s.Wanted == "": // the latter: a person took the order back meanwhile
+		return result{done: true}
+	case s.State == failed:
+		return bad("%s", orElse(s.Reason, "the host says "+s.State))
+	}
+	return waits("", "%s", strings.Join(nonEmpty(s.State, strings.Join(s.Waits, "; ")), ": "))
+}
+
+// commit watches the host for as long as the policy says, without a break.
+func (e *engine) commit(v *operator.RolloutVisit, h *Host) result {
+	if !h.Asked && h.State == operator.HostActive {
+		return waits("", "what the host runs")
+	}
+	want := time.Duration(e.r.Policy.HealthSec) * time.Second
+	if sign, severe := e.worse(v, h); sign != nil {
+		v.Well = time.Time{}
+		if v.Symptom == nil {
+			v.Symptom = sign
+		}
+		if severe {
+			return bad("%s", sign.What)
+		}
+		return waits("", "%s", sign.What)
+	}
+	v.Symptom = nil
+	if v.Well.IsZero() {
+		v.Well = e.now
+	}
+	if past := e.now.Sub(v.Well); past < want {
+		return waits("", "well for %s of %s", past.Round(time.Second), want)
+	}
+	return result{done: true}
+}
+
+func (e *engine) uncordon(_ *operator.RolloutVisit, h *Host) result {
+	if h.Cordoned {
+		return waits(Uncordon, "nodes may be placed on it again")
+	}
+	return result{done: true}
+}
+
+// back is the way to what a host ran before, from any step.
+func (e *engine) back(v *operator.RolloutVisit, h *Host) result {
+	s := h.System
+	onIt := h.Version == e.r.Release && e.r.Release != v.From
+	switch {
+	case away(h) != "":
+		return waits("", "%s", away(h))
+	case s == nil:
+		return waits("", "what the host says of its system")
+	case s.Wanted != "":
+		return waits(Forget, "the order to be taken back")
+	case onIt && e.now.Sub(v.Asked) < e.rules.scaled(2*time.Minute) && v.Boot == h.Boot:
+		return waits("", "the host to boot what it ran before")
+	case onIt && s.State == trying:
+		v.Asked, v.Boot = e.now, h.Boot
+		return waits(Reboot, "the host to boot what it ran before")
+	case onIt:
+		v.Asked, v.Boot = e.now, h.Boot
+		return waits(Rollback, "the host to boot what it ran before")
+	case s.State == switching:
+		return waits("", "a boot that was ordered already")
+	case h.Cordoned:
+		return waits(Uncordon, "nodes may be placed on it again")
+	}
+	return result{done: true}
+}
+
+// worse is the first sign that a host on the release is worse than before; severe: no time will heal it.
+func (e *engine) worse(v *operator.RolloutVisit, h *Host) (sign *operator.RolloutSymptom, severe bool) {
+	says := func(node wire.CTID, format string, args ...any) *operator.RolloutSymptom {
+		return &operator.RolloutSymptom{At: e.now, Host: v.Host, Name: v.Name, Node: node, What: fmt.Sprintf(format, args...)}
+	}
+	switch {
+	case h.State != operator.HostActive:
+		return says(0, "%s", away(h)), false
+	case h.Version != e.r.Release:
+		return says(0, "the host went back to %s", h.Version), true
+	}
+	restarts := 0
+	for _, n := range h.Nodes {
+		if !slices.Contains(v.Running, n.CTID) || n.Gone {
+			continue
+		}
+		restarts += n.Restarts
+		switch n.State {
+		case "failing", "broken", "waiting", "starting", "unknown":
+			if sign == nil {
+				sign = says(n.CTID, "%s", strings.TrimSuffix(fmt.Sprintf("node %s of %s/%s ran before and is %s: %s", n.CTID, n.Env,
+					n.Layer, n.State, n.Reason), ": "))
+			}
+		}
+	}
+	if more := restarts - v.Restarts; more > e.r.Policy.Restarts {
+		return says(0, "the host's nodes restarted %d times on the release, at most %d are allowed", more, e.r.Policy.Restarts), true
+	}
+	if sign == nil && len(h.Problems) > v.Problems {
+		sign = says(0, "the host has a problem that it had not before: %s", h.Problems[len(h.Problems)-1])
+	}
+	return sign, false
+}
+
+func orElse(text, other string) string {
+	if text == "" {
+		return other
+	}
+	return text
+}
+
+func nonEmpty(texts ...string) (out []string) {
+	for _, t := range texts {
+		if t != "" {
+			out = append(out, t)
+		}
+	}
+	return out
+}
