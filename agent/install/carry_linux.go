@@ -2,10 +2,8 @@ package install
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -15,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"hardnode.dev/agent/partition"
 	"hardnode.dev/internal/disk"
 	"hardnode.dev/internal/disk/bootorder"
 	"hardnode.dev/internal/disk/efi"
@@ -62,7 +61,7 @@ func (w *work) carry(ctx context.Context) error {
 	if err := w.bare(path); err != nil {
 		return fmt.Errorf("disk %s: %w", path, err)
 	}
-	esp, state, data := Part(path, 1), Part(path, 2), Part(path, 3)
+	esp, state, data := partition.Of(path, 1), partition.Of(path, 2), partition.Of(path, 3)
 	for _, p := range []string{esp, state, data} {
 		if err := appears(ctx, p); err != nil {
 			return fmt.Errorf("disk %s: %w", path, err)
@@ -74,13 +73,13 @@ func (w *work) carry(ctx context.Context) error {
 	}
 	w.i.step(stepState, w.plan)
 	if w.i.o.State != "" {
-		if err := MountedAt(state, "btrfs", 0, func(dir string) error { return copyTree(dir, w.i.o.State) }); err != nil {
+		if err := partition.Mounted(state, "btrfs", 0, func(dir string) error { return copyTree(dir, w.i.o.State) }); err != nil {
 			return fmt.Errorf("disk %s: copy this host's state: %w", path, err)
 		}
 	}
 	w.i.step(stepSystem, w.plan)
 	var sums map[string][32]byte
-	err := MountedAt(esp, "vfat", 0, func(dir string) (err error) {
+	err := partition.Mounted(esp, "vfat", 0, func(dir string) (err error) {
 		sums, err = w.fill(dir)
 		return err
 	})
@@ -88,7 +87,7 @@ func (w *work) carry(ctx context.Context) error {
 		return fmt.Errorf("disk %s: write the system: %w", path, err)
 	}
 	w.i.step(stepCheck, w.plan)
-	if err := MountedAt(esp, "vfat", unix.MS_RDONLY, func(dir string) error { return check(dir, sums) }); err != nil {
+	if err := partition.Mounted(esp, "vfat", unix.MS_RDONLY, func(dir string) error { return check(dir, sums) }); err != nil {
 		return fmt.Errorf("disk %s: %w; the disk may be failing: replace it, or try again", path, err)
 	}
 	if err := noted(path, disk.Written); err != nil {
@@ -122,14 +121,6 @@ func (w *work) bare(path string) error {
 		return fmt.Errorf("make the kernel read the partition table: %w", err)
 	}
 	return nil
-}
-
-// Part is the device of a disk's partition: /dev/sda1, /dev/nvme0n1p1.
-func Part(disk string, n int) string {
-	if last := disk[len(disk)-1]; last >= '0' && last <= '9' {
-		return fmt.Sprintf("%sp%d", disk, n)
-	}
-	return fmt.Sprintf("%s%d", disk, n)
 }
 
 // appears waits for a device.
@@ -181,7 +172,7 @@ func (w *work) fill(dir string) (sums map[string][32]byte, err error) {
 		}
 	}
 	put := func(name, from string) (err error) {
-		if sums[name], err = CopyFile(filepath.Join(dir, name), from); err != nil {
+		if sums[name], err = partition.Copy(filepath.Join(dir, name), from); err != nil {
 			return fmt.Errorf("copy %s: %w", name, err)
 		}
 		return nil
@@ -205,7 +196,7 @@ func (w *work) fill(dir string) (sums map[string][32]byte, err error) {
 			list = append(list, bootorder.Entry{Slot: slots.Rescue, Rank: 3, Version: version, Left: bootorder.Uncounted})
 		}
 		for _, e := range list {
-			if err := Write(filepath.Join(dir, bootorder.Entries, e.Name()), e.Text()); err != nil {
+			if err := partition.Write(filepath.Join(dir, bootorder.Entries, e.Name()), e.Text()); err != nil {
 				return err
 			}
 		}
@@ -229,17 +220,17 @@ func (w *work) fill(dir string) (sums map[string][32]byte, err error) {
 		return nil, err
 	}
 	for name, text := range texts {
-		if err := Write(filepath.Join(dir, name), text); err != nil {
+		if err := partition.Write(filepath.Join(dir, name), text); err != nil {
 			return nil, err
 		}
 	}
-	return sums, SyncDir(dir)
+	return sums, partition.Sync(dir)
 }
 
 // check reads the files from the disk again.
 func check(dir string, sums map[string][32]byte) error {
 	for name, want := range sums {
-		got, err := Sum(filepath.Join(dir, name))
+		got, err := partition.Sum(filepath.Join(dir, name))
 		if err != nil {
 			return fmt.Errorf("read %s back: %w", name, err)
 		}
@@ -252,12 +243,12 @@ func check(dir string, sums map[string][32]byte) error {
 
 // finish makes a written disk one that is booted.
 func (w *work) finish(path string) error {
-	err := MountedAt(Part(path, 1), "vfat", 0, func(dir string) error {
+	err := partition.Mounted(partition.Of(path, 1), "vfat", 0, func(dir string) error {
 		err := os.Rename(filepath.Join(dir, unnamed), filepath.Join(dir, medium.Removable))
 		if errors.Is(err, fs.ErrNotExist) { // it has its name already
 			_, err = os.Stat(filepath.Join(dir, medium.Removable))
 		}
-		return errors.Join(err, SyncDir(dir))
+		return errors.Join(err, partition.Sync(dir))
 	})
 	if err != nil {
 		return fmt.Errorf("disk %s: name the boot loader: %w", path, err)
@@ -301,44 +292,6 @@ func noted(path string, p disk.Progress) error {
 	return errors.Join(layout.SetNote(f, p), f.Close())
 }
 
-// Write writes a file durably.
-func Write(path, text string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = io.WriteString(f, text)
-	return errors.Join(err, f.Sync(), f.Close())
-}
-
-// Sum is a file's SHA-256.
-func Sum(path string) (sum [32]byte, err error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return sum, err
-	}
-	defer f.Close()
-	h := sha256.New()
-	_, err = io.Copy(h, f)
-	return [32]byte(h.Sum(nil)), err
-}
-
-// CopyFile copies a file durably and returns the digest of what was read.
-func CopyFile(to, from string) (sum [32]byte, err error) {
-	src, err := os.Open(from)
-	if err != nil {
-		return sum, err
-	}
-	defer src.Close()
-	dst, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return sum, err
-	}
-	h := sha256.New()
-	_, err = io.CopyBuffer(struct{ io.Writer }{io.MultiWriter(dst, h)}, struct{ io.Reader }{src}, make([]byte, 1<<20))
-	return [32]byte(h.Sum(nil)), errors.Join(err, dst.Sync(), dst.Close())
-}
-
 // copyTree copies files and folders, whole documents each (internal/keep renames them into place), durably.
 func copyTree(to, from string) error {
 	err := filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
@@ -366,7 +319,7 @@ func copyTree(to, from string) error {
 		case !st.Mode().IsRegular() || strings.HasPrefix(d.Name(), "."): // sockets; files that are not whole yet
 			return nil
 		}
-		if _, err := CopyFile(filepath.Join(to, rel), path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if _, err := partition.Copy(filepath.Join(to, rel), path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 		return os.Chmod(filepath.Join(to, rel), st.Mode().Perm())
@@ -374,18 +327,5 @@ func copyTree(to, from string) error {
 	if err != nil {
 		return err
 	}
-	return SyncDir(to)
-}
-
-// SyncDir brings a whole filesystem onto its disk.
-func SyncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if err := unix.Syncfs(int(f.Fd())); err != nil {
-		return fmt.Errorf("sync %q: %w", dir, err)
-	}
-	return nil
+	return partition.Sync(to)
 }

@@ -10,10 +10,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"hardnode.dev/agent/partition"
 	"hardnode.dev/internal/disk"
 	"hardnode.dev/internal/disk/bootorder"
 	"hardnode.dev/internal/disk/medium"
-	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/install"
 	"hardnode.dev/internal/wire/slots"
 )
@@ -135,24 +135,7 @@ func Version(file string) (string, error) {
 
 // within mounts a device read-only, calls f with the folder, and unmounts it.
 func within(path, kind string, f func(dir string) error) error {
-	return MountedAt(path, kind, unix.MS_RDONLY, f)
-}
-
-func MountedAt(path, kind string, flags uintptr, f func(dir string) error) (err error) {
-	dir, err := os.MkdirTemp(boot.RunDir, "install-")
-	if err != nil {
-		return fmt.Errorf("mount %s: %w", path, err)
-	}
-	defer func() { err = errors.Join(err, os.Remove(dir)) }()
-	if err := unix.Mount(path, dir, kind, flags|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
-		return fmt.Errorf("mount %s: %w", path, err)
-	}
-	defer func() {
-		if e := unix.Unmount(dir, 0); e != nil {
-			err = errors.Join(err, fmt.Errorf("unmount %s: %w", path, e), unix.Unmount(dir, unix.MNT_DETACH))
-		}
-	}()
-	return f(dir)
+	return partition.Mounted(path, kind, unix.MS_RDONLY, f)
 }
 
 // looped calls f with a loop device of a file (loop(4)).

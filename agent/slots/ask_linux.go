@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hardnode.dev/agent/install"
+	"hardnode.dev/agent/partition"
 	"hardnode.dev/internal/disk/bootorder"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/wire/slots"
@@ -196,7 +197,7 @@ func (k *Keeper) stage(r slots.Request) error {
 	err := k.mounted(0, func(dir string) (err error) {
 		if r.Action == slots.Copy {
 			r.File = filepath.Join(dir, bootorder.File(slot.Other()))
-			own, err := install.Sum(r.File)
+			own, err := partition.Sum(r.File)
 			if err != nil {
 				return err
 			}
@@ -220,21 +221,21 @@ func (k *Keeper) stage(r slots.Request) error {
 			return fmt.Errorf("the ESP has %d MiB free, and the system needs %d; remove what is not a slot's from it", free>>20,
 				st.Size()>>20+1)
 		}
-		sum, err := install.CopyFile(path(dir), r.File)
+		sum, err := partition.Copy(path(dir), r.File)
 		if err == nil && hex.EncodeToString(sum[:]) != strings.ToLower(r.SHA256) {
 			err = errors.New("the file has another SHA-256 than was asked for; fetch it again")
 		}
 		if err != nil {
 			return errors.Join(err, os.Remove(path(dir)))
 		}
-		return install.SyncDir(dir)
+		return partition.Sync(dir)
 	})
 	if err != nil {
 		return fmt.Errorf("stage into slot %s: %w", slot, err)
 	}
 	// Mounted anew, it is read from the disk.
 	return k.mounted(unix.MS_RDONLY, func(dir string) error {
-		sum, err := install.Sum(path(dir))
+		sum, err := partition.Sum(path(dir))
 		if err != nil {
 			return fmt.Errorf("read slot %s back: %w", slot, err)
 		}

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hardnode.dev/agent/install"
+	"hardnode.dev/agent/partition"
 	"hardnode.dev/internal/disk"
 	"hardnode.dev/internal/disk/bootorder"
 	"hardnode.dev/internal/disk/efi"
@@ -67,7 +68,7 @@ func New(o Options) *Keeper {
 	k := &Keeper{o: o, log: logging.Or(o.Log), vars: efi.Vars{Dir: efi.Dir},
 		doc: keep.Doc[bootorder.Record]{Path: filepath.Join(o.State, filepath.Base(boot.SlotsFile)), Version: 1}}
 	if k.disk = install.InstalledOn(); k.disk != "" {
-		k.esp = install.Part(k.disk, 1)
+		k.esp = partition.Of(k.disk, 1)
 	}
 	return k
 }
@@ -148,7 +149,7 @@ func (k *Keeper) order() error {
 
 // mounted mounts the ESP while f runs.
 func (k *Keeper) mounted(flags uintptr, f func(dir string) error) error {
-	return install.MountedAt(k.esp, "vfat", flags, f)
+	return partition.Mounted(k.esp, "vfat", flags, f)
 }
 
 // read is the record and the moment.
@@ -204,11 +205,11 @@ func writeEntries(dir string, want []bootorder.Entry) error {
 		if text, err := os.ReadFile(path); err == nil && string(text) == e.Text() {
 			continue
 		}
-		if err := install.Write(path, e.Text()); err != nil {
+		if err := partition.Write(path, e.Text()); err != nil {
 			return fmt.Errorf("write the loader's entry: %w", err)
 		}
 	}
-	if err := install.SyncDir(dir); err != nil {
+	if err := partition.Sync(dir); err != nil {
 		return err
 	}
 	names, err := os.ReadDir(dir)
@@ -222,7 +223,7 @@ func writeEntries(dir string, want []bootorder.Entry) error {
 			}
 		}
 	}
-	return install.SyncDir(dir)
+	return partition.Sync(dir)
 }
 
 func same(a, b bootorder.Record) bool {

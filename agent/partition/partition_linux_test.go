@@ -1,0 +1,46 @@
+package partition
+
+import (
+	"crypto/sha256"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func TestOf(t *testing.T) {
+	for disk, want := range map[string]string{"/dev/sda": "/dev/sda2", "/dev/nvme0n1": "/dev/nvme0n1p2", "/dev/vdb": "/dev/vdb2"} {
+		if got := Of(disk, 2); got != want {
+			t.Errorf("%s: the second partition is %s, want %s", disk, got, want)
+		}
+	}
+}
+
+// What is copied is what was read, whatever was there before.
+func TestCopy(t *testing.T) {
+	dir := t.TempDir()
+	from, to := filepath.Join(dir, "from"), filepath.Join(dir, "to")
+	for path, text := range map[string]string{from: "short", to: "something longer"} {
+		if err := Write(path, text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sum, err := Copy(to, from)
+	if err != nil || sum != sha256.Sum256([]byte("short")) {
+		t.Fatalf("copied %x, %v", sum, err)
+	}
+	if got, err := Sum(to); err != nil || got != sum {
+		t.Errorf("what is there is %x, %v; copied was %x", got, err, sum)
+	}
+	if err := Sync(dir); err != nil {
+		t.Error(err)
+	}
+	if _, err := Copy(filepath.Join(dir, "no", "folder"), from); err == nil {
+		t.Error("a file was copied into a folder that is not there")
+	}
+	if err := os.Remove(from); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Copy(to, from); err == nil {
+		t.Error("a file that is not there was copied")
+	}
+}
