@@ -39,7 +39,8 @@ func asking(c *cluster, op, token string) map[string]asked {
 	env, node, h := of("hello", "nosuch"), of("100", "4711"), of("host1", "nosuch")
 	leave := h
 	leave.body = operator.LeaveHost{}
-	disk, change := h, h
+	disk, change, cordon := h, h, h
+	cordon.body = operator.CordonHost{}
 	disk.body = operator.InstallHost{Spec: install.Spec{DryRun: true}}
 	change.body = operator.ChangeSlots{Request: slots.Request{Action: slots.Try}}
 	operation, none := of(op, "op-0000000000000000"), asked{}
@@ -58,8 +59,8 @@ func asking(c *cluster, op, token string) map[string]asked {
 		"getHost":         h, "removeHost": h, "logsHost": session(h, ""),
 		"supportHost": session(h, ""), "configHost": session(h, ""),
 		"rebootHost": leave, "shutdownHost": leave, "getHostInstallation": h, "installHost": disk, "getHostSlots": h,
-		"changeHostSlots": change,
-		"getNode":         node, "execNode": session(node, "?argv=true"), "logsNode": session(node, ""),
+		"changeHostSlots": change, "cordonHost": cordon, "uncordonHost": h,
+		"getNode": node, "execNode": session(node, "?argv=true"), "logsNode": session(node, ""),
 		"jemNode":        session(node, "?module=service&action=status"),
 		"getEnvironment": env, "keepEnvironment": env, "startEnvironment": env, "stopEnvironment": env, "spreadEnvironment": env,
 		"deleteEnvironment": env,

@@ -159,6 +159,9 @@ func (s *Server) operations() {
 	serve(s, route{"shutdownHost", "POST", "/hosts/{host}/shutdown",
 		"Have a host stop its containers and switch itself off; it is answered once the host has begun", authz.Admin, 202},
 		s.leaveHost(true))
+	serve(s, route{"cordonHost", "PUT", "/hosts/{host}/cordon",
+		"Keep new nodes off a host, by id or name; what runs on it goes on", authz.Admin, 200}, s.cordonHost)
+	serve(s, route{"uncordonHost", "DELETE", "/hosts/{host}/cordon", "Let a host take new nodes again", authz.Admin, 200}, s.uncordonHost)
 	serve(s, route{"getHostInstallation", "GET", "/hosts/{host}/install", "A host's disks, and how far its installation is", authz.Platform,
 		200}, s.hostInstallation)
 	serve(s, route{"installHost", "POST", "/hosts/{host}/install",

@@ -45,7 +45,7 @@ func answering(w world.World, name string) (operator.Host, error) {
 	switch {
 	case !ok:
 		return h, noHost(name)
-	case h.State != operator.HostActive:
+	case !h.State.Answers():
 		return h, operator.NewProblem(operator.Unavailable, "hosts/"+h.Name, "it is "+string(h.State)+why(h.Reason)+"; nothing reaches it",
 			"wait for it, or go to its console, its power button or its BMC")
 	}

@@ -35,20 +35,25 @@ func (s *Server) leaveHost(powerOff bool) func(context.Context, caller, *leaveIn
 		if err := order.Validate(); err != nil {
 			return out, operator.NewProblem(operator.Invalid, "reason", err.Error(), "give one line of at most 200 bytes")
 		}
-		what, object := "host.reboot", "hosts/"+h.Name
+		what := "host.reboot"
 		if powerOff {
 			what = "host.shutdown"
 		}
-		if order.Reason != "" {
-			object += fmt.Sprintf(" %q", order.Reason)
-		}
-		if err := s.do(c, what, object, func() error { return s.order(ctx, h, order) }); err != nil {
+		if err := s.do(c, what, because(h, order.Reason), func() error { return s.order(ctx, h, order) }); err != nil {
 			return out, err
 		}
 		s.Ordered(h.ID, order, time.Now())
 		return operator.LeavingHost{ID: h.ID, Name: h.Name, What: order.What(), Boot: h.Boot,
 			Means: operator.LeavingMeans(h, w.Hosts().All(), powerOff)}, nil
 	}
+}
+
+// because names a host, and why something is done to it, for the audit record.
+func because(h operator.Host, reason string) string {
+	if reason == "" {
+		return "hosts/" + h.Name
+	}
+	return fmt.Sprintf("hosts/%s %q", h.Name, reason)
 }
 
 // orderer is who orders it, in a line that fits.

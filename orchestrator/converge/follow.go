@@ -22,6 +22,7 @@ func (x *Index) Load(v *store.View) {
 	each(x, v, store.EnvNames)
 	each(x, v, store.Works)
 	each(x, v, store.Cursors)
+	each(x, v, store.Cordons)
 	each(x, v, store.Nodes)
 }
 
@@ -78,6 +79,8 @@ func (x *Index) take(v *store.View, kind, name string) {
 	case store.Cursors.Kind():
 		c, _ := store.Cursors.Get(v, name)
 		x.setCursor(wire.HostID(name), c.Last)
+	case store.Cordons.Kind():
+		x.setCordon(wire.HostID(name), store.Cordons.Find(v, name))
 	case store.Templates.Kind():
 		x.takeTemplate(name, store.Templates.Find(v, name))
 	}
@@ -135,6 +138,9 @@ func (in Input) index() *Index {
 	for id, c := range in.Cursors {
 		x.setCursor(id, c)
 	}
+	for id, c := range in.Cordons {
+		x.setCordon(id, &c)
+	}
 	for i := range in.Nodes {
 		x.setNode(in.Nodes[i].CTID, &in.Nodes[i])
 	}
@@ -145,7 +151,7 @@ func (in Input) index() *Index {
 func Gather(v *store.View, snapshot live.Snapshot) Input {
 	in := Input{Envs: store.Envs.All(v), Nodes: store.Nodes.All(v), Hosts: store.Hosts.All(v), Live: snapshot, Templates: env.Templates{},
 		Names: map[wire.EnvName]store.Names{}, Works: map[wire.HostID]host.Work{}, Cursors: map[wire.HostID]int{},
-		Spreading: map[wire.EnvName]bool{}}
+		Cordons: map[wire.HostID]store.Cordon{}, Spreading: map[wire.EnvName]bool{}}
 	in.Cluster, _ = store.Clusters.Get(v, store.Only)
 	in.Gossip, _ = store.GossipKeys.Get(v, store.Only)
 	in.Peers, _ = store.PeersDoc.Get(v, store.Only)
@@ -171,6 +177,9 @@ func Gather(v *store.View, snapshot live.Snapshot) Input {
 	}
 	for id, rec := range store.Cursors.Refs(v) {
 		in.Cursors[wire.HostID(id)] = rec.Last
+	}
+	for id, rec := range store.Cordons.Refs(v) {
+		in.Cordons[wire.HostID(id)] = *rec
 	}
 	return in
 }

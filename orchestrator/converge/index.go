@@ -80,6 +80,7 @@ type machine struct {
 	nodes  []wire.CTID // ascending
 	work   *host.Work
 	cursor int
+	cordon *store.Cordon // nil: it takes new nodes
 	status live.Status
 }
 
@@ -105,7 +106,8 @@ func (x *Index) Looked() {
 		}
 	}
 	for id := range x.dirty.hosts {
-		if m := x.hosts[id]; m != nil && m.record == nil && m.work == nil && len(m.nodes) == 0 && m.status == (live.Status{}) {
+		if m := x.hosts[id]; m != nil && m.record == nil && m.work == nil && m.cordon == nil && len(m.nodes) == 0 &&
+			m.status == (live.Status{}) {
 			delete(x.hosts, id)
 		}
 	}

@@ -78,6 +78,7 @@ func TestDirty(t *testing.T) {
 		{"another template", func(x *Index) { x.setTemplate("other:1", &host.Template{}) }, "", "", false},
 		{"a host's record", func(x *Index) { h := *x.hosts["h-3"].record; x.setHost("h-3", &h) },
 			strings.Join(append([]string{"jelastic"}, on("h-3")...), " "), "h-3", true},
+		{"a cordon", func(x *Index) { x.setCordon("h-3", &store.Cordon{}) }, "", "", false},
 		{"a work where a node is gone", func(x *Index) { w := *x.hosts[goneAt].work; x.setWork(goneAt, &w) }, "gone",
 			string(goneAt), false},
 		{"a state", status(here, func(s *live.Status, _ *host.Report) { s.State.State = operator.HostUnreachable }),
@@ -120,6 +121,8 @@ func TestIndexForgets(t *testing.T) {
 		x.setHost(h.ID, nil)
 		x.setWork(h.ID, nil)
 		x.setStatus(h.ID, live.Status{})
+		x.setCordon(h.ID, &store.Cordon{})
+		x.setCordon(h.ID, nil)
 	}
 	x.Plan(t0)
 	x.Looked()

@@ -41,6 +41,7 @@ type Input struct {
 	Published wire.Revision // of Peers and Names together
 	Gossip    store.GossipKey
 	Spreading map[wire.EnvName]bool // environments that an operation env.spread is at work on
+	Cordons   map[wire.HostID]store.Cordon
 	NextCTID  wire.CTID
 	NextBlock int // how many blocks were given
 	Cursors   map[wire.HostID]int

@@ -158,6 +158,9 @@ func (x *Index) place(id wire.HostID, m *machine) {
 	}
 	h := place.Host{ID: id, Name: m.record.Name, Role: m.record.Role, State: m.status.State.State,
 		Unlicensed: x.kept.uncovered[id], Addresses: blocks.Addresses * (1 + len(m.record.More))}
+	if m.cordon != nil {
+		h.Cordon = m.cordon.Words()
+	}
 	if r := m.status.Report; r != nil {
 		h.Memory, h.Disk = r.Capacity.MemoryBytes, r.Capacity.DiskBytes
 	}
@@ -169,6 +172,14 @@ func (x *Index) setWork(id wire.HostID, rec *host.Work) {
 	m.work = rec
 	x.dirty.hosts[id] = true
 	x.on(m, true)
+}
+
+func (x *Index) setCordon(id wire.HostID, rec *store.Cordon) {
+	m := x.host(id)
+	if m.cordon = rec; m.record == nil {
+		x.dirty.hosts[id] = true // it may be nothing any more
+	}
+	x.place(id, m)
 }
 
 func (x *Index) setCursor(id wire.HostID, last int) { x.host(id).cursor = last }

@@ -61,11 +61,12 @@ func (d *Desk) Remove(ctx context.Context, id wire.HostID, state operator.HostSt
 		case h.Role == host.RoleInfra && h.Number == 0:
 			return operator.NewProblem(operator.Denied, "hosts/"+h.Name, "it carries the platform itself",
 				"restore the platform on another machine first")
-		case state == operator.HostActive:
-			return operator.NewProblem(operator.Conflict, "hosts/"+h.Name, "it is ACTIVE", "switch it off first")
+		case state.Answers():
+			return operator.NewProblem(operator.Conflict, "hosts/"+h.Name, "it is "+string(state), "switch it off first")
 		}
 		name = h.Name
 		store.Hosts.Delete(tx, string(id))
+		store.Cordons.Delete(tx, string(id))
 		return nil
 	})
 	if err == nil {

@@ -98,8 +98,8 @@ func (b *Board) Set(h Host) {
 	s := b.slots[at]
 	h.Addresses -= s.nodes
 	h.Reserved, h.DiskTaken, h.Layers, h.Images = s.Reserved, s.DiskTaken, s.Layers, nil
-	if s.listed && s.Name == h.Name && s.Role == h.Role && s.State == h.State && s.Unlicensed == h.Unlicensed && s.Memory == h.Memory &&
-		s.Disk == h.Disk && s.Addresses == h.Addresses {
+	if s.listed && s.Name == h.Name && s.Role == h.Role && s.State == h.State && s.Cordon == h.Cordon && s.Unlicensed == h.Unlicensed &&
+		s.Memory == h.Memory && s.Disk == h.Disk && s.Addresses == h.Addresses {
 		return
 	}
 	b.change(at)
@@ -347,8 +347,8 @@ func (b *Board) settle() {
 
 // open tells whether a host can take nodes at all, before any is looked at.
 func (b *Board) open(h *Host) bool {
-	return h.Role == host.RoleUser && h.State == operator.HostActive && h.Unlicensed == "" && (h.Addresses > 0 || b.more.blocks > 0) &&
-		h.usable() >= 0 && h.Reserved >= 0 && h.Reserved <= h.usable()
+	return h.Role == host.RoleUser && h.State == operator.HostActive && h.Cordon == "" && h.Unlicensed == "" &&
+		(h.Addresses > 0 || b.more.blocks > 0) && h.usable() >= 0 && h.Reserved >= 0 && h.Reserved <= h.usable()
 }
 
 // check is the first filter that a host does not pass.

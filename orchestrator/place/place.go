@@ -26,6 +26,7 @@ type Host struct {
 	Name       string
 	Role       host.Role
 	State      operator.HostState
+	Cordon     string // who keeps new nodes off it and why, "" if nobody does
 	Unlicensed string // why nothing new may be placed here
 	Memory     int64  // bytes in all
 	Disk       int64  // bytes in all; 0 is not known, and then not counted
@@ -84,6 +85,7 @@ const (
 	passes filter = iota
 	notUser
 	notActive
+	cordoned
 	notLicensed
 	excluded
 	tooSmall
@@ -140,6 +142,8 @@ func check(n Node, h *Host) filter {
 		return notUser
 	case h.State != operator.HostActive:
 		return notActive
+	case h.Cordon != "":
+		return cordoned
 	case h.Unlicensed != "":
 		return notLicensed
 	case h.ID == n.Not:
@@ -164,6 +168,8 @@ func reason(f filter, n Node, h *Host) string {
 		return "is no user host"
 	case notActive:
 		return "is " + string(h.State)
+	case cordoned:
+		return "takes no new nodes: " + h.Cordon
 	case notLicensed:
 		return "is not licensed: " + h.Unlicensed
 	case excluded:

@@ -33,6 +33,7 @@ var (
 	Templates  = table[host.Template]("template") // templates; by TemplateKey
 	Licenses   = table[License]("license")        // licensing (the seed's import makes it); named Only
 	Leases     = table[Lease]("lease")            // licensing; named Only
+	Cordons    = table[Cordon]("cordon")          // ops (enroll removes it with its host); by host id
 )
 
 // The indices.
@@ -118,6 +119,12 @@ type Host struct {
 	Hardware host.Hardware  `json:"hardware"`
 	Joined   time.Time      `json:"joined"`
 	Token    string         `json:"token"` // id of the join token it used
+}
+
+// Cordon keeps new nodes off a host. It outlives restarts of the orchestrator and of the host. Orchestrators before 2026-11-27 keep it, and
+// don't heed it.
+type Cordon struct {
+	operator.HostCordon
 }
 
 // JoinToken is a one-time permission to join and what became of it. One that has a text is good for whoever brings it; one that was made by

@@ -54,19 +54,27 @@ func (w World) hostRecord(named string) (store.Host, bool) {
 }
 
 // hostState is where a host is as people see it.
-func hostState(s live.Status) live.State {
-	if s.State.State == "" {
-		return live.State{State: operator.HostJoining, Reason: "it has not been looked at yet"}
+func (w World) hostState(id wire.HostID) live.State {
+	s := w.Live[id].State
+	if s.State == "" {
+		s = live.State{State: operator.HostJoining, Reason: "it has not been looked at yet"}
 	}
-	return s.State
+	if c := store.Cordons.Find(w.View, string(id)); c != nil {
+		return live.Shown(s, live.Duty{Cordon: c.Words(), Since: c.At})
+	}
+	return s
 }
 
 // host is one by its record.
 func (w World) host(h store.Host) operator.Host {
 	s := w.Live[h.ID]
-	state := hostState(s)
+	state := w.hostState(h.ID)
 	out := operator.Host{ID: h.ID, Name: h.Name, Role: string(h.Role), State: state.State, Reason: state.Reason,
 		Unlicensed: w.Uncovered[h.ID], Block: h.Block4.String(), Code: h.Code, Joined: h.Joined, Seen: s.Received}
+	if c := store.Cordons.Find(w.View, string(h.ID)); c != nil {
+		shown := c.HostCordon
+		out.Cordon = &shown
+	}
 	for _, b := range h.More {
 		out.MoreBlocks = append(out.MoreBlocks, b.String())
 	}

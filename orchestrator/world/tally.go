@@ -13,7 +13,7 @@ type Tally struct {
 	Environments, Nodes map[string]int // nodes that are going included
 	Operations          map[string]int // those that are kept
 	Hosts               map[HostKind]int
-	Memory, MemoryUsed  int64 // bytes, of the ACTIVE hosts
+	Memory, MemoryUsed  int64 // bytes, of the hosts that answer
 }
 
 // HostKind is what hosts are counted by.
@@ -35,10 +35,9 @@ func (w World) Tally() Tally {
 		return t
 	}
 	for id, h := range store.Hosts.Refs(w.View) {
-		s := w.Live[wire.HostID(id)]
-		kind := HostKind{hostState(s).State, string(h.Role)}
+		kind := HostKind{w.hostState(wire.HostID(id)).State, string(h.Role)}
 		t.Hosts[kind]++
-		if r := s.Report; r != nil && kind.State == operator.HostActive {
+		if r := w.Live[wire.HostID(id)].Report; r != nil && kind.State.Answers() {
 			t.Memory, t.MemoryUsed = t.Memory+r.Capacity.MemoryBytes, t.MemoryUsed+r.Load.MemoryUsed
 		}
 	}
@@ -53,7 +52,7 @@ func (w World) HostStates() map[string]int {
 	states := map[string]int{}
 	if w.sees(ofHosts) {
 		for id := range store.Hosts.Refs(w.View) {
-			states[string(hostState(w.Live[wire.HostID(id)]).State)]++
+			states[string(w.hostState(wire.HostID(id)).State)]++
 		}
 	}
 	return states

@@ -22,6 +22,15 @@ const (
 	HostBroken           HostState = "BROKEN"
 )
 
+// Answers tells whether a host in this state does what it is asked at this moment.
+func (s HostState) Answers() bool {
+	switch s {
+	case HostActive, HostMaintenance, HostEvacuating, HostEvacuated, HostEvacuationFailed:
+		return true
+	}
+	return false
+}
+
 // Host is a host as people see it.
 type Host struct {
 	ID         wire.HostID `json:"id"`
@@ -30,6 +39,7 @@ type Host struct {
 	State      HostState   `json:"state" enum:"JOINING,ACTIVE,MAINTENANCE,EVACUATING,EVACUATED,EVACUATION_FAILED,UNREACHABLE,FENCED,BROKEN"`
 	Reason     string      `json:"reason,omitempty"`
 	Unlicensed string      `json:"unlicensed,omitempty" doc:"Why nothing new is placed here; nothing running is ever stopped for it"`
+	Cordon     *HostCordon `json:"cordon,omitempty" doc:"It takes no new nodes; what runs on it goes on"`
 	Underlay   string      `json:"underlay"`
 	Block      string      `json:"block" doc:"Container addresses that live here"`
 	MoreBlocks []string    `json:"moreBlocks,omitempty" doc:"Further ones, given when the addresses of the first are used"`

@@ -33,7 +33,7 @@ func LeavingMeans(h Host, all []Host, powerOff bool) string {
 	const infra = "infra"
 	others := 0
 	for _, o := range all {
-		if o.Role == infra && o.ID != h.ID && o.State == HostActive {
+		if o.Role == infra && o.ID != h.ID && o.State.Answers() {
 			others++
 		}
 	}

@@ -56,13 +56,14 @@ func (l Leave) Validate() error {
 	if l.By == "" {
 		return fmt.Errorf("order to leave: nobody is named who ordered it")
 	}
-	if err := line("by", l.By, MaxBy); err != nil {
+	if err := Line("by", l.By, MaxBy); err != nil {
 		return err
 	}
-	return line("reason", l.Reason, MaxReason)
+	return Line("reason", l.Reason, MaxReason)
 }
 
-func line(name, text string, most int) error {
+// Line checks that a text is one line of at most so many bytes; name is what the error calls it.
+func Line(name, text string, most int) error {
 	if len(text) > most {
 		return fmt.Errorf("%s: has %d bytes, at most %d are kept", name, len(text), most)
 	}

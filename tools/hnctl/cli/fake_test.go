@@ -319,6 +319,7 @@ func (f *fake) handler() http.Handler {
 		w.WriteHeader(204)
 	})
 	f.leaving(mux, hosts)
+	f.cordoning(mux, hosts)
 	f.disks(mux)
 	f.environments(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -89,7 +89,7 @@ func installed(ctx context.Context, a *app.App, was operator.Host) error {
 		if err != nil {
 			continue // it may run the orchestrator
 		}
-		if h.Boot != was.Boot && h.State == operator.HostActive {
+		if h.Boot != was.Boot && h.State.Answers() {
 			a.Say("host %s runs from its disk", h.Name)
 			return nil
 		}

@@ -25,7 +25,7 @@ import (
 // Group is the commands on hosts.
 func Group(a *app.App) *cobra.Command {
 	return app.Group("host", "Hosts", hostList(a), hostShow(a), hostToken(a), hostWaiting(a), hostAdmit(a), hostRemove(a),
-		hostLogs(a), hostDmesg(a), hostSupport(a), hostLeave(a, false), hostLeave(a, true), hostInstall(a),
+		hostCordon(a), hostUncordon(a), hostLogs(a), hostDmesg(a), hostSupport(a), hostLeave(a, false), hostLeave(a, true), hostInstall(a),
 		hostSlots(a),
 		app.Group("config", "Host configurations", hostConfigValidate(a), hostConfigShow(a)))
 }
@@ -77,7 +77,8 @@ func hostShow(a *app.App) *cobra.Command {
 				return a.Show(h, h.Name, nil)
 			}
 			return a.Show(h, h.Name, func(t *app.Table) {
-				t.Fields("host", fmt.Sprintf("%s (%s)", h.Name, h.ID), "state", h.State, "reason", h.Reason, "unlicensed", h.Unlicensed,
+				t.Fields("host", fmt.Sprintf("%s (%s)", h.Name, h.ID), "state", h.State, "reason", h.Reason, "cordoned", cordoned(h),
+					"unlicensed", h.Unlicensed,
 					"role", h.Role, "short code", h.Code, "underlay", h.Underlay,
 					"block", strings.Join(append([]string{h.Block}, h.MoreBlocks...), ", "), "version", h.Version, "boot", h.Boot,
 					"joined", app.Stamp(h.Joined), "last report", app.Ago(h.Seen, time.Now())+" ago",

@@ -39,7 +39,7 @@ func hostLeave(a *app.App, powerOff bool) *cobra.Command {
 				return err
 			}
 			means := operator.LeavingMeans(h, all, powerOff)
-			if h.State == operator.HostActive { // else the orchestrator says why it can't be
+			if h.State.Answers() { // else the orchestrator says why it can't be
 				if err := a.ConfirmName(fmt.Sprintf("%s host %s: %s", verb, h.Name, means), h.Name); err != nil {
 					return err
 				}
@@ -64,7 +64,7 @@ func hostLeave(a *app.App, powerOff bool) *cobra.Command {
 // leftEvery is how often it is looked whether a host is gone, or back.
 const leftEvery = time.Second
 
-// left waits until a host has left its machine: for a reboot until it is ACTIVE in another boot, for a shutdown until it reports no more.
+// left waits until a host has left its machine: for a reboot until it answers in another boot, for a shutdown until it reports no more.
 // The orchestrator may run on that host: that it does not answer for a while is part of a reboot, and the end of a shutdown.
 func left(ctx context.Context, a *app.App, l operator.LeavingHost) error {
 	api, err := a.API()
@@ -89,10 +89,10 @@ func left(ctx context.Context, a *app.App, l operator.LeavingHost) error {
 				said = true
 				a.Say("the orchestrator does not answer now; waiting for it: %v", err)
 			}
-		case l.What == "poweroff" && h.State != operator.HostActive:
+		case l.What == "poweroff" && !h.State.Answers():
 			a.Say("host %s is off, or leaving: nothing is heard of it any more", l.Name)
 			return nil
-		case l.What == "reboot" && h.State == operator.HostActive && h.Boot != l.Boot:
+		case l.What == "reboot" && h.State.Answers() && h.Boot != l.Boot:
 			a.Say("host %s is back after %s", l.Name, time.Since(began).Round(time.Second))
 			return nil
 		}
