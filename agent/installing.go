@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"time"
 
+	"hardnode.dev/agent/consoleapi"
 	"hardnode.dev/agent/container"
 	"hardnode.dev/agent/container/command"
 	"hardnode.dev/agent/facts"
+	"hardnode.dev/agent/hostlog"
 	"hardnode.dev/agent/install"
 	"hardnode.dev/agent/localapi"
 	"hardnode.dev/agent/slots"
@@ -17,6 +20,7 @@ import (
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/boot"
+	"hardnode.dev/internal/wire/console"
 	"hardnode.dev/internal/wire/host"
 	wish "hardnode.dev/internal/wire/install"
 	"hardnode.dev/internal/wire/neighbour"
@@ -50,6 +54,7 @@ func (a *agent) toInstall() (*wish.Spec, boot.HostConfig) {
 // serveInstalling is all that this agent does on a host that is to be installed: it installs, and says how far it is.
 func (a *agent) serveInstalling(ctx context.Context, want wish.Spec, c boot.HostConfig) error {
 	i := a.installer("")
+	a.install, a.slots = i, a.keeper(boot.StateDir)
 	nothing := errors.New("this host is being installed; it runs no containers")
 	none := make(chan struct{})
 	close(none)
@@ -57,7 +62,7 @@ func (a *agent) serveInstalling(ctx context.Context, want wish.Spec, c boot.Host
 		Log:     a.log,
 		Status:  func(context.Context) boot.AgentStatus { return a.installingStatus(c, i.Status()) },
 		Install: i,
-		Slots:   a.keeper(boot.StateDir),
+		Slots:   a.slots,
 		Exec: func(context.Context, wire.CTID, host.ExecSpec, command.Stdio) (host.Exit, error) {
 			return host.Exit{}, fmt.Errorf("%w: %v", container.ErrNotFound, nothing)
 		},
@@ -66,11 +71,18 @@ func (a *agent) serveInstalling(ctx context.Context, want wish.Spec, c boot.Host
 		},
 		Collect: func(context.Context) ([]wire.Digest, error) { return nil, nothing },
 	}
+	terminal := consoleapi.Options{Status: api.Status, Host: a.machine, Network: a.networkNow, Install: i.Status, Slots: a.slots.Status,
+		Containers: func(context.Context) []console.Container { return []console.Container{} },
+		Logs:       api.Logs, HostLogs: hostlog.Logs{}.Read, User: boot.ConsoleUser, Log: a.log,
+		Show:  func(context.Context, upkeep.Show, io.Writer) error { return nothing },
+		Guard: a.guard(), Restart: func(context.Context, wire.CTID) error { return nothing }, ChangeSlots: a.slots.Do,
+		StartInstall: i.Start, Leave: leaveMachine}
 	notify := newNotify(a.log)
 	return run.Group(ctx, a.log,
 		run.Task{Name: "links", Run: a.links.Keep},
 		run.Task{Name: "install", Run: func(ctx context.Context) error { return i.Run(ctx, want) }},
 		run.Task{Name: "api", Run: func(ctx context.Context) error { return localapi.Serve(ctx, api) }},
+		run.Task{Name: "console", Run: func(ctx context.Context) error { return consoleapi.Serve(ctx, terminal) }},
 		run.Task{Name: "notify", Run: func(ctx context.Context) error {
 			return notify.run(ctx, func() bool { return true }, none, func() int { return 0 })
 		}},

@@ -17,6 +17,7 @@ import (
 	"runtime/debug"
 
 	"hardnode.dev/agent/apply"
+	"hardnode.dev/agent/consoleapi"
 	"hardnode.dev/agent/container"
 	"hardnode.dev/agent/desired"
 	"hardnode.dev/agent/facts"
@@ -104,6 +105,7 @@ func serve(ctx context.Context, log *slog.Logger, state, data string) error {
 		run.Task{Name: "identity", Run: identities.Run},
 		run.Task{Name: "dns", Run: dns.Run},
 		run.Task{Name: "api", Run: func(ctx context.Context) error { return localapi.Serve(ctx, api) }},
+		run.Task{Name: "console", Run: func(ctx context.Context) error { return consoleapi.Serve(ctx, a.terminal()) }},
 		run.Task{Name: "clock", Run: clock.Keep},
 		run.Task{Name: "slots", Run: a.slots.Run},
 		run.Task{Name: "hints", Run: a.forwardHints},

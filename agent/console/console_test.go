@@ -1,16 +1,10 @@
 package main
 
 import (
-	"errors"
-	"log/slog"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
@@ -137,58 +131,5 @@ func TestPause(t *testing.T) {
 		if got := pause(c.a); got != c.want {
 			t.Errorf("%+v: got %s, want %s", c.a, got, c.want)
 		}
-	}
-}
-
-// TestTerminals: one terminal that works, one that is absent, one that nobody reads. None holds the others up.
-func TestTerminals(t *testing.T) {
-	dir := t.TempDir()
-	for _, name := range []string{"good", "stuck"} {
-		if err := unix.Mkfifo(filepath.Join(dir, name), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	read := func(name string) *os.File {
-		f, err := os.OpenFile(filepath.Join(dir, name), os.O_RDONLY|unix.O_NONBLOCK, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return f
-	}
-	good, stuck := read("good"), read("stuck")
-	defer good.Close()
-	defer stuck.Close()
-	ts := &terminals{log: slog.New(slog.DiscardHandler), dir: dir}
-	defer ts.close()
-	ts.use([]string{"good", "absent", "stuck"})
-	if len(ts.open) != 2 {
-		t.Fatalf("open: %d, want 2", len(ts.open))
-	}
-	raw, err := ts.open["stuck"].SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := raw.Control(func(fd uintptr) {
-		for page := make([]byte, 4096); err == nil; { // until the pipe is full
-			_, err = unix.Write(int(fd), page)
-		}
-	}); err != nil {
-		t.Fatal(err)
-	}
-	if !errors.Is(err, unix.EAGAIN) {
-		t.Fatalf("fill the stuck terminal: %v", err)
-	}
-	began := time.Now()
-	ts.write("hello\n")
-	if took := time.Since(began); took > 3*patience {
-		t.Errorf("took %s", took)
-	}
-	b := make([]byte, 100)
-	n, err := good.Read(b)
-	if err != nil || string(b[:n]) != "hello\n" {
-		t.Errorf("good terminal: got %q, %v", b[:n], err)
-	}
-	if ts.open["stuck"] != nil {
-		t.Error("the stuck terminal is still in use")
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"hardnode.dev/agent/console/view"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
 )
@@ -25,21 +26,28 @@ func lines(a *boot.AgentStatus, i *boot.Status) []string {
 			out = append(out, problem(p))
 		}
 	}
-	if i != nil {
-		if i.Problem != "" {
-			out = append(out, clip(mark+i.Problem))
-		}
-		for _, s := range i.Services {
-			if a == nil && s.Name == "agent" && s.State == "starting" && s.Restarts == 0 {
-				out = append(out, "the agent is starting")
-			} else if s.State == "backoff" || a == nil && s.Name == "agent" && s.State != "ready" {
-				out = append(out, clip(fmt.Sprintf(mark+"service %s: %s, restarted %d times; %s", s.Name, s.State, s.Restarts,
-					cmp.Or(s.LastExit, "no exit yet"))))
-			}
-		}
-	}
+	out = append(out, problems(a, i)...)
 	if n := len(out) - 1; a != nil && n > 0 {
 		out[0] = clip(fmt.Sprintf("%s | problems: %d", out[0], n))
+	}
+	return out
+}
+
+// problems is what init knows of them: why the boot waits, and which services are not well.
+func problems(a *boot.AgentStatus, i *boot.Status) (out []string) {
+	if i == nil {
+		return nil
+	}
+	if i.Problem != "" {
+		out = append(out, clip(mark+i.Problem))
+	}
+	for _, s := range i.Services {
+		if a == nil && s.Name == "agent" && s.State == "starting" && s.Restarts == 0 {
+			out = append(out, "the agent is starting")
+		} else if s.State == "backoff" || a == nil && s.Name == "agent" && s.State != "ready" {
+			out = append(out, clip(fmt.Sprintf(mark+"service %s: %s, restarted %d times; %s", s.Name, s.State, s.Restarts,
+				cmp.Or(s.LastExit, "no exit yet"))))
+		}
 	}
 	return out
 }
@@ -71,7 +79,7 @@ func summary(a *boot.AgentStatus) string {
 	if a.Stage == boot.StageJoined {
 		parts = append(parts, "orchestrator: "+cmp.Or(a.Link, "not asked yet"))
 	}
-	return clip(strings.Join(append(parts, "containers: "+count(a.Containers)), " | "))
+	return clip(strings.Join(append(parts, "containers: "+view.Count(a.Containers)), " | "))
 }
 
 // starting is a stage that only the console shows: there is a configuration, and the agent has not read it yet.
@@ -100,25 +108,6 @@ func state(a *boot.AgentStatus) string {
 		return a.State + " when last heard"
 	}
 	return a.State
-}
-
-// count says how many containers are in which state.
-func count(cs []host.ContainerStatus) string {
-	if len(cs) == 0 {
-		return "none"
-	}
-	n := map[host.ContainerState]int{}
-	for _, c := range cs {
-		n[c.State]++
-	}
-	var out []string
-	for _, s := range []host.ContainerState{host.CtRunning, host.CtStarting, host.CtWaiting, host.CtFailing, host.CtBroken, host.CtStopping,
-		host.CtStopped} {
-		if n[s] > 0 {
-			out = append(out, fmt.Sprintf("%d %s", n[s], s))
-		}
-	}
-	return strings.Join(out, ", ")
 }
 
 func problem(p host.Problem) string {

@@ -2,54 +2,68 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"os"
 	"strings"
 
-	"hardnode.dev/agent/facts"
+	"hardnode.dev/agent/console/ask"
+	"hardnode.dev/agent/console/view"
 	"hardnode.dev/internal/wire/boot"
+	"hardnode.dev/internal/wire/console"
 )
 
+// asked is who is asked about this host.
+type asked struct{ agent, init *ask.Client }
+
 // look asks the agent and init; either may be nil.
-func look(ctx context.Context) (a *boot.AgentStatus, i *boot.Status) {
-	a, i = ask[boot.AgentStatus](ctx, boot.AgentSocket), ask[boot.Status](ctx, boot.InitSocket)
-	if a != nil && a.Stage == boot.StageUnconfigured {
-		if c := config(); c != nil {
-			configured(a, c.Name)
-		}
+func (h asked) look(ctx context.Context) (a *boot.AgentStatus, i *boot.Status) {
+	a, i = get[boot.AgentStatus](ctx, h.agent), get[boot.Status](ctx, h.init)
+	if a != nil && i != nil && i.Name != "" && a.Stage == boot.StageUnconfigured {
+		configured(a, i.Name)
 	}
 	return a, i
 }
 
-func ask[T any](ctx context.Context, socket string) *T {
-	raw, err := facts.Ask(ctx, socket, "/v1/status")
-	if err != nil {
-		return nil
-	}
+func get[T any](ctx context.Context, c *ask.Client) *T {
 	v := new(T)
-	if json.Unmarshal(raw, v) != nil {
+	if c.Get(ctx, "/v1/status", v) != nil {
 		return nil
 	}
 	return v
 }
 
-// config is the host's configuration, nil while there is none.
-func config() *boot.HostConfig {
-	raw, err := os.ReadFile(boot.ConfigFile)
-	if err != nil {
-		return nil
-	}
-	c := new(boot.HostConfig)
-	if json.Unmarshal(raw, c) != nil {
-		return nil
-	}
-	return c
+// overview is the document of the command status.
+type overview struct {
+	Agent *boot.AgentStatus `json:"agent,omitempty"` // absent while it is away
+	Host  *console.Host     `json:"host,omitempty"`
+	Init  *boot.Status      `json:"init,omitempty"`
 }
 
-// wanted are the terminals of the configuration; without any, the kernel's own consoles.
-func wanted() []string {
-	if c := config(); c != nil && len(c.Console.TTYs) > 0 {
-		return c.Console.TTYs
+// summary is the answer of the command status. While the agent is away, init is asked.
+func (h asked) summary(ctx context.Context, width int) ([]string, any, error) {
+	var o overview
+	o.Agent, o.Init = h.look(ctx)
+	if o.Agent == nil && o.Init == nil {
+		return nil, nil, &ask.Error{Text: "neither the agent nor init answers"}
+	}
+	var lines []string
+	if o.Agent != nil {
+		if m := new(console.Host); h.agent.Get(ctx, "/v1/host", m) == nil {
+			o.Host = m
+		}
+		lines = view.Summary(*o.Agent, state(o.Agent), o.Host, width)
+	} else {
+		lines = append(lines, "the agent does not answer")
+	}
+	for _, l := range problems(o.Agent, o.Init) {
+		lines = append(lines, view.Wrapped(strings.TrimPrefix(l, mark), width)...)
+	}
+	return lines, o, nil
+}
+
+// wanted are the terminals that init has found and given to this program; the kernel's own consoles while it does not say.
+func wanted(i *boot.Status) []string {
+	if i != nil && len(i.TTYs) > 0 {
+		return i.TTYs
 	}
 	raw, err := os.ReadFile("/sys/class/tty/console/active")
 	if err != nil {

@@ -1,9 +1,12 @@
-// Command console shows this host's state on every configured terminal, in plain lines that a dumb serial terminal can show.
+// Command console shows this host's state on every configured terminal, in plain lines that a dumb serial terminal can show, and answers
+// who types there.
 //
-// Owns: what the status line says after its time, and when it is said again: what changed at once, all of it each minute.
-// In: the agent's and init's status over their sockets, the host's configuration.
+// Owns: what the status line says after its time, and when it is said again: what changed at once, all of it each minute. The terminals,
+// from the first Enter to the end of a conversation.
+// In: the agent's console API and init's status over their sockets; keys.
 // Out: lines on terminals; an absent or stuck one is skipped.
-// Never: reads what is typed, waits for a terminal, or shows a secret.
+// Never: waits for a terminal, shows a secret, or is needed: it runs without any right but to its terminals and sockets, and init starts it
+// again.
 package main
 
 import (
@@ -16,11 +19,13 @@ import (
 
 	"github.com/coreos/go-systemd/v22/daemon"
 
+	"hardnode.dev/agent/console/ask"
 	"hardnode.dev/agent/facts"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wallclock"
 	"hardnode.dev/internal/wire/boot"
+	"hardnode.dev/internal/wire/console"
 )
 
 func main() {
@@ -51,19 +56,20 @@ func pause(a *boot.AgentStatus) time.Duration {
 
 // show looks again and again and writes what changed, until ctx ends.
 func show(ctx context.Context, log *slog.Logger) error {
-	ts := &terminals{log: log}
+	h := asked{ask.To("the agent", console.Socket), ask.To("init", boot.InitSocket)}
+	ts := &terminals{log: log, host: h}
 	defer ts.close()
 	var last []string
 	var whole time.Time // when all of it was shown
 	for {
-		a, i := look(ctx)
+		a, i := h.look(ctx)
+		ts.use(ctx, wanted(i))
 		now, at := lines(a, i), time.Now()
 		if at.Sub(whole) >= again {
 			last, whole = nil, at
 		}
 		if say := news(last, now); len(say) > 0 {
 			last = now
-			ts.use(wanted())
 			ts.write(wallclock.Stamp(at, facts.SinceBoot(), wallclock.Known()) + " " + strings.Join(say, "\n") + "\n")
 		}
 		if !run.Wait(ctx, pause(a)) {

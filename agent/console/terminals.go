@@ -1,11 +1,12 @@
 package main
 
 import (
+	"context"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
-	"time"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -15,22 +16,23 @@ import (
 // terminals are the open terminals.
 type terminals struct {
 	log  *slog.Logger
+	host asked
 	dir  string // "" is /dev
-	open map[string]*os.File
+
+	open map[string]*terminal
 	said map[string]bool // reported as absent
+	all  sync.WaitGroup
 }
 
-// patience is how long a terminal may take for one status; a serial line without a reader is given up until the next one.
-const patience = time.Second
-
-// use makes the open terminals those named; absent ones are tried again with each status.
-func (t *terminals) use(names []string) {
+// use makes the open terminals those named; absent ones, and those that were given up, are tried again with each status. Conversations last
+// until ctx ends.
+func (t *terminals) use(ctx context.Context, names []string) {
 	if t.open == nil {
-		t.open, t.said = map[string]*os.File{}, map[string]bool{}
+		t.open, t.said = map[string]*terminal{}, map[string]bool{}
 	}
-	for name, f := range t.open {
-		if !slices.Contains(names, name) {
-			f.Close()
+	for name, x := range t.open {
+		if !slices.Contains(names, name) || x.gone() {
+			x.end()
 			delete(t.open, name)
 		}
 	}
@@ -43,33 +45,61 @@ func (t *terminals) use(names []string) {
 			continue
 		}
 		// Opening without O_NONBLOCK could wait for a carrier for ever.
-		f, err := os.OpenFile(filepath.Join(dir, filepath.Base(name)), os.O_WRONLY|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
+		f, err := os.OpenFile(filepath.Join(dir, filepath.Base(name)), os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
+		if err == nil {
+			err = raw(f)
+		}
 		if err != nil {
+			if f != nil {
+				f.Close()
+			}
 			if !t.said[name] {
 				t.log.Info("terminal is absent", "tty", name, logging.Reason, err)
 				t.said[name] = true
 			}
 			continue
 		}
-		t.open[name] = f
+		x := newTerminal(name, f, t.host)
+		t.open[name] = x
+		t.all.Go(func() { x.talk(ctx) })
 	}
 }
 
-// write shows text on every open terminal; one that does not take it in time, or is gone, is closed.
+// write shows a status on every open terminal. It does not wait for any.
 func (t *terminals) write(text string) {
-	for name, f := range t.open {
-		if err := f.SetWriteDeadline(time.Now().Add(patience)); err != nil {
-			t.log.Debug("terminal has no deadlines", "tty", name, logging.Err, err)
-		}
-		if _, err := f.WriteString(text); err != nil {
-			f.Close()
-			delete(t.open, name)
-		}
+	for _, x := range t.open {
+		x.show(text)
 	}
 }
 
 func (t *terminals) close() {
-	for _, f := range t.open {
-		f.Close()
+	for _, x := range t.open {
+		x.end()
 	}
+	t.all.Wait()
+}
+
+// raw makes a terminal give each byte as it is typed and echo none; what is written still gets its carriage returns, init's lines too.
+func raw(f *os.File) error {
+	c, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var set error
+	err = c.Control(func(fd uintptr) {
+		var t *unix.Termios
+		if t, set = unix.IoctlGetTermios(int(fd), unix.TCGETS); set != nil {
+			return
+		}
+		t.Iflag &^= unix.IGNBRK | unix.BRKINT | unix.PARMRK | unix.ISTRIP | unix.INLCR | unix.IGNCR | unix.ICRNL | unix.IXON | unix.IXOFF
+		t.Lflag &^= unix.ECHO | unix.ECHONL | unix.ICANON | unix.ISIG | unix.IEXTEN
+		t.Oflag |= unix.OPOST | unix.ONLCR
+		t.Cflag |= unix.CREAD | unix.CLOCAL
+		t.Cc[unix.VMIN], t.Cc[unix.VTIME] = 1, 0
+		set = unix.IoctlSetTermios(int(fd), unix.TCSETS, t)
+	})
+	if err != nil {
+		return err
+	}
+	return set
 }

@@ -1,7 +1,8 @@
 // Package control answers the programs of this host on init's socket: GET /v1/status, GET /v1/loaded, POST /v1/reboot,
 // POST /v1/poweroff.
 //
-// Owns: the smallest part of HTTP/1.1 (RFC 9112) that those need, over a unix socket only root can open.
+// Owns: the smallest part of HTTP/1.1 (RFC 9112) that those need, over a unix socket that only root can open, and the group that may ask
+// for the status.
 // In: one request a connection, at most 4 KiB of body.
 // Out: JSON; problem+json on a bad request.
 // Never: listens on a network, or brings net/http (and with it TLS) into PID 1: that is what the few lines here are for.
@@ -12,6 +13,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -21,6 +23,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"golang.org/x/sys/unix"
 
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire/boot"
@@ -42,14 +46,18 @@ const (
 	deadline = 5 * time.Second // a client that neither writes nor reads is dropped
 )
 
-// Listen opens the socket for root only.
-func Listen(path string) (net.Listener, error) {
+// Listen opens the socket for root, and for the group that may ask for the status; 0: for none.
+func Listen(path string, group int) (net.Listener, error) {
 	os.Remove(path)
 	l, err := net.Listen("unix", path)
 	if err != nil {
 		return nil, fmt.Errorf("listen on %q: %w", path, err)
 	}
-	if err := os.Chmod(path, 0o600); err != nil {
+	mode := os.FileMode(0o600)
+	if group != 0 {
+		mode, err = 0o660, os.Chown(path, 0, group)
+	}
+	if err := errors.Join(err, os.Chmod(path, mode)); err != nil {
 		l.Close()
 		return nil, fmt.Errorf("listen on %q: %w", path, err)
 	}
@@ -63,9 +71,26 @@ func (s Server) Serve(ctx context.Context, l net.Listener) error {
 	run.Accept(ctx, l.Accept, func(err error) { s.Say("control: accept: %v", err) }, func(c net.Conn) {
 		defer c.Close()
 		c.SetReadDeadline(time.Now().Add(deadline))
-		s.answer(ctx, c, within{c})
+		s.answer(ctx, c, within{c}, mayAll(c))
 	})
 	return nil
+}
+
+// mayAll tells whether the client runs as the user that this program does; others may only ask for the status.
+func mayAll(c net.Conn) bool {
+	u, ok := c.(*net.UnixConn)
+	if !ok {
+		return false
+	}
+	raw, err := u.SyscallConn()
+	if err != nil {
+		return false
+	}
+	var peer *unix.Ucred
+	if err := raw.Control(func(fd uintptr) { peer, _ = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); err != nil {
+		return false
+	}
+	return peer != nil && int(peer.Uid) == os.Geteuid()
 }
 
 // within writes to a client that must take it before the deadline, however long the answer was waited for.
@@ -82,10 +107,14 @@ type request struct {
 	body         []byte
 }
 
-func (s Server) answer(ctx context.Context, r io.Reader, w io.Writer) {
+func (s Server) answer(ctx context.Context, r io.Reader, w io.Writer, all bool) {
 	req, err := readRequest(r)
 	if err != nil {
 		reply(w, 400, problem{400, "invalid", err.Error()})
+		return
+	}
+	if !all && req.method+" "+req.path != "GET /v1/status" {
+		reply(w, 403, problem{403, "denied", "only root may ask for more than GET /v1/status; ask the agent"})
 		return
 	}
 	switch req.method + " " + req.path {
@@ -185,7 +214,7 @@ type problem struct {
 	Detail string `json:"detail"`
 }
 
-var phrases = map[int]string{200: "OK", 202: "Accepted", 400: "Bad Request", 404: "Not Found", 503: "Service Unavailable"}
+var phrases = map[int]string{200: "OK", 202: "Accepted", 400: "Bad Request", 403: "Forbidden", 404: "Not Found", 503: "Service Unavailable"}
 
 func reply(w io.Writer, status int, v any) {
 	body, err := json.Marshal(v)

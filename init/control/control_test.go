@@ -20,7 +20,7 @@ import (
 // may be nil.
 func start(t *testing.T, loaded func(context.Context) error) (*http.Client, <-chan string) {
 	path := filepath.Join(t.TempDir(), "init.sock")
-	l, err := Listen(path)
+	l, err := Listen(path, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,6 +140,24 @@ func TestLeaveNeedsAReason(t *testing.T) {
 	}
 }
 
+// TestOthersMayOnlyAsk: the program at the terminals runs as another user; whoever takes it over can't leave the machine by it.
+func TestOthersMayOnlyAsk(t *testing.T) {
+	s := Server{Status: func() boot.Status { return boot.Status{Boot: "b1"} }, Loaded: func(context.Context) error { return nil },
+		Leave: func(l upkeep.Leave) { t.Errorf("asked to leave: %+v", l) }}
+	for _, c := range []struct{ request, want string }{
+		{"GET /v1/status HTTP/1.0\r\n\r\n", "HTTP/1.1 200 "},
+		{"GET /v1/loaded HTTP/1.0\r\n\r\n", "HTTP/1.1 403 "},
+		{"POST /v1/status HTTP/1.0\r\n\r\n", "HTTP/1.1 403 "},
+		{"POST /v1/reboot HTTP/1.0\r\nContent-Length: 14\r\n\r\n{\"reason\":\"x\"}", "HTTP/1.1 403 "},
+	} {
+		var out bytes.Buffer
+		s.answer(t.Context(), strings.NewReader(c.request), &out, false)
+		if !strings.HasPrefix(out.String(), c.want) {
+			t.Errorf("%q: got %q, want %q", c.request, out.String(), c.want)
+		}
+	}
+}
+
 func FuzzAnswer(f *testing.F) {
 	f.Add([]byte("GET /v1/status HTTP/1.1\r\nHost: init\r\n\r\n"))
 	f.Add([]byte("POST /v1/reboot HTTP/1.1\r\nContent-Length: 14\r\n\r\n{\"reason\":\"x\"}"))
@@ -147,7 +165,7 @@ func FuzzAnswer(f *testing.F) {
 		Leave: func(upkeep.Leave) {}}
 	f.Fuzz(func(t *testing.T, in []byte) {
 		var out bytes.Buffer
-		s.answer(t.Context(), bytes.NewReader(in), &out)
+		s.answer(t.Context(), bytes.NewReader(in), &out, true)
 		if !bytes.HasPrefix(out.Bytes(), []byte("HTTP/1.1 ")) {
 			t.Errorf("no answer to %q", in)
 		}

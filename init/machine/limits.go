@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"hardnode.dev/init/console"
 	"hardnode.dev/init/sys"
 	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/wire/boot"
 )
 
 // setting is one value below /proc/sys (or an absolute path), with the reason it is not the kernel's own.
@@ -117,9 +119,19 @@ func (m *Machine) stepConsoles(context.Context) (string, error) {
 	return note, nil
 }
 
-// useConsoles opens terminals and says which are not there.
+// useConsoles opens terminals, gives them to the program that talks on them, and says which are not there.
 func (m *Machine) useConsoles(names []string) string {
-	if absent := m.con.Use("/dev", names); len(absent) > 0 {
+	absent := m.con.Use("/dev", names)
+	there := slices.DeleteFunc(slices.Clone(names), func(n string) bool { return slices.Contains(absent, n) })
+	for _, n := range there {
+		if err := os.Chown(filepath.Join("/dev", filepath.Base(n)), boot.ConsoleUser, 0); err != nil {
+			m.con.Line("%v", err)
+		}
+	}
+	m.mu.Lock()
+	m.mu.ttys = there
+	m.mu.Unlock()
+	if len(absent) > 0 {
 		return fmt.Sprintf("%s; not there: %s", strings.Join(names, " "), strings.Join(absent, " "))
 	}
 	return strings.Join(names, " ")

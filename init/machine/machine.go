@@ -56,6 +56,8 @@ type Machine struct {
 	mu     struct {
 		sync.Mutex
 		problem string
+		name    string   // of the configuration
+		ttys    []string // that are there
 	}
 }
 
@@ -73,7 +75,7 @@ func New() *Machine {
 	}
 	m.steps = &steps.Runner{Uptime: sys.Uptime, Say: con.Line}
 	m.sup = &supervise.Supervisor{Procs: m.procs, Socket: boot.NotifySocket, Cgroup: cgroupSystem, LogDir: boot.LogDir, Self: "/sbin/init",
-		Say: con.Line, Output: m.output, Uptime: sys.Uptime}
+		Group: boot.ConsoleUser, Say: con.Line, Output: m.output, Uptime: sys.Uptime}
 	return m
 }
 
@@ -164,9 +166,9 @@ func (m *Machine) setProblem(text string) {
 // Status is the document of GET /v1/status.
 func (m *Machine) Status() boot.Status {
 	m.mu.Lock()
-	problem := m.mu.problem
+	problem, name, ttys := m.mu.problem, m.mu.name, m.mu.ttys
 	m.mu.Unlock()
-	return boot.Status{Boot: m.bootID, Steps: m.steps.Account(), Services: m.sup.Status(), Problem: problem}
+	return boot.Status{Boot: m.bootID, Steps: m.steps.Account(), Services: m.sup.Status(), Problem: problem, Name: name, TTYs: ttys}
 }
 
 // output takes one line a service wrote: into the kernel log always, onto the terminals when a person should see it.
@@ -195,7 +197,7 @@ func (m *Machine) stepAPI(context.Context) (string, error) {
 	if err := m.sup.Listen(); err != nil {
 		return "", err
 	}
-	l, err := control.Listen(boot.InitSocket)
+	l, err := control.Listen(boot.InitSocket, boot.ConsoleUser)
 	if err != nil {
 		return "", err
 	}

@@ -20,7 +20,7 @@ const programs = "/usr/lib/hardnode/"
 // services is every program init keeps, by name. netd and agent come first: without them nobody hears of the host.
 var services = map[string]supervise.Service{
 	// console asks for little, but soon: it shows what becomes of a host that is coming up, or has too much to do.
-	"console": {Argv: []string{programs + "console"}, Stop: 2 * time.Second, CPUWeight: 1000},
+	"console": {Argv: []string{programs + "console"}, Stop: 2 * time.Second, CPUWeight: 1000, User: boot.ConsoleUser},
 	// netd waits for a person when there is no configuration: no deadline for its readiness.
 	"netd": {Argv: []string{programs + "netd"}, Stop: 5 * time.Second},
 	// spawner holds every container: without it nothing can be started or reaped. It keeps its descriptors here.
@@ -104,6 +104,9 @@ func (m *Machine) stepConfig(ctx context.Context) (string, error) {
 	if err := json.Unmarshal(raw, &m.config); err != nil {
 		return "", fmt.Errorf("read the configuration %q: %w", boot.ConfigFile, err)
 	}
+	m.mu.Lock()
+	m.mu.name = cmp.Or(m.config.Name, "unnamed")
+	m.mu.Unlock()
 	if err := sys.SetHostname(cmp.Or(m.config.Name, "hardnode")); err != nil {
 		return "", err
 	}

@@ -18,6 +18,7 @@ import (
 	"hardnode.dev/init/netd/link"
 	"hardnode.dev/init/netd/settle"
 	"hardnode.dev/init/netd/sntp"
+	"hardnode.dev/init/netd/trial"
 	"hardnode.dev/init/sys"
 	"hardnode.dev/internal/build"
 	"hardnode.dev/internal/logging"
@@ -39,7 +40,8 @@ func main() {
 
 func netd(ctx context.Context, log *slog.Logger) error {
 	links := &link.Set{Log: log, ResolvConf: resolvConf}
-	api, err := serveLinks(links)
+	kept := &keeper{log: log, links: links}
+	api, ready, err := serve(links)
 	if err != nil {
 		return err
 	}
@@ -47,15 +49,19 @@ func netd(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	if _, err := links.Apply(config.Network); err != nil {
+	tried := &trial.Keeper{Config: config.Network, Doc: trial.Document(boot.NetworkFile), State: stateMounted,
+		Use: kept.use, Log: log}
+	if err := kept.begin(ctx, tried.Start()); err != nil {
 		return err
 	}
+	ready(tried)
 	if _, err := daemon.SdNotify(false, "READY=1\nSTATUS=host "+config.Name+", role "+string(config.Role)); err != nil {
 		return fmt.Errorf("tell init: %w", err)
 	}
 	debug.FreeOSMemory() // reading YAML took most of the heap there ever was
 	return run.Group(ctx, log,
-		run.Task{Name: "links", Run: func(ctx context.Context) error { return keepLinks(ctx, log, links, config.Network) }},
+		run.Task{Name: "links", Run: kept.run},
+		run.Task{Name: "trial", Run: tried.Run},
 		run.Task{Name: "time", Run: func(ctx context.Context) error {
 			return sntp.Keep(ctx, log, config.Network.NTP, build.When(), sys.SetClock, wallclock.Confirm)
 		}},

@@ -2,13 +2,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"log/slog"
-	"net"
-	"net/http"
 	"os"
 	"strings"
 	"sync"
@@ -23,7 +19,6 @@ import (
 	"hardnode.dev/init/netd/source"
 	"hardnode.dev/init/sys"
 	"hardnode.dev/internal/logging"
-	"hardnode.dev/internal/run/listen"
 	"hardnode.dev/internal/wire/boot"
 )
 
@@ -104,62 +99,6 @@ func (e *early) down() {
 			e.log.Error("take down the early network", logging.Err, err)
 		}
 	}
-}
-
-// keepLinks runs DHCP where it is wanted, and sets up cards that appear later.
-func keepLinks(ctx context.Context, log *slog.Logger, links *link.Set, n boot.Network) error {
-	var work sync.WaitGroup
-	defer work.Wait()
-	leased := map[string]bool{}
-	apply := func() {
-		plans, err := links.Apply(n)
-		if err != nil {
-			log.Error("set up links", logging.Err, err)
-			return
-		}
-		for _, p := range plans {
-			if p.Link.DHCP && !leased[p.Link.Name] {
-				leased[p.Link.Name] = true
-				work.Add(1)
-				go func() {
-					defer work.Done()
-					if err := links.Lease(ctx, p); err != nil {
-						log.Error("DHCP", "link", p.Link.Name, logging.Err, err)
-					}
-				}()
-			}
-		}
-	}
-	apply()
-	return link.Changes(ctx, apply)
-}
-
-// serveLinks opens the socket for the host's own programs: GET /v1/links.
-func serveLinks(links *link.Set) (serve func(context.Context) error, err error) {
-	if err := os.Remove(boot.NetdSocket); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("listen: %w", err)
-	}
-	l, err := net.Listen("unix", boot.NetdSocket)
-	if err != nil {
-		return nil, fmt.Errorf("listen: %w", err)
-	}
-	if err := os.Chmod(boot.NetdSocket, 0o600); err != nil {
-		l.Close()
-		return nil, fmt.Errorf("listen: %w", err)
-	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/links", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		json.NewEncoder(w).Encode(links.Status()) // the only error is a caller that has gone
-	})
-	s := &http.Server{Handler: mux, ReadTimeout: 5 * time.Second, WriteTimeout: 5 * time.Second, IdleTimeout: time.Minute,
-		MaxHeaderBytes: 8 << 10}
-	return func(ctx context.Context) error {
-		if err := listen.Until(ctx, s, 0, func() error { return s.Serve(l) }); err != nil {
-			return fmt.Errorf("serve: %w", err)
-		}
-		return nil
-	}, nil
 }
 
 // mountVolume mounts a configuration volume read-only, with the filesystem's modules loaded first: the kernel can't ask for them.

@@ -25,6 +25,7 @@ type Spec struct {
 	Env    []string
 	Files  []*os.File
 	Cgroup *os.File // directory of the cgroup it starts in; nil: init's own
+	User   uint32   // user and group it runs as, with no other groups and no capabilities; 0: as init does
 }
 
 // Exit is how a process ended.
@@ -89,6 +90,9 @@ func (t *Table) Start(s Spec) (*Child, error) {
 	attr := &syscall.ProcAttr{Env: s.Env, Sys: &syscall.SysProcAttr{Setsid: true, PidFD: &pidfd}}
 	for _, f := range s.Files {
 		attr.Files = append(attr.Files, f.Fd())
+	}
+	if s.User != 0 {
+		attr.Sys.Credential = &syscall.Credential{Uid: s.User, Gid: s.User}
 	}
 	if s.Cgroup != nil {
 		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, int(s.Cgroup.Fd())

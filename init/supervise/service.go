@@ -34,6 +34,8 @@ type Service struct {
 	StopMost  time.Duration
 	MemoryMin int64 // bytes the kernel never reclaims from it
 	CPUWeight int   // its share of the CPU among the services (cgroup v2 cpu.weight); 0 is 100
+	// User is the user and group that it runs as, with no other groups and no capabilities; 0: root.
+	User uint32
 }
 
 // VitalGrace is how long a vital service may be away before the hardware watchdog is no longer fed.
@@ -165,7 +167,7 @@ func (s *service) start() (*proc.Child, error) {
 		return nil, err
 	}
 	defer null.Close()
-	spec := proc.Spec{Argv: s.Argv, Files: append([]*os.File{null, w, w}, s.fds.files()...), Cgroup: cg}
+	spec := proc.Spec{Argv: s.Argv, Files: append([]*os.File{null, w, w}, s.fds.files()...), Cgroup: cg, User: s.User}
 	if s.sup.NoCgroup {
 		spec.Cgroup = nil
 	}

@@ -39,6 +39,7 @@ type Supervisor struct {
 	Say      func(format string, args ...any)
 	Output   func(service, line string)
 	Uptime   func() time.Duration
+	Group    int           // may write to the socket besides root: that of services that run as another user; 0: nobody
 	NoCgroup bool          // tests without cgroup v2
 	Tick     time.Duration // how often deadlines are looked at; 0 is 1 s
 
@@ -72,7 +73,11 @@ func (s *Supervisor) Listen() error {
 	if err != nil {
 		return fmt.Errorf("listen for notifications: %w", err)
 	}
-	if err := os.Chmod(s.Socket, 0o600); err != nil {
+	mode := os.FileMode(0o600)
+	if s.Group != 0 {
+		mode, err = 0o660, os.Chown(s.Socket, 0, s.Group)
+	}
+	if err := errors.Join(err, os.Chmod(s.Socket, mode)); err != nil {
 		conn.Close()
 		return fmt.Errorf("listen for notifications: %w", err)
 	}

@@ -23,7 +23,7 @@ import (
 // TestBootServeLeave is one life of a host: a blank disk is formatted, services come up and are kept up, the power button ends it in order.
 func TestBootServeLeave(t *testing.T) {
 	dir := harness.Dir(t)
-	c := machine(t, dir, config)
+	c := machine(t, dir, config+consolePassword(t))
 	if err := harness.AddProbe(t.Context(), &c, dir); err != nil {
 		t.Fatal(err)
 	}
@@ -38,6 +38,7 @@ func TestBootServeLeave(t *testing.T) {
 	h.look()
 	t.Run("services", h.services)
 	t.Run("console", h.console)
+	t.Run("terminal", h.terminal)
 	if err := h.VM.PowerDown(t.Context()); err != nil {
 		t.Fatal(err)
 	}

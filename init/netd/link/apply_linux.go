@@ -156,19 +156,60 @@ func static(p Plan) error {
 	if err := netlink.LinkSetUp(l); err != nil {
 		return fmt.Errorf("link %s: bring up: %w", p.Link.Name, err)
 	}
-	if p.Link.Gateway.IsValid() {
-		all := netip.PrefixFrom(netip.IPv4Unspecified(), 0)
-		if p.Link.Gateway.Is6() {
-			all = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
-		}
-		for _, r := range Routes(p.Link.Addresses, []lease.Route{{To: all, Via: p.Link.Gateway}}, false) {
-			if err := setRoute(l, r, p.Metric); err != nil {
-				return fmt.Errorf("link %s: %w", p.Link.Name, err)
-			}
+	for _, r := range gateways(p) {
+		if err := setRoute(l, r, p.Metric); err != nil {
+			return fmt.Errorf("link %s: %w", p.Link.Name, err)
 		}
 	}
 	return nil
 }
+
+// Leave takes away what the links of this Set have of a configuration and those of next don't: addresses, gateways, an MTU. Leases are the
+// caller's (Release). A card that next has not is switched off. It is Apply's part to give the rest.
+func (s *Set) Leave(next []Plan) error {
+	s.mu.Lock()
+	old := slices.Clone(s.mu.plans)
+	s.mu.Unlock()
+	var trouble []error
+	for _, p := range old {
+		l, err := netlink.LinkByName(p.Link.Name)
+		if err != nil {
+			continue // the card is gone, and all of it
+		}
+		i := slices.IndexFunc(next, func(q Plan) bool { return q.Card.Index == l.Attrs().Index })
+		var q Plan
+		if i >= 0 {
+			q = next[i]
+		}
+		for _, r := range gone(p, q) {
+			if err := netlink.RouteDel(route(l, r, p.Metric)); err != nil && !errors.Is(err, unix.ESRCH) {
+				trouble = append(trouble, fmt.Errorf("link %s: remove route to %s: %w", p.Link.Name, r.To, err))
+			}
+		}
+		for _, a := range p.Link.Addresses {
+			if slices.Contains(q.Link.Addresses, a) {
+				continue
+			}
+			if err := netlink.AddrDel(l, &netlink.Addr{IPNet: ipNet(a)}); err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
+				trouble = append(trouble, fmt.Errorf("link %s: remove address %s: %w", p.Link.Name, a, err))
+			}
+		}
+		if p.Link.MTU != 0 && q.Link.MTU == 0 {
+			if err := netlink.LinkSetMTU(l, ethernetMTU); err != nil {
+				trouble = append(trouble, fmt.Errorf("link %s: set MTU %d: %w", p.Link.Name, ethernetMTU, err))
+			}
+		}
+		if i < 0 {
+			if err := netlink.LinkSetDown(l); err != nil {
+				trouble = append(trouble, fmt.Errorf("link %s: switch off: %w", p.Link.Name, err))
+			}
+		}
+	}
+	return errors.Join(trouble...)
+}
+
+// ethernetMTU is what a card has when nothing else is asked for (RFC 894).
+const ethernetMTU = 1500
 
 // route is r as the kernel takes it.
 func route(l netlink.Link, r lease.Route, metric int) *netlink.Route {

@@ -109,6 +109,29 @@ func Routes(addresses []netip.Prefix, want []lease.Route, configured bool) (out 
 	return out
 }
 
+// gateways are the routes of the gateway that a person configured for a link.
+func gateways(p Plan) []lease.Route {
+	if !p.Link.Gateway.IsValid() {
+		return nil
+	}
+	all := netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+	if p.Link.Gateway.Is6() {
+		all = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+	}
+	return Routes(p.Link.Addresses, []lease.Route{{To: all, Via: p.Link.Gateway}}, false)
+}
+
+// gone are the routes that p has and q has not, the last one first: it may lead over those before it.
+func gone(p, q Plan) (out []lease.Route) {
+	after := gateways(q)
+	for _, r := range slices.Backward(gateways(p)) {
+		if p.Metric != q.Metric || !slices.Contains(after, r) {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
 // Resolvers joins the configured servers with those learnt, the configured first, each once, at most three (resolv.conf(5)).
 func Resolvers(configured, learnt []netip.Addr) []netip.Addr {
 	var all []netip.Addr

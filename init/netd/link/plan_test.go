@@ -117,3 +117,39 @@ func TestRoutes(t *testing.T) {
 		}
 	}
 }
+
+// TestGone: what a network before had and the next one has not, is taken away; the last route first.
+func TestGone(t *testing.T) {
+	plan := func(metric int, gateway string, addrs ...string) Plan {
+		p := Plan{Metric: metric}
+		if gateway != "" {
+			p.Link.Gateway = netip.MustParseAddr(gateway)
+		}
+		for _, a := range addrs {
+			p.Link.Addresses = append(p.Link.Addresses, netip.MustParsePrefix(a))
+		}
+		return p
+	}
+	near := plan(100, "10.0.0.1", "10.0.0.2/24")
+	far := plan(100, "10.9.0.1", "10.0.0.2/32")
+	for _, c := range []struct {
+		name string
+		p, q Plan
+		want []string
+	}{
+		{"the same", near, near, nil},
+		{"no gateway before", plan(100, "", "10.0.0.2/24"), near, nil},
+		{"no gateway any more", near, plan(100, "", "10.0.0.2/24"), []string{"0.0.0.0/0"}},
+		{"another one", near, plan(100, "10.0.0.9", "10.0.0.2/24"), []string{"0.0.0.0/0"}},
+		{"another place", near, plan(101, "10.0.0.1", "10.0.0.2/24"), []string{"0.0.0.0/0"}},
+		{"one behind a route", far, Plan{}, []string{"0.0.0.0/0", "10.9.0.1/32"}},
+	} {
+		var got []string
+		for _, r := range gone(c.p, c.q) {
+			got = append(got, r.To.String())
+		}
+		if !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s: got %v, want %v", c.name, got, c.want)
+		}
+	}
+}

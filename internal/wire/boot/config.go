@@ -6,7 +6,8 @@
 // Out: a valid HostConfig; an error with line and column.
 // Never: does I/O, or knows how a link is set up.
 //
-// History: 2026-11-22 version 1. 2026-11-26 HostConfig.Install.
+// History: 2026-11-22 version 1. 2026-11-26 HostConfig.Install. 2026-11-27 Status.Name, Status.TTYs and
+// Console.Password.
 package boot
 
 import (
@@ -27,18 +28,25 @@ const (
 	ConfigSourceFile = RunDir + "/host.source"
 	BundleFile       = RunDir + "/bundle.json" // infra hosts: the Day-0 bundle as found, 0600, removed once imported
 	NotifySocket     = RunDir + "/notify"      // sd_notify datagrams to init
-	// HTTP/JSON of init: GET /v1/status → Status, GET /v1/loaded (waits), POST /v1/reboot, POST /v1/poweroff {"reason","by"}
+	// HTTP/JSON of init: GET /v1/status → Status, GET /v1/loaded (waits), POST /v1/reboot, POST /v1/poweroff {"reason","by"}. ConsoleUser
+	// may only ask for the status.
 	InitSocket    = RunDir + "/init.sock"
 	SpawnerSocket = RunDir + "/spawner.sock" // agent ↔ spawner
 	AgentSocket   = RunDir + "/agent.sock"   // HTTP/JSON of the agent's own API (also on vsock port AgentVsockPort)
-	NetdSocket    = RunDir + "/netd.sock"    // HTTP/JSON of netd: GET /v1/links → []LinkStatus
+	// HTTP/JSON of netd: GET /v1/links → []LinkStatus, GET /v1/network → NetworkStatus, POST /v1/network/try with a NetworkTrial, POST
+	// /v1/network/confirm, POST /v1/network/revert
+	NetdSocket = RunDir + "/netd.sock"
 	// small, durable: identity, desired, init's boot count (on DATA's subvolume "state" when there is no STATE partition)
 	StateDir = "/state"
 	DataDir  = "/data"                      // btrfs: containers, volumes, images
 	ImageDir = "/usr/share/hardnode/images" // images the boot medium carries: <hex digest>.erofs and index.json ([]BundledImage)
 
-	SlotsFile   = StateDir + "/slots.json" // what is known of an installed host's slots (internal/disk/bootorder)
-	SettledFile = RunDir + "/slot"         // the slot that this boot is from, once it has shown that it is well
+	SlotsFile   = StateDir + "/slots.json"   // what is known of an installed host's slots (internal/disk/bootorder)
+	SettledFile = RunDir + "/slot"           // the slot that this boot is from, once it has shown that it is well
+	NetworkFile = StateDir + "/network.json" // the network that was confirmed in place of the configuration's (init/netd/trial)
+
+	// ConsoleUser is the user and group that the program at the terminals runs as: it has no rights but to the terminals and its sockets.
+	ConsoleUser = 990
 
 	AgentVsockPort = 7440
 	FwCfgConfig    = "opt/hardnode/config" // QEMU fw_cfg names
@@ -98,6 +106,9 @@ type Storage struct {
 // Console lists the terminals that show the boot log and the status line; absent ones are skipped.
 type Console struct {
 	TTYs []string `json:"ttys,omitempty" yaml:"ttys"` // e.g. ttyS0, tty1; empty: the kernel's consoles
+	// Password is what is asked for at a terminal before a change, in its kept form (internal/secret/password); without one, nothing of a
+	// configured host can be changed there.
+	Password secret.Text `json:"password,omitempty" yaml:"password"`
 }
 
 // Status is what init says of the boot and its services.
@@ -106,6 +117,8 @@ type Status struct {
 	Steps    []StepStatus    `json:"steps"`
 	Services []ServiceStatus `json:"services"`
 	Problem  string          `json:"problem,omitempty"` // why the host waits, for the console
+	Name     string          `json:"name,omitempty"`    // the host's, from its configuration; "": there is none yet
+	TTYs     []string        `json:"ttys,omitempty"`    // the terminals that the host is shown on
 }
 
 // StepStatus is one row of the boot table.
@@ -134,6 +147,19 @@ type LinkStatus struct {
 	Addresses []netip.Prefix `json:"addresses"`
 	Underlay  bool           `json:"underlay"`
 	Problem   string         `json:"problem,omitempty"`
+}
+
+// NetworkStatus is which network is in force, as netd says.
+type NetworkStatus struct {
+	Confirmed Network       `json:"confirmed"`       // what is in force after a reboot
+	Kept      bool          `json:"kept,omitempty"`  // it was confirmed at the host, and is not the configuration's
+	Trial     *NetworkTrial `json:"trial,omitempty"` // in force now
+}
+
+// NetworkTrial is a network that is in force until it is confirmed or its time is over.
+type NetworkTrial struct {
+	Network Network `json:"network"`
+	Seconds int     `json:"seconds,omitempty"` // for how long, or how much is left; asked for, 0 is a minute
 }
 
 // BundledImage is one image the boot medium carries.

@@ -14,6 +14,8 @@ func TestGolden(t *testing.T) {
 	golden.Wire[AgentStatus](t, "agent-status")
 	golden.Wire[HostConfig](t, "host-config")
 	golden.Wire[Status](t, "init-status")
+	golden.Wire[NetworkStatus](t, "network-status")
+	golden.Wire[NetworkTrial](t, "network-trial")
 	golden.Wire[BundledImage](t, "bundled-image")
 	golden.Wire[Shutdown](t, "shutdown")
 }

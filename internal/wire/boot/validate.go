@@ -1,6 +1,7 @@
 package boot
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -15,6 +16,8 @@ var (
 	linkName  = form.New(`^[a-z][a-z0-9._-]{0,14}$`)
 	pciPath   = form.New(`^[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$`)
 	tokenForm = form.New(`^hn1\.[0-9a-f]{8}\.[0-9a-f]{32}$`)
+	// of a kept password; what it may cost is checked where it is compared
+	passwordForm = form.New(`^\$argon2id\$v=19\$m=[1-9][0-9]{3,4},t=[1-9][0-9]?,p=[1-4]\$[A-Za-z0-9+/]{11,86}\$[A-Za-z0-9+/]{22,86}$`)
 )
 
 // Validate says which field is wrong and what it should be, or nil.
@@ -38,8 +41,11 @@ func (c HostConfig) Validate() error {
 			return fmt.Errorf("join.%w", err)
 		}
 	}
-	if err := c.Network.validate(); err != nil {
+	if err := c.Network.Validate(); err != nil {
 		return fmt.Errorf("network.%w", err)
+	}
+	if p := c.Console.Password; p != "" && !passwordForm.MatchString(p.Reveal()) {
+		return errors.New("console.password: is no kept password: want what `hnctl host config password` prints, never the password itself")
 	}
 	if c.Install != nil {
 		if err := c.Install.Validate(); err != nil {
@@ -73,7 +79,8 @@ func (j Join) validate() error {
 	return nil
 }
 
-func (n Network) validate() error {
+// Validate says which field is wrong and what it should be, or nil.
+func (n Network) Validate() error {
 	names := map[string]bool{}
 	for i, l := range n.Links {
 		if err := l.validate(); err != nil {

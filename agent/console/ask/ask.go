@@ -1,0 +1,135 @@
+// Package ask is how the program at the terminals asks the host's other programs.
+//
+// Owns: HTTP over Unix sockets, and what a refusal is.
+// In: paths of the agent's console API and of init's status.
+// Out: documents; text as it comes; an *Error with what the other one said.
+// Never: asks on a network, or keeps an answer.
+package ask
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"hardnode.dev/internal/wire/console"
+)
+
+// Client asks one program.
+type Client struct {
+	Name    string // for people: "the agent"
+	Session string // of a terminal that knew the password; "" for none
+	http    *http.Client
+}
+
+// For is the client of another conversation with the same program.
+func (c *Client) For(session string) *Client { return &Client{c.Name, session, c.http} }
+
+// To asks the program that listens on a socket.
+func To(name, socket string) *Client {
+	return &Client{Name: name, http: &http.Client{Transport: &http.Transport{DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+		}}}}
+}
+
+// patience is how long a document may take.
+const patience = 10 * time.Second
+
+// most is how long a document may be, and a refusal.
+const (
+	most       = 8 << 20
+	mostReason = 4 << 10
+)
+
+// Error is what was said instead of an answer.
+type Error struct {
+	Status int // of HTTP; 0: nobody answered
+	Text   string
+}
+
+func (e *Error) Error() string { return e.Text }
+
+// Refused tells whether err is the answer of that status.
+func Refused(err error, status int) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Status == status
+}
+
+// Post has in done, and reads the document that comes back into out. It waits as long as ctx does: a container takes its time to end.
+func (c *Client) Post(ctx context.Context, path string, in, out any) error {
+	return c.do(ctx, http.MethodPost, path, in, out)
+}
+
+// Get reads the document at path.
+func (c *Client) Get(ctx context.Context, path string, out any) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return c.do(ctx, http.MethodGet, path, nil, out)
+}
+
+func (c *Client) do(ctx context.Context, method, path string, in, out any) error {
+	r, err := c.open(ctx, method, path, in)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	raw, err := io.ReadAll(io.LimitReader(r, most))
+	if err != nil {
+		return c.away(err)
+	}
+	if out == nil {
+		return nil
+	}
+	if err := json.Unmarshal(raw, out); err != nil {
+		return &Error{Text: fmt.Sprintf("%s answered what is no document: %v", c.Name, err)}
+	}
+	return nil
+}
+
+// Open reads the text at path as it comes, until ctx ends.
+func (c *Client) Open(ctx context.Context, path string) (io.ReadCloser, error) {
+	return c.open(ctx, http.MethodGet, path, nil)
+}
+
+func (c *Client) open(ctx context.Context, method, path string, in any) (io.ReadCloser, error) {
+	var body io.Reader
+	if in != nil {
+		raw, err := json.Marshal(in)
+		if err != nil {
+			return nil, &Error{Text: err.Error()}
+		}
+		body = bytes.NewReader(raw)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://host"+path, body)
+	if err != nil {
+		return nil, &Error{Text: err.Error()}
+	}
+	if c.Session != "" {
+		req.Header.Set(console.SessionHeader, c.Session)
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		return nil, c.away(err)
+	}
+	if res.StatusCode >= 300 {
+		defer res.Body.Close()
+		raw, _ := io.ReadAll(io.LimitReader(res.Body, mostReason)) // what can't be read of a reason is not said
+		return nil, &Error{Status: res.StatusCode, Text: strings.TrimSpace(string(raw))}
+	}
+	return res.Body, nil
+}
+
+func (c *Client) away(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "dial" {
+		return &Error{Text: c.Name + " does not answer: it is starting, or was ended; see the status line, and ask again"}
+	}
+	return &Error{Text: fmt.Sprintf("%s did not answer: %v", c.Name, err)}
+}

@@ -1,0 +1,81 @@
+package talk
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"hardnode.dev/agent/console/view"
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/console"
+	"hardnode.dev/internal/wire/install"
+	"hardnode.dev/internal/wire/slots"
+)
+
+func runLogin(ctx context.Context, s *Session, _ args) error { return s.login(ctx) }
+
+func runLogout(ctx context.Context, s *Session, _ args) error {
+	s.Close(ctx)
+	return nil
+}
+
+func runRestart(ctx context.Context, s *Session, a args) error {
+	id, err := wire.ParseCTID(a.words[0])
+	if err != nil {
+		return misuse{err}
+	}
+	if err := s.change(ctx, "/v1/containers/"+id.String()+"/restart", struct{}{}, nil); err != nil {
+		return err
+	}
+	s.Line(fmt.Sprintf("container %s was stopped; it is started again", id))
+	return nil
+}
+
+func runSlotsTry(ctx context.Context, s *Session, a args) error {
+	r := slots.Request{Action: slots.Try, Reboot: a.has("reboot")}
+	if len(a.words) > 0 {
+		r.Slot = slots.Name(a.words[0])
+	}
+	return s.slots(ctx, a, r)
+}
+
+func runSlotsRollback(ctx context.Context, s *Session, a args) error {
+	return s.slots(ctx, a, slots.Request{Action: slots.Rollback, Reboot: a.has("reboot")})
+}
+
+func (s *Session) slots(ctx context.Context, a args, r slots.Request) error {
+	var st slots.Status
+	if err := s.change(ctx, "/v1/slots", r, &st); err != nil {
+		return err
+	}
+	s.show(a, st, view.Slots(st, time.Now(), 0))
+	if !a.has("json") && !r.Reboot {
+		s.Line("it counts from the next boot on: reboot")
+	}
+	return nil
+}
+
+func runInstall(ctx context.Context, s *Session, a args) error {
+	want := install.Spec{Wipe: a.flags["wipe"], DryRun: a.has("dry-run")}
+	if len(a.words) > 0 {
+		want.Disk.Path = a.words[0]
+	}
+	if err := want.Validate(); err != nil {
+		return misuse{err}
+	}
+	var st install.Status
+	if err := s.change(ctx, "/v1/install", console.Install{Spec: want}, &st); err != nil {
+		return err
+	}
+	s.show(a, st, view.Plan(st, 0))
+	return nil
+}
+
+func runReboot(ctx context.Context, s *Session, a args) error { return s.leave(ctx, a, false) }
+
+func runPowerOff(ctx context.Context, s *Session, a args) error { return s.leave(ctx, a, true) }
+
+func (s *Session) leave(ctx context.Context, a args, off bool) error {
+	return s.change(ctx, "/v1/leave", console.Leave{PowerOff: off, Reason: strings.Join(a.words, " ")}, nil)
+}

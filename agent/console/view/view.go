@@ -1,0 +1,313 @@
+// Package view puts what is known of a host into lines for a terminal.
+//
+// Owns: the words and the order of the pages: summary, network, storage, containers, slots.
+// In: documents of the agent, and the width of the terminal; 0: as wide as it takes.
+// Out: lines of printable ASCII.
+// Never: asks for anything, or reads a clock.
+package view
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+	"time"
+
+	"hardnode.dev/agent/console/plain"
+	"hardnode.dev/internal/wire/boot"
+	"hardnode.dev/internal/wire/console"
+	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/install"
+	"hardnode.dev/internal/wire/slots"
+	"hardnode.dev/internal/wire/upkeep"
+)
+
+// label is how wide the names of fields are.
+const label = 14
+
+// sheet is a page that is being written.
+type sheet struct {
+	width int
+	lines []string
+}
+
+// field writes a name and what it has; nothing when it has nothing.
+func (s *sheet) field(name, text string) {
+	if text == "" {
+		return
+	}
+	width := 0
+	if s.width > 0 {
+		width = max(10, s.width-label)
+	}
+	for n, l := range plain.Wrap(text, width) {
+		if n > 0 {
+			name = ""
+		}
+		s.lines = append(s.lines, strings.TrimRight(fmt.Sprintf("%-*s%s", label, name, l), " "))
+	}
+}
+
+// row writes a line of a table.
+func (s *sheet) row(format string, args ...any) {
+	text := strings.TrimRight(plain.Line(fmt.Sprintf(format, args...)), " ")
+	if s.width > 0 {
+		text = plain.Clip(text, s.width)
+	}
+	s.lines = append(s.lines, text)
+}
+
+// more writes a text below a row.
+func (s *sheet) more(text string) {
+	width := 0
+	if s.width > 0 {
+		width = max(10, s.width-4)
+	}
+	for _, l := range plain.Wrap(text, width) {
+		s.lines = append(s.lines, "    "+l)
+	}
+}
+
+func (s *sheet) gap() { s.lines = append(s.lines, "") }
+
+func (s *sheet) problems(ps []host.Problem) {
+	for _, p := range ps {
+		text := p.Object + ": " + p.Reason
+		if p.Next != "" {
+			text += " -> " + p.Next
+		}
+		s.field("problem", text)
+	}
+}
+
+// Summary is the host at a glance. State is how its state is called; h is nil while it is not known.
+func Summary(a boot.AgentStatus, state string, h *console.Host, width int) []string {
+	s := &sheet{width: width}
+	name := cmp.Or(a.Name, "unnamed")
+	if a.Host != "" {
+		name += " (" + string(a.Host) + ")"
+	}
+	s.field("host", name)
+	s.field("state", state)
+	if a.Code != "" && !a.Linked {
+		s.field("short code", a.Code)
+	}
+	s.field("unlicensed", a.Unlicensed)
+	s.field("cluster", string(a.Cluster))
+	s.field("role", string(a.Role))
+	s.field("orchestrator", a.Link)
+	s.field("addresses", cmp.Or(strings.Join(a.Addresses, " "), "none"))
+	s.field("version", a.Version)
+	s.field("containers", Count(a.Containers))
+	if h != nil {
+		s.field("processors", fmt.Sprintf("%d at %d MHz, load %.2f", h.Capacity.CPUs, h.Capacity.MHz, h.Load.Load1))
+		s.field("memory", used(h.Load.MemoryUsed, h.Capacity.MemoryBytes))
+		s.field("up", (time.Duration(h.Load.UptimeSec) * time.Second).String())
+		for n, b := range h.Boots[:min(3, len(h.Boots))] {
+			s.field(map[bool]string{true: "booted", false: "before"}[n == 0], cause(b))
+		}
+	}
+	s.problems(a.Problems)
+	return s.lines
+}
+
+// Wrapped is a problem without a name of its own.
+func Wrapped(text string, width int) []string {
+	s := &sheet{width: width}
+	s.field("problem", text)
+	return s.lines
+}
+
+// cause is a boot and why it came.
+func cause(b upkeep.Boot) string {
+	out := b.At.UTC().Format("2006-01-02 15:04:05Z") + " " + string(b.Cause)
+	if b.Reason != "" {
+		out += ": " + b.Reason
+	}
+	if b.By != "" {
+		out += " (ordered by " + b.By + ")"
+	}
+	return out
+}
+
+// Count says how many containers are in which state.
+func Count(cs []host.ContainerStatus) string {
+	if len(cs) == 0 {
+		return "none"
+	}
+	n := map[host.ContainerState]int{}
+	for _, c := range cs {
+		n[c.State]++
+	}
+	var out []string
+	for _, s := range []host.ContainerState{host.CtRunning, host.CtStarting, host.CtWaiting, host.CtFailing, host.CtBroken, host.CtStopping,
+		host.CtStopped} {
+		if n[s] > 0 {
+			out = append(out, fmt.Sprintf("%d %s", n[s], s))
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+// Size is a number of bytes for people.
+func Size(n int64) string {
+	switch {
+	case n >= 10<<30:
+		return fmt.Sprintf("%d GiB", n>>30)
+	case n >= 1<<20:
+		return fmt.Sprintf("%d MiB", n>>20)
+	}
+	return fmt.Sprintf("%d KiB", n>>10)
+}
+
+func used(n, of int64) string { return Size(n) + " of " + Size(of) + " used" }
+
+// Network is the links.
+func Network(n console.Network, width int) []string {
+	s := &sheet{width: width}
+	s.row("%-12s %-18s %-5s %s", "LINK", "MAC", "STATE", "ADDRESSES")
+	for _, l := range n.Links {
+		var addrs []string
+		for _, a := range l.Addresses {
+			addrs = append(addrs, a.String())
+		}
+		s.row("%-12s %-18s %-5s %s", cmp.Or(l.Name, "-"), cmp.Or(l.MAC, "-"), map[bool]string{true: "up", false: "down"}[l.Up],
+			cmp.Or(strings.Join(addrs, " "), "none"))
+		if l.Underlay {
+			s.more("other hosts use its first address")
+		}
+		if l.Problem != "" {
+			s.more("! " + l.Problem)
+		}
+	}
+	s.gap()
+	if len(n.Config.Links) == 0 {
+		s.field("configured", "no links: every card uses DHCP")
+	}
+	for _, l := range n.Config.Links {
+		s.field("configured", Link(l))
+	}
+	s.field("time from", strings.Join(n.Config.NTP, " "))
+	return s.lines
+}
+
+// Link is a link of a configuration in one line, as `network try` takes it.
+func Link(l boot.Link) string {
+	parts := []string{l.Name, cmp.Or(l.MAC, l.PCI)}
+	if l.DHCP {
+		parts = append(parts, "dhcp")
+	}
+	for _, a := range l.Addresses {
+		parts = append(parts, a.String())
+	}
+	if l.Gateway.IsValid() {
+		parts = append(parts, "gateway="+l.Gateway.String())
+	}
+	for _, d := range l.DNS {
+		parts = append(parts, "dns="+d.String())
+	}
+	if l.MTU != 0 {
+		parts = append(parts, fmt.Sprintf("mtu=%d", l.MTU))
+	}
+	return strings.Join(parts, " ")
+}
+
+// Storage is DATA and the disks.
+func Storage(h console.Host, i install.Status, width int) []string {
+	s := &sheet{width: width}
+	s.field("DATA", used(h.Load.DiskUsed, h.Capacity.DiskBytes))
+	s.field("waiting", fmt.Sprintf("%.0f %% of the last ten seconds for a disk", h.Load.Pressure.IO))
+	s.field("installation", string(i.State))
+	if i.Plan != nil && i.Step > 0 && i.Step <= len(i.Plan.Steps) {
+		s.field("", fmt.Sprintf("%d of %d: %s", i.Step, len(i.Plan.Steps), i.Plan.Steps[i.Step-1]))
+	}
+	s.field("reason", i.Reason)
+	s.gap()
+	if len(i.Disks) == 0 {
+		s.row("no disks are known")
+		return s.lines
+	}
+	s.row("%-14s %-9s %-8s %-24s %s", "DISK", "SIZE", "BY", "MODEL", "HOLDS")
+	for _, d := range i.Disks {
+		s.row("%-14s %-9s %-8s %-24s %s", d.Path, Size(d.Bytes), cmp.Or(d.Transport, "-"), cmp.Or(plain.Clip(d.Model, 24), "-"), d.Holds)
+		if d.Refused != "" {
+			s.more("can't be installed to: " + d.Refused)
+		}
+	}
+	return s.lines
+}
+
+// Plan is what an installation would do.
+func Plan(i install.Status, width int) []string {
+	s := &sheet{width: width}
+	s.field("installation", string(i.State))
+	s.field("reason", i.Reason)
+	if p := i.Plan; p != nil {
+		s.field("disk", strings.Join([]string{p.Disk.Path, Size(p.Disk.Bytes), p.Disk.Model, p.Disk.Serial}, " "))
+		s.field("is lost", p.Wipes)
+		s.field("system from", p.Source)
+		for n, step := range p.Steps {
+			s.field(map[bool]string{true: "steps"}[n == 0], fmt.Sprintf("%d. %s", n+1, step))
+		}
+	}
+	return s.lines
+}
+
+// Containers is the table of containers.
+func Containers(cs []console.Container, width int) []string {
+	s := &sheet{width: width}
+	if len(cs) == 0 {
+		s.row("no containers")
+		return s.lines
+	}
+	s.row("%-7s %-9s %-26s %-9s %-8s %s", "ID", "STATE", "NODE", "MEMORY", "STARTS", "IMAGE")
+	for _, c := range cs {
+		s.row("%-7s %-9s %-26s %-9s %-8d %s", c.CTID, c.State, plain.Clip(Node(c), 26), Size(c.MemoryBytes), c.Restarts+1, c.Image)
+		if c.Reason != "" {
+			s.more(c.Reason)
+		}
+	}
+	return s.lines
+}
+
+// Node is a container's name for people.
+func Node(c console.Container) string {
+	if c.Component != "" {
+		return c.Component
+	}
+	return strings.Trim(c.Env+"/"+cmp.Or(c.Hostname, c.Layer), "/")
+}
+
+// Slots is the systems of an installed host.
+func Slots(st slots.Status, now time.Time, width int) []string {
+	s := &sheet{width: width}
+	if !st.Installed {
+		s.row("this host is not installed: it was booted from a medium or the network, and has no slots")
+		if st.Problem != "" {
+			s.more(st.Problem)
+		}
+		return s.lines
+	}
+	s.field("disk", st.Disk)
+	s.row("%-8s %-10s %-16s %-8s %-7s %s", "SLOT", "STATE", "VERSION", "BOOTED", "NEXT", "TRIES")
+	mark := map[bool]string{true: "yes", false: "-"}
+	for _, e := range st.Slots {
+		tries := "-"
+		if e.Tries > 0 {
+			tries = fmt.Sprint(e.Tries)
+		}
+		s.row("%-8s %-10s %-16s %-8s %-7s %s", e.Name, e.State, cmp.Or(e.Version, "-"), mark[e.Booted], mark[e.Next], tries)
+		if e.Reason != "" {
+			s.more(e.Reason)
+		}
+	}
+	s.field("waits for", strings.Join(st.Waits, "; "))
+	if st.Deadline > 0 {
+		if left := time.Unix(st.Deadline, 0).Sub(now).Round(time.Second); left > 0 {
+			s.field("goes back in", left.String())
+		}
+	}
+	s.field("being done", st.Busy)
+	s.field("not done", st.Failed)
+	s.field("problem", st.Problem)
+	return s.lines
+}

@@ -1,0 +1,155 @@
+package consoleapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"hardnode.dev/internal/logging"
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/console"
+	"hardnode.dev/internal/wire/neighbour"
+	"hardnode.dev/internal/wire/slots"
+	"hardnode.dev/internal/wire/upkeep"
+)
+
+// maxBody is the most that is read of a request, in bytes.
+const maxBody = 64 << 10
+
+// changeWithin is how long a change may take: a container has its template's time to end.
+const changeWithin = 3 * time.Minute
+
+// row is a change: what it is called in the log, and whether a host without a configuration has it without a password.
+type row struct {
+	path, what string
+	fresh      bool
+	do         func(context.Context, Options, *http.Request, string) (any, error)
+}
+
+// changes is the table of them. Each is authorised, carried out, and logged with the terminal it came from.
+var changes = []row{
+	{"POST /v1/containers/{ctid}/restart", "container restart", false, restart},
+	{"POST /v1/slots", "slots", false, changeSlots},
+	{"POST /v1/install", "install", true, startInstall},
+	{"POST /v1/leave", "leave", false, leave},
+}
+
+// register puts the changes and the login into mux.
+func register(mux *http.ServeMux, o Options) {
+	mux.HandleFunc("POST /v1/login", func(w http.ResponseWriter, r *http.Request) {
+		var l console.Login
+		if err := decode(r, &l); err != nil {
+			refuse(w, http.StatusBadRequest, err)
+			return
+		}
+		id, err := o.Guard.Login(l.TTY, l.Password.Reveal())
+		logging.Or(o.Log).Info("login at a terminal", "tty", l.TTY, "result", result(err))
+		if err != nil {
+			refuse(w, statusOf(err), err)
+			return
+		}
+		answer(w, console.Session{ID: id})
+	})
+	mux.HandleFunc("POST /v1/logout", func(w http.ResponseWriter, r *http.Request) {
+		o.Guard.Logout(r.Header.Get(console.SessionHeader))
+		answer(w, struct{}{})
+	})
+	for _, c := range changes {
+		mux.HandleFunc(c.path, func(w http.ResponseWriter, r *http.Request) {
+			tty, err := o.Guard.Allow(r.Header.Get(console.SessionHeader), c.fresh)
+			if err != nil {
+				refuse(w, statusOf(err), err)
+				return
+			}
+			ctx, cancel := context.WithTimeout(r.Context(), changeWithin)
+			defer cancel()
+			doc, err := c.do(ctx, o, r, tty)
+			logging.Or(o.Log).Info("change at a terminal", "tty", tty, "what", c.what, "result", result(err))
+			if err != nil {
+				refuse(w, statusOf(err), err)
+				return
+			}
+			answer(w, doc)
+		})
+	}
+}
+
+func result(err error) string {
+	if err == nil {
+		return "done"
+	}
+	return err.Error()
+}
+
+// badRequest is an error of the form of a request.
+type badRequest struct{ error }
+
+// statusOf is the HTTP status of a refusal.
+func statusOf(err error) int {
+	var early tooSoon
+	var bad badRequest
+	switch {
+	case errors.Is(err, errLocked), errors.Is(err, errWrong):
+		return http.StatusUnauthorized
+	case errors.As(err, &early):
+		return http.StatusTooManyRequests
+	case errors.Is(err, errNone), errors.Is(err, errNotNeeded):
+		return http.StatusForbidden
+	case errors.As(err, &bad):
+		return http.StatusBadRequest
+	}
+	if s := status(err); s == http.StatusNotFound {
+		return s
+	}
+	return http.StatusConflict
+}
+
+func decode(r *http.Request, out any) error {
+	raw, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxBody))
+	if err == nil {
+		err = neighbour.Decode(raw, out)
+	}
+	if err != nil {
+		return badRequest{fmt.Errorf("read what is asked: %v", err)}
+	}
+	return nil
+}
+
+func restart(ctx context.Context, o Options, r *http.Request, _ string) (any, error) {
+	id, err := wire.ParseCTID(r.PathValue("ctid"))
+	if err != nil {
+		return nil, badRequest{err}
+	}
+	return struct{}{}, o.Restart(ctx, id)
+}
+
+func changeSlots(ctx context.Context, o Options, r *http.Request, _ string) (any, error) {
+	var want slots.Request
+	if err := decode(r, &want); err != nil {
+		return nil, err
+	}
+	if want.Action != slots.Try && want.Action != slots.Rollback {
+		return nil, badRequest{fmt.Errorf("action: %q: at a terminal want try or rollback", want.Action)}
+	}
+	return o.ChangeSlots(ctx, want)
+}
+
+func startInstall(ctx context.Context, o Options, r *http.Request, _ string) (any, error) {
+	var want console.Install
+	if err := decode(r, &want); err != nil {
+		return nil, err
+	}
+	return o.StartInstall(ctx, want.Spec)
+}
+
+func leave(ctx context.Context, o Options, r *http.Request, tty string) (any, error) {
+	var want console.Leave
+	if err := decode(r, &want); err != nil {
+		return nil, err
+	}
+	order := upkeep.Leave{PowerOff: want.PowerOff, Reason: want.Reason, By: "terminal " + tty}
+	return struct{}{}, o.Leave(ctx, order)
+}

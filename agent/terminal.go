@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"hardnode.dev/agent/consoleapi"
+	"hardnode.dev/agent/container"
+	"hardnode.dev/agent/facts"
+	"hardnode.dev/agent/hostlog"
+	"hardnode.dev/internal/secret/password"
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/boot"
+	"hardnode.dev/internal/wire/console"
+	"hardnode.dev/internal/wire/host"
+)
+
+// terminal is what the program at the host's terminals is given.
+func (a *agent) terminal() consoleapi.Options {
+	return consoleapi.Options{Status: a.status, Host: a.machine, Network: a.networkNow, Containers: a.containers, Install: a.install.Status,
+		Slots: a.slots.Status, Logs: a.runtime.Logs, HostLogs: hostlog.Logs{}.Read, Show: a.show, Guard: a.guard(), Restart: a.restart,
+		ChangeSlots: a.slots.Do, StartInstall: a.install.Start, Leave: leaveMachine, User: boot.ConsoleUser, Log: a.log}
+}
+
+// guard has the console's password of the configuration in force.
+func (a *agent) guard() *consoleapi.Guard {
+	return &consoleapi.Guard{Is: password.Is, Now: time.Now, Password: func() (string, bool, error) {
+		c, _, found, err := a.configInForce()
+		return c.Console.Password.Reveal(), found, err
+	}}
+}
+
+// restart stops a container of this host; the applier starts it again, if it is to run.
+func (a *agent) restart(ctx context.Context, id wire.CTID) error {
+	if !slices.ContainsFunc(a.apply.Report().Containers, func(c host.ContainerStatus) bool { return c.CTID == id }) {
+		return fmt.Errorf("container %s: %w", id, container.ErrNotFound)
+	}
+	return a.runtime.Stop(ctx, id)
+}
+
+// machine is the host beside its status.
+func (a *agent) machine() console.Host {
+	_, _, found, err := a.configInForce()
+	h := console.Host{Configured: found || err != nil, Boots: a.facts.Boots()}
+	if f := a.figures.Load(); f != nil {
+		h.Capacity, h.Load = f.capacity, f.load
+	}
+	h.Load.Pressure = a.facts.Pressure()
+	return h
+}
+
+// networkNow is what netd says of the links, and what they should be.
+func (a *agent) networkNow(ctx context.Context) (n console.Network, err error) {
+	raw, err := facts.Ask(ctx, boot.NetdSocket, "/v1/links")
+	if err != nil {
+		return n, err
+	}
+	if err := json.Unmarshal(raw, &n.Links); err != nil {
+		return n, fmt.Errorf("read what netd says: %v", err)
+	}
+	c, _, _, err := a.configInForce()
+	n.Config = c.Network
+	return n, err
+}
+
+// containers are those of this host, with what the Assignment calls them.
+func (a *agent) containers(ctx context.Context) []console.Container {
+	named := map[wire.CTID]host.Container{}
+	if work, _ := a.store.Work(); work != nil {
+		for _, c := range work.Containers {
+			named[c.CTID] = c
+		}
+	}
+	out := []console.Container{}
+	for _, s := range a.status(ctx).Containers {
+		c := named[s.CTID]
+		out = append(out, console.Container{ContainerStatus: s, Env: string(c.Env), Layer: string(c.Layer), Hostname: c.Hostname,
+			Component: c.Component, Image: string(c.Image.Name)})
+	}
+	return out
+}

@@ -1,0 +1,9 @@
+package trial
+
+import (
+	"testing"
+
+	"hardnode.dev/internal/testkit/golden"
+)
+
+func TestGolden(t *testing.T) { golden.Kept[Kept](t, "kept") }

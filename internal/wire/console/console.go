@@ -1,0 +1,69 @@
+// Package console is the dialect between a host's agent and the program at the host's terminals.
+//
+// Owns: the documents of the HTTP/JSON API on Socket that no other package has.
+// In: JSON between two programs of one host.
+// Out: values.
+// Never: knows how a terminal shows them, or what a change needs.
+//
+// History: 2026-11-27 version 1.
+package console
+
+import (
+	"hardnode.dev/internal/secret"
+	"hardnode.dev/internal/wire/boot"
+	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/install"
+	"hardnode.dev/internal/wire/upkeep"
+)
+
+// Socket is where the agent answers boot.ConsoleUser.
+const Socket = boot.RunDir + "/console.sock"
+
+// SessionHeader carries the id of the session that a change is made in.
+const SessionHeader = "X-Hardnode-Session"
+
+// Login is the body of POST /v1/login; the answer is a Session.
+type Login struct {
+	TTY      string      `json:"tty"` // the terminal, for the log
+	Password secret.Text `json:"password"`
+}
+
+// Session is who knew the password. It ends with POST /v1/logout, and when it was not used for a while.
+type Session struct {
+	ID string `json:"id"`
+}
+
+// Leave is the body of POST /v1/leave.
+type Leave struct {
+	PowerOff bool   `json:"powerOff,omitempty"`
+	Reason   string `json:"reason,omitempty"`
+}
+
+// Install is the body of POST /v1/install; the answer is an install.Status.
+type Install struct {
+	Spec install.Spec `json:"spec"`
+}
+
+// Host is the answer of GET /v1/host: what is known of the machine beside the agent's status.
+type Host struct {
+	Configured bool          `json:"configured"`
+	Capacity   host.Capacity `json:"capacity"`
+	Load       host.Load     `json:"load"`
+	Boots      []upkeep.Boot `json:"boots,omitempty"` // the newest first
+}
+
+// Network is the answer of GET /v1/network.
+type Network struct {
+	Links  []boot.LinkStatus `json:"links"`
+	Config boot.Network      `json:"config"` // that is in force
+}
+
+// Container is one of the answer of GET /v1/containers.
+type Container struct {
+	host.ContainerStatus
+	Env       string `json:"env,omitempty"`
+	Layer     string `json:"layer,omitempty"`
+	Hostname  string `json:"hostname,omitempty"`
+	Component string `json:"component,omitempty"`
+	Image     string `json:"image,omitempty"`
+}

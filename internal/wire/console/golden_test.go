@@ -1,0 +1,17 @@
+package console
+
+import (
+	"testing"
+
+	"hardnode.dev/internal/testkit/golden"
+)
+
+func TestGolden(t *testing.T) {
+	golden.Wire[Host](t, "host")
+	golden.Wire[Network](t, "network")
+	golden.Wire[Container](t, "container")
+	golden.Wire[Login](t, "login")
+	golden.Wire[Session](t, "session")
+	golden.Wire[Leave](t, "leave")
+	golden.Wire[Install](t, "install")
+}

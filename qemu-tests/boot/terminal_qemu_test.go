@@ -1,0 +1,133 @@
+//go:build qemu
+
+package boot
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"hardnode.dev/internal/secret/password"
+	"hardnode.dev/qemu-tests/harness/ask"
+)
+
+const knownPassword = "correct horse"
+
+// consolePassword is the section of a configuration that lets who knows it change things at a terminal.
+func consolePassword(t *testing.T) string {
+	t.Helper()
+	kept, err := password.Keep(knownPassword)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "console: {password: '" + kept + "'}\n"
+}
+
+// typed types a line at the serial port and waits for the end of its answer. It returns the lines between.
+func (h *host) typed(t *testing.T, line string, exit int) []string {
+	t.Helper()
+	ctx, cancel := h.limit()
+	defer cancel()
+	if _, err := h.VM.WaitAfter(ctx, h.mark, `^hardnode> ?$`); err != nil {
+		t.Fatal(err)
+	}
+	h.mark = h.VM.Console.Mark()
+	if err := h.VM.Console.Type(line + "\r"); err != nil {
+		t.Fatal(err)
+	}
+	m, err := h.VM.WaitAfter(ctx, h.mark, `^exit status (\d+)`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := h.VM.Console.Lines(h.mark)
+	if m[1] != fmt.Sprint(exit) {
+		t.Errorf("%s: exit status %s, want %d\n%s", line, m[1], exit, strings.Join(lines, "\n"))
+	}
+	return lines
+}
+
+// document is the line of JSON in an answer.
+func document(t *testing.T, lines []string, out any) {
+	t.Helper()
+	for _, l := range lines {
+		if strings.HasPrefix(l, "{") || strings.HasPrefix(l, "[{") {
+			if err := json.Unmarshal([]byte(l), out); err != nil {
+				t.Errorf("%s: %v", l, err)
+			}
+			return
+		}
+	}
+	t.Errorf("no JSON in\n%s", strings.Join(lines, "\n"))
+}
+
+// terminal talks with the host over its serial port as a script does.
+func (h *host) terminal(t *testing.T) {
+	h.weak(t)
+	h.mark = h.VM.Console.Mark()
+	if err := h.VM.Console.Type("\r"); err != nil {
+		t.Fatal(err)
+	}
+	h.sees(`^hardnode console on ttyS0; type help`)
+	var status struct {
+		Agent struct{ Name, Stage string }
+		Init  struct {
+			Services []struct{ Name, State string }
+		}
+	}
+	document(t, h.typed(t, "status --json", 0), &status)
+	if status.Agent.Name != "host-1" || len(status.Init.Services) < 4 {
+		t.Errorf("status: %+v", status)
+	}
+	for _, c := range []struct {
+		line, want string
+		exit       int
+	}{
+		{"status", "host          host-1", 0},
+		{"storage", "/dev/vda", 0},
+		{"containers", "no containers", 0},
+		{"slots", "this host is not installed", 0},
+		{"network", "10.77.0.11/24", 0},
+		{"log init --grep formatting", "formatting /dev/vda for DATA", 0},
+		{"log agent --tail 5", "level=INFO", 0},
+		{"support", "-----END SUPPORT BUNDLE-----", 0},
+		{"container restart 101\r" + knownPassword, "does not exist", 1},
+		{"install /dev/vda --dry-run", "error: ", 1},
+		{"nonsense", "is not known", 2},
+	} {
+		if lines := strings.Join(h.typed(t, c.line, c.exit), "\n"); !strings.Contains(lines, c.want) {
+			t.Errorf("%s: no %q in\n%s", c.line, c.want, lines)
+		}
+	}
+	h.typed(t, "exit", 0)
+	for _, l := range h.VM.Console.Lines(0) {
+		if strings.Contains(l, knownPassword) {
+			t.Errorf("the password is on the console: %s", l)
+		}
+	}
+}
+
+// weak checks that the program at the terminals has no rights.
+func (h *host) weak(t *testing.T) {
+	a, err := h.VM.Ask(t.Context(), ask.Request{What: "processes"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range a.Processes {
+		if filepath.Base(p.Exe) != "console" {
+			continue
+		}
+		s, err := h.VM.Ask(t.Context(), ask.Request{What: "read", Path: fmt.Sprintf("/proc/%d/status", p.PID)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"Uid:\t990\t990\t990\t990", "Gid:\t990\t990\t990\t990", "CapEff:\t0000000000000000", "CapPrm:\t0000000000000000"} {
+			if !strings.Contains(s.Text, want) {
+				t.Errorf("the console has no %q in\n%s", want, s.Text)
+			}
+		}
+		return
+	}
+	t.Error("there is no console")
+}
