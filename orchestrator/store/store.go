@@ -69,6 +69,7 @@ func open(ctx context.Context, o Options, list []upgrade) (*Store, error) {
 	s.commits = newCommits(m, rand.Text(), watching.Done())
 	due := make(chan struct{}, 1)
 	s.done.Go(func() { s.compact(watching, due) })
+	s.done.Go(func() { s.shrink(watching, calm) })
 	s.done.Go(func() { s.follow(watching, due) })
 	return s, nil
 }
