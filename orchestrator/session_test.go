@@ -52,6 +52,26 @@ func drain(t testing.TB, c *websocket.Conn) (out string, exit host.Exit) {
 	}
 }
 
+// A host is asked for a session in the answer of its one poll, or by a poll of sessions where it is of an earlier version.
+func TestSessionsOfVersions(t *testing.T) {
+	for _, newest := range []int{1, 2, host.ProtocolSessions} {
+		t.Run(fmt.Sprint("protocol ", newest), func(t *testing.T) {
+			t.Parallel()
+			c := found(t, 2, "infra1", "host1")
+			c.start()
+			c.joins("host1", host.Protocols{Oldest: 1, Newest: newest}, 0)
+			c.create(hello("hello", 1))
+			for range 3 {
+				conn := c.dial("100/exec?argv=cat")
+				must(t, conn.Write(t.Context(), websocket.MessageBinary, host.Frame(host.ChanStdin, nil)))
+				if out, exit := drain(t, conn); out != "cat\n" {
+					t.Errorf("got %q, %+v", out, exit)
+				}
+			}
+		})
+	}
+}
+
 // Sessions carry much, carry no lies, and end with their host or their token. What else they do is testdata/stories/session.txtar.
 func TestSessions(t *testing.T) {
 	t.Parallel()

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -29,6 +30,7 @@ type clientBox struct {
 	holder    *identity.Holder
 	dial      func(context.Context, string, string) (net.Conn, error)
 	current   atomic.Int64
+	protocol  agreed
 	with      atomic.Pointer[http.Client] // presents the host's certificate
 	reports   atomic.Pointer[http.Client] // likewise; its one connection is kept for reports alone
 	without   *http.Client                // presents none: enrolment, renewal after expiry
@@ -136,9 +138,12 @@ func (c *clientBox) once(ctx context.Context, client *http.Client, method, endpo
 		return answer{}, plain(endpoint, err)
 	case len(raw) > maxAnswer:
 		return answer{}, fmt.Errorf("%s: its answer is longer than %d MiB", endpoint, maxAnswer>>20)
-	case resp.StatusCode < 300 && !c.understood(resp.Header):
+	case resp.StatusCode < 300 && c.inProtocol(resp.Header) == 0:
 		return answer{}, fmt.Errorf("%s answers in protocol %q of the host API, this host speaks %s; update this host's release", endpoint,
 			resp.Header.Get(host.ProtocolHeader), c.spoken)
+	}
+	c.protocol.set(c.inProtocol(resp.Header))
+	switch {
 	case resp.StatusCode == http.StatusNoContent:
 		return answer{took: time.Since(began)}, errNothing
 	case resp.StatusCode == http.StatusOK:
@@ -147,11 +152,45 @@ func (c *clientBox) once(ctx context.Context, client *http.Client, method, endpo
 	return answer{}, refusal(resp, raw)
 }
 
-// understood tells whether this host speaks the protocol that an answer is written in.
-func (c *clientBox) understood(h http.Header) bool {
+// inProtocol is the protocol that an answer is written in; 0: one that this host does not speak.
+func (c *clientBox) inProtocol(h http.Header) int {
 	p, err := host.ParseProtocols(h.Get(host.ProtocolHeader))
-	_, ok := c.spoken.Agree(p)
-	return err == nil && ok
+	if n, ok := c.spoken.Agree(p); err == nil && ok {
+		return n
+	}
+	return 0
+}
+
+// agreed is the protocol that was answered in last; the orchestrators behind the endpoints may be of two versions.
+type agreed struct {
+	mu struct {
+		sync.Mutex
+		protocol int
+		changed  chan struct{}
+	}
+}
+
+func (a *agreed) set(protocol int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if protocol == 0 || protocol == a.mu.protocol {
+		return
+	}
+	a.mu.protocol = protocol
+	if a.mu.changed != nil {
+		close(a.mu.changed)
+		a.mu.changed = nil
+	}
+}
+
+// get is the protocol, 0 before the first answer; changed is closed when it is another one.
+func (a *agreed) get() (protocol int, changed <-chan struct{}) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.mu.changed == nil {
+		a.mu.changed = make(chan struct{})
+	}
+	return a.mu.protocol, a.mu.changed
 }
 
 // refusal is an answer that says no, as a Problem; an answer without one (a proxy's page) counts as no answer at all.

@@ -72,6 +72,8 @@ type Link struct {
 	client clientBox
 	trust  identity.Trust
 	notify chan struct{}
+	open   sync.WaitGroup // sessions
+	places chan struct{}  // one for each session at work
 
 	// Of the task that reports alone.
 	absence  absence
@@ -132,7 +134,7 @@ func New(o Options) (*Link, error) {
 	}
 	l := &Link{o: o, log: logging.Or(o.Log), key: key, notify: make(chan struct{}, 1),
 		doc: keep.Doc[record]{Path: filepath.Join(o.Dir, "credential.json"), Version: 1}}
-	l.mu.polls = map[string]context.CancelFunc{}
+	l.mu.polls, l.places = map[string]context.CancelFunc{}, make(chan struct{}, maxSessions)
 	l.mu.status = Status{Stage: boot.StageUnconfigured, Code: identity.ShortCode(l.public()), Link: wordUnconfigured}
 	rec, found, err := l.doc.Load()
 	if err != nil {
@@ -207,6 +209,7 @@ func (l *Link) Run(ctx context.Context) error {
 		}
 	}
 	l.update(func(s *Status) { s.Link = wordConnecting })
+	defer l.open.Wait() // nothing below opens one any more
 	return run.Group(ctx, l.log,
 		run.Task{Name: "renew", Run: l.renew},
 		run.Task{Name: "report", Run: l.report},

@@ -295,7 +295,14 @@ func TestOtherClusterIsNotJoined(t *testing.T) {
 }
 
 func TestSessions(t *testing.T) {
+	for _, protocol := range []int{1, 2, host.ProtocolSessions} {
+		t.Run(fmt.Sprint("protocol ", protocol), func(t *testing.T) { testSessions(t, protocol) })
+	}
+}
+
+func testSessions(t *testing.T, protocol int) {
 	o := newOrchestrator(t)
+	o.protocol = protocol
 	l, _, _ := start(t, t.TempDir(), o.join())
 	eventually(t, "linked", func() bool { return l.Status().Linked })
 	tests := []struct {

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -45,6 +46,7 @@ type orchestrator struct {
 	assigned *host.Assignment
 	answers  http.HandlerFunc // answers polls of assignments, instead of assigned; may be nil
 	ask      *host.SessionRequest
+	protocol int // of the host API; 0 is the first
 	ws       chan *websocket.Conn
 	renewals []string // "certificate" or "proof"
 	renewing func()   // called at each renewal
@@ -85,7 +87,12 @@ func newOrchestrator(t *testing.T) *orchestrator {
 	mux.HandleFunc("GET "+host.PathSessions, o.sessions)
 	mux.HandleFunc("GET "+host.PathSession+"{id}", o.session)
 	mux.HandleFunc("GET /never", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
-	o.srv = httptest.NewUnstartedServer(mux)
+	o.srv = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if o.protocol > 0 {
+			w.Header().Set(host.ProtocolHeader, strconv.Itoa(o.protocol))
+		}
+		mux.ServeHTTP(w, r)
+	}))
 	o.srv.Config.ErrorLog = nil
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -206,6 +213,12 @@ func (o *orchestrator) assignment(w http.ResponseWriter, r *http.Request) {
 	o.mu.Lock()
 	a := o.assigned
 	o.assigned = nil
+	if o.protocol >= host.ProtocolSessions && o.ask != nil {
+		if a == nil {
+			a = &host.Assignment{}
+		}
+		a.Session, o.ask = o.ask, nil
+	}
 	o.mu.Unlock()
 	if a == nil {
 		select {
@@ -219,6 +232,9 @@ func (o *orchestrator) assignment(w http.ResponseWriter, r *http.Request) {
 }
 
 func (o *orchestrator) sessions(w http.ResponseWriter, r *http.Request) {
+	if o.protocol >= host.ProtocolSessions {
+		o.t.Error("sessions are asked for apart, though they come with the assignment")
+	}
 	o.mu.Lock()
 	q := o.ask
 	o.ask = nil

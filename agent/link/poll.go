@@ -34,7 +34,14 @@ func (l *Link) assignment(ctx context.Context) error {
 		if err == nil {
 			var as host.Assignment
 			var took time.Duration
-			if as, err = host.DecodeAssignment(bytes.NewReader(a.body)); err == nil {
+			if as, err = host.DecodeAssignment(bytes.NewReader(a.body)); err == nil && as.Session != nil {
+				l.begin(ctx, a.endpoint, *as.Session)
+				if as.Session = nil; as == (host.Assignment{}) {
+					again.ok()
+					continue
+				}
+			}
+			if err == nil {
 				began := time.Now()
 				err = l.o.Store.Accept(as)
 				took = time.Since(began)

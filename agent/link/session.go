@@ -32,13 +32,17 @@ const JEMProgram = "/run/hardnode/jem"
 // maxSessions bounds the sessions that may be open at once.
 const maxSessions = 64
 
-// sessions long-polls for session requests and carries each out beside the others, until ctx ends.
+// sessions long-polls for session requests, where they do not come with the Assignment, until ctx ends.
 func (l *Link) sessions(ctx context.Context) error {
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	slots := make(chan struct{}, maxSessions)
 	path := fmt.Sprintf("%s?wait=%s", host.PathSessions, pollWait)
 	for again := (retry{}); ctx.Err() == nil; {
+		if protocol, changed := l.client.protocol.get(); protocol == 0 || protocol >= host.ProtocolSessions {
+			select {
+			case <-changed:
+			case <-ctx.Done():
+			}
+			continue
+		}
 		a, err := l.poll(ctx, "sessions", path)
 		var req host.SessionRequest
 		if err == nil {
@@ -55,19 +59,24 @@ func (l *Link) sessions(ctx context.Context) error {
 			continue
 		}
 		again.ok()
-		select {
-		case slots <- struct{}{}:
-		case <-ctx.Done():
-			return nil
-		}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			if err := l.session(ctx, a.endpoint, req); err != nil && ctx.Err() == nil {
-				l.log.Warn("session ended badly", logging.Container, req.CTID, logging.Err, err)
-			}
-		})
+		l.begin(ctx, a.endpoint, req)
 	}
 	return nil
+}
+
+// begin carries a session out beside the others; more than maxSessions wait for one to end.
+func (l *Link) begin(ctx context.Context, endpoint string, req host.SessionRequest) {
+	l.open.Go(func() {
+		select {
+		case l.places <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+		defer func() { <-l.places }()
+		if err := l.session(ctx, endpoint, req); err != nil && ctx.Err() == nil {
+			l.log.Warn("session ended badly", logging.Container, req.CTID, logging.Err, err)
+		}
+	})
 }
 
 // session dials back and carries one request out.

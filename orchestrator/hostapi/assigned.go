@@ -41,6 +41,10 @@ func (s *Server) assigned(w http.ResponseWriter, r *http.Request, h store.Host) 
 			operator.WriteProblem(w, enroll.NotEnrolled(h.Name))
 			return
 		}
+		if req, ok := p.session(); ok { // a person waits for it: it goes before any document
+			answer(w, host.Assignment{Session: &req})
+			return
+		}
 		a, raw, err := p.answer(ctx, v)
 		switch {
 		case err != nil:
@@ -60,10 +64,19 @@ func (s *Server) assigned(w http.ResponseWriter, r *http.Request, h store.Host) 
 		}
 		select {
 		case <-news(ctx):
+		case <-p.asked:
 		case <-p.later:
 		case <-ctx.Done():
 		}
 	}
+}
+
+// session is one that the host has not fetched yet, where sessions come with the Assignment.
+func (p *poll) session() (r host.SessionRequest, ok bool) {
+	if p.protocol >= host.ProtocolSessions {
+		r, p.asked, ok = p.s.Hub.Take(p.id)
+	}
+	return r, ok
 }
 
 // answer is what the host is answered at v, also encoded; nil: nothing yet. It waits for its turn: what thousands of hosts are to be told
@@ -74,6 +87,8 @@ func (p *poll) answer(ctx context.Context, v *store.View) (a host.Assignment, ra
 	default:
 		select {
 		case p.s.composing <- struct{}{}:
+		case <-p.asked:
+			return a, nil, nil
 		case <-ctx.Done(): // it asks again
 			return a, nil, nil
 		}
@@ -97,6 +112,7 @@ type poll struct {
 	protocol int
 	of       *host.Work // accounts are those of its containers
 	accounts []wire.Account
+	asked    <-chan struct{}  // closed when the host may be asked for a session
 	later    <-chan time.Time // when what can wait is told; nil: nothing waits
 	at       time.Time        // likewise
 }

@@ -130,19 +130,26 @@ func (h *Hub) Open(ctx context.Context, id wire.HostID, req host.SessionRequest)
 	}
 }
 
+// Take is a session of the host that it has not fetched yet; false: there is none, and more is closed when there may be one.
+func (h *Hub) Take(id wire.HostID) (r host.SessionRequest, more <-chan struct{}, ok bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	q := h.queueOf(id)
+	if len(q.pending) == 0 {
+		return r, q.more, false
+	}
+	r = q.pending[0]
+	q.pending = q.pending[1:]
+	return r, q.more, true
+}
+
 // Next waits for a session of the host; false when none came before ctx ended.
 func (h *Hub) Next(ctx context.Context, id wire.HostID) (host.SessionRequest, bool) {
 	for {
-		h.mu.Lock()
-		q := h.queueOf(id)
-		if len(q.pending) > 0 {
-			r := q.pending[0]
-			q.pending = q.pending[1:]
-			h.mu.Unlock()
+		r, more, ok := h.Take(id)
+		if ok {
 			return r, true
 		}
-		more := q.more
-		h.mu.Unlock()
 		select {
 		case <-more:
 		case <-ctx.Done():

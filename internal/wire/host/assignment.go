@@ -11,6 +11,7 @@
 // 2026-11-25 Report.Keys and Late, ReportReply.Peers, Load.Pressure. 2026-11-26 Templates.Runs.
 // 2026-11-26 Container.Account, Template.Account, Import.Account, ImportRun.Account; Report.Digest and
 // Unchanged, ReportReply.Kept; Peers and names as differences (Assignment.PeersChange, Assignment.Names, Peer.Sum), for protocol 2.
+// 2026-11-27 Assignment.Session, for protocol 3.
 // 2026-11-26 Routes as differences (Routes.From, Routes.Gone), for a resolver whose call has RoutesChanges.
 package host
 
@@ -32,7 +33,7 @@ const (
 	PathComponent = "/host/v1/component"  // POST ComponentRequest → RenewReply; a certificate for a jelastic container on this host
 	PathAssigned  = "/host/v1/assignment" // GET ?QUERY&wait=30s (Known.Query) → Assignment; long poll, 204 when nothing is newer
 	PathReport    = "/host/v1/report"     // POST Report → ReportReply; at least every ReportEvery: it renews the host's link
-	PathSessions  = "/host/v1/sessions"   // GET ?wait=30s → SessionRequest; long poll, 204 when nobody asks
+	PathSessions  = "/host/v1/sessions"   // GET ?wait=30s → SessionRequest; long poll, 204 when nobody asks; before ProtocolSessions
 	PathSession   = "/host/v1/session/"   // GET + id: WebSocket the agent dials back (see Frame)
 	PathRoutes    = "/host/v1/routes"     // GET ?rev=N&wait=30s → Routes; for the component "resolver"
 )
@@ -52,6 +53,8 @@ type Assignment struct {
 	Peers       *Peers       `json:"peers,omitempty"`       // protocol 1
 	PeersChange *PeersChange `json:"peersChange,omitempty"` // protocol 2
 	Names       *NamesChange `json:"names,omitempty"`       // protocol 2
+	// Session is no document: it asks the host to open one session, and is answered by dialling back. Protocol 3.
+	Session *SessionRequest `json:"session,omitempty"`
 }
 
 // Work is the list of this host's containers.

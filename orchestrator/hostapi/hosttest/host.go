@@ -193,6 +193,8 @@ func (h *Host) Run(ctx context.Context) error {
 }
 
 func (h *Host) follow(ctx context.Context) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
 	for ctx.Err() == nil {
 		var raw json.RawMessage
 		if err := h.Call(ctx, http.MethodGet, Asks(h.Known(), 20*time.Second), nil, &raw); err != nil {
@@ -200,7 +202,9 @@ func (h *Host) follow(ctx context.Context) error {
 			continue
 		}
 		if raw != nil {
-			h.take(raw)
+			if r := h.take(raw); r != nil {
+				wg.Go(func() { h.session(ctx, *r) })
+			}
 		}
 		h.Hint()
 	}
@@ -221,8 +225,8 @@ func Asks(known host.Known, wait time.Duration) string {
 	return fmt.Sprintf("%s?%s&wait=%s", host.PathAssigned, known.Query(), wait)
 }
 
-// take takes an assignment in. What does not fit what it has makes it ask for all.
-func (h *Host) take(raw []byte) {
+// take takes an assignment in, and is the session it asks for. What does not fit what it has makes it ask for all.
+func (h *Host) take(raw []byte) *host.SessionRequest {
 	a, err := host.DecodeAssignment(bytes.NewReader(raw))
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -232,7 +236,7 @@ func (h *Host) take(raw []byte) {
 	}
 	if err != nil {
 		h.mu.kept, h.mu.failed = nil, err
-		return
+		return nil
 	}
 	if h.mu.onPeers != nil && h.mu.kept != nil {
 		h.mu.onPeers(h.mu.kept.Peers)
@@ -240,6 +244,7 @@ func (h *Host) take(raw []byte) {
 	if a.Work != nil {
 		h.mu.work = *a.Work
 	}
+	return a.Session
 }
 
 // OnPeers has f told of the Peers, names among them, after each assignment.
@@ -415,7 +420,11 @@ func (h *Host) Last() host.ReportReply { h.mu.Lock(); defer h.mu.Unlock(); retur
 // Holder is the host's credential.
 func (h *Host) Holder() *identity.Holder { return &h.holder }
 
+// sessions asks for sessions as hosts did before they came with assignments.
 func (h *Host) sessions(ctx context.Context) error {
+	if h.Spoken.Newest == 0 || h.Spoken.Newest >= host.ProtocolSessions {
+		return nil
+	}
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for ctx.Err() == nil {
