@@ -76,7 +76,7 @@ func (a *agent) serveInstalling(ctx context.Context, want wish.Spec, c boot.Host
 		Logs:       api.Logs, HostLogs: hostlog.Logs{}.Read, User: boot.ConsoleUser, Log: a.log,
 		Show:  func(context.Context, upkeep.Show, io.Writer) error { return nothing },
 		Guard: a.guard(), Restart: func(context.Context, wire.CTID) error { return nothing }, ChangeSlots: a.slots.Do,
-		StartInstall: i.Start, Leave: leaveMachine}
+		StartInstall: i.Start, Leave: leaveMachine, ChangeNetwork: facts.ChangeNetwork}
 	notify := newNotify(a.log)
 	return run.Group(ctx, a.log,
 		run.Task{Name: "links", Run: a.links.Keep},

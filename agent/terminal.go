@@ -22,7 +22,8 @@ import (
 func (a *agent) terminal() consoleapi.Options {
 	return consoleapi.Options{Status: a.status, Host: a.machine, Network: a.networkNow, Containers: a.containers, Install: a.install.Status,
 		Slots: a.slots.Status, Logs: a.runtime.Logs, HostLogs: hostlog.Logs{}.Read, Show: a.show, Guard: a.guard(), Restart: a.restart,
-		ChangeSlots: a.slots.Do, StartInstall: a.install.Start, Leave: leaveMachine, User: boot.ConsoleUser, Log: a.log}
+		ChangeSlots: a.slots.Do, StartInstall: a.install.Start, Leave: leaveMachine, ChangeNetwork: facts.ChangeNetwork,
+		User: boot.ConsoleUser, Log: a.log}
 }
 
 // guard has the console's password of the configuration in force.
@@ -52,18 +53,18 @@ func (a *agent) machine() console.Host {
 	return h
 }
 
-// networkNow is what netd says of the links, and what they should be.
+// networkNow is what netd says of the links, and which network is in force.
 func (a *agent) networkNow(ctx context.Context) (n console.Network, err error) {
-	raw, err := facts.Ask(ctx, boot.NetdSocket, "/v1/links")
-	if err != nil {
-		return n, err
+	for path, to := range map[string]any{"/v1/links": &n.Links, "/v1/network": &n.NetworkStatus} {
+		raw, err := facts.Ask(ctx, boot.NetdSocket, path)
+		if err == nil {
+			err = json.Unmarshal(raw, to)
+		}
+		if err != nil {
+			return n, err
+		}
 	}
-	if err := json.Unmarshal(raw, &n.Links); err != nil {
-		return n, fmt.Errorf("read what netd says: %v", err)
-	}
-	c, _, _, err := a.configInForce()
-	n.Config = c.Network
-	return n, err
+	return n, nil
 }
 
 // containers are those of this host, with what the Assignment calls them.

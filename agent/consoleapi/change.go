@@ -10,6 +10,7 @@ import (
 
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/console"
 	"hardnode.dev/internal/wire/neighbour"
 	"hardnode.dev/internal/wire/slots"
@@ -35,6 +36,9 @@ var changes = []row{
 	{"POST /v1/slots", "slots", false, changeSlots},
 	{"POST /v1/install", "install", true, startInstall},
 	{"POST /v1/leave", "leave", false, leave},
+	{"POST /v1/network/try", "network try", true, tryNetwork},
+	{"POST /v1/network/confirm", "network confirm", true, endTrial("confirm")},
+	{"POST /v1/network/revert", "network revert", true, endTrial("revert")},
 }
 
 // register puts the changes and the login into mux.
@@ -143,6 +147,20 @@ func startInstall(ctx context.Context, o Options, r *http.Request, _ string) (an
 		return nil, err
 	}
 	return o.StartInstall(ctx, want.Spec)
+}
+
+func tryNetwork(ctx context.Context, o Options, r *http.Request, _ string) (any, error) {
+	var want boot.NetworkTrial
+	if err := decode(r, &want); err != nil {
+		return nil, err
+	}
+	return o.ChangeNetwork(ctx, "try", &want)
+}
+
+func endTrial(how string) func(context.Context, Options, *http.Request, string) (any, error) {
+	return func(ctx context.Context, o Options, _ *http.Request, _ string) (any, error) {
+		return o.ChangeNetwork(ctx, how, nil)
+	}
 }
 
 func leave(ctx context.Context, o Options, r *http.Request, tty string) (any, error) {

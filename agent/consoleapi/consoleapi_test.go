@@ -37,6 +37,12 @@ func options() Options {
 		StartInstall: func(_ context.Context, s install.Spec) (install.Status, error) {
 			return install.Status{}, errors.New("the disk " + s.Disk.Path + " is the boot medium")
 		},
+		ChangeNetwork: func(_ context.Context, how string, n *boot.NetworkTrial) (boot.NetworkStatus, error) {
+			if (how == "try") != (n != nil) {
+				return boot.NetworkStatus{}, errors.New(how)
+			}
+			return boot.NetworkStatus{Kept: how == "confirm", Trial: n}, nil
+		},
 		Leave: func(_ context.Context, l upkeep.Leave) error {
 			if l.By != "terminal ttyS0" {
 				return errors.New("ordered by " + l.By)
@@ -152,6 +158,10 @@ func TestChanges(t *testing.T) {
 		{"POST", "/v1/slots", `{`, 400, "read what is asked"},
 		{"POST", "/v1/slots", `{"action":"` + strings.Repeat("x", maxBody) + `"}`, 400, "read what is asked"},
 		{"POST", "/v1/install", `{"spec":{"disk":{"path":"/dev/sda"}}}`, 409, "is the boot medium"},
+		{"POST", "/v1/network/try", `{"network":{"links":[{"name":"up0","dhcp":true}]}}`, 200, `"trial":{"network":{"links":[{"name":"up0"`},
+		{"POST", "/v1/network/try", `{}`, 400, "network"},
+		{"POST", "/v1/network/confirm", `{}`, 200, `"kept":true`},
+		{"POST", "/v1/network/revert", ``, 200, `"confirmed"`},
 		{"POST", "/v1/leave", `{"reason":"new disk"}`, 200, "{}"},
 		{"GET", "/v1/containers/101/log", "", 200, "hello\n"},
 		{"GET", "/v1/containers/5/log", "", 404, "does not exist"},

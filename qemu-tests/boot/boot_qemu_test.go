@@ -49,6 +49,7 @@ func TestBootServeLeave(t *testing.T) {
 	h.sees(`step data: /dev/vda: it holds this host's DATA`)
 	h.sees(`step reason of boot: ordered poweroff: power button — it was left in order, to the end`)
 	h.up()
+	h.sees(`\[host-1\] .*\b10\.77\.0\.13\b`) // the network that was confirmed at the terminal
 }
 
 // look checks what the programs left on the host, and logs what they cost.

@@ -94,11 +94,22 @@ func (h *host) terminal(t *testing.T) {
 		{"support", "-----END SUPPORT BUNDLE-----", 0},
 		{"container restart 101\r" + knownPassword, "does not exist", 1},
 		{"install /dev/vda --dry-run", "error: ", 1},
+		{"network try wan0 10.78.0.9/24 --for 10", "for 1", 0}, // ends by itself
+		{"network try up0 10.77.0.12/24", "on trial      up0 52:54:00:aa:00:01 10.77.0.12/24", 0},
+		{"network", "10.77.0.12/24\n", 0},
+		{"network revert", "configured    up0 52:54:00:aa:00:01 10.77.0.11/24", 0},
+		{"network confirm", "no network is tried now", 1},
+		{"network try up0 10.77.0.13/24", "10.77.0.13/24", 0},
+		{"network confirm", "it was confirmed at this host", 0},
 		{"nonsense", "is not known", 2},
 	} {
 		if lines := strings.Join(h.typed(t, c.line, c.exit), "\n"); !strings.Contains(lines, c.want) {
 			t.Errorf("%s: no %q in\n%s", c.line, c.want, lines)
 		}
+	}
+	lines := strings.Join(h.typed(t, "network", 0), "\n")
+	if strings.Contains(lines, "10.77.0.11") || strings.Contains(lines, "10.77.0.12") {
+		t.Errorf("addresses of other networks are still there:\n%s", lines)
 	}
 	h.typed(t, "exit", 0)
 	for _, l := range h.VM.Console.Lines(0) {
@@ -122,7 +133,8 @@ func (h *host) weak(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, want := range []string{"Uid:\t990\t990\t990\t990", "Gid:\t990\t990\t990\t990", "CapEff:\t0000000000000000", "CapPrm:\t0000000000000000"} {
+		for _, want := range []string{"Uid:\t990\t990\t990\t990", "Gid:\t990\t990\t990\t990", "CapEff:\t0000000000000000",
+			"CapPrm:\t0000000000000000"} {
 			if !strings.Contains(s.Text, want) {
 				t.Errorf("the console has no %q in\n%s", want, s.Text)
 			}

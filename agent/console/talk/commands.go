@@ -28,6 +28,12 @@ func init() {
 	commands = []command{
 		{name: "status", short: "the host at a glance, and its problems", flags: js, run: runStatus},
 		{name: "network", short: "links, addresses, what is configured", flags: js, run: runNetwork},
+		{name: "network try", usage: "LINK [MAC|PCI] dhcp|ADDRESS/BITS... [gateway=A] [dns=A] [mtu=N] [--for SECONDS]", least: 2, most: -1,
+			short: "put a link's new settings in force for a minute", flags: []string{"for", "json"}, run: runNetworkTry},
+		{name: "network drop", usage: "LINK [--for SECONDS]", short: "try the network without a link", least: 1, most: 1,
+			flags: []string{"for", "json"}, run: runNetworkDrop},
+		{name: "network confirm", short: "keep the network that is tried", flags: js, run: runNetworkEnd("confirm")},
+		{name: "network revert", short: "end the trial now", flags: js, run: runNetworkEnd("revert")},
 		{name: "storage", short: "DATA, and the disks", flags: js, run: runStorage},
 		{name: "containers", short: "all containers of this host", flags: js, run: runContainers},
 		{name: "container logs", usage: "ID [--tail N] [--grep TEXT]", short: "what a container wrote last", least: 1, most: 1,

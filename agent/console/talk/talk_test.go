@@ -46,7 +46,7 @@ func TestRun(t *testing.T) {
 		"GET /v1/containers/101/log?tail=3":    "hello\n\u009b6n\n",
 		"GET /v1/support":                      strings.Repeat("s", 100),
 		"GET /v1/slots":                        `{"installed":false}`,
-		"GET /v1/network":                      `{"links":[{"name":"up0","mac":"52:54:00:aa:00:01","up":true,"addresses":["10.0.0.2/24"],"underlay":true}],"config":{}}`,
+		"GET /v1/network":                      `{"links":[{"name":"up0","mac":"52:54:00:aa:00:01","up":true,"addresses":["10.0.0.2/24"],"underlay":true}],"confirmed":{}}`,
 		"GET /v1/host":                         `{"configured":true,"capacity":{"diskBytes":1073741824},"load":{"diskUsed":1048576}}`,
 		"GET /v1/install":                      `{"state":"none","disks":[{"path":"/dev/vda","bytes":1073741824,"holds":"nothing"}]}`,
 		"GET /v1/containers/101/log?tail=20":   "x\n",

@@ -180,14 +180,32 @@ func Network(n console.Network, width int) []string {
 		}
 	}
 	s.gap()
-	if len(n.Config.Links) == 0 {
-		s.field("configured", "no links: every card uses DHCP")
-	}
-	for _, l := range n.Config.Links {
-		s.field("configured", Link(l))
-	}
-	s.field("time from", strings.Join(n.Config.NTP, " "))
+	s.lines = append(s.lines, InForce(n.NetworkStatus, width)...)
 	return s.lines
+}
+
+// InForce is which network is configured, and which is on trial.
+func InForce(n boot.NetworkStatus, width int) []string {
+	s := &sheet{width: width}
+	s.configured("configured", n.Confirmed)
+	if n.Kept {
+		s.field("", "it was confirmed at this host, and stands in place of the configuration's")
+	}
+	if n.Trial != nil {
+		s.configured("on trial", n.Trial.Network)
+		s.field("", fmt.Sprintf("for %d s more, then the one before is back: network confirm, or network revert", n.Trial.Seconds))
+	}
+	return s.lines
+}
+
+func (s *sheet) configured(name string, n boot.Network) {
+	if len(n.Links) == 0 {
+		s.field(name, "no links: every card uses DHCP")
+	}
+	for _, l := range n.Links {
+		s.field(name, Link(l))
+	}
+	s.field("time from", strings.Join(n.NTP, " "))
 }
 
 // Link is a link of a configuration in one line, as `network try` takes it.

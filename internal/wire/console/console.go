@@ -54,8 +54,8 @@ type Host struct {
 
 // Network is the answer of GET /v1/network.
 type Network struct {
-	Links  []boot.LinkStatus `json:"links"`
-	Config boot.Network      `json:"config"` // that is in force
+	Links []boot.LinkStatus `json:"links"`
+	boot.NetworkStatus
 }
 
 // Container is one of the answer of GET /v1/containers.
