@@ -12,8 +12,8 @@ import (
 	"hardnode.dev/internal/run"
 )
 
-// The member's file never shrinks by itself: what compaction gives up stays in it as free pages, all of it mapped into memory. It is written
-// anew when it is at least shrinkFrom large and at most half of it is in use.
+// The member's file never shrinks by itself: what compaction gives up stays in it as free pages, all of it mapped into memory. It is
+// written anew when it is at least shrinkFrom large and at most half of it is in use.
 const (
 	shrinkFrom = 64 << 20 // bytes
 	// shrinkSpare is what must be left free on the volume beside the copy, in bytes.
@@ -33,8 +33,8 @@ func (e extent) wasteful() bool {
 	return e.size >= shrinkFrom && e.used <= e.size/2 && e.free >= e.used+shrinkSpare
 }
 
-// shrink writes the member's file anew in calm moments, until ctx ends. Killed meanwhile, the member has the file that it had: the copy takes
-// its place by a rename when it is whole, and one that is not is removed at the next start.
+// shrink writes the member's file anew in calm moments, until ctx ends. Killed meanwhile, the member has the file that it had: the copy
+// takes its place by a rename when it is whole, and one that is not is removed at the next start.
 func (s *Store) shrink(ctx context.Context, every time.Duration) {
 	for last := int64(0); run.Wait(ctx, every); {
 		now := s.View().rev

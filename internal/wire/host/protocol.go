@@ -21,8 +21,8 @@ type Protocols struct{ Oldest, Newest int }
 //
 // History: 1 (2026-11-26) the first: one Peers document with everybody's names. 2 (2026-11-26) Peers without names, as differences, and the
 // names of those accounts that the host runs containers of, by environment (Assignment.PeersChange, Assignment.Names); revisions of Peers
-// do not count names (ReportReply.Peers). 3 (2026-11-27) what is asked of a host comes with the answer of PathAssigned (Assignment.Session);
-// PathSessions is not called any more.
+// do not count names (ReportReply.Peers). 3 (2026-11-27) what is asked of a host comes with the answer of PathAssigned
+// (Assignment.Session); PathSessions is not called any more.
 var Spoken = Protocols{1, 3}
 
 // ProtocolSessions is the first protocol in which Assignment.Session is.
