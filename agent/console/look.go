@@ -1,9 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
+	"fmt"
+	"net"
 	"os"
 	"strings"
+	"time"
 
 	"hardnode.dev/agent/console/ask"
 	"hardnode.dev/agent/console/view"
@@ -58,6 +63,34 @@ func (h asked) summary(ctx context.Context, width int) ([]string, any, error) {
 		lines = append(lines, view.Wrapped(strings.TrimPrefix(l, mark), width)...)
 	}
 	return lines, o, nil
+}
+
+// page is the summary as a screen has it, with the host's name and state for its head.
+func (h asked) page(ctx context.Context, width int) (name string, lines []string, err error) {
+	lines, doc, err := h.summary(ctx, width)
+	if o, ok := doc.(overview); ok && o.Agent != nil {
+		name = cmp.Or(o.Agent.Name, "unnamed") + ": " + state(o.Agent)
+	}
+	return name, lines, err
+}
+
+// quiet keeps init's and the kernel's lines off a terminal until undo is called, or this program dies. Without init there is nothing to
+// undo.
+func quiet(ctx context.Context, tty string) (undo func()) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	c, err := (&net.Dialer{}).DialContext(ctx, "unix", boot.InitSocket)
+	if err != nil {
+		return func() {}
+	}
+	body, err := json.Marshal(map[string]string{"tty": tty})
+	if err != nil {
+		panic("BUG: a name does not encode: " + err.Error())
+	}
+	c.SetDeadline(time.Now().Add(2 * time.Second))
+	fmt.Fprintf(c, "POST /v1/quiet HTTP/1.1\r\nHost: init\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+	c.Read(make([]byte, 1)) // from its answer on it is quiet
+	return func() { c.Close() }
 }
 
 // wanted are the terminals that init has found and given to this program; the kernel's own consoles while it does not say.

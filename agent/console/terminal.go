@@ -3,11 +3,14 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"strings"
 	"sync"
 	"time"
 
+	"hardnode.dev/agent/console/plain"
+	"hardnode.dev/agent/console/screen"
 	"hardnode.dev/agent/console/talk"
 )
 
@@ -22,14 +25,15 @@ type terminal struct {
 
 	// of talk only
 	ed      talk.Editor
-	awake   bool      // there is a conversation
-	typed   time.Time // when something was typed last
-	queued  []byte    // typed while an answer was written
-	held    []string  // statuses of that time
-	stop    func()    // ends the answer that is being written; nil: none is
-	asking  *question // of that answer; nil: none
-	misused int       // lines in a row that were not understood
-	deaf    time.Time // until then nothing is taken
+	awake   bool           // there is a conversation
+	typed   time.Time      // when something was typed last
+	queued  []byte         // typed while an answer was written
+	held    []string       // statuses of that time
+	stop    func()         // ends the answer that is being written; nil: none is
+	asking  *question      // of that answer; nil: none
+	keysTo  *io.PipeWriter // the screen's, while there is one
+	misused int            // lines in a row that were not understood
+	deaf    time.Time      // until then nothing is taken
 }
 
 const (
@@ -44,6 +48,7 @@ const (
 	mostQueued = 4 << 10
 	mostHeld   = 20
 	prompt     = "hardnode> "
+	screenKey  = 0x14 // Ctrl-T: no terminal program that is known takes it for itself
 )
 
 func newTerminal(name string, f *os.File, h asked) *terminal {
@@ -125,7 +130,7 @@ func (t *terminal) talk(ctx context.Context) {
 		t.stop = stop
 		work.Go(func() {
 			exit, next := session.Run(actx, line)
-			done <- result{exit, next}
+			done <- result{exit: exit, next: next}
 		})
 	}
 	tick := time.NewTicker(idle / 20)
@@ -148,10 +153,16 @@ func (t *terminal) talk(ctx context.Context) {
 			t.keys(queued, answer)
 		case r := <-done:
 			t.answered(r, answer)
+			if r.next == talk.Screen {
+				t.open(ctx, session, &work, done)
+			} else if r.line != "" {
+				t.say(prompt + r.line + "\n")
+				answer(r.line)
+			}
 		case <-tick.C:
 			switch {
 			case time.Since(t.typed) <= idle:
-			case t.asking != nil:
+			case t.asking != nil, t.keysTo != nil:
 				t.stop()
 			case t.awake && t.stop == nil:
 				t.say("\nnothing was typed for a while; the conversation is ended\n")
@@ -191,6 +202,27 @@ func put(ctx context.Context, to chan<- *question, prompt string, hidden bool) (
 type result struct {
 	exit int
 	next talk.Next
+	line string // to be answered next: a screen was left for it
+}
+
+// open opens the screen. It has the terminal until somebody leaves it.
+func (t *terminal) open(ctx context.Context, session *talk.Session, work *sync.WaitGroup, done chan<- result) {
+	sctx, stop := context.WithCancel(ctx)
+	in, keys := io.Pipe()
+	t.stop, t.keysTo = stop, keys
+	work.Go(func() {
+		undo := quiet(sctx, t.name)
+		after, err := screen.Run(sctx, screen.Options{Session: session, Summary: t.host.page, In: in, Out: t})
+		in.Close() // what is typed now is not for the screen
+		undo()
+		if err != nil {
+			t.say("the screen ended: " + plain.Line(err.Error()) + "\n")
+		}
+		done <- result{line: after}
+	})
+	queued := t.queued
+	t.queued = nil
+	keys.Write(queued) // an error: it has been left already
 }
 
 // status shows a status; while an answer is written, after that.
@@ -214,6 +246,11 @@ func (t *terminal) keys(typed []byte, answer func(string)) {
 		return
 	}
 	t.typed = now
+	if t.keysTo != nil {
+		if _, err := t.keysTo.Write(typed); err == nil {
+			return
+		}
+	}
 	for n, b := range typed {
 		if t.asking != nil {
 			echo, key := t.ed.Byte(b)
@@ -240,8 +277,12 @@ func (t *terminal) keys(typed []byte, answer func(string)) {
 			continue
 		}
 		if !t.awake {
-			if b == '\r' || b == '\n' {
+			switch b {
+			case '\r', '\n':
 				t.wake(b)
+			case screenKey:
+				t.wake('\r')
+				answer("screen")
 			}
 			continue
 		}
@@ -263,6 +304,10 @@ func (t *terminal) keys(typed []byte, answer func(string)) {
 			t.say("error: the line is too long\n" + prompt)
 		case talk.End:
 			t.sleep()
+		case talk.Open:
+			t.ed.Take()
+			t.say("\n")
+			answer("screen")
 		}
 		if t.gone() {
 			clear(typed[n:])
@@ -286,6 +331,10 @@ func (t *terminal) sleep() {
 func (t *terminal) answered(r result, answer func(string)) {
 	t.stop()
 	t.stop, t.asking, t.ed.Hidden = nil, nil, false
+	if t.keysTo != nil {
+		t.keysTo.Close()
+		t.keysTo = nil
+	}
 	for _, text := range t.held {
 		t.say(text)
 	}
@@ -302,6 +351,7 @@ func (t *terminal) answered(r result, answer func(string)) {
 		t.sleep()
 	case r.next == talk.Leave:
 		t.sleep()
+	case r.next == talk.Screen, r.line != "":
 	default:
 		t.say(prompt)
 		queued := t.queued

@@ -31,6 +31,7 @@ type Console struct {
 		kmsg    *os.File
 		ttys    []tty
 		repeats map[string]*Repeats // by source; a source is a service, so there are few
+		quiet   map[string]int      // by terminal: how many want no lines there now
 	}
 }
 
@@ -98,6 +99,24 @@ func (c *Console) Use(dev string, names []string) (absent []string) {
 	return absent
 }
 
+// Quiet keeps lines off a terminal until undo is called: they are in the kernel's log. False: it is none of those in use.
+func (c *Console) Quiet(name string) (undo func(), ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !slices.ContainsFunc(c.mu.ttys, func(t tty) bool { return t.name == name }) {
+		return nil, false
+	}
+	if c.mu.quiet == nil {
+		c.mu.quiet = map[string]int{}
+	}
+	c.mu.quiet[name]++
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.mu.quiet[name]--
+	}, true
+}
+
 // Line prints to the terminals and the kernel log.
 func (c *Console) Line(format string, args ...any) {
 	text := strings.TrimRight(fmt.Sprintf(format, args...), "\n")
@@ -145,7 +164,9 @@ func (c *Console) print(source string, lines []string) {
 	}
 	for _, l := range lines {
 		for _, t := range c.mu.ttys {
-			write(t.fd, head+l+"\r\n")
+			if c.mu.quiet[t.name] == 0 {
+				write(t.fd, head+l+"\r\n")
+			}
 		}
 	}
 }

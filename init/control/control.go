@@ -1,5 +1,5 @@
 // Package control answers the programs of this host on init's socket: GET /v1/status, GET /v1/loaded, POST /v1/reboot,
-// POST /v1/poweroff.
+// POST /v1/poweroff, POST /v1/quiet.
 //
 // Owns: the smallest part of HTTP/1.1 (RFC 9112) that those need, over a unix socket that only root can open, and the group that may ask
 // for the status.
@@ -19,6 +19,7 @@ import (
 	"net"
 	"net/textproto"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,11 +33,12 @@ import (
 )
 
 // Server answers. Loaded returns when the modules that containers need are loaded, with why one is not. Leave is told to leave the machine;
-// it returns at once. Say takes what goes wrong.
+// it returns at once. Quiet keeps lines off a terminal until its undo is called; nil: it knows no such terminal. Say takes what goes wrong.
 type Server struct {
 	Status func() boot.Status
 	Loaded func(context.Context) error
 	Leave  func(upkeep.Leave)
+	Quiet  func(tty string) (undo func())
 	Say    func(format string, args ...any)
 }
 
@@ -71,7 +73,14 @@ func (s Server) Serve(ctx context.Context, l net.Listener) error {
 	run.Accept(ctx, l.Accept, func(err error) { s.Say("control: accept: %v", err) }, func(c net.Conn) {
 		defer c.Close()
 		c.SetReadDeadline(time.Now().Add(deadline))
-		s.answer(ctx, c, within{c}, mayAll(c))
+		undo := s.answer(ctx, c, within{c}, mayAll(c))
+		if undo == nil {
+			return
+		}
+		defer undo() // when the client closes the connection, or dies
+		defer context.AfterFunc(ctx, func() { c.Close() })()
+		c.SetReadDeadline(time.Time{})
+		c.Read(make([]byte, 1))
 	})
 	return nil
 }
@@ -107,15 +116,19 @@ type request struct {
 	body         []byte
 }
 
-func (s Server) answer(ctx context.Context, r io.Reader, w io.Writer, all bool) {
+// weak is what whoever is not root may ask for.
+var weak = []string{"GET /v1/status", "POST /v1/quiet"}
+
+// answer answers. What it returns is to be called when the client closes the connection; nil: nothing.
+func (s Server) answer(ctx context.Context, r io.Reader, w io.Writer, all bool) (undo func()) {
 	req, err := readRequest(r)
 	if err != nil {
 		reply(w, 400, problem{400, "invalid", err.Error()})
-		return
+		return nil
 	}
-	if !all && req.method+" "+req.path != "GET /v1/status" {
+	if !all && !slices.Contains(weak, req.method+" "+req.path) {
 		reply(w, 403, problem{403, "denied", "only root may ask for more than GET /v1/status; ask the agent"})
-		return
+		return nil
 	}
 	switch req.method + " " + req.path {
 	case "GET /v1/status":
@@ -123,22 +136,36 @@ func (s Server) answer(ctx context.Context, r io.Reader, w io.Writer, all bool) 
 	case "GET /v1/loaded":
 		if err := s.Loaded(ctx); err != nil {
 			reply(w, 503, problem{503, "unavailable", err.Error()})
-			return
+			return nil
 		}
 		reply(w, 200, struct{}{})
 	case "POST /v1/reboot", "POST /v1/poweroff":
 		order, err := orderOf(req.body)
 		if err != nil {
 			reply(w, 400, problem{400, "invalid", err.Error()})
-			return
+			return nil
 		}
 		reply(w, 202, struct{}{})
 		order.PowerOff = req.path == "/v1/poweroff"
 		s.Leave(order)
+	case "POST /v1/quiet":
+		var b struct {
+			TTY string `json:"tty"`
+		}
+		if err := json.Unmarshal(req.body, &b); err == nil {
+			undo = s.Quiet(b.TTY)
+		}
+		if undo == nil {
+			reply(w, 400, problem{400, "invalid", `read body: want {"tty":"…"}, one of the host's terminals`})
+			return nil
+		}
+		reply(w, 200, struct{}{})
 	default:
 		reply(w, 404, problem{404, "not_found",
-			fmt.Sprintf("%s %s: want GET /v1/status, GET /v1/loaded, POST /v1/reboot or POST /v1/poweroff", req.method, req.path)})
+			fmt.Sprintf("%s %s: want GET /v1/status, GET /v1/loaded, POST /v1/reboot, POST /v1/poweroff or POST /v1/quiet", req.method,
+				req.path)})
 	}
+	return undo
 }
 
 func readRequest(r io.Reader) (request, error) {

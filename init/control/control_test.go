@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -158,11 +159,63 @@ func TestOthersMayOnlyAsk(t *testing.T) {
 	}
 }
 
+// TestQuiet: it lasts as long as the client's connection.
+func TestQuiet(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "init.sock")
+	l, err := Listen(path, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	over := make(chan string, 1)
+	s := Server{Quiet: func(tty string) func() {
+		if tty != "ttyS0" {
+			return nil
+		}
+		return func() { over <- tty }
+	}}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx, l) }()
+	ask := func(body string) (net.Conn, string) {
+		c, err := net.Dial("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(c, "POST /v1/quiet HTTP/1.1\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+		head := make([]byte, 13)
+		if _, err := io.ReadFull(c, head); err != nil {
+			t.Fatal(err)
+		}
+		return c, string(head)
+	}
+	for _, body := range []string{`{"tty":"none"}`, `{}`, `x`} {
+		if c, head := ask(body); head != "HTTP/1.1 400 " {
+			t.Errorf("%s: %q", body, head)
+			c.Close()
+		}
+	}
+	c, head := ask(`{"tty":"ttyS0"}`)
+	if head != "HTTP/1.1 200 " {
+		t.Errorf("got %q", head)
+	}
+	select {
+	case <-over:
+		t.Error("it is over while the client is there")
+	default:
+	}
+	c.Close()
+	<-over
+	ask(`{"tty":"ttyS0"}`)
+	cancel()
+	<-over
+	<-done
+}
+
 func FuzzAnswer(f *testing.F) {
 	f.Add([]byte("GET /v1/status HTTP/1.1\r\nHost: init\r\n\r\n"))
 	f.Add([]byte("POST /v1/reboot HTTP/1.1\r\nContent-Length: 14\r\n\r\n{\"reason\":\"x\"}"))
 	s := Server{Status: func() boot.Status { return boot.Status{} }, Loaded: func(context.Context) error { return nil },
-		Leave: func(upkeep.Leave) {}}
+		Leave: func(upkeep.Leave) {}, Quiet: func(string) func() { return nil }}
 	f.Fuzz(func(t *testing.T, in []byte) {
 		var out bytes.Buffer
 		s.answer(t.Context(), bytes.NewReader(in), &out, true)

@@ -99,7 +99,52 @@ func (m *Machine) stepLimits(context.Context) (string, error) {
 const (
 	kernelBooting = 4 // errors and worse
 	kernelRunning = 3 // critical conditions and worse
+	kernelQuiet   = 1 // emergencies, while a terminal shows a screen; a panic is shown whatever the level is
 )
+
+// kernelLevel sets the level, now or when the terminals are not quiet any more.
+func (m *Machine) kernelLevel(level int) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.mu.level = level
+	if m.mu.quiets > 0 {
+		return nil
+	}
+	return sys.ConsoleLevel(level)
+}
+
+// mostQuiets is how many may want the terminals quiet at once.
+const mostQuiets = 32
+
+// quiet keeps init's lines off a terminal, and the kernel's off all of them, until undo is called; nil: there is no such terminal.
+func (m *Machine) quiet(tty string) (undo func()) {
+	talk, ok := m.con.Quiet(tty)
+	if !ok {
+		return nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.mu.quiets >= mostQuiets {
+		talk()
+		return nil
+	}
+	set := func(level int) {
+		if err := sys.ConsoleLevel(level); err != nil {
+			m.con.Log(err.Error())
+		}
+	}
+	if m.mu.quiets++; m.mu.quiets == 1 {
+		set(kernelQuiet)
+	}
+	return func() {
+		talk()
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if m.mu.quiets--; m.mu.quiets == 0 {
+			set(m.mu.level)
+		}
+	}
+}
 
 // stepConsoles opens the kernel's own consoles and quiets the kernel on them: from now on init's lines are the boot log there.
 func (m *Machine) stepConsoles(context.Context) (string, error) {
@@ -110,7 +155,7 @@ func (m *Machine) stepConsoles(context.Context) (string, error) {
 	names := console.Active(string(raw))
 	note := m.useConsoles(names)
 	m.tasks <- run.Task{Name: "repeats", Run: m.con.Repeats}
-	if err := sys.ConsoleLevel(kernelBooting); err != nil {
+	if err := m.kernelLevel(kernelBooting); err != nil {
 		return "", err
 	}
 	if err := sys.CatchCtrlAltDel(); err != nil {

@@ -58,6 +58,8 @@ type Machine struct {
 		problem string
 		name    string   // of the configuration
 		ttys    []string // that are there
+		level   int      // which of the kernel's messages reach the terminals, but for the quiet ones' time
+		quiets  int      // who wants the terminals quiet now
 	}
 }
 
@@ -126,7 +128,7 @@ func (m *Machine) boot(ctx context.Context) Leave {
 			var failure *steps.Failure
 			if errors.As(err, &failure) {
 				go m.failed(ctx, failure)
-			} else if err := errors.Join(sys.ConsoleLevel(kernelRunning), equal()); err != nil {
+			} else if err := errors.Join(m.kernelLevel(kernelRunning), equal()); err != nil {
 				m.con.Line("%v", err)
 			}
 		}
@@ -201,7 +203,7 @@ func (m *Machine) stepAPI(context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	server := control.Server{Status: m.Status, Loaded: m.loaded.wait, Leave: m.Ask, Say: m.con.Line}
+	server := control.Server{Status: m.Status, Loaded: m.loaded.wait, Leave: m.Ask, Quiet: m.quiet, Say: m.con.Line}
 	m.tasks <- run.Task{Name: "control", Run: func(ctx context.Context) error { return server.Serve(ctx, l) }}
 	m.tasks <- run.Task{Name: "notifications", Run: m.sup.Notifications}
 	m.tasks <- run.Task{Name: "reaper", Run: m.procs.Reap}

@@ -8,8 +8,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/secret/password"
+	"hardnode.dev/qemu-tests/harness"
 	"hardnode.dev/qemu-tests/harness/ask"
 )
 
@@ -112,6 +115,7 @@ func (h *host) terminal(t *testing.T) {
 		t.Errorf("addresses of other networks are still there:\n%s", lines)
 	}
 	h.typed(t, "exit", 0)
+	h.screens(t)
 	for _, l := range h.VM.Console.Lines(0) {
 		if strings.Contains(l, knownPassword) {
 			t.Errorf("the password is on the console: %s", l)
@@ -142,4 +146,43 @@ func (h *host) weak(t *testing.T) {
 		return
 	}
 	t.Error("there is no console")
+}
+
+// screens opens the screen: the kernel's messages stay off the terminals as long as it is there, also when its program dies.
+func (h *host) screens(t *testing.T) {
+	level := func(want string) {
+		t.Helper()
+		got := ""
+		for end := time.Now().Add(30 * time.Second * harness.Scale()); time.Now().Before(end); {
+			a, err := h.VM.Ask(t.Context(), ask.Request{What: "read", Path: "/proc/sys/kernel/printk"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got = a.Text; strings.HasPrefix(got, want) || !run.Wait(t.Context(), 100*time.Millisecond) {
+				return
+			}
+		}
+		t.Errorf("the kernel's console level is %q, want %q", got, want)
+	}
+	keys := func(keys, seen string) {
+		t.Helper()
+		h.mark = h.VM.Console.Mark()
+		if err := h.VM.Console.Type(keys); err != nil {
+			t.Fatal(err)
+		}
+		h.sees(seen)
+	}
+	keys("\x14", `\[1 Summary\].*host-1`)
+	level("1\t")
+	keys("2", `\[2 Net\].*10\.77\.0\.13`)
+	keys("q", `^hardnode> ?$`)
+	level("3\t")
+	keys("\x14", `\[1 Summary\]`)
+	level("1\t")
+	a, err := h.VM.Ask(t.Context(), ask.Request{What: "kill", Path: "/usr/lib/hardnode/console", Signal: 9})
+	if err != nil || len(a.Killed) != 1 {
+		t.Fatalf("kill the console: %v, %v", a.Killed, err)
+	}
+	level("3\t")
+	h.sees(`service console: ready`)
 }

@@ -54,6 +54,7 @@ func init() {
 		{name: "login", short: "give the console's password, for ten minutes or until exit", run: runLogin},
 		{name: "logout", short: "forget that it was given", run: runLogout},
 		{name: "support", short: "the support bundle, without secrets, as base64", run: runSupport},
+		{name: "screen", short: "the pages, for people; Ctrl-T opens them too"},
 		{name: "help", usage: "[COMMAND]", short: "this list, or one command", most: -1, run: runHelp},
 		{name: "exit", short: "end the conversation; the status goes on"},
 	}

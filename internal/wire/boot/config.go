@@ -28,8 +28,8 @@ const (
 	ConfigSourceFile = RunDir + "/host.source"
 	BundleFile       = RunDir + "/bundle.json" // infra hosts: the Day-0 bundle as found, 0600, removed once imported
 	NotifySocket     = RunDir + "/notify"      // sd_notify datagrams to init
-	// HTTP/JSON of init: GET /v1/status → Status, GET /v1/loaded (waits), POST /v1/reboot, POST /v1/poweroff {"reason","by"}. ConsoleUser
-	// may only ask for the status.
+	// HTTP/JSON of init: GET /v1/status → Status, GET /v1/loaded (waits), POST /v1/reboot, POST /v1/poweroff {"reason","by"},
+	// POST /v1/quiet {"tty"} (as long as the connection). ConsoleUser may only ask for the status, and for quiet.
 	InitSocket    = RunDir + "/init.sock"
 	SpawnerSocket = RunDir + "/spawner.sock" // agent ↔ spawner
 	AgentSocket   = RunDir + "/agent.sock"   // HTTP/JSON of the agent's own API (also on vsock port AgentVsockPort)
