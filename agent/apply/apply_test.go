@@ -255,6 +255,26 @@ func TestCrashes(t *testing.T) {
 	})
 }
 
+// TestSockets: a component is started with the sockets that it is to have, each time, and they are not kept open here.
+func TestSockets(t *testing.T) {
+	in(t, func(t *testing.T, w *world, dir string) {
+		a := w.agent(t, dir)
+		c := ct(8, 1)
+		c.Env, c.Component, c.Sockets = "jelastic", host.ComponentNetboot, host.NetbootSockets("eth1")
+		a.want(t, c)
+		time.Sleep(time.Minute)
+		w.end(8, 1)
+		time.Sleep(3 * time.Second)
+		const once = "open udp 67 on eth1, open udp 69 on eth1, open udp 4011 on eth1, open tcp 7448 on eth1, start 8/1"
+		expect(t, "done", w.log(), once+", "+once)
+		for _, f := range w.opened {
+			if f.Close() == nil {
+				t.Error("a socket is still open here")
+			}
+		}
+	})
+}
+
 func TestStartErrors(t *testing.T) {
 	in(t, func(t *testing.T, w *world, dir string) {
 		w.startErr[101] = fmt.Errorf("no such program: %w", container.ErrInvalid)

@@ -96,7 +96,7 @@ func (a *Applier) state(ctx context.Context, eff *host.Work, list []container.Ob
 }
 
 func endpoint(c host.Container) network.Endpoint {
-	return network.Endpoint{CTID: c.CTID, IPv4: c.IPv4, IPv6: c.IPv6, Publish: c.Publish}
+	return network.Endpoint{CTID: c.CTID, IPv4: c.IPv4, IPv6: c.IPv6, Publish: c.Publish, Sockets: c.Sockets}
 }
 
 func same(a, b network.State) bool { return reflect.DeepEqual(a, b) }

@@ -39,6 +39,7 @@ type Network interface {
 	Apply(ctx context.Context, s network.State) error
 	Attach(ctx context.Context, e network.Endpoint, ns *os.File) (undo func(), err error)
 	Repair(e network.Endpoint, open func(wire.CTID) (*os.File, error)) error
+	Sockets(list []host.Socket) ([]*os.File, error)
 }
 
 // Options are what an Applier needs. All are required unless said otherwise.

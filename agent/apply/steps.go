@@ -221,6 +221,14 @@ func (a *Applier) start(ctx context.Context, c host.Container) error {
 			return err
 		}
 	}
+	if spec.Handed, err = a.o.Network.Sockets(c.Sockets); err != nil {
+		return err
+	}
+	defer func() {
+		for _, f := range spec.Handed {
+			f.Close() // the process has its own
+		}
+	}()
 	if _, err = a.o.Runtime.Start(ctx, spec); errors.Is(err, container.ErrRunning) {
 		return nil
 	}

@@ -59,11 +59,12 @@ type StartSpec struct {
 
 	// first host uid and gid of its range of 65536, a multiple of that; large (call.LargeRanges) if its image has IDBlocks
 	UIDBase        uint32
-	ImagePath      string // the erofs file
-	CPUMaxMicros   int64  // CPU time per 100 ms over all CPUs, in µs (from Limits.CPUMHz and the base frequency); 0 is no ceiling
-	Resolv         []byte // /etc/resolv.conf; nil leaves the image's
-	Hosts          []byte // /etc/hosts; nil leaves the image's
-	IdentitySocket string // jelastic only: bound at /run/hardnode/identity.sock; "" for none
+	ImagePath      string     // the erofs file
+	CPUMaxMicros   int64      // CPU time per 100 ms over all CPUs, in µs (from Limits.CPUMHz and the base frequency); 0 is no ceiling
+	Resolv         []byte     // /etc/resolv.conf; nil leaves the image's
+	Hosts          []byte     // /etc/hosts; nil leaves the image's
+	Handed         []*os.File // Sockets, open, in their order; the caller closes them
+	IdentitySocket string     // jelastic only: bound at /run/hardnode/identity.sock; "" for none
 
 	// Network, if set, gets the new network namespace before the process runs ("lo" is already up) and returns how to undo what it
 	// did; undo is called only if a later step of this Start fails. The namespace is the callee's only for the call.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"hardnode.dev/agent/container/account"
@@ -89,6 +90,9 @@ func (r *Runtime) Start(ctx context.Context, s StartSpec) (Observed, error) {
 	}
 	defer unlock()
 	st := &start{Runtime: r, StartSpec: &s, starting: time.Now()}
+	if len(s.Handed) != len(s.Sockets) {
+		return Observed{}, fmt.Errorf("start container %s: %d of its %d sockets are open", s.CTID, len(s.Handed), len(s.Sockets))
+	}
 	if st.profile, err = profile.Of(s.Profile); err != nil {
 		return Observed{}, err
 	}
@@ -236,6 +240,8 @@ func (s *start) process(ctx context.Context) (err error) {
 			p.Env["HOME"] = who.Home
 		}
 	}
+	p.Env = withSockets(p.Env, s.Sockets, p.Reaper)
+	q.Handed = len(s.Handed)
 	q.Process = s.profile.Process(p, s.Hostname)
 	q.Dirs = rootfs.RunDirs(s.image, s.Image.Has)
 	if q.System && rootfs.IsSystemd(s.image, q.Argv[0]) {
@@ -248,7 +254,7 @@ func (s *start) process(ctx context.Context) (err error) {
 	if s.Hosts != nil {
 		q.Texts = append(q.Texts, call.Text{Name: "hosts", Data: s.Hosts})
 	}
-	files := append([]*os.File{s.cgroupDir, s.lower, s.layer}, s.files...)
+	files := slices.Concat([]*os.File{s.cgroupDir, s.lower, s.layer}, s.files, s.Handed)
 	if s.held, err = s.spawn.Start(ctx, *q, files...); err != nil {
 		return err
 	}
@@ -256,6 +262,26 @@ func (s *start) process(ctx context.Context) (err error) {
 	s.done.close(s.held.Net)
 	s.undo.add(func() error { s.held.Close(); return nil })
 	return nil
+}
+
+// withSockets adds to a program's environment what says which sockets it was handed (sd_listen_fds(3)). Behind a reaper it is the second
+// process of its namespace.
+func withSockets(env map[string]string, sockets []host.Socket, reaper bool) map[string]string {
+	if len(sockets) == 0 {
+		return env
+	}
+	names := make([]string, len(sockets))
+	for i, s := range sockets {
+		names[i] = s.Name
+	}
+	if env = maps.Clone(env); env == nil {
+		env = map[string]string{}
+	}
+	env["LISTEN_FDS"], env["LISTEN_FDNAMES"], env["LISTEN_PID"] = strconv.Itoa(len(sockets)), strings.Join(names, ":"), "1"
+	if reaper {
+		env["LISTEN_PID"] = "2"
+	}
+	return env
 }
 
 // idmap maps the ids of the mounts the process will attach, while it waits.

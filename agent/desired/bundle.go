@@ -61,7 +61,7 @@ func readIndex(dir string) (map[wire.TemplateName]boot.BundledImage, error) {
 }
 
 // fillImages gives each container without a digest the image it has in old, if that is the same generation, else the boot medium's image
-// of that name. w's containers are changed in place.
+// of that name. The first work must have all of its images. w's containers are changed in place.
 func (s *Store) fillImages(old, w *host.Work) error {
 	had := map[wire.CTID]host.Container{}
 	if old != nil {
@@ -75,7 +75,7 @@ func (s *Store) fillImages(old, w *host.Work) error {
 		if c.Image.Digest != "" {
 			continue
 		}
-		if o, ok := had[c.CTID]; ok && o.Generation == c.Generation && o.Image.Name == c.Image.Name {
+		if o, ok := had[c.CTID]; ok && o.Image.Digest != "" && o.Generation == c.Generation && o.Image.Name == c.Image.Name {
 			c.Image = o.Image
 			if len(c.Process.Argv) == 0 {
 				c.Process = o.Process
@@ -89,6 +89,9 @@ func (s *Store) fillImages(old, w *host.Work) error {
 			}
 		}
 		img, ok := index[c.Image.Name]
+		if !ok && old != nil {
+			continue // an older medium does not have it: that is this one container's trouble
+		}
 		if !ok {
 			return fmt.Errorf("container %d: the boot medium carries no image %q", c.CTID, c.Image.Name)
 		}

@@ -65,6 +65,9 @@ func (s *Store) Path(d wire.Digest) (string, bool) {
 // Ensure returns the image's path, fetching it first if needed. Callers that want the same image share one transfer; its first caller's
 // ctx bounds it.
 func (s *Store) Ensure(ctx context.Context, img host.Image) (string, error) {
+	if img.Digest == "" {
+		return "", fmt.Errorf("this host's boot medium carries no image %s: boot it from a newer one", img.Name)
+	}
 	if err := img.Digest.Validate(); err != nil {
 		return "", err
 	}

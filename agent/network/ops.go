@@ -176,6 +176,8 @@ var keys = map[string]struct {
 		loads(&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg1}, loadAddr("saddr", true, word(4)))},
 	"iif_saddr6": {"iifname . ip6 saddr", 6,
 		loads(&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg1}, loadAddr("saddr", false, word(4)))},
+	"iif_l4proto_port": {"iifname . meta l4proto . th dport", 0, loads(&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg1},
+		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: word(4)}, loadDport(word(5)))},
 	"l4proto_port": {"meta l4proto . th dport", 0, loads(loadPortKey()...)},
 	"group4":       {"ip daddr . ip saddr map @group4", 4, viaGroup("group4", true)},
 	"group6":       {"ip6 daddr . ip6 saddr map @group6", 6, viaGroup("group6", false)},

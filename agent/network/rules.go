@@ -16,7 +16,8 @@ type openPort struct {
 	reason string
 }
 
-// openPorts is the documented table of ports. Ports of jelastic's containers get in by being published (DNAT), not by this table.
+// openPorts is the documented table of ports. Ports of jelastic's containers get in by being published (DNAT), not by this table; the
+// sockets that netboot was handed are open on its card, as long as it shall run or runs.
 var openPorts = []openPort{
 	{"udp", mesh.Port, false, "WireGuard mesh between hosts; packets without a known key are dropped by it"},
 	{"tcp", 7442, false, "gossip: encrypted, labelled with the cluster's id, signed cards"},
@@ -54,6 +55,7 @@ func rules(s State) *ruleset {
 	in.add("ping", l4(protoICMP), accept)
 	in.add("nothing of a host is behind the mesh", iifIs(mesh.Link), drop)
 	in.add("table of ports", lookup("l4proto_port", "open", false), accept)
+	in.add("what was handed to a container, on its card", lookup("iif_l4proto_port", "handed", false), accept)
 	in.add("DHCP answers", nfproto(4), l4(protoUDP), dport(68), accept)
 	in.add("DHCPv6 answers", nfproto(6), l4(protoUDP), dport(546), accept)
 
@@ -127,6 +129,12 @@ func (r *ruleset) fillSets(s State) {
 	}
 	for _, p := range clusterPorts {
 		cluster.add(protoPort(p.proto, p.port))
+	}
+	handed := r.set("handed", keyLinkProtoPort)
+	for _, e := range s.Endpoints {
+		for _, h := range e.Sockets {
+			handed.add(link(h.Link), protoPort(h.Proto, h.Port))
+		}
 	}
 	self4, self6 := r.set("self4", keyAddr4), r.set("self6", keyAddr6)
 	for _, a := range s.Addrs {

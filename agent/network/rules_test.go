@@ -43,6 +43,8 @@ func states() map[string]State {
 		"infra-before-peers": {Role: host.RoleInfra, Addrs: []netip.Addr{a("10.77.0.2")}, Jelastic: []netip.Addr{a("10.96.0.13")},
 			Endpoints: []Endpoint{{CTID: 3, IPv4: a("10.96.0.13"),
 				Publish: []host.Port{{Proto: "tcp", Host: 7443, Container: 7443}, {Proto: "tcp", Host: 7444, Container: 7444}}}}},
+		"netboot": {Role: host.RoleInfra, Addrs: []netip.Addr{a("10.77.0.2")},
+			Endpoints: []Endpoint{{CTID: 8, IPv4: a("10.96.0.18"), Sockets: host.NetbootSockets("underlay")}}},
 		"user": {Role: host.RoleUser, Self: "h-000000000001", Addrs: []netip.Addr{a("fd00::11"), a("10.77.0.11"), a("10.77.0.11")},
 			Peers:     peers,
 			Endpoints: []Endpoint{{CTID: 101, IPv4: a("10.96.1.11")}, {CTID: 100, IPv4: a("10.96.1.10"), IPv6: a("fd48:4e00:0:1::a")}}},

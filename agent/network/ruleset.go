@@ -82,12 +82,14 @@ type keyType struct {
 }
 
 var (
-	keyAddr4      = keyType{"ipv4_addr", []nftables.SetDatatype{nftables.TypeIPAddr}}
-	keyAddr6      = keyType{"ipv6_addr", []nftables.SetDatatype{nftables.TypeIP6Addr}}
-	keyMark       = keyType{"mark", []nftables.SetDatatype{nftables.TypeMark}}
-	keyProtoPort  = keyType{"inet_proto . inet_service", []nftables.SetDatatype{nftables.TypeInetProto, nftables.TypeInetService}}
-	keyLinkAddr4  = keyType{"ifname . ipv4_addr", []nftables.SetDatatype{nftables.TypeIFName, nftables.TypeIPAddr}}
-	keyLinkAddr6  = keyType{"ifname . ipv6_addr", []nftables.SetDatatype{nftables.TypeIFName, nftables.TypeIP6Addr}}
+	keyAddr4         = keyType{"ipv4_addr", []nftables.SetDatatype{nftables.TypeIPAddr}}
+	keyAddr6         = keyType{"ipv6_addr", []nftables.SetDatatype{nftables.TypeIP6Addr}}
+	keyMark          = keyType{"mark", []nftables.SetDatatype{nftables.TypeMark}}
+	keyProtoPort     = keyType{"inet_proto . inet_service", []nftables.SetDatatype{nftables.TypeInetProto, nftables.TypeInetService}}
+	keyLinkAddr4     = keyType{"ifname . ipv4_addr", []nftables.SetDatatype{nftables.TypeIFName, nftables.TypeIPAddr}}
+	keyLinkAddr6     = keyType{"ifname . ipv6_addr", []nftables.SetDatatype{nftables.TypeIFName, nftables.TypeIP6Addr}}
+	keyLinkProtoPort = keyType{"ifname . inet_proto . inet_service",
+		[]nftables.SetDatatype{nftables.TypeIFName, nftables.TypeInetProto, nftables.TypeInetService}}
 	keyAddr4Port  = keyType{"ipv4_addr . inet_service", []nftables.SetDatatype{nftables.TypeIPAddr, nftables.TypeInetService}}
 	keyAddr6Port  = keyType{"ipv6_addr . inet_service", []nftables.SetDatatype{nftables.TypeIP6Addr, nftables.TypeInetService}}
 	keyAddr4Mark  = keyType{"ipv4_addr . mark", []nftables.SetDatatype{nftables.TypeIPAddr, nftables.TypeMark}}

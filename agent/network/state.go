@@ -43,6 +43,7 @@ type Endpoint struct {
 	IPv4    netip.Addr
 	IPv6    netip.Addr // may be zero
 	Publish []host.Port
+	Sockets []host.Socket // of the host, that it was handed
 }
 
 // Link is the name of the endpoint's veth on the host.

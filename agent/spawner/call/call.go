@@ -6,7 +6,7 @@
 // Never: decides anything, or trusts a peer that is not root.
 //
 // History: 2026-11-22 version 1. 2026-11-25 Start.Shared, Process.Groups; Exec.Own, Exec.Beside; Start.RunTexts, and a
-// console for System. 2026-11-26 Start.Generation for Fresh, Record.Generation.
+// console for System. 2026-11-26 Start.Generation for Fresh, Record.Generation. 2026-11-27 Start.Handed.
 package call
 
 import (
@@ -50,7 +50,8 @@ const (
 )
 
 // Start makes a container's first process and lets it run in two messages. Its descriptors, in this order: delegated cgroup directory,
-// lower layer (attached nowhere), layer subvolume (likewise, holding "u" and "w"), then one for each Mount. The first reply carries
+// lower layer (attached nowhere), layer subvolume (likewise, holding "u" and "w"), then one for each Mount, then those handed to the
+// program. The first reply carries
 // two: the user namespace, which maps ids 0–65535 to Base…, and the network namespace. The process waits while the caller maps the
 // mounts' ids and connects the network; Go lets it run, and the second reply comes when the program has been executed. Closing the
 // connection before ends the process.
@@ -71,6 +72,7 @@ type Start struct {
 	System  bool     `json:"system,omitempty"`
 	Sysctls []Sysctl `json:"sysctls,omitempty"`
 	Reaper  bool     `json:"reaper,omitempty"`
+	Handed  int      `json:"handed,omitempty"` // descriptors that the program has from 3 on, at most MaxHanded
 	Shared  int64    `json:"shared,omitempty"` // bytes of /dev/shm and of /run; 0 is the kernel's default, half of the host's memory
 	Process
 }
@@ -210,8 +212,10 @@ func (s *Start) validate() error {
 		return fmt.Errorf("%s: log directory %q: want an absolute path", what, s.LogDir)
 	case s.Shared < 0:
 		return fmt.Errorf("%s: %d bytes of shared memory: want 0 or more", what, s.Shared)
-	case len(s.Mounts) > maxFDs-startFDs:
-		return fmt.Errorf("%s: has %d mounts, at most %d are allowed", what, len(s.Mounts), maxFDs-startFDs)
+	case s.Handed < 0 || s.Handed > MaxHanded:
+		return fmt.Errorf("%s: hands %d descriptors to its program, want 0 to %d", what, s.Handed, MaxHanded)
+	case len(s.Mounts) > maxFDs-startFDs-s.Handed:
+		return fmt.Errorf("%s: has %d mounts, at most %d are allowed", what, len(s.Mounts), maxFDs-startFDs-s.Handed)
 	}
 	for _, m := range s.Mounts {
 		if m.Path == "" || m.Path[0] != '/' {
@@ -253,11 +257,14 @@ const (
 	maxFDs   = 253
 )
 
+// MaxHanded is the most descriptors that a program is handed.
+const MaxHanded = 8
+
 // FDs says how many descriptors must come with the request.
 func (r *Request) FDs() int {
 	switch {
 	case r.Start != nil:
-		return startFDs + len(r.Start.Mounts)
+		return startFDs + len(r.Start.Mounts) + r.Start.Handed
 	case r.Exec != nil:
 		return 4
 	}

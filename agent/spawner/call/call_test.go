@@ -33,6 +33,22 @@ func pair(t *testing.T) (a, b *net.UnixConn) {
 	return out[0], out[1]
 }
 
+func TestHanded(t *testing.T) {
+	s := Start{ID: "8", IDs: IDs{Base: 65536}, Scratch: "/s", LogDir: "/l", Process: Process{Argv: []string{"/netboot"}},
+		Mounts: make([]Mount, 2), Handed: 4}
+	s.Mounts[0].Path, s.Mounts[1].Path = "/a", "/b"
+	r := Request{Start: &s}
+	if err := r.Validate(); err != nil || r.FDs() != 9 {
+		t.Errorf("%v, %d descriptors, want 9", err, r.FDs())
+	}
+	for _, n := range []int{-1, MaxHanded + 1} {
+		s.Handed = n
+		if err := r.Validate(); err == nil || !strings.Contains(err.Error(), "want 0 to 8") {
+			t.Errorf("%d handed: %v", n, err)
+		}
+	}
+}
+
 func TestMessagesCarryDescriptors(t *testing.T) {
 	a, b := pair(t)
 	r, w, err := os.Pipe()

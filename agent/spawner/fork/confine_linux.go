@@ -10,13 +10,13 @@ import (
 
 // confine ends every list: what the program may do, then the program. Root of the user namespace calls it; the order is fixed by what
 // each step still needs (capabilities to drop capabilities, CAP_SYS_ADMIN or no_new_privs for seccomp).
-func (p *Prog) confine(c *call.Process) {
+func (p *Prog) confine(c *call.Process, handed ...Slot) {
 	p.rlimit(unix.RLIMIT_NOFILE, uint64(c.NoFile[0]), uint64(c.NoFile[1]))
 	p.rlimit(unix.RLIMIT_CORE, 0, 0)
 	p.Call("set umask", unix.SYS_UMASK, 0o022)
 	p.Call("enter working directory", unix.SYS_CHDIR, c.Cwd).Say("the working directory " + c.Cwd + " can't be entered")
 	p.add(kindInside, "stay inside the root", 0, nil).Say("the working directory " + c.Cwd + " is not inside the container")
-	p.Call("close what is not meant for the program", unix.SYS_CLOSE_RANGE, 3, ^uint32(0), unix.CLOSE_RANGE_CLOEXEC)
+	p.hand(handed)
 	for n := uint(0); n < 64; n++ { // numbers above the kernel's last capability are EINVAL
 		if c.Caps&(1<<n) == 0 {
 			p.Call("drop capability", unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, n, 0, 0, 0).Allow(unix.EINVAL)
@@ -49,6 +49,24 @@ func (p *Prog) confine(c *call.Process) {
 		say += ", looked for in " + strings.Join(c.Path, ":")
 	}
 	p.Call("execute", unix.SYS_EXECVE, candidates(c.Argv[0], c.Path)[0], argv, envp).Say(say)
+}
+
+// raise copies the descriptors that are for the program above the numbers that it will have them at, which are anybody's until then.
+func (p *Prog) raise(fds []int) (at []Slot) {
+	p.use(fds...)
+	p.handed = len(fds)
+	for _, fd := range fds {
+		at = append(at, p.Call("take descriptor for the program", unix.SYS_FCNTL, fd, unix.F_DUPFD_CLOEXEC, firstHanded+len(fds)).Into())
+	}
+	return at
+}
+
+// hand gives the program the descriptors that raise took, and none besides but stdio.
+func (p *Prog) hand(handed []Slot) {
+	for i, at := range handed {
+		p.Call("hand descriptor to the program", unix.SYS_DUP3, at, firstHanded+i, 0)
+	}
+	p.Call("close what is not meant for the program", unix.SYS_CLOSE_RANGE, firstHanded+len(handed), ^uint32(0), unix.CLOSE_RANGE_CLOEXEC)
 }
 
 // candidates are the files argv0 may mean.

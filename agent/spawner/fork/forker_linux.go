@@ -147,7 +147,16 @@ func (f *Forker) begin(l *list, args cloneArgs, inside uintptr) (pid int, status
 	if err != nil {
 		return 0, nil, err
 	}
-	defer w.Close()
+	defer func() { w.Close() }()
+	if least := firstHanded + l.handed; int(w.Fd()) < least { // else what the program is handed would take its place
+		high, err := above(w, least)
+		if err != nil {
+			status.Close()
+			return 0, nil, err
+		}
+		w.Close()
+		w = high
+	}
 	l.use(int(w.Fd()))
 	l.seal()
 	at := l.alloc(unsafe.Sizeof(args))
@@ -164,6 +173,15 @@ func (f *Forker) begin(l *list, args cloneArgs, inside uintptr) (pid int, status
 		return 0, nil, err
 	}
 	return pid, status, nil
+}
+
+// above is a copy of a descriptor whose number is at least least.
+func above(f *os.File, least int) (*os.File, error) {
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, least)
+	if err != nil {
+		return nil, fmt.Errorf("copy %s pipe: %w", f.Name(), err)
+	}
+	return os.NewFile(uintptr(fd), f.Name()), nil
 }
 
 func (f *Forker) clone(r request) (int, error) {

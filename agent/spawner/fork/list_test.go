@@ -86,6 +86,11 @@ func TestLists(t *testing.T) {
 	system := startSpec()
 	system.System, system.Reaper, system.NoNewPrivs, system.UID, system.GID = true, true, false, 0, 0
 	golden(t, "start-system.txt", startList(system).String())
+	handed := newProg(make([]byte, arenaBytes))
+	with := startFDs
+	with.Handed = []int{19, 20}
+	handed.StartList(app, with)
+	golden(t, "start-handed.txt", handed.String())
 	exec := newProg(make([]byte, arenaBytes))
 	exec.ExecList(&call.Exec{ID: "101", TTY: true, Process: process()}, ExecFDs{PIDFD: 9, Stdin: 10, Stdout: 11, Stderr: 12})
 	golden(t, "exec.txt", exec.String())
@@ -180,6 +185,44 @@ func TestRun(t *testing.T) {
 	true_ = "/no/such/program"
 	if err := run(func(*Prog) {}); !errors.As(err, &fe) || !fe.Program() || fe.Errno != syscall.ENOENT {
 		t.Errorf("missing program: %v", err)
+	}
+}
+
+// TestHanded: a program has what it is handed from 3 on, in order, whatever numbers that had before, and nothing behind it.
+func TestHanded(t *testing.T) {
+	var read []*os.File
+	var fds []int
+	for range 3 {
+		r, w, err := pipe("handed")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer w.Close()
+		read, fds = append(read, r), append(fds, int(w.Fd()))
+	}
+	slices.Reverse(read)
+	slices.Reverse(fds)
+	c, err := start(t, func(p *Prog) {
+		handed := p.raise(fds)
+		p.Call("open", unix.SYS_OPENAT, unix.AT_FDCWD, "/dev/null", unix.O_RDONLY|unix.O_CLOEXEC).Into()
+		p.hand(handed)
+		const script = "echo a >&3; echo b >&4; echo c >&5; true >&6 && echo d >&5"
+		p.Call("execute", unix.SYS_EXECVE, "/bin/sh", p.vector([]string{"sh", "-c", script}, "argv"), p.vector(nil, "env"))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.PIDFD.Close()
+	ExitCode(c.PID)
+	for i, want := range []string{"a\n", "b\n", "c\n"} {
+		unix.Close(fds[i])
+		if got, err := io.ReadAll(read[i]); string(got) != want || err != nil {
+			t.Errorf("descriptor %d got %q, %v, want %q", firstHanded+i, got, err, want)
+		}
+	}
+	high, err := above(read[0], 77)
+	if err != nil || high.Fd() < 77 {
+		t.Errorf("copied to %v, %v", high, err)
 	}
 }
 

@@ -24,6 +24,9 @@ import (
 // slotCount is how many results of earlier calls a list can use.
 const slotCount = 64
 
+// firstHanded is the number of the first descriptor that a program is handed (sd_listen_fds(3), SD_LISTEN_FDS_START).
+const firstHanded = 3
+
 // Slot is the place of an earlier call's result; it can be an argument of later calls.
 type Slot int
 
@@ -66,13 +69,14 @@ type said struct {
 // Prog is a list of system calls under construction. The steps and what their arguments point to lie in an arena that the forking
 // process sees too.
 type Prog struct {
-	ops   []op
-	said  []said // one a step, for errors and tests
-	arena []byte // what is left of it
-	full  bool   // it did not suffice: the list can't be run
-	keep  []int  // descriptors of the maker that the list uses
-	slots int
-	free  []Slot // closed ones, for the next results
+	ops    []op
+	said   []said // one a step, for errors and tests
+	arena  []byte // what is left of it
+	full   bool   // it did not suffice: the list can't be run
+	keep   []int  // descriptors of the maker that the list uses
+	handed int    // how many the program has
+	slots  int
+	free   []Slot // closed ones, for the next results
 }
 
 // maxOps is the most steps of a list: some hundred for a container, ten for each of its mounts and directories.

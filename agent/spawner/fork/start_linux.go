@@ -14,6 +14,7 @@ import (
 type StartFDs struct {
 	Lower, Layer   int
 	Mounts         []int
+	Handed         []int // to the program
 	Stdout, Stderr int
 	Console        string // the terminal that /dev/console is, as a path of the host; "" for none
 }
@@ -24,6 +25,7 @@ func (p *Prog) StartList(s *call.Start, fd StartFDs) {
 	p.add(kindGate, "wait at the gate", 0, []any{0})
 	p.use(fd.Lower, fd.Layer, fd.Stdout, fd.Stderr)
 	p.use(fd.Mounts...)
+	handed := p.raise(fd.Handed)
 	p.Call("make cgroup namespace", unix.SYS_UNSHARE, unix.CLONE_NEWCGROUP)
 	p.become(0, 0, nil)
 	p.Call("set umask", unix.SYS_UMASK, 0)
@@ -74,7 +76,7 @@ func (p *Prog) StartList(s *call.Start, fd StartFDs) {
 		p.Call("unblock signals", unix.SYS_RT_SIGPROCMASK, 1, object(p, all, "all"), 0, 8)
 	}
 	p.Call("lead a session", unix.SYS_SETSID)
-	p.confine(&s.Process)
+	p.confine(&s.Process, handed...)
 }
 
 // workdir makes the working directory if no layer and no volume has it, for the program's user, as common engines do.

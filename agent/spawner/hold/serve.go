@@ -145,6 +145,7 @@ func (t *Table) hold(c *net.UnixConn, s *call.Start, files []*os.File, fd fork.S
 	for _, f := range files[3:] {
 		fd.Mounts = append(fd.Mounts, num(f))
 	}
+	fd.Mounts, fd.Handed = fd.Mounts[:len(s.Mounts)], fd.Mounts[len(s.Mounts):] // as many came as the request says
 	held, err := t.forker.Hold(func(p *fork.Prog) { p.StartList(s, fd) }, num(files[0]), s.IDs, s.OOMAdjust)
 	if err != nil {
 		return nil, err

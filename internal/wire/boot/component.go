@@ -15,6 +15,7 @@ import (
 const (
 	RegistryConfigFile = RunDir + "/registry.json"
 	ResolverConfigFile = RunDir + "/resolver.json"
+	NetbootConfigFile  = RunDir + "/netboot.json" // written by the orchestrator, when netboot is switched on
 )
 
 // RegistryConfig is the file RegistryConfigFile of the registry's container.
@@ -37,6 +38,27 @@ type ResolverConfig struct {
 	TrustedProxies []netip.Prefix `json:"trustedProxies,omitempty"`
 }
 
+// NetbootConfig is the file NetbootConfigFile of netboot's container. What it serves, and whom, the orchestrator says.
+type NetbootConfig struct {
+	Version      int            `json:"version"` // 1
+	Cluster      wire.ClusterID `json:"cluster"`
+	CAPin        string         `json:"caPin"`        // identity.Pin of the root CA
+	Orchestrator []string       `json:"orchestrator"` // host:port of the host API (7444), tried in order
+}
+
+// DecodeNetbootConfig reads a NetbootConfig.
+func DecodeNetbootConfig(raw []byte) (NetbootConfig, error) {
+	var c NetbootConfig
+	err := neighbour.Decode(raw, &c)
+	if err == nil {
+		err = errors.Join(checkHead(c.Version, c.Cluster, c.CAPin), checkOrchestrators(c.Orchestrator))
+	}
+	if err != nil {
+		return NetbootConfig{}, fmt.Errorf("netboot configuration: %v", err)
+	}
+	return c, nil
+}
+
 // DecodeRegistryConfig reads a RegistryConfig.
 func DecodeRegistryConfig(raw []byte) (RegistryConfig, error) {
 	var c RegistryConfig
@@ -55,15 +77,7 @@ func DecodeResolverConfig(raw []byte) (ResolverConfig, error) {
 	if err := neighbour.Decode(raw, &c); err != nil {
 		return ResolverConfig{}, fmt.Errorf("resolver configuration: %v", err)
 	}
-	err := checkHead(c.Version, c.Cluster, c.CAPin)
-	if len(c.Orchestrator) == 0 {
-		err = errors.Join(err, errors.New("orchestrator: name at least one host:port"))
-	}
-	for _, a := range c.Orchestrator {
-		if h, p, e := net.SplitHostPort(a); e != nil || h == "" || p == "" {
-			err = errors.Join(err, fmt.Errorf("orchestrator: %q: want host:port", a))
-		}
-	}
+	err := errors.Join(checkHead(c.Version, c.Cluster, c.CAPin), checkOrchestrators(c.Orchestrator))
 	for _, p := range c.TrustedProxies {
 		err = errors.Join(err, CheckTrustedProxy(p))
 	}
@@ -90,6 +104,18 @@ func checkHead(version int, cluster wire.ClusterID, pin string) error {
 		return fmt.Errorf("version: %d is not known, want 1", version)
 	}
 	return errors.Join(cluster.Validate(), checkHash("caPin", pin))
+}
+
+func checkOrchestrators(list []string) (err error) {
+	if len(list) == 0 {
+		return errors.New("orchestrator: name at least one host:port")
+	}
+	for _, a := range list {
+		if h, p, e := net.SplitHostPort(a); e != nil || h == "" || p == "" {
+			err = errors.Join(err, fmt.Errorf("orchestrator: %q: want host:port", a))
+		}
+	}
+	return err
 }
 
 func checkHash(field, s string) error {

@@ -45,6 +45,39 @@ func TestDecodeResolverConfig(t *testing.T) {
 	}
 }
 
+func TestDecodeNetbootConfig(t *testing.T) {
+	good := `{"version":1,"cluster":"cl-0123456789abcdef","caPin":"` + hash + `","orchestrator":["10.96.0.13:7444"]}`
+	for _, c := range []struct{ name, doc, want string }{
+		{"good", good, ""},
+		{"none", strings.Replace(good, `"10.96.0.13:7444"`, "", 1), "at least one"},
+		{"no port", strings.Replace(good, ":7444", "", 1), "want host:port"},
+		{"version", strings.Replace(good, `"version":1`, `"version":9`, 1), "version"},
+		{"no pin", strings.Replace(good, hash, "", 1), "caPin"},
+	} {
+		if _, err := DecodeNetbootConfig([]byte(c.doc)); (c.want == "") != (err == nil) || err != nil &&
+			!strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want an error with %q", c.name, err, c.want)
+		}
+	}
+}
+
+// TestScript: what comes before the kernel's arguments are they; a configuration is named behind them.
+func TestScript(t *testing.T) {
+	s := Script{Profile: "host", Arguments: []string{"panic=10", "hardnode.mem=3G", "reserve_mem=128K:4096:hardnode"}}
+	plain := "\nkernel --timeout 20000 --name vmlinuz vmlinuz initrd=host.initrd panic=10 hardnode.mem=3G reserve_mem=128K:4096:hardnode"
+	if got := s.String(); !strings.Contains(got, plain+" || goto failed\n") || strings.Contains(got, "config") {
+		t.Errorf("got %s", got)
+	}
+	s.Config = true
+	if got := s.String(); !strings.Contains(got, plain+" hardnode.config=${config} || goto failed\n") || strings.Contains(got, "imgfetch") {
+		t.Errorf("got %s", got)
+	}
+	s.Own = true
+	if got := s.String(); !strings.Contains(got, "set config ${filename}/../configs/${netX/mac:hexhyp}.yaml ||\n"+plain[1:]) {
+		t.Errorf("got %s", got)
+	}
+}
+
 func FuzzDecodeResolverConfig(f *testing.F) {
 	f.Add([]byte(`{"version":1,"cluster":"cl-0123456789abcdef","caPin":"` + hash + `","orchestrator":["10.77.0.2:7444"]}`))
 	f.Fuzz(func(t *testing.T, doc []byte) {

@@ -13,6 +13,7 @@
 // Unchanged, ReportReply.Kept; Peers and names as differences (Assignment.PeersChange, Assignment.Names, Peer.Sum), for protocol 2.
 // 2026-11-27 Assignment.Session, for protocol 3.
 // 2026-11-26 Routes as differences (Routes.From, Routes.Gone), for a resolver whose call has RoutesChanges.
+// 2026-11-27 Container.Sockets, Netboot.
 package host
 
 import (
@@ -91,6 +92,7 @@ type Container struct {
 	Volumes   []Volume          `json:"volumes,omitempty"`
 	Files     []File            `json:"files,omitempty"`
 	Publish   []Port            `json:"publish,omitempty"`
+	Sockets   []Socket          `json:"sockets,omitempty"` // opened in the host's own network; the component netboot alone has some
 	Check     *Check            `json:"check,omitempty"`
 	Component string            `json:"component,omitempty"` // set for containers of "jelastic": the component's name
 	ConfirmBy time.Time         `json:"confirmBy,omitzero"`  // jelastic only: without confirmation by then the last version comes back
@@ -184,6 +186,54 @@ type Port struct {
 	Proto     string `json:"proto"` // "tcp" or "udp"
 	Host      uint16 `json:"host"`
 	Container uint16 `json:"container"`
+}
+
+// ComponentNetboot is the component that boots machines from the network.
+const ComponentNetboot = "netboot"
+
+// Socket is one that the agent opens in the host's own network, on one of its cards alone, and hands to the container's process as
+// sd_listen_fds(3) says: a container has no rights in that network, and broadcasts don't reach it.
+type Socket struct {
+	Name  string `json:"name"`  // by which the process knows it (LISTEN_FDNAMES): a DNS label
+	Proto string `json:"proto"` // "tcp" or "udp"
+	Port  uint16 `json:"port"`
+	Link  string `json:"link"` // name of the card
+}
+
+// NetbootSockets are those that netboot takes on a card; a container can have no other ones.
+func NetbootSockets(link string) []Socket {
+	return []Socket{{"dhcp", "udp", 67, link}, {"tftp", "udp", 69, link}, {"boot", "udp", 4011, link}, {"http", "tcp", NetbootHTTP, link}}
+}
+
+// NetbootHTTP is the port of netboot's HTTP server: 80 is the resolver's.
+const NetbootHTTP = 7448
+
+// validateSockets says why a container can't have its sockets, or nil.
+func (c Container) validateSockets() error {
+	if len(c.Sockets) > 0 && (c.Env != "jelastic" || c.Component != ComponentNetboot) {
+		return fmt.Errorf("sockets: only the component %s of jelastic has sockets of the host", ComponentNetboot)
+	}
+	names := map[string]bool{}
+	for _, s := range c.Sockets {
+		if !slices.Contains(NetbootSockets(s.Link), s) || names[s.Name] {
+			return fmt.Errorf("socket %q, %s port %d: is not one that %s takes, or is there twice", s.Name, s.Proto, s.Port,
+				ComponentNetboot)
+		}
+		if err := CheckLink(s.Link); err != nil {
+			return fmt.Errorf("socket %q: %v", s.Name, err)
+		}
+		names[s.Name] = true
+	}
+	return nil
+}
+
+// CheckLink says why s can't be the name of a network card, or nil. The kernel's limit is 15 bytes (IFNAMSIZ).
+func CheckLink(s string) error {
+	bad := func(r rune) bool { return r <= ' ' || r > '~' || r == '/' || r == ':' }
+	if s == "" || len(s) > 15 || s == "." || s == ".." || strings.ContainsFunc(s, bad) {
+		return fmt.Errorf("network card %q: want a name such as eth0 or underlay, of at most 15 characters", s)
+	}
+	return nil
 }
 
 // IsCheckPath tells whether p can be asked for: a path as it stands in a request line (RFC 9112, 3.2.1), of at most 1024 bytes.

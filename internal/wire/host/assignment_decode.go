@@ -102,6 +102,8 @@ func (c Container) Validate() error {
 		return fail("process has %d supplementary groups, at most %d are allowed", len(c.Process.Groups), MaxGroups)
 	case len(c.Publish) > 0 && c.Env != "jelastic":
 		return fail("only containers of jelastic publish ports on the host")
+	case c.validateSockets() != nil:
+		return fail("%v", c.validateSockets())
 	}
 	names := map[string]bool{}
 	for _, v := range c.Volumes {

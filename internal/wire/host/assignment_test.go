@@ -36,6 +36,7 @@ func TestContainerValidate(t *testing.T) {
 		{"profile", "profile", func(c *Container) { c.Profile = "root" }},
 		{"address", "IPv4", func(c *Container) { c.IPv4 = netip.Addr{} }},
 		{"publish by a user", "only containers of jelastic", func(c *Container) { c.Publish = []Port{{"tcp", 80, 80}} }},
+		{"sockets of a user", "only the component netboot", func(c *Container) { c.Sockets = NetbootSockets("eth0") }},
 		{"file outside", "/run/hardnode/", func(c *Container) { c.Files = []File{{Path: "/etc/passwd"}} }},
 		{"file climbs out", "/run/hardnode/", func(c *Container) { c.Files = []File{{Path: "/run/hardnode/../../etc/passwd"}} }},
 		{"setuid file", "permission bits", func(c *Container) { c.Files = []File{{Path: "/run/hardnode/x", Mode: 0o4755}} }},
@@ -51,6 +52,32 @@ func TestContainerValidate(t *testing.T) {
 				t.Errorf("got %v, want an error with %q", err, tt.want)
 			}
 		})
+	}
+}
+
+// TestSockets: netboot's own on one card, and no others.
+func TestSockets(t *testing.T) {
+	for _, tt := range []struct {
+		name, want string
+		change     func(*Container)
+	}{
+		{"its own", "", func(*Container) {}},
+		{"some of them", "", func(c *Container) { c.Sockets = c.Sockets[1:] }},
+		{"another component", "only the component netboot", func(c *Container) { c.Component = "resolver" }},
+		{"another port", "not one that netboot takes", func(c *Container) { c.Sockets[0].Port = 22 }},
+		{"another protocol", "not one that netboot takes", func(c *Container) { c.Sockets[0].Proto = "tcp" }},
+		{"another name", "not one that netboot takes", func(c *Container) { c.Sockets[0].Name = "a:b" }},
+		{"twice", "twice", func(c *Container) { c.Sockets = append(c.Sockets, c.Sockets[0]) }},
+		{"no card", "network card", func(c *Container) { c.Sockets = NetbootSockets("") }},
+		{"a card's path", "network card", func(c *Container) { c.Sockets = NetbootSockets("../eth0") }},
+		{"a long name", "network card", func(c *Container) { c.Sockets = NetbootSockets("0123456789abcdef") }},
+	} {
+		c := goodContainer()
+		c.CTID, c.Env, c.Component, c.Sockets = 8, "jelastic", ComponentNetboot, NetbootSockets("underlay")
+		tt.change(&c)
+		if err := c.Validate(); (tt.want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: got %v, want %q", tt.name, err, tt.want)
+		}
 	}
 }
 

@@ -22,4 +22,5 @@ func TestGolden(t *testing.T) {
 	golden.Wire[Used](t, "used")
 	golden.Wire[Freed](t, "freed")
 	golden.Wire[ImportRequest](t, "import-request")
+	golden.Wire[Netboot](t, "netboot")
 }
