@@ -13,11 +13,12 @@ import (
 	"hardnode.dev/internal/wire/host"
 )
 
-// component is one program of the environment "jelastic", carried on the infra boot medium as an image of its own. It has no files of
-// Debian's; the notices of its Go modules are on the host (noticesFile).
+// component is one program of the environment "jelastic", carried on the infra boot medium as an image of its own. Its notices are on the
+// host (noticesFile): of its Go modules, and of what firmware loads, which is all that it has of Debian's.
 type component struct {
-	Name string // /<name> in the image; the image is "jelastic/<name>"
-	Pkg  string
+	Name    string // /<name> in the image; the image is "jelastic/<name>"
+	Pkg     string
+	Loaders bool // it has the programs that firmware loads over the network (pxePrograms), below /firmware
 }
 
 var components = []component{
@@ -25,10 +26,11 @@ var components = []component{
 	{Name: "jls", Pkg: "jls"},
 	{Name: "orchestrator", Pkg: "orchestrator"},
 	{Name: "resolver", Pkg: "orchestrator/resolver"},
+	{Name: "netboot", Pkg: "orchestrator/netboot", Loaders: true},
 }
 
 // Components makes an erofs image of every component that exists, and the archive that carries them with their index.
-func (b Builder) Components(ctx context.Context, bin map[string]string) (Part, []boot.BundledImage, error) {
+func (b Builder) Components(ctx context.Context, bin map[string]string, loaders []string) (Part, []boot.BundledImage, error) {
 	var t tree
 	index := []boot.BundledImage{}
 	for _, c := range components {
@@ -36,7 +38,7 @@ func (b Builder) Components(ctx context.Context, bin map[string]string) (Part, [
 		if !ok {
 			continue
 		}
-		image, err := b.component(ctx, c, path)
+		image, err := b.component(ctx, c, path, loaders)
 		if err != nil {
 			return Part{}, nil, fmt.Errorf("component %q: %w", c.Name, err)
 		}
@@ -72,7 +74,7 @@ func (b Builder) componentFile(name string) string {
 	return b.path("cache", "components", name+".erofs")
 }
 
-func (b Builder) component(ctx context.Context, c component, binary string) (string, error) {
+func (b Builder) component(ctx context.Context, c component, binary string, loaders []string) (string, error) {
 	var t tree
 	t.dir(0o755, "dev", "etc", "proc", "sys", "run", "data", "root", "usr/bin", "usr/sbin", "usr/lib", "usr/lib64")
 	t.dir(os.ModeSticky|0o777, "tmp")
@@ -85,6 +87,12 @@ func (b Builder) component(ctx context.Context, c component, binary string) (str
 	t.text("etc/hosts", "127.0.0.1 localhost\n::1 localhost\n")
 	t.text(build.File, build.Text(b.Stamp.Version, b.Stamp.Time))
 	t.file(c.Name, binary, 0o755)
+	if c.Loaders {
+		t.dir(0o755, "firmware")
+		for _, l := range loaders {
+			t.file("firmware/"+filepath.Base(l), l, 0o444)
+		}
+	}
 	image := b.componentFile(c.Name)
 	if err := os.MkdirAll(filepath.Dir(image), 0o755); err != nil {
 		return "", err

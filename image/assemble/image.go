@@ -55,6 +55,10 @@ func (b Builder) Image(ctx context.Context) (Built, error) {
 	if err != nil {
 		return Built{}, err
 	}
+	netFiles, netPkg, err := b.netLoaders(ctx)
+	if err != nil {
+		return Built{}, err
+	}
 	fw, err := b.Firmware(ctx)
 	if err != nil {
 		return Built{}, err
@@ -63,7 +67,7 @@ func (b Builder) Image(ctx context.Context) (Built, error) {
 		b.Log("left out: %s", l)
 	}
 	out := Built{Programs: bin, LeftOut: fw.LeftOut,
-		Packages: slices.Concat(pkgs, []debian.Package{k.Package, stubPkg}, loaders, fw.Packages)}
+		Packages: slices.Concat(pkgs, []debian.Package{k.Package, stubPkg, netPkg}, loaders, fw.Packages)}
 	root, err := b.Root(ctx, k, bin, bb, slices.Concat(tools, fw.Files), out.Packages)
 	if err != nil {
 		return Built{}, err
@@ -76,7 +80,7 @@ func (b Builder) Image(ctx context.Context) (Built, error) {
 	if err != nil {
 		return Built{}, err
 	}
-	third, index, err := b.Components(ctx, bin)
+	third, index, err := b.Components(ctx, bin, netFiles)
 	if err != nil {
 		return Built{}, err
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"hardnode.dev/image/debian"
 	"hardnode.dev/internal/wire/boot"
 )
 
@@ -29,21 +30,15 @@ func (b Builder) PXE(ctx context.Context) error {
 	if err := os.MkdirAll(tree, 0o755); err != nil {
 		return fmt.Errorf("make the tree of files to boot from the network: %v", err)
 	}
-	pkgs, err := b.archive().Get(ctx, pxePackage)
+	programs, _, err := b.netLoaders(ctx)
 	if err != nil {
-		return err
-	}
-	dir := b.path("cache", "unpacked", pxePackage)
-	if err := b.archive().Unpack(ctx, pkgs[0], dir); err != nil {
 		return err
 	}
 	files := []string{b.in("vmlinuz")}
 	for _, p := range profiles {
 		files = append(files, b.in(p+".initrd"), b.in(p+".efi"))
 	}
-	for _, p := range pxePrograms {
-		files = append(files, filepath.Join(dir, "usr/lib/ipxe", p))
-	}
+	files = append(files, programs...)
 	for _, f := range files {
 		if err := copyFile(filepath.Join(tree, filepath.Base(f)), f, 0o644); err != nil {
 			return err
@@ -62,32 +57,27 @@ func (b Builder) PXE(ctx context.Context) error {
 	return nil
 }
 
-// ipxe is the script that boots a profile. A user host's says where its configuration lies; an infra host's comes with the machine, since
-// keys come with it. What DHCP named, ${filename}, is the script's own address, and netd takes the dots out of what is made of it.
-// (${cwuri}, which would say it for a script that another one loads too, is newer than Debian's iPXE.) The timeouts are in milliseconds
-// without progress: iPXE alone waits for ever for a server that went without a word.
-func ipxe(profile string) string {
-	choose, config := "", ""
-	if profile == "host" {
-		choose = "set config ${filename}/../hardnode.yaml\n" +
-			"imgfetch --timeout 20000 --name own configs/${netX/mac:hexhyp}.yaml && imgfree own && " +
-			"set config ${filename}/../configs/${netX/mac:hexhyp}.yaml ||\n"
-		config = " " + boot.ConfigArgument + "${config}"
+// netLoaders are the files of pxePrograms, and their package.
+func (b Builder) netLoaders(ctx context.Context) (files []string, pkg debian.Package, err error) {
+	pkgs, err := b.archive().Get(ctx, pxePackage)
+	if err != nil {
+		return nil, pkg, err
 	}
-	return fmt.Sprintf(`#!ipxe
-:start
-%skernel --timeout 20000 --name vmlinuz vmlinuz initrd=%[2]s.initrd %[3]s%[4]s || goto failed
-initrd --timeout 20000 --name %[2]s.initrd %[2]s.initrd || goto failed
-boot || goto failed
-:failed
-echo
-echo Hardnode: kernel or initrd could not be loaded: the line above says what and why.
-echo Are all files of the tree on the HTTP server of ${filename}, and does it answer?
-echo It is tried again in 5 seconds.
-imgfree
-sleep 5
-goto start
-`, choose, profile, strings.TrimSpace(cmdline(slices.Concat(consoles, arguments))), config)
+	dir := b.path("cache", "unpacked", pxePackage)
+	if err := b.archive().Unpack(ctx, pkgs[0], dir); err != nil {
+		return nil, pkg, err
+	}
+	for _, p := range pxePrograms {
+		files = append(files, filepath.Join(dir, "usr/lib/ipxe", p))
+	}
+	return files, pkgs[0], nil
+}
+
+// ipxe is the script that boots a profile. A user host's says where its configuration lies; an infra host's comes with the machine, since
+// keys come with it.
+func ipxe(profile string) string {
+	return boot.Script{Profile: profile, Arguments: strings.Fields(cmdline(slices.Concat(consoles, arguments))), Config: profile == "host",
+		Own: true}.String()
 }
 
 // dnsmasq is what a site's dnsmasq is told, beside what it tells its other machines. The numbers are those of RFC 4578, 2.1, and of its

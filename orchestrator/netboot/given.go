@@ -46,12 +46,12 @@ func networkOf(card string) (netip.Prefix, error) {
 }
 
 // firmware reads what firmware loads by TFTP.
-func firmware(tree string) (map[string][]byte, error) {
+func firmware(folder string) (map[string][]byte, error) {
 	out := map[string][]byte{}
 	for _, name := range []string{"undionly.kpxe", "snponly.efi"} {
-		raw, err := os.ReadFile(filepath.Join(tree, name))
+		raw, err := os.ReadFile(filepath.Join(folder, name))
 		if err != nil {
-			return nil, fmt.Errorf("-tree %q: %v; make pxe makes it", tree, err)
+			return nil, fmt.Errorf("read what firmware loads: %w", err)
 		}
 		out[name] = raw
 	}

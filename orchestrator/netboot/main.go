@@ -1,7 +1,8 @@
 // Command netboot boots machines over the network, beside a site's own DHCP server that it leaves as it is.
 //
-// Owns: the sockets: DHCP (67) and boot server (4011) on one network card, TFTP (69), HTTP.
-// In: the tree that make pxe made, with a hardnode.yaml for the hosts.
+// Owns: the answers at the sockets of DHCP (67) and boot server (4011) on one network card, TFTP (69), HTTP.
+// In: as a component of jelastic, sockets that the agent opened and what the orchestrator says is served; run by hand, the tree that
+// make pxe made, with a hardnode.yaml for the hosts.
 // Out: which file to load, and the files, to machines that ask how to boot; a line in the log for each that it answers or does not.
 // Never: gives addresses, answers a card that it is not for, or has a secret: what it serves anybody on the network may read.
 package main
@@ -11,20 +12,23 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"os"
+	"path/filepath"
+	"slices"
 
 	"hardnode.dev/internal/build"
+	"hardnode.dev/internal/identity"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run"
-	"hardnode.dev/orchestrator/netboot/answer"
+	"hardnode.dev/internal/wire/boot"
 )
 
 // options are the flags.
 type options struct {
-	tree, card, only string
-	http             int
-	log              *slog.Logger
+	tree, card, only               string
+	http                           int
+	config, data, socket, firmware string
+	log                            *slog.Logger
 }
 
 func main() {
@@ -34,6 +38,10 @@ func main() {
 	flag.StringVar(&o.card, "interface", "", "network `card` on whose network machines boot; needed")
 	flag.StringVar(&o.only, "for", "", "MACs of the machines that are answered, with commas between them, or all; needed")
 	flag.IntVar(&o.http, "http-port", 80, "`port` of the HTTP server")
+	flag.StringVar(&o.config, "config", boot.NetbootConfigFile, "as a component: configuration, JSON")
+	flag.StringVar(&o.data, "data", "/data", "as a component: `folder` of the files that are served")
+	flag.StringVar(&o.socket, "identity", identity.ComponentSocket, "as a component: the agent's socket that gives certificates")
+	flag.StringVar(&o.firmware, "firmware", "/firmware", "as a component: `folder` of what firmware loads")
 	flag.Parse()
 	if *version {
 		fmt.Println(build.Version)
@@ -48,8 +56,20 @@ func main() {
 	}
 }
 
-// serve opens the sockets and serves until ctx ends.
+// serve serves until ctx ends: as a component where sockets were handed to it, else from sockets of its own.
 func serve(ctx context.Context, o options) error {
+	s, handed, err := handed()
+	if err != nil {
+		return err
+	}
+	if handed {
+		return component(ctx, o, s)
+	}
+	return byHand(ctx, o)
+}
+
+// byHand serves a tree to the cards that the flags name.
+func byHand(ctx context.Context, o options) error {
 	only, err := cards(o.only)
 	if err != nil {
 		return err
@@ -60,26 +80,22 @@ func serve(ctx context.Context, o options) error {
 	}
 	files, err := firmware(o.tree)
 	if err != nil {
+		return fmt.Errorf("-tree %q: %w; make pxe makes it", o.tree, err)
+	}
+	s, err := opened(o.card, network, o.http)
+	if err != nil {
 		return err
 	}
-	base := "http://" + netip.AddrPortFrom(network.Addr(), uint16(o.http)).String() + "/"
-	if o.http == 80 { // what firmware reads best
-		base = "http://" + network.Addr().String() + "/"
-	}
-	served := answer.Served{Addr: network.Addr(), HTTP: base, For: only}
-	var tasks []run.Task
-	for _, open := range []func() (run.Task, error){
-		func() (run.Task, error) { return bootTask(o, served, answer.PortDHCP) },
-		func() (run.Task, error) { return bootTask(o, served, answer.PortBoot) },
-		func() (run.Task, error) { return tftpTask(o, network, files) },
-		func() (run.Task, error) { return httpTask(o, network.Addr()) },
-	} {
-		t, err := open()
-		if err != nil {
-			return err
+	o.log.Info("serving", "card", o.card, logging.Addr, s.url(), "tree", filepath.Clean(o.tree), "for", o.only)
+	return run.Group(ctx, o.log, s.tasks(o.log, boots(only), files, tree(o.tree))...)
+}
+
+// boots leads all machines of those cards to the one folder that there is; nil is all cards.
+func boots(only []string) func(string) (string, string) {
+	return func(card string) (folder, why string) {
+		if only != nil && !slices.Contains(only, card) {
+			return "", "it is none of the cards that are answered"
 		}
-		tasks = append(tasks, t)
+		return "", ""
 	}
-	o.log.Info("serving", "card", o.card, logging.Addr, base, "tree", o.tree, "for", o.only)
-	return run.Group(ctx, o.log, tasks...)
 }

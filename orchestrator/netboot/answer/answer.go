@@ -34,8 +34,8 @@ const MaxMessage = 1500
 type Served struct {
 	Addr netip.Addr // of this server, on the machines' network: TFTP is there at port 69
 	HTTP string     // URL of the folder of files, with a slash at its end
-	// For are the cards that are answered; nil: all.
-	For []string
+	// Boots is the folder below HTTP, "" or with a slash at its end, that a machine with this card is led to, or why it is not answered.
+	Boots func(card string) (folder, why string)
 }
 
 // file is what a kind of firmware loads.
@@ -74,10 +74,12 @@ func (s Served) Decide(raw []byte, port int) (reply []byte, reason string) {
 		return nil, fmt.Sprintf("a boot server is not asked by %s", kind)
 	case !unset(m.GatewayIPAddr):
 		return nil, "it comes through a relay, from another network"
-	case s.For != nil && !slices.Contains(s.For, m.ClientHWAddr.String()):
-		return nil, "it is none of the cards that are answered"
 	}
-	name, reason := s.file(m, class, http)
+	folder, why := s.Boots(m.ClientHWAddr.String())
+	if why != "" {
+		return nil, why
+	}
+	name, reason := s.file(m, class, http, folder)
 	if name == "" {
 		return nil, reason
 	}
@@ -103,9 +105,9 @@ func read(raw []byte) (*dhcpv4.DHCPv4, string) {
 }
 
 // file is the name or URL of what the machine loads, or why there is none.
-func (s Served) file(m *dhcpv4.DHCPv4, class string, http bool) (name, reason string) {
+func (s Served) file(m *dhcpv4.DHCPv4, class string, http bool, folder string) (name, reason string) {
 	if slices.Contains(m.UserClass(), "iPXE") || string(m.Options.Get(dhcpv4.OptionUserClassInformation)) == "iPXE" {
-		return s.HTTP + Script, ""
+		return s.HTTP + folder + Script, ""
 	}
 	archs := m.ClientArch()
 	if len(archs) == 0 { // the class says it too: "PXEClient:Arch:00007:UNDI:003000"

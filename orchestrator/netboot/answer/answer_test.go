@@ -11,7 +11,8 @@ import (
 	"github.com/insomniacslk/dhcp/iana"
 )
 
-var served = Served{Addr: netip.MustParseAddr("10.88.0.1"), HTTP: "http://10.88.0.1/"}
+var served = Served{Addr: netip.MustParseAddr("10.88.0.1"), HTTP: "http://10.88.0.1/",
+	Boots: func(string) (string, string) { return "", "" }}
 
 var card = net.HardwareAddr{0x52, 0x54, 0, 0xaa, 0, 1}
 
@@ -42,9 +43,14 @@ func TestDecide(t *testing.T) {
 	discover, request, inform := dhcpv4.MessageTypeDiscover, dhcpv4.MessageTypeRequest, dhcpv4.MessageTypeInform
 	const pxe, http = "PXEClient:Arch:00000:UNDI:002001", "HTTPClient:Arch:00016:UNDI:003001"
 	only := served
-	only.For = []string{"52:54:00:aa:00:02"}
+	only.Boots = func(string) (string, string) { return "", "it is none of the cards" }
 	ours := served
-	ours.For = []string{"52:54:00:aa:00:01"}
+	ours.Boots = func(c string) (string, string) {
+		if c == card.String() {
+			return "1.4.0/", ""
+		}
+		return "", "another card"
+	}
 	for _, c := range []struct {
 		name   string
 		served Served
@@ -65,6 +71,7 @@ func TestDecide(t *testing.T) {
 		{"boot server, request", served, 4011, ask(t, request, pxe, arch(0)), "undionly.kpxe", ""},
 		{"boot server, inform", served, 4011, ask(t, inform, pxe, arch(7)), "snponly.efi", ""},
 		{"a card of ours", ours, 67, ask(t, discover, pxe, arch(0)), "undionly.kpxe", ""},
+		{"its release", ours, 67, ask(t, discover, pxe, arch(0), ipxe), "http://10.88.0.1/1.4.0/host.ipxe", ""},
 
 		{"a card of others", only, 67, ask(t, discover, pxe, arch(0)), "", "none of the cards"},
 		{"a telephone", served, 67, ask(t, discover, "Acme phone"), "", "does not ask to boot"},
