@@ -38,9 +38,15 @@ func (s *Store) compact(ctx context.Context, due <-chan struct{}) {
 		case <-ctx.Done():
 			return
 		}
-		_, err := s.m.Compact(ctx, s.View().rev)
-		if err != nil && ctx.Err() == nil && !errors.Is(err, rpctypes.ErrCompacted) {
-			s.log.Warn("the store keeps what was replaced", logging.Err, err)
-		}
+		s.giveUp(ctx, s.View().rev)
 	}
+}
+
+// giveUp gives up what is older than rev; false: it was before, or can't be.
+func (s *Store) giveUp(ctx context.Context, rev int64, opts ...clientv3.CompactOption) bool {
+	_, err := s.m.Compact(ctx, rev, opts...)
+	if err != nil && ctx.Err() == nil && !errors.Is(err, rpctypes.ErrCompacted) {
+		s.log.Warn("the store keeps what was replaced", logging.Err, err)
+	}
+	return err == nil
 }

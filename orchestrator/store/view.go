@@ -24,10 +24,11 @@ type View struct {
 }
 
 type entry struct {
-	val any    // *T of its Table[T]
-	sum uint64 // of what is stored: sumOf
-	raw []byte // what is stored, where it has fields that this orchestrator does not know; else nil, being val's
-	rev int64
+	val  any    // *T of its Table[T]
+	sum  uint64 // of what is stored: sumOf
+	raw  []byte // what is stored, where it has fields that this orchestrator does not know; else nil, being val's
+	rev  int64
+	size int // of what is stored and its key, in bytes
 }
 
 // seed makes the sums of this process: nobody else can know which texts have the same one.
@@ -89,12 +90,23 @@ func (v *View) set(key string, raw []byte, rev int64) error {
 	if v.tables[kind] == nil {
 		v.tables[kind] = newRows(kind)
 	}
-	e := &entry{val: val, sum: sumOf(raw), rev: rev}
+	e := &entry{val: val, sum: sumOf(raw), rev: rev, size: len(key) + len(raw)}
 	if foreign {
 		e.raw = raw
 	}
 	v.tables[kind].put(kind, name, e)
 	return nil
+}
+
+// bytes is how much is stored, in bytes. It costs a walk over all records.
+func (v *View) bytes() (n int64) {
+	for _, r := range v.tables {
+		r.records.Ascend(func(r row) bool {
+			n += int64(r.size)
+			return true
+		})
+	}
+	return n
 }
 
 // after is the view that follows v with the events applied, which are in order and not none. Only one may be made of v.
