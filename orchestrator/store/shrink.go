@@ -13,7 +13,7 @@ import (
 	"hardnode.dev/internal/run"
 )
 
-// The member's file never shrinks by itself: what compaction gives up stays in it as free pages, all of it mapped into memory. It is written
+// The member's file never shrinks by itself: what compaction gives up stays in it as free pages, all mapped into memory. It is written
 // anew when it is at least shrinkFrom large, three times what is stored, and twice what it was after the last time.
 const (
 	shrinkFrom = 64 << 20 // bytes
@@ -64,7 +64,7 @@ func (s *Store) shrink(ctx context.Context, every time.Duration) {
 			continue
 		}
 		last = s.m.server.Server.Backend().Size()
-		s.log.Info("the store's file was written anew", "bytes", before.file, "now", last, "took", time.Since(began).Round(time.Millisecond))
+		s.log.Info("the store's file was written anew", "bytes", before.file, "now", last, logging.Took, time.Since(began))
 	}
 }
 
