@@ -51,6 +51,8 @@ func asking(c *cluster, op, token string) map[string]asked {
 		"setLicense":       {cluster: true, body: operator.LicenseText{Text: c.seed.License}},
 		"listWaitingHosts": {cluster: true}, "admitHost": {there: "AAAA-BBBB-CCCC", cluster: true, body: operator.AdmitHost{}},
 		"createJoinToken": {cluster: true, body: operator.NewJoinToken{Name: "host2", Role: "user"}},
+		"getNetboot":      {cluster: true}, "disableNetboot": {cluster: true},
+		"enableNetboot":   {cluster: true, body: operator.NewNetboot{Interface: "eth0", All: true}},
 		"listReleases":    {cluster: true},
 		"trustReleases":   {cluster: true, body: operator.ReleaseTrust{Image: aDigest, Director: aDigest}},
 		"importRelease":   {cluster: true, body: operator.ReleaseImport{Image: map[string][]byte{}, Director: map[string][]byte{}}},

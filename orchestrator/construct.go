@@ -29,6 +29,7 @@ import (
 	"hardnode.dev/orchestrator/metrics"
 	"hardnode.dev/orchestrator/ops"
 	"hardnode.dev/orchestrator/panel"
+	"hardnode.dev/orchestrator/pxe"
 	"hardnode.dev/orchestrator/releases"
 	"hardnode.dev/orchestrator/seed"
 	"hardnode.dev/orchestrator/session"
@@ -137,12 +138,13 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 	guesses := &authz.Guesses{Record: o.audit.Write, Now: time.Now}
 	o.panel = &panel.Panel{Tokens: tokens, Guesses: guesses, World: o.seen, Log: c.log, Now: time.Now}
 	desk := &enroll.Desk{Store: o.store, Authority: s.Authority, Names: s.OrchestratorSeed.Names, Log: c.log, Now: time.Now}
+	netboot := &pxe.Desk{Store: o.store, Releases: shelf, Pin: o.trust.Pin, Now: time.Now}
 	o.hosts = &hostapi.Server{Store: o.store, Fleet: o.fleet, Hub: hub, Routes: o.routes, Log: c.log,
 		Enroll: desk, Accepted: metrics.Accepted, Sums: s.Authority.Secret("sums of what hosts are told"),
-		Unlicensed: o.loop.Unlicensed}
+		Unlicensed: o.loop.Unlicensed, Netboot: netboot, Release: shelf.Open}
 	o.api = &api.Server{Store: o.store, Ops: o.ops, Tokens: tokens, Audit: o.audit, World: o.seen, Hub: hub, Ordered: o.fleet.Ordered,
 		Log:     c.log,
-		License: o.license, Releases: shelf, Enroll: desk, Guesses: guesses, RotateGossip: o.loop.RotateGossip,
+		License: o.license, Releases: shelf, Netboot: netboot, Enroll: desk, Guesses: guesses, RotateGossip: o.loop.RotateGossip,
 		Metrics: metrics.Handler(o.world, o.hosts.Held, o.fleet.Boots),
 		DryRun:  o.loop.DryRun}
 	o.api.DeleteTemplate, o.api.CollectTemplates = o.templates.Delete, o.templates.Collect

@@ -29,6 +29,7 @@ import (
 	"hardnode.dev/orchestrator/door"
 	"hardnode.dev/orchestrator/enroll"
 	"hardnode.dev/orchestrator/ops"
+	"hardnode.dev/orchestrator/pxe"
 	"hardnode.dev/orchestrator/session"
 	"hardnode.dev/orchestrator/store"
 	"hardnode.dev/orchestrator/world"
@@ -59,6 +60,7 @@ type Server struct {
 	// RotateGossip begins to replace the gossip key.
 	RotateGossip func(ctx context.Context, by string) error
 	Releases     Releases
+	Netboot      *pxe.Desk
 	Enroll       *enroll.Desk
 	Guesses      *authz.Guesses // slows down wrong tokens; nil: nobody does
 	Metrics      http.Handler   // of /metrics
@@ -146,6 +148,12 @@ func (s *Server) operations() {
 	serve(s, route{"getCluster", "GET", "/cluster", "The installation as a whole", authz.Read, 200}, s.getCluster)
 	serve(s, route{"rotateGossipKey", "POST", "/cluster/rotate-gossip-key", "Replace the key that hosts' gossip is encrypted with",
 		authz.Admin, 202}, s.rotateGossipKey)
+	serve(s, route{"getNetboot", "GET", "/cluster/netboot", "How machines boot from the network", authz.Read, 200}, s.getNetboot)
+	serve(s, route{"enableNetboot", "PUT", "/cluster/netboot",
+		"Have the infra host boot machines over the network, beside a site's own DHCP server; again with other wishes changes it",
+		authz.Admin, 200}, s.enableNetboot)
+	serveWith(s, route{"disableNetboot", "DELETE", "/cluster/netboot", "Boot no machines over the network any more", authz.Admin, 204},
+		s.disableNetboot)
 	serve(s, route{"getVersion", "GET", "/version", "The orchestrator's version", authz.Read, 200}, s.getVersion)
 	serve(s, route{"getLicense", "GET", "/license", "The licence, and what is used of it", authz.Read, 200}, s.getLicense)
 	serve(s, route{"setLicense", "PUT", "/license", "Install another licence", authz.Admin, 200}, s.setLicense)
@@ -233,7 +241,8 @@ func (s *Server) operations() {
 // caller's account sees.
 var ofCluster = map[string]bool{"getLicense": true, "setLicense": true, "rotateGossipKey": true, "createJoinToken": true,
 	"collectTemplates": true, "listReleases": true, "trustReleases": true, "importRelease": true, "putReleaseFile": true,
-	"readReleaseFile": true, "listWaitingHosts": true, "admitHost": true}
+	"readReleaseFile": true, "listWaitingHosts": true, "admitHost": true, "getNetboot": true, "enableNetboot": true,
+	"disableNetboot": true}
 
 // route is one operation of the API.
 type route struct {

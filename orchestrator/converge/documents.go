@@ -49,11 +49,11 @@ func (p *planner) works() {
 		}
 		list := []host.Container{}
 		for n := range p.each(nodes) {
-			if n.Gone || n.Host != id {
+			if n.Gone && n.Env != env.System || n.Host != id {
 				continue
 			}
 			c := n.Container
-			c.Run = n.Env == env.System
+			c.Run, c.Remove = n.Env == env.System, n.Gone // a component goes only when its host is told so
 			if e, ok := p.record(n.Env); ok && e.Want == store.WantRunning {
 				c.Run = true
 			}

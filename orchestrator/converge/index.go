@@ -29,8 +29,9 @@ import (
 type Index struct {
 	cluster   store.Cluster
 	gossip    store.GossipKey
-	peers     host.Peers    // as stored
-	published wire.Revision // of Peers and names together
+	netboot   *store.Netboot // nil: it is switched off
+	peers     host.Peers     // as stored
+	published wire.Revision  // of Peers and names together
 	next      wire.CTID
 	clocks    live.Clocks
 	license   entitle.License

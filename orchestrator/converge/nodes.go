@@ -205,7 +205,7 @@ func (p *planner) confirmed(n store.Node) bool {
 	if s.State.State != operator.HostActive || s.Report == nil || s.Report.PlannedFor() < cmp.Or(n.Assigned, w.Revision) {
 		return false
 	}
-	if slices.ContainsFunc(w.Containers, func(c host.Container) bool { return c.CTID == n.CTID }) {
+	if slices.ContainsFunc(w.Containers, func(c host.Container) bool { return c.CTID == n.CTID && !c.Remove }) {
 		return false
 	}
 	_, still := s.Container(n.CTID)

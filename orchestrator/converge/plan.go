@@ -40,6 +40,7 @@ type Input struct {
 	Names     map[wire.EnvName]store.Names
 	Published wire.Revision // of Peers and Names together
 	Gossip    store.GossipKey
+	Netboot   *store.Netboot        // nil: it is switched off
 	Spreading map[wire.EnvName]bool // environments that an operation env.spread is at work on
 	Cordons   map[wire.HostID]store.Cordon
 	NextCTID  wire.CTID
@@ -145,6 +146,7 @@ func (x *Index) decide(now time.Time) *planner {
 	slices.Sort(p.order)
 	x.board.Try()
 	p.components()
+	p.netboot()
 	p.retire()
 	p.replace()
 	p.missing()

@@ -2,7 +2,7 @@
 //
 // Owns: the long polls of assignments, sessions and routes, the taking in of reports, the route that sessions dial back to.
 // In: calls of hosts and of the resolver, each known by its certificate.
-// Out: that host's own Assignment, its sessions; the routes, to the resolver only.
+// Out: that host's own Assignment, its sessions; the routes, to the resolver only; what netboot serves, to netboot only.
 // Never: answers a host about another one, decides anything, or keeps a host waiting beyond its long poll.
 package hostapi
 
@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
 	"runtime"
 	"strconv"
 	"sync"
@@ -53,6 +54,9 @@ type Server struct {
 	Enroll *enroll.Desk
 	Hub    *session.Hub
 	Routes *Routes
+	// Netboot is what the component netboot is told, Release opens a file of a release for it.
+	Netboot interface{ Document() (host.Netboot, bool) }
+	Release func(wire.Digest) (*os.File, error)
 	// Unlicensed is why nothing new is placed on a host, "" if it is covered.
 	Unlicensed func(wire.HostID) string
 	// Accepted is told the seconds from sending a host its Work to its asking for what comes after: the way there and back, and the
@@ -103,6 +107,8 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("GET "+host.PathSessions, s.lasting(s.sessions))
 	mux.HandleFunc("GET "+host.PathSession+"{id}", s.lasting(s.session))
 	mux.HandleFunc("GET "+host.PathRoutes, s.routes)
+	mux.HandleFunc("GET "+host.PathNetboot, s.netboot)
+	mux.HandleFunc("GET "+host.PathNetbootFile+"{digest}", s.netbootFile)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		operator.WriteProblem(w, operator.NewProblem(operator.NotFound, r.URL.Path, "the host API has no "+r.Method+" here",
 			"compare the versions of host and orchestrator"))

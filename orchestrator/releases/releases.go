@@ -269,6 +269,17 @@ func (s *Shelf) List() operator.Releases {
 
 // Read is bytes of a file of a release: at most length of them from offset on.
 func (s *Shelf) Read(digest wire.Digest, offset int64, length int) ([]byte, error) {
+	f, err := s.Open(digest)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	raw, err := io.ReadAll(io.NewSectionReader(f, offset, int64(length)))
+	return raw, err
+}
+
+// Open opens a file of a release.
+func (s *Shelf) Open(digest wire.Digest) (*os.File, error) {
 	s.mu.Lock()
 	named := slices.ContainsFunc(s.mu.record.Files, func(f file) bool { return f.Digest == digest })
 	s.mu.Unlock()
@@ -276,13 +287,7 @@ func (s *Shelf) Read(digest wire.Digest, offset int64, length int) ([]byte, erro
 		return nil, operator.NewProblem(operator.NotFound, "releases/files/"+string(digest), "no release that was imported has this file",
 			"hnctl release list")
 	}
-	f, err := os.Open(s.path(digest))
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	raw, err := io.ReadAll(io.NewSectionReader(f, offset, int64(length)))
-	return raw, err
+	return os.Open(s.path(digest))
 }
 
 func list(r record) []operator.Release {

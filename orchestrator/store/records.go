@@ -34,6 +34,7 @@ var (
 	Licenses   = table[License]("license")        // licensing (the seed's import makes it); named Only
 	Leases     = table[Lease]("lease")            // licensing; named Only
 	Cordons    = table[Cordon]("cordon")          // ops (enroll removes it with its host); by host id
+	Netboots   = table[Netboot]("netboot")        // pxe, while it is switched on; named Only
 )
 
 // The indices.
@@ -96,6 +97,18 @@ type GossipKey struct {
 	Old   secret.Bytes `json:"old,omitempty"`  // accepted until all use the new one
 	Since time.Time    `json:"since"`          // when the step under way, or the rest after the last, began
 	By    string       `json:"by"`             // who asked
+}
+
+// Netboot is how machines boot from the network, while netboot is switched on.
+type Netboot struct {
+	Interface string    `json:"interface"`         // of the infra host
+	All       bool      `json:"all,omitempty"`     // every machine that asks is answered, else those of For alone
+	For       []string  `json:"for,omitempty"`     // MACs, lower case
+	Release   string    `json:"release,omitempty"` // "": the newest that was imported
+	Target    string    `json:"target"`            // release.Target of the image
+	Pin       string    `json:"pin"`               // of the root CA: what machines are given, and the component believes
+	By        string    `json:"by"`
+	At        time.Time `json:"at"`
 }
 
 // Rotating tells whether a rotation is under way.

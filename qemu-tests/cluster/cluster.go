@@ -36,6 +36,7 @@ type Options struct {
 	Probe    bool           // machines can be asked about their inside (harness.AddProbe)
 	Keep     bool           // go on with the state an earlier run left in Dir; otherwise what lies there is removed first
 	Built    bool           // everything in out/ is up to date already: build nothing
+	Alone    bool           // no user hosts: the infra host alone (Hosts is 0 then; Bare is meant too)
 	Bare     bool           // stop when the hosts are ACTIVE: no template, no environment
 	Progress func(Progress) // told what happens, from several goroutines; may be nil
 
@@ -105,14 +106,17 @@ func (c *Cluster) reason(err error) error {
 
 // prepare checks the options, takes the folder for itself and chooses ports.
 func prepare(ctx context.Context, o Options) (*Cluster, error) {
-	if o.Hosts == 0 {
+	switch {
+	case o.Alone:
+		o.Hosts, o.Bare, o.Spare = 0, true, max(o.Spare, 1)
+	case o.Hosts == 0:
 		o.Hosts = 2
 	}
-	if o.Hosts < 1 || o.Hosts > MaxHosts {
+	if o.Hosts < 1 && !o.Alone || o.Hosts > MaxHosts {
 		return nil, fmt.Errorf("hosts %d: from 1 to %d are possible", o.Hosts, MaxHosts)
 	}
 	if o.Seats == 0 {
-		o.Seats = o.Hosts
+		o.Seats = max(o.Hosts, 1)
 	}
 	root, err := harness.Root()
 	if err != nil {
@@ -187,6 +191,14 @@ func (c *Cluster) start() error {
 	return c.phases.run("page served", func(detail detail) error {
 		return c.WaitPage(c.ctx, "hello", 30*time.Second*harness.Scale())
 	})
+}
+
+// Hello creates the environment hello, of a cluster that was started Bare and has the template, and waits for its page.
+func (c *Cluster) Hello(ctx context.Context) error {
+	if err := c.createHello(func(string, ...any) {}); err != nil {
+		return err
+	}
+	return c.WaitPage(ctx, "hello", 60*time.Second*harness.Scale())
 }
 
 // detail tells what a phase is at.

@@ -3,6 +3,7 @@
 package pxe
 
 import (
+	"encoding/binary"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,7 +14,18 @@ import (
 	"hardnode.dev/qemu-tests/harness/ether"
 )
 
-// TestNetboot: beside a site's DHCP server that knows nothing of it, netboot boots machines of each kind of firmware, those that it is for.
+// answersTFTP tells whether an Ethernet frame is a packet of a TFTP server at port 69.
+func answersTFTP(frame []byte) bool {
+	const ip, udp = 14, 17
+	if len(frame) < ip+20 || binary.BigEndian.Uint16(frame[12:]) != 0x0800 || frame[ip+9] != udp {
+		return false
+	}
+	ports := ip + int(frame[ip]&15)*4
+	return len(frame) >= ports+2 && binary.BigEndian.Uint16(frame[ports:]) == 69
+}
+
+// TestNetboot: beside a site's DHCP server that knows nothing of it, netboot boots machines of each kind of firmware, those that it is for;
+// also beside one that leads them elsewhere, to a tree of its own. Where no TFTP comes through, netboot says so, and UEFI goes on to HTTP.
 func TestNetboot(t *testing.T) {
 	soak(t)
 	for _, m := range []struct {
@@ -21,10 +33,15 @@ func TestNetboot(t *testing.T) {
 		uefi  bool
 		first string // what netboot says first
 		fw    string // OVMF's setting that is switched off
+		both  bool   // the site's server names a file too
+		block bool   // TFTP
 	}{
 		{name: "BIOS", first: `a machine boots.* file=http://10.88.0.2/host.ipxe`},
 		{name: "UEFI PXE", uefi: true, first: `tftp.* has snponly.efi`},
 		{name: "UEFI HTTP", uefi: true, first: `http.* path=/snponly.efi`, fw: "opt/org.tianocore/IPv4PXESupport"},
+		{name: "BIOS, both answer", both: true, first: `a machine boots`},
+		{name: "UEFI, both answer", uefi: true, both: true, first: `a machine boots`},
+		{name: "UEFI without TFTP", uefi: true, block: true, first: `UDP from port 69 blocked on the way`},
 	} {
 		t.Run(m.name, func(t *testing.T) {
 			dir, sw := tree(t, "pxe", config), ether.NewSwitch()
@@ -33,8 +50,15 @@ func TestNetboot(t *testing.T) {
 				t.Fatal(err)
 			}
 			boots := regexp.MustCompile(`(?m)^(dhcp-boot|dhcp-match|dhcp-option-force|enable-tftp|tftp-root).*`)
-			write(t, filepath.Join(dir, "dnsmasq.conf"), boots.ReplaceAllString(string(raw), ""))
-			open(t, sw, "", dnsmasq(dir))
+			served := dir
+			if !m.both {
+				served = ""
+				write(t, filepath.Join(dir, "dnsmasq.conf"), boots.ReplaceAllString(string(raw), ""))
+			}
+			open(t, sw, served, dnsmasq(dir))
+			if m.block {
+				sw.Drop(func(_, _ string, frame []byte) bool { return answersTFTP(frame) })
+			}
 			n := openAt(t, sw, otherAddr, "", fmt.Sprintf("%s -tree %s -interface site0 -for 52:54:00:aa:00:01", tool(t, "netboot"), dir))
 			n.sees(0, `msg=serving`)
 			c := machine(t, sw)
@@ -44,7 +68,9 @@ func TestNetboot(t *testing.T) {
 			}
 			h := start(t, c)
 			n.sees(0, m.first)
-			n.sees(0, `path=/host.initrd`)
+			if !m.both {
+				n.sees(0, `path=/host.initrd`)
+			}
 			h.sees(`step config: host host-1, role user`)
 			h.sees(`step boot count:`)
 			t.Logf("power on to the end of the boot: %.1f s", time.Since(h.VM.Started).Seconds())

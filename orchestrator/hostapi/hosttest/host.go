@@ -330,6 +330,9 @@ func (h *Host) Report() host.Report {
 		}
 	}
 	for _, c := range h.mu.work.Containers {
+		if c.Remove {
+			continue // it is gone at once
+		}
 		gone = gone && c.CTID != h.mu.stuck
 		s := host.ContainerStatus{CTID: c.CTID, Generation: c.Generation, State: host.CtRunning, MemoryBytes: 20 << 20}
 		if !c.Run {

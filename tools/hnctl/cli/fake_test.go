@@ -227,6 +227,23 @@ func (f *fake) handler() http.Handler {
 		}
 		refuse(w, operator.NotFound, "hosts/"+r.PathValue("host"), "there is no such host", "see hnctl host list")
 	})
+	netboot := operator.Netboot{}
+	get("/cluster/netboot", func(w http.ResponseWriter, _ *http.Request) { reply(w, 200, netboot) })
+	mux.HandleFunc("PUT "+operator.Prefix+"/cluster/netboot", func(w http.ResponseWriter, r *http.Request) {
+		var in operator.NewNetboot
+		json.NewDecoder(r.Body).Decode(&in)
+		if in.Release == "9.9.9" {
+			refuse(w, operator.Conflict, "cluster/netboot", "release 9.9.9 was not imported", "hnctl release list")
+			return
+		}
+		netboot = operator.Netboot{Enabled: true, Interface: in.Interface, All: in.All, For: in.For, Release: in.Release, Target: in.Target,
+			By: "admin", At: f.now, Serves: "1.4.0", CTID: 8, State: "running"}
+		reply(w, 200, netboot)
+	})
+	mux.HandleFunc("DELETE "+operator.Prefix+"/cluster/netboot", func(w http.ResponseWriter, _ *http.Request) {
+		netboot = operator.Netboot{}
+		w.WriteHeader(http.StatusNoContent)
+	})
 	get("/waiting-hosts", func(w http.ResponseWriter, _ *http.Request) {
 		reply(w, 200, operator.List[operator.WaitingHost]{Items: []operator.WaitingHost{{Code: "K7QX-3MPA-W2ZD", Address: "10.77.0.50",
 			MACs: []string{"52:54:00:00:00:07"}, Serial: "7", Model: "QEMU q35", Disks: []string{"vda 8.0 GiB"}, Version: "0.1.0",

@@ -30,7 +30,7 @@ func Licence(a *app.App) *cobra.Command {
 
 // Group is the commands on the cluster as a whole.
 func Group(a *app.App) *cobra.Command {
-	return app.Group("cluster", "The cluster as a whole", clusterInit(a), clusterStatus(a), clusterRotateGossipKey(a))
+	return app.Group("cluster", "The cluster as a whole", clusterInit(a), clusterStatus(a), clusterRotateGossipKey(a), netboot(a))
 }
 
 func clusterStatus(a *app.App) *cobra.Command {

@@ -1,0 +1,100 @@
+package converge
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/boot"
+	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/orchestrator/env"
+	"hardnode.dev/orchestrator/store"
+)
+
+// netbootCTID is the number of the component netboot, which is there only while it is switched on.
+const netbootCTID wire.CTID = 8
+
+// netboot makes the component's node while netboot is switched on, anew when its card changed, and has it removed when it is switched off.
+// It runs on the infra host that the cluster began on.
+func (p *planner) netboot() {
+	if !p.dirty.envs[env.System] {
+		return
+	}
+	n, there := p.node(netbootCTID)
+	if p.Index.netboot == nil {
+		if there && !n.Gone {
+			n.Gone, n.Why = true, "netboot is switched off"
+			p.put(n, "retire", n.Why)
+		}
+		return
+	}
+	var on *store.Host
+	for _, h := range p.records() {
+		if h.Role == host.RoleInfra && h.Number == 0 {
+			on = &h
+			break
+		}
+	}
+	if on == nil {
+		return // it has not joined yet
+	}
+	want, err := p.netbootContainer(*p.Index.netboot)
+	if err != nil {
+		p.stuck[env.System] = "netboot: " + err.Error()
+		return
+	}
+	reason := fmt.Sprintf("netboot is switched on for network card %s, by %s", p.Index.netboot.Interface, p.Index.netboot.By)
+	want.Generation = max(1, n.Container.Generation)
+	if there && !n.Gone && same(n.Container, want) {
+		return
+	}
+	if there {
+		want.Generation++
+	}
+	p.put(store.Node{CTID: netbootCTID, Env: env.System, Layer: host.ComponentNetboot, Host: on.ID,
+		Placed:    "components run on the infra host",
+		Cloudlets: wire.Cloudlets{Reserved: 1, Dynamic: 4}, Created: p.now, Container: want}, "place", reason)
+}
+
+// netbootContainer is the component's container. Its image comes with the infra host's boot medium.
+func (p *planner) netbootContainer(s store.Netboot) (host.Container, error) {
+	v4, err := componentAddr(p.cluster.Infra.Block4, netbootCTID)
+	if err != nil {
+		return host.Container{}, err
+	}
+	asked := []string{}
+	for n := range p.of(env.System) {
+		if n.Container.Component == "orchestrator" {
+			asked = append(asked, netip.AddrPortFrom(n.Container.IPv4, 7444).String())
+		}
+	}
+	config, err := json.Marshal(boot.NetbootConfig{Version: 1, Cluster: p.cluster.ID, CAPin: s.Pin, Orchestrator: asked})
+	if err != nil {
+		return host.Container{}, err
+	}
+	c := host.Container{CTID: netbootCTID, Env: env.System, Account: wire.AdminAccount, Layer: host.ComponentNetboot,
+		Hostname: host.ComponentNetboot, Run: true, Image: host.Image{Name: "jelastic/" + host.ComponentNetboot},
+		Profile: host.ProfileApp, Limits: env.LimitsOf(wire.Cloudlets{Reserved: 1, Dynamic: 4}, 1024), IPv4: v4,
+		Volumes:   []host.Volume{{Name: "data", Path: "/data", Bytes: 4 << 30}},
+		Files:     []host.File{{Path: boot.NetbootConfigFile, Mode: 0o400, Data: config}},
+		Component: host.ComponentNetboot, Sockets: host.NetbootSockets(s.Interface)}
+	if p.cluster.Infra.Block6 != "" {
+		if c.IPv6, err = componentAddr(p.cluster.Infra.Block6, netbootCTID); err != nil {
+			return host.Container{}, err
+		}
+	}
+	return c, nil
+}
+
+// componentAddr is the address of a component in the infra host's block, as Day 0 gives them: the tenth and those behind it.
+func componentAddr(block string, id wire.CTID) (netip.Addr, error) {
+	b, err := netip.ParsePrefix(block)
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("block of the infra host: %v", err)
+	}
+	raw := b.Addr().AsSlice()
+	raw[len(raw)-1] = byte(10 + id)
+	a, _ := netip.AddrFromSlice(raw)
+	return a, nil
+}
