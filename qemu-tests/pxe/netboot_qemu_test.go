@@ -39,8 +39,8 @@ func TestNetboot(t *testing.T) {
 		{name: "BIOS", first: `a machine boots.* file=http://10.88.0.2/host.ipxe`},
 		{name: "UEFI PXE", uefi: true, first: `tftp.* has snponly.efi`},
 		{name: "UEFI HTTP", uefi: true, first: `http.* path=/snponly.efi`, fw: "opt/org.tianocore/IPv4PXESupport"},
-		{name: "BIOS, both answer", both: true, first: `a machine boots`},
-		{name: "UEFI, both answer", uefi: true, both: true, first: `a machine boots`},
+		{name: "BIOS where both answer", both: true, first: `a machine boots`},
+		{name: "UEFI where both answer", uefi: true, both: true, first: `a machine boots`},
 		{name: "UEFI without TFTP", uefi: true, block: true, first: `UDP from port 69 blocked on the way`},
 	} {
 		t.Run(m.name, func(t *testing.T) {
