@@ -41,6 +41,7 @@ func asking(c *cluster, op, token string) map[string]asked {
 	leave.body = operator.LeaveHost{}
 	disk, change, cordon := h, h, h
 	cordon.body = operator.CordonHost{}
+	drain := cordon
 	disk.body = operator.InstallHost{Spec: install.Spec{DryRun: true}}
 	change.body = operator.ChangeSlots{Request: slots.Request{Action: slots.Try}}
 	operation, none := of(op, "op-0000000000000000"), asked{}
@@ -61,7 +62,7 @@ func asking(c *cluster, op, token string) map[string]asked {
 		"getHost":         h, "removeHost": h, "logsHost": session(h, ""),
 		"supportHost": session(h, ""), "configHost": session(h, ""),
 		"rebootHost": leave, "shutdownHost": leave, "getHostInstallation": h, "installHost": disk, "getHostSlots": h,
-		"changeHostSlots": change, "cordonHost": cordon, "uncordonHost": h,
+		"changeHostSlots": change, "cordonHost": cordon, "uncordonHost": h, "drainHost": drain,
 		"getNode": node, "execNode": session(node, "?argv=true"), "logsNode": session(node, ""),
 		"jemNode":        session(node, "?module=service&action=status"),
 		"getEnvironment": env, "keepEnvironment": env, "startEnvironment": env, "stopEnvironment": env, "spreadEnvironment": env,

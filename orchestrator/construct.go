@@ -146,7 +146,7 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 		Log:     c.log,
 		License: o.license, Releases: shelf, Netboot: netboot, Enroll: desk, Guesses: guesses, RotateGossip: o.loop.RotateGossip,
 		Metrics: metrics.Handler(o.world, o.hosts.Held, o.fleet.Boots),
-		DryRun:  o.loop.DryRun}
+		DryRun:  o.loop.DryRun, Leaving: o.loop.Leaving}
 	o.api.DeleteTemplate, o.api.CollectTemplates = o.templates.Delete, o.templates.Collect
 	if s.Registry != "" {
 		o.api.RefreshTemplates, o.api.Imports, o.api.LookImports = o.templates.Refresh, o.templates.Imports, o.templates.Look

@@ -26,18 +26,7 @@ func (s *Server) accept(ctx context.Context, c caller, r ops.Request, key, what 
 	if again, err := s.repeated(c, key, what); again != nil || err != nil {
 		return again, err
 	}
-	r.By, r.Account = c.Name, c.Account
-	if key != "" {
-		name, sum := keyName(c, key), fingerprintOf(what)
-		r.Also = func(tx *store.Tx, op store.Operation) {
-			store.Keys.Put(tx, name, store.IdempotencyKey{Name: name, Body: sum, Operation: op.ID, Created: op.Created})
-			for _, old := range store.Keys.All(tx.View()) {
-				if op.Created.Sub(old.Created) > keyFor {
-					store.Keys.Delete(tx, old.Name)
-				}
-			}
-		}
-	}
+	r.By, r.Account, r.Also = c.Name, c.Account, remember(c, key, what)
 	var op operator.Operation
 	err := s.do(c, r.Kind, "environments/"+string(r.Env), func() (err error) {
 		op, err = s.Ops.Accept(ctx, r)
@@ -47,6 +36,22 @@ func (s *Server) accept(ctx context.Context, c caller, r ops.Request, key, what 
 		return nil, err
 	}
 	return accepted(op), nil
+}
+
+// remember notes, with an operation that is accepted, the key it was asked with; nil without one.
+func remember(c caller, key, what string) func(*store.Tx, store.Operation) {
+	if key == "" {
+		return nil
+	}
+	name, sum := keyName(c, key), fingerprintOf(what)
+	return func(tx *store.Tx, op store.Operation) {
+		store.Keys.Put(tx, name, store.IdempotencyKey{Name: name, Body: sum, Operation: op.ID, Created: op.Created})
+		for _, old := range store.Keys.All(tx.View()) {
+			if op.Created.Sub(old.Created) > keyFor {
+				store.Keys.Delete(tx, old.Name)
+			}
+		}
+	}
 }
 
 func accepted(op operator.Operation) *acceptedAnswer {

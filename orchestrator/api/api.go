@@ -44,6 +44,8 @@ type Server struct {
 	World  func(wire.Account) world.World // what an account sees now
 	// DryRun places a new environment of an account without storing anything.
 	DryRun func(wire.Account, operator.EnvironmentSpec) ([]operator.Node, *operator.Problem)
+	// Leaving says how each node of a user would leave a host that were drained.
+	Leaving func(id wire.HostID, stop bool) []operator.DrainNode
 	// RefreshTemplates asks the registry for its list, when a template is not known yet; nil: it is not asked.
 	RefreshTemplates func(context.Context) error
 	// Imports are the pushed names that are not imported (yet); nil: there are none.
@@ -170,6 +172,9 @@ func (s *Server) operations() {
 	serve(s, route{"cordonHost", "PUT", "/hosts/{host}/cordon",
 		"Keep new nodes off a host, by id or name; what runs on it goes on", authz.Admin, 200}, s.cordonHost)
 	serve(s, route{"uncordonHost", "DELETE", "/hosts/{host}/cordon", "Let a host take new nodes again", authz.Admin, 200}, s.uncordonHost)
+	serveWith(s, route{"drainHost", "POST", "/hosts/{host}/drain",
+		"Cordon a host and empty it of users' nodes: each runs elsewhere before it goes, what can't leave is stopped last",
+		authz.Admin, 202}, s.drainHost)
 	serve(s, route{"getHostInstallation", "GET", "/hosts/{host}/install", "A host's disks, and how far its installation is", authz.Platform,
 		200}, s.hostInstallation)
 	serve(s, route{"installHost", "POST", "/hosts/{host}/install",

@@ -2,9 +2,11 @@ package api
 
 import (
 	"context"
+	"fmt"
 
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/internal/wire/upkeep"
+	"hardnode.dev/orchestrator/ops"
 )
 
 type cordonInput struct {
@@ -38,4 +40,45 @@ func (s *Server) uncordonHost(ctx context.Context, c caller, in *hostInput) (ope
 		return h, err
 	}
 	return s.getHost(ctx, c, &hostInput{string(h.ID)})
+}
+
+type drainInput struct {
+	Host   string `path:"host" maxLength:"63"`
+	DryRun bool   `query:"dry_run" doc:"Only say how each node would leave"`
+	Key    string `header:"Idempotency-Key" maxLength:"100" doc:"A repeated request with the same key is answered as the first one, for a day"`
+	Body   operator.DrainHost
+}
+
+// drainHost empties a host. What can't leave it is found out before anything is stored.
+func (s *Server) drainHost(ctx context.Context, c caller, in *drainInput) (*acceptedAnswer, error) {
+	h, ok := c.world().Host(in.Host)
+	if !ok {
+		return nil, noHost(in.Host)
+	}
+	what := fmt.Sprintf("POST /hosts/%s/drain %v %s", h.ID, in.Body.Stop, in.Body.Reason)
+	if again, err := s.repeated(c, in.Key, what); !in.DryRun && (again != nil || err != nil) {
+		return again, err
+	}
+	if err := upkeep.Line("reason", in.Body.Reason, upkeep.MaxReason); err != nil {
+		return nil, operator.NewProblem(operator.Invalid, "reason", err.Error(), "give one line of at most 200 bytes")
+	}
+	nodes := s.Leaving(h.ID, in.Body.Stop)
+	if in.DryRun {
+		return &acceptedAnswer{Status: 200, Body: operator.Accepted{Drain: nodes}}, nil
+	}
+	if _, err := answering(c.world(), in.Host); err != nil {
+		return nil, err
+	}
+	var op operator.Operation
+	err := s.do(c, "host.drain", because(h, in.Body.Reason), func() (err error) {
+		if p := operator.Stuck(h.Name, nodes); p != nil {
+			return p
+		}
+		op, err = s.Ops.Drain(ctx, ops.DrainRequest{Host: h.ID, DrainHost: in.Body, By: c.Name, Also: remember(c, in.Key, what)})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return accepted(op), nil
 }

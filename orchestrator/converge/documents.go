@@ -54,7 +54,7 @@ func (p *planner) works() {
 			}
 			c := n.Container
 			c.Run, c.Remove = n.Env == env.System, n.Gone // a component goes only when its host is told so
-			if e, ok := p.record(n.Env); ok && e.Want == store.WantRunning {
+			if e, ok := p.record(n.Env); ok && e.Want == store.WantRunning && n.Halted == "" {
 				c.Run = true
 			}
 			list = append(list, c)

@@ -46,6 +46,7 @@ type Index struct {
 	ledger  blocks.Ledger
 	block   int // how many blocks were given
 	board   place.Board
+	drains  map[wire.HostID]bool // the hosts that are drained
 
 	dirty struct {
 		envs  map[wire.EnvName]bool
@@ -89,7 +90,7 @@ type machine struct {
 func NewIndex(clocks live.Clocks) *Index {
 	x := &Index{clocks: clocks, templates: env.Templates{}, envs: map[wire.EnvName]*environment{}, nodes: map[wire.CTID]*store.Node{},
 		hosts: map[wire.HostID]*machine{}, holders: map[wire.OperationID]wire.EnvName{}, naming: map[string]map[wire.EnvName]int{},
-		used: map[netip.Addr]int{}}
+		used: map[netip.Addr]int{}, drains: map[wire.HostID]bool{}}
 	x.dirty.envs, x.dirty.hosts = map[wire.EnvName]bool{}, map[wire.HostID]bool{}
 	x.dirty.peers, x.dirty.count, x.dirty.storm = true, true, true
 	x.kept.watching, x.kept.stuck, x.kept.uneven = map[wire.EnvName]bool{}, map[wire.EnvName]string{}, map[wire.EnvName]string{}

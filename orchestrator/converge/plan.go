@@ -115,6 +115,7 @@ type planner struct {
 // of environments that are not dirty is what was found out when they were.
 func (x *Index) Plan(now time.Time) Plan {
 	x.recount()
+	x.drained()
 	if x.board.Version() != x.kept.board {
 		x.watchers()
 	}
@@ -150,7 +151,9 @@ func (x *Index) decide(now time.Time) *planner {
 	p.retire()
 	p.replace()
 	p.missing()
-	p.spread()
+	moving := p.moves()
+	p.leave()
+	p.spread(moving)
 	p.cleanUp()
 	p.works()
 	p.peers()

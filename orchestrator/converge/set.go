@@ -176,8 +176,14 @@ func (x *Index) setWork(id wire.HostID, rec *host.Work) {
 
 func (x *Index) setCordon(id wire.HostID, rec *store.Cordon) {
 	m := x.host(id)
+	if (m.cordon != nil && m.cordon.Drain != nil) || (rec != nil && rec.Drain != nil) {
+		x.on(m, false)
+	}
 	if m.cordon = rec; m.record == nil {
 		x.dirty.hosts[id] = true // it may be nothing any more
+	}
+	if delete(x.drains, id); rec != nil && rec.Drain != nil {
+		x.drains[id] = true
 	}
 	x.place(id, m)
 }

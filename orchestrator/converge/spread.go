@@ -13,9 +13,8 @@ import (
 
 // spread says which environments have layers that aren't spread over hosts any more, and mends those that somebody asked to mend, one node
 // of an environment at a time: a new node first, on a host that has none of the layer; once that runs, the old one goes. Only nodes without
-// volumes move.
-func (p *planner) spread() {
-	moving := p.moves()
+// volumes move. An environment that has a move under way waits for its end.
+func (p *planner) spread(moving map[wire.EnvName]bool) {
 	for _, name := range p.list {
 		e, ok := p.record(name)
 		if !ok || e.System || e.Want != store.WantRunning || moving[name] {
@@ -57,6 +56,7 @@ func (p *planner) moves() map[wire.EnvName]bool {
 			continue
 		}
 		old, there := p.node(n.Replaces)
+		leaves := there && p.cordon(old.Host).Leaves() // its layer is spread, else
 		switch e, _ := p.record(n.Env); {
 		case (!there || old.Gone) && p.taken(n):
 			n.Gone, n.Why = true, fmt.Sprintf("another node has taken the place of node %d", n.Replaces)
@@ -65,23 +65,38 @@ func (p *planner) moves() map[wire.EnvName]bool {
 			n.Replaces = 0
 			p.put(n, "keep", "the node whose place it takes is gone")
 		case p.runs(n):
-			old.Gone, old.ReplacedBy, old.Why = true, n.CTID,
-				fmt.Sprintf("node %d runs in its place: its layer is spread over hosts", n.CTID)
+			why := "its layer is spread over hosts"
+			if leaves {
+				why = fmt.Sprintf("host %s is drained", p.hostName(old.Host))
+			}
+			old.Gone, old.ReplacedBy, old.Why = true, n.CTID, fmt.Sprintf("node %d runs in its place: %s", n.CTID, why)
 			p.put(old, "retire", old.Why)
 			n.Replaces = 0
 			p.put(n, "keep", fmt.Sprintf("it runs in the place of node %d", old.CTID))
 			moving[n.Env] = true // what is next, the next plan says
-			p.uneven[n.Env] = fmt.Sprintf("layer %s is being spread: %s", n.Layer, old.Why)
-		case !p.spreading(n.Env) || e.Want != store.WantRunning:
-			n.Gone, n.Why = true, fmt.Sprintf("spreading its layer ended before it ran: node %d stays", old.CTID)
+			p.moving(n, leaves, old.Why)
+		case leaves && p.status(n.Host).Loss.Lost:
+			n.Gone, n.Why = true, fmt.Sprintf("its host was lost before it ran: node %d needs another one in its place", old.CTID)
+			p.put(n, "retire", n.Why)
+		case !p.spreading(n.Env) && !leaves || e.Want != store.WantRunning:
+			n.Gone, n.Why = true, fmt.Sprintf("what it was made for ended before it ran: node %d stays", old.CTID)
 			p.put(n, "retire", n.Why)
 		default:
 			moving[n.Env] = true
-			p.uneven[n.Env] = fmt.Sprintf("layer %s is being spread: node %d on host %s comes for node %d", n.Layer, n.CTID,
-				p.hostName(n.Host), old.CTID)
+			p.moving(n, leaves, fmt.Sprintf("node %d on host %s comes for node %d", n.CTID, p.hostName(n.Host), old.CTID))
 		}
 	}
 	return moving
+}
+
+// moving says that a layer is being spread. A node that leaves a host is told of only where somebody waits for the layer to be spread.
+func (p *planner) moving(n store.Node, leaves bool, what string) {
+	switch {
+	case !leaves:
+		p.uneven[n.Env] = fmt.Sprintf("layer %s is being spread: %s", n.Layer, what)
+	case p.spreading(n.Env):
+		p.uneven[n.Env] = "a node leaves a host first: " + what
+	}
 }
 
 // taken tells whether another node has the position of n in its layer for good.

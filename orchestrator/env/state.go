@@ -16,6 +16,7 @@ type NodeState struct {
 	CTID   wire.CTID
 	State  string // a host.ContainerState, or Unknown
 	Reason string
+	Halted bool // it is stopped for as long as its host is drained
 }
 
 // Facts are all that an environment's state follows from.
@@ -34,7 +35,7 @@ type Facts struct {
 //
 //	creating ─▶ running ◀─▶ stopping ─▶ down ─▶ launching ─▶ running
 //	               │  └─▶ unknown (a host does not answer)
-//	               └────▶ broken  (a node can't run, or has no host; its creation failed)
+//	               └────▶ broken  (a node can't run, or has no host; its creation failed; one is stopped with its drained host)
 func State(f Facts) (operator.EnvironmentState, string) {
 	count, reason := map[string]int{}, map[string]string{}
 	for _, n := range f.Nodes {
@@ -43,7 +44,12 @@ func State(f Facts) (operator.EnvironmentState, string) {
 			reason[n.State] = fmt.Sprintf("node %d: %s", n.CTID, n.Reason)
 		}
 	}
-	total := len(f.Nodes) + f.Missing
+	total, halted := len(f.Nodes)+f.Missing, 0
+	for _, n := range f.Nodes {
+		if n.Halted && n.State == string(host.CtStopped) {
+			halted++
+		}
+	}
 	running, stopped := count[string(host.CtRunning)], count[string(host.CtStopped)]
 	if f.Want == "deleted" {
 		return operator.EnvStopping, "it is being deleted"
@@ -81,6 +87,10 @@ func State(f Facts) (operator.EnvironmentState, string) {
 		return operator.EnvLaunching, progress(running, total, f.Why)
 	case f.Failed != "":
 		return operator.EnvBroken, f.Failed
+	case halted > 0 && halted == total:
+		return operator.EnvDown, reason[string(host.CtStopped)]
+	case halted > 0 && halted+running == total:
+		return operator.EnvBroken, progress(running, total, reason[string(host.CtStopped)])
 	case f.Missing > 0:
 		return operator.EnvBroken, fmt.Sprintf("%d of %d nodes have no host: %s", f.Missing, total, f.Why)
 	case count[Unknown] > 0:

@@ -197,7 +197,7 @@ func (a *agent) report(v *store.View, id wire.HostID) *host.Report {
 var kinds = []string{"create", "create", "create", "scale", "scale", "stop", "start", "delete", "spread", "spread", "operation ends",
 	"silent", "lost", "lost", "lost", "back", "back", "all back", "all back", "all back", "remove host", "join", "template",
 	"template gone", "licence", "licence", "slow", "container", "container", "volume", "memory", "address", "reboot", "rotate", "restart",
-	"pass", "pass long"}
+	"pass", "pass long", "cordon", "drain", "drain", "drain", "drain fails", "uncordon", "uncordon"}
 
 // happen lets one event happen. One that does not fit is nothing.
 func (c *cluster) happen(e event) {
@@ -334,6 +334,24 @@ func (c *cluster) happen(e event) {
 				store.GossipKeys.Put(tx, store.Only, store.GossipKey{Use: secret.Bytes(strings.Repeat("a", 32)),
 					Next: secret.Bytes(strings.Repeat("b", 32)), Since: c.now, By: "ann"})
 			}
+		})
+	case "cordon", "drain", "drain fails", "uncordon":
+		c.update(func(tx *store.Tx) {
+			id := string(c.some(e.a))
+			rec, there := store.Cordons.Read(tx, id)
+			switch {
+			case id == "" || !there && e.what != "cordon" && e.what != "drain":
+				return
+			case e.what == "uncordon":
+				store.Cordons.Delete(tx, id)
+				return
+			case e.what == "drain":
+				rec.Drain = &store.Drain{Operation: "op-d", Stop: e.b%2 == 0}
+			case e.what == "drain fails" && rec.Drain != nil:
+				rec.Drain = &store.Drain{Operation: "op-d", Ended: c.now, Failed: "out of time"}
+			}
+			rec.By = "ann"
+			store.Cordons.Put(tx, id, rec)
 		})
 	case "restart":
 		c.restart()

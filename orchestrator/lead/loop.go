@@ -153,6 +153,14 @@ func (l *Loop) catchUp() {
 	l.mu.index.License(l.License())
 }
 
+// Leaving is how each node of a user would leave a host that were drained now, as a plan made now would have it.
+func (l *Loop) Leaving(id wire.HostID, stop bool) []operator.DrainNode {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.catchUp()
+	return l.mu.index.Leaving(id, stop)
+}
+
 // DryRun places a new environment of an account as a plan made now would: where its nodes would go, or why it can't be made.
 func (l *Loop) DryRun(account wire.Account, spec operator.EnvironmentSpec) ([]operator.Node, *operator.Problem) {
 	l.mu.Lock()

@@ -10,11 +10,29 @@ import (
 type Duty struct {
 	Cordon string    // who keeps new nodes off it and why; "" if nobody does
 	Since  time.Time // of that
+	Drain  Drain
+	// Deadline and Failed are of the drain: when it ends if it is under way, and why it did not empty the host.
+	Deadline time.Time
+	Failed   string
 }
+
+// Drain is how far the emptying of a host is.
+type Drain int
+
+// The drains of a host that is cordoned.
+const (
+	NotDrained Drain = iota
+	Draining
+	Drained
+	DrainFailed
+)
 
 // Shown is the state that people see. A host that does not answer shows that, whatever is decided on it; one that does shows the decision:
 //
-//	ACTIVE ─ cordon ─▶ MAINTENANCE ─ uncordon ─▶ ACTIVE
+//	ACTIVE ─ cordon ─▶ MAINTENANCE ─ drain ─▶ EVACUATING ─ all nodes have left ─▶ EVACUATED
+//	   └──────────── drain ───────────────────▲     └─ its deadline ─▶ EVACUATION_FAILED ─ drain ─▶ EVACUATING
+//
+// From each of them, uncordon leads to ACTIVE, and cancelling a drain to what was before it.
 func Shown(s State, d Duty) State {
 	switch {
 	case d.Cordon == "":
@@ -23,5 +41,14 @@ func Shown(s State, d Duty) State {
 		s.Reason += "; it takes no new nodes: " + d.Cordon
 		return s
 	}
-	return State{State: operator.HostMaintenance, Reason: "it takes no new nodes: " + d.Cordon, Since: d.Since}
+	out := State{State: operator.HostMaintenance, Reason: "it takes no new nodes: " + d.Cordon, Since: d.Since}
+	switch d.Drain {
+	case Draining:
+		out.State, out.Reason, out.Deadline = operator.HostEvacuating, "its nodes leave it: "+d.Cordon, d.Deadline
+	case Drained:
+		out.State, out.Reason = operator.HostEvacuated, "no node of a user runs on it: "+d.Cordon
+	case DrainFailed:
+		out.State, out.Reason = operator.HostEvacuationFailed, d.Failed+"; "+d.Cordon
+	}
+	return out
 }

@@ -37,14 +37,13 @@ func (o *Ops) Accept(ctx context.Context, r Request) (operator.Operation, error)
 	if !ok {
 		panic("BUG: operation kind " + r.Kind)
 	}
-	raw := make([]byte, 8)
-	if _, err := rand.Read(raw); err != nil {
-		return operator.Operation{}, fmt.Errorf("make operation id: %v", err)
+	id, err := newID()
+	if err != nil {
+		return operator.Operation{}, err
 	}
 	now := o.now()
 	op := store.Operation{Env: r.Env, Remove: r.Remove, Operation: operator.Operation{
-		ID: wire.OperationID("op-" + hex.EncodeToString(raw)), Kind: r.Kind, Object: "environments/" +
-			string(r.Env), By: r.By, State: operator.OpPending, Created: now, Updated: now, Steps: k.Steps(now), Cancel: k.Cancel()}}
+		ID: id, Kind: r.Kind, Object: "environments/" + string(r.Env), By: r.By, State: operator.OpPending, Created: now, Updated: now, Steps: k.Steps(now), Cancel: k.Cancel()}}
 	rev, err := o.Store.Update(ctx, func(tx *store.Tx) error {
 		e, exists := store.Envs.Read(tx, string(r.Env))
 		var there *store.Environment
@@ -85,6 +84,15 @@ func (o *Ops) Accept(ctx context.Context, r Request) (operator.Operation, error)
 	logging.Or(o.Log).Info("accepted", logging.Op, string(op.ID), logging.Step, op.Kind, logging.Env, string(op.Env),
 		logging.Rev, int64(rev))
 	return o.get(op.ID)
+}
+
+// newID makes an operation's id.
+func newID() (wire.OperationID, error) {
+	raw := make([]byte, 8)
+	if _, err := rand.Read(raw); err != nil {
+		return "", fmt.Errorf("make operation id: %v", err)
+	}
+	return wire.OperationID("op-" + hex.EncodeToString(raw)), nil
 }
 
 // interrupt ends the operation that holds the environment, or refuses. Reading it makes the commit fail if it changes meanwhile.
@@ -133,11 +141,17 @@ func (o *Ops) get(id wire.OperationID) (operator.Operation, error) {
 // store writes an operation and, when it ended without being done, its undo.
 func (o *Ops) store(tx *store.Tx, op store.Operation) {
 	op.Updated = o.now()
-	before := op.Before
+	before, cordon := op.Before, op.Cordon
 	if op.State.Final() {
-		op.Before = nil
+		op.Before, op.Cordon = nil, nil
 	}
 	store.Operations.Put(tx, string(op.ID), op)
+	if op.Host != "" {
+		if op.State.Final() {
+			endDrain(tx, op, cordon)
+		}
+		return
+	}
 	if !op.State.Final() || op.State == operator.OpDone {
 		return
 	}

@@ -105,6 +105,9 @@ func (o *Ops) resume(ctx context.Context) error {
 			}
 			k, _ := progress.Of(op.Kind)
 			deadline := o.now().Add(o.Fleet.Clocks().Change + k.Patience(store.NodesOf.Of(tx.View(), string(op.Env))))
+			if op.Host != "" {
+				deadline = o.now().Add(patience(tx.View(), op.Host, o.Fleet.Clocks()))
+			}
 			if op.Deadline.Before(deadline) {
 				op.Deadline = deadline
 				store.Operations.Put(tx, string(op.ID), op)
@@ -157,7 +160,7 @@ func (o *Ops) step(ctx context.Context, all bool) error {
 	now := w.Now
 	next := map[wire.OperationID]store.Operation{}
 	for op := range store.OperationsIn.Of(w.View, store.Unended) {
-		if op.Kind == progress.Import || !all && !o.looks.due[op.Env] { // Imported and Silent end an import
+		if op.Kind == progress.Import || !all && op.Host == "" && !o.looks.due[op.Env] { // Imported and Silent end an import
 			continue
 		}
 		if a := progress.Advance(op, facts(w, op, now)); a.State != op.State || a.Progress != op.Progress ||
@@ -223,6 +226,9 @@ func (o *Ops) expired(v *store.View, now time.Time) []store.Operation {
 }
 
 func facts(w world.World, op store.Operation, now time.Time) progress.Facts {
+	if op.Host != "" {
+		return emptying(w, op, now)
+	}
 	f := progress.Facts{Now: now}
 	if e, ok := store.Envs.Get(w.View, string(op.Env)); ok {
 		f.Env = &e

@@ -233,6 +233,9 @@ func (b *Board) Place(n Node) (Choice, *Refusal) {
 	return c, nil
 }
 
+// Fits tells whether a host would take a node.
+func (b *Board) Fits(n Node) bool { return b.best(n) >= 0 }
+
 // Empty is the host that a node would get among those that have none of its layer; false if no such host fits.
 func (b *Board) Empty(n Node) (wire.HostID, bool) {
 	at := b.fresh(n)

@@ -7,8 +7,16 @@ import (
 
 // choose is the slot of the best host, or -1 and the hosts' reasons.
 func (b *Board) choose(n Node) (int, *Refusal) {
-	if at := b.fresh(n); at >= 0 {
+	if at := b.best(n); at >= 0 {
 		return at, nil
+	}
+	return -1, b.refuse(n)
+}
+
+// best is the slot of the best host, or -1.
+func (b *Board) best(n Node) int {
+	if at := b.fresh(n); at >= 0 {
+		return at
 	}
 	best := -1
 	for _, at := range b.layers[n.Layer] { // every host that fits has some of the layer already
@@ -17,10 +25,7 @@ func (b *Board) choose(n Node) (int, *Refusal) {
 			best = at
 		}
 	}
-	if best >= 0 {
-		return best, nil
-	}
-	return -1, b.refuse(n)
+	return best
 }
 
 // fresh is the best host that has no node of the layer, or -1. It is the order of better, walked instead of compared.

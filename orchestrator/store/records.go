@@ -138,7 +138,19 @@ type Host struct {
 // don't heed it.
 type Cordon struct {
 	operator.HostCordon
+	Drain *Drain `json:"drain,omitempty"` // nil: what runs on it stays
 }
+
+// Drain is that a host is emptied of users' nodes, and kept so as long as it is cordoned.
+type Drain struct {
+	Operation wire.OperationID `json:"operation"`        // host.drain: while it has not ended it holds the host
+	Stop      bool             `json:"stop,omitempty"`   // nodes that no other host takes are stopped where they are
+	Ended     time.Time        `json:"ended,omitzero"`   // when the operation ended
+	Failed    string           `json:"failed,omitempty"` // why that did not empty the host: what still runs there stays
+}
+
+// Leaves tells whether nodes that run on the host leave it.
+func (c *Cordon) Leaves() bool { return c != nil && c.Drain != nil && c.Drain.Failed == "" }
 
 // JoinToken is a one-time permission to join and what became of it. One that has a text is good for whoever brings it; one that was made by
 // admitting a machine has a key, no text and no hash, so that orchestrators of version 0.1 take nothing for it.
@@ -223,7 +235,10 @@ type Node struct {
 	Why  string `json:"why,omitempty"`
 	// ReplacedBy is the node that took this one's place when its host became unreachable.
 	ReplacedBy wire.CTID `json:"replacedBy,omitempty"`
-	// Replaces is the node that goes once this one runs: its layer is being spread over hosts. 0: none, or no more.
+	// Halted is why it does not run though its environment shall: it stays on a host that is drained. "": it does as its environment.
+	// Orchestrators before 2026-11-27 keep it, and have the node run.
+	Halted string `json:"halted,omitempty"`
+	// Replaces is the node that goes once this one runs: its layer is being spread over hosts, or its host is drained. 0: none, or no more.
 	Replaces  wire.CTID      `json:"replaces,omitempty"`
 	Container host.Container `json:"container"` // as in Work; Run is filled in from the environment's want
 }
@@ -234,6 +249,11 @@ type Operation struct {
 	Env  wire.EnvName `json:"env,omitempty"`
 	Node wire.CTID    `json:"node,omitempty"` // node.replace: the new node
 	Old  wire.CTID    `json:"old,omitempty"`  // node.replace: the replaced node
+	// Host is the host that it works on, for host.drain, and Nodes are those that were on it then. Cordon is what cancelling it brings
+	// back; nil: the host was not cordoned, or it has ended.
+	Host   wire.HostID `json:"host,omitempty"`
+	Nodes  []wire.CTID `json:"nodes,omitempty"`
+	Cordon *Cordon     `json:"cordon,omitempty"`
 	// Before is what undoing the operation makes wanted again; nil when there was nothing before it, or it has ended. It is kept by value:
 	// the store forgets old revisions.
 	Before *Earlier `json:"before,omitempty"`

@@ -96,7 +96,7 @@ func (w World) facts(e store.Environment, nodes []operator.Node) env.Facts {
 		} else {
 			v = w.NodeOf(n)
 		}
-		f.Nodes = append(f.Nodes, env.NodeState{CTID: n.CTID, State: v.State, Reason: v.Reason})
+		f.Nodes = append(f.Nodes, env.NodeState{CTID: n.CTID, State: v.State, Reason: v.Reason, Halted: n.Halted != ""})
 	}
 	f.Missing = max(0, f.Missing)
 	if f.Missing > 0 && f.Why == "" {

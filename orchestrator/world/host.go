@@ -60,9 +60,26 @@ func (w World) hostState(id wire.HostID) live.State {
 		s = live.State{State: operator.HostJoining, Reason: "it has not been looked at yet"}
 	}
 	if c := store.Cordons.Find(w.View, string(id)); c != nil {
-		return live.Shown(s, live.Duty{Cordon: c.Words(), Since: c.At})
+		return live.Shown(s, w.duty(c))
 	}
 	return s
+}
+
+func (w World) duty(c *store.Cordon) live.Duty {
+	d := live.Duty{Cordon: c.Words(), Since: c.At}
+	switch drain := c.Drain; {
+	case drain == nil:
+	case drain.Failed != "":
+		d.Drain, d.Failed = live.DrainFailed, drain.Failed
+	case !drain.Ended.IsZero():
+		d.Drain = live.Drained
+	default:
+		d.Drain = live.Draining
+		if op := store.Operations.Find(w.View, string(drain.Operation)); op != nil {
+			d.Deadline = op.Deadline
+		}
+	}
+	return d
 }
 
 // host is one by its record.

@@ -60,7 +60,7 @@ func (w World) NodeOf(n store.Node) operator.Node {
 	s := w.Live[n.Host]
 	out := operator.Node{CTID: n.CTID, Env: n.Env, Account: ofNode(n), Layer: n.Layer,
 		Template: n.Container.Image.Name, Digest: n.Container.Image.Digest, Component: n.Container.Component,
-		Host: n.Host, HostName: h.Name, Placed: n.Placed, Cloudlets: n.Cloudlets, Gone: n.Gone}
+		Host: n.Host, HostName: h.Name, Placed: n.Placed, Cloudlets: n.Cloudlets, Gone: n.Gone, Halted: n.Halted}
 	if n.Container.IPv4.IsValid() {
 		out.InternalIP = n.Container.IPv4.String()
 	}
@@ -92,6 +92,9 @@ func (w World) NodeOf(n store.Node) operator.Node {
 		out.State, out.Reason = string(host.CtWaiting), "the host still runs the version before"
 	default:
 		out.State, out.Reason = string(ct.State), ct.Reason
+		if n.Halted != "" && (ct.State == host.CtStopped || ct.Reason == "") {
+			out.Reason = n.Halted
+		}
 		out.NextStart = s.Report.At(ct.NextStart, s.Received)
 	}
 	if n.Gone && out.State == env.Unknown {

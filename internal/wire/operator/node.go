@@ -21,6 +21,7 @@ type Node struct {
 	Placed     string            `json:"placed" doc:"Why it is on that host"`
 	State      string            `json:"state" enum:"waiting,starting,running,failing,stopping,stopped,broken,removing,unknown" doc:"unknown while its host is unreachable"`
 	Reason     string            `json:"reason,omitempty"`
+	Halted     string            `json:"halted,omitempty" doc:"Why it is stopped though its environment is to run: its host is drained"`
 	NextStart  time.Time         `json:"nextStart,omitzero" doc:"When it is started again, while it waits for that"`
 	Gone       bool              `json:"gone,omitempty" doc:"No longer wanted: it is removed as soon as its host answers"`
 	InternalIP string            `json:"internalIP"`

@@ -22,4 +22,6 @@ type List[T any] struct {
 type Accepted struct {
 	Operation *Operation `json:"operation,omitempty"`
 	Plan      []Node     `json:"plan,omitempty" doc:"Dry run: where each node would go, and why"`
+	// Drain is, of a dry run of a drain, how each node would leave the host.
+	Drain []DrainNode `json:"drain,omitempty" doc:"Dry run of a drain: how each node would leave the host"`
 }

@@ -32,6 +32,7 @@ var kinds = map[string]Kind{
 	"env.delete": {steps: []string{"accept", "remove"}, look: lookDelete, want: store.WantDeleted, over: []string{"env.create",
 		"env.start", "env.stop", "env.spread"}},
 	"env.spread":   {steps: []string{"accept", "spread"}, look: lookSpread, cancel: true},
+	Drain:          {steps: []string{"cordon", "replace", "stop"}, look: lookDrain, cancel: true},
 	"node.replace": {steps: []string{"place", "run"}, look: lookReplace},
 }
 

@@ -16,15 +16,17 @@ func lookRun(op *store.Operation, f Facts) (int, int, string) {
 		placed += "; " + f.Why
 	}
 	set(op, "place", stateOf(len(nodes), total), placed, f.Now)
-	seen, running, first := 0, 0, ""
+	seen, running, halted, first := 0, 0, 0, ""
 	for _, n := range nodes {
 		if n.Delivered {
 			seen++
 		}
 		if n.is(host.CtRunning) {
 			running++
+		} else if n.Halted != "" { // nobody waits for a host that is drained
+			halted++
 		} else if first == "" {
-			first = n.what()
+			first = n.What()
 		}
 	}
 	set(op, "deliver", stateOf(seen, total), fmt.Sprintf("%d of %d nodes are with their hosts", seen, total), f.Now)
@@ -32,11 +34,14 @@ func lookRun(op *store.Operation, f Facts) (int, int, string) {
 	if first != "" {
 		detail += "; " + first
 	}
+	if halted > 0 {
+		detail += fmt.Sprintf("; %d are stopped as long as their hosts are drained", halted)
+	}
 	if f.Missing > 0 {
 		detail += "; " + placed
 	}
-	set(op, "run", stateOf(running, total), detail, f.Now)
-	return running + len(nodes) + seen, 3 * total, detail
+	set(op, "run", stateOf(running+halted, total), detail, f.Now)
+	return running + halted + len(nodes) + seen, 3 * total, detail
 }
 
 // lookStop is done when every node has stopped, but for those whose host does not answer: nobody waits for a host that may never be back.
@@ -52,7 +57,7 @@ func lookStop(op *store.Operation, f Facts) (int, int, string) {
 			over++
 			later += fmt.Sprintf("; node %d is stopped when %s is back", n.CTID, n.HostName)
 		case first == "":
-			first = "; " + n.what()
+			first = "; " + n.What()
 		}
 	}
 	detail := fmt.Sprintf("%d of %d nodes are stopped%s%s", stopped, len(nodes), first, later)
@@ -72,7 +77,7 @@ func lookDelete(op *store.Operation, f Facts) (int, int, string) {
 	detail := fmt.Sprintf("%d nodes are being removed", len(f.Nodes))
 	for _, n := range f.Nodes {
 		if !n.Away {
-			detail += "; " + n.what()
+			detail += "; " + n.What()
 			break
 		}
 	}
@@ -97,7 +102,7 @@ func lookReplace(op *store.Operation, f Facts) (int, int, string) {
 		if n.CTID != op.Node {
 			continue
 		}
-		detail := n.what()
+		detail := n.What()
 		if n.is(host.CtRunning) {
 			set(op, "run", operator.OpDone, detail, f.Now)
 			return 1, 1, detail

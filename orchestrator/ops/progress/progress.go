@@ -21,12 +21,13 @@ import (
 type Facts struct {
 	Now   time.Time
 	Env   *store.Environment // nil when it is gone
-	Nodes []Node             // of the environment
+	Nodes []Node             // of the environment; of host.drain: of users, on the host
 	// Missing nodes have no host yet, for the reason Why.
 	Missing int
 	Why     string
 	// Uneven says which layer isn't spread over hosts, "" if all are that can be.
 	Uneven string
+	Cordon *store.Cordon // of host.drain: nil when the host is gone
 }
 
 // Advance is the operation as it stands by the facts. It is pure; a final operation stays as it is. Reaching the deadline fails it: what
@@ -48,7 +49,11 @@ func Advance(op store.Operation, f Facts) store.Operation {
 	if total > 0 {
 		op.Progress = min(99, 5+94*done/total)
 	}
-	if op.Kind != "env.delete" && f.Env == nil {
+	switch {
+	case op.Host != "" && f.Cordon == nil:
+		gone := operator.NewProblem(operator.NotFound, op.Object, "the host was removed meanwhile", "")
+		return Finish(op, operator.OpFailed, f.Now, gone)
+	case op.Host == "" && op.Kind != "env.delete" && f.Env == nil:
 		gone := operator.NewProblem(operator.NotFound, op.Object, "the environment was deleted meanwhile", "")
 		return Finish(op, operator.OpFailed, f.Now, gone)
 	}
@@ -73,6 +78,10 @@ func nextOf(op store.Operation) string {
 	case op.Kind == "env.create" && !op.Remove:
 		return fmt.Sprintf("see hnctl env show %[1]s and the logs of its nodes (hnctl node logs); "+
 			"try again with hnctl env start %[1]s, or delete it; else it is removed in a week", op.Env)
+	case op.Kind == Drain:
+		name := strings.TrimPrefix(op.Object, "hosts/")
+		return fmt.Sprintf("what still runs there goes on; see hnctl host drain %s --dry-run, then drain it again or hnctl host uncordon %[1]s",
+			name)
 	case op.Kind == "env.stop", op.Kind == "env.delete":
 		command := strings.Replace(op.Kind, ".", " ", 1)
 		return fmt.Sprintf("it goes on by itself; see hnctl env show %s, or watch it again: hnctl %s %[1]s", op.Env, command)
@@ -139,15 +148,17 @@ func ReasonOf(op store.Operation) string {
 // Node is a node as people see it.
 type Node struct {
 	operator.Node
-	Delivered bool // its host has it, as it shall be, on disk
-	Answered  bool // its state is an answer to how it shall be: a state from before that counts for nothing
-	Away      bool // its host does not answer
+	Delivered bool   // its host has it, as it shall be, on disk
+	Answered  bool   // its state is an answer to how it shall be: a state from before that counts for nothing
+	Away      bool   // its host does not answer
+	Wanted    bool   // of host.drain: it is to run
+	Why       string // of host.drain: what it waits for, "" if nothing is known of that
 }
 
 func (n Node) is(s host.ContainerState) bool { return n.Answered && n.State == string(s) }
 
-// what says in what a node is.
-func (n Node) what() string {
+// What says in what a node is.
+func (n Node) What() string {
 	s := fmt.Sprintf("node %d on %s is %s", n.CTID, n.HostName, n.State)
 	if n.Reason != "" {
 		s += ": " + n.Reason

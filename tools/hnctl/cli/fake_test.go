@@ -337,6 +337,7 @@ func (f *fake) handler() http.Handler {
 	})
 	f.leaving(mux, hosts)
 	f.cordoning(mux, hosts)
+	f.draining(mux)
 	f.disks(mux)
 	f.environments(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -1,7 +1,7 @@
 // Package host is hnctl's commands on hosts.
 //
-// Owns: how hosts are listed and shown, their join tokens, their logs, how they are booted anew and switched off, the check
-// of their configuration files.
+// Owns: how hosts are listed and shown, their join tokens, their logs, how they are cordoned, drained, booted anew and
+// switched off, the check of their configuration files.
 // In: arguments and flags; an app.App.
 // Out: requests to the API; tables.
 // Never: knows the other nouns' commands, or decides what the orchestrator decides.
@@ -25,7 +25,7 @@ import (
 // Group is the commands on hosts.
 func Group(a *app.App) *cobra.Command {
 	return app.Group("host", "Hosts", hostList(a), hostShow(a), hostToken(a), hostWaiting(a), hostAdmit(a), hostRemove(a),
-		hostCordon(a), hostUncordon(a), hostLogs(a), hostDmesg(a), hostSupport(a), hostLeave(a, false), hostLeave(a, true), hostInstall(a),
+		hostCordon(a), hostUncordon(a), hostDrain(a), hostLogs(a), hostDmesg(a), hostSupport(a), hostLeave(a, false), hostLeave(a, true), hostInstall(a),
 		hostSlots(a),
 		app.Group("config", "Host configurations", hostConfigValidate(a), hostConfigShow(a), hostConfigPassword(a)))
 }
