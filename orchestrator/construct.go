@@ -142,8 +142,7 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 	o.hosts = &hostapi.Server{Store: o.store, Fleet: o.fleet, Hub: hub, Routes: o.routes, Log: c.log,
 		Enroll: desk, Accepted: metrics.Accepted, Sums: s.Authority.Secret("sums of what hosts are told"),
 		Unlicensed: o.loop.Unlicensed, Netboot: netboot, Release: shelf.Open}
-	o.api = &api.Server{Store: o.store, Ops: o.ops, Tokens: tokens, Audit: o.audit, World: o.seen, Hub: hub, Ordered: o.fleet.Ordered,
-		Log:     c.log,
+	o.api = &api.Server{Store: o.store, Ops: o.ops, Tokens: tokens, Audit: o.audit, World: o.seen, Hub: hub, Log: c.log,
 		License: o.license, Releases: shelf, Netboot: netboot, Enroll: desk, Guesses: guesses, RotateGossip: o.loop.RotateGossip,
 		Metrics: metrics.Handler(o.world, o.hosts.Held, o.fleet.Boots),
 		DryRun:  o.loop.DryRun, Leaving: o.loop.Leaving}
@@ -205,7 +204,11 @@ func (o *orchestrator) members() []live.Member {
 	v := o.store.View()
 	out := make([]live.Member, 0, store.Hosts.Len(v))
 	for _, h := range store.Hosts.Refs(v) {
-		out = append(out, live.Member{ID: h.ID, Name: h.Name, Joined: h.Joined})
+		m := live.Member{ID: h.ID, Name: h.Name, Joined: h.Joined}
+		if l := store.Leaves.Find(v, string(h.ID)); l != nil {
+			m.Order = &live.Order{Leave: l.Leave, Boot: l.Boot, At: l.At, Until: l.Until}
+		}
+		out = append(out, m)
 	}
 	return out
 }

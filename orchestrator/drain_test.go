@@ -95,8 +95,9 @@ func TestDrainOfTheLastHost(t *testing.T) {
 	h1, _ := c.join("host1", 0)
 	c.create(hello("hello", 2))
 	p := c.call("POST", "/api/v1/hosts/host1/drain", operator.DrainHost{}, nil)
-	if p == nil || p.Code != operator.Exhausted || !strings.HasPrefix(p.Reason, "2 of its 2 nodes have no other place: node 100 of environment "+
-		"hello: no other host takes it: host1 is the host the node leaves") || !strings.Contains(p.Next, "hnctl host drain host1 --stop") {
+	if p == nil || p.Code != operator.Exhausted || !strings.HasPrefix(p.Reason, "2 of its 2 nodes have no other place: node 100 of "+
+		"environment hello: no other host takes it: host1 is the host the node leaves") ||
+		!strings.Contains(p.Next, "hnctl host drain host1 --stop") {
 		t.Fatalf("refused with %+v", p)
 	}
 	if h := c.host("host1"); h.State != operator.HostActive || h.Cordon != nil {
@@ -106,7 +107,8 @@ func TestDrainOfTheLastHost(t *testing.T) {
 		t.Fatalf("the drain: %+v %v", op, op.Problem)
 	}
 	e, _ := c.env("hello")
-	if e.State != operator.EnvDown || len(users(h1)) != 0 || !strings.Contains(e.Nodes[0].Reason, "it is started again when the host is uncordoned") {
+	if e.State != operator.EnvDown || len(users(h1)) != 0 ||
+		!strings.Contains(e.Nodes[0].Reason, "it is started again when the host is uncordoned") {
 		t.Errorf("the environment: %+v", e)
 	}
 	// Nobody waits for it; and it does not run before its time.
@@ -172,7 +174,7 @@ func TestDrainEndsEarly(t *testing.T) {
 	}
 }
 
-// The host that a node goes to dies: the node stays, runs, and goes to another one. The host that is drained dies: its successor takes over.
+// The host that a node goes to dies: the node stays, runs, and goes to another one. The drained host dies: its successor takes over.
 func TestDrainAndDeadHosts(t *testing.T) {
 	t.Parallel()
 	c := found(t, 3, "infra1", "host1", "host2", "host3")
@@ -186,11 +188,15 @@ func TestDrainAndDeadHosts(t *testing.T) {
 	h3, _ := c.join("host3", 0)
 	starting(h3)
 	cut2()
+	dead := func(h *hosttest.Host) host.GossipView { return host.GossipView{Host: h.ID} }
+	h1.See(dead(h2))
+	h3.See(dead(h2))
 	c.eventually("another successor is with host3", func() bool { return len(users(h3)) == 1 })
 	if len(users(h1)) != 1 {
 		t.Error("the node did not stay meanwhile")
 	}
 	cut1()
+	h3.See(dead(h1), dead(h2))
 	c.eventually("the successor is the node", func() bool {
 		for n := range store.NodesOf.Of(c.o.store.View(), "hello") {
 			if n.Host == h3.ID && n.Replaces == 0 && !n.Gone {
@@ -253,4 +259,54 @@ func TestDrainsAtOnce(t *testing.T) {
 	if p := c.call("POST", "/api/v1/hosts/infra1/drain", operator.DrainHost{}, nil); p == nil {
 		t.Error("an infra host that has not joined is drained")
 	}
+}
+
+// A host that reboots by order is waited for until it is expected back, also by an orchestrator that starts meanwhile; then it is lost like
+// any other, and that is an alarm. Once it is back the order is over.
+func TestOrderedReboot(t *testing.T) {
+	t.Parallel()
+	c, h1, h2, cut1, on1, _ := two(t)
+	c.ok("POST", "/api/v1/hosts/host1/reboot", operator.LeaveHost{Reason: "new fan", WithinSec: 3600}, nil)
+	cut1()
+	h2.See(host.GossipView{Host: h1.ID})
+	rebooting := func() bool {
+		h := c.host("host1")
+		return h.State == operator.HostUnreachable && strings.HasPrefix(h.Reason, "rebooting, ordered by admin from 127.0.0.1 (new fan), "+
+			"back expected within 1h0m0s, until") && strings.Contains(h.Reason, "its nodes stay until")
+	}
+	c.eventually("it is said", rebooting)
+	c.stopped()
+	c.start()
+	c.eventually("it is said by the next orchestrator", rebooting)
+	alarms := func() string {
+		var in operator.Cluster
+		c.ok("GET", "/api/v1/cluster", nil, &in)
+		return strings.Join(in.Alarms, "; ")
+	}
+	if got := alarms(); got != "" {
+		t.Errorf("alarms: %s", got)
+	}
+	_, err := c.o.store.Update(t.Context(), func(tx *store.Tx) error {
+		l, _ := store.Leaves.Read(tx, string(h1.ID))
+		l.Until = time.Now().Add(-time.Second)
+		store.Leaves.Put(tx, string(h1.ID), l)
+		return nil
+	})
+	must(t, err)
+	c.eventually("its node is made anew elsewhere", func() bool {
+		for n := range store.NodesOf.Of(c.o.store.View(), "hello") {
+			if n.CTID == on1 && n.Gone && n.ReplacedBy != 0 {
+				return true
+			}
+		}
+		return false
+	})
+	if got := alarms(); !strings.Contains(got, "host host1 was ordered to reboot by admin from 127.0.0.1, and is not back") {
+		t.Errorf("alarms: %q", got)
+	}
+	c.power(h1)
+	c.eventually("it is back, and the order is over", func() bool {
+		h := c.host("host1")
+		return h.State == operator.HostActive && h.Leaving == nil && !strings.Contains(alarms(), "reboot")
+	})
 }

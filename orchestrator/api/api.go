@@ -14,7 +14,6 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -23,7 +22,6 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
-	"hardnode.dev/internal/wire/upkeep"
 	"hardnode.dev/orchestrator/audit"
 	"hardnode.dev/orchestrator/authz"
 	"hardnode.dev/orchestrator/door"
@@ -67,7 +65,6 @@ type Server struct {
 	Guesses      *authz.Guesses // slows down wrong tokens; nil: nobody does
 	Metrics      http.Handler   // of /metrics
 	Hub          *session.Hub
-	Ordered      func(wire.HostID, upkeep.Leave, time.Time) // a host has begun to leave its machine
 	Log          *slog.Logger
 
 	api       huma.API

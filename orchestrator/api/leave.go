@@ -39,10 +39,14 @@ func (s *Server) leaveHost(powerOff bool) func(context.Context, caller, *leaveIn
 		if powerOff {
 			what = "host.shutdown"
 		}
-		if err := s.do(c, what, because(h, order.Reason), func() error { return s.order(ctx, h, order) }); err != nil {
+		// It is noted before the host is told: this orchestrator may run on it.
+		if err := s.do(c, what, because(h, order.Reason), func() error {
+			return s.Ops.Leave(ctx, h.ID, order, h.Boot, time.Duration(in.Body.WithinSec)*time.Second, func() (bool, error) {
+				return s.order(ctx, h, order)
+			})
+		}); err != nil {
 			return out, err
 		}
-		s.Ordered(h.ID, order, time.Now())
 		return operator.LeavingHost{ID: h.ID, Name: h.Name, What: order.What(), Boot: h.Boot,
 			Means: operator.LeavingMeans(h, w.Hosts().All(), powerOff)}, nil
 	}
@@ -71,13 +75,13 @@ func orderer(c caller) string {
 	return strings.ToValidUTF8(who[:min(len(who), upkeep.MaxBy)], "")
 }
 
-// order has the host carry it out, and waits for its word.
-func (s *Server) order(ctx context.Context, h operator.Host, order upkeep.Leave) error {
+// order has the host carry it out, and waits for its word. Heard: it does, or may.
+func (s *Server) order(ctx context.Context, h operator.Host, order upkeep.Leave) (heard bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, leaveWait)
 	defer cancel()
 	link, err := s.Hub.Open(ctx, h.ID, host.SessionRequest{Leave: &order})
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer link.Close()
 	line := session.Open(ctx, link.Conn, session.PersonEnd, session.Options{})
@@ -85,12 +89,13 @@ func (s *Server) order(ctx context.Context, h operator.Host, order upkeep.Leave)
 	exit, err := line.Exited()
 	switch {
 	case errors.Is(err, session.ErrBroken):
-		return operator.NewProblem(operator.Unavailable, "hosts/"+h.Name, "it was told to, and did not say that it will: "+err.Error(),
+		return true, operator.NewProblem(operator.Unavailable, "hosts/"+h.Name, "it was told to, and did not say that it will: "+
+			err.Error(),
 			"see whether it is booted anew: hnctl host show "+h.Name)
 	case err != nil:
-		return err
+		return true, err
 	case exit.Error != "" || exit.Code != 0:
-		return operator.NewProblem(operator.Unavailable, "hosts/"+h.Name, "it does not: "+exit.Error, "see hnctl host logs "+h.Name)
+		return false, operator.NewProblem(operator.Unavailable, "hosts/"+h.Name, "it does not: "+exit.Error, "see hnctl host logs "+h.Name)
 	}
-	return nil
+	return true, nil
 }

@@ -147,7 +147,8 @@ func (p *planner) halt(_ store.Environment, n store.Node) *place.Refusal {
 	if !plain(&n) {
 		why = "it has a volume"
 	}
-	n.Halted = fmt.Sprintf("it stays on host %s, which is drained: %s; it is started again when the host is uncordoned", p.hostName(n.Host), why)
+	n.Halted = fmt.Sprintf("it stays on host %s, which is drained: %s; it is started again when the host is uncordoned", p.hostName(n.Host),
+		why)
 	p.put(n, "stop", n.Halted)
 	return nil
 }

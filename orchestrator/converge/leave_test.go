@@ -70,7 +70,8 @@ func TestLeave(t *testing.T) {
 	w.states(2, nil)
 	w.turn("it runs: the old one goes, and what can't leave is stopped")
 	w.is(t, "then the old one goes", "100@h-1 gone, 101@h-2, 102@h-1, 103@h-2")
-	if got := w.halted(); !slices.Equal(got, []wire.CTID{102}) || !strings.Contains(w.in.Nodes[2].Halted, "host host1, which is drained: it has a volume") {
+	if got := w.halted(); !slices.Equal(got, []wire.CTID{102}) ||
+		!strings.Contains(w.in.Nodes[2].Halted, "host host1, which is drained: it has a volume") {
 		t.Errorf("stopped are %v", got)
 	}
 	if c := w.in.Works["h-1"].Containers; len(c) != 1 || c[0].CTID != 102 || c[0].Run {
@@ -102,7 +103,8 @@ func TestLeaveWithoutRoom(t *testing.T) {
 		p := w.turn("drained")
 		want, stuck := []wire.CTID{100, 102}, ""
 		if !stop {
-			want, stuck = nil, "node 100 is to leave host host1, and no other host takes it: host1 takes no new nodes: cordoned by ann: fan; host2 is UNREACHABLE"
+			want, stuck = nil, "node 100 is to leave host host1, and no other host takes it: "+
+				"host1 takes no new nodes: cordoned by ann: fan; host2 is UNREACHABLE"
 		}
 		if got := w.halted(); !slices.Equal(got, want) {
 			t.Errorf("stop %v: stopped are %v, want %v", stop, got, want)

@@ -35,7 +35,7 @@ type Facts struct {
 //
 //	creating ─▶ running ◀─▶ stopping ─▶ down ─▶ launching ─▶ running
 //	               │  └─▶ unknown (a host does not answer)
-//	               └────▶ broken  (a node can't run, or has no host; its creation failed; one is stopped with its drained host)
+//	               └────▶ broken  (a node can't run, has no host, or stays on a drained one; its creation failed)
 func State(f Facts) (operator.EnvironmentState, string) {
 	count, reason := map[string]int{}, map[string]string{}
 	for _, n := range f.Nodes {

@@ -336,8 +336,8 @@ func (c *cluster) happen(e event) {
 			}
 		})
 	case "cordon", "drain", "drain fails", "uncordon":
+		id := string(c.some(e.a))
 		c.update(func(tx *store.Tx) {
-			id := string(c.some(e.a))
 			rec, there := store.Cordons.Read(tx, id)
 			switch {
 			case id == "" || !there && e.what != "cordon" && e.what != "drain":

@@ -6,26 +6,9 @@ import (
 	"time"
 
 	"hardnode.dev/internal/logging"
-	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/upkeep"
 )
-
-// order is what a host was ordered last, in which of its boots.
-type order struct {
-	upkeep.Leave
-	boot string
-	at   time.Time
-}
-
-// Ordered notes that a host has begun to leave its machine: one that keeps nothing over a boot can't say so itself afterwards.
-func (f *Fleet) Ordered(id wire.HostID, l upkeep.Leave, now time.Time) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if r := f.mu.hosts[id]; r != nil && r.Report != nil {
-		r.order = &order{l, r.Report.Boot, now}
-	}
-}
 
 // Boots counts the boots of hosts since this process started, by their cause.
 func (f *Fleet) Boots() map[upkeep.Cause]int {
@@ -46,17 +29,17 @@ func (f *Fleet) boots(r *record, rep *host.Report) {
 			rep.Boots = old.Boots
 		}
 		return
-	case old == nil:
-		return
 	}
-	if o := r.order; o != nil && o.boot == old.Boot && rep.Boots[0].Cause == upkeep.CauseUnknown {
+	if o := r.Order; o != nil && o.Boot != rep.Boot && (old == nil || o.Boot == old.Boot) && rep.Boots[0].Cause == upkeep.CauseUnknown {
 		b := rep.Boots[0]
 		b.Cause, b.Reason, b.By, b.What = upkeep.CauseOrdered, o.Reason, o.By, o.What()
-		b.Evidence = append([]string{fmt.Sprintf("the orchestrator had its word at %s that it leaves", o.at.UTC().Format(time.RFC3339))},
+		b.Evidence = append([]string{fmt.Sprintf("the orchestrator had its word at %s that it leaves", o.At.UTC().Format(time.RFC3339))},
 			b.Evidence...)
 		rep.Boots = append([]upkeep.Boot{b.Bounded()}, rep.Boots[1:]...)
 	}
-	r.order = nil
+	if old == nil {
+		return // whether it is news is not known
+	}
 	if len(rep.Boots) == 1 {
 		rep.Boots = append(rep.Boots[:1:1], old.Boots[:min(len(old.Boots), upkeep.MaxBoots-1)]...)
 	}

@@ -32,7 +32,12 @@ func TestBoots(t *testing.T) {
 		got[1].ID != "a" {
 		t.Errorf("a panic: %+v", got)
 	}
-	f.Ordered(m.ID, upkeep.Leave{By: "admin", Reason: "moved"}, now)
+	order := func(l upkeep.Leave, boot string) {
+		ordered := m
+		ordered.Order = &Order{Leave: l, Boot: boot, At: now, Until: now.Add(time.Minute)}
+		f.Tick(now, []Member{ordered})
+	}
+	order(upkeep.Leave{By: "admin", Reason: "moved"}, "b")
 	for range 3 { // it goes on saying what it knows
 		got := report("c", unknown("c"))
 		if len(got) != 3 || got[0].Cause != upkeep.CauseOrdered || got[0].By != "admin" || got[0].Reason != "moved" ||
@@ -43,7 +48,7 @@ func TestBoots(t *testing.T) {
 	if got := report("d", unknown("d")); got[0].Cause != upkeep.CauseUnknown || len(got) != 4 {
 		t.Errorf("the boot after that was not ordered: %+v", got)
 	}
-	f.Ordered(m.ID, upkeep.Leave{By: "admin"}, now)
+	order(upkeep.Leave{By: "admin"}, "d")
 	if got := report("e", upkeep.Boot{ID: "e", Cause: upkeep.CausePower},
 		upkeep.Boot{ID: "d"}); len(got) != 2 || got[0].Cause != upkeep.CausePower {
 		t.Errorf("the host knows better: %+v", got)

@@ -31,6 +31,7 @@ type Member struct {
 	Name   string
 	Joined time.Time
 	From   netip.Addr // where the report came from; used by Report only
+	Order  *Order     // to leave its machine, nil if there is none; used by Tick only
 }
 
 // Status is what is known of one host now.
@@ -111,7 +112,6 @@ type record struct {
 	last   time.Time                // Received, moved on by our own stalls
 	dead   map[wire.HostID]struct{} // the other hosts that Report calls dead by gossip
 	voting bool                     // it is counted in the tally
-	order  *order                   // nil: none since its last boot
 }
 
 // fresh tells whether the host has a say about the others.
@@ -184,6 +184,9 @@ func (f *Fleet) Tick(now time.Time, members []Member) {
 func (f *Fleet) next(r *record, now time.Time) {
 	before, loss := r.Status.State, r.Loss
 	in := Input{Now: now, Started: f.started, Joined: r.Joined, Last: r.last, Votes: f.mu.votes.of(r, now, f.mu.clocks)}
+	if r.Report == nil || r.Order == nil || r.Report.Boot == r.Order.Boot {
+		in.Order = r.Order
+	}
 	r.Status.State = Next(before, in, f.mu.clocks)
 	r.Loss = Lose(r.Status.State, in, f.mu.clocks)
 	if r.Status.State != before || r.Loss != loss {
@@ -196,7 +199,7 @@ func (f *Fleet) next(r *record, now time.Time) {
 		return
 	}
 	level := slog.LevelInfo
-	if r.Status.State.State == operator.HostUnreachable {
+	if r.Status.State.State == operator.HostUnreachable && !r.Status.State.Ordered {
 		level = slog.LevelWarn
 	}
 	reason := r.Reason
@@ -277,6 +280,7 @@ func (f *Fleet) Report(m Member, rep *host.Report, now time.Time) (State, error)
 		r = &record{}
 		f.mu.hosts[m.ID] = r
 	}
+	m.Order = r.Order
 	r.Member = m
 	rep.Settle()
 	if old := r.Report; old != nil && old.Boot == rep.Boot && rep.Seq < old.Seq {

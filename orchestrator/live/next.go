@@ -7,6 +7,7 @@ import (
 
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/internal/wire/upkeep"
 )
 
 // Clocks is the one table of the times that liveness depends on.
@@ -19,6 +20,7 @@ type Clocks struct {
 	Rotate  time.Duration // how long a step of a rotation of the gossip key waits for hosts that don't confirm it
 	Replace time.Duration // deadline of a node.replace operation
 	Change  time.Duration // deadline of env.create, env.start, env.stop, env.delete
+	Reboot  time.Duration // how long a host that reboots by order is waited for, unless the order says
 }
 
 // ClocksFor is the table for a scale: 1 on real machines, 3 under software emulation. Detection is capped, since a person who pulls a
@@ -36,6 +38,7 @@ func ClocksFor(scale int) Clocks {
 		Rotate:  time.Minute * n,
 		Replace: 2 * time.Minute * n,
 		Change:  3 * time.Minute * n,
+		Reboot:  5 * time.Minute * n,
 	}
 }
 
@@ -58,6 +61,35 @@ type State struct {
 	Reason   string
 	Since    time.Time
 	Deadline time.Time
+	// Ordered: it does not answer because it was ordered to leave its machine, and is not overdue.
+	Ordered bool
+}
+
+// Order is the order to leave the machine that a host was given last.
+type Order struct {
+	upkeep.Leave
+	Boot  string // the one that ends
+	At    time.Time
+	Until time.Time // when a host that boots anew is expected back; zero: it is switched off
+}
+
+// waits tells whether a host is away by order now, and is to be waited for.
+func (o *Order) waits(now time.Time) bool { return o != nil && now.Before(o.Until) }
+
+// Words say of a host that does not answer what was ordered. They don't count time down.
+func (o *Order) Words(now time.Time) string {
+	by := "ordered by " + o.By
+	if o.Reason != "" {
+		by += " (" + o.Reason + ")"
+	}
+	switch {
+	case o.PowerOff:
+		return "switched off, " + by
+	case o.waits(now):
+		return fmt.Sprintf("rebooting, %s, back expected within %s, until %s", by, o.Until.Sub(o.At).Round(time.Second),
+			o.Until.UTC().Format(time.TimeOnly+"Z"))
+	}
+	return fmt.Sprintf("it was ordered to reboot, %s, and is not back: it was expected until %s", by, o.Until.UTC().Format(time.RFC3339))
 }
 
 // Input is all that a host's next state follows from.
@@ -67,6 +99,7 @@ type Input struct {
 	Joined  time.Time // enrolment
 	Last    time.Time // when the last report came in; zero if none since Started
 	Votes   Votes     // of the other hosts
+	Order   *Order    // that it was given, nil if none: it ends when the host is back in another boot
 }
 
 // Votes is what the other hosts that report freshly say of a host by gossip.
@@ -86,7 +119,8 @@ type Loss struct {
 }
 
 // Lose decides that, for a host in state s: its link is lost, and either gossip's members agree that it is gone or it has been away for
-// long. A host that is merely slow, or that only we don't reach, is heard by the others and keeps its nodes.
+// long. A host that reboots by order is waited for until it is expected back. One that is merely slow, or that only we don't reach, is
+// heard by the others and keeps its nodes.
 func Lose(s State, in Input, c Clocks) Loss {
 	if s.State != operator.HostUnreachable {
 		return Loss{}
@@ -98,6 +132,8 @@ func Lose(s State, in Input, c Clocks) Loss {
 	silent := in.Now.Sub(from)
 	agree := fmt.Sprintf("%d of %d other hosts call it dead", in.Votes.Dead, in.Votes.Asked)
 	switch {
+	case in.Order.waits(in.Now):
+		return Loss{false, fmt.Sprintf("its nodes stay until %s: it was ordered to reboot", in.Order.Until.UTC().Format(time.TimeOnly+"Z"))}
 	case silent >= c.Agreed && in.Votes.Agree():
 		return Loss{true, agree}
 	case silent >= c.Alone:
@@ -119,7 +155,14 @@ func Next(prev State, in Input, c Clocks) State {
 		if prev.State != s {
 			since = in.Now
 		}
-		return State{s, reason, since, deadline}
+		out := State{State: s, Reason: reason, Since: since, Deadline: deadline}
+		if s == operator.HostUnreachable && in.Order != nil {
+			out.Reason, out.Ordered = in.Order.Words(in.Now), in.Order.PowerOff || in.Order.waits(in.Now)
+			if out.Ordered {
+				out.Deadline = in.Order.Until
+			}
+		}
+		return out
 	}
 	if in.Last.IsZero() {
 		known := prev.State == operator.HostUnreachable
@@ -151,7 +194,7 @@ func later(a, b time.Time) time.Time {
 func Storm(states []State) (bool, string) {
 	var gone []time.Time
 	for _, s := range states {
-		if s.State == operator.HostUnreachable {
+		if s.State == operator.HostUnreachable && !s.Ordered {
 			gone = append(gone, s.Since)
 		}
 	}

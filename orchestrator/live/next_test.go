@@ -10,6 +10,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/internal/wire/upkeep"
 )
 
 var t0 = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
@@ -156,7 +157,7 @@ func TestStorm(t *testing.T) {
 
 func TestFleet(t *testing.T) {
 	f := NewFleet(ClocksFor(1), at(0), nil)
-	members := []Member{{"h-a", "a", at(-100), netip.Addr{}}, {"h-b", "b", at(-100), netip.Addr{}}}
+	members := []Member{{"h-a", "a", at(-100), netip.Addr{}, nil}, {"h-b", "b", at(-100), netip.Addr{}, nil}}
 	report := func(i int, seq int64, now time.Time, views ...host.GossipView) error {
 		_, err := f.Report(members[i], &host.Report{Boot: "1", Seq: seq, Gossip: views}, now)
 		return err
@@ -227,5 +228,40 @@ func TestFleet(t *testing.T) {
 	f.Tick(at(14.2), members[:1])
 	if s := f.Snapshot(); len(s) != 1 {
 		t.Errorf("a removed host is still there: %v", s)
+	}
+}
+
+// A host that reboots by order is waited for until it is expected back, and no longer; one that is switched off by order is not.
+func TestOrdered(t *testing.T) {
+	c := ClocksFor(1)
+	reboot := &Order{Leave: upkeep.Leave{By: "ann", Reason: "new fan"}, Boot: "a", At: at(0), Until: at(300)}
+	off := &Order{Leave: upkeep.Leave{By: "ann", PowerOff: true}, Boot: "a", At: at(0)}
+	for _, x := range []struct {
+		name    string
+		order   *Order
+		now     float64
+		ordered bool
+		lost    bool
+		reason  string
+	}{
+		{"reboot", reboot, 100, true, false, "rebooting, ordered by ann (new fan), back expected within 5m0s, until 12:05:00Z"},
+		{"reboot, the last moment", reboot, 299, true, false, "rebooting, ordered by ann"},
+		{"reboot, overdue", reboot, 300, false, true, "it was ordered to reboot, ordered by ann (new fan), and is not back: it was "},
+		{"switched off", off, 100, true, true, "switched off, ordered by ann"},
+		{"nobody ordered it", nil, 100, false, true, "no report for"},
+	} {
+		in := Input{Now: at(x.now), Started: at(0), Joined: at(0), Last: at(1), Votes: Votes{2, 2}, Order: x.order}
+		s := Next(State{State: operator.HostUnreachable, Since: at(5)}, in, c)
+		if l := Lose(s, in, c); s.State != operator.HostUnreachable || s.Ordered != x.ordered || l.Lost != x.lost || l.Why == "" ||
+			!strings.HasPrefix(s.Reason, x.reason) {
+			t.Errorf("%s: %+v, %+v", x.name, s, l)
+		}
+		if storm, _ := Storm([]State{s, s, s}); storm == x.ordered {
+			t.Errorf("%s: three of three at once are a storm: %v", x.name, storm)
+		}
+	}
+	in := Input{Now: at(2), Started: at(0), Joined: at(0), Last: at(2), Order: reboot}
+	if s := Next(State{State: operator.HostActive}, in, c); s.State != operator.HostActive || s.Reason != "" {
+		t.Errorf("while it still answers: %+v", s)
 	}
 }

@@ -43,7 +43,8 @@ func (o *Ops) Accept(ctx context.Context, r Request) (operator.Operation, error)
 	}
 	now := o.now()
 	op := store.Operation{Env: r.Env, Remove: r.Remove, Operation: operator.Operation{
-		ID: id, Kind: r.Kind, Object: "environments/" + string(r.Env), By: r.By, State: operator.OpPending, Created: now, Updated: now, Steps: k.Steps(now), Cancel: k.Cancel()}}
+		ID: id, Kind: r.Kind, Object: "environments/" + string(r.Env), By: r.By,
+		State: operator.OpPending, Created: now, Updated: now, Steps: k.Steps(now), Cancel: k.Cancel()}}
 	rev, err := o.Store.Update(ctx, func(tx *store.Tx) error {
 		e, exists := store.Envs.Read(tx, string(r.Env))
 		var there *store.Environment

@@ -27,8 +27,8 @@ func (o *Ops) Cordon(ctx context.Context, id wire.HostID, by, reason string) err
 	return err
 }
 
-// Uncordon lets a host take new nodes again, and starts those that were stopped because it was drained; a drain under way ends, and what has
-// left stays where it is. A host that is not cordoned stays as it is.
+// Uncordon lets a host take new nodes again, and starts those that were stopped because it was drained; a drain under way ends, and what
+// has left stays where it is. A host that is not cordoned stays as it is.
 func (o *Ops) Uncordon(ctx context.Context, id wire.HostID, by string) error {
 	name, err := o.onHost(ctx, id, func(tx *store.Tx, _ store.Host) error {
 		c, there := store.Cordons.Read(tx, string(id))

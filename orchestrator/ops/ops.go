@@ -1,7 +1,7 @@
 // Package ops accepts long work and sees it through.
 //
-// Owns: the records of environments (what is wanted), of operations (how far it is), imports of images among them, and of cordons; which
-// operation may interrupt which.
+// Owns: the records of environments (what is wanted), of operations (how far it is), imports of images among them, of cordons, and of
+// orders to leave a machine; which operation may interrupt which.
 // In: what a person asked, checked by the API; the state of the world; what the registry tells of its imports.
 // Out: an operation that is accepted (stored together with the want it sets), advanced by facts, and ended: done, failed or cancelled;
 // its undo, which makes the spec and want from before it wanted again. What a failed creation left is removed after a week.
@@ -11,6 +11,7 @@ package ops
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -168,7 +169,7 @@ func (o *Ops) step(ctx context.Context, all bool) error {
 			next[op.ID] = a
 		}
 	}
-	if err := o.failures(ctx, w, now, all); err != nil {
+	if err := errors.Join(o.failures(ctx, w, now, all), o.returned(ctx, w, now)); err != nil {
 		return err
 	}
 	var old []store.Operation

@@ -16,7 +16,7 @@ func TestGolden(t *testing.T) {
 		"token": golden.Kept[Token],
 		"key":   golden.Kept[IdempotencyKey], "template": golden.Kept[host.Template], "license": golden.Kept[License],
 		"lease": golden.Kept[Lease],
-		"names": golden.Kept[Names], "cordon": golden.Kept[Cordon], "netboot": golden.Kept[Netboot],
+		"names": golden.Kept[Names], "cordon": golden.Kept[Cordon], "netboot": golden.Kept[Netboot], "leave": golden.Kept[Leave],
 	}
 	for kind := range decoders {
 		check := checks[kind]

@@ -11,6 +11,7 @@ import (
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/internal/wire/upkeep"
 )
 
 // The tables. The comment names the package that writes the record; nobody else does.
@@ -35,6 +36,7 @@ var (
 	Leases     = table[Lease]("lease")            // licensing; named Only
 	Cordons    = table[Cordon]("cordon")          // ops (enroll removes it with its host); by host id
 	Netboots   = table[Netboot]("netboot")        // pxe, while it is switched on; named Only
+	Leaves     = table[Leave]("leave")            // ops (enroll removes it with its host); by host id
 )
 
 // The indices.
@@ -151,6 +153,16 @@ type Drain struct {
 
 // Leaves tells whether nodes that run on the host leave it.
 func (c *Cordon) Leaves() bool { return c != nil && c.Drain != nil && c.Drain.Failed == "" }
+
+// Leave is that a host was ordered to leave its machine. It is there from before the host is told until it is back in another boot.
+// Orchestrators before 2026-11-27 keep it, and take a host that is away for a while for lost.
+type Leave struct {
+	upkeep.Leave
+	Boot string    `json:"boot"` // the one that ends
+	At   time.Time `json:"at"`
+	// Until is when a host that boots anew is expected back: its nodes wait for it as long. Zero: it is switched off.
+	Until time.Time `json:"until,omitzero"`
+}
 
 // JoinToken is a one-time permission to join and what became of it. One that has a text is good for whoever brings it; one that was made by
 // admitting a machine has a key, no text and no hash, so that orchestrators of version 0.1 take nothing for it.

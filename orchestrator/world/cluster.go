@@ -1,7 +1,12 @@
 package world
 
 import (
+	"fmt"
+	"slices"
+	"time"
+
 	"hardnode.dev/internal/build"
+	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/store"
 )
@@ -19,7 +24,20 @@ func (w World) Installation() operator.Cluster {
 	out := operator.Cluster{ID: c.ID, Name: c.Name, Domain: c.Domain, Version: build.Version, Now: w.Now,
 		Hosts: map[string]int{}, Environments: map[string]int{}}
 	if w.sees(ofHosts) {
-		out.License, out.Alarms, out.GossipKey = w.License, w.Alarms, w.Rotation
+		out.License, out.Alarms, out.GossipKey = w.License, slices.Concat(w.Alarms, w.overdue()), w.Rotation
 	}
 	return out
+}
+
+// overdue are the hosts that were ordered to reboot and are not back in time.
+func (w World) overdue() (alarms []string) {
+	for id, l := range store.Leaves.Refs(w.View) {
+		if l.Until.IsZero() || w.Now.Before(l.Until) || w.Answers(wire.HostID(id)) {
+			continue
+		}
+		h, _ := store.Hosts.Get(w.View, id)
+		alarms = append(alarms, fmt.Sprintf("host %s was ordered to reboot by %s, and is not back: it was expected until %s", h.Name, l.By,
+			l.Until.UTC().Format(time.RFC3339)))
+	}
+	return alarms
 }

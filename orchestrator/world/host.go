@@ -92,6 +92,9 @@ func (w World) host(h store.Host) operator.Host {
 		shown := c.HostCordon
 		out.Cordon = &shown
 	}
+	if l := store.Leaves.Find(w.View, string(h.ID)); l != nil {
+		out.Leaving = &operator.HostLeave{What: l.What(), By: l.By, Reason: l.Reason, Boot: l.Boot, At: l.At, Until: l.Until}
+	}
 	for _, b := range h.More {
 		out.MoreBlocks = append(out.MoreBlocks, b.String())
 	}

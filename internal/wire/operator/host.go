@@ -40,6 +40,7 @@ type Host struct {
 	Reason     string      `json:"reason,omitempty"`
 	Unlicensed string      `json:"unlicensed,omitempty" doc:"Why nothing new is placed here; nothing running is ever stopped for it"`
 	Cordon     *HostCordon `json:"cordon,omitempty" doc:"It takes no new nodes; what runs on it goes on"`
+	Leaving    *HostLeave  `json:"leaving,omitempty" doc:"It was ordered to leave its machine, and is not back"`
 	Underlay   string      `json:"underlay"`
 	Block      string      `json:"block" doc:"Container addresses that live here"`
 	MoreBlocks []string    `json:"moreBlocks,omitempty" doc:"Further ones, given when the addresses of the first are used"`

@@ -3,6 +3,7 @@ package operator
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"hardnode.dev/internal/wire"
 )
@@ -10,6 +11,18 @@ import (
 // LeaveHost orders a host to leave its machine.
 type LeaveHost struct {
 	Reason string `json:"reason,omitempty" maxLength:"200" doc:"Why, in one line: it is recorded, and shown when the host is back"`
+	// WithinSec is how long a host that boots anew is waited for.
+	WithinSec int64 `json:"withinSec,omitempty" minimum:"0" maximum:"7200" doc:"How long a host that boots anew may take: its nodes wait for it as long; 0 is 5 minutes and the time that its containers have to stop"`
+}
+
+// HostLeave is that a host was ordered to leave its machine, until it is back in another boot.
+type HostLeave struct {
+	What   string    `json:"what" enum:"reboot,poweroff"`
+	By     string    `json:"by"`
+	Reason string    `json:"reason,omitempty"`
+	Boot   string    `json:"boot" doc:"The boot that ends"`
+	At     time.Time `json:"at"`
+	Until  time.Time `json:"until,omitzero" doc:"When a host that boots anew is expected back; its nodes wait for it as long"`
 }
 
 // LeavingHost is a host that has begun to leave its machine.

@@ -15,8 +15,8 @@ const Drain = "host.drain"
 func DrainRefusal(h store.Host, holder *store.Operation, object string) *operator.Problem {
 	switch {
 	case h.Role != host.RoleUser:
-		return operator.NewProblem(operator.Denied, object, "it is of role "+string(h.Role)+": no node of a user is on it, and what is does "+
-			"not leave it", "to keep new nodes off it: hnctl host cordon "+h.Name)
+		return operator.NewProblem(operator.Denied, object, "it is of role "+string(h.Role)+": no node of a user is on it, and what is "+
+			"does not leave it", "to keep new nodes off it: hnctl host cordon "+h.Name)
 	case holder != nil:
 		return operator.NewProblem(operator.Conflict, object, fmt.Sprintf("operation %s (%s) is at work on it", holder.ID, holder.Kind),
 			"wait for it: hnctl op watch "+string(holder.ID))

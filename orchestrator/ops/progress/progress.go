@@ -80,8 +80,8 @@ func nextOf(op store.Operation) string {
 			"try again with hnctl env start %[1]s, or delete it; else it is removed in a week", op.Env)
 	case op.Kind == Drain:
 		name := strings.TrimPrefix(op.Object, "hosts/")
-		return fmt.Sprintf("what still runs there goes on; see hnctl host drain %s --dry-run, then drain it again or hnctl host uncordon %[1]s",
-			name)
+		return fmt.Sprintf("what still runs there goes on; see hnctl host drain %s --dry-run, then drain it again, or "+
+			"hnctl host uncordon %[1]s", name)
 	case op.Kind == "env.stop", op.Kind == "env.delete":
 		command := strings.Replace(op.Kind, ".", " ", 1)
 		return fmt.Sprintf("it goes on by itself; see hnctl env show %s, or watch it again: hnctl %s %[1]s", op.Env, command)

@@ -40,7 +40,8 @@ func (f *fake) draining(mux *http.ServeMux) {
 		nodes := []operator.DrainNode{{CTID: 101, Env: "hello", Layer: "cp", Way: operator.WayReplace, HostName: "host-2", Why: "best fit"},
 			{CTID: 102, Env: "shop", Layer: "sqldb", Way: operator.WayStop, Why: "it has a volume"}}
 		if name == "infra-1" && !in.Stop {
-			nodes = append(nodes, operator.DrainNode{CTID: 103, Env: "big", Layer: "cp", Way: operator.WayStuck, Why: "no other host takes it"})
+			nodes = append(nodes, operator.DrainNode{CTID: 103, Env: "big", Layer: "cp", Way: operator.WayStuck,
+				Why: "no other host takes it"})
 		}
 		p := operator.Stuck(name, nodes)
 		switch {

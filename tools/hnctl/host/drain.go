@@ -17,11 +17,11 @@ func hostDrain(a *app.App) *cobra.Command {
 	var dry, noWait bool
 	c := &cobra.Command{
 		Use: "drain HOST", Short: "Cordon a host and empty it of users' nodes", Args: cobra.ExactArgs(1),
-		Long: "Cordons a host and has its nodes leave it. A node without volumes is made anew elsewhere, and goes once the new one runs: one " +
-			"of a\nlayer at a time. When all of them have left, the others are stopped where they are, and are started again when the host " +
-			"is\nuncordoned. What no other host takes keeps the drain from beginning; with --stop it is stopped too. See what becomes of " +
-			"each node\nwith --dry-run. The host stays as it is then, through reboots, until: hnctl host uncordon HOST. Cancelling the drain\n" +
-			"(hnctl op cancel) starts what it stopped; what runs elsewhere by then stays there.",
+		Long: "Cordons a host and has its nodes leave it. A node without volumes is made anew elsewhere, and goes once the new one " +
+			"runs: one of\na layer at a time. When all of them have left, the others are stopped where they are, and are started again " +
+			"when the host is\nuncordoned. What no other host takes keeps the drain from beginning; with --stop it is stopped too. See " +
+			"what becomes of each\nnode with --dry-run. The host stays as it is then, through reboots, until: hnctl host uncordon HOST. " +
+			"Cancelling the drain\n(hnctl op cancel) starts what it stopped; what runs elsewhere by then stays there.",
 		Example: "  hnctl host drain host-1 --dry-run\n  hnctl host drain host-1 --reason 'memory module fails'",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path := "/hosts/" + url.PathEscape(args[0]) + "/drain"

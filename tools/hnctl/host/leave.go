@@ -19,6 +19,7 @@ import (
 func hostLeave(a *app.App, powerOff bool) *cobra.Command {
 	var want operator.LeaveHost
 	var noWait bool
+	var within time.Duration
 	verb, short, path := "reboot", "Stop a host's containers and boot it anew", "/reboot"
 	if powerOff {
 		verb, short, path = "shutdown", "Stop a host's containers and switch it off", "/shutdown"
@@ -44,6 +45,9 @@ func hostLeave(a *app.App, powerOff bool) *cobra.Command {
 					return err
 				}
 			}
+			if want.WithinSec = int64(within / time.Second); within < 0 || within > 0 && want.WithinSec == 0 || within > 2*time.Hour {
+				return app.Usage(cmd, "--within %s: want from 1s to 2h, such as 10m", within)
+			}
 			var leaving operator.LeavingHost
 			if err := a.Call(cmd.Context(), http.MethodPost, "/hosts/"+url.PathEscape(string(h.ID))+path, want, &leaving); err != nil {
 				return err
@@ -58,6 +62,9 @@ func hostLeave(a *app.App, powerOff bool) *cobra.Command {
 	c.Flags().StringVar(&want.Reason, "reason", "", "why, in one line: it is recorded")
 	c.Flags().BoolVarP(&a.Yes, "yes", "y", false, "don't ask")
 	app.NoWaitFlag(c, &noWait)
+	if !powerOff {
+		c.Flags().DurationVar(&within, "within", 0, "how long its nodes wait for it; 0 is 5 minutes and the time they have to stop")
+	}
 	return c
 }
 
