@@ -17,7 +17,6 @@ import (
 	"runtime/debug"
 
 	"hardnode.dev/agent/apply"
-	"hardnode.dev/agent/consoleapi"
 	"hardnode.dev/agent/container"
 	"hardnode.dev/agent/desired"
 	"hardnode.dev/agent/facts"
@@ -38,13 +37,15 @@ func main() {
 	state := flag.String("state", boot.StateDir, "folder of durable state")
 	data := flag.String("data", boot.DataDir, "folder of containers, volumes and images")
 	verbose := flag.Bool("verbose", false, "log details")
+	setup := flag.Bool("setup", false, "serve the terminals of a host that has no configuration yet, and nothing else")
 	flag.Parse()
 	log := logging.New(os.Stderr, "agent", map[bool]slog.Level{true: slog.LevelDebug}[*verbose])
 	debug.SetGCPercent(50) // an agent lives on every host: give memory back early rather than save CPU
 	debug.SetMemoryLimit(64 << 20)
 	ctx, stop := run.UntilSignal(context.Background())
 	defer stop()
-	if err := serve(ctx, log, *state, *data); err != nil {
+	work := map[bool]func(context.Context, *slog.Logger, string, string) error{false: serve, true: serveSetup}[*setup]
+	if err := work(ctx, log, *state, *data); err != nil {
 		log.Error("agent ends", logging.Err, err)
 		os.Exit(1)
 	}
@@ -91,7 +92,6 @@ func serve(ctx context.Context, log *slog.Logger, state, data string) error {
 		MHz: a.figures.Load().capacity.MHz, Log: log})
 	api := localapi.Options{Status: a.status, Exec: a.runtime.Exec, Logs: a.runtime.Logs, Collect: a.apply.Collect, Show: a.show,
 		Install: a.install, Slots: a.slots, Log: log}
-
 	log.Info("agent starts", "version", build.Version, "boot", a.boot, "code", a.link.Status().Code)
 	work, end := context.WithCancel(context.WithoutCancel(ctx))
 	err = run.Group(work, log,
@@ -105,7 +105,7 @@ func serve(ctx context.Context, log *slog.Logger, state, data string) error {
 		run.Task{Name: "identity", Run: identities.Run},
 		run.Task{Name: "dns", Run: dns.Run},
 		run.Task{Name: "api", Run: func(ctx context.Context) error { return localapi.Serve(ctx, api) }},
-		run.Task{Name: "console", Run: func(ctx context.Context) error { return consoleapi.Serve(ctx, a.terminal()) }},
+		run.Task{Name: "console", Run: a.serveTerminals},
 		run.Task{Name: "clock", Run: clock.Keep},
 		run.Task{Name: "slots", Run: a.slots.Run},
 		run.Task{Name: "hints", Run: a.forwardHints},

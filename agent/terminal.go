@@ -18,6 +18,9 @@ import (
 	"hardnode.dev/internal/wire/host"
 )
 
+// serveTerminals serves the program at the host's terminals until ctx ends.
+func (a *agent) serveTerminals(ctx context.Context) error { return consoleapi.Serve(ctx, a.terminal()) }
+
 // terminal is what the program at the host's terminals is given.
 func (a *agent) terminal() consoleapi.Options {
 	return consoleapi.Options{Status: a.status, Host: a.machine, Network: a.networkNow, Containers: a.containers, Install: a.install.Status,

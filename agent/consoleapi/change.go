@@ -2,10 +2,12 @@ package consoleapi
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"hardnode.dev/internal/logging"
@@ -35,7 +37,8 @@ var changes = []row{
 	{"POST /v1/containers/{ctid}/restart", "container restart", false, restart},
 	{"POST /v1/slots", "slots", false, changeSlots},
 	{"POST /v1/install", "install", true, startInstall},
-	{"POST /v1/leave", "leave", false, leave},
+	{"POST /v1/leave", "leave", true, leave},
+	{"POST /v1/activate", "activate", true, activate},
 	{"POST /v1/network/try", "network try", true, tryNetwork},
 	{"POST /v1/network/confirm", "network confirm", true, endTrial("confirm")},
 	{"POST /v1/network/revert", "network revert", true, endTrial("revert")},
@@ -100,7 +103,7 @@ func statusOf(err error) int {
 		return http.StatusUnauthorized
 	case errors.As(err, &early):
 		return http.StatusTooManyRequests
-	case errors.Is(err, errNone), errors.Is(err, errNotNeeded):
+	case errors.Is(err, errNone), errors.Is(err, errNotNeeded), errors.Is(err, errFresh):
 		return http.StatusForbidden
 	case errors.As(err, &bad):
 		return http.StatusBadRequest
@@ -147,6 +150,30 @@ func startInstall(ctx context.Context, o Options, r *http.Request, _ string) (an
 		return nil, err
 	}
 	return o.StartInstall(ctx, want.Spec)
+}
+
+// errToken is what is said to a join token: it is a part of an activation only.
+var errToken = errors.New("that is a join token alone, which does not say where its cluster is; want the line that " +
+	"`hnctl host config line FILE` makes of the whole configuration")
+
+func activate(ctx context.Context, o Options, r *http.Request, _ string) (any, error) {
+	var want console.Activate
+	if err := decode(r, &want); err != nil {
+		return nil, err
+	}
+	text := want.Text.Reveal()
+	coded, ok := strings.CutPrefix(text, console.ActivationPrefix)
+	if strings.HasPrefix(text, "hn1.") {
+		return nil, badRequest{errToken}
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(coded)
+	if !ok || err != nil || len(raw) == 0 {
+		return nil, badRequest{errors.New("want the line that `hnctl host config line FILE` makes; this one was cut, or is another")}
+	}
+	if o.Activate == nil {
+		return nil, errors.New("this host has a configuration already; reset it first, or change the configuration where it lies")
+	}
+	return o.Activate(ctx, raw)
 }
 
 func tryNetwork(ctx context.Context, o Options, r *http.Request, _ string) (any, error) {

@@ -49,6 +49,8 @@ type Options struct {
 	ChangeSlots  func(context.Context, slots.Request) (slots.Status, error)
 	StartInstall func(context.Context, install.Spec) (install.Status, error)
 	Leave        func(context.Context, upkeep.Leave) error
+	// Activate gives a host that waits for its configuration one.
+	Activate func(context.Context, []byte) (console.Activated, error)
 	// ChangeNetwork has netd try a network, or confirm or revert what it tries.
 	ChangeNetwork func(ctx context.Context, how string, t *boot.NetworkTrial) (boot.NetworkStatus, error)
 

@@ -37,6 +37,9 @@ func options() Options {
 		StartInstall: func(_ context.Context, s install.Spec) (install.Status, error) {
 			return install.Status{}, errors.New("the disk " + s.Disk.Path + " is the boot medium")
 		},
+		Activate: func(_ context.Context, raw []byte) (console.Activated, error) {
+			return console.Activated{Name: string(raw), Kept: "nowhere"}, nil
+		},
 		ChangeNetwork: func(_ context.Context, how string, n *boot.NetworkTrial) (boot.NetworkStatus, error) {
 			if (how == "try") != (n != nil) {
 				return boot.NetworkStatus{}, errors.New(how)
@@ -162,6 +165,11 @@ func TestChanges(t *testing.T) {
 		{"POST", "/v1/network/try", `{}`, 400, "network"},
 		{"POST", "/v1/network/confirm", `{}`, 200, `"kept":true`},
 		{"POST", "/v1/network/revert", ``, 200, `"confirmed"`},
+		{"POST", "/v1/activate", `{"text":"hnc1.bmFtZTogYQ"}`, 200, `{"name":"name: a","kept":"nowhere"}`},
+		{"POST", "/v1/activate", `{"text":"hnc1.bmFtZTogYQ=="}`, 400, "was cut, or is another"},
+		{"POST", "/v1/activate", `{"text":"hnc1."}`, 400, "was cut, or is another"},
+		{"POST", "/v1/activate", `{"text":"bmFtZTogYQ"}`, 400, "was cut, or is another"},
+		{"POST", "/v1/activate", `{"text":"hn1.00000000.00000000000000000000000000000000"}`, 400, "a join token alone"},
 		{"POST", "/v1/leave", `{"reason":"new disk"}`, 200, "{}"},
 		{"GET", "/v1/containers/101/log", "", 200, "hello\n"},
 		{"GET", "/v1/containers/5/log", "", 404, "does not exist"},

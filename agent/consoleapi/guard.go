@@ -48,6 +48,7 @@ var (
 	errWrong  = errors.New("that is not the console's password")
 	errNone   = errors.New("this host's configuration has no console.password, so nothing can be changed at its terminals; " +
 		"`hnctl host config password` makes one")
+	errFresh     = errors.New("this host has no configuration yet, so that is not for it; it can be activated, installed and rebooted")
 	errNotNeeded = errors.New("this host has no configuration yet, and asks for no password")
 )
 
@@ -136,6 +137,8 @@ func (g *Guard) Allow(id string, fresh bool) (tty string, err error) {
 		return "", err
 	case !configured && fresh:
 		return "of a host without a configuration", nil
+	case !configured:
+		return "", errFresh
 	case configured && kept == "":
 		return "", errNone
 	}

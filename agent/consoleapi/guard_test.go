@@ -96,7 +96,7 @@ func TestWithoutPassword(t *testing.T) {
 	if _, err := g.Allow("", true); err != nil {
 		t.Errorf("unconfigured: %v", err)
 	}
-	if _, err := g.Allow("", false); !errors.Is(err, errLocked) {
+	if _, err := g.Allow("", false); !errors.Is(err, errFresh) {
 		t.Errorf("unconfigured, what is not for it: %v", err)
 	}
 	g.Password = func() (string, bool, error) { return "", false, errors.New("the disk broke") }

@@ -27,6 +27,7 @@ type Options struct {
 	Root   string // "/" but in tests: what /sys, /dev and /proc are below
 	State  string // the folder of STATE that the installed disk begins with; "": it begins with none
 	Config string // the configuration's text as it was found: it goes onto the ESP; "": there is none
+	Early  bool   // the host has no configuration and no DATA yet
 	Bundle string // the Day-0 bundle's file, if there is one
 	// Reboot asks for the reboot that ends an installation.
 	Reboot func(reason string) error

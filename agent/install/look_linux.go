@@ -32,7 +32,7 @@ func (i *Installer) look(want install.Spec) (m pick.Machine, found []pick.Found,
 		return m, nil, err
 	}
 	m.UEFI = i.vars().There()
-	m.InMemory = inMemory(i.o.Root)
+	m.InMemory = i.o.Early || inMemory(i.o.Root)
 	m.Installed = installedOn(i.o.Root)
 	partition := i.vars().Partition()
 	medium := ""

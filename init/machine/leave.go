@@ -102,6 +102,7 @@ func (m *Machine) unwind(l Leave) {
 		m.con.Line("say that the machine is being left: %v", err)
 	}
 	m.left(l, false)
+	m.stop(setup.Name)
 	m.stop("agent") // it stops the containers first, each in its own way
 	m.stopContainers()
 	m.stop("spawner")

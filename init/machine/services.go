@@ -31,6 +31,16 @@ var services = map[string]supervise.Service{
 		StopMost: boot.StopContainers + 20*time.Second, MemoryMin: 48 << 20, CPUWeight: 1000},
 }
 
+// setup is the agent of a host without a configuration: it serves the program at the terminals, by which the host may be given one.
+var setup = supervise.Service{Name: "setup", Argv: []string{programs + "agent", "-setup"}, Stop: 5 * time.Second}
+
+// showSetup starts setup once a host has waited for its configuration for a while.
+func (m *Machine) showSetup(waited time.Duration) {
+	if waited > consolePatience && m.services[setup.Name] == nil {
+		m.services[setup.Name] = m.sup.Keep(context.Background(), setup) // stopped when there is a configuration, or by end
+	}
+}
+
 // start keeps one service, if the image carries it.
 func (m *Machine) start(name string) (*supervise.Handle, error) {
 	s := services[name]
@@ -93,9 +103,11 @@ func (m *Machine) stepConfig(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if !m.await(ctx, netd, 0, func() { m.setProblem(netd.Words()) }) {
+	began := sys.Uptime()
+	if !m.await(ctx, netd, 0, func() { m.setProblem(netd.Words()); m.showSetup(sys.Uptime() - began) }) {
 		return "", ctx.Err()
 	}
+	m.stop(setup.Name)
 	m.setProblem("")
 	raw, err := os.ReadFile(boot.ConfigFile)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"net/http"
@@ -13,6 +14,8 @@ import (
 	"time"
 
 	"hardnode.dev/init/netd/link"
+	"hardnode.dev/init/netd/settle"
+	"hardnode.dev/init/netd/source"
 	"hardnode.dev/init/netd/trial"
 	"hardnode.dev/internal/run/listen"
 	"hardnode.dev/internal/wire/boot"
@@ -25,36 +28,70 @@ var errEarly = errors.New("there is no configuration yet, so there is no network
 // maxBody is the most that is read of a request, in bytes.
 const maxBody = 64 << 10
 
-// serve opens the socket for the host's own programs. ready says who keeps the network in force, once there is a configuration.
-func serve(links *link.Set) (api func(context.Context) error, ready func(*trial.Keeper), err error) {
-	if err := os.Remove(boot.NetdSocket); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, fmt.Errorf("listen: %w", err)
+// errLate is what is said to a configuration that comes when there is one.
+var errLate = errors.New("this host has a configuration already; another one counts from the next boot on")
+
+// api is what the host's own programs are given.
+type api struct {
+	links  *link.Set
+	typed  chan source.Document         // configurations for a host that waits for one
+	keeper atomic.Pointer[trial.Keeper] // of the network in force; nil before there is a configuration
+}
+
+// open opens the socket.
+func (a *api) open(path string) (serve func(context.Context) error, err error) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("listen: %w", err)
 	}
-	l, err := net.Listen("unix", boot.NetdSocket)
+	l, err := net.Listen("unix", path)
 	if err != nil {
-		return nil, nil, fmt.Errorf("listen: %w", err)
+		return nil, fmt.Errorf("listen: %w", err)
 	}
-	if err := os.Chmod(boot.NetdSocket, 0o600); err != nil {
+	if err := os.Chmod(path, 0o600); err != nil {
 		l.Close()
-		return nil, nil, fmt.Errorf("listen: %w", err)
+		return nil, fmt.Errorf("listen: %w", err)
 	}
-	var keeper atomic.Pointer[trial.Keeper]
-	s := &http.Server{Handler: handler(links, keeper.Load), ReadTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second,
-		IdleTimeout: time.Minute, MaxHeaderBytes: 8 << 10}
+	s := &http.Server{Handler: a.handler(), ReadTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute,
+		MaxHeaderBytes: 8 << 10}
 	return func(ctx context.Context) error {
 		if err := listen.Until(ctx, s, 0, func() error { return s.Serve(l) }); err != nil {
 			return fmt.Errorf("serve: %w", err)
 		}
 		return nil
-	}, keeper.Store, nil
+	}, nil
 }
 
-func handler(links *link.Set, keeper func() *trial.Keeper) http.Handler {
+// configured takes a configuration that somebody typed: it is checked, and unless that is all that is asked for, used.
+func (a *api) configured(w http.ResponseWriter, r *http.Request) {
+	raw, err := io.ReadAll(io.LimitReader(r.Body, maxBody))
+	doc := source.Document{Name: "terminal", YAML: raw}
+	if err == nil && a.keeper.Load() != nil {
+		err = errLate
+	}
+	var c boot.HostConfig
+	if err == nil {
+		c, err = settle.Check(doc)
+	}
+	if err == nil && r.URL.Query().Get("check") == "" {
+		select {
+		case a.typed <- doc:
+		default:
+			err = errLate
+		}
+	}
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusConflict)
+		return
+	}
+	answer(w, map[string]string{"name": c.Name})
+}
+
+func (a *api) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/links", func(w http.ResponseWriter, _ *http.Request) { answer(w, links.Status()) })
+	mux.HandleFunc("GET /v1/links", func(w http.ResponseWriter, _ *http.Request) { answer(w, a.links.Status()) })
 	network := func(do func(*trial.Keeper, *http.Request) error) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
-			k, err := keeper(), errEarly
+			k, err := a.keeper.Load(), errEarly
 			if k != nil {
 				err = do(k, r)
 			}
@@ -65,6 +102,7 @@ func handler(links *link.Set, keeper func() *trial.Keeper) http.Handler {
 			answer(w, k.Status())
 		}
 	}
+	mux.HandleFunc("POST /v1/config", a.configured)
 	mux.HandleFunc("GET /v1/network", network(func(*trial.Keeper, *http.Request) error { return nil }))
 	mux.HandleFunc("POST /v1/network/confirm", network(func(k *trial.Keeper, _ *http.Request) error { return k.Confirm() }))
 	mux.HandleFunc("POST /v1/network/revert", network(func(k *trial.Keeper, _ *http.Request) error { return k.Revert() }))

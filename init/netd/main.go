@@ -18,6 +18,7 @@ import (
 	"hardnode.dev/init/netd/link"
 	"hardnode.dev/init/netd/settle"
 	"hardnode.dev/init/netd/sntp"
+	"hardnode.dev/init/netd/source"
 	"hardnode.dev/init/netd/trial"
 	"hardnode.dev/init/sys"
 	"hardnode.dev/internal/build"
@@ -40,21 +41,29 @@ func main() {
 
 func netd(ctx context.Context, log *slog.Logger) error {
 	links := &link.Set{Log: log, ResolvConf: resolvConf}
+	a := &api{links: links, typed: make(chan source.Document, 1)}
+	serve, err := a.open(boot.NetdSocket)
+	if err != nil {
+		return err
+	}
+	return run.Group(ctx, log,
+		run.Task{Name: "api", Run: serve}, // from the start: a host without a configuration is given one by it
+		run.Task{Name: "host", Run: func(ctx context.Context) error { return host(ctx, log, links, a) }},
+	)
+}
+
+// host finds the configuration and keeps what it says.
+func host(ctx context.Context, log *slog.Logger, links *link.Set, a *api) error {
+	config, err := configure(ctx, log, a.typed)
+	if err != nil {
+		return err
+	}
 	kept := &keeper{log: log, links: links}
-	api, ready, err := serve(links)
-	if err != nil {
-		return err
-	}
-	config, err := configure(ctx, log)
-	if err != nil {
-		return err
-	}
-	tried := &trial.Keeper{Config: config.Network, Doc: trial.Document(boot.NetworkFile), State: stateMounted,
-		Use: kept.use, Log: log}
+	tried := &trial.Keeper{Config: config.Network, Doc: trial.Document(boot.NetworkFile), State: stateMounted, Use: kept.use, Log: log}
 	if err := kept.begin(ctx, tried.Start()); err != nil {
 		return err
 	}
-	ready(tried)
+	a.keeper.Store(tried)
 	if _, err := daemon.SdNotify(false, "READY=1\nSTATUS=host "+config.Name+", role "+string(config.Role)); err != nil {
 		return fmt.Errorf("tell init: %w", err)
 	}
@@ -65,17 +74,17 @@ func netd(ctx context.Context, log *slog.Logger) error {
 		run.Task{Name: "time", Run: func(ctx context.Context) error {
 			return sntp.Keep(ctx, log, config.Network.NTP, build.When(), sys.SetClock, wallclock.Confirm)
 		}},
-		run.Task{Name: "api", Run: api},
 	)
 }
 
 // configure returns the configuration this boot settled on, or settles on one and writes it down.
-func configure(ctx context.Context, log *slog.Logger) (boot.HostConfig, error) {
+func configure(ctx context.Context, log *slog.Logger, typed <-chan source.Document) (boot.HostConfig, error) {
 	config, found, err := settle.Earlier(boot.RunDir)
 	if err != nil || found {
 		return config, err
 	}
 	finder, done := finder(log)
+	finder.Typed = typed
 	config, doc, err := finder.Find(ctx)
 	done()
 	if err != nil {

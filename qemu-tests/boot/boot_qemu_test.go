@@ -232,6 +232,7 @@ func TestBadConfiguration(t *testing.T) {
 func TestNoConfiguration(t *testing.T) {
 	h := start(t, machine(t, harness.Dir(t), ""))
 	h.sees(`maintenance mode, code .*: no configuration found; give the host a volume labelled HARDNODE`)
+	h.activated(t)
 }
 
 // TestDiskWithData: a disk that holds something is named and left alone.

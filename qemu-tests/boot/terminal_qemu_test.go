@@ -3,6 +3,7 @@
 package boot
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"path/filepath"
@@ -185,4 +186,33 @@ func (h *host) screens(t *testing.T) {
 	}
 	level("3\t")
 	h.sees(`service console: ready`)
+}
+
+// activated gives a host that waits its configuration over the serial port; nothing of it asks for a password.
+func (h *host) activated(t *testing.T) {
+	h.sees(`service setup: ready`)
+	h.mark = h.VM.Console.Mark()
+	if err := h.VM.Console.Type("\r"); err != nil {
+		t.Fatal(err)
+	}
+	line := func(yaml string) string { return "activate hnc1." + base64.RawURLEncoding.EncodeToString([]byte(yaml)) }
+	for _, c := range []struct {
+		line, want string
+		exit       int
+	}{
+		{"status", "waiting for a configuration", 0},
+		{"storage", "/dev/vda", 0},
+		{"install --dry-run /dev/vda", "error: ", 1}, // a BIOS
+		{"activate hn1.00000000.00000000000000000000000000000000", "a join token alone", 2},
+		{line(config + "colour: red\n"), "terminal:8:1: ", 1},
+		{"slots rollback", "error: this host has no configuration yet, so that is not for it", 1},
+		{"login\rx", "error: this host has no configuration yet, and asks for no password", 1},
+		{line(config), "kept: nowhere (there is no volume labelled HARDNODE", 0},
+	} {
+		if lines := strings.Join(h.typed(t, c.line, c.exit), "\n"); !strings.Contains(lines, c.want) {
+			t.Errorf("%s: no %q in\n%s", c.line, c.want, lines)
+		}
+	}
+	h.up()
+	h.sees(`\[host-1\] .*\b10\.77\.0\.11\b`)
 }

@@ -59,6 +59,8 @@ func init() {
 			{"t", "boot the other once", func(m *model) tea.Cmd { return m.run("slots try") }},
 			{"b", "roll back", func(m *model) tea.Cmd { return m.run("slots rollback") }},
 			{"R", "reboot", func(m *model) tea.Cmd { return m.reason("reboot") }}}},
+		{"Activate", loadActivation, []key{
+			{"a", "paste an activation", func(m *model) tea.Cmd { return m.ask("activation: ", "", "activate ") }}}},
 		{"Support", loadText(
 			"The support bundle is what somebody who helps needs to see of this host:",
 			"its state, its logs, its configuration, without secrets, as a tar.gz.",
@@ -205,6 +207,15 @@ func loadSlots(ctx context.Context, m *model, c *content) {
 	if m.get(ctx, c, "/v1/slots", &st) {
 		c.body = view.Slots(st, time.Now(), Width)
 	}
+}
+
+func loadActivation(ctx context.Context, m *model, c *content) {
+	var a boot.AgentStatus
+	var h console.Host
+	if !m.get(ctx, c, "/v1/status", &a) || !m.get(ctx, c, "/v1/host", &h) {
+		return
+	}
+	c.body = view.Activation(a, h.Configured, Width)
 }
 
 func loadText(lines ...string) func(context.Context, *model, *content) {

@@ -154,6 +154,18 @@ func (a *at) sees(text string) {
 	}
 }
 
+// left waits until the screen was left, and returns what is to be done then.
+func (a *at) left() string {
+	a.Helper()
+	select {
+	case after := <-a.after:
+		return after
+	case <-time.After(20 * time.Second):
+		a.Fatalf("the screen is still there:\n%s", a.String())
+		return ""
+	}
+}
+
 func (a *at) types(keys string) {
 	a.Helper()
 	if _, err := io.WriteString(a.keys, keys); err != nil {
@@ -171,6 +183,7 @@ func answers() map[string]string {
 	return map[string]string{
 		"GET /v1/network": `{"links":[{"name":"up0","mac":"52:54:00:aa:00:01","up":true,"addresses":["10.0.0.2/24"]}],` +
 			`"confirmed":{"links":[{"name":"up0","mac":"52:54:00:aa:00:01","addresses":["10.0.0.2/24"]}]}}`,
+		"GET /v1/status":  `{"stage":"joined","link":"connected"}`,
 		"GET /v1/host":    `{"configured":true,"capacity":{"diskBytes":1073741824},"load":{"diskUsed":1048576}}`,
 		"GET /v1/install": `{"state":"none","disks":[{"path":"/dev/vda","bytes":1073741824,"holds":"NTFS"},{"path":"/dev/vdb","bytes":1,"holds":"nothing"}]}`,
 		"GET /v1/containers": `[{"ctid":101,"state":"running","env":"shop","hostname":"web-1"},` +
@@ -193,7 +206,7 @@ func TestPages(t *testing.T) {
 	a.sees("host-1: ACTIVE")
 	a.sees("host          host-1?[2J")
 	for keys, want := range map[string]string{"2": "> up0 52:54:00:aa:00:01 10.0.0.2/24", "3": "> /dev/vda", "4": "> 101     running",
-		"6": "a        committed", "7": "base64"} {
+		"6": "a        committed", "7": "This host is in its cluster", "8": "base64"} {
 		a.types(keys)
 		a.sees("[" + keys + " ")
 		a.sees(want)
@@ -211,7 +224,7 @@ func TestPages(t *testing.T) {
 	a.types("/\x15\ru")
 	a.sees("of the agent")
 	a.types("\t\x1b[D\x1b[C\x0cq")
-	if after := <-a.after; after != "" {
+	if after := a.left(); after != "" {
 		t.Errorf("after: %q", after)
 	}
 	if s := strings.TrimSpace(a.String()); s != "" {
@@ -263,10 +276,10 @@ func TestChanges(t *testing.T) {
 	a.sees("not done")
 	a.types("Rnew \"disk\"\r")
 	a.sees("done")
-	a.types("7")
-	a.sees("[7 ")
+	a.types("8")
+	a.sees("[8 ")
 	a.types("b")
-	if after := <-a.after; after != "support" {
+	if after := a.left(); after != "support" {
 		t.Errorf("after: %q", after)
 	}
 	a.mu.Lock()

@@ -1,12 +1,14 @@
 package talk
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
 	"time"
 
 	"hardnode.dev/agent/console/view"
+	"hardnode.dev/internal/secret"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/console"
 	"hardnode.dev/internal/wire/install"
@@ -78,4 +80,13 @@ func runPowerOff(ctx context.Context, s *Session, a args) error { return s.leave
 
 func (s *Session) leave(ctx context.Context, a args, off bool) error {
 	return s.change(ctx, "/v1/leave", console.Leave{PowerOff: off, Reason: strings.Join(a.words, " ")}, nil)
+}
+
+func runActivate(ctx context.Context, s *Session, a args) error {
+	var done console.Activated
+	if err := s.change(ctx, "/v1/activate", console.Activate{Text: secret.Text(a.words[0])}, &done); err != nil {
+		return err
+	}
+	s.show(a, done, []string{"host " + cmp.Or(done.Name, "without a name yet") + " has its configuration", "kept: " + done.Kept})
+	return nil
 }

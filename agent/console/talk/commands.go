@@ -49,6 +49,8 @@ func init() {
 		{name: "install", usage: "[DISK] [--wipe DISK] [--dry-run]", most: 1,
 			short: "put this host onto a disk; one that holds something is named again",
 			flags: []string{"wipe", "dry-run", "json"}, run: runInstall},
+		{name: "activate", usage: "LINE", least: 1, most: 1,
+			short: "give a host its configuration: the line of hnctl host config line", flags: js, run: runActivate},
 		{name: "reboot", usage: "[REASON]", short: "stop the containers and boot anew", most: -1, run: runReboot},
 		{name: "poweroff", usage: "[REASON]", short: "stop the containers and switch off", most: -1, run: runPowerOff},
 		{name: "login", short: "give the console's password, for ten minutes or until exit", run: runLogin},

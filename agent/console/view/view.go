@@ -129,6 +129,29 @@ func cause(b upkeep.Boot) string {
 	return out
 }
 
+// Activation is how far a host has come on its way into a cluster, and what is next.
+func Activation(a boot.AgentStatus, configured bool, width int) []string {
+	s := &sheet{width: width}
+	s.field("short code", cmp.Or(a.Code, "none before there is a configuration"))
+	s.field("stage", string(a.Stage))
+	s.field("cluster", string(a.Cluster))
+	s.gap()
+	next := "This host is in its cluster; there is nothing to activate."
+	switch {
+	case !configured:
+		next = "This host has no configuration. On a machine that has its file: hnctl host config line FILE; " +
+			"paste the line here, or behind the command activate."
+	case a.Link == boot.LinkWaiting:
+		next = "It waits to be admitted: compare the code with hnctl host waiting, then hnctl host admit CODE."
+	case a.Stage != boot.StageJoined:
+		next = "It has a configuration and joins; its problems are on the summary."
+	}
+	for _, l := range plain.Wrap(next, width) {
+		s.row("%s", l)
+	}
+	return s.lines
+}
+
 // Count says how many containers are in which state.
 func Count(cs []host.ContainerStatus) string {
 	if len(cs) == 0 {

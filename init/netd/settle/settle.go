@@ -22,7 +22,6 @@ import (
 
 	"hardnode.dev/init/netd/source"
 	"hardnode.dev/internal/keep"
-	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/document"
 	"hardnode.dev/internal/wire/host"
@@ -33,6 +32,8 @@ type Finder struct {
 	Local func() (source.Document, error)
 	// Remote is nil when the kernel command line names no URL; it may fail while the network is not there.
 	Remote func(ctx context.Context) (source.Document, error)
+	// Typed are documents that somebody typed at the host's terminal while it waited; whoever sends one has checked it (Check).
+	Typed <-chan source.Document
 	// Say shows one line to people, whenever it changes.
 	Say func(line string)
 	// Code tells this machine from others while it has no identity.
@@ -64,17 +65,29 @@ func (f Finder) Find(ctx context.Context) (boot.HostConfig, source.Document, err
 			said = line
 			f.Say(line)
 		}
-		if !run.Wait(ctx, f.Again) {
+		again := time.NewTimer(f.Again)
+		select {
+		case <-again.C:
+		case d := <-f.Typed:
+			again.Stop()
+			if c, err := Check(d); err == nil {
+				return c, d, nil
+			}
+		case <-ctx.Done():
+			again.Stop()
 			return boot.HostConfig{}, source.Document{}, ctx.Err()
 		}
 	}
 }
 
+// Check reads a document that was typed.
+func Check(d source.Document) (boot.HostConfig, error) { return document.HostConfig(d.Name, d.YAML) }
+
 // waiting is the line of maintenance mode.
 func (f Finder) waiting(err error) string {
 	if errors.Is(err, source.Nothing) {
-		return fmt.Sprintf("maintenance mode, code %s: %v; give the host a volume labelled HARDNODE with the file hardnode.yaml, or boot "+
-			"it with hardnode.config=URL", f.Code, err)
+		return fmt.Sprintf("maintenance mode, code %s: %v; give the host a volume labelled HARDNODE with the file hardnode.yaml, boot "+
+			"it with hardnode.config=URL, or press Enter and type activate", f.Code, err)
 	}
 	if errors.Is(err, source.Unread) {
 		return fmt.Sprintf("maintenance mode, code %s: %s", f.Code, oneLine(err.Error()))

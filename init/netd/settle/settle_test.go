@@ -28,6 +28,20 @@ func script(answers ...any) func() (source.Document, error) {
 	}
 }
 
+// TestTyped: what is typed while the host waits is its configuration, though a source has a bad one; what is not valid is not.
+func TestTyped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		typed := make(chan source.Document, 2)
+		f := Finder{Local: script("name: x"), Say: func(string) {}, Again: time.Hour, Typed: typed}
+		typed <- source.Document{Name: "terminal", YAML: []byte("colour: red")}
+		typed <- source.Document{Name: "terminal", YAML: []byte(good)}
+		c, d, err := f.Find(t.Context())
+		if err != nil || c.Name != "host-1" || d.Name != "terminal" {
+			t.Errorf("got %+v of %s, %v", c, d.Name, err)
+		}
+	})
+}
+
 func TestFindWaitsAndSaysWhyOnce(t *testing.T) {
 	for _, c := range []struct {
 		name    string

@@ -34,7 +34,7 @@ const (
 	SpawnerSocket = RunDir + "/spawner.sock" // agent ↔ spawner
 	AgentSocket   = RunDir + "/agent.sock"   // HTTP/JSON of the agent's own API (also on vsock port AgentVsockPort)
 	// HTTP/JSON of netd: GET /v1/links → []LinkStatus, GET /v1/network → NetworkStatus, POST /v1/network/try with a NetworkTrial, POST
-	// /v1/network/confirm, POST /v1/network/revert
+	// /v1/network/confirm, POST /v1/network/revert, POST /v1/config with a document (YAML) while there is none; ?check=1 only checks it
 	NetdSocket = RunDir + "/netd.sock"
 	// small, durable: identity, desired, init's boot count (on DATA's subvolume "state" when there is no STATE partition)
 	StateDir = "/state"

@@ -33,6 +33,20 @@ type Session struct {
 	ID string `json:"id"`
 }
 
+// Activate is the body of POST /v1/activate, of a host without a configuration; the answer is an Activated.
+type Activate struct {
+	Text secret.Text `json:"text"` // ActivationPrefix and the document of the configuration (YAML) in base64url without padding
+}
+
+// ActivationPrefix begins the line that a configuration is typed as: hnctl host config line makes it.
+const ActivationPrefix = "hnc1."
+
+// Activated is a host that has taken its configuration.
+type Activated struct {
+	Name string `json:"name"`
+	Kept string `json:"kept"` // where it lies for the next boot, or why it does not, for people
+}
+
 // Leave is the body of POST /v1/leave.
 type Leave struct {
 	PowerOff bool   `json:"powerOff,omitempty"`
