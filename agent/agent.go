@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -24,8 +25,10 @@ import (
 	"hardnode.dev/agent/hostlog"
 	"hardnode.dev/agent/install"
 	"hardnode.dev/agent/link"
+	"hardnode.dev/agent/localapi"
 	"hardnode.dev/agent/network"
 	"hardnode.dev/agent/slots"
+	"hardnode.dev/agent/syslog"
 	"hardnode.dev/internal/build"
 	"hardnode.dev/internal/identity"
 	"hardnode.dev/internal/logging"
@@ -52,6 +55,7 @@ type agent struct {
 	apply   *apply.Applier
 	install *install.Installer
 	slots   *slots.Keeper
+	export  *syslog.Export
 	hints   chan struct{}
 	figures atomic.Pointer[figures]
 }
@@ -134,6 +138,18 @@ func (a *agent) linkOptions(dir string, clock link.Clock) link.Options {
 		HostLogs: hostlog.Logs{}.Read, Leave: leaveMachine, Show: a.show, Install: a.install.Ask, Slots: a.slots.Ask, Boot: a.boot,
 		Version: build.Version, Underlay: a.underlay,
 		Hardware: a.facts.Hardware(), Machine: a.facts.Machine, Clock: clock, Log: a.log}
+}
+
+// localAPI is what this agent answers on its own socket.
+func (a *agent) localAPI() localapi.Options {
+	return localapi.Options{Status: a.status, Exec: a.runtime.Exec, Logs: a.runtime.Logs, Collect: a.apply.Collect, Show: a.show,
+		Install: a.install, Slots: a.slots, Log: a.log}
+}
+
+// logExport sends this host's logs to the log servers that its configuration names.
+func (a *agent) logExport() *syslog.Export {
+	return syslog.New(syslog.Options{Config: a.configuration, Name: func() string { return a.link.Status().Name },
+		Place: filepath.Join(boot.RunDir, "syslog.json"), Log: a.log})
 }
 
 func (a *agent) self() wire.HostID { return a.link.Status().Host }
@@ -266,7 +282,7 @@ func toldOf(addrs []netip.Addr) []netip.Addr { return addrs[:min(len(addrs), hos
 
 // problems are those of all parts.
 func (a *agent) problems(done apply.Report) []host.Problem {
-	ps := slices.Concat(a.link.Status().Problems, done.Problems)
+	ps := slices.Concat(a.link.Status().Problems, done.Problems, a.export.Problems())
 	for name, why := range a.links.Problems() {
 		ps = append(ps, host.Problem{Code: "unavailable", Object: "link " + name, Reason: why,
 			Next: "check the cable and the host configuration's network section"})

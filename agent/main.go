@@ -78,7 +78,7 @@ func serve(ctx context.Context, log *slog.Logger, state, data string) error {
 	dns := &names.Server{Addr: netip.AddrPortFrom(network.Gateway, 53).String(), Self: network.Gateway,
 		Upstream: func() []string { return names.Resolvers(filepath.Join(boot.RunDir, "resolv.conf"), network.Gateway) }, Log: log}
 	clock := &link.SystemClock{Path: filepath.Join(state, "clock"), Floor: build.When(), Log: log}
-	a.install, a.slots = a.installer(state), a.keeper(state)
+	a.install, a.slots, a.export = a.installer(state), a.keeper(state), a.logExport()
 	if a.link, err = link.New(a.linkOptions(filepath.Join(state, "identity"), clock)); err != nil {
 		return err
 	}
@@ -90,8 +90,7 @@ func serve(ctx context.Context, log *slog.Logger, state, data string) error {
 	a.apply = apply.New(apply.Options{Store: a.store, Runtime: a.runtime, Images: images, Network: a.network, Names: dns.Set,
 		Identity: identities.Socket, Forget: identities.Forget, Self: a.selfAndRole, Addrs: a.addrs, Pressure: a.facts.Pressure,
 		MHz: a.figures.Load().capacity.MHz, Log: log})
-	api := localapi.Options{Status: a.status, Exec: a.runtime.Exec, Logs: a.runtime.Logs, Collect: a.apply.Collect, Show: a.show,
-		Install: a.install, Slots: a.slots, Log: log}
+	api := a.localAPI()
 	log.Info("agent starts", "version", build.Version, "boot", a.boot, "code", a.link.Status().Code)
 	work, end := context.WithCancel(context.WithoutCancel(ctx))
 	err = run.Group(work, log,
@@ -109,6 +108,7 @@ func serve(ctx context.Context, log *slog.Logger, state, data string) error {
 		run.Task{Name: "clock", Run: clock.Keep},
 		run.Task{Name: "slots", Run: a.slots.Run},
 		run.Task{Name: "hints", Run: a.forwardHints},
+		run.Task{Name: "syslog", Run: a.export.Run},
 		run.Task{Name: "notify", Run: func(ctx context.Context) error {
 			return notify.run(ctx, a.apply.Alive, a.apply.First(), a.apply.Adopted)
 		}},

@@ -19,7 +19,7 @@ type words struct {
 
 func (w *words) close() {}
 
-func (w *words) more() (out []line, err error) {
+func (w *words) more() (out []Line, err error) {
 	if w.read {
 		return nil, nil
 	}
@@ -36,9 +36,9 @@ func (w *words) more() (out []line, err error) {
 		return nil, err
 	}
 	at := info.ModTime()
-	out = append(out, line{at, fmt.Appendf(nil, "what the kernel said last, found %s:", at.UTC().Format(time.RFC3339))})
+	out = append(out, Line{at, fmt.Appendf(nil, "what the kernel said last, found %s:", at.UTC().Format(time.RFC3339))})
 	for l := range bytes.Lines([]byte(upkeep.Printable(string(raw)))) {
-		out = append(out, line{at, bytes.TrimRight(l, "\n")})
+		out = append(out, Line{at, bytes.TrimRight(l, "\n")})
 	}
 	return out, nil
 }

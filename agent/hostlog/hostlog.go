@@ -27,23 +27,28 @@ type Logs struct {
 	Began func() time.Time // when the kernel started, by the wall clock; nil asks the kernel
 }
 
-// line is one line of a log. A line of a program that has no time of its own has that of the line before it.
-type line struct {
-	at   time.Time
-	text []byte
+// Line is one line of a log. A line of a program that has no time of its own has that of the line before it.
+type Line struct {
+	At   time.Time
+	Text []byte
 }
 
 // source is a log that can be read on.
 type source interface {
-	more() ([]line, error) // what came since the last call; the first gives all that is kept
+	more() ([]Line, error) // what came since the last call; the first gives all that is kept
 	close()
 }
 
 // followEvery is how often a follower looks for more.
 const followEvery = 200 * time.Millisecond
 
-// Read calls each with lines of the log that spec names, oldest first, until its end, or until ctx ends if it follows.
+// Read calls each with the texts of Lines.
 func (l Logs) Read(ctx context.Context, spec host.HostLogsSpec, each func([]byte) error) error {
+	return l.Lines(ctx, spec, func(x Line) error { return each(x.Text) })
+}
+
+// Lines calls each with lines of the log that spec names, oldest first, until its end, or until ctx ends if it follows.
+func (l Logs) Lines(ctx context.Context, spec host.HostLogsSpec, each func(Line) error) error {
 	if err := spec.Validate(); err != nil {
 		return err
 	}
@@ -57,12 +62,12 @@ func (l Logs) Read(ctx context.Context, spec host.HostLogsSpec, each func([]byte
 		if err != nil {
 			return fmt.Errorf("read log of %s: %w", spec.Unit, err)
 		}
-		lines = slices.DeleteFunc(lines, func(x line) bool { return x.at.Before(spec.Since) })
+		lines = slices.DeleteFunc(lines, func(x Line) bool { return x.At.Before(spec.Since) })
 		if first && spec.Tail > 0 {
 			lines = lines[max(0, len(lines)-spec.Tail):]
 		}
 		for _, x := range lines {
-			if err := each(x.text); err != nil {
+			if err := each(x); err != nil {
 				return err
 			}
 		}

@@ -155,7 +155,7 @@ func TestKmsg(t *testing.T) {
 		lines, err := k.more()
 		var got []string
 		for _, x := range lines {
-			got = append(got, string(x.text))
+			got = append(got, string(x.Text))
 		}
 		if s := strings.Join(got, "|"); err != nil || s != c.want {
 			t.Errorf("kernel %v: got %q, %v; want %q", c.kernel, s, err, c.want)

@@ -28,7 +28,7 @@ func openRecords(path string, unit host.Unit, began func() time.Time) (source, e
 
 func (k *records) close() { k.log.Close() }
 
-func (k *records) more() (out []line, err error) {
+func (k *records) more() (out []Line, err error) {
 	began := k.began()
 	err = k.log.Each(func(r kmsg.Record) {
 		k.gap = k.gap || r.Gap
@@ -39,9 +39,9 @@ func (k *records) more() (out []line, err error) {
 		at := began.Add(r.Since)
 		if k.gap {
 			k.gap = false
-			out = append(out, line{at, []byte("records before this were overwritten")})
+			out = append(out, Line{at, []byte("records before this were overwritten")})
 		}
-		out = append(out, line{at, append(at.UTC().AppendFormat(nil, stamp), text...)})
+		out = append(out, Line{at, append(at.UTC().AppendFormat(nil, stamp), text...)})
 	})
 	return out, err
 }

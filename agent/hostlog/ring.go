@@ -19,7 +19,7 @@ type ring struct {
 	old  bool      // the file before was read, or is behind us
 }
 
-func (r *ring) more() ([]line, error) {
+func (r *ring) more() ([]Line, error) {
 	if !r.old {
 		r.old = true
 		f, err := os.Open(r.path) // opened before the older one is read: if the files are turned in between, no line is missed
@@ -36,7 +36,7 @@ func (r *ring) more() ([]line, error) {
 		}
 		r.rest = before
 	}
-	var out []line
+	var out []Line
 	for {
 		if r.file != nil {
 			now, err := io.ReadAll(r.file)
@@ -93,7 +93,7 @@ func (r *ring) next() (*os.File, error) {
 }
 
 // lines takes the whole lines out of what was read.
-func (r *ring) lines() (out []line) {
+func (r *ring) lines() (out []Line) {
 	for {
 		i := bytes.IndexByte(r.rest, '\n')
 		if i < 0 {
@@ -105,7 +105,7 @@ func (r *ring) lines() (out []line) {
 		if t, ok := lineTime(text); ok {
 			r.last = t
 		}
-		out = append(out, line{r.last, text})
+		out = append(out, Line{r.last, text})
 	}
 }
 

@@ -7,7 +7,7 @@
 // Never: does I/O, or knows how a link is set up.
 //
 // History: 2026-11-22 version 1. 2026-11-26 HostConfig.Install. 2026-11-27 Status.Name, Status.TTYs and
-// Console.Password.
+// Console.Password. 2026-11-27 HostConfig.Log.
 package boot
 
 import (
@@ -63,6 +63,7 @@ type HostConfig struct {
 	Network Network   `json:"network" yaml:"network"`
 	Storage Storage   `json:"storage" yaml:"storage"`
 	Console Console   `json:"console" yaml:"console"`
+	Log     *Log      `json:"log,omitempty" yaml:"log,omitempty"`
 	// Install puts the system onto a disk, once; an installed host has the section too, and does nothing with it.
 	Install *install.Spec `json:"install,omitempty" yaml:"install,omitempty"`
 }

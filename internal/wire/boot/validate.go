@@ -47,6 +47,11 @@ func (c HostConfig) Validate() error {
 	if p := c.Console.Password; p != "" && !passwordForm.MatchString(p.Reveal()) {
 		return errors.New("console.password: is no kept password: want what `hnctl host config password` prints, never the password itself")
 	}
+	if c.Log != nil {
+		if err := c.Log.validate(); err != nil {
+			return fmt.Errorf("log.%w", err)
+		}
+	}
 	if c.Install != nil {
 		if err := c.Install.Validate(); err != nil {
 			return fmt.Errorf("install.%w", err)
