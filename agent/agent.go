@@ -31,6 +31,7 @@ import (
 	"hardnode.dev/agent/syslog"
 	"hardnode.dev/internal/build"
 	"hardnode.dev/internal/identity"
+	"hardnode.dev/internal/jerror"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire"
@@ -56,6 +57,7 @@ type agent struct {
 	install *install.Installer
 	slots   *slots.Keeper
 	export  *syslog.Export
+	errors  *jerror.Spool
 	hints   chan struct{}
 	figures atomic.Pointer[figures]
 }

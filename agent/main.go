@@ -78,7 +78,7 @@ func serve(ctx context.Context, log *slog.Logger, state, data string) error {
 	dns := &names.Server{Addr: netip.AddrPortFrom(network.Gateway, 53).String(), Self: network.Gateway,
 		Upstream: func() []string { return names.Resolvers(filepath.Join(boot.RunDir, "resolv.conf"), network.Gateway) }, Log: log}
 	clock := &link.SystemClock{Path: filepath.Join(state, "clock"), Floor: build.When(), Log: log}
-	a.install, a.slots, a.export = a.installer(state), a.keeper(state), a.logExport()
+	a.install, a.slots, a.export, a.errors = a.installer(state), a.keeper(state), a.logExport(), a.errorSpool(state)
 	if a.link, err = link.New(a.linkOptions(filepath.Join(state, "identity"), clock)); err != nil {
 		return err
 	}
@@ -108,13 +108,13 @@ func serve(ctx context.Context, log *slog.Logger, state, data string) error {
 		run.Task{Name: "clock", Run: clock.Keep},
 		run.Task{Name: "slots", Run: a.slots.Run},
 		run.Task{Name: "hints", Run: a.forwardHints},
-		run.Task{Name: "syslog", Run: a.export.Run},
+		run.Task{Name: "outward", Run: a.outward},
 		run.Task{Name: "notify", Run: func(ctx context.Context) error {
 			return notify.run(ctx, a.apply.Alive, a.apply.First(), a.apply.Adopted)
 		}},
 	)
 	if err != nil {
-		return fmt.Errorf("run: %w", err)
+		return a.fell(fmt.Errorf("run: %w", err))
 	}
 	return nil
 }

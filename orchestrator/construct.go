@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"hardnode.dev/internal/identity"
+	"hardnode.dev/internal/jerror"
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/run/listen"
 	"hardnode.dev/internal/wire"
@@ -116,6 +117,7 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 		return nil, err
 	}
 	o.license = &licensing.Keeper{Store: o.store, Root: s.LicenseKey, Key: key, Cluster: s.Cluster, Name: s.Name, Log: c.log, Now: time.Now}
+	o.license.Errors = &jerror.Spool{Path: filepath.Join(c.data, "errors.json")}
 	if s.JLS.Addr != "" {
 		o.license.JLS = licensing.NewClient(s.JLS, key)
 	}
@@ -140,7 +142,7 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 	desk := &enroll.Desk{Store: o.store, Authority: s.Authority, Names: s.OrchestratorSeed.Names, Log: c.log, Now: time.Now}
 	netboot := &pxe.Desk{Store: o.store, Releases: shelf, Pin: o.trust.Pin, Now: time.Now}
 	o.hosts = &hostapi.Server{Store: o.store, Fleet: o.fleet, Hub: hub, Routes: o.routes, Log: c.log,
-		Enroll: desk, Accepted: metrics.Accepted, Sums: s.Authority.Secret("sums of what hosts are told"),
+		Enroll: desk, Errors: o.license.Errors.Add, Accepted: metrics.Accepted, Sums: s.Authority.Secret("sums of what hosts are told"),
 		Unlicensed: o.loop.Unlicensed, Netboot: netboot, Release: shelf.Open}
 	o.api = &api.Server{Store: o.store, Ops: o.ops, Tokens: tokens, Audit: o.audit, World: o.seen, Hub: hub, Log: c.log,
 		License: o.license, Releases: shelf, Netboot: netboot, Enroll: desk, Guesses: guesses, RotateGossip: o.loop.RotateGossip,

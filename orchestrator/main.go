@@ -80,7 +80,7 @@ func serve(ctx context.Context, c config) error {
 		return fmt.Errorf("listen for hosts: %v", err)
 	}
 	c.log.Info("serving", "api", api.Addr().String(), "hosts", hosts.Addr().String(), logging.Took, time.Since(c.started))
-	return o.run(ctx, api, hosts)
+	return o.fell(o.run(ctx, api, hosts))
 }
 
 // run runs all parts until ctx ends or one of them fails.

@@ -14,6 +14,7 @@ import (
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/jls"
 	"hardnode.dev/internal/wire/neighbour"
 )
 
@@ -180,6 +181,16 @@ func (l *Link) Component(ctx context.Context, req host.ComponentRequest) (host.R
 	var reply host.RenewReply
 	_, err := l.ask(ctx, l.client.with.Load(), host.PathComponent, req, &reply)
 	return reply, err
+}
+
+// Errors gives the orchestrator errors of this host.
+func (l *Link) Errors(ctx context.Context, r jls.ErrorReport) error {
+	if l.holder.Get() == nil || l.client.with.Load() == nil {
+		return fmt.Errorf("this host has not joined yet")
+	}
+	var reply jls.ErrorsReply
+	_, err := l.ask(ctx, l.client.with.Load(), host.PathErrors, r, &reply)
+	return err
 }
 
 // ask sends the orchestrator a request and decodes its answer into reply.

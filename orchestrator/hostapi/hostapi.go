@@ -27,6 +27,7 @@ import (
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/jls"
 	"hardnode.dev/internal/wire/neighbour"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/internal/wire/waiting"
@@ -63,6 +64,7 @@ type Server struct {
 	// host's fsync.
 	Accepted interface{ Observe(seconds float64) }
 	Log      *slog.Logger
+	Errors   func(jls.ErrorReport) error // takes the errors of hosts in
 	// Sums is the key of the sums of what hosts are told (told.Book).
 	Sums []byte
 	// Spoken are the protocols that hosts are answered in; the zero value: host.Spoken.
@@ -104,6 +106,7 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("POST "+host.PathComponent, s.hosts(s.component))
 	mux.HandleFunc("GET "+host.PathAssigned, s.lasting(s.assigned))
 	mux.HandleFunc("POST "+host.PathReport, s.hosts(s.report))
+	mux.HandleFunc("POST "+host.PathErrors, s.hosts(s.errors))
 	mux.HandleFunc("GET "+host.PathSessions, s.lasting(s.sessions))
 	mux.HandleFunc("GET "+host.PathSession+"{id}", s.lasting(s.session))
 	mux.HandleFunc("GET "+host.PathRoutes, s.routes)
@@ -281,6 +284,28 @@ func (s *Server) component(w http.ResponseWriter, r *http.Request, h store.Host)
 		return
 	}
 	answer(w, reply)
+}
+
+// errors takes a host's errors in. Whose they are its certificate says.
+func (s *Server) errors(w http.ResponseWriter, r *http.Request, h store.Host) {
+	var rep jls.ErrorReport
+	err := read(w, r, maxReport, &rep)
+	if err == nil {
+		if wrong := rep.Validate(); wrong != nil {
+			err = operator.NewProblem(operator.Invalid, "body", wrong.Error(), "compare the versions of host and orchestrator")
+		}
+	}
+	for i := range rep.Errors {
+		rep.Errors[i].Host = h.ID
+	}
+	if err == nil {
+		err = s.Errors(rep)
+	}
+	if err != nil {
+		operator.WriteProblem(w, err)
+		return
+	}
+	answer(w, jls.ErrorsReply{Now: time.Now().UTC()})
 }
 
 // wait is how long a long poll may last.

@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"hardnode.dev/internal/jerror"
 	"hardnode.dev/internal/license"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run"
@@ -39,6 +40,7 @@ type Keeper struct {
 	Cluster wire.ClusterID
 	Name    string
 	JLS     *Client // nil: there is none
+	Errors  *jerror.Spool
 	Log     *slog.Logger
 	Now     func() time.Time
 
@@ -51,6 +53,7 @@ type Keeper struct {
 		asked   bool      // the JLS has been asked at all
 		seats   string    // what was reported last
 		over    time.Time // when to report seats again at the latest
+		errors  time.Time // when to tell of errors next
 		checked checked
 	}
 }
@@ -207,6 +210,9 @@ func (k *Keeper) Run(ctx context.Context) error {
 			logging.Or(k.Log).Error("licence can't be looked at", logging.Err, err)
 		}
 		if k.JLS != nil {
+			if err := k.tell(ctx); err != nil && ctx.Err() == nil {
+				logging.Or(k.Log).Info("errors wait for the JLS", logging.Err, err)
+			}
 			if err := k.talk(ctx); err != nil {
 				wait = run.Backoff(failures, 2*time.Second, 5*time.Minute, rand.Float64())
 				failures++

@@ -39,6 +39,8 @@ type server struct {
 		calls  []string
 		refuse string
 		seats  []jls.Seat
+		takes  bool // errors
+		errors []jls.JError
 	}
 }
 
@@ -115,6 +117,14 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		s.mu.seats = q.Hosts
 		json.NewEncoder(w).Encode(jls.SeatsReply{Allowed: 2, Used: len(q.Hosts), Now: time.Now()})
+	case jls.PathErrors:
+		q, err := jls.DecodeErrors(in.Body)
+		if err != nil || !s.mu.takes || in.Check(r.URL.Path, s.key) != nil {
+			operator.WriteProblem(w, operator.NewProblem(operator.NotFound, r.URL.Path, "there is no such path", ""))
+			return
+		}
+		s.mu.errors = append(s.mu.errors, q.Errors...)
+		json.NewEncoder(w).Encode(jls.ErrorsReply{Now: time.Now()})
 	}
 }
 

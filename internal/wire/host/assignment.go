@@ -33,6 +33,7 @@ const (
 	PathRenew     = "/host/v1/renew"      // POST RenewRequest → RenewReply; the last certificate, even an expired one
 	PathComponent = "/host/v1/component"  // POST ComponentRequest → RenewReply; a certificate for a jelastic container on this host
 	PathAssigned  = "/host/v1/assignment" // GET ?QUERY&wait=30s (Known.Query) → Assignment; long poll, 204 when nothing is newer
+	PathErrors    = "/host/v1/errors"     // POST jls.ErrorReport → jls.ErrorsReply
 	PathReport    = "/host/v1/report"     // POST Report → ReportReply; at least every ReportEvery: it renews the host's link
 	PathSessions  = "/host/v1/sessions"   // GET ?wait=30s → SessionRequest; long poll, 204 when nobody asks; before ProtocolSessions
 	PathSession   = "/host/v1/session/"   // GET + id: WebSocket the agent dials back (see Frame)

@@ -16,4 +16,7 @@ func TestGolden(t *testing.T) {
 	golden.Wire[Config](t, "config")
 	golden.Wire[Direct](t, "direct")
 	golden.Wire[DirectorReply](t, "director-reply")
+	golden.Wire[ErrorReport](t, "error-report")
+	golden.Wire[Errors](t, "errors")
+	golden.Wire[ErrorsReply](t, "errors-reply")
 }

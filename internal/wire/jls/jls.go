@@ -6,7 +6,7 @@
 // Out: valid values; an error naming the field and the rule it broke.
 // Never: does I/O, or verifies a licence (that is internal/license). It carries what is below and nothing else: no usage, no content.
 //
-// History: 2026-11-22 version 1.
+// History: 2026-11-22 version 1. 2026-11-27 Errors.
 package jls
 
 import (
