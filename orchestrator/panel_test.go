@@ -208,6 +208,12 @@ func TestPanelNotFound(t *testing.T) {
 	}
 	check("/panel/environments/hello", 200, `href="http://hello.demo.test/"`, "/panel/hosts/host1", "/panel/operations/op-")
 	check("/panel/hosts/host1", 200, "/panel/environments/hello", "10.77.0.11")
+	c.ok("POST", "/api/v1/hosts/host1/reboot", operator.LeaveHost{}, nil)
+	op := c.drain("host1", operator.DrainHost{Reason: "fan <fails>", Stop: true})
+	c.ended(op)
+	check("/panel/hosts/host1", 200, "EVACUATED", "REBOOTING", "cordoned by admin: fan &lt;fails&gt;")
+	check("/panel/operations", 200, "host.drain", `href="/panel/hosts/host1"`)
+	check("/panel/operations/"+string(op), 200, "host.drain", `href="/panel/hosts/host1"`)
 	check("/panel/environments/nope", 404, "Environment nope is not there", "/panel/environments")
 	check("/panel/hosts/nope", 404, "Host nope is not there", "All hosts")
 	check("/panel/operations/op-nope", 404, "Operation op-nope is not there", "/panel/operations")

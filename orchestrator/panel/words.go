@@ -110,6 +110,17 @@ func environmentOf(o operator.Operation) (string, bool) {
 	return strings.CutPrefix(o.Object, "environments/")
 }
 
+// hostOf is the host an operation works on.
+func hostOf(o operator.Operation) (string, bool) { return strings.CutPrefix(o.Object, "hosts/") }
+
+// leaving is what a host was ordered, as a badge.
+func leaving(l *operator.HostLeave) string {
+	if l.Until.IsZero() {
+		return "SWITCHED OFF"
+	}
+	return "REBOOTING"
+}
+
 // object is what an operation works on, in short.
 func object(o operator.Operation) string { return strings.TrimPrefix(o.Object, "environments/") }
 
