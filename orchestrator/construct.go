@@ -32,6 +32,7 @@ import (
 	"hardnode.dev/orchestrator/panel"
 	"hardnode.dev/orchestrator/pxe"
 	"hardnode.dev/orchestrator/releases"
+	"hardnode.dev/orchestrator/rollouts"
 	"hardnode.dev/orchestrator/seed"
 	"hardnode.dev/orchestrator/session"
 	"hardnode.dev/orchestrator/store"
@@ -148,6 +149,7 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 		License: o.license, Releases: shelf, Netboot: netboot, Enroll: desk, Guesses: guesses, RotateGossip: o.loop.RotateGossip,
 		Metrics: metrics.Handler(o.world, o.hosts.Held, o.fleet.Boots),
 		DryRun:  o.loop.DryRun, Leaving: o.loop.Leaving}
+	o.api.Rollouts = rollouts.New(o.store.View, o.trust, o.holder)
 	o.api.DeleteTemplate, o.api.CollectTemplates = o.templates.Delete, o.templates.Collect
 	if s.Registry != "" {
 		o.api.RefreshTemplates, o.api.Imports, o.api.LookImports = o.templates.Refresh, o.templates.Imports, o.templates.Look

@@ -26,6 +26,7 @@ var openPorts = []openPort{
 	{"tcp", 7444, true, "host API, mutual TLS (published likewise)"},
 	{"tcp", 7445, true, "registry (published likewise)"},
 	{"tcp", 7446, true, "JLS (published likewise)"},
+	{"tcp", 7447, true, "Patcher, mutual TLS (published likewise)"},
 	{"tcp", 80, true, "resolver, HTTP (published likewise)"},
 }
 

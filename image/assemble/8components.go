@@ -26,6 +26,7 @@ var components = []component{
 	{Name: "jls", Pkg: "jls"},
 	{Name: "orchestrator", Pkg: "orchestrator"},
 	{Name: "resolver", Pkg: "orchestrator/resolver"},
+	{Name: "patcher", Pkg: "orchestrator/patcher"},
 	{Name: "netboot", Pkg: "orchestrator/netboot", Loaders: true},
 }
 

@@ -61,6 +61,7 @@ type Server struct {
 	RotateGossip func(ctx context.Context, by string) error
 	Releases     Releases
 	Netboot      *pxe.Desk
+	Rollouts     Rollouts
 	Enroll       *enroll.Desk
 	Guesses      *authz.Guesses // slows down wrong tokens; nil: nobody does
 	Metrics      http.Handler   // of /metrics
@@ -162,16 +163,16 @@ func (s *Server) operations() {
 	serveWith(s, route{"removeHost", "DELETE", "/hosts/{host}",
 		"Remove a host that is off for good, by id or name; its nodes are made anew elsewhere", authz.Admin, 204}, s.removeHost)
 	serve(s, route{"rebootHost", "POST", "/hosts/{host}/reboot",
-		"Have a host stop its containers and boot anew; it is answered once the host has begun", authz.Admin, 202}, s.leaveHost(false))
+		"Have a host stop its containers and boot anew; it is answered once the host has begun", authz.Patch, 202}, s.leaveHost(false))
 	serve(s, route{"shutdownHost", "POST", "/hosts/{host}/shutdown",
 		"Have a host stop its containers and switch itself off; it is answered once the host has begun", authz.Admin, 202},
 		s.leaveHost(true))
 	serve(s, route{"cordonHost", "PUT", "/hosts/{host}/cordon",
-		"Keep new nodes off a host, by id or name; what runs on it goes on", authz.Admin, 200}, s.cordonHost)
-	serve(s, route{"uncordonHost", "DELETE", "/hosts/{host}/cordon", "Let a host take new nodes again", authz.Admin, 200}, s.uncordonHost)
+		"Keep new nodes off a host, by id or name; what runs on it goes on", authz.Patch, 200}, s.cordonHost)
+	serve(s, route{"uncordonHost", "DELETE", "/hosts/{host}/cordon", "Let a host take new nodes again", authz.Patch, 200}, s.uncordonHost)
 	serveWith(s, route{"drainHost", "POST", "/hosts/{host}/drain",
 		"Cordon a host and empty it of users' nodes: each runs elsewhere before it goes, what can't leave is stopped last",
-		authz.Admin, 202}, s.drainHost)
+		authz.Patch, 202}, s.drainHost)
 	serve(s, route{"getHostInstallation", "GET", "/hosts/{host}/install", "A host's disks, and how far its installation is", authz.Platform,
 		200}, s.hostInstallation)
 	serve(s, route{"installHost", "POST", "/hosts/{host}/install",
@@ -179,7 +180,7 @@ func (s *Server) operations() {
 		s.installHost)
 	serve(s, route{"getHostSlots", "GET", "/hosts/{host}/slots", "The systems of an installed host", authz.Platform, 200}, s.hostSlots)
 	serve(s, route{"changeHostSlots", "POST", "/hosts/{host}/slots",
-		"Have an installed host boot its other system once, go back to it, or copy the one that it runs", authz.Admin, 202},
+		"Have an installed host boot its other system once, go back to it, or copy the one that it runs", authz.Patch, 202},
 		s.changeHostSlots)
 	serve(s, route{"createJoinToken", "POST", "/join-tokens", "Make a one-time join token for a host; its text is shown this once",
 		authz.Admin, 201}, s.createJoinToken)
@@ -230,6 +231,20 @@ func (s *Server) operations() {
 	serve(s, route{"readReleaseFile", "GET", "/releases/files/{digest}", "Read a part of a release's file", authz.Read, 200},
 		s.readReleaseFile)
 
+	serve(s, route{"planRollout", "POST", "/rollouts/plan", "What a rollout of a release would do: who is patched when, who is refused, " +
+		"what each node loses", authz.Patch, 200}, s.planRollout)
+	serve(s, route{"startRollout", "POST", "/rollouts", "Patch the cluster's hosts to a release; there is one rollout at a time",
+		authz.Patch, 201}, s.startRollout)
+	serve(s, route{"listRollouts", "GET", "/rollouts", "The last rollouts without their visits, newest first", authz.Read, 200},
+		s.listRollouts)
+	serve(s, route{"getRollout", "GET", "/rollouts/{rollout}", "One rollout with its visits", authz.Read, 200}, s.getRollout)
+	serve(s, route{"reportRollout", "GET", "/rollouts/{rollout}/report", "What a rollout cost: the seconds that each node did not serve",
+		authz.Read, 200}, s.reportRollout)
+	for verb, summary := range map[string]string{"pause": "Begin no further visit; those that have begun go to their end",
+		"resume": "Let a paused rollout go on", "abort": "End a rollout: what was not committed is taken back"} {
+		serve(s, route{verb + "Rollout", "POST", "/rollouts/{rollout}/" + verb, summary, authz.Patch, 200}, s.changeRollout(verb))
+	}
+
 	serve(s, route{"listTokens", "GET", "/tokens", "All tokens, without their text", authz.Admin, 200}, s.listTokens)
 	serve(s, route{"createToken", "POST", "/tokens", "Make a token; its text is shown this once", authz.Admin, 201}, s.createToken)
 	serveWith(s, route{"revokeToken", "DELETE", "/tokens/{id}", "Revoke a token at once", authz.Admin, 204}, s.revokeToken)
@@ -244,7 +259,9 @@ func (s *Server) operations() {
 var ofCluster = map[string]bool{"getLicense": true, "setLicense": true, "rotateGossipKey": true, "createJoinToken": true,
 	"collectTemplates": true, "listReleases": true, "trustReleases": true, "importRelease": true, "putReleaseFile": true,
 	"readReleaseFile": true, "listWaitingHosts": true, "admitHost": true, "getNetboot": true, "enableNetboot": true,
-	"disableNetboot": true}
+	"disableNetboot": true,
+	"planRollout":    true, "startRollout": true, "listRollouts": true, "getRollout": true, "reportRollout": true, "pauseRollout": true,
+	"resumeRollout": true, "abortRollout": true}
 
 // route is one operation of the API.
 type route struct {

@@ -31,14 +31,18 @@ const (
 	Read  Scope = "read"  // look at everything but secrets
 	Write Scope = "write" // create, start, stop and delete environments
 	Exec  Scope = "exec"  // run commands in people's containers and read their logs
+	Patch Scope = "patch" // rollouts, and what they are made of: orders to hosts' systems, cordon, drain, boot
 	Admin Scope = "admin" // tokens, audit, and all of the above
 
 	Metrics  Scope = "metrics"  // read /metrics, and nothing else
 	Platform Scope = "platform" // what Exec is, in the platform's own containers: the issuing CA's key is there
 )
 
-// AdminID is the token that came with the cluster.
-const AdminID = "admin"
+// AdminID and PatcherID are the tokens that came with the cluster.
+const (
+	AdminID   = "admin"
+	PatcherID = "patcher"
+)
 
 // Who is a caller.
 type Who struct {

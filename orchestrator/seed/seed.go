@@ -77,6 +77,9 @@ func Decode(raw []byte) (*Seed, error) {
 	if wire.Digest(s.AdminToken).Validate() != nil {
 		return nil, errors.New("adminToken: want sha256: and 64 hex digits")
 	}
+	if s.PatcherToken != "" && wire.Digest(s.PatcherToken).Validate() != nil {
+		return nil, errors.New("patcherToken: want sha256: and 64 hex digits")
+	}
 	if len(s.Gossip) != 32 {
 		return nil, fmt.Errorf("gossip: has %d bytes, want 32", len(s.Gossip))
 	}
@@ -113,6 +116,10 @@ func (s *Seed) Import(tx *store.Tx, now time.Time) error {
 	hash := strings.TrimPrefix(s.AdminToken, "sha256:")
 	store.Tokens.Put(tx, hash, store.Token{ID: authz.AdminID, Name: "admin", Account: wire.AdminAccount, Hash: hash,
 		Scopes: []string{string(authz.Admin)}, Created: now})
+	if hash := strings.TrimPrefix(s.PatcherToken, "sha256:"); hash != "" {
+		store.Tokens.Put(tx, hash, store.Token{ID: authz.PatcherID, Name: "patcher", Account: wire.AdminAccount, Hash: hash,
+			Scopes: []string{string(authz.Patch)}, Created: now})
+	}
 	store.Licenses.Put(tx, store.Only, store.License{Text: s.License})
 	store.Numbers.Put(tx, "ctid", store.Number{Next: int64(wire.FirstUserCTID)})
 	store.Numbers.Put(tx, "block", store.Number{Next: 1})

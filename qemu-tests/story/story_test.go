@@ -188,7 +188,7 @@ func acrossHosts(s story) {
 
 func jelastic(s story) {
 	e := s.env("jelastic")
-	want := []string{"registry", "jls", "orchestrator", "resolver"}
+	want := []string{"registry", "jls", "orchestrator", "resolver", "patcher"}
 	for i, n := range e.Nodes {
 		if i >= len(want) || n.Component != want[i] || n.Layer != e.Spec.Layers[i].Name || n.Template != e.Spec.Layers[i].Template ||
 			int(n.CTID) != i+1 || n.InternalIP == "" || n.ExternalIP == "" || n.State != "running" {

@@ -19,18 +19,21 @@ type Bundle struct {
 
 // OrchestratorSeed is the file /run/hardnode/seed.json of the orchestrator's container: all that Day 0 decided.
 type OrchestratorSeed struct {
-	Version    int               `json:"version"` // 1
-	Cluster    wire.ClusterID    `json:"cluster"`
-	Name       string            `json:"name"`
-	Domain     string            `json:"domain"`     // environments live below it, e.g. demo.hardnode.internal
-	Names      []string          `json:"names"`      // host names and addresses its certificates must carry
-	Range4     string            `json:"range4"`     // container addresses, e.g. 10.96.0.0/12; each host gets a /24 of it or more
-	Range6     string            `json:"range6"`     // e.g. fd00:…/48; each host gets a /64 of it
-	RootCA     []byte            `json:"rootCA"`     // DER
-	IssuingCA  []byte            `json:"issuingCA"`  // DER
-	IssuingKey secret.Bytes      `json:"issuingKey"` // PKCS #8 DER
-	Gossip     secret.Bytes      `json:"gossip"`
-	AdminToken string            `json:"adminToken"` // "sha256:" + hex of the admin token's SHA-256
+	Version    int            `json:"version"` // 1
+	Cluster    wire.ClusterID `json:"cluster"`
+	Name       string         `json:"name"`
+	Domain     string         `json:"domain"`     // environments live below it, e.g. demo.hardnode.internal
+	Names      []string       `json:"names"`      // host names and addresses its certificates must carry
+	Range4     string         `json:"range4"`     // container addresses, e.g. 10.96.0.0/12; each host gets a /24 of it or more
+	Range6     string         `json:"range6"`     // e.g. fd00:…/48; each host gets a /64 of it
+	RootCA     []byte         `json:"rootCA"`     // DER
+	IssuingCA  []byte         `json:"issuingCA"`  // DER
+	IssuingKey secret.Bytes   `json:"issuingKey"` // PKCS #8 DER
+	Gossip     secret.Bytes   `json:"gossip"`
+	AdminToken string         `json:"adminToken"` // "sha256:" + hex of the admin token's SHA-256
+	// PatcherToken is likewise that of the Patcher's token; absent: the cluster has no Patcher.
+	PatcherToken string `json:"patcherToken,omitempty"`
+
 	JoinTokens []JoinToken       `json:"joinTokens"`
 	Infra      InfraHost         `json:"infra"`
 	License    string            `json:"license"`    // PASETO v4.public

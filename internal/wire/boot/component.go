@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 
+	"hardnode.dev/internal/secret"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/neighbour"
 )
@@ -16,6 +17,7 @@ const (
 	RegistryConfigFile = RunDir + "/registry.json"
 	ResolverConfigFile = RunDir + "/resolver.json"
 	NetbootConfigFile  = RunDir + "/netboot.json" // written by the orchestrator, when netboot is switched on
+	PatcherConfigFile  = RunDir + "/patcher.json"
 )
 
 // RegistryConfig is the file RegistryConfigFile of the registry's container.
@@ -51,10 +53,35 @@ func DecodeNetbootConfig(raw []byte) (NetbootConfig, error) {
 	var c NetbootConfig
 	err := neighbour.Decode(raw, &c)
 	if err == nil {
-		err = errors.Join(checkHead(c.Version, c.Cluster, c.CAPin), checkOrchestrators(c.Orchestrator))
+		err = errors.Join(checkHead(c.Version, c.Cluster, c.CAPin), checkAddresses("orchestrator", c.Orchestrator))
 	}
 	if err != nil {
 		return NetbootConfig{}, fmt.Errorf("netboot configuration: %v", err)
+	}
+	return c, nil
+}
+
+// PatcherConfig is the file PatcherConfigFile of the Patcher's container.
+type PatcherConfig struct {
+	Version int            `json:"version"` // 1
+	Cluster wire.ClusterID `json:"cluster"`
+	CAPin   string         `json:"caPin"` // identity.Pin of the root CA
+	API     []string       `json:"api"`   // host:port of the API (7443), tried in order
+	Token   secret.Text    `json:"token"` // of the API, with scope patch; its hash is in the orchestrator's seed
+}
+
+// DecodePatcherConfig reads a PatcherConfig.
+func DecodePatcherConfig(raw []byte) (PatcherConfig, error) {
+	var c PatcherConfig
+	if err := neighbour.Decode(raw, &c); err != nil {
+		return PatcherConfig{}, fmt.Errorf("patcher configuration: %v", err)
+	}
+	err := errors.Join(checkHead(c.Version, c.Cluster, c.CAPin), checkAddresses("api", c.API))
+	if c.Token == "" {
+		err = errors.Join(err, errors.New("token: is empty"))
+	}
+	if err != nil {
+		return PatcherConfig{}, fmt.Errorf("patcher configuration: %v", err)
 	}
 	return c, nil
 }
@@ -77,7 +104,7 @@ func DecodeResolverConfig(raw []byte) (ResolverConfig, error) {
 	if err := neighbour.Decode(raw, &c); err != nil {
 		return ResolverConfig{}, fmt.Errorf("resolver configuration: %v", err)
 	}
-	err := errors.Join(checkHead(c.Version, c.Cluster, c.CAPin), checkOrchestrators(c.Orchestrator))
+	err := errors.Join(checkHead(c.Version, c.Cluster, c.CAPin), checkAddresses("orchestrator", c.Orchestrator))
 	for _, p := range c.TrustedProxies {
 		err = errors.Join(err, CheckTrustedProxy(p))
 	}
@@ -106,13 +133,13 @@ func checkHead(version int, cluster wire.ClusterID, pin string) error {
 	return errors.Join(cluster.Validate(), checkHash("caPin", pin))
 }
 
-func checkOrchestrators(list []string) (err error) {
+func checkAddresses(field string, list []string) (err error) {
 	if len(list) == 0 {
-		return errors.New("orchestrator: name at least one host:port")
+		err = fmt.Errorf("%s: name at least one host:port", field)
 	}
 	for _, a := range list {
 		if h, p, e := net.SplitHostPort(a); e != nil || h == "" || p == "" {
-			err = errors.Join(err, fmt.Errorf("orchestrator: %q: want host:port", a))
+			err = errors.Join(err, fmt.Errorf("%s: %q: want host:port", field, a))
 		}
 	}
 	return err

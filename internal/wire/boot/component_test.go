@@ -61,6 +61,22 @@ func TestDecodeNetbootConfig(t *testing.T) {
 	}
 }
 
+func TestDecodePatcherConfig(t *testing.T) {
+	good := `{"version":1,"cluster":"cl-0123456789abcdef","caPin":"` + hash + `","api":["10.77.0.2:7443"],"token":"hnt1.x"}`
+	for _, c := range []struct{ name, doc, want string }{
+		{"good", good, ""},
+		{"no address", strings.Replace(good, `"10.77.0.2:7443"`, "", 1), "api: name at least one"},
+		{"no port", strings.Replace(good, ":7443", "", 1), "want host:port"},
+		{"no token", strings.Replace(good, "hnt1.x", "", 1), "token: is empty"},
+		{"of a later version", strings.Replace(good, "{", `{"more":[1],`, 1), ""},
+	} {
+		if _, err := DecodePatcherConfig([]byte(c.doc)); (c.want == "") != (err == nil) || err != nil &&
+			!strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want an error with %q", c.name, err, c.want)
+		}
+	}
+}
+
 // TestScript: what comes before the kernel's arguments are they; a configuration is named behind them.
 func TestScript(t *testing.T) {
 	s := Script{Profile: "host", Arguments: []string{"panic=10", "hardnode.mem=3G", "reserve_mem=128K:4096:hardnode"}}

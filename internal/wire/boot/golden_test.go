@@ -10,6 +10,7 @@ func TestGolden(t *testing.T) {
 	golden.Wire[RegistryConfig](t, "registry-config")
 	golden.Wire[ResolverConfig](t, "resolver-config")
 	golden.Wire[NetbootConfig](t, "netboot-config")
+	golden.Wire[PatcherConfig](t, "patcher-config")
 	golden.Wire[Bundle](t, "bundle")
 	golden.Wire[OrchestratorSeed](t, "orchestrator-seed")
 	golden.Wire[AgentStatus](t, "agent-status")

@@ -44,17 +44,17 @@ func (s VisitState) Final() bool { return s != VisitPending && s != VisitRunning
 // RolloutPolicy says how a release goes over the hosts. What is 0 or absent follows from the release's severity and the number of hosts;
 // a rollout shows what came of it.
 type RolloutPolicy struct {
-	Canary        string          `json:"canary,omitempty" maxLength:"63" doc:"The host that is patched first and alone; empty: the user host with the least to lose"`
-	Cohorts       []int           `json:"cohorts,omitempty" maxItems:"50" doc:"Hosts of each cohort after the canary, the last one again and again; empty: 2, 4, 8, …"`
-	Away          int             `json:"away,omitempty" minimum:"0" maximum:"1000" doc:"Hosts that are visited at once, at most; 0: one of 50 hosts, at least one"`
-	Budget        int             `json:"budget,omitempty" minimum:"0" maximum:"1000" doc:"Hosts that may be unreachable or not stage the release before the rollout stops itself; 0: one of 50 hosts"`
-	Restarts      int             `json:"restarts,omitempty" minimum:"0" maximum:"1000" doc:"Restarts of a visited host's nodes before the rollout stops itself; 0: 3"`
-	Drain         string          `json:"drain,omitempty" enum:"replace,stop" doc:"What becomes of a host's nodes before it is booted: replace (what no data ties to it is replaced elsewhere first, the rest stops; also without a word) or stop (all stop)"`
-	CanarySoakSec int64           `json:"canarySoakSec,omitempty" minimum:"0" maximum:"604800" doc:"Seconds that the canary is watched before the next cohort; 0 follows the severity"`
-	SoakSec       int64           `json:"soakSec,omitempty" minimum:"0" maximum:"604800" doc:"Likewise, each other cohort"`
-	HealthSec     int64           `json:"healthSec,omitempty" minimum:"0" maximum:"86400" doc:"Seconds without a break that a host has to be well on the release before that is committed; 0: 60"`
-	BootSec       int64           `json:"bootSec,omitempty" minimum:"0" maximum:"7200" doc:"Seconds from its kernel's start that a host has to be well, or it goes back by itself; 0: 600; else at least 30"`
-	Windows       []RolloutWindow `json:"windows,omitempty" maxItems:"50" doc:"Visits begin in these only; none: at any time"`
+	Canary        string   `json:"canary,omitempty" maxLength:"63" doc:"The host that is patched first and alone; empty: the user host with the least to lose"`
+	Cohorts       []int    `json:"cohorts,omitempty" maxItems:"50" doc:"Hosts of each cohort after the canary, the last one again and again; empty: 2, 4, 8, …"`
+	Away          int      `json:"away,omitempty" minimum:"0" maximum:"1000" doc:"Hosts that are visited at once, at most; 0: one of 50 hosts, at least one"`
+	Budget        int      `json:"budget,omitempty" minimum:"0" maximum:"1000" doc:"Hosts that may be unreachable or not stage the release before the rollout stops itself; 0: one of 50 hosts"`
+	Restarts      int      `json:"restarts,omitempty" minimum:"0" maximum:"1000" doc:"Restarts of a visited host's nodes before the rollout stops itself; 0: 3"`
+	Drain         string   `json:"drain,omitempty" enum:"replace,stop" doc:"What becomes of a host's nodes before it is booted: replace (what no data ties to it is replaced elsewhere first, the rest stops; also without a word) or stop (all stop)"`
+	CanarySoakSec int64    `json:"canarySoakSec,omitempty" minimum:"0" maximum:"604800" doc:"Seconds that the canary is watched before the next cohort; 0 follows the severity"`
+	SoakSec       int64    `json:"soakSec,omitempty" minimum:"0" maximum:"604800" doc:"Likewise, each other cohort"`
+	HealthSec     int64    `json:"healthSec,omitempty" minimum:"0" maximum:"86400" doc:"Seconds without a break that a host and its nodes have to be well on the release before its visit is done; 0: 60"`
+	BootSec       int64    `json:"bootSec,omitempty" minimum:"0" maximum:"7200" doc:"Seconds from its kernel's start that a host has to be well, or it goes back by itself; 0: 600; else at least 30"`
+	Windows       []string `json:"windows,omitempty" maxItems:"50" doc:"Visits begin in these only, in UTC, such as 01:00-05:00 or sat,sun 22:00-04:00; none: at any time"`
 }
 
 // The ways to drain.
@@ -62,13 +62,6 @@ const (
 	DrainReplace = "replace"
 	DrainStop    = "stop"
 )
-
-// RolloutWindow is a time of the week, in UTC.
-type RolloutWindow struct {
-	Days []string `json:"days,omitempty" enum:"mon,tue,wed,thu,fri,sat,sun" doc:"On which it begins; none: on each"`
-	From string   `json:"from" doc:"hh:mm"`
-	To   string   `json:"to" doc:"hh:mm; not later than from: on the next day"`
-}
 
 // NewRollout asks for a rollout, or for the plan of one.
 type NewRollout struct {
@@ -170,7 +163,7 @@ type RolloutVisit struct {
 	Kind     string      `json:"kind" doc:"How it is patched: reboot"`
 	From     string      `json:"from" doc:"The release that it ran"`
 	State    VisitState  `json:"state" enum:"pending,running,going-back,done,back,skipped,failed"`
-	Step     string      `json:"step,omitempty" doc:"cordon, stage, drain, switch, health, commit, uncordon; back"`
+	Step     string      `json:"step,omitempty" doc:"cordon, stage, drain, switch, health, uncordon, watch; back"`
 	Owner    string      `json:"owner,omitempty" doc:"Who has to bring the step to its end: patcher, orchestrator, host"`
 	Since    time.Time   `json:"since,omitzero" doc:"When the step began"`
 	Deadline time.Time   `json:"deadline,omitzero" doc:"When the step has failed unless it is done"`

@@ -11,7 +11,7 @@ type Token struct {
 	ID      string       `json:"id"`
 	Name    string       `json:"name"`
 	Account wire.Account `json:"account,omitempty" doc:"Whose it is, and what is made with it"`
-	Scopes  []string     `json:"scopes" doc:"read, write, exec, platform, metrics, admin; admin includes all"`
+	Scopes  []string     `json:"scopes" doc:"read, write, exec, patch, platform, metrics, admin; admin includes all"`
 	Created time.Time    `json:"created"`
 	Expires time.Time    `json:"expires,omitzero"`
 }
@@ -19,7 +19,7 @@ type Token struct {
 // NewToken asks for a token.
 type NewToken struct {
 	Name   string   `json:"name" minLength:"1" maxLength:"60" pattern:"^[A-Za-z0-9][A-Za-z0-9 ._@-]*$"`
-	Scopes []string `json:"scopes" minItems:"1" maxItems:"8" enum:"read,write,exec,platform,metrics,admin"`
+	Scopes []string `json:"scopes" minItems:"1" maxItems:"8" enum:"read,write,exec,patch,platform,metrics,admin"`
 	Days   int      `json:"days,omitempty" minimum:"0" maximum:"3660" doc:"Days it is valid; 0 is until revoked"`
 }
 

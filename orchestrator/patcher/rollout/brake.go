@@ -63,7 +63,7 @@ func (e *engine) brakes() {
 // sick tells whether a host that was committed is worse than before, for too long; its Symptom is the first sign.
 func (e *engine) sick(v *operator.RolloutVisit) bool {
 	h := e.hosts[v.Host]
-	if h == nil || !v.Back || h.State == operator.HostActive && !h.Asked {
+	if h == nil || !v.Back || h.State.Answers() && !h.Asked {
 		return false
 	}
 	sign, severe := e.worse(v, h)
@@ -115,9 +115,7 @@ func (e *engine) stop(outcome operator.RolloutState, why string, sign *operator.
 	}
 	for i := range r.Visits {
 		v := &r.Visits[i]
-		switch {
-		case v.State != operator.VisitRunning, v.Step == stepUncordon: // the latter is committed: it goes on to its end
-		default:
+		if v.State == operator.VisitRunning {
 			v.Reason = "the rollout was stopped: " + why
 			e.turn(v)
 		}

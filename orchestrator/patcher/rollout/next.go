@@ -127,7 +127,7 @@ func (e *engine) enter(v *operator.RolloutVisit, s step, h *Host) {
 		v.Asked, v.Boot = e.now, h.Boot
 	case stepHealth:
 		v.TookSec = e.now.Sub(v.Asked).Seconds()
-	case stepCommit:
+	case stepWatch:
 		v.Back, v.Restarts = true, 0
 		for _, n := range h.Nodes {
 			if slices.Contains(v.Running, n.CTID) {
@@ -146,15 +146,11 @@ func (e *engine) ask(v *operator.RolloutVisit, found result) {
 	}
 }
 
-// fail is the end of a visit that does not come to its end. What was committed stays.
+// fail is the end of a visit that does not come to its end: it is taken back.
 func (e *engine) fail(v *operator.RolloutVisit, why string) {
 	v.FailedIn, v.Reason = v.Step, why
 	if v.Symptom == nil {
 		v.Symptom = &operator.RolloutSymptom{At: e.now, Host: v.Host, Name: v.Name, What: why}
-	}
-	if v.Step == stepUncordon {
-		e.end1(v, operator.VisitFailed, why)
-		return
 	}
 	e.turn(v)
 }
@@ -272,12 +268,12 @@ func (e *engine) first(v *operator.RolloutVisit, others []*operator.RolloutVisit
 		e.end1(v, operator.VisitSkipped, "the host was removed from the cluster")
 		return
 	case h.State != operator.HostActive:
-		v.Detail = away(h)
+		v.Detail = notFree(h)
 		if len(others) == 0 { // nothing else is to be done first: it is not waited for
-			e.end1(v, operator.VisitSkipped, away(h))
+			e.end1(v, operator.VisitSkipped, v.Detail)
 		}
 		return
-	case h.Version == e.r.Release:
+	case h.runs() == e.r.Release:
 		e.end1(v, operator.VisitDone, "it ran the release already")
 		return
 	case !h.Asked || h.System == nil:
@@ -290,7 +286,7 @@ func (e *engine) first(v *operator.RolloutVisit, others []*operator.RolloutVisit
 			return
 		}
 	}
-	v.State, v.From, v.Began, v.Boot, v.Problems, v.Running = operator.VisitRunning, h.Version, e.now, h.Boot, len(h.Problems), nil
+	v.State, v.From, v.Began, v.Boot, v.Problems, v.Running = operator.VisitRunning, h.runs(), e.now, h.Boot, len(h.Problems), nil
 	for _, n := range h.Nodes {
 		if n.State == "running" && !n.Gone {
 			v.Running = append(v.Running, n.CTID)

@@ -40,11 +40,12 @@ func Begin(h Host, now time.Time) Watch {
 
 // causes are what a node that does not serve suffers from, by the step of the visit.
 var causes = map[string]string{
-	stepDrain:  "its host is drained",
-	stepSwitch: "its host boots the release",
-	stepHealth: "its host boots the release",
-	stepCommit: "it is not back after the boot",
-	stepBack:   "its host boots what it ran before",
+	stepDrain:    "its host is drained",
+	stepSwitch:   "its host boots the release",
+	stepHealth:   "its host boots the release",
+	stepUncordon: "its host boots the release",
+	stepWatch:    "it is not back after the boot",
+	stepBack:     "its host boots what it ran before",
 }
 
 // Look is the watch after a look at the host. A node that its host started anew did not serve from the host's last word of before to that

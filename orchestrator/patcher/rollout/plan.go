@@ -32,12 +32,12 @@ func PlanOf(want operator.Release, seen Seen, p operator.RolloutPolicy, before E
 	var may []operator.PlannedVisit
 	for i := range seen.Hosts {
 		h := &seen.Hosts[i]
-		if h.Version == want.Version {
+		if h.runs() == want.Version {
 			plan.Already = append(plan.Already, h.Name)
 			continue
 		}
 		if reason, next := refusal(want, h); reason != "" {
-			plan.Refused = append(plan.Refused, operator.RolloutRefusal{Host: h.ID, Name: h.Name, Runs: h.Version, Reason: reason,
+			plan.Refused = append(plan.Refused, operator.RolloutRefusal{Host: h.ID, Name: h.Name, Runs: h.runs(), Reason: reason,
 				Next: next})
 			continue
 		}
@@ -86,12 +86,14 @@ func warnings(plan operator.RolloutPlan) (out []string) {
 
 // refusal says why a host is not visited, and what to do about it.
 func refusal(want operator.Release, h *Host) (reason, next string) {
-	runs, goal := release.Version(h.Version), release.Version(want.Version)
+	runs, goal := release.Version(h.runs()), release.Version(want.Version)
 	switch s := h.System; {
-	case h.State != operator.HostActive:
+	case !h.State.Answers():
 		return away(h), "bring it back, then patch it by another rollout: hnctl host show " + h.Name
+	case h.State != operator.HostActive:
+		return notFree(h), "let it go, then patch it by another rollout: hnctl host uncordon " + h.Name
 	case runs.Validate() == nil && runs.Compare(goal) > 0:
-		return fmt.Sprintf("it runs %s, which is newer", h.Version), "nothing: a release never goes back by a rollout"
+		return fmt.Sprintf("it runs %s, which is newer", h.runs()), "nothing: a release never goes back by a rollout"
 	case s == nil:
 		return "it says nothing of its system: it is older than releases are", "install it anew once: hnctl host install " + h.Name
 	case s.Slot == "":
@@ -103,17 +105,25 @@ func refusal(want operator.Release, h *Host) (reason, next string) {
 	}
 	for _, f := range want.Floors {
 		if runs.Compare(release.Version(f)) < 0 {
-			return fmt.Sprintf("it runs %s, and %s is a mandatory stop-over on the way to %s", h.Version, f, want.Version),
+			return fmt.Sprintf("it runs %s, and %s is a mandatory stop-over on the way to %s", h.runs(), f, want.Version),
 				"patch to that one first: hnctl patch plan " + f
 		}
 	}
 	return "", ""
 }
 
+// notFree is why a host is not visited now: it is away, or a person has it out of use, and after a visit it would be in use again.
+func notFree(h *Host) string {
+	if text := away(h); text != "" {
+		return text
+	}
+	return strings.TrimSuffix(fmt.Sprintf("it is %s: %s", h.State, h.Reason), ": ")
+}
+
 // planned is the visit of a host.
 func planned(h *Host, p operator.RolloutPolicy, before Earlier, rules Rules) operator.PlannedVisit {
 	seconds, basis := expected(h, before, rules)
-	v := operator.PlannedVisit{Host: h.ID, Name: h.Name, Role: h.Role, Runs: h.Version, Kind: KindReboot, Seconds: seconds, Basis: basis}
+	v := operator.PlannedVisit{Host: h.ID, Name: h.Name, Role: h.Role, Runs: h.runs(), Kind: KindReboot, Seconds: seconds, Basis: basis}
 	for _, n := range h.Nodes {
 		if n.Gone {
 			continue

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"hardnode.dev/internal/wire/operator"
@@ -82,8 +83,8 @@ func Check(p operator.RolloutPolicy) (err error) {
 		err = errors.Join(err, fmt.Errorf("drain: %q, want %s or %s", p.Drain, operator.DrainReplace, operator.DrainStop))
 	}
 	for i, w := range p.Windows {
-		if e := checkWindow(w); e != nil {
-			err = errors.Join(err, fmt.Errorf("windows[%d].%w", i, e))
+		if _, e := parseWindow(w); e != nil {
+			err = errors.Join(err, fmt.Errorf("windows[%d]: %w", i, e))
 		}
 	}
 	return err
@@ -114,53 +115,73 @@ func soak(p operator.RolloutPolicy, cohort int) time.Duration {
 // days are those of a week as windows name them; the index is a time.Weekday.
 var days = []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}
 
-func checkWindow(w operator.RolloutWindow) error {
-	for _, d := range w.Days {
+// span is a time of the week in UTC: on these days (none: on each) from one time of the day to another.
+type span struct {
+	days     []string
+	from, to time.Duration
+}
+
+// parseWindow reads a window, such as "01:00-05:00" or "sat,sun 22:00-04:00", which ends on the next day.
+func parseWindow(text string) (w span, err error) {
+	names, hours, ok := strings.Cut(text, " ")
+	if !ok {
+		names, hours = "", names
+	}
+	if names != "" {
+		w.days = strings.Split(names, ",")
+	}
+	for _, d := range w.days {
 		if !slices.Contains(days, d) {
-			return fmt.Errorf("days: %q, want mon, tue, wed, thu, fri, sat or sun", d)
+			return w, fmt.Errorf("%q: day %q, want mon, tue, wed, thu, fri, sat or sun", text, d)
 		}
 	}
-	for _, f := range []struct{ name, text string }{{"from", w.From}, {"to", w.To}} {
-		if _, err := clock(f.text); err != nil {
-			return fmt.Errorf("%s: %v", f.name, err)
-		}
+	from, to, ok := strings.Cut(hours, "-")
+	if !ok {
+		return w, fmt.Errorf("%q: want hours such as 01:00-05:00, or days and hours such as sat,sun 22:00-04:00", text)
 	}
-	return nil
+	var errTo error
+	w.from, err = clock(from)
+	w.to, errTo = clock(to)
+	if err = errors.Join(err, errTo); err != nil {
+		return w, fmt.Errorf("%q: %w", text, err)
+	}
+	if w.to <= w.from {
+		w.to += 24 * time.Hour
+	}
+	return w, nil
 }
 
 // clock is a time of the day.
 func clock(text string) (time.Duration, error) {
 	t, err := time.Parse("15:04", text)
 	if err != nil || len(text) != 5 {
-		return 0, fmt.Errorf("%q, want hh:mm in UTC such as 01:30", text)
+		return 0, fmt.Errorf("%q is no time of the day such as 01:30", text)
 	}
 	return time.Duration(t.Hour())*time.Hour + time.Duration(t.Minute())*time.Minute, nil
 }
 
 // window tells whether visits may begin now, and when they may next if not. Without windows they always may.
-func window(windows []operator.RolloutWindow, now time.Time) (open bool, next time.Time) {
+func window(windows []string, now time.Time) (open bool, next time.Time) {
 	if len(windows) == 0 {
 		return true, now
 	}
 	now = now.UTC()
 	today := now.Truncate(24 * time.Hour)
-	for day := -1; day <= 7; day++ {
-		for _, w := range windows {
+	for _, text := range windows {
+		w, err := parseWindow(text)
+		if err != nil {
+			continue // Check refused it
+		}
+		for day := -1; day <= 7; day++ {
 			begins := today.AddDate(0, 0, day)
-			from, errFrom := clock(w.From)
-			to, errTo := clock(w.To)
-			if errFrom != nil || errTo != nil || len(w.Days) > 0 && !slices.Contains(w.Days, days[begins.Weekday()]) {
+			if len(w.days) > 0 && !slices.Contains(w.days, days[begins.Weekday()]) {
 				continue
 			}
-			if to <= from {
-				to += 24 * time.Hour
-			}
-			a, b := begins.Add(from), begins.Add(to)
-			switch {
-			case !now.Before(a) && now.Before(b):
+			switch from, to := begins.Add(w.from), begins.Add(w.to); {
+			case !now.Before(from) && now.Before(to):
 				return true, now
-			case a.After(now) && (next.IsZero() || a.Before(next)):
-				next = a
+			case from.After(now) && (next.IsZero() || from.Before(next)):
+				next = from
 			}
 		}
 	}

@@ -41,6 +41,7 @@ type Host struct {
 
 // System is what is known of a host's system, and what is wanted of it.
 type System struct {
+	Runs     string // the release that was booted
 	Slot     string // it was booted from; "": it is not installed
 	State    string // as host.SystemStatus has it
 	Target   string // the release of the order it took up last
@@ -52,6 +53,14 @@ type System struct {
 	Wanted   string // the release of the order in force; "": there is none
 	Step     string // of that order: stage or switch
 	WantedAt time.Time
+}
+
+// runs is the release that a host runs: as it says of its system, or what its agent is.
+func (h *Host) runs() string {
+	if h.System != nil && h.System.Runs != "" {
+		return h.System.Runs
+	}
+	return h.Version
 }
 
 // Deed is something that is asked of the platform. Asked twice it does the same as once.

@@ -81,9 +81,9 @@ func TestBadRelease(t *testing.T) {
 		{"drain", operator.VisitBack, []string{"cordon", "stage", "drain", "forget", "uncordon"}, "no host has room", "no host has room"},
 		{"boot", operator.VisitBack, []string{"cordon", "stage", "drain", "switch", "forget", "uncordon"},
 			"step switch: the agent was not ready in time", "the agent was not ready"},
-		{"nodes", operator.VisitBack, []string{"cordon", "stage", "drain", "switch", "forget", "rollback", "uncordon"},
-			"step commit: not done within", "node 110 of shop/ownh1 ran before and is failing: exited with 1"},
-		{"restarts", operator.VisitBack, []string{"cordon", "stage", "drain", "switch", "forget", "rollback", "uncordon"},
+		{"nodes", operator.VisitBack, []string{"cordon", "stage", "drain", "switch", "uncordon", "forget", "rollback"},
+			"step watch: not done within", "node 110 of shop/ownh1 ran before and is failing: exited with 1"},
+		{"restarts", operator.VisitBack, []string{"cordon", "stage", "drain", "switch", "uncordon", "forget", "rollback"},
 			"nodes restarted 4 times", "nodes restarted 4 times"},
 		{"dead", operator.VisitFailed, []string{"cordon", "stage", "drain", "switch"}, "needs a person", "not done within"},
 	} {
@@ -188,11 +188,10 @@ func TestKilledAnywhere(t *testing.T) {
 			kept := reread(t, next)
 			switch {
 			case n%3 == 0 && lost == 0: // killed after keeping, before doing
-			case n%3 == 0: // killed after doing: nothing of it was kept but what was before
+			case n%3 == 0: // killed after doing: what came of it was not kept
 				for _, a := range do {
 					f.act(a)
 				}
-				kept = r
 			default:
 				for _, a := range do {
 					if f.act(a); a.Do == Drain {
@@ -272,7 +271,7 @@ func TestPauseResumeAbort(t *testing.T) {
 	if r, p = Resume(r, "ann", f.now); p != nil {
 		t.Fatal(p)
 	}
-	r = f.goes(t, r, func(r operator.Rollout) bool { return r.Visits[1].Step == stepCommit })
+	r = f.goes(t, r, func(r operator.Rollout) bool { return r.Visits[1].Step == stepWatch })
 	if r, p = Abort(r, "bob", Rules{}, f.now); p != nil {
 		t.Fatal(p)
 	}
@@ -298,12 +297,8 @@ func TestAbortAtEachStep(t *testing.T) {
 			t.Fatal(s.name, p)
 		}
 		r = f.goes(t, r, nil)
-		want, version := operator.VisitBack, oldRelease
-		if s.name == stepUncordon {
-			want, version = operator.VisitDone, newRelease
-		}
 		m := f.host(r.Visits[0].Name)
-		if r.Visits[0].State != want || m.Version != version || m.Cordoned || r.State != operator.RolloutAborted {
+		if r.Visits[0].State != operator.VisitBack || m.Version != oldRelease || m.Cordoned || r.State != operator.RolloutAborted {
 			t.Errorf("%s: %s, runs %s, cordoned %v", s.name, states(r), m.Version, m.Cordoned)
 		}
 	}
@@ -357,21 +352,20 @@ func TestWindows(t *testing.T) {
 		}
 		return out
 	}
-	night := operator.RolloutWindow{Days: []string{"sat"}, From: "22:00", To: "04:00"}
-	noonish := operator.RolloutWindow{From: "12:00", To: "13:00"}
+	night, noonish := "sat 22:00-04:00", "12:00-13:00"
 	for _, c := range []struct {
-		windows []operator.RolloutWindow
+		windows []string
 		now     string
 		open    bool
 		next    string
 	}{
 		{nil, "Fri 2026-11-27 03:00", true, "Fri 2026-11-27 03:00"},
-		{[]operator.RolloutWindow{night}, "Fri 2026-11-27 23:00", false, "Sat 2026-11-28 22:00"},
-		{[]operator.RolloutWindow{night}, "Sat 2026-11-28 22:00", true, "Sat 2026-11-28 22:00"},
-		{[]operator.RolloutWindow{night}, "Sun 2026-11-29 03:59", true, "Sun 2026-11-29 03:59"},
-		{[]operator.RolloutWindow{night}, "Sun 2026-11-29 04:00", false, "Sat 2026-12-05 22:00"},
-		{[]operator.RolloutWindow{night, noonish}, "Sun 2026-11-29 04:00", false, "Sun 2026-11-29 12:00"},
-		{[]operator.RolloutWindow{noonish}, "Sun 2026-11-29 13:00", false, "Mon 2026-11-30 12:00"},
+		{[]string{night}, "Fri 2026-11-27 23:00", false, "Sat 2026-11-28 22:00"},
+		{[]string{night}, "Sat 2026-11-28 22:00", true, "Sat 2026-11-28 22:00"},
+		{[]string{night}, "Sun 2026-11-29 03:59", true, "Sun 2026-11-29 03:59"},
+		{[]string{night}, "Sun 2026-11-29 04:00", false, "Sat 2026-12-05 22:00"},
+		{[]string{night, noonish}, "Sun 2026-11-29 04:00", false, "Sun 2026-11-29 12:00"},
+		{[]string{noonish}, "Sun 2026-11-29 13:00", false, "Mon 2026-11-30 12:00"},
 	} {
 		if open, next := window(c.windows, at(c.now)); open != c.open || !next.Equal(at(c.next)) {
 			t.Errorf("%v at %s: %v, %s; want %v, %s", c.windows, c.now, open, next, c.open, c.next)
@@ -380,7 +374,7 @@ func TestWindows(t *testing.T) {
 	// Visits begin in a window; one that has begun goes on.
 	f := newFleet(3)
 	p := quick
-	p.Windows = []operator.RolloutWindow{{From: "12:30", To: "12:32"}}
+	p.Windows = []string{"12:30-12:32"}
 	r := f.begins(t, p)
 	var began []string
 	r = f.goes(t, r, func(r operator.Rollout) bool {
@@ -413,12 +407,13 @@ func TestPolicy(t *testing.T) {
 		}
 	}
 	for want, p := range map[string]operator.RolloutPolicy{
-		"cohorts[1]: 0":              {Cohorts: []int{2, 0}},
-		"bootSec: 7":                 {BootSec: 7},
-		`drain: "all"`:               {Drain: "all"},
-		`windows[0].from: "1:00"`:    {Windows: []operator.RolloutWindow{{From: "1:00", To: "02:00"}}},
-		`windows[0].days: "tuesday"`: {Windows: []operator.RolloutWindow{{Days: []string{"tuesday"}, From: "01:00", To: "02:00"}}},
-		"away: -1 is negative":       {Away: -1},
+		"cohorts[1]: 0": {Cohorts: []int{2, 0}},
+		"bootSec: 7":    {BootSec: 7},
+		`drain: "all"`:  {Drain: "all"},
+		`windows[0]: "1:00-02:00": "1:00" is no time`:      {Windows: []string{"1:00-02:00"}},
+		`windows[1]: "tuesday 01:00-02:00": day "tuesday"`: {Windows: []string{"01:00-02:00", "tuesday 01:00-02:00"}},
+		`windows[0]: "nights": want hours such as`:         {Windows: []string{"nights"}},
+		"away: -1 is negative":                             {Away: -1},
 	} {
 		if err := Check(p); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v, want %q", p, err, want)
@@ -438,6 +433,7 @@ func TestPlan(t *testing.T) {
 	f.host("infra").Nodes[0].Component = "registry"
 	f.add("busy", "user").System = &System{Slot: "a", State: "fetching", Wanted: "1.0.5"}
 	f.add("mute", "user").System = nil
+	f.add("taken", "user").Cordoned = true
 	f.add("spare", "user").Nodes = nil
 	s := f.seen(operator.Rollout{})
 	for i := range s.Hosts {
@@ -471,7 +467,8 @@ func TestPlan(t *testing.T) {
 	}
 	for i, want := range []string{"h1: the host is UNREACHABLE: no report", "h2: it is not installed",
 		"h3: it runs 0.9.0, and 0.9.5 is a mandatory",
-		"h5: it runs 2.0.0, which is newer", "busy: an order is in force: release 1.0.5", "mute: it says nothing"} {
+		"h5: it runs 2.0.0, which is newer", "busy: an order is in force: release 1.0.5", "mute: it says nothing",
+		"taken: it is MAINTENANCE: cordoned by patcher (let it go"} {
 		if i >= len(refused) || !strings.HasPrefix(refused[i], want) {
 			t.Errorf("refused %q, want %q", refused, want)
 			break
@@ -522,14 +519,14 @@ func TestOutages(t *testing.T) {
 	}
 	w = look(w, 60, stepHealth, "running", "running", 48) // the second was only out of sight
 	h.Nodes[1].Gone = true
-	w = look(w, 70, stepCommit, "running", "removing", 0)
+	w = look(w, 70, stepWatch, "running", "removing", 0)
 	got := Outages(w, at(100))
 	if len(got) != 2 || got[0].Seconds != 43 || got[0].Cause != "its host boots the release" || !got[0].To.Equal(at(48)) ||
 		got[1].Seconds != 0 || !strings.HasPrefix(got[1].Cause, "replaced") || got[0].Host != "h1" || got[0].CTID != 110 {
 		t.Errorf("%+v", got)
 	}
 	// A node that was started anew between two looks is found by its start.
-	w = look(w, 80, stepCommit, "running", "removing", 75)
+	w = look(w, 80, stepWatch, "running", "removing", 75)
 	if got = Outages(w, at(100)); len(got) != 3 || got[1].Seconds != 5 || got[1].Cause != "it is not back after the boot" {
 		t.Errorf("%+v", got)
 	}

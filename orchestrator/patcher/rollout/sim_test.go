@@ -77,6 +77,9 @@ func (f *fleet) seen(r operator.Rollout) Seen {
 			h.Nodes = nil
 		}
 		h.Seen = f.now
+		if m.Cordoned && m.State == operator.HostActive {
+			h.State, h.Reason = operator.HostMaintenance, "cordoned by patcher"
+		}
 		if m.State != operator.HostActive {
 			h.Seen = m.since
 			h.Nodes = slices.Clone(h.Nodes)

@@ -36,15 +36,16 @@ func waits(do Deed, format string, args ...any) result {
 func bad(format string, args ...any) result { return result{bad: fmt.Sprintf(format, args...)} }
 
 // The steps. Stage comes before drain: what a host runs is moved or stopped only when the release is on its disk, whole and read back from
-// there (a host says "staged" for nothing less), so that no node waits for a download.
+// there (a host says "staged" for nothing less), so that no node waits for a download. The host commits the release by itself at the end of
+// health; then it is uncordoned, which starts the nodes that the drain stopped, and watched: what is worse then is taken back still.
 const (
 	stepCordon   = "cordon"
 	stepStage    = "stage"
 	stepDrain    = "drain"
 	stepSwitch   = "switch"
 	stepHealth   = "health"
-	stepCommit   = "commit"
 	stepUncordon = "uncordon"
+	stepWatch    = "watch"
 	stepBack     = "back"
 )
 
@@ -63,13 +64,13 @@ var kinds = map[string][]step{
 		{stepDrain, ownOrchestrator, fixed(15 * time.Minute), (*engine).drain},
 		{stepSwitch, ownHost, (*engine).bootTime, (*engine).boot},
 		{stepHealth, ownHost, (*engine).bootTime, (*engine).health},
-		{stepCommit, ownPatcher, (*engine).commitTime, (*engine).commit},
 		{stepUncordon, ownOrchestrator, fixed(5 * time.Minute), (*engine).uncordon},
+		{stepWatch, ownPatcher, (*engine).watchTime, (*engine).watch},
 	},
 }
 
 // harmless are the steps in which a host that fails runs what it ran before, without having been booted.
-var harmless = []string{stepCordon, stepStage, stepDrain, stepUncordon}
+var harmless = []string{stepCordon, stepStage, stepDrain}
 
 func fixed(d time.Duration) func(*engine) time.Duration {
 	return func(e *engine) time.Duration { return e.rules.scaled(d) }
@@ -81,13 +82,13 @@ func (e *engine) bootTime() time.Duration {
 	return time.Duration(e.r.Policy.BootSec)*time.Second + e.rules.scaled(5*time.Minute)
 }
 
-func (e *engine) commitTime() time.Duration {
+func (e *engine) watchTime() time.Duration {
 	return time.Duration(e.r.Policy.HealthSec)*time.Second + e.rules.scaled(5*time.Minute)
 }
 
 // away is what a host waits for while it does not answer; "" when it does.
 func away(h *Host) string {
-	if h.State == operator.HostActive {
+	if h.State.Answers() {
 		return ""
 	}
 	return strings.TrimSuffix(fmt.Sprintf("the host is %s: %s", h.State, h.Reason), ": ")
@@ -107,7 +108,7 @@ func (e *engine) stage(v *operator.RolloutVisit, h *Host) result {
 		return waits("", "what the host says of its system")
 	case s.Slot == "":
 		return bad("the host is not installed any more: it has no slots")
-	case s.Wanted != "" && s.WantedAt.Before(v.Began.Add(-time.Minute)): // of who came before
+	case s.Wanted != "" && s.WantedAt.Before(v.Began.Add(-2*time.Second)): // of who came before
 		return waits(Forget, "an order of before to be taken back: release %s", s.Wanted)
 	case s.Wanted != e.r.Release:
 		return waits(Stage, "the order to be taken")
@@ -157,16 +158,16 @@ func (e *engine) boot(v *operator.RolloutVisit, h *Host) result {
 	switch {
 	case s == nil:
 		return waits("", "%s", orElse(away(h), "what the host says of its system"))
-	case h.Boot != v.Boot && h.State == operator.HostActive && h.Version == e.r.Release:
+	case h.Boot != v.Boot && h.State.Answers() && h.runs() == e.r.Release:
 		return result{done: true}
 	case s.Wanted != e.r.Release || s.Step != string(Switch):
 		if h.Boot != v.Boot {
 			return waits("", "the host, which has been booted")
 		}
 		return waits(Switch, "the order to be taken")
-	case s.Took && (s.State == failed || s.State == refused) && h.State == operator.HostActive:
+	case s.Took && (s.State == failed || s.State == refused) && h.State.Answers():
 		return bad("%s", orElse(s.Reason, "the host says "+s.State))
-	case h.Boot != v.Boot && h.State == operator.HostActive && h.Version == v.From:
+	case h.Boot != v.Boot && h.State.Answers() && h.runs() == v.From:
 		return bad("%s", orElse(s.Reason, "the host is back on "+v.From))
 	}
 	return waits("", "%s", orElse(away(h), "the host to boot"))
@@ -176,10 +177,10 @@ func (e *engine) boot(v *operator.RolloutVisit, h *Host) result {
 func (e *engine) health(v *operator.RolloutVisit, h *Host) result {
 	s := h.System
 	switch {
-	case s == nil, h.State != operator.HostActive:
+	case s == nil, !h.State.Answers():
 		return waits("", "%s", orElse(away(h), "what the host says of its system"))
-	case h.Version != e.r.Release:
-		return bad("%s", orElse(s.Reason, "the host went back to "+h.Version))
+	case h.runs() != e.r.Release:
+		return bad("%s", orElse(s.Reason, "the host went back to "+h.runs()))
 	case s.State == done, s.State == idle && s.Wanted == "": // the latter: a person took the order back meanwhile
 		return result{done: true}
 	case s.State == failed:
@@ -188,9 +189,9 @@ func (e *engine) health(v *operator.RolloutVisit, h *Host) result {
 	return waits("", "%s", strings.Join(nonEmpty(s.State, strings.Join(s.Waits, "; ")), ": "))
 }
 
-// commit watches the host for as long as the policy says, without a break.
-func (e *engine) commit(v *operator.RolloutVisit, h *Host) result {
-	if !h.Asked && h.State == operator.HostActive {
+// watch looks at the host and its nodes for as long as the policy says, without a break.
+func (e *engine) watch(v *operator.RolloutVisit, h *Host) result {
+	if !h.Asked && h.State.Answers() {
 		return waits("", "what the host runs")
 	}
 	want := time.Duration(e.r.Policy.HealthSec) * time.Second
@@ -224,7 +225,7 @@ func (e *engine) uncordon(_ *operator.RolloutVisit, h *Host) result {
 // back is the way to what a host ran before, from any step.
 func (e *engine) back(v *operator.RolloutVisit, h *Host) result {
 	s := h.System
-	onIt := h.Version == e.r.Release && e.r.Release != v.From
+	onIt := h.runs() == e.r.Release && e.r.Release != v.From
 	switch {
 	case away(h) != "":
 		return waits("", "%s", away(h))
@@ -254,10 +255,10 @@ func (e *engine) worse(v *operator.RolloutVisit, h *Host) (sign *operator.Rollou
 		return &operator.RolloutSymptom{At: e.now, Host: v.Host, Name: v.Name, Node: node, What: fmt.Sprintf(format, args...)}
 	}
 	switch {
-	case h.State != operator.HostActive:
+	case !h.State.Answers():
 		return says(0, "%s", away(h)), false
-	case h.Version != e.r.Release:
-		return says(0, "the host went back to %s", h.Version), true
+	case h.runs() != e.r.Release:
+		return says(0, "the host went back to %s", h.runs()), true
 	}
 	restarts := 0
 	for _, n := range h.Nodes {

@@ -12,6 +12,7 @@ import (
 	"hardnode.dev/tools/hnctl/media"
 	"hardnode.dev/tools/hnctl/node"
 	"hardnode.dev/tools/hnctl/operation"
+	"hardnode.dev/tools/hnctl/patch"
 	"hardnode.dev/tools/hnctl/registry"
 	"hardnode.dev/tools/hnctl/release"
 	"hardnode.dev/tools/hnctl/template"
@@ -30,6 +31,7 @@ func commands(a *app.App) []*cobra.Command {
 		template.Group(a),
 		registry.Group(a),
 		release.Group(a),
+		patch.Group(a),
 		token.Group(a),
 		jls.Group(a),
 		media.Group(a),

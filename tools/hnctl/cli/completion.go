@@ -37,6 +37,7 @@ var ofArgument = map[string]completer{
 	"ENV": envNames, "NODE": nodeNames, "HOST": hostNames, "OPERATION": operationIDs, "CONTEXT": contextNames, "TEMPLATE": templateNames,
 	"TOKEN":   tokenIDs,
 	"CODE":    waitingCodes,
+	"RELEASE": releaseNames, "ROLLOUT": rolloutIDs,
 	"LICENCE": licenceIDs, "INSTALLATION": installationIDs, "FILE": files, "IMAGE": files, "DIR": files,
 }
 
@@ -46,8 +47,11 @@ var ofFlag = map[string]completer{
 	"template": templateNames,
 	"output":   fixed("table", "json", "yaml", "name"), "role": fixed("user", "infra", "hypervisor"),
 	"target": fixed("metal", "vm"),
-	"scope":  fixed("read", "write", "exec", "platform", "metrics", "admin"),
+	"scope":  fixed("read", "write", "exec", "patch", "platform", "metrics", "admin"),
 	"unit":   fixed("agent", "init", "kernel", "spawner", "netd", "console"), "who": auditors,
+	"canary": hostNames, "drain": fixed(operator.DrainReplace, operator.DrainStop),
+	"cohorts": fixed("2,4,8", "5,20,50"), "window": fixed("01:00-05:00", "sat,sun 22:00-04:00"), "boot": fixed("10m", "20m"),
+	"canary-soak": fixed("10m", "30m", "1h"), "soak": fixed("5m", "15m", "1h"), "health": fixed("1m", "5m"),
 	"kind":   fixed("env.create", "env.start", "env.stop", "env.delete", "env.spread", "node.replace", "import"),
 	"bundle": files, "repo": files, "seed": files,
 	"config": files, "dir": files, "file": files, "licence": files, "licence-root-key": files, "jls-dir": files, "images": files,
@@ -179,6 +183,23 @@ func operationIDs(ctx context.Context, a *app.App) []string {
 
 func templateNames(ctx context.Context, a *app.App) []string {
 	return listed("/templates", func(t operator.Template) []string { return []string{string(t.Name)} })(ctx, a)
+}
+
+func releaseNames(ctx context.Context, a *app.App) (out []string) {
+	list, err := app.Get[operator.Releases](ctx, a, "/releases")
+	if err != nil {
+		return nil
+	}
+	for _, r := range list.Releases {
+		out = append(out, r.Version)
+	}
+	return out
+}
+
+func rolloutIDs(ctx context.Context, a *app.App) []string {
+	return listed("/rollouts", func(r operator.Rollout) []string {
+		return []string{describe(r.ID, r.Release+" "+string(r.State))}
+	})(ctx, a)
 }
 
 func tokenIDs(ctx context.Context, a *app.App) []string {

@@ -339,6 +339,7 @@ func (f *fake) handler() http.Handler {
 	f.cordoning(mux, hosts)
 	f.draining(mux)
 	f.disks(mux)
+	f.patching(mux)
 	f.environments(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "Bearer "+fakeToken {

@@ -28,6 +28,7 @@ import (
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/jls"
+	"hardnode.dev/internal/wire/patch"
 	"hardnode.dev/tools/hnctl/config"
 )
 
@@ -80,7 +81,7 @@ var (
 	pullPort  = "7445"
 	jlsPort   = "7446"
 	maxHosts  = 200
-	tokenText = map[string]string{"admin": "hna1.", "push": "hnp1."}
+	tokenText = map[string]string{"admin": "hna1.", "push": "hnp1.", "patcher": "hnt1."}
 )
 
 // InputError says that an answer can't be used.
@@ -170,6 +171,7 @@ type cluster struct {
 	issuing     identity.CA
 	gossip      secret.Bytes
 	admin, push secret.Text
+	patcher     secret.Text
 	tokens      []secret.Text // infra first, then host 1…
 	records     []boot.JoinToken
 	apiHost     string // where people reach the API
@@ -183,6 +185,7 @@ func newCluster(o Options, now time.Time) (c cluster, err error) {
 	rand.Read(c.gossip)
 	c.admin = secret.Text(tokenText["admin"] + rand.Text())
 	c.push = secret.Text(tokenText["push"] + rand.Text())
+	c.patcher = secret.Text(tokenText["patcher"] + rand.Text())
 	if c.root, err = identity.NewRoot(c.id, now); err != nil {
 		return c, err
 	}
@@ -233,6 +236,9 @@ func (c cluster) files(now time.Time) ([]File, error) {
 			External: c.apiHost},
 		License: c.License, LicenseKey: c.LicenseKey, JLS: c.JLS, Registry: net.JoinHostPort(c.Infra.String(), pullPort), Work: work,
 		Names4: c.names4(),
+	}
+	if slices.ContainsFunc(work.Containers, func(x host.Container) bool { return x.Component == patch.Component }) {
+		seed.PatcherToken = "sha256:" + identity.HashToken(c.patcher)
 	}
 	rawSeed, err := json.Marshal(seed)
 	if err != nil {

@@ -96,8 +96,8 @@ func TestPiecesFit(t *testing.T) {
 	for _, c := range bundle.Work.Containers {
 		byName[c.Component] = c
 	}
-	if len(byName) != 4 || bundle.Cluster != made.Cluster {
-		t.Fatalf("bundle of %s has %d components, want 4 of %s", bundle.Cluster, len(byName), made.Cluster)
+	if len(byName) != 5 || bundle.Cluster != made.Cluster {
+		t.Fatalf("bundle of %s has %d components, want 5 of %s", bundle.Cluster, len(byName), made.Cluster)
 	}
 	content := func(component, path string) []byte {
 		for _, f := range byName[component].Files {
@@ -135,6 +135,11 @@ func TestPiecesFit(t *testing.T) {
 	if err != nil || len(res.TrustedProxies) != 1 || res.CAPin != pin ||
 		res.Orchestrator[0] != byName["orchestrator"].IPv4.String()+":7444" {
 		t.Errorf("resolver: %+v, %v", res, err)
+	}
+	pat, err := boot.DecodePatcherConfig(content("patcher", boot.PatcherConfigFile))
+	if err != nil || pat.CAPin != pin || seed.PatcherToken != "sha256:"+identity.HashToken(pat.Token) ||
+		pat.API[0] != byName["orchestrator"].IPv4.String()+":7443" {
+		t.Errorf("patcher: %+v, %v", pat, err)
 	}
 	if _, err := jls.DecodeConfig(content("jls", jls.ConfigFile)); err != nil {
 		t.Error(err)
@@ -265,7 +270,7 @@ func TestJLSElsewhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	w, err := c.work()
-	if err != nil || len(w.Containers) != 3 || w.Containers[1].CTID != 3 {
+	if err != nil || len(w.Containers) != 4 || w.Containers[1].CTID != 3 {
 		t.Errorf("got %+v, %v", w, err)
 	}
 }

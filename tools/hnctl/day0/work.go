@@ -15,6 +15,7 @@ import (
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/jls"
+	"hardnode.dev/internal/wire/patch"
 )
 
 // component is one row of the environment "jelastic" as it first is, in the order of start.
@@ -35,6 +36,7 @@ var components = []component{
 	{2, "jls", []string{"/jls", "serve"}, wire.Cloudlets{Reserved: 1, Dynamic: 4}, 1 * gib, tcp(7446), 7446},
 	{3, "orchestrator", []string{"/orchestrator"}, wire.Cloudlets{Reserved: 2, Dynamic: 12}, 4 * gib, tcp(7443, 7444), 7443},
 	{4, "resolver", []string{"/resolver"}, wire.Cloudlets{Reserved: 1, Dynamic: 8}, 1 * gib, tcp(80), 80},
+	{5, patch.Component, []string{"/patcher"}, wire.Cloudlets{Reserved: 1, Dynamic: 4}, 1 * gib, tcp(7447), 7447},
 }
 
 func tcp(ports ...uint16) (out []host.Port) {
@@ -64,6 +66,9 @@ func (c cluster) work() (host.Work, error) {
 					image, process, found = i.Image, i.Process, true
 					process.Argv = argv
 				}
+			}
+			if !found && p.name == patch.Component {
+				continue // the medium is of before there was one
 			}
 			if !found {
 				return w, fmt.Errorf("image index: it has no %q", image.Name)
@@ -100,6 +105,8 @@ func (c cluster) filesOf(name string) ([]host.File, error) {
 	case "resolver":
 		return file(boot.ResolverConfigFile,
 			boot.ResolverConfig{Version: 1, Cluster: c.id, CAPin: pin, Orchestrator: c.hostAPI(), TrustedProxies: c.TrustedProxies})
+	case patch.Component:
+		return file(boot.PatcherConfigFile, boot.PatcherConfig{Version: 1, Cluster: c.id, CAPin: pin, API: c.api(), Token: c.patcher})
 	case "jls":
 		return []host.File{{Path: jls.ConfigFile, Mode: 0o400, Data: secret.Bytes(c.JLSConfig)}}, nil
 	}
@@ -118,6 +125,11 @@ func file(path string, v any) ([]host.File, error) {
 // no translation.
 func (c cluster) hostAPI() []string {
 	return []string{net.JoinHostPort(address4(3).String(), hostPort), net.JoinHostPort(c.Infra.String(), hostPort)}
+}
+
+// api is likewise where they reach what people use.
+func (c cluster) api() []string {
+	return []string{net.JoinHostPort(address4(3).String(), apiPort), net.JoinHostPort(c.Infra.String(), apiPort)}
 }
 
 // names are what the certificates of what the infra host publishes must carry for people's tools.

@@ -62,8 +62,8 @@ func tokenCreate(a *app.App) *cobra.Command {
 			return a.Show(made, made.ID, nil)
 		},
 	}
-	c.Flags().StringArrayVar(&scopes, "scope", nil, "read, write, exec, platform (exec and logs of the platform's own containers, the "+
-		"hosts' own logs), metrics or admin; may be given again")
+	c.Flags().StringArrayVar(&scopes, "scope", nil, "read, write, exec, patch (rollouts and orders to hosts' systems), "+
+		"platform (exec and logs of the platform's own containers, the hosts' own logs), metrics or admin; may be given again")
 	c.Flags().IntVar(&days, "days", 0, "days it is valid; 0 is until revoked")
 	c.MarkFlagRequired("scope")
 	return c

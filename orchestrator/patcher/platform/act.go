@@ -1,0 +1,64 @@
+package platform
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/internal/wire/slots"
+	"hardnode.dev/orchestrator/patcher/rollout"
+)
+
+// Order is what a deed needs to know of the rollout that it belongs to.
+type Order struct {
+	Rollout, Release string
+	BootSec          int64
+}
+
+// noDrain stands for the operation of a drain that there was no need for.
+const noDrain wire.OperationID = "none"
+
+// Do does a deed. Of a drain the answer is its operation: asked again, it is the same one.
+func (c *Client) Do(ctx context.Context, a rollout.Action, o Order) (wire.OperationID, error) {
+	at, reason := of(a.Host), fmt.Sprintf("rollout %s of release %s", o.Rollout, o.Release)
+	system := operator.OrderSystem{Release: o.Release, Step: string(a.Do), WithinSec: o.BootSec, Reason: reason}
+	switch a.Do {
+	case rollout.Cordon:
+		return "", c.call(ctx, http.MethodPut, at+"/cordon", operator.CordonHost{Reason: reason}, nil)
+	case rollout.Uncordon:
+		return "", absent(c.call(ctx, http.MethodDelete, at+"/cordon", nil, nil))
+	case rollout.Stage, rollout.Switch:
+		return "", c.call(ctx, http.MethodPut, at+"/system", system, nil)
+	case rollout.Forget:
+		return "", absent(c.call(ctx, http.MethodDelete, at+"/system", nil, nil))
+	case rollout.Reboot:
+		return "", c.call(ctx, http.MethodPost, at+"/reboot", operator.LeaveHost{Reason: reason + " is taken back"}, nil)
+	case rollout.Rollback:
+		return "", c.call(ctx, http.MethodPost, at+"/slots",
+			operator.ChangeSlots{Request: slots.Request{Action: slots.Rollback, Reboot: true}}, nil)
+	case rollout.Drain:
+		var got operator.Accepted
+		err := c.call(ctx, http.MethodPost, at+"/drain", operator.DrainHost{Reason: reason, Stop: true}, &got,
+			"Idempotency-Key", o.Rollout+"-"+string(a.Host))
+		switch {
+		case is(err, operator.NotFound): // an orchestrator of before there were drains: what the host runs stops
+			return noDrain, nil
+		case err != nil:
+			return "", err
+		case got.Operation == nil: // there is nothing to drain
+			return noDrain, nil
+		}
+		return got.Operation.ID, nil
+	}
+	return "", fmt.Errorf("BUG: no deed %q", a.Do)
+}
+
+// absent lets pass that what is to be taken away is not there.
+func absent(err error) error {
+	if is(err, operator.NotFound) {
+		return nil
+	}
+	return err
+}
