@@ -76,7 +76,8 @@ func (a *agent) serveInstalling(ctx context.Context, want wish.Spec, c boot.Host
 		Logs:       api.Logs, HostLogs: hostlog.Logs{}.Read, User: boot.ConsoleUser, Log: a.log,
 		Show:  func(context.Context, upkeep.Show, io.Writer) error { return nothing },
 		Guard: a.guard(), Restart: func(context.Context, wire.CTID) error { return nothing }, ChangeSlots: a.slots.Do,
-		StartInstall: i.Start, Leave: leaveMachine, ChangeNetwork: facts.ChangeNetwork}
+		StartInstall: i.Start, Leave: leaveMachine, ChangeNetwork: facts.ChangeNetwork,
+		Reset: func(context.Context, string) error { return nothing }}
 	notify := newNotify(a.log)
 	return run.Group(ctx, a.log,
 		run.Task{Name: "links", Run: a.links.Keep},

@@ -50,6 +50,7 @@ func serveSetup(ctx context.Context, log *slog.Logger, state, data string) error
 		Logs:       func(context.Context, wire.CTID, host.LogsSpec, func(bool, []byte) error) error { return none },
 		HostLogs:   hostlog.Logs{}.Read, Guard: a.guard(), Restart: func(context.Context, wire.CTID) error { return none },
 		ChangeSlots: a.slots.Do, StartInstall: a.install.Start, Leave: leaveMachine, ChangeNetwork: facts.ChangeNetwork,
+		Reset:    func(context.Context, string) error { return none },
 		Activate: activate, User: boot.ConsoleUser, Log: log,
 		Show: func(ctx context.Context, _ upkeep.Show, w io.Writer) error {
 			return support.Source{Version: build.Version, Logs: hostlog.Logs{}.Read, Ask: facts.Ask, Now: time.Now, Config: a.configInForce,

@@ -38,6 +38,7 @@ var changes = []row{
 	{"POST /v1/slots", "slots", false, changeSlots},
 	{"POST /v1/install", "install", true, startInstall},
 	{"POST /v1/leave", "leave", true, leave},
+	{"POST /v1/reset", "reset", false, reset},
 	{"POST /v1/activate", "activate", true, activate},
 	{"POST /v1/network/try", "network try", true, tryNetwork},
 	{"POST /v1/network/confirm", "network confirm", true, endTrial("confirm")},
@@ -150,6 +151,17 @@ func startInstall(ctx context.Context, o Options, r *http.Request, _ string) (an
 		return nil, err
 	}
 	return o.StartInstall(ctx, want.Spec)
+}
+
+func reset(ctx context.Context, o Options, r *http.Request, tty string) (any, error) {
+	var want console.Reset
+	if err := decode(r, &want); err != nil {
+		return nil, err
+	}
+	if name := o.Status(ctx).Name; want.Name == "" || want.Name != name {
+		return nil, fmt.Errorf("%q is not this host's name; nothing was done", want.Name)
+	}
+	return struct{}{}, o.Reset(ctx, "terminal "+tty)
 }
 
 // errToken is what is said to a join token: it is a part of an activation only.

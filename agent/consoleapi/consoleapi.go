@@ -49,6 +49,8 @@ type Options struct {
 	ChangeSlots  func(context.Context, slots.Request) (slots.Status, error)
 	StartInstall func(context.Context, install.Spec) (install.Status, error)
 	Leave        func(context.Context, upkeep.Leave) error
+	// Reset has the next boot make DATA and STATE empty, and reboots.
+	Reset func(ctx context.Context, by string) error
 	// Activate gives a host that waits for its configuration one.
 	Activate func(context.Context, []byte) (console.Activated, error)
 	// ChangeNetwork has netd try a network, or confirm or revert what it tries.

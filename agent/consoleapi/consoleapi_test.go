@@ -37,6 +37,12 @@ func options() Options {
 		StartInstall: func(_ context.Context, s install.Spec) (install.Status, error) {
 			return install.Status{}, errors.New("the disk " + s.Disk.Path + " is the boot medium")
 		},
+		Reset: func(_ context.Context, by string) error {
+			if by != "terminal ttyS0" {
+				return errors.New("ordered by " + by)
+			}
+			return nil
+		},
 		Activate: func(_ context.Context, raw []byte) (console.Activated, error) {
 			return console.Activated{Name: string(raw), Kept: "nowhere"}, nil
 		},
@@ -170,6 +176,9 @@ func TestChanges(t *testing.T) {
 		{"POST", "/v1/activate", `{"text":"hnc1."}`, 400, "was cut, or is another"},
 		{"POST", "/v1/activate", `{"text":"bmFtZTogYQ"}`, 400, "was cut, or is another"},
 		{"POST", "/v1/activate", `{"text":"hn1.00000000.00000000000000000000000000000000"}`, 400, "a join token alone"},
+		{"POST", "/v1/reset", `{"name":"host-2"}`, 409, `"host-2" is not this host's name`},
+		{"POST", "/v1/reset", `{"name":""}`, 409, "is not this host's name"},
+		{"POST", "/v1/reset", `{"name":"host-1"}`, 200, "{}"},
 		{"POST", "/v1/leave", `{"reason":"new disk"}`, 200, "{}"},
 		{"GET", "/v1/containers/101/log", "", 200, "hello\n"},
 		{"GET", "/v1/containers/5/log", "", 404, "does not exist"},

@@ -91,6 +91,9 @@ func (m *Machine) useData(ctx context.Context, c disk.Choice) (string, error) {
 	if err := disk.MountData(path, c.State, boot.DataDir, boot.StateDir); err != nil {
 		return "", err
 	}
+	if err := m.reset(ctx, path, c.State); err != nil {
+		return "", err
+	}
 	m.data = &dataDisk{path, c.Action}
 	return fmt.Sprintf("%s: %s", path, c.Reason), nil
 }

@@ -45,11 +45,18 @@ func TestBootServeLeave(t *testing.T) {
 	h.sees(`poweroff: power button`)
 	h.off()
 
-	h = start(t, machine(t, dir, config))
+	h = start(t, machine(t, dir, config+consolePassword(t)))
 	h.sees(`step data: /dev/vda: it holds this host's DATA`)
 	h.sees(`step reason of boot: ordered poweroff: power button — it was left in order, to the end`)
 	h.up()
 	h.sees(`\[host-1\] .*\b10\.77\.0\.13\b`) // the network that was confirmed at the terminal
+	if os.Getenv("HARDNODE_SOAK") != "" {
+		h.reset(t)
+		h = start(t, machine(t, dir, config))
+		h.sees(`reset: DATA and STATE are made empty, as was ordered by terminal ttyS0`)
+		h.up()
+		h.sees(`\[host-1\] .*\b10\.77\.0\.11\b`) // the configuration's
+	}
 }
 
 // look checks what the programs left on the host, and logs what they cost.

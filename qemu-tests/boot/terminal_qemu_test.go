@@ -216,3 +216,14 @@ func (h *host) activated(t *testing.T) {
 	h.up()
 	h.sees(`\[host-1\] .*\b10\.77\.0\.11\b`)
 }
+
+// reset has the host reset at its terminal, and waits for the end of the machine.
+func (h *host) reset(t *testing.T) {
+	h.mark = h.VM.Console.Mark()
+	if err := h.VM.Console.Type("\r"); err != nil {
+		t.Fatal(err)
+	}
+	h.typed(t, "reset\rhost-2\r"+knownPassword, 1)
+	h.typed(t, "reset\rhost-1", 0)
+	h.off()
+}

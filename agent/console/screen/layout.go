@@ -67,7 +67,7 @@ func tabs(shown int) string {
 		}
 		all = append(all, name)
 	}
-	return strings.Join(all, "  ")
+	return strings.Join(all, " ")
 }
 
 // help is the keys that do something now.

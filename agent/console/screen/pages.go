@@ -69,6 +69,14 @@ func init() {
 			"screen was left: let your terminal program keep a log, press b, and put",
 			"what is between the marks through base64 -d."), []key{
 			{"b", "as base64, over this line", func(m *model) tea.Cmd { m.after = "support"; return tea.Quit }}}},
+		{"Reset", loadText(
+			"A reset makes this host forget what it is and has: all its containers, all",
+			"their data, its identity in the cluster, the network that was confirmed at",
+			"a terminal. An installed host loses its configuration too, and waits for",
+			"another one. The systems on its disk stay.",
+			"",
+			"Nothing brings it back. The host reboots, and is empty then."), []key{
+			{"x", "reset", func(m *model) tea.Cmd { return m.ask("type the host's name: ", "", "reset --name ") }}}},
 	}
 }
 

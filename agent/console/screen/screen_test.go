@@ -293,3 +293,12 @@ func TestChanges(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
+
+// TestTabsFit: the names of all pages are seen, whichever is shown.
+func TestTabsFit(t *testing.T) {
+	for n := range pages {
+		if got := tabs(n); len(got) > Width {
+			t.Errorf("%q has %d columns, the screen %d", got, len(got), Width)
+		}
+	}
+}

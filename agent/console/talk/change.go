@@ -90,3 +90,19 @@ func runActivate(ctx context.Context, s *Session, a args) error {
 	s.show(a, done, []string{"host " + cmp.Or(done.Name, "without a name yet") + " has its configuration", "kept: " + done.Kept})
 	return nil
 }
+
+func runReset(ctx context.Context, s *Session, a args) error {
+	name, given := a.flags["name"]
+	if !given {
+		s.Line("all containers of this host, all their data, and the host's identity are lost")
+		var err error
+		if name, err = s.Question(ctx, "type the host's name: ", false); err != nil {
+			return err
+		}
+	}
+	if err := s.change(ctx, "/v1/reset", console.Reset{Name: name}, nil); err != nil {
+		return err
+	}
+	s.Line("the host reboots, and is made empty")
+	return nil
+}

@@ -53,6 +53,8 @@ func init() {
 			short: "give a host its configuration: the line of hnctl host config line", flags: js, run: runActivate},
 		{name: "reboot", usage: "[REASON]", short: "stop the containers and boot anew", most: -1, run: runReboot},
 		{name: "poweroff", usage: "[REASON]", short: "stop the containers and switch off", most: -1, run: runPowerOff},
+		{name: "reset", usage: "[--name HOST]", flags: []string{"name"}, run: runReset,
+			short: "forget containers, data and identity; the host's name is typed"},
 		{name: "login", short: "give the console's password, for ten minutes or until exit", run: runLogin},
 		{name: "logout", short: "forget that it was given", run: runLogout},
 		{name: "support", short: "the support bundle, without secrets, as base64", run: runSupport},

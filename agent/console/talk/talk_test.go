@@ -140,7 +140,7 @@ func TestPassword(t *testing.T) {
 	}{
 		{"container restart 101", Locked}, {"container restart 101", Done}, {"slots try b --reboot", Done}, {"slots rollback", Done},
 		{"install /dev/sda --wipe /dev/sda --dry-run", Done}, {"install sda", Misused}, {"reboot new disk", Done}, {"poweroff", Done},
-		{"logout", Done},
+		{"reset --name host-1", Done}, {"logout", Done},
 	} {
 		if exit, _ := s.Run(t.Context(), c.line); exit != c.exit {
 			t.Errorf("%s: exit status %d, want %d; %s", c.line, exit, c.exit, &out)
@@ -152,6 +152,7 @@ func TestPassword(t *testing.T) {
 /v1/install {"spec":{"disk":{"path":"/dev/sda"},"wipe":"/dev/sda","dryRun":true}}
 /v1/leave {"reason":"new disk"}
 /v1/leave {"powerOff":true}
+/v1/reset {"name":"host-1"}
 /v1/logout {}`
 	if got := strings.Join(did, "\n"); got != want || s.Agent.Session != "" {
 		t.Errorf("got\n%s\nwant\n%s", got, want)

@@ -44,6 +44,8 @@ const (
 	SlotsFile   = StateDir + "/slots.json"   // what is known of an installed host's slots (internal/disk/bootorder)
 	SettledFile = RunDir + "/slot"           // the slot that this boot is from, once it has shown that it is well
 	NetworkFile = StateDir + "/network.json" // the network that was confirmed in place of the configuration's (init/netd/trial)
+	// ResetFile is the wish, durable, that the next boot makes DATA and STATE empty: one line, who wished for it
+	ResetFile = StateDir + "/reset"
 
 	// ConsoleUser is the user and group that the program at the terminals runs as: it has no rights but to the terminals and its sockets.
 	ConsoleUser = 990

@@ -47,6 +47,11 @@ type Activated struct {
 	Kept string `json:"kept"` // where it lies for the next boot, or why it does not, for people
 }
 
+// Reset is the body of POST /v1/reset: the host forgets what it is and has, and reboots.
+type Reset struct {
+	Name string `json:"name"` // the host's, as somebody typed it
+}
+
 // Leave is the body of POST /v1/leave.
 type Leave struct {
 	PowerOff bool   `json:"powerOff,omitempty"`

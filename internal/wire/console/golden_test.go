@@ -13,6 +13,7 @@ func TestGolden(t *testing.T) {
 	golden.Wire[Login](t, "login")
 	golden.Wire[Session](t, "session")
 	golden.Wire[Leave](t, "leave")
+	golden.Wire[Reset](t, "reset")
 	golden.Wire[Activate](t, "activate")
 	golden.Wire[Activated](t, "activated")
 	golden.Wire[Install](t, "install")
