@@ -6,13 +6,16 @@ import (
 	"time"
 
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
 )
 
 // Jelastic is the environment of the platform's own components.
 const Jelastic wire.EnvName = "jelastic"
 
-// Carry is next with the containers of "jelastic" that old has and next does not mention: they are never removed for being absent.
+// Carry is next with what old has of "jelastic" and next does not mention: containers, which are never removed for being absent, and the
+// file boot.SeedFile, which the bundle alone brings. The orchestrator can't send its own seed, which has the first Work in it; without it
+// the orchestrator would not start again.
 func Carry(old, next *host.Work) *host.Work {
 	if old == nil {
 		return next
@@ -28,7 +31,21 @@ func Carry(old, next *host.Work) *host.Work {
 			merged.Containers = append(merged.Containers, c)
 		}
 	}
+	for i, c := range merged.Containers {
+		o := slices.IndexFunc(old.Containers, func(o host.Container) bool { return o.CTID == c.CTID && o.Component == c.Component })
+		if o < 0 || c.Env != Jelastic || seed(c) >= 0 {
+			continue
+		}
+		if at := seed(old.Containers[o]); at >= 0 {
+			merged.Containers[i].Files = append(slices.Clone(c.Files), old.Containers[o].Files[at])
+		}
+	}
 	return &merged
+}
+
+// seed is where the seed is among a container's files; negative if it is not.
+func seed(c host.Container) int {
+	return slices.IndexFunc(c.Files, func(f host.File) bool { return f.Path == boot.SeedFile })
 }
 
 // Confirmed is the last version of each component that needs no confirmation: confirmed before, updated from w.

@@ -29,6 +29,38 @@ func TestCarry(t *testing.T) {
 	}
 }
 
+// TestCarrySeed: the orchestrator keeps the seed that came with the bundle, whatever work comes after it, of a new generation too; a seed
+// that comes with the work is taken, and nobody else gets it.
+func TestCarrySeed(t *testing.T) {
+	files := func(paths ...string) func(*host.Container) {
+		return func(c *host.Container) {
+			for _, p := range paths {
+				path, data, _ := strings.Cut(p, "=")
+				c.Files = append(c.Files, host.File{Path: path, Mode: 0o400, Data: []byte(data)})
+			}
+		}
+	}
+	const seed = "/run/hardnode/seed.json"
+	old := &host.Work{Revision: 1, Containers: []host.Container{want(3, 1, jelastic, files("/run/hardnode/a=1", seed+"=s")),
+		want(4, 1, jelastic)}}
+	for generation := range int64(3) {
+		next := &host.Work{Revision: 2, Containers: []host.Container{want(4, 1, jelastic),
+			want(3, generation+1, jelastic, files("/run/hardnode/b"))}}
+		got := Carry(old, next).Containers
+		if len(got[0].Files) != 0 || len(got[1].Files) != 2 || got[1].Files[1].Path != seed ||
+			string(got[1].Files[1].Data.Reveal()) != "s" {
+			t.Errorf("generation %d: %+v", generation+1, got)
+		}
+		if len(next.Containers[1].Files) != 1 {
+			t.Error("the new work was changed in place")
+		}
+	}
+	next := &host.Work{Revision: 2, Containers: []host.Container{want(3, 2, jelastic, files(seed+"=new"))}}
+	if got := Carry(old, next).Containers[0]; len(got.Files) != 1 || string(got.Files[0].Data.Reveal()) != "new" {
+		t.Errorf("a seed that came: %+v", got.Files)
+	}
+}
+
 func TestEffective(t *testing.T) {
 	due := func(at time.Time) func(*host.Container) { return func(c *host.Container) { c.ConfirmBy = at } }
 	confirmed := Confirmed(nil, &host.Work{Containers: []host.Container{want(3, 1, jelastic), want(101, 1)}})
