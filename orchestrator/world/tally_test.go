@@ -41,7 +41,7 @@ func (s *tallied) seen(account wire.Account, counted bool) World {
 func TestTallyIsTheLongWay(t *testing.T) {
 	states := map[string]int{}
 	often := []string{"environment", "environment", "node", "node", "node", "report", "report", "report", "report", "operation", "gone",
-		"silence", "host", "domain"}
+		"silence", "host", "domain", "all well"}
 	rapid.Check(t, func(t *rapid.T) {
 		s := &tallied{sited: newSited()}
 		s.put(func(tx *store.Tx) {
@@ -50,6 +50,11 @@ func TestTallyIsTheLongWay(t *testing.T) {
 			}
 		})
 		happens := s.happens(t)
+		happens["all well"] = func() { // else hardly ever is a whole environment
+			for _, id := range []wire.HostID{"h-1", "h-2", "h-3"} {
+				s.report(id, func(store.Node) (host.ContainerState, int64) { return host.CtRunning, 1 })
+			}
+		}
 		for range rapid.SampledFrom([]int{50, 20, 100}).Draw(t, "events") {
 			happens[rapid.SampledFrom(often).Draw(t, "what")]()
 			if rapid.IntRange(0, 2).Draw(t, "later") == 2 {
