@@ -13,8 +13,11 @@ import (
 // call late: not while the Patcher was down, the platform's API away, or the clock set.
 const silence = 30 * time.Second
 
-// infra is the role whose hosts are visited one at a time, after all others.
-const infra = "infra"
+// The roles: user hosts are drained, infra hosts are visited one at a time, after all others.
+const (
+	user  = "user"
+	infra = "infra"
+)
 
 // engine is one decision.
 type engine struct {
