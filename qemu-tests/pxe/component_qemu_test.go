@@ -120,8 +120,8 @@ func (i *infra) waitLog(words string) {
 }
 
 // TestComponent: the infra host, beside a site's own DHCP server, boots machines that nobody knows over the network, with each kind of
-// firmware; each shows its code, is admitted and is ACTIVE; the first serves a container, in time. When netboot is switched off, nobody is
-// answered any more.
+// firmware; each shows its code, is admitted and is ACTIVE; the first serves a container, in time, the last one comes after the infra host
+// lost its power. When netboot is switched off, its component is removed.
 func TestComponent(t *testing.T) {
 	soak(t)
 	i := foundedInfra(t)
@@ -135,18 +135,27 @@ func TestComponent(t *testing.T) {
 		first  string // what netboot says first
 		fw     string // OVMF's setting that is switched off
 		serves bool
+		cut    bool // the infra host's power, before
 	}{
 		{name: "BIOS PXE (iPXE)", first: "/1.4.0/host.ipxe", serves: true},
 		{name: "UEFI PXE", uefi: true, first: "has snponly.efi"},
-		{name: "UEFI HTTP", uefi: true, first: "path=/snponly.efi", fw: "opt/org.tianocore/IPv4PXESupport"},
+		{name: "UEFI HTTP", uefi: true, first: "path=/snponly.efi", fw: "opt/org.tianocore/IPv4PXESupport", cut: true},
 	} {
 		t.Run(m.name, func(t *testing.T) {
 			i := &infra{i.Cluster, t, i.site}
 			c := machine(t, i.Switch)
 			c.Name = fmt.Sprintf("stranger-%d", n+1)
 			c.Disks[0].SizeMiB, c.UEFI, c.NICs[0].MAC = 4096, m.uefi, fmt.Sprintf("52:54:00:aa:00:%02x", n+1)
-			if m.fw != "" {
-				c.FwCfg[m.fw] = []byte("n")
+			if m.fw != "" { // PXE by IPv6 comes before HTTP, and has its own time-outs
+				c.FwCfg[m.fw], c.FwCfg["opt/org.tianocore/IPv6PXESupport"] = []byte("n"), []byte("n")
+			}
+			if m.cut {
+				i.Infra.Kill()
+				if err := i.Infra.Boot(); err != nil {
+					t.Fatal(err)
+				}
+				until(i, "netboot runs again", func(n operator.Netboot) bool { return n.State == "running" && n.Serves == "1.4.0" },
+					"cluster", "netboot", "show")
 			}
 			h := start(t, c)
 			code := h.sees(`WAITING TO BE ADMITTED \| code ([A-Z2-7]{4}-[A-Z2-7]{4}-[A-Z2-7]{4})`)[1]
