@@ -4,23 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"time"
 
 	"hardnode.dev/agent/consoleapi"
-	"hardnode.dev/agent/container"
-	"hardnode.dev/agent/container/command"
 	"hardnode.dev/agent/facts"
-	"hardnode.dev/agent/hostlog"
 	"hardnode.dev/agent/install"
 	"hardnode.dev/agent/localapi"
 	"hardnode.dev/agent/slots"
 	"hardnode.dev/internal/build"
 	"hardnode.dev/internal/run"
-	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/boot"
-	"hardnode.dev/internal/wire/console"
 	"hardnode.dev/internal/wire/host"
 	wish "hardnode.dev/internal/wire/install"
 	"hardnode.dev/internal/wire/neighbour"
@@ -55,29 +49,11 @@ func (a *agent) toInstall() (*wish.Spec, boot.HostConfig) {
 func (a *agent) serveInstalling(ctx context.Context, want wish.Spec, c boot.HostConfig) error {
 	i := a.installer("")
 	a.install, a.slots = i, a.keeper(boot.StateDir)
-	nothing := errors.New("this host is being installed; it runs no containers")
 	none := make(chan struct{})
 	close(none)
-	api := localapi.Options{
-		Log:     a.log,
-		Status:  func(context.Context) boot.AgentStatus { return a.installingStatus(c, i.Status()) },
-		Install: i,
-		Slots:   a.slots,
-		Exec: func(context.Context, wire.CTID, host.ExecSpec, command.Stdio) (host.Exit, error) {
-			return host.Exit{}, fmt.Errorf("%w: %v", container.ErrNotFound, nothing)
-		},
-		Logs: func(context.Context, wire.CTID, host.LogsSpec, func(bool, []byte) error) error {
-			return fmt.Errorf("%w: %v", container.ErrNotFound, nothing)
-		},
-		Collect: func(context.Context) ([]wire.Digest, error) { return nil, nothing },
-	}
-	terminal := consoleapi.Options{Status: api.Status, Host: a.machine, Network: a.networkNow, Install: i.Status, Slots: a.slots.Status,
-		Containers: func(context.Context) []console.Container { return []console.Container{} },
-		Logs:       api.Logs, HostLogs: hostlog.Logs{}.Read, User: boot.ConsoleUser, Log: a.log,
-		Show:  func(context.Context, upkeep.Show, io.Writer) error { return nothing },
-		Guard: a.guard(), Restart: func(context.Context, wire.CTID) error { return nothing }, ChangeSlots: a.slots.Do,
-		StartInstall: i.Start, Leave: leaveMachine, ChangeNetwork: facts.ChangeNetwork,
-		Reset: func(context.Context, string) error { return nothing }}
+	terminal := a.bare(errors.New("this host is being installed; it runs no containers"),
+		func(context.Context) boot.AgentStatus { return a.installingStatus(c, i.Status()) })
+	api := a.bareAPI(terminal)
 	notify := newNotify(a.log)
 	return run.Group(ctx, a.log,
 		run.Task{Name: "links", Run: a.links.Keep},
@@ -119,6 +95,9 @@ func (a *agent) keeper(state string) *slots.Keeper {
 
 // health says what this host is not well in: what counts for any boot, and what counts for a system that was never well before.
 func (a *agent) health() (up, well []string) {
+	if a.apply == nil {
+		return []string{"this agent runs no containers"}, nil
+	}
 	select {
 	case <-a.apply.First():
 	default:

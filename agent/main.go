@@ -37,14 +37,14 @@ func main() {
 	state := flag.String("state", boot.StateDir, "folder of durable state")
 	data := flag.String("data", boot.DataDir, "folder of containers, volumes and images")
 	verbose := flag.Bool("verbose", false, "log details")
-	setup := flag.Bool("setup", false, "serve the terminals of a host that has no configuration yet, and nothing else")
+	work := serve // or less than that, by a flag
+	instead(&work)
 	flag.Parse()
 	log := logging.New(os.Stderr, "agent", map[bool]slog.Level{true: slog.LevelDebug}[*verbose])
 	debug.SetGCPercent(50) // an agent lives on every host: give memory back early rather than save CPU
 	debug.SetMemoryLimit(64 << 20)
 	ctx, stop := run.UntilSignal(context.Background())
 	defer stop()
-	work := map[bool]func(context.Context, *slog.Logger, string, string) error{false: serve, true: serveSetup}[*setup]
 	if err := work(ctx, log, *state, *data); err != nil {
 		log.Error("agent ends", logging.Err, err)
 		os.Exit(1)

@@ -4,26 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"hardnode.dev/agent/consoleapi"
-	"hardnode.dev/agent/container"
 	"hardnode.dev/agent/facts"
-	"hardnode.dev/agent/hostlog"
 	"hardnode.dev/agent/install"
 	"hardnode.dev/agent/partition"
-	"hardnode.dev/agent/support"
 	"hardnode.dev/internal/build"
 	"hardnode.dev/internal/disk"
 	"hardnode.dev/internal/disk/efi"
 	"hardnode.dev/internal/run"
-	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/console"
 	"hardnode.dev/internal/wire/host"
@@ -43,20 +37,8 @@ func serveSetup(ctx context.Context, log *slog.Logger, state, data string) error
 	a.install = install.New(install.Options{Early: true, Log: log,
 		Say:    func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) },
 		Reboot: func(reason string) error { return leaveMachine(ctx, upkeep.Leave{By: "installation", Reason: reason}) }})
-	none := fmt.Errorf("%w: this host has no configuration yet, and runs no containers", container.ErrNotFound)
-	o := consoleapi.Options{Status: a.unconfigured, Host: a.machine, Network: a.networkNow, Install: a.install.Status,
-		Slots:      a.slots.Status,
-		Containers: func(context.Context) []console.Container { return []console.Container{} },
-		Logs:       func(context.Context, wire.CTID, host.LogsSpec, func(bool, []byte) error) error { return none },
-		HostLogs:   hostlog.Logs{}.Read, Guard: a.guard(), Restart: func(context.Context, wire.CTID) error { return none },
-		ChangeSlots: a.slots.Do, StartInstall: a.install.Start, Leave: leaveMachine, ChangeNetwork: facts.ChangeNetwork,
-		Reset:    func(context.Context, string) error { return none },
-		Activate: activate, User: boot.ConsoleUser, Log: log,
-		Show: func(ctx context.Context, _ upkeep.Show, w io.Writer) error {
-			return support.Source{Version: build.Version, Logs: hostlog.Logs{}.Read, Ask: facts.Ask, Now: time.Now, Config: a.configInForce,
-				Status: func(ctx context.Context) any { return a.unconfigured(ctx) }, Gossip: func() any { return nil },
-				Secrets: func() []string { return nil }}.Write(ctx, w)
-		}}
+	o := a.bare(errors.New("this host has no configuration yet, and runs no containers"), a.unconfigured)
+	o.Activate = activate
 	newNotify(log).say("READY=1")
 	return run.Group(ctx, log,
 		run.Task{Name: "links", Run: a.links.Keep},

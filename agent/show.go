@@ -22,7 +22,11 @@ import (
 
 // show writes a document of this host.
 func (a *agent) show(ctx context.Context, what upkeep.Show, w io.Writer) error {
-	s := a.support()
+	return document(ctx, a.support(), what, w)
+}
+
+// document writes a document of what s knows.
+func document(ctx context.Context, s support.Source, what upkeep.Show, w io.Writer) error {
 	switch what {
 	case upkeep.ShowSupport:
 		return s.Write(ctx, w)

@@ -94,6 +94,8 @@ func state(a *boot.AgentStatus) string {
 	switch {
 	case a.Stage == boot.StageUnconfigured:
 		return "waiting for a configuration"
+	case a.Stage == boot.StageRescue:
+		return "RESCUE SYSTEM"
 	case a.Stage == starting:
 		return "STARTING"
 	case a.Stage == boot.StageJoining && a.Link == "not joining":

@@ -177,25 +177,17 @@ func (w *work) fill(dir string) (sums map[string][32]byte, err error) {
 		}
 		return nil
 	}
-	err = w.from.use(func(system, rescue string) error {
+	err = w.from.use(func(system string) error {
 		version, err := Version(system)
 		if err != nil {
 			return err
 		}
-		list := []bootorder.Entry{{Slot: slots.A, Rank: 1, Version: version, Left: 1}}
-		if err := put(bootorder.File(slots.A), system); err != nil {
-			return err
-		}
-		if rescue != "" {
-			if version, err = Version(rescue); err != nil {
-				return fmt.Errorf("the rescue system: %w", err)
-			}
-			if err := put(bootorder.File(slots.Rescue), rescue); err != nil {
+		// The rescue system is the same file: which entry it was booted by says what it is to be.
+		for _, e := range []bootorder.Entry{{Slot: slots.A, Rank: 1, Version: version, Left: 1},
+			{Slot: slots.Rescue, Rank: 3, Version: version, Left: bootorder.Uncounted}} {
+			if err := put(bootorder.File(e.Slot), system); err != nil {
 				return err
 			}
-			list = append(list, bootorder.Entry{Slot: slots.Rescue, Rank: 3, Version: version, Left: bootorder.Uncounted})
-		}
-		for _, e := range list {
 			if err := partition.Write(filepath.Join(dir, bootorder.Entries, e.Name()), e.Text()); err != nil {
 				return err
 			}
@@ -278,10 +270,12 @@ func (w *work) entries(path string) error {
 }
 
 // BootEntries are those of an installed disk. The loader is there twice: one that could not load a system returns to the firmware, which
-// then starts the next entry, and that loader takes the next system.
+// then starts the next entry, and that loader takes the next system. When that can't be loaded either, the firmware starts the rescue
+// system.
 func BootEntries(esp efi.Partition) []efi.Entry {
-	return []efi.Entry{{Name: "Hardnode", Partition: esp, File: bootorder.Loader}, {Name: "Hardnode, again", Partition: esp,
-		File: medium.Removable}}
+	return []efi.Entry{{Name: "Hardnode", Partition: esp, File: bootorder.Loader},
+		{Name: "Hardnode, again", Partition: esp, File: medium.Removable},
+		{Name: bootorder.RescueEntry, Partition: esp, File: bootorder.File(slots.Rescue)}}
 }
 
 func noted(path string, p disk.Progress) error {

@@ -175,7 +175,7 @@ func (i *Installer) plan(want install.Spec, config bool) (*work, error) {
 	}
 	src, err := i.source(want)
 	if err == nil {
-		m.Source, m.Bytes, m.Rescue = src.name, src.bytes, src.rescue
+		m.Source, m.Bytes = src.name, src.bytes
 	}
 	p, refused := pick.Decide(want, found, m)
 	if refused != nil {

@@ -12,9 +12,12 @@ import (
 	"strings"
 
 	"hardnode.dev/internal/disk"
+	"hardnode.dev/internal/disk/bootorder"
+	"hardnode.dev/internal/disk/efi"
 	"hardnode.dev/internal/disk/pick"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/install"
+	"hardnode.dev/internal/wire/slots"
 )
 
 const (
@@ -156,8 +159,12 @@ func mounted(root, point string) (string, error) {
 
 func isRAM(source string) bool { return strings.HasPrefix(source, "/dev/zram") }
 
-// installedOn is the installed disk that this boot uses; "" when there is none.
+// installedOn is the installed disk that this boot uses; "" when there is none. That of the rescue system is known by its firmware alone.
 func installedOn(root string) string {
+	vars := efi.Vars{Dir: filepath.Join(root, efi.Dir)}
+	if bootorder.From(vars.Selected(), vars.Current()) == slots.Rescue {
+		return disk.Booted(filepath.Join(root, sysBlock), filepath.Join(root, device), vars.Partition())
+	}
 	source, err := mounted(root, boot.StateDir)
 	if dir := filepath.Join(root, sysBlock, filepath.Base(source)); err == nil && disk.IsPartition(dir) {
 		return "/dev/" + disk.Whole(dir)

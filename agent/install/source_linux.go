@@ -12,26 +12,23 @@ import (
 
 	"hardnode.dev/agent/partition"
 	"hardnode.dev/internal/disk"
-	"hardnode.dev/internal/disk/bootorder"
 	"hardnode.dev/internal/disk/medium"
 	"hardnode.dev/internal/wire/install"
-	"hardnode.dev/internal/wire/slots"
 )
 
 // source is where the system is taken from.
 type source struct {
-	name   string // for people
-	bytes  int64
-	rescue bool
-	// use mounts what has to be and calls f with the file of the system and that of the rescue system ("" when there is none).
-	use func(f func(system, rescue string) error) error
+	name  string // for people
+	bytes int64
+	// use mounts what has to be and calls f with the system's file.
+	use func(f func(system string) error) error
 }
 
 // source finds out where this host's system is, and that it is one.
 func (i *Installer) source(want install.Spec) (s source, err error) {
 	switch partition := i.vars().Partition(); {
 	case want.UKI != "":
-		s.name, s.use = "file "+want.UKI, func(f func(string, string) error) error { return f(want.UKI, "") }
+		s.name, s.use = "file "+want.UKI, func(f func(string) error) error { return f(want.UKI) }
 	case partition != "":
 		path, err := i.device(partition)
 		if err != nil {
@@ -42,28 +39,27 @@ func (i *Installer) source(want install.Spec) (s source, err error) {
 			image = medium.Removable
 		}
 		s.name = "boot medium " + path
-		s.use = func(f func(string, string) error) error { return within(path, "vfat", inside(image, f)) }
+		s.use = func(f func(string) error) error { return within(path, "vfat", inside(image, f)) }
 	default:
 		path, kind, err := disk.ByLabel(i.path(sysBlock), i.path(device), medium.Label, "")
 		if err != nil || kind != "iso9660" {
 			return s, errors.Join(errors.New("the medium that this host was booted from is not found"), err)
 		}
 		s.name = "CD " + path
-		s.use = func(f func(string, string) error) error {
+		s.use = func(f func(string) error) error {
 			return within(path, kind, func(dir string) error {
 				return looped(filepath.Join(dir, cdESP), func(loop string) error {
-					return within(loop, "vfat", inside(medium.Removable,
-						f))
+					return within(loop, "vfat", inside(medium.Removable, f))
 				})
 			})
 		}
 	}
-	err = s.use(func(system, rescue string) error {
+	err = s.use(func(system string) error {
 		st, err := os.Stat(system)
 		if err != nil {
 			return err
 		}
-		s.bytes, s.rescue = st.Size(), rescue != ""
+		s.bytes = st.Size()
 		_, err = Version(system)
 		return err
 	})
@@ -76,15 +72,9 @@ func (i *Installer) source(want install.Spec) (s source, err error) {
 // cdESP is the ESP on a CD of ours (image/assemble).
 const cdESP = "boot/esp.img"
 
-// inside calls f with the files of a mounted medium.
-func inside(image string, f func(system, rescue string) error) func(dir string) error {
-	return func(dir string) error {
-		rescue := filepath.Join(dir, bootorder.File(slots.Rescue))
-		if _, err := os.Stat(rescue); err != nil {
-			rescue = ""
-		}
-		return f(filepath.Join(dir, image), rescue)
-	}
+// inside calls f with the system's file on a mounted medium.
+func inside(image string, f func(system string) error) func(dir string) error {
+	return func(dir string) error { return f(filepath.Join(dir, image)) }
 }
 
 // device is the path of a partition by its GUID.

@@ -91,6 +91,21 @@ func list(r bootorder.Record, now bootorder.Now, dir string) (all []slots.Slot) 
 	return all
 }
 
+// Rescued says why no slot was booted, as far as the loader's entries tell.
+func (k *Keeper) Rescued() (why string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	err := k.mounted(unix.MS_RDONLY, func(dir string) error {
+		_, now, err := k.read(dir)
+		why = bootorder.Rescued(now.Entries)
+		return err
+	})
+	if err != nil {
+		why = "its disk can't be read: " + err.Error()
+	}
+	return why
+}
+
 // Ask is Status, or Do.
 func (k *Keeper) Ask(ctx context.Context, a slots.Ask) (slots.Status, error) {
 	if a.Do != nil {
@@ -163,7 +178,7 @@ func (k *Keeper) ask(r slots.Request) error {
 		if err != nil {
 			return err
 		}
-		k.log.Info("slot", "action", string(r.Action), "slot", v.Record.Trial.Slot)
+		k.log.Info("slot", "action", string(r.Action), "slot", bootorder.Next(v.Entries))
 		return k.apply(dir, record, now, v)
 	})
 }

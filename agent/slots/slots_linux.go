@@ -95,11 +95,10 @@ func (k *Keeper) Run(ctx context.Context) error {
 
 // booted is the slot that this boot is from; "" when it is not known.
 func (k *Keeper) booted() slots.Name {
-	e, ok := bootorder.Parse(k.vars.Selected(), "")
-	if !ok || disk.Booted("/sys/class/block", "/dev", k.vars.Partition()) != k.disk {
+	if disk.Booted("/sys/class/block", "/dev", k.vars.Partition()) != k.disk {
 		return ""
 	}
-	return e.Slot
+	return bootorder.From(k.vars.Selected(), k.vars.Current())
 }
 
 // look decides and carries out.

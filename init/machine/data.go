@@ -26,6 +26,9 @@ const (
 
 // stepData finds, if need be formats, and mounts DATA. A disk that must not be touched makes the host wait, saying what to do.
 func (m *Machine) stepData(ctx context.Context) (string, error) {
+	if m.rescue {
+		return m.useData(ctx, disk.Choice{Action: disk.RAM, Reason: "the rescue system touches no disk"})
+	}
 	select {
 	case <-m.slow:
 	case <-ctx.Done():

@@ -69,6 +69,10 @@ func (m *Machine) stepModules(ctx context.Context) (string, error) {
 // stepContainerModules loads the rest of what the kernel would ask modprobe for, and says so to whoever waits (GET /v1/loaded). Later
 // nothing asks.
 func (m *Machine) stepContainerModules(ctx context.Context) (string, error) {
+	if m.rescue {
+		m.loaded.settle(errors.New("this is the rescue system, which runs no containers"))
+		return "none: the rescue system runs no containers", nil
+	}
 	names := m.loader.Container()
 	err := m.loader.AddAll(ctx, names)
 	m.loaded.settle(err)

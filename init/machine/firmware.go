@@ -3,13 +3,14 @@ package machine
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 
 	"golang.org/x/sys/unix"
 
 	"hardnode.dev/init/sys"
+	"hardnode.dev/internal/disk/bootorder"
 	"hardnode.dev/internal/disk/efi"
+	"hardnode.dev/internal/wire/slots"
 )
 
 // firmwareModules are what a machine with UEFI firmware is administered with: its variables, the ESP, the medium that it was installed
@@ -30,8 +31,13 @@ func (m *Machine) stepFirmware(context.Context) (string, error) {
 	if err := sys.Mount("efivarfs", efi.Dir, "efivarfs", tight, ""); err != nil && !errors.Is(err, unix.EBUSY) {
 		return "", err
 	}
-	if m.partition = (efi.Vars{Dir: efi.Dir}).Partition(); m.partition == "" {
+	vars := efi.Vars{Dir: efi.Dir}
+	if m.partition = vars.Partition(); m.partition == "" {
 		return "UEFI", nil
 	}
-	return fmt.Sprintf("UEFI, booted from partition %s", m.partition), nil
+	note := "UEFI, booted from partition " + m.partition
+	if m.rescue = bootorder.From(vars.Selected(), vars.Current()) == slots.Rescue; m.rescue {
+		note += ": this is the rescue system"
+	}
+	return note, nil
 }

@@ -48,6 +48,8 @@ type Machine struct {
 	shown    bool // the console has been started
 	// partition is the GUID of the partition that the firmware booted from; "": a BIOS, a CD, or a kernel that was handed over
 	partition string
+	// rescue: this boot is that of the rescue system, which touches no disk and never reboots by itself
+	rescue bool
 	// background work of the boot: device events, the notification socket, the status socket
 	tasks  chan run.Task
 	bootID string
@@ -140,6 +142,11 @@ func (m *Machine) failed(ctx context.Context, f *steps.Failure) {
 	m.setProblem(f.Error())
 	m.con.Alert(f.Error())
 	m.loaded.settle(f) // whoever waits for the modules of containers learns that no more are loaded
+	if m.rescue {
+		m.con.Line("the rescue system stays up: %v", f)
+		m.showConsole()
+		return
+	}
 	pause, again := m.afterFailure(f.Error())
 	if !again {
 		m.con.Line("boot failed %d times in a row: not rebooting again; %v", maxFailures, f)

@@ -114,7 +114,8 @@ func (m *Machine) stepReason(context.Context) (string, error) {
 	if last != nil && b.Crash {
 		problem = errors.Join(problem, keep.WriteFile(boot.CrashFile, []byte(last.Text), 0o600))
 	}
-	if problem == nil { // what is kept elsewhere now goes, for the firmware's room is small; what is not stays for the next boot
+	// What is kept elsewhere now goes, for the firmware's room is small; what is not stays for the next boot.
+	if problem == nil && !m.rescue {
 		for _, f := range files {
 			problem = errors.Join(problem, os.Remove(filepath.Join(pstoreDir, f.Name)))
 		}

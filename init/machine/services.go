@@ -34,6 +34,10 @@ var services = map[string]supervise.Service{
 // setup is the agent of a host without a configuration: it serves the program at the terminals, by which the host may be given one.
 var setup = supervise.Service{Name: "setup", Argv: []string{programs + "agent", "-setup"}, Stop: 5 * time.Second}
 
+// rescue is the agent of the rescue system: the local API and the program at the terminals, and nothing that a container needs.
+var rescue = supervise.Service{Name: "agent", Argv: []string{programs + "agent", "-rescue"}, Ready: 2 * time.Minute, Stop: 5 * time.Second,
+	CPUWeight: 1000}
+
 // showSetup starts setup once a host has waited for its configuration for a while.
 func (m *Machine) showSetup(waited time.Duration) {
 	if waited > consolePatience && m.services[setup.Name] == nil {
@@ -97,11 +101,17 @@ func (m *Machine) stepConsole(context.Context) (string, error) {
 	return "", nil
 }
 
+// rescuePatience is how long the rescue system looks for a configuration. One that netd finds later gives it a network all the same.
+const rescuePatience = 20 * time.Second
+
 // stepConfig starts netd and waits for the configuration.
 func (m *Machine) stepConfig(ctx context.Context) (string, error) {
 	netd, err := m.start("netd")
 	if err != nil {
 		return "", err
+	}
+	if m.rescue && !m.await(ctx, netd, rescuePatience, func() { m.setProblem(netd.Words()) }) {
+		return "not found; the rescue system goes on without", ctx.Err()
 	}
 	began := sys.Uptime()
 	if !m.await(ctx, netd, 0, func() { m.setProblem(netd.Words()); m.showSetup(sys.Uptime() - began) }) {
@@ -138,6 +148,10 @@ const agentLead = 2 * time.Second
 
 // stepAgent starts the agent, and the spawner as soon as that is up or has had its lead.
 func (m *Machine) stepAgent(ctx context.Context) (string, error) {
+	if m.rescue {
+		m.services["agent"] = m.sup.Keep(context.Background(), rescue) // stopped by end, as any
+		return "the rescue system's, without a spawner", nil
+	}
 	agent, missing := m.start("agent")
 	if missing == nil {
 		m.await(ctx, agent, agentLead, func() {})

@@ -20,28 +20,29 @@ const trialGrace = 30 * time.Second
 
 // stepTrial sees to it that a system on trial whose agent never comes up goes back too. It comes before the agent, whose document this is.
 func (m *Machine) stepTrial(context.Context) (string, error) {
-	e, ok := bootorder.Parse((efi.Vars{Dir: efi.Dir}).Selected(), "")
-	if !ok {
-		return "", nil // not booted from a slot
+	vars := efi.Vars{Dir: efi.Dir}
+	slot := bootorder.From(vars.Selected(), vars.Current())
+	if slot == "" || m.rescue {
+		return "", nil // not booted from a slot that is tried
 	}
 	record, _, err := keep.Doc[bootorder.Record]{Path: boot.SlotsFile, Version: 1}.Load()
 	if err != nil {
 		return "", err
 	}
-	within := trialOf(record, e.Slot, m.bootID)
+	within := trialOf(record, slot, m.bootID)
 	if within == 0 {
-		return fmt.Sprintf("slot %s", e.Slot), nil
+		return fmt.Sprintf("slot %s", slot), nil
 	}
 	m.tasks <- run.Task{Name: "trial", Run: func(ctx context.Context) error {
 		if !run.Wait(ctx, within+trialGrace-sys.Uptime()) {
 			return nil
 		}
 		if _, err := os.Stat(boot.SettledFile); err != nil {
-			m.Ask(Leave{Reason: fmt.Sprintf("slot %s: its agent did not say within %s that it is well", e.Slot, within)})
+			m.Ask(Leave{Reason: fmt.Sprintf("slot %s: its agent did not say within %s that it is well", slot, within)})
 		}
 		return nil
 	}}
-	return fmt.Sprintf("slot %s is tried: it must be well %s after the kernel's start", e.Slot, within), nil
+	return fmt.Sprintf("slot %s is tried: it must be well %s after the kernel's start", slot, within), nil
 }
 
 // trialOf is how long the booted slot has to be well; 0 when it is not on trial.

@@ -58,7 +58,7 @@ func (m *Machine) feed(ctx context.Context) error {
 	starved := ""
 	return run.Every(ctx, dogFeed, func(context.Context) error {
 		ok, who := m.sup.Healthy(time.Now())
-		if !ok {
+		if !ok && !m.rescue {
 			if who != starved {
 				m.con.Alert(fmt.Sprintf("watchdog is no longer fed: service %s is away; reset in %s", who, dogTimeout))
 				m.tasks <- m.starves(&reason.Hunger{Who: who, At: time.Now().Unix()})

@@ -81,7 +81,7 @@ func TestInstall(t *testing.T) {
 			h.sees(`step config: host host-1, role user`)
 			h.sees(`step data: ` + path[:len(path)-1] + `\S+: it holds the DATA of this installed host`)
 			h.up()
-			h.counted(target.Path, "hardnode-1-a+1.conf") // the loader's count is given back once the host is up
+			h.counted(target.Path, "hardnode-1-a+1.conf", "hardnode-3-rescue.conf") // the loader's count is given back once the host is up
 			h.VM.Kill()
 			if os.Getenv("HARDNODE_SOAK") == "" || bus != harness.Virtio {
 				return
@@ -93,7 +93,7 @@ func TestInstall(t *testing.T) {
 			h.sees(`"Hardnode, again" from HD\(1,GPT,`)
 			h.sees(`step trial: slot a`)
 			h.up()
-			h.counted(target.Path, "hardnode-1-a+1.conf", "hardnode-2-b+0.conf")
+			h.counted(target.Path, "hardnode-1-a+1.conf", "hardnode-2-b+0.conf", "hardnode-3-rescue.conf")
 			h.VM.Kill()
 
 			c.Disks = []harness.Disk{medium, target}
@@ -187,16 +187,7 @@ func spoil(t *testing.T, path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	put := func(name string, data []byte) {
-		to, err := fs.OpenFile(name, os.O_CREATE|os.O_RDWR)
-		if err == nil {
-			_, err = to.Write(data)
-			err = errors.Join(err, to.Close())
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
+	put := func(name string, data []byte) { put(t, fs, name, data) }
 	from, err := fs.OpenFile("/EFI/hardnode/a.efi", os.O_RDONLY)
 	if err != nil {
 		t.Fatal(err)
@@ -210,6 +201,19 @@ func spoil(t *testing.T, path string) {
 		put("/"+entries+"/"+e.Name(), []byte(e.Text()))
 	}
 	if err := fs.Remove("/" + entries + "/hardnode-1-a+1.conf"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// put writes the beginning of a file of an ESP, which is made if it is not there.
+func put(t *testing.T, fs *fat32.FileSystem, name string, data []byte) {
+	t.Helper()
+	to, err := fs.OpenFile(name, os.O_CREATE|os.O_RDWR)
+	if err == nil {
+		_, err = to.Write(data)
+		err = errors.Join(err, to.Close())
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 }

@@ -190,6 +190,9 @@ func order(r Record, n Now, first slots.Name) (list []Entry) {
 func Ask(r Record, n Now, what slots.Action, slot slots.Name, within time.Duration) (Verdict, error) {
 	v := Verdict{Record: r, Entries: n.Entries}
 	v.Record.Known = slices.Clone(r.Known)
+	if n.Booted == slots.Rescue {
+		return rescued(v, n, what, slot)
+	}
 	if n.Booted != slots.A && n.Booted != slots.B {
 		return v, fmt.Errorf("this host was not booted from slot a or b")
 	}
@@ -224,6 +227,51 @@ func Ask(r Record, n Now, what slots.Action, slot slots.Name, within time.Durati
 	return v, nil
 }
 
+// rescued is what is asked of the rescue system. It doesn't know the record, and leaves it as it is: a slot gets one boot, and is judged
+// when it is up.
+func rescued(v Verdict, n Now, what slots.Action, slot slots.Name) (Verdict, error) {
+	if slot == "" {
+		slot = slots.A
+		if slices.ContainsFunc(n.Entries, func(e Entry) bool { return e.Slot == slots.B && e.Rank == 1 }) {
+			slot = slots.B
+		}
+	}
+	at := slices.IndexFunc(n.Entries, func(e Entry) bool { return e.Slot == slot })
+	switch {
+	case what != slots.Try:
+		return v, fmt.Errorf("this is the rescue system, which does not know which slot was good; boot one of them once (action try)")
+	case at < 0:
+		return v, fmt.Errorf("slot %s is empty; boot a medium, and install from it", slot)
+	}
+	v.Entries = slices.Clone(n.Entries)
+	for i, e := range v.Entries {
+		switch e.Slot {
+		case slot:
+			v.Entries[i] = Entry{Slot: slot, Rank: 1, Version: e.Version, Left: 1}
+		case slot.Other():
+			v.Entries[i].Rank = 2
+		}
+	}
+	return v, nil
+}
+
+// Rescued says of the slots why none of them was booted, for people.
+func Rescued(entries []Entry) string {
+	var all []string
+	for _, name := range []slots.Name{slots.A, slots.B} {
+		what := "is empty"
+		if i := slices.IndexFunc(entries, func(e Entry) bool { return e.Slot == name }); i >= 0 {
+			e := entries[i]
+			what = fmt.Sprintf("(%s) can't be loaded, or was not asked for", e.Version)
+			if e.Left == 0 {
+				what = fmt.Sprintf("(%s) has no boot left: it can't be loaded, or its last boot ended before it was up", e.Version)
+			}
+		}
+		all = append(all, fmt.Sprintf("slot %s %s", name, what))
+	}
+	return strings.Join(all, "; ")
+}
+
 func because(reason string) string {
 	if reason == "" {
 		return ""
@@ -235,6 +283,8 @@ func because(reason string) string {
 func Stage(r Record, n Now, k Known) (Verdict, error) {
 	v := Verdict{Record: r}
 	switch {
+	case n.Booted == slots.Rescue:
+		return v, fmt.Errorf("this is the rescue system, which writes no slot; boot a medium, and install from it")
 	case k.Slot == n.Booted:
 		return v, fmt.Errorf("slot %s is the one that is booted", k.Slot)
 	case r.Trial != nil && r.Trial.Boot != n.Boot:

@@ -2,6 +2,7 @@ package bootorder
 
 import (
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -190,6 +191,20 @@ func TestRescue(t *testing.T) {
 			t.Errorf("rescue decides %+v", v)
 		}
 	}
+	if got, want := Rescued(m.entries), "slot a (0.1.0) has no boot left: it can't be loaded, or its last boot ended before it was up; "+
+		"slot b is empty"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	// A slot that was mended is booted once more, and is the committed one as before when it is up.
+	delete(m.bad, slots.A)
+	v, err := Ask(Record{}, Now{Entries: m.entries, Booted: slots.Rescue, Rescue: true}, slots.Try, slots.A, 0)
+	if err != nil || Next(v.Entries) != slots.A || len(v.Entries) != 2 || !reflect.DeepEqual(v.Record, Record{}) {
+		t.Fatalf("got %+v, %v", v, err)
+	}
+	m.entries = v.Entries
+	if slot, how := m.power(); slot != slots.A || how != "up" || m.record.Committed != slots.A {
+		t.Errorf("then %s: %s, %+v", slot, how, m.record)
+	}
 }
 
 func TestRefusals(t *testing.T) {
@@ -206,7 +221,11 @@ func TestRefusals(t *testing.T) {
 	}{
 		{second(Ask(m.record, m.now(), slots.Try, slots.A, 0)), "the one that is booted"},
 		{second(Ask(m.record, m.now(), slots.Try, slots.B, time.Second)), "want 30s to 2h"},
-		{second(Ask(m.record, Now{Booted: slots.Rescue}, slots.Try, slots.B, 0)), "not booted from slot"},
+		{second(Ask(m.record, Now{}, slots.Try, slots.B, 0)), "not booted from slot"},
+		{second(Ask(m.record, Now{Booted: slots.Rescue}, slots.Try, slots.B, 0)), "slot b is empty; boot a medium"},
+		{second(Ask(m.record, Now{Booted: slots.Rescue}, slots.Try, "", 0)), "slot a is empty"},
+		{second(Ask(m.record, Now{Booted: slots.Rescue}, slots.Rollback, slots.B, 0)), "does not know which slot was good"},
+		{second(Stage(m.record, Now{Booted: slots.Rescue}, Known{Slot: slots.B})), "writes no slot"},
 		{second(Ask(trying, onB, slots.Try, slots.A, 0)), "being tried"},
 		{second(Stage(m.record, m.now(), Known{Slot: slots.A})), "the one that is booted"},
 		{second(Stage(trying, onB, Known{Slot: slots.A})), "what the host goes back to"},

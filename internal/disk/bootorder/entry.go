@@ -27,6 +27,19 @@ const (
 	SettingsText = "timeout 0\neditor no\nauto-entries no\nauto-firmware no\n"
 )
 
+// RescueEntry is the name of the firmware's boot entry that starts the rescue system without the loader.
+const RescueEntry = "Hardnode, rescue"
+
+// From is the slot that a boot is from, by the loader's entry and the firmware's; "" when it is from none. The firmware's goes before: a
+// loader that could not load what it selected has left the name of that.
+func From(selected, current string) slots.Name {
+	if current == RescueEntry {
+		return slots.Rescue
+	}
+	e, _ := Parse(selected, "")
+	return e.Slot
+}
+
 // File is where a slot's system lies.
 func File(slot slots.Name) string { return Systems + "/" + string(slot) + ".efi" }
 

@@ -48,3 +48,22 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// A loader that could not load what it selected leaves its name for what the firmware starts next.
+func TestFrom(t *testing.T) {
+	for _, c := range []struct {
+		selected, current string
+		want              slots.Name
+	}{
+		{"hardnode-1-a.conf", "Hardnode", slots.A},
+		{"hardnode-3-rescue.conf", "Hardnode, again", slots.Rescue},
+		{"hardnode-2-b.conf", RescueEntry, slots.Rescue},
+		{"", RescueEntry, slots.Rescue},
+		{"windows.conf", "Windows", ""},
+		{"", "", ""},
+	} {
+		if got := From(c.selected, c.current); got != c.want {
+			t.Errorf("%q by %q: slot %q, want %q", c.selected, c.current, got, c.want)
+		}
+	}
+}

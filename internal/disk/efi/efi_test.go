@@ -80,6 +80,13 @@ func TestVars(t *testing.T) {
 	put("LoaderImageIdentifier", loader, string(bytes16(`\EFI\BOOT\BOOTX64.EFI`)))
 	put("BootOrder", global, "\x03\x00")
 	put("Boot0003", global, string(other("PXE")))
+	if v.Current() != "" {
+		t.Errorf("booted from %q", v.Current())
+	}
+	put("BootCurrent", global, "\x03\x00")
+	if v.Current() != "PXE" {
+		t.Errorf("booted from %q", v.Current())
+	}
 	put("BootNext-and-more", global, "")
 	if !v.There() || v.Partition() != "5AD0A0A2-B9E5" || v.Image() != "EFI/BOOT/BOOTX64.EFI" || v.Selected() != "" || v.Counted() != "" {
 		t.Errorf("got %q, %q, %q, %q", v.Partition(), v.Image(), v.Selected(), v.Counted())

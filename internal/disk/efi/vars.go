@@ -84,6 +84,19 @@ func (v Vars) Image() string { return slashes(v.text("LoaderImageIdentifier")) }
 // Selected is the loader's entry that this boot is from; "" without a loader.
 func (v Vars) Selected() string { return v.text("LoaderEntrySelected") }
 
+// Current is the name of the firmware's entry that this boot is from; "" when it is not known.
+func (v Vars) Current() string {
+	n, err := v.read("BootCurrent", global)
+	if err != nil || len(n) < 2 {
+		return ""
+	}
+	raw, err := v.read(fmt.Sprintf("Boot%04X", binary.LittleEndian.Uint16(n)), global)
+	if err != nil {
+		return ""
+	}
+	return nameOf(raw)
+}
+
 // Counted is the file of that entry whose name counts boots, as the loader left it; "" when the entry is not counted.
 func (v Vars) Counted() string { return slashes(v.text("LoaderBootCountPath")) }
 

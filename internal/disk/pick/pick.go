@@ -35,7 +35,6 @@ type Machine struct {
 	Installed string // the disk that this boot is from; "": a medium
 	Source    string // where the system is taken from, for people
 	Bytes     int64  // of the system
-	Rescue    bool   // there is a rescue system too
 	Identity  string // of the disk that this wish makes (its GUID): one of that identity was made by the same wish
 }
 
@@ -191,12 +190,9 @@ func steps(p install.Plan, d Found, m Machine) []string {
 	for _, x := range p.Partitions {
 		parts = append(parts, x.Name+" "+Size(x.Bytes))
 	}
-	what := "the system into slot a, and the boot loader"
-	if m.Rescue {
-		what = "the system into slot a, the rescue system, and the boot loader"
-	}
 	return append(list, "partition it: "+strings.Join(parts, ", "), "make the filesystems", "copy this host's state and configuration",
-		"copy "+what+": from "+m.Source, "check what was written", "enter it into the firmware's boot order", "reboot from it")
+		"copy the system into slot a, the rescue system, and the boot loader: from "+m.Source, "check what was written",
+		"enter it into the firmware's boot order", "reboot from it")
 }
 
 func list(disks []Found) string {

@@ -39,4 +39,6 @@ const (
 	StageUnconfigured AgentStage = "unconfigured" // no host configuration yet
 	StageJoining      AgentStage = "joining"      // has a configuration, no identity yet
 	StageJoined       AgentStage = "joined"       // has an identity
+	// StageRescue is none of them: the host's disk was not touched, and it joins nothing.
+	StageRescue AgentStage = "rescue"
 )

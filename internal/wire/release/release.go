@@ -62,11 +62,10 @@ const (
 // Profile is the part that a machine plays with an artefact; "" is any.
 type Profile string
 
-// The profiles. Rescue comes up with the console and nothing that a bad state could break.
+// The profiles. The rescue system is none: it is a UKI of either, booted by an entry that says so.
 const (
-	Host   Profile = "host"
-	Infra  Profile = "infra"
-	Rescue Profile = "rescue"
+	Host  Profile = "host"
+	Infra Profile = "infra"
 )
 
 // Severity says how urgent a release is; a rollout's soak times follow it. A program takes one that it doesn't know for Normal.

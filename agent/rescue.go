@@ -1,0 +1,50 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"hardnode.dev/agent/consoleapi"
+	"hardnode.dev/agent/facts"
+	"hardnode.dev/agent/localapi"
+	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/wire/boot"
+	"hardnode.dev/internal/wire/host"
+)
+
+// rescueNext is what a person can do at a host that runs its rescue system.
+const rescueNext = "look at the slots; boot one of them once more (slots try a, slots try b); take a support bundle (support); when " +
+	"neither comes up, boot a medium and install again (install.wipe names this disk)"
+
+// serveRescue is all that the agent does in the rescue system: it serves who is at the host's terminals, and the owner of the machine. It
+// joins nothing, starts nothing, and reads of the disk only what its boot loader reads.
+func serveRescue(ctx context.Context, log *slog.Logger, state, data string) error {
+	a := &agent{log: log, config: boot.ConfigFile, facts: facts.Source{Data: data}, links: &facts.Links{}}
+	var err error
+	if a.boot, err = a.facts.BootID(); err != nil {
+		return err
+	}
+	a.read()
+	a.slots, a.install = a.keeper(state), a.installer("")
+	why := a.slots.Rescued()
+	fmt.Fprintf(os.Stderr, "RESCUE SYSTEM: %s. What to do: %s\n", why, rescueNext) // init shows it to who stands there
+	status := func(ctx context.Context) boot.AgentStatus {
+		s := a.unconfigured(ctx)
+		s.Stage, s.Link = boot.StageRescue, "not asked: this is the rescue system"
+		if c, _, found, err := a.configInForce(); found && err == nil {
+			s.Name, s.Role = c.Name, c.Role
+		}
+		s.Problems = []host.Problem{{Code: "unavailable", Object: "rescue system", Reason: why, Next: rescueNext}}
+		return s
+	}
+	terminal := a.bare(errors.New("this is the rescue system; it runs no containers"), status)
+	newNotify(log).say("READY=1")
+	return run.Group(ctx, log,
+		run.Task{Name: "links", Run: a.links.Keep},
+		run.Task{Name: "figures", Run: a.readOn},
+		run.Task{Name: "api", Run: func(ctx context.Context) error { return localapi.Serve(ctx, a.bareAPI(terminal)) }},
+		run.Task{Name: "console", Run: func(ctx context.Context) error { return consoleapi.Serve(ctx, terminal) }})
+}

@@ -1,0 +1,150 @@
+//go:build qemu
+
+package boot
+
+import (
+	"crypto/sha256"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"hardnode.dev/internal/disk/bootorder"
+	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/wire/slots"
+	"hardnode.dev/qemu-tests/harness"
+)
+
+// TestRescue: an installed host neither of whose systems can be loaded comes up as its rescue system, at once and at each boot after, says
+// why and what to do, stays up, and writes to neither STATE nor DATA. A slot that was mended is booted from it.
+func TestRescue(t *testing.T) {
+	if os.Getenv("HARDNODE_SOAK") == "" {
+		t.Skip("HARDNODE_SOAK is not set: a host is booted six times; `make soak PKG=./qemu-tests/boot RUN=TestRescue` runs this")
+	}
+	dir := harness.Dir(t)
+	medium := harness.Disk{Path: stick(t, dir, config+consolePassword(t)+"install: {disk: {serial: SYSTEM*}}\n")}
+	target := harness.Disk{Path: filepath.Join(dir, "disk"), SizeMiB: installSize, Serial: "SYSTEM-1", Bus: harness.Virtio}
+	c := machine(t, dir, "")
+	c.Kernel, c.Initrd, c.UEFI, c.Timeout = "", nil, true, time.Hour*harness.Scale()
+	c.Disks = []harness.Disk{medium, target}
+	h := start(t, c)
+	h.sees(`install: 8 of 8: reboot from it`)
+	h.off()
+	c.Disks = []harness.Disk{target}
+	h = start(t, c)
+	h.up()
+	h.counted(target.Path, "hardnode-1-a+1.conf", "hardnode-3-rescue.conf")
+	h.VM.Kill()
+	head := damage(t, target.Path)
+	before := behindESP(t, target.Path)
+
+	h = start(t, c)
+	h.sees(`"Hardnode" from HD\(1,GPT,`)
+	h.sees(`"Hardnode, again" from HD\(1,GPT,`)
+	h.sees(`"Hardnode, rescue" from HD\(1,GPT,`) // slot b has a boot left: it is the firmware that starts the rescue system
+	h.rescued()
+	// Longer than any watchdog's patience.
+	run.Wait(t.Context(), 150*time.Second)
+	if all := strings.Join(h.VM.Console.Lines(0), "\n"); strings.Count(all, "step mounts") != 1 || !h.VM.Running() {
+		t.Errorf("it did not stay up:\n%s", h.VM.Console.Excerpt(40))
+	}
+	h.VM.Kill()
+
+	h = start(t, c)
+	h.sees(`"Hardnode, again" from HD\(1,GPT,`) // no slot has a boot left: the loader starts it
+	h.rescued()
+	h.VM.Kill()
+	if behindESP(t, target.Path) != before {
+		t.Error("the rescue system wrote to STATE or DATA")
+	}
+
+	mend(t, target.Path, head)
+	h = start(t, c)
+	h.rescued()
+	h.mark = h.VM.Console.Mark()
+	if err := h.VM.Console.Type("\r"); err != nil {
+		t.Fatal(err)
+	}
+	h.sees(`^hardnode console on ttyS0; type help`)
+	if all := strings.Join(h.typed(t, "slots", 0), "\n"); !strings.Contains(all, "rescue") {
+		t.Errorf("slots:\n%s", all)
+	}
+	h.typed(t, "slots try a\r"+knownPassword, 0)
+	h.counted(target.Path, "hardnode-1-a+1.conf", "hardnode-2-b+0-2.conf", "hardnode-3-rescue.conf")
+	h.VM.Kill()
+	h = start(t, c)
+	h.sees(`step trial: slot a`)
+	h.up()
+}
+
+// rescued waits until the rescue system has come up.
+func (h *host) rescued() {
+	h.T.Helper()
+	h.sees(`step firmware: UEFI, booted from partition \S+: this is the rescue system`)
+	h.sees(`step data: /dev/zram0: the rescue system touches no disk`)
+	h.sees(`RESCUE SYSTEM: slot a \(\S+\) has no boot left: .*; slot b \(\S+\) .* What to do: look at the slots`)
+	h.sees(`\[host-1\] RESCUE SYSTEM`)
+	h.up()
+}
+
+// damage makes neither slot's file one that can be loaded, and returns how that of slot a began. Slot b counts as good, and has two boots.
+func damage(t *testing.T, path string) (head []byte) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	fs, err := esp(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	from, err := fs.OpenFile("/"+bootorder.File(slots.A), os.O_RDONLY)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head = make([]byte, 1<<20)
+	if _, err := io.ReadFull(from, head); err != nil {
+		t.Fatal(err)
+	}
+	put(t, fs, "/"+bootorder.File(slots.A), make([]byte, len(head)))
+	put(t, fs, "/"+bootorder.File(slots.B), make([]byte, len(head)))
+	b := bootorder.Entry{Slot: slots.B, Rank: 2, Version: "0", Left: 2}
+	put(t, fs, "/"+entries+"/"+b.Name(), []byte(b.Text()))
+	return head
+}
+
+// mend gives the file of slot a its beginning back.
+func mend(t *testing.T, path string, head []byte) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	fs, err := esp(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, fs, "/"+bootorder.File(slots.A), head)
+}
+
+// behindESP is the digest of all that lies behind the ESP.
+func behindESP(t *testing.T, path string) [32]byte {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.Seek(1<<30+1<<20, io.SeekStart); err != nil {
+		t.Fatal(err)
+	}
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		t.Fatal(err)
+	}
+	return [32]byte(h.Sum(nil))
+}
