@@ -16,8 +16,7 @@ import (
 )
 
 // rescueNext is what a person can do at a host that runs its rescue system.
-const rescueNext = "look at the slots; boot one of them once more (slots try a, slots try b); take a support bundle (support); when " +
-	"neither comes up, boot a medium and install again (install.wipe names this disk)"
+const rescueNext = "boot one once more (slots try a), take a bundle (support), or install again from a medium"
 
 // serveRescue is all that the agent does in the rescue system: it serves who is at the host's terminals, and the owner of the machine. It
 // joins nothing, starts nothing, and reads of the disk only what its boot loader reads.

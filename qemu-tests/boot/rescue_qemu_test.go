@@ -84,8 +84,9 @@ func (h *host) rescued() {
 	h.T.Helper()
 	h.sees(`step firmware: UEFI, booted from partition \S+: this is the rescue system`)
 	h.sees(`step data: /dev/zram0: the rescue system touches no disk`)
-	h.sees(`RESCUE SYSTEM: slot a \(\S+\) has no boot left: .*; slot b \(\S+\) .* What to do: look at the slots`)
+	h.sees(`RESCUE SYSTEM: slot a \(\S+\) did not come up; slot b \(\S+\) did not come up\. What to do: boot one once more`)
 	h.sees(`\[host-1\] RESCUE SYSTEM`)
+	h.sees(`! rescue system: slot a .* -> boot one once more \(slots try a\), take a bundle \(support\), or install again from a medium$`)
 	h.up()
 }
 

@@ -261,10 +261,9 @@ func Rescued(entries []Entry) string {
 	for _, name := range []slots.Name{slots.A, slots.B} {
 		what := "is empty"
 		if i := slices.IndexFunc(entries, func(e Entry) bool { return e.Slot == name }); i >= 0 {
-			e := entries[i]
-			what = fmt.Sprintf("(%s) can't be loaded, or was not asked for", e.Version)
-			if e.Left == 0 {
-				what = fmt.Sprintf("(%s) has no boot left: it can't be loaded, or its last boot ended before it was up", e.Version)
+			what = fmt.Sprintf("(%s) did not come up", entries[i].Version)
+			if entries[i].Left != 0 && entries[i].Done == 0 {
+				what = fmt.Sprintf("(%s) was not booted", entries[i].Version)
 			}
 		}
 		all = append(all, fmt.Sprintf("slot %s %s", name, what))
