@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"log/slog"
-	"reflect"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -114,8 +113,8 @@ func (k *keeper) use(n boot.Network) error {
 // stays tells whether a lease goes on as it is.
 func stays(p link.Plan, next []link.Plan) bool {
 	for _, q := range next {
-		if q.Card.Index == p.Card.Index {
-			return q.Metric == p.Metric && reflect.DeepEqual(q.Link, p.Link)
+		if p.Unchanged(q) {
+			return true
 		}
 	}
 	return false

@@ -40,7 +40,7 @@ func main() {
 }
 
 func netd(ctx context.Context, log *slog.Logger) error {
-	links := &link.Set{Log: log, ResolvConf: resolvConf}
+	links := &link.Set{Log: log, ResolvConf: resolvConf, Module: module}
 	a := &api{links: links, typed: make(chan source.Document, 1)}
 	serve, err := a.open(boot.NetdSocket)
 	if err != nil {

@@ -74,7 +74,7 @@ func (e *early) up(ctx context.Context) error {
 	if e.links != nil {
 		return nil
 	}
-	links := &link.Set{Log: e.log, ResolvConf: resolvConf}
+	links := &link.Set{Log: e.log, ResolvConf: resolvConf, Module: module}
 	plans, err := links.Apply(boot.Network{})
 	if err != nil {
 		return err
@@ -101,22 +101,30 @@ func (e *early) down() {
 	}
 }
 
-// mountVolume mounts a configuration volume read-only, with the filesystem's modules loaded first: the kernel can't ask for them.
-func mountVolume(device, fstype, dir string) (undo func() error, err error) {
+// module loads a kernel module; one that has no file is built into the kernel.
+func module(name, params string) error {
 	release, err := os.ReadFile("/proc/sys/kernel/osrelease")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	loader, err := modules.Open("/usr/lib/modules/"+strings.TrimSpace(string(release)), sys.LoadModule)
 	if err != nil {
-		return nil, err
+		return err
 	}
+	if err := loader.Add(name, params); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// mountVolume mounts a configuration volume read-only, with the filesystem's modules loaded first: the kernel can't ask for them.
+func mountVolume(device, fstype, dir string) (undo func() error, err error) {
 	for _, m := range map[string][]string{
 		"vfat":    {"vfat", "nls_cp437", "nls_ascii", "nls_iso8859-1"},
 		"iso9660": {"isofs"},
 		"ext4":    {"ext4"},
 	}[fstype] {
-		if err := loader.Add(m, ""); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := module(m, ""); err != nil {
 			return nil, err
 		}
 	}

@@ -25,7 +25,10 @@ func newMonitor(c net.Conn) *monitor { return &monitor{conn: c, dec: json.NewDec
 func (m *monitor) close() { m.conn.Close() }
 
 // do runs one command without arguments and waits for its answer.
-func (m *monitor) do(ctx context.Context, command string) error {
+func (m *monitor) do(ctx context.Context, command string) error { return m.with(ctx, command, "{}") }
+
+// with runs one command with arguments, a JSON object, and waits for its answer.
+func (m *monitor) with(ctx context.Context, command, arguments string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	deadline := time.Now().Add(qmpTimeout)
@@ -34,16 +37,16 @@ func (m *monitor) do(ctx context.Context, command string) error {
 	}
 	m.conn.SetDeadline(deadline)
 	if !m.greeted {
-		if err := m.exchange("qmp_capabilities"); err != nil {
+		if err := m.exchange("qmp_capabilities", "{}"); err != nil {
 			return err
 		}
 		m.greeted = true
 	}
-	return m.exchange(command)
+	return m.exchange(command, arguments)
 }
 
-func (m *monitor) exchange(command string) error {
-	if _, err := fmt.Fprintf(m.conn, "{\"execute\":%q}\n", command); err != nil {
+func (m *monitor) exchange(command, arguments string) error {
+	if _, err := fmt.Fprintf(m.conn, "{\"execute\":%q,\"arguments\":%s}\n", command, arguments); err != nil {
 		return fmt.Errorf("qmp %s: %v", command, err)
 	}
 	for { // greeting and events come in between

@@ -306,6 +306,11 @@ func (vm *VM) Pause(ctx context.Context) error { return vm.qmp.do(ctx, "stop") }
 // Resume lets a paused guest go on.
 func (vm *VM) Resume(ctx context.Context) error { return vm.qmp.do(ctx, "cont") }
 
+// Line puts the cable of card n in, or pulls it out: unlike a cut at the switch, the machine sees that.
+func (vm *VM) Line(ctx context.Context, n int, in bool) error {
+	return vm.qmp.with(ctx, "set_link", fmt.Sprintf(`{"name":"net%d","up":%v}`, n, in))
+}
+
 // Reset presses the reset button. Needs Config.Reboot.
 func (vm *VM) Reset(ctx context.Context) error { return vm.qmp.do(ctx, "system_reset") }
 

@@ -28,8 +28,10 @@ func init() {
 	commands = []command{
 		{name: "status", short: "the host at a glance, and its problems", flags: js, run: runStatus},
 		{name: "network", short: "links, addresses, what is configured", flags: js, run: runNetwork},
-		{name: "network try", usage: "LINK [MAC|PCI] dhcp|ADDRESS/BITS... [gateway=A] [dns=A] [mtu=N] [--for SECONDS]", least: 2, most: -1,
-			short: "put a link's new settings in force for a minute", flags: []string{"for", "json"}, run: runNetworkTry},
+		{name: "network try", least: 2, most: -1,
+			usage: "LINK [MAC|PCI|bond=MODE:LINK,LINK|vlan=ID@LINK] [dhcp|ADDRESS/BITS...] [gateway=A] [route=NET@A] " +
+				"[dns=A] [mtu=N] [and LINK ...] [--for SECONDS]",
+			short: "put new settings of links in force for a minute", flags: []string{"for", "json"}, run: runNetworkTry},
 		{name: "network drop", usage: "LINK [--for SECONDS]", short: "try the network without a link", least: 1, most: 1,
 			flags: []string{"for", "json"}, run: runNetworkDrop},
 		{name: "network confirm", short: "keep the network that is tried", flags: js, run: runNetworkEnd("confirm")},

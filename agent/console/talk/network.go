@@ -14,24 +14,44 @@ import (
 	"hardnode.dev/internal/wire/console"
 )
 
-// EditLink is the network with a link's settings in place of what it had: its name, its card (left out where the link is there already),
-// then dhcp, addresses, gateway=A, dns=A and mtu=N in any order.
-func EditLink(n boot.Network, words []string) (boot.Network, error) {
+// EditLinks is the network with settings of links in place of what they had: those of one link, or of several with "and" between them.
+func EditLinks(n boot.Network, words []string) (_ boot.Network, err error) {
+	after := n
+	for {
+		at := slices.Index(words, "and")
+		one := words
+		if at >= 0 {
+			one = words[:at]
+		}
+		if after, err = editLink(after, one); err != nil {
+			return n, err
+		}
+		if at < 0 {
+			return after, after.Validate()
+		}
+		words = words[at+1:]
+	}
+}
+
+// editLink takes a link's name, its card, bond or VLAN (left out where the link is there already), then dhcp, addresses, gateway=A,
+// route=NET@ROUTER, dns=A and mtu=N in any order.
+func editLink(n boot.Network, words []string) (boot.Network, error) {
 	if len(words) == 0 {
 		return n, errors.New("name the link")
 	}
 	l := boot.Link{Name: words[0]}
 	at := slices.IndexFunc(n.Links, func(x boot.Link) bool { return x.Name == l.Name })
 	if at >= 0 {
-		l.MAC, l.PCI = n.Links[at].MAC, n.Links[at].PCI
+		l.MAC, l.PCI, l.Bond, l.VLAN = n.Links[at].MAC, n.Links[at].PCI, n.Links[at].Bond, n.Links[at].VLAN
 	}
 	for _, w := range words[1:] {
 		if err := setting(&l, w); err != nil {
 			return n, err
 		}
 	}
-	if l.MAC == "" && l.PCI == "" {
-		return n, fmt.Errorf("link %s is new: give its card's MAC or PCI path, as network shows them", l.Name)
+	if l.MAC == "" && l.PCI == "" && l.Bond == nil && l.VLAN == nil {
+		return n, fmt.Errorf("link %s is new: give its card's MAC or PCI path, as network shows them, or bond=MODE:LINK,LINK or "+
+			"vlan=ID@LINK", l.Name)
 	}
 	links := slices.Clone(n.Links)
 	if at >= 0 {
@@ -40,7 +60,7 @@ func EditLink(n boot.Network, words []string) (boot.Network, error) {
 		links = append(links, l)
 	}
 	n.Links = links
-	return n, n.Validate()
+	return n, nil
 }
 
 // setting is one word of a link.
@@ -55,6 +75,23 @@ func setting(l *boot.Link, word string) (err error) {
 		var a netip.Addr
 		a, err = netip.ParseAddr(value)
 		l.DNS = append(l.DNS, a)
+	case named && name == "bond":
+		mode, links, _ := strings.Cut(value, ":")
+		l.MAC, l.PCI, l.Bond, l.VLAN = "", "", &boot.Bond{Mode: boot.BondMode(mode), Links: strings.Split(links, ",")}, nil
+	case named && name == "primary" && l.Bond != nil:
+		b := *l.Bond
+		b.Primary, l.Bond = value, &b
+	case named && name == "vlan":
+		id, below, _ := strings.Cut(value, "@")
+		l.MAC, l.PCI, l.Bond, l.VLAN = "", "", nil, &boot.VLAN{Link: below}
+		l.VLAN.ID, err = strconv.Atoi(id)
+	case named && name == "route":
+		to, via, _ := strings.Cut(value, "@")
+		var r boot.Route
+		if r.To, err = netip.ParsePrefix(to); err == nil {
+			r.Via, err = netip.ParseAddr(via)
+		}
+		l.Routes = append(l.Routes, r)
 	case named && name == "mtu":
 		l.MTU, err = strconv.Atoi(value)
 	case strings.Contains(word, "/"):
@@ -62,11 +99,12 @@ func setting(l *boot.Link, word string) (err error) {
 		p, err = netip.ParsePrefix(word)
 		l.Addresses = append(l.Addresses, p)
 	case strings.Count(word, ":") == 5:
-		l.MAC, l.PCI = strings.ToLower(word), ""
+		l.MAC, l.PCI, l.Bond, l.VLAN = strings.ToLower(word), "", nil, nil
 	case strings.Count(word, ":") == 2 && strings.Contains(word, "."):
-		l.MAC, l.PCI = "", strings.ToLower(word)
+		l.MAC, l.PCI, l.Bond, l.VLAN = "", strings.ToLower(word), nil, nil
 	default:
-		return fmt.Errorf("%q: want dhcp, ADDRESS/BITS, gateway=, dns=, mtu=, or a card's MAC or PCI path", word)
+		return fmt.Errorf("%q: want dhcp, ADDRESS/BITS, gateway=, route=NET@ROUTER, dns=, mtu=, a card's MAC or PCI path, "+
+			"bond=MODE:LINK,LINK, primary= after it, or vlan=ID@LINK", word)
 	}
 	if err != nil {
 		return fmt.Errorf("%q: %v", word, err)
@@ -85,7 +123,7 @@ func DropLink(n boot.Network, name string) (boot.Network, error) {
 }
 
 func runNetworkTry(ctx context.Context, s *Session, a args) error {
-	return s.tryNetwork(ctx, a, func(n boot.Network) (boot.Network, error) { return EditLink(n, a.words) })
+	return s.tryNetwork(ctx, a, func(n boot.Network) (boot.Network, error) { return EditLinks(n, a.words) })
 }
 
 func runNetworkDrop(ctx context.Context, s *Session, a args) error {

@@ -198,6 +198,9 @@ func Network(n console.Network, width int) []string {
 		if l.Underlay {
 			s.more("other hosts use its first address")
 		}
+		if l.State != "" {
+			s.more(l.State)
+		}
 		if l.Problem != "" {
 			s.more("! " + l.Problem)
 		}
@@ -233,7 +236,18 @@ func (s *sheet) configured(name string, n boot.Network) {
 
 // Link is a link of a configuration in one line, as `network try` takes it.
 func Link(l boot.Link) string {
-	parts := []string{l.Name, cmp.Or(l.MAC, l.PCI)}
+	parts := []string{l.Name}
+	switch {
+	case l.Bond != nil:
+		parts = append(parts, fmt.Sprintf("bond=%s:%s", l.Bond.Mode, strings.Join(l.Bond.Links, ",")))
+		if l.Bond.Primary != "" {
+			parts = append(parts, "primary="+l.Bond.Primary)
+		}
+	case l.VLAN != nil:
+		parts = append(parts, fmt.Sprintf("vlan=%d@%s", l.VLAN.ID, l.VLAN.Link))
+	default:
+		parts = append(parts, cmp.Or(l.MAC, l.PCI))
+	}
 	if l.DHCP {
 		parts = append(parts, "dhcp")
 	}
@@ -242,6 +256,9 @@ func Link(l boot.Link) string {
 	}
 	if l.Gateway.IsValid() {
 		parts = append(parts, "gateway="+l.Gateway.String())
+	}
+	for _, r := range l.Routes {
+		parts = append(parts, fmt.Sprintf("route=%s@%s", r.To, r.Via))
 	}
 	for _, d := range l.DNS {
 		parts = append(parts, "dns="+d.String())

@@ -16,6 +16,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"hardnode.dev/init/netd/device"
 	"hardnode.dev/init/netd/lease"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/wire/boot"
@@ -38,6 +39,9 @@ func Cards(sys string) ([]Card, error) {
 			continue // no hardware: lo, veth, wg
 		}
 		c := Card{Index: a.Index, Name: a.Name, MAC: strings.ToLower(a.HardwareAddr.String())}
+		if b, is := a.Slave.(*netlink.BondSlave); is && len(b.PermHardwareAddr) == 6 { // a bond's cards all show the bond's
+			c.MAC = strings.ToLower(b.PermHardwareAddr.String())
+		}
 		for part := range strings.SplitSeq(device, "/") {
 			if pciForm.MatchString(part) {
 				c.PCI = part // the last one is the card itself, those before are bridges
@@ -53,6 +57,8 @@ func Cards(sys string) ([]Card, error) {
 type Set struct {
 	Log        *slog.Logger
 	ResolvConf string // path of resolv.conf
+	// Module loads a kernel module after those it needs; one that is there already is no error.
+	Module func(name, params string) error
 
 	mu struct {
 		sync.Mutex
@@ -65,7 +71,8 @@ type Set struct {
 	}
 }
 
-// Apply gives every card of the plan its name, addresses and routes, and brings it up. Calling it again changes nothing.
+// Apply gives every card of the plan its name, makes bonds and VLANs, removes those that are not in it, gives each link its addresses
+// and routes, and brings it up. Calling it again changes nothing.
 // A link that can't be set up is logged and shown, and does not stop the others.
 func (s *Set) Apply(n boot.Network) ([]Plan, error) {
 	log := logging.Or(s.Log)
@@ -74,11 +81,18 @@ func (s *Set) Apply(n boot.Network) ([]Plan, error) {
 		return nil, err
 	}
 	plans, missing := Match(n, cards)
+	want := devices(plans)
+	have, err := device.List()
+	if err != nil {
+		return nil, err
+	}
+	s.devices(device.Before(want, have))
 	for _, r := range Renames(plans) {
 		if err := rename(r); err != nil {
 			log.Error("rename link", logging.Err, err)
 		}
 	}
+	s.devices(device.After(want, have))
 	s.mu.Lock()
 	s.open()
 	for _, m := range missing {
@@ -91,7 +105,7 @@ func (s *Set) Apply(n boot.Network) ([]Plan, error) {
 	if err := loopback(); err != nil {
 		log.Error("bring up lo", logging.Err, err)
 	}
-	for _, p := range plans {
+	for _, p := range upwards(plans) {
 		problem := ""
 		if err := static(p); err != nil {
 			log.Error("set up link", logging.Err, err)
@@ -100,6 +114,18 @@ func (s *Set) Apply(n boot.Network) ([]Plan, error) {
 		s.problem(p.Link.Name, problem)
 	}
 	return plans, s.writeResolvers()
+}
+
+// devices runs steps. One that fails does not stop the others: half a network is better than none.
+func (s *Set) devices(ops []device.Op) {
+	log := logging.Or(s.Log)
+	for _, o := range ops {
+		if err := o.Run(s.Module); err != nil {
+			log.Error("set up link", logging.Err, err)
+			continue
+		}
+		log.Info("link "+o.Device.Name, "step", string(o.Do), "card", o.Card, logging.Reason, o.Reason)
+	}
 }
 
 // open makes the maps; the lock is held.
@@ -156,7 +182,7 @@ func static(p Plan) error {
 	if err := netlink.LinkSetUp(l); err != nil {
 		return fmt.Errorf("link %s: bring up: %w", p.Link.Name, err)
 	}
-	for _, r := range gateways(p) {
+	for _, r := range configured(p) {
 		if err := setRoute(l, r, p.Metric); err != nil {
 			return fmt.Errorf("link %s: %w", p.Link.Name, err)
 		}
@@ -174,9 +200,9 @@ func (s *Set) Leave(next []Plan) error {
 	for _, p := range old {
 		l, err := netlink.LinkByName(p.Link.Name)
 		if err != nil {
-			continue // the card is gone, and all of it
+			continue // it is gone, and all of it
 		}
-		i := slices.IndexFunc(next, func(q Plan) bool { return q.Card.Index == l.Attrs().Index })
+		i := slices.IndexFunc(next, p.same)
 		var q Plan
 		if i >= 0 {
 			q = next[i]
@@ -262,7 +288,7 @@ func (s *Set) leased(p Plan, l lease.Lease) error {
 	s.mu.Unlock()
 	var want []lease.Route
 	if l.Address.IsValid() {
-		want = Routes(append(slices.Clone(p.Link.Addresses), l.Address), l.Routes, p.Link.Gateway.IsValid())
+		want = Routes(append(slices.Clone(p.Link.Addresses), l.Address), l.Routes, hasDefault(p))
 	}
 	var trouble []error
 	metric := p.Metric + 900 // a gateway a person configured goes first
@@ -346,6 +372,9 @@ func (s *Set) Status() []boot.LinkStatus {
 		st.Problem = s.mu.problems[p.Link.Name]
 		s.mu.Unlock()
 		if l, err := netlink.LinkByName(p.Link.Name); err == nil {
+			if st.State = device.State(p.Link.Name); st.MAC == "" {
+				st.MAC = l.Attrs().HardwareAddr.String()
+			}
 			st.Up = l.Attrs().OperState == netlink.OperUp || l.Attrs().OperState == netlink.OperUnknown && l.Attrs().Flags&net.FlagUp != 0
 			addrs, err := netlink.AddrList(l, netlink.FAMILY_ALL)
 			if err != nil {

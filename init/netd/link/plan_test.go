@@ -3,9 +3,11 @@ package link
 import (
 	"net/netip"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
+	"hardnode.dev/init/netd/device"
 	"hardnode.dev/init/netd/lease"
 	"hardnode.dev/internal/wire/boot"
 )
@@ -19,7 +21,7 @@ func TestMatch(t *testing.T) {
 		missing int
 	}{
 		{"no links: DHCP on all", boot.Network{}, "eth0=eth0* eth1=eth1", 0},
-		{"by MAC, any case", boot.Network{Links: []boot.Link{{Name: "up", MAC: "52:54:00:00:00:02"}}}, "eth1=up*", 0},
+		{"by MAC, any case", boot.Network{Links: []boot.Link{{Name: "up", MAC: "52:54:00:00:00:02", DHCP: true}}}, "eth1=up*", 0},
 		{"by PCI, named underlay", boot.Network{Underlay: "b",
 			Links: []boot.Link{{Name: "a", PCI: "0000:00:04.0"}, {Name: "b", PCI: "0000:00:03.0"}}}, "eth1=a eth0=b*", 0},
 		{"one is not there", boot.Network{Links: []boot.Link{{Name: "a", MAC: "52:54:00:00:00:09"}, {Name: "b", MAC: "52:54:00:00:00:01"}}},
@@ -39,6 +41,55 @@ func TestMatch(t *testing.T) {
 				t.Errorf("got %q, missing %q; want %q and %d", got, missing, c.want, c.missing)
 			}
 		})
+	}
+}
+
+// TestMatchAbove: bonds and VLANs, with a card that is not there.
+func TestMatchAbove(t *testing.T) {
+	n := boot.Network{Links: []boot.Link{
+		{Name: "v", VLAN: &boot.VLAN{ID: 7, Link: "b"}, DHCP: true},
+		{Name: "b", Bond: &boot.Bond{Mode: boot.ActiveBackup, Links: []string{"up0", "up1"}, Primary: "up1"}, MTU: 9000},
+		{Name: "up0", MAC: "52:54:00:00:00:01"},
+		{Name: "up1", MAC: "52:54:00:00:00:02"},
+		{Name: "w", VLAN: &boot.VLAN{ID: 8, Link: "lan"}, DHCP: true},
+		{Name: "lan", MAC: "52:54:00:00:00:03"},
+		{Name: "x", VLAN: &boot.VLAN{ID: 9, Link: "gone"}, DHCP: true},
+		{Name: "gone", MAC: "52:54:00:00:00:04"},
+	}}
+	cards := []Card{{2, "eth0", "52:54:00:00:00:01", ""}, {4, "eth2", "52:54:00:00:00:03", ""}}
+	plans, missing := Match(n, cards)
+	if len(missing) != 3 { // up1, gone, and x above it
+		t.Errorf("missing %q", missing)
+	}
+	var order []string
+	for _, p := range upwards(plans) {
+		order = append(order, p.Link.Name)
+		if p.Underlay != (p.Link.Name == "v") {
+			t.Errorf("link %s: underlay %v", p.Link.Name, p.Underlay)
+		}
+	}
+	if got := strings.Join(order, " "); got != "up0 lan b v w" {
+		t.Errorf("made in the order %s", got)
+	}
+	if plans[0].Link.MTU != 9000 {
+		t.Errorf("VLAN with MTU %d, want that of the bond", plans[0].Link.MTU)
+	}
+	want := []device.Device{{Name: "v", VLAN: 7, Below: "b"}, {Name: "b", Bond: boot.ActiveBackup, Ports: []int{2}, Primary: "up1"},
+		{Name: "w", VLAN: 8, Card: 4}}
+	if got := devices(plans); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if got := Renames(plans); len(got) != 2 {
+		t.Errorf("renames %v: bonds and VLANs are made with their names", got)
+	}
+	again, _ := Match(n, cards)
+	if !plans[0].Unchanged(again[0]) {
+		t.Error("the same VLAN counts as changed")
+	}
+	other := slices.Clone(n.Links)
+	other[1].Bond = &boot.Bond{Mode: boot.LACP, Links: other[1].Bond.Links}
+	if after, _ := Match(boot.Network{Links: other}, cards); plans[0].Unchanged(after[0]) {
+		t.Error("a VLAN on a bond that is made anew counts as unchanged")
 	}
 }
 
@@ -131,6 +182,8 @@ func TestGone(t *testing.T) {
 		return p
 	}
 	near := plan(100, "10.0.0.1", "10.0.0.2/24")
+	routed := near
+	routed.Link.Routes = []boot.Route{{To: netip.MustParsePrefix("10.8.0.0/16"), Via: netip.MustParseAddr("10.0.0.3")}}
 	far := plan(100, "10.9.0.1", "10.0.0.2/32")
 	for _, c := range []struct {
 		name string
@@ -142,6 +195,7 @@ func TestGone(t *testing.T) {
 		{"no gateway any more", near, plan(100, "", "10.0.0.2/24"), []string{"0.0.0.0/0"}},
 		{"another one", near, plan(100, "10.0.0.9", "10.0.0.2/24"), []string{"0.0.0.0/0"}},
 		{"another place", near, plan(101, "10.0.0.1", "10.0.0.2/24"), []string{"0.0.0.0/0"}},
+		{"a route", routed, near, []string{"10.8.0.0/16"}},
 		{"one behind a route", far, Plan{}, []string{"0.0.0.0/0", "10.9.0.1/32"}},
 	} {
 		var got []string

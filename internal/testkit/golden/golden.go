@@ -38,7 +38,7 @@ func Kept[T any](t *testing.T, name string) {
 		}
 		if got, want := canonical(t, out), canonical(t, later); !bytes.Equal(got, want) {
 			t.Errorf("a rewrite loses fields of a later program: it writes\n%s\nwant\n%s\n"+
-				"give the elements of lists a field id, ctid, host, name, path or object", got, want)
+				"give the elements of lists a field id, ctid, host, name, path, object or to", got, want)
 		}
 	})
 }

@@ -6,8 +6,8 @@
 // Out: a valid HostConfig; an error with line and column.
 // Never: does I/O, or knows how a link is set up.
 //
-// History: 2026-11-22 version 1. 2026-11-26 HostConfig.Install. 2026-11-27 Status.Name, Status.TTYs and
-// Console.Password. 2026-11-27 HostConfig.Log.
+// History: 2026-11-22 version 1. 2026-11-26 HostConfig.Install. 2026-11-27 Status.Name, Status.TTYs,
+// Console.Password, HostConfig.Log, Link.Bond, Link.VLAN, Link.Routes and LinkStatus.State.
 package boot
 
 import (
@@ -81,21 +81,54 @@ type Join struct {
 // Network names the links netd owns. With no links given, every Ethernet link uses DHCP.
 type Network struct {
 	Links []Link `json:"links,omitempty" yaml:"links"`
-	// name of the link whose first address other hosts use; "" is the first link
+	// name of the link whose first address other hosts use; "" is the first one that has addresses or DHCP
 	Underlay string   `json:"underlay,omitempty" yaml:"underlay"`
-	NTP      []string `json:"ntp,omitempty" yaml:"ntp"`
+	NTP      []string `json:"ntp,omitempty" yaml:"ntp"` // time servers, asked in this order until one answers
 }
 
-// Link is one network interface, chosen by MAC or PCI path and given a name of its own.
+// Link is one network interface: a card, chosen by MAC or PCI path and given a name of its own, or what is made of other links: a bond of
+// cards, or a VLAN on a card or a bond. A card in a bond has nothing but its name; a link that VLANs are on needs no addresses.
 type Link struct {
 	Name      string         `json:"name" yaml:"name"` // at most 15 characters
 	MAC       string         `json:"mac,omitempty" yaml:"mac"`
 	PCI       string         `json:"pci,omitempty" yaml:"pci"` // e.g. 0000:00:03.0
+	Bond      *Bond          `json:"bond,omitempty" yaml:"bond,omitempty"`
+	VLAN      *VLAN          `json:"vlan,omitempty" yaml:"vlan,omitempty"`
 	DHCP      bool           `json:"dhcp,omitempty" yaml:"dhcp"`
-	Addresses []netip.Prefix `json:"addresses,omitempty" yaml:"addresses"`
-	Gateway   netip.Addr     `json:"gateway,omitzero" yaml:"gateway"`
+	Addresses []netip.Prefix `json:"addresses,omitempty" yaml:"addresses"`     // IPv4 and IPv6
+	Gateway   netip.Addr     `json:"gateway,omitzero" yaml:"gateway"`          // of the default route
+	Routes    []Route        `json:"routes,omitempty" yaml:"routes,omitempty"` // beside the gateway
 	DNS       []netip.Addr   `json:"dns,omitempty" yaml:"dns"`
-	MTU       int            `json:"mtu,omitempty" yaml:"mtu"` // bytes, 1280–9216; 0 leaves the driver's
+	// bytes, 1280–9216; 0 leaves the driver's. A bond's is that of its cards; a VLAN's is at most that of the link below, which 0 takes
+	MTU int `json:"mtu,omitempty" yaml:"mtu"`
+}
+
+// BondMode says which cards of a bond carry frames.
+type BondMode string
+
+const (
+	ActiveBackup BondMode = "active-backup" // one of them; needs nothing of the switch
+	LACP         BondMode = "802.3ad"       // all of them; the switch must speak LACP (IEEE 802.1AX) on these ports
+)
+
+// Bond is several cards that are one link.
+type Bond struct {
+	Mode  BondMode `json:"mode" yaml:"mode"`
+	Links []string `json:"links" yaml:"links"` // names of 1 to 16 links, each a card
+	// name of the card that carries the frames whenever it can; active-backup only. "": the one that does goes on
+	Primary string `json:"primary,omitempty" yaml:"primary,omitempty"`
+}
+
+// VLAN is one tagged network (IEEE 802.1Q) of another link.
+type VLAN struct {
+	ID   int    `json:"id" yaml:"id"`     // 1–4094
+	Link string `json:"link" yaml:"link"` // name of a card or a bond
+}
+
+// Route is a network that is reached over a router.
+type Route struct {
+	To  netip.Prefix `json:"to" yaml:"to"`
+	Via netip.Addr   `json:"via" yaml:"via"` // on one of the link's networks, or an IPv6 link-local address
 }
 
 // Storage says where DATA lies.
@@ -149,6 +182,7 @@ type LinkStatus struct {
 	Up        bool           `json:"up"`
 	Addresses []netip.Prefix `json:"addresses"`
 	Underlay  bool           `json:"underlay"`
+	State     string         `json:"state,omitempty"` // of a bond, for people: "active-backup: up0 active, up1 down"
 	Problem   string         `json:"problem,omitempty"`
 }
 

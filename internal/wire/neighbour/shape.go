@@ -23,7 +23,7 @@ type field struct {
 }
 
 // keys are the fields by which one element of a list is told from another, the first that the type has.
-var keys = []string{"id", "ctid", "host", "name", "path", "object"}
+var keys = []string{"id", "ctid", "host", "name", "path", "object", "to"}
 
 var shapes sync.Map // reflect.Type → *shape
 
