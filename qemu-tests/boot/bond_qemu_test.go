@@ -55,6 +55,9 @@ func TestBond(t *testing.T) {
 	for i := range c.NICs {
 		c.NICs[i].Switch = sw
 	}
+	if err := harness.AddProbe(t.Context(), &c, dir); err != nil {
+		t.Fatal(err)
+	}
 	h := start(t, c)
 	h.up()
 	const bonding, net = "/sys/class/net/bond0/bonding/", "/sys/class/net/"
