@@ -16,7 +16,7 @@ import (
 )
 
 // rescueNext is what a person can do at a host that runs its rescue system.
-const rescueNext = "boot one once more (slots try a), take a bundle (support), or install again from a medium"
+const rescueNext = "write this system into one (slots copy a), boot one once more (slots try a), or install again from a medium"
 
 // serveRescue is all that the agent does in the rescue system: it serves who is at the host's terminals, and the owner of the machine. It
 // joins nothing, starts nothing, and reads of the disk only what its boot loader reads.

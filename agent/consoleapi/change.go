@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -139,8 +140,8 @@ func changeSlots(ctx context.Context, o Options, r *http.Request, _ string) (any
 	if err := decode(r, &want); err != nil {
 		return nil, err
 	}
-	if want.Action != slots.Try && want.Action != slots.Rollback {
-		return nil, badRequest{fmt.Errorf("action: %q: at a terminal want try or rollback", want.Action)}
+	if !slices.Contains([]slots.Action{slots.Try, slots.Copy, slots.Rollback}, want.Action) {
+		return nil, badRequest{fmt.Errorf("action: %q: at a terminal want try, copy or rollback", want.Action)}
 	}
 	return o.ChangeSlots(ctx, want)
 }

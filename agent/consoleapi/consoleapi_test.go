@@ -163,7 +163,7 @@ func TestChanges(t *testing.T) {
 		{"POST", "/v1/containers/5/restart", `{}`, 404, "does not exist"},
 		{"POST", "/v1/containers/x/restart", `{}`, 400, "container"},
 		{"POST", "/v1/slots", `{"action":"try"}`, 200, `"disk":"try"`},
-		{"POST", "/v1/slots", `{"action":"stage","file":"/x"}`, 400, "want try or rollback"},
+		{"POST", "/v1/slots", `{"action":"stage","file":"/x"}`, 400, "want try, copy or rollback"},
 		{"POST", "/v1/slots", `{`, 400, "read what is asked"},
 		{"POST", "/v1/slots", `{"action":"` + strings.Repeat("x", maxBody) + `"}`, 400, "read what is asked"},
 		{"POST", "/v1/install", `{"spec":{"disk":{"path":"/dev/sda"}}}`, 409, "is the boot medium"},

@@ -211,7 +211,7 @@ func (k *Keeper) stage(r slots.Request) error {
 	}
 	err := k.mounted(0, func(dir string) (err error) {
 		if r.Action == slots.Copy {
-			r.File = filepath.Join(dir, bootorder.File(slot.Other()))
+			r.File = filepath.Join(dir, bootorder.File(k.booted()))
 			own, err := partition.Sum(r.File)
 			if err != nil {
 				return err

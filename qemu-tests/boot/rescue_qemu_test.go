@@ -18,7 +18,7 @@ import (
 )
 
 // TestRescue: an installed host neither of whose systems can be loaded comes up as its rescue system, at once and at each boot after, says
-// why and what to do, stays up, and writes to neither STATE nor DATA. A slot that was mended is booted from it.
+// why and what to do, stays up, and writes to neither STATE nor DATA. It puts itself into a slot, which is booted.
 func TestRescue(t *testing.T) {
 	if os.Getenv("HARDNODE_SOAK") == "" {
 		t.Skip("HARDNODE_SOAK is not set: a host is booted six times; `make soak PKG=./qemu-tests/boot RUN=TestRescue` runs this")
@@ -37,7 +37,7 @@ func TestRescue(t *testing.T) {
 	h.up()
 	h.counted(target.Path, "hardnode-1-a+1.conf", "hardnode-3-rescue.conf")
 	h.VM.Kill()
-	head := damage(t, target.Path)
+	damage(t, target.Path)
 	before := behindESP(t, target.Path)
 
 	h = start(t, c)
@@ -60,7 +60,6 @@ func TestRescue(t *testing.T) {
 		t.Error("the rescue system wrote to STATE or DATA")
 	}
 
-	mend(t, target.Path, head)
 	h = start(t, c)
 	h.rescued()
 	h.mark = h.VM.Console.Mark()
@@ -71,7 +70,8 @@ func TestRescue(t *testing.T) {
 	if all := strings.Join(h.typed(t, "slots", 0), "\n"); !strings.Contains(all, "rescue") {
 		t.Errorf("slots:\n%s", all)
 	}
-	h.typed(t, "slots try a\r"+knownPassword, 0)
+	h.typed(t, "slots copy a\r"+knownPassword, 0)
+	h.typed(t, "slots try a", 0)
 	h.counted(target.Path, "hardnode-1-a+1.conf", "hardnode-2-b+0-2.conf", "hardnode-3-rescue.conf")
 	h.VM.Kill()
 	h = start(t, c)
@@ -84,14 +84,14 @@ func (h *host) rescued() {
 	h.T.Helper()
 	h.sees(`step firmware: UEFI, booted from partition \S+: this is the rescue system`)
 	h.sees(`step data: /dev/zram0: the rescue system touches no disk`)
-	h.sees(`RESCUE SYSTEM: slot a \(\S+\) did not come up; slot b \(\S+\) did not come up\. What to do: boot one once more`)
+	h.sees(`RESCUE SYSTEM: slot a \(\S+\) did not come up; slot b \(\S+\) did not come up\. What to do: write this system into one`)
 	h.sees(`\[host-1\] RESCUE SYSTEM`)
-	h.sees(`! rescue system: slot a .* -> boot one once more \(slots try a\), take a bundle \(support\), or install again from a medium$`)
+	h.sees(`! rescue system: slot a .* -> write this system into one \(slots copy a\), boot one once more \(slots try a\), or install again from a medium$`)
 	h.up()
 }
 
-// damage makes neither slot's file one that can be loaded, and returns how that of slot a began. Slot b counts as good, and has two boots.
-func damage(t *testing.T, path string) (head []byte) {
+// damage makes neither slot's file one that can be loaded. Slot b counts as good, and has two boots.
+func damage(t *testing.T, path string) {
 	t.Helper()
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
@@ -102,34 +102,11 @@ func damage(t *testing.T, path string) (head []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	from, err := fs.OpenFile("/"+bootorder.File(slots.A), os.O_RDONLY)
-	if err != nil {
-		t.Fatal(err)
+	for _, slot := range []slots.Name{slots.A, slots.B} {
+		put(t, fs, "/"+bootorder.File(slot), make([]byte, 1<<20))
 	}
-	head = make([]byte, 1<<20)
-	if _, err := io.ReadFull(from, head); err != nil {
-		t.Fatal(err)
-	}
-	put(t, fs, "/"+bootorder.File(slots.A), make([]byte, len(head)))
-	put(t, fs, "/"+bootorder.File(slots.B), make([]byte, len(head)))
 	b := bootorder.Entry{Slot: slots.B, Rank: 2, Version: "0", Left: 2}
 	put(t, fs, "/"+entries+"/"+b.Name(), []byte(b.Text()))
-	return head
-}
-
-// mend gives the file of slot a its beginning back.
-func mend(t *testing.T, path string, head []byte) {
-	t.Helper()
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	fs, err := esp(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	put(t, fs, "/"+bootorder.File(slots.A), head)
 }
 
 // behindESP is the digest of all that lies behind the ESP.

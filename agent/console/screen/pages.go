@@ -57,6 +57,7 @@ func init() {
 			{"u", "next unit", func(m *model) tea.Cmd { m.unit = (m.unit + 1) % len(units); return m.show(m.page) }}}},
 		{"Slots", loadSlots, []key{
 			{"t", "boot the other once", func(m *model) tea.Cmd { return m.run("slots try") }},
+			{"c", "copy into the other", func(m *model) tea.Cmd { return m.run("slots copy") }},
 			{"b", "roll back", func(m *model) tea.Cmd { return m.run("slots rollback") }},
 			{"R", "reboot", func(m *model) tea.Cmd { return m.reason("reboot") }}}},
 		{"Activate", loadActivation, []key{

@@ -3,11 +3,13 @@ package talk
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"hardnode.dev/agent/console/view"
+	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/secret"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/console"
@@ -40,6 +42,31 @@ func runSlotsTry(ctx context.Context, s *Session, a args) error {
 		r.Slot = slots.Name(a.words[0])
 	}
 	return s.slots(ctx, a, r)
+}
+
+// runSlotsCopy waits until the slot is written: that takes seconds, on a slow disk a minute.
+func runSlotsCopy(ctx context.Context, s *Session, a args) error {
+	r := slots.Request{Action: slots.Copy}
+	if len(a.words) > 0 {
+		r.Slot = slots.Name(a.words[0])
+	}
+	var st slots.Status
+	err := s.change(ctx, "/v1/slots", r, &st)
+	for err == nil && st.Busy != "" {
+		if !run.Wait(ctx, time.Second) {
+			return ctx.Err()
+		}
+		st = slots.Status{}
+		err = s.Agent.Get(ctx, "/v1/slots", &st)
+	}
+	if err == nil && st.Failed != "" {
+		err = errors.New(st.Failed)
+	}
+	if err != nil {
+		return err
+	}
+	s.show(a, st, view.Slots(st, time.Now(), 0))
+	return nil
 }
 
 func runSlotsRollback(ctx context.Context, s *Session, a args) error {

@@ -46,6 +46,8 @@ func init() {
 		{name: "slots", short: "the systems on the disk: which is good, which is booted next", flags: js, run: runSlots},
 		{name: "slots try", usage: "[a|b] [--reboot]", short: "boot the other system once; it is committed when it is well", most: 1,
 			flags: []string{"reboot", "json"}, run: runSlotsTry},
+		{name: "slots copy", usage: "[a|b]", short: "write the system that is booted into the other slot", flags: js, most: 1,
+			run: runSlotsCopy},
 		{name: "slots rollback", usage: "[--reboot]", short: "commit the other system, which was good", flags: []string{"reboot", "json"},
 			run: runSlotsRollback},
 		{name: "install", usage: "[DISK] [--wipe DISK] [--dry-run]", most: 1,

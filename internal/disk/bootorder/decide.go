@@ -89,8 +89,8 @@ func (r *Record) mark(n slots.Name, s slots.State, reason string) {
 // Decide looks at how this boot goes. Nothing changes when nothing has to.
 func Decide(r Record, n Now) Verdict {
 	r.Known = slices.Clone(r.Known)
-	for _, e := range n.Entries { // a disk that was just installed, or whose STATE is another one
-		if _, ok := r.of(e.Slot); !ok && e.Slot != slots.Rescue {
+	for _, e := range n.Entries { // a disk that was just installed, whose STATE is another one, or whose slot the rescue system wrote
+		if k, ok := r.of(e.Slot); e.Slot != slots.Rescue && (!ok || k.Version != e.Version && e.Version != "") {
 			r.set(Known{Slot: e.Slot, State: slots.Staged, Version: e.Version})
 		}
 	}
@@ -241,7 +241,7 @@ func rescued(v Verdict, n Now, what slots.Action, slot slots.Name) (Verdict, err
 	case what != slots.Try:
 		return v, fmt.Errorf("this is the rescue system, which does not know which slot was good; boot one of them once (action try)")
 	case at < 0:
-		return v, fmt.Errorf("slot %s is empty; boot a medium, and install from it", slot)
+		return v, fmt.Errorf("slot %s is empty; fill it first (slots copy), or boot a medium and install from it", slot)
 	}
 	v.Entries = slices.Clone(n.Entries)
 	for i, e := range v.Entries {
@@ -278,12 +278,27 @@ func because(reason string) string {
 	return " (" + reason + ")"
 }
 
+// restaged is the entries of a host whose rescue system writes a slot: that one waits until somebody asks for it. Its record is told by its
+// next boot.
+func restaged(entries []Entry, k Known) []Entry {
+	e := Entry{Slot: k.Slot, Rank: 1, Version: k.Version}
+	list := slices.DeleteFunc(slices.Clone(entries), func(x Entry) bool { return x.Slot == k.Slot })
+	if slices.ContainsFunc(list, func(x Entry) bool { return x.Rank == 1 }) {
+		e.Rank = 2
+	}
+	if k.Version != "" {
+		list = append(list, e)
+	}
+	return list
+}
+
 // Stage says that a slot holds another system now, which nobody tried. It is called with Version "" before the slot is written to.
 func Stage(r Record, n Now, k Known) (Verdict, error) {
 	v := Verdict{Record: r}
 	switch {
 	case n.Booted == slots.Rescue:
-		return v, fmt.Errorf("this is the rescue system, which writes no slot; boot a medium, and install from it")
+		v.Entries = restaged(n.Entries, k)
+		return v, nil
 	case k.Slot == n.Booted:
 		return v, fmt.Errorf("slot %s is the one that is booted", k.Slot)
 	case r.Trial != nil && r.Trial.Boot != n.Boot:

@@ -206,6 +206,35 @@ func TestRescue(t *testing.T) {
 	}
 }
 
+// The rescue system writes a slot: another system is there than the record has, and it is booted when somebody asks for it.
+func TestRescueStages(t *testing.T) {
+	m := installed()
+	m.power()
+	m.bad[slots.A] = dead
+	m.entries = append(m.entries, Entry{slots.Rescue, 3, "0.1.0", Uncounted, 0})
+	m.power()
+	now := Now{Entries: m.entries, Booted: slots.Rescue, Rescue: true}
+	for _, version := range []string{"", "0.0.9"} {
+		v, err := Stage(Record{}, now, Known{Slot: slots.A, Version: version, SHA256: "x"})
+		if err != nil || !reflect.DeepEqual(v.Record, Record{}) || Next(v.Entries) != slots.Rescue {
+			t.Fatalf("got %+v, %v", v, err)
+		}
+		now.Entries = v.Entries
+	}
+	v, err := Ask(Record{}, now, slots.Try, slots.A, 0)
+	if err != nil || Next(v.Entries) != slots.A {
+		t.Fatalf("got %+v, %v", v, err)
+	}
+	delete(m.bad, slots.A)
+	m.entries = v.Entries
+	if slot, how := m.power(); slot != slots.A || how != "up" || m.record.Committed != slots.A {
+		t.Errorf("then %s: %s, %+v", slot, how, m.record)
+	}
+	if k, _ := m.record.of(slots.A); k.Version != "0.0.9" || k.State != slots.Good {
+		t.Errorf("slot a is %+v", k)
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	m := installed()
 	m.power()
@@ -221,10 +250,9 @@ func TestRefusals(t *testing.T) {
 		{second(Ask(m.record, m.now(), slots.Try, slots.A, 0)), "the one that is booted"},
 		{second(Ask(m.record, m.now(), slots.Try, slots.B, time.Second)), "want 30s to 2h"},
 		{second(Ask(m.record, Now{}, slots.Try, slots.B, 0)), "not booted from slot"},
-		{second(Ask(m.record, Now{Booted: slots.Rescue}, slots.Try, slots.B, 0)), "slot b is empty; boot a medium"},
+		{second(Ask(m.record, Now{Booted: slots.Rescue}, slots.Try, slots.B, 0)), "slot b is empty; fill it first"},
 		{second(Ask(m.record, Now{Booted: slots.Rescue}, slots.Try, "", 0)), "slot a is empty"},
 		{second(Ask(m.record, Now{Booted: slots.Rescue}, slots.Rollback, slots.B, 0)), "does not know which slot was good"},
-		{second(Stage(m.record, Now{Booted: slots.Rescue}, Known{Slot: slots.B})), "writes no slot"},
 		{second(Ask(trying, onB, slots.Try, slots.A, 0)), "being tried"},
 		{second(Stage(m.record, m.now(), Known{Slot: slots.A})), "the one that is booted"},
 		{second(Stage(trying, onB, Known{Slot: slots.A})), "what the host goes back to"},
