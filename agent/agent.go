@@ -29,6 +29,7 @@ import (
 	"hardnode.dev/agent/network"
 	"hardnode.dev/agent/slots"
 	"hardnode.dev/agent/syslog"
+	"hardnode.dev/agent/system"
 	"hardnode.dev/internal/build"
 	"hardnode.dev/internal/identity"
 	"hardnode.dev/internal/jerror"
@@ -58,6 +59,7 @@ type agent struct {
 	slots   *slots.Keeper
 	export  *syslog.Export
 	errors  *jerror.Spool
+	system  *system.System
 	hints   chan struct{}
 	figures atomic.Pointer[figures]
 }
@@ -218,6 +220,7 @@ func (a *agent) forwardHints(ctx context.Context) error {
 			return nil
 		case <-a.apply.Changed():
 		case <-a.gossip.Changed():
+		case <-a.system.Changed():
 		}
 		select {
 		case a.hints <- struct{}{}:
@@ -265,6 +268,7 @@ func (a *agent) report(ctx context.Context) host.Report {
 		Keys:       a.gossip.Keys(),
 		Problems:   toldTo(a.problems(done)),
 		Boots:      a.facts.Boots(),
+		System:     a.system.Status(),
 	}
 	if r.Containers == nil {
 		r.Containers = []host.ContainerStatus{}
@@ -288,6 +292,9 @@ func (a *agent) problems(done apply.Report) []host.Problem {
 	for name, why := range a.links.Problems() {
 		ps = append(ps, host.Problem{Code: "unavailable", Object: "link " + name, Reason: why,
 			Next: "check the cable and the host configuration's network section"})
+	}
+	if p := a.system.Problem(); p != nil {
+		ps = append(ps, *p)
 	}
 	if n := len(a.links.Global()); n > host.MaxAddrs+1 {
 		ps = append(ps, host.Problem{
@@ -355,6 +362,7 @@ func (a *agent) status(ctx context.Context) boot.AgentStatus {
 		Containers: done.Containers,
 		Problems:   slices.Concat(a.problems(done), a.troubles(ctx, done.Containers)),
 		RSS:        a.facts.RSS(),
+		System:     a.system.Status(),
 	}
 	if out.Containers == nil {
 		out.Containers = []host.ContainerStatus{}

@@ -5,19 +5,26 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"hardnode.dev/agent/consoleapi"
 	"hardnode.dev/agent/facts"
 	"hardnode.dev/agent/install"
 	"hardnode.dev/agent/localapi"
 	"hardnode.dev/agent/slots"
+	"hardnode.dev/agent/system"
 	"hardnode.dev/internal/build"
+	"hardnode.dev/internal/release/trust"
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
 	wish "hardnode.dev/internal/wire/install"
 	"hardnode.dev/internal/wire/neighbour"
+	"hardnode.dev/internal/wire/release"
 	"hardnode.dev/internal/wire/upkeep"
 )
 
@@ -91,6 +98,45 @@ func (a *agent) keeper(state string) *slots.Keeper {
 		Reboot: func(reason string) error {
 			return leaveMachine(context.Background(), upkeep.Leave{By: "boot slots", Reason: reason})
 		}})
+}
+
+// newSystem makes this host run the release that is wanted of it.
+func (a *agent) newSystem(state, data string) *system.System {
+	target, profile := ofMachine()
+	return system.New(system.Options{State: state, Data: data, Boot: a.boot, Version: build.Version, Target: target, Profile: profile,
+		Want: a.store.System, Ordered: a.store.Ordered(), Slots: a.slots, Get: a.link.Get, Anchors: a.anchors, Leave: leaveMachine,
+		Now: time.Now, Log: a.log})
+}
+
+// ofMachine is which of a release's systems this machine boots: the one that it runs. Virtual machines have the kernel for them, infra
+// hosts the images of the platform's components.
+func ofMachine() (release.Target, release.Profile) {
+	target, profile := release.Metal, release.Host
+	var u unix.Utsname
+	if unix.Uname(&u) == nil && strings.Contains(unix.ByteSliceToString(u.Release[:]), "-cloud-") {
+		target = release.VM
+	}
+	if _, err := os.Stat(filepath.Join(boot.ImageDir, "index.json")); err == nil {
+		profile = release.Infra
+	}
+	return target, profile
+}
+
+// anchors are how the configuration says that the repositories of releases are known: nobody else may say it.
+func (a *agent) anchors() (trust.Anchors, error) {
+	raw, err := os.ReadFile(a.config)
+	if err != nil {
+		return trust.Anchors{}, fmt.Errorf("read the configuration: %w", err)
+	}
+	var c boot.HostConfig
+	if err := neighbour.Decode(raw, &c); err != nil {
+		return trust.Anchors{}, fmt.Errorf("read %q: %v", a.config, err)
+	}
+	if c.Releases == nil || c.Join == nil {
+		return trust.Anchors{}, system.ErrNoTrust
+	}
+	return trust.Anchors{Image: trust.Anchor{Name: trust.Image, Pin: c.Releases.Image},
+		Director: trust.Anchor{Name: trust.Director, Pin: c.Releases.Director, Installation: wire.ClusterID(c.Join.Cluster)}}, nil
 }
 
 // health says what this host is not well in: what counts for any boot, and what counts for a system that was never well before.

@@ -61,7 +61,6 @@ func serve(ctx context.Context, log *slog.Logger, state, data string) error {
 	if want, config := a.toInstall(); want != nil {
 		return a.serveInstalling(ctx, *want, config)
 	}
-	a.started = a.facts.Started()
 	if a.store, err = desired.Open(filepath.Join(state, "desired"), boot.ImageDir, log); err != nil {
 		return err
 	}
@@ -70,9 +69,8 @@ func serve(ctx context.Context, log *slog.Logger, state, data string) error {
 	if a.runtime, err = container.New(container.Options{DataDir: data, Log: log}); err != nil {
 		return err
 	}
-	a.read()
-	if err := a.figures.Load().err; err != nil {
-		return err
+	if a.read(); a.figures.Load().err != nil {
+		return a.figures.Load().err
 	}
 	a.network = network.New(modulesLoaded, log)
 	dns := &names.Server{Addr: netip.AddrPortFrom(network.Gateway, 53).String(), Self: network.Gateway,
@@ -87,6 +85,7 @@ func serve(ctx context.Context, log *slog.Logger, state, data string) error {
 	notify := newNotify(log)
 	identities := identityd.New(filepath.Join(boot.RunDir, "ct"), a.link.Component, notify, notify.kept, log)
 	a.gossip = gossip.New(gossip.Options{Self: a.self, Key: a.link.Key(), Peers: a.store.Peers, Current: a.newest, Card: a.card, Log: log})
+	a.system, a.started = a.newSystem(state, data), a.facts.Started()
 	a.apply = apply.New(apply.Options{Store: a.store, Runtime: a.runtime, Images: images, Network: a.network, Names: dns.Set,
 		Identity: identities.Socket, Forget: identities.Forget, Self: a.selfAndRole, Addrs: a.addrs, Pressure: a.facts.Pressure,
 		MHz: a.figures.Load().capacity.MHz, Log: log})
@@ -107,6 +106,7 @@ func serve(ctx context.Context, log *slog.Logger, state, data string) error {
 		run.Task{Name: "console", Run: a.serveTerminals},
 		run.Task{Name: "clock", Run: clock.Keep},
 		run.Task{Name: "slots", Run: a.slots.Run},
+		run.Task{Name: "system", Run: a.system.Run},
 		run.Task{Name: "hints", Run: a.forwardHints},
 		run.Task{Name: "outward", Run: a.outward},
 		run.Task{Name: "notify", Run: func(ctx context.Context) error {

@@ -43,6 +43,8 @@ func asking(c *cluster, op, token string) map[string]asked {
 	cordon.body = operator.CordonHost{}
 	drain := cordon
 	disk.body = operator.InstallHost{Spec: install.Spec{DryRun: true}}
+	system := h
+	system.body = operator.OrderSystem{Release: "1.2.0", Step: "stage"}
 	change.body = operator.ChangeSlots{Request: slots.Request{Action: slots.Try}}
 	operation, none := of(op, "op-0000000000000000"), asked{}
 	return map[string]asked{
@@ -68,6 +70,7 @@ func asking(c *cluster, op, token string) map[string]asked {
 		"supportHost": session(h, ""), "configHost": session(h, ""),
 		"rebootHost": leave, "shutdownHost": leave, "getHostInstallation": h, "installHost": disk, "getHostSlots": h,
 		"changeHostSlots": change, "cordonHost": cordon, "uncordonHost": h, "drainHost": drain,
+		"getHostSystem": h, "orderHostSystem": system, "takeBackHostSystem": h,
 		"getNode": node, "execNode": session(node, "?argv=true"), "logsNode": session(node, ""),
 		"jemNode":        session(node, "?module=service&action=status"),
 		"getEnvironment": env, "keepEnvironment": env, "startEnvironment": env, "stopEnvironment": env, "spreadEnvironment": env,

@@ -36,6 +36,7 @@ import (
 	"hardnode.dev/orchestrator/seed"
 	"hardnode.dev/orchestrator/session"
 	"hardnode.dev/orchestrator/store"
+	"hardnode.dev/orchestrator/systems"
 	"hardnode.dev/orchestrator/templates"
 	"hardnode.dev/orchestrator/world"
 )
@@ -136,6 +137,11 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 	if err != nil {
 		return nil, err
 	}
+	if r := s.Releases; r != nil && shelf.List().Image == "" {
+		if err := shelf.Trust(r.Image, r.Director); err != nil {
+			return nil, err
+		}
+	}
 	hub := session.NewHub()
 	tokens := &authz.Tokens{Store: o.store, Now: time.Now}
 	guesses := &authz.Guesses{Record: o.audit.Write, Now: time.Now}
@@ -143,13 +149,15 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 	desk := &enroll.Desk{Store: o.store, Authority: s.Authority, Names: s.OrchestratorSeed.Names, Log: c.log, Now: time.Now}
 	netboot := &pxe.Desk{Store: o.store, Releases: shelf, Pin: o.trust.Pin, Now: time.Now}
 	o.hosts = &hostapi.Server{Store: o.store, Fleet: o.fleet, Hub: hub, Routes: o.routes, Log: c.log,
-		Enroll: desk, Errors: o.license.Errors.Add, Accepted: metrics.Accepted, Sums: s.Authority.Secret("sums of what hosts are told"),
+		Enroll: desk, Releases: shelf, Errors: o.license.Errors.Add, Accepted: metrics.Accepted,
+		Sums:       s.Authority.Secret("sums of what hosts are told"),
 		Unlicensed: o.loop.Unlicensed, Netboot: netboot, Release: shelf.Open}
 	o.api = &api.Server{Store: o.store, Ops: o.ops, Tokens: tokens, Audit: o.audit, World: o.seen, Hub: hub, Log: c.log,
 		License: o.license, Releases: shelf, Netboot: netboot, Enroll: desk, Guesses: guesses, RotateGossip: o.loop.RotateGossip,
 		Metrics: metrics.Handler(o.world, o.hosts.Held, o.fleet.Boots),
 		DryRun:  o.loop.DryRun, Leaving: o.loop.Leaving}
 	o.api.Rollouts = rollouts.New(o.store.View, o.trust, o.holder)
+	o.api.Systems = &systems.Desk{Store: o.store, Releases: shelf.List, Now: time.Now}
 	o.api.DeleteTemplate, o.api.CollectTemplates = o.templates.Delete, o.templates.Collect
 	if s.Registry != "" {
 		o.api.RefreshTemplates, o.api.Imports, o.api.LookImports = o.templates.Refresh, o.templates.Imports, o.templates.Look

@@ -1,7 +1,7 @@
 // Package desired keeps on disk what this host shall be.
 //
-// Owns: the Work and Peers documents, the trail of changes behind a long one of Peers, the last confirmed version of each component, the
-// UID range of each container, and room held back for all of them.
+// Owns: the Work, Peers and System documents, the trail of changes behind a long one of Peers, the last confirmed version of each
+// component, the UID range of each container, and room held back for all of them.
 // In: Assignments from agent/link; the Day-0 bundle's first Work.
 // Out: the documents as they are on disk, and a hint when they change.
 // Never: acknowledges what is not durable, or destroys a document it can't read: that one is set aside and kept.
@@ -31,6 +31,12 @@ type workDoc struct {
 	Program string `json:"program,omitempty"`
 }
 
+// systemDoc is the file system.json.
+type systemDoc struct {
+	System  *host.System `json:"system"`
+	Program string       `json:"program,omitempty"` // that accepted it, as in workDoc
+}
+
 // program is the version of this program.
 var program = build.Version + " " + build.Time
 
@@ -38,12 +44,14 @@ var program = build.Version + " " + build.Time
 type Store struct {
 	work    keep.Doc[workDoc]
 	peers   keep.Doc[*host.Kept]
+	system  keep.Doc[systemDoc]
 	ranges  keep.Doc[map[wire.CTID]uint32]
 	images  string // what the boot medium carries
 	reserve reserve
 	log     *slog.Logger
 
 	changed  chan struct{}
+	ordered  chan struct{} // the System changed
 	problems []host.Problem
 
 	// writing is held by whoever changes a document, until that is on disk. Readers, the host's reports above all, never wait for a disk:
@@ -56,8 +64,9 @@ type Store struct {
 	}
 	mu struct {
 		sync.Mutex
-		work  workDoc
-		peers *host.Kept
+		work   workDoc
+		peers  *host.Kept
+		system systemDoc
 		// Which of the documents another version of this program accepted.
 		otherWork, otherPeers bool // or, of the Peers, that a change did not fit them
 	}
@@ -73,13 +82,16 @@ func Open(dir, imageDir string, log *slog.Logger) (*Store, error) {
 	s := &Store{
 		work:    keep.Doc[workDoc]{Path: filepath.Join(dir, "work.json"), Version: host.WorkVersion},
 		peers:   keep.Doc[*host.Kept]{Path: filepath.Join(dir, "peers.json"), Version: host.PeersVersion, Sent: true},
+		system:  keep.Doc[systemDoc]{Path: filepath.Join(dir, "system.json"), Version: host.SystemVersion, Sent: true},
 		ranges:  keep.Doc[map[wire.CTID]uint32]{Path: filepath.Join(dir, "ranges.json"), Version: 1},
 		images:  imageDir,
 		reserve: reserve{filepath.Join(dir, "reserve")},
 		log:     logging.Or(log),
 		changed: make(chan struct{}, 1),
+		ordered: make(chan struct{}, 1),
 	}
 	if err := errors.Join(load(s, s.work, &s.mu.work, sent), load(s, s.peers, &s.mu.peers, sent),
+		load(s, s.system, &s.mu.system, sent),
 		load(s, s.ranges, &s.writing.ranges,
 			"nothing is needed: what runs keeps its range, and the others get one with their next start")); err != nil {
 		return nil, err
@@ -149,6 +161,16 @@ func (s *Store) Peers() *host.Peers {
 	return &s.mu.peers.Peers
 }
 
+// System is the system that is wanted, or nil; it must not be changed.
+func (s *Store) System() *host.System {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mu.system.System
+}
+
+// Ordered delivers a hint after the System changed; one reader.
+func (s *Store) Ordered() <-chan struct{} { return s.ordered }
+
 // Revisions are those of the documents on disk, 0 where there is none.
 func (s *Store) Revisions() (work, peers wire.Revision) {
 	s.mu.Lock()
@@ -174,6 +196,9 @@ func (s *Store) Known() host.Known {
 	if s.mu.work.Work != nil && !s.mu.otherWork {
 		known.Work = s.mu.work.Work.Revision
 	}
+	if sys := s.mu.system; sys.System != nil && sys.Program == program {
+		known.System = sys.System.Revision
+	}
 	return known
 }
 
@@ -182,12 +207,12 @@ func (s *Store) Known() host.Known {
 // and so is one that there is no room for. The work is taken in all the same: it may be what makes room.
 func (s *Store) Accept(a host.Assignment) error {
 	var errs []error
-	take := func(err error) {
+	take := func(err error, hint chan<- struct{}) {
 		if errs = append(errs, err); err != nil {
 			return
 		}
 		select {
-		case s.changed <- struct{}{}:
+		case hint <- struct{}{}:
 		default:
 		}
 	}
@@ -196,10 +221,13 @@ func (s *Store) Accept(a host.Assignment) error {
 		if errors.Is(err, host.ErrOther) {
 			err = fmt.Errorf("%w; it asks for all of it", err)
 		}
-		take(err)
+		take(err, s.changed)
 	}
 	if a.Work != nil {
-		take(s.setWork(a.Work))
+		take(s.setWork(a.Work), s.changed)
+	}
+	if a.System != nil {
+		take(s.setSystem(a.System), s.ordered)
 	}
 	return errors.Join(errs...)
 }
@@ -222,6 +250,19 @@ func (s *Store) setWork(w *host.Work) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mu.work, s.mu.otherWork = next, false
+	return nil
+}
+
+func (s *Store) setSystem(sys *host.System) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	next := systemDoc{System: sys, Program: program}
+	if err := s.reserve.save(func() error { return s.system.Save(next) }); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.system = next
 	return nil
 }
 

@@ -211,7 +211,7 @@ func TestAnotherVersionsPeersOnAFullDisk(t *testing.T) {
 	if err := s.Accept(whole); !errors.Is(err, unix.ENOSPC) {
 		t.Fatalf("it is accepted: %v", err)
 	}
-	if got := s.Known().Query(); got != "work=6&peers=0" {
+	if got := s.Known().Query(); got != "work=6&peers=0&system=0" {
 		t.Errorf("it asks with %s", got)
 	}
 	s = open(t, dir)
@@ -222,7 +222,7 @@ func TestAnotherVersionsPeersOnAFullDisk(t *testing.T) {
 	if err := s.Accept(whole); err != nil {
 		t.Fatal(err)
 	}
-	if got := open(t, dir).Known().Query(); got != "work=6&peers=0&hosts=9&names=admin.6" {
+	if got := open(t, dir).Known().Query(); got != "work=6&peers=0&system=0&hosts=9&names=admin.6" {
 		t.Errorf("with room it asks with %s", got)
 	}
 }

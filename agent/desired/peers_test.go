@@ -37,7 +37,7 @@ func TestDifferencesAreDurable(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := s.Peers()
-	if s = open(t, dir); s.Known().Query() != "work=5&peers=0&hosts=9&names=admin.5" {
+	if s = open(t, dir); s.Known().Query() != "work=5&peers=0&system=0&hosts=9&names=admin.5" {
 		t.Errorf("after a new start it asks with %s", s.Known().Query())
 	}
 	if err := s.Accept(more()); err != nil {
@@ -47,7 +47,7 @@ func TestDifferencesAreDurable(t *testing.T) {
 	if p == before || p.Revision != 9 || len(p.Names) != 2 || fmt.Sprint(p.Groups) != "[{account admin [10.96.1.8 10.96.1.7]}]" {
 		t.Errorf("it has %+v", p)
 	}
-	if got := open(t, dir).Known().Query(); got != "work=5&peers=0&hosts=9&names=admin.3" {
+	if got := open(t, dir).Known().Query(); got != "work=5&peers=0&system=0&hosts=9&names=admin.3" {
 		t.Errorf("after another new start it asks with %s", got)
 	}
 }
@@ -65,10 +65,10 @@ func TestDifferenceToSomethingElse(t *testing.T) {
 	if err := s.Accept(wrong); !errors.Is(err, host.ErrOther) {
 		t.Errorf("it is accepted: %v", err)
 	}
-	if w, _ := s.Revisions(); w != 6 || len(s.Peers().Names) != 1 || s.Known().Query() != "work=6&peers=0" {
+	if w, _ := s.Revisions(); w != 6 || len(s.Peers().Names) != 1 || s.Known().Query() != "work=6&peers=0&system=0" {
 		t.Errorf("work is %d, the names are %v, it asks with %s", w, s.Peers().Names, s.Known().Query())
 	}
-	if err := s.Accept(differences()); err != nil || s.Known().Query() != "work=6&peers=0&hosts=9&names=admin.5" {
+	if err := s.Accept(differences()); err != nil || s.Known().Query() != "work=6&peers=0&system=0&hosts=9&names=admin.5" {
 		t.Errorf("after all was sent: %v, it asks with %s", err, s.Known().Query())
 	}
 }
@@ -90,10 +90,10 @@ func TestBackToProtocol1(t *testing.T) {
 	if err := old.Save(p); err != nil {
 		t.Fatal(err)
 	}
-	if s = open(t, dir); s.Known().Query() != "work=5&peers=80" || len(s.Peers().Names) != 1 {
+	if s = open(t, dir); s.Known().Query() != "work=5&peers=80&system=0" || len(s.Peers().Names) != 1 {
 		t.Errorf("forward again it asks with %s, and has the names %v", s.Known().Query(), s.Peers().Names)
 	}
-	if err := s.Accept(differences()); err != nil || s.Known().Query() != "work=5&peers=0&hosts=9&names=admin.5" {
+	if err := s.Accept(differences()); err != nil || s.Known().Query() != "work=5&peers=0&system=0&hosts=9&names=admin.5" {
 		t.Errorf("%v, it asks with %s", err, s.Known().Query())
 	}
 }
@@ -117,7 +117,7 @@ func TestPowerCutBetweenDocuments(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "work.json"), work, 0o600); err != nil { // as if the power had been cut before it was written
 		t.Fatal(err)
 	}
-	if s = open(t, dir); s.Known().Query() != "work=5&peers=0&hosts=9&names=admin.3" || len(s.Peers().Names) != 2 {
+	if s = open(t, dir); s.Known().Query() != "work=5&peers=0&system=0&hosts=9&names=admin.3" || len(s.Peers().Names) != 2 {
 		t.Errorf("it asks with %s, and has the names %v", s.Known().Query(), s.Peers().Names)
 	}
 }
@@ -138,7 +138,7 @@ func TestZonesThatDoNotFit(t *testing.T) {
 	if err := d.Save(k); err != nil {
 		t.Fatal(err)
 	}
-	if s = open(t, dir); s.Known().Query() != "work=5&peers=0" || len(s.Peers().Names) != 1 {
+	if s = open(t, dir); s.Known().Query() != "work=5&peers=0&system=0" || len(s.Peers().Names) != 1 {
 		t.Errorf("it asks with %s, and has the names %v", s.Known().Query(), s.Peers().Names)
 	}
 	if err := s.Accept(differences()); err != nil {

@@ -57,6 +57,22 @@ func (l *Link) assignment(ctx context.Context) error {
 	return nil
 }
 
+// getDeadline is how long a file of a release, or a part of one, may take: a slow line brings less than that in it.
+const getDeadline = 2 * time.Minute
+
+// Get is the body of a GET of the host API. A refusal is a *operator.Problem.
+func (l *Link) Get(ctx context.Context, path string) ([]byte, error) {
+	client := l.client.with.Load()
+	if client == nil || l.holder.Get() == nil {
+		return nil, errors.New("this host has not joined its cluster yet")
+	}
+	a, err := l.client.call(ctx, client, http.MethodGet, path, nil, getDeadline)
+	if errors.Is(err, errNothing) {
+		return nil, nil
+	}
+	return a.body, err
+}
+
 // poll asks for what may be long in coming; errNothing: ask anew. There is one poll of a name at a time.
 func (l *Link) poll(ctx context.Context, name, path string) (answer, error) {
 	held, cancel := context.WithCancel(ctx)
@@ -104,6 +120,9 @@ func (l *Link) accepted(a host.Assignment, took time.Duration, err error) {
 	}
 	if a.Peers != nil {
 		l.log.Info("peers accepted", logging.Rev, a.Peers.Revision, "hosts", len(a.Peers.Hosts))
+	}
+	if s := a.System; s != nil {
+		l.log.Info("system accepted", logging.Rev, s.Revision, "release", s.Release, logging.Step, string(s.Step), "order", s.Order)
 	}
 	if c := a.PeersChange; c != nil {
 		l.log.Info("peers accepted", logging.Rev, c.Peers.Revision, "whole", c.From == 0, "changed", len(c.Peers.Hosts),

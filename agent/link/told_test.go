@@ -153,7 +153,7 @@ func TestDifferenceThatDoesNotFit(t *testing.T) {
 	eventually(t, "no problem is left", func() bool { return len(l.Status().Problems) == 0 })
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !slices.ContainsFunc(c.asked, func(q string) bool { return strings.HasPrefix(q, "work=2&peers=0&wait=") }) {
+	if !slices.ContainsFunc(c.asked, func(q string) bool { return strings.HasPrefix(q, "work=2&peers=0&system=0&wait=") }) {
 		t.Errorf("it never asked for all, with the work it was sent beside the difference: %q", c.asked)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -56,6 +57,23 @@ func (k *Keeper) Status() slots.Status {
 		s.Problem = err.Error()
 	}
 	return s
+}
+
+// Read calls f with the system in a slot, whatever it is. Nothing is written to the ESP meanwhile.
+func (k *Keeper) Read(slot slots.Name, f func(io.Reader) error) error {
+	if k.disk == "" {
+		return NotInstalled
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.mounted(unix.MS_RDONLY, func(dir string) error {
+		file, err := os.Open(filepath.Join(dir, bootorder.File(slot)))
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		return f(file)
+	})
 }
 
 // list puts record and entries together.

@@ -30,6 +30,7 @@ import (
 	"hardnode.dev/orchestrator/pxe"
 	"hardnode.dev/orchestrator/session"
 	"hardnode.dev/orchestrator/store"
+	"hardnode.dev/orchestrator/systems"
 	"hardnode.dev/orchestrator/world"
 )
 
@@ -62,6 +63,7 @@ type Server struct {
 	Releases     Releases
 	Netboot      *pxe.Desk
 	Rollouts     Rollouts
+	Systems      *systems.Desk // of which release each host's system shall be
 	Enroll       *enroll.Desk
 	Guesses      *authz.Guesses // slows down wrong tokens; nil: nobody does
 	Metrics      http.Handler   // of /metrics
@@ -182,6 +184,13 @@ func (s *Server) operations() {
 	serve(s, route{"changeHostSlots", "POST", "/hosts/{host}/slots",
 		"Have an installed host boot its other system once, go back to it, or copy the one that it runs", authz.Patch, 202},
 		s.changeHostSlots)
+	serve(s, route{"getHostSystem", "GET", "/hosts/{host}/system", "Of which release a host's system shall be, and how far it is",
+		authz.Read, 200}, s.hostSystem)
+	serve(s, route{"orderHostSystem", "PUT", "/hosts/{host}/system",
+		"Order the release of a host's system; the host runs it only if both repositories name it", authz.Patch, 200}, s.orderHostSystem)
+	serve(s, route{"takeBackHostSystem", "DELETE", "/hosts/{host}/system",
+		"Take the order of a host's system back: a host that has not switched yet does nothing more", authz.Patch, 200},
+		s.takeBackHostSystem)
 	serve(s, route{"createJoinToken", "POST", "/join-tokens", "Make a one-time join token for a host; its text is shown this once",
 		authz.Admin, 201}, s.createJoinToken)
 	serve(s, route{"listWaitingHosts", "GET", "/waiting-hosts", "The machines that ask to be let in and have no join token",

@@ -68,6 +68,7 @@ func (d *Desk) Remove(ctx context.Context, id wire.HostID, state operator.HostSt
 		store.Hosts.Delete(tx, string(id))
 		store.Cordons.Delete(tx, string(id))
 		store.Leaves.Delete(tx, string(id))
+		store.Systems.Delete(tx, string(id))
 		return nil
 	})
 	if err == nil {

@@ -149,7 +149,7 @@ func place(id wire.HostID) float64 {
 
 // due tells whether the news are told now.
 func (p *poll) due(a host.Assignment) bool {
-	if a.Work != nil || a.Peers != nil || a.PeersChange != nil && a.PeersChange.From == 0 || p.concerned(a.Names) {
+	if a.Work != nil || a.System != nil || a.Peers != nil || a.PeersChange != nil && a.PeersChange.From == 0 || p.concerned(a.Names) {
 		return true
 	}
 	if now := time.Now(); p.later == nil {
@@ -183,6 +183,7 @@ func (p *poll) news(v *store.View) (a host.Assignment) {
 	if work != nil && work.Revision != p.known.Work {
 		a.Work = work
 	}
+	a.System = system(v, p.id, p.known.System)
 	if p.protocol < differences {
 		if rev, ok := converge.Published(v); ok && rev != p.known.Peers {
 			a.Peers = p.s.peers.of(v)
@@ -194,6 +195,20 @@ func (p *poll) news(v *store.View) (a host.Assignment) {
 	}
 	a.PeersChange, a.Names = p.s.book.News(v, p.known, p.accounts)
 	return a
+}
+
+// system is what a host that has the System of that revision is to be told; nil: nothing.
+func system(v *store.View, id wire.HostID, known wire.Revision) *host.System {
+	rec := store.Systems.Find(v, string(id))
+	switch {
+	case known == host.NoSystem:
+		return nil
+	case rec == nil && known != 0: // the store was restored: what it says counts
+		return &host.System{Version: host.SystemVersion}
+	case rec == nil || rec.Revision == known:
+		return nil
+	}
+	return &rec.System
 }
 
 // accounts are those whose names a host may be told: its own containers', the platform's aside.

@@ -10,8 +10,8 @@ import (
 	"hardnode.dev/orchestrator/store"
 )
 
-// held are the calls that last, by host. A change of a host's record or Work costs the calls of that host, one of what all hosts are told
-// costs all but those that wait for their place in a turn, and any other change of the store costs none.
+// held are the calls that last, by host. A change of a host's record, Work or System costs the calls of that host, one of what all hosts
+// are told costs all but those that wait for their place in a turn, and any other change of the store costs none.
 type held struct {
 	mu struct {
 		sync.Mutex
@@ -30,7 +30,8 @@ type call struct {
 // callKey finds the call in its context.
 type callKey struct{}
 
-// news delivers a hint after each change of the store that a host may be told of: of its record, its Work, and what all hosts are told.
+// news delivers a hint after each change of the store that a host may be told of: of its record, its Work, its System, and what all hosts
+// are told.
 func news(ctx context.Context) <-chan struct{} {
 	c, _ := ctx.Value(callKey{}).(*call)
 	return c.news
@@ -114,7 +115,7 @@ func (l *held) end(v *store.View, changes []store.Change, known bool) {
 	all := !known
 	for _, change := range changes {
 		all = all || ofAll(change)
-		if ofHost := change.Kind == store.Hosts.Kind(); ofHost || change.Kind == store.Works.Kind() {
+		if ofHost := change.Kind == store.Hosts.Kind(); ofHost || change.Kind == store.Works.Kind() || change.Kind == store.Systems.Kind() {
 			for c := range l.mu.calls[wire.HostID(change.Name)] {
 				if c.hint(); ofHost {
 					c.ended(v)

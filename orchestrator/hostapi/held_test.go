@@ -58,6 +58,8 @@ func TestHeldCallsEnd(t *testing.T) {
 	put(func(tx *store.Tx) { store.Nodes.Put(tx, "100", store.Node{CTID: 100, Host: "h-2"}) })
 	put(func(tx *store.Tx) { store.Works.Put(tx, "h-2", host.Work{Revision: 1}) })
 	hinted("another Work", other)
+	put(func(tx *store.Tx) { store.Systems.Put(tx, "h-2", store.System{System: host.System{Revision: 1}}) })
+	hinted("another System", other)
 	for what, ctx := range map[string]context.Context{"the first": first, "the second": second, "the other": other} {
 		select {
 		case <-news(ctx):

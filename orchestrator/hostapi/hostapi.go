@@ -2,7 +2,8 @@
 //
 // Owns: the long polls of assignments, sessions and routes, the taking in of reports, the route that sessions dial back to.
 // In: calls of hosts and of the resolver, each known by its certificate.
-// Out: that host's own Assignment, its sessions; the routes, to the resolver only; what netboot serves, to netboot only.
+// Out: that host's own Assignment, its sessions; metadata and parts of releases; the routes, to the resolver only; what netboot serves, to
+// netboot only.
 // Never: answers a host about another one, decides anything, or keeps a host waiting beyond its long poll.
 package hostapi
 
@@ -58,6 +59,8 @@ type Server struct {
 	// Netboot is what the component netboot is told, Release opens a file of a release for it.
 	Netboot interface{ Document() (host.Netboot, bool) }
 	Release func(wire.Digest) (*os.File, error)
+	// Releases are those that were imported.
+	Releases Releases
 	// Unlicensed is why nothing new is placed on a host, "" if it is covered.
 	Unlicensed func(wire.HostID) string
 	// Accepted is told the seconds from sending a host its Work to its asking for what comes after: the way there and back, and the
@@ -75,6 +78,8 @@ type Server struct {
 	sent  sync.Map // wire.HostID → sent
 	doors chan struct{}
 	held  held
+	// reading are the answers with parts of releases that are under way.
+	reading chan struct{}
 	// composing are the polls whose answer is put together now.
 	composing chan struct{}
 	// asking is how many polls of assignments are held now.
@@ -96,6 +101,7 @@ type sent struct {
 // Handler is the host API. Paths that are not in it, and callers without a fitting certificate, get a Problem.
 func (s *Server) Handler() http.Handler {
 	s.doors = make(chan struct{}, strangers)
+	s.reading = make(chan struct{}, readers)
 	s.composing = make(chan struct{}, 2*runtime.GOMAXPROCS(0))
 	s.book.Key = s.Sums
 	s.book.Follow(s.Store.View())
@@ -112,6 +118,8 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("GET "+host.PathRoutes, s.routes)
 	mux.HandleFunc("GET "+host.PathNetboot, s.netboot)
 	mux.HandleFunc("GET "+host.PathNetbootFile+"{digest}", s.netbootFile)
+	mux.HandleFunc("GET "+host.PathReleases+"{repository}/{name}", s.hosts(s.metadata))
+	mux.HandleFunc("GET "+host.PathReleaseFiles+"{digest}", s.hosts(s.releaseFile))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		operator.WriteProblem(w, operator.NewProblem(operator.NotFound, r.URL.Path, "the host API has no "+r.Method+" here",
 			"compare the versions of host and orchestrator"))

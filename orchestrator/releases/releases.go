@@ -46,6 +46,7 @@ type Shelf struct {
 		record  record
 		coming  []trust.Target // what the last import that is not complete names
 		viewing trust.View
+		served  map[string][]byte // the metadata, by repository and name
 	}
 }
 
@@ -54,9 +55,11 @@ type record struct {
 	Image    wire.Digest `json:"image,omitempty"` // pins
 	Director wire.Digest `json:"director,omitempty"`
 	State    trust.State `json:"state,omitzero"`
-	Files    []file      `json:"files,omitempty"`
-	Expires  time.Time   `json:"expires,omitzero"`
-	Imported time.Time   `json:"imported,omitzero"`
+	// Roots are all root documents that State descends from, by repository and name: a host that knows the pin alone follows them.
+	Roots    map[string][]byte `json:"roots,omitempty"`
+	Files    []file            `json:"files,omitempty"`
+	Expires  time.Time         `json:"expires,omitzero"`
+	Imported time.Time         `json:"imported,omitzero"`
 }
 
 // file is a trust.Target.
@@ -80,6 +83,7 @@ func Open(dir string, cluster wire.ClusterID, now func() time.Time) (*Shelf, err
 	}
 	var err error
 	s.mu.record, _, err = s.doc().Load()
+	s.mu.served = served(s.mu.record)
 	return s, err
 }
 
@@ -99,6 +103,9 @@ func (s *Shelf) Trust(image, director wire.Digest) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	next := s.mu.record
+	if next.Image != image || next.Director != director {
+		next.Roots = nil
+	}
 	next.Image, next.Director = image, director
 	return s.save(next)
 }
@@ -107,7 +114,7 @@ func (s *Shelf) save(next record) error {
 	if err := s.doc().Save(next); err != nil {
 		return err
 	}
-	s.mu.record = next
+	s.mu.record, s.mu.served = next, served(next)
 	return nil
 }
 
@@ -143,6 +150,7 @@ func (s *Shelf) Import(ctx context.Context, in operator.ReleaseImport) (out oper
 	if len(out.Missing) > 0 {
 		return out, nil
 	}
+	r.Roots = roots(v, in, r.Roots)
 	r.State, r.Expires, r.Imported, r.Files = next, v.Expires(), s.now().UTC().Truncate(time.Second), nil
 	for _, t := range v.Agreed {
 		r.Files = append(r.Files, file{t.Path, t.Length, t.Digest, t.Custom})

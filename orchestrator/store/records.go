@@ -25,6 +25,7 @@ var (
 	Nodes      = table[Node]("node")              // converge; by CTID
 	Cursors    = table[Cursor]("cursor")          // converge; by host id
 	Works      = table[host.Work]("work")         // converge; by host id
+	Systems    = table[System]("system")          // systems; by host id (enroll: removed with the host)
 	PeersDoc   = table[host.Peers]("peers")       // converge; named Only
 	EnvNames   = table[Names]("names")            // converge; by environment name
 	GossipKeys = table[GossipKey]("gossip")       // converge, from the first rotation on; named Only
@@ -162,6 +163,12 @@ type Leave struct {
 	At   time.Time `json:"at"`
 	// Until is when a host that boots anew is expected back: its nodes wait for it as long. Zero: it is switched off.
 	Until time.Time `json:"until,omitzero"`
+}
+
+// System is what is wanted of a host's system, or that an order was taken back.
+type System struct {
+	host.System
+	At time.Time `json:"at"`
 }
 
 // JoinToken is a one-time permission to join and what became of it. One that has a text is good for whoever brings it; one that was made by

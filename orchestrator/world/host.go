@@ -22,6 +22,22 @@ func (w World) Host(named string) (operator.Host, bool) {
 	return w.host(h), true
 }
 
+// HostSystem is what is wanted of a host's system and how it is, by id or name; false when there is no such host.
+func (w World) HostSystem(named string) (out operator.HostSystem, ok bool) {
+	h, ok := w.hostRecord(named)
+	if !ok || !w.sees(ofHosts) {
+		return out, false
+	}
+	if rec := store.Systems.Find(w.View, string(h.ID)); rec != nil && rec.Wanted() {
+		out.Wanted = &operator.WantedSystem{Release: rec.Release, Step: string(rec.Step), WithinSec: rec.WithinSec, Order: rec.Order,
+			By: rec.By, Reason: rec.Reason, At: rec.At}
+	}
+	if r := w.Live[h.ID].Report; r != nil {
+		out.Status = r.System
+	}
+	return out, true
+}
+
 // Hosts are all hosts in order of joining.
 func (w World) Hosts() List[operator.Host] {
 	if !w.sees(ofHosts) {

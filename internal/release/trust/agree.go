@@ -43,6 +43,7 @@ type Have struct {
 	Running string // version that runs and is committed; "" is none yet
 	Floor   string // newest version that ran here, as the orchestrator remembers it for a host that keeps nothing; "" asks for nothing
 	Arch    string // as Go names it
+	Want    string // the release that is asked for; "" is the newest
 }
 
 // Release is the files of one release for one machine.
@@ -54,24 +55,32 @@ type Release struct {
 	Files    []Target
 }
 
-// Choose is the release that a machine goes to next: the newest of those agreed on, or a stop-over to it where the machine is below its
-// floor. A release older than what runs is refused: a permitted downgrade is a new release with a higher number.
+// Choose is the release that a machine goes to next: the one it is asked for, or a stop-over to it where the machine is below its floor. A
+// release older than what runs is refused: a permitted downgrade is a new release with a higher number.
 func Choose(agreed []Target, have Have) (Release, error) {
 	releases, err := group(agreed, have.Arch)
 	if err != nil {
 		return Release{}, err
 	}
-	newest := releases[len(releases)-1]
+	to := releases[len(releases)-1]
+	if have.Want != "" {
+		i := slices.IndexFunc(releases, func(r Release) bool { return r.Version == have.Want })
+		if i < 0 {
+			return Release{}, &Refusal{Kind: Disagree, Reason: fmt.Sprintf("release %s is not among those that both repositories name for "+
+				"this installation: %s", have.Want, versions(releases)), Next: "have it assigned where the JLS runs, and import it"}
+		}
+		to = releases[i]
+	}
 	for _, least := range []struct{ version, what string }{{have.Running, "runs here"}, {have.Floor, "ran here before"}} {
-		if least.version != "" && compare(newest.Version, least.version) < 0 {
-			return Release{}, &Refusal{Kind: Downgrade, Reason: fmt.Sprintf("release %s is older than %s, which %s", newest.Version,
+		if least.version != "" && compare(to.Version, least.version) < 0 {
+			return Release{}, &Refusal{Kind: Downgrade, Reason: fmt.Sprintf("release %s is older than %s, which %s", to.Version,
 				least.version, least.what), Next: "publish the older content as a new release with a higher number"}
 		}
 	}
 	if have.Running == "" {
-		return newest, nil
+		return to, nil
 	}
-	return onTheWay(releases, newest, have.Running)
+	return onTheWay(releases, to, have.Running)
 }
 
 // onTheWay is the first stop on the way from what runs to a release: the release itself, or the oldest of its floors that is newer than
@@ -95,6 +104,15 @@ func onTheWay(releases []Release, to Release, runs string) (Release, error) {
 		}
 		stop = releases[j]
 	}
+}
+
+// versions names releases for people.
+func versions(releases []Release) string {
+	var names []string
+	for _, r := range releases {
+		names = append(names, r.Version)
+	}
+	return strings.Join(names, ", ")
 }
 
 // group is the releases, oldest first, with the files that fit the machine.

@@ -58,6 +58,22 @@ func (r *Repository) Anchor() trust.Anchor {
 		Pin: wire.Digest(fmt.Sprintf("sha256:%x", sha256.Sum256(r.Files["1.root.json"])))}
 }
 
+// Rotate makes another root, which is in force from now on.
+func (r *Repository) Rotate(t testing.TB) {
+	t.Helper()
+	n := 1
+	for r.Files[fmt.Sprintf("%d.root.json", n+1)] != nil {
+		n++
+	}
+	keys := []ed25519.PublicKey{r.key.Public().(ed25519.PublicKey)}
+	next, err := issue.NextRoot(r.Files[fmt.Sprintf("%d.root.json", n)], issue.Roles{Root: keys, Threshold: 1, Targets: keys,
+		Snapshot: keys, Timestamp: keys}, []ed25519.PrivateKey{r.key}, r.until)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Files[fmt.Sprintf("%d.root.json", n+1)] = next
+}
+
 // Publish names these files from now on.
 func (r *Repository) Publish(t testing.TB, files ...trust.Target) {
 	t.Helper()

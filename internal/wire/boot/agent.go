@@ -26,6 +26,7 @@ type AgentStatus struct {
 	Containers []host.ContainerStatus `json:"containers"`
 	Problems   []host.Problem         `json:"problems,omitempty"`
 	RSS        int64                  `json:"rss"` // the agent's own resident memory, bytes
+	System     *host.SystemStatus     `json:"system,omitempty"`
 }
 
 // LinkWaiting is the tie (AgentStatus.Link) of a host without a join token that nobody has admitted yet.

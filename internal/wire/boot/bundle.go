@@ -42,6 +42,7 @@ type OrchestratorSeed struct {
 	Registry   string            `json:"registry"`         // host:port hosts pull from
 	Work       host.Work         `json:"work"`             // the first Assignment, as in Bundle
 	Names4     map[string]string `json:"names4,omitempty"` // component name → internal address
+	Releases   *Releases         `json:"releases,omitempty"`
 }
 
 // InfraHost is the infra host the bundle is for, known before it has a key.

@@ -7,13 +7,15 @@
 // Never: does I/O, or knows how a link is set up.
 //
 // History: 2026-11-22 version 1. 2026-11-26 HostConfig.Install. 2026-11-27 Status.Name, Status.TTYs,
-// Console.Password, HostConfig.Log, Link.Bond, Link.VLAN, Link.Routes and LinkStatus.State.
+// Console.Password, HostConfig.Log, Link.Bond, Link.VLAN, Link.Routes, LinkStatus.State,
+// HostConfig.Releases and AgentStatus.System.
 package boot
 
 import (
 	"net/netip"
 
 	"hardnode.dev/internal/secret"
+	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/install"
 )
@@ -66,6 +68,8 @@ type HostConfig struct {
 	Storage Storage   `json:"storage" yaml:"storage"`
 	Console Console   `json:"console" yaml:"console"`
 	Log     *Log      `json:"log,omitempty" yaml:"log,omitempty"`
+	// Releases is how the repositories of releases are known; without it the host runs what it was booted with.
+	Releases *Releases `json:"releases,omitempty" yaml:"releases,omitempty"`
 	// Install puts the system onto a disk, once; an installed host has the section too, and does nothing with it.
 	Install *install.Spec `json:"install,omitempty" yaml:"install,omitempty"`
 }
@@ -76,6 +80,12 @@ type Join struct {
 	Endpoints []string    `json:"endpoints" yaml:"endpoints"` // host:port of the host API, tried in order
 	CAPin     string      `json:"caPin" yaml:"caPin"`         // "sha256:" + hex SHA-256 of the root CA's SubjectPublicKeyInfo
 	Token     secret.Text `json:"token" yaml:"token"`         // one-time join token; without one the host waits to be admitted
+}
+
+// Releases is how the two repositories of signed releases are known: by their first roots. Both must name what this host is to run.
+type Releases struct {
+	Image    wire.Digest `json:"image" yaml:"image"`       // pin of the image repository: digest of its 1.root.json
+	Director wire.Digest `json:"director" yaml:"director"` // likewise of the director's
 }
 
 // Network names the links netd owns. With no links given, every Ethernet link uses DHCP.

@@ -49,6 +49,13 @@ func (c HostConfig) Validate() error {
 			return fmt.Errorf("log.%w", err)
 		}
 	}
+	if r := c.Releases; r != nil {
+		for name, pin := range map[string]wire.Digest{"image": r.Image, "director": r.Director} {
+			if pin.Validate() != nil {
+				return fmt.Errorf("releases.%s: %q: want sha256: and 64 hex digits, as `hnctl release list` shows it", name, pin)
+			}
+		}
+	}
 	if c.Install != nil {
 		if err := c.Install.Validate(); err != nil {
 			return fmt.Errorf("install.%w", err)

@@ -14,6 +14,7 @@
 // 2026-11-27 Assignment.Session, for protocol 3.
 // 2026-11-26 Routes as differences (Routes.From, Routes.Gone), for a resolver whose call has RoutesChanges.
 // 2026-11-27 Container.Sockets, Netboot.
+// 2026-11-27 Assignment.System, Report.System; the paths of releases.
 package host
 
 import (
@@ -38,6 +39,11 @@ const (
 	PathSessions  = "/host/v1/sessions"   // GET ?wait=30s → SessionRequest; long poll, 204 when nobody asks; before ProtocolSessions
 	PathSession   = "/host/v1/session/"   // GET + id: WebSocket the agent dials back (see Frame)
 	PathRoutes    = "/host/v1/routes"     // GET ?rev=N&wait=30s → Routes; for the component "resolver"
+	// PathReleases + REPOSITORY/NAME: GET → a file of a repository's metadata, as it is; 404 where there is none. REPOSITORY is "image" or
+	// "director" (internal/release/trust).
+	PathReleases = "/host/v1/releases/"
+	// PathReleaseFiles + DIGEST: GET ?offset=N&length=N → bytes of a file of a release, MaxRange at most
+	PathReleaseFiles = "/host/v1/release-files/"
 )
 
 // ReportEvery is how often a host reports when nothing changes; three lost reports make it UNREACHABLE. In a large cluster it is longer
@@ -47,6 +53,9 @@ const (
 	ReportAtMost = 1350 * time.Millisecond
 )
 
+// MaxRange is the most bytes of a file of a release in one answer.
+const MaxRange = 1 << 20
+
 // Assignment is all that one host shall be. Work is whole, never a delta, and so are Peers, which have the names of all, in protocol 1. In
 // protocol 2 Peers and names are differences, and a host is told the names that its own containers may see. A nil part is unchanged from
 // what the host named (Known).
@@ -55,6 +64,7 @@ type Assignment struct {
 	Peers       *Peers       `json:"peers,omitempty"`       // protocol 1
 	PeersChange *PeersChange `json:"peersChange,omitempty"` // protocol 2
 	Names       *NamesChange `json:"names,omitempty"`       // protocol 2
+	System      *System      `json:"system,omitempty"`      // for hosts that name the one they have, or none (Known.System)
 	// Session is no document: it asks the host to open one session, and is answered by dialling back. Protocol 3.
 	Session *SessionRequest `json:"session,omitempty"`
 }

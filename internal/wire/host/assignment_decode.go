@@ -36,6 +36,11 @@ func DecodeAssignment(r io.Reader) (Assignment, error) {
 			return Assignment{}, err
 		}
 	}
+	if a.System != nil {
+		if err := a.System.Validate(); err != nil {
+			return Assignment{}, err
+		}
+	}
 	return a, nil
 }
 

@@ -155,7 +155,7 @@ func TestTakeAfterProtocol1(t *testing.T) {
 	whole.Hosts[0].Sum = 0
 	whole.Names, whole.Groups = []Name{{Name: "node1.old.internal"}}, []Group{{Name: "users"}}
 	k, err := (*Kept)(nil).Take(Assignment{Peers: &whole})
-	if err != nil || k.Known().Query() != "work=0&peers=5" {
+	if err != nil || k.Known().Query() != "work=0&peers=5&system=0" {
 		t.Fatalf("%v, it asks with %s", err, k.Known().Query())
 	}
 	k, err = k.Take(Assignment{PeersChange: &PeersChange{To: 8 ^ 1, Head: 8, Peers: cluster(peer(1))}})
@@ -167,7 +167,7 @@ func TestTakeAfterProtocol1(t *testing.T) {
 		t.Errorf("after there are no names for it: %v %s, it asks with %s", err, told(k), k.Known().Query())
 	}
 	k, err = keptOf(t).Take(Assignment{Peers: &whole})
-	if err != nil || told(k) != "host1 node1.old.internal users[]" || k.Known().Query() != "work=0&peers=5" {
+	if err != nil || told(k) != "host1 node1.old.internal users[]" || k.Known().Query() != "work=0&peers=5&system=0" {
 		t.Errorf("back to protocol 1: %v %s, it asks with %s", err, told(k), k.Known().Query())
 	}
 }
@@ -195,7 +195,7 @@ func TestKeptIsPeers(t *testing.T) {
 	if err := neighbour.Decode(raw, &k); err != nil || k.Validate() != nil {
 		t.Fatal(err, k.Validate())
 	}
-	if told(&k) != keptTold || k.Known().Query() != "work=0&peers=5" {
+	if told(&k) != keptTold || k.Known().Query() != "work=0&peers=5&system=0" {
 		t.Errorf("what an agent of protocol 1 wrote is %s, and asks with %s", told(&k), k.Known().Query())
 	}
 }

@@ -25,9 +25,14 @@ type Known struct {
 	Hosts Sum // of the Peers that came as differences (protocol 2)
 	// Names are the sums of the environments of each account, "" the platform's, that came as differences (protocol 2). Nil: none did.
 	Names map[wire.Account]Sum
+	// System is the revision of the wanted System that it has, 0 if it has none. NoSystem: it is of a version that knows nothing of it.
+	System wire.Revision
 	// Total combines the sums of all accounts, where there are more than a request's header has room for: Names is empty then.
 	Total Sum
 }
+
+// NoSystem is Known.System of a host that is told of no System.
+const NoSystem wire.Revision = -1
 
 // maxKnown is the most accounts a request names: a listener takes 32 KiB of header, an account has at most 40 bytes.
 const maxKnown = 300
@@ -35,6 +40,9 @@ const maxKnown = 300
 // Query is k as the query of PathAssigned.
 func (k Known) Query() string {
 	q := fmt.Sprintf("work=%d&peers=%d", k.Work, k.Peers)
+	if k.System != NoSystem {
+		q += fmt.Sprintf("&system=%d", k.System)
+	}
 	if k.Hosts != 0 {
 		q += "&hosts=" + k.Hosts.text()
 	}
@@ -64,7 +72,8 @@ func parseSum(s string) (Sum, error) {
 
 // ParseKnown reads a Query. What an agent of protocol 1 does not send is not known to it.
 func ParseKnown(q url.Values) (k Known, err error) {
-	for key, rev := range map[string]*wire.Revision{"work": &k.Work, "peers": &k.Peers} {
+	k.System = NoSystem
+	for key, rev := range map[string]*wire.Revision{"work": &k.Work, "peers": &k.Peers, "system": &k.System} {
 		if s := q.Get(key); s != "" {
 			n, err := strconv.ParseInt(s, 10, 64)
 			if err != nil || n < 0 {

@@ -15,11 +15,13 @@ func TestKnown(t *testing.T) {
 		known Known
 		query string
 	}{
-		{Known{}, "work=0&peers=0"},
-		{Known{Work: 7, Peers: 9}, "work=7&peers=9"},
-		{Known{Work: 7, Hosts: 1<<64 - 1}, "work=7&peers=0&hosts=3w5e11264sgsf"},
-		{Known{Hosts: 36, Names: map[wire.Account]Sum{}}, "work=0&peers=0&hosts=10&names="},
-		{Known{Hosts: 1, Names: map[wire.Account]Sum{"": 2, "bob": 37, "admin": 0}}, "work=0&peers=0&hosts=1&names=.2,admin.0,bob.11"},
+		{Known{}, "work=0&peers=0&system=0"},
+		{Known{Work: 7, Peers: 9, System: NoSystem}, "work=7&peers=9"},
+		{Known{Work: 7, Peers: 9, System: 5}, "work=7&peers=9&system=5"},
+		{Known{Work: 7, Hosts: 1<<64 - 1}, "work=7&peers=0&system=0&hosts=3w5e11264sgsf"},
+		{Known{Hosts: 36, Names: map[wire.Account]Sum{}}, "work=0&peers=0&system=0&hosts=10&names="},
+		{Known{Hosts: 1, Names: map[wire.Account]Sum{"": 2, "bob": 37, "admin": 0}},
+			"work=0&peers=0&system=0&hosts=1&names=.2,admin.0,bob.11"},
 	} {
 		if got := c.known.Query(); got != c.query {
 			t.Errorf("%+v is asked with as %q, want %q", c.known, got, c.query)
@@ -34,15 +36,15 @@ func TestKnown(t *testing.T) {
 	}
 	// Total is instead of the names, also where the sums of all make nothing.
 	for query, want := range map[string]Known{
-		"total=0":           {Names: map[wire.Account]Sum{}},
-		"total=5&names=a.1": {Names: map[wire.Account]Sum{}, Total: 5},
+		"total=0":           {Names: map[wire.Account]Sum{}, System: NoSystem},
+		"total=5&names=a.1": {Names: map[wire.Account]Sum{}, Total: 5, System: NoSystem},
 	} {
 		q, _ := url.ParseQuery(query)
 		if got, err := ParseKnown(q); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%q is read as %+v, %v; want %+v", query, got, err, want)
 		}
 	}
-	for _, bad := range []string{"work=x", "peers=-1", "hosts=-1", "hosts=3w5e11264sgsg",
+	for _, bad := range []string{"work=x", "peers=-1", "system=-1", "hosts=-1", "hosts=3w5e11264sgsg",
 		"names=admin", "names=Admin.1", "names=a.1,b", "total=!"} {
 		q, _ := url.ParseQuery(bad)
 		if k, err := ParseKnown(q); err == nil {

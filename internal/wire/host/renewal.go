@@ -13,8 +13,8 @@ import (
 // most.
 const WholeEvery = 10 * time.Second
 
-// Steady tells whether two reports say the same of what an unchanged renewal leaves out: the containers, but for how much each uses, and
-// what gossip says of the other hosts. Its boots are the same as long as it runs.
+// Steady tells whether two reports say the same of what an unchanged renewal leaves out: the containers, but for how much each uses, what
+// gossip says of the other hosts, and how its system is. Its boots are the same as long as it runs.
 func (r *Report) Steady(o *Report) bool {
 	return slices.EqualFunc(r.Containers, o.Containers, func(a, b ContainerStatus) bool {
 		same := a.Started.Equal(b.Started) && a.NextStart.Equal(b.NextStart)
@@ -22,7 +22,7 @@ func (r *Report) Steady(o *Report) bool {
 			s.Started, s.NextStart, s.MemoryBytes, s.CPUMicros, s.DiskBytes = time.Time{}, time.Time{}, 0, 0, 0
 		}
 		return same && a == b
-	}) && slices.Equal(r.Gossip, o.Gossip)
+	}) && slices.Equal(r.Gossip, o.Gossip) && r.System.Same(o.System)
 }
 
 // Sum is the digest of what an unchanged renewal leaves out.
@@ -32,13 +32,15 @@ func (r *Report) Sum() wire.Digest {
 		Seq        int64
 		Containers []ContainerStatus
 		Gossip     []GossipView
-	}{r.Boot, r.Seq, r.Containers, r.Gossip})
+		System     *SystemStatus `json:",omitempty"`
+	}{r.Boot, r.Seq, r.Containers, r.Gossip, r.System})
 	return wire.DigestOf(sha256.Sum256(raw))
 }
 
-// Shorten makes an unchanged renewal of r, which says of its containers and of gossip what the whole report with that digest said.
+// Shorten makes an unchanged renewal of r, which says of its containers, of gossip and of its system what the whole report with that digest
+// said.
 func (r *Report) Shorten(digest wire.Digest) {
-	r.Containers, r.Gossip, r.Boots, r.Digest, r.Unchanged = nil, nil, nil, "", digest
+	r.Containers, r.Gossip, r.Boots, r.System, r.Digest, r.Unchanged = nil, nil, nil, nil, "", digest
 }
 
 // Complete makes a whole report of an unchanged renewal. False: last, which may be nil, is not the report that it means, so the host must
@@ -47,6 +49,7 @@ func (r *Report) Complete(last *Report) bool {
 	if last == nil || last.Boot != r.Boot || last.Digest == "" || last.Digest != r.Unchanged {
 		return false
 	}
-	r.Containers, r.Gossip, r.Boots, r.Digest, r.Unchanged = last.Containers, last.Gossip, last.Boots, last.Digest, ""
+	r.Containers, r.Gossip, r.Boots, r.System = last.Containers, last.Gossip, last.Boots, last.System
+	r.Digest, r.Unchanged = last.Digest, ""
 	return true
 }

@@ -91,6 +91,9 @@ func TestSteady(t *testing.T) {
 	if c.Gossip[0].Alive = false; a.Steady(&c) {
 		t.Error("a host that gossip calls dead is no change")
 	}
+	if c = whole(); func() bool { c.System = &SystemStatus{State: SystemIdle}; return a.Steady(&c) }() {
+		t.Error("another state of its system is no change")
+	}
 	if c = whole(); func() bool { c.Containers = c.Containers[:1]; return a.Steady(&c) }() {
 		t.Error("a container less is no change")
 	}

@@ -58,7 +58,8 @@ type Host struct {
 		sync.Mutex
 		work    host.Work
 		kept    *host.Kept // nil before the first
-		bytes   int64      // of the assignments it was sent
+		system  *host.System
+		bytes   int64 // of the assignments it was sent
 		failed  error
 		onPeers func(host.Peers)
 		seq     int64
@@ -217,6 +218,9 @@ func (h *Host) Known() host.Known {
 	defer h.mu.Unlock()
 	known := h.mu.kept.Known()
 	known.Work = h.mu.work.Revision
+	if h.mu.system != nil {
+		known.System = h.mu.system.Revision
+	}
 	return known
 }
 
@@ -243,6 +247,9 @@ func (h *Host) take(raw []byte) *host.SessionRequest {
 	}
 	if a.Work != nil {
 		h.mu.work = *a.Work
+	}
+	if a.System != nil {
+		h.mu.system = a.System
 	}
 	return a.Session
 }
@@ -321,6 +328,7 @@ func (h *Host) Report() host.Report {
 		Peers:      h.peers().Revision,
 		Gossip:     h.mu.views,
 		Containers: []host.ContainerStatus{},
+		System:     systemOf(h.mu.system),
 	}
 	gone := h.mu.stuck != 0
 	if k := h.peers().Gossip; len(k.Use) > 0 {

@@ -44,8 +44,8 @@ var ofArgument = map[string]completer{
 // ofFlag is what may stand for a flag's value, whatever command it is of. A flag that is not here takes free text.
 var ofFlag = map[string]completer{
 	"env": envNames, "host": hostNames, "layer": layerNames, "component": componentNames, "context": contextNames,
-	"template": templateNames,
-	"output":   fixed("table", "json", "yaml", "name"), "role": fixed("user", "infra", "hypervisor"),
+	"template": templateNames, "release": releaseNames,
+	"output": fixed("table", "json", "yaml", "name"), "role": fixed("user", "infra", "hypervisor"),
 	"target": fixed("metal", "vm"),
 	"scope":  fixed("read", "write", "exec", "patch", "platform", "metrics", "admin"),
 	"unit":   fixed("agent", "init", "kernel", "spawner", "netd", "console"), "who": auditors,

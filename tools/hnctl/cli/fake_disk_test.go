@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 
+	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/install"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/internal/wire/slots"
@@ -47,5 +48,52 @@ func (f *fake) disks(mux *http.ServeMux) {
 			s.Busy = "a system is being written"
 		}
 		reply(w, 202, s)
+	})
+	f.systems(mux, path+"system")
+}
+
+// systems has infra-1 take orders, and be done with them at the next look; release 9.9.9 fails. Host-1 is not installed.
+func (f *fake) systems(mux *http.ServeMux, path string) {
+	is := operator.HostSystem{Status: &host.SystemStatus{Release: "1.1.0", Slot: slots.A, State: host.SystemIdle}}
+	mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
+		if r.PathValue("host") == "host-1" {
+			reply(w, 200, operator.HostSystem{Status: &host.SystemStatus{Release: "1.1.0", State: host.SystemIdle,
+				Reason: "not installed: it boots what its medium or the network serves"}})
+			return
+		}
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if o := is.Wanted; o != nil && is.Status.Order != o.Order {
+			s := host.SystemStatus{Release: "1.1.0", Slot: slots.A, Order: o.Order, Target: o.Release, State: host.SystemDone}
+			switch {
+			case o.Release == "9.9.9":
+				s.State, s.Reason = host.SystemFailed, "not well within 10m0s: gossip is not up"
+			case o.Step == "stage":
+				s.State, s.Fetched, s.Total, s.Bytes = host.SystemStaged, 3<<20, 40<<20, 40<<20
+			default:
+				s.Release, s.Slot = o.Release, slots.B
+			}
+			is.Status = &s
+		}
+		reply(w, 200, is)
+	})
+	mux.HandleFunc("PUT "+path, func(w http.ResponseWriter, r *http.Request) {
+		var o operator.OrderSystem
+		json.NewDecoder(r.Body).Decode(&o)
+		if r.PathValue("host") == "host-1" {
+			refuse(w, operator.Conflict, "hosts/host-1/system", "the host is not installed", "install it (hnctl host install)")
+			return
+		}
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		is.Wanted = &operator.WantedSystem{Release: o.Release, Step: o.Step, WithinSec: o.WithinSec, Reason: o.Reason, By: "admin",
+			Order: o.Release + o.Step, At: f.now}
+		reply(w, 200, is)
+	})
+	mux.HandleFunc("DELETE "+path, func(w http.ResponseWriter, r *http.Request) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		is.Wanted = nil
+		reply(w, 200, is)
 	})
 }

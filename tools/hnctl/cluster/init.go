@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"crypto/ed25519"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -18,7 +19,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"hardnode.dev/internal/secret"
+	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/boot"
+	"hardnode.dev/internal/wire/jls"
 	"hardnode.dev/tools/hnctl/app"
 	"hardnode.dev/tools/hnctl/day0"
 )
@@ -32,6 +35,7 @@ type initFlags struct {
 	jlsExternal, registryExternal         string
 	infraLinks, hostLinks, args, trusted  []string
 	joinWithin                            time.Duration
+	imagePin, directorPin                 string
 }
 
 func clusterInit(a *app.App) *cobra.Command {
@@ -74,6 +78,9 @@ one join token per machine, the infra host's first work, and one configuration f
 	fl.StringArrayVar(&f.trusted, "trusted-proxy", nil,
 		"address or network of a proxy in front of the resolver whose X-Forwarded-* and Forwarded headers are believed, e.g. 192.0.2.10")
 	fl.DurationVar(&f.joinWithin, "join-within", 7*24*time.Hour, "how long the join tokens are good")
+	fl.StringVar(&f.imagePin, "image-pin", "", "pin of the image repository, as `image release init` prints it: without it hosts take no "+
+		"other release than they are booted with")
+	fl.StringVar(&f.directorPin, "director-pin", "", "pin of the director's repository (default: from --jls-dir)")
 	for _, n := range []string{"dir", "name", "domain", "infra-address", "hosts", "licence"} {
 		c.MarkFlagRequired(n)
 	}
@@ -160,6 +167,9 @@ func initOptions(a *app.App, f initFlags) (o day0.Options, err error) {
 	if err := jlsOptions(a, f, &o); err != nil {
 		return o, err
 	}
+	if err := releaseOptions(f, &o); err != nil {
+		return o, err
+	}
 	if f.images != "" {
 		raw, err := os.ReadFile(f.images)
 		if err != nil {
@@ -190,6 +200,31 @@ func initOptions(a *app.App, f initFlags) (o day0.Options, err error) {
 		o.HostLinks[n] = append(o.HostLinks[n], l)
 	}
 	return o, nil
+}
+
+// releaseOptions are the pins of both repositories of releases, or none.
+func releaseOptions(f initFlags, o *day0.Options) error {
+	director := wire.Digest(f.directorPin)
+	if director == "" && o.JLSConfig != nil {
+		if c, err := jls.DecodeConfig(o.JLSConfig); err == nil && c.Director != nil {
+			director = wire.DigestOf(sha256.Sum256(c.Director.Roots[0]))
+		}
+	}
+	switch {
+	case f.imagePin == "" && f.directorPin == "":
+		return nil
+	case f.imagePin == "":
+		return errors.New("--image-pin: is missing: two repositories must agree; `image release init` prints it")
+	case director == "":
+		return errors.New("--director-pin: is missing: two repositories must agree; `jls director init` prints it")
+	}
+	for flag, pin := range map[string]wire.Digest{"--image-pin": wire.Digest(f.imagePin), "--director-pin": director} {
+		if err := pin.Validate(); err != nil {
+			return fmt.Errorf("%s: %v", flag, err)
+		}
+	}
+	o.Releases = &boot.Releases{Image: wire.Digest(f.imagePin), Director: director}
+	return nil
 }
 
 // jlsOptions takes what --jls-dir offers where no flag says otherwise. The directory's offline/ is not looked at.

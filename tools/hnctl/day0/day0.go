@@ -53,6 +53,8 @@ type Options struct {
 	Images     []boot.BundledImage // the boot medium's index; may be empty: images are then found by name
 	JoinWithin time.Duration       // how long join tokens are good
 	Args       map[string][]string // further arguments of a component's program, by component
+	// Releases is how the repositories of releases are known; nil: hosts run what they are booted with, until their configuration says it.
+	Releases *boot.Releases
 	// TrustedProxies may tell the resolver where a request came from (boot.ResolverConfig).
 	TrustedProxies []netip.Prefix
 }
@@ -235,7 +237,7 @@ func (c cluster) files(now time.Time) ([]File, error) {
 		Infra: boot.InfraHost{Name: "infra-1", Underlay: c.Infra.String(), Block4: block4(0).String(), Block6: c.prefix6(64, 0).String(),
 			External: c.apiHost},
 		License: c.License, LicenseKey: c.LicenseKey, JLS: c.JLS, Registry: net.JoinHostPort(c.Infra.String(), pullPort), Work: work,
-		Names4: c.names4(),
+		Names4: c.names4(), Releases: c.Releases,
 	}
 	if slices.ContainsFunc(work.Containers, func(x host.Container) bool { return x.Component == patch.Component }) {
 		seed.PatcherToken = "sha256:" + identity.HashToken(c.patcher)

@@ -35,6 +35,11 @@ join:
 {{- if .Token}}
   token: {{.Token}}
 {{- end}}
+{{- if .Releases}}
+releases:
+  image: {{.Releases.Image}}
+  director: {{.Releases.Director}}
+{{- end}}
 network:
 {{- if .Links}}
   underlay: {{(index .Links 0).Name}}
@@ -97,6 +102,7 @@ func (c cluster) hostConfig(n int, now time.Time) (File, error) {
 // write fills the template; what it gives is read back, so what is written is valid.
 func (c cluster) write(path string, values map[string]any, what string) (File, error) {
 	values["Cluster"], values["Title"], values["Pin"] = c.id, c.Name, identity.Pin(c.root.Cert)
+	values["Releases"] = c.Releases
 	var b bytes.Buffer
 	if err := hostTemplate.Execute(&b, values); err != nil {
 		return File{}, fmt.Errorf("write %s: %v", path, err)

@@ -9,6 +9,7 @@ package host
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -26,7 +27,7 @@ import (
 func Group(a *app.App) *cobra.Command {
 	return app.Group("host", "Hosts", hostList(a), hostShow(a), hostToken(a), hostWaiting(a), hostAdmit(a), hostRemove(a),
 		hostCordon(a), hostUncordon(a), hostDrain(a), hostLogs(a), hostDmesg(a), hostSupport(a), hostLeave(a, false), hostLeave(a, true),
-		hostInstall(a), hostSlots(a),
+		hostInstall(a), hostSlots(a), hostUpdate(a),
 		app.Group("config", "Host configurations", hostConfigValidate(a), hostConfigShow(a), hostConfigPassword(a), hostConfigLine(a)))
 }
 
@@ -76,6 +77,11 @@ func hostShow(a *app.App) *cobra.Command {
 			if a.Output != "table" {
 				return a.Show(h, h.Name, nil)
 			}
+			is, err := app.Get[operator.HostSystem](cmd.Context(), a, "/hosts/"+url.PathEscape(string(h.ID))+"/system")
+			var missing *operator.Problem
+			if err != nil && (!errors.As(err, &missing) || missing.Code != operator.NotFound) { // an earlier orchestrator doesn't say it
+				return err
+			}
 			return a.Show(h, h.Name, func(t *app.Table) {
 				t.Fields("host", fmt.Sprintf("%s (%s)", h.Name, h.ID), "state", h.State, "reason", h.Reason, "cordoned", cordoned(h),
 					"unlicensed", h.Unlicensed,
@@ -85,6 +91,7 @@ func hostShow(a *app.App) *cobra.Command {
 					"up", (time.Duration(h.UptimeSec) * time.Second).String(),
 					"processors", fmt.Sprintf("%d at %d MHz, load %.2f", h.CPUs, h.MHz, h.Load1), "memory", fmt.Sprintf("%d of %d MiB used",
 						h.MemoryUsed, h.MemoryMiB), "disk", fmt.Sprintf("%d of %d MiB used", h.DiskUsed, h.DiskMiB))
+				systemFields(t, is)
 				for i, b := range h.Boots {
 					name := "booted"
 					if i > 0 {

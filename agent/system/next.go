@@ -1,0 +1,215 @@
+package system
+
+import (
+	"fmt"
+
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/slots"
+)
+
+// kept is the file order.json: what became of the last order that was taken up.
+type kept struct {
+	Order   string           `json:"order,omitempty"`
+	Target  *target          `json:"target,omitempty"`  // chosen for the order; nil: nothing yet
+	Fetched int64            `json:"fetched,omitempty"` // bytes that came over the network for it
+	Tried   string           `json:"tried,omitempty"`   // the boot in which the switch to Target was begun
+	Ended   host.SystemState `json:"ended,omitempty"`   // SystemDone or SystemFailed: nothing more is done for the order
+	Reason  string           `json:"reason,omitempty"`  // of SystemFailed
+}
+
+// target is the system that an order leads to next.
+type target struct {
+	Release string      `json:"release"`
+	Over    string      `json:"over,omitempty"` // the release that it is a stop-over to
+	Digest  wire.Digest `json:"digest"`         // of its UKI
+	Bytes   int64       `json:"bytes"`
+}
+
+// moment is all that is decided by.
+type moment struct {
+	want    *host.System // nil: nothing was ever wanted
+	kept    kept
+	slots   slots.Status
+	version string // of this program, where the slots don't tell
+	boot    string // this boot
+	looked  bool   // the repositories were looked at for this order since this program began, and chose kept.Target
+}
+
+// action is what follows.
+type action string
+
+// The actions.
+const (
+	rest  action = "rest"
+	look  action = "look"  // at both repositories, for a target
+	fetch action = "fetch" // the target, into the slot that is not booted
+	try   action = "try"   // have the slot booted once
+	leave action = "leave" // the machine, for the slot that is tried
+)
+
+// step is an action with what is to be kept before it, and what is said of it.
+type step struct {
+	do     action
+	kept   kept
+	status host.SystemStatus
+}
+
+// notInstalled is said by a host without slots.
+const notInstalled = "not installed: it boots what its medium or the network serves"
+
+// next decides what is done for the wanted system.
+//
+//	order → looking → fetching → staged → switching → (reboot) → trying → done
+//	           │          │                                        └→ failed: back in the old slot, with the slots' reason
+//	        refused     failed: the slot can't be written
+//
+// A stop-over goes the whole way, then the order goes on from looking. An order that ended is never begun again.
+func next(m moment) step {
+	s := step{do: rest, kept: m.kept}
+	s.status = host.SystemStatus{Release: m.version, State: host.SystemIdle, Order: m.kept.Order}
+	if t := m.kept.Target; t != nil {
+		s.status.Target, s.status.Total, s.status.Fetched = t.Release, t.Bytes, m.kept.Fetched
+	}
+	if !m.slots.Installed {
+		s.status.Target, s.status.Total, s.status.Fetched, s.status.Reason = "", 0, 0, notInstalled
+		if m.want.Wanted() {
+			s.status.State, s.status.Order = host.SystemRefused, m.want.Order
+			s.status.Reason += fmt.Sprintf("; install it (hnctl host install), or have the network serve release %s", m.want.Release)
+		}
+		return s
+	}
+	booted, idle := sides(m.slots)
+	if booted == nil || booted.Name == slots.Rescue {
+		s.status.Reason = "the slot that was booted is not known; " + m.slots.Problem
+		if booted != nil {
+			s.status.Slot, s.status.Reason = booted.Name, "the rescue system runs: see the slots (hnctl host slots)"
+		}
+		return s
+	}
+	s.status.Slot = booted.Name
+	if booted.Version != "" {
+		s.status.Release = booted.Version
+	}
+	if booted.SHA256 != "" {
+		s.status.Digest = wire.Digest("sha256:" + booted.SHA256)
+	}
+	switch {
+	case booted.State == slots.Trying:
+		s.status.State, s.status.Waits, s.status.Deadline = host.SystemTrying, m.slots.Waits, m.slots.Deadline
+		return s
+	case m.kept.Tried != "" && m.kept.Target != nil && m.kept.Ended == "":
+		if s.tried(m, *booted, idle) {
+			return s
+		}
+	}
+	return s.ordered(m, *booted, idle)
+}
+
+// sides are the slot that is booted and the one beside it, which may be empty; nil: that is not known.
+func sides(s slots.Status) (booted, idle *slots.Slot) {
+	for i := range s.Slots {
+		if s.Slots[i].Booted {
+			booted = &s.Slots[i]
+		}
+	}
+	if booted == nil {
+		return nil, nil
+	}
+	for i := range s.Slots {
+		if s.Slots[i].Name == booted.Name.Other() {
+			idle = &s.Slots[i]
+		}
+	}
+	if idle == nil {
+		idle = &slots.Slot{Name: booted.Name.Other(), State: slots.Empty}
+	}
+	return booted, idle
+}
+
+// holds tells whether the target is in the slot, as it was read back from it.
+func (t *target) holds(s slots.Slot) bool {
+	return t != nil && s.SHA256 != "" && s.SHA256 == t.Digest.Hex()
+}
+
+// tried looks at a switch that was begun; true: there is nothing else to look at.
+func (s *step) tried(m moment, booted slots.Slot, idle *slots.Slot) bool {
+	t := m.kept.Target
+	if m.kept.Tried == m.boot {
+		switch {
+		case idle.State == slots.Trying: // it comes with the next boot, whatever is wanted by now
+			s.do, s.status.State = leave, host.SystemSwitching
+			return true
+		case m.want.Wanted() && m.want.Order == m.kept.Order && t.holds(*idle):
+			s.do, s.status.State = try, host.SystemSwitching
+			return true
+		}
+		s.kept.Tried = "" // it was not begun
+		return false
+	}
+	fail := func(reason string) bool {
+		s.kept.Ended, s.kept.Reason, s.kept.Tried = host.SystemFailed, reason, ""
+		return false
+	}
+	switch {
+	case t.holds(booted) && booted.State == slots.Committed:
+		s.kept.Tried = ""
+		if t.Over == "" {
+			s.kept.Ended = host.SystemDone
+		} else {
+			s.kept.Target = nil
+			s.status.Target, s.status.Total, s.status.Fetched = "", 0, 0
+		}
+		return false
+	case t.holds(booted), idle.State == slots.Trying: // the slots are not looked at yet
+		s.status.State = host.SystemTrying
+		return true
+	case !t.holds(*idle):
+		return fail(fmt.Sprintf("slot %s does not hold release %s any more", idle.Name, t.Release))
+	case idle.State == slots.Staged: // the power was cut before the switch was on the disk
+		s.kept.Tried = ""
+		return false
+	case idle.State == slots.Failed:
+		return fail(idle.Reason)
+	}
+	return fail(fmt.Sprintf("release %s was left again for slot %s", t.Release, booted.Name))
+}
+
+// ordered looks at what is wanted, now that no switch is under way.
+func (s *step) ordered(m moment, booted slots.Slot, idle *slots.Slot) step {
+	w := m.want
+	switch {
+	case !w.Wanted():
+		s.status.Target, s.status.Total, s.status.Fetched = "", 0, 0
+		return *s
+	case w.Order != s.kept.Order:
+		s.kept = kept{Order: w.Order}
+		s.status.Order, s.status.Target, s.status.Total, s.status.Fetched = w.Order, "", 0, 0
+		m.looked = false
+	}
+	switch t := s.kept.Target; {
+	case s.kept.Ended != "":
+		s.status.State, s.status.Reason = s.kept.Ended, s.kept.Reason
+	case s.status.Release == w.Release:
+		s.status.Reason = "it runs already"
+	case m.slots.Problem != "":
+		s.status.State, s.status.Reason = host.SystemLooking, m.slots.Problem
+	case m.slots.Busy != "":
+		s.status.State, s.status.Reason = host.SystemFetching, m.slots.Busy
+	case booted.State != slots.Committed:
+		s.status.State, s.status.Reason = host.SystemLooking, "the system that runs has not shown yet that it is well"
+	case !m.looked || t == nil:
+		s.do, s.status.State = look, host.SystemLooking
+	case !t.holds(*idle) || idle.State != slots.Staged && idle.State != slots.Good:
+		s.do, s.status.State = fetch, host.SystemFetching
+	case w.Step == host.Switch:
+		s.do, s.status.State, s.status.Bytes = try, host.SystemSwitching, t.Bytes
+		s.kept.Tried = m.boot
+	default:
+		s.status.State, s.status.Bytes = host.SystemStaged, t.Bytes
+		if t.Over != "" {
+			s.status.Reason = fmt.Sprintf("a stop-over to release %s", t.Over)
+		}
+	}
+	return *s
+}
