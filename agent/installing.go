@@ -20,6 +20,7 @@ import (
 	"hardnode.dev/internal/build"
 	"hardnode.dev/internal/release/trust"
 	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
 	wish "hardnode.dev/internal/wire/install"
