@@ -59,7 +59,8 @@ type Host struct {
 		work    host.Work
 		kept    *host.Kept // nil before the first
 		system  *host.System
-		bytes   int64 // of the assignments it was sent
+		booted  string // the order to switch that it was booted for last
+		bytes   int64  // of the assignments it was sent
 		failed  error
 		onPeers func(host.Peers)
 		seq     int64
@@ -312,6 +313,10 @@ func (h *Host) Report() host.Report {
 	memory := h.Memory
 	if memory == 0 {
 		memory = 4 << 30
+	}
+	if s := h.mu.system; s.Wanted() && s.Step == host.Switch && h.mu.booted != s.Order {
+		h.mu.booted, h.mu.boot = s.Order, "boot-"+s.Order
+		clear(h.mu.started)
 	}
 	r := host.Report{
 		Boot:       h.mu.boot,
