@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,24 +21,25 @@ func network(name string) boot.Network {
 // host is a Keeper at work, and what it put in force last.
 type host struct {
 	*Keeper
-	state bool
-	last  string
+	state atomic.Bool
+	last  atomic.Value // string
 	stop  func()
 }
 
 func start(t *testing.T, dir string, config string, state bool) *host {
 	t.Helper()
-	h := &host{state: state}
+	h := &host{}
+	h.state.Store(state)
 	h.Keeper = &Keeper{Config: network(config), Doc: Document(filepath.Join(dir, "network.json")),
-		State: func() bool { return h.state },
+		State: h.state.Load,
 		Use: func(n boot.Network) error {
-			h.last = n.Links[0].Name
-			if h.last == "bad" {
+			h.last.Store(n.Links[0].Name)
+			if n.Links[0].Name == "bad" {
 				return errors.New("the card is gone")
 			}
 			return nil
 		}}
-	h.last = h.Start().Links[0].Name
+	h.last.Store(h.Start().Links[0].Name)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- h.Run(ctx) }()
@@ -48,8 +50,8 @@ func start(t *testing.T, dir string, config string, state bool) *host {
 func (h *host) want(t *testing.T, name string, trial bool) {
 	t.Helper()
 	synctest.Wait()
-	if s := h.Status(); h.last != name || (s.Trial != nil) != trial {
-		t.Errorf("in force: %s, on trial: %v; want %s, %v", h.last, s.Trial != nil, name, trial)
+	if s := h.Status(); h.last.Load() != name || (s.Trial != nil) != trial {
+		t.Errorf("in force: %s, on trial: %v; want %s, %v", h.last.Load(), s.Trial != nil, name, trial)
 	}
 }
 
@@ -121,7 +123,7 @@ func TestStateComesLater(t *testing.T) {
 		if err := h.Confirm(); !errors.Is(err, ErrState) {
 			t.Errorf("without STATE: %v", err)
 		}
-		h.state = true
+		h.state.Store(true)
 		h.want(t, "new1", true) // a trial is not cut short
 		time.Sleep(11 * time.Second)
 		h.want(t, "new0", false)
@@ -129,7 +131,7 @@ func TestStateComesLater(t *testing.T) {
 
 		h = start(t, dir, "old0", false)
 		time.Sleep(time.Minute)
-		h.state = true
+		h.state.Store(true)
 		time.Sleep(time.Second)
 		h.want(t, "new0", false)
 		h.stop()
