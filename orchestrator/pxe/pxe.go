@@ -107,6 +107,7 @@ func (d *Desk) Document() (host.Netboot, bool) {
 	if doc.Reason = why; why == "" {
 		doc.Release, doc.Releases = r.Release, append(doc.Releases, r)
 	}
+	add(&doc, enrolled(v), all, rec.Target)
 	return sealed(doc), true
 }
 

@@ -94,6 +94,36 @@ func TestDesk(t *testing.T) {
 	if next.Release != "1.5.0" || next.Sum == doc.Sum {
 		t.Errorf("after another import: %s, sum %s, before %s", next.Release, next.Sum, doc.Sum)
 	}
+	host2, switched := store.Host{ID: "h-2", Name: "host-2", Hardware: host.Hardware{MACs: []string{"52:54:00:12:34:57", "no card"}}},
+		host.System{Version: 1, Revision: 1, Release: "1.4.0", Step: host.Switch, Order: "1"}
+	wish := func(sys host.System) host.Netboot {
+		t.Helper()
+		if _, err := s.Update(t.Context(), func(tx *store.Tx) error {
+			store.Hosts.Put(tx, "h-2", host2)
+			store.Systems.Put(tx, "h-2", store.System{System: sys})
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		doc, _ := d.Document()
+		return doc
+	}
+	if next = wish(switched); len(next.Releases) != 2 || next.Validate() != nil {
+		t.Errorf("with a host that is to run an older release: %+v", next)
+	}
+	for card, want := range map[string]string{"52:54:00:12:34:57": "1.4.0", "52:54:00:12:34:56": "1.5.0"} {
+		if r, why := next.Boots(card); r.Release != want {
+			t.Errorf("%s boots %q, %q, want %s", card, r.Release, why, want)
+		}
+	}
+	switched.Release = "1.0.0"
+	if _, why := wish(switched).Boots("52:54:00:12:34:57"); !strings.Contains(why, "host host-2, which is to run release 1.0.0") {
+		t.Errorf("a host whose release is not here: %q", why)
+	}
+	switched.Step = host.Stage
+	if next = wish(switched); len(next.Machines) != 0 {
+		t.Errorf("a release that is staged only: %+v", next.Machines)
+	}
 	r.list = nil
 	if next, _ = d.Document(); next.Release != "" || !strings.Contains(next.Reason, "no release") || next.Validate() != nil {
 		t.Errorf("with none any more: %+v", next)

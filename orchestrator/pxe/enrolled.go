@@ -1,0 +1,46 @@
+package pxe
+
+import (
+	"cmp"
+	"net"
+	"slices"
+
+	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/store"
+)
+
+// enrolled are the hosts that are to run a release, by their cards. A host boots from its disk as a rule; one whose firmware asks the
+// network all the same gets what its Assignment names.
+func enrolled(v *store.View) (out []host.NetbootMachine) {
+	for id, s := range store.Systems.Refs(v) {
+		h, there := store.Hosts.Get(v, id)
+		if !there || s.Release == "" || s.Step != host.Switch {
+			continue
+		}
+		m := host.NetbootMachine{Name: h.Name, Release: s.Release}
+		for _, text := range h.Hardware.MACs {
+			if mac, err := net.ParseMAC(text); err == nil {
+				m.MACs = append(m.MACs, mac.String())
+			}
+		}
+		if len(m.MACs) > 0 {
+			out = append(out, m)
+		}
+	}
+	slices.SortFunc(out, func(a, b host.NetbootMachine) int { return cmp.Compare(a.Name, b.Name) })
+	return out
+}
+
+// add has the document name the enrolled hosts, and their releases as far as those are here.
+func add(doc *host.Netboot, machines []host.NetbootMachine, all operator.Releases, target string) {
+	doc.Machines = machines
+	for _, m := range machines {
+		if slices.ContainsFunc(doc.Releases, func(r host.NetbootRelease) bool { return r.Release == m.Release }) {
+			continue
+		}
+		if r, why := choose(all, m.Release, target); why == "" {
+			doc.Releases = append(doc.Releases, r)
+		}
+	}
+}
