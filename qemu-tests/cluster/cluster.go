@@ -38,6 +38,8 @@ type Options struct {
 	Built    bool           // everything in out/ is up to date already: build nothing
 	Alone    bool           // no user hosts: the infra host alone (Hosts is 0 then; Bare is meant too)
 	Bare     bool           // stop when the hosts are ACTIVE: no template, no environment
+	Init     []string       // more arguments of hnctl cluster init
+	Install  string         // medium that user hosts boot by UEFI, and are installed from onto their disk; "": they boot the image as it is
 	Progress func(Progress) // told what happens, from several goroutines; may be nil
 
 	Root  string            // of the tree whose out/ the infra VM, the hosts and the tools come from; "" is this one

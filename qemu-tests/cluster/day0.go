@@ -66,7 +66,7 @@ func (c *Cluster) makeDay0(detail detail) error {
 		args = append(args, "--host-link",
 			fmt.Sprintf("%d:name=underlay,mac=%s,address=%s/%d", n, ether.MAC(hostName(n), 0), hostAddr(n), underlay.Bits()))
 	}
-	out, err := c.tool(ctx, "hnctl", args...)
+	out, err := c.tool(ctx, "hnctl", append(args, c.opts.Init...)...)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"sync"
 	"syscall"
@@ -28,6 +29,8 @@ type Machine struct {
 
 	c   *Cluster
 	cfg harness.Config
+
+	medium string // that it is installed from before it boots; "": it is not, or is already
 
 	on struct {
 		sync.Mutex
@@ -75,6 +78,11 @@ func (c *Cluster) machine(name string, addr netip.Addr, infra bool) (*Machine, e
 	if err := m.boots(cmp.Or(c.opts.Roots[name], c.Root)); err != nil {
 		return nil, err
 	}
+	if c.opts.Install != "" && !infra {
+		if err := m.installs(c.opts.Install); err != nil {
+			return nil, err
+		}
+	}
 	if infra {
 		m.cfg.MemMiB = infraMiB
 		var user []harness.Forward
@@ -87,6 +95,39 @@ func (c *Cluster) machine(name string, addr netip.Addr, infra bool) (*Machine, e
 		}
 	}
 	return m, m.addProbe()
+}
+
+// installs has the machine installed onto its disk, from a medium that it boots by UEFI, before its first Boot.
+func (m *Machine) installs(medium string) error {
+	own := filepath.Join(m.c.Dir, m.Name+".medium")
+	if out, err := exec.Command("cp", "--sparse=always", medium, own).CombinedOutput(); err != nil {
+		return fmt.Errorf("boot medium of %s: %v: %s", m.Name, err, out)
+	}
+	m.cfg.Kernel, m.cfg.Initrd, m.cfg.Append, m.cfg.UEFI = "", nil, "", true
+	m.medium = own
+	m.cfg.FwCfg[boot.FwCfgConfig] = fmt.Appendf(m.cfg.FwCfg[boot.FwCfgConfig], "install: {disk: {serial: %s}}\n", m.Name)
+	return nil
+}
+
+// install boots the medium, which is taken out when the system is on the disk.
+func (m *Machine) install() error {
+	ctx, cancel := context.WithTimeout(m.c.ctx, 5*time.Minute*harness.Scale())
+	defer cancel()
+	cfg := m.cfg
+	cfg.Disks, cfg.Reboot = append([]harness.Disk{{Path: m.medium}}, cfg.Disks...), false
+	vm, err := harness.Start(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer vm.Kill()
+	if _, err := vm.WaitFor(ctx, `reboot: installed on`); err != nil {
+		return fmt.Errorf("install %s: %w", m.Name, err)
+	}
+	if err := vm.Wait(ctx); err != nil {
+		return fmt.Errorf("install %s: %w", m.Name, err)
+	}
+	m.medium = ""
+	return nil
 }
 
 // boots makes the image in the tree below root the one the machine boots.
@@ -127,6 +168,11 @@ func (m *Machine) VM() *harness.VM {
 
 // Boot switches the machine on. If it ends without Kill or PowerDown, the cluster's waits end with the reason.
 func (m *Machine) Boot() error {
+	if m.medium != "" {
+		if err := m.install(); err != nil {
+			return err
+		}
+	}
 	vm, err := harness.Start(m.c.ctx, m.cfg)
 	if err != nil {
 		return err
