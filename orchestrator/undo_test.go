@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -157,6 +158,10 @@ func TestOneOperationAtATime(t *testing.T) {
 	t.Parallel()
 	c, h1, _, _, on1, _ := two(t)
 	h1.Force(on1, host.CtFailing, "exited with code 1")
+	c.eventually("the node is known to fail, so that a start has something to wait for", func() bool {
+		e, _ := c.env("hello")
+		return slices.ContainsFunc(e.Nodes, func(n operator.Node) bool { return n.CTID == on1 && n.State == "failing" })
+	})
 	var inner operator.Operation
 	by := func(who string) ops.Request {
 		return ops.Request{Kind: "env.start", Env: "hello", By: who, Account: wire.AdminAccount}
