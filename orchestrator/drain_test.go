@@ -144,8 +144,11 @@ func TestDrainEndsEarly(t *testing.T) {
 	if h := c.host("host1"); h.Cordon == nil || h.Cordon.Reason != "before" {
 		t.Errorf("it was cordoned before: %+v", h)
 	}
+	c.eventually("the next successor goes", func() bool { return len(users(h2)) == 1 })
 
 	id = c.drain("host1", operator.DrainHost{})
+	c.eventually("one more successor is with host2", func() bool { return len(users(h2)) == 2 })
+	c.settle() // and host2 has told that it is starting
 	c.later(time.Hour)
 	op := c.ended(id)
 	if op.State != operator.OpFailed || !strings.Contains(op.Problem.Reason, "is starting: it takes its time, and takes its place") ||
