@@ -15,34 +15,6 @@ import (
 	"hardnode.dev/internal/wire/host"
 )
 
-func TestAskedLeft(t *testing.T) {
-	began := time.Unix(1000, 0)
-	of := func(pid int, started time.Time) record.Record {
-		return record.Record{Record: call.Record{PID: pid, Started: started}}
-	}
-	a := asked{PID: 70, Started: began, At: 5000}
-	for _, c := range []struct {
-		name     string
-		a        asked
-		rec      record.Record
-		all, now time.Duration
-		want     time.Duration
-	}{
-		{"a moment ago", a, of(70, began), 10 * time.Second, 5 * time.Second, 10 * time.Second},
-		{"a while ago", a, of(70, began), 10 * time.Second, 8 * time.Second, 7 * time.Second},
-		{"its time is over: another stop", a, of(70, began), 10 * time.Second, 15 * time.Second, 0},
-		{"its template gives it more now", a, of(70, began), 60 * time.Second, 15 * time.Second, 50 * time.Second},
-		{"another process", a, of(71, began), 10 * time.Second, 6 * time.Second, 0},
-		{"the same number later", a, of(70, began.Add(time.Second)), 10 * time.Second, 6 * time.Second, 0},
-		{"not of this boot", a, of(70, began), 10 * time.Second, time.Second, 0},
-		{"no note", asked{}, of(70, began), 10 * time.Second, time.Second, 0},
-	} {
-		if got := c.a.left(c.rec, c.all, c.now); got != c.want {
-			t.Errorf("%s: %s, want %s", c.name, got, c.want)
-		}
-	}
-}
-
 // signals is a spawner that counts the signals it is to send.
 type signals struct {
 	mu  sync.Mutex
