@@ -13,7 +13,7 @@ import (
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/authz"
-	"hardnode.dev/orchestrator/converge"
+	"hardnode.dev/orchestrator/converge/published"
 	"hardnode.dev/orchestrator/hostapi/hosttest"
 	"hardnode.dev/orchestrator/store"
 )
@@ -178,7 +178,7 @@ func TestNamesOverRestart(t *testing.T) {
 			c.stopped()
 			c.prepare = func(o *orchestrator) {
 				speaks(both)(o)
-				doc, _ := converge.Compose(o.store.View())
+				doc, _ := published.Compose(o.store.View())
 				update(t, o, func(tx *store.Tx) {
 					store.PeersDoc.Put(tx, store.Only, doc)
 					store.Numbers.Delete(tx, store.Published)

@@ -9,6 +9,7 @@ import (
 
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/orchestrator/converge/same"
 	"hardnode.dev/orchestrator/env"
 	"hardnode.dev/orchestrator/store"
 )
@@ -64,7 +65,7 @@ func (p *planner) works() {
 		if m.work == nil && m.record.Role == host.RoleInfra && m.record.Number == 0 {
 			next.Revision = max(1, p.cluster.FirstWork) // it runs exactly this already
 		}
-		if m.work != nil && same(old.Containers, next.Containers) {
+		if m.work != nil && same.Documents(old.Containers, next.Containers) {
 			continue
 		}
 		p.plan.Works[id] = next
@@ -83,7 +84,7 @@ func (p *planner) assign(on wire.HostID, old []host.Container, next host.Work) {
 	for _, c := range next.Containers {
 		o, there := was[c.CTID]
 		delete(was, c.CTID)
-		if !there || !same(o, c) {
+		if !there || !same.Documents(o, c) {
 			p.assigned(c.CTID, on, next.Revision)
 		}
 	}
@@ -128,7 +129,7 @@ func (p *planner) peers() {
 			next.Hosts = append(next.Hosts, o)
 		}
 		was.Revision = next.Revision
-		if !same(next, was) {
+		if !same.Documents(next, was) {
 			p.plan.Peers = &next
 		}
 	}
@@ -139,7 +140,7 @@ func (p *planner) peers() {
 			old = e.names
 		}
 		switch now := p.names(name); {
-		case now == nil && old != nil, now != nil && (old == nil || !same(*now, *old)):
+		case now == nil && old != nil, now != nil && (old == nil || !same.Documents(*now, *old)):
 			p.plan.Names[name] = now
 			named++
 		}
@@ -193,44 +194,4 @@ func (p *planner) names(e wire.EnvName) *store.Names {
 		out.Layers = append(out.Layers, host.Name{Name: l, Addrs: layers[l]})
 	}
 	return &out
-}
-
-// Published is the revision of what Compose makes; false if there is nothing yet.
-func Published(v *store.View) (wire.Revision, bool) {
-	doc := store.PeersDoc.Find(v, store.Only)
-	if doc == nil {
-		return 0, false
-	}
-	n, _ := store.Numbers.Get(v, store.Published)
-	return max(doc.Revision, wire.Revision(n.Next)), true
-}
-
-// Compose puts together what every host is told of the others, from the records that keep it. It costs the whole cluster.
-func Compose(v *store.View) (host.Peers, bool) {
-	rev, ok := Published(v)
-	if !ok {
-		return host.Peers{}, false
-	}
-	doc, _ := store.PeersDoc.Get(v, store.Only)
-	doc.Revision = rev
-	if len(doc.Names) > 0 { // written before names had records of their own, and about to be written anew
-		return doc, true
-	}
-	var platform, users []netip.Addr
-	for name, n := range store.EnvNames.Refs(v) {
-		members := &users
-		if wire.EnvName(name) == env.System {
-			members = &platform
-		}
-		for _, node := range n.Nodes {
-			*members = append(*members, node.Addrs...)
-		}
-		doc.Names = append(append(doc.Names, n.Nodes...), n.Layers...)
-	}
-	for _, g := range []host.Group{{Name: string(env.System), Addrs: platform}, {Name: "users", Addrs: users}} {
-		if len(g.Addrs) > 0 {
-			doc.Groups = append(doc.Groups, g)
-		}
-	}
-	return doc, true
 }

@@ -8,6 +8,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/orchestrator/converge/same"
 	"hardnode.dev/orchestrator/env"
 	"hardnode.dev/orchestrator/store"
 )
@@ -46,7 +47,7 @@ func (p *planner) netboot() {
 	}
 	reason := fmt.Sprintf("netboot is switched on for network card %s, by %s", p.Index.netboot.Interface, p.Index.netboot.By)
 	want.Generation = max(1, n.Container.Generation)
-	if there && !n.Gone && same(n.Container, want) {
+	if there && !n.Gone && same.Documents(n.Container, want) {
 		return
 	}
 	if there {

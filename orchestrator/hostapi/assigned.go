@@ -12,7 +12,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
-	"hardnode.dev/orchestrator/converge"
+	"hardnode.dev/orchestrator/converge/published"
 	"hardnode.dev/orchestrator/enroll"
 	"hardnode.dev/orchestrator/env"
 	"hardnode.dev/orchestrator/store"
@@ -185,7 +185,7 @@ func (p *poll) news(v *store.View) (a host.Assignment) {
 	}
 	a.System = system(v, p.id, p.known.System)
 	if p.protocol < differences {
-		if rev, ok := converge.Published(v); ok && rev != p.known.Peers {
+		if rev, ok := published.Revision(v); ok && rev != p.known.Peers {
 			a.Peers = p.s.peers.of(v)
 		}
 		return a
@@ -228,7 +228,7 @@ func accounts(work *host.Work) (out []wire.Account) {
 // newest is the revision of the Peers that a host of that protocol is told; 0: there are none yet.
 func newest(v *store.View, protocol int) wire.Revision {
 	if protocol < differences {
-		rev, _ := converge.Published(v)
+		rev, _ := published.Revision(v)
 		return rev
 	}
 	if doc := store.PeersDoc.Find(v, store.Only); doc != nil {
@@ -247,13 +247,13 @@ type peers struct {
 
 // of is the document of a view that has one. It must not be changed.
 func (p *peers) of(v *store.View) *host.Peers {
-	rev, _ := converge.Published(v)
+	rev, _ := published.Revision(v)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.mu.doc != nil && p.mu.doc.Revision == rev {
 		return p.mu.doc
 	}
-	doc, _ := converge.Compose(v)
+	doc, _ := published.Compose(v)
 	if p.mu.doc == nil || doc.Revision > p.mu.doc.Revision {
 		p.mu.doc = &doc
 	}

@@ -8,6 +8,7 @@ import (
 
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/orchestrator/converge"
+	"hardnode.dev/orchestrator/converge/published"
 	"hardnode.dev/orchestrator/store"
 )
 
@@ -189,6 +190,6 @@ func number(t *part, name string, next int64) {
 
 // publish gives what hosts are told another revision, once in each transaction that changes it.
 func publish(t *part) {
-	rev, _ := converge.Published(t.tx.View())
+	rev, _ := published.Revision(t.tx.View())
 	number(t, store.Published, int64(rev)+1)
 }

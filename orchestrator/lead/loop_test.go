@@ -19,6 +19,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/converge"
+	"hardnode.dev/orchestrator/converge/published"
 	"hardnode.dev/orchestrator/store"
 )
 
@@ -313,7 +314,7 @@ func TestNamesMoveOut(t *testing.T) {
 		must(t, c.loop.Once(t.Context()))
 	}
 	told := func() (names string, rev wire.Revision) {
-		doc, _ := converge.Compose(c.memory.View())
+		doc, _ := published.Compose(c.memory.View())
 		var all []string
 		for _, n := range doc.Names {
 			all = append(all, fmt.Sprint(n.Name, n.Addrs))
@@ -326,7 +327,7 @@ func TestNamesMoveOut(t *testing.T) {
 		slices.Sort(all)
 		return strings.Join(all, "\n"), doc.Revision
 	}
-	doc, _ := converge.Compose(c.memory.View())
+	doc, _ := published.Compose(c.memory.View())
 	if len(doc.Names) < 12 || len(doc.Groups) != 2 {
 		t.Fatalf("%d names, %d groups", len(doc.Names), len(doc.Groups))
 	}

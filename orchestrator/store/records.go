@@ -93,7 +93,7 @@ type Names struct {
 	Layers []host.Name `json:"layers,omitempty"` // of its layers, or of a component
 }
 
-// GossipKey is the gossip key, and where replacing it is (converge.Rotate). Before the first rotation it is Cluster.Gossip.
+// GossipKey is the gossip key, and where replacing it is (converge/rotate). Before the first rotation it is Cluster.Gossip.
 type GossipKey struct {
 	Use   secret.Bytes `json:"use"`
 	Next  secret.Bytes `json:"next,omitempty"` // not used before all accept it

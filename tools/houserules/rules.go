@@ -51,6 +51,7 @@ var own = []struct {
 var (
 	deciding = []string{"agent/plan", "agent/history", "agent/container/spec", "init/reason", "orchestrator/env", "orchestrator/entitle",
 		"orchestrator/place", "orchestrator/ops/progress", "orchestrator/world", "orchestrator/converge",
+		"orchestrator/converge/same", "orchestrator/converge/rotate",
 		"orchestrator/blocks", "orchestrator/patcher/rollout", "internal/disk/pick", "internal/disk/bootorder"}
 	forbidden = []string{"os", "net/http", "syscall", "golang.org/x/sys/unix", "log", "log/slog", "hardnode.dev/internal/logging"}
 )

@@ -1,4 +1,4 @@
-package converge
+package same
 
 import (
 	"encoding/json"
@@ -18,14 +18,14 @@ func TestSame(t *testing.T) {
 	a.Volumes, b.Volumes = nil, []host.Volume{}
 	a.Labels, b.Labels = nil, map[string]string{}
 	b.ConfirmBy = a.ConfirmBy.In(time.FixedZone("x", 3600))
-	if !same(a, b) {
+	if !Documents(a, b) {
 		t.Error("empty and nil, or one moment in two zones, count as different")
 	}
 }
 
 func check[T any](t *testing.T) {
 	t.Helper()
-	if a, b := golden.Example[T](), golden.Example[T](); !same(a, b) {
+	if a, b := golden.Example[T](), golden.Example[T](); !Documents(a, b) {
 		t.Errorf("two equal values of %T are different", a)
 	}
 	changes := 0
@@ -40,7 +40,7 @@ func check[T any](t *testing.T) {
 		if y, _ := json.Marshal(b); string(x) == string(y) {
 			t.Fatalf("change %d of %T changes nothing", n, a)
 		}
-		if same(a, b) {
+		if Documents(a, b) {
 			y, _ := json.Marshal(b)
 			t.Errorf("a change of %T is not seen: %s", a, y)
 		}

@@ -1,4 +1,10 @@
-package converge
+// Package same compares documents by what is written of them.
+//
+// Owns: the rule: a list or map that is empty and one that is nil count as equal, as do times of one moment.
+// In: two values of one type, of exported fields.
+// Out: whether they are the same.
+// Never: allocates, or goes through JSON: it is asked for each container of a host at each change.
+package same
 
 import (
 	"net/netip"
@@ -6,10 +12,9 @@ import (
 	"time"
 )
 
-// same tells whether two documents are written alike: a list or map that is empty and one that is nil count as equal, as do times of one
-// moment.
-func same[T any](a, b T) bool {
-	return sameValue(reflect.ValueOf(&a).Elem(), reflect.ValueOf(&b).Elem())
+// Documents tells whether two documents are written alike.
+func Documents[T any](a, b T) bool {
+	return value(reflect.ValueOf(&a).Elem(), reflect.ValueOf(&b).Elem())
 }
 
 var (
@@ -18,7 +23,7 @@ var (
 	prefixType = reflect.TypeFor[netip.Prefix]()
 )
 
-func sameValue(a, b reflect.Value) bool {
+func value(a, b reflect.Value) bool {
 	switch a.Type() {
 	case timeType:
 		return a.Interface().(time.Time).Equal(b.Interface().(time.Time))
@@ -28,7 +33,7 @@ func sameValue(a, b reflect.Value) bool {
 	switch a.Kind() {
 	case reflect.Struct:
 		for i := range a.NumField() {
-			if !sameValue(a.Field(i), b.Field(i)) {
+			if !value(a.Field(i), b.Field(i)) {
 				return false
 			}
 		}
@@ -41,7 +46,7 @@ func sameValue(a, b reflect.Value) bool {
 			return true
 		}
 		for i := range a.Len() {
-			if !sameValue(a.Index(i), b.Index(i)) {
+			if !value(a.Index(i), b.Index(i)) {
 				return false
 			}
 		}
@@ -51,7 +56,7 @@ func sameValue(a, b reflect.Value) bool {
 			return false
 		}
 		for m := a.MapRange(); m.Next(); {
-			if v := b.MapIndex(m.Key()); !v.IsValid() || !sameValue(m.Value(), v) {
+			if v := b.MapIndex(m.Key()); !v.IsValid() || !value(m.Value(), v) {
 				return false
 			}
 		}
@@ -60,7 +65,7 @@ func sameValue(a, b reflect.Value) bool {
 		if a.IsNil() || b.IsNil() {
 			return a.IsNil() == b.IsNil()
 		}
-		return sameValue(a.Elem(), b.Elem())
+		return value(a.Elem(), b.Elem())
 	}
 	return a.Equal(b)
 }
