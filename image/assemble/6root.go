@@ -10,6 +10,7 @@ import (
 	"hardnode.dev/image/debian"
 	"hardnode.dev/internal/build"
 	"hardnode.dev/internal/wire/boot"
+	"hardnode.dev/internal/wire/release"
 )
 
 // skeleton is the read-only root's directories: mount points, and the merged /usr.
@@ -17,9 +18,9 @@ var skeleton = []string{"dev", "etc", "proc", "sys", "run", "tmp", "root", "usr/
 	boot.StateDir, boot.DataDir, boot.ImageDir, "mnt"}
 
 // Root makes cache/root.erofs: everything a running host has but the kernel. pkgs are all packages that the notices name. It returns the
-// file.
+// file and the parts of a system that lie in it.
 func (b Builder) Root(ctx context.Context, k Kernel, bin map[string]string, bb string, tools []debian.File,
-	pkgs []debian.Package) (string, error) {
+	pkgs []debian.Package) (string, release.Parts, error) {
 	var t tree
 	t.dir(0o755, skeleton...)
 	t.link("bin", "usr/bin")
@@ -31,7 +32,7 @@ func (b Builder) Root(ctx context.Context, k Kernel, bin map[string]string, bb s
 	t.text("etc/hosts", "127.0.0.1 localhost\n::1 localhost\n")
 	t.link("etc/resolv.conf", "/run/hardnode/resolv.conf")
 	t.link("etc/mtab", "/proc/self/mounts")
-	t.text("etc/os-release", release(b.Stamp))
+	t.text("etc/os-release", osRelease(b.Stamp))
 	t.text(build.File, build.Text(b.Stamp.Version, b.Stamp.Time))
 	for _, p := range programs {
 		if path, ok := bin[p.Pkg]; ok {
@@ -49,25 +50,29 @@ func (b Builder) Root(ctx context.Context, k Kernel, bin map[string]string, bb s
 	t.file("usr/lib/hardnode/"+filepath.Base(loaderFile), b.loader(), 0o644)
 	notices, err := b.Notices(ctx, b.kept("NOTICES"), pkgs)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	t.file(noticesFile, notices, 0o644)
 	if err := t.modules(b.in("modules"), "usr/lib/modules/"+k.Release); err != nil {
-		return "", err
+		return "", nil, err
+	}
+	parts, err := rootParts(&t)
+	if err != nil {
+		return "", nil, err
 	}
 	image := b.kept("root.erofs")
 	sum, err := t.digest()
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	st := stamp{file: image + ".stamp", inputs: digest("root 1", sum), outputs: []string{image}}
 	if st.fresh() {
-		return image, nil
+		return image, parts, nil
 	}
 	if err := t.erofs(ctx, b.kept("root.stage"), image); err != nil {
-		return "", err
+		return "", nil, err
 	}
-	return image, st.mark()
+	return image, parts, st.mark()
 }
 
 // modeOf is a carried file's mode: what isn't run can't be.

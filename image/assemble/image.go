@@ -10,6 +10,7 @@ import (
 
 	"hardnode.dev/image/debian"
 	"hardnode.dev/internal/wire/boot"
+	"hardnode.dev/internal/wire/release"
 )
 
 // Built is what an image is made of.
@@ -19,6 +20,7 @@ type Built struct {
 	Images     map[string]string // of the components: name → file
 	Packages   []debian.Package  // of Debian's, that have files in the image or on its media
 	LeftOut    []string          // what it would carry if it had been found
+	Parts      map[release.Profile]release.Parts
 }
 
 // Image builds everything, both profiles.
@@ -68,7 +70,7 @@ func (b Builder) Image(ctx context.Context) (Built, error) {
 	}
 	out := Built{Programs: bin, LeftOut: fw.LeftOut,
 		Packages: slices.Concat(pkgs, []debian.Package{k.Package, stubPkg, netPkg}, loaders, fw.Packages)}
-	root, err := b.Root(ctx, k, bin, bb, slices.Concat(tools, fw.Files), out.Packages)
+	root, inRoot, err := b.Root(ctx, k, bin, bb, slices.Concat(tools, fw.Files), out.Packages)
 	if err != nil {
 		return Built{}, err
 	}
@@ -90,8 +92,19 @@ func (b Builder) Image(ctx context.Context) (Built, error) {
 			out.Images[c.Name] = b.componentFile(c.Name)
 		}
 	}
+	made := map[release.Part][]Part{release.Stage1: {first}, release.Microcode: fw.Microcode}
+	hostParts, err := b.partsOf(k, inRoot, made)
+	if err != nil {
+		return Built{}, err
+	}
+	made[release.ComponentsSet] = []Part{third}
+	infraParts, err := b.partsOf(k, inRoot, made)
+	if err != nil {
+		return Built{}, err
+	}
+	out.Parts = map[release.Profile]release.Parts{release.Host: hostParts, release.Infra: infraParts}
 	host, infra := slices.Concat(fw.Microcode, []Part{first, second}), []Part{third}
-	if err := b.write(k, stub, host, infra); err != nil {
+	if err := b.write(k, stub, system{hostParts, host}, system{infraParts, slices.Concat(host, infra)}); err != nil {
 		return Built{}, err
 	}
 	inside, err := b.inside(bin, bb, tools, fw.Files)
@@ -111,16 +124,22 @@ func (b Builder) OnlyKernel(ctx context.Context) error {
 	return b.Modules(k, tree)
 }
 
-// write writes what boots: of each profile an initrd for whoever is given it with the kernel, and a UKI. infra's parts come after host's.
-func (b Builder) write(k Kernel, stub []byte, host, infra []Part) error {
+// system is what a profile boots.
+type system struct {
+	made   release.Parts
+	initrd []Part
+}
+
+// write writes what boots: of each profile an initrd for whoever is given it with the kernel, and a UKI.
+func (b Builder) write(k Kernel, stub []byte, host, infra system) error {
 	if err := b.Cmdline(); err != nil {
 		return err
 	}
-	for profile, parts := range map[string][]Part{"host": host, "infra": slices.Concat(host, infra)} {
-		if err := b.Initrd(profile+".initrd", parts...); err != nil {
+	for profile, of := range map[string]system{"host": host, "infra": infra} {
+		if err := b.Initrd(profile+".initrd", of.initrd...); err != nil {
 			return err
 		}
-		if err := b.UKI(profile, k, stub, parts...); err != nil {
+		if err := b.UKI(profile, k, stub, of.made, of.initrd...); err != nil {
 			return err
 		}
 	}

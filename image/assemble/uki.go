@@ -10,6 +10,7 @@ import (
 
 	"hardnode.dev/image/debian"
 	"hardnode.dev/image/uki"
+	"hardnode.dev/internal/wire/release"
 )
 
 // loaderPackage holds the stub of UKIs, and the boot loader.
@@ -46,8 +47,11 @@ func (b Builder) Stub(ctx context.Context) ([]byte, debian.Package, error) {
 	return stub, pkgs[0], nil
 }
 
-// UKI writes image/<profile>.efi: kernel, command line and the parts of an initramfs as one EFI program.
-func (b Builder) UKI(profile string, k Kernel, stub []byte, parts ...Part) error {
+// ukiArguments is the kernel command line of a UKI.
+func ukiArguments() string { return strings.TrimSpace(cmdline(slices.Concat(consoles, arguments))) }
+
+// UKI writes image/<profile>.efi: kernel, command line and the parts of an initramfs as one EFI program, which says what it is made of.
+func (b Builder) UKI(profile string, k Kernel, stub []byte, made release.Parts, parts ...Part) error {
 	kernel, err := os.ReadFile(b.in("vmlinuz"))
 	if err != nil {
 		return fmt.Errorf("read the kernel: %v", err)
@@ -56,9 +60,14 @@ func (b Builder) UKI(profile string, k Kernel, stub []byte, parts ...Part) error
 	for _, p := range parts {
 		initrd = append(initrd, p.Data...)
 	}
+	text, err := partsText(made)
+	if err != nil {
+		return err
+	}
 	image, err := uki.Build(stub,
-		uki.Section{Name: uki.Release, Data: []byte(release(b.Stamp))},
-		uki.Section{Name: uki.Arguments, Data: []byte(strings.TrimSpace(cmdline(slices.Concat(consoles, arguments))))},
+		uki.Section{Name: uki.Release, Data: []byte(osRelease(b.Stamp))},
+		uki.Section{Name: uki.Arguments, Data: []byte(ukiArguments())},
+		uki.Section{Name: release.PartsSection, Data: text},
 		uki.Section{Name: uki.Uname, Data: []byte(k.Release)},
 		uki.Section{Name: uki.Kernel, Data: kernel},
 		uki.Section{Name: uki.Initrd, Data: initrd})
@@ -68,7 +77,7 @@ func (b Builder) UKI(profile string, k Kernel, stub []byte, parts ...Part) error
 	return replace(b.in(profile+".efi"), image, 0o644)
 }
 
-// release is the system's os-release(5).
-func release(s Stamped) string {
+// osRelease is the system's os-release(5).
+func osRelease(s Stamped) string {
 	return fmt.Sprintf("ID=hardnode\nNAME=Hardnode\nVERSION_ID=%[1]s\nPRETTY_NAME=\"Hardnode %[1]s\"\n", s.Version)
 }

@@ -23,6 +23,7 @@ type File struct {
 	Profile release.Profile
 	Source  string // the file on this machine; "": it is Data
 	Data    []byte
+	Parts   release.Parts // of a UKI
 }
 
 // Content is what a release's folder is made of.
@@ -74,7 +75,7 @@ func write(dir string, c Content) (release.Manifest, error) {
 			return m, err
 		}
 		m.Artefacts = append(m.Artefacts, release.Artefact{Name: f.Name, Kind: f.Kind, Target: f.Target, Profile: f.Profile, Bytes: bytes,
-			Digest: sum})
+			Digest: sum, Parts: f.Parts})
 	}
 	if err := m.Validate(); err != nil {
 		return m, fmt.Errorf("manifest: %w", err)

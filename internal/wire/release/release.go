@@ -5,7 +5,8 @@
 // Out: a valid Manifest, or an error that names the field; the artefacts that a machine needs.
 // Never: does I/O, checks a signature, or decides that a release shall run.
 //
-// What people write of a release is image/release.yaml (strict, package image/release). History: 2026-11-26 first form.
+// What people write of a release is image/release.yaml (strict, package image/release). History: 2026-11-26 first form;
+// 2026-11-27 the parts of a UKI.
 package release
 
 import (
@@ -119,6 +120,8 @@ type Artefact struct {
 	Profile Profile     `json:"profile,omitempty"`
 	Bytes   int64       `json:"bytes"`  // of the file
 	Digest  wire.Digest `json:"digest"` // of the file
+	// Parts of a UKI: what tells whether it can replace another one's programs without a reboot (Hot).
+	Parts Parts `json:"parts,omitempty"`
 }
 
 // fileName is what a file may be called in a folder, in a URL, as a TUF target and on a FAT volume alike.
@@ -210,6 +213,9 @@ func (a Artefact) validate() error {
 	}
 	if e := a.Digest.Validate(); e != nil {
 		err = errors.Join(err, fmt.Errorf("digest of %q: %v", a.Name, e))
+	}
+	if e := a.Parts.Validate(); e != nil {
+		err = errors.Join(err, fmt.Errorf("parts of %q: %v", a.Name, e))
 	}
 	return err
 }
