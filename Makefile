@@ -55,7 +55,7 @@ clean: ## remove everything that was built (out/)
 	rm -rf $(OUT)
 
 # image/
-.PHONY: image release image-repro image-kernel image-metal disk iso pxe disk-metal iso-metal pxe-metal
+.PHONY: image release sizes image-repro image-kernel image-metal disk iso pxe disk-metal iso-metal pxe-metal
 image: ## build the boot artefacts: out/image/{vmlinuz,cmdline,host.initrd,infra.initrd}
 	$(GO) build -trimpath -o $(OUT)/bin/image ./image && $(OUT)/bin/image -out $(OUT)
 
@@ -76,6 +76,9 @@ iso: ## build ISO images that BIOS and UEFI machines boot, as CD or stick: out/m
 
 release: ## build all that ships, for virtual machines and servers, as one folder: out/release/VERSION (image/release/release.yaml)
 	$(GO) build -trimpath -o $(OUT)/bin/image ./image && $(OUT)/bin/image -out $(OUT) release
+
+sizes: ## build images and ISOs for virtual machines and servers; each size that has a limit on a line with FIGURE, an error beyond it
+	$(GO) build -trimpath -o $(OUT)/bin/image ./image && $(OUT)/bin/image -out $(OUT) sizes
 
 image-repro: ## build release and media twice, in two folders of different paths and times, and compare the bytes: some ten minutes
 	$(GO) build -trimpath -o $(OUT)/bin/image ./image && $(OUT)/bin/image -out $(OUT) repro

@@ -22,13 +22,14 @@ import (
 	"hardnode.dev/internal/run"
 )
 
-const usage = `usage: image [flags] [kernel|disk|iso|pxe|release|repro|differ FOLDER FOLDER]
+const usage = `usage: image [flags] [kernel|disk|iso|pxe|release|sizes|repro|differ FOLDER FOLDER]
 
 Builds the boot artefacts of a host into out/image/: vmlinuz, host.initrd, infra.initrd, host.efi, infra.efi, kernel.json, modules/,
 sizes.txt. "kernel" stops after the kernel and its modules; "disk" goes on to disks that UEFI machines boot (out/media/host.disk and
 infra.disk), "iso" to ISO images that BIOS and UEFI machines boot as CD or stick (out/media/host.iso and infra.iso), "pxe" to the tree
 that a TFTP and an HTTP server hand to machines that boot from the network (out/media/pxe). "release" builds for virtual machines and
-servers, and puts all that ships into one folder, out/release/VERSION. "differ" says where two folders differ first;
+servers, and puts all that ships into one folder, out/release/VERSION. "sizes" builds images and ISOs for both, and fails where one is
+larger than it may be. "differ" says where two folders differ first;
 "repro" builds release and media twice, below out/repro, and compares them.
 
 image release keys|init|sign|timestamp|rotate|drop|show signs releases (image release help).
@@ -93,6 +94,8 @@ func build(ctx context.Context, out string, metal bool, args []string) error {
 		}
 	case "release":
 		_, err = shipped(ctx, b, about)
+	case "sizes":
+		err = sizes(ctx, b)
 	case "repro":
 		return repro.Run(ctx, ".", filepath.Join(dir, "repro"), b.Cached(""), b.Stamp.Time, b.Log)
 	case "differ":
@@ -102,17 +105,6 @@ func build(ctx context.Context, out string, metal bool, args []string) error {
 	}
 	if err == nil {
 		b.Log("ready in %s (%.1f s)", b.Out, time.Since(start).Seconds())
-	}
-	return err
-}
-
-func differ(a, b string) error {
-	where, err := release.Differ(a, b)
-	if err == nil && where != "" {
-		err = fmt.Errorf("the folders differ: %s", where)
-	}
-	if err == nil {
-		fmt.Printf("image: %s and %s are the same\n", a, b)
 	}
 	return err
 }

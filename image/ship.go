@@ -99,3 +99,15 @@ func bootFiles(dir string, target wire.Target, parts map[wire.Profile]wire.Parts
 	}
 	return list
 }
+
+// differ says where two folders of releases differ first.
+func differ(a, b string) error {
+	where, err := release.Differ(a, b)
+	if err == nil && where != "" {
+		err = fmt.Errorf("the folders differ: %s", where)
+	}
+	if err == nil {
+		fmt.Printf("image: %s and %s are the same\n", a, b)
+	}
+	return err
+}

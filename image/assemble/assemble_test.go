@@ -148,6 +148,23 @@ func TestBudget(t *testing.T) {
 	}
 }
 
+func TestBars(t *testing.T) {
+	for _, c := range []struct {
+		bar  bar
+		want string
+		over bool
+	}{
+		{bar{what: "ISO", bytes: 2 << 20, limit: 2 << 20}, "ISO: 2.0 MiB (at most 2)", false},
+		{bar{what: "ISO", bytes: 2<<20 + 1, limit: 2 << 20}, "ISO: 2.0 MiB (at most 2)", true},
+		{bar{what: "ESP", bytes: 1 << 30, limit: 1 << 30, least: true}, "ESP: 1024.0 MiB (at least 1024)", false},
+		{bar{what: "ESP", bytes: 1<<30 - 1, limit: 1 << 30, least: true}, "ESP: 1024.0 MiB (at least 1024)", true},
+	} {
+		if got := c.bar.String(); got != c.want || (c.bar.check() != nil) != c.over {
+			t.Errorf("%+v is %q, %v", c.bar, got, c.bar.check())
+		}
+	}
+}
+
 // TestLoadersMemory: iPXE searches the command line for "mem=" anywhere, and loads nothing above what follows (bzimage.c): the first one
 // must leave room for an initramfs.
 func TestLoadersMemory(t *testing.T) {

@@ -42,11 +42,11 @@ type Machine struct {
 const (
 	miB       = int64(1) << 20
 	edge      = miB
-	espSize   = 1024 * miB
+	ESPSize   = 1024 * miB // bytes of an installed disk's ESP
 	stateSize = 512 * miB
 	leastData = 2048 * miB
 	// Least is the smallest disk that is installed to.
-	Least = 2*edge + espSize + stateSize + leastData
+	Least = 2*edge + ESPSize + stateSize + leastData
 )
 
 // Refusal is why there is no plan.
@@ -121,8 +121,8 @@ func Decide(want install.Spec, disks []Found, m Machine) (install.Plan, error) {
 		return install.Plan{}, err
 	}
 	p := install.Plan{Disk: d.Disk, Source: m.Source, Partitions: layout(d.Bytes)}
-	if need := 3 * m.Bytes; need > espSize {
-		return install.Plan{}, refuse("the system has %s, and the ESP of %s must have room for three", Size(m.Bytes), Size(espSize))
+	if need := 3 * m.Bytes; need > ESPSize {
+		return install.Plan{}, refuse("the system has %s, and the ESP of %s must have room for three", Size(m.Bytes), Size(ESPSize))
 	}
 	if !d.Content.Blank && d.Content.Begun == disk.NotBegun {
 		p.Wipes = d.Content.Holds
@@ -173,8 +173,8 @@ func choose(want install.Spec, disks []Found, identity string) (Found, error) {
 // layout is where partitions lie on a disk of that size, each on a border of 1 MiB.
 func layout(size int64) []install.Partition {
 	last := (size - edge) / miB * miB
-	return []install.Partition{{Name: "ESP", Start: edge, Bytes: espSize}, {Name: "STATE", Start: edge + espSize, Bytes: stateSize},
-		{Name: "DATA", Start: edge + espSize + stateSize, Bytes: last - edge - espSize - stateSize}}
+	return []install.Partition{{Name: "ESP", Start: edge, Bytes: ESPSize}, {Name: "STATE", Start: edge + ESPSize, Bytes: stateSize},
+		{Name: "DATA", Start: edge + ESPSize + stateSize, Bytes: last - edge - ESPSize - stateSize}}
 }
 
 func steps(p install.Plan, d Found, m Machine) []string {
