@@ -42,6 +42,8 @@ type Config struct {
 	Timeout time.Duration     // the VM is killed after this; 0 is DefaultTimeout, negative is never
 	CPU     string            // QEMU's -cpu under software emulation; "" is softCPU
 	Extra   []string          // further QEMU arguments
+
+	NoSerial bool // the machine has no serial port: the console stays empty
 }
 
 // Disk is one raw disk.
@@ -176,12 +178,15 @@ func (c Config) args(kvm bool) []string {
 	a := []string{
 		"-name", c.Name, "-machine", "q35,accel=" + accel, "-cpu", cpu, "-smp", fmt.Sprint(max(cpus, 1)), "-m", fmt.Sprintf("%dM", mem),
 		"-nodefaults", "-no-user-config", "-display", "none",
-		"-chardev", "stdio,id=console,signal=off", "-device", "isa-serial,chardev=console",
+		"-chardev", "stdio,id=console,signal=off",
 		"-chardev", fmt.Sprintf("socket,id=qmp,fd=%d", fdQMP), "-mon", "chardev=qmp,mode=control",
 		"-device", "virtio-serial-pci", "-chardev", fmt.Sprintf("socket,id=events,fd=%d", fdEvents),
 		"-device", "virtserialport,chardev=events,name=" + EventPort,
 		"-chardev", fmt.Sprintf("socket,id=probe,fd=%d", fdProbe), "-device", "virtserialport,chardev=probe,name=" + ask.Port,
 		"-device", "virtio-rng-pci",
+	}
+	if !c.NoSerial {
+		a = append(a, "-device", "isa-serial,chardev=console")
 	}
 	if !c.Reboot {
 		a = append(a, "-no-reboot")

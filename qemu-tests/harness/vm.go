@@ -311,6 +311,27 @@ func (vm *VM) Line(ctx context.Context, n int, in bool) error {
 	return vm.qmp.with(ctx, "set_link", fmt.Sprintf(`{"name":"net%d","up":%v}`, n, in))
 }
 
+// held is how long a key is pressed: the machine's own driver looks at its keyboard each few milliseconds, and may be slow.
+const held = 30 * time.Millisecond
+
+// Press presses keys of the machine's keyboard together, and returns when they are up again. The names are QEMU's (QKeyCode).
+func (vm *VM) Press(ctx context.Context, keys ...string) error {
+	var list []string
+	for _, k := range keys {
+		list = append(list, fmt.Sprintf(`{"type":"qcode","data":%q}`, k))
+	}
+	if err := vm.qmp.with(ctx, "send-key", fmt.Sprintf(`{"keys":[%s],"hold-time":%d}`, strings.Join(list, ","), held.Milliseconds())); err != nil {
+		return err
+	}
+	up := time.NewTimer(2 * held)
+	defer up.Stop()
+	select {
+	case <-up.C:
+	case <-ctx.Done():
+	}
+	return ctx.Err()
+}
+
 // Reset presses the reset button. Needs Config.Reboot.
 func (vm *VM) Reset(ctx context.Context) error { return vm.qmp.do(ctx, "system_reset") }
 

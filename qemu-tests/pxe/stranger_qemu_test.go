@@ -28,11 +28,11 @@ type platform struct {
 	yaml   string // a host configuration without a token
 }
 
-// prepare founds a cluster with a licence for one host, and returns the orchestrator's command line beside the platform.
-func prepare(t *testing.T) (*platform, string) {
+// prepare founds a cluster with a licence for so many hosts, and returns the orchestrator's command line beside the platform.
+func prepare(t *testing.T, hosts int) (*platform, string) {
 	t.Helper()
 	dir := harness.Dir(t)
-	c, err := founded.New(1, "", time.Now())
+	c, err := founded.New(hosts, "", time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +98,7 @@ func TestStranger(t *testing.T) {
 	if os.Getenv("HARDNODE_SOAK") == "" {
 		t.Skip("HARDNODE_SOAK is not set: boots from the network are in `make soak PKG=./qemu-tests/pxe`")
 	}
-	p, orchestrator := prepare(t)
+	p, orchestrator := prepare(t, 1)
 	dir, sw := tree(t, "pxe", p.yaml), ether.NewSwitch()
 	p.site = open(t, sw, dir, dnsmasq(dir), orchestrator)
 	h := start(t, machine(t, sw))

@@ -1,0 +1,255 @@
+//go:build qemu
+
+package pxe
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/qemu-tests/cluster"
+	"hardnode.dev/qemu-tests/harness"
+	"hardnode.dev/qemu-tests/harness/ether"
+)
+
+// way is one way in which a machine comes to be a host. The zero value boots by BIOS from the network, and has one card, a blank disk, a
+// serial port and no screen.
+type way struct {
+	name   string
+	uefi   bool
+	medium string      // the kind that it boots from: iso, disk; "" is the network
+	bus    harness.Bus // of the medium; "" is a CD drive
+	http   bool        // by UEFI's HTTP boot: its PXE is switched off
+	onto   harness.Bus // of the disk that it is installed onto before, from the medium, and then boots alone
+	bare   bool        // without any disk
+	screen bool        // a VGA card
+	mute   bool        // no serial port
+	cards  int         // network cards in the way of the one that leads to the site; they lead nowhere
+	model  string      // of the card; "" is the target's own
+	typed  bool        // the configuration is typed at a USB keyboard, the only one
+}
+
+// ways are what each image is booted by, in the order of the table. Those for servers only come last.
+var ways = []way{
+	{name: "BIOS, ISO as CD", medium: "iso", screen: true},
+	{name: "UEFI, ISO as CD", uefi: true, medium: "iso", screen: true},
+	{name: "BIOS, PXE by iPXE"},
+	{name: "UEFI, PXE", uefi: true},
+	{name: "UEFI, HTTP", uefi: true, http: true},
+	{name: "UEFI, installed on virtio", uefi: true, medium: "disk", onto: harness.Virtio},
+	{name: "UEFI, installed on NVMe", uefi: true, medium: "disk", onto: harness.NVMe},
+	{name: "UEFI, installed on AHCI", uefi: true, medium: "disk", onto: harness.AHCI},
+	{name: "BIOS, diskless, 1 GiB", bare: true},
+	{name: "BIOS, ISO, no serial port", medium: "iso", screen: true, mute: true},
+	{name: "UEFI, ISO, no serial port", uefi: true, medium: "iso", screen: true, mute: true},
+	{name: "BIOS, ISO, no screen", medium: "iso"},
+	{name: "UEFI, ISO, no screen", uefi: true, medium: "iso"},
+	{name: "BIOS, ISO, two cards", medium: "iso", cards: 1},
+	{name: "UEFI, USB stick", uefi: true, medium: "disk", bus: harness.USB},
+	{name: "BIOS, ISO on a USB stick", medium: "iso", bus: harness.USB},
+	{name: "UEFI, USB stick and keyboard", uefi: true, medium: "disk", bus: harness.USB, screen: true, typed: true},
+	{name: "BIOS, PXE by virtio's card", model: "virtio-net-pci"},
+}
+
+// forServers is where in ways those begin that the kernel of virtual machines has no drivers for.
+const forServers = 14
+
+// target is an image and the machines that it is for.
+type target struct {
+	name   string
+	prefix string // of its media
+	goals  []string
+	pxe    string
+	card   string // model
+	disk   harness.Bus
+	memory int // MiB, but for machines without a disk
+	ways   []way
+}
+
+var targets = []target{
+	{"VM image", "", []string{"bin", "disk", "iso"}, "pxe", "virtio-net-pci", harness.Virtio, 1024, ways[:forServers]},
+	{"metal image", "metal-", []string{"bin", "disk-metal", "iso-metal"}, "pxe-metal", "e1000e", harness.AHCI, 2048, ways},
+}
+
+// TestActive: each image boots in each way that a machine has, beside a site's own dnsmasq, is admitted and is ACTIVE. It ends with a table
+// of the seconds from power on.
+func TestActive(t *testing.T) {
+	soak(t)
+	root, err := harness.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var table []string
+	for n, target := range targets {
+		t.Run(target.name, func(t *testing.T) {
+			for _, goal := range target.goals {
+				if err := cluster.Make(t.Context(), root, goal, t.Logf); err != nil {
+					t.Fatal(err)
+				}
+			}
+			p, orchestrator := prepare(t, len(target.ways))
+			dir, sw := tree(t, target.pxe, p.yaml), ether.NewSwitch()
+			p.site = open(t, sw, dir, dnsmasq(dir), orchestrator)
+			for i, w := range target.ways {
+				t.Run(w.name, func(t *testing.T) {
+					took := p.active(t, root, target, w, machineOf(t, sw, target, w, fmt.Sprintf("host-%d", i+1), n, i))
+					table = append(table, fmt.Sprintf("%-11s  %-30s ACTIVE %5.1f s", target.name, w.name, took.Seconds()))
+				})
+			}
+		})
+	}
+	for _, row := range table {
+		t.Logf("FIGURE from power on: %s", row)
+	}
+}
+
+// machineOf is the machine of a way, without what it boots from.
+func machineOf(t *testing.T, sw *ether.Switch, target target, w way, name string, n, i int) harness.Config {
+	c := machine(t, sw)
+	c.Name, c.UEFI, c.NoSerial, c.MemMiB = name, w.uefi, w.mute, target.memory
+	c.NICs[0].MAC, c.NICs[0].Model = fmt.Sprintf("52:54:00:bb:%02x:%02x", n, i), target.card
+	if w.model != "" {
+		c.NICs[0].Model = w.model
+	}
+	c.Disks[0].Bus = target.disk
+	if w.bare {
+		c.Disks, c.MemMiB = nil, 1024
+	}
+	for range w.cards {
+		c.NICs = slices.Insert(c.NICs, 0, harness.NIC{Model: target.card})
+	}
+	if w.http { // PXE by IPv6 comes before HTTP, and has its own time-outs
+		c.FwCfg["opt/org.tianocore/IPv4PXESupport"], c.FwCfg["opt/org.tianocore/IPv6PXESupport"] = []byte("n"), []byte("n")
+	}
+	if w.screen {
+		c.Extra = []string{"-device", "VGA"}
+	}
+	if w.typed {
+		c.Extra = append(c.Extra, "-machine", "i8042=off", "-device", "qemu-xhci,id=keys", "-device", "usb-kbd,bus=keys.0")
+	}
+	return c
+}
+
+// active boots the machine, admits it, and returns the time from power on until it is ACTIVE.
+func (p *platform) active(t *testing.T, root string, target target, w way, c harness.Config) time.Duration {
+	card := c.NICs[w.cards].MAC
+	if w.medium != "" {
+		yaml := p.yaml
+		switch {
+		case w.typed:
+			yaml = ""
+		case w.onto != "":
+			yaml += "install: {disk: {serial: SYSTEM*}}\n"
+		}
+		for i := range c.NICs {
+			c.NICs[i].Boot = false
+		}
+		p.insert(t, filepath.Join(root, "out/media", target.prefix+"host."+w.medium), yaml, w, &c)
+	}
+	if w.onto != "" {
+		install(t, &c)
+	}
+	h := start(t, c)
+	defer h.VM.Kill()
+	if w.typed {
+		h.sees(`service setup: ready`)
+		h.keys("\nactivate hnc1." + base64.RawURLEncoding.EncodeToString([]byte(p.yaml)) + "\n")
+	}
+	code := ""
+	get(p, c.Name+" waits", func(l []operator.WaitingHost) bool {
+		for _, w := range l {
+			if slices.Contains(w.MACs, card) {
+				code = w.Code
+			}
+		}
+		return code != ""
+	}, "host", "waiting")
+	if _, err := p.hnctl("host", "admit", code, "--name", c.Name); err != nil {
+		t.Fatal(err)
+	}
+	get(p, c.Name+" is ACTIVE", func(l []operator.Host) bool {
+		return slices.ContainsFunc(l, func(h operator.Host) bool { return h.Name == c.Name && h.State == operator.HostActive })
+	}, "host", "list")
+	return time.Since(h.VM.Started)
+}
+
+// insert puts a copy of a medium, with the configuration on it ("" is none), before the machine's own disks.
+func (p *platform) insert(t *testing.T, medium, yaml string, w way, c *harness.Config) {
+	t.Helper()
+	own := filepath.Join(c.Dir, "medium")
+	if out, err := exec.Command("cp", "--sparse=always", medium, own).CombinedOutput(); err != nil {
+		t.Fatalf("copy the medium: %v\n%s", err, out)
+	}
+	if yaml != "" {
+		file := filepath.Join(c.Dir, "hardnode.yaml")
+		write(t, file, yaml)
+		cmd := exec.Command(tool(t, "hnctl"), "media", "add-config", "--replace", file, own)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("hnctl media add-config: %v\n%s", err, out)
+		}
+	}
+	bus := w.bus
+	switch {
+	case bus == "" && w.medium == "iso":
+		bus = harness.CD
+	case bus == "" && w.onto == harness.AHCI:
+		bus = harness.Virtio
+	}
+	d := harness.Disk{Path: own, Bus: bus, ReadOnly: bus == harness.CD}
+	if w.onto != "" {
+		c.Disks[0] = harness.Disk{Path: c.Disks[0].Path, SizeMiB: 4096, Serial: "SYSTEM-1", Bus: w.onto}
+	}
+	c.Disks = append([]harness.Disk{d}, c.Disks...)
+}
+
+// install has the machine installed onto its last disk, from its first one, which is taken out.
+func install(t *testing.T, c *harness.Config) {
+	t.Helper()
+	once := *c
+	once.Reboot = false
+	h := start(t, once)
+	h.sees(`reboot: installed on`)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute*harness.Scale())
+	defer cancel()
+	if err := h.VM.Wait(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(c.Disks[0].Path); err != nil {
+		t.Fatal(err)
+	}
+	c.Disks = c.Disks[1:]
+}
+
+// keys types at the machine's keyboard, as somebody with an American one would. Lower-case letters, digits and what a configuration's line
+// has are known.
+func (h *host) keys(text string) {
+	h.T.Helper()
+	for _, r := range text {
+		key := strings.ToLower(string(r))
+		switch r {
+		case '\n':
+			key = "ret"
+		case ' ':
+			key = "spc"
+		case '.':
+			key = "dot"
+		case '-', '_':
+			key = "minus"
+		}
+		held := []string{key}
+		if r == '_' || r >= 'A' && r <= 'Z' {
+			held = []string{"shift", key}
+		}
+		if err := h.VM.Press(h.T.Context(), held...); err != nil {
+			h.T.Fatal(err)
+		}
+	}
+}
