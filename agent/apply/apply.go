@@ -210,7 +210,7 @@ func (a *Applier) sleep(ctx context.Context, d time.Duration, wake time.Time) {
 func (a *Applier) round(ctx, staying context.Context, steps *sync.WaitGroup) (wake time.Time, err error) {
 	now, leaving := time.Now(), a.leaving.Load()
 	work, confirmed := a.o.Store.Work()
-	eff, reverted, due := plan.Effective(work, confirmed, now)
+	eff, back, due := a.effective(work, confirmed, now)
 	busy, flying := a.flying() // before looking: what is seen of these may be over when the plan is made
 	observeCtx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	list, err := a.o.Runtime.Observe(observeCtx)
@@ -231,11 +231,12 @@ func (a *Applier) round(ctx, staying context.Context, steps *sync.WaitGroup) (wa
 	}
 	out := plan.Decide(in)
 	observe.Count(out.Statuses, list)
+	ofComponents(out.Statuses, eff, back)
 	statuses := inFlight(out.Statuses, busy)
 	short := observe.Problems(list, now)
 	a.sayShort(short)
 	a.publish(func(r *Report) {
-		r.Containers, r.Problems = statuses, a.problems(reverted, short)
+		r.Containers, r.Problems = statuses, a.problems(back, short)
 		if work != nil && leaving == nil {
 			r.Planned = work.Revision
 		}
@@ -243,7 +244,7 @@ func (a *Applier) round(ctx, staying context.Context, steps *sync.WaitGroup) (wa
 	leaving.tell(statuses, busy)
 	a.once.Do(func() { a.adopt(list, time.Since(now)) }) // what runs is told of before anything is done: the network may take a while
 	a.network(ctx, eff, list)
-	a.publish(func(r *Report) { r.Problems = a.problems(reverted, short) })
+	a.publish(func(r *Report) { r.Problems = a.problems(back, short) })
 	started := a.dispatch(staying, steps, out.Steps, flying)
 	if leaving == nil {
 		a.settle(work, out, started)
@@ -328,15 +329,15 @@ func tells(a, b Report) bool {
 	return false
 }
 
-func (a *Applier) problems(reverted map[wire.CTID]string, short []host.Problem) []host.Problem {
+func (a *Applier) problems(back map[wire.CTID]host.WentBack, short []host.Problem) []host.Problem {
 	ps := append(slices.Clone(a.o.Store.Problems()), short...)
 	if a.netErr != nil {
 		ps = append(ps, host.Problem{Code: "internal", Object: "network", Reason: a.netErr.Error(),
 			Next: "it is tried again by itself; see the host's log: hnctl host logs"})
 	}
-	for id, why := range reverted {
-		ps = append(ps, host.Problem{Code: "conflict", Object: "container " + id.String(), Reason: why,
-			Next: "see why the new version did not confirm, then patch again", CTID: id})
+	for _, id := range slices.Sorted(maps.Keys(back)) {
+		ps = append(ps, host.Problem{Code: "conflict", Object: "container " + id.String(), Reason: back[id].Reason,
+			Next: "see why in its log: hnctl node logs; then patch again", CTID: id})
 	}
 	return ps
 }

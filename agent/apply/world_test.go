@@ -33,6 +33,8 @@ type world struct {
 	startErr   map[wire.CTID]error
 	lives      map[wire.CTID]time.Duration // how long a process runs
 	fetchErr   map[wire.Digest]error
+	livesOf    map[wire.Digest]time.Duration // as lives, of what runs an image
+	startErrOf map[wire.Digest]error
 	attached   []wire.CTID
 	opened     []*os.File // sockets
 	named      []int      // how many names DNS was told, each time
@@ -68,7 +70,7 @@ func wait(ctx context.Context, d time.Duration) error {
 
 func (w *world) Start(ctx context.Context, s container.StartSpec) (container.Observed, error) {
 	w.mu.Lock()
-	takes, err := w.startTakes[s.CTID], w.startErr[s.CTID]
+	takes, err := w.startTakes[s.CTID], errors.Join(w.startErr[s.CTID], w.startErrOf[s.Image.Digest])
 	w.mu.Unlock()
 	if werr := wait(ctx, takes+time.Millisecond); werr != nil {
 		return container.Observed{}, werr
@@ -91,7 +93,7 @@ func (w *world) Start(ctx context.Context, s container.StartSpec) (container.Obs
 	}
 	w.cts[s.CTID] = o
 	w.did("start %d/%d", s.CTID, s.Generation)
-	if d := w.lives[s.CTID]; d > 0 {
+	if d := max(w.lives[s.CTID], w.livesOf[s.Image.Digest]); d > 0 {
 		time.AfterFunc(d, func() { w.end(s.CTID, 1) })
 	}
 	return o, nil

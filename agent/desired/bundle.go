@@ -60,13 +60,18 @@ func readIndex(dir string) (map[wire.TemplateName]boot.BundledImage, error) {
 	return m, nil
 }
 
-// fillImages gives each container without a digest the image it has in old, if that is the same generation, else the boot medium's image
-// of that name. The first work must have all of its images. w's containers are changed in place.
-func (s *Store) fillImages(old, w *host.Work) error {
+// fillImages gives each container without a digest the image it has in old or was confirmed with, if that is the same generation, else the
+// boot medium's image of that name. The first work must have all of its images. w's containers are changed in place.
+func (s *Store) fillImages(old *host.Work, confirmed map[wire.CTID]host.Container, w *host.Work) error {
 	had := map[wire.CTID]host.Container{}
 	if old != nil {
 		for _, c := range old.Containers {
 			had[c.CTID] = c
+		}
+	}
+	for _, c := range w.Containers {
+		if last, ok := confirmed[c.CTID]; ok && last.Generation == c.Generation {
+			had[c.CTID] = last
 		}
 	}
 	var index map[wire.TemplateName]boot.BundledImage

@@ -1,7 +1,7 @@
 // Package desired keeps on disk what this host shall be.
 //
 // Owns: the Work, Peers and System documents, the trail of changes behind a long one of Peers, the last confirmed version of each
-// component, the UID range of each container, and room held back for all of them.
+// component and the one that was gone back from, the UID range of each container, and room held back for all of them.
 // In: Assignments from agent/link; the Day-0 bundle's first Work.
 // Out: the documents as they are on disk, and a hint when they change.
 // Never: acknowledges what is not durable, or destroys a document it can't read: that one is set aside and kept.
@@ -27,6 +27,7 @@ import (
 type workDoc struct {
 	Work      *host.Work                   `json:"work"`
 	Confirmed map[wire.CTID]host.Container `json:"confirmed,omitempty"`
+	Back      map[wire.CTID]host.WentBack  `json:"back,omitempty"` // versions that were tried and gone back from
 	// Program is the version that accepted the documents: another one asks for them anew, since this one may not have known all of them.
 	Program string `json:"program,omitempty"`
 }
@@ -240,10 +241,10 @@ func (s *Store) setWork(w *host.Work) error {
 		s.log.Warn("work goes back", logging.Rev, w.Revision, "had", had.Revision, logging.Reason, "the orchestrator's store was restored")
 	}
 	merged := plan.Carry(had, w)
-	if err := s.fillImages(had, merged); err != nil {
+	if err := s.fillImages(had, confirmed, merged); err != nil {
 		return err
 	}
-	next := workDoc{Work: merged, Confirmed: plan.Confirmed(confirmed, merged), Program: s.accepted()}
+	next := workDoc{Work: merged, Confirmed: plan.Confirmed(confirmed, merged), Back: plan.Back(s.Back(), merged), Program: s.accepted()}
 	if err := s.reserve.save(func() error { return s.work.Save(next) }); err != nil {
 		return err
 	}
@@ -251,6 +252,26 @@ func (s *Store) setWork(w *host.Work) error {
 	defer s.mu.Unlock()
 	s.mu.work, s.mu.otherWork = next, false
 	return nil
+}
+
+// Back is the version of each component that was tried and gone back from; it must not be changed.
+func (s *Store) Back() map[wire.CTID]host.WentBack {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mu.work.Back
+}
+
+// GoBack notes the versions that are gone back from: they are not tried again, whatever the clock says then. What can't be written holds
+// until this program ends all the same.
+func (s *Store) GoBack(back map[wire.CTID]host.WentBack) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	s.mu.Lock()
+	next := s.mu.work
+	next.Back = plan.Back(back, next.Work) // there may be another work meanwhile
+	s.mu.work = next
+	s.mu.Unlock()
+	return s.reserve.save(func() error { return s.work.Save(next) })
 }
 
 func (s *Store) setSystem(sys *host.System) error {

@@ -64,28 +64,72 @@ func Confirmed(before map[wire.CTID]host.Container, w *host.Work) map[wire.CTID]
 	return next
 }
 
-// Effective is w with every component whose confirmation did not come in time replaced by its last confirmed version. reverted says
-// which and why; wake is when the next confirmation is due.
-func Effective(w *host.Work, confirmed map[wire.CTID]host.Container,
-	now time.Time) (eff *host.Work, reverted map[wire.CTID]string, wake time.Time) {
+// trialStarts is how often in a row a component on trial may end early, or not start, before it is gone back from without waiting for the
+// end of its time: what it serves is away meanwhile.
+const trialStarts = 4
+
+// Trial is what decides over the components that run until they are confirmed.
+type Trial struct {
+	Confirmed map[wire.CTID]host.Container // the last confirmed version of each component
+	Back      map[wire.CTID]host.WentBack  // the version that each was gone back from: it is not tried again
+	History   map[wire.CTID]History
+}
+
+// Effective is w with every component on trial that failed, or whose confirmation did not come in time, replaced by its last confirmed
+// version. back says of which and why: what t.Back says already, and what is to be added to it; wake is when the next confirmation is due.
+func Effective(w *host.Work, t Trial, now time.Time) (eff *host.Work, back map[wire.CTID]host.WentBack, wake time.Time) {
 	if w == nil {
 		return nil, nil, time.Time{}
 	}
 	out := *w
 	out.Containers = slices.Clone(w.Containers)
-	reverted = map[wire.CTID]string{}
+	back = map[wire.CTID]host.WentBack{}
 	for i, c := range out.Containers {
-		last, ok := confirmed[c.CTID]
-		if c.ConfirmBy.IsZero() || !ok || last.Generation == c.Generation {
+		last, ok := t.Confirmed[c.CTID]
+		if !onTrial(c) || !ok || last.Generation == c.Generation {
 			continue
 		}
-		if now.Before(c.ConfirmBy) {
+		why := failedTrial(c, t.History[c.CTID], now)
+		if b := t.Back[c.CTID]; b.Generation == c.Generation {
+			back[c.CTID] = b
+		} else if why != "" {
+			back[c.CTID] = host.WentBack{Generation: c.Generation, At: now.Unix(),
+				Reason: fmt.Sprintf("generation %d %s; generation %d is back", c.Generation, why, last.Generation)}
+		} else {
 			wake = sooner(wake, c.ConfirmBy)
 			continue
 		}
 		out.Containers[i] = last
-		reverted[c.CTID] = fmt.Sprintf("generation %d was not confirmed by %s; generation %d is back",
-			c.Generation, c.ConfirmBy.UTC().Format(time.RFC3339), last.Generation)
 	}
-	return &out, reverted, wake
+	return &out, back, wake
+}
+
+// onTrial tells whether a container is a component that has to be confirmed.
+func onTrial(c host.Container) bool { return c.Env == Jelastic && !c.Remove && !c.ConfirmBy.IsZero() }
+
+// failedTrial says why a component on trial is gone back from now, or "".
+func failedTrial(c host.Container, h History, now time.Time) string {
+	tried := h.Generation == c.Generation
+	switch {
+	case tried && h.Permanent:
+		return "can't be started: " + h.StartErr
+	case tried && h.Short >= trialStarts && h.StartErr != "":
+		return fmt.Sprintf("did not start %d times in a row: %s", h.Short, h.StartErr)
+	case tried && h.Short >= trialStarts:
+		return fmt.Sprintf("ended %d times in a row within %s of its start", h.Short, MinRun)
+	case !now.Before(c.ConfirmBy):
+		return "was not confirmed by " + c.ConfirmBy.UTC().Format(time.RFC3339)
+	}
+	return ""
+}
+
+// Back is what of before still counts for w: a version that w has confirmed meanwhile, or replaced, is tried anew.
+func Back(before map[wire.CTID]host.WentBack, w *host.Work) map[wire.CTID]host.WentBack {
+	next := map[wire.CTID]host.WentBack{}
+	for _, c := range w.Containers {
+		if b, ok := before[c.CTID]; ok && onTrial(c) && b.Generation == c.Generation {
+			next[c.CTID] = b
+		}
+	}
+	return next
 }

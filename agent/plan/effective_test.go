@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 )
 
@@ -63,33 +64,52 @@ func TestCarrySeed(t *testing.T) {
 
 func TestEffective(t *testing.T) {
 	due := func(at time.Time) func(*host.Container) { return func(c *host.Container) { c.ConfirmBy = at } }
+	soon := due(now.Add(time.Minute))
 	confirmed := Confirmed(nil, &host.Work{Containers: []host.Container{want(3, 1, jelastic), want(101, 1)}})
 	if len(confirmed) != 1 {
 		t.Fatalf("confirmed: got %d, want the component only", len(confirmed))
 	}
 	tests := []struct {
-		name string
-		c    host.Container
-		gen  int64
-		wake bool
+		name    string
+		c       host.Container
+		history History
+		back    int64 // the generation that was gone back from before
+		gen     int64
+		why     string // "": it is not gone back
+		wake    bool
 	}{
-		{"confirmed", want(3, 2, jelastic), 2, false},
-		{"in time", want(3, 2, jelastic, due(now.Add(time.Minute))), 2, true},
-		{"late: the last version is back", want(3, 2, jelastic, due(now)), 1, false},
-		{"late, nothing to go back to", want(4, 2, jelastic, due(now)), 2, false},
+		{"confirmed", want(3, 2, jelastic), History{}, 0, 2, "", false},
+		{"confirmed after it was gone back from", want(3, 2, jelastic), History{}, 2, 2, "", false},
+		{"in time", want(3, 2, jelastic, soon), History{}, 0, 2, "", true},
+		{"late: the last version is back", want(3, 2, jelastic, due(now)), History{}, 0, 1,
+			"was not confirmed by 2026-11-22T12:00:00Z", false},
+		{"late, nothing to go back to", want(4, 2, jelastic, due(now)), History{}, 0, 2, "", false},
+		{"it ends again and again", want(3, 2, jelastic, soon), History{Generation: 2, Short: 4}, 0, 1, "ended 4 times in a row", false},
+		{"it ended sometimes", want(3, 2, jelastic, soon), History{Generation: 2, Short: 3}, 0, 2, "", true},
+		{"the one before did", want(3, 2, jelastic, soon), History{Generation: 1, Short: 9, StartErr: "x"}, 0, 2, "", true},
+		{"it does not start", want(3, 2, jelastic, soon), History{Generation: 2, Short: 4, StartErr: "no room"}, 0, 1,
+			"did not start 4 times in a row: no room", false},
+		{"it never will", want(3, 2, jelastic, soon), History{Generation: 2, StartErr: "no such user", Permanent: true}, 0, 1,
+			"can't be started: no such user", false},
+		{"gone back from, and the clock was set back", want(3, 2, jelastic, soon), History{}, 2, 1, "before", false},
+		{"another was gone back from", want(3, 2, jelastic, soon), History{}, 7, 2, "", true},
+		{"it shall go", want(3, 2, jelastic, due(now), removed), History{}, 0, 2, "", false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			w := &host.Work{Containers: []host.Container{tt.c}}
-			eff, reverted, wake := Effective(w, Confirmed(confirmed, w), now)
-			if g := eff.Containers[0].Generation; tt.name != "confirmed" && g != tt.gen {
+			trial := Trial{Confirmed: Confirmed(confirmed, w), History: map[wire.CTID]History{tt.c.CTID: tt.history},
+				Back: Back(map[wire.CTID]host.WentBack{tt.c.CTID: {Generation: tt.back, Reason: "before"}}, w)}
+			eff, back, wake := Effective(w, trial, now)
+			if g := eff.Containers[0].Generation; g != tt.gen {
 				t.Errorf("generation: got %d, want %d", g, tt.gen)
 			}
 			if wake.IsZero() == tt.wake {
 				t.Errorf("wake: got %v", wake)
 			}
-			if (len(reverted) > 0) != (eff.Containers[0].Generation != tt.c.Generation) {
-				t.Errorf("reverted: got %v", reverted)
+			b, gone := back[tt.c.CTID]
+			if gone != (tt.why != "") || !strings.Contains(b.Reason, tt.why) || gone && b.Generation != tt.c.Generation {
+				t.Errorf("gone back: got %+v, want %q", b, tt.why)
 			}
 		})
 	}

@@ -219,6 +219,17 @@ type ContainerStatus struct {
 	MemoryBytes int64     `json:"memoryBytes"`
 	CPUMicros   int64     `json:"cpuMicros"` // cpu.stat usage_usec
 	DiskBytes   int64     `json:"diskBytes"`
+	// Of components: the image it runs, or shall run, by digest; and the version that this host went back from by itself.
+	Image    wire.Digest `json:"image,omitempty"`
+	WentBack WentBack    `json:"wentBack,omitzero"`
+}
+
+// WentBack is a version of a component that a host tried and went back from by itself, since it failed or was not confirmed in time. The
+// zero value is none.
+type WentBack struct {
+	Generation int64  `json:"generation"`
+	Reason     string `json:"reason"`
+	At         int64  `json:"at"` // Unix seconds
 }
 
 // GossipView is what this host's gossip says of another: a hint, never an authority. Agents of protocol 1 say it of all others, later

@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"testing"
 	"time"
+
+	"hardnode.dev/internal/wire"
 )
 
 func whole() Report {
@@ -78,8 +80,10 @@ func TestSteady(t *testing.T) {
 		switch v := reflect.ValueOf(&c.Containers[1]).Elem().Field(i); v.Interface().(type) {
 		case time.Time:
 			v.Set(reflect.ValueOf(time.Unix(99, 0)))
-		case string, ContainerState:
+		case string, ContainerState, wire.Digest:
 			v.SetString("another")
+		case WentBack:
+			v.Set(reflect.ValueOf(WentBack{Generation: 9}))
 		default:
 			v.SetInt(99)
 		}
