@@ -19,6 +19,7 @@ import (
 
 	"hardnode.dev/agent/spawner/fork"
 	"hardnode.dev/agent/spawner/hold"
+	"hardnode.dev/agent/spawner/orphan"
 	"hardnode.dev/agent/spawner/stray"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run"
@@ -51,7 +52,8 @@ func serve(log *slog.Logger, socket string) error {
 		os.Exit(1)
 	}()
 	store := storeFromEnv()
-	table, err := hold.Open(store.Left(), store, forker, log)
+	table, err := hold.Open(store.Left(), store, forker,
+		func(pid int) (int, bool) { return orphan.Exit(boot.InitSocket, pid) }, log)
 	if err != nil {
 		return err
 	}

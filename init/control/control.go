@@ -1,4 +1,4 @@
-// Package control answers the programs of this host on init's socket: GET /v1/status, GET /v1/loaded, POST /v1/reboot,
+// Package control answers the programs of this host on init's socket: GET /v1/status, GET /v1/loaded, GET /v1/ended/PID, POST /v1/reboot,
 // POST /v1/poweroff, POST /v1/quiet.
 //
 // Owns: the smallest part of HTTP/1.1 (RFC 9112) that those need, over a unix socket that only root can open, and the group that may ask
@@ -32,9 +32,11 @@ import (
 	"hardnode.dev/internal/wire/upkeep"
 )
 
-// Server answers. Loaded returns when the modules that containers need are loaded, with why one is not. Leave is told to leave the machine;
-// it returns at once. Quiet keeps lines off a terminal until its undo is called; nil: it knows no such terminal. Say takes what goes wrong.
+// Server answers. Loaded returns when the modules that containers need are loaded, with why one is not. Ended is how a process ended that
+// became init's child. Leave is told to leave the machine; it returns at once. Quiet keeps lines off a terminal until its undo is called;
+// nil: it knows no such terminal. Say takes what goes wrong.
 type Server struct {
+	Ended  func(pid int) (code int, known bool)
 	Status func() boot.Status
 	Loaded func(context.Context) error
 	Leave  func(upkeep.Leave)
@@ -130,6 +132,10 @@ func (s Server) answer(ctx context.Context, r io.Reader, w io.Writer, all bool) 
 		reply(w, 403, problem{403, "denied", "only root may ask for more than GET /v1/status; ask the agent"})
 		return nil
 	}
+	if pid, ok := strings.CutPrefix(req.path, boot.PathEnded); ok && req.method == "GET" {
+		s.ended(w, pid)
+		return nil
+	}
 	switch req.method + " " + req.path {
 	case "GET /v1/status":
 		reply(w, 200, s.Status())
@@ -162,10 +168,25 @@ func (s Server) answer(ctx context.Context, r io.Reader, w io.Writer, all bool) 
 		reply(w, 200, struct{}{})
 	default:
 		reply(w, 404, problem{404, "not_found",
-			fmt.Sprintf("%s %s: want GET /v1/status, GET /v1/loaded, POST /v1/reboot, POST /v1/poweroff or POST /v1/quiet", req.method,
-				req.path)})
+			fmt.Sprintf("%s %s: want GET /v1/status, GET /v1/loaded, GET /v1/ended/PID, POST /v1/reboot, POST /v1/poweroff or "+
+				"POST /v1/quiet", req.method, req.path)})
 	}
 	return undo
+}
+
+// ended answers how a process ended.
+func (s Server) ended(w io.Writer, text string) {
+	pid, err := strconv.Atoi(text)
+	if err != nil {
+		reply(w, 400, problem{400, "invalid", fmt.Sprintf("process %q: want its number", text)})
+		return
+	}
+	code, known := s.Ended(pid)
+	if !known {
+		reply(w, 404, problem{404, "not_found", fmt.Sprintf("process %d: none of that number has ended here, or long ago", pid)})
+		return
+	}
+	reply(w, 200, boot.Ended{Code: code})
 }
 
 func readRequest(r io.Reader) (request, error) {

@@ -26,8 +26,9 @@ func start(t *testing.T, loaded func(context.Context) error) (*http.Client, <-ch
 		t.Fatal(err)
 	}
 	asked := make(chan string, 8)
-	s := Server{Loaded: loaded, Status: func() boot.Status { return boot.Status{Boot: "b1", Problem: "none"} },
-		Leave: func(l upkeep.Leave) { asked <- strings.TrimSpace(l.What() + " " + l.Reason + " " + l.By) }}
+	s := Server{Loaded: loaded, Ended: func(pid int) (int, bool) { return 137, pid == 4711 },
+		Status: func() boot.Status { return boot.Status{Boot: "b1", Problem: "none"} },
+		Leave:  func(l upkeep.Leave) { asked <- strings.TrimSpace(l.What() + " " + l.Reason + " " + l.By) }}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ctx, l) }()
@@ -223,4 +224,24 @@ func FuzzAnswer(f *testing.F) {
 			t.Errorf("no answer to %q", in)
 		}
 	})
+}
+
+// TestEnded: how a process ended is told, if it is known.
+func TestEnded(t *testing.T) {
+	client, _ := start(t, nil)
+	for path, want := range map[string]string{
+		"4711": `200 {"code":137}`,
+		"12":   `404 {"status":404,"code":"not_found","detail":"process 12: none of that number has ended here, or long ago"}`,
+		"one":  `400 {"status":400,"code":"invalid","detail":"process \"one\": want its number"}`,
+	} {
+		res, err := client.Get("http://init" + boot.PathEnded + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		if got := fmt.Sprintf("%d %s", res.StatusCode, body); got != want || err != nil {
+			t.Errorf("%s: got %s, %v; want %s", path, got, err, want)
+		}
+	}
 }

@@ -166,6 +166,15 @@ func (m *Machine) Ask(l Leave) {
 	}
 }
 
+// ended is how a process ended whose parent is gone: above all, a container whose spawner was replaced.
+func (m *Machine) ended(pid int) (code int, known bool) {
+	e, known := m.procs.Orphan(pid)
+	if e.Signal != 0 {
+		return 128 + int(e.Signal), known
+	}
+	return e.Code, known
+}
+
 func (m *Machine) setProblem(text string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -210,7 +219,7 @@ func (m *Machine) stepAPI(context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	server := control.Server{Status: m.Status, Loaded: m.loaded.wait, Leave: m.Ask, Quiet: m.quiet, Say: m.con.Line}
+	server := control.Server{Status: m.Status, Ended: m.ended, Loaded: m.loaded.wait, Leave: m.Ask, Quiet: m.quiet, Say: m.con.Line}
 	m.tasks <- run.Task{Name: "control", Run: func(ctx context.Context) error { return server.Serve(ctx, l) }}
 	m.tasks <- run.Task{Name: "notifications", Run: m.sup.Notifications}
 	m.tasks <- run.Task{Name: "reaper", Run: m.procs.Reap}

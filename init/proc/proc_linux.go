@@ -1,6 +1,6 @@
 // Package proc is the only place in init that forks and waits.
 //
-// Owns: every child init starts, from fork to exit status, and the reaping of orphans the kernel hands to PID 1.
+// Owns: every child init starts, from fork to exit status; the reaping of orphans the kernel hands to PID 1, and how the last ones ended.
 // In: what to run (Spec); SIGCHLD.
 // Out: a Child whose exit arrives exactly once on its channel.
 // Never: reaps a process it owns by anything but its pidfd, so that an orphan's end can't steal a child's exit; decides on restarts.
@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"sync"
 	"syscall"
 	"unsafe"
@@ -69,7 +70,8 @@ func (c *Child) Signal(sig syscall.Signal) error {
 type Table struct {
 	mu struct {
 		sync.Mutex
-		owned map[int]bool // from before the fork returns until the owner has reaped
+		owned   map[int]bool // from before the fork returns until the owner has reaped
+		orphans []orphan     // that ended, oldest first
 	}
 	wait sync.WaitGroup
 	kick chan struct{}
@@ -181,8 +183,37 @@ func (t *Table) reapOrphan() bool {
 	case t.mu.owned[pid]:
 		return false
 	}
-	_, over, err := reap(unix.P_PID, pid)
-	return over && err == nil
+	e, over, err := reap(unix.P_PID, pid)
+	if !over || err != nil {
+		return false
+	}
+	if len(t.mu.orphans) >= maxOrphans {
+		t.mu.orphans = slices.Delete(t.mu.orphans, 0, len(t.mu.orphans)-maxOrphans+1)
+	}
+	t.mu.orphans = append(t.mu.orphans, orphan{pid, e})
+	return true
+}
+
+// orphan is a process that was nobody's child any more.
+type orphan struct {
+	pid  int
+	exit Exit
+}
+
+// maxOrphans is how many ends are remembered: those of all containers of a host may come while their parent is replaced.
+const maxOrphans = 4096
+
+// Orphan is how the last orphan of a number ended; false: none that is remembered. Numbers are given again only after 4,194,304 others
+// (init/machine sets pid_max), so whoever asks soon is told of the process it means.
+func (t *Table) Orphan(pid int) (Exit, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, o := range slices.Backward(t.mu.orphans) {
+		if o.pid == pid {
+			return o.exit, true
+		}
+	}
+	return Exit{}, false
 }
 
 // unstick ends a child that asked to be traced by its parent (ptrace(2), PTRACE_TRACEME) and stopped: waitid tells of it whatever it is

@@ -202,3 +202,45 @@ func itoa(n int) string {
 	}
 	return itoa(n/10) + string(rune('0'+n%10))
 }
+
+// TestOrphansEndIsKnown: how a process ended is remembered that its parent has left.
+func TestOrphansEndIsKnown(t *testing.T) {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		t.Skipf("become a reaper: %v", err)
+	}
+	defer unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+	var table Table
+	ctx, cancel := context.WithCancel(context.Background())
+	reaped := make(chan error, 1)
+	go func() { reaped <- table.Reap(ctx) }()
+	for script, want := range map[string]Exit{"exit 7": {Code: 7}, "kill -9 $$": {Code: -1, Signal: unix.SIGKILL}} {
+		out, err := table.Output(ctx, "/bin/sh", "-c", `/bin/sh -c "$0" >/dev/null & echo $!`, "sleep 0.05; "+script)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pid, err := strconv.Atoi(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		deadline := time.Now().Add(20 * time.Second)
+		for {
+			if got, known := table.Orphan(pid); known {
+				if got != want {
+					t.Errorf("%s: got %v, want %v", script, got, want)
+				}
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: its end is not known", script)
+			}
+			<-time.After(5 * time.Millisecond)
+		}
+	}
+	if _, known := table.Orphan(1); known {
+		t.Error("the end of another process is known")
+	}
+	cancel()
+	if err := <-reaped; err != nil {
+		t.Fatal(err)
+	}
+}

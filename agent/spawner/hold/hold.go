@@ -35,6 +35,7 @@ type Table struct {
 	log    *slog.Logger
 	keeper Keeper
 	forker *fork.Forker
+	orphan func(pid int) (code int, known bool)
 	state  *state
 	epoll  int
 	wake   int // eventfd: ends Watch
@@ -65,9 +66,14 @@ type entry struct {
 // maxEnded is how many ends a waiter may be behind.
 const maxEnded = 1024
 
-// Open makes the table from what a predecessor left: descriptors by name. Every process found alive is watched again.
-func Open(left map[string]*os.File, keeper Keeper, forker *fork.Forker, log *slog.Logger) (*Table, error) {
-	t := &Table{log: logging.Or(log), keeper: keeper, forker: forker}
+// Open makes the table from what a predecessor left: descriptors by name. Every process found alive is watched again. Orphan says how one
+// ended whose parent is not this process; it may take its time. nil: nobody can say.
+func Open(left map[string]*os.File, keeper Keeper, forker *fork.Forker, orphan func(pid int) (code int, known bool),
+	log *slog.Logger) (*Table, error) {
+	t := &Table{log: logging.Or(log), keeper: keeper, forker: forker, orphan: orphan}
+	if t.orphan == nil {
+		t.orphan = func(int) (int, bool) { return 0, false }
+	}
 	t.mu.byID, t.mu.change = map[string]*entry{}, make(chan struct{})
 	var err error
 	if t.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
@@ -103,12 +109,11 @@ func (t *Table) adopt(r call.Record, left map[string]*os.File) {
 	if r.PID == 0 {
 		return
 	}
-	pidfd := left[pidName(r.ID)]
-	if pidfd == nil || unix.PidfdSendSignal(int(pidfd.Fd()), 0, nil, 0) != nil {
-		t.ended(e, time.Now(), 0, false)
+	if e.pidfd = left[pidName(r.ID)]; e.pidfd == nil || unix.PidfdSendSignal(int(e.pidfd.Fd()), 0, nil, 0) != nil {
+		t.copyOut(e, left[outName(r.ID)], left[errName(r.ID)])
+		t.end(e, t.orphan)
 		return
 	}
-	e.pidfd = pidfd
 	if err := t.watch(e); err != nil {
 		t.log.Error("container is not watched", logging.Container, r.ID, logging.Err, err)
 	}
@@ -266,19 +271,24 @@ func (t *Table) collect(fd int) {
 		if e.pidfd == nil || int(e.pidfd.Fd()) != fd {
 			continue
 		}
-		if !e.child {
-			t.ended(e, time.Now(), 0, false)
-			return
+		if e.child {
+			t.end(e, fork.ExitCode)
+		} else {
+			t.end(e, t.orphan)
 		}
-		pid := e.PID // the child is not reaped yet, so no other takes its record before ended is called
-		t.copies.Go(func() {
-			code, known := fork.ExitCode(pid)
-			t.mu.Lock()
-			defer t.mu.Unlock()
-			t.ended(e, time.Now(), code, known)
-		})
 		return
 	}
+}
+
+// end records the end of a container's process, once how tells its exit code. No other takes its record before.
+func (t *Table) end(e *entry, how func(pid int) (code int, known bool)) {
+	pid := e.PID
+	t.copies.Go(func() {
+		code, known := how(pid)
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.ended(e, time.Now(), code, known)
+	})
 }
 
 // ended records an end; the lock is held (or nobody else knows the table yet).

@@ -81,7 +81,7 @@ func (k keeper) Drop(name string) error             { delete(k, name); return ni
 // TestLifeOfARecord runs an ordinary child through the table: start, end, hint, forget.
 func TestLifeOfARecord(t *testing.T) {
 	k := keeper{}
-	table, err := Open(nil, k, nil, nil)
+	table, err := Open(nil, k, nil, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,6 +182,83 @@ func TestLifeOfARecord(t *testing.T) {
 	}
 	if list, _ = table.List(""); len(list) != 0 {
 		t.Errorf("after forget: %+v", list)
+	}
+	table.copies.Wait()
+}
+
+// TestEndsOfAPredecessorsContainers: whoever has become their parent is asked how they ended, while no spawner ran or later; who nobody
+// knows of ended somehow.
+func TestEndsOfAPredecessorsContainers(t *testing.T) {
+	before, err := newState()
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := map[string]*os.File{stateName: before.file}
+	var was stored
+	processes := map[string]*exec.Cmd{}
+	for _, id := range []string{"1", "2", "3"} {
+		cmd := exec.Command("/bin/sh", "-c", "read x; exit 7")
+		stdin, err := cmd.StdinPipe()
+		if err == nil {
+			err = cmd.Start()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		fd, err := unix.PidfdOpen(cmd.Process.Pid, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		left[pidName(id)], processes[id] = os.NewFile(uintptr(fd), "pidfd"), cmd
+		was.Records = append(was.Records, call.Record{ID: id, Note: json.RawMessage("{}"), PID: cmd.Process.Pid,
+			Started: time.Unix(5, 0).UTC()})
+		if id != "2" { // they end before the successor comes
+			stdin.Close()
+			cmd.Wait()
+		}
+	}
+	if err := before.save(was); err != nil {
+		t.Fatal(err)
+	}
+	codes := map[int]int{processes["1"].Process.Pid: 5, processes["2"].Process.Pid: 6}
+	table, err := Open(left, keeper{}, nil, func(pid int) (int, bool) { code, known := codes[pid]; return code, known }, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- table.Watch() }()
+	for ended := int64(2); ended <= 3; ended++ {
+		for {
+			_, last, change := table.Since(0)
+			if last >= ended {
+				break
+			}
+			select {
+			case <-change:
+			case <-time.After(20 * time.Second):
+				t.Fatalf("%d of %d ends are told", last, ended)
+			}
+		}
+		if ended == 2 {
+			if list, _ := table.List("2"); list[0].PID == 0 {
+				t.Errorf("a container that runs has ended: %+v", list)
+			}
+			processes["2"].Process.Kill()
+		}
+	}
+	processes["2"].Wait()
+	table.Stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	list, _ := table.List("")
+	for i, want := range []struct {
+		code  int
+		known bool
+	}{{5, true}, {6, true}, {0, false}} {
+		if r := list[i]; r.PID != 0 || r.Code != want.code || r.Known != want.known {
+			t.Errorf("container %s: %+v, want code %d, known %v", r.ID, r, want.code, want.known)
+		}
 	}
 	table.copies.Wait()
 }

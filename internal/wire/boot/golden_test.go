@@ -20,4 +20,5 @@ func TestGolden(t *testing.T) {
 	golden.Wire[NetworkTrial](t, "network-trial")
 	golden.Wire[BundledImage](t, "bundled-image")
 	golden.Wire[Shutdown](t, "shutdown")
+	golden.Wire[Ended](t, "ended")
 }
