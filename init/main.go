@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"hardnode.dev/init/machine"
+	"hardnode.dev/init/reason"
 	"hardnode.dev/init/supervise"
 	"hardnode.dev/init/sys"
 )
@@ -37,7 +38,7 @@ func lastWords() {
 		text := fmt.Sprintf("init: panic: %v\n%s", p, debug.Stack())
 		fmt.Fprintln(os.Stderr, text)
 		if k, err := os.OpenFile("/dev/kmsg", os.O_WRONLY, 0); err == nil {
-			fmt.Fprintf(k, "<0>hardnode: init: panic: %v\n", p)
+			fmt.Fprintf(k, "<0>%s%v\n", reason.InitMark, p)
 		}
 		<-time.After(10 * time.Second)
 	}

@@ -20,8 +20,9 @@ const (
 	// maxFailures boots in a row may end in a reboot; then the host stays up for a person to look at.
 	maxFailures = 5
 	// pauseCounted is how long a failure stays on the console; pauseBlind is for failures before /state is there, which can't be counted.
+	// A host with slots goes on to the other one, so that it must not be long.
 	pauseCounted = 10 * time.Second
-	pauseBlind   = 10 * time.Minute
+	pauseBlind   = time.Minute
 )
 
 // verdict decides what a failed boot leads to, from the failures before it.

@@ -22,7 +22,7 @@ type File struct {
 // Record is what a kernel said last, put together.
 type Record struct {
 	Kind  string // what the kernel wrote it for: Panic, Oops, Shutdown, …
-	Panic string // the panic's own words; "" when it is of none
+	Panic string // the panic's own words, of the kernel or of init; "" when it is of none
 	End   *End   // of init's word that the machine is left in order; nil when it is of none
 	Text  string // its last MaxCrash bytes, harmless to terminals
 }
@@ -97,6 +97,9 @@ var said = regexp.MustCompile(`^(?:<\d+>)?(?:\[ *\d+\.\d+\](?:\[[^]]*\])? )?(.*)
 
 const panicMark = "Kernel panic - not syncing: "
 
+// InitMark begins what init said, in the kernel's log, of its own crash, after which it rebooted.
+const InitMark = "hardnode: init: panic: "
+
 func record(kind, text string) *Record {
 	r := &Record{Kind: kind}
 	for line := range strings.Lines(text) {
@@ -106,6 +109,9 @@ func record(kind, text string) *Record {
 		}
 		if words, ok := strings.CutPrefix(m[1], panicMark); ok && kind == "Panic" {
 			r.Panic = upkeep.Words(words)
+		}
+		if words, ok := strings.CutPrefix(m[1], InitMark); ok && kind == "Shutdown" {
+			r.Panic = upkeep.Words("init: " + words)
 		}
 		if words, ok := strings.CutPrefix(m[1], EndMark); ok && kind != "Panic" {
 			var end End

@@ -60,6 +60,9 @@ type Evidence struct {
 	Dog    string
 }
 
+// shutdown is the kind of what a kernel keeps that was made to reboot or to power off.
+const shutdown = "Shutdown"
+
 // Of concludes why the machine was booted.
 func Of(e Evidence) upkeep.Boot {
 	c := &conclusion{Boot: upkeep.Boot{ID: e.Boot, At: e.Now.UTC().Truncate(time.Second)}, e: e}
@@ -106,6 +109,8 @@ func (c *conclusion) tell() {
 		c.because("it was being left in order; nothing tells that it came to the end of that")
 	case e.Memory:
 		c.unknown("this host has no disk: it keeps nothing of a boot that was not left in order")
+	case e.Last != nil && e.Last.Kind == shutdown:
+		c.unknown("the kernel was made to reboot, and init was not asked")
 	case e.Before == nil && e.Blank:
 		c.Cause = upkeep.CauseFirst
 		c.because("the disk was blank")
@@ -114,7 +119,9 @@ func (c *conclusion) tell() {
 	default:
 		c.silence()
 	}
-	if e.Last != nil && e.Last.Panic == "" && e.Last.End == nil {
+	// At an orderly end the kernel keeps its log too: that is no crash.
+	orderly := e.Last != nil && e.Last.Kind == shutdown && end != nil && end.Done
+	if e.Last != nil && e.Last.Panic == "" && e.Last.End == nil && !orderly {
 		c.Crash = true
 		c.because("the kernel's last words, kept by %s, are of no end: %s", e.Pstore, e.Last.Kind)
 	}

@@ -90,6 +90,11 @@ func TestOf(t *testing.T) {
 		{"no disk, left in order", has(Evidence{Memory: true, Last: &Record{Kind: "Shutdown", End: ordered}}), upkeep.CauseOrdered,
 			"new memory",
 			"admin from 10.0.0.9", "reboot", ordered.At, "kept by ramoops: left in order"},
+		{"left in order, and the kernel's log of that", has(Evidence{Before: life(func(l *Life) { l.End = ordered }),
+			Last: &Record{Kind: "Shutdown"}}), upkeep.CauseOrdered, "new memory", "admin from 10.0.0.9", "reboot", ordered.At,
+			"to the end"},
+		{"a reboot that nobody asked init for", has(Evidence{Before: life(nil), Last: &Record{Kind: "Shutdown"}}), upkeep.CauseUnknown,
+			"", "", "", unix(5 * time.Minute), "init was not asked; the kernel's last words, kept by ramoops, are of no end: Shutdown"},
 		{"an oops, then the power", has(Evidence{Before: life(nil), Last: &Record{Kind: "Oops"}}), upkeep.CausePower,
 			"the power went, or the machine was reset from outside", "", "", unix(5 * time.Minute), "are of no end: Oops"},
 	} {
@@ -100,6 +105,9 @@ func TestOf(t *testing.T) {
 		}
 		if ended := got.Ended; ended.IsZero() != (c.ended == 0) || c.ended != 0 && ended.Unix() != c.ended {
 			t.Errorf("%s: ended %v, want %v", c.name, ended, time.Unix(c.ended, 0).UTC())
+		}
+		if got.Crash != (c.e.Last != nil && c.e.Last.End == nil && c.name != "left in order, and the kernel's log of that") {
+			t.Errorf("%s: crash %v", c.name, got.Crash)
 		}
 		if all := strings.Join(got.Evidence, "; "); !strings.Contains(all, c.evidence) || all == "" {
 			t.Errorf("%s: evidence %q, want %q", c.name, all, c.evidence)
@@ -124,6 +132,9 @@ func TestRead(t *testing.T) {
 		{"of ramoops", []File{{"dmesg-ramoops-0", now,
 			"Panic#1 Part1\n<6>[   9.1] one\n<0>[    9.2] Kernel panic - not syncing: sysrq triggered crash\n"}},
 			"Panic", "sysrq triggered crash", "", "one", ""},
+		{"of an init that crashed", []File{{"dmesg-efi_pstore-3", now,
+			"Shutdown#1 Part1\n<0>[    9.0] " + InitMark + "index out of range\n<6>[    9.1] hardnode: agent: " + InitMark + "forged\n"}},
+			"Shutdown", "init: index out of range", "", "agent", ""},
 		{"in parts, of firmware", []File{{"dmesg-efi_pstore-1", now, "Panic#2 Part1\n" + efi2}, {"dmesg-efi_pstore-2", now,
 			"Panic#2 Part2\n" + efi1}},
 			"Panic", "Fatal exception", "", efi1 + "\n" + efi2, ""},
