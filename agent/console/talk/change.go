@@ -37,7 +37,11 @@ func runRestart(ctx context.Context, s *Session, a args) error {
 }
 
 func runSlotsTry(ctx context.Context, s *Session, a args) error {
-	r := slots.Request{Action: slots.Try, Reboot: a.has("reboot")}
+	within, err := a.number("within", 0)
+	if err != nil {
+		return misuse{err}
+	}
+	r := slots.Request{Action: slots.Try, Reboot: a.has("reboot"), Within: int64(within)}
 	if len(a.words) > 0 {
 		r.Slot = slots.Name(a.words[0])
 	}

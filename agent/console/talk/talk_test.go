@@ -139,7 +139,7 @@ func TestPassword(t *testing.T) {
 		exit int
 	}{
 		{"container restart 101", Locked}, {"container restart 101", Done}, {"slots try b --reboot", Done}, {"slots rollback", Done},
-		{"slots copy a", Done},
+		{"slots try --within 90", Done}, {"slots try --within soon", Misused}, {"slots copy a", Done},
 		{"install /dev/sda --wipe /dev/sda --dry-run", Done}, {"install sda", Misused}, {"reboot new disk", Done}, {"poweroff", Done},
 		{"reset --name host-1", Done}, {"logout", Done},
 	} {
@@ -150,6 +150,7 @@ func TestPassword(t *testing.T) {
 	want := `/v1/containers/101/restart {}
 /v1/slots {"action":"try","slot":"b","reboot":true}
 /v1/slots {"action":"rollback"}
+/v1/slots {"action":"try","withinSec":90}
 /v1/slots {"action":"copy","slot":"a"}
 /v1/install {"spec":{"disk":{"path":"/dev/sda"},"wipe":"/dev/sda","dryRun":true}}
 /v1/leave {"reason":"new disk"}
