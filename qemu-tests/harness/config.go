@@ -19,6 +19,7 @@ import (
 
 	"hardnode.dev/qemu-tests/harness/ask"
 	"hardnode.dev/qemu-tests/harness/ether"
+	"hardnode.dev/qemu-tests/harness/nbd"
 )
 
 // DefaultTimeout ends a VM whose Config gives no Timeout.
@@ -53,6 +54,9 @@ type Disk struct {
 	SizeMiB  int    // of a new file
 	Serial   string // at most 20 characters, seen as /sys/block/vda/serial
 	ReadOnly bool
+	// Cut serves the disk, in place of Path, so that what was not flushed can be lost. (A QEMU that is killed loses nothing: what it wrote
+	// lies with this machine's kernel.)
+	Cut *nbd.Disk
 }
 
 // Bus is how a disk is attached.
@@ -126,12 +130,12 @@ type Forward struct {
 // firmware is where Debian's package ovmf puts its files.
 const firmware = "/usr/share/OVMF/"
 
-// Where inherited descriptors lie in the QEMU process; NICs on a switch follow fdNIC.
+// Where inherited descriptors lie in the QEMU process; from fdFree on those of disks that can be cut, then of NICs on a switch.
 const (
 	fdQMP = 3 + iota
 	fdEvents
 	fdProbe
-	fdNIC
+	fdFree
 )
 
 // files says where the parts of one VM lie below Config.Dir.
@@ -151,7 +155,7 @@ func (c Config) check() error {
 		}
 	}
 	for _, d := range c.Disks {
-		if _, err := os.Stat(d.Path); err != nil && d.SizeMiB <= 0 {
+		if _, err := os.Stat(d.Path); err != nil && d.SizeMiB <= 0 && d.Cut == nil {
 			return fmt.Errorf("vm %s: disk %s: does not exist and has no size", c.Name, d.Path)
 		}
 	}
@@ -203,14 +207,19 @@ func (c Config) args(kvm bool) []string {
 	} else if len(c.Initrd) > 1 {
 		a = append(a, "-initrd", c.file("initrd"))
 	}
+	fd := fdFree
 	for i, d := range c.Disks {
 		drive := fmt.Sprintf("if=none,id=disk%d,format=raw,cache=unsafe,discard=unmap,file=%s", i, strings.ReplaceAll(d.Path, ",", ",,"))
+		if d.Cut != nil { // cache=none: the guest's flushes reach it
+			drive = fmt.Sprintf("if=none,id=disk%d,format=raw,cache=none,discard=unmap,file.driver=nbd,file.server.type=fd,"+
+				"file.server.str=%d", i, fd)
+			fd++
+		}
 		if d.ReadOnly {
 			drive += ",readonly=on"
 		}
 		a = append(append(a, "-drive", drive), d.device(i)...)
 	}
-	fd := fdNIC
 	for i, n := range c.NICs {
 		net := fmt.Sprintf("user,id=net%d", i)
 		if !n.Out {

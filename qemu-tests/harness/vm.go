@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"hardnode.dev/qemu-tests/harness/ether"
+	"hardnode.dev/qemu-tests/harness/nbd"
 )
 
 // Program is the QEMU that runs the VMs.
@@ -35,6 +36,7 @@ type VM struct {
 	probe  *prober
 	events *eventLog
 	ports  []*ether.Port
+	disks  []*nbd.Conn
 	done   chan struct{} // closed when QEMU has ended and was reaped
 
 	end struct {
@@ -60,10 +62,7 @@ func Start(ctx context.Context, c Config) (*VM, error) {
 	}
 	if err := vm.launch(ctx); err != nil {
 		vm.Console.finish(err)
-		for _, p := range vm.ports {
-			p.Close()
-		}
-		return nil, fmt.Errorf("vm %s: %v", c.Name, err)
+		return nil, errors.Join(fmt.Errorf("vm %s: %v", c.Name, err), vm.unplug())
 	}
 	return vm, nil
 }
@@ -71,7 +70,7 @@ func Start(ctx context.Context, c Config) (*VM, error) {
 // prepare makes the files QEMU is given: blank disks, fw_cfg contents, the joined initrd.
 func (c Config) prepare() error {
 	for _, d := range c.Disks {
-		if _, err := os.Stat(d.Path); err == nil {
+		if _, err := os.Stat(d.Path); err == nil || d.Cut != nil {
 			continue
 		}
 		f, err := os.OpenFile(d.Path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
@@ -136,6 +135,19 @@ func (vm *VM) launch(ctx context.Context) error {
 		for _, c := range ours {
 			c.Close()
 		}
+	}
+	for _, d := range c.Disks {
+		if d.Cut == nil {
+			continue
+		}
+		mine, his, err := socketPair()
+		if err != nil {
+			closeTheirs()
+			closeOurs()
+			return err
+		}
+		theirs = append(theirs, his)
+		vm.disks = append(vm.disks, d.Cut.Connect(mine))
 	}
 	for i, n := range c.NICs {
 		if n.Switch == nil {
@@ -231,12 +243,25 @@ func (vm *VM) ended(err error, complaint string) {
 	vm.end.Unlock()
 	vm.qmp.close()
 	vm.probe.conn.Close()
-	for _, p := range vm.ports {
-		p.Close()
+	if err := vm.unplug(); err != nil {
+		vm.end.Lock()
+		vm.end.why = errors.Join(vm.end.why, err)
+		vm.end.Unlock()
 	}
 	vm.Console.finish(vm.end.why)
 	vm.events.finish(vm.end.why)
 	close(vm.done)
+}
+
+// unplug ends the connections of cards and disks.
+func (vm *VM) unplug() (err error) {
+	for _, p := range vm.ports {
+		p.Close()
+	}
+	for _, d := range vm.disks {
+		err = errors.Join(err, d.Close())
+	}
+	return err
 }
 
 // kill ends QEMU at once; why is what waiters are told.
