@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"hardnode.dev/internal/disk/efi"
 	"hardnode.dev/internal/disk/layout"
 	"hardnode.dev/internal/disk/medium"
+	"hardnode.dev/internal/disk/mirror"
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire/install"
 	"hardnode.dev/internal/wire/slots"
@@ -26,11 +28,30 @@ import (
 
 // work is one installation.
 type work struct {
-	i        *Installer
-	plan     install.Plan
+	i     *Installer
+	plan  install.Plan
+	disks []target // one, or the two of a mirror
+	from  source
+}
+
+// target is one disk of it.
+type target struct {
+	install.Target
 	content  disk.Content
-	from     source
-	identity string
+	identity string // that it gets
+}
+
+func (t target) path() string { return t.Disk.Path }
+
+// part is the device of one of its partitions.
+func (t target) part(n int) string { return partition.Of(t.Disk.Path, n) }
+
+// of says which disk an error is about.
+func (t target) of(err error) error {
+	if err != nil {
+		err = fmt.Errorf("disk %s: %w", t.path(), err)
+	}
+	return err
 }
 
 // The steps of pick's plans, from 1.
@@ -51,54 +72,84 @@ const (
 	nodesLimit  = 30 * time.Second
 )
 
-// carry does what is planned. At whatever point it is cut off, the disk's note says what is to be done about it.
+// The partitions of a disk, by number.
+const (
+	espPart = 1 + iota
+	statePart
+	dataPart
+)
+
+// carry does what is planned. At whatever point it is cut off, the disks' notes say what is to be done about it.
 func (w *work) carry(ctx context.Context) error {
-	path := w.plan.Disk.Path
-	if w.content.Begun == disk.Written && w.content.Installed {
-		return w.finish(path) // all is there but for the last rename, perhaps
+	if !slices.ContainsFunc(w.disks, func(t target) bool { return t.content.Begun != disk.Written || !t.content.Installed }) {
+		return w.finish() // all is there but for the last renames, perhaps
 	}
 	w.i.step(stepMark, w.plan)
-	if err := w.bare(path); err != nil {
-		return fmt.Errorf("disk %s: %w", path, err)
+	for _, t := range w.disks { // before anything is lost, each says that it is of no use
+		if err := noted(t.path(), disk.Begun); err != nil {
+			return t.of(err)
+		}
 	}
-	esp, state, data := partition.Of(path, 1), partition.Of(path, 2), partition.Of(path, 3)
-	for _, p := range []string{esp, state, data} {
-		if err := appears(ctx, p); err != nil {
-			return fmt.Errorf("disk %s: %w", path, err)
+	for n, t := range w.disks {
+		if err := w.bare(t, n == 0); err != nil {
+			return t.of(err)
+		}
+	}
+	for _, t := range w.disks {
+		for _, n := range []int{espPart, statePart, dataPart} {
+			if err := appears(ctx, t.part(n)); err != nil {
+				return t.of(err)
+			}
 		}
 	}
 	w.i.step(stepFormat, w.plan)
-	if err := w.format(ctx, esp, state, data); err != nil {
-		return fmt.Errorf("disk %s: %w", path, err)
+	if err := w.format(ctx); err != nil {
+		return err
 	}
 	w.i.step(stepState, w.plan)
 	if w.i.o.State != "" {
-		if err := partition.Mounted(state, "btrfs", 0, func(dir string) error { return copyTree(dir, w.i.o.State) }); err != nil {
-			return fmt.Errorf("disk %s: copy this host's state: %w", path, err)
+		err := partition.Together(w.parts(statePart), "btrfs", 0, func(dir string) error { return copyTree(dir, w.i.o.State) })
+		if err != nil {
+			return w.disks[0].of(fmt.Errorf("copy this host's state: %w", err))
 		}
 	}
 	w.i.step(stepSystem, w.plan)
-	var sums map[string][32]byte
-	err := partition.Mounted(esp, "vfat", 0, func(dir string) (err error) {
-		sums, err = w.fill(dir)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("disk %s: write the system: %w", path, err)
+	sums := make([]map[string][32]byte, len(w.disks))
+	for n, t := range w.disks {
+		err := partition.Mounted(t.part(espPart), "vfat", 0, func(dir string) (err error) {
+			sums[n], err = w.fill(dir)
+			return err
+		})
+		if err != nil {
+			return t.of(fmt.Errorf("write the system: %w", err))
+		}
 	}
 	w.i.step(stepCheck, w.plan)
-	if err := partition.Mounted(esp, "vfat", unix.MS_RDONLY, func(dir string) error { return check(dir, sums) }); err != nil {
-		return fmt.Errorf("disk %s: %w; the disk may be failing: replace it, or try again", path, err)
+	for n, t := range w.disks {
+		err := partition.Mounted(t.part(espPart), "vfat", unix.MS_RDONLY, func(dir string) error { return check(dir, sums[n]) })
+		if err != nil {
+			return t.of(fmt.Errorf("%w; the disk may be failing: replace it, or try again", err))
+		}
 	}
-	if err := noted(path, disk.Written); err != nil {
-		return fmt.Errorf("disk %s: %w", path, err)
+	for _, t := range w.disks {
+		if err := noted(t.path(), disk.Written); err != nil {
+			return t.of(err)
+		}
 	}
-	return w.finish(path)
+	return w.finish()
 }
 
-// bare writes what lies outside of the partitions.
-func (w *work) bare(path string) error {
-	f, err := os.OpenFile(path, os.O_RDWR|unix.O_EXCL, 0) // nobody else uses it, or this fails
+// parts are the devices of one partition of each disk.
+func (w *work) parts(n int) (list []string) {
+	for _, t := range w.disks {
+		list = append(list, t.part(n))
+	}
+	return list
+}
+
+// bare writes what lies outside of the partitions. With say it says so.
+func (w *work) bare(t target, say bool) error {
+	f, err := os.OpenFile(t.path(), os.O_RDWR|unix.O_EXCL, 0) // nobody else uses it, or this fails
 	if errors.Is(err, unix.EBUSY) {
 		return errors.New("something began to use it; look at it again")
 	}
@@ -106,15 +157,17 @@ func (w *work) bare(path string) error {
 		return err
 	}
 	defer f.Close()
-	size := w.plan.Disk.Bytes
+	size := t.Disk.Bytes
 	if err := layout.SetNote(f, disk.Begun); err != nil {
 		return err
 	}
-	if err := layout.Clear(f, size, w.plan.Partitions); err != nil {
+	if err := layout.Clear(f, size, t.Partitions); err != nil {
 		return err
 	}
-	w.i.step(stepPartition, w.plan)
-	if _, err := layout.Partition(f, size, w.plan.Partitions, w.identity); err != nil {
+	if say {
+		w.i.step(stepPartition, w.plan)
+	}
+	if _, err := layout.Partition(f, size, t.Partitions, t.identity); err != nil {
 		return err
 	}
 	if err := unix.IoctlSetInt(int(f.Fd()), unix.BLKRRPART, 0); err != nil {
@@ -137,15 +190,17 @@ func appears(ctx context.Context, path string) error {
 	}
 }
 
-func (w *work) format(ctx context.Context, esp, state, data string) error {
+func (w *work) format(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, formatLimit)
 	defer cancel()
-	f, err := os.OpenFile(esp, os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(layout.Format(f), f.Close()); err != nil {
-		return err
+	for _, t := range w.disks {
+		f, err := os.OpenFile(t.part(espPart), os.O_RDWR, 0)
+		if err != nil {
+			return t.of(err)
+		}
+		if err := errors.Join(layout.Format(f), f.Close()); err != nil {
+			return t.of(err)
+		}
 	}
 	output := func(ctx context.Context, argv ...string) (string, error) {
 		out, err := exec.CommandContext(ctx, argv[0], argv[1:]...).CombinedOutput()
@@ -154,10 +209,22 @@ func (w *work) format(ctx context.Context, esp, state, data string) error {
 		}
 		return string(out), err
 	}
-	if err := disk.MakeLabelled(ctx, output, state, disk.StateLabel); err != nil {
-		return err
+	if err := disk.MakeLabelled(ctx, output, disk.StateLabel, w.parts(statePart)...); err != nil {
+		return w.disks[0].of(err)
 	}
-	return disk.Make(ctx, output, data)
+	if err := disk.Make(ctx, output, w.parts(dataPart)...); err != nil {
+		return w.disks[0].of(err)
+	}
+	if len(w.disks) == 1 {
+		return nil
+	}
+	n := mirror.New()
+	for _, t := range w.disks {
+		if err := disk.WriteMirror(t.path(), n); err != nil {
+			return t.of(err)
+		}
+	}
+	return nil
 }
 
 // unnamed is the removable medium's loader before it has its name: without it no firmware boots the disk.
@@ -233,49 +300,68 @@ func check(dir string, sums map[string][32]byte) error {
 	return nil
 }
 
-// finish makes a written disk one that is booted.
-func (w *work) finish(path string) error {
-	err := partition.Mounted(partition.Of(path, 1), "vfat", 0, func(dir string) error {
-		err := os.Rename(filepath.Join(dir, unnamed), filepath.Join(dir, medium.Removable))
-		if errors.Is(err, fs.ErrNotExist) { // it has its name already
-			_, err = os.Stat(filepath.Join(dir, medium.Removable))
+// finish makes written disks ones that are booted.
+func (w *work) finish() error {
+	for _, t := range w.disks {
+		err := partition.Mounted(t.part(espPart), "vfat", 0, func(dir string) error {
+			err := os.Rename(filepath.Join(dir, unnamed), filepath.Join(dir, medium.Removable))
+			if errors.Is(err, fs.ErrNotExist) { // it has its name already
+				_, err = os.Stat(filepath.Join(dir, medium.Removable))
+			}
+			return errors.Join(err, partition.Sync(dir))
+		})
+		if err != nil {
+			return t.of(fmt.Errorf("name the boot loader: %w", err))
 		}
-		return errors.Join(err, partition.Sync(dir))
-	})
-	if err != nil {
-		return fmt.Errorf("disk %s: name the boot loader: %w", path, err)
 	}
-	if err := noted(path, disk.NotBegun); err != nil {
-		return fmt.Errorf("disk %s: %w", path, err)
+	for _, t := range w.disks {
+		if err := noted(t.path(), disk.NotBegun); err != nil {
+			return t.of(err)
+		}
 	}
 	w.i.step(stepFirmware, w.plan)
-	if err := w.entries(path); err != nil { // the disk boots without them too
+	if err := w.entries(); err != nil { // the disks boot without them too
 		w.i.o.Say("install: %v; put the disk first in the firmware's own menu", err)
 	}
 	w.i.step(stepReboot, w.plan)
-	return w.i.o.Reboot("installed on " + path)
+	return w.i.o.Reboot("installed on " + w.plan.Names())
 }
 
-func (w *work) entries(path string) error {
-	f, err := os.Open(path)
+func (w *work) entries() error {
+	var disks []string
+	for _, t := range w.disks {
+		disks = append(disks, t.path())
+	}
+	list, err := BootEntries(disks...)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	esp, err := layout.Find(f)
-	if err != nil {
-		return err
-	}
-	return w.i.vars().SetOrder(BootEntries(esp)...)
+	return w.i.vars().SetOrder(list...)
 }
 
-// BootEntries are those of an installed disk. The loader is there twice: one that could not load a system returns to the firmware, which
-// then starts the next entry, and that loader takes the next system. When that can't be loaded either, the firmware starts the rescue
-// system.
-func BootEntries(esp efi.Partition) []efi.Entry {
-	return []efi.Entry{{Name: "Hardnode", Partition: esp, File: bootorder.Loader},
-		{Name: "Hardnode, again", Partition: esp, File: medium.Removable},
-		{Name: bootorder.RescueEntry, Partition: esp, File: bootorder.File(slots.Rescue)}}
+// BootEntries are those of an installed host's disks. The loader is there twice: one that could not load a system returns to the firmware,
+// which then starts the next entry, and that loader takes the next system. When that can't be loaded either, the firmware starts the rescue
+// system. Of two disks the second comes when the first can't be booted, and before any rescue system.
+func BootEntries(disks ...string) (list []efi.Entry, err error) {
+	var rescue []efi.Entry
+	for i, path := range disks {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		esp, err := layout.Find(f)
+		if err := errors.Join(err, f.Close()); err != nil {
+			return nil, fmt.Errorf("disk %s: %w", path, err)
+		}
+		of := ""
+		if i > 0 {
+			of = fmt.Sprintf(", disk %d", i+1)
+		}
+		list = append(list, efi.Entry{Name: "Hardnode" + of, Partition: esp, File: bootorder.Loader},
+			efi.Entry{Name: "Hardnode" + of + ", again", Partition: esp, File: medium.Removable})
+		rescue = append(rescue, efi.Entry{Name: bootorder.RescueEntry + of, Partition: esp, File: bootorder.File(slots.Rescue)})
+	}
+	return append(list, rescue...), nil
 }
 
 func noted(path string, p disk.Progress) error {

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -83,7 +84,7 @@ func (i *Installer) Status() install.Status {
 	}
 	s.Disks = nil
 	for _, d := range found {
-		if d.Refused = pick.Blocked(d, "", ""); d.Refused == "" && (!m.UEFI || m.Installed != "" || !m.InMemory) {
+		if d.Refused = pick.Blocked(d, nil, nil); d.Refused == "" && (!m.UEFI || m.Installed != "" || !m.InMemory) {
 			_, err := pick.Decide(install.Spec{Disk: install.Rule{Path: d.Path}}, found, m)
 			d.Refused = fmt.Sprint(err)
 		}
@@ -147,7 +148,9 @@ func (i *Installer) begin(want install.Spec, config bool) (*work, error) {
 		i.mu.status = install.Status{State: install.Refused, Reason: err.Error()}
 		return nil, err
 	}
-	i.o.Say("install: plan: %s, %s", w.plan.Disk.Path, pick.Size(w.plan.Disk.Bytes))
+	for _, t := range w.plan.Targets() {
+		i.o.Say("install: plan: %s, %s", t.Disk.Path, pick.Size(t.Disk.Bytes))
+	}
 	for n, s := range w.plan.Steps {
 		i.o.Say("install: plan: %d. %s", n+1, s)
 	}
@@ -169,9 +172,9 @@ func (i *Installer) plan(want install.Spec, config bool) (*work, error) {
 	if err != nil {
 		return nil, fmt.Errorf("look at the disks: %w", err)
 	}
-	id := identity(i.o.Config, want)
+	ids := identities(i.o.Config, want)
 	if config {
-		m.Identity = id
+		m.Identity = ids
 	}
 	src, err := i.source(want)
 	if err == nil {
@@ -184,11 +187,10 @@ func (i *Installer) plan(want install.Spec, config bool) (*work, error) {
 		}
 		return nil, refused
 	}
-	w := &work{i: i, plan: p, from: src, identity: id}
-	for _, d := range found {
-		if d.Path == p.Disk.Path {
-			w.content = d.Content
-		}
+	w := &work{i: i, plan: p, from: src}
+	for n, t := range p.Targets() {
+		at := slices.IndexFunc(found, func(d pick.Found) bool { return d.Path == t.Disk.Path })
+		w.disks = append(w.disks, target{t, found[at].Content, ids[n]})
 	}
 	return w, nil
 }

@@ -166,11 +166,25 @@ func installedOn(root string) string {
 		return disk.Booted(filepath.Join(root, sysBlock), filepath.Join(root, device), vars.Partition())
 	}
 	source, err := mounted(root, boot.StateDir)
-	if dir := filepath.Join(root, sysBlock, filepath.Base(source)); err == nil && disk.IsPartition(dir) {
-		return "/dev/" + disk.Whole(dir)
+	dir := filepath.Join(root, sysBlock, filepath.Base(source))
+	if err != nil || !disk.IsPartition(dir) {
+		return ""
 	}
-	return ""
+	path := "/dev/" + disk.Whole(dir)
+	booted := disk.Booted(filepath.Join(root, sysBlock), filepath.Join(root, device), vars.Partition())
+	if slices.Contains(halves(root, path), booted) { // of a mirror any of its disks is mounted
+		return booted
+	}
+	return path
 }
+
+// halves are the disks that have what this one has: one, or the two of a mirror.
+func halves(root, path string) []string {
+	return disk.Halves(filepath.Join(root, sysBlock), filepath.Join(root, device), path)
+}
+
+// Halves are the disks that have what this one has, beginning with it: one, or the two of a mirror.
+func Halves(path string) []string { return halves("/", path) }
 
 // InstalledOn is the installed disk that this boot uses; "" when there is none.
 func InstalledOn() string { return installedOn("/") }
@@ -207,15 +221,18 @@ func inUse(root string) (map[string]string, error) {
 	return used, nil
 }
 
-// identity is the GUID of the disk that a wish of a configuration makes: the same wish makes the same (RFC 9562, version 8).
-func identity(config string, want install.Spec) string {
+// identities are the GUIDs of the disks that a wish of a configuration makes: the same wish makes the same (RFC 9562, version 8).
+func identities(config string, want install.Spec) (list []string) {
 	raw, err := json.Marshal(want)
 	if err != nil {
 		panic("BUG: a wish does not encode: " + err.Error())
 	}
-	u := sha256.Sum256(append(raw, config...))
-	u[6], u[8] = u[6]&0x0f|0x80, u[8]&0x3f|0x80
-	return fmt.Sprintf("%X-%X-%X-%X-%X", u[:4], u[4:6], u[6:8], u[8:10], u[10:16])
+	for _, of := range []string{config, config + "\x00second"} {
+		u := sha256.Sum256(append(raw[:len(raw):len(raw)], of...))
+		u[6], u[8] = u[6]&0x0f|0x80, u[8]&0x3f|0x80
+		list = append(list, fmt.Sprintf("%X-%X-%X-%X-%X", u[:4], u[4:6], u[6:8], u[8:10], u[10:16]))
+	}
+	return list
 }
 
 // loaderFile is where the image carries the boot loader.

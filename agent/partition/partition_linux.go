@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -28,12 +29,25 @@ func Of(disk string, n int) string {
 
 // Mounted mounts a device, calls f with the folder, and unmounts it. Flags are those of mount(2); nothing in it is run or is a device.
 func Mounted(path, kind string, flags uintptr, f func(dir string) error) (err error) {
+	return mounted(path, kind, flags, "", f)
+}
+
+// Together is Mounted for a filesystem that lies on several devices (btrfs).
+func Together(devices []string, kind string, flags uintptr, f func(dir string) error) error {
+	options := ""
+	if len(devices) > 1 {
+		options = "device=" + strings.Join(devices, ",device=")
+	}
+	return mounted(devices[0], kind, flags, options, f)
+}
+
+func mounted(path, kind string, flags uintptr, options string, f func(dir string) error) (err error) {
 	dir, err := os.MkdirTemp(boot.RunDir, "mounted-")
 	if err != nil {
 		return fmt.Errorf("mount %s: %w", path, err)
 	}
 	defer func() { err = errors.Join(err, os.Remove(dir)) }()
-	if err := unix.Mount(path, dir, kind, flags|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+	if err := unix.Mount(path, dir, kind, flags|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, options); err != nil {
 		return fmt.Errorf("mount %s: %w", path, err)
 	}
 	defer func() {

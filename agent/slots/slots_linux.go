@@ -25,7 +25,6 @@ import (
 	"hardnode.dev/internal/disk"
 	"hardnode.dev/internal/disk/bootorder"
 	"hardnode.dev/internal/disk/efi"
-	"hardnode.dev/internal/disk/layout"
 	"hardnode.dev/internal/keep"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run"
@@ -132,18 +131,15 @@ func (k *Keeper) look() error {
 	})
 }
 
-// order enters the disk into the firmware's boot order again, where it got lost.
+// order enters the disk into the firmware's boot order again, where it got lost; of a mirror both, in the order of their names.
 func (k *Keeper) order() error {
-	f, err := os.Open(k.disk)
+	disks := install.Halves(k.disk)
+	slices.Sort(disks)
+	list, err := install.BootEntries(disks...)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	esp, err := layout.Find(f)
-	if err != nil {
-		return err
-	}
-	return k.vars.SetOrder(install.BootEntries(esp)...)
+	return k.vars.SetOrder(list...)
 }
 
 // mounted mounts the ESP while f runs.

@@ -2,6 +2,7 @@ package machine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -22,7 +23,11 @@ type dataDisk struct {
 const (
 	settleDisks = 5 * time.Second  // a disk that is named, or any at all, may take this long to appear
 	lookAgain   = 10 * time.Second // while the host waits for a person
+	// settleMirror is how long the other disk of a mirror may take: a host that goes on alone has a disk to fill again
+	settleMirror = 15 * time.Second
 )
+
+var errHalf = errors.New("the other disk of the mirror has not appeared yet")
 
 // stepData finds, if need be formats, and mounts DATA. A disk that must not be touched makes the host wait, saying what to do.
 func (m *Machine) stepData(ctx context.Context) (string, error) {
@@ -37,6 +42,9 @@ func (m *Machine) stepData(ctx context.Context) (string, error) {
 	began, last := time.Now(), ""
 	for {
 		choice, err := m.chooseData(time.Since(began) < settleDisks)
+		if err == nil && choice.Mirror.Alone && time.Since(began) < settleMirror {
+			err = errHalf
+		}
 		if err == nil && choice.Action == disk.RAM && m.config.Storage.Data != "none" && m.config.Install == nil &&
 			time.Since(began) < settleDisks {
 			err = fmt.Errorf("no disk yet")
@@ -46,7 +54,7 @@ func (m *Machine) stepData(ctx context.Context) (string, error) {
 			return m.useData(ctx, choice)
 		}
 		wait := lookAgain
-		if time.Since(began) < settleDisks {
+		if time.Since(began) < settleDisks || err == errHalf {
 			wait = 250 * time.Millisecond
 		} else if err.Error() != last { // said once, not at every look
 			last = err.Error()
@@ -76,29 +84,35 @@ func (m *Machine) chooseData(early bool) (disk.Choice, error) {
 }
 
 func (m *Machine) useData(ctx context.Context, c disk.Choice) (string, error) {
-	path := c.Path
 	if c.Action == disk.RAM {
-		var err error
-		if path, err = m.zram(); err != nil {
+		path, err := m.zram()
+		if err != nil {
 			return "", err
 		}
+		c.Data = []string{path}
 	}
+	name := strings.Join(c.Data, ", ")
 	if c.Action != disk.Mount {
-		m.con.Line("formatting %s for DATA: %s", path, c.Reason)
+		m.con.Line("formatting %s for DATA: %s", name, c.Reason)
 		limited, cancel := context.WithTimeout(ctx, 2*time.Minute)
 		defer cancel()
-		if err := disk.Make(limited, m.procs.Output, path); err != nil {
+		if err := disk.Make(limited, m.procs.Output, c.Data...); err != nil {
 			return "", err
 		}
 	}
-	if err := disk.MountData(path, c.State, boot.DataDir, boot.StateDir); err != nil {
+	if c.Mirror.Alone { // before anything else is written: what the other disk has missed begins here
+		if err := disk.WriteMirror(c.Mirror.Use[0].Disk, c.Mirror.Use[0].Note.GoneAlone()); err != nil {
+			return "", err
+		}
+	}
+	if err := disk.MountData(c.Devices, boot.DataDir, boot.StateDir); err != nil {
 		return "", err
 	}
-	if err := m.reset(ctx, path, c.State); err != nil {
+	if err := m.reset(ctx, c.Devices); err != nil {
 		return "", err
 	}
-	m.data = &dataDisk{path, c.Action}
-	return fmt.Sprintf("%s: %s", path, c.Reason), nil
+	m.data = &dataDisk{c.Data[0], c.Action}
+	return fmt.Sprintf("%s: %s", name, c.Reason), nil
 }
 
 // zram makes a compressed RAM disk of as many bytes as there is memory: it takes what is written, compressed.

@@ -18,7 +18,7 @@ import (
 
 // reset makes DATA and STATE empty if somebody wished for that before the boot (boot.ResetFile). Both are mounted, before and after. Cut
 // off anywhere, it is done by the next boot: the wish goes last, or with the filesystem that holds it.
-func (m *Machine) reset(ctx context.Context, path, stateDevice string) error {
+func (m *Machine) reset(ctx context.Context, d disk.Devices) error {
 	raw, err := os.ReadFile(boot.ResetFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -27,7 +27,7 @@ func (m *Machine) reset(ctx context.Context, path, stateDevice string) error {
 		return fmt.Errorf("read whether this host is to be reset: %w", err)
 	}
 	m.con.Line("reset: DATA and STATE are made empty, as was ordered by %s", strings.TrimSpace(string(raw)))
-	if stateDevice != "" {
+	if len(d.State) > 0 {
 		if err := empty(boot.StateDir); err != nil {
 			return err
 		}
@@ -39,10 +39,10 @@ func (m *Machine) reset(ctx context.Context, path, stateDevice string) error {
 	}
 	limited, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	if err := disk.Make(limited, m.procs.Output, path); err != nil {
+	if err := disk.Make(limited, m.procs.Output, d.Data...); err != nil {
 		return fmt.Errorf("reset: %w", err)
 	}
-	if err := disk.MountData(path, stateDevice, boot.DataDir, boot.StateDir); err != nil {
+	if err := disk.MountData(d, boot.DataDir, boot.StateDir); err != nil {
 		return fmt.Errorf("reset: %w", err)
 	}
 	if err := os.Remove(boot.ResetFile); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -5,8 +5,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
+
+	"hardnode.dev/internal/disk/mirror"
 )
 
 const testSize = 128 << 20
@@ -153,7 +156,7 @@ func TestChoose(t *testing.T) {
 				}
 				return
 			}
-			if err != nil || got.Action != c.action || got.Path != c.path || got.Reason == "" {
+			if err != nil || got.Action != c.action || strings.Join(got.Data, " ") != c.path || got.Reason == "" {
 				t.Errorf("got %+v, %v; want %s %s with a reason", got, err, c.action, c.path)
 			}
 		})
@@ -167,6 +170,18 @@ func TestChooseInstalled(t *testing.T) {
 	part := Disk{Path: "/dev/vdb3", Of: "/dev/vdb", State: "/dev/vdb2", Content: ours}
 	other := Disk{Path: "/dev/vdc3", Of: "/dev/vdc", State: "/dev/vdc2", Content: ours}
 	torn := Disk{Path: "/dev/vdb3", Of: "/dev/vdb", Content: ours}
+	from := func(d string) Choice {
+		return Choice{Action: Mount, Devices: Devices{Data: []string{d + "3"}, State: []string{d + "2"}}}
+	}
+	note := mirror.New()
+	half := func(d string, n mirror.Note, generation uint64) Disk {
+		return Disk{Path: d + "3", Of: d, State: d + "2", Content: ours,
+			Half: mirror.Half{Disk: d, Note: n, State: generation, Data: generation}}
+	}
+	one, two := half("/dev/vdb", note, 7), half("/dev/vdc", note, 7)
+	both := Choice{Action: Mount, Devices: Devices{Data: []string{"/dev/vdb3", "/dev/vdc3"}, State: []string{"/dev/vdb2", "/dev/vdc2"}}}
+	degraded := from("/dev/vdb")
+	degraded.Degraded = true
 	for _, c := range []struct {
 		name  string
 		wish  Wish
@@ -174,15 +189,22 @@ func TestChooseInstalled(t *testing.T) {
 		want  Choice
 		err   string
 	}{
-		{"booted from it", Wish{Booted: "/dev/vdb", Install: true}, []Disk{blank, whole, part}, Choice{Mount, "/dev/vdb3", "/dev/vdb2",
-			""}, ""},
-		{"booted from one of two", Wish{Booted: "/dev/vdc"}, []Disk{part, other}, Choice{Mount, "/dev/vdc3", "/dev/vdc2", ""}, ""},
+		{"booted from it", Wish{Booted: "/dev/vdb", Install: true}, []Disk{blank, whole, part}, from("/dev/vdb"), ""},
+		{"booted from one of two", Wish{Booted: "/dev/vdc"}, []Disk{part, other}, from("/dev/vdc"), ""},
 		{"from a medium, to be installed", Wish{Install: true}, []Disk{blank}, Choice{Action: RAM}, ""},
 		{"from a medium, to be installed, with an installed disk", Wish{Install: true}, []Disk{whole, part}, Choice{Action: RAM}, ""},
-		{"from a medium, not to be installed", Wish{}, []Disk{whole, part}, Choice{Mount, "/dev/vdb3", "/dev/vdb2", ""}, ""},
+		{"from a medium, not to be installed", Wish{}, []Disk{whole, part}, from("/dev/vdb"), ""},
 		{"from a medium, two of them", Wish{}, []Disk{part, other}, Choice{}, "name one in storage.data"},
 		{"STATE is gone", Wish{Booted: "/dev/vdb"}, []Disk{whole, torn}, Choice{},
 			"disk /dev/vdb: has DATA of an installed host on /dev/vdb3, and no STATE"},
+		{"mirrored", Wish{Booted: "/dev/vdc"}, []Disk{one, two, other}, both, ""},
+		{"mirrored, from a medium", Wish{}, []Disk{one, two}, both, ""},
+		{"mirrored, and one is gone", Wish{Booted: "/dev/vdb"}, []Disk{one, blank}, degraded, ""},
+		{"booted from the half that was away", Wish{Booted: "/dev/vdc"}, []Disk{half("/dev/vdb", note.GoneAlone(), 9), two}, degraded, ""},
+		{"each half was alone", Wish{Booted: "/dev/vdc"}, []Disk{half("/dev/vdb", note.GoneAlone(), 9),
+			half("/dev/vdc", note.GoneAlone(), 9)}, Choice{}, "each was written without the other"},
+		{"the newer half has no DATA any more", Wish{}, []Disk{two, {Path: "/dev/vdb", Content: whole.Content, Half: mirror.Half{
+			Disk: "/dev/vdb", Note: note.GoneAlone()}}}, Choice{}, "no disk of the mirror can be used"},
 		{"STATE is gone, from a medium", Wish{}, []Disk{whole, torn}, Choice{}, "and no STATE"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -193,7 +215,8 @@ func TestChooseInstalled(t *testing.T) {
 				}
 				return
 			}
-			if got.Reason = ""; err != nil || got != c.want {
+			got.Reason, got.Mirror = "", mirror.Choice{}
+			if err != nil || !reflect.DeepEqual(got, c.want) {
 				t.Errorf("got %+v, %v; want %+v", got, err, c.want)
 			}
 		})
@@ -211,4 +234,24 @@ func FuzzInspect(f *testing.F) {
 			t.Errorf("a disk with %q at %d: %+v, %v", data, at, c, err)
 		}
 	})
+}
+
+// Devices are named to the kernel, and a missing one is put up with, only when that was decided.
+func TestMountOptions(t *testing.T) {
+	two := []string{"/dev/vda3", "/dev/vdb3"}
+	for _, c := range []struct {
+		d    Devices
+		own  string
+		from []string
+		want string
+	}{
+		{Devices{}, "", two[:1], ""},
+		{Devices{}, "compress=zstd:1", two[:1], "compress=zstd:1"},
+		{Devices{}, "compress=zstd:1", two, "compress=zstd:1,device=/dev/vda3,device=/dev/vdb3"},
+		{Devices{Degraded: true}, "", two[:1], "degraded"},
+	} {
+		if got := c.d.options(c.own, c.from); got != c.want {
+			t.Errorf("%+v: %q, want %q", c, got, c.want)
+		}
+	}
 }

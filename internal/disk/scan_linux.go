@@ -1,6 +1,8 @@
 package disk
 
 import (
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -8,10 +10,16 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"hardnode.dev/internal/disk/mirror"
 )
 
 // notDisks are block devices that never hold DATA, by the start of their name.
 var notDisks = []string{"loop", "ram", "zram", "sr", "fd", "dm-", "md"}
+
+func noDisk(name string) bool {
+	return slices.ContainsFunc(notDisks, func(p string) bool { return strings.HasPrefix(name, p) })
+}
 
 // Scan lists the machine's whole disks in the order of their names, each with what it holds, and the partitions that hold DATA of a host.
 // sys is /sys/class/block, dev is /dev.
@@ -24,13 +32,12 @@ func Scan(sys, dev string) ([]Disk, error) {
 	for _, n := range names {
 		name := n.Name()
 		dir := filepath.Join(sys, name)
-		if slices.ContainsFunc(notDisks, func(p string) bool { return strings.HasPrefix(name, p) }) {
+		if noDisk(name) {
 			continue
 		}
 		if IsPartition(dir) {
-			if label(filepath.Join(dev, name)) == Label {
-				disks = append(disks, Disk{Path: filepath.Join(dev, name), Content: ours, State: beside(sys, dev, name),
-					Of: filepath.Join(dev, Whole(dir))})
+			if d, ok := partition(sys, dev, name); ok {
+				disks = append(disks, d)
 			}
 			continue
 		}
@@ -59,34 +66,114 @@ func Whole(dir string) string {
 	return filepath.Base(filepath.Dir(real))
 }
 
+// partition is one with DATA of a host, and what belongs to it.
+func partition(sys, dev, name string) (d Disk, ok bool) {
+	path := filepath.Join(dev, name)
+	data := superblock(path)
+	if data.label != Label {
+		return d, false
+	}
+	d = Disk{Path: path, Content: ours, Of: filepath.Join(dev, Whole(filepath.Join(sys, name)))}
+	d.Half = mirror.Half{Disk: d.Of, Data: data.generation}
+	var state super
+	if d.State, state = beside(sys, dev, name); d.State != "" {
+		d.Half.State = state.generation
+	}
+	if f, err := os.Open(d.Of); err == nil {
+		d.Half.Note, _ = ReadMirror(f) // one that can't be read is none: the disk is not used then
+		f.Close()
+	}
+	return d, true
+}
+
+// ReadMirror reads what a disk says of the mirror that it is in.
+func ReadMirror(r io.ReaderAt) (n mirror.Note, ok bool) {
+	sector := make([]byte, mirror.Size)
+	if _, err := r.ReadAt(sector, mirror.At); err != nil {
+		return n, false
+	}
+	return mirror.Decode(sector)
+}
+
+// Halves are the disks that have just what this one has, as their notes say: itself first, then the other one of its mirror, unless that
+// is being filled or has missed something.
+func Halves(sys, dev, path string) []string {
+	list := []string{path}
+	own, ok := mirrorOf(path)
+	names, err := os.ReadDir(sys)
+	if !ok || err != nil {
+		return list
+	}
+	for _, n := range names {
+		other := filepath.Join(dev, n.Name())
+		if other == path || IsPartition(filepath.Join(sys, n.Name())) || noDisk(n.Name()) {
+			continue
+		}
+		if n, ok := mirrorOf(other); ok && !n.Filling && slices.Equal(n.History, own.History) {
+			list = append(list, other)
+		}
+	}
+	return list
+}
+
+func mirrorOf(path string) (n mirror.Note, ok bool) {
+	f, err := os.Open(path)
+	if err != nil {
+		return n, false
+	}
+	defer f.Close()
+	return ReadMirror(f)
+}
+
+// WriteMirror writes it down, durably.
+func WriteMirror(path string, n mirror.Note) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return fmt.Errorf("write down which mirror %q is in: %w", path, err)
+	}
+	_, err = f.WriteAt(n.Encode(), mirror.At)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("write down which mirror %q is in: %w", path, err)
+	}
+	return nil
+}
+
 // beside is the STATE on the same disk as a partition; "" when there is none.
-func beside(sys, dev, partition string) string {
+func beside(sys, dev, partition string) (path string, s super) {
 	disk := Whole(filepath.Join(sys, partition))
 	names, err := filepath.Glob(filepath.Join(sys, disk+"*"))
 	if err != nil {
-		return ""
+		return "", s
 	}
 	for _, n := range names {
 		path := filepath.Join(dev, filepath.Base(n))
-		if IsPartition(n) && Whole(n) == disk && label(path) == StateLabel {
-			return path
+		if IsPartition(n) && Whole(n) == disk {
+			if s := superblock(path); s.label == StateLabel {
+				return path, s
+			}
 		}
 	}
-	return ""
+	return "", s
 }
 
-// label is that of the whole btrfs on a device; "" for anything else.
-func label(path string) string {
+// super is what the superblock of a btrfs says (struct btrfs_super_block).
+type super struct {
+	label      string
+	generation uint64
+}
+
+// superblock is that of the whole btrfs on a device; the zero value for anything else.
+func superblock(path string) (s super) {
 	f, err := os.Open(path)
 	if err != nil {
-		return ""
+		return s
 	}
 	defer f.Close()
-	super := make([]byte, 4096)
-	if _, err := f.ReadAt(super, 0x10000); err != nil || string(super[0x40:0x48]) != "_BHRfS_M" {
-		return ""
+	raw := make([]byte, 4096)
+	if _, err := f.ReadAt(raw, 0x10000); err != nil || string(raw[0x40:0x48]) != "_BHRfS_M" {
+		return s
 	}
-	return strings.TrimRight(string(super[0x12b:0x12b+256]), "\x00")
+	return super{label: strings.TrimRight(string(raw[0x12b:0x12b+256]), "\x00"), generation: binary.LittleEndian.Uint64(raw[0x48:])}
 }
 
 func read(dir, path string) (Disk, error) {
@@ -101,6 +188,10 @@ func read(dir, path string) (Disk, error) {
 	}
 	if d.Content, err = Inspect(f, d.Bytes); err != nil {
 		return d, err
+	}
+	if d.Content.Installed {
+		d.Half.Disk = path
+		d.Half.Note, _ = ReadMirror(f)
 	}
 	for file, why := range map[string]string{"ro": "is read-only", "removable": "is removable"} {
 		if raw, err := os.ReadFile(filepath.Join(dir, file)); err == nil && strings.TrimSpace(string(raw)) == "1" {

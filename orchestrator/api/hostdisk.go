@@ -50,7 +50,7 @@ func (s *Server) installHost(ctx context.Context, c caller, in *installInput) (o
 	if want.DryRun {
 		return out, ask()
 	}
-	return out, s.do(c, "host.install", fmt.Sprintf("hosts/%s wipe %q", h.Name, want.Wipe), ask)
+	return out, s.do(c, "host.install", fmt.Sprintf("hosts/%s wipe %q", h.Name, want.Wiped()), ask)
 }
 
 func (s *Server) hostSlots(ctx context.Context, c caller, in *hostInput) (out operator.HostSlots, err error) {

@@ -90,9 +90,18 @@ func (s *Session) slots(ctx context.Context, a args, r slots.Request) error {
 }
 
 func runInstall(ctx context.Context, s *Session, a args) error {
-	want := install.Spec{Wipe: a.flags["wipe"], DryRun: a.has("dry-run")}
-	if len(a.words) > 0 {
+	want := install.Spec{DryRun: a.has("dry-run")}
+	switch {
+	case len(a.words) == 1:
 		want.Disk.Path = a.words[0]
+	case len(a.words) > 1:
+		want.Disks = []install.Rule{{Path: a.words[0]}, {Path: a.words[1]}}
+	}
+	switch names := strings.Split(a.flags["wipe"], ","); len(names) {
+	case 1:
+		want.Wipe = names[0]
+	default:
+		want.Wipes = names
 	}
 	if err := want.Validate(); err != nil {
 		return misuse{err}

@@ -300,8 +300,10 @@ func Plan(i install.Status, width int) []string {
 	s.field("installation", string(i.State))
 	s.field("reason", i.Reason)
 	if p := i.Plan; p != nil {
-		s.field("disk", strings.Join([]string{p.Disk.Path, Size(p.Disk.Bytes), p.Disk.Model, p.Disk.Serial}, " "))
-		s.field("is lost", p.Wipes)
+		for _, t := range p.Targets() {
+			s.field("disk", strings.Join([]string{t.Disk.Path, Size(t.Disk.Bytes), t.Disk.Model, t.Disk.Serial}, " "))
+			s.field("is lost", t.Wipes)
+		}
 		s.field("system from", p.Source)
 		for n, step := range p.Steps {
 			s.field(map[bool]string{true: "steps"}[n == 0], fmt.Sprintf("%d. %s", n+1, step))

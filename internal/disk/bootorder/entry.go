@@ -33,7 +33,7 @@ const RescueEntry = "Hardnode, rescue"
 // From is the slot that a boot is from, by the loader's entry and the firmware's; "" when it is from none. The firmware's goes before: a
 // loader that could not load what it selected has left the name of that.
 func From(selected, current string) slots.Name {
-	if current == RescueEntry {
+	if strings.HasPrefix(current, RescueEntry) { // of either disk
 		return slots.Rescue
 	}
 	e, _ := Parse(selected, "")

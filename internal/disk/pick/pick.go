@@ -7,6 +7,7 @@
 package pick
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path"
@@ -35,7 +36,8 @@ type Machine struct {
 	Installed string // the disk that this boot is from; "": a medium
 	Source    string // where the system is taken from, for people
 	Bytes     int64  // of the system
-	Identity  string // of the disk that this wish makes (its GUID): one of that identity was made by the same wish
+	// Identity are those of the disks that this wish makes (their GUIDs): one of that identity was made by the same wish
+	Identity []string
 }
 
 // Sizes of partitions, in bytes. An ESP has room for three systems that are three times as large as today's.
@@ -57,8 +59,8 @@ func refuse(format string, args ...any) error {
 }
 
 // Blocked is why a disk can't be installed to, with the next step; "" when it can. A wipe that names it counts.
-func Blocked(d Found, wipe, identity string) string {
-	named := wipe == d.Path
+func Blocked(d Found, wipes, identity []string) string {
+	named := slices.Contains(wipes, d.Path)
 	switch {
 	case d.Used != "":
 		return d.Used + "; choose another disk"
@@ -73,7 +75,7 @@ func Blocked(d Found, wipe, identity string) string {
 		return fmt.Sprintf("it is too small: %s, and at least %s are needed; choose another disk", Size(d.Bytes), Size(Least))
 	case d.Content.Begun != disk.NotBegun:
 		return ""
-	case d.Content.Installed && identity != "" && strings.EqualFold(d.Content.Identity, identity):
+	case d.Content.Installed && slices.ContainsFunc(identity, func(id string) bool { return strings.EqualFold(d.Content.Identity, id) }):
 		return "it was installed with this very configuration; take the boot medium out, or put the disk before it in the firmware's " +
 			"boot order"
 	case d.Content.Blank, d.Content.HalfMade, named:
@@ -116,58 +118,105 @@ func Decide(want install.Spec, disks []Found, m Machine) (install.Plan, error) {
 	case m.Source == "":
 		return install.Plan{}, refuse("the system that this host was booted from is not found; name a file with it in install.uki")
 	}
-	d, err := choose(want, disks, m.Identity)
+	chosen, err := chosen(want, disks, m.Identity)
 	if err != nil {
 		return install.Plan{}, err
 	}
-	p := install.Plan{Disk: d.Disk, Source: m.Source, Partitions: layout(d.Bytes)}
+	var targets []install.Target
+	for _, d := range chosen {
+		t := install.Target{Disk: d.Disk, Partitions: layout(d.Bytes)}
+		if !d.Content.Blank && d.Content.Begun == disk.NotBegun {
+			t.Wipes = d.Content.Holds
+		}
+		targets = append(targets, t)
+	}
+	p := install.Plan{Disk: targets[0].Disk, Wipes: targets[0].Wipes, Partitions: targets[0].Partitions, Source: m.Source}
+	if len(targets) > 1 {
+		p.Second = &targets[1]
+	}
 	if need := 3 * m.Bytes; need > ESPSize {
 		return install.Plan{}, refuse("the system has %s, and the ESP of %s must have room for three", Size(m.Bytes), Size(ESPSize))
 	}
-	if !d.Content.Blank && d.Content.Begun == disk.NotBegun {
-		p.Wipes = d.Content.Holds
-	}
-	p.Steps = steps(p, d, m)
+	p.Steps = steps(p, chosen, m)
 	return p, nil
 }
 
-// choose finds the one disk that is meant.
-func choose(want install.Spec, disks []Found, identity string) (Found, error) {
+// chosen are the one or two disks that are meant.
+func chosen(want install.Spec, disks []Found, identity []string) ([]Found, error) {
+	if want.Mirror {
+		return choose("install.disk", want.Disk, 2, want.Wiped(), disks, identity)
+	}
+	if len(want.Disks) == 0 {
+		return choose("install.disk", want.Disk, 1, want.Wiped(), disks, identity)
+	}
+	var both []Found
+	for i, r := range want.Disks {
+		var wipes []string // what is not among the disks of this rule is the other's
+		for _, w := range want.Wiped() {
+			if slices.ContainsFunc(disks, func(d Found) bool { return d.Path == w && Matches(r, d) }) {
+				wipes = append(wipes, w)
+			}
+		}
+		rest := slices.DeleteFunc(slices.Clone(disks), func(d Found) bool { return len(both) > 0 && d.Path == both[0].Path })
+		one, err := choose(fmt.Sprintf("install.disks[%d]", i), r, 1, wipes, rest, identity)
+		if err != nil {
+			return nil, err
+		}
+		both = append(both, one...)
+	}
+	for _, w := range want.Wiped() {
+		if !slices.ContainsFunc(both, func(d Found) bool { return d.Path == w }) {
+			return nil, refuse("install.wipe names %s, which is not a disk that install.disks means (%s); correct one of them", w,
+				list(both))
+		}
+	}
+	return both, nil
+}
+
+// choose finds the n disks that a rule means, which is called name.
+func choose(name string, rule install.Rule, n int, wipes []string, disks []Found, identity []string) ([]Found, error) {
 	var meant, free []Found
 	for _, d := range disks {
-		if !Matches(want.Disk, d) {
+		if !Matches(rule, d) {
 			continue
 		}
 		meant = append(meant, d)
-		if Blocked(d, want.Wipe, identity) == "" {
+		if Blocked(d, wipes, identity) == "" {
 			free = append(free, d)
 		}
 	}
-	if want.Wipe != "" && !slices.ContainsFunc(meant, func(d Found) bool { return d.Path == want.Wipe }) {
-		return Found{}, refuse("install.wipe names %s, which is not a disk that install.disk means (%s); correct one of them", want.Wipe,
-			list(meant))
+	for _, w := range wipes {
+		if !slices.ContainsFunc(meant, func(d Found) bool { return d.Path == w }) {
+			return nil, refuse("install.wipe names %s, which is not a disk that %s means (%s); correct one of them", w, name, list(meant))
+		}
 	}
 	begun := slices.DeleteFunc(slices.Clone(free), func(d Found) bool { return d.Content.Begun == disk.NotBegun })
-	named := slices.DeleteFunc(slices.Clone(free), func(d Found) bool { return d.Path != want.Wipe })
+	named := slices.DeleteFunc(slices.Clone(free), func(d Found) bool { return !slices.Contains(wipes, d.Path) })
 	switch {
 	case len(meant) == 0:
-		return Found{}, refuse("no disk is as install.disk says; there is: %s; correct install.disk", list(disks))
-	case len(named) == 1:
-		return named[0], nil
-	case len(begun) == 1: // of the disks that are free it is this one that was chosen before
-		return begun[0], nil
-	case len(free) == 1:
-		return free[0], nil
-	case len(free) > 1:
-		return Found{}, refuse("%d disks would do: %s; say in install.disk which one is meant", len(free), list(free))
-	case len(meant) == 1:
-		return Found{}, refuse("disk %s: %s", meant[0].Path, Blocked(meant[0], want.Wipe, identity))
+		return nil, refuse("no disk is as %s says; there is: %s; correct %s", name, list(disks), name)
+	case len(named) == n:
+		return named, nil
+	case len(begun) == n: // of the disks that are free it is these that were chosen before
+		return begun, nil
+	case len(free) == n:
+		return free, nil
+	case len(free) > n:
+		return nil, refuse("%d disks would do: %s; say in %s which is meant", len(free), list(free), name)
+	case len(meant) == 1 && n == 1:
+		return nil, refuse("disk %s: %s", meant[0].Path, Blocked(meant[0], wipes, identity))
 	}
 	var why []string
 	for _, d := range meant {
-		why = append(why, "disk "+d.Path+": "+Blocked(d, want.Wipe, identity))
+		if b := Blocked(d, wipes, identity); b != "" {
+			why = append(why, "disk "+d.Path+": "+b)
+		}
 	}
-	return Found{}, refuse("no disk is free: %s", strings.Join(why, ". "))
+	if len(free) > 0 {
+		return nil, refuse("two disks are wanted, and one would do: %s; %s", list(free), cmp.Or(strings.Join(why, ". "),
+			"there is no other; attach one, or say mirror: false"))
+	}
+	return nil, refuse("no disk is free: %s", strings.Join(why, ". "))
 }
 
 // layout is where partitions lie on a disk of that size, each on a border of 1 MiB.
@@ -177,22 +226,34 @@ func layout(size int64) []install.Partition {
 		{Name: "DATA", Start: edge + ESPSize + stateSize, Bytes: last - edge - ESPSize - stateSize}}
 }
 
-func steps(p install.Plan, d Found, m Machine) []string {
-	var list []string
-	if d.Content.Begun != disk.NotBegun {
-		list = append(list, "take up the installation that was cut short")
-	} else if p.Wipes != "" {
-		list = append(list, "wipe "+d.Path+": "+p.Wipes+" is lost")
-	} else {
-		list = append(list, "mark "+d.Path+" as being installed to")
+func steps(p install.Plan, chosen []Found, m Machine) []string {
+	var first, parts []string
+	for i, t := range p.Targets() {
+		switch {
+		case chosen[i].Content.Begun != disk.NotBegun:
+			first = append(first, "take up the installation that was cut short")
+		case t.Wipes != "":
+			first = append(first, "wipe "+t.Disk.Path+": "+t.Wipes+" is lost")
+		default:
+			first = append(first, "mark "+t.Disk.Path+" as being installed to")
+		}
+		var sizes []string
+		for _, x := range t.Partitions {
+			sizes = append(sizes, x.Name+" "+Size(x.Bytes))
+		}
+		parts = append(parts, strings.Join(sizes, ", "))
 	}
-	var parts []string
-	for _, x := range p.Partitions {
-		parts = append(parts, x.Name+" "+Size(x.Bytes))
+	list := []string{strings.Join(slices.Compact(first), ", "), "partition it: " + parts[0], "make the filesystems",
+		"copy this host's state and configuration", "copy the system into slot a, the rescue system, and the boot loader: from " + m.Source,
+		"check what was written", "enter it into the firmware's boot order", "reboot from it"}
+	if p.Second != nil {
+		list[1] = "partition them: " + strings.Join(slices.Compact(parts), "; ")
+		list[2] = "make the filesystems: an ESP on each, STATE and DATA mirrored"
+		list[4] = "copy the system into slot a, the rescue system, and the boot loader, onto one disk after the other: from " + m.Source
+		list[6] = "enter both into the firmware's boot order"
+		list[7] = "reboot from " + p.Disk.Path
 	}
-	return append(list, "partition it: "+strings.Join(parts, ", "), "make the filesystems", "copy this host's state and configuration",
-		"copy the system into slot a, the rescue system, and the boot loader: from "+m.Source, "check what was written",
-		"enter it into the firmware's boot order", "reboot from it")
+	return list
 }
 
 func list(disks []Found) string {

@@ -18,7 +18,7 @@ var (
 	whole = disk.Content{Installed: true, Identity: "AA-BB", Holds: "an installed host"}
 	stick = Found{Disk: install.Disk{Path: "/dev/sdb", Bytes: 8 * giB, Model: "Stick", Transport: "usb"}, Content: ntfs, Sector: 512,
 		Used: "it is the boot medium"}
-	normal = Machine{UEFI: true, InMemory: true, Source: "/dev/sdb1", Bytes: 40 << 20, Identity: "cc-dd"}
+	normal = Machine{UEFI: true, InMemory: true, Source: "/dev/sdb1", Bytes: 40 << 20, Identity: []string{"cc-dd"}}
 )
 
 func at(path string, c disk.Content) Found {
@@ -74,7 +74,8 @@ func TestDecide(t *testing.T) {
 		{name: "an installed disk", disks: []Found{at("/dev/sda", whole)}, err: "disk /dev/sda: it holds an installed host"},
 		{name: "an installed disk, typed", want: install.Spec{Wipe: "/dev/sda"}, disks: []Found{at("/dev/sda", whole)}, path: "/dev/sda"},
 		{name: "installed by this wish, typed", want: install.Spec{Wipe: "/dev/sda"}, disks: []Found{at("/dev/sda", whole)},
-			machine: func(m *Machine) { m.Identity = "aa-bb" }, err: "installed with this very configuration; take the boot medium out"},
+			machine: func(m *Machine) { m.Identity = []string{"cc-dd", "aa-bb"} },
+			err:     "installed with this very configuration; take the boot medium out"},
 		{name: "none is free", disks: []Found{at("/dev/sda", ntfs), stick}, err: "no disk is free: disk /dev/sda: it holds NTFS"},
 		{name: "BIOS", disks: []Found{a}, machine: func(m *Machine) { m.UEFI = false }, err: "started by a BIOS"},
 		{name: "DATA on a disk", disks: []Found{a}, machine: func(m *Machine) { m.InMemory = false }, err: "keeps its DATA on a disk"},
@@ -99,6 +100,62 @@ func TestDecide(t *testing.T) {
 			}
 			if holds := c.want.Wipe != "" && strings.Contains(p.Wipes, "NTFS"); holds != strings.Contains(p.Steps[0], "NTFS is lost") {
 				t.Errorf("what is lost is not said: %q, %q", p.Wipes, p.Steps)
+			}
+		})
+	}
+}
+
+// Two disks: both are found by one rule, or each by its own.
+func TestDecideTwo(t *testing.T) {
+	a, b, c := at("/dev/sda", blank), at("/dev/sdc", blank), at("/dev/sdd", blank)
+	paths := func(list ...string) (rules []install.Rule) {
+		for _, p := range list {
+			rules = append(rules, install.Rule{Path: p})
+		}
+		return rules
+	}
+	for _, x := range []struct {
+		name  string
+		want  install.Spec
+		disks []Found
+		names string // of the chosen disks
+		step  string // a part of the steps
+		err   string
+	}{
+		{name: "the only two", want: install.Spec{Mirror: true}, disks: []Found{a, stick, b}, names: "/dev/sda and /dev/sdc",
+			step: "mark /dev/sda as being installed to, mark /dev/sdc as being installed to"},
+		{name: "named", want: install.Spec{Disks: paths("/dev/sdc", "/dev/sda")}, disks: []Found{a, b, c}, names: "/dev/sdc and /dev/sda",
+			step: "STATE and DATA mirrored"},
+		{name: "the same twice", want: install.Spec{Disks: paths("/dev/sda", "/dev/sda")}, disks: []Found{a, b},
+			err: "no disk is as install.disks[1] says"},
+		{name: "three would do", want: install.Spec{Mirror: true}, disks: []Found{a, b, c}, err: "3 disks would do"},
+		{name: "one alone", want: install.Spec{Mirror: true}, disks: []Found{a, stick},
+			err: "two disks are wanted, and one would do: /dev/sda Samsung SSD 990 S-a 100 GiB; disk /dev/sdb: it is the boot medium"},
+		{name: "one alone and nothing else", want: install.Spec{Mirror: true}, disks: []Found{a}, err: "there is no other; attach one"},
+		{name: "the second holds something", want: install.Spec{Mirror: true}, disks: []Found{a, at("/dev/sdc", ntfs)},
+			err: "disk /dev/sdc: it holds NTFS"},
+		{name: "the second holds something, and is typed", want: install.Spec{Mirror: true, Wipe: "/dev/sdc"},
+			disks: []Found{a, at("/dev/sdc", ntfs)}, names: "/dev/sda and /dev/sdc", step: "wipe /dev/sdc: NTFS is lost"},
+		{name: "both hold something, and are typed", want: install.Spec{Disks: paths("/dev/sda", "/dev/sdc"),
+			Wipes: []string{"/dev/sda", "/dev/sdc"}}, disks: []Found{at("/dev/sda", ntfs), at("/dev/sdc", ntfs)},
+			names: "/dev/sda and /dev/sdc", step: "wipe /dev/sda: NTFS is lost, wipe /dev/sdc: NTFS is lost"},
+		{name: "a third is typed", want: install.Spec{Disks: paths("/dev/sda", "/dev/sdc"), Wipe: "/dev/sdd"}, disks: []Found{a, b, c},
+			err: "install.wipe names /dev/sdd, which is not a disk that install.disks means"},
+		{name: "cut short on both", want: install.Spec{Mirror: true}, disks: []Found{at("/dev/sda", begun), at("/dev/sdc", begun), c},
+			names: "/dev/sda and /dev/sdc", step: "take up the installation that was cut short"},
+		{name: "cut short on one", want: install.Spec{Mirror: true}, disks: []Found{at("/dev/sda", begun), b},
+			names: "/dev/sda and /dev/sdc", step: "take up the installation that was cut short, mark /dev/sdc"},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			p, err := Decide(x.want, x.disks, normal)
+			if x.err != "" {
+				if !errors.Is(err, Refusal) || !strings.Contains(err.Error(), x.err) {
+					t.Errorf("got %+v, %v; want an error with %q", p.Names(), err, x.err)
+				}
+				return
+			}
+			if err != nil || p.Names() != x.names || len(p.Steps) != 8 || !strings.Contains(strings.Join(p.Steps, "\n"), x.step) {
+				t.Errorf("got %+v, %v; want %s", p, err, x.names)
 			}
 		})
 	}
@@ -131,7 +188,8 @@ func FuzzDecide(f *testing.F) {
 				disks[i].ReadOnly = true
 			}
 		}
-		want := install.Spec{Disk: install.Rule{Path: path, Model: model, Transport: transport, MinGiB: least}, Wipe: wipe}
+		want := install.Spec{Disk: install.Rule{Path: path, Model: model, Transport: transport, MinGiB: least}, Wipe: wipe,
+			Mirror: bits&128 != 0}
 		p, err := Decide(want, disks, normal)
 		if err != nil {
 			if !errors.Is(err, Refusal) {
@@ -140,7 +198,7 @@ func FuzzDecide(f *testing.F) {
 			return
 		}
 		for i, d := range disks {
-			if d.Path != p.Disk.Path {
+			if d.Path != p.Disk.Path && (p.Second == nil || d.Path != p.Second.Disk.Path) {
 				continue
 			}
 			if d.ReadOnly || d.Used != "" || (i == 0 || i == 4) && wipe != d.Path {

@@ -5,7 +5,7 @@
 // Out: values; an error that names the field.
 // Never: looks at a disk, or decides which one it is (internal/disk/pick does).
 //
-// History: 2026-11-26 version 1.
+// History: 2026-11-26 version 1. 2026-11-27 two disks: disks, mirror, wipes; second in a plan.
 package install
 
 import (
@@ -17,8 +17,14 @@ import (
 type Spec struct {
 	// Disk says which disk. It may be empty: then there must be just one that is free.
 	Disk Rule `json:"disk,omitzero" yaml:"disk"`
+	// Disks says which two disks, in place of Disk: each holds the system, and STATE and DATA are mirrored.
+	Disks []Rule `json:"disks,omitempty" yaml:"disks,omitempty" maxItems:"2"`
+	// Mirror: two disks are taken, both as Disk says.
+	Mirror bool `json:"mirror,omitempty" yaml:"mirror,omitempty"`
 	// Wipe is the path of the disk, typed out (/dev/sda): all that it holds is lost. Without it only a blank disk is taken.
 	Wipe string `json:"wipe,omitempty" yaml:"wipe"`
+	// Wipes is Wipe of several disks.
+	Wipes []string `json:"wipes,omitempty" yaml:"wipes,omitempty" maxItems:"2"`
 	// DryRun: the plan is shown, and nothing is written.
 	DryRun bool `json:"dryRun,omitempty" yaml:"dryRun"`
 	// UKI is a file with the system to install; "" is the one that this host was booted from.
@@ -39,13 +45,36 @@ type Rule struct {
 // Transports are the ways a disk may be attached.
 var Transports = []string{"nvme", "sata", "sas", "usb", "virtio", "scsi", "mmc"}
 
+// Wiped are the paths of the disks that may lose what they hold.
+func (s Spec) Wiped() []string {
+	if s.Wipe == "" {
+		return s.Wipes
+	}
+	return append([]string{s.Wipe}, s.Wipes...)
+}
+
 // Validate says which field is wrong and what it should be, or nil.
 func (s Spec) Validate() error {
 	if err := s.Disk.validate(); err != nil {
 		return fmt.Errorf("disk.%w", err)
 	}
-	if s.Wipe != "" && !path(s.Wipe) {
-		return fmt.Errorf("wipe: %q: want the disk's path, such as /dev/sda", s.Wipe)
+	for i, r := range s.Disks {
+		if err := r.validate(); err != nil {
+			return fmt.Errorf("disks[%d].%w", i, err)
+		}
+	}
+	switch {
+	case len(s.Disks) != 0 && len(s.Disks) != 2:
+		return fmt.Errorf("disks: %d are given, want two; for one say disk", len(s.Disks))
+	case len(s.Disks) > 0 && (s.Disk != Rule{} || s.Mirror):
+		return fmt.Errorf("disks: say disks, or disk with mirror, not both")
+	case s.Mirror && s.Disk.Path != "":
+		return fmt.Errorf("mirror: disk.path means one disk, and two are wanted; name both in disks")
+	}
+	for _, w := range s.Wiped() {
+		if !path(w) {
+			return fmt.Errorf("wipe: %q: want the disk's path, such as /dev/sda", w)
+		}
 	}
 	if s.UKI != "" && !strings.HasPrefix(s.UKI, "/") {
 		return fmt.Errorf("uki: %q: want the path of a file from the root on", s.UKI)
@@ -92,6 +121,43 @@ type Plan struct {
 	Partitions []Partition `json:"partitions"`
 	Source     string      `json:"source"` // where the system is taken from, for people
 	Steps      []string    `json:"steps"`  // for people, in order
+	// Second is the other disk of a mirror.
+	Second *Target `json:"second,omitempty"`
+}
+
+// Target is one disk of a plan.
+type Target struct {
+	Disk       Disk        `json:"disk"`
+	Wipes      string      `json:"wipes,omitempty"`
+	Partitions []Partition `json:"partitions"`
+}
+
+// Targets are the disks that a plan writes to.
+func (p Plan) Targets() []Target {
+	list := []Target{{p.Disk, p.Wipes, p.Partitions}}
+	if p.Second != nil {
+		list = append(list, *p.Second)
+	}
+	return list
+}
+
+// Loses is what is lost of a plan's disks, for people; "" when nothing is.
+func (p Plan) Loses() string {
+	var all []string
+	for _, t := range p.Targets() {
+		if t.Wipes != "" {
+			all = append(all, t.Wipes)
+		}
+	}
+	return strings.Join(all, ", and ")
+}
+
+// Names are the paths of its disks, for people.
+func (p Plan) Names() string {
+	if p.Second != nil {
+		return p.Disk.Path + " and " + p.Second.Disk.Path
+	}
+	return p.Disk.Path
 }
 
 // Partition is one of a plan.

@@ -20,15 +20,35 @@ import (
 
 func hostInstall(a *app.App) *cobra.Command {
 	var want operator.InstallHost
+	var paths []string
 	c := &cobra.Command{
-		Use: "install HOST", Short: "Put a host's system onto one of its disks, and boot from it; asks for its name first",
+		Use: "install HOST", Short: "Put a host's system onto a disk, or a mirror of two, and boot from it; asks for its name first",
 		Args: cobra.ExactArgs(1),
 		Long: "Puts the system that a host was booted with (from a stick, a CD or the network) onto one of its disks, and boots it from " +
 			"there.\n" +
 			"The host keeps its identity; what its containers have in memory is lost, as at any boot of a host without a disk.\n" +
-			"A disk that holds anything is refused unless --wipe names it; the boot medium always. --dry-run shows the plan.",
-		Example: "  hnctl host install host-1 --dry-run\n  hnctl host install host-1 --disk-serial S1234",
+			"A disk that holds anything is refused unless --wipe names it; the boot medium always. --dry-run shows the plan.\n" +
+			"On two disks (--disk twice, or --mirror) either may fail: the host goes on, and hnctl host disk replace makes it whole again.",
+		Example: "  hnctl host install host-1 --dry-run\n  hnctl host install host-1 --disk-serial S1234\n" +
+			"  hnctl host install host-1 --disk /dev/sda --disk /dev/sdb",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case len(paths) == 1:
+				want.Disk.Path = paths[0]
+			case len(paths) > 1:
+				if want.Disk != (install.Rule{}) {
+					return errors.New("--disk twice names both disks; leave the other --disk- flags out")
+				}
+				for _, p := range paths {
+					want.Disks = append(want.Disks, install.Rule{Path: p})
+				}
+			}
+			if len(want.Wipes) == 1 {
+				want.Wipe, want.Wipes = want.Wipes[0], nil
+			}
+			if err := want.Validate(); err != nil {
+				return err
+			}
 			path := "/hosts/" + url.PathEscape(args[0])
 			h, err := app.Get[operator.Host](cmd.Context(), a, path)
 			if err != nil {
@@ -43,26 +63,33 @@ func hostInstall(a *app.App) *cobra.Command {
 			if planOnly {
 				return showPlan(a, plan)
 			}
-			what := fmt.Sprintf("install host %s to %s", h.Name, plan.Plan.Disk.Path)
-			if plan.Plan.Wipes != "" {
-				what += ", which loses " + plan.Plan.Wipes
+			what := fmt.Sprintf("install host %s to %s", h.Name, plan.Plan.Names())
+			if lost := plan.Plan.Loses(); lost != "" {
+				what += ", which loses " + lost
 			}
 			if err := a.ConfirmName(what, h.Name); err != nil {
 				return err
 			}
-			want.DryRun, want.Disk.Path = false, plan.Plan.Disk.Path
+			want.DryRun = false
+			if two := plan.Plan.Second; two != nil {
+				want.Disk, want.Mirror = install.Rule{}, false
+				want.Disks = []install.Rule{{Path: plan.Plan.Disk.Path}, {Path: two.Disk.Path}}
+			} else {
+				want.Disk.Path = plan.Plan.Disk.Path
+			}
 			if err := a.Call(cmd.Context(), http.MethodPost, path+"/install", want, &plan); err != nil {
 				return err
 			}
 			return installed(cmd.Context(), a, h)
 		},
 	}
-	c.Flags().StringVar(&want.Disk.Path, "disk", "", "the disk's path, such as /dev/sda")
+	c.Flags().StringArrayVar(&paths, "disk", nil, "the disk's path, such as /dev/sda; given twice: both disks of a mirror")
+	c.Flags().BoolVar(&want.Mirror, "mirror", false, "take two disks, both as the --disk- flags say")
 	c.Flags().StringVar(&want.Disk.ID, "disk-id", "", "the disk's name in /dev/disk/by-id")
 	c.Flags().StringVar(&want.Disk.Model, "disk-model", "", "the disk's model; * stands for anything")
 	c.Flags().StringVar(&want.Disk.Serial, "disk-serial", "", "the disk's serial number; * stands for anything")
 	c.Flags().StringVar(&want.Disk.Transport, "disk-transport", "", "one of "+strings.Join(install.Transports, ", "))
-	c.Flags().StringVar(&want.Wipe, "wipe", "", "the path of the disk, to lose what it holds")
+	c.Flags().StringArrayVar(&want.Wipes, "wipe", nil, "the path of the disk, to lose what it holds; may be given twice")
 	c.Flags().BoolVar(&want.DryRun, "dry-run", false, "show the plan, write nothing")
 	c.Flags().BoolVarP(&a.Yes, "yes", "y", false, "don't ask")
 	return c
@@ -70,9 +97,10 @@ func hostInstall(a *app.App) *cobra.Command {
 
 func showPlan(a *app.App, s operator.HostInstallation) error {
 	return a.Show(s, s.Plan.Disk.Path, func(t *app.Table) {
-		t.Fields("disk", strings.Join(app.NonEmpty(s.Plan.Disk.Path, s.Plan.Disk.Model, s.Plan.Disk.Serial), " "), "holds",
-			s.Plan.Disk.Holds,
-			"system from", s.Plan.Source)
+		for _, x := range s.Plan.Targets() {
+			t.Fields("disk", strings.Join(app.NonEmpty(x.Disk.Path, x.Disk.Model, x.Disk.Serial), " "), "holds", x.Disk.Holds)
+		}
+		t.Fields("system from", s.Plan.Source)
 		for n, step := range s.Plan.Steps {
 			t.Fields(fmt.Sprintf("%d", n+1), step)
 		}
