@@ -7,6 +7,7 @@
 package btrfs
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -63,10 +64,31 @@ const FirstFreeObject = 256
 
 // do makes the ioctl request on f. arg points to its structure.
 func do(f *os.File, request uintptr, arg unsafe.Pointer) error {
-	if _, _, e := unix.Syscall(unix.SYS_IOCTL, f.Fd(), request, uintptr(arg)); e != 0 {
+	code, _, e := unix.Syscall(unix.SYS_IOCTL, f.Fd(), request, uintptr(arg))
+	if e != 0 {
 		return e
 	}
-	return nil
+	return coded(code)
+}
+
+// ErrBusy: something else is being done to the filesystem's devices (BTRFS_ERROR_DEV_EXCL_RUN_IN_PROGRESS).
+var ErrBusy = errors.New("something else is being done to its devices; wait for it")
+
+// coded is what requests about devices answer in place of an errno (enum btrfs_err_code).
+func coded(code uintptr) error {
+	switch code {
+	case 0:
+		return nil
+	case 1:
+		return errors.New("a mirror needs two devices; add one first")
+	case 6:
+		return errors.New("no device is missing")
+	case 7:
+		return errors.New("it is the only device that can be written")
+	case 8:
+		return ErrBusy
+	}
+	return fmt.Errorf("the kernel refuses it (btrfs code %d)", code)
 }
 
 // named is the argument of ioctls that take a name in a directory. name is a file name, no path.

@@ -15,6 +15,15 @@ func TestNumbers(t *testing.T) {
 		"BTRFS_IOC_FS_INFO":       {fsInfo, 0x8400941f},
 		"BTRFS_IOC_QUOTA_CTL":     {quotaCtl, 0xc0109428},
 		"BTRFS_IOC_QGROUP_LIMIT":  {qgroupLimit, 0x8030942b},
+		// of the devices
+		"BTRFS_IOC_ADD_DEV":          {addDev, 0x5000940a},
+		"BTRFS_IOC_RM_DEV_V2":        {rmDevV2, 0x5000943a},
+		"BTRFS_IOC_DEV_INFO":         {devInfo, 0xd000941e},
+		"BTRFS_IOC_GET_DEV_STATS":    {getDevStats, 0xc4089434},
+		"BTRFS_IOC_SPACE_INFO":       {spaceOf, 0xc0109414},
+		"BTRFS_IOC_BALANCE_V2":       {balance, 0xc4009420},
+		"BTRFS_IOC_BALANCE_PROGRESS": {balanceAt, 0x84009422},
+		"BTRFS_IOC_SYNC":             {syncFS, 0x9408},
 	} {
 		if x.got != x.want {
 			t.Errorf("%s: got %#x, want %#x", name, x.got, x.want)
