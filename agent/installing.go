@@ -95,7 +95,8 @@ func (a *agent) installingStatus(c boot.HostConfig, s wish.Status) boot.AgentSta
 
 // keeper keeps the slots of an installed host.
 func (a *agent) keeper(state string) *slots.Keeper {
-	return slots.New(slots.Options{State: state, Boot: a.boot, Uptime: facts.SinceBoot, Health: a.health, Log: a.log,
+	return slots.New(slots.Options{State: state, Boot: a.boot, Uptime: facts.SinceBoot, Health: a.health,
+		Containers: a.workload, Log: a.log,
 		Reboot: func(reason string) error {
 			return leaveMachine(context.Background(), upkeep.Leave{By: "boot slots", Reason: reason})
 		}})
@@ -167,4 +168,21 @@ func (a *agent) health() (up, well []string) {
 		well = append(well, "gossip is not up")
 	}
 	return up, well
+}
+
+// workload is the containers of this host that run, and those that should.
+func (a *agent) workload() (running, wanted []wire.CTID) {
+	if a.apply == nil {
+		return nil, nil
+	}
+	for _, c := range a.apply.Report().Containers {
+		switch c.State {
+		case host.CtStopping, host.CtStopped:
+			continue
+		case host.CtRunning:
+			running = append(running, c.CTID)
+		}
+		wanted = append(wanted, c.CTID)
+	}
+	return running, wanted
 }

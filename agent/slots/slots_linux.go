@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -28,6 +29,7 @@ import (
 	"hardnode.dev/internal/keep"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/slots"
 )
@@ -39,8 +41,10 @@ type Options struct {
 	Uptime func() time.Duration
 	// Health says what is missing: for a slot to count as up, and to be committed besides.
 	Health func() (up, well []string)
-	Reboot func(reason string) error
-	Log    *slog.Logger // nil discards
+	// Containers are those that run, and those that should.
+	Containers func() (running, wanted []wire.CTID)
+	Reboot     func(reason string) error
+	Log        *slog.Logger // nil discards
 }
 
 // Keeper keeps the slots. Its methods may be called at once.
@@ -151,6 +155,7 @@ func (k *Keeper) mounted(flags uintptr, f func(dir string) error) error {
 func (k *Keeper) read(dir string) (bootorder.Record, bootorder.Now, error) {
 	now := bootorder.Now{Booted: k.booted(), Boot: k.o.Boot, Uptime: k.o.Uptime()}
 	now.Up, now.Well = k.o.Health()
+	now.Running, now.Wanted = k.o.Containers()
 	record, _, err := k.doc.Load()
 	if err != nil {
 		return record, now, fmt.Errorf("read what is known of the slots: %w", err)
@@ -222,8 +227,7 @@ func writeEntries(dir string, want []bootorder.Entry) error {
 }
 
 func same(a, b bootorder.Record) bool {
-	t := a.Trial == b.Trial || a.Trial != nil && b.Trial != nil && *a.Trial == *b.Trial
-	return t && a.Committed == b.Committed && slices.Equal(a.Known, b.Known)
+	return reflect.DeepEqual(a.Trial, b.Trial) && a.Committed == b.Committed && slices.Equal(a.Known, b.Known)
 }
 
 func sameEntries(a, b []bootorder.Entry) bool {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/slots"
 )
 
@@ -33,6 +34,8 @@ type Trial struct {
 	Boot   string     `json:"boot"`      // the boot it was asked for in
 	// Back: the slot was good before, and is gone back to: it is committed when it is up.
 	Back bool `json:"back,omitempty"`
+	// Ran are the containers that ran when it was asked for, which must run in it too.
+	Ran []wire.CTID `json:"ran,omitempty"`
 }
 
 // Times of a trial: what it has when nobody says, and what may be said.
@@ -51,6 +54,8 @@ type Now struct {
 	Rescue  bool // there is a rescue system
 	// Up: what a slot needs to count as booted. Well: what it needs to be committed besides. Each says what is missing.
 	Up, Well []string
+	// Running are the containers that run, Wanted those that should.
+	Running, Wanted []wire.CTID
 }
 
 // Verdict is what follows.
@@ -122,6 +127,9 @@ func (v *Verdict) trial(n Now, t Trial) {
 	missing := slices.Clone(n.Up)
 	if !t.Back {
 		missing = append(missing, n.Well...)
+		if sick := workload(t.Ran, n); sick != "" {
+			missing = append(missing, sick)
+		}
 	}
 	within := time.Duration(t.Within) * time.Second
 	switch {
@@ -137,6 +145,32 @@ func (v *Verdict) trial(n Now, t Trial) {
 	default:
 		v.Waits, v.Entries = missing, n.Entries
 	}
+}
+
+// tolerated is the part of the containers, one in so many, that may be away in a system that is well: one of them may have reasons of its
+// own.
+const tolerated = 4
+
+// workload says which containers ran before and don't now, though they should; "" when they are few enough.
+func workload(ran []wire.CTID, n Now) string {
+	var sick []string
+	all := 0
+	for _, id := range ran {
+		if !slices.Contains(n.Wanted, id) {
+			continue // it went elsewhere, or was stopped
+		}
+		if all++; !slices.Contains(n.Running, id) {
+			sick = append(sick, id.String())
+		}
+	}
+	if len(sick)*tolerated <= all {
+		return ""
+	}
+	named := strings.Join(sick[:min(len(sick), 4)], ", ")
+	if len(sick) > 4 {
+		named += ", ..."
+	}
+	return fmt.Sprintf("%d of %d containers that ran before do not run: %s", len(sick), all, named)
 }
 
 // settled looks at a boot in which nothing is tried. Its slot gets its count again when it is up; until then a boot that fails is the
@@ -214,7 +248,7 @@ func Ask(r Record, n Now, what slots.Action, slot slots.Name, within time.Durati
 		if within < LeastWithin || within > MostWithin {
 			return v, fmt.Errorf("within %s: want %s to %s", within, LeastWithin, MostWithin)
 		}
-		v.Record.Trial = &Trial{Slot: slot, Within: int64(within / time.Second), Boot: n.Boot}
+		v.Record.Trial = &Trial{Slot: slot, Within: int64(within / time.Second), Boot: n.Boot, Ran: slices.Clone(n.Running)}
 	case slots.Rollback:
 		if k.State != slots.Good {
 			return v, fmt.Errorf("slot %s is %s%s, so it is not gone back to; try it instead", slot, k.State, because(k.Reason))

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/slots"
 )
 
@@ -129,6 +130,54 @@ func TestTrial(t *testing.T) {
 				if slot, how := m.power(); slot != c.slot || how != "up" {
 					t.Errorf("later: %s, %s", slot, how)
 				}
+			}
+		})
+	}
+}
+
+// A system in which containers don't run that did before is not well, unless they are few, or were not to run any more.
+func TestWorkload(t *testing.T) {
+	ids := func(n ...wire.CTID) []wire.CTID { return n }
+	for _, c := range []struct {
+		name                 string
+		ran, wanted, running []wire.CTID
+		waits                string
+	}{
+		{"nothing ran", nil, ids(100), nil, ""},
+		{"all run", ids(100, 101), ids(100, 101), ids(100, 101), ""},
+		{"one of one", ids(100), ids(100), nil, "1 of 1 containers that ran before do not run: 100"},
+		{"one of four", ids(100, 101, 102, 103), ids(100, 101, 102, 103), ids(100, 101, 102), ""},
+		{"one of three", ids(100, 101, 102), ids(100, 101, 102), ids(100, 101), "1 of 3 containers that ran before do not run: 102"},
+		{"three of four", ids(100, 101, 102, 103), ids(100, 101, 102, 103), ids(101),
+			"3 of 4 containers that ran before do not run: 100, 102, 103"},
+		{"six of six", ids(1, 2, 3, 4, 5, 6), ids(1, 2, 3, 4, 5, 6), nil, "6 of 6 containers that ran before do not run: 1, 2, 3, 4, ..."},
+		{"they went elsewhere", ids(100, 101), nil, nil, ""},
+		{"a new one does not start", ids(100), ids(100, 101), ids(100), ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := installed()
+			m.power()
+			m.stage(t, whole)
+			now := m.now()
+			now.Running = c.ran
+			v, err := Ask(m.record, now, slots.Try, "", time.Minute)
+			if err != nil {
+				t.Fatal(err)
+			}
+			now = Now{Entries: v.Entries, Booted: slots.B, Boot: "next", Running: c.running, Wanted: c.wanted}
+			got := Decide(v.Record, now)
+			if strings.Join(got.Waits, "; ") != c.waits || (got.Record.Committed == slots.B) != (c.waits == "") {
+				t.Errorf("waits for %q, want %q; %+v", got.Waits, c.waits, got.Record)
+			}
+			now.Uptime = time.Minute
+			if got = Decide(v.Record, now); (got.Reboot != "") != (c.waits != "") || !strings.Contains(got.Reboot, c.waits) {
+				t.Errorf("at its deadline: %q", got.Reboot)
+			}
+			// What is gone back to is not asked for them.
+			back := v.Record
+			back.Trial.Back = true
+			if now.Uptime = 0; Decide(back, now).Record.Committed != slots.B {
+				t.Error("it is not gone back to")
 			}
 		})
 	}
