@@ -269,6 +269,7 @@ func (a *agent) report(ctx context.Context) host.Report {
 		Problems:   toldTo(a.problems(done)),
 		Boots:      a.facts.Boots(),
 		System:     a.system.Status(),
+		Protection: a.facts.Protection(),
 	}
 	if r.Containers == nil {
 		r.Containers = []host.ContainerStatus{}

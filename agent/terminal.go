@@ -48,7 +48,7 @@ func (a *agent) restart(ctx context.Context, id wire.CTID) error {
 // machine is the host beside its status.
 func (a *agent) machine() console.Host {
 	_, _, found, err := a.configInForce()
-	h := console.Host{Configured: found || err != nil, Boots: a.facts.Boots()}
+	h := console.Host{Configured: found || err != nil, Boots: a.facts.Boots(), Protection: a.facts.Protection()}
 	if f := a.figures.Load(); f != nil {
 		h.Capacity, h.Load = f.capacity, f.load
 	}

@@ -32,7 +32,7 @@ servers, and puts all that ships into one folder, out/release/VERSION. "sizes" b
 larger than it may be. "differ" says where two folders differ first;
 "repro" builds release and media twice, below out/repro, and compares them.
 
-image release keys|init|sign|timestamp|rotate|drop|show signs releases (image release help).
+image release keys|init|sign|timestamp|rotate|drop|show|secure-boot signs releases (image release help).
 
 `
 
@@ -48,17 +48,19 @@ func main() {
 	}
 	flag.Usage = func() { fmt.Fprint(flag.CommandLine.Output(), usage); flag.PrintDefaults() }
 	out := flag.String("out", "out", "output `directory`")
+	keys := flag.String("secure-boot", "", "`folder` with the keys of secure boot: the systems on media are sealed by them")
+	passphrase := flag.String("passphrase-file", "", "`file` whose first line is those keys' passphrase, instead of asking")
 	metal := flag.Bool("metal", false, "for servers: with the drivers of their hardware, into out/metal in place of out/image")
 	flag.Parse()
 	ctx, stop := run.UntilSignal(context.Background())
 	defer stop()
-	if err := build(ctx, *out, *metal, flag.Args()); err != nil {
+	if err := build(ctx, *out, *metal, *keys, *passphrase, flag.Args()); err != nil {
 		fmt.Fprintf(os.Stderr, "image: %v\n", err)
 		os.Exit(1)
 	}
 }
 
-func build(ctx context.Context, out string, metal bool, args []string) error {
+func build(ctx context.Context, out string, metal bool, keys, passphrase string, args []string) error {
 	var what string
 	if len(args) > 0 {
 		what, args = args[0], args[1:]
@@ -78,6 +80,11 @@ func build(ctx context.Context, out string, metal bool, args []string) error {
 		Log: func(format string, args ...any) { fmt.Printf("image: "+format+"\n", args...) }}
 	if metal {
 		b.Target = assemble.Metal
+	}
+	if keys != "" {
+		if b.Sealer, err = sign.Sealer(keys, passphrase); err != nil {
+			return err
+		}
 	}
 	if b.Stamp.Time, err = assemble.CommitTime(ctx); err != nil {
 		return err

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 
+	"hardnode.dev/internal/disk/efi"
+	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/waiting"
 )
 
@@ -40,4 +42,13 @@ func (s Source) line(path string) string {
 		return ""
 	}
 	return strings.TrimSpace(string(b))
+}
+
+// Protection is what the firmware and the kernel say of it; nil when they say nothing.
+func (s Source) Protection() *host.Protection {
+	p := host.Protection{SecureBoot: string(efi.Vars{Dir: s.Root + efi.Dir}.SecureBoot()), Lockdown: efi.Lockdown(s.Root)}
+	if p == (host.Protection{}) {
+		return nil
+	}
+	return &p
 }

@@ -36,3 +36,25 @@ func TestMachine(t *testing.T) {
 		t.Errorf("of nothing: %+v", m)
 	}
 }
+
+// TestProtection: what firmware and kernel say is told in their words; a machine that says nothing tells nothing.
+func TestProtection(t *testing.T) {
+	s := Source{Root: t.TempDir()}
+	if p := s.Protection(); p != nil {
+		t.Errorf("nothing is known, but it says %+v", p)
+	}
+	for path, text := range map[string]string{
+		"sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c": "\x06\x00\x00\x00\x01",
+		"sys/kernel/security/lockdown":                                             "none [integrity] confidentiality\n"} {
+		file := filepath.Join(s.Root, path)
+		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := s.Protection().String(); got != "secure boot: on, lockdown: integrity" {
+		t.Errorf("got %q", got)
+	}
+}

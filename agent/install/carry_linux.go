@@ -2,9 +2,11 @@ package install
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -233,7 +235,8 @@ const unnamed = "EFI/BOOT/BOOTX64.NEW"
 // fill writes the ESP's files. It returns the digests of the large ones.
 func (w *work) fill(dir string) (sums map[string][32]byte, err error) {
 	sums = map[string][32]byte{}
-	for _, d := range []string{bootorder.Systems, bootorder.Entries, filepath.Dir(bootorder.Loader), filepath.Dir(unnamed)} {
+	for _, d := range []string{bootorder.Systems, bootorder.Entries, bootorder.Keys, filepath.Dir(bootorder.Loader),
+		filepath.Dir(unnamed)} {
 		if err := os.MkdirAll(filepath.Join(dir, d), 0o700); err != nil {
 			return nil, err
 		}
@@ -244,10 +247,24 @@ func (w *work) fill(dir string) (sums map[string][32]byte, err error) {
 		}
 		return nil
 	}
+	texts := map[string]string{bootorder.Settings: bootorder.SettingsText}
 	err = w.from.use(func(system string) error {
 		version, err := Version(system)
 		if err != nil {
 			return err
+		}
+		boot, err := loader(system)
+		if err != nil {
+			return err
+		}
+		for name, data := range map[string][]byte{bootorder.Loader: boot.program, unnamed: boot.program} {
+			if err := partition.Write(filepath.Join(dir, name), string(data)); err != nil {
+				return err
+			}
+			sums[name] = sha256.Sum256(data)
+		}
+		if maps.Copy(texts, boot.keys); len(boot.keys) > 0 {
+			texts[bootorder.Settings] += bootorder.EnrollText
 		}
 		// The rescue system is the same file: which entry it was booted by says what it is to be.
 		for _, e := range []bootorder.Entry{{Slot: slots.A, Rank: 1, Version: version, Left: 1},
@@ -264,12 +281,6 @@ func (w *work) fill(dir string) (sums map[string][32]byte, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range []string{bootorder.Loader, unnamed} {
-		if err := put(name, loaderFile); err != nil {
-			return nil, err
-		}
-	}
-	texts := map[string]string{bootorder.Settings: bootorder.SettingsText}
 	if w.i.o.Config != "" {
 		texts["hardnode.yaml"] = w.i.o.Config
 	}

@@ -234,6 +234,3 @@ func identities(config string, want install.Spec) (list []string) {
 	}
 	return list
 }
-
-// loaderFile is where the image carries the boot loader.
-const loaderFile = "/usr/lib/hardnode/systemd-bootx64.efi"

@@ -12,8 +12,12 @@ import (
 
 	"hardnode.dev/agent/partition"
 	"hardnode.dev/internal/disk"
+	"hardnode.dev/internal/disk/bootorder"
+	"hardnode.dev/internal/disk/efi"
 	"hardnode.dev/internal/disk/medium"
+	"hardnode.dev/internal/release/authenticode"
 	"hardnode.dev/internal/wire/install"
+	"hardnode.dev/internal/wire/release"
 )
 
 // source is where the system is taken from.
@@ -121,6 +125,46 @@ func Version(file string) (string, error) {
 		}
 	}
 	return "", errors.New("it does not say its version")
+}
+
+// carried is what a system carries for the disk that it is installed to.
+type carried struct {
+	program []byte            // the boot loader, signed where the system is sealed
+	keys    map[string]string // files by which firmware takes on the keys that the system was sealed with
+}
+
+// loader reads it.
+func loader(system string) (c carried, err error) {
+	f, err := pe.Open(system)
+	if err != nil {
+		return c, fmt.Errorf("it is no EFI program: %v", err)
+	}
+	defer f.Close()
+	section := func(name string) ([]byte, error) {
+		s := f.Section(name)
+		if s == nil {
+			return nil, nil
+		}
+		data, err := s.Data()
+		return data[:min(len(data), int(s.VirtualSize))], err
+	}
+	if c.program, err = section(release.LoaderSection); err != nil || c.program == nil {
+		return c, errors.Join(errors.New("it carries no boot loader: install from a medium of this version"), err)
+	}
+	raw, err := section(release.SealSection)
+	if err != nil || raw == nil {
+		return c, err
+	}
+	s, err := release.DecodeSeal(raw)
+	if err != nil {
+		return c, err
+	}
+	c.keys = map[string]string{}
+	for name, data := range map[string][]byte{efi.PK: s.PK, efi.KEK: s.KEK, efi.DB: s.DB} {
+		c.keys[bootorder.Keys+"/"+name+".auth"] = string(data)
+	}
+	c.program, err = authenticode.Attach(c.program, s.Loader)
+	return c, err
 }
 
 // within mounts a device read-only, calls f with the folder, and unmounts it.

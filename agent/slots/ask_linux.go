@@ -209,6 +209,11 @@ func (k *Keeper) stage(r slots.Request) error {
 	if r.Slot != "" {
 		slot = r.Slot
 	}
+	if r.Action == slots.Stage {
+		if err := believed(k.vars, r.File); err != nil {
+			return fmt.Errorf("stage into slot %s: %s: %w", slot, filepath.Base(r.File), err)
+		}
+	}
 	var version string
 	path := func(dir string) string { return filepath.Join(dir, bootorder.File(slot)) }
 	say := func(known bootorder.Known) func(string) error {

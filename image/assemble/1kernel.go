@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 
 	"hardnode.dev/image/debian"
+	"hardnode.dev/image/uki"
 )
 
 // Builder is one run. Out is the output directory, absolute; Stamp is what the image says of itself; Log prints a line for a person.
@@ -24,6 +25,7 @@ type Builder struct {
 	Target Target
 	Stamp  Stamped
 	Log    func(format string, args ...any)
+	Sealer uki.Sealer // the systems on media are sealed by it; nil: by nobody
 }
 
 // in is a path in the target's folder.

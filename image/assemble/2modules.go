@@ -1,6 +1,7 @@
 package assemble
 
 import (
+	"fmt"
 	"strings"
 
 	"hardnode.dev/image/kmod"
@@ -12,7 +13,7 @@ func (b Builder) Modules(k Kernel, tree string) error {
 	for _, r := range b.Target.table {
 		rows.WriteString(r.Name + string(rune('0'+int(r.Use))))
 	}
-	st := stamp{file: b.kept("modules.stamp"), inputs: digest("modules 3", k.Package.SHA256, rows.String()),
+	st := stamp{file: b.kept("modules.stamp"), inputs: digest("modules 4", k.Package.SHA256, rows.String()),
 		outputs: []string{b.in("modules", "modules.dep"), b.kept("stage1", "modules.dep")}}
 	if st.fresh() {
 		return nil
@@ -24,6 +25,11 @@ func (b Builder) Modules(k Kernel, tree string) error {
 	mods, absent, err := t.Choose(b.Target.table)
 	if err != nil {
 		return err
+	}
+	for _, m := range mods {
+		if !m.Signed() {
+			return fmt.Errorf("module %q has no signature: under secure boot the kernel would not load it", m.Name)
+		}
 	}
 	if len(absent) > 0 {
 		b.Log("modules: not files of this kernel: %s", strings.Join(absent, ", "))

@@ -47,7 +47,6 @@ func (b Builder) Root(ctx context.Context, k Kernel, bin map[string]string, bb s
 	for _, f := range tools {
 		t.file(f.Target, f.Source, modeOf(f.Target))
 	}
-	t.file("usr/lib/hardnode/"+filepath.Base(loaderFile), b.loader(), 0o644)
 	notices, err := b.Notices(ctx, b.kept("NOTICES"), pkgs)
 	if err != nil {
 		return "", nil, err

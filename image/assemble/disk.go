@@ -28,7 +28,7 @@ func (b Builder) Media(ctx context.Context, kind string) error {
 		if err := write(ctx, p); err != nil {
 			return err
 		}
-		b.Log("media: %s", b.path("media", b.Target.Prefix+p+"."+kind))
+		b.Log("media: %s", b.media(p+"."+kind))
 	}
 	return nil
 }
@@ -38,6 +38,10 @@ const diskSize = 512 << 20
 
 // Disk writes media/<profile>.disk: a raw disk or stick that a UEFI machine boots the profile from.
 func (b Builder) Disk(_ context.Context, profile string) error {
-	return medium.Disk(b.path("media", b.Target.Prefix+profile+".disk"), diskSize,
-		append(medium.Places(), medium.File{Path: medium.Removable, Source: b.in(profile + ".efi")})...)
+	system, err := b.system(profile)
+	if err != nil {
+		return err
+	}
+	return medium.Disk(b.media(profile+".disk"), diskSize,
+		append(medium.Places(), medium.File{Path: medium.Removable, Source: system})...)
 }

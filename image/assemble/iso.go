@@ -74,11 +74,15 @@ func (b Builder) ISO(ctx context.Context, profile string) error {
 	}
 	// It lies inside the ISO's own filesystem: El Torito's catalogue can't say the length of what is larger than 32 MiB, and firmware
 	// takes the filesystem's end for it.
-	loaded := medium.File{Path: medium.Removable, Source: b.in(profile + ".efi")}
+	system, err := b.system(profile)
+	if err != nil {
+		return err
+	}
+	loaded := medium.File{Path: medium.Removable, Source: system}
 	if err := medium.ESP(filepath.Join(tree, esp), loaded); err != nil {
 		return err
 	}
-	out := b.path("media", b.Target.Prefix+profile+".iso")
+	out := b.media(profile + ".iso")
 	return makeISO(ctx, out, tree, sources[isoFiles[1].file], b.Stamp.Time)
 }
 

@@ -23,7 +23,7 @@ var pxePrograms = []string{"undionly.kpxe", "snponly.efi"}
 // Firmware is given iPXE by DHCP, iPXE a script of the tree by HTTP, and the script loads kernel and initrd from where it came from:
 // nothing in the tree knows its address. (iPXE under UEFI can't boot the UKIs: it puts an initrd of its own in the place of theirs.)
 func (b Builder) PXE(ctx context.Context) error {
-	tree := b.path("media", b.Target.Prefix+"pxe")
+	tree := b.media("pxe")
 	if err := os.RemoveAll(tree); err != nil {
 		return fmt.Errorf("clear the tree of files to boot from the network: %v", err)
 	}
@@ -36,7 +36,11 @@ func (b Builder) PXE(ctx context.Context) error {
 	}
 	files := []string{b.in("vmlinuz")}
 	for _, p := range profiles {
-		files = append(files, b.in(p+".initrd"), b.in(p+".efi"))
+		system, err := b.system(p)
+		if err != nil {
+			return err
+		}
+		files = append(files, b.in(p+".initrd"), system)
 	}
 	files = append(files, programs...)
 	for _, f := range files {

@@ -20,7 +20,7 @@ const (
 	loaderFile    = "usr/lib/systemd/boot/efi/systemd-bootx64.efi"
 )
 
-// loader is the boot loader, which hosts put onto the disks that they are installed to. Stub has unpacked it.
+// loader is the boot loader, which goes onto the disks that hosts are installed to. Stub has unpacked it.
 func (b Builder) loader() string { return b.path("cache", "unpacked", loaderPackage, loaderFile) }
 
 // consoles are what a UKI's kernel talks on: it is one image for all machines, and nobody adds arguments to it. A name without hardware is
@@ -56,6 +56,10 @@ func (b Builder) UKI(profile string, k Kernel, stub []byte, made release.Parts, 
 	if err != nil {
 		return fmt.Errorf("read the kernel: %v", err)
 	}
+	loader, err := os.ReadFile(b.loader())
+	if err != nil {
+		return fmt.Errorf("read the boot loader: %v", err)
+	}
 	var initrd []byte
 	for _, p := range parts {
 		initrd = append(initrd, p.Data...)
@@ -70,7 +74,8 @@ func (b Builder) UKI(profile string, k Kernel, stub []byte, made release.Parts, 
 		uki.Section{Name: release.PartsSection, Data: text},
 		uki.Section{Name: uki.Uname, Data: []byte(k.Release)},
 		uki.Section{Name: uki.Kernel, Data: kernel},
-		uki.Section{Name: uki.Initrd, Data: initrd})
+		uki.Section{Name: uki.Initrd, Data: initrd},
+		uki.Section{Name: uki.Loader, Data: loader})
 	if err != nil {
 		return fmt.Errorf("make the UKI of profile %q: %w", profile, err)
 	}
@@ -80,4 +85,30 @@ func (b Builder) UKI(profile string, k Kernel, stub []byte, made release.Parts, 
 // osRelease is the system's os-release(5).
 func osRelease(s Stamped) string {
 	return fmt.Sprintf("ID=hardnode\nNAME=Hardnode\nVERSION_ID=%[1]s\nPRETTY_NAME=\"Hardnode %[1]s\"\n", s.Version)
+}
+
+// system is a profile's UKI for a medium: sealed, where there are keys.
+func (b Builder) system(profile string) (string, error) {
+	file := b.in(profile + ".efi")
+	if b.Sealer == nil {
+		return file, nil
+	}
+	image, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("read the UKI: %v", err)
+	}
+	if image, err = uki.Seal(image, b.Sealer); err != nil {
+		return "", fmt.Errorf("profile %q: %w", profile, err)
+	}
+	out := b.media(profile + ".efi")
+	return out, replace(out, image, 0o644)
+}
+
+// media is the path of a medium; one whose system is sealed has a name of its own.
+func (b Builder) media(name string) string {
+	prefix := b.Target.Prefix
+	if b.Sealer != nil {
+		prefix = "sealed-" + prefix
+	}
+	return b.path("media", prefix+name)
 }

@@ -1,6 +1,7 @@
 package kmod
 
 import (
+	"bytes"
 	"fmt"
 	"io/fs"
 	"os"
@@ -15,6 +16,12 @@ type Module struct {
 	Info Info
 	Use  Use
 	data []byte
+}
+
+// Signed tells whether the module carries a signature (the kernel's module-signing.rst): a kernel that secure boot has locked down loads no
+// other.
+func (m Module) Signed() bool {
+	return bytes.HasSuffix(m.data, []byte("~Module signature appended~\n"))
 }
 
 // Tree is a kernel package's modules directory: canonical name → file, and the names built into the kernel.

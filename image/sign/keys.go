@@ -22,18 +22,9 @@ func keysCommand() *cobra.Command {
 			"targets, snapshot or timestamp. Root and targets keys are offline: make each root key in a folder of its own, on a stick.",
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, names []string) error {
-			p, err := o.passphrase("new passphrase, at least 8 characters")
+			p, err := o.fresh()
 			if err != nil {
 				return err
-			}
-			if o.file == "" {
-				again, err := o.passphrase("the same again")
-				if err != nil {
-					return err
-				}
-				if !again.Equal(p) {
-					return errors.New("the two passphrases differ: nothing was made")
-				}
 			}
 			for _, n := range names {
 				pub, err := keyfile.Make(dir, n, p)

@@ -34,7 +34,8 @@ type signing struct {
 	snapshot int
 	stamp    int
 	closed   bool
-	again    bool // a new snapshot also of the targets that are named already
+	secure   string // the folder of the keys of secure boot: the release's systems are sealed; "": they are not
+	again    bool   // a new snapshot also of the targets that are named already
 	open     opener
 }
 
@@ -63,10 +64,20 @@ func signCommand() *cobra.Command {
 	c := &cobra.Command{Use: "sign --repo DIR --keys DIR,... FOLDER",
 		Short: "Add a release, as `make release` writes it, and sign it",
 		Long: "Adds the files that FOLDER/manifest.json names, after comparing each with it. The targets key signs. With the snapshot\n" +
-			"and timestamp keys at hand the release is in force at once; without them it is in force after the next timestamp.",
+			"and timestamp keys at hand the release is in force at once; without them it is in force after the next timestamp.\n" +
+			"With --secure-boot the systems of the repository's copy are sealed for machines with secure boot; FOLDER stays as it is.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			files, m, err := s.add(args[0])
+			from := args[0]
+			if s.secure != "" {
+				sealed, err := s.sealed(from)
+				defer os.RemoveAll(sealed)
+				if err != nil {
+					return err
+				}
+				from = sealed
+			}
+			files, m, err := s.add(from)
 			if err != nil {
 				return err
 			}
@@ -94,6 +105,7 @@ func signCommand() *cobra.Command {
 		}}
 	s.flags(c)
 	c.Flags().IntVar(&s.days, "days", targetsDays, "days until the targets end")
+	c.Flags().StringVar(&s.secure, "secure-boot", "", "folder with the keys of secure boot (db.key and the .auth files)")
 	return c
 }
 

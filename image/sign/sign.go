@@ -1,4 +1,5 @@
-// Package sign is the owner's side of the image repository: `image release keys|init|sign|timestamp|rotate|drop|show`.
+// Package sign is the owner's side of the image repository: `image release keys|init|sign|timestamp|rotate|drop|
+// show|secure-boot`.
 //
 // Owns: the commands and what they say; how long each document lasts; which files of a release become targets, and what is signed of them.
 // In: flags; key files in folders that may be sticks; a release's folder; the repository's folder.
@@ -42,7 +43,8 @@ func Command() *cobra.Command {
 	root := &cobra.Command{Use: "image release", Short: "The image repository: what may ever run, signed", SilenceUsage: true,
 		SilenceErrors: true}
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(keysCommand(), initCommand(), signCommand(), timestampCommand(), rotateCommand(), dropCommand(), showCommand())
+	root.AddCommand(keysCommand(), initCommand(), signCommand(), timestampCommand(), rotateCommand(), dropCommand(), showCommand(),
+		secureBootCommand())
 	return root
 }
 
@@ -84,6 +86,19 @@ func (o *opener) passphrase(prompt string) (secret.Text, error) {
 	raw, err := term.ReadPassword(int(os.Stdin.Fd()))
 	fmt.Fprintln(os.Stderr)
 	return secret.Text(raw), err
+}
+
+// fresh is a passphrase for new keys: a person types it twice.
+func (o *opener) fresh() (secret.Text, error) {
+	p, err := o.passphrase("new passphrase, at least 8 characters")
+	if err != nil || o.file != "" {
+		return p, err
+	}
+	again, err := o.passphrase("the same again")
+	if err == nil && !again.Equal(p) {
+		err = errors.New("the two passphrases differ: nothing was made")
+	}
+	return p, err
 }
 
 // open tries the passphrases that opened another key first.

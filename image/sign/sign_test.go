@@ -3,6 +3,7 @@ package sign_test
 import (
 	"bytes"
 	"crypto/sha256"
+	"crypto/x509"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -16,10 +17,14 @@ import (
 	"github.com/theupdateframework/go-tuf/v2/metadata/updater"
 
 	"hardnode.dev/image/sign"
+	"hardnode.dev/image/uki"
+	"hardnode.dev/internal/release/authenticode"
 	"hardnode.dev/internal/release/block"
 	"hardnode.dev/internal/release/issue/folder"
 	"hardnode.dev/internal/release/issue/keyfile"
+	"hardnode.dev/internal/release/issue/secureboot"
 	"hardnode.dev/internal/release/trust"
+	"hardnode.dev/internal/testkit/program"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/release"
 )
@@ -196,6 +201,57 @@ func TestRotation(t *testing.T) {
 	o.run("timestamp", "--repo", o.repo, "--keys", o.online)
 	if r, _ := o.look(kept); r.Versions.Root != 2 || len(r.Targets) != 2 {
 		t.Errorf("after the rotation: %+v", r)
+	}
+}
+
+// TestSealed: with the keys of secure boot at hand the repository's copy of a release has sealed systems, and the release's folder stays.
+func TestSealed(t *testing.T) {
+	o := newOwner(t)
+	o.run("init", "--repo", o.repo, "--public", o.public())
+	keys := filepath.Join(o.dir, "secure-boot")
+	if out := o.run("secure-boot", "--dir", keys); !strings.Contains(out, "PK, KEK, db in "+keys) {
+		t.Errorf("secure-boot: %q", out)
+	}
+	o.fails("never replaced", "secure-boot", "--dir", keys)
+	system, err := uki.Build(program.EFI(), uki.Section{Name: uki.Kernel, Data: []byte("kernel")},
+		uki.Section{Name: uki.Loader, Data: program.EFI()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := o.release("1.0.0", map[string]string{"vm-host.efi": string(system)})
+	all := o.targets + "," + o.online
+	o.fails("bring the folder", "sign", "--repo", o.repo, "--keys", all, "--secure-boot", t.TempDir(), dir)
+	o.run("sign", "--repo", o.repo, "--keys", all, "--secure-boot", keys, dir)
+	r, _ := o.look(trust.Kept{})
+	raw, err := os.ReadFile(folder.Dir(o.repo).Path(r.Targets["1.0.0/vm-host.efi"]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := secureboot.Certificate(filepath.Join(keys, "db.crt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	believed := authenticode.Believed{Certificates: []*x509.Certificate{db}}
+	if err := authenticode.Check(bytes.NewReader(raw), int64(len(raw)), believed); err != nil {
+		t.Errorf("the repository's system: %v", err)
+	}
+	sections, err := uki.Sections(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seal, err := release.DecodeSeal(sections[len(sections)-1].Data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	loader, err := authenticode.Attach(program.EFI(), seal.Loader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := authenticode.Check(bytes.NewReader(loader), int64(len(loader)), believed); err != nil {
+		t.Errorf("the loader that the system carries: %v", err)
+	}
+	if raw, err := os.ReadFile(filepath.Join(dir, "vm-host.efi")); err != nil || !bytes.Equal(raw, system) {
+		t.Errorf("the release's folder was changed: %v", err)
 	}
 }
 

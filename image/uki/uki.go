@@ -14,6 +14,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
+
+	"hardnode.dev/internal/wire/release"
 )
 
 // Section is a part of an image by its name in the file: at most 8 bytes.
@@ -31,10 +34,14 @@ const (
 	Initrd    = ".initrd" // its archives, one after the other
 )
 
+// Loader is a section that no stub looks for: the boot loader of disks that the system is installed to. Seal adds what it is signed with.
+const Loader = release.LoaderSection
+
 // Offsets in the headers (PE Format, "File Headers"), and the sizes of what is repeated.
 const (
 	peAt         = 0x3c // in the file: where the PE header begins
 	coffSections = 4 + 2
+	coffSymbols  = 4 + 8  // where the table of symbols lies, and how many there are
 	coffOptional = 4 + 16 // the size of the optional header
 	coffSize     = 4 + 20
 	optInitData  = 8
@@ -119,7 +126,10 @@ func Build(stub []byte, sections ...Section) ([]byte, error) {
 		return nil, fmt.Errorf("use the stub: its headers have room for %d more sections, %d are needed",
 			(room-h.at(h.sections))/sectionSize, len(sections))
 	}
-	out := bytes.Clone(stub)
+	out, err := program(stub, h)
+	if err != nil {
+		return nil, fmt.Errorf("use the stub: %w", err)
+	}
 	for i, s := range sections {
 		if len(s.Name) > 8 || len(s.Name) == 0 || names[s.Name] || len(s.Data) == 0 {
 			return nil, fmt.Errorf("add section %q: it is empty, or there twice, or its name has not 1 to 8 bytes", s.Name)
@@ -144,6 +154,26 @@ func Build(stub []byte, sections ...Section) ([]byte, error) {
 	for offset, value := range map[int]int{optInitData: data, optImageSize: align(end, memory), optChecksum: 0} {
 		binary.LittleEndian.PutUint32(out[h.opt+offset:], uint32(value))
 	}
+	return out, nil
+}
+
+// program is the stub without what lies behind its sections, which is its table of symbols: firmware takes a file whose sections do not lie
+// one behind the other for one that was changed after it was signed.
+func program(stub []byte, h headers) ([]byte, error) {
+	end := h.at(h.sections)
+	for i := range h.sections {
+		if strings.HasPrefix(name(stub[h.at(i):]), "/") {
+			return nil, errors.New("a section's name lies in its table of symbols")
+		}
+		if s := h.span(stub, i); s.rawSize > 0 {
+			end = max(end, s.raw+s.rawSize)
+		}
+	}
+	if end > len(stub) {
+		return nil, errors.New("its sections are cut off")
+	}
+	out := bytes.Clone(stub[:end])
+	clear(out[h.opt-coffSize+coffSymbols:][:8])
 	return out, nil
 }
 

@@ -3,6 +3,7 @@ package machine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -31,13 +32,15 @@ func (m *Machine) stepFirmware(context.Context) (string, error) {
 	if err := sys.Mount("efivarfs", efi.Dir, "efivarfs", tight, ""); err != nil && !errors.Is(err, unix.EBUSY) {
 		return "", err
 	}
-	vars := efi.Vars{Dir: efi.Dir}
-	if m.partition = vars.Partition(); m.partition == "" {
-		return "UEFI", nil
+	vars, note := efi.Vars{Dir: efi.Dir}, "UEFI"
+	if m.partition = vars.Partition(); m.partition != "" {
+		note = "UEFI, booted from partition " + m.partition
 	}
-	note := "UEFI, booted from partition " + m.partition
-	if m.rescue = bootorder.From(vars.Selected(), vars.Current()) == slots.Rescue; m.rescue {
+	if m.rescue = m.partition != "" && bootorder.From(vars.Selected(), vars.Current()) == slots.Rescue; m.rescue {
 		note += ": this is the rescue system"
+	}
+	if s := vars.SecureBoot(); s != "" {
+		note += fmt.Sprintf("; secure boot: %s, lockdown: %s", s, efi.Lockdown(""))
 	}
 	return note, nil
 }

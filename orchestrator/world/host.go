@@ -130,6 +130,9 @@ func (w World) host(h store.Host) operator.Host {
 		if r.Underlay.IsValid() {
 			out.Underlay = r.Underlay.String()
 		}
+		if p := r.Protection; p != nil {
+			out.SecureBoot, out.Lockdown = p.Clean().SecureBoot, p.Clean().Lockdown
+		}
 		for _, b := range r.Boots {
 			out.Boots = append(out.Boots, operator.HostBoot{ID: b.ID, At: b.At, Cause: string(b.Cause), Reason: b.Reason, By: b.By,
 				What:  b.What,

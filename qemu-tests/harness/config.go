@@ -30,6 +30,7 @@ type Config struct {
 	Name    string            // shown in errors and file names; a DNS label
 	Kernel  string            // bzImage; empty boots from a disk
 	UEFI    bool              // OVMF is the firmware, with variables that live as long as Dir; else SeaBIOS
+	Secure  bool              // with UEFI: firmware that knows secure boot; fresh variables are in setup mode
 	Initrd  []string          // files, handed to the kernel one after the other (each padded to 4 bytes)
 	Append  string            // kernel command line; "console=ttyS0" is put before it
 	MemMiB  int               // 0 is 512
@@ -196,7 +197,13 @@ func (c Config) args(kvm bool) []string {
 		a = append(a, "-no-reboot")
 	}
 	if c.UEFI {
-		a = append(a, "-drive", "if=pflash,format=raw,readonly=on,file="+firmware+"OVMF_CODE_4M.fd",
+		code := "OVMF_CODE_4M.fd"
+		if c.Secure { // its variables are safe from the system only behind the processor's management mode
+			code = "OVMF_CODE_4M.secboot.fd"
+			a[3] += ",smm=on"
+			a = append(a, "-global", "driver=cfi.pflash01,property=secure,value=on", "-global", "ICH9-LPC.disable_s3=1")
+		}
+		a = append(a, "-drive", "if=pflash,format=raw,readonly=on,file="+firmware+code,
 			"-drive", "if=pflash,format=raw,file="+strings.ReplaceAll(c.file("vars"), ",", ",,"))
 	}
 	if c.Kernel != "" {

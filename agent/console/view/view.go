@@ -101,6 +101,9 @@ func Summary(a boot.AgentStatus, state string, h *console.Host, width int) []str
 	if h != nil {
 		s.field("processors", fmt.Sprintf("%d at %d MHz, load %.2f", h.Capacity.CPUs, h.Capacity.MHz, h.Load.Load1))
 		s.field("memory", used(h.Load.MemoryUsed, h.Capacity.MemoryBytes))
+		if h.Protection != nil {
+			s.field("protection", h.Protection.String())
+		}
 		s.field("up", (time.Duration(h.Load.UptimeSec) * time.Second).String())
 		for n, b := range h.Boots[:min(3, len(h.Boots))] {
 			s.field(map[bool]string{true: "booted", false: "before"}[n == 0], cause(b))

@@ -5,7 +5,8 @@
 // Out: entries as they should be; what is known of each slot.
 // Never: reads or writes a disk.
 //
-// Sources: the UAPI Group's Boot Loader Specification (type #1 entries, sort-key, boot counting), systemd-boot(7) of version 252.
+// Sources: the UAPI Group's Boot Loader Specification (type #1 entries, sort-key, boot counting), systemd-boot(7) and
+// loader.conf(5) of version 252.
 package bootorder
 
 import (
@@ -25,6 +26,9 @@ const (
 	Settings = "loader/loader.conf"              // of the loader
 	// SettingsText: nobody is asked anything, and nobody at the keyboard changes what is booted.
 	SettingsText = "timeout 0\neditor no\nauto-entries no\nauto-firmware no\n"
+	// Keys is the folder whose keys the loader gives to firmware in setup mode, and then reboots, where the settings say so: EnrollText.
+	Keys       = "loader/keys/auto"
+	EnrollText = "secure-boot-enroll force\n"
 )
 
 // RescueEntry is the name of the firmware's boot entry that starts the rescue system without the loader.

@@ -1,6 +1,7 @@
-// Package efi reads and writes the variables of UEFI firmware that say what is booted.
+// Package efi reads and writes the variables of UEFI firmware that say what is booted, and what may be.
 //
-// Owns: the form of boot entries; which entries and which order an installed host has; what the boot loader leaves in variables.
+// Owns: the form of boot entries; which entries and which order an installed host has; what the boot loader leaves in variables; the form
+// of what secure boot believes.
 // In: the kernel's efivarfs; where the boot loaders lie.
 // Out: variables; the partition and the entry that this boot is from.
 // Never: touches a variable of somebody else, but for the boot order, in which others keep their place behind ours.

@@ -69,6 +69,8 @@ type Host struct {
 	Capacity   host.Capacity `json:"capacity"`
 	Load       host.Load     `json:"load"`
 	Boots      []upkeep.Boot `json:"boots,omitempty"` // the newest first
+
+	Protection *host.Protection `json:"protection,omitempty"`
 }
 
 // Network is the answer of GET /v1/network.

@@ -123,7 +123,10 @@ type Report struct {
 	Boots      []upkeep.Boot     `json:"boots,omitempty"` // its last ones and why they came, the newest first; not in an unchanged renewal
 	// System is how its system is; nil of an agent that does not say it. Not in an unchanged renewal.
 	System *SystemStatus `json:"system,omitempty"`
-	Late   string        `json:"late,omitempty"` // why there was no report before this one for longer than usual; "" when there was
+	// Protection is nil of an agent that does not say it. Not in an unchanged renewal.
+	Protection *Protection `json:"protection,omitempty"`
+
+	Late string `json:"late,omitempty"` // why there was no report before this one for longer than usual; "" when there was
 
 	// Digest names this report, which is whole; "" of an agent that sends no others.
 	Digest wire.Digest `json:"digest,omitempty"`

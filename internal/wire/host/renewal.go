@@ -14,7 +14,8 @@ import (
 const WholeEvery = 10 * time.Second
 
 // Steady tells whether two reports say the same of what an unchanged renewal leaves out: the containers, but for how much each uses, what
-// gossip says of the other hosts, and how its system is. Its boots are the same as long as it runs.
+// gossip says of the other hosts, and how its system is. Its boots and its
+// protection are the same as long as it runs.
 func (r *Report) Steady(o *Report) bool {
 	return slices.EqualFunc(r.Containers, o.Containers, func(a, b ContainerStatus) bool {
 		same := a.Started.Equal(b.Started) && a.NextStart.Equal(b.NextStart)
@@ -40,7 +41,7 @@ func (r *Report) Sum() wire.Digest {
 // Shorten makes an unchanged renewal of r, which says of its containers, of gossip and of its system what the whole report with that digest
 // said.
 func (r *Report) Shorten(digest wire.Digest) {
-	r.Containers, r.Gossip, r.Boots, r.System, r.Digest, r.Unchanged = nil, nil, nil, nil, "", digest
+	r.Containers, r.Gossip, r.Boots, r.System, r.Protection, r.Digest, r.Unchanged = nil, nil, nil, nil, nil, "", digest
 }
 
 // Complete makes a whole report of an unchanged renewal. False: last, which may be nil, is not the report that it means, so the host must
@@ -50,6 +51,6 @@ func (r *Report) Complete(last *Report) bool {
 		return false
 	}
 	r.Containers, r.Gossip, r.Boots, r.System = last.Containers, last.Gossip, last.Boots, last.System
-	r.Digest, r.Unchanged = last.Digest, ""
+	r.Protection, r.Digest, r.Unchanged = last.Protection, last.Digest, ""
 	return true
 }

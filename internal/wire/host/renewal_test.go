@@ -13,7 +13,8 @@ func whole() Report {
 	r := Report{Boot: "b", Seq: 7, Work: 3, Containers: []ContainerStatus{
 		{CTID: 100, Generation: 1, State: CtRunning, Started: time.Unix(5, 0).UTC(), MemoryBytes: 1, CPUMicros: 2, DiskBytes: 3},
 		{CTID: 101, Generation: 1, State: CtFailing, Reason: "exited with code 1", Restarts: 4, ExitCode: 1}},
-		Gossip: []GossipView{{Host: "h-1", Alive: true}, {Host: "h-2"}}}
+		Gossip:     []GossipView{{Host: "h-1", Alive: true}, {Host: "h-2"}},
+		Protection: &Protection{SecureBoot: "on", Lockdown: "integrity"}}
 	r.Digest = r.Sum()
 	return r
 }
@@ -53,7 +54,7 @@ func TestComplete(t *testing.T) {
 			continue
 		}
 		if want := whole(); !reflect.DeepEqual(got.Containers, want.Containers) || !reflect.DeepEqual(got.Gossip, want.Gossip) ||
-			got.Digest != want.Digest ||
+			!reflect.DeepEqual(got.Protection, want.Protection) || got.Digest != want.Digest ||
 			got.Unchanged != "" || got.Seq != 8 || got.Work != 4 || got.Load.Load1 != 2 {
 			t.Errorf("%s: got %+v", c.name, got)
 		}

@@ -60,6 +60,8 @@ type Host struct {
 	UptimeSec  int64       `json:"uptimeSec"`
 	Problems   []string    `json:"problems,omitempty"`
 	Boots      []HostBoot  `json:"boots,omitempty" doc:"Its last boots and why they came, the newest first"`
+	SecureBoot string      `json:"secureBoot,omitempty" doc:"on, off or setup (off, and its firmware takes keys on); absent: not known"`
+	Lockdown   string      `json:"lockdown,omitempty" doc:"How far its kernel is locked down: none, integrity, confidentiality"`
 }
 
 // HostBoot is one boot of a host, and why it came.

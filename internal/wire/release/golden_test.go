@@ -8,4 +8,5 @@ import (
 
 func TestGolden(t *testing.T) {
 	golden.Wire[Manifest](t, "manifest")
+	golden.Wire[Seal](t, "seal")
 }

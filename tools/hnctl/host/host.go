@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"hardnode.dev/internal/wire/document"
+	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/tools/hnctl/app"
 	"hardnode.dev/tools/hnctl/node"
@@ -91,6 +92,7 @@ func hostShow(a *app.App) *cobra.Command {
 					"up", (time.Duration(h.UptimeSec) * time.Second).String(),
 					"processors", fmt.Sprintf("%d at %d MHz, load %.2f", h.CPUs, h.MHz, h.Load1), "memory", fmt.Sprintf("%d of %d MiB used",
 						h.MemoryUsed, h.MemoryMiB), "disk", fmt.Sprintf("%d of %d MiB used", h.DiskUsed, h.DiskMiB))
+				t.Fields("protection", host.Protection{SecureBoot: h.SecureBoot, Lockdown: h.Lockdown}.String())
 				systemFields(t, is)
 				for i, b := range h.Boots {
 					name := "booted"

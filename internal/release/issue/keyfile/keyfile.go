@@ -71,6 +71,11 @@ func Make(dir, name string, passphrase secret.Text) (ed25519.PublicKey, error) {
 }
 
 func seal(name string, key ed25519.PrivateKey, passphrase secret.Text) ([]byte, error) {
+	return Encrypt(fmt.Appendf(nil, "%s%s\n%x\n", header, name, key.Seed()), passphrase)
+}
+
+// Encrypt is the form of a key file, whatever is in it.
+func Encrypt(plain []byte, passphrase secret.Text) ([]byte, error) {
 	to, err := age.NewScryptRecipient(passphrase.Reveal())
 	if err != nil {
 		return nil, err
@@ -82,16 +87,15 @@ func seal(name string, key ed25519.PrivateKey, passphrase secret.Text) ([]byte, 
 	if err != nil {
 		return nil, err
 	}
-	fmt.Fprintf(w, "%s%s\n%x\n", header, name, key.Seed())
-	if err := errors.Join(w.Close(), a.Close()); err != nil {
+	_, err = w.Write(plain)
+	if err := errors.Join(err, w.Close(), a.Close()); err != nil {
 		return nil, err
 	}
 	return out.Bytes(), nil
 }
 
-// Open decrypts NAME.key in dir.
-func Open(dir, name string, passphrase secret.Text) (ed25519.PrivateKey, error) {
-	path := filepath.Join(dir, name+".key")
+// Decrypt opens the file of Encrypt. Its error names the file.
+func Decrypt(path string, passphrase secret.Text) ([]byte, error) {
 	raw, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read key %q: %v; bring the folder or stick it is on", path, err)
@@ -104,9 +108,19 @@ func Open(dir, name string, passphrase secret.Text) (ed25519.PrivateKey, error) 
 	if err != nil {
 		return nil, fmt.Errorf("open key %q: the passphrase is wrong, or this is no key file (%v)", path, err)
 	}
-	plain, err := io.ReadAll(io.LimitReader(r, 1<<10))
+	plain, err := io.ReadAll(io.LimitReader(r, 16<<10))
 	if err != nil {
 		return nil, fmt.Errorf("open key %q: %v", path, err)
+	}
+	return plain, nil
+}
+
+// Open decrypts NAME.key in dir.
+func Open(dir, name string, passphrase secret.Text) (ed25519.PrivateKey, error) {
+	path := filepath.Join(dir, name+".key")
+	plain, err := Decrypt(path, passphrase)
+	if err != nil {
+		return nil, err
 	}
 	rest, ok := strings.CutPrefix(string(plain), header)
 	said, seed, _ := strings.Cut(rest, "\n")

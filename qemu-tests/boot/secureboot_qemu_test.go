@@ -1,0 +1,100 @@
+//go:build qemu
+
+package boot
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"hardnode.dev/internal/disk/bootorder"
+	"hardnode.dev/internal/wire/slots"
+	"hardnode.dev/qemu-tests/harness"
+)
+
+// sealed makes a boot medium whose system is sealed with keys of its own, and with a configuration.
+func sealed(t *testing.T, dir, yaml string) string {
+	t.Helper()
+	root := build(t)
+	keys, pass := filepath.Join(dir, "keys"), filepath.Join(dir, "passphrase")
+	text, file := filepath.Join(dir, "hardnode.yaml"), filepath.Join(dir, "medium")
+	for name, content := range map[string]string{text: yaml, pass: "correct horse\n"} {
+		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	program := filepath.Join(root, "out/bin/image")
+	for _, argv := range [][]string{{"make", "--no-print-directory", "-s", "bin"},
+		{program, "release", "secure-boot", "--dir", keys, "--passphrase-file", pass},
+		{program, "-secure-boot", keys, "-passphrase-file", pass, "disk"},
+		{"cp", "--sparse=always", filepath.Join(root, "out/media/sealed-host.disk"), file},
+		{filepath.Join(root, "out/bin/hnctl"), "media", "add-config", "--replace", text, file}} {
+		cmd := exec.Command(argv[0], argv[1:]...)
+		cmd.Dir = root
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %v\n%s", argv, err, out)
+		}
+	}
+	return file
+}
+
+// TestSecureBoot: a machine whose firmware is in setup mode is installed from a sealed medium; the loader gives the firmware the keys at
+// the first boot from the disk, and from then on it starts what they signed and nothing else: an unsigned system in a slot is passed over.
+func TestSecureBoot(t *testing.T) {
+	if os.Getenv("HARDNODE_SOAK") == "" {
+		t.Skip("HARDNODE_SOAK is not set: a host is booted six times; `make soak PKG=./qemu-tests/boot RUN=TestSecureBoot` runs this")
+	}
+	dir := harness.Dir(t)
+	medium := harness.Disk{Path: sealed(t, dir, config+consolePassword(t)+"install: {disk: {serial: SYSTEM*}}\n")}
+	target := harness.Disk{Path: filepath.Join(dir, "disk"), SizeMiB: installSize, Serial: "SYSTEM-1", Bus: harness.Virtio}
+	c := machine(t, dir, "")
+	c.Kernel, c.Initrd, c.UEFI, c.Secure, c.Timeout = "", nil, true, true, time.Hour*harness.Scale()
+	c.Disks = []harness.Disk{medium, target}
+	h := start(t, c)
+	h.sees(`step firmware: UEFI, booted from partition \S+; secure boot: setup, lockdown: none`)
+	h.sees(`install: 8 of 8: reboot from it`)
+	h.off()
+
+	c.Disks, c.Reboot = []harness.Disk{target}, true
+	h = start(t, c)
+	h.sees(`Enrolling secure boot keys from directory: \\loader\\keys\\auto`)
+	h.sees(`step firmware: UEFI, booted from partition \S+; secure boot: on, lockdown: integrity`)
+	h.up()
+	h.counted(target.Path, "hardnode-1-a+1.conf", "hardnode-3-rescue.conf")
+	h.VM.Kill()
+
+	unsealed(t, target.Path, filepath.Join(build(t), "out/image/host.efi"))
+	h = start(t, c)
+	h.sees(`"Hardnode" from HD\(1,GPT,`)
+	h.sees(`Access [Dd]enied`)
+	h.sees(`"Hardnode, again" from HD\(1,GPT,`)
+	h.sees(`step trial: slot a`)
+	h.up()
+}
+
+// unsealed puts a whole system that nobody signed into slot b, and b before a.
+func unsealed(t *testing.T, path, system string) {
+	t.Helper()
+	data, err := os.ReadFile(system)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	fs, err := esp(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, fs, "/"+bootorder.File(slots.B), data)
+	for _, e := range []bootorder.Entry{{Slot: slots.B, Rank: 1, Version: "9", Left: 1}, {Slot: slots.A, Rank: 2, Version: "1", Left: 1}} {
+		put(t, fs, "/"+entries+"/"+e.Name(), []byte(e.Text()))
+	}
+	if err := fs.Remove("/" + entries + "/hardnode-1-a+1.conf"); err != nil {
+		t.Fatal(err)
+	}
+}
