@@ -29,6 +29,7 @@ import (
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/secret"
+	"hardnode.dev/internal/testkit/ports"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
@@ -144,12 +145,11 @@ func (c *cluster) start() {
 		must(c.t, err)
 		return l
 	}
-	apiAddr, hostAddr := "127.0.0.1:0", "127.0.0.1:0"
-	if c.api != "" {
-		apiAddr, hostAddr = c.api, c.hostAddr
+	if c.api == "" { // it is started again on the same ones
+		c.api, c.hostAddr = ports.Own(c.t), ports.Own(c.t)
 	}
-	api, hosts := listen(apiAddr), listen(hostAddr)
-	c.api, c.hostAddr, c.o = api.Addr().String(), hosts.Addr().String(), o
+	api, hosts := listen(c.api), listen(c.hostAddr)
+	c.o = o
 	done := make(chan error, 1)
 	go func() { done <- o.run(ctx, api, hosts) }()
 	c.stopped = sync.OnceFunc(func() {

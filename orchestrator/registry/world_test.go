@@ -27,6 +27,7 @@ import (
 
 	"hardnode.dev/internal/identity"
 	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/testkit/ports"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
 )
@@ -97,12 +98,7 @@ func (w *world) json(file string, v any) {
 // start runs the program as a child of the test and waits until it answers; the returned function kills it, as a power cut would.
 func (w *world) start() (kill func()) {
 	w.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		w.Fatal(err)
-	}
-	w.addr = l.Addr().String()
-	l.Close()
+	w.addr = ports.Own(w)
 	var log bytes.Buffer
 	cmd := exec.Command(os.Args[0], "-config", filepath.Join(w.dir, "registry.json"), "-data", filepath.Join(w.dir, "data"), "-listen",
 		w.addr, "-identity", filepath.Join(w.dir, "identity.sock"))

@@ -21,6 +21,7 @@ import (
 
 	"hardnode.dev/internal/identity"
 	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/testkit/ports"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
@@ -176,12 +177,7 @@ func site(rev wire.Revision, addrs ...string) string {
 // start runs the program; stop ends it as SIGTERM would.
 func (w *world) start() (addr string, stop func() string) {
 	w.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		w.Fatal(err)
-	}
-	addr = l.Addr().String()
-	l.Close()
+	addr = ports.Own(w)
 	ctx, cancel := context.WithCancel(context.Background())
 	var log bytes.Buffer
 	done := make(chan error, 1)

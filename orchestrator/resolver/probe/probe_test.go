@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/testkit/ports"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/orchestrator/resolver/sites"
 )
@@ -58,17 +59,15 @@ func within(t *testing.T, b *sites.Backend, up bool, limit time.Duration) {
 }
 
 func TestDeadNodeLeavesAndReturns(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := ports.Listen(t)
 	_, s, stop := start(t, "", l.Addr().String())
 	run.Wait(context.Background(), 300*time.Millisecond)
 	within(t, s.Backends[0], true, 0)
 	l.Close()
 	within(t, s.Backends[0], false, 20*time.Second)
-	if l, err = net.Listen("tcp", l.Addr().String()); err != nil {
-		t.Skipf("the port was taken meanwhile: %v", err)
+	l, err := net.Listen("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
 	}
 	defer l.Close()
 	within(t, s.Backends[0], true, 20*time.Second)

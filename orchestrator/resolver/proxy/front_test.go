@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"hardnode.dev/internal/testkit/ports"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/orchestrator/resolver/sites"
@@ -59,12 +60,7 @@ func addr(s *httptest.Server) string { return s.Listener.Addr().String() }
 // closed is an address where nothing listens.
 func closed(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
+	return ports.Own(t)
 }
 
 func get(t testing.TB, s *httptest.Server, hostName string) (int, string, http.Header) {

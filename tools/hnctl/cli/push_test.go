@@ -3,7 +3,6 @@ package cli
 import (
 	"bytes"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 
+	"hardnode.dev/internal/testkit/ports"
 	"hardnode.dev/tools/hnctl/app"
 	"hardnode.dev/tools/hnctl/config"
 )
@@ -29,12 +29,7 @@ func TestPushToNobody(t *testing.T) {
 		mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: img})); err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Close()
-	server := "https://" + l.Addr().String()
+	server := "https://" + ports.Own(t)
 	raw, err := config.Encode(config.Config{Version: 1, Cluster: "cl-0123456789abcdef", Name: "demo", Servers: []string{server},
 		CAPin:     "sha256:" + strings.Repeat("0b", 32),
 		TokenFile: "token", Registry: &config.Registry{Server: server, TokenFile: "token"}})
