@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/install"
@@ -50,7 +51,7 @@ func (s *Server) installHost(ctx context.Context, c caller, in *installInput) (o
 	if want.DryRun {
 		return out, ask()
 	}
-	return out, s.do(c, "host.install", fmt.Sprintf("hosts/%s wipe %q", h.Name, want.Wiped()), ask)
+	return out, s.do(c, "host.install", fmt.Sprintf("hosts/%s wipe %s", h.Name, quoted(want.Wiped())), ask)
 }
 
 func (s *Server) hostSlots(ctx context.Context, c caller, in *hostInput) (out operator.HostSlots, err error) {
@@ -109,3 +110,6 @@ func asks[T any](ctx context.Context, s *Server, h operator.Host, req host.Sessi
 	}
 	return out, nil
 }
+
+// quoted are names for a line of the audit: each in quotes, with spaces between.
+func quoted(names []string) string { return strings.Trim(fmt.Sprintf("%q", names), "[]") }
