@@ -26,6 +26,7 @@ import (
 	"hardnode.dev/agent/install"
 	"hardnode.dev/agent/link"
 	"hardnode.dev/agent/localapi"
+	"hardnode.dev/agent/mirror"
 	"hardnode.dev/agent/network"
 	"hardnode.dev/agent/slots"
 	"hardnode.dev/agent/syslog"
@@ -57,6 +58,7 @@ type agent struct {
 	apply   *apply.Applier
 	install *install.Installer
 	slots   *slots.Keeper
+	mirror  *mirror.Mirror
 	export  *syslog.Export
 	errors  *jerror.Spool
 	system  *system.System
@@ -139,15 +141,17 @@ func modulesLoaded(ctx context.Context) error {
 // linkOptions are what the tie to the orchestrator needs of the other parts.
 func (a *agent) linkOptions(dir string, clock link.Clock) link.Options {
 	return link.Options{Dir: dir, Config: a.configuration, Store: a.store, Report: a.report, Changed: a.hints, Runtime: a.runtime,
-		HostLogs: hostlog.Logs{}.Read, Leave: leaveMachine, Show: a.show, Install: a.install.Ask, Slots: a.slots.Ask, Boot: a.boot,
-		Version: build.Version, Underlay: a.underlay,
+		HostLogs: hostlog.Logs{}.Read, Leave: leaveMachine, Show: a.show, Install: a.install.Ask, Slots: a.slots.Ask,
+		Storage: a.mirror.Ask, Boot: a.boot, Version: build.Version, Underlay: a.underlay,
 		Hardware: a.facts.Hardware(), Machine: a.facts.Machine, Clock: clock, Log: a.log}
 }
+
+func (a *agent) serveAPI(ctx context.Context) error { return localapi.Serve(ctx, a.localAPI()) }
 
 // localAPI is what this agent answers on its own socket.
 func (a *agent) localAPI() localapi.Options {
 	return localapi.Options{Status: a.status, Exec: a.runtime.Exec, Logs: a.runtime.Logs, Collect: a.apply.Collect, Show: a.show,
-		Install: a.install, Slots: a.slots, Log: a.log}
+		Install: a.install, Slots: a.slots, Storage: a.mirror, Log: a.log}
 }
 
 // logExport sends this host's logs to the log servers that its configuration names.
@@ -295,6 +299,9 @@ func (a *agent) problems(done apply.Report) []host.Problem {
 			Next: "check the cable and the host configuration's network section"})
 	}
 	if p := a.system.Problem(); p != nil {
+		ps = append(ps, *p)
+	}
+	if p := a.mirror.Problem(); p != nil {
 		ps = append(ps, *p)
 	}
 	if n := len(a.links.Global()); n > host.MaxAddrs+1 {

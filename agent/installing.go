@@ -15,6 +15,7 @@ import (
 	"hardnode.dev/agent/facts"
 	"hardnode.dev/agent/install"
 	"hardnode.dev/agent/localapi"
+	"hardnode.dev/agent/mirror"
 	"hardnode.dev/agent/slots"
 	"hardnode.dev/agent/system"
 	"hardnode.dev/internal/build"
@@ -100,6 +101,19 @@ func (a *agent) keeper(state string) *slots.Keeper {
 		Reboot: func(reason string) error {
 			return leaveMachine(context.Background(), upkeep.Leave{By: "boot slots", Reason: reason})
 		}})
+}
+
+// onDisk makes the parts that keep the disks this host lies on: how it gets there, its systems, its mirror.
+func (a *agent) onDisk(state, data string) {
+	a.install, a.slots = a.installer(state), a.keeper(state)
+	a.mirror = mirror.New(mirror.Options{State: state, Data: data, Look: a.install.Look, Prepare: a.install.Prepare,
+		Systems: a.slots.CopyTo, Order: a.slots.Reorder, Lags: a.slots.Lags,
+		Open: func(partition string) (string, error) { return partition, nil }, Log: a.log})
+}
+
+// keepDisks keeps the systems on them, and both alike, until ctx ends.
+func (a *agent) keepDisks(ctx context.Context) error {
+	return run.Group(ctx, a.log, run.Task{Name: "slots", Run: a.slots.Run}, run.Task{Name: "mirror", Run: a.mirror.Run})
 }
 
 // newSystem makes this host run the release that is wanted of it.

@@ -24,7 +24,6 @@ import (
 	"hardnode.dev/agent/gossip"
 	"hardnode.dev/agent/identityd"
 	"hardnode.dev/agent/link"
-	"hardnode.dev/agent/localapi"
 	"hardnode.dev/agent/names"
 	"hardnode.dev/agent/network"
 	"hardnode.dev/internal/build"
@@ -76,7 +75,8 @@ func serve(ctx context.Context, log *slog.Logger, state, data string) error {
 	dns := &names.Server{Addr: netip.AddrPortFrom(network.Gateway, 53).String(), Self: network.Gateway,
 		Upstream: func() []string { return names.Resolvers(filepath.Join(boot.RunDir, "resolv.conf"), network.Gateway) }, Log: log}
 	clock := &link.SystemClock{Path: filepath.Join(state, "clock"), Floor: build.When(), Log: log}
-	a.install, a.slots, a.export, a.errors = a.installer(state), a.keeper(state), a.logExport(), a.errorSpool(state)
+	a.onDisk(state, data)
+	a.export, a.errors = a.logExport(), a.errorSpool(state)
 	if a.link, err = link.New(a.linkOptions(filepath.Join(state, "identity"), clock)); err != nil {
 		return err
 	}
@@ -89,7 +89,6 @@ func serve(ctx context.Context, log *slog.Logger, state, data string) error {
 	a.apply = apply.New(apply.Options{Store: a.store, Runtime: a.runtime, Images: images, Network: a.network, Names: dns.Set,
 		Identity: identities.Socket, Forget: identities.Forget, Self: a.selfAndRole, Addrs: a.addrs, Pressure: a.facts.Pressure,
 		MHz: a.figures.Load().capacity.MHz, Log: log})
-	api := a.localAPI()
 	log.Info("agent starts", "version", build.Version, "boot", a.boot, "code", a.link.Status().Code)
 	work, end := context.WithCancel(context.WithoutCancel(ctx))
 	err = run.Group(work, log,
@@ -102,10 +101,10 @@ func serve(ctx context.Context, log *slog.Logger, state, data string) error {
 		run.Task{Name: "gossip", Run: a.looked(a.gossip.Run)},
 		run.Task{Name: "identity", Run: identities.Run},
 		run.Task{Name: "dns", Run: dns.Run},
-		run.Task{Name: "api", Run: func(ctx context.Context) error { return localapi.Serve(ctx, api) }},
+		run.Task{Name: "api", Run: a.serveAPI},
 		run.Task{Name: "console", Run: a.serveTerminals},
 		run.Task{Name: "clock", Run: clock.Keep},
-		run.Task{Name: "slots", Run: a.slots.Run},
+		run.Task{Name: "disks", Run: a.keepDisks},
 		run.Task{Name: "system", Run: a.system.Run},
 		run.Task{Name: "hints", Run: a.forwardHints},
 		run.Task{Name: "outward", Run: a.outward},

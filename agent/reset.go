@@ -21,7 +21,11 @@ func (a *agent) reset(ctx context.Context, by string) error {
 	if err := keep.WriteFile(boot.ResetFile, []byte(by+"\n"), 0o600); err != nil {
 		return err
 	}
+	var disks []string
 	if disk := install.InstalledOn(); disk != "" {
+		disks = install.Halves(disk)
+	}
+	for _, disk := range disks {
 		if err := partition.Mounted(partition.Of(disk, 1), "vfat", 0, func(dir string) (err error) {
 			for _, name := range []string{configName, "bundle.json"} {
 				if e := os.Remove(filepath.Join(dir, name)); !errors.Is(e, fs.ErrNotExist) {

@@ -25,8 +25,9 @@ func (a *agent) serveTerminals(ctx context.Context) error { return consoleapi.Se
 func (a *agent) terminal() consoleapi.Options {
 	return consoleapi.Options{Status: a.status, Host: a.machine, Network: a.networkNow, Containers: a.containers, Install: a.install.Status,
 		Slots: a.slots.Status, Logs: a.runtime.Logs, HostLogs: hostlog.Logs{}.Read, Show: a.show, Guard: a.guard(), Restart: a.restart,
-		ChangeSlots: a.slots.Do, StartInstall: a.install.Start, Leave: leaveMachine, ChangeNetwork: facts.ChangeNetwork,
-		Reset: a.reset, User: boot.ConsoleUser, Log: a.log}
+		Storage: a.mirror.Status, Replace: a.mirror.Replace, ChangeSlots: a.slots.Do, StartInstall: a.install.Start, Leave: leaveMachine,
+		ChangeNetwork: facts.ChangeNetwork,
+		Reset:         a.reset, User: boot.ConsoleUser, Log: a.log}
 }
 
 // guard has the console's password of the configuration in force.

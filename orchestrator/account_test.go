@@ -14,6 +14,7 @@ import (
 	"hardnode.dev/internal/wire/install"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/internal/wire/slots"
+	"hardnode.dev/internal/wire/storage"
 	"hardnode.dev/orchestrator/authz"
 	"hardnode.dev/orchestrator/store"
 )
@@ -43,6 +44,8 @@ func asking(c *cluster, op, token string) map[string]asked {
 	cordon.body = operator.CordonHost{}
 	drain := cordon
 	disk.body = operator.InstallHost{Spec: install.Spec{DryRun: true}}
+	replace := h
+	replace.body = operator.ReplaceDisk{Replace: storage.Replace{DryRun: true}}
 	system := h
 	system.body = operator.OrderSystem{Release: "1.2.0", Step: "stage"}
 	change.body = operator.ChangeSlots{Request: slots.Request{Action: slots.Try}}
@@ -69,6 +72,7 @@ func asking(c *cluster, op, token string) map[string]asked {
 		"getHost":      h, "removeHost": h, "logsHost": session(h, ""),
 		"supportHost": session(h, ""), "configHost": session(h, ""),
 		"rebootHost": leave, "shutdownHost": leave, "getHostInstallation": h, "installHost": disk, "getHostSlots": h,
+		"getHostDisks": h, "replaceHostDisk": replace,
 		"changeHostSlots": change, "cordonHost": cordon, "uncordonHost": h, "drainHost": drain,
 		"getHostSystem": h, "orderHostSystem": system, "takeBackHostSystem": h,
 		"getNode": node, "execNode": session(node, "?argv=true"), "logsNode": session(node, ""),

@@ -17,6 +17,7 @@ import (
 	"hardnode.dev/internal/wire/console"
 	"hardnode.dev/internal/wire/neighbour"
 	"hardnode.dev/internal/wire/slots"
+	"hardnode.dev/internal/wire/storage"
 	"hardnode.dev/internal/wire/upkeep"
 )
 
@@ -38,6 +39,7 @@ var changes = []row{
 	{"POST /v1/containers/{ctid}/restart", "container restart", false, restart},
 	{"POST /v1/slots", "slots", false, changeSlots},
 	{"POST /v1/install", "install", true, startInstall},
+	{"POST /v1/storage", "storage replace", false, replaceDisk},
 	{"POST /v1/leave", "leave", true, leave},
 	{"POST /v1/reset", "reset", false, reset},
 	{"POST /v1/activate", "activate", true, activate},
@@ -152,6 +154,17 @@ func startInstall(ctx context.Context, o Options, r *http.Request, _ string) (an
 		return nil, err
 	}
 	return o.StartInstall(ctx, want.Spec)
+}
+
+func replaceDisk(ctx context.Context, o Options, r *http.Request, _ string) (any, error) {
+	var want storage.Replace
+	if err := decode(r, &want); err != nil {
+		return nil, err
+	}
+	if o.Replace == nil {
+		return nil, errors.New("this host was not booted from an installed disk, so it has none to replace")
+	}
+	return o.Replace(ctx, want)
 }
 
 func reset(ctx context.Context, o Options, r *http.Request, tty string) (any, error) {

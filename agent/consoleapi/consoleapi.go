@@ -29,6 +29,7 @@ import (
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/install"
 	"hardnode.dev/internal/wire/slots"
+	"hardnode.dev/internal/wire/storage"
 	"hardnode.dev/internal/wire/upkeep"
 )
 
@@ -40,6 +41,7 @@ type Options struct {
 	Containers func(context.Context) []console.Container
 	Install    func() install.Status
 	Slots      func() slots.Status
+	Storage    func() storage.Status // nil: the host lies on no disk
 	Logs       func(context.Context, wire.CTID, host.LogsSpec, func(stderr bool, text []byte) error) error
 	HostLogs   func(context.Context, host.HostLogsSpec, func(line []byte) error) error
 	Show       func(context.Context, upkeep.Show, io.Writer) error
@@ -48,6 +50,7 @@ type Options struct {
 	Restart      func(context.Context, wire.CTID) error // of a container: it is stopped, and started again as any that ended
 	ChangeSlots  func(context.Context, slots.Request) (slots.Status, error)
 	StartInstall func(context.Context, install.Spec) (install.Status, error)
+	Replace      func(context.Context, storage.Replace) (storage.Status, error) // nil likewise
 	Leave        func(context.Context, upkeep.Leave) error
 	// Reset has the next boot make DATA and STATE empty, and reboots.
 	Reset func(ctx context.Context, by string) error
@@ -68,6 +71,13 @@ func Handler(o Options) http.Handler {
 	mux.HandleFunc("GET /v1/host", func(w http.ResponseWriter, _ *http.Request) { answer(w, o.Host()) })
 	mux.HandleFunc("GET /v1/containers", func(w http.ResponseWriter, r *http.Request) { answer(w, o.Containers(r.Context())) })
 	mux.HandleFunc("GET /v1/install", func(w http.ResponseWriter, _ *http.Request) { answer(w, o.Install()) })
+	mux.HandleFunc("GET /v1/storage", func(w http.ResponseWriter, _ *http.Request) {
+		if o.Storage == nil {
+			answer(w, storage.Status{State: storage.None})
+			return
+		}
+		answer(w, o.Storage())
+	})
 	mux.HandleFunc("GET /v1/slots", func(w http.ResponseWriter, _ *http.Request) { answer(w, o.Slots()) })
 	mux.HandleFunc("GET /v1/network", func(w http.ResponseWriter, r *http.Request) {
 		n, err := o.Network(r.Context())

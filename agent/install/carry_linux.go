@@ -23,6 +23,7 @@ import (
 	"hardnode.dev/internal/disk/layout"
 	"hardnode.dev/internal/disk/medium"
 	"hardnode.dev/internal/disk/mirror"
+	"hardnode.dev/internal/disk/pick"
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire/install"
 	"hardnode.dev/internal/wire/slots"
@@ -93,15 +94,13 @@ func (w *work) carry(ctx context.Context) error {
 		}
 	}
 	for n, t := range w.disks {
-		if err := w.bare(t, n == 0); err != nil {
-			return t.of(err)
-		}
-	}
-	for _, t := range w.disks {
-		for _, n := range []int{espPart, statePart, dataPart} {
-			if err := appears(ctx, t.part(n)); err != nil {
-				return t.of(err)
+		said := func() {
+			if n == 0 {
+				w.i.step(stepPartition, w.plan)
 			}
+		}
+		if err := t.bare(ctx, said); err != nil {
+			return t.of(err)
 		}
 	}
 	w.i.step(stepFormat, w.plan)
@@ -149,8 +148,20 @@ func (w *work) parts(n int) (list []string) {
 	return list
 }
 
-// bare writes what lies outside of the partitions. With say it says so.
-func (w *work) bare(t target, say bool) error {
+// bare writes what lies outside of the partitions, and waits until those are there. It calls clear when the disk is empty.
+func (t target) bare(ctx context.Context, clear func()) error {
+	if err := t.table(clear); err != nil {
+		return err
+	}
+	for _, n := range []int{espPart, statePart, dataPart} {
+		if err := appears(ctx, t.part(n)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t target) table(clear func()) error {
 	f, err := os.OpenFile(t.path(), os.O_RDWR|unix.O_EXCL, 0) // nobody else uses it, or this fails
 	if errors.Is(err, unix.EBUSY) {
 		return errors.New("something began to use it; look at it again")
@@ -166,9 +177,7 @@ func (w *work) bare(t target, say bool) error {
 	if err := layout.Clear(f, size, t.Partitions); err != nil {
 		return err
 	}
-	if say {
-		w.i.step(stepPartition, w.plan)
-	}
+	clear()
 	if _, err := layout.Partition(f, size, t.Partitions, t.identity); err != nil {
 		return err
 	}
@@ -192,15 +201,40 @@ func appears(ctx context.Context, path string) error {
 	}
 }
 
+// esp makes an empty ESP.
+func (t target) esp() error {
+	f, err := os.OpenFile(t.part(espPart), os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(layout.Format(f), f.Close())
+}
+
+// Prepare makes a disk ready to take the place of another one's: partitioned, with an empty ESP. Cut off, and afterwards too, its note says
+// that it is of no use.
+func (i *Installer) Prepare(ctx context.Context, d pick.Found) error {
+	id, err := layout.NewGUID()
+	if err != nil {
+		return err
+	}
+	t := target{Target: install.Target{Disk: d.Disk, Partitions: pick.Layout(d.Bytes)}, identity: id}
+	if err := t.bare(ctx, func() {}); err != nil {
+		return err
+	}
+	return t.esp()
+}
+
+// Look finds the machine's disks, each with what is known of it.
+func (i *Installer) Look() ([]pick.Found, error) {
+	_, found, err := i.look(install.Spec{})
+	return found, err
+}
+
 func (w *work) format(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, formatLimit)
 	defer cancel()
 	for _, t := range w.disks {
-		f, err := os.OpenFile(t.part(espPart), os.O_RDWR, 0)
-		if err != nil {
-			return t.of(err)
-		}
-		if err := errors.Join(layout.Format(f), f.Close()); err != nil {
+		if err := t.esp(); err != nil {
 			return t.of(err)
 		}
 	}

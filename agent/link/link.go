@@ -28,6 +28,7 @@ import (
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/install"
 	"hardnode.dev/internal/wire/slots"
+	"hardnode.dev/internal/wire/storage"
 	"hardnode.dev/internal/wire/upkeep"
 	"hardnode.dev/internal/wire/waiting"
 )
@@ -45,6 +46,7 @@ type Options struct {
 	Leave    func(context.Context, upkeep.Leave) error                               // has init leave the machine; nil: not here
 	Install  func(context.Context, install.Ask) (install.Status, error)              // nil: not here
 	Slots    func(context.Context, slots.Ask) (slots.Status, error)                  // nil: not here
+	Storage  func(context.Context, storage.Ask) (storage.Status, error)              // nil: not here
 	Boot     string
 	Version  string
 	Underlay func(context.Context) netip.Addr

@@ -141,6 +141,8 @@ func (l *Link) carry(ctx context.Context, req host.SessionRequest, line *session
 		err = answered(ctx, stdout, *req.Install, l.o.Install)
 	case req.Slots != nil && l.o.Slots != nil:
 		err = answered(ctx, stdout, *req.Slots, l.o.Slots)
+	case req.Storage != nil && l.o.Storage != nil:
+		err = answered(ctx, stdout, *req.Storage, l.o.Storage)
 	case req.Exec != nil || req.JEM != nil:
 		spec := execOf(req)
 		exit, err = l.o.Runtime.Exec(ctx, req.CTID, spec,

@@ -31,6 +31,7 @@ import (
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/install"
 	"hardnode.dev/internal/wire/slots"
+	"hardnode.dev/internal/wire/storage"
 	"hardnode.dev/internal/wire/upkeep"
 )
 
@@ -42,6 +43,7 @@ type Options struct {
 	Collect func(context.Context) ([]wire.Digest, error)
 	Install Installer
 	Slots   Slots
+	Storage Storage                                             // nil: the host lies on no disk
 	Show    func(context.Context, upkeep.Show, io.Writer) error // a document of the host
 	Socket  string                                              // path; "" is boot.AgentSocket
 	Log     *slog.Logger                                        // nil discards
@@ -59,6 +61,12 @@ type Installer interface {
 type Slots interface {
 	Status() slots.Status
 	Do(context.Context, slots.Request) (slots.Status, error)
+}
+
+// Storage is the disks of an installed host.
+type Storage interface {
+	Status() storage.Status
+	Replace(context.Context, storage.Replace) (storage.Status, error)
 }
 
 // ExecRequest runs one command in a container: POST /v1/exec. It has no stdin and ends with its caller.
@@ -104,7 +112,28 @@ func Handler(o Options) http.Handler {
 	mux.HandleFunc("POST /v1/install", func(w http.ResponseWriter, r *http.Request) { start(o, w, r) })
 	mux.HandleFunc("GET /v1/slots", func(w http.ResponseWriter, _ *http.Request) { answer(w, o.Slots.Status()) })
 	mux.HandleFunc("POST /v1/slots", func(w http.ResponseWriter, r *http.Request) { change(o, w, r) })
+	if o.Storage != nil {
+		mux.HandleFunc("GET /v1/storage", func(w http.ResponseWriter, _ *http.Request) { answer(w, o.Storage.Status()) })
+		mux.HandleFunc("POST /v1/storage", func(w http.ResponseWriter, r *http.Request) { replace(o, w, r) })
+	}
 	return mux
+}
+
+// replace begins to fill a disk in the place of one that is gone, or plans it.
+func replace(o Options, w http.ResponseWriter, r *http.Request) {
+	var want storage.Replace
+	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<10))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&want); err != nil {
+		refuse(w, http.StatusBadRequest, fmt.Errorf(`read the wish: %v; want {"disk": {"path": "/dev/…"}, "dryRun": true}`, err))
+		return
+	}
+	status, err := o.Storage.Replace(r.Context(), want)
+	if err != nil {
+		refuse(w, http.StatusConflict, err)
+		return
+	}
+	answer(w, status)
 }
 
 // change does something to the slots.

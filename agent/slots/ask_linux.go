@@ -28,7 +28,7 @@ func (k *Keeper) Status() slots.Status {
 	if k.disk == "" {
 		return slots.Status{}
 	}
-	s := slots.Status{Installed: true, Disk: k.disk}
+	s := slots.Status{Installed: true, Disk: k.home()}
 	k.work.Lock()
 	s.Busy, s.Failed = k.work.busy, k.work.failed
 	k.work.Unlock()
@@ -187,6 +187,7 @@ func (k *Keeper) begin(r slots.Request) error {
 func (k *Keeper) ask(r slots.Request) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	defer k.after()
 	return k.mounted(unix.MS_RDONLY, func(dir string) error {
 		record, now, err := k.read(dir)
 		if err != nil {
@@ -232,6 +233,7 @@ func (k *Keeper) stage(r slots.Request) error {
 	if err := k.mounted(unix.MS_RDONLY, say(bootorder.Known{Slot: slot})); err != nil { // refused, or the slot has no entry any more
 		return err
 	}
+	k.after()
 	err := k.mounted(0, func(dir string) (err error) {
 		if r.Action == slots.Copy {
 			r.File = filepath.Join(dir, bootorder.File(k.booted()))
@@ -271,6 +273,7 @@ func (k *Keeper) stage(r slots.Request) error {
 	if err != nil {
 		return fmt.Errorf("stage into slot %s: %w", slot, err)
 	}
+	defer k.alike(true)
 	// Mounted anew, it is read from the disk.
 	return k.mounted(unix.MS_RDONLY, func(dir string) error {
 		sum, err := partition.Sum(path(dir))

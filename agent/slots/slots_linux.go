@@ -52,17 +52,20 @@ type Keeper struct {
 	o    Options
 	log  *slog.Logger
 	vars efi.Vars
-	disk string // the installed disk; "": this host is not installed
-	esp  string // its ESP's device
+	disk string   // the installed disk; "": this host is not installed
+	both []string // it and the other one of its mirror, as they were at the start
+	mine bool     // this boot is from it
 	doc  keep.Doc[bootorder.Record]
 	mu   struct {
 		sync.Mutex // of the ESP too: one at a time
 		waits      []string
 		settled    bool // nothing is left to do in this boot
+		changed    bool // the booted ESP's entries are others than they were
+		alike      bool // the other disk's ESP had the same systems in this boot
 	}
 	work struct {
 		sync.Mutex
-		busy, failed string
+		busy, failed, lags string
 	}
 }
 
@@ -71,7 +74,8 @@ func New(o Options) *Keeper {
 	k := &Keeper{o: o, log: logging.Or(o.Log), vars: efi.Vars{Dir: efi.Dir},
 		doc: keep.Doc[bootorder.Record]{Path: filepath.Join(o.State, filepath.Base(boot.SlotsFile)), Version: 1}}
 	if k.disk = install.InstalledOn(); k.disk != "" {
-		k.esp = partition.Of(k.disk, 1)
+		k.both = install.Halves(k.disk)
+		k.mine = disk.Booted("/sys/class/block", "/dev", k.vars.Partition()) == k.disk
 	}
 	return k
 }
@@ -98,7 +102,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 
 // booted is the slot that this boot is from; "" when it is not known.
 func (k *Keeper) booted() slots.Name {
-	if disk.Booted("/sys/class/block", "/dev", k.vars.Partition()) != k.disk {
+	if !k.mine {
 		return ""
 	}
 	return bootorder.From(k.vars.Selected(), k.vars.Current())
@@ -111,6 +115,7 @@ func (k *Keeper) look() error {
 	if k.mu.settled {
 		return nil
 	}
+	defer k.after()
 	return k.mounted(unix.MS_RDONLY, func(dir string) error {
 		record, now, err := k.read(dir)
 		if err != nil {
@@ -137,7 +142,7 @@ func (k *Keeper) look() error {
 
 // order enters the disk into the firmware's boot order again, where it got lost; of a mirror both, in the order of their names.
 func (k *Keeper) order() error {
-	disks := install.Halves(k.disk)
+	disks := install.Halves(k.home())
 	slices.Sort(disks)
 	list, err := install.BootEntries(disks...)
 	if err != nil {
@@ -148,7 +153,7 @@ func (k *Keeper) order() error {
 
 // mounted mounts the ESP while f runs.
 func (k *Keeper) mounted(flags uintptr, f func(dir string) error) error {
-	return partition.Mounted(k.esp, "vfat", flags, f)
+	return partition.Mounted(partition.Of(k.home(), 1), "vfat", flags, f)
 }
 
 // read is the record and the moment.
@@ -192,6 +197,7 @@ func (k *Keeper) apply(dir string, was bootorder.Record, now bootorder.Now, v bo
 	if err := unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 		return fmt.Errorf("write the loader's entries: %w", err)
 	}
+	k.mu.changed = true
 	return writeEntries(filepath.Join(dir, bootorder.Entries), v.Entries)
 }
 

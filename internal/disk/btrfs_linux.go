@@ -52,6 +52,9 @@ const StateSubvolume = "state"
 // MountData mounts DATA's top at data, with simple quotas on, and STATE at state: its own devices, or DATA's subvolume "state" when it has
 // none.
 func MountData(d Devices, data, state string) error {
+	if err := btrfs.Forget(); err != nil {
+		return err
+	}
 	if err := mount(d.Data, data, unix.MS_NOATIME|unix.MS_NODEV, d.options("compress=zstd:1", d.Data)); err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package disk
 
 import (
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -156,10 +157,14 @@ func beside(sys, dev, partition string) (path string, s super) {
 	return "", s
 }
 
+// DeviceUUID is the UUID that a device's own superblock gives it among those of its btrfs, in hex; "" when it has none that can be read.
+func DeviceUUID(path string) string { return superblock(path).device }
+
 // super is what the superblock of a btrfs says (struct btrfs_super_block).
 type super struct {
 	label      string
 	generation uint64
+	device     string // the UUID of the device, in hex (dev_item.uuid)
 }
 
 // superblock is that of the whole btrfs on a device; the zero value for anything else.
@@ -173,7 +178,8 @@ func superblock(path string) (s super) {
 	if _, err := f.ReadAt(raw, 0x10000); err != nil || string(raw[0x40:0x48]) != "_BHRfS_M" {
 		return s
 	}
-	return super{label: strings.TrimRight(string(raw[0x12b:0x12b+256]), "\x00"), generation: binary.LittleEndian.Uint64(raw[0x48:])}
+	return super{label: strings.TrimRight(string(raw[0x12b:0x12b+256]), "\x00"), generation: binary.LittleEndian.Uint64(raw[0x48:]),
+		device: hex.EncodeToString(raw[0x10b : 0x10b+16])}
 }
 
 func read(dir, path string) (Disk, error) {

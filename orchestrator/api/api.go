@@ -180,6 +180,11 @@ func (s *Server) operations() {
 	serve(s, route{"installHost", "POST", "/hosts/{host}/install",
 		"Have a host put its system onto one of its disks, or plan it; it is answered once the host has begun", authz.Admin, 202},
 		s.installHost)
+	serve(s, route{"getHostDisks", "GET", "/hosts/{host}/disks",
+		"How the disks are that a host lies on: one, or two that mirror each other", authz.Platform, 200}, s.hostDisks)
+	serve(s, route{"replaceHostDisk", "POST", "/hosts/{host}/disks",
+		"Have a host on two disks fill another one in the place of one that is gone, or plan it; it is answered once the host has begun",
+		authz.Admin, 202}, s.replaceHostDisk)
 	serve(s, route{"getHostSlots", "GET", "/hosts/{host}/slots", "The systems of an installed host", authz.Platform, 200}, s.hostSlots)
 	serve(s, route{"changeHostSlots", "POST", "/hosts/{host}/slots",
 		"Have an installed host boot its other system once, go back to it, or copy the one that it runs", authz.Patch, 202},

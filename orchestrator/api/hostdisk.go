@@ -13,6 +13,7 @@ import (
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/internal/wire/session"
 	"hardnode.dev/internal/wire/slots"
+	"hardnode.dev/internal/wire/storage"
 )
 
 type installInput struct {
@@ -23,6 +24,11 @@ type installInput struct {
 type slotsInput struct {
 	Host string `path:"host" maxLength:"63"`
 	Body operator.ChangeSlots
+}
+
+type replaceInput struct {
+	Host string `path:"host" maxLength:"63"`
+	Body operator.ReplaceDisk
 }
 
 func (s *Server) hostInstallation(ctx context.Context, c caller, in *hostInput) (out operator.HostInstallation, err error) {
@@ -76,6 +82,35 @@ func (s *Server) changeHostSlots(ctx context.Context, c caller, in *slotsInput) 
 		out.Status, err = asks[slots.Status](ctx, s, h, host.SessionRequest{Slots: &slots.Ask{Do: &want}})
 		return err
 	})
+}
+
+func (s *Server) hostDisks(ctx context.Context, c caller, in *hostInput) (out operator.HostDisks, err error) {
+	h, err := answering(c.world(), in.Host)
+	if err != nil {
+		return out, err
+	}
+	out.Status, err = asks[storage.Status](ctx, s, h, host.SessionRequest{Storage: &storage.Ask{}})
+	return out, err
+}
+
+// replaceHostDisk has a host fill another disk in the place of one that is gone. It is answered once the host has begun, or has planned it.
+func (s *Server) replaceHostDisk(ctx context.Context, c caller, in *replaceInput) (out operator.HostDisks, err error) {
+	want := in.Body.Replace
+	if err := want.Validate(); err != nil {
+		return out, operator.NewProblem(operator.Invalid, "disk", err.Error(), "correct it")
+	}
+	h, err := answering(c.world(), in.Host)
+	if err != nil {
+		return out, err
+	}
+	ask := func() (err error) {
+		out.Status, err = asks[storage.Status](ctx, s, h, host.SessionRequest{Storage: &storage.Ask{Do: &want}})
+		return err
+	}
+	if want.DryRun {
+		return out, ask()
+	}
+	return out, s.do(c, "host.disk.replace", fmt.Sprintf("hosts/%s wipe %q", h.Name, want.Wipe), ask)
 }
 
 // mostAnswer is the longest answer of a host, in bytes.

@@ -17,6 +17,7 @@ import (
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/install"
 	"hardnode.dev/internal/wire/slots"
+	"hardnode.dev/internal/wire/storage"
 )
 
 // page is one of the screen's pages.
@@ -144,10 +145,11 @@ func (c *content) mark(id string) {
 func loadStorage(ctx context.Context, m *model, c *content) {
 	var h console.Host
 	var i install.Status
-	if !m.get(ctx, c, "/v1/host", &h) || !m.get(ctx, c, "/v1/install", &i) {
+	var d storage.Status
+	if !m.get(ctx, c, "/v1/host", &h) || !m.get(ctx, c, "/v1/install", &i) || !m.get(ctx, c, "/v1/storage", &d) {
 		return
 	}
-	c.rows(view.Storage(h, i, Width-2), func(line string) string {
+	c.rows(view.Storage(h, i, d, Width-2), func(line string) string {
 		for _, d := range i.Disks {
 			if strings.HasPrefix(line, d.Path+" ") {
 				return d.Path

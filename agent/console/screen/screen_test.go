@@ -188,6 +188,7 @@ func answers() map[string]string {
 		"GET /v1/install": `{"state":"none","disks":[{"path":"/dev/vda","bytes":1073741824,"holds":"NTFS"},{"path":"/dev/vdb","bytes":1,"holds":"nothing"}]}`,
 		"GET /v1/containers": `[{"ctid":101,"state":"running","env":"shop","hostname":"web-1"},` +
 			`{"ctid":102,"state":"failing","env":"e","layer":"cp","reason":"exited with code 1 ` + strings.Repeat("again ", 30) + `"}]`,
+		"GET /v1/storage":                 `{"state":"none"}`,
 		"GET /v1/slots":                   `{"installed":true,"disk":"/dev/vda","slots":[{"name":"a","state":"committed"},{"name":"b","state":"good"}]}`,
 		"GET /v1/log/dmesg":               log.String(),
 		"GET /v1/log/agent":               "of the agent\n",

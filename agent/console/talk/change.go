@@ -15,6 +15,7 @@ import (
 	"hardnode.dev/internal/wire/console"
 	"hardnode.dev/internal/wire/install"
 	"hardnode.dev/internal/wire/slots"
+	"hardnode.dev/internal/wire/storage"
 )
 
 func runLogin(ctx context.Context, s *Session, _ args) error { return s.login(ctx) }
@@ -111,6 +112,22 @@ func runInstall(ctx context.Context, s *Session, a args) error {
 		return err
 	}
 	s.show(a, st, view.Plan(st, 0))
+	return nil
+}
+
+func runReplace(ctx context.Context, s *Session, a args) error {
+	want := storage.Replace{Wipe: a.flags["wipe"], DryRun: a.has("dry-run")}
+	if len(a.words) > 0 {
+		want.Disk.Path = a.words[0]
+	}
+	if err := want.Validate(); err != nil {
+		return misuse{err}
+	}
+	var st storage.Status
+	if err := s.change(ctx, "/v1/storage", want, &st); err != nil {
+		return err
+	}
+	s.show(a, st, view.Disks(st, 0))
 	return nil
 }
 

@@ -18,6 +18,7 @@ import (
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/install"
 	"hardnode.dev/internal/wire/slots"
+	"hardnode.dev/internal/wire/storage"
 )
 
 // commands is the table; help shows it in this order. It is filled by init, since help reads it.
@@ -37,6 +38,9 @@ func init() {
 		{name: "network confirm", short: "keep the network that is tried", flags: js, run: runNetworkEnd("confirm")},
 		{name: "network revert", short: "end the trial now", flags: js, run: runNetworkEnd("revert")},
 		{name: "storage", short: "DATA, and the disks", flags: js, run: runStorage},
+		{name: "storage replace", usage: "[DISK] [--wipe DISK] [--dry-run]", most: 1,
+			short: "fill another disk in the place of the one that is gone; one that holds something is named again",
+			flags: []string{"wipe", "dry-run", "json"}, run: runReplace},
 		{name: "containers", short: "all containers of this host", flags: js, run: runContainers},
 		{name: "container logs", usage: "ID [--tail N] [--grep TEXT]", short: "what a container wrote last", least: 1, most: 1,
 			flags: []string{"tail", "grep", "json"}, run: runContainerLogs},
@@ -90,10 +94,12 @@ func runNetwork(ctx context.Context, s *Session, a args) error {
 func runStorage(ctx context.Context, s *Session, a args) error {
 	var h console.Host
 	var i install.Status
-	if err := errors.Join(s.Agent.Get(ctx, "/v1/host", &h), s.Agent.Get(ctx, "/v1/install", &i)); err != nil {
+	var d storage.Status
+	if err := errors.Join(s.Agent.Get(ctx, "/v1/host", &h), s.Agent.Get(ctx, "/v1/install", &i),
+		s.Agent.Get(ctx, "/v1/storage", &d)); err != nil {
 		return err
 	}
-	s.show(a, map[string]any{"capacity": h.Capacity, "load": h.Load, "install": i}, view.Storage(h, i, 0))
+	s.show(a, map[string]any{"capacity": h.Capacity, "load": h.Load, "install": i, "storage": d}, view.Storage(h, i, d, 0))
 	return nil
 }
 

@@ -41,10 +41,13 @@ func TestRun(t *testing.T) {
 	a := agent(t, map[string]string{
 		"GET /v1/containers": `[{"ctid":101,"state":"running","env":"shop","hostname":"web-1","image":"nginx","memoryBytes":5242880},` +
 			`{"ctid":102,"state":"failing","env":"e","layer":"cp","reason":"exited\u001b[2J with code 1","restarts":4}]`,
-		"GET /v1/log/dmesg?tail=20":            "one\ntwo \x1b[2J\n",
-		"GET /v1/log/agent?tail=0":             "level=INFO msg=a\nlevel=ERROR msg=B\n",
-		"GET /v1/containers/101/log?tail=3":    "hello\n\u009b6n\n",
-		"GET /v1/support":                      strings.Repeat("s", 100),
+		"GET /v1/log/dmesg?tail=20":         "one\ntwo \x1b[2J\n",
+		"GET /v1/log/agent?tail=0":          "level=INFO msg=a\nlevel=ERROR msg=B\n",
+		"GET /v1/containers/101/log?tail=3": "hello\n\u009b6n\n",
+		"GET /v1/support":                   strings.Repeat("s", 100),
+		"GET /v1/storage": `{"state":"degraded","reason":"the other disk is gone","disks":[{"path":"/dev/vda","serial":"S1","use":"used"},` +
+			`{"use":"gone"}]}`,
+		"POST /v1/storage":                     `{"state":"filling","steps":["partition /dev/vdb","copy DATA"],"step":1}`,
 		"GET /v1/slots":                        `{"installed":false}`,
 		"GET /v1/network":                      `{"links":[{"name":"up0","mac":"52:54:00:aa:00:01","up":true,"addresses":["10.0.0.2/24"],"underlay":true}],"confirmed":{}}`,
 		"GET /v1/host":                         `{"configured":true,"capacity":{"diskBytes":1073741824},"load":{"diskUsed":1048576}}`,
@@ -85,6 +88,7 @@ func TestRun(t *testing.T) {
 		{"help", "  container logs ", 0, Stay},
 		{"help log", "log [UNIT] [--tail N] [--grep TEXT]\n", 0, Stay},
 		{"help nothing", "exit status 2\n", 2, Stay},
+		{"storage", "mirror        degraded: the other disk is gone\n              /dev/vda S1 used\n              a disk gone\n", 0, Stay},
 		{"exit", "exit status 0\n", 0, Leave},
 	} {
 		var out bytes.Buffer
@@ -140,7 +144,9 @@ func TestPassword(t *testing.T) {
 	}{
 		{"container restart 101", Locked}, {"container restart 101", Done}, {"slots try b --reboot", Done}, {"slots rollback", Done},
 		{"slots try --within 90", Done}, {"slots try --within soon", Misused}, {"slots copy a", Done},
-		{"install /dev/sda --wipe /dev/sda --dry-run", Done}, {"install sda", Misused}, {"reboot new disk", Done}, {"poweroff", Done},
+		{"install /dev/sda --wipe /dev/sda --dry-run", Done}, {"install sda", Misused},
+		{"install /dev/sda /dev/sdb --wipe /dev/sda,/dev/sdb", Done}, {"storage replace --wipe /dev/sdb", Done},
+		{"storage replace sdb", Misused}, {"reboot new disk", Done}, {"poweroff", Done},
 		{"reset --name host-1", Done}, {"logout", Done},
 	} {
 		if exit, _ := s.Run(t.Context(), c.line); exit != c.exit {
@@ -153,6 +159,8 @@ func TestPassword(t *testing.T) {
 /v1/slots {"action":"try","withinSec":90}
 /v1/slots {"action":"copy","slot":"a"}
 /v1/install {"spec":{"disk":{"path":"/dev/sda"},"wipe":"/dev/sda","dryRun":true}}
+/v1/install {"spec":{"disks":[{"path":"/dev/sda"},{"path":"/dev/sdb"}],"wipes":["/dev/sda","/dev/sdb"]}}
+/v1/storage {"wipe":"/dev/sdb"}
 /v1/leave {"reason":"new disk"}
 /v1/leave {"powerOff":true}
 /v1/reset {"name":"host-1"}

@@ -9,6 +9,7 @@ package view
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/install"
 	"hardnode.dev/internal/wire/slots"
+	"hardnode.dev/internal/wire/storage"
 	"hardnode.dev/internal/wire/upkeep"
 )
 
@@ -273,7 +275,7 @@ func Link(l boot.Link) string {
 }
 
 // Storage is DATA and the disks.
-func Storage(h console.Host, i install.Status, width int) []string {
+func Storage(h console.Host, i install.Status, d storage.Status, width int) []string {
 	s := &sheet{width: width}
 	s.field("DATA", used(h.Load.DiskUsed, h.Capacity.DiskBytes))
 	s.field("waiting", fmt.Sprintf("%.0f %% of the last ten seconds for a disk", h.Load.Pressure.IO))
@@ -282,6 +284,7 @@ func Storage(h console.Host, i install.Status, width int) []string {
 		s.field("", fmt.Sprintf("%d of %d: %s", i.Step, len(i.Plan.Steps), i.Plan.Steps[i.Step-1]))
 	}
 	s.field("reason", i.Reason)
+	s.disks(d)
 	s.gap()
 	if len(i.Disks) == 0 {
 		s.row("no disks are known")
@@ -295,6 +298,30 @@ func Storage(h console.Host, i install.Status, width int) []string {
 		}
 	}
 	return s.lines
+}
+
+// Disks is how the disks are that the host lies on.
+func Disks(d storage.Status, width int) []string {
+	s := &sheet{width: width}
+	s.disks(d)
+	for n, step := range d.Steps {
+		s.field(map[bool]string{true: "steps"}[n == 0], fmt.Sprintf("%d. %s", n+1, step))
+	}
+	return s.lines
+}
+
+// disks says nothing of a host that lies on one disk, or on none: there is nothing to be done about that.
+func (s *sheet) disks(d storage.Status) {
+	if d.State == storage.None || d.State == storage.Single {
+		return
+	}
+	s.field("mirror", d.Line())
+	for _, x := range d.Disks {
+		s.field("", strings.Join(slices.DeleteFunc([]string{cmp.Or(x.Path, "a disk"), x.Serial, string(x.Use), x.Reason},
+			func(t string) bool { return t == "" }), " "))
+	}
+	s.field("systems", d.Systems)
+	s.field("failed", d.Failed)
 }
 
 // Plan is what an installation would do.

@@ -47,6 +47,16 @@ func From(selected, current string) slots.Name {
 // File is where a slot's system lies.
 func File(slot slots.Name) string { return Systems + "/" + string(slot) + ".efi" }
 
+// Of is the slot whose system lies in a file; false when it is none's.
+func Of(file string) (slots.Name, bool) {
+	for _, slot := range []slots.Name{slots.A, slots.B, slots.Rescue} {
+		if file == File(slot) {
+			return slot, true
+		}
+	}
+	return "", false
+}
+
 // Uncounted is the number of boots left of an entry that is booted for ever.
 const Uncounted = -1
 

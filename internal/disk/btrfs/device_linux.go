@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"unsafe"
 
@@ -58,6 +59,7 @@ const (
 	spaceOf     = read | write | 16<<16 | magic | 20                            // BTRFS_IOC_SPACE_INFO
 	balance     = read | write | unsafe.Sizeof(balanceArgs{})<<16 | magic | 32  // BTRFS_IOC_BALANCE_V2
 	balanceAt   = read | unsafe.Sizeof(balanceArgs{})<<16 | magic | 34          // BTRFS_IOC_BALANCE_PROGRESS
+	forgetDev   = write | unsafe.Sizeof(volArgs{})<<16 | magic | 5              // BTRFS_IOC_FORGET_DEV
 	syncFS      = magic | 8                                                     // BTRFS_IOC_SYNC
 )
 
@@ -165,6 +167,27 @@ func MirrorProgress(dir *os.File) (done, of uint64) {
 		return 0, 0
 	}
 	return a.considered, a.expected
+}
+
+// control is the device of requests that are about no mounted filesystem.
+const control = "/dev/btrfs-control"
+
+// Forget has the kernel forget the devices of filesystems that are not mounted (BTRFS_IOC_FORGET_DEV): it would take one that was seen
+// before, and has missed something since, into a mount that does not name it.
+func Forget() error {
+	f, err := os.OpenFile(control, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV) {
+		return nil // btrfs was not loaded yet: it knows of none
+	}
+	if err != nil {
+		return fmt.Errorf("forget devices: %w", err)
+	}
+	defer f.Close()
+	var a volArgs
+	if err := do(f, forgetDev, unsafe.Pointer(&a)); err != nil {
+		return fmt.Errorf("forget devices: %w", err)
+	}
+	return nil
 }
 
 // Sync commits all that was written to the filesystem (BTRFS_IOC_SYNC).

@@ -23,6 +23,7 @@ func TestNumbers(t *testing.T) {
 		"BTRFS_IOC_SPACE_INFO":       {spaceOf, 0xc0109414},
 		"BTRFS_IOC_BALANCE_V2":       {balance, 0xc4009420},
 		"BTRFS_IOC_BALANCE_PROGRESS": {balanceAt, 0x84009422},
+		"BTRFS_IOC_FORGET_DEV":       {forgetDev, 0x50009405},
 		"BTRFS_IOC_SYNC":             {syncFS, 0x9408},
 	} {
 		if x.got != x.want {

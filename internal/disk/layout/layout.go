@@ -66,7 +66,7 @@ var types = map[string]gpt.Type{"ESP": disk.TypeESP, "STATE": disk.TypeState, "D
 func Partition(f *os.File, size int64, parts []install.Partition, identity string) (esp efi.Partition, err error) {
 	t := gpt.Table{LogicalSectorSize: sector, PhysicalSectorSize: sector, ProtectiveMBR: true, GUID: identity}
 	for i, p := range parts {
-		id, err := randomGUID()
+		id, err := NewGUID()
 		if err != nil {
 			return esp, fmt.Errorf("partition the disk: %w", err)
 		}
@@ -106,8 +106,8 @@ func Format(f *os.File) error {
 	return f.Sync()
 }
 
-// randomGUID is of version 4 (RFC 9562).
-func randomGUID() (string, error) {
+// NewGUID is a random one: it is of version 4 (RFC 9562).
+func NewGUID() (string, error) {
 	b := make([]byte, 16)
 	if _, err := rand.Read(b); err != nil {
 		return "", err

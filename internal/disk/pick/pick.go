@@ -54,6 +54,9 @@ const (
 // Refusal is why there is no plan.
 var Refusal = errors.New("not installed")
 
+// NoReplacement is why no disk takes the place of another one.
+var NoReplacement = errors.New("not replaced")
+
 func refuse(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", Refusal, fmt.Sprintf(format, args...))
 }
@@ -81,7 +84,7 @@ func Blocked(d Found, wipes, identity []string) string {
 	case d.Content.Blank, d.Content.HalfMade, named:
 		return ""
 	}
-	return fmt.Sprintf("it holds %s; choose another disk, or set install.wipe to %s to lose what it holds", d.Content.Holds, d.Path)
+	return fmt.Sprintf("it holds %s; choose another disk, or name this one as wipe (%s) to lose what it holds", d.Content.Holds, d.Path)
 }
 
 // Matches tells whether a rule means a disk.
@@ -124,7 +127,7 @@ func Decide(want install.Spec, disks []Found, m Machine) (install.Plan, error) {
 	}
 	var targets []install.Target
 	for _, d := range chosen {
-		t := install.Target{Disk: d.Disk, Partitions: layout(d.Bytes)}
+		t := install.Target{Disk: d.Disk, Partitions: Layout(d.Bytes)}
 		if !d.Content.Blank && d.Content.Begun == disk.NotBegun {
 			t.Wipes = d.Content.Holds
 		}
@@ -139,6 +142,23 @@ func Decide(want install.Spec, disks []Found, m Machine) (install.Plan, error) {
 	}
 	p.Steps = steps(p, chosen, m)
 	return p, nil
+}
+
+// Replacement is the disk that takes the place of one that is gone. used is how many bytes of DATA it must have room for.
+func Replacement(rule install.Rule, wipe string, disks []Found, used int64) (Found, error) {
+	var wipes []string
+	if wipe != "" {
+		wipes = []string{wipe}
+	}
+	one, err := choose("disk", rule, 1, wipes, disks, nil)
+	if err != nil {
+		return Found{}, fmt.Errorf("%w: %s", NoReplacement, strings.TrimPrefix(err.Error(), Refusal.Error()+": "))
+	}
+	if parts := Layout(one[0].Bytes); parts[2].Bytes < used {
+		return Found{}, fmt.Errorf("%w: disk %s: it is too small: %s, and what DATA of the other disk takes needs %s; choose a larger one",
+			NoReplacement, one[0].Path, Size(one[0].Bytes), Size(one[0].Bytes-parts[2].Bytes+used))
+	}
+	return one[0], nil
 }
 
 // chosen are the one or two disks that are meant.
@@ -166,7 +186,7 @@ func chosen(want install.Spec, disks []Found, identity []string) ([]Found, error
 	}
 	for _, w := range want.Wiped() {
 		if !slices.ContainsFunc(both, func(d Found) bool { return d.Path == w }) {
-			return nil, refuse("install.wipe names %s, which is not a disk that install.disks means (%s); correct one of them", w,
+			return nil, refuse("wipe names %s, which is not a disk that install.disks means (%s); correct one of them", w,
 				list(both))
 		}
 	}
@@ -187,7 +207,7 @@ func choose(name string, rule install.Rule, n int, wipes []string, disks []Found
 	}
 	for _, w := range wipes {
 		if !slices.ContainsFunc(meant, func(d Found) bool { return d.Path == w }) {
-			return nil, refuse("install.wipe names %s, which is not a disk that %s means (%s); correct one of them", w, name, list(meant))
+			return nil, refuse("wipe names %s, which is not a disk that %s means (%s); correct one of them", w, name, list(meant))
 		}
 	}
 	begun := slices.DeleteFunc(slices.Clone(free), func(d Found) bool { return d.Content.Begun == disk.NotBegun })
@@ -219,8 +239,8 @@ func choose(name string, rule install.Rule, n int, wipes []string, disks []Found
 	return nil, refuse("no disk is free: %s", strings.Join(why, ". "))
 }
 
-// layout is where partitions lie on a disk of that size, each on a border of 1 MiB.
-func layout(size int64) []install.Partition {
+// Layout is where partitions lie on a disk of that size, each on a border of 1 MiB.
+func Layout(size int64) []install.Partition {
 	last := (size - edge) / miB * miB
 	return []install.Partition{{Name: "ESP", Start: edge, Bytes: ESPSize}, {Name: "STATE", Start: edge + ESPSize, Bytes: stateSize},
 		{Name: "DATA", Start: edge + ESPSize + stateSize, Bytes: last - edge - ESPSize - stateSize}}

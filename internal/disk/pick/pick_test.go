@@ -53,11 +53,11 @@ func TestDecide(t *testing.T) {
 			err: "no disk is as install.disk says; there is: /dev/sda"},
 		{name: "no disk at all", err: "there is: no disk"},
 		{name: "it holds something", disks: []Found{at("/dev/sda", ntfs)}, err: "disk /dev/sda: it holds NTFS; choose another disk, or " +
-			"set install.wipe to /dev/sda"},
+			"name this one as wipe (/dev/sda)"},
 		{name: "it holds something, and is typed", want: install.Spec{Wipe: "/dev/sda"}, disks: []Found{at("/dev/sda", ntfs), b},
 			path: "/dev/sda"},
 		{name: "another one is typed", want: install.Spec{Wipe: "/dev/sdx"}, disks: []Found{at("/dev/sda", ntfs)},
-			err: "install.wipe names /dev/sdx, which is not a disk that"},
+			err: "wipe names /dev/sdx, which is not a disk that"},
 		{name: "typed, but the rule means another", want: install.Spec{Disk: install.Rule{Path: "/dev/sdc"}, Wipe: "/dev/sda"},
 			disks: []Found{at("/dev/sda", ntfs), b}, err: "correct one of them"},
 		{name: "the boot medium, typed", want: install.Spec{Wipe: "/dev/sdb"}, disks: []Found{stick},
@@ -140,7 +140,7 @@ func TestDecideTwo(t *testing.T) {
 			Wipes: []string{"/dev/sda", "/dev/sdc"}}, disks: []Found{at("/dev/sda", ntfs), at("/dev/sdc", ntfs)},
 			names: "/dev/sda and /dev/sdc", step: "wipe /dev/sda: NTFS is lost, wipe /dev/sdc: NTFS is lost"},
 		{name: "a third is typed", want: install.Spec{Disks: paths("/dev/sda", "/dev/sdc"), Wipe: "/dev/sdd"}, disks: []Found{a, b, c},
-			err: "install.wipe names /dev/sdd, which is not a disk that install.disks means"},
+			err: "wipe names /dev/sdd, which is not a disk that install.disks means"},
 		{name: "cut short on both", want: install.Spec{Mirror: true}, disks: []Found{at("/dev/sda", begun), at("/dev/sdc", begun), c},
 			names: "/dev/sda and /dev/sdc", step: "take up the installation that was cut short"},
 		{name: "cut short on one", want: install.Spec{Mirror: true}, disks: []Found{at("/dev/sda", begun), b},
@@ -161,11 +161,39 @@ func TestDecideTwo(t *testing.T) {
 	}
 }
 
+// A replacement is found as a disk to install to is, and must have room for what lies on the other one.
+func TestReplacement(t *testing.T) {
+	a := at("/dev/sda", blank)
+	for _, c := range []struct {
+		name  string
+		rule  install.Rule
+		wipe  string
+		disks []Found
+		used  int64
+		path  string
+		err   string
+	}{
+		{name: "the only blank one", disks: []Found{a, stick}, path: "/dev/sda", used: 10 * giB},
+		{name: "two", disks: []Found{a, at("/dev/sdc", blank)}, err: "not replaced: 2 disks would do"},
+		{name: "it holds something", disks: []Found{at("/dev/sda", ntfs)}, err: "not replaced: disk /dev/sda: it holds NTFS"},
+		{name: "it holds something, and is typed", wipe: "/dev/sda", disks: []Found{at("/dev/sda", ntfs)}, path: "/dev/sda"},
+		{name: "its filling was cut short", disks: []Found{at("/dev/sda", begun), at("/dev/sdc", blank)}, path: "/dev/sda"},
+		{name: "too small", disks: []Found{a}, used: 99 * giB, err: "disk /dev/sda: it is too small: 100 GiB, and what DATA"},
+		{name: "none", err: "no disk is as disk says"},
+	} {
+		got, err := Replacement(c.rule, c.wipe, c.disks, c.used)
+		if got.Path != c.path || (c.err == "") != (err == nil) || err != nil && (!strings.Contains(err.Error(), c.err) ||
+			!errors.Is(err, NoReplacement)) {
+			t.Errorf("%s: got %q, %v; want %q, %q", c.name, got.Path, err, c.path, c.err)
+		}
+	}
+}
+
 // What is laid out lies on the disk, in order, on borders of 1 MiB, and leaves room for both tables.
 func TestLayout(t *testing.T) {
 	for _, size := range []int64{Least, Least + 1, Least + 12345, 100 * giB, 7681501126656} {
 		end := edge
-		for _, p := range layout(size) {
+		for _, p := range Layout(size) {
 			if p.Start != end || p.Bytes <= 0 || p.Start%miB != 0 || p.Bytes%miB != 0 {
 				t.Errorf("%d bytes: %+v begins not at %d", size, p, end)
 			}

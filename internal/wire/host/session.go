@@ -11,6 +11,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/install"
 	"hardnode.dev/internal/wire/slots"
+	"hardnode.dev/internal/wire/storage"
 	"hardnode.dev/internal/wire/upkeep"
 )
 
@@ -27,9 +28,10 @@ type SessionRequest struct {
 	Leave *upkeep.Leave `json:"leave,omitempty"`
 	// Show asks for a document of the host itself, on stdout; CTID is 0 then.
 	Show upkeep.Show `json:"show,omitempty"`
-	// Install and Slots ask the host for its installation and its slots; the answer is JSON on stdout. CTID is 0 then.
+	// Install, Slots and Storage ask the host for its installation, its slots and its disks; the answer is JSON on stdout. CTID is 0 then.
 	Install *install.Ask `json:"install,omitempty"`
 	Slots   *slots.Ask   `json:"slots,omitempty"`
+	Storage *storage.Ask `json:"storage,omitempty"`
 }
 
 // Unit is one of the host's own logs.

@@ -3,6 +3,7 @@ package operator
 import (
 	"hardnode.dev/internal/wire/install"
 	"hardnode.dev/internal/wire/slots"
+	"hardnode.dev/internal/wire/storage"
 )
 
 // InstallHost wishes that a host's system is put onto one of its disks.
@@ -16,3 +17,9 @@ type ChangeSlots struct{ slots.Request }
 
 // HostSlots are the systems of an installed host.
 type HostSlots struct{ slots.Status }
+
+// ReplaceDisk wishes that another disk takes the place of one that is gone from a host on two disks.
+type ReplaceDisk struct{ storage.Replace }
+
+// HostDisks is how the disks are that a host lies on.
+type HostDisks struct{ storage.Status }

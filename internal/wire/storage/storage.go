@@ -38,8 +38,8 @@ const (
 	Failing Use = "failing" // it is used, and reads or writes failed
 )
 
-// Disk is one of the disks of a mirror.
-type Disk struct {
+// Half is one of the disks of a mirror.
+type Half struct {
 	Path   string `json:"path,omitempty"` // "": it was gone before the boot
 	Model  string `json:"model,omitempty"`
 	Serial string `json:"serial,omitempty"`
@@ -52,7 +52,7 @@ type Disk struct {
 // Status is the answer of GET /v1/storage.
 type Status struct {
 	State State  `json:"state"`
-	Disks []Disk `json:"disks,omitempty"`
+	Disks []Half `json:"disks,omitempty"`
 	// Reason is why the state is not whole, with the next step.
 	Reason string `json:"reason,omitempty"`
 	// Steps are those of the replacement that is under way or was planned, for people; Step is the one that is done now, from 1; Percent is

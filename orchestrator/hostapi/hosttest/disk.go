@@ -6,6 +6,7 @@ import (
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/install"
 	"hardnode.dev/internal/wire/slots"
+	"hardnode.dev/internal/wire/storage"
 )
 
 // disk answers what is asked of a host's disks: it has one, and two systems on it.
@@ -23,6 +24,16 @@ func (h *Host) disk(r host.SessionRequest) (answer string, exit host.Exit) {
 				Steps: []string{"mark /dev/sda", "reboot from it"}}
 			if a.Do.DryRun {
 				s.State = install.Planned
+			}
+		}
+		v = s
+	} else if a := r.Storage; a != nil {
+		s := storage.Status{State: storage.Degraded, Reason: "the other disk is gone", Disks: []storage.Half{{Path: "/dev/sda",
+			Use: storage.Used}, {Use: storage.Gone}}}
+		if a.Do != nil {
+			s.Steps = []string{"partition /dev/sdb", "copy DATA onto it"}
+			if !a.Do.DryRun {
+				s.State, s.Step = storage.Filling, 1
 			}
 		}
 		v = s

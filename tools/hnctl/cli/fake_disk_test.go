@@ -8,6 +8,7 @@ import (
 	"hardnode.dev/internal/wire/install"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/internal/wire/slots"
+	"hardnode.dev/internal/wire/storage"
 )
 
 // disks has hosts answer for their disks and systems.
@@ -24,6 +25,29 @@ func (f *fake) disks(mux *http.ServeMux) {
 			return
 		}
 		reply(w, 202, status)
+	})
+	disks := storage.Status{State: storage.Degraded, Reason: "the other disk is gone", Disks: []storage.Half{
+		{Path: "/dev/sda", Use: storage.Used, Model: "QEMU", Serial: "S1", Bytes: 10 << 30}, {Use: storage.Gone}}}
+	mux.HandleFunc("GET "+path+"disks", func(w http.ResponseWriter, r *http.Request) {
+		if disks.State == storage.Filling {
+			disks.State, disks.Steps, disks.Step, disks.Reason, disks.Disks[1].Use = storage.Whole, nil, 0, "", storage.Used
+		}
+		reply(w, 200, disks)
+	})
+	mux.HandleFunc("POST "+path+"disks", func(w http.ResponseWriter, r *http.Request) {
+		var want storage.Replace
+		json.NewDecoder(r.Body).Decode(&want)
+		if want.Wipe == "" {
+			refuse(w, operator.Conflict, "hosts/infra-1", "not replaced: disk /dev/sdb: it holds NTFS", "see hnctl host disk show infra-1")
+			return
+		}
+		s := disks
+		s.Steps = []string{"partition /dev/sdb", "copy DATA onto it"}
+		if !want.DryRun {
+			s.State, s.Step = storage.Filling, 1
+			disks = s
+		}
+		reply(w, 202, s)
 	})
 	all := slots.Status{Installed: true, Disk: "/dev/sda", Slots: []slots.Slot{
 		{Name: slots.A, State: slots.Committed, Version: "0.1.0", Booted: true, Next: true, Tries: 1, Bytes: 40 << 20},

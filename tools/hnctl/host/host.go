@@ -28,7 +28,7 @@ import (
 func Group(a *app.App) *cobra.Command {
 	return app.Group("host", "Hosts", hostList(a), hostShow(a), hostToken(a), hostWaiting(a), hostAdmit(a), hostRemove(a),
 		hostCordon(a), hostUncordon(a), hostDrain(a), hostLogs(a), hostDmesg(a), hostSupport(a), hostLeave(a, false), hostLeave(a, true),
-		hostInstall(a), hostSlots(a), hostUpdate(a),
+		hostInstall(a), hostDisk(a), hostSlots(a), hostUpdate(a),
 		app.Group("config", "Host configurations", hostConfigValidate(a), hostConfigShow(a), hostConfigPassword(a), hostConfigLine(a)))
 }
 

@@ -1,0 +1,53 @@
+package slots
+
+import (
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"hardnode.dev/internal/disk/bootorder"
+)
+
+// content is what a file holds, by its digest.
+type content [32]byte
+
+// ownFile is what the loader writes for itself: it is another one on each ESP.
+const ownFile = "loader/random-seed"
+
+// differs says how an ESP is made like another one, each file by its path: what is removed, in order, and then what is copied, in order. At
+// each cut the loader finds no entry of a system that is not whole: entries go first and come last.
+func differs(from, to map[string]content) (remove, write []string) {
+	for _, name := range slices.Sorted(maps.Keys(to)) {
+		if want, there := from[name]; name != ownFile && (!there || isEntry(name) && want != to[name]) {
+			remove = append(remove, name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(from)) {
+		if have, there := to[name]; name != ownFile && (!there || have != from[name]) {
+			write = append(write, name)
+			if e, ok := bootorder.Of(name); ok { // the entries of a system that is written anew
+				for other := range to {
+					p, ok := bootorder.Parse(path.Base(other), "")
+					if ok && isEntry(other) && p.Slot == e && !slices.Contains(remove, other) {
+						remove = append(remove, other)
+						if _, wanted := from[other]; wanted && !slices.Contains(write, other) {
+							write = append(write, other)
+						}
+					}
+				}
+			}
+		}
+	}
+	late := func(name string) int {
+		if isEntry(name) {
+			return 1
+		}
+		return 0
+	}
+	slices.SortStableFunc(remove, func(a, b string) int { return late(b) - late(a) })
+	slices.SortStableFunc(write, func(a, b string) int { return late(a) - late(b) })
+	return remove, slices.Compact(write)
+}
+
+func isEntry(name string) bool { return strings.HasPrefix(name, bootorder.Entries+"/") }

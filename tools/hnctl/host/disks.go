@@ -1,0 +1,112 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/wire/install"
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/internal/wire/storage"
+	"hardnode.dev/tools/hnctl/app"
+)
+
+func hostDisk(a *app.App) *cobra.Command {
+	return app.Group("disk", "The disks that an installed host lies on: one, or two that mirror each other", diskShow(a), diskReplace(a))
+}
+
+func diskShow(a *app.App) *cobra.Command {
+	return &cobra.Command{Use: "show HOST", Short: "Whether a host's disks are whole, and how far a replacement is",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := app.Get[operator.HostDisks](cmd.Context(), a, disksPath(args[0]))
+			if err != nil {
+				return err
+			}
+			return showDisks(a, args[0], s)
+		}}
+}
+
+func disksPath(host string) string { return "/hosts/" + url.PathEscape(host) + "/disks" }
+
+func diskReplace(a *app.App) *cobra.Command {
+	var want operator.ReplaceDisk
+	c := &cobra.Command{Use: "replace HOST", Short: "Fill another disk in the place of one that is gone from a host on two disks",
+		Args: cobra.ExactArgs(1),
+		Long: "Has a host that was installed on two disks, and lost one, fill another one from the disk that is left, and waits until\n" +
+			"both have all. The host goes on meanwhile. Cut off, by a loss of power too, the same command goes on with it.\n" +
+			"A disk that holds anything is refused unless --wipe names it, the old one that comes back too. --dry-run shows the plan.",
+		Example: "  hnctl host disk show host-1\n  hnctl host disk replace host-1\n" +
+			"  hnctl host disk replace host-1 --disk /dev/sdb --wipe /dev/sdb",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := want.Validate(); err != nil {
+				return err
+			}
+			var s operator.HostDisks
+			if err := a.Call(cmd.Context(), http.MethodPost, disksPath(args[0]), want, &s); err != nil {
+				return err
+			}
+			if want.DryRun {
+				return showDisks(a, args[0], s)
+			}
+			return filled(cmd.Context(), a, args[0], s)
+		}}
+	c.Flags().StringVar(&want.Disk.Path, "disk", "", "the new disk's path, such as /dev/sdb")
+	c.Flags().StringVar(&want.Disk.ID, "disk-id", "", "the new disk's name in /dev/disk/by-id")
+	c.Flags().StringVar(&want.Disk.Model, "disk-model", "", "the new disk's model; * stands for anything")
+	c.Flags().StringVar(&want.Disk.Serial, "disk-serial", "", "the new disk's serial number; * stands for anything")
+	c.Flags().StringVar(&want.Disk.Transport, "disk-transport", "", "one of "+strings.Join(install.Transports, ", "))
+	c.Flags().StringVar(&want.Wipe, "wipe", "", "the path of the new disk, to lose what it holds")
+	c.Flags().BoolVar(&want.DryRun, "dry-run", false, "show the plan, write nothing")
+	return c
+}
+
+// filled waits until a disk is filled, and says what is done meanwhile.
+func filled(ctx context.Context, a *app.App, name string, s operator.HostDisks) error {
+	ctx, cancel := a.Limit(ctx)
+	defer cancel()
+	step := 0
+	for {
+		switch {
+		case s.Failed != "" && s.Step == 0:
+			return errors.New(s.Failed + "; when that is mended, the same command goes on with it")
+		case s.State == storage.Whole:
+			a.Say("the disks of host %s are whole", name)
+			return showDisks(a, name, s)
+		case s.Step > step && s.Step <= len(s.Steps):
+			step = s.Step
+			a.Say("%d of %d: %s", step, len(s.Steps), s.Steps[step-1])
+		}
+		if !run.Wait(ctx, leftEvery) {
+			return app.WithCode(app.ExitTimeout, fmt.Errorf("host %s: the disk is not filled yet; it goes on: hnctl host disk show %s",
+				name, name))
+		}
+		if now, err := app.Get[operator.HostDisks](ctx, a, disksPath(name)); err == nil {
+			s = now
+		}
+	}
+}
+
+func showDisks(a *app.App, name string, s operator.HostDisks) error {
+	return a.Show(s, name, func(t *app.Table) {
+		t.Fields("disks of "+name, s.Line())
+		if len(s.Disks) > 0 {
+			t.Head("DISK", "USE", "GIB", "MODEL", "SERIAL", "ERRORS", "NOTE")
+		}
+		for _, d := range s.Disks {
+			t.Row(d.Path, string(d.Use), d.Bytes>>30, d.Model, d.Serial, d.Errors, d.Reason)
+		}
+		for n, step := range s.Steps {
+			t.Fields(fmt.Sprintf("%d", n+1), step)
+		}
+		for _, line := range app.NonEmpty(s.Systems, s.Failed) {
+			t.Fields("lacks", line)
+		}
+	})
+}
