@@ -1,12 +1,17 @@
 package jerror
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"hardnode.dev/internal/testkit/full"
 	"hardnode.dev/internal/wire/jls"
 	"hardnode.dev/internal/wire/upkeep"
 )
@@ -105,5 +110,38 @@ func TestSpool(t *testing.T) {
 	}
 	if w, err = s.Waiting(); err != nil || len(w.Errors) != jls.MaxErrors || w.Lost != 11 || w.Validate() != nil {
 		t.Errorf("of too many: %d groups, %d lost, %v", len(w.Errors), w.Lost, err)
+	}
+}
+
+// On a full disk an error is not counted, which its teller learns; what waited is whole, and goes on once there is room.
+func TestSpoolFull(t *testing.T) {
+	dir := full.Disk(t, 64)
+	s := &Spool{Path: filepath.Join(dir, "errors.json")}
+	first := Of("agent", "panic", "broken", now)
+	if err := s.Once("boot-1", first); err != nil {
+		t.Fatal(err)
+	}
+	free := full.Fill(t, dir, 0)
+	other := Of("netd", "panic", "another", now)
+	for range 2 {
+		if err := s.Add(jls.ErrorReport{Errors: []jls.JError{other}}); !errors.Is(err, unix.ENOSPC) ||
+			!strings.Contains(err.Error(), "keep errors") {
+			t.Errorf("on a full disk: %v", err)
+		}
+	}
+	for _, s := range []*Spool{s, {Path: s.Path}} { // and for the next process
+		if w, err := s.Waiting(); err != nil || len(w.Errors) != 1 || w.Errors[0].Fingerprint != first.Fingerprint || w.Lost != 0 {
+			t.Errorf("waiting: %+v, %v", w, err)
+		}
+	}
+	free()
+	if err := s.Add(jls.ErrorReport{Errors: []jls.JError{other}}); err != nil {
+		t.Error(err)
+	}
+	if w, err := s.Waiting(); err != nil || len(w.Errors) != 2 || w.Errors[1].Count != 1 {
+		t.Errorf("with room: %+v, %v", w, err)
+	}
+	if names, err := os.ReadDir(dir); err != nil || len(names) != 1 {
+		t.Errorf("left behind: %v, %v", names, err)
 	}
 }

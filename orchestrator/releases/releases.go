@@ -156,7 +156,7 @@ func (s *Shelf) Import(ctx context.Context, in operator.ReleaseImport) (out oper
 		r.Files = append(r.Files, file{t.Path, t.Length, t.Digest, t.Custom})
 	}
 	if err := s.save(r); err != nil {
-		return out, err
+		return out, s.full("releases", err)
 	}
 	s.mu.coming = nil
 	s.sweep()
@@ -184,7 +184,20 @@ func (s *Shelf) Put(digest wire.Digest, offset int64, data []byte) error {
 		return operator.NewProblem(operator.Invalid, object, fmt.Sprintf("%s has %d bytes, and this part goes beyond them", t.Path,
 			t.Length), "")
 	}
-	f, err := os.OpenFile(s.path(digest)+".part", os.O_CREATE|os.O_RDWR, 0o600)
+	return s.full(object, s.add(t, offset, data))
+}
+
+// full words what a volume without room has refused.
+func (s *Shelf) full(object string, err error) error {
+	if !errors.Is(err, unix.ENOSPC) && !errors.Is(err, unix.EDQUOT) {
+		return err
+	}
+	return operator.NewProblem(operator.Exhausted, object, "no room is left on the orchestrator's volume",
+		"give the volume more room, or free some of it, and begin the import again: it goes on where it was")
+}
+
+func (s *Shelf) add(t trust.Target, offset int64, data []byte) error {
+	f, err := os.OpenFile(s.path(t.Digest)+".part", os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"hardnode.dev/internal/testkit/full"
 	"hardnode.dev/internal/testkit/released"
 	"hardnode.dev/internal/wire/operator"
 )
@@ -174,4 +175,36 @@ func TestImportRefuses(t *testing.T) {
 	s.trust()
 	_, err = s.Import(t.Context(), s.metadata())
 	s.refused(err, "was made for installation")
+}
+
+// On a volume that fills up while a file comes the import says so and what to do, what is kept stays, and it goes on where it was.
+func TestImportFull(t *testing.T) {
+	s := newSite(t)
+	s.dir = full.Disk(t, 512)
+	s.restart()
+	s.trust()
+	s.Release(t, "1.0.0", "host.efi", strings.Repeat("a machine's image", 8000))
+	s.free = func() (int64, error) { return 1 << 40, nil } // there was room when it was looked for
+	var large operator.ReleasePart
+	for _, m := range s.ask().Missing {
+		if m.Bytes > large.Bytes {
+			large = m
+		}
+	}
+	free := full.Fill(t, s.dir, 16)
+	text := []byte(s.Content[large.Path])
+	s.refused(s.Put(large.Digest, 0, text), "no room is left")
+	free()
+	if got := s.all(); !got.Done {
+		t.Errorf("with room: %+v", got)
+	}
+	full.Fill(t, s.dir, 0)
+	s.Release(t, "1.1.0", "host.efi", "another image")
+	for _, m := range s.ask().Missing {
+		s.refused(s.Put(m.Digest, m.Offset, []byte(s.Content[m.Path])), "no room is left")
+	}
+	s.restart()
+	if got := s.List().Releases; len(got) != 1 || got[0].Version != "1.0.0" {
+		t.Errorf("kept: %+v", got)
+	}
 }

@@ -53,6 +53,7 @@ func startMember(ctx context.Context, o Options) (*member, error) {
 	cfg := embed.NewConfig()
 	cfg.Name, cfg.Dir = "store", filepath.Join(dir, "member")
 	cfg.ListenPeerUrls, cfg.ListenClientUrls = socket("peer"), socket("client")
+	dropCopies(cfg.Dir)
 	// The member's peer address is part of its stored identity: it must not depend on where the directory is mounted.
 	cfg.AdvertisePeerUrls = []url.URL{{Scheme: "unix", Host: "store-peer"}}
 	cfg.AdvertiseClientUrls = []url.URL{{Scheme: "unix", Host: "store-client"}}

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -36,7 +37,7 @@ func (e extent) wasteful() bool {
 }
 
 // shrink writes the member's file anew in calm moments, until ctx ends. Killed meanwhile, the member has the file that it had: the copy
-// takes its place by a rename when it is whole, and one that is not is removed at the next start.
+// takes its place by a rename when it is whole, and one that is not is removed at the next start (dropCopies).
 func (s *Store) shrink(ctx context.Context, every time.Duration) {
 	var seen, compacted, last int64 // revisions; bytes
 	for run.Wait(ctx, every) {
@@ -75,4 +76,13 @@ func (m *member) extent(v *View, last int64) (extent, error) {
 		return extent{}, fmt.Errorf("free space of %q: %v", dir, err)
 	}
 	return extent{file: m.server.Server.Backend().Size(), stored: v.bytes(), last: last, free: int64(st.Bavail) * st.Bsize}, nil
+}
+
+// dropCopies removes the copies of a member's file that were not finished when it was killed; each has the size of all that is stored. The
+// member itself removes them only when it looks for a snapshot that it does not always need.
+func dropCopies(member string) {
+	left, _ := filepath.Glob(filepath.Join(member, "member", "snap", "db.tmp.*")) // the pattern is a good one
+	for _, path := range left {
+		os.Remove(path)
+	}
 }

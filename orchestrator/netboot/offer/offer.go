@@ -35,6 +35,7 @@ type Book struct {
 	mu struct {
 		sync.RWMutex
 		doc   host.Netboot
+		kept  bool                 // on disk too
 		whole map[wire.Digest]bool // files that are here and were verified
 	}
 }
@@ -49,7 +50,7 @@ func Open(dir string, firmware map[string][]byte) (*Book, error) {
 	if err != nil || !found || doc.Validate() != nil {
 		doc = host.Netboot{Reason: "the orchestrator has not said yet what is served"}
 	}
-	b.take(doc)
+	b.take(doc, true)
 	return b, nil
 }
 
@@ -61,16 +62,23 @@ func (b *Book) files() string               { return filepath.Join(b.dir, "files
 func (b *Book) path(d wire.Digest) string   { return filepath.Join(b.files(), d.Hex()) }
 func (b *Book) coming(d wire.Digest) string { return b.path(d) + ".part" }
 
-// Replace puts a document in force and keeps it; files that it does not name are removed.
+// Replace puts a document in force and keeps it; files that it does not name are removed. One that can't be kept is in force, and is to
+// come again.
 func (b *Book) Replace(doc host.Netboot) error {
-	b.take(doc)
+	b.take(doc, false)
 	b.sweep()
-	return b.doc().Save(doc)
+	if err := b.doc().Save(doc); err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.mu.kept = true
+	return nil
 }
 
 // take puts a document in force. A file's name is its digest, and it has that name since it was verified; after a power cut it may be
 // short.
-func (b *Book) take(doc host.Netboot) {
+func (b *Book) take(doc host.Netboot, kept bool) {
 	whole := map[wire.Digest]bool{}
 	for _, r := range doc.Releases {
 		for _, f := range r.Files() {
@@ -81,13 +89,16 @@ func (b *Book) take(doc host.Netboot) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.mu.doc, b.mu.whole = doc, whole
+	b.mu.doc, b.mu.kept, b.mu.whole = doc, kept, whole
 }
 
-// Sum is of the document in force; "" of none.
+// Sum is of the document in force; "" of none, or of one that is not kept.
 func (b *Book) Sum() string {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
+	if !b.mu.kept {
+		return ""
+	}
 	return b.mu.doc.Sum
 }
 

@@ -12,6 +12,9 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
+	"hardnode.dev/internal/testkit/full"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 )
@@ -155,5 +158,46 @@ func TestBook(t *testing.T) {
 	}
 	if b = opened(t, dir); len(b.Lacking()) != 1 {
 		t.Errorf("a short file is not lacking: %s", fmt.Sprint(b.Lacking()))
+	}
+}
+
+// On a full disk what is whole goes on being served; a file that does not fit comes once there is room, from where it was, and so is the
+// document kept, which is asked for again until then.
+func TestFull(t *testing.T) {
+	disk := full.Disk(t, 256)
+	b, files := opened(t, disk), content{}
+	old, next := files.release("1.0.0"), files.release("2.0.0")
+	next.Initrd = files.file(strings.Repeat("initrd", 8192))
+	put := func(r host.NetbootRelease) (err error) {
+		for _, f := range r.Files() {
+			err = errors.Join(err, b.Put(f, files.get(f, -1)))
+		}
+		return err
+	}
+	doc := host.Netboot{Version: 1, Sum: "one", Release: "1.0.0", Releases: []host.NetbootRelease{old}, All: true}
+	if err := errors.Join(b.Replace(doc), put(old)); err != nil {
+		t.Fatal(err)
+	}
+	free := full.Fill(t, disk, 8)
+	if err := b.Replace(host.Netboot{Version: 1, Sum: "two", Release: "1.0.0", Releases: []host.NetbootRelease{old, next}, All: true,
+		Config: strings.Repeat("# a long one\n", 2048)}); !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("a document on a full disk: %v", err)
+	}
+	if b.Sum() != "" {
+		t.Errorf("the document is not kept, and its sum is told as %q: it would not come again", b.Sum())
+	}
+	if err := put(next); !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("a file on a full disk: %v", err)
+	}
+	if folder, why := b.Boots(card); folder != "1.0.0/" {
+		t.Errorf("a machine boots from %q: %s", folder, why)
+	}
+	free()
+	if err := errors.Join(b.Replace(host.Netboot{Version: 1, Sum: "two", Release: "2.0.0", All: true, Config: "version: 1\n",
+		Releases: []host.NetbootRelease{old, next}}), put(next)); err != nil {
+		t.Error(err)
+	}
+	if folder, why := opened(t, disk).Boots(card); folder != "2.0.0/" || b.Sum() != "two" {
+		t.Errorf("with room a machine boots from %q: %s", folder, why)
 	}
 }

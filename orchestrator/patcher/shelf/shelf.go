@@ -113,6 +113,7 @@ func (s *Shelf) Put(r operator.Rollout) error {
 		return fmt.Errorf("keep rollout %s: %v", r.ID, err)
 	}
 	if err := s.doc(r.ID).Save(r); err != nil {
+		os.Remove(filepath.Join(s.dir, r.ID)) // if it is empty: a rollout that is not begun
 		return err
 	}
 	s.note(r)

@@ -1,12 +1,16 @@
 package shelf
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"hardnode.dev/internal/testkit/full"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/patcher/rollout"
 )
@@ -63,5 +67,49 @@ func TestShelf(t *testing.T) {
 	}
 	if err := s.Put(operator.Rollout{ID: "../up"}); err == nil {
 		t.Error("a rollout outside the folder")
+	}
+}
+
+// On a full disk a rollout is not begun, and one that is under way stays as it was kept last; both go on once there is room.
+func TestShelfFull(t *testing.T) {
+	disk := full.Disk(t, 64)
+	dir := filepath.Join(disk, "rollouts")
+	s, err := Open(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	going := of(1, operator.RolloutRunning)
+	if err := s.Put(going); err != nil {
+		t.Fatal(err)
+	}
+	free := full.Fill(t, disk, 0)
+	paused := going
+	paused.State = operator.RolloutPaused
+	for _, r := range []operator.Rollout{paused, of(2, operator.RolloutRunning)} {
+		if err := s.Put(r); !errors.Is(err, unix.ENOSPC) {
+			t.Errorf("rollout %s on a full disk: %v", r.ID, err)
+		}
+	}
+	if err := s.PutWatch(going.ID, rollout.Watch{Host: "h-1", Nodes: []rollout.NodeWatch{}}); !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("a watch on a full disk: %v", err)
+	}
+	again, err := Open(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []*Shelf{s, again} {
+		if list := s.List(); len(list) != 1 || list[0].ID != going.ID || list[0].State != operator.RolloutRunning {
+			t.Errorf("kept %+v", list)
+		}
+	}
+	if names, err := os.ReadDir(dir); err != nil || len(names) != 1 {
+		t.Errorf("left behind: %v, %v", names, err)
+	}
+	free()
+	if err := s.Put(paused); err != nil {
+		t.Error(err)
+	}
+	if r, ok := s.Active(); !ok || r.State != operator.RolloutPaused {
+		t.Errorf("with room: %+v", r)
 	}
 }
