@@ -51,6 +51,8 @@ func answer(q ask.Request) (d ask.Answer, err error) {
 		err = os.Remove(host + q.Path)
 	case "write":
 		err = os.WriteFile(host+q.Path, []byte(q.Text), 0o600)
+	case "crash":
+		err = syscall.Kill(1, syscall.SIGABRT) // Go's runtime ends by it
 	case "kill":
 		d.Killed, err = kill(q.Path, syscall.Signal(q.Signal))
 	default:

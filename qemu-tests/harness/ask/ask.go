@@ -11,10 +11,11 @@ import "reflect"
 // Port is the name of the probe's virtio-serial port.
 const Port = "hardnode.probe"
 
-// Request is one question. What selects the fields that matter.
+// Request is one question. What selects the fields that matter: "counts", "processes", "memory", "kill", "crash" (PID 1), "read", "list",
+// "damage", "fill", "remove", "write".
 type Request struct {
 	ID     int    `json:"id"`
-	What   string `json:"what"`             // "counts", "processes", "memory", "kill", "read", "list", "damage", "fill", "remove", "write"
+	What   string `json:"what"`
 	Path   string `json:"path,omitempty"`   // on the host; kill: the program's path as in /proc/PID/exe
 	Signal int    `json:"signal,omitempty"` // kill: 0 is SIGKILL
 	Text   string `json:"text,omitempty"`   // write: what the file has then
