@@ -23,6 +23,9 @@ xorriso          /usr/bin/xorriso                   test  makes ISO images
 dosfstools       /usr/sbin/fsck.vfat                test  checks the filesystems of boot media
 dnsmasq-base     /usr/sbin/dnsmasq                  test  a site's own DHCP server, beside which machines boot from the network
 ipxe-qemu        /usr/lib/ipxe/qemu/pxe-virtio.rom  test  the boot program of virtual network cards
+swtpm            /usr/bin/swtpm                     test  a TPM for tests of encrypted disks
+cryptsetup-bin   /usr/sbin/cryptsetup               test  reads the headers of encrypted disks that Hardnode writes
+sbsigntool       /usr/bin/sbverify                  test  checks the signatures of secure boot that Hardnode makes
 crun             /usr/bin/crun                      test  what make bench compares with
 busybox-static   /usr/bin/busybox                   test  the programs inside the containers of the runtime's tests
 chromium         /usr/bin/chromium                  test  looks at the panel in tests
