@@ -14,6 +14,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"hardnode.dev/internal/wire/release"
@@ -52,6 +53,7 @@ const (
 	optChecksum  = 64
 	optDirs      = 112
 	dirCerts     = optDirs + 4*8 // the table of signatures
+	dirDebug     = 6 * 8         // from optDirs on
 	sectionSize  = 40
 	magic64      = 0x20b
 	readData     = 0x40000040 // initialised data, readable
@@ -106,7 +108,7 @@ func Build(stub []byte, sections ...Section) ([]byte, error) {
 		return nil, fmt.Errorf("use the stub: %v", err)
 	}
 	field := func(offset int) int { return int(binary.LittleEndian.Uint32(stub[h.opt+offset:])) }
-	memory, disk, room, data := field(optAlign), field(optFileAlign), field(optHeaders), field(optInitData)
+	memory, disk, data := field(optAlign), field(optFileAlign), field(optInitData)
 	if field(dirCerts) != 0 {
 		return nil, errors.New("use the stub: it is signed")
 	}
@@ -117,16 +119,9 @@ func Build(stub []byte, sections ...Section) ([]byte, error) {
 	for i := range h.sections {
 		s := h.span(stub, i)
 		end = max(end, s.virtual+s.virtualSize)
-		if s.rawSize > 0 {
-			room = min(room, s.raw)
-		}
 		names[name(stub[h.at(i):])] = true
 	}
-	if h.at(h.sections+len(sections)) > room {
-		return nil, fmt.Errorf("use the stub: its headers have room for %d more sections, %d are needed",
-			(room-h.at(h.sections))/sectionSize, len(sections))
-	}
-	out, err := program(stub, h)
+	out, err := program(stub, h, len(sections), disk)
 	if err != nil {
 		return nil, fmt.Errorf("use the stub: %w", err)
 	}
@@ -157,22 +152,36 @@ func Build(stub []byte, sections ...Section) ([]byte, error) {
 	return out, nil
 }
 
-// program is the stub without what lies behind its sections, which is its table of symbols: firmware takes a file whose sections do not lie
-// one behind the other for one that was changed after it was signed.
-func program(stub []byte, h headers) ([]byte, error) {
-	end := h.at(h.sections)
+// program is the stub with room for so many more section headers, and without what lies behind its sections, which is its table of symbols:
+// firmware takes a file whose sections do not lie one behind the other for one that was changed after it was signed.
+func program(stub []byte, h headers, more, disk int) ([]byte, error) {
+	size := int(binary.LittleEndian.Uint32(stub[h.opt+optHeaders:]))
+	end, room, first := h.at(h.sections), size, most
 	for i := range h.sections {
 		if strings.HasPrefix(name(stub[h.at(i):]), "/") {
 			return nil, errors.New("a section's name lies in its table of symbols")
 		}
-		if s := h.span(stub, i); s.rawSize > 0 {
-			end = max(end, s.raw+s.rawSize)
+		s := h.span(stub, i)
+		if first = min(first, s.virtual); s.rawSize > 0 {
+			end, room = max(end, s.raw+s.rawSize), min(room, s.raw)
 		}
 	}
-	if end > len(stub) {
+	if end > len(stub) || room < h.at(h.sections) || room > end {
 		return nil, errors.New("its sections are cut off")
 	}
-	out := bytes.Clone(stub[:end])
+	// Sections move down in the file, not in memory. Nothing in a program says where it lies in its file but for its section headers and
+	// what is for debuggers.
+	by := align(max(0, h.at(h.sections+more)-room), disk)
+	if by > 0 && (size+by > first || binary.LittleEndian.Uint32(stub[h.opt+optDirs+dirDebug+4:]) != 0) {
+		return nil, fmt.Errorf("its headers have room for %d more sections, %d are needed", (room-h.at(h.sections))/sectionSize, more)
+	}
+	out := slices.Concat(stub[:room], make([]byte, by), stub[room:end])
+	for i := range h.sections {
+		if s := h.span(stub, i); s.rawSize > 0 {
+			binary.LittleEndian.PutUint32(out[h.at(i)+20:], uint32(s.raw+by))
+		}
+	}
+	binary.LittleEndian.PutUint32(out[h.opt+optHeaders:], uint32(size+by))
 	clear(out[h.opt-coffSize+coffSymbols:][:8])
 	return out, nil
 }

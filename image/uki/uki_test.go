@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"debug/pe"
 	"encoding/binary"
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -94,9 +95,9 @@ func TestBuildRefuses(t *testing.T) {
 	}
 	const opt = 0x80 + coffSize
 	one := Section{Kernel, []byte("k")}
-	many := make([]Section, 20)
+	many := make([]Section, 100)
 	for i := range many {
-		many[i] = Section{string(rune('a' + i)), []byte("x")}
+		many[i] = Section{fmt.Sprint(i), []byte("x")}
 	}
 	for _, c := range []struct {
 		name     string
@@ -120,6 +121,33 @@ func TestBuildRefuses(t *testing.T) {
 		if _, err := Build(c.stub, c.sections...); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want %q", c.name, err, c.want)
 		}
+	}
+}
+
+// TestRoom: where a stub's headers have no room for so many sections, its own sections move down in the file.
+func TestRoom(t *testing.T) {
+	var parts []Section
+	for i := range 40 {
+		parts = append(parts, Section{fmt.Sprintf(".p%d", i), []byte(fmt.Sprint("part ", i))})
+	}
+	image, err := Build(stub(), parts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := pe.NewFile(bytes.NewReader(image))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := f.Section(".text").Data()
+	if err != nil || !bytes.HasPrefix(text, []byte("the stub's own program")) || f.Section(".text").VirtualAddress != 0x1000 {
+		t.Errorf("the stub's section is %q at %#x, %v", text[:30], f.Section(".text").VirtualAddress, err)
+	}
+	if got, err := f.Section(".p39").Data(); err != nil || !bytes.HasPrefix(got, []byte("part 39")) {
+		t.Errorf("the last section is %q, %v", got, err)
+	}
+	opt := f.OptionalHeader.(*pe.OptionalHeader64)
+	if first := f.Section(".text").Offset; opt.SizeOfHeaders != first || first <= 0x400 || first%0x200 != 0 {
+		t.Errorf("the headers take %#x, the first section begins at %#x", opt.SizeOfHeaders, first)
 	}
 }
 
