@@ -386,10 +386,11 @@ func (w *work) entries() error {
 
 // BootEntries are those of an installed host's disks. The loader is there twice: one that could not load a system returns to the firmware,
 // which then starts the next entry, and that loader takes the next system. When that can't be loaded either, the firmware starts the rescue
-// system. Of two disks the second comes when the first can't be booted, and before any rescue system.
+// system. Of two disks the second comes when the first can't be booted, and before any rescue system; which of them is the first stays so
+// whatever names they have in a boot: entries lie in memory that wears out.
 func BootEntries(disks ...string) (list []efi.Entry, err error) {
-	var rescue []efi.Entry
-	for i, path := range disks {
+	var esps []efi.Partition
+	for _, path := range disks {
 		f, err := os.Open(path)
 		if err != nil {
 			return nil, err
@@ -398,6 +399,11 @@ func BootEntries(disks ...string) (list []efi.Entry, err error) {
 		if err := errors.Join(err, f.Close()); err != nil {
 			return nil, fmt.Errorf("disk %s: %w", path, err)
 		}
+		esps = append(esps, esp)
+	}
+	slices.SortFunc(esps, func(a, b efi.Partition) int { return strings.Compare(a.GUID, b.GUID) })
+	var rescue []efi.Entry
+	for i, esp := range esps {
 		of := ""
 		if i > 0 {
 			of = fmt.Sprintf(", disk %d", i+1)

@@ -151,7 +151,7 @@ func (m *Mirror) Problem() *host.Problem {
 			s.Reason = "the other disk has not the same systems to boot: " + lags
 		}
 	}
-	return &host.Problem{Code: "unavailable", Object: "disks", Reason: s.Line(), Next: next}
+	return &host.Problem{Code: "unavailable", Object: storage.Object, Reason: s.Line(), Next: next}
 }
 
 // State is how the disks are, in a word.

@@ -140,11 +140,9 @@ func (k *Keeper) look() error {
 	})
 }
 
-// order enters the disk into the firmware's boot order again, where it got lost; of a mirror both, in the order of their names.
+// order enters the disk into the firmware's boot order again, where it got lost; of a mirror both.
 func (k *Keeper) order() error {
-	disks := install.Halves(k.home())
-	slices.Sort(disks)
-	list, err := install.BootEntries(disks...)
+	list, err := install.BootEntries(install.Halves(k.home())...)
 	if err != nil {
 		return err
 	}

@@ -29,6 +29,7 @@ var (
 	revision   = prometheus.NewDesc("hardnode_store_revision", "The store's revision.", nil, nil)
 	boots      = prometheus.NewDesc("hardnode_host_boots_total", "Boots of hosts since the orchestrator's start, by what caused them.",
 		[]string{"cause"}, nil)
+	unwell = prometheus.NewDesc("hardnode_hosts_disks_unwell", "Hosts whose disks are not whole.", nil, nil)
 	memory = prometheus.NewDesc("hardnode_host_memory_bytes", "Memory of all active hosts.", []string{"kind"}, nil)
 )
 
@@ -43,7 +44,7 @@ type collector struct {
 }
 
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{info, hosts, uncovered, envs, nodes, operations, alarms, revision, boots, memory} {
+	for _, d := range []*prometheus.Desc{info, hosts, uncovered, envs, nodes, operations, alarms, revision, boots, memory, unwell} {
 		ch <- d
 	}
 }
@@ -75,6 +76,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(memory, float64(t.Memory), "capacity")
 	gauge(memory, float64(t.MemoryUsed), "used")
+	gauge(unwell, float64(t.Unwell))
 }
 
 // Handler serves the metrics of the world and of this process; held is how many calls of hosts are held now, booted how often hosts were

@@ -29,7 +29,8 @@ type sited struct {
 	list  SiteList
 	heard live.Version
 
-	planned wire.Revision // for which reports say that they are an answer
+	planned  wire.Revision  // for which reports say that they are an answer
+	problems []host.Problem // that reports have
 }
 
 func newSited() *sited {
@@ -59,7 +60,7 @@ func (s *sited) long() []host.Site {
 // report makes a host say of each container on it what state finds for it, "" being that it has none.
 func (s *sited) report(id wire.HostID, state func(store.Node) (host.ContainerState, int64)) {
 	s.seq++
-	r := &host.Report{Boot: "b", Seq: s.seq, Planned: s.planned, Containers: []host.ContainerStatus{}}
+	r := &host.Report{Boot: "b", Seq: s.seq, Planned: s.planned, Containers: []host.ContainerStatus{}, Problems: s.problems}
 	for n := range store.NodesOn.Of(s.store.View(), string(id)) {
 		if is, generation := state(n); is != "" {
 			r.Containers = append(r.Containers, host.ContainerStatus{CTID: n.CTID, Generation: generation, State: is, CPUMicros: s.seq})

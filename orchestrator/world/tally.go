@@ -1,8 +1,12 @@
 package world
 
 import (
+	"slices"
+
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/internal/wire/storage"
 	"hardnode.dev/orchestrator/env"
 	"hardnode.dev/orchestrator/live"
 	"hardnode.dev/orchestrator/store"
@@ -14,6 +18,7 @@ type Tally struct {
 	Operations          map[string]int // those that are kept
 	Hosts               map[HostKind]int
 	Memory, MemoryUsed  int64 // bytes, of the hosts that answer
+	Unwell              int   // of the hosts that answer: those whose disks are not whole
 }
 
 // HostKind is what hosts are counted by.
@@ -39,6 +44,9 @@ func (w World) Tally() Tally {
 		t.Hosts[kind]++
 		if r := w.Live[wire.HostID(id)].Report; r != nil && kind.State.Answers() {
 			t.Memory, t.MemoryUsed = t.Memory+r.Capacity.MemoryBytes, t.MemoryUsed+r.Load.MemoryUsed
+			if slices.ContainsFunc(r.Problems, func(p host.Problem) bool { return p.Object == storage.Object }) {
+				t.Unwell++
+			}
 		}
 	}
 	return t

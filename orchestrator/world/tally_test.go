@@ -10,6 +10,7 @@ import (
 
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/storage"
 	"hardnode.dev/orchestrator/live"
 	"hardnode.dev/orchestrator/store"
 )
@@ -87,6 +88,7 @@ func TestTallyIsTheLongWay(t *testing.T) {
 // TestTally: what is counted of a cluster is of its environments, nodes, hosts and operations.
 func TestTally(t *testing.T) {
 	s := &tallied{sited: many(3, 2)}
+	s.problems = []host.Problem{{Object: storage.Object, Reason: "degraded: the other disk is gone"}}
 	s.report("h-00001", func(n store.Node) (host.ContainerState, int64) {
 		if n.CTID == 120 {
 			return host.CtBroken, 1
@@ -102,7 +104,8 @@ func TestTally(t *testing.T) {
 			t.Errorf("the cluster: %v and %v", got.Environments, got.Hosts)
 		}
 		tally := s.seen(Admin, counted).Tally()
-		if !reflect.DeepEqual(tally.Nodes, map[string]int{"running": 59, "broken": 1}) || len(tally.Operations) != 1 {
+		if !reflect.DeepEqual(tally.Nodes, map[string]int{"running": 59, "broken": 1}) || len(tally.Operations) != 1 ||
+			tally.Unwell != 1 {
 			t.Errorf("nodes and operations: %+v", tally)
 		}
 	}

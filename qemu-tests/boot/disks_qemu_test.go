@@ -46,7 +46,7 @@ func twoDisks(t *testing.T, bus harness.Bus) {
 
 	c.Disks = []harness.Disk{two}
 	h = start(t, c)
-	h.sees(`"Hardnode, disk 2" from HD\(1,GPT,`)
+	h.sees(`"Hardnode(, disk 2)?" from HD\(1,GPT,`)
 	h.sees(`step data: \S+: degraded: it holds the DATA of this installed host, and the other disk of its mirror is gone`)
 	h.up()
 	h.VM.Kill()

@@ -271,7 +271,7 @@ func steps(p install.Plan, chosen []Found, m Machine) []string {
 		list[2] = "make the filesystems: an ESP on each, STATE and DATA mirrored"
 		list[4] = "copy the system into slot a, the rescue system, and the boot loader, onto one disk after the other: from " + m.Source
 		list[6] = "enter both into the firmware's boot order"
-		list[7] = "reboot from " + p.Disk.Path
+		list[7] = "reboot from them"
 	}
 	return list
 }

@@ -14,6 +14,9 @@ import (
 	"hardnode.dev/internal/wire/install"
 )
 
+// Object is that of a host's problem with them.
+const Object = "disks"
+
 // State is how the disks of a host are.
 type State string
 
