@@ -13,6 +13,7 @@ import (
 
 	"hardnode.dev/internal/disk"
 	"hardnode.dev/internal/disk/bootorder"
+	"hardnode.dev/internal/disk/btrfs"
 	"hardnode.dev/internal/disk/efi"
 	"hardnode.dev/internal/disk/pick"
 	"hardnode.dev/internal/wire/boot"
@@ -165,17 +166,40 @@ func installedOn(root string) string {
 	if bootorder.From(vars.Selected(), vars.Current()) == slots.Rescue {
 		return disk.Booted(filepath.Join(root, sysBlock), filepath.Join(root, device), vars.Partition())
 	}
-	source, err := mounted(root, boot.StateDir)
-	dir := filepath.Join(root, sysBlock, filepath.Base(source))
-	if err != nil || !disk.IsPartition(dir) {
+	path := ""
+	for _, source := range sources(root) {
+		if dir := filepath.Join(root, sysBlock, filepath.Base(source)); disk.IsPartition(dir) {
+			path = "/dev/" + disk.Whole(dir)
+			break
+		}
+	}
+	if path == "" {
 		return ""
 	}
-	path := "/dev/" + disk.Whole(dir)
 	booted := disk.Booted(filepath.Join(root, sysBlock), filepath.Join(root, device), vars.Partition())
 	if slices.Contains(halves(root, path), booted) { // of a mirror any of its disks is mounted
 		return booted
 	}
 	return path
+}
+
+// sources are the devices that STATE lies on. Of a mirror one may have been pulled out, and it may be the one that the mount is known by.
+func sources(root string) []string {
+	first, err := mounted(root, boot.StateDir)
+	if err != nil {
+		return nil
+	}
+	list := []string{first}
+	if dir, err := os.Open(filepath.Join(root, boot.StateDir)); err == nil {
+		defer dir.Close()
+		devices, err := btrfs.Devices(dir)
+		for _, d := range devices {
+			if err == nil && d.Path != "" && d.Path != first {
+				list = append(list, d.Path)
+			}
+		}
+	}
+	return list
 }
 
 // halves are the disks that have what this one has: one, or the two of a mirror.
