@@ -146,8 +146,6 @@ func (a *agent) linkOptions(dir string, clock link.Clock) link.Options {
 		Hardware: a.facts.Hardware(), Machine: a.facts.Machine, Clock: clock, Log: a.log}
 }
 
-func (a *agent) serveAPI(ctx context.Context) error { return localapi.Serve(ctx, a.localAPI()) }
-
 // localAPI is what this agent answers on its own socket.
 func (a *agent) localAPI() localapi.Options {
 	return localapi.Options{Status: a.status, Exec: a.runtime.Exec, Logs: a.runtime.Logs, Collect: a.apply.Collect, Show: a.show,

@@ -11,10 +11,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"hardnode.dev/agent/consoleapi"
 	"hardnode.dev/agent/facts"
 	"hardnode.dev/agent/install"
-	"hardnode.dev/agent/localapi"
 	"hardnode.dev/agent/mirror"
 	"hardnode.dev/agent/slots"
 	"hardnode.dev/agent/system"
@@ -62,17 +60,15 @@ func (a *agent) serveInstalling(ctx context.Context, want wish.Spec, c boot.Host
 	close(none)
 	terminal := a.bare(errors.New("this host is being installed; it runs no containers"),
 		func(context.Context) boot.AgentStatus { return a.installingStatus(c, i.Status()) })
-	api := a.bareAPI(terminal)
-	notify := newNotify(a.log)
-	return run.Group(ctx, a.log,
+	listening, err := sockets(a.bareAPI(terminal), terminal)
+	if err != nil {
+		return err
+	}
+	return run.Group(ctx, a.log, append(listening,
 		run.Task{Name: "links", Run: a.links.Keep},
 		run.Task{Name: "install", Run: func(ctx context.Context) error { return i.Run(ctx, want) }},
-		run.Task{Name: "api", Run: func(ctx context.Context) error { return localapi.Serve(ctx, api) }},
-		run.Task{Name: "console", Run: func(ctx context.Context) error { return consoleapi.Serve(ctx, terminal) }},
-		run.Task{Name: "notify", Run: func(ctx context.Context) error {
-			return notify.run(ctx, func() bool { return true }, none, func() int { return 0 })
-		}},
-	)
+		run.Task{Name: "notify", Run: newNotify(a.log).running(func() bool { return true }, none, func() int { return 0 })},
+	)...)
 }
 
 // installingStatus is what the console shows meanwhile.

@@ -89,9 +89,13 @@ func serve(ctx context.Context, log *slog.Logger, state, data string) error {
 	a.apply = apply.New(apply.Options{Store: a.store, Runtime: a.runtime, Images: images, Network: a.network, Names: dns.Set,
 		Identity: identities.Socket, Forget: identities.Forget, Self: a.selfAndRole, Addrs: a.addrs, Pressure: a.facts.Pressure,
 		MHz: a.figures.Load().capacity.MHz, Log: log})
+	listening, err := sockets(a.localAPI(), a.terminal())
+	if err != nil {
+		return err
+	}
 	log.Info("agent starts", "version", build.Version, "boot", a.boot, "code", a.link.Status().Code)
 	work, end := context.WithCancel(context.WithoutCancel(ctx))
-	err = run.Group(work, log,
+	err = run.Group(work, log, append(listening,
 		run.Task{Name: "leave", Run: a.leave(ctx, end, notify.say)},
 		run.Task{Name: "links", Run: a.links.Keep},
 		run.Task{Name: "figures", Run: a.readOn},
@@ -101,17 +105,13 @@ func serve(ctx context.Context, log *slog.Logger, state, data string) error {
 		run.Task{Name: "gossip", Run: a.looked(a.gossip.Run)},
 		run.Task{Name: "identity", Run: identities.Run},
 		run.Task{Name: "dns", Run: dns.Run},
-		run.Task{Name: "api", Run: a.serveAPI},
-		run.Task{Name: "console", Run: a.serveTerminals},
 		run.Task{Name: "clock", Run: clock.Keep},
 		run.Task{Name: "disks", Run: a.keepDisks},
 		run.Task{Name: "system", Run: a.system.Run},
 		run.Task{Name: "hints", Run: a.forwardHints},
 		run.Task{Name: "outward", Run: a.outward},
-		run.Task{Name: "notify", Run: func(ctx context.Context) error {
-			return notify.run(ctx, a.apply.Alive, a.apply.First(), a.apply.Adopted)
-		}},
-	)
+		run.Task{Name: "notify", Run: notify.running(a.apply.Alive, a.apply.First(), a.apply.Adopted)},
+	)...)
 	if err != nil {
 		return a.fell(fmt.Errorf("run: %w", err))
 	}

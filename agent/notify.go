@@ -33,6 +33,11 @@ func newNotify(log *slog.Logger) *notify {
 // watchdog is how often init must hear of the agent; it is told three times as often.
 const watchdog = 90 * time.Second
 
+// running is run for a list of tasks.
+func (n *notify) running(alive func() bool, first <-chan struct{}, found func() int) func(context.Context) error {
+	return func(ctx context.Context) error { return n.run(ctx, alive, first, found) }
+}
+
 // run tells init that the agent is up, how many containers it found running once it has looked, then that it is alive while alive says so.
 func (n *notify) run(ctx context.Context, alive func() bool, first <-chan struct{}, found func() int) error {
 	n.say(fmt.Sprintf("%s\nWATCHDOG_USEC=%d", daemon.SdNotifyReady, watchdog.Microseconds()))

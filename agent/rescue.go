@@ -7,9 +7,7 @@ import (
 	"log/slog"
 	"os"
 
-	"hardnode.dev/agent/consoleapi"
 	"hardnode.dev/agent/facts"
-	"hardnode.dev/agent/localapi"
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
@@ -40,10 +38,12 @@ func serveRescue(ctx context.Context, log *slog.Logger, state, data string) erro
 		return s
 	}
 	terminal := a.bare(errors.New("this is the rescue system; it runs no containers"), status)
+	listening, err := sockets(a.bareAPI(terminal), terminal)
+	if err != nil {
+		return err
+	}
 	newNotify(log).say("READY=1")
-	return run.Group(ctx, log,
+	return run.Group(ctx, log, append(listening,
 		run.Task{Name: "links", Run: a.links.Keep},
-		run.Task{Name: "figures", Run: a.readOn},
-		run.Task{Name: "api", Run: func(ctx context.Context) error { return localapi.Serve(ctx, a.bareAPI(terminal)) }},
-		run.Task{Name: "console", Run: func(ctx context.Context) error { return consoleapi.Serve(ctx, terminal) }})
+		run.Task{Name: "figures", Run: a.readOn})...)
 }

@@ -39,10 +39,14 @@ func serveSetup(ctx context.Context, log *slog.Logger, state, data string) error
 		Reboot: func(reason string) error { return leaveMachine(ctx, upkeep.Leave{By: "installation", Reason: reason}) }})
 	o := a.bare(errors.New("this host has no configuration yet, and runs no containers"), a.unconfigured)
 	o.Activate = activate
+	listening, err := consoleapi.Open(o)
+	if err != nil {
+		return err
+	}
 	newNotify(log).say("READY=1")
 	return run.Group(ctx, log,
 		run.Task{Name: "links", Run: a.links.Keep},
-		run.Task{Name: "console", Run: func(ctx context.Context) error { return consoleapi.Serve(ctx, o) }})
+		run.Task{Name: "console", Run: listening})
 }
 
 // unconfigured is the status of a host that waits for its configuration.

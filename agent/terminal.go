@@ -11,6 +11,8 @@ import (
 	"hardnode.dev/agent/container"
 	"hardnode.dev/agent/facts"
 	"hardnode.dev/agent/hostlog"
+	"hardnode.dev/agent/localapi"
+	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/secret/password"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/boot"
@@ -18,8 +20,19 @@ import (
 	"hardnode.dev/internal/wire/host"
 )
 
-// serveTerminals serves the program at the host's terminals until ctx ends.
-func (a *agent) serveTerminals(ctx context.Context) error { return consoleapi.Serve(ctx, a.terminal()) }
+// sockets opens the agent's sockets and returns what serves them. They are open before init hears that this agent is ready: whoever waits
+// for that may ask at once.
+func sockets(api localapi.Options, terminal consoleapi.Options) ([]run.Task, error) {
+	local, err := localapi.Open(api)
+	if err != nil {
+		return nil, err
+	}
+	console, err := consoleapi.Open(terminal)
+	if err != nil {
+		return nil, err
+	}
+	return []run.Task{{Name: "api", Run: local}, {Name: "console", Run: console}}, nil
+}
 
 // terminal is what the program at the host's terminals is given.
 func (a *agent) terminal() consoleapi.Options {

@@ -59,6 +59,30 @@ func TestLines(t *testing.T) {
 	}
 }
 
+// TestAway: while the agent does not answer, what init knows of it is said.
+func TestAway(t *testing.T) {
+	services := func(all ...boot.ServiceStatus) *boot.Status { return &boot.Status{Services: all} }
+	for _, c := range []struct {
+		i    *boot.Status
+		want string
+	}{
+		{nil, "init does not answer either; ask again"},
+		{services(boot.ServiceStatus{Name: "netd", State: "starting"}), "the boot has not come to it yet; ask again"},
+		{&boot.Status{Problem: "no configuration found"}, "no configuration found; ask again"},
+		{services(boot.ServiceStatus{Name: "setup", State: "starting"}), "it is starting; ask again"},
+		{services(boot.ServiceStatus{Name: "setup", State: "stopped"}), "the boot has not come to it yet; ask again"},
+		{services(boot.ServiceStatus{Name: "setup", State: "stopped"}, boot.ServiceStatus{Name: "agent", State: "starting"}),
+			"it is starting; ask again"},
+		{services(boot.ServiceStatus{Name: "agent", State: "ready"}), "it was ended a moment ago, or has too much to do; ask again"},
+		{services(boot.ServiceStatus{Name: "agent", State: "backoff", Restarts: 3, LastExit: "exit status 1"}),
+			"service agent: backoff, restarted 3 times; exit status 1; ask again"},
+	} {
+		if got := away(c.i); got != c.want {
+			t.Errorf("%+v: got %q, want %q", c.i, got, c.want)
+		}
+	}
+}
+
 // TestNews: a problem that stands is not said again with each change of something else.
 func TestNews(t *testing.T) {
 	for _, c := range []struct{ name, last, now, want string }{

@@ -41,15 +41,47 @@ func problems(a *boot.AgentStatus, i *boot.Status) (out []string) {
 	if i.Problem != "" {
 		out = append(out, clip(mark+i.Problem))
 	}
+	agent := agentOf(i)
 	for _, s := range i.Services {
-		if a == nil && s.Name == "agent" && s.State == "starting" && s.Restarts == 0 {
+		if a == nil && s == agent && s.State == "starting" && s.Restarts == 0 {
 			out = append(out, "the agent is starting")
-		} else if s.State == "backoff" || a == nil && s.Name == "agent" && s.State != "ready" {
-			out = append(out, clip(fmt.Sprintf(mark+"service %s: %s, restarted %d times; %s", s.Name, s.State, s.Restarts,
-				cmp.Or(s.LastExit, "no exit yet"))))
+		} else if s.State == "backoff" || a == nil && s == agent && s.State != "ready" {
+			out = append(out, clip(mark+kept(s)))
 		}
 	}
 	return out
+}
+
+// agentOf is the agent among init's services; on a host that waits for its configuration, what takes it. Without a name: none yet.
+func agentOf(i *boot.Status) (out boot.ServiceStatus) {
+	for _, s := range i.Services {
+		if s.Name == "agent" || s.Name == "setup" && s.State != "stopped" && out.Name == "" {
+			out = s
+		}
+	}
+	return out
+}
+
+// kept is how a service is that is not well.
+func kept(s boot.ServiceStatus) string {
+	return fmt.Sprintf("service %s: %s, restarted %d times; %s", s.Name, s.State, s.Restarts, cmp.Or(s.LastExit, "no exit yet"))
+}
+
+// away is why the agent does not answer, as far as init knows.
+func away(i *boot.Status) string {
+	if i == nil {
+		return "init does not answer either; ask again"
+	}
+	switch s := agentOf(i); {
+	case s.Name == "":
+		return clip(cmp.Or(i.Problem, "the boot has not come to it yet") + "; ask again")
+	case s.State == "ready":
+		return "it was ended a moment ago, or has too much to do; ask again"
+	case s.State == "starting" && s.Restarts == 0:
+		return "it is starting; ask again"
+	default:
+		return clip(kept(s) + "; ask again")
+	}
 }
 
 // news is what of the lines is shown when those of last were shown before: nothing when they are the same, else all but the problems that
@@ -98,11 +130,11 @@ func system(s *host.SystemStatus) string {
 	return strings.TrimSpace(fmt.Sprintf("release %s: %s", s.Target, s.State))
 }
 
-// starting is a stage that only the console shows: there is a configuration, and the agent has not read it yet.
-const starting = boot.AgentStage("starting")
+// beginning is a stage that only the console shows: there is a configuration, and the agent has not read it yet.
+const beginning = boot.AgentStage("starting")
 
 // configured corrects the status of an agent that has not read the configuration yet: there is one, for a host of this name.
-func configured(a *boot.AgentStatus, name string) { a.Stage, a.Name = starting, name }
+func configured(a *boot.AgentStatus, name string) { a.Stage, a.Name = beginning, name }
 
 // state is the host's state in words that are true now: what the orchestrator said last may be past while it is away, and a host that is
 // not going to join is not joining. The link is said beside it only where it adds something.
@@ -112,7 +144,7 @@ func state(a *boot.AgentStatus) string {
 		return "waiting for a configuration"
 	case a.Stage == boot.StageRescue:
 		return "RESCUE SYSTEM"
-	case a.Stage == starting:
+	case a.Stage == beginning:
 		return "STARTING"
 	case a.Stage == boot.StageJoining && a.Link == "not joining":
 		return "NOT JOINING"

@@ -57,7 +57,7 @@ func (h asked) summary(ctx context.Context, width int) ([]string, any, error) {
 		}
 		lines = view.Summary(*o.Agent, state(o.Agent), o.Host, width)
 	} else {
-		lines = append(lines, "the agent does not answer")
+		lines = append(lines, view.Wrapped("the agent does not answer: "+away(o.Init), width)...)
 	}
 	for _, l := range problems(o.Agent, o.Init) {
 		lines = append(lines, view.Wrapped(strings.TrimPrefix(l, mark), width)...)

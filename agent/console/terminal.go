@@ -9,9 +9,11 @@ import (
 	"sync"
 	"time"
 
+	"hardnode.dev/agent/console/ask"
 	"hardnode.dev/agent/console/plain"
 	"hardnode.dev/agent/console/screen"
 	"hardnode.dev/agent/console/talk"
+	"hardnode.dev/internal/wire/boot"
 )
 
 // terminal is one that is open, and the conversation there.
@@ -47,8 +49,10 @@ const (
 	// mostQueued bounds what is typed ahead, in bytes, and mostHeld the statuses that wait.
 	mostQueued = 4 << 10
 	mostHeld   = 20
-	prompt     = "hardnode> "
-	screenKey  = 0x14 // Ctrl-T: no terminal program that is known takes it for itself
+	// starting is how long a command waits for an agent that is starting.
+	starting  = 5 * time.Second
+	prompt    = "hardnode> "
+	screenKey = 0x14 // Ctrl-T: no terminal program that is known takes it for itself
 )
 
 func newTerminal(name string, f *os.File, h asked) *terminal {
@@ -120,8 +124,11 @@ func (t *terminal) talk(ctx context.Context) {
 	defer cancel()
 	defer t.end()
 	work.Go(func() { t.read(typed) })
-	session := &talk.Session{Agent: t.host.agent, Out: t, TTY: t.name,
-		Summary: func(ctx context.Context) ([]string, any, error) { return t.host.summary(ctx, 0) },
+	session := &talk.Session{Agent: t.host.agent, Out: t, TTY: t.name, Patience: starting,
+		Summary: func(ctx context.Context, agent *ask.Client) ([]string, any, error) {
+			return asked{agent, t.host.init}.summary(ctx, 0)
+		},
+		Away: func(ctx context.Context) string { return away(get[boot.Status](ctx, t.host.init)) },
 		Question: func(ctx context.Context, prompt string, hidden bool) (string, error) {
 			return put(ctx, questions, prompt, hidden)
 		}}

@@ -16,13 +16,13 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"strconv"
 	"time"
 
 	"hardnode.dev/agent/container"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run/listen"
+	"hardnode.dev/internal/run/socket"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/console"
@@ -179,26 +179,19 @@ func writeLine(w io.Writer, text []byte) error {
 	return err
 }
 
-// Serve listens until ctx ends.
-func Serve(ctx context.Context, o Options) error {
+// Open listens. What it returns serves until ctx ends.
+func Open(o Options) (serve func(context.Context) error, err error) {
 	if o.Socket == "" {
 		o.Socket = console.Socket
 	}
-	if err := os.Remove(o.Socket); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	l, err := net.Listen("unix", o.Socket)
+	l, err := socket.Listen(o.Socket, o.User)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	mode := os.FileMode(0o600)
-	if o.User != 0 {
-		mode, err = 0o660, os.Chown(o.Socket, 0, o.User)
-	}
-	if err := errors.Join(err, os.Chmod(o.Socket, mode)); err != nil {
-		l.Close()
-		return fmt.Errorf("listen on %q: %v", o.Socket, err)
-	}
+	return func(ctx context.Context) error { return serveOn(ctx, l, o) }, nil
+}
+
+func serveOn(ctx context.Context, l net.Listener, o Options) error {
 	log := logging.Or(o.Log)
 	srv := &http.Server{Handler: Handler(o), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 30 * time.Second, MaxHeaderBytes: 8 << 10,
 		BaseContext: func(net.Listener) context.Context { return ctx }}

@@ -47,8 +47,12 @@ func TestServesVsock(t *testing.T) {
 	o.Socket, o.fromLoopback = filepath.Join(t.TempDir(), "agent.sock"), true
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- Serve(ctx, o) }()
-	err := errors.New("not asked")
+	serve, err := Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { done <- serve(ctx) }()
+	err = errors.New("not asked")
 	for n := 0; n < 50 && err != nil; n++ {
 		time.Sleep(50 * time.Millisecond)
 		_, err = ask()

@@ -17,7 +17,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"strconv"
 	"sync"
 	"time"
@@ -26,6 +25,7 @@ import (
 	"hardnode.dev/agent/container/command"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run/listen"
+	"hardnode.dev/internal/run/socket"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
@@ -246,23 +246,20 @@ func (l *limited) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Serve listens on the socket and on vsock until ctx ends. A kernel without vsock is no error.
-func Serve(ctx context.Context, o Options) error {
+// Open listens on the socket. What it returns serves that, and vsock, until ctx ends; a kernel without vsock is no error.
+func Open(o Options) (serve func(context.Context) error, err error) {
 	if o.Socket == "" {
 		o.Socket = boot.AgentSocket
 	}
-	log := logging.Or(o.Log)
-	if err := os.Remove(o.Socket); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	l, err := net.Listen("unix", o.Socket)
+	l, err := socket.Listen(o.Socket, 0)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := os.Chmod(o.Socket, 0o600); err != nil {
-		l.Close()
-		return err
-	}
+	return func(ctx context.Context) error { return serveOn(ctx, l, o) }, nil
+}
+
+func serveOn(ctx context.Context, l net.Listener, o Options) error {
+	log := logging.Or(o.Log)
 	srv := &http.Server{Handler: Handler(o), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 30 * time.Second, MaxHeaderBytes: 8 << 10,
 		BaseContext: func(net.Listener) context.Context { return ctx }}
 	return listen.Until(ctx, srv, 0, func() error {

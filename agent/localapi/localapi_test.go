@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"hardnode.dev/agent/container"
 	"hardnode.dev/agent/container/command"
@@ -126,7 +125,11 @@ func TestSocketIsRootsOnly(t *testing.T) {
 	o.Socket = filepath.Join(t.TempDir(), "agent.sock")
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- Serve(ctx, o) }()
+	serve, err := Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { done <- serve(ctx) }()
 	defer func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -137,18 +140,11 @@ func TestSocketIsRootsOnly(t *testing.T) {
 		Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", o.Socket)
 		}}}
-	var err error
-	for range 100 {
-		var resp *http.Response
-		if resp, err = c.Get("http://agent/v1/status"); err == nil {
-			resp.Body.Close()
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	resp, err := c.Get("http://agent/v1/status") // it is open before it is served
 	if err != nil {
 		t.Fatal(err)
 	}
+	resp.Body.Close()
 	if st, err := os.Stat(o.Socket); err != nil || st.Mode().Perm() != 0o600 {
 		t.Errorf("got mode %v, %v; want 0600", st.Mode(), err)
 	}

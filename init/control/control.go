@@ -13,7 +13,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -49,24 +48,6 @@ const (
 	maxHead  = 8 << 10
 	deadline = 5 * time.Second // a client that neither writes nor reads is dropped
 )
-
-// Listen opens the socket for root, and for the group that may ask for the status; 0: for none.
-func Listen(path string, group int) (net.Listener, error) {
-	os.Remove(path)
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		return nil, fmt.Errorf("listen on %q: %w", path, err)
-	}
-	mode := os.FileMode(0o600)
-	if group != 0 {
-		mode, err = 0o660, os.Chown(path, 0, group)
-	}
-	if err := errors.Join(err, os.Chmod(path, mode)); err != nil {
-		l.Close()
-		return nil, fmt.Errorf("listen on %q: %w", path, err)
-	}
-	return l, nil
-}
 
 // Serve answers until ctx ends: at once, but for /v1/loaded, which has nothing to say before the modules are loaded.
 func (s Server) Serve(ctx context.Context, l net.Listener) error {

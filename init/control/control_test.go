@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"hardnode.dev/internal/run/socket"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/upkeep"
 )
@@ -21,7 +22,7 @@ import (
 // may be nil.
 func start(t *testing.T, loaded func(context.Context) error) (*http.Client, <-chan string) {
 	path := filepath.Join(t.TempDir(), "init.sock")
-	l, err := Listen(path, 0)
+	l, err := socket.Listen(path, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +164,7 @@ func TestOthersMayOnlyAsk(t *testing.T) {
 // TestQuiet: it lasts as long as the client's connection.
 func TestQuiet(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "init.sock")
-	l, err := Listen(path, 0)
+	l, err := socket.Listen(path, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,6 +23,7 @@ import (
 	"hardnode.dev/init/supervise"
 	"hardnode.dev/init/sys"
 	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/run/socket"
 	"hardnode.dev/internal/wallclock"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/upkeep"
@@ -215,7 +216,7 @@ func (m *Machine) stepAPI(context.Context) (string, error) {
 	if err := m.sup.Listen(); err != nil {
 		return "", err
 	}
-	l, err := control.Listen(boot.InitSocket, boot.ConsoleUser)
+	l, err := socket.Listen(boot.InitSocket, boot.ConsoleUser)
 	if err != nil {
 		return "", err
 	}

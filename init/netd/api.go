@@ -6,10 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"net"
 	"net/http"
-	"os"
 	"sync/atomic"
 	"time"
 
@@ -18,6 +15,7 @@ import (
 	"hardnode.dev/init/netd/source"
 	"hardnode.dev/init/netd/trial"
 	"hardnode.dev/internal/run/listen"
+	"hardnode.dev/internal/run/socket"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/neighbour"
 )
@@ -40,16 +38,9 @@ type api struct {
 
 // open opens the socket.
 func (a *api) open(path string) (serve func(context.Context) error, err error) {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("listen: %w", err)
-	}
-	l, err := net.Listen("unix", path)
+	l, err := socket.Listen(path, 0)
 	if err != nil {
-		return nil, fmt.Errorf("listen: %w", err)
-	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		l.Close()
-		return nil, fmt.Errorf("listen: %w", err)
+		return nil, err
 	}
 	s := &http.Server{Handler: a.handler(), ReadTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute,
 		MaxHeaderBytes: 8 << 10}

@@ -119,11 +119,7 @@ func TestBond(t *testing.T) {
 	}
 	h.reads(bonding+"active_slave", "up0") // the primary
 
-	h.mark = h.VM.Console.Mark()
-	if err := h.VM.Console.Type("\r"); err != nil {
-		t.Fatal(err)
-	}
-	h.sees(`^hardnode console on ttyS0; type help`)
+	h.wakes(t, "host          host-1")
 	h.typed(t, "container restart 101\r"+knownPassword, 1) // gives the password
 	h.typed(t, "network try bond0 bond=802.3ad:up0 mtu=1500 and up1 10.78.0.1/24 and lan vlan=43@bond0 10.79.0.1/24", 0)
 	h.reads(bonding+"mode", "802.3ad")

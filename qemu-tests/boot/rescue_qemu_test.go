@@ -62,11 +62,7 @@ func TestRescue(t *testing.T) {
 
 	h = start(t, c)
 	h.rescued()
-	h.mark = h.VM.Console.Mark()
-	if err := h.VM.Console.Type("\r"); err != nil {
-		t.Fatal(err)
-	}
-	h.sees(`^hardnode console on ttyS0; type help`)
+	h.wakes(t, "RESCUE SYSTEM")
 	if all := strings.Join(h.typed(t, "slots", 0), "\n"); !strings.Contains(all, "rescue") {
 		t.Errorf("slots:\n%s", all)
 	}

@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -29,27 +31,66 @@ func consolePassword(t *testing.T) string {
 	return "console: {password: '" + kept + "'}\n"
 }
 
+// wakes begins a conversation at the serial port and asks for the status until it has the text: what answers comes up beside what the test has
+// seen of the boot.
+func (h *host) wakes(t *testing.T, text string) {
+	t.Helper()
+	h.mark = h.VM.Console.Mark()
+	if err := h.VM.Console.Type("\r"); err != nil {
+		t.Fatal(err)
+	}
+	h.sees(`^hardnode console on ttyS0; type help`)
+	ctx, cancel := h.limit()
+	defer cancel()
+	for {
+		_, lines := h.asks(t, "status")
+		if strings.Contains(strings.Join(lines, "\n"), text) {
+			return
+		}
+		if !run.Wait(ctx, 200*time.Millisecond) {
+			t.Fatalf("status: no %q in\n%s", text, strings.Join(lines, "\n"))
+		}
+	}
+}
+
 // typed types a line at the serial port and waits for the end of its answer. It returns the lines between.
 func (h *host) typed(t *testing.T, line string, exit int) []string {
 	t.Helper()
+	got, lines := h.asks(t, line)
+	if got != exit {
+		t.Errorf("%s: exit status %d, want %d\n%s", line, got, exit, strings.Join(lines, "\n"))
+	}
+	return lines
+}
+
+// asks types a line at the serial port and returns how its answer ended, and its lines.
+func (h *host) asks(t *testing.T, line string) (exit int, lines []string) {
+	t.Helper()
 	ctx, cancel := h.limit()
 	defer cancel()
-	if _, err := h.VM.WaitAfter(ctx, h.mark, `^hardnode> ?$`); err != nil {
-		t.Fatal(err)
-	}
 	h.mark = h.VM.Console.Mark()
 	if err := h.VM.Console.Type(line + "\r"); err != nil {
 		t.Fatal(err)
 	}
-	m, err := h.VM.WaitAfter(ctx, h.mark, `^exit status (\d+)`)
-	if err != nil {
-		t.Fatal(err)
+	for {
+		m, err := h.VM.WaitAfter(ctx, h.mark, `^exit status (\d+)$`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole := h.VM.Console.Mark() - h.mark // the last of the lines may not have come to its end
+		lines = h.VM.Console.Lines(h.mark)
+		if at := slices.Index(lines, m[0]); at >= 0 && at < whole {
+			h.mark += at + 1 // what comes behind it is of the next one
+			exit, err = strconv.Atoi(m[1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			return exit, lines[:at+1]
+		}
+		if !run.Wait(ctx, 10*time.Millisecond) {
+			t.Fatalf("%s: its answer has no end", line)
+		}
 	}
-	lines := h.VM.Console.Lines(h.mark)
-	if m[1] != fmt.Sprint(exit) {
-		t.Errorf("%s: exit status %s, want %d\n%s", line, m[1], exit, strings.Join(lines, "\n"))
-	}
-	return lines
 }
 
 // document is the line of JSON in an answer.
@@ -69,11 +110,7 @@ func document(t *testing.T, lines []string, out any) {
 // terminal talks with the host over its serial port as a script does.
 func (h *host) terminal(t *testing.T) {
 	h.weak(t)
-	h.mark = h.VM.Console.Mark()
-	if err := h.VM.Console.Type("\r"); err != nil {
-		t.Fatal(err)
-	}
-	h.sees(`^hardnode console on ttyS0; type help`)
+	h.wakes(t, "host          host-1")
 	var status struct {
 		Agent struct{ Name, Stage string }
 		Init  struct {
@@ -190,17 +227,12 @@ func (h *host) screens(t *testing.T) {
 
 // activated gives a host that waits its configuration over the serial port; nothing of it asks for a password.
 func (h *host) activated(t *testing.T) {
-	h.sees(`service setup: ready`)
-	h.mark = h.VM.Console.Mark()
-	if err := h.VM.Console.Type("\r"); err != nil {
-		t.Fatal(err)
-	}
+	h.wakes(t, "waiting for a configuration")
 	line := func(yaml string) string { return "activate hnc1." + base64.RawURLEncoding.EncodeToString([]byte(yaml)) }
 	for _, c := range []struct {
 		line, want string
 		exit       int
 	}{
-		{"status", "waiting for a configuration", 0},
 		{"storage", "/dev/vda", 0},
 		{"install --dry-run /dev/vda", "error: ", 1}, // a BIOS
 		{"activate hn1.00000000.00000000000000000000000000000000", "a join token alone", 2},
@@ -219,10 +251,7 @@ func (h *host) activated(t *testing.T) {
 
 // reset has the host reset at its terminal, and waits for the end of the machine.
 func (h *host) reset(t *testing.T) {
-	h.mark = h.VM.Console.Mark()
-	if err := h.VM.Console.Type("\r"); err != nil {
-		t.Fatal(err)
-	}
+	h.wakes(t, "host          host-1")
 	h.typed(t, "reset\rhost-2\r"+knownPassword, 1)
 	h.typed(t, "reset\rhost-1", 0)
 	h.off()

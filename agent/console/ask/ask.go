@@ -18,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire/console"
 )
 
@@ -25,11 +26,26 @@ import (
 type Client struct {
 	Name    string // for people: "the agent"
 	Session string // of a terminal that knew the password; "" for none
-	http    *http.Client
+	// Patience is for how long a program that is not there is asked again and again; it may be starting. Waiting is told, once for each
+	// question, that it was not there at first; nil: nobody is.
+	Patience time.Duration
+	Waiting  func()
+	http     *http.Client
 }
 
 // For is the client of another conversation with the same program.
-func (c *Client) For(session string) *Client { return &Client{c.Name, session, c.http} }
+func (c *Client) For(session string) *Client {
+	other := *c
+	other.Session = session
+	return &other
+}
+
+// Patient is the client of somebody who waits for the program; waiting may be nil.
+func (c *Client) Patient(patience time.Duration, waiting func()) *Client {
+	other := *c
+	other.Patience, other.Waiting = patience, waiting
+	return &other
+}
 
 // To asks the program that listens on a socket.
 func To(name, socket string) *Client {
@@ -39,10 +55,13 @@ func To(name, socket string) *Client {
 		}}}}
 }
 
-// patience is how long a document may take.
-const patience = 10 * time.Second
+// mostTime is how long a document may take, and again how long after a question that found nobody the next one comes.
+const (
+	mostTime = 10 * time.Second
+	again    = 100 * time.Millisecond
+)
 
-// most is how long a document may be, and a refusal.
+// most is how many bytes a document may have, and a refusal.
 const (
 	most       = 8 << 20
 	mostReason = 4 << 10
@@ -69,7 +88,7 @@ func (c *Client) Post(ctx context.Context, path string, in, out any) error {
 
 // Get reads the document at path.
 func (c *Client) Get(ctx context.Context, path string, out any) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, c.Patience+mostTime)
 	defer cancel()
 	return c.do(ctx, http.MethodGet, path, nil, out)
 }
@@ -99,22 +118,22 @@ func (c *Client) Open(ctx context.Context, path string) (io.ReadCloser, error) {
 }
 
 func (c *Client) open(ctx context.Context, method, path string, in any) (io.ReadCloser, error) {
-	var body io.Reader
+	var body []byte
 	if in != nil {
-		raw, err := json.Marshal(in)
-		if err != nil {
+		var err error
+		if body, err = json.Marshal(in); err != nil {
 			return nil, &Error{Text: err.Error()}
 		}
-		body = bytes.NewReader(raw)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, "http://host"+path, body)
-	if err != nil {
-		return nil, &Error{Text: err.Error()}
+	res, err := c.ask(ctx, method, path, body)
+	if absent(err) && c.Patience > 0 {
+		if c.Waiting != nil {
+			c.Waiting()
+		}
+		for until := time.Now().Add(c.Patience); absent(err) && time.Now().Before(until) && run.Wait(ctx, again); {
+			res, err = c.ask(ctx, method, path, body)
+		}
 	}
-	if c.Session != "" {
-		req.Header.Set(console.SessionHeader, c.Session)
-	}
-	res, err := c.http.Do(req)
 	if err != nil {
 		return nil, c.away(err)
 	}
@@ -126,10 +145,27 @@ func (c *Client) open(ctx context.Context, method, path string, in any) (io.Read
 	return res.Body, nil
 }
 
-func (c *Client) away(err error) error {
+// ask asks once.
+func (c *Client) ask(ctx context.Context, method, path string, body []byte) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://host"+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	if c.Session != "" {
+		req.Header.Set(console.SessionHeader, c.Session)
+	}
+	return c.http.Do(req)
+}
+
+// absent tells whether nobody listened: nothing was asked.
+func absent(err error) bool {
 	var op *net.OpError
-	if errors.As(err, &op) && op.Op == "dial" {
-		return &Error{Text: c.Name + " does not answer: it is starting, or was ended; see the status line, and ask again"}
+	return errors.As(err, &op) && op.Op == "dial"
+}
+
+func (c *Client) away(err error) error {
+	if absent(err) {
+		return &Error{Text: c.Name + " does not answer"}
 	}
 	return &Error{Text: fmt.Sprintf("%s did not answer: %v", c.Name, err)}
 }

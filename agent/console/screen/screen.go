@@ -71,6 +71,7 @@ type model struct {
 	asks   *field   // what is being typed
 	answer []string // of a command; shown in place of the page until a key
 	says   string   // one line: what is being done, or went wrong
+	failed string   // that line, when it is why the page could not be loaded
 	busy   bool
 }
 
@@ -170,14 +171,15 @@ func (m *model) loaded(l loaded) {
 	if l.page != m.page {
 		return // of a page that was left
 	}
-	if m.says == loading {
+	if m.says == loading || m.says == m.failed {
 		m.says = ""
 	}
 	if l.name != "" {
 		m.name = l.name
 	}
 	if l.err != nil {
-		m.says = l.err.Error()
+		m.failed = l.err.Error()
+		m.says = m.failed
 		return
 	}
 	id, low := m.selected(), m.top >= m.lowest()

@@ -74,7 +74,7 @@ func init() {
 }
 
 func runStatus(ctx context.Context, s *Session, a args) error {
-	lines, doc, err := s.Summary(ctx)
+	lines, doc, err := s.Summary(ctx, s.Agent)
 	if err != nil {
 		return err
 	}

@@ -38,10 +38,13 @@ type Session struct {
 	Agent *ask.Client
 	Out   io.Writer
 	// Summary is the answer of `status`: it is there while the agent is not, too. One that fails has an error.
-	Summary func(context.Context) (lines []string, doc any, err error)
+	Summary func(context.Context, *ask.Client) (lines []string, doc any, err error)
+	// Away is why the agent does not answer, as far as others know; nil: nobody does.
+	Away func(context.Context) string
 	// Question asks whoever is there for one line; hidden: it is not echoed.
 	Question func(ctx context.Context, prompt string, hidden bool) (string, error)
 	TTY      string
+	Patience time.Duration // how long a command waits for an agent that is not there: it may be starting
 }
 
 // What a command asks the terminal to do after its answer.
@@ -96,6 +99,10 @@ func (s *Session) Run(ctx context.Context, line string) (exit int, next Next) {
 	}
 	exit = status(err)
 	switch {
+	case exit == Away && s.Away != nil:
+		err = fmt.Errorf("%w: %s", err, s.Away(ctx))
+	}
+	switch {
 	case err != nil && as.has("json"):
 		s.json(map[string]any{"error": err.Error(), "status": exit})
 	case err != nil:
@@ -125,6 +132,12 @@ func (s *Session) command(ctx context.Context, words []string) (as args, next Ne
 	case "screen":
 		return as, Screen, nil
 	}
+	var waiting func()
+	if !as.has("json") {
+		waiting = func() { s.Line("asking the agent ...") }
+	}
+	s.Agent = s.Agent.Patient(s.Patience, waiting)
+	defer func() { s.Agent = s.Agent.Patient(0, nil) }() // of the session that was begun meanwhile, maybe
 	return as, Stay, c.run(ctx, s, as)
 }
 

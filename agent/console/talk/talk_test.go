@@ -11,8 +11,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"hardnode.dev/agent/console/ask"
+	"hardnode.dev/internal/run/socket"
 	"hardnode.dev/internal/wire/console"
 )
 
@@ -92,7 +94,7 @@ func TestRun(t *testing.T) {
 		{"exit", "exit status 0\n", 0, Leave},
 	} {
 		var out bytes.Buffer
-		s := &Session{Agent: a, Out: &out, Summary: func(context.Context) ([]string, any, error) {
+		s := &Session{Agent: a, Out: &out, Summary: func(context.Context, *ask.Client) ([]string, any, error) {
 			return []string{"host          h"}, map[string]string{"name": "h"}, nil
 		}}
 		exit, next := s.Run(t.Context(), c.line)
@@ -172,10 +174,57 @@ func TestPassword(t *testing.T) {
 
 func TestAgentAway(t *testing.T) {
 	var out bytes.Buffer
-	s := &Session{Agent: ask.To("the agent", filepath.Join(t.TempDir(), "none")), Out: &out}
-	if exit, _ := s.Run(t.Context(), "slots"); exit != Away || !strings.Contains(out.String(), "the agent does not answer") {
+	s := &Session{Agent: ask.To("the agent", filepath.Join(t.TempDir(), "none")), Out: &out, Patience: 2 * time.Millisecond,
+		Away: func(context.Context) string { return "it is starting; ask again" }}
+	for _, c := range []struct{ line, want string }{
+		{"slots", "asking the agent ...\nerror: the agent does not answer: it is starting; ask again\nexit status 4\n"},
+		{"slots --json", `{"error":"the agent does not answer: it is starting; ask again","status":4}` + "\nexit status 4\n"},
+	} {
+		out.Reset()
+		if exit, _ := s.Run(t.Context(), c.line); exit != Away || out.String() != c.want {
+			t.Errorf("%s: got %d, %q", c.line, exit, out.String())
+		}
+	}
+}
+
+// TestAgentStarts: a command that is typed before the agent listens is answered when it does.
+func TestAgentStarts(t *testing.T) {
+	at := filepath.Join(t.TempDir(), "console.sock")
+	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `{"installed":false}`) })}
+	asked, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		<-asked
+		l, err := socket.Listen(at, 0)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		srv.Serve(l)
+	}()
+	out := &told{text: "asking the agent ...", then: func() { close(asked) }}
+	s := &Session{Agent: ask.To("the agent", at), Out: out, Patience: time.Minute}
+	if exit, _ := s.Run(t.Context(), "slots"); exit != Done || !strings.Contains(out.String(), "this host is not installed") {
 		t.Errorf("got %d, %q", exit, out.String())
 	}
+	srv.Close()
+	<-done
+}
+
+// told is an output that does something once when a text has come.
+type told struct {
+	bytes.Buffer
+	text string
+	then func() // nil: it was done
+}
+
+func (w *told) Write(p []byte) (int, error) {
+	n, err := w.Buffer.Write(p)
+	if w.then != nil && strings.Contains(w.String(), w.text) {
+		w.then()
+		w.then = nil
+	}
+	return n, err
 }
 
 func TestSplit(t *testing.T) {
@@ -243,7 +292,7 @@ func FuzzLine(f *testing.F) {
 	away := ask.To("the agent", "/nonexistent/console.sock")
 	f.Fuzz(func(t *testing.T, typed []byte) {
 		var out bytes.Buffer
-		s := &Session{Agent: away, Out: &out, Summary: func(context.Context) ([]string, any, error) { return nil, nil, nil },
+		s := &Session{Agent: away, Out: &out, Summary: func(context.Context, *ask.Client) ([]string, any, error) { return nil, nil, nil },
 			Question: func(context.Context, string, bool) (string, error) { return "", io.EOF }}
 		var e Editor
 		for _, b := range typed {
