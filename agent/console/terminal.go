@@ -21,6 +21,7 @@ type terminal struct {
 	name string
 	f    *os.File
 	host asked
+	wait time.Duration // patience
 	news chan string   // statuses to show
 	over chan struct{} // closed at the end
 	once sync.Once
@@ -55,8 +56,8 @@ const (
 	screenKey = 0x14 // Ctrl-T: no terminal program that is known takes it for itself
 )
 
-func newTerminal(name string, f *os.File, h asked) *terminal {
-	return &terminal{name: name, f: f, host: h, news: make(chan string, mostHeld), over: make(chan struct{})}
+func newTerminal(name string, f *os.File, h asked, wait time.Duration) *terminal {
+	return &terminal{name: name, f: f, host: h, wait: wait, news: make(chan string, mostHeld), over: make(chan struct{})}
 }
 
 // end ends it. It may be called more than once.
@@ -83,7 +84,7 @@ func (t *terminal) show(text string) {
 func (t *terminal) Write(p []byte) (int, error) {
 	for at := 0; at < len(p); { // a long text has the time that each part of it takes
 		n := min(len(p)-at, 512)
-		err := t.f.SetWriteDeadline(time.Now().Add(patience))
+		err := t.f.SetWriteDeadline(time.Now().Add(t.wait))
 		if err == nil || errors.Is(err, os.ErrNoDeadline) {
 			_, err = t.f.Write(p[at : at+n])
 		}

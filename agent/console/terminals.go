@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -17,7 +19,8 @@ import (
 type terminals struct {
 	log  *slog.Logger
 	host asked
-	dir  string // "" is /dev
+	dir  string        // "" is /dev
+	wait time.Duration // 0 is patience
 
 	open map[string]*terminal
 	said map[string]bool // reported as absent
@@ -59,7 +62,7 @@ func (t *terminals) use(ctx context.Context, names []string) {
 			}
 			continue
 		}
-		x := newTerminal(name, f, t.host)
+		x := newTerminal(name, f, t.host, cmp.Or(t.wait, patience))
 		t.open[name] = x
 		t.all.Go(func() { x.talk(ctx) })
 	}
