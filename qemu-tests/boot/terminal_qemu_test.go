@@ -31,8 +31,8 @@ func consolePassword(t *testing.T) string {
 	return "console: {password: '" + kept + "'}\n"
 }
 
-// wakes begins a conversation at the serial port and asks for the status until it has the text: what answers comes up beside what the test has
-// seen of the boot.
+// wakes begins a conversation at the serial port and asks for the status until it has the text: what answers comes up beside what the test
+// has seen of the boot.
 func (h *host) wakes(t *testing.T, text string) {
 	t.Helper()
 	h.mark = h.VM.Console.Mark()
