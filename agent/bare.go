@@ -36,17 +36,18 @@ func instead(work *served) {
 // bare is what the program at the terminals is given by an agent that runs no containers; none says why.
 func (a *agent) bare(none error, status func(context.Context) boot.AgentStatus) consoleapi.Options {
 	none = fmt.Errorf("%w: %v", container.ErrNotFound, none)
+	show := func(ctx context.Context, what upkeep.Show, w io.Writer) error {
+		return document(ctx, support.Source{Version: build.Version, Logs: hostlog.Logs{}.Read, Ask: facts.Ask, Now: time.Now,
+			Config: a.configInForce, Status: func(ctx context.Context) any { return status(ctx) }, Gossip: func() any { return nil },
+			Secrets: func() []string { return nil }}, what, w)
+	}
 	return consoleapi.Options{Status: status, Host: a.machine, Network: a.networkNow, Install: a.install.Status, Slots: a.slots.Status,
 		Containers: func(context.Context) []console.Container { return []console.Container{} },
 		Logs:       func(context.Context, wire.CTID, host.LogsSpec, func(bool, []byte) error) error { return none },
 		HostLogs:   hostlog.Logs{}.Read, Guard: a.guard(), Restart: func(context.Context, wire.CTID) error { return none },
 		ChangeSlots: a.slots.Do, StartInstall: a.install.Start, Leave: leaveMachine, ChangeNetwork: facts.ChangeNetwork,
 		Reset: func(context.Context, string) error { return none }, User: boot.ConsoleUser, Log: a.log,
-		Show: func(ctx context.Context, what upkeep.Show, w io.Writer) error {
-			return document(ctx, support.Source{Version: build.Version, Logs: hostlog.Logs{}.Read, Ask: facts.Ask, Now: time.Now,
-				Config: a.configInForce, Status: func(ctx context.Context) any { return status(ctx) }, Gossip: func() any { return nil },
-				Secrets: func() []string { return nil }}, what, w)
-		}}
+		Show: show, Stick: func(ctx context.Context) (console.Stick, error) { return toStick(ctx, status(ctx).Name, show) }}
 }
 
 // bareAPI is the local API of such an agent.

@@ -40,7 +40,8 @@ func (a *agent) terminal() consoleapi.Options {
 		Slots: a.slots.Status, Logs: a.runtime.Logs, HostLogs: hostlog.Logs{}.Read, Show: a.show, Guard: a.guard(), Restart: a.restart,
 		Storage: a.mirror.Status, Replace: a.mirror.Replace, ChangeSlots: a.slots.Do, StartInstall: a.install.Start, Leave: leaveMachine,
 		ChangeNetwork: facts.ChangeNetwork,
-		Reset:         a.reset, User: boot.ConsoleUser, Log: a.log}
+		Reset:         a.reset, Stick: func(ctx context.Context) (console.Stick, error) { return toStick(ctx, a.status(ctx).Name, a.show) },
+		User: boot.ConsoleUser, Log: a.log}
 }
 
 // guard has the console's password of the configuration in force.

@@ -41,6 +41,7 @@ var changes = []row{
 	{"POST /v1/install", "install", true, startInstall},
 	{"POST /v1/storage", "storage replace", false, replaceDisk},
 	{"POST /v1/leave", "leave", true, leave},
+	{"POST /v1/support/stick", "support bundle to a stick", true, toStick},
 	{"POST /v1/reset", "reset", false, reset},
 	{"POST /v1/activate", "activate", true, activate},
 	{"POST /v1/network/try", "network try", true, tryNetwork},
@@ -165,6 +166,10 @@ func replaceDisk(ctx context.Context, o Options, r *http.Request, _ string) (any
 		return nil, errors.New("this host was not booted from an installed disk, so it has none to replace")
 	}
 	return o.Replace(ctx, want)
+}
+
+func toStick(ctx context.Context, o Options, _ *http.Request, _ string) (any, error) {
+	return o.Stick(ctx)
 }
 
 func reset(ctx context.Context, o Options, r *http.Request, tty string) (any, error) {

@@ -52,6 +52,8 @@ type Options struct {
 	StartInstall func(context.Context, install.Spec) (install.Status, error)
 	Replace      func(context.Context, storage.Replace) (storage.Status, error) // nil likewise
 	Leave        func(context.Context, upkeep.Leave) error
+	// Stick puts the support bundle onto a volume that somebody plugged in.
+	Stick func(context.Context) (console.Stick, error)
 	// Reset has the next boot make DATA and STATE empty, and reboots.
 	Reset func(ctx context.Context, by string) error
 	// Activate gives a host that waits for its configuration one.

@@ -37,6 +37,7 @@ func options() Options {
 		StartInstall: func(_ context.Context, s install.Spec) (install.Status, error) {
 			return install.Status{}, errors.New("the disk " + s.Disk.Path + " is the boot medium")
 		},
+		Stick: func(context.Context) (console.Stick, error) { return console.Stick{File: "support-host-1.tar.gz"}, nil },
 		Reset: func(_ context.Context, by string) error {
 			if by != "terminal ttyS0" {
 				return errors.New("ordered by " + by)
@@ -176,6 +177,7 @@ func TestChanges(t *testing.T) {
 		{"POST", "/v1/activate", `{"text":"hnc1."}`, 400, "was cut, or is another"},
 		{"POST", "/v1/activate", `{"text":"bmFtZTogYQ"}`, 400, "was cut, or is another"},
 		{"POST", "/v1/activate", `{"text":"hn1.00000000.00000000000000000000000000000000"}`, 400, "a join token alone"},
+		{"POST", "/v1/support/stick", `{}`, 200, `"file":"support-host-1.tar.gz"`},
 		{"POST", "/v1/reset", `{"name":"host-2"}`, 409, `"host-2" is not this host's name`},
 		{"POST", "/v1/reset", `{"name":""}`, 409, "is not this host's name"},
 		{"POST", "/v1/reset", `{"name":"host-1"}`, 200, "{}"},

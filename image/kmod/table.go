@@ -68,9 +68,9 @@ var Table = []Row{
 	{"dm-verity", Asked, "verified slots"},
 	{"efivarfs", Asked, "UEFI machines: what this boot is from, and the boot order"},
 	{"isofs", Asked, "HARDNODE volume on a CD, and the system to install from it"},
-	{"vfat", Asked, "HARDNODE volume on a stick, and the ESP"},
-	{"nls_cp437", Asked, "vfat's default code page"},
-	{"nls_ascii", Asked, "vfat's default character set in Debian's kernel"},
+	{"vfat", Preload, "HARDNODE volume on a stick, the ESP, and a stick that takes a support bundle at any time"},
+	{"nls_cp437", Preload, "vfat's default code page"},
+	{"nls_ascii", Preload, "vfat's default character set in Debian's kernel"},
 	{"ext4", Asked, "HARDNODE volume (built into most kernels)"},
 
 	{"crc32c-intel", Hardware, "btrfs checksums in hardware, by CPU feature"},

@@ -24,6 +24,7 @@ import (
 func TestBootServeLeave(t *testing.T) {
 	dir := harness.Dir(t)
 	c := machine(t, dir, config+consolePassword(t))
+	c.Disks = append(c.Disks, harness.Disk{Path: supportStick(t, dir)})
 	if err := harness.AddProbe(t.Context(), &c, dir); err != nil {
 		t.Fatal(err)
 	}
@@ -44,6 +45,7 @@ func TestBootServeLeave(t *testing.T) {
 	}
 	h.sees(`poweroff: power button`)
 	h.off()
+	supported(t, c.Disks[1].Path)
 
 	h = start(t, machine(t, dir, config+consolePassword(t)))
 	h.sees(`step data: /dev/vda: it holds this host's DATA`)

@@ -3,15 +3,23 @@
 package boot
 
 import (
+	"bytes"
+	"compress/gzip"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/diskfs/go-diskfs/backend/file"
+	"github.com/diskfs/go-diskfs/filesystem/fat32"
 
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/secret/password"
@@ -134,6 +142,7 @@ func (h *host) terminal(t *testing.T) {
 		{"log agent --tail 5", "level=INFO", 0},
 		{"support", "-----END SUPPORT BUNDLE-----", 0},
 		{"container restart 101\r" + knownPassword, "does not exist", 1},
+		{"support stick", "bytes, file support-host-1-", 0},
 		{"install /dev/vda --dry-run", "error: ", 1},
 		{"network try wan0 10.78.0.9/24 --for 10", "for 1", 0}, // ends by itself
 		{"network try up0 10.77.0.12/24", "on trial      up0 52:54:00:aa:00:01 10.77.0.12/24", 0},
@@ -158,6 +167,52 @@ func (h *host) terminal(t *testing.T) {
 		if strings.Contains(l, knownPassword) {
 			t.Errorf("the password is on the console: %s", l)
 		}
+	}
+}
+
+// stickSize is that of the stick for support bundles, in MiB: little for a FAT32.
+const stickSize = 40
+
+// supportStick is a disk that is a FAT volume labelled SUPPORT.
+func supportStick(t *testing.T, dir string) string {
+	t.Helper()
+	at := filepath.Join(dir, "stick")
+	if out, err := exec.Command("/usr/sbin/mkfs.vfat", "-F", "32", "-n", "SUPPORT", "-C", at, fmt.Sprint(stickSize<<10)).CombinedOutput(); err != nil {
+		t.Fatalf("mkfs.vfat: %v\n%s", err, out)
+	}
+	return at
+}
+
+// supported looks at the stick from outside: there is one whole bundle, and no secret in it.
+func supported(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	fs, err := fat32.Read(file.New(f, true), stickSize<<20, 0, 512)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := fs.ReadDir("/")
+	if err != nil || len(list) != 1 || !strings.HasPrefix(list[0].Name(), "support-host-1-") || !strings.HasSuffix(list[0].Name(), "Z.tar.gz") {
+		t.Fatalf("on the stick: %v, %v", list, err)
+	}
+	bundle, err := fs.OpenFile("/"+list[0].Name(), os.O_RDONLY)
+	if err != nil {
+		t.Fatal(err)
+	}
+	z, err := gzip.NewReader(bundle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := io.ReadAll(z)
+	if err != nil || !bytes.Contains(all, []byte("README.txt")) || !bytes.Contains(all, []byte(`"host-1"`)) {
+		t.Errorf("the bundle has %d bytes, %v", len(all), err)
+	}
+	if bytes.Contains(all, []byte("$argon2id")) || bytes.Contains(all, []byte(knownPassword)) {
+		t.Error("the console's password is in the bundle")
 	}
 }
 
@@ -234,6 +289,7 @@ func (h *host) activated(t *testing.T) {
 		exit       int
 	}{
 		{"storage", "/dev/vda", 0},
+		{"support stick", "error: there is no FAT volume labelled SUPPORT", 1},
 		{"install --dry-run /dev/vda", "error: ", 1}, // a BIOS
 		{"activate hn1.00000000.00000000000000000000000000000000", "a join token alone", 2},
 		{line(config + "colour: red\n"), "terminal:8:1: ", 1},

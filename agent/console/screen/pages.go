@@ -67,9 +67,12 @@ func init() {
 			"The support bundle is what somebody who helps needs to see of this host:",
 			"its state, its logs, its configuration, without secrets, as a tar.gz.",
 			"",
+			"Press u, and it is a file on a stick: a FAT volume labelled SUPPORT.",
+			"",
 			"Over this line it is written as base64 between two marks, after the",
 			"screen was left: let your terminal program keep a log, press b, and put",
 			"what is between the marks through base64 -d."), []key{
+			{"u", "onto a stick", func(m *model) tea.Cmd { return m.run("support stick") }},
 			{"b", "as base64, over this line", func(m *model) tea.Cmd { m.after = "support"; return tea.Quit }}}},
 		{"Reset", loadText(
 			"A reset makes this host forget what it is and has: all its containers, all",

@@ -67,6 +67,7 @@ func init() {
 		{name: "login", short: "give the console's password, for ten minutes or until exit", run: runLogin},
 		{name: "logout", short: "forget that it was given", run: runLogout},
 		{name: "support", short: "the support bundle, without secrets, as base64", run: runSupport},
+		{name: "support stick", short: "the same, as a file on a FAT volume labelled SUPPORT", flags: js, run: runSupportStick},
 		{name: "screen", short: "the pages, for people; Ctrl-T opens them too"},
 		{name: "help", usage: "[COMMAND]", short: "this list, or one command", most: -1, run: runHelp},
 		{name: "exit", short: "end the conversation; the status goes on"},
@@ -186,6 +187,15 @@ func runSupport(ctx context.Context, s *Session, _ args) error {
 	}
 	s.Line("-----END SUPPORT BUNDLE-----")
 	s.Line(fmt.Sprintf("%d bytes of tar.gz; put the lines between the marks through base64 -d", len(raw)))
+	return nil
+}
+
+func runSupportStick(ctx context.Context, s *Session, a args) error {
+	var done console.Stick
+	if err := s.change(ctx, "/v1/support/stick", struct{}{}, &done); err != nil {
+		return err
+	}
+	s.show(a, done, []string{fmt.Sprintf("%d bytes, file %s of the volume %s; it may be unplugged", done.Bytes, done.File, done.Volume)})
 	return nil
 }
 

@@ -149,7 +149,7 @@ func TestPassword(t *testing.T) {
 		{"install /dev/sda --wipe /dev/sda --dry-run", Done}, {"install sda", Misused},
 		{"install /dev/sda /dev/sdb --wipe /dev/sda,/dev/sdb", Done}, {"storage replace --wipe /dev/sdb", Done},
 		{"storage replace sdb", Misused}, {"reboot new disk", Done}, {"poweroff", Done},
-		{"reset --name host-1", Done}, {"logout", Done},
+		{"support stick", Done}, {"reset --name host-1", Done}, {"logout", Done},
 	} {
 		if exit, _ := s.Run(t.Context(), c.line); exit != c.exit {
 			t.Errorf("%s: exit status %d, want %d; %s", c.line, exit, c.exit, &out)
@@ -165,6 +165,7 @@ func TestPassword(t *testing.T) {
 /v1/storage {"wipe":"/dev/sdb"}
 /v1/leave {"reason":"new disk"}
 /v1/leave {"powerOff":true}
+/v1/support/stick {}
 /v1/reset {"name":"host-1"}
 /v1/logout {}`
 	if got := strings.Join(did, "\n"); got != want || s.Agent.Session != "" {

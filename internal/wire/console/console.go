@@ -47,6 +47,13 @@ type Activated struct {
 	Kept string `json:"kept"` // where it lies for the next boot, or why it does not, for people
 }
 
+// Stick is the answer of POST /v1/support/stick: the support bundle as it lies on a volume that somebody plugged in.
+type Stick struct {
+	Volume string `json:"volume"` // for people: "SUPPORT on /dev/sdb1"
+	File   string `json:"file"`
+	Bytes  int64  `json:"bytes"`
+}
+
 // Reset is the body of POST /v1/reset: the host forgets what it is and has, and reboots.
 type Reset struct {
 	Name string `json:"name"` // the host's, as somebody typed it
