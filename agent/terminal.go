@@ -44,11 +44,11 @@ func (a *agent) terminal() consoleapi.Options {
 		User: boot.ConsoleUser, Log: a.log}
 }
 
-// guard has the console's password of the configuration in force.
+// guard has the console's password and key of the configuration in force.
 func (a *agent) guard() *consoleapi.Guard {
-	return &consoleapi.Guard{Is: password.Is, Now: time.Now, Password: func() (string, bool, error) {
+	return &consoleapi.Guard{Is: password.Is, Now: time.Now, Known: func() (consoleapi.Known, error) {
 		c, _, found, err := a.configInForce()
-		return c.Console.Password.Reveal(), found, err
+		return consoleapi.Known{Configured: found, Password: c.Console.Password.Reveal(), Key: c.Console.Key, Host: c.Name}, err
 	}}
 }
 
@@ -62,8 +62,9 @@ func (a *agent) restart(ctx context.Context, id wire.CTID) error {
 
 // machine is the host beside its status.
 func (a *agent) machine() console.Host {
-	_, _, found, err := a.configInForce()
-	h := console.Host{Configured: found || err != nil, Boots: a.facts.Boots(), Protection: a.facts.Protection()}
+	c, _, found, err := a.configInForce()
+	h := console.Host{Configured: found || err != nil, Password: c.Console.Password != "", Challenge: c.Console.Key != "",
+		Boots: a.facts.Boots(), Protection: a.facts.Protection()}
 	if f := a.figures.Load(); f != nil {
 		h.Capacity, h.Load = f.capacity, f.load
 	}

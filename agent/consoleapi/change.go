@@ -57,13 +57,27 @@ func register(mux *http.ServeMux, o Options) {
 			refuse(w, http.StatusBadRequest, err)
 			return
 		}
-		id, err := o.Guard.Login(l.TTY, l.Password.Reveal())
+		var id string
+		var err error
+		if l.Challenge != "" {
+			id, err = o.Guard.Answer(l.TTY, l.Challenge, l.Answer.Reveal())
+		} else {
+			id, err = o.Guard.Login(l.TTY, l.Password.Reveal())
+		}
 		logging.Or(o.Log).Info("login at a terminal", "tty", l.TTY, "result", result(err))
 		if err != nil {
 			refuse(w, statusOf(err), err)
 			return
 		}
 		answer(w, console.Session{ID: id})
+	})
+	mux.HandleFunc("POST /v1/challenge", func(w http.ResponseWriter, r *http.Request) {
+		text, host, err := o.Guard.Ask()
+		if err != nil {
+			refuse(w, statusOf(err), err)
+			return
+		}
+		answer(w, console.Challenge{Text: text, Host: host})
 	})
 	mux.HandleFunc("POST /v1/logout", func(w http.ResponseWriter, r *http.Request) {
 		o.Guard.Logout(r.Header.Get(console.SessionHeader))
@@ -104,11 +118,12 @@ func statusOf(err error) int {
 	var early tooSoon
 	var bad badRequest
 	switch {
-	case errors.Is(err, errLocked), errors.Is(err, errWrong):
+	case errors.Is(err, errLocked), errors.Is(err, errWrong), errors.Is(err, errAnswer), errors.Is(err, errOver):
 		return http.StatusUnauthorized
 	case errors.As(err, &early):
 		return http.StatusTooManyRequests
-	case errors.Is(err, errNone), errors.Is(err, errNotNeeded), errors.Is(err, errFresh):
+	case errors.Is(err, errNone), errors.Is(err, errNotNeeded), errors.Is(err, errFresh), errors.Is(err, errNoPassword),
+		errors.Is(err, errNoKey):
 		return http.StatusForbidden
 	case errors.As(err, &bad):
 		return http.StatusBadRequest

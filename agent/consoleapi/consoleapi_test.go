@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"hardnode.dev/agent/container"
+	"hardnode.dev/internal/secret/challenge"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/console"
@@ -21,10 +22,13 @@ import (
 	"hardnode.dev/internal/wire/upkeep"
 )
 
+var secret, key = challenge.NewKey()
+
 func options() Options {
 	return Options{
-		Guard: &Guard{Password: func() (string, bool, error) { return "kept", true, nil }, Now: time.Now,
-			Is: func(kept, typed string) (bool, error) { return kept == "kept" && typed == "right", nil }},
+		Guard: &Guard{Now: time.Now,
+			Known: func() (Known, error) { return Known{Configured: true, Password: "kept", Key: key, Host: "host-1"}, nil },
+			Is:    func(kept, typed string) (bool, error) { return kept == "kept" && typed == "right", nil }},
 		Restart: func(_ context.Context, id wire.CTID) error {
 			if id == 5 {
 				return container.ErrNotFound

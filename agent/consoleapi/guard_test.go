@@ -4,13 +4,16 @@ import (
 	"errors"
 	"testing"
 	"time"
+
+	"hardnode.dev/internal/secret/challenge"
 )
 
 // watch is a guard with a clock of the test's own.
 func watch(kept string, configured bool) (*Guard, *time.Time, *int) {
 	now, compared := time.Unix(1000, 0), 0
-	return &Guard{Password: func() (string, bool, error) { return kept, configured, nil }, Now: func() time.Time { return now },
-		Is: func(kept, typed string) (bool, error) { compared++; return kept == typed, nil }}, &now, &compared
+	return &Guard{Now: func() time.Time { return now },
+		Known: func() (Known, error) { return Known{Configured: configured, Password: kept}, nil },
+		Is:    func(kept, typed string) (bool, error) { compared++; return kept == typed, nil }}, &now, &compared
 }
 
 // TestGuesses: each wrong password doubles the wait, for everybody; what comes earlier is not even compared, and the right one ends it.
@@ -78,6 +81,73 @@ func TestSessions(t *testing.T) {
 	}
 }
 
+// TestAnswers: the answer to a challenge begins a session, once and in its time; a wrong one ends the challenge and counts as a guess.
+func TestAnswers(t *testing.T) {
+	private, public := challenge.NewKey()
+	g, now, _ := watch("", true)
+	if _, _, err := g.Ask(); !errors.Is(err, errNone) {
+		t.Errorf("neither password nor key: %v", err)
+	}
+	g.Known = func() (Known, error) { return Known{Configured: true, Password: "kept"}, nil }
+	if _, _, err := g.Ask(); !errors.Is(err, errNoKey) {
+		t.Errorf("a password alone: %v", err)
+	}
+	g.Known = func() (Known, error) { return Known{Configured: true, Key: public, Host: "host-1"}, nil }
+	if _, err := g.Login("ttyS0", ""); !errors.Is(err, errNoPassword) {
+		t.Errorf("a key alone: %v", err)
+	}
+	if _, err := g.Allow("", true); !errors.Is(err, errLocked) {
+		t.Errorf("without a session: %v", err)
+	}
+	ask := func() (text, answer string) {
+		t.Helper()
+		text, host, err := g.Ask()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if answer, err = challenge.Answer(private, host, text); err != nil {
+			t.Fatal(err)
+		}
+		return text, answer
+	}
+	text, answer := ask()
+	id, err := g.Answer("tty1", text, answer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if tty, err := g.Allow(id, false); tty != "tty1" || err != nil {
+		t.Errorf("the session: %q, %v", tty, err)
+	}
+	if _, err := g.Answer("tty1", text, answer); !errors.Is(err, errOver) {
+		t.Errorf("the same answer again: %v", err)
+	}
+	text, answer = ask()
+	*now = now.Add(answerWithin)
+	if _, err := g.Answer("tty1", text, answer); !errors.Is(err, errOver) {
+		t.Errorf("after its time: %v", err)
+	}
+	text, answer = ask()
+	if _, err := g.Answer("tty1", text, "AAAA-AAAA-AAAA"); !errors.Is(err, errAnswer) {
+		t.Errorf("a wrong one: %v", err)
+	}
+	var early tooSoon
+	if _, err := g.Answer("tty1", text, answer); !errors.As(err, &early) {
+		t.Errorf("at once after a wrong one: %v", err)
+	}
+	*now = now.Add(firstWait)
+	if _, err := g.Answer("tty1", text, answer); !errors.Is(err, errOver) {
+		t.Errorf("the right one after a wrong one: %v", err)
+	}
+	first, right := ask()
+	for range mostAsked {
+		*now = now.Add(time.Second)
+		ask()
+	}
+	if _, err := g.Answer("tty1", first, right); !errors.Is(err, errOver) || len(g.mu.asked) > mostAsked {
+		t.Errorf("the oldest of too many: %v; %d are kept", err, len(g.mu.asked))
+	}
+}
+
 // TestWithoutPassword: a configured host without one can't be changed at all; one without a configuration only in what it needs to get one.
 func TestWithoutPassword(t *testing.T) {
 	g, _, _ := watch("", true)
@@ -99,7 +169,7 @@ func TestWithoutPassword(t *testing.T) {
 	if _, err := g.Allow("", false); !errors.Is(err, errFresh) {
 		t.Errorf("unconfigured, what is not for it: %v", err)
 	}
-	g.Password = func() (string, bool, error) { return "", false, errors.New("the disk broke") }
+	g.Known = func() (Known, error) { return Known{}, errors.New("the disk broke") }
 	if _, err := g.Allow("", true); err == nil {
 		t.Error("a configuration that can't be read is none")
 	}

@@ -5,6 +5,7 @@ package boot
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,12 +24,16 @@ import (
 	"github.com/diskfs/go-diskfs/filesystem/fat32"
 
 	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/secret/challenge"
 	"hardnode.dev/internal/secret/password"
 	"hardnode.dev/qemu-tests/harness"
 	"hardnode.dev/qemu-tests/harness/ask"
 )
 
 const knownPassword = "correct horse"
+
+// consoleSecret answers the challenges of a host with consolePassword.
+var consoleSecret, consoleKey = challenge.NewKey()
 
 // consolePassword is the section of a configuration that lets who knows it change things at a terminal.
 func consolePassword(t *testing.T) string {
@@ -36,7 +42,7 @@ func consolePassword(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return "console: {password: '" + kept + "'}\n"
+	return "console: {password: '" + kept + "', key: " + consoleKey + "}\n"
 }
 
 // wakes begins a conversation at the serial port and asks for the status until it has the text: what answers comes up beside what the test
@@ -80,6 +86,12 @@ func (h *host) asks(t *testing.T, line string) (exit int, lines []string) {
 	if err := h.VM.Console.Type(line + "\r"); err != nil {
 		t.Fatal(err)
 	}
+	return h.answer(ctx, t, line)
+}
+
+// answer waits for the end of the answer to what was typed.
+func (h *host) answer(ctx context.Context, t *testing.T, line string) (exit int, lines []string) {
+	t.Helper()
 	for {
 		m, err := h.VM.WaitAfter(ctx, h.mark, `^exit status (\d+)$`)
 		if err != nil {
@@ -98,6 +110,31 @@ func (h *host) asks(t *testing.T, line string) (exit int, lines []string) {
 		if !run.Wait(ctx, 10*time.Millisecond) {
 			t.Fatalf("%s: its answer has no end", line)
 		}
+	}
+}
+
+// challenged answers the challenge of the terminal.
+func (h *host) challenged(t *testing.T) {
+	t.Helper()
+	ctx, cancel := h.limit()
+	defer cancel()
+	h.mark = h.VM.Console.Mark()
+	if err := h.VM.Console.Type("login\r\r"); err != nil { // without a password
+		t.Fatal(err)
+	}
+	m, err := h.VM.WaitAfter(ctx, h.mark, `^answer to ([A-Z2-7]{52}): $`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	typed, err := challenge.Answer(consoleSecret, "host-1", m[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.VM.Console.Type(typed + "\r"); err != nil {
+		t.Fatal(err)
+	}
+	if exit, lines := h.answer(ctx, t, "login"); exit != 0 {
+		t.Fatalf("a challenge was answered: exit status %d\n%s", exit, strings.Join(lines, "\n"))
 	}
 }
 
@@ -161,6 +198,9 @@ func (h *host) terminal(t *testing.T) {
 	if strings.Contains(lines, "10.77.0.11") || strings.Contains(lines, "10.77.0.12") {
 		t.Errorf("addresses of other networks are still there:\n%s", lines)
 	}
+	h.typed(t, "logout", 0)
+	h.challenged(t)
+	h.typed(t, "network revert", 1) // none is tried: the session is one
 	h.typed(t, "exit", 0)
 	h.screens(t)
 	for _, l := range h.VM.Console.Lines(0) {
@@ -177,7 +217,8 @@ const stickSize = 40
 func supportStick(t *testing.T, dir string) string {
 	t.Helper()
 	at := filepath.Join(dir, "stick")
-	if out, err := exec.Command("/usr/sbin/mkfs.vfat", "-F", "32", "-n", "SUPPORT", "-C", at, fmt.Sprint(stickSize<<10)).CombinedOutput(); err != nil {
+	mkfs := exec.Command("/usr/sbin/mkfs.vfat", "-F", "32", "-n", "SUPPORT", "-C", at, fmt.Sprint(stickSize<<10))
+	if out, err := mkfs.CombinedOutput(); err != nil {
 		t.Fatalf("mkfs.vfat: %v\n%s", err, out)
 	}
 	return at
@@ -196,7 +237,7 @@ func supported(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 	list, err := fs.ReadDir("/")
-	if err != nil || len(list) != 1 || !strings.HasPrefix(list[0].Name(), "support-host-1-") || !strings.HasSuffix(list[0].Name(), "Z.tar.gz") {
+	if err != nil || len(list) != 1 || !regexp.MustCompile(`^support-host-1-\d{8}T\d{6}Z\.tar\.gz$`).MatchString(list[0].Name()) {
 		t.Fatalf("on the stick: %v, %v", list, err)
 	}
 	bundle, err := fs.OpenFile("/"+list[0].Name(), os.O_RDONLY)

@@ -64,7 +64,7 @@ func init() {
 		{name: "poweroff", usage: "[REASON]", short: "stop the containers and switch off", most: -1, run: runPowerOff},
 		{name: "reset", usage: "[--name HOST]", flags: []string{"name"}, run: runReset,
 			short: "forget containers, data and identity; the host's name is typed"},
-		{name: "login", short: "give the console's password, for ten minutes or until exit", run: runLogin},
+		{name: "login", short: "give the console's password or answer its challenge, for ten minutes or until exit", run: runLogin},
 		{name: "logout", short: "forget that it was given", run: runLogout},
 		{name: "support", short: "the support bundle, without secrets, as base64", run: runSupport},
 		{name: "support stick", short: "the same, as a file on a FAT volume labelled SUPPORT", flags: js, run: runSupportStick},

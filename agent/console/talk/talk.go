@@ -29,7 +29,7 @@ const (
 	Done    = 0
 	Failed  = 1 // refused, or it went wrong
 	Misused = 2 // not understood
-	Locked  = 3 // it wants the console's password first: login
+	Locked  = 3 // it wants the console's password, or the answer to a challenge, first: login
 	Away    = 4 // the agent does not answer
 )
 
@@ -153,14 +153,44 @@ func (s *Session) change(ctx context.Context, path string, in, out any) error {
 	return s.Agent.Post(ctx, path, in, out)
 }
 
-// login asks for the console's password and begins a session with it.
+// login asks for the console's password, or for the answer to a challenge, and begins a session with it.
 func (s *Session) login(ctx context.Context) error {
-	typed, err := s.Question(ctx, "password: ", true)
+	var h console.Host
+	s.Agent.Get(ctx, "/v1/host", &h) // an agent that can't say asks for the password
+	if h.Challenge && !h.Password {
+		return s.challenge(ctx)
+	}
+	prompt := "password: "
+	if h.Challenge {
+		prompt = "password (none: a challenge): "
+	}
+	typed, err := s.Question(ctx, prompt, true)
 	if err != nil {
 		return err
 	}
+	if typed == "" && h.Challenge {
+		return s.challenge(ctx)
+	}
+	return s.begin(ctx, console.Login{TTY: s.TTY, Password: secret.Text(typed)})
+}
+
+// challenge asks for the answer to one.
+func (s *Session) challenge(ctx context.Context) error {
+	var c console.Challenge
+	if err := s.Agent.Post(ctx, "/v1/challenge", struct{}{}, &c); err != nil {
+		return err
+	}
+	s.Line("who holds the key: hnctl host console-answer --key FILE " + c.Host + " " + c.Text)
+	typed, err := s.Question(ctx, "answer to "+c.Text+": ", false)
+	if err != nil {
+		return err
+	}
+	return s.begin(ctx, console.Login{TTY: s.TTY, Challenge: c.Text, Answer: secret.Text(typed)})
+}
+
+func (s *Session) begin(ctx context.Context, l console.Login) error {
 	var made console.Session
-	if err := s.Agent.Post(ctx, "/v1/login", console.Login{TTY: s.TTY, Password: secret.Text(typed)}, &made); err != nil {
+	if err := s.Agent.Post(ctx, "/v1/login", l, &made); err != nil {
 		return err
 	}
 	s.Agent = s.Agent.For(made.ID)

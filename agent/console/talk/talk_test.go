@@ -173,6 +173,57 @@ func TestPassword(t *testing.T) {
 	}
 }
 
+// TestChallenge: where the configuration has a key, a challenge is shown and its answer begins the session; with a password beside it, an
+// empty one asks for the challenge.
+func TestChallenge(t *testing.T) {
+	for _, c := range []struct {
+		host  string
+		typed []string
+		asked string
+	}{
+		{`{"challenge":true}`, []string{"code"}, "answer to ABC: "},
+		{`{"challenge":true,"password":true}`, []string{"", "code"}, "password (none: a challenge): |answer to ABC: "},
+	} {
+		at, begun := filepath.Join(t.TempDir(), "console.sock"), ""
+		l, err := net.Listen("unix", at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			raw, _ := io.ReadAll(r.Body)
+			switch {
+			case r.URL.Path == "/v1/host":
+				io.WriteString(w, c.host)
+			case r.URL.Path == "/v1/challenge":
+				io.WriteString(w, `{"text":"ABC","host":"host-1"}`)
+			case r.URL.Path == "/v1/login":
+				begun = string(raw)
+				io.WriteString(w, `{"id":"s1"}`)
+			case r.Header.Get(console.SessionHeader) != "s1":
+				http.Error(w, "login", http.StatusUnauthorized)
+			default:
+				io.WriteString(w, "{}")
+			}
+		})}
+		done := make(chan struct{})
+		go func() { defer close(done); srv.Serve(l) }()
+		var out bytes.Buffer
+		var asked []string
+		s := &Session{Agent: ask.To("the agent", at), Out: &out, TTY: "tty1"}
+		s.Question = func(_ context.Context, prompt string, hidden bool) (string, error) {
+			asked = append(asked, prompt)
+			return c.typed[len(asked)-1], nil
+		}
+		exit, _ := s.Run(t.Context(), "slots rollback")
+		srv.Close()
+		<-done
+		if exit != Done || strings.Join(asked, "|") != c.asked || begun != `{"tty":"tty1","challenge":"ABC","answer":"code"}` ||
+			!strings.Contains(out.String(), "hnctl host console-answer --key FILE host-1 ABC\n") {
+			t.Errorf("%s: got %d, asked %q, begun %s\n%s", c.host, exit, asked, begun, &out)
+		}
+	}
+}
+
 func TestAgentAway(t *testing.T) {
 	var out bytes.Buffer
 	s := &Session{Agent: ask.To("the agent", filepath.Join(t.TempDir(), "none")), Out: &out, Patience: 2 * time.Millisecond,

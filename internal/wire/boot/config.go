@@ -8,7 +8,7 @@
 //
 // History: 2026-11-22 version 1. 2026-11-26 HostConfig.Install. 2026-11-27 Status.Name, Status.TTYs,
 // Console.Password, HostConfig.Log, Link.Bond, Link.VLAN, Link.Routes, LinkStatus.State,
-// HostConfig.Releases and AgentStatus.System.
+// HostConfig.Releases, AgentStatus.System and Console.Key.
 package boot
 
 import (
@@ -152,9 +152,12 @@ type Storage struct {
 // Console lists the terminals that show the boot log and the status line; absent ones are skipped.
 type Console struct {
 	TTYs []string `json:"ttys,omitempty" yaml:"ttys"` // e.g. ttyS0, tty1; empty: the kernel's consoles
-	// Password is what is asked for at a terminal before a change, in its kept form (internal/secret/password); without one, nothing of a
-	// configured host can be changed there.
+	// Password is what is asked for at a terminal before a change, in its kept form (internal/secret/password). Without one, and
+	// without a Key, nothing of a configured host can be changed there.
 	Password secret.Text `json:"password,omitempty" yaml:"password"`
+	// Key is the public key of a challenge that is asked in place of the password (internal/secret/challenge): whoever holds its private
+	// half may change what the password allows.
+	Key string `json:"key,omitempty" yaml:"key"`
 }
 
 // Status is what init says of the boot and its services.

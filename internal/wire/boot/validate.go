@@ -15,6 +15,8 @@ var (
 	tokenForm = form.New(`^hn1\.[0-9a-f]{8}\.[0-9a-f]{32}$`)
 	// of a kept password; what it may cost is checked where it is compared
 	passwordForm = form.New(`^\$argon2id\$v=19\$m=[1-9][0-9]{3,4},t=[1-9][0-9]?,p=[1-4]\$[A-Za-z0-9+/]{11,86}\$[A-Za-z0-9+/]{22,86}$`)
+	// of the public key of a challenge (internal/secret/challenge)
+	challengeForm = form.New(`^hncp1\.[A-Z2-7]{52}$`)
 )
 
 // Validate says which field is wrong and what it should be, or nil.
@@ -43,6 +45,9 @@ func (c HostConfig) Validate() error {
 	}
 	if p := c.Console.Password; p != "" && !passwordForm.MatchString(p.Reveal()) {
 		return errors.New("console.password: is no kept password: want what `hnctl host config password` prints, never the password itself")
+	}
+	if k := c.Console.Key; k != "" && !challengeForm.MatchString(k) {
+		return errors.New("console.key: is no public key of a challenge: want what `hnctl host config console-key` prints")
 	}
 	if c.Log != nil {
 		if err := c.Log.validate(); err != nil {

@@ -5,7 +5,7 @@
 // Out: values.
 // Never: knows how a terminal shows them, or what a change needs.
 //
-// History: 2026-11-27 version 1.
+// History: 2026-11-27 version 1; Challenge and Stick.
 package console
 
 import (
@@ -22,10 +22,18 @@ const Socket = boot.RunDir + "/console.sock"
 // SessionHeader carries the id of the session that a change is made in.
 const SessionHeader = "X-Hardnode-Session"
 
-// Login is the body of POST /v1/login; the answer is a Session.
+// Login is the body of POST /v1/login; the answer is a Session. Either the password is given, or the answer to a challenge.
 type Login struct {
-	TTY      string      `json:"tty"` // the terminal, for the log
-	Password secret.Text `json:"password"`
+	TTY       string      `json:"tty"` // the terminal, for the log
+	Password  secret.Text `json:"password,omitempty"`
+	Challenge string      `json:"challenge,omitempty"`
+	Answer    secret.Text `json:"answer,omitempty"`
+}
+
+// Challenge is the answer of POST /v1/challenge: what is shown at a terminal; its answer begins a session, once.
+type Challenge struct {
+	Text string `json:"text"`
+	Host string `json:"host"` // the host's name, which the answer is for
 }
 
 // Session is who knew the password. It ends with POST /v1/logout, and when it was not used for a while.
@@ -73,6 +81,8 @@ type Install struct {
 // Host is the answer of GET /v1/host: what is known of the machine beside the agent's status.
 type Host struct {
 	Configured bool          `json:"configured"`
+	Password   bool          `json:"password,omitempty"`  // there is one that a session begins with
+	Challenge  bool          `json:"challenge,omitempty"` // there is a key that a session begins with
 	Capacity   host.Capacity `json:"capacity"`
 	Load       host.Load     `json:"load"`
 	Boots      []upkeep.Boot `json:"boots,omitempty"` // the newest first

@@ -12,6 +12,7 @@ func TestGolden(t *testing.T) {
 	golden.Wire[Container](t, "container")
 	golden.Wire[Login](t, "login")
 	golden.Wire[Session](t, "session")
+	golden.Wire[Challenge](t, "challenge")
 	golden.Wire[Leave](t, "leave")
 	golden.Wire[Reset](t, "reset")
 	golden.Wire[Stick](t, "stick")

@@ -53,7 +53,7 @@ var ofFlag = map[string]completer{
 	"cohorts": fixed("2,4,8", "5,20,50"), "window": fixed("01:00-05:00", "sat,sun 22:00-04:00"), "boot": fixed("10m", "20m"),
 	"canary-soak": fixed("10m", "30m", "1h"), "soak": fixed("5m", "15m", "1h"), "health": fixed("1m", "5m"),
 	"kind":   fixed("env.create", "env.start", "env.stop", "env.delete", "env.spread", "node.replace", "import"),
-	"bundle": files, "repo": files, "seed": files,
+	"bundle": files, "repo": files, "seed": files, "key": files,
 	"config": files, "dir": files, "file": files, "licence": files, "licence-root-key": files, "jls-dir": files, "images": files,
 	"timeout": fixed("30s", "10m", "1h"), "since": fixed("10m", "1h", "1d"), "for": fixed("30m", "1h", "24h"),
 	"join-within": fixed("1h", "24h"), "within": fixed("5m", "10m", "30m"), "disk-transport": fixed(install.Transports...),

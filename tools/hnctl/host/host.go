@@ -28,8 +28,9 @@ import (
 func Group(a *app.App) *cobra.Command {
 	return app.Group("host", "Hosts", hostList(a), hostShow(a), hostToken(a), hostWaiting(a), hostAdmit(a), hostRemove(a),
 		hostCordon(a), hostUncordon(a), hostDrain(a), hostLogs(a), hostDmesg(a), hostSupport(a), hostLeave(a, false), hostLeave(a, true),
-		hostInstall(a), hostDisk(a), hostSlots(a), hostUpdate(a),
-		app.Group("config", "Host configurations", hostConfigValidate(a), hostConfigShow(a), hostConfigPassword(a), hostConfigLine(a)))
+		hostInstall(a), hostDisk(a), hostSlots(a), hostUpdate(a), hostConsoleAnswer(a),
+		app.Group("config", "Host configurations", hostConfigValidate(a), hostConfigShow(a), hostConfigPassword(a),
+			hostConfigConsoleKey(a), hostConfigLine(a)))
 }
 
 func hostList(a *app.App) *cobra.Command {
