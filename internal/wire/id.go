@@ -69,6 +69,9 @@ var (
 	opID       = form.New(`^op-[0-9a-f]{16}$`)
 )
 
+// Forms of texts that documents have, for whoever describes a document.
+func Forms() (ofLabel, ofDigest form.Form) { return label, digestForm }
+
 // Label checks that s is a DNS label (RFC 1035: letters, digits and hyphens, starting with a letter) of at most limit characters.
 func Label(what, s string, limit int) error {
 	switch {

@@ -12,12 +12,18 @@ import (
 )
 
 // Form is a regular expression to be compiled. New makes one; a faulty expression panics at its first use.
-type Form struct{ compiled func() *regexp.Regexp }
+type Form struct {
+	compiled func() *regexp.Regexp
+	expr     string
+}
 
 // New takes the expression and does nothing yet.
 func New(expr string) Form {
-	return Form{sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })}
+	return Form{sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) }), expr}
 }
+
+// String is the expression.
+func (f Form) String() string { return f.expr }
 
 // MatchString tells whether s has the form.
 func (f Form) MatchString(s string) bool { return f.compiled().MatchString(s) }

@@ -30,7 +30,7 @@ func Group(a *app.App) *cobra.Command {
 		hostCordon(a), hostUncordon(a), hostDrain(a), hostLogs(a), hostDmesg(a), hostSupport(a), hostLeave(a, false), hostLeave(a, true),
 		hostInstall(a), hostDisk(a), hostSlots(a), hostUpdate(a), hostConsoleAnswer(a),
 		app.Group("config", "Host configurations", hostConfigValidate(a), hostConfigShow(a), hostConfigPassword(a),
-			hostConfigConsoleKey(a), hostConfigLine(a)))
+			hostConfigConsoleKey(a), hostConfigLine(a), hostConfigSchema(a)))
 }
 
 func hostList(a *app.App) *cobra.Command {
