@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"hardnode.dev/agent/console/ask"
 	"hardnode.dev/agent/console/view"
+	"hardnode.dev/internal/run/ask"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/console"
 )

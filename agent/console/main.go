@@ -19,10 +19,10 @@ import (
 
 	"github.com/coreos/go-systemd/v22/daemon"
 
-	"hardnode.dev/agent/console/ask"
 	"hardnode.dev/agent/facts"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/run/ask"
 	"hardnode.dev/internal/wallclock"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/console"

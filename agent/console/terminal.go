@@ -9,10 +9,10 @@ import (
 	"sync"
 	"time"
 
-	"hardnode.dev/agent/console/ask"
 	"hardnode.dev/agent/console/plain"
 	"hardnode.dev/agent/console/screen"
 	"hardnode.dev/agent/console/talk"
+	"hardnode.dev/internal/run/ask"
 	"hardnode.dev/internal/wire/boot"
 )
 

@@ -17,7 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"hardnode.dev/agent/console/ask"
+	"hardnode.dev/internal/run/ask"
 )
 
 // line is the far end of a pseudo terminal: who types and reads there.

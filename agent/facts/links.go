@@ -4,15 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/run/ask"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
 )
@@ -109,35 +107,16 @@ func (l *Links) ask(ctx context.Context) (list []boot.LinkStatus, err error) {
 	return list, json.Unmarshal(body, &list)
 }
 
-// Ask gets one document from a daemon of this host over its Unix socket (HTTP/1.0, so that the smallest programs need no HTTP client). It
-// waits until ctx's deadline; 3 s when there is none.
+// Ask gets one document from a daemon of this host over its Unix socket. It waits until ctx's deadline; 3 s when there is none.
 func Ask(ctx context.Context, socket, path string) ([]byte, error) {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, 3*time.Second)
 		defer cancel()
 	}
-	c, err := (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	raw, err := ask.To("it", socket).Raw(ctx, path)
 	if err != nil {
-		return nil, fmt.Errorf("ask %q: %v", socket, err)
+		return nil, fmt.Errorf("ask %q for %s: %v", socket, path, err)
 	}
-	defer c.Close()
-	defer context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })()
-	if _, err := fmt.Fprintf(c, "GET %s HTTP/1.0\r\nHost: local\r\n\r\n", path); err != nil {
-		return nil, fmt.Errorf("ask %q: %v", socket, err)
-	}
-	raw, err := io.ReadAll(io.LimitReader(c, 8<<20))
-	if err != nil {
-		return nil, fmt.Errorf("ask %q: %v", socket, err)
-	}
-	head, body, ok := strings.Cut(string(raw), "\r\n\r\n")
-	if status := strings.Fields(head); !ok || len(status) < 2 || status[1] != "200" {
-		why, _, _ := strings.Cut(head, "\r\n")
-		var p struct{ Detail string }
-		if json.Unmarshal([]byte(body), &p) == nil && p.Detail != "" {
-			why = p.Detail
-		}
-		return nil, fmt.Errorf("ask %q for %s: %s", socket, path, why)
-	}
-	return []byte(body), nil
+	return raw, nil
 }

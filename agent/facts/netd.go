@@ -1,19 +1,13 @@
 package facts
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
-	"strings"
 	"time"
 
+	"hardnode.dev/internal/run/ask"
 	"hardnode.dev/internal/wire/boot"
-	"hardnode.dev/internal/wire/neighbour"
 )
 
 // ChangeNetwork has netd try a network, or confirm or revert what it tries: how is "try", "confirm" or "revert". It returns what is in
@@ -50,22 +44,5 @@ func Configure(ctx context.Context, document []byte, check bool) (name string, e
 func tellNetd(ctx context.Context, socket, path string, body []byte, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second) // a lease may have to be given back
 	defer cancel()
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
-		}}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://netd"+path, bytes.NewReader(body))
-	if err != nil {
-		return fmt.Errorf("ask netd: %v", err)
-	}
-	res, err := client.Do(req)
-	if err != nil {
-		return fmt.Errorf("ask netd: %v", err)
-	}
-	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		raw, _ := io.ReadAll(io.LimitReader(res.Body, 4<<10)) // what can't be read of a reason is not said
-		return errors.New(strings.TrimSpace(string(raw)))
-	}
-	return neighbour.Read(res.Body, 1<<20, out)
+	return ask.To("netd", socket).Send(ctx, path, body, out)
 }

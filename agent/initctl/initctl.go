@@ -7,15 +7,11 @@
 package initctl
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"time"
 
+	"hardnode.dev/internal/run/ask"
 	"hardnode.dev/internal/wire/upkeep"
 )
 
@@ -36,29 +32,9 @@ func Leave(ctx context.Context, socket string, order upkeep.Leave) error {
 	if reason == "" {
 		reason = noReason
 	}
-	body, err := json.Marshal(map[string]string{"reason": reason, "by": order.By})
-	if err != nil {
-		return fmt.Errorf("ask init to leave: %v", err)
-	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
-		}}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://init/v1/"+order.What(), bytes.NewReader(body))
-	if err != nil {
-		return fmt.Errorf("ask init to leave: %v", err)
-	}
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := client.Do(req)
-	if err != nil {
+	body := map[string]string{"reason": reason, "by": order.By}
+	if err := ask.To("init", socket).Post(ctx, "/v1/"+order.What(), body, nil); err != nil {
 		return fmt.Errorf("ask init on %q to leave: %v", socket, err)
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusAccepted {
-		var p struct{ Detail string }
-		raw, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
-		json.Unmarshal(raw, &p) // without one, the status says what there is to say
-		return fmt.Errorf("ask init to leave: %s %s", resp.Status, p.Detail)
 	}
 	return nil
 }

@@ -16,8 +16,8 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 
-	"hardnode.dev/agent/console/ask"
 	"hardnode.dev/agent/console/talk"
+	"hardnode.dev/internal/run/ask"
 )
 
 // Options are what a screen is opened with.

@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"hardnode.dev/agent/console/ask"
 	"hardnode.dev/agent/console/talk"
+	"hardnode.dev/internal/run/ask"
 	"hardnode.dev/internal/wire/console"
 )
 

@@ -11,8 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"hardnode.dev/agent/console/ask"
 	"hardnode.dev/agent/console/view"
+	"hardnode.dev/internal/run/ask"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/console"
 	"hardnode.dev/internal/wire/host"

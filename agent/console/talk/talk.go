@@ -18,8 +18,8 @@ import (
 	"strings"
 	"time"
 
-	"hardnode.dev/agent/console/ask"
 	"hardnode.dev/agent/console/plain"
+	"hardnode.dev/internal/run/ask"
 	"hardnode.dev/internal/secret"
 	"hardnode.dev/internal/wire/console"
 )
@@ -193,19 +193,19 @@ func (s *Session) begin(ctx context.Context, l console.Login) error {
 	if err := s.Agent.Post(ctx, "/v1/login", l, &made); err != nil {
 		return err
 	}
-	s.Agent = s.Agent.For(made.ID)
+	s.Agent = s.Agent.With(console.SessionHeader, made.ID)
 	return nil
 }
 
 // Close ends the session that a password began.
 func (s *Session) Close(ctx context.Context) {
-	if s.Agent.Session == "" {
+	if s.Agent.Header.Get(console.SessionHeader) == "" {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	s.Agent.Post(ctx, "/v1/logout", struct{}{}, nil) // one that does not get there ends by itself
-	s.Agent = s.Agent.For("")
+	s.Agent = s.Agent.With(console.SessionHeader, "")
 }
 
 // status is the exit status of an error.

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"hardnode.dev/agent/console/ask"
+	"hardnode.dev/internal/run/ask"
 	"hardnode.dev/internal/run/socket"
 	"hardnode.dev/internal/wire/console"
 )
@@ -168,7 +168,7 @@ func TestPassword(t *testing.T) {
 /v1/support/stick {}
 /v1/reset {"name":"host-1"}
 /v1/logout {}`
-	if got := strings.Join(did, "\n"); got != want || s.Agent.Session != "" {
+	if got := strings.Join(did, "\n"); got != want || s.Agent.Header.Get(console.SessionHeader) != "" {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }

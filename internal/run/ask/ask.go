@@ -1,7 +1,7 @@
-// Package ask is how the program at the terminals asks the host's other programs.
+// Package ask is how the programs of a host ask each other.
 //
-// Owns: HTTP over Unix sockets, and what a refusal is.
-// In: paths of the agent's console API and of init's status.
+// Owns: HTTP over Unix sockets; what a refusal is; how long a program that is not there is waited for.
+// In: a socket, a path, a document.
 // Out: documents; text as it comes; an *Error with what the other one said.
 // Never: asks on a network, or keeps an answer.
 package ask
@@ -19,13 +19,12 @@ import (
 	"time"
 
 	"hardnode.dev/internal/run"
-	"hardnode.dev/internal/wire/console"
 )
 
 // Client asks one program.
 type Client struct {
-	Name    string // for people: "the agent"
-	Session string // of a terminal that knew the password; "" for none
+	Name   string      // for people: "the agent"
+	Header http.Header // of each question
 	// Patience is for how long a program that is not there is asked again and again; it may be starting. Waiting is told, once for each
 	// question, that it was not there at first; nil: nobody is.
 	Patience time.Duration
@@ -33,10 +32,15 @@ type Client struct {
 	http     *http.Client
 }
 
-// For is the client of another conversation with the same program.
-func (c *Client) For(session string) *Client {
+// With is the client of another conversation with the same program, whose questions have that header; "" takes it away.
+func (c *Client) With(header, value string) *Client {
 	other := *c
-	other.Session = session
+	if other.Header = c.Header.Clone(); other.Header == nil {
+		other.Header = http.Header{}
+	}
+	if other.Header.Del(header); value != "" {
+		other.Header.Set(header, value)
+	}
 	return &other
 }
 
@@ -83,21 +87,49 @@ func Refused(err error, status int) bool {
 
 // Post has in done, and reads the document that comes back into out. It waits as long as ctx does: a container takes its time to end.
 func (c *Client) Post(ctx context.Context, path string, in, out any) error {
-	return c.do(ctx, http.MethodPost, path, in, out)
+	body, err := json.Marshal(in)
+	if err != nil {
+		return &Error{Text: err.Error()}
+	}
+	return c.Send(ctx, path, body, out)
+}
+
+// Send has a text done, and reads the document that comes back into out; nil: it is not looked at.
+func (c *Client) Send(ctx context.Context, path string, body []byte, out any) error {
+	r, err := c.open(ctx, http.MethodPost, path, body)
+	if err != nil {
+		return err
+	}
+	return c.document(r, out)
 }
 
 // Get reads the document at path.
 func (c *Client) Get(ctx context.Context, path string, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, c.Patience+mostTime)
 	defer cancel()
-	return c.do(ctx, http.MethodGet, path, nil, out)
-}
-
-func (c *Client) do(ctx context.Context, method, path string, in, out any) error {
-	r, err := c.open(ctx, method, path, in)
+	r, err := c.Open(ctx, path)
 	if err != nil {
 		return err
 	}
+	return c.document(r, out)
+}
+
+// Raw is what is at path, as it comes. It waits as long as ctx does.
+func (c *Client) Raw(ctx context.Context, path string) ([]byte, error) {
+	r, err := c.Open(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	raw, err := io.ReadAll(io.LimitReader(r, most))
+	if err != nil {
+		return nil, c.away(err)
+	}
+	return raw, nil
+}
+
+// document reads an answer into out.
+func (c *Client) document(r io.ReadCloser, out any) error {
 	defer r.Close()
 	raw, err := io.ReadAll(io.LimitReader(r, most))
 	if err != nil {
@@ -117,14 +149,7 @@ func (c *Client) Open(ctx context.Context, path string) (io.ReadCloser, error) {
 	return c.open(ctx, http.MethodGet, path, nil)
 }
 
-func (c *Client) open(ctx context.Context, method, path string, in any) (io.ReadCloser, error) {
-	var body []byte
-	if in != nil {
-		var err error
-		if body, err = json.Marshal(in); err != nil {
-			return nil, &Error{Text: err.Error()}
-		}
-	}
+func (c *Client) open(ctx context.Context, method, path string, body []byte) (io.ReadCloser, error) {
 	res, err := c.ask(ctx, method, path, body)
 	if absent(err) && c.Patience > 0 {
 		if c.Waiting != nil {
@@ -140,7 +165,7 @@ func (c *Client) open(ctx context.Context, method, path string, in any) (io.Read
 	if res.StatusCode >= 300 {
 		defer res.Body.Close()
 		raw, _ := io.ReadAll(io.LimitReader(res.Body, mostReason)) // what can't be read of a reason is not said
-		return nil, &Error{Status: res.StatusCode, Text: strings.TrimSpace(string(raw))}
+		return nil, &Error{Status: res.StatusCode, Text: reason(raw)}
 	}
 	return res.Body, nil
 }
@@ -151,10 +176,19 @@ func (c *Client) ask(ctx context.Context, method, path string, body []byte) (*ht
 	if err != nil {
 		return nil, err
 	}
-	if c.Session != "" {
-		req.Header.Set(console.SessionHeader, c.Session)
+	for name, values := range c.Header {
+		req.Header[name] = values
 	}
 	return c.http.Do(req)
+}
+
+// reason is what a refusal says: a text, or a problem (RFC 9457) with a detail.
+func reason(raw []byte) string {
+	var p struct{ Detail string }
+	if json.Unmarshal(raw, &p) == nil && p.Detail != "" {
+		return p.Detail
+	}
+	return strings.TrimSpace(string(raw))
 }
 
 // absent tells whether nobody listened: nothing was asked.
