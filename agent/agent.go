@@ -49,6 +49,7 @@ type agent struct {
 	boot    string
 	started int64 // of the boot, Unix seconds
 	facts   facts.Source
+	bmc     atomic.Pointer[string]
 	links   *facts.Links
 	store   *desired.Store
 	runtime *container.Runtime

@@ -39,6 +39,7 @@ func (a *agent) bare(none error, status func(context.Context) boot.AgentStatus) 
 	show := func(ctx context.Context, what upkeep.Show, w io.Writer) error {
 		return document(ctx, support.Source{Version: build.Version, Logs: hostlog.Logs{}.Read, Ask: facts.Ask, Now: time.Now,
 			Config: a.configInForce, Status: func(ctx context.Context) any { return status(ctx) }, Gossip: func() any { return nil },
+			Machine: func() any { return a.machine() },
 			Secrets: func() []string { return nil }}, what, w)
 	}
 	return consoleapi.Options{Status: status, Host: a.machine, Network: a.networkNow, Install: a.install.Status, Slots: a.slots.Status,

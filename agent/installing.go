@@ -66,6 +66,7 @@ func (a *agent) serveInstalling(ctx context.Context, want wish.Spec, c boot.Host
 	}
 	return run.Group(ctx, a.log, append(listening,
 		run.Task{Name: "links", Run: a.links.Keep},
+		run.Task{Name: "BMC", Run: a.askBMC},
 		run.Task{Name: "install", Run: func(ctx context.Context) error { return i.Run(ctx, want) }},
 		run.Task{Name: "notify", Run: newNotify(a.log).running(func() bool { return true }, none, func() int { return 0 })},
 	)...)

@@ -98,6 +98,7 @@ func serve(ctx context.Context, log *slog.Logger, state, data string) error {
 	err = run.Group(work, log, append(listening,
 		run.Task{Name: "leave", Run: a.leave(ctx, end, notify.say)},
 		run.Task{Name: "links", Run: a.links.Keep},
+		run.Task{Name: "BMC", Run: a.askBMC},
 		run.Task{Name: "figures", Run: a.readOn},
 		run.Task{Name: "runtime", Run: a.runtime.Run},
 		run.Task{Name: "apply", Run: a.apply.Run},

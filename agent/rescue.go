@@ -45,5 +45,6 @@ func serveRescue(ctx context.Context, log *slog.Logger, state, data string) erro
 	newNotify(log).say("READY=1")
 	return run.Group(ctx, log, append(listening,
 		run.Task{Name: "links", Run: a.links.Keep},
+		run.Task{Name: "BMC", Run: a.askBMC},
 		run.Task{Name: "figures", Run: a.readOn})...)
 }

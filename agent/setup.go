@@ -46,6 +46,7 @@ func serveSetup(ctx context.Context, log *slog.Logger, state, data string) error
 	newNotify(log).say("READY=1")
 	return run.Group(ctx, log,
 		run.Task{Name: "links", Run: a.links.Keep},
+		run.Task{Name: "BMC", Run: a.askBMC},
 		run.Task{Name: "console", Run: listening})
 }
 

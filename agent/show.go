@@ -51,7 +51,8 @@ type gossipView struct {
 
 func (a *agent) support() support.Source {
 	return support.Source{Version: build.Version, Logs: hostlog.Logs{}.Read, Ask: facts.Ask, Now: time.Now, Config: a.configInForce,
-		Status: func(ctx context.Context) any { return a.status(ctx) },
+		Status:  func(ctx context.Context) any { return a.status(ctx) },
+		Machine: func() any { return a.machine() },
 		Gossip: func() any {
 			v := gossipView{Dead: a.gossip.Dead(), Keys: a.gossip.Keys(), Boots: a.facts.Boots()}
 			if p := a.store.Peers(); p != nil {

@@ -65,6 +65,10 @@ func (a *agent) machine() console.Host {
 	c, _, found, err := a.configInForce()
 	h := console.Host{Configured: found || err != nil, Password: c.Console.Password != "", Challenge: c.Console.Key != "",
 		Boots: a.facts.Boots(), Protection: a.facts.Protection()}
+	if bmc := a.bmc.Load(); bmc != nil {
+		h.BMC = *bmc
+	}
+	h.Sensors = a.facts.Sensors()
 	if f := a.figures.Load(); f != nil {
 		h.Capacity, h.Load = f.capacity, f.load
 	}

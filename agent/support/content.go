@@ -66,6 +66,7 @@ func (s Source) files() (out []file) {
 	add("README.txt", s.readme)
 	add("config.json", s.Configuration)
 	add("agent.json", func(ctx context.Context) ([]byte, error) { return indented(s.Status(ctx)) })
+	add("machine.json", func(context.Context) ([]byte, error) { return indented(s.Machine()) })
 	add("gossip.json", func(context.Context) ([]byte, error) { return indented(s.Gossip()) })
 	add("init.json", func(ctx context.Context) ([]byte, error) { return s.Ask(ctx, boot.InitSocket, "/v1/status") })
 	add("network/links.json", func(ctx context.Context) ([]byte, error) { return s.Ask(ctx, boot.NetdSocket, "/v1/links") })

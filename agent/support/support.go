@@ -40,6 +40,7 @@ type Source struct {
 	Logs    func(context.Context, host.HostLogsSpec, func(line []byte) error) error
 	Status  func(context.Context) any                                        // of the agent
 	Gossip  func() any                                                       // what is seen of the other hosts
+	Machine func() any                                                       // with its BMC and its sensors
 	Ask     func(ctx context.Context, socket, path string) ([]byte, error)   // a document of another program of this host
 	Config  func() (c boot.HostConfig, source string, found bool, err error) // in force
 	Secrets func() []string                                                  // those that are known, besides the configuration's

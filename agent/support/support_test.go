@@ -111,7 +111,8 @@ func source(t *testing.T) Source {
 		Status: func(context.Context) any {
 			return boot.AgentStatus{Name: "host-1", Problems: []host.Problem{{Reason: stuffed()}}}
 		},
-		Gossip: func() any { return []string{"dead: none", stuffed()} },
+		Machine: func() any { return []string{"BMC: none", stuffed()} },
+		Gossip:  func() any { return []string{"dead: none", stuffed()} },
 		Ask: func(_ context.Context, socket, path string) ([]byte, error) {
 			if socket == boot.NetdSocket {
 				return nil, errors.New("netd is away: token=" + planted["flag"])
@@ -169,7 +170,8 @@ func TestNoSecretGetsOut(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]string{"README.txt": "version 1.2.3", "config.json": `"name": "host-1"`, "agent.json": `"host-1"`,
-		"gossip.json": "dead: none", "init.json": "/v1/status says", "logs/agent.log": "agent log", "logs/dmesg.log": "dmesg log",
+		"machine.json": "BMC: none",
+		"gossip.json":  "dead: none", "init.json": "/v1/status says", "logs/agent.log": "agent log", "logs/dmesg.log": "dmesg log",
 		"logs/kernel.log": "host=h", "boots.json": "is here", "crash.txt": "is here", "disk/mounts": "is here",
 		"system/cmdline": "panic=10",
 		"disk/btrfs.txt": "/sys/fs/btrfs/uuid/label\n\tdata", "cgroups.txt": "/sys/fs/cgroup/ct/101/memory.current\n\t4096",

@@ -61,7 +61,7 @@ var Metal = []Row{
 	{"atkbd", Hardware, "keyboards of the board"},
 
 	{"ipmi_si", Hardware, "the BMC: its address, sensors, event log"},
-	{"ipmi_devintf", Asked, "the BMC, for the agent"},
+	{"ipmi_devintf", Preload, "the BMC, for the agent: nothing in the machine asks for it"},
 	{"acpi_ipmi", Hardware, "the BMC, for the firmware's own tables"},
 	{"ipmi_watchdog", Asked, "watchdog of the BMC"},
 	{"iTCO_wdt", Hardware, "watchdog of Intel's chipsets"},

@@ -106,6 +106,8 @@ func Summary(a boot.AgentStatus, state string, h *console.Host, width int) []str
 		if h.Protection != nil {
 			s.field("protection", h.Protection.String())
 		}
+		s.field("BMC", h.BMC)
+		s.field("sensors", Sensors(h.Sensors))
 		s.field("up", (time.Duration(h.Load.UptimeSec) * time.Second).String())
 		for n, b := range h.Boots[:min(3, len(h.Boots))] {
 			s.field(map[bool]string{true: "booted", false: "before"}[n == 0], cause(b))
@@ -113,6 +115,15 @@ func Summary(a boot.AgentStatus, state string, h *console.Host, width int) []str
 	}
 	s.problems(a.Problems)
 	return s.lines
+}
+
+// Sensors are all of them in one text.
+func Sensors(all []console.Sensor) string {
+	var out []string
+	for _, x := range all {
+		out = append(out, x.Name+" "+x.Value)
+	}
+	return strings.Join(out, ", ")
 }
 
 // Wrapped is a problem without a name of its own.

@@ -5,7 +5,7 @@
 // Out: values.
 // Never: knows how a terminal shows them, or what a change needs.
 //
-// History: 2026-11-27 version 1; Challenge and Stick.
+// History: 2026-11-27 version 1; Challenge and Stick, Host.BMC and Host.Sensors.
 package console
 
 import (
@@ -88,6 +88,15 @@ type Host struct {
 	Boots      []upkeep.Boot `json:"boots,omitempty"` // the newest first
 
 	Protection *host.Protection `json:"protection,omitempty"`
+	// BMC is the address of the machine's BMC, or why that is not known; "": it has none.
+	BMC     string   `json:"bmc,omitempty"`
+	Sensors []Sensor `json:"sensors,omitempty"`
+}
+
+// Sensor is one of the machine's, with what it says for people: "54.5 C".
+type Sensor struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
 }
 
 // Network is the answer of GET /v1/network.
