@@ -191,7 +191,9 @@ func TestHostsAreKeptApart(t *testing.T) {
 	csr, err := identity.CSR(key)
 	must(t, err)
 	var got host.RenewReply
-	must(t, infra.Call(t.Context(), "POST", host.PathComponent, host.ComponentRequest{CTID: 4, CSR: csr}, &got))
+	c.eventually("the infra host's components are known", func() bool {
+		return infra.Call(t.Context(), "POST", host.PathComponent, host.ComponentRequest{CTID: 4, CSR: csr}, &got) == nil
+	})
 	cred, err := identity.NewCredential(key, got.Chain)
 	must(t, err)
 	if p := cred.Peer(); p.Component != "resolver" || p.CTID != 4 || p.Host != infra.ID {
