@@ -225,10 +225,15 @@ func (a *agent) forwardHints(ctx context.Context) error {
 		case <-a.gossip.Changed():
 		case <-a.system.Changed():
 		}
-		select {
-		case a.hints <- struct{}{}:
-		default:
-		}
+		a.hint()
+	}
+}
+
+// hint has the link report soon.
+func (a *agent) hint() {
+	select {
+	case a.hints <- struct{}{}:
+	default:
 	}
 }
 

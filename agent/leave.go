@@ -22,6 +22,9 @@ func leaveMachine(ctx context.Context, order upkeep.Leave) error {
 // sayEvery is how often init hears, while the machine is being left, that this agent is at work and how far it is.
 const sayEvery = 5 * time.Second
 
+// tellFor is how long the orchestrator may take to hear that the machine is being left, when nothing else is left to do.
+const tellFor = 3 * time.Second
+
 // leave is the task that waits for the signal that ends this agent, and calls end. When the machine is being left, the containers are
 // stopped first, each as its template says, while all the rest of the agent goes on: programs that end write to the network and ask for
 // names. An agent that comes up while the machine is being left goes on with what the one before it began, from its first look on.
@@ -42,6 +45,15 @@ func (a *agent) leave(signal context.Context, end func(), say func(string)) func
 		began := time.Now()
 		words := tellLeft(work, under.left, under.until, say)
 		a.log.Info("containers stopped", "result", words, logging.Took, time.Since(began))
+		if a.link.Status().Linked { // else nobody hears of it
+			late := time.NewTimer(tellFor)
+			defer late.Stop()
+			select {
+			case <-under.told:
+			case <-late.C:
+			case <-work.Done():
+			}
+		}
 		say("STATUS=" + words)
 		return nil
 	}
@@ -51,6 +63,7 @@ func (a *agent) leave(signal context.Context, end func(), say func(string)) func
 type leaving struct {
 	left  <-chan []wire.CTID
 	until time.Time
+	told  <-chan struct{} // closed when the orchestrator knows
 }
 
 // stopAll begins to stop all containers if the machine is being left, else it is nil.
@@ -63,8 +76,15 @@ func (a *agent) stopAll(say func(string)) *leaving {
 		return nil
 	}
 	say(extend())
+	if a.slots != nil && why.By != "" { // by order: what the machine itself gives up, such as a slot that is not well, has no by
+		if err := a.slots.Leaving(); err != nil {
+			a.log.Error("a slot that is tried may count as failed", logging.Err, err)
+		}
+	}
 	until := time.Now().Add(why.Left(facts.SinceBoot()))
-	return &leaving{a.apply.Leave(fmt.Sprintf("its host is being left: %s, %s", why.What, why.Reason), until), until}
+	told := a.link.Leaving(upkeep.Leave{PowerOff: why.What == (upkeep.Leave{PowerOff: true}).What(), By: why.By, Reason: why.Reason})
+	a.hint()
+	return &leaving{a.apply.Leave(fmt.Sprintf("its host is being left: %s, %s", why.What, why.Reason), until), until, told}
 }
 
 // extend asks init for time until the next word, and some more.

@@ -149,7 +149,7 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 	desk := &enroll.Desk{Store: o.store, Authority: s.Authority, Names: s.OrchestratorSeed.Names, Log: c.log, Now: time.Now}
 	netboot := &pxe.Desk{Store: o.store, Releases: shelf, Pin: o.trust.Pin, Now: time.Now}
 	o.hosts = &hostapi.Server{Store: o.store, Fleet: o.fleet, Hub: hub, Routes: o.routes, Log: c.log,
-		Enroll: desk, Releases: shelf, Errors: o.license.Errors.Add, Accepted: metrics.Accepted,
+		Enroll: desk, Releases: shelf, Errors: o.license.Errors.Add, Leaving: o.ops.Leaves, Accepted: metrics.Accepted,
 		Sums:       s.Authority.Secret("sums of what hosts are told"),
 		Unlicensed: o.loop.Unlicensed, Netboot: netboot, Release: shelf.Open}
 	o.api = &api.Server{Store: o.store, Ops: o.ops, Tokens: tokens, Audit: o.audit, World: o.seen, Hub: hub, Log: c.log,

@@ -9,7 +9,9 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/internal/wire/upkeep"
 	"hardnode.dev/orchestrator/hostapi/hosttest"
+	"hardnode.dev/orchestrator/live"
 	"hardnode.dev/orchestrator/store"
 )
 
@@ -312,4 +314,49 @@ func TestOrderedReboot(t *testing.T) {
 		h := c.host("host1")
 		return h.State == operator.HostActive && h.Leaving == nil && !strings.Contains(alarms(), "reboot")
 	})
+}
+
+// A host that says that it leaves its machine, which nobody ordered here, is waited for as one that was ordered to: it boots its other
+// slot, or goes back. An order that was given here stays as it is, and one that switches itself off is not waited for.
+func TestHostLeavesByItself(t *testing.T) {
+	t.Parallel()
+	c, h1, h2, cut1, on1, on2 := two(t)
+	h1.Leave(&upkeep.Leave{By: "an order", Reason: "release 1.1.0"})
+	h2.Leave(&upkeep.Leave{PowerOff: true, Reason: "power button"})
+	noted := func(h *hosttest.Host) (l store.Leave) {
+		c.eventually("it is noted that "+h.Name+" leaves", func() (there bool) {
+			l, there = store.Leaves.Get(c.o.store.View(), string(h.ID))
+			return there
+		})
+		return l
+	}
+	l := noted(h1)
+	if l.By != "an order" || l.Reason != "release 1.1.0" || l.Boot != h1.Report().Boot || l.Until.Sub(l.At) < live.ClocksFor(1).Reboot {
+		t.Errorf("host1: %+v", l)
+	}
+	if l := noted(h2); l.By != "the host itself" || !l.PowerOff || !l.Until.IsZero() {
+		t.Errorf("host2: %+v", l)
+	}
+	h2.Leave(nil)
+	h1.Leave(&upkeep.Leave{Reason: "other words"})
+	cut1()
+	h2.See(host.GossipView{Host: h1.ID})
+	c.eventually("it is waited for", func() bool {
+		h := c.host("host1")
+		return h.State == operator.HostUnreachable &&
+			strings.HasPrefix(h.Reason, "rebooting, ordered by an order (release 1.1.0), back ") &&
+			strings.Contains(h.Reason, "its nodes stay until")
+	})
+	if again, _ := store.Leaves.Get(c.o.store.View(), string(h1.ID)); again != l {
+		t.Errorf("noted again: %+v, before %+v", again, l)
+	}
+	h1.Leave(nil)
+	c.power(h1)
+	c.eventually("it is back, with its node, and the order is over", func() bool {
+		h := c.host("host1")
+		return h.State == operator.HostActive && h.Leaving == nil && slices.Contains(h1.Containers(), on1)
+	})
+	if !slices.Contains(h2.Containers(), on2) || len(h2.Containers()) != 1 {
+		t.Errorf("host2 has %v", h2.Containers())
+	}
 }

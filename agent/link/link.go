@@ -86,6 +86,9 @@ type Link struct {
 		sync.Mutex
 		status Status
 		polls  map[string]context.CancelFunc // that are held now, by their name
+
+		leaving *upkeep.Leave // what ends this boot; nil: nothing does
+		told    chan struct{} // closed, and nil, when the orchestrator knows
 	}
 }
 

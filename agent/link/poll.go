@@ -160,6 +160,8 @@ func (l *Link) report(ctx context.Context) error {
 		r.Late = late.why(time.Now())
 		seq = max(seq+1, facts.SinceBoot().Milliseconds()) // it must grow over restarts of the agent too
 		r.Seq, r.Sent = seq, time.Now().UTC()
+		var told func()
+		r.Leaving, told = l.leaving()
 		r = known.next(r, time.Now())
 		body, err := json.Marshal(r)
 		if err != nil {
@@ -183,6 +185,7 @@ func (l *Link) report(ctx context.Context) error {
 			continue
 		}
 		again.ok()
+		told()
 		l.o.Clock.Answer(reply.Now, a.took)
 		late.every = reply.Next()
 		l.pause(ctx, late.every)

@@ -183,6 +183,26 @@ func (k *Keeper) begin(r slots.Request) error {
 	return nil
 }
 
+// Leaving is to be called when the machine is left by order: a slot on trial is tried anew by the next boot.
+func (k *Keeper) Leaving() error {
+	if k.disk == "" {
+		return nil
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.mounted(unix.MS_RDONLY, func(dir string) error {
+		record, now, err := k.read(dir)
+		if err != nil {
+			return err
+		}
+		v := bootorder.Leave(record, now)
+		if !same(record, v.Record) {
+			k.log.Info("the slot that is tried is tried anew by the next boot", "slot", now.Booted)
+		}
+		return k.apply(dir, record, now, v)
+	})
+}
+
 // ask changes what is booted next.
 func (k *Keeper) ask(r slots.Request) error {
 	k.mu.Lock()

@@ -46,6 +46,7 @@ const (
 	fetch action = "fetch" // the target, into the slot that is not booted
 	try   action = "try"   // have the slot booted once
 	leave action = "leave" // the machine, for the slot that is tried
+	stay  action = "stay"  // have the slot that is booted booted again: the order to switch was taken back before the reboot
 )
 
 // step is an action with what is to be kept before it, and what is said of it.
@@ -136,11 +137,14 @@ func (t *target) holds(s slots.Slot) bool {
 func (s *step) tried(m moment, booted slots.Slot, idle *slots.Slot) bool {
 	t := m.kept.Target
 	if m.kept.Tried == m.boot {
-		switch {
-		case idle.State == slots.Trying: // it comes with the next boot, whatever is wanted by now
+		switch ordered := m.want.Wanted() && m.want.Order == m.kept.Order; {
+		case idle.State == slots.Trying && !ordered:
+			s.do, s.status.State = stay, host.SystemSwitching
+			return true
+		case idle.State == slots.Trying: // it comes with the next boot
 			s.do, s.status.State = leave, host.SystemSwitching
 			return true
-		case m.want.Wanted() && m.want.Order == m.kept.Order && t.holds(*idle):
+		case ordered && t.holds(*idle):
 			s.do, s.status.State = try, host.SystemSwitching
 			return true
 		}

@@ -83,7 +83,7 @@ func TestNext(t *testing.T) {
 		{"killed before the slots were asked", order(host.Switch), tried, at(staged), false, try, host.SystemSwitching, "", nil},
 		{"killed before the reboot", order(host.Switch), tried, at(trying), false, leave, host.SystemSwitching, "", nil},
 		{"taken back before the slots were asked", back, tried, at(staged), false, rest, host.SystemIdle, "", &begun},
-		{"taken back after they were", back, tried, at(trying), false, leave, host.SystemSwitching, "", nil},
+		{"taken back after they were", back, tried, at(trying), false, stay, host.SystemSwitching, "", nil},
 		{"taken back", back, begun, at(staged), true, rest, host.SystemIdle, "", nil},
 		{"busy", order(host.Stage), begun, func() slots.Status { s := at(nil); s.Busy = "a system is being written"; return s }(), true,
 			rest, host.SystemFetching, "being written", nil},

@@ -220,14 +220,16 @@ func (s *System) carry(ctx context.Context, st step) error {
 		err = s.doFetch(ctx, &st)
 	case try:
 		w := s.o.Want()
-		if !w.Wanted() || w.Order != st.kept.Order {
+		if !s.wanted(st.kept.Order) {
 			return nil // the next look sees that nothing was begun
 		}
-		if _, err = s.o.Slots.Do(ctx, slots.Request{Action: slots.Try, Within: w.WithinSec}); err == nil {
+		if _, err = s.o.Slots.Do(ctx, slots.Request{Action: slots.Try, Within: w.WithinSec}); err == nil && s.wanted(st.kept.Order) {
 			err = s.doLeave(ctx)
-		}
+		} // else the next look has it taken back
 	case leave:
 		err = s.doLeave(ctx)
+	case stay:
+		_, err = s.o.Slots.Do(ctx, slots.Request{Action: slots.Stay})
 	}
 	if err == nil || errors.Is(err, errOther) || ctx.Err() != nil {
 		s.last = ""

@@ -186,6 +186,46 @@ func TestTakenBack(t *testing.T) {
 	m.untouched()
 }
 
+// An order that is taken back, or replaced by another one, when the slots were asked already does not boot the host: neither now nor after
+// this program was killed there; and the slot that was to be tried is not what the next boot takes.
+func TestTakenBackLate(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		killed bool
+		want   func(*machine)
+		state  host.SystemState
+	}{
+		{"taken back", false, func(m *machine) { m.want = &host.System{Version: 1, Revision: 7} }, host.SystemIdle},
+		{"taken back, and killed", true, func(m *machine) { m.want = &host.System{Version: 1, Revision: 7} }, host.SystemIdle},
+		{"to be staged only", false, func(m *machine) { m.order("1.1.0", host.Stage) }, host.SystemStaged},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := newMachine(t)
+			m.publish("1.1.0")
+			m.order("1.1.0", host.Switch)
+			m.tried = func() { c.want(m) }
+			if c.killed { // as the switch was begun
+				for st := next(m.moment()); m.is.Slots[1].State != slots.Trying; st = next(m.moment()) {
+					if err := m.carry(t.Context(), st); err != nil {
+						t.Fatal(err)
+					}
+				}
+				m.start()
+			}
+			m.says(c.state, "")
+			if len(m.left) > 0 || m.is.Slots[1].State != slots.Staged {
+				t.Fatalf("%d reboots were ordered, slot b is %s", len(m.left), m.is.Slots[1].State)
+			}
+			m.tried = nil
+			m.order("1.1.0", host.Switch)
+			m.says(host.SystemSwitching, "")
+			if len(m.left) != 1 {
+				t.Errorf("%d reboots were ordered by the next order", len(m.left))
+			}
+		})
+	}
+}
+
 // Run comes to an end by itself as well: hints and pauses.
 func TestRun(t *testing.T) {
 	m := newMachine(t)

@@ -48,8 +48,9 @@ type machine struct {
 
 	is     slots.Status
 	holds  map[slots.Name][]byte
-	full   bool // the ESP
-	broken bool // the slot does not read back
+	tried  func() // called when a slot is to be tried; may be nil
+	full   bool   // the ESP
+	broken bool   // the slot does not read back
 }
 
 // uki is a system of some size: releases next to each other have most of it in common.
@@ -274,6 +275,11 @@ func (m *machine) Do(_ context.Context, r slots.Request) (slots.Status, error) {
 		idle.State, idle.SHA256, idle.Version, m.holds[idle.Name] = slots.Staged, r.SHA256, version, raw
 	case slots.Try:
 		idle.State = slots.Trying
+		if m.tried != nil {
+			m.tried()
+		}
+	case slots.Stay:
+		idle.State = slots.Staged
 	default:
 		return m.is, errors.New("nobody asks for that")
 	}

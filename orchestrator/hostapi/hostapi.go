@@ -31,6 +31,7 @@ import (
 	"hardnode.dev/internal/wire/jls"
 	"hardnode.dev/internal/wire/neighbour"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/internal/wire/upkeep"
 	"hardnode.dev/internal/wire/waiting"
 	"hardnode.dev/orchestrator/enroll"
 	"hardnode.dev/orchestrator/live"
@@ -68,6 +69,8 @@ type Server struct {
 	Accepted interface{ Observe(seconds float64) }
 	Log      *slog.Logger
 	Errors   func(jls.ErrorReport) error // takes the errors of hosts in
+	// Leaving is told what ends a host's boot, as the host says while it stops: it is waited for then. It is called again and again.
+	Leaving func(ctx context.Context, id wire.HostID, boot string, order upkeep.Leave) error
 	// Sums is the key of the sums of what hosts are told (told.Book).
 	Sums []byte
 	// Spoken are the protocols that hosts are answered in; the zero value: host.Spoken.
@@ -361,6 +364,11 @@ func (s *Server) report(w http.ResponseWriter, r *http.Request, h store.Host) {
 	if err != nil {
 		operator.WriteProblem(w, operator.NewProblem(operator.Conflict, "report", err.Error(), "send reports one after the other"))
 		return
+	}
+	if rep.Leaving != nil {
+		if err := s.Leaving(r.Context(), h.ID, rep.Boot, *rep.Leaving); err != nil {
+			logging.Or(s.Log).Warn("it is not noted that a host leaves its machine", logging.Host, h.Name, logging.Err, err)
+		}
 	}
 	answer(w, host.ReportReply{Now: now.UTC(), State: string(state.State), Unlicensed: s.Unlicensed(h.ID),
 		Peers: newest(s.Store.View(), protocol(r)), Kept: rep.Digest, Every: s.Fleet.Clocks().Renew.Milliseconds()})

@@ -18,17 +18,7 @@ import (
 func (o *Ops) Leave(ctx context.Context, id wire.HostID, order upkeep.Leave, boot string, within time.Duration,
 	tell func() (heard bool, err error)) error {
 	now := o.now()
-	_, err := o.onHost(ctx, id, func(tx *store.Tx, _ store.Host) error {
-		l := store.Leave{Leave: order, Boot: boot, At: now}
-		if !order.PowerOff {
-			if l.Until = now.Add(within); within == 0 {
-				l.Until = now.Add(o.Fleet.Clocks().Reboot + stopping(tx.View(), id))
-			}
-		}
-		store.Leaves.Put(tx, string(id), l)
-		return nil
-	})
-	if err != nil {
+	if err := o.noteLeave(ctx, id, store.Leave{Leave: order, Boot: boot, At: now}, within, true); err != nil {
 		return err
 	}
 	heard, err := tell()
@@ -41,6 +31,32 @@ func (o *Ops) Leave(ctx context.Context, id wire.HostID, order upkeep.Leave, boo
 		})
 		return errors.Join(err, undone)
 	}
+	return err
+}
+
+// Leaves notes what a host says of itself while it is leaving its machine in that boot, unless that was ordered here: a switch to another
+// slot, and the way back from one that is not well, are the host's own deed; so is what people do at it.
+func (o *Ops) Leaves(ctx context.Context, id wire.HostID, boot string, order upkeep.Leave) error {
+	if l := store.Leaves.Find(o.Store.View(), string(id)); l != nil && l.Boot == boot {
+		return nil
+	}
+	return o.noteLeave(ctx, id, store.Leave{Leave: order.Bounded("the host itself"), Boot: boot, At: o.now()}, 0, false)
+}
+
+// noteLeave notes that a host leaves its machine. Over: also when that is noted of this boot already.
+func (o *Ops) noteLeave(ctx context.Context, id wire.HostID, l store.Leave, within time.Duration, over bool) error {
+	_, err := o.onHost(ctx, id, func(tx *store.Tx, _ store.Host) error {
+		if was, there := store.Leaves.Read(tx, string(id)); there && was.Boot == l.Boot && !over {
+			return nil
+		}
+		if !l.PowerOff {
+			if l.Until = l.At.Add(within); within == 0 {
+				l.Until = l.At.Add(o.Fleet.Clocks().Reboot + stopping(tx.View(), id))
+			}
+		}
+		store.Leaves.Put(tx, string(id), l)
+		return nil
+	})
 	return err
 }
 

@@ -234,10 +234,15 @@ func Ask(r Record, n Now, what slots.Action, slot slots.Name, within time.Durati
 		slot = n.Booted.Other()
 	}
 	k, _ := r.of(slot)
+	tried := r.Trial != nil && r.Trial.Boot != n.Boot
 	switch {
+	case what == slots.Stay:
+		return v.stay(n)
 	case slot == n.Booted:
 		return v, fmt.Errorf("slot %s is the one that is booted; name the other one", slot)
-	case r.Trial != nil && r.Trial.Boot != n.Boot:
+	case tried && what == slots.Rollback && r.Trial.Slot == n.Booted && k.State == slots.Good: // nobody has to wait for what is unwanted
+		v.Record.mark(n.Booted, slots.Failed, "it was ordered to be gone back from before it was well")
+	case tried:
 		return v, fmt.Errorf("slot %s is being tried; wait until it is committed or the host has gone back", r.Trial.Slot)
 	case k.State == slots.Empty:
 		return v, fmt.Errorf("slot %s is empty; stage a system into it first", slot)
@@ -259,6 +264,40 @@ func Ask(r Record, n Now, what slots.Action, slot slots.Name, within time.Durati
 	}
 	v.Entries = order(v.Record, n, slot)
 	return v, nil
+}
+
+// stay takes back what was asked for in this boot: the slot that is booted is booted next.
+func (v Verdict) stay(n Now) (Verdict, error) {
+	switch t := v.Record.Trial; {
+	case t == nil:
+		return v, nil
+	case t.Boot != n.Boot:
+		return v, fmt.Errorf("slot %s is being tried; wait until it is committed, or go back (action rollback)", t.Slot)
+	}
+	if k, _ := v.Record.of(n.Booted); k.State == slots.Failed {
+		return v, fmt.Errorf("slot %s is gone back from: %s", n.Booted, k.Reason)
+	}
+	v.Record.Trial = nil
+	v.Entries = order(v.Record, n, n.Booted)
+	return v, nil
+}
+
+// Leave is the machine's being left by order. That a slot on trial is left so says nothing against it: it is tried anew by the next boot,
+// with all its time. One whose time is over, or that is gone back from, is left for good.
+func Leave(r Record, n Now) Verdict {
+	v := Verdict{Record: r, Entries: n.Entries}
+	t := r.Trial
+	if t == nil || t.Slot != n.Booted || t.Boot == n.Boot || n.Uptime >= time.Duration(t.Within)*time.Second {
+		return v
+	}
+	if k, _ := r.of(t.Slot); k.State == slots.Failed {
+		return v
+	}
+	again := *t
+	again.Boot = n.Boot
+	v.Record.Trial = &again
+	v.Entries = order(v.Record, n, t.Slot)
+	return v
 }
 
 // rescued is what is asked of the rescue system. It doesn't know the record, and leaves it as it is: a slot gets one boot, and is judged

@@ -202,6 +202,130 @@ func TestCommittedDies(t *testing.T) {
 	}
 }
 
+// starts boots once, and stops as soon as the loader has chosen: the system is not well yet.
+func (m *machine) starts() Now {
+	m.boots++
+	slot := Next(m.entries)
+	i := slices.IndexFunc(m.entries, func(e Entry) bool { return e.Slot == slot })
+	if e := &m.entries[i]; e.Left > 0 {
+		e.Left, e.Done = e.Left-1, e.Done+1
+	}
+	n := Now{Entries: m.entries, Booted: slot, Boot: strings.Repeat("x", m.boots), Uptime: time.Minute, Well: []string{"gossip"}}
+	v := Decide(m.record, n)
+	m.record, m.entries, n.Entries = v.Record, v.Entries, v.Entries
+	return n
+}
+
+// A slot that is tried is left by order: the next boot tries it again, and is judged as the first would have been.
+func TestLeftWhileTried(t *testing.T) {
+	for _, f := range []fault{whole, sick, dead} {
+		m := installed()
+		m.power()
+		m.stage(t, f)
+		m.ask(t, slots.Try)
+		for range 3 {
+			n := m.starts()
+			if n.Booted != slots.B {
+				t.Fatalf("booted %s", n.Booted)
+			}
+			v := Leave(m.record, n)
+			if m.record, m.entries = v.Record, v.Entries; Next(m.entries) != slots.B {
+				t.Fatalf("next comes %+v", m.entries)
+			}
+		}
+		m.power()
+		want, state := slots.B, slots.Good
+		if f != whole {
+			want, state = slots.A, slots.Failed
+		}
+		if slot, how := m.power(); slot != want || how != "up" {
+			t.Errorf("fault %d: %s, %s", f, slot, how)
+		}
+		if s, reason := m.state(slots.B); s != state {
+			t.Errorf("fault %d: b is %s: %s", f, s, reason)
+		}
+	}
+}
+
+// What is gone back from, or has had its time, is not tried again because the machine is left; nor is a slot that was never tried.
+func TestLeftForGood(t *testing.T) {
+	m := installed()
+	m.power()
+	same := func(n Now) {
+		t.Helper()
+		if v := Leave(m.record, n); !reflect.DeepEqual(v.Record, m.record) || !reflect.DeepEqual(v.Entries, n.Entries) {
+			t.Errorf("left for %+v, %+v", v.Record, v.Entries)
+		}
+	}
+	same(m.now())
+	m.stage(t, sick)
+	same(m.now())
+	m.ask(t, slots.Try)
+	same(m.now())
+	n := m.starts()
+	n.Uptime = Within
+	same(n)
+	v := Decide(m.record, n)
+	if m.record, m.entries = v.Record, v.Entries; v.Reboot == "" {
+		t.Fatal("it stays")
+	}
+	n.Entries, n.Uptime = v.Entries, time.Minute
+	same(n)
+}
+
+// What was asked for is taken back before the boot that it was asked for.
+func TestStay(t *testing.T) {
+	m := installed()
+	m.power()
+	m.ask(t, slots.Stay)
+	m.stage(t, dead)
+	m.ask(t, slots.Try)
+	m.ask(t, slots.Stay)
+	if slot, how := m.power(); slot != slots.A || how != "up" {
+		t.Fatalf("%s, %s", slot, how)
+	}
+	if s, reason := m.state(slots.B); s != slots.Staged || reason != "" || m.record.Trial != nil {
+		t.Errorf("b is %s: %s; %+v", s, reason, m.record)
+	}
+	m.bad[slots.B] = whole
+	m.ask(t, slots.Try)
+	m.power()
+	m.ask(t, slots.Rollback)
+	m.ask(t, slots.Stay)
+	if slot, how := m.power(); slot != slots.B || how != "up" || m.record.Committed != slots.B {
+		t.Errorf("%s, %s: %+v", slot, how, m.record)
+	}
+	if s, _ := m.state(slots.A); s != slots.Good {
+		t.Errorf("a is %s", s)
+	}
+}
+
+// Nobody has to wait until a slot that is tried has had its time: it is gone back from when that is asked for.
+func TestRollbackOfTrial(t *testing.T) {
+	m := installed()
+	m.power()
+	m.stage(t, sick)
+	m.ask(t, slots.Try)
+	n := m.starts()
+	v, err := Ask(m.record, n, slots.Rollback, "", 0)
+	if err != nil || Next(v.Entries) != slots.A {
+		t.Fatalf("%+v, %v", v, err)
+	}
+	m.record, m.entries, n.Entries = v.Record, v.Entries, v.Entries
+	if _, err := Ask(m.record, n, slots.Stay, "", 0); err == nil || !strings.Contains(err.Error(), "slot b is gone back from") {
+		t.Errorf("stay: %v", err)
+	}
+	if v := Leave(m.record, n); Next(v.Entries) != slots.A {
+		t.Errorf("left for %+v", v.Entries)
+	}
+	if slot, how := m.power(); slot != slots.A || how != "up" || m.record.Committed != slots.A {
+		t.Errorf("%s, %s: %+v", slot, how, m.record)
+	}
+	if s, reason := m.state(slots.B); s != slots.Failed || !strings.Contains(reason, "ordered") {
+		t.Errorf("b is %s: %s", s, reason)
+	}
+}
+
 func TestRollback(t *testing.T) {
 	m := installed()
 	m.power()
@@ -303,6 +427,7 @@ func TestRefusals(t *testing.T) {
 		{second(Ask(m.record, Now{Booted: slots.Rescue}, slots.Try, "", 0)), "slot a is empty"},
 		{second(Ask(m.record, Now{Booted: slots.Rescue}, slots.Rollback, slots.B, 0)), "does not know which slot was good"},
 		{second(Ask(trying, onB, slots.Try, slots.A, 0)), "being tried"},
+		{second(Ask(trying, onB, slots.Stay, "", 0)), "being tried"},
 		{second(Stage(m.record, m.now(), Known{Slot: slots.A})), "the one that is booted"},
 		{second(Stage(trying, onB, Known{Slot: slots.A})), "what the host goes back to"},
 		{second(Stage(m.record, onB, Known{Slot: slots.A})), "the committed one"},

@@ -125,6 +125,8 @@ type Report struct {
 	System *SystemStatus `json:"system,omitempty"`
 	// Protection is nil of an agent that does not say it. Not in an unchanged renewal.
 	Protection *Protection `json:"protection,omitempty"`
+	// Leaving: the machine is being left, by whoever ordered it and why; By is "" when it is its own doing. nil: it is not.
+	Leaving *upkeep.Leave `json:"leaving,omitempty"`
 
 	Late string `json:"late,omitempty"` // why there was no report before this one for longer than usual; "" when there was
 

@@ -5,7 +5,7 @@
 // Out: values; an error that names the field.
 // Never: knows how a loader counts boots (internal/disk/bootorder does).
 //
-// History: 2026-11-26 version 1.
+// History: 2026-11-26 version 1. 2026-11-27 the action stay; rollback also while a slot is tried.
 package slots
 
 import "fmt"
@@ -80,7 +80,8 @@ type Action string
 // The actions.
 const (
 	Try      Action = "try"      // boot Slot at the next reboot, once; it is committed when it is well
-	Rollback Action = "rollback" // commit the other slot, which must be good, for the next reboot
+	Rollback Action = "rollback" // commit the other slot, which must be good, for the next reboot; what is tried is given up
+	Stay     Action = "stay"     // take back what was asked for in this boot: the next one is from the slot that is booted
 	Stage    Action = "stage"    // write File into the slot that is not booted; SHA256 must be that of what is then read from it
 	Copy     Action = "copy"     // likewise, the system that is booted
 )
@@ -100,7 +101,7 @@ type Request struct {
 // Validate says which field is wrong and what it should be, or nil.
 func (r Request) Validate() error {
 	switch r.Action {
-	case Try, Rollback, Copy:
+	case Try, Rollback, Copy, Stay:
 		if r.File != "" || r.SHA256 != "" {
 			return fmt.Errorf("file: only the action stage has one")
 		}
@@ -109,7 +110,10 @@ func (r Request) Validate() error {
 			return fmt.Errorf("sha256: give a file and the 64 hex digits of its SHA-256")
 		}
 	default:
-		return fmt.Errorf("action: %q is not known, want try, rollback, stage or copy", r.Action)
+		return fmt.Errorf("action: %q is not known, want try, rollback, stay, stage or copy", r.Action)
+	}
+	if r.Action == Stay && (r.Reboot || r.Slot != "") {
+		return fmt.Errorf("reboot: the action stay has neither reboot nor slot")
 	}
 	if r.Slot != "" && r.Slot != A && r.Slot != B {
 		return fmt.Errorf("slot: %q: want a or b", r.Slot)

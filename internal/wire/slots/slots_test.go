@@ -14,6 +14,8 @@ func TestRequestValidate(t *testing.T) {
 		{Request{Action: Try}, ""},
 		{Request{Action: Try, Slot: B, Reboot: true}, ""},
 		{Request{Action: Rollback}, ""},
+		{Request{Action: Stay}, ""},
+		{Request{Action: Stay, Reboot: true}, "reboot"},
 		{Request{Action: Stage, File: "/run/x.efi", SHA256: sum}, ""},
 		{Request{Action: Stage, File: "/run/x.efi"}, "sha256"},
 		{Request{Action: Stage, SHA256: sum}, "sha256"},

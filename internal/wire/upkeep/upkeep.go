@@ -62,6 +62,19 @@ func (l Leave) Validate() error {
 	return Line("reason", l.Reason, MaxReason)
 }
 
+// Bounded is l as it may be shown and kept, whoever wrote it; self is who ordered it when it does not say.
+func (l Leave) Bounded(self string) Leave {
+	cut := func(text string, most int) string {
+		text = Words(text)
+		return strings.ToValidUTF8(text[:min(len(text), most)], "")
+	}
+	l.By, l.Reason = cut(l.By, MaxBy), cut(l.Reason, MaxReason)
+	if l.By == "" {
+		l.By = self
+	}
+	return l
+}
+
 // Line checks that a text is one line of at most so many bytes; name is what the error calls it.
 func Line(name, text string, most int) error {
 	if len(text) > most {

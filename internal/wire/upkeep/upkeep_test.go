@@ -25,6 +25,13 @@ func TestLeave(t *testing.T) {
 			t.Errorf("%+v: %v, want %q", c.order, err, c.err)
 		}
 	}
+	odd := Leave{By: "\x1b[2J" + strings.Repeat("é", 200), Reason: strings.Repeat("a", 500) + "\xff"}.Bounded("itself")
+	if err := odd.Validate(); err != nil || len(odd.By) < 190 || len(odd.Reason) != MaxReason {
+		t.Errorf("%+v: %v", odd, err)
+	}
+	if got := (Leave{Reason: "why"}).Bounded("itself"); got != (Leave{By: "itself", Reason: "why"}) {
+		t.Errorf("got %+v", got)
+	}
 	if got := (Leave{PowerOff: true}).What() + " " + (Leave{}).What(); got != "poweroff reboot" {
 		t.Errorf("got %q", got)
 	}

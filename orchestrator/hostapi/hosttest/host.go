@@ -77,6 +77,7 @@ type Host struct {
 		hint    chan struct{}
 		refuses string // what it says when it is ordered to leave; "": it does
 		left    []upkeep.Leave
+		leaving *upkeep.Leave // what it says ends its boot
 	}
 }
 
@@ -334,6 +335,7 @@ func (h *Host) Report() host.Report {
 		Gossip:     h.mu.views,
 		Containers: []host.ContainerStatus{},
 		System:     systemOf(h.mu.system),
+		Leaving:    h.mu.leaving,
 	}
 	gone := h.mu.stuck != 0
 	if k := h.peers().Gossip; len(k.Use) > 0 {
@@ -377,6 +379,16 @@ func (h *Host) Report() host.Report {
 func (h *Host) Idle(idle bool) {
 	h.mu.Lock()
 	h.mu.idle = idle
+	h.mu.Unlock()
+	h.Hint()
+}
+
+// Leave makes the host say that it is leaving its machine; nil: it is in its next boot.
+func (h *Host) Leave(order *upkeep.Leave) {
+	h.mu.Lock()
+	if h.mu.leaving = order; order == nil {
+		h.mu.boot += "+"
+	}
 	h.mu.Unlock()
 	h.Hint()
 }

@@ -33,8 +33,6 @@ func (c *Client) Do(ctx context.Context, a rollout.Action, o Order) (wire.Operat
 		return "", c.call(ctx, http.MethodPut, at+"/system", system, nil)
 	case rollout.Forget:
 		return "", absent(c.call(ctx, http.MethodDelete, at+"/system", nil, nil))
-	case rollout.Reboot:
-		return "", c.call(ctx, http.MethodPost, at+"/reboot", operator.LeaveHost{Reason: reason + " is taken back"}, nil)
 	case rollout.Rollback:
 		return "", c.call(ctx, http.MethodPost, at+"/slots",
 			operator.ChangeSlots{Request: slots.Request{Action: slots.Rollback, Reboot: true}}, nil)

@@ -74,7 +74,6 @@ const (
 	Stage    Deed = "stage"    // order the release into the slot that is not booted
 	Switch   Deed = "switch"   // order to boot it
 	Forget   Deed = "forget"   // take the order back
-	Reboot   Deed = "reboot"   // a release that is only tried is left by any boot
 	Rollback Deed = "rollback" // back to the system before, and boot it
 )
 
@@ -91,7 +90,6 @@ const (
 	idle      = "idle"
 	staged    = "staged"
 	switching = "switching"
-	trying    = "trying"
 	done      = "done"
 	failed    = "failed"
 	refused   = "refused"

@@ -118,7 +118,7 @@ func (f *fleet) act(a Action) {
 			}
 		case Forget:
 			s.Wanted, s.Step, s.Took = "", "", false
-		case Reboot, Rollback:
+		case Rollback:
 			if m.phase == "" {
 				m.phase, m.since, m.State = "backing", f.now, operator.HostUnreachable
 			}
@@ -142,12 +142,12 @@ func (f *fleet) advance(d time.Duration) {
 			s.State, s.Reason = failed, "the agent was not ready in time"
 		case m.phase == "booting" && m.ails != "boot" && past >= 40*time.Second:
 			m.boots(f.now, newRelease)
-			s.State, s.Waits = trying, []string{"gossip: no member answers"}
+			s.State, s.Waits = "trying", []string{"gossip: no member answers"}
 		case m.phase == "backing" && m.ails != "stuck" && past >= 40*time.Second:
 			m.boots(f.now, oldRelease)
 			s.State = idle
 		case m.phase != "":
-		case s.State == trying && past >= 20*time.Second:
+		case s.State == "trying" && past >= 20*time.Second:
 			s.State, s.Waits = done, nil
 			if m.ails == "nodes" {
 				m.Nodes[0].State, m.Nodes[0].Reason = "failing", "exited with 1"

@@ -235,9 +235,6 @@ func (e *engine) back(v *operator.RolloutVisit, h *Host) result {
 		return waits(Forget, "the order to be taken back")
 	case onIt && e.now.Sub(v.Asked) < e.rules.scaled(2*time.Minute) && v.Boot == h.Boot:
 		return waits("", "the host to boot what it ran before")
-	case onIt && s.State == trying:
-		v.Asked, v.Boot = e.now, h.Boot
-		return waits(Reboot, "the host to boot what it ran before")
 	case onIt:
 		v.Asked, v.Boot = e.now, h.Boot
 		return waits(Rollback, "the host to boot what it ran before")

@@ -140,7 +140,7 @@ func installed(ctx context.Context, a *app.App, was operator.Host) error {
 func hostSlots(a *app.App) *cobra.Command {
 	var want operator.ChangeSlots
 	var within time.Duration
-	ways := map[slots.Action]*bool{slots.Try: new(bool), slots.Rollback: new(bool), slots.Copy: new(bool)}
+	ways := map[slots.Action]*bool{slots.Try: new(bool), slots.Rollback: new(bool), slots.Stay: new(bool), slots.Copy: new(bool)}
 	c := &cobra.Command{
 		Use: "slots HOST", Short: "The systems of an installed host: which is committed, good, tried, booted next; or boot another one",
 		Args: cobra.ExactArgs(1),
@@ -169,9 +169,11 @@ func hostSlots(a *app.App) *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(ways[slots.Try], "try", false, "boot the other system at the next reboot, once; it is committed when it is well")
-	c.Flags().BoolVar(ways[slots.Rollback], "rollback", false, "go back to the other system, which was good, at the next reboot")
+	c.Flags().BoolVar(ways[slots.Rollback], "rollback", false,
+		"go back to the other system, which was good, at the next reboot; a try under way is given up")
+	c.Flags().BoolVar(ways[slots.Stay], "stay", false, "take back what was asked for since the host's boot: it boots the same system again")
 	c.Flags().BoolVar(ways[slots.Copy], "copy", false, "copy the system that is booted into the other slot")
-	c.MarkFlagsMutuallyExclusive("try", "rollback", "copy")
+	c.MarkFlagsMutuallyExclusive("try", "rollback", "stay", "copy")
 	c.Flags().BoolVar(&want.Reboot, "reboot", false, "with --try and --rollback: reboot the host now")
 	c.Flags().DurationVar(&within, "within", 10*time.Minute, "with --try: how long it may take, from its start, to be well")
 	return c

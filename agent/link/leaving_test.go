@@ -1,0 +1,29 @@
+package link
+
+import (
+	"testing"
+	"time"
+
+	"hardnode.dev/internal/wire/upkeep"
+)
+
+// The reports say that the machine is being left, and it is known when the orchestrator has answered one that does.
+func TestLeaving(t *testing.T) {
+	o := newOrchestrator(t)
+	l, _, _ := start(t, t.TempDir(), o.join())
+	eventually(t, "linked", func() bool { return l.Status().Linked })
+	order := upkeep.Leave{By: "admin", Reason: "release 1.1.0"}
+	told := l.Leaving(order)
+	select {
+	case <-told:
+	case <-time.After(time.Minute):
+		t.Fatal("the orchestrator is not told")
+	}
+	n := o.count()
+	eventually(t, "another report", func() bool { return o.count() > n })
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if first, last := o.reports[0].Leaving, o.reports[len(o.reports)-1].Leaving; first != nil || last == nil || *last != order {
+		t.Errorf("the first report says %+v, the last %+v", first, last)
+	}
+}
