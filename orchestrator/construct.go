@@ -156,6 +156,7 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 		License: o.license, Releases: shelf, Netboot: netboot, Enroll: desk, Guesses: guesses, RotateGossip: o.loop.RotateGossip,
 		Metrics: metrics.Handler(o.world, o.hosts.Held, o.fleet.Boots),
 		DryRun:  o.loop.DryRun, Leaving: o.loop.Leaving}
+	o.api.Errors = o.license.Errors.Waiting
 	o.api.Rollouts = rollouts.New(o.store.View, o.trust, o.holder)
 	o.api.Systems = &systems.Desk{Store: o.store, Releases: shelf.List, Now: time.Now}
 	o.api.DeleteTemplate, o.api.CollectTemplates = o.templates.Delete, o.templates.Collect

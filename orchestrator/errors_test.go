@@ -26,6 +26,12 @@ func TestErrorsOfHosts(t *testing.T) {
 	if len(w.Errors) != 1 || w.Errors[0].Host != h1.ID || w.Errors[0].Message != "Fatal exception" || reply.Now.IsZero() {
 		t.Errorf("waiting: %+v", w)
 	}
+	var shown operator.ErrorGroups
+	c.ok("GET", operator.Prefix+"/errors", nil, &shown)
+	if g := shown.Groups; len(g) != 1 || g[0].Host != h1.ID || g[0].HostName != "host1" || g[0].Message != "Fatal exception" ||
+		g[0].Count != 1 {
+		t.Errorf("shown: %+v", shown)
+	}
 	e.Message = strings.Repeat("x", jls.MaxMessage+1)
 	p := problemOf(h1.Call(t.Context(), "POST", host.PathErrors, jls.ErrorReport{Errors: []jls.JError{e}}, &reply))
 	if p == nil || p.Code != operator.Invalid || p.Next == "" {

@@ -21,6 +21,7 @@ import (
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/jls"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/audit"
 	"hardnode.dev/orchestrator/authz"
@@ -63,7 +64,8 @@ type Server struct {
 	Releases     Releases
 	Netboot      *pxe.Desk
 	Rollouts     Rollouts
-	Systems      *systems.Desk // of which release each host's system shall be
+	Errors       func() (jls.ErrorReport, error) // of the platform's own programs, that wait
+	Systems      *systems.Desk                   // of which release each host's system shall be
 	Enroll       *enroll.Desk
 	Guesses      *authz.Guesses // slows down wrong tokens; nil: nobody does
 	Metrics      http.Handler   // of /metrics
@@ -157,6 +159,8 @@ func (s *Server) operations() {
 	serveWith(s, route{"disableNetboot", "DELETE", "/cluster/netboot", "Boot no machines over the network any more", authz.Admin, 204},
 		s.disableNetboot)
 	serve(s, route{"getVersion", "GET", "/version", "The orchestrator's version", authz.Read, 200}, s.getVersion)
+	serve(s, route{"listErrors", "GET", "/errors", "The errors of the platform's own programs, the like ones together: those that were " +
+		"not told yet to who makes it", authz.Read, 200}, s.listErrors)
 	serve(s, route{"getLicense", "GET", "/license", "The licence, and what is used of it", authz.Read, 200}, s.getLicense)
 	serve(s, route{"setLicense", "PUT", "/license", "Install another licence", authz.Admin, 200}, s.setLicense)
 
@@ -273,8 +277,8 @@ func (s *Server) operations() {
 var ofCluster = map[string]bool{"getLicense": true, "setLicense": true, "rotateGossipKey": true, "createJoinToken": true,
 	"collectTemplates": true, "listReleases": true, "trustReleases": true, "importRelease": true, "putReleaseFile": true,
 	"readReleaseFile": true, "listWaitingHosts": true, "admitHost": true, "getNetboot": true, "enableNetboot": true,
-	"disableNetboot": true,
-	"planRollout":    true, "startRollout": true, "listRollouts": true, "getRollout": true, "reportRollout": true, "pauseRollout": true,
+	"disableNetboot": true, "listErrors": true,
+	"planRollout": true, "startRollout": true, "listRollouts": true, "getRollout": true, "reportRollout": true, "pauseRollout": true,
 	"resumeRollout": true, "abortRollout": true}
 
 // route is one operation of the API.

@@ -35,8 +35,9 @@ type fakePlatform struct {
 
 	mu struct {
 		sync.Mutex
-		hosts []*machine
-		did   []string // "h1 cordon"
+		hosts  []*machine
+		errors []operator.ErrorGroup
+		did    []string // "h1 cordon"
 	}
 }
 
@@ -126,6 +127,7 @@ func (p *fakePlatform) handler() http.Handler {
 			json.NewEncoder(w).Encode(out)
 		})
 	}
+	at("GET /errors", func(*machine, *http.Request) (any, error) { return operator.ErrorGroups{Groups: p.mu.errors}, nil })
 	at("GET /releases", func(*machine, *http.Request) (any, error) {
 		return operator.Releases{Releases: []operator.Release{{Version: newRelease, Severity: "critical"}}}, nil
 	})
@@ -227,6 +229,10 @@ func (p *fakePlatform) advance() {
 		case m.phase != "":
 		case s.State == host.SystemTrying && past > wellTime:
 			s.State, s.Waits = host.SystemDone, nil
+			if m.ails == "agent" {
+				p.mu.errors = append(p.mu.errors, operator.ErrorGroup{Fingerprint: "g1-a", Host: m.ID, Component: "agent", Kind: "ended",
+					Version: newRelease, Message: "run: <text>", Count: 1, Last: time.Now()})
+			}
 			if m.ails == "nodes" {
 				for i := range 3 {
 					m.nodes[i].State, m.nodes[i].Reason = "failing", "exited with 1"

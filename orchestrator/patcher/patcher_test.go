@@ -307,6 +307,8 @@ func TestBadRelease(t *testing.T) {
 	for ails, want := range map[string]struct{ says, did string }{
 		"boot":  {"the agent was not ready in time", "cordon stage switch forget uncordon"},
 		"nodes": {"ran before and is failing: exited with 1", "cordon stage switch uncordon forget rollback"},
+		"agent": {"error of agent on the release, which no host had before it: ended: run: <text>",
+			"cordon stage switch uncordon forget rollback"},
 	} {
 		t.Run(ails, func(t *testing.T) {
 			x := newTrial(t, 3)

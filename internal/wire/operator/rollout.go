@@ -48,7 +48,7 @@ type RolloutPolicy struct {
 	Cohorts       []int    `json:"cohorts,omitempty" maxItems:"50" doc:"Hosts of each cohort after the canary, the last one again and again; empty: 2, 4, 8, …"`
 	Away          int      `json:"away,omitempty" minimum:"0" maximum:"1000" doc:"Hosts that are visited at once, at most; 0: one of 50 hosts, at least one"`
 	Budget        int      `json:"budget,omitempty" minimum:"0" maximum:"1000" doc:"Hosts that may be unreachable or not stage the release before the rollout stops itself; 0: one of 50 hosts"`
-	Restarts      int      `json:"restarts,omitempty" minimum:"0" maximum:"1000" doc:"Restarts of a visited host's nodes before the rollout stops itself; 0: 3"`
+	Restarts      int      `json:"restarts,omitempty" minimum:"0" maximum:"1000" doc:"Restarts of a visited host's nodes, more than they had before in as long, before the rollout stops itself; 0: 3"`
 	Drain         string   `json:"drain,omitempty" enum:"replace,stop" doc:"What becomes of a host's nodes before it is booted: replace (what no data ties to it is replaced elsewhere first, the rest stops; also without a word) or stop (all stop)"`
 	CanarySoakSec int64    `json:"canarySoakSec,omitempty" minimum:"0" maximum:"604800" doc:"Seconds that the canary is watched before the next cohort; 0 follows the severity"`
 	SoakSec       int64    `json:"soakSec,omitempty" minimum:"0" maximum:"604800" doc:"Likewise, each other cohort"`
@@ -183,8 +183,10 @@ type RolloutVisit struct {
 	Problems  int              `json:"problems,omitempty" doc:"What the host complained of before the visit"`
 	Running   []wire.CTID      `json:"running,omitempty" doc:"Its nodes that ran before the visit"`
 	Restarts  int              `json:"restarts,omitempty" doc:"Restarts of those when it was back"`
-	Back      bool             `json:"back,omitempty" doc:"It came back on the release"`
-	Symptom   *RolloutSymptom  `json:"symptom,omitempty" doc:"The first sign that something is wrong with it"`
+	// RestartsHour is how often its nodes restarted before: what they go on to do is not the release's.
+	RestartsHour float64         `json:"restartsHour,omitempty" doc:"Restarts of its nodes in an hour before the visit"`
+	Back         bool            `json:"back,omitempty" doc:"It came back on the release"`
+	Symptom      *RolloutSymptom `json:"symptom,omitempty" doc:"The first sign that something is wrong with it"`
 }
 
 // RolloutReport is what a rollout cost.

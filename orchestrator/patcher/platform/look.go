@@ -78,11 +78,15 @@ func (c *Client) look(ctx context.Context, drains map[wire.HostID]wire.Operation
 		return seen, err
 	}
 	seen.Hosts = make([]rollout.Host, len(hosts))
+	errs, err := c.errors(ctx)
+	if err != nil {
+		return seen, err
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(asks)
 	for i, h := range hosts {
 		out := &seen.Hosts[i]
-		*out = rollout.Host{Host: h, Cordoned: h.Cordon != nil}
+		*out = rollout.Host{Host: h, Cordoned: h.Cordon != nil, Errors: errs[h.ID]}
 		if !closely(h.ID) {
 			continue
 		}
@@ -91,6 +95,20 @@ func (c *Client) look(ctx context.Context, drains map[wire.HostID]wire.Operation
 	err = g.Wait()
 	seen.At = time.Now().UTC()
 	return seen, err
+}
+
+// errors are those of the platform's programs, by host. An orchestrator of before, which does not tell them, is no error.
+func (c *Client) errors(ctx context.Context) (map[wire.HostID][]rollout.JError, error) {
+	var all operator.ErrorGroups
+	if err := absent(c.call(ctx, http.MethodGet, "/errors", nil, &all)); err != nil {
+		return nil, err
+	}
+	of := map[wire.HostID][]rollout.JError{}
+	for _, g := range all.Groups {
+		of[g.Host] = append(of[g.Host], rollout.JError{Fingerprint: g.Fingerprint, Component: g.Component, Kind: g.Kind, Version: g.Version,
+			Message: g.Message, Count: g.Count, Last: g.Last})
+	}
+	return of, nil
 }
 
 // closely fills in what is known of one host. That a host is gone meanwhile is no error.

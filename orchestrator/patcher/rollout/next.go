@@ -290,10 +290,16 @@ func (e *engine) first(v *operator.RolloutVisit, others []*operator.RolloutVisit
 		}
 	}
 	v.State, v.From, v.Began, v.Boot, v.Problems, v.Running = operator.VisitRunning, h.runs(), e.now, h.Boot, len(h.Problems), nil
+	restarts := 0
 	for _, n := range h.Nodes {
 		if n.State == "running" && !n.Gone {
 			v.Running = append(v.Running, n.CTID)
 		}
+		restarts += n.Restarts
+	}
+	v.RestartsHour = 0
+	if len(h.Boots) > 0 { // nodes count their restarts from then on
+		v.RestartsHour = float64(restarts) / max(time.Hour, e.now.Sub(h.Boots[0].At)).Hours()
 	}
 	e.enter(v, kinds[v.Kind][0], h)
 	e.visit(v)

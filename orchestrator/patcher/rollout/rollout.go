@@ -35,8 +35,17 @@ type Host struct {
 	System   *System              // nil: not asked, or it did not say
 	Nodes    []operator.Node      // on it
 	Asked    bool                 // Nodes are known
+	Errors   []JError             // of the platform's programs on it, of all versions
 	Drain    *operator.Operation  // of the visit, once there is one
 	Fates    map[wire.CTID]string // for a plan: why a node can't be replaced elsewhere; absent: it can be. Nil: nobody knows
+}
+
+// JError is errors of a program of the platform that are alike, of one version.
+type JError struct {
+	Fingerprint, Component, Kind, Version, Message string
+
+	Count int64
+	Last  time.Time
 }
 
 // System is what is known of a host's system, and what is wanted of it.

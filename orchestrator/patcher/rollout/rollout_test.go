@@ -535,3 +535,66 @@ func TestOutages(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// What restarted before restarts on: only more of it is the release's.
+func TestRestartsOfBefore(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		before int // restarts of a node in the two hours before; on the release it restarts every five seconds
+		state  operator.RolloutState
+		says   string
+	}{
+		{"as often as before", 1440, operator.RolloutDone, ""},
+		{"more than before", 100, operator.RolloutStopped, "(before it, 50.0 an hour)"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := newFleet(3)
+			m := f.host("h1")
+			m.ails, m.Boots, m.Nodes[0].Restarts = "restarts", []operator.HostBoot{{At: f.now.Add(-2 * time.Hour)}}, c.before
+			p := quick
+			p.Canary = "h1"
+			if r := f.goes(t, f.begins(t, p), nil); r.State != c.state || !strings.Contains(r.Reason, c.says) {
+				t.Errorf("%s: %s\n%s", r.State, r.Reason, states(r))
+			}
+		})
+	}
+}
+
+// Errors of the platform's programs are a brake: of a kind that no host had on another release, or more of it than any had.
+func TestErrors(t *testing.T) {
+	at := func(release string, n int64, after time.Duration) JError {
+		return JError{Fingerprint: "g1-a", Component: "agent", Kind: "ended", Message: "run: <text>", Version: release, Count: n,
+			Last: noon.Add(after)}
+	}
+	const later = time.Hour // than any switch
+	for _, c := range []struct {
+		name         string
+		canary, peer []JError
+		state        operator.RolloutState
+		says         string
+	}{
+		{"new", []JError{at(newRelease, 1, later)}, nil, operator.RolloutStopped,
+			"host h1, step watch: error of agent on the release, which no host had before it: ended: run: <text>"},
+		{"known here", []JError{at(oldRelease, 2, -later), at(newRelease, 2, later)}, nil, operator.RolloutDone, ""},
+		{"known elsewhere", []JError{at(newRelease, 2, later)}, []JError{at(oldRelease, 3, -later)}, operator.RolloutDone, ""},
+		{"more than elsewhere", []JError{at(newRelease, 4, later)}, []JError{at(oldRelease, 3, -later)}, operator.RolloutStopped,
+			"on the release, 4 times, before it no host more than 3: ended"},
+		{"of the old release", []JError{at(oldRelease, 9, later)}, nil, operator.RolloutDone, ""},
+		{"of a rollout before", []JError{at(newRelease, 9, -later)}, nil, operator.RolloutDone, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := newFleet(3)
+			f.host("h1").Errors, f.host("h2").Errors = c.canary, c.peer
+			p := quick
+			p.Canary = "h1"
+			r := f.goes(t, f.begins(t, p), nil)
+			if r.State != c.state || !strings.Contains(r.Reason, c.says) {
+				t.Errorf("%s: %s\n%s", r.State, r.Reason, states(r))
+			}
+			stopped := r.Visits[0].State == operator.VisitBack && r.Symptom != nil && r.Symptom.Name == "h1"
+			if c.state == operator.RolloutStopped && !stopped {
+				t.Errorf("first sign %+v\n%s", r.Symptom, states(r))
+			}
+		})
+	}
+}

@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -271,13 +272,47 @@ func (e *engine) worse(v *operator.RolloutVisit, h *Host) (sign *operator.Rollou
 			}
 		}
 	}
-	if more := restarts - v.Restarts; more > e.r.Policy.Restarts {
-		return says(0, "the host's nodes restarted %d times on the release, at most %d are allowed", more, e.r.Policy.Restarts), true
+	usual := int(math.Ceil(v.RestartsHour * e.now.Sub(v.Since).Hours()))
+	if more := restarts - v.Restarts; more > e.r.Policy.Restarts+usual {
+		return says(0, "the host's nodes restarted %d times on the release, at most %d are allowed%s", more, e.r.Policy.Restarts+usual,
+			map[bool]string{true: fmt.Sprintf(" (before it, %.1f an hour)", v.RestartsHour)}[usual > 0]), true
+	}
+	if what := e.errors(v, h); what != "" {
+		return says(0, "%s", what), true
 	}
 	if sign == nil && len(h.Problems) > v.Problems {
 		sign = says(0, "the host has a problem that it had not before: %s", h.Problems[len(h.Problems)-1])
 	}
 	return sign, false
+}
+
+// errors is an error of the platform's programs on a host that came with the release: of a kind that no host had on another one, or more
+// often than on the host that had it most often.
+func (e *engine) errors(v *operator.RolloutVisit, h *Host) string {
+	before := map[string]int64{} // of each kind, on the host that had most
+	for _, x := range e.hosts {
+		had := map[string]int64{}
+		for _, j := range x.Errors {
+			if j.Version != e.r.Release {
+				had[j.Fingerprint] += j.Count
+			}
+		}
+		for kind, n := range had {
+			before[kind] = max(before[kind], n)
+		}
+	}
+	for _, j := range h.Errors {
+		// Times of errors are whole seconds of the host's clock.
+		if j.Version != e.r.Release || j.Last.Before(v.Asked.Add(-2*time.Second)) || j.Count <= before[j.Fingerprint] {
+			continue
+		}
+		was := "which no host had before it"
+		if n := before[j.Fingerprint]; n > 0 {
+			was = fmt.Sprintf("%d times, before it no host more than %d", j.Count, n)
+		}
+		return fmt.Sprintf("error of %s on the release, %s: %s: %s", j.Component, was, j.Kind, j.Message)
+	}
+	return ""
 }
 
 func orElse(text, other string) string {

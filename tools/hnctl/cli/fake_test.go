@@ -201,6 +201,10 @@ func (f *fake) handler() http.Handler {
 			Hosts:   map[string]int{"ACTIVE": 1, "UNREACHABLE": 1},
 			License: operator.License{State: "active", Hosts: 2, HostsUsed: 1}, Alarms: []string{"host-1 is gone"}, Now: time.Now()})
 	})
+	get("/errors", func(w http.ResponseWriter, _ *http.Request) {
+		reply(w, 200, operator.ErrorGroups{Groups: []operator.ErrorGroup{{Fingerprint: "g1-aa", Host: "h-000000000002", HostName: "host-1",
+			Component: "kernel", Kind: "panic", Version: "0.1.0", Message: "Fatal exception", Count: 3, Last: f.now}}})
+	})
 	get("/license", func(w http.ResponseWriter, _ *http.Request) {
 		reply(w, 200, operator.License{ID: "lic-1", Customer: "Demo", State: "grace", Reason: "the JLS is away", Hosts: 2, HostsUsed: 1,
 			JLS: "not since yesterday"})

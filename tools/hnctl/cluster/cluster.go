@@ -30,7 +30,27 @@ func Licence(a *app.App) *cobra.Command {
 
 // Group is the commands on the cluster as a whole.
 func Group(a *app.App) *cobra.Command {
-	return app.Group("cluster", "The cluster as a whole", clusterInit(a), clusterStatus(a), clusterRotateGossipKey(a), netboot(a))
+	return app.Group("cluster", "The cluster as a whole", clusterInit(a), clusterStatus(a), clusterErrors(a), clusterRotateGossipKey(a),
+		netboot(a))
+}
+
+func clusterErrors(a *app.App) *cobra.Command {
+	return &cobra.Command{
+		Use: "errors", Short: "Errors of the platform's own programs on all hosts, the like ones together", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			all, err := app.Get[operator.ErrorGroups](cmd.Context(), a, "/errors")
+			if err != nil {
+				return err
+			}
+			id := func(g operator.ErrorGroup) string { return g.Fingerprint }
+			return a.Show(all, app.Joined(all.Groups, id), func(t *app.Table) {
+				t.Head("HOST", "COMPONENT", "VERSION", "KIND", "COUNT", "LAST", "MESSAGE")
+				for _, g := range all.Groups {
+					t.Row(g.HostName, g.Component, g.Version, g.Kind, g.Count, app.Stamp(g.Last), g.Message)
+				}
+			})
+		},
+	}
 }
 
 func clusterStatus(a *app.App) *cobra.Command {
