@@ -295,6 +295,9 @@ func (f *Fleet) Report(m Member, rep *host.Report, now time.Time) (State, error)
 			from = later(f.started, r.Joined)
 		}
 		r.Away = away(from, now, r.Report, rep)
+		if o := r.Order; r.Status.State.Ordered && o != nil && o.Boot != rep.Boot { // it did as it was ordered, in time: that is no trouble
+			r.Away = Away{}
+		}
 	}
 	if old := r.Report; old == nil || !shared(old.Gossip, rep.Gossip) {
 		says := calledDead(m.ID, rep.Gossip)

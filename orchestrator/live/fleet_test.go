@@ -89,3 +89,39 @@ func TestUnchangedIsNoNews(t *testing.T) {
 		t.Errorf("what is known: %+v", got)
 	}
 }
+
+// A host that boots anew by order is no trouble for having been away; one that does so by itself, or too late, is.
+func TestAwayByOrder(t *testing.T) {
+	start := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		name    string
+		order   *Order
+		trouble bool
+	}{
+		{"nobody ordered it", nil, true},
+		{"in time", &Order{Boot: "a", At: start, Until: start.Add(5 * time.Minute)}, false},
+		{"overdue", &Order{Boot: "a", At: start, Until: start.Add(10 * time.Second)}, true},
+		{"ordered in another boot", &Order{Boot: "b", At: start, Until: start.Add(5 * time.Minute)}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := NewFleet(ClocksFor(1), start, nil)
+			m := Member{ID: "h-1", Name: "host1", Joined: start, Order: c.order}
+			report := func(boot string, now time.Time) {
+				if _, err := f.Report(m, &host.Report{Boot: boot, Seq: 1}, now); err != nil {
+					t.Fatal(err)
+				}
+			}
+			f.Tick(start, []Member{m})
+			report("a", start)
+			now := start
+			for range 100 { // twenty seconds
+				now = now.Add(tick)
+				f.Tick(now, []Member{m})
+			}
+			report("b", now)
+			if got := f.Snapshot()["h-1"].Away.String(); (got != "") != c.trouble {
+				t.Errorf("it is said: %q", got)
+			}
+		})
+	}
+}
