@@ -34,6 +34,22 @@ func TestCopy(t *testing.T) {
 	if err := Sync(dir); err != nil {
 		t.Error(err)
 	}
+	for _, text := range []string{"longer than what was there before", "short", ""} { // in its place
+		if err := Write(from, text); err != nil {
+			t.Fatal(err)
+		}
+		sum, err := Overwrite(to, from)
+		if raw, e := os.ReadFile(to); err != nil || e != nil || string(raw) != text || sum != sha256.Sum256(raw) {
+			t.Errorf("written over: %q, %v, %v; want %q", raw, err, e, text)
+		}
+	}
+	odd := filepath.Join(dir, "a folder, where a file should be")
+	if err := os.Mkdir(odd, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Overwrite(odd, from); err != nil {
+		t.Errorf("what can't be written over is not made anew: %v", err)
+	}
 	if _, err := Copy(filepath.Join(dir, "no", "folder"), from); err == nil {
 		t.Error("a file was copied into a folder that is not there")
 	}

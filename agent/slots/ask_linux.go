@@ -270,18 +270,19 @@ func (k *Keeper) stage(r slots.Request) error {
 		if err != nil {
 			return err
 		}
-		if err := os.RemoveAll(path(dir)); err != nil {
-			return err
-		}
 		var fs unix.Statfs_t
 		if err := unix.Statfs(dir, &fs); err != nil {
 			return err
 		}
-		if free := int64(fs.Bavail) * fs.Bsize; free < st.Size()+1<<20 {
+		free := int64(fs.Bavail) * fs.Bsize
+		if old, err := os.Stat(path(dir)); err == nil {
+			free += old.Size()
+		}
+		if free < st.Size()+1<<20 {
 			return fmt.Errorf("the ESP has %d MiB free, and the system needs %d; remove what is not a slot's from it", free>>20,
 				st.Size()>>20+1)
 		}
-		sum, err := partition.Copy(path(dir), r.File)
+		sum, err := partition.Overwrite(path(dir), r.File)
 		if err == nil && hex.EncodeToString(sum[:]) != strings.ToLower(r.SHA256) {
 			err = errors.New("the file has another SHA-256 than was asked for; fetch it again")
 		}

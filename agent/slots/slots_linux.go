@@ -169,8 +169,8 @@ func (k *Keeper) read(dir string) (bootorder.Record, bootorder.Now, error) {
 	}
 	for _, n := range names {
 		text, err := os.ReadFile(filepath.Join(dir, bootorder.Entries, n.Name()))
-		if err != nil {
-			return record, now, fmt.Errorf("read the loader's entry: %w", err)
+		if err != nil { // what a power cut left: it is written anew, or goes
+			k.log.Warn("an entry of the loader can't be read", logging.Err, err)
 		}
 		if e, ok := bootorder.Parse(n.Name(), string(text)); ok {
 			now.Entries = append(now.Entries, e)

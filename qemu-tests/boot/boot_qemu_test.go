@@ -53,6 +53,17 @@ func TestBootServeLeave(t *testing.T) {
 	h.up()
 	h.sees(`\[host-1\] .*\b10\.77\.0\.13\b`) // the network that was confirmed at the terminal
 	if os.Getenv("HARDNODE_SOAK") != "" {
+		// The power goes while another network is tried: the confirmed one is back.
+		h.mark = h.VM.Console.Mark()
+		if err := h.VM.Console.Type("\r"); err != nil {
+			t.Fatal(err)
+		}
+		h.typed(t, "network try up0 10.77.0.14/24\r"+knownPassword, 0)
+		h.sees(`\[host-1\] .*\b10\.77\.0\.14\b`)
+		h.VM.Kill()
+		h = start(t, machine(t, dir, config+consolePassword(t)))
+		h.up()
+		h.sees(`\[host-1\] .*\b10\.77\.0\.13\b`)
 		h.reset(t)
 		h = start(t, machine(t, dir, config))
 		h.sees(`reset: DATA and STATE are made empty, as was ordered by terminal ttyS0`)

@@ -174,14 +174,6 @@ func onTrial(t *testing.T, dir string) (harness.Config, []byte) {
 // altered is a system with further arguments of its kernel and a further part of its initramfs.
 func altered(t *testing.T, system []byte, args string, part []byte) []byte {
 	t.Helper()
-	root, err := harness.Root()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stub, err := os.ReadFile(filepath.Join(root, "out/cache/unpacked/systemd-boot-efi/usr/lib/systemd/boot/efi/linuxx64.efi.stub"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	have, err := uki.Sections(system)
 	if err != nil {
 		t.Fatal(err)
@@ -200,11 +192,21 @@ func altered(t *testing.T, system []byte, args string, part []byte) []byte {
 		}
 		want = append(want, s)
 	}
-	out, err := uki.Build(stub, want...)
+	out, err := uki.Build(stub(t), want...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return out
+}
+
+// stub is what systems are built on.
+func stub(t *testing.T) []byte {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(build(t), "out/cache/unpacked/systemd-boot-efi/usr/lib/systemd/boot/efi/linuxx64.efi.stub"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
 }
 
 // noise turns the middle of a section into nonsense, as a disk does that fails.

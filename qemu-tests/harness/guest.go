@@ -24,6 +24,7 @@ type GuestTest struct {
 	CPUs     int               // KVM only
 	DiskMiB  int               // > 0: a blank disk /dev/vda of that size, made btrfs and mounted on /data
 	RawDisk  bool              // leave /dev/vda blank and /data unmounted
+	Disks    []Disk            // further ones
 	Modules  []string          // kernel modules beside DefaultModules, by name
 	Programs []string          // programs of this machine to take along with their libraries, e.g. "crun", "mkfs.erofs"
 	Files    map[string]string // path in the guest → file or folder of this machine
@@ -215,6 +216,7 @@ func (g GuestTest) build(t *testing.T, dir string) (Config, error) {
 	if g.DiskMiB > 0 {
 		c.Disks = []Disk{{Path: filepath.Join(dir, "disk.raw"), SizeMiB: g.DiskMiB, Serial: "data"}}
 	}
+	c.Disks = append(c.Disks, g.Disks...)
 	return c, nil
 }
 

@@ -55,6 +55,7 @@ type piece struct {
 type Write struct {
 	At, Size int64
 	Data     []byte // nil: zeros
+	Kept     bool   // with FUA: it is on the disk for good when it is answered
 	Flush    bool
 }
 
@@ -142,6 +143,22 @@ func (d *Disk) Traced() []Write {
 	return all
 }
 
+// Replay does what was traced, up to a moment, after which the power may be cut (Cut).
+func (d *Disk) Replay(traced []Write) error {
+	for _, w := range traced {
+		err := error(nil)
+		if w.Flush {
+			err = d.flush()
+		} else {
+			err = d.write(w.At, w.Size, w.Data, w.Kept)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // StandStill lets the disk take n more writes, and answer nothing after. The channel is closed when it has come to that.
 func (d *Disk) StandStill(n int) <-chan struct{} {
 	d.mu.Lock()
@@ -178,7 +195,7 @@ func (d *Disk) write(at, size int64, data []byte, kept bool) error {
 	d.mu.count++
 	d.mu.pending = append(d.mu.pending, w)
 	if d.mu.tracing {
-		d.mu.trace = append(d.mu.trace, Write{At: at, Size: size, Data: bytes.Clone(data)})
+		d.mu.trace = append(d.mu.trace, Write{At: at, Size: size, Data: bytes.Clone(data), Kept: kept})
 	}
 	if d.mu.left > 0 {
 		d.mu.left--

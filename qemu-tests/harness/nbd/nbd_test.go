@@ -297,6 +297,17 @@ func TestTrace(t *testing.T) {
 		all[2].Data != nil || d.Writes() != 3 {
 		t.Errorf("traced %+v of %d writes", all, d.Writes())
 	}
+	other, path := disk(t)
+	if err := other.Replay(all[:2]); err != nil {
+		t.Fatal(err)
+	}
+	if were, _, err := other.Cut(rand.New(rand.NewPCG(1, 1))); err != nil || were != 0 {
+		t.Errorf("%d writes were to be lost after a flush, %v", were, err)
+	}
+	want := append(append(fill(0, 512), fill('b', 1024)...), fill(0, 512)...)
+	if raw, err := os.ReadFile(path); err != nil || !bytes.Equal(raw[:2048], want) {
+		t.Errorf("what was done again is another disk, %v", err)
+	}
 }
 
 func TestOpen(t *testing.T) {

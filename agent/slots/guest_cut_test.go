@@ -1,0 +1,160 @@
+//go:build guest
+
+package slots
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"hardnode.dev/agent/partition"
+	"hardnode.dev/internal/disk/bootorder"
+	"hardnode.dev/internal/disk/efi"
+	"hardnode.dev/internal/keep"
+	"hardnode.dev/internal/logging"
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/boot"
+	"hardnode.dev/internal/wire/slots"
+)
+
+// The files that the outer test gives: the system that runs, one that was in slot b before, and one that comes there.
+const running, before, next = "/running.efi", "/before.efi", "/next.efi"
+
+// keeper keeps the slots of an ESP, which is a device; its host runs from slot a, and is well.
+func keeper(t *testing.T, esp string) *Keeper {
+	t.Helper()
+	vars, disk := t.TempDir(), filepath.Join(t.TempDir(), "disk")
+	var selected []byte
+	for _, c := range "hardnode-1-a.conf\x00" {
+		selected = binary.LittleEndian.AppendUint16(selected, uint16(c))
+	}
+	if err := errors.Join(os.MkdirAll(boot.RunDir, 0o755), os.Symlink(esp, partition.Of(disk, 1)),
+		os.WriteFile(filepath.Join(vars, "LoaderEntrySelected-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"),
+			append(make([]byte, 4), selected...), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	return &Keeper{log: logging.Or(nil), vars: efi.Vars{Dir: vars}, disk: disk, mine: true,
+		doc: keep.Doc[bootorder.Record]{Path: filepath.Join(t.TempDir(), "slots.json"), Version: 1},
+		o: Options{Boot: "this", Uptime: func() time.Duration { return time.Minute },
+			Health:     func() (up, well []string) { return nil, nil },
+			Containers: func() (running, wanted []wire.CTID) { return nil, nil }}}
+}
+
+// settle has the slots as they are once the host is up.
+func settle(k *Keeper) error {
+	return k.mounted(unix.MS_RDONLY, func(dir string) error {
+		record, now, err := k.read(dir)
+		if err != nil {
+			return err
+		}
+		return k.apply(dir, record, now, bootorder.Decide(record, now))
+	})
+}
+
+// sum is the SHA-256 of a file of the outer test.
+func sum(t *testing.T, path string) string {
+	t.Helper()
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := sha256.Sum256(raw)
+	return hex.EncodeToString(s[:])
+}
+
+// TestCut plays the part that the outer test of qemu-tests/boot gives it.
+func TestCut(t *testing.T) {
+	switch part := os.Getenv("PART"); part {
+	case "begin": // an ESP as an installed host has it after an update
+		k := keeper(t, "/dev/vda")
+		err := k.mounted(0, func(dir string) error {
+			e := bootorder.Entry{Slot: slots.A, Rank: 1, Version: "1", Left: 1}
+			_, err := partition.Copy(filepath.Join(made(t, dir, bootorder.Systems), "a.efi"), running)
+			return errors.Join(err, partition.Write(filepath.Join(made(t, dir, bootorder.Entries), e.Name()), e.Text()),
+				partition.Sync(dir))
+		})
+		if err == nil {
+			err = errors.Join(settle(k), k.stage(slots.Request{Action: slots.Stage, File: before, SHA256: sum(t, before)}))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	case "update": // what the power is cut in
+		k := keeper(t, "/dev/vda")
+		if err := errors.Join(settle(k), k.stage(slots.Request{Action: slots.Stage, File: next, SHA256: sum(t, next)}),
+			k.ask(slots.Request{Action: slots.Try})); err != nil {
+			t.Fatal(err)
+		}
+	case "after":
+		disks, err := filepath.Glob("/dev/vd?")
+		if err != nil || len(disks) == 0 {
+			t.Fatal(disks, err)
+		}
+		for i, esp := range disks {
+			t.Run(fmt.Sprint(i), func(t *testing.T) { after(t, esp) })
+		}
+	default:
+		t.Skip("the outer test gives it a part")
+	}
+}
+
+func made(t *testing.T, dir, folder string) string {
+	t.Helper()
+	path := filepath.Join(dir, folder)
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// after: what the loader takes is whole, and the host goes on as if nothing had been: it settles, and takes the update.
+func after(t *testing.T, esp string) {
+	k := keeper(t, esp)
+	err := k.mounted(unix.MS_RDONLY, func(dir string) error {
+		_, now, err := k.read(dir)
+		if err != nil {
+			return err
+		}
+		bootable := now.Entries[:0:0]
+		for _, e := range now.Entries {
+			if e.Version != "" { // one without a text is none for the loader
+				bootable = append(bootable, e)
+			}
+		}
+		slot := bootorder.Next(bootable)
+		if slot != slots.A && slot != slots.B {
+			return fmt.Errorf("the loader has nothing to take: %+v", now.Entries)
+		}
+		got, err := partition.Sum(filepath.Join(dir, bootorder.File(slot)))
+		if err != nil {
+			return err
+		}
+		if is := hex.EncodeToString(got[:]); slot == slots.A && is != sum(t, running) || slot == slots.B && is != sum(t, next) {
+			return fmt.Errorf("slot %s is booted, and is not whole; entries %+v", slot, now.Entries)
+		}
+		t.Logf("the loader takes slot %s", slot)
+		return nil
+	})
+	if err != nil {
+		t.Errorf("the next boot: %v", err)
+	}
+	if err := settle(k); err != nil {
+		t.Errorf("the host settles: %v", err)
+	}
+	for _, file := range []string{next, before, next} {
+		if err := k.stage(slots.Request{Action: slots.Stage, File: file, SHA256: sum(t, file)}); err != nil {
+			t.Errorf("then %s is staged: %v", file, err)
+		}
+	}
+	if err := k.ask(slots.Request{Action: slots.Try}); err != nil {
+		t.Errorf("and tried: %v", err)
+	}
+}
