@@ -72,9 +72,17 @@ func host(ctx context.Context, log *slog.Logger, links *link.Set, a *api) error 
 		run.Task{Name: "links", Run: kept.run},
 		run.Task{Name: "trial", Run: tried.Run},
 		run.Task{Name: "time", Run: func(ctx context.Context) error {
-			return sntp.Keep(ctx, log, config.Network.NTP, build.When(), sys.SetClock, wallclock.Confirm)
+			return sntp.Keep(ctx, log, servers(tried), build.When(), sys.SetClock, wallclock.Confirm)
 		}},
 	)
+}
+
+// servers are the time servers of the network that is confirmed, and when they may be others.
+func servers(k *trial.Keeper) sntp.Servers {
+	return func() ([]string, <-chan struct{}) {
+		n, changed := k.Confirmed()
+		return n.NTP, changed
+	}
 }
 
 // configure returns the configuration this boot settled on, or settles on one and writes it down.

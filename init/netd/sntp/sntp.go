@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/beevik/ntp"
@@ -36,15 +37,26 @@ func move(now time.Time, offset time.Duration, floor time.Time) (to time.Time, o
 	return to, !to.Before(floor)
 }
 
-// Keep asks the servers in turn until ctx ends. set sets the clock, and right tells that it agrees with a server; floor is the earliest
-// time that can be.
-func Keep(ctx context.Context, log *slog.Logger, servers []string, floor time.Time, set func(time.Time) error, right func() error) error {
+// Servers are whom to ask, and a channel that is closed when they may be others.
+type Servers = func() (names []string, changed <-chan struct{})
+
+// Keep asks the servers in turn until ctx ends, others at once. set sets the clock, and right tells that it agrees with a server; floor is
+// the earliest time that can be.
+func Keep(ctx context.Context, log *slog.Logger, servers Servers, floor time.Time, set func(time.Time) error, right func() error) error {
 	log = logging.Or(log)
-	if len(servers) == 0 {
-		return nil
-	}
+	var last []string
 	for n := 0; ; {
-		offset, server, err := ask(servers)
+		names, changed := servers()
+		if !slices.Equal(names, last) {
+			n, last = 0, names
+		}
+		if len(names) == 0 {
+			if !until(ctx, changed, nil) {
+				return nil
+			}
+			continue
+		}
+		offset, server, err := ask(names)
 		wait := time.Duration(0)
 		if err != nil {
 			if n == 0 {
@@ -67,10 +79,24 @@ func Keep(ctx context.Context, log *slog.Logger, servers []string, floor time.Ti
 				}
 			}
 		}
-		if !run.Wait(ctx, wait) {
+		timer := time.NewTimer(wait)
+		on := until(ctx, changed, timer.C)
+		timer.Stop()
+		if !on {
 			return nil
 		}
 	}
+}
+
+// until waits for other servers or for the time; false when ctx ends.
+func until(ctx context.Context, changed <-chan struct{}, due <-chan time.Time) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-changed:
+	case <-due:
+	}
+	return true
 }
 
 func ask(servers []string) (offset time.Duration, server string, err error) {

@@ -1,6 +1,8 @@
 package sntp
 
 import (
+	"context"
+	"net"
 	"testing"
 	"time"
 )
@@ -26,8 +28,37 @@ func TestMove(t *testing.T) {
 	}
 }
 
-func TestKeepWithoutServersEnds(t *testing.T) {
-	if err := Keep(t.Context(), nil, nil, time.Time{}, nil, nil); err != nil {
+// TestOtherServers: where there was none, one that is confirmed later is asked; it ends with its context.
+func TestOtherServers(t *testing.T) {
+	l, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	var none []string
+	at := make(chan struct{})
+	now := [2]chan struct{}{at, make(chan struct{})}
+	servers := func() ([]string, <-chan struct{}) {
+		select {
+		case <-at:
+			return []string{l.LocalAddr().String()}, now[1]
+		default:
+			return none, now[0]
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- Keep(ctx, nil, servers, time.Time{}, nil, nil) }()
+	close(at)
+	question := make([]byte, 512)
+	l.SetReadDeadline(time.Now().Add(time.Minute))
+	n, from, err := l.ReadFrom(question)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	l.WriteTo(make([]byte, n), from) // no answer that holds: it is not waited for
+	if err := <-done; err != nil {
 		t.Error(err)
 	}
 }

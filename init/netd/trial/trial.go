@@ -54,8 +54,9 @@ type Keeper struct {
 	mu   struct {
 		sync.Mutex
 		confirmed boot.Network
-		kept      bool // confirmed is STATE's, not the configuration's
-		looked    bool // STATE was there
+		kept      bool          // confirmed is STATE's, not the configuration's
+		looked    bool          // STATE was there
+		changed   chan struct{} // closed when confirmed is another one
 		trial     *boot.Network
 		until     time.Time
 	}
@@ -73,6 +74,7 @@ func (k *Keeper) Start() boot.Network {
 	k.wake = make(chan struct{}, 1)
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.mu.changed = make(chan struct{})
 	k.mu.confirmed = k.Config
 	k.look()
 	return k.mu.confirmed
@@ -95,10 +97,24 @@ func (k *Keeper) look() bool {
 		log.Error("the network that was confirmed is not valid; the configuration's is used", logging.Err, d.Network.Validate())
 	case found:
 		log.Info("the network that was confirmed here is used, not the configuration's")
-		k.mu.confirmed, k.mu.kept = d.Network, true
+		k.keeps(d.Network)
 		return true
 	}
 	return false
+}
+
+// keeps makes a network the confirmed one; the lock is held.
+func (k *Keeper) keeps(n boot.Network) {
+	k.mu.confirmed, k.mu.kept = n, true
+	close(k.mu.changed)
+	k.mu.changed = make(chan struct{})
+}
+
+// Confirmed is the network that is confirmed, and a channel that is closed when it is another one.
+func (k *Keeper) Confirmed() (boot.Network, <-chan struct{}) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.mu.confirmed, k.mu.changed
 }
 
 func sum(n boot.Network) string {
@@ -207,7 +223,8 @@ func (k *Keeper) Confirm() error {
 	if err := k.Doc.Save(Kept{Network: *k.mu.trial, Replaces: sum(k.Config)}); err != nil {
 		return err
 	}
-	k.mu.confirmed, k.mu.kept, k.mu.trial = *k.mu.trial, true, nil
+	k.keeps(*k.mu.trial)
+	k.mu.trial = nil
 	logging.Or(k.Log).Info("the network on trial was confirmed")
 	k.nudge()
 	return nil

@@ -167,3 +167,31 @@ func TestRefused(t *testing.T) {
 		}
 	})
 }
+
+// TestConfirmed: whoever waits for another confirmed network hears of it, of a trial not.
+func TestConfirmed(t *testing.T) {
+	k := &Keeper{Config: network("old0"), Doc: Document(filepath.Join(t.TempDir(), "network.json")), State: func() bool { return true },
+		Use: func(boot.Network) error { return nil }}
+	k.Start()
+	n, changed := k.Confirmed()
+	if n.Links[0].Name != "old0" {
+		t.Errorf("at the start: %+v", n)
+	}
+	tried := network("new0")
+	tried.NTP = []string{"10.0.0.1"}
+	if err := k.Try(tried, 60); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-changed:
+		t.Error("a trial is taken for confirmed")
+	default:
+	}
+	if err := k.Confirm(); err != nil {
+		t.Fatal(err)
+	}
+	<-changed
+	if n, _ := k.Confirmed(); len(n.NTP) != 1 {
+		t.Errorf("confirmed: %+v", n)
+	}
+}
