@@ -186,6 +186,11 @@ func (a *agent) registries() []string {
 	return nil
 }
 
+// component finds a component's image in a release.
+func (a *agent) component(ctx context.Context, img host.Image) (func(context.Context, int64, int) ([]byte, error), error) {
+	return a.system.Component(ctx, img)
+}
+
 // registryClient reaches registries with this host's certificate, once there is a pin to trust.
 func (a *agent) registryClient() *http.Client {
 	return &http.Client{Transport: &registryTransport{a: a}}

@@ -81,7 +81,7 @@ func serve(ctx context.Context, log *slog.Logger, state, data string) error {
 		return err
 	}
 	images := &fetch.Store{Dir: filepath.Join(data, "images"), BootDir: boot.ImageDir, Client: a.registryClient(),
-		Registries: a.registries, Log: log}
+		Registries: a.registries, Release: a.component, Log: log}
 	notify := newNotify(log)
 	identities := identityd.New(filepath.Join(boot.RunDir, "ct"), a.link.Component, notify, notify.kept, log)
 	a.gossip = gossip.New(gossip.Options{Self: a.self, Key: a.link.Key(), Peers: a.store.Peers, Current: a.newest, Card: a.card, Log: log})

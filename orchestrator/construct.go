@@ -21,6 +21,7 @@ import (
 	"hardnode.dev/orchestrator/audit"
 	"hardnode.dev/orchestrator/authz"
 	"hardnode.dev/orchestrator/certs"
+	"hardnode.dev/orchestrator/components"
 	"hardnode.dev/orchestrator/converge"
 	"hardnode.dev/orchestrator/enroll"
 	"hardnode.dev/orchestrator/hostapi"
@@ -78,6 +79,8 @@ type orchestrator struct {
 	hosts     *hostapi.Server
 	panel     *panel.Panel
 
+	components *components.Desk
+
 	counting struct { // brought up to date when somebody asks
 		sync.Mutex
 		counts world.Counts
@@ -92,7 +95,9 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 	if err := os.MkdirAll(c.data, 0o700); err != nil {
 		return nil, err
 	}
-	if o.store, err = store.Open(ctx, store.Options{Dir: filepath.Join(c.data, "store"), Unsafe: c.unsafe, Log: c.log}); err != nil {
+	snapshots := filepath.Join(c.data, "snapshots")
+	if o.store, err = store.Recover(ctx, store.Options{Dir: filepath.Join(c.data, "store"), Unsafe: c.unsafe, Log: c.log}, snapshots,
+		time.Now()); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -148,6 +153,11 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 	o.panel = &panel.Panel{Tokens: tokens, Guesses: guesses, World: o.seen, Log: c.log, Now: time.Now}
 	desk := &enroll.Desk{Store: o.store, Authority: s.Authority, Names: s.OrchestratorSeed.Names, Log: c.log, Now: time.Now}
 	netboot := &pxe.Desk{Store: o.store, Releases: shelf, Pin: o.trust.Pin, Now: time.Now}
+	o.components = &components.Desk{Store: o.store, Live: o.fleet.Snapshot, Releases: shelf, Now: time.Now, Log: c.log,
+		Snapshot: func(ctx context.Context, reason string) error {
+			return o.store.Snapshot(ctx, snapshots, reason, time.Now())
+		},
+		Snapshots: func() []store.Snapshot { return store.Snapshots(snapshots) }}
 	o.hosts = &hostapi.Server{Store: o.store, Fleet: o.fleet, Hub: hub, Routes: o.routes, Log: c.log,
 		Enroll: desk, Releases: shelf, Errors: o.license.Errors.Add, Leaving: o.ops.Leaves, Accepted: metrics.Accepted,
 		Sums:       s.Authority.Secret("sums of what hosts are told"),
@@ -160,6 +170,7 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 	o.api.Rollouts = rollouts.New(o.store.View, o.trust, o.holder)
 	o.api.Systems = &systems.Desk{Store: o.store, Releases: shelf.List, Now: time.Now}
 	o.api.DeleteTemplate, o.api.CollectTemplates = o.templates.Delete, o.templates.Collect
+	o.api.Components = o.components
 	if s.Registry != "" {
 		o.api.RefreshTemplates, o.api.Imports, o.api.LookImports = o.templates.Refresh, o.templates.Imports, o.templates.Look
 	}
@@ -229,6 +240,7 @@ func (o *orchestrator) members() []live.Member {
 // lead is what this orchestrator does as the leader; it is the only one, so it always is.
 func (o *orchestrator) lead(ctx context.Context) error {
 	return lead.Lead(ctx, o.log,
+		run.Task{Name: "components", Run: o.components.Run},
 		run.Task{Name: "licence", Run: o.license.Run},
 		run.Task{Name: "templates", Run: o.templates.Run},
 		run.Task{Name: "converge", Run: o.loop.Run},

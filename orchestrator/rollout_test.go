@@ -14,9 +14,11 @@ import (
 	"hardnode.dev/internal/run/listen"
 	"hardnode.dev/internal/secret"
 	"hardnode.dev/internal/testkit/released"
+	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/internal/wire/patch"
+	"hardnode.dev/internal/wire/release"
 	"hardnode.dev/orchestrator/authz"
 	"hardnode.dev/orchestrator/patcher/drive"
 	"hardnode.dev/orchestrator/patcher/platform"
@@ -83,7 +85,17 @@ func (c *cluster) imports() {
 	c.t.Helper()
 	pair := released.Both(c.t.(*testing.T), c.seed.Cluster, time.Now().Add(24*time.Hour))
 	anchors := pair.Anchors()
-	pair.Release(c.t.(*testing.T), "1.1.0", "vm-host.efi", "a system")
+	uki := pair.Release(c.t.(*testing.T), "1.1.0", "vm-host.efi", "a system")
+	image := pair.Release(c.t.(*testing.T), "1.1.0", "patcher.erofs", "a patcher")
+	m := release.Manifest{Version: 1, Release: "1.1.0", Channel: release.Dev, Severity: release.Normal, Arch: release.Arch,
+		Artefacts: []release.Artefact{{Name: "vm-host.efi", Kind: release.UKI, Target: release.VM, Profile: release.Host,
+			Bytes: uki.Length, Digest: uki.Digest},
+			{Name: "patcher.erofs", Kind: release.Component, Bytes: image.Length, Digest: image.Digest}},
+		Components: []boot.BundledImage{{Image: host.Image{Name: "jelastic/patcher", Digest: image.Digest, Bytes: image.Length},
+			Process: host.Process{Argv: []string{"/patcher"}}}}}
+	raw, err := m.Encode()
+	must(c.t, err)
+	pair.Release(c.t.(*testing.T), "1.1.0", release.ManifestFile, string(raw))
 	c.ok("PUT", operator.Prefix+"/releases/trust", operator.ReleaseTrust{Image: anchors.Image.Pin, Director: anchors.Director.Pin}, nil)
 	in := operator.ReleaseImport{Image: pair.Image.Files, Director: pair.Director.Files}
 	var got operator.ReleaseImported
@@ -97,8 +109,8 @@ func (c *cluster) imports() {
 	}
 }
 
-// A rollout through the whole platform: asked of the orchestrator, allowed and recorded there, driven by the Patcher with its own token by
-// the same API; the Patcher away is said, and goes on where it was.
+// A rollout through the whole platform, over hosts and a component: asked of the orchestrator, allowed and recorded there, driven by the
+// Patcher with its own token by the same API; the Patcher away is said, and goes on where it was.
 func TestRollout(t *testing.T) {
 	t.Parallel()
 	c := found(t, 3, "infra1", "host1", "host2")
@@ -120,7 +132,8 @@ func TestRollout(t *testing.T) {
 		CanarySoakSec: 1, SoakSec: 1, HealthSec: 1}}
 	var plan operator.RolloutPlan
 	c.ok("POST", path+"/plan", want, &plan)
-	if len(plan.Cohorts) != 3 || plan.Cohorts[0].Hosts[0].Name != "host2" || plan.Cohorts[2].Hosts[0].Name != "infra1" ||
+	if len(plan.Cohorts) != 4 || plan.Cohorts[0].Hosts[0].Name != "host2" ||
+		plan.Cohorts[2].Hosts[0].Name != "infra1/patcher" || plan.Cohorts[3].Hosts[0].Name != "infra1" ||
 		len(plan.Warnings) != 1 {
 		t.Fatalf("plan %+v", plan)
 	}
@@ -148,8 +161,15 @@ func TestRollout(t *testing.T) {
 		c.ok("GET", path+"/"+id, nil, &r)
 		return r.State.Final()
 	})
-	if r.State != operator.RolloutDone || len(r.Visits) != 3 {
+	if r.State != operator.RolloutDone || len(r.Visits) != 4 {
 		t.Errorf("%s %q: %+v", r.State, r.Reason, r.Visits)
+	}
+	var parts operator.List[operator.Component]
+	c.ok("GET", operator.Prefix+"/components?release=1.1.0", nil, &parts)
+	i := slices.IndexFunc(parts.Items, func(o operator.Component) bool { return o.Name == patch.Component })
+	if p := parts.Items[max(0, i)]; i < 0 || p.Release != "1.1.0" || p.Trial != nil || p.Failed != nil || p.Image != p.Offered ||
+		p.Image == "" {
+		t.Errorf("the Patcher's own component: %+v", parts.Items)
 	}
 	for _, name := range []string{"infra1", "host1", "host2"} {
 		var is operator.HostSystem
@@ -161,7 +181,7 @@ func TestRollout(t *testing.T) {
 	}
 	var report operator.RolloutReport
 	c.ok("GET", path+"/"+id+"/report", nil, &report)
-	if len(report.Hosts) != 3 || len(report.Nodes) < 2 {
+	if len(report.Hosts) != 4 || len(report.Nodes) < 2 {
 		t.Errorf("report %+v", report)
 	}
 	var audit operator.List[operator.Audit]
@@ -172,7 +192,8 @@ func TestRollout(t *testing.T) {
 		})
 	}
 	for _, x := range [][3]string{{"admin", "rollout.start", "releases/1.1.0"}, {"patcher", "host.cordon", "hosts/host2 \"rollout " + id},
-		{"patcher", "host.system", "hosts/host2 switch 1.1.0"}, {"patcher", "host.uncordon", "hosts/infra1"}} {
+		{"patcher", "host.system", "hosts/host2 switch 1.1.0"}, {"patcher", "host.uncordon", "hosts/infra1"},
+		{"patcher", "component.replace", "components/patcher 1.1.0"}, {"patcher", "component.confirm", "components/patcher"}} {
 		if !said(x[0], x[1], x[2]) {
 			t.Errorf("not on record: %v", x)
 		}

@@ -1,7 +1,7 @@
 // Package fetch brings images onto this host.
 //
 // Owns: DATA/images: one read-only erofs file a digest, and nothing else.
-// In: an image's digest and size; the boot medium's images; the registries' addresses.
+// In: an image's digest and size; the boot medium's images; the registries' addresses; releases, for the platform's components.
 // Out: the path of a file whose SHA-256 is the digest; WrongError when what came has another one.
 // Never: gives out a file it has not verified, or leaves a part of a wrong one behind.
 package fetch
@@ -47,7 +47,9 @@ type Store struct {
 	Registries func() []string // host:port, tried in order
 	Stall      time.Duration   // a transfer that brings nothing for so long is given up; 0 is 20 s
 	Window     time.Duration   // one that brings less than 10 KiB/s over so long too: others wait for its place; 0 is a minute
-	Log        *slog.Logger
+	// Release finds the image of a component of the platform in a release, and gives what reads it: as many bytes as are asked for.
+	Release func(context.Context, host.Image) (func(ctx context.Context, offset int64, length int) ([]byte, error), error)
+	Log     *slog.Logger
 
 	flight singleflight.Group
 }
@@ -99,7 +101,7 @@ func (s *Store) bring(ctx context.Context, img host.Image) error {
 	}
 	if medium != nil { // it is not there, or the medium is damaged: the registries have it too
 		var err error
-		if source, err = s.download(ctx, img); err != nil {
+		if source, err = s.remote(ctx, img); err != nil {
 			if errors.Is(medium, fs.ErrNotExist) {
 				return err
 			}
@@ -155,6 +157,15 @@ func (s *Store) copyBundled(ctx context.Context, img host.Image) error {
 		return fmt.Errorf("copy image %s from the boot medium: %v", img.Name, err)
 	}
 	return s.finish(part, sum, img, "the boot medium")
+}
+
+// remote takes the image from where images of its kind come from. Those of the platform's own components come from releases alone: what the
+// registry has anybody may push who has the token for it.
+func (s *Store) remote(ctx context.Context, img host.Image) (source string, err error) {
+	if strings.HasPrefix(string(img.Name), platform) {
+		return "a release", s.fromRelease(ctx, img)
+	}
+	return s.download(ctx, img)
 }
 
 func (s *Store) download(ctx context.Context, img host.Image) (source string, err error) {

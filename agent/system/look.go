@@ -49,18 +49,32 @@ func (m metadata) Get(ctx context.Context, name string, limit int64) ([]byte, er
 	return raw, nil
 }
 
-// look looks at both repositories for the release that is wanted, as a host that runs another one. What was believed is durable when it
-// returns.
+// look looks at both repositories for the release that is wanted, as a host that runs another one.
 func (s *System) look(ctx context.Context, want, running string) (c chosen, err error) {
-	anchors, err := s.o.Anchors()
+	v, err := s.believe(ctx)
 	if err != nil {
 		return c, err
+	}
+	r, err := trust.Choose(v.Agreed, trust.Have{Running: running, Want: want, Arch: release.Arch})
+	if err != nil {
+		return c, err
+	}
+	return s.pick(ctx, r)
+}
+
+// believe is what both repositories say, as far as it is believed, which is durable when it returns.
+func (s *System) believe(ctx context.Context) (v trust.View, err error) {
+	s.looking.Lock()
+	defer s.looking.Unlock()
+	anchors, err := s.o.Anchors()
+	if err != nil {
+		return v, err
 	}
 	doc := keep.Doc[believed]{Path: s.path("trust.json"), Version: 1}
 	b, _, err := doc.Renew()
 	if err != nil {
 		if !errors.Is(err, keep.ErrDamaged) {
-			return c, err
+			return v, err
 		}
 		s.log.Error("what was believed of releases is damaged: it begins anew", "err", err)
 	}
@@ -74,16 +88,9 @@ func (s *System) look(ctx context.Context, want, running string) (c chosen, err 
 		b.Latest = now.Unix()
 	}
 	if err := doc.Save(b); err != nil {
-		return c, fmt.Errorf("keep what was believed of releases: %w", err)
+		return v, fmt.Errorf("keep what was believed of releases: %w", err)
 	}
-	if lookErr != nil {
-		return c, lookErr
-	}
-	r, err := trust.Choose(v.Agreed, trust.Have{Running: running, Want: want, Arch: release.Arch})
-	if err != nil {
-		return c, err
-	}
-	return s.pick(ctx, r)
+	return v, lookErr
 }
 
 // pick finds the file of a release that this machine boots.

@@ -72,6 +72,8 @@ type System struct {
 		status host.SystemStatus
 	}
 
+	looking sync.Mutex // one look at a time: what was believed is one document
+
 	// Of Run alone.
 	kept   kept
 	chosen *chosen // what was chosen since the program began, for the order kept.Order

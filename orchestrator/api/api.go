@@ -25,6 +25,7 @@ import (
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/audit"
 	"hardnode.dev/orchestrator/authz"
+	"hardnode.dev/orchestrator/components"
 	"hardnode.dev/orchestrator/door"
 	"hardnode.dev/orchestrator/enroll"
 	"hardnode.dev/orchestrator/ops"
@@ -71,6 +72,8 @@ type Server struct {
 	Metrics      http.Handler   // of /metrics
 	Hub          *session.Hub
 	Log          *slog.Logger
+
+	Components *components.Desk // which version of each component of the platform shall run
 
 	api       huma.API
 	templates sync.RWMutex // held for reading while an environment is created, for writing while a template is deleted
@@ -263,6 +266,16 @@ func (s *Server) operations() {
 		serve(s, route{verb + "Rollout", "POST", "/rollouts/{rollout}/" + verb, summary, authz.Patch, 200}, s.changeRollout(verb))
 	}
 
+	serve(s, route{"listComponents", "GET", "/components", "The platform's components: where they run, of which release, what is tried",
+		authz.Read, 200}, s.listComponents)
+	serve(s, route{"replaceComponent", "PUT", "/components/{component}",
+		"Have a component run its version of a release, until that is confirmed: else its host goes back by itself",
+		authz.Patch, 200}, s.replaceComponent)
+	serve(s, route{"confirmComponent", "POST", "/components/{component}/confirm",
+		"Keep the version of a component that is tried: it has to run", authz.Patch, 200}, s.confirmComponent)
+	serve(s, route{"takeBackComponent", "DELETE", "/components/{component}/trial", "End the trial of a component's version",
+		authz.Patch, 200}, s.takeBackComponent)
+
 	serve(s, route{"listTokens", "GET", "/tokens", "All tokens, without their text", authz.Admin, 200}, s.listTokens)
 	serve(s, route{"createToken", "POST", "/tokens", "Make a token; its text is shown this once", authz.Admin, 201}, s.createToken)
 	serveWith(s, route{"revokeToken", "DELETE", "/tokens/{id}", "Revoke a token at once", authz.Admin, 204}, s.revokeToken)
@@ -275,6 +288,7 @@ func (s *Server) operations() {
 // ofCluster are the operations that concern the whole cluster and no account: they are for those who run it. All others are of what the
 // caller's account sees.
 var ofCluster = map[string]bool{"getLicense": true, "setLicense": true, "rotateGossipKey": true, "createJoinToken": true,
+	"listComponents": true, "replaceComponent": true, "confirmComponent": true, "takeBackComponent": true,
 	"collectTemplates": true, "listReleases": true, "trustReleases": true, "importRelease": true, "putReleaseFile": true,
 	"readReleaseFile": true, "listWaitingHosts": true, "admitHost": true, "getNetboot": true, "enableNetboot": true,
 	"disableNetboot": true, "listErrors": true,

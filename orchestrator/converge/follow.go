@@ -24,6 +24,7 @@ func (x *Index) Load(v *store.View) {
 	each(x, v, store.Cursors)
 	each(x, v, store.Cordons)
 	each(x, v, store.Nodes)
+	each(x, v, store.Components)
 }
 
 func each[T any](x *Index, v *store.View, t store.Table[T]) {
@@ -54,6 +55,8 @@ func (x *Index) take(v *store.View, kind, name string) {
 	case store.Netboots.Kind():
 		x.netboot = store.Netboots.Find(v, store.Only)
 		x.dirty.envs[env.System] = true
+	case store.Components.Kind():
+		x.setComponent(name, store.Components.Find(v, name))
 	case store.Numbers.Kind():
 		n, _ := store.Numbers.Get(v, name)
 		switch name {
@@ -148,13 +151,17 @@ func (in Input) index() *Index {
 	for i := range in.Nodes {
 		x.setNode(in.Nodes[i].CTID, &in.Nodes[i])
 	}
+	for i := range in.Components {
+		x.setComponent(in.Components[i].Name, &in.Components[i])
+	}
 	return x
 }
 
 // Gather puts an Input together from a view of the store and the rest.
 func Gather(v *store.View, snapshot live.Snapshot) Input {
 	in := Input{Envs: store.Envs.All(v), Nodes: store.Nodes.All(v), Hosts: store.Hosts.All(v), Live: snapshot, Templates: env.Templates{},
-		Names: map[wire.EnvName]store.Names{}, Works: map[wire.HostID]host.Work{}, Cursors: map[wire.HostID]int{},
+		Components: store.Components.All(v),
+		Names:      map[wire.EnvName]store.Names{}, Works: map[wire.HostID]host.Work{}, Cursors: map[wire.HostID]int{},
 		Cordons: map[wire.HostID]store.Cordon{}, Spreading: map[wire.EnvName]bool{}}
 	in.Cluster, _ = store.Clusters.Get(v, store.Only)
 	in.Gossip, _ = store.GossipKeys.Get(v, store.Only)

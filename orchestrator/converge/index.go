@@ -29,9 +29,10 @@ import (
 type Index struct {
 	cluster   store.Cluster
 	gossip    store.GossipKey
-	netboot   *store.Netboot // nil: it is switched off
-	peers     host.Peers     // as stored
-	published wire.Revision  // of Peers and names together
+	netboot   *store.Netboot              // nil: it is switched off
+	versions  map[string]*store.Component // by the component's name: those that were ever replaced
+	peers     host.Peers                  // as stored
+	published wire.Revision               // of Peers and names together
 	next      wire.CTID
 	clocks    live.Clocks
 	license   entitle.License
@@ -89,7 +90,8 @@ type machine struct {
 // NewIndex knows nothing.
 func NewIndex(clocks live.Clocks) *Index {
 	x := &Index{clocks: clocks, templates: env.Templates{}, envs: map[wire.EnvName]*environment{}, nodes: map[wire.CTID]*store.Node{},
-		hosts: map[wire.HostID]*machine{}, holders: map[wire.OperationID]wire.EnvName{}, naming: map[string]map[wire.EnvName]int{},
+		hosts: map[wire.HostID]*machine{}, versions: map[string]*store.Component{},
+		holders: map[wire.OperationID]wire.EnvName{}, naming: map[string]map[wire.EnvName]int{},
 		used: map[netip.Addr]int{}, drains: map[wire.HostID]bool{}}
 	x.dirty.envs, x.dirty.hosts = map[wire.EnvName]bool{}, map[wire.HostID]bool{}
 	x.dirty.peers, x.dirty.count, x.dirty.storm = true, true, true

@@ -45,12 +45,18 @@ func (p *planner) netboot() {
 		p.stuck[env.System] = "netboot: " + err.Error()
 		return
 	}
+	if rec := p.versions[host.ComponentNetboot]; rec != nil {
+		want = versioned(want, rec)
+	}
 	reason := fmt.Sprintf("netboot is switched on for network card %s, by %s", p.Index.netboot.Interface, p.Index.netboot.By)
 	want.Generation = max(1, n.Container.Generation)
-	if there && !n.Gone && same.Documents(n.Container, want) {
+	was := n.Container
+	switch was.ConfirmBy = want.ConfirmBy; {
+	case there && !n.Gone && same.Documents(n.Container, want):
 		return
-	}
-	if there {
+	case there && !n.Gone && same.Documents(was, want): // it is confirmed: it runs on
+		reason = "it is confirmed"
+	case there:
 		want.Generation++
 	}
 	p.put(store.Node{CTID: netbootCTID, Env: env.System, Layer: host.ComponentNetboot, Host: on.ID,

@@ -40,7 +40,10 @@ type Input struct {
 	Names     map[wire.EnvName]store.Names
 	Published wire.Revision // of Peers and Names together
 	Gossip    store.GossipKey
-	Netboot   *store.Netboot        // nil: it is switched off
+	Netboot   *store.Netboot // nil: it is switched off
+
+	Components []store.Component // those that were ever replaced
+
 	Spreading map[wire.EnvName]bool // environments that an operation env.spread is at work on
 	Cordons   map[wire.HostID]store.Cordon
 	NextCTID  wire.CTID
@@ -147,6 +150,7 @@ func (x *Index) decide(now time.Time) *planner {
 	slices.Sort(p.order)
 	x.board.Try()
 	p.components()
+	p.patch()
 	p.netboot()
 	p.retire()
 	p.replace()

@@ -17,7 +17,7 @@ func TestGolden(t *testing.T) {
 		"key":   golden.Kept[IdempotencyKey], "template": golden.Kept[host.Template], "license": golden.Kept[License],
 		"lease": golden.Kept[Lease],
 		"names": golden.Kept[Names], "cordon": golden.Kept[Cordon], "netboot": golden.Kept[Netboot], "leave": golden.Kept[Leave],
-		"system": golden.Kept[System],
+		"system": golden.Kept[System], "component": golden.Kept[Component],
 	}
 	for kind := range decoders {
 		check := checks[kind]

@@ -38,6 +38,7 @@ var (
 	Cordons    = table[Cordon]("cordon")          // ops (enroll removes it with its host); by host id
 	Netboots   = table[Netboot]("netboot")        // pxe, while it is switched on; named Only
 	Leaves     = table[Leave]("leave")            // ops (enroll removes it with its host); by host id
+	Components = table[Component]("component")    // components, from the first replacement on; by the component's name
 )
 
 // The indices.
@@ -163,6 +164,37 @@ type Leave struct {
 	At   time.Time `json:"at"`
 	// Until is when a host that boots anew is expected back: its nodes wait for it as long. Zero: it is switched off.
 	Until time.Time `json:"until,omitzero"`
+}
+
+// Component is which version of a component of the platform shall run. There is no record of one that never was replaced. Orchestrators
+// before 2026-11-27 keep it and don't heed it: the node says the same.
+type Component struct {
+	Name    string           `json:"name"`
+	CTID    wire.CTID        `json:"ctid"`
+	Version ComponentVersion `json:"version"`
+	// ConfirmBy is when its host goes back to Before by itself, and Before the version it then runs; nil: nothing is tried.
+	ConfirmBy time.Time         `json:"confirmBy,omitzero"`
+	Before    *ComponentVersion `json:"before,omitempty"`
+	Last      int64             `json:"last"` // the highest generation that was given
+	By        string            `json:"by"`
+	Reason    string            `json:"reason,omitempty"`
+	At        time.Time         `json:"at"` // of the order
+	Failed    *ComponentFailure `json:"failed,omitempty"`
+}
+
+// ComponentVersion is a component out of a release; Release "" is the one it was made with.
+type ComponentVersion struct {
+	Release    string       `json:"release,omitempty"`
+	Generation int64        `json:"generation"`
+	Image      host.Image   `json:"image"`
+	Process    host.Process `json:"process"`
+}
+
+// ComponentFailure is the end of the last version that was tried and did not stay.
+type ComponentFailure struct {
+	Release string    `json:"release"`
+	Reason  string    `json:"reason"`
+	At      time.Time `json:"at"`
 }
 
 // System is what is wanted of a host's system, or that an order was taken back.

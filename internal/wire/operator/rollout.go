@@ -97,6 +97,9 @@ type PlannedVisit struct {
 	Seconds int64         `json:"seconds" doc:"How long the host is expected to be away"`
 	Basis   string        `json:"basis" doc:"Where that number is from"`
 	Nodes   []PlannedNode `json:"nodes,omitempty"`
+	// Component and Image are of the visit of a component of the platform, which Host runs.
+	Component string      `json:"component,omitempty" doc:"The component that is patched, by kind component and the steps try, watch, confirm; absent: the host is"`
+	Image     wire.Digest `json:"image,omitempty" doc:"Its image in the release"`
 }
 
 // PlannedNode is what becomes of a node while its host is visited.
@@ -156,6 +159,9 @@ type RolloutSymptom struct {
 
 // RolloutVisit is one host's part of a rollout.
 type RolloutVisit struct {
+	Component string      `json:"component,omitempty" doc:"The component that is patched, by kind component and the steps try, watch, confirm; absent: the host is"`
+	Image     wire.Digest `json:"image,omitempty" doc:"The component's image in the release"`
+
 	Host     wire.HostID `json:"host"`
 	Name     string      `json:"name"`
 	Role     string      `json:"role"`

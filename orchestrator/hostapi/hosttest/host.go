@@ -350,6 +350,9 @@ func (h *Host) Report() host.Report {
 		}
 		gone = gone && c.CTID != h.mu.stuck
 		s := host.ContainerStatus{CTID: c.CTID, Generation: c.Generation, State: host.CtRunning, MemoryBytes: 20 << 20}
+		if c.Component != "" {
+			s.Image = c.Image.Digest
+		}
 		if !c.Run {
 			s.State = host.CtStopped
 		}

@@ -28,7 +28,7 @@ import (
 // Platform is the cluster.
 type Platform interface {
 	Release(ctx context.Context, version string) (operator.Release, error)
-	Everything(ctx context.Context) (rollout.Seen, error)
+	Everything(ctx context.Context, release string) (rollout.Seen, error)
 	Look(ctx context.Context, watched []wire.HostID, drains map[wire.HostID]wire.OperationID) (rollout.Seen, error)
 	Do(ctx context.Context, a rollout.Action, o platform.Order) (wire.OperationID, error)
 }
@@ -81,7 +81,7 @@ func (d *Driver) Plan(ctx context.Context, want operator.NewRollout) (operator.R
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookLimit)
 	defer cancel()
-	seen, err := d.Platform.Everything(ctx)
+	seen, err := d.Platform.Everything(ctx, want.Release)
 	if err != nil {
 		return operator.RolloutPlan{}, fmt.Errorf("look at the hosts: %w", err)
 	}
@@ -97,7 +97,7 @@ func (d *Driver) earlier() rollout.Earlier {
 	out := rollout.Earlier{}
 	for _, r := range d.Shelf.List() { // the newest first
 		for _, v := range r.Visits {
-			if _, ok := out[v.Host]; !ok && v.State == operator.VisitDone && v.TookSec > 0 {
+			if _, ok := out[v.Host]; !ok && v.Component == "" && v.State == operator.VisitDone && v.TookSec > 0 {
 				out[v.Host] = v.TookSec
 			}
 		}
@@ -272,7 +272,8 @@ func (d *Driver) turn(ctx context.Context, r operator.Rollout) error {
 		return err
 	}
 	d.watch(r, seen)
-	order := platform.Order{Rollout: r.ID, Release: r.Release, BootSec: r.Policy.BootSec}
+	order := platform.Order{Rollout: r.ID, Release: r.Release, BootSec: r.Policy.BootSec,
+		ComponentSec: rollout.ComponentTime(r.Policy)}
 	for _, a := range do {
 		if err := d.act(ctx, r.ID, a, order); err != nil {
 			return err

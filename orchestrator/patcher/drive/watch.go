@@ -16,11 +16,13 @@ func (d *Driver) watch(r operator.Rollout, seen rollout.Seen) {
 		hosts[h.ID] = h
 	}
 	under := map[wire.HostID]bool{}
+	for _, v := range r.Visits { // an infra host has visits of its components too
+		under[v.Host] = under[v.Host] || lasts(r, v)
+	}
 	for _, v := range r.Visits {
 		h, ok := hosts[v.Host]
-		lasting := v.State == operator.VisitRunning || v.State == operator.VisitGoing ||
-			v.State == operator.VisitDone && v.Back && v.Cohort == r.Cohort && !r.State.Final()
-		ended := v.State.Final() && !v.Began.IsZero() && d.watches[v.Host] != nil // the last look
+		lasting := lasts(r, v)
+		ended := v.State.Final() && !v.Began.IsZero() && d.watches[v.Host] != nil && !under[v.Host] // the last look
 		if !ok || !h.Asked || !lasting && !ended {
 			continue
 		}
@@ -30,7 +32,7 @@ func (d *Driver) watch(r operator.Rollout, seen rollout.Seen) {
 			d.watches[v.Host] = w
 		}
 		w.Watch = rollout.Look(w.Watch, h, v.Step, seen.At)
-		if under[v.Host] = lasting; d.Clocks.Keep > seen.At.Sub(w.at).Abs() && lasting && same(w.Watch, w.kept) {
+		if d.Clocks.Keep > seen.At.Sub(w.at).Abs() && lasting && same(w.Watch, w.kept) {
 			continue
 		}
 		if err := d.Shelf.PutWatch(r.ID, w.Watch); err != nil {
@@ -44,6 +46,12 @@ func (d *Driver) watch(r operator.Rollout, seen rollout.Seen) {
 			delete(d.watches, h)
 		}
 	}
+}
+
+// lasts tells whether the nodes of a visit's host are watched.
+func lasts(r operator.Rollout, v operator.RolloutVisit) bool {
+	return v.State == operator.VisitRunning || v.State == operator.VisitGoing ||
+		v.State == operator.VisitDone && v.Back && v.Cohort == r.Cohort && !r.State.Final()
 }
 
 // watchOf is the watch of a visit that a process before this one began, or a new one.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/operator"
@@ -15,6 +16,7 @@ import (
 type Order struct {
 	Rollout, Release string
 	BootSec          int64
+	ComponentSec     int64 // in which a component's version has to be confirmed
 }
 
 // noDrain stands for the operation of a drain that there was no need for.
@@ -22,6 +24,7 @@ const noDrain wire.OperationID = "none"
 
 // Do does a deed. Of a drain the answer is its operation: asked again, it is the same one.
 func (c *Client) Do(ctx context.Context, a rollout.Action, o Order) (wire.OperationID, error) {
+	component := "/components/" + url.PathEscape(a.Component)
 	at, reason := of(a.Host), fmt.Sprintf("rollout %s of release %s", o.Rollout, o.Release)
 	system := operator.OrderSystem{Release: o.Release, Step: string(a.Do), WithinSec: o.BootSec, Reason: reason}
 	switch a.Do {
@@ -31,6 +34,13 @@ func (c *Client) Do(ctx context.Context, a rollout.Action, o Order) (wire.Operat
 		return "", absent(c.call(ctx, http.MethodDelete, at+"/cordon", nil, nil))
 	case rollout.Stage, rollout.Switch:
 		return "", c.call(ctx, http.MethodPut, at+"/system", system, nil)
+	case rollout.Replace:
+		return "", c.call(ctx, http.MethodPut, component,
+			operator.ReplaceComponent{Release: o.Release, WithinSec: o.ComponentSec, Reason: reason}, nil)
+	case rollout.Confirm:
+		return "", c.call(ctx, http.MethodPost, component+"/confirm", nil, nil)
+	case rollout.TakeBack:
+		return "", c.call(ctx, http.MethodDelete, component+"/trial", nil, nil)
 	case rollout.Forget:
 		return "", absent(c.call(ctx, http.MethodDelete, at+"/system", nil, nil))
 	case rollout.Rollback:

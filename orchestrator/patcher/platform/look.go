@@ -33,12 +33,25 @@ func (c *Client) Release(ctx context.Context, version string) (operator.Release,
 
 // Look is the platform now: all hosts, and of those that are watched their nodes, their system and the operation of their drain.
 func (c *Client) Look(ctx context.Context, watched []wire.HostID, drains map[wire.HostID]wire.OperationID) (rollout.Seen, error) {
-	return c.look(ctx, drains, func(h wire.HostID) bool { return slices.Contains(watched, h) })
+	return c.look(ctx, "", drains, func(h wire.HostID) bool { return slices.Contains(watched, h) })
 }
 
-// Everything is the platform now with all that is known of each host.
-func (c *Client) Everything(ctx context.Context) (rollout.Seen, error) {
-	seen, err := c.look(ctx, nil, func(wire.HostID) bool { return true })
+// components are the platform's, with their images in a release if one is named. An orchestrator of before they were patched has no list.
+func (c *Client) components(ctx context.Context, release string) ([]operator.Component, error) {
+	query := url.Values{}
+	if release != "" {
+		query.Set("release", release)
+	}
+	list, err := items[operator.Component](ctx, c, "/components", query)
+	if is(err, operator.NotFound) {
+		return nil, nil
+	}
+	return list, err
+}
+
+// Everything is the platform now with all that is known of each host, and what a release has for each component.
+func (c *Client) Everything(ctx context.Context, release string) (rollout.Seen, error) {
+	seen, err := c.look(ctx, release, nil, func(wire.HostID) bool { return true })
 	if err != nil {
 		return seen, err
 	}
@@ -71,10 +84,14 @@ func (c *Client) fates(ctx context.Context, h *rollout.Host) error {
 	return nil
 }
 
-func (c *Client) look(ctx context.Context, drains map[wire.HostID]wire.OperationID, closely func(wire.HostID) bool) (rollout.Seen, error) {
+func (c *Client) look(ctx context.Context, release string, drains map[wire.HostID]wire.OperationID,
+	closely func(wire.HostID) bool) (rollout.Seen, error) {
 	var seen rollout.Seen
 	hosts, err := items[operator.Host](ctx, c, "/hosts", url.Values{"limit": {"1000"}})
 	if err != nil {
+		return seen, err
+	}
+	if seen.Components, err = c.components(ctx, release); err != nil {
 		return seen, err
 	}
 	seen.Hosts = make([]rollout.Host, len(hosts))

@@ -81,7 +81,11 @@ func (e *engine) sick(v *operator.RolloutVisit) bool {
 func (e *engine) lost() (n int, first *operator.RolloutSymptom) {
 	fine := map[wire.HostID]bool{}
 	for _, v := range e.r.Visits {
-		fine[v.Host] = inFlight(v) || v.State == operator.VisitSkipped || v.State == operator.VisitFailed
+		if v.Component != "" {
+			fine[v.Host] = fine[v.Host] || inFlight(v)
+			continue
+		}
+		fine[v.Host] = fine[v.Host] || inFlight(v) || v.State == operator.VisitSkipped || v.State == operator.VisitFailed
 	}
 	for _, f := range e.r.Refused {
 		fine[f.Host] = true
@@ -164,7 +168,7 @@ func Refused(r operator.Rollout, a Action, why string, rules Rules, now time.Tim
 	for i := range r.Visits {
 		v := &r.Visits[i]
 		switch {
-		case v.Host != a.Host:
+		case v.Host != a.Host || v.Component != a.Component:
 		case v.State == operator.VisitRunning:
 			e.fail(v, why)
 		case v.State == operator.VisitGoing:

@@ -23,9 +23,11 @@ const (
 type engine struct {
 	r     *operator.Rollout
 	hosts map[wire.HostID]*Host
-	now   time.Time
-	rules Rules
-	do    []Action
+
+	components []operator.Component
+	now        time.Time
+	rules      Rules
+	do         []Action
 }
 
 // Next is the rollout after a look at the platform, and what is to be done now. The rollout is to be kept before anything is done.
@@ -34,7 +36,7 @@ func Next(r operator.Rollout, seen Seen, rules Rules) (operator.Rollout, []Actio
 		return r, nil
 	}
 	r.Visits = slices.Clone(r.Visits)
-	e := &engine{r: &r, hosts: map[wire.HostID]*Host{}, now: seen.At, rules: rules}
+	e := &engine{r: &r, hosts: map[wire.HostID]*Host{}, components: seen.Components, now: seen.At, rules: rules}
 	for i := range seen.Hosts {
 		e.hosts[seen.Hosts[i].ID] = &seen.Hosts[i]
 	}
@@ -128,9 +130,15 @@ func (e *engine) enter(v *operator.RolloutVisit, s step, h *Host) {
 	switch s.name {
 	case stepSwitch:
 		v.Asked, v.Boot = e.now, h.Boot
+	case stepTry:
+		v.Asked = e.now
 	case stepHealth:
 		v.TookSec = e.now.Sub(v.Asked).Seconds()
 	case stepWatch:
+		if v.Component != "" {
+			v.TookSec = e.now.Sub(v.Asked).Seconds()
+			return
+		}
 		v.Back, v.Restarts = true, 0
 		for _, n := range h.Nodes {
 			if slices.Contains(v.Running, n.CTID) {
@@ -144,7 +152,7 @@ func (e *engine) enter(v *operator.RolloutVisit, s step, h *Host) {
 func (e *engine) ask(v *operator.RolloutVisit, found result) {
 	v.Detail = found.waits
 	if found.do != "" {
-		e.do = append(e.do, Action{Do: found.do, Host: v.Host, Name: v.Name,
+		e.do = append(e.do, Action{Do: found.do, Component: v.Component, Host: v.Host, Name: v.Name,
 			Reason: fmt.Sprintf("rollout %s of release %s, step %s: %s", e.r.ID, e.r.Release, v.Step, found.waits)})
 	}
 }
@@ -172,7 +180,12 @@ func (e *engine) goBack(v *operator.RolloutVisit) {
 		e.end1(v, operator.VisitSkipped, "the host was removed from the cluster")
 		return
 	}
-	found := e.back(v, h)
+	found := result{}
+	if v.Component != "" {
+		found = e.componentBack(v)
+	} else {
+		found = e.back(v, h)
+	}
 	switch {
 	case found.done:
 		e.end1(v, operator.VisitBack, v.Reason)
@@ -214,7 +227,7 @@ func (e *engine) begin() {
 			continue
 		}
 		others := e.flying()
-		if len(others) >= r.Policy.Away || len(others) > 0 && v.Role == infra {
+		if len(others) >= r.Policy.Away || len(others) > 0 && v.Role != user {
 			break
 		}
 		e.first(v, others)
@@ -265,6 +278,10 @@ func (e *engine) flying() (out []*operator.RolloutVisit) {
 
 // first begins a visit, or ends it when there is nothing to do.
 func (e *engine) first(v *operator.RolloutVisit, others []*operator.RolloutVisit) {
+	if v.Component != "" {
+		e.firstComponent(v)
+		return
+	}
 	h := e.hosts[v.Host]
 	switch {
 	case h == nil:

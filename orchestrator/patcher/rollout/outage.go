@@ -38,8 +38,12 @@ func Begin(h Host, now time.Time) Watch {
 	return w
 }
 
+// decides is the component that answers every look.
+const decides = "orchestrator"
+
 // causes are what a node that does not serve suffers from, by the step of the visit.
 var causes = map[string]string{
+	stepTry:      "it is replaced",
 	stepDrain:    "its host is drained",
 	stepSwitch:   "its host boots the release",
 	stepHealth:   "its host boots the release",
@@ -66,7 +70,11 @@ func Look(w Watch, h Host, step string, now time.Time) Watch {
 				Cause: "replaced: another node took its place"})
 		case h.Nodes[at].State == "running":
 			if x := h.Nodes[at]; !x.Started.Equal(n.Started) {
-				n.Outages = append(slices.Clone(n.Outages), operator.NodeOutage{From: n.Served, To: later(x.Started, n.Served),
+				to := later(x.Started, n.Served)
+				if x.Component == decides { // it serves when it has answered this look
+					to = now
+				}
+				n.Outages = append(slices.Clone(n.Outages), operator.NodeOutage{From: n.Served, To: to,
 					Cause: orElse(n.Cause, orElse(causes[step], "it was started anew"))})
 				n.Started = x.Started
 			}

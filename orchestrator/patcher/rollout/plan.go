@@ -48,10 +48,12 @@ func PlanOf(want operator.Release, seen Seen, p operator.RolloutPolicy, before E
 	if problem != nil {
 		return plan, problem
 	}
-	if len(may) == 0 {
+	components, refused := planComponents(seen, rules)
+	plan.Refused = append(plan.Refused, refused...)
+	plan.Cohorts = cohortsOf(may, canary, components, plan.Policy)
+	if len(plan.Cohorts) == 0 {
 		return plan, nil
 	}
-	plan.Cohorts = cohortsOf(may, canary, plan.Policy)
 	plan.Seconds, plan.Warnings = duration(plan), warnings(plan)
 	return plan, nil
 }
@@ -209,12 +211,13 @@ func canaryOf(may []operator.PlannedVisit, named string) (operator.PlannedVisit,
 		fmt.Sprintf("host %q is none that this release would be patched to", named), "choose one of the plan's hosts: hnctl patch plan")
 }
 
-// cohortsOf puts the hosts into cohorts: the canary, then the others by what they have to lose, the infra hosts last.
-func cohortsOf(may []operator.PlannedVisit, canary operator.PlannedVisit, p operator.RolloutPolicy) (out []operator.PlannedCohort) {
+// cohortsOf puts the hosts into cohorts: the canary, then the others by what they have to lose, then the components, the infra hosts last.
+func cohortsOf(may []operator.PlannedVisit, canary operator.PlannedVisit, components []operator.PlannedVisit,
+	p operator.RolloutPolicy) (out []operator.PlannedCohort) {
 	var users, infras []operator.PlannedVisit
 	for _, v := range may {
 		switch {
-		case v.Host == canary.Host:
+		case v.Host == canary.Host && (v.Role != infra || p.Canary != ""):
 		case v.Role == infra:
 			infras = append(infras, v)
 		default:
@@ -223,13 +226,17 @@ func cohortsOf(may []operator.PlannedVisit, canary operator.PlannedVisit, p oper
 	}
 	slices.SortFunc(users, loss)
 	slices.SortFunc(infras, loss)
-	users = append([]operator.PlannedVisit{canary}, users...)
+	if len(infras)+len(users) < len(may) {
+		users = append([]operator.PlannedVisit{canary}, users...)
+	}
 	for _, n := range cohortSizes(p, len(users)) {
 		out = append(out, operator.PlannedCohort{Hosts: users[:n:n], SoakSec: int64(soak(p, len(out)+1) / time.Second)})
 		users = users[n:]
 	}
-	if len(infras) > 0 {
-		out = append(out, operator.PlannedCohort{Hosts: infras, SoakSec: int64(soak(p, len(out)+1) / time.Second)})
+	for _, more := range [][]operator.PlannedVisit{components, infras} {
+		if len(more) > 0 {
+			out = append(out, operator.PlannedCohort{Hosts: more, SoakSec: int64(soak(p, len(out)+1) / time.Second)})
+		}
 	}
 	return out
 }
@@ -251,7 +258,7 @@ func Start(plan operator.RolloutPlan, id, by string, now time.Time) (operator.Ro
 	for i, c := range plan.Cohorts {
 		for _, v := range c.Hosts {
 			r.Visits = append(r.Visits, operator.RolloutVisit{Host: v.Host, Name: v.Name, Role: v.Role, Cohort: i + 1, Kind: v.Kind,
-				From: v.Runs, State: operator.VisitPending, ExpectSec: v.Seconds})
+				Component: v.Component, Image: v.Image, From: v.Runs, State: operator.VisitPending, ExpectSec: v.Seconds})
 		}
 	}
 	return r, nil

@@ -24,8 +24,9 @@ import (
 
 // Seen is the platform at one moment.
 type Seen struct {
-	At    time.Time
-	Hosts []Host
+	At         time.Time
+	Hosts      []Host
+	Components []operator.Component // of the platform; none where it does not say
 }
 
 // Host is one host as it was seen. System and Nodes are known of those that Watched names.
@@ -86,12 +87,13 @@ const (
 	Rollback Deed = "rollback" // back to the system before, and boot it
 )
 
-// Action is a deed for a host.
+// Action is a deed for a host, or for a component on it.
 type Action struct {
-	Do     Deed
-	Host   wire.HostID
-	Name   string
-	Reason string
+	Do        Deed
+	Component string
+	Host      wire.HostID
+	Name      string
+	Reason    string
 }
 
 // The words of host.SystemStatus.State that decide.

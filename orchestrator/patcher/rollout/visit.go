@@ -59,6 +59,11 @@ const (
 
 // kinds are the tables of all kinds of visits. Another kind (without a reboot, by kexec, of a component) is another table.
 var kinds = map[string][]step{
+	KindComponent: {
+		{stepTry, ownHost, (*engine).trialTime, (*engine).try},
+		{stepWatch, ownPatcher, (*engine).trialTime, (*engine).watchComponent},
+		{stepConfirm, ownOrchestrator, (*engine).trialTime, (*engine).confirm},
+	},
 	KindReboot: {
 		{stepCordon, ownOrchestrator, fixed(2 * time.Minute), (*engine).cordon},
 		{stepStage, ownHost, fixed(30 * time.Minute), (*engine).stage},

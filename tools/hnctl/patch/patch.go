@@ -23,7 +23,7 @@ func Group(a *app.App) *cobra.Command {
 	return app.Group("patch", "Patch the platform: a release goes over the hosts, the canary first, and stops itself", plan(a), start(a),
 		status(a), change(a, "pause", "Begin no further visit; those that have begun go to their end"),
 		change(a, "resume", "Let a paused rollout go on"), change(a, "abort", "End a rollout: what was not committed is taken back"),
-		history(a), report(a))
+		history(a), report(a), components(a))
 }
 
 func rolloutPath(id string) string { return "/rollouts/" + url.PathEscape(id) }
@@ -96,7 +96,7 @@ func start(a *app.App) *cobra.Command {
 	var f policyFlags
 	var noWait bool
 	c := &cobra.Command{
-		Use: "start RELEASE", Short: "Patch the cluster's hosts to a release; shows the plan in short and asks first",
+		Use: "start RELEASE", Short: "Patch hosts and components to a release; shows the plan in short and asks first",
 		Args: cobra.ExactArgs(1),
 		Long: "Patches the hosts to a release that was imported: one canary first, then growing cohorts, each watched before the next.\n" +
 			"A host that does not boot, is not well, or whose nodes get worse is taken back by itself, and the rollout stops itself and\n" +
@@ -112,13 +112,13 @@ func start(a *app.App) *cobra.Command {
 			if err := a.Call(cmd.Context(), http.MethodPost, "/rollouts/plan", want, &out); err != nil {
 				return err
 			}
-			hosts, stopped := summary(out)
+			hosts, components, stopped := summary(out)
 			for _, w := range out.Warnings {
 				a.Say("note: %s", w)
 			}
-			if hosts > 0 {
-				if err := a.Confirm(fmt.Sprintf("patch %d hosts in %d cohorts to %s, which stops %d nodes for a while and takes about %s",
-					hosts, len(out.Cohorts), out.Release, stopped, span(out.Seconds))); err != nil {
+			if len(out.Cohorts) > 0 {
+				if err := a.Confirm(fmt.Sprintf("patch %d hosts and %d components in %d cohorts to %s, which stops %d nodes for a while "+
+					"and takes about %s", hosts, components, len(out.Cohorts), out.Release, stopped, span(out.Seconds))); err != nil {
 					return err
 				}
 			}

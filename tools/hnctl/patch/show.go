@@ -21,11 +21,15 @@ func span(seconds int64) string {
 	return fmt.Sprintf("%d h %02d min", seconds/3600, seconds%3600/60)
 }
 
-// summary is how many hosts a plan patches, and how many nodes it stops.
-func summary(p operator.RolloutPlan) (hosts, stopped int) {
+// summary is how many hosts and components of the platform a plan patches, and how many nodes it stops.
+func summary(p operator.RolloutPlan) (hosts, components, stopped int) {
 	for _, c := range p.Cohorts {
 		for _, v := range c.Hosts {
-			hosts++
+			if v.Component != "" {
+				components++
+			} else {
+				hosts++
+			}
 			for _, n := range v.Nodes {
 				if n.Fate == "stopped" {
 					stopped++
@@ -33,18 +37,19 @@ func summary(p operator.RolloutPlan) (hosts, stopped int) {
 			}
 		}
 	}
-	return hosts, stopped
+	return hosts, components, stopped
 }
 
 func showPlan(a *app.App, p operator.RolloutPlan) error {
-	hosts, stopped := summary(p)
+	hosts, components, stopped := summary(p)
 	return a.Show(p, p.Release, func(t *app.Table) {
 		t.Fields("release", p.Release, "severity", p.Severity, "hosts", fmt.Sprintf("%d in %d cohorts, %d at once", hosts, len(p.Cohorts),
-			p.Policy.Away), "nodes stopped", stopped, "takes about", span(p.Seconds), "run it already", strings.Join(p.Already, " "))
+			p.Policy.Away), "components", components, "nodes stopped", stopped, "takes about", span(p.Seconds), "run it already",
+			strings.Join(p.Already, " "))
 		for _, w := range p.Warnings {
 			t.Fields("note", w)
 		}
-		if hosts > 0 {
+		if len(p.Cohorts) > 0 {
 			t.Gap()
 			t.Head("COHORT", "HOST", "RUNS", "KIND", "AWAY", "NODES", "SOAK", "AWAY BY")
 			for i, c := range p.Cohorts {

@@ -1,0 +1,47 @@
+package patch
+
+import (
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/tools/hnctl/app"
+)
+
+func components(a *app.App) *cobra.Command {
+	return &cobra.Command{
+		Use: "components", Args: cobra.NoArgs,
+		Short: "The platform's components: addresses, health, the release that each runs, and what is tried",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			list, err := app.Items[operator.Component](cmd.Context(), a, "/components")
+			if err != nil {
+				return err
+			}
+			return a.Show(list, app.Joined(list, func(c operator.Component) string { return c.Name }), func(t *app.Table) {
+				t.Head("COMPONENT", "CTID", "HOST", "INTERNAL", "EXTERNAL", "STATE", "RELEASE", "IMAGE", "NOTE")
+				for _, c := range list {
+					image, _ := strings.CutPrefix(string(c.Image), "sha256:")
+					t.Row(c.Name, c.CTID, c.HostName, c.InternalIP, c.ExternalIP, c.State, c.Release, image[:min(12, len(image))],
+						noteOf(c))
+				}
+			})
+		},
+	}
+}
+
+// noteOf is what of a component is not usual.
+func noteOf(c operator.Component) string {
+	var notes []string
+	if t := c.Trial; t != nil {
+		notes = append(notes, "tries "+t.Release+" until "+t.ConfirmBy.Format(time.RFC3339))
+	}
+	if len(c.Snapshots) > 0 {
+		notes = append(notes, "snapshot "+c.Snapshots[0])
+	}
+	if f := c.Failed; f != nil {
+		notes = append(notes, f.Release+" did not stay: "+f.Reason)
+	}
+	return strings.Join(app.NonEmpty(append(notes, c.Reason)...), "; ")
+}
