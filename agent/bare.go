@@ -15,6 +15,7 @@ import (
 	"hardnode.dev/agent/hostlog"
 	"hardnode.dev/agent/localapi"
 	"hardnode.dev/agent/support"
+	"hardnode.dev/agent/vault"
 	"hardnode.dev/internal/build"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/boot"
@@ -30,6 +31,10 @@ type served = func(ctx context.Context, log *slog.Logger, state, data string) er
 func instead(work *served) {
 	set := func(f served) func(string) error { return func(string) error { *work = f; return nil } }
 	flag.BoolFunc("setup", "serve the terminals of a host that has no configuration yet, and nothing else", set(serveSetup))
+	flag.Func("unlock", "open the encrypted STATE on a `partition` by the TPM, say how that went, and end", func(p string) error {
+		*work = func(context.Context, *slog.Logger, string, string) error { return unlock(vault.Of(p)) }
+		return nil
+	})
 	flag.BoolFunc("rescue", "serve the terminals and the local API of the rescue system, and nothing else", set(serveRescue))
 }
 

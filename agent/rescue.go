@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 
 	"hardnode.dev/agent/facts"
 	"hardnode.dev/internal/run"
@@ -26,18 +27,30 @@ func serveRescue(ctx context.Context, log *slog.Logger, state, data string) erro
 	}
 	a.read()
 	a.slots, a.install = a.keeper(state), a.installer("")
-	why := a.slots.Rescued()
-	fmt.Fprintf(os.Stderr, "RESCUE SYSTEM: %s. What to do: %s\n", why, rescueNext) // init shows it to who stands there
+	lock, err := locked()
+	if err != nil {
+		return err
+	}
+	what, next, why := "RESCUE SYSTEM", rescueNext, ""
+	if lock != nil {
+		what, next, why = "STATE IS LOCKED", unlockNext, lock.Reason
+	} else {
+		why = a.slots.Rescued()
+	}
+	fmt.Fprintf(os.Stderr, "%s: %s. What to do: %s\n", what, why, next) // init shows it to who stands there
 	status := func(ctx context.Context) boot.AgentStatus {
 		s := a.unconfigured(ctx)
-		s.Stage, s.Link = boot.StageRescue, "not asked: this is the rescue system"
+		s.Stage, s.State, s.Link = boot.StageRescue, what, "not asked: "+strings.ToLower(what)
 		if c, _, found, err := a.configInForce(); found && err == nil {
 			s.Name, s.Role = c.Name, c.Role
 		}
-		s.Problems = []host.Problem{{Code: "unavailable", Object: "rescue system", Reason: why, Next: rescueNext}}
+		s.Problems = []host.Problem{{Code: "unavailable", Object: strings.ToLower(what), Reason: why, Next: next}}
 		return s
 	}
 	terminal := a.bare(errors.New("this is the rescue system; it runs no containers"), status)
+	if lock != nil {
+		terminal.Unlock = unlocker(*lock, leaveMachine)
+	}
 	listening, err := sockets(a.bareAPI(terminal), terminal)
 	if err != nil {
 		return err

@@ -143,7 +143,7 @@ func state(a *boot.AgentStatus) string {
 	case a.Stage == boot.StageUnconfigured:
 		return "waiting for a configuration"
 	case a.Stage == boot.StageRescue:
-		return "RESCUE SYSTEM"
+		return cmp.Or(a.State, "RESCUE SYSTEM")
 	case a.Stage == beginning:
 		return "STARTING"
 	case a.Stage == boot.StageJoining && a.Link == "not joining":

@@ -83,6 +83,22 @@ func register(mux *http.ServeMux, o Options) {
 		o.Guard.Logout(r.Header.Get(console.SessionHeader))
 		answer(w, struct{}{})
 	})
+	mux.HandleFunc("POST /v1/unlock", func(w http.ResponseWriter, r *http.Request) {
+		var u console.Unlock
+		err := decode(r, &u)
+		if err == nil && o.Unlock == nil {
+			err = badRequest{errors.New("STATE of this host is not locked")}
+		}
+		if err == nil {
+			err = o.Unlock(r.Context(), u.Key, "terminal "+u.TTY)
+		}
+		logging.Or(o.Log).Info("unlock at a terminal", "tty", u.TTY, "result", result(err))
+		if err != nil {
+			refuse(w, statusOf(err), err)
+			return
+		}
+		answer(w, struct{}{})
+	})
 	for _, c := range changes {
 		mux.HandleFunc(c.path, func(w http.ResponseWriter, r *http.Request) {
 			tty, err := o.Guard.Allow(r.Header.Get(console.SessionHeader), c.fresh)

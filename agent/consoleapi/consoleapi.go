@@ -23,6 +23,7 @@ import (
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run/listen"
 	"hardnode.dev/internal/run/socket"
+	"hardnode.dev/internal/secret"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/console"
@@ -58,6 +59,8 @@ type Options struct {
 	Reset func(ctx context.Context, by string) error
 	// Activate gives a host that waits for its configuration one.
 	Activate func(context.Context, []byte) (console.Activated, error)
+	// Unlock opens STATE by its recovery key, and reboots; nil: it is not locked.
+	Unlock func(ctx context.Context, key secret.Text, by string) error
 	// ChangeNetwork has netd try a network, or confirm or revert what it tries.
 	ChangeNetwork func(ctx context.Context, how string, t *boot.NetworkTrial) (boot.NetworkStatus, error)
 

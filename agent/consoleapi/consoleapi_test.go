@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"hardnode.dev/agent/container"
+	"hardnode.dev/internal/secret"
 	"hardnode.dev/internal/secret/challenge"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/boot"
@@ -22,7 +23,7 @@ import (
 	"hardnode.dev/internal/wire/upkeep"
 )
 
-var secret, key = challenge.NewKey()
+var private, key = challenge.NewKey()
 
 func options() Options {
 	return Options{
@@ -213,5 +214,31 @@ func TestBrokenOff(t *testing.T) {
 	ask := client(t, options())
 	if _, _, err := ask(login(t, ask), "GET", "/v1/containers/101/log?tail=1", ""); err == nil {
 		t.Error("no error")
+	}
+}
+
+// TestUnlock: who knows the recovery key needs no password; a host that is not locked says so.
+func TestUnlock(t *testing.T) {
+	ask := func(o Options, body string) (int, string) {
+		r := httptest.NewRequest("POST", "/v1/unlock", strings.NewReader(body))
+		w := httptest.NewRecorder()
+		Handler(o).ServeHTTP(w, r)
+		return w.Code, w.Body.String()
+	}
+	o := options()
+	if code, text := ask(o, `{"tty":"ttyS0","key":"ABCD"}`); code != http.StatusBadRequest || !strings.Contains(text, "not locked") {
+		t.Errorf("a host that is not locked: %d %s", code, text)
+	}
+	o.Unlock = func(_ context.Context, key secret.Text, by string) error {
+		if key.Reveal() != "ABCD" || by != "terminal ttyS0" {
+			return errors.New("that is not the recovery key")
+		}
+		return nil
+	}
+	if code, text := ask(o, `{"tty":"ttyS0","key":"GUESS"}`); code != http.StatusConflict || !strings.Contains(text, "not the recovery key") {
+		t.Errorf("a guess: %d %s", code, text)
+	}
+	if code, text := ask(o, `{"tty":"ttyS0","key":"ABCD"}`); code != http.StatusOK {
+		t.Errorf("the key: %d %s", code, text)
 	}
 }

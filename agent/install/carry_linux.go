@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hardnode.dev/agent/partition"
+	"hardnode.dev/agent/vault"
 	"hardnode.dev/internal/disk"
 	"hardnode.dev/internal/disk/bootorder"
 	"hardnode.dev/internal/disk/efi"
@@ -35,6 +36,9 @@ type work struct {
 	plan  install.Plan
 	disks []target // one, or the two of a mirror
 	from  source
+	// encrypt: STATE's partition is made an encrypted one. state is what has STATE in the clear, from the formatting on.
+	encrypt bool
+	state   []string
 }
 
 // target is one disk of it.
@@ -104,12 +108,18 @@ func (w *work) carry(ctx context.Context) error {
 		}
 	}
 	w.i.step(stepFormat, w.plan)
+	if w.encrypt {
+		if err := vault.Close(); err != nil { // of an attempt before
+			return err
+		}
+		defer vault.Close() // the reboot ends it, or this does
+	}
 	if err := w.format(ctx); err != nil {
 		return err
 	}
 	w.i.step(stepState, w.plan)
 	if w.i.o.State != "" {
-		err := partition.Together(w.parts(statePart), "btrfs", 0, func(dir string) error { return copyTree(dir, w.i.o.State) })
+		err := partition.Together(w.state, "btrfs", 0, func(dir string) error { return copyTree(dir, w.i.o.State) })
 		if err != nil {
 			return w.disks[0].of(fmt.Errorf("copy this host's state: %w", err))
 		}
@@ -245,7 +255,16 @@ func (w *work) format(ctx context.Context) error {
 		}
 		return string(out), err
 	}
-	if err := disk.MakeLabelled(ctx, output, disk.StateLabel, w.parts(statePart)...); err != nil {
+	w.state = w.parts(statePart)
+	if w.encrypt {
+		device, recovery, err := vault.Of(w.state[0]).Make()
+		if err != nil {
+			return w.disks[0].of(err)
+		}
+		w.state = []string{device}
+		w.i.o.Say("install: recovery key of STATE, shown this once, write it down: %s", recovery.Reveal())
+	}
+	if err := disk.MakeLabelled(ctx, output, disk.StateLabel, w.state...); err != nil {
 		return w.disks[0].of(err)
 	}
 	if err := disk.Make(ctx, output, w.parts(dataPart)...); err != nil {

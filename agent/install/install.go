@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"hardnode.dev/agent/vault"
 	"hardnode.dev/internal/disk/efi"
 	"hardnode.dev/internal/disk/pick"
 	"hardnode.dev/internal/logging"
@@ -187,7 +188,12 @@ func (i *Installer) plan(want install.Spec, config bool) (*work, error) {
 		}
 		return nil, refused
 	}
-	w := &work{i: i, plan: p, from: src}
+	if want.Encrypt != "" {
+		if err := vault.Usable(); err != nil {
+			return nil, fmt.Errorf("%w: install.encrypt: %v; or take install.encrypt out, and STATE lies in the clear", pick.Refusal, err)
+		}
+	}
+	w := &work{i: i, plan: p, from: src, encrypt: want.Encrypt != ""}
 	for n, t := range p.Targets() {
 		at := slices.IndexFunc(found, func(d pick.Found) bool { return d.Path == t.Disk.Path })
 		w.disks = append(w.disks, target{t, found[at].Content, ids[n]})

@@ -163,12 +163,13 @@ func isRAM(source string) bool { return strings.HasPrefix(source, "/dev/zram") }
 // installedOn is the installed disk that this boot uses; "" when there is none. That of the rescue system is known by its firmware alone.
 func installedOn(root string) string {
 	vars := efi.Vars{Dir: filepath.Join(root, efi.Dir)}
-	if bootorder.From(vars.Selected(), vars.Current()) == slots.Rescue {
+	_, locked := os.Stat(filepath.Join(root, boot.LockedFile)) // STATE is on it, and is not mounted
+	if bootorder.From(vars.Selected(), vars.Current()) == slots.Rescue || locked == nil {
 		return disk.Booted(filepath.Join(root, sysBlock), filepath.Join(root, device), vars.Partition())
 	}
 	path := ""
 	for _, source := range sources(root) {
-		if dir := filepath.Join(root, sysBlock, filepath.Base(source)); disk.IsPartition(dir) {
+		if dir := filepath.Join(root, sysBlock, filepath.Base(beneath(root, source))); disk.IsPartition(dir) {
 			path = "/dev/" + disk.Whole(dir)
 			break
 		}
@@ -209,6 +210,15 @@ func halves(root, path string) []string {
 
 // Halves are the disks that have what this one has, beginning with it: one, or the two of a mirror.
 func Halves(path string) []string { return halves("/", path) }
+
+// beneath is the partition that an encrypted device is on; another device is itself.
+func beneath(root, source string) string {
+	under, err := filepath.Glob(filepath.Join(root, sysBlock, filepath.Base(source), "slaves", "*"))
+	if err != nil || len(under) != 1 {
+		return source
+	}
+	return "/dev/" + filepath.Base(under[0])
+}
 
 // InstalledOn is the installed disk that this boot uses; "" when there is none.
 func InstalledOn() string { return installedOn("/") }

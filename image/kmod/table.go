@@ -65,6 +65,7 @@ var Table = []Row{
 	{"fuse", Container, "the containers' view of /proc (built into most kernels)"},
 	{"zram", Asked, "DATA of a host without a disk"},
 	{"dm-crypt", Asked, "encrypted STATE"},
+	{"xts", Asked, "its cipher"},
 	{"dm-verity", Asked, "verified slots"},
 	{"efivarfs", Asked, "UEFI machines: what this boot is from, and the boot order"},
 	{"isofs", Asked, "HARDNODE volume on a CD, and the system to install from it"},

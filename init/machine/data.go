@@ -105,6 +105,11 @@ func (m *Machine) useData(ctx context.Context, c disk.Choice) (string, error) {
 			return "", err
 		}
 	}
+	opened, note, err := m.openState(ctx, c.State)
+	if err != nil {
+		return m.lock(ctx, c.State[0], err)
+	}
+	c.State = opened
 	if err := disk.MountData(c.Devices, boot.DataDir, boot.StateDir); err != nil {
 		return "", err
 	}
@@ -112,7 +117,7 @@ func (m *Machine) useData(ctx context.Context, c disk.Choice) (string, error) {
 		return "", err
 	}
 	m.data = &dataDisk{c.Data[0], c.Action}
-	return fmt.Sprintf("%s: %s", name, c.Reason), nil
+	return fmt.Sprintf("%s: %s%s", name, c.Reason, note), nil
 }
 
 // zram makes a compressed RAM disk of as many bytes as there is memory: it takes what is written, compressed.

@@ -32,6 +32,13 @@ func (m *Machine) stepFirmware(context.Context) (string, error) {
 	if err := sys.Mount("efivarfs", efi.Dir, "efivarfs", tight, ""); err != nil && !errors.Is(err, unix.EBUSY) {
 		return "", err
 	}
+	if _, err := os.Stat("/sys/class/tpm/tpm0"); err == nil { // what an encrypted STATE needs, and an installation that makes one
+		for _, name := range []string{"xts", "dm_crypt"} {
+			if err := m.need(name, ""); err != nil {
+				return "", err
+			}
+		}
+	}
 	vars, note := efi.Vars{Dir: efi.Dir}, "UEFI"
 	if m.partition = vars.Partition(); m.partition != "" {
 		note = "UEFI, booted from partition " + m.partition

@@ -160,6 +160,39 @@ func beside(sys, dev, partition string) (path string, s super) {
 // DeviceUUID is the UUID that a device's own superblock gives it among those of its btrfs, in hex; "" when it has none that can be read.
 func DeviceUUID(path string) string { return superblock(path).device }
 
+// luksMagic begins an encrypted partition, and each copy of its header (internal/disk/luks).
+const (
+	luksMagic  = "LUKS\xba\xbe"
+	luksSecond = "SKUL\xba\xbe"
+	luksCopy   = 16 << 10
+	luksLabel  = 24 // in the header; 48 bytes
+)
+
+// Encrypted tells whether a partition is an encrypted one.
+func Encrypted(path string) (bool, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	h, err := luksHeader(f)
+	return h != nil, err
+}
+
+// luksHeader is the beginning of either copy; nil when there is none.
+func luksHeader(r io.ReaderAt) ([]byte, error) {
+	for at, magic := range map[int64]string{0: luksMagic, luksCopy: luksSecond} {
+		h := make([]byte, luksLabel+48)
+		if _, err := r.ReadAt(h, at); err != nil {
+			return nil, err
+		}
+		if strings.HasPrefix(string(h), magic) {
+			return h, nil
+		}
+	}
+	return nil, nil
+}
+
 // super is what the superblock of a btrfs says (struct btrfs_super_block).
 type super struct {
 	label      string
@@ -167,13 +200,17 @@ type super struct {
 	device     string // the UUID of the device, in hex (dev_item.uuid)
 }
 
-// superblock is that of the whole btrfs on a device; the zero value for anything else.
+// superblock is that of the whole btrfs on a device; of an encrypted partition it has the label alone; the zero value for anything else.
 func superblock(path string) (s super) {
 	f, err := os.Open(path)
 	if err != nil {
 		return s
 	}
 	defer f.Close()
+	if h, err := luksHeader(f); err == nil && h != nil {
+		s.label = strings.TrimRight(string(h[luksLabel:]), "\x00")
+		return s
+	}
 	raw := make([]byte, 4096)
 	if _, err := f.ReadAt(raw, 0x10000); err != nil || string(raw[0x40:0x48]) != "_BHRfS_M" {
 		return s

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"testing"
 	"time"
 
@@ -44,14 +45,10 @@ func sealed(t *testing.T, dir, yaml string) string {
 // the first boot from the disk, and from then on it starts what they signed and nothing else: an unsigned system in a slot is passed over.
 func TestSecureBoot(t *testing.T) {
 	if os.Getenv("HARDNODE_SOAK") == "" {
-		t.Skip("HARDNODE_SOAK is not set: a host is booted six times; `make soak PKG=./qemu-tests/boot RUN=TestSecureBoot` runs this")
+		t.Skip("HARDNODE_SOAK is not set: a host is booted five times; `make soak PKG=./qemu-tests/boot RUN=TestSecureBoot` runs this")
 	}
 	dir := harness.Dir(t)
-	medium := harness.Disk{Path: sealed(t, dir, config+consolePassword(t)+"install: {disk: {serial: SYSTEM*}}\n")}
-	target := harness.Disk{Path: filepath.Join(dir, "disk"), SizeMiB: installSize, Serial: "SYSTEM-1", Bus: harness.Virtio}
-	c := machine(t, dir, "")
-	c.Kernel, c.Initrd, c.UEFI, c.Secure, c.Timeout = "", nil, true, true, time.Hour*harness.Scale()
-	c.Disks = []harness.Disk{medium, target}
+	c, target := secureMachine(t, dir, "install: {disk: {serial: SYSTEM*}}\n")
 	h := start(t, c)
 	h.sees(`step firmware: UEFI, booted from partition \S+; secure boot: setup, lockdown: none`)
 	h.sees(`install: 8 of 8: reboot from it`)
@@ -72,6 +69,73 @@ func TestSecureBoot(t *testing.T) {
 	h.sees(`"Hardnode, again" from HD\(1,GPT,`)
 	h.sees(`step trial: slot a`)
 	h.up()
+}
+
+// TestEncryptedState: STATE is encrypted by the installation; the TPM opens it at each boot, also after another system was tried; when the
+// TPM is replaced the host says so and stays up, and the recovery key opens it for that one. A machine without a TPM is not installed so.
+func TestEncryptedState(t *testing.T) {
+	if os.Getenv("HARDNODE_SOAK") == "" {
+		t.Skip("HARDNODE_SOAK is not set: a host is booted seven times; `make soak PKG=./qemu-tests/boot RUN=TestEncryptedState` runs this")
+	}
+	dir := harness.Dir(t)
+	c, target := secureMachine(t, dir, consolePassword(t)+"install: {disk: {serial: SYSTEM*}, encrypt: tpm}\n")
+	h := start(t, c)
+	h.sees(`install: not installed: install.encrypt: this machine shows no TPM 2.0; .* or take install.encrypt out`)
+	h.VM.Kill()
+
+	c.TPM = filepath.Join(dir, "tpm-1")
+	h = start(t, c)
+	recovery := h.sees(`install: recovery key of STATE, shown this once, write it down: (\S+)`)[1]
+	if !regexp.MustCompile(`^([0-9A-Z]{4}-){7}[0-9A-Z]{4}$`).MatchString(recovery) {
+		t.Errorf("the recovery key is %q", recovery)
+	}
+	h.sees(`install: 8 of 8: reboot from it`)
+	h.off()
+
+	c.Disks, c.Reboot = []harness.Disk{target}, true
+	h = start(t, c)
+	h.sees(`Enrolling secure boot keys from directory`)
+	h.sees(`step data: .*; STATE is encrypted, now bound to the TPM and to secure boot \(PCR 7\)`)
+	h.up()
+	h.counted(target.Path, "hardnode-1-a+1.conf", "hardnode-3-rescue.conf")
+	h.VM.Kill()
+
+	unsealed(t, target.Path, filepath.Join(build(t), "out/image/host.efi"))
+	h = start(t, c)
+	h.sees(`"Hardnode, again" from HD\(1,GPT,`)
+	h.sees(`step data: .*; STATE is encrypted, bound to the TPM and to secure boot \(PCR 7\)`)
+	h.up()
+	h.VM.Kill()
+
+	c.TPM = filepath.Join(dir, "tpm-2")
+	h = start(t, c)
+	h.sees(`STATE on \S+ is locked: this is another TPM than the one that sealed it, or it was cleared`)
+	h.sees(`STATE IS LOCKED: this is another TPM .* What to do: type unlock KEY here`)
+	h.up()
+	h.mark = h.VM.Console.Mark()
+	if err := h.VM.Console.Type("\r"); err != nil {
+		t.Fatal(err)
+	}
+	h.sees(`^hardnode console on ttyS0; type help`)
+	h.typed(t, "unlock 0000-0000", 1)
+	h.mark = h.VM.Console.Mark()
+	if err := h.VM.Console.Type("unlock " + recovery + "\r"); err != nil {
+		t.Fatal(err)
+	}
+	h.sees(`STATE opens again; the host reboots`)
+	h.sees(`step data: .*; STATE is encrypted, now bound to the TPM and to secure boot \(PCR 7\)`)
+	h.up()
+}
+
+// secureMachine is a machine with secure boot's firmware, a sealed medium with that configuration, and a disk to install to.
+func secureMachine(t *testing.T, dir, more string) (harness.Config, harness.Disk) {
+	t.Helper()
+	medium := harness.Disk{Path: sealed(t, dir, config+more)}
+	target := harness.Disk{Path: filepath.Join(dir, "disk"), SizeMiB: installSize, Serial: "SYSTEM-1", Bus: harness.Virtio}
+	c := machine(t, dir, "")
+	c.Kernel, c.Initrd, c.UEFI, c.Secure, c.Timeout = "", nil, true, true, time.Hour*harness.Scale()
+	c.Disks = []harness.Disk{medium, target}
+	return c, target
 }
 
 // unsealed puts a whole system that nobody signed into slot b, and b before a.

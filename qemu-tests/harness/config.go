@@ -31,6 +31,7 @@ type Config struct {
 	Kernel  string            // bzImage; empty boots from a disk
 	UEFI    bool              // OVMF is the firmware, with variables that live as long as Dir; else SeaBIOS
 	Secure  bool              // with UEFI: firmware that knows secure boot; fresh variables are in setup mode
+	TPM     string            // folder with the state of its TPM, made when it is not there; "": it has none
 	Initrd  []string          // files, handed to the kernel one after the other (each padded to 4 bytes)
 	Append  string            // kernel command line; "console=ttyS0" is put before it
 	MemMiB  int               // 0 is 512
@@ -205,6 +206,10 @@ func (c Config) args(kvm bool) []string {
 		}
 		a = append(a, "-drive", "if=pflash,format=raw,readonly=on,file="+firmware+code,
 			"-drive", "if=pflash,format=raw,file="+strings.ReplaceAll(c.file("vars"), ",", ",,"))
+	}
+	if c.TPM != "" {
+		a = append(a, "-chardev", "socket,id=tpm,path="+strings.ReplaceAll(c.file("tpm"), ",", ",,"),
+			"-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", "tpm-crb,tpmdev=tpm0")
 	}
 	if c.Kernel != "" {
 		a = append(a, "-kernel", c.Kernel, "-append", strings.TrimSpace("console=ttyS0 "+c.Append))

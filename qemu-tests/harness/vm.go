@@ -55,6 +55,9 @@ func Start(ctx context.Context, c Config) (*VM, error) {
 	if err := c.prepare(); err != nil {
 		return nil, fmt.Errorf("vm %s: %v", c.Name, err)
 	}
+	if err := c.startTPM(ctx); err != nil {
+		return nil, fmt.Errorf("vm %s: %v", c.Name, err)
+	}
 	vm := &VM{Config: c, Started: time.Now(), done: make(chan struct{}), events: newEventLog()}
 	var err error
 	if vm.Console, err = newConsole(c.file("log"), vm.Started, c.Crash); err != nil {

@@ -91,7 +91,7 @@ func (s *Session) slots(ctx context.Context, a args, r slots.Request) error {
 }
 
 func runInstall(ctx context.Context, s *Session, a args) error {
-	want := install.Spec{DryRun: a.has("dry-run")}
+	want := install.Spec{DryRun: a.has("dry-run"), Encrypt: a.flags["encrypt"]}
 	switch {
 	case len(a.words) == 1:
 		want.Disk.Path = a.words[0]
@@ -145,6 +145,15 @@ func runActivate(ctx context.Context, s *Session, a args) error {
 		return err
 	}
 	s.show(a, done, []string{"host " + cmp.Or(done.Name, "without a name yet") + " has its configuration", "kept: " + done.Kept})
+	return nil
+}
+
+func runUnlock(ctx context.Context, s *Session, a args) error {
+	key := secret.Text(strings.Join(a.words, ""))
+	if err := s.Agent.Post(ctx, "/v1/unlock", console.Unlock{TTY: s.TTY, Key: key}, nil); err != nil {
+		return err
+	}
+	s.Line("STATE opens again; the host reboots")
 	return nil
 }
 

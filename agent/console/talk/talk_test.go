@@ -76,6 +76,8 @@ func TestRun(t *testing.T) {
 		{"log nosuch", "error: there is no /v1/log/nosuch?tail=20 here\nexit status 1\n", 1, Stay},
 		{"container logs 101 --tail 3", "hello\n?6n\nexit status 0\n", 0, Stay},
 		{"container logs", "error: want: container logs ID [--tail N] [--grep TEXT]\nexit status 2\n", 2, Stay},
+		{"unlock", "error: want: unlock KEY\nexit status 2\n", 2, Stay},
+		{"unlock ABCD EFGH", "error: there is no /v1/unlock here\nexit status 1\n", 1, Stay},
 		{"container logs x", "exit status 2\n", 2, Stay},
 		{"container logs 101 --tail many", "error: --tail many: want a number\nexit status 2\n", 2, Stay},
 		{"slots", "this host is not installed: it was booted from a medium or the network, and has no slots\nexit status 0\n", 0, Stay},

@@ -29,6 +29,19 @@ type AgentStatus struct {
 	System     *host.SystemStatus     `json:"system,omitempty"`
 }
 
+// Locked is LockedFile: why STATE could not be opened in this boot. Init writes it.
+type Locked struct {
+	Partition string `json:"partition"`
+	Reason    string `json:"reason"`
+}
+
+// Opened begins what `agent -unlock` says when STATE is open: the path of its device follows, and for people to what its key is bound. Any
+// other last line is the reason why it is not.
+const Opened = "opened "
+
+// LockedFile is there while STATE is locked.
+const LockedFile = RunDir + "/locked.json"
+
 // LinkWaiting is the tie (AgentStatus.Link) of a host without a join token that nobody has admitted yet.
 const LinkWaiting = "waiting to be admitted"
 

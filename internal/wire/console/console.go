@@ -62,6 +62,12 @@ type Stick struct {
 	Bytes  int64  `json:"bytes"`
 }
 
+// Unlock is the body of POST /v1/unlock, of a host whose STATE is locked. Who knows the key needs no password.
+type Unlock struct {
+	TTY string      `json:"tty"` // the terminal, for the log
+	Key secret.Text `json:"key"` // the recovery key
+}
+
 // Reset is the body of POST /v1/reset: the host forgets what it is and has, and reboots.
 type Reset struct {
 	Name string `json:"name"` // the host's, as somebody typed it

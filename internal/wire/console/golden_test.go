@@ -16,6 +16,7 @@ func TestGolden(t *testing.T) {
 	golden.Wire[Leave](t, "leave")
 	golden.Wire[Reset](t, "reset")
 	golden.Wire[Stick](t, "stick")
+	golden.Wire[Unlock](t, "unlock")
 	golden.Wire[Activate](t, "activate")
 	golden.Wire[Activated](t, "activated")
 	golden.Wire[Install](t, "install")

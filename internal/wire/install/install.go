@@ -29,7 +29,12 @@ type Spec struct {
 	DryRun bool `json:"dryRun,omitempty" yaml:"dryRun"`
 	// UKI is a file with the system to install; "" is the one that this host was booted from.
 	UKI string `json:"uki,omitempty" yaml:"uki"`
+	// Encrypt is EncryptTPM, or "": STATE lies in the clear.
+	Encrypt string `json:"encrypt,omitempty" yaml:"encrypt"`
 }
+
+// EncryptTPM: STATE is encrypted, and this machine's TPM opens it; a recovery key is shown once.
+const EncryptTPM = "tpm"
 
 // Rule chooses among disks: one is meant when all that is given is true of it. Text may have the wildcards * and ?.
 type Rule struct {
@@ -78,6 +83,12 @@ func (s Spec) Validate() error {
 	}
 	if s.UKI != "" && !strings.HasPrefix(s.UKI, "/") {
 		return fmt.Errorf("uki: %q: want the path of a file from the root on", s.UKI)
+	}
+	if s.Encrypt != "" && s.Encrypt != EncryptTPM {
+		return fmt.Errorf("encrypt: %q: want tpm, or leave it out", s.Encrypt)
+	}
+	if s.Encrypt != "" && (s.Mirror || len(s.Disks) > 0) {
+		return fmt.Errorf("encrypt: STATE on two disks can't be encrypted yet: name one disk, or leave it out")
 	}
 	return nil
 }

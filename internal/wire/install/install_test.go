@@ -28,6 +28,9 @@ func TestSpecValidate(t *testing.T) {
 		{"less than nothing", Spec{Disk: Rule{MinGiB: -1}}, "disk.minGiB"},
 		{"transport", Spec{Disk: Rule{Transport: "scuzzy"}}, "disk.transport"},
 		{"wipe is a yes", Spec{Wipe: "true"}, "wipe"},
+		{"encrypted", Spec{Encrypt: "tpm"}, ""},
+		{"an encrypted mirror", Spec{Encrypt: "tpm", Mirror: true}, "encrypt"},
+		{"encrypted somehow", Spec{Encrypt: "yes"}, "encrypt"},
 		{"a file from nowhere", Spec{UKI: "host.efi"}, "uki"},
 	} {
 		if err := c.spec.Validate(); (c.want == "") != (err == nil) || err != nil && !strings.HasPrefix(err.Error(), c.want) {

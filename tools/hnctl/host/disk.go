@@ -90,6 +90,8 @@ func hostInstall(a *app.App) *cobra.Command {
 	c.Flags().StringVar(&want.Disk.Serial, "disk-serial", "", "the disk's serial number; * stands for anything")
 	c.Flags().StringVar(&want.Disk.Transport, "disk-transport", "", "one of "+strings.Join(install.Transports, ", "))
 	c.Flags().StringArrayVar(&want.Wipes, "wipe", nil, "the path of the disk, to lose what it holds; may be given twice")
+	c.Flags().StringVar(&want.Encrypt, "encrypt", "", "tpm: encrypt the host's state, which its TPM opens; its console shows the recovery "+
+		"key, once")
 	c.Flags().BoolVar(&want.DryRun, "dry-run", false, "show the plan, write nothing")
 	c.Flags().BoolVarP(&a.Yes, "yes", "y", false, "don't ask")
 	return c
