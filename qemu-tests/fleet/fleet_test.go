@@ -54,7 +54,7 @@ func TestFleet(t *testing.T) {
 
 	t.Run("good", func(t *testing.T) {
 		c.imports(t, next)
-		began, twin, lone := time.Now(), c.visit("twin"), c.visit("lone")
+		began, twin, lone := time.Now(), c.visit("twin", often), c.visit("lone", seldom)
 		r := c.patches(next, "--drain", "stop", "--health", "20s", "--canary-soak", "20s", "--soak", "10s")
 		took, twins, alone := time.Since(began), twin.end(), lone.end()
 		report, err := c.hnctl("patch", "report", r.ID)
