@@ -78,10 +78,15 @@ func TestNetboot(t *testing.T) {
 	book, err := offer.Open(t.TempDir(), nil)
 	must(t, err)
 	self := c.component(infra, 8)
-	f := &feed.Feed{Book: book, Orchestrator: []string{c.hostAddr}, Self: self, Client: c.with(self)}
+	since := time.Now().UTC().Truncate(time.Second)
+	f := &feed.Feed{Book: book, Orchestrator: []string{c.hostAddr}, Self: self, Client: c.with(self),
+		Troubles: func() []host.NetbootTrouble {
+			return []host.NetbootTrouble{{What: "dhcp", Text: "another one answers", Since: since}}
+		}}
 	ctx, stop := context.WithCancel(t.Context())
-	done := make(chan error, 1)
+	done := make(chan error, 2)
 	go func() { done <- f.Run(ctx) }()
+	go func() { done <- f.Report(ctx) }()
 	c.eventually("it is served", func() bool { folder, _ := book.Boots("52:54:00:12:34:56"); return folder == "1.4.0/" })
 	if _, why := book.Boots("52:54:00:12:34:57"); why != "it is none of the cards that are answered" {
 		t.Errorf("another card: %q", why)
@@ -100,7 +105,17 @@ func TestNetboot(t *testing.T) {
 			t.Errorf("the resolver asks for %s: %s", path, resp.Status)
 		}
 	}
-	c.ok("PUT", "/api/v1/cluster/netboot", operator.NewNetboot{Interface: "underlay", All: true}, &n)
+	c.eventually("what netboot says of itself is shown", func() bool {
+		c.ok("GET", "/api/v1/cluster/netboot", nil, &n)
+		return len(n.Troubles) == 1 && n.Troubles[0] == operator.NetbootTrouble{What: "dhcp", Text: "another one answers", Since: since}
+	})
+	if err := problemOf(infra.Call(t.Context(), "PUT", host.PathNetbootReport, host.NetbootReport{Version: 1}, nil)); err == nil ||
+		err.Code != operator.Denied {
+		t.Errorf("the infra host reports in netboot's name: %v", err)
+	}
+	c.ok("PUT", "/api/v1/cluster/netboot", operator.NewNetboot{Interface: "underlay", All: true,
+		Addresses: "10.77.0.100-10.77.0.150/24"}, &n)
+	c.eventually("addresses are given", func() bool { return book.Addresses().Count() == 51 })
 	c.eventually("all are answered", func() bool { folder, _ := book.Boots("52:54:00:12:34:57"); return folder == "1.4.0/" })
 
 	c.ok("DELETE", "/api/v1/cluster/netboot", nil, nil)
@@ -111,7 +126,9 @@ func TestNetboot(t *testing.T) {
 		return !n.Enabled && n.State == ""
 	})
 	stop()
-	if err := <-done; err != nil {
-		t.Errorf("the feed ended: %v", err)
+	for range 2 {
+		if err := <-done; err != nil {
+			t.Errorf("the feed ended: %v", err)
+		}
 	}
 }

@@ -16,8 +16,8 @@ import (
 )
 
 // Sockets opens sockets of this host for a container: each is bound to its card, so that it hears no other network, and whoever holds it
-// can't unbind it (that takes CAP_NET_RAW in the host's network namespace). A TCP one listens on the card's first IPv4 address. The caller
-// closes them; they live on in the process that was handed them.
+// can't unbind it (that takes CAP_NET_RAW in the host's network namespace). None has an address: the card's may change. The caller closes
+// them; they live on in the process that was handed them.
 func (n *Network) Sockets(list []host.Socket) (files []*os.File, err error) {
 	for _, s := range list {
 		f, err := socket(s)
@@ -33,11 +33,10 @@ func (n *Network) Sockets(list []host.Socket) (files []*os.File, err error) {
 }
 
 func socket(s host.Socket) (*os.File, error) {
-	addr, err := firstAddr(s.Link)
-	if err != nil {
+	if err := hasAddr(s.Link); err != nil {
 		return nil, err
 	}
-	c := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) (err error) {
+	c, port := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) (err error) {
 		if err2 := raw.Control(func(fd uintptr) {
 			at := int(fd)
 			err = errors.Join(unix.SetsockoptInt(at, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1), unix.BindToDevice(at, s.Link))
@@ -49,16 +48,16 @@ func socket(s host.Socket) (*os.File, error) {
 			return err2
 		}
 		return err
-	}}
+	}}, net.JoinHostPort("", strconv.Itoa(int(s.Port)))
 	if s.Proto == "tcp" {
-		l, err := c.Listen(context.Background(), "tcp4", netip.AddrPortFrom(addr, s.Port).String())
+		l, err := c.Listen(context.Background(), "tcp4", port)
 		if err != nil {
 			return nil, err
 		}
 		defer l.Close()
 		return l.(*net.TCPListener).File()
 	}
-	p, err := c.ListenPacket(context.Background(), "udp4", net.JoinHostPort("", strconv.Itoa(int(s.Port))))
+	p, err := c.ListenPacket(context.Background(), "udp4", port)
 	if err != nil {
 		return nil, err
 	}
@@ -66,20 +65,20 @@ func socket(s host.Socket) (*os.File, error) {
 	return p.(*net.UDPConn).File()
 }
 
-// firstAddr is a card's first IPv4 address.
-func firstAddr(card string) (netip.Addr, error) {
+// hasAddr says why nobody can be answered on a card, or nil.
+func hasAddr(card string) error {
 	c, err := net.InterfaceByName(card)
 	if err != nil {
-		return netip.Addr{}, errors.New("this host has no such card; its configuration names its links")
+		return errors.New("this host has no such card; its configuration names its links")
 	}
 	addrs, err := c.Addrs()
 	if err != nil {
-		return netip.Addr{}, err
+		return err
 	}
 	for _, a := range addrs {
 		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is4() {
-			return p.Addr(), nil
+			return nil
 		}
 	}
-	return netip.Addr{}, errors.New("it has no IPv4 address: give it one in the host's configuration")
+	return errors.New("it has no IPv4 address: give it one in the host's configuration")
 }

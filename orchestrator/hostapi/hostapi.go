@@ -58,7 +58,10 @@ type Server struct {
 	Hub    *session.Hub
 	Routes *Routes
 	// Netboot is what the component netboot is told, Release opens a file of a release for it.
-	Netboot interface{ Document() (host.Netboot, bool) }
+	Netboot interface {
+		Document() (host.Netboot, bool)
+		Report(host.NetbootReport)
+	}
 	Release func(wire.Digest) (*os.File, error)
 	// Releases are those that were imported.
 	Releases Releases
@@ -120,6 +123,7 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("GET "+host.PathSession+"{id}", s.lasting(s.session))
 	mux.HandleFunc("GET "+host.PathRoutes, s.routes)
 	mux.HandleFunc("GET "+host.PathNetboot, s.netboot)
+	mux.HandleFunc("PUT "+host.PathNetbootReport, s.netbootReport)
 	mux.HandleFunc("GET "+host.PathNetbootFile+"{digest}", s.netbootFile)
 	mux.HandleFunc("GET "+host.PathReleases+"{repository}/{name}", s.hosts(s.metadata))
 	mux.HandleFunc("GET "+host.PathReleaseFiles+"{digest}", s.hosts(s.releaseFile))

@@ -59,6 +59,20 @@ func (s *Server) netboot(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// netbootReport takes in what netboot says of itself.
+func (s *Server) netbootReport(w http.ResponseWriter, r *http.Request) {
+	if !isNetboot(w, r) {
+		return
+	}
+	report, err := host.DecodeNetbootReport(r.Body)
+	if err != nil {
+		operator.WriteProblem(w, operator.NewProblem(operator.Invalid, r.URL.Path, err.Error(), ""))
+		return
+	}
+	s.Netboot.Report(report)
+	w.WriteHeader(http.StatusNoContent)
+}
+
 // netbootFile gives a file of a release, whole or in part.
 func (s *Server) netbootFile(w http.ResponseWriter, r *http.Request) {
 	if !isNetboot(w, r) {

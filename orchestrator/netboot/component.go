@@ -6,15 +6,16 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"time"
 
 	"hardnode.dev/internal/build"
 	"hardnode.dev/internal/identity"
-	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/orchestrator/netboot/feed"
 	"hardnode.dev/orchestrator/netboot/offer"
+	"hardnode.dev/orchestrator/netboot/trouble"
 )
 
 // component serves what the orchestrator says, from sockets that the agent opened.
@@ -36,15 +37,22 @@ func component(ctx context.Context, o options, s sockets) error {
 	if err != nil {
 		return err
 	}
-	f := &feed.Feed{Book: book, Orchestrator: config.Orchestrator, Self: self, Log: o.log,
+	giver, err := giver(filepath.Join(o.data, "leases.json"), book.Answers)
+	if err != nil {
+		return err
+	}
+	troubles := &trouble.Book{Log: o.log, Now: time.Now}
+	f := &feed.Feed{Troubles: troubles.List,
+		Book: book, Orchestrator: config.Orchestrator, Self: self, Log: o.log,
 		Client: &http.Client{Transport: &http.Transport{
 			TLSClientConfig:     identity.ClientTLS(trust, identity.WantComponent("orchestrator"), self),
 			TLSHandshakeTimeout: 5 * time.Second, IdleConnTimeout: time.Minute,
 			DialContext: (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 10 * time.Second}).DialContext}}}
-	o.log.Info("serving", "version", build.Version, logging.Addr, s.url())
-	return run.Group(ctx, o.log, append(s.tasks(o.log, book.Boots, files, book),
+	o.log.Info("serving", "version", build.Version)
+	return run.Group(ctx, o.log, append(s.tasks(o.log, content{boots: book.Boots, firmware: files, files: book, giver: giver,
+		gives: book.Addresses, troubles: troubles}),
 		run.Task{Name: "certificate", Run: func(ctx context.Context) error {
 			return identity.KeepComponent(ctx, o.log, o.socket, trust, self)
 		}},
-		run.Task{Name: "orchestrator", Run: f.Run})...)
+		run.Task{Name: "orchestrator", Run: f.Run}, run.Task{Name: "report", Run: f.Report})...)
 }

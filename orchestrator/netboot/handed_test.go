@@ -2,6 +2,7 @@ package main
 
 import (
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"strconv"
@@ -19,7 +20,8 @@ func TestHanded(t *testing.T) {
 			os.Stdout.WriteString("refused: " + err.Error() + "\n")
 			os.Exit(0)
 		}
-		os.Stdout.WriteString(s.url() + " " + s.dhcp.LocalAddr().String() + " " + s.tftp.LocalAddr().String() + "\n")
+		os.Stdout.WriteString(s.url(netip.MustParseAddr("127.0.0.1")) + " ")
+		os.Stdout.WriteString(s.dhcp.LocalAddr().String() + " " + s.tftp.LocalAddr().String() + "\n")
 		if !ok {
 			os.Exit(3)
 		}

@@ -1,10 +1,11 @@
-// Command netboot boots machines over the network, beside a site's own DHCP server that it leaves as it is.
+// Command netboot boots machines over the network, beside a site's own DHCP server that it leaves as it is, or where there is none.
 //
 // Owns: the answers at the sockets of DHCP (67) and boot server (4011) on one network card, TFTP (69), HTTP.
 // In: as a component of jelastic, sockets that the agent opened and what the orchestrator says is served; run by hand, the tree that
 // make pxe made, with a hardnode.yaml for the hosts.
 // Out: which file to load, and the files, to machines that ask how to boot; a line in the log for each that it answers or does not.
-// Never: gives addresses, answers a card that it is not for, or has a secret: what it serves anybody on the network may read.
+// Never: gives addresses where another DHCP server answers, answers a card that it is not for, or has a secret: what it serves anybody on
+// the network may read.
 package main
 
 import (
@@ -15,18 +16,22 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"hardnode.dev/internal/build"
 	"hardnode.dev/internal/identity"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire/boot"
+	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/orchestrator/netboot/trouble"
 )
 
 // options are the flags.
 type options struct {
 	tree, card, only               string
 	http                           int
+	gives, leases                  string
 	config, data, socket, firmware string
 	log                            *slog.Logger
 }
@@ -38,6 +43,9 @@ func main() {
 	flag.StringVar(&o.card, "interface", "", "network `card` on whose network machines boot; needed")
 	flag.StringVar(&o.only, "for", "", "MACs of the machines that are answered, with commas between them, or all; needed")
 	flag.IntVar(&o.http, "http-port", 80, "`port` of the HTTP server")
+	flag.StringVar(&o.gives, "dhcp-range", "",
+		"`addresses` that are given out where no other DHCP server answers, as 10.77.0.100-10.77.0.150/24")
+	flag.StringVar(&o.leases, "leases", "netboot-leases.json", "`file` of the addresses that are out")
 	flag.StringVar(&o.config, "config", boot.NetbootConfigFile, "as a component: configuration, JSON")
 	flag.StringVar(&o.data, "data", "/data", "as a component: `folder` of the files that are served")
 	flag.StringVar(&o.socket, "identity", identity.ComponentSocket, "as a component: the agent's socket that gives certificates")
@@ -78,16 +86,27 @@ func byHand(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
+	of, err := host.ParseAddresses(o.gives)
+	if err != nil {
+		return fmt.Errorf("-dhcp-range: %w", err)
+	}
 	files, err := firmware(o.tree)
 	if err != nil {
 		return fmt.Errorf("-tree %q: %w; make pxe makes it", o.tree, err)
 	}
-	s, err := opened(o.card, network, o.http)
+	lead := boots(only)
+	giver, err := giver(o.leases, func(card string) string { _, why := lead(card); return why })
 	if err != nil {
 		return err
 	}
-	o.log.Info("serving", "card", o.card, logging.Addr, s.url(), "tree", filepath.Clean(o.tree), "for", o.only)
-	return run.Group(ctx, o.log, s.tasks(o.log, boots(only), files, tree(o.tree))...)
+	s, err := opened(o.card, o.http)
+	if err != nil {
+		return err
+	}
+	o.log.Info("serving", "card", o.card, logging.Addr, s.url(network.Addr()), "tree", filepath.Clean(o.tree), "for", o.only,
+		"addresses", of)
+	return run.Group(ctx, o.log, s.tasks(o.log, content{boots: lead, firmware: files, files: tree(o.tree), giver: giver,
+		gives: func() host.Addresses { return of }, troubles: &trouble.Book{Log: o.log, Now: time.Now}})...)
 }
 
 // boots leads all machines of those cards to the one folder that there is; nil is all cards.

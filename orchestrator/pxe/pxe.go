@@ -1,7 +1,7 @@
 // Package pxe keeps how machines boot from the network: whether the component netboot runs, on which card, for which machines, with what.
 //
 // Owns: the setting; what netboot is told, which follows from it, the imported releases and the enrolled hosts.
-// In: what people want; the store's view; the list of releases.
+// In: what people want; the store's view; the list of releases; what netboot says of itself.
 // Out: the setting's record; host.Netboot, without a secret; refusals as Problems.
 // Never: runs the component (converge makes its node), reads a release's files, or takes a card's address for a machine's identity.
 package pxe
@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"hardnode.dev/internal/wire/host"
@@ -32,6 +33,35 @@ type Desk struct {
 	Releases interface{ List() operator.Releases }
 	Pin      string // of the cluster's root CA
 	Now      func() time.Time
+
+	said struct {
+		sync.Mutex
+		report host.NetbootReport
+		at     time.Time
+	}
+}
+
+// fresh is how long what netboot said of itself counts.
+const fresh = 3 * time.Minute
+
+// Report takes in what netboot says of itself.
+func (d *Desk) Report(r host.NetbootReport) {
+	d.said.Lock()
+	defer d.said.Unlock()
+	d.said.report, d.said.at = r, d.Now()
+}
+
+// troubles are those that netboot has said.
+func (d *Desk) troubles() (out []operator.NetbootTrouble) {
+	d.said.Lock()
+	defer d.said.Unlock()
+	if d.Now().Sub(d.said.at) > fresh {
+		return nil
+	}
+	for _, t := range d.said.report.Troubles {
+		out = append(out, operator.NetbootTrouble(t))
+	}
+	return out
 }
 
 // hostPort is the port of the host API, which machines ask at.
@@ -69,7 +99,13 @@ func setting(in operator.NewNetboot) (rec store.Netboot, err error) {
 		return rec, bad("for", "say which machines are answered: all, or those with certain cards, one of both",
 			"all means that every machine on that network which asks how to boot then boots Hardnode")
 	}
-	rec = store.Netboot{Interface: in.Interface, All: in.All, Release: in.Release, Target: cmp.Or(in.Target, string(release.Metal))}
+	of, err := host.ParseAddresses(in.Addresses)
+	if err != nil {
+		return rec, bad("addresses", err.Error(), "name the first, the last, and the length of the prefix of the card's network; without "+
+			"them no addresses are given")
+	}
+	rec = store.Netboot{Interface: in.Interface, All: in.All, Release: in.Release, Target: cmp.Or(in.Target, string(release.Metal)),
+		Addresses: of.String()}
 	for _, text := range in.For {
 		mac, err := net.ParseMAC(strings.TrimSpace(text))
 		if err != nil || len(mac) != 6 || mac[0]&1 != 0 {
@@ -90,7 +126,7 @@ func (d *Desk) Show() operator.Netboot {
 	}
 	r, why := choose(d.Releases.List(), rec.Release, rec.Target)
 	return operator.Netboot{Enabled: true, Interface: rec.Interface, All: rec.All, For: rec.For, Release: rec.Release, Target: rec.Target,
-		By: rec.By, At: rec.At, Serves: r.Release, Reason: why}
+		Addresses: rec.Addresses, By: rec.By, At: rec.At, Serves: r.Release, Reason: why, Troubles: d.troubles()}
 }
 
 // Document is what netboot is told now; false: it is switched off.
@@ -102,7 +138,8 @@ func (d *Desk) Document() (host.Netboot, bool) {
 	}
 	cluster, _ := store.Clusters.Get(v, store.Only)
 	all := d.Releases.List()
-	doc := host.Netboot{Version: 1, All: rec.All, For: rec.For, Config: configuration(cluster, rec.Pin), Releases: []host.NetbootRelease{}}
+	doc := host.Netboot{Version: 1, All: rec.All, For: rec.For, Config: configuration(cluster, rec.Pin), Releases: []host.NetbootRelease{},
+		Addresses: rec.Addresses}
 	r, why := choose(all, rec.Release, rec.Target)
 	if doc.Reason = why; why == "" {
 		doc.Release, doc.Releases = r.Release, append(doc.Releases, r)

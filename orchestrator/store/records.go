@@ -105,12 +105,13 @@ type GossipKey struct {
 
 // Netboot is how machines boot from the network, while netboot is switched on.
 type Netboot struct {
-	Interface string    `json:"interface"`         // of the infra host
-	All       bool      `json:"all,omitempty"`     // every machine that asks is answered, else those of For alone
-	For       []string  `json:"for,omitempty"`     // MACs, lower case
-	Release   string    `json:"release,omitempty"` // "": the newest that was imported
-	Target    string    `json:"target"`            // release.Target of the image
-	Pin       string    `json:"pin"`               // of the root CA: what machines are given, and the component believes
+	Interface string    `json:"interface"`           // of the infra host
+	All       bool      `json:"all,omitempty"`       // every machine that asks is answered, else those of For alone
+	For       []string  `json:"for,omitempty"`       // MACs, lower case
+	Release   string    `json:"release,omitempty"`   // "": the newest that was imported
+	Target    string    `json:"target"`              // release.Target of the image
+	Addresses string    `json:"addresses,omitempty"` // that are given out (host.ParseAddresses)
+	Pin       string    `json:"pin"`                 // of the root CA: what machines are given, and the component believes
 	By        string    `json:"by"`
 	At        time.Time `json:"at"`
 }

@@ -227,6 +227,12 @@ func (c *Cluster) AddHost(extra ...string) (*Machine, error) {
 	return m, m.Boot()
 }
 
+// AddInstalled installs one of the spare hosts from a medium onto its disk, as Options.Install does, and boots it.
+func (c *Cluster) AddInstalled(medium string) (*Machine, error) {
+	c.opts.Install = medium
+	return c.AddHost()
+}
+
 // Retire cuts the power of a host that the cluster is to forget; it is no longer among Hosts.
 func (c *Cluster) Retire(m *Machine) {
 	m.Kill()

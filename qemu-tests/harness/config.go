@@ -205,7 +205,7 @@ func (c Config) args(kvm bool) []string {
 			a = append(a, "-global", "driver=cfi.pflash01,property=secure,value=on", "-global", "ICH9-LPC.disable_s3=1")
 		}
 		a = append(a, "-drive", "if=pflash,format=raw,readonly=on,file="+firmware+code,
-			"-drive", "if=pflash,format=raw,file="+strings.ReplaceAll(c.file("vars"), ",", ",,"))
+			"-drive", "if=pflash,format=raw,file="+quoted(c.file("vars")))
 	}
 	if c.TPM != "" {
 		a = append(a, "-chardev", "socket,id=tpm,path="+strings.ReplaceAll(c.file("tpm"), ",", ",,"),
@@ -221,7 +221,7 @@ func (c Config) args(kvm bool) []string {
 	}
 	fd := fdFree
 	for i, d := range c.Disks {
-		drive := fmt.Sprintf("if=none,id=disk%d,format=raw,cache=unsafe,discard=unmap,file=%s", i, strings.ReplaceAll(d.Path, ",", ",,"))
+		drive := fmt.Sprintf("if=none,id=disk%d,format=raw,cache=unsafe,discard=unmap,file=%s", i, quoted(d.Path))
 		if d.Cut != nil { // cache=none: the guest's flushes reach it
 			drive = fmt.Sprintf("if=none,id=disk%d,format=raw,cache=none,discard=unmap,file.driver=nbd,file.server.type=fd,"+
 				"file.server.str=%d", i, fd)
@@ -259,10 +259,13 @@ func (c Config) args(kvm bool) []string {
 		a = append(a, "-netdev", net, "-device", card+n.rom(i, c.UEFI))
 	}
 	for i, name := range c.fwNames() {
-		a = append(a, "-fw_cfg", fmt.Sprintf("name=%s,file=%s", name, c.file(fmt.Sprintf("fwcfg%d", i))))
+		a = append(a, "-fw_cfg", fmt.Sprintf("name=%s,file=%s", name, quoted(c.file(fmt.Sprintf("fwcfg%d", i)))))
 	}
 	return append(a, c.Extra...)
 }
+
+// quoted is a path as a value among QEMU's options.
+func quoted(path string) string { return strings.ReplaceAll(path, ",", ",,") }
 
 // fwNames are the fw_cfg names in the order of their files.
 func (c Config) fwNames() []string { return slices.Sorted(maps.Keys(c.FwCfg)) }

@@ -170,15 +170,25 @@ func (p *platform) active(t *testing.T, root string, target target, w way, c har
 				code = w.Code
 			}
 		}
+		h.runs()
 		return code != ""
 	}, "host", "waiting")
 	if _, err := p.hnctl("host", "admit", code, "--name", c.Name); err != nil {
 		t.Fatal(err)
 	}
 	get(p, c.Name+" is ACTIVE", func(l []operator.Host) bool {
+		h.runs()
 		return slices.ContainsFunc(l, func(h operator.Host) bool { return h.Name == c.Name && h.State == operator.HostActive })
 	}, "host", "list")
 	return time.Since(h.VM.Started)
+}
+
+// runs fails the test when the machine has ended.
+func (h *host) runs() {
+	h.T.Helper()
+	if !h.VM.Running() {
+		h.T.Fatal(h.VM.Err())
+	}
 }
 
 // insert puts a copy of a medium, with the configuration on it ("" is none), before the machine's own disks.

@@ -35,12 +35,15 @@ func TestNetboot(t *testing.T) {
 		fw    string // OVMF's setting that is switched off
 		both  bool   // the site's server names a file too
 		block bool   // TFTP
+		gives bool   // netboot gives the addresses: the site has no server of its own
 	}{
 		{name: "BIOS", first: `a machine boots.* file=http://10.88.0.2/host.ipxe`},
 		{name: "UEFI PXE", uefi: true, first: `tftp.* has snponly.efi`},
 		{name: "UEFI HTTP", uefi: true, first: `http.* path=/snponly.efi`, fw: "opt/org.tianocore/IPv4PXESupport"},
 		{name: "BIOS where both answer", both: true, first: `a machine boots`},
 		{name: "UEFI where both answer", uefi: true, both: true, first: `a machine boots`},
+		{name: "BIOS without any other server", gives: true, first: `it is given 10.88.0.50`},
+		{name: "UEFI without any other server", uefi: true, gives: true, first: `it is given 10.88.0.50`},
 		{name: "UEFI without TFTP", uefi: true, block: true, first: `UDP from port 69 blocked on the way`},
 	} {
 		t.Run(m.name, func(t *testing.T) {
@@ -55,11 +58,17 @@ func TestNetboot(t *testing.T) {
 				served = ""
 				write(t, filepath.Join(dir, "dnsmasq.conf"), boots.ReplaceAllString(string(raw), ""))
 			}
-			open(t, sw, served, dnsmasq(dir))
+			flags := ""
+			if m.gives {
+				flags = gives(dir)
+			} else {
+				open(t, sw, served, dnsmasq(dir))
+			}
 			if m.block {
 				sw.Drop(func(_, _ string, frame []byte) bool { return answersTFTP(frame) })
 			}
-			n := openAt(t, sw, otherAddr, "", fmt.Sprintf("%s -tree %s -interface site0 -for 52:54:00:aa:00:01", tool(t, "netboot"), dir))
+			n := openAt(t, sw, otherAddr, "", fmt.Sprintf("%s -tree %s -interface site0 -for 52:54:00:aa:00:01%s", tool(t, "netboot"),
+				dir, flags))
 			n.sees(0, `msg=serving`)
 			c := machine(t, sw)
 			c.UEFI = m.uefi
@@ -76,4 +85,23 @@ func TestNetboot(t *testing.T) {
 			t.Logf("power on to the end of the boot: %.1f s", time.Since(h.VM.Started).Seconds())
 		})
 	}
+}
+
+// gives is the flags by which netboot gives addresses.
+func gives(dir string) string {
+	return " -dhcp-range 10.88.0.50-10.88.0.99/24 -leases " + filepath.Join(dir, "given.json")
+}
+
+// TestTwoServers: netboot gives no addresses while another DHCP server answers, says so, and begins when that is gone.
+func TestTwoServers(t *testing.T) {
+	soak(t)
+	dir, sw := tree(t, "pxe", config), ether.NewSwitch()
+	s := open(t, sw, "", dnsmasq(dir))
+	n := openAt(t, sw, otherAddr, "", fmt.Sprintf("%s -tree %s -interface site0 -for all%s", tool(t, "netboot"), dir, gives(dir)))
+	n.sees(0, `what=dhcp reason="no addresses are given: another DHCP server answers on this network, 10.88.0.1;`)
+	s.close()
+	n.sees(0, `no more in the way of machines that boot.* what=dhcp`)
+	mark := n.mark()
+	open(t, sw, "", dnsmasq(dir))
+	n.sees(mark, `another DHCP server answers on this network, 10.88.0.1;`)
 }

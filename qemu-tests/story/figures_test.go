@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -27,7 +28,7 @@ var landmarks = []struct {
 }{
 	{"kernel start → init", regexp.MustCompile(`\[ *([0-9.]+)\] \[ *[0-9.]+\] Run /`)},
 	{"kernel start → agent up", regexp.MustCompile(`\[ *([0-9.]+)\].*service agent: ready`)},
-	{"kernel start → ACTIVE", regexp.MustCompile(`\[ *([0-9.]+)\].*\[host-1\] ACTIVE`)},
+	{"kernel start → ACTIVE", regexp.MustCompile(`\[ *([0-9.]+)\].*\[host-[12]\] ACTIVE`)},
 }
 
 // kernelStart is when the kernel's clock began, in seconds since the VM was switched on.
@@ -46,18 +47,9 @@ func TestFigures(t *testing.T) {
 	t.Cleanup(func() { c.Close() })
 	s, host, took := story{t, c}, c.Hosts[0], make([][]float64, len(landmarks))
 	for range boots {
-		host.Kill()
-		if _, err := c.WaitHost(t.Context(), host.Name, time.Minute, func(h operator.Host) bool { return !isActive(h) }); err != nil {
-			t.Fatal(err)
-		}
-		if err := host.Boot(); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := c.WaitHost(t.Context(), host.Name, time.Minute*harness.Scale(), isActive); err != nil {
-			t.Fatal(err)
-		}
-		s.console(host, 0, time.Minute*harness.Scale(), "the host's console says ACTIVE", `\[host-1\] ACTIVE`)
-		for i, at := range reached(t, host.Log()) {
+		s.bootsAgain(host)
+		_, reached := reached(t, host.Log())
+		for i, at := range reached {
 			took[i] = append(took[i], at)
 		}
 	}
@@ -70,8 +62,74 @@ func TestFigures(t *testing.T) {
 	memory(t, host)
 }
 
-// reached is when each landmark was reached, in seconds since kernel start. The log is written behind the console, so it may need a moment.
-func reached(t *testing.T, path string) []float64 {
+// bootsAgain cuts the host's power, and boots it until it is ACTIVE.
+func (s story) bootsAgain(host *cluster.Machine) {
+	s.T.Helper()
+	host.Kill()
+	if _, err := s.WaitHost(s.T.Context(), host.Name, time.Minute, func(h operator.Host) bool { return !isActive(h) }); err != nil {
+		s.T.Fatal(err)
+	}
+	if err := host.Boot(); err != nil {
+		s.T.Fatal(err)
+	}
+	if _, err := s.WaitHost(s.T.Context(), host.Name, time.Minute*harness.Scale(), isActive); err != nil {
+		s.T.Fatal(err)
+	}
+	s.console(host, 0, time.Minute*harness.Scale(), "the host's console says ACTIVE", `\[`+host.Name+`\] ACTIVE`)
+}
+
+// mostSlower is how many times as long an installed host may take from kernel start to ACTIVE as one whose kernel QEMU loads.
+const mostSlower = 1.25
+
+// TestFiguresInstalled prints how long a host takes from its own disk, beside one that QEMU hands kernel and initrd: part of `make bench`.
+// They boot in turn, each alone.
+func TestFiguresInstalled(t *testing.T) {
+	if os.Getenv("HARDNODE_BENCH") == "" {
+		t.Skip("HARDNODE_BENCH, the number of runs, is not set")
+	}
+	const boots = 5
+	c, err := cluster.Start(t.Context(), cluster.Options{Dir: harness.Dir(t), Hosts: 1, Spare: 1, Seats: 2, Bare: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	if err := cluster.Make(t.Context(), c.Root, "disk", t.Logf); err != nil {
+		t.Fatal(err)
+	}
+	c.Hosts[0].Kill()
+	installed, err := c.AddInstalled(filepath.Join(c.Root, "out/media/host.disk"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.WaitHost(t.Context(), installed.Name, time.Minute*harness.Scale(), isActive); err != nil {
+		t.Fatal(err)
+	}
+	s, hosts := story{t, c}, []*cluster.Machine{c.Hosts[0], installed}
+	var before, took [2][]float64
+	for range boots {
+		for i, host := range hosts {
+			hosts[1-i].Kill()
+			s.bootsAgain(host)
+			zero, reached := reached(t, host.Log())
+			before[i], took[i] = append(before[i], zero), append(took[i], reached[len(reached)-1])
+		}
+	}
+	for i, what := range []string{"a host that QEMU loads", "an installed host"} {
+		slices.Sort(before[i])
+		slices.Sort(took[i])
+		fmt.Fprintf(t.Output(), "FIGURE kernel start → ACTIVE of %s: median %.1f s of %d (%.1f to %.1f); firmware before it %.1f s\n", what,
+			took[i][boots/2], boots, took[i][0], took[i][boots-1], before[i][boots/2])
+	}
+	ratio := took[1][boots/2] / took[0][boots/2]
+	fmt.Fprintf(t.Output(), "FIGURE kernel start → ACTIVE, installed beside loaded: %.2f × (bar %.2f)\n", ratio, mostSlower)
+	if ratio > mostSlower {
+		t.Errorf("an installed host takes %.2f times as long, want at most %.2f", ratio, mostSlower)
+	}
+}
+
+// reached is when the kernel started, in seconds since power on, and each landmark was reached, in seconds since then. The log is written
+// behind the console, so it may need a moment.
+func reached(t *testing.T, path string) (zero float64, at []float64) {
 	t.Helper()
 	var log []byte
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -89,8 +147,7 @@ func reached(t *testing.T, path string) []float64 {
 	if k == nil {
 		t.Fatalf("no start of init in %s", path)
 	}
-	zero := seconds(t, k[1]) - seconds(t, k[2])
-	var at []float64
+	zero = seconds(t, k[1]) - seconds(t, k[2])
 	for _, l := range landmarks {
 		m := l.pattern.FindSubmatch(log)
 		if m == nil {
@@ -98,7 +155,7 @@ func reached(t *testing.T, path string) []float64 {
 		}
 		at = append(at, seconds(t, m[1])-zero)
 	}
-	return at
+	return zero, at
 }
 
 // memory prints what the host's own programs and the whole host take.

@@ -23,4 +23,5 @@ func TestGolden(t *testing.T) {
 	golden.Wire[Freed](t, "freed")
 	golden.Wire[ImportRequest](t, "import-request")
 	golden.Wire[Netboot](t, "netboot")
+	golden.Wire[NetbootReport](t, "netboot-report")
 }

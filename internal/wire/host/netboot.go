@@ -5,14 +5,16 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"hardnode.dev/internal/wire"
 )
 
 // Paths of the host API for the component netboot.
 const (
-	PathNetboot     = "/host/v1/netboot"        // GET ?sum=SUM&wait=30s → Netboot; long poll, 204 when it is still the one of that sum
-	PathNetbootFile = "/host/v1/netboot/files/" // GET + digest: the bytes of a file that Netboot names, also a range of them (RFC 9110, 14)
+	PathNetboot       = "/host/v1/netboot"        // GET ?sum=SUM&wait=30s → Netboot; long poll, 204 when it is still the one of that sum
+	PathNetbootReport = "/host/v1/netboot/report" // PUT NetbootReport
+	PathNetbootFile   = "/host/v1/netboot/files/" // GET + digest: bytes of a file that Netboot names, also a range (RFC 9110, 14)
 )
 
 // Netboot is what netboot serves, and whom. It has no secret: all of it may be read by anybody on the network.
@@ -30,6 +32,47 @@ type Netboot struct {
 	Reason   string           `json:"reason,omitempty"`
 	Releases []NetbootRelease `json:"releases"`           // that some machine boots
 	Machines []NetbootMachine `json:"machines,omitempty"` // enrolled hosts whose Assignment names a release
+	// Addresses is what is given out where no other DHCP server answers (ParseAddresses); "": none.
+	Addresses string `json:"addresses,omitempty"`
+}
+
+// NetbootReport is what netboot says of itself.
+type NetbootReport struct {
+	Version  int              `json:"version"` // 1
+	Troubles []NetbootTrouble `json:"troubles,omitempty"`
+}
+
+// NetbootTrouble is one thing in the way of machines that boot.
+type NetbootTrouble struct {
+	What  string    `json:"what"` // its subject: "dhcp", "tftp of 10.77.0.9"
+	Text  string    `json:"text"` // for people
+	Since time.Time `json:"since"`
+}
+
+// maxTroubles and maxTroubleText bound a report.
+const (
+	maxTroubles    = 100
+	maxTroubleText = 1000
+)
+
+// DecodeNetbootReport reads a NetbootReport.
+func DecodeNetbootReport(r io.Reader) (NetbootReport, error) {
+	var n NetbootReport
+	if err := decode(r, "netboot report", &n); err != nil {
+		return NetbootReport{}, err
+	}
+	if n.Version != 1 {
+		return NetbootReport{}, fmt.Errorf("netboot report: version %d is not known, want 1", n.Version)
+	}
+	if len(n.Troubles) > maxTroubles {
+		return NetbootReport{}, fmt.Errorf("netboot report: %d troubles, at most %d are read", len(n.Troubles), maxTroubles)
+	}
+	for _, t := range n.Troubles {
+		if len(t.What) > maxTroubleText || len(t.Text) > maxTroubleText {
+			return NetbootReport{}, fmt.Errorf("netboot report: trouble %.40q is longer than %d bytes", t.What, maxTroubleText)
+		}
+	}
+	return n, nil
 }
 
 // NetbootRelease is the files of a release that boot a user host.
@@ -73,6 +116,9 @@ func (n Netboot) Validate() (err error) {
 	if n.Sum == "" {
 		err = errors.New("netboot: it has no sum")
 	}
+	if _, e := ParseAddresses(n.Addresses); e != nil {
+		err = errors.Join(err, fmt.Errorf("netboot: %v", e))
+	}
 	for _, r := range n.Releases {
 		if r.Release == "" || len(r.Release) > 60 || r.Release[0] == '.' || slices.ContainsFunc([]byte(r.Release), odd) {
 			err = errors.Join(err, fmt.Errorf("netboot: release %q: is no version", r.Release))
@@ -92,10 +138,18 @@ func odd(b byte) bool {
 	return !(b >= '0' && b <= '9' || b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z' || b == '.' || b == '-')
 }
 
+// Answers says why a machine with this card is not answered at all, or "".
+func (n Netboot) Answers(card string) (why string) {
+	if !n.All && !slices.Contains(n.For, card) {
+		return "it is none of the cards that are answered"
+	}
+	return ""
+}
+
 // Boots is the release that a machine with this card boots, or why it boots none.
 func (n Netboot) Boots(card string) (r NetbootRelease, why string) {
-	if !n.All && !slices.Contains(n.For, card) {
-		return r, "it is none of the cards that are answered"
+	if why := n.Answers(card); why != "" {
+		return r, why
 	}
 	want := n.Release
 	if i := slices.IndexFunc(n.Machines, func(m NetbootMachine) bool { return slices.Contains(m.MACs, card) }); i >= 0 {

@@ -3,7 +3,7 @@
 // Owns: which machines are answered, and with which file, by what they say of their firmware; nothing in it waits or sends.
 // In: one DHCP message, the port that it came to, what is served.
 // Out: the reply, or silence and the reason for it.
-// Never: gives an address (the site's own DHCP server does), or answers what is no request to boot.
+// Never: gives an address (the site's own DHCP server does, or package address), or answers what is no request to boot.
 //
 // The forms are those of the Preboot Execution Environment specification 2.1 (Intel, 1999: "proxyDHCP"), RFC 2131, RFC 4578 and the UEFI
 // specification 2.10, section 24.7 (HTTP boot).
@@ -62,11 +62,9 @@ func (s Served) Decide(raw []byte, port int) (reply []byte, reason string) {
 	if m == nil {
 		return nil, reason
 	}
-	class := m.ClassIdentifier()
-	http := strings.HasPrefix(class, "HTTPClient")
 	kind := m.MessageType()
 	switch {
-	case !http && !strings.HasPrefix(class, "PXEClient"):
+	case !boots(m):
 		return nil, "it does not ask to boot"
 	case port == PortDHCP && kind != dhcpv4.MessageTypeDiscover:
 		return nil, "it talks to another DHCP server"
@@ -75,6 +73,30 @@ func (s Served) Decide(raw []byte, port int) (reply []byte, reason string) {
 	case !unset(m.GatewayIPAddr):
 		return nil, "it comes through a relay, from another network"
 	}
+	return s.named(m, port)
+}
+
+// Name is the reply that names what a machine loads that is given its address here, nil when it does not ask to boot, or is not led
+// anywhere.
+func (s Served) Name(raw []byte) []byte {
+	m, _ := read(raw)
+	if m == nil || !boots(m) {
+		return nil
+	}
+	reply, _ := s.named(m, PortDHCP)
+	return reply
+}
+
+// boots tells whether a message asks how to boot.
+func boots(m *dhcpv4.DHCPv4) bool {
+	class := m.ClassIdentifier()
+	return strings.HasPrefix(class, "HTTPClient") || strings.HasPrefix(class, "PXEClient")
+}
+
+// named is the reply with the file of a machine, or why there is none.
+func (s Served) named(m *dhcpv4.DHCPv4, port int) (reply []byte, reason string) {
+	class := m.ClassIdentifier()
+	http := strings.HasPrefix(class, "HTTPClient")
 	folder, why := s.Boots(m.ClientHWAddr.String())
 	if why != "" {
 		return nil, why
@@ -83,7 +105,7 @@ func (s Served) Decide(raw []byte, port int) (reply []byte, reason string) {
 	if name == "" {
 		return nil, reason
 	}
-	return s.reply(m, kind, port, name, http), name
+	return s.reply(m, m.MessageType(), port, name, http), name
 }
 
 // read decodes a message that a client sent over Ethernet.

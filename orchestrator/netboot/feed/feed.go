@@ -1,13 +1,15 @@
 // Package feed brings what netboot serves from the orchestrator: the document, and the files that it names.
 //
 // Owns: the long poll, the order of fetching.
-// In: host.PathNetboot and host.PathNetbootFile of the orchestrators, over mutual TLS.
-// Out: documents and files in the book.
+// In: host.PathNetboot and host.PathNetbootFile of the orchestrators, over mutual TLS; what is in the way of machines.
+// Out: documents and files in the book; host.NetbootReport.
 // Never: takes away what is served because the orchestrator is away, or believes a file that has another digest.
 package feed
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -31,6 +33,7 @@ const (
 	file    = 15 * time.Minute // for one file
 	backoff = 250 * time.Millisecond
 	longest = 5 * time.Second
+	again   = time.Minute // what was reported before
 )
 
 // Feed is the one task that writes the book.
@@ -40,6 +43,7 @@ type Feed struct {
 	Client       *http.Client
 	Self         *identity.Holder // a poll needs a certificate; nil: it needs none
 	Log          *slog.Logger
+	Troubles     func() []host.NetbootTrouble
 
 	heard bool // from an orchestrator, since the start
 }
@@ -108,7 +112,7 @@ func (f *Feed) poll(ctx context.Context, addr string, lacking bool) (doc host.Ne
 	if lacking || !f.heard {
 		q.Set("wait", "0s")
 	}
-	resp, err := f.ask(ctx, addr, host.PathNetboot+"?"+q.Encode(), 0)
+	resp, err := f.ask(ctx, http.MethodGet, addr, host.PathNetboot+"?"+q.Encode(), 0, nil)
 	if err != nil {
 		return doc, false, fmt.Errorf("ask what is served: %w", err)
 	}
@@ -123,7 +127,7 @@ func (f *Feed) poll(ctx context.Context, addr string, lacking bool) (doc host.Ne
 // get opens a file at an offset.
 func (f *Feed) get(ctx context.Context, addr string, want host.NetbootFile, offset int64) (io.ReadCloser, error) {
 	ctx, cancel := context.WithTimeout(ctx, file)
-	resp, err := f.ask(ctx, addr, host.PathNetbootFile+string(want.Digest), offset)
+	resp, err := f.ask(ctx, http.MethodGet, addr, host.PathNetbootFile+string(want.Digest), offset, nil)
 	if err != nil {
 		cancel()
 		return nil, err
@@ -144,9 +148,9 @@ type closing struct {
 
 func (c closing) Close() error { defer c.cancel(); return c.ReadCloser.Close() }
 
-// ask is a GET that was answered with what was asked for, or with nothing.
-func (f *Feed) ask(ctx context.Context, addr, path string, offset int64) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+addr+path, nil)
+// ask is a request that was answered with what was asked for, or with nothing.
+func (f *Feed) ask(ctx context.Context, method, addr, path string, offset int64, body io.Reader) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "https://"+addr+path, body)
 	if err != nil {
 		return nil, err
 	}
@@ -165,4 +169,35 @@ func (f *Feed) ask(ctx context.Context, addr, path string, offset int64) (*http.
 	defer resp.Body.Close()
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, 300))
 	return nil, fmt.Errorf("%s: %s: %s", addr, resp.Status, text)
+}
+
+// Report tells the orchestrators what is in the way of machines, soon after it changes and now and then, until ctx ends.
+func (f *Feed) Report(ctx context.Context) error {
+	var told []byte
+	var at time.Time
+	for i := 0; run.Wait(ctx, time.Second); {
+		raw, err := json.Marshal(host.NetbootReport{Version: 1, Troubles: f.Troubles()})
+		if err != nil {
+			return err
+		}
+		if f.Self != nil && f.Self.Get() == nil || bytes.Equal(raw, told) && time.Since(at) < again {
+			continue
+		}
+		if f.report(ctx, f.Orchestrator[i%len(f.Orchestrator)], raw) != nil {
+			i++ // Run says that they don't answer
+			continue
+		}
+		told, at = raw, time.Now()
+	}
+	return nil
+}
+
+func (f *Feed) report(ctx context.Context, addr string, raw []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, grace)
+	defer cancel()
+	resp, err := f.ask(ctx, http.MethodPut, addr, host.PathNetbootReport, 0, bytes.NewReader(raw))
+	if err != nil {
+		return err
+	}
+	return resp.Body.Close()
 }

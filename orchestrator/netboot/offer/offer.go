@@ -195,6 +195,21 @@ func (b *Book) Boots(card string) (folder, why string) {
 	return r.Release + "/", ""
 }
 
+// Answers says why a machine with this card is not answered at all, or "".
+func (b *Book) Answers(card string) (why string) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.mu.doc.Answers(card)
+}
+
+// Addresses are what is given out.
+func (b *Book) Addresses() host.Addresses {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	a, _ := host.ParseAddresses(b.mu.doc.Addresses) // the document was checked when it came
+	return a
+}
+
 // ready tells whether all files of a release are here; mu is held.
 func (b *Book) ready(r host.NetbootRelease) bool {
 	for _, f := range r.Files() {

@@ -182,8 +182,14 @@ func (t *transfer) send(now time.Time, packet []byte) []byte {
 	return packet
 }
 
+// Ended is a transfer whose client answers no longer.
+type Ended struct {
+	From netip.AddrPort
+	Text string // for people
+}
+
 // Tick gives the packets that are to be sent once more, and ends the transfers whose clients answer no longer.
-func (s *Server) Tick(now time.Time) (out []Packet, ended []string) {
+func (s *Server) Tick(now time.Time) (out []Packet, ended []Ended) {
 	for to, t := range s.at {
 		if now.Sub(t.sent) < t.every {
 			continue
@@ -194,7 +200,7 @@ func (s *Server) Tick(now time.Time) (out []Packet, ended []string) {
 		}
 		if t.tries >= most {
 			delete(s.at, to)
-			ended = append(ended, fmt.Sprintf("%s no longer answers, at block %d of %s", to, t.block, t.name))
+			ended = append(ended, Ended{to, fmt.Sprintf("%s no longer answers, at block %d of %s", to, t.block, t.name)})
 			continue
 		}
 		t.tries, t.sent = t.tries+1, now

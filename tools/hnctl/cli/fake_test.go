@@ -241,7 +241,10 @@ func (f *fake) handler() http.Handler {
 			return
 		}
 		netboot = operator.Netboot{Enabled: true, Interface: in.Interface, All: in.All, For: in.For, Release: in.Release, Target: in.Target,
-			By: "admin", At: f.now, Serves: "1.4.0", CTID: 8, State: "running"}
+			By: "admin", At: f.now, Serves: "1.4.0", CTID: 8, State: "running", Addresses: in.Addresses}
+		if in.Addresses != "" {
+			netboot.Troubles = []operator.NetbootTrouble{{What: "dhcp", Text: "another DHCP server answers", Since: f.now}}
+		}
 		reply(w, 200, netboot)
 	})
 	mux.HandleFunc("DELETE "+operator.Prefix+"/cluster/netboot", func(w http.ResponseWriter, _ *http.Request) {

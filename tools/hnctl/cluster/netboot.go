@@ -38,7 +38,10 @@ func netbootFields(t *app.Table, n operator.Netboot) {
 		machines = strings.Join(n.For, " ")
 	}
 	t.Fields("netboot", "on, by "+n.By+" at "+app.Stamp(n.At), "network card", n.Interface, "machines", machines, "image for", n.Target,
-		"wanted release", n.Release, "serves release", n.Serves, "component", n.State, "reason", n.Reason)
+		"gives addresses", n.Addresses, "wanted release", n.Release, "serves release", n.Serves, "component", n.State, "reason", n.Reason)
+	for _, x := range n.Troubles {
+		t.Fields("trouble", x.What+", since "+app.Stamp(x.Since)+": "+x.Text)
+	}
 }
 
 func netbootEnable(a *app.App) *cobra.Command {
@@ -47,7 +50,8 @@ func netbootEnable(a *app.App) *cobra.Command {
 	c := &cobra.Command{
 		Use: "enable --interface CARD --for all|MAC,…", Short: "Have the infra host boot machines over the network", Args: cobra.NoArgs,
 		Long: `The infra host then answers machines that ask how to boot on the network of one of its cards, beside the network's own DHCP server,
-which is left as it is. They boot a release that was imported (hnctl release import), wait, show a code on their console, and join after
+which is left as it is; where there is none, --dhcp-range has addresses given out too: to those machines, and none while another DHCP
+server answers. They boot a release that was imported (hnctl release import), wait, show a code on their console, and join after
 hnctl host admit CODE. An enrolled host boots the release that its assignment names, or is not answered. What is served holds no secret.
 Given again, the command changes what was said before.`,
 		Example: "  hnctl cluster netboot enable --interface underlay --for all\n" +
@@ -68,6 +72,8 @@ Given again, the command changes what was said before.`,
 	f.StringVar(&want.Interface, "interface", "", "network `card` of the infra host, as its configuration names it")
 	f.StringVar(&only, "for", "", "`all`, or the MACs of the machines that are answered, with commas between them")
 	f.StringVar(&want.Release, "release", "", "the `version` that machines boot (default: the newest that was imported)")
+	f.StringVar(&want.Addresses, "dhcp-range", "",
+		"`addresses` that are given out where no other DHCP server answers, as 10.77.0.100-10.77.0.150/24")
 	f.StringVar(&want.Target, "target", "metal", "kind of machine that the image is for: metal or vm")
 	c.MarkFlagRequired("interface")
 	c.MarkFlagRequired("for")

@@ -1,0 +1,83 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+)
+
+// Addresses are what a DHCP server gives out: IPv4 addresses from First to Last, both of them too, of Network. The zero value is none.
+type Addresses struct {
+	First, Last netip.Addr
+	Network     netip.Prefix // masked
+}
+
+// maxAddresses is how many a range may have.
+const maxAddresses = 4096
+
+// ParseAddresses reads "10.77.0.100-10.77.0.150/24"; "" is none. The error is for people.
+func ParseAddresses(text string) (a Addresses, err error) {
+	if text == "" {
+		return a, nil
+	}
+	from, to, ok := strings.Cut(text, "-")
+	last, err2 := netip.ParsePrefix(to)
+	if a.First, err = netip.ParseAddr(from); !ok || err != nil || err2 != nil {
+		return Addresses{}, fmt.Errorf("addresses %q: want the first, the last and the length of the network's prefix, "+
+			"as 10.77.0.100-10.77.0.150/24", text)
+	}
+	a.Last, a.Network = last.Addr(), last.Masked()
+	switch {
+	case !a.First.Is4() || !a.Last.Is4():
+		err = errors.New("only IPv4 addresses are given out")
+	case a.Network.Bits() > 30:
+		err = errors.New("the network is too small for machines beside this one: want a prefix of 30 bits or less")
+	case !a.Network.Contains(a.First):
+		err = fmt.Errorf("%s is not in %s", a.First, a.Network)
+	case a.Last.Less(a.First):
+		err = errors.New("the last one comes before the first one")
+	case a.Count() > maxAddresses:
+		err = fmt.Errorf("there are %d, at most %d are kept", a.Count(), maxAddresses)
+	case a.First == a.Network.Addr() || a.Last == a.Broadcast():
+		err = errors.New("the network's own address and its broadcast address are no machine's")
+	}
+	if err != nil {
+		return Addresses{}, fmt.Errorf("addresses %q: %v", text, err)
+	}
+	return a, nil
+}
+
+// Count is how many there are.
+func (a Addresses) Count() int {
+	if !a.First.IsValid() {
+		return 0
+	}
+	return int(number(a.Last)) - int(number(a.First)) + 1
+}
+
+// Has tells whether an address is one of them.
+func (a Addresses) Has(x netip.Addr) bool {
+	return a.First.IsValid() && x.Is4() && !x.Less(a.First) && !a.Last.Less(x)
+}
+
+// Broadcast is the network's broadcast address.
+func (a Addresses) Broadcast() netip.Addr {
+	raw := a.Network.Addr().As4()
+	for i := a.Network.Bits(); i < 32; i++ {
+		raw[i/8] |= 1 << (7 - i%8)
+	}
+	return netip.AddrFrom4(raw)
+}
+
+func (a Addresses) String() string {
+	if !a.First.IsValid() {
+		return ""
+	}
+	return fmt.Sprintf("%s-%s/%d", a.First, a.Last, a.Network.Bits())
+}
+
+func number(a netip.Addr) uint32 {
+	raw := a.As4()
+	return uint32(raw[0])<<24 | uint32(raw[1])<<16 | uint32(raw[2])<<8 | uint32(raw[3])
+}
