@@ -117,8 +117,21 @@ func (a *agent) keepDisks(ctx context.Context) error {
 func (a *agent) newSystem(state, data string) *system.System {
 	target, profile := ofMachine()
 	return system.New(system.Options{State: state, Data: data, Boot: a.boot, Version: build.Version, Target: target, Profile: profile,
+		Net: fromNetwork(), Well: a.well, Settled: func() error { return os.WriteFile(boot.SettledFile, []byte("network"), 0o600) },
 		Want: a.store.System, Ordered: a.store.Ordered(), Slots: a.slots, Get: a.link.Get, Anchors: a.anchors, Leave: leaveMachine,
 		Now: time.Now, Log: a.log})
+}
+
+// fromNetwork tells whether this machine was booted from the network: its configuration lies there too.
+func fromNetwork() bool {
+	raw, err := os.ReadFile("/proc/cmdline")
+	return err == nil && strings.Contains(" "+string(raw), " "+boot.ConfigArgument+"http")
+}
+
+// well tells whether nothing is missing that a system on trial must have.
+func (a *agent) well() bool {
+	up, well := a.health()
+	return len(up)+len(well) == 0
 }
 
 // ofMachine is which of a release's systems this machine boots: the one that it runs. Virtual machines have the kernel for them, infra

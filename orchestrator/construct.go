@@ -17,6 +17,7 @@ import (
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/run/listen"
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/orchestrator/api"
 	"hardnode.dev/orchestrator/audit"
 	"hardnode.dev/orchestrator/authz"
@@ -168,7 +169,7 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 		DryRun:  o.loop.DryRun, Leaving: o.loop.Leaving}
 	o.api.Errors = o.license.Errors.Waiting
 	o.api.Rollouts = rollouts.New(o.store.View, o.trust, o.holder)
-	o.api.Systems = &systems.Desk{Store: o.store, Releases: shelf.List, Now: time.Now}
+	o.api.Systems = &systems.Desk{Store: o.store, Releases: shelf.List, Serves: netboot.Serves, Now: time.Now}
 	o.api.DeleteTemplate, o.api.CollectTemplates = o.templates.Delete, o.templates.Collect
 	o.api.Components = o.components
 	if s.Registry != "" {
@@ -245,7 +246,18 @@ func (o *orchestrator) lead(ctx context.Context) error {
 		run.Task{Name: "templates", Run: o.templates.Run},
 		run.Task{Name: "converge", Run: o.loop.Run},
 		run.Task{Name: "operations", Run: o.ops.Run},
+		run.Task{Name: "served systems", Run: o.followSystems},
 	)
+}
+
+// followSystems keeps what becomes of the orders of hosts that boot from the network.
+func (o *orchestrator) followSystems(ctx context.Context) error {
+	return o.api.Systems.Follow(ctx, o.store.View, func(id wire.HostID) *host.SystemStatus {
+		if r := o.world().Live[id].Report; r != nil {
+			return r.System
+		}
+		return nil
+	})
 }
 
 func (o *orchestrator) liveness(ctx context.Context) error { return o.fleet.Run(ctx, o.members) }

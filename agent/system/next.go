@@ -33,6 +33,7 @@ type moment struct {
 	slots   slots.Status
 	version string // of this program, where the slots don't tell
 	boot    string // this boot
+	net     bool   // a host without slots was booted from the network
 	looked  bool   // the repositories were looked at for this order since this program began, and chose kept.Target
 }
 
@@ -73,12 +74,7 @@ func next(m moment) step {
 		s.status.Target, s.status.Total, s.status.Fetched = t.Release, t.Bytes, m.kept.Fetched
 	}
 	if !m.slots.Installed {
-		s.status.Target, s.status.Total, s.status.Fetched, s.status.Reason = "", 0, 0, notInstalled
-		if m.want.Wanted() {
-			s.status.State, s.status.Order = host.SystemRefused, m.want.Order
-			s.status.Reason += fmt.Sprintf("; install it (hnctl host install), or have the network serve release %s", m.want.Release)
-		}
-		return s
+		return s.served(m)
 	}
 	booted, idle := sides(m.slots)
 	if booted == nil || booted.Name == slots.Rescue {
@@ -105,6 +101,31 @@ func next(m moment) step {
 		}
 	}
 	return s.ordered(m, *booted, idle)
+}
+
+// served is what a host without slots does. One that was booted from the network boots anew for another release, once for an order: what
+// serves it decides which release that is, and it says which one it got.
+func (s step) served(m moment) step {
+	w := m.want
+	s.status.Target, s.status.Total, s.status.Fetched, s.status.Reason, s.status.Net = "", 0, 0, notInstalled, m.net
+	if !w.Wanted() {
+		return s
+	}
+	s.status.Order, s.status.Target = w.Order, w.Release
+	switch {
+	case !m.net || w.Step != host.Switch:
+		s.status.State, s.status.Target = host.SystemRefused, ""
+		s.status.Reason += fmt.Sprintf("; install it (hnctl host install), or have the network serve release %s", w.Release)
+	case w.Release == m.version:
+		s.status.State, s.status.Reason = host.SystemDone, ""
+	case w.Boot == m.boot:
+		s.do, s.status.State, s.status.Reason = leave, host.SystemSwitching, "it boots anew, from the network"
+	default:
+		s.status.State = host.SystemFailed
+		s.status.Reason = fmt.Sprintf("it was booted again, and runs release %s: release %s was not served, or did not come up", m.version,
+			w.Release)
+	}
+	return s
 }
 
 // sides are the slot that is booted and the one beside it, which may be empty; nil: that is not known.

@@ -50,6 +50,9 @@ type Options struct {
 	Version     string // of this program
 	Target      release.Target
 	Profile     release.Profile
+	Net         bool                // the machine was booted from the network
+	Well        func() bool         // of a machine that was: it does what a host does
+	Settled     func() error        // called once when it is well
 	Want        func() *host.System // may be nil
 	Ordered     <-chan struct{}     // a hint that another one is wanted
 	Slots       Slots
@@ -78,6 +81,7 @@ type System struct {
 	kept   kept
 	chosen *chosen // what was chosen since the program began, for the order kept.Order
 	last   string  // of the reasons that were logged
+	told   bool    // Settled was called
 }
 
 // New makes one.
@@ -148,6 +152,7 @@ func (s *System) Run(ctx context.Context) error {
 		return err
 	}
 	for tries := 0; ctx.Err() == nil; {
+		s.settle()
 		st := next(s.moment())
 		err := s.carry(ctx, st)
 		pause := later
@@ -162,7 +167,8 @@ func (s *System) Run(ctx context.Context) error {
 			}
 		default:
 			tries = 0
-			if st.status.State == host.SystemTrying || st.status.State == host.SystemLooking || st.status.State == host.SystemFetching {
+			if s.o.Net && !s.told || st.status.State == host.SystemTrying ||
+				st.status.State == host.SystemLooking || st.status.State == host.SystemFetching {
 				pause = soon
 			}
 		}
@@ -171,6 +177,17 @@ func (s *System) Run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// settle says once that a machine which was booted from the network is well.
+func (s *System) settle() {
+	if !s.o.Net || s.told || !s.o.Well() {
+		return
+	}
+	err := s.o.Settled()
+	if s.told = err == nil; err != nil {
+		s.log.Error("it can't be said that this system is well", logging.Err, err)
+	}
 }
 
 // open reads what became of the last order.
@@ -196,7 +213,7 @@ func (s *System) wait(ctx context.Context, d time.Duration) {
 }
 
 func (s *System) moment() moment {
-	m := moment{want: s.o.Want(), kept: s.kept, slots: s.o.Slots.Status(), version: s.o.Version, boot: s.o.Boot}
+	m := moment{want: s.o.Want(), kept: s.kept, slots: s.o.Slots.Status(), version: s.o.Version, boot: s.o.Boot, net: s.o.Net}
 	m.looked = s.chosen != nil && s.kept.Target != nil && s.chosen.target == *s.kept.Target
 	return m
 }
@@ -375,8 +392,13 @@ func (s *System) fail(err error) error {
 
 // doLeave orders the reboot.
 func (s *System) doLeave(ctx context.Context) error {
-	reason, by := "release "+s.kept.Target.Release, "an order"
-	if w := s.o.Want(); w.Wanted() && w.Order == s.kept.Order {
+	w, reason, by := s.o.Want(), "another release", "an order"
+	if s.kept.Target != nil {
+		reason = "release " + s.kept.Target.Release
+	} else if w.Wanted() {
+		reason = "release " + w.Release
+	}
+	if w.Wanted() && (w.Order == s.kept.Order || s.kept.Target == nil) {
 		by = w.By
 		if w.Reason != "" {
 			reason += ": " + w.Reason

@@ -187,3 +187,18 @@ func TestTrialOf(t *testing.T) {
 		}
 	}
 }
+
+func TestServed(t *testing.T) {
+	for cmdline, want := range map[string]time.Duration{
+		"panic=10 hardnode.trial=600 hardnode.config=http://10.0.0.1/x\n": 10 * time.Minute,
+		"panic=10":               0,
+		"hardnode.trial=":        0,
+		"hardnode.trial=-5":      0,
+		"hardnode.trial=9999999": 0,
+		"xhardnode.trial=5":      0,
+	} {
+		if got := served(cmdline); got != want {
+			t.Errorf("%q: %s, want %s", cmdline, got, want)
+		}
+	}
+}

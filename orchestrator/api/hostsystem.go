@@ -31,7 +31,7 @@ func (s *Server) orderHostSystem(ctx context.Context, c caller, in *systemInput)
 		object += fmt.Sprintf(" %q", in.Body.Reason)
 	}
 	is, _ := w.HostSystem(in.Host)
-	err = s.do(c, "host.system", object, func() error { return s.Systems.Order(ctx, h.ID, h.Name, is.Status, in.Body, orderer(c)) })
+	err = s.do(c, "host.system", object, func() error { return s.Systems.Order(ctx, h.ID, h.Name, h.Boot, is.Status, in.Body, orderer(c)) })
 	if err != nil {
 		return out, err
 	}

@@ -4,21 +4,28 @@ import (
 	"cmp"
 	"net"
 	"slices"
+	"time"
 
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/store"
+	"hardnode.dev/orchestrator/systems"
 )
 
-// enrolled are the hosts that are to run a release, by their cards. A host boots from its disk as a rule; one whose firmware asks the
-// network all the same gets what its Assignment names.
+// enrolled are the hosts that are to run a release, by their cards. A host that boots from the network gets what its Assignment names, to
+// try it, and the last good one when that did not come up. One that boots from its disk as a rule, and asks the network all the same, gets
+// what its Assignment names.
 func enrolled(v *store.View) (out []host.NetbootMachine) {
 	for id, s := range store.Systems.Refs(v) {
 		h, there := store.Hosts.Get(v, id)
 		if !there || s.Release == "" || s.Step != host.Switch {
 			continue
 		}
-		m := host.NetbootMachine{Name: h.Name, Release: s.Release}
+		m := host.NetbootMachine{Name: h.Name}
+		var tried bool
+		if m.Release, tried = systems.Served(*s); tried {
+			m.TrySec = int64(systems.Within(*s) / time.Second)
+		}
 		for _, text := range h.Hardware.MACs {
 			if mac, err := net.ParseMAC(text); err == nil {
 				m.MACs = append(m.MACs, mac.String())

@@ -129,6 +129,16 @@ func (d *Desk) Show() operator.Netboot {
 		Addresses: rec.Addresses, By: rec.By, At: rec.At, Serves: r.Release, Reason: why, Troubles: d.troubles()}
 }
 
+// Serves says why hosts can't be served a release, or "".
+func (d *Desk) Serves(release string) (why string) {
+	rec, on := store.Netboots.Get(d.Store.View(), store.Only)
+	if !on {
+		return "netboot is switched off"
+	}
+	_, why = choose(d.Releases.List(), release, rec.Target)
+	return why
+}
+
 // Document is what netboot is told now; false: it is switched off.
 func (d *Desk) Document() (host.Netboot, bool) {
 	v := d.Store.View()

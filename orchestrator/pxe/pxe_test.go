@@ -112,12 +112,12 @@ func TestDesk(t *testing.T) {
 		t.Errorf("with a host that is to run an older release: %+v", next)
 	}
 	for card, want := range map[string]string{"52:54:00:12:34:57": "1.4.0", "52:54:00:12:34:56": "1.5.0"} {
-		if r, why := next.Boots(card); r.Release != want {
+		if r, _, why := next.Boots(card); r.Release != want {
 			t.Errorf("%s boots %q, %q, want %s", card, r.Release, why, want)
 		}
 	}
 	switched.Release = "1.0.0"
-	if _, why := wish(switched).Boots("52:54:00:12:34:57"); !strings.Contains(why, "host host-2, which is to run release 1.0.0") {
+	if _, _, why := wish(switched).Boots("52:54:00:12:34:57"); !strings.Contains(why, "host host-2, which is to run release 1.0.0") {
 		t.Errorf("a host whose release is not here: %q", why)
 	}
 	switched.Step = host.Stage

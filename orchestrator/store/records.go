@@ -202,6 +202,10 @@ type ComponentFailure struct {
 type System struct {
 	host.System
 	At time.Time `json:"at"`
+	// Of a host that boots from the network: the release that ran when the order was given, and what became of it.
+	Was    string           `json:"was,omitempty"`
+	Ended  host.SystemState `json:"ended,omitempty"` // SystemDone, SystemFailed; "": not yet
+	Failed string           `json:"failed,omitempty"`
 }
 
 // JoinToken is a one-time permission to join and what became of it. One that has a text is good for whoever brings it; one that was made by

@@ -7,6 +7,7 @@
 package systems
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,12 +27,14 @@ type Desk struct {
 	Store interface { // store.Store
 		Update(context.Context, func(*store.Tx) error) (wire.Revision, error)
 	}
-	Releases func() operator.Releases // that were imported
+	Releases func() operator.Releases          // that were imported
+	Serves   func(release string) (why string) // why netboot can't serve hosts a release, or ""
 	Now      func() time.Time
 }
 
-// Order makes a release the wanted one of a host. An order that is in force already stays as it is, whatever became of it.
-func (d *Desk) Order(ctx context.Context, id wire.HostID, name string, status *host.SystemStatus, o operator.OrderSystem,
+// Order makes a release the wanted one of a host, which is in its boot `boot`. An order that is in force already stays as it is, whatever
+// became of it.
+func (d *Desk) Order(ctx context.Context, id wire.HostID, name, boot string, status *host.SystemStatus, o operator.OrderSystem,
 	by string) error {
 	object := "hosts/" + name + "/system"
 	next := host.System{Version: host.SystemVersion, Release: o.Release, Step: host.SystemStep(o.Step), WithinSec: o.WithinSec, By: by,
@@ -50,7 +53,15 @@ func (d *Desk) Order(ctx context.Context, id wire.HostID, name string, status *h
 		if p := Check(o, object, status, d.Releases().Releases); p != nil {
 			return p
 		}
-		d.put(tx, id, rec, next)
+		was := ""
+		if status.Net {
+			if why := cmp.Or(d.Serves(o.Release), d.Serves(status.Release)); why != "" { // that one it goes back to
+				return operator.NewProblem(operator.Conflict, object, "the host boots from the network: "+why,
+					"hnctl cluster netboot show; or install it (hnctl host install)")
+			}
+			next.Boot, was = boot, status.Release
+		}
+		d.put(tx, id, rec, next, was)
 		return nil
 	})
 	return err
@@ -60,7 +71,7 @@ func (d *Desk) Order(ctx context.Context, id wire.HostID, name string, status *h
 func (d *Desk) TakeBack(ctx context.Context, id wire.HostID) error {
 	_, err := d.Store.Update(ctx, func(tx *store.Tx) error {
 		if rec, _ := store.Systems.Read(tx, string(id)); rec.Wanted() {
-			d.put(tx, id, rec, host.System{Version: host.SystemVersion})
+			d.put(tx, id, rec, host.System{Version: host.SystemVersion}, "")
 		}
 		return nil
 	})
@@ -68,13 +79,13 @@ func (d *Desk) TakeBack(ctx context.Context, id wire.HostID) error {
 }
 
 // put gives the record its revision: later than all before, also than those of a store that was restored since.
-func (d *Desk) put(tx *store.Tx, id wire.HostID, old store.System, next host.System) {
+func (d *Desk) put(tx *store.Tx, id wire.HostID, old store.System, next host.System, was string) {
 	now := d.Now().UTC()
 	next.Revision = max(old.Revision+1, wire.Revision(now.UnixMilli()))
 	if next.Wanted() {
 		next.Order = strconv.FormatInt(int64(next.Revision), 36)
 	}
-	store.Systems.Put(tx, string(id), store.System{System: next, At: now.Truncate(time.Second)})
+	store.Systems.Put(tx, string(id), store.System{System: next, At: now.Truncate(time.Second), Was: was})
 }
 
 // Check says why a host can't carry an order out, as far as it can be told here, or nil. Status is what it said last; nil: nothing.
@@ -83,7 +94,10 @@ func Check(o operator.OrderSystem, object string, status *host.SystemStatus, imp
 	case status == nil:
 		return operator.NewProblem(operator.Unavailable, object, "the host has not said yet how its system is",
 			"wait until it is ACTIVE; a host of an earlier release never says it: install it anew")
-	case status.Slot == "":
+	case status.Net && o.Step != string(host.Switch):
+		return operator.NewProblem(operator.Conflict, object, "the host boots from the network: nothing is written to it beforehand",
+			"give the order without --stage")
+	case status.Slot == "" && !status.Net:
 		return operator.NewProblem(operator.Conflict, object, "the host is not installed, so it has no slot for another system: "+
 			"it boots what its medium or the network serves", "install it (hnctl host install), or have the network serve the release")
 	}

@@ -68,7 +68,9 @@ func TestOrder(t *testing.T) {
 	d := &Desk{Store: m, Now: func() time.Time { return now },
 		Releases: func() operator.Releases { return operator.Releases{Releases: imported("1.2.0")} }}
 	runs := &host.SystemStatus{Release: "1.1.0", Slot: slots.A}
-	order := func(o operator.OrderSystem) error { return d.Order(t.Context(), "h-1", "host-1", runs, o, "admin") }
+	order := func(o operator.OrderSystem) error {
+		return d.Order(t.Context(), "h-1", "host-1", "boot-1", runs, o, "admin")
+	}
 	stage := operator.OrderSystem{Release: "1.2.0", Step: "stage", Reason: "spring"}
 	var p *operator.Problem
 	if err := order(stage); !errors.As(err, &p) || p.Code != operator.NotFound {

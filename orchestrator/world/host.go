@@ -8,6 +8,7 @@ import (
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/live"
 	"hardnode.dev/orchestrator/store"
+	"hardnode.dev/orchestrator/systems"
 )
 
 // keepAway is how long it is told that a host was away.
@@ -34,6 +35,9 @@ func (w World) HostSystem(named string) (out operator.HostSystem, ok bool) {
 	}
 	if r := w.Live[h.ID].Report; r != nil {
 		out.Status = r.System
+	}
+	if rec := store.Systems.Find(w.View, string(h.ID)); rec != nil {
+		out.Status = systems.Shown(*rec, out.Status)
 	}
 	return out, true
 }

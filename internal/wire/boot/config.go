@@ -55,6 +55,7 @@ const (
 	AgentVsockPort = 7440
 	FwCfgConfig    = "opt/hardnode/config" // QEMU fw_cfg names
 	FwCfgBundle    = "opt/hardnode/bundle"
+	TrialArgument  = "hardnode.trial="  // kernel argument: seconds within which a system from the network must be well
 	ConfigArgument = "hardnode.config=" // kernel argument: the URL of the configuration
 )
 

@@ -97,6 +97,9 @@ type NetbootMachine struct {
 	Name    string   `json:"name"`
 	MACs    []string `json:"macs"`
 	Release string   `json:"release"`
+	// TrySec: the release is not yet known to come up there; the machine boots anew unless it is well that many seconds after the kernel's
+	// start. 0: it stays.
+	TrySec int64 `json:"trySec,omitempty"`
 }
 
 // DecodeNetboot reads a Netboot.
@@ -146,23 +149,24 @@ func (n Netboot) Answers(card string) (why string) {
 	return ""
 }
 
-// Boots is the release that a machine with this card boots, or why it boots none.
-func (n Netboot) Boots(card string) (r NetbootRelease, why string) {
+// Boots is the release that a machine with this card boots, how long it has to be well there where it is tried (0: it is not), or why it
+// boots none.
+func (n Netboot) Boots(card string) (r NetbootRelease, within time.Duration, why string) {
 	if why := n.Answers(card); why != "" {
-		return r, why
+		return r, 0, why
 	}
 	want := n.Release
 	if i := slices.IndexFunc(n.Machines, func(m NetbootMachine) bool { return slices.Contains(m.MACs, card) }); i >= 0 {
-		want = n.Machines[i].Release
+		want, within = n.Machines[i].Release, time.Duration(n.Machines[i].TrySec)*time.Second
 		why = fmt.Sprintf("it is host %s, which is to run release %s, and that is not imported here", n.Machines[i].Name, want)
 	} else if want == "" {
-		return r, "there is nothing to serve: " + n.Reason
+		return r, 0, "there is nothing to serve: " + n.Reason
 	}
 	if i := slices.IndexFunc(n.Releases, func(r NetbootRelease) bool { return r.Release == want }); i >= 0 {
-		return n.Releases[i], ""
+		return n.Releases[i], within, ""
 	}
 	if why == "" {
 		why = "release " + want + " is not imported here"
 	}
-	return r, why
+	return r, 0, why
 }

@@ -3,6 +3,7 @@ package host
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"hardnode.dev/internal/wire"
 )
@@ -12,8 +13,8 @@ func netboot() Netboot {
 	of := func(v string) NetbootRelease { return NetbootRelease{v, file, file, file} }
 	return Netboot{Version: 1, Sum: "1", For: []string{"52:54:00:00:00:01", "52:54:00:00:00:02", "52:54:00:00:00:03"}, Release: "1.4.0",
 		Releases: []NetbootRelease{of("1.4.0"), of("1.3.0-rc.1")}, Machines: []NetbootMachine{
-			{"host-2", []string{"52:54:00:00:00:02"}, "1.3.0-rc.1"}, {"host-3", []string{"52:54:00:00:00:03"}, "1.2.0"},
-			{"host-4", []string{"52:54:00:00:00:04"}, "1.4.0"}}}
+			{"host-2", []string{"52:54:00:00:00:02"}, "1.3.0-rc.1", 90},
+			{"host-3", []string{"52:54:00:00:00:03"}, "1.2.0", 0}, {"host-4", []string{"52:54:00:00:00:04"}, "1.4.0", 0}}}
 }
 
 // TestNetbootBoots: a stranger boots what all boot, an enrolled host what its Assignment names or nothing.
@@ -26,8 +27,8 @@ func TestNetbootBoots(t *testing.T) {
 		"52:54:00:00:00:04": "it is none of the cards that are answered",
 		"52:54:00:00:00:05": "it is none of the cards that are answered",
 	} {
-		if r, why := n.Boots(card); r.Release+why != want {
-			t.Errorf("%s: %q, %q, want %q", card, r.Release, why, want)
+		if r, within, why := n.Boots(card); r.Release+why != want || (within == 90*time.Second) != (want == "1.3.0-rc.1") {
+			t.Errorf("%s: %q within %s, %q, want %q", card, r.Release, within, why, want)
 		}
 	}
 	n.All, n.Release, n.Reason = true, "", "no release was imported"
@@ -35,7 +36,7 @@ func TestNetbootBoots(t *testing.T) {
 		"52:54:00:00:00:05": "there is nothing to serve: no release was imported",
 		"52:54:00:00:00:04": "1.4.0",
 	} {
-		if r, why := n.Boots(card); r.Release+why != want {
+		if r, _, why := n.Boots(card); r.Release+why != want {
 			t.Errorf("all: %s: %q, %q, want %q", card, r.Release, why, want)
 		}
 	}

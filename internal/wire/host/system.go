@@ -24,6 +24,8 @@ type System struct {
 	Order     string `json:"order,omitempty"` // names the order: one that failed is not tried again
 	By        string `json:"by,omitempty"`    // who gave it, for people
 	Reason    string `json:"reason,omitempty"`
+	// Boot is the boot in which the order was given to a host that boots from the network: it boots anew for it in that one alone.
+	Boot string `json:"boot,omitempty"`
 }
 
 // SystemStep is how far an order goes.
@@ -60,7 +62,8 @@ func (s *System) Validate() error {
 	case s.Order == "":
 		return fail("order: is empty")
 	}
-	for _, f := range []struct{ name, text string }{{"release", s.Release}, {"order", s.Order}, {"by", s.By}, {"reason", s.Reason}} {
+	for _, f := range []struct{ name, text string }{{"release", s.Release}, {"order", s.Order}, {"by", s.By}, {"reason", s.Reason},
+		{"boot", s.Boot}} {
 		if len(f.text) > maxOrderText || strings.ToValidUTF8(f.text, "") != f.text || strings.ContainsFunc(f.text, unicode.IsControl) {
 			return fail("%s: want one line of at most %d bytes", f.name, maxOrderText)
 		}
@@ -90,6 +93,8 @@ type SystemStatus struct {
 	// Digest is that of the file of the slot that was booted; "" on a host that is not installed, which can't tell.
 	Digest wire.Digest `json:"digest,omitempty"`
 	Slot   slots.Name  `json:"slot,omitempty"` // that was booted; "": the host is not installed, or it can't be told
+	// Net: the host is not installed and was booted from the network, from which it takes another release.
+	Net    bool        `json:"net,omitempty"`
 	State  SystemState `json:"state"`
 	Order  string      `json:"order,omitempty"`  // the last one taken up
 	Target string      `json:"target,omitempty"` // its release, or the stop-over to it that comes first

@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -185,15 +186,21 @@ func (b *Book) sweep() {
 func (b *Book) Boots(card string) (folder, why string) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	r, why := b.mu.doc.Boots(card)
+	r, within, why := b.mu.doc.Boots(card)
 	if why != "" {
 		return "", why
 	}
 	if !b.ready(r) {
 		return "", "the files of release " + r.Release + " are not here yet"
 	}
+	if within > 0 {
+		return fmt.Sprintf("%s%s%d/", r.Release, trying, int(within/time.Second)), ""
+	}
 	return r.Release + "/", ""
 }
+
+// trying stands in the name of a folder between a release and the seconds that a machine has to be well there. It is in no version.
+const trying = "+"
 
 // Answers says why a machine with this card is not answered at all, or "".
 func (b *Book) Answers(card string) (why string) {
@@ -235,7 +242,13 @@ func (b *Book) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.ServeContent(w, r, path, time.Time{}, strings.NewReader(string(raw)))
 		return
 	}
-	version, name, _ := strings.Cut(path, "/")
+	folder, name, _ := strings.Cut(path, "/")
+	version, seconds, tried := strings.Cut(folder, trying)
+	within, err := strconv.ParseUint(seconds, 10, 16)
+	if tried && err != nil {
+		http.NotFound(w, r)
+		return
+	}
 	b.mu.RLock()
 	i := slices.IndexFunc(b.mu.doc.Releases, func(r host.NetbootRelease) bool { return r.Release == version })
 	if i < 0 || !b.ready(b.mu.doc.Releases[i]) {
@@ -259,6 +272,9 @@ func (b *Book) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		s := boot.Script{Profile: "host", Arguments: slices.Concat(consoles, strings.Fields(string(arguments))), Config: true}
+		if tried {
+			s.Arguments = append(s.Arguments, fmt.Sprint(boot.TrialArgument, within))
+		}
 		http.ServeContent(w, r, name, time.Time{}, strings.NewReader(s.String()))
 	default:
 		http.NotFound(w, r)

@@ -201,3 +201,35 @@ func TestFull(t *testing.T) {
 		t.Errorf("with room a machine boots from %q: %s", folder, why)
 	}
 }
+
+// TestTried: a machine that tries a release is led to a folder that says so, whose script gives its kernel the time that it has.
+func TestTried(t *testing.T) {
+	b, c := opened(t, t.TempDir()), content{}
+	doc := host.Netboot{Version: 1, Sum: "1", All: true, Config: "version: 1\n", Release: "1.4.0",
+		Releases: []host.NetbootRelease{c.release("1.4.0")},
+		Machines: []host.NetbootMachine{{Name: "host-9", MACs: []string{"52:54:00:00:00:09"}, Release: "1.4.0", TrySec: 300}}}
+	if err := b.Replace(doc); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range b.Lacking() {
+		if err := b.Put(f, c.get(f, -1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if folder, why := b.Boots("52:54:00:00:00:09"); folder != "1.4.0+300/" {
+		t.Errorf("it is led to %q, %q", folder, why)
+	}
+	for path, want := range map[string]string{"/1.4.0/host.ipxe": "v=1.4.0 hardnode.config",
+		"/1.4.0+300/host.ipxe": "v=1.4.0 hardnode.trial=300 ",
+		"/1.4.0+300/vmlinuz":   "kernel 1.4.0", "/1.4.0+300/hardnode.yaml": "version: 1"} {
+		if code, text := asked(b, http.MethodGet, path); code != http.StatusOK || !strings.Contains(text, want) {
+			t.Errorf("%s: %d, %q, want %q", path, code, text, want)
+		}
+	}
+	for _, path := range []string{"/1.4.0+/vmlinuz", "/1.4.0+x/vmlinuz", "/1.4.0+-1/vmlinuz", "/1.4.0+99999999/vmlinuz",
+		"/1.5.0+300/vmlinuz"} {
+		if code, _ := asked(b, http.MethodGet, path); code != http.StatusNotFound {
+			t.Errorf("%s: %d", path, code)
+		}
+	}
+}

@@ -162,7 +162,7 @@ func hostSlots(a *app.App) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return showSlots(a, args[0], s)
+				return showSlots(cmd.Context(), a, args[0], s)
 			}
 			if want.Action == slots.Try {
 				want.Within = int64(within / time.Second)
@@ -198,13 +198,24 @@ func changeSlots(ctx context.Context, a *app.App, name, path string, want operat
 	if s.Failed != "" {
 		return errors.New(s.Failed)
 	}
-	return showSlots(a, name, s)
+	return showSlots(ctx, a, name, s)
 }
 
-func showSlots(a *app.App, name string, s operator.HostSlots) error {
+func showSlots(ctx context.Context, a *app.App, name string, s operator.HostSlots) error {
+	var system operator.HostSystem
+	if !s.Installed {
+		var err error
+		if system, err = app.Get[operator.HostSystem](ctx, a, "/hosts/"+url.PathEscape(name)+"/system"); err != nil {
+			return err
+		}
+	}
 	return a.Show(s, name, func(t *app.Table) {
 		if !s.Installed {
 			t.Fields("host "+name, "not installed: it runs from a medium or the network, and has no slots")
+			if system.Status != nil && system.Status.Net {
+				t.Fields("from the network", system.Status.Release, "wanted", system.Status.Target, "state", string(system.Status.State),
+					"reason", system.Status.Reason)
+			}
 			return
 		}
 		t.Head("SLOT", "STATE", "VERSION", "BOOTED", "NEXT", "TRIES", "MIB", "NOTE")

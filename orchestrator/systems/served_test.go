@@ -1,0 +1,111 @@
+package systems
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/internal/wire/slots"
+	"hardnode.dev/orchestrator/store"
+)
+
+// TestServedFollow: what netboot serves a host of an order: the wanted release while it is tried and when it is good, the one before when
+// it did not come up.
+func TestServedFollow(t *testing.T) {
+	begun := time.Unix(1800000000, 0)
+	was := store.System{System: host.System{Version: 1, Release: "1.2.0", Step: host.Switch, Order: "o1", Boot: "b1"}, At: begun,
+		Was: "1.1.0"}
+	installed := was
+	installed.Was = ""
+	long := was
+	long.WithinSec = 3600
+	for _, c := range []struct {
+		name   string
+		s      store.System
+		status *host.SystemStatus
+		after  time.Duration
+		ended  host.SystemState
+		serves string
+		tried  bool
+		why    string
+	}{
+		{"ordered", was, nil, time.Minute, "", "1.2.0", true, ""},
+		{"it runs the old one still", was, &host.SystemStatus{Release: "1.1.0", Order: "o1", State: host.SystemSwitching}, time.Minute, "",
+			"1.2.0", true, ""},
+		{"it came up", was, &host.SystemStatus{Release: "1.2.0"}, time.Minute, host.SystemDone, "1.2.0", false, ""},
+		{"it came up late", was, &host.SystemStatus{Release: "1.2.0"}, time.Hour, host.SystemDone, "1.2.0", false, ""},
+		{"it came up with the old one", was, &host.SystemStatus{Release: "1.1.0", Order: "o1", State: host.SystemFailed, Reason: "x"},
+			time.Minute, host.SystemFailed, "1.1.0", false, "x"},
+		{"what it said of another order", was, &host.SystemStatus{Release: "1.1.0", Order: "o0", State: host.SystemFailed, Reason: "x"},
+			time.Minute, "", "1.2.0", true, ""},
+		{"it was not heard of", was, nil, time.Hour, host.SystemFailed, "1.1.0", false, "did not report within 10m0s"},
+		{"it has longer", long, nil, time.Hour, "", "1.2.0", true, ""},
+		{"an installed host", installed, &host.SystemStatus{Release: "1.1.0", Slot: slots.A}, time.Hour, "", "1.2.0", false, ""},
+	} {
+		got := follow(c.s, c.status, begun.Add(c.after))
+		serves, tried := Served(got)
+		if got.Ended != c.ended || serves != c.serves || tried != c.tried || !strings.Contains(got.Failed, c.why) {
+			t.Errorf("%s: %+v, serves %s, %v", c.name, got, serves, tried)
+		}
+		if again := follow(got, &host.SystemStatus{Release: "1.0.0"}, begun.Add(100*time.Hour)); c.ended != "" && again != got {
+			t.Errorf("%s: what ended goes on: %+v", c.name, again)
+		}
+		shown := Shown(got, c.status)
+		switch {
+		case c.ended == host.SystemFailed && (shown == nil || shown.State != host.SystemFailed || shown.Target != "1.2.0" ||
+			shown.Reason != got.Failed):
+			t.Errorf("%s: shown as %+v", c.name, shown)
+		case c.ended != host.SystemFailed && shown != c.status:
+			t.Errorf("%s: shown as %+v", c.name, shown)
+		}
+	}
+}
+
+// TestOrderFromNetwork: a host that boots from the network is ordered a release that netboot serves, as the one that it could go back to;
+// what became of it is kept.
+func TestOrderFromNetwork(t *testing.T) {
+	m, why := store.NewMemory(), map[string]string{"1.1.0": "release 1.1.0 was not imported"}
+	d := &Desk{Store: m, Now: time.Now, Serves: func(release string) string { return why[release] },
+		Releases: func() operator.Releases { return operator.Releases{Releases: imported("1.2.0")} }}
+	if _, err := m.Update(t.Context(), func(tx *store.Tx) error {
+		store.Hosts.Put(tx, "h-1", store.Host{ID: "h-1", Name: "host-1"})
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	order := func(step string) error {
+		return d.Order(t.Context(), "h-1", "host-1", "boot-1", &host.SystemStatus{Release: "1.1.0", Net: true},
+			operator.OrderSystem{Release: "1.2.0", Step: step}, "admin")
+	}
+	if err := order("stage"); err == nil || !strings.Contains(err.Error(), "nothing is written to it beforehand") {
+		t.Errorf("staged: %v", err)
+	}
+	if err := order("switch"); err == nil || !strings.Contains(err.Error(), "boots from the network: release 1.1.0 was not imported") {
+		t.Errorf("with nothing to go back to: %v", err)
+	}
+	delete(why, "1.1.0")
+	if err := order("switch"); err != nil {
+		t.Fatal(err)
+	}
+	rec := func() store.System { return *store.Systems.Find(m.View(), "h-1") }
+	if r := rec(); r.Boot != "boot-1" || r.Was != "1.1.0" || r.Ended != "" {
+		t.Errorf("recorded as %+v", r)
+	}
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+	defer stop()
+	ended := make(chan error, 1)
+	go func() {
+		ended <- d.Follow(ctx, m.View, func(wire.HostID) *host.SystemStatus { return &host.SystemStatus{Release: "1.2.0", Net: true} })
+	}()
+	for rec().Ended != host.SystemDone && ctx.Err() == nil {
+		time.Sleep(20 * time.Millisecond)
+	}
+	stop()
+	if err := <-ended; err != nil || rec().Ended != host.SystemDone {
+		t.Errorf("at the end %+v, %v", rec(), err)
+	}
+}
