@@ -67,7 +67,7 @@ func TestNetboot(t *testing.T) {
 			if m.block {
 				sw.Drop(func(_, _ string, frame []byte) bool { return answersTFTP(frame) })
 			}
-			n := openAt(t, sw, otherAddr, "", fmt.Sprintf("%s -tree %s -interface site0 -for 52:54:00:aa:00:01%s", tool(t, "netboot"),
+			n := openAt(t, sw, otherAddr, "", fmt.Sprintf("%s -tree %s -interface eth0 -for 52:54:00:aa:00:01%s", tool(t, "netboot"),
 				dir, flags))
 			n.sees(0, `msg=serving`)
 			c := machine(t, sw)
@@ -97,7 +97,7 @@ func TestTwoServers(t *testing.T) {
 	soak(t)
 	dir, sw := tree(t, "pxe", config), ether.NewSwitch()
 	s := open(t, sw, "", dnsmasq(dir))
-	n := openAt(t, sw, otherAddr, "", fmt.Sprintf("%s -tree %s -interface site0 -for all%s", tool(t, "netboot"), dir, gives(dir)))
+	n := openAt(t, sw, otherAddr, "", fmt.Sprintf("%s -tree %s -interface eth0 -for all%s", tool(t, "netboot"), dir, gives(dir)))
 	n.sees(0, `what=dhcp reason="no addresses are given: another DHCP server answers on this network, 10.88.0.1;`)
 	s.close()
 	n.sees(0, `no more in the way of machines that boot.* what=dhcp`)

@@ -23,7 +23,7 @@ func plug(address string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open /dev/net/tun: %w", err)
 	}
-	const name = "site0"
+	const name = "eth0"
 	req, err := unix.NewIfreq(name)
 	if err != nil {
 		return nil, err
