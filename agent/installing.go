@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -117,7 +119,8 @@ func (a *agent) keepDisks(ctx context.Context) error {
 func (a *agent) newSystem(state, data string) *system.System {
 	target, profile := ofMachine()
 	return system.New(system.Options{State: state, Data: data, Boot: a.boot, Version: build.Version, Target: target, Profile: profile,
-		Net: fromNetwork(), Well: a.well, Settled: func() error { return os.WriteFile(boot.SettledFile, []byte("network"), 0o600) },
+		Net: fromNetwork(), Root: rootDigest, Well: a.well,
+		Settled: func() error { return os.WriteFile(boot.SettledFile, []byte("network"), 0o600) },
 		Want: a.store.System, Ordered: a.store.Ordered(), Slots: a.slots, Get: a.link.Get, Anchors: a.anchors, Leave: leaveMachine,
 		Now: time.Now, Log: a.log})
 }
@@ -126,6 +129,36 @@ func (a *agent) newSystem(state, data string) *system.System {
 func fromNetwork() bool {
 	raw, err := os.ReadFile("/proc/cmdline")
 	return err == nil && strings.Contains(" "+string(raw), " "+boot.ConfigArgument+"http")
+}
+
+// rootDigest is that of the filesystem image that is the root: a loop device over a file of the initramfs, which nothing writes to.
+func rootDigest() (wire.Digest, error) {
+	device, err := loopOf("/")
+	if err != nil {
+		return "", err
+	}
+	f, err := os.Open(device)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", fmt.Errorf("read %s: %w", device, err)
+	}
+	return wire.DigestOf([32]byte(h.Sum(nil))), nil
+}
+
+// loopOf is the loop device that is mounted somewhere.
+func loopOf(point string) (string, error) {
+	var st unix.Stat_t
+	if err := unix.Stat(point, &st); err != nil {
+		return "", fmt.Errorf("look at %q: %w", point, err)
+	}
+	if unix.Major(st.Dev) != 7 { // Documentation/admin-guide/devices.txt
+		return "", fmt.Errorf("%q is on device %d:%d, which is no loop device", point, unix.Major(st.Dev), unix.Minor(st.Dev))
+	}
+	return fmt.Sprintf("/dev/loop%d", unix.Minor(st.Dev)), nil
 }
 
 // well tells whether nothing is missing that a system on trial must have.

@@ -30,7 +30,7 @@ func shipped(ctx context.Context, b assemble.Builder, about release.Description)
 		if err != nil {
 			return "", err
 		}
-		c.Files = append(c.Files, bootFiles(filepath.Join(b.Out, t.target.Folder), t.name, built.Parts)...)
+		c.Files = append(c.Files, bootFiles(filepath.Join(b.Out, t.target.Folder), t.name, built)...)
 		maps.Copy(all.Programs, built.Programs)
 		all.Packages, all.Components = append(all.Packages, built.Packages...), built.Components
 		all.Images, all.LeftOut = built.Images, append(all.LeftOut, built.LeftOut...)
@@ -86,16 +86,16 @@ func shipped(ctx context.Context, b assemble.Builder, about release.Description)
 }
 
 // bootFiles are those that a target's build made in dir.
-func bootFiles(dir string, target wire.Target, parts map[wire.Profile]wire.Parts) []release.File {
+func bootFiles(dir string, target wire.Target, built assemble.Built) []release.File {
 	file := func(name string, kind wire.Kind, profile wire.Profile) release.File {
 		return release.File{Name: string(target) + "-" + name, Kind: kind, Target: target, Profile: profile,
 			Source: filepath.Join(dir, name)}
 	}
 	list := []release.File{file("vmlinuz", wire.Kernel, ""), file("cmdline", wire.Cmdline, "")}
 	for _, p := range []wire.Profile{wire.Host, wire.Infra} {
-		uki := file(string(p)+".efi", wire.UKI, p)
-		uki.Parts = parts[p]
-		list = append(list, file(string(p)+".initrd", wire.Initrd, p), uki)
+		initrd, uki := file(string(p)+".initrd", wire.Initrd, p), file(string(p)+".efi", wire.UKI, p)
+		initrd.Root, uki.Root, uki.Parts = built.Root, built.Root, built.Parts[p]
+		list = append(list, initrd, uki)
 	}
 	return list
 }

@@ -169,7 +169,8 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 		DryRun:  o.loop.DryRun, Leaving: o.loop.Leaving}
 	o.api.Errors = o.license.Errors.Waiting
 	o.api.Rollouts = rollouts.New(o.store.View, o.trust, o.holder)
-	o.api.Systems = &systems.Desk{Store: o.store, Releases: shelf.List, Serves: netboot.Serves, Now: time.Now}
+	o.api.Systems = &systems.Desk{Store: o.store, Releases: shelf.List, Serves: netboot.Serves,
+		Carries: shelf.Carries, Now: time.Now}
 	o.api.DeleteTemplate, o.api.CollectTemplates = o.templates.Delete, o.templates.Collect
 	o.api.Components = o.components
 	if s.Registry != "" {

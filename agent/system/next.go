@@ -31,10 +31,11 @@ type moment struct {
 	want    *host.System // nil: nothing was ever wanted
 	kept    kept
 	slots   slots.Status
-	version string // of this program, where the slots don't tell
-	boot    string // this boot
-	net     bool   // a host without slots was booted from the network
-	looked  bool   // the repositories were looked at for this order since this program began, and chose kept.Target
+	version string      // of this program, where the slots don't tell
+	boot    string      // this boot
+	root    wire.Digest // of a host without slots
+	net     bool        // a host without slots was booted from the network
+	looked  bool        // the repositories were looked at for this order since this program began, and chose kept.Target
 }
 
 // action is what follows.
@@ -108,6 +109,7 @@ func next(m moment) step {
 func (s step) served(m moment) step {
 	w := m.want
 	s.status.Target, s.status.Total, s.status.Fetched, s.status.Reason, s.status.Net = "", 0, 0, notInstalled, m.net
+	s.status.Root = m.root
 	if !w.Wanted() {
 		return s
 	}

@@ -27,6 +27,7 @@ import (
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/release/trust"
 	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/release"
 	"hardnode.dev/internal/wire/slots"
@@ -50,11 +51,12 @@ type Options struct {
 	Version     string // of this program
 	Target      release.Target
 	Profile     release.Profile
-	Net         bool                // the machine was booted from the network
-	Well        func() bool         // of a machine that was: it does what a host does
-	Settled     func() error        // called once when it is well
-	Want        func() *host.System // may be nil
-	Ordered     <-chan struct{}     // a hint that another one is wanted
+	Net         bool                        // the machine was booted from the network
+	Root        func() (wire.Digest, error) // of the root's filesystem image, measured
+	Well        func() bool                 // of a machine that was: it does what a host does
+	Settled     func() error                // called once when it is well
+	Want        func() *host.System         // may be nil
+	Ordered     <-chan struct{}             // a hint that another one is wanted
 	Slots       Slots
 	Get         Get
 	Anchors     func() (trust.Anchors, error) // by the host's configuration
@@ -82,6 +84,7 @@ type System struct {
 	chosen *chosen // what was chosen since the program began, for the order kept.Order
 	last   string  // of the reasons that were logged
 	told   bool    // Settled was called
+	root   wire.Digest
 }
 
 // New makes one.
@@ -151,6 +154,7 @@ func (s *System) Run(ctx context.Context) error {
 	if err := s.open(); err != nil {
 		return err
 	}
+	s.measure()
 	for tries := 0; ctx.Err() == nil; {
 		s.settle()
 		st := next(s.moment())
@@ -177,6 +181,17 @@ func (s *System) Run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// measure measures what runs on a host that has no slots to tell it.
+func (s *System) measure() {
+	if s.o.Root == nil || s.o.Slots.Status().Installed {
+		return
+	}
+	var err error
+	if s.root, err = s.o.Root(); err != nil {
+		s.log.Error("the image that runs can't be measured", logging.Err, err)
+	}
 }
 
 // settle says once that a machine which was booted from the network is well.
@@ -213,7 +228,7 @@ func (s *System) wait(ctx context.Context, d time.Duration) {
 }
 
 func (s *System) moment() moment {
-	m := moment{want: s.o.Want(), kept: s.kept, slots: s.o.Slots.Status(), version: s.o.Version, boot: s.o.Boot, net: s.o.Net}
+	m := moment{want: s.o.Want(), kept: s.kept, slots: s.o.Slots.Status(), version: s.o.Version, boot: s.o.Boot, net: s.o.Net, root: s.root}
 	m.looked = s.chosen != nil && s.kept.Target != nil && s.chosen.target == *s.kept.Target
 	return m
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"hardnode.dev/image/debian"
+	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/release"
 )
@@ -18,6 +19,7 @@ type Built struct {
 	Programs   map[string]string // folder → binary
 	Components []boot.BundledImage
 	Images     map[string]string // of the components: name → file
+	Root       wire.Digest       // of the root's filesystem image
 	Packages   []debian.Package  // of Debian's, that have files in the image or on its media
 	LeftOut    []string          // what it would carry if it had been found
 	Parts      map[release.Profile]release.Parts
@@ -74,6 +76,11 @@ func (b Builder) Image(ctx context.Context) (Built, error) {
 	if err != nil {
 		return Built{}, err
 	}
+	sum, err := fileDigest(root)
+	if err != nil {
+		return Built{}, err
+	}
+	out.Root = wire.Digest("sha256:" + sum)
 	first, err := b.Stage1(bin[stage1Pkg])
 	if err != nil {
 		return Built{}, err

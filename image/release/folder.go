@@ -24,6 +24,7 @@ type File struct {
 	Source  string // the file on this machine; "": it is Data
 	Data    []byte
 	Parts   release.Parts // of a UKI
+	Root    wire.Digest   // of a UKI and an initrd
 }
 
 // Content is what a release's folder is made of.
@@ -75,7 +76,7 @@ func write(dir string, c Content) (release.Manifest, error) {
 			return m, err
 		}
 		m.Artefacts = append(m.Artefacts, release.Artefact{Name: f.Name, Kind: f.Kind, Target: f.Target, Profile: f.Profile, Bytes: bytes,
-			Digest: sum, Parts: f.Parts})
+			Digest: sum, Parts: f.Parts, Root: f.Root})
 	}
 	if err := m.Validate(); err != nil {
 		return m, fmt.Errorf("manifest: %w", err)

@@ -17,6 +17,7 @@ func (s *Server) hostSystem(_ context.Context, c caller, in *hostInput) (operato
 	if !ok {
 		return out, noHost(in.Host)
 	}
+	out.Image = s.Systems.Image(out.Status)
 	return out, nil
 }
 

@@ -26,6 +26,7 @@ import (
 	"hardnode.dev/internal/release/trust"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/internal/wire/release"
 )
 
 // Reserve is left free on the volume, which the store is on too; MaxBytes is the most that all releases may have together. In bytes.
@@ -141,8 +142,10 @@ func (s *Shelf) Import(ctx context.Context, in operator.ReleaseImport) (out oper
 		return out, err
 	}
 	s.mu.coming = v.Agreed
+	asked := map[wire.Digest]bool{} // releases have files in common, such as the kernel
 	for _, t := range v.Agreed {
-		if at := s.has(t); at < t.Length || !s.whole(t) {
+		if at := s.has(t); (at < t.Length || !s.whole(t)) && !asked[t.Digest] {
+			asked[t.Digest] = true
 			out.Missing = append(out.Missing, operator.ReleasePart{Path: t.Path, Remote: t.Remote(), Digest: t.Digest, Bytes: t.Length,
 				Offset: at})
 		}
@@ -297,6 +300,28 @@ func (s *Shelf) Read(digest wire.Digest, offset int64, length int) ([]byte, erro
 	defer f.Close()
 	raw, err := io.ReadAll(io.NewSectionReader(f, offset, int64(length)))
 	return raw, err
+}
+
+// Carries tells whether an imported release's manifest names a system with this root's digest, and whether it was imported and says which
+// roots its systems have.
+func (s *Shelf) Carries(version string, root wire.Digest) (it, said bool) {
+	for _, r := range s.List().Releases {
+		for _, f := range r.Files {
+			if r.Version != version || f.Path != version+"/"+release.ManifestFile || f.Bytes > release.MaxBytes {
+				continue
+			}
+			raw, err := s.Read(f.Digest, 0, int(f.Bytes))
+			if err != nil {
+				return false, false
+			}
+			m, err := release.Decode(raw)
+			if err != nil {
+				return false, false
+			}
+			return m.Carries(root)
+		}
+	}
+	return false, false
 }
 
 // Open opens a file of a release.

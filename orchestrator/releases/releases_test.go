@@ -10,7 +10,9 @@ import (
 
 	"hardnode.dev/internal/testkit/full"
 	"hardnode.dev/internal/testkit/released"
+	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/internal/wire/release"
 )
 
 const here = "cl-00000000000000aa"
@@ -120,6 +122,10 @@ func TestImport(t *testing.T) {
 	before := s.metadata()
 	before.Image, before.Director = cloned(before.Image), cloned(before.Director)
 	s.Release(t, "1.1.0", "host.efi", "another image")
+	s.Release(t, "1.1.0", "infra.efi", "another image")
+	if got := s.ask(); len(got.Missing) != 2 {
+		t.Errorf("two files that are the same: %+v", got.Missing)
+	}
 	if got := s.all(); len(got.Releases) != 2 {
 		t.Errorf("the next: %+v", got)
 	}
@@ -206,5 +212,36 @@ func TestImportFull(t *testing.T) {
 	s.restart()
 	if got := s.List().Releases; len(got) != 1 || got[0].Version != "1.0.0" {
 		t.Errorf("kept: %+v", got)
+	}
+}
+
+// TestCarries: which root a release's systems have is what its imported manifest says.
+func TestCarries(t *testing.T) {
+	s := newSite(t)
+	root := wire.DigestOf([32]byte{1})
+	m := release.Manifest{Version: 1, Release: "1.4.0", Arch: release.Arch, Artefacts: []release.Artefact{{Name: "vm-host.initrd",
+		Kind: release.Initrd, Bytes: 1, Digest: wire.DigestOf([32]byte{2}), Root: root}}}
+	text, err := m.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Release(t, "1.4.0", release.ManifestFile, string(text))
+	s.Release(t, "1.3.0", "vm-host.initrd", "of a release without a manifest")
+	s.trust()
+	s.all()
+	for _, c := range []struct {
+		version  string
+		root     wire.Digest
+		it, said bool
+	}{
+		{"1.4.0", root, true, true},
+		{"1.4.0", wire.DigestOf([32]byte{3}), false, true},
+		{"1.4.0", "", false, true},
+		{"1.3.0", root, false, false},
+		{"1.5.0", root, false, false},
+	} {
+		if it, said := s.Carries(c.version, c.root); it != c.it || said != c.said {
+			t.Errorf("%+v: %v, %v", c, it, said)
+		}
 	}
 }

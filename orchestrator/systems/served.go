@@ -43,13 +43,18 @@ func Served(s store.System) (release string, tried bool) {
 	return s.Release, s.Ended == ""
 }
 
-// follow decides what became of an order of a host that boots from the network, by what it said last; nil: nothing.
+// follow decides what became of an order of a host that boots from the network, by what it said last; nil: nothing. another: what it runs
+// is another image than the release's.
 //
 //	served → done: it runs and reports
 //	       → failed: it came up with another release, or was not heard of in time
-func follow(s store.System, status *host.SystemStatus, now time.Time) store.System {
+func follow(s store.System, status *host.SystemStatus, another bool, now time.Time) store.System {
 	switch {
 	case s.Was == "" || s.Ended != "" || !s.Wanted():
+	case status != nil && status.Release == s.Release && status.Slot == "" && another:
+		s.Ended = host.SystemFailed
+		s.Failed = fmt.Sprintf("it runs another image than the one of release %s that both repositories name: %s", s.Release,
+			status.Root)
 	case status != nil && status.Release == s.Release && status.Slot == "":
 		s.Ended = host.SystemDone
 	case status != nil && status.Order == s.Order && status.State == host.SystemFailed:
@@ -66,12 +71,13 @@ func follow(s store.System, status *host.SystemStatus, now time.Time) store.Syst
 func (d *Desk) Follow(ctx context.Context, view func() *store.View, status func(wire.HostID) *host.SystemStatus) error {
 	for run.Wait(ctx, look) {
 		for id, s := range store.Systems.Refs(view()) {
-			if follow(*s, status(wire.HostID(id)), d.Now()) == *s {
+			is := status(wire.HostID(id))
+			if follow(*s, is, d.another(is), d.Now()) == *s {
 				continue
 			}
 			if _, err := d.Store.Update(ctx, func(tx *store.Tx) error {
 				rec, _ := store.Systems.Read(tx, id)
-				store.Systems.Put(tx, id, follow(rec, status(wire.HostID(id)), d.Now()))
+				store.Systems.Put(tx, id, follow(rec, is, d.another(is), d.Now()))
 				return nil
 			}); err != nil && ctx.Err() == nil {
 				return fmt.Errorf("keep what became of the system of host %s: %w", id, err)
@@ -79,6 +85,30 @@ func (d *Desk) Follow(ctx context.Context, view func() *store.View, status func(
 		}
 	}
 	return nil
+}
+
+// another tells whether a host runs another image than the one that the release it says has.
+func (d *Desk) another(is *host.SystemStatus) bool {
+	if is == nil || is.Root == "" {
+		return false
+	}
+	it, said := d.Carries(is.Release, is.Root)
+	return said && !it
+}
+
+// Image says for people what the image is that a host without slots runs; "": it has slots, or does not say it.
+func (d *Desk) Image(is *host.SystemStatus) string {
+	if is == nil || is.Root == "" {
+		return ""
+	}
+	switch it, said := d.Carries(is.Release, is.Root); {
+	case it:
+		return "that of release " + is.Release + ", which both repositories name"
+	case said:
+		return "ANOTHER than that of release " + is.Release + ", which both repositories name: don't trust this host; see where it booted" +
+			" from"
+	}
+	return "of no release that was imported"
 }
 
 // Shown is what is shown of a host's system: what it said last, and of an order that failed what is kept of it, for the host may not be

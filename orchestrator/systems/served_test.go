@@ -24,34 +24,37 @@ func TestServedFollow(t *testing.T) {
 	long := was
 	long.WithinSec = 3600
 	for _, c := range []struct {
-		name   string
-		s      store.System
-		status *host.SystemStatus
-		after  time.Duration
-		ended  host.SystemState
-		serves string
-		tried  bool
-		why    string
+		name    string
+		s       store.System
+		status  *host.SystemStatus
+		after   time.Duration
+		ended   host.SystemState
+		serves  string
+		tried   bool
+		why     string
+		another bool
 	}{
-		{"ordered", was, nil, time.Minute, "", "1.2.0", true, ""},
+		{"it came up with another image", was, &host.SystemStatus{Release: "1.2.0", Root: "sha256:1"}, time.Minute,
+			host.SystemFailed, "1.1.0", false, "another image than the one of release 1.2.0", true},
+		{"ordered", was, nil, time.Minute, "", "1.2.0", true, "", false},
 		{"it runs the old one still", was, &host.SystemStatus{Release: "1.1.0", Order: "o1", State: host.SystemSwitching}, time.Minute, "",
-			"1.2.0", true, ""},
-		{"it came up", was, &host.SystemStatus{Release: "1.2.0"}, time.Minute, host.SystemDone, "1.2.0", false, ""},
-		{"it came up late", was, &host.SystemStatus{Release: "1.2.0"}, time.Hour, host.SystemDone, "1.2.0", false, ""},
+			"1.2.0", true, "", false},
+		{"it came up", was, &host.SystemStatus{Release: "1.2.0"}, time.Minute, host.SystemDone, "1.2.0", false, "", false},
+		{"it came up late", was, &host.SystemStatus{Release: "1.2.0"}, time.Hour, host.SystemDone, "1.2.0", false, "", false},
 		{"it came up with the old one", was, &host.SystemStatus{Release: "1.1.0", Order: "o1", State: host.SystemFailed, Reason: "x"},
-			time.Minute, host.SystemFailed, "1.1.0", false, "x"},
+			time.Minute, host.SystemFailed, "1.1.0", false, "x", false},
 		{"what it said of another order", was, &host.SystemStatus{Release: "1.1.0", Order: "o0", State: host.SystemFailed, Reason: "x"},
-			time.Minute, "", "1.2.0", true, ""},
-		{"it was not heard of", was, nil, time.Hour, host.SystemFailed, "1.1.0", false, "did not report within 10m0s"},
-		{"it has longer", long, nil, time.Hour, "", "1.2.0", true, ""},
-		{"an installed host", installed, &host.SystemStatus{Release: "1.1.0", Slot: slots.A}, time.Hour, "", "1.2.0", false, ""},
+			time.Minute, "", "1.2.0", true, "", false},
+		{"it was not heard of", was, nil, time.Hour, host.SystemFailed, "1.1.0", false, "did not report within 10m0s", false},
+		{"it has longer", long, nil, time.Hour, "", "1.2.0", true, "", false},
+		{"an installed host", installed, &host.SystemStatus{Release: "1.1.0", Slot: slots.A}, time.Hour, "", "1.2.0", false, "", false},
 	} {
-		got := follow(c.s, c.status, begun.Add(c.after))
+		got := follow(c.s, c.status, c.another, begun.Add(c.after))
 		serves, tried := Served(got)
 		if got.Ended != c.ended || serves != c.serves || tried != c.tried || !strings.Contains(got.Failed, c.why) {
 			t.Errorf("%s: %+v, serves %s, %v", c.name, got, serves, tried)
 		}
-		if again := follow(got, &host.SystemStatus{Release: "1.0.0"}, begun.Add(100*time.Hour)); c.ended != "" && again != got {
+		if again := follow(got, &host.SystemStatus{Release: "1.0.0"}, false, begun.Add(100*time.Hour)); c.ended != "" && again != got {
 			t.Errorf("%s: what ended goes on: %+v", c.name, again)
 		}
 		shown := Shown(got, c.status)
@@ -70,6 +73,7 @@ func TestServedFollow(t *testing.T) {
 func TestOrderFromNetwork(t *testing.T) {
 	m, why := store.NewMemory(), map[string]string{"1.1.0": "release 1.1.0 was not imported"}
 	d := &Desk{Store: m, Now: time.Now, Serves: func(release string) string { return why[release] },
+		Carries:  func(string, wire.Digest) (bool, bool) { return false, false },
 		Releases: func() operator.Releases { return operator.Releases{Releases: imported("1.2.0")} }}
 	if _, err := m.Update(t.Context(), func(tx *store.Tx) error {
 		store.Hosts.Put(tx, "h-1", store.Host{ID: "h-1", Name: "host-1"})
@@ -107,5 +111,25 @@ func TestOrderFromNetwork(t *testing.T) {
 	stop()
 	if err := <-ended; err != nil || rec().Ended != host.SystemDone {
 		t.Errorf("at the end %+v, %v", rec(), err)
+	}
+}
+
+func TestImage(t *testing.T) {
+	const one, two = wire.Digest("sha256:1"), wire.Digest("sha256:2")
+	d := &Desk{Carries: func(version string, root wire.Digest) (it, said bool) { return root == one, version == "1.2.0" }}
+	for _, c := range []struct {
+		status  *host.SystemStatus
+		want    string
+		another bool
+	}{
+		{nil, "", false},
+		{&host.SystemStatus{Release: "1.2.0", Slot: slots.A}, "", false},
+		{&host.SystemStatus{Release: "1.2.0", Root: one}, "that of release 1.2.0", false},
+		{&host.SystemStatus{Release: "1.2.0", Root: two}, "ANOTHER than that of release 1.2.0", true},
+		{&host.SystemStatus{Release: "1.3.0", Root: two}, "of no release", false},
+	} {
+		if got := d.Image(c.status); !strings.HasPrefix(got, c.want) || (c.want == "") != (got == "") || d.another(c.status) != c.another {
+			t.Errorf("%+v: %q, %v", c.status, got, d.another(c.status))
+		}
 	}
 }

@@ -29,7 +29,9 @@ type Desk struct {
 	}
 	Releases func() operator.Releases          // that were imported
 	Serves   func(release string) (why string) // why netboot can't serve hosts a release, or ""
-	Now      func() time.Time
+	// Carries tells whether a release names a system with this root, and whether it says so of any (releases.Shelf).
+	Carries func(version string, root wire.Digest) (it, said bool)
+	Now     func() time.Time
 }
 
 // Order makes a release the wanted one of a host, which is in its boot `boot`. An order that is in force already stays as it is, whatever

@@ -93,6 +93,8 @@ type SystemStatus struct {
 	// Digest is that of the file of the slot that was booted; "" on a host that is not installed, which can't tell.
 	Digest wire.Digest `json:"digest,omitempty"`
 	Slot   slots.Name  `json:"slot,omitempty"` // that was booted; "": the host is not installed, or it can't be told
+	// Root is, of a host that is not installed, the digest of the root's filesystem image that it runs; "": not measured yet.
+	Root wire.Digest `json:"root,omitempty"`
 	// Net: the host is not installed and was booted from the network, from which it takes another release.
 	Net    bool        `json:"net,omitempty"`
 	State  SystemState `json:"state"`

@@ -18,6 +18,7 @@ type OrderSystem struct {
 // HostSystem is what is wanted of a host's system, and how it is.
 type HostSystem struct {
 	Wanted *WantedSystem      `json:"wanted,omitempty" doc:"Absent: nothing is wanted"`
+	Image  string             `json:"image,omitempty" doc:"What the image is that a host without slots runs, for people"`
 	Status *host.SystemStatus `json:"status,omitempty" doc:"As the host reported last; absent: it has not, since the orchestrator's start"`
 }
 

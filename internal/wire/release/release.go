@@ -122,6 +122,8 @@ type Artefact struct {
 	Digest  wire.Digest `json:"digest"` // of the file
 	// Parts of a UKI: what tells whether it can replace another one's programs without a reboot (Hot).
 	Parts Parts `json:"parts,omitempty"`
+	// Root is, of a UKI and an initrd, the digest of the root's filesystem image that it carries: what a machine that runs it can measure.
+	Root wire.Digest `json:"root,omitempty"`
 }
 
 // fileName is what a file may be called in a folder, in a URL, as a TUF target and on a FAT volume alike.
@@ -214,6 +216,11 @@ func (a Artefact) validate() error {
 	if e := a.Digest.Validate(); e != nil {
 		err = errors.Join(err, fmt.Errorf("digest of %q: %v", a.Name, e))
 	}
+	if a.Root != "" {
+		if e := a.Root.Validate(); e != nil {
+			err = errors.Join(err, fmt.Errorf("root of %q: %v", a.Name, e))
+		}
+	}
 	if e := a.Parts.Validate(); e != nil {
 		err = errors.Join(err, fmt.Errorf("parts of %q: %v", a.Name, e))
 	}
@@ -235,6 +242,15 @@ func checkComponent(c boot.BundledImage, files map[wire.Digest]Artefact) error {
 		return fmt.Errorf("%q: has %d bytes, its artefact %q %d", c.Image.Name, c.Image.Bytes, a.Name, a.Bytes)
 	}
 	return nil
+}
+
+// Carries tells whether one of the release's systems has this root, and whether it says of any which root it has.
+func (m Manifest) Carries(root wire.Digest) (it, said bool) {
+	for _, a := range m.Artefacts {
+		said = said || a.Root != ""
+		it = it || a.Root == root && root != ""
+	}
+	return it, said
 }
 
 // For is the artefact of a kind that a machine of the target uses for the profile; false if there is none.

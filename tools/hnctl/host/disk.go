@@ -213,8 +213,8 @@ func showSlots(ctx context.Context, a *app.App, name string, s operator.HostSlot
 		if !s.Installed {
 			t.Fields("host "+name, "not installed: it runs from a medium or the network, and has no slots")
 			if system.Status != nil && system.Status.Net {
-				t.Fields("from the network", system.Status.Release, "wanted", system.Status.Target, "state", string(system.Status.State),
-					"reason", system.Status.Reason)
+				t.Fields("from the network", system.Status.Release, "image", system.Image, "wanted", system.Status.Target,
+					"state", string(system.Status.State), "reason", system.Status.Reason)
 			}
 			return
 		}
