@@ -121,7 +121,7 @@ func (a *agent) newSystem(state, data string) *system.System {
 	return system.New(system.Options{State: state, Data: data, Boot: a.boot, Version: build.Version, Target: target, Profile: profile,
 		Net: fromNetwork(), Root: rootDigest, Well: a.well,
 		Settled: func() error { return os.WriteFile(boot.SettledFile, []byte("network"), 0o600) },
-		Want: a.store.System, Ordered: a.store.Ordered(), Slots: a.slots, Get: a.link.Get, Anchors: a.anchors, Leave: leaveMachine,
+		Want:    a.store.System, Ordered: a.store.Ordered(), Slots: a.slots, Get: a.link.Get, Anchors: a.anchors, Leave: leaveMachine,
 		Now: time.Now, Log: a.log})
 }
 
