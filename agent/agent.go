@@ -220,6 +220,15 @@ func (r *registryTransport) RoundTrip(req *http.Request) (*http.Response, error)
 	return r.t.RoundTrip(req)
 }
 
+// beside is a program of this one's root, which is another than the host's where programs were replaced; "" if that is not known.
+func beside(name string) string {
+	self, err := os.Executable()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(filepath.Dir(self), name)
+}
+
 // forwardHints brings the hints of all parts to the link, whose reports carry what they are about.
 func (a *agent) forwardHints(ctx context.Context) error {
 	for {

@@ -8,17 +8,21 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"hardnode.dev/agent/facts"
+	"hardnode.dev/agent/initctl"
 	"hardnode.dev/agent/install"
 	"hardnode.dev/agent/mirror"
+	"hardnode.dev/agent/programs"
 	"hardnode.dev/agent/slots"
 	"hardnode.dev/agent/system"
 	"hardnode.dev/internal/build"
+	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/release/trust"
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire"
@@ -97,6 +101,13 @@ func (a *agent) installingStatus(c boot.HostConfig, s wish.Status) boot.AgentSta
 func (a *agent) keeper(state string) *slots.Keeper {
 	return slots.New(slots.Options{State: state, Boot: a.boot, Uptime: facts.SinceBoot, Health: a.health,
 		Containers: a.workload, Log: a.log,
+		Hot: func() string {
+			s, err := initctl.Status(context.Background(), boot.InitSocket)
+			if err != nil {
+				a.log.Warn("it is not known which programs run", logging.Err, err)
+			}
+			return s.Hot.Programs()
+		},
 		Reboot: func(reason string) error {
 			return leaveMachine(context.Background(), upkeep.Leave{By: "boot slots", Reason: reason})
 		}})
@@ -122,7 +133,14 @@ func (a *agent) newSystem(state, data string) *system.System {
 		Net: fromNetwork(), Root: rootDigest, Well: a.well,
 		Settled: func() error { return os.WriteFile(boot.SettledFile, []byte("network"), 0o600) },
 		Want:    a.store.System, Ordered: a.store.Ordered(), Slots: a.slots, Get: a.link.Get, Anchors: a.anchors, Leave: leaveMachine,
-		Now: time.Now, Log: a.log})
+		Now: time.Now, Log: a.log, Waits: a.unwell, Programs: &programs.Replacer{Read: a.slots.Read, Socket: boot.InitSocket,
+			Work: filepath.Join(data, "system"), Log: a.log}})
+}
+
+// unwell is what this host is not well in.
+func (a *agent) unwell() []string {
+	up, well := a.health()
+	return slices.Concat(up, well)
 }
 
 // fromNetwork tells whether this machine was booted from the network: its configuration lies there too.

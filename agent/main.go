@@ -65,7 +65,7 @@ func serve(ctx context.Context, log *slog.Logger, state, data string) error {
 	}
 	defer a.store.Settle()
 	a.firstWork()
-	if a.runtime, err = container.New(container.Options{DataDir: data, Log: log}); err != nil {
+	if a.runtime, err = container.New(container.Options{DataDir: data, JEM: beside("jem"), Log: log}); err != nil {
 		return err
 	}
 	if a.read(); a.figures.Load().err != nil {

@@ -1,9 +1,9 @@
-// Package initctl asks init, PID 1 of this host, to leave the machine.
+// Package initctl asks init, PID 1 of this host, to leave the machine, or to replace programs while it runs.
 //
-// Owns: the call of init's socket that leaves.
-// In: the path of the socket; who wants it, and why.
-// Out: nil once init has begun; the containers are stopped by what it does then.
-// Never: decides whether the machine may be left, or leaves it another way when init does not answer.
+// Owns: the calls of init's socket.
+// In: the path of the socket; what is wanted, by whom, and why.
+// Out: nil once init has begun; the containers are stopped by what it does to leave.
+// Never: decides whether the machine may be left or a program replaced, or does it another way when init does not answer.
 package initctl
 
 import (

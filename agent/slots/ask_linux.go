@@ -29,6 +29,9 @@ func (k *Keeper) Status() slots.Status {
 		return slots.Status{}
 	}
 	s := slots.Status{Installed: true, Disk: k.home()}
+	if k.o.Hot != nil {
+		s.Hot = k.o.Hot()
+	}
 	k.work.Lock()
 	s.Busy, s.Failed = k.work.busy, k.work.failed
 	k.work.Unlock()

@@ -44,7 +44,8 @@ type Options struct {
 	// Containers are those that run, and those that should.
 	Containers func() (running, wanted []wire.CTID)
 	Reboot     func(reason string) error
-	Log        *slog.Logger // nil discards
+	Hot        func() string // the release of programs that run in place of those of the booted slot; nil: none can
+	Log        *slog.Logger  // nil discards
 }
 
 // Keeper keeps the slots. Its methods may be called at once.

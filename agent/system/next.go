@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/slots"
 )
@@ -14,6 +15,7 @@ type kept struct {
 	Target  *target          `json:"target,omitempty"`  // chosen for the order; nil: nothing yet
 	Fetched int64            `json:"fetched,omitempty"` // bytes that came over the network for it
 	Tried   string           `json:"tried,omitempty"`   // the boot in which the switch to Target was begun
+	Hot     string           `json:"hot,omitempty"`     // the root of Target's programs, which were to replace those that ran in the boot Tried
 	Ended   host.SystemState `json:"ended,omitempty"`   // SystemDone or SystemFailed: nothing more is done for the order
 	Reason  string           `json:"reason,omitempty"`  // of SystemFailed
 }
@@ -36,6 +38,8 @@ type moment struct {
 	root    wire.Digest // of a host without slots
 	net     bool        // a host without slots was booted from the network
 	looked  bool        // the repositories were looked at for this order since this program began, and chose kept.Target
+	hot     *boot.Hot
+	waits   []string // what the host is not well in
 }
 
 // action is what follows.
@@ -49,6 +53,10 @@ const (
 	try   action = "try"   // have the slot booted once
 	leave action = "leave" // the machine, for the slot that is tried
 	stay  action = "stay"  // have the slot that is booted booted again: the order to switch was taken back before the reboot
+
+	replace action = "replace" // the programs that run by those of the slot that is not booted
+	confirm action = "confirm" // that the programs which replaced others are well
+	arm     action = "arm"     // have the slot that is not booted booted the next time, whenever that is
 )
 
 // step is an action with what is to be kept before it, and what is said of it.
@@ -68,6 +76,11 @@ const notInstalled = "not installed: it boots what its medium or the network ser
 //	        refused     failed: the slot can't be written
 //
 // A stop-over goes the whole way, then the order goes on from looking. An order that ended is never begun again.
+//
+// A hot order goes another way from staged; the reboot is somebody else's, later:
+//
+//	staged → switching → trying → (the slot is armed) → done → (reboot) → trying → done or failed
+//	             └──────────┴→ failed: the programs from before run, with init's reason
 func next(m moment) step {
 	s := step{do: rest, kept: m.kept}
 	s.status = host.SystemStatus{Release: m.version, State: host.SystemIdle, Order: m.kept.Order}
@@ -92,14 +105,16 @@ func next(m moment) step {
 	if booted.SHA256 != "" {
 		s.status.Digest = wire.Digest("sha256:" + booted.SHA256)
 	}
-	switch {
-	case booted.State == slots.Trying:
+	s.status.Hot = m.hot.Programs()
+	if booted.State == slots.Trying {
 		s.status.State, s.status.Waits, s.status.Deadline = host.SystemTrying, m.slots.Waits, m.slots.Deadline
 		return s
-	case m.kept.Tried != "" && m.kept.Target != nil && m.kept.Ended == "":
-		if s.tried(m, *booted, idle) {
-			return s
-		}
+	}
+	if s.kept.Hot != "" && s.kept.Tried != "" && s.kept.Target != nil && s.replaced(m, idle) {
+		return s
+	}
+	if s.kept.Hot == "" && s.kept.Tried != "" && s.kept.Target != nil && s.kept.Ended == "" && s.tried(m, *booted, idle) {
+		return s
 	}
 	return s.ordered(m, *booted, idle)
 }
@@ -202,6 +217,57 @@ func (s *step) tried(m moment, booted slots.Slot, idle *slots.Slot) bool {
 	return fail(fmt.Sprintf("release %s was left again for slot %s", t.Release, booted.Name))
 }
 
+// fail ends the order.
+func (s *step) fail(reason string) {
+	s.kept.Ended, s.kept.Reason, s.kept.Tried, s.kept.Hot = host.SystemFailed, reason, "", ""
+	s.status.State, s.status.Reason = host.SystemFailed, reason
+}
+
+// replaced looks at programs that were to be replaced; true: there is nothing else to look at.
+func (s *step) replaced(m moment, idle *slots.Slot) bool {
+	t, h := s.kept.Target, m.hot
+	switch {
+	case s.kept.Tried != m.boot && s.kept.Ended == host.SystemDone: // the slot that was armed was booted meanwhile, or another one
+		s.kept.Ended, s.kept.Hot = "", ""
+		return false
+	case s.kept.Tried != m.boot:
+		s.fail("the host was booted again while its programs were replaced: what was booted runs")
+		return false
+	case s.kept.Ended != "":
+		return false
+	case h == nil || h.Root != s.kept.Hot: // init does not know of it yet
+		if m.want.Wanted() && m.want.Order == s.kept.Order && t.holds(*idle) {
+			s.do, s.status.State = replace, host.SystemSwitching
+			return true
+		}
+		s.kept.Tried, s.kept.Hot = "", ""
+		return false
+	case h.State == boot.HotReplacing:
+		s.status.State, s.status.Reason = host.SystemSwitching, "programs are replaced, one after the other"
+		if h.Reason != "" {
+			s.status.Reason = h.Reason
+		}
+		return true
+	case h.State == boot.HotTrying:
+		s.status.State, s.status.Waits = host.SystemTrying, m.waits
+		if len(m.waits) == 0 {
+			s.do = confirm
+		}
+		return true
+	case h.State == boot.HotBack:
+		s.fail("the programs from before run again: " + h.Reason)
+		return false
+	case !t.holds(*idle):
+		s.fail(fmt.Sprintf("the programs run, but slot %s does not hold release %s any more: a reboot goes back", idle.Name, t.Release))
+		return false
+	case idle.State != slots.Trying:
+		s.do, s.status.State = arm, host.SystemSwitching
+		return true
+	}
+	s.kept.Ended = host.SystemDone
+	return false
+}
+
 // ordered looks at what is wanted, now that no switch is under way.
 func (s *step) ordered(m moment, booted slots.Slot, idle *slots.Slot) step {
 	w := m.want
@@ -217,7 +283,7 @@ func (s *step) ordered(m moment, booted slots.Slot, idle *slots.Slot) step {
 	switch t := s.kept.Target; {
 	case s.kept.Ended != "":
 		s.status.State, s.status.Reason = s.kept.Ended, s.kept.Reason
-	case s.status.Release == w.Release:
+	case w.Step == host.Hot && s.status.Runs() == w.Release, w.Step != host.Hot && s.status.Release == w.Release:
 		s.status.Reason = "it runs already"
 	case m.slots.Problem != "":
 		s.status.State, s.status.Reason = host.SystemLooking, m.slots.Problem
@@ -227,11 +293,17 @@ func (s *step) ordered(m moment, booted slots.Slot, idle *slots.Slot) step {
 		s.status.State, s.status.Reason = host.SystemLooking, "the system that runs has not shown yet that it is well"
 	case !m.looked || t == nil:
 		s.do, s.status.State = look, host.SystemLooking
-	case !t.holds(*idle) || idle.State != slots.Staged && idle.State != slots.Good:
+	case !t.holds(*idle) || idle.State != slots.Staged && idle.State != slots.Good && idle.State != slots.Trying:
 		s.do, s.status.State = fetch, host.SystemFetching
 	case w.Step == host.Switch:
 		s.do, s.status.State, s.status.Bytes = try, host.SystemSwitching, t.Bytes
 		s.kept.Tried = m.boot
+	case w.Step == host.Hot && t.Over != "":
+		s.fail(fmt.Sprintf("release %s comes first, as a stop-over to %s: it is reached by a reboot; give the order without hot", t.Release,
+			t.Over))
+	case w.Step == host.Hot:
+		s.do, s.status.State, s.status.Bytes = replace, host.SystemSwitching, t.Bytes
+		s.kept.Tried, s.kept.Hot = m.boot, boot.RootFor(t.Release, t.Digest)
 	default:
 		s.status.State, s.status.Bytes = host.SystemStaged, t.Bytes
 		if t.Over != "" {

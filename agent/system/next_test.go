@@ -75,7 +75,7 @@ func TestNext(t *testing.T) {
 		{"another system is in the slot", order(host.Stage), begun, at(other), true, fetch, host.SystemFetching, "", nil},
 		{"it failed in another order", order(host.Stage), begun, at(failed), true, fetch, host.SystemFetching, "", nil},
 		{"staged", order(host.Stage), begun, at(staged), true, rest, host.SystemStaged, "", nil},
-		{"staged, by a step that is not known", order("hot"), begun, at(staged), true, rest, host.SystemStaged, "", nil},
+		{"staged, by a step that is not known", order("later"), begun, at(staged), true, rest, host.SystemStaged, "", nil},
 		{"staged on the way", order(host.Stage), kept{Order: "o1", Target: over}, at(staged), true, rest, host.SystemStaged,
 			"stop-over to release 2.0.0", nil},
 		{"staged, to switch", order(host.Switch), begun, at(staged), true, try, host.SystemSwitching, "", &tried},

@@ -28,6 +28,7 @@ import (
 	"hardnode.dev/internal/release/trust"
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/release"
 	"hardnode.dev/internal/wire/slots"
@@ -44,11 +45,25 @@ type Slots interface {
 	Read(slots.Name, func(io.Reader) error) error // the system in a slot, whatever it is
 }
 
+// Programs replaces programs while the host runs: agent/programs.
+type Programs interface {
+	Hot(context.Context) (*boot.Hot, error) // what became of the last order; nil: there was none
+	// Replace has the programs of the system in the slot replace those that run, where nothing else differs from the system in the slot
+	// that was booted; else it is a ErrNotHot. init goes back unless they are kept within so many seconds; 0: some minutes.
+	Replace(ctx context.Context, booted, from slots.Slot, withinSec int64) error
+	Keep(ctx context.Context, root string) error
+}
+
+// ErrNotHot: more than programs differs.
+var ErrNotHot = errors.New(host.NotHot)
+
 // Options are what a System needs. All are required unless said otherwise.
 type Options struct {
-	State, Data string // the folders of STATE and DATA
-	Boot        string // this boot's id
-	Version     string // of this program
+	Programs    Programs        // nil: programs are replaced by a reboot alone
+	Waits       func() []string // what this host is not well in, once programs were replaced
+	State, Data string          // the folders of STATE and DATA
+	Boot        string          // this boot's id
+	Version     string          // of this program
 	Target      release.Target
 	Profile     release.Profile
 	Net         bool                        // the machine was booted from the network
@@ -157,8 +172,13 @@ func (s *System) Run(ctx context.Context) error {
 	s.measure()
 	for tries := 0; ctx.Err() == nil; {
 		s.settle()
-		st := next(s.moment())
-		err := s.carry(ctx, st)
+		m, err := s.moment(ctx)
+		st := next(m)
+		if err == nil {
+			err = s.carry(ctx, st)
+		} else {
+			s.unknown(err)
+		}
 		pause := later
 		switch {
 		case err != nil && ctx.Err() == nil:
@@ -171,8 +191,11 @@ func (s *System) Run(ctx context.Context) error {
 			}
 		default:
 			tries = 0
-			if s.o.Net && !s.told || st.status.State == host.SystemTrying ||
-				st.status.State == host.SystemLooking || st.status.State == host.SystemFetching {
+			switch st.status.State {
+			case host.SystemTrying, host.SystemLooking, host.SystemFetching, host.SystemSwitching:
+				pause = soon
+			}
+			if s.o.Net && !s.told {
 				pause = soon
 			}
 		}
@@ -227,10 +250,17 @@ func (s *System) wait(ctx context.Context, d time.Duration) {
 	}
 }
 
-func (s *System) moment() moment {
+func (s *System) moment(ctx context.Context) (moment, error) {
 	m := moment{want: s.o.Want(), kept: s.kept, slots: s.o.Slots.Status(), version: s.o.Version, boot: s.o.Boot, net: s.o.Net, root: s.root}
+	if s.o.Programs != nil && m.slots.Installed {
+		var err error
+		if m.hot, err = s.o.Programs.Hot(ctx); err != nil {
+			return m, err
+		}
+		m.waits = s.o.Waits()
+	}
 	m.looked = s.chosen != nil && s.kept.Target != nil && s.chosen.target == *s.kept.Target
-	return m
+	return m, nil
 }
 
 // carry keeps what is to be kept, says it, and does the step. An error is said too; the step is then tried again.
@@ -243,7 +273,7 @@ func (s *System) carry(ctx context.Context, st step) error {
 		s.say(st.status)
 		return err
 	}
-	if st.do == rest || st.do == try || st.do == leave {
+	if st.do != look && st.do != fetch {
 		s.say(st.status)
 	}
 	var err error
@@ -264,6 +294,12 @@ func (s *System) carry(ctx context.Context, st step) error {
 		err = s.doLeave(ctx)
 	case stay:
 		_, err = s.o.Slots.Do(ctx, slots.Request{Action: slots.Stay})
+	case replace:
+		err = s.doReplace(ctx, st)
+	case confirm:
+		err = s.o.Programs.Keep(ctx, st.kept.Hot)
+	case arm:
+		_, err = s.o.Slots.Do(ctx, slots.Request{Action: slots.Try})
 	}
 	if err == nil || errors.Is(err, errOther) || ctx.Err() != nil {
 		s.last = ""
@@ -400,9 +436,35 @@ func (s *System) fail(err error) error {
 		return err
 	}
 	next := s.kept
-	next.Ended = host.SystemFailed
+	next.Ended, next.Tried, next.Hot = host.SystemFailed, "", ""
 	next.Reason = strings.ReplaceAll(err.Error(), "\n", "; ") + "; take the order back and give it again to have it tried again"
 	return s.keep(next)
+}
+
+// doReplace gives the order to replace programs, if they are all that is to be replaced.
+func (s *System) doReplace(ctx context.Context, st step) error {
+	if s.o.Programs == nil {
+		return s.fail(fmt.Errorf("release %s %w: this host does not do that", st.kept.Target.Release, ErrNotHot))
+	}
+	w, is := s.o.Want(), s.o.Slots.Status()
+	booted, idle := sides(is)
+	if booted == nil || !w.Wanted() || w.Order != st.kept.Order || !st.kept.Target.holds(*idle) {
+		return nil // the next look sees that nothing was begun
+	}
+	err := s.o.Programs.Replace(ctx, *booted, *idle, w.WithinSec)
+	if errors.Is(err, ErrNotHot) {
+		return s.fail(fmt.Errorf("release %s %w; it is in slot %s: give the order without hot to have it booted", st.kept.Target.Release,
+			err, idle.Name))
+	}
+	return err
+}
+
+// unknown says why it is not known how the host is.
+func (s *System) unknown(err error) {
+	if reason := err.Error(); s.last != reason {
+		s.last = reason
+		s.log.Warn("system", logging.Err, err)
+	}
 }
 
 // doLeave orders the reboot.

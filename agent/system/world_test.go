@@ -20,6 +20,7 @@ import (
 	"hardnode.dev/internal/release/trust"
 	"hardnode.dev/internal/testkit/released"
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/internal/wire/release"
@@ -48,9 +49,12 @@ type machine struct {
 
 	is     slots.Status
 	holds  map[slots.Name][]byte
-	tried  func() // called when a slot is to be tried; may be nil
-	full   bool   // the ESP
-	broken bool   // the slot does not read back
+	tried  func()    // called when a slot is to be tried; may be nil
+	full   bool      // the ESP
+	broken bool      // the slot does not read back
+	hot    *boot.Hot // what init says
+	notHot string    // why programs alone can't be replaced
+	waits  []string
 }
 
 // uki is a system of some size: releases next to each other have most of it in common.
@@ -94,8 +98,9 @@ func (m *machine) start() {
 			}
 			return m.anchors, nil
 		},
-		Leave: func(_ context.Context, l upkeep.Leave) error { m.left = append(m.left, l); return l.Validate() },
-		Now:   func() time.Time { return m.now }, Pause: func(int) time.Duration { return time.Millisecond }})
+		Leave:    func(_ context.Context, l upkeep.Leave) error { m.left = append(m.left, l); return l.Validate() },
+		Programs: hotPrograms{m}, Waits: func() []string { return m.waits },
+		Now: func() time.Time { return m.now }, Pause: func(int) time.Duration { return time.Millisecond }})
 	if err := m.open(); err != nil {
 		m.t.Fatal(err)
 	}
@@ -175,7 +180,7 @@ func (m *machine) untouched() {
 func (m *machine) reboot(well bool) {
 	m.t.Helper()
 	m.boot++
-	m.left = nil
+	m.left, m.hot = nil, nil
 	a, b := &m.is.Slots[0], &m.is.Slots[1]
 	if b.State != slots.Trying && a.State != slots.Trying {
 		m.start()
@@ -295,6 +300,40 @@ func (m *machine) fetched() (n int) {
 		}
 	}
 	return n
+}
+
+// moment is what is decided by.
+func (m *machine) moment() moment {
+	m.t.Helper()
+	now, err := m.System.moment(m.t.Context())
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return now
+}
+
+// hotPrograms is init, and what unpacks programs for it.
+type hotPrograms struct{ *machine }
+
+func (p hotPrograms) Hot(context.Context) (*boot.Hot, error) { return p.hot, nil }
+
+func (p hotPrograms) Replace(_ context.Context, booted, from slots.Slot, _ int64) error {
+	if p.notHot != "" {
+		return fmt.Errorf("%w: %s", ErrNotHot, p.notHot)
+	}
+	if booted.Name == from.Name || hexOf(p.holds[from.Name]) != from.SHA256 {
+		return errors.New("another system")
+	}
+	p.hot = &boot.Hot{Release: from.Version, Root: boot.RootFor(from.Version, wire.Digest("sha256:"+from.SHA256)), State: boot.HotReplacing}
+	return nil
+}
+
+func (p hotPrograms) Keep(_ context.Context, root string) error {
+	if p.hot == nil || p.hot.Root != root || p.hot.State != boot.HotTrying {
+		return errors.New("not tried")
+	}
+	p.hot = &boot.Hot{Runs: p.hot.Release, Release: p.hot.Release, Root: root, State: boot.HotKept}
+	return nil
 }
 
 func cloned(m trust.Files) trust.Files { return maps.Clone(m) }

@@ -1,5 +1,5 @@
 // Package control answers the programs of this host on init's socket: GET /v1/status, GET /v1/loaded, GET /v1/ended/PID, POST /v1/reboot,
-// POST /v1/poweroff, POST /v1/quiet.
+// POST /v1/poweroff, POST /v1/hot, POST /v1/hot/keep, POST /v1/quiet.
 //
 // Owns: the smallest part of HTTP/1.1 (RFC 9112) that those need, over a unix socket that only root can open, and the group that may ask
 // for the status.
@@ -32,15 +32,18 @@ import (
 )
 
 // Server answers. Loaded returns when the modules that containers need are loaded, with why one is not. Ended is how a process ended that
-// became init's child. Leave is told to leave the machine; it returns at once. Quiet keeps lines off a terminal until its undo is called;
-// nil: it knows no such terminal. Say takes what goes wrong.
+// became init's child. Leave is told to leave the machine; it returns at once. Replace takes an order to replace programs; Keep keeps
+// those of a root, which are tried. Quiet keeps lines off a terminal until its undo is called; nil: it knows no such terminal. Say takes
+// what goes wrong.
 type Server struct {
-	Ended  func(pid int) (code int, known bool)
-	Status func() boot.Status
-	Loaded func(context.Context) error
-	Leave  func(upkeep.Leave)
-	Quiet  func(tty string) (undo func())
-	Say    func(format string, args ...any)
+	Ended   func(pid int) (code int, known bool)
+	Status  func() boot.Status
+	Loaded  func(context.Context) error
+	Leave   func(upkeep.Leave)
+	Replace func(boot.HotOrder) error
+	Keep    func(root string) error
+	Quiet   func(tty string) (undo func())
+	Say     func(format string, args ...any)
 }
 
 const (
@@ -135,6 +138,21 @@ func (s Server) answer(ctx context.Context, r io.Reader, w io.Writer, all bool) 
 		reply(w, 202, struct{}{})
 		order.PowerOff = req.path == "/v1/poweroff"
 		s.Leave(order)
+	case "POST " + boot.PathHot, "POST " + boot.PathKeep:
+		var o boot.HotOrder
+		if err := json.Unmarshal(req.body, &o); err != nil {
+			reply(w, 400, problem{400, "invalid", fmt.Sprintf("read body: %v", err)})
+			return nil
+		}
+		do := func() error { return s.Replace(o) }
+		if req.path == boot.PathKeep {
+			do = func() error { return s.Keep(o.Root) }
+		}
+		if err := do(); err != nil {
+			reply(w, 409, problem{409, "conflict", err.Error()})
+			return nil
+		}
+		reply(w, 202, struct{}{})
 	case "POST /v1/quiet":
 		var b struct {
 			TTY string `json:"tty"`
@@ -149,8 +167,8 @@ func (s Server) answer(ctx context.Context, r io.Reader, w io.Writer, all bool) 
 		reply(w, 200, struct{}{})
 	default:
 		reply(w, 404, problem{404, "not_found",
-			fmt.Sprintf("%s %s: want GET /v1/status, GET /v1/loaded, GET /v1/ended/PID, POST /v1/reboot, POST /v1/poweroff or "+
-				"POST /v1/quiet", req.method, req.path)})
+			fmt.Sprintf("%s %s: want GET /v1/status, GET /v1/loaded, GET /v1/ended/PID, POST /v1/reboot, POST /v1/poweroff, "+
+				"POST /v1/hot, POST /v1/hot/keep or POST /v1/quiet", req.method, req.path)})
 	}
 	return undo
 }
@@ -243,7 +261,8 @@ type problem struct {
 	Detail string `json:"detail"`
 }
 
-var phrases = map[int]string{200: "OK", 202: "Accepted", 400: "Bad Request", 403: "Forbidden", 404: "Not Found", 503: "Service Unavailable"}
+var phrases = map[int]string{200: "OK", 202: "Accepted", 400: "Bad Request", 403: "Forbidden", 404: "Not Found",
+	409: "Conflict", 503: "Service Unavailable"}
 
 func reply(w io.Writer, status int, v any) {
 	body, err := json.Marshal(v)

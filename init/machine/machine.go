@@ -17,6 +17,7 @@ import (
 
 	"hardnode.dev/init/console"
 	"hardnode.dev/init/control"
+	"hardnode.dev/init/hot"
 	"hardnode.dev/init/modules"
 	"hardnode.dev/init/proc"
 	"hardnode.dev/init/steps"
@@ -39,6 +40,8 @@ type Machine struct {
 	sup    *supervise.Supervisor
 	loader *modules.Loader
 	steps  *steps.Runner
+	hot    *hot.Replacer
+	booted chan struct{} // closed when all steps are done and programs may be replaced
 	leave  chan Leave
 	data   *dataDisk
 	dog    *watchdog
@@ -78,6 +81,7 @@ func New() *Machine {
 		slow:     make(chan struct{}),
 		loaded:   newOutcome(),
 	}
+	m.booted, m.hot = make(chan struct{}), hot.New(hot.Options{Services: m.service, Say: con.Line})
 	m.steps = &steps.Runner{Uptime: sys.Uptime, Say: con.Line}
 	m.sup = &supervise.Supervisor{Procs: m.procs, Socket: boot.NotifySocket, Cgroup: cgroupSystem, LogDir: boot.LogDir, Self: "/sbin/init",
 		Group: boot.ConsoleUser, Say: con.Line, Output: m.output, Uptime: sys.Uptime}
@@ -134,6 +138,9 @@ func (m *Machine) boot(ctx context.Context) Leave {
 			} else if err := errors.Join(m.kernelLevel(kernelRunning), equal()); err != nil {
 				m.con.Line("%v", err)
 			}
+			if failure == nil && !m.rescue {
+				close(m.booted)
+			}
 		}
 	}
 }
@@ -187,7 +194,8 @@ func (m *Machine) Status() boot.Status {
 	m.mu.Lock()
 	problem, name, ttys := m.mu.problem, m.mu.name, m.mu.ttys
 	m.mu.Unlock()
-	return boot.Status{Boot: m.bootID, Steps: m.steps.Account(), Services: m.sup.Status(), Problem: problem, Name: name, TTYs: ttys}
+	return boot.Status{Boot: m.bootID, Steps: m.steps.Account(), Services: m.sup.Status(), Problem: problem, Name: name, TTYs: ttys,
+		Hot: m.hot.Status()}
 }
 
 // output takes one line a service wrote: into the kernel log always, onto the terminals when a person should see it.
@@ -220,10 +228,12 @@ func (m *Machine) stepAPI(context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	server := control.Server{Status: m.Status, Ended: m.ended, Loaded: m.loaded.wait, Leave: m.Ask, Quiet: m.quiet, Say: m.con.Line}
+	server := control.Server{Status: m.Status, Ended: m.ended, Loaded: m.loaded.wait, Leave: m.Ask, Replace: m.replace, Keep: m.hot.Keep,
+		Quiet: m.quiet, Say: m.con.Line}
 	m.tasks <- run.Task{Name: "control", Run: func(ctx context.Context) error { return server.Serve(ctx, l) }}
 	m.tasks <- run.Task{Name: "notifications", Run: m.sup.Notifications}
 	m.tasks <- run.Task{Name: "reaper", Run: m.procs.Reap}
+	m.tasks <- run.Task{Name: "hot", Run: m.hot.Run}
 	m.tasks <- run.Task{Name: "signals", Run: m.signals}
 	return "", nil
 }

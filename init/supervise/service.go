@@ -54,6 +54,7 @@ type service struct {
 	Service
 	sup    *Supervisor
 	notes  chan note // from the notification socket
+	swaps  chan swap // from Handle.Swap
 	fds    fdstore
 	ready  chan struct{} // closed at the first READY=1
 	once   sync.Once
@@ -65,6 +66,12 @@ type service struct {
 		words  string    // STATUS=
 		away   time.Time // since when it has not been ready
 	}
+}
+
+// swap has a service run another program; begun is closed when that was tried.
+type swap struct {
+	program string
+	begun   chan struct{}
 }
 
 type note struct {
@@ -96,43 +103,59 @@ func (s *service) healthy(now time.Time) bool {
 // keep runs the service until ctx ends, then ends it.
 func (s *service) keep(ctx context.Context) error {
 	streak := 0
+	var other *swap
 	for {
 		began := time.Now()
+		if other != nil {
+			s.swap(other.program)
+		}
 		child, err := s.start()
+		if other != nil {
+			close(other.begun)
+			other, streak = nil, 0
+		}
 		var why string
 		if err != nil {
 			why = err.Error()
 		} else {
 			var over bool
-			why, over = s.watch(ctx, child)
+			why, over, other = s.watch(ctx, child)
 			if over {
 				s.end(child)
 				return nil
+			}
+			if other != nil {
+				s.giveWay(child)
+				continue
 			}
 		}
 		var wait time.Duration
 		wait, streak = next(streak, time.Since(began), rand.Float64())
 		s.set(Backoff, func(st *boot.ServiceStatus) { st.PID, st.LastExit, st.Restarts = 0, why, st.Restarts+1 })
 		s.sup.Say("service %s: %s; started again in %s", s.Name, why, wait.Round(time.Millisecond))
-		if !s.pause(ctx, wait) {
+		var alive bool
+		if alive, other = s.pause(ctx, wait); !alive {
 			s.end(nil)
 			return nil
 		}
 	}
 }
 
-// pause waits before a restart; what a dead process still had in the socket is dropped, but for descriptors it stored.
-func (s *service) pause(ctx context.Context, d time.Duration) bool {
+// pause waits before a restart; what a dead process still had in the socket is dropped, but for descriptors it stored. Another program is
+// not waited for.
+func (s *service) pause(ctx context.Context, d time.Duration) (alive bool, other *swap) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	for {
 		select {
 		case n := <-s.notes:
 			s.keepFiles(n)
+		case o := <-s.swaps:
+			return ctx.Err() == nil, &o
 		case <-timer.C:
-			return ctx.Err() == nil
+			return ctx.Err() == nil, nil
 		case <-ctx.Done():
-			return false
+			return false, nil
 		}
 	}
 }
@@ -203,8 +226,9 @@ func (s *service) start() (*proc.Child, error) {
 	return child, nil
 }
 
-// watch looks after one run of the service; over is true when ctx ended and it still runs.
-func (s *service) watch(ctx context.Context, child *proc.Child) (why string, over bool) {
+// watch looks after one run of the service; over is true when ctx ended and it still runs, other is not nil when it is to give way and
+// still runs.
+func (s *service) watch(ctx context.Context, child *proc.Child) (why string, over bool, other *swap) {
 	began, last, interval, ready := time.Now(), time.Now(), s.Watchdog, false
 	tick := time.NewTicker(s.sup.tick())
 	defer tick.Stop()
@@ -213,7 +237,9 @@ func (s *service) watch(ctx context.Context, child *proc.Child) (why string, ove
 		case e := <-child.Done():
 			s.drain()
 			s.killRest()
-			return e.String(), false
+			return e.String(), false, nil
+		case o := <-s.swaps:
+			return "", false, &o
 		case n := <-s.notes:
 			if n.Interval > 0 {
 				interval = n.Interval
@@ -229,17 +255,17 @@ func (s *service) watch(ctx context.Context, child *proc.Child) (why string, ove
 			}
 			s.hear(n)
 			if n.Trigger {
-				return s.kill(child, "asked for the watchdog"), false
+				return s.kill(child, "asked for the watchdog"), false, nil
 			}
 		case now := <-tick.C:
 			switch {
 			case ready && hung(now, last, interval):
-				return s.kill(child, fmt.Sprintf("hung: no WATCHDOG=1 for %s", now.Sub(last).Round(time.Millisecond))), false
+				return s.kill(child, fmt.Sprintf("hung: no WATCHDOG=1 for %s", now.Sub(last).Round(time.Millisecond))), false, nil
 			case !ready && s.Ready > 0 && now.Sub(began) > s.Ready:
-				return s.kill(child, fmt.Sprintf("not ready after %s", s.Ready)), false
+				return s.kill(child, fmt.Sprintf("not ready after %s", s.Ready)), false, nil
 			}
 		case <-ctx.Done():
-			return "", true
+			return "", true, nil
 		}
 	}
 }

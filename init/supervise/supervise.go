@@ -257,7 +257,8 @@ func (h *Handle) Stop() {
 // Keep starts a service and keeps it running until ctx ends or the handle stops it. Wait waits for all.
 func (s *Supervisor) Keep(ctx context.Context, spec Service) *Handle {
 	ctx, cancel := context.WithCancel(ctx)
-	svc := &service{Service: spec, sup: s, notes: make(chan note, 64), ready: make(chan struct{})}
+	svc := &service{Service: spec, sup: s, notes: make(chan note, 64), swaps: make(chan swap), ready: make(chan struct{})}
+	svc.mu.status.Program = spec.Argv[0]
 	svc.mu.status.Name, svc.mu.away = spec.Name, time.Now() // whoever asks for its health before it is forked
 	h := &Handle{svc: svc, cancel: cancel, gone: make(chan struct{})}
 	s.mu.Lock()

@@ -276,3 +276,38 @@ func TestServiceExtendsItsStop(t *testing.T) {
 		}
 	}
 }
+
+// TestSwap: another program takes a service's place with its descriptors, at once, also while it waits for a restart; a stopped service
+// takes none.
+func TestSwap(t *testing.T) {
+	w := newWorld(t)
+	other := filepath.Join(t.TempDir(), "other")
+	if err := os.Symlink(w.Self, other); err != nil {
+		t.Fatal(err)
+	}
+	h := w.Keep(w.ctx, w.service("store"))
+	w.until(t, "service store: ready", 1)
+	pid := h.Status().PID
+	if err := h.Swap(w.ctx, other); err != nil {
+		t.Fatal(err)
+	}
+	w.until(t, "store> found pipe-7", 2) // what the first life stored reaches this one too
+	w.until(t, "service store: ready", 2)
+	if st := h.Status(); st.Program != other || st.PID == pid || st.State != Ready || st.Restarts != 1 {
+		t.Errorf("got %+v, want %s, ready, no more restarts", st, other)
+	}
+	c := w.Keep(w.ctx, w.service("crash"))
+	w.until(t, "service crash: exit status 7; started again in", 4) // the next one is a while away
+	before := c.Status().Restarts
+	if err := c.Swap(w.ctx, other); err != nil {
+		t.Fatal(err)
+	}
+	w.until(t, "service crash: exit status 7; started again in 0s", 2)
+	if st := c.Status(); st.Program != other || st.Restarts <= before {
+		t.Errorf("got %+v, want %s and more restarts than %d", st, other, before)
+	}
+	h.Stop()
+	if err := h.Swap(w.ctx, other); err == nil {
+		t.Error("a stopped service takes another program")
+	}
+}

@@ -1,8 +1,8 @@
 // Package build tells which Hardnode this program is.
 //
 // Owns: the version and the time of the build: those of File, which every root of ours has, else those stamped at link time.
-// In: File, read once at start; -ldflags "-X hardnode.dev/internal/build.version=… -X hardnode.dev/internal/build.seconds=…", for programs
-// that run on machines of people.
+// In: File of the root that the program lies in, which need not be the one that it runs in, read once at start; for programs that run on
+// machines of people, -ldflags "-X hardnode.dev/internal/build.version=… -X hardnode.dev/internal/build.seconds=…".
 // Out: Version and Time; the time of the build for clocks that are behind it.
 // Never: fails: what can't be read is taken for absent.
 //
@@ -12,6 +12,7 @@ package build
 import (
 	"io"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -31,7 +32,15 @@ var (
 
 // Version is a semantic version such as "0.1.0" or "0.1.0-dev"; Time is the build's commit time in Unix seconds as text, "0" if it isn't
 // known.
-var Version, Time = which(File)
+var Version, Time = which(fileOf(os.Executable()))
+
+// fileOf is the File of the root that a program lies in: a program that replaced another one while a host runs lies in a root of its own.
+func fileOf(program string, err error) string {
+	if dir := filepath.Dir(program); err == nil && strings.HasSuffix(dir, filepath.Dir(File)) {
+		return filepath.Join(dir, filepath.Base(File))
+	}
+	return File
+}
 
 // Text is File's content.
 func Text(version, time string) string { return version + "\n" + time + "\n" }

@@ -34,3 +34,19 @@ func TestWhich(t *testing.T) {
 		t.Errorf("a directory gives %q, want %q", v, version)
 	}
 }
+
+func TestFileOf(t *testing.T) {
+	for program, want := range map[string]string{
+		"/usr/lib/hardnode/agent":                         File,
+		"/usr/sbin/init":                                  File,
+		"/run/hardnode/roots/1.4.0/usr/lib/hardnode/netd": "/run/hardnode/roots/1.4.0/usr/lib/hardnode/build",
+		"/tmp/go-build/build.test":                        File,
+	} {
+		if got := fileOf(program, nil); got != want {
+			t.Errorf("%s: got %s, want %s", program, got, want)
+		}
+	}
+	if got := fileOf("", os.ErrNotExist); got != File {
+		t.Errorf("a program that does not know where it lies: %s", got)
+	}
+}

@@ -3,7 +3,6 @@
 package update
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"os"
@@ -51,8 +50,8 @@ func TestUpdate(t *testing.T) {
 	const starts = `log.Info("agent starts",`
 	pair := released.Both(t, "", time.Now().Add(24*time.Hour))
 	images := map[string]string{
-		next: built(t, root, dir, next, starts, `log.Info("the agent of another release starts",`),
-		bad:  built(t, root, dir, bad, starts, "<-ctx.Done()\n\t"+starts),
+		next: built(t, root, dir, next, edit{"agent/main.go", starts, `log.Info("the agent of another release starts",`}),
+		bad:  built(t, root, dir, bad, edit{"agent/main.go", starts, "<-ctx.Done()\n\t" + starts}),
 	}
 	anchors := pair.Anchors()
 	c, err := cluster.Start(t.Context(), cluster.Options{Dir: filepath.Join(dir, "cluster"), Hosts: 1, Built: true, Bare: true,
@@ -163,8 +162,11 @@ func publish(t *testing.T, pair *released.Pair, version, image string) {
 	pair.Release(t, version, release.ManifestFile, string(text))
 }
 
-// built is the UKI of a clone of this tree in which the version is another one, and one text of the agent's main.go.
-func built(t *testing.T, root, dir, version, was, is string) string {
+// edit replaces a text of a file, which has it once.
+type edit struct{ file, was, is string }
+
+// built is the UKI of a clone of this tree in which the version is another one, and what edits say.
+func built(t *testing.T, root, dir, version string, edits ...edit) string {
 	t.Helper()
 	tree := filepath.Join(dir, version)
 	for _, argv := range [][]string{
@@ -187,16 +189,17 @@ func built(t *testing.T, root, dir, version, was, is string) string {
 			lines[i] = "version: " + version
 		}
 	}
-	main := filepath.Join(tree, "agent/main.go")
-	code, err := os.ReadFile(main)
-	if err != nil || bytes.Count(code, []byte(was)) != 1 {
-		t.Fatalf("%s has not %q once: %v", main, was, err)
+	texts := map[string]string{file: strings.Join(lines, "\n")}
+	for _, e := range edits {
+		path := filepath.Join(tree, e.file)
+		code, err := os.ReadFile(path)
+		if err != nil || strings.Count(string(code), e.was) != 1 {
+			t.Fatalf("%s has not %q once: %v", path, e.was, err)
+		}
+		texts[path] = strings.Replace(string(code), e.was, e.is, 1)
 	}
-	for path, text := range map[string][]byte{
-		file: []byte(strings.Join(lines, "\n")),
-		main: bytes.Replace(code, []byte(was), []byte(is), 1),
-	} {
-		if err := os.WriteFile(path, text, 0o644); err != nil {
+	for path, text := range texts {
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

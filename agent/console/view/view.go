@@ -401,6 +401,9 @@ func Slots(st slots.Status, now time.Time, width int) []string {
 			s.more(e.Reason)
 		}
 	}
+	if st.Hot != "" {
+		s.field("hot", fmt.Sprintf("the programs of release %s run in place of the booted slot's", st.Hot))
+	}
 	s.field("waits for", strings.Join(st.Waits, "; "))
 	if st.Deadline > 0 {
 		if left := time.Unix(st.Deadline, 0).Sub(now).Round(time.Second); left > 0 {

@@ -169,6 +169,7 @@ type Status struct {
 	Problem  string          `json:"problem,omitempty"` // why the host waits, for the console
 	Name     string          `json:"name,omitempty"`    // the host's, from its configuration; "": there is none yet
 	TTYs     []string        `json:"ttys,omitempty"`    // the terminals that the host is shown on
+	Hot      *Hot            `json:"hot,omitempty"`     // nil: all programs are those that were booted, and no others were asked for
 }
 
 // StepStatus is one row of the boot table.
@@ -187,6 +188,7 @@ type ServiceStatus struct {
 	Restarts int    `json:"restarts"`
 	LastExit string `json:"lastExit,omitempty"`
 	Since    int64  `json:"since"` // milliseconds since kernel start
+	Program  string `json:"program,omitempty"`
 }
 
 // LinkStatus is one link as netd sees it.

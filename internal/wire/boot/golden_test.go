@@ -21,4 +21,5 @@ func TestGolden(t *testing.T) {
 	golden.Wire[BundledImage](t, "bundled-image")
 	golden.Wire[Shutdown](t, "shutdown")
 	golden.Wire[Ended](t, "ended")
+	golden.Wire[HotOrder](t, "hot-order")
 }

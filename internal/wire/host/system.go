@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"strings"
@@ -35,6 +36,9 @@ type SystemStep string
 const (
 	Stage  SystemStep = "stage"  // the release is written into the slot that is not booted
 	Switch SystemStep = "switch" // likewise; then it is booted, and committed when it is well
+	// Hot: likewise, but the programs that run are replaced by its programs, without a reboot, if nothing else of the release is another
+	// one; the next boot, whenever it comes, is from the slot.
+	Hot SystemStep = "hot"
 )
 
 // Bounds of what an order says.
@@ -43,6 +47,10 @@ const (
 	MostWithinSec  = 7200
 	maxOrderText   = 200 // bytes
 )
+
+// NotHot is in the reason of a hot order that failed because more than programs differs: nothing was replaced, and an order to switch may
+// follow.
+const NotHot = "can't be hot"
 
 // Wanted tells whether there is an order; s may be nil.
 func (s *System) Wanted() bool { return s != nil && s.Release != "" }
@@ -89,7 +97,9 @@ const (
 
 // SystemStatus is what a host says of its system.
 type SystemStatus struct {
-	Release string `json:"release"` // that runs
+	Release string `json:"release"` // that was booted
+	// Hot is the release of the programs that run in place of those of Release; "": Release's own.
+	Hot string `json:"hot,omitempty"`
 	// Digest is that of the file of the slot that was booted; "" on a host that is not installed, which can't tell.
 	Digest wire.Digest `json:"digest,omitempty"`
 	Slot   slots.Name  `json:"slot,omitempty"` // that was booted; "": the host is not installed, or it can't be told
@@ -109,6 +119,9 @@ type SystemStatus struct {
 	Deadline int64    `json:"deadline,omitempty"` // when the host goes back, Unix seconds by its clock
 	Since    int64    `json:"since,omitempty"`    // of State, likewise
 }
+
+// Runs is the release of the programs that run.
+func (s *SystemStatus) Runs() string { return cmp.Or(s.Hot, s.Release) }
 
 // Same tells whether two say the same; either may be nil.
 func (s *SystemStatus) Same(o *SystemStatus) bool {

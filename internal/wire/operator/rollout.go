@@ -50,6 +50,7 @@ type RolloutPolicy struct {
 	Budget        int      `json:"budget,omitempty" minimum:"0" maximum:"1000" doc:"Hosts that may be unreachable or not stage the release before the rollout stops itself; 0: one of 50 hosts"`
 	Restarts      int      `json:"restarts,omitempty" minimum:"0" maximum:"1000" doc:"Restarts of a visited host's nodes, more than they had before in as long, before the rollout stops itself; 0: 3"`
 	Drain         string   `json:"drain,omitempty" enum:"replace,stop" doc:"What becomes of a host's nodes before it is booted: replace (what no data ties to it is replaced elsewhere first, the rest stops; also without a word) or stop (all stop)"`
+	Method        string   `json:"method,omitempty" enum:"reboot,hot,auto" doc:"reboot (also without a word): hosts boot the release; hot: their programs are replaced while they run, which fails where more than programs differs; auto: hot, and reboot there"`
 	CanarySoakSec int64    `json:"canarySoakSec,omitempty" minimum:"0" maximum:"604800" doc:"Seconds that the canary is watched before the next cohort; 0 follows the severity"`
 	SoakSec       int64    `json:"soakSec,omitempty" minimum:"0" maximum:"604800" doc:"Likewise, each other cohort"`
 	HealthSec     int64    `json:"healthSec,omitempty" minimum:"0" maximum:"86400" doc:"Seconds without a break that a host and its nodes have to be well on the release before its visit is done; 0: 60"`
@@ -61,6 +62,13 @@ type RolloutPolicy struct {
 const (
 	DrainReplace = "replace"
 	DrainStop    = "stop"
+)
+
+// The methods.
+const (
+	MethodReboot = "reboot"
+	MethodHot    = "hot"
+	MethodAuto   = "auto"
 )
 
 // NewRollout asks for a rollout, or for the plan of one.
@@ -93,7 +101,7 @@ type PlannedVisit struct {
 	Name    string        `json:"name"`
 	Role    string        `json:"role"`
 	Runs    string        `json:"runs" doc:"The release that it runs now"`
-	Kind    string        `json:"kind" doc:"How it is patched: reboot"`
+	Kind    string        `json:"kind" doc:"How it is patched: reboot or hot"`
 	Seconds int64         `json:"seconds" doc:"How long the host is expected to be away"`
 	Basis   string        `json:"basis" doc:"Where that number is from"`
 	Nodes   []PlannedNode `json:"nodes,omitempty"`
@@ -108,7 +116,7 @@ type PlannedNode struct {
 	Env       wire.EnvName   `json:"env"`
 	Layer     wire.LayerName `json:"layer"`
 	Component string         `json:"component,omitempty"`
-	Fate      string         `json:"fate" enum:"replaced,stopped,down" doc:"replaced: another takes its place elsewhere first; stopped: until the host is back; down: it does not run now"`
+	Fate      string         `json:"fate" enum:"replaced,stopped,untouched,down" doc:"replaced: another takes its place elsewhere first; stopped: until the host is back; untouched: it runs on; down: it does not run now"`
 	OutageSec int64          `json:"outageSec" doc:"Seconds that it is expected not to serve"`
 	Why       string         `json:"why"`
 }
@@ -166,10 +174,10 @@ type RolloutVisit struct {
 	Name     string      `json:"name"`
 	Role     string      `json:"role"`
 	Cohort   int         `json:"cohort"`
-	Kind     string      `json:"kind" doc:"How it is patched: reboot"`
+	Kind     string      `json:"kind" doc:"How it is patched: reboot or hot"`
 	From     string      `json:"from" doc:"The release that it ran"`
 	State    VisitState  `json:"state" enum:"pending,running,going-back,done,back,skipped,failed"`
-	Step     string      `json:"step,omitempty" doc:"cordon, stage, drain, switch, health, uncordon, watch; back"`
+	Step     string      `json:"step,omitempty" doc:"cordon, stage, drain, switch, health, uncordon, watch; of a hot visit stage, replace, watch; back"`
 	Owner    string      `json:"owner,omitempty" doc:"Who has to bring the step to its end: patcher, orchestrator, host"`
 	Since    time.Time   `json:"since,omitzero" doc:"When the step began"`
 	Deadline time.Time   `json:"deadline,omitzero" doc:"When the step has failed unless it is done"`

@@ -66,6 +66,7 @@ type Status struct {
 	Firmware []string `json:"firmware,omitempty"` // the firmware's boot order, for people
 	Problem  string   `json:"problem,omitempty"`  // why not all of this is known
 	Busy     string   `json:"busy,omitempty"`     // what is being written; the slots are told when it is done
+	Hot      string   `json:"hot,omitempty"`      // the release of programs that run in place of those of the booted slot
 	Failed   string   `json:"failed,omitempty"`   // why what was to be written last was not
 }
 

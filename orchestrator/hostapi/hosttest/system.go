@@ -20,6 +20,8 @@ func systemOf(want *host.System) *host.SystemStatus {
 	case !want.Wanted():
 	case want.Step == host.Switch:
 		s.Release, s.Slot, s.State, s.Order, s.Target = want.Release, slots.B, host.SystemDone, want.Order, want.Release
+	case want.Step == host.Hot:
+		s.Hot, s.State, s.Order, s.Target = want.Release, host.SystemDone, want.Order, want.Release
 	default:
 		s.State, s.Order, s.Target = host.SystemStaged, want.Order, want.Release
 	}

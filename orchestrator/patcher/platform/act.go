@@ -32,7 +32,7 @@ func (c *Client) Do(ctx context.Context, a rollout.Action, o Order) (wire.Operat
 		return "", c.call(ctx, http.MethodPut, at+"/cordon", operator.CordonHost{Reason: reason}, nil)
 	case rollout.Uncordon:
 		return "", absent(c.call(ctx, http.MethodDelete, at+"/cordon", nil, nil))
-	case rollout.Stage, rollout.Switch:
+	case rollout.Stage, rollout.Switch, rollout.Hot:
 		return "", c.call(ctx, http.MethodPut, at+"/system", system, nil)
 	case rollout.Replace:
 		return "", c.call(ctx, http.MethodPut, component,
@@ -43,6 +43,8 @@ func (c *Client) Do(ctx context.Context, a rollout.Action, o Order) (wire.Operat
 		return "", c.call(ctx, http.MethodDelete, component+"/trial", nil, nil)
 	case rollout.Forget:
 		return "", absent(c.call(ctx, http.MethodDelete, at+"/system", nil, nil))
+	case rollout.Reboot:
+		return "", c.call(ctx, http.MethodPost, at+"/reboot", operator.LeaveHost{Reason: reason + " is taken back"}, nil)
 	case rollout.Rollback:
 		return "", c.call(ctx, http.MethodPost, at+"/slots",
 			operator.ChangeSlots{Request: slots.Request{Action: slots.Rollback, Reboot: true}}, nil)

@@ -165,7 +165,7 @@ func systemOf(s operator.HostSystem) *rollout.System {
 	if s.Status == nil {
 		return nil
 	}
-	out := &rollout.System{Runs: s.Status.Release,
+	out := &rollout.System{Runs: s.Status.Release, Hot: s.Status.Hot,
 		Slot: string(s.Status.Slot), State: string(s.Status.State), Target: s.Status.Target, Reason: s.Status.Reason,
 		Waits: s.Status.Waits, Bytes: s.Status.Bytes, Total: s.Status.Total}
 	if w := s.Wanted; w != nil {

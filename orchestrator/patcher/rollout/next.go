@@ -109,6 +109,10 @@ func (e *engine) visit(v *operator.RolloutVisit) {
 		case found.bad != "":
 			e.fail(v, found.bad)
 			return
+		case found.kind != "":
+			v.Kind, steps = found.kind, kinds[found.kind]
+			e.enter(v, steps[0], h)
+			continue
 		case found.done && i == len(steps)-1:
 			e.end1(v, operator.VisitDone, "")
 			return

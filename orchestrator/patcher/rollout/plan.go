@@ -74,7 +74,7 @@ func duration(plan operator.RolloutPlan) (seconds int64) {
 func warnings(plan operator.RolloutPlan) (out []string) {
 	for _, c := range plan.Cohorts {
 		for _, v := range c.Hosts {
-			if v.Role == infra {
+			if v.Role == infra && v.Kind != KindHot {
 				out = append(out, fmt.Sprintf("host %s runs the platform: its API and panel, the registry and the pages behind its "+
 					"resolver are away for about %d s; containers on other hosts go on running", v.Name, v.Seconds))
 			}
@@ -126,11 +126,21 @@ func notFree(h *Host) string {
 func planned(h *Host, p operator.RolloutPolicy, before Earlier, rules Rules) operator.PlannedVisit {
 	seconds, basis := expected(h, before, rules)
 	v := operator.PlannedVisit{Host: h.ID, Name: h.Name, Role: h.Role, Runs: h.runs(), Kind: KindReboot, Seconds: seconds, Basis: basis}
+	switch p.Method {
+	case operator.MethodHot:
+		v.Kind, v.Seconds, v.Basis = KindHot, 0, "its programs are replaced while it runs; it refuses if more than those differs"
+	case operator.MethodAuto:
+		v.Kind, v.Seconds, v.Basis = KindHot, 0, fmt.Sprintf("its programs are replaced while it runs; if more than those differs it is "+
+			"booted, which is expected to take %d s", seconds)
+	}
 	for _, n := range h.Nodes {
 		if n.Gone {
 			continue
 		}
 		fate, why := fateOf(h, n, p)
+		if v.Kind == KindHot && fate != "down" {
+			fate, why = "untouched", "its host is not booted"
+		}
 		out := operator.PlannedNode{CTID: n.CTID, Env: n.Env, Layer: n.Layer, Component: n.Component, Fate: fate, Why: why}
 		if fate == "stopped" {
 			out.OutageSec = seconds + int64(rules.scaled(nodeStart)/time.Second)

@@ -60,6 +60,9 @@ func Filled(p operator.RolloutPolicy, severity string, hosts int, rules Rules) o
 	if p.Drain == "" {
 		p.Drain = operator.DrainReplace
 	}
+	if p.Method == "" {
+		p.Method = operator.MethodReboot
+	}
 	return p
 }
 
@@ -81,6 +84,12 @@ func Check(p operator.RolloutPolicy) (err error) {
 	}
 	if p.Drain != "" && p.Drain != operator.DrainReplace && p.Drain != operator.DrainStop {
 		err = errors.Join(err, fmt.Errorf("drain: %q, want %s or %s", p.Drain, operator.DrainReplace, operator.DrainStop))
+	}
+	switch p.Method {
+	case "", operator.MethodReboot, operator.MethodHot, operator.MethodAuto:
+	default:
+		err = errors.Join(err, fmt.Errorf("method: %q, want %s, %s or %s", p.Method, operator.MethodReboot, operator.MethodHot,
+			operator.MethodAuto))
 	}
 	for i, w := range p.Windows {
 		if _, e := parseWindow(w); e != nil {

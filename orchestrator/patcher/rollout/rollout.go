@@ -16,6 +16,7 @@
 package rollout
 
 import (
+	"cmp"
 	"time"
 
 	"hardnode.dev/internal/wire"
@@ -52,6 +53,7 @@ type JError struct {
 // System is what is known of a host's system, and what is wanted of it.
 type System struct {
 	Runs     string // the release that was booted
+	Hot      string // the release of the programs that run in place of those of Runs; "": its own
 	Slot     string // it was booted from; "": it is not installed
 	State    string // as host.SystemStatus has it
 	Target   string // the release of the order it took up last
@@ -61,14 +63,14 @@ type System struct {
 	Total    int64
 	Took     bool   // the order in force is the one that it took up last
 	Wanted   string // the release of the order in force; "": there is none
-	Step     string // of that order: stage or switch
+	Step     string // of that order: stage, switch or hot
 	WantedAt time.Time
 }
 
 // runs is the release that a host runs: as it says of its system, or what its agent is.
 func (h *Host) runs() string {
-	if h.System != nil && h.System.Runs != "" {
-		return h.System.Runs
+	if h.System != nil {
+		return cmp.Or(h.System.Hot, h.System.Runs, h.Version)
 	}
 	return h.Version
 }
@@ -83,8 +85,10 @@ const (
 	Drain    Deed = "drain"    // replace what can be elsewhere
 	Stage    Deed = "stage"    // order the release into the slot that is not booted
 	Switch   Deed = "switch"   // order to boot it
+	Hot      Deed = "hot"      // order to replace programs by its
 	Forget   Deed = "forget"   // take the order back
 	Rollback Deed = "rollback" // back to the system before, and boot it
+	Reboot   Deed = "reboot"   // boot what comes next: after a hot order, the release's slot
 )
 
 // Action is a deed for a host, or for a component on it.

@@ -112,13 +112,13 @@ func (f *fleet) act(a Action) {
 				m.Drain = &operator.Operation{ID: "op-1", State: operator.OpFailed,
 					Problem: operator.NewProblem(operator.Exhausted, "nodes/111", "no host has room", "")}
 			}
-		case Stage, Switch:
+		case Stage, Switch, Hot:
 			if s.Wanted == "" || s.Step != string(a.Do) {
-				s.Wanted, s.Step, s.WantedAt, m.since = newRelease, string(a.Do), f.now, f.now
+				s.Wanted, s.Step, s.WantedAt, m.since, s.Took = newRelease, string(a.Do), f.now, f.now, false
 			}
 		case Forget:
 			s.Wanted, s.Step, s.Took = "", "", false
-		case Rollback:
+		case Reboot, Rollback:
 			if m.phase == "" {
 				m.phase, m.since, m.State = "backing", f.now, operator.HostUnreachable
 			}
@@ -162,6 +162,15 @@ func (f *fleet) advance(d time.Duration) {
 			if m.ails == "stage" {
 				s.State, s.Reason = failed, "the disk is full"
 			}
+		case s.Step == "hot" && m.ails == "kernel" && past >= 5*time.Second:
+			s.Took, s.State, s.Reason = true, failed, "release 1.1.0 can't be hot: it has another kernel, for which a reboot is needed"
+		case s.Step == "hot" && m.ails == "agent" && past >= 5*time.Second:
+			s.Took, s.State, s.Reason = true, failed, "the programs from before run again: agent: not ready in time"
+		case s.Step == "hot" && past >= 5*time.Second:
+			s.Took, s.State, s.Hot, m.Version, m.since = true, done, newRelease, newRelease, f.now
+			if m.ails == "nodes" {
+				m.Nodes[0].State, m.Nodes[0].Reason = "failing", "exited with 1"
+			}
 		case s.Step == "switch" && s.State == staged && past >= 5*time.Second:
 			s.Took, m.phase, m.since, m.State = true, "booting", f.now, operator.HostUnreachable
 			s.State = switching
@@ -171,6 +180,7 @@ func (f *fleet) advance(d time.Duration) {
 
 func (m *machine) boots(now time.Time, version string) {
 	m.phase, m.since, m.State, m.Version, m.Boot = "", now, operator.HostActive, version, m.Boot+"+"
+	m.System.Hot = ""
 	for i := range m.Nodes {
 		m.Nodes[i].Started, m.Nodes[i].Restarts = now, 0
 		m.Nodes[i].State = "running"

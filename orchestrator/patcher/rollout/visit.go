@@ -8,11 +8,15 @@ import (
 	"time"
 
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 )
 
-// KindReboot patches a host by booting its other slot.
-const KindReboot = "reboot"
+// The kinds of visits.
+const (
+	KindReboot = "reboot" // the host boots its other slot
+	KindHot    = "hot"    // its programs are replaced while it runs; whether nothing else differs is for the host to say
+)
 
 // step is one row of a visit's table.
 type step struct {
@@ -28,6 +32,7 @@ type result struct {
 	waits string // what it waits for
 	do    Deed   // what to ask for meanwhile; "": nothing
 	bad   string // why it will not come to its end
+	kind  string // the visit is to be of another kind, from the beginning
 }
 
 func waits(do Deed, format string, args ...any) result {
@@ -44,6 +49,7 @@ const (
 	stepStage    = "stage"
 	stepDrain    = "drain"
 	stepSwitch   = "switch"
+	stepReplace  = "replace"
 	stepHealth   = "health"
 	stepUncordon = "uncordon"
 	stepWatch    = "watch"
@@ -71,6 +77,11 @@ var kinds = map[string][]step{
 		{stepSwitch, ownHost, (*engine).bootTime, (*engine).boot},
 		{stepHealth, ownHost, (*engine).bootTime, (*engine).health},
 		{stepUncordon, ownOrchestrator, fixed(5 * time.Minute), (*engine).uncordon},
+		{stepWatch, ownPatcher, (*engine).watchTime, (*engine).watch},
+	},
+	KindHot: {
+		{stepStage, ownHost, fixed(30 * time.Minute), (*engine).stage},
+		{stepReplace, ownHost, (*engine).bootTime, (*engine).replace},
 		{stepWatch, ownPatcher, (*engine).watchTime, (*engine).watch},
 	},
 }
@@ -116,6 +127,8 @@ func (e *engine) stage(v *operator.RolloutVisit, h *Host) result {
 		return bad("the host is not installed any more: it has no slots")
 	case s.Wanted != "" && s.WantedAt.Before(v.Began.Add(-2*time.Second)): // of who came before
 		return waits(Forget, "an order of before to be taken back: release %s", s.Wanted)
+	case s.Wanted == e.r.Release && s.Step == string(Hot): // of this visit, before it became one of another kind
+		return waits(Forget, "the hot order to be taken back")
 	case s.Wanted != e.r.Release:
 		return waits(Stage, "the order to be taken")
 	case !s.Took:
@@ -177,6 +190,26 @@ func (e *engine) boot(v *operator.RolloutVisit, h *Host) result {
 		return bad("%s", orElse(s.Reason, "the host is back on "+v.From))
 	}
 	return waits("", "%s", orElse(away(h), "the host to boot"))
+}
+
+// replace is the step from the hot order to the host's having kept the release's programs, or being on what it ran before.
+func (e *engine) replace(_ *operator.RolloutVisit, h *Host) result {
+	s := h.System
+	switch {
+	case s == nil:
+		return waits("", "%s", orElse(away(h), "what the host says of its system"))
+	case s.Wanted != e.r.Release || s.Step != string(Hot):
+		return waits(Hot, "the order to be taken")
+	case !s.Took || s.State == staged: // the order to stage was of the same release
+		return waits("", "%s", orElse(away(h), "the host to take up the order"))
+	case (s.State == done || s.State == idle) && h.runs() == e.r.Release:
+		return result{done: true}
+	case s.State == failed && strings.Contains(s.Reason, host.NotHot) && e.r.Policy.Method == operator.MethodAuto:
+		return result{kind: KindReboot}
+	case s.State == failed, s.State == refused:
+		return bad("%s", orElse(s.Reason, "the host says "+s.State))
+	}
+	return waits("", "%s", strings.Join(nonEmpty(away(h), s.State, s.Reason, strings.Join(s.Waits, "; ")), ": "))
 }
 
 // health is the host's own trial: it commits the release when it is well in all that it must be, and goes back when not in time.
@@ -241,6 +274,9 @@ func (e *engine) back(v *operator.RolloutVisit, h *Host) result {
 		return waits(Forget, "the order to be taken back")
 	case onIt && e.now.Sub(v.Asked) < e.rules.scaled(2*time.Minute) && v.Boot == h.Boot:
 		return waits("", "the host to boot what it ran before")
+	case onIt && s.Hot != "": // the boot is from the release's slot, which is gone back from then
+		v.Asked, v.Boot = e.now, h.Boot
+		return waits(Reboot, "the host to boot, to have a slot to go back from")
 	case onIt:
 		v.Asked, v.Boot = e.now, h.Boot
 		return waits(Rollback, "the host to boot what it ran before")

@@ -223,6 +223,9 @@ func showSlots(ctx context.Context, a *app.App, name string, s operator.HostSlot
 		for _, x := range s.Slots {
 			t.Row(string(x.Name), string(x.State), x.Version, mark[x.Booted], mark[x.Next], x.Tries, x.Bytes>>20, x.Reason)
 		}
+		if s.Hot != "" {
+			t.Fields("hot", fmt.Sprintf("the programs of release %s run in place of the booted slot's", s.Hot))
+		}
 		for _, w := range s.Waits {
 			t.Fields("waits for", w)
 		}

@@ -19,24 +19,28 @@ import (
 
 func hostUpdate(a *app.App) *cobra.Command {
 	var want operator.OrderSystem
-	var stage, cancel, wait bool
+	var stage, hot, cancel, wait bool
 	var within time.Duration
 	c := &cobra.Command{
 		Use: "update HOST", Short: "Have an installed host run another release: fetch it, try it, keep it when it is well",
 		Args: cobra.ExactArgs(1),
 		Long: "Orders the release of a host's system. The host looks at the signed metadata of both repositories, fetches the blocks " +
 			"that it lacks\ninto the slot that is not booted, reboots into it, and keeps it when agent, orchestrator link, gossip and " +
-			"storage are well in time;\nelse it goes back by itself, and does not try the order again. Without --release and --cancel it " +
-			"shows how far it is.",
+			"storage are well in time;\nelse it goes back by itself, and does not try the order again. With --hot its " +
+			"programs are replaced while the host\nand its containers run, if nothing but programs differs; the next boot is from the " +
+			"slot. Without --release and --cancel\nit shows how far it is.",
 		Example: "  hnctl host update host-1 --release 1.2.0 --stage\n  hnctl host update host-1 --release 1.2.0 --wait\n" +
+			"  hnctl host update host-1 --release 1.2.0 --hot --wait\n" +
 			"  hnctl host update host-1 --cancel",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path := "/hosts/" + url.PathEscape(args[0]) + "/system"
 			changed := cmd.Flags().Changed
 			switch {
-			case cancel && (changed("release") || stage):
-				return app.Usage(cmd, "--cancel: takes an order back; leave --release and --stage out")
-			case !changed("release") && (stage || changed("within") || changed("reason")):
+			case cancel && (changed("release") || stage || hot):
+				return app.Usage(cmd, "--cancel: takes an order back; leave --release, --stage and --hot out")
+			case stage && hot:
+				return app.Usage(cmd, "--stage and --hot: give one of them")
+			case !changed("release") && (stage || hot || changed("within") || changed("reason")):
 				return app.Usage(cmd, "--release is missing: say which release")
 			case changed("release") && want.Release == "":
 				return app.Usage(cmd, "--release is empty: say which release, such as 1.2.0; to take an order back give --cancel")
@@ -53,8 +57,12 @@ func hostUpdate(a *app.App) *cobra.Command {
 			case want.Release == "":
 				is, err = app.Get[operator.HostSystem](cmd.Context(), a, path)
 			default:
-				if want.Step = string(host.Stage); !stage {
-					want.Step = string(host.Switch)
+				switch want.Step = string(host.Switch); {
+				case stage:
+					want.Step = string(host.Stage)
+				case hot:
+					want.Step = string(host.Hot)
+				default:
 					if err := confirmUpdate(cmd.Context(), a, args[0], want.Release); err != nil {
 						return err
 					}
@@ -75,6 +83,7 @@ func hostUpdate(a *app.App) *cobra.Command {
 	}
 	c.Flags().StringVar(&want.Release, "release", "", "the release, one that was imported (hnctl release list)")
 	c.Flags().BoolVar(&stage, "stage", false, "only write it into the slot that is not booted")
+	c.Flags().BoolVar(&hot, "hot", false, "replace only programs, without a reboot; refused if more than those differs")
 	c.Flags().BoolVar(&cancel, "cancel", false, "take the order back: a host that has not switched yet does nothing more")
 	c.Flags().BoolVar(&wait, "wait", false, "until it is done, or has failed")
 	c.Flags().DurationVar(&within, "within", 10*time.Minute, "how long it may take, from its start, to be well")
@@ -148,7 +157,7 @@ func systemLine(s host.SystemStatus) string {
 	text := string(s.State)
 	switch s.State {
 	case host.SystemIdle, host.SystemDone, host.SystemTrying:
-		text += ", runs release " + s.Release
+		text += ", runs release " + s.Runs()
 	default:
 		text += " " + s.Target
 	}
@@ -169,6 +178,9 @@ func systemFields(t *app.Table, is operator.HostSystem) {
 		from := "slot " + string(s.Slot)
 		if s.Slot == "" {
 			from = "no slot"
+		}
+		if s.Hot != "" {
+			from += fmt.Sprintf("; its programs are those of release %s (hot)", s.Hot)
 		}
 		t.Fields("system", fmt.Sprintf("release %s, %s", s.Release, from))
 		says := systemLine(*s)

@@ -43,6 +43,8 @@ func (f *policyFlags) add(c *cobra.Command) {
 	fl.IntVar(&f.Restarts, "restarts", 0, "restarts of a visited host's nodes before it stops itself (default: 3)")
 	fl.StringVar(&f.Drain, "drain", "", "replace: what no data ties to a host is replaced elsewhere first; stop: all its nodes stop "+
 		"(default: replace)")
+	fl.StringVar(&f.Method, "method", "", "reboot; hot: replace programs while hosts run, stop where more than those differs; auto: hot, "+
+		"and reboot there (default: reboot)")
 	fl.DurationVar(&f.canarySoak, "canary-soak", 0, "how long the canary is watched (default: 30 m, of a high release 10 m, critical 2 m)")
 	fl.DurationVar(&f.soak, "soak", 0, "how long each other cohort is watched (default: 15 m, 5 m, 1 m)")
 	fl.DurationVar(&f.health, "health", 0, "how long a host has to be well without a break before the release is committed (default: 1 m)")
