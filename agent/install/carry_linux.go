@@ -320,7 +320,7 @@ func (w *work) fill(dir string) (sums map[string][32]byte, err error) {
 			texts[bootorder.Settings] += bootorder.EnrollText
 		}
 		// The rescue system is the same file: which entry it was booted by says what it is to be.
-		for _, e := range []bootorder.Entry{{Slot: slots.A, Rank: 1, Version: version, Left: 1},
+		for _, e := range []bootorder.Entry{{Slot: slots.A, Rank: 1, Version: version, Left: bootorder.Alone},
 			{Slot: slots.Rescue, Rank: 3, Version: version, Left: bootorder.Uncounted}} {
 			if err := put(bootorder.File(e.Slot), system); err != nil {
 				return err

@@ -140,7 +140,7 @@ func onTrial(t *testing.T, dir string) (harness.Config, []byte) {
 	c.Disks = []harness.Disk{target}
 	h = start(t, c)
 	h.up()
-	h.counted(target.Path, "hardnode-1-a+1.conf", "hardnode-3-rescue.conf")
+	h.counted(target.Path, "hardnode-1-a+3.conf", "hardnode-3-rescue.conf")
 	h.mark = h.VM.Console.Mark()
 	if err := h.VM.Console.Type("\r"); err != nil {
 		t.Fatal(err)

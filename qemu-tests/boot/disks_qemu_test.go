@@ -41,7 +41,7 @@ func twoDisks(t *testing.T, bus harness.Bus) {
 	h = start(t, c)
 	h.sees(`step data: \S+, \S+: they hold the DATA of this installed host`)
 	h.up()
-	h.counted(one.Path, "hardnode-1-a+1.conf", "hardnode-3-rescue.conf")
+	h.counted(one.Path, "hardnode-1-a+3.conf", "hardnode-3-rescue.conf")
 	h.VM.Kill()
 
 	c.Disks = []harness.Disk{two}

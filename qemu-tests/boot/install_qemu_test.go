@@ -81,7 +81,7 @@ func TestInstall(t *testing.T) {
 			h.sees(`step config: host host-1, role user`)
 			h.sees(`step data: ` + path[:len(path)-1] + `\S+: it holds the DATA of this installed host`)
 			h.up()
-			h.counted(target.Path, "hardnode-1-a+1.conf", "hardnode-3-rescue.conf") // the loader's count is given back once the host is up
+			h.counted(target.Path, "hardnode-1-a+3.conf", "hardnode-3-rescue.conf") // the loader's count is given back once the host is up
 			h.VM.Kill()
 			if bus != harness.Virtio {
 				return
@@ -93,7 +93,7 @@ func TestInstall(t *testing.T) {
 			h.sees(`"Hardnode, again" from HD\(1,GPT,`)
 			h.sees(`step trial: slot a`)
 			h.up()
-			h.counted(target.Path, "hardnode-1-a+1.conf", "hardnode-2-b+0.conf", "hardnode-3-rescue.conf")
+			h.counted(target.Path, "hardnode-1-a+3.conf", "hardnode-2-b+0.conf", "hardnode-3-rescue.conf")
 			h.VM.Kill()
 			if os.Getenv("HARDNODE_SOAK") == "" {
 				return
@@ -215,7 +215,7 @@ func spoil(t *testing.T, path string) {
 	for _, e := range []bootorder.Entry{{Slot: slots.B, Rank: 1, Version: "9", Left: 1}, {Slot: slots.A, Rank: 2, Version: "1", Left: 1}} {
 		put("/"+entries+"/"+e.Name(), []byte(e.Text()))
 	}
-	if err := fs.Remove("/" + entries + "/hardnode-1-a+1.conf"); err != nil {
+	if err := fs.Remove("/" + entries + "/hardnode-1-a+3.conf"); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -35,7 +35,7 @@ func TestRescue(t *testing.T) {
 	c.Disks = []harness.Disk{target}
 	h = start(t, c)
 	h.up()
-	h.counted(target.Path, "hardnode-1-a+1.conf", "hardnode-3-rescue.conf")
+	h.counted(target.Path, "hardnode-1-a+3.conf", "hardnode-3-rescue.conf")
 	h.VM.Kill()
 	damage(t, target.Path)
 	before := behindESP(t, target.Path)
@@ -43,7 +43,7 @@ func TestRescue(t *testing.T) {
 	h = start(t, c)
 	h.sees(`"Hardnode" from HD\(1,GPT,`)
 	h.sees(`"Hardnode, again" from HD\(1,GPT,`)
-	h.sees(`"Hardnode, rescue" from HD\(1,GPT,`) // slot b has a boot left: it is the firmware that starts the rescue system
+	h.sees(`"Hardnode, rescue" from HD\(1,GPT,`) // both slots have boots left: it is the firmware that starts the rescue system
 	h.rescued()
 	// Longer than any watchdog's patience.
 	run.Wait(t.Context(), 150*time.Second)
@@ -53,7 +53,7 @@ func TestRescue(t *testing.T) {
 	h.VM.Kill()
 
 	h = start(t, c)
-	h.sees(`"Hardnode, again" from HD\(1,GPT,`) // no slot has a boot left: the loader starts it
+	h.sees(`"Hardnode, again" from HD\(1,GPT,`) // slot a has one boot left, then it is b's turn
 	h.rescued()
 	h.VM.Kill()
 	if behindESP(t, target.Path) != before {

@@ -59,7 +59,7 @@ func TestSecureBoot(t *testing.T) {
 	h.sees(`Enrolling secure boot keys from directory: \\loader\\keys\\auto`)
 	h.sees(`step firmware: UEFI, booted from partition \S+; secure boot: on, lockdown: integrity`)
 	h.up()
-	h.counted(target.Path, "hardnode-1-a+1.conf", "hardnode-3-rescue.conf")
+	h.counted(target.Path, "hardnode-1-a+3.conf", "hardnode-3-rescue.conf")
 	h.VM.Kill()
 
 	unsealed(t, target.Path, filepath.Join(build(t), "out/image/host.efi"))
@@ -97,7 +97,7 @@ func TestEncryptedState(t *testing.T) {
 	h.sees(`Enrolling secure boot keys from directory`)
 	h.sees(`step data: .*; STATE is encrypted, now bound to the TPM and to secure boot \(PCR 7\)`)
 	h.up()
-	h.counted(target.Path, "hardnode-1-a+1.conf", "hardnode-3-rescue.conf")
+	h.counted(target.Path, "hardnode-1-a+3.conf", "hardnode-3-rescue.conf")
 	h.VM.Kill()
 
 	unsealed(t, target.Path, filepath.Join(build(t), "out/image/host.efi"))
@@ -158,7 +158,7 @@ func unsealed(t *testing.T, path, system string) {
 	for _, e := range []bootorder.Entry{{Slot: slots.B, Rank: 1, Version: "9", Left: 1}, {Slot: slots.A, Rank: 2, Version: "1", Left: 1}} {
 		put(t, fs, "/"+entries+"/"+e.Name(), []byte(e.Text()))
 	}
-	if err := fs.Remove("/" + entries + "/hardnode-1-a+1.conf"); err != nil {
+	if err := fs.Remove("/" + entries + "/hardnode-1-a+3.conf"); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -194,6 +194,10 @@ func (v *Verdict) commit(n slots.Name) {
 	v.Record.mark(n, slots.Good, "")
 }
 
+// Alone is how often a system is booted in a row that does not come up, when there is nothing else to boot but the rescue system: power
+// that goes twice while it boots is no reason for that one, which waits for a person.
+const Alone = 3
+
 // order is the entries with one slot first. A slot that failed, or was never tried, keeps out of the way until somebody asks for it; the
 // rescue system comes when no other has a boot left. What is gone back to may be booted twice: once more than a cut of the power needs.
 func order(r Record, n Now, first slots.Name) (list []Entry) {
@@ -202,8 +206,11 @@ func order(r Record, n Now, first slots.Name) (list []Entry) {
 		if !ok {
 			continue
 		}
+		other, _ := r.of(slot.Other())
 		left := 1
 		switch {
+		case slot == first && k.State == slots.Good && other.State != slots.Good:
+			left = Alone
 		case slot != first && k.State == slots.Good:
 			left = 2
 		case slot != first:

@@ -83,7 +83,7 @@ func (m *machine) stage(t *testing.T, f fault) {
 }
 
 func installed() *machine {
-	return &machine{entries: []Entry{{slots.A, 1, "0.1.0", 1, 0}}, bad: map[slots.Name]fault{}}
+	return &machine{entries: []Entry{{slots.A, 1, "0.1.0", Alone, 0}}, bad: map[slots.Name]fault{}}
 }
 
 func (m *machine) state(n slots.Name) (slots.State, string) {
@@ -108,7 +108,7 @@ func TestTrial(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			m := installed()
 			m.power()
-			if m.record.Committed != slots.A || m.entries[0].Left != 1 {
+			if m.record.Committed != slots.A || m.entries[0].Left != Alone {
 				t.Fatalf("after the first boot: %+v, %+v", m.record, m.entries)
 			}
 			m.stage(t, c.fault)
@@ -132,6 +132,34 @@ func TestTrial(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Power that goes twice while the only system boots is no reason for the rescue system, which would wait for a person; a system that never
+// comes up is.
+func TestOnlySystem(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		cuts int
+		want slots.Name
+	}{{"two cuts", 2, slots.A}, {"it never comes up", 3, slots.Rescue}} {
+		m := installed()
+		m.entries = append(m.entries, Entry{Slot: slots.Rescue, Rank: 3, Version: "0.1.0", Left: Uncounted})
+		for range 2 { // as it was installed, and once it was up
+			m.bad[slots.A] = dead
+			for range c.cuts {
+				if slot, _ := m.power(); slot != slots.A {
+					t.Errorf("%s: slot %s was booted", c.name, slot)
+				}
+			}
+			m.bad[slots.A] = whole
+			if slot, _ := m.power(); slot != c.want {
+				t.Errorf("%s: slot %s was booted then, want %s", c.name, slot, c.want)
+			}
+			if c.want != slots.A {
+				break
+			}
+		}
 	}
 }
 
@@ -353,7 +381,9 @@ func TestRescue(t *testing.T) {
 	m := installed()
 	m.entries = append(m.entries, Entry{slots.Rescue, 3, "0.1.0", Uncounted, 0})
 	m.bad[slots.A] = dead
-	m.power()
+	for range Alone {
+		m.power()
+	}
 	for range 3 {
 		slot := Next(m.entries)
 		if slot != slots.Rescue {
@@ -385,7 +415,9 @@ func TestRescueStages(t *testing.T) {
 	m.power()
 	m.bad[slots.A] = dead
 	m.entries = append(m.entries, Entry{slots.Rescue, 3, "0.1.0", Uncounted, 0})
-	m.power()
+	for range Alone {
+		m.power()
+	}
 	now := Now{Entries: m.entries, Booted: slots.Rescue, Rescue: true}
 	for _, version := range []string{"", "0.0.9"} {
 		v, err := Stage(Record{}, now, Known{Slot: slots.A, Version: version, SHA256: "x"})
