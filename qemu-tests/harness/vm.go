@@ -17,6 +17,8 @@ import (
 
 	"hardnode.dev/qemu-tests/harness/ether"
 	"hardnode.dev/qemu-tests/harness/nbd"
+	"hardnode.dev/qemu-tests/harness/qmp"
+	"hardnode.dev/qemu-tests/harness/swtpm"
 )
 
 // Program is the QEMU that runs the VMs.
@@ -32,7 +34,7 @@ type VM struct {
 	Started time.Time // when QEMU was started; the console's and the events' times count from here
 	PID     int       // of QEMU
 
-	qmp    *monitor
+	qmp    *qmp.Client
 	probe  *prober
 	events *eventLog
 	ports  []*ether.Port
@@ -55,8 +57,10 @@ func Start(ctx context.Context, c Config) (*VM, error) {
 	if err := c.prepare(); err != nil {
 		return nil, fmt.Errorf("vm %s: %v", c.Name, err)
 	}
-	if err := c.startTPM(ctx); err != nil {
-		return nil, fmt.Errorf("vm %s: %v", c.Name, err)
+	if c.TPM != "" {
+		if err := swtpm.Start(ctx, c.TPM, c.file("tpm"), c.file("tpm.log"), 30*time.Second*Scale()); err != nil {
+			return nil, fmt.Errorf("vm %s: %v", c.Name, err)
+		}
 	}
 	vm := &VM{Config: c, Started: time.Now(), done: make(chan struct{}), events: newEventLog()}
 	var err error
@@ -202,7 +206,7 @@ func (vm *VM) launch(ctx context.Context) error {
 		return err
 	}
 	closeTheirs()
-	vm.qmp = newMonitor(ours[0])
+	vm.qmp = qmp.New(ours[0])
 	go func() { vm.Console.read(out); close(serial) }()
 	vm.probe = &prober{conn: ours[2], dec: json.NewDecoder(ours[2])}
 	go vm.events.read(ours[1], vm.Started)
@@ -244,7 +248,7 @@ func (vm *VM) ended(err error, complaint string) {
 	}
 	vm.end.why = fmt.Errorf("%w: %s", ErrEnded, why)
 	vm.end.Unlock()
-	vm.qmp.close()
+	vm.qmp.Close()
 	vm.probe.conn.Close()
 	if err := vm.unplug(); err != nil {
 		vm.end.Lock()
@@ -287,7 +291,7 @@ func (vm *VM) Kill() { vm.kill("its power was cut") }
 
 // PowerDown presses the power button and waits until the guest has powered off; at the end of ctx the power is cut and the error says so.
 func (vm *VM) PowerDown(ctx context.Context) error {
-	if err := vm.qmp.do(ctx, "system_powerdown"); err != nil && vm.Running() {
+	if err := vm.qmp.Do(ctx, "system_powerdown"); err != nil && vm.Running() {
 		vm.Kill()
 		return fmt.Errorf("vm %s: %v", vm.Config.Name, err)
 	}
@@ -329,14 +333,14 @@ func (vm *VM) Err() error {
 }
 
 // Pause stops the guest's processors; its network and clock seem frozen from outside.
-func (vm *VM) Pause(ctx context.Context) error { return vm.qmp.do(ctx, "stop") }
+func (vm *VM) Pause(ctx context.Context) error { return vm.qmp.Do(ctx, "stop") }
 
 // Resume lets a paused guest go on.
-func (vm *VM) Resume(ctx context.Context) error { return vm.qmp.do(ctx, "cont") }
+func (vm *VM) Resume(ctx context.Context) error { return vm.qmp.Do(ctx, "cont") }
 
 // Line puts the cable of card n in, or pulls it out: unlike a cut at the switch, the machine sees that.
 func (vm *VM) Line(ctx context.Context, n int, in bool) error {
-	return vm.qmp.with(ctx, "set_link", fmt.Sprintf(`{"name":"net%d","up":%v}`, n, in))
+	return vm.qmp.With(ctx, "set_link", fmt.Sprintf(`{"name":"net%d","up":%v}`, n, in))
 }
 
 // held is how long a key is pressed: the machine's own driver looks at its keyboard each few milliseconds, and may be slow.
@@ -348,7 +352,7 @@ func (vm *VM) Press(ctx context.Context, keys ...string) error {
 	for _, k := range keys {
 		list = append(list, fmt.Sprintf(`{"type":"qcode","data":%q}`, k))
 	}
-	if err := vm.qmp.with(ctx, "send-key", fmt.Sprintf(`{"keys":[%s],"hold-time":%d}`, strings.Join(list, ","), held.Milliseconds())); err != nil {
+	if err := vm.qmp.With(ctx, "send-key", fmt.Sprintf(`{"keys":[%s],"hold-time":%d}`, strings.Join(list, ","), held.Milliseconds())); err != nil {
 		return err
 	}
 	up := time.NewTimer(2 * held)
@@ -361,7 +365,7 @@ func (vm *VM) Press(ctx context.Context, keys ...string) error {
 }
 
 // Reset presses the reset button. Needs Config.Reboot.
-func (vm *VM) Reset(ctx context.Context) error { return vm.qmp.do(ctx, "system_reset") }
+func (vm *VM) Reset(ctx context.Context) error { return vm.qmp.Do(ctx, "system_reset") }
 
 // WaitFor waits until a line of the console matches pattern (RE2) and returns the match and its groups. It fails at once when the VM
 // ends or its kernel panics; the error carries the console's last 30 lines.
