@@ -43,7 +43,7 @@ func TestRescue(t *testing.T) {
 	h = start(t, c)
 	h.sees(`"Hardnode" from HD\(1,GPT,`)
 	h.sees(`"Hardnode, again" from HD\(1,GPT,`)
-	h.sees(`"Hardnode, rescue" from HD\(1,GPT,`) // both slots have boots left: it is the firmware that starts the rescue system
+	h.sees(`"Hardnode, rescue" from HD\(1,GPT,`) // slot b has a boot left: it is the firmware that starts the rescue system
 	h.rescued()
 	// Longer than any watchdog's patience.
 	run.Wait(t.Context(), 150*time.Second)
@@ -53,7 +53,7 @@ func TestRescue(t *testing.T) {
 	h.VM.Kill()
 
 	h = start(t, c)
-	h.sees(`"Hardnode, again" from HD\(1,GPT,`) // slot a has one boot left, then it is b's turn
+	h.sees(`"Hardnode, again" from HD\(1,GPT,`) // no slot has a boot left: the loader starts it
 	h.rescued()
 	h.VM.Kill()
 	if behindESP(t, target.Path) != before {
@@ -101,8 +101,15 @@ func damage(t *testing.T, path string) {
 	for _, slot := range []slots.Name{slots.A, slots.B} {
 		put(t, fs, "/"+bootorder.File(slot), make([]byte, 1<<20))
 	}
+	// As the agent leaves them where both slots are good.
+	a, alone := bootorder.Entry{Slot: slots.A, Rank: 1, Version: "0.1.0-dev", Left: 1}, "/"+entries+"/hardnode-1-a+3.conf"
 	b := bootorder.Entry{Slot: slots.B, Rank: 2, Version: "0", Left: 2}
-	put(t, fs, "/"+entries+"/"+b.Name(), []byte(b.Text()))
+	for _, e := range []bootorder.Entry{a, b} {
+		put(t, fs, "/"+entries+"/"+e.Name(), []byte(e.Text()))
+	}
+	if err := fs.Remove(alone); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // behindESP is the digest of all that lies behind the ESP.
