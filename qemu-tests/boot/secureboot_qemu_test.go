@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"testing"
 	"time"
 
@@ -85,10 +84,7 @@ func TestEncryptedState(t *testing.T) {
 
 	c.TPM = filepath.Join(dir, "tpm-1")
 	h = start(t, c)
-	recovery := h.sees(`install: recovery key of STATE, shown this once, write it down: (\S+)`)[1]
-	if !regexp.MustCompile(`^([0-9A-Z]{4}-){7}[0-9A-Z]{4}$`).MatchString(recovery) {
-		t.Errorf("the recovery key is %q", recovery)
-	}
+	recovery := h.sees(`install: recovery key of STATE, shown this once, write it down: ((?:[0-9A-Z]{4}-){7}[0-9A-Z]{4})`)[1]
 	h.sees(`install: 8 of 8: reboot from it`)
 	h.off()
 
