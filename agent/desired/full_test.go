@@ -12,49 +12,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"hardnode.dev/internal/testkit/full"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 )
-
-// smallDisk is a folder on a disk of its own, of so many KiB. Who may not mount one passes the test over.
-func smallDisk(t *testing.T, kib int) (dir string) {
-	t.Helper()
-	dir = t.TempDir()
-	if err := unix.Mount("none", dir, "tmpfs", 0, fmt.Sprintf("size=%dk", kib)); err != nil {
-		t.Skipf("a full disk needs a mount, which this user or machine does not allow: mount tmpfs at %q: %v", dir, err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(dir, 0); err != nil {
-			t.Errorf("unmount %q: %v", dir, err)
-		}
-	})
-	return dir
-}
-
-// fill leaves so many KiB of the disk; free makes room again.
-func fill(t *testing.T, dir string, kib int64) (free func()) {
-	t.Helper()
-	path := filepath.Join(dir, "ballast")
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	for err == nil {
-		_, err = f.Write(make([]byte, 4096))
-	}
-	if !errors.Is(err, unix.ENOSPC) {
-		t.Fatal(err)
-	}
-	st, err := f.Stat()
-	if err == nil {
-		err = f.Truncate(st.Size() - kib<<10)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return func() { os.Remove(path) }
-}
 
 // has is all that the store has, in memory and on its disk.
 type has struct {
@@ -147,13 +108,13 @@ func onAFullDisk(t *testing.T) {
 		"few names, and much work":        {16, more(), work(6, big...), true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir := smallDisk(t, 512)
+			dir := full.Disk(t, 512)
 			s := open(t, dir)
 			if err := errors.Join(s.Accept(host.Assignment{Work: work(5)}), s.Accept(differences())); err != nil {
 				t.Fatal(err)
 			}
 			hinted(s)
-			before, free := look(t, s, dir), fill(t, dir, c.kib)
+			before, free := look(t, s, dir), full.Fill(t, dir, c.kib)
 			c.a.Work = c.work
 			for range 2 { // it is sent again
 				if err := s.Accept(c.a); !errors.Is(err, unix.ENOSPC) {
@@ -196,7 +157,7 @@ func onAFullDisk(t *testing.T) {
 
 // What another version of the program accepted is asked for anew until this one has taken it in, also when only the work found room.
 func TestAnotherVersionsPeersOnAFullDisk(t *testing.T) {
-	dir, this := smallDisk(t, 512), program
+	dir, this := full.Disk(t, 512), program
 	defer func() { program = this }()
 	s := open(t, dir)
 	if err := errors.Join(s.Accept(host.Assignment{Work: &host.Work{Version: 1, Revision: 5}}), s.Accept(differences())); err != nil {
@@ -204,7 +165,7 @@ func TestAnotherVersionsPeersOnAFullDisk(t *testing.T) {
 	}
 	program = "0.2.0 another"
 	s = open(t, dir)
-	free := fill(t, dir, 16)
+	free := full.Fill(t, dir, 16)
 	whole := many(40)
 	whole.PeersChange, whole.Names.Accounts[0].From, whole.Names.Accounts[0].To = differences().PeersChange, 0, 6
 	whole.Work = &host.Work{Version: 1, Revision: 6}

@@ -101,6 +101,7 @@ func TestEncryptedState(t *testing.T) {
 	h.sees(`"Hardnode, again" from HD\(1,GPT,`)
 	h.sees(`step data: .*; STATE is encrypted, bound to the TPM and to secure boot \(PCR 7\)`)
 	h.up()
+	h.counted(target.Path, "hardnode-1-a+3.conf", "hardnode-2-b+0.conf", "hardnode-3-rescue.conf")
 	h.VM.Kill()
 
 	c.TPM = filepath.Join(dir, "tpm-2")

@@ -2,58 +2,17 @@ package cli
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
+	"hardnode.dev/internal/testkit/full"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/tools/hnctl/app"
 	"hardnode.dev/tools/hnctl/config"
 )
-
-// smallDisk is a folder on a disk of its own, of so many KiB. Who may not mount one passes the test over.
-func smallDisk(t *testing.T, kib int) (dir string) {
-	t.Helper()
-	dir = t.TempDir()
-	if err := syscall.Mount("none", dir, "tmpfs", 0, fmt.Sprintf("size=%dk", kib)); err != nil {
-		t.Skipf("a full disk needs a mount, which this user or machine does not allow: mount tmpfs at %q: %v", dir, err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, 0); err != nil {
-			t.Errorf("unmount %q: %v", dir, err)
-		}
-	})
-	return dir
-}
-
-// fillDisk leaves room for so many small files on the disk; free makes room again.
-func fillDisk(t *testing.T, dir string, files int) (free func()) {
-	t.Helper()
-	path := filepath.Join(dir, "ballast")
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	for err == nil {
-		_, err = f.Write(make([]byte, 4096))
-	}
-	if !errors.Is(err, syscall.ENOSPC) {
-		t.Fatal(err)
-	}
-	st, err := f.Stat()
-	if err == nil {
-		err = f.Truncate(st.Size() - int64(files*4096))
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return func() { os.Remove(path) }
-}
 
 // look is every file below dir with its content, but for what fills the disk.
 func look(t *testing.T, dir string) map[string]string {
@@ -99,7 +58,7 @@ func writeContexts(t *testing.T, dir string, c ...config.Config) {
 // TestContextOnFullDisk: a command that can't write says which file and why; all files are as they were, and it works once there is room.
 func TestContextOnFullDisk(t *testing.T) {
 	for _, room := range []int{0, 1} { // one small file: the token's copy has room, the configuration has not
-		dir, other := smallDisk(t, 64), t.TempDir()
+		dir, other := full.Disk(t, 64), t.TempDir()
 		writeContexts(t, dir, config.Config{Name: "demo"}, config.Config{Name: "away"})
 		writeContexts(t, other, config.Config{Name: "third"})
 		for _, args := range [][]string{{"use", "away"}, {"rename", "away", "far"}, {"add", other}, {"delete", "--yes", "far"}} {
@@ -111,7 +70,7 @@ func TestContextOnFullDisk(t *testing.T) {
 			}
 			what := fmt.Sprintf("%v with room for %d files", args, room)
 			before := look(t, dir)
-			free := fillDisk(t, dir, room)
+			free := full.Fill(t, dir, int64(room)*4)
 			code, said := command(t, append([]string{"--config", dir, "context"}, args...)...)
 			file := config.FileName
 			if room == 0 && args[0] == "add" {
@@ -140,7 +99,7 @@ func TestContextOnFullDisk(t *testing.T) {
 
 // TestRegistryLoginOnFullDisk: docker's configuration, and the certificate beside hnctl's, are as they were, and the error names the file.
 func TestRegistryLoginOnFullDisk(t *testing.T) {
-	hnctl, docker := smallDisk(t, 64), smallDisk(t, 64)
+	hnctl, docker := full.Disk(t, 64), full.Disk(t, 64)
 	t.Setenv("DOCKER_CONFIG", docker)
 	aRegistry(t, hnctl, "127.0.0.1")
 	was := `{"auths":{"ghcr.io":{"auth":"x"}}}`
@@ -150,7 +109,7 @@ func TestRegistryLoginOnFullDisk(t *testing.T) {
 	for _, c := range []struct{ disk, file string }{{docker, filepath.Join(docker, "config.json")},
 		{hnctl, filepath.Join(hnctl, "root-ca.crt")}} {
 		before, mine := look(t, docker), look(t, hnctl)
-		free := fillDisk(t, c.disk, 0)
+		free := full.Fill(t, c.disk, 0)
 		code, said := command(t, "--config", hnctl, "registry", "login")
 		if code != app.ExitFailed || !strings.Contains(said, c.file) || !strings.Contains(said, "no space left on device") ||
 			!strings.Contains(said, "next: make room") {
