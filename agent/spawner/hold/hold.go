@@ -96,16 +96,21 @@ func Open(left map[string]*os.File, keeper Keeper, forker *fork.Forker, orphan f
 	}
 	s := t.state.value
 	t.mu.seq = s.Seq
-	for _, r := range s.Records {
-		t.adopt(r, left)
+	list := make([]*entry, 0, len(s.Records))
+	for _, r := range s.Records { // all of them first: an end that is known at once has the whole table kept
+		e := &entry{Record: r}
+		t.mu.byID[r.ID] = e
+		list = append(list, e)
+	}
+	for _, e := range list {
+		t.adopt(e, left)
 	}
 	return t, nil
 }
 
 // adopt takes over one container of a predecessor.
-func (t *Table) adopt(r call.Record, left map[string]*os.File) {
-	e := &entry{Record: r}
-	t.mu.byID[r.ID] = e
+func (t *Table) adopt(e *entry, left map[string]*os.File) {
+	r := e.Record
 	if r.PID == 0 {
 		return
 	}
