@@ -143,7 +143,7 @@ func modulesLoaded(ctx context.Context) error {
 func (a *agent) linkOptions(dir string, clock link.Clock) link.Options {
 	return link.Options{Dir: dir, Config: a.configuration, Store: a.store, Report: a.report, Changed: a.hints, Runtime: a.runtime,
 		HostLogs: hostlog.Logs{}.Read, Leave: leaveMachine, Show: a.show, Install: a.install.Ask, Slots: a.slots.Ask,
-		Storage: a.mirror.Ask, Boot: a.boot, Version: build.Version, Underlay: a.underlay,
+		Storage: a.mirror.Ask, Vet: a.vet, Boot: a.boot, Version: build.Version, Underlay: a.underlay,
 		Hardware: a.facts.Hardware(), Machine: a.facts.Machine, Clock: clock, Log: a.log}
 }
 

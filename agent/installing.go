@@ -137,6 +137,14 @@ func (a *agent) newSystem(state, data string) *system.System {
 			Work: filepath.Join(data, "system"), Log: a.log}})
 }
 
+// vet says why this host must not be a part of its cluster. An infra host brings what would be asked with it.
+func (a *agent) vet(ctx context.Context) error {
+	if _, role := a.selfAndRole(); role == host.RoleInfra {
+		return nil
+	}
+	return a.system.Vet(ctx)
+}
+
 // unwell is what this host is not well in.
 func (a *agent) unwell() []string {
 	up, well := a.health()

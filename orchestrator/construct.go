@@ -253,11 +253,14 @@ func (o *orchestrator) lead(ctx context.Context) error {
 
 // followSystems keeps what becomes of the orders of hosts that boot from the network.
 func (o *orchestrator) followSystems(ctx context.Context) error {
-	return o.api.Systems.Follow(ctx, o.store.View, func(id wire.HostID) *host.SystemStatus {
-		if r := o.world().Live[id].Report; r != nil {
-			return r.System
+	return o.api.Systems.Follow(ctx, o.store.View, func() func(wire.HostID) *host.SystemStatus {
+		live := o.fleet.Snapshot()
+		return func(id wire.HostID) *host.SystemStatus {
+			if r := live[id].Report; r != nil {
+				return r.System
+			}
+			return nil
 		}
-		return nil
 	})
 }
 

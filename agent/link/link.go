@@ -47,6 +47,9 @@ type Options struct {
 	Install  func(context.Context, install.Ask) (install.Status, error)              // nil: not here
 	Slots    func(context.Context, slots.Ask) (slots.Status, error)                  // nil: not here
 	Storage  func(context.Context, storage.Ask) (storage.Status, error)              // nil: not here
+	// Vet says, with a Problem, why what this machine runs must not be heard of in its cluster; any other error: it is asked again. nil: it
+	// may.
+	Vet      func(context.Context) error
 	Boot     string
 	Version  string
 	Underlay func(context.Context) netip.Addr
@@ -215,12 +218,16 @@ func (l *Link) Run(ctx context.Context) error {
 	}
 	l.update(func(s *Status) { s.Link = wordConnecting })
 	defer l.open.Wait() // nothing below opens one any more
-	return run.Group(ctx, l.log,
-		run.Task{Name: "renew", Run: l.renew},
-		run.Task{Name: "report", Run: l.report},
-		run.Task{Name: "assignment", Run: l.assignment},
-		run.Task{Name: "sessions", Run: l.sessions},
-	)
+	return run.Group(ctx, l.log, run.Task{Name: "renew", Run: l.renew}, run.Task{Name: "tie", Run: func(ctx context.Context) error {
+		if !l.vetted(ctx) {
+			return nil
+		}
+		return run.Group(ctx, l.log,
+			run.Task{Name: "report", Run: l.report},
+			run.Task{Name: "assignment", Run: l.assignment},
+			run.Task{Name: "sessions", Run: l.sessions},
+		)
+	}})
 }
 
 // configure takes the join part over; false when it can't work until a person changes it.

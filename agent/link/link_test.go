@@ -79,13 +79,21 @@ func start(t *testing.T, dir string, j *boot.Join, spoken ...host.Protocols) (*L
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := New(Options{Dir: filepath.Join(dir, "identity"), Spoken: append(spoken, host.Spoken)[0], Store: store, Runtime: fakeRuntime{},
-		HostLogs: fakeHostLogs, Leave: fakeLeave, Show: fakeShow, Boot: "boot-1", Version: "0.1.0", Clock: stillClock{},
-		Config: func(context.Context) (boot.HostConfig, error) {
-			return boot.HostConfig{Version: 1, Name: "wanted", Role: host.RoleUser, Join: j}, nil
-		},
-		Report:   func(context.Context) host.Report { return host.Report{Boot: "boot-1"} },
-		Underlay: func(context.Context) netip.Addr { return netip.MustParseAddr("10.77.0.11") }})
+	l, stop := startWith(t, Options{Dir: filepath.Join(dir, "identity"), Spoken: append(spoken, host.Spoken)[0], Store: store}, j)
+	return l, store, stop
+}
+
+// startWith runs a link with these options, and for the others what any machine has.
+func startWith(t *testing.T, o Options, j *boot.Join) (*Link, context.CancelFunc) {
+	t.Helper()
+	o.Runtime, o.HostLogs, o.Leave, o.Show = fakeRuntime{}, fakeHostLogs, fakeLeave, fakeShow
+	o.Boot, o.Version, o.Clock = "boot-1", "0.1.0", stillClock{}
+	o.Config = func(context.Context) (boot.HostConfig, error) {
+		return boot.HostConfig{Version: 1, Name: "wanted", Role: host.RoleUser, Join: j}, nil
+	}
+	o.Report = func(context.Context) host.Report { return host.Report{Boot: "boot-1"} }
+	o.Underlay = func(context.Context) netip.Addr { return netip.MustParseAddr("10.77.0.11") }
+	l, err := New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +112,7 @@ func start(t *testing.T, dir string, j *boot.Join, spoken ...host.Protocols) (*L
 		}
 	})
 	t.Cleanup(stop)
-	return l, store, stop
+	return l, stop
 }
 
 func eventually(t *testing.T, what string, f func() bool) {

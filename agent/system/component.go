@@ -14,7 +14,7 @@ import (
 // is run on one program's word.
 func (s *System) Component(ctx context.Context,
 	img host.Image) (func(ctx context.Context, offset int64, length int) ([]byte, error), error) {
-	v, err := s.believe(ctx)
+	v, err := s.believe(ctx, s.o.Get)
 	if err != nil {
 		return nil, err
 	}
@@ -23,6 +23,6 @@ func (s *System) Component(ctx context.Context,
 			"component %s", img.Digest, img.Name), Next: "import the release again: hnctl release import"}
 	}
 	return func(ctx context.Context, offset int64, length int) ([]byte, error) {
-		return s.ranged(ctx, img.Digest, offset, length)
+		return ranged(ctx, s.o.Get, img.Digest, offset, length)
 	}, nil
 }

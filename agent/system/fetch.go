@@ -48,7 +48,7 @@ func (s *System) fetch(ctx context.Context, c chosen, tell func(progress)) (path
 	}
 	x, p := block.Index{}, progress{}
 	if c.index.Path != "" {
-		raw, err := s.whole(ctx, c.index, block.MaxIndex)
+		raw, err := whole(ctx, s.o.Get, c.index, block.MaxIndex)
 		if err != nil {
 			return "", err
 		}
@@ -57,7 +57,7 @@ func (s *System) fetch(ctx context.Context, c chosen, tell func(progress)) (path
 		}
 		p.fetched = int64(len(raw))
 	} else { // it is small
-		raw, err := s.whole(ctx, c.uki, mostWhole)
+		raw, err := whole(ctx, s.o.Get, c.uki, mostWhole)
 		if err != nil {
 			return "", err
 		}
@@ -83,7 +83,7 @@ func (s *System) fetch(ctx context.Context, c chosen, tell func(progress)) (path
 	}
 	stats, err := delta.Fetch(ctx, x, out, nil, func(ctx context.Context, offset int64, length int) ([]byte, error) {
 		tell(p)
-		raw, err := s.ranged(ctx, c.uki.Digest, offset, length)
+		raw, err := ranged(ctx, s.o.Get, c.uki.Digest, offset, length)
 		p.here, p.fetched = p.here+int64(len(raw)), p.fetched+int64(len(raw))
 		return raw, err
 	})
@@ -110,13 +110,13 @@ func (s *System) verify(f *os.File, t trust.Target) error {
 }
 
 // whole fetches a file of at most most bytes, and compares it with what both repositories name.
-func (s *System) whole(ctx context.Context, t trust.Target, most int64) ([]byte, error) {
+func whole(ctx context.Context, get Get, t trust.Target, most int64) ([]byte, error) {
 	if t.Length > most {
 		return nil, damaged("%s has %d bytes, at most %d are read", t.Path, t.Length, most)
 	}
 	out := make([]byte, 0, t.Length)
 	for int64(len(out)) < t.Length {
-		raw, err := s.ranged(ctx, t.Digest, int64(len(out)), int(min(host.MaxRange, t.Length-int64(len(out)))))
+		raw, err := ranged(ctx, get, t.Digest, int64(len(out)), int(min(host.MaxRange, t.Length-int64(len(out)))))
 		if err != nil {
 			return nil, err
 		}
@@ -126,8 +126,8 @@ func (s *System) whole(ctx context.Context, t trust.Target, most int64) ([]byte,
 }
 
 // ranged fetches bytes of a file: as many as it asks for.
-func (s *System) ranged(ctx context.Context, d wire.Digest, offset int64, length int) ([]byte, error) {
-	raw, err := s.o.Get(ctx, fmt.Sprintf("%s%s?offset=%d&length=%d", host.PathReleaseFiles, d, offset, length))
+func ranged(ctx context.Context, get Get, d wire.Digest, offset int64, length int) ([]byte, error) {
+	raw, err := get(ctx, fmt.Sprintf("%s%s?offset=%d&length=%d", host.PathReleaseFiles, d, offset, length))
 	if err == nil && len(raw) != length {
 		err = fmt.Errorf("bytes %d to %d of %s: %d of them came", offset, offset+int64(length), d, len(raw))
 	}

@@ -51,7 +51,7 @@ func (m metadata) Get(ctx context.Context, name string, limit int64) ([]byte, er
 
 // look looks at both repositories for the release that is wanted, as a host that runs another one.
 func (s *System) look(ctx context.Context, want, running string) (c chosen, err error) {
-	v, err := s.believe(ctx)
+	v, err := s.believe(ctx, s.o.Get)
 	if err != nil {
 		return c, err
 	}
@@ -63,7 +63,7 @@ func (s *System) look(ctx context.Context, want, running string) (c chosen, err 
 }
 
 // believe is what both repositories say, as far as it is believed, which is durable when it returns.
-func (s *System) believe(ctx context.Context) (v trust.View, err error) {
+func (s *System) believe(ctx context.Context, get Get) (v trust.View, err error) {
 	s.looking.Lock()
 	defer s.looking.Unlock()
 	anchors, err := s.o.Anchors()
@@ -82,7 +82,7 @@ func (s *System) believe(ctx context.Context) (v trust.View, err error) {
 	if latest := time.Unix(b.Latest, 0); now.Before(latest) {
 		now = latest
 	}
-	v, next, lookErr := trust.Look(ctx, metadata{s.o.Get, trust.Image}, metadata{s.o.Get, trust.Director}, anchors, b.State, now)
+	v, next, lookErr := trust.Look(ctx, metadata{get, trust.Image}, metadata{get, trust.Director}, anchors, b.State, now)
 	b.State = next
 	if lookErr == nil {
 		b.Latest = now.Unix()
@@ -99,13 +99,9 @@ func (s *System) pick(ctx context.Context, r trust.Release) (c chosen, err error
 	if !ok {
 		return c, damaged("release %s has no %s for this machine", r.Version, release.ManifestFile)
 	}
-	raw, err := s.whole(ctx, file, release.MaxBytes)
+	m, err := manifest(ctx, s.o.Get, file)
 	if err != nil {
 		return c, err
-	}
-	m, err := release.Decode(raw)
-	if err != nil {
-		return c, damaged("%s: %v", file.Path, err)
 	}
 	a, ok := m.For(release.UKI, s.o.Target, s.o.Profile)
 	if !ok {
@@ -122,6 +118,18 @@ func (s *System) pick(ctx context.Context, r trust.Release) (c chosen, err error
 	}
 	c.target = target{Release: r.Version, Over: r.Over, Digest: c.uki.Digest, Bytes: c.uki.Length}
 	return c, nil
+}
+
+// manifest reads the manifest of a release.
+func manifest(ctx context.Context, get Get, file trust.Target) (m release.Manifest, err error) {
+	raw, err := whole(ctx, get, file, release.MaxBytes)
+	if err != nil {
+		return m, err
+	}
+	if m, err = release.Decode(raw); err != nil {
+		return m, damaged("%s: %v", file.Path, err)
+	}
+	return m, nil
 }
 
 func damaged(format string, args ...any) error {

@@ -92,7 +92,8 @@ type System struct {
 		status host.SystemStatus
 	}
 
-	looking sync.Mutex // one look at a time: what was believed is one document
+	looking sync.Mutex                  // one look at a time: what was believed is one document
+	image   func() (wire.Digest, error) // of the root that runs, measured once
 
 	// Of Run alone.
 	kept   kept
@@ -109,6 +110,7 @@ func New(o Options) *System {
 		s.o.Pause = func(tries int) time.Duration { return run.Backoff(tries, 2*time.Second, time.Minute, 0) }
 	}
 	s.doc = keep.Doc[kept]{Path: s.path("order.json"), Version: 1}
+	s.image = sync.OnceValues(s.o.Root)
 	s.mu.status = host.SystemStatus{Release: o.Version, State: host.SystemIdle}
 	return s
 }
@@ -212,7 +214,7 @@ func (s *System) measure() {
 		return
 	}
 	var err error
-	if s.root, err = s.o.Root(); err != nil {
+	if s.root, err = s.image(); err != nil {
 		s.log.Error("the image that runs can't be measured", logging.Err, err)
 	}
 }

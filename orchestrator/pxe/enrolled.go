@@ -12,19 +12,22 @@ import (
 	"hardnode.dev/orchestrator/systems"
 )
 
-// enrolled are the hosts that are to run a release, by their cards. A host that boots from the network gets what its Assignment names, to
-// try it, and the last good one when that did not come up. One that boots from its disk as a rule, and asks the network all the same, gets
-// what its Assignment names.
-func enrolled(v *store.View) (out []host.NetbootMachine) {
+// enrolled are the hosts that run a release of their own, by their cards. A host that boots from the network gets what its Assignment
+// names, to try it, and the last good one when that did not come up; while its Assignment names none, what it came up with last, as long as
+// that is here. One that boots from its disk as a rule, and asks the network all the same, gets what its Assignment names.
+func enrolled(v *store.View, here func(release string) bool) (out []host.NetbootMachine) {
 	for id, s := range store.Systems.Refs(v) {
 		h, there := store.Hosts.Get(v, id)
-		if !there || s.Release == "" || s.Step != host.Switch {
+		ordered := s.Release != "" && s.Step == host.Switch
+		if !there || !ordered && (s.Good == "" || !here(s.Good)) {
 			continue
 		}
-		m := host.NetbootMachine{Name: h.Name}
-		var tried bool
-		if m.Release, tried = systems.Served(*s); tried {
-			m.TrySec = int64(systems.Within(*s) / time.Second)
+		m := host.NetbootMachine{Name: h.Name, Release: s.Good}
+		if ordered {
+			var tried bool
+			if m.Release, tried = systems.Served(*s); tried {
+				m.TrySec = int64(systems.Within(*s) / time.Second)
+			}
 		}
 		for _, text := range h.Hardware.MACs {
 			if mac, err := net.ParseMAC(text); err == nil {

@@ -148,13 +148,14 @@ func (d *Desk) Document() (host.Netboot, bool) {
 	}
 	cluster, _ := store.Clusters.Get(v, store.Only)
 	all := d.Releases.List()
-	doc := host.Netboot{Version: 1, All: rec.All, For: rec.For, Config: configuration(cluster, rec.Pin), Releases: []host.NetbootRelease{},
-		Addresses: rec.Addresses}
+	doc := host.Netboot{Version: 1, All: rec.All, For: rec.For, Config: configuration(cluster, rec.Pin, all),
+		Releases: []host.NetbootRelease{}, Addresses: rec.Addresses}
 	r, why := choose(all, rec.Release, rec.Target)
 	if doc.Reason = why; why == "" {
 		doc.Release, doc.Releases = r.Release, append(doc.Releases, r)
 	}
-	add(&doc, enrolled(v), all, rec.Target)
+	here := func(release string) bool { _, why := choose(all, release, rec.Target); return why == "" }
+	add(&doc, enrolled(v, here), all, rec.Target)
 	return sealed(doc), true
 }
 
@@ -202,9 +203,13 @@ func bootable(r operator.Release, target string) (host.NetbootRelease, bool) {
 	return out, true
 }
 
-// configuration is the hardnode.yaml of any machine that boots: it holds no secret, so the machine waits to be admitted.
-func configuration(c store.Cluster, pin string) string {
-	endpoint := net.JoinHostPort(c.Infra.Underlay, strconv.Itoa(hostPort))
+// configuration is the hardnode.yaml of any machine that boots: it holds no secret, so the machine waits to be admitted. By the pins of
+// both repositories it looks whether it runs what they name.
+func configuration(c store.Cluster, pin string, known operator.Releases) string {
+	endpoint, trusted := net.JoinHostPort(c.Infra.Underlay, strconv.Itoa(hostPort)), ""
+	if known.Image != "" && known.Director != "" {
+		trusted = fmt.Sprintf("releases:\n  image: %s\n  director: %s\n", known.Image, known.Director)
+	}
 	if a, err := netip.ParseAddr(c.Infra.Underlay); err == nil {
 		endpoint = netip.AddrPortFrom(a, hostPort).String()
 	}
@@ -220,5 +225,5 @@ network:
   links: []
 storage:
   data: auto
-`, c.ID, endpoint, pin)
+`, c.ID, endpoint, pin) + trusted
 }

@@ -18,7 +18,9 @@ var pin = "sha256:" + strings.Repeat("0a", 32)
 // shelf is the releases that were imported.
 type shelf struct{ list []operator.Release }
 
-func (s *shelf) List() operator.Releases { return operator.Releases{Releases: s.list} }
+func (s *shelf) List() operator.Releases {
+	return operator.Releases{Releases: s.list, Image: wire.Digest(pin), Director: wire.Digest(pin)}
+}
 
 // made is one with what boots hosts of a target, but for the files named.
 func made(v, target string, without ...string) operator.Release {
@@ -86,7 +88,7 @@ func TestDesk(t *testing.T) {
 	}
 	c, err := document.HostConfig("hardnode.yaml", []byte(doc.Config))
 	if err != nil || c.Join == nil || c.Join.CAPin != pin || c.Join.Endpoints[0] != "10.77.0.2:7444" || c.Join.Token != "" ||
-		c.Role != host.RoleUser {
+		c.Role != host.RoleUser || c.Releases == nil || c.Releases.Image != wire.Digest(pin) || c.Releases.Director != wire.Digest(pin) {
 		t.Errorf("the configuration is %+v, %v:\n%s", c, err, doc.Config)
 	}
 	r.list = append(r.list, made("1.5.0", "metal"))

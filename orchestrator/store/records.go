@@ -206,6 +206,8 @@ type System struct {
 	Was    string           `json:"was,omitempty"`
 	Ended  host.SystemState `json:"ended,omitempty"` // SystemDone, SystemFailed; "": not yet
 	Failed string           `json:"failed,omitempty"`
+	// Good is the release that a host which boots from the network came up with last: it is served that one where nothing is ordered.
+	Good string `json:"good,omitempty"`
 }
 
 // JoinToken is a one-time permission to join and what became of it. One that has a text is good for whoever brings it; one that was made by

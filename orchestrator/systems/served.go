@@ -44,14 +44,14 @@ func Served(s store.System) (release string, tried bool) {
 }
 
 // follow decides what became of an order of a host that boots from the network, by what it said last; nil: nothing. another: what it runs
-// is another image than the release's.
+// is another image than the release's. What it came up with is what it is served from then on, where nothing is ordered.
 //
 //	served → done: it runs and reports
 //	       → failed: it came up with another release, or was not heard of in time
-func follow(s store.System, status *host.SystemStatus, another bool, now time.Time) store.System {
+func follow(s store.System, status *host.SystemStatus, another func() bool, now time.Time) store.System {
 	switch {
 	case s.Was == "" || s.Ended != "" || !s.Wanted():
-	case status != nil && status.Release == s.Release && status.Slot == "" && another:
+	case status != nil && status.Release == s.Release && status.Slot == "" && another():
 		s.Ended = host.SystemFailed
 		s.Failed = fmt.Sprintf("it runs another image than the one of release %s that both repositories name: %s", s.Release,
 			status.Root)
@@ -64,20 +64,36 @@ func follow(s store.System, status *host.SystemStatus, another bool, now time.Ti
 		s.Failed = fmt.Sprintf("it did not report within %s that it runs release %s; netboot serves it release %s again", Within(s),
 			s.Release, s.Was)
 	}
+	switch under := s.Wanted() && s.Was != "" && s.Ended == ""; {
+	case status == nil || under:
+	case status.Slot != "":
+		s.Good = ""
+	case status.Net && status.Release != s.Good && !another():
+		s.Good, s.Version = status.Release, host.SystemVersion
+	}
 	return s
 }
 
-// Follow keeps what becomes of the orders of hosts that boot from the network, until ctx ends. status is what a host said last.
-func (d *Desk) Follow(ctx context.Context, view func() *store.View, status func(wire.HostID) *host.SystemStatus) error {
+// Follow keeps what becomes of hosts that boot from the network, and of their orders, until ctx ends. said gives what each host said last.
+func (d *Desk) Follow(ctx context.Context, view func() *store.View, said func() func(wire.HostID) *host.SystemStatus) error {
 	for run.Wait(ctx, look) {
-		for id, s := range store.Systems.Refs(view()) {
+		v, status := view(), said()
+		for id := range store.Hosts.Refs(v) {
 			is := status(wire.HostID(id))
-			if follow(*s, is, d.another(is), d.Now()) == *s {
+			another := func() bool { return d.another(is) }
+			var s store.System
+			if kept := store.Systems.Find(v, id); kept != nil {
+				s = *kept
+			}
+			if follow(s, is, another, d.Now()) == s {
 				continue
 			}
 			if _, err := d.Store.Update(ctx, func(tx *store.Tx) error {
+				if _, there := store.Hosts.Read(tx, id); !there {
+					return nil // it was removed meanwhile
+				}
 				rec, _ := store.Systems.Read(tx, id)
-				store.Systems.Put(tx, id, follow(rec, is, d.another(is), d.Now()))
+				store.Systems.Put(tx, id, follow(rec, is, another, d.Now()))
 				return nil
 			}); err != nil && ctx.Err() == nil {
 				return fmt.Errorf("keep what became of the system of host %s: %w", id, err)

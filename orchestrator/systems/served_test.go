@@ -49,12 +49,13 @@ func TestServedFollow(t *testing.T) {
 		{"it has longer", long, nil, time.Hour, "", "1.2.0", true, "", false},
 		{"an installed host", installed, &host.SystemStatus{Release: "1.1.0", Slot: slots.A}, time.Hour, "", "1.2.0", false, "", false},
 	} {
-		got := follow(c.s, c.status, c.another, begun.Add(c.after))
+		another := func() bool { return c.another }
+		got := follow(c.s, c.status, another, begun.Add(c.after))
 		serves, tried := Served(got)
 		if got.Ended != c.ended || serves != c.serves || tried != c.tried || !strings.Contains(got.Failed, c.why) {
 			t.Errorf("%s: %+v, serves %s, %v", c.name, got, serves, tried)
 		}
-		if again := follow(got, &host.SystemStatus{Release: "1.0.0"}, false, begun.Add(100*time.Hour)); c.ended != "" && again != got {
+		if again := follow(got, &host.SystemStatus{Release: "1.0.0"}, another, begun.Add(100*time.Hour)); c.ended != "" && again != got {
 			t.Errorf("%s: what ended goes on: %+v", c.name, again)
 		}
 		shown := Shown(got, c.status)
@@ -103,14 +104,46 @@ func TestOrderFromNetwork(t *testing.T) {
 	defer stop()
 	ended := make(chan error, 1)
 	go func() {
-		ended <- d.Follow(ctx, m.View, func(wire.HostID) *host.SystemStatus { return &host.SystemStatus{Release: "1.2.0", Net: true} })
+		ended <- d.Follow(ctx, m.View, func() func(wire.HostID) *host.SystemStatus {
+			return func(wire.HostID) *host.SystemStatus { return &host.SystemStatus{Release: "1.2.0", Net: true} }
+		})
 	}()
-	for rec().Ended != host.SystemDone && ctx.Err() == nil {
+	for (rec().Ended != host.SystemDone || rec().Good == "") && ctx.Err() == nil {
 		time.Sleep(20 * time.Millisecond)
 	}
 	stop()
-	if err := <-ended; err != nil || rec().Ended != host.SystemDone {
+	if err := <-ended; err != nil || rec().Ended != host.SystemDone || rec().Good != "1.2.0" {
 		t.Errorf("at the end %+v, %v", rec(), err)
+	}
+	if err := d.TakeBack(t.Context(), "h-1"); err != nil || rec().Release != "" || rec().Good != "1.2.0" {
+		t.Errorf("taken back: %+v, %v", rec(), err)
+	}
+}
+
+// TestGood: what a host that boots from the network came up with is kept, while nothing else is under way.
+func TestGood(t *testing.T) {
+	order := host.System{Version: 1, Release: "1.2.0", Step: host.Switch, Order: "o1"}
+	for _, c := range []struct {
+		name    string
+		s       store.System
+		status  *host.SystemStatus
+		another bool
+		good    string
+	}{
+		{"it came up the first time", store.System{}, &host.SystemStatus{Release: "1.1.0", Net: true}, false, "1.1.0"},
+		{"it says nothing", store.System{Good: "1.1.0"}, nil, false, "1.1.0"},
+		{"from a medium", store.System{}, &host.SystemStatus{Release: "1.1.0"}, false, ""},
+		{"with another image", store.System{Good: "1.0.0"}, &host.SystemStatus{Release: "1.1.0", Net: true}, true, "1.0.0"},
+		{"another release is tried", store.System{System: order, Was: "1.1.0", Good: "1.1.0"},
+			&host.SystemStatus{Release: "1.1.0", Net: true}, false, "1.1.0"},
+		{"it is good", store.System{System: order, Was: "1.1.0", Good: "1.1.0"}, &host.SystemStatus{Release: "1.2.0", Net: true}, false,
+			"1.2.0"},
+		{"it was installed", store.System{Good: "1.1.0"}, &host.SystemStatus{Release: "1.1.0", Slot: slots.A}, false, ""},
+	} {
+		got := follow(c.s, c.status, func() bool { return c.another }, time.Unix(1800000000, 0))
+		if got.Good != c.good || got.Good != c.s.Good && got.Good != "" && got.Version != host.SystemVersion {
+			t.Errorf("%s: %+v, want %q", c.name, got, c.good)
+		}
 	}
 }
 

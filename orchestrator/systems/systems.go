@@ -87,7 +87,7 @@ func (d *Desk) put(tx *store.Tx, id wire.HostID, old store.System, next host.Sys
 	if next.Wanted() {
 		next.Order = strconv.FormatInt(int64(next.Revision), 36)
 	}
-	store.Systems.Put(tx, string(id), store.System{System: next, At: now.Truncate(time.Second), Was: was})
+	store.Systems.Put(tx, string(id), store.System{System: next, At: now.Truncate(time.Second), Was: was, Good: old.Good})
 }
 
 // Check says why a host can't carry an order out, as far as it can be told here, or nil. Status is what it said last; nil: nothing.
