@@ -29,6 +29,7 @@ import (
 	"hardnode.dev/agent/mirror"
 	"hardnode.dev/agent/network"
 	"hardnode.dev/agent/slots"
+	"hardnode.dev/agent/smoke"
 	"hardnode.dev/agent/syslog"
 	"hardnode.dev/agent/system"
 	"hardnode.dev/internal/build"
@@ -57,6 +58,7 @@ type agent struct {
 	link    *link.Link
 	gossip  *gossip.Gossip
 	apply   *apply.Applier
+	smoke   *smoke.Test
 	install *install.Installer
 	slots   *slots.Keeper
 	mirror  *mirror.Mirror

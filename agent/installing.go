@@ -20,6 +20,7 @@ import (
 	"hardnode.dev/agent/mirror"
 	"hardnode.dev/agent/programs"
 	"hardnode.dev/agent/slots"
+	"hardnode.dev/agent/smoke"
 	"hardnode.dev/agent/system"
 	"hardnode.dev/internal/build"
 	"hardnode.dev/internal/logging"
@@ -99,7 +100,7 @@ func (a *agent) installingStatus(c boot.HostConfig, s wish.Status) boot.AgentSta
 
 // keeper keeps the slots of an installed host.
 func (a *agent) keeper(state string) *slots.Keeper {
-	return slots.New(slots.Options{State: state, Boot: a.boot, Uptime: facts.SinceBoot, Health: a.health,
+	return slots.New(slots.Options{State: state, Boot: a.boot, Uptime: facts.SinceBoot, Up: a.lacks, Well: a.lacksOnTrial,
 		Containers: a.workload, Log: a.log,
 		Hot: func() string {
 			s, err := initctl.Status(context.Background(), boot.InitSocket)
@@ -123,12 +124,14 @@ func (a *agent) onDisk(state, data string) {
 
 // keepDisks keeps the systems on them, and both alike, until ctx ends.
 func (a *agent) keepDisks(ctx context.Context) error {
-	return run.Group(ctx, a.log, run.Task{Name: "slots", Run: a.slots.Run}, run.Task{Name: "mirror", Run: a.mirror.Run})
+	return run.Group(ctx, a.log, run.Task{Name: "slots", Run: a.slots.Run}, run.Task{Name: "mirror", Run: a.mirror.Run},
+		run.Task{Name: "smoke", Run: a.smoke.Run})
 }
 
 // newSystem makes this host run the release that is wanted of it.
 func (a *agent) newSystem(state, data string) *system.System {
 	target, profile := ofMachine()
+	a.smoke = smoke.New(func(ctx context.Context) error { return a.apply.Smoke(ctx) }, a.log)
 	return system.New(system.Options{State: state, Data: data, Boot: a.boot, Version: build.Version, Target: target, Profile: profile,
 		Net: fromNetwork(), Root: rootDigest, Well: a.well,
 		Settled: func() error { return os.WriteFile(boot.SettledFile, []byte("network"), 0o600) },
@@ -145,11 +148,8 @@ func (a *agent) vet(ctx context.Context) error {
 	return a.system.Vet(ctx)
 }
 
-// unwell is what this host is not well in.
-func (a *agent) unwell() []string {
-	up, well := a.health()
-	return slices.Concat(up, well)
-}
+// unwell is what this host is not well in, as one on trial.
+func (a *agent) unwell() []string { return slices.Concat(a.lacks(), a.lacksOnTrial()) }
 
 // fromNetwork tells whether this machine was booted from the network: its configuration lies there too.
 func fromNetwork() bool {
@@ -159,7 +159,7 @@ func fromNetwork() bool {
 
 // rootDigest is that of the filesystem image that is the root: a loop device over a file of the initramfs, which nothing writes to.
 func rootDigest() (wire.Digest, error) {
-	device, err := loopOf("/")
+	device, err := rootDevice()
 	if err != nil {
 		return "", err
 	}
@@ -188,10 +188,7 @@ func loopOf(point string) (string, error) {
 }
 
 // well tells whether nothing is missing that a system on trial must have.
-func (a *agent) well() bool {
-	up, well := a.health()
-	return len(up)+len(well) == 0
-}
+func (a *agent) well() bool { return len(a.unwell()) == 0 }
 
 // ofMachine is which of a release's systems this machine boots: the one that it runs. Virtual machines have the kernel for them, infra
 // hosts the images of the platform's components.
@@ -224,10 +221,10 @@ func (a *agent) anchors() (trust.Anchors, error) {
 		Director: trust.Anchor{Name: trust.Director, Pin: c.Releases.Director, Installation: wire.ClusterID(c.Join.Cluster)}}, nil
 }
 
-// health says what this host is not well in: what counts for any boot, and what counts for a system that was never well before.
-func (a *agent) health() (up, well []string) {
+// lacks says what this host is not well in that counts for any boot.
+func (a *agent) lacks() (up []string) {
 	if a.apply == nil {
-		return []string{"this agent runs no containers"}, nil
+		return []string{"this agent runs no containers"}
 	}
 	select {
 	case <-a.apply.First():
@@ -243,6 +240,14 @@ func (a *agent) health() (up, well []string) {
 	case f.full != "":
 		up = append(up, "the DATA disk: "+f.full)
 	}
+	return up
+}
+
+// lacksOnTrial says what else it is not well in, which counts for a system that was never well before.
+func (a *agent) lacksOnTrial() (well []string) {
+	if a.apply == nil {
+		return nil
+	}
 	s := a.link.Status()
 	if s.Stage != boot.StageJoined || !s.Linked {
 		well = append(well, "the orchestrator has not answered a report")
@@ -250,8 +255,14 @@ func (a *agent) health() (up, well []string) {
 	if a.gossip.Keys().Use == "" {
 		well = append(well, "gossip is not up")
 	}
-	return up, well
+	if why := a.smoke.Why(); why != "" {
+		well = append(well, why)
+	}
+	return well
 }
+
+// rootDevice has the filesystem that is the root.
+func rootDevice() (string, error) { return loopOf("/") }
 
 // workload is the containers of this host that run, and those that should.
 func (a *agent) workload() (running, wanted []wire.CTID) {

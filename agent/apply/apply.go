@@ -45,6 +45,7 @@ type Applier struct {
 	latest atomic.Pointer[Report] // mu.report, for those who must not wait for mu
 
 	leaving atomic.Pointer[leaving] // nil: the machine is not being left
+	smoke   atomic.Pointer[smoking] // nil: none is under way
 	leave   chan struct{}           // closed when it is
 
 	said  said
@@ -63,6 +64,7 @@ type Applier struct {
 	}
 
 	// The rest belongs to the loop alone.
+	trying  *smoking // the Smoke that was under way when the round began
 	lastNet network.State
 	netDone time.Time
 	netErr  error
@@ -211,6 +213,7 @@ func (a *Applier) round(ctx, staying context.Context, steps *sync.WaitGroup) (wa
 	now, leaving := time.Now(), a.leaving.Load()
 	work, confirmed := a.o.Store.Work()
 	eff, back, due := a.effective(work, confirmed, now)
+	a.trying = a.smoke.Load()
 	busy, flying := a.flying() // before looking: what is seen of these may be over when the plan is made
 	observeCtx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	list, err := a.o.Runtime.Observe(observeCtx)
@@ -223,6 +226,7 @@ func (a *Applier) round(ctx, staying context.Context, steps *sync.WaitGroup) (wa
 		return time.Time{}, fmt.Errorf("observe containers: %v", err)
 	}
 	a.inUse(list)
+	list, left := a.sift(list)
 	in := a.input(eff, list, now)
 	a.health.Watch(eff, in.Seen, now)
 	in.Health = a.health.Results()
@@ -244,8 +248,11 @@ func (a *Applier) round(ctx, staying context.Context, steps *sync.WaitGroup) (wa
 	leaving.tell(statuses, busy)
 	a.once.Do(func() { a.adopt(list, time.Since(now)) }) // what runs is told of before anything is done: the network may take a while
 	a.network(ctx, eff, list)
+	if a.trying != nil && a.netErr == nil {
+		a.trying.admit()
+	}
 	a.publish(func(r *Report) { r.Problems = a.problems(back, short) })
-	started := a.dispatch(staying, steps, out.Steps, flying)
+	started := a.dispatch(staying, steps, append(out.Steps, left...), flying)
 	if leaving == nil {
 		a.settle(work, out, started)
 		if work != nil && a.garbage.Due(now) {

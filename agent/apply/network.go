@@ -77,6 +77,9 @@ func (a *Applier) state(ctx context.Context, eff *host.Work, list []container.Ob
 			}
 		}
 	}
+	if a.trying != nil {
+		s.Endpoints = append(s.Endpoints, network.Endpoint{CTID: smokeCTID, IPv4: smokeAddr})
+	}
 	for _, o := range list {
 		if o.State != container.StateRunning {
 			continue

@@ -22,6 +22,7 @@ type Runtime interface {
 	Remove(ctx context.Context, id wire.CTID, keepVolumes bool) error
 	SetLimits(ctx context.Context, id wire.CTID, l host.Limits, cpuMaxMicros int64) error
 	Observe(ctx context.Context) ([]container.Observed, error)
+	Logs(ctx context.Context, id wire.CTID, spec host.LogsSpec, line func(stderr bool, text []byte) error) error
 	Netns(id wire.CTID) (*os.File, error)
 	Exits() <-chan container.Exit
 }
@@ -51,6 +52,7 @@ type Options struct {
 	Names    func(*host.Peers)                                   // takes what DNS answers from
 	Identity func(id wire.CTID) (socket string, err error)       // makes the socket of a component, or finds it
 	Forget   func(id wire.CTID)                                  // the component is gone: so is its socket
+	Root     func() (device string, err error)                   // with the erofs that is this host's root
 	Self     func() (wire.HostID, host.Role)                     // "" until the host has joined
 	Addrs    func(context.Context) []netip.Addr                  // addresses of the host's own links
 	Check    func(context.Context, netip.Addr, host.Check) error // nil is the real one

@@ -104,7 +104,7 @@ func (a *Applier) flying() (busy map[wire.CTID]plan.Kind, of func(plan.Step) boo
 // inFlight adds the containers that have a step in flight and no status: they are being removed, and are not gone before that is over.
 func inFlight(statuses []host.ContainerStatus, busy map[wire.CTID]plan.Kind) []host.ContainerStatus {
 	for _, id := range slices.Sorted(maps.Keys(busy)) {
-		if !slices.ContainsFunc(statuses, func(s host.ContainerStatus) bool { return s.CTID == id }) {
+		if id != smokeCTID && !slices.ContainsFunc(statuses, func(s host.ContainerStatus) bool { return s.CTID == id }) {
 			statuses = append(statuses, host.ContainerStatus{CTID: id, State: host.CtStopping,
 				Reason: "being removed: its " + string(busy[id]) + " is not over yet"})
 		}

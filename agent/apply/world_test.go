@@ -36,8 +36,12 @@ type world struct {
 	livesOf    map[wire.Digest]time.Duration // as lives, of what runs an image
 	startErrOf map[wire.Digest]error
 	attached   []wire.CTID
-	opened     []*os.File // sockets
-	named      []int      // how many names DNS was told, each time
+	ends       []wire.CTID       // whom the network knows
+	opened     []*os.File        // sockets
+	named      []int             // how many names DNS was told, each time
+	codes      map[wire.CTID]int // with which a process ends; 1 where there is none
+	said       map[wire.CTID]string
+	cut        bool // the network can't be set
 	checkErr   error
 	pressure   host.Pressure
 }
@@ -94,7 +98,11 @@ func (w *world) Start(ctx context.Context, s container.StartSpec) (container.Obs
 	w.cts[s.CTID] = o
 	w.did("start %d/%d", s.CTID, s.Generation)
 	if d := max(w.lives[s.CTID], w.livesOf[s.Image.Digest]); d > 0 {
-		time.AfterFunc(d, func() { w.end(s.CTID, 1) })
+		code, ok := w.codes[s.CTID]
+		if !ok {
+			code = 1
+		}
+		time.AfterFunc(d, func() { w.end(s.CTID, code) })
 	}
 	return o, nil
 }
@@ -104,7 +112,7 @@ func (w *world) end(id wire.CTID, code int) {
 	w.mu.Lock()
 	o, ok := w.cts[id]
 	if ok {
-		o.State, o.ExitCode, o.Exited = container.StateExited, code, time.Now()
+		o.State, o.ExitCode, o.ExitKnown, o.Exited = container.StateExited, code, true, time.Now()
 		w.cts[id] = o
 	}
 	w.mu.Unlock()
@@ -170,6 +178,13 @@ func (w *world) Observe(ctx context.Context) ([]container.Observed, error) {
 	return out, err
 }
 
+// Logs is what a container has said.
+func (w *world) Logs(_ context.Context, id wire.CTID, _ host.LogsSpec, line func(bool, []byte) error) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return line(false, []byte(w.said[id]))
+}
+
 func (w *world) Netns(wire.CTID) (*os.File, error) { return nil, errors.New("none") }
 func (w *world) Exits() <-chan container.Exit      { return w.exits }
 
@@ -204,10 +219,17 @@ func (w *world) Collect(used map[wire.Digest]bool) (gone []wire.Digest, err erro
 }
 func (w *world) Low() bool { return false }
 
-func (w *world) Apply(context.Context, network.State) error {
+func (w *world) Apply(_ context.Context, s network.State) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.nets++
+	w.ends = nil
+	for _, e := range s.Endpoints {
+		w.ends = append(w.ends, e.CTID)
+	}
+	if w.cut {
+		return errors.New("no nftables")
+	}
 	return nil
 }
 func (w *world) Attach(_ context.Context, e network.Endpoint, _ *os.File) (func(), error) {

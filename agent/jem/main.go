@@ -14,6 +14,7 @@ import (
 	"os"
 	"time"
 
+	"hardnode.dev/agent/jem/reach"
 	"hardnode.dev/agent/jem/service"
 	"hardnode.dev/internal/wire/jem"
 )
@@ -24,6 +25,7 @@ var actions = []struct {
 	run                        func(ctx context.Context, args []string) (jem.Reply, error)
 }{
 	{"service", "status", "[unit]", "units of a full OS, processes of an app container", service.Status},
+	{"host", "reach", "", "whether the host answers at the container's gateway", reach.Host},
 	{"service", "logs", "[unit] [--tail N]", "journal of a unit, or of all", service.Logs},
 }
 

@@ -44,7 +44,8 @@ func keeper(t *testing.T, esp string) *Keeper {
 	return &Keeper{log: logging.Or(nil), vars: efi.Vars{Dir: vars}, disk: disk, mine: true,
 		doc: keep.Doc[bootorder.Record]{Path: filepath.Join(t.TempDir(), "slots.json"), Version: 1},
 		o: Options{Boot: "this", Uptime: func() time.Duration { return time.Minute },
-			Health:     func() (up, well []string) { return nil, nil },
+			Up:         func() []string { return nil },
+			Well:       func() []string { return nil },
 			Containers: func() (running, wanted []wire.CTID) { return nil, nil }}}
 }
 

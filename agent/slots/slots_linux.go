@@ -39,8 +39,8 @@ type Options struct {
 	State  string // the folder of STATE
 	Boot   string // this boot's id
 	Uptime func() time.Duration
-	// Health says what is missing: for a slot to count as up, and to be committed besides.
-	Health func() (up, well []string)
+	// Up says what is missing for a slot to count as up, Well for one on trial to be committed besides: that one is asked on trial alone.
+	Up, Well func() []string
 	// Containers are those that run, and those that should.
 	Containers func() (running, wanted []wire.CTID)
 	Reboot     func(reason string) error
@@ -158,11 +158,14 @@ func (k *Keeper) mounted(flags uintptr, f func(dir string) error) error {
 // read is the record and the moment.
 func (k *Keeper) read(dir string) (bootorder.Record, bootorder.Now, error) {
 	now := bootorder.Now{Booted: k.booted(), Boot: k.o.Boot, Uptime: k.o.Uptime()}
-	now.Up, now.Well = k.o.Health()
+	now.Up = k.o.Up()
 	now.Running, now.Wanted = k.o.Containers()
 	record, _, err := k.doc.Load()
 	if err != nil {
 		return record, now, fmt.Errorf("read what is known of the slots: %w", err)
+	}
+	if t := record.Trial; t != nil && t.Slot == now.Booted && t.Boot != now.Boot && !t.Back {
+		now.Well = k.o.Well()
 	}
 	names, err := os.ReadDir(filepath.Join(dir, bootorder.Entries))
 	if err != nil {

@@ -60,7 +60,7 @@ var ErrNotHot = errors.New(host.NotHot)
 // Options are what a System needs. All are required unless said otherwise.
 type Options struct {
 	Programs    Programs        // nil: programs are replaced by a reboot alone
-	Waits       func() []string // what this host is not well in, once programs were replaced
+	Waits       func() []string // what this host is not well in: asked while programs that replaced others are tried
 	State, Data string          // the folders of STATE and DATA
 	Boot        string          // this boot's id
 	Version     string          // of this program
@@ -259,7 +259,9 @@ func (s *System) moment(ctx context.Context) (moment, error) {
 		if m.hot, err = s.o.Programs.Hot(ctx); err != nil {
 			return m, err
 		}
-		m.waits = s.o.Waits()
+		if m.hot != nil && m.hot.State == boot.HotTrying {
+			m.waits = s.o.Waits()
+		}
 	}
 	m.looked = s.chosen != nil && s.kept.Target != nil && s.chosen.target == *s.kept.Target
 	return m, nil

@@ -148,7 +148,8 @@ func hostSlots(a *app.App) *cobra.Command {
 		Args: cobra.ExactArgs(1),
 		Long: "Shows the two places for systems on an installed host's disk. With --try the host boots the other one at its next " +
 			"reboot, once:\n" +
-			"it is committed when agent, orchestrator link, gossip and storage are well in time, else the host goes back by itself.",
+			"it is committed when agent, orchestrator link, gossip, storage and a smoke container are well in time, else the host goes " +
+			"back by itself.",
 		Example: "  hnctl host slots host-1\n  hnctl host slots host-1 --copy\n  hnctl host slots host-1 --try --reboot",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path := "/hosts/" + url.PathEscape(args[0]) + "/slots"

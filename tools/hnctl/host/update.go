@@ -25,10 +25,10 @@ func hostUpdate(a *app.App) *cobra.Command {
 		Use: "update HOST", Short: "Have an installed host run another release: fetch it, try it, keep it when it is well",
 		Args: cobra.ExactArgs(1),
 		Long: "Orders the release of a host's system. The host looks at the signed metadata of both repositories, fetches the blocks " +
-			"that it lacks\ninto the slot that is not booted, reboots into it, and keeps it when agent, orchestrator link, gossip and " +
-			"storage are well in time;\nelse it goes back by itself, and does not try the order again. With --hot its " +
-			"programs are replaced while the host\nand its containers run, if nothing but programs differs; the next boot is from the " +
-			"slot. Without --release and --cancel\nit shows how far it is.",
+			"that it lacks\ninto the slot that is not booted, reboots into it, and keeps it when agent, orchestrator link, gossip, " +
+			"storage and a smoke container are well in time;\nelse it goes back by itself, and does not try the order again. With " +
+			"--hot its programs are replaced while the host\nand its containers run, if nothing but programs differs; the next boot is " +
+			"from the slot. Without --release and --cancel\nit shows how far it is.",
 		Example: "  hnctl host update host-1 --release 1.2.0 --stage\n  hnctl host update host-1 --release 1.2.0 --wait\n" +
 			"  hnctl host update host-1 --release 1.2.0 --hot --wait\n" +
 			"  hnctl host update host-1 --cancel",
