@@ -38,12 +38,18 @@ func stick(t *testing.T, dir, yaml string) string {
 			t.Fatalf("make %s: %v\n%s", goal, err, out)
 		}
 	}
+	return medium(t, dir, filepath.Join(root, "out/media/host.disk"), yaml)
+}
+
+// medium is a copy of a medium, with a configuration.
+func medium(t *testing.T, dir, from, yaml string) string {
+	t.Helper()
 	text, file := filepath.Join(dir, "hardnode.yaml"), filepath.Join(dir, "medium")
 	if err := os.WriteFile(text, []byte(yaml), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, argv := range [][]string{{"cp", "--sparse=always", filepath.Join(root, "out/media/host.disk"), file},
-		{filepath.Join(root, "out/bin/hnctl"), "media", "add-config", "--replace", text, file}} {
+	for _, argv := range [][]string{{"cp", "--sparse=always", from, file},
+		{filepath.Join(build(t), "out/bin/hnctl"), "media", "add-config", "--replace", text, file}} {
 		if out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %v\n%s", argv, err, out)
 		}

@@ -4,40 +4,30 @@ package boot
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"hardnode.dev/internal/disk/bootorder"
+	"hardnode.dev/internal/disk/efi"
 	"hardnode.dev/internal/wire/slots"
+	"hardnode.dev/qemu-tests/cluster"
 	"hardnode.dev/qemu-tests/harness"
 )
 
-// sealed makes a boot medium whose system is sealed with keys of its own, and with a configuration.
+// sealed makes a boot medium whose system is sealed with keys of its own below dir, and with a configuration.
 func sealed(t *testing.T, dir, yaml string) string {
 	t.Helper()
 	root := build(t)
-	keys, pass := filepath.Join(dir, "keys"), filepath.Join(dir, "passphrase")
-	text, file := filepath.Join(dir, "hardnode.yaml"), filepath.Join(dir, "medium")
-	for name, content := range map[string]string{text: yaml, pass: "correct horse\n"} {
-		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
+	keys, err := cluster.MakeSecureBoot(t.Context(), root, dir, t.Logf)
+	if err != nil {
+		t.Fatal(err)
 	}
-	program := filepath.Join(root, "out/bin/image")
-	for _, argv := range [][]string{{"make", "--no-print-directory", "-s", "bin"},
-		{program, "release", "secure-boot", "--dir", keys, "--passphrase-file", pass},
-		{program, "-secure-boot", keys, "-passphrase-file", pass, "disk"},
-		{"cp", "--sparse=always", filepath.Join(root, "out/media/sealed-host.disk"), file},
-		{filepath.Join(root, "out/bin/hnctl"), "media", "add-config", "--replace", text, file}} {
-		cmd := exec.Command(argv[0], argv[1:]...)
-		cmd.Dir = root
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("%v: %v\n%s", argv, err, out)
-		}
+	made, err := keys.Disk(t.Context(), root)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return file
+	return medium(t, dir, made, yaml)
 }
 
 // TestSecureBoot: a machine whose firmware is in setup mode is installed from a sealed medium; the loader gives the firmware the keys at
@@ -71,10 +61,11 @@ func TestSecureBoot(t *testing.T) {
 }
 
 // TestEncryptedState: STATE is encrypted by the installation; the TPM opens it at each boot, also after another system was tried; when the
-// TPM is replaced the host says so and stays up, and the recovery key opens it for that one. A machine without a TPM is not installed so.
+// firmware takes on other keys (PCR 7), or the TPM is replaced, the host says so and stays up, and the recovery key has the TPM open it
+// from then on. A machine without a TPM is not installed so.
 func TestEncryptedState(t *testing.T) {
 	if os.Getenv("HARDNODE_SOAK") == "" {
-		t.Skip("HARDNODE_SOAK is not set: a host is booted seven times; `make soak PKG=./qemu-tests/boot RUN=TestEncryptedState` runs this")
+		t.Skip("HARDNODE_SOAK is not set: a host is booted ten times; `make soak PKG=./qemu-tests/boot RUN=TestEncryptedState` runs this")
 	}
 	dir := harness.Dir(t)
 	c, target := secureMachine(t, dir, consolePassword(t)+"install: {disk: {serial: SYSTEM*}, encrypt: tpm}\n")
@@ -104,11 +95,31 @@ func TestEncryptedState(t *testing.T) {
 	h.counted(target.Path, "hardnode-1-a+3.conf", "hardnode-2-b+0.conf", "hardnode-3-rescue.conf")
 	h.VM.Kill()
 
+	otherKeys(t, target.Path, dir)
+	if err := os.Remove(filepath.Join(dir, c.Name+".vars")); err != nil { // the firmware's variables: it is in setup mode
+		t.Fatal(err)
+	}
+	h = start(t, c)
+	h.sees(`Enrolling secure boot keys from directory`)
+	h.sees(`step firmware: UEFI, booted from partition \S+; secure boot: on, lockdown: integrity`)
+	h.sees(`STATE on \S+ is locked: secure boot was switched, its keys were changed, or something else was booted .*\(PCR 7\)`)
+	h.sees(`STATE IS LOCKED: secure boot was switched, .* What to do: type unlock KEY here`)
+	h.up()
+	h.unlocks(t, recovery)
+	h.counted(target.Path, "hardnode-1-a+3.conf", "hardnode-2-b+0.conf", "hardnode-3-rescue.conf")
+	h.VM.Kill()
+
 	c.TPM = filepath.Join(dir, "tpm-2")
 	h = start(t, c)
 	h.sees(`STATE on \S+ is locked: this is another TPM than the one that sealed it, or it was cleared`)
 	h.sees(`STATE IS LOCKED: this is another TPM .* What to do: type unlock KEY here`)
 	h.up()
+	h.unlocks(t, recovery)
+}
+
+// unlocks types the recovery key, after a wrong one, and waits for the next boot, in which the TPM opens STATE again.
+func (h *host) unlocks(t *testing.T, recovery string) {
+	t.Helper()
 	h.mark = h.VM.Console.Mark()
 	if err := h.VM.Console.Type("\r"); err != nil {
 		t.Fatal(err)
@@ -122,6 +133,35 @@ func TestEncryptedState(t *testing.T) {
 	h.sees(`STATE opens again; the host reboots`)
 	h.sees(`step data: .*; STATE is encrypted, now bound to the TPM and to secure boot \(PCR 7\)`)
 	h.up()
+}
+
+// otherKeys has the loader of a disk give the firmware other keys, which believe the one that signed the system too.
+func otherKeys(t *testing.T, path, dir string) {
+	t.Helper()
+	keys, err := cluster.MakeSecureBoot(t.Context(), build(t), filepath.Join(dir, "other"), t.Logf, filepath.Join(dir, "keys/db.crt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	fs, err := esp(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{efi.PK, efi.KEK, efi.DB} {
+		data, err := os.ReadFile(filepath.Join(keys.Dir, name+".auth"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := "/" + bootorder.Keys + "/" + name + ".auth"
+		if err := fs.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+		put(t, fs, file, data)
+	}
 }
 
 // secureMachine is a machine with secure boot's firmware, a sealed medium with that configuration, and a disk to install to.
