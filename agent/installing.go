@@ -136,7 +136,7 @@ func (a *agent) newSystem(state, data string) *system.System {
 		Net: fromNetwork(), Root: rootDigest, Well: a.well,
 		Settled: func() error { return os.WriteFile(boot.SettledFile, []byte("network"), 0o600) },
 		Want:    a.store.System, Ordered: a.store.Ordered(), Slots: a.slots, Get: a.link.Get, Anchors: a.anchors, Leave: leaveMachine,
-		Now: time.Now, Log: a.log, Waits: a.unwell, Programs: &programs.Replacer{Read: a.slots.Read, Socket: boot.InitSocket,
+		Told: a.tell, Now: time.Now, Log: a.log, Waits: a.unwell, Programs: &programs.Replacer{Read: a.slots.Read, Socket: boot.InitSocket,
 			Work: filepath.Join(data, "system"), Log: a.log}})
 }
 

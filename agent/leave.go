@@ -22,7 +22,8 @@ func leaveMachine(ctx context.Context, order upkeep.Leave) error {
 // sayEvery is how often init hears, while the machine is being left, that this agent is at work and how far it is.
 const sayEvery = 5 * time.Second
 
-// tellFor is how long the orchestrator may take to hear that the machine is being left, when nothing else is left to do.
+// tellFor is how long the orchestrator may take to hear that the machine is being left, or its programs replaced, when nothing else is left
+// to do.
 const tellFor = 3 * time.Second
 
 // leave is the task that waits for the signal that ends this agent, and calls end. When the machine is being left, the containers are
@@ -45,18 +46,31 @@ func (a *agent) leave(signal context.Context, end func(), say func(string)) func
 		began := time.Now()
 		words := tellLeft(work, under.left, under.until, say)
 		a.log.Info("containers stopped", "result", words, logging.Took, time.Since(began))
-		if a.link.Status().Linked { // else nobody hears of it
-			late := time.NewTimer(tellFor)
-			defer late.Stop()
-			select {
-			case <-under.told:
-			case <-late.C:
-			case <-work.Done():
-			}
-		}
+		a.heard(work, under.told)
 		say("STATUS=" + words)
 		return nil
 	}
+}
+
+// heard waits a little until the orchestrator has heard something.
+func (a *agent) heard(ctx context.Context, told <-chan struct{}) {
+	if !a.link.Status().Linked {
+		return // nobody hears of it
+	}
+	late := time.NewTimer(tellFor)
+	defer late.Stop()
+	select {
+	case <-told:
+	case <-late.C:
+	case <-ctx.Done():
+	}
+}
+
+// tell has the orchestrator hear how this host is now, if it can.
+func (a *agent) tell(ctx context.Context) {
+	told := a.link.Told()
+	a.hint()
+	a.heard(ctx, told)
 }
 
 // leaving is the stop of all containers while it is under way.

@@ -6,24 +6,39 @@ import "hardnode.dev/internal/wire/upkeep"
 // orchestrator has answered one of them: it waits for this host then.
 func (l *Link) Leaving(order upkeep.Leave) (told <-chan struct{}) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.mu.leaving, l.mu.told = &order, make(chan struct{})
-	return l.mu.told
+	l.mu.leaving = &order
+	l.mu.Unlock()
+	return l.Told()
 }
 
-// leaving is what the next report says of it, and what is to be called when that is answered.
-func (l *Link) leaving() (order *upkeep.Leave, told func()) {
+// leaving is what the next report says of it; nil: nothing.
+func (l *Link) leaving() *upkeep.Leave {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if order = l.mu.leaving; order == nil {
-		return nil, func() {}
+	return l.mu.leaving
+}
+
+// Told is closed when the orchestrator has answered a report that was made after this call.
+func (l *Link) Told() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	told := make(chan struct{})
+	l.mu.told = append(l.mu.told, told)
+	return told
+}
+
+// waiting is how many wait to be Told when a report is made, and answered tells them when it was answered.
+func (l *Link) waiting() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.mu.told)
+}
+
+func (l *Link) answered(waiting int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, told := range l.mu.told[:waiting] {
+		close(told)
 	}
-	return order, func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if l.mu.told != nil {
-			close(l.mu.told)
-			l.mu.told = nil
-		}
-	}
+	l.mu.told = l.mu.told[waiting:]
 }

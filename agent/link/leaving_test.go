@@ -7,6 +7,33 @@ import (
 	"hardnode.dev/internal/wire/upkeep"
 )
 
+// Who asks is told of an answer to a report that was made since, once, and others are not told early.
+func TestTold(t *testing.T) {
+	o := newOrchestrator(t)
+	l, _, _ := start(t, t.TempDir(), o.join())
+	eventually(t, "linked", func() bool { return l.Status().Linked })
+	n := o.count()
+	first, second := l.Told(), l.Told()
+	for _, told := range []<-chan struct{}{first, second} {
+		select {
+		case <-told:
+		case <-time.After(time.Minute):
+			t.Fatal("nobody is told")
+		}
+	}
+	if o.count() <= n {
+		t.Error("told of a report that was made before")
+	}
+	waiting := l.waiting()
+	late := l.Told()
+	l.answered(waiting)
+	select {
+	case <-late:
+		t.Error("who asked while a report was made is told of that one")
+	default:
+	}
+}
+
 // The reports say that the machine is being left, and it is known when the orchestrator has answered one that does.
 func TestLeaving(t *testing.T) {
 	o := newOrchestrator(t)

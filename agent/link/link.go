@@ -90,8 +90,8 @@ type Link struct {
 		status Status
 		polls  map[string]context.CancelFunc // that are held now, by their name
 
-		leaving *upkeep.Leave // what ends this boot; nil: nothing does
-		told    chan struct{} // closed, and nil, when the orchestrator knows
+		leaving *upkeep.Leave   // what ends this boot; nil: nothing does
+		told    []chan struct{} // of those who wait for an answer to a report, the first of them first
 	}
 }
 

@@ -156,12 +156,12 @@ func (l *Link) report(ctx context.Context) error {
 	var known renewal
 	late := lateness{started: time.Now(), every: host.ReportEvery}
 	for again := (retry{}); ctx.Err() == nil; {
+		waiting := l.waiting()
 		r := l.o.Report(ctx)
 		r.Late = late.why(time.Now())
 		seq = max(seq+1, facts.SinceBoot().Milliseconds()) // it must grow over restarts of the agent too
 		r.Seq, r.Sent = seq, time.Now().UTC()
-		var told func()
-		r.Leaving, told = l.leaving()
+		r.Leaving = l.leaving()
 		r = known.next(r, time.Now())
 		body, err := json.Marshal(r)
 		if err != nil {
@@ -185,7 +185,7 @@ func (l *Link) report(ctx context.Context) error {
 			continue
 		}
 		again.ok()
-		told()
+		l.answered(waiting)
 		l.o.Clock.Answer(reply.Now, a.took)
 		late.every = reply.Next()
 		l.pause(ctx, late.every)

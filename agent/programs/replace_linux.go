@@ -27,9 +27,6 @@ type Replacer struct {
 	Log    *slog.Logger
 }
 
-// within is how long new programs have to be well where nobody says.
-const within = 300
-
 // Hot is what init says became of the last order.
 func (r *Replacer) Hot(ctx context.Context) (*boot.Hot, error) {
 	s, err := initctl.Status(ctx, r.Socket)
@@ -74,9 +71,6 @@ func (r *Replacer) Replace(ctx context.Context, booted, from slots.Slot, withinS
 	}
 	digest := wire.Digest("sha256:" + from.SHA256)
 	o := boot.HotOrder{Release: from.Version, Root: boot.RootFor(from.Version, digest), WithinSec: withinSec}
-	if o.WithinSec == 0 {
-		o.WithinSec = within
-	}
 	err = r.read(from.Name, func(uki io.ReaderAt, size int64) error {
 		wanted, err := Made(uki)
 		if err != nil && !errors.Is(err, ErrSilent) {

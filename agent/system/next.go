@@ -15,9 +15,16 @@ type kept struct {
 	Target  *target          `json:"target,omitempty"`  // chosen for the order; nil: nothing yet
 	Fetched int64            `json:"fetched,omitempty"` // bytes that came over the network for it
 	Tried   string           `json:"tried,omitempty"`   // the boot in which the switch to Target was begun
-	Hot     string           `json:"hot,omitempty"`     // the root of Target's programs, which were to replace those that ran in the boot Tried
+	Hot     string           `json:"hot,omitempty"`     // the root of Target's programs, which were to replace those of the boot Tried
+	Within  int64            `json:"within,omitempty"`  // how many seconds these have to be well
 	Ended   host.SystemState `json:"ended,omitempty"`   // SystemDone or SystemFailed: nothing more is done for the order
 	Reason  string           `json:"reason,omitempty"`  // of SystemFailed
+
+	// Runs is whose programs were kept last, in the boot RunsIn: a reboot is to be into it, whatever comes of orders after that. Again: it
+	// is put back into its slot.
+	Runs   *target `json:"runs,omitempty"`
+	RunsIn string  `json:"runsIn,omitempty"`
+	Again  bool    `json:"again,omitempty"`
 }
 
 // target is the system that an order leads to next.
@@ -57,6 +64,7 @@ const (
 	replace action = "replace" // the programs that run by those of the slot that is not booted
 	confirm action = "confirm" // that the programs which replaced others are well
 	arm     action = "arm"     // have the slot that is not booted booted the next time, whenever that is
+	restore action = "restore" // kept.Runs into the slot that is not booted
 )
 
 // step is an action with what is to be kept before it, and what is said of it.
@@ -81,6 +89,8 @@ const notInstalled = "not installed: it boots what its medium or the network ser
 //
 //	staged → switching → trying → (the slot is armed) → done → (reboot) → trying → done or failed
 //	             └──────────┴→ failed: the programs from before run, with init's reason
+//
+// Where these were another release's, kept by a hot order before, that one is put back into the slot.
 func next(m moment) step {
 	s := step{do: rest, kept: m.kept}
 	s.status = host.SystemStatus{Release: m.version, State: host.SystemIdle, Order: m.kept.Order}
@@ -116,7 +126,36 @@ func next(m moment) step {
 	if s.kept.Hot == "" && s.kept.Tried != "" && s.kept.Target != nil && s.kept.Ended == "" && s.tried(m, *booted, idle) {
 		return s
 	}
+	if under := m.want.Wanted() && (m.want.Order != s.kept.Order || s.kept.Ended == ""); !under && s.restores(m, idle) {
+		return s
+	}
 	return s.ordered(m, *booted, idle)
+}
+
+// restores looks whether the slot that is not booted lacks the release whose programs run, since another one was written into it that was
+// not kept; true: there is nothing else to look at.
+func (s *step) restores(m moment, idle *slots.Slot) bool {
+	r := s.kept.Runs
+	switch {
+	case r == nil:
+		return false
+	case s.kept.RunsIn != m.boot || m.hot.Programs() != r.Release:
+		s.kept.Runs, s.kept.RunsIn, s.kept.Again = nil, "", false
+		return false
+	case !r.holds(*idle):
+		s.do, s.kept.Again = restore, true
+	case s.kept.Again && idle.State != slots.Trying:
+		s.do = arm
+	default:
+		s.kept.Again = false
+		return false
+	}
+	s.status.Target, s.status.Total, s.status.Fetched = r.Release, r.Bytes, 0
+	s.status.Reason = fmt.Sprintf("release %s, whose programs run, is put back into slot %s", r.Release, idle.Name)
+	if s.kept.Ended == host.SystemFailed && m.want.Wanted() {
+		s.status.State, s.status.Reason = s.kept.Ended, s.kept.Reason+"; "+s.status.Reason
+	}
+	return true
 }
 
 // served is what a host without slots does. One that was booted from the network boots anew for another release, once for an order: what
@@ -223,6 +262,24 @@ func (s *step) fail(reason string) {
 	s.status.State, s.status.Reason = host.SystemFailed, reason
 }
 
+// How many seconds new programs have to be well where nobody says, and how many init may take after that until the agent from before is
+// there again.
+const (
+	usualHot = 300
+	wayBack  = 90
+)
+
+// hotWithin is how many seconds new programs have to be well.
+func hotWithin(wanted int64) int64 {
+	if wanted == 0 {
+		return usualHot
+	}
+	return min(wanted, host.MostHotSec)
+}
+
+// away is how many seconds the host may say nothing while programs are replaced.
+func (k kept) away() int64 { return hotWithin(k.Within) + wayBack }
+
 // replaced looks at programs that were to be replaced; true: there is nothing else to look at.
 func (s *step) replaced(m moment, idle *slots.Slot) bool {
 	t, h := s.kept.Target, m.hot
@@ -237,19 +294,20 @@ func (s *step) replaced(m moment, idle *slots.Slot) bool {
 		return false
 	case h == nil || h.Root != s.kept.Hot: // init does not know of it yet
 		if m.want.Wanted() && m.want.Order == s.kept.Order && t.holds(*idle) {
-			s.do, s.status.State = replace, host.SystemSwitching
+			s.do, s.status.State, s.status.AwaySec = replace, host.SystemSwitching, s.kept.away()
 			return true
 		}
 		s.kept.Tried, s.kept.Hot = "", ""
 		return false
 	case h.State == boot.HotReplacing:
 		s.status.State, s.status.Reason = host.SystemSwitching, "programs are replaced, one after the other"
+		s.status.AwaySec = s.kept.away()
 		if h.Reason != "" {
 			s.status.Reason = h.Reason
 		}
 		return true
 	case h.State == boot.HotTrying:
-		s.status.State, s.status.Waits = host.SystemTrying, m.waits
+		s.status.State, s.status.Waits, s.status.AwaySec = host.SystemTrying, m.waits, s.kept.away()
 		if len(m.waits) == 0 {
 			s.do = confirm
 		}
@@ -264,7 +322,7 @@ func (s *step) replaced(m moment, idle *slots.Slot) bool {
 		s.do, s.status.State = arm, host.SystemSwitching
 		return true
 	}
-	s.kept.Ended = host.SystemDone
+	s.kept.Ended, s.kept.Runs, s.kept.RunsIn = host.SystemDone, t, m.boot
 	return false
 }
 
@@ -276,7 +334,7 @@ func (s *step) ordered(m moment, booted slots.Slot, idle *slots.Slot) step {
 		s.status.Target, s.status.Total, s.status.Fetched = "", 0, 0
 		return *s
 	case w.Order != s.kept.Order:
-		s.kept = kept{Order: w.Order}
+		s.kept = kept{Order: w.Order, Runs: s.kept.Runs, RunsIn: s.kept.RunsIn}
 		s.status.Order, s.status.Target, s.status.Total, s.status.Fetched = w.Order, "", 0, 0
 		m.looked = false
 	}
@@ -303,7 +361,8 @@ func (s *step) ordered(m moment, booted slots.Slot, idle *slots.Slot) step {
 			t.Over))
 	case w.Step == host.Hot:
 		s.do, s.status.State, s.status.Bytes = replace, host.SystemSwitching, t.Bytes
-		s.kept.Tried, s.kept.Hot = m.boot, boot.RootFor(t.Release, t.Digest)
+		s.kept.Tried, s.kept.Hot, s.kept.Within = m.boot, boot.RootFor(t.Release, t.Digest), hotWithin(w.WithinSec)
+		s.status.AwaySec = s.kept.away()
 	default:
 		s.status.State, s.status.Bytes = host.SystemStaged, t.Bytes
 		if t.Over != "" {

@@ -49,7 +49,7 @@ type Slots interface {
 type Programs interface {
 	Hot(context.Context) (*boot.Hot, error) // what became of the last order; nil: there was none
 	// Replace has the programs of the system in the slot replace those that run, where nothing else differs from the system in the slot
-	// that was booted; else it is a ErrNotHot. init goes back unless they are kept within so many seconds; 0: some minutes.
+	// that was booted; else it is a ErrNotHot. init goes back unless they are kept within so many seconds.
 	Replace(ctx context.Context, booted, from slots.Slot, withinSec int64) error
 	Keep(ctx context.Context, root string) error
 }
@@ -76,6 +76,7 @@ type Options struct {
 	Get         Get
 	Anchors     func() (trust.Anchors, error) // by the host's configuration
 	Leave       func(context.Context, upkeep.Leave) error
+	Told        func(context.Context) // returns once the orchestrator has heard the Status, if it can
 	Now         func() time.Time
 	Pause       func(tries int) time.Duration // before the next try after so many; nil: from 2 s to a minute
 	Log         *slog.Logger                  // nil discards
@@ -302,6 +303,8 @@ func (s *System) carry(ctx context.Context, st step) error {
 		err = s.doReplace(ctx, st)
 	case confirm:
 		err = s.o.Programs.Keep(ctx, st.kept.Hot)
+	case restore:
+		err = s.doRestore(ctx, st)
 	case arm:
 		_, err = s.o.Slots.Do(ctx, slots.Request{Action: slots.Try})
 	}
@@ -335,8 +338,9 @@ func (s *System) keep(k kept) error {
 }
 
 func same(a, b kept) bool {
-	t := a.Target == b.Target || a.Target != nil && b.Target != nil && *a.Target == *b.Target
-	a.Target, b.Target = nil, nil
+	equal := func(x, y *target) bool { return x == y || x != nil && y != nil && *x == *y }
+	t := equal(a.Target, b.Target) && equal(a.Runs, b.Runs)
+	a.Target, b.Target, a.Runs, b.Runs = nil, nil, nil, nil
 	return t && a == b
 }
 
@@ -408,7 +412,7 @@ func (s *System) doFetch(ctx context.Context, st *step) error {
 	}
 	status.Reason = "it is written into the slot that is not booted"
 	s.say(*status)
-	if err := s.stage(ctx, file); err != nil {
+	if err := s.stage(ctx, file, s.chosen.Digest); err != nil {
 		return s.fail(err)
 	}
 	next := s.kept
@@ -416,9 +420,38 @@ func (s *System) doFetch(ctx context.Context, st *step) error {
 	return errors.Join(s.keep(next), os.Remove(file))
 }
 
+// doRestore puts the release whose programs run back into the slot that is not booted. Another order ends it.
+func (s *System) doRestore(ctx context.Context, st step) error {
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	other := func() bool { w := s.o.Want(); return w.Wanted() && w.Order != st.kept.Order }
+	c, err := s.look(ctx, st.kept.Runs.Release, st.status.Release)
+	if err == nil && c.target.Digest != st.kept.Runs.Digest {
+		err = fmt.Errorf("both repositories name another system of release %s now", st.kept.Runs.Release)
+	}
+	var file string
+	if err == nil {
+		file, err = s.fetch(ctx, c, func(progress) {
+			if other() {
+				end(errOther)
+			}
+		})
+	}
+	switch {
+	case errors.Is(context.Cause(ctx), errOther), err == nil && other():
+		return errOther
+	case err == nil:
+		err = s.stage(ctx, file, c.Digest)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", st.status.Reason, err)
+	}
+	return os.Remove(file)
+}
+
 // stage has the file written into the slot that is not booted, and read back from it.
-func (s *System) stage(ctx context.Context, file string) error {
-	is, err := s.o.Slots.Do(ctx, slots.Request{Action: slots.Stage, File: file, SHA256: s.chosen.Digest.Hex()})
+func (s *System) stage(ctx context.Context, file string, digest wire.Digest) error {
+	is, err := s.o.Slots.Do(ctx, slots.Request{Action: slots.Stage, File: file, SHA256: digest.Hex()})
 	for err == nil && is.Busy != "" {
 		if !run.Wait(ctx, 200*time.Millisecond) {
 			return ctx.Err()
@@ -455,7 +488,11 @@ func (s *System) doReplace(ctx context.Context, st step) error {
 	if booted == nil || !w.Wanted() || w.Order != st.kept.Order || !st.kept.Target.holds(*idle) {
 		return nil // the next look sees that nothing was begun
 	}
-	err := s.o.Programs.Replace(ctx, *booted, *idle, w.WithinSec)
+	s.o.Told(ctx)
+	if !s.wanted(st.kept.Order) {
+		return nil // the next look sees that nothing was begun
+	}
+	err := s.o.Programs.Replace(ctx, *booted, *idle, hotWithin(st.kept.Within))
 	if errors.Is(err, ErrNotHot) {
 		return s.fail(fmt.Errorf("release %s %w; it is in slot %s: give the order without hot to have it booted", st.kept.Target.Release,
 			err, idle.Name))

@@ -49,11 +49,12 @@ type machine struct {
 
 	is     slots.Status
 	holds  map[slots.Name][]byte
-	tried  func()    // called when a slot is to be tried; may be nil
-	full   bool      // the ESP
-	broken bool      // the slot does not read back
-	hot    *boot.Hot // what init says
-	notHot string    // why programs alone can't be replaced
+	tried  func()             // called when a slot is to be tried; may be nil
+	full   bool               // the ESP
+	broken bool               // the slot does not read back
+	hot    *boot.Hot          // what init says
+	heard  *host.SystemStatus // what the orchestrator heard last
+	notHot string             // why programs alone can't be replaced
 	waits  []string
 }
 
@@ -99,6 +100,7 @@ func (m *machine) start() {
 			return m.anchors, nil
 		},
 		Leave:    func(_ context.Context, l upkeep.Leave) error { m.left = append(m.left, l); return l.Validate() },
+		Told:     func(context.Context) { m.heard = m.System.Status() },
 		Programs: hotPrograms{m}, Waits: func() []string { return m.waits },
 		Now: func() time.Time { return m.now }, Pause: func(int) time.Duration { return time.Millisecond }})
 	if err := m.open(); err != nil {
@@ -317,14 +319,18 @@ type hotPrograms struct{ *machine }
 
 func (p hotPrograms) Hot(context.Context) (*boot.Hot, error) { return p.hot, nil }
 
-func (p hotPrograms) Replace(_ context.Context, booted, from slots.Slot, _ int64) error {
+func (p hotPrograms) Replace(_ context.Context, booted, from slots.Slot, withinSec int64) error {
+	if p.heard == nil || p.heard.State != host.SystemSwitching || p.heard.AwaySec <= withinSec {
+		p.t.Errorf("programs are replaced within %d s when the orchestrator had heard %+v", withinSec, p.heard)
+	}
 	if p.notHot != "" {
 		return fmt.Errorf("%w: %s", ErrNotHot, p.notHot)
 	}
 	if booted.Name == from.Name || hexOf(p.holds[from.Name]) != from.SHA256 {
 		return errors.New("another system")
 	}
-	p.hot = &boot.Hot{Release: from.Version, Root: boot.RootFor(from.Version, wire.Digest("sha256:"+from.SHA256)), State: boot.HotReplacing}
+	p.hot = &boot.Hot{Runs: p.hot.Programs(), Release: from.Version, Root: boot.RootFor(from.Version, wire.Digest("sha256:"+from.SHA256)),
+		State: boot.HotReplacing}
 	return nil
 }
 

@@ -187,6 +187,9 @@ func (f *Fleet) next(r *record, now time.Time) {
 	if r.Report == nil || r.Order == nil || r.Report.Boot == r.Order.Boot {
 		in.Order = r.Order
 	}
+	if r.Report != nil {
+		in.Away = r.Report.System.Away()
+	}
 	r.Status.State = Next(before, in, f.mu.clocks)
 	r.Loss = Lose(r.Status.State, in, f.mu.clocks)
 	if r.Status.State != before || r.Loss != loss {
@@ -295,7 +298,8 @@ func (f *Fleet) Report(m Member, rep *host.Report, now time.Time) (State, error)
 			from = later(f.started, r.Joined)
 		}
 		r.Away = away(from, now, r.Report, rep)
-		if o := r.Order; r.Status.State.Ordered && o != nil && o.Boot != rep.Boot { // it did as it was ordered, in time: that is no trouble
+		// It did as it was ordered, in time: that is no trouble.
+		if s, o := r.Status.State, r.Order; s.Ordered && (s.Serves || o != nil && o.Boot != rep.Boot) {
 			r.Away = Away{}
 		}
 	}

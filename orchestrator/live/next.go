@@ -61,8 +61,10 @@ type State struct {
 	Reason   string
 	Since    time.Time
 	Deadline time.Time
-	// Ordered: it does not answer because it was ordered to leave its machine, and is not overdue.
+	// Ordered: it does not answer because it was ordered to leave its machine, or to replace its programs, and is not overdue.
 	Ordered bool
+	// Serves: it was the latter: all that ran on it goes on.
+	Serves bool
 }
 
 // Order is the order to leave the machine that a host was given last.
@@ -100,6 +102,17 @@ type Input struct {
 	Last    time.Time // when the last report came in; zero if none since Started
 	Votes   Votes     // of the other hosts
 	Order   *Order    // that it was given, nil if none: it ends when the host is back in another boot
+	// Away is how long after Last it may say nothing, since its programs are being replaced while all that runs on it goes on. 0: they are
+	// not.
+	Away time.Duration
+}
+
+// replacing is until when a host that replaces its programs is waited for; zero: it does not, or is overdue.
+func (in Input) replacing() (until time.Time) {
+	if until = in.Last.Add(in.Away); in.Away > 0 && in.Now.Before(until) {
+		return until
+	}
+	return time.Time{}
 }
 
 // Votes is what the other hosts that report freshly say of a host by gossip.
@@ -119,8 +132,8 @@ type Loss struct {
 }
 
 // Lose decides that, for a host in state s: its link is lost, and either gossip's members agree that it is gone or it has been away for
-// long. A host that reboots by order is waited for until it is expected back. One that is merely slow, or that only we don't reach, is
-// heard by the others and keeps its nodes.
+// long. A host that reboots by order, or replaces its programs, is waited for until it is expected back. One that is merely slow, or that
+// only we don't reach, is heard by the others and keeps its nodes.
 func Lose(s State, in Input, c Clocks) Loss {
 	if s.State != operator.HostUnreachable {
 		return Loss{}
@@ -130,10 +143,14 @@ func Lose(s State, in Input, c Clocks) Loss {
 		from = later(in.Started, in.Joined)
 	}
 	silent := in.Now.Sub(from)
+	until := in.replacing()
 	agree := fmt.Sprintf("%d of %d other hosts call it dead", in.Votes.Dead, in.Votes.Asked)
 	switch {
 	case in.Order.waits(in.Now):
 		return Loss{false, fmt.Sprintf("its nodes stay until %s: it was ordered to reboot", in.Order.Until.UTC().Format(time.TimeOnly+"Z"))}
+	case !until.IsZero():
+		return Loss{false, fmt.Sprintf("its nodes stay, and serve, until %s: its programs are replaced",
+			until.UTC().Format(time.TimeOnly+"Z"))}
 	case silent >= c.Agreed && in.Votes.Agree():
 		return Loss{true, agree}
 	case silent >= c.Alone:
@@ -161,6 +178,12 @@ func Next(prev State, in Input, c Clocks) State {
 			if out.Ordered {
 				out.Deadline = in.Order.Until
 			}
+			return out
+		}
+		if until := in.replacing(); s == operator.HostUnreachable && !until.IsZero() {
+			out.Reason = fmt.Sprintf("its programs are replaced, what it runs goes on; it is expected back until %s",
+				until.UTC().Format(time.TimeOnly+"Z"))
+			out.Ordered, out.Serves, out.Deadline = true, true, until
 		}
 		return out
 	}

@@ -11,8 +11,8 @@ import (
 )
 
 // Sites is what the resolver serves: every user environment with an HTTP port, its backends being the nodes that were seen running and
-// healthy on a host that answers now. Where there is none of those, nodes that ran on an UNREACHABLE host that is not lost count too: what
-// does not report may serve all the same, and the resolver sees for itself.
+// healthy on a host that answers now, or that replaces its programs. Where there is none of those, nodes that ran on another UNREACHABLE
+// host that is not lost count too: what does not report may serve all the same, and the resolver sees for itself.
 func (w World) Sites() []host.Site {
 	out := []host.Site{}
 	for _, e := range store.Envs.Refs(w.View) {
@@ -45,7 +45,7 @@ func (w World) site(e *store.Environment) (host.Site, bool) {
 			site.Check = c.Path
 		}
 		b := host.Backend{CTID: n.CTID, Addr: netip.AddrPortFrom(n.Container.IPv4, n.HTTP), Host: n.Host}
-		if silent {
+		if silent && !w.Live[n.Host].Serves {
 			unseen = append(unseen, b)
 		} else {
 			site.Backends = append(site.Backends, b)

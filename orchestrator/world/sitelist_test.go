@@ -31,6 +31,7 @@ type sited struct {
 
 	planned  wire.Revision  // for which reports say that they are an answer
 	problems []host.Problem // that reports have
+	system   *host.SystemStatus
 }
 
 func newSited() *sited {
@@ -60,7 +61,8 @@ func (s *sited) long() []host.Site {
 // report makes a host say of each container on it what state finds for it, "" being that it has none.
 func (s *sited) report(id wire.HostID, state func(store.Node) (host.ContainerState, int64)) {
 	s.seq++
-	r := &host.Report{Boot: "b", Seq: s.seq, Planned: s.planned, Containers: []host.ContainerStatus{}, Problems: s.problems}
+	r := &host.Report{Boot: "b", Seq: s.seq, Planned: s.planned, Containers: []host.ContainerStatus{}, Problems: s.problems,
+		System: s.system}
 	for n := range store.NodesOn.Of(s.store.View(), string(id)) {
 		if is, generation := state(n); is != "" {
 			r.Containers = append(r.Containers, host.ContainerStatus{CTID: n.CTID, Generation: generation, State: is, CPUMicros: s.seq})

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"time"
 	"unicode"
 
 	"hardnode.dev/internal/wire"
@@ -45,7 +46,8 @@ const (
 const (
 	LeastWithinSec = 30
 	MostWithinSec  = 7200
-	maxOrderText   = 200 // bytes
+	MostHotSec     = 3600 // of programs that are replaced
+	maxOrderText   = 200  // bytes
 )
 
 // NotHot is in the reason of a hot order that failed because more than programs differs: nothing was replaced, and an order to switch may
@@ -118,6 +120,20 @@ type SystemStatus struct {
 	Waits    []string `json:"waits,omitempty"`    // what the system that is tried is not yet well in
 	Deadline int64    `json:"deadline,omitempty"` // when the host goes back, Unix seconds by its clock
 	Since    int64    `json:"since,omitempty"`    // of State, likewise
+	// AwaySec is above 0 while programs are replaced, the agent among them: for so many seconds after this the host may say nothing, while
+	// all that runs on it goes on.
+	AwaySec int64 `json:"awaySec,omitempty"`
+}
+
+// MostAwaySec is the most that AwaySec counts for, whatever is said.
+const MostAwaySec = MostHotSec + 300
+
+// Away is how long the host may say nothing while its programs are replaced; 0: they are not. s may be nil.
+func (s *SystemStatus) Away() time.Duration {
+	if s == nil {
+		return 0
+	}
+	return time.Duration(min(max(0, s.AwaySec), MostAwaySec)) * time.Second
 }
 
 // Runs is the release of the programs that run.
