@@ -43,7 +43,11 @@ func (c *Client) Do(ctx context.Context, a rollout.Action, o Order) (wire.Operat
 		return "", c.call(ctx, http.MethodDelete, component+"/trial", nil, nil)
 	case rollout.Forget:
 		return "", absent(c.call(ctx, http.MethodDelete, at+"/system", nil, nil))
-	case rollout.Reboot:
+	case rollout.Reboot: // the slot of the release, which the next boot would be from, is not asked for any more
+		if err := c.call(ctx, http.MethodPost, at+"/slots", operator.ChangeSlots{Request: slots.Request{Action: slots.Stay}},
+			nil); err != nil {
+			return "", err
+		}
 		return "", c.call(ctx, http.MethodPost, at+"/reboot", operator.LeaveHost{Reason: reason + " is taken back"}, nil)
 	case rollout.Rollback:
 		return "", c.call(ctx, http.MethodPost, at+"/slots",

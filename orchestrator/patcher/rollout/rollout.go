@@ -88,7 +88,7 @@ const (
 	Hot      Deed = "hot"      // order to replace programs by its
 	Forget   Deed = "forget"   // take the order back
 	Rollback Deed = "rollback" // back to the system before, and boot it
-	Reboot   Deed = "reboot"   // boot what comes next: after a hot order, the release's slot
+	Reboot   Deed = "reboot"   // boot what was booted before once more: programs that replaced its own go
 )
 
 // Action is a deed for a host, or for a component on it.
@@ -105,6 +105,7 @@ const (
 	idle      = "idle"
 	staged    = "staged"
 	switching = "switching"
+	trying    = "trying"
 	done      = "done"
 	failed    = "failed"
 	refused   = "refused"

@@ -274,9 +274,11 @@ func (e *engine) back(v *operator.RolloutVisit, h *Host) result {
 		return waits(Forget, "the order to be taken back")
 	case onIt && e.now.Sub(v.Asked) < e.rules.scaled(2*time.Minute) && v.Boot == h.Boot:
 		return waits("", "the host to boot what it ran before")
-	case onIt && s.Hot != "": // the boot is from the release's slot, which is gone back from then
+	case onIt && s.Hot != "" && s.State == trying: // it keeps them, or goes back
+		return waits("", "the host to be done with the release's programs")
+	case onIt && s.Hot != "":
 		v.Asked, v.Boot = e.now, h.Boot
-		return waits(Reboot, "the host to boot, to have a slot to go back from")
+		return waits(Reboot, "the host to boot what it ran before")
 	case onIt:
 		v.Asked, v.Boot = e.now, h.Boot
 		return waits(Rollback, "the host to boot what it ran before")
