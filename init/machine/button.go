@@ -35,7 +35,7 @@ func (m *Machine) button(ctx context.Context) error {
 					return // ctx ended, or the device went
 				}
 				if pressed(event) {
-					m.Ask(Leave{PowerOff: true, Reason: "power button"})
+					m.Ask(powerButton)
 				}
 			}
 		}()

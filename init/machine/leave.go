@@ -30,17 +30,26 @@ const (
 	stopAll = boot.StopContainers + 90*time.Second
 )
 
-// signals turns what the kernel and people send PID 1 into wishes.
+// atHost is who orders what is done at the host itself. An order has somebody who gave it: a system on trial that is left by order says
+// nothing against it, one that the machine leaves by itself does.
+const atHost = "somebody at the host"
+
+// wishes are what the kernel and people send PID 1.
+var wishes = map[os.Signal]Leave{
+	unix.SIGINT:  {Reason: "ctrl-alt-del", By: atHost},
+	unix.SIGTERM: {Reason: "SIGTERM to PID 1", By: atHost},
+	unix.SIGUSR2: {PowerOff: true, Reason: "SIGUSR2 to PID 1", By: atHost},
+	unix.SIGPWR:  {PowerOff: true, Reason: "power failure signal", By: "its power supply"},
+}
+
+// powerButton is what the button asks for.
+var powerButton = Leave{PowerOff: true, Reason: "power button", By: atHost}
+
+// signals turns signals into wishes.
 func (m *Machine) signals(ctx context.Context) error {
 	ch := make(chan os.Signal, 4)
 	signal.Notify(ch, unix.SIGINT, unix.SIGTERM, unix.SIGUSR2, unix.SIGPWR, unix.SIGHUP)
 	defer signal.Stop(ch)
-	wishes := map[os.Signal]Leave{
-		unix.SIGINT:  {Reason: "ctrl-alt-del"},
-		unix.SIGTERM: {Reason: "SIGTERM to PID 1"},
-		unix.SIGUSR2: {PowerOff: true, Reason: "SIGUSR2 to PID 1"},
-		unix.SIGPWR:  {PowerOff: true, Reason: "power failure signal"},
-	}
 	for {
 		select {
 		case s := <-ch:
