@@ -18,20 +18,59 @@ import (
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/qemu-tests/cluster"
 	"hardnode.dev/qemu-tests/harness"
+	"hardnode.dev/qemu-tests/patched"
 )
 
 // hosts of the fleet.
 const hosts = 3
 
+// The releases: next differs from what runs in its version and in one function of the agent; of bad the agent is never ready; under deadly
+// all containers of a host but one are killed, again and again; hot differs in all programs that may be replaced while a host runs.
+const (
+	next   = "0.2.0"
+	bad    = "0.3.0"
+	deadly = "0.4.0"
+	hot    = "0.5.0"
+)
+
+// kills is a file of the agent of deadly.
+const kills = `package main
+
+import (
+	"os"
+	"path/filepath"
+	"time"
+)
+
+func kill() {
+	for range time.Tick(5 * time.Second) {
+		all, _ := filepath.Glob("/sys/fs/cgroup/ct/*/cgroup.kill")
+		for i, path := range all {
+			if i > 0 {
+				os.WriteFile(path, []byte("1"), 0)
+			}
+		}
+	}
+}
+`
+
+// platform is the cluster of the test.
+type platform struct {
+	*patched.Cluster
+	t    *testing.T
+	runs string // the release that its hosts run
+}
+
 // TestFleet: the Patcher takes a release over three installed hosts by reboot, under load: what has a twin on another host is served all
 // the time, and what a lone node lost is measured. A release whose agent is never ready, and one under which containers die, get no further
-// than the canary, which is back on what it ran before by itself.
+// than the canary, which is back on what it ran before by itself. Another one is taken over them hot, and nobody notices. Each part does
+// without those before it.
 func TestFleet(t *testing.T) {
 	if os.Getenv("HARDNODE_SOAK") == "" {
 		t.Skip("HARDNODE_SOAK is not set: three more images are built and three hosts are installed; " +
 			"`make soak PKG=./qemu-tests/fleet` does it")
 	}
-	c := start(t, harness.Dir(t), cluster.Options{Hosts: 1, Spare: hosts - 1, Seats: hosts, Bare: true})
+	c := &platform{Cluster: patched.Start(t, cluster.Options{Hosts: 1, Spare: hosts - 1, Seats: hosts, Bare: true}), t: t}
 	active := func(h operator.Host) bool { return h.State == operator.HostActive }
 	for n := 2; n <= hosts; n++ { // one after the other: a small machine is busy enough with one that is installed
 		m, err := c.AddHost()
@@ -48,16 +87,17 @@ func TestFleet(t *testing.T) {
 	if _, err := c.PushTemplate(t.Context(), "nginx"); err != nil {
 		t.Fatal(err)
 	}
-	c.runs("twin", 2)
-	c.runs("lone", 1)
+	c.create("twin", 2)
+	c.create("lone", 1)
+	c.runs = c.hosts()[0].Version
 	t.Logf("figure: the fleet is there after %s", c.Elapsed().Round(time.Second))
 
 	t.Run("good", func(t *testing.T) {
-		c.imports(t, next)
+		c.Import(t, next, patched.OneFunction...)
 		began, twin, lone := time.Now(), c.visit("twin", often), c.visit("lone", seldom)
 		r := c.patches(next, "--drain", "stop", "--health", "20s", "--canary-soak", "20s", "--soak", "10s")
 		took, twins, alone := time.Since(began), twin.end(), lone.end()
-		report, err := c.hnctl("patch", "report", r.ID)
+		report, err := c.Run("patch", "report", r.ID)
 		if err != nil {
 			t.Error(err)
 		}
@@ -91,26 +131,79 @@ func TestFleet(t *testing.T) {
 				t.Errorf("host %s is %s on %s: %s", h.Name, h.State, h.Version, h.Boots[0].Words())
 			}
 		}
+		c.runs = next
 	})
 	t.Run("never ready", func(t *testing.T) {
-		c.imports(t, bad)
+		c.Import(t, bad, patched.NeverReady...)
 		c.stops(t, bad, "host-1", "--boot", "4m", "--health", "20s")
 	})
 	t.Run("containers die", func(t *testing.T) {
-		c.imports(t, deadly)
-		c.runs("many", 3*hosts)
+		c.Import(t, deadly, patched.In("go kill()"), patched.Edit{File: "agent/edited.go", Is: kills})
+		c.create("many", 3*hosts)
 		c.stops(t, deadly, c.fullest(), "--boot", "4m", "--drain", "stop", "--health", "30s")
+	})
+	t.Run("hot", func(t *testing.T) {
+		c.Import(t, hot, patched.Programs...)
+		before, nodes := c.hosts(), c.nodes()
+		began, twin, lone := time.Now(), c.visit("twin", often), c.visit("lone", sometimes)
+		r := c.patches(hot, "--method", "hot", "--health", "20s", "--canary-soak", "20s", "--soak", "10s")
+		took, twins, alone := time.Since(began), twin.end(), lone.end()
+		report, err := c.Run("patch", "report", r.ID)
+		if err != nil {
+			t.Error(err)
+		}
+		t.Logf("figure: %d hosts patched hot in %s\nfigure: two nodes on two hosts: %s\nfigure: a lone node: %s\n%s", hosts,
+			took.Round(time.Second), twins, alone, report)
+		if r.State != operator.RolloutDone {
+			t.Errorf("the rollout is %s: %s", r.State, r.Reason)
+		}
+		if twins.failed+alone.failed > 0 {
+			t.Errorf("requests failed: %q, %q", twins.words, alone.words)
+		}
+		var measured operator.RolloutReport
+		if err := c.Get(t.Context(), &measured, "patch", "report", r.ID); err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range measured.Nodes {
+			if n.Seconds > 0 {
+				t.Errorf("the report says that node %s of %s did not serve for %.1f s: %s", n.CTID, n.Env, n.Seconds, n.Cause)
+			}
+		}
+		for i, h := range c.hosts() {
+			if h.Version != hot || h.State != operator.HostActive || h.Boot != before[i].Boot {
+				t.Errorf("host %s is %s on %s, booted %s; before %s", h.Name, h.State, h.Version, h.Boot, before[i].Boot)
+			}
+		}
+		if now := c.nodes(); now != nodes {
+			t.Errorf("nodes are\n%s\nbefore\n%s", now, nodes)
+		}
 	})
 }
 
-// runs creates an environment with so many nodes and waits until it runs.
-func (c *platform) runs(env wire.EnvName, nodes int) {
+// nodes are all nodes of users, where they run and since when.
+func (c *platform) nodes() string {
+	c.t.Helper()
+	var nodes []operator.Node
+	if err := c.Get(c.t.Context(), &nodes, "node", "list"); err != nil {
+		c.t.Fatal(err)
+	}
+	var all []string
+	for _, n := range nodes {
+		if n.Component == "" {
+			all = append(all, fmt.Sprintf("%s of %s on %s since %s, restarted %d times", n.CTID, n.Env, n.HostName, n.Started, n.Restarts))
+		}
+	}
+	return strings.Join(all, "\n")
+}
+
+// create creates an environment with so many nodes and waits until it runs.
+func (c *platform) create(env wire.EnvName, nodes int) {
 	c.t.Helper()
 	file := filepath.Join(c.Dir, string(env)+".yaml")
 	text := strings.Replace(fmt.Sprintf(cluster.Hello, nodes), "name: hello", "name: "+string(env), 1)
 	err := os.WriteFile(file, []byte(text), 0o600)
 	if err == nil {
-		_, err = c.hnctl("env", "create", "-f", file)
+		_, err = c.Run("env", "create", "-f", file)
 	}
 	if err == nil {
 		err = c.WaitPage(c.t.Context(), string(env), 5*time.Minute*harness.Scale())
@@ -147,13 +240,13 @@ func (c *platform) fullest() string {
 // patches plans and starts a rollout, follows it as an operator would, and gives how it ended.
 func (c *platform) patches(release string, policy ...string) operator.Rollout {
 	c.t.Helper()
-	plan, err := c.hnctl(append([]string{"patch", "plan", release}, policy...)...)
+	plan, err := c.Run(append([]string{"patch", "plan", release}, policy...)...)
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	c.t.Logf("hnctl patch plan %s\n%s", release, plan)
 	var r operator.Rollout
-	out, err := c.hnctl(append([]string{"patch", "start", release, "--yes", "--no-wait", "-o", "json"}, policy...)...)
+	out, err := c.Run(append([]string{"patch", "start", release, "--yes", "--no-wait", "-o", "json"}, policy...)...)
 	if err == nil {
 		err = json.Unmarshal([]byte(out), &r)
 	}
@@ -178,7 +271,7 @@ func (c *platform) patches(release string, policy ...string) operator.Rollout {
 			}
 		}
 	}
-	if shown, err := c.hnctl("patch", "status", r.ID); err == nil {
+	if shown, err := c.Run("patch", "status", r.ID); err == nil {
 		c.t.Logf("hnctl patch status %s\n%s", r.ID, shown)
 	}
 	return r
@@ -197,14 +290,14 @@ func (c *platform) stops(t *testing.T, release, canary string, policy ...string)
 		t.Logf("figure: reason: %s; first sign: host %s, %s", r.Reason, r.Symptom.Name, r.Symptom.What)
 	}
 	h, err := c.WaitHost(t.Context(), canary, 10*time.Minute*harness.Scale(), func(h operator.Host) bool {
-		return h.State == operator.HostActive && h.Version == next
+		return h.State == operator.HostActive && h.Version == c.runs
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("figure: the canary runs %s again: %s", h.Version, h.Boots[0].Words())
 	for i, h := range c.hosts() {
-		if h.Name != canary && (h.Boot != before[i].Boot || h.Version != next) {
+		if h.Name != canary && (h.Boot != before[i].Boot || h.Version != c.runs) {
 			t.Errorf("host %s was touched: it runs %s, booted %s", h.Name, h.Version, h.Boots[0].Words())
 		}
 	}

@@ -15,8 +15,9 @@ import (
 // The time from one visitor to the next: 20 a second come to what must never fail, so that outages of it are measured to 50 ms. To what is
 // known to be away for a minute fewer come: an emulated machine has much else to do.
 const (
-	often  = 50 * time.Millisecond
-	seldom = 500 * time.Millisecond
+	often     = 50 * time.Millisecond
+	sometimes = 250 * time.Millisecond
+	seldom    = 500 * time.Millisecond
 )
 
 // visit is one visitor's fetch of a page.

@@ -7,19 +7,17 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"hardnode.dev/internal/run"
-	"hardnode.dev/internal/testkit/released"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/internal/wire/slots"
 	"hardnode.dev/qemu-tests/cluster"
-	"hardnode.dev/qemu-tests/harness"
+	"hardnode.dev/qemu-tests/patched"
 )
 
 // visitEvery is how often a page is fetched meanwhile: 20 times a second.
@@ -31,58 +29,9 @@ func TestHot(t *testing.T) {
 	if os.Getenv("HARDNODE_SOAK") == "" {
 		t.Skip("HARDNODE_SOAK is not set: two more images are built and a host is installed; `make soak PKG=./qemu-tests/update` does it")
 	}
-	root, err := harness.Root()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, target := range []string{"bin", "disk", "templates"} {
-		if err := cluster.Make(t.Context(), root, target, t.Logf); err != nil {
-			t.Fatal(err)
-		}
-	}
-	dir := harness.Dir(t)
-	pair := released.Both(t, "", time.Now().Add(24*time.Hour))
-	const starts = `log.Info("agent starts",`
-	images := map[string]string{
-		next: built(t, root, dir, next, edit{"agent/main.go", starts, `log.Info("the agent of another release starts",`},
-			edit{"agent/console/main.go", `"console ends"`, `"the console of another release ends"`},
-			edit{"agent/spawner/main.go", `log.Error("spawner ends", logging.Err, err)`, `log.Error("another spawner ends", logging.Err, err)`},
-			edit{"init/netd/main.go", `log.Error("ended",`, `log.Error("the netd of another release ended",`}),
-		bad: built(t, root, dir, bad, edit{"agent/main.go", starts, "<-ctx.Done()\n\t" + starts}),
-	}
-	anchors := pair.Anchors()
-	c, err := cluster.Start(t.Context(), cluster.Options{Dir: filepath.Join(dir, "cluster"), Hosts: 1, Built: true,
-		Init:    []string{"--image-pin", string(anchors.Image.Pin), "--director-pin", string(anchors.Director.Pin)},
-		Install: filepath.Join(root, "out/media/host.disk")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := c.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	var about operator.Cluster
-	if err := c.Get(t.Context(), &about, "cluster", "status"); err != nil {
-		t.Fatal(err)
-	}
-	pair.Director.Installation = about.ID
-	for version, image := range images {
-		publish(t, pair, version, image)
-	}
-	bundle := filepath.Join(dir, "bundle")
-	if err := os.WriteFile(bundle, pair.Bundle(t, pair.Targets()...), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	hnctl := func(args ...string) (string, error) {
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
-		defer cancel()
-		out, err := c.HNCTL(ctx, args...)
-		return string(out), err
-	}
-	if out, err := hnctl("release", "import", bundle); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	c := patched.Start(t, cluster.Options{Hosts: 1})
+	c.Import(t, next, patched.Programs...)
+	c.Import(t, bad, patched.NeverReady...)
 	env, err := c.Env(t.Context(), "hello")
 	if err != nil {
 		t.Fatal(err)
@@ -92,7 +41,7 @@ func TestHot(t *testing.T) {
 		t.Helper()
 		var all []string
 		for _, n := range env.Nodes {
-			out, err := hnctl("node", "exec", n.CTID.String(), "--", "cat", "/proc/1/stat")
+			out, err := c.Run("node", "exec", n.CTID.String(), "--", "cat", "/proc/1/stat")
 			fields := strings.Fields(out[strings.LastIndex(out, ")")+1:])
 			if err != nil || len(fields) < 20 {
 				t.Fatalf("node %s: %v\n%s", n.CTID, err, out)
@@ -123,38 +72,29 @@ func TestHot(t *testing.T) {
 			t.Errorf("the host was booted again: %s, before %s, %v", h.Boot, boot.Boot, err)
 		}
 	}
-	status := func() host.SystemStatus {
-		t.Helper()
-		var is operator.HostSystem
-		if err := c.Get(t.Context(), &is, "host", "update", "host-1"); err != nil || is.Status == nil {
-			t.Fatalf("the host's system: %+v, %v", is, err)
-		}
-		return *is.Status
-	}
-
 	t.Run("bad", func(t *testing.T) {
-		v := visit(t.Context(), c)
+		v := visit(t.Context(), c.Cluster)
 		began := time.Now()
-		out, err := hnctl("host", "update", "host-1", "--release", bad, "--hot", "--within", "2m", "--yes", "--wait", "--timeout", "15m")
+		out, err := c.Run("host", "update", "host-1", "--release", bad, "--hot", "--within", "2m", "--yes", "--wait", "--timeout", "15m")
 		if err == nil || !strings.Contains(err.Error(), "the programs from before run again") {
 			t.Errorf("the bad release: %v\n%s", err, out)
 		}
 		t.Logf("figure: hot: a release whose agent is never ready: ordered → back %s: %v", time.Since(began).Round(time.Second), err)
 		undisturbed(v)
-		if s := status(); s.State != host.SystemFailed || s.Hot != "" || s.Runs() == bad {
+		if s := c.System(t, "host-1"); s.State != host.SystemFailed || s.Hot != "" || s.Runs() == bad {
 			t.Errorf("at the end: %+v", s)
 		}
 	})
 	t.Run("good", func(t *testing.T) {
-		v := visit(t.Context(), c)
+		v := visit(t.Context(), c.Cluster)
 		began := time.Now()
-		if out, err := hnctl("host", "update", "host-1", "--release", next, "--hot", "--reason", "a test", "--yes", "--wait", "--timeout",
+		if out, err := c.Run("host", "update", "host-1", "--release", next, "--hot", "--reason", "a test", "--yes", "--wait", "--timeout",
 			"15m"); err != nil {
 			t.Errorf("%v\n%s", err, out)
 		}
 		t.Logf("figure: hot: agent, netd, console and spawner replaced: ordered → kept %s", time.Since(began).Round(time.Second))
 		undisturbed(v)
-		if s := status(); s.State != host.SystemDone || s.Hot != next || s.Slot != slots.A {
+		if s := c.System(t, "host-1"); s.State != host.SystemDone || s.Hot != next || s.Slot != slots.A {
 			t.Errorf("at the end: %+v", s)
 		}
 		if _, err := c.WaitHost(t.Context(), "host-1", time.Minute, func(h operator.Host) bool { return h.Version == next }); err != nil {
@@ -167,14 +107,14 @@ func TestHot(t *testing.T) {
 		if want := "hot: release " + next + ": [netd console spawner agent] are replaced"; !strings.Contains(string(log), want) {
 			t.Errorf("the host's console does not say %q", want)
 		}
-		out, err := hnctl("host", "slots", "host-1")
+		out, err := c.Run("host", "slots", "host-1")
 		if err != nil || !strings.Contains(out, next) {
 			t.Errorf("slots: %v\n%s", err, out)
 		}
 		t.Logf("slots afterwards:\n%s", out)
 	})
 	t.Run("reboot", func(t *testing.T) {
-		if out, err := hnctl("host", "reboot", "host-1", "--reason", "a test", "--yes"); err != nil {
+		if out, err := c.Run("host", "reboot", "host-1", "--reason", "a test", "--yes"); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
 		h, err := c.WaitHost(t.Context(), "host-1", 5*time.Minute, func(h operator.Host) bool {
@@ -184,7 +124,7 @@ func TestHot(t *testing.T) {
 			t.Fatalf("%+v, %v", h, err)
 		}
 		for end := time.Now().Add(10 * time.Minute); ; {
-			s := status()
+			s := c.System(t, "host-1")
 			if s.State == host.SystemDone && s.Release == next && s.Hot == "" && s.Slot == slots.B {
 				break
 			}
