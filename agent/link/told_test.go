@@ -1,11 +1,9 @@
 package link
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -13,8 +11,7 @@ import (
 	"sync"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
+	"hardnode.dev/internal/testkit/full"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 )
@@ -162,17 +159,7 @@ func TestDifferenceThatDoesNotFit(t *testing.T) {
 func TestDifferenceOnAFullDisk(t *testing.T) {
 	dir := t.TempDir()
 	disk := filepath.Join(dir, "desired")
-	if err := os.Mkdir(disk, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Mount("none", disk, "tmpfs", 0, "size=256k"); err != nil {
-		t.Skipf("a full disk needs a mount, which this user or machine does not allow: mount tmpfs at %q: %v", disk, err)
-	}
-	defer func() {
-		if err := unix.Unmount(disk, 0); err != nil {
-			t.Errorf("unmount %q: %v", disk, err)
-		}
-	}()
+	full.At(t, disk, 256)
 	o := newOrchestrator(t)
 	c := &cluster{zones: map[wire.EnvName]host.Zone{}}
 	o.answers = c.assignment
@@ -180,10 +167,7 @@ func TestDifferenceOnAFullDisk(t *testing.T) {
 	l, store, stop := start(t, dir, o.join())
 	defer stop()
 	eventually(t, "the host has the names", func() bool { p := store.Peers(); return p != nil && len(p.Names) == 1 })
-	ballast := filepath.Join(disk, "ballast")
-	if err := os.WriteFile(ballast, make([]byte, 1<<20), 0o600); !errors.Is(err, unix.ENOSPC) {
-		t.Fatal(err)
-	}
+	free := full.Fill(t, disk, 0)
 	c.set(2, "second", 2)
 	eventually(t, "it says that its disk is full", func() bool {
 		ps := l.Status().Problems
@@ -193,9 +177,7 @@ func TestDifferenceOnAFullDisk(t *testing.T) {
 	if work, _ := store.Revisions(); work != 1 || len(store.Peers().Names) != 1 {
 		t.Errorf("it has work %d and the names %v", work, store.Peers().Names)
 	}
-	if err := os.Remove(ballast); err != nil {
-		t.Fatal(err)
-	}
+	free()
 	eventually(t, "it has all", func() bool { work, _ := store.Revisions(); return work == 2 && len(store.Peers().Names) == 2 })
 	eventually(t, "no problem is left", func() bool { return len(l.Status().Problems) == 0 })
 }

@@ -2,70 +2,25 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
-	"fmt"
 	"net/http"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 
+	"hardnode.dev/internal/testkit/full"
 	"hardnode.dev/internal/wire/host"
 )
-
-// volume makes the registry's data a disk of its own, of so many bytes. Who may not mount one passes the test over.
-func (w *world) volume(bytes int64) (dir string) {
-	w.Helper()
-	dir = filepath.Join(w.dir, "data")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		w.Fatal(err)
-	}
-	if err := syscall.Mount("none", dir, "tmpfs", 0, fmt.Sprintf("size=%d", bytes)); err != nil {
-		w.Skipf("a full disk needs a mount, which this user or machine does not allow: mount tmpfs at %q: %v", dir, err)
-	}
-	w.Cleanup(func() {
-		if err := syscall.Unmount(dir, 0); err != nil {
-			w.Errorf("unmount %q: %v", dir, err)
-		}
-	})
-	return dir
-}
-
-// fill leaves so many bytes of the disk; it returns the name of the file that takes the rest.
-func (w *world) fill(dir string, room int64) (ballast string) {
-	w.Helper()
-	ballast = filepath.Join(dir, "ballast")
-	f, err := os.Create(ballast)
-	if err != nil {
-		w.Fatal(err)
-	}
-	defer f.Close()
-	for err == nil {
-		_, err = f.Write(make([]byte, 4096))
-	}
-	if !errors.Is(err, syscall.ENOSPC) {
-		w.Fatal(err)
-	}
-	st, err := f.Stat()
-	if err == nil {
-		err = f.Truncate(st.Size() - room)
-	}
-	if err != nil {
-		w.Fatal(err)
-	}
-	return ballast
-}
 
 // TestFullDisk: on a volume without a byte left all that is stored is served whole, a push and an import say what is wrong and what to do,
 // and what they say can be done: templates are deleted, and their bytes are free.
 func TestFullDisk(t *testing.T) {
 	w := newWorld(t)
-	dir := w.volume(12 << 20)
+	dir := filepath.Join(w.dir, "data")
+	full.At(t, dir, 12<<10)
 	w.start()
 	for i, n := range []string{"keep:1", "go:1", "go:2", "go:3"} {
 		if err := w.push(n, w.image(2, int64(200_000+i*1000)), token); err != nil {
@@ -111,14 +66,14 @@ func TestFullDisk(t *testing.T) {
 
 	// A push: without room to begin, and without room for its content.
 	const words = "the registry's volume is full: delete templates (hnctl template rm)"
-	for _, room := range []int64{0, 64 << 10} {
-		ballast := w.fill(dir, room)
+	for _, room := range []int64{0, 64} {
+		free := full.Fill(t, dir, room)
 		err := w.push("more:1", w.image(1, 400_000), token)
 		if err == nil || !strings.Contains(err.Error(), words) || strings.Contains(err.Error(), dir) {
-			t.Errorf("a push with %d bytes left: %v, want it to say %q and no file of the registry's", room, err, words)
+			t.Errorf("a push with %d KiB left: %v, want it to say %q and no file of the registry's", room, err, words)
 		}
 		whole("after the push")
-		os.Remove(ballast)
+		free()
 		ask("collect", 200, orch, "POST", host.PathCollect, "", "")
 	}
 	// An import: all parts are there, and no room for the template.
@@ -130,7 +85,7 @@ func TestFullDisk(t *testing.T) {
 	if err := w.push("tight:sha256-"+strings.Repeat("0", 64), img, token); err != nil { // such a tag is no template's
 		t.Fatal(err)
 	}
-	ballast := w.fill(dir, 64<<10)
+	free := full.Fill(t, dir, 64)
 	if err := w.push("tight:1", img, token); err != nil {
 		t.Fatalf("a tag for what is there: %v", err)
 	}
@@ -139,23 +94,23 @@ func TestFullDisk(t *testing.T) {
 		return slices.ContainsFunc(l.Imports, func(i host.Import) bool { return strings.Contains(i.Reason, "volume is full") }) &&
 			l.Runs[0].Name == "tight:1" && l.Runs[0].State == host.ImportFailed && l.Runs[0].Code == "exhausted" && l.Runs[0].Next != ""
 	})
-	os.Remove(ballast)
+	free()
 
 	// What one is told to do.
-	ballast = w.fill(dir, 0)
+	free = full.Fill(t, dir, 0)
 	ask("collect", 200, orch, "POST", host.PathCollect, "", "")
 	ask("in use", 409, orch, "DELETE", host.PathTemplates+"keep:1", "", "")
 	if freed := ask("delete", 200, orch, "DELETE", host.PathTemplates+"go:1", "", ""); freed.Images != 1 || freed.Bytes < 400_000 {
 		t.Errorf("deleted: %+v", freed)
 	}
-	os.Remove(ballast)
-	ballast = w.fill(dir, 0)
+	free()
+	free = full.Fill(t, dir, 0)
 	ask("delete with a container tool", 202, w.as(nil), "DELETE", "/v2/go/manifests/2", "", token)
 	whole("after deletions")
 	if got, want := names(), "go:3 keep:1 more:1"; got != want {
 		t.Errorf("the list is %q, want %q", got, want)
 	}
-	os.Remove(ballast)
+	free()
 	ask("with room: collect", 200, orch, "POST", host.PathCollect, "", "")
 	if code, body, _ := w.do(w.as(nil), "POST", host.PathImport, `{"name":"tight:1"}`, token); code != 200 {
 		t.Errorf("with room: import: %d %s", code, body)

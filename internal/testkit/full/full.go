@@ -20,6 +20,16 @@ import (
 func Disk(t *testing.T, kib int) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
+	At(t, dir, kib)
+	return dir
+}
+
+// At makes a folder a disk of its own, of so many KiB.
+func At(t *testing.T, dir string, kib int) {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	if err := unix.Mount("none", dir, "tmpfs", 0, fmt.Sprintf("size=%dk", kib)); err != nil {
 		t.Skipf("a full disk needs a mount, which this user or machine does not allow: mount tmpfs at %q: %v", dir, err)
 	}
@@ -28,7 +38,6 @@ func Disk(t *testing.T, kib int) (dir string) {
 			t.Errorf("unmount %q: %v", dir, err)
 		}
 	})
-	return dir
 }
 
 // Fill leaves so many KiB of it; what it returns makes room again.

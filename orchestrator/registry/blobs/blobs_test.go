@@ -7,13 +7,12 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
+
+	"hardnode.dev/internal/testkit/full"
 )
 
 const (
@@ -297,15 +296,7 @@ func TestOtherContent(t *testing.T) {
 
 // TestUploadOnFullDisk: what a full disk did not take is not said to be there, however small; the upload goes on when there is room.
 func TestUploadOnFullDisk(t *testing.T) {
-	disk := t.TempDir()
-	if err := syscall.Mount("none", disk, "tmpfs", 0, "size=1m"); err != nil {
-		t.Skipf("a full disk needs a mount, which this user or machine does not allow: mount tmpfs at %q: %v", disk, err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(disk, 0); err != nil {
-			t.Errorf("unmount %q: %v", disk, err)
-		}
-	})
+	disk := full.Disk(t, 1<<10)
 	s, err := Open(t.Context(), disk)
 	if err != nil {
 		t.Fatal(err)
@@ -317,12 +308,7 @@ func TestUploadOnFullDisk(t *testing.T) {
 		what := strings.Repeat("x", size)
 		_, _, head := r.do("POST", "/v2/web/blobs/uploads/", "")
 		at := head.Get("Location")
-		ballast := filepath.Join(disk, "ballast")
-		f, err := os.Create(ballast)
-		for err == nil {
-			_, err = f.Write(make([]byte, 4096))
-		}
-		f.Close()
+		free := full.Fill(t, disk, 0)
 		code, body, head := r.do("PATCH", at, what, "Content-Type", "application/octet-stream")
 		if size < 2 { // a range can't tell nothing from one byte: its PUT says that it is not there
 			if code != 202 {
@@ -332,7 +318,7 @@ func TestUploadOnFullDisk(t *testing.T) {
 			head.Get("Range") != "" {
 			t.Errorf("%d bytes on a full disk: %d %s, Range %q", size, code, body, head.Get("Range"))
 		}
-		os.Remove(ballast)
+		free()
 		if got := r.blob("web", what); size > 1 && !r.hasBlob("web", what) {
 			t.Errorf("%d bytes, %s, once there is room: not there", size, got)
 		}

@@ -4,10 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -15,6 +13,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
+	"hardnode.dev/internal/testkit/full"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/orchestrator/registry/blobs"
@@ -27,15 +26,7 @@ import (
 func TestDeleteOnFullDisk(t *testing.T) {
 	for _, by := range []string{"tag", "digest", "tag, and a collection makes room"} {
 		t.Run(by, func(t *testing.T) {
-			dir, disk, now := t.TempDir(), t.TempDir(), time.Now()
-			if err := syscall.Mount("none", disk, "tmpfs", 0, "size=128k"); err != nil {
-				t.Skipf("a full disk needs a mount, which this user or machine does not allow: mount tmpfs at %q: %v", disk, err)
-			}
-			t.Cleanup(func() {
-				if err := syscall.Unmount(disk, 0); err != nil {
-					t.Errorf("unmount %q: %v", disk, err)
-				}
-			})
+			dir, disk, now := t.TempDir(), full.Disk(t, 128), time.Now()
 			must := func(err error) {
 				t.Helper()
 				if err != nil {
@@ -85,8 +76,7 @@ func TestDeleteOnFullDisk(t *testing.T) {
 				k.Catalog = c
 				k.since(old, time.Time{})
 			}
-			ballast := filepath.Join(disk, "ballast")
-			must(fill(ballast))
+			free := full.Fill(t, disk, 0)
 			freed, err := k.Delete(t.Context(), "web", ref, true)
 			if room != (err == nil) || !room && !errors.Is(err, catalog.ErrFull) {
 				t.Fatalf("on a full disk: %+v, %v", freed, err)
@@ -94,7 +84,7 @@ func TestDeleteOnFullDisk(t *testing.T) {
 			if list := c.List(); len(list) == 0 || list[len(list)-1].Name != "web:2" {
 				t.Errorf("on a full disk the list is %+v", list)
 			}
-			os.Remove(ballast)
+			free()
 			if !room {
 				if freed, err = k.Delete(t.Context(), "web", ref, true); err != nil {
 					t.Fatalf("with room: %v", err)
@@ -111,20 +101,4 @@ func TestDeleteOnFullDisk(t *testing.T) {
 			}
 		})
 	}
-}
-
-// fill writes a file until its disk has no byte left.
-func fill(path string) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	for err == nil {
-		_, err = f.Write(make([]byte, 4096))
-	}
-	if errors.Is(err, syscall.ENOSPC) {
-		return nil
-	}
-	return err
 }
