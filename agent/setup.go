@@ -88,14 +88,8 @@ func keepConfig(document []byte) (where string, err error) {
 	}
 	return fmt.Sprintf("file %s of the volume %s on %s", configName, configVolume, path), partition.Mounted(path, kind, unix.MS_SYNCHRONOUS,
 		func(dir string) error {
-			at := filepath.Join(dir, configName)
-			if err := partition.Write(at+".new", string(document)); err != nil {
-				return err
-			}
-			if err := os.Rename(at+".new", at); err != nil {
-				return err
-			}
-			return partition.Sync(dir)
+			// In its place: nothing of worth is lost, since this host has no configuration, and FAT can't put one name for another.
+			return errors.Join(partition.Write(filepath.Join(dir, configName), string(document)), partition.Sync(dir))
 		})
 }
 

@@ -64,14 +64,10 @@ func mounted(path, kind string, flags uintptr, options string, f func(dir string
 	return f(dir)
 }
 
-// Write writes a file durably.
+// Write writes a file durably, in the manner of Copy.
 func Write(path, text string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = io.WriteString(f, text)
-	return errors.Join(err, f.Sync(), f.Close())
+	_, err := replace(path, func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(text)), nil })
+	return err
 }
 
 // Sum is a file's SHA-256.
@@ -86,37 +82,40 @@ func Sum(path string) (sum [32]byte, err error) {
 	return [32]byte(h.Sum(nil)), err
 }
 
-// Copy copies a file durably and returns the digest of what was read.
+// Copy copies a file durably and returns the digest of what was read. It goes into the place of a file that is there: its blocks stay its
+// own, so that on a filesystem without a journal hardly anything but the content changes, and it never has another name for a while. One
+// that can't be written so is made anew.
 func Copy(to, from string) (sum [32]byte, err error) {
-	src, err := os.Open(from)
-	if err != nil {
-		return sum, err
-	}
-	defer src.Close()
-	dst, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return sum, err
-	}
-	h := sha256.New()
-	_, err = io.CopyBuffer(struct{ io.Writer }{io.MultiWriter(dst, h)}, struct{ io.Reader }{src}, make([]byte, 1<<20))
-	return [32]byte(h.Sum(nil)), errors.Join(err, dst.Sync(), dst.Close())
+	return replace(to, func() (io.ReadCloser, error) { return os.Open(from) })
 }
 
-// Overwrite is Copy into the place of a file that is there: its blocks stay its own, so that on a filesystem without a journal hardly
-// anything but the content changes. A file that can't be written so is made anew.
-func Overwrite(to, from string) (sum [32]byte, err error) {
-	src, err := os.Open(from)
-	if err != nil {
-		return sum, err
+func replace(to string, open func() (io.ReadCloser, error)) (sum [32]byte, err error) {
+	for again := false; ; again = true {
+		src, err := open()
+		if err != nil {
+			return sum, err
+		}
+		r := &source{Reader: src}
+		sum, err = over(to, r)
+		if src.Close(); err == nil || again || r.failed {
+			return sum, err
+		}
+		if err := errors.Join(os.RemoveAll(to), Sync(filepath.Dir(to))); err != nil {
+			return sum, err
+		}
 	}
-	defer src.Close()
-	if sum, err = over(to, src); err == nil {
-		return sum, nil
-	}
-	if err := errors.Join(os.RemoveAll(to), Sync(filepath.Dir(to))); err != nil {
-		return sum, err
-	}
-	return Copy(to, from)
+}
+
+// source is read from, and knows whether that failed.
+type source struct {
+	io.Reader
+	failed bool
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	n, err := s.Reader.Read(p)
+	s.failed = s.failed || err != nil && err != io.EOF
+	return n, err
 }
 
 func over(to string, src io.Reader) (sum [32]byte, err error) {

@@ -34,20 +34,36 @@ func TestCopy(t *testing.T) {
 	if err := Sync(dir); err != nil {
 		t.Error(err)
 	}
-	for _, text := range []string{"longer than what was there before", "short", ""} { // in its place
+	was, err := os.Stat(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"longer than what was there before", "short", ""} {
 		if err := Write(from, text); err != nil {
 			t.Fatal(err)
 		}
-		sum, err := Overwrite(to, from)
+		sum, err := Copy(to, from)
 		if raw, e := os.ReadFile(to); err != nil || e != nil || string(raw) != text || sum != sha256.Sum256(raw) {
 			t.Errorf("written over: %q, %v, %v; want %q", raw, err, e, text)
 		}
+		if is, err := os.Stat(to); err != nil || !os.SameFile(was, is) {
+			t.Errorf("it is not written over in its place, %v", err)
+		}
+	}
+	if err := Write(to, "kept"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Copy(to, dir); err == nil { // it is opened, and can't be read
+		t.Error("a folder was copied as a file")
+	}
+	if is, err := os.Stat(to); err != nil || !os.SameFile(was, is) {
+		t.Errorf("what can't be read took away the file that was to be written over, %v", err)
 	}
 	odd := filepath.Join(dir, "a folder, where a file should be")
 	if err := os.Mkdir(odd, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Overwrite(odd, from); err != nil {
+	if _, err := Copy(odd, from); err != nil {
 		t.Errorf("what can't be written over is not made anew: %v", err)
 	}
 	if _, err := Copy(filepath.Join(dir, "no", "folder"), from); err == nil {

@@ -1,6 +1,7 @@
 package slots
 
 import (
+	"fmt"
 	"maps"
 	"path"
 	"slices"
@@ -11,6 +12,19 @@ import (
 
 // content is what a file holds, by its digest.
 type content [32]byte
+
+// unread is that of a file that can't be read.
+var unread content
+
+// readable tells which files of an ESP can't be copied.
+func readable(all map[string]content) error {
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		if all[name] == unread && name != ownFile {
+			return fmt.Errorf("%s of the booted ESP can't be read", name)
+		}
+	}
+	return nil
+}
 
 // ownFile is what the loader writes for itself: it is another one on each ESP.
 const ownFile = "loader/random-seed"

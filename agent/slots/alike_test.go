@@ -34,11 +34,21 @@ func TestDiffers(t *testing.T) {
 		{"an older system, counted otherwise", with(func(m map[string]content) { m[a] = content{9}; delete(m, ea); m[ea0] = content{4} }),
 			[]string{ea0}, []string{a, ea}},
 		{"a file too many", with(func(m map[string]content) { m[b+".new"] = content{9} }), []string{b + ".new"}, nil},
+		{"a system that can't be read", with(func(m map[string]content) { m[a] = unread }), []string{ea}, []string{a, ea}},
+		{"an entry that can't be read", with(func(m map[string]content) { m[eb] = unread }), []string{eb}, []string{eb}},
 		{"an entry of another version", with(func(m map[string]content) { m[eb] = content{9} }), []string{eb}, []string{eb}},
 	} {
 		remove, write := differs(whole, c.to)
 		if !slices.Equal(remove, c.remove) || !slices.Equal(write, c.write) {
 			t.Errorf("%s: remove %q, write %q; want %q, %q", c.name, remove, write, c.remove, c.write)
 		}
+	}
+	whole[ownFile] = unread
+	if err := readable(whole); err != nil {
+		t.Errorf("the loader's own file can't be read: %v", err)
+	}
+	whole[b] = unread
+	if err := readable(whole); err == nil || err.Error() != b+" of the booted ESP can't be read" {
+		t.Errorf("a system can't be read: %v", err)
 	}
 }

@@ -285,7 +285,7 @@ func (k *Keeper) stage(r slots.Request) error {
 			return fmt.Errorf("the ESP has %d MiB free, and the system needs %d; remove what is not a slot's from it", free>>20,
 				st.Size()>>20+1)
 		}
-		sum, err := partition.Overwrite(path(dir), r.File)
+		sum, err := partition.Copy(path(dir), r.File)
 		if err == nil && hex.EncodeToString(sum[:]) != strings.ToLower(r.SHA256) {
 			err = errors.New("the file has another SHA-256 than was asked for; fetch it again")
 		}

@@ -90,6 +90,9 @@ func (k *Keeper) follow(path string, systems bool) error {
 	esp := partition.Of(path, 1)
 	return k.mounted(unix.MS_RDONLY, func(from string) error {
 		want, err := contents(from, systems)
+		if err == nil {
+			err = readable(want)
+		}
 		if err != nil {
 			return err
 		}
@@ -118,7 +121,8 @@ func (k *Keeper) follow(path string, systems bool) error {
 	})
 }
 
-// contents are the digests of an ESP's files; of its entries alone without systems.
+// contents are the digests of an ESP's files; of its entries alone without systems. One that can't be read is unread: a power cut may leave
+// such files.
 func contents(dir string, systems bool) (map[string]content, error) {
 	all := map[string]content{}
 	top := dir
@@ -136,9 +140,10 @@ func contents(dir string, systems bool) (map[string]content, error) {
 		if err != nil {
 			return err
 		}
-		sum, err := partition.Sum(path)
-		all[name] = sum
-		return err
+		if all[name], err = partition.Sum(path); err != nil {
+			all[name] = unread
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the files of an ESP: %w", err)
@@ -146,10 +151,10 @@ func contents(dir string, systems bool) (map[string]content, error) {
 	return all, nil
 }
 
-// carry removes and copies. A file is written beside its name first.
+// carry removes and copies, each file in its place.
 func carry(from, to string, remove, write []string) error {
 	for _, name := range remove {
-		if err := os.Remove(filepath.Join(to, name)); err != nil {
+		if err := os.RemoveAll(filepath.Join(to, name)); err != nil {
 			return fmt.Errorf("remove from its ESP: %w", err)
 		}
 	}
@@ -161,10 +166,7 @@ func carry(from, to string, remove, write []string) error {
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			return fmt.Errorf("write to its ESP: %w", err)
 		}
-		if _, err := partition.Copy(path+".new", filepath.Join(from, name)); err != nil {
-			return fmt.Errorf("write %s to its ESP: %w", name, err)
-		}
-		if err := os.Rename(path+".new", path); err != nil {
+		if _, err := partition.Copy(path, filepath.Join(from, name)); err != nil {
 			return fmt.Errorf("write %s to its ESP: %w", name, err)
 		}
 		if err := partition.Sync(to); err != nil {

@@ -3,11 +3,11 @@
 package slots
 
 import (
-	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -31,14 +31,13 @@ const running, before, next = "/running.efi", "/before.efi", "/next.efi"
 // keeper keeps the slots of an ESP, which is a device; its host runs from slot a, and is well.
 func keeper(t *testing.T, esp string) *Keeper {
 	t.Helper()
-	vars, disk := t.TempDir(), filepath.Join(t.TempDir(), "disk")
+	vars, disk := t.TempDir(), on(t, esp)
 	var selected []byte
 	for _, c := range "hardnode-1-a.conf\x00" {
 		selected = binary.LittleEndian.AppendUint16(selected, uint16(c))
 	}
-	if err := errors.Join(os.MkdirAll(boot.RunDir, 0o755), os.Symlink(esp, partition.Of(disk, 1)),
-		os.WriteFile(filepath.Join(vars, "LoaderEntrySelected-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"),
-			append(make([]byte, 4), selected...), 0o600)); err != nil {
+	name := filepath.Join(vars, "LoaderEntrySelected-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f")
+	if err := errors.Join(os.MkdirAll(boot.RunDir, 0o755), os.WriteFile(name, append(make([]byte, 4), selected...), 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	return &Keeper{log: logging.Or(nil), vars: efi.Vars{Dir: vars}, disk: disk, mine: true,
@@ -60,15 +59,29 @@ func settle(k *Keeper) error {
 	})
 }
 
+var sums = map[string]string{}
+
 // sum is the SHA-256 of a file of the outer test.
 func sum(t *testing.T, path string) string {
 	t.Helper()
-	raw, err := os.ReadFile(path)
-	if err != nil {
+	if sums[path] == "" {
+		s, err := partition.Sum(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sums[path] = hex.EncodeToString(s[:])
+	}
+	return sums[path]
+}
+
+// on is a disk whose first partition is the device.
+func on(t *testing.T, esp string) (disk string) {
+	t.Helper()
+	disk = filepath.Join(t.TempDir(), "disk")
+	if err := os.Symlink(esp, partition.Of(disk, 1)); err != nil {
 		t.Fatal(err)
 	}
-	s := sha256.Sum256(raw)
-	return hex.EncodeToString(s[:])
+	return disk
 }
 
 // TestCut plays the part that the outer test of qemu-tests/boot gives it.
@@ -88,23 +101,69 @@ func TestCut(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-	case "update": // what the power is cut in
-		k := keeper(t, "/dev/vda")
-		if err := errors.Join(settle(k), k.stage(slots.Request{Action: slots.Stage, File: next, SHA256: sum(t, next)}),
-			k.ask(slots.Request{Action: slots.Try})); err != nil {
+	case "update": // what the power is cut in: the booted ESP, and the other one, which follows it
+		k, other := keeper(t, "/dev/vda"), on(t, "/dev/vdb")
+		if err := errors.Join(settle(k), k.follow(other, true),
+			k.stage(slots.Request{Action: slots.Stage, File: next, SHA256: sum(t, next)}), k.follow(other, true),
+			k.ask(slots.Request{Action: slots.Try}), k.follow(other, false)); err != nil {
 			t.Fatal(err)
 		}
-	case "after":
-		disks, err := filepath.Glob("/dev/vd?")
-		if err != nil || len(disks) == 0 {
-			t.Fatal(disks, err)
+	case "after": // one ESP after another, of the booted disk and of the other one in turns
+		const each = 1 << 30
+		f, err := os.Open("/dev/vdb")
+		if err != nil {
+			t.Fatal(err)
 		}
-		for i, esp := range disks {
-			t.Run(fmt.Sprint(i), func(t *testing.T) { after(t, esp) })
+		size, err := f.Seek(0, io.SeekEnd)
+		if err != nil || size < each {
+			t.Fatal(size, err)
+		}
+		for i := range size / each {
+			t.Run(fmt.Sprint(i), func(t *testing.T) {
+				esp := looped(t, f, i*each, each)
+				k := keeper(t, esp)
+				judge(t, k)
+				if i%2 == 0 {
+					goesOn(t, k)
+				} else if err := keeper(t, "/dev/vda").follow(on(t, esp), true); err != nil {
+					t.Errorf("it is made like the other one: %v", err)
+				}
+			})
 		}
 	default:
 		t.Skip("the outer test gives it a part")
 	}
+}
+
+// looped is a part of a disk as a device of its own.
+func looped(t *testing.T, disk *os.File, at, size int64) (device string) {
+	t.Helper()
+	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer control.Close()
+	n, err := unix.IoctlRetInt(int(control.Fd()), unix.LOOP_CTL_GET_FREE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	device = fmt.Sprint("/dev/loop", n)
+	loop, err := os.OpenFile(device, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { loop.Close() }) // the last one who has it open
+	back, err := os.OpenFile(disk.Name(), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer back.Close()
+	c := unix.LoopConfig{Fd: uint32(back.Fd()), Info: unix.LoopInfo64{Offset: uint64(at), Sizelimit: uint64(size),
+		Flags: unix.LO_FLAGS_AUTOCLEAR}}
+	if err := unix.IoctlLoopConfigure(int(loop.Fd()), &c); err != nil {
+		t.Fatal(err)
+	}
+	return device
 }
 
 func made(t *testing.T, dir, folder string) string {
@@ -116,9 +175,9 @@ func made(t *testing.T, dir, folder string) string {
 	return path
 }
 
-// after: what the loader takes is whole, and the host goes on as if nothing had been: it settles, and takes the update.
-func after(t *testing.T, esp string) {
-	k := keeper(t, esp)
+// judge: what the loader takes is whole.
+func judge(t *testing.T, k *Keeper) {
+	t.Helper()
 	err := k.mounted(unix.MS_RDONLY, func(dir string) error {
 		_, now, err := k.read(dir)
 		if err != nil {
@@ -147,10 +206,15 @@ func after(t *testing.T, esp string) {
 	if err != nil {
 		t.Errorf("the next boot: %v", err)
 	}
+}
+
+// goesOn: the host goes on as if nothing had been: it settles, and takes the update.
+func goesOn(t *testing.T, k *Keeper) {
+	t.Helper()
 	if err := settle(k); err != nil {
 		t.Errorf("the host settles: %v", err)
 	}
-	for _, file := range []string{next, before, next} {
+	for _, file := range []string{before, next} {
 		if err := k.stage(slots.Request{Action: slots.Stage, File: file, SHA256: sum(t, file)}); err != nil {
 			t.Errorf("then %s is staged: %v", file, err)
 		}

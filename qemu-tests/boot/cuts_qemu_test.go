@@ -4,22 +4,28 @@ package boot
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"hardnode.dev/image/uki"
 	"hardnode.dev/qemu-tests/harness"
 	"hardnode.dev/qemu-tests/harness/nbd"
 )
 
-// TestCutsOfESP: the power is cut at any write of an update's way into a slot: staging, reading back, the switch. What was not flushed is
-// lost, or a part of it. Whatever is left: the loader has a whole system to take, and the host takes the next update as any. An update is
-// carried out once, with its writes traced; each cut is a disk of its own, and a machine looks at many of them at once.
+// TestCutsOfESP: the power is cut at any write of an update's way into a slot: staging, reading back, the switch; and of what makes the
+// ESP of a second disk like that one after it. What was not flushed is lost, or a part of it. Whatever is left: the loader has a whole
+// system to take, the host takes the next update as any, and the second ESP is made like the first. An update is carried out once, with its
+// writes traced; the ESPs that cuts left lie one behind another on one disk, at which one machine looks.
 // CUTS is how many; SEED repeats them.
 func TestCutsOfESP(t *testing.T) {
 	build(t)
@@ -39,7 +45,8 @@ func TestCutsOfESP(t *testing.T) {
 	}
 	guest := func(t *testing.T, part string, disks ...harness.Disk) {
 		harness.RunGuestTest(t, harness.GuestTest{Package: "./agent/slots", Run: "^TestCut$", Files: files, Disks: disks,
-			Modules: []string{"vfat", "nls_cp437", "nls_ascii"}, Env: []string{"PART=" + part}})
+			Modules: []string{"vfat", "nls_cp437", "nls_ascii"}, Env: []string{"PART=" + part},
+			Timeout: 5*time.Minute + time.Duration(cuts)*10*time.Second})
 	}
 	base := filepath.Join(dir, "base")
 	for _, argv := range [][]string{{"truncate", "-s", "1G", base}, {"/usr/sbin/mkfs.vfat", "-F", "32", base}} {
@@ -48,59 +55,98 @@ func TestCutsOfESP(t *testing.T) {
 		}
 	}
 	guest(t, "begin", harness.Disk{Path: base})
-	updated := filepath.Join(dir, "updated")
-	sparse(t, base, updated)
-	disk, err := nbd.Open(updated)
-	if err != nil {
-		t.Fatal(err)
+	whole := filepath.Join(dir, "whole")
+	traced := make([][]nbd.Write, 2) // of the ESP that was booted, and of the other one
+	var updated []harness.Disk
+	for _, path := range []string{whole, filepath.Join(dir, "other")} {
+		sparse(t, base, path)
+		d, err := nbd.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		d.Trace()
+		updated = append(updated, harness.Disk{Cut: d})
 	}
-	disk.Trace()
-	guest(t, "update", harness.Disk{Cut: disk})
-	traced := disk.Traced()
-	if err := disk.Close(); err != nil {
-		t.Fatal(err)
-	}
+	guest(t, "update", updated...)
 	if t.Failed() {
 		t.FailNow()
 	}
-	flushes := 0
-	for _, w := range traced {
-		if w.Flush {
-			flushes++
+	for i, d := range updated {
+		traced[i] = d.Cut.Traced()
+		flushes := 0
+		for _, w := range traced[i] {
+			if w.Flush {
+				flushes++
+			}
+		}
+		t.Logf("figure: an update is %d writes and %d flushes of ESP %d", len(traced[i])-flushes, flushes, i+1)
+		if flushes < 4 || len(traced[i]) < 20 {
+			t.Fatal("too few to be true: the guest's flushes don't reach the disk")
 		}
 	}
-	t.Logf("figure: an update is %d writes and %d flushes of the ESP", len(traced)-flushes, flushes)
-	if flushes < 4 || len(traced) < 20 {
-		t.Fatal("too few to be true: the guest's flushes don't reach the disk")
+	left := filepath.Join(dir, "left")
+	if err := os.WriteFile(left, nil, 0o600); err != nil {
+		t.Fatal(err)
 	}
-	const atOnce = 20
-	for first := 0; first < cuts; first += atOnce {
-		var disks []harness.Disk
-		for i := first; i < min(first+atOnce, cuts); i++ {
-			path := filepath.Join(dir, fmt.Sprint("cut", i-first))
-			sparse(t, base, path)
-			d, err := nbd.Open(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			n := rnd.IntN(len(traced) + 1)
-			if err := d.Replay(traced[:n]); err != nil {
-				t.Fatal(err)
-			}
-			were, lost, err := d.Cut(rnd)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := d.Close(); err != nil {
-				t.Fatal(err)
-			}
-			t.Logf("disk %d: cut after %d of %d; of %d writes that were not flushed %d are lost, or a part of them", i-first, n,
-				len(traced), were, lost)
-			disks = append(disks, harness.Disk{Path: path})
+	if err := os.Truncate(left, int64(cuts)*size); err != nil {
+		t.Fatal(err)
+	}
+	d, err := nbd.Open(left)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	for i := range cuts {
+		lay(t, base, left, int64(i)*size)
+		all := traced[i%2]
+		n := rnd.IntN(len(all) + 1)
+		writes := slices.Clone(all[:n])
+		for j := range writes {
+			writes[j].At += int64(i) * size
 		}
-		guest(t, "after", disks...)
-		if t.Failed() {
+		if err := d.Replay(writes); err != nil {
+			t.Fatal(err)
+		}
+		were, lost, err := d.Cut(rnd)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("cut %d: of ESP %d, after %d of %d; of %d writes that were not flushed %d are lost, or a part of them", i, i%2+1, n,
+			len(all), were, lost)
+	}
+	guest(t, "after", harness.Disk{Path: whole}, harness.Disk{Path: left})
+}
+
+// size is that of an ESP, in bytes.
+const size = 1 << 30
+
+// lay copies a sparse file into another one, at a place that is empty yet.
+func lay(t *testing.T, from, to string, at int64) {
+	t.Helper()
+	in, err := os.Open(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	for end := int64(0); ; {
+		begin, err := unix.Seek(int(in.Fd()), end, unix.SEEK_DATA)
+		if errors.Is(err, unix.ENXIO) { // no more
 			return
+		}
+		if err == nil {
+			end, err = unix.Seek(int(in.Fd()), begin, unix.SEEK_HOLE)
+		}
+		if err == nil {
+			_, err = io.Copy(io.NewOffsetWriter(out, at+begin), io.NewSectionReader(in, begin, end-begin))
+		}
+		if err != nil {
+			t.Fatal(err)
 		}
 	}
 }
