@@ -38,7 +38,7 @@ var sides = [2]side{
 var compared = []string{"release", "media"}
 
 // goals are what each side builds.
-var goals = [][]string{{"release"}, {"disk"}, {"iso"}, {"pxe"}}
+var goals = [][]string{{"release"}, {"disk"}, {"iso"}, {"pxe"}, {"-metal", "pxe"}}
 
 // Run builds below dir twice from the repository in root and compares. cache is that of the downloaded packages; epoch the commit's time.
 // It takes as long as two builds from nothing: some ten minutes on two cores.

@@ -35,6 +35,7 @@ type way struct {
 	cards  int         // network cards in the way of the one that leads to the site; they lead nowhere
 	model  string      // of the card; "" is the target's own
 	typed  bool        // the configuration is typed at a USB keyboard, the only one
+	sealed bool        // the medium is sealed with keys of secure boot, and the installation encrypts STATE by the machine's TPM
 }
 
 // ways are what each image is booted by, in the order of the table. Those for servers only come last.
@@ -61,6 +62,9 @@ var ways = []way{
 // forServers is where in ways those begin that the kernel of virtual machines has no drivers for.
 const forServers = 14
 
+// protected is the way of a machine with secure boot and a TPM. (Its name has no comma: swtpm takes none in a path.)
+var protected = way{name: "UEFI with secure boot", uefi: true, medium: "disk", onto: harness.Virtio, sealed: true}
+
 // target is an image and the machines that it is for.
 type target struct {
 	name   string
@@ -74,7 +78,8 @@ type target struct {
 }
 
 var targets = []target{
-	{"VM image", "", []string{"bin", "disk", "iso"}, "pxe", "virtio-net-pci", harness.Virtio, 1024, ways[:forServers]},
+	{"VM image", "", []string{"bin", "disk", "iso"}, "pxe", "virtio-net-pci", harness.Virtio, 1024,
+		append(slices.Clip(ways[:forServers]), protected)},
 	{"metal image", "metal-", []string{"bin", "disk-metal", "iso-metal"}, "pxe-metal", "e1000e", harness.AHCI, 2048, ways},
 }
 
@@ -99,10 +104,13 @@ func TestActive(t *testing.T) {
 			p.site = open(t, sw, dir, dnsmasq(dir), orchestrator)
 			for i, w := range target.ways {
 				t.Run(w.name, func(t *testing.T) {
+					row := fmt.Sprintf("%-11s  %-30s FAILED", target.name, w.name)
+					defer func() { table = append(table, row) }()
 					c := machineOf(t, sw, target, w, fmt.Sprintf("host-%d", i+1), n, i)
-					took := p.active(t, root, target, w, c)
-					table = append(table, fmt.Sprintf("%-11s  %-30s %-14s ACTIVE %5.1f s", target.name, w.name, c.NICs[w.cards].Model,
-						took.Seconds()))
+					here := &platform{site: p.site, t: t, hnctls: p.hnctls, yaml: p.yaml} // what fails ends this row alone
+					took := here.active(root, target, w, c)
+					row = fmt.Sprintf("%-11s  %-30s %-14s ACTIVE %5.1f s", target.name, w.name, c.NICs[w.cards].Model, took.Seconds())
+					t.Log(row)
 				})
 			}
 		})
@@ -140,20 +148,25 @@ func machineOf(t *testing.T, sw *ether.Switch, target target, w way, name string
 }
 
 // active boots the machine, admits it, and returns the time from power on until it is ACTIVE.
-func (p *platform) active(t *testing.T, root string, target target, w way, c harness.Config) time.Duration {
-	card := c.NICs[w.cards].MAC
+func (p *platform) active(root string, target target, w way, c harness.Config) time.Duration {
+	t, card := p.t, c.NICs[w.cards].MAC
+	t.Helper()
 	if w.medium != "" {
-		yaml := p.yaml
+		yaml, medium := p.yaml, filepath.Join(root, "out/media", target.prefix+"host."+w.medium)
 		switch {
 		case w.typed:
 			yaml = ""
+		case w.sealed:
+			yaml += "install: {disk: {serial: SYSTEM*}, encrypt: tpm}\n"
+			medium = sealed(t, root, c.Dir)
+			c.Secure, c.TPM = true, filepath.Join(c.Dir, "tpm")
 		case w.onto != "":
 			yaml += "install: {disk: {serial: SYSTEM*}}\n"
 		}
 		for i := range c.NICs {
 			c.NICs[i].Boot = false
 		}
-		p.insert(t, filepath.Join(root, "out/media", target.prefix+"host."+w.medium), yaml, w, &c)
+		p.insert(medium, yaml, w, &c)
 	}
 	if w.onto != "" {
 		install(t, &c)
@@ -164,8 +177,20 @@ func (p *platform) active(t *testing.T, root string, target target, w way, c har
 		h.sees(`service setup: ready`)
 		h.keys("\nactivate hnc1." + base64.RawURLEncoding.EncodeToString([]byte(p.yaml)) + "\n")
 	}
+	p.admit(h, c.Name, card)
+	boot := p.isActive(h, c.Name, "")
+	took := time.Since(h.VM.Started)
+	if w.sealed {
+		p.protected(h, boot)
+	}
+	return took
+}
+
+// admit waits until the machine with this card waits, and admits it.
+func (p *platform) admit(h *host, name, card string) {
+	h.T.Helper()
 	code := ""
-	get(p, c.Name+" waits", func(l []operator.WaitingHost) bool {
+	get(p, name+" waits", func(l []operator.WaitingHost) bool {
 		for _, w := range l {
 			if slices.Contains(w.MACs, card) {
 				code = w.Code
@@ -174,14 +199,55 @@ func (p *platform) active(t *testing.T, root string, target target, w way, c har
 		h.runs()
 		return code != ""
 	}, "host", "waiting")
-	if _, err := p.hnctl("host", "admit", code, "--name", c.Name); err != nil {
+	if _, err := p.hnctl("host", "admit", code, "--name", name); err != nil {
+		h.T.Fatal(err)
+	}
+}
+
+// isActive waits until the host is ACTIVE in another boot than that one, and returns which.
+func (p *platform) isActive(h *host, name, was string) (boot string) {
+	h.T.Helper()
+	get(p, name+" is ACTIVE", func(l []operator.Host) bool {
+		h.runs()
+		return slices.ContainsFunc(l, func(is operator.Host) bool {
+			boot = is.Boot
+			return is.Name == name && is.State == operator.HostActive && boot != was
+		})
+	}, "host", "list")
+	return boot
+}
+
+// sealed makes a medium that keys of its own seal.
+func sealed(t *testing.T, root, dir string) string {
+	t.Helper()
+	keys, err := cluster.MakeSecureBoot(t.Context(), root, dir, t.Logf)
+	if err != nil {
 		t.Fatal(err)
 	}
-	get(p, c.Name+" is ACTIVE", func(l []operator.Host) bool {
-		h.runs()
-		return slices.ContainsFunc(l, func(h operator.Host) bool { return h.Name == c.Name && h.State == operator.HostActive })
-	}, "host", "list")
-	return time.Since(h.VM.Started)
+	medium, err := keys.Disk(t.Context(), root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return medium
+}
+
+// protected looks at a host with secure boot and a TPM that is ACTIVE, cuts its power, and waits until it is ACTIVE again by what the TPM
+// opens: nobody admits it.
+func (p *platform) protected(h *host, boot string) {
+	p.t.Helper()
+	const bootsSo = `step firmware: UEFI, booted from partition \S+; secure boot: on, lockdown: integrity`
+	h.sees(bootsSo)
+	h.sees(`STATE is encrypted, now bound to the TPM and to secure boot \(PCR 7\)`)
+	shown, err := p.hnctl("host", "show", h.Config.Name)
+	if err != nil || !strings.Contains(shown, "secure boot: on, lockdown: integrity") {
+		p.t.Errorf("hnctl host show: %v\n%s", err, shown)
+	}
+	h.VM.Kill()
+	again := start(p.t, h.Config)
+	defer again.VM.Kill()
+	again.sees(bootsSo)
+	again.sees(`STATE is encrypted, bound to the TPM and to secure boot \(PCR 7\)`)
+	p.isActive(again, h.Config.Name, boot)
 }
 
 // runs fails the test when the machine has ended.
@@ -193,7 +259,8 @@ func (h *host) runs() {
 }
 
 // insert puts a copy of a medium, with the configuration on it ("" is none), before the machine's own disks.
-func (p *platform) insert(t *testing.T, medium, yaml string, w way, c *harness.Config) {
+func (p *platform) insert(medium, yaml string, w way, c *harness.Config) {
+	t := p.t
 	t.Helper()
 	own := filepath.Join(c.Dir, "medium")
 	if out, err := exec.Command("cp", "--sparse=always", medium, own).CombinedOutput(); err != nil {
