@@ -212,12 +212,12 @@ func (a *Applier) sleep(ctx context.Context, d time.Duration, wake time.Time) {
 func (a *Applier) round(ctx, staying context.Context, steps *sync.WaitGroup) (wake time.Time, err error) {
 	now, leaving := time.Now(), a.leaving.Load()
 	work, confirmed := a.o.Store.Work()
-	eff, back, due := a.effective(work, confirmed, now)
 	a.trying = a.smoke.Load()
 	busy, flying := a.flying() // before looking: what is seen of these may be over when the plan is made
 	observeCtx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	list, err := a.o.Runtime.Observe(observeCtx)
 	cancel()
+	eff, back, due := a.effective(work, confirmed, list, now)
 	if err != nil {
 		a.publish(func(r *Report) {
 			r.Problems = []host.Problem{{Code: "internal", Object: "containers", Reason: err.Error(),
@@ -230,6 +230,8 @@ func (a *Applier) round(ctx, staying context.Context, steps *sync.WaitGroup) (wa
 	in := a.input(eff, list, now)
 	a.health.Watch(eff, in.Seen, now)
 	in.Health = a.health.Results()
+	eff = plan.Relieve(eff, in)
+	in.Work = eff
 	if leaving != nil {
 		in.Leaving, staying = leaving.reason, ctx
 	}
@@ -240,14 +242,14 @@ func (a *Applier) round(ctx, staying context.Context, steps *sync.WaitGroup) (wa
 	short := observe.Problems(list, now)
 	a.sayShort(short)
 	a.publish(func(r *Report) {
-		r.Containers, r.Problems = statuses, a.problems(back, short)
+		r.Containers, r.Problems = plan.Told(statuses, eff), a.problems(back, short)
 		if work != nil && leaving == nil {
 			r.Planned = work.Revision
 		}
 	})
 	leaving.tell(statuses, busy)
 	a.once.Do(func() { a.adopt(list, time.Since(now)) }) // what runs is told of before anything is done: the network may take a while
-	a.network(ctx, eff, list)
+	a.network(ctx, in, list)
 	if a.trying != nil && a.netErr == nil {
 		a.trying.admit()
 	}

@@ -3,6 +3,7 @@ package apply
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"reflect"
 	"time"
 
@@ -15,8 +16,8 @@ import (
 )
 
 // network makes the kernel's network match, when the state changed and every now and then.
-func (a *Applier) network(ctx context.Context, eff *host.Work, list []container.Observed) {
-	s, running := a.state(ctx, eff, list)
+func (a *Applier) network(ctx context.Context, in plan.Input, list []container.Observed) {
+	s, running := a.state(ctx, in, list)
 	if s.Peers != nil && s.Peers != a.names {
 		a.o.Names(s.Peers)
 		a.names = s.Peers
@@ -58,21 +59,17 @@ func (a *Applier) repair(running []network.Endpoint, which func(wire.CTID) bool)
 }
 
 // state is the network as it shall be: endpoints of what shall run or still runs. running are those whose process is there.
-func (a *Applier) state(ctx context.Context, eff *host.Work, list []container.Observed) (s network.State, running []network.Endpoint) {
+func (a *Applier) state(ctx context.Context, in plan.Input, list []container.Observed) (s network.State, running []network.Endpoint) {
+	eff := in.Work
 	s = network.State{Addrs: a.o.Addrs(ctx), Peers: a.o.Store.Peers()}
 	s.Self, s.Role = a.o.Self()
 	at, wanted := map[wire.CTID]bool{}, map[wire.CTID]host.Container{}
 	if eff != nil {
 		for _, c := range eff.Containers {
 			wanted[c.CTID] = c
-			if c.Env == plan.Jelastic {
-				s.Jelastic = append(s.Jelastic, c.IPv4)
-				if c.IPv6.IsValid() {
-					s.Jelastic = append(s.Jelastic, c.IPv6)
-				}
-			}
+			s.Jelastic = append(s.Jelastic, ofPlatform(c)...)
 			if c.Run && !c.Remove {
-				s.Endpoints = append(s.Endpoints, endpoint(c))
+				s.Endpoints = append(s.Endpoints, led(c, in))
 				at[c.CTID] = true
 			}
 		}
@@ -91,15 +88,39 @@ func (a *Applier) state(ctx context.Context, eff *host.Work, list []container.Ob
 		if c.IPv4.IsValid() {
 			running = append(running, endpoint(c))
 			if !at[o.CTID] {
-				s.Endpoints = append(s.Endpoints, endpoint(c))
+				s.Endpoints = append(s.Endpoints, led(c, in))
+			}
+			if wanted[o.CTID].CTID == 0 {
+				s.Jelastic = append(s.Jelastic, ofPlatform(c)...)
 			}
 		}
 	}
 	return s, running
 }
 
+// ofPlatform are the addresses of a container of "jelastic".
+func ofPlatform(c host.Container) (out []netip.Addr) {
+	for _, a := range []netip.Addr{c.IPv4, c.IPv6} {
+		if c.Env == plan.Jelastic && a.IsValid() {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
 func endpoint(c host.Container) network.Endpoint {
-	return network.Endpoint{CTID: c.CTID, IPv4: c.IPv4, IPv6: c.IPv6, Publish: c.Publish, Sockets: c.Sockets}
+	e := network.Endpoint{CTID: c.CTID, IPv4: c.IPv4, IPv6: c.IPv6, Publish: c.Publish, Sockets: c.Sockets}
+	e.As4, e.As6 = plan.SpeaksAs(c)
+	return e
+}
+
+// led is a container's endpoint with the published ports that lead to it.
+func led(c host.Container, in plan.Input) network.Endpoint {
+	e := endpoint(c)
+	if !plan.Leads(in.Work, in, c.CTID) {
+		e.Publish = nil
+	}
+	return e
 }
 
 func same(a, b network.State) bool { return reflect.DeepEqual(a, b) }

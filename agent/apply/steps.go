@@ -217,7 +217,7 @@ func (a *Applier) start(ctx context.Context, c host.Container) error {
 			return a.o.Network.Attach(ctx, endpoint(c), ns)
 		}}
 	if c.Env == plan.Jelastic {
-		if spec.IdentitySocket, err = a.o.Identity(c.CTID); err != nil {
+		if spec.IdentitySocket, err = a.o.Identity(plan.OfComponent(c.CTID)); err != nil {
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"hardnode.dev/agent/container"
 	"hardnode.dev/agent/plan"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/wire"
@@ -13,13 +14,16 @@ import (
 
 // effective is the work that counts now, and what was gone back from. That is noted before it is done: an agent that is killed, or finds
 // its clock set back, does not try the same again.
-func (a *Applier) effective(work *host.Work, confirmed map[wire.CTID]host.Container,
+func (a *Applier) effective(work *host.Work, confirmed map[wire.CTID]host.Container, list []container.Observed,
 	now time.Time) (eff *host.Work, back map[wire.CTID]host.WentBack, due time.Time) {
 	had := a.o.Store.Back()
 	a.mu.Lock()
 	history := a.mu.history.Containers()
 	a.mu.Unlock()
-	eff, back, due = plan.Effective(work, plan.Trial{Confirmed: confirmed, Back: had, History: history}, now)
+	eff, back, due = plan.Effective(work, plan.Trial{Confirmed: confirmed, Back: had, History: history,
+		Here: func(id wire.CTID) bool {
+			return slices.ContainsFunc(list, func(o container.Observed) bool { return o.CTID == id })
+		}}, now)
 	if maps.Equal(back, had) || work == nil {
 		return eff, back, due
 	}

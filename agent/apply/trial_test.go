@@ -2,6 +2,7 @@ package apply
 
 import (
 	"errors"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -165,4 +166,65 @@ func TestTrialConfirmed(t *testing.T) {
 			t.Errorf("started anew: %s", w.log())
 		}
 	})
+}
+
+// TestBeside: a version of the resolver runs beside the one before, which goes on: the published ports lead to one that serves at each
+// moment, whatever becomes of the new one, and of this agent meanwhile.
+func TestBeside(t *testing.T) {
+	resolver := func(gen int64, image wire.Digest, trial time.Duration) host.Container {
+		c := component(gen, image, trial)
+		c.CTID, c.Component, c.Check = 4, host.ComponentResolver, &host.Check{Port: 80}
+		c.IPv4, c.Publish = netip.MustParseAddr("10.96.0.14"), []host.Port{{Proto: "tcp", Host: 80, Container: 80}}
+		return c
+	}
+	const begun = "lead to 4, start 4/1, fetch, start 54/2"
+	const over = ", lead to 54, stop 4, remove 4 keep=true, start 4/2, lead to 4, stop 54, remove 54 keep=false"
+	for _, c := range []struct {
+		name   string
+		refuse bool // its check never passes
+		lives  time.Duration
+		then   func(t *testing.T, w *world, a *agent, dir string)
+		want   string
+		serves int64 // generation
+	}{
+		{name: "confirmed", serves: 2, want: begun + over,
+			then: func(t *testing.T, w *world, a *agent, dir string) { a.want(t, resolver(2, imgB, 0)) }},
+		{name: "confirmed, and the agent is killed", serves: 2, want: begun + over,
+			then: func(t *testing.T, w *world, a *agent, dir string) {
+				a.stop()
+				w.mu.Lock()
+				w.led = 54
+				w.mu.Unlock()
+				*a = w.agent(t, dir)
+				a.want(t, resolver(2, imgB, 0))
+			}},
+		{name: "nobody confirms", serves: 1, want: begun + ", lead to 54, lead to 4, stop 54, remove 54 keep=false"},
+		{name: "it never serves", refuse: true, serves: 1, want: begun + ", stop 54, remove 54 keep=false"},
+		{name: "it crashes", refuse: true, lives: 2 * time.Second, serves: 1,
+			want: begun + ", start 54/2, start 54/2, start 54/2, remove 54 keep=false"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			in(t, func(t *testing.T, w *world, dir string) {
+				if c.refuse {
+					w.checkErrOf = map[netip.Addr]error{netip.MustParseAddr("10.96.0.64"): errors.New("connection refused")}
+				}
+				w.livesOf = map[wire.Digest]time.Duration{imgB: c.lives}
+				a := w.agent(t, dir)
+				a.want(t, resolver(1, imgA, 0))
+				time.Sleep(20 * time.Second)
+				a.want(t, resolver(2, imgB, time.Minute))
+				time.Sleep(20 * time.Second)
+				if c.then != nil {
+					c.then(t, w, &a, dir)
+				}
+				time.Sleep(2 * time.Minute)
+				expect(t, c.name, w.log(), c.want)
+				r := a.Report()
+				if len(r.Containers) != 1 || r.Containers[0].CTID != 4 || r.Containers[0].State != host.CtRunning ||
+					r.Containers[0].Generation != c.serves {
+					t.Errorf("the report is %+v", r)
+				}
+			})
+		})
+	}
 }

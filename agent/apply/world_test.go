@@ -43,6 +43,8 @@ type world struct {
 	said       map[wire.CTID]string
 	cut        bool // the network can't be set
 	checkErr   error
+	checkErrOf map[netip.Addr]error
+	led        wire.CTID // the last that published ports led to
 	pressure   host.Pressure
 }
 
@@ -226,6 +228,10 @@ func (w *world) Apply(_ context.Context, s network.State) error {
 	w.ends = nil
 	for _, e := range s.Endpoints {
 		w.ends = append(w.ends, e.CTID)
+		if len(e.Publish) > 0 && e.CTID != w.led {
+			w.led = e.CTID
+			w.did("lead to %d", e.CTID)
+		}
 	}
 	if w.cut {
 		return errors.New("no nftables")
@@ -257,8 +263,8 @@ func (w *world) Sockets(list []host.Socket) (files []*os.File, err error) {
 	return files, nil
 }
 
-func (w *world) check(context.Context, netip.Addr, host.Check) error {
+func (w *world) check(_ context.Context, at netip.Addr, _ host.Check) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.checkErr
+	return errors.Join(w.checkErr, w.checkErrOf[at])
 }

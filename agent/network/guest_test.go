@@ -146,7 +146,7 @@ func TestNetwork(t *testing.T) {
 			{ID: "h-000000000001", Name: "host-1", Underlay: a("10.77.0.11"), Blocks: []netip.Prefix{p("10.96.1.0/24"),
 				p("fd48:4e00:0:1::/64"), p("10.96.7.0/24")}, Moved: []netip.Prefix{p("10.96.7.0/24")}},
 		},
-		Groups: []host.Group{{Name: "jelastic", Addrs: []netip.Addr{a("10.96.0.13")}},
+		Groups: []host.Group{{Name: "jelastic", Addrs: []netip.Addr{a("10.96.0.13"), a("10.96.0.14")}},
 			{Name: "acme", Addrs: []netip.Addr{a("10.96.0.50"), a("10.96.1.10"), a("10.96.7.10"), a("fd48:4e00::32"), a("fd48:4e00:0:1::a"),
 				a("fd48:4e00:0:1::10a")}},
 			{Name: "other", Addrs: []netip.Addr{a("10.96.1.11")}}}}
@@ -243,6 +243,123 @@ func TestNetwork(t *testing.T) {
 	t.Run("idempotent", func(t *testing.T) { testIdempotent(t, a1, sa, nsAcmeA) })
 	t.Run("repair", func(t *testing.T) { testRepair(t, b1, sb, acmeB, nsAcmeB, nsAcmeA) })
 	t.Run("leftovers", func(t *testing.T) { testLeftovers(t, a1, sa, nsAcmeA) })
+	t.Run("beside", func(t *testing.T) { testBeside(t, a1, b1, sa) })
+}
+
+// testBeside: published ports lead from a component to what runs beside it and back without one connection or packet lost, those that are
+// open stay where they are, and nodes elsewhere see the component's address.
+func testBeside(t *testing.T, at, from machine, s State) {
+	publish := []host.Port{{Proto: "tcp", Host: 80, Container: 80}, {Proto: "udp", Host: 5300, Container: 53}}
+	own := Endpoint{CTID: 4, IPv4: a("10.96.0.14")}
+	beside := Endpoint{CTID: 54, IPv4: a("10.96.0.64"), As4: own.IPv4}
+	s.Jelastic = []netip.Addr{a("10.96.0.13"), own.IPv4, beside.IPv4}
+	lead := func(to *Endpoint) {
+		own.Publish, beside.Publish = nil, nil
+		to.Publish = publish
+		with := s
+		with.Endpoints = []Endpoint{s.Endpoints[0], own, beside} // those of others are gone
+		at.apply(t, with)
+	}
+	lead(&own)
+	nsOwn, nsBeside := at.attach(t, own), at.attach(t, beside)
+	named(t, nsOwn, "own")
+	named(t, nsBeside, "beside")
+	ask := func(network, addr string) (string, error) {
+		b := make([]byte, 20)
+		n := 0
+		err := in(t, from.ns, func() error {
+			c, err := net.DialTimeout(network, addr, 10*time.Second)
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			c.SetDeadline(time.Now().Add(10 * time.Second))
+			if _, err = c.Write([]byte("?")); err == nil {
+				n, err = c.Read(b)
+			}
+			return err
+		})
+		return string(b[:n]), err
+	}
+	var open net.Conn
+	must(t, in(t, from.ns, func() (err error) { open, err = net.Dial("tcp", "10.77.0.2:80"); return err }))
+	defer open.Close()
+	ctx, stop := context.WithCancel(t.Context())
+	lost, asked := make(chan error, 1000), make(chan int, 2)
+	for network, addr := range map[string]string{"tcp": "10.77.0.2:80", "udp": "10.77.0.2:5300"} {
+		go func() {
+			n := 0
+			for ; ctx.Err() == nil; n++ {
+				if _, err := ask(network, addr); err != nil {
+					lost <- fmt.Errorf("%s: %w", network, err)
+				}
+			}
+			asked <- n
+		}()
+	}
+	for range 10 {
+		for to, e := range map[string]*Endpoint{"own": &own, "beside": &beside} {
+			lead(e)
+			for network, addr := range map[string]string{"tcp": "10.77.0.2:80", "udp": "10.77.0.2:5300"} {
+				if got, err := ask(network, addr); err != nil || got != to {
+					t.Errorf("%s led to %s: %q answers, %v", network, to, got, err)
+				}
+			}
+		}
+	}
+	stop()
+	t.Logf("%d and %d asked, %d lost", <-asked, <-asked, len(lost))
+	for len(lost) > 0 {
+		t.Error(<-lost)
+	}
+	b := make([]byte, 20)
+	open.SetDeadline(time.Now().Add(10 * time.Second))
+	if _, err := open.Write([]byte("?")); err != nil {
+		t.Error(err)
+	}
+	if n, err := open.Read(b); err != nil || string(b[:n]) != "own" {
+		t.Errorf("the connection that was open before: %q, %v", b[:n], err)
+	}
+	if seen, err := call(t, nsBeside, "", "10.96.1.11:80", 10*time.Second); err != nil || seen != "10.96.0.14" {
+		t.Errorf("a node elsewhere sees %q, %v; want the component's address", seen, err)
+	}
+}
+
+// named answers each packet at UDP port 53 and each line of TCP port 80 in ns with a name.
+func named(t *testing.T, ns netns.NsHandle, name string) {
+	t.Helper()
+	var l net.Listener
+	var p net.PacketConn
+	must(t, in(t, ns, func() (err error) {
+		if l, err = net.Listen("tcp", ":80"); err == nil {
+			p, err = net.ListenPacket("udp", ":53")
+		}
+		return err
+	}))
+	t.Cleanup(func() { l.Close(); p.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				if _, err := c.Read(make([]byte, 1)); err == nil {
+					io.WriteString(c, name)
+				}
+			}()
+		}
+	}()
+	go func() {
+		for b := make([]byte, 20); ; {
+			_, to, err := p.ReadFrom(b)
+			if err != nil {
+				return
+			}
+			p.WriteTo([]byte(name), to)
+		}
+	}()
 }
 
 // underlay joins two hosts by a cable.

@@ -86,6 +86,9 @@ func iifHas(p string) op {
 func iifHasNot(p string) op {
 	return linkIs(`iifname != "`+p+`*"`, expr.MetaKeyIIFNAME, expr.CmpOpNeq, []byte(p))
 }
+func oifIs(n string) op {
+	return linkIs(`oifname "`+n+`"`, expr.MetaKeyOIFNAME, expr.CmpOpEq, linkName(n))
+}
 func oifIsNot(n string) op {
 	return linkIs(`oifname != "`+n+`"`, expr.MetaKeyOIFNAME, expr.CmpOpNeq, linkName(n))
 }
@@ -235,4 +238,14 @@ func dnat(version int, mapping string) op {
 			&expr.Lookup{SourceRegister: reg1, DestRegister: reg1, IsDestRegSet: true, SetID: s.ID, SetName: s.Name},
 			&expr.NAT{Type: expr.NATTypeDestNAT, Family: nat, RegAddrMin: reg1, RegProtoMin: behind})
 	}}
+}
+
+// snat has the packet come from an address; which of the two versions it is of, a match before it says.
+func snat(as netip.Addr) op {
+	fam, nat := "ip", uint32(unix.NFPROTO_IPV4)
+	if as.Is6() {
+		fam, nat = "ip6", unix.NFPROTO_IPV6
+	}
+	return fixed(fmt.Sprintf("snat %s to %s", fam, as), &expr.Immediate{Register: reg1, Data: as.AsSlice()},
+		&expr.NAT{Type: expr.NATTypeSourceNAT, Family: nat, RegAddrMin: reg1})
 }

@@ -114,6 +114,14 @@ func rules(s State) *ruleset {
 	}
 	po := r.chain("postrouting", hookPostrouting)
 	po.add("a container that calls its own published port", lookup("pair4", "hairpin4", false), masquerade)
+	for _, e := range s.Endpoints {
+		for _, a := range [][2]netip.Addr{{e.IPv4, e.As4}, {e.IPv6, e.As6}} {
+			if a[0].IsValid() && a[1].IsValid() {
+				own := netip.PrefixFrom(a[0], a[0].BitLen())
+				po.add("other hosts know it by this address", within("saddr", own), oifIs(mesh.Link), snat(a[1]))
+			}
+		}
+	}
 	for _, p := range ranges {
 		po.add("containers to the world", within("saddr", p), notWithin("daddr", p), oifIsNot(mesh.Link), oifHasNot(vethPrefix), masquerade)
 	}

@@ -44,6 +44,8 @@ type Endpoint struct {
 	IPv6    netip.Addr // may be zero
 	Publish []host.Port
 	Sockets []host.Socket // of the host, that it was handed
+	// As4 and As6 are the addresses of this host that other hosts know it by; zero: its own.
+	As4, As6 netip.Addr
 }
 
 // Link is the name of the endpoint's veth on the host.

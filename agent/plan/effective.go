@@ -73,10 +73,12 @@ type Trial struct {
 	Confirmed map[wire.CTID]host.Container // the last confirmed version of each component
 	Back      map[wire.CTID]host.WentBack  // the version that each was gone back from: it is not tried again
 	History   map[wire.CTID]History
+	Here      func(wire.CTID) bool // tells what is on this host
 }
 
 // Effective is w with every component on trial that failed, or whose confirmation did not come in time, replaced by its last confirmed
-// version. back says of which and why: what t.Back says already, and what is to be added to it; wake is when the next confirmation is due.
+// version, and with what runs beside components (besides). back says what was gone back from and why: what t.Back says already, and what is
+// to be added to it; wake is when the next confirmation is due.
 func Effective(w *host.Work, t Trial, now time.Time) (eff *host.Work, back map[wire.CTID]host.WentBack, wake time.Time) {
 	if w == nil {
 		return nil, nil, time.Time{}
@@ -84,12 +86,19 @@ func Effective(w *host.Work, t Trial, now time.Time) (eff *host.Work, back map[w
 	out := *w
 	out.Containers = slices.Clone(w.Containers)
 	back = map[wire.CTID]host.WentBack{}
-	for i, c := range out.Containers {
+	for i, c := range w.Containers {
 		last, ok := t.Confirmed[c.CTID]
 		if !onTrial(c) || !ok || last.Generation == c.Generation {
+			if runsBeside(c) && t.Here(beside(c).CTID) {
+				out.Containers = append(out.Containers, beside(c))
+			}
 			continue
 		}
-		why := failedTrial(c, t.History[c.CTID], now)
+		tried := c.CTID
+		if runsBeside(c) {
+			tried = beside(c).CTID
+		}
+		why := failedTrial(c, t.History[tried], now)
 		if b := t.Back[c.CTID]; b.Generation == c.Generation {
 			back[c.CTID] = b
 		} else if why != "" {
@@ -97,7 +106,10 @@ func Effective(w *host.Work, t Trial, now time.Time) (eff *host.Work, back map[w
 				Reason: fmt.Sprintf("generation %d %s; generation %d is back", c.Generation, why, last.Generation)}
 		} else {
 			wake = sooner(wake, c.ConfirmBy)
-			continue
+			if !runsBeside(c) {
+				continue
+			}
+			out.Containers = append(out.Containers, beside(c))
 		}
 		out.Containers[i] = last
 	}

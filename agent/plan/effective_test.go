@@ -99,7 +99,8 @@ func TestEffective(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			w := &host.Work{Containers: []host.Container{tt.c}}
 			trial := Trial{Confirmed: Confirmed(confirmed, w), History: map[wire.CTID]History{tt.c.CTID: tt.history},
-				Back: Back(map[wire.CTID]host.WentBack{tt.c.CTID: {Generation: tt.back, Reason: "before"}}, w)}
+				Back: Back(map[wire.CTID]host.WentBack{tt.c.CTID: {Generation: tt.back, Reason: "before"}}, w),
+				Here: func(wire.CTID) bool { return false }}
 			eff, back, wake := Effective(w, trial, now)
 			if g := eff.Containers[0].Generation; g != tt.gen {
 				t.Errorf("generation: got %d, want %d", g, tt.gen)

@@ -3,7 +3,8 @@
 // Owns: port 80, the routes in force and their last copy in /data/routes.
 // In: requests; routes from the orchestrator; its configuration, and its certificate from the agent's identity socket.
 // Out: the nodes' answers.
-// Never: needs the orchestrator to go on serving, or listens on 443 and 53 (TLS and DNS have no server here).
+// Never: needs the orchestrator to go on serving, takes a request before it has routes, or listens on 443 and 53 (TLS and DNS have no
+// server here).
 package main
 
 import (
@@ -22,7 +23,6 @@ import (
 	"hardnode.dev/internal/identity"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run"
-	"hardnode.dev/internal/run/listen"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/orchestrator/resolver/feed"
 	"hardnode.dev/orchestrator/resolver/probe"
@@ -76,12 +76,6 @@ func resolver(ctx context.Context, log *slog.Logger, configFile, data, addr, soc
 	checks := &probe.Prober{Book: book, Log: log}
 	front := proxy.New(book, proxy.Trusted(config.TrustedProxies), log)
 	defer front.Close()
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return fmt.Errorf("listen on %q: %v", addr, err)
-	}
-	server := front.Server()
-	log.Info("resolver serves", "version", build.Version, logging.Addr, l.Addr(), "trusted", config.TrustedProxies)
 	return run.Group(ctx, log,
 		run.Task{Name: "certificate", Run: func(ctx context.Context) error {
 			return identity.KeepComponent(ctx, log, socket, trust, self)
@@ -90,7 +84,13 @@ func resolver(ctx context.Context, log *slog.Logger, configFile, data, addr, soc
 		run.Task{Name: "checks", Run: checks.Run},
 		run.Task{Name: "counters", Run: func(ctx context.Context) error { return count(ctx, log, front) }},
 		run.Task{Name: "serve", Run: func(ctx context.Context) error {
-			return listen.Until(ctx, server, 8*time.Second, func() error { return server.Serve(front.Listen(l)) })
+			for book.Table() == nil { // another resolver may serve beside this one, until this one can
+				if !run.Wait(ctx, 50*time.Millisecond) {
+					return nil
+				}
+			}
+			log.Info("resolver serves", "version", build.Version, logging.Addr, addr, "trusted", config.TrustedProxies)
+			return serve(ctx, front, addr)
 		}},
 	)
 }

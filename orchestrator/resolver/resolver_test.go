@@ -61,6 +61,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	linger = 10 * time.Millisecond
 	w := &world{T: t, dir: t.TempDir()}
 	w.mu.over, w.mu.asked = make(chan struct{}), map[string]int{}
 	if w.authority, err = identity.OpenAuthority(cluster, root.Cert.Raw, issuing.Cert.Raw, key); err != nil {
@@ -233,7 +234,10 @@ func named(t *testing.T, name string) string {
 func TestFollowsTheOrchestrator(t *testing.T) {
 	w := newWorld(t)
 	addr, stop := w.start()
-	w.until(addr, 503, "no routes yet")
+	if c, err := net.Dial("tcp", addr); err == nil {
+		c.Close()
+		t.Error("it takes connections before it has routes: what they ask for it can't know")
+	}
 	w.publish(1, site(1, named(t, "one")))
 	w.until(addr, 200, "one")
 	w.publish(2, site(2, named(t, "two")))
@@ -296,6 +300,35 @@ func TestOrchestratorGone(t *testing.T) {
 	if log := stop(); !strings.Contains(log, "restored from disk") {
 		t.Errorf("got log\n%s", log)
 	}
+}
+
+// TestLingers: told to end it still takes what was on the way to it, and has each client make its next connection elsewhere.
+func TestLingers(t *testing.T) {
+	for range 5 { // a machine that is very busy lets the time pass
+		w := newWorld(t)
+		linger = time.Second
+		addr, stop := w.start()
+		w.publish(1, site(1, named(t, "one")))
+		w.until(addr, 200, "one")
+		ended := make(chan struct{})
+		go func() { defer close(ended); stop() }()
+		for lingers := false; ; {
+			req, _ := http.NewRequest(http.MethodGet, "http://"+addr, nil)
+			req.Host = "a.test"
+			resp, err := (&http.Transport{}).RoundTrip(req)
+			if err != nil {
+				<-ended
+				if lingers {
+					return
+				}
+				break
+			}
+			raw, _ := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			lingers = lingers || resp.Close && string(raw) == "one"
+		}
+	}
+	t.Error("it never answered after it was told to end")
 }
 
 func TestBadRoutesAreRefused(t *testing.T) {

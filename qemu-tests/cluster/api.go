@@ -261,6 +261,15 @@ func (c *Cluster) Metrics(ctx context.Context) (string, error) {
 	return string(body), nil
 }
 
+// Write asks the API for a change with the admin's token; any answer but a success is an error.
+func (c *Cluster) Write(ctx context.Context, method, path string, body any) error {
+	res, raw, err := c.request(ctx, method, operator.Prefix+path, body)
+	if err == nil && res.StatusCode >= 300 {
+		err = fmt.Errorf("%s: %.200s", res.Status, raw)
+	}
+	return err
+}
+
 // request sends the orchestrator one request with the admin's token, and reads the answer whole.
 func (c *Cluster) request(ctx context.Context, method, path string, in any) (*http.Response, []byte, error) {
 	var body io.Reader // a GET has none: the server closes the connection after one that is left unread

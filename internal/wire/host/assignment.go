@@ -199,8 +199,11 @@ type Port struct {
 	Container uint16 `json:"container"`
 }
 
-// ComponentNetboot is the component that boots machines from the network.
-const ComponentNetboot = "netboot"
+// ComponentNetboot is the component that boots machines from the network, ComponentResolver the one that serves environments' pages.
+const (
+	ComponentNetboot  = "netboot"
+	ComponentResolver = "resolver"
+)
 
 // Socket is one that the agent opens in the host's own network, on one of its cards alone, and hands to the container's process as
 // sd_listen_fds(3) says: a container has no rights in that network, and broadcasts don't reach it.

@@ -31,7 +31,7 @@ func (d *Driver) watch(r operator.Rollout, seen rollout.Seen) {
 			w = d.watchOf(r.ID, h, seen)
 			d.watches[v.Host] = w
 		}
-		w.Watch = rollout.Look(w.Watch, h, v.Step, seen.At)
+		w.Watch = rollout.Look(w.Watch, h, v.Step, v.Component, seen.At)
 		if d.Clocks.Keep > seen.At.Sub(w.at).Abs() && lasting && same(w.Watch, w.kept) {
 			continue
 		}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 )
 
@@ -70,11 +71,15 @@ func planComponents(seen Seen, rules Rules) (visits []operator.PlannedVisit, ref
 			refused = append(refused, operator.RolloutRefusal{Host: c.Host, Name: nameOf(c), Runs: c.Release, Reason: reason, Next: next})
 			continue
 		}
+		n := operator.PlannedNode{CTID: c.CTID, Env: "jelastic", Component: c.Name, Fate: "stopped", OutageSec: seconds,
+			Why: "it is replaced where it is"}
+		if c.Name == host.ComponentResolver {
+			n.Fate, n.OutageSec, n.Why = "replaced", 0, "the version before serves until the new one does, beside it"
+		}
 		visits = append(visits, operator.PlannedVisit{Host: c.Host, Name: nameOf(c),
 			Role: KindComponent, Runs: c.Release, Kind: KindComponent,
 			Component: c.Name, Image: c.Offered, Seconds: seconds, Basis: "a usual component",
-			Nodes: []operator.PlannedNode{{CTID: c.CTID, Env: "jelastic", Component: c.Name, Fate: "stopped", OutageSec: seconds,
-				Why: "it is replaced where it is"}}})
+			Nodes: []operator.PlannedNode{n}})
 	}
 	return visits, refused
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 )
 
@@ -52,9 +53,10 @@ var causes = map[string]string{
 	stepBack:     "its host boots what it ran before",
 }
 
-// Look is the watch after a look at the host. A node that its host started anew did not serve from the host's last word of before to that
-// start; one that the platform only lost sight of served all the time.
-func Look(w Watch, h Host, step string, now time.Time) Watch {
+// Look is the watch after a look at the host, in a step of a visit: of the component of that name, or "" for the host's. A node that its
+// host started anew did not serve from the host's last word of before to that start; one that the platform only lost sight of served all
+// the time, and so did the resolver when it is what is visited: a version of it serves until the next one does.
+func Look(w Watch, h Host, step, component string, now time.Time) Watch {
 	w.Nodes = slices.Clone(w.Nodes)
 	if !h.Asked {
 		return w
@@ -68,6 +70,8 @@ func Look(w Watch, h Host, step string, now time.Time) Watch {
 			n.Gone = true
 			n.Outages = append(slices.Clone(n.Outages), operator.NodeOutage{From: now, To: now,
 				Cause: "replaced: another node took its place"})
+		case component == host.ComponentResolver && h.Nodes[at].Component == component:
+			n.Started, n.Served = h.Nodes[at].Started, now
 		case h.Nodes[at].State == "running":
 			if x := h.Nodes[at]; !x.Started.Equal(n.Started) {
 				to := later(x.Started, n.Served)

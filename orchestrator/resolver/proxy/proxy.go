@@ -49,6 +49,7 @@ type Proxy struct {
 	reverse *httputil.ReverseProxy
 	log     *slog.Logger
 	said    atomic.Int64 // when a failed request was last logged, Unix time in seconds
+	leaving atomic.Bool
 }
 
 // New makes a proxy over the book. Close it to drop its idle connections.
@@ -74,6 +75,9 @@ func New(book *sites.Book, trusted Trusted, l *slog.Logger) *Proxy {
 	}
 	return p
 }
+
+// Leave has each answer end its connection from now on: the client makes its next one, to whoever serves then.
+func (p *Proxy) Leave() { p.leaving.Store(true) }
 
 // Close drops idle connections to nodes.
 func (p *Proxy) Close() {
@@ -102,6 +106,9 @@ func exchangeOf(r *http.Request) *exchange {
 // ServeHTTP finds the site and hands the request on.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.Counters.requests.Add(1)
+	if p.leaving.Load() {
+		w.Header().Set("Connection", "close")
+	}
 	leave, ok := p.atOnce.Enter(p.trusted.Client(r))
 	if !ok {
 		p.busy(w, r)
