@@ -129,18 +129,8 @@ func TestFailureClasses(t *testing.T) {
 // probe.
 func onTrial(t *testing.T, dir string) (harness.Config, []byte) {
 	t.Helper()
-	medium := harness.Disk{Path: stick(t, dir, config+consolePassword(t)+"install: {disk: {serial: SYSTEM*}}\n")}
-	target := harness.Disk{Path: filepath.Join(dir, "disk"), SizeMiB: installSize, Serial: "SYSTEM-1", Bus: harness.Virtio}
-	c := machine(t, dir, "")
-	c.Kernel, c.Initrd, c.UEFI, c.Timeout = "", nil, true, time.Hour*harness.Scale()
-	c.Disks = []harness.Disk{medium, target}
-	h := start(t, c)
-	h.sees(`install: 8 of 8: reboot from it`)
-	h.off()
-	c.Disks = []harness.Disk{target}
-	h = start(t, c)
-	h.up()
-	h.counted(target.Path, "hardnode-1-a+3.conf", "hardnode-3-rescue.conf")
+	c, h := fromDisk(t, dir)
+	target := c.Disks[0]
 	h.mark = h.VM.Console.Mark()
 	if err := h.VM.Console.Type("\r"); err != nil {
 		t.Fatal(err)

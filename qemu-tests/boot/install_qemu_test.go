@@ -112,6 +112,24 @@ func TestInstall(t *testing.T) {
 	}
 }
 
+// fromDisk is a host that was installed, up from its one disk alone: its terminals ask for a password.
+func fromDisk(t *testing.T, dir string) (harness.Config, *host) {
+	t.Helper()
+	medium := harness.Disk{Path: stick(t, dir, config+consolePassword(t)+"install: {disk: {serial: SYSTEM*}}\n")}
+	target := harness.Disk{Path: filepath.Join(dir, "disk"), SizeMiB: installSize, Serial: "SYSTEM-1", Bus: harness.Virtio}
+	c := machine(t, dir, "")
+	c.Kernel, c.Initrd, c.UEFI, c.Timeout = "", nil, true, time.Hour*harness.Scale()
+	c.Disks = []harness.Disk{medium, target}
+	h := start(t, c)
+	h.sees(`install: 8 of 8: reboot from it`)
+	h.off()
+	c.Disks = []harness.Disk{target}
+	h = start(t, c)
+	h.up()
+	h.counted(target.Path, "hardnode-1-a+3.conf", "hardnode-3-rescue.conf")
+	return c, h
+}
+
 // installed looks at a disk from outside: the note is gone, and the ESP is whole.
 func installed(t *testing.T, path string) {
 	t.Helper()

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -24,18 +23,8 @@ func TestRescue(t *testing.T) {
 		t.Skip("HARDNODE_SOAK is not set: a host is booted six times; `make soak PKG=./qemu-tests/boot RUN=TestRescue` runs this")
 	}
 	dir := harness.Dir(t)
-	medium := harness.Disk{Path: stick(t, dir, config+consolePassword(t)+"install: {disk: {serial: SYSTEM*}}\n")}
-	target := harness.Disk{Path: filepath.Join(dir, "disk"), SizeMiB: installSize, Serial: "SYSTEM-1", Bus: harness.Virtio}
-	c := machine(t, dir, "")
-	c.Kernel, c.Initrd, c.UEFI, c.Timeout = "", nil, true, time.Hour*harness.Scale()
-	c.Disks = []harness.Disk{medium, target}
-	h := start(t, c)
-	h.sees(`install: 8 of 8: reboot from it`)
-	h.off()
-	c.Disks = []harness.Disk{target}
-	h = start(t, c)
-	h.up()
-	h.counted(target.Path, "hardnode-1-a+3.conf", "hardnode-3-rescue.conf")
+	c, h := fromDisk(t, dir)
+	target := c.Disks[0]
 	h.VM.Kill()
 	damage(t, target.Path)
 	before := behindESP(t, target.Path)
