@@ -8,6 +8,7 @@
 package sign
 
 import (
+	"context"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
@@ -23,10 +24,15 @@ import (
 	"hardnode.dev/internal/release/issue/folder"
 	"hardnode.dev/internal/release/issue/keyfile"
 	"hardnode.dev/internal/release/trust"
+	"hardnode.dev/internal/run/given"
 	"hardnode.dev/internal/secret"
 )
 
-const day = 24 * time.Hour
+const (
+	day = 24 * time.Hour
+
+	mostPassphrase = 4 << 10 // bytes that a file with a passphrase may have
+)
 
 // How long documents last, in days, unless a flag says otherwise. A closed site is given metadata on a medium now and then, so that what it
 // gets lasts half a year.
@@ -69,9 +75,9 @@ func (o *opener) flag(c *cobra.Command) {
 
 func (o *opener) passphrase(prompt string) (secret.Text, error) {
 	if o.file != "" {
-		raw, err := os.ReadFile(o.file)
+		raw, err := given.Read(context.Background(), o.file, mostPassphrase)
 		if err != nil {
-			return "", fmt.Errorf("read passphrase: %v", err)
+			return "", err
 		}
 		line, _, _ := strings.Cut(string(raw), "\n")
 		return secret.Text(strings.TrimSuffix(line, "\r")), nil

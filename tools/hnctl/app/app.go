@@ -7,6 +7,7 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +18,7 @@ import (
 
 	"golang.org/x/term"
 
+	"hardnode.dev/internal/run/given"
 	"hardnode.dev/internal/secret"
 	"hardnode.dev/tools/hnctl/config"
 )
@@ -131,20 +133,17 @@ func IsTerminal(w any) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// ReadFile reads a file, or stdin for "-".
-func (a *App) ReadFile(name string, limit int64) ([]byte, error) {
+// ReadFile reads a file of at most limit bytes, or stdin for "-".
+func (a *App) ReadFile(ctx context.Context, name string, limit int64) (raw []byte, err error) {
 	if name == "-" {
-		raw, err := io.ReadAll(io.LimitReader(a.In, limit))
-		if err != nil {
-			return nil, fmt.Errorf("read stdin: %v", err)
-		}
-		return raw, nil
+		raw, err = given.From(ctx, "stdin", a.In, limit)
+	} else {
+		raw, err = given.Read(ctx, name, limit)
 	}
-	raw, err := os.ReadFile(name)
-	if err != nil {
-		return nil, WithCode(ExitUsage, err)
+	if err != nil && ctx.Err() == nil {
+		err = WithCode(ExitUsage, err)
 	}
-	return raw, nil
+	return raw, err
 }
 
 func OneLine(raw []byte) string { return strings.TrimSpace(string(raw)) }

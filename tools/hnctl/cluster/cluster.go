@@ -174,14 +174,10 @@ func licenceSet(a *app.App) *cobra.Command {
 			"ended, is refused\nand the one in force stays. Whatever the new one allows, nothing that runs is stopped.",
 		Example: "  hnctl licence set demo.licence\n  hnctl jls licence issue --customer Demo --hosts 4 | hnctl licence set -",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			raw, err := a.ReadFile(args[0], license.MaxToken+1)
+			raw, err := a.ReadFile(cmd.Context(), args[0], license.MaxToken)
 			switch {
 			case err != nil:
 				return err
-			case len(raw) > license.MaxToken:
-				return app.WithCode(app.ExitUsage,
-					fmt.Errorf("%s: is longer than %d bytes, so it is no licence; give the file that `jls licence issue` wrote", args[0],
-						license.MaxToken))
 			case app.OneLine(raw) == "":
 				return app.WithCode(app.ExitUsage, fmt.Errorf("%s: is empty; give the file that `jls licence issue` wrote", args[0]))
 			}

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/hex"
@@ -10,7 +11,6 @@ import (
 	"io/fs"
 	"net"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -18,9 +18,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"hardnode.dev/internal/license"
 	"hardnode.dev/internal/secret"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/boot"
+	"hardnode.dev/internal/wire/document"
 	"hardnode.dev/internal/wire/jls"
 	"hardnode.dev/tools/hnctl/app"
 	"hardnode.dev/tools/hnctl/day0"
@@ -51,7 +53,7 @@ one join token per machine, the infra host's first work, and one configuration f
     --infra-link name=underlay,mac=52:54:00:00:00:02,address=10.77.0.2/24 --infra-link name=outside,mac=52:54:00:00:00:03,dhcp \
     --host-link 1:name=underlay,mac=52:54:00:00:00:11,address=10.77.0.11/24`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return runClusterInit(a, f) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return runClusterInit(cmd.Context(), a, f) },
 	}
 	fl := c.Flags()
 	fl.StringVar(&f.dir, "dir", "", "directory to make; must be absent or empty")
@@ -87,8 +89,8 @@ one join token per machine, the infra host's first work, and one configuration f
 	return c
 }
 
-func runClusterInit(a *app.App, f initFlags) error {
-	o, err := initOptions(a, f)
+func runClusterInit(ctx context.Context, a *app.App, f initFlags) error {
+	o, err := initOptions(ctx, a, f)
 	if err != nil {
 		return app.WithCode(app.ExitUsage, err)
 	}
@@ -116,7 +118,7 @@ func runClusterInit(a *app.App, f initFlags) error {
 	})
 }
 
-func initOptions(a *app.App, f initFlags) (o day0.Options, err error) {
+func initOptions(ctx context.Context, a *app.App, f initFlags) (o day0.Options, err error) {
 	o = day0.Options{
 		Name:             f.name,
 		Domain:           f.domain,
@@ -159,19 +161,19 @@ func initOptions(a *app.App, f initFlags) (o day0.Options, err error) {
 	if f.joinWithin < time.Hour {
 		return o, fmt.Errorf("--join-within %s: want at least an hour", f.joinWithin)
 	}
-	raw, err := os.ReadFile(f.licence)
+	raw, err := a.ReadFile(ctx, f.licence, license.MaxToken)
 	if err != nil {
 		return o, fmt.Errorf("--licence: %v", err)
 	}
 	o.License = app.OneLine(raw)
-	if err := jlsOptions(a, f, &o); err != nil {
+	if err := jlsOptions(ctx, a, f, &o); err != nil {
 		return o, err
 	}
 	if err := releaseOptions(f, &o); err != nil {
 		return o, err
 	}
 	if f.images != "" {
-		raw, err := os.ReadFile(f.images)
+		raw, err := a.ReadFile(ctx, f.images, document.MaxBytes)
 		if err != nil {
 			return o, fmt.Errorf("--images: %v", err)
 		}
@@ -228,7 +230,7 @@ func releaseOptions(f initFlags, o *day0.Options) error {
 }
 
 // jlsOptions takes what --jls-dir offers where no flag says otherwise. The directory's offline/ is not looked at.
-func jlsOptions(a *app.App, f initFlags, o *day0.Options) error {
+func jlsOptions(ctx context.Context, a *app.App, f initFlags, o *day0.Options) error {
 	read := func(flag, inDir string) (string, error) {
 		path := flag
 		if path == "" && f.jlsDir != "" {
@@ -237,7 +239,7 @@ func jlsOptions(a *app.App, f initFlags, o *day0.Options) error {
 		if path == "" {
 			return "", errors.New("is missing: give it, or --jls-dir")
 		}
-		raw, err := os.ReadFile(path)
+		raw, err := a.ReadFile(ctx, path, document.MaxBytes)
 		return app.OneLine(raw), err
 	}
 	key, err := read(f.rootKey, "licence-root.pub")
@@ -255,7 +257,7 @@ func jlsOptions(a *app.App, f initFlags, o *day0.Options) error {
 		}
 		return nil
 	}
-	if o.JLSConfig, err = os.ReadFile(filepath.Join(f.jlsDir, "jls.json")); err != nil {
+	if o.JLSConfig, err = a.ReadFile(ctx, filepath.Join(f.jlsDir, "jls.json"), document.MaxBytes); err != nil {
 		return fmt.Errorf("--jls-dir: %v", err)
 	}
 	if o.JLS.Addr == "" {

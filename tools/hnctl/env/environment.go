@@ -46,7 +46,7 @@ func envCreate(a *app.App) *cobra.Command {
     - {name: cp, template: nginx, nodes: 2, cloudlets: {reserved: 1, dynamic: 4}}
   END`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			raw, err := a.ReadFile(file, document.MaxBytes+1)
+			raw, err := a.ReadFile(cmd.Context(), file, document.MaxBytes)
 			if err != nil {
 				return err
 			}

@@ -41,8 +41,8 @@ func hostConsoleAnswer(a *app.App) *cobra.Command {
 	c := &cobra.Command{
 		Use: "console-answer HOST CHALLENGE", Short: "Answer the challenge that the terminal of a host shows", Args: cobra.ExactArgs(2),
 		Example: "  hnctl host console-answer --key console.key host-3 K7QX…    # prints what is typed there",
-		RunE: func(_ *cobra.Command, args []string) error {
-			raw, err := a.ReadFile(key, mostKey)
+		RunE: func(cmd *cobra.Command, args []string) error {
+			raw, err := a.ReadFile(cmd.Context(), key, mostKey)
 			if err != nil {
 				return err
 			}

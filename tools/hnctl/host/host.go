@@ -120,8 +120,8 @@ func hostShow(a *app.App) *cobra.Command {
 func hostConfigValidate(a *app.App) *cobra.Command {
 	return &cobra.Command{
 		Use: "validate FILE", Short: "Check a host configuration; - is stdin", Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			raw, err := a.ReadFile(args[0], document.MaxBytes+1)
+		RunE: func(cmd *cobra.Command, args []string) error {
+			raw, err := a.ReadFile(cmd.Context(), args[0], document.MaxBytes)
 			if err != nil {
 				return err
 			}

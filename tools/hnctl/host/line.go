@@ -16,8 +16,8 @@ func hostConfigLine(a *app.App) *cobra.Command {
 		Use: "line FILE", Short: "Make the line that gives a host its configuration at its terminal: activate LINE; - is stdin",
 		Args:    cobra.ExactArgs(1),
 		Example: "  hnctl host config line host-3.yaml    # it holds the join token, as the file does",
-		RunE: func(_ *cobra.Command, args []string) error {
-			raw, err := a.ReadFile(args[0], document.MaxBytes+1)
+		RunE: func(cmd *cobra.Command, args []string) error {
+			raw, err := a.ReadFile(cmd.Context(), args[0], document.MaxBytes)
 			if err != nil {
 				return err
 			}

@@ -34,8 +34,8 @@ func addConfig(a *app.App) *cobra.Command {
 		Use: "add-config FILE IMAGE", Short: "Put a host configuration onto a disk image, ISO image or stick", Args: cobra.ExactArgs(2),
 		Long: "Puts a host configuration onto a medium that make disk or make iso made: an image, which is replaced when all is well, or " +
 			"the device of a stick. A host that boots from it reads the configuration from there. An infra host needs its bundle too.",
-		RunE: func(_ *cobra.Command, args []string) error {
-			raw, err := a.ReadFile(args[0], document.MaxBytes+1)
+		RunE: func(cmd *cobra.Command, args []string) error {
+			raw, err := a.ReadFile(cmd.Context(), args[0], document.MaxBytes)
 			if err != nil {
 				return err
 			}
@@ -44,7 +44,7 @@ func addConfig(a *app.App) *cobra.Command {
 				return err
 			}
 			if bundle != "" {
-				keys, err := a.ReadFile(bundle, int64(medium.Addable[bundleName])+1)
+				keys, err := a.ReadFile(cmd.Context(), bundle, int64(medium.Addable[bundleName]))
 				if err != nil {
 					return err
 				}
