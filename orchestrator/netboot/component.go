@@ -50,7 +50,7 @@ func component(ctx context.Context, o options, s sockets) error {
 			DialContext: (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 10 * time.Second}).DialContext}}}
 	o.log.Info("serving", "version", build.Version)
 	return run.Group(ctx, o.log, append(s.tasks(o.log, content{boots: book.Boots, firmware: files, files: book, giver: giver,
-		gives: book.Addresses, troubles: troubles}),
+		gives: book.Gives, troubles: troubles}),
 		run.Task{Name: "certificate", Run: func(ctx context.Context) error {
 			return identity.KeepComponent(ctx, o.log, o.socket, trust, self)
 		}},

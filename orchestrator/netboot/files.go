@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 
 	"hardnode.dev/internal/logging"
@@ -65,4 +66,14 @@ func tree(folder string) http.Handler {
 		}
 		files.ServeHTTP(w, r)
 	})
+}
+
+// boots leads all machines of those cards to the one folder that there is; nil is all cards.
+func boots(only []string) func(string) (string, string) {
+	return func(card string) (folder, why string) {
+		if only != nil && !slices.Contains(only, card) {
+			return "", "it is none of the cards that are answered"
+		}
+		return "", ""
+	}
 }

@@ -15,7 +15,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
+	"strings"
 	"time"
 
 	"hardnode.dev/internal/build"
@@ -31,7 +31,7 @@ import (
 type options struct {
 	tree, card, only               string
 	http                           int
-	gives, leases                  string
+	gives, router, dns, leases     string
 	config, data, socket, firmware string
 	log                            *slog.Logger
 }
@@ -43,8 +43,9 @@ func main() {
 	flag.StringVar(&o.card, "interface", "", "network `card` on whose network machines boot; needed")
 	flag.StringVar(&o.only, "for", "", "MACs of the machines that are answered, with commas between them, or all; needed")
 	flag.IntVar(&o.http, "http-port", 80, "`port` of the HTTP server")
-	flag.StringVar(&o.gives, "dhcp-range", "",
-		"`addresses` that are given out where no other DHCP server answers, as 10.77.0.100-10.77.0.150/24")
+	flag.StringVar(&o.gives, "dhcp-range", "", "`addresses` given out where no other DHCP server answers, as 10.77.0.100-10.77.0.150/24")
+	flag.StringVar(&o.router, "dhcp-router", "", "`address` of the router that machines are told with theirs")
+	flag.StringVar(&o.dns, "dhcp-dns", "", "`addresses` of the resolvers that they are told, with commas between them")
 	flag.StringVar(&o.leases, "leases", "netboot-leases.json", "`file` of the addresses that are out")
 	flag.StringVar(&o.config, "config", boot.NetbootConfigFile, "as a component: configuration, JSON")
 	flag.StringVar(&o.data, "data", "/data", "as a component: `folder` of the files that are served")
@@ -86,9 +87,9 @@ func byHand(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	of, err := host.ParseAddresses(o.gives)
+	of, err := host.ParseGiven(o.gives, o.router, strings.FieldsFunc(o.dns, func(r rune) bool { return r == ',' }))
 	if err != nil {
-		return fmt.Errorf("-dhcp-range: %w", err)
+		return fmt.Errorf("-dhcp-range, -dhcp-router, -dhcp-dns: %w", err)
 	}
 	files, err := firmware(o.tree)
 	if err != nil {
@@ -106,15 +107,5 @@ func byHand(ctx context.Context, o options) error {
 	o.log.Info("serving", "card", o.card, logging.Addr, s.url(network.Addr()), "tree", filepath.Clean(o.tree), "for", o.only,
 		"addresses", of)
 	return run.Group(ctx, o.log, s.tasks(o.log, content{boots: lead, firmware: files, files: tree(o.tree), giver: giver,
-		gives: func() host.Addresses { return of }, troubles: &trouble.Book{Log: o.log, Now: time.Now}})...)
-}
-
-// boots leads all machines of those cards to the one folder that there is; nil is all cards.
-func boots(only []string) func(string) (string, string) {
-	return func(card string) (folder, why string) {
-		if only != nil && !slices.Contains(only, card) {
-			return "", "it is none of the cards that are answered"
-		}
-		return "", ""
-	}
+		gives: func() host.Given { return of }, troubles: &trouble.Book{Log: o.log, Now: time.Now}})...)
 }

@@ -35,7 +35,7 @@ type content struct {
 	firmware map[string][]byte // by TFTP
 	files    http.Handler
 	giver    *address.Giver
-	gives    func() host.Addresses // what of, now
+	gives    func() host.Given // what of, now
 	troubles *trouble.Book
 }
 

@@ -99,13 +99,13 @@ func setting(in operator.NewNetboot) (rec store.Netboot, err error) {
 		return rec, bad("for", "say which machines are answered: all, or those with certain cards, one of both",
 			"all means that every machine on that network which asks how to boot then boots Hardnode")
 	}
-	of, err := host.ParseAddresses(in.Addresses)
+	of, err := host.ParseGiven(in.Addresses, in.Router, in.DNS)
 	if err != nil {
-		return rec, bad("addresses", err.Error(), "name the first, the last, and the length of the prefix of the card's network; without "+
-			"them no addresses are given")
+		return rec, bad("addresses", err.Error(), "name the first, the last, and the length of the prefix of the card's network, a router "+
+			"of it, and resolvers; without addresses nothing of it is given")
 	}
 	rec = store.Netboot{Interface: in.Interface, All: in.All, Release: in.Release, Target: cmp.Or(in.Target, string(release.Metal)),
-		Addresses: of.String()}
+		Addresses: of.String(), Router: in.Router, DNS: in.DNS}
 	for _, text := range in.For {
 		mac, err := net.ParseMAC(strings.TrimSpace(text))
 		if err != nil || len(mac) != 6 || mac[0]&1 != 0 {
@@ -126,7 +126,8 @@ func (d *Desk) Show() operator.Netboot {
 	}
 	r, why := choose(d.Releases.List(), rec.Release, rec.Target)
 	return operator.Netboot{Enabled: true, Interface: rec.Interface, All: rec.All, For: rec.For, Release: rec.Release, Target: rec.Target,
-		Addresses: rec.Addresses, By: rec.By, At: rec.At, Serves: r.Release, Reason: why, Troubles: d.troubles()}
+		Addresses: rec.Addresses, Router: rec.Router, DNS: rec.DNS, By: rec.By, At: rec.At, Serves: r.Release, Reason: why,
+		Troubles: d.troubles()}
 }
 
 // Serves says why hosts can't be served a release, or "".
@@ -149,7 +150,7 @@ func (d *Desk) Document() (host.Netboot, bool) {
 	cluster, _ := store.Clusters.Get(v, store.Only)
 	all := d.Releases.List()
 	doc := host.Netboot{Version: 1, All: rec.All, For: rec.For, Config: configuration(cluster, rec.Pin, all),
-		Releases: []host.NetbootRelease{}, Addresses: rec.Addresses}
+		Releases: []host.NetbootRelease{}, Addresses: rec.Addresses, Router: rec.Router, DNS: rec.DNS}
 	r, why := choose(all, rec.Release, rec.Target)
 	if doc.Reason = why; why == "" {
 		doc.Release, doc.Releases = r.Release, append(doc.Releases, r)

@@ -91,6 +91,19 @@ func TestDesk(t *testing.T) {
 		c.Role != host.RoleUser || c.Releases == nil || c.Releases.Image != wire.Digest(pin) || c.Releases.Director != wire.Digest(pin) {
 		t.Errorf("the configuration is %+v, %v:\n%s", c, err, doc.Config)
 	}
+	gives := in
+	gives.Addresses, gives.Router, gives.DNS = "10.77.0.100-10.77.0.150/24", "10.78.0.1", []string{"9.9.9.9"}
+	err = d.Enable(t.Context(), "admin", gives)
+	if err == nil || !strings.Contains(err.Error(), "router 10.78.0.1 is not in 10.77.0.0/24") {
+		t.Errorf("a router of another network: %v", err)
+	}
+	gives.Router = "10.77.0.1"
+	if err := d.Enable(t.Context(), "admin", gives); err != nil {
+		t.Fatal(err)
+	}
+	if doc, _ := d.Document(); doc.Validate() != nil || doc.Router != "10.77.0.1" || len(doc.DNS) != 1 || d.Show().Router != "10.77.0.1" {
+		t.Errorf("netboot is told %+v, %v", doc, doc.Validate())
+	}
 	r.list = append(r.list, made("1.5.0", "metal"))
 	next, _ := d.Document()
 	if next.Release != "1.5.0" || next.Sum == doc.Sum {

@@ -110,8 +110,10 @@ type Netboot struct {
 	For       []string  `json:"for,omitempty"`       // MACs, lower case
 	Release   string    `json:"release,omitempty"`   // "": the newest that was imported
 	Target    string    `json:"target"`              // release.Target of the image
-	Addresses string    `json:"addresses,omitempty"` // that are given out (host.ParseAddresses)
-	Pin       string    `json:"pin"`                 // of the root CA: what machines are given, and the component believes
+	Addresses string    `json:"addresses,omitempty"` // that are given out, and what is told with them (host.ParseGiven)
+	Router    string    `json:"router,omitempty"`
+	DNS       []string  `json:"dns,omitempty"`
+	Pin       string    `json:"pin"` // of the root CA: what machines are given, and the component believes
 	By        string    `json:"by"`
 	At        time.Time `json:"at"`
 }

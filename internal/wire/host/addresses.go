@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -46,6 +47,56 @@ func ParseAddresses(text string) (a Addresses, err error) {
 		return Addresses{}, fmt.Errorf("addresses %q: %v", text, err)
 	}
 	return a, nil
+}
+
+// Given is all that a DHCP server gives out.
+type Given struct {
+	Addresses
+	Router netip.Addr   // of Network; the zero Addr is none
+	DNS    []netip.Addr // in the order in which they are asked
+}
+
+// MaxDNS is how many resolvers machines may be told.
+const MaxDNS = 3
+
+// ParseGiven reads addresses (ParseAddresses), a router, "" being none, and resolvers. The error is for people.
+func ParseGiven(addresses, router string, dns []string) (g Given, err error) {
+	if g.Addresses, err = ParseAddresses(addresses); err != nil {
+		return Given{}, err
+	}
+	if addresses == "" && (router != "" || len(dns) > 0) {
+		return Given{}, errors.New("a router and resolvers are told with an address, and none is given out")
+	}
+	if len(dns) > MaxDNS {
+		return Given{}, fmt.Errorf("%d resolvers, at most %d are told", len(dns), MaxDNS)
+	}
+	for i, text := range append([]string{router}, dns...) {
+		what := "resolver"
+		if i == 0 {
+			if what = "router"; text == "" {
+				continue
+			}
+		}
+		a, err := netip.ParseAddr(text)
+		switch {
+		case err != nil || !a.Is4():
+			return Given{}, fmt.Errorf("%s %q: want an IPv4 address", what, text)
+		case g.Has(a):
+			return Given{}, fmt.Errorf("%s %s is among the addresses that are given out", what, a)
+		case i == 0 && !g.Network.Contains(a):
+			return Given{}, fmt.Errorf("router %s is not in %s", a, g.Network)
+		case i == 0:
+			g.Router = a
+		default:
+			g.DNS = append(g.DNS, a)
+		}
+	}
+	return g, nil
+}
+
+// Same tells whether two are the same.
+func (g Given) Same(o Given) bool {
+	return g.Addresses == o.Addresses && g.Router == o.Router && slices.Equal(g.DNS, o.DNS)
 }
 
 // Count is how many there are.

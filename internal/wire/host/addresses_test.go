@@ -39,3 +39,34 @@ func TestParseAddresses(t *testing.T) {
 		}
 	}
 }
+
+func TestParseGiven(t *testing.T) {
+	const of = "10.77.0.100-10.77.0.150/24"
+	g, err := ParseGiven(of, "10.77.0.1", []string{"10.77.0.53", "9.9.9.9"})
+	if err != nil || g.Count() != 51 || g.Router.String() != "10.77.0.1" || len(g.DNS) != 2 || g.DNS[1].String() != "9.9.9.9" {
+		t.Errorf("%+v, %v", g, err)
+	}
+	if bare, err := ParseGiven(of, "", nil); err != nil || bare.Router.IsValid() || bare.DNS != nil || bare.Same(g) || !bare.Same(bare) {
+		t.Errorf("without: %+v, %v", bare, err)
+	}
+	for _, c := range []struct {
+		of, router string
+		dns        []string
+		want       string
+	}{
+		{"10.77.0.100", "", nil, "want the first, the last"},
+		{"", "10.77.0.1", nil, "none is given out"},
+		{"", "", []string{"9.9.9.9"}, "none is given out"},
+		{of, "10.78.0.1", nil, "10.78.0.1 is not in 10.77.0.0/24"},
+		{of, "10.77.0.101", nil, "router 10.77.0.101 is among"},
+		{of, "fd00::1", nil, `router "fd00::1": want an IPv4`},
+		{of, "here", nil, `router "here": want an IPv4`},
+		{of, "", []string{"10.77.0.150"}, "resolver 10.77.0.150 is among"},
+		{of, "", []string{""}, `resolver "": want an IPv4`},
+		{of, "", []string{"1.1.1.1", "1.1.1.2", "1.1.1.3", "1.1.1.4"}, "4 resolvers, at most 3"},
+	} {
+		if _, err := ParseGiven(c.of, c.router, c.dns); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+}

@@ -34,6 +34,9 @@ type Netboot struct {
 	Machines []NetbootMachine `json:"machines,omitempty"` // enrolled hosts whose Assignment names a release
 	// Addresses is what is given out where no other DHCP server answers (ParseAddresses); "": none.
 	Addresses string `json:"addresses,omitempty"`
+	// Router and DNS are told with an address (ParseGiven).
+	Router string   `json:"router,omitempty"`
+	DNS    []string `json:"dns,omitempty"`
 }
 
 // NetbootReport is what netboot says of itself.
@@ -119,7 +122,7 @@ func (n Netboot) Validate() (err error) {
 	if n.Sum == "" {
 		err = errors.New("netboot: it has no sum")
 	}
-	if _, e := ParseAddresses(n.Addresses); e != nil {
+	if _, e := ParseGiven(n.Addresses, n.Router, n.DNS); e != nil {
 		err = errors.Join(err, fmt.Errorf("netboot: %v", e))
 	}
 	for _, r := range n.Releases {

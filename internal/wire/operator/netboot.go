@@ -15,6 +15,8 @@ type Netboot struct {
 	Release   string    `json:"release,omitempty" doc:"The release that machines boot; without one, the newest that was imported"`
 	Target    string    `json:"target,omitempty" doc:"Kind of machine that its image is for: metal or vm"`
 	Addresses string    `json:"addresses,omitempty" doc:"Addresses that are given out where no other DHCP server answers"`
+	Router    string    `json:"router,omitempty" doc:"Router that machines are told with an address"`
+	DNS       []string  `json:"dns,omitempty" doc:"Resolvers that machines are told with an address"`
 	By        string    `json:"by,omitempty"`
 	At        time.Time `json:"at,omitzero"`
 	Serves    string    `json:"serves,omitempty" doc:"The release that machines are led to now"`
@@ -39,5 +41,7 @@ type NewNetboot struct {
 	For       []string `json:"for,omitempty" maxItems:"1000" doc:"MACs of the cards that are answered, where not all are"`
 	Release   string   `json:"release,omitempty" maxLength:"60" doc:"The release that machines boot; empty: the newest that was imported"`
 	Addresses string   `json:"addresses,omitempty" maxLength:"40" doc:"Give these out where no other DHCP server answers, as 10.77.0.100-10.77.0.150/24"`
+	Router    string   `json:"router,omitempty" maxLength:"15" doc:"Router of that network, told with an address"`
+	DNS       []string `json:"dns,omitempty" maxItems:"3" doc:"Resolvers, told with an address"`
 	Target    string   `json:"target,omitempty" enum:"metal,vm" doc:"Kind of machine that its image is for; metal without one"`
 }

@@ -38,7 +38,7 @@ type Giver struct {
 
 	mu struct {
 		sync.Mutex
-		of     host.Addresses
+		of     host.Given
 		self   netip.Addr
 		leases leases
 		asked  int
@@ -56,13 +56,13 @@ func Open(kept []Lease, card net.HardwareAddr, who func(string) string, keep fun
 
 // Set says what is given out from now on, the zero value nothing, and what this server's own address is. When it changes, other servers are
 // looked for anew.
-func (g *Giver) Set(of host.Addresses, self netip.Addr) {
+func (g *Giver) Set(of host.Given, self netip.Addr) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.mu.of == of && g.mu.self == self {
+	if g.mu.of.Same(of) && g.mu.self == self {
 		return
 	}
-	if g.mu.of != of {
+	if g.mu.of.Addresses != of.Addresses {
 		g.mu.asked, g.mu.other = 0, netip.Addr{}
 	}
 	g.mu.of, g.mu.self = of, self
@@ -182,7 +182,7 @@ func (g *Giver) answer(m *dhcpv4.DHCPv4, card string, now time.Time) (*dhcpv4.DH
 	chosen, selects := addr(m.ServerIdentifier())
 	switch m.MessageType() {
 	case dhcpv4.MessageTypeDiscover:
-		a, ok := g.mu.leases.choose(card, asked, g.mu.of, g.mu.self, now)
+		a, ok := g.mu.leases.choose(card, asked, g.mu.of.Addresses, g.mu.self, now)
 		if !ok {
 			return nil, fmt.Sprintf("all %d addresses are out", g.mu.of.Count())
 		}
@@ -198,7 +198,7 @@ func (g *Giver) answer(m *dhcpv4.DHCPv4, card string, now time.Time) (*dhcpv4.DH
 		case renews:
 			want = has
 		}
-		a, ok := g.mu.leases.choose(card, want, g.mu.of, g.mu.self, now)
+		a, ok := g.mu.leases.choose(card, want, g.mu.of.Addresses, g.mu.self, now)
 		if !ok || a != want {
 			return g.reply(m, dhcpv4.MessageTypeNak, netip.Addr{}), fmt.Sprintf("%s is not its address: it is to ask anew", want)
 		}
@@ -234,6 +234,16 @@ func (g *Giver) reply(m *dhcpv4.DHCPv4, kind dhcpv4.MessageType, a netip.Addr) *
 		r.UpdateOption(dhcpv4.OptSubnetMask(net.CIDRMask(g.mu.of.Network.Bits(), 32)))
 		r.UpdateOption(dhcpv4.OptBroadcastAddress(net.IP(g.mu.of.Broadcast().AsSlice())))
 		r.UpdateOption(dhcpv4.OptIPAddressLeaseTime(Lasts))
+		if router := g.mu.of.Router; router.IsValid() {
+			r.UpdateOption(dhcpv4.OptRouter(net.IP(router.AsSlice())))
+		}
+		if dns := g.mu.of.DNS; len(dns) > 0 {
+			var list []net.IP
+			for _, a := range dns {
+				list = append(list, net.IP(a.AsSlice()))
+			}
+			r.UpdateOption(dhcpv4.OptDNS(list...))
+		}
 	}
 	return r
 }

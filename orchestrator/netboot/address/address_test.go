@@ -40,7 +40,7 @@ func opened(t *testing.T) *site {
 		}
 		return ""
 	}, func(l []Lease) error { s.kept = append([]Lease(nil), l...); return s.full })
-	of, err := host.ParseAddresses("10.77.0.2-10.77.0.4/24")
+	of, err := host.ParseGiven("10.77.0.2-10.77.0.4/24", "", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,6 +137,34 @@ func TestLife(t *testing.T) {
 	}
 }
 
+// TestTold: a machine is told a router and resolvers with its address, where there are any.
+func TestTold(t *testing.T) {
+	s := opened(t)
+	m := s.says(message(t, discover, one), "OFFER 10.77.0.3", "")
+	if m.Router() != nil || m.DNS() != nil {
+		t.Errorf("where nothing was said of them: %s", m.Summary())
+	}
+	of, err := host.ParseGiven("10.77.0.2-10.77.0.4/24", "10.77.0.1", []string{"10.77.0.53", "9.9.9.9"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Set(of, self) // other servers are not looked for anew
+	for _, raw := range [][]byte{message(t, discover, one), message(t, request, one, asks4("10.77.0.3"), chooses("10.77.0.2"))} {
+		reply, _, why := s.Decide(raw, nil, s.now)
+		m, err := dhcpv4.FromBytes(reply)
+		if err != nil {
+			t.Fatalf("%v (%s)", err, why)
+		}
+		if r, d := m.Router(), m.DNS(); len(r) != 1 || r[0].String() != "10.77.0.1" || len(d) != 2 || d[1].String() != "9.9.9.9" {
+			t.Errorf("told: %s", m.Summary())
+		}
+	}
+	refused := s.says(message(t, request, two, asks4("192.168.1.9")), "NAK 0.0.0.0", "")
+	if refused.Router() != nil {
+		t.Errorf("a machine that is refused is told: %s", refused.Summary())
+	}
+}
+
 // TestDeclined: an address that somebody has who did not ask for it goes to nobody else.
 func TestDeclined(t *testing.T) {
 	s := opened(t)
@@ -192,9 +220,9 @@ func TestSilent(t *testing.T) {
 	s.says(message(t, dhcpv4.MessageTypeInform, one), "", "asks for no address")
 	s.full = errors.New("no space left on device")
 	s.says(message(t, request, one, asks4("10.77.0.3"), chooses("10.77.0.2")), "", "can't be kept: no space left")
-	s.Set(host.Addresses{}, self)
+	s.Set(host.Given{}, self)
 	s.says(message(t, discover, one), "", "no addresses are given here")
-	of, _ := host.ParseAddresses("10.78.0.2-10.78.0.4/24")
+	of, _ := host.ParseGiven("10.78.0.2-10.78.0.4/24", "", nil)
 	s.Set(of, self)
 	s.says(message(t, discover, one), "", "10.77.0.2, is not in 10.78.0.0/24")
 	if _, trouble := s.State(s.now); !trouble {

@@ -209,12 +209,12 @@ func (b *Book) Answers(card string) (why string) {
 	return b.mu.doc.Answers(card)
 }
 
-// Addresses are what is given out.
-func (b *Book) Addresses() host.Addresses {
+// Gives is what is given out.
+func (b *Book) Gives() host.Given {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	a, _ := host.ParseAddresses(b.mu.doc.Addresses) // the document was checked when it came
-	return a
+	g, _ := host.ParseGiven(b.mu.doc.Addresses, b.mu.doc.Router, b.mu.doc.DNS) // the document was checked when it came
+	return g
 }
 
 // ready tells whether all files of a release are here; mu is held.

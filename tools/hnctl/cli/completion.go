@@ -58,6 +58,8 @@ var ofFlag = map[string]completer{
 	"config": files, "dir": files, "file": files, "licence": files, "licence-root-key": files, "jls-dir": files, "images": files,
 	"timeout": fixed("30s", "10m", "1h"), "since": fixed("10m", "1h", "1d"), "for": fixed("30m", "1h", "24h"),
 	"dhcp-range":  fixed("10.77.0.100-10.77.0.150/24"),
+	"dhcp-router": fixed("10.77.0.1"),
+	"dhcp-dns":    fixed("10.77.0.1"),
 	"join-within": fixed("1h", "24h"), "within": fixed("5m", "10m", "30m"), "disk-transport": fixed(install.Transports...),
 	"user": fixed("root", "postgres", "mysql", "www-data", "nobody"), // which of them a node has only its /etc/passwd knows
 }

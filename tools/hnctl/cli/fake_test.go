@@ -241,7 +241,7 @@ func (f *fake) handler() http.Handler {
 			return
 		}
 		netboot = operator.Netboot{Enabled: true, Interface: in.Interface, All: in.All, For: in.For, Release: in.Release, Target: in.Target,
-			By: "admin", At: f.now, Serves: "1.4.0", CTID: 8, State: "running", Addresses: in.Addresses}
+			By: "admin", At: f.now, Serves: "1.4.0", CTID: 8, State: "running", Addresses: in.Addresses, Router: in.Router, DNS: in.DNS}
 		if in.Addresses != "" {
 			netboot.Troubles = []operator.NetbootTrouble{{What: "dhcp", Text: "another DHCP server answers", Since: f.now}}
 		}

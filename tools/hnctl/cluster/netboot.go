@@ -38,7 +38,8 @@ func netbootFields(t *app.Table, n operator.Netboot) {
 		machines = strings.Join(n.For, " ")
 	}
 	t.Fields("netboot", "on, by "+n.By+" at "+app.Stamp(n.At), "network card", n.Interface, "machines", machines, "image for", n.Target,
-		"gives addresses", n.Addresses, "wanted release", n.Release, "serves release", n.Serves, "component", n.State, "reason", n.Reason)
+		"gives addresses", n.Addresses, "with router", n.Router, "with DNS", strings.Join(n.DNS, " "), "wanted release", n.Release,
+		"serves release", n.Serves, "component", n.State, "reason", n.Reason)
 	for _, x := range n.Troubles {
 		t.Fields("trouble", x.What+", since "+app.Stamp(x.Since)+": "+x.Text)
 	}
@@ -74,6 +75,8 @@ Given again, the command changes what was said before.`,
 	f.StringVar(&want.Release, "release", "", "the `version` that machines boot (default: the newest that was imported)")
 	f.StringVar(&want.Addresses, "dhcp-range", "",
 		"`addresses` that are given out where no other DHCP server answers, as 10.77.0.100-10.77.0.150/24")
+	f.StringVar(&want.Router, "dhcp-router", "", "`address` of the router that machines are told with theirs")
+	f.StringSliceVar(&want.DNS, "dhcp-dns", nil, "`addresses` of the resolvers that they are told, with commas between them")
 	f.StringVar(&want.Target, "target", "metal", "kind of machine that the image is for: metal or vm")
 	c.MarkFlagRequired("interface")
 	c.MarkFlagRequired("for")
