@@ -17,6 +17,7 @@ import (
 func component(gen int64, image wire.Digest, trial time.Duration) host.Container {
 	c := ct(3, gen)
 	c.Env, c.Component, c.Image.Digest = "jelastic", "orchestrator", image
+	c.Volumes = []host.Volume{{Name: "data", Path: "/data"}}
 	if trial > 0 {
 		c.ConfirmBy = time.Now().Add(trial)
 	}

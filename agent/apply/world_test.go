@@ -148,7 +148,10 @@ func (w *world) StopWithin(ctx context.Context, id wire.CTID, limit time.Duratio
 func (w *world) Remove(_ context.Context, id wire.CTID, keep bool) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	delete(w.cts, id)
+	volumes := w.cts[id].Spec.Volumes
+	if delete(w.cts, id); keep && len(volumes) > 0 { // it is seen as long as they are there
+		w.cts[id] = container.Observed{CTID: id, State: container.StateStopped}
+	}
 	w.did("remove %d keep=%v", id, keep)
 	return nil
 }

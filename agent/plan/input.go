@@ -11,7 +11,7 @@ import (
 // Seen is one container as it is on this host.
 type Seen struct {
 	CTID       wire.CTID
-	Generation int64
+	Generation int64 // 0: nothing is left of one but volumes, or it is not known
 	Running    bool
 	Orphan     bool      // processes nobody supervises: they must end before anything else
 	Started    time.Time // of the last start

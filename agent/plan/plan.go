@@ -9,7 +9,7 @@
 // may be killed between any two lines and goes on where it was.
 //
 //	absent ─Fetch→ image present ─Start→ running ─(limits differ)→ Resize
-//	running ─(generation differs, new image present)→ Stop → stopped ─Remove, volumes kept→ absent → Start
+//	running ─(generation differs, new image present)→ Stop → stopped ─Remove, volumes kept→ nothing of a generation → Start
 //	running ─(run: false)→ Stop; ─(absent from Work or remove: true)→ Stop → Remove
 //	exited ─(back-off over)→ Start
 package plan
@@ -152,7 +152,7 @@ func one(in Input, c host.Container) (*host.ContainerStatus, *Step, time.Time) {
 	if img := in.Images[c.Image.Digest]; !img.Present {
 		return waitForImage(in, c, seen, h, img)
 	}
-	if exists && seen.Generation != c.Generation {
+	if exists && seen.Generation != c.Generation && (seen.Running || seen.Generation != 0) {
 		reason := fmt.Sprintf("generation %d wanted, %d is here", c.Generation, seen.Generation)
 		st := status(c, seen, host.CtWaiting, "replacing generation "+fmt.Sprint(seen.Generation))
 		next := Step{Kind: Remove, CTID: c.CTID, Want: c, KeepVolumes: true, Reason: reason}

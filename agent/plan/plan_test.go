@@ -121,6 +121,8 @@ func TestDecide(t *testing.T) {
 		{name: "new generation: then remove the old, volumes kept", work: []host.Container{want(101, 2)}, seen: []Seen{kept(101, 1)},
 			images: here,
 			steps:  "remove 101 keep volumes: generation 2 wanted, 1 is here", status: "101 waiting replacing generation 1"},
+		{name: "new generation: then nothing but its volumes is here", work: []host.Container{want(101, 2)}, seen: []Seen{kept(101, 0)},
+			images: here, steps: "start 101: wanted and stopped", status: "101 waiting starting"},
 		{name: "an older generation than the one here is wanted", work: []host.Container{want(101, 1)}, seen: []Seen{kept(101, 2)},
 			images: here,
 			steps:  "remove 101 keep volumes: generation 1 wanted, 2 is here", status: "101 waiting replacing generation 2"},

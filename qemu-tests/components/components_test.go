@@ -103,7 +103,7 @@ func (c *platform) neverServes(t *testing.T) {
 	c.publish(t, bad, map[string]string{"resolver": "time.Sleep(24 * time.Hour)"})
 	work := c.load(t)
 	began := time.Now()
-	r := c.patches(t, bad, "--boot", "40s")
+	r := c.patches(t, bad, "--boot", "90s")
 	cost := work.end()
 	t.Logf("figure: a resolver that never serves: stopped after %s: %s; %s", time.Since(began).Round(time.Second), r.Reason, cost)
 	if r.State != operator.RolloutStopped || r.Symptom == nil || !strings.HasSuffix(r.Symptom.Name, "/resolver") {
@@ -235,7 +235,8 @@ func (c *platform) until(t *testing.T, what string, is func([]operator.Component
 	}
 }
 
-// load begins the load: 20 pages a second, a write to the API every 200 ms, and names asked for in a container.
+// load begins the load: ten pages a second, a write to the API each half second, and names asked for in a container. More than that leaves
+// an emulated infra VM nothing for its work.
 func (c *platform) load(t *testing.T) work {
 	t.Helper()
 	e, err := c.Env(t.Context(), "hello")
@@ -243,14 +244,14 @@ func (c *platform) load(t *testing.T) work {
 		t.Fatalf("environment hello: %+v, %v", e, err)
 	}
 	return work{
-		pages: begin(t, 50*time.Millisecond, 16, func(ctx context.Context, _ int) error {
+		pages: begin(t, 100*time.Millisecond, 16, func(ctx context.Context, _ int) error {
 			p, err := c.FetchPage(ctx, "hello", "/")
 			if err == nil && p.Status != http.StatusOK {
 				err = fmt.Errorf("status %d: %.100s", p.Status, p.Body)
 			}
 			return err
 		}),
-		writes: begin(t, 200*time.Millisecond, 1, func(ctx context.Context, n int) error {
+		writes: begin(t, 500*time.Millisecond, 1, func(ctx context.Context, n int) error {
 			ctx, cancel := context.WithTimeout(ctx, time.Second*harness.Scale())
 			defer cancel()
 			return c.Write(ctx, http.MethodPost, "/tokens", operator.NewToken{Name: fmt.Sprintf("load-%d", n), Scopes: []string{"read"}})

@@ -133,8 +133,8 @@ type names struct {
 
 // asks is run in the container for some seconds at a time: each command ends with the session that began it, and the sessions go through
 // the orchestrator.
-const asks = `name=$(hostname); for i in 1 2 3 4 5 6 7 8 9 10; do
-if getent hosts $name.hello.internal >/dev/null; then echo answered; else echo lost; fi; sleep 0.3; done`
+const asks = `name=$(hostname); for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+if getent hosts $name.hello.internal >/dev/null; then echo answered; else echo lost; fi; sleep 0.5; done`
 
 func (c *platform) ask(t *testing.T, node string) *names {
 	ctx, stop := context.WithCancel(t.Context())

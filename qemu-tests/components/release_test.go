@@ -44,6 +44,9 @@ func (c *platform) publish(t *testing.T, version string, bodies map[string]strin
 		m.Artefacts = append(m.Artefacts,
 			release.Artefact{Name: name + ".erofs", Kind: release.Component, Bytes: f.Length, Digest: f.Digest})
 	}
+	for _, name := range []string{"metal-vmlinuz", "metal-host.initrd", "metal-cmdline"} { // netboot is not switched on without
+		c.pair.Release(t, version, name, name)
+	}
 	text, err := m.Encode()
 	if err != nil {
 		t.Fatal(err)
