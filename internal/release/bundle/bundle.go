@@ -155,5 +155,8 @@ func broken(err error) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return errors.New("read the bundle: it is cut off; copy it again")
 	}
+	if errors.Is(err, tar.ErrHeader) {
+		return errors.New("read the bundle: it is none, or it is damaged; copy it again, or make it with `hnctl jls release bundle`")
+	}
 	return fmt.Errorf("read the bundle: %v", err)
 }

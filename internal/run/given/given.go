@@ -1,9 +1,9 @@
-// Package given reads the small files that a person names on a command line.
+// Package given reads the files that a person names on a command line.
 //
 // Owns: that such a reading ends: with the file, with its limit, or with the command.
 // In: a file's name, or stdin; the most bytes that it may have.
 // Out: its content, or an error that names it.
-// Never: reads more than that: what is named may be a device without an end, or a pipe that nobody writes to.
+// Never: reads more than that at once: what is named may be a device without an end, or a pipe that nobody writes to.
 package given
 
 import (
@@ -30,6 +30,11 @@ func From(ctx context.Context, name string, r io.Reader, limit int64) ([]byte, e
 	return until(ctx, "read "+name, func() ([]byte, error) { return all(name, r, limit) })
 }
 
+// Open opens a file that is read in pieces.
+func Open(ctx context.Context, name string) (*os.File, error) {
+	return until(ctx, "open "+name, func() (*os.File, error) { return os.Open(name) })
+}
+
 func all(name string, r io.Reader, limit int64) ([]byte, error) {
 	raw, err := io.ReadAll(io.LimitReader(r, limit+1))
 	switch {
@@ -43,20 +48,20 @@ func all(name string, r io.Reader, limit int64) ([]byte, error) {
 }
 
 // until waits for the reading, or for the end of the command: opening a pipe and reading from a terminal know no context.
-func until(ctx context.Context, what string, f func() ([]byte, error)) ([]byte, error) {
+func until[T any](ctx context.Context, what string, f func() (T, error)) (got T, err error) {
 	type result struct {
-		raw []byte
+		got T
 		err error
 	}
 	done := make(chan result, 1)
 	go func() {
-		raw, err := f()
-		done <- result{raw, err}
+		got, err := f()
+		done <- result{got, err}
 	}()
 	select {
 	case r := <-done:
-		return r.raw, r.err
+		return r.got, r.err
 	case <-ctx.Done():
-		return nil, fmt.Errorf("%s: %w", what, context.Cause(ctx))
+		return got, fmt.Errorf("%s: %w", what, context.Cause(ctx))
 	}
 }

@@ -9,6 +9,7 @@ package media
 import (
 	"encoding/json"
 	"errors"
+	"io/fs"
 
 	"github.com/spf13/cobra"
 
@@ -76,6 +77,8 @@ func add(to, file, name string, data []byte, replace bool) error {
 	case errors.Is(err, medium.ErrNoPlace):
 		return operator.NewProblem(operator.Invalid, to, "it is no boot medium of Hardnode's, or it is damaged",
 			"make one with make disk or make iso")
+	case errors.Is(err, fs.ErrNotExist):
+		return operator.NewProblem(operator.Invalid, to, "there is no such file", "name the image or the device of a stick")
 	case errors.Is(err, medium.ErrFull):
 		return operator.NewProblem(operator.Invalid, file, err.Error(), "make it shorter")
 	case err != nil:

@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"hardnode.dev/internal/release/bundle"
+	"hardnode.dev/internal/run/given"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/tools/hnctl/app"
 )
@@ -27,7 +27,7 @@ func imports(a *app.App) *cobra.Command {
 			"nothing in it is " +
 			"older than what it believed before. An import that was cut off goes on when it is started again.",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			f, err := os.Open(args[0])
+			f, err := given.Open(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -19,6 +18,7 @@ import (
 
 	"hardnode.dev/internal/release/bundle"
 	"hardnode.dev/internal/release/trust"
+	"hardnode.dev/internal/run/given"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/tools/hnctl/app"
 )
@@ -61,7 +61,7 @@ func verify(a *app.App) *cobra.Command {
 				wire.ClusterID(installation).Validate()); err != nil {
 				return app.WithCode(app.ExitUsage, err)
 			}
-			f, err := os.Open(args[0])
+			f, err := given.Open(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
