@@ -37,7 +37,7 @@ func sockets(api localapi.Options, terminal consoleapi.Options) ([]run.Task, err
 // terminal is what the program at the host's terminals is given.
 func (a *agent) terminal() consoleapi.Options {
 	return consoleapi.Options{Status: a.status, Host: a.machine, Network: a.networkNow, Containers: a.containers, Install: a.install.Status,
-		Slots: a.slots.Status, Logs: a.runtime.Logs, HostLogs: hostlog.Logs{}.Read, Show: a.show, Guard: a.guard(), Restart: a.restart,
+		Slots: a.slots.Status, Logs: a.logs, HostLogs: hostlog.Logs{}.Read, Show: a.show, Guard: a.guard(), Restart: a.restart,
 		Storage: a.mirror.Status, Replace: a.mirror.Replace, ChangeSlots: a.slots.Do, StartInstall: a.install.Start, Leave: leaveMachine,
 		ChangeNetwork: facts.ChangeNetwork,
 		Reset:         a.reset, Stick: func(ctx context.Context) (console.Stick, error) { return toStick(ctx, a.status(ctx).Name, a.show) },
@@ -54,10 +54,26 @@ func (a *agent) guard() *consoleapi.Guard {
 
 // restart stops a container of this host; the applier starts it again, if it is to run.
 func (a *agent) restart(ctx context.Context, id wire.CTID) error {
+	if err := a.known(id); err != nil {
+		return err
+	}
+	return a.runtime.Stop(ctx, id)
+}
+
+// logs reads what a container of this host wrote.
+func (a *agent) logs(ctx context.Context, id wire.CTID, spec host.LogsSpec, line func(stderr bool, text []byte) error) error {
+	if err := a.known(id); err != nil {
+		return err
+	}
+	return a.runtime.Logs(ctx, id, spec, line)
+}
+
+// known tells whether a container is this host's.
+func (a *agent) known(id wire.CTID) error {
 	if !slices.ContainsFunc(a.apply.Report().Containers, func(c host.ContainerStatus) bool { return c.CTID == id }) {
 		return fmt.Errorf("container %s: %w", id, container.ErrNotFound)
 	}
-	return a.runtime.Stop(ctx, id)
+	return nil
 }
 
 // machine is the host beside its status.

@@ -111,23 +111,10 @@ func summary(a *boot.AgentStatus) string {
 	if a.Stage == boot.StageJoined {
 		parts = append(parts, "orchestrator: "+cmp.Or(a.Link, "not asked yet"))
 	}
-	if says := system(a.System); says != "" {
+	if says := view.Release(a.System); says != "" {
 		parts = append(parts, says)
 	}
 	return clip(strings.Join(append(parts, "containers: "+view.Count(a.Containers)), " | "))
-}
-
-// system says how far another release is on its way onto the host; "" when none is. Why it can't be is among the problems.
-func system(s *host.SystemStatus) string {
-	switch {
-	case s == nil, s.State == host.SystemIdle, s.State == host.SystemDone:
-		return ""
-	case s.State == host.SystemFetching && s.Total > 0:
-		return fmt.Sprintf("fetching release %s: %d of %d MiB", s.Target, s.Bytes>>20, s.Total>>20)
-	case s.State == host.SystemTrying:
-		return "trying release " + s.Release + ": waits for " + cmp.Or(strings.Join(s.Waits, ", "), "its slots")
-	}
-	return strings.TrimSpace(fmt.Sprintf("release %s: %s", s.Target, s.State))
 }
 
 // beginning is a stage that only the console shows: there is a configuration, and the agent has not read it yet.

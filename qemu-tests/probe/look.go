@@ -70,10 +70,12 @@ func kill(exe string, sig syscall.Signal) ([]int, error) {
 	var killed []int
 	for _, id := range ids {
 		if at, err := os.Readlink(fmt.Sprintf("%s/%d/exe", proc, id)); err == nil && at == exe && id != 1 {
-			if e := syscall.Kill(id, sig); e != nil {
+			switch e := syscall.Kill(id, sig); {
+			case e == nil:
+				killed = append(killed, id)
+			case !errors.Is(e, syscall.ESRCH): // it ended with one that was killed before it
 				return killed, fmt.Errorf("kill %d: %v", id, e)
 			}
-			killed = append(killed, id)
 		}
 	}
 	if err == nil && len(killed) == 0 {

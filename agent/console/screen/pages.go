@@ -190,11 +190,15 @@ func loadContainers(ctx context.Context, m *model, c *content) {
 // units are the logs of the page, in its order.
 var units = append([]host.Unit{host.UnitDmesg}, host.Units...)
 
-// logLines is how many lines of a log a page has.
+// logLines is how many lines of a log a page has: the last ones, or the last ones of all that were searched for.
 const logLines = 500
 
 func loadLog(ctx context.Context, m *model, c *content) {
-	r, err := m.agent.Open(ctx, fmt.Sprintf("/v1/log/%s?tail=%d", units[m.unit], logLines))
+	tail := logLines
+	if m.search != "" {
+		tail = 0
+	}
+	r, err := m.agent.Open(ctx, fmt.Sprintf("/v1/log/%s?tail=%d", units[m.unit], tail))
 	if err != nil {
 		c.err = err
 		return
@@ -204,22 +208,27 @@ func loadLog(ctx context.Context, m *model, c *content) {
 	if m.search != "" {
 		c.title += " with " + m.search
 	}
-	in, n := bufio.NewScanner(r), 0
+	in := bufio.NewScanner(r)
 	in.Buffer(make([]byte, 4<<10), 1<<20)
 	for in.Scan() {
-		if n++; strings.Contains(strings.ToLower(in.Text()), strings.ToLower(m.search)) {
-			c.body = append(c.body, plain.Wrap(in.Text(), Width)...)
+		if !strings.Contains(strings.ToLower(in.Text()), strings.ToLower(m.search)) {
+			continue
+		}
+		if c.body = append(c.body, plain.Wrap(in.Text(), Width)...); len(c.body) >= 2*logLines {
+			c.body = append(c.body[:0], c.body[len(c.body)-logLines:]...)
 		}
 	}
+	c.body = c.body[max(0, len(c.body)-logLines):]
 	if c.err = in.Err(); len(c.body) == 0 {
-		c.body = []string{fmt.Sprintf("no such line among the last %d of %s", n, units[m.unit])}
+		c.body = []string{fmt.Sprintf("the log of %s has no such line", units[m.unit])}
 	}
 }
 
 func loadSlots(ctx context.Context, m *model, c *content) {
 	var st slots.Status
-	if m.get(ctx, c, "/v1/slots", &st) {
-		c.body = view.Slots(st, time.Now(), Width)
+	var a boot.AgentStatus
+	if m.get(ctx, c, "/v1/slots", &st) && m.get(ctx, c, "/v1/status", &a) {
+		c.body = append(view.Slots(st, time.Now(), Width), view.Update(a.System, Width)...)
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -15,80 +14,14 @@ import (
 
 	"hardnode.dev/agent/console/talk"
 	"hardnode.dev/internal/run/ask"
+	"hardnode.dev/internal/testkit/vt100"
 	"hardnode.dev/internal/wire/console"
 )
 
-// vt is a terminal of 80 by 24 that knows CUP, ED and EL, and takes everything else for a fault: a dumb one would show it, or be steered.
-type vt struct {
-	*testing.T
-	mu struct {
-		sync.Mutex
-		cells    [Height][80]byte
-		row, col int
-		seq      string
-	}
-}
-
-func (v *vt) Write(p []byte) (int, error) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	for _, b := range p {
-		switch {
-		case v.mu.seq != "" || b == 0x1b:
-			if v.mu.seq += string(rune(b)); b >= 0x40 && b <= 0x7e && b != '[' {
-				v.order(v.mu.seq)
-				v.mu.seq = ""
-			}
-		case b < 0x20 || b > 0x7e:
-			v.Errorf("a byte %#x came to the terminal", b)
-		case v.mu.col >= 79:
-			v.Errorf("the last column was written: line %d", v.mu.row+1)
-		default:
-			v.mu.cells[v.mu.row][v.mu.col] = b
-			v.mu.col++
-		}
-	}
-	return len(p), nil
-}
-
-func (v *vt) order(seq string) {
-	body, ok := strings.CutPrefix(seq, "\x1b[")
-	if !ok {
-		v.Errorf("the terminal was sent %q", seq)
-		return
-	}
-	switch args := body[:len(body)-1]; body[len(body)-1] {
-	case 'H':
-		row, col, _ := strings.Cut(args, ";")
-		r, err := strconv.Atoi(row)
-		c, err2 := strconv.Atoi(col)
-		if err != nil || err2 != nil || r < 1 || r > Height || c < 1 || c > 80 {
-			v.Errorf("the terminal was sent %q", seq)
-			return
-		}
-		v.mu.row, v.mu.col = r-1, c-1
-	case 'J':
-		v.mu.cells = [Height][80]byte{}
-	case 'K':
-		clear(v.mu.cells[v.mu.row][v.mu.col:])
-	default:
-		v.Errorf("the terminal was sent %q", seq)
-	}
-}
-
-func (v *vt) String() string {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	var lines []string
-	for _, l := range v.mu.cells {
-		lines = append(lines, strings.TrimRight(strings.ReplaceAll(string(l[:]), "\x00", " "), " "))
-	}
-	return strings.Join(lines, "\n")
-}
-
 // at is a screen on that terminal, and who types there.
 type at struct {
-	*vt
+	*testing.T
+	*vt100.Terminal
 	keys  io.Writer
 	after chan string
 	mu    sync.Mutex
@@ -97,7 +30,8 @@ type at struct {
 
 func open(t *testing.T, answers map[string]string) *at {
 	t.Helper()
-	a := &at{vt: &vt{T: t}, after: make(chan string, 1)}
+	a := &at{T: t, Terminal: &vt100.Terminal{Fault: func(text string) { t.Error("to the terminal: " + text) }}, after: make(chan string, 1)}
+	a.Paged(true)
 	path := filepath.Join(t.TempDir(), "s")
 	l, err := net.Listen("unix", path)
 	if err != nil {
@@ -130,7 +64,7 @@ func open(t *testing.T, answers map[string]string) *at {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		after, err := Run(ctx, Options{Session: &talk.Session{Agent: ask.To("the agent", path), TTY: "ttyS0"}, In: in, Out: a.vt,
+		after, err := Run(ctx, Options{Session: &talk.Session{Agent: ask.To("the agent", path), TTY: "ttyS0"}, In: in, Out: a.Terminal,
 			Summary: func(context.Context, int) (string, []string, error) {
 				return "host-1: ACTIVE", []string{"host          host-1\x1b[2J"}, nil
 			}})
@@ -221,7 +155,7 @@ func TestPages(t *testing.T) {
 	a.types("/line 7\r")
 	a.sees("line 78\nline 79\n\n")
 	a.types("/\x15nothing like it\r")
-	a.sees("no such line among the last 101 of dmesg")
+	a.sees("the log of dmesg has no such line")
 	a.types("/\x15\ru")
 	a.sees("of the agent")
 	a.types("\t\x1b[D\x1b[C\x0cq")

@@ -99,6 +99,7 @@ func Summary(a boot.AgentStatus, state string, h *console.Host, width int) []str
 	s.field("orchestrator", a.Link)
 	s.field("addresses", cmp.Or(strings.Join(a.Addresses, " "), "none"))
 	s.field("version", a.Version)
+	s.release(a.System)
 	s.field("containers", Count(a.Containers))
 	if h != nil {
 		s.field("processors", fmt.Sprintf("%d at %d MHz, load %.2f", h.Capacity.CPUs, h.Capacity.MHz, h.Load.Load1))
@@ -333,6 +334,44 @@ func (s *sheet) disks(d storage.Status) {
 	}
 	s.field("systems", d.Systems)
 	s.field("failed", d.Failed)
+}
+
+// Release says how far another release is on its way onto the host; "" when none is.
+func Release(s *host.SystemStatus) string {
+	switch {
+	case s == nil, s.State == host.SystemIdle, s.State == host.SystemDone:
+		return ""
+	case s.State == host.SystemFetching && s.Total > 0:
+		return fmt.Sprintf("fetching release %s: %d of %d MiB", s.Target, s.Bytes>>20, s.Total>>20)
+	case s.State == host.SystemSwitching && s.Reason != "":
+		return fmt.Sprintf("switching to release %s: %s", s.Target, s.Reason)
+	case s.State == host.SystemTrying:
+		return "trying release " + cmp.Or(s.Target, s.Release) + ": waits for " + cmp.Or(strings.Join(s.Waits, ", "), "its slots")
+	}
+	return strings.TrimSpace(fmt.Sprintf("release %s: %s", s.Target, s.State))
+}
+
+// bar is how wide a whole progress bar is.
+const bar = 40
+
+// release is how far another release is, and how much of it is here.
+func (s *sheet) release(x *host.SystemStatus) {
+	s.field("update", Release(x))
+	if x != nil && x.State == host.SystemFetching && x.Total > 0 {
+		done := int(min(x.Bytes, x.Total) * bar / x.Total)
+		s.field("", fmt.Sprintf("[%s%s] %d %%", strings.Repeat("#", done), strings.Repeat(".", bar-done),
+			100*min(x.Bytes, x.Total)/x.Total))
+	}
+}
+
+// Update is that, and why it is not further.
+func Update(x *host.SystemStatus, width int) []string {
+	s := &sheet{width: width}
+	s.release(x)
+	if x != nil && (x.State == host.SystemFailed || x.State == host.SystemRefused) {
+		s.field("because", x.Reason)
+	}
+	return s.lines
 }
 
 // Plan is what an installation would do.
