@@ -7,7 +7,7 @@ import (
 	"hardnode.dev/internal/wire/upkeep"
 )
 
-// Who asks is told of an answer to a report that was made since, once, and others are not told early.
+// Who asks is told of an answer to a report that was made since.
 func TestTold(t *testing.T) {
 	o := newOrchestrator(t)
 	l, _, _ := start(t, t.TempDir(), o.join())
@@ -24,14 +24,26 @@ func TestTold(t *testing.T) {
 	if o.count() <= n {
 		t.Error("told of a report that was made before")
 	}
-	waiting := l.waiting()
+}
+
+// Who asks while a report is made is not told of that one.
+func TestToldLate(t *testing.T) {
+	l := &Link{}
+	early, waiting := l.Told(), l.waiting()
 	late := l.Told()
 	l.answered(waiting)
 	select {
+	case <-early:
+	default:
+		t.Error("who asked before the report was made is not told")
+	}
+	select {
 	case <-late:
-		t.Error("who asked while a report was made is told of that one")
+		t.Error("who asked while it was made is told")
 	default:
 	}
+	l.answered(l.waiting())
+	<-late
 }
 
 // The reports say that the machine is being left, and it is known when the orchestrator has answered one that does.
