@@ -115,7 +115,7 @@ func TestNetboot(t *testing.T) {
 	}
 	c.ok("PUT", "/api/v1/cluster/netboot", operator.NewNetboot{Interface: "underlay", All: true,
 		Addresses: "10.77.0.100-10.77.0.150/24"}, &n)
-	c.eventually("addresses are given", func() bool { return book.Addresses().Count() == 51 })
+	c.eventually("addresses are given", func() bool { return book.Gives().Count() == 51 })
 	c.eventually("all are answered", func() bool { folder, _ := book.Boots("52:54:00:12:34:57"); return folder == "1.4.0/" })
 
 	c.ok("DELETE", "/api/v1/cluster/netboot", nil, nil)
