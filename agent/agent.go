@@ -24,6 +24,7 @@ import (
 	"hardnode.dev/agent/gossip"
 	"hardnode.dev/agent/hostlog"
 	"hardnode.dev/agent/install"
+	"hardnode.dev/agent/kexec"
 	"hardnode.dev/agent/link"
 	"hardnode.dev/agent/localapi"
 	"hardnode.dev/agent/mirror"
@@ -61,6 +62,7 @@ type agent struct {
 	smoke   *smoke.Test
 	install *install.Installer
 	slots   *slots.Keeper
+	kexec   *kexec.Loader
 	mirror  *mirror.Mirror
 	export  *syslog.Export
 	errors  *jerror.Spool
@@ -144,7 +146,7 @@ func modulesLoaded(ctx context.Context) error {
 // linkOptions are what the tie to the orchestrator needs of the other parts.
 func (a *agent) linkOptions(dir string, clock link.Clock) link.Options {
 	return link.Options{Dir: dir, Config: a.configuration, Store: a.store, Report: a.report, Changed: a.hints, Runtime: a.runtime,
-		HostLogs: hostlog.Logs{}.Read, Leave: leaveMachine, Show: a.show, Install: a.install.Ask, Slots: a.slots.Ask,
+		HostLogs: hostlog.Logs{}.Read, Leave: a.leaveBy, Show: a.show, Install: a.install.Ask, Slots: a.slots.Ask,
 		Storage: a.mirror.Ask, Vet: a.vet, Boot: a.boot, Version: build.Version, Underlay: a.underlay,
 		Hardware: a.facts.Hardware(), Machine: a.facts.Machine, Clock: clock, Log: a.log}
 }

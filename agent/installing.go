@@ -17,6 +17,7 @@ import (
 	"hardnode.dev/agent/facts"
 	"hardnode.dev/agent/initctl"
 	"hardnode.dev/agent/install"
+	"hardnode.dev/agent/kexec"
 	"hardnode.dev/agent/mirror"
 	"hardnode.dev/agent/programs"
 	"hardnode.dev/agent/slots"
@@ -114,9 +115,26 @@ func (a *agent) keeper(state string) *slots.Keeper {
 		}})
 }
 
+// leaveBy has init end this machine. Where the order is by kexec, the kernel has the next system first.
+func (a *agent) leaveBy(ctx context.Context, order upkeep.Leave) error {
+	if !order.Kexec {
+		return leaveMachine(ctx, order)
+	}
+	undo, err := a.kexec.Prepare()
+	if err != nil {
+		return err
+	}
+	if err := leaveMachine(ctx, order); err != nil {
+		return errors.Join(err, undo())
+	}
+	return nil
+}
+
 // onDisk makes the parts that keep the disks this host lies on: how it gets there, its systems, its mirror.
 func (a *agent) onDisk(state, data string) {
 	a.install, a.slots = a.installer(state), a.keeper(state)
+	a.kexec = kexec.New(kexec.Options{Status: a.slots.Status, Read: a.slots.Read, Chose: a.slots.Chose, Work: filepath.Join(data, "system"),
+		Log: a.log})
 	a.mirror = mirror.New(mirror.Options{State: state, Data: data, Look: a.install.Look, Prepare: a.install.Prepare,
 		Systems: a.slots.CopyTo, Order: a.slots.Reorder, Lags: a.slots.Lags,
 		Open: func(partition string) (string, error) { return partition, nil }, Log: a.log})
@@ -135,9 +153,9 @@ func (a *agent) newSystem(state, data string) *system.System {
 	return system.New(system.Options{State: state, Data: data, Boot: a.boot, Version: build.Version, Target: target, Profile: profile,
 		Net: fromNetwork(), Root: rootDigest, Well: a.well,
 		Settled: func() error { return os.WriteFile(boot.SettledFile, []byte("network"), 0o600) },
-		Want:    a.store.System, Ordered: a.store.Ordered(), Slots: a.slots, Get: a.link.Get, Anchors: a.anchors, Leave: leaveMachine,
-		Told: a.tell, Now: time.Now, Log: a.log, Waits: a.unwell, Programs: &programs.Replacer{Read: a.slots.Read, Socket: boot.InitSocket,
-			Work: filepath.Join(data, "system"), Log: a.log}})
+		Want:    a.store.System, Ordered: a.store.Ordered(), Slots: a.slots, Kexec: a.kexec.Load, Get: a.link.Get, Anchors: a.anchors,
+		Leave: a.leaveBy, Told: a.tell, Now: time.Now, Log: a.log, Waits: a.unwell,
+		Programs: &programs.Replacer{Read: a.slots.Read, Socket: boot.InitSocket, Work: filepath.Join(data, "system"), Log: a.log}})
 }
 
 // vet says why this host must not be a part of its cluster. An infra host brings what would be asked with it.

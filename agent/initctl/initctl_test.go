@@ -36,6 +36,7 @@ func TestLeave(t *testing.T) {
 		want  string
 	}{
 		{upkeep.Leave{By: "admin", Reason: "new memory"}, `reboot {"by":"admin","reason":"new memory"}`},
+		{upkeep.Leave{By: "admin", Kexec: true, Reason: "x"}, `kexec {"by":"admin","reason":"x"}`},
 		{upkeep.Leave{By: "admin", PowerOff: true}, `poweroff {"by":"admin","reason":"no reason given"}`},
 	} {
 		asked = nil

@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	"hardnode.dev/internal/disk"
-	"hardnode.dev/internal/disk/bootorder"
 	"hardnode.dev/internal/disk/btrfs"
 	"hardnode.dev/internal/disk/efi"
 	"hardnode.dev/internal/disk/pick"
@@ -164,7 +163,7 @@ func isRAM(source string) bool { return strings.HasPrefix(source, "/dev/zram") }
 func installedOn(root string) string {
 	vars := efi.Vars{Dir: filepath.Join(root, efi.Dir)}
 	_, locked := os.Stat(filepath.Join(root, boot.LockedFile)) // STATE is on it, and is not mounted
-	if bootorder.From(vars.Selected(), vars.Current()) == slots.Rescue || locked == nil {
+	if disk.BootedSlot(vars, root) == slots.Rescue || locked == nil {
 		return disk.Booted(filepath.Join(root, sysBlock), filepath.Join(root, device), vars.Partition())
 	}
 	path := ""

@@ -34,7 +34,7 @@ var ErrSilent = errors.New("the system does not say what it is made of: it is of
 
 // Made is what a UKI says that it is made of.
 func Made(uki io.ReaderAt) (release.Parts, error) {
-	section, err := sectionOf(uki, release.PartsSection)
+	section, err := Section(uki, release.PartsSection)
 	if err != nil {
 		return nil, err
 	}
@@ -49,8 +49,8 @@ func Made(uki io.ReaderAt) (release.Parts, error) {
 	return p, p.Validate()
 }
 
-// sectionOf is the content of a section of a UKI.
-func sectionOf(uki io.ReaderAt, name string) (*io.SectionReader, error) {
+// Section is the content of a section of a UKI.
+func Section(uki io.ReaderAt, name string) (*io.SectionReader, error) {
 	f, err := pe.NewFile(uki)
 	if err != nil {
 		return nil, fmt.Errorf("it is no EFI program: %v", err)

@@ -3,8 +3,6 @@ package programs
 import (
 	"bytes"
 	"crypto/sha256"
-	"debug/pe"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,42 +11,11 @@ import (
 	"slices"
 	"testing"
 
+	"hardnode.dev/internal/testkit/program"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/release"
 )
-
-// uki makes a file of sections as a linker does.
-func uki(t *testing.T, sections map[string][]byte) []byte {
-	t.Helper()
-	var out bytes.Buffer
-	out.Write(append([]byte("MZ"), make([]byte, 0x3a)...))
-	put := func(v any) {
-		if err := binary.Write(&out, binary.LittleEndian, v); err != nil {
-			t.Fatal(err)
-		}
-	}
-	put(uint32(0x40))
-	out.WriteString("PE\x00\x00")
-	put(pe.FileHeader{Machine: pe.IMAGE_FILE_MACHINE_AMD64, NumberOfSections: uint16(len(sections))})
-	names, at := slices.Sorted(maps.Keys(sections)), uint32(1024)
-	for _, name := range names {
-		h := pe.SectionHeader32{VirtualSize: uint32(len(sections[name])), PointerToRawData: at}
-		h.SizeOfRawData = (h.VirtualSize + 511) / 512 * 512
-		copy(h.Name[:], name)
-		put(h)
-		at += h.SizeOfRawData
-	}
-	for _, name := range names {
-		out.Write(make([]byte, (1024-out.Len()%512)%512))
-		if out.Len() < 1024 {
-			out.Write(make([]byte, 1024-out.Len()))
-		}
-		out.Write(sections[name])
-	}
-	out.Write(make([]byte, 512))
-	return out.Bytes()
-}
 
 // archive is a cpio of one file, padded as the image's are.
 func archive(name, data string) []byte {
@@ -67,15 +34,15 @@ func TestMade(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := Made(bytes.NewReader(uki(t, map[string][]byte{".linux": []byte("kernel"), release.PartsSection: text})))
+	got, err := Made(bytes.NewReader(program.Sections(map[string][]byte{".linux": []byte("kernel"), release.PartsSection: text})))
 	if err != nil || !maps.Equal(got, want) {
 		t.Errorf("got %v, %v; want %v", got, err, want)
 	}
-	if _, err := Made(bytes.NewReader(uki(t, map[string][]byte{".linux": []byte("kernel")}))); !errors.Is(err, ErrSilent) {
+	if _, err := Made(bytes.NewReader(program.Sections(map[string][]byte{".linux": []byte("kernel")}))); !errors.Is(err, ErrSilent) {
 		t.Errorf("a system of an older release: %v", err)
 	}
 	for _, bad := range []string{"", "[]", `{"agent":"12"}`} {
-		if _, err := Made(bytes.NewReader(uki(t, map[string][]byte{release.PartsSection: []byte(bad)}))); err == nil {
+		if _, err := Made(bytes.NewReader(program.Sections(map[string][]byte{release.PartsSection: []byte(bad)}))); err == nil {
 			t.Errorf("%q is taken", bad)
 		}
 	}

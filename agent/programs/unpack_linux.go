@@ -39,7 +39,7 @@ func Unpack(uki io.ReaderAt, size int64, digest wire.Digest, work, root string) 
 	if err != nil {
 		return err
 	}
-	initrd, err := sectionOf(uki, ".initrd")
+	initrd, err := Section(uki, ".initrd")
 	if err != nil {
 		return err
 	}

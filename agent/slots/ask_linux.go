@@ -206,6 +206,32 @@ func (k *Keeper) Leaving() error {
 	})
 }
 
+// Chose counts a slot as the loader does that takes it, for a system that is started without the loader. undo takes that back.
+func (k *Keeper) Chose(slot slots.Name) (undo func() error, err error) {
+	if k.disk == "" {
+		return nil, NotInstalled
+	}
+	var was []bootorder.Entry
+	write := func(next func([]bootorder.Entry) []bootorder.Entry) error {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		defer k.after()
+		return k.mounted(unix.MS_RDONLY, func(dir string) error {
+			record, now, err := k.read(dir)
+			if err != nil {
+				return err
+			}
+			was = now.Entries
+			return k.apply(dir, record, now, bootorder.Verdict{Record: record, Entries: next(now.Entries)})
+		})
+	}
+	if err := write(func(list []bootorder.Entry) []bootorder.Entry { return bootorder.Chosen(list, slot) }); err != nil {
+		return nil, err
+	}
+	before := was
+	return func() error { return write(func([]bootorder.Entry) []bootorder.Entry { return before }) }, nil
+}
+
 // ask changes what is booted next.
 func (k *Keeper) ask(r slots.Request) error {
 	k.mu.Lock()

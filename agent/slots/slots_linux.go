@@ -106,7 +106,7 @@ func (k *Keeper) booted() slots.Name {
 	if !k.mine {
 		return ""
 	}
-	return bootorder.From(k.vars.Selected(), k.vars.Current())
+	return disk.BootedSlot(k.vars, "/")
 }
 
 // look decides and carries out.

@@ -353,7 +353,7 @@ func (s *step) ordered(m moment, booted slots.Slot, idle *slots.Slot) step {
 		s.do, s.status.State = look, host.SystemLooking
 	case !t.holds(*idle) || idle.State != slots.Staged && idle.State != slots.Good && idle.State != slots.Trying:
 		s.do, s.status.State = fetch, host.SystemFetching
-	case w.Step == host.Switch:
+	case w.Step == host.Switch, w.Step == host.Kexec:
 		s.do, s.status.State, s.status.Bytes = try, host.SystemSwitching, t.Bytes
 		s.kept.Tried = m.boot
 	case w.Step == host.Hot && t.Over != "":

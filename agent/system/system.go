@@ -57,6 +57,9 @@ type Programs interface {
 // ErrNotHot: more than programs differs.
 var ErrNotHot = errors.New(host.NotHot)
 
+// ErrNotKexec: this host's kernel does not start another system itself. Nothing was touched.
+var ErrNotKexec = errors.New(host.NotKexec)
+
 // Options are what a System needs. All are required unless said otherwise.
 type Options struct {
 	Programs    Programs        // nil: programs are replaced by a reboot alone
@@ -73,13 +76,16 @@ type Options struct {
 	Want        func() *host.System         // may be nil
 	Ordered     <-chan struct{}             // a hint that another one is wanted
 	Slots       Slots
-	Get         Get
-	Anchors     func() (trust.Anchors, error) // by the host's configuration
-	Leave       func(context.Context, upkeep.Leave) error
-	Told        func(context.Context) // returns once the orchestrator has heard the Status, if it can
-	Now         func() time.Time
-	Pause       func(tries int) time.Duration // before the next try after so many; nil: from 2 s to a minute
-	Log         *slog.Logger                  // nil discards
+	// Kexec gives the kernel the system in a slot, to be started without the firmware when the machine is left that way. Its error is, or
+	// wraps, ErrNotKexec.
+	Kexec   func(slots.Slot) error
+	Get     Get
+	Anchors func() (trust.Anchors, error) // by the host's configuration
+	Leave   func(context.Context, upkeep.Leave) error
+	Told    func(context.Context) // returns once the orchestrator has heard the Status, if it can
+	Now     func() time.Time
+	Pause   func(tries int) time.Duration // before the next try after so many; nil: from 2 s to a minute
+	Log     *slog.Logger                  // nil discards
 }
 
 // System is the wanted system's way onto this host. Its methods may be called at once.
@@ -291,6 +297,14 @@ func (s *System) carry(ctx context.Context, st step) error {
 		w := s.o.Want()
 		if !s.wanted(st.kept.Order) {
 			return nil // the next look sees that nothing was begun
+		}
+		if w.Step == host.Kexec {
+			if err := s.able(); err != nil {
+				return err
+			}
+			if s.kept.Ended != "" {
+				return nil
+			}
 		}
 		if _, err = s.o.Slots.Do(ctx, slots.Request{Action: slots.Try, Within: w.WithinSec}); err == nil && s.wanted(st.kept.Order) {
 			err = s.doLeave(ctx)
@@ -508,6 +522,20 @@ func (s *System) unknown(err error) {
 	}
 }
 
+// able ends an order by kexec where the kernel does not take the system, before anything is touched.
+func (s *System) able() error {
+	_, idle := sides(s.o.Slots.Status())
+	if idle == nil {
+		return errors.New("the slots can't be read now")
+	}
+	err := s.o.Kexec(*idle)
+	if errors.Is(err, ErrNotKexec) {
+		return s.fail(fmt.Errorf("release %s %w; it is in slot %s: give the order without kexec to have it booted", s.kept.Target.Release,
+			err, idle.Name))
+	}
+	return err
+}
+
 // doLeave orders the reboot.
 func (s *System) doLeave(ctx context.Context) error {
 	w, reason, by := s.o.Want(), "another release", "an order"
@@ -522,6 +550,16 @@ func (s *System) doLeave(ctx context.Context) error {
 			reason += ": " + w.Reason
 		}
 	}
-	return s.o.Leave(ctx, upkeep.Leave{By: strings.ToValidUTF8(by[:min(len(by), upkeep.MaxBy)], ""),
-		Reason: strings.ToValidUTF8(reason[:min(len(reason), upkeep.MaxReason)], "")})
+	order := upkeep.Leave{By: strings.ToValidUTF8(by[:min(len(by), upkeep.MaxBy)], ""),
+		Reason: strings.ToValidUTF8(reason[:min(len(reason), upkeep.MaxReason)], "")}
+	if w.Wanted() && w.Order == s.kept.Order && w.Step == host.Kexec {
+		order.Kexec = true
+		err := s.o.Leave(ctx, order)
+		if err == nil {
+			return nil
+		}
+		s.log.Warn("the firmware starts the system that the kernel was to start", logging.Err, err)
+		order.Kexec = false
+	}
+	return s.o.Leave(ctx, order)
 }

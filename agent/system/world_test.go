@@ -56,6 +56,9 @@ type machine struct {
 	heard  *host.SystemStatus // what the orchestrator heard last
 	notHot string             // why programs alone can't be replaced
 	waits  []string
+	kernel []string // the slots that the kernel was given
+	cant   string   // why it does not take one
+	leave  error    // what init says to an order by kexec
 }
 
 // uki is a system of some size: releases next to each other have most of it in common.
@@ -99,7 +102,19 @@ func (m *machine) start() {
 			}
 			return m.anchors, nil
 		},
-		Leave:    func(_ context.Context, l upkeep.Leave) error { m.left = append(m.left, l); return l.Validate() },
+		Leave: func(_ context.Context, l upkeep.Leave) error {
+			if m.left = append(m.left, l); l.Kexec && m.leave != nil {
+				return m.leave
+			}
+			return l.Validate()
+		},
+		Kexec: func(s slots.Slot) error {
+			if m.cant != "" {
+				return fmt.Errorf("%w: %s", ErrNotKexec, m.cant)
+			}
+			m.kernel = append(m.kernel, string(s.Name)+" "+s.Version)
+			return nil
+		},
 		Told:     func(context.Context) { m.heard = m.System.Status() },
 		Programs: hotPrograms{m}, Waits: func() []string { return m.waits },
 		Now: func() time.Time { return m.now }, Pause: func(int) time.Duration { return time.Millisecond }})

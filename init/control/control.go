@@ -1,5 +1,5 @@
 // Package control answers the programs of this host on init's socket: GET /v1/status, GET /v1/loaded, GET /v1/ended/PID, POST /v1/reboot,
-// POST /v1/poweroff, POST /v1/hot, POST /v1/hot/keep, POST /v1/quiet.
+// POST /v1/poweroff, POST /v1/kexec, POST /v1/hot, POST /v1/hot/keep, POST /v1/quiet.
 //
 // Owns: the smallest part of HTTP/1.1 (RFC 9112) that those need, over a unix socket that only root can open, and the group that may ask
 // for the status.
@@ -32,14 +32,15 @@ import (
 )
 
 // Server answers. Loaded returns when the modules that containers need are loaded, with why one is not. Ended is how a process ended that
-// became init's child. Leave is told to leave the machine; it returns at once. Replace takes an order to replace programs; Keep keeps
-// those of a root, which are tried. Quiet keeps lines off a terminal until its undo is called; nil: it knows no such terminal. Say takes
-// what goes wrong.
+// became init's child. Leave is told to leave the machine; it returns at once. Next says why the kernel has no system that it could start
+// itself. Replace takes an order to replace programs; Keep keeps those of a root, which are tried. Quiet keeps lines off a terminal until
+// its undo is called; nil: it knows no such terminal. Say takes what goes wrong.
 type Server struct {
 	Ended   func(pid int) (code int, known bool)
 	Status  func() boot.Status
 	Loaded  func(context.Context) error
 	Leave   func(upkeep.Leave)
+	Next    func() error
 	Replace func(boot.HotOrder) error
 	Keep    func(root string) error
 	Quiet   func(tty string) (undo func())
@@ -129,14 +130,20 @@ func (s Server) answer(ctx context.Context, r io.Reader, w io.Writer, all bool) 
 			return nil
 		}
 		reply(w, 200, struct{}{})
-	case "POST /v1/reboot", "POST /v1/poweroff":
+	case "POST /v1/reboot", "POST /v1/poweroff", "POST /v1/kexec":
 		order, err := orderOf(req.body)
 		if err != nil {
 			reply(w, 400, problem{400, "invalid", err.Error()})
 			return nil
 		}
+		order.PowerOff, order.Kexec = req.path == "/v1/poweroff", req.path == "/v1/kexec"
+		if order.Kexec {
+			if err := s.Next(); err != nil {
+				reply(w, 409, problem{409, "conflict", err.Error()})
+				return nil
+			}
+		}
 		reply(w, 202, struct{}{})
-		order.PowerOff = req.path == "/v1/poweroff"
 		s.Leave(order)
 	case "POST " + boot.PathHot, "POST " + boot.PathKeep:
 		var o boot.HotOrder
@@ -168,7 +175,7 @@ func (s Server) answer(ctx context.Context, r io.Reader, w io.Writer, all bool) 
 	default:
 		reply(w, 404, problem{404, "not_found",
 			fmt.Sprintf("%s %s: want GET /v1/status, GET /v1/loaded, GET /v1/ended/PID, POST /v1/reboot, POST /v1/poweroff, "+
-				"POST /v1/hot, POST /v1/hot/keep or POST /v1/quiet", req.method, req.path)})
+				"POST /v1/kexec, POST /v1/hot, POST /v1/hot/keep or POST /v1/quiet", req.method, req.path)})
 	}
 	return undo
 }

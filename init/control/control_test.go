@@ -27,7 +27,9 @@ func start(t *testing.T, loaded func(context.Context) error) (*http.Client, <-ch
 		t.Fatal(err)
 	}
 	asked := make(chan string, 8)
-	s := Server{Loaded: loaded, Ended: func(pid int) (int, bool) { return 137, pid == 4711 },
+	notYet := errors.New("none was loaded")
+	next := func() error { defer func() { notYet = nil }(); return notYet }
+	s := Server{Loaded: loaded, Next: next, Ended: func(pid int) (int, bool) { return 137, pid == 4711 },
 		Status: func() boot.Status { return boot.Status{Boot: "b1", Problem: "none"} },
 		Leave:  func(l upkeep.Leave) { asked <- strings.TrimSpace(l.What() + " " + l.Reason + " " + l.By) }}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -120,6 +122,9 @@ func TestLeaveNeedsAReason(t *testing.T) {
 		{"/v1/reboot", `{"reason":"x","by":"` + strings.Repeat("y", 201) + `"}`, 400, ""},
 		{"/v1/reboot", `{"reason":"x","force":true}`, 400, ""},
 		{"/v1/reboot", ``, 400, ""},
+		{"/v1/kexec", `{"reason":"new kernel"}`, 409, ""}, // nothing was loaded
+		{"/v1/kexec", `{"reason":"new kernel"}`, 202, "kexec new kernel"},
+		{"/v1/kexec", `{}`, 400, ""},
 		{"/v1/halt", `{"reason":"x"}`, 404, ""},
 	} {
 		res, err := client.Post("http://init"+c.path, "application/json", strings.NewReader(c.body))
@@ -217,7 +222,7 @@ func FuzzAnswer(f *testing.F) {
 	f.Add([]byte("GET /v1/status HTTP/1.1\r\nHost: init\r\n\r\n"))
 	f.Add([]byte("POST /v1/reboot HTTP/1.1\r\nContent-Length: 14\r\n\r\n{\"reason\":\"x\"}"))
 	s := Server{Status: func() boot.Status { return boot.Status{} }, Loaded: func(context.Context) error { return nil },
-		Leave: func(upkeep.Leave) {}, Quiet: func(string) func() { return nil }}
+		Leave: func(upkeep.Leave) {}, Next: func() error { return nil }, Quiet: func(string) func() { return nil }}
 	f.Fuzz(func(t *testing.T, in []byte) {
 		var out bytes.Buffer
 		s.answer(t.Context(), bytes.NewReader(in), &out, true)

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hardnode.dev/init/sys"
-	"hardnode.dev/internal/disk/bootorder"
+	"hardnode.dev/internal/disk"
 	"hardnode.dev/internal/disk/efi"
 	"hardnode.dev/internal/wire/slots"
 )
@@ -43,7 +43,7 @@ func (m *Machine) stepFirmware(context.Context) (string, error) {
 	if m.partition = vars.Partition(); m.partition != "" {
 		note = "UEFI, booted from partition " + m.partition
 	}
-	if m.rescue = m.partition != "" && bootorder.From(vars.Selected(), vars.Current()) == slots.Rescue; m.rescue {
+	if m.rescue = m.partition != "" && disk.BootedSlot(vars, "/") == slots.Rescue; m.rescue {
 		note += ": this is the rescue system"
 	}
 	if s := vars.SecureBoot(); s != "" {

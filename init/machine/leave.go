@@ -78,8 +78,11 @@ func (m *Machine) end(l Leave) {
 		m.con.Line("%s: not done after %s; leaving as it is", what, stopAll)
 	}
 	power := sys.Restart
-	if l.PowerOff {
+	switch {
+	case l.PowerOff:
 		power = sys.PowerOff
+	case l.Kexec:
+		m.con.Alert(fmt.Sprintf("%s: %v; booting by the firmware", what, sys.Reboot(sys.Kexec))) // it returns when the kernel refuses
 	}
 	err := sys.Reboot(power)
 	m.con.Alert(fmt.Sprintf("%s: %v", what, err)) // the kernel refused: the last resort

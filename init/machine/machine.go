@@ -228,8 +228,8 @@ func (m *Machine) stepAPI(context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	server := control.Server{Status: m.Status, Ended: m.ended, Loaded: m.loaded.wait, Leave: m.Ask, Replace: m.replace, Keep: m.hot.Keep,
-		Quiet: m.quiet, Say: m.con.Line}
+	server := control.Server{Status: m.Status, Ended: m.ended, Loaded: m.loaded.wait, Leave: m.Ask, Next: sys.Loaded, Replace: m.replace,
+		Keep: m.hot.Keep, Quiet: m.quiet, Say: m.con.Line}
 	m.tasks <- run.Task{Name: "control", Run: func(ctx context.Context) error { return server.Serve(ctx, l) }}
 	m.tasks <- run.Task{Name: "notifications", Run: m.sup.Notifications}
 	m.tasks <- run.Task{Name: "reaper", Run: m.procs.Reap}

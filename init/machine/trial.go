@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"hardnode.dev/init/sys"
+	"hardnode.dev/internal/disk"
 	"hardnode.dev/internal/disk/bootorder"
 	"hardnode.dev/internal/disk/efi"
 	"hardnode.dev/internal/keep"
@@ -23,7 +24,7 @@ const trialGrace = 30 * time.Second
 // stepTrial sees to it that a system on trial whose agent never comes up goes back too. It comes before the agent, whose document this is.
 func (m *Machine) stepTrial(context.Context) (string, error) {
 	vars := efi.Vars{Dir: efi.Dir}
-	slot := bootorder.From(vars.Selected(), vars.Current())
+	slot := disk.BootedSlot(vars, "/")
 	if slot == "" || m.rescue {
 		return m.fromNetwork() // not booted from a slot that is tried
 	}

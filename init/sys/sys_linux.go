@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -174,12 +175,26 @@ type Power int
 const (
 	Restart  Power = unix.LINUX_REBOOT_CMD_RESTART
 	PowerOff Power = unix.LINUX_REBOOT_CMD_POWER_OFF
+	Kexec    Power = unix.LINUX_REBOOT_CMD_KEXEC // the system that was loaded is started
 )
 
 // Reboot leaves the machine; it returns only when the kernel refuses.
 func Reboot(p Power) error {
 	if err := unix.Reboot(int(p)); err != nil {
 		return fmt.Errorf("reboot(%#x): %w", int(p), err)
+	}
+	return nil
+}
+
+// Loaded says why the kernel can't start another system itself; nil: one was loaded (kexec_file_load(2)).
+func Loaded() error {
+	const file = "/sys/kernel/kexec_loaded"
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("look for a loaded system: %w", err)
+	}
+	if strings.TrimSpace(string(raw)) != "1" {
+		return fmt.Errorf("look for a loaded system: %s has %q: none was loaded", file, strings.TrimSpace(string(raw)))
 	}
 	return nil
 }

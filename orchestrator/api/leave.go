@@ -31,7 +31,10 @@ func (s *Server) leaveHost(powerOff bool) func(context.Context, caller, *leaveIn
 		if err != nil {
 			return out, err
 		}
-		order := upkeep.Leave{PowerOff: powerOff, By: orderer(c), Reason: in.Body.Reason}
+		order := upkeep.Leave{PowerOff: powerOff, Kexec: in.Body.Kexec, By: orderer(c), Reason: in.Body.Reason}
+		if powerOff && order.Kexec {
+			return out, operator.NewProblem(operator.Invalid, "kexec", "a host that is switched off starts no other system", "leave it out")
+		}
 		if err := order.Validate(); err != nil {
 			return out, operator.NewProblem(operator.Invalid, "reason", err.Error(), "give one line of at most 200 bytes")
 		}

@@ -97,8 +97,8 @@ func Check(o operator.OrderSystem, object string, status *host.SystemStatus, imp
 		return operator.NewProblem(operator.Unavailable, object, "the host has not said yet how its system is",
 			"wait until it is ACTIVE; a host of an earlier release never says it: install it anew")
 	case status.Net && o.Step != string(host.Switch):
-		return operator.NewProblem(operator.Conflict, object, "the host boots from the network: nothing is written to it beforehand",
-			"give the order without --stage")
+		return operator.NewProblem(operator.Conflict, object, "the host boots from the network: nothing is written to it beforehand, and "+
+			"its firmware starts what it is served", "give the order without --stage, --hot and --kexec")
 	case status.Slot == "" && !status.Net:
 		return operator.NewProblem(operator.Conflict, object, "the host is not installed, so it has no slot for another system: "+
 			"it boots what its medium or the network serves", "install it (hnctl host install), or have the network serve the release")

@@ -307,6 +307,18 @@ func Leave(r Record, n Now) Verdict {
 	return v
 }
 
+// Chosen is the entries as the loader leaves them that takes a slot: a system that is started without it counts all the same, so that the
+// loader takes the other one when it does not come up.
+func Chosen(entries []Entry, slot slots.Name) []Entry {
+	list := slices.Clone(entries)
+	for i, e := range list {
+		if e.Slot == slot && e.Left > 0 {
+			list[i].Left, list[i].Done = e.Left-1, e.Done+1
+		}
+	}
+	return list
+}
+
 // rescued is what is asked of the rescue system. It doesn't know the record, and leaves it as it is: a slot gets one boot, and is judged
 // when it is up.
 func rescued(v Verdict, n Now, what slots.Action, slot slots.Name) (Verdict, error) {

@@ -211,6 +211,40 @@ func TestWorkload(t *testing.T) {
 	}
 }
 
+// A system that is started without the loader is gone back from as one that it chose: whatever resets the machine brings the other one.
+func TestStartedWithoutLoader(t *testing.T) {
+	for _, f := range []fault{whole, dead, silent, sick} {
+		m := installed()
+		m.power()
+		m.stage(t, f)
+		m.ask(t, slots.Try)
+		m.entries = Chosen(m.entries, slots.B)
+		m.boots++
+		n := Now{Entries: m.entries, Booted: slots.B, Boot: strings.Repeat("x", m.boots), Uptime: time.Minute}
+		if f == sick {
+			n.Well, n.Uptime = []string{"the orchestrator"}, time.Hour
+		}
+		if f == whole || f == sick {
+			v := Decide(m.record, n)
+			if m.record, m.entries = v.Record, v.Entries; (v.Reboot != "") != (f == sick) {
+				t.Errorf("fault %d: goes back: %q", f, v.Reboot)
+			}
+		}
+		want := slots.A
+		if f == whole {
+			want = slots.B
+		}
+		if slot, how := m.power(); slot != want || how != "up" {
+			t.Errorf("fault %d: then comes %s: %s", f, slot, how)
+		}
+	}
+	m := installed() // the booted one again: what it had left is one less
+	m.power()
+	if e := Chosen(m.entries, slots.A); e[0].Left != Alone-1 || e[0].Done != 1 || m.entries[0].Left != Alone {
+		t.Errorf("chosen again: %+v, before %+v", e, m.entries)
+	}
+}
+
 // A committed slot that stops to boot is left for the other good one at once.
 func TestCommittedDies(t *testing.T) {
 	m := installed()

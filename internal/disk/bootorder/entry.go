@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 
+	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/form"
 	"hardnode.dev/internal/wire/slots"
 )
@@ -34,9 +35,15 @@ const (
 // RescueEntry is the name of the firmware's boot entry that starts the rescue system without the loader.
 const RescueEntry = "Hardnode, rescue"
 
-// From is the slot that a boot is from, by the loader's entry and the firmware's; "" when it is from none. The firmware's goes before: a
-// loader that could not load what it selected has left the name of that.
-func From(selected, current string) slots.Name {
+// From is the slot that a boot is from, by the loader's entry, the firmware's and the kernel's arguments; "" when it is from none. The
+// firmware's goes before the loader's: a loader that could not load what it selected has left the name of that. A system that another
+// kernel started finds what both have left for that one.
+func From(selected, current, cmdline string) slots.Name {
+	for word := range strings.FieldsSeq(cmdline) {
+		if slot, ok := strings.CutPrefix(word, boot.SlotArgument); ok && (slot == string(slots.A) || slot == string(slots.B)) {
+			return slots.Name(slot)
+		}
+	}
 	if strings.HasPrefix(current, RescueEntry) { // of either disk
 		return slots.Rescue
 	}

@@ -52,18 +52,20 @@ func FuzzParse(f *testing.F) {
 // A loader that could not load what it selected leaves its name for what the firmware starts next.
 func TestFrom(t *testing.T) {
 	for _, c := range []struct {
-		selected, current string
-		want              slots.Name
+		selected, current, cmdline string
+		want                       slots.Name
 	}{
-		{"hardnode-1-a.conf", "Hardnode", slots.A},
-		{"hardnode-3-rescue.conf", "Hardnode, again", slots.Rescue},
-		{"hardnode-2-b.conf", RescueEntry, slots.Rescue},
-		{"", RescueEntry, slots.Rescue},
-		{"windows.conf", "Windows", ""},
-		{"", "", ""},
+		{"hardnode-1-a.conf", "Hardnode", "quiet", slots.A},
+		{"hardnode-3-rescue.conf", "Hardnode, again", "", slots.Rescue},
+		{"hardnode-2-b.conf", RescueEntry, "", slots.Rescue},
+		{"", RescueEntry, "", slots.Rescue},
+		{"windows.conf", "Windows", "", ""},
+		{"", "", "", ""},
+		{"hardnode-1-a.conf", "Hardnode", "quiet hardnode.slot=b panic=10", slots.B}, // what the loader chose for the kernel before
+		{"hardnode-1-a.conf", "Hardnode", "hardnode.slot=rescue xhardnode.slot=b", slots.A},
 	} {
-		if got := From(c.selected, c.current); got != c.want {
-			t.Errorf("%q by %q: slot %q, want %q", c.selected, c.current, got, c.want)
+		if got := From(c.selected, c.current, c.cmdline); got != c.want {
+			t.Errorf("%q by %q, %q: slot %q, want %q", c.selected, c.current, c.cmdline, got, c.want)
 		}
 	}
 }

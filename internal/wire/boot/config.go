@@ -57,6 +57,7 @@ const (
 	FwCfgBundle    = "opt/hardnode/bundle"
 	TrialArgument  = "hardnode.trial="  // kernel argument: seconds within which a system from the network must be well
 	ConfigArgument = "hardnode.config=" // kernel argument: the URL of the configuration
+	SlotArgument   = "hardnode.slot="   // kernel argument: the slot of a system that another kernel started, which no loader has chosen
 )
 
 // HostConfig is the one document that makes a booted image a host of a cluster.

@@ -25,7 +25,7 @@ const StopContainers = 90 * time.Second
 
 // Shutdown is the document of ShutdownFile.
 type Shutdown struct {
-	What   string `json:"what"`         // "reboot" or "poweroff"
+	What   string `json:"what"`         // "reboot", "poweroff" or "kexec"
 	Reason string `json:"reason"`       // why, or what asked for it
 	By     string `json:"by,omitempty"` // who ordered it from outside the machine
 	// Began is when, in milliseconds since the kernel's start, sleep included; 0: not known. The time of the containers counts from then:

@@ -40,6 +40,8 @@ const (
 	// Hot: likewise, but the programs that run are replaced by its programs, without a reboot, if nothing else of the release is another
 	// one; the next boot, whenever it comes, is from the slot.
 	Hot SystemStep = "hot"
+	// Kexec: as Switch, but the kernel that runs starts the system itself, without the firmware and the loader, where that can be.
+	Kexec SystemStep = "kexec"
 )
 
 // Bounds of what an order says.
@@ -53,6 +55,10 @@ const (
 // NotHot is in the reason of a hot order that failed because more than programs differs: nothing was replaced, and an order to switch may
 // follow.
 const NotHot = "can't be hot"
+
+// NotKexec is in the reason of an order by kexec that failed because this host can't do that: nothing was touched, and an order to switch
+// may follow.
+const NotKexec = "can't be started by kexec"
 
 // Wanted tells whether there is an order; s may be nil.
 func (s *System) Wanted() bool { return s != nil && s.Release != "" }

@@ -71,7 +71,7 @@ type HostBoot struct {
 	Cause    string    `json:"cause" enum:"ordered,panic,watchdog,power-loss,first,unknown" doc:"What can't be told apart is unknown"`
 	Reason   string    `json:"reason,omitempty"`
 	By       string    `json:"by,omitempty" doc:"Who ordered it"`
-	What     string    `json:"what,omitempty" doc:"reboot or poweroff, of an ordered one"`
+	What     string    `json:"what,omitempty" doc:"reboot, poweroff or kexec, of an ordered one"`
 	Ended    time.Time `json:"ended,omitzero" doc:"When the boot before it ended or, if nothing tells, was last known to run"`
 	Evidence []string  `json:"evidence,omitempty"`
 	Crash    bool      `json:"crash,omitempty" doc:"The host keeps what its kernel said last"`

@@ -13,11 +13,12 @@ type LeaveHost struct {
 	Reason string `json:"reason,omitempty" maxLength:"200" doc:"Why, in one line: it is recorded, and shown when the host is back"`
 	// WithinSec is how long a host that boots anew is waited for.
 	WithinSec int64 `json:"withinSec,omitempty" minimum:"0" maximum:"7200" doc:"How long a host that boots anew may take: its nodes wait for it as long; 0 is 5 minutes and the time that its containers have to stop"`
+	Kexec     bool  `json:"kexec,omitempty" doc:"Its kernel starts the next system itself, without the firmware; refused where that can't be"`
 }
 
 // HostLeave is that a host was ordered to leave its machine, until it is back in another boot.
 type HostLeave struct {
-	What   string    `json:"what" enum:"reboot,poweroff"`
+	What   string    `json:"what" enum:"reboot,poweroff,kexec"`
 	By     string    `json:"by"`
 	Reason string    `json:"reason,omitempty"`
 	Boot   string    `json:"boot" doc:"The boot that ends"`
@@ -29,7 +30,7 @@ type HostLeave struct {
 type LeavingHost struct {
 	ID    wire.HostID `json:"id"`
 	Name  string      `json:"name"`
-	What  string      `json:"what" enum:"reboot,poweroff"`
+	What  string      `json:"what" enum:"reboot,poweroff,kexec"`
 	Boot  string      `json:"boot" doc:"The boot that ends: once the host is ACTIVE in another one, it is back"`
 	Means string      `json:"means" doc:"What comes of it"`
 }

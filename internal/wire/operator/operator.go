@@ -7,7 +7,7 @@
 //
 // History: 2026-11-22 version 1. 2026-11-25 Environment.Failed, node state stopping; Template.State, Reason, Imported, Notes, Warnings.
 // 2026-11-26 operations of the kind import, whose Deadline may be absent; Account of all that is somebody's.
-// 2026-11-27 HostSystem, OrderSystem.
+// 2026-11-27 HostSystem, OrderSystem; kexec of both and of LeaveHost, the method kexec.
 package operator
 
 // Prefix is the path all of the API lives under.

@@ -50,7 +50,7 @@ type RolloutPolicy struct {
 	Budget        int      `json:"budget,omitempty" minimum:"0" maximum:"1000" doc:"Hosts that may be unreachable or not stage the release before the rollout stops itself; 0: one of 50 hosts"`
 	Restarts      int      `json:"restarts,omitempty" minimum:"0" maximum:"1000" doc:"Restarts of a visited host's nodes, more than they had before in as long, before the rollout stops itself; 0: 3"`
 	Drain         string   `json:"drain,omitempty" enum:"replace,stop" doc:"What becomes of a host's nodes before it is booted: replace (what no data ties to it is replaced elsewhere first, the rest stops; also without a word) or stop (all stop)"`
-	Method        string   `json:"method,omitempty" enum:"reboot,hot,auto" doc:"reboot (also without a word): hosts boot the release; hot: their programs are replaced while they run, which fails where more than programs differs; auto: hot, and reboot there"`
+	Method        string   `json:"method,omitempty" enum:"reboot,kexec,hot,auto" doc:"reboot (also without a word): hosts boot the release; kexec: likewise, started by their running kernel without the firmware, which fails where that can't be; hot: their programs are replaced while they run, which fails where more than programs differs; auto: hot, there kexec, and reboot where that can't be either"`
 	CanarySoakSec int64    `json:"canarySoakSec,omitempty" minimum:"0" maximum:"604800" doc:"Seconds that the canary is watched before the next cohort; 0 follows the severity"`
 	SoakSec       int64    `json:"soakSec,omitempty" minimum:"0" maximum:"604800" doc:"Likewise, each other cohort"`
 	HealthSec     int64    `json:"healthSec,omitempty" minimum:"0" maximum:"86400" doc:"Seconds without a break that a host and its nodes have to be well on the release before its visit is done; 0: 60"`
@@ -67,6 +67,7 @@ const (
 // The methods.
 const (
 	MethodReboot = "reboot"
+	MethodKexec  = "kexec"
 	MethodHot    = "hot"
 	MethodAuto   = "auto"
 )

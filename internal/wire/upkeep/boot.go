@@ -29,7 +29,7 @@ type Boot struct {
 	Cause    Cause     `json:"cause"`              //
 	Reason   string    `json:"reason,omitempty"`   // in words: of who ordered it, of the kernel's panic, of what the watchdog missed
 	By       string    `json:"by,omitempty"`       // who ordered it from outside the machine
-	What     string    `json:"what,omitempty"`     // of an ordered one: "reboot" or "poweroff"
+	What     string    `json:"what,omitempty"`     // of an ordered one: "reboot", "poweroff" or "kexec"
 	Ended    time.Time `json:"ended,omitzero"`     // when the boot before it ended or, if nothing tells, was last known to run
 	Evidence []string  `json:"evidence,omitempty"` // what it was concluded from
 	Crash    bool      `json:"crash,omitempty"`    // the host keeps what its kernel said last

@@ -5,7 +5,7 @@
 // Out: the same, within its bounds.
 // Never: does I/O, or says how a machine is left.
 //
-// History: 2026-11-26 the first form.
+// History: 2026-11-26 the first form. 2026-11-27 Leave.Kexec.
 package upkeep
 
 import (
@@ -23,9 +23,11 @@ const (
 
 // Leave is the order to leave the machine: its containers are stopped, each within its time, then it is booted anew or switched off.
 type Leave struct {
-	PowerOff bool   `json:"powerOff,omitempty"`
-	By       string `json:"by"`               // who ordered it
-	Reason   string `json:"reason,omitempty"` // in the words of who ordered it; "" when none were given
+	PowerOff bool `json:"powerOff,omitempty"`
+	// Kexec: the kernel starts the next system itself, without the firmware. A host of before this was known boots anew by its firmware.
+	Kexec  bool   `json:"kexec,omitempty"`
+	By     string `json:"by"`               // who ordered it
+	Reason string `json:"reason,omitempty"` // in the words of who ordered it; "" when none were given
 }
 
 // Show is a document that a host gives of itself.
@@ -43,10 +45,13 @@ type Config struct {
 	Config json.RawMessage `json:"config"`           // wire/boot's HostConfig, without its secrets
 }
 
-// What is the order in a word: "reboot" or "poweroff".
+// What is the order in a word: "reboot", "poweroff" or "kexec".
 func (l Leave) What() string {
-	if l.PowerOff {
+	switch {
+	case l.PowerOff:
 		return "poweroff"
+	case l.Kexec:
+		return "kexec"
 	}
 	return "reboot"
 }
@@ -55,6 +60,9 @@ func (l Leave) What() string {
 func (l Leave) Validate() error {
 	if l.By == "" {
 		return fmt.Errorf("order to leave: nobody is named who ordered it")
+	}
+	if l.PowerOff && l.Kexec {
+		return fmt.Errorf("order to leave: powerOff and kexec: want one of them at most")
 	}
 	if err := Line("by", l.By, MaxBy); err != nil {
 		return err

@@ -32,7 +32,7 @@ func TestLeave(t *testing.T) {
 	if got := (Leave{Reason: "why"}).Bounded("itself"); got != (Leave{By: "itself", Reason: "why"}) {
 		t.Errorf("got %+v", got)
 	}
-	if got := (Leave{PowerOff: true}).What() + " " + (Leave{}).What(); got != "poweroff reboot" {
+	if got := (Leave{PowerOff: true}).What() + " " + (Leave{Kexec: true}).What() + " " + (Leave{}).What(); got != "poweroff kexec reboot" {
 		t.Errorf("got %q", got)
 	}
 }

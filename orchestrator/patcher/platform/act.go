@@ -32,7 +32,7 @@ func (c *Client) Do(ctx context.Context, a rollout.Action, o Order) (wire.Operat
 		return "", c.call(ctx, http.MethodPut, at+"/cordon", operator.CordonHost{Reason: reason}, nil)
 	case rollout.Uncordon:
 		return "", absent(c.call(ctx, http.MethodDelete, at+"/cordon", nil, nil))
-	case rollout.Stage, rollout.Switch, rollout.Hot:
+	case rollout.Stage, rollout.Switch, rollout.Kexec, rollout.Hot:
 		return "", c.call(ctx, http.MethodPut, at+"/system", system, nil)
 	case rollout.Replace:
 		return "", c.call(ctx, http.MethodPut, component,

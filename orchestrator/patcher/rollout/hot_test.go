@@ -54,8 +54,8 @@ func TestHotPlan(t *testing.T) {
 	if len(plan.Warnings) > 0 {
 		t.Errorf("warnings: %q", plan.Warnings)
 	}
-	if _, p := PlanOf(operator.Release{Version: newRelease}, s, operator.RolloutPolicy{Method: "kexec"}, nil, Rules{}); p == nil ||
-		!strings.Contains(p.Error(), `method: "kexec", want reboot, hot or auto`) {
+	if _, p := PlanOf(operator.Release{Version: newRelease}, s, operator.RolloutPolicy{Method: "warm"}, nil, Rules{}); p == nil ||
+		!strings.Contains(p.Error(), `method: "warm", want reboot, kexec, hot or auto`) {
 		t.Errorf("a method that there is not: %v", p)
 	}
 }
@@ -68,7 +68,7 @@ func TestHotIsNotAllowed(t *testing.T) {
 		words string
 	}{
 		operator.MethodAuto: {operator.RolloutDone,
-			[]string{"stage", "hot", "cordon", "forget", "stage", "drain", "switch", "uncordon"}, ""},
+			[]string{"stage", "hot", "cordon", "forget", "stage", "drain", "kexec", "forget", "stage", "switch", "uncordon"}, ""},
 		operator.MethodHot: {operator.RolloutStopped, []string{"stage", "hot", "forget"}, "it has another kernel"},
 	} {
 		f := newFleet(3)

@@ -127,11 +127,13 @@ func planned(h *Host, p operator.RolloutPolicy, before Earlier, rules Rules) ope
 	seconds, basis := expected(h, before, rules)
 	v := operator.PlannedVisit{Host: h.ID, Name: h.Name, Role: h.Role, Runs: h.runs(), Kind: KindReboot, Seconds: seconds, Basis: basis}
 	switch p.Method {
+	case operator.MethodKexec:
+		v.Kind, v.Basis = KindKexec, basis+"; without its firmware, whose time is in that; it refuses where that can't be"
 	case operator.MethodHot:
 		v.Kind, v.Seconds, v.Basis = KindHot, 0, "its programs are replaced while it runs; it refuses if more than those differs"
 	case operator.MethodAuto:
 		v.Kind, v.Seconds, v.Basis = KindHot, 0, fmt.Sprintf("its programs are replaced while it runs; if more than those differs it is "+
-			"booted, which is expected to take %d s", seconds)
+			"booted, by kexec where that can be, which is expected to take %d s", seconds)
 	}
 	for _, n := range h.Nodes {
 		if n.Gone {

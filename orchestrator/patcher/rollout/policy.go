@@ -86,10 +86,10 @@ func Check(p operator.RolloutPolicy) (err error) {
 		err = errors.Join(err, fmt.Errorf("drain: %q, want %s or %s", p.Drain, operator.DrainReplace, operator.DrainStop))
 	}
 	switch p.Method {
-	case "", operator.MethodReboot, operator.MethodHot, operator.MethodAuto:
+	case "", operator.MethodReboot, operator.MethodKexec, operator.MethodHot, operator.MethodAuto:
 	default:
-		err = errors.Join(err, fmt.Errorf("method: %q, want %s, %s or %s", p.Method, operator.MethodReboot, operator.MethodHot,
-			operator.MethodAuto))
+		err = errors.Join(err, fmt.Errorf("method: %q, want %s, %s, %s or %s", p.Method, operator.MethodReboot, operator.MethodKexec,
+			operator.MethodHot, operator.MethodAuto))
 	}
 	for i, w := range p.Windows {
 		if _, e := parseWindow(w); e != nil {

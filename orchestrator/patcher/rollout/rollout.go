@@ -85,6 +85,7 @@ const (
 	Drain    Deed = "drain"    // replace what can be elsewhere
 	Stage    Deed = "stage"    // order the release into the slot that is not booted
 	Switch   Deed = "switch"   // order to boot it
+	Kexec    Deed = "kexec"    // order to have the running kernel start it
 	Hot      Deed = "hot"      // order to replace programs by its
 	Forget   Deed = "forget"   // take the order back
 	Rollback Deed = "rollback" // back to the system before, and boot it

@@ -112,7 +112,7 @@ func (f *fleet) act(a Action) {
 				m.Drain = &operator.Operation{ID: "op-1", State: operator.OpFailed,
 					Problem: operator.NewProblem(operator.Exhausted, "nodes/111", "no host has room", "")}
 			}
-		case Stage, Switch, Hot:
+		case Stage, Switch, Kexec, Hot:
 			if s.Wanted == "" || s.Step != string(a.Do) {
 				s.Wanted, s.Step, s.WantedAt, m.since, s.Took = newRelease, string(a.Do), f.now, f.now, false
 			}
@@ -162,7 +162,7 @@ func (f *fleet) advance(d time.Duration) {
 			if m.ails == "stage" {
 				s.State, s.Reason = failed, "the disk is full"
 			}
-		case s.Step == "hot" && m.ails == "kernel" && past >= 5*time.Second:
+		case s.Step == "hot" && (m.ails == "kernel" || m.ails == "more") && past >= 5*time.Second:
 			s.Took, s.State, s.Reason = true, failed, "release 1.1.0 can't be hot: it has another kernel, for which a reboot is needed"
 		case s.Step == "hot" && m.ails == "agent" && past >= 5*time.Second:
 			s.Took, s.State, s.Reason = true, failed, "the programs from before run again: agent: not ready in time"
@@ -171,7 +171,11 @@ func (f *fleet) advance(d time.Duration) {
 			if m.ails == "nodes" {
 				m.Nodes[0].State, m.Nodes[0].Reason = "failing", "exited with 1"
 			}
-		case s.Step == "switch" && s.State == staged && past >= 5*time.Second:
+		case s.Step == "kexec" && m.ails == "old" && past >= 5*time.Second: // it does not know the word
+			s.Took, s.State = true, staged
+		case s.Step == "kexec" && (m.ails == "kernel" || m.ails == "firmware") && past >= 5*time.Second:
+			s.Took, s.State, s.Reason = true, failed, "release 1.1.0 can't be started by kexec: its kernel is not signed"
+		case (s.Step == "switch" || s.Step == "kexec") && s.State == staged && past >= 5*time.Second:
 			s.Took, m.phase, m.since, m.State = true, "booting", f.now, operator.HostUnreachable
 			s.State = switching
 		}

@@ -15,6 +15,7 @@ import (
 // The kinds of visits.
 const (
 	KindReboot = "reboot" // the host boots its other slot
+	KindKexec  = "kexec"  // likewise, but its kernel starts it without the firmware; whether that can be is for the host to say
 	KindHot    = "hot"    // its programs are replaced while it runs; whether nothing else differs is for the host to say
 )
 
@@ -63,22 +64,28 @@ const (
 	ownHost         = "host"
 )
 
-// kinds are the tables of all kinds of visits. Another kind (without a reboot, by kexec, of a component) is another table.
+// booted is the table of the visits in which a host boots its other slot.
+func booted(look func(*engine, *operator.RolloutVisit, *Host) result) []step {
+	return []step{
+		{stepCordon, ownOrchestrator, fixed(2 * time.Minute), (*engine).cordon},
+		{stepStage, ownHost, fixed(30 * time.Minute), (*engine).stage},
+		{stepDrain, ownOrchestrator, fixed(15 * time.Minute), (*engine).drain},
+		{stepSwitch, ownHost, (*engine).bootTime, look},
+		{stepHealth, ownHost, (*engine).bootTime, (*engine).health},
+		{stepUncordon, ownOrchestrator, fixed(5 * time.Minute), (*engine).uncordon},
+		{stepWatch, ownPatcher, (*engine).watchTime, (*engine).watch},
+	}
+}
+
+// kinds are the tables of all kinds of visits. Another kind is another table.
 var kinds = map[string][]step{
 	KindComponent: {
 		{stepTry, ownHost, (*engine).trialTime, (*engine).try},
 		{stepWatch, ownPatcher, (*engine).trialTime, (*engine).watchComponent},
 		{stepConfirm, ownOrchestrator, (*engine).trialTime, (*engine).confirm},
 	},
-	KindReboot: {
-		{stepCordon, ownOrchestrator, fixed(2 * time.Minute), (*engine).cordon},
-		{stepStage, ownHost, fixed(30 * time.Minute), (*engine).stage},
-		{stepDrain, ownOrchestrator, fixed(15 * time.Minute), (*engine).drain},
-		{stepSwitch, ownHost, (*engine).bootTime, (*engine).boot},
-		{stepHealth, ownHost, (*engine).bootTime, (*engine).health},
-		{stepUncordon, ownOrchestrator, fixed(5 * time.Minute), (*engine).uncordon},
-		{stepWatch, ownPatcher, (*engine).watchTime, (*engine).watch},
-	},
+	KindReboot: booted((*engine).boot),
+	KindKexec:  booted((*engine).kexec),
 	KindHot: {
 		{stepStage, ownHost, fixed(30 * time.Minute), (*engine).stage},
 		{stepReplace, ownHost, (*engine).bootTime, (*engine).replace},
@@ -127,8 +134,8 @@ func (e *engine) stage(v *operator.RolloutVisit, h *Host) result {
 		return bad("the host is not installed any more: it has no slots")
 	case s.Wanted != "" && s.WantedAt.Before(v.Began.Add(-2*time.Second)): // of who came before
 		return waits(Forget, "an order of before to be taken back: release %s", s.Wanted)
-	case s.Wanted == e.r.Release && s.Step == string(Hot): // of this visit, before it became one of another kind
-		return waits(Forget, "the hot order to be taken back")
+	case s.Wanted == e.r.Release && (s.Step == string(Hot) || s.Step == string(Kexec)): // of before the visit became one of another kind
+		return waits(Forget, "the order by %s to be taken back", s.Step)
 	case s.Wanted != e.r.Release:
 		return waits(Stage, "the order to be taken")
 	case !s.Took:
@@ -172,18 +179,39 @@ func (e *engine) drain(v *operator.RolloutVisit, h *Host) result {
 }
 
 // boot is the step from the order to boot to the host's being there again, on the release or on what it ran before.
-func (e *engine) boot(v *operator.RolloutVisit, h *Host) result {
+func (e *engine) boot(v *operator.RolloutVisit, h *Host) result { return e.boots(v, h, Switch) }
+
+// kexec is likewise, by the host's kernel. Where that can't be, nothing of the host was touched.
+func (e *engine) kexec(v *operator.RolloutVisit, h *Host) result {
+	s, why := h.System, ""
+	switch {
+	case s == nil || s.Wanted != e.r.Release || s.Step != string(Kexec) || !s.Took:
+	case s.State == failed && strings.Contains(s.Reason, host.NotKexec):
+		why = s.Reason
+	case s.State == staged: // of before there was kexec: it takes an order that it does not know for one to stage
+		why = "the release that the host runs does not know kexec: it only staged this one"
+	}
+	switch {
+	case why == "":
+		return e.boots(v, h, Kexec)
+	case e.r.Policy.Method == operator.MethodAuto:
+		return result{kind: KindReboot}
+	}
+	return bad("%s", why)
+}
+
+func (e *engine) boots(v *operator.RolloutVisit, h *Host, by Deed) result {
 	s := h.System
 	switch {
 	case s == nil:
 		return waits("", "%s", orElse(away(h), "what the host says of its system"))
 	case h.Boot != v.Boot && h.State.Answers() && h.runs() == e.r.Release:
 		return result{done: true}
-	case s.Wanted != e.r.Release || s.Step != string(Switch):
+	case s.Wanted != e.r.Release || s.Step != string(by):
 		if h.Boot != v.Boot {
 			return waits("", "the host, which has been booted")
 		}
-		return waits(Switch, "the order to be taken")
+		return waits(by, "the order to be taken")
 	case s.Took && (s.State == failed || s.State == refused) && h.State.Answers():
 		return bad("%s", orElse(s.Reason, "the host says "+s.State))
 	case h.Boot != v.Boot && h.State.Answers() && h.runs() == v.From:
@@ -205,7 +233,7 @@ func (e *engine) replace(_ *operator.RolloutVisit, h *Host) result {
 	case (s.State == done || s.State == idle) && h.runs() == e.r.Release:
 		return result{done: true}
 	case s.State == failed && strings.Contains(s.Reason, host.NotHot) && e.r.Policy.Method == operator.MethodAuto:
-		return result{kind: KindReboot}
+		return result{kind: KindKexec}
 	case s.State == failed, s.State == refused:
 		return bad("%s", orElse(s.Reason, "the host says "+s.State))
 	}

@@ -49,7 +49,7 @@ var ofFlag = map[string]completer{
 	"target": fixed("metal", "vm"), "encrypt": fixed(install.EncryptTPM),
 	"scope": fixed("read", "write", "exec", "patch", "platform", "metrics", "admin"),
 	"unit":  fixed("agent", "init", "kernel", "spawner", "netd", "console"), "who": auditors,
-	"method": fixed(operator.MethodReboot, operator.MethodHot, operator.MethodAuto),
+	"method": fixed(operator.MethodReboot, operator.MethodKexec, operator.MethodHot, operator.MethodAuto),
 	"canary": hostNames, "drain": fixed(operator.DrainReplace, operator.DrainStop),
 	"cohorts": fixed("2,4,8", "5,20,50"), "window": fixed("01:00-05:00", "sat,sun 22:00-04:00"), "boot": fixed("10m", "20m"),
 	"canary-soak": fixed("10m", "30m", "1h"), "soak": fixed("5m", "15m", "1h"), "health": fixed("1m", "5m"),

@@ -63,6 +63,7 @@ func hostLeave(a *app.App, powerOff bool) *cobra.Command {
 	c.Flags().BoolVarP(&a.Yes, "yes", "y", false, "don't ask")
 	app.NoWaitFlag(c, &noWait)
 	if !powerOff {
+		c.Flags().BoolVar(&want.Kexec, "kexec", false, "without the firmware, by the kernel that runs; refused where that can't be")
 		c.Flags().DurationVar(&within, "within", 0, "how long its nodes wait for it; 0 is 5 minutes and the time they have to stop")
 	}
 	return c
@@ -99,7 +100,7 @@ func left(ctx context.Context, a *app.App, l operator.LeavingHost) error {
 		case l.What == "poweroff" && !h.State.Answers():
 			a.Say("host %s is off, or leaving: nothing is heard of it any more", l.Name)
 			return nil
-		case l.What == "reboot" && h.State.Answers() && h.Boot != l.Boot:
+		case l.What != "poweroff" && h.State.Answers() && h.Boot != l.Boot:
 			a.Say("host %s is back after %s", l.Name, time.Since(began).Round(time.Second))
 			return nil
 		}

@@ -19,7 +19,7 @@ import (
 
 func hostUpdate(a *app.App) *cobra.Command {
 	var want operator.OrderSystem
-	var stage, hot, cancel, wait bool
+	var stage, hot, kexec, cancel, wait bool
 	var within time.Duration
 	c := &cobra.Command{
 		Use: "update HOST", Short: "Have an installed host run another release: fetch it, try it, keep it when it is well",
@@ -28,7 +28,8 @@ func hostUpdate(a *app.App) *cobra.Command {
 			"that it lacks\ninto the slot that is not booted, reboots into it, and keeps it when agent, orchestrator link, gossip, " +
 			"storage and a smoke container are well in time;\nelse it goes back by itself, and does not try the order again. With " +
 			"--hot its programs are replaced while the host\nand its containers run, if nothing but programs differs; the next boot is " +
-			"from the slot. Without --release and --cancel\nit shows how far it is.",
+			"from the slot. With --kexec\nthe kernel that runs starts the release, which saves the time of the firmware. Without " +
+			"--release and --cancel\nit shows how far it is.",
 		Example: "  hnctl host update host-1 --release 1.2.0 --stage\n  hnctl host update host-1 --release 1.2.0 --wait\n" +
 			"  hnctl host update host-1 --release 1.2.0 --hot --wait\n" +
 			"  hnctl host update host-1 --cancel",
@@ -36,11 +37,11 @@ func hostUpdate(a *app.App) *cobra.Command {
 			path := "/hosts/" + url.PathEscape(args[0]) + "/system"
 			changed := cmd.Flags().Changed
 			switch {
-			case cancel && (changed("release") || stage || hot):
-				return app.Usage(cmd, "--cancel: takes an order back; leave --release, --stage and --hot out")
-			case stage && hot:
-				return app.Usage(cmd, "--stage and --hot: give one of them")
-			case !changed("release") && (stage || hot || changed("within") || changed("reason")):
+			case cancel && (changed("release") || stage || hot || kexec):
+				return app.Usage(cmd, "--cancel: takes an order back; leave --release, --stage, --hot and --kexec out")
+			case stage && hot, stage && kexec, hot && kexec:
+				return app.Usage(cmd, "--stage, --hot and --kexec: give one of them")
+			case !changed("release") && (stage || hot || kexec || changed("within") || changed("reason")):
 				return app.Usage(cmd, "--release is missing: say which release")
 			case changed("release") && want.Release == "":
 				return app.Usage(cmd, "--release is empty: say which release, such as 1.2.0; to take an order back give --cancel")
@@ -63,6 +64,9 @@ func hostUpdate(a *app.App) *cobra.Command {
 				case hot:
 					want.Step = string(host.Hot)
 				default:
+					if kexec {
+						want.Step = string(host.Kexec)
+					}
 					if err := confirmUpdate(cmd.Context(), a, args[0], want.Release); err != nil {
 						return err
 					}
@@ -84,6 +88,7 @@ func hostUpdate(a *app.App) *cobra.Command {
 	c.Flags().StringVar(&want.Release, "release", "", "the release, one that was imported (hnctl release list)")
 	c.Flags().BoolVar(&stage, "stage", false, "only write it into the slot that is not booted")
 	c.Flags().BoolVar(&hot, "hot", false, "replace only programs, without a reboot; refused if more than those differs")
+	c.Flags().BoolVar(&kexec, "kexec", false, "boot it without the firmware, by the kernel that runs; refused where that can't be")
 	c.Flags().BoolVar(&cancel, "cancel", false, "take the order back: a host that has not switched yet does nothing more")
 	c.Flags().BoolVar(&wait, "wait", false, "until it is done, or has failed")
 	c.Flags().DurationVar(&within, "within", 10*time.Minute, "how long it may take, from its start, to be well")
