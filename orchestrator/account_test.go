@@ -69,6 +69,7 @@ func asking(c *cluster, op, token string) map[string]asked {
 		"listRollouts":    {cluster: true}, "getRollout": {cluster: true, there: "ro-1"}, "reportRollout": {cluster: true, there: "ro-1"},
 		"pauseRollout": {cluster: true, there: "ro-1"}, "resumeRollout": {cluster: true, there: "ro-1"},
 		"abortRollout": {cluster: true, there: "ro-1"}, "listComponents": {cluster: true},
+		"makeComponent":    {cluster: true, body: operator.NewComponent{Name: "patcher"}},
 		"replaceComponent": {cluster: true, there: "registry", body: operator.ReplaceComponent{Release: "1.1.0"}},
 		"confirmComponent": {cluster: true, there: "registry"}, "takeBackComponent": {cluster: true, there: "registry"},
 		"getHost": h, "removeHost": h, "logsHost": session(h, ""),

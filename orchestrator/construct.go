@@ -154,7 +154,7 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 	o.panel = &panel.Panel{Tokens: tokens, Guesses: guesses, World: o.seen, Log: c.log, Now: time.Now}
 	desk := &enroll.Desk{Store: o.store, Authority: s.Authority, Names: s.OrchestratorSeed.Names, Log: c.log, Now: time.Now}
 	netboot := &pxe.Desk{Store: o.store, Releases: shelf, Pin: o.trust.Pin, Now: time.Now}
-	o.components = &components.Desk{Store: o.store, Live: o.fleet.Snapshot, Releases: shelf, Now: time.Now, Log: c.log,
+	o.components = &components.Desk{Store: o.store, Live: o.fleet.Snapshot, Releases: shelf, Pin: o.trust.Pin, Now: time.Now, Log: c.log,
 		Snapshot: func(ctx context.Context, reason string) error {
 			return o.store.Snapshot(ctx, snapshots, reason, time.Now())
 		},

@@ -268,6 +268,8 @@ func (s *Server) operations() {
 
 	serve(s, route{"listComponents", "GET", "/components", "The platform's components: where they run, of which release, what is tried",
 		authz.Read, 200}, s.listComponents)
+	serve(s, route{"makeComponent", "POST", "/components", "Give a cluster that was made before there was a Patcher one", authz.Admin, 200},
+		s.makeComponent)
 	serve(s, route{"replaceComponent", "PUT", "/components/{component}",
 		"Have a component run its version of a release, until that is confirmed: else its host goes back by itself",
 		authz.Patch, 200}, s.replaceComponent)
@@ -288,7 +290,7 @@ func (s *Server) operations() {
 // ofCluster are the operations that concern the whole cluster and no account: they are for those who run it. All others are of what the
 // caller's account sees.
 var ofCluster = map[string]bool{"getLicense": true, "setLicense": true, "rotateGossipKey": true, "createJoinToken": true,
-	"listComponents": true, "replaceComponent": true, "confirmComponent": true, "takeBackComponent": true,
+	"listComponents": true, "makeComponent": true, "replaceComponent": true, "confirmComponent": true, "takeBackComponent": true,
 	"collectTemplates": true, "listReleases": true, "trustReleases": true, "importRelease": true, "putReleaseFile": true,
 	"readReleaseFile": true, "listWaitingHosts": true, "admitHost": true, "getNetboot": true, "enableNetboot": true,
 	"disableNetboot": true, "listErrors": true,

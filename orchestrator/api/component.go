@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"hardnode.dev/internal/wire/operator"
 )
@@ -38,6 +39,15 @@ func (s *Server) component(c caller, name string) (operator.Component, error) {
 		}
 	}
 	return operator.Component{}, err
+}
+
+func (s *Server) makeComponent(ctx context.Context, c caller, in *body[operator.NewComponent]) (out operator.Component, err error) {
+	if err = s.do(c, "component.make", strings.TrimSpace("components/"+in.Body.Name+" "+in.Body.Release), func() error {
+		return s.Components.Enable(ctx, in.Body)
+	}); err != nil {
+		return out, err
+	}
+	return s.component(c, in.Body.Name)
 }
 
 func (s *Server) replaceComponent(ctx context.Context, c caller, in *componentVersionInput) (out operator.Component, err error) {

@@ -9,6 +9,8 @@ package blocks
 import (
 	"fmt"
 	"net/netip"
+
+	"hardnode.dev/internal/wire"
 )
 
 // Bits is the length of an IPv4 block's prefix: 256 addresses.
@@ -107,4 +109,16 @@ func plus(a netip.Addr, n int) netip.Addr {
 func value(a netip.Addr) int {
 	b := a.As4()
 	return int(b[0])<<24 | int(b[1])<<16 | int(b[2])<<8 | int(b[3])
+}
+
+// Component is the address of a component of the platform in the infra host's block, as Day 0 gives them: the tenth and those behind it.
+func Component(block string, id wire.CTID) (netip.Addr, error) {
+	b, err := netip.ParsePrefix(block)
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("block of the infra host: %v", err)
+	}
+	raw := b.Addr().AsSlice()
+	raw[len(raw)-1] = byte(first + id)
+	a, _ := netip.AddrFromSlice(raw)
+	return a, nil
 }

@@ -42,6 +42,7 @@ type Desk struct {
 	// Snapshot keeps what is stored as it is, before the orchestrator is replaced; Snapshots are those that are kept.
 	Snapshot  func(ctx context.Context, reason string) error
 	Snapshots func() []store.Snapshot
+	Pin       string // of the root CA
 	Now       func() time.Time
 	Log       *slog.Logger // nil discards
 }

@@ -8,6 +8,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/orchestrator/blocks"
 	"hardnode.dev/orchestrator/converge/same"
 	"hardnode.dev/orchestrator/env"
 	"hardnode.dev/orchestrator/store"
@@ -66,7 +67,7 @@ func (p *planner) netboot() {
 
 // netbootContainer is the component's container. Its image comes with the infra host's boot medium.
 func (p *planner) netbootContainer(s store.Netboot) (host.Container, error) {
-	v4, err := componentAddr(p.cluster.Infra.Block4, netbootCTID)
+	v4, err := blocks.Component(p.cluster.Infra.Block4, netbootCTID)
 	if err != nil {
 		return host.Container{}, err
 	}
@@ -87,21 +88,9 @@ func (p *planner) netbootContainer(s store.Netboot) (host.Container, error) {
 		Files:     []host.File{{Path: boot.NetbootConfigFile, Mode: 0o400, Data: config}},
 		Component: host.ComponentNetboot, Sockets: host.NetbootSockets(s.Interface)}
 	if p.cluster.Infra.Block6 != "" {
-		if c.IPv6, err = componentAddr(p.cluster.Infra.Block6, netbootCTID); err != nil {
+		if c.IPv6, err = blocks.Component(p.cluster.Infra.Block6, netbootCTID); err != nil {
 			return host.Container{}, err
 		}
 	}
 	return c, nil
-}
-
-// componentAddr is the address of a component in the infra host's block, as Day 0 gives them: the tenth and those behind it.
-func componentAddr(block string, id wire.CTID) (netip.Addr, error) {
-	b, err := netip.ParsePrefix(block)
-	if err != nil {
-		return netip.Addr{}, fmt.Errorf("block of the infra host: %v", err)
-	}
-	raw := b.Addr().AsSlice()
-	raw[len(raw)-1] = byte(10 + id)
-	a, _ := netip.AddrFromSlice(raw)
-	return a, nil
 }

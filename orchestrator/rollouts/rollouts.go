@@ -53,7 +53,7 @@ func (d *Desk) where() (string, *operator.Problem) {
 		}
 	}
 	return "", operator.NewProblem(operator.NotFound, patch.Component, "this cluster has no Patcher: it was made before there was one",
-		"patch its hosts one by one: hnctl host update HOST --release VERSION")
+		"give it one: hnctl patch enable")
 }
 
 // Call asks for path on behalf of by, and reads the answer into out. in may be nil.

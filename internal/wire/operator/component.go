@@ -51,3 +51,9 @@ type ReplaceComponent struct {
 	WithinSec int64  `json:"withinSec,omitempty" minimum:"30" maximum:"7200" doc:"Seconds in which it has to be confirmed, or its host goes back by itself; absent: 600"`
 	Reason    string `json:"reason,omitempty" maxLength:"200"`
 }
+
+// NewComponent has the platform get a component that it was made without. Today that is the Patcher alone.
+type NewComponent struct {
+	Name    string `json:"name" enum:"patcher"`
+	Release string `json:"release,omitempty" maxLength:"60" doc:"An imported release that its image is of; absent: the infra host's boot medium has it"`
+}

@@ -11,6 +11,15 @@ import (
 // patching is a Patcher that knows release 1.1.0: its rollouts go on by a step each time somebody looks. One with the canary host-2 stops.
 func (f *fake) patching(mux *http.ServeMux) {
 	path := operator.Prefix + "/rollouts"
+	mux.HandleFunc("POST "+operator.Prefix+"/components", func(w http.ResponseWriter, r *http.Request) {
+		var want operator.NewComponent
+		json.NewDecoder(r.Body).Decode(&want)
+		if want.Release == "7.0.0" {
+			refuse(w, operator.NotFound, "releases/"+want.Release, "no such release was imported", "see hnctl release list")
+			return
+		}
+		reply(w, 200, operator.Component{Name: want.Name, CTID: 5, HostName: "infra-1", State: "waiting", Release: want.Release})
+	})
 	var all []operator.Rollout // the newest first
 	at := func(pattern string, h func(r *operator.Rollout, w http.ResponseWriter)) {
 		method, rest, _ := strings.Cut(pattern, " ")

@@ -1,12 +1,14 @@
 package patch
 
 import (
+	"net/http"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/internal/wire/patch"
 	"hardnode.dev/tools/hnctl/app"
 )
 
@@ -44,4 +46,27 @@ func noteOf(c operator.Component) string {
 		notes = append(notes, f.Release+" did not stay: "+f.Reason)
 	}
 	return strings.Join(app.NonEmpty(append(notes, c.Reason)...), "; ")
+}
+
+func enable(a *app.App) *cobra.Command {
+	want := operator.NewComponent{Name: patch.Component}
+	c := &cobra.Command{
+		Use: "enable", Short: "Give a cluster that was made before there was a Patcher one", Args: cobra.NoArgs,
+		Long: "The Patcher then runs on the infra host, as container 5, with a token of its own. A cluster that has one keeps it as it is.",
+		Example: "  hnctl patch enable                  # its image comes with the infra host's boot medium\n" +
+			"  hnctl patch enable --release 1.4.0  # or with a release that was imported",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var made operator.Component
+			if err := a.Call(cmd.Context(), http.MethodPost, "/components", want, &made); err != nil {
+				return err
+			}
+			a.Next("hnctl patch components; once it runs: hnctl patch plan RELEASE")
+			return a.Show(made, made.Name, func(t *app.Table) {
+				t.Fields("component", made.Name, "container", made.CTID.String(), "host", made.HostName, "state", made.State, "release",
+					made.Release, "reason", made.Reason)
+			})
+		},
+	}
+	c.Flags().StringVar(&want.Release, "release", "", "an imported `version` that its image is of (default: the boot medium's)")
+	return c
 }

@@ -23,7 +23,7 @@ func Group(a *app.App) *cobra.Command {
 	return app.Group("patch", "Patch the platform: a release goes over the hosts, the canary first, and stops itself", plan(a), start(a),
 		status(a), change(a, "pause", "Begin no further visit; those that have begun go to their end"),
 		change(a, "resume", "Let a paused rollout go on"), change(a, "abort", "End a rollout: what was not committed is taken back"),
-		history(a), report(a), components(a))
+		history(a), report(a), components(a), enable(a))
 }
 
 func rolloutPath(id string) string { return "/rollouts/" + url.PathEscape(id) }
