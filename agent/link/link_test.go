@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -19,6 +18,7 @@ import (
 	"hardnode.dev/agent/container/command"
 	"hardnode.dev/agent/desired"
 	"hardnode.dev/internal/identity"
+	"hardnode.dev/internal/testkit/ports"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
@@ -129,9 +129,7 @@ func TestJoinAndReport(t *testing.T) {
 	o := newOrchestrator(t)
 	dir := t.TempDir()
 	j := o.join()
-	dead, _ := net.Listen("tcp", "127.0.0.1:0")
-	dead.Close()
-	j.Endpoints = []string{dead.Addr().String(), o.addr} // the first one does not answer
+	j.Endpoints = []string{ports.Own(t), o.addr} // the first one does not answer
 	l, store, stop := start(t, dir, j)
 	eventually(t, "linked and ACTIVE", func() bool { s := l.Status(); return s.Linked && s.State == "ACTIVE" })
 	s := l.Status()

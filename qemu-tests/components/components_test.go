@@ -243,6 +243,7 @@ func (c *platform) load(t *testing.T) work {
 	if err != nil || len(e.Nodes) == 0 {
 		t.Fatalf("environment hello: %+v, %v", e, err)
 	}
+	began := time.Now()
 	return work{
 		pages: begin(t, 100*time.Millisecond, 16, func(ctx context.Context, _ int) error {
 			p, err := c.FetchPage(ctx, "hello", "/")
@@ -254,7 +255,8 @@ func (c *platform) load(t *testing.T) work {
 		writes: begin(t, 500*time.Millisecond, 1, func(ctx context.Context, n int) error {
 			ctx, cancel := context.WithTimeout(ctx, time.Second*harness.Scale())
 			defer cancel()
-			return c.Write(ctx, http.MethodPost, "/tokens", operator.NewToken{Name: fmt.Sprintf("load-%d", n), Scopes: []string{"read"}})
+			name := fmt.Sprintf("load-%x-%d", began.Unix(), n)
+			return c.Write(ctx, http.MethodPost, "/tokens", operator.NewToken{Name: name, Scopes: []string{"read"}})
 		}),
 		names: c.ask(t, e.Nodes[0].CTID.String()),
 	}

@@ -48,9 +48,11 @@ func (c cost) noneLost(t *testing.T) {
 	if c.lost > 0 || c.asked == 0 {
 		t.Errorf("of %d names %d were not answered", c.asked, c.lost)
 	}
-	if n := len(c.writes.lost); c.writes.all == n {
-		t.Errorf("none of %d writes succeeded: %q", n, c.writes.lost[:min(n, 5)])
+	n := len(c.writes.lost)
+	if c.writes.all == n {
+		t.Errorf("none of %d writes succeeded", n)
 	}
+	t.Logf("the first writes that failed: %q", c.writes.lost[:min(n, 3)])
 }
 
 // load is something done again and again.
@@ -124,7 +126,7 @@ func (l *load) end() tally {
 	return l.mu.tally
 }
 
-// names asks for the node's own name in a container: what serves DNS there is its host's agent.
+// names asks for a node by its name in a container: what serves DNS there is its host's agent.
 type names struct {
 	stop context.CancelFunc
 	work sync.WaitGroup
@@ -133,8 +135,8 @@ type names struct {
 
 // asks is run in the container for some seconds at a time: each command ends with the session that began it, and the sessions go through
 // the orchestrator.
-const asks = `name=$(hostname); for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-if getent hosts $name.hello.internal >/dev/null; then echo answered; else echo lost; fi; sleep 0.5; done`
+const asks = `for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+if wget -q -O /dev/null http://node%s.hello.internal/; then echo answered; else echo lost; fi; sleep 0.5; done`
 
 func (c *platform) ask(t *testing.T, node string) *names {
 	ctx, stop := context.WithCancel(t.Context())
@@ -142,7 +144,7 @@ func (c *platform) ask(t *testing.T, node string) *names {
 	n.work.Go(func() {
 		for ctx.Err() == nil {
 			ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-			if err := c.HNCTLTo(ctx, &n.said, "node", "exec", node, "--", "sh", "-c", asks); err != nil {
+			if err := c.HNCTLTo(ctx, &n.said, "node", "exec", node, "--", "sh", "-c", fmt.Sprintf(asks, node)); err != nil {
 				run.Wait(ctx, time.Second) // the API is away
 			}
 			cancel()

@@ -71,18 +71,22 @@ func planComponents(seen Seen, rules Rules) (visits []operator.PlannedVisit, ref
 			refused = append(refused, operator.RolloutRefusal{Host: c.Host, Name: nameOf(c), Runs: c.Release, Reason: reason, Next: next})
 			continue
 		}
+		v := operator.PlannedVisit{Host: c.Host, Name: nameOf(c), Role: KindComponent, Runs: c.Release, Kind: KindComponent,
+			Component: c.Name, Image: c.Offered, Seconds: seconds, Basis: "a usual component"}
 		n := operator.PlannedNode{CTID: c.CTID, Env: "jelastic", Component: c.Name, Fate: "stopped", OutageSec: seconds,
 			Why: "it is replaced where it is"}
-		if c.Name == host.ComponentResolver {
-			n.Fate, n.OutageSec, n.Why = "replaced", 0, "the version before serves until the new one does, beside it"
+		if runsBeside(c.Name) {
+			v.Seconds, v.Basis = 0, "the version before serves until the new one does, beside it"
+			n.Fate, n.OutageSec, n.Why = "replaced", 0, v.Basis
 		}
-		visits = append(visits, operator.PlannedVisit{Host: c.Host, Name: nameOf(c),
-			Role: KindComponent, Runs: c.Release, Kind: KindComponent,
-			Component: c.Name, Image: c.Offered, Seconds: seconds, Basis: "a usual component",
-			Nodes: []operator.PlannedNode{n}})
+		v.Nodes = []operator.PlannedNode{n}
+		visits = append(visits, v)
 	}
 	return visits, refused
 }
+
+// runsBeside tells whether a component's host runs its next version beside the one before, so that it is never away.
+func runsBeside(component string) bool { return component == host.ComponentResolver }
 
 // nameOf is a component with its host.
 func nameOf(c operator.Component) string { return c.HostName + "/" + c.Name }

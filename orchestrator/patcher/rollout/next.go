@@ -140,7 +140,9 @@ func (e *engine) enter(v *operator.RolloutVisit, s step, h *Host) {
 		v.TookSec = e.now.Sub(v.Asked).Seconds()
 	case stepWatch:
 		if v.Component != "" {
-			v.TookSec = e.now.Sub(v.Asked).Seconds()
+			if !runsBeside(v.Component) {
+				v.TookSec = e.now.Sub(v.Asked).Seconds()
+			}
 			return
 		}
 		v.Back, v.Restarts = true, 0

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"hardnode.dev/internal/wire"
-	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 )
 
@@ -55,7 +54,8 @@ var causes = map[string]string{
 
 // Look is the watch after a look at the host, in a step of a visit: of the component of that name, or "" for the host's. A node that its
 // host started anew did not serve from the host's last word of before to that start; one that the platform only lost sight of served all
-// the time, and so did the resolver when it is what is visited: a version of it serves until the next one does.
+// the time, and so did the resolver when it is what is visited: a version of it serves until the next one does, and that one beside the
+// component's own place until this is taken, which may be when the next component is visited.
 func Look(w Watch, h Host, step, component string, now time.Time) Watch {
 	w.Nodes = slices.Clone(w.Nodes)
 	if !h.Asked {
@@ -70,7 +70,7 @@ func Look(w Watch, h Host, step, component string, now time.Time) Watch {
 			n.Gone = true
 			n.Outages = append(slices.Clone(n.Outages), operator.NodeOutage{From: now, To: now,
 				Cause: "replaced: another node took its place"})
-		case component == host.ComponentResolver && h.Nodes[at].Component == component:
+		case runsBeside(h.Nodes[at].Component) && (component == h.Nodes[at].Component || component != "" && h.Nodes[at].State == "running"):
 			n.Started, n.Served = h.Nodes[at].Started, now
 		case h.Nodes[at].State == "running":
 			if x := h.Nodes[at]; !x.Started.Equal(n.Started) {

@@ -48,6 +48,10 @@ func TestOutages(t *testing.T) {
 	if got := Outages(Look(w, h, stepTry, "registry", at(75)), at(100)); len(got) != 3 {
 		t.Errorf("of a resolver that starts while another is patched: %+v", got)
 	}
+	h.Nodes[0].State = "running"
+	if got := Outages(Look(w, h, stepTry, "registry", at(75)), at(100)); len(got) != 2 {
+		t.Errorf("of the resolver in its own place again: %+v", got)
+	}
 	h.Nodes[0].Component = ""
 	// A node that was started anew between two looks is found by its start.
 	w = look(w, 80, stepWatch, "running", "removing", 75)

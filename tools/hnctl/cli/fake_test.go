@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"io"
 	"log"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -113,14 +112,10 @@ func serve(dir string) (stop func(), err error) {
 	}
 	srv := &http.Server{Handler: f.handler(), ErrorLog: log.New(io.Discard, "", 0)}
 	go srv.Serve(l)
-	gone, err := net.Listen("tcp", "127.0.0.1:0") // an address where nobody answers: the next server must be tried
-	if err != nil {
-		return nil, err
-	}
-	gone.Close()
+	const gone = "https://127.0.0.1:1" // nobody listens there, and no other test will: the next server must be tried
 	jlsURL, jlsPin, stopJLS := fakeJLS()
 	raw, err := config.Encode(config.Config{JLS: &config.JLS{Server: jlsURL, Pin: jlsPin, TokenFile: "token"}, Version: 1, Cluster: cluster,
-		Name: "demo", Servers: []string{"https://" + gone.Addr().String(), "https://" + l.Addr().String()}, CAPin: identity.Pin(root.Cert),
+		Name: "demo", Servers: []string{gone, "https://" + l.Addr().String()}, CAPin: identity.Pin(root.Cert),
 		TokenFile: "token"})
 	if err != nil {
 		return nil, err

@@ -17,17 +17,13 @@ import (
 	"time"
 
 	"hardnode.dev/internal/identity"
+	"hardnode.dev/internal/testkit/ports"
 )
 
 // TestUnreachable: what is slow or wrong is said by its phase, with the next step, and a slow one counts as timed out.
 func TestUnreachable(t *testing.T) {
 	silent := listen(t, func(c net.Conn) { io.Copy(io.Discard, c) })
 	cuts := listen(t, func(c net.Conn) { c.Close() })
-	gone, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	gone.Close()
 	block := make(chan struct{})
 	t.Cleanup(func() { close(block) })
 	wait := func(r *http.Request) {
@@ -55,7 +51,7 @@ func TestUnreachable(t *testing.T) {
 		slow              bool
 		text, next        string
 	}{
-		{"nothing listens", gone.Addr().String(), other, PhaseConnect, false, "connecting: refused: nothing listens there",
+		{"nothing listens", ports.Own(t), other, PhaseConnect, false, "connecting: refused: nothing listens there",
 			"the infra host runs"},
 		{"no such name", "nosuch.invalid:7443", other, PhaseResolve, false, "resolving the name: ", "DNS"},
 		{"accepts and is silent", silent, other, PhaseHandshake, true, "TLS handshake took too long (", "overloaded"},
