@@ -56,6 +56,8 @@ type Disk struct {
 	SizeMiB  int    // of a new file
 	Serial   string // at most 20 characters, seen as /sys/block/vda/serial
 	ReadOnly bool
+	// Hot: of Virtio: it may be pulled out of the running machine (VM.Pull). Out: it is not in yet (VM.Plug).
+	Hot, Out bool
 	// Cut serves the disk, in place of Path, so that what was not flushed can be lost. (A QEMU that is killed loses nothing: what it wrote
 	// lies with this machine's kernel.)
 	Cut *nbd.Disk
@@ -73,6 +75,14 @@ const (
 	USB    Bus = "usb"    // a stick
 )
 
+// port is the slot that a disk is pulled out of.
+func (d Disk) port(i int) []string {
+	if !d.Hot {
+		return nil
+	}
+	return []string{"-device", fmt.Sprintf("pcie-root-port,id=port%d,chassis=%d", i, i+1)}
+}
+
 // device is QEMU's device for a disk's drive.
 func (d Disk) device(i int) []string {
 	serial := d.Serial
@@ -87,6 +97,9 @@ func (d Disk) device(i int) []string {
 	dev += fmt.Sprintf(",drive=disk%d,bootindex=%d", i, bootDisk+i)
 	if serial != "" {
 		dev += ",serial=" + serial
+	}
+	if d.Hot {
+		dev += fmt.Sprintf(",bus=port%d,id=dev%d", i, i)
 	}
 	if d.Bus == USB {
 		return []string{"-device", fmt.Sprintf("qemu-xhci,id=xhci%d", i), "-device", dev}
@@ -230,7 +243,10 @@ func (c Config) args(kvm bool) []string {
 		if d.ReadOnly {
 			drive += ",readonly=on"
 		}
-		a = append(append(a, "-drive", drive), d.device(i)...)
+		a = append(append(a, "-drive", drive), d.port(i)...)
+		if !d.Out {
+			a = append(a, d.device(i)...)
+		}
 	}
 	for i, n := range c.NICs {
 		net := fmt.Sprintf("user,id=net%d", i)

@@ -343,6 +343,17 @@ func (vm *VM) Line(ctx context.Context, n int, in bool) error {
 	return vm.qmp.With(ctx, "set_link", fmt.Sprintf(`{"name":"net%d","up":%v}`, n, in))
 }
 
+// Pull pulls disk n, which is Hot, out of the running machine; Plug puts one in that is Out. The machine takes some seconds for each.
+func (vm *VM) Pull(ctx context.Context, n int) error {
+	return vm.qmp.With(ctx, "device_del", fmt.Sprintf(`{"id":"dev%d"}`, n))
+}
+
+// Plug is Pull's other way.
+func (vm *VM) Plug(ctx context.Context, n int) error {
+	const virtio = `{"driver":"virtio-blk-pci","drive":"disk%d","id":"dev%d","bus":"port%d","serial":%q}`
+	return vm.qmp.With(ctx, "device_add", fmt.Sprintf(virtio, n, n, n, vm.Config.Disks[n].Serial))
+}
+
 // held is how long a key is pressed: the machine's own driver looks at its keyboard each few milliseconds, and may be slow.
 const held = 30 * time.Millisecond
 
