@@ -87,7 +87,10 @@ func TestNetboot(t *testing.T) {
 	done := make(chan error, 2)
 	go func() { done <- f.Run(ctx) }()
 	go func() { done <- f.Report(ctx) }()
-	c.eventually("it is served", func() bool { folder, _ := book.Boots("52:54:00:12:34:56"); return folder == "1.4.0/" })
+	c.eventually("it is served", func() bool {
+		folder, _ := book.Boots("52:54:00:12:34:56")
+		return folder == "1.4.0/" && len(book.Lacking()) == 0
+	})
 	if _, why := book.Boots("52:54:00:12:34:57"); why != "it is none of the cards that are answered" {
 		t.Errorf("another card: %q", why)
 	}

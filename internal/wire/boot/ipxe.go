@@ -41,3 +41,16 @@ sleep 5
 goto start
 `, choose, s.Profile, arguments)
 }
+
+// mostLater is how often a machine looks again for files that are not there yet: ten minutes; then its firmware goes on to what comes next.
+const mostLater = 120
+
+// Later is what iPXE is told where the script of that name can't be given yet: to ask for it again. tries is how often it has.
+func Later(name, release string, tries int) string {
+	text := fmt.Sprintf("#!ipxe\necho Hardnode: release %s is not at hand yet: the server fetches it.\n", release)
+	if tries >= mostLater {
+		return text + "echo It is given up.\nexit\n"
+	}
+	return text + fmt.Sprintf("echo It is tried again in 5 seconds.\nsleep 5\nchain --replace --timeout 20000 %s?tries=%d || exit\n", name,
+		tries+1)
+}

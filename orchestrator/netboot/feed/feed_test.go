@@ -79,7 +79,7 @@ func TestFeed(t *testing.T) {
 	boots := func(want string) {
 		t.Helper()
 		for {
-			if folder, _ := book.Boots("52:54:00:00:00:01"); folder == want {
+			if folder, _ := book.Boots("52:54:00:00:00:01"); folder == want && len(book.Lacking()) == 0 {
 				return
 			}
 			if !run.Wait(ctx, 5*time.Millisecond) {

@@ -182,16 +182,14 @@ func (b *Book) sweep() {
 	}
 }
 
-// Boots is the folder of URLs that a machine with this card boots from, or why it is not answered.
+// Boots is the folder of URLs that a machine with this card boots from, or why it is not answered. Where its files are not here yet its
+// script waits for them: firmware asks once, and a machine that is not answered may stand still until a person comes.
 func (b *Book) Boots(card string) (folder, why string) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	r, within, why := b.mu.doc.Boots(card)
 	if why != "" {
 		return "", why
-	}
-	if !b.ready(r) {
-		return "", "the files of release " + r.Release + " are not here yet"
 	}
 	if within > 0 {
 		return fmt.Sprintf("%s%s%d/", r.Release, trying, int(within/time.Second)), ""
@@ -251,13 +249,22 @@ func (b *Book) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	b.mu.RLock()
 	i := slices.IndexFunc(b.mu.doc.Releases, func(r host.NetbootRelease) bool { return r.Release == version })
-	if i < 0 || !b.ready(b.mu.doc.Releases[i]) {
+	if i < 0 {
 		b.mu.RUnlock()
 		http.NotFound(w, r)
 		return
 	}
-	release, config := b.mu.doc.Releases[i], b.mu.doc.Config
+	release, config, ready := b.mu.doc.Releases[i], b.mu.doc.Config, b.ready(b.mu.doc.Releases[i])
 	b.mu.RUnlock()
+	switch {
+	case !ready && name == answer.Script:
+		tries, _ := strconv.Atoi(r.URL.Query().Get("tries")) // 0 of a machine that comes
+		http.ServeContent(w, r, name, time.Time{}, strings.NewReader(boot.Later(name, release.Release, tries)))
+		return
+	case !ready:
+		http.NotFound(w, r)
+		return
+	}
 	switch name {
 	case "vmlinuz":
 		b.file(w, r, release.Kernel)

@@ -89,8 +89,15 @@ func TestBook(t *testing.T) {
 	if len(lacking) != 6 || lacking[0] != doc.Releases[1].Kernel {
 		t.Fatalf("lacking are %+v, want the usual release first", lacking)
 	}
-	if _, why := b.Boots(card); !strings.Contains(why, "not here yet") {
-		t.Errorf("nothing is here: %q", why)
+	for path, want := range map[string]string{"/1.4.0/host.ipxe": "host.ipxe?tries=1 ||", "/1.4.0+300/host.ipxe?tries=7": "tries=8 ||",
+		"/1.4.0/host.ipxe?tries=500": "given up.\nexit\n"} {
+		code, got := asked(b, http.MethodGet, path)
+		if folder, why := b.Boots(card); folder != "1.4.0/" || code != 200 || !strings.Contains(got, want) {
+			t.Errorf("nothing is here: %q, %q; %s: %d %q", folder, why, path, code, got)
+		}
+	}
+	if code, _ := asked(b, http.MethodGet, "/1.4.0/vmlinuz"); code != 404 {
+		t.Errorf("a file that is not here: %d", code)
 	}
 	if err := b.Put(lacking[0], c.get(lacking[0], 4)); err == nil {
 		t.Error("a cut was not said")
