@@ -23,7 +23,8 @@ import (
 // TestBootServeLeave is one life of a host: a blank disk is formatted, services come up and are kept up, the power button ends it in order.
 func TestBootServeLeave(t *testing.T) {
 	dir := harness.Dir(t)
-	c := machine(t, dir, config+consolePassword(t))
+	c := machine(t, dir, config+consolePassword(t, "ttyS0", "tty1", "hvc0"))
+	withTerminals(&c)
 	c.Disks = append(c.Disks, harness.Disk{Path: supportStick(t, dir)})
 	if err := harness.AddProbe(t.Context(), &c, dir); err != nil {
 		t.Fatal(err)
@@ -49,7 +50,7 @@ func TestBootServeLeave(t *testing.T) {
 
 	h = start(t, machine(t, dir, config+consolePassword(t)))
 	h.sees(`step data: /dev/vda: it holds this host's DATA`)
-	h.sees(`step reason of boot: ordered poweroff: power button \(ordered by somebody at the host\) — it was left in order, to the end`)
+	h.sees(`step reason of boot: ordered poweroff: power button — it was left in order, to the end`)
 	h.up()
 	h.sees(`\[host-1\] .*\b10\.77\.0\.13\b`) // the network that was confirmed at the terminal
 	if os.Getenv("HARDNODE_SOAK") != "" {
@@ -259,25 +260,31 @@ func TestNoConfiguration(t *testing.T) {
 func TestDiskWithData(t *testing.T) {
 	dir := harness.Dir(t)
 	disk := filepath.Join(dir, "disk")
-	f, err := os.Create(disk)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := f.Truncate(1 << 30); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := f.WriteAt([]byte{0x53, 0xef}, 0x438); err != nil { // the magic of ext2/3/4
-		t.Fatal(err)
-	}
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
+	holds(t, disk, 1024)
 	before := sum(t, disk)
 	h := start(t, machine(t, dir, config+"storage: {data: /dev/vda}\n"))
 	h.sees(`waiting: disk /dev/vda: holds ext2/3/4, so it is not formatted; empty it, choose another disk, or set storage.wipe`)
 	h.VM.Kill()
 	if after := sum(t, disk); !bytes.Equal(before, after) {
 		t.Error("the disk was written to")
+	}
+}
+
+// holds makes a disk that has what is at the beginning of an ext2/3/4.
+func holds(t *testing.T, path string, sizeMiB int64) {
+	t.Helper()
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Truncate(sizeMiB << 20); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt([]byte{0x53, 0xef}, 0x438); err != nil { // its magic
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
 	}
 }
 

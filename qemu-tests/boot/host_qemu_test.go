@@ -86,12 +86,16 @@ func start(t *testing.T, c harness.Config) *host {
 	return &host{t, vm, 0}
 }
 
-func (h *host) limit() (context.Context, context.CancelFunc) {
-	patience := time.Minute
+// patience is how long what comes with time is waited for.
+func patience() time.Duration {
 	if os.Getenv("HARDNODE_SOAK") != "" { // much runs beside it
-		patience = 5 * time.Minute
+		return 5 * time.Minute * harness.Scale()
 	}
-	return context.WithTimeout(h.T.Context(), patience*harness.Scale())
+	return time.Minute * harness.Scale()
+}
+
+func (h *host) limit() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(h.T.Context(), patience())
 }
 
 // sees waits for a line of the console, after what was seen before, and returns the pattern's groups.

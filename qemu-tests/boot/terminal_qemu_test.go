@@ -5,17 +5,15 @@ package boot
 import (
 	"bytes"
 	"compress/gzip"
-	"context"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -28,6 +26,7 @@ import (
 	"hardnode.dev/internal/secret/password"
 	"hardnode.dev/qemu-tests/harness"
 	"hardnode.dev/qemu-tests/harness/ask"
+	"hardnode.dev/qemu-tests/terminal"
 )
 
 const knownPassword = "correct horse"
@@ -35,82 +34,36 @@ const knownPassword = "correct horse"
 // consoleSecret answers the challenges of a host with consolePassword.
 var consoleSecret, consoleKey = challenge.NewKey()
 
-// consolePassword is the section of a configuration that lets who knows it change things at a terminal.
-func consolePassword(t *testing.T) string {
+// consolePassword is the section of a configuration that lets who knows it change things at a terminal. Without ttys those are the kernel's
+// consoles.
+func consolePassword(t *testing.T, ttys ...string) string {
 	t.Helper()
 	kept, err := password.Keep(knownPassword)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return "console: {password: '" + kept + "', key: " + consoleKey + "}\n"
+	names := ""
+	if len(ttys) > 0 {
+		names = "ttys: [" + strings.Join(ttys, ", ") + "], "
+	}
+	return "console: {" + names + "password: '" + kept + "', key: " + consoleKey + "}\n"
 }
 
-// wakes begins a conversation at the serial port and asks for the status until it has the text: what answers comes up beside what the test
-// has seen of the boot.
+// line is the host's serial port.
+func (h *host) line(t *testing.T) terminal.Line {
+	return terminal.Line{TB: t, VM: h.VM, Mark: &h.mark, Patience: patience()}
+}
+
+// wakes begins a conversation at the serial port, and waits until the status has the text.
 func (h *host) wakes(t *testing.T, text string) {
 	t.Helper()
-	h.mark = h.VM.Console.Mark()
-	if err := h.VM.Console.Type("\r"); err != nil {
-		t.Fatal(err)
-	}
-	h.sees(`^hardnode console on ttyS0; type help`)
-	ctx, cancel := h.limit()
-	defer cancel()
-	for {
-		_, lines := h.asks(t, "status")
-		if strings.Contains(strings.Join(lines, "\n"), text) {
-			return
-		}
-		if !run.Wait(ctx, 200*time.Millisecond) {
-			t.Fatalf("status: no %q in\n%s", text, strings.Join(lines, "\n"))
-		}
-	}
+	h.line(t).Wakes(text)
 }
 
 // typed types a line at the serial port and waits for the end of its answer. It returns the lines between.
 func (h *host) typed(t *testing.T, line string, exit int) []string {
 	t.Helper()
-	got, lines := h.asks(t, line)
-	if got != exit {
-		t.Errorf("%s: exit status %d, want %d\n%s", line, got, exit, strings.Join(lines, "\n"))
-	}
-	return lines
-}
-
-// asks types a line at the serial port and returns how its answer ended, and its lines.
-func (h *host) asks(t *testing.T, line string) (exit int, lines []string) {
-	t.Helper()
-	ctx, cancel := h.limit()
-	defer cancel()
-	h.mark = h.VM.Console.Mark()
-	if err := h.VM.Console.Type(line + "\r"); err != nil {
-		t.Fatal(err)
-	}
-	return h.answer(ctx, t, line)
-}
-
-// answer waits for the end of the answer to what was typed.
-func (h *host) answer(ctx context.Context, t *testing.T, line string) (exit int, lines []string) {
-	t.Helper()
-	for {
-		m, err := h.VM.WaitAfter(ctx, h.mark, `^exit status (\d+)$`)
-		if err != nil {
-			t.Fatal(err)
-		}
-		whole := h.VM.Console.Mark() - h.mark // the last of the lines may not have come to its end
-		lines = h.VM.Console.Lines(h.mark)
-		if at := slices.Index(lines, m[0]); at >= 0 && at < whole {
-			h.mark += at + 1 // what comes behind it is of the next one
-			exit, err = strconv.Atoi(m[1])
-			if err != nil {
-				t.Fatal(err)
-			}
-			return exit, lines[:at+1]
-		}
-		if !run.Wait(ctx, 10*time.Millisecond) {
-			t.Fatalf("%s: its answer has no end", line)
-		}
-	}
+	return h.line(t).Typed(line, exit)
 }
 
 // challenged answers the challenge of the terminal.
@@ -133,23 +86,9 @@ func (h *host) challenged(t *testing.T) {
 	if err := h.VM.Console.Type(typed + "\r"); err != nil {
 		t.Fatal(err)
 	}
-	if exit, lines := h.answer(ctx, t, "login"); exit != 0 {
+	if exit, lines := h.line(t).Answer("login"); exit != 0 {
 		t.Fatalf("a challenge was answered: exit status %d\n%s", exit, strings.Join(lines, "\n"))
 	}
-}
-
-// document is the line of JSON in an answer.
-func document(t *testing.T, lines []string, out any) {
-	t.Helper()
-	for _, l := range lines {
-		if strings.HasPrefix(l, "{") || strings.HasPrefix(l, "[{") {
-			if err := json.Unmarshal([]byte(l), out); err != nil {
-				t.Errorf("%s: %v", l, err)
-			}
-			return
-		}
-	}
-	t.Errorf("no JSON in\n%s", strings.Join(lines, "\n"))
 }
 
 // terminal talks with the host over its serial port as a script does.
@@ -162,14 +101,11 @@ func (h *host) terminal(t *testing.T) {
 			Services []struct{ Name, State string }
 		}
 	}
-	document(t, h.typed(t, "status --json", 0), &status)
+	terminal.Document(t, h.typed(t, "status --json", 0), &status)
 	if status.Agent.Name != "host-1" || len(status.Init.Services) < 4 {
 		t.Errorf("status: %+v", status)
 	}
-	for _, c := range []struct {
-		line, want string
-		exit       int
-	}{
+	h.line(t).Rows([]terminal.Row{
 		{"status", "host          host-1", 0},
 		{"storage", "/dev/vda", 0},
 		{"containers", "no containers", 0},
@@ -177,8 +113,11 @@ func (h *host) terminal(t *testing.T) {
 		{"network", "10.77.0.11/24", 0},
 		{"log init --grep formatting", "formatting /dev/vda for DATA", 0},
 		{"log agent --tail 5", "level=INFO", 0},
-		{"support", "-----END SUPPORT BUNDLE-----", 0},
 		{"container restart 101\r" + knownPassword, "does not exist", 1},
+		{"container logs 101", "does not exist", 1},
+		{"slots copy b", "error: ", 1},
+		{"slots try b", "error: ", 1},
+		{"slots rollback", "error: ", 1},
 		{"support stick", "bytes, file support-host-1-", 0},
 		{"install /dev/vda --dry-run", "error: ", 1},
 		{"network try wan0 10.78.0.9/24 --for 10", "for 1", 0}, // ends by itself
@@ -189,25 +128,41 @@ func (h *host) terminal(t *testing.T) {
 		{"network try up0 10.77.0.13/24", "10.77.0.13/24", 0},
 		{"network confirm", "it was confirmed at this host", 0},
 		{"nonsense", "is not known", 2},
-	} {
-		if lines := strings.Join(h.typed(t, c.line, c.exit), "\n"); !strings.Contains(lines, c.want) {
-			t.Errorf("%s: no %q in\n%s", c.line, c.want, lines)
-		}
-	}
+	})
 	lines := strings.Join(h.typed(t, "network", 0), "\n")
 	if strings.Contains(lines, "10.77.0.11") || strings.Contains(lines, "10.77.0.12") {
 		t.Errorf("addresses of other networks are still there:\n%s", lines)
 	}
+	for _, line := range []string{"network", "storage", "containers", "slots", "log agent --tail 3"} {
+		var doc any
+		terminal.Document(t, h.typed(t, line+" --json", 0), &doc)
+	}
+	h.bundle(t, h.typed(t, "support", 0))
 	h.typed(t, "logout", 0)
 	h.challenged(t)
 	h.typed(t, "network revert", 1) // none is tried: the session is one
 	h.typed(t, "exit", 0)
+	h.pages(t)
 	h.screens(t)
 	for _, l := range h.VM.Console.Lines(0) {
 		if strings.Contains(l, knownPassword) {
 			t.Errorf("the password is on the console: %s", l)
 		}
 	}
+}
+
+// bundle reads the support bundle out of what came over the line.
+func (h *host) bundle(t *testing.T, lines []string) {
+	t.Helper()
+	begin, end := slices.Index(lines, "-----BEGIN SUPPORT BUNDLE-----"), slices.Index(lines, "-----END SUPPORT BUNDLE-----")
+	if begin < 0 || end < begin {
+		t.Fatalf("no support bundle in %d lines", len(lines))
+	}
+	raw, err := base64.StdEncoding.DecodeString(strings.Join(lines[begin+1:end], ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	unpacked(t, bytes.NewReader(raw))
 }
 
 // stickSize is that of the stick for support bundles, in MiB: little for a FAT32.
@@ -244,6 +199,12 @@ func supported(t *testing.T, path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	unpacked(t, bundle)
+}
+
+// unpacked looks into a support bundle: it is whole, and has no secret.
+func unpacked(t *testing.T, bundle io.Reader) {
+	t.Helper()
 	z, err := gzip.NewReader(bundle)
 	if err != nil {
 		t.Fatal(err)
@@ -282,7 +243,73 @@ func (h *host) weak(t *testing.T) {
 	t.Error("there is no console")
 }
 
-// screens opens the screen: the kernel's messages stay off the terminals as long as it is there, also when its program dies.
+// pages walks through the pages of 80 by 24 at the serial port, as who looks at a VT100 does.
+func (h *host) pages(t *testing.T) {
+	p := terminal.Serial(t, h.VM, patience())
+	p.Opens()
+	p.Sees("host          host-1", "role          user", "q: leave")
+	p.Steps([][2]string{
+		{"2", "> up0 52:54:00:aa:00:01 10.77.0.13/24"},
+		{"e", "link: up0 52:54:00:aa:00:01 10.77.0.13/24"},
+		{"\x15up0 10.77.0.16/24\r", "password (none: a challenge):"},
+		{knownPassword + "\r", "on trial      up0 52:54:00:aa:00:01 10.77.0.16/24"},
+		{"\r", "c: confirm  r: revert"},
+		{"r", "\ndone"},
+		{"\r3", "> /dev/vda"},
+		{"p", "error: "},
+		{"\ri", "all of it is lost; type its name:"},
+		{"/dev/vdb\r", "not done: that is not its name"},
+		{"4", "no containers"},
+		{"5", "[5 Log]"},
+		{"/linux version\r", "Linux version "},
+		{"/\x15\ru", "agent "},
+		{"6", "this host is not installed"},
+		{"t", "error: "},
+		{"\r7", "short code"},
+		{"a", "activation:"},
+		{"hnc1.AAAA\r", "error: this host has a configuration already"},
+		{"\r8", "b: as base64, over this line"},
+		{"9", "x: reset"},
+		{"x", "type the host's name:"},
+		{"host-2\r", "\"host-2\" is not this host's name; nothing was done"},
+		{"\r1", "host          host-1"},
+		{"P", "poweroff, because of (Esc: don't):"},
+		{"\x03", "not done"},
+		{"8", "[8 Support]"},
+	}...)
+	t.Logf("the last page:\n%s", p.Shows())
+	h.mark = h.VM.Console.Mark()
+	p.Lines()
+	p.Types("b")
+	if exit, lines := h.line(t).Answer("support"); exit != 0 {
+		t.Errorf("the support bundle: exit status %d\n%s", exit, strings.Join(lines, "\n"))
+	} else {
+		h.bundle(t, lines)
+	}
+	h.typed(t, "exit", 0)
+}
+
+// hvcSocket is where the virtio console of a machine ends in this one, below its Dir.
+const hvcSocket = "hvc"
+
+// withTerminals gives a machine a screen and a virtio console; its keyboard is the board's.
+func withTerminals(c *harness.Config) {
+	c.Extra = append(c.Extra, "-device", "VGA", "-chardev", "socket,id=hvc,server=on,wait=off,path="+filepath.Join(c.Dir, hvcSocket),
+		"-device", "virtconsole,chardev=hvc")
+}
+
+// wire is the far end of the machine's virtio console.
+func (h *host) wire(t *testing.T) net.Conn {
+	t.Helper()
+	c, err := net.Dial("unix", filepath.Join(h.VM.Config.Dir, hvcSocket))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// screens opens the pages on three terminals, each of which has its own. While one is open the kernel's messages stay off all of them, also
+// when the program dies that shows them.
 func (h *host) screens(t *testing.T) {
 	level := func(want string) {
 		t.Helper()
@@ -298,21 +325,34 @@ func (h *host) screens(t *testing.T) {
 		}
 		t.Errorf("the kernel's console level is %q, want %q", got, want)
 	}
-	keys := func(keys, seen string) {
-		t.Helper()
-		h.mark = h.VM.Console.Mark()
-		if err := h.VM.Console.Type(keys); err != nil {
-			t.Fatal(err)
-		}
-		h.sees(seen)
+	serial, wire := terminal.Serial(t, h.VM, patience()), terminal.Wire(t, h.wire(t), patience())
+	screen := terminal.Screen(t, h.VM, patience())
+	screen.Steps([2]string{"\n", "hardnode console on tty1; type help"}, [2]string{"slots\n", "this host is not installed"})
+	screen.Opens()
+	level("1\t")
+	serial.Opens()
+	wire.Opens()
+	h.writes("/dev/kmsg", "<2>said by the kernel while pages are shown\n")
+	serial.Steps([2]string{"2", "[2 Net]"}, [2]string{"2", "10.77.0.13"})
+	wire.Steps([2]string{"3", "> /dev/vda"})
+	screen.Steps([2]string{"6", "[6 Slots]"}, [2]string{"6", "not installed"})
+	serial.Sees("[2 Net]", "hardnode on ttyS0")
+	wire.Sees("[3 Disks]", "hardnode on hvc0")
+	screen.Sees("[6 Slots]", "hardnode on tty1")
+	wire.Steps([2]string{"5", "[5 Log]"}, [2]string{"/said by the kernel\r", "said by the kernel while pages are shown"})
+	if strings.Contains(serial.Shows()+screen.Shows(), "said by the kernel") {
+		t.Errorf("a message of the kernel is on a page:\n%s\n%s", serial.Shows(), screen.Shows())
 	}
-	keys("\x14", `\[1 Summary\].*host-1`)
-	level("1\t")
-	keys("2", `\[2 Net\].*10\.77\.0\.13`)
-	keys("q", `^hardnode> ?$`)
+	serial.Leaves()
+	wire.Leaves()
+	level("1\t") // one is open
+	screen.Leaves()
 	level("3\t")
-	keys("\x14", `\[1 Summary\]`)
+
+	serial.Opens()
 	level("1\t")
+	serial.Lines()
+	h.mark = h.VM.Console.Mark()
 	a, err := h.VM.Ask(t.Context(), ask.Request{What: "kill", Path: "/usr/lib/hardnode/console", Signal: 9})
 	if err != nil || len(a.Killed) != 1 {
 		t.Fatalf("kill the console: %v, %v", a.Killed, err)
@@ -325,10 +365,7 @@ func (h *host) screens(t *testing.T) {
 func (h *host) activated(t *testing.T) {
 	h.wakes(t, "waiting for a configuration")
 	line := func(yaml string) string { return "activate hnc1." + base64.RawURLEncoding.EncodeToString([]byte(yaml)) }
-	for _, c := range []struct {
-		line, want string
-		exit       int
-	}{
+	h.line(t).Rows([]terminal.Row{
 		{"storage", "/dev/vda", 0},
 		{"support stick", "error: there is no FAT volume labelled SUPPORT", 1},
 		{"install --dry-run /dev/vda", "error: ", 1}, // a BIOS
@@ -337,11 +374,7 @@ func (h *host) activated(t *testing.T) {
 		{"slots rollback", "error: this host has no configuration yet, so that is not for it", 1},
 		{"login\rx", "error: this host has no configuration yet, and asks for no password", 1},
 		{line(config), "kept: nowhere (there is no volume labelled HARDNODE", 0},
-	} {
-		if lines := strings.Join(h.typed(t, c.line, c.exit), "\n"); !strings.Contains(lines, c.want) {
-			t.Errorf("%s: no %q in\n%s", c.line, c.want, lines)
-		}
-	}
+	})
 	h.up()
 	h.sees(`\[host-1\] .*\b10\.77\.0\.11\b`)
 }

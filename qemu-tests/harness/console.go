@@ -39,7 +39,8 @@ type Console struct {
 		first   int
 		partial string // the unfinished last line
 		changed chan struct{}
-		end     error // why there will be no more
+		end     error     // why there will be no more
+		tap     io.Writer // gets every byte too; nil: nobody does
 	}
 }
 
@@ -60,6 +61,7 @@ func (c *Console) read(r io.Reader) {
 	var rest []byte
 	for {
 		n, err := buf.Read(part)
+		c.tapped(part[:n])
 		rest = append(rest, part[:n]...)
 		for {
 			i := bytes.IndexByte(rest, '\n')
@@ -76,6 +78,21 @@ func (c *Console) read(r io.Reader) {
 			}
 			return
 		}
+	}
+}
+
+// Tap has every byte that comes from now on written to one more place, in place of the one before; nil ends that.
+func (c *Console) Tap(to io.Writer) {
+	c.log.Lock()
+	defer c.log.Unlock()
+	c.log.tap = to
+}
+
+func (c *Console) tapped(p []byte) {
+	c.log.Lock()
+	defer c.log.Unlock()
+	if c.log.tap != nil {
+		c.log.tap.Write(p) // a terminal of a test: it does not fail
 	}
 }
 

@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -49,6 +50,29 @@ func TestConsoleWaitFor(t *testing.T) {
 	b, err := os.ReadFile(c.Path)
 	if err != nil || !strings.Contains(string(b), "] one\n") {
 		t.Errorf("log is %q, %v", b, err)
+	}
+}
+
+// TestConsoleTap: a terminal gets each byte as it comes, those of its own lines only.
+func TestConsoleTap(t *testing.T) {
+	c, w := console(t, false)
+	io.WriteString(w, "before\r\n")
+	if _, err := c.waitFor(t.Context(), 0, "before"); err != nil {
+		t.Fatal(err)
+	}
+	var got bytes.Buffer
+	c.Tap(&got)
+	io.WriteString(w, "\x1b[2J\x1b[1;1Htop\r\n")
+	if _, err := c.waitFor(t.Context(), 0, "^top$"); err != nil {
+		t.Fatal(err)
+	}
+	c.Tap(nil)
+	io.WriteString(w, "after\r\n")
+	if _, err := c.waitFor(t.Context(), 0, "after"); err != nil {
+		t.Fatal(err)
+	}
+	if got.String() != "\x1b[2J\x1b[1;1Htop\r\n" {
+		t.Errorf("got %q", got.String())
 	}
 }
 

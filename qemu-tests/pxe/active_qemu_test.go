@@ -18,6 +18,7 @@ import (
 	"hardnode.dev/qemu-tests/cluster"
 	"hardnode.dev/qemu-tests/harness"
 	"hardnode.dev/qemu-tests/harness/ether"
+	"hardnode.dev/qemu-tests/terminal"
 )
 
 // way is one way in which a machine comes to be a host. The zero value boots by BIOS from the network, and has one card, a blank disk, a
@@ -175,7 +176,10 @@ func (p *platform) active(root string, target target, w way, c harness.Config) t
 	defer h.VM.Kill()
 	if w.typed {
 		h.sees(`service setup: ready`)
-		h.keys("\nactivate hnc1." + base64.RawURLEncoding.EncodeToString([]byte(p.yaml)) + "\n")
+		line := "\nactivate hnc1." + base64.RawURLEncoding.EncodeToString([]byte(p.yaml)) + "\n"
+		if err := terminal.Press(h.T.Context(), h.VM, line); err != nil {
+			h.T.Fatal(err)
+		}
 	}
 	p.admit(h, c.Name, card)
 	boot := p.isActive(h, c.Name, "")
@@ -304,30 +308,4 @@ func install(t *testing.T, c *harness.Config) {
 		t.Fatal(err)
 	}
 	c.Disks = c.Disks[1:]
-}
-
-// keys types at the machine's keyboard, as somebody with an American one would. Lower-case letters, digits and what a configuration's line
-// has are known.
-func (h *host) keys(text string) {
-	h.T.Helper()
-	for _, r := range text {
-		key := strings.ToLower(string(r))
-		switch r {
-		case '\n':
-			key = "ret"
-		case ' ':
-			key = "spc"
-		case '.':
-			key = "dot"
-		case '-', '_':
-			key = "minus"
-		}
-		held := []string{key}
-		if r == '_' || r >= 'A' && r <= 'Z' {
-			held = []string{"shift", key}
-		}
-		if err := h.VM.Press(h.T.Context(), held...); err != nil {
-			h.T.Fatal(err)
-		}
-	}
 }

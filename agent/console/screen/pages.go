@@ -58,7 +58,7 @@ func init() {
 			{"u", "next unit", func(m *model) tea.Cmd { m.unit = (m.unit + 1) % len(units); return m.show(m.page) }}}},
 		{"Slots", loadSlots, []key{
 			{"t", "boot the other once", func(m *model) tea.Cmd { return m.run("slots try") }},
-			{"c", "copy into the other", func(m *model) tea.Cmd { return m.run("slots copy") }},
+			{"c", "copy to it", func(m *model) tea.Cmd { return m.run("slots copy") }},
 			{"b", "roll back", func(m *model) tea.Cmd { return m.run("slots rollback") }},
 			{"R", "reboot", func(m *model) tea.Cmd { return m.reason("reboot") }}}},
 		{"Activate", loadActivation, []key{
@@ -120,7 +120,8 @@ func loadNetwork(ctx context.Context, m *model, c *content) {
 	if n.Trial != nil {
 		in = n.Trial.Network
 	}
-	c.body = append(c.body, "", "edit which link:")
+	c.body = append(c.body, "", "A link is its name, its card's MAC, then dhcp or ADDRESS/BITS, gateway=A,",
+		"dns=A, mtu=N, route=NET@A; for the MAC bond=MODE:LINK,LINK or vlan=ID@LINK.", "")
 	for _, l := range links(in, n.Links) {
 		c.mark(view.Link(l))
 	}

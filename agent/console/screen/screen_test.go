@@ -229,11 +229,13 @@ func TestChanges(t *testing.T) {
 	}
 }
 
-// TestTabsFit: the names of all pages are seen, whichever is shown.
-func TestTabsFit(t *testing.T) {
+// TestFits: the names of all pages are seen, whichever is shown, and what each of its keys does.
+func TestFits(t *testing.T) {
 	for n := range pages {
-		if got := tabs(n); len(got) > Width {
-			t.Errorf("%q has %d columns, the screen %d", got, len(got), Width)
+		for _, got := range []string{tabs(n), (&model{page: n, trial: true}).help()} {
+			if len(got) >= Width {
+				t.Errorf("%q has %d columns, the screen %d", got, len(got), Width)
+			}
 		}
 	}
 }

@@ -286,6 +286,9 @@ func Link(l boot.Link) string {
 	return strings.Join(parts, " ")
 }
 
+// diskColumns is how wide a disk's row is before what it holds.
+const diskColumns = 59
+
 // Storage is DATA and the disks.
 func Storage(h console.Host, i install.Status, d storage.Status, width int) []string {
 	s := &sheet{width: width}
@@ -304,7 +307,14 @@ func Storage(h console.Host, i install.Status, d storage.Status, width int) []st
 	}
 	s.row("%-14s %-9s %-8s %-24s %s", "DISK", "SIZE", "BY", "MODEL", "HOLDS")
 	for _, d := range i.Disks {
-		s.row("%-14s %-9s %-8s %-24s %s", d.Path, Size(d.Bytes), cmp.Or(d.Transport, "-"), cmp.Or(plain.Clip(d.Model, 24), "-"), d.Holds)
+		holds, below := d.Holds, "" // who is about to lose it sees all of it
+		if width > 0 && diskColumns+len(holds) > width {
+			holds, below = "see below", "holds "+holds
+		}
+		s.row("%-14s %-9s %-8s %-24s %s", d.Path, Size(d.Bytes), cmp.Or(d.Transport, "-"), cmp.Or(plain.Clip(d.Model, 24), "-"), holds)
+		if below != "" {
+			s.more(below)
+		}
 		if d.Refused != "" {
 			s.more("can't be installed to: " + d.Refused)
 		}

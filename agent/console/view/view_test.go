@@ -4,8 +4,24 @@ import (
 	"strings"
 	"testing"
 
+	"hardnode.dev/internal/wire/console"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/install"
+	"hardnode.dev/internal/wire/storage"
 )
+
+// TestHolds: what a disk holds is seen whole, however narrow the terminal.
+func TestHolds(t *testing.T) {
+	i := install.Status{Disks: []install.Disk{{Path: "/dev/sda", Bytes: 1 << 40, Holds: "nothing"},
+		{Path: "/dev/sdb", Bytes: 1 << 40, Model: "A MODEL OF TWENTY-FOUR +",
+			Holds: "Windows (NTFS), 3 partitions, and a RAID's superblock"}}}
+	want := "/dev/sda       1024 GiB  -        -                        nothing\n" +
+		"/dev/sdb       1024 GiB  -        A MODEL OF TWENTY-FOUR + see below\n" +
+		"    holds Windows (NTFS), 3 partitions, and a RAID's superblock"
+	if got := strings.Join(Storage(console.Host{}, i, storage.Status{State: storage.None}, 77), "\n"); !strings.HasSuffix(got, want) {
+		t.Errorf("got\n%s\nwant at its end\n%s", got, want)
+	}
+}
 
 // TestUpdate: who watches an update at a terminal sees what it is at, how much of it is here, and what a release that failed said.
 func TestUpdate(t *testing.T) {
