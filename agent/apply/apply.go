@@ -217,7 +217,7 @@ func (a *Applier) round(ctx, staying context.Context, steps *sync.WaitGroup) (wa
 	observeCtx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	list, err := a.o.Runtime.Observe(observeCtx)
 	cancel()
-	eff, back, due := a.effective(work, confirmed, list, now)
+	eff, back, due := a.effective(ctx, work, confirmed, list, now)
 	if err != nil {
 		a.publish(func(r *Report) {
 			r.Problems = []host.Problem{{Code: "internal", Object: "containers", Reason: err.Error(),
@@ -346,7 +346,7 @@ func (a *Applier) problems(back map[wire.CTID]host.WentBack, short []host.Proble
 	}
 	for _, id := range slices.Sorted(maps.Keys(back)) {
 		ps = append(ps, host.Problem{Code: "conflict", Object: "container " + id.String(), Reason: back[id].Reason,
-			Next: "see why in its log: hnctl node logs; then patch again", CTID: id})
+			Next: "see what it said last in this host's log, hnctl host logs; then patch again", CTID: id})
 	}
 	return ps
 }

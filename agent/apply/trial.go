@@ -1,8 +1,10 @@
 package apply
 
 import (
+	"context"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"hardnode.dev/agent/container"
@@ -14,7 +16,7 @@ import (
 
 // effective is the work that counts now, and what was gone back from. That is noted before it is done: an agent that is killed, or finds
 // its clock set back, does not try the same again.
-func (a *Applier) effective(work *host.Work, confirmed map[wire.CTID]host.Container, list []container.Observed,
+func (a *Applier) effective(ctx context.Context, work *host.Work, confirmed map[wire.CTID]host.Container, list []container.Observed,
 	now time.Time) (eff *host.Work, back map[wire.CTID]host.WentBack, due time.Time) {
 	had := a.o.Store.Back()
 	a.mu.Lock()
@@ -32,10 +34,34 @@ func (a *Applier) effective(work *host.Work, confirmed map[wire.CTID]host.Contai
 	}
 	for _, id := range slices.Sorted(maps.Keys(back)) {
 		if had[id] != back[id] {
-			a.log.Warn("a component goes back", logging.Container, id, logging.Reason, back[id].Reason)
+			a.log.Warn("a component goes back", logging.Container, id, logging.Reason, back[id].Reason, "said",
+				a.lastWords(ctx, work, list, id))
 		}
 	}
 	return eff, back, due
+}
+
+// lastWords is the end of what a component's version on trial wrote, which goes with it; "" if it never ran.
+func (a *Applier) lastWords(ctx context.Context, work *host.Work, list []container.Observed, id wire.CTID) string {
+	i := slices.IndexFunc(work.Containers, func(c host.Container) bool { return c.CTID == id })
+	if i < 0 {
+		return ""
+	}
+	c := work.Containers[i]
+	if !slices.ContainsFunc(list, func(o container.Observed) bool { return o.CTID == plan.Tried(c) && o.Generation == c.Generation }) {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	var lines []string
+	if err := a.o.Runtime.Logs(ctx, plan.Tried(c), host.LogsSpec{Tail: 5}, func(_ bool, text []byte) error {
+		lines = append(lines, strings.TrimSpace(string(text)))
+		return nil
+	}); err != nil {
+		lines = append(lines, "its log can't be read: "+err.Error())
+	}
+	said := strings.Join(lines, " | ")
+	return said[:min(len(said), 2000)]
 }
 
 // ofComponents adds to the components' statuses what only theirs have.

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"hardnode.dev/agent/container"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 )
@@ -227,5 +228,25 @@ func TestBeside(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestLastWords: what a version on trial said is kept in the host's log when it is gone back from, for its own log goes with it.
+func TestLastWords(t *testing.T) {
+	w := newWorld()
+	w.said = map[wire.CTID]string{3: "panic: no room\n", 54: "no routes\n"}
+	a := &Applier{o: Options{Runtime: w}}
+	resolver := component(2, imgB, time.Minute)
+	resolver.CTID, resolver.Component = 4, host.ComponentResolver
+	work := &host.Work{Containers: []host.Container{component(2, imgB, time.Minute), resolver}}
+	for _, c := range []struct {
+		of, at wire.CTID
+		gen    int64
+		want   string
+	}{{3, 3, 2, "panic: no room"}, {4, 54, 2, "no routes"}, {3, 3, 1, ""}, {4, 4, 2, ""}, {5, 5, 2, ""}} {
+		seen := []container.Observed{{CTID: c.at, Generation: c.gen}}
+		if got := a.lastWords(t.Context(), work, seen, c.of); got != c.want {
+			t.Errorf("of %d, with generation %d as %d: got %q, want %q", c.of, c.gen, c.at, got, c.want)
+		}
 	}
 }

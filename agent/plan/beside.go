@@ -36,6 +36,14 @@ func runsBeside(c host.Container) bool {
 	return c.Env == Jelastic && slices.Contains(besides, c.Component) && c.CTID < besideStep && c.Run && !c.Remove
 }
 
+// Tried is the number under which a component's version on trial runs.
+func Tried(c host.Container) wire.CTID {
+	if runsBeside(c) {
+		return beside(c).CTID
+	}
+	return c.CTID
+}
+
 // beside is the container that runs a component's version beside another one. It has volumes of its own.
 func beside(c host.Container) host.Container {
 	c.CTID += besideStep

@@ -94,11 +94,7 @@ func Effective(w *host.Work, t Trial, now time.Time) (eff *host.Work, back map[w
 			}
 			continue
 		}
-		tried := c.CTID
-		if runsBeside(c) {
-			tried = beside(c).CTID
-		}
-		why := failedTrial(c, t.History[tried], now)
+		why := failedTrial(c, t.History[Tried(c)], now)
 		if b := t.Back[c.CTID]; b.Generation == c.Generation {
 			back[c.CTID] = b
 		} else if why != "" {
