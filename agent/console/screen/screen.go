@@ -168,14 +168,14 @@ func (m *model) update(msg tea.Msg) tea.Cmd {
 func (m *model) later() tea.Cmd { return tea.Tick(refresh, func(time.Time) tea.Msg { return tick{} }) }
 
 func (m *model) loaded(l loaded) {
+	if l.name != "" {
+		m.name = l.name
+	}
 	if l.page != m.page {
 		return // of a page that was left
 	}
 	if m.says == loading || m.says == m.failed {
 		m.says = ""
-	}
-	if l.name != "" {
-		m.name = l.name
 	}
 	if l.err != nil {
 		m.failed = l.err.Error()

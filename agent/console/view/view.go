@@ -292,7 +292,11 @@ const diskColumns = 59
 // Storage is DATA and the disks.
 func Storage(h console.Host, i install.Status, d storage.Status, width int) []string {
 	s := &sheet{width: width}
-	s.field("DATA", used(h.Load.DiskUsed, h.Capacity.DiskBytes))
+	data := "none before there is a configuration"
+	if h.Configured {
+		data = used(h.Load.DiskUsed, h.Capacity.DiskBytes)
+	}
+	s.field("DATA", data)
 	s.field("waiting", fmt.Sprintf("%.0f %% of the last ten seconds for a disk", h.Load.Pressure.IO))
 	s.field("installation", string(i.State))
 	if i.Plan != nil && i.Step > 0 && i.Step <= len(i.Plan.Steps) {
