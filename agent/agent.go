@@ -25,6 +25,7 @@ import (
 	"hardnode.dev/agent/hostlog"
 	"hardnode.dev/agent/install"
 	"hardnode.dev/agent/kexec"
+	"hardnode.dev/agent/lend"
 	"hardnode.dev/agent/link"
 	"hardnode.dev/agent/localapi"
 	"hardnode.dev/agent/mirror"
@@ -63,6 +64,7 @@ type agent struct {
 	install *install.Installer
 	slots   *slots.Keeper
 	kexec   *kexec.Loader
+	lend    *lend.Lender
 	mirror  *mirror.Mirror
 	export  *syslog.Export
 	errors  *jerror.Spool

@@ -18,6 +18,7 @@ import (
 	"hardnode.dev/agent/initctl"
 	"hardnode.dev/agent/install"
 	"hardnode.dev/agent/kexec"
+	"hardnode.dev/agent/lend"
 	"hardnode.dev/agent/mirror"
 	"hardnode.dev/agent/programs"
 	"hardnode.dev/agent/slots"
@@ -143,18 +144,20 @@ func (a *agent) onDisk(state, data string) {
 // keepDisks keeps the systems on them, and both alike, until ctx ends.
 func (a *agent) keepDisks(ctx context.Context) error {
 	return run.Group(ctx, a.log, run.Task{Name: "slots", Run: a.slots.Run}, run.Task{Name: "mirror", Run: a.mirror.Run},
-		run.Task{Name: "smoke", Run: a.smoke.Run})
+		run.Task{Name: "smoke", Run: a.smoke.Run}, run.Task{Name: "lend", Run: a.lend.Run})
 }
 
 // newSystem makes this host run the release that is wanted of it.
 func (a *agent) newSystem(state, data string) *system.System {
 	target, profile := ofMachine()
+	a.lend = lend.New(lend.Options{Status: a.slots.Status, Read: a.slots.Read, Trust: a.link.Trust, Holder: a.link.Holder(), Self: a.self,
+		Peers: a.store.Peers, Get: a.link.Get, Port: host.PeerPort, Log: a.log})
 	a.smoke = smoke.New(func(ctx context.Context) error { return a.apply.Smoke(ctx) }, a.log)
 	return system.New(system.Options{State: state, Data: data, Boot: a.boot, Version: build.Version, Target: target, Profile: profile,
 		Net: fromNetwork(), Root: rootDigest, Well: a.well,
 		Settled: func() error { return os.WriteFile(boot.SettledFile, []byte("network"), 0o600) },
 		Want:    a.store.System, Ordered: a.store.Ordered(), Slots: a.slots, Kexec: a.kexec.Load, Get: a.link.Get, Anchors: a.anchors,
-		Leave: a.leaveBy, Told: a.tell, Now: time.Now, Log: a.log, Waits: a.unwell,
+		Peers: a.lend.Of, Leave: a.leaveBy, Told: a.tell, Now: time.Now, Log: a.log, Waits: a.unwell,
 		Programs: &programs.Replacer{Read: a.slots.Read, Socket: boot.InitSocket, Work: filepath.Join(data, "system"), Log: a.log}})
 }
 

@@ -2,15 +2,18 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"hardnode.dev/internal/release/trust"
 	"hardnode.dev/internal/testkit/released"
+	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/hostapi/hosttest"
@@ -54,6 +57,17 @@ func TestSystem(t *testing.T) {
 		}
 	}
 	refused(want, operator.Conflict, "no release was imported")
+
+	// A host is told which others say that they have a system: itself is none of them.
+	for digest, want := range map[wire.Digest][]wire.HostID{hosttest.SystemOf(hosttest.Runs): {c.host("infra1").ID},
+		hosttest.SystemOf("9"): nil} {
+		raw, err := other.Get(t.Context(), host.PathReleasePeers+string(digest))
+		var list host.ReleasePeers
+		must(t, errors.Join(err, json.Unmarshal(raw, &list)))
+		if !slices.Equal(list.Hosts, want) {
+			t.Errorf("hosts that have %s: %q, want %q", digest, list.Hosts, want)
+		}
+	}
 
 	content := strings.Repeat("a system of some size ", 100_000)
 	file := pair.Release(t, "1.1.0", "vm-host.efi", content)

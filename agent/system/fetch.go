@@ -9,9 +9,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/release/block"
 	"hardnode.dev/internal/release/delta"
 	"hardnode.dev/internal/release/trust"
@@ -81,6 +83,7 @@ func (s *System) fetch(ctx context.Context, c chosen, tell func(progress)) (path
 			s.log.Debug("a slot is no seed", "slot", string(slot), "err", err)
 		}
 	}
+	s.fromPeers(ctx, c, x, out, tell, &p)
 	stats, err := delta.Fetch(ctx, x, out, nil, func(ctx context.Context, offset int64, length int) ([]byte, error) {
 		tell(p)
 		raw, err := ranged(ctx, s.o.Get, c.uki.Digest, offset, length)
@@ -94,6 +97,33 @@ func (s *System) fetch(ctx context.Context, c chosen, tell func(progress)) (path
 	tell(p)
 	s.log.Info("system is here", "release", c.Release, "bytes", x.Length, "fetched", p.fetched, "requests", stats.Asked)
 	return path, s.verify(out, c.uki)
+}
+
+// perPeer bounds what one host is given to hand over what it has.
+const perPeer = 2 * time.Minute
+
+// fromPeers fetches what other hosts have. Whatever goes wrong with one of them costs time alone: every block is compared with the index,
+// and what is lacking then comes from the next one, or from the orchestrator.
+func (s *System) fromPeers(ctx context.Context, c chosen, x block.Index, out *os.File, tell func(progress), p *progress) {
+	if s.o.Peers == nil || c.index.Path == "" || p.here >= x.Length {
+		return
+	}
+	names, from := s.o.Peers(ctx, c.uki.Digest)
+	for i, read := range from {
+		within, cancel := context.WithTimeout(ctx, perPeer)
+		stats, err := delta.Fetch(within, x, out, nil, func(ctx context.Context, offset int64, length int) ([]byte, error) {
+			tell(*p)
+			raw, err := read(ctx, offset, length)
+			p.fetched += int64(len(raw))
+			return raw, err
+		})
+		cancel()
+		p.here = min(stats.Kept+stats.Fetched, x.Length)
+		s.log.Info("blocks from another host", "name", names[i], "bytes", stats.Fetched, logging.Err, err)
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+	}
 }
 
 // verify compares the whole file with what both repositories name.

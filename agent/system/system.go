@@ -76,6 +76,8 @@ type Options struct {
 	Want        func() *host.System         // may be nil
 	Ordered     <-chan struct{}             // a hint that another one is wanted
 	Slots       Slots
+	// Peers are other hosts that have a system, by name, and how ranges of it are read from each: nobody believes them. nil: none.
+	Peers func(context.Context, wire.Digest) (names []string, from []func(context.Context, int64, int) ([]byte, error))
 	// Kexec gives the kernel the system in a slot, to be started without the firmware when the machine is left that way. Its error is, or
 	// wraps, ErrNotKexec.
 	Kexec   func(slots.Slot) error

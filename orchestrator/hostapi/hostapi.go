@@ -127,6 +127,7 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("GET "+host.PathNetbootFile+"{digest}", s.netbootFile)
 	mux.HandleFunc("GET "+host.PathReleases+"{repository}/{name}", s.hosts(s.metadata))
 	mux.HandleFunc("GET "+host.PathReleaseFiles+"{digest}", s.hosts(s.releaseFile))
+	mux.HandleFunc("GET "+host.PathReleasePeers+"{digest}", s.hosts(s.releasePeers))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		operator.WriteProblem(w, operator.NewProblem(operator.NotFound, r.URL.Path, "the host API has no "+r.Method+" here",
 			"compare the versions of host and orchestrator"))

@@ -1,6 +1,7 @@
 package hostapi
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -64,6 +65,29 @@ func (s *Server) metadata(w http.ResponseWriter, r *http.Request, _ store.Host) 
 		plain(w, raw)
 	}
 }
+
+// releasePeers names hosts that say they run the system of a digest, a few of them, in no order: so that they share the work.
+func (s *Server) releasePeers(w http.ResponseWriter, r *http.Request, h store.Host) {
+	digest := wire.Digest(r.PathValue("digest"))
+	out, view := host.ReleasePeers{Hosts: []wire.HostID{}}, s.Store.View()
+	for id, is := range s.Fleet.Snapshot() { // of a map: in no order
+		rep := is.Report
+		if len(out.Hosts) == host.MaxReleasePeers {
+			break
+		}
+		if id == h.ID || rep == nil || rep.System == nil || rep.System.Digest != digest || time.Since(is.Received) > peerSilent {
+			continue
+		}
+		if store.Hosts.Find(view, string(id)) != nil {
+			out.Hosts = append(out.Hosts, id)
+		}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(out) // the only error is a caller that has gone
+}
+
+// peerSilent is how long a host that is named to others may have said nothing.
+const peerSilent = 30 * time.Second
 
 // releaseFile gives a host bytes of a release's file; fewer than it asked for at the file's end.
 func (s *Server) releaseFile(w http.ResponseWriter, r *http.Request, _ store.Host) {

@@ -24,4 +24,5 @@ func TestGolden(t *testing.T) {
 	golden.Wire[ImportRequest](t, "import-request")
 	golden.Wire[Netboot](t, "netboot")
 	golden.Wire[NetbootReport](t, "netboot-report")
+	golden.Wire[ReleasePeers](t, "release-peers")
 }

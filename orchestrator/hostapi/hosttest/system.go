@@ -2,9 +2,11 @@ package hosttest
 
 import (
 	"context"
+	"crypto/sha256"
 	"io"
 	"net/http"
 
+	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/internal/wire/slots"
@@ -12,6 +14,11 @@ import (
 
 // Runs is the release that a host runs before it is ordered another one.
 const Runs = "1.0.0"
+
+// SystemOf is the digest of the file that a host with a release was booted from.
+func SystemOf(release string) wire.Digest {
+	return wire.DigestOf(sha256.Sum256([]byte("the system of " + release)))
+}
 
 // systemOf is what a host says of its system that carries out each order at once.
 func systemOf(want *host.System) *host.SystemStatus {
@@ -25,6 +32,7 @@ func systemOf(want *host.System) *host.SystemStatus {
 	default:
 		s.State, s.Order, s.Target = host.SystemStaged, want.Order, want.Release
 	}
+	s.Digest = SystemOf(s.Release)
 	return s
 }
 
