@@ -68,6 +68,9 @@ func (d *door) Kernel() Kernel { return Kernel{Able: true} }
 
 func (d *door) Load(kernel, initrd *os.File, arguments string) error {
 	read := func(f *os.File) string {
+		if _, err := f.WriteAt([]byte("x"), 0); err == nil { // ETXTBSY
+			return "a file that can be written to"
+		}
 		text, err := io.ReadAll(io.NewSectionReader(f, 0, 1<<20))
 		if err != nil {
 			return err.Error()

@@ -119,7 +119,8 @@ func (l *Loader) give(all io.Reader, at io.ReaderAt, s slots.Slot) error {
 	return words(l.o.Door.Load(kernel, initrd, arguments(string(bytes.TrimRight(cmdline, "\x00\n ")), s.Name)))
 }
 
-// part is a section of a system as a file that is gone when it is closed: the kernel reads whole files.
+// part is a section of a system as a file that is gone when it is closed: the kernel reads whole files, and only such as nobody can write
+// to meanwhile (kernel_read_file).
 func (l *Loader) part(at io.ReaderAt, name string) (f *os.File, err error) {
 	section, err := programs.Section(at, name)
 	if err != nil {
@@ -129,14 +130,18 @@ func (l *Loader) part(at io.ReaderAt, name string) (f *os.File, err error) {
 		return nil, err
 	}
 	path := filepath.Join(l.o.Work, "kexec"+name)
-	if f, err = os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o600); err != nil {
+	w, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
 		return nil, err
 	}
-	if err = os.Remove(path); err == nil {
-		_, err = io.Copy(f, section)
+	_, err = io.Copy(w, section)
+	if err = errors.Join(err, w.Close()); err == nil {
+		f, err = os.Open(path)
 	}
-	if err != nil {
-		f.Close()
+	if err = errors.Join(err, os.Remove(path)); err != nil {
+		if f != nil {
+			f.Close()
+		}
 		return nil, fmt.Errorf("copy section %s: %w", name, err)
 	}
 	return f, nil
