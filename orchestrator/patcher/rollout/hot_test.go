@@ -27,6 +27,31 @@ func TestHot(t *testing.T) {
 	}
 }
 
+// TestHotSilent: a host that says nothing while its programs are replaced stops no rollout, and its nodes lost nothing.
+func TestHotSilent(t *testing.T) {
+	f := newFleet(3)
+	m := f.host("h1")
+	m.ails = "slow"
+	silent, w := 0, Begin(m.Host, f.now)
+	r := f.goes(t, f.begins(t, operator.RolloutPolicy{Method: operator.MethodHot, Canary: "h1"}), func(r operator.Rollout) bool {
+		for _, h := range f.seen(r).Hosts {
+			if h.ID == m.ID {
+				w = Look(w, h, r.Visits[0].Step, "", f.now)
+			}
+		}
+		if m.State == operator.HostUnreachable {
+			silent++
+		}
+		return false
+	})
+	if r.State != operator.RolloutDone || silent == 0 {
+		t.Errorf("it ended as %s: %s; the host was silent at %d looks", r.State, r.Reason, silent)
+	}
+	if lost := Outages(w, f.now); len(lost) > 0 {
+		t.Errorf("its nodes did not serve: %+v", lost)
+	}
+}
+
 // TestHotPlan: what is hot costs nobody anything.
 func TestHotPlan(t *testing.T) {
 	f := newFleet(2)

@@ -166,7 +166,10 @@ func (f *fleet) advance(d time.Duration) {
 			s.Took, s.State, s.Reason = true, failed, "release 1.1.0 can't be hot: it has another kernel, for which a reboot is needed"
 		case s.Step == "hot" && m.ails == "agent" && past >= 5*time.Second:
 			s.Took, s.State, s.Reason = true, failed, "the programs from before run again: agent: not ready in time"
+		case s.Step == "hot" && m.ails == "slow" && past >= 5*time.Second && past < 70*time.Second:
+			s.Took, s.State, m.State = true, switching, operator.HostUnreachable
 		case s.Step == "hot" && past >= 5*time.Second:
+			m.State = operator.HostActive
 			s.Took, s.State, s.Hot, m.Version, m.since = true, done, newRelease, newRelease, f.now
 			if m.ails == "nodes" {
 				m.Nodes[0].State, m.Nodes[0].Reason = "failing", "exited with 1"
