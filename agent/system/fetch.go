@@ -119,10 +119,11 @@ func (s *System) fromPeers(ctx context.Context, c chosen, x block.Index, out *os
 		})
 		cancel()
 		p.here = min(stats.Kept+stats.Fetched, x.Length)
-		s.log.Info("blocks from another host", "name", names[i], "bytes", stats.Fetched, logging.Err, err)
 		if err == nil || ctx.Err() != nil {
+			s.log.Info("blocks from another host", "name", names[i], "bytes", stats.Fetched)
 			return
 		}
+		s.log.Warn("blocks from another host", "name", names[i], "bytes", stats.Fetched, logging.Err, err)
 	}
 }
 

@@ -19,12 +19,13 @@ import (
 const firmware = "BdsDxe: starting "
 
 // TestKexec: an installed host's kernel starts another release without the firmware, and it is committed; one whose PID 1 ends at once is
-// gone back from by firmware and loader, which count it as tried. A reboot either way, for comparison.
+// gone back from by firmware and loader, which count it as tried. A reboot either way, for comparison; another host takes the release from
+// it.
 func TestKexec(t *testing.T) {
 	if os.Getenv("HARDNODE_SOAK") == "" {
 		t.Skip("HARDNODE_SOAK is not set: two more images are built and a host is installed; `make soak PKG=./qemu-tests/update` does it")
 	}
-	c := patched.Start(t, cluster.Options{Hosts: 1})
+	c := patched.Start(t, cluster.Options{Hosts: 2})
 	c.Import(t, next, patched.OneFunction...)
 	c.Import(t, bad, patched.Edit{File: "init/main.go", Was: "	machine.New().Run()\n}", Is: "	_ = machine.New()\n	os.Exit(1)\n}"})
 	active := func(before string) operator.Host {
@@ -78,6 +79,22 @@ func TestKexec(t *testing.T) {
 			t.Errorf("no smoke container ran: %v", err)
 		}
 		was = h
+	})
+	t.Run("blocks of another host", func(t *testing.T) {
+		began := time.Now()
+		if out, err := c.Run("host", "update", "host-2", "--release", next, "--stage", "--wait", "--timeout", "15m"); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		logs, err := c.Run("host", "logs", "host-2", "--unit", "agent")
+		i := strings.Index(logs, "blocks from another host")
+		if err != nil || i < 0 {
+			t.Fatalf("host-2 took nothing from host-1: %v\n%s", err, logs)
+		}
+		line, _, _ := strings.Cut(logs[i:], "\n")
+		t.Logf("figure: host-2 staged what host-1 runs in %s: %s", time.Since(began).Round(time.Second), line)
+		if !strings.Contains(line, "name=host-1") || strings.Contains(line, "bytes=0 ") || strings.Contains(line, "err=") {
+			t.Errorf("it says %q", line)
+		}
 	})
 	for _, by := range []string{"kexec", "firmware"} {
 		t.Run("reboot by "+by, func(t *testing.T) {
