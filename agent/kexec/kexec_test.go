@@ -136,6 +136,11 @@ func TestPrepare(t *testing.T) {
 			if c.why == "" && err != nil || c.why != "" && (!errors.Is(err, system.ErrNotKexec) || !strings.Contains(err.Error(), c.why)) {
 				t.Fatalf("%v, want %q", err, c.why)
 			}
+			if err == nil && !c.back { // the order is said again while the machine is being left
+				if _, err := l.Prepare(); err != nil {
+					t.Error(err)
+				}
+			}
 			if c.back {
 				if err := undo(); err != nil {
 					t.Error(err)

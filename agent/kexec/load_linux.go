@@ -44,6 +44,7 @@ type Loader struct {
 	o      Options
 	mu     sync.Mutex // one at a time
 	loaded string     // the SHA-256 of the system that the kernel has; "": none, or not known
+	ready  bool       // Prepare was done: what comes next is counted already, and the machine is being left for it
 }
 
 // New makes one.
@@ -147,10 +148,14 @@ func (l *Loader) part(at io.ReaderAt, name string) (f *os.File, err error) {
 	return f, nil
 }
 
-// Prepare gives the kernel the system that the loader would take next, and counts it as if the loader had. undo takes both back.
+// Prepare gives the kernel the system that the loader would take next, and counts it as if the loader had. undo takes both back. Done once
+// it does no more: who orders to leave the machine may say so again while it is being left, and the loader would take another one now.
 func (l *Loader) Prepare() (undo func() error, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.ready {
+		return func() error { return nil }, nil
+	}
 	next, err := Decide(l.o.Status(), l.o.Door.Kernel())
 	if err != nil {
 		return nil, err
@@ -162,9 +167,11 @@ func (l *Loader) Prepare() (undo func() error, err error) {
 	if err != nil {
 		return nil, errors.Join(refuse("it is not counted: %v", err), l.unload())
 	}
+	l.ready = true
 	return func() error {
 		l.mu.Lock()
 		defer l.mu.Unlock()
+		l.ready = false
 		return errors.Join(back(), l.unload())
 	}, nil
 }
