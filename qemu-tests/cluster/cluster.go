@@ -40,6 +40,7 @@ type Options struct {
 	Bare     bool           // stop when the hosts are ACTIVE: no template, no environment
 	Init     []string       // more arguments of hnctl cluster init
 	Install  string         // medium that user hosts boot by UEFI, and are installed from onto their disk; "": they boot the image as it is
+	Infra    string         // likewise of the infra VM
 	Progress func(Progress) // told what happens, from several goroutines; may be nil
 
 	Root  string            // of the tree whose out/ the infra VM, the hosts and the tools come from; "" is this one

@@ -78,8 +78,12 @@ func (c *Cluster) machine(name string, addr netip.Addr, infra bool) (*Machine, e
 	if err := m.boots(cmp.Or(c.opts.Roots[name], c.Root)); err != nil {
 		return nil, err
 	}
-	if c.opts.Install != "" && !infra {
-		if err := m.installs(c.opts.Install); err != nil {
+	medium := c.opts.Install
+	if infra {
+		medium = c.opts.Infra
+	}
+	if medium != "" {
+		if err := m.installs(medium); err != nil {
 			return nil, err
 		}
 	}

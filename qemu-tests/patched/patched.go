@@ -1,4 +1,5 @@
-// Package patched starts a cluster whose hosts are installed on their disks, and makes the releases that it is patched to.
+// Package patched starts a cluster whose user hosts, or whose infra VM, are installed on their disks, and makes the releases that it is
+// patched to.
 //
 // Owns: the two repositories of releases that the cluster believes; clones of this tree, each edited and built as another release.
 // In: built programs, images and media (what is missing is built); edits.
@@ -28,13 +29,19 @@ import (
 // Cluster is a cluster of installed hosts.
 type Cluster struct {
 	*cluster.Cluster
-	t    *testing.T
-	dir  string // with the clones of this tree
-	pair *released.Pair
+	t       *testing.T
+	dir     string // with the clones of this tree
+	pair    *released.Pair
+	profile release.Profile // of the machines that are installed
 }
 
-// Start builds this tree and starts the cluster, which ends with the test.
-func Start(t *testing.T, o cluster.Options) *Cluster {
+// Start builds this tree and starts the cluster, which ends with the test. Its user hosts are installed.
+func Start(t *testing.T, o cluster.Options) *Cluster { return start(t, o, release.Host) }
+
+// StartInfra is the same with the infra VM installed, and no other.
+func StartInfra(t *testing.T, o cluster.Options) *Cluster { return start(t, o, release.Infra) }
+
+func start(t *testing.T, o cluster.Options, profile release.Profile) *Cluster {
 	t.Helper()
 	root, err := harness.Root()
 	if err != nil {
@@ -47,13 +54,19 @@ func Start(t *testing.T, o cluster.Options) *Cluster {
 	}
 	dir, pair := harness.Dir(t), released.Both(t, "", time.Now().Add(24*time.Hour))
 	anchors := pair.Anchors()
-	o.Dir, o.Built, o.Install = filepath.Join(dir, "cluster"), true, filepath.Join(root, "out/media/host.disk")
+	o.Dir, o.Built = filepath.Join(dir, "cluster"), true
+	medium := filepath.Join(root, "out/media", string(profile)+".disk")
+	if profile == release.Infra {
+		o.Infra = medium
+	} else {
+		o.Install = medium
+	}
 	o.Init = append(o.Init, "--image-pin", string(anchors.Image.Pin), "--director-pin", string(anchors.Director.Pin))
 	started, err := cluster.Start(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &Cluster{started, t, dir, pair}
+	c := &Cluster{started, t, dir, pair, profile}
 	t.Cleanup(func() {
 		if err := c.Close(); err != nil {
 			t.Error(err)
@@ -105,14 +118,15 @@ func (c *Cluster) publish(t *testing.T, version, image string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	name := "vm-" + string(c.profile) + ".efi"
 	m := release.Manifest{Version: 1, Release: release.Version(version), Channel: release.Dev, Severity: release.Normal,
-		Arch: release.Arch, Artefacts: []release.Artefact{{Name: "vm-host.efi", Kind: release.UKI, Target: release.VM,
-			Profile: release.Host, Bytes: int64(len(raw)), Digest: wire.DigestOf(sha256.Sum256(raw))}}}
+		Arch: release.Arch, Artefacts: []release.Artefact{{Name: name, Kind: release.UKI, Target: release.VM,
+			Profile: c.profile, Bytes: int64(len(raw)), Digest: wire.DigestOf(sha256.Sum256(raw))}}}
 	text, err := m.Encode()
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.pair.Release(t, version, "vm-host.efi", string(raw))
+	c.pair.Release(t, version, name, string(raw))
 	c.pair.Release(t, version, release.ManifestFile, string(text))
 }
 
@@ -184,5 +198,5 @@ func (c *Cluster) built(t *testing.T, version string, edits []Edit) string {
 	if err := os.RemoveAll(filepath.Join(tree, "out/cache")); err != nil {
 		t.Fatal(err)
 	}
-	return filepath.Join(tree, "out/image/host.efi")
+	return filepath.Join(tree, "out/image", string(c.profile)+".efi")
 }
