@@ -3,6 +3,8 @@
 package pxe
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -14,7 +16,9 @@ import (
 
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/testkit/released"
+	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/internal/wire/release"
 	"hardnode.dev/qemu-tests/cluster"
 	"hardnode.dev/qemu-tests/harness"
 )
@@ -59,8 +63,8 @@ func until[T any](i *infra, what string, is func(T) bool, args ...string) (v T) 
 	return v
 }
 
-// foundedInfra starts it, with a release of what lies in out/image imported, and netboot switched on.
-func foundedInfra(t *testing.T) *infra {
+// foundedInfra starts it, with releases imported that have the files of folders, and netboot switched on for one of them.
+func foundedInfra(t *testing.T, served string, releases map[string]string) *infra {
 	t.Helper()
 	c, err := cluster.Start(t.Context(), cluster.Options{Dir: harness.Dir(t), Alone: true, Seats: 8})
 	if err != nil {
@@ -74,20 +78,16 @@ func foundedInfra(t *testing.T) *infra {
 		t.Fatal(err)
 	}
 	p := released.Both(t, is.ID, time.Now().Add(24*time.Hour))
-	for _, name := range []string{"vmlinuz", "host.initrd", "cmdline"} {
-		raw, err := os.ReadFile(filepath.Join(c.Root, "out/image", name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		p.Release(t, "1.4.0", "vm-"+name, string(raw))
+	for version, folder := range releases {
+		publish(t, p, version, folder)
 	}
 	bundle := filepath.Join(dir, "bundle")
 	if err := os.WriteFile(bundle, p.Bundle(t, p.Targets()...), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	enable := []string{"cluster", "netboot", "enable", "--interface", "underlay", "--for", "all", "--target", "vm"}
+	enable := []string{"cluster", "netboot", "enable", "--interface", "underlay", "--for", "all", "--target", "vm", "--release", served}
 	if out, err := i.HNCTL(t.Context(), enable...); err == nil ||
-		!strings.Contains(err.Error(), "no release was imported") {
+		!strings.Contains(err.Error(), "was not imported") {
 		t.Errorf("without a release: %s, %v", out, err)
 	}
 	i.hnctl("release", "trust", "--yes", "--image-pin", string(p.Image.Anchor().Pin), "--director-pin",
@@ -95,7 +95,7 @@ func foundedInfra(t *testing.T) *infra {
 	i.hnctl("release", "import", bundle)
 	i.hnctl(enable...)
 	n := until(i, "netboot runs", func(n operator.Netboot) bool { return n.State == "running" }, "cluster", "netboot", "show")
-	if n.Serves != "1.4.0" || n.CTID != 8 {
+	if n.Serves != served || n.CTID != 8 {
 		t.Errorf("netboot is %+v", n)
 	}
 	i.waitLog("all files are here")
@@ -105,6 +105,32 @@ func foundedInfra(t *testing.T) *infra {
 		filepath.Join(dir, "leases")+"\n")
 	i.site = openAt(t, c.Switch, "10.77.0.1", "", "dnsmasq --keep-in-foreground --log-facility=- --conf-file="+conf)
 	return i
+}
+
+// publish has both repositories name a release that has the files of a folder.
+func publish(t *testing.T, p *released.Pair, version, folder string) {
+	t.Helper()
+	m := release.Manifest{Version: 1, Release: release.Version(version), Channel: release.Dev, Severity: release.Normal, Arch: release.Arch}
+	for name, kind := range map[string]release.Kind{"vmlinuz": release.Kernel, "host.initrd": release.Initrd, "cmdline": release.Cmdline} {
+		raw, err := os.ReadFile(filepath.Join(folder, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := release.Artefact{Name: "vm-" + name, Kind: kind, Target: release.VM, Bytes: int64(len(raw)),
+			Digest: wire.DigestOf(sha256.Sum256(raw))}
+		if kind == release.Initrd && bytes.Contains(raw, []byte(rootName)) {
+			_, root := rootOf(t, raw)
+			a.Profile, a.Root = release.Host, wire.DigestOf(sha256.Sum256(root))
+		}
+		m.Artefacts = append(m.Artefacts, a)
+		p.Release(t, version, a.Name, string(raw))
+	}
+	slices.SortFunc(m.Artefacts, func(x, y release.Artefact) int { return strings.Compare(x.Name, y.Name) })
+	text, err := m.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Release(t, version, release.ManifestFile, string(text))
 }
 
 // waitLog waits for words in the component's log.
@@ -124,7 +150,11 @@ func (i *infra) waitLog(words string) {
 // lost its power. When netboot is switched off, its component is removed.
 func TestComponent(t *testing.T) {
 	soak(t)
-	i := foundedInfra(t)
+	root, err := harness.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := foundedInfra(t, "1.4.0", map[string]string{"1.4.0": filepath.Join(root, "out/image")})
 	if _, err := i.PushTemplate(t.Context(), "nginx"); err != nil {
 		t.Fatal(err)
 	}
