@@ -101,7 +101,7 @@ func (c *Cluster) System(t *testing.T, name string) host.SystemStatus {
 // Import builds a release, has both repositories name it, beside those before, and imports it.
 func (c *Cluster) Import(t *testing.T, version string, edits ...Edit) {
 	t.Helper()
-	c.publish(t, version, c.built(t, version, edits))
+	c.publish(t, version, filepath.Join(Image(t, c.Root, c.dir, version, edits...), string(c.profile)+".efi"))
 	bundle := filepath.Join(c.dir, "bundle")
 	if err := os.WriteFile(bundle, c.pair.Bundle(t, c.pair.Targets()...), 0o600); err != nil {
 		t.Fatal(err)
@@ -150,14 +150,14 @@ var (
 	NeverReady = []Edit{In("<-ctx.Done()")} // the agent is started, and never gets anywhere
 )
 
-// built is the UKI of a clone of this tree in which the version is another one, and what edits say.
-func (c *Cluster) built(t *testing.T, version string, edits []Edit) string {
+// Image is the folder of images of a clone of the tree in root, made below dir, in which the version is another one, and what edits say.
+func Image(t *testing.T, root, dir, version string, edits ...Edit) string {
 	t.Helper()
-	tree := filepath.Join(c.dir, version)
+	tree := filepath.Join(dir, version)
 	for _, argv := range [][]string{
-		{"git", "clone", "--quiet", "--shared", c.Root, tree},
+		{"git", "clone", "--quiet", "--shared", root, tree},
 		{"mkdir", "-p", filepath.Join(tree, "out")},
-		{"cp", "-a", filepath.Join(c.Root, "out/cache"), filepath.Join(tree, "out/cache")},
+		{"cp", "-a", filepath.Join(root, "out/cache"), filepath.Join(tree, "out/cache")},
 	} {
 		if out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %v\n%s", argv, err, out)
@@ -198,5 +198,5 @@ func (c *Cluster) built(t *testing.T, version string, edits []Edit) string {
 	if err := os.RemoveAll(filepath.Join(tree, "out/cache")); err != nil {
 		t.Fatal(err)
 	}
-	return filepath.Join(tree, "out/image", string(c.profile)+".efi")
+	return filepath.Join(tree, "out/image")
 }

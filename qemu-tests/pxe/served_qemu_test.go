@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -22,6 +21,7 @@ import (
 	"hardnode.dev/qemu-tests/cluster"
 	"hardnode.dev/qemu-tests/harness"
 	"hardnode.dev/qemu-tests/harness/initramfs"
+	"hardnode.dev/qemu-tests/patched"
 )
 
 // TestServedRelease: a host that boots from the network is ordered another release, boots anew and runs it; of one that does not even boot
@@ -43,7 +43,7 @@ func TestServedRelease(t *testing.T) {
 	now := regexp.MustCompile(`(?m)^version: (\S+)`).FindStringSubmatch(string(about))[1]
 	const next, bad = "0.8.0", "0.9.0"
 	image, dir := filepath.Join(root, "out/image"), harness.Dir(t)
-	i := foundedInfra(t, now, map[string]string{now: image, next: other(t, root, dir, next), bad: broken(t, image, dir)})
+	i := foundedInfra(t, now, map[string]string{now: image, next: patched.Image(t, root, dir, next), bad: broken(t, image, dir)})
 	c := machine(t, i.Switch)
 	c.Name, c.Crash, c.Disks[0].SizeMiB, c.NICs[0].MAC, c.Timeout = "served", true, 4096, "52:54:00:aa:00:21", -1
 	h := start(t, c)
@@ -173,29 +173,6 @@ func rootOf(t *testing.T, initrd []byte) (at int, root []byte) {
 		t.Fatal(err)
 	}
 	return at, root
-}
-
-// other is the folder of images of a clone of this tree in which the version is another one.
-func other(t *testing.T, root, dir, version string) string {
-	t.Helper()
-	tree := filepath.Join(dir, version)
-	for _, argv := range [][]string{
-		{"git", "clone", "--quiet", "--shared", root, tree},
-		{"mkdir", "-p", filepath.Join(tree, "out")},
-		{"cp", "-a", filepath.Join(root, "out/cache"), filepath.Join(tree, "out/cache")},
-		{"sed", "-i", "s/^version:.*/version: " + version + "/", filepath.Join(tree, "image/release/release.yaml")},
-	} {
-		if out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil {
-			t.Fatalf("%v: %v\n%s", argv, err, out)
-		}
-	}
-	if err := cluster.Make(t.Context(), tree, "image", t.Logf); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.RemoveAll(filepath.Join(tree, "out/cache")); err != nil {
-		t.Fatal(err)
-	}
-	return filepath.Join(tree, "out/image")
 }
 
 // broken is a folder of images whose root is cut off.
