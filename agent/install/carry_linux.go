@@ -300,7 +300,7 @@ func (w *work) fill(dir string) (sums map[string][32]byte, err error) {
 		}
 		return nil
 	}
-	texts := map[string]string{bootorder.Settings: bootorder.SettingsText}
+	texts := map[string]string{bootorder.Settings: bootorder.SettingsText, bootorder.Shell: bootorder.ShellText}
 	err = w.from.use(func(system string) error {
 		version, err := Version(system)
 		if err != nil {

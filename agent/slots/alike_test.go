@@ -22,25 +22,27 @@ func TestDiffers(t *testing.T) {
 		return m
 	}
 	for _, c := range []struct {
-		name          string
-		to            map[string]content
-		remove, write []string
+		name                 string
+		to                   map[string]content
+		remove, write, after []string
 	}{
-		{"alike", whole, nil, nil},
-		{"the loader's own file", with(func(m map[string]content) { m[ownFile] = content{9} }), nil, nil},
-		{"empty", nil, nil, []string{loader, a, b, "hardnode.yaml", ea, eb}},
-		{"another count", with(func(m map[string]content) { delete(m, ea); m[ea0] = content{4} }), []string{ea0}, []string{ea}},
-		{"an older system", with(func(m map[string]content) { m[a] = content{9} }), []string{ea}, []string{a, ea}},
+		{"alike", whole, nil, nil, nil},
+		{"the loader's own file", with(func(m map[string]content) { m[ownFile] = content{9} }), nil, nil, nil},
+		{"empty", nil, nil, []string{loader, a, b, "hardnode.yaml", ea, eb}, nil},
+		{"another count", with(func(m map[string]content) { delete(m, ea); m[ea0] = content{4} }), nil, []string{ea}, []string{ea0}},
+		{"an older system", with(func(m map[string]content) { m[a] = content{9} }), []string{ea}, []string{a, ea}, nil},
 		{"an older system, counted otherwise", with(func(m map[string]content) { m[a] = content{9}; delete(m, ea); m[ea0] = content{4} }),
-			[]string{ea0}, []string{a, ea}},
-		{"a file too many", with(func(m map[string]content) { m[b+".new"] = content{9} }), []string{b + ".new"}, nil},
-		{"a system that can't be read", with(func(m map[string]content) { m[a] = unread }), []string{ea}, []string{a, ea}},
-		{"an entry that can't be read", with(func(m map[string]content) { m[eb] = unread }), []string{eb}, []string{eb}},
-		{"an entry of another version", with(func(m map[string]content) { m[eb] = content{9} }), []string{eb}, []string{eb}},
+			[]string{ea0}, []string{a, ea}, nil},
+		{"a file too many", with(func(m map[string]content) { m[b+".new"] = content{9} }), []string{b + ".new"}, nil, nil},
+		{"a system that can't be read", with(func(m map[string]content) { m[a] = unread }), []string{ea}, []string{a, ea}, nil},
+		{"an entry that can't be read", with(func(m map[string]content) { m[eb] = unread }), nil, []string{eb}, nil},
+		{"an entry of another version", with(func(m map[string]content) { m[eb] = content{9} }), nil, []string{eb}, nil},
+		{"an older system, and a file too many", with(func(m map[string]content) { m[b] = content{9}; m["EFI/x"] = content{9} }),
+			[]string{eb, "EFI/x"}, []string{b, eb}, nil},
 	} {
-		remove, write := differs(whole, c.to)
-		if !slices.Equal(remove, c.remove) || !slices.Equal(write, c.write) {
-			t.Errorf("%s: remove %q, write %q; want %q, %q", c.name, remove, write, c.remove, c.write)
+		remove, write, after := differs(whole, c.to)
+		if !slices.Equal(remove, c.remove) || !slices.Equal(write, c.write) || !slices.Equal(after, c.after) {
+			t.Errorf("%s: remove %q, write %q, remove %q; want %q, %q, %q", c.name, remove, write, after, c.remove, c.write, c.after)
 		}
 	}
 	whole[ownFile] = unread

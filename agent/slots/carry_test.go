@@ -36,8 +36,8 @@ func TestCarry(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	remove, write := differs(want, have)
-	if err := carry(from, to, remove, write); err != nil {
+	remove, write, after := differs(want, have)
+	if err := carry(from, to, remove, write, after); err != nil {
 		t.Fatal(err)
 	}
 	if have, err = contents(to, true); err != nil || !maps.Equal(have, want) {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -97,16 +98,21 @@ func (k *Keeper) follow(path string, systems bool) error {
 			return err
 		}
 		var have map[string]content
+		if systems {
+			if err := k.sound(esp, func(string) bool { return true }); err != nil {
+				return err
+			}
+		}
 		err = partition.Mounted(esp, "vfat", unix.MS_RDONLY, func(to string) (err error) {
 			have, err = contents(to, systems)
 			return err
 		})
-		remove, write := differs(want, have)
-		if err != nil || len(remove)+len(write) == 0 {
+		remove, write, after := differs(want, have)
+		if err != nil || len(remove)+len(write)+len(after) == 0 {
 			return err
 		}
-		k.log.Info("the other disk's ESP lags", "disk", path, "remove", remove, "write", write)
-		if err := partition.Mounted(esp, "vfat", 0, func(to string) error { return carry(from, to, remove, write) }); err != nil {
+		k.log.Info("the other disk's ESP lags", "disk", path, "remove", append(slices.Clone(remove), after...), "write", write)
+		if err := partition.Mounted(esp, "vfat", 0, func(to string) error { return carry(from, to, remove, write, after) }); err != nil {
 			return err
 		}
 		return partition.Mounted(esp, "vfat", unix.MS_RDONLY, func(to string) error { // mounted anew, it is read from the disk
@@ -151,14 +157,19 @@ func contents(dir string, systems bool) (map[string]content, error) {
 	return all, nil
 }
 
-// carry removes and copies, each file in its place.
-func carry(from, to string, remove, write []string) error {
-	for _, name := range remove {
-		if err := os.RemoveAll(filepath.Join(to, name)); err != nil {
+// taken takes files away.
+func taken(dir string, names []string) error {
+	for _, name := range names {
+		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
 			return fmt.Errorf("remove from its ESP: %w", err)
 		}
 	}
-	if err := partition.Sync(to); err != nil {
+	return partition.Sync(dir)
+}
+
+// carry removes, copies, and removes; each file is written in its place.
+func carry(from, to string, remove, write, after []string) error {
+	if err := taken(to, remove); err != nil {
 		return err
 	}
 	for _, name := range write {
@@ -173,5 +184,5 @@ func carry(from, to string, remove, write []string) error {
 			return err
 		}
 	}
-	return nil
+	return taken(to, after)
 }

@@ -18,6 +18,7 @@ import (
 	"hardnode.dev/agent/partition"
 	"hardnode.dev/internal/disk/bootorder"
 	"hardnode.dev/internal/disk/efi"
+	"hardnode.dev/internal/disk/fat"
 	"hardnode.dev/internal/keep"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/wire"
@@ -128,6 +129,14 @@ func TestCut(t *testing.T) {
 				} else if err := keeper(t, "/dev/vda").follow(on(t, esp), true); err != nil {
 					t.Errorf("it is made like the other one: %v", err)
 				}
+				if slot := judge(t, k); slot != slots.B {
+					t.Errorf("after it the loader takes slot %s", slot)
+				}
+				if f, err := os.Open(esp); err != nil {
+					t.Error(err)
+				} else if askew, err := fat.Askew(f); err != nil || len(askew) > 0 {
+					t.Errorf("after it %q are askew, %v", askew, err)
+				}
 			})
 		}
 	default:
@@ -176,7 +185,7 @@ func made(t *testing.T, dir, folder string) string {
 }
 
 // judge: what the loader takes is whole.
-func judge(t *testing.T, k *Keeper) {
+func judge(t *testing.T, k *Keeper) (slot slots.Name) {
 	t.Helper()
 	err := k.mounted(unix.MS_RDONLY, func(dir string) error {
 		_, now, err := k.read(dir)
@@ -189,7 +198,7 @@ func judge(t *testing.T, k *Keeper) {
 				bootable = append(bootable, e)
 			}
 		}
-		slot := bootorder.Next(bootable)
+		slot = bootorder.Next(bootable)
 		if slot != slots.A && slot != slots.B {
 			return fmt.Errorf("the loader has nothing to take: %+v", now.Entries)
 		}
@@ -206,12 +215,13 @@ func judge(t *testing.T, k *Keeper) {
 	if err != nil {
 		t.Errorf("the next boot: %v", err)
 	}
+	return slot
 }
 
 // goesOn: the host goes on as if nothing had been: it settles, and takes the update.
 func goesOn(t *testing.T, k *Keeper) {
 	t.Helper()
-	if err := settle(k); err != nil {
+	if err := errors.Join(k.whole(), settle(k)); err != nil {
 		t.Errorf("the host settles: %v", err)
 	}
 	for _, file := range []string{before, next} {

@@ -60,6 +60,7 @@ type Keeper struct {
 	mu   struct {
 		sync.Mutex // of the ESP too: one at a time
 		waits      []string
+		sound      bool // the booted ESP has nothing askew in this boot
 		settled    bool // nothing is left to do in this boot
 		changed    bool // the booted ESP's entries are others than they were
 		alike      bool // the other disk's ESP had the same systems in this boot
@@ -117,6 +118,12 @@ func (k *Keeper) look() error {
 		return nil
 	}
 	defer k.after()
+	if !k.mu.sound {
+		if err := k.whole(); err != nil {
+			return err
+		}
+		k.mu.sound = true
+	}
 	return k.mounted(unix.MS_RDONLY, func(dir string) error {
 		record, now, err := k.read(dir)
 		if err != nil {

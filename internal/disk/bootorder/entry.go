@@ -30,6 +30,11 @@ const (
 	// Keys is the folder whose keys the loader gives to firmware in setup mode, and then reboots, where the settings say so: EnrollText.
 	Keys       = "loader/keys/auto"
 	EnrollText = "secure-boot-enroll force\n"
+	// Shell is what a UEFI shell runs by itself: firmware that lost its boot order, and whose loader came back since it could not load what
+	// it counted, ends there. ShellText starts the loader again, which takes the next one, and once more after that.
+	Shell     = "startup.nsh"
+	ShellText = "@echo -off\r\nfor %t in 1 2\r\nfor %d in 0 1 2 3 4 5 6 7 8 9\r\nif exist FS%d:\\EFI\\hardnode\\rescue.efi then\r\n" +
+		"FS%d:\\EFI\\BOOT\\BOOTX64.EFI\r\nendif\r\nendfor\r\nendfor\r\n"
 )
 
 // RescueEntry is the name of the firmware's boot entry that starts the rescue system without the loader.
