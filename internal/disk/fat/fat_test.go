@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 
 	"hardnode.dev/internal/disk/medium"
@@ -13,20 +14,20 @@ import (
 const system, entry, other = "efi/hardnode/a.efi", "loader/entries/hardnode-1-a+1.conf", "loader/entries/hardnode-2-b+0-2.conf"
 
 // image is a FAT32 with a system of some clusters and two entries.
-func image(t testing.TB) []byte {
-	t.Helper()
-	out := filepath.Join(t.TempDir(), "esp")
+var image = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "fat-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	out := filepath.Join(dir, "esp")
 	if err := medium.ESP(out, medium.File{Path: system, Data: bytes.Repeat([]byte("system"), 5000)},
 		medium.File{Path: entry, Data: []byte("title a")}, medium.File{Path: other, Data: []byte("title b")},
 		medium.File{Path: "empty"}); err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	raw, err := os.ReadFile(out)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return raw
-}
+	return os.ReadFile(out)
+})
 
 // disk is an image whose table can be changed.
 type disk struct {
@@ -52,7 +53,10 @@ func (d disk) found(short string) (at int, first uint32) {
 }
 
 func TestAskew(t *testing.T) {
-	whole := image(t)
+	whole, err := image()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		name  string
 		spoil func(d disk)
@@ -99,7 +103,11 @@ func TestAskew(t *testing.T) {
 }
 
 func FuzzAskew(f *testing.F) {
-	f.Add(image(f)[:1<<20], 0, byte(0))
+	whole, err := image()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(whole[:1<<20], 0, byte(0))
 	f.Fuzz(func(t *testing.T, raw []byte, at int, to byte) {
 		if at >= 0 && at < len(raw) {
 			raw[at] = to
