@@ -23,6 +23,18 @@ func TestHolds(t *testing.T) {
 	}
 }
 
+// TestData: what is used of DATA is told where there is one.
+func TestData(t *testing.T) {
+	h := console.Host{Capacity: host.Capacity{DiskBytes: 1 << 30}, Load: host.Load{DiskUsed: 1 << 20}}
+	for configured, want := range map[bool]string{true: "DATA          1 MiB of 1024 MiB used",
+		false: "DATA          none before there is a configuration"} {
+		h.Configured = configured
+		if got := Storage(h, install.Status{}, storage.Status{State: storage.None}, 77); got[0] != want {
+			t.Errorf("configured %v: got %q, want %q", configured, got[0], want)
+		}
+	}
+}
+
 // TestUpdate: who watches an update at a terminal sees what it is at, how much of it is here, and what a release that failed said.
 func TestUpdate(t *testing.T) {
 	for _, c := range []struct {
