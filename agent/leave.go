@@ -90,7 +90,8 @@ func (a *agent) stopAll(say func(string)) *leaving {
 		return nil
 	}
 	say(extend())
-	if a.slots != nil && why.By != "" { // by order: what the machine itself gives up, such as a slot that is not well, has no by
+	// By order: what the machine itself gives up, such as a slot that is not well, has no by. By kexec what comes next is counted already.
+	if a.slots != nil && why.By != "" && why.What != (upkeep.Leave{Kexec: true}).What() {
 		if err := a.slots.Leaving(); err != nil {
 			a.log.Error("a slot that is tried may count as failed", logging.Err, err)
 		}

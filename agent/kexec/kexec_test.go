@@ -116,7 +116,7 @@ func TestPrepare(t *testing.T) {
 			}
 			d := &door{err: c.load}
 			work := t.TempDir()
-			l := New(Options{Status: func() slots.Status { return s }, Work: work, Door: d,
+			l := New(Options{Status: func() slots.Status { return s }, Work: work, Door: d, Leaving: func() error { return nil },
 				Read: func(n slots.Name, f func(io.Reader) error) error {
 					r, err := os.Open(file)
 					if err != nil {

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -34,9 +35,11 @@ type Options struct {
 	Read   func(slots.Name, func(io.Reader) error) error // the system in a slot, in which it can be read anywhere
 	// Chose counts a slot as the loader does that takes it.
 	Chose func(slots.Name) (undo func() error, err error)
-	Work  string // a folder on a disk
-	Door  Door   // nil: the kernel's
-	Log   *slog.Logger
+	// Leaving says that the machine is left by order, before it is known which slot comes next.
+	Leaving func() error
+	Work    string // a folder on a disk
+	Door    Door   // nil: the kernel's
+	Log     *slog.Logger
 }
 
 // Loader gives systems to the kernel. Its methods may be called at once.
@@ -155,6 +158,12 @@ func (l *Loader) Prepare() (undo func() error, err error) {
 	defer l.mu.Unlock()
 	if l.ready {
 		return func() error { return nil }, nil
+	}
+	// What was just booted has its count again only once it is up: without one, another slot would come next.
+	if s := l.o.Status(); !slices.ContainsFunc(s.Slots, func(x slots.Slot) bool { return x.Booted && x.State == slots.Trying }) {
+		if err := l.o.Leaving(); err != nil {
+			return nil, refuse("the slots can't be counted: %v", err)
+		}
 	}
 	next, err := Decide(l.o.Status(), l.o.Door.Kernel())
 	if err != nil {

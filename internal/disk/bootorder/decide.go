@@ -294,6 +294,10 @@ func (v Verdict) stay(n Now) (Verdict, error) {
 func Leave(r Record, n Now) Verdict {
 	v := Verdict{Record: r, Entries: n.Entries}
 	t := r.Trial
+	if t == nil && n.Booted != "" && n.Booted == r.Committed { // nor against the committed one, whose count comes back when it is up
+		v.Entries = order(v.Record, n, n.Booted)
+		return v
+	}
 	if t == nil || t.Slot != n.Booted || t.Boot == n.Boot || n.Uptime >= time.Duration(t.Within)*time.Second {
 		return v
 	}

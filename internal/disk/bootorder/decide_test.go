@@ -309,6 +309,26 @@ func TestLeftWhileTried(t *testing.T) {
 	}
 }
 
+// A committed slot that is left by order before it was up is booted again.
+func TestLeftBeforeUp(t *testing.T) {
+	m := installed()
+	m.power()
+	m.stage(t, whole)
+	m.ask(t, slots.Try)
+	m.power()
+	for range 3 {
+		m.boots++
+		m.entries = Chosen(m.entries, slots.B)
+		n := Now{Entries: m.entries, Booted: slots.B, Boot: strings.Repeat("x", m.boots), Up: []string{"the agent has not looked yet"}}
+		v := Decide(m.record, n)
+		n.Entries = v.Entries
+		v = Leave(v.Record, n)
+		if m.record, m.entries = v.Record, v.Entries; Next(m.entries) != slots.B {
+			t.Fatalf("next comes %+v", m.entries)
+		}
+	}
+}
+
 // What is gone back from, or has had its time, is not tried again because the machine is left; nor is a slot that was never tried.
 func TestLeftForGood(t *testing.T) {
 	m := installed()
