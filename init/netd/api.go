@@ -20,8 +20,8 @@ import (
 	"hardnode.dev/internal/wire/neighbour"
 )
 
-// errEarly is what is said before there is a configuration.
-var errEarly = errors.New("there is no configuration yet, so there is no network to change")
+// errEarly is what is said between two networks.
+var errEarly = errors.New("the configuration has just come, and its network is being set up; ask again")
 
 // maxBody is the most that is read of a request, in bytes.
 const maxBody = 64 << 10
@@ -33,7 +33,9 @@ var errLate = errors.New("this host has a configuration already; another one cou
 type api struct {
 	links  *link.Set
 	typed  chan source.Document         // configurations for a host that waits for one
-	keeper atomic.Pointer[trial.Keeper] // of the network in force; nil before there is a configuration
+	keeper atomic.Pointer[trial.Keeper] // of the network in force, also before there is a configuration; nil between the two
+	// settled: there is a configuration
+	settled atomic.Bool
 }
 
 // open opens the socket.
@@ -56,7 +58,7 @@ func (a *api) open(path string) (serve func(context.Context) error, err error) {
 func (a *api) configured(w http.ResponseWriter, r *http.Request) {
 	raw, err := io.ReadAll(io.LimitReader(r.Body, maxBody))
 	doc := source.Document{Name: "terminal", YAML: raw}
-	if err == nil && a.keeper.Load() != nil {
+	if err == nil && a.settled.Load() {
 		err = errLate
 	}
 	var c boot.HostConfig

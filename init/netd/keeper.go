@@ -110,6 +110,22 @@ func (k *keeper) use(n boot.Network) error {
 	return k.again()
 }
 
+// takeAway takes the network away whose leases have ended. Cards that had nothing but a lease stay up: the next network comes at once.
+func (k *keeper) takeAway() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, l := range k.mu.leases {
+		if err := k.links.Release(l.plan); err != nil {
+			k.log.Error("take a lease's address away", logging.Err, err)
+		}
+	}
+	if len(k.mu.network.Links) > 0 {
+		if err := k.links.Leave(nil); err != nil {
+			k.log.Error("take the network before away", logging.Err, err)
+		}
+	}
+}
+
 // stays tells whether a lease goes on as it is.
 func stays(p link.Plan, next []link.Plan) bool {
 	for _, q := range next {

@@ -8,6 +8,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -54,7 +55,7 @@ func netd(ctx context.Context, log *slog.Logger) error {
 
 // host finds the configuration and keeps what it says.
 func host(ctx context.Context, log *slog.Logger, links *link.Set, a *api) error {
-	config, err := configure(ctx, log, a.typed)
+	config, err := configure(ctx, log, links, a)
 	if err != nil {
 		return err
 	}
@@ -64,6 +65,7 @@ func host(ctx context.Context, log *slog.Logger, links *link.Set, a *api) error 
 		return err
 	}
 	a.keeper.Store(tried)
+	a.settled.Store(true)
 	if _, err := daemon.SdNotify(false, "READY=1\nSTATUS=host "+config.Name+", role "+string(config.Role)); err != nil {
 		return fmt.Errorf("tell init: %w", err)
 	}
@@ -86,18 +88,25 @@ func servers(k *trial.Keeper) sntp.Servers {
 }
 
 // configure returns the configuration this boot settled on, or settles on one and writes it down.
-func configure(ctx context.Context, log *slog.Logger, typed <-chan source.Document) (boot.HostConfig, error) {
+func configure(ctx context.Context, log *slog.Logger, links *link.Set, a *api) (boot.HostConfig, error) {
 	config, found, err := settle.Earlier(boot.RunDir)
 	if err != nil || found {
 		return config, err
 	}
-	finder, done := finder(log)
-	finder.Typed = typed
+	before := newEarly(ctx, log, links)
+	finder := finder(log, before)
+	finder.Typed = a.typed
+	a.keeper.Store(before.tried) // who stands at the host may try a network meanwhile
+	waiting, over := context.WithCancel(ctx)
+	trials := make(chan error, 1)
+	go func() { trials <- before.tried.Run(waiting) }()
 	config, doc, err := finder.Find(ctx)
-	done()
-	if err != nil {
+	over()
+	a.keeper.Store(nil)
+	if err := errors.Join(err, <-trials); err != nil {
 		return config, err
 	}
+	before.end()
 	log.Info("configuration", "source", doc.Name, logging.Host, config.Name)
 	return config, settle.Write(boot.RunDir, config, doc)
 }

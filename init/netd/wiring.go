@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -27,9 +26,9 @@ const (
 	lookAgain  = 2 * time.Second              // for a configuration, in maintenance mode
 )
 
-// finder builds the search for the configuration on this machine; done takes away what it set up.
-func finder(log *slog.Logger) (f settle.Finder, done func()) {
-	f = settle.Finder{
+// finder builds the search for the configuration on this machine; a network that it needs comes of before.
+func finder(log *slog.Logger, before *early) settle.Finder {
+	f := settle.Finder{
 		Local: func() (source.Document, error) { return source.Local("/", mountVolume) },
 		Say: func(line string) {
 			log.Info("waiting", logging.Reason, line)
@@ -48,57 +47,15 @@ func finder(log *slog.Logger) (f settle.Finder, done func()) {
 	if err != nil {
 		f.Remote = func(context.Context) (source.Document, error) { return source.Document{}, err }
 	}
-	if address == "" {
-		return f, func() {}
-	}
-	before := &early{log: log}
-	f.Remote = func(ctx context.Context) (source.Document, error) {
-		if err := before.up(ctx); err != nil {
-			return source.Document{}, err
-		}
-		return source.Fetch(ctx, address)
-	}
-	return f, before.down
-}
-
-// early is the network before there is a configuration: DHCP on every card.
-type early struct {
-	log    *slog.Logger
-	links  *link.Set
-	cancel context.CancelFunc
-	plans  []link.Plan
-	work   sync.WaitGroup
-}
-
-func (e *early) up(ctx context.Context) error {
-	if e.links != nil {
-		return nil
-	}
-	links := &link.Set{Log: e.log, ResolvConf: resolvConf, Module: module}
-	plans, err := links.Apply(boot.Network{})
-	if err != nil {
-		return err
-	}
-	ctx, e.cancel = context.WithCancel(ctx)
-	e.links, e.plans = links, plans
-	for _, p := range plans {
-		e.work.Add(1)
-		go func() { defer e.work.Done(); links.Lease(ctx, p) }()
-	}
-	return nil
-}
-
-func (e *early) down() {
-	if e.links == nil {
-		return
-	}
-	e.cancel()
-	e.work.Wait()
-	for _, p := range e.plans {
-		if err := e.links.Release(p); err != nil {
-			e.log.Error("take down the early network", logging.Err, err)
+	if address != "" {
+		f.Remote = func(ctx context.Context) (source.Document, error) {
+			if err := before.fetch(); err != nil {
+				return source.Document{}, err
+			}
+			return source.Fetch(ctx, address)
 		}
 	}
+	return f
 }
 
 // module loads a kernel module; one that has no file is built into the kernel.

@@ -371,12 +371,22 @@ func (h *host) activated(t *testing.T) {
 		{"install --dry-run /dev/vda", "error: ", 1}, // a BIOS
 		{"activate hn1.00000000.00000000000000000000000000000000", "a join token alone", 2},
 		{line(config + "colour: red\n"), "terminal:8:1: ", 1},
+		{"network try up0 52:54:00:aa:00:01 10.77.0.98/24", "on trial      up0 52:54:00:aa:00:01 10.77.0.98/24", 0},
+		{"network revert", "configured    no links", 0},
+		{"network confirm", "no network is tried now", 1},
+		{"network try up0 52:54:00:aa:00:01 10.77.0.99/24", "10.77.0.99/24", 0},
+		{"network confirm", "it was confirmed at this host", 0},
+		{"network", "10.77.0.99/24\n", 0},
 		{"slots rollback", "error: this host has no configuration yet, so that is not for it", 1},
 		{"login\rx", "error: this host has no configuration yet, and asks for no password", 1},
 		{line(config), "kept: nowhere (there is no volume labelled HARDNODE", 0},
 	})
 	h.up()
 	h.sees(`\[host-1\] .*\b10\.77\.0\.11\b`)
+	h.line(t).Until("status", "host          host-1")
+	if all := strings.Join(h.typed(t, "network", 0), "\n"); !strings.Contains(all, "10.77.0.11/24") || strings.Contains(all, "10.77.0.9") {
+		t.Errorf("the network of before is still there:\n%s", all)
+	}
 }
 
 // reset has the host reset at its terminal, and waits for the end of the machine.
