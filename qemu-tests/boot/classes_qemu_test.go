@@ -40,7 +40,7 @@ type class struct {
 const gone = "the boot loader could not start it, or it ended before it was well"
 
 // notWell is what the agent itself says of it.
-const notWell = "not well within 1m0s: the orchestrator has not answered a report; gossip is not up"
+const notWell = "not well within 1m0s: .*the orchestrator has not answered a report; gossip is not up.*"
 
 // toSlotB is the reason of the bad boot, and of the one after when the bad one never ran.
 const toSlotB = "ordered reboot: slot b is to be booted"
