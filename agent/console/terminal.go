@@ -9,9 +9,9 @@ import (
 	"sync"
 	"time"
 
-	"hardnode.dev/agent/console/plain"
 	"hardnode.dev/agent/console/screen"
 	"hardnode.dev/agent/console/talk"
+	"hardnode.dev/internal/logging/plain"
 	"hardnode.dev/internal/run/ask"
 	"hardnode.dev/internal/wire/boot"
 )

@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"hardnode.dev/internal/logging/plain"
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wallclock"
 )
@@ -165,7 +166,7 @@ func (c *Console) print(source string, lines []string) {
 	for _, l := range lines {
 		for _, t := range c.mu.ttys {
 			if c.mu.quiet[t.name] == 0 {
-				write(t.fd, head+l+"\r\n")
+				write(t.fd, plain.Line(head+l)+"\r\n")
 			}
 		}
 	}
@@ -180,9 +181,11 @@ func (c *Console) Alert(text string) { c.kmsg(0, text) }
 // maxRecord is what the kernel takes as one record (LOG_LINE_MAX), less the prefix.
 const maxRecord = 900
 
+// kmsg is plain: the kernel shows its log on the terminals too.
 func (c *Console) kmsg(level int, text string) {
+	text = plain.Line(text)
 	if len(text) > maxRecord {
-		text = text[:maxRecord] + "…"
+		text = text[:maxRecord] + "..."
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -77,7 +77,7 @@ func (s *repeated) told() []string {
 		return nil
 	}
 	if head := []rune(text); len(head) > headLen {
-		text = string(head[:headLen]) + "…"
+		text = string(head[:headLen]) + "..."
 	}
 	if n == 1 {
 		return []string{"repeated once: " + text}

@@ -31,7 +31,7 @@ func TestRepeats(t *testing.T) {
 			[]string{"a", "b", "repeated 2 times: a", "repeated 2 times: b"}},
 		{"after a while it is news again", []line{{0, "a"}, {31 * s, "a"}}, []string{"a", "a"}},
 		{"a long line's head", []line{{0, long}, {s, long}, {30 * s, ""}},
-			[]string{long, "repeated once: " + strings.Repeat("é", headLen) + "…"}},
+			[]string{long, "repeated once: " + strings.Repeat("é", headLen) + "..."}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var r Repeats

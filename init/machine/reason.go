@@ -141,7 +141,7 @@ func words(b upkeep.Boot) string {
 	for i, e := range b.Evidence {
 		sep := "; "
 		if i == 0 {
-			sep = " — "
+			sep = " - "
 		}
 		text += sep + e
 	}

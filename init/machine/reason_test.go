@@ -102,9 +102,9 @@ func TestWords(t *testing.T) {
 		b    upkeep.Boot
 		want string
 	}{
-		{upkeep.Boot{Cause: upkeep.CauseFirst, Evidence: []string{"the disk was blank"}}, "first — the disk was blank"},
+		{upkeep.Boot{Cause: upkeep.CauseFirst, Evidence: []string{"the disk was blank"}}, "first - the disk was blank"},
 		{upkeep.Boot{Cause: upkeep.CauseOrdered, What: "reboot", Reason: "new memory", By: "admin", Evidence: []string{"a", "b"}},
-			"ordered reboot: new memory (ordered by admin) — a; b"},
+			"ordered reboot: new memory (ordered by admin) - a; b"},
 	} {
 		if got := words(c.b); got != c.want {
 			t.Errorf("got %q, want %q", got, c.want)

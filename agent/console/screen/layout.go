@@ -7,7 +7,7 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 
-	"hardnode.dev/agent/console/plain"
+	"hardnode.dev/internal/logging/plain"
 )
 
 // bodyLines is how many lines the middle of the screen has.

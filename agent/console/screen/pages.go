@@ -10,8 +10,8 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 
-	"hardnode.dev/agent/console/plain"
 	"hardnode.dev/agent/console/view"
+	"hardnode.dev/internal/logging/plain"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/console"
 	"hardnode.dev/internal/wire/host"

@@ -5,7 +5,7 @@ import (
 	"io"
 	"strings"
 
-	"hardnode.dev/agent/console/plain"
+	"hardnode.dev/internal/logging/plain"
 )
 
 // The screen of a VT100 (80×24). The last column stays empty: a character there would move some terminals on, and scroll them.

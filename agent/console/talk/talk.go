@@ -18,7 +18,7 @@ import (
 	"strings"
 	"time"
 
-	"hardnode.dev/agent/console/plain"
+	"hardnode.dev/internal/logging/plain"
 	"hardnode.dev/internal/run/ask"
 	"hardnode.dev/internal/secret"
 	"hardnode.dev/internal/wire/console"

@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"hardnode.dev/agent/console/plain"
+	"hardnode.dev/internal/logging/plain"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/console"
 	"hardnode.dev/internal/wire/host"
