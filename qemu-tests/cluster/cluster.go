@@ -39,6 +39,7 @@ type Options struct {
 	Alone    bool           // no user hosts: the infra host alone (Hosts is 0 then; Bare is meant too)
 	Bare     bool           // stop when the hosts are ACTIVE: no template, no environment
 	Init     []string       // more arguments of hnctl cluster init
+	Config   string         // more sections of user hosts' configurations, YAML
 	Install  string         // medium that user hosts boot by UEFI, and are installed from onto their disk; "": they boot the image as it is
 	Infra    string         // likewise of the infra VM
 	Progress func(Progress) // told what happens, from several goroutines; may be nil

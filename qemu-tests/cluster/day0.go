@@ -138,6 +138,9 @@ func (c *Cluster) hostConfig(m *Machine) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configuration of %s: %v", m.Name, err)
 	}
+	if !m.Infra {
+		raw = append(raw, c.opts.Config...)
+	}
 	if _, err := document.HostConfig(file, raw); err != nil {
 		return nil, err
 	}

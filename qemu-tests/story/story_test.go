@@ -34,8 +34,8 @@ type story struct {
 // TestStory starts one cluster and goes through its life; a part that breaks the cluster comes last.
 func TestStory(t *testing.T) {
 	dir := harness.Dir(t)
-	c, err := cluster.Start(
-		t.Context(), cluster.Options{Dir: dir, Hosts: 2, Seats: 2, Spare: 1, Probe: true, Progress: func(p cluster.Progress) {
+	c, err := cluster.Start(t.Context(), cluster.Options{Dir: dir, Hosts: 2, Config: consoleSection(t), Seats: 2, Spare: 1, Probe: true,
+		Progress: func(p cluster.Progress) {
 			if p.Done {
 				fmt.Fprintf(t.Output(), "%6.1f s %s %v\n", p.Took.Seconds(), p.Phase, p.Err)
 			}
@@ -60,6 +60,7 @@ func TestStory(t *testing.T) {
 		{"exec and logs", execAndLogs},
 		{"exec carries all", execCarriesAll},
 		{"exec out of memory", execOutOfMemory},
+		{"containers at the host's terminal", atTerminal},
 		{"bad input is refused and leaves nothing", refusals},
 		{"bad licences are refused", badLicences},
 		{"bad templates get in nowhere", badTemplates},
