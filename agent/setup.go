@@ -14,13 +14,16 @@ import (
 	"hardnode.dev/agent/facts"
 	"hardnode.dev/agent/install"
 	"hardnode.dev/agent/partition"
+	"hardnode.dev/agent/slots"
 	"hardnode.dev/internal/build"
 	"hardnode.dev/internal/disk"
 	"hardnode.dev/internal/disk/efi"
+	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/console"
 	"hardnode.dev/internal/wire/host"
+	slotswire "hardnode.dev/internal/wire/slots"
 	"hardnode.dev/internal/wire/upkeep"
 )
 
@@ -34,14 +37,21 @@ func serveSetup(ctx context.Context, log *slog.Logger, state, data string) error
 	}
 	a.read()
 	a.slots = a.keeper(state)
+	waiting := slots.NewWaiting()
 	a.install = install.New(install.Options{Early: true, Log: log,
 		Say:    func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) },
 		Reboot: func(reason string) error { return leaveMachine(ctx, upkeep.Leave{By: "installation", Reason: reason}) }})
 	o := a.bare(errors.New("this host has no configuration yet, and runs no containers"), a.unconfigured)
-	o.Activate = activate
+	o.Activate, o.Slots = activate, waiting.Status
+	o.ChangeSlots = func(context.Context, slotswire.Request) (slotswire.Status, error) {
+		return waiting.Status(), waiting.Refuse()
+	}
 	listening, err := consoleapi.Open(o)
 	if err != nil {
 		return err
+	}
+	if err := waiting.Up(); err != nil {
+		log.Warn("the boot loader was not told that this system came up", logging.Err, err)
 	}
 	newNotify(log).say("READY=1")
 	return run.Group(ctx, log,

@@ -174,22 +174,38 @@ func (k *Keeper) read(dir string) (bootorder.Record, bootorder.Now, error) {
 	if t := record.Trial; t != nil && t.Slot == now.Booted && t.Boot != now.Boot && !t.Back {
 		now.Well = k.o.Well()
 	}
-	names, err := os.ReadDir(filepath.Join(dir, bootorder.Entries))
-	if err != nil {
-		return record, now, fmt.Errorf("list the loader's entries: %w", err)
-	}
-	for _, n := range names {
-		text, err := os.ReadFile(filepath.Join(dir, bootorder.Entries, n.Name()))
-		if err != nil { // what a power cut left: it is written anew, or goes
-			k.log.Warn("an entry of the loader can't be read", logging.Err, err)
-		}
-		if e, ok := bootorder.Parse(n.Name(), string(text)); ok {
-			now.Entries = append(now.Entries, e)
-		}
+	if now.Entries, err = entries(dir, k.log); err != nil {
+		return record, now, err
 	}
 	_, err = os.Stat(filepath.Join(dir, bootorder.File(slots.Rescue)))
 	now.Rescue = err == nil
 	return record, now, nil
+}
+
+// entries are the loader's on an ESP. log nil discards.
+func entries(dir string, log *slog.Logger) (list []bootorder.Entry, err error) {
+	names, err := os.ReadDir(filepath.Join(dir, bootorder.Entries))
+	if err != nil {
+		return nil, fmt.Errorf("list the loader's entries: %w", err)
+	}
+	for _, n := range names {
+		text, err := os.ReadFile(filepath.Join(dir, bootorder.Entries, n.Name()))
+		if err != nil { // what a power cut left: it is written anew, or goes
+			logging.Or(log).Warn("an entry of the loader can't be read", logging.Err, err)
+		}
+		if e, ok := bootorder.Parse(n.Name(), string(text)); ok {
+			list = append(list, e)
+		}
+	}
+	return list, nil
+}
+
+// writable has an ESP that is mounted to be read written to.
+func writable(dir string) error {
+	if err := unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+		return fmt.Errorf("write the loader's entries: %w", err)
+	}
+	return nil
 }
 
 // apply makes record and entries as they should be, the record first: entries that don't fit it are put right at the next look, and a slot
@@ -203,8 +219,8 @@ func (k *Keeper) apply(dir string, was bootorder.Record, now bootorder.Now, v bo
 	if sameEntries(now.Entries, v.Entries) {
 		return nil
 	}
-	if err := unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
-		return fmt.Errorf("write the loader's entries: %w", err)
+	if err := writable(dir); err != nil {
+		return err
 	}
 	k.mu.changed = true
 	return writeEntries(filepath.Join(dir, bootorder.Entries), v.Entries)

@@ -435,7 +435,9 @@ func Node(c console.Container) string {
 func Slots(st slots.Status, now time.Time, width int) []string {
 	s := &sheet{width: width}
 	if !st.Installed {
-		s.row("this host is not installed: it was booted from a medium or the network, and has no slots")
+		if st.Disk == "" {
+			s.row("this host is not installed: it was booted from a medium or the network, and has no slots")
+		}
 		if st.Problem != "" {
 			s.more(st.Problem)
 		}

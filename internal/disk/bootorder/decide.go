@@ -198,6 +198,21 @@ func (v *Verdict) commit(n slots.Name) {
 // that goes twice while it boots is no reason for that one, which waits for a person.
 const Alone = 3
 
+// Waited is the entries of a host that came up and waits for its configuration, while nothing is known of its slots but these: the only
+// system of the disk has all its boots again. Where there are two, the one that was booted may be on trial, and its count stays.
+func Waited(list []Entry, booted slots.Name) []Entry {
+	out := slices.Clone(list)
+	for i, e := range list {
+		switch {
+		case e.Slot == booted && e.Left != Uncounted:
+			out[i].Left, out[i].Done = Alone, 0
+		case e.Slot != booted && e.Slot != slots.Rescue:
+			return list
+		}
+	}
+	return out
+}
+
 // order is the entries with one slot first. A slot that failed, or was never tried, keeps out of the way until somebody asks for it; the
 // rescue system comes when no other has a boot left. What is gone back to may be booted twice: once more than a cut of the power needs.
 func order(r Record, n Now, first slots.Name) (list []Entry) {

@@ -563,3 +563,37 @@ func TestAnyFault(t *testing.T) {
 		}
 	}
 }
+
+// TestWaited: a host that waits for its configuration has come up, as often as it is booted.
+func TestWaited(t *testing.T) {
+	rescue := Entry{slots.Rescue, 3, "0.1.0", Uncounted, 0}
+	a := func(left, done int) Entry { return Entry{slots.A, 1, "0.1.0", left, done} }
+	b := Entry{slots.B, 2, "0.2.0", 1, 0}
+	for _, c := range []struct {
+		name       string
+		list, want []Entry
+	}{
+		{"the only system, after its last boot", []Entry{a(0, Alone), rescue}, []Entry{a(Alone, 0), rescue}},
+		{"the only system, after its first", []Entry{a(Alone-1, 1)}, []Entry{a(Alone, 0)}},
+		{"it has no count", []Entry{a(Uncounted, 0), rescue}, []Entry{a(Uncounted, 0), rescue}},
+		{"another one is there: this one may be on trial", []Entry{a(0, 1), b, rescue}, []Entry{a(0, 1), b, rescue}},
+		{"the other one was booted", []Entry{a(0, 1), rescue}, []Entry{a(0, 1), rescue}},
+		{"no entries", nil, nil},
+	} {
+		booted := slots.A
+		if c.name == "the other one was booted" {
+			booted = slots.B
+		}
+		if got := Waited(c.list, booted); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
+		}
+	}
+	m := installed()
+	for range 3 * Alone {
+		slot := Next(m.entries)
+		if slot != slots.A {
+			t.Fatalf("booted %q", slot)
+		}
+		m.entries = Waited(Chosen(m.entries, slot), slot)
+	}
+}

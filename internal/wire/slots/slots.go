@@ -56,7 +56,8 @@ type Slot struct {
 
 // Status is the answer of GET /v1/slots.
 type Status struct {
-	// Installed: the host was booted from an installed disk; the rest is empty else.
+	// Installed: the host was booted from an installed disk; the rest is empty else, but for Disk and Problem of a host that was, and waits
+	// for its configuration.
 	Installed bool   `json:"installed"`
 	Disk      string `json:"disk,omitempty"` // the path of the ESP's disk
 	Slots     []Slot `json:"slots,omitempty"`
