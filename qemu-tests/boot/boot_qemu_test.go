@@ -32,7 +32,7 @@ func TestBootServeLeave(t *testing.T) {
 	h := start(t, c)
 	for _, line := range []string{`step mounts:`, `step config: host host-1, role user`,
 		`formatting /dev/vda for DATA: it is the only blank disk`, `step data: /dev/vda`,
-		`step last words: by ramoops`, `step reason of boot: first — the disk was blank`, `step services: spawner ready`} {
+		`step last words: by ramoops`, `step reason of boot: first - the disk was blank`, `step services: spawner ready`} {
 		h.sees(line)
 	}
 	h.up()
@@ -50,7 +50,7 @@ func TestBootServeLeave(t *testing.T) {
 
 	h = start(t, machine(t, dir, config+consolePassword(t)))
 	h.sees(`step data: /dev/vda: it holds this host's DATA`)
-	h.sees(`step reason of boot: ordered poweroff: power button — it was left in order, to the end`)
+	h.sees(`step reason of boot: ordered poweroff: power button \(ordered by somebody at the host\) - it was left in order, to the end`)
 	h.up()
 	h.sees(`\[host-1\] .*\b10\.77\.0\.13\b`) // the network that was confirmed at the terminal
 	if os.Getenv("HARDNODE_SOAK") != "" {

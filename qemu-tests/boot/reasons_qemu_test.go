@@ -47,7 +47,7 @@ func TestReasons(t *testing.T) {
 				h.next(func() {
 					h.writes("/proc/sys/kernel/sysrq", "1")
 					h.writes("/proc/sysrq-trigger", "c")
-				}, `step reason of boot: panic: sysrq triggered crash — the kernel's last words, kept by `+c.keeper)
+				}, `step reason of boot: panic: sysrq triggered crash - the kernel's last words, kept by `+c.keeper)
 				if text := h.text("/state/crash.txt"); !strings.Contains(text, "sysrq triggered crash") || len(text) > 16<<10 {
 					t.Errorf("what the kernel said last: %d bytes, %.300q", len(text), text)
 				}
@@ -68,7 +68,7 @@ func TestReasons(t *testing.T) {
 			t.Run("power cut", func(*testing.T) {
 				h.VM.Kill()
 				h = start(t, conf)
-				h.sees(`step reason of boot: power-loss: the power went, or the machine was reset from outside — it was not left in order`)
+				h.sees(`step reason of boot: power-loss: the power went, or the machine was reset from outside - it was not left in order`)
 				h.up()
 			})
 		})

@@ -31,10 +31,13 @@ type Line struct {
 // boot.
 func (l Line) Wakes(text string) {
 	l.Helper()
-	*l.Mark = l.VM.Console.Mark()
-	l.types("\r")
 	ctx, cancel := context.WithTimeout(l.Context(), l.Patience)
 	defer cancel()
+	if _, err := l.VM.WaitAfter(ctx, 0, `hardnode: service console: ready`); err != nil { // before that nobody reads what is typed
+		l.Fatal(err)
+	}
+	*l.Mark = l.VM.Console.Mark()
+	l.types("\r")
 	if _, err := l.VM.WaitAfter(ctx, *l.Mark, `^hardnode console on ttyS0; type help`); err != nil {
 		l.Fatal(err)
 	}
