@@ -50,13 +50,16 @@ func serveSetup(ctx context.Context, log *slog.Logger, state, data string) error
 	if err != nil {
 		return err
 	}
-	if err := waiting.Up(); err != nil {
-		log.Warn("the boot loader was not told that this system came up", logging.Err, err)
-	}
 	newNotify(log).say("READY=1")
 	return run.Group(ctx, log,
 		run.Task{Name: "links", Run: a.links.Keep},
 		run.Task{Name: "BMC", Run: a.askBMC},
+		run.Task{Name: "boot loader", Run: func(context.Context) error { // a disk that hangs costs nobody the terminal
+			if err := waiting.Up(log); err != nil {
+				log.Warn("the boot loader was not told that this system came up", logging.Err, err)
+			}
+			return nil
+		}},
 		run.Task{Name: "console", Run: listening})
 }
 

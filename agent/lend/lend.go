@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"hardnode.dev/internal/identity"
+	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/run/listen"
 	"hardnode.dev/internal/wire"
@@ -56,6 +57,7 @@ type Options struct {
 
 // New makes one.
 func New(o Options) *Lender {
+	o.Log = logging.Or(o.Log)
 	l := &Lender{o: o, serving: make(chan struct{}, takers), paced: make(chan time.Time, 1)}
 	l.paced <- time.Time{}
 	return l
@@ -69,8 +71,8 @@ func (l *Lender) Run(ctx context.Context) error {
 		}
 	}
 	run.Keep(ctx, time.Second, time.Minute, func(ctx context.Context) {
-		if err := l.serve(ctx); err != nil && ctx.Err() == nil && l.o.Log != nil {
-			l.o.Log.Warn("other hosts can't take systems from this one", "err", err)
+		if err := l.serve(ctx); err != nil && ctx.Err() == nil {
+			l.o.Log.Warn("other hosts can't take systems from this one", logging.Err, err)
 		}
 	})
 	return nil

@@ -191,18 +191,12 @@ func (k *Keeper) Leaving() error {
 	if k.disk == "" {
 		return nil
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.mounted(unix.MS_RDONLY, func(dir string) error {
-		record, now, err := k.read(dir)
-		if err != nil {
-			return err
-		}
+	return k.change(func(record bootorder.Record, now bootorder.Now) (bootorder.Verdict, error) {
 		v := bootorder.Leave(record, now)
 		if !same(record, v.Record) {
 			k.log.Info("the slot that is tried is tried anew by the next boot", "slot", now.Booted)
 		}
-		return k.apply(dir, record, now, v)
+		return v, nil
 	})
 }
 
@@ -212,28 +206,30 @@ func (k *Keeper) Chose(slot slots.Name) (undo func() error, err error) {
 		return nil, NotInstalled
 	}
 	var was []bootorder.Entry
-	write := func(next func([]bootorder.Entry) []bootorder.Entry) error {
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		defer k.after()
-		return k.mounted(unix.MS_RDONLY, func(dir string) error {
-			record, now, err := k.read(dir)
-			if err != nil {
-				return err
-			}
-			was = now.Entries
-			return k.apply(dir, record, now, bootorder.Verdict{Record: record, Entries: next(now.Entries)})
+	err = k.change(func(record bootorder.Record, now bootorder.Now) (bootorder.Verdict, error) {
+		was = now.Entries
+		return bootorder.Verdict{Record: record, Entries: bootorder.Chosen(was, slot)}, nil
+	})
+	return func() error {
+		return k.change(func(record bootorder.Record, _ bootorder.Now) (bootorder.Verdict, error) {
+			return bootorder.Verdict{Record: record, Entries: was}, nil
 		})
-	}
-	if err := write(func(list []bootorder.Entry) []bootorder.Entry { return bootorder.Chosen(list, slot) }); err != nil {
-		return nil, err
-	}
-	before := was
-	return func() error { return write(func([]bootorder.Entry) []bootorder.Entry { return before }) }, nil
+	}, err
 }
 
 // ask changes what is booted next.
 func (k *Keeper) ask(r slots.Request) error {
+	return k.change(func(record bootorder.Record, now bootorder.Now) (bootorder.Verdict, error) {
+		v, err := bootorder.Ask(record, now, r.Action, r.Slot, time.Duration(r.Within)*time.Second)
+		if err == nil {
+			k.log.Info("slot", "action", string(r.Action), "slot", bootorder.Next(v.Entries))
+		}
+		return v, err
+	})
+}
+
+// change has the record and the loader's entries be what f makes of them, on both disks.
+func (k *Keeper) change(f func(bootorder.Record, bootorder.Now) (bootorder.Verdict, error)) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	defer k.after()
@@ -242,11 +238,10 @@ func (k *Keeper) ask(r slots.Request) error {
 		if err != nil {
 			return err
 		}
-		v, err := bootorder.Ask(record, now, r.Action, r.Slot, time.Duration(r.Within)*time.Second)
+		v, err := f(record, now)
 		if err != nil {
 			return err
 		}
-		k.log.Info("slot", "action", string(r.Action), "slot", bootorder.Next(v.Entries))
 		return k.apply(dir, record, now, v)
 	})
 }

@@ -99,7 +99,7 @@ func (k *Keeper) follow(path string, systems bool) error {
 		}
 		var have map[string]content
 		if systems {
-			if err := k.sound(esp, func(string) bool { return true }); err != nil {
+			if err := sound(esp, func(string) bool { return true }, k.log); err != nil {
 				return err
 			}
 		}

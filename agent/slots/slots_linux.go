@@ -182,7 +182,7 @@ func (k *Keeper) read(dir string) (bootorder.Record, bootorder.Now, error) {
 	return record, now, nil
 }
 
-// entries are the loader's on an ESP. log nil discards.
+// entries are the loader's on an ESP.
 func entries(dir string, log *slog.Logger) (list []bootorder.Entry, err error) {
 	names, err := os.ReadDir(filepath.Join(dir, bootorder.Entries))
 	if err != nil {
@@ -191,7 +191,7 @@ func entries(dir string, log *slog.Logger) (list []bootorder.Entry, err error) {
 	for _, n := range names {
 		text, err := os.ReadFile(filepath.Join(dir, bootorder.Entries, n.Name()))
 		if err != nil { // what a power cut left: it is written anew, or goes
-			logging.Or(log).Warn("an entry of the loader can't be read", logging.Err, err)
+			log.Warn("an entry of the loader can't be read", logging.Err, err)
 		}
 		if e, ok := bootorder.Parse(n.Name(), string(text)); ok {
 			list = append(list, e)

@@ -2,6 +2,7 @@ package slots
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
 	"slices"
 	"strings"
@@ -17,17 +18,19 @@ import (
 // written to an ESP in a boot, they are taken away; who needs one makes it anew.
 
 // whole has nothing askew on the booted ESP, of what is made anew on it: the loader's entries, and the slot that is not booted.
-func (k *Keeper) whole() error {
+func (k *Keeper) whole() error { return whole(partition.Of(k.home(), 1), k.booted(), k.log) }
+
+func whole(esp string, booted slots.Name, log *slog.Logger) error {
 	other := ""
-	if b := k.booted(); b == slots.A || b == slots.B {
-		other = bootorder.File(b.Other())
+	if booted == slots.A || booted == slots.B {
+		other = bootorder.File(booted.Other())
 	}
-	return k.sound(partition.Of(k.home(), 1), func(name string) bool { return isEntry(name) || strings.EqualFold(name, other) })
+	return sound(esp, func(name string) bool { return isEntry(name) || strings.EqualFold(name, other) }, log)
 }
 
 // sound takes away what is askew on an ESP. It takes nothing away where a file that can't be made anew is among it: what shares its blocks
 // would take them with it.
-func (k *Keeper) sound(esp string, anew func(name string) bool) error {
+func sound(esp string, anew func(name string) bool, log *slog.Logger) error {
 	f, err := os.Open(esp)
 	if err != nil {
 		return fmt.Errorf("look at the ESP: %w", err)
@@ -35,16 +38,16 @@ func (k *Keeper) sound(esp string, anew func(name string) bool) error {
 	askew, err := fat.Askew(f)
 	f.Close()
 	if err != nil {
-		k.log.Error("what is askew on the ESP is not known", "partition", esp, logging.Err, err)
+		log.Error("what is askew on the ESP is not known", "partition", esp, logging.Err, err)
 		return nil
 	}
 	if len(askew) == 0 {
 		return nil
 	}
 	if i := slices.IndexFunc(askew, func(name string) bool { return !anew(name) }); i >= 0 {
-		k.log.Error("a file is askew on the ESP: install anew, or replace the disk", "partition", esp, "file", askew[i])
+		log.Error("a file is askew on the ESP: install anew, or replace the disk", "partition", esp, "file", askew[i])
 		return nil
 	}
-	k.log.Warn("a power cut left files askew on the ESP: they are taken away", "partition", esp, "files", askew)
+	log.Warn("a power cut left files askew on the ESP: they are taken away", "partition", esp, "files", askew)
 	return partition.Mounted(esp, "vfat", 0, func(dir string) error { return taken(dir, askew) })
 }

@@ -3,6 +3,7 @@ package slots
 import (
 	"errors"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 
@@ -59,13 +60,16 @@ func (w Waiting) Refuse() error {
 }
 
 // Up has the system that was booted booted again as often as it may be (bootorder.Waited): it came up.
-func (w Waiting) Up() error {
+func (w Waiting) Up(log *slog.Logger) error {
 	if w.disk == "" {
 		return nil
 	}
-	booted := disk.BootedSlot(efi.Vars{Dir: efi.Dir}, "/")
-	return partition.Mounted(partition.Of(w.disk, 1), "vfat", unix.MS_RDONLY, func(dir string) error {
-		was, err := entries(dir, nil)
+	booted, esp := disk.BootedSlot(efi.Vars{Dir: efi.Dir}, "/"), partition.Of(w.disk, 1)
+	if err := whole(esp, booted, log); err != nil {
+		return err
+	}
+	return partition.Mounted(esp, "vfat", unix.MS_RDONLY, func(dir string) error {
+		was, err := entries(dir, log)
 		if err != nil {
 			return err
 		}

@@ -220,15 +220,7 @@ func noise(section string) func([]byte) []byte {
 // inSlot puts a system into a slot, from outside.
 func inSlot(t *testing.T, path string, slot slots.Name, system []byte) {
 	t.Helper()
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	fs, err := esp(f)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fs := espOf(t, path)
 	replace(t, fs, "/"+bootorder.File(slot), system)
 }
 

@@ -184,6 +184,21 @@ func esp(f *os.File) (*fat32.FileSystem, error) {
 	return fat32.Read(file.New(f, false), 1<<30, 1<<20, 512)
 }
 
+// espOf is the ESP of a disk that no machine uses, to be written to until the test ends.
+func espOf(t *testing.T, path string) *fat32.FileSystem {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	fs, err := esp(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fs
+}
+
 const entries = "loader/entries"
 
 // counted waits until the loader's entries on the disk have these names.
@@ -217,15 +232,7 @@ func (h *host) counted(path string, want ...string) {
 // spoil puts a system that is cut off into slot b, and b before a.
 func spoil(t *testing.T, path string) {
 	t.Helper()
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	fs, err := esp(f)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fs := espOf(t, path)
 	put := func(name string, data []byte) { put(t, fs, name, data) }
 	from, err := fs.OpenFile("/EFI/hardnode/a.efi", os.O_RDONLY)
 	if err != nil {

@@ -96,15 +96,7 @@ func (h *host) rescued() {
 // damage makes neither slot's file one that can be loaded. Slot b counts as good, and has two boots.
 func damage(t *testing.T, path string) {
 	t.Helper()
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	fs, err := esp(f)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fs := espOf(t, path)
 	for _, slot := range []slots.Name{slots.A, slots.B} {
 		put(t, fs, "/"+bootorder.File(slot), make([]byte, 1<<20))
 	}

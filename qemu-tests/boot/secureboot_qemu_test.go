@@ -142,15 +142,7 @@ func otherKeys(t *testing.T, path, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	fs, err := esp(f)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fs := espOf(t, path)
 	for _, name := range []string{efi.PK, efi.KEK, efi.DB} {
 		data, err := os.ReadFile(filepath.Join(keys.Dir, name+".auth"))
 		if err != nil {
@@ -182,15 +174,7 @@ func unsealed(t *testing.T, path, system string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	fs, err := esp(f)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fs := espOf(t, path)
 	put(t, fs, "/"+bootorder.File(slots.B), data)
 	for _, e := range []bootorder.Entry{{Slot: slots.B, Rank: 1, Version: "9", Left: 1}, {Slot: slots.A, Rank: 2, Version: "1", Left: 1}} {
 		put(t, fs, "/"+entries+"/"+e.Name(), []byte(e.Text()))

@@ -111,15 +111,7 @@ func slotOf(t *testing.T, path string, slot slots.Name) []byte {
 // one comes first. Plain: the loader enrolls no keys.
 func first(t *testing.T, path string, bad slots.Name, spoiled, whole []byte, plain bool) {
 	t.Helper()
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	fs, err := esp(f)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fs := espOf(t, path)
 	if bad == slots.A {
 		replace(t, fs, "/"+bootorder.File(slots.A), spoiled)
 		put(t, fs, "/"+bootorder.File(slots.B), whole)
