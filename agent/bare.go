@@ -35,6 +35,8 @@ func instead(work *served) {
 		*work = func(context.Context, *slog.Logger, string, string) error { return unlock(vault.Of(p)) }
 		return nil
 	})
+	flag.BoolFunc("forget", "take the configuration away from the disks that this host is installed on, and end",
+		set(forget))
 	flag.BoolFunc("rescue", "serve the terminals and the local API of the rescue system, and nothing else", set(serveRescue))
 }
 

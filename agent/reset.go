@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 
+	"hardnode.dev/agent/facts"
 	"hardnode.dev/agent/install"
 	"hardnode.dev/agent/partition"
 	"hardnode.dev/internal/keep"
@@ -21,11 +23,17 @@ func (a *agent) reset(ctx context.Context, by string) error {
 	if err := keep.WriteFile(boot.ResetFile, []byte(by+"\n"), 0o600); err != nil {
 		return err
 	}
-	var disks []string
-	if disk := install.InstalledOn(); disk != "" {
-		disks = install.Halves(disk)
+	return leaveMachine(ctx, upkeep.Leave{By: by, Reason: "reset"})
+}
+
+// forget takes the configuration away from the disks that this host is installed on. It is the last part of a reset: without one no boot
+// gets as far as to the disks. The system that was booted comes again after that.
+func forget(_ context.Context, log *slog.Logger, state, data string) (err error) {
+	disk := install.InstalledOn()
+	if disk == "" {
+		return nil
 	}
-	for _, disk := range disks {
+	for _, disk := range install.Halves(disk) {
 		if err := partition.Mounted(partition.Of(disk, 1), "vfat", 0, func(dir string) (err error) {
 			for _, name := range []string{configName, "bundle.json"} {
 				if e := os.Remove(filepath.Join(dir, name)); !errors.Is(e, fs.ErrNotExist) {
@@ -34,8 +42,12 @@ func (a *agent) reset(ctx context.Context, by string) error {
 			}
 			return errors.Join(err, partition.Sync(dir))
 		}); err != nil {
-			return errors.Join(fmt.Errorf("forget the configuration: %v; nothing was done", err), os.Remove(boot.ResetFile))
+			return fmt.Errorf("forget the configuration: %w", err)
 		}
 	}
-	return leaveMachine(ctx, upkeep.Leave{By: by, Reason: "reset"})
+	a := &agent{log: log, facts: facts.Source{Data: data}}
+	if a.boot, err = a.facts.BootID(); err != nil {
+		return err
+	}
+	return a.keeper(state).Leaving()
 }

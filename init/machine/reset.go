@@ -16,8 +16,9 @@ import (
 	"hardnode.dev/internal/wire/boot"
 )
 
-// reset makes DATA and STATE empty if somebody wished for that before the boot (boot.ResetFile). Both are mounted, before and after. Cut
-// off anywhere, it is done by the next boot: the wish goes last, or with the filesystem that holds it.
+// reset makes DATA and STATE empty if somebody wished for that before the boot (boot.ResetFile). Both are mounted, before and after. An
+// installed host then forgets the configuration that this boot goes by, and boots anew. Cut off anywhere, it is done by the next boot: the
+// wish goes last, or with the filesystem that holds it.
 func (m *Machine) reset(ctx context.Context, d disk.Devices) error {
 	raw, err := os.ReadFile(boot.ResetFile)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -26,7 +27,8 @@ func (m *Machine) reset(ctx context.Context, d disk.Devices) error {
 	if err != nil {
 		return fmt.Errorf("read whether this host is to be reset: %w", err)
 	}
-	m.con.Line("reset: DATA and STATE are made empty, as was ordered by %s", strings.TrimSpace(string(raw)))
+	by := strings.TrimSpace(string(raw))
+	m.con.Line("reset: DATA and STATE are made empty, as was ordered by %s", by)
 	if len(d.State) > 0 {
 		if err := empty(boot.StateDir); err != nil {
 			return err
@@ -45,10 +47,20 @@ func (m *Machine) reset(ctx context.Context, d disk.Devices) error {
 	if err := disk.MountData(d, boot.DataDir, boot.StateDir); err != nil {
 		return fmt.Errorf("reset: %w", err)
 	}
+	if len(d.State) > 0 { // the agent has what is on an ESP in its hands
+		if _, err := m.procs.Output(limited, programs+"agent", "-forget"); err != nil {
+			return fmt.Errorf("reset: %w", err)
+		}
+	}
 	if err := os.Remove(boot.ResetFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("reset: %w", err)
 	}
-	return keep.SyncDir(boot.StateDir)
+	if err := keep.SyncDir(boot.StateDir); err != nil || len(d.State) == 0 {
+		return err
+	}
+	m.Ask(Leave{By: by, Reason: "reset: the configuration is forgotten"})
+	<-ctx.Done()
+	return ctx.Err()
 }
 
 // empty removes all in STATE but the wish, and what is known of the systems on the disk: those stay.
