@@ -27,7 +27,7 @@ import (
 // installSize is the disk that is installed to, in MiB.
 const installSize = 4096
 
-// stick is a boot medium with a configuration.
+// stick is a boot medium with a configuration; "" is none.
 func stick(t *testing.T, dir, yaml string) string {
 	t.Helper()
 	root := build(t)
@@ -48,8 +48,12 @@ func medium(t *testing.T, dir, from, yaml string) string {
 	if err := os.WriteFile(text, []byte(yaml), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, argv := range [][]string{{"cp", "--sparse=always", from, file},
-		{filepath.Join(build(t), "out/bin/hnctl"), "media", "add-config", "--replace", text, file}} {
+	steps := [][]string{{"cp", "--sparse=always", from, file},
+		{filepath.Join(build(t), "out/bin/hnctl"), "media", "add-config", "--replace", text, file}}
+	if yaml == "" {
+		steps = steps[:1]
+	}
+	for _, argv := range steps {
 		if out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %v\n%s", argv, err, out)
 		}
