@@ -105,6 +105,15 @@ func (c *Cluster) Refusal(ctx context.Context, method, path string, body any) (o
 	return p, nil
 }
 
+// Clock is the time on the infra VM, a whole second that has begun there: its clock may be some seconds behind the test's.
+func (c *Cluster) Clock(ctx context.Context) (time.Time, error) {
+	res, _, err := c.request(ctx, "GET", operator.Prefix+"/license", nil)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return http.ParseTime(res.Header.Get("Date"))
+}
+
 // WaitAPI waits until the orchestrator answers.
 func (c *Cluster) WaitAPI(ctx context.Context, limit time.Duration) error {
 	var last error

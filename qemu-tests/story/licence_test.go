@@ -30,12 +30,15 @@ func (s story) signer() issue.Signer {
 	return issue.Signer{Key: ed25519.NewKeyFromSeed(c.SigningKey), Cert: c.SigningFor}
 }
 
-// sign makes a licence that lasts from one time to another, from now.
+// sign makes a licence that lasts from one time to another, from now on the clock that will judge it.
 func (s story) sign(g issue.Signer, hosts int, from, to time.Duration) (id, text string) {
 	s.Helper()
+	now, err := s.Clock(s.Context())
+	if err != nil {
+		s.Fatal(err)
+	}
 	id = issue.NewID("lic-")
-	text, err := g.License(license.License{ID: id, Customer: "Demo", Hosts: hosts, Issued: time.Now().Add(from),
-		Expires: time.Now().Add(to)})
+	text, err = g.License(license.License{ID: id, Customer: "Demo", Hosts: hosts, Issued: now.Add(from), Expires: now.Add(to)})
 	if err != nil {
 		s.Fatal(err)
 	}
