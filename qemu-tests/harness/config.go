@@ -20,6 +20,7 @@ import (
 	"hardnode.dev/qemu-tests/harness/ask"
 	"hardnode.dev/qemu-tests/harness/ether"
 	"hardnode.dev/qemu-tests/harness/nbd"
+	"hardnode.dev/qemu-tests/harness/tsc"
 )
 
 // DefaultTimeout ends a VM whose Config gives no Timeout.
@@ -225,7 +226,11 @@ func (c Config) args(kvm bool) []string {
 			"-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", "tpm-crb,tpmdev=tpm0")
 	}
 	if c.Kernel != "" {
-		a = append(a, "-kernel", c.Kernel, "-append", strings.TrimSpace("console=ttyS0 "+c.Append))
+		line := "console=ttyS0 " + c.Append
+		if khz := tsc.KHz(); !kvm && khz > 0 {
+			line += fmt.Sprintf(" tsc_early_khz=%d", khz)
+		}
+		a = append(a, "-kernel", c.Kernel, "-append", strings.TrimSpace(line))
 	}
 	if len(c.Initrd) == 1 {
 		a = append(a, "-initrd", c.Initrd[0])
