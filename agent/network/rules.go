@@ -40,6 +40,14 @@ var clusterPorts = []openPort{
 	{"tcp", 7443, false, "API"},
 }
 
+// metadata are the addresses, beside those that are link-local, at which clouds tell a machine its keys.
+var metadata = []netip.Addr{
+	netip.MustParseAddr("168.63.129.16"),   // Azure
+	netip.MustParseAddr("100.100.100.200"), // Alibaba
+	netip.MustParseAddr("fd00:ec2::254"),   // Amazon
+	netip.MustParseAddr("fd20:ce::254"),    // Google
+}
+
 // rules is the whole ruleset for a state.
 func rules(s State) *ruleset {
 	s = s.normal()
@@ -62,10 +70,12 @@ func rules(s State) *ruleset {
 	in.add("DHCPv6 answers", nfproto(6), l4(protoUDP), dport(546), accept)
 
 	fc := r.chain("from_container", hookNone)
-	fc.add("ping", l4(protoICMP), accept)
-	fc.add("neighbour discovery, ping", l4(protoICMPv6), accept)
-	fc.add("DNS", l4(protoUDP), dport(53), accept)
-	fc.add("DNS", l4(protoTCP), dport(53), accept)
+	gateway := netip.PrefixFrom(Gateway, 32)
+	fc.add("ping", within("daddr", gateway), l4(protoICMP), accept)
+	fc.add("neighbour discovery, ping", within("daddr", netip.MustParsePrefix("fe80::/10")), l4(protoICMPv6), accept)
+	fc.add("neighbour discovery", within("daddr", netip.MustParsePrefix("ff02::/16")), l4(protoICMPv6), accept)
+	fc.add("DNS", within("daddr", gateway), l4(protoUDP), dport(53), accept)
+	fc.add("DNS", within("daddr", gateway), l4(protoTCP), dport(53), accept)
 	fc.add("nothing else of the host", drop)
 
 	fw := r.chain("forward", hookForward)
@@ -107,6 +117,8 @@ func rules(s State) *ruleset {
 	tw.add("what the cluster offers to all", lookup("daddr6", "hosts6", false), lookup("l4proto_port", "cluster", false), accept)
 	tw.add("nothing else of any host", lookup("daddr6", "hosts6", false), drop)
 	tw.add("link-local stays here", within("daddr", netip.MustParsePrefix("169.254.0.0/16")), drop)
+	tw.add("what a cloud tells its machines is not for containers", lookup("daddr4", "metadata4", false), drop)
+	tw.add("likewise", lookup("daddr6", "metadata6", false), drop)
 	tw.add("the world", accept)
 
 	for _, c := range []*chain{r.chain("prerouting", hookPrerouting), r.chain("output", hookOutput)} {
@@ -139,6 +151,10 @@ func (r *ruleset) fillSets(s State) {
 	}
 	for _, p := range clusterPorts {
 		cluster.add(protoPort(p.proto, p.port))
+	}
+	metadata4, metadata6 := r.set("metadata4", keyAddr4), r.set("metadata6", keyAddr6)
+	for _, a := range metadata {
+		pick(a, metadata4, metadata6).add(addr(a))
 	}
 	handed := r.set("handed", keyLinkProtoPort)
 	for _, e := range s.Endpoints {
