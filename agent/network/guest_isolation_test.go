@@ -19,6 +19,7 @@ import (
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
+	"hardnode.dev/agent/network/nft"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 )
@@ -27,13 +28,13 @@ import (
 func packet(src, dst netip.Addr, proto byte, port uint16, mark string) []byte {
 	var body []byte
 	switch proto {
-	case protoUDP:
+	case nft.UDP:
 		body = append(binary.BigEndian.AppendUint16([]byte{0x30, 0x39}, port), 0, byte(8+len(mark)), 0, 0)
-	case protoTCP:
+	case nft.TCP:
 		body = append(binary.BigEndian.AppendUint16([]byte{0x30, 0x39}, port), 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 0x20, 0, 0, 0, 0, 0)
-	case protoICMP:
+	case nft.ICMP:
 		body = []byte{8, 0, 0, 0, 0, 1, 0, 1}
-	case protoICMPv6:
+	case nft.ICMPv6:
 		body = []byte{128, 0, 0, 0, 0, 1, 0, 1}
 	}
 	body = append(body, mark...)
@@ -44,8 +45,8 @@ func packet(src, dst netip.Addr, proto byte, port uint16, mark string) []byte {
 	} else {
 		head = append([]byte{0x60, 0, 0, 0, 0, byte(len(body)), proto, 64}, slices.Concat(src.AsSlice(), dst.AsSlice())...)
 	}
-	at, pseudo := map[byte]int{protoUDP: 6, protoTCP: 16, protoICMP: 2, protoICMPv6: 2}[proto], []byte{}
-	if proto != protoICMP {
+	at, pseudo := map[byte]int{nft.UDP: 6, nft.TCP: 16, nft.ICMP: 2, nft.ICMPv6: 2}[proto], []byte{}
+	if proto != nft.ICMP {
 		pseudo = append(slices.Concat(src.AsSlice(), dst.AsSlice()), 0, 0, 0, byte(len(body)), 0, 0, 0, proto)
 	}
 	binary.BigEndian.PutUint16(body[at:], fold(append(pseudo, body...)))
@@ -307,9 +308,9 @@ func run(t *testing.T, probes []probe) {
 // protocols of a family.
 func protocols(of netip.Addr) []byte {
 	if of.Is4() {
-		return []byte{protoUDP, protoTCP, protoICMP}
+		return []byte{nft.UDP, nft.TCP, nft.ICMP}
 	}
-	return []byte{protoUDP, protoTCP, protoICMPv6}
+	return []byte{nft.UDP, nft.TCP, nft.ICMPv6}
 }
 
 // of is the address of a container, of the family that six says.
@@ -364,7 +365,7 @@ func TestAccounts(t *testing.T) {
 				}
 				for _, f := range []string{"acme0", "acme1", "jelastic0"} { // the ways there are open
 					if from := y.cells[f]; from != to {
-						ps = append(ps, probe{f + " to " + victim, from, from.of(six), to.of(six), protoUDP, 80, to.ear, true})
+						ps = append(ps, probe{f + " to " + victim, from, from.of(six), to.of(six), nft.UDP, 80, to.ear, true})
 					}
 				}
 			}
@@ -377,12 +378,12 @@ func TestAccounts(t *testing.T) {
 		for _, port := range []uint16{53, 7442, 7444, 9999} {
 			for i := range y.hosts {
 				for _, dst := range under[i] {
-					ps = append(ps, probe{"a host's own address", eve, eve.of(dst.Is6()), dst, protoUDP, port, y.ears[i], false})
+					ps = append(ps, probe{"a host's own address", eve, eve.of(dst.Is6()), dst, nft.UDP, port, y.ears[i], false})
 				}
 			}
-			ps = append(ps, probe{"the gateway", eve, eve.IPv4, Gateway, protoUDP, port, y.ears[0], port == 53},
-				probe{"the gateway, as another", eve, y.cells["acme0"].IPv4, Gateway, protoUDP, port, y.ears[0], false},
-				probe{"the gateway, IPv6", eve, eve.IPv6, gateway6, protoUDP, port, y.ears[0], false})
+			ps = append(ps, probe{"the gateway", eve, eve.IPv4, Gateway, nft.UDP, port, y.ears[0], port == 53},
+				probe{"the gateway, as another", eve, y.cells["acme0"].IPv4, Gateway, nft.UDP, port, y.ears[0], false},
+				probe{"the gateway, IPv6", eve, eve.IPv6, gateway6, nft.UDP, port, y.ears[0], false})
 		}
 		run(t, ps)
 	})

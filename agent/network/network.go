@@ -14,6 +14,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"hardnode.dev/agent/network/mesh"
+	"hardnode.dev/agent/network/nft"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/wire"
 )
@@ -130,18 +131,18 @@ func (n *Network) Apply(ctx context.Context, s State) error {
 	return errors.Join(errs...)
 }
 
-func (n *Network) program(r *ruleset) error {
+func (n *Network) program(r *nft.Ruleset) error {
 	text := r.String()
 	if text == n.rules {
-		if there, err := programmed(); err != nil || there {
+		if there, err := nft.Programmed(); err != nil || there {
 			return err
 		}
 	}
-	if err := program(r); err != nil {
+	if err := nft.Program(r); err != nil {
 		n.rules = ""
 		return err
 	}
-	n.log.Info("firewall set", "sets", len(r.sets), "chains", len(r.chains))
+	n.log.Info("firewall set", "sets", r.Sets(), "chains", r.Chains())
 	n.rules = text
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"hardnode.dev/agent/network/mesh"
+	"hardnode.dev/agent/network/nft"
 	"hardnode.dev/internal/wire/host"
 )
 
@@ -48,161 +49,167 @@ var metadata = []netip.Addr{
 	netip.MustParseAddr("fd20:ce::254"),    // Google
 }
 
+var linkLocal6 = netip.MustParsePrefix("fe80::/10")
+
 // rules is the whole ruleset for a state.
-func rules(s State) *ruleset {
+func rules(s State) *nft.Ruleset {
 	s = s.normal()
-	r := &ruleset{}
-	r.fillSets(s)
+	r := &nft.Ruleset{}
+	fillSets(r, s)
 	ranges := s.ranges()
 
-	in := r.chain("input", hookInput)
-	in.add("containers send from their own address only", iifHas(vethPrefix), jump("spoof"))
-	in.add("answers", ctState(established|related), accept)
-	in.add("neither new nor known", ctState(invalid), drop)
-	in.add("the host talks to itself", iifIs("lo"), accept)
-	in.add("containers get DNS and ping", iifHas(vethPrefix), jump("from_container"))
-	in.add("ping, errors, neighbour discovery", l4(protoICMPv6), accept)
-	in.add("ping", l4(protoICMP), accept)
-	in.add("nothing of a host is behind the mesh", iifIs(mesh.Link), drop)
-	in.add("table of ports", lookup("l4proto_port", "open", false), accept)
-	in.add("what was handed to a container, on its card", lookup("iif_l4proto_port", "handed", false), accept)
-	in.add("DHCP answers", nfproto(4), l4(protoUDP), dport(68), accept)
-	in.add("DHCPv6 answers", nfproto(6), l4(protoUDP), dport(546), accept)
+	in := r.Chain("input", nft.HookInput)
+	in.Add("containers send from their own address only", nft.IifHas(vethPrefix), nft.Jump("spoof"))
+	in.Add("answers", nft.CtState(nft.Established|nft.Related), nft.Accept)
+	in.Add("neither new nor known", nft.CtState(nft.Invalid), nft.Drop)
+	in.Add("the host talks to itself", nft.IifIs("lo"), nft.Accept)
+	in.Add("containers get DNS and ping", nft.IifHas(vethPrefix), nft.Jump("from_container"))
+	in.Add("ping, errors, neighbour discovery", nft.L4(nft.ICMPv6), nft.Accept)
+	in.Add("ping", nft.L4(nft.ICMP), nft.Accept)
+	in.Add("nothing of a host is behind the mesh", nft.IifIs(mesh.Link), nft.Drop)
+	in.Add("table of ports", nft.Lookup("l4proto_port", "open", false), nft.Accept)
+	in.Add("what was handed to a container, on its card", nft.Lookup("iif_l4proto_port", "handed", false), nft.Accept)
+	in.Add("DHCP answers", nft.Nfproto(4), nft.L4(nft.UDP), nft.Dport(68), nft.Accept)
+	in.Add("DHCPv6 answers", nft.Nfproto(6), nft.L4(nft.UDP), nft.Dport(546), nft.Accept)
 
-	fc := r.chain("from_container", hookNone)
+	fc := r.Chain("from_container", nft.HookNone)
 	gateway := netip.PrefixFrom(Gateway, 32)
-	fc.add("ping", within("daddr", gateway), l4(protoICMP), accept)
-	fc.add("neighbour discovery, ping", within("daddr", netip.MustParsePrefix("fe80::/10")), l4(protoICMPv6), accept)
-	fc.add("neighbour discovery", within("daddr", netip.MustParsePrefix("ff02::/16")), l4(protoICMPv6), accept)
-	fc.add("DNS", within("daddr", gateway), l4(protoUDP), dport(53), accept)
-	fc.add("DNS", within("daddr", gateway), l4(protoTCP), dport(53), accept)
-	fc.add("nothing else of the host", drop)
+	fc.Add("ping", nft.Within("daddr", gateway), nft.L4(nft.ICMP), nft.Accept)
+	fc.Add("neighbour discovery, ping", nft.Within("daddr", linkLocal6), nft.L4(nft.ICMPv6), nft.Accept)
+	fc.Add("neighbour discovery", nft.Within("daddr", netip.MustParsePrefix("ff02::/16")), nft.L4(nft.ICMPv6), nft.Accept)
+	fc.Add("DNS", nft.Within("daddr", gateway), nft.L4(nft.UDP), nft.Dport(53), nft.Accept)
+	fc.Add("DNS", nft.Within("daddr", gateway), nft.L4(nft.TCP), nft.Dport(53), nft.Accept)
+	fc.Add("nothing else of the host", nft.Drop)
 
-	fw := r.chain("forward", hookForward)
-	fw.add("containers send from their own address only", iifHas(vethPrefix), jump("spoof"))
+	fw := r.Chain("forward", nft.HookForward)
+	fw.Add("containers send from their own address only", nft.IifHas(vethPrefix), nft.Jump("spoof"))
 	for _, p := range ranges {
-		fw.add("container addresses are behind veths and the mesh only, whatever routes say", oifHasNot(vethPrefix), oifIsNot(mesh.Link),
-			within("daddr", p), drop)
+		fw.Add("container addresses are behind veths and the mesh only, whatever routes say", nft.OifHasNot(vethPrefix),
+			nft.OifIsNot(mesh.Link), nft.Within("daddr", p), nft.Drop)
 	}
-	fw.add("answers", ctState(established|related), accept)
-	fw.add("neither new nor known", ctState(invalid), drop)
+	fw.Add("answers", nft.CtState(nft.Established|nft.Related), nft.Accept)
+	fw.Add("neither new nor known", nft.CtState(nft.Invalid), nft.Drop)
 	for _, p := range ranges {
-		fw.add("container addresses come from veths and the mesh only", iifHasNot(vethPrefix), iifIsNot(mesh.Link),
-			within("saddr", p), drop)
+		fw.Add("container addresses come from veths and the mesh only", nft.IifHasNot(vethPrefix), nft.IifIsNot(mesh.Link),
+			nft.Within("saddr", p), nft.Drop)
 	}
-	fw.add("published ports", ctDNAT, accept)
+	fw.Add("published ports", nft.CtDNAT, nft.Accept)
 	for _, p := range ranges {
-		fw.add("to a container", within("daddr", p), jump("to_container"))
+		fw.Add("to a container", nft.Within("daddr", p), nft.Jump("to_container"))
 	}
-	fw.add("to the world", iifHas(vethPrefix), jump("to_world"))
+	fw.Add("to the world", nft.IifHas(vethPrefix), nft.Jump("to_world"))
 
-	sp := r.chain("spoof", hookNone)
-	sp.add("not its own address", nfproto(4), lookup("iif_saddr4", "veth4", true), drop)
-	sp.add("link-local is needed for neighbour discovery", within("saddr", netip.MustParsePrefix("fe80::/10")), l4(protoICMPv6), back)
-	sp.add("neighbour discovery of a new address", within("saddr", netip.MustParsePrefix("::/128")), l4(protoICMPv6), back)
-	sp.add("not its own address", nfproto(6), lookup("iif_saddr6", "veth6", true), drop)
+	sp := r.Chain("spoof", nft.HookNone)
+	sp.Add("not its own address", nft.Nfproto(4), nft.Lookup("iif_saddr4", "veth4", true), nft.Drop)
+	sp.Add("link-local is needed for neighbour discovery", nft.Within("saddr", linkLocal6), nft.L4(nft.ICMPv6), nft.Return)
+	sp.Add("neighbour discovery of a new address", nft.Within("saddr", netip.MustParsePrefix("::/128")), nft.L4(nft.ICMPv6), nft.Return)
+	sp.Add("not its own address", nft.Nfproto(6), nft.Lookup("iif_saddr6", "veth6", true), nft.Drop)
 
-	tc := r.chain("to_container", hookNone)
-	tc.add("the platform reaches every node", lookup("saddr4", "jelastic4", false), accept)
-	tc.add("the platform reaches every node", lookup("saddr6", "jelastic6", false), accept)
-	tc.add("same group", lookup("group4", "member4", false), accept)
-	tc.add("same group", lookup("group6", "member6", false), accept)
-	tc.add("other groups", drop)
+	tc := r.Chain("to_container", nft.HookNone)
+	tc.Add("the platform reaches every node", nft.Lookup("saddr4", "jelastic4", false), nft.Accept)
+	tc.Add("the platform reaches every node", nft.Lookup("saddr6", "jelastic6", false), nft.Accept)
+	tc.Add("same group", nft.Lookup("group4", "member4", false), nft.Accept)
+	tc.Add("same group", nft.Lookup("group6", "member6", false), nft.Accept)
+	tc.Add("other groups", nft.Drop)
 
-	tw := r.chain("to_world", hookNone)
-	tw.add("the platform reaches hosts", lookup("saddr4", "jelastic4", false), accept)
-	tw.add("the platform reaches hosts", lookup("saddr6", "jelastic6", false), accept)
-	tw.add("what the cluster offers to all", lookup("daddr4", "hosts4", false), lookup("l4proto_port", "cluster", false), accept)
-	tw.add("nothing else of any host", lookup("daddr4", "hosts4", false), drop)
-	tw.add("what the cluster offers to all", lookup("daddr6", "hosts6", false), lookup("l4proto_port", "cluster", false), accept)
-	tw.add("nothing else of any host", lookup("daddr6", "hosts6", false), drop)
-	tw.add("link-local stays here", within("daddr", netip.MustParsePrefix("169.254.0.0/16")), drop)
-	tw.add("what a cloud tells its machines is not for containers", lookup("daddr4", "metadata4", false), drop)
-	tw.add("likewise", lookup("daddr6", "metadata6", false), drop)
-	tw.add("the world", accept)
+	tw := r.Chain("to_world", nft.HookNone)
+	tw.Add("the platform reaches hosts", nft.Lookup("saddr4", "jelastic4", false), nft.Accept)
+	tw.Add("the platform reaches hosts", nft.Lookup("saddr6", "jelastic6", false), nft.Accept)
+	tw.Add("what the cluster offers to all", nft.Lookup("daddr4", "hosts4", false), nft.Lookup("l4proto_port", "cluster", false),
+		nft.Accept)
+	tw.Add("nothing else of any host", nft.Lookup("daddr4", "hosts4", false), nft.Drop)
+	tw.Add("what the cluster offers to all", nft.Lookup("daddr6", "hosts6", false), nft.Lookup("l4proto_port", "cluster", false),
+		nft.Accept)
+	tw.Add("nothing else of any host", nft.Lookup("daddr6", "hosts6", false), nft.Drop)
+	tw.Add("link-local stays here", nft.Within("daddr", netip.MustParsePrefix("169.254.0.0/16")), nft.Drop)
+	tw.Add("what a cloud tells its machines is not for containers", nft.Lookup("daddr4", "metadata4", false), nft.Drop)
+	tw.Add("likewise", nft.Lookup("daddr6", "metadata6", false), nft.Drop)
+	tw.Add("the world", nft.Accept)
 
-	for _, c := range []*chain{r.chain("prerouting", hookPrerouting), r.chain("output", hookOutput)} {
-		c.add("published ports", lookup("daddr4", "self4", false), dnat(4, "publish4"))
-		c.add("published ports", lookup("daddr6", "self6", false), dnat(6, "publish6"))
+	for _, c := range []*nft.Chain{r.Chain("prerouting", nft.HookPrerouting), r.Chain("output", nft.HookOutput)} {
+		c.Add("published ports", nft.Lookup("daddr4", "self4", false), nft.DNAT(4, "publish4"))
+		c.Add("published ports", nft.Lookup("daddr6", "self6", false), nft.DNAT(6, "publish6"))
 	}
-	po := r.chain("postrouting", hookPostrouting)
-	po.add("a container that calls its own published port", lookup("pair4", "hairpin4", false), masquerade)
+	po := r.Chain("postrouting", nft.HookPostrouting)
+	po.Add("a container that calls its own published port", nft.Lookup("pair4", "hairpin4", false), nft.Masquerade)
 	for _, e := range s.Endpoints {
 		for _, a := range [][2]netip.Addr{{e.IPv4, e.As4}, {e.IPv6, e.As6}} {
 			if a[0].IsValid() && a[1].IsValid() {
 				own := netip.PrefixFrom(a[0], a[0].BitLen())
-				po.add("other hosts know it by this address", within("saddr", own), oifIs(mesh.Link), snat(a[1]))
+				po.Add("other hosts know it by this address", nft.Within("saddr", own), nft.OifIs(mesh.Link), nft.SNAT(a[1]))
 			}
 		}
 	}
 	for _, p := range ranges {
-		po.add("containers to the world", within("saddr", p), notWithin("daddr", p), oifIsNot(mesh.Link), oifHasNot(vethPrefix), masquerade)
+		po.Add("containers to the world", nft.Within("saddr", p), nft.NotWithin("daddr", p), nft.OifIsNot(mesh.Link),
+			nft.OifHasNot(vethPrefix), nft.Masquerade)
 	}
 	return r
 }
 
 // fillSets makes all sets and maps; those without elements exist too, since rules name them.
-func (r *ruleset) fillSets(s State) {
-	open, cluster := r.set("open", keyProtoPort), r.set("cluster", keyProtoPort)
+func fillSets(r *nft.Ruleset, s State) {
+	open, cluster := r.Set("open", nft.ProtoService), r.Set("cluster", nft.ProtoService)
 	for _, p := range openPorts {
 		if !p.infra || s.Role == host.RoleInfra {
-			open.add(protoPort(p.proto, p.port))
+			open.Add(nft.ProtoPort(p.proto, p.port))
 		}
 	}
 	for _, p := range clusterPorts {
-		cluster.add(protoPort(p.proto, p.port))
+		cluster.Add(nft.ProtoPort(p.proto, p.port))
 	}
-	metadata4, metadata6 := r.set("metadata4", keyAddr4), r.set("metadata6", keyAddr6)
+	metadata4, metadata6 := r.Set("metadata4", nft.Addr4), r.Set("metadata6", nft.Addr6)
 	for _, a := range metadata {
-		pick(a, metadata4, metadata6).add(addr(a))
+		pick(a, metadata4, metadata6).Add(nft.Address(a))
 	}
-	handed := r.set("handed", keyLinkProtoPort)
+	handed := r.Set("handed", nft.LinkProtoService)
 	for _, e := range s.Endpoints {
 		for _, h := range e.Sockets {
-			handed.add(link(h.Link), protoPort(h.Proto, h.Port))
+			handed.Add(nft.Link(h.Link), nft.ProtoPort(h.Proto, h.Port))
 		}
 	}
-	self4, self6 := r.set("self4", keyAddr4), r.set("self6", keyAddr6)
+	self4, self6 := r.Set("self4", nft.Addr4), r.Set("self6", nft.Addr6)
 	for _, a := range s.Addrs {
-		pick(a, self4, self6).add(addr(a))
+		pick(a, self4, self6).Add(nft.Address(a))
 	}
-	veth4, veth6 := r.set("veth4", keyLinkAddr4), r.set("veth6", keyLinkAddr6)
-	publish4, publish6 := r.mapping("publish4", keyProtoPort, keyAddr4Port), r.mapping("publish6", keyProtoPort, keyAddr6Port)
-	hairpin4 := r.set("hairpin4", keyPair4)
+	veth4, veth6 := r.Set("veth4", nft.LinkAddr4), r.Set("veth6", nft.LinkAddr6)
+	publish4 := r.Map("publish4", nft.ProtoService, nft.Addr4Service)
+	publish6 := r.Map("publish6", nft.ProtoService, nft.Addr6Service)
+	hairpin4 := r.Set("hairpin4", nft.Pair4)
 	for _, e := range s.Endpoints {
 		for _, a := range []netip.Addr{e.IPv4, e.IPv6} {
 			if a.IsValid() {
-				pick(a, veth4, veth6).add(link(e.Link()), addr(a))
+				pick(a, veth4, veth6).Add(nft.Link(e.Link()), nft.Address(a))
 			}
 		}
 		for _, p := range e.Publish {
-			publish4.put([]part{protoPort(p.Proto, p.Host)}, addr(e.IPv4), port(p.Container))
+			publish4.Put([]nft.Part{nft.ProtoPort(p.Proto, p.Host)}, nft.Address(e.IPv4), nft.Port(p.Container))
 			if e.IPv6.IsValid() {
-				publish6.put([]part{protoPort(p.Proto, p.Host)}, addr(e.IPv6), port(p.Container))
+				publish6.Put([]nft.Part{nft.ProtoPort(p.Proto, p.Host)}, nft.Address(e.IPv6), nft.Port(p.Container))
 			}
 		}
 		if len(e.Publish) > 0 {
-			hairpin4.add(addr(e.IPv4), addr(e.IPv4))
+			hairpin4.Add(nft.Address(e.IPv4), nft.Address(e.IPv4))
 		}
 	}
-	r.fillGroups(s)
+	fillGroups(r, s)
 }
 
 // fillGroups makes the sets that say who may talk to whom. An address is in one group: the first that names it.
-func (r *ruleset) fillGroups(s State) {
-	jelastic4, jelastic6 := r.set("jelastic4", keyAddr4), r.set("jelastic6", keyAddr6)
-	hosts4, hosts6 := r.set("hosts4", keyAddr4), r.set("hosts6", keyAddr6)
-	group4, group6 := r.mapping("group4", keyAddr4, keyMark), r.mapping("group6", keyAddr6, keyMark)
-	member4, member6 := r.set("member4", keyAddr4Mark), r.set("member6", keyAddr6Mark)
+func fillGroups(r *nft.Ruleset, s State) {
+	jelastic4, jelastic6 := r.Set("jelastic4", nft.Addr4), r.Set("jelastic6", nft.Addr6)
+	hosts4, hosts6 := r.Set("hosts4", nft.Addr4), r.Set("hosts6", nft.Addr6)
+	group4, group6 := r.Map("group4", nft.Addr4, nft.Mark32), r.Map("group6", nft.Addr6, nft.Mark32)
+	member4, member6 := r.Set("member4", nft.Addr4Mark), r.Set("member6", nft.Addr6Mark)
 	platform := slices.Clone(s.Jelastic)
 	for _, a := range s.Addrs {
-		pick(a, hosts4, hosts6).add(addr(a))
+		pick(a, hosts4, hosts6).Add(nft.Address(a))
 	}
 	if s.Peers != nil {
 		for _, h := range s.Peers.Hosts {
 			for _, a := range append([]netip.Addr{h.Underlay}, h.Addrs...) {
 				if a.IsValid() {
-					pick(a, hosts4, hosts6).add(addr(a))
+					pick(a, hosts4, hosts6).Add(nft.Address(a))
 				}
 			}
 		}
@@ -217,19 +224,19 @@ func (r *ruleset) fillGroups(s State) {
 					continue
 				}
 				taken[a] = true
-				pick(a, group4, group6).put([]part{addr(a)}, mark(uint32(i+1)))
-				pick(a, member4, member6).add(addr(a), mark(uint32(i+1)))
+				pick(a, group4, group6).Put([]nft.Part{nft.Address(a)}, nft.Mark(uint32(i+1)))
+				pick(a, member4, member6).Add(nft.Address(a), nft.Mark(uint32(i+1)))
 			}
 		}
 	}
 	for _, a := range platform {
 		if a.IsValid() {
-			pick(a, jelastic4, jelastic6).add(addr(a))
+			pick(a, jelastic4, jelastic6).Add(nft.Address(a))
 		}
 	}
 }
 
-func pick(a netip.Addr, four, six *set) *set {
+func pick(a netip.Addr, four, six *nft.Set) *nft.Set {
 	if a.Is4() {
 		return four
 	}

@@ -21,8 +21,7 @@ import (
 // Names and numbers this package owns on a host.
 const (
 	vethPrefix = "hv" // host ends: hv<ctid>
-	tableName  = "hardnode"
-	routeProto = 104 // marks our routes, so that others' are left alone
+	routeProto = 104  // marks our routes, so that others' are left alone
 	inside     = "eth0"
 )
 

@@ -1,4 +1,4 @@
-package network
+package nft
 
 import (
 	"encoding/binary"
@@ -17,50 +17,53 @@ func word(n uint32) uint32 { return unix.NFT_REG32_00 + n }
 
 // Protocol numbers and conntrack states, as the kernel has them.
 const (
-	protoICMP   = byte(unix.IPPROTO_ICMP)
-	protoTCP    = byte(unix.IPPROTO_TCP)
-	protoUDP    = byte(unix.IPPROTO_UDP)
-	protoICMPv6 = byte(unix.IPPROTO_ICMPV6)
+	ICMP   = byte(unix.IPPROTO_ICMP)
+	TCP    = byte(unix.IPPROTO_TCP)
+	UDP    = byte(unix.IPPROTO_UDP)
+	ICMPv6 = byte(unix.IPPROTO_ICMPV6)
 
-	invalid     = expr.CtStateBitINVALID
-	established = expr.CtStateBitESTABLISHED
-	related     = expr.CtStateBitRELATED
+	Invalid     = expr.CtStateBitINVALID
+	Established = expr.CtStateBitESTABLISHED
+	Related     = expr.CtStateBitRELATED
 
 	statusDNAT = 1 << 5 // IPS_DST_NAT
 )
 
-func fixed(text string, es ...expr.Any) op {
-	return op{text, func(map[string]*nftables.Set) []expr.Any { return es }}
+func fixed(text string, es ...expr.Any) Op {
+	return Op{text, func(map[string]*nftables.Set) []expr.Any { return es }}
 }
 
-func verdict(text string, v *expr.Verdict) op { return fixed(text, v) }
+func verdict(text string, v *expr.Verdict) Op { return fixed(text, v) }
 
+// What becomes of a packet.
 var (
-	accept     = verdict("accept", &expr.Verdict{Kind: expr.VerdictAccept})
-	drop       = verdict("drop", &expr.Verdict{Kind: expr.VerdictDrop})
-	back       = verdict("return", &expr.Verdict{Kind: expr.VerdictReturn})
-	masquerade = fixed("masquerade", &expr.Masq{})
+	Accept     = verdict("accept", &expr.Verdict{Kind: expr.VerdictAccept})
+	Drop       = verdict("drop", &expr.Verdict{Kind: expr.VerdictDrop})
+	Return     = verdict("return", &expr.Verdict{Kind: expr.VerdictReturn})
+	Masquerade = fixed("masquerade", &expr.Masq{})
 )
 
-func jump(to string) op {
+// Jump goes on in another chain, and comes back from it.
+func Jump(to string) Op {
 	return verdict("jump "+to, &expr.Verdict{Kind: expr.VerdictJump, Chain: to})
 }
 
 func word32(v uint32) []byte { return binary.NativeEndian.AppendUint32(nil, v) }
 
-func masked(text string, key expr.CtKey, mask uint32) op {
+func masked(text string, key expr.CtKey, mask uint32) Op {
 	return fixed(text,
 		&expr.Ct{Register: reg1, Key: key},
 		&expr.Bitwise{SourceRegister: reg1, DestRegister: reg1, Len: 4, Mask: word32(mask), Xor: word32(0)},
 		&expr.Cmp{Op: expr.CmpOpNeq, Register: reg1, Data: word32(0)})
 }
 
-func ctState(bits uint32) op {
+// CtState matches packets of connections in one of these states.
+func CtState(bits uint32) Op {
 	text := "ct state "
 	switch bits {
-	case invalid:
+	case Invalid:
 		text += "invalid"
-	case established | related:
+	case Established | Related:
 		text += "established,related"
 	default:
 		panic(fmt.Sprintf("BUG: conntrack state %d", bits))
@@ -68,46 +71,51 @@ func ctState(bits uint32) op {
 	return masked(text, expr.CtKeySTATE, bits)
 }
 
-var ctDNAT = masked("ct status dnat", expr.CtKeySTATUS, statusDNAT)
+// CtDNAT matches packets of connections whose destination was changed.
+var CtDNAT = masked("ct status dnat", expr.CtKeySTATUS, statusDNAT)
 
-func linkIs(text string, key expr.MetaKey, cmp expr.CmpOp, name []byte) op {
+func linkIs(text string, key expr.MetaKey, cmp expr.CmpOp, name []byte) Op {
 	return fixed(text, &expr.Meta{Key: key, Register: reg1}, &expr.Cmp{Op: cmp, Register: reg1, Data: name})
 }
 
-func iifIs(n string) op {
+// IifIs and those after it match links by their name, or by how it begins.
+func IifIs(n string) Op {
 	return linkIs(`iifname "`+n+`"`, expr.MetaKeyIIFNAME, expr.CmpOpEq, linkName(n))
 }
-func iifIsNot(n string) op {
+func IifIsNot(n string) Op {
 	return linkIs(`iifname != "`+n+`"`, expr.MetaKeyIIFNAME, expr.CmpOpNeq, linkName(n))
 }
-func iifHas(p string) op {
+func IifHas(p string) Op {
 	return linkIs(`iifname "`+p+`*"`, expr.MetaKeyIIFNAME, expr.CmpOpEq, []byte(p))
 }
-func iifHasNot(p string) op {
+func IifHasNot(p string) Op {
 	return linkIs(`iifname != "`+p+`*"`, expr.MetaKeyIIFNAME, expr.CmpOpNeq, []byte(p))
 }
-func oifIs(n string) op {
+func OifIs(n string) Op {
 	return linkIs(`oifname "`+n+`"`, expr.MetaKeyOIFNAME, expr.CmpOpEq, linkName(n))
 }
-func oifIsNot(n string) op {
+func OifIsNot(n string) Op {
 	return linkIs(`oifname != "`+n+`"`, expr.MetaKeyOIFNAME, expr.CmpOpNeq, linkName(n))
 }
-func oifHasNot(p string) op {
+func OifHasNot(p string) Op {
 	return linkIs(`oifname != "`+p+`*"`, expr.MetaKeyOIFNAME, expr.CmpOpNeq, []byte(p))
 }
 
-func l4(proto byte) op {
-	name := map[byte]string{protoICMP: "icmp", protoTCP: "tcp", protoUDP: "udp", protoICMPv6: "ipv6-icmp"}[proto]
+// L4 matches a protocol.
+func L4(proto byte) Op {
+	name := map[byte]string{ICMP: "icmp", TCP: "tcp", UDP: "udp", ICMPv6: "ipv6-icmp"}[proto]
 	return fixed("meta l4proto "+name, &expr.Meta{Key: expr.MetaKeyL4PROTO, Register: reg1},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: reg1, Data: []byte{proto}})
 }
 
-func dport(p uint16) op {
+// Dport matches a port of TCP or UDP.
+func Dport(p uint16) Op {
 	return fixed(fmt.Sprintf("th dport %d", p), loadDport(reg1),
 		&expr.Cmp{Op: expr.CmpOpEq, Register: reg1, Data: binary.BigEndian.AppendUint16(nil, p)})
 }
 
-func nfproto(version int) op {
+// Nfproto matches IP version 4 or 6.
+func Nfproto(version int) Op {
 	name, family := "ipv4", byte(unix.NFPROTO_IPV4)
 	if version == 6 {
 		name, family = "ipv6", unix.NFPROTO_IPV6
@@ -147,10 +155,11 @@ func family(is4 bool) ([]expr.Any, string) {
 	return isFamily(unix.NFPROTO_IPV6), "ip6"
 }
 
-func within(which string, p netip.Prefix) op    { return prefix(which, p, expr.CmpOpEq, "") }
-func notWithin(which string, p netip.Prefix) op { return prefix(which, p, expr.CmpOpNeq, "!= ") }
+// Within and NotWithin match packets whose "saddr" or "daddr" is (not) of a prefix.
+func Within(which string, p netip.Prefix) Op    { return prefix(which, p, expr.CmpOpEq, "") }
+func NotWithin(which string, p netip.Prefix) Op { return prefix(which, p, expr.CmpOpNeq, "!= ") }
 
-func prefix(which string, p netip.Prefix, cmp expr.CmpOp, not string) op {
+func prefix(which string, p netip.Prefix, cmp expr.CmpOp, not string) Op {
 	is4 := p.Addr().Is4()
 	es, fam := family(is4)
 	n := uint32(p.Addr().BitLen() / 8)
@@ -208,14 +217,14 @@ func viaGroup(name string, is4 bool) func(map[string]*nftables.Set) []expr.Any {
 	}
 }
 
-// lookup matches packets whose key is (not) in the set.
-func lookup(key, set string, not bool) op {
+// Lookup matches packets whose key is (not) in the set.
+func Lookup(key, set string, not bool) Op {
 	k := keys[key]
 	text := k.text + " @" + set
 	if not {
 		text = k.text + " != @" + set
 	}
-	return op{text, func(sets map[string]*nftables.Set) []expr.Any {
+	return Op{text, func(sets map[string]*nftables.Set) []expr.Any {
 		var es []expr.Any
 		if k.family != 0 {
 			es, _ = family(k.family == 4)
@@ -226,13 +235,13 @@ func lookup(key, set string, not bool) op {
 	}}
 }
 
-// dnat sends the packet where the map says for its protocol and port; a port that is not in the map goes on.
-func dnat(version int, mapping string) op {
+// DNAT sends the packet where the map says for its protocol and port; a port that is not in the map goes on.
+func DNAT(version int, mapping string) Op {
 	fam, nat, behind := "ip", uint32(unix.NFPROTO_IPV4), word(1)
 	if version == 6 {
 		fam, nat, behind = "ip6", unix.NFPROTO_IPV6, word(4)
 	}
-	return op{fmt.Sprintf("dnat %s to meta l4proto . th dport map @%s", fam, mapping), func(sets map[string]*nftables.Set) []expr.Any {
+	return Op{fmt.Sprintf("dnat %s to meta l4proto . th dport map @%s", fam, mapping), func(sets map[string]*nftables.Set) []expr.Any {
 		s := sets[mapping]
 		return append(loadPortKey(),
 			&expr.Lookup{SourceRegister: reg1, DestRegister: reg1, IsDestRegSet: true, SetID: s.ID, SetName: s.Name},
@@ -240,8 +249,8 @@ func dnat(version int, mapping string) op {
 	}}
 }
 
-// snat has the packet come from an address; which of the two versions it is of, a match before it says.
-func snat(as netip.Addr) op {
+// SNAT has the packet come from an address; which of the two versions it is of, a match before it says.
+func SNAT(as netip.Addr) Op {
 	fam, nat := "ip", uint32(unix.NFPROTO_IPV4)
 	if as.Is6() {
 		fam, nat = "ip6", unix.NFPROTO_IPV6

@@ -1,4 +1,4 @@
-package network
+package nft
 
 import (
 	"errors"
@@ -10,13 +10,16 @@ import (
 // chunk is how many elements go into one message: its attribute's length has 16 bits.
 const chunk = 500
 
-// program replaces the table by r in one transaction: a packet sees the old rules or the new ones.
-func program(r *ruleset) error {
+// Program replaces the table by r in one transaction: a packet sees the old rules or the new ones.
+func Program(r *Ruleset) error {
+	if err := r.Check(); err != nil {
+		return err
+	}
 	c, err := nftables.New()
 	if err != nil {
 		return fmt.Errorf("open nftables: %v", err)
 	}
-	t := &nftables.Table{Name: tableName, Family: nftables.TableFamilyINet}
+	t := &nftables.Table{Name: Table, Family: nftables.TableFamilyINet}
 	c.AddTable(t) // so that deleting it works on the first call too
 	c.DelTable(t)
 	c.AddTable(t)
@@ -61,13 +64,13 @@ func program(r *ruleset) error {
 		}
 	}
 	if err := c.Flush(); err != nil {
-		return fmt.Errorf("program nftables table %q: %v", tableName, err)
+		return fmt.Errorf("program nftables table %q: %v", Table, err)
 	}
 	return nil
 }
 
-// programmed tells whether the table is there.
-func programmed() (bool, error) {
+// Programmed tells whether the table is there.
+func Programmed() (bool, error) {
 	c, err := nftables.New()
 	if err != nil {
 		return false, fmt.Errorf("open nftables: %v", err)
@@ -77,7 +80,7 @@ func programmed() (bool, error) {
 		return false, errors.New("list nftables tables: " + err.Error())
 	}
 	for _, t := range ts {
-		if t.Name == tableName {
+		if t.Name == Table {
 			return true, nil
 		}
 	}
