@@ -15,6 +15,7 @@
 // 2026-11-26 Routes as differences (Routes.From, Routes.Gone), for a resolver whose call has RoutesChanges.
 // 2026-11-27 Container.Sockets, Netboot.
 // 2026-11-27 Assignment.System, Report.System; the paths of releases. 2026-11-27 ContainerStatus.Image and WentBack.
+// 2026-11-27 Container.Firewall.
 package host
 
 import (
@@ -26,6 +27,7 @@ import (
 
 	"hardnode.dev/internal/secret"
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/firewall"
 )
 
 // Paths of the host API. The caller's name comes from its certificate, never from a body.
@@ -93,17 +95,19 @@ type Container struct {
 	Generation int64          `json:"generation"`
 	Run        bool           `json:"run"` // false: keep its data, stop its processes
 	// true: stop it and delete its data; the only way to remove a container of "jelastic"
-	Remove    bool              `json:"remove,omitempty"`
-	Image     Image             `json:"image"`
-	Process   Process           `json:"process"`
-	Profile   Profile           `json:"profile"`
-	Limits    Limits            `json:"limits"`
-	IPv4      netip.Addr        `json:"ipv4"`
-	IPv6      netip.Addr        `json:"ipv6,omitzero"`
-	Volumes   []Volume          `json:"volumes,omitempty"`
-	Files     []File            `json:"files,omitempty"`
-	Publish   []Port            `json:"publish,omitempty"`
-	Sockets   []Socket          `json:"sockets,omitempty"` // opened in the host's own network; the component netboot alone has some
+	Remove  bool       `json:"remove,omitempty"`
+	Image   Image      `json:"image"`
+	Process Process    `json:"process"`
+	Profile Profile    `json:"profile"`
+	Limits  Limits     `json:"limits"`
+	IPv4    netip.Addr `json:"ipv4"`
+	IPv6    netip.Addr `json:"ipv6,omitzero"`
+	Volumes []Volume   `json:"volumes,omitempty"`
+	Files   []File     `json:"files,omitempty"`
+	Publish []Port     `json:"publish,omitempty"`
+	Sockets []Socket   `json:"sockets,omitempty"` // opened in the host's own network; the component netboot alone has some
+	// Firewall narrows what may come to it and leave it, of users' containers alone; an agent that knows none lets pass what its groups do
+	Firewall  []firewall.Rule   `json:"firewall,omitempty"`
 	Check     *Check            `json:"check,omitempty"`
 	Component string            `json:"component,omitempty"` // set for containers of "jelastic": the component's name
 	ConfirmBy time.Time         `json:"confirmBy,omitzero"`  // jelastic only: without confirmation by then the last version comes back

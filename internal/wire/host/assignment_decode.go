@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/firewall"
 )
 
 // DecodeAssignment reads an Assignment and checks all that this version knows of it.
@@ -107,6 +108,10 @@ func (c Container) Validate() error {
 		return fail("process has %d supplementary groups, at most %d are allowed", len(c.Process.Groups), MaxGroups)
 	case len(c.Publish) > 0 && c.Env != "jelastic":
 		return fail("only containers of jelastic publish ports on the host")
+	case len(c.Firewall) > 0 && c.Env == "jelastic":
+		return fail("containers of jelastic have no firewall of their own")
+	case firewall.Validate(c.Firewall, 2*firewall.MaxRules) != nil:
+		return fail("firewall: %v", firewall.Validate(c.Firewall, 2*firewall.MaxRules))
 	case c.validateSockets() != nil:
 		return fail("%v", c.validateSockets())
 	}
