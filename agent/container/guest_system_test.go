@@ -60,6 +60,7 @@ func TestSystem(t *testing.T) {
 		"systemd\n0::/init.scope\n") {
 		t.Errorf("inside: %q", got)
 	}
+	jemChangesUnits(t, r, 801)
 	systemSays(t, r, 801)
 	systemCommands(t, r, 801)
 	began = time.Now()

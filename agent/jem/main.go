@@ -1,7 +1,7 @@
 // JEM carries out life-cycle actions inside a container, in the container's own confinement: `jem <module> <action> [args]`.
 //
-// Owns: the table of actions and the document they print (internal/wire/jem).
-// In: arguments from an exec session.
+// Owns: the table of modules, and printing the one document that a call answers with (internal/wire/jem).
+// In: arguments from an exec session, stdin where an action takes a file, what the host tells in HARDNODE_JEM.
 // Out: one JSON document on stdout; status 0, 1 when the action failed, 2 when the call was wrong.
 // Never: stays resident, or needs more rights than the container has.
 package main
@@ -9,66 +9,45 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"time"
 
+	"hardnode.dev/agent/jem/contract"
 	"hardnode.dev/agent/jem/reach"
 	"hardnode.dev/agent/jem/service"
+	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire/jem"
 )
 
-// actions are all that can be asked for. A template's own life-cycle actions join this table with their module.
-var actions = []struct {
-	module, action, args, help string
-	run                        func(ctx context.Context, args []string) (jem.Reply, error)
-}{
-	{"service", "status", "[unit]", "units of a full OS, processes of an app container", service.Status},
-	{"host", "reach", "", "whether the host answers at the container's gateway", reach.Host},
-	{"service", "logs", "[unit] [--tail N]", "journal of a unit, or of all", service.Logs},
+// modules are all that can be asked for.
+var modules = []contract.Module{
+	service.Module,
+	reach.Module,
 }
 
-// timeout ends an action that hangs; the caller's session ends it earlier when it likes.
-const timeout = time.Minute
-
 func main() {
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
-	defer cancel()
+	ctx, stop := run.UntilSignal(context.Background())
+	defer stop()
 	os.Exit(answer(ctx, os.Args[1:]))
 }
 
 func answer(ctx context.Context, args []string) int {
-	status := 0
-	reply, err := dispatch(ctx, args)
-	reply.Version, reply.Init = jem.Version, service.InitOf("/")
+	c := &contract.Call{Root: "/", In: os.Stdin, Now: time.Now}
+	told, err := jem.ToldNow()
 	if err != nil {
-		status = 1
-		if !errors.As(err, &reply.Error) {
-			reply.Error = &jem.Error{Code: "internal", Reason: err.Error()}
-		}
-		if reply.Error.Code == "invalid" {
-			status = 2
-		}
+		fmt.Fprintln(os.Stderr, "jem:", err)
+		return 2
 	}
-	if err := json.NewEncoder(os.Stdout).Encode(reply); err != nil {
+	c.Told = told
+	status := contract.Serve(ctx, modules, args, c)
+	c.Reply.Init = service.InitOf("/")
+	if err := json.NewEncoder(os.Stdout).Encode(c.Reply); err != nil {
 		fmt.Fprintln(os.Stderr, "jem: print reply:", err)
 		return 1
 	}
+	if c.After != nil {
+		c.After()
+	}
 	return status
-}
-
-func dispatch(ctx context.Context, args []string) (jem.Reply, error) {
-	if len(args) >= 2 {
-		for _, a := range actions {
-			if a.module == args[0] && a.action == args[1] {
-				return a.run(ctx, args[2:])
-			}
-		}
-	}
-	help := "use one of:"
-	for _, a := range actions {
-		help += fmt.Sprintf(" jem %s %s %s (%s);", a.module, a.action, a.args, a.help)
-	}
-	return jem.Reply{}, &jem.Error{Code: "invalid", Reason: fmt.Sprintf("jem has no action %q", args), Next: help}
 }

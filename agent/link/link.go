@@ -19,6 +19,7 @@ import (
 	"sync"
 	"time"
 
+	"hardnode.dev/agent/jemcall"
 	"hardnode.dev/internal/identity"
 	"hardnode.dev/internal/keep"
 	"hardnode.dev/internal/logging"
@@ -79,6 +80,7 @@ type Link struct {
 	notify chan struct{}
 	open   sync.WaitGroup // sessions
 	places chan struct{}  // one for each session at work
+	jem    jemcall.Calls
 
 	// Of the task that reports alone.
 	absence  absence

@@ -3,6 +3,7 @@ package link
 import (
 	"context"
 	"crypto/ed25519"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,11 +18,13 @@ import (
 	"hardnode.dev/agent/container"
 	"hardnode.dev/agent/container/command"
 	"hardnode.dev/agent/desired"
+	"hardnode.dev/agent/jemcall"
 	"hardnode.dev/internal/identity"
 	"hardnode.dev/internal/testkit/ports"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/jem"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/internal/wire/upkeep"
 )
@@ -42,10 +45,17 @@ func (fakeRuntime) Exec(ctx context.Context, id wire.CTID, spec host.ExecSpec, s
 		<-ctx.Done()
 		return host.Exit{Code: 137}, nil
 	}
+	if spec.Argv[0] == jemcall.Program {
+		in, _ := io.ReadAll(s.In)
+		return host.Exit{}, json.NewEncoder(s.Out).Encode(jem.Reply{Version: jem.Version, Init: jem.InitApp,
+			Message: strings.Join(spec.Argv, " ") + ", " + spec.Env[jem.ToldBy] + ", " + string(in)})
+	}
 	io.WriteString(s.Err, strings.Join(spec.Argv, " "))
 	io.Copy(s.Out, s.In)
 	return host.Exit{Code: 7}, nil
 }
+
+func (fakeRuntime) Told(context.Context, wire.CTID) jem.Told { return jem.Told{DiskUsed: 5} }
 
 func fakeHostLogs(_ context.Context, spec host.HostLogsSpec, line func([]byte) error) error {
 	return line(fmt.Appendf(nil, "%s %d", spec.Unit, spec.Tail))
@@ -321,8 +331,10 @@ func testSessions(t *testing.T, protocol int) {
 	}{
 		{"exec", host.SessionRequest{CTID: 101, Exec: &host.ExecSpec{Argv: []string{"/cat", "-"}}}, "hello", "hello", "/cat -",
 			host.Exit{Code: 7}},
-		{"jem", host.SessionRequest{CTID: 101, JEM: &host.JEMRequest{Module: "service", Action: "status", Args: []string{"nginx"}}}, "", "",
-			JEMProgram + " service status nginx", host.Exit{Code: 7}},
+		{"jem", host.SessionRequest{CTID: 101, JEM: &host.JEMRequest{Module: "service", Action: "status", Args: []string{"nginx"},
+			Key: "k"}}, "in",
+			`{"version":1,"init":"app","message":"/run/hardnode/jem service status nginx, {\"key\":\"k\",\"diskUsed\":5}, in"}` + "\n",
+			"", host.Exit{}},
 		{"large", host.SessionRequest{CTID: 101, Exec: &host.ExecSpec{Argv: []string{"/cat"}}}, strings.Repeat("x", 3*host.MaxFrame),
 			strings.Repeat("x", 3*host.MaxFrame), "/cat", host.Exit{Code: 7}},
 		{"no such container", host.SessionRequest{CTID: 5, Exec: &host.ExecSpec{Argv: []string{"/cat"}}}, "", "", "",

@@ -16,6 +16,7 @@ import (
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/jem"
 	"hardnode.dev/internal/wire/neighbour"
 	"hardnode.dev/internal/wire/session"
 )
@@ -24,10 +25,8 @@ import (
 type Runtime interface {
 	Exec(ctx context.Context, id wire.CTID, spec host.ExecSpec, io command.Stdio) (host.Exit, error)
 	Logs(ctx context.Context, id wire.CTID, spec host.LogsSpec, line func(stderr bool, text []byte) error) error
+	Told(ctx context.Context, id wire.CTID) jem.Told // what JEM is to know of its container
 }
-
-// JEMProgram is where the in-container tool is bound in every container.
-const JEMProgram = "/run/hardnode/jem"
 
 // maxSessions bounds the sessions that may be open at once.
 const maxSessions = 64
@@ -91,6 +90,7 @@ func (l *Link) session(ctx context.Context, endpoint string, req host.SessionReq
 	}
 	line := session.Open(ctx, ws, session.HostEnd, session.Options{})
 	defer line.Close()
+	whole := ctx
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var watch sync.WaitGroup
@@ -102,7 +102,7 @@ func (l *Link) session(ctx context.Context, endpoint string, req host.SessionReq
 		case <-ctx.Done():
 		}
 	})
-	exit := l.carry(ctx, req, line)
+	exit := l.carry(ctx, whole, req, line)
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -111,8 +111,8 @@ func (l *Link) session(ctx context.Context, endpoint string, req host.SessionReq
 	return err
 }
 
-// carry runs what was asked for.
-func (l *Link) carry(ctx context.Context, req host.SessionRequest, line *session.Link) host.Exit {
+// carry runs what was asked for, until ctx ends: with the session. whole ends with the agent.
+func (l *Link) carry(ctx, whole context.Context, req host.SessionRequest, line *session.Link) host.Exit {
 	stdout, stderr := line.Writer(host.ChanStdout), line.Writer(host.ChanStderr)
 	var exit host.Exit
 	var err error
@@ -143,11 +143,14 @@ func (l *Link) carry(ctx context.Context, req host.SessionRequest, line *session
 		err = answered(ctx, stdout, *req.Slots, l.o.Slots)
 	case req.Storage != nil && l.o.Storage != nil:
 		err = answered(ctx, stdout, *req.Storage, l.o.Storage)
-	case req.Exec != nil || req.JEM != nil:
-		spec := execOf(req)
-		exit, err = l.o.Runtime.Exec(ctx, req.CTID, spec,
+	case req.Exec != nil:
+		exit, err = l.o.Runtime.Exec(ctx, req.CTID, *req.Exec,
 			command.Stdio{In: line.Reader(host.ChanStdin), Out: stdout, Err: stderr, Resize: line.Resizes()})
-		l.log.Info("exec", logging.Container, req.CTID, "program", program(spec), "code", exit.Code)
+		l.log.Info("exec", logging.Container, req.CTID, "program", program(*req.Exec), "code", exit.Code)
+	case req.JEM != nil:
+		exit, err = l.jem.Carry(whole, req.CTID, *req.JEM, l.o.Runtime.Told(ctx, req.CTID), line.Reader(host.ChanStdin), stdout,
+			l.o.Runtime.Exec)
+		l.log.Info("jem", logging.Container, req.CTID, "module", req.JEM.Module, "action", req.JEM.Action, "code", exit.Code)
 	default:
 		err = errors.New("the request names nothing that this host knows; update this host's release")
 	}
@@ -164,14 +167,6 @@ func answered[Q, A any](ctx context.Context, w io.Writer, q Q, ask func(context.
 		return err
 	}
 	return json.NewEncoder(w).Encode(a)
-}
-
-// execOf is the command of an exec or JEM request.
-func execOf(req host.SessionRequest) host.ExecSpec {
-	if req.Exec != nil {
-		return *req.Exec
-	}
-	return host.ExecSpec{Argv: append([]string{JEMProgram, req.JEM.Module, req.JEM.Action}, req.JEM.Args...)}
 }
 
 func program(s host.ExecSpec) string {

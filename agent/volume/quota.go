@@ -40,6 +40,16 @@ type Space struct {
 	Quota btrfs.Quota
 }
 
+// LayerUse is how much of a layer's quota is used, and the quota, in bytes; limit 0 is none.
+func (s *Store) LayerUse(id wire.CTID, generation int64) (used, limit int64, err error) {
+	sp, err := space(filepath.Join(s.home(id), layerName(generation)))
+	if err != nil || sp.Limit <= 0 {
+		return 0, 0, err
+	}
+	used, err = sp.Quota.Held()
+	return used, sp.Limit, err
+}
+
 // Spaces are a container's layers and volumes with a quota. What can't be asked is left out.
 func (s *Store) Spaces(c Contents) (list []Space) {
 	for _, n := range c.names() {

@@ -19,6 +19,7 @@ import (
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/jem"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/authz"
 	"hardnode.dev/orchestrator/env"
@@ -49,10 +50,12 @@ var sessionKinds = []sessionKind{
 		"follow":     "true to go on until closed",
 		"timestamps": "true to begin each line with its time (RFC 3339, UTC) and a space",
 		"since":      "Only lines written since: how long ago (90s, 15m, 2h, 7d), or a time (RFC 3339)"}, parseLogs},
-	{"jem", "Run `jem MODULE ACTION ARG…` in a node (WebSocket; frames as of exec)", map[string]string{
+	{"jem", "Run `jem MODULE ACTION ARG…` in a node (WebSocket; frames as of exec; stdin is what the action is given, stdout its answer, " +
+		"one JSON document)", map[string]string{
 		"module": "The module",
 		"action": "The action",
-		"arg":    "Arguments, one parameter each, in order"}, parseJEM},
+		"arg":    "Arguments, one parameter each, in order",
+		"key":    "Idempotency key: what was done under it is not done again, its answer comes again"}, parseJEM},
 }
 
 // sessionOperations registers the WebSocket paths and describes them.
@@ -271,10 +274,13 @@ func parseLogs(q url.Values, r *host.SessionRequest) (err error) {
 }
 
 func parseJEM(q url.Values, r *host.SessionRequest) error {
-	j := &host.JEMRequest{Module: q.Get("module"), Action: q.Get("action"), Args: q["arg"]}
+	j := &host.JEMRequest{Module: q.Get("module"), Action: q.Get("action"), Args: q["arg"], Key: q.Get("key")}
+	if err := jem.ValidKey(j.Key); err != nil {
+		return operator.NewProblem(operator.Invalid, "key", err.Error(), "use 1 to 128 characters that can be printed")
+	}
 	for name, v := range map[string]string{"module": j.Module, "action": j.Action} {
 		if err := wire.Label(name, v, 40); err != nil {
-			return operator.NewProblem(operator.Invalid, name, err.Error(), "see hnctl node jem --help")
+			return operator.NewProblem(operator.Invalid, name, err.Error(), "see hnctl jem --help")
 		}
 	}
 	r.JEM = j

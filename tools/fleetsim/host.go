@@ -16,6 +16,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/jem"
 )
 
 // virtual is one host: the agent's own link, and containers that are nothing but their status.
@@ -177,10 +178,13 @@ func (v *virtual) hint() {
 	}
 }
 
-// Exec and Logs are what sessions need of a runtime.
+// Exec, Told and Logs are what sessions need of a runtime.
 func (v *virtual) Exec(context.Context, wire.CTID, host.ExecSpec, command.Stdio) (host.Exit, error) {
 	return host.Exit{}, errors.New("nothing runs on a simulated host")
 }
+
+// Told has nothing to tell.
+func (v *virtual) Told(context.Context, wire.CTID) jem.Told { return jem.Told{} }
 
 // Logs has none to show.
 func (v *virtual) Logs(context.Context, wire.CTID, host.LogsSpec, func(bool, []byte) error) error {

@@ -11,20 +11,22 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
+	"hardnode.dev/agent/jem/contract"
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire/jem"
 )
 
-// Host is the action `host reach`.
-func Host(ctx context.Context, args []string) (jem.Reply, error) {
-	if len(args) > 0 {
-		return jem.Reply{}, &jem.Error{Code: "invalid", Reason: fmt.Sprintf("host reach takes no arguments, got %q", args)}
-	}
-	return jem.Reply{}, answers(ctx, "/etc/resolv.conf", "53", 5*time.Second)
-}
+// Module is the module's table.
+var Module = contract.Module{Name: "host", Help: "the container's host", Actions: []contract.Action{
+	{Name: "reach", Help: "whether the host answers at the container's gateway", Reads: true,
+		Begin: contract.Only(func(ctx context.Context, c *contract.Call) error {
+			return answers(ctx, filepath.Join(c.Root, "etc/resolv.conf"), "53", 5*time.Second)
+		})},
+}}
 
 // answers tells whether the first name server of a resolv.conf is reached within so long.
 func answers(ctx context.Context, resolv, port string, within time.Duration) error {

@@ -41,8 +41,4 @@ func TestAnswers(t *testing.T) {
 			t.Errorf("%q: %v, want %q", c.text, err, c.why)
 		}
 	}
-	var e *jem.Error
-	if _, err := Host(t.Context(), []string{"x"}); !errors.As(err, &e) || e.Code != "invalid" {
-		t.Errorf("an argument: %v", err)
-	}
 }

@@ -29,7 +29,7 @@ func processes(proc fs.FS, name string) ([]jem.Service, error) {
 		if err != nil {
 			continue
 		}
-		s := status(raw)
+		s := processStatus(raw)
 		s.PID = pid
 		if cmd, err := fs.ReadFile(proc, e.Name()+"/cmdline"); err == nil {
 			s.Description = strings.TrimSpace(string(bytes.ReplaceAll(cmd, []byte{0}, []byte(" "))))
@@ -42,8 +42,8 @@ func processes(proc fs.FS, name string) ([]jem.Service, error) {
 	return list, nil
 }
 
-// status reads name, state and resident memory of a /proc/<pid>/status.
-func status(raw []byte) jem.Service {
+// processStatus reads name, state and resident memory of a /proc/<pid>/status.
+func processStatus(raw []byte) jem.Service {
 	s := jem.Service{State: "active"}
 	for line := range strings.Lines(string(raw)) {
 		k, v, _ := strings.Cut(line, ":")

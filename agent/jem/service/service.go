@@ -1,9 +1,9 @@
-// Package service tells what runs in this container and what it logged.
+// Package service is JEM's module of what runs in this container: it is shown, started, stopped and told to read its files again.
 //
-// Owns: the two ways to know it: systemd over D-Bus and its journal, or /proc.
-// In: a unit's name, a number of lines; the container's own /proc, bus and journalctl.
-// Out: jem.Reply; a *jem.Error for what the caller can put right.
-// Never: changes anything, or believes that a unit's name is harmless.
+// Owns: the ways to do it: systemd over D-Bus and its journal, OpenRC's own programs, or the one program that the host supervises.
+// In: a unit's name, a number of lines; the container's own /proc, bus, journalctl and rc-service.
+// Out: what is there and what was done; a *jem.Error for what the caller can put right.
+// Never: believes that a unit's name is harmless, or says that a service runs which systemd says has failed.
 package service
 
 import (
@@ -13,7 +13,10 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
+	"hardnode.dev/agent/jem/contract"
+	"hardnode.dev/agent/jem/program"
 	"hardnode.dev/internal/wire/form"
 	"hardnode.dev/internal/wire/jem"
 )
@@ -76,36 +79,95 @@ func unitOf(name string) string {
 	return name + ".service"
 }
 
-// Status is the state of one unit or of all; in an app container, of its processes.
-func Status(ctx context.Context, args []string) (jem.Reply, error) {
-	c, err := parse(args)
-	if err != nil {
-		return jem.Reply{}, err
-	}
-	var list []jem.Service
-	if InitOf("/") == jem.InitSystemd {
-		list, err = units(ctx, unitOf(c.unit))
-	} else {
-		list, err = processes(os.DirFS("/proc"), c.unit)
-	}
-	if err == nil && len(list) == 0 && c.unit != "" {
-		err = &jem.Error{Code: "not_found", Reason: fmt.Sprintf("nothing named %q runs here", c.unit),
-			Next: "jem service status lists what does"}
-	}
-	return jem.Reply{Services: list}, err
+// Module is the module's table.
+var Module = contract.Module{Name: "service", Help: "what runs in the container", Actions: []contract.Action{
+	{Name: "status", Args: "[UNIT]", Help: "units of a full OS, processes of an app container", Reads: true, Begin: status},
+	{Name: "logs", Args: "[UNIT] [--tail N]", Help: "journal of a unit, or of all", Reads: true, Lacks: lacksJournal, Begin: logs},
+	change("start", "start a unit"),
+	change("stop", "stop a unit"),
+	change("restart", "stop a unit if it runs, and start it; in an app container the one program, which the host starts anew"),
+	change("reload", "have a unit, or the one program of an app container, read its configuration again"),
+	change("enable", "start a unit with the container from now on"),
+	change("disable", "do not start a unit with the container any more"),
+}}
+
+// change is an action that changes a unit.
+func change(verb, help string) contract.Action {
+	return contract.Action{Name: verb, Args: "[UNIT]", Help: help, Frees: true, Limit: 5 * time.Minute,
+		Begin: func(c *contract.Call) (contract.Steps, error) { return begin(c, verb) }}
 }
 
-// Logs is the last lines of a unit's journal. An app container has none: the host keeps its output.
-func Logs(ctx context.Context, args []string) (jem.Reply, error) {
-	c, err := parse(args)
+// status is the state of one unit or of all; in an app container, of its processes.
+func status(c *contract.Call) (contract.Steps, error) {
+	want, err := parse(c.Args)
+	return contract.Steps{Do: func(ctx context.Context) (err error) {
+		if InitOf(c.Root) == jem.InitSystemd {
+			c.Reply.Services, err = units(ctx, unitOf(want.unit))
+		} else {
+			c.Reply.Services, err = processes(os.DirFS(filepath.Join(c.Root, "proc")), want.unit)
+		}
+		if err == nil && len(c.Reply.Services) == 0 && want.unit != "" {
+			err = &jem.Error{Code: "not_found", Reason: fmt.Sprintf("nothing named %q runs here", want.unit),
+				Next: "jem service status lists what does"}
+		}
+		return err
+	}}, err
+}
+
+func lacksJournal(root string) string {
+	if InitOf(root) != jem.InitSystemd {
+		return "journal: the host keeps the output of its program; see hnctl node logs"
+	}
+	if program.Find(root, "journalctl") == "" {
+		return "journalctl"
+	}
+	return ""
+}
+
+// logs is the last lines of a unit's journal.
+func logs(c *contract.Call) (contract.Steps, error) {
+	want, err := parse(c.Args)
+	return contract.Steps{Do: func(ctx context.Context) (err error) {
+		c.Reply.Lines, err = journal(ctx, unitOf(want.unit), want.tail)
+		return err
+	}}, err
+}
+
+// begin chooses the way to change a unit by what runs here.
+func begin(c *contract.Call, verb string) (contract.Steps, error) {
+	want, err := parse(c.Args)
 	if err != nil {
-		return jem.Reply{}, err
+		return contract.Steps{}, err
 	}
-	if InitOf("/") != jem.InitSystemd {
-		return jem.Reply{}, &jem.Error{Code: "unavailable",
-			Reason: "this container has no journal: the host keeps the output of its program",
-			Next:   "ask for the container's log instead"}
+	switch {
+	case InitOf(c.Root) == jem.InitSystemd:
+		if want.unit == "" {
+			return contract.Steps{}, &jem.Error{Code: "invalid", Reason: "a unit is needed", Next: "jem service status lists them"}
+		}
+		return bySystemd(c, unitOf(want.unit), verb), nil
+	case openRC(c.Root):
+		if want.unit == "" {
+			return contract.Steps{}, &jem.Error{Code: "invalid", Reason: "a service is needed", Next: "see /etc/init.d"}
+		}
+		return byOpenRC(c, want.unit, verb), nil
 	}
-	lines, err := journal(ctx, unitOf(c.unit), c.tail)
-	return jem.Reply{Lines: lines}, err
+	return byHost(c, want.unit, verb)
+}
+
+// Reload has whoever serves from a configuration read it again, for actions that changed it: the unit, or the one program. server is
+// the program's name, such as nginx; it is an error if it does not run.
+func Reload(ctx context.Context, c *contract.Call, server string) error {
+	steps, err := begin(&contract.Call{Root: c.Root, Args: []string{server}, Now: c.Now}, "reload")
+	if err != nil {
+		return err
+	}
+	for _, do := range []func(context.Context) error{steps.Pre, steps.Do, steps.Post} {
+		if do == nil {
+			continue
+		}
+		if err := do(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -1,7 +1,9 @@
 package service
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,6 +11,7 @@ import (
 	"testing/fstest"
 	"time"
 
+	"hardnode.dev/agent/jem/contract"
 	"hardnode.dev/internal/wire/jem"
 )
 
@@ -112,5 +115,149 @@ func TestJournalIsBounded(t *testing.T) {
 	b, _ := json.Marshal(jem.Reply{Version: 1, Init: jem.InitSystemd, Lines: got})
 	if _, err := jem.Decode(b); err != nil || len(got) < 50 {
 		t.Errorf("%d lines: %v", len(got), err)
+	}
+}
+
+// fakeSystemd has one unit.
+type fakeSystemd struct {
+	load, active, result string
+	can                  bool
+	jobs                 []string
+}
+
+func (f *fakeSystemd) close() {}
+
+func (f *fakeSystemd) property(_ context.Context, unit, name string) any {
+	if unit != "nginx.service" {
+		return nil
+	}
+	return map[string]any{"LoadState": f.load, "ActiveState": f.active, "CanReload": f.can}[name]
+}
+
+func (f *fakeSystemd) job(_ context.Context, unit, verb string) (string, error) {
+	f.jobs = append(f.jobs, verb+" "+unit)
+	return f.result, nil
+}
+
+func (f *fakeSystemd) enable(_ context.Context, unit string, on bool) error {
+	f.jobs = append(f.jobs, fmt.Sprint(unit, " ", on))
+	return nil
+}
+
+// root is a container's root with these files; one ending in / is a directory.
+func root(t *testing.T, files ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, f := range files {
+		name, text, _ := strings.Cut(f, "=")
+		p := filepath.Join(dir, name)
+		if strings.HasSuffix(name, "/") {
+			if err := os.MkdirAll(p, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(p, []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func serve(t *testing.T, root string, argv ...string) (jem.Reply, *contract.Call) {
+	t.Helper()
+	c := &contract.Call{Root: root, Now: time.Now}
+	contract.Serve(t.Context(), []contract.Module{Module}, append([]string{"service"}, argv...), c)
+	return c.Reply, c
+}
+
+func TestChangeOfUnits(t *testing.T) {
+	for _, c := range []struct {
+		argv   string
+		bus    fakeSystemd
+		did    string
+		code   string
+		reason string
+	}{
+		{"start nginx", fakeSystemd{load: "loaded", active: "active", result: "done"}, "start nginx.service", "ok",
+			"start of nginx.service: it is active"},
+		{"stop nginx", fakeSystemd{load: "loaded", active: "inactive", result: "done"}, "stop nginx.service", "ok", "it is inactive"},
+		{"start nginx", fakeSystemd{load: "loaded", active: "failed", result: "failed"}, "start nginx.service", "unavailable",
+			`ended with "failed"`},
+		{"restart nginx", fakeSystemd{load: "loaded", active: "failed", result: "done"}, "restart nginx.service", "unavailable",
+			"has failed"},
+		{"reload nginx", fakeSystemd{load: "loaded", active: "active", result: "done", can: true}, "reload nginx.service", "ok", ""},
+		{"reload nginx", fakeSystemd{load: "loaded", active: "active", result: "done"}, "", "conflict", "can't be reloaded"},
+		{"enable nginx", fakeSystemd{load: "loaded", active: "active"}, "nginx.service true", "ok", ""},
+		{"disable nginx", fakeSystemd{load: "loaded", active: "active"}, "nginx.service false", "ok", ""},
+		{"start nginx", fakeSystemd{load: "masked"}, "", "conflict", "is masked"},
+		{"start other", fakeSystemd{load: "loaded"}, "", "not_found", "there is no unit other.service"},
+		{"start", fakeSystemd{}, "", "invalid", "a unit is needed"},
+		{"start a;b", fakeSystemd{}, "", "invalid", "is no unit name"},
+	} {
+		connect = func(context.Context) (systemd, error) { return &c.bus, nil }
+		r, _ := serve(t, root(t, "run/systemd/system/"), strings.Fields(c.argv)...)
+		if strings.Join(c.bus.jobs, ",") != c.did || r.Code != c.code || !strings.Contains(r.Message, c.reason) {
+			t.Errorf("%s: %v, %+v", c.argv, c.bus.jobs, r)
+		}
+	}
+}
+
+func TestChangeOfOpenRC(t *testing.T) {
+	script := "#!/bin/sh\necho $0 $* | sed 's,.*/,,'\n"
+	dir := root(t, "run/openrc/softlevel", "sbin/rc-service="+script, "sbin/rc-update="+script, "etc/init.d/nginx="+script)
+	for argv, said := range map[string]string{"restart nginx": "rc-service nginx restart\n",
+		"enable nginx":  "rc-update add nginx default\n",
+		"disable nginx": "rc-update del nginx default\n"} {
+		if r, _ := serve(t, dir, strings.Fields(argv)...); r.Said != said || r.Code != "ok" {
+			t.Errorf("%s: %+v", argv, r)
+		}
+	}
+	if r, _ := serve(t, dir, "start", "none"); r.Code != "not_found" {
+		t.Errorf("none: %+v", r)
+	}
+}
+
+func TestChangeOfTheOneProgram(t *testing.T) {
+	for _, c := range []struct {
+		argv, status string
+		code, reason string
+		ends         bool
+	}{
+		{"restart", "Name:\tnginx\nPPid:\t0\nSigCgt:\t0000000000004000\n", "ok", "the host starts it anew", true},
+		{"restart nginx", "Name:\tnginx\nPPid:\t0\nSigCgt:\t0000000000004000\n", "ok", "", true},
+		{"restart redis", "Name:\tnginx\nPPid:\t0\nSigCgt:\t0000000000004000\n", "not_found", `is "nginx", not "redis"`, false},
+		{"restart", "Name:\tsleep\nPPid:\t0\nSigCgt:\t0000000000000000\n", "conflict", "takes no notice of SIGTERM", false},
+		{"reload", "Name:\tnode\nPPid:\t0\nSigCgt:\t0000000000004001\n", "conflict", "has no signal", false},
+		{"reload", "Name:\tnginx\nPPid:\t0\nSigCgt:\t0000000000004000\n", "conflict", "has no signal", false},
+		{"start", "Name:\tnginx\n", "unavailable", "has no service manager", false},
+		{"restart", "", "internal", "no first process", false},
+	} {
+		dir := root(t, "proc/")
+		if c.status != "" {
+			dir = root(t, "proc/1/status="+c.status)
+		}
+		r, call := serve(t, dir, strings.Fields(c.argv)...)
+		if r.Code != c.code || !strings.Contains(r.Message, c.reason) || r.Ends != c.ends || (call.After != nil) != c.ends {
+			t.Errorf("%s of %q: %+v", c.argv, c.status, r)
+		}
+	}
+}
+
+func TestSupervised(t *testing.T) {
+	dir := root(t, "proc/1/status=Name:\treaper\nPPid:\t0\n", "proc/9/status=Name:\tnginx\nPPid:\t1\nSigCgt:\t1\n",
+		"proc/12/status=Name:\torphan\nPPid:\t1\n", "proc/self/status=Name:\tjem\n")
+	s, err := supervisedIn(os.DirFS(filepath.Join(dir, "proc")))
+	if err != nil || s.pid != 9 || s.comm != "nginx" || !s.reaper || !s.catches(hup) || s.catches(term) {
+		t.Errorf("%+v %v", s, err)
+	}
+}
+
+func TestLacksJournal(t *testing.T) {
+	if r, _ := serve(t, root(t, "proc/"), "logs"); r.Code != "unavailable" || !strings.Contains(r.Message, "the host keeps the output") {
+		t.Errorf("%+v", r)
 	}
 }

@@ -96,11 +96,14 @@ type LogsSpec struct {
 	Times bool `json:"times,omitempty"`
 }
 
-// JEMRequest runs `jem <module> <action> args…` in the container.
+// JEMRequest runs `jem <module> <action> args…` in the container. It goes on when the session is gone.
+//
+// History: 2026-11-27 Key.
 type JEMRequest struct {
 	Module string   `json:"module"`
 	Action string   `json:"action"`
 	Args   []string `json:"args,omitempty"`
+	Key    string   `json:"key,omitempty"` // idempotency key: what was done under it is not done again; "" is none
 }
 
 // SessionProtocol is the WebSocket subprotocol of sessions with windows and signs of life. A peer that does not name it speaks the

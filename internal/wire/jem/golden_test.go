@@ -6,4 +6,7 @@ import (
 	"hardnode.dev/internal/testkit/golden"
 )
 
-func TestGolden(t *testing.T) { golden.Wire[Reply](t, "reply") }
+func TestGolden(t *testing.T) {
+	golden.Wire[Reply](t, "reply")
+	golden.Wire[Told](t, "told")
+}

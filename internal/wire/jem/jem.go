@@ -5,13 +5,17 @@
 // Out: a valid Reply, or an error that says what is wrong with it.
 // Never: does I/O, or trusts the content: it comes from inside a container.
 //
-// History: 2026-11-22 version 1: service status, service logs.
+// History: 2026-11-22 version 1: service status, service logs. 2026-11-27: module, action, code, message, again, ends, columns, items,
+// text,
+// said; Told.
 package jem
 
 import (
 	"fmt"
 	"time"
+	"unicode/utf8"
 
+	"hardnode.dev/internal/wire/form"
 	"hardnode.dev/internal/wire/neighbour"
 )
 
@@ -20,12 +24,27 @@ const Version = 1
 
 // Reply is the one document an action prints. Error is set when the action failed; JEM then exits with status 1 (2 for a wrong call).
 type Reply struct {
-	Version  int       `json:"version"`
-	Init     Init      `json:"init"`
+	Version int    `json:"version"`
+	Init    Init   `json:"init"`
+	Module  string `json:"module,omitempty"`
+	Action  string `json:"action,omitempty"`
+	Code    string `json:"code,omitempty"`    // CodeOK, or that of Error
+	Message string `json:"message,omitempty"` // one sentence: what was done, or Error's reason
+	Again   bool   `json:"again,omitempty"`   // nothing was done: this is the answer that was kept under the call's key
+	Ends    bool   `json:"ends,omitempty"`    // the container's program is told to end right after this answer, and JEM ends with it
+
 	Services []Service `json:"services,omitempty"` // service status
 	Lines    []Line    `json:"lines,omitempty"`    // service logs, oldest first
-	Error    *Error    `json:"error,omitempty"`
+	// Items are what a list lists, each a few named values; Columns are their names in the order to be shown.
+	Columns []string            `json:"columns,omitempty"`
+	Items   []map[string]string `json:"items,omitempty"`
+	Text    string              `json:"text,omitempty"` // a file's content, or the end of it
+	Said    string              `json:"said,omitempty"` // the end of what programs and hooks wrote
+	Error   *Error              `json:"error,omitempty"`
 }
+
+// CodeOK is the code of an answer without an error.
+const CodeOK = "ok"
 
 // Init is what PID 1 of the container is.
 type Init string
@@ -61,20 +80,32 @@ type Line struct {
 
 // Error says why an action failed, in the form of the API's problems.
 type Error struct {
-	Code   string `json:"code"` // invalid, not_found, unavailable, internal
+	Code   string `json:"code"` // invalid, not_found, conflict, denied, exhausted, unavailable, internal
 	Reason string `json:"reason"`
 	Next   string `json:"next,omitempty"`
 }
 
 func (e *Error) Error() string { return e.Reason }
 
-// MaxReply is the largest document a reader accepts, in bytes.
-const MaxReply = 4 << 20
+// The most of what an answer may hold.
+const (
+	MaxReply   = 1 << 20 // bytes of the document
+	MaxText    = 256 << 10
+	maxMessage = 8 << 10
+	maxItems   = 10000
+	maxColumns = 16
+)
+
+// word is the form of a code, a module, an action or a column's name.
+var word = form.New(`^[A-Za-z][A-Za-z0-9_-]{0,39}$`)
 
 // Decode reads a Reply.
 func Decode(b []byte) (Reply, error) {
 	if len(b) > MaxReply {
 		return Reply{}, fmt.Errorf("jem reply: has %d bytes, at most %d are allowed", len(b), MaxReply)
+	}
+	if !utf8.Valid(b) {
+		return Reply{}, fmt.Errorf("jem reply: is no UTF-8")
 	}
 	var r Reply
 	if err := neighbour.Decode(b, &r); err != nil {
@@ -85,6 +116,19 @@ func Decode(b []byte) (Reply, error) {
 		return Reply{}, fmt.Errorf("jem reply: version %d: want %d", r.Version, Version)
 	case r.Init != InitApp && r.Init != InitSystemd:
 		return Reply{}, fmt.Errorf("jem reply: init %q: want %q or %q", r.Init, InitApp, InitSystemd)
+	case len(r.Columns) > maxColumns || len(r.Items) > maxItems || len(r.Services) > maxItems || len(r.Lines) > maxItems:
+		return Reply{}, fmt.Errorf("jem reply: a list in it is longer than %d, or has more than %d columns", maxItems, maxColumns)
+	case len(r.Message) > maxMessage || r.Error != nil && len(r.Error.Reason)+len(r.Error.Next) > 2*maxMessage:
+		return Reply{}, fmt.Errorf("jem reply: its message is longer than %d bytes", maxMessage)
+	}
+	names := append([]string{r.Module, r.Action, r.Code}, r.Columns...)
+	if r.Error != nil {
+		names = append(names, r.Error.Code)
+	}
+	for _, n := range names {
+		if n != "" && !word.MatchString(n) {
+			return Reply{}, fmt.Errorf("jem reply: %.60q is no name of a module, an action, a column or a code", n)
+		}
 	}
 	return r, nil
 }

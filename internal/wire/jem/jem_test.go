@@ -16,6 +16,14 @@ func TestDecode(t *testing.T) {
 		{`{"version":1,"init":"app","x":1}`, ``},
 		{`{"version":1,"init":"app"} {}`, "more behind"},
 		{``, "it is empty"},
+		{`{"version":1,"init":"app","code":"ok","columns":["name"],"items":[{"name":"x"}]}`, ""},
+		{`{"version":1,"init":"app","code":"o k"}`, "is no name of"},
+		{`{"version":1,"init":"app","columns":["\u001b[2J"]}`, "is no name of"},
+		{`{"version":1,"init":"app","error":{"reason":"x"}}`, `"error.code" is missing`},
+		{`{"version":1,"init":"app","columns":[` + strings.Repeat(`"a",`, 16) + `"a"]}`, "more than 16 columns"},
+		{`{"version":1,"init":"app","items":[` + strings.Repeat(`{},`, 10000) + `{}]}`, "longer than 10000"},
+		{`{"version":1,"init":"app","message":"` + strings.Repeat("m", 9000) + `"}`, "message is longer"},
+		{"{\"version\":1,\"init\":\"app\",\"text\":\"\xff\"}", "no UTF-8"},
 		{`{"version":1,"init":"` + strings.Repeat("a", MaxReply) + `"}`, "at most"},
 	} {
 		_, err := Decode([]byte(c.in))

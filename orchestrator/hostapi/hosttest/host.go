@@ -509,7 +509,7 @@ func (h *Host) session(ctx context.Context, r host.SessionRequest) {
 	case r.Show != "":
 		say(host.ChanStdout, "document "+string(r.Show)+"\n")
 	case r.JEM != nil:
-		say(host.ChanStdout, r.JEM.Module+" "+r.JEM.Action+" "+strings.Join(r.JEM.Args, " ")+"\n")
+		say(host.ChanStdout, r.JEM.Module+" "+r.JEM.Action+" "+strings.Join(r.JEM.Args, " ")+" under "+r.JEM.Key+"\n")
 	}
 	exit := host.Exit{Code: 7}
 	switch {

@@ -26,6 +26,7 @@ func commands(a *app.App) []*cobra.Command {
 		host.Group(a),
 		env.Group(a),
 		node.Group(a),
+		node.JEM(a),
 		operation.Group(a),
 		cluster.Licence(a),
 		template.Group(a),

@@ -56,6 +56,7 @@ var ofFlag = map[string]completer{
 	"kind":   fixed("env.create", "env.start", "env.stop", "env.delete", "env.spread", "node.replace", "import"),
 	"bundle": files, "repo": files, "seed": files, "key": files,
 	"config": files, "dir": files, "file": files, "licence": files, "licence-root-key": files, "jls-dir": files, "images": files,
+	"input":   files,
 	"timeout": fixed("30s", "10m", "1h"), "since": fixed("10m", "1h", "1d"), "for": fixed("30m", "1h", "24h"),
 	"dhcp-range":  fixed("10.77.0.100-10.77.0.150/24"),
 	"dhcp-router": fixed("10.77.0.1"),

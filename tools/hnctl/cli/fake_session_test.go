@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -138,6 +139,10 @@ func (f *fake) session(w http.ResponseWriter, r *http.Request) {
 		if argv[0] == "break" {
 			return
 		}
+	case "jem":
+		answer, code := jemAnswer(q)
+		out(host.ChanStdout, answer)
+		exit.Code = code
 	case "config":
 		out(host.ChanStdout, `{"source":"fw_cfg opt/hardnode/config","config":{"version":1,"name":"host-1"}}`)
 	default:
@@ -151,4 +156,27 @@ func (f *fake) session(w http.ResponseWriter, r *http.Request) {
 	}
 	c.Write(ctx, websocket.MessageBinary, host.Frame(host.ChanExit, host.ExitPayload(exit)))
 	c.Close(websocket.StatusNormalClosure, "")
+}
+
+// jemAnswer is what JEM says to a call.
+func jemAnswer(q url.Values) (answer string, code int) {
+	switch q.Get("module") + " " + q.Get("action") {
+	case "service status":
+		return `{"version":1,"init":"systemd","code":"ok","services":[{"name":"nginx.service","state":"active","pid":7,` +
+			`"memoryBytes":2097152,"description":"a \u001b[2J web server"}]}`, 0
+	case "jem list":
+		return `{"version":1,"init":"app","code":"ok","message":"1 of 2 actions can be done here","columns":["module","lacks"],` +
+			`"items":[{"module":"service"},{"module":"cron","lacks":"cron"}]}`, 0
+	case "service restart":
+		return `{"version":1,"init":"app","code":"ok","message":"restarted ` + q.Get("key") + strings.Join(q["arg"], "|") +
+			`","again":true,` +
+			`"said":"a hook\u0007\n"}`, 0
+	case "config read":
+		return `{"version":1,"init":"app","code":"ok","text":"one\ntwo\n"}`, 0
+	case "service start":
+		return `{"version":1,"init":"app","code":"not_found","error":{"code":"not_found","reason":"there is no unit x","next":"look"}}`, 1
+	case "service noise":
+		return `{"version":1,"init":"app"} {}`, 0
+	}
+	return `{"version":1,"init":"app","code":"invalid","error":{"code":"invalid","reason":"jem has no module"}}`, 2
 }

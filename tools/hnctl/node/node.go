@@ -27,7 +27,7 @@ import (
 
 // Group is the commands on nodes.
 func Group(a *app.App) *cobra.Command {
-	return app.Group("node", "Nodes (containers)", nodeList(a), nodeExec(a), nodeLogs(a), nodeJEM(a))
+	return app.Group("node", "Nodes (containers)", nodeList(a), nodeExec(a), nodeLogs(a), JEM(a))
 }
 
 func nodeList(a *app.App) *cobra.Command {
@@ -137,17 +137,6 @@ func nodeExec(a *app.App) *cobra.Command {
 	c.Flags().IntVar(&uid, "uid", 0, "user inside the node")
 	c.Flags().IntVar(&gid, "gid", 0, "group inside the node")
 	return c
-}
-
-func nodeJEM(a *app.App) *cobra.Command {
-	return &cobra.Command{
-		Use: "jem NODE MODULE ACTION [ARG…]", Short: "Run a life-cycle action in a node", Args: cobra.MinimumNArgs(3),
-		Example: "  hnctl node jem 101 service status",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			q := url.Values{"module": {args[1]}, "action": {args[2]}, "arg": args[3:]}
-			return inNode(cmd.Context(), a, args[0], "jem", q, session.IO{Out: a.Out, Err: a.Talk})
-		},
-	}
 }
 
 // inNode opens a session in a node, runs it to its end, and passes its exit code on.
