@@ -7,6 +7,7 @@ import (
 
 	"hardnode.dev/agent/container/limits"
 	"hardnode.dev/agent/volume"
+	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/wire"
 )
 
@@ -16,7 +17,19 @@ func (r *Runtime) readSet(id wire.CTID, layers []int64) limits.Set {
 	if n := len(layers); n > 0 {
 		quota = func() (int64, error) { return r.data.LayerQuota(id, layers[n-1]) }
 	}
-	return limits.Read(r.cgroup(id), quota)
+	return limits.Read(r.cgroup(id), r.disks(), quota)
+}
+
+// disks are those whose limits are set: none while they can't be asked, which is said once.
+func (r *Runtime) disks() []string {
+	disks, err := r.data.Disks()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if was := r.mu.noDisks; err != nil && !was {
+		r.log.Warn("limits of reads and writes are not set", logging.Err, err)
+	}
+	r.mu.noDisks = err != nil
+	return disks
 }
 
 // setFor is how long a Set that was read is taken for true. Only this Runtime sets limits; a change by anybody else is seen this much

@@ -48,6 +48,7 @@ type Runtime struct {
 		busy    map[wire.CTID]chan struct{} // closed when the call that works on it returns
 		devices *sys.DeviceProgram
 		sets    map[wire.CTID]lookedAt
+		noDisks bool                    // they can't be asked which they are
 		ending  map[wire.CTID]time.Time // since when nothing of it runs, though its first process is not gone
 	}
 }

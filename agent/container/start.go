@@ -146,7 +146,7 @@ func (s *start) cgroupStep(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	list := limits.Settings(s.Limits, s.CPUMaxMicros)
+	list := limits.Settings(s.Limits, s.CPUMaxMicros, s.disks())
 	if s.cgroupDir, err = cgroup.Make(s.cgroup(s.CTID), list, s.Profile == host.ProfileSystem, s.UIDBase, devs); err != nil {
 		return err
 	}

@@ -149,8 +149,9 @@ func (r *Runtime) SetLimits(ctx context.Context, id wire.CTID, l host.Limits, cp
 		return fmt.Errorf("limit container %s: %w", id, ErrNotRunning)
 	}
 	defer r.forgetSet(id) // whoever looks meanwhile sees half of it
-	if err := cgroup.Limit(r.cgroup(id), limits.Settings(l, cpuMaxMicros)); err != nil {
-		return fmt.Errorf("limit container %s: %w", id, err)
+	waits := cgroup.Limit(r.cgroup(id), limits.Settings(l, cpuMaxMicros, r.disks()))
+	if waits != nil && !errors.As(waits, new(limits.Waits)) {
+		return fmt.Errorf("limit container %s: %w", id, waits)
 	}
 	if err := r.resizeShared(ctx, id, l); err != nil {
 		return fmt.Errorf("limit container %s: %w", id, err)
@@ -163,6 +164,9 @@ func (r *Runtime) SetLimits(ctx context.Context, id wire.CTID, l host.Limits, cp
 		if err := r.data.SetLayerQuota(id, c.Layers[n-1], l.DiskBytes); err != nil {
 			return fmt.Errorf("limit container %s: %w", id, err)
 		}
+	}
+	if waits != nil {
+		return fmt.Errorf("limit container %s: %w", id, waits)
 	}
 	if drift := r.readSet(id, c.Layers).Drift(l, cpuMaxMicros); drift != "" { // else it would be set again each round
 		return fmt.Errorf("limit container %s: the kernel has other limits than were set: %s", id, drift)

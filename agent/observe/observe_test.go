@@ -54,7 +54,7 @@ func TestContainers(t *testing.T) {
 		want string
 	}{
 		{"as wanted", limits.Of(big, 0), ""},
-		{"as started", limits.Of(small, 0), "memory.max is 1048576, wanted 2097152"},
+		{"as started", limits.Of(small, 0), "memory.max is 1048576, wanted 2097152; memory.swap.max is 524288, wanted 1048576"},
 		{"a ceiling is left", limits.Of(big, 5000), "cpu.max is 5000 100000, wanted max 100000"},
 		{"not known", limits.Set{}, ""},
 	} {

@@ -88,7 +88,7 @@ func TestContainer(t *testing.T) {
 		limit = d
 	}
 	harness.RunGuestTest(t, harness.GuestTest{Package: "./agent/container", Run: os.Getenv("GUEST_RUN"), DiskMiB: 1024, Files: files,
-		Timeout: limit})
+		Env: []string{"HARDNODE_SOAK=" + os.Getenv("HARDNODE_SOAK")}, Timeout: limit})
 }
 
 // TestFigures prints figures: `make bench`.

@@ -98,11 +98,17 @@ func writeSettings(dir string, list []limits.Setting) error {
 	return nil
 }
 
-// Limit changes the limits of a container's cgroups.
+// Limit changes the limits of a container's cgroups. What it uses goes down first, as far as that takes no longer than a moment; the error
+// is a limits.Waits when it uses more than it shall have even so: all else is set then.
 func Limit(dir string, list []limits.Setting) error {
+	use, more := shrink(dir, limits.Aim(list))
+	list, waits := limits.Fit(list, use, more)
 	// It may be an earlier agent's, whose containers did not see their limits.
 	if err := writeSettings(dir, append(list, limits.Setting{File: "cgroup.subtree_control", Value: innerControllers})); err != nil {
 		return err
 	}
-	return writeSettings(filepath.Join(dir, "p"), limits.Seen(list))
+	if err := writeSettings(filepath.Join(dir, "p"), limits.Seen(list)); err != nil {
+		return err
+	}
+	return waits
 }

@@ -1,10 +1,41 @@
 package limits
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 
+	"hardnode.dev/internal/wire/ceiling"
 	"hardnode.dev/internal/wire/host"
 )
+
+// TestDriftOfDisks: each disk has limits of its own, and no line when it has none.
+func TestDriftOfDisks(t *testing.T) {
+	l := host.Limits{Ceilings: ceiling.Ceilings{ReadBytes: 1 << 20, WriteOps: 100}}
+	dir := t.TempDir()
+	text := "8:16 rbps=1048576 wbps=max riops=max wiops=100\n254:0 rbps=max wbps=max riops=5 wiops=max\n"
+	if err := os.WriteFile(filepath.Join(dir, "io.max"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	quota := func() (int64, error) { return 0, nil }
+	for _, c := range []struct {
+		disks []string
+		want  string
+	}{
+		{[]string{"8:16"}, ""},
+		{[]string{"8:16", "254:0"},
+			"io.max of 254:0 is rbps=max wbps=max riops=5 wiops=max, wanted rbps=1048576 wbps=max riops=max wiops=100"},
+		{[]string{"7:0"}, "io.max of 7:0 is rbps=max wbps=max riops=max wiops=max, wanted rbps=1048576 wbps=max riops=max wiops=100"},
+		{nil, ""},
+	} {
+		if got := Read(dir, c.disks, quota).Drift(l, 0); got != c.want {
+			t.Errorf("%v: got %q, want %q", c.disks, got, c.want)
+		}
+		if got := Of(l, 0, c.disks...).Drift(l, 0); got != "" {
+			t.Errorf("%v: its own limits drift: %s", c.disks, got)
+		}
+	}
+}
 
 // TestDrift: what the kernel has is compared as it keeps it.
 func TestDrift(t *testing.T) {

@@ -16,6 +16,7 @@
 // 2026-11-27 Container.Sockets, Netboot.
 // 2026-11-27 Assignment.System, Report.System; the paths of releases. 2026-11-27 ContainerStatus.Image and WentBack.
 // 2026-11-27 Container.Firewall.
+// 2026-11-27 Limits.Ceilings.
 package host
 
 import (
@@ -27,6 +28,7 @@ import (
 
 	"hardnode.dev/internal/secret"
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/ceiling"
 	"hardnode.dev/internal/wire/firewall"
 )
 
@@ -180,6 +182,8 @@ type Limits struct {
 	CPUMHz     int64 `json:"cpuMHz"`     // ceiling in MHz: dynamic cloudlets × 400; the agent divides by the host's base frequency
 	PIDs       int64 `json:"pids"`       // tasks; 0 is 1024
 	DiskBytes  int64 `json:"diskBytes"`  // quota of the container's own layer
+	// Ceilings are what it may use in a second, and swap
+	Ceilings ceiling.Ceilings `json:"ceilings,omitzero"`
 }
 
 // Volume is a subvolume of this host mounted into the container; it outlives generations.
