@@ -13,9 +13,12 @@ import (
 	"os"
 	"time"
 
+	"hardnode.dev/agent/jem/config"
 	"hardnode.dev/agent/jem/contract"
+	"hardnode.dev/agent/jem/logs"
 	"hardnode.dev/agent/jem/reach"
 	"hardnode.dev/agent/jem/service"
+	"hardnode.dev/agent/jem/unpack"
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire/jem"
 )
@@ -24,6 +27,9 @@ import (
 var modules = []contract.Module{
 	service.Module,
 	reach.Module,
+	config.Module,
+	logs.Module,
+	unpack.Module,
 }
 
 func main() {

@@ -102,7 +102,7 @@ func Backup(path string, now time.Time, limit int64) (copied string, err error) 
 	if sys, ok := st.Sys().(*syscall.Stat_t); ok {
 		as.UID, as.GID = int(sys.Uid), int(sys.Gid)
 	}
-	copied = path + backupMark + now.UTC().Format("20060102T150405.000")
+	copied = path + BackupMark + now.UTC().Format("20060102T150405.000")
 	if err := Write(copied, b, as); err != nil {
 		return "", err
 	}
@@ -113,7 +113,8 @@ func Backup(path string, now time.Time, limit int64) (copied string, err error) 
 	return copied, nil
 }
 
-const backupMark = ".jem-backup-"
+// BackupMark stands between the name of a file and the time in the names of its backups.
+const BackupMark = ".jem-backup-"
 
 // ListBackups are the backups of a file, oldest first.
 func ListBackups(path string) (list []string) {
@@ -122,7 +123,7 @@ func ListBackups(path string) (list []string) {
 		return nil
 	}
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), filepath.Base(path)+backupMark) {
+		if strings.HasPrefix(e.Name(), filepath.Base(path)+BackupMark) {
 			list = append(list, filepath.Join(filepath.Dir(path), e.Name()))
 		}
 	}

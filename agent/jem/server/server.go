@@ -1,0 +1,105 @@
+// Package server knows the servers that JEM may find in a container: where their configuration is, and how they check it.
+//
+// Owns: the table of servers.
+// In: a root, the path of a file.
+// Out: which server it belongs to; whether the server would take its configuration.
+// Never: changes a file, or starts a server.
+package server
+
+import (
+	"context"
+	"io"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"hardnode.dev/agent/jem/program"
+	"hardnode.dev/internal/wire/jem"
+)
+
+// Server is a program that serves from a configuration.
+type Server struct {
+	Name     string
+	Unit     string   // as a unit of systemd or a process is named
+	Dirs     []string // of its configuration, absolute
+	Programs []string // any of them checks; names, or patterns of absolute paths
+	Check    []string // arguments; none: it has no check. %f is the checked file
+	OnlyFor  string   // the end of the names that are checked; "" is all
+	Quiet    bool     // its check prints much that nobody needs
+}
+
+// Servers are those that are known, most likely first.
+var Servers = []Server{
+	{Name: "nginx", Unit: "nginx", Dirs: []string{"/etc/nginx"}, Programs: []string{"nginx", "/usr/local/nginx/sbin/nginx"},
+		Check: []string{"-t", "-q"}},
+	{Name: "haproxy", Unit: "haproxy", Dirs: []string{"/etc/haproxy", "/usr/local/etc/haproxy"}, Programs: []string{"haproxy"},
+		Check: []string{"-c", "-q", "-f", "%f"}, OnlyFor: ".cfg"},
+	{Name: "apache", Unit: "apache2", Dirs: []string{"/etc/apache2", "/etc/httpd", "/usr/local/apache2/conf"},
+		Programs: []string{"apache2ctl", "apachectl", "httpd", "/usr/local/apache2/bin/httpd"}, Check: []string{"-t"}},
+	{Name: "php-fpm", Unit: "php-fpm", Dirs: []string{"/etc/php", "/usr/local/etc/php-fpm.d", "/usr/local/etc/php", "/etc/php-fpm.d"},
+		Programs: []string{"php-fpm", "/usr/sbin/php-fpm*", "/usr/local/sbin/php-fpm"}, Check: []string{"-t"}},
+	{Name: "postgresql", Unit: "postgresql", Dirs: []string{"/etc/postgresql", "/var/lib/postgresql"},
+		Programs: []string{"postgres", "/usr/lib/postgresql/*/bin/postgres", "/usr/local/bin/postgres"},
+		Check:    []string{"-C", "config_file", "-c", "config_file=%f"}, OnlyFor: "postgresql.conf"},
+	// -C first: it is then done by root too
+	{Name: "mariadb", Unit: "mariadb", Dirs: []string{"/etc/mysql", "/etc/my.cnf.d"}, Programs: []string{"mariadbd", "mysqld"},
+		Check: []string{"--help", "--verbose", "--user=mysql"}, OnlyFor: ".cnf", Quiet: true},
+	{Name: "sshd", Unit: "ssh", Dirs: []string{"/etc/ssh"}, Programs: []string{"sshd"}, Check: []string{"-t"}},
+	{Name: "named", Unit: "named", Dirs: []string{"/etc/bind"}, Programs: []string{"named-checkconf"}, Check: []string{"-z"}},
+	{Name: "redis", Unit: "redis-server", Dirs: []string{"/etc/redis", "/etc/valkey"}, Programs: []string{"redis-server", "valkey-server"}},
+}
+
+// Of is the server that a file is of; ok is false if none of those that are here keeps its configuration there.
+func Of(root, path string) (s Server, ok bool) {
+	for _, s := range Servers {
+		if slices.ContainsFunc(s.Dirs, func(d string) bool { return strings.HasPrefix(path, d+"/") }) && s.Program(root) != "" {
+			return s, true
+		}
+	}
+	return Server{}, false
+}
+
+// ByName is a server of the table.
+func ByName(name string) (Server, bool) {
+	i := slices.IndexFunc(Servers, func(s Server) bool { return s.Name == name })
+	if i < 0 {
+		return Server{}, false
+	}
+	return Servers[i], true
+}
+
+// Program is the program that checks; "" if the server is not here.
+func (s Server) Program(root string) string {
+	for _, p := range s.Programs {
+		if strings.Contains(p, "*") {
+			if found, _ := filepath.Glob(filepath.Join(root, p)); len(found) > 0 {
+				slices.Sort(found)
+				p = "/" + strings.TrimPrefix(strings.TrimPrefix(found[len(found)-1], root), "/") // the newest version, as a rule
+			}
+		}
+		if at := program.Find(root, p); at != "" {
+			return at
+		}
+	}
+	return ""
+}
+
+// Verify has the server check its configuration, of which path is a file. checked is false if it has no way to.
+func (s Server) Verify(ctx context.Context, root, path string) (said string, checked bool, err error) {
+	if len(s.Check) == 0 || !strings.HasSuffix(path, s.OnlyFor) {
+		return "", false, nil
+	}
+	args := make([]string, len(s.Check))
+	for i, a := range s.Check {
+		args[i] = strings.ReplaceAll(a, "%f", filepath.Join(root, path))
+	}
+	cmd := program.Command{Path: s.Program(root), Args: args, Dir: "/"}
+	if s.Quiet {
+		cmd.Out = io.Discard
+	}
+	if said, err = program.Run(ctx, cmd); err != nil {
+		return said, true, &jem.Error{Code: "invalid", Reason: s.Name + " does not take its configuration: " + err.Error(),
+			Next: "see what it wrote, correct the file"}
+	}
+	return said, true, nil
+}
