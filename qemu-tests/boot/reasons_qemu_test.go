@@ -4,6 +4,7 @@ package boot
 
 import (
 	"context"
+	"net"
 	"os"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"hardnode.dev/qemu-tests/harness"
 	"hardnode.dev/qemu-tests/harness/ask"
+	"hardnode.dev/qemu-tests/terminal"
 )
 
 // TestReasons: whatever ended a host, the next boot names it: a panic, a watchdog, the power; with the firmware that keeps the kernel's
@@ -33,8 +35,9 @@ func TestReasons(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := harness.Dir(t)
-			conf := machine(t, dir, config)
+			conf := machine(t, dir, config+consolePassword(t, "ttyS0", "tty1", "hvc0"))
 			conf.UEFI, conf.Extra, conf.Reboot, conf.Crash, conf.Timeout = c.uefi, c.extra, true, true, 2*time.Hour
+			withTerminals(&conf)
 			if err := harness.AddProbe(t.Context(), &conf, dir); err != nil {
 				t.Fatal(err)
 			}
@@ -44,9 +47,12 @@ func TestReasons(t *testing.T) {
 			h.up()
 
 			t.Run("panic", func(*testing.T) {
+				wire := h.paged(t)
 				h.next(func() {
 					h.writes("/proc/sys/kernel/sysrq", "1")
 					h.writes("/proc/sysrq-trigger", "c")
+					h.sees(`Kernel panic - not syncing: sysrq triggered crash`) // over the page
+					wire.Close()
 				}, `step reason of boot: panic: sysrq triggered crash - the kernel's last words, kept by `+c.keeper)
 				if text := h.text("/state/crash.txt"); !strings.Contains(text, "sysrq triggered crash") || len(text) > 16<<10 {
 					t.Errorf("what the kernel said last: %d bytes, %.300q", len(text), text)
@@ -73,6 +79,20 @@ func TestReasons(t *testing.T) {
 			})
 		})
 	}
+}
+
+// paged opens the pages at three terminals: the kernel's lesser messages stay off them from then on. It returns the far end of one.
+func (h *host) paged(t *testing.T) net.Conn {
+	end := h.wire(t)
+	wire := terminal.Wire(t, end, patience())
+	screen := terminal.Screen(t, h.VM, patience())
+	screen.Steps([2]string{"\n", "hardnode console on tty1"})
+	screen.Opens()
+	wire.Opens()
+	serial := terminal.Serial(t, h.VM, patience())
+	serial.Opens()
+	h.VM.Console.Tap(nil) // what the kernel writes over the page has tabs, and is no page
+	return end
 }
 
 // next ends this boot by what do does, and waits for the next one, whose console has the pattern.
