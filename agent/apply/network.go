@@ -12,6 +12,7 @@ import (
 	"hardnode.dev/agent/plan"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/firewall"
 	"hardnode.dev/internal/wire/host"
 )
 
@@ -109,7 +110,8 @@ func ofPlatform(c host.Container) (out []netip.Addr) {
 }
 
 func endpoint(c host.Container) network.Endpoint {
-	e := network.Endpoint{CTID: c.CTID, IPv4: c.IPv4, IPv6: c.IPv6, Publish: c.Publish, Sockets: c.Sockets}
+	e := network.Endpoint{CTID: c.CTID, IPv4: c.IPv4, IPv6: c.IPv6, Publish: c.Publish, Sockets: c.Sockets,
+		Firewall: firewall.Sort(c.Firewall)}
 	e.As4, e.As6 = plan.SpeaksAs(c)
 	return e
 }

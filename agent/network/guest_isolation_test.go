@@ -209,6 +209,8 @@ func newYard(t *testing.T) *yard {
 			y.cells[fmt.Sprint(account, on)] = c
 			y.states[on].Endpoints = append(y.states[on].Endpoints, c.Endpoint)
 			groups[account] = append(groups[account], four, six)
+			peers.Names = append(peers.Names, host.Name{Name: fmt.Sprintf("node%d.%s.internal", c.CTID, account),
+				Addrs: []netip.Addr{four, six}})
 		}
 	}
 	for _, g := range slices.Sorted(maps.Keys(groups)) {

@@ -15,6 +15,7 @@ import (
 
 	"hardnode.dev/agent/network/mesh"
 	"hardnode.dev/agent/network/nft"
+	"hardnode.dev/agent/network/wall"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/wire"
 )
@@ -29,7 +30,8 @@ type Network struct {
 	mu     sync.Mutex // one change at a time
 	opened bool
 	mtu    int
-	rules  string // what is programmed, as text
+	rules  string     // what is programmed, as text
+	wall   *wall.Wall // by which connections were looked at last
 }
 
 // New prepares nothing: Apply and Attach do what they need. loaded waits for the kernel modules this package needs and says why one is not
@@ -122,8 +124,7 @@ func (n *Network) Apply(ctx context.Context, s State) error {
 	missing := n.modules(ctx)
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	r := rules(s)
-	errs := []error{missing, n.program(r)}
+	errs := []error{missing, n.program(rules(s))}
 	if err := n.open(s.Addrs); err != nil {
 		return errors.Join(append(errs, err)...)
 	}
@@ -131,7 +132,8 @@ func (n *Network) Apply(ctx context.Context, s State) error {
 	return errors.Join(errs...)
 }
 
-func (n *Network) program(r *nft.Ruleset) error {
+// program puts the rules in force, and then ends what they don't allow any more.
+func (n *Network) program(r *nft.Ruleset, w *wall.Wall) error {
 	text := r.String()
 	if text == n.rules {
 		if there, err := nft.Programmed(); err != nil || there {
@@ -144,6 +146,17 @@ func (n *Network) program(r *nft.Ruleset) error {
 	}
 	n.log.Info("firewall set", "sets", r.Sets(), "chains", r.Chains())
 	n.rules = text
+	if w.Narrower(n.wall) {
+		ended, err := end(w)
+		if ended > 0 {
+			n.log.Info("connections ended", "connections", ended, logging.Reason, "the firewall does not allow them any more")
+		}
+		if err != nil { // a kernel without nf_conntrack_netlink: the rules hold for what begins
+			n.log.Warn("firewall", logging.Err, err)
+			return nil
+		}
+	}
+	n.wall = w
 	return nil
 }
 

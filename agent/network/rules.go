@@ -6,6 +6,7 @@ import (
 
 	"hardnode.dev/agent/network/mesh"
 	"hardnode.dev/agent/network/nft"
+	"hardnode.dev/agent/network/wall"
 	"hardnode.dev/internal/wire/host"
 )
 
@@ -51,9 +52,10 @@ var metadata = []netip.Addr{
 
 var linkLocal6 = netip.MustParsePrefix("fe80::/10")
 
-// rules is the whole ruleset for a state.
-func rules(s State) *nft.Ruleset {
+// rules is the whole ruleset for a state, and the same as a function.
+func rules(s State) (*nft.Ruleset, *wall.Wall) {
 	s = s.normal()
+	w := wall.New(s.Peers, s.Jelastic)
 	r := &nft.Ruleset{}
 	fillSets(r, s)
 	ranges := s.ranges()
@@ -87,13 +89,19 @@ func rules(s State) *nft.Ruleset {
 		fw.Add("container addresses are behind veths and the mesh only, whatever routes say", nft.OifHasNot(vethPrefix),
 			nft.OifIsNot(mesh.Link), nft.Within("daddr", p), nft.Drop)
 	}
-	fw.Add("answers", nft.CtState(nft.Established|nft.Related), nft.Accept)
+	// Connections that are denied now are ended (flows.go). Those are of TCP and UDP; what has no ports is looked at packet by packet.
+	fw.Add("answers", nft.CtState(nft.Established), nft.CtReply, nft.Accept)
+	fw.Add("connections that are open", nft.CtState(nft.Established), nft.L4(nft.TCP), nft.Accept)
+	fw.Add("likewise", nft.CtState(nft.Established), nft.L4(nft.UDP), nft.Accept)
+	fw.Add("errors of them", nft.CtState(nft.Related), nft.Accept)
 	fw.Add("neither new nor known", nft.CtState(nft.Invalid), nft.Drop)
+	fw.Add("nobody saw it begin: what was ended does not begin again in its middle, and both ends hear of it", nft.NoSYN, nft.Reset)
 	for _, p := range ranges {
 		fw.Add("container addresses come from veths and the mesh only", nft.IifHasNot(vethPrefix), nft.IifIsNot(mesh.Link),
 			nft.Within("saddr", p), nft.Drop)
 	}
-	fw.Add("published ports", nft.CtDNAT, nft.Accept)
+	fw.Add("firewalls of containers, what leaves them", nft.IifJump("out"))
+	fw.Add("published ports", nft.CtDNAT, nft.Jump("walled"))
 	for _, p := range ranges {
 		fw.Add("to a container", nft.Within("daddr", p), nft.Jump("to_container"))
 	}
@@ -108,9 +116,14 @@ func rules(s State) *nft.Ruleset {
 	tc := r.Chain("to_container", nft.HookNone)
 	tc.Add("the platform reaches every node", nft.Lookup("saddr4", "jelastic4", false), nft.Accept)
 	tc.Add("the platform reaches every node", nft.Lookup("saddr6", "jelastic6", false), nft.Accept)
-	tc.Add("same group", nft.Lookup("group4", "member4", false), nft.Accept)
-	tc.Add("same group", nft.Lookup("group6", "member6", false), nft.Accept)
+	tc.Add("same group", nft.Lookup("group4", "member4", false), nft.Jump("walled"))
+	tc.Add("same group", nft.Lookup("group6", "member6", false), nft.Jump("walled"))
 	tc.Add("other groups", nft.Drop)
+
+	wd := r.Chain("walled", nft.HookNone)
+	wd.Add("firewalls of containers, what comes to them", nft.OifJump("in"))
+	wd.Add("none, or it says nothing of it", nft.Accept)
+	fillWalls(r, s, w)
 
 	tw := r.Chain("to_world", nft.HookNone)
 	tw.Add("the platform reaches hosts", nft.Lookup("saddr4", "jelastic4", false), nft.Accept)
@@ -144,7 +157,7 @@ func rules(s State) *nft.Ruleset {
 		po.Add("containers to the world", nft.Within("saddr", p), nft.NotWithin("daddr", p), nft.OifIsNot(mesh.Link),
 			nft.OifHasNot(vethPrefix), nft.Masquerade)
 	}
-	return r
+	return r, w
 }
 
 // fillSets makes all sets and maps; those without elements exist too, since rules name them.

@@ -11,6 +11,7 @@ import (
 
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
+	"hardnode.dev/internal/wire/firewall"
 	"hardnode.dev/internal/wire/host"
 )
 
@@ -22,6 +23,8 @@ func key(n byte) string       { k := wgtypes.Key{n}; return k.String() }
 
 func states() map[string]State {
 	peers := &host.Peers{Version: 1, Range4: p("10.96.0.0/12"), Range6: p("fd48:4e00::/48"),
+		Names: []host.Name{{Name: "node100.shop.internal", Addrs: []netip.Addr{a("10.96.1.10"), a("fd48:4e00:0:1::a")}},
+			{Name: "node102.shop.internal", Addrs: []netip.Addr{a("10.96.2.10")}}},
 		Hosts: []host.Peer{
 			{ID: "h-000000000000", Name: "infra", Role: host.RoleInfra, Underlay: a("10.77.0.2"), MeshKey: key(1),
 				Blocks: []netip.Prefix{p("10.96.0.0/24")}},
@@ -46,6 +49,18 @@ func states() map[string]State {
 				Publish: []host.Port{{Proto: "tcp", Host: 80, Container: 80}}}}},
 		"netboot": {Role: host.RoleInfra, Addrs: []netip.Addr{a("10.77.0.2")},
 			Endpoints: []Endpoint{{CTID: 8, IPv4: a("10.96.0.18"), Sockets: host.NetbootSockets("underlay")}}},
+		"firewall": {Role: host.RoleUser, Self: "h-000000000001", Peers: peers, Endpoints: []Endpoint{{CTID: 101, IPv4: a("10.96.1.11")},
+			{CTID: 100, IPv4: a("10.96.1.10"), IPv6: a("fd48:4e00:0:1::a"), Firewall: []firewall.Rule{
+				{Name: "bl", Direction: "in", Action: "allow", Priority: 10, Protocol: "tcp", Ports: []firewall.Port{"80", "8000-8100"},
+					Peer: "shop.internal"},
+				{Name: "ssh", Direction: "in", Action: "allow", Priority: 20, Protocol: "tcp", Ports: []firewall.Port{"22"},
+					Peer: "192.0.2.0/24", Rate: 10},
+				{Name: "ping", Direction: "in", Action: "allow", Priority: 30, Protocol: "icmp"},
+				{Name: "nobody", Direction: "in", Action: "allow", Priority: 30, Peer: "gone.internal"},
+				{Name: "rest", Direction: "in", Action: "deny", Priority: 1000},
+				{Name: "mail", Direction: "out", Action: "deny", Priority: 10, Protocol: "tcp", Ports: []firewall.Port{"25"}},
+				{Name: "web", Direction: "out", Action: "allow", Priority: 20, Peer: "2001:db8::/32"},
+			}}}},
 		"user": {Role: host.RoleUser, Self: "h-000000000001", Addrs: []netip.Addr{a("fd00::11"), a("10.77.0.11"), a("10.77.0.11")},
 			Peers:     peers,
 			Endpoints: []Endpoint{{CTID: 101, IPv4: a("10.96.1.11")}, {CTID: 100, IPv4: a("10.96.1.10"), IPv6: a("fd48:4e00:0:1::a")}}},
@@ -55,7 +70,8 @@ func states() map[string]State {
 func TestRulesGolden(t *testing.T) {
 	for name, s := range states() {
 		t.Run(name, func(t *testing.T) {
-			got := rules(s).String()
+			r, _ := rules(s)
+			got := r.String()
 			path := filepath.Join("testdata", name+".nft")
 			if *update {
 				if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
@@ -75,7 +91,8 @@ func TestRulesGolden(t *testing.T) {
 
 func TestRulesAreProgrammable(t *testing.T) {
 	for name, s := range states() {
-		if err := rules(s).Check(); err != nil {
+		r, _ := rules(s)
+		if err := r.Check(); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

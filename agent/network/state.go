@@ -15,6 +15,7 @@ import (
 
 	"hardnode.dev/agent/network/mesh"
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/firewall"
 	"hardnode.dev/internal/wire/host"
 )
 
@@ -43,6 +44,8 @@ type Endpoint struct {
 	IPv6    netip.Addr // may be zero
 	Publish []host.Port
 	Sockets []host.Socket // of the host, that it was handed
+	// Firewall is sorted.
+	Firewall []firewall.Rule
 	// As4 and As6 are the addresses of this host that other hosts know it by; zero: its own.
 	As4, As6 netip.Addr
 }

@@ -87,7 +87,7 @@ var Table = []Row{
 	{"nf_tables", Container, "firewall"},
 	{"nfnetlink", Container, "firewall"},
 	{"nf_conntrack", Container, "state of connections"},
-	{"nf_conntrack_netlink", Asked, "connections as seen by the agent"},
+	{"nf_conntrack_netlink", Container, "connections that the firewall does not allow any more are ended"},
 	{"nf_nat", Container, "published ports"},
 	{"nft_ct", Container, "firewall expression"},
 	{"nft_nat", Container, "firewall expression: dnat, snat"},

@@ -38,8 +38,8 @@ type GuestTest struct {
 
 // DefaultModules are loaded in every guest test; those the kernel has built in are skipped.
 var DefaultModules = []string{"virtio_pci", "virtio_blk", "virtio_net", "virtio_console", "virtio_rng", "btrfs", "overlay", "erofs", "veth",
-	"wireguard", "nf_tables", "nft_ct", "nft_nat", "nft_masq", "nft_chain_nat", "nft_reject_inet", "nft_limit", "tun", "vsock_loopback",
-	"zram", "loop", "fuse", "crc32c_generic"}
+	"wireguard", "nf_tables", "nft_ct", "nft_nat", "nft_masq", "nft_chain_nat", "nft_reject_inet", "nft_limit", "nf_conntrack_netlink",
+	"tun", "vsock_loopback", "zram", "loop", "fuse", "crc32c_generic"}
 
 // RunGuestTest builds the package's tests with `-tags guest` (CGO_ENABLED=0), boots them in a VM, shows their output, and fails t
 // when they fail, don't finish, or the guest breaks. To use it:

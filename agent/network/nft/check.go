@@ -17,7 +17,7 @@ func (r *Ruleset) Check() error {
 			if n := int(s.key.datatype(s.name).Bytes); len(e.key) != n {
 				return fmt.Errorf("BUG: set %s: key %s has %d bytes, want %d", s.name, e.text, len(e.key), n)
 			}
-			if s.data == nil {
+			if s.data == nil || e.jump != "" {
 				continue
 			}
 			if n := int(s.data.datatype(s.name).Bytes); len(e.val) != n {
@@ -30,6 +30,13 @@ func (r *Ruleset) Check() error {
 			return fmt.Errorf("BUG: chain %s is there twice", c.name)
 		}
 		chains[c.name] = true
+	}
+	for _, s := range r.sets {
+		for _, e := range s.elements {
+			if e.jump != "" && !chains[e.jump] {
+				return fmt.Errorf("BUG: map %s jumps to %s, which is not there", s.name, e.jump)
+			}
+		}
 	}
 	for _, c := range r.chains {
 		for _, ru := range c.rules {

@@ -63,6 +63,10 @@ func CtState(bits uint32) Op {
 	switch bits {
 	case Invalid:
 		text += "invalid"
+	case Established:
+		text += "established"
+	case Related:
+		text += "related"
 	case Established | Related:
 		text += "established,related"
 	default:

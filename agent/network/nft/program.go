@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
 )
 
 // chunk is how many elements go into one message: its attribute's length has 16 bits.
@@ -23,6 +24,15 @@ func Program(r *Ruleset) error {
 	c.AddTable(t) // so that deleting it works on the first call too
 	c.DelTable(t)
 	c.AddTable(t)
+	chains := make(map[string]*nftables.Chain, len(r.chains))
+	for _, ch := range r.chains { // all chains first: maps and rules jump to them
+		nc := &nftables.Chain{Table: t, Name: ch.name}
+		if h, ok := hooks[ch.hook]; ok {
+			policy := h.policy
+			nc.Type, nc.Hooknum, nc.Priority, nc.Policy = h.kind, h.hook, h.prio, &policy
+		}
+		chains[ch.name] = c.AddChain(nc)
+	}
 	sets := make(map[string]*nftables.Set, len(r.sets))
 	for _, s := range r.sets {
 		ns := &nftables.Set{Table: t, Name: s.name, KeyType: s.key.datatype(s.name)}
@@ -38,21 +48,15 @@ func Program(r *Ruleset) error {
 			es := make([]nftables.SetElement, n)
 			for i, e := range rest[:n] {
 				es[i] = nftables.SetElement{Key: e.key, Val: e.val}
+				if e.jump != "" {
+					es[i].VerdictData = &expr.Verdict{Kind: expr.VerdictJump, Chain: e.jump}
+				}
 			}
 			if err := c.SetAddElements(ns, es); err != nil {
 				return fmt.Errorf("fill set %q: %v", s.name, err)
 			}
 			rest = rest[n:]
 		}
-	}
-	chains := make(map[string]*nftables.Chain, len(r.chains))
-	for _, ch := range r.chains { // all chains first: rules jump to them
-		nc := &nftables.Chain{Table: t, Name: ch.name}
-		if h, ok := hooks[ch.hook]; ok {
-			policy := h.policy
-			nc.Type, nc.Hooknum, nc.Priority, nc.Policy = h.kind, h.hook, h.prio, &policy
-		}
-		chains[ch.name] = c.AddChain(nc)
 	}
 	for _, ch := range r.chains {
 		for _, ru := range ch.rules {

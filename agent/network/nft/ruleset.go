@@ -100,6 +100,8 @@ var (
 	Addr6            = KeyType{"ipv6_addr", []nftables.SetDatatype{nftables.TypeIP6Addr}}
 	Mark32           = KeyType{"mark", []nftables.SetDatatype{nftables.TypeMark}}
 	ProtoService     = KeyType{"inet_proto . inet_service", []nftables.SetDatatype{nftables.TypeInetProto, nftables.TypeInetService}}
+	LinkName         = KeyType{"ifname", []nftables.SetDatatype{nftables.TypeIFName}}
+	Verdict          = KeyType{"verdict", []nftables.SetDatatype{nftables.TypeVerdict}}
 	LinkAddr4        = KeyType{"ifname . ipv4_addr", []nftables.SetDatatype{nftables.TypeIFName, nftables.TypeIPAddr}}
 	LinkAddr6        = KeyType{"ifname . ipv6_addr", []nftables.SetDatatype{nftables.TypeIFName, nftables.TypeIP6Addr}}
 	LinkProtoService = KeyType{"ifname . inet_proto . inet_service",
@@ -134,6 +136,7 @@ type Set struct {
 
 type element struct {
 	key, val []byte
+	jump     string // in place of val: the chain that is gone on in
 	text     string
 }
 
@@ -180,7 +183,13 @@ func (s *Set) Put(key []Part, val ...Part) {
 	if s.data != nil {
 		text += " : " + vtext
 	}
-	s.elements = append(s.elements, element{k, v, text})
+	s.elements = append(s.elements, element{key: k, val: v, text: text})
+}
+
+// PutJump puts into a map of verdicts that packets with this key go on in a chain, and come back from it.
+func (s *Set) PutJump(chain string, key ...Part) {
+	k, text := join(key)
+	s.elements = append(s.elements, element{key: k, jump: chain, text: text + " : jump " + chain})
 }
 
 func pad(b []byte) []byte {
