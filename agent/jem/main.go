@@ -15,6 +15,7 @@ import (
 
 	"hardnode.dev/agent/jem/config"
 	"hardnode.dev/agent/jem/contract"
+	"hardnode.dev/agent/jem/copying"
 	"hardnode.dev/agent/jem/logs"
 	"hardnode.dev/agent/jem/reach"
 	"hardnode.dev/agent/jem/service"
@@ -33,6 +34,9 @@ var modules = []contract.Module{
 }
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == copying.Module { // a stream, not a document; it takes as long as it takes
+		os.Exit(copying.Run(os.Args[2:], os.Stdin, os.Stdout, os.Stderr))
+	}
 	ctx, stop := run.UntilSignal(context.Background())
 	defer stop()
 	os.Exit(answer(ctx, os.Args[1:]))

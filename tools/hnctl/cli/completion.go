@@ -38,7 +38,7 @@ var ofArgument = map[string]completer{
 	"TOKEN":   tokenIDs,
 	"CODE":    waitingCodes,
 	"RELEASE": releaseNames, "ROLLOUT": rolloutIDs,
-	"LICENCE": licenceIDs, "INSTALLATION": installationIDs, "FILE": files, "IMAGE": files, "DIR": files,
+	"LICENCE": licenceIDs, "INSTALLATION": installationIDs, "FILE": files, "IMAGE": files, "DIR": files, "SRC": files, "DST": files,
 }
 
 // ofFlag is what may stand for a flag's value, whatever command it is of. A flag that is not here takes free text.

@@ -105,6 +105,10 @@ func (f *fake) session(w http.ResponseWriter, r *http.Request) {
 			}
 			break
 		}
+		if argv[0] == "/run/hardnode/jem" && argv[1] == "copy" {
+			exit = f.copySession(ctx, c, argv[2:])
+			break
+		}
 		if argv[0] == "cat" {
 			for {
 				_, msg, err := c.Read(ctx)

@@ -33,6 +33,8 @@ type fake struct {
 	seen map[string]wire.OperationID // idempotency keys
 	now  time.Time
 
+	node string // directory that is the root of all nodes
+
 	leaves map[wire.HostID]string // what a host was ordered last: "reboot" or "poweroff"
 
 	imports map[wire.OperationID]operator.Operation // operations that are the registry's
@@ -105,7 +107,7 @@ func serve(dir string) (stop func(), err error) {
 	f := &fake{envs: map[wire.EnvName]operator.Environment{"jelastic": {Spec: operator.EnvironmentSpec{Name: "jelastic"},
 		State: operator.EnvRunning}, "bare": {Spec: operator.EnvironmentSpec{Name: "bare"}, State: operator.EnvCreating}},
 		ops: map[wire.OperationID]operator.Operation{}, imports: fakeImports(now), seen: map[string]wire.OperationID{},
-		leaves: map[wire.HostID]string{}, now: time.Now()}
+		leaves: map[wire.HostID]string{}, now: time.Now(), node: filepath.Join(dir, "../node")}
 	l, err := tls.Listen("tcp", "127.0.0.1:0", identity.ServerTLS(identity.Trust{Pin: identity.Pin(root.Cert)}, nil, holder))
 	if err != nil {
 		return nil, err
