@@ -21,6 +21,7 @@ type Runtime interface {
 	StopWithin(ctx context.Context, id wire.CTID, limit time.Duration) error
 	Remove(ctx context.Context, id wire.CTID, keepVolumes bool) error
 	SetLimits(ctx context.Context, id wire.CTID, l host.Limits, cpuMaxMicros int64) error
+	SetVolumes(ctx context.Context, id wire.CTID, list []host.Volume) error
 	Observe(ctx context.Context) ([]container.Observed, error)
 	Logs(ctx context.Context, id wire.CTID, spec host.LogsSpec, line func(stderr bool, text []byte) error) error
 	Netns(id wire.CTID) (*os.File, error)

@@ -30,6 +30,9 @@ var deadlines = map[plan.Kind]time.Duration{
 	plan.Start:  time.Minute,
 }
 
+// filling is how much longer a start may take that may have to fill new volumes from the image.
+const filling = 9 * time.Minute
+
 // dispatch starts the steps whose container has none in flight, each in a goroutine that Run waits for, in the plan's order: what finds no
 // room among the starts and fetches, or was decided while an earlier step on the same thing was in flight, waits for the next round. It
 // returns how many steps it started or put off.
@@ -84,7 +87,11 @@ func (a *Applier) patience(s plan.Step) time.Duration {
 	if l := a.leaving.Load(); l != nil {
 		return max(0, time.Until(l.until)) + afterKill
 	}
-	return deadlines[s.Kind] + time.Duration(s.Want.Process.StopAfter)*time.Second
+	d := deadlines[s.Kind] + time.Duration(s.Want.Process.StopAfter)*time.Second
+	if s.Kind == plan.Start && len(s.Want.Volumes) > 0 {
+		d += filling
+	}
+	return d
 }
 
 // flying tells which containers have a step in flight now, and whether a step's container or image has one.
@@ -189,7 +196,8 @@ func (a *Applier) do(ctx context.Context, s plan.Step) error {
 		}
 		return a.o.Runtime.Stop(ctx, s.CTID)
 	case plan.Resize:
-		return a.o.Runtime.SetLimits(ctx, s.CTID, s.Want.Limits, cpuMax(s.Want.Limits.CPUMHz, a.o.MHz))
+		return errors.Join(a.o.Runtime.SetLimits(ctx, s.CTID, s.Want.Limits, cpuMax(s.Want.Limits.CPUMHz, a.o.MHz)),
+			a.o.Runtime.SetVolumes(ctx, s.CTID, s.Want.Volumes))
 	case plan.Remove:
 		if err := a.o.Runtime.Remove(ctx, s.CTID, s.KeepVolumes); err != nil || s.KeepVolumes {
 			return err

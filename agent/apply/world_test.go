@@ -16,6 +16,7 @@ import (
 	"hardnode.dev/agent/network"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/volume"
 )
 
 // world is a host without a kernel: containers and images are entries in maps, and everything done is written down.
@@ -94,6 +95,9 @@ func (w *world) Start(ctx context.Context, s container.StartSpec) (container.Obs
 	o := container.Observed{CTID: s.CTID, State: container.StateRunning, Generation: s.Generation, UIDBase: s.UIDBase, Spec: s.Container,
 		Started: time.Now(), MemoryBytes: 1 << 20,
 		Set: limits.Of(s.Limits, s.CPUMaxMicros)}
+	for _, v := range s.Volumes {
+		o.InVolumes = append(o.InVolumes, volume.Use{Name: v.Name, Limit: v.Bytes})
+	}
 	if again {
 		o.Restarts = old.Restarts + 1
 	}
@@ -163,6 +167,19 @@ func (w *world) SetLimits(_ context.Context, id wire.CTID, l host.Limits, micros
 	o.Set = limits.Of(l, micros)
 	w.cts[id] = o
 	w.did("resize %d to %d MiB, %d µs", id, l.MemoryMax>>20, micros)
+	return nil
+}
+
+func (w *world) SetVolumes(_ context.Context, id wire.CTID, list []host.Volume) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	o := w.cts[id]
+	o.InVolumes = nil
+	for _, v := range list {
+		o.InVolumes = append(o.InVolumes, volume.Use{Name: v.Name, Limit: v.Bytes})
+		w.did("volume %s of %d to %d MiB", v.Name, id, v.Bytes>>20)
+	}
+	w.cts[id] = o
 	return nil
 }
 

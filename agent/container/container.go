@@ -20,6 +20,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
+	wirevolume "hardnode.dev/internal/wire/volume"
 )
 
 // Options says where things lie; the zero value of each field is what its comment says.
@@ -103,7 +104,8 @@ type Observed struct {
 
 	MemoryBytes int64
 	CPUMicros   int64
-	DiskBytes   int64      // its layer and volumes
+	DiskBytes   int64 // its layer and volumes
+	InVolumes   []wirevolume.Use
 	Set         limits.Set // what the kernel has of its limits, when it runs
 	Trouble     string     // what could not be seen of it, and why; "" when all was
 	Volumes     []string   // names on disk

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"hardnode.dev/agent/container/cgroup"
+	"hardnode.dev/agent/container/limits"
 	"hardnode.dev/agent/container/record"
 	"hardnode.dev/agent/container/shortage"
 	"hardnode.dev/agent/oom"
@@ -106,8 +107,9 @@ func (r *Runtime) observe(ctx context.Context, id wire.CTID, all map[wire.CTID]r
 		o.OOMKilled = o.State == StateExited && o.ExitKnown && o.ExitCode == 128+int(syscall.SIGKILL) && !o.OOM.Command &&
 			cgroup.ReadInt(filepath.Join(dir, "p"), "memory.events", "oom_kill") > 0
 	}
-	o.DiskBytes, err = r.data.Bytes(f.disk)
+	o.DiskBytes, o.InVolumes, err = r.data.Usage(f.disk)
 	note(err)
+	o.InVolumes = limits.VolumeNotes(o.InVolumes, o.Spec.Volumes)
 	if o.State == StateRunning {
 		l := r.look(ctx, id, o.PID, f.disk)
 		o.Set, spaces = l.set, spacesOf(cgroup.Inode(dir), l.spaces)

@@ -21,6 +21,7 @@ import (
 	"hardnode.dev/agent/container/spec"
 	"hardnode.dev/agent/spawner/call"
 	"hardnode.dev/agent/sys"
+	"hardnode.dev/agent/volume"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
@@ -201,9 +202,17 @@ func (s *start) mount(m call.Mount, tree *os.File) {
 	s.files = append(s.files, tree)
 }
 
-func (s *start) volumes(context.Context) error {
+func (s *start) volumes(ctx context.Context) error {
 	for _, v := range s.Volumes {
-		dir, made, err := s.data.Volume(s.CTID, v.Name, v.Bytes, rootfs.Owner(s.image, s.Container, v.Path))
+		content, err := rootfs.Content(s.image, v.Path)
+		if err != nil {
+			return err
+		}
+		if content != nil {
+			s.done.close(content)
+		}
+		dir, made, err := s.data.Volume(ctx, s.CTID, volume.Wanted{Name: v.Name, Bytes: v.Bytes, NoCOW: v.NoCOW, Fill: content,
+			Has: s.Image.Has, Owner: rootfs.Owner(s.image, s.Container, v.Path)})
 		if err != nil {
 			return err
 		}

@@ -138,6 +138,22 @@ func (r *Runtime) Remove(ctx context.Context, id wire.CTID, keepVolumes bool) er
 	return nil
 }
 
+// SetVolumes changes the quotas of a container's volumes while it runs. One that it does not have yet gets its quota when it is made.
+func (r *Runtime) SetVolumes(ctx context.Context, id wire.CTID, list []host.Volume) error {
+	unlock, err := r.lock(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	defer r.forgetSet(id)
+	for _, v := range list {
+		if err := r.data.SetVolumeQuota(id, v.Name, v.Bytes); err != nil {
+			return fmt.Errorf("limit volume %q of container %s: %w", v.Name, id, err)
+		}
+	}
+	return nil
+}
+
 // SetLimits changes a container's limits while it runs; cpuMaxMicros is as in StartSpec.
 func (r *Runtime) SetLimits(ctx context.Context, id wire.CTID, l host.Limits, cpuMaxMicros int64) error {
 	unlock, err := r.lock(ctx, id)

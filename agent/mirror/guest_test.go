@@ -19,6 +19,7 @@ import (
 	"hardnode.dev/agent/install"
 	"hardnode.dev/agent/partition"
 	"hardnode.dev/internal/disk"
+	"hardnode.dev/internal/disk/btrfs"
 	"hardnode.dev/internal/disk/mirror"
 	"hardnode.dev/internal/disk/pick"
 	wish "hardnode.dev/internal/wire/install"
@@ -211,6 +212,12 @@ func TestDisks(t *testing.T) {
 		t.Fatalf("whole disks are to be replaced: %v", err)
 	}
 	r.write("first")
+	data, err := os.Open(r.data)
+	must(r.T, err)
+	if two, err := btrfs.DataMirrored(data); err != nil || !two {
+		t.Errorf("data lies on two disks, and databases could be written in place: %v", err)
+	}
+	must(r.T, data.Close())
 
 	r.pull("/dev/vdb")
 	r.write("alone")

@@ -7,9 +7,12 @@
 package observe
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"hardnode.dev/agent/container"
+	"hardnode.dev/agent/container/limits"
 	"hardnode.dev/agent/plan"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
@@ -18,10 +21,10 @@ import (
 // Containers is the runtime's list as the plan sees it, beside what work wants. cpuMax is what a ceiling in MHz means on this host
 // (container.StartSpec).
 func Containers(list []container.Observed, work *host.Work, cpuMax func(mhz int64) int64) map[wire.CTID]plan.Seen {
-	wanted := map[wire.CTID]host.Limits{}
+	wanted := map[wire.CTID]host.Container{}
 	if work != nil {
 		for _, c := range work.Containers {
-			wanted[c.CTID] = c.Limits
+			wanted[c.CTID] = c
 		}
 	}
 	out := make(map[wire.CTID]plan.Seen, len(list))
@@ -31,8 +34,9 @@ func Containers(list []container.Observed, work *host.Work, cpuMax func(mhz int6
 		switch o.State {
 		case container.StateRunning:
 			s.Running = true
-			if l, ok := wanted[o.CTID]; ok {
-				s.Drift = o.Set.Drift(l, cpuMax(l.CPUMHz))
+			if c, ok := wanted[o.CTID]; ok {
+				drift := []string{o.Set.Drift(c.Limits, cpuMax(c.Limits.CPUMHz)), limits.VolumeDrift(o.InVolumes, c.Volumes)}
+				s.Drift = strings.Join(slices.DeleteFunc(drift, func(d string) bool { return d == "" }), "; ")
 			}
 		case container.StateExited:
 			s.Exited, s.ExitCode = o.Exited, o.ExitCode
@@ -96,6 +100,7 @@ func Count(statuses []host.ContainerStatus, list []container.Observed) {
 	for i := range statuses {
 		if o, ok := at[statuses[i].CTID]; ok {
 			statuses[i].MemoryBytes, statuses[i].CPUMicros, statuses[i].DiskBytes = o.MemoryBytes, o.CPUMicros, o.DiskBytes
+			statuses[i].Volumes = o.InVolumes
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"hardnode.dev/agent/plan"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/volume"
 )
 
 func TestContainers(t *testing.T) {
@@ -61,6 +62,22 @@ func TestContainers(t *testing.T) {
 		if got := Containers([]container.Observed{{CTID: 101, State: container.StateRunning, Spec: spec, Set: c.set}}, work,
 			micros)[101].Drift; got != c.want {
 			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+// TestVolumeDrift: a volume with another quota than the wanted one is no more as it shall be than another limit.
+func TestVolumeDrift(t *testing.T) {
+	work := &host.Work{Containers: []host.Container{{CTID: 101, Volumes: []host.Volume{{Name: "data", Bytes: 2}}}}}
+	micros := func(mhz int64) int64 { return mhz * 10 }
+	for limit, want := range map[int64]string{2: "", 1: `quota of volume "data" is 1, wanted 2`} {
+		o := container.Observed{CTID: 101, State: container.StateRunning, InVolumes: []volume.Use{{Name: "data", Limit: limit}}}
+		if got := Containers([]container.Observed{o}, work, micros)[101].Drift; got != want {
+			t.Errorf("limit %d: %q, want %q", limit, got, want)
+		}
+		st := []host.ContainerStatus{{CTID: 101}}
+		if Count(st, []container.Observed{o}); len(st[0].Volumes) != 1 || st[0].Volumes[0].Limit != limit {
+			t.Errorf("status: %+v", st[0])
 		}
 	}
 }

@@ -98,7 +98,7 @@ func (s *Store) Contents(id wire.CTID) (Contents, error) {
 
 // Layer opens the layer of a generation, made if missing, and sets its quota. made tells whether this call made it.
 func (s *Store) Layer(id wire.CTID, generation, bytes int64) (dir *os.File, made bool, err error) {
-	return s.subvolume(id, layerName(generation), bytes, func(d *os.File) error {
+	return s.subvolume(id, layerName(generation), bytes, 0, func(d *os.File) error {
 		for _, n := range []string{"u", "w"} {
 			if err := unix.Mkdirat(int(d.Fd()), n, 0o755); err != nil {
 				return fmt.Errorf("make %q in layer of container %s: %w", n, id, err)
@@ -108,27 +108,9 @@ func (s *Store) Layer(id wire.CTID, generation, bytes int64) (dir *os.File, made
 	})
 }
 
-// Owner is who a new volume's top directory belongs to, in the container's ids.
-type Owner struct {
-	UID, GID uint32
-	Mode     uint32 // permission bits
-}
-
-// Volume opens a volume, made if missing, and sets its quota.
-func (s *Store) Volume(id wire.CTID, name string, bytes int64, owner Owner) (dir *os.File, made bool, err error) {
-	if err := wire.Label("volume name", name, 63); err != nil {
-		return nil, false, err
-	}
-	return s.subvolume(id, "vol-"+name, bytes, func(d *os.File) error {
-		if err := errors.Join(d.Chown(int(owner.UID), int(owner.GID)), unix.Fchmod(int(d.Fd()), owner.Mode&0o7777)); err != nil {
-			return fmt.Errorf("hand over volume %q of container %s: %w", name, id, err)
-		}
-		return nil
-	})
-}
-
-// subvolume opens one, or makes it under another name and renames it when fill is done: what has its name is whole.
-func (s *Store) subvolume(id wire.CTID, name string, bytes int64, fill func(*os.File) error) (dir *os.File, made bool, err error) {
+// subvolume opens one, or makes it under another name and renames it when fill, which may write within bytes, is done: what has its name
+// is whole.
+func (s *Store) subvolume(id wire.CTID, name string, bytes, within int64, fill func(*os.File) error) (dir *os.File, made bool, err error) {
 	if err := os.Mkdir(s.home(id), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, false, fmt.Errorf("make directory of container %s: %w", id, err)
 	}
@@ -140,7 +122,7 @@ func (s *Store) subvolume(id wire.CTID, name string, bytes int64, fill func(*os.
 	path := filepath.Join(s.home(id), name)
 	dir, err = sys.OpenDir(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err := s.make(home, name, fill); err != nil {
+		if err := s.make(home, name, within, fill); err != nil {
 			os.Remove(s.home(id)) // only if nothing else is in it
 			return nil, false, err
 		}
@@ -160,7 +142,7 @@ func (s *Store) subvolume(id wire.CTID, name string, bytes int64, fill func(*os.
 	return dir, made, nil
 }
 
-func (s *Store) make(home *os.File, name string, fill func(*os.File) error) (err error) {
+func (s *Store) make(home *os.File, name string, within int64, fill func(*os.File) error) (err error) {
 	part := "new-" + name
 	if _, err := os.Lstat(filepath.Join(home.Name(), part)); err == nil {
 		if err := btrfs.DeleteSubvolume(home, part); err != nil { // a power cut left it
@@ -180,6 +162,11 @@ func (s *Store) make(home *os.File, name string, fill func(*os.File) error) (err
 		return err
 	}
 	defer d.Close()
+	if within > 0 {
+		if err := btrfs.LimitSubvolume(d, within); err != nil {
+			return err
+		}
+	}
 	if err := fill(d); err != nil {
 		return err
 	}
@@ -193,9 +180,6 @@ func (s *Store) make(home *os.File, name string, fill func(*os.File) error) (err
 func (s *Store) DropLayer(id wire.CTID, generation int64) error {
 	return s.drop(id, layerName(generation))
 }
-
-// DropVolume deletes a volume with its data; a missing one is no error.
-func (s *Store) DropVolume(id wire.CTID, name string) error { return s.drop(id, "vol-"+name) }
 
 func (s *Store) drop(id wire.CTID, name string) error {
 	home, err := sys.OpenDir(s.home(id))
@@ -249,22 +233,6 @@ func (c Contents) names() []string {
 		names = append(names, "vol-"+v)
 	}
 	return names
-}
-
-// Bytes is what all layers and volumes of a container take. One that was deleted meanwhile takes nothing; one that can't be asked is left
-// out, and the error says which.
-func (s *Store) Bytes(c Contents) (sum int64, err error) {
-	for _, n := range c.names() {
-		b, berr := s.bytes(filepath.Join(s.home(c.CTID), n))
-		if berr != nil {
-			if _, gone := os.Lstat(filepath.Join(s.home(c.CTID), n)); errors.Is(gone, fs.ErrNotExist) {
-				continue // deleted while it was looked at
-			}
-			err = errors.Join(err, berr)
-		}
-		sum += b
-	}
-	return sum, err
 }
 
 func (s *Store) bytes(path string) (int64, error) {

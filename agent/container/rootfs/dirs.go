@@ -8,6 +8,7 @@ package rootfs
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -35,6 +36,18 @@ func Owner(image *os.File, c host.Container, path string) volume.Owner {
 		return own
 	}
 	return volume.Owner{UID: st.Uid, GID: st.Gid, Mode: st.Mode & 0o7777}
+}
+
+// Content is the directory that the image has at path, nil if it has none.
+func Content(image *os.File, path string) (*os.File, error) {
+	d, err := sys.OpenIn(image, path, unix.O_RDONLY|unix.O_DIRECTORY)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ELOOP):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("look at %q of the image: %w", path, err)
+	}
+	return d, nil
 }
 
 // RunDirs are the directories the image has in /run, two levels deep: /run is a new tmpfs and services expect theirs.

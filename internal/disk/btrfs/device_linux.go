@@ -68,6 +68,7 @@ const (
 	balanceAll     = 7       // BTRFS_BALANCE_DATA | _SYSTEM | _METADATA
 	argsConvert    = 1 << 8  // BTRFS_BALANCE_ARGS_CONVERT
 	argsSoft       = 1 << 9  // BTRFS_BALANCE_ARGS_SOFT: what has the profile already is left alone
+	dataGroup      = 1 << 0  // BTRFS_BLOCK_GROUP_DATA
 	raid1          = 1 << 4  // BTRFS_BLOCK_GROUP_RAID1
 	globalReserved = 1 << 49 // BTRFS_SPACE_INFO_GLOBAL_RSV: no block group
 )
@@ -147,6 +148,25 @@ func Mirrored(dir *os.File) (bool, error) {
 		}
 	}
 	return true, nil
+}
+
+// DataMirrored tells whether what is written from now on, or lies there already, may have a copy on a second device: the filesystem has
+// several, or block groups of data that lie on two.
+func DataMirrored(dir *os.File) (bool, error) {
+	var i fsInfoArgs
+	if err := do(dir, fsInfo, unsafe.Pointer(&i)); err != nil {
+		return false, fmt.Errorf("look at the devices of %q: %w", dir.Name(), err)
+	}
+	a := spaceArgs{slots: uint64(len(spaceArgs{}.spaces))}
+	if err := do(dir, spaceOf, unsafe.Pointer(&a)); err != nil {
+		return false, fmt.Errorf("look at the block groups of %q: %w", dir.Name(), err)
+	}
+	for _, s := range a.spaces[:min(a.total, uint64(len(a.spaces)))] {
+		if s.flags&dataGroup != 0 && s.flags&raid1 != 0 && s.total > 0 {
+			return true, nil
+		}
+	}
+	return i.devices > 1, nil
 }
 
 // Mirror writes block groups that lie on one device anew, onto two (BTRFS_IOC_BALANCE_V2). It returns when that is done. The error is

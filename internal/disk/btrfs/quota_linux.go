@@ -51,7 +51,7 @@ func SubvolumeBytes(subvol *os.File) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return q.read("referenced")
+	return q.Referenced()
 }
 
 // Quota is a subvolume's quota group: its folder in sysfs, /sys/fs/btrfs/<uuid>/qgroups/<level>_<id> (fs/btrfs/sysfs.c). It is there as
@@ -81,6 +81,9 @@ func (q Quota) Limit() (int64, error) {
 	}
 	return q.read("max_referenced")
 }
+
+// Referenced is what the group counts.
+func (q Quota) Referenced() (int64, error) { return q.read("referenced") }
 
 // Held is how many bytes of the limit are taken: what the subvolume refers to, and what was written and is not on the disk yet. What is
 // reserved for metadata does not count: it is far more than will be used, and given back when somebody needs it.

@@ -54,3 +54,28 @@ func subvolumeID(subvol *os.File) (uint64, error) {
 	}
 	return l.tree, nil
 }
+
+// noCOW is FS_NOCOW_FL (include/uapi/linux/fs.h).
+const noCOW = 0x00800000
+
+// SetNoCOW has the files that are made in an empty directory from now on written in place, without checksums (FS_IOC_SETFLAGS). Once two
+// subvolumes share what a file holds, its blocks are copied once all the same.
+func SetNoCOW(dir *os.File) error {
+	flags, err := unix.IoctlGetInt(int(dir.Fd()), unix.FS_IOC_GETFLAGS)
+	if err == nil {
+		err = unix.IoctlSetPointerInt(int(dir.Fd()), unix.FS_IOC_SETFLAGS, flags|noCOW)
+	}
+	if err != nil {
+		return fmt.Errorf("have the files of %q written in place: %w", dir.Name(), err)
+	}
+	return nil
+}
+
+// NoCOW tells whether new files of a directory are written in place.
+func NoCOW(dir *os.File) (bool, error) {
+	flags, err := unix.IoctlGetInt(int(dir.Fd()), unix.FS_IOC_GETFLAGS)
+	if err != nil {
+		return false, fmt.Errorf("look at the flags of %q: %w", dir.Name(), err)
+	}
+	return flags&noCOW != 0, nil
+}

@@ -13,6 +13,7 @@
 // Unchanged, ReportReply.Kept; Peers and names as differences (Assignment.PeersChange, Assignment.Names, Peer.Sum), for protocol 2.
 // 2026-11-27 Assignment.Session, for protocol 3.
 // 2026-11-26 Routes as differences (Routes.From, Routes.Gone), for a resolver whose call has RoutesChanges.
+// 2026-11-27 Volume.NoCOW, ContainerStatus.Volumes.
 // 2026-11-27 Container.Sockets, Netboot.
 // 2026-11-27 Assignment.System, Report.System; the paths of releases. 2026-11-27 ContainerStatus.Image and WentBack.
 // 2026-11-27 Container.Firewall.
@@ -186,11 +187,15 @@ type Limits struct {
 	Ceilings ceiling.Ceilings `json:"ceilings,omitzero"`
 }
 
-// Volume is a subvolume of this host mounted into the container; it outlives generations.
+// Volume is a subvolume of this host mounted into the container; it outlives generations. A new one begins as a copy of what the image has
+// at its path.
 type Volume struct {
-	Name  string `json:"name"` // unique in the container, a DNS label
-	Path  string `json:"path"` // absolute path inside
-	Bytes int64  `json:"bytes"`
+	Name  string `json:"name"`  // unique in the container, a DNS label
+	Path  string `json:"path"`  // absolute path inside
+	Bytes int64  `json:"bytes"` // its quota; 0 is none
+	// NoCOW: its files are written in place and have no checksums, for databases that have their own. It counts when the volume is made. A
+	// host whose data lies on two disks forgoes it: their copies could differ.
+	NoCOW bool `json:"noCow,omitempty"`
 }
 
 // File is a small file given to a container on a tmpfs of its own (configuration, keys): never on disk inside the container.

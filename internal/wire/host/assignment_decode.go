@@ -123,6 +123,9 @@ func (c Container) Validate() error {
 		if names[v.Name] || !clean(v.Path) || v.Path == "/" {
 			return fail("volume %q: is there twice, or its path %q is not an absolute, clean one", v.Name, v.Path)
 		}
+		if v.Bytes < 0 {
+			return fail("volume %q: %d bytes are negative; 0 is no limit", v.Name, v.Bytes)
+		}
 		names[v.Name] = true
 	}
 	for _, f := range c.Files {

@@ -9,6 +9,7 @@ import (
 	"hardnode.dev/internal/secret"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/upkeep"
+	"hardnode.dev/internal/wire/volume"
 )
 
 // Peers is what every host must know of the others: who they are, how to reach them, which addresses lie behind them, and the names
@@ -224,6 +225,8 @@ type ContainerStatus struct {
 	MemoryBytes int64     `json:"memoryBytes"`
 	CPUMicros   int64     `json:"cpuMicros"` // cpu.stat usage_usec
 	DiskBytes   int64     `json:"diskBytes"`
+	// Volumes are all that it has on disk.
+	Volumes []volume.Use `json:"volumes,omitempty"`
 	// Of components: the image it runs, or shall run, by digest; and the version that this host went back from by itself.
 	Image    wire.Digest `json:"image,omitempty"`
 	WentBack WentBack    `json:"wentBack,omitzero"`

@@ -3,6 +3,7 @@ package host
 import (
 	"crypto/sha256"
 	"encoding/json"
+	"reflect"
 	"slices"
 	"time"
 
@@ -20,9 +21,9 @@ func (r *Report) Steady(o *Report) bool {
 	return slices.EqualFunc(r.Containers, o.Containers, func(a, b ContainerStatus) bool {
 		same := a.Started.Equal(b.Started) && a.NextStart.Equal(b.NextStart)
 		for _, s := range [...]*ContainerStatus{&a, &b} {
-			s.Started, s.NextStart, s.MemoryBytes, s.CPUMicros, s.DiskBytes = time.Time{}, time.Time{}, 0, 0, 0
+			s.Started, s.NextStart, s.MemoryBytes, s.CPUMicros, s.DiskBytes, s.Volumes = time.Time{}, time.Time{}, 0, 0, 0, nil
 		}
-		return same && a == b
+		return same && reflect.DeepEqual(a, b)
 	}) && slices.Equal(r.Gossip, o.Gossip) && r.System.Same(o.System)
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/volume"
 )
 
 func whole() Report {
@@ -70,11 +71,12 @@ func TestComplete(t *testing.T) {
 func TestSteady(t *testing.T) {
 	a, b := whole(), whole()
 	b.Seq, b.Containers[0].MemoryBytes, b.Containers[0].CPUMicros, b.Containers[0].DiskBytes = 9, 8, 8, 8
+	b.Containers[0].Volumes = []volume.Use{{Name: "data", Bytes: 8}}
 	b.Containers[0].Started = a.Containers[0].Started.In(time.FixedZone("x", 3600))
 	if !a.Steady(&b) {
 		t.Error("another use of resources counts as a change")
 	}
-	figures := map[string]bool{"MemoryBytes": true, "CPUMicros": true, "DiskBytes": true}
+	figures := map[string]bool{"MemoryBytes": true, "CPUMicros": true, "DiskBytes": true, "Volumes": true}
 	for i := range reflect.TypeFor[ContainerStatus]().NumField() {
 		f := reflect.TypeFor[ContainerStatus]().Field(i)
 		c := whole()
@@ -85,6 +87,8 @@ func TestSteady(t *testing.T) {
 			v.SetString("another")
 		case WentBack:
 			v.Set(reflect.ValueOf(WentBack{Generation: 9}))
+		case []volume.Use:
+			v.Set(reflect.ValueOf([]volume.Use{{Name: "data"}}))
 		default:
 			v.SetInt(99)
 		}

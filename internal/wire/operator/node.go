@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/volume"
 )
 
 // Node is one container as people see it.
@@ -32,6 +33,8 @@ type Node struct {
 	MemoryMiB  int64             `json:"memoryMiB"`
 	CPUSeconds float64           `json:"cpuSeconds"`
 	DiskMiB    int64             `json:"diskMiB"`
+
+	Volumes []volume.Use `json:"volumes,omitempty" doc:"What each of its volumes takes and may take"`
 }
 
 // Note is the node's reason in words that hold now, "" for none: with how long it waits for its next start, in whole seconds.

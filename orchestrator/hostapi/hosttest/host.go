@@ -31,6 +31,7 @@ import (
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/internal/wire/upkeep"
+	"hardnode.dev/internal/wire/volume"
 	"hardnode.dev/internal/wire/waiting"
 )
 
@@ -352,6 +353,9 @@ func (h *Host) Report() host.Report {
 		s := host.ContainerStatus{CTID: c.CTID, Generation: c.Generation, State: host.CtRunning, MemoryBytes: 20 << 20}
 		if c.Component != "" {
 			s.Image = c.Image.Digest
+		}
+		for _, v := range c.Volumes {
+			s.Volumes = append(s.Volumes, volume.Use{Name: v.Name, Bytes: 5 << 20, Limit: v.Bytes})
 		}
 		if !c.Run {
 			s.State = host.CtStopped

@@ -20,6 +20,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/jls"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/internal/wire/volume"
 	"hardnode.dev/tools/hnctl/config"
 )
 
@@ -186,13 +187,23 @@ func (f *fake) handler() http.Handler {
 		{CTID: 3, Env: "jelastic", Layer: "orchestrator", Template: "jelastic/orchestrator", Component: "orchestrator", State: "running",
 			HostName: "infra-1", InternalIP: "10.96.0.13", Cloudlets: wire.Cloudlets{Reserved: 2, Dynamic: 12}},
 		{CTID: 101, Env: "hello", Layer: "cp", Template: "nginx", State: "running", HostName: "host-1", InternalIP: "10.96.1.2",
-			Cloudlets: wire.Cloudlets{Reserved: 1, Dynamic: 4}, Reason: "evil \x1b[2J text"},
+			Cloudlets: wire.Cloudlets{Reserved: 1, Dynamic: 4}, Reason: "evil \x1b[2J text",
+			Volumes: []volume.Use{{Name: "data", Bytes: 5 << 20, Limit: 20 << 20, NoCOW: true}, {Name: "free", Bytes: 1 << 20}}},
 		{CTID: 102, Env: "sick", Layer: "cp", Template: "nginx", State: "running", HostName: "infra-1"},
 		{CTID: 103, Env: "sick", Layer: "bl", Template: "nginx", State: "running", HostName: "infra-1"},
 	}
 	get := func(path string, h func(w http.ResponseWriter, r *http.Request)) {
 		mux.HandleFunc("GET "+operator.Prefix+path, h)
 	}
+	get("/nodes/{ctid}", func(w http.ResponseWriter, r *http.Request) {
+		for _, n := range nodes {
+			if n.CTID.String() == r.PathValue("ctid") {
+				reply(w, 200, n)
+				return
+			}
+		}
+		refuse(w, operator.NotFound, "nodes/"+r.PathValue("ctid"), "there is no such node", "see hnctl node list")
+	})
 	get("/cluster", func(w http.ResponseWriter, _ *http.Request) {
 		reply(w, 200, operator.Cluster{ID: "cl-0123456789abcdef", Name: "demo", Domain: "demo.test", Version: "0.1.0",
 			Hosts:   map[string]int{"ACTIVE": 1, "UNREACHABLE": 1},
