@@ -16,9 +16,14 @@ import (
 	"hardnode.dev/agent/jem/config"
 	"hardnode.dev/agent/jem/contract"
 	"hardnode.dev/agent/jem/copying"
+	"hardnode.dev/agent/jem/cron"
+	"hardnode.dev/agent/jem/env"
+	"hardnode.dev/agent/jem/keys"
 	"hardnode.dev/agent/jem/logs"
+	"hardnode.dev/agent/jem/passwd"
 	"hardnode.dev/agent/jem/reach"
 	"hardnode.dev/agent/jem/service"
+	"hardnode.dev/agent/jem/ssl"
 	"hardnode.dev/agent/jem/unpack"
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire/jem"
@@ -31,6 +36,11 @@ var modules = []contract.Module{
 	config.Module,
 	logs.Module,
 	unpack.Module,
+	env.Module,
+	cron.Module,
+	passwd.Module,
+	keys.Module,
+	ssl.Module,
 }
 
 func main() {

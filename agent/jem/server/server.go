@@ -26,6 +26,7 @@ type Server struct {
 	Check    []string // arguments; none: it has no check. %f is the checked file
 	OnlyFor  string   // the end of the names that are checked; "" is all
 	Quiet    bool     // its check prints much that nobody needs
+	Main     string   // the file that is checked where none is named; "": any
 }
 
 // Servers are those that are known, most likely first.
@@ -33,7 +34,7 @@ var Servers = []Server{
 	{Name: "nginx", Unit: "nginx", Dirs: []string{"/etc/nginx"}, Programs: []string{"nginx", "/usr/local/nginx/sbin/nginx"},
 		Check: []string{"-t", "-q"}},
 	{Name: "haproxy", Unit: "haproxy", Dirs: []string{"/etc/haproxy", "/usr/local/etc/haproxy"}, Programs: []string{"haproxy"},
-		Check: []string{"-c", "-q", "-f", "%f"}, OnlyFor: ".cfg"},
+		Check: []string{"-c", "-q", "-f", "%f"}, OnlyFor: ".cfg", Main: "/etc/haproxy/haproxy.cfg"},
 	{Name: "apache", Unit: "apache2", Dirs: []string{"/etc/apache2", "/etc/httpd", "/usr/local/apache2/conf"},
 		Programs: []string{"apache2ctl", "apachectl", "httpd", "/usr/local/apache2/bin/httpd"}, Check: []string{"-t"}},
 	{Name: "php-fpm", Unit: "php-fpm", Dirs: []string{"/etc/php", "/usr/local/etc/php-fpm.d", "/usr/local/etc/php", "/etc/php-fpm.d"},

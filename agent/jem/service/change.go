@@ -90,7 +90,9 @@ func bySystemd(c *contract.Call, unit, verb string) contract.Steps {
 				return &jem.Error{Code: "conflict", Reason: fmt.Sprintf("unit %s is masked", unit), Next: "unmask it: systemctl unmask " +
 					unit}
 			}
-			if can, _ := s.property(ctx, unit, "CanReload").(bool); verb == "reload" && !can {
+			can, _ := s.property(ctx, unit, "CanReload").(bool) // of one that is not started too
+			if state, _ := s.property(ctx, unit, "ActiveState").(string); verb == "reload" && (!can || state != "active" &&
+				state != "reloading") {
 				return &jem.Error{Code: "conflict", Reason: fmt.Sprintf("unit %s can't be reloaded, or is not started", unit),
 					Next: "jem service restart " + unit}
 			}

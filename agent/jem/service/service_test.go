@@ -191,6 +191,7 @@ func TestChangeOfUnits(t *testing.T) {
 			"has failed"},
 		{"reload nginx", fakeSystemd{load: "loaded", active: "active", result: "done", can: true}, "reload nginx.service", "ok", ""},
 		{"reload nginx", fakeSystemd{load: "loaded", active: "active", result: "done"}, "", "conflict", "can't be reloaded"},
+		{"reload nginx", fakeSystemd{load: "loaded", active: "inactive", result: "done", can: true}, "", "conflict", "is not started"},
 		{"enable nginx", fakeSystemd{load: "loaded", active: "active"}, "nginx.service true", "ok", ""},
 		{"disable nginx", fakeSystemd{load: "loaded", active: "active"}, "nginx.service false", "ok", ""},
 		{"start nginx", fakeSystemd{load: "masked"}, "", "conflict", "is masked"},
