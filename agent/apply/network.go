@@ -9,6 +9,7 @@ import (
 
 	"hardnode.dev/agent/container"
 	"hardnode.dev/agent/network"
+	"hardnode.dev/agent/network/rate"
 	"hardnode.dev/agent/plan"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/wire"
@@ -111,7 +112,7 @@ func ofPlatform(c host.Container) (out []netip.Addr) {
 
 func endpoint(c host.Container) network.Endpoint {
 	e := network.Endpoint{CTID: c.CTID, IPv4: c.IPv4, IPv6: c.IPv6, Publish: c.Publish, Sockets: c.Sockets,
-		Firewall: firewall.Sort(c.Firewall)}
+		Firewall: firewall.Sort(c.Firewall), Rate: rate.Rate{In: c.Limits.Ceilings.NetIn, Out: c.Limits.Ceilings.NetOut}}
 	e.As4, e.As6 = plan.SpeaksAs(c)
 	return e
 }

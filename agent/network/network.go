@@ -15,6 +15,7 @@ import (
 
 	"hardnode.dev/agent/network/mesh"
 	"hardnode.dev/agent/network/nft"
+	"hardnode.dev/agent/network/rate"
 	"hardnode.dev/agent/network/wall"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/wire"
@@ -128,7 +129,7 @@ func (n *Network) Apply(ctx context.Context, s State) error {
 	if err := n.open(s.Addrs); err != nil {
 		return errors.Join(append(errs, err)...)
 	}
-	errs = append(errs, mesh.Apply(s.Self, s.Peers), applyRoutes(s.routes()), n.sweep(s))
+	errs = append(errs, mesh.Apply(s.Self, s.Peers), applyRoutes(s.routes()), n.sweep(s), rate.Apply(s.rates(), ofContainer))
 	return errors.Join(errs...)
 }
 
@@ -185,6 +186,12 @@ func (n *Network) Attach(_ context.Context, e Endpoint, ns *os.File) (undo func(
 		return nil, fmt.Errorf("connect container %d: the host's network is not ready yet", e.CTID)
 	}
 	undo, err = attach(e, ns, n.mtu)
+	if err == nil && e.Rate != (rate.Rate{}) {
+		name := e.Link()
+		if err = rate.Apply(map[string]rate.Rate{name: e.Rate}, func(link string) bool { return link == name }); err != nil {
+			undo()
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("connect container %d: %w", e.CTID, err)
 	}

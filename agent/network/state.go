@@ -12,8 +12,10 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"hardnode.dev/agent/network/mesh"
+	"hardnode.dev/agent/network/rate"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/firewall"
 	"hardnode.dev/internal/wire/host"
@@ -48,6 +50,7 @@ type Endpoint struct {
 	Firewall []firewall.Rule
 	// As4 and As6 are the addresses of this host that other hosts know it by; zero: its own.
 	As4, As6 netip.Addr
+	Rate     rate.Rate
 }
 
 // Link is the name of the endpoint's veth on the host.
@@ -91,6 +94,23 @@ func (s State) ranges() (r []netip.Prefix) {
 		}
 	}
 	return r
+}
+
+// rates are those of the links of containers that have some.
+func (s State) rates() map[string]rate.Rate {
+	rates := map[string]rate.Rate{}
+	for _, e := range s.Endpoints {
+		if e.Rate != (rate.Rate{}) {
+			rates[e.Link()] = e.Rate
+		}
+	}
+	return rates
+}
+
+// ofContainer tells whether a link is the host's end of a container's.
+func ofContainer(link string) bool {
+	_, err := wire.ParseCTID(strings.TrimPrefix(link, vethPrefix))
+	return err == nil && strings.HasPrefix(link, vethPrefix)
 }
 
 // route is one wanted route. An empty dev means: drop silently (what is behind it does not exist).

@@ -96,4 +96,8 @@ var Table = []Row{
 	{"nft_reject", Container, "firewall expression: reject"},
 	{"nft_reject_inet", Container, "firewall expression: reject in inet tables"},
 	{"nft_limit", Container, "firewall expression: rates"},
+	{"sch_tbf", Container, "what a container receives in a second"},
+	{"sch_ingress", Container, "what a container sends in a second"},
+	{"cls_matchall", Container, "what a container sends in a second"},
+	{"act_police", Container, "what a container sends in a second"},
 }

@@ -1,14 +1,9 @@
 //go:build qemu
 
-// Package agent boots the guest tests of the host agent's packages.
-//
-// Owns: which of them run, in which machine.
-// In: the packages' own tests, built with the tag "guest".
-// Out: their results.
-// Never: tests anything itself.
 package agent
 
 import (
+	"os"
 	"testing"
 
 	"hardnode.dev/qemu-tests/harness"
@@ -16,5 +11,7 @@ import (
 
 // TestNetwork: two hosts as network namespaces of one guest, with real WireGuard, veths, nftables and DNS between them.
 func TestNetwork(t *testing.T) {
-	harness.RunGuestTest(t, harness.GuestTest{Package: "./agent/network"})
+	harness.RunGuestTest(t, harness.GuestTest{Package: "./agent/network", Run: os.Getenv("GUEST_RUN"),
+		Env:     []string{"HARDNODE_SOAK=" + os.Getenv("HARDNODE_SOAK")},
+		Modules: []string{"sch_tbf", "sch_ingress", "cls_matchall", "act_police"}})
 }

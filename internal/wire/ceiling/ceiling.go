@@ -15,6 +15,9 @@ type Ceilings struct {
 	WriteBytes int64 `json:"writeBytes,omitempty"`
 	ReadOps    int64 `json:"readOps,omitempty"`
 	WriteOps   int64 `json:"writeOps,omitempty"`
+	// Bits a second that it receives and sends, from and to whomever.
+	NetIn  int64 `json:"netIn,omitempty"`
+	NetOut int64 `json:"netOut,omitempty"`
 	// Swap is how many bytes of its memory may be swapped out to the host's compressed memory: 0 is what the policy says (SwapOf), NoSwap
 	// none.
 	Swap int64 `json:"swap,omitempty"`
