@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/firewall"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/install"
 	"hardnode.dev/internal/wire/operator"
@@ -38,6 +39,7 @@ func asking(c *cluster, op, token string) map[string]asked {
 	of := func(there, nothing string) asked { return asked{there: there, nothing: nothing} }
 	session := func(a asked, query string) asked { a.session, a.query = true, query; return a }
 	env, node, h := of("hello", "nosuch"), of("100", "4711"), of("host1", "nosuch")
+	wall := asked{there: "100", nothing: "4711", body: operator.FirewallRules{Rules: []firewall.PacketRule{}}}
 	leave := h
 	leave.body = operator.LeaveHost{}
 	disk, change, cordon := h, h, h
@@ -78,6 +80,7 @@ func asking(c *cluster, op, token string) map[string]asked {
 		"getHostDisks": h, "replaceHostDisk": replace,
 		"changeHostSlots": change, "cordonHost": cordon, "uncordonHost": h, "drainHost": drain,
 		"getHostSystem": h, "orderHostSystem": system, "takeBackHostSystem": h,
+		"getFirewall": node, "setFirewall": wall,
 		"getNode": node, "execNode": session(node, "?argv=true"), "logsNode": session(node, ""),
 		"jemNode":        session(node, "?module=service&action=status"),
 		"getEnvironment": env, "keepEnvironment": env, "startEnvironment": env, "stopEnvironment": env, "spreadEnvironment": env,

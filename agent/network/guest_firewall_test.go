@@ -18,7 +18,7 @@ import (
 )
 
 // wall gives a container of a yard other rules, and published ports.
-func (y *yard) wall(t *testing.T, c *cell, publish []host.Port, rules ...firewall.Rule) {
+func (y *yard) wall(t *testing.T, c *cell, publish []host.Port, rules ...firewall.PacketRule) {
 	t.Helper()
 	if err := firewall.Validate(rules, firewall.MaxRules); err != nil {
 		t.Fatal(err)
@@ -37,8 +37,8 @@ func TestFirewall(t *testing.T) {
 	y := newYard(t)
 	web, client, eve, platform := y.cells["acme0"], y.cells["acme1"], y.cells["eve0"], y.cells["jelastic0"]
 	world := &cell{Endpoint: Endpoint{IPv4: under[1][0], IPv6: under[1][1]}, ns: y.hosts[1].ns}
-	in := func(name string, action firewall.Action, priority int, proto, peer string, ports ...firewall.Port) firewall.Rule {
-		return firewall.Rule{Name: name, Direction: firewall.In, Action: action, Priority: priority, Protocol: proto, Peer: peer,
+	in := func(name string, action firewall.Action, priority int, proto, peer string, ports ...firewall.Port) firewall.PacketRule {
+		return firewall.PacketRule{Name: name, Direction: firewall.In, Action: action, Priority: priority, Protocol: proto, Peer: peer,
 			Ports: ports}
 	}
 	out := in("mail", firewall.Deny, 10, firewall.UDP, "", "25")

@@ -50,7 +50,7 @@ func states() map[string]State {
 		"netboot": {Role: host.RoleInfra, Addrs: []netip.Addr{a("10.77.0.2")},
 			Endpoints: []Endpoint{{CTID: 8, IPv4: a("10.96.0.18"), Sockets: host.NetbootSockets("underlay")}}},
 		"firewall": {Role: host.RoleUser, Self: "h-000000000001", Peers: peers, Endpoints: []Endpoint{{CTID: 101, IPv4: a("10.96.1.11")},
-			{CTID: 100, IPv4: a("10.96.1.10"), IPv6: a("fd48:4e00:0:1::a"), Firewall: []firewall.Rule{
+			{CTID: 100, IPv4: a("10.96.1.10"), IPv6: a("fd48:4e00:0:1::a"), Firewall: []firewall.PacketRule{
 				{Name: "bl", Direction: "in", Action: "allow", Priority: 10, Protocol: "tcp", Ports: []firewall.Port{"80", "8000-8100"},
 					Peer: "shop.internal"},
 				{Name: "ssh", Direction: "in", Action: "allow", Priority: 20, Protocol: "tcp", Ports: []firewall.Port{"22"},

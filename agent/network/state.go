@@ -47,7 +47,7 @@ type Endpoint struct {
 	Publish []host.Port
 	Sockets []host.Socket // of the host, that it was handed
 	// Firewall is sorted.
-	Firewall []firewall.Rule
+	Firewall []firewall.PacketRule
 	// As4 and As6 are the addresses of this host that other hosts know it by; zero: its own.
 	As4, As6 netip.Addr
 	Rate     rate.Rate

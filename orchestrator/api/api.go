@@ -212,6 +212,10 @@ func (s *Server) operations() {
 
 	serve(s, route{"listNodes", "GET", "/nodes", "All nodes, by number", authz.Read, 200}, s.listNodes)
 	serve(s, route{"getNode", "GET", "/nodes/{ctid}", "One node", authz.Read, 200}, s.getNode)
+	serveWith(s, route{"getFirewall", "GET", "/nodes/{ctid}/firewall", "A node's firewall: its layer's rules and its own", authz.Read, 200},
+		s.getFirewall)
+	serveWith(s, route{"setFirewall", "PUT", "/nodes/{ctid}/firewall",
+		"Replace a node's own rules, or those of its layer; connections that are denied from then on end", authz.Write, 200}, s.setFirewall)
 
 	serve(s, route{"listEnvironments", "GET", "/environments", "All environments, by name", authz.Read, 200}, s.listEnvironments)
 	serveWith(s, route{"getEnvironment", "GET", "/environments/{env}", "One environment with its nodes", authz.Read, 200}, s.getEnvironment)

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/firewall"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/orchestrator/converge/same"
 	"hardnode.dev/orchestrator/env"
@@ -55,8 +56,11 @@ func (p *planner) works() {
 			}
 			c := n.Container
 			c.Run, c.Remove = n.Env == env.System, n.Gone // a component goes only when its host is told so
-			if e, ok := p.record(n.Env); ok && e.Want == store.WantRunning && n.Halted == "" {
-				c.Run = true
+			if e, ok := p.record(n.Env); ok && n.Env != env.System {
+				c.Run = e.Want == store.WantRunning && n.Halted == ""
+				if len(e.Walls) > 0 {
+					c.Firewall = firewall.Merge(e.Rules(n.Layer, 0), e.Rules(n.Layer, n.Index+1))
+				}
 			}
 			list = append(list, c)
 		}

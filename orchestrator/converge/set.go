@@ -8,6 +8,7 @@ import (
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/blocks"
+	"hardnode.dev/orchestrator/converge/same"
 	"hardnode.dev/orchestrator/entitle"
 	"hardnode.dev/orchestrator/env"
 	"hardnode.dev/orchestrator/live"
@@ -30,7 +31,7 @@ func (x *Index) setEnv(name wire.EnvName, rec *store.Environment, spreading bool
 		}
 		x.name(name, old, -1)
 	}
-	if (rec == nil) != (e.record == nil) || rec != nil && rec.Want != e.record.Want {
+	if (rec == nil) != (e.record == nil) || rec != nil && (rec.Want != e.record.Want || !same.Documents(rec.Walls, e.record.Walls)) {
 		for _, id := range e.nodes {
 			x.dirty.hosts[x.nodes[id].Host] = true
 		}

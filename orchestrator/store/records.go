@@ -255,6 +255,8 @@ type Environment struct {
 	Failed *Failure `json:"failed,omitempty"`
 	// System marks "jelastic": its nodes come from the first Assignment and its wants can't be changed here.
 	System bool `json:"system,omitempty"`
+
+	Walls []Wall `json:"walls,omitempty"` // firewalls of its nodes
 }
 
 // Failure is a creation that did not succeed. What it made stays, to be looked at, for FailedFor; then it is removed, unless it is Kept.

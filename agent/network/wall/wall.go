@@ -16,7 +16,7 @@ import (
 	"hardnode.dev/internal/wire/host"
 )
 
-// Rule is a firewall.Rule whose peer is known.
+// Rule is a firewall.PacketRule whose peer is known.
 type Rule struct {
 	Name     string
 	In       bool
@@ -41,7 +41,7 @@ type Connection struct {
 }
 
 // Compile looks names up: of them, resolve gives the addresses. The rules' order stays.
-func Compile(rules []firewall.Rule, resolve func(name string) []netip.Addr) (out []Rule) {
+func Compile(rules []firewall.PacketRule, resolve func(name string) []netip.Addr) (out []Rule) {
 	for _, r := range rules {
 		c := Rule{Name: r.Name, In: r.Direction == firewall.In, Allow: r.Action == firewall.Allow, Anybody: r.Peer == "", Rate: r.Rate}
 		c.Protocol = protocols[r.Protocol]
@@ -112,7 +112,7 @@ func New(p *host.Peers, platform []netip.Addr) *Wall {
 }
 
 // Put adds a container's firewall, and gives what it was compiled to; names are those of Peers.
-func (w *Wall) Put(addrs []netip.Addr, rules []firewall.Rule, p *host.Peers) []Rule {
+func (w *Wall) Put(addrs []netip.Addr, rules []firewall.PacketRule, p *host.Peers) []Rule {
 	compiled := Compile(rules, func(name string) []netip.Addr { return w.named(name, p) })
 	for _, a := range addrs {
 		if a.IsValid() && len(compiled) > 0 {

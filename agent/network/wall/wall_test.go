@@ -29,7 +29,7 @@ func cluster() *host.Peers {
 func TestAllows(t *testing.T) {
 	p := cluster()
 	w := New(p, []netip.Addr{a("10.96.0.5")})
-	w.Put([]netip.Addr{a("10.96.1.10"), a("fd48:4e00:0:1::a")}, []firewall.Rule{
+	w.Put([]netip.Addr{a("10.96.1.10"), a("fd48:4e00:0:1::a")}, []firewall.PacketRule{
 		{Name: "bl", Direction: "in", Action: "allow", Priority: 10, Protocol: "tcp", Ports: []firewall.Port{"80", "8000-8100"},
 			Peer: "bl.shop.internal"},
 		{Name: "world", Direction: "in", Action: "allow", Priority: 10, Protocol: "tcp", Ports: []firewall.Port{"22"},
@@ -93,13 +93,13 @@ func TestNarrower(t *testing.T) {
 		t.Error("another group is narrower")
 	}
 	walled := New(p, nil)
-	rules := []firewall.Rule{{Name: "x", Direction: "in", Action: "allow", Priority: 1, Rate: 5}}
+	rules := []firewall.PacketRule{{Name: "x", Direction: "in", Action: "allow", Priority: 1, Rate: 5}}
 	walled.Put([]netip.Addr{a("10.96.1.10")}, rules, p)
 	if !walled.Narrower(old) {
 		t.Error("rules that come are looked at")
 	}
 	again := New(p, nil)
-	again.Put([]netip.Addr{a("10.96.1.10")}, append([]firewall.Rule{}, rules...), p)
+	again.Put([]netip.Addr{a("10.96.1.10")}, append([]firewall.PacketRule{}, rules...), p)
 	if again.Narrower(walled) || old.Narrower(walled) {
 		t.Error("the same rules, or none any more, are not narrower")
 	}

@@ -31,17 +31,17 @@ const (
 	MaxRate     = 100_000
 )
 
-// Rule is one rule. Of those that match a new connection the first says what becomes of it, in the order of Sort.
-type Rule struct {
-	Name      string    `json:"name" maxLength:"40" doc:"Unique in its list: a DNS label"`
-	Direction Direction `json:"direction" enum:"in,out" doc:"in: to the container; out: from it"`
-	Action    Action    `json:"action" enum:"allow,deny"`
+// PacketRule is one rule. Of those that match a new connection the first says what becomes of it, in the order of Sort.
+type PacketRule struct {
+	Name      string    `json:"name" yaml:"name" maxLength:"40" doc:"Unique in its list: a DNS label"`
+	Direction Direction `json:"direction" yaml:"direction" enum:"in,out" doc:"in: to the container; out: from it"`
+	Action    Action    `json:"action" yaml:"action" enum:"allow,deny"`
 	// Priority: a lower one is looked at earlier.
-	Priority int    `json:"priority" minimum:"1" maximum:"1000" doc:"Rules with lower ones are looked at earlier"`
-	Protocol string `json:"protocol,omitempty" enum:"tcp,udp,icmp," doc:"icmp is ICMPv6 too; left out: all"`
-	Ports    []Port `json:"ports,omitempty" maxItems:"16" doc:"Ports of tcp or udp at the end that is connected to; left out: all"`
-	Peer     string `json:"peer,omitempty" maxLength:"253" doc:"Who is at the other end: an address, a prefix such as 192.0.2.0/24, or a name of the cluster: an environment's (shop.internal), a layer's or a node's; left out: anybody"`
-	Rate     int    `json:"rate,omitempty" minimum:"0" maximum:"100000" doc:"Of allow: how many connections a second begin; more are dropped. 0: no limit"`
+	Priority int    `json:"priority" yaml:"priority" minimum:"1" maximum:"1000" doc:"Rules with lower ones are looked at earlier"`
+	Protocol string `json:"protocol,omitempty" yaml:"protocol" enum:"tcp,udp,icmp," doc:"icmp is ICMPv6 too; left out: all"`
+	Ports    []Port `json:"ports,omitempty" yaml:"ports" maxItems:"16" doc:"Ports of tcp or udp at the end that is connected to; left out: all"`
+	Peer     string `json:"peer,omitempty" yaml:"peer" maxLength:"253" doc:"Who is at the other end: an address, a prefix such as 192.0.2.0/24, or a name of the cluster: an environment's (shop.internal), a layer's or a node's; left out: anybody"`
+	Rate     int    `json:"rate,omitempty" yaml:"rate" minimum:"0" maximum:"100000" doc:"Of allow: how many connections a second begin; more are dropped. 0: no limit"`
 }
 
 // Direction is which way a connection begins.
@@ -90,7 +90,7 @@ func (p Port) Range() (first, last uint16, err error) {
 const Top = ".internal"
 
 // Prefix is the peer as a prefix; ok is false if it is none: it is a name, or "".
-func (r Rule) Prefix() (p netip.Prefix, ok bool) {
+func (r PacketRule) Prefix() (p netip.Prefix, ok bool) {
 	if a, err := netip.ParseAddr(r.Peer); err == nil && a.Zone() == "" && !a.Is4In6() {
 		return netip.PrefixFrom(a, a.BitLen()), true
 	}
@@ -99,7 +99,7 @@ func (r Rule) Prefix() (p netip.Prefix, ok bool) {
 }
 
 // Validate says what is wrong with a rule, or nil.
-func (r Rule) Validate() error {
+func (r PacketRule) Validate() error {
 	if err := wire.Label("name", r.Name, 40); err != nil {
 		return err
 	}
@@ -129,7 +129,7 @@ func (r Rule) Validate() error {
 	return r.validatePeer()
 }
 
-func (r Rule) validatePeer() error {
+func (r PacketRule) validatePeer() error {
 	if p, ok := r.Prefix(); ok {
 		if p != p.Masked() {
 			return fmt.Errorf("peer %s: the prefix has bits beyond its length: write %s", r.Peer, p.Masked())
@@ -153,7 +153,7 @@ func (r Rule) validatePeer() error {
 }
 
 // Validate says what is wrong with a list of at most so many rules, or nil.
-func Validate(rules []Rule, most int) error {
+func Validate(rules []PacketRule, most int) error {
 	if len(rules) > most {
 		return fmt.Errorf("rules: there are %d, at most %d are allowed: write ranges and prefixes", len(rules), most)
 	}
@@ -171,18 +171,18 @@ func Validate(rules []Rule, most int) error {
 }
 
 // Merge is the rules of a layer with those of one of its nodes, sorted. A node's own stands in the place of the layer's of the same name.
-func Merge(layer, own []Rule) []Rule {
+func Merge(layer, own []PacketRule) []PacketRule {
 	named := map[string]bool{}
 	for _, r := range own {
 		named[r.Name] = true
 	}
-	return Sort(append(slices.DeleteFunc(slices.Clone(layer), func(r Rule) bool { return named[r.Name] }), own...))
+	return Sort(append(slices.DeleteFunc(slices.Clone(layer), func(r PacketRule) bool { return named[r.Name] }), own...))
 }
 
 // Sort is the rules in the order in which they are looked at: by priority, of the same one those that deny first, then by name.
-func Sort(rules []Rule) []Rule {
+func Sort(rules []PacketRule) []PacketRule {
 	out := slices.Clone(rules)
-	slices.SortStableFunc(out, func(a, b Rule) int {
+	slices.SortStableFunc(out, func(a, b PacketRule) int {
 		return cmp.Or(a.Priority-b.Priority, strings.Compare(string(b.Action), string(a.Action)), strings.Compare(a.Name, b.Name))
 	})
 	return out

@@ -8,12 +8,12 @@ import (
 	"hardnode.dev/internal/testkit/golden"
 )
 
-func TestGolden(t *testing.T) { golden.Wire[Rule](t, "rule") }
+func TestGolden(t *testing.T) { golden.Wire[PacketRule](t, "rule") }
 
 func TestValidate(t *testing.T) {
-	good := Rule{Name: "web", Direction: In, Action: Allow, Priority: 100, Protocol: TCP, Ports: []Port{"80", "8000-8100"},
+	good := PacketRule{Name: "web", Direction: In, Action: Allow, Priority: 100, Protocol: TCP, Ports: []Port{"80", "8000-8100"},
 		Peer: "192.0.2.0/24"}
-	if err := Validate([]Rule{good}, MaxRules); err != nil {
+	if err := Validate([]PacketRule{good}, MaxRules); err != nil {
 		t.Fatal(err)
 	}
 	for _, peer := range []string{"", "192.0.2.1", "2001:db8::/32", "fd48::1", "shop.internal", "cp.shop.internal",
@@ -24,45 +24,45 @@ func TestValidate(t *testing.T) {
 		}
 	}
 	for _, c := range []struct {
-		change func(*Rule)
+		change func(*PacketRule)
 		want   string
 	}{
-		{func(r *Rule) { r.Name = "" }, "name: is empty"},
-		{func(r *Rule) { r.Name = "A b" }, "use lower-case letters"},
-		{func(r *Rule) { r.Direction = "up" }, `direction "up": want in or out`},
-		{func(r *Rule) { r.Action = "reject" }, `action "reject": want allow or deny`},
-		{func(r *Rule) { r.Priority = 0 }, "priority 0: want 1 to 1000"},
-		{func(r *Rule) { r.Priority = 1001 }, "priority 1001"},
-		{func(r *Rule) { r.Protocol = "sctp" }, `protocol "sctp": want tcp, udp or icmp`},
-		{func(r *Rule) { r.Protocol = ICMP }, "want tcp or udp beside them"},
-		{func(r *Rule) { r.Protocol = "" }, "want tcp or udp beside them"},
-		{func(r *Rule) { r.Ports = []Port{"0"} }, `"0" is no port`},
-		{func(r *Rule) { r.Ports = []Port{"65536"} }, "is no port"},
-		{func(r *Rule) { r.Ports = []Port{"90-80"} }, "is no port"},
-		{func(r *Rule) { r.Ports = []Port{"080"} }, "is no port"},
-		{func(r *Rule) { r.Ports = []Port{"80-"} }, "is no port"},
-		{func(r *Rule) { r.Ports = make([]Port, 17) }, "at most 16"},
-		{func(r *Rule) { r.Rate = -1 }, "rate -1"},
-		{func(r *Rule) { r.Rate = 100_001 }, "rate 100001"},
-		{func(r *Rule) { r.Rate, r.Action = 5, Deny }, "what is denied has none"},
-		{func(r *Rule) { r.Peer = "192.0.2.1/24" }, "write 192.0.2.0/24"},
-		{func(r *Rule) { r.Peer = "example.org" }, "want an address, a prefix"},
-		{func(r *Rule) { r.Peer = "a.b.c.internal" }, "want an address, a prefix"},
-		{func(r *Rule) { r.Peer = ".internal" }, "want an address, a prefix"},
-		{func(r *Rule) { r.Peer = "fe80::1%eth0" }, "want an address, a prefix"},
-		{func(r *Rule) { r.Peer = "::ffff:192.0.2.1" }, "want an address, a prefix"},
+		{func(r *PacketRule) { r.Name = "" }, "name: is empty"},
+		{func(r *PacketRule) { r.Name = "A b" }, "use lower-case letters"},
+		{func(r *PacketRule) { r.Direction = "up" }, `direction "up": want in or out`},
+		{func(r *PacketRule) { r.Action = "reject" }, `action "reject": want allow or deny`},
+		{func(r *PacketRule) { r.Priority = 0 }, "priority 0: want 1 to 1000"},
+		{func(r *PacketRule) { r.Priority = 1001 }, "priority 1001"},
+		{func(r *PacketRule) { r.Protocol = "sctp" }, `protocol "sctp": want tcp, udp or icmp`},
+		{func(r *PacketRule) { r.Protocol = ICMP }, "want tcp or udp beside them"},
+		{func(r *PacketRule) { r.Protocol = "" }, "want tcp or udp beside them"},
+		{func(r *PacketRule) { r.Ports = []Port{"0"} }, `"0" is no port`},
+		{func(r *PacketRule) { r.Ports = []Port{"65536"} }, "is no port"},
+		{func(r *PacketRule) { r.Ports = []Port{"90-80"} }, "is no port"},
+		{func(r *PacketRule) { r.Ports = []Port{"080"} }, "is no port"},
+		{func(r *PacketRule) { r.Ports = []Port{"80-"} }, "is no port"},
+		{func(r *PacketRule) { r.Ports = make([]Port, 17) }, "at most 16"},
+		{func(r *PacketRule) { r.Rate = -1 }, "rate -1"},
+		{func(r *PacketRule) { r.Rate = 100_001 }, "rate 100001"},
+		{func(r *PacketRule) { r.Rate, r.Action = 5, Deny }, "what is denied has none"},
+		{func(r *PacketRule) { r.Peer = "192.0.2.1/24" }, "write 192.0.2.0/24"},
+		{func(r *PacketRule) { r.Peer = "example.org" }, "want an address, a prefix"},
+		{func(r *PacketRule) { r.Peer = "a.b.c.internal" }, "want an address, a prefix"},
+		{func(r *PacketRule) { r.Peer = ".internal" }, "want an address, a prefix"},
+		{func(r *PacketRule) { r.Peer = "fe80::1%eth0" }, "want an address, a prefix"},
+		{func(r *PacketRule) { r.Peer = "::ffff:192.0.2.1" }, "want an address, a prefix"},
 	} {
 		r := good
 		c.change(&r)
-		err := Validate([]Rule{r}, MaxRules)
+		err := Validate([]PacketRule{r}, MaxRules)
 		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), "rules[0]") {
 			t.Errorf("%+v: got %v, want %q", r, err, c.want)
 		}
 	}
-	if err := Validate([]Rule{good, good}, MaxRules); err == nil || !strings.Contains(err.Error(), "twice") {
+	if err := Validate([]PacketRule{good, good}, MaxRules); err == nil || !strings.Contains(err.Error(), "twice") {
 		t.Errorf("one name twice: %v", err)
 	}
-	var many []Rule
+	var many []PacketRule
 	for i := range MaxRules + 1 {
 		r := good
 		r.Name = fmt.Sprint("r", i)
@@ -75,8 +75,9 @@ func TestValidate(t *testing.T) {
 
 func TestSort(t *testing.T) {
 	var got []string
-	for _, r := range Sort([]Rule{{Name: "d", Priority: 9}, {Name: "c", Priority: 5, Action: Allow}, {Name: "b", Priority: 5, Action: Deny},
-		{Name: "a", Priority: 5, Action: Allow}}) {
+	rules := []PacketRule{{Name: "d", Priority: 9}, {Name: "c", Priority: 5, Action: Allow}, {Name: "b", Priority: 5, Action: Deny},
+		{Name: "a", Priority: 5, Action: Allow}}
+	for _, r := range Sort(rules) {
 		got = append(got, r.Name)
 	}
 	if strings.Join(got, "") != "bacd" {
@@ -85,8 +86,8 @@ func TestSort(t *testing.T) {
 }
 
 func TestMerge(t *testing.T) {
-	layer := []Rule{{Name: "web", Priority: 5, Peer: "192.0.2.1"}, {Name: "ssh", Priority: 7}}
-	got := Merge(layer, []Rule{{Name: "web", Priority: 9}, {Name: "db", Priority: 1}})
+	layer := []PacketRule{{Name: "web", Priority: 5, Peer: "192.0.2.1"}, {Name: "ssh", Priority: 7}}
+	got := Merge(layer, []PacketRule{{Name: "web", Priority: 9}, {Name: "db", Priority: 1}})
 	if len(got) != 3 || got[0].Name != "db" || got[1].Name != "ssh" || got[2].Name != "web" || got[2].Peer != "" || len(layer) != 2 {
 		t.Errorf("got %+v", got)
 	}

@@ -110,11 +110,11 @@ type Container struct {
 	Publish []Port     `json:"publish,omitempty"`
 	Sockets []Socket   `json:"sockets,omitempty"` // opened in the host's own network; the component netboot alone has some
 	// Firewall narrows what may come to it and leave it, of users' containers alone; an agent that knows none lets pass what its groups do
-	Firewall  []firewall.Rule   `json:"firewall,omitempty"`
-	Check     *Check            `json:"check,omitempty"`
-	Component string            `json:"component,omitempty"` // set for containers of "jelastic": the component's name
-	ConfirmBy time.Time         `json:"confirmBy,omitzero"`  // jelastic only: without confirmation by then the last version comes back
-	Labels    map[string]string `json:"labels,omitempty"`
+	Firewall  []firewall.PacketRule `json:"firewall,omitempty"`
+	Check     *Check                `json:"check,omitempty"`
+	Component string                `json:"component,omitempty"` // set for containers of "jelastic": the component's name
+	ConfirmBy time.Time             `json:"confirmBy,omitzero"`  // jelastic only: without confirmation by then the last version comes back
+	Labels    map[string]string     `json:"labels,omitempty"`
 }
 
 // Image names the erofs file that is the container's lower layer.

@@ -42,15 +42,15 @@ func (a *App) Limit(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, a.Timeout)
 }
 
-// Call does one request that changes something; path is below operator.Prefix, out may be nil.
-func (a *App) Call(ctx context.Context, method, path string, in, out any) error {
+// Call does one request that changes something; path is below operator.Prefix, out may be nil, header is names and values.
+func (a *App) Call(ctx context.Context, method, path string, in, out any, header ...string) error {
 	c, err := a.API()
 	if err != nil {
 		return err
 	}
 	ctx, cancel := a.Limit(ctx)
 	defer cancel()
-	return c.Call(ctx, method, operator.Prefix+path, in, out)
+	return c.Call(ctx, method, operator.Prefix+path, in, out, header...)
 }
 
 // Get reads one resource.

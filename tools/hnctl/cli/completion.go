@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"hardnode.dev/internal/wire/firewall"
 	"hardnode.dev/internal/wire/install"
 	"hardnode.dev/internal/wire/jls"
 	"hardnode.dev/internal/wire/operator"
@@ -56,8 +57,10 @@ var ofFlag = map[string]completer{
 	"kind":   fixed("env.create", "env.start", "env.stop", "env.delete", "env.spread", "node.replace", "import"),
 	"bundle": files, "repo": files, "seed": files, "key": files,
 	"config": files, "dir": files, "file": files, "licence": files, "licence-root-key": files, "jls-dir": files, "images": files,
-	"input":   files,
-	"timeout": fixed("30s", "10m", "1h"), "since": fixed("10m", "1h", "1d"), "for": fixed("30m", "1h", "24h"),
+	"input":  files,
+	"action": fixed(string(firewall.Allow), string(firewall.Deny)), "direction": fixed(string(firewall.In), string(firewall.Out)),
+	"protocol": fixed(firewall.TCP, firewall.UDP, firewall.ICMP),
+	"timeout":  fixed("30s", "10m", "1h"), "since": fixed("10m", "1h", "1d"), "for": fixed("30m", "1h", "24h"),
 	"dhcp-range":  fixed("10.77.0.100-10.77.0.150/24"),
 	"dhcp-router": fixed("10.77.0.1"),
 	"dhcp-dns":    fixed("10.77.0.1"),

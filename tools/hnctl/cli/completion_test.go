@@ -23,7 +23,7 @@ func TestEveryNameIsCompleted(t *testing.T) {
 	freeArguments := []string{"NAME", "VERSION", "COMMAND", "ARG", "MODULE", "ACTION", "CHALLENGE"}
 	freeFlags := []string{"name", "domain", "external", "infra-address", "infra-link", "host-link", "jls", "jls-pin", "trusted-proxy",
 		"customer", "help", "version", "component-arg", "jls-external", "registry-external", "reason", "image-pin",
-		"director-pin", "cluster", "interface", "release", "once",
+		"director-pin", "cluster", "interface", "release", "once", "peer", "port",
 		"disk", "disk-id", "disk-model", "disk-serial", "wipe"}
 	var walk func(c *cobra.Command)
 	walk = func(c *cobra.Command) {

@@ -283,6 +283,7 @@ func (f *fake) handler() http.Handler {
 		}
 		reply(w, 200, operator.List[operator.Node]{Items: out})
 	})
+	f.firewall(mux)
 	get("/nodes/{ctid}/{kind}", f.session)
 	get("/hosts/{host}/{kind}", func(w http.ResponseWriter, r *http.Request) {
 		if r.PathValue("host") != "host-1" {

@@ -28,7 +28,7 @@ import (
 // Group is the commands on nodes.
 func Group(a *app.App) *cobra.Command {
 	return app.Group("node", "Nodes (containers)", nodeList(a), nodeExec(a), nodeLogs(a), nodeCopy(a), JEM(a),
-		volumeGroup(a))
+		nodeFirewall(a), volumeGroup(a))
 }
 
 func nodeList(a *app.App) *cobra.Command {

@@ -1,0 +1,46 @@
+package ops
+
+import (
+	"context"
+
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/firewall"
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/ops/progress"
+	"hardnode.dev/orchestrator/store"
+)
+
+// FirewallChange is another firewall of a node, or with Layer of all nodes of its layer.
+type FirewallChange struct {
+	CTID    wire.CTID
+	Layer   bool
+	Rules   []firewall.PacketRule
+	Account wire.Account  // of the caller
+	IfMatch wire.Revision // that the environment must have; 0 is any
+}
+
+// SetFirewall takes a change in; hosts have it in force a moment later.
+func (o *Ops) SetFirewall(ctx context.Context, c FirewallChange) error {
+	object := "nodes/" + c.CTID.String() + "/firewall"
+	if err := firewall.Validate(c.Rules, firewall.MaxRules); err != nil {
+		return operator.NewProblem(operator.Invalid, object, err.Error(), "mend the rule; see hnctl node firewall list "+c.CTID.String())
+	}
+	_, err := o.Store.Update(ctx, func(tx *store.Tx) error {
+		n, there := store.Nodes.Read(tx, c.CTID.String())
+		e, known := store.Envs.Read(tx, string(n.Env))
+		if !there || !known || n.Gone || !c.Account.Sees(e.Account) {
+			return operator.NewProblem(operator.NotFound, "nodes/"+c.CTID.String(), "there is no such node", "see hnctl node list")
+		}
+		if p := progress.Refusal("env.firewall", n.Env, &e, store.Envs.Revision(tx.View(), string(n.Env)), c.IfMatch); p != nil {
+			return p
+		}
+		number := n.Index + 1
+		if c.Layer {
+			number = 0
+		}
+		e.SetRules(n.Layer, number, c.Rules)
+		store.Envs.Put(tx, string(n.Env), e)
+		return nil
+	})
+	return err
+}

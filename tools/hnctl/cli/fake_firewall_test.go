@@ -1,0 +1,40 @@
+package cli
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"hardnode.dev/internal/wire/firewall"
+	"hardnode.dev/internal/wire/operator"
+)
+
+// firewall is that of node 101, which is lost with each new fake.
+func (f *fake) firewall(mux *http.ServeMux) {
+	now := operator.Firewall{CTID: 101, Env: "hello", Layer: "cp", OfLayer: []firewall.PacketRule{}, OfNode: []firewall.PacketRule{},
+		InForce: []firewall.PacketRule{}, Revision: 7}
+	handle := func(w http.ResponseWriter, r *http.Request) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if r.PathValue("ctid") != "101" {
+			refuse(w, operator.NotFound, "nodes/"+r.PathValue("ctid"), "there is no such node", "see hnctl node list")
+			return
+		}
+		if r.Method == http.MethodPut {
+			var in operator.FirewallRules
+			json.NewDecoder(r.Body).Decode(&in)
+			if r.Header.Get("If-Match") != `"7"` {
+				refuse(w, operator.Conflict, "environments/hello", "it has revision 7 now", "read it again and repeat")
+				return
+			}
+			if r.URL.Query().Get("layer") == "true" {
+				now.OfLayer = in.Rules
+			} else {
+				now.OfNode = in.Rules
+			}
+			now.InForce = firewall.Merge(now.OfLayer, now.OfNode)
+		}
+		reply(w, 200, now)
+	}
+	mux.HandleFunc("GET "+operator.Prefix+"/nodes/{ctid}/firewall", handle)
+	mux.HandleFunc("PUT "+operator.Prefix+"/nodes/{ctid}/firewall", handle)
+}
