@@ -52,6 +52,14 @@ const (
 	// ConsoleUser is the user and group that the program at the terminals runs as: it has no rights but to the terminals and its sockets.
 	ConsoleUser = 990
 
+	// ViewDir is where the files lie that containers see in place of their host's in /proc, a directory a container (agent/procview). init
+	// mounts it. ViewUser is the user and group of the program that answers there: it has no rights at all.
+	ViewDir  = RunDir + "/view"
+	ViewUser = 991
+	// StartedAttr is the extended attribute of a container's cgroup that says when it was made: nanoseconds of CLOCK_BOOTTIME. The agent
+	// sets it, procview reads it.
+	StartedAttr = "user.hardnode.started"
+
 	AgentVsockPort = 7440
 	FwCfgConfig    = "opt/hardnode/config" // QEMU fw_cfg names
 	FwCfgBundle    = "opt/hardnode/bundle"

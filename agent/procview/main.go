@@ -1,0 +1,98 @@
+// Command procview shows containers their own figures in /proc and /sys.
+//
+// Owns: nothing that must last. Each part is a package below this folder.
+// In: a descriptor of /dev/fuse, which init mounted at boot.ViewDir and keeps; cgroups of containers, the host's /proc.
+// Out: answers to whoever reads a file that is bound into a container; READY and WATCHDOG to init.
+// Never: has a right that any user has not, or knows who reads: another process takes over where this one ended, whenever it ends.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"golang.org/x/sys/unix"
+
+	"hardnode.dev/agent/procview/load"
+	"hardnode.dev/agent/procview/source"
+	"hardnode.dev/agent/procview/view"
+	"hardnode.dev/internal/logging"
+	"hardnode.dev/internal/run"
+)
+
+func main() {
+	cgroup := flag.String("cgroup", "/sys/fs/cgroup/ct", "folder of the containers' cgroups")
+	flag.Parse()
+	log := logging.New(os.Stderr, "procview", slog.LevelInfo)
+	debug.SetGCPercent(20)
+	debug.SetMemoryLimit(8 << 20)
+	ctx, stop := run.UntilSignal(context.Background())
+	defer stop()
+	if err := serve(ctx, log, *cgroup); err != nil {
+		log.Error("procview ends", logging.Err, err)
+		os.Exit(1)
+	}
+}
+
+// serve answers until ctx ends.
+func serve(ctx context.Context, log *slog.Logger, cgroup string) error {
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("give up new privileges: %w", err)
+	}
+	dev, err := handed()
+	if err != nil {
+		return err
+	}
+	loads := load.New(cgroup, "/proc")
+	conn, err := view.Open(dev, view.New(source.New(cgroup, "/proc", loads)))
+	if err != nil {
+		return err
+	}
+	return run.Group(ctx, log,
+		run.Task{Name: "answers", Run: conn.Serve},
+		run.Task{Name: "loads", Run: loads.Run},
+		run.Task{Name: "beat", Run: func(ctx context.Context) error { return beat(ctx, conn) }},
+	)
+}
+
+// handed is the descriptor that init hands over (sd_listen_fds(3)).
+func handed() (*os.File, error) {
+	if n, err := strconv.Atoi(os.Getenv("LISTEN_FDS")); err != nil || n != 1 {
+		return nil, errors.New("no descriptor of /dev/fuse was handed over: init starts this program")
+	}
+	const fd = 3
+	unix.CloseOnExec(fd)
+	if err := unix.SetNonblock(fd, true); err != nil {
+		return nil, fmt.Errorf("use the descriptor that was handed over: %w", err)
+	}
+	return os.NewFile(fd, "/dev/fuse"), nil
+}
+
+// Times of the promise to init, which ends a process that says nothing for 500 ms.
+const (
+	beatEvery = 150 * time.Millisecond
+	slowest   = 250 * time.Millisecond // that a request may be at work
+)
+
+// beat says that requests are answered, as long as they are.
+func beat(ctx context.Context, conn *view.Conn) error {
+	say := daemon.SdNotifyReady
+	return run.Every(ctx, beatEvery, func(context.Context) error {
+		if !conn.Well(slowest) {
+			return nil
+		}
+		_, err := daemon.SdNotify(false, say)
+		say = daemon.SdNotifyWatchdog
+		if err != nil {
+			return fmt.Errorf("tell init: %w", err)
+		}
+		return nil
+	})
+}
