@@ -84,6 +84,16 @@ const (
 	StateOrphan State = "orphan"
 )
 
+// Left is how a full OS ended by its own will.
+type Left string
+
+// The ways. A container that was ended from outside, or whose first process failed, has none.
+const (
+	LeftNot      Left = ""
+	LeftReboot   Left = "reboot"   // it wants to be started again
+	LeftPowerOff Left = "poweroff" // it wants to stay down
+)
+
 // Observed is one container as it exists now.
 type Observed struct {
 	CTID       wire.CTID
@@ -100,6 +110,8 @@ type Observed struct {
 	ExitKnown bool         // false when the spawner was replaced while the process ran
 	OOM       shortage.OOM // what the kernel killed in it because memory ran out, since it was started
 	OOMKilled bool         // that is why it is StateExited
+	Booting   bool         // it runs, and has yet to say that it is ready
+	Left      Left         // how a full OS has ended itself, when it is StateExited
 	Restarts  int          // starts of this generation beyond the first
 
 	MemoryBytes int64

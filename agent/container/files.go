@@ -32,6 +32,14 @@ func (s *start) filesStep(context.Context) error {
 	if s.IdentitySocket != "" {
 		binds = append(binds, bind{spec.Identity, s.IdentitySocket})
 	}
+	if s.systemd {
+		socket, err := s.boots.Listen(s.CTID)
+		if err != nil {
+			return err
+		}
+		s.undo.add(func() error { s.boots.Drop(s.CTID); return nil })
+		binds = append(binds, bind{spec.Notify, socket})
+	}
 	for _, b := range binds {
 		fd, err := unix.Openat(root, b.name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC, 0o644)
 		if err != nil {
@@ -49,7 +57,7 @@ func (s *start) filesStep(context.Context) error {
 			return err
 		}
 		attrs := uint64(sys.ReadOnly | sys.NoSuid | sys.NoDev)
-		if b.name == spec.Identity {
+		if b.name != spec.JEM {
 			attrs = sys.NoSuid | sys.NoDev | sys.NoExec // connecting to a socket needs write permission
 		}
 		copied, err := sys.CloneMount(place, attrs)

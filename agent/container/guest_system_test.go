@@ -11,7 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"hardnode.dev/agent/container/command"
+	"hardnode.dev/agent/container/rootfs"
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
@@ -38,6 +41,11 @@ func TestSystem(t *testing.T) {
 		}
 		run.Wait(context.Background(), 500*time.Millisecond)
 	}
+	becomesReady(t, r, 801)
+	id, _ := sh(t, r, 801, "cat /etc/machine-id")
+	if want := strings.ReplaceAll(rootfs.MachineID(801, s.IPv4), "-", ""); id != want {
+		t.Errorf("the machine is %q, want %q", id, want)
+	}
 	failed, _ := sh(t, r, 801, "systemctl --failed --no-legend --plain; systemctl list-jobs --no-legend")
 	t.Logf("%s after %s", state, time.Since(began).Round(100*time.Millisecond))
 	if state != "running" {
@@ -63,6 +71,20 @@ func TestSystem(t *testing.T) {
 	jemChangesUnits(t, r, 801)
 	systemSays(t, r, 801)
 	systemCommands(t, r, 801)
+	// it reboots by its own will, and comes up as the same machine
+	tell(t, r, 801, "systemctl reboot")
+	if o := waitState(t, r, 801, StateExited); o.Left != LeftReboot {
+		t.Errorf("after a reboot from inside: left by %q, code %d", o.Left, o.ExitCode)
+	}
+	began = time.Now()
+	if o := mustStart(t, r, s); o.Booting {
+		t.Error("what Start returns knows more than it can")
+	}
+	becomesReady(t, r, 801)
+	t.Logf("ready again after %s", time.Since(began).Round(100*time.Millisecond))
+	if again, _ := sh(t, r, 801, "cat /etc/machine-id"); again != id {
+		t.Errorf("the machine was %q and is %q", id, again)
+	}
 	began = time.Now()
 	if err := r.Stop(deadline(t), 801); err != nil {
 		t.Fatal(err)
@@ -74,6 +96,52 @@ func TestSystem(t *testing.T) {
 		t.Errorf("observed %+v", o)
 	}
 	waitLine(t, r, 801, "Powering off|System Shutdown|Reached target shutdown.target|Stopped target")
+}
+
+// becomesReady waits until a container's systemd has said that it has booted.
+func becomesReady(t testing.TB, r *Runtime, id wire.CTID) {
+	t.Helper()
+	for end := time.Now().Add(3 * time.Minute); r.boots.Boots(id); {
+		if time.Now().After(end) {
+			t.Fatalf("container %s has not said that it is ready", id)
+		}
+		run.Wait(context.Background(), 5*time.Millisecond)
+	}
+}
+
+// tell runs a script that may end the container it is in.
+func tell(t testing.TB, r *Runtime, id wire.CTID, script string) {
+	r.Exec(deadline(t), id, host.ExecSpec{Argv: []string{"sh", "-c", script}}, command.Stdio{})
+}
+
+// TestSystemLeaves: how a full OS ended itself is told apart from any other end. Its PID 1 is a shell here.
+func TestSystemLeaves(t *testing.T) {
+	spawnerUp(t)
+	r := newRuntime(t)
+	s := box(t, 820, forever)
+	s.Profile = host.ProfileSystem
+	if _, err := os.Stat("/images/systemd.erofs"); err != nil {
+		t.Skip("the guest has no image with systemd")
+	}
+	for _, c := range []struct {
+		command string
+		want    Left
+	}{{"systemctl reboot -ff", LeftReboot}, {"systemctl poweroff -ff", LeftPowerOff}, {"systemctl halt -ff", LeftPowerOff},
+		{"true", LeftNot}} {
+		if _, err := r.Start(deadline(t), s); err != nil {
+			t.Fatal(err)
+		}
+		tell(t, r, 820, c.command)
+		if c.want == LeftNot {
+			r.signal(deadline(t), 820, unix.SIGKILL)
+		}
+		if o := waitState(t, r, 820, StateExited); o.Left != c.want {
+			t.Errorf("%s: left by %q with code %d, want %q", c.command, o.Left, o.ExitCode, c.want)
+		}
+	}
+	if err := r.Remove(deadline(t), 820, false); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // waitLine waits until the container's log has a line with one of the words.

@@ -21,6 +21,7 @@ import (
 	"hardnode.dev/agent/spawner/call"
 	"hardnode.dev/agent/volume"
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
 )
 
 // Observe lists all containers that exist in any form, ordered by CTID. What can't be seen of one is in its Trouble; an error means that it
@@ -111,6 +112,7 @@ func (r *Runtime) observe(ctx context.Context, id wire.CTID, all map[wire.CTID]r
 	note(err)
 	o.InVolumes = limits.VolumeNotes(o.InVolumes, o.Spec.Volumes)
 	if o.State == StateRunning {
+		o.Booting = r.boots.Boots(id)
 		l := r.look(ctx, id, o.PID, f.disk)
 		o.Set, spaces = l.set, spacesOf(cgroup.Inode(dir), l.spaces)
 	}
@@ -148,6 +150,20 @@ func (r *Runtime) stuck(id wire.CTID, ending bool) bool {
 	return time.Since(since) > endsWithin
 }
 
+// leftBy tells what reboot(2) of a container's own init did: the kernel ends a process namespace with SIGHUP for a restart and with SIGINT
+// for a halt (pid_namespaces(7)). Nobody else's signal has that effect on an init.
+func leftBy(rec record.Record) Left {
+	switch {
+	case rec.Container.Profile != host.ProfileSystem || !rec.Known:
+		return LeftNot
+	case rec.Code == 128+int(syscall.SIGHUP):
+		return LeftReboot
+	case rec.Code == 128+int(syscall.SIGINT):
+		return LeftPowerOff
+	}
+	return LeftNot
+}
+
 // judge says what state the facts mean.
 func judge(id wire.CTID, f facts) Observed {
 	o := Observed{CTID: id, State: StateStopped, Volumes: f.disk.Volumes, UIDBase: f.base}
@@ -164,6 +180,7 @@ func judge(id wire.CTID, f facts) Observed {
 			o.State, o.PID = StateRunning, f.rec.PID
 		} else {
 			o.State, o.Exited, o.ExitCode, o.ExitKnown = StateExited, f.rec.Ended, f.rec.Code, f.rec.Known
+			o.Left = leftBy(f.rec)
 		}
 	}
 	if f.populated && o.State != StateRunning || f.stuck {

@@ -17,6 +17,7 @@ import (
 
 	"hardnode.dev/agent/container/cgroup"
 	"hardnode.dev/agent/container/command"
+	"hardnode.dev/agent/container/ready"
 	"hardnode.dev/agent/container/record"
 	"hardnode.dev/agent/container/shortage"
 	"hardnode.dev/agent/quotaview"
@@ -40,6 +41,7 @@ type Runtime struct {
 	oom    *shortage.Watch
 	quotas *quotaview.View
 	groups *command.Groups // of commands
+	boots  *ready.Board
 	exits  chan Exit
 	fail   func(step string) error // tests make a step of Start fail
 
@@ -76,6 +78,9 @@ func New(o Options) (*Runtime, error) {
 	}
 	if err := os.MkdirAll(r.scratch(), 0o700); err != nil {
 		return nil, fmt.Errorf("make scratch directory: %w", err)
+	}
+	if r.boots, err = ready.Open(filepath.Join(r.opts.RunDir, "notify"), r.log); err != nil {
+		return nil, err
 	}
 	return r, nil
 }
@@ -114,7 +119,10 @@ func (r *Runtime) lock(ctx context.Context, id wire.CTID) (unlock func(), err er
 
 // Run forwards exit hints from the spawner and keeps what df shows in containers, until ctx ends: a task of the agent's run.Group.
 func (r *Runtime) Run(ctx context.Context) error {
-	return run.Group(ctx, r.log, run.Task{Name: "exits", Run: r.forward}, run.Task{Name: "quotas", Run: r.quotas.Run})
+	return run.Group(ctx, r.log, run.Task{Name: "exits", Run: r.forward}, run.Task{Name: "quotas", Run: r.quotas.Run},
+		run.Task{Name: "ready", Run: func(ctx context.Context) error {
+			return r.boots.Run(ctx, func(id wire.CTID) { r.hint(Exit{CTID: id}) })
+		}})
 }
 
 // forward gives hints of ends until ctx ends.

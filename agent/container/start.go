@@ -46,6 +46,7 @@ type start struct {
 	*Runtime
 	*StartSpec
 	profile profile.Settings
+	systemd bool // it is what the image's first program is
 	req     call.Start
 	files   []*os.File // descriptors for the request, in its order after the first three
 	mapped  []*os.File // those of them whose ids are mapped into the container's range
@@ -168,6 +169,7 @@ func (s *start) imageStep(context.Context) error {
 	s.image = root
 	s.done.add(func() error { release(); return nil })
 	s.undo.add(func() error { release(); return nil })
+	s.systemd = s.Profile == host.ProfileSystem && rootfs.IsSystemd(root, profile.Program(s.Container.Process))
 	s.lower, err = s.tree(root, sys.ReadOnly|sys.NoDev)
 	return err
 }
@@ -250,10 +252,13 @@ func (s *start) process(ctx context.Context) (err error) {
 		}
 	}
 	p.Env = withSockets(p.Env, s.Sockets, p.Reaper)
+	if q.System {
+		p.Env = rootfs.Told(p.Env, rootfs.MachineID(s.CTID, s.IPv4), s.systemd)
+	}
 	q.Handed = len(s.Handed)
 	q.Process = s.profile.Process(p, s.Hostname)
 	q.Dirs = rootfs.RunDirs(s.image, s.Image.Has)
-	if q.System && rootfs.IsSystemd(s.image, q.Argv[0]) {
+	if s.systemd {
 		q.Dirs, q.RunTexts = append(q.Dirs, rootfs.SystemdDirs...), rootfs.SystemdTexts
 	}
 	q.Texts = []call.Text{{Name: "hostname", Data: []byte(s.Hostname + "\n")}}

@@ -64,6 +64,7 @@ func (r *Runtime) end(ctx context.Context, id wire.CTID, grace time.Duration) er
 		return err
 	}
 	r.forgetSet(id)
+	r.boots.Drop(id)
 	os.Remove(r.askedAt(id)) // its process is gone; a note that can't be removed does not count for the next one
 	if !known {
 		return nil

@@ -59,7 +59,7 @@ func (b *Book) Saw(s plan.Seen, now time.Time) plan.Seen {
 		if h.Generation != s.Generation {
 			h = plan.History{Generation: s.Generation}
 		}
-		if h.Short++; s.Exited.Sub(s.Started) >= plan.MinRun {
+		if h.Short++; s.Exited.Sub(s.Started) >= plan.MinRun || s.Left != "" {
 			h.Short = 0
 		}
 	}

@@ -33,13 +33,16 @@ func Containers(list []container.Observed, work *host.Work, cpuMax func(mhz int6
 			Memory: memory(o)}
 		switch o.State {
 		case container.StateRunning:
-			s.Running = true
+			s.Running, s.Booting = true, o.Booting
 			if c, ok := wanted[o.CTID]; ok {
 				drift := []string{o.Set.Drift(c.Limits, cpuMax(c.Limits.CPUMHz)), limits.VolumeDrift(o.InVolumes, c.Volumes)}
 				s.Drift = strings.Join(slices.DeleteFunc(drift, func(d string) bool { return d == "" }), "; ")
 			}
 		case container.StateExited:
 			s.Exited, s.ExitCode = o.Exited, o.ExitCode
+			if s.Left = plan.Left(o.Left); s.Left == plan.LeftReboot && o.Exited.Sub(o.Started) < plan.MinUp {
+				s.Left = ""
+			}
 			if s.Exited.IsZero() { // the spawner was replaced meanwhile: that it ended is all that is known
 				s.Exited = o.Started
 			}

@@ -21,7 +21,18 @@ type Seen struct {
 	Drift      string // which limits of the kernel are not the wanted ones; "" when all are
 	Trouble    string // what could not be seen of it, and why
 	Memory     Memory
+	Booting    bool // a full OS that has yet to say that it is ready
+	Left       Left // how it ended itself, when it has exited
 }
+
+// Left is how a full OS ended by its own will.
+type Left string
+
+// The ways; "" is any other end.
+const (
+	LeftReboot   Left = "reboot"
+	LeftPowerOff Left = "poweroff"
+)
 
 // Memory is how a container came to be short of memory.
 type Memory struct {

@@ -11,7 +11,7 @@
 //	absent ─Fetch→ image present ─Start→ running ─(limits differ)→ Resize
 //	running ─(generation differs, new image present)→ Stop → stopped ─Remove, volumes kept→ nothing of a generation → Start
 //	running ─(run: false)→ Stop; ─(absent from Work or remove: true)→ Stop → Remove
-//	exited ─(back-off over)→ Start
+//	exited ─(back-off over)→ Start; ─(rebooted)→ Start at once; ─(powered off)→ nothing, until work or a person stops it
 package plan
 
 import (
@@ -59,6 +59,8 @@ type Output struct {
 // Times of the restart back-off: a run shorter than MinRun counts as a failure.
 const (
 	MinRun     = 10 * time.Second
+	MinUp      = time.Second     // a full OS that reboots sooner fails
+	bootWithin = 5 * time.Minute // after that a full OS that has not become ready is failing
 	backoffMin = 500 * time.Millisecond
 	backoffMax = 30 * time.Second
 )
@@ -129,7 +131,7 @@ func one(in Input, c host.Container) (*host.ContainerStatus, *Step, time.Time) {
 		step, wake := away(in, seen, "work says remove")
 		st := leaving(seen, h)
 		return &st, step, wake
-	case !c.Run && exists && (seen.Running || seen.Orphan):
+	case !c.Run && exists && (seen.Running || seen.Orphan || seen.Left == LeftPowerOff): // else it would be off when it is wanted again
 		st := status(c, seen, host.CtStopping, h.StopErr)
 		step, wake := paced(in, seen.CTID, Step{Kind: Stop, CTID: c.CTID, Want: c, Reason: "work says stop"})
 		return &st, step, wake
@@ -179,6 +181,12 @@ func running(in Input, c host.Container, seen Seen, h History) (*host.ContainerS
 			}
 		}
 	}
+	if c.Check == nil && seen.Booting {
+		state, reason = host.CtStarting, "its init has not said yet that it is ready"
+		if in.Now.Sub(seen.Started) > bootWithin {
+			state, reason = host.CtFailing, fmt.Sprintf("its init has not said within %s that it is ready: hnctl node console", bootWithin)
+		}
+	}
 	st := status(c, seen, state, cmp.Or(reason, seen.Memory.News(in.Now)))
 	if seen.Drift == "" {
 		return &st, nil, time.Time{}
@@ -192,6 +200,10 @@ func running(in Input, c host.Container, seen Seen, h History) (*host.ContainerS
 
 // notRunning decides for a wanted container whose image is here and that does not run.
 func notRunning(in Input, c host.Container, seen Seen, exists bool, h History) (*host.ContainerStatus, *Step, time.Time) {
+	if exists && seen.Left == LeftPowerOff {
+		st := status(c, seen, host.CtStopped, "it was powered off from inside: hnctl node restart "+c.CTID.String()+" starts it")
+		return &st, nil, time.Time{}
+	}
 	start := Step{Kind: Start, CTID: c.CTID, Want: c, Reason: "wanted and not here"}
 	state, why := host.CtWaiting, "starting"
 	var at time.Time
@@ -200,6 +212,8 @@ func notRunning(in Input, c host.Container, seen Seen, exists bool, h History) (
 		state, why = host.CtFailing, h.StartErr
 		at = h.FailedAt.Add(backoff(h.Short))
 		start.Reason = "start failed before: " + h.StartErr
+	case exists && seen.Left == LeftReboot:
+		start.Reason, why = "it rebooted", "it reboots"
 	case exists && !seen.Exited.IsZero():
 		state, why = host.CtFailing, fmt.Sprintf("exited with code %d", seen.ExitCode)
 		if seen.Memory.Ended {

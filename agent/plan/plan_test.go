@@ -51,6 +51,11 @@ func troubled(s Seen) Seen { s.Trouble = "quota is not known"; return s }
 func exited(id wire.CTID, gen int64, ago time.Duration, code int) Seen {
 	return Seen{CTID: id, Generation: gen, Exited: now.Add(-ago), ExitCode: code}
 }
+func left(s Seen, how Left) Seen { s.Left = how; return s }
+func booting(s Seen, since time.Duration) Seen {
+	s.Booting, s.Started = true, now.Add(-since)
+	return s
+}
 func kept(id wire.CTID, gen int64) Seen { return Seen{CTID: id, Generation: gen} }
 
 func TestDecide(t *testing.T) {
@@ -73,6 +78,25 @@ func TestDecide(t *testing.T) {
 			status: "101 running no assignment has been seen | 102 stopped no assignment has been seen"},
 		{name: "start when the image is here", work: []host.Container{want(101, 1)}, images: here,
 			steps: "start 101: wanted and not here", status: "101 waiting starting"},
+		{name: "a full OS boots", work: []host.Container{want(101, 1)}, images: here, seen: []Seen{booting(runs(101, 1), time.Minute)},
+			status: "101 starting its init has not said yet that it is ready", settled: true},
+		{name: "a full OS does not come up", work: []host.Container{want(101, 1)}, images: here,
+			seen:   []Seen{booting(runs(101, 1), time.Hour)},
+			status: "101 failing its init has not said within 5m0s that it is ready: hnctl node console", settled: true},
+		{name: "a full OS reboots: at once, whatever was before", work: []host.Container{want(101, 1)}, images: here,
+			seen:    []Seen{left(exited(101, 1, 0, 129), LeftReboot)},
+			history: map[wire.CTID]History{101: {Generation: 1, Short: 5}},
+			steps:   "start 101: it rebooted", status: "101 waiting it reboots", settled: true},
+		{name: "a full OS that was powered off from inside stays so", work: []host.Container{want(101, 1)}, images: here,
+			seen:   []Seen{left(exited(101, 1, time.Hour, 130), LeftPowerOff)},
+			status: "101 stopped it was powered off from inside: hnctl node restart 101 starts it", settled: true},
+		{name: "powered off, and wanted stopped: so that it comes up when it is wanted again",
+			work: []host.Container{want(101, 1, stopped)}, images: here,
+			seen:  []Seen{left(exited(101, 1, time.Hour, 130), LeftPowerOff)},
+			steps: "stop 101: work says stop", status: "101 stopping", settled: true},
+		{name: "powered off, and another generation is wanted", work: []host.Container{want(101, 2)}, images: here,
+			seen:  []Seen{left(exited(101, 1, time.Hour, 130), LeftPowerOff)},
+			steps: "remove 101 keep volumes: generation 2 wanted, 1 is here", status: "101 waiting replacing generation 1"},
 		{name: "fetch first", work: []host.Container{want(101, 1)},
 			steps: "fetch 101: image nginx is not here", status: "101 waiting fetching image nginx"},
 		{name: "two containers, one fetch", work: []host.Container{want(101, 1), want(102, 1)},

@@ -114,11 +114,19 @@ func StopAfter(p host.Process) time.Duration {
 	return time.Duration(p.StopAfter) * time.Second
 }
 
+// Program is what a container's first process executes.
+func Program(p host.Process) string {
+	if len(p.Argv) == 0 {
+		return "/sbin/init"
+	}
+	return p.Argv[0]
+}
+
 // Process is what a container's own program is executed with.
 func (pr Settings) Process(p host.Process, hostname string) call.Process {
 	argv := p.Argv
 	if len(argv) == 0 {
-		argv = []string{"/sbin/init"}
+		argv = []string{Program(p)}
 	}
 	env := maps.Clone(pr.env)
 	env["HOSTNAME"] = hostname

@@ -110,6 +110,7 @@ const PrivateDir = "/run/hardnode"
 const (
 	JEM      = "jem"
 	Identity = "identity.sock"
+	Notify   = "notify.sock"
 )
 
 // FilePath is a File's path relative to privateDir.
@@ -118,7 +119,7 @@ func FilePath(p string) (string, error) {
 	switch {
 	case !ok || path.Clean(p) != p || rel == "":
 		return "", fmt.Errorf("file %q: want a clean path below %s/", p, PrivateDir)
-	case rel == JEM || rel == Identity:
+	case rel == JEM || rel == Identity || rel == Notify:
 		return "", fmt.Errorf("file %q: the name is taken", p)
 	}
 	return rel, nil
