@@ -30,6 +30,7 @@ import (
 	"hardnode.dev/agent/localapi"
 	"hardnode.dev/agent/mirror"
 	"hardnode.dev/agent/network"
+	"hardnode.dev/agent/nodecall"
 	"hardnode.dev/agent/slots"
 	"hardnode.dev/agent/smoke"
 	"hardnode.dev/agent/syslog"
@@ -149,7 +150,8 @@ func modulesLoaded(ctx context.Context) error {
 func (a *agent) linkOptions(dir string, clock link.Clock) link.Options {
 	return link.Options{Dir: dir, Config: a.configuration, Store: a.store, Report: a.report, Changed: a.hints, Runtime: a.runtime,
 		HostLogs: hostlog.Logs{}.Read, Leave: a.leaveBy, Show: a.show, Install: a.install.Ask, Slots: a.slots.Ask,
-		Storage: a.mirror.Ask, Vet: a.vet, Boot: a.boot, Version: build.Version, Underlay: a.underlay,
+		Storage: a.mirror.Ask, Node: nodecall.Calls{Restart: a.restart, Runtime: a.runtime}.Answer,
+		Vet: a.vet, Boot: a.boot, Version: build.Version, Underlay: a.underlay,
 		Hardware: a.facts.Hardware(), Machine: a.facts.Machine, Clock: clock, Log: a.log}
 }
 

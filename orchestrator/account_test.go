@@ -82,6 +82,7 @@ func asking(c *cluster, op, token string) map[string]asked {
 		"getHostSystem": h, "orderHostSystem": system, "takeBackHostSystem": h,
 		"getFirewall": node, "setFirewall": wall,
 		"getNode": node, "execNode": session(node, "?argv=true"), "logsNode": session(node, ""),
+		"restartNode": session(node, ""), "forwardNode": session(node, "?port=80"), "topNode": session(node, ""),
 		"jemNode":        session(node, "?module=service&action=status"),
 		"getEnvironment": env, "keepEnvironment": env, "startEnvironment": env, "stopEnvironment": env, "spreadEnvironment": env,
 		"deleteEnvironment": env,

@@ -28,6 +28,7 @@ import (
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/install"
+	"hardnode.dev/internal/wire/nodecall"
 	"hardnode.dev/internal/wire/slots"
 	"hardnode.dev/internal/wire/storage"
 	"hardnode.dev/internal/wire/upkeep"
@@ -48,6 +49,8 @@ type Options struct {
 	Install  func(context.Context, install.Ask) (install.Status, error)              // nil: not here
 	Slots    func(context.Context, slots.Ask) (slots.Status, error)                  // nil: not here
 	Storage  func(context.Context, storage.Ask) (storage.Status, error)              // nil: not here
+	// Node answers a question about a container; nil: not here
+	Node func(ctx context.Context, id wire.CTID, a nodecall.Ask, in io.ReadCloser, out io.Writer) error
 	// Vet says, with a Problem, why what this machine runs must not be heard of in its cluster; any other error: it is asked again. nil: it
 	// may.
 	Vet      func(context.Context) error

@@ -60,7 +60,7 @@ var sessionKinds = []sessionKind{
 
 // sessionOperations registers the WebSocket paths and describes them.
 func (s *Server) sessionOperations(mux *http.ServeMux) {
-	for _, k := range sessionKinds {
+	for _, k := range slices.Concat(sessionKinds, nodeCalls) {
 		path := k.path()
 		op := &huma.Operation{OperationID: k.name + "Node", Method: http.MethodGet, Path: path, Summary: k.summary,
 			Description: "Needs scope exec; scope platform in the platform's own containers.",
@@ -96,7 +96,7 @@ func openPaths() []string {
 	for _, d := range hostDocuments {
 		out = append(out, hostDocumentPath(d.show))
 	}
-	for _, k := range sessionKinds {
+	for _, k := range slices.Concat(sessionKinds, nodeCalls) {
 		out = append(out, k.path())
 	}
 	return out
@@ -212,7 +212,7 @@ func sessionRequest(r *http.Request, w world.World, k sessionKind, id wire.CTID)
 		return req, "", operator.NewProblem(operator.Unavailable, "nodes/"+id.String(), n.Reason, "wait for its host: hnctl host list")
 	}
 	// Whatever runs can be looked into, however it fares; whether it does only its host knows for sure.
-	if k.name != "logs" && n.State != string(host.CtRunning) && n.Started.IsZero() {
+	if k.name != "logs" && k.name != "restart" && n.State != string(host.CtRunning) && n.Started.IsZero() {
 		reason := "nothing runs in it: it is " + n.State + why(n.Reason)
 		return req, "", operator.NewProblem(operator.Conflict, "nodes/"+id.String(), reason, "see hnctl node logs "+id.String())
 	}

@@ -22,6 +22,23 @@ func (r Record) HostID(id uint32) uint32 {
 	return on
 }
 
+// Inside is the container's number of a user of the host; -1 if it has none.
+func (r Record) Inside(on uint32) int64 {
+	i := call.IDs{Base: r.UIDBase, Blocks: r.Container.Image.IDBlocks}
+	at := (on - r.UIDBase) / (1 << 16)
+	if on < r.UIDBase || int(at) > len(i.Blocks) {
+		return -1
+	}
+	id := (on - r.UIDBase) % (1 << 16)
+	if at > 0 {
+		id += uint32(i.Blocks[at-1]) << 16
+	}
+	if back, ok := i.Host(id); !ok || back != on {
+		return -1
+	}
+	return int64(id)
+}
+
 // Note is what the spawner keeps for the agent with each container: a new agent knows from it all that was started.
 type Note struct {
 	Version   int            `json:"version"` // 1

@@ -10,6 +10,7 @@ import (
 
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/install"
+	"hardnode.dev/internal/wire/nodecall"
 	"hardnode.dev/internal/wire/slots"
 	"hardnode.dev/internal/wire/storage"
 	"hardnode.dev/internal/wire/upkeep"
@@ -32,6 +33,8 @@ type SessionRequest struct {
 	Install *install.Ask `json:"install,omitempty"`
 	Slots   *slots.Ask   `json:"slots,omitempty"`
 	Storage *storage.Ask `json:"storage,omitempty"`
+	// Node asks something of the container beside the above; stdin and stdout are as the question has them.
+	Node *nodecall.Ask `json:"node,omitempty"`
 }
 
 // Unit is one of the host's own logs.

@@ -512,6 +512,12 @@ func (h *Host) session(ctx context.Context, r host.SessionRequest) {
 		say(host.ChanStdout, fmt.Sprintf("log of %s, tail %d\n", r.HostLogs.Unit, r.HostLogs.Tail))
 	case r.Show != "":
 		say(host.ChanStdout, "document "+string(r.Show)+"\n")
+	case r.Node != nil:
+		raw, err := json.Marshal(r.Node)
+		if err != nil {
+			panic("BUG: a question does not encode: " + err.Error())
+		}
+		say(host.ChanStdout, string(raw)+"\n")
 	case r.JEM != nil:
 		say(host.ChanStdout, r.JEM.Module+" "+r.JEM.Action+" "+strings.Join(r.JEM.Args, " ")+" under "+r.JEM.Key+"\n")
 	}

@@ -34,6 +34,8 @@ type fake struct {
 	seen map[string]wire.OperationID // idempotency keys
 	now  time.Time
 
+	restarted map[wire.CTID]time.Time // nodes
+
 	node string // directory that is the root of all nodes
 
 	leaves map[wire.HostID]string // what a host was ordered last: "reboot" or "poweroff"
@@ -108,7 +110,7 @@ func serve(dir string) (stop func(), err error) {
 	f := &fake{envs: map[wire.EnvName]operator.Environment{"jelastic": {Spec: operator.EnvironmentSpec{Name: "jelastic"},
 		State: operator.EnvRunning}, "bare": {Spec: operator.EnvironmentSpec{Name: "bare"}, State: operator.EnvCreating}},
 		ops: map[wire.OperationID]operator.Operation{}, imports: fakeImports(now), seen: map[string]wire.OperationID{},
-		leaves: map[wire.HostID]string{}, now: time.Now(), node: filepath.Join(dir, "../node")}
+		leaves: map[wire.HostID]string{}, restarted: map[wire.CTID]time.Time{}, now: time.Now(), node: filepath.Join(dir, "../node")}
 	l, err := tls.Listen("tcp", "127.0.0.1:0", identity.ServerTLS(identity.Trust{Pin: identity.Pin(root.Cert)}, nil, holder))
 	if err != nil {
 		return nil, err
@@ -198,6 +200,11 @@ func (f *fake) handler() http.Handler {
 	get("/nodes/{ctid}", func(w http.ResponseWriter, r *http.Request) {
 		for _, n := range nodes {
 			if n.CTID.String() == r.PathValue("ctid") {
+				f.mu.Lock()
+				if at, ok := f.restarted[n.CTID]; ok {
+					n.Started, n.State = at, "running"
+				}
+				f.mu.Unlock()
 				reply(w, 200, n)
 				return
 			}

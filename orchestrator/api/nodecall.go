@@ -1,0 +1,59 @@
+package api
+
+import (
+	"fmt"
+	"net/url"
+	"strconv"
+
+	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/nodecall"
+	"hardnode.dev/internal/wire/operator"
+)
+
+// nodeCalls are the sessions that ask something of a node's host (internal/wire/nodecall).
+var nodeCalls = []sessionKind{
+	{"restart", "Stop a node in its time and have it started again (WebSocket; frames as of exec); the session ends when it has stopped",
+		nil, func(_ url.Values, r *host.SessionRequest) error {
+			r.Node = &nodecall.Ask{Restart: &nodecall.Restart{}}
+			return nil
+		}},
+	{"forward", "Carry stdin and stdout to a TCP port inside a node (WebSocket; frames as of exec)", map[string]string{
+		"port": "The port, on the node's loopback or its own address"}, func(q url.Values, r *host.SessionRequest) error {
+		port, err := number(q, "port")
+		if err == nil && (port < 1 || port > 65535) {
+			err = operator.NewProblem(operator.Invalid, "port", fmt.Sprintf("%q is no port from 1 to 65535", q.Get("port")), "correct it")
+		}
+		r.Node = &nodecall.Ask{Forward: &nodecall.Forward{Port: uint16(port)}}
+		return err
+	}},
+	{"top", "What a node uses, and its processes: one line of JSON a sample (WebSocket; frames as of exec)", map[string]string{
+		"every": "Seconds between samples, 1 to 60; 2 if not given",
+		"count": "Samples, then the session ends; without it, or 0, there is no end"}, parseTop},
+}
+
+func parseTop(q url.Values, r *host.SessionRequest) (err error) {
+	t := &nodecall.Top{}
+	if t.Every, err = number(q, "every"); err != nil {
+		return err
+	}
+	if t.Count, err = number(q, "count"); err != nil {
+		return err
+	}
+	r.Node = &nodecall.Ask{Top: t}
+	if err := r.Node.Validate(); err != nil {
+		return operator.NewProblem(operator.Invalid, "top", err.Error(), "correct it")
+	}
+	return nil
+}
+
+// number is a parameter that is a number; 0 if it is not given.
+func number(q url.Values, name string) (int, error) {
+	if !q.Has(name) {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(q.Get(name))
+	if err != nil || n < 0 {
+		return 0, operator.NewProblem(operator.Invalid, name, fmt.Sprintf("%q is no number from 0 on", q.Get(name)), "correct it")
+	}
+	return n, nil
+}
