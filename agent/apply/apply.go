@@ -344,6 +344,9 @@ func (a *Applier) problems(back map[wire.CTID]host.WentBack, short []host.Proble
 		ps = append(ps, host.Problem{Code: "internal", Object: "network", Reason: a.netErr.Error(),
 			Next: "it is tried again by itself; see the host's log: hnctl host logs"})
 	}
+	if p := a.o.Network.Full(); p != nil {
+		ps = append(ps, *p)
+	}
 	for _, id := range slices.Sorted(maps.Keys(back)) {
 		ps = append(ps, host.Problem{Code: "conflict", Object: "container " + id.String(), Reason: back[id].Reason,
 			Next: "see what it said last in this host's log, hnctl host logs; then patch again", CTID: id})

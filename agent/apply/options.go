@@ -42,6 +42,7 @@ type Network interface {
 	Attach(ctx context.Context, e network.Endpoint, ns *os.File) (undo func(), err error)
 	Repair(e network.Endpoint, open func(wire.CTID) (*os.File, error)) error
 	Sockets(list []host.Socket) ([]*os.File, error)
+	Full() *host.Problem
 }
 
 // Options are what an Applier needs. All are required unless said otherwise.

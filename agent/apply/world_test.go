@@ -267,6 +267,8 @@ func (w *world) Attach(_ context.Context, e network.Endpoint, _ *os.File) (func(
 func (w *world) Repair(network.Endpoint, func(wire.CTID) (*os.File, error)) error { return nil }
 
 // Sockets opens pipes: what they are is nobody's matter here.
+func (w *world) Full() *host.Problem { return nil }
+
 func (w *world) Sockets(list []host.Socket) (files []*os.File, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

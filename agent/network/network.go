@@ -1,6 +1,7 @@
 package network
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -76,8 +78,10 @@ var hostSysctls = []struct{ path, value, reason string }{
 	{"ipv6/neigh/default/gc_thresh3", "8192", "likewise"},
 }
 
+// open makes what all of it needs, once, and has the mesh follow the underlay's MTU.
 func (n *Network) open(underlay []netip.Addr) error {
-	if n.opened {
+	mtu := linkMTU(underlay) - mesh.Overhead
+	if n.opened && mtu == n.mtu {
 		return nil
 	}
 	for _, s := range hostSysctls {
@@ -85,7 +89,9 @@ func (n *Network) open(underlay []netip.Addr) error {
 			return err
 		}
 	}
-	mtu := linkMTU(underlay) - mesh.Overhead
+	if err := sizeConnections("/proc", "/sys"); err != nil && !n.opened {
+		n.log.Warn("network", logging.Err, err)
+	}
 	key, err := mesh.Open(mtu)
 	if err != nil {
 		return err
@@ -96,26 +102,26 @@ func (n *Network) open(underlay []netip.Addr) error {
 	return nil
 }
 
-// linkMTU is the MTU of the first link that carries one of the addresses; 1500 if none does yet.
+// linkMTU is the smallest MTU of the links that carry one of the addresses; 1500 if none does yet.
 func linkMTU(addrs []netip.Addr) int {
 	ls, err := netlink.LinkList()
 	if err != nil {
 		return 1500
 	}
-	for _, want := range addrs {
-		for _, l := range ls {
-			as, err := netlink.AddrList(l, netlink.FAMILY_ALL)
-			if err != nil {
-				continue
-			}
-			for _, a := range as {
-				if got, ok := netip.AddrFromSlice(a.IP); ok && got.Unmap() == want {
-					return l.Attrs().MTU
-				}
+	least := 0
+	for _, l := range ls {
+		as, err := netlink.AddrList(l, netlink.FAMILY_ALL)
+		if err != nil {
+			continue
+		}
+		for _, a := range as {
+			got, _ := netip.AddrFromSlice(a.IP)
+			if mtu := l.Attrs().MTU; slices.Contains(addrs, got.Unmap()) && (least == 0 || mtu < least) {
+				least = mtu
 			}
 		}
 	}
-	return 1500
+	return cmp.Or(least, 1500)
 }
 
 // Apply makes the kernel match s: rules first (nothing is open that should not be), then the mesh, the routes, and last what is left over
