@@ -33,6 +33,9 @@ type Account string
 // AdminAccount is the account of those who run the cluster: that of the first token, and of the platform itself.
 const AdminAccount Account = "admin"
 
+// GroupName names a group of an account's environments: a DNS label of at most 40 characters. "" is that of those that are in none.
+type GroupName string
+
 // LayerName is a layer's name, unique in its environment: a DNS label of at most 20 characters.
 type LayerName string
 
@@ -106,6 +109,14 @@ func (a Account) Owner() Account { return cmp.Or(a, AdminAccount) }
 // account sees nothing.
 func (a Account) Sees(owner Account) bool {
 	return a != "" && (a == AdminAccount || a == owner.Owner())
+}
+
+// ValidateGiven says why g can't name a group, or nil.
+func (g GroupName) ValidateGiven() error {
+	if g == "" {
+		return nil
+	}
+	return Label("group", string(g), 40)
 }
 
 // Validate says why n can't name a layer, or nil.

@@ -220,6 +220,8 @@ func (s *Server) operations() {
 	serve(s, route{"listEnvironments", "GET", "/environments", "All environments, by name", authz.Read, 200}, s.listEnvironments)
 	serveWith(s, route{"getEnvironment", "GET", "/environments/{env}", "One environment with its nodes", authz.Read, 200}, s.getEnvironment)
 	serveWith(s, route{"createEnvironment", "POST", "/environments", "Create an environment", authz.Write, 202}, s.createEnvironment)
+	serveWith(s, route{"groupEnvironment", "PUT", "/environments/{env}/group",
+		"Say which of its account's environments it talks to: those of one group, or those that are in none", authz.Write, 200}, s.setGroup)
 	serveWith(s, route{"keepEnvironment", "POST", "/environments/{env}/keep",
 		"Keep what a failed creation left: it is not removed after a week", authz.Write, 200}, s.keepEnvironment)
 	for kind, r := range map[string]route{

@@ -92,6 +92,23 @@ func (s *Server) keepEnvironment(ctx context.Context, c caller, in *environmentI
 	return s.getEnvironment(ctx, c, in)
 }
 
+type groupInput struct {
+	Env  wire.EnvName `path:"env" maxLength:"40"`
+	Body operator.EnvironmentGroup
+}
+
+func (s *Server) setGroup(ctx context.Context, c caller, in *groupInput) (*environmentAnswer, error) {
+	if _, err := s.getEnvironment(ctx, c, &environmentInput{in.Env}); err != nil {
+		return nil, err
+	}
+	if err := s.do(c, "env.group", "environments/"+string(in.Env), func() error {
+		return s.Ops.SetGroup(ctx, in.Env, c.Account, in.Body.Group)
+	}); err != nil {
+		return nil, err
+	}
+	return s.getEnvironment(ctx, c, &environmentInput{in.Env})
+}
+
 // changeEnvironment is the endpoint of a change that needs no body.
 func (s *Server) changeEnvironment(kind string, r route) func(context.Context, caller, *changeInput) (*acceptedAnswer, error) {
 	return func(ctx context.Context, c caller, in *changeInput) (*acceptedAnswer, error) {

@@ -257,6 +257,8 @@ type Environment struct {
 	System bool `json:"system,omitempty"`
 
 	Walls []Wall `json:"walls,omitempty"` // firewalls of its nodes
+
+	Group wire.GroupName `json:"group,omitempty"` // its nodes and those of the account's other environments of this group talk to each other
 }
 
 // Failure is a creation that did not succeed. What it made stays, to be looked at, for FailedFor; then it is removed, unless it is Kept.

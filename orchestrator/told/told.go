@@ -230,6 +230,9 @@ func (b *Book) takeNames(v *store.View, e wire.EnvName) {
 		b.accounts[account] = zones
 	}
 	z := host.Zone{Env: e, Nodes: names.Nodes, Layers: names.Layers}
+	if account != Platform {
+		z.Group = rec.Group
+	}
 	z.Sum = b.sumOf(struct {
 		Account wire.Account
 		Zone    host.Zone

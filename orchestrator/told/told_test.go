@@ -223,6 +223,28 @@ func TestBytes(t *testing.T) {
 	}
 }
 
+// An environment that comes into a group of its account is told of to the hosts of that account, and to no others.
+func TestGroup(t *testing.T) {
+	c, b := newCluster(t), &Book{}
+	c.env("one", "admin", 10)
+	c.env("two", "admin", 20)
+	k, _ := c.must(b, nil, "admin")
+	bob, _ := c.must(b, nil, "bob")
+	c.update(func(tx *store.Tx) {
+		e, _ := store.Envs.Read(tx, "two")
+		e.Group = "apart"
+		store.Envs.Put(tx, "two", e)
+	})
+	next, n, err := c.poll(b, k, "admin")
+	if err != nil || n == 0 || len(next.Groups) != 3 || next.Groups[2].Name != "account admin group apart" ||
+		len(next.Groups[2].Addrs) != 1 {
+		t.Errorf("its hosts are told %d bytes and have %+v, %v", n, next.Groups, err)
+	}
+	if _, n, err := c.poll(b, bob, "bob"); n != 0 || err != nil {
+		t.Errorf("hosts of another account are told %d bytes, %v", n, err)
+	}
+}
+
 // A random history: whatever a host missed, and from whichever orchestrator it has what it has, it is told what leads to the whole.
 func TestHistory(t *testing.T) {
 	for seed := range uint64(6) {

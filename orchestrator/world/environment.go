@@ -53,6 +53,7 @@ func (w World) environment(e store.Environment) operator.Environment {
 		Nodes:    slices.DeleteFunc(nodes, func(n operator.Node) bool { return !w.sees(n.Account) }),
 		Revision: store.Envs.Revision(w.View, string(e.Spec.Name)),
 		Spread:   w.Uneven[e.Spec.Name],
+		Group:    e.Group,
 	}
 	if f := e.Failed; f != nil {
 		out.Failed = &operator.FailedCreate{At: f.At, Reason: f.Reason, Kept: f.Kept, Removal: f.Removal()}

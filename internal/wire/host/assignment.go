@@ -16,7 +16,7 @@
 // 2026-11-27 Volume.NoCOW, ContainerStatus.Volumes.
 // 2026-11-27 Container.Sockets, Netboot.
 // 2026-11-27 Assignment.System, Report.System; the paths of releases. 2026-11-27 ContainerStatus.Image and WentBack.
-// 2026-11-27 Container.Firewall.
+// 2026-11-27 Container.Firewall, Zone.Group.
 // 2026-11-27 Limits.Ceilings.
 package host
 

@@ -42,6 +42,8 @@ type Zone struct {
 	Sum    Sum          `json:"sum"`
 	Nodes  []Name       `json:"nodes,omitempty"`  // of each node by its number: their addresses are its part of its account's group
 	Layers []Name       `json:"layers,omitempty"` // of its layers, or of a component
+	// Group: its nodes talk to those of its account's environments of the same group only. "": to the others that have none.
+	Group wire.GroupName `json:"group,omitempty"`
 }
 
 // Kept is what a host has of the cluster, in a form that an agent of protocol 1 reads as Peers: it finds all names and groups there. What
@@ -54,11 +56,12 @@ type Kept struct {
 
 // KeptZone is one Zone of a Kept: so many of its Names, which begin after those of the zones before it.
 type KeptZone struct {
-	Account wire.Account `json:"account,omitempty"`
-	Env     wire.EnvName `json:"env"`
-	Sum     Sum          `json:"sum"`
-	Nodes   int          `json:"nodes,omitempty"`
-	Layers  int          `json:"layers,omitempty"`
+	Account wire.Account   `json:"account,omitempty"`
+	Env     wire.EnvName   `json:"env"`
+	Sum     Sum            `json:"sum"`
+	Nodes   int            `json:"nodes,omitempty"`
+	Layers  int            `json:"layers,omitempty"`
+	Group   wire.GroupName `json:"group,omitempty"` // as in Zone
 }
 
 // ErrOther: a change leads on from something else than what the host has, or not to what it says. All of it has to be sent.
@@ -152,7 +155,7 @@ func (k *Kept) zones() map[wire.Account]map[wire.EnvName]Zone {
 		if out[z.Account] == nil {
 			out[z.Account] = map[wire.EnvName]Zone{}
 		}
-		out[z.Account][z.Env] = Zone{Env: z.Env, Sum: z.Sum, Nodes: take(z.Nodes), Layers: take(z.Layers)}
+		out[z.Account][z.Env] = Zone{Env: z.Env, Sum: z.Sum, Nodes: take(z.Nodes), Layers: take(z.Layers), Group: z.Group}
 	}
 	return out
 }
@@ -205,24 +208,38 @@ const (
 	accountGroup  = "account "
 )
 
+// groupName names a group of an account so that no two of them, of whichever account, are named alike.
+func groupName(account wire.Account, group wire.GroupName) string {
+	switch {
+	case account == "":
+		return PlatformGroup
+	case group == "":
+		return accountGroup + string(account)
+	}
+	return accountGroup + string(account) + " group " + string(group)
+}
+
 // compose makes Names and Groups of zones.
 func (k *Kept) compose(zones map[wire.Account]map[wire.EnvName]Zone) {
 	k.Names, k.Groups, k.Zones = nil, nil, []KeptZone{}
 	for _, account := range slices.Sorted(maps.Keys(zones)) {
-		group := Group{Name: PlatformGroup}
-		if account != "" {
-			group.Name = accountGroup + string(account)
-		}
+		groups := map[wire.GroupName]Group{}
 		for _, env := range slices.Sorted(maps.Keys(zones[account])) {
 			z := zones[account][env]
-			k.Zones = append(k.Zones, KeptZone{Account: account, Env: env, Sum: z.Sum, Nodes: len(z.Nodes), Layers: len(z.Layers)})
+			k.Zones = append(k.Zones, KeptZone{Account: account, Env: env, Sum: z.Sum, Nodes: len(z.Nodes), Layers: len(z.Layers),
+				Group: z.Group})
 			k.Names = append(append(k.Names, z.Nodes...), z.Layers...)
+			group := groups[z.Group]
 			for _, n := range z.Nodes {
 				group.Addrs = append(group.Addrs, n.Addrs...)
 			}
+			groups[z.Group] = group
 		}
-		if len(group.Addrs) > 0 {
-			k.Groups = append(k.Groups, group)
+		for _, name := range slices.Sorted(maps.Keys(groups)) {
+			if g := groups[name]; len(g.Addrs) > 0 {
+				g.Name = groupName(account, name)
+				k.Groups = append(k.Groups, g)
+			}
 		}
 	}
 }
@@ -271,6 +288,9 @@ func (c *NamesChange) Validate() error {
 				return fmt.Errorf("names: environment %q: is none or is there twice", z.Env)
 			}
 			envs[z.Env] = true
+			if err := z.Group.ValidateGiven(); err != nil {
+				return fmt.Errorf("names: environment %q: %v", z.Env, err)
+			}
 			for _, n := range slices.Concat(z.Nodes, z.Layers) {
 				if !isDomain(n.Name) || !strings.HasSuffix(n.Name, "."+string(z.Env)+".internal") {
 					return fmt.Errorf("names: %q is no name below %s.internal", n.Name, z.Env)

@@ -256,3 +256,34 @@ func TestChangesValidate(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestGroups: environments of one account are in the groups that they say, and no group has the name of another's.
+func TestGroups(t *testing.T) {
+	node := func(n string, last byte) []Name {
+		return []Name{{Name: n, Addrs: []netip.Addr{netip.AddrFrom4([4]byte{10, 96, 0, last})}}}
+	}
+	c := &NamesChange{Accounts: []AccountNames{
+		{Account: "acme", To: 1 ^ 2 ^ 4 ^ 8, Zones: []Zone{{Env: "a", Sum: 1, Nodes: node("node1.a.internal", 1)},
+			{Env: "b", Sum: 2, Nodes: node("node2.b.internal", 2), Group: "apart"}, {Env: "c", Sum: 4, Nodes: node("node3.c.internal", 3)},
+			{Env: "d", Sum: 8, Nodes: node("node4.d.internal", 4), Group: "apart"}}},
+		{Account: "bob", To: 16, Zones: []Zone{{Env: "e", Sum: 16, Nodes: node("node5.e.internal", 5), Group: "apart"}}}}}
+	if err := c.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	k := &Kept{Peers: Peers{Version: 1, Revision: 1}}
+	k, err := k.Take(Assignment{Names: c})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "[{account acme [10.96.0.1 10.96.0.3]} {account acme group apart [10.96.0.2 10.96.0.4]} {account bob group apart [10.96.0.5]}]"
+	if got := fmt.Sprint(k.Groups); got != want {
+		t.Errorf("got %s\nwant %s", got, want)
+	}
+	if z := k.zones()["acme"]["b"]; z.Group != "apart" {
+		t.Errorf("it is kept as %+v", z)
+	}
+	c.Accounts[0].Zones[1].Group = "a b"
+	if err := c.Validate(); err == nil {
+		t.Error("a group that is no name")
+	}
+}

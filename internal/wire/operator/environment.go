@@ -79,6 +79,12 @@ type Environment struct {
 	Nodes    []Node           `json:"nodes"`
 	Spread   string           `json:"spread,omitempty" doc:"Which layer isn't spread over hosts any more though it could be: POST …/spread mends it"`
 	Failed   *FailedCreate    `json:"failed,omitempty" doc:"Its creation failed, and not all of it has run since"`
+	Group    wire.GroupName   `json:"group,omitempty" doc:"Its nodes and those of the account's other environments of this group talk to each other, to no others; absent: all that are in no group"`
+}
+
+// EnvironmentGroup is which of its account's environments one talks to.
+type EnvironmentGroup struct {
+	Group wire.GroupName `json:"group" maxLength:"40" doc:"A name of the account's own, a DNS label; empty: those that are in no group"`
 }
 
 // FailedCreate is what became of an environment whose creation failed: it stays to be looked at, counts against limits, and is removed

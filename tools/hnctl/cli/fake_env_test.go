@@ -61,6 +61,20 @@ func (f *fake) environments(mux *http.ServeMux) {
 			f.envs[s.Name] = operator.Environment{Spec: s, State: operator.EnvRunning, Domain: string(s.Name) + ".demo.test", Revision: 1}
 		})
 	})
+	mux.HandleFunc("PUT "+operator.Prefix+"/environments/{env}/group", func(w http.ResponseWriter, r *http.Request) {
+		name, in := wire.EnvName(r.PathValue("env")), operator.EnvironmentGroup{}
+		json.NewDecoder(r.Body).Decode(&in)
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		e, ok := f.envs[name]
+		if !ok {
+			refuse(w, operator.NotFound, "environments/"+string(name), "there is no such environment", "see hnctl env list")
+			return
+		}
+		e.Group = in.Group
+		f.envs[name] = e
+		reply(w, 200, e)
+	})
 	mux.HandleFunc("POST "+operator.Prefix+"/environments/{env}/keep", func(w http.ResponseWriter, r *http.Request) {
 		name := wire.EnvName(r.PathValue("env"))
 		f.mu.Lock()

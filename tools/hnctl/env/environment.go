@@ -18,6 +18,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/document"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/tools/hnctl/app"
@@ -29,7 +30,7 @@ func Group(a *app.App) *cobra.Command {
 	return app.Group("env", "Environments", envCreate(a), envList(a), envShow(a),
 		envChange(a, "start", "Start an environment's nodes"), envChange(a, "stop", "Stop an environment's nodes; their data stays"),
 		envChange(a, "spread", "Spread its layers over hosts again, one node after the other: a new one runs before the old one goes"),
-		envChange(a, "delete", "Delete an environment with all its data"), envKeep(a))
+		envChange(a, "delete", "Delete an environment with all its data"), envKeep(a), envGroup(a))
 }
 
 func envPath(name string) string { return "/environments/" + url.PathEscape(name) }
@@ -183,7 +184,7 @@ func showEnvironment(a *app.App, e operator.Environment) error {
 			address = "http://" + e.Domain + "/"
 		}
 		t.Fields("environment", e.Spec.Name, "state", e.State, "reason", e.Reason, "spread", spreadLine(e), "address", address,
-			"revision", e.Revision, "created", app.Stamp(e.Created))
+			"group", e.Group, "revision", e.Revision, "created", app.Stamp(e.Created))
 		if f := e.Failed; f != nil {
 			removal := "never: it is kept"
 			if !f.Kept {
@@ -209,6 +210,32 @@ func envKeep(a *app.App) *cobra.Command {
 			return showEnvironment(a, e)
 		},
 	}
+}
+
+func envGroup(a *app.App) *cobra.Command {
+	var none bool
+	c := &cobra.Command{
+		Use: "group ENV [NAME]", Short: "Have an environment talk to those of a group alone, or with --none to those that are in none",
+		Args: cobra.RangeArgs(1, 2),
+		Long: "Environments of one account talk to each other and know each other's names, but those of a group only to those of the " +
+			"same\ngroup. Connections that are open to others end.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if none == (len(args) == 2) {
+				return app.WithCode(app.ExitUsage, errors.New("give the name of a group, or --none"))
+			}
+			in := operator.EnvironmentGroup{}
+			if !none {
+				in.Group = wire.GroupName(args[1])
+			}
+			var e operator.Environment
+			if err := a.Call(cmd.Context(), http.MethodPut, envPath(args[0])+"/group", in, &e); err != nil {
+				return err
+			}
+			return showEnvironment(a, e)
+		},
+	}
+	c.Flags().BoolVar(&none, "none", false, "in no group")
+	return c
 }
 
 // spreadLine says which layer isn't spread over hosts, and what to do.
