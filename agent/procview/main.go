@@ -75,7 +75,7 @@ func handed() (*os.File, error) {
 	return os.NewFile(fd, "/dev/fuse"), nil
 }
 
-// Times of the promise to init, which ends a process that says nothing for 500 ms.
+// Times of the promise to init, which ends a process that says nothing for 400 ms.
 const (
 	beatEvery = 150 * time.Millisecond
 	slowest   = 250 * time.Millisecond // that a request may be at work

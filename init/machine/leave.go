@@ -118,6 +118,7 @@ func (m *Machine) unwind(l Leave) {
 	m.stop("agent") // it stops the containers first, each in its own way
 	m.stopContainers()
 	m.stop("spawner")
+	m.stop("procview")
 	m.stop("netd")
 	m.stop("console")
 	if m.data != nil {

@@ -84,7 +84,7 @@ func New() *Machine {
 	m.booted, m.hot = make(chan struct{}), hot.New(hot.Options{Services: m.service, Say: con.Line})
 	m.steps = &steps.Runner{Uptime: sys.Uptime, Say: con.Line}
 	m.sup = &supervise.Supervisor{Procs: m.procs, Socket: boot.NotifySocket, Cgroup: cgroupSystem, LogDir: boot.LogDir, Self: "/sbin/init",
-		Group: boot.ConsoleUser, Say: con.Line, Output: m.output, Uptime: sys.Uptime}
+		Group: boot.NotifyGroup, Say: con.Line, Output: m.output, Uptime: sys.Uptime}
 	return m
 }
 

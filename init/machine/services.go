@@ -12,6 +12,8 @@ import (
 
 	"hardnode.dev/init/supervise"
 	"hardnode.dev/init/sys"
+	"hardnode.dev/init/view"
+	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire/boot"
 )
 
@@ -25,6 +27,10 @@ var services = map[string]supervise.Service{
 	"netd": {Argv: []string{programs + "netd"}, Stop: 5 * time.Second},
 	// spawner holds every container: without it nothing can be started or reaped. It keeps its descriptors here.
 	"spawner": {Argv: []string{programs + "spawner"}, Ready: 30 * time.Second, Vital: true, Stop: 10 * time.Second, MemoryMin: 16 << 20},
+	// procview answers what containers read of themselves: whoever reads waits for it. It keeps nothing, and what it answers with is held
+	// here (init/view), so that a hung one is ended sooner than any other.
+	"procview": {Argv: []string{programs + "procview"}, Ready: 10 * time.Second, Watchdog: 400 * time.Millisecond, Stop: time.Second,
+		MemoryMin: 8 << 20, CPUWeight: 1000, User: boot.ViewUser},
 	// agent renews the host's link: the others' work, starting containers above all, must not hold that up.
 	// It stops the containers when the machine is left, and asks for the time that takes.
 	"agent": {Argv: []string{programs + "agent"}, Ready: 2 * time.Minute, Stop: 10 * time.Second,
@@ -47,7 +53,11 @@ func (m *Machine) showSetup(waited time.Duration) {
 
 // start keeps one service, if the image carries it.
 func (m *Machine) start(name string) (*supervise.Handle, error) {
-	s := services[name]
+	return m.keep(name, services[name])
+}
+
+// keep is start for a service that is known only now.
+func (m *Machine) keep(name string, s supervise.Service) (*supervise.Handle, error) {
 	s.Name = name
 	if _, err := os.Stat(s.Argv[0]); err != nil {
 		return nil, fmt.Errorf("service %s: not in this image", name)
@@ -158,6 +168,31 @@ func (m *Machine) stepAgent(ctx context.Context) (string, error) {
 	}
 	_, err := m.start("spawner")
 	return "", errors.Join(missing, err)
+}
+
+// stepView mounts the containers' view and starts the program that answers there, before there is any container. A machine that can't has
+// containers that see its own figures.
+func (m *Machine) stepView(context.Context) (string, error) {
+	if m.rescue {
+		return "none: the rescue system runs no containers", nil
+	}
+	s := services["procview"]
+	if _, err := os.Stat(s.Argv[0]); err != nil {
+		return "not in this image", nil
+	}
+	conn, err := view.Mount(boot.ViewDir)
+	if err != nil {
+		return "", err
+	}
+	s.Held, s.Asked = []*os.File{conn.Dev}, conn.Waiting
+	h, err := m.keep("procview", s)
+	if err != nil {
+		return "", err
+	}
+	m.tasks <- run.Task{Name: "view", Run: func(ctx context.Context) error {
+		return conn.StandIn(ctx, func() bool { return h.Status().State == supervise.Ready })
+	}}
+	return boot.ViewDir, nil
 }
 
 // stepServices waits for what stepAgent started.

@@ -27,6 +27,7 @@ func (m *Machine) table() []steps.Step {
 		{Name: "saved time", Deadline: 5 * second, Run: m.stepSavedTime},
 		{Name: "reason of boot", Deadline: 30 * second, Run: m.stepReason},
 		{Name: "trial", Deadline: 5 * second, Run: m.stepTrial},
+		{Name: "view", Deadline: 5 * second, Run: m.stepView},
 		{Name: "agent", Run: m.stepAgent}, // first: on a small machine everything beside it holds it up
 		{Name: "services", Fatal: true, Deadline: 60 * second, Run: m.stepServices},
 		{Name: "watchdog", Deadline: 30 * second, Run: m.stepWatchdog}, // the rows above have deadlines of their own

@@ -26,7 +26,8 @@ type Spec struct {
 	Env    []string
 	Files  []*os.File
 	Cgroup *os.File // directory of the cgroup it starts in; nil: init's own
-	User   uint32   // user and group it runs as, with no other groups and no capabilities; 0: as init does
+	User   uint32   // user and group it runs as, with no capabilities; 0: as init does
+	Groups []uint32 // further ones of User
 }
 
 // Exit is how a process ended.
@@ -94,7 +95,7 @@ func (t *Table) Start(s Spec) (*Child, error) {
 		attr.Files = append(attr.Files, f.Fd())
 	}
 	if s.User != 0 {
-		attr.Sys.Credential = &syscall.Credential{Uid: s.User, Gid: s.User}
+		attr.Sys.Credential = &syscall.Credential{Uid: s.User, Gid: s.User, Groups: s.Groups}
 	}
 	if s.Cgroup != nil {
 		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, int(s.Cgroup.Fd())

@@ -34,8 +34,12 @@ type Service struct {
 	StopMost  time.Duration
 	MemoryMin int64 // bytes the kernel never reclaims from it
 	CPUWeight int   // its share of the CPU among the services (cgroup v2 cpu.weight); 0 is 100
-	// User is the user and group that it runs as, with no other groups and no capabilities; 0: root.
+	// User is the user and group that it runs as, with no capabilities and no other group but Supervisor.Group; 0: root.
 	User uint32
+	// Held are descriptors that each process of it gets, as if the one before had stored them.
+	Held []*os.File
+	// Asked, if set, tells whether somebody waits for it: only then its Watchdog counts.
+	Asked func() bool
 }
 
 // VitalGrace is how long a vital service may be away before the hardware watchdog is no longer fed.
@@ -191,6 +195,9 @@ func (s *service) start() (*proc.Child, error) {
 	}
 	defer null.Close()
 	spec := proc.Spec{Argv: s.Argv, Files: append([]*os.File{null, w, w}, s.fds.files()...), Cgroup: cg, User: s.User}
+	if s.sup.Group != 0 {
+		spec.Groups = []uint32{uint32(s.sup.Group)}
+	}
 	if s.sup.NoCgroup {
 		spec.Cgroup = nil
 	}
@@ -230,7 +237,7 @@ func (s *service) start() (*proc.Child, error) {
 // still runs.
 func (s *service) watch(ctx context.Context, child *proc.Child) (why string, over bool, other *swap) {
 	began, last, interval, ready := time.Now(), time.Now(), s.Watchdog, false
-	tick := time.NewTicker(s.sup.tick())
+	tick := time.NewTicker(s.tick())
 	defer tick.Stop()
 	for {
 		select {
@@ -259,7 +266,7 @@ func (s *service) watch(ctx context.Context, child *proc.Child) (why string, ove
 			}
 		case now := <-tick.C:
 			switch {
-			case ready && hung(now, last, interval):
+			case ready && hung(now, last, interval) && (s.Asked == nil || s.Asked()):
 				return s.kill(child, fmt.Sprintf("hung: no WATCHDOG=1 for %s", now.Sub(last).Round(time.Millisecond))), false, nil
 			case !ready && s.Ready > 0 && now.Sub(began) > s.Ready:
 				return s.kill(child, fmt.Sprintf("not ready after %s", s.Ready)), false, nil
@@ -268,6 +275,14 @@ func (s *service) watch(ctx context.Context, child *proc.Child) (why string, ove
 			return "", true, nil
 		}
 	}
+}
+
+// tick is how often deadlines are looked at: a short Watchdog's oftener than others.
+func (s *service) tick() time.Duration {
+	if s.Watchdog > 0 {
+		return min(s.sup.tick(), s.Watchdog/4)
+	}
+	return s.sup.tick()
 }
 
 // say remembers STATUS= and shows it when it changed.

@@ -39,7 +39,7 @@ type Supervisor struct {
 	Say      func(format string, args ...any)
 	Output   func(service, line string)
 	Uptime   func() time.Duration
-	Group    int           // may write to the socket besides root: that of services that run as another user; 0: nobody
+	Group    int           // may write to the socket besides root: a group of all services that run as another user; 0: nobody
 	NoCgroup bool          // tests without cgroup v2
 	Tick     time.Duration // how often deadlines are looked at; 0 is 1 s
 
@@ -258,6 +258,9 @@ func (h *Handle) Stop() {
 func (s *Supervisor) Keep(ctx context.Context, spec Service) *Handle {
 	ctx, cancel := context.WithCancel(ctx)
 	svc := &service{Service: spec, sup: s, notes: make(chan note, 64), swaps: make(chan swap), ready: make(chan struct{})}
+	for _, f := range spec.Held {
+		svc.fds.add(f.Name(), f)
+	}
 	svc.mu.status.Program = spec.Argv[0]
 	svc.mu.status.Name, svc.mu.away = spec.Name, time.Now() // whoever asks for its health before it is forked
 	h := &Handle{svc: svc, cancel: cancel, gone: make(chan struct{})}

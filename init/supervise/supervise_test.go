@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -310,4 +311,33 @@ func TestSwap(t *testing.T) {
 	if err := h.Swap(w.ctx, other); err == nil {
 		t.Error("a stopped service takes another program")
 	}
+}
+
+// TestHeld: each process of a service has what is held for it; and a silent one is left alone while nobody waits for it.
+func TestHeld(t *testing.T) {
+	w := newWorld(t)
+	r, p, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	p.WriteString("from before the first life")
+	p.Close()
+	s := w.service("store")
+	s.Held = []*os.File{r}
+	w.Keep(w.ctx, s)
+	w.until(t, "store> found |0: from before the first life", 1)
+	var asked atomic.Bool
+	s = w.service("hang")
+	s.Asked = asked.Load
+	w.Keep(w.ctx, s)
+	w.until(t, "service hang: ready", 1)
+	<-time.After(300 * time.Millisecond) // it promised a beat each 50 ms
+	for _, l := range w.all() {
+		if strings.Contains(l, "hung") {
+			t.Errorf("killed though nobody waits for it: %s", l)
+		}
+	}
+	asked.Store(true)
+	w.until(t, "service hang: hung", 1)
 }

@@ -108,3 +108,13 @@ func TestFigures(t *testing.T) {
 			"/images/box.erofs":         erofs(t, tree, filepath.Join(dir, "box.erofs")),
 		}})
 }
+
+// TestView kills and stops the program that answers what containers read of themselves, under readers: `make soak`.
+func TestView(t *testing.T) {
+	if os.Getenv("HARDNODE_SOAK") == "" {
+		t.Skip("HARDNODE_SOAK is not set: `make soak PKG=./qemu-tests/container` does it")
+	}
+	harness.RunGuestTest(t, harness.GuestTest{Package: "./init/view", Run: "TestServerEnds", Files: map[string]string{
+		"/usr/lib/hardnode/procview": harness.Build(t, "./agent/procview", filepath.Join(t.TempDir(), "procview")),
+	}})
+}

@@ -52,6 +52,9 @@ const (
 	// ConsoleUser is the user and group that the program at the terminals runs as: it has no rights but to the terminals and its sockets.
 	ConsoleUser = 990
 
+	// NotifyGroup is the group of programs that run as another user than root, and tell init how they are (NotifySocket).
+	NotifyGroup = 992
+
 	// ViewDir is where the files lie that containers see in place of their host's in /proc, a directory a container (agent/procview). init
 	// mounts it. ViewUser is the user and group of the program that answers there: it has no rights at all.
 	ViewDir  = RunDir + "/view"
