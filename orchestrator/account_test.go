@@ -40,6 +40,8 @@ func asking(c *cluster, op, token string) map[string]asked {
 	session := func(a asked, query string) asked { a.session, a.query = true, query; return a }
 	env, node, h := of("hello", "nosuch"), of("100", "4711"), of("host1", "nosuch")
 	wall := asked{there: "100", nothing: "4711", body: operator.FirewallRules{Rules: []firewall.PacketRule{}}}
+	pids := int64(64)
+	size := asked{there: "100", nothing: "4711", body: operator.ResizeNode{PIDs: &pids}}
 	leave := h
 	leave.body = operator.LeaveHost{}
 	disk, change, cordon := h, h, h
@@ -82,6 +84,7 @@ func asking(c *cluster, op, token string) map[string]asked {
 		"getHostSystem": h, "orderHostSystem": system, "takeBackHostSystem": h,
 		"groupEnvironment": {there: "hello", nothing: "nosuch", body: operator.EnvironmentGroup{Group: "one"}},
 		"getFirewall":      node, "setFirewall": wall,
+		"getNodeSize": node, "resizeNode": size,
 		"getNode": node, "execNode": session(node, "?argv=true"), "logsNode": session(node, ""),
 		"restartNode": session(node, ""), "forwardNode": session(node, "?port=80"), "topNode": session(node, ""),
 		"jemNode":        session(node, "?module=service&action=status"),

@@ -291,6 +291,7 @@ func (f *fake) handler() http.Handler {
 		reply(w, 200, operator.List[operator.Node]{Items: out})
 	})
 	f.firewall(mux)
+	f.size(mux)
 	get("/nodes/{ctid}/{kind}", f.session)
 	get("/hosts/{host}/{kind}", func(w http.ResponseWriter, r *http.Request) {
 		if r.PathValue("host") != "host-1" {

@@ -27,7 +27,7 @@ import (
 
 // Group is the commands on nodes.
 func Group(a *app.App) *cobra.Command {
-	return app.Group("node", "Nodes (containers)", nodeList(a), nodeExec(a), nodeLogs(a), nodeCopy(a), nodeRestart(a),
+	return app.Group("node", "Nodes (containers)", nodeList(a), nodeResize(a), nodeExec(a), nodeLogs(a), nodeCopy(a), nodeRestart(a),
 		nodeForward(a), nodeTop(a), JEM(a), nodeFirewall(a), volumeGroup(a))
 }
 
