@@ -87,6 +87,7 @@ func asking(c *cluster, op, token string) map[string]asked {
 		"getNodeSize": node, "resizeNode": size,
 		"getNode": node, "execNode": session(node, "?argv=true"), "logsNode": session(node, ""),
 		"restartNode": session(node, ""), "forwardNode": session(node, "?port=80"), "topNode": session(node, ""),
+		"consoleNode":    session(node, ""),
 		"jemNode":        session(node, "?module=service&action=status"),
 		"getEnvironment": env, "keepEnvironment": env, "startEnvironment": env, "stopEnvironment": env, "spreadEnvironment": env,
 		"deleteEnvironment": env,

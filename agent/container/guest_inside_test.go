@@ -15,7 +15,7 @@ import (
 func TestInside(t *testing.T) {
 	spawnerUp(t)
 	r := newRuntime(t)
-	s := box(t, 141, "while :; do echo hello | nc -l -s 127.0.0.1 -p 8080; done")
+	s := box(t, 141, "while :; do nc -l -p 8080 -e echo hello; done")
 	mustStart(t, r, s)
 	got := ""
 	soon(t, "the port answers", func() bool {

@@ -5,9 +5,11 @@ package container
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,6 +21,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/jem"
+	"hardnode.dev/internal/wire/nodecall"
 )
 
 // TestSystem boots a full OS and asks it how it is, through JEM and D-Bus.
@@ -71,6 +74,7 @@ func TestSystem(t *testing.T) {
 	jemChangesUnits(t, r, 801)
 	systemSays(t, r, 801)
 	systemCommands(t, r, 801)
+	systemConsole(t, r, 801)
 	// it reboots by its own will, and comes up as the same machine
 	tell(t, r, 801, "systemctl reboot")
 	if o := waitState(t, r, 801, StateExited); o.Left != LeftReboot {
@@ -275,4 +279,79 @@ func TestConsole(t *testing.T) {
 		}
 	}
 	before.compare(t, "system containers")
+}
+
+// systemConsole: a person logs in at the console, another one looks on, and it goes on when one leaves.
+func systemConsole(t *testing.T, r *Runtime, id wire.CTID) {
+	t.Helper()
+	if out, code := sh(t, r, id, "echo root:secret | chpasswd"); code != 0 {
+		t.Fatalf("set a password: %d %s", code, out)
+	}
+	type seat struct {
+		in   *io.PipeWriter
+		said *said
+		end  func() error
+	}
+	sit := func() seat {
+		ctx, cancel := context.WithCancel(deadline(t))
+		in, typed := io.Pipe()
+		s, over := &said{}, make(chan error, 1)
+		go func() {
+			over <- r.Console(ctx, id, nodecall.Console{Rows: 24, Cols: 80}, command.Stdio{In: in, Out: s, Err: io.Discard})
+		}()
+		return seat{typed, s, func() error { cancel(); return <-over }}
+	}
+	first, second := sit(), sit()
+	type step struct{ wait, then string }
+	for _, s := range []step{{"login:", "root\n"}, {"assword:", "secret\n"}, {"# ", "stty size; echo at $(tty)\n"}} {
+		if s.wait == "login:" {
+			soon(t, "both are there", func() bool { // a prompt may have come before they were
+				io.WriteString(first.in, "\n")
+				run.Wait(context.Background(), time.Second)
+				return strings.Contains(first.said.text(), s.wait) && strings.Contains(second.said.text(), s.wait)
+			})
+		} else {
+			soon(t, "the console asks for "+s.wait, func() bool { return strings.Contains(first.said.text(), s.wait) })
+		}
+		io.WriteString(first.in, s.then)
+	}
+	for who, s := range map[string]seat{"who types": first, "who looks on": second} {
+		soon(t, who+" sees it", func() bool { return strings.Contains(s.said.text(), "at /dev/console") })
+		if !strings.Contains(s.said.text(), "24 80") || strings.Contains(s.said.text(), "secret") {
+			t.Errorf("%s sees %q", who, s.said.text())
+		}
+	}
+	if err := first.end(); err != nil {
+		t.Errorf("leaving: %v", err)
+	}
+	io.WriteString(second.in, "echo still $((40+2))\nexit\n")
+	soon(t, "the other one goes on", func() bool { return strings.Contains(second.said.text(), "still 42") })
+	if err := second.end(); err != nil {
+		t.Errorf("leaving: %v", err)
+	}
+	waitLine(t, r, id, "still 42")
+	if out, _ := sh(t, r, id, "stty size < /dev/console"); out != "50 250" {
+		t.Errorf("the console's size afterwards: %q", out)
+	}
+}
+
+// said is output as text, for who looks at it meanwhile.
+type said struct {
+	mu struct {
+		sync.Mutex
+		b []byte
+	}
+}
+
+func (s *said) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.b = append(s.mu.b, b...)
+	return len(b), nil
+}
+
+func (s *said) text() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return string(s.mu.b)
 }

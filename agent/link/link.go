@@ -19,6 +19,7 @@ import (
 	"sync"
 	"time"
 
+	"hardnode.dev/agent/container/command"
 	"hardnode.dev/agent/jemcall"
 	"hardnode.dev/internal/identity"
 	"hardnode.dev/internal/keep"
@@ -50,7 +51,7 @@ type Options struct {
 	Slots    func(context.Context, slots.Ask) (slots.Status, error)                  // nil: not here
 	Storage  func(context.Context, storage.Ask) (storage.Status, error)              // nil: not here
 	// Node answers a question about a container; nil: not here
-	Node func(ctx context.Context, id wire.CTID, a nodecall.Ask, in io.ReadCloser, out io.Writer) error
+	Node func(ctx context.Context, id wire.CTID, a nodecall.Ask, stdio command.Stdio) error
 	// Vet says, with a Problem, why what this machine runs must not be heard of in its cluster; any other error: it is asked again. nil: it
 	// may.
 	Vet      func(context.Context) error

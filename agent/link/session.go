@@ -144,7 +144,8 @@ func (l *Link) carry(ctx, whole context.Context, req host.SessionRequest, line *
 	case req.Storage != nil && l.o.Storage != nil:
 		err = answered(ctx, stdout, *req.Storage, l.o.Storage)
 	case req.Node != nil && l.o.Node != nil:
-		err = l.o.Node(ctx, req.CTID, *req.Node, line.Reader(host.ChanStdin), stdout)
+		err = l.o.Node(ctx, req.CTID, *req.Node,
+			command.Stdio{In: line.Reader(host.ChanStdin), Out: stdout, Err: stderr, Resize: line.Resizes()})
 	case req.Exec != nil:
 		exit, err = l.o.Runtime.Exec(ctx, req.CTID, *req.Exec,
 			command.Stdio{In: line.Reader(host.ChanStdin), Out: stdout, Err: stderr, Resize: line.Resizes()})

@@ -14,6 +14,7 @@ import (
 	"net"
 	"sync"
 
+	"hardnode.dev/agent/container/command"
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/nodecall"
@@ -29,10 +30,11 @@ type Calls struct {
 type Runtime interface {
 	Dial(ctx context.Context, id wire.CTID, port uint16) (net.Conn, error)
 	Sample(ctx context.Context, id wire.CTID) (nodecall.Sample, error)
+	Console(ctx context.Context, id wire.CTID, want nodecall.Console, stdio command.Stdio) error
 }
 
-// Answer answers one question; in and out are the session's.
-func (c Calls) Answer(ctx context.Context, id wire.CTID, a nodecall.Ask, in io.ReadCloser, out io.Writer) error {
+// Answer answers one question; stdio is the session's.
+func (c Calls) Answer(ctx context.Context, id wire.CTID, a nodecall.Ask, stdio command.Stdio) error {
 	if err := a.Validate(); err != nil {
 		return fmt.Errorf("container %s: %v", id, err)
 	}
@@ -44,9 +46,11 @@ func (c Calls) Answer(ctx context.Context, id wire.CTID, a nodecall.Ask, in io.R
 		if err != nil {
 			return err
 		}
-		return carry(ctx, conn, in, out)
+		return carry(ctx, conn, stdio.In, stdio.Out)
+	case a.Console != nil:
+		return c.Runtime.Console(ctx, id, *a.Console, stdio)
 	default:
-		return c.top(ctx, id, *a.Top, out)
+		return c.top(ctx, id, *a.Top, stdio.Out)
 	}
 }
 

@@ -26,6 +26,9 @@ var nodeCalls = []sessionKind{
 		r.Node = &nodecall.Ask{Forward: &nodecall.Forward{Port: uint16(port)}}
 		return err
 	}},
+	{"console", "Carry a terminal to the console of a full OS, beside others who are there (WebSocket; frames as of exec)",
+		map[string]string{"rows": "Rows of the terminal", "cols": "Columns of the terminal",
+			"follow": "true: an app container, which has no console, shows what it writes from now on instead"}, parseConsole},
 	{"top", "What a node uses, and its processes: one line of JSON a sample (WebSocket; frames as of exec)", map[string]string{
 		"every": "Seconds between samples, 1 to 60; 2 if not given",
 		"count": "Samples, then the session ends; without it, or 0, there is no end"}, parseTop},
@@ -43,6 +46,22 @@ func parseTop(q url.Values, r *host.SessionRequest) (err error) {
 	if err := r.Node.Validate(); err != nil {
 		return operator.NewProblem(operator.Invalid, "top", err.Error(), "correct it")
 	}
+	return nil
+}
+
+func parseConsole(q url.Values, r *host.SessionRequest) error {
+	c := &nodecall.Console{Follow: q.Get("follow") == "true"}
+	for name, to := range map[string]*uint16{"rows": &c.Rows, "cols": &c.Cols} {
+		n, err := number(q, name)
+		if err == nil && n > 65535 {
+			err = operator.NewProblem(operator.Invalid, name, fmt.Sprintf("%q is no number from 0 to 65535", q.Get(name)), "correct it")
+		}
+		if err != nil {
+			return err
+		}
+		*to = uint16(n)
+	}
+	r.Node = &nodecall.Ask{Console: c}
 	return nil
 }
 

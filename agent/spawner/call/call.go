@@ -6,7 +6,8 @@
 // Never: decides anything, or trusts a peer that is not root.
 //
 // History: 2026-11-22 version 1. 2026-11-25 Start.Shared, Process.Groups; Exec.Own, Exec.Beside; Start.RunTexts, and a
-// console for System. 2026-11-26 Start.Generation for Fresh, Record.Generation. 2026-11-27 Start.Handed.
+// console for System. 2026-11-26 Start.Generation for Fresh, Record.Generation. 2026-11-27 Start.Handed,
+// Console.
 package call
 
 import (
@@ -17,13 +18,14 @@ import (
 
 // Request is one message to the spawner; exactly one of its parts is set. A connection carries one request; a Start is followed by Go.
 type Request struct {
-	Start  *Start  `json:"start,omitempty"`
-	Go     *Go     `json:"go,omitempty"`
-	Exec   *Exec   `json:"exec,omitempty"`
-	Signal *Signal `json:"signal,omitempty"`
-	Forget *Forget `json:"forget,omitempty"`
-	List   *List   `json:"list,omitempty"`
-	Wait   *Wait   `json:"wait,omitempty"`
+	Start   *Start   `json:"start,omitempty"`
+	Go      *Go      `json:"go,omitempty"`
+	Exec    *Exec    `json:"exec,omitempty"`
+	Signal  *Signal  `json:"signal,omitempty"`
+	Forget  *Forget  `json:"forget,omitempty"`
+	List    *List    `json:"list,omitempty"`
+	Wait    *Wait    `json:"wait,omitempty"`
+	Console *Console `json:"console,omitempty"`
 }
 
 // Reply answers a Request. Err is set when it failed, with Code telling why where the caller may care.
@@ -162,6 +164,12 @@ type Wait struct {
 	Seq int64 `json:"seq"`
 }
 
+// Console joins the console of a running system container. Its descriptor is the writing end of a pipe that gets what the console says from
+// now on, as far as it is read; the reply comes with the end of the terminal that what is typed is written to, and its size is set at.
+type Console struct {
+	ID string `json:"id"`
+}
+
 // Record is a container as the spawner knows it.
 type Record struct {
 	ID         string          `json:"id"`
@@ -179,7 +187,8 @@ type Record struct {
 // Validate says what is wrong with a request, or nil.
 func (r *Request) Validate() error {
 	n := 0
-	for _, set := range []bool{r.Start != nil, r.Go != nil, r.Exec != nil, r.Signal != nil, r.Forget != nil, r.List != nil, r.Wait != nil} {
+	for _, set := range []bool{r.Start != nil, r.Go != nil, r.Exec != nil, r.Signal != nil, r.Forget != nil, r.List != nil, r.Wait != nil,
+		r.Console != nil} {
 		if set {
 			n++
 		}
@@ -267,6 +276,8 @@ func (r *Request) FDs() int {
 		return startFDs + len(r.Start.Mounts) + r.Start.Handed
 	case r.Exec != nil:
 		return 4
+	case r.Console != nil:
+		return 1
 	}
 	return 0
 }

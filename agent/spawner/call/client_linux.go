@@ -125,6 +125,25 @@ func (h *Held) Close() {
 	}
 }
 
+// Console joins a container's console: what it says goes to sink, the writing end of a pipe, and what is written to typed is typed there.
+// The caller closes both.
+func (c *Client) Console(ctx context.Context, id string, sink *os.File) (typed *os.File, err error) {
+	_, got, err := c.Do(ctx, Request{Console: &Console{ID: id}}, sink)
+	var f *Failure
+	switch {
+	case errors.As(err, &f) && f.Code == CodeInvalid:
+		return nil, fmt.Errorf("console of container %s: the spawner of this host is of an earlier release, which the next boot replaces",
+			id)
+	case err == nil && len(got) != 1:
+		CloseAll(got)
+		err = fmt.Errorf("console of container %s: got %d descriptors, want 1", id, len(got))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return got[0], nil
+}
+
 // ask sends one message and waits for the next reply.
 func ask(ctx context.Context, conn *net.UnixConn, r Request, files []*os.File) (Reply, []*os.File, error) {
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })

@@ -58,7 +58,7 @@ type end struct {
 type entry struct {
 	call.Record
 	pidfd    *os.File // nil when it does not run
-	console  *os.File // the other end of a system container's stdout, held open while it runs: see openConsole
+	console  *console // of a system container, while it runs
 	child    bool     // this process is the parent: the exit code can be known
 	starting bool
 }
@@ -222,7 +222,7 @@ func (t *Table) copyOut(e *entry, stdout, stderr *os.File) {
 			defer c.f.Close()
 			var from io.Reader = c.f
 			if c.s == ring.Stdout && console != nil {
-				from = screen{c.f}
+				from = screen{console}
 			}
 			if err := ring.Copy(w, c.s, from); err != nil && !errors.Is(err, os.ErrClosed) {
 				t.log.Warn("log is incomplete", logging.Container, r.ID, logging.Err, err)
@@ -303,7 +303,7 @@ func (t *Table) ended(e *entry, now time.Time, code int, known bool) {
 		e.pidfd = nil
 	}
 	if e.console != nil {
-		e.console.Close()
+		e.console.end()
 		e.console = nil
 	}
 	e.PID, e.Ended, e.Code, e.Known = 0, now.UTC(), code, known

@@ -54,6 +54,7 @@ func (t *Table) serve(ctx context.Context, c *net.UnixConn) {
 		return
 	}
 	var reply call.Reply
+	var back []*os.File
 	switch {
 	case r.Start != nil:
 		var follow func()
@@ -72,13 +73,20 @@ func (t *Table) serve(ctx context.Context, c *net.UnixConn) {
 		err = t.Forget(r.Forget.ID)
 	case r.List != nil:
 		reply.Containers, reply.Seq = t.List(r.List.ID)
+	case r.Console != nil:
+		var typed *os.File
+		if typed, err = t.Console(r.Console.ID, files[0]); err == nil {
+			defer typed.Close()
+			back = append(back, typed)
+		}
+		files = nil // it is the table's
 	case r.Wait != nil:
 		reply.Ended, reply.Seq = t.wait(ctx, c, r.Wait.Seq)
 	}
 	if err != nil {
 		reply = call.Reply{Err: err.Error(), Code: codeOf(err)}
 	}
-	call.Send(c, reply)
+	call.Send(c, reply, back...)
 }
 
 func codeOf(err error) call.Code {
@@ -109,7 +117,7 @@ func (t *Table) start(c *net.UnixConn, s *call.Start, files []*os.File) (follow 
 	var outR, outW *os.File
 	var console string
 	if s.System {
-		outR, outW, console, err = openConsole(s.Base)
+		outR, outW, console, err = openConsole(s.Base, s.Base+ttyGroup)
 	} else {
 		outR, outW, err = stdioPipe(owner)
 	}
@@ -135,6 +143,9 @@ func (t *Table) start(c *net.UnixConn, s *call.Start, files []*os.File) (follow 
 	t.log.Info("container started", logging.Container, s.ID, "pid", child.PID)
 	return follow, nil
 }
+
+// ttyGroup is the group of terminals inside, as their devpts has it.
+const ttyGroup = 5
 
 // readyWithin is how long a caller may take to connect a container's network.
 const readyWithin = time.Minute

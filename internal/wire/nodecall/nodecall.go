@@ -5,7 +5,7 @@
 // Out: checked values.
 // Never: knows how a host answers, or who may ask.
 //
-// History: 2026-11-27 the first ones.
+// History: 2026-11-27 the first ones; Console.
 package nodecall
 
 import (
@@ -18,6 +18,7 @@ type Ask struct {
 	Restart *Restart `json:"restart,omitempty"`
 	Forward *Forward `json:"forward,omitempty"`
 	Top     *Top     `json:"top,omitempty"`
+	Console *Console `json:"console,omitempty"`
 }
 
 // Restart stops the container in its time and has it started again; the session ends when it has stopped.
@@ -34,6 +35,14 @@ type Top struct {
 	Count int `json:"count,omitempty"` // samples, then the session ends; 0 is no end
 }
 
+// Console carries the session to the console of a full OS: what it says from now on, and what is typed. Several may be there at once.
+type Console struct {
+	Rows uint16 `json:"rows,omitempty"` // of the person's terminal; 0 leaves it as it is
+	Cols uint16 `json:"cols,omitempty"`
+	// an app container, which has no console and nothing at its stdin, shows what it writes from now on instead
+	Follow bool `json:"follow,omitempty"`
+}
+
 // MaxEvery is the longest time between two samples, in seconds.
 const MaxEvery = 60
 
@@ -48,7 +57,7 @@ func (t Top) Pause() time.Duration {
 // Validate says what is wrong with a question, or nil.
 func (a Ask) Validate() error {
 	n := 0
-	for _, set := range []bool{a.Restart != nil, a.Forward != nil, a.Top != nil} {
+	for _, set := range []bool{a.Restart != nil, a.Forward != nil, a.Top != nil, a.Console != nil} {
 		if set {
 			n++
 		}

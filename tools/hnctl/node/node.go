@@ -28,7 +28,7 @@ import (
 // Group is the commands on nodes.
 func Group(a *app.App) *cobra.Command {
 	return app.Group("node", "Nodes (containers)", nodeList(a), nodeResize(a), nodeExec(a), nodeLogs(a), nodeCopy(a), nodeRestart(a),
-		nodeForward(a), nodeTop(a), JEM(a), nodeFirewall(a), volumeGroup(a))
+		nodeForward(a), nodeTop(a), nodeConsole(a), nodeAttach(a), JEM(a), nodeFirewall(a), volumeGroup(a))
 }
 
 func nodeList(a *app.App) *cobra.Command {
@@ -100,18 +100,11 @@ func nodeExec(a *app.App) *cobra.Command {
 		Example: "  hnctl node exec 101 -- sh\n  hnctl node exec 101 -- cat /etc/os-release > os-release\n" +
 			"  hnctl node exec --user postgres 101 -- psql",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			rows, cols := 0, 0
 			useTTY := tty || !noTTY && app.IsTerminal(a.In) && app.IsTerminal(a.Out)
 			q := url.Values{"argv": args[1:]}
 			if useTTY {
 				q.Set("tty", "true")
-				if f, ok := a.Out.(*os.File); ok {
-					if w, h, err := term.GetSize(int(f.Fd())); err == nil {
-						rows, cols = h, w
-					}
-				}
-				q.Set("rows", strconv.Itoa(rows))
-				q.Set("cols", strconv.Itoa(cols))
+				setSize(a, q)
 			}
 			if uid > 0 {
 				q.Set("uid", strconv.Itoa(uid))
@@ -138,6 +131,18 @@ func nodeExec(a *app.App) *cobra.Command {
 	c.Flags().IntVar(&uid, "uid", 0, "user inside the node")
 	c.Flags().IntVar(&gid, "gid", 0, "group inside the node")
 	return c
+}
+
+// setSize says how large the person's terminal is, 0 if there is none.
+func setSize(a *app.App, q url.Values) {
+	rows, cols := 0, 0
+	if f, ok := a.Out.(*os.File); ok {
+		if w, h, err := term.GetSize(int(f.Fd())); err == nil {
+			rows, cols = h, w
+		}
+	}
+	q.Set("rows", strconv.Itoa(rows))
+	q.Set("cols", strconv.Itoa(cols))
 }
 
 // inNode opens a session in a node, runs it to its end, and passes its exit code on.
@@ -169,8 +174,8 @@ func OpenSession(ctx context.Context, a *app.App, path, what string, q url.Value
 		fmt.Fprintf(a.Talk, "hnctl: %s: %s\n", what, exit.Note)
 	}
 	switch {
-	case ctx.Err() != nil && strings.HasSuffix(path, "/logs"):
-		return nil // Ctrl-C is how one leaves a log
+	case ctx.Err() != nil && (strings.HasSuffix(path, "/logs") || strings.HasSuffix(path, "/console")):
+		return nil // Ctrl-C is how one leaves these
 	case err != nil:
 		return app.WithCode(session.Broken, err)
 	case exit.Error != "":

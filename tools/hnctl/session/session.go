@@ -7,6 +7,7 @@
 package session
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -29,6 +30,7 @@ type IO struct {
 	In       io.Reader
 	Out, Err io.Writer
 	TTY      bool
+	Detach   byte // a key that ends the session here, and is not sent; 0 for none
 }
 
 // Run copies until the remote side ends the session or ctx ends, and closes the connection. Everything the node's side sent has been
@@ -51,9 +53,10 @@ func Run(ctx context.Context, conn *websocket.Conn, local IO) (host.Exit, error)
 		go func() { defer close(done); resize(link, local.Out, sized) }()
 		defer func() { link.Break(nil); signal.Stop(sized); <-done }()
 	}
+	detached := make(chan struct{})
 	if local.In != nil {
 		// A read of a terminal can't be interrupted: this goroutine may outlive Run until the next key, and then only fails to send.
-		go send(link, local.In)
+		go send(link, local.In, local.Detach, detached)
 	}
 	written := make(chan error, 2)
 	for c, to := range map[host.Channel]io.Writer{host.ChanStdout: local.Out, host.ChanStderr: local.Err} {
@@ -66,6 +69,8 @@ func Run(ctx context.Context, conn *websocket.Conn, local IO) (host.Exit, error)
 				link.Break(err)
 				return host.Exit{}, err
 			}
+		case <-detached:
+			return host.Exit{}, nil
 		case <-ctx.Done(): // a write to a pipe that nobody reads can't be interrupted either
 			return host.Exit{}, context.Cause(ctx)
 		}
@@ -93,16 +98,26 @@ func receive(to io.Writer, from io.Reader) error {
 }
 
 // send copies in to the remote stdin; its end closes that. When in can't be read to its end, the node's side must not take what came for
-// all.
-func send(link *session.Link, in io.Reader) {
+// all. With the key detach it ends the session.
+func send(link *session.Link, in io.Reader, detach byte, detached chan<- struct{}) {
 	to := link.Writer(host.ChanStdin)
 	buf := make([]byte, 16<<10)
 	for {
 		n, err := in.Read(buf)
+		leaves := -1
+		if detach != 0 {
+			if leaves = bytes.IndexByte(buf[:n], detach); leaves >= 0 {
+				n = leaves
+			}
+		}
 		if n > 0 {
 			if _, err := to.Write(buf[:n]); err != nil {
 				return
 			}
+		}
+		if leaves >= 0 {
+			close(detached)
+			return
 		}
 		switch {
 		case errors.Is(err, io.EOF):

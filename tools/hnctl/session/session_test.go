@@ -48,6 +48,34 @@ func (f *full) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// The key that leaves ends the session here: what was typed before it is sent, what comes after it is not, and nobody waits for the node.
+func TestDetach(t *testing.T) {
+	got := make(chan string, 1)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{host.SessionProtocol}})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		l := session.Open(r.Context(), c, session.HostEnd, session.Options{})
+		b, _ := io.ReadAll(l.Reader(host.ChanStdin)) // it breaks
+		got <- string(b)
+		l.Close()
+	}))
+	defer s.Close()
+	c, _, err := websocket.Dial(t.Context(), s.URL, &websocket.DialOptions{Subprotocols: []string{host.SessionProtocol}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := bytes.NewReader([]byte("ls\n\x1dnot this"))
+	if exit, err := Run(t.Context(), c, IO{In: in, Out: io.Discard, Err: io.Discard, Detach: 0x1d}); err != nil || exit.Code != 0 {
+		t.Errorf("%+v %v", exit, err)
+	}
+	if b := <-got; b != "ls\n" {
+		t.Errorf("the node got %q", b)
+	}
+}
+
 // Output that could not be written is never a success, though the command's own code was 0 and has come already.
 func TestOutputThatIsNotWritten(t *testing.T) {
 	for range 50 { // the exit frame races with the failed write
