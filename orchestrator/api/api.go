@@ -214,6 +214,10 @@ func (s *Server) operations() {
 	serve(s, route{"getNode", "GET", "/nodes/{ctid}", "One node", authz.Read, 200}, s.getNode)
 	serve(s, route{"getNodeSize", "GET", "/nodes/{ctid}/size", "What a node may use", authz.Read, 200}, s.nodeSize)
 	serve(s, route{"resizeNode", "PUT", "/nodes/{ctid}/size", "Change what a node may use, while it runs", authz.Write, 200}, s.resizeNode)
+	serve(s, route{"getPorts", "GET", "/nodes/{ctid}/ports", "The ports of a node that are published at its host", authz.Read, 200},
+		s.getPorts)
+	serve(s, route{"setPorts", "PUT", "/nodes/{ctid}/ports", "Replace the ports of a node that are published at its host", authz.Write,
+		200}, s.setPorts)
 	serveWith(s, route{"getFirewall", "GET", "/nodes/{ctid}/firewall", "A node's firewall: its layer's rules and its own", authz.Read, 200},
 		s.getFirewall)
 	serveWith(s, route{"setFirewall", "PUT", "/nodes/{ctid}/firewall",

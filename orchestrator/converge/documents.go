@@ -58,6 +58,7 @@ func (p *planner) works() {
 			c.Run, c.Remove = n.Env == env.System, n.Gone // a component goes only when its host is told so
 			if e, ok := p.record(n.Env); ok && n.Env != env.System {
 				c.Run = e.Want == store.WantRunning && n.Halted == ""
+				c.Ports = e.PortsOf(n.Layer, n.Index+1)
 				if len(e.Walls) > 0 {
 					c.Firewall = firewall.Merge(e.Rules(n.Layer, 0), e.Rules(n.Layer, n.Index+1))
 				}

@@ -25,20 +25,31 @@ func (o *Ops) SetFirewall(ctx context.Context, c FirewallChange) error {
 	if err := firewall.Validate(c.Rules, firewall.MaxRules); err != nil {
 		return operator.NewProblem(operator.Invalid, object, err.Error(), "mend the rule; see hnctl node firewall list "+c.CTID.String())
 	}
-	_, err := o.Store.Update(ctx, func(tx *store.Tx) error {
-		n, there := store.Nodes.Read(tx, c.CTID.String())
-		e, known := store.Envs.Read(tx, string(n.Env))
-		if !there || !known || n.Gone || !c.Account.Sees(e.Account) {
-			return operator.NewProblem(operator.NotFound, "nodes/"+c.CTID.String(), "there is no such node", "see hnctl node list")
-		}
-		if p := progress.Refusal("env.firewall", n.Env, &e, store.Envs.Revision(tx.View(), string(n.Env)), c.IfMatch); p != nil {
-			return p
-		}
+	return o.changeNode(ctx, c.CTID, c.Account, c.IfMatch, func(_ *store.Tx, n store.Node, e *store.Environment) error {
 		number := n.Index + 1
 		if c.Layer {
 			number = 0
 		}
 		e.SetRules(n.Layer, number, c.Rules)
+		return nil
+	})
+}
+
+// changeNode changes what an environment's record says of a node, for a caller of an account. A match of 0 is any revision.
+func (o *Ops) changeNode(ctx context.Context, id wire.CTID, account wire.Account, match wire.Revision,
+	change func(*store.Tx, store.Node, *store.Environment) error) error {
+	_, err := o.Store.Update(ctx, func(tx *store.Tx) error {
+		n, there := store.Nodes.Read(tx, id.String())
+		e, known := store.Envs.Read(tx, string(n.Env))
+		if !there || !known || n.Gone || !account.Sees(e.Account) {
+			return operator.NewProblem(operator.NotFound, "nodes/"+id.String(), "there is no such node", "see hnctl node list")
+		}
+		if p := progress.Refusal("node.change", n.Env, &e, store.Envs.Revision(tx.View(), string(n.Env)), match); p != nil {
+			return p
+		}
+		if err := change(tx, n, &e); err != nil {
+			return err
+		}
 		store.Envs.Put(tx, string(n.Env), e)
 		return nil
 	})

@@ -258,7 +258,10 @@ type Environment struct {
 
 	Walls []Wall `json:"walls,omitempty"` // firewalls of its nodes
 
-	Group wire.GroupName `json:"group,omitempty"` // its nodes and those of the account's other environments of this group talk to each other
+	Ports []PublishedPort `json:"ports,omitempty"` // of its nodes
+
+	// Group: its nodes and those of the account's other environments of this group talk to each other, and to no others.
+	Group wire.GroupName `json:"group,omitempty"`
 }
 
 // Failure is a creation that did not succeed. What it made stays, to be looked at, for FailedFor; then it is removed, unless it is Kept.

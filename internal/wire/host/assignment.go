@@ -16,7 +16,7 @@
 // 2026-11-27 Volume.NoCOW, ContainerStatus.Volumes.
 // 2026-11-27 Container.Sockets, Netboot.
 // 2026-11-27 Assignment.System, Report.System; the paths of releases. 2026-11-27 ContainerStatus.Image and WentBack.
-// 2026-11-27 Container.Firewall, Zone.Group.
+// 2026-11-27 Container.Firewall, Container.Ports, Zone.Group.
 // 2026-11-27 Limits.Ceilings.
 package host
 
@@ -110,6 +110,7 @@ type Container struct {
 	Publish []Port     `json:"publish,omitempty"`
 	Sockets []Socket   `json:"sockets,omitempty"` // opened in the host's own network; the component netboot alone has some
 	// Firewall narrows what may come to it and leave it, of users' containers alone; an agent that knows none lets pass what its groups do
+	Ports     []Port                `json:"ports,omitempty"` // published likewise, of users' containers; unique in the cluster
 	Firewall  []firewall.PacketRule `json:"firewall,omitempty"`
 	Check     *Check                `json:"check,omitempty"`
 	Component string                `json:"component,omitempty"` // set for containers of "jelastic": the component's name

@@ -108,6 +108,8 @@ func (c Container) Validate() error {
 		return fail("process has %d supplementary groups, at most %d are allowed", len(c.Process.Groups), MaxGroups)
 	case len(c.Publish) > 0 && c.Env != "jelastic":
 		return fail("only containers of jelastic publish ports on the host")
+	case c.validatePorts() != nil:
+		return fail("%v", c.validatePorts())
 	case len(c.Firewall) > 0 && c.Env == "jelastic":
 		return fail("containers of jelastic have no firewall of their own")
 	case firewall.Validate(c.Firewall, 2*firewall.MaxRules) != nil:

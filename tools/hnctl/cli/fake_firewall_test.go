@@ -35,6 +35,14 @@ func (f *fake) firewall(mux *http.ServeMux) {
 		}
 		reply(w, 200, now)
 	}
+	ports := operator.NodePorts{CTID: 101, HostName: "host-1", Ports: []operator.PublishedPort{}, Revision: 7}
+	mux.HandleFunc("GET "+operator.Prefix+"/nodes/{ctid}/ports", func(w http.ResponseWriter, _ *http.Request) { reply(w, 200, ports) })
+	mux.HandleFunc("PUT "+operator.Prefix+"/nodes/{ctid}/ports", func(w http.ResponseWriter, r *http.Request) {
+		var in operator.PublishedPorts
+		json.NewDecoder(r.Body).Decode(&in)
+		ports.Ports = in.Ports
+		reply(w, 200, ports)
+	})
 	mux.HandleFunc("GET "+operator.Prefix+"/nodes/{ctid}/firewall", handle)
 	mux.HandleFunc("PUT "+operator.Prefix+"/nodes/{ctid}/firewall", handle)
 }
