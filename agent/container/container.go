@@ -30,6 +30,7 @@ type Options struct {
 	Spawner string       // socket; "" is boot.SpawnerSocket
 	JEM     string       // static program bound read-only into every container; "" is /usr/lib/hardnode/jem
 	Cgroup  string       // parent cgroup of all containers; "" is /sys/fs/cgroup/ct
+	View    string       // where agent/procview answers; "" is boot.ViewDir
 	Kmsg    string       // the kernel's log; "" is /dev/kmsg
 	Log     *slog.Logger // nil discards
 }
@@ -39,7 +40,7 @@ func (o *Options) fill() {
 		at  *string
 		std string
 	}{{&o.DataDir, boot.DataDir}, {&o.RunDir, boot.RunDir}, {&o.Spawner, boot.SpawnerSocket},
-		{&o.JEM, "/usr/lib/hardnode/jem"}, {&o.Kmsg, "/dev/kmsg"}, {&o.Cgroup, cgroup.Root + "/ct"}} {
+		{&o.JEM, "/usr/lib/hardnode/jem"}, {&o.Kmsg, "/dev/kmsg"}, {&o.View, boot.ViewDir}, {&o.Cgroup, cgroup.Root + "/ct"}} {
 		if *f.at == "" {
 			*f.at = f.std
 		}

@@ -43,6 +43,7 @@ type Runtime struct {
 	groups *command.Groups // of commands
 	boots  *ready.Board
 	exits  chan Exit
+	unseen sync.Once               // that containers have no view was said
 	fail   func(step string) error // tests make a step of Start fail
 
 	mu struct {

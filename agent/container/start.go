@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -234,6 +235,9 @@ func (s *start) volumes(ctx context.Context) error {
 // process has the container's first process made. It waits until run.
 func (s *start) process(ctx context.Context) (err error) {
 	q := &s.req
+	if q.View, err = s.view(); err != nil {
+		return err
+	}
 	if q.Note, err = record.Make(s.Container, s.UIDBase); err != nil {
 		return err
 	}
@@ -276,6 +280,22 @@ func (s *start) process(ctx context.Context) (err error) {
 	s.done.close(s.held.Net)
 	s.undo.add(func() error { s.held.Close(); return nil })
 	return nil
+}
+
+// view is where the container finds what it sees of itself in /proc; nowhere on a host whose init mounts no view.
+func (s *start) view() (string, error) {
+	there, err := sys.IsMountpoint(s.opts.View)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !there {
+		s.unseen.Do(func() {
+			s.log.Warn("containers see the host's memory, processors and load in /proc; their own limits count all the same",
+				logging.Reason, "nothing is mounted at "+s.opts.View)
+		})
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(s.opts.View, s.CTID.String()), nil
 }
 
 // withSockets adds to a program's environment what says which sockets it was handed (sd_listen_fds(3)). Behind a reaper it is the second

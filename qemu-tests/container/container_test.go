@@ -64,6 +64,8 @@ func TestContainer(t *testing.T) {
 	files := map[string]string{
 		"/usr/lib/hardnode/spawner": harness.Build(t, "./agent/spawner", filepath.Join(dir, "spawner")),
 		"/usr/lib/hardnode/jem":     harness.Build(t, "./agent/jem", filepath.Join(dir, "jem")),
+
+		"/usr/lib/hardnode/procview": harness.Build(t, "./agent/procview", filepath.Join(dir, "procview")),
 	}
 	tree := filepath.Join(dir, "box")
 	os.Mkdir(tree, 0o755)

@@ -12,9 +12,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
+
+	"golang.org/x/sys/unix"
 
 	"hardnode.dev/agent/container/limits"
 	"hardnode.dev/agent/sys"
+	"hardnode.dev/internal/wire/boot"
 )
 
 // Root is the root of the cgroup tree.
@@ -44,6 +48,19 @@ func Prepare(dir string) error {
 	return nil
 }
 
+// mark notes on a new cgroup when it was made, for agent/procview: the kernel keeps no such time.
+func mark(dir string) error {
+	var now unix.Timespec
+	err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now)
+	if err == nil {
+		err = unix.Setxattr(dir, boot.StartedAttr, strconv.AppendInt(nil, now.Nano(), 10), 0)
+	}
+	if err != nil {
+		return fmt.Errorf("note on cgroup %q when it was made: %w", dir, err)
+	}
+	return nil
+}
+
 // Make makes both levels of a container's cgroup with limits and device rules and opens the inner one, a part of which belongs to owner.
 func Make(dir string, list []limits.Setting, system bool, owner uint32, devs *sys.DeviceProgram) (inner *os.File, err error) {
 	id := filepath.Base(dir)
@@ -65,6 +82,9 @@ func Make(dir string, list []limits.Setting, system bool, owner uint32, devs *sy
 		inside = append(inside, limits.Setting{File: "memory.oom.group", Value: "1"}) // one program: half of it is no use
 	}
 	if err := writeSettings(dir, outside); err != nil {
+		return nil, err
+	}
+	if err := mark(dir); err != nil {
 		return nil, err
 	}
 	outer, err := sys.OpenDir(dir)

@@ -115,19 +115,7 @@ func (s *Source) Values(id wire.CTID, need Need) (*render.Values, error) {
 // micros is a time in microseconds, as long as one can be.
 func micros(n int64) time.Duration { return time.Duration(min(n, 1<<53)) * time.Microsecond }
 
-// Mark notes on a new cgroup that its container is started now: the kernel keeps no such time. The agent calls it.
-func Mark(dir string) error {
-	now, err := sinceBoot()
-	if err == nil {
-		err = unix.Setxattr(dir, boot.StartedAttr, strconv.AppendInt(nil, int64(now), 10), 0)
-	}
-	if err != nil {
-		return fmt.Errorf("note on cgroup %q when it was made: %w", dir, err)
-	}
-	return nil
-}
-
-// since is how long ago a container was started, by the note on its cgroup.
+// since is how long ago a container was started, by the note on its cgroup (agent/container/cgroup).
 func since(dir string) (time.Duration, error) {
 	var b [32]byte
 	n, err := unix.Getxattr(dir, boot.StartedAttr, b[:])

@@ -36,6 +36,12 @@ const (
 	pressure = 64
 )
 
+// Files that grow with the host.
+const (
+	cpuinfo = 3
+	stat    = 4
+)
+
 // file is one of a container's directory. Its number and name are fixed for good: a kernel knows them of an older process.
 type file struct {
 	number uint8
@@ -47,8 +53,8 @@ type file struct {
 
 var files = []file{
 	{2, top, "meminfo", source.Memory, render.Meminfo},
-	{3, top, "cpuinfo", 0, render.CPUInfo},
-	{4, top, "stat", source.CPU | source.Load, render.Stat},
+	{cpuinfo, top, "cpuinfo", 0, render.CPUInfo},
+	{stat, top, "stat", source.CPU | source.Load, render.Stat},
 	{5, top, "loadavg", source.Load, render.Loadavg},
 	{6, top, "uptime", source.CPU, render.Uptime},
 	{7, top, "diskstats", source.Disks, render.Diskstats},
@@ -77,8 +83,11 @@ func find(number uint8) *file {
 }
 
 const (
-	// remembered is how long the kernel may keep a name or what stat(2) says of a file: neither ever changes.
+	// remembered is how long the kernel may keep a name, or what stat(2) says of a directory: neither ever changes.
 	remembered = time.Hour
+	// size is what stat(2) says of a file, as in /sys: sendfile(2), by which some programs copy, ends there, and tail(1) reads from there
+	// back where it is more than a block. A longer text has its own. The kernel asks each time, for it shrinks what it finds shorter.
+	size = 4096
 	// fresh is how long a text is shown again: a container that reads without end costs no more than ten readings a second.
 	fresh = 100 * time.Millisecond
 	// heldMost is how many bytes of texts are kept for readers that are in the middle of one.
@@ -94,7 +103,7 @@ type View struct {
 		sync.Mutex
 		texts  map[uint64]text   // by node: what was rendered last
 		held   map[uint64][]byte // by open file: what it reads
-		size   int               // of both, in bytes
+		bytes  int               // of both
 		handle uint64            // the last open file's
 	}
 }
@@ -115,14 +124,12 @@ func New(src Source) *View {
 // String names the file system.
 func (v *View) String() string { return "procview" }
 
-// attr is what stat(2) says of a node. Sizes are 0, as in /proc.
-func attr(n uint64) fuse.Attr {
-	_, number := split(n)
-	a := fuse.Attr{Ino: n, Mode: fuse.S_IFREG | 0o444, Nlink: 1, Blksize: 4096}
-	if number == top || number == pressure {
-		a.Mode, a.Nlink = fuse.S_IFDIR|0o555, 2
+// attr is what stat(2) says of a node, and how long that is so.
+func attr(n uint64) (fuse.Attr, time.Duration) {
+	if _, number := split(n); number == top || number == pressure {
+		return fuse.Attr{Ino: n, Mode: fuse.S_IFDIR | 0o555, Nlink: 2, Blksize: 4096}, remembered
 	}
-	return a
+	return fuse.Attr{Ino: n, Mode: fuse.S_IFREG | 0o444, Nlink: 1, Blksize: 4096, Size: size}, 0
 }
 
 // child is what a directory has under a name.
@@ -157,9 +164,10 @@ func (v *View) Lookup(_ <-chan struct{}, h *fuse.InHeader, name string, out *fus
 	if !ok {
 		return fuse.ENOENT
 	}
-	out.NodeId, out.Attr = n, attr(n)
+	a, valid := attr(n)
+	out.NodeId, out.Attr = n, a
 	out.SetEntryTimeout(remembered)
-	out.SetAttrTimeout(remembered)
+	out.SetAttrTimeout(valid)
 	return fuse.OK
 }
 
@@ -168,8 +176,14 @@ func (v *View) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut)
 	if !known(in.NodeId) {
 		return fuse.ENOENT
 	}
-	out.Attr = attr(in.NodeId)
-	out.SetTimeout(remembered)
+	a, valid := attr(in.NodeId)
+	if _, number := split(in.NodeId); number == cpuinfo || number == stat { // which have a part for each processor
+		if b, err := v.text(in.NodeId, 0, false); err == nil {
+			a.Size = max(a.Size, uint64(len(b)))
+		}
+	}
+	out.Attr = a
+	out.SetTimeout(valid)
 	return fuse.OK
 }
 
@@ -226,11 +240,11 @@ func (v *View) text(n, handle uint64, on bool) ([]byte, error) {
 func (v *View) keep(n, handle uint64, t text) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.mu.size += weight(t.b) - weight(v.mu.held[handle]) + weight(t.b) - weight(v.mu.texts[n].b)
-	if v.mu.size > heldMost {
+	v.mu.bytes += weight(t.b) - weight(v.mu.held[handle]) + weight(t.b) - weight(v.mu.texts[n].b)
+	if v.mu.bytes > heldMost {
 		clear(v.mu.texts)
 		clear(v.mu.held)
-		v.mu.size = 2 * weight(t.b)
+		v.mu.bytes = 2 * weight(t.b)
 	}
 	v.mu.texts[n], v.mu.held[handle] = t, t.b
 }
@@ -264,7 +278,7 @@ func (v *View) render(n uint64) ([]byte, error) {
 func (v *View) Release(_ <-chan struct{}, in *fuse.ReleaseIn) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.mu.size -= weight(v.mu.held[in.Fh])
+	v.mu.bytes -= weight(v.mu.held[in.Fh])
 	delete(v.mu.held, in.Fh)
 }
 

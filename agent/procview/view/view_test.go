@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,12 +22,14 @@ import (
 // fake knows container 123.
 type fake struct{ reads int }
 
+var processors = slices.Repeat([]string{"flags\t: " + strings.Repeat("x", 20000)}, 4)
+
 func (f *fake) Exists(id wire.CTID) bool { return id == 123 }
 func (f *fake) Values(id wire.CTID, need source.Need) (*render.Values, error) {
 	if f.reads++; id != 123 {
 		return nil, os.ErrNotExist
 	}
-	return &render.Values{Host: render.Host{Memory: 1 << 30, CPUs: make([]string, 4)}, CPU: render.CPU{Max: 2},
+	return &render.Values{Host: render.Host{Memory: 1 << 30, CPUs: processors}, CPU: render.CPU{Max: 2},
 		Up: time.Duration(f.reads) * time.Second, Memory: render.Memory{Max: 64 << 20, Current: 16 << 20}}, nil
 }
 func (f *fake) Pressure(id wire.CTID, which string) ([]byte, error) {
@@ -149,6 +152,32 @@ func TestRead(t *testing.T) {
 	}
 }
 
+// TestSizes: the kernel copies with sendfile(2) as far as a size says.
+func TestSizes(t *testing.T) {
+	v := New(&fake{})
+	for n, want := range map[uint64]struct {
+		mode uint32
+		size uint64
+	}{1: {fuse.S_IFDIR | 0o555, 0}, node(123, 64): {fuse.S_IFDIR | 0o555, 0}, node(123, 2): {fuse.S_IFREG | 0o444, 4096},
+		node(123, cpuinfo): {fuse.S_IFREG | 0o444, 40000}, node(123, 9): {fuse.S_IFREG | 0o444, 4096}} {
+		in := &fuse.GetAttrIn{}
+		in.NodeId = n
+		var out fuse.AttrOut
+		s := v.GetAttr(nil, in, &out)
+		if !s.Ok() || out.Mode != want.mode || out.Size < want.size || want.size <= 4096 && out.Size != want.size {
+			t.Errorf("%d: %v, mode %o, size %d, want %o, %d", n, s, out.Mode, out.Size, want.mode, want.size)
+		}
+		if file := want.size > 0; file != (out.Timeout() == 0) {
+			t.Errorf("%d: kept for %s", n, out.Timeout())
+		}
+	}
+	in := &fuse.GetAttrIn{}
+	in.NodeId = node(123, 99)
+	if s := v.GetAttr(nil, in, &fuse.AttrOut{}); s != fuse.ENOENT {
+		t.Errorf("what is not there: %v", s)
+	}
+}
+
 // TestBounded: readers that never close cost no memory.
 func TestBounded(t *testing.T) {
 	v := New(&fake{})
@@ -157,8 +186,8 @@ func TestBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if len(v.mu.held) > heldMost/1000 || v.mu.size > heldMost {
-		t.Errorf("%d texts are held, %d bytes", len(v.mu.held), v.mu.size)
+	if len(v.mu.held) > heldMost/1000 || v.mu.bytes > heldMost {
+		t.Errorf("%d texts are held, %d bytes", len(v.mu.held), v.mu.bytes)
 	}
 }
 

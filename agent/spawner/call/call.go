@@ -7,7 +7,7 @@
 //
 // History: 2026-11-22 version 1. 2026-11-25 Start.Shared, Process.Groups; Exec.Own, Exec.Beside; Start.RunTexts, and a
 // console for System. 2026-11-26 Start.Generation for Fresh, Record.Generation. 2026-11-27 Start.Handed,
-// Console.
+// Console, Start.View.
 package call
 
 import (
@@ -75,6 +75,7 @@ type Start struct {
 	Sysctls []Sysctl `json:"sysctls,omitempty"`
 	Reaper  bool     `json:"reaper,omitempty"`
 	Handed  int      `json:"handed,omitempty"` // descriptors that the program has from 3 on, at most MaxHanded
+	View    string   `json:"view,omitempty"`   // directory of the host with what it sees of itself in /proc (agent/procview); "" for none
 	Shared  int64    `json:"shared,omitempty"` // bytes of /dev/shm and of /run; 0 is the kernel's default, half of the host's memory
 	Process
 }
@@ -219,6 +220,8 @@ func (s *Start) validate() error {
 		return fmt.Errorf("%s: scratch %q: want an absolute path", what, s.Scratch)
 	case s.LogDir == "" || s.LogDir[0] != '/':
 		return fmt.Errorf("%s: log directory %q: want an absolute path", what, s.LogDir)
+	case s.View != "" && s.View[0] != '/':
+		return fmt.Errorf("%s: view %q: want an absolute path", what, s.View)
 	case s.Shared < 0:
 		return fmt.Errorf("%s: %d bytes of shared memory: want 0 or more", what, s.Shared)
 	case s.Handed < 0 || s.Handed > MaxHanded:

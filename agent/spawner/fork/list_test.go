@@ -86,6 +86,9 @@ func TestLists(t *testing.T) {
 	system := startSpec()
 	system.System, system.Reaper, system.NoNewPrivs, system.UID, system.GID = true, true, false, 0, 0
 	golden(t, "start-system.txt", startList(system).String())
+	viewed := startSpec()
+	viewed.View = "/run/hardnode/view/101"
+	golden(t, "start-view.txt", startList(viewed).String())
 	handed := newProg(make([]byte, arenaBytes))
 	with := startFDs
 	with.Handed = []int{19, 20}

@@ -2,6 +2,7 @@ package fork
 
 import (
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -205,6 +206,10 @@ var hidden = []struct {
 	{"mtrr", false}, {"partitions", false}, {"sched_debug", false}, {"swaps", false}, {"sysrq-trigger", false}, {"timer_list", false},
 	{"timer_stats", false}}
 
+// own are what a container sees of itself in /proc, where its host has a view of it (call.Start.View); pressure and the processors online
+// in /sys beside them.
+var own = []string{"cpuinfo", "diskstats", "loadavg", "meminfo", "stat", "swaps", "uptime"}
+
 // proc mounts a new /proc and hides parts of it behind inodes of our own, never the container's (CVE-2025-31133). It is mounted nowhere
 // but on a directory of the image (CVE-2019-19921), and its entries are reached from its own top.
 func (p *Prog) proc(s *call.Start, root Slot) Slot {
@@ -214,11 +219,21 @@ func (p *Prog) proc(s *call.Start, root Slot) Slot {
 	p.closeSlot(t)
 	p.Call("enter /proc", unix.SYS_FCHDIR, proc)
 	for _, h := range hidden {
+		if s.View != "" && slices.Contains(own, h.name) {
+			continue
+		}
 		p.Call("hide in /proc", unix.SYS_MOUNT, s.Scratch+map[bool]string{true: "/ro/empty", false: "/ro/mask"}[h.dir], h.name, "",
 			unix.MS_BIND, 0).
 			Allow(unix.ENOENT)
 	}
-	p.readOnly("pressure", "pressure")
+	if s.View == "" {
+		p.readOnly("pressure", "pressure")
+		return proc
+	}
+	for _, name := range own {
+		p.Call("show in /proc", unix.SYS_MOUNT, s.View+"/"+name, name, "", unix.MS_BIND, 0)
+	}
+	p.Call("show in /proc", unix.SYS_MOUNT, s.View+"/pressure", "pressure", "", unix.MS_BIND, 0).Allow(unix.ENOENT)
 	return proc
 }
 
@@ -250,6 +265,9 @@ func (p *Prog) sys(s *call.Start, work, root Slot) {
 	p.Call("enter /sys", unix.SYS_FCHDIR, top)
 	for _, name := range shown {
 		p.Call("show in /sys", unix.SYS_MOUNT, s.Scratch+"/sysfs/"+name, name, "", unix.MS_BIND, 0).Allow(unix.ENOENT)
+	}
+	if s.View != "" {
+		p.Call("show in /sys", unix.SYS_MOUNT, s.View+"/online", "devices/system/cpu/online", "", unix.MS_BIND, 0).Allow(unix.ENOENT)
 	}
 	attrs := mountQuiet
 	if !s.System {
