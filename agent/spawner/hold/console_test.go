@@ -2,10 +2,10 @@ package hold
 
 import (
 	"errors"
+	"io"
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -55,18 +55,7 @@ func TestConsoleIsShared(t *testing.T) {
 	gr.Close()
 	log := screen{c}
 	line := strings.Repeat("x", 99) + "\n"
-	heard := make(chan int, 1)
-	go func() {
-		n, buf := 0, make([]byte, 4096)
-		for {
-			k, err := ar.Read(buf)
-			if n += k; err != nil {
-				heard <- n
-				return
-			}
-		}
-	}()
-	buf := make([]byte, 4096)
+	buf, heard := make([]byte, 4096), make([]byte, len(line)+1)
 	for range 2000 { // more than a pipe holds
 		if _, err := other.WriteString(line); err != nil {
 			t.Fatal(err)
@@ -77,6 +66,9 @@ func TestConsoleIsShared(t *testing.T) {
 				t.Fatalf("%q %v", buf[:k], err)
 			}
 			n += k
+		}
+		if _, err := io.ReadFull(ar, heard); err != nil || string(heard) != strings.TrimSuffix(line, "\n")+"\r\n" {
+			t.Fatalf("who looks sees %q %v", heard, err)
 		}
 	}
 	if n := len(c.mu.sinks); n != 2 {
@@ -102,13 +94,8 @@ func TestConsoleIsShared(t *testing.T) {
 	}
 	other.Close()
 	c.end()
-	select {
-	case n := <-heard:
-		if n < 2000*len(line) {
-			t.Errorf("heard %d bytes of %d and their carriage returns", n, 2000*len(line))
-		}
-	case <-time.After(time.Minute):
-		t.Error("the end did not come")
+	if rest, err := io.ReadAll(ar); err != nil {
+		t.Errorf("the end did not come: %q %v", rest, err)
 	}
 }
 
