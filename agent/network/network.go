@@ -102,23 +102,20 @@ func (n *Network) open(underlay []netip.Addr) error {
 	return nil
 }
 
-// linkMTU is the smallest MTU of the links that carry one of the addresses; 1500 if none does yet.
+// linkMTU is the smallest MTU of the links that carry one of the addresses; 1500 if none does yet. It asks for all addresses at once: each
+// container's link has some.
 func linkMTU(addrs []netip.Addr) int {
-	ls, err := netlink.LinkList()
+	all, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
 	if err != nil {
 		return 1500
 	}
 	least := 0
-	for _, l := range ls {
-		as, err := netlink.AddrList(l, netlink.FAMILY_ALL)
-		if err != nil {
+	for _, a := range all {
+		if got, _ := netip.AddrFromSlice(a.IP); !slices.Contains(addrs, got.Unmap()) {
 			continue
 		}
-		for _, a := range as {
-			got, _ := netip.AddrFromSlice(a.IP)
-			if mtu := l.Attrs().MTU; slices.Contains(addrs, got.Unmap()) && (least == 0 || mtu < least) {
-				least = mtu
-			}
+		if l, err := netlink.LinkByIndex(a.LinkIndex); err == nil && (least == 0 || l.Attrs().MTU < least) {
+			least = l.Attrs().MTU
 		}
 	}
 	return cmp.Or(least, 1500)
