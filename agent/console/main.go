@@ -11,6 +11,7 @@ package main
 
 import (
 	"context"
+	"flag"
 	"log/slog"
 	"os"
 	"runtime/debug"
@@ -20,6 +21,7 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 
 	"hardnode.dev/agent/facts"
+	"hardnode.dev/agent/procview"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/run/ask"
@@ -29,16 +31,21 @@ import (
 )
 
 func main() {
-	log := logging.New(os.Stderr, "console", slog.LevelInfo)
+	view := flag.Bool("procview", false, "answer what containers read of themselves, instead of being a console")
+	cgroup := flag.String("cgroup", procview.Cgroups, "folder of the containers' cgroups, for -procview")
+	flag.Parse()
+	name := map[bool]string{false: "console", true: "procview"}[*view]
+	log := logging.New(os.Stderr, name, slog.LevelInfo)
 	debug.SetGCPercent(20)
 	debug.SetMemoryLimit(8 << 20)
 	ctx, stop := run.UntilSignal(context.Background())
 	defer stop()
-	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
-		log.Warn("tell init", logging.Err, err)
+	work := show
+	if *view {
+		work = func(ctx context.Context, log *slog.Logger) error { return procview.Serve(ctx, log, *cgroup) }
 	}
-	if err := show(ctx, log); err != nil {
-		log.Error("console ends", logging.Err, err)
+	if err := work(ctx, log); err != nil {
+		log.Error(name+" ends", logging.Err, err)
 		os.Exit(1)
 	}
 }
@@ -56,6 +63,9 @@ func pause(a *boot.AgentStatus) time.Duration {
 
 // show looks again and again and writes what changed, until ctx ends.
 func show(ctx context.Context, log *slog.Logger) error {
+	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
+		log.Warn("tell init", logging.Err, err)
+	}
 	h := asked{ask.To("the agent", console.Socket), ask.To("init", boot.InitSocket)}
 	ts := &terminals{log: log, host: h}
 	defer ts.close()

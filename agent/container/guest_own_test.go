@@ -51,7 +51,7 @@ func viewUp(t *testing.T) *fakeView {
 
 func (v *fakeView) start() {
 	v.t.Helper()
-	v.cmd = exec.Command("/usr/lib/hardnode/procview")
+	v.cmd = exec.Command("/usr/lib/hardnode/console", "-procview")
 	v.cmd.Stdout, v.cmd.Stderr = os.Stdout, os.Stderr
 	v.cmd.Env, v.cmd.ExtraFiles = []string{"LISTEN_FDS=1"}, []*os.File{v.dev}
 	v.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: boot.ViewUser, Gid: boot.ViewUser}}

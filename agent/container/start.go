@@ -295,7 +295,14 @@ func (s *start) view() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return filepath.Join(s.opts.View, s.CTID.String()), nil
+	path := filepath.Join(s.opts.View, s.CTID.String())
+	dir, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer dir.Close()
+	_, err = dir.ReadDir(1) // from here on the kernel knows all names there: it need not ask for each when they are mounted
+	return path, err
 }
 
 // withSockets adds to a program's environment what says which sockets it was handed (sd_listen_fds(3)). Behind a reaper it is the second

@@ -27,8 +27,7 @@ import (
 )
 
 // files are what a root has of its programs' folder: the programs, and what says which release they are of.
-var files = []release.Part{release.Agent, release.Netd, release.Spawner, release.Console, release.Procview,
-	release.JEM}
+var files = []release.Part{release.Agent, release.Netd, release.Spawner, release.Console, release.JEM}
 
 // ErrSilent: a system does not say what it is made of.
 var ErrSilent = errors.New("the system does not say what it is made of: it is of an older release")

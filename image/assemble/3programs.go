@@ -25,7 +25,6 @@ var programs = []program{
 	{"init/netd", "usr/lib/hardnode/netd"},
 	{"agent/spawner", "usr/lib/hardnode/spawner"},
 	{"agent", "usr/lib/hardnode/agent"},
-	{"agent/procview", "usr/lib/hardnode/procview"},
 	{"agent/console", "usr/lib/hardnode/console"},
 	{"agent/jem", "usr/lib/hardnode/jem"}, // bound read-only into each container
 }

@@ -19,7 +19,7 @@ func TestRootParts(t *testing.T) {
 		}
 		return path
 	}
-	for _, name := range []string{"init", "netd", "spawner", "agent", "procview", "console", "jem", "a.ko"} {
+	for _, name := range []string{"init", "netd", "spawner", "agent", "console", "jem", "a.ko"} {
 		write(name, name)
 	}
 	parts := func(change func(*tree)) release.Parts {

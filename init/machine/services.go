@@ -29,8 +29,8 @@ var services = map[string]supervise.Service{
 	"spawner": {Argv: []string{programs + "spawner"}, Ready: 30 * time.Second, Vital: true, Stop: 10 * time.Second, MemoryMin: 16 << 20},
 	// procview answers what containers read of themselves: whoever reads waits for it. It keeps nothing, and what it answers with is held
 	// here (init/view), so that a hung one is ended sooner than any other.
-	"procview": {Argv: []string{programs + "procview"}, Ready: 10 * time.Second, Watchdog: 400 * time.Millisecond, Stop: time.Second,
-		MemoryMin: 8 << 20, CPUWeight: 1000, User: boot.ViewUser},
+	"procview": {Argv: []string{programs + "console", "-procview"}, Ready: 10 * time.Second, Watchdog: 400 * time.Millisecond,
+		Stop: time.Second, MemoryMin: 8 << 20, CPUWeight: 1000, User: boot.ViewUser},
 	// agent renews the host's link: the others' work, starting containers above all, must not hold that up.
 	// It stops the containers when the machine is left, and asks for the time that takes.
 	"agent": {Argv: []string{programs + "agent"}, Ready: 2 * time.Minute, Stop: 10 * time.Second,

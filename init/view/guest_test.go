@@ -76,7 +76,7 @@ func world(t *testing.T, program string) (dir string, h *supervise.Handle) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var all sync.WaitGroup
 	all.Go(func() { s.Notifications(ctx) })
-	h = s.Keep(ctx, supervise.Service{Name: "procview", Argv: []string{program, "-cgroup", filepath.Join(tmp, "cg")},
+	h = s.Keep(ctx, supervise.Service{Name: "procview", Argv: []string{program, "-procview", "-cgroup", filepath.Join(tmp, "cg")},
 		Watchdog: 400 * time.Millisecond, User: boot.ViewUser, Held: []*os.File{conn.Dev}, Asked: conn.Waiting})
 	all.Go(func() { conn.StandIn(ctx, func() bool { return h.Status().State == supervise.Ready }) })
 	t.Cleanup(func() {
@@ -94,7 +94,7 @@ func program() string {
 	if p := os.Getenv("PROCVIEW"); p != "" {
 		return p
 	}
-	return "/usr/lib/hardnode/procview"
+	return "/usr/lib/hardnode/console"
 }
 
 func scale() time.Duration {

@@ -36,6 +36,7 @@ const (
 	major, minor  = 7, 28
 	maxPages      = 1 << 22 // flag: the answer says how many pages a read has at most
 	parallelReads = 1<<0 | 1<<18
+	readDirPlus   = 1 << 13 // a listing says of each name what a look at it says
 )
 
 // Conn is the mounted file system.
@@ -99,7 +100,7 @@ func hello(request []byte) []byte {
 	b = binary.NativeEndian.AppendUint32(b, replySize+initSize)
 	b = binary.NativeEndian.AppendUint32(b, 0)
 	b = append(b, request[8:16]...)
-	for _, v := range []uint32{major, minor, 0, maxPages | parallelReads, 12<<16 | 16, maxRead, 1, maxRead / 4096} {
+	for _, v := range []uint32{major, minor, 0, maxPages | parallelReads | readDirPlus, 12<<16 | 16, maxRead, 1, maxRead / 4096} {
 		b = binary.NativeEndian.AppendUint32(b, v) // the fifth: 16 in the background, 12 are many; the last: pages
 	}
 	return b[:replySize+initSize]

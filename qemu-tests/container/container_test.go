@@ -64,8 +64,7 @@ func TestContainer(t *testing.T) {
 	files := map[string]string{
 		"/usr/lib/hardnode/spawner": harness.Build(t, "./agent/spawner", filepath.Join(dir, "spawner")),
 		"/usr/lib/hardnode/jem":     harness.Build(t, "./agent/jem", filepath.Join(dir, "jem")),
-
-		"/usr/lib/hardnode/procview": harness.Build(t, "./agent/procview", filepath.Join(dir, "procview")),
+		"/usr/lib/hardnode/console": harness.Build(t, "./agent/console", filepath.Join(dir, "console")),
 	}
 	tree := filepath.Join(dir, "box")
 	os.Mkdir(tree, 0o755)
@@ -117,6 +116,6 @@ func TestView(t *testing.T) {
 		t.Skip("HARDNODE_SOAK is not set: `make soak PKG=./qemu-tests/container` does it")
 	}
 	harness.RunGuestTest(t, harness.GuestTest{Package: "./init/view", Run: "TestServerEnds", Files: map[string]string{
-		"/usr/lib/hardnode/procview": harness.Build(t, "./agent/procview", filepath.Join(t.TempDir(), "procview")),
+		"/usr/lib/hardnode/console": harness.Build(t, "./agent/console", filepath.Join(t.TempDir(), "console")),
 	}})
 }

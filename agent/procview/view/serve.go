@@ -42,7 +42,7 @@ type Conn struct {
 // are sent again.
 func Open(dev *os.File, v *View) (*Conn, error) {
 	c := &Conn{dev: dev}
-	c.server = fuse.NewProtocolServer(v, &fuse.MountOptions{MaxWrite: maxRead, DisableReadDirPlus: true, IgnoreSecurityLabels: true,
+	c.server = fuse.NewProtocolServer(v, &fuse.MountOptions{MaxWrite: maxRead, IgnoreSecurityLabels: true,
 		DisabledCapabilities: fuse.CAP_PASSTHROUGH | fuse.CAP_NO_OPEN_SUPPORT, Logger: log.New(io.Discard, "", 0),
 		PanicHandler: func(any) fuse.Status { return fuse.EIO }})
 	// The library believes in no request before the first. To a process that takes over the kernel says it no more: so it is said here, and

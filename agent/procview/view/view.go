@@ -164,11 +164,16 @@ func (v *View) Lookup(_ <-chan struct{}, h *fuse.InHeader, name string, out *fus
 	if !ok {
 		return fuse.ENOENT
 	}
+	found(n, out)
+	return fuse.OK
+}
+
+// found says what there is under a name.
+func found(n uint64, out *fuse.EntryOut) {
 	a, valid := attr(n)
 	out.NodeId, out.Attr = n, a
 	out.SetEntryTimeout(remembered)
 	out.SetAttrTimeout(valid)
-	return fuse.OK
 }
 
 // GetAttr is stat(2).
@@ -282,34 +287,50 @@ func (v *View) Release(_ <-chan struct{}, in *fuse.ReleaseIn) {
 	delete(v.mu.held, in.Fh)
 }
 
-// OpenDir opens a directory.
-func (v *View) OpenDir(_ <-chan struct{}, in *fuse.OpenIn, _ *fuse.OpenOut) fuse.Status {
-	if _, number := split(in.NodeId); number != top && number != pressure {
-		return fuse.ENOTDIR
+// OpenDir is not needed: the kernel asks for it once.
+func (v *View) OpenDir(_ <-chan struct{}, _ *fuse.OpenIn, _ *fuse.OpenOut) fuse.Status {
+	return fuse.ENOSYS
+}
+
+// list is what a directory has, from an entry on. The root's is not listed: who has a container finds it by its number.
+func list(dir, from uint64) []fuse.DirEntry {
+	id, number := split(dir)
+	if id == 0 {
+		return nil
+	}
+	var all []fuse.DirEntry
+	for _, f := range files {
+		if f.dir == number {
+			all = append(all, fuse.DirEntry{Name: f.name, Mode: fuse.S_IFREG, Ino: node(id, f.number)})
+		}
+	}
+	if number == top {
+		all = append(all, fuse.DirEntry{Name: pressureName, Mode: fuse.S_IFDIR, Ino: node(id, pressure)})
+	}
+	for i := range all {
+		all[i].Off = uint64(i + 1)
+	}
+	return all[min(from, uint64(len(all))):]
+}
+
+// ReadDir lists a directory.
+func (v *View) ReadDir(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
+	for _, e := range list(in.NodeId, in.Offset) {
+		if !out.AddDirEntry(e) {
+			break
+		}
 	}
 	return fuse.OK
 }
 
-// ReadDir lists a container's directory. The root's is not listed: who has a container finds it by its number.
-func (v *View) ReadDir(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
-	id, number := split(in.NodeId)
-	if id == 0 {
-		return fuse.OK
-	}
-	var list []fuse.DirEntry
-	for _, f := range files {
-		if f.dir == number {
-			list = append(list, fuse.DirEntry{Name: f.name, Mode: fuse.S_IFREG, Ino: node(id, f.number)})
-		}
-	}
-	if number == top {
-		list = append(list, fuse.DirEntry{Name: pressureName, Mode: fuse.S_IFDIR, Ino: node(id, pressure)})
-	}
-	for i := int(min(in.Offset, uint64(len(list)))); i < len(list); i++ {
-		list[i].Off = uint64(i + 1)
-		if !out.AddDirEntry(list[i]) {
+// ReadDirPlus lists a directory with what Lookup says of each name, so that one request tells the kernel all of a container.
+func (v *View) ReadDirPlus(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
+	for _, e := range list(in.NodeId, in.Offset) {
+		entry := out.AddDirLookupEntry(e)
+		if entry == nil {
 			break
 		}
+		found(e.Ino, entry)
 	}
 	return fuse.OK
 }

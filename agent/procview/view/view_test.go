@@ -119,6 +119,38 @@ func TestNumbers(t *testing.T) {
 	}
 }
 
+// TestList: one listing says all that looks at each name say.
+func TestList(t *testing.T) {
+	v := New(&fake{})
+	for dir, want := range map[uint64]int{1: 0, node(123, top): 9, node(123, pressure): 3, node(123, 2): 0} {
+		in := &fuse.ReadIn{}
+		in.NodeId = dir
+		plain, plus := fuse.NewDirEntryList(make([]byte, 4096), 0), fuse.NewDirEntryList(make([]byte, 4096), 0)
+		if s, p := v.ReadDir(nil, in, plain), v.ReadDirPlus(nil, in, plus); !s.Ok() || !p.Ok() {
+			t.Fatal(s, p)
+		}
+		const entry = 128 // struct fuse_entry_out
+		b, names := plain.Bytes(), 0
+		for len(b) > 0 {
+			var e fuse.DirEntry
+			n := 24 + int(binary.NativeEndian.Uint32(b[16:]))
+			e.Name = string(b[24:n])
+			if child, s := look(v, dir, e.Name); !s.Ok() || child != binary.NativeEndian.Uint64(b) {
+				t.Errorf("%d: %q is %d, looked up %d, %v", dir, e.Name, binary.NativeEndian.Uint64(b), child, s)
+			}
+			names, b = names+1, b[(n+7)&^7:]
+		}
+		if names != want || len(plus.Bytes()) != len(plain.Bytes())+names*entry {
+			t.Errorf("%d: %d names, want %d; %d bytes, with all %d", dir, names, want, len(plain.Bytes()), len(plus.Bytes()))
+		}
+		in.Offset = uint64(max(want-1, 0))
+		rest := fuse.NewDirEntryList(make([]byte, 4096), in.Offset)
+		if v.ReadDir(nil, in, rest); want > 0 && (len(rest.Bytes()) == 0 || len(rest.Bytes()) > 32) {
+			t.Errorf("%d: from %d on there are %d bytes", dir, in.Offset, len(rest.Bytes()))
+		}
+	}
+}
+
 func TestRead(t *testing.T) {
 	f := &fake{}
 	v := New(f)

@@ -18,8 +18,6 @@ const (
 	Spawner Part = "spawner"
 	Console Part = "console"
 	JEM     Part = "jem"
-
-	Procview Part = "procview"
 )
 
 // The other parts. They wait for a reboot.
@@ -35,7 +33,7 @@ const (
 )
 
 // hot are the programs, in the order in which they are replaced: the agent is last, since it carries out what is wanted.
-var hot = []Part{JEM, Netd, Console, Procview, Spawner, Agent}
+var hot = []Part{JEM, Netd, Console, Spawner, Agent}
 
 // PartsSection is the section of a UKI that holds its Parts, as JSON. Loaders and stubs pass over it.
 const PartsSection = ".parts"
