@@ -19,6 +19,7 @@ import (
 
 	"hardnode.dev/agent/apply"
 	"hardnode.dev/agent/container"
+	"hardnode.dev/agent/container/cgroup"
 	"hardnode.dev/agent/desired"
 	"hardnode.dev/agent/facts"
 	"hardnode.dev/agent/gossip"
@@ -28,6 +29,7 @@ import (
 	"hardnode.dev/agent/lend"
 	"hardnode.dev/agent/link"
 	"hardnode.dev/agent/localapi"
+	"hardnode.dev/agent/meter"
 	"hardnode.dev/agent/mirror"
 	"hardnode.dev/agent/network"
 	"hardnode.dev/agent/nodecall"
@@ -57,6 +59,7 @@ type agent struct {
 	links   *facts.Links
 	store   *desired.Store
 	runtime *container.Runtime
+	meter   *meter.Meter
 	network *network.Network
 	link    *link.Link
 	gossip  *gossip.Gossip
@@ -90,6 +93,24 @@ func (a *agent) read() {
 		f.load, f.err = a.facts.Load()
 	}
 	a.figures.Store(&f)
+}
+
+// newMeter makes what counts the use of containers.
+func (a *agent) newMeter(data string) *meter.Meter {
+	disk := func() map[wire.CTID]int64 {
+		sizes := map[wire.CTID]int64{}
+		for _, s := range a.apply.Report().Containers {
+			sizes[s.CTID] = s.DiskBytes
+		}
+		return sizes
+	}
+	return meter.New(meter.Options{Dir: filepath.Join(data, "usage"), Cgroup: filepath.Join(cgroup.Root, "ct"), Boot: a.boot, Disk: disk,
+		Log: a.log})
+}
+
+// keepContainers keeps what is known of containers, and counts what they use: a task.
+func (a *agent) keepContainers(ctx context.Context) error {
+	return run.Group(ctx, a.log, run.Task{Name: "runtime", Run: a.runtime.Run}, run.Task{Name: "meter", Run: a.meter.Run})
 }
 
 // readOn keeps the figures fresh until ctx ends: a task of its own, since a report must not wait for a disk.
@@ -150,7 +171,7 @@ func modulesLoaded(ctx context.Context) error {
 func (a *agent) linkOptions(dir string, clock link.Clock) link.Options {
 	return link.Options{Dir: dir, Config: a.configuration, Store: a.store, Report: a.report, Changed: a.hints, Runtime: a.runtime,
 		HostLogs: hostlog.Logs{}.Read, Leave: a.leaveBy, Show: a.show, Install: a.install.Ask, Slots: a.slots.Ask,
-		Storage: a.mirror.Ask, Node: nodecall.Calls{Restart: a.restart, Runtime: a.runtime}.Answer,
+		Storage: a.mirror.Ask, Usage: a.meter.Answer, Node: nodecall.Calls{Restart: a.restart, Runtime: a.runtime}.Answer,
 		Vet: a.vet, Boot: a.boot, Version: build.Version, Underlay: a.underlay,
 		Hardware: a.facts.Hardware(), Machine: a.facts.Machine, Clock: clock, Log: a.log}
 }

@@ -133,7 +133,7 @@ func (a *agent) leaveBy(ctx context.Context, order upkeep.Leave) error {
 
 // onDisk makes the parts that keep the disks this host lies on: how it gets there, its systems, its mirror.
 func (a *agent) onDisk(state, data string) {
-	a.install, a.slots = a.installer(state), a.keeper(state)
+	a.install, a.slots, a.meter = a.installer(state), a.keeper(state), a.newMeter(data)
 	a.kexec = kexec.New(kexec.Options{Status: a.slots.Status, Read: a.slots.Read, Chose: a.slots.Chose, Leaving: a.slots.Leaving,
 		Work: filepath.Join(data, "system"), Log: a.log})
 	a.mirror = mirror.New(mirror.Options{State: state, Data: data, Look: a.install.Look, Prepare: a.install.Prepare,

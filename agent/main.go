@@ -100,7 +100,7 @@ func serve(ctx context.Context, log *slog.Logger, state, data string) error {
 		run.Task{Name: "links", Run: a.links.Keep},
 		run.Task{Name: "BMC", Run: a.askBMC},
 		run.Task{Name: "figures", Run: a.readOn},
-		run.Task{Name: "runtime", Run: a.runtime.Run},
+		run.Task{Name: "runtime", Run: a.keepContainers},
 		run.Task{Name: "apply", Run: a.apply.Run},
 		run.Task{Name: "link", Run: a.looked(a.link.Run)},
 		run.Task{Name: "gossip", Run: a.looked(a.gossip.Run)},

@@ -84,7 +84,7 @@ func asking(c *cluster, op, token string) map[string]asked {
 		"getHostSystem": h, "orderHostSystem": system, "takeBackHostSystem": h,
 		"groupEnvironment": {there: "hello", nothing: "nosuch", body: operator.EnvironmentGroup{Group: "one"}},
 		"getFirewall":      node, "setFirewall": wall,
-		"getNodeSize": node, "resizeNode": size,
+		"getNodeUsage": node, "getNodeSize": node, "resizeNode": size,
 		"getPorts": node, "setPorts": {there: "100", nothing: "4711", body: operator.PublishedPorts{Ports: []operator.PublishedPort{}}},
 		"getNode": node, "execNode": session(node, "?argv=true"), "logsNode": session(node, ""),
 		"restartNode": session(node, ""), "forwardNode": session(node, "?port=80"), "topNode": session(node, ""),

@@ -33,6 +33,7 @@ import (
 	"hardnode.dev/internal/wire/slots"
 	"hardnode.dev/internal/wire/storage"
 	"hardnode.dev/internal/wire/upkeep"
+	"hardnode.dev/internal/wire/usage"
 	"hardnode.dev/internal/wire/waiting"
 )
 
@@ -50,6 +51,7 @@ type Options struct {
 	Install  func(context.Context, install.Ask) (install.Status, error)              // nil: not here
 	Slots    func(context.Context, slots.Ask) (slots.Status, error)                  // nil: not here
 	Storage  func(context.Context, storage.Ask) (storage.Status, error)              // nil: not here
+	Usage    func(context.Context, usage.Ask) (usage.Answer, error)                  // nil: not here
 	// Node answers a question about a container; nil: not here
 	Node func(ctx context.Context, id wire.CTID, a nodecall.Ask, stdio command.Stdio) error
 	// Vet says, with a Problem, why what this machine runs must not be heard of in its cluster; any other error: it is asked again. nil: it

@@ -143,6 +143,8 @@ func (l *Link) carry(ctx, whole context.Context, req host.SessionRequest, line *
 		err = answered(ctx, stdout, *req.Slots, l.o.Slots)
 	case req.Storage != nil && l.o.Storage != nil:
 		err = answered(ctx, stdout, *req.Storage, l.o.Storage)
+	case req.Usage != nil && l.o.Usage != nil:
+		err = answered(ctx, stdout, *req.Usage, l.o.Usage)
 	case req.Node != nil && l.o.Node != nil:
 		err = l.o.Node(ctx, req.CTID, *req.Node,
 			command.Stdio{In: line.Reader(host.ChanStdin), Out: stdout, Err: stderr, Resize: line.Resizes()})

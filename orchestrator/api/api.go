@@ -212,6 +212,8 @@ func (s *Server) operations() {
 
 	serve(s, route{"listNodes", "GET", "/nodes", "All nodes, by number", authz.Read, 200}, s.listNodes)
 	serve(s, route{"getNode", "GET", "/nodes/{ctid}", "One node", authz.Read, 200}, s.getNode)
+	serve(s, route{"getNodeUsage", "GET", "/nodes/{ctid}/usage", "What a node has used, by 5 seconds, minutes or hours, pulled by revision",
+		authz.Read, 200}, s.nodeUsage)
 	serve(s, route{"getNodeSize", "GET", "/nodes/{ctid}/size", "What a node may use", authz.Read, 200}, s.nodeSize)
 	serve(s, route{"resizeNode", "PUT", "/nodes/{ctid}/size", "Change what a node may use, while it runs", authz.Write, 200}, s.resizeNode)
 	serve(s, route{"getPorts", "GET", "/nodes/{ctid}/ports", "The ports of a node that are published at its host", authz.Read, 200},

@@ -14,6 +14,7 @@ import (
 	"hardnode.dev/internal/wire/slots"
 	"hardnode.dev/internal/wire/storage"
 	"hardnode.dev/internal/wire/upkeep"
+	"hardnode.dev/internal/wire/usage"
 )
 
 // SessionRequest asks a host to open one session; the agent dials PathSession+ID back and speaks Frames on it.
@@ -33,6 +34,8 @@ type SessionRequest struct {
 	Install *install.Ask `json:"install,omitempty"`
 	Slots   *slots.Ask   `json:"slots,omitempty"`
 	Storage *storage.Ask `json:"storage,omitempty"`
+	// Usage pulls what containers have used; the answer is JSON on stdout. CTID is 0 then.
+	Usage *usage.Ask `json:"usage,omitempty"`
 	// Node asks something of the container beside the above; stdin and stdout are as the question has them.
 	Node *nodecall.Ask `json:"node,omitempty"`
 }

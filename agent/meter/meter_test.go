@@ -1,0 +1,295 @@
+package meter
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"math/rand"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/usage"
+)
+
+// machine is a host with cgroups of plain files.
+type machine struct {
+	t           *testing.T
+	cgroup, dir string
+	log         *bytes.Buffer
+}
+
+func newMachine(t *testing.T) *machine {
+	return &machine{t, t.TempDir(), filepath.Join(t.TempDir(), "usage"), &bytes.Buffer{}}
+}
+
+func (m *machine) meter() *Meter {
+	return New(Options{Dir: m.dir, Cgroup: m.cgroup, Boot: "boot", Log: slog.New(slog.NewTextHandler(m.log, nil)),
+		Disk: func() map[wire.CTID]int64 { return map[wire.CTID]int64{101: 7} }})
+}
+
+// start makes a container's cgroup anew.
+func (m *machine) start(id int) {
+	old := filepath.Join(m.cgroup, fmt.Sprint(id))
+	gone := filepath.Join(m.t.TempDir(), "gone") // its inode stays in use: the next one has another
+	os.Rename(old, gone)
+	if err := os.Mkdir(old, 0o755); err != nil {
+		m.t.Fatal(err)
+	}
+	m.put(id, "memory.peak", "0")
+	m.uses(id, 1000, 0)
+}
+
+func (m *machine) put(id int, file, text string) {
+	if err := os.WriteFile(filepath.Join(m.cgroup, fmt.Sprint(id), file), []byte(text), 0o600); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// uses sets memory in bytes, and the counters of CPU time and of io.
+func (m *machine) uses(id int, memory, count int64) {
+	m.put(id, "memory.current", fmt.Sprintln(memory))
+	m.put(id, "cpu.stat", fmt.Sprintf("usage_usec %d\nuser_usec 3\n", count))
+	m.put(id, "io.stat", fmt.Sprintf("254:0 rbytes=%d wbytes=%d rios=%d wios=%d dbytes=9 dios=9\n7:0 rbytes=1\n", 2*count, 3*count, count,
+		count))
+}
+
+func (m *machine) answer(x *Meter, a usage.Ask) usage.Answer {
+	m.t.Helper()
+	out, err := x.Answer(m.t.Context(), a)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return out
+}
+
+func minute(x *Meter, now time.Time) {
+	for range perMinute {
+		x.look(now)
+	}
+}
+
+func TestRecords(t *testing.T) {
+	m := newMachine(t)
+	m.start(101)
+	m.start(102)
+	x := m.meter()
+	now := time.Unix(1_000_000, 0)
+	for i := range perMinute {
+		m.uses(101, int64(1000*(i+1)), int64(100*i))
+		x.look(now.Add(time.Duration(i) * every))
+	}
+	got := m.answer(x, usage.Ask{Step: usage.Minute, CTID: 101})
+	if len(got.Records) != 1 || got.Next != 1 || len(got.Book) != 16 || got.More || got.Gone != 0 {
+		t.Fatalf("answer %+v", got)
+	}
+	r := got.Records[0]
+	if r.CPUMicros != 1100 || r.Read != 2201 || r.Written != 3300 || r.Reads != 1100 || r.MemoryPeak != 12000 || r.Disk != 7 ||
+		r.End != now.Unix()+55 || r.Seconds < 5 || r.MemoryMean < 1000 || r.MemoryMean > 12000 {
+		t.Errorf("record %+v", r)
+	}
+	if all := m.answer(x, usage.Ask{Step: usage.Minute}); len(all.Records) != 2 {
+		t.Errorf("of all: %+v", all)
+	}
+	if late := m.answer(x, usage.Ask{Step: usage.Minute, From: now.Unix() + 56}); len(late.Records) != 0 || late.Next != 1 {
+		t.Errorf("of later ones: %+v", late)
+	}
+	samples := m.answer(x, usage.Ask{Step: usage.Sample, CTID: 101})
+	if n := len(samples.Records); n != perMinute || samples.Records[n-1].Revision != samples.Next || samples.Records[3].CPUMicros != 100 {
+		t.Errorf("samples %+v", samples)
+	}
+	if again := m.answer(x, usage.Ask{Step: usage.Sample, Since: samples.Next}); len(again.Records) != 0 {
+		t.Errorf("samples that were read already: %+v", again)
+	}
+	for i := range perHour {
+		m.uses(101, 1000, int64(1100+100*(i+1)))
+		minute(x, now)
+	}
+	hours := m.answer(x, usage.Ask{Step: usage.Hour, CTID: 101})
+	if len(hours.Records) != 1 || hours.Records[0].CPUMicros != 1100+100*(perHour-1) || hours.Records[0].MemoryPeak != 12000 {
+		t.Errorf("hours %+v", hours)
+	}
+	if _, err := x.Answer(t.Context(), usage.Ask{Step: "day"}); err == nil {
+		t.Error("an unknown step was answered")
+	}
+}
+
+// TestNothingIsLostOrTwice: agents are killed, containers started again, clocks set, disks full and readers away, in any order.
+func TestNothingIsLostOrTwice(t *testing.T) {
+	seed := time.Now().UnixNano()
+	rnd := rand.New(rand.NewSource(seed))
+	m := newMachine(t)
+	m.start(101)
+	x := m.meter()
+	now := time.Unix(1_700_000_000, 0)
+	var used, count, read int64
+	since := map[usage.Step]wire.Revision{}
+	hours := int64(0)
+	seen := map[string]bool{}
+	blocked := ""
+	pull := func() {
+		for _, step := range []usage.Step{usage.Minute, usage.Hour} {
+			a := m.answer(x, usage.Ask{Step: step, Since: since[step]})
+			for _, r := range a.Records {
+				key := fmt.Sprint(step, r.Revision, r.CTID)
+				if seen[key] || r.Revision <= since[step] {
+					t.Fatalf("seed %d: record %s came twice", seed, key)
+				}
+				seen[key] = true
+				if step == usage.Minute {
+					read += r.CPUMicros
+				} else {
+					hours += r.CPUMicros
+				}
+			}
+			since[step] = a.Next
+		}
+	}
+	unblock := func() {
+		if blocked != "" {
+			os.Remove(blocked)
+			blocked = ""
+		}
+	}
+	for range 300 {
+		more := int64(rnd.Intn(50))
+		count, used = count+more, used+more
+		m.uses(101, int64(rnd.Intn(1<<20)), count)
+		switch rnd.Intn(12) {
+		case 0:
+			x = m.meter() // kill -9
+		case 1:
+			now = now.Add(time.Duration(rnd.Intn(200)-100) * time.Hour)
+		case 2:
+			unblock()
+			minute(x, now)
+			m.start(101)
+			count = 0
+		case 3:
+			if blocked == "" && x.mu.minutes.last > 0 && (x.mu.minutes.last)%perHour == 0 { // the next file can't be made
+				blocked = filepath.Join(m.dir, "minute", fmt.Sprintf("%012d", x.mu.minutes.last+1))
+				os.Mkdir(blocked, 0o700)
+			}
+		case 4:
+			unblock()
+		case 5, 6:
+			x.look(now)
+			pull()
+		default:
+			minute(x, now)
+		}
+	}
+	unblock()
+	minute(x, now)
+	pull()
+	if read != used {
+		t.Errorf("seed %d: %d µs were used and %d read", seed, used, read)
+	}
+	if hours > read || x.mu.hours.last != x.mu.minutes.last/perHour {
+		t.Errorf("seed %d: hours sum up to %d of %d; %d hours of %d minutes", seed, hours, read, x.mu.hours.last, x.mu.minutes.last)
+	}
+}
+
+func TestDiskFull(t *testing.T) {
+	m := newMachine(t)
+	m.start(101)
+	x := m.meter()
+	x.look(time.Unix(1, 0))
+	block := filepath.Join(m.dir, "minute", "000000000001")
+	if err := os.Mkdir(block, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	m.uses(101, 1, 500)
+	minute(x, time.Unix(60, 0))
+	minute(x, time.Unix(120, 0))
+	if n := strings.Count(m.log.String(), "use is counted and not written"); n != 1 {
+		t.Errorf("it is said %d times that the disk is full: %s", n, m.log)
+	}
+	os.Remove(block)
+	m.uses(101, 1, 900)
+	x.look(time.Unix(180, 0))
+	a := m.answer(x, usage.Ask{Step: usage.Minute})
+	if len(a.Records) != 1 || a.Records[0].CPUMicros != 900 || a.Records[0].End != 180 {
+		t.Errorf("after the disk was full: %+v", a)
+	}
+}
+
+// TestHalfARecord: a power cut at any byte leaves whole records, and the next one follows them.
+func TestHalfARecord(t *testing.T) {
+	m := newMachine(t)
+	m.start(101)
+	x := m.meter()
+	for i := range 3 {
+		m.uses(101, 1, int64(100*(i+1)))
+		minute(x, time.Unix(int64(60*i), 0))
+	}
+	path := filepath.Join(m.dir, "minute", "000000000001")
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := 0; n < len(whole); n += 5 {
+		if err := os.WriteFile(path, whole[:n], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		y := m.meter()
+		m.uses(101, 1, 400)
+		y.look(time.Unix(300, 0))
+		minute(y, time.Unix(300, 0))
+		a := m.answer(y, usage.Ask{Step: usage.Minute})
+		sum := int64(0)
+		for i, r := range a.Records {
+			if sum += r.CPUMicros; r.Revision != wire.Revision(i+1) {
+				t.Fatalf("cut at %d: revisions %+v", n, a.Records)
+			}
+		}
+		if sum != 400 {
+			t.Fatalf("cut at %d: %d µs in %d records, want 400", n, sum, len(a.Records))
+		}
+	}
+}
+
+func TestShelfIsBounded(t *testing.T) {
+	s := shelf{dir: t.TempDir(), per: 3, keep: 2}
+	if err := s.open(); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 20 {
+		if err := s.add(int64(i), []entry{{Record: usage.Record{CTID: 7}}, {Record: usage.Record{CTID: 71}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	files, _ := os.ReadDir(s.dir)
+	if len(files) != 2 || s.gone() != 15 || s.last != 20 {
+		t.Errorf("%d files, %d are gone, the last is %d", len(files), s.gone(), s.last)
+	}
+	later := shelf{dir: s.dir, per: 3, keep: 2}
+	if err := later.open(); err != nil || later.last != 20 || later.size != s.size || later.gone() != 15 {
+		t.Errorf("opened again: %+v %v", later, err)
+	}
+	n := 0
+	err := later.each(17, func(h header, body []byte) bool {
+		if n += len(entries(body, 7)); h.revision <= 17 {
+			t.Errorf("revision %d was read already", h.revision)
+		}
+		return true
+	})
+	if n != 3 || err != nil {
+		t.Errorf("%d records of container 7 since 17: %v", n, err)
+	}
+}
+
+func TestTraffic(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "dev")
+	text := "Inter-|   Receive\n face |bytes\n    lo: 1 2 3 4 5 6 7 8 9\n" +
+		" hv101: 100 1 0 0 0 0 0 0 200 1 0 0 0 0 0 0\nhvx: 1 1 1 1 1 1 1 1 1\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := traffic(path); len(got) != 1 || got[101] != (moved{in: 200, out: 100}) {
+		t.Errorf("%+v", got)
+	}
+}

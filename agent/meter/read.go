@@ -1,0 +1,187 @@
+package meter
+
+import (
+	"hash/crc32"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"hardnode.dev/internal/wire"
+)
+
+// mostPeaks is for how many containers a descriptor is kept, by which the kernel counts the most memory anew for each minute. The others'
+// peak is that of the samples.
+const mostPeaks = 1024
+
+// kernel reads what the kernel counts of the containers below one cgroup.
+type kernel struct {
+	parent string
+	boot   uint64 // of this boot
+	net    string // /proc/net/dev
+	peaks  map[wire.CTID]peak
+}
+
+// peak is memory.peak of one cgroup, opened: what was written to a descriptor is what that one begins to count from (Linux 6.12).
+type peak struct {
+	f      *os.File
+	cgroup uint64
+}
+
+func newKernel(parent, bootID string) *kernel {
+	return &kernel{parent: parent, boot: uint64(crc32.ChecksumIEEE([]byte(bootID))) << 32, net: "/proc/net/dev",
+		peaks: map[wire.CTID]peak{}}
+}
+
+// sinceBoot is a clock that nobody sets, in nanoseconds.
+func sinceBoot() int64 {
+	var ts unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts) != nil {
+		return 0
+	}
+	return ts.Nano()
+}
+
+// read reads all containers. One that goes meanwhile is left out.
+func (k *kernel) read(disk map[wire.CTID]int64) map[wire.CTID]reading {
+	list, err := os.ReadDir(k.parent)
+	if err != nil {
+		return nil
+	}
+	links := traffic(k.net)
+	out := make(map[wire.CTID]reading, len(list))
+	for _, e := range list {
+		id, err := wire.ParseCTID(e.Name())
+		if err != nil || !e.IsDir() {
+			continue
+		}
+		if r, ok := k.one(id, filepath.Join(k.parent, e.Name())); ok {
+			r.In, r.Out, r.disk = links[id].in, links[id].out, disk[id]
+			out[id] = r
+		}
+	}
+	for id, p := range k.peaks {
+		if _, there := out[id]; !there {
+			p.f.Close()
+			delete(k.peaks, id)
+		}
+	}
+	return out
+}
+
+func (k *kernel) one(id wire.CTID, dir string) (r reading, ok bool) {
+	var st unix.Stat_t
+	if unix.Stat(dir, &st) != nil {
+		return r, false
+	}
+	r.Cgroup, r.At = st.Ino^k.boot, sinceBoot()
+	memory, err := os.ReadFile(filepath.Join(dir, "memory.current"))
+	cpu, err2 := os.ReadFile(filepath.Join(dir, "cpu.stat"))
+	if err != nil || err2 != nil {
+		return r, false
+	}
+	r.memory = number(string(memory))
+	r.CPU = keyed(string(cpu), "usage_usec ")
+	if b, err := os.ReadFile(filepath.Join(dir, "io.stat")); err == nil {
+		for _, f := range strings.Fields(string(b)) {
+			kind, v, _ := strings.Cut(f, "=")
+			switch kind {
+			case "rbytes":
+				r.Read += number(v)
+			case "wbytes":
+				r.Wrote += number(v)
+			case "rios":
+				r.Reads += number(v)
+			case "wios":
+				r.Writes += number(v)
+			}
+		}
+	}
+	r.peak = k.peak(id, dir, r.Cgroup)
+	return r, true
+}
+
+// peak is the most memory since reset, or since the cgroup was made.
+func (k *kernel) peak(id wire.CTID, dir string, cgroup uint64) int64 {
+	p, there := k.peaks[id]
+	if there && p.cgroup != cgroup {
+		p.f.Close()
+		delete(k.peaks, id)
+		there = false
+	}
+	if !there {
+		if len(k.peaks) >= mostPeaks {
+			return 0
+		}
+		f, err := os.OpenFile(filepath.Join(dir, "memory.peak"), os.O_RDWR, 0)
+		if err != nil {
+			return 0
+		}
+		p = peak{f, cgroup}
+		k.peaks[id] = p
+		if _, err := f.Write([]byte("reset")); err != nil { // an older kernel: it counts from the container's start, not a minute's
+			f.Close()
+			k.peaks[id] = peak{nil, cgroup}
+		}
+		return 0
+	}
+	if p.f == nil {
+		return 0
+	}
+	var b [32]byte
+	n, err := unix.Pread(int(p.f.Fd()), b[:], 0)
+	if err != nil {
+		return 0
+	}
+	return number(string(b[:n]))
+}
+
+// reset begins the peaks of the next minute.
+func (k *kernel) reset() {
+	for _, p := range k.peaks {
+		if p.f != nil {
+			p.f.Write([]byte("reset"))
+		}
+	}
+}
+
+func number(s string) int64 {
+	n, err := strconv.ParseInt(strings.TrimSpace(s), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// keyed is the value behind a key at the beginning of a line.
+func keyed(text, key string) int64 {
+	for line := range strings.Lines(text) {
+		if v, ok := strings.CutPrefix(line, key); ok {
+			return number(v)
+		}
+	}
+	return 0
+}
+
+// bytes of a link, as its container sees them.
+type moved struct{ in, out int64 }
+
+// traffic is what the containers' links carried: the host's end of one receives what its container sends (proc_net_dev(5)).
+func traffic(path string) map[wire.CTID]moved {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil
+	}
+	out := map[wire.CTID]moved{}
+	for line := range strings.Lines(string(b)) {
+		name, rest, ok := strings.Cut(strings.TrimSpace(line), ":")
+		digits, ours := strings.CutPrefix(name, "hv")
+		f := strings.Fields(rest)
+		if id, err := wire.ParseCTID(digits); ok && ours && err == nil && len(f) > 8 {
+			out[id] = moved{in: number(f[8]), out: number(f[0])}
+		}
+	}
+	return out
+}

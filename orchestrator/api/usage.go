@@ -1,0 +1,33 @@
+package api
+
+import (
+	"context"
+
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/internal/wire/usage"
+)
+
+type usageInput struct {
+	CTID  wire.CTID     `path:"ctid" minimum:"1"`
+	Step  string        `query:"step" enum:"sample,minute,hour" default:"minute" doc:"5 seconds (kept for 10 minutes), a minute (24 hours) or an hour (35 days)"`
+	Since wire.Revision `query:"since" minimum:"0" doc:"Only records of later revisions: the next of the last answer"`
+	From  int64         `query:"from" minimum:"0" doc:"Only records that ended then or later, in Unix seconds"`
+}
+
+// nodeUsage asks a node's host what the node used.
+func (s *Server) nodeUsage(ctx context.Context, c caller, in *usageInput) (out usage.Answer, err error) {
+	n, ok := c.world().Node(in.CTID)
+	if !ok {
+		return out, noNode(in.CTID)
+	}
+	ask := usage.Ask{Step: usage.Step(in.Step), Since: in.Since, From: in.From, CTID: in.CTID}
+	if err := ask.Validate(); err != nil {
+		return out, operator.NewProblem(operator.Invalid, "usage", err.Error(), "correct it")
+	}
+	if !c.world().Answers(n.Host) {
+		return out, operator.NewProblem(operator.Unavailable, "nodes/"+in.CTID.String(), n.Reason, "wait for its host: hnctl host list")
+	}
+	return asks[usage.Answer](ctx, s, operator.Host{ID: n.Host, Name: n.HostName}, host.SessionRequest{Usage: &ask})
+}
