@@ -3,6 +3,8 @@ package container
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -23,7 +25,8 @@ func (r *Runtime) askedAt(id wire.CTID) string {
 
 // askToEnd sends the stop signal and waits for the end, as long as the template and limit allow.
 func (r *Runtime) askToEnd(ctx context.Context, id wire.CTID, rec record.Record, limit time.Duration) error {
-	sig, err := profile.StopSignal(rec.Container.Process, rec.Container.Profile)
+	program, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", rec.PID)) // an init that is another program now chooses the signal it gets
+	sig, err := profile.StopSignal(profile.Halts(rec.Container.Process, rec.Container.Profile, program), rec.Container.Profile)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ package profile
 import (
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -104,6 +105,17 @@ func StopSignal(p host.Process, profile host.Profile) (unix.Signal, error) {
 		return s, nil
 	}
 	return 0, fmt.Errorf("stop signal %q: want a name such as SIGQUIT", p.StopWith)
+}
+
+// halts are the signals by which inits that are not systemd power off (busybox init(8)).
+var halts = map[string]string{"busybox": "SIGUSR2"}
+
+// Halts is p with the stop signal of the init that its first program turned out to be, where p names none.
+func Halts(p host.Process, profile host.Profile, program string) host.Process {
+	if profile == host.ProfileSystem && p.StopWith == "" {
+		p.StopWith = halts[path.Base(program)]
+	}
+	return p
 }
 
 // StopAfter is how long PID 1 has to end.

@@ -11,6 +11,26 @@ import (
 	"hardnode.dev/internal/wire/host"
 )
 
+// TestHalts: an init that is known is asked in its own way, unless its template has another one.
+func TestHalts(t *testing.T) {
+	for _, c := range []struct {
+		with    string
+		profile host.Profile
+		program string
+		want    string
+	}{
+		{"", host.ProfileSystem, "/bin/busybox", "SIGUSR2"},
+		{"SIGTERM", host.ProfileSystem, "/bin/busybox", "SIGTERM"},
+		{"", host.ProfileSystem, "/usr/lib/systemd/systemd", ""},
+		{"", host.ProfileSystem, "", ""},
+		{"", host.ProfileApp, "/bin/busybox", ""},
+	} {
+		if got := Halts(host.Process{StopWith: c.with}, c.profile, c.program).StopWith; got != c.want {
+			t.Errorf("%+v: got %q", c, got)
+		}
+	}
+}
+
 func TestStopSignal(t *testing.T) {
 	for _, c := range []struct {
 		name    string
