@@ -80,7 +80,8 @@ func New(o Options) (*Runtime, error) {
 	if err := os.MkdirAll(r.scratch(), 0o700); err != nil {
 		return nil, fmt.Errorf("make scratch directory: %w", err)
 	}
-	if r.boots, err = ready.Open(filepath.Join(r.opts.RunDir, "notify"), r.log); err != nil {
+	// Not boot.NotifySocket, which is beside it: what lies at this path is taken away.
+	if r.boots, err = ready.Open(filepath.Join(r.opts.RunDir, "ready"), r.log); err != nil {
 		return nil, err
 	}
 	return r, nil
