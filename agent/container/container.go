@@ -20,6 +20,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/strain"
 	wirevolume "hardnode.dev/internal/wire/volume"
 )
 
@@ -118,6 +119,7 @@ type Observed struct {
 	MemoryBytes int64
 	CPUMicros   int64
 	DiskBytes   int64 // its layer and volumes
+	Strain      strain.Strain
 	InVolumes   []wirevolume.Use
 	Set         limits.Set // what the kernel has of its limits, when it runs
 	Trouble     string     // what could not be seen of it, and why; "" when all was

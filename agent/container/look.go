@@ -5,10 +5,12 @@ import (
 	"errors"
 	"time"
 
+	"hardnode.dev/agent/container/cgroup"
 	"hardnode.dev/agent/container/limits"
 	"hardnode.dev/agent/volume"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/strain"
 )
 
 // readSet asks the kernel. layers are the generations on disk.
@@ -40,6 +42,7 @@ const setFor = 30 * time.Second
 type lookedAt struct {
 	set    limits.Set
 	spaces []volume.Space
+	strain strain.Strain // its pressure alone
 	pid    int
 	when   time.Time
 }
@@ -53,7 +56,10 @@ func (r *Runtime) look(ctx context.Context, id wire.CTID, pid int, disk volume.C
 		return l
 	}
 	r.groups.Sweep(ctx, id)
-	l = lookedAt{r.readSet(id, disk.Layers), r.data.Spaces(disk), pid, time.Now()}
+	dir := r.cgroup(id)
+	s := strain.Strain{CPU: cgroup.Pressure(dir, "cpu.pressure"), Memory: cgroup.Pressure(dir, "memory.pressure"),
+		IO: cgroup.Pressure(dir, "io.pressure")}
+	l = lookedAt{r.readSet(id, disk.Layers), r.data.Spaces(disk), s, pid, time.Now()}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.mu.sets[id] = l

@@ -102,9 +102,13 @@ func (r *Runtime) observe(ctx context.Context, id wire.CTID, all map[wire.CTID]r
 	f.stuck = r.stuck(id, f.known && f.rec.PID != 0 && !f.populated)
 	o = judge(id, f)
 	o.MemoryBytes = cgroup.ReadInt(dir, "memory.current", "")
-	o.CPUMicros = cgroup.ReadInt(dir, "cpu.stat", "usage_usec")
+	if b, err := os.ReadFile(filepath.Join(dir, "cpu.stat")); err == nil {
+		o.CPUMicros = cgroup.Number(string(b), "usage_usec")
+		o.Strain.ThrottledMs = cgroup.Number(string(b), "throttled_usec") / 1000
+	}
 	if f.known {
 		o.OOM = r.oom.Of(shortage.Who{CTID: id, IDs: call.IDs{Base: o.UIDBase, Blocks: o.Spec.Image.IDBlocks}, Started: o.Started}, kills())
+		o.Strain.Kills = o.OOM.Kills
 		o.OOMKilled = o.State == StateExited && o.ExitKnown && o.ExitCode == 128+int(syscall.SIGKILL) && !o.OOM.Command &&
 			cgroup.ReadInt(filepath.Join(dir, "p"), "memory.events", "oom_kill") > 0
 	}
@@ -114,6 +118,7 @@ func (r *Runtime) observe(ctx context.Context, id wire.CTID, all map[wire.CTID]r
 	if o.State == StateRunning {
 		o.Booting = r.boots.Boots(id)
 		l := r.look(ctx, id, o.PID, f.disk)
+		o.Strain.CPU, o.Strain.Memory, o.Strain.IO = l.strain.CPU, l.strain.Memory, l.strain.IO
 		o.Set, spaces = l.set, spacesOf(cgroup.Inode(dir), l.spaces)
 	}
 	o.Trouble = strings.Join(trouble, "; ")

@@ -103,7 +103,7 @@ func Count(statuses []host.ContainerStatus, list []container.Observed) {
 	for i := range statuses {
 		if o, ok := at[statuses[i].CTID]; ok {
 			statuses[i].MemoryBytes, statuses[i].CPUMicros, statuses[i].DiskBytes = o.MemoryBytes, o.CPUMicros, o.DiskBytes
-			statuses[i].Volumes = o.InVolumes
+			statuses[i].Volumes, statuses[i].Strain = o.InVolumes, o.Strain
 		}
 	}
 }

@@ -29,8 +29,15 @@ var (
 	revision   = prometheus.NewDesc("hardnode_store_revision", "The store's revision.", nil, nil)
 	boots      = prometheus.NewDesc("hardnode_host_boots_total", "Boots of hosts since the orchestrator's start, by what caused them.",
 		[]string{"cause"}, nil)
-	unwell = prometheus.NewDesc("hardnode_hosts_disks_unwell", "Hosts whose disks are not whole.", nil, nil)
-	memory = prometheus.NewDesc("hardnode_host_memory_bytes", "Memory of all active hosts.", []string{"kind"}, nil)
+	unwell  = prometheus.NewDesc("hardnode_hosts_disks_unwell", "Hosts whose disks are not whole.", nil, nil)
+	pressed = prometheus.NewDesc("hardnode_containers_pressed",
+		"Containers of which some waited for it in a tenth of the last minute or more.", []string{"resource"}, nil)
+	killed = prometheus.NewDesc("hardnode_containers_oom_kills",
+		"Processes that were ended because memory ran out, in the containers that there are, since each was started.", nil, nil)
+	throttled = prometheus.NewDesc("hardnode_containers_throttled_seconds",
+		"How long CPU ceilings held back the containers that there are, since each was started.", nil, nil)
+	restarts = prometheus.NewDesc("hardnode_containers_restarts", "Restarts of the containers that there are.", nil, nil)
+	memory   = prometheus.NewDesc("hardnode_host_memory_bytes", "Memory of all active hosts.", []string{"kind"}, nil)
 )
 
 // Accepted is how long hosts take from being sent their Work to having it on disk and asking for what comes after.
@@ -44,7 +51,8 @@ type collector struct {
 }
 
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{info, hosts, uncovered, envs, nodes, operations, alarms, revision, boots, memory, unwell} {
+	for _, d := range []*prometheus.Desc{info, hosts, uncovered, envs, nodes, operations, alarms, revision, boots, memory, unwell,
+		pressed, killed, throttled, restarts} {
 		ch <- d
 	}
 }
@@ -77,6 +85,12 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(memory, float64(t.Memory), "capacity")
 	gauge(memory, float64(t.MemoryUsed), "used")
 	gauge(unwell, float64(t.Unwell))
+	for resource, n := range map[string]int{"cpu": t.Strain.CPU, "memory": t.Strain.Memory, "io": t.Strain.IO} {
+		gauge(pressed, float64(n), resource)
+	}
+	gauge(killed, float64(t.Strain.Kills))
+	gauge(throttled, float64(t.Strain.ThrottledMs)/1000)
+	gauge(restarts, float64(t.Restarts))
 }
 
 // Handler serves the metrics of the world and of this process; held is how many calls of hosts are held now, booted how often hosts were

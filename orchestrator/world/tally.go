@@ -7,6 +7,7 @@ import (
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/internal/wire/storage"
+	"hardnode.dev/internal/wire/strain"
 	"hardnode.dev/orchestrator/env"
 	"hardnode.dev/orchestrator/live"
 	"hardnode.dev/orchestrator/store"
@@ -19,6 +20,9 @@ type Tally struct {
 	Hosts               map[HostKind]int
 	Memory, MemoryUsed  int64 // bytes, of the hosts that answer
 	Unwell              int   // of the hosts that answer: those whose disks are not whole
+	// Strain sums up what the containers of the hosts that answer lack: of its percents, how many containers are pressed.
+	Strain   strain.Strain
+	Restarts int64 // of these containers
 }
 
 // HostKind is what hosts are counted by.
@@ -44,12 +48,30 @@ func (w World) Tally() Tally {
 		t.Hosts[kind]++
 		if r := w.Live[wire.HostID(id)].Report; r != nil && kind.State.Answers() {
 			t.Memory, t.MemoryUsed = t.Memory+r.Capacity.MemoryBytes, t.MemoryUsed+r.Load.MemoryUsed
+			t.strain(r.Containers)
 			if slices.ContainsFunc(r.Problems, func(p host.Problem) bool { return p.Object == storage.Object }) {
 				t.Unwell++
 			}
 		}
 	}
 	return t
+}
+
+func (t *Tally) strain(list []host.ContainerStatus) {
+	pressed := func(percent int) int {
+		if percent >= strain.Pressed {
+			return 1
+		}
+		return 0
+	}
+	for _, c := range list {
+		t.Restarts += int64(c.Restarts)
+		t.Strain.Kills += c.Strain.Kills
+		t.Strain.ThrottledMs += c.Strain.ThrottledMs
+		t.Strain.CPU += pressed(c.Strain.CPU)
+		t.Strain.Memory += pressed(c.Strain.Memory)
+		t.Strain.IO += pressed(c.Strain.IO)
+	}
 }
 
 // EnvironmentStates is how many environments there are in each state.

@@ -8,6 +8,7 @@ import (
 
 	"hardnode.dev/internal/secret"
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/strain"
 	"hardnode.dev/internal/wire/upkeep"
 	"hardnode.dev/internal/wire/volume"
 )
@@ -225,6 +226,8 @@ type ContainerStatus struct {
 	MemoryBytes int64     `json:"memoryBytes"`
 	CPUMicros   int64     `json:"cpuMicros"` // cpu.stat usage_usec
 	DiskBytes   int64     `json:"diskBytes"`
+	// Strain is what it lacks, looked at every 30 seconds; it changes without a whole report.
+	Strain strain.Strain `json:"strain,omitzero"`
 	// Volumes are all that it has on disk.
 	Volumes []volume.Use `json:"volumes,omitempty"`
 	// Of components: the image it runs, or shall run, by digest; and the version that this host went back from by itself.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/strain"
 )
 
 // WholeEvery is how often a report is whole, whatever it says: the figures of containers that the orchestrator has are as old as that at
@@ -22,6 +23,7 @@ func (r *Report) Steady(o *Report) bool {
 		same := a.Started.Equal(b.Started) && a.NextStart.Equal(b.NextStart)
 		for _, s := range [...]*ContainerStatus{&a, &b} {
 			s.Started, s.NextStart, s.MemoryBytes, s.CPUMicros, s.DiskBytes, s.Volumes = time.Time{}, time.Time{}, 0, 0, 0, nil
+			s.Strain = strain.Strain{}
 		}
 		return same && reflect.DeepEqual(a, b)
 	}) && slices.Equal(r.Gossip, o.Gossip) && r.System.Same(o.System)

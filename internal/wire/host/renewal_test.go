@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/strain"
 	"hardnode.dev/internal/wire/volume"
 )
 
@@ -76,7 +77,7 @@ func TestSteady(t *testing.T) {
 	if !a.Steady(&b) {
 		t.Error("another use of resources counts as a change")
 	}
-	figures := map[string]bool{"MemoryBytes": true, "CPUMicros": true, "DiskBytes": true, "Volumes": true}
+	figures := map[string]bool{"MemoryBytes": true, "CPUMicros": true, "DiskBytes": true, "Volumes": true, "Strain": true}
 	for i := range reflect.TypeFor[ContainerStatus]().NumField() {
 		f := reflect.TypeFor[ContainerStatus]().Field(i)
 		c := whole()
@@ -87,6 +88,8 @@ func TestSteady(t *testing.T) {
 			v.SetString("another")
 		case WentBack:
 			v.Set(reflect.ValueOf(WentBack{Generation: 9}))
+		case strain.Strain:
+			v.Set(reflect.ValueOf(strain.Strain{Kills: 9}))
 		case []volume.Use:
 			v.Set(reflect.ValueOf([]volume.Use{{Name: "data"}}))
 		default:

@@ -1,0 +1,78 @@
+//go:build guest
+
+package container
+
+import (
+	"context"
+	"os"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"hardnode.dev/agent/meter"
+	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/usage"
+)
+
+func cpuTime() time.Duration {
+	var u unix.Rusage
+	unix.Getrusage(unix.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// TestMeter: what a container uses of the real kernel is in its minute's record, its peak too, and what 300 idle ones cost to count.
+func TestMeter(t *testing.T) {
+	long(t)
+	spawnerUp(t)
+	r := newRuntime(t)
+	const idle = 300
+	for i := range idle {
+		s := box(t, wire.CTID(2000+i), "")
+		s.Process.Argv = []string{"sleep", "100000"}
+		mustStart(t, r, s)
+	}
+	mustStart(t, r, box(t, 449, forever))
+	m := meter.New(meter.Options{Dir: "/data/usage", Cgroup: r.opts.Cgroup, Boot: "boot"})
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- m.Run(ctx) }()
+	run.Wait(t.Context(), 7*time.Second)
+	sh(t, r, 449, "dd if=/dev/zero of=/dev/shm/x bs=1M count=40 2>/dev/null; rm /dev/shm/x; dd if=/dev/zero of=/srv/f bs=1M count=8 "+
+		"conv=fsync 2>/dev/null")
+	before, began := cpuTime(), time.Now()
+	run.Wait(t.Context(), 40*time.Second)
+	t.Logf("counting %d idle containers takes %.2f %% of this processor", idle, 100*float64(cpuTime()-before)/float64(time.Since(began)))
+	var a usage.Answer
+	soon(t, "the first minute's record is there", func() (ok bool) {
+		var err error
+		a, err = m.Answer(t.Context(), usage.Ask{Step: usage.Minute})
+		return err == nil && len(a.Records) > 0
+	})
+	stop()
+	<-done
+	if len(a.Records) != idle+1 {
+		t.Errorf("%d records of %d containers", len(a.Records), idle+1)
+	}
+	for _, rec := range a.Records {
+		if rec.CTID != 449 {
+			continue
+		}
+		t.Logf("it used %+v", rec)
+		if rec.MemoryPeak < 40<<20 || rec.Written < 8<<20 || rec.CPUMicros == 0 || rec.Seconds < 30 || rec.MemoryMean > rec.MemoryPeak {
+			t.Errorf("the record %+v", rec)
+		}
+	}
+	fds, _ := os.ReadDir("/proc/self/fd")
+	t.Logf("%d descriptors are open", len(fds))
+	began = time.Now()
+	before = cpuTime()
+	for range 3 {
+		if _, err := r.Observe(deadline(t)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("a look at all of them takes %s, %s of it processor time", (time.Since(began) / 3).Round(time.Millisecond),
+		((cpuTime() - before) / 3).Round(time.Millisecond))
+}

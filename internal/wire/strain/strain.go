@@ -1,0 +1,23 @@
+// Package strain is what a container lacks: what hosts report beside what it uses.
+//
+// Owns: the type that host.ContainerStatus carries, and when a container counts as pressed.
+// In: numbers.
+// Out: values; nothing at all of a container that lacks nothing, so that a report of many idle ones stays small.
+// Never: reads the kernel's files, or decides what becomes of a container.
+//
+// History: 2026-11-27 version 1.
+package strain
+
+// Strain is what one container lacks.
+type Strain struct {
+	// Percent of the last minute in which some of it waited for a processor, memory or a disk (kernel: Documentation/accounting/psi).
+	CPU    int `json:"cpu,omitempty"`
+	Memory int `json:"memory,omitempty"`
+	IO     int `json:"io,omitempty"`
+	// Counters since it was started.
+	ThrottledMs int64 `json:"throttledMs,omitempty"` // milliseconds in which its CPU ceiling held it back
+	Kills       int64 `json:"kills,omitempty"`       // processes that the kernel ended because its memory ran out
+}
+
+// Pressed is from how many percent on a container counts as pressed.
+const Pressed = 10
