@@ -293,3 +293,25 @@ func TestTraffic(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// BenchmarkLook is one look at 300 containers, of which there are twelve a minute.
+func BenchmarkLook(b *testing.B) {
+	cgroups := b.TempDir()
+	for i := range 300 {
+		dir := filepath.Join(cgroups, fmt.Sprint(1000+i))
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			b.Fatal(err)
+		}
+		for file, text := range map[string]string{"memory.current": "4096\n", "memory.peak": "4096\n", "io.stat": "",
+			"cpu.stat": "usage_usec 1\nuser_usec 1\nsystem_usec 0\nnr_periods 0\nnr_throttled 0\nthrottled_usec 0\n"} {
+			if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	m := New(Options{Dir: b.TempDir(), Cgroup: cgroups, Boot: "boot"})
+	for b.Loop() {
+		m.look(time.Unix(1, 0))
+	}
+	b.ReportMetric(100*b.Elapsed().Seconds()/float64(b.N)/every.Seconds(), "%ofCPU")
+}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/strain"
 	"hardnode.dev/internal/wire/volume"
 )
 
@@ -33,6 +34,7 @@ type Node struct {
 	MemoryMiB  int64             `json:"memoryMiB"`
 	CPUSeconds float64           `json:"cpuSeconds"`
 	DiskMiB    int64             `json:"diskMiB"`
+	Strain     strain.Strain     `json:"strain,omitzero" doc:"What it lacks: percent of the last minute in which some of it waited, and what its limits did to it"`
 
 	Volumes []volume.Use `json:"volumes,omitempty" doc:"What each of its volumes takes and may take"`
 }
