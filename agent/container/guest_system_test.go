@@ -31,6 +31,9 @@ func TestSystem(t *testing.T) {
 	}
 	spawnerUp(t)
 	r := newRuntime(t)
+	hints, stop := context.WithCancel(context.Background())
+	defer stop()
+	go r.Run(hints)
 	s := box(t, 801, "")
 	s.ImagePath, s.Image.Digest = image(t, "systemd")
 	s.Profile, s.Process = host.ProfileSystem, host.Process{StopAfter: 30}

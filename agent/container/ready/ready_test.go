@@ -81,6 +81,9 @@ func TestBoots(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- b.Run(ctx, func(id wire.CTID) { told <- id }) }()
+	for range 200 { // a sender waits while the socket is full
+		send(t, path, "X_SYSTEMD_UNIT_ACTIVE=basic.target")
+	}
 	send(t, path, "READY=1")
 	select {
 	case id := <-told:
