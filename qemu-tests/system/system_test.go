@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -52,3 +53,31 @@ func TestSystem(t *testing.T) {
 			"/images/box.erofs":         systemd(t),
 		}})
 }
+
+// TestFigures prints how long a full OS takes to boot beside systemd-nspawn: `make bench PKG=./qemu-tests/system`.
+func TestFigures(t *testing.T) {
+	n := os.Getenv("HARDNODE_BENCH")
+	if n == "" {
+		t.Skip("HARDNODE_BENCH, the number of runs, is not set")
+	}
+	for _, program := range []string{"systemd-nspawn", "btrfs"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skipf("%s is not installed (Debian: systemd-container, btrfs-progs)", program)
+		}
+	}
+	if runs, err := strconv.Atoi(n); err != nil || runs > bootRuns {
+		n = strconv.Itoa(bootRuns)
+	}
+	dir := t.TempDir()
+	harness.RunGuestTest(t, harness.GuestTest{Package: "./agent/container", Run: "TestSystemFigures", DiskMiB: 2048, MemMiB: 1536,
+		Timeout: 20 * time.Minute, Programs: []string{"systemd-nspawn", "btrfs"}, Env: []string{"HARDNODE_BENCH=" + n},
+		Files: map[string]string{
+			"/usr/lib/hardnode/spawner": harness.Build(t, "./agent/spawner", filepath.Join(dir, "spawner")),
+			"/usr/lib/hardnode/jem":     harness.Build(t, "./agent/jem", filepath.Join(dir, "jem")),
+			"/images/systemd.erofs":     systemd(t),
+			"/images/box.erofs":         systemd(t),
+		}})
+}
+
+// bootRuns is how many boots the median is of, at most: each takes seconds.
+const bootRuns = 5
