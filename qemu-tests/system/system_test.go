@@ -13,19 +13,25 @@ import (
 	"hardnode.dev/qemu-tests/harness"
 )
 
-// systemd is an image of Debian with systemd, made once: it takes a minute and the package archive.
-func systemd(t *testing.T) string {
+// The releases of Debian that are booted.
+const (
+	debian12 = "bookworm"
+	debian13 = "trixie"
+)
+
+// systemd is an image of a release of Debian with systemd, made once: it takes a minute and the package archive.
+func systemd(t *testing.T, release string) string {
 	t.Helper()
 	root, err := harness.Root()
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := filepath.Join(root, "out", "cache", "systemd.erofs")
+	out := filepath.Join(root, "out", "cache", map[string]string{debian12: "systemd.erofs", debian13: "systemd-13.erofs"}[release])
 	if _, err := os.Stat(out); err == nil {
 		return out
 	}
 	tree := filepath.Join(t.TempDir(), "root")
-	cmd := exec.Command("mmdebstrap", "--variant=minbase", "--include=systemd,systemd-sysv,dbus,iproute2", "bookworm", tree)
+	cmd := exec.Command("mmdebstrap", "--variant=minbase", "--include=systemd,systemd-sysv,dbus,iproute2", release, tree)
 	if b, err := cmd.CombinedOutput(); err != nil {
 		t.Skipf("mmdebstrap: %v\n%s", err, b)
 	}
@@ -43,14 +49,25 @@ func systemd(t *testing.T) string {
 }
 
 // TestSystem boots a container with systemd as PID 1. It has a machine of its own, so it runs beside those of qemu-tests/container.
-func TestSystem(t *testing.T) {
+func TestSystem(t *testing.T) { boots(t, debian12) }
+
+// TestNextDebian is TestSystem with the release after.
+func TestNextDebian(t *testing.T) {
+	if os.Getenv("HARDNODE_SOAK") == "" {
+		t.Skip("HARDNODE_SOAK is not set: `make soak PKG=./qemu-tests/system` does it")
+	}
+	boots(t, debian13)
+}
+
+func boots(t *testing.T, release string) {
+	t.Helper()
 	dir := t.TempDir()
 	harness.RunGuestTest(t, harness.GuestTest{Package: "./agent/container", Run: "TestSystem", DiskMiB: 1024, MemMiB: 1536,
 		Timeout: 12 * time.Minute, Files: map[string]string{
 			"/usr/lib/hardnode/spawner": harness.Build(t, "./agent/spawner", filepath.Join(dir, "spawner")),
 			"/usr/lib/hardnode/jem":     harness.Build(t, "./agent/jem", filepath.Join(dir, "jem")),
-			"/images/systemd.erofs":     systemd(t),
-			"/images/box.erofs":         systemd(t),
+			"/images/systemd.erofs":     systemd(t, release),
+			"/images/box.erofs":         systemd(t, release),
 		}})
 }
 
@@ -74,8 +91,8 @@ func TestFigures(t *testing.T) {
 		Files: map[string]string{
 			"/usr/lib/hardnode/spawner": harness.Build(t, "./agent/spawner", filepath.Join(dir, "spawner")),
 			"/usr/lib/hardnode/jem":     harness.Build(t, "./agent/jem", filepath.Join(dir, "jem")),
-			"/images/systemd.erofs":     systemd(t),
-			"/images/box.erofs":         systemd(t),
+			"/images/systemd.erofs":     systemd(t, debian12),
+			"/images/box.erofs":         systemd(t, debian12),
 		}})
 }
 
