@@ -55,6 +55,7 @@ func TestStory(t *testing.T) {
 	}{
 		{"both nodes serve the page", servesFromBoth},
 		{"a container reaches one on the other host", acrossHosts},
+		{"a node's firewall holds across hosts", firewalled},
 		{"the platform is an environment", jelastic},
 		{"the licence is shown", licence},
 		{"exec and logs", execAndLogs},
