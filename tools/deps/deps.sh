@@ -27,6 +27,7 @@ swtpm            /usr/bin/swtpm                     test  a TPM for tests of enc
 cryptsetup-bin   /usr/sbin/cryptsetup               test  reads the headers of encrypted disks that Hardnode writes
 sbsigntool       /usr/bin/sbverify                  test  checks the signatures of secure boot that Hardnode makes
 crun             /usr/bin/crun                      test  what make bench compares with
+systemd-container /usr/bin/systemd-nspawn            test  what make bench compares a full OS with
 busybox-static   /usr/bin/busybox                   test  the programs inside the containers of the runtime's tests
 chromium         /usr/bin/chromium                  test  looks at the panel in tests
 wrk              /usr/bin/wrk                       test  loads the resolver in make bench-resolver

@@ -22,7 +22,8 @@ var real = []string{"sh", "awk", "sed", "grep", "cat", "mkdir", "head"}
 var needed = strings.Fields("/usr/bin/qemu-system-x86_64 /usr/bin/mkfs.erofs /usr/sbin/mkfs.btrfs /usr/bin/mmdebstrap /usr/bin/zstd " +
 	"/usr/bin/xz /usr/bin/crun /usr/share/OVMF/OVMF_CODE_4M.fd /usr/bin/xorriso /usr/sbin/fsck.vfat " +
 	"/usr/sbin/dnsmasq /usr/lib/ipxe/qemu/pxe-virtio.rom /usr/bin/swtpm /usr/sbin/cryptsetup /usr/bin/sbverify " +
-	"/usr/bin/busybox /usr/bin/chromium /usr/bin/wrk /usr/bin/gcc /usr/include/stdlib.h /usr/bin/curl /etc/ssl/certs/ca-certificates.crt")
+	"/usr/bin/systemd-nspawn /usr/bin/busybox /usr/bin/chromium /usr/bin/wrk /usr/bin/gcc /usr/include/stdlib.h /usr/bin/curl " +
+	"/etc/ssl/certs/ca-certificates.crt")
 
 // machine is what the script finds: files below a root of its own, and programs. A case takes from it, or puts in something else.
 type machine struct {
