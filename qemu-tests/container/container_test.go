@@ -102,10 +102,11 @@ func TestFigures(t *testing.T) {
 	tree := filepath.Join(dir, "box")
 	os.Mkdir(tree, 0o755)
 	busybox(t, tree)
-	harness.RunGuestTest(t, harness.GuestTest{Package: "./agent/container", Run: "TestFigures", DiskMiB: 1024, Timeout: 10 * time.Minute,
-		Programs: []string{"crun"}, Env: []string{"HARDNODE_BENCH=" + n}, Files: map[string]string{
+	harness.RunGuestTest(t, harness.GuestTest{Package: "./agent/container", Run: "TestFigures|TestViewCost", DiskMiB: 1024,
+		Timeout: 10 * time.Minute, Programs: []string{"crun"}, Env: []string{"HARDNODE_BENCH=" + n}, Files: map[string]string{
 			"/usr/lib/hardnode/spawner": harness.Build(t, "./agent/spawner", filepath.Join(dir, "spawner")),
 			"/usr/lib/hardnode/jem":     harness.Build(t, "./agent/jem", filepath.Join(dir, "jem")),
+			"/usr/lib/hardnode/console": harness.Build(t, "./agent/console", filepath.Join(dir, "console")),
 			"/images/box.erofs":         erofs(t, tree, filepath.Join(dir, "box.erofs")),
 		}})
 }
