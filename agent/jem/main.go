@@ -17,6 +17,7 @@ import (
 	"hardnode.dev/agent/jem/contract"
 	"hardnode.dev/agent/jem/copying"
 	"hardnode.dev/agent/jem/cron"
+	"hardnode.dev/agent/jem/deploy"
 	"hardnode.dev/agent/jem/env"
 	"hardnode.dev/agent/jem/keys"
 	"hardnode.dev/agent/jem/logs"
@@ -36,6 +37,7 @@ var modules = []contract.Module{
 	config.Module,
 	logs.Module,
 	unpack.Module,
+	deploy.Module,
 	env.Module,
 	cron.Module,
 	passwd.Module,

@@ -21,13 +21,14 @@ import (
 // Dir is where hooks are, below the root: MODULE-ACTION.pre and .post, or MODULE.pre and .post for all actions of a module.
 const Dir = "etc/jem/hooks"
 
-// When is before or after.
+// When is before or after, or in the middle of an action that builds something.
 type When string
 
-// The two.
+// The three.
 const (
-	Pre  When = "pre"
-	Post When = "post"
+	Pre   When = "pre"
+	Build When = "build"
+	Post  When = "post"
 )
 
 // Within is how long one hook may take.

@@ -9,6 +9,7 @@ package server
 import (
 	"context"
 	"io"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -26,6 +27,7 @@ type Server struct {
 	Check    []string // arguments; none: it has no check. %f is the checked file
 	OnlyFor  string   // the end of the names that are checked; "" is all
 	Quiet    bool     // its check prints much that nobody needs
+	Run      string   // a directory below the root that its check wants to be there
 	Main     string   // the file that is checked where none is named; "": any
 }
 
@@ -34,7 +36,7 @@ var Servers = []Server{
 	{Name: "nginx", Unit: "nginx", Dirs: []string{"/etc/nginx"}, Programs: []string{"nginx", "/usr/local/nginx/sbin/nginx"},
 		Check: []string{"-t", "-q"}},
 	{Name: "haproxy", Unit: "haproxy", Dirs: []string{"/etc/haproxy", "/usr/local/etc/haproxy"}, Programs: []string{"haproxy"},
-		Check: []string{"-c", "-q", "-f", "%f"}, OnlyFor: ".cfg", Main: "/etc/haproxy/haproxy.cfg"},
+		Check: []string{"-c", "-f", "%f"}, OnlyFor: ".cfg", Main: "/etc/haproxy/haproxy.cfg"},
 	{Name: "apache", Unit: "apache2", Dirs: []string{"/etc/apache2", "/etc/httpd", "/usr/local/apache2/conf"},
 		Programs: []string{"apache2ctl", "apachectl", "httpd", "/usr/local/apache2/bin/httpd"}, Check: []string{"-t"}},
 	{Name: "php-fpm", Unit: "php-fpm", Dirs: []string{"/etc/php", "/usr/local/etc/php-fpm.d", "/usr/local/etc/php", "/etc/php-fpm.d"},
@@ -45,7 +47,7 @@ var Servers = []Server{
 	// -C first: it is then done by root too
 	{Name: "mariadb", Unit: "mariadb", Dirs: []string{"/etc/mysql", "/etc/my.cnf.d"}, Programs: []string{"mariadbd", "mysqld"},
 		Check: []string{"--help", "--verbose", "--user=mysql"}, OnlyFor: ".cnf", Quiet: true},
-	{Name: "sshd", Unit: "ssh", Dirs: []string{"/etc/ssh"}, Programs: []string{"sshd"}, Check: []string{"-t"}},
+	{Name: "sshd", Unit: "ssh", Dirs: []string{"/etc/ssh"}, Programs: []string{"sshd"}, Check: []string{"-t"}, Run: "run/sshd"},
 	{Name: "named", Unit: "named", Dirs: []string{"/etc/bind"}, Programs: []string{"named-checkconf"}, Check: []string{"-z"}},
 	{Name: "redis", Unit: "redis-server", Dirs: []string{"/etc/redis", "/etc/valkey"}, Programs: []string{"redis-server", "valkey-server"}},
 }
@@ -93,6 +95,9 @@ func (s Server) Verify(ctx context.Context, root, path string) (said string, che
 	args := make([]string, len(s.Check))
 	for i, a := range s.Check {
 		args[i] = strings.ReplaceAll(a, "%f", filepath.Join(root, path))
+	}
+	if s.Run != "" {
+		os.Mkdir(filepath.Join(root, s.Run), 0o755) // the check says if it is still not there
 	}
 	cmd := program.Command{Path: s.Program(root), Args: args, Dir: "/"}
 	if s.Quiet {

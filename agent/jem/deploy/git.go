@@ -1,0 +1,157 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"hardnode.dev/agent/jem/contract"
+	"hardnode.dev/agent/jem/program"
+	"hardnode.dev/internal/wire/form"
+	"hardnode.dev/internal/wire/jem"
+)
+
+// lacksGit: git is the image's own: a library of it would make this program, which every host carries, half as large again.
+func lacksGit(root string) string {
+	if program.Find(root, "git") == "" {
+		return "git"
+	}
+	return ""
+}
+
+var (
+	branchForm = form.New(`^[A-Za-z0-9][A-Za-z0-9._/-]{0,199}$`)
+	scpForm    = form.New(`^[A-Za-z0-9._-]+@[A-Za-z0-9.-]+:[A-Za-z0-9._~/-]+$`)
+	commitForm = form.New(`^[0-9a-f]{40,64}$`)
+)
+
+// gitSchemes are how repositories are reached; others of git's start programs.
+var gitSchemes = []string{"https", "http", "ssh", "git", "file"}
+
+// validRepository wants a URL that git takes for nothing else: an option, or a helper's name.
+func validRepository(text string) error {
+	if scpForm.MatchString(text) {
+		return nil
+	}
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || len(text) > 2000 || strings.ContainsAny(text, " \t") || strings.HasPrefix(text, "-"):
+		return errors.New("is no URL")
+	case !slices.Contains(gitSchemes, u.Scheme) || u.Host == "" && u.Scheme != "file" || strings.HasPrefix(u.Host, "-"):
+		return errors.New("want https://, http://, ssh://, git:// or user@host:path")
+	}
+	return nil
+}
+
+func fromGit(c *contract.Call) (contract.Steps, error) {
+	p, a, err := planOf(c, 2, "branch NAME", "key")
+	if err != nil {
+		return contract.Steps{}, err
+	}
+	from, branch := a.Rest[1], a.Option("branch")
+	if err := validRepository(from); err != nil {
+		return contract.Steps{}, contract.Invalid("repository %q: %v", plainURL(from), err)
+	}
+	if branch != "" && (!branchForm.MatchString(branch) || strings.Contains(branch, "..")) {
+		return contract.Steps{}, contract.Invalid("--branch %q: is no name of a branch or tag", branch)
+	}
+	var key []byte
+	var dir string // of the key, while it is needed
+	d := &deployment{c: c, p: p}
+	steps := d.steps(func(context.Context) (err error) {
+		d.made.Source = plainURL(from)
+		if branch != "" {
+			d.made.Source += " " + branch
+		}
+		if a.Has("key") {
+			if program.Find(c.Root, "ssh") == "" {
+				return program.Lacks("--key", "ssh")
+			}
+			key, err = c.Given(16 << 10)
+		}
+		return err
+	}, func(ctx context.Context, to string) (err error) {
+		env := []string{"HOME=/nonexistent", "GIT_TERMINAL_PROMPT=0", "GIT_CONFIG_NOSYSTEM=1", "GIT_ALLOW_PROTOCOL=" +
+			strings.Join(gitSchemes, ":")}
+		if key != nil {
+			if dir, err = keyDir(p, key); err != nil {
+				return err
+			}
+			env = append(env, fmt.Sprintf("GIT_SSH_COMMAND=ssh -F none -i %[1]s/key -o IdentitiesOnly=yes -o BatchMode=yes "+
+				"-o StrictHostKeyChecking=accept-new -o UserKnownHostsFile=%[1]s/known_hosts", dir))
+		}
+		if d.made.Commit, err = clone(ctx, c, p, from, branch, to, env); err != nil {
+			return err
+		}
+		root, err := os.OpenRoot(to)
+		if err != nil {
+			return err
+		}
+		defer root.Close()
+		return root.RemoveAll(".git") // no server should show it
+	})
+	cleanup := steps.Cleanup
+	steps.Cleanup = func() {
+		cleanup()
+		if dir != "" {
+			os.RemoveAll(dir)
+		}
+	}
+	return steps, nil
+}
+
+// keyDir is a directory of the owner's with the key.
+func keyDir(p plan, key []byte) (string, error) {
+	dir, err := os.MkdirTemp(filepath.Join(p.root, contract.StateDir), "key-*")
+	if err != nil {
+		return "", err
+	}
+	at := filepath.Join(dir, "key")
+	err = os.WriteFile(at, []byte(strings.TrimRight(string(key), "\n")+"\n"), 0o600)
+	if os.Geteuid() == 0 {
+		err = errors.Join(err, os.Chown(at, int(p.owner.UID), int(p.owner.GID)), os.Chown(dir, int(p.owner.UID), int(p.owner.GID)),
+			passable(filepath.Join(p.root, contract.StateDir)))
+	}
+	if err != nil {
+		os.RemoveAll(dir)
+		return "", err
+	}
+	return dir, nil
+}
+
+// passable lets others pass through the state's directory, and not list it: what is in it is closed itself.
+func passable(dir string) error {
+	if err := os.Chmod(filepath.Join(dir, "answers"), 0o700); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return os.Chmod(dir, 0o711)
+}
+
+// clone has git fetch the branch, as the owner, and says which commit it is.
+func clone(ctx context.Context, c *contract.Call, p plan, from, branch, to string, env []string) (string, error) {
+	git := program.Find(c.Root, "git")
+	args := []string{"-c", "core.hooksPath=/dev/null", "-c", "safe.directory=*", "clone", "--quiet", "--depth=1", "--recurse-submodules",
+		"--shallow-submodules"}
+	if branch != "" {
+		args = append(args, "--branch="+branch)
+	}
+	said, err := program.Run(ctx, program.Command{Path: git, Args: append(args, "--", from, to), Dir: "/", As: p.owner.As(), Env: env})
+	if err != nil {
+		c.Said(said)
+		return "", &jem.Error{Code: "unavailable", Reason: err.Error(), Next: "see whether URL, branch and key are right"}
+	}
+	var out strings.Builder
+	_, err = program.Run(ctx, program.Command{Path: git, Args: []string{"-c", "safe.directory=*", "rev-parse", "HEAD"}, Dir: to,
+		As: p.owner.As(), Env: env, Out: &out})
+	commit := strings.TrimSpace(out.String())
+	if err != nil || !commitForm.MatchString(commit) {
+		return "", fmt.Errorf("git does not say which commit it fetched: %v", err)
+	}
+	return commit, nil
+}
