@@ -10,6 +10,7 @@ package patched
 import (
 	"context"
 	"crypto/sha256"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -133,6 +134,18 @@ func (c *Cluster) publish(t *testing.T, version, image string) {
 // Edit replaces a text of a file, which has it once. A file that there is not is made: Was is "" then.
 type Edit struct{ File, Was, Is string }
 
+// Apply is what the file is in the tree of root with the edit.
+func (e Edit) Apply(root string) (string, error) {
+	code, err := os.ReadFile(filepath.Join(root, e.File))
+	if err != nil {
+		return "", err
+	}
+	if n := strings.Count(string(code), e.Was); n != 1 {
+		return "", fmt.Errorf("%s has %q %d times, want once", e.File, e.Was, n)
+	}
+	return strings.Replace(string(code), e.Was, e.Is, 1), nil
+}
+
 // starts is a line of the agent's main.go.
 const starts = `log.Info("agent starts",`
 
@@ -143,11 +156,13 @@ func In(line string) Edit { return Edit{"agent/main.go", starts, line + "\n\t" +
 var (
 	OneFunction = []Edit{{"agent/main.go", starts, `log.Info("the agent of another release starts",`}}
 	Programs    = append([]Edit{
-		{"agent/console/main.go", `"console ends"`, `"the console of another release ends"`},
+		{"agent/console/main.go", `log.Error(name+" ends"`, `log.Error(name+" of another release ends"`},
 		{"agent/spawner/main.go", `log.Error("spawner ends", logging.Err, err)`, `log.Error("another spawner ends", logging.Err, err)`},
 		{"init/netd/main.go", `log.Error("ended",`, `log.Error("the netd of another release ended",`},
 	}, OneFunction...)
 	NeverReady = []Edit{In("<-ctx.Done()")} // the agent is started, and never gets anywhere
+	// NoSystem: PID 1 ends at once.
+	NoSystem = []Edit{{"init/main.go", "	machine.New().Run()\n}", "	_ = machine.New()\n	os.Exit(1)\n}"}}
 )
 
 // Image is the folder of images of a clone of the tree in root, made below dir, in which the version is another one, and what edits say.
@@ -186,11 +201,11 @@ func Image(t *testing.T, root, dir, version string, edits ...Edit) string {
 			write(path, e.Is)
 			continue
 		}
-		code, err := os.ReadFile(path)
-		if err != nil || strings.Count(string(code), e.Was) != 1 {
-			t.Fatalf("%s has not %q once: %v", path, e.Was, err)
+		code, err := e.Apply(tree)
+		if err != nil {
+			t.Fatal(err)
 		}
-		write(path, strings.Replace(string(code), e.Was, e.Is, 1))
+		write(path, code)
 	}
 	if err := cluster.Make(t.Context(), tree, "image", t.Logf); err != nil {
 		t.Fatalf("release %s: %v", version, err)
