@@ -108,7 +108,12 @@ func TestOwnFigures(t *testing.T) {
 		if err := r.SetLimits(deadline(t), id, l, 250000); err != nil {
 			t.Fatal(err)
 		}
-		<-time.After(200 * time.Millisecond) // as long as a text is shown again
+		// a text is shown again for a moment after a change, so the first new one is waited for
+		for end := time.Now().Add(30 * time.Second); ; {
+			if got, _ := sh(t, r, id, "awk '/^MemTotal/ {print $2}' /proc/meminfo"); got == "98304" || time.Now().After(end) {
+				break
+			}
+		}
 		see("made smaller", map[string]string{"awk '/^MemTotal/ {print $2}' /proc/meminfo": "98304"})
 		view.kill()
 		go func() {
