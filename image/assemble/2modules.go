@@ -7,13 +7,13 @@ import (
 	"hardnode.dev/image/kmod"
 )
 
-// Modules decompresses the target's modules into modules/ (all) and stage1/ (those of the first /init).
+// Modules lays the target's modules out in modules/ (all) and stage1/ (those of the first /init).
 func (b Builder) Modules(k Kernel, tree string) error {
 	var rows strings.Builder
 	for _, r := range b.Target.table {
 		rows.WriteString(r.Name + string(rune('0'+int(r.Use))))
 	}
-	st := stamp{file: b.kept("modules.stamp"), inputs: digest("modules 4", k.Package.SHA256, rows.String()),
+	st := stamp{file: b.kept("modules.stamp"), inputs: digest("modules 5", k.Package.SHA256, rows.String()),
 		outputs: []string{b.in("modules", "modules.dep"), b.kept("stage1", "modules.dep")}}
 	if st.fresh() {
 		return nil

@@ -64,7 +64,7 @@ func (b Builder) Root(ctx context.Context, k Kernel, bin map[string]string, bb s
 	if err != nil {
 		return "", nil, err
 	}
-	st := stamp{file: image + ".stamp", inputs: digest("root 1", sum), outputs: []string{image}}
+	st := stamp{file: image + ".stamp", inputs: digest("root 2", sum), outputs: []string{image}}
 	if st.fresh() {
 		return image, parts, nil
 	}

@@ -4,11 +4,11 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"hardnode.dev/image/debian"
+	"hardnode.dev/image/kmod"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/release"
@@ -208,7 +208,7 @@ func (b Builder) inside(bin map[string]string, bb string, tools, firmware []debi
 			return nil, err
 		}
 	}
-	mods, err := filepath.Glob(b.in("modules", "*.ko"))
+	mods, err := kmod.Files(b.in("modules"))
 	if err != nil {
 		return nil, err
 	}

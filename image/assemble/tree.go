@@ -137,8 +137,8 @@ func (t *tree) erofs(ctx context.Context, work, image string) error {
 		return err
 	}
 	os.Remove(image + ".new")
-	cmd := exec.CommandContext(ctx, "mkfs.erofs", "-zlz4hc", "-C65536", "-x-1", "-T"+strconv.Itoa(erofsTime), "-U"+uuid(sum), "--all-root",
-		"--quiet", image+".new", work)
+	cmd := exec.CommandContext(ctx, "mkfs.erofs", "-zlz4hc,12", "-C65536", "-x-1", "-T"+strconv.Itoa(erofsTime), "-U"+uuid(sum),
+		"--all-root", "--quiet", image+".new", work)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		os.Remove(image + ".new")
 		return fmt.Errorf("make filesystem %q: mkfs.erofs: %v: %s (Debian package erofs-utils)", filepath.Base(image), err,

@@ -55,6 +55,41 @@ func TestIndexes(t *testing.T) {
 	}
 }
 
+// What every host loads at its boot need not be decompressed there, nor what that needs; the rest lies as the kernel's package has it.
+func TestWrite(t *testing.T) {
+	packed := []byte("packed")
+	mods := []Module{
+		{Name: "xor", Use: Asked, data: []byte("xor"), packed: packed},
+		{Name: "failover", Use: Asked, data: []byte("failover"), packed: packed},
+		{Name: "btrfs", Info: Info{Depends: []string{"xor"}}, Use: Preload, data: []byte("btrfs"), packed: packed},
+		{Name: "virtio_net", Info: Info{Depends: []string{"failover"}}, Use: Hardware, data: []byte("virtio_net"), packed: packed},
+		{Name: "veth", Use: Container, data: []byte("veth"), packed: packed},
+		{Name: "own", Use: Asked, data: []byte("own")},
+		{Name: "left", Use: Asked, data: []byte("left")},
+	}
+	dir := filepath.Join(t.TempDir(), "modules")
+	if err := Write(dir, mods, func(m Module) bool { return m.Name != "left" }); err != nil {
+		t.Fatal(err)
+	}
+	files, err := Files(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, path := range files {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[filepath.Base(path)] = string(data)
+	}
+	want := map[string]string{"xor.ko": "xor", "failover.ko.xz": "packed", "btrfs.ko": "btrfs", "virtio_net.ko.xz": "packed",
+		"veth.ko": "veth", "own.ko": "own"}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
 func TestChooseNamesWhatIsMissing(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "modules.builtin"), []byte("kernel/fs/ext4/ext4.ko\n"), 0o644); err != nil {

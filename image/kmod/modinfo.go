@@ -2,8 +2,8 @@
 //
 // Owns: the table of modules, each with its reason, and the resolution of what they depend on.
 // In: an unpacked kernel package (lib/modules/<release>/kernel/**.ko.xz).
-// Out: a flat directory of decompressed modules with modules.dep (in loading order), modules.alias, modules.preload, modules.container and
-// modules.late.
+// Out: a flat directory of modules with modules.dep (in loading order), modules.alias, modules.preload, modules.container and
+// modules.late. What every host loads at its boot is decompressed there; the rest is as the package has it, which the kernel can load too.
 // Never: loads a module, or changes one (signatures stay).
 package kmod
 
@@ -76,13 +76,13 @@ func readInfo(module []byte) (Info, error) {
 
 // Firmware is the files that the modules in dir, a directory that Write made, may ask for: file → the modules that do.
 func Firmware(dir string) (map[string][]string, error) {
-	files, err := filepath.Glob(filepath.Join(dir, "*.ko"))
+	files, err := Files(dir)
 	if err != nil {
-		return nil, fmt.Errorf("list modules: %v", err)
+		return nil, err
 	}
 	wanted := map[string][]string{}
 	for _, path := range files {
-		data, err := readModule(path)
+		data, _, err := readModule(path)
 		if err != nil {
 			return nil, err
 		}
@@ -90,29 +90,43 @@ func Firmware(dir string) (map[string][]string, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read module %q: %v", path, err)
 		}
+		name, _ := moduleName(path)
 		for _, f := range info.Firmware {
-			wanted[f] = append(wanted[f], strings.TrimSuffix(filepath.Base(path), ".ko"))
+			wanted[f] = append(wanted[f], name)
 		}
 	}
 	return wanted, nil
 }
 
-// readModule reads a module, decompressing .ko.xz.
-func readModule(path string) ([]byte, error) {
+// Files is the modules in dir, a directory that Write made.
+func Files(dir string) ([]string, error) {
+	var all []string
+	for _, pattern := range []string{"*.ko", "*.ko.xz"} {
+		some, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil {
+			return nil, fmt.Errorf("list modules: %v", err)
+		}
+		all = append(all, some...)
+	}
+	return all, nil
+}
+
+// readModule reads a module, decompressing .ko.xz; packed is that file's content, nil for one that is not compressed.
+func readModule(path string) (data, packed []byte, err error) {
 	raw, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("read module: %v", err)
+		return nil, nil, fmt.Errorf("read module: %v", err)
 	}
 	if filepath.Ext(path) != ".xz" {
-		return raw, nil
+		return raw, nil, nil
 	}
 	r, err := xz.NewReader(bytes.NewReader(raw))
 	if err != nil {
-		return nil, fmt.Errorf("decompress %q: %v", path, err)
+		return nil, nil, fmt.Errorf("decompress %q: %v", path, err)
 	}
 	out, err := io.ReadAll(r)
 	if err != nil {
-		return nil, fmt.Errorf("decompress %q: %v", path, err)
+		return nil, nil, fmt.Errorf("decompress %q: %v", path, err)
 	}
-	return out, nil
+	return out, raw, nil
 }

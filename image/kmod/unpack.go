@@ -12,10 +12,11 @@ import (
 
 // Module is one module of the image, chosen or depended on.
 type Module struct {
-	Name string // canonical
-	Info Info
-	Use  Use
-	data []byte
+	Name   string // canonical
+	Info   Info
+	Use    Use
+	data   []byte
+	packed []byte // .ko.xz, as the kernel's package has it; nil: it has it as data
 }
 
 // Signed tells whether the module carries a signature (the kernel's module-signing.rst): a kernel that secure boot has locked down loads no
@@ -77,7 +78,7 @@ func (t *Tree) Choose(rows []Row) (mods []Module, absent []string, err error) {
 			return fmt.Errorf("find module %q (needed by %s): not in this kernel", name, strings.Join(chain, " ← "))
 		}
 		done[name] = true
-		data, err := readModule(path)
+		data, packed, err := readModule(path)
 		if err != nil {
 			return err
 		}
@@ -95,7 +96,7 @@ func (t *Tree) Choose(rows []Row) (mods []Module, absent []string, err error) {
 				return err
 			}
 		}
-		mods = append(mods, Module{Name: name, Info: info, Use: use, data: data})
+		mods = append(mods, Module{Name: name, Info: info, Use: use, data: data, packed: packed})
 		return nil
 	}
 	seen := map[string]bool{}
@@ -126,9 +127,25 @@ func (t *Tree) Choose(rows []Row) (mods []Module, absent []string, err error) {
 	return mods, absent, nil
 }
 
-// Write lays the modules out in dir, which it replaces: <name>.ko, modules.dep ("name: dep dep" in loading order),
-// modules.alias ("pattern name"), modules.preload and modules.container (names in loading order), modules.late (names). Only modules for
-// which keep is true are written.
+// always is the modules that every host loads at its boot: those it must not wait for, and what they need. mods has what a module needs
+// before it.
+func always(mods []Module) map[string]bool {
+	all := map[string]bool{}
+	for _, m := range slices.Backward(mods) {
+		if all[m.Name] || m.Use == Preload || m.Use == Container || m.Use == Stage1 {
+			all[m.Name] = true
+			for _, d := range m.Info.Depends {
+				all[d] = true
+			}
+		}
+	}
+	return all
+}
+
+// Write lays the modules out in dir, which it replaces: <name>.ko for those that every host loads, <name>.ko.xz for the others (half the
+// size of what a filesystem image makes of them; only a host that has the hardware pays for the decompression), modules.dep
+// ("name: dep dep" in loading order), modules.alias ("pattern name"), modules.preload and modules.container (names in loading order),
+// modules.late (names). Only modules for which keep is true are written.
 func Write(dir string, mods []Module, keep func(Module) bool) error {
 	if err := os.RemoveAll(dir); err != nil {
 		return fmt.Errorf("clear %q: %v", dir, err)
@@ -137,12 +154,17 @@ func Write(dir string, mods []Module, keep func(Module) bool) error {
 		return fmt.Errorf("make %q: %v", dir, err)
 	}
 	var kept []Module
+	plain := always(mods)
 	for _, m := range mods {
 		if !keep(m) {
 			continue
 		}
 		kept = append(kept, m)
-		if err := os.WriteFile(filepath.Join(dir, m.Name+".ko"), m.data, 0o644); err != nil {
+		file, data := m.Name+".ko", m.data
+		if m.packed != nil && !plain[m.Name] {
+			file, data = file+".xz", m.packed
+		}
+		if err := os.WriteFile(filepath.Join(dir, file), data, 0o644); err != nil {
 			return fmt.Errorf("write module %q: %v", m.Name, err)
 		}
 	}

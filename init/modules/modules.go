@@ -1,8 +1,8 @@
 // Package modules loads kernel modules without modprobe.
 //
 // Owns: what is loaded when: the lists of names, devices found at boot (coldplug) and later (uevents), and names a step asks for.
-// In: a flat directory made by image/kmod: modules.dep, modules.alias, modules.preload, modules.container, modules.late, <name>.ko; /sys;
-// uevents.
+// In: a flat directory made by image/kmod: modules.dep, modules.alias, modules.preload, modules.container, modules.late, <name>.ko or
+// <name>.ko.xz; /sys; uevents.
 // Out: loaded modules; the aliases no module matched.
 // Never: unloads, or lets one module that will not load stop the boot.
 package modules

@@ -9,6 +9,7 @@ package sys
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 	"time"
@@ -16,14 +17,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// LoadModule loads one module file. A module that is there already is no error.
+// LoadModule loads one module file: path, or path with .xz, which the kernel decompresses. A module that is there already is no error.
 func LoadModule(path, params string) error {
+	flags := 0
 	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		f, err = os.Open(path + ".xz")
+		flags = unix.MODULE_INIT_COMPRESSED_FILE
+	}
 	if err != nil {
 		return fmt.Errorf("load module: %w", err)
 	}
 	defer f.Close()
-	if err := unix.FinitModule(int(f.Fd()), params, 0); err != nil && !errors.Is(err, unix.EEXIST) {
+	if err := unix.FinitModule(int(f.Fd()), params, flags); err != nil && !errors.Is(err, unix.EEXIST) {
 		return fmt.Errorf("load module %q: %w", path, err)
 	}
 	return nil

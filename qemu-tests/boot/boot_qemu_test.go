@@ -122,7 +122,8 @@ func (h *host) look() {
 		h.T.Fatal(err)
 	}
 	for _, p := range a.Processes {
-		h.T.Logf("%-28s RSS %5.1f MiB  PSS %5.1f MiB  %s", p.Exe, float64(p.RSS)/(1<<20), float64(p.PSS)/(1<<20), p.Cgroup)
+		h.T.Logf("%-28s RSS %5.1f MiB (%4.1f its own)  PSS %5.1f MiB  %s", p.Exe, float64(p.RSS)/(1<<20), float64(p.Anonymous)/(1<<20),
+			float64(p.PSS)/(1<<20), p.Cgroup)
 	}
 	for _, line := range h.VM.Console.Lines(0) {
 		if strings.Contains(line, "Run /init") || strings.Contains(line, "hardnode: step") {

@@ -161,7 +161,7 @@ func processes() ([]ask.Process, error) {
 			}
 		}
 		m := sizes(at + "/smaps_rollup")
-		p.RSS, p.PSS = m["Rss"], m["Pss"]
+		p.RSS, p.PSS, p.Anonymous = m["Rss"], m["Pss"], m["Anonymous"]
 		out = append(out, p)
 	}
 	return out, err

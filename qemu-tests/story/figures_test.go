@@ -185,7 +185,7 @@ func memory(t *testing.T, host *cluster.Machine) {
 			continue
 		}
 		rss, pss = rss+x.RSS, pss+x.PSS
-		fmt.Fprintf(t.Output(), "FIGURE %s: RSS %.1f MiB, PSS %.1f MiB\n", x.Exe, mib(x.RSS), mib(x.PSS))
+		fmt.Fprintf(t.Output(), "FIGURE %s: RSS %.1f MiB (its own %.1f), PSS %.1f MiB\n", x.Exe, mib(x.RSS), mib(x.Anonymous), mib(x.PSS))
 	}
 	m, err := host.Ask(t.Context(), ask.Request{What: "memory"})
 	if err != nil {

@@ -67,7 +67,9 @@ type Process struct {
 	Cgroup string `json:"cgroup"`
 	RSS    int64  `json:"rss"`
 	PSS    int64  `json:"pss"`
-	Start  int64  `json:"start"` // clock ticks since boot: with PID it names a process for good
+	// Anonymous is what of RSS is the process's own: heap, stacks, written data. The rest is pages of its file.
+	Anonymous int64 `json:"anonymous"`
+	Start     int64 `json:"start"` // clock ticks since boot: with PID it names a process for good
 }
 
 // Memory is the host's, in bytes. Used is MemTotal − MemFree − reclaimable cache (FACTS: what a small guest's MemAvailable hides).
