@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"hardnode.dev/init/leaving"
 	"hardnode.dev/internal/keep"
 	"hardnode.dev/internal/wire/boot"
 )
@@ -41,15 +42,20 @@ func (m *Machine) afterFailure(reason string) (pause time.Duration, again bool) 
 	if m.data == nil {
 		return verdict(0, false)
 	}
-	doc, _, err := countDoc.Load()
-	if err == nil {
-		err = countDoc.Save(bootCount{Failures: doc.Failures + 1, Reason: reason})
-	}
-	if err != nil {
+	before := make(chan int, 1)
+	err := leaving.Within(stopDisk, func() error {
+		doc, _, err := countDoc.Load()
+		if err == nil {
+			err = countDoc.Save(bootCount{Failures: doc.Failures + 1, Reason: reason})
+		}
+		before <- doc.Failures
+		return err
+	})
+	if err != nil { // the disk may be what failed, and be silent
 		m.con.Line("count the failed boot: %v", err)
 		return verdict(0, false)
 	}
-	return verdict(doc.Failures, true)
+	return verdict(<-before, true)
 }
 
 // stepCounted ends the row of failures: this boot reached its services.

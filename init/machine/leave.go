@@ -16,18 +16,23 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"hardnode.dev/init/leaving"
 	"hardnode.dev/init/sys"
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire/boot"
 )
 
-// Bounds of the way out: none of them may keep a machine from leaving.
+// Bounds of the way out: nothing may keep a machine from leaving, whatever disk or driver does not answer.
 const (
 	stopContainers = 10 * time.Second
 	stopServices   = 20 * time.Second
-	stopSync       = 10 * time.Second
-	// stopAll is for all of it: the containers' own time, which the agent keeps, and the rest.
-	stopAll = boot.StopContainers + 90*time.Second
+	stopDisk       = 10 * time.Second // of each step that writes
+	// stopAll is for all of it where containers run: their own time, which the agent keeps, and the rest; stopBare where none does.
+	stopAll  = boot.StopContainers + 90*time.Second
+	stopBare = time.Minute
+	// stopKernel is how long the kernel may take to end the machine, which tells each device first. A SCSI disk that is silent, or a driver
+	// that was still being loaded, would hold that up for ever.
+	stopKernel = 30 * time.Second
 )
 
 // atHost is who orders what is done at the host itself. An order has somebody who gave it: a system on trial that is left by order says
@@ -62,33 +67,44 @@ func (m *Machine) signals(ctx context.Context) error {
 	}
 }
 
-// end leaves the machine in order, within stopAll, and says why first.
+// end leaves the machine in order, and says why first: within stopAll or stopBare, and then by ever harder means.
 func (m *Machine) end(l Leave) {
 	what := l.What()
 	m.con.Line("%s: %s%s", what, l.Reason, by(l.By))
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		m.unwind(l)
-	}()
-	limit := time.NewTimer(stopAll)
-	select {
-	case <-done:
-	case <-limit.C:
-		m.con.Line("%s: not done after %s; leaving as it is", what, stopAll)
+	limit := stopBare
+	if leaving.Within(stopContainers, func() error { return anyRuns(cgroupCt) }) != nil { // or it can't be told
+		limit = stopAll
 	}
-	power := sys.Restart
-	switch {
-	case l.PowerOff:
-		power = sys.PowerOff
-	case l.Kexec:
-		m.con.Alert(fmt.Sprintf("%s: %v; booting by the firmware", what, sys.Reboot(sys.Kexec))) // it returns when the kernel refuses
-	}
-	err := sys.Reboot(power)
-	m.con.Alert(fmt.Sprintf("%s: %v", what, err)) // the kernel refused: the last resort
-	os.WriteFile("/proc/sys/kernel/sysrq", []byte("1"), 0)
-	os.WriteFile("/proc/sysrq-trigger", []byte("b"), 0)
+	leaving.Run(m.unwind(l, limit), limit, m.con.Line)
+	leaving.Last(powers(l), func(format string, args ...any) { m.con.Alert(what + ": " + fmt.Sprintf(format, args...)) })
 	select {}
+}
+
+// anyRuns is an error if there is a process below a cgroup.
+func anyRuns(root string) error {
+	if n := len(processes(root)); n > 0 {
+		return fmt.Errorf("%d processes", n)
+	}
+	return nil
+}
+
+// powers are the ways to end the machine, the mildest first. What the kernel does at once, without telling a device (sysrq b), comes last:
+// a machine that is off but for a disk that does not answer can't be reached, one that starts again can be told again.
+func powers(l Leave) (table []leaving.Step) {
+	add := func(name string, do func() error) {
+		table = append(table, leaving.Step{Name: name, Within: stopKernel, Do: do})
+	}
+	if l.Kexec {
+		add("the system that was loaded", func() error { return sys.Reboot(sys.Kexec) })
+	}
+	if l.PowerOff {
+		add("power off", func() error { return sys.Reboot(sys.PowerOff) })
+		add("power off by sysrq", func() error { return sys.SysRq('o') })
+	} else {
+		add("restart", func() error { return sys.Reboot(sys.Restart) })
+	}
+	add("reset by sysrq", func() error { return sys.SysRq('b') })
+	return table
 }
 
 // by is who ordered it, as it stands behind the reason.
@@ -99,42 +115,57 @@ func by(who string) string {
 	return " (ordered by " + who + ")"
 }
 
-// unwind is the boot's table backwards.
-func (m *Machine) unwind(l Leave) {
-	if m.dog != nil { // the watchdog runs on: from here it has its full time again
-		if err := m.dog.pat(); err != nil {
-			m.con.Line("%v", err)
-		}
+// unwind is the boot's table backwards; limit is what all of it has.
+func (m *Machine) unwind(l Leave, limit time.Duration) []leaving.Step {
+	stop := func(name string, within time.Duration) leaving.Step {
+		return leaving.Step{Name: "stop " + name, Within: within, Do: func() error { m.stop(name); return nil }}
 	}
+	agents := limit
+	if limit == stopBare {
+		agents = stopServices
+	}
+	return []leaving.Step{
+		{Name: "feed the watchdog", Within: time.Second, Do: m.pat}, // it runs on: from here it has its full time again
+		{Name: "say that the machine is being left", Within: time.Second, Do: func() error { return tellLeaving(l) }},
+		{Name: "keep why the machine is left", Within: stopDisk, Do: func() error { return m.left(l, false) }},
+		stop(setup.Name, stopServices),
+		stop("agent", agents), // it stops the containers first, each in its own way
+		{Name: "stop containers", Within: 2 * stopContainers, Do: m.stopContainers},
+		stop("spawner", stopServices),
+		stop("procview", stopServices),
+		stop("netd", stopServices),
+		stop("console", stopServices),
+		{Name: "save the time", Within: stopDisk, Do: m.saveLastTime},
+		{Name: "keep that the machine was left", Within: stopDisk, Do: func() error { return m.left(l, true) }},
+		{Name: "sync", Within: stopDisk, Do: func() error { sys.Sync(); return nil }},
+		{Name: "unmount", Within: stopDisk, Do: m.unmount},
+	}
+}
+
+func (m *Machine) pat() error {
+	if m.dog == nil {
+		return nil
+	}
+	return m.dog.pat()
+}
+
+// tellLeaving tells the agent, which reads it when it is told to end.
+func tellLeaving(l Leave) error {
 	note, err := json.Marshal(boot.Shutdown{What: l.What(), Reason: l.Reason, By: l.By, Began: sys.Uptime().Milliseconds()})
 	if err != nil {
 		panic("BUG: a note does not encode: " + err.Error())
 	}
 	if err := os.WriteFile(boot.ShutdownFile, note, 0o600); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		m.con.Line("say that the machine is being left: %v", err)
+		return err
 	}
-	m.left(l, false)
-	m.stop(setup.Name)
-	m.stop("agent") // it stops the containers first, each in its own way
-	m.stopContainers()
-	m.stop("spawner")
-	m.stop("procview")
-	m.stop("netd")
-	m.stop("console")
-	if m.data != nil {
-		if err := saveTime(); err != nil {
-			m.con.Line("%v", err)
-		}
+	return nil
+}
+
+func (m *Machine) saveLastTime() error {
+	if m.data == nil {
+		return nil
 	}
-	m.left(l, true)
-	synced := make(chan struct{})
-	go func() { defer close(synced); sys.Sync() }()
-	select {
-	case <-synced:
-	case <-time.After(stopSync):
-		m.con.Line("sync: not done after %s", stopSync)
-	}
-	m.unmount()
+	return saveTime()
 }
 
 func (m *Machine) stop(name string) {
@@ -144,10 +175,10 @@ func (m *Machine) stop(name string) {
 }
 
 // stopContainers asks what the agent has left in the containers' cgroups to end, then ends it.
-func (m *Machine) stopContainers() {
+func (m *Machine) stopContainers() error {
 	pids := processes(cgroupCt)
 	if len(pids) == 0 {
-		return
+		return nil
 	}
 	m.con.Line("stopping %d processes of containers that the agent has left", len(pids))
 	for _, pid := range pids {
@@ -158,8 +189,9 @@ func (m *Machine) stopContainers() {
 	for len(processes(cgroupCt)) > 0 && run.Wait(ctx, 100*time.Millisecond) {
 	}
 	if err := os.WriteFile(cgroupCt+"/cgroup.kill", []byte("1"), 0); err != nil {
-		m.con.Line("kill what is left of the containers: %v", err)
+		return fmt.Errorf("kill what is left of them: %w", err)
 	}
+	return nil
 }
 
 // processes lists every process below a cgroup.
@@ -205,20 +237,21 @@ func unmountOrder(mountinfo string) []string {
 	return points
 }
 
-func (m *Machine) unmount() {
+func (m *Machine) unmount() error {
 	raw, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
-		m.con.Line("list mounts: %v", err)
-		return
+		return fmt.Errorf("list mounts: %w", err)
 	}
+	var errs []error
 	for _, point := range unmountOrder(string(raw)) {
 		if err := sys.Unmount(point, false); err == nil {
 			continue
 		}
 		if err := sys.Unmount(point, true); err != nil {
-			m.con.Line("%v", err)
+			errs = append(errs, err)
 		} else {
 			m.con.Line("unmount %q: still in use, detached", point)
 		}
 	}
+	return errors.Join(errs...)
 }

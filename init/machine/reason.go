@@ -197,33 +197,22 @@ func (m *Machine) seen(ctx context.Context) error {
 	})
 }
 
-// stopNote is how long the note of an end may take.
-const stopNote = 5 * time.Second
-
 // left keeps that the machine is being left, or has been. Where that outlives no reboot, the kernel is asked to keep its log, which says
 // it.
-func (m *Machine) left(l Leave, done bool) {
+func (m *Machine) left(l Leave, done bool) error {
 	end := reason.End{Leave: l, At: time.Now().Unix(), Done: done}
 	end.Reason, end.By = upkeep.Words(l.Reason), upkeep.Words(l.By)
-	kept := make(chan error, 1)
-	go func() { kept <- m.life.note(func(life *reason.Life) { life.End = &end }) }()
-	select {
-	case err := <-kept:
-		if err != nil {
-			m.con.Line("keep why the machine is left: %v", err)
-		}
-	case <-time.After(stopNote): // a disk that does not answer keeps no machine from being left
-		m.con.Line("keep why the machine is left: not done after %s", stopNote)
-	}
+	problem := m.life.note(func(life *reason.Life) { life.End = &end })
 	if !done || m.data != nil && m.data.action != disk.RAM {
-		return
+		return problem
 	}
 	raw, err := json.Marshal(end)
 	if err != nil {
 		panic("BUG: an end does not encode: " + err.Error())
 	}
 	if err := os.WriteFile("/sys/module/printk/parameters/always_kmsg_dump", []byte("Y"), 0); err != nil {
-		m.con.Line("have the kernel keep its last words: %v", err)
+		problem = errors.Join(problem, fmt.Errorf("have the kernel keep its last words: %w", err))
 	}
 	m.con.Log(strings.TrimPrefix(reason.EndMark, "hardnode: ") + string(raw))
+	return problem
 }

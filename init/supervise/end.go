@@ -11,18 +11,21 @@ import (
 	"hardnode.dev/internal/wire/boot"
 )
 
+// undying is how long a process that was killed is waited for at the end. One that waits in the kernel for a dead disk can't die.
+const undying = 5 * time.Second
+
 // end ends the service in order; child is nil when none runs. A service that has work to do at its end (StopMost) and died during that
 // work, or did not run when the end came, is started once more and told to stop as soon as it is ready.
 func (s *service) end(child *proc.Child) {
-	began, why := time.Now(), ""
+	began, why, dead := time.Now(), "", true
 	switch {
 	case child != nil:
 		s.tell(child)
-		why = s.stop(child, began, true)
+		why, dead = s.stop(child, began, true)
 	case s.StopMost > 0:
 		why = "not running"
 	}
-	if why != "" && again(time.Since(began), s.StopMost) {
+	if why != "" && dead && again(time.Since(began), s.StopMost) {
 		s.sup.Say("service %s: %s; started again to end in order", s.Name, why)
 		s.mu.Lock()
 		s.mu.status.Restarts, s.mu.status.LastExit = s.mu.status.Restarts+1, why
@@ -31,7 +34,7 @@ func (s *service) end(child *proc.Child) {
 		if child, err = s.start(); err != nil {
 			why = err.Error()
 		} else {
-			why = s.stop(child, began, false)
+			why, _ = s.stop(child, began, false)
 		}
 	}
 	if why != "" {
@@ -47,8 +50,9 @@ func (s *service) tell(child *proc.Child) {
 }
 
 // stop waits for the end of a child: s.Stop from when it was told, or longer if it asks for that, until s.StopMost after began. One that
-// was not told yet is told when it is ready. What has not ended then is killed. why is empty when it ended in order.
-func (s *service) stop(child *proc.Child, began time.Time, told bool) (why string) {
+// was not told yet is told when it is ready. What has not ended then is killed, and is dead soon, or waits for a device that does not
+// answer. why is empty when it ended in order.
+func (s *service) stop(child *proc.Child, began time.Time, told bool) (why string, dead bool) {
 	limit := s.Stop
 	if limit == 0 {
 		limit = 10 * time.Second
@@ -82,10 +86,14 @@ func (s *service) stop(child *proc.Child, began time.Time, told bool) (why strin
 		case <-timer.C:
 			why = fmt.Sprintf("did not stop within %s; killed", time.Since(from).Round(time.Second))
 			child.Signal(unix.SIGKILL)
-			<-child.Done()
+			select {
+			case <-child.Done():
+			case <-time.After(undying):
+				return why + ", and not dead: it waits for a device that does not answer", false
+			}
 		}
 		s.drain()
 		s.killRest()
-		return why
+		return why, true
 	}
 }

@@ -49,8 +49,12 @@ func (s *service) swap(program string) {
 // giveWay ends the program that runs, for another one.
 func (s *service) giveWay(child *proc.Child) {
 	s.tell(child)
-	if why := s.stop(child, time.Now(), true); why != "" {
+	why, dead := s.stop(child, time.Now(), true)
+	if why != "" {
 		s.sup.Say("service %s: gives way to another program: %s", s.Name, why)
+	}
+	if !dead { // two of it would be at one work
+		<-child.Done()
 	}
 	s.set(Starting, func(st *boot.ServiceStatus) { st.PID = 0 })
 }

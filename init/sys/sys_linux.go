@@ -192,6 +192,15 @@ func Reboot(p Power) error {
 	return nil
 }
 
+// SysRq has the kernel do at once what a key of its own stands for (Documentation/admin-guide/sysrq.rst): 'b' resets the machine, 'o'
+// powers it off.
+func SysRq(key byte) error {
+	if err := os.WriteFile("/proc/sysrq-trigger", []byte{key}, 0); err != nil { // root's writes don't need kernel.sysrq
+		return fmt.Errorf("sysrq %c: %w", key, err)
+	}
+	return nil
+}
+
 // Loaded says why the kernel can't start another system itself; nil: one was loaded (kexec_file_load(2)).
 func Loaded() error {
 	const file = "/sys/kernel/kexec_loaded"

@@ -74,6 +74,7 @@ const (
 	AHCI   Bus = "ahci"   // /dev/sda, …
 	CD     Bus = "cd"     // a CD drive on AHCI
 	USB    Bus = "usb"    // a stick
+	SCSI   Bus = "scsi"   // /dev/sda, …: the kernel waits for one that does not answer for ever
 )
 
 // port is the slot that a disk is pulled out of.
@@ -91,7 +92,7 @@ func (d Disk) device(i int) []string {
 		serial = fmt.Sprintf("disk%d", i)
 	}
 	dev := map[Bus]string{"": "virtio-blk-pci", Virtio: "virtio-blk-pci", NVMe: "nvme", AHCI: "ide-hd,bus=ide.%d", CD: "ide-cd,bus=ide.%d",
-		USB: "usb-storage,bus=xhci%d.0,removable=on"}[d.Bus]
+		USB: "usb-storage,bus=xhci%d.0,removable=on", SCSI: "scsi-hd,bus=scsi%d.0"}[d.Bus]
 	if strings.Contains(dev, "%d") {
 		dev = fmt.Sprintf(dev, i)
 	}
@@ -104,6 +105,9 @@ func (d Disk) device(i int) []string {
 	}
 	if d.Bus == USB {
 		return []string{"-device", fmt.Sprintf("qemu-xhci,id=xhci%d", i), "-device", dev}
+	}
+	if d.Bus == SCSI {
+		return []string{"-device", fmt.Sprintf("virtio-scsi-pci,id=scsi%d", i), "-device", dev}
 	}
 	return []string{"-device", dev}
 }

@@ -291,7 +291,7 @@ func (vm *VM) Kill() { vm.kill("its power was cut") }
 
 // PowerDown presses the power button and waits until the guest has powered off; at the end of ctx the power is cut and the error says so.
 func (vm *VM) PowerDown(ctx context.Context) error {
-	if err := vm.qmp.Do(ctx, "system_powerdown"); err != nil && vm.Running() {
+	if err := vm.Button(ctx); err != nil && vm.Running() {
 		vm.Kill()
 		return fmt.Errorf("vm %s: %v", vm.Config.Name, err)
 	}
@@ -301,6 +301,9 @@ func (vm *VM) PowerDown(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Button presses the power button, and waits for nothing.
+func (vm *VM) Button(ctx context.Context) error { return vm.qmp.Do(ctx, "system_powerdown") }
 
 // Wait waits until the VM has ended by itself. An error means ctx ended first (the VM goes on) or QEMU failed.
 func (vm *VM) Wait(ctx context.Context) error {
