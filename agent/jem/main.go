@@ -19,6 +19,7 @@ import (
 	"hardnode.dev/agent/jem/cron"
 	"hardnode.dev/agent/jem/deploy"
 	"hardnode.dev/agent/jem/env"
+	"hardnode.dev/agent/jem/health"
 	"hardnode.dev/agent/jem/keys"
 	"hardnode.dev/agent/jem/logs"
 	"hardnode.dev/agent/jem/passwd"
@@ -34,6 +35,7 @@ import (
 var modules = []contract.Module{
 	service.Module,
 	reach.Module,
+	health.Module,
 	config.Module,
 	logs.Module,
 	unpack.Module,

@@ -1,7 +1,6 @@
 package deploy
 
 import (
-	"bufio"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -9,14 +8,13 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"net"
 	"net/url"
 	"os"
-	"strconv"
 	"strings"
 	"time"
 
 	"hardnode.dev/agent/jem/contract"
+	"hardnode.dev/agent/jem/probe"
 	"hardnode.dev/agent/jem/program"
 	"hardnode.dev/agent/jem/unpack"
 	"hardnode.dev/internal/run"
@@ -116,7 +114,7 @@ func answers(ctx context.Context, at string) error {
 	defer cancel()
 	last := errors.New("there was no answer")
 	for {
-		code, err := ask(ctx, at)
+		code, err := probe.HTTP(ctx, at)
 		switch {
 		case err == nil && code < 400:
 			return nil
@@ -130,32 +128,4 @@ func answers(ctx context.Context, at string) error {
 				Next: "see the application's log"}
 		}
 	}
-}
-
-// ask asks by HTTP and reads the status line of the answer (RFC 9112), no more.
-func ask(ctx context.Context, at string) (code int, err error) {
-	u, err := url.Parse(at)
-	if err != nil {
-		return 0, err
-	}
-	port := u.Port()
-	if port == "" {
-		port = "80"
-	}
-	c, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
-	if err != nil {
-		return 0, err
-	}
-	defer c.Close()
-	c.SetDeadline(time.Now().Add(10 * time.Second))
-	if _, err := fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: jem\r\nConnection: close\r\n\r\n", u.RequestURI(),
-		u.Host); err != nil {
-		return 0, err
-	}
-	line, err := bufio.NewReader(io.LimitReader(c, 1024)).ReadString('\n')
-	f := strings.Fields(line)
-	if len(f) < 2 || !strings.HasPrefix(f[0], "HTTP/1.") {
-		return 0, errors.Join(errors.New("the answer is not HTTP"), err)
-	}
-	return strconv.Atoi(f[1])
 }

@@ -50,6 +50,20 @@ func units(ctx context.Context, name string) ([]jem.Service, error) {
 	return list, nil
 }
 
+// Failed are the names of units of systemd that have failed.
+func Failed(ctx context.Context) (names []string, err error) {
+	c, err := dbus.NewSystemdConnectionContext(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("systemd does not answer: %v", err)
+	}
+	defer c.Close()
+	found, err := c.ListUnitsByPatternsContext(ctx, []string{"failed"}, nil)
+	for _, u := range found {
+		names = append(names, u.Name)
+	}
+	return names, err
+}
+
 // properties takes over what org.freedesktop.systemd1 says of a unit; a number with all bits set means "none".
 func properties(s *jem.Service, p map[string]any) {
 	if v, ok := p["MainPID"].(uint32); ok {

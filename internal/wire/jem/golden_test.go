@@ -9,4 +9,5 @@ import (
 func TestGolden(t *testing.T) {
 	golden.Wire[Reply](t, "reply")
 	golden.Wire[Told](t, "told")
+	golden.Wire[Template](t, "template")
 }

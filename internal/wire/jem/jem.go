@@ -7,7 +7,7 @@
 //
 // History: 2026-11-22 version 1: service status, service logs. 2026-11-27: module, action, code, message, again, ends, columns, items,
 // text,
-// said; Told.
+// said; Told; Template.
 package jem
 
 import (

@@ -24,31 +24,44 @@ func Root(t testing.TB, files map[string]string) string {
 	t.Helper()
 	root := t.TempDir()
 	for name, text := range files {
-		p := filepath.Join(root, strings.TrimSuffix(name, "@"))
-		dir := filepath.Dir(p)
-		if strings.HasSuffix(name, "/") {
-			dir = p
-		}
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		var err error
-		mode := os.FileMode(0o644)
-		switch {
-		case dir == p:
-		case strings.HasSuffix(name, "@"):
-			err = os.Symlink(text, p)
-		default:
-			if strings.HasPrefix(text, "#!") {
-				mode = 0o755
-			}
-			err = os.WriteFile(p, []byte(text), mode)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		Write(t, root, name, text)
 	}
 	return root
+}
+
+// Write makes one of a root's files, in Root's manner.
+func Write(t testing.TB, root, name, text string) {
+	t.Helper()
+	p := filepath.Join(root, strings.TrimSuffix(name, "@"))
+	dir := filepath.Dir(p)
+	if strings.HasSuffix(name, "/") {
+		dir = p
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	mode := os.FileMode(0o644)
+	switch {
+	case dir == p:
+	case strings.HasSuffix(name, "@"):
+		err = os.Symlink(text, p)
+	default:
+		if strings.HasPrefix(text, "#!") {
+			mode = 0o755
+		}
+		err = os.WriteFile(p, []byte(text), mode)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Reached lets users other than the one who runs the test into a root.
+func Reached(root string) {
+	for d := root; d != os.TempDir() && d != "/"; d = filepath.Dir(d) {
+		os.Chmod(d, 0o755)
+	}
 }
 
 // Options are what a call has beside its arguments.
