@@ -64,11 +64,20 @@ const FirstFreeObject = 256
 
 // do makes the ioctl request on f. arg points to its structure.
 func do(f *os.File, request uintptr, arg unsafe.Pointer) error {
-	code, _, e := unix.Syscall(unix.SYS_IOCTL, f.Fd(), request, uintptr(arg))
-	if e != 0 {
-		return e
+	code, err := ask(f, request, arg)
+	if err != nil {
+		return err
 	}
 	return coded(code)
+}
+
+// ask is do for requests whose code says nothing.
+func ask(f *os.File, request uintptr, arg unsafe.Pointer) (code uintptr, err error) {
+	code, _, e := unix.Syscall(unix.SYS_IOCTL, f.Fd(), request, uintptr(arg))
+	if e != 0 {
+		return 0, e
+	}
+	return code, nil
 }
 
 // ErrBusy: something else is being done to the filesystem's devices (BTRFS_ERROR_DEV_EXCL_RUN_IN_PROGRESS).

@@ -15,6 +15,13 @@ func TestNumbers(t *testing.T) {
 		"BTRFS_IOC_FS_INFO":       {fsInfo, 0x8400941f},
 		"BTRFS_IOC_QUOTA_CTL":     {quotaCtl, 0xc0109428},
 		"BTRFS_IOC_QGROUP_LIMIT":  {qgroupLimit, 0x8030942b},
+		// of snapshots and streams
+		"BTRFS_IOC_SNAP_CREATE_V2":      {snapCreateV2, 0x50009417},
+		"BTRFS_IOC_SUBVOL_GETFLAGS":     {subvolGetFlags, 0x80089419},
+		"BTRFS_IOC_SUBVOL_SETFLAGS":     {subvolSetFlags, 0x4008941a},
+		"BTRFS_IOC_SET_RECEIVED_SUBVOL": {setReceived, 0xc0c89425},
+		"BTRFS_IOC_SEND":                {send, 0x40489426},
+		"BTRFS_IOC_GET_SUBVOL_INFO":     {subvolInfo, 0x81f8943c},
 		// of the devices
 		"BTRFS_IOC_ADD_DEV":          {addDev, 0x5000940a},
 		"BTRFS_IOC_RM_DEV_V2":        {rmDevV2, 0x5000943a},
