@@ -13,6 +13,7 @@ import (
 	"os"
 	"time"
 
+	"hardnode.dev/agent/jem/backup"
 	"hardnode.dev/agent/jem/config"
 	"hardnode.dev/agent/jem/contract"
 	"hardnode.dev/agent/jem/copying"
@@ -22,6 +23,7 @@ import (
 	"hardnode.dev/agent/jem/health"
 	"hardnode.dev/agent/jem/keys"
 	"hardnode.dev/agent/jem/logs"
+	"hardnode.dev/agent/jem/mount"
 	"hardnode.dev/agent/jem/passwd"
 	"hardnode.dev/agent/jem/reach"
 	"hardnode.dev/agent/jem/service"
@@ -45,6 +47,8 @@ var modules = []contract.Module{
 	passwd.Module,
 	keys.Module,
 	ssl.Module,
+	backup.Module,
+	mount.Module,
 }
 
 func main() {

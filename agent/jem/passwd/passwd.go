@@ -8,15 +8,13 @@ package passwd
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"hardnode.dev/agent/jem/contract"
+	"hardnode.dev/agent/jem/database"
 	"hardnode.dev/agent/jem/program"
 	"hardnode.dev/agent/jem/users"
 	"hardnode.dev/internal/wire/form"
@@ -32,9 +30,9 @@ var Module = contract.Module{Name: "passwd", Help: "users and passwords", Action
 	{Name: "unlock", Args: "USER", Help: "let the password count again", Lacks: needs("passwd"), Begin: lock("-u", "unlocked")},
 	{Name: "postgresql", Args: "USER [--superuser]",
 		Help:  "set the password of a user of PostgreSQL, sent along; the user is made if need be",
-		Lacks: needs("psql"), Begin: postgresql},
+		Lacks: database.PostgreSQL.Lacks, Begin: postgresql},
 	{Name: "mariadb", Args: "USER [--from HOST]", Help: "set the password of a user of MariaDB, sent along; the user is made if need be",
-		Lacks: needs("mariadb", "mysql"), Begin: mariadb},
+		Lacks: database.MariaDB.Lacks, Begin: mariadb},
 }}
 
 func needs(names ...string) func(string) string {
@@ -181,13 +179,13 @@ func lock(option, done string) func(*contract.Call) (contract.Steps, error) {
 }
 
 // sql has a database's own client carry out what is said on its stdin.
-func sql(c *contract.Call, text func(name, password string) string, client func() (program.Command, error)) contract.Steps {
+func sql(c *contract.Call, text func(name, password string) string, of database.Database) contract.Steps {
 	var p string
 	var cmd program.Command
 	name := ""
 	return contract.Steps{
 		Pre: func(context.Context) (err error) {
-			if cmd, err = client(); err == nil {
+			if cmd, err = of.Client(c.Root); err == nil {
 				p, err = password(c)
 			}
 			return err
@@ -223,15 +221,7 @@ func postgresql(c *contract.Call) (contract.Steps, error) {
 			"SELECT 'CREATE ROLE \"%[1]s\"' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '%[1]s') \\gexec\n"+
 			"ALTER ROLE \"%[1]s\" LOGIN%[3]s PASSWORD '%[2]s';\n", name, strings.ReplaceAll(p, "'", "''"), super)
 	}
-	return sql(c, text, func() (program.Command, error) {
-		u, err := users.Find(c.Root, "postgres")
-		if err != nil {
-			return program.Command{}, &jem.Error{Code: "unavailable", Reason: "this container has no user postgres"}
-		}
-		return program.Command{Path: program.Find(c.Root, "psql"), Args: []string{"-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", "postgres",
-			"-f", "-"},
-			Dir: "/", As: u.As()}, nil
-	}), nil
+	return sql(c, text, database.PostgreSQL), nil
 }
 
 func mariadb(c *contract.Call) (contract.Steps, error) {
@@ -257,14 +247,5 @@ func mariadb(c *contract.Call) (contract.Steps, error) {
 			"ALTER USER '%[1]s'@'%[2]s' IDENTIFIED BY '%[3]s';\n",
 			name, from, p)
 	}
-	return sql(c, text, func() (program.Command, error) {
-		cmd := program.Command{Path: program.Find(c.Root, "mariadb", "mysql"), Args: []string{"--batch", "--no-auto-rehash", "-u",
-			"root"}, Dir: "/"}
-		if st, err := os.Stat(filepath.Join(c.Root, "etc/mysql/debian.cnf")); err == nil && st.Mode().IsRegular() {
-			cmd.Args = append([]string{"--defaults-extra-file=" + filepath.Join(c.Root, "etc/mysql/debian.cnf")}, cmd.Args...)
-		} else if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return cmd, err
-		}
-		return cmd, nil
-	}), nil
+	return sql(c, text, database.MariaDB), nil
 }
