@@ -210,7 +210,7 @@ func replace(c *contract.Call, path string, reload bool, text *[]byte) contract.
 					return &jem.Error{Code: "invalid", Reason: "no server that is here has its configuration in " + filepath.Dir(path),
 						Next: "leave --reload out; jem service reload UNIT"}
 				}
-				if err := service.Reload(ctx, c, s.Unit); err != nil {
+				if err := service.Reload(ctx, c, s.Called(c.Root)); err != nil {
 					return err
 				}
 				how += ", and was reloaded"

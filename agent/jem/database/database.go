@@ -14,7 +14,6 @@ import (
 	"strings"
 
 	"hardnode.dev/agent/jem/program"
-	"hardnode.dev/agent/jem/service"
 	"hardnode.dev/agent/jem/users"
 	"hardnode.dev/internal/wire/jem"
 )
@@ -51,7 +50,7 @@ var MariaDB = Database{"MariaDB", []string{"mariadb", "mysql"}, []string{"mariad
 	}}
 
 // Runs tells whether its server runs here.
-func (d Database) Runs(root string) bool { return service.Runs(root, d.server...) }
+func (d Database) Runs(root string) bool { return program.Running(root, d.server...) }
 
 // Lacks is what the container has not that is needed to ask it; "" is nothing.
 func (d Database) Lacks(root string) string {

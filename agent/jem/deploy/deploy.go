@@ -213,7 +213,7 @@ func (d *deployment) build(ctx context.Context, dir string) error {
 // shows has the server show what the link names now, and looks whether it does.
 func shows(ctx context.Context, c *contract.Call, reload *server.Server, check string) error {
 	if reload != nil {
-		if err := service.Reload(ctx, c, reload.Unit); err != nil {
+		if err := service.Reload(ctx, c, reload.Called(c.Root)); err != nil {
 			return err
 		}
 	}
@@ -230,7 +230,7 @@ func (d *deployment) back(ctx context.Context) error {
 	if d.switched {
 		err = d.p.show(d.before)
 		if d.p.reload != nil && d.before != "" {
-			err = errors.Join(err, service.Reload(ctx, d.c, d.p.reload.Unit))
+			err = errors.Join(err, service.Reload(ctx, d.c, d.p.reload.Called(d.c.Root)))
 		}
 		err = errors.Join(err, d.p.store(d.kept))
 	}
@@ -376,7 +376,7 @@ func undo(c *contract.Call) (contract.Steps, error) {
 		Undo: func(ctx context.Context) error {
 			err := p.show(before)
 			if reload != nil {
-				err = errors.Join(err, service.Reload(ctx, c, reload.Unit))
+				err = errors.Join(err, service.Reload(ctx, c, reload.Called(c.Root)))
 			}
 			return err
 		},

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -51,6 +52,16 @@ func Find(root string, names ...string) string {
 func runs(path string) bool {
 	st, err := os.Stat(path)
 	return err == nil && st.Mode().IsRegular() && st.Mode()&0o111 != 0
+}
+
+// Running tells whether a process here has one of these names, or one that begins so and goes on with a version.
+func Running(root string, names ...string) bool {
+	proc := os.DirFS(filepath.Join(root, "proc"))
+	found, _ := fs.Glob(proc, "[0-9]*/comm")
+	return slices.ContainsFunc(found, func(at string) bool {
+		raw, err := fs.ReadFile(proc, at)
+		return err == nil && slices.Contains(names, strings.TrimRight(strings.TrimSpace(string(raw)), "0123456789."))
+	})
 }
 
 // Lacks is the error of a program that is not there.

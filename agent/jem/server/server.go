@@ -15,13 +15,15 @@ import (
 	"strings"
 
 	"hardnode.dev/agent/jem/program"
+	"hardnode.dev/agent/jem/service"
 	"hardnode.dev/internal/wire/jem"
 )
 
 // Server is a program that serves from a configuration.
 type Server struct {
 	Name     string
-	Unit     string   // as a unit of systemd or a process is named
+	Units    []string // what service managers call it: names or patterns, the likeliest first
+	Comms    []string // what its process is called
 	Dirs     []string // of its configuration, absolute
 	Programs []string // any of them checks; names, or patterns of absolute paths
 	Check    []string // arguments; none: it has no check. %f is the checked file
@@ -33,23 +35,32 @@ type Server struct {
 
 // Servers are those that are known, most likely first.
 var Servers = []Server{
-	{Name: "nginx", Unit: "nginx", Dirs: []string{"/etc/nginx"}, Programs: []string{"nginx", "/usr/local/nginx/sbin/nginx"},
+	{Name: "nginx", Units: []string{"nginx"}, Comms: []string{"nginx"},
+		Dirs: []string{"/etc/nginx"}, Programs: []string{"nginx", "/usr/local/nginx/sbin/nginx"},
 		Check: []string{"-t", "-q"}},
-	{Name: "haproxy", Unit: "haproxy", Dirs: []string{"/etc/haproxy", "/usr/local/etc/haproxy"}, Programs: []string{"haproxy"},
+	{Name: "haproxy", Units: []string{"haproxy"}, Comms: []string{"haproxy"},
+		Dirs: []string{"/etc/haproxy", "/usr/local/etc/haproxy"}, Programs: []string{"haproxy"},
 		Check: []string{"-c", "-f", "%f"}, OnlyFor: ".cfg", Main: "/etc/haproxy/haproxy.cfg"},
-	{Name: "apache", Unit: "apache2", Dirs: []string{"/etc/apache2", "/etc/httpd", "/usr/local/apache2/conf"},
+	{Name: "apache", Units: []string{"apache2", "httpd"}, Comms: []string{"apache2", "httpd"},
+		Dirs:     []string{"/etc/apache2", "/etc/httpd", "/usr/local/apache2/conf"},
 		Programs: []string{"apache2ctl", "apachectl", "httpd", "/usr/local/apache2/bin/httpd"}, Check: []string{"-t"}},
-	{Name: "php-fpm", Unit: "php-fpm", Dirs: []string{"/etc/php", "/usr/local/etc/php-fpm.d", "/usr/local/etc/php", "/etc/php-fpm.d"},
+	{Name: "php-fpm", Units: []string{"php-fpm", "php*-fpm", "php-fpm*"}, Comms: []string{"php-fpm"},
+		Dirs:     []string{"/etc/php", "/usr/local/etc/php-fpm.d", "/usr/local/etc/php", "/etc/php-fpm.d"},
 		Programs: []string{"php-fpm", "/usr/sbin/php-fpm*", "/usr/local/sbin/php-fpm"}, Check: []string{"-t"}},
-	{Name: "postgresql", Unit: "postgresql", Dirs: []string{"/etc/postgresql", "/var/lib/postgresql"},
+	{Name: "postgresql", Units: []string{"postgresql", "postgresql-*"}, Comms: []string{"postgres"},
+		Dirs:     []string{"/etc/postgresql", "/var/lib/postgresql"},
 		Programs: []string{"postgres", "/usr/lib/postgresql/*/bin/postgres", "/usr/local/bin/postgres"},
 		Check:    []string{"-C", "config_file", "-c", "config_file=%f"}, OnlyFor: "postgresql.conf"},
 	// -C first: it is then done by root too
-	{Name: "mariadb", Unit: "mariadb", Dirs: []string{"/etc/mysql", "/etc/my.cnf.d"}, Programs: []string{"mariadbd", "mysqld"},
+	{Name: "mariadb", Units: []string{"mariadb", "mysql", "mysqld"}, Comms: []string{"mariadbd", "mysqld"},
+		Dirs: []string{"/etc/mysql", "/etc/my.cnf.d"}, Programs: []string{"mariadbd", "mysqld"},
 		Check: []string{"--help", "--verbose", "--user=mysql"}, OnlyFor: ".cnf", Quiet: true},
-	{Name: "sshd", Unit: "ssh", Dirs: []string{"/etc/ssh"}, Programs: []string{"sshd"}, Check: []string{"-t"}, Run: "run/sshd"},
-	{Name: "named", Unit: "named", Dirs: []string{"/etc/bind"}, Programs: []string{"named-checkconf"}, Check: []string{"-z"}},
-	{Name: "redis", Unit: "redis-server", Dirs: []string{"/etc/redis", "/etc/valkey"}, Programs: []string{"redis-server", "valkey-server"}},
+	{Name: "sshd", Units: []string{"ssh", "sshd"}, Comms: []string{"sshd"},
+		Dirs: []string{"/etc/ssh"}, Programs: []string{"sshd"}, Check: []string{"-t"}, Run: "run/sshd"},
+	{Name: "named", Units: []string{"named", "bind9"}, Comms: []string{"named"},
+		Dirs: []string{"/etc/bind"}, Programs: []string{"named-checkconf"}, Check: []string{"-z"}},
+	{Name: "redis", Units: []string{"redis-server", "valkey-server", "redis", "valkey"}, Comms: []string{"redis-server", "valkey-server"},
+		Dirs: []string{"/etc/redis", "/etc/valkey"}, Programs: []string{"redis-server", "valkey-server"}},
 }
 
 // Of is the server that a file is of; ok is false if none of those that are here keeps its configuration there.
@@ -69,6 +80,33 @@ func ByName(name string) (Server, bool) {
 		return Server{}, false
 	}
 	return Servers[i], true
+}
+
+// Called is the name by which whoever looks after services here knows it: that of a unit, of OpenRC's script, or of the process.
+func (s Server) Called(root string) string {
+	where, end := []string{"etc/init.d"}, ""
+	if service.InitOf(root) == jem.InitSystemd {
+		where, end = []string{"etc/systemd/system", "run/systemd/system", "usr/lib/systemd/system", "lib/systemd/system"}, ".service"
+	} else if !service.OpenRC(root) {
+		for _, name := range s.Comms {
+			if program.Running(root, name) {
+				return name
+			}
+		}
+		return s.Comms[0]
+	}
+	for _, u := range s.Units {
+		for _, d := range where {
+			found, _ := filepath.Glob(filepath.Join(root, d, u+end))
+			slices.Sort(found)
+			for _, at := range slices.Backward(found) {
+				if name := strings.TrimSuffix(filepath.Base(at), end); !strings.HasSuffix(name, "@") {
+					return name
+				}
+			}
+		}
+	}
+	return s.Units[0]
 }
 
 // Program is the program that checks; "" if the server is not here.

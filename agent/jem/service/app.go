@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -42,16 +40,6 @@ func processes(proc fs.FS, name string) ([]jem.Service, error) {
 	}
 	slices.SortFunc(list, func(a, b jem.Service) int { return a.PID - b.PID })
 	return list, nil
-}
-
-// Runs tells whether a process here has one of these names.
-func Runs(root string, names ...string) bool {
-	proc := os.DirFS(filepath.Join(root, "proc"))
-	found, _ := fs.Glob(proc, "[0-9]*/comm")
-	return slices.ContainsFunc(found, func(at string) bool {
-		comm, err := fs.ReadFile(proc, at)
-		return err == nil && slices.Contains(names, strings.TrimSpace(string(comm)))
-	})
 }
 
 // processStatus reads name, state and resident memory of a /proc/<pid>/status.

@@ -133,8 +133,8 @@ func bySystemd(c *contract.Call, unit, verb string) contract.Steps {
 	return steps
 }
 
-// openRC tells whether OpenRC looks after services here, by its own sign.
-func openRC(root string) bool {
+// OpenRC tells whether OpenRC looks after services here, by its own sign.
+func OpenRC(root string) bool {
 	_, err := os.Stat(filepath.Join(root, "run/openrc/softlevel"))
 	return err == nil && program.Find(root, "rc-service") != ""
 }

@@ -145,7 +145,7 @@ func begin(c *contract.Call, verb string) (contract.Steps, error) {
 			return contract.Steps{}, &jem.Error{Code: "invalid", Reason: "a unit is needed", Next: "jem service status lists them"}
 		}
 		return bySystemd(c, unitOf(want.unit), verb), nil
-	case openRC(c.Root):
+	case OpenRC(c.Root):
 		if want.unit == "" {
 			return contract.Steps{}, &jem.Error{Code: "invalid", Reason: "a service is needed", Next: "see /etc/init.d"}
 		}

@@ -266,7 +266,7 @@ func install(c *contract.Call) (contract.Steps, error) {
 				said, _, err := s.Verify(ctx, c.Root, s.Main)
 				c.Said(said)
 				if err == nil {
-					err = service.Reload(ctx, c, s.Unit)
+					err = service.Reload(ctx, c, s.Called(c.Root))
 				}
 				if err != nil {
 					return err
