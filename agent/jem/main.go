@@ -27,6 +27,7 @@ import (
 	"hardnode.dev/agent/jem/passwd"
 	"hardnode.dev/agent/jem/reach"
 	"hardnode.dev/agent/jem/service"
+	"hardnode.dev/agent/jem/setmem"
 	"hardnode.dev/agent/jem/ssl"
 	"hardnode.dev/agent/jem/unpack"
 	"hardnode.dev/internal/run"
@@ -49,6 +50,7 @@ var modules = []contract.Module{
 	ssl.Module,
 	backup.Module,
 	mount.Module,
+	setmem.Module,
 }
 
 func main() {

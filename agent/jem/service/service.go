@@ -157,9 +157,23 @@ func begin(c *contract.Call, verb string) (contract.Steps, error) {
 // Reload has whoever serves from a configuration read it again, for actions that changed it: the unit, or the one program. server is
 // the program's name, such as nginx; it is an error if it does not run.
 func Reload(ctx context.Context, c *contract.Call, server string) error {
-	steps, err := begin(&contract.Call{Root: c.Root, Args: []string{server}, Now: c.Now}, "reload")
+	return do(ctx, c, server, "reload")
+}
+
+// Restart has it start anew. An app container ends with it, when the answer has been given.
+func Restart(ctx context.Context, c *contract.Call, server string) error {
+	return do(ctx, c, server, "restart")
+}
+
+// do is a change in the midst of another action.
+func do(ctx context.Context, c *contract.Call, server, verb string) error {
+	inner := &contract.Call{Root: c.Root, Args: []string{server}, Now: c.Now}
+	steps, err := begin(inner, verb)
 	if err != nil {
 		return err
+	}
+	if steps.Cleanup != nil {
+		defer steps.Cleanup()
 	}
 	for _, do := range []func(context.Context) error{steps.Pre, steps.Do, steps.Post} {
 		if do == nil {
@@ -168,6 +182,9 @@ func Reload(ctx context.Context, c *contract.Call, server string) error {
 		if err := do(ctx); err != nil {
 			return err
 		}
+	}
+	if inner.After != nil {
+		c.After, c.Reply.Ends = inner.After, inner.Reply.Ends
 	}
 	return nil
 }

@@ -1,0 +1,263 @@
+// Package setmem is JEM's module that tunes servers to what a container may use, after that has changed.
+//
+// Owns: which values, the drop-ins that say them, the check after it and the way back.
+// In: memory and processors, as the host says or as can be seen; the servers that are here.
+// Out: a file of its own for each server, which that takes; what must be started anew for it.
+// Never: changes a file that somebody else wrote, or leaves one that its server refuses.
+package setmem
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"hardnode.dev/agent/jem/contract"
+	"hardnode.dev/agent/jem/file"
+	"hardnode.dev/agent/jem/program"
+	"hardnode.dev/agent/jem/server"
+	"hardnode.dev/agent/jem/service"
+	"hardnode.dev/internal/wire/jem"
+)
+
+// Module is the module's table.
+var Module = contract.Module{Name: "setmem", Help: "servers in the size of the container", Actions: []contract.Action{
+	{Name: "show", Help: "what each server that is here would be told", Reads: true, Begin: contract.Only(show)},
+	{Name: "apply", Args: "[--restart]", Limit: 5 * time.Minute, Begin: apply, Frees: true,
+		Help: "tell nginx, PHP-FPM, PostgreSQL, MariaDB, Java and Node how much there is; --restart: start anew what must be"},
+	{Name: "remove", Args: "[--restart]", Limit: 5 * time.Minute, Begin: remove, Frees: true,
+		Help: "take away what apply wrote"},
+}}
+
+func show(_ context.Context, c *contract.Call) error {
+	s, err := sizeOf(c)
+	if err != nil {
+		return err
+	}
+	c.Reply.Columns = []string{"server", "setting", "value", "file", "state"}
+	list := found(c, s)
+	for _, t := range list {
+		state := "to be written"
+		switch raw, err := file.Read(filepath.Join(c.Root, t.path), maxFile); {
+		case t.path == "":
+			state = "left: " + t.why
+		case err == nil && string(raw) == t.content():
+			state = "in place"
+		}
+		for _, v := range t.settings {
+			c.Row(t.server, v.name, v.value, t.path, state)
+		}
+		if len(t.settings) == 0 {
+			c.Row(t.server, "", "", "", state)
+		}
+	}
+	c.Done("%d MiB and %d processors: %s", s.memory/mib, s.cpus, names(list))
+	return nil
+}
+
+// names are the servers of targets, each once.
+func names(list []target) string {
+	var all []string
+	for _, t := range list {
+		if !slices.Contains(all, t.server) {
+			all = append(all, t.server)
+		}
+	}
+	if all == nil {
+		return "no server that JEM can tune is here"
+	}
+	return strings.Join(all, ", ")
+}
+
+func apply(c *contract.Call) (contract.Steps, error) {
+	a, err := c.Parse(0, 0, "restart")
+	ch := change{c: c, restart: a.Has("restart")}
+	return ch.steps(func() error {
+		s, err := sizeOf(c)
+		if err != nil {
+			return err
+		}
+		for _, t := range found(c, s) {
+			if t.path == "" {
+				ch.left = append(ch.left, t)
+				continue
+			}
+			ch.add(t, []byte(t.content()))
+		}
+		if len(ch.list)+len(ch.left) == 0 {
+			return &jem.Error{Code: "unavailable", Reason: "no server that JEM can tune is here",
+				Next: "it knows nginx, PHP-FPM, PostgreSQL, MariaDB, Java and Node"}
+		}
+		return nil
+	}), err
+}
+
+func remove(c *contract.Call) (contract.Steps, error) {
+	a, err := c.Parse(0, 0, "restart")
+	ch := change{c: c, restart: a.Has("restart")}
+	return ch.steps(func() error {
+		for _, t := range found(c, size{memory: 1 << 30, cpus: 1}) {
+			if _, err := os.Lstat(filepath.Join(c.Root, t.path)); t.path != "" && err == nil {
+				ch.add(t, nil)
+			}
+		}
+		return nil
+	}), err
+}
+
+// change is that of several drop-ins at once.
+type change struct {
+	c       *contract.Call
+	restart bool
+	list    []edit
+	left    []target
+}
+
+// edit is that of one drop-in; nil is none.
+type edit struct {
+	target
+	before, after []byte
+	done          bool
+	told          bool // it has been reloaded or restarted with the new one
+}
+
+func (ch *change) add(t target, after []byte) {
+	ch.list = append(ch.list, edit{target: t, after: after})
+}
+
+func (ch *change) steps(plan func() error) contract.Steps {
+	return contract.Steps{
+		Pre: func(context.Context) error {
+			if err := plan(); err != nil {
+				return err
+			}
+			for i := range ch.list {
+				e := &ch.list[i]
+				raw, err := file.Read(filepath.Join(ch.c.Root, e.path), maxFile)
+				if err != nil && !errors.Is(err, fs.ErrNotExist) {
+					return &jem.Error{Code: "conflict", Reason: err.Error()}
+				}
+				e.before = raw
+			}
+			ch.list = slices.DeleteFunc(ch.list, func(e edit) bool { return e.after != nil && string(e.before) == string(e.after) })
+			return nil
+		},
+		Do: func(context.Context) error {
+			for i := range ch.list {
+				ch.list[i].done = true
+				if err := ch.put(ch.list[i].path, ch.list[i].after); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		Post: ch.tell,
+		Undo: func(ctx context.Context) (err error) {
+			for _, e := range ch.list {
+				if e.done {
+					err = errors.Join(err, ch.put(e.path, e.before))
+				}
+			}
+			for _, e := range ch.list {
+				if e.told {
+					err = errors.Join(err, ch.count(ctx, e.target))
+				}
+			}
+			return err
+		},
+	}
+}
+
+// put writes a drop-in, or takes it away.
+func (ch *change) put(path string, text []byte) error {
+	at := filepath.Join(ch.c.Root, path)
+	if text == nil {
+		if err := os.Remove(at); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	}
+	if strings.HasPrefix(path, "/etc/systemd/") {
+		if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
+			return err
+		}
+	}
+	return file.Write(at, text, file.Owned{Mode: 0o644, Force: true})
+}
+
+// tell has each server check its drop-in, and then go by it.
+func (ch *change) tell(ctx context.Context) error {
+	for _, e := range ch.list {
+		if err := e.verify(ctx, ch.c); err != nil {
+			return err
+		}
+	}
+	var did, want []string
+	for i := range ch.list {
+		e := &ch.list[i]
+		if e.restarts && !ch.restart {
+			want = append(want, e.server)
+			continue
+		}
+		e.told = true
+		if err := ch.count(ctx, e.target); err != nil {
+			return err
+		}
+		did = append(did, e.server)
+	}
+	var says []string
+	if len(did) > 0 {
+		says = append(says, strings.Join(did, ", ")+": told")
+	}
+	if len(want) > 0 {
+		says = append(says, strings.Join(want, ", ")+": written, counts after a restart (--restart)")
+	}
+	for _, t := range ch.left {
+		says = append(says, t.server+": left, "+t.why)
+	}
+	if says == nil {
+		says = []string{"nothing is to be changed"}
+	}
+	ch.c.Done("%s", strings.Join(says, "; "))
+	return nil
+}
+
+// count has a server that runs go by its files.
+func (ch *change) count(ctx context.Context, t target) error {
+	s, ok := server.ByName(t.server)
+	if !ok {
+		return t.variable(ctx, ch.c)
+	}
+	if !program.Running(ch.c.Root, s.Comms...) {
+		return nil
+	}
+	do := service.Reload
+	if t.restarts {
+		do = service.Restart
+	}
+	if err := do(ctx, ch.c, s.Called(ch.c.Root)); err != nil {
+		return fmt.Errorf("%s: %w", t.server, err)
+	}
+	return nil
+}
+
+// variable has systemd give what it starts next the variable that the drop-in says, which it reads itself at the next boot.
+func (t target) variable(ctx context.Context, c *contract.Call) error {
+	args := []string{"unset-environment", "--", t.settings[0].name}
+	raw, err := file.Read(filepath.Join(c.Root, t.path), maxFile)
+	if _, said, ok := strings.Cut(string(raw), "DefaultEnvironment=\""); err == nil && ok {
+		value, _, _ := strings.Cut(said, "\"")
+		args = []string{"set-environment", "--", value}
+	}
+	said, err := program.Run(ctx, program.Command{Path: program.Find(c.Root, "systemctl"), Args: args, Dir: "/"})
+	if err != nil {
+		c.Said(said)
+		return &jem.Error{Code: "unavailable", Reason: err.Error(), Next: "see what it wrote"}
+	}
+	return nil
+}
