@@ -29,6 +29,7 @@ import (
 	"hardnode.dev/internal/build"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/run/slim"
 	"hardnode.dev/internal/wire/boot"
 )
 
@@ -104,12 +105,11 @@ func serve(ctx context.Context, log *slog.Logger, state, data string) error {
 		run.Task{Name: "apply", Run: a.apply.Run},
 		run.Task{Name: "link", Run: a.looked(a.link.Run)},
 		run.Task{Name: "gossip", Run: a.looked(a.gossip.Run)},
-		run.Task{Name: "identity", Run: identities.Run},
-		run.Task{Name: "dns", Run: dns.Run},
+		run.Task{Name: "identity", Run: identities.Run}, run.Task{Name: "dns", Run: dns.Run},
 		run.Task{Name: "clock", Run: clock.Keep},
 		run.Task{Name: "disks", Run: a.keepDisks},
 		run.Task{Name: "system", Run: a.system.Run},
-		run.Task{Name: "hints", Run: a.forwardHints},
+		run.Task{Name: "hints", Run: a.forwardHints}, slim.Task(log),
 		run.Task{Name: "outward", Run: a.outward},
 		run.Task{Name: "notify", Run: notify.running(a.apply.Alive, a.apply.First(), a.apply.Adopted)},
 	)...)

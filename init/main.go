@@ -28,7 +28,7 @@ func main() {
 		os.Exit(2)
 	}
 	defer lastWords()
-	debug.SetGCPercent(50) // a heap of a few hundred KiB: collecting often is cheap, memory on every host is not
+	debug.SetGCPercent(25) // a heap of a few hundred KiB: collecting often is cheap, memory on every host is not
 	machine.New().Run()
 }
 

@@ -25,6 +25,7 @@ import (
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/run/ask"
+	"hardnode.dev/internal/run/slim"
 	"hardnode.dev/internal/wallclock"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/console"
@@ -61,8 +62,12 @@ func pause(a *boot.AgentStatus) time.Duration {
 	return 2 * time.Second
 }
 
-// show looks again and again and writes what changed, until ctx ends.
 func show(ctx context.Context, log *slog.Logger) error {
+	return run.Group(ctx, log, run.Task{Name: "status", Run: func(ctx context.Context) error { return status(ctx, log) }}, slim.Task(log))
+}
+
+// status looks again and again and writes what changed, until ctx ends.
+func status(ctx context.Context, log *slog.Logger) error {
 	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
 		log.Warn("tell init", logging.Err, err)
 	}

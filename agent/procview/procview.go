@@ -23,6 +23,7 @@ import (
 	"hardnode.dev/agent/procview/source"
 	"hardnode.dev/agent/procview/view"
 	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/run/slim"
 )
 
 // Cgroups is the folder of the containers' cgroups.
@@ -46,6 +47,7 @@ func Serve(ctx context.Context, log *slog.Logger, cgroup string) error {
 		run.Task{Name: "answers", Run: conn.Serve},
 		run.Task{Name: "loads", Run: loads.Run},
 		run.Task{Name: "beat", Run: func(ctx context.Context) error { return beat(ctx, conn) }},
+		slim.Task(log),
 	)
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -76,7 +75,6 @@ func (m *Machine) stepContainerModules(ctx context.Context) (string, error) {
 	names := m.loader.Container()
 	err := m.loader.AddAll(ctx, names)
 	m.loaded.settle(err)
-	debug.FreeOSMemory() // from here on init only waits
 	return fmt.Sprintf("%d loaded", len(names)), err
 }
 

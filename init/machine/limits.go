@@ -21,8 +21,6 @@ type setting struct{ Path, Value, Reason string }
 var settings = []setting{
 	{"kernel/printk_devkmsg", "on\n", "init's lines must not be rate limited"},
 	{"/sys/module/printk/parameters/always_kmsg_dump", "Y", "pstore keeps the reason of an ordered reboot too"},
-	{"/sys/kernel/mm/transparent_hugepage/enabled", "madvise",
-		"small Go programs would pay 2 MiB for a few KiB; databases ask for huge pages themselves"},
 	{"kernel/panic", "10", "an unattended host comes back"},
 	{"kernel/panic_on_oops", "1", "a host with a broken kernel must not go on"},
 	{"kernel/sysrq", "0", "a console is not a way in"},

@@ -24,6 +24,7 @@ import (
 	"hardnode.dev/init/supervise"
 	"hardnode.dev/init/sys"
 	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/run/slim"
 	"hardnode.dev/internal/run/socket"
 	"hardnode.dev/internal/wallclock"
 	"hardnode.dev/internal/wire/boot"
@@ -140,6 +141,7 @@ func (m *Machine) boot(ctx context.Context) Leave {
 			}
 			if failure == nil && !m.rescue {
 				close(m.booted)
+				m.tasks <- slim.Task(nil)
 			}
 		}
 	}

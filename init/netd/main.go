@@ -25,12 +25,13 @@ import (
 	"hardnode.dev/internal/build"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/run/slim"
 	"hardnode.dev/internal/wallclock"
 	"hardnode.dev/internal/wire/boot"
 )
 
 func main() {
-	debug.SetGCPercent(50) // a small heap that hardly changes: memory matters more than the collector's time
+	debug.SetGCPercent(25) // a small heap that hardly changes: memory matters more than the collector's time
 	log := logging.New(os.Stderr, "netd", slog.LevelInfo)
 	ctx, stop := run.UntilSignal(context.Background())
 	defer stop()
@@ -69,10 +70,10 @@ func host(ctx context.Context, log *slog.Logger, links *link.Set, a *api) error 
 	if _, err := daemon.SdNotify(false, "READY=1\nSTATUS=host "+config.Name+", role "+string(config.Role)); err != nil {
 		return fmt.Errorf("tell init: %w", err)
 	}
-	debug.FreeOSMemory() // reading YAML took most of the heap there ever was
 	return run.Group(ctx, log,
 		run.Task{Name: "links", Run: kept.run},
 		run.Task{Name: "trial", Run: tried.Run},
+		slim.Task(log),
 		run.Task{Name: "time", Run: func(ctx context.Context) error {
 			return sntp.Keep(ctx, log, servers(tried), build.When(), sys.SetClock, wallclock.Confirm)
 		}},

@@ -173,8 +173,12 @@ func reached(t *testing.T, path string) (zero float64, at []float64) {
 	return zero, at
 }
 
-// memory prints what the host's own programs and the whole host take.
+// mostResident is what the programs of an idle host may have resident together, in MiB.
+const mostResident = 56
+
+// memory prints what the host's own programs and the whole host take once their start is over, a minute after the last of them.
 func memory(t *testing.T, host *cluster.Machine) {
+	run.Wait(t.Context(), time.Minute)
 	p, err := host.Ask(t.Context(), ask.Request{What: "processes"})
 	if err != nil {
 		t.Fatal(err)
@@ -191,8 +195,11 @@ func memory(t *testing.T, host *cluster.Machine) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fmt.Fprintf(t.Output(), "FIGURE all programs of an idle host: RSS %.1f MiB, PSS %.1f MiB; the host in all: %.1f MiB\n", mib(rss),
-		mib(pss), mib(m.Memory.Used))
+	fmt.Fprintf(t.Output(), "FIGURE all programs of an idle host: RSS %.1f MiB (bar %d), PSS %.1f MiB; the host in all: %.1f MiB\n",
+		mib(rss), mostResident, mib(pss), mib(m.Memory.Used))
+	if mib(rss) > mostResident {
+		t.Errorf("the programs of an idle host have %.1f MiB resident, want at most %d", mib(rss), mostResident)
+	}
 }
 
 func mib(n int64) float64 { return float64(n) / (1 << 20) }
