@@ -78,7 +78,7 @@ var goldenElsewhere = []struct{ pkg, reason string }{
 
 // internals is the closed list of folders below internal/.
 var internals = []string{"wire", "disk", "identity", "license", "release", "secret", "run", "keep", "logging", "limit", "build",
-	"wallclock", "testkit", "jerror", "filecopy"}
+	"wallclock", "testkit", "jerror", "filecopy", "backup"}
 
 // tops is the fixed top level.
 var tops = []string{".ci", ".gitignore", "LICENSE", "Makefile", "README.md", "SECURITY.md", "agent", "go.mod", "go.sum", "image", "init",

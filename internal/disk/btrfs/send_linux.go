@@ -2,7 +2,6 @@ package btrfs
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -58,17 +57,6 @@ const (
 	streamVersion  = 2
 	subvolReadOnly = 1 << 1 // BTRFS_SUBVOL_RDONLY
 )
-
-// UUID is btrfs's name of a subvolume; zero is none.
-type UUID [16]byte
-
-func (u UUID) String() string { return hex.EncodeToString(u[:]) }
-
-// Identity is how streams name the content of a read-only subvolume: that of where it was sent from first.
-type Identity struct {
-	UUID    UUID
-	Transid uint64 // its last change there
-}
 
 // SubvolumeIdentity is a subvolume's, as Send writes it (BTRFS_IOC_GET_SUBVOL_INFO).
 func SubvolumeIdentity(subvol *os.File) (Identity, error) {

@@ -1,0 +1,161 @@
+package backup
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/backup"
+	"hardnode.dev/internal/wire/neighbour"
+)
+
+// Manifest says what a backup consists of. It lies beside the chunks, readable without the key.
+//
+// History: 2026-11-27 version 1.
+type Manifest struct {
+	Version int `json:"version"`
+	backup.Head
+	Recipient string   `json:"recipient"` // of age, who alone can read the chunks
+	Bytes     int64    `json:"bytes"`     // of all chunks
+	Chunk     int64    `json:"chunk"`     // bytes of each but the last
+	Chunks    []string `json:"chunks"`    // SHA-256 of each, in hex
+}
+
+// The bounds of what is believed of a store.
+const (
+	version     = 1
+	chunkBytes  = 16 << 20
+	maxChunk    = 64 << 20
+	maxManifest = 64 << 20
+	manifest    = "manifest.json"
+)
+
+// ErrNone: there is no such backup.
+var ErrNone = errors.New("there is no such backup")
+
+func dir(node wire.CTID, id backup.ID) string { return node.String() + "/" + string(id) + "/" }
+
+func chunk(node wire.CTID, id backup.ID, n int) string {
+	return fmt.Sprintf("%s%06d.age", dir(node, id), n)
+}
+
+// load reads a manifest and checks it.
+func load(ctx context.Context, p Place, node wire.CTID, id backup.ID) (m Manifest, err error) {
+	if err := id.Validate(); err != nil {
+		return m, err
+	}
+	fail := func(err error) (Manifest, error) { return m, fmt.Errorf("backup %s of node %s: %w", id, node, err) }
+	raw, err := p.Get(ctx, dir(node, id)+manifest, maxManifest)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fail(ErrNone)
+	}
+	if err != nil {
+		return fail(err)
+	}
+	if err := neighbour.Decode(raw, &m); err != nil {
+		return fail(fmt.Errorf("its manifest can't be read: %v", err))
+	}
+	switch {
+	case m.Version != version:
+		err = fmt.Errorf("its manifest has version %d, and this program knows %d: use a newer hnctl", m.Version, version)
+	case m.ID != id || m.Node != node:
+		err = fmt.Errorf("its manifest is that of backup %s of node %s", m.ID, m.Node)
+	case m.Chunk <= 0 || m.Chunk > maxChunk || m.Bytes <= 0 || (m.Bytes+m.Chunk-1)/m.Chunk != int64(len(m.Chunks)):
+		err = fmt.Errorf("its manifest has %d chunks of %d bytes for %d", len(m.Chunks), m.Chunk, m.Bytes)
+	default:
+		err = m.Head.Validate()
+	}
+	if err != nil {
+		return fail(err)
+	}
+	return m, nil
+}
+
+// List is the backups of a node, or of all with 0, the oldest of a node first. One that can't be read is left out, and the error says
+// which.
+func List(ctx context.Context, p Place, node wire.CTID) (list []Manifest, err error) {
+	prefix := ""
+	if node != 0 {
+		prefix = node.String() + "/"
+	}
+	names, err := p.List(ctx, prefix)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		parts := strings.Split(name, "/")
+		if len(parts) != 3 || parts[2] != manifest {
+			continue
+		}
+		of, nerr := wire.ParseCTID(parts[0])
+		if nerr != nil {
+			continue
+		}
+		m, lerr := load(ctx, p, of, backup.ID(parts[1]))
+		if lerr != nil {
+			err = errors.Join(err, lerr)
+			continue
+		}
+		list = append(list, m)
+	}
+	slices.SortStableFunc(list, func(a, b Manifest) int {
+		if a.Node != b.Node {
+			return int(a.Node) - int(b.Node)
+		}
+		return a.Taken.Compare(b.Taken)
+	})
+	return list, err
+}
+
+// Chain is a backup and all that it goes on from, the whole one first.
+func Chain(ctx context.Context, p Place, node wire.CTID, id backup.ID) (chain []Manifest, err error) {
+	for {
+		m, err := load(ctx, p, node, id)
+		if err != nil && len(chain) > 0 {
+			return nil, fmt.Errorf("backup %s of node %s goes on from another one: %w", chain[0].ID, node, err)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if len(chain) > 0 {
+			if err := follows(chain[0], m); err != nil {
+				return nil, err
+			}
+		}
+		if chain = slices.Insert(chain, 0, m); m.Before == "" {
+			return chain, nil
+		}
+		if len(chain) >= backup.MaxChain {
+			return nil, fmt.Errorf("backup %s of node %s goes on from more than %d others", chain[len(chain)-1].ID, node, backup.MaxChain-1)
+		}
+		id = m.Before
+	}
+}
+
+// follows checks that each part of m that is a difference is one to what before holds.
+func follows(m, before Manifest) error {
+	for _, part := range m.Parts {
+		if part.From == (backup.Part{}.From) {
+			continue
+		}
+		if b := before.Part(part.Volume); b == nil || b.Is != part.From {
+			return fmt.Errorf("backup %s of node %s: its part %q goes on from what backup %s does not hold", m.ID, m.Node, part.Volume,
+				before.ID)
+		}
+	}
+	return nil
+}
+
+// save writes a manifest: from then on the backup is there.
+func save(ctx context.Context, p Place, m Manifest) error {
+	raw, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	return p.Put(ctx, dir(m.Node, m.ID)+manifest, raw)
+}
