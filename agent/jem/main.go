@@ -26,6 +26,7 @@ import (
 	"hardnode.dev/agent/jem/mount"
 	"hardnode.dev/agent/jem/passwd"
 	"hardnode.dev/agent/jem/reach"
+	"hardnode.dev/agent/jem/redeploy"
 	"hardnode.dev/agent/jem/service"
 	"hardnode.dev/agent/jem/setmem"
 	"hardnode.dev/agent/jem/ssl"
@@ -51,6 +52,7 @@ var modules = []contract.Module{
 	backup.Module,
 	mount.Module,
 	setmem.Module,
+	redeploy.Module,
 }
 
 func main() {

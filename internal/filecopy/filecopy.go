@@ -21,6 +21,8 @@ const Any = ""
 type Options struct {
 	Owners bool // numbers of users and groups as in the stream; else whoever runs this
 	Exact  bool // modes as in the stream, set-uid and the like too; else permissions only, as the umask allows
+	// OneDevice: of what is mounted below a tree only the place itself is packed, not what is in it.
+	OneDevice bool
 	// Complain hears of each thing that is left out, and why; nil: nobody does. The rest is copied all the same.
 	Complain func(text string)
 }

@@ -15,9 +15,32 @@ import (
 // Pack writes the tree at root as a stream in which root itself is called as. A root that is a link is copied as one, unless it ends in a
 // slash. The error is set when root can't be read or the stream can't be written; what is below root and can't be read is a complaint.
 func Pack(w io.Writer, root, as string, o Options) (Copied, error) {
+	return PackAll(w, []Tree{{root, as}}, o)
+}
+
+// Tree is one of several in a stream: where it is, and what its top is called there.
+type Tree struct{ Root, As string }
+
+// PackAll is Pack of several trees, one after the other.
+func PackAll(w io.Writer, trees []Tree, o Options) (done Copied, err error) {
 	p := &packer{to: w, tar: tar.NewWriter(w), owners: o.Owners, seen: map[inode]string{}}
 	p.complaints.to = o.Complain
-	err := filepath.WalkDir(root, func(at string, _ fs.DirEntry, err error) error {
+	for _, t := range trees {
+		if err == nil {
+			err = p.tree(t.Root, t.As, o.OneDevice)
+		}
+	}
+	if err == nil {
+		err = p.tar.Close()
+	}
+	p.done.LeftOut = p.complaints.n
+	return p.done, err
+}
+
+// tree packs one.
+func (p *packer) tree(root, as string, oneDevice bool) error {
+	var device uint64
+	return filepath.WalkDir(root, func(at string, d fs.DirEntry, err error) error {
 		if at != root && err != nil {
 			p.complaints.say("%q is left out: %v", at, reason(err))
 			return nil
@@ -33,13 +56,19 @@ func Pack(w io.Writer, root, as string, o Options) (Copied, error) {
 		if as == Contents && name != Contents {
 			name = "./" + name
 		}
-		return p.entry(at, name, at == root)
+		if err := p.entry(at, name, at == root); err != nil || !oneDevice || !d.IsDir() {
+			return err
+		}
+		if st, err := d.Info(); err == nil {
+			of, _ := inodeOf(st)
+			if at == root {
+				device = of.dev
+			} else if of.dev != device {
+				return fs.SkipDir
+			}
+		}
+		return nil
 	})
-	if err == nil {
-		err = p.tar.Close()
-	}
-	p.done.LeftOut = p.complaints.n
-	return p.done, err
 }
 
 // packer is one Pack under way.

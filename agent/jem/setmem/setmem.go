@@ -204,10 +204,14 @@ func (ch *change) tell(ctx context.Context) error {
 			want = append(want, e.server)
 			continue
 		}
-		e.told = true
-		if err := ch.count(ctx, e.target); err != nil {
+		e.told = ch.restart // if that fails it goes by the old one again
+		if err := ch.count(ctx, e.target); err != nil && ch.restart {
 			return err
+		} else if err != nil { // it runs, and nobody here can tell it
+			want = append(want, e.server)
+			continue
 		}
+		e.told = true
 		did = append(did, e.server)
 	}
 	var says []string

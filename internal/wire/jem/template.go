@@ -109,7 +109,7 @@ var imageOwn = []struct {
 	{"/lib64", true}, {"/boot", true}, {"/usr/bin", true}, {"/usr/sbin", true}, {"/usr/lib", true}, {"/usr/lib64", true}, {"/proc", true},
 	{"/sys", true}, {"/dev", true}, {"/run", true}, {"/var/run", true}, {"/var/lib/hardnode", true}, {"/var/lib/dpkg", true}}
 
-// ValidKeep checks a path that is to go along to another image. It has no link in it that could be told apart here.
+// ValidKeep checks a path that is to go along to another image.
 func ValidKeep(p string) error {
 	switch {
 	case len(p) > 1000 || !strings.HasPrefix(p, "/"):
@@ -125,10 +125,18 @@ func ValidKeep(p string) error {
 		}
 		p = strings.TrimSuffix(p, "/")
 	}
-	for _, o := range imageOwn {
-		if p == o.path || o.below && strings.HasPrefix(p, o.path+"/") {
-			return fmt.Errorf("path %q: %s is the image's or the host's own, not the application's", p, o.path)
-		}
+	if own := ImageOwn(p); own != "" {
+		return fmt.Errorf("path %q: %s is the image's or the host's own, not the application's", p, own)
 	}
 	return nil
+}
+
+// ImageOwn is the place of the image's or the host's own that a clean absolute path is, or is in; "" if it is an application's.
+func ImageOwn(p string) string {
+	for _, o := range imageOwn {
+		if p == o.path || o.below && strings.HasPrefix(p, o.path+"/") {
+			return o.path
+		}
+	}
+	return ""
 }
