@@ -66,9 +66,11 @@ func (r *Runtime) look(ctx context.Context, id wire.CTID, pid int, disk volume.C
 	return l
 }
 
-// forgetSet makes the next look ask the kernel.
+// forgetSet makes the next look ask the kernel, a look that is under way too.
 func (r *Runtime) forgetSet(id wire.CTID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.mu.sets, id)
+	delete(r.mu.seen, id)
+	r.mu.changes++
 }

@@ -19,6 +19,7 @@ import (
 	"hardnode.dev/agent/oom"
 	"hardnode.dev/agent/quotaview"
 	"hardnode.dev/agent/spawner/call"
+	"hardnode.dev/agent/sys"
 	"hardnode.dev/agent/volume"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
@@ -78,6 +79,15 @@ type facts struct {
 // runs.
 func (r *Runtime) observe(ctx context.Context, id wire.CTID, all map[wire.CTID]record.Record,
 	kills func() []oom.Kill) (o Observed, spaces []quotaview.Space) {
+	now := time.Now()
+	was, is, ok := r.quiet(id, all[id], now)
+	if ok {
+		return was.o, was.spaces
+	}
+	r.mu.Lock()
+	changes := r.mu.changes
+	r.mu.Unlock()
+	defer func() { r.keep(id, is, o, spaces, now, changes) }()
 	var trouble []string
 	note := func(err error) {
 		if err != nil {
@@ -102,9 +112,9 @@ func (r *Runtime) observe(ctx context.Context, id wire.CTID, all map[wire.CTID]r
 	f.stuck = r.stuck(id, f.known && f.rec.PID != 0 && !f.populated)
 	o = judge(id, f)
 	o.MemoryBytes = cgroup.ReadInt(dir, "memory.current", "")
-	if b, err := os.ReadFile(filepath.Join(dir, "cpu.stat")); err == nil {
-		o.CPUMicros = cgroup.Number(string(b), "usage_usec")
-		o.Strain.ThrottledMs = cgroup.Number(string(b), "throttled_usec") / 1000
+	if text, err := sys.ReadSmall(filepath.Join(dir, "cpu.stat")); err == nil {
+		o.CPUMicros = cgroup.Number(text, "usage_usec")
+		o.Strain.ThrottledMs = cgroup.Number(text, "throttled_usec") / 1000
 	}
 	if f.known {
 		o.OOM = r.oom.Of(shortage.Who{CTID: id, IDs: call.IDs{Base: o.UIDBase, Blocks: o.Spec.Image.IDBlocks}, Started: o.Started}, kills())

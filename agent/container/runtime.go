@@ -51,6 +51,8 @@ type Runtime struct {
 		busy    map[wire.CTID]chan struct{} // closed when the call that works on it returns
 		devices *sys.DeviceProgram
 		sets    map[wire.CTID]lookedAt
+		seen    map[wire.CTID]seen
+		changes uint64                  // how often one of sets was forgotten
 		noDisks bool                    // they can't be asked which they are
 		ending  map[wire.CTID]time.Time // since when nothing of it runs, though its first process is not gone
 	}
@@ -65,7 +67,7 @@ func New(o Options) (*Runtime, error) {
 	r.oom = shortage.Open(r.opts.Kmsg, r.opts.Cgroup, r.log)
 	r.quotas = quotaview.New(strings.Count(strings.TrimPrefix(r.opts.Cgroup, cgroup.Root), "/")+1, r.log)
 	r.mu.busy = map[wire.CTID]chan struct{}{}
-	r.mu.sets, r.mu.ending = map[wire.CTID]lookedAt{}, map[wire.CTID]time.Time{}
+	r.mu.sets, r.mu.seen, r.mu.ending = map[wire.CTID]lookedAt{}, map[wire.CTID]seen{}, map[wire.CTID]time.Time{}
 	r.groups = command.NewGroups(r.opts.Cgroup, r.log)
 	if err := cgroup.Prepare(r.opts.Cgroup); err != nil {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"hardnode.dev/agent/sys"
 	"hardnode.dev/internal/wire"
 )
 
@@ -77,15 +78,15 @@ func (k *kernel) one(id wire.CTID, dir string) (r reading, ok bool) {
 		return r, false
 	}
 	r.Cgroup, r.At = st.Ino^k.boot, sinceBoot()
-	memory, err := os.ReadFile(filepath.Join(dir, "memory.current"))
-	cpu, err2 := os.ReadFile(filepath.Join(dir, "cpu.stat"))
+	memory, err := sys.ReadSmall(filepath.Join(dir, "memory.current"))
+	cpu, err2 := sys.ReadSmall(filepath.Join(dir, "cpu.stat"))
 	if err != nil || err2 != nil {
 		return r, false
 	}
-	r.memory = number(string(memory))
-	r.CPU = keyed(string(cpu), "usage_usec ")
-	if b, err := os.ReadFile(filepath.Join(dir, "io.stat")); err == nil {
-		for _, f := range strings.Fields(string(b)) {
+	r.memory = number(memory)
+	r.CPU = keyed(cpu, "usage_usec ")
+	if text, err := sys.ReadSmall(filepath.Join(dir, "io.stat")); err == nil {
+		for f := range strings.FieldsSeq(text) {
 			kind, v, _ := strings.Cut(f, "=")
 			switch kind {
 			case "rbytes":

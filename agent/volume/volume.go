@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -71,6 +72,18 @@ func (s *Store) IDs() ([]wire.CTID, error) {
 		}
 	}
 	return ids, nil
+}
+
+// Changed is when something was last made, removed or renamed of what Contents tells; zero when there is nothing.
+func (s *Store) Changed(id wire.CTID) (time.Time, error) {
+	st, err := os.Lstat(s.home(id))
+	if errors.Is(err, fs.ErrNotExist) {
+		return time.Time{}, nil
+	}
+	if err != nil {
+		return time.Time{}, fmt.Errorf("look at data of container %s: %w", id, err)
+	}
+	return st.ModTime(), nil
 }
 
 // Contents is what one container has on disk; nothing is no error.

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hardnode.dev/agent/spawner/call"
+	"hardnode.dev/agent/sys"
 	"hardnode.dev/internal/run"
 )
 
@@ -81,14 +82,14 @@ func Gone(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(e
 
 // Populated tells whether a process is left in a cgroup or below it; in none there is none.
 func Populated(dir string) (bool, error) {
-	b, err := os.ReadFile(filepath.Join(dir, "cgroup.events"))
+	text, err := sys.ReadSmall(filepath.Join(dir, "cgroup.events"))
 	if Gone(err) {
 		return false, nil
 	}
 	if err != nil {
 		return false, fmt.Errorf("read %q: %w", dir, err)
 	}
-	return strings.Contains(string(b), "populated 1"), nil
+	return strings.Contains(text, "populated 1"), nil
 }
 
 // Drop removes an empty cgroup and all below it, which the container may have made.

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"hardnode.dev/agent/sys"
 )
 
 // Write writes a cgroup's file. It does not truncate it first, which would only make the kernel keep attributes for it.
@@ -37,11 +39,11 @@ func ReadIn(dir *os.File, name string) (string, error) {
 
 // ReadInt reads a number from a cgroup file: the whole of it, or the value after key in a flat keyed file. Absent is 0.
 func ReadInt(dir, file, key string) int64 {
-	b, err := os.ReadFile(filepath.Join(dir, file))
+	text, err := sys.ReadSmall(filepath.Join(dir, file))
 	if err != nil {
 		return 0
 	}
-	return Number(string(b), key)
+	return Number(text, key)
 }
 
 // Number is that of a cgroup file's text, as readInt has it.

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"hardnode.dev/agent/sys"
 	"hardnode.dev/internal/wire/host"
 )
 
@@ -75,13 +76,13 @@ func kept(s Setting) string {
 func Read(dir string, disks []string, quota func() (int64, error)) (s Set) {
 	var b strings.Builder
 	for _, w := range Settings(host.Limits{}, 0, nil) {
-		if v, err := os.ReadFile(filepath.Join(dir, w.File)); err == nil {
-			fmt.Fprintf(&b, "%s %s\n", w.File, strings.TrimSpace(string(v)))
+		if v, err := sys.ReadSmall(filepath.Join(dir, w.File)); err == nil {
+			fmt.Fprintf(&b, "%s %s\n", w.File, strings.TrimSpace(v))
 		}
 	}
-	if v, err := os.ReadFile(filepath.Join(dir, ioMax)); err == nil && len(disks) > 0 {
+	if v, err := sys.ReadSmall(filepath.Join(dir, ioMax)); err == nil && len(disks) > 0 {
 		for _, d := range disks {
-			fmt.Fprintf(&b, "%s %s %s\n", ioMax, d, ofDisk(string(v), d))
+			fmt.Fprintf(&b, "%s %s %s\n", ioMax, d, ofDisk(v, d))
 		}
 	}
 	var err error
