@@ -347,6 +347,11 @@ func (a *Applier) problems(back map[wire.CTID]host.WentBack, short []host.Proble
 	if p := a.o.Network.Full(); p != nil {
 		ps = append(ps, *p)
 	}
+	for _, r := range a.o.Network.Refused() {
+		ps = append(ps, host.Problem{Code: "conflict", Object: host.AddressObject(r.Addr), CTID: r.CTID,
+			Reason: fmt.Sprintf("container %d does not have it on this host: %s", r.CTID, r.Why),
+			Next:   fmt.Sprintf("give the node another address: hnctl node address list %d", r.CTID)})
+	}
 	for _, id := range slices.Sorted(maps.Keys(back)) {
 		ps = append(ps, host.Problem{Code: "conflict", Object: "container " + id.String(), Reason: back[id].Reason,
 			Next: "see what it said last in this host's log, hnctl host logs; then patch again", CTID: id})

@@ -211,6 +211,31 @@ func TestLostStateTouchesNothing(t *testing.T) {
 	})
 }
 
+// A public address that the host can't answer for is said, and the container runs.
+func TestRefusedAddressIsSaid(t *testing.T) {
+	in(t, func(t *testing.T, w *world, dir string) {
+		a, c := w.agent(t, dir), ct(101, 1)
+		c.Addresses = []netip.Addr{netip.MustParseAddr("203.0.113.1")}
+		a.want(t, c)
+		time.Sleep(3 * time.Second)
+		r := a.Report()
+		if len(r.Problems) != 1 || states(r) != "101 running" {
+			t.Fatalf("got %+v, want the container running and one problem", r)
+		}
+		p := r.Problems[0]
+		if p.Object != host.AddressObject(c.Addresses[0]) || p.CTID != 101 || !strings.Contains(p.Reason, "it is the gateway") ||
+			!strings.Contains(p.Next, "hnctl node address list 101") {
+			t.Errorf("got %+v", p)
+		}
+		c.Addresses, c.Generation = nil, 2
+		a.want(t, c)
+		time.Sleep(time.Minute)
+		if r := a.Report(); len(r.Problems) != 0 {
+			t.Errorf("got %+v once the address is gone", r.Problems)
+		}
+	})
+}
+
 func TestSlowContainerHoldsNobodyUp(t *testing.T) {
 	in(t, func(t *testing.T, w *world, dir string) {
 		w.startTakes[101], w.startTakes[102] = 40*time.Second, 40*time.Second

@@ -113,6 +113,7 @@ func ofPlatform(c host.Container) (out []netip.Addr) {
 
 func endpoint(c host.Container) network.Endpoint {
 	e := network.Endpoint{CTID: c.CTID, IPv4: c.IPv4, IPv6: c.IPv6, Publish: slices.Concat(c.Publish, c.Ports), Sockets: c.Sockets,
+		Public:   c.Addresses,
 		Firewall: firewall.Sort(c.Firewall), Rate: rate.Rate{In: c.Limits.Ceilings.NetIn, Out: c.Limits.Ceilings.NetOut}}
 	e.As4, e.As6 = plan.SpeaksAs(c)
 	return e

@@ -43,6 +43,7 @@ type Network interface {
 	Repair(e network.Endpoint, open func(wire.CTID) (*os.File, error)) error
 	Sockets(list []host.Socket) ([]*os.File, error)
 	Full() *host.Problem
+	Refused() []network.Refusal
 }
 
 // Options are what an Applier needs. All are required unless said otherwise.

@@ -43,6 +43,7 @@ type world struct {
 	codes      map[wire.CTID]int // with which a process ends; 1 where there is none
 	said       map[wire.CTID]string
 	cut        bool // the network can't be set
+	refused    []network.Refusal
 	checkErr   error
 	checkErrOf map[netip.Addr]error
 	led        wire.CTID // the last that published ports led to
@@ -245,8 +246,11 @@ func (w *world) Apply(_ context.Context, s network.State) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.nets++
-	w.ends = nil
+	w.ends, w.refused = nil, nil
 	for _, e := range s.Endpoints {
+		for _, a := range e.Public {
+			w.refused = append(w.refused, network.Refusal{CTID: e.CTID, Addr: a, Why: "it is the gateway"})
+		}
 		w.ends = append(w.ends, e.CTID)
 		if len(e.Publish) > 0 && e.CTID != w.led {
 			w.led = e.CTID
@@ -268,6 +272,12 @@ func (w *world) Repair(network.Endpoint, func(wire.CTID) (*os.File, error)) erro
 
 // Sockets opens pipes: what they are is nobody's matter here.
 func (w *world) Full() *host.Problem { return nil }
+
+func (w *world) Refused() []network.Refusal {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.refused
+}
 
 func (w *world) Sockets(list []host.Socket) (files []*os.File, err error) {
 	w.mu.Lock()

@@ -178,21 +178,7 @@ func unsummed(p []byte, six bool) []byte {
 // echo answers what comes by TCP with itself.
 func echo(t *testing.T, ns netns.NsHandle, addr string) {
 	t.Helper()
-	var l net.Listener
-	must(t, in(t, ns, func() (err error) { l, err = net.Listen("tcp", addr); return err }))
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				io.Copy(c, c)
-			}()
-		}
-	}()
+	accept(t, ns, addr, func(c net.Conn) { io.Copy(c, c) })
 }
 
 func dial(t *testing.T, c *cell, addr string) (conn net.Conn) {

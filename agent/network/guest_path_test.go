@@ -124,19 +124,9 @@ func carries(t *testing.T, from, to *cell) {
 	t.Helper()
 	for _, six := range []bool{false, true} {
 		at := net.JoinHostPort(to.of(six).String(), "7000")
-		l, pc := net.Listener(nil), net.PacketConn(nil)
-		must(t, in(t, to.ns, func() (err error) {
-			if l, err = net.Listen("tcp", at); err == nil {
-				pc, err = net.ListenPacket("udp", at)
-			}
-			return err
-		}))
-		go func() {
-			if c, err := l.Accept(); err == nil {
-				io.Copy(c, c)
-				c.Close()
-			}
-		}()
+		var pc net.PacketConn
+		stop := accept(t, to.ns, at, func(c net.Conn) { io.Copy(c, c) })
+		must(t, in(t, to.ns, func() (err error) { pc, err = net.ListenPacket("udp", at); return err }))
 		go func() {
 			for b := make([]byte, 65536); ; {
 				n, from, err := pc.ReadFrom(b)
@@ -171,7 +161,7 @@ func carries(t *testing.T, from, to *cell) {
 			}
 		}
 		u.Close()
-		l.Close()
+		stop()
 		pc.Close()
 	}
 }

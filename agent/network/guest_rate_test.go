@@ -22,16 +22,7 @@ import (
 func stream(t *testing.T, from, to netns.NsHandle, addr string) *atomic.Int64 {
 	t.Helper()
 	var count atomic.Int64
-	var l net.Listener
-	must(t, in(t, to, func() (err error) { l, err = net.Listen("tcp", addr); return err }))
-	var c net.Conn
-	must(t, in(t, from, func() (err error) { c, err = net.DialTimeout("tcp", addr, 20*time.Second); return err }))
-	t.Cleanup(func() { l.Close(); c.Close() })
-	go func() {
-		s, err := l.Accept()
-		if err != nil {
-			return
-		}
+	accept(t, to, addr, func(s net.Conn) {
 		for b := make([]byte, 64<<10); ; {
 			n, err := s.Read(b)
 			count.Add(int64(n))
@@ -39,7 +30,10 @@ func stream(t *testing.T, from, to netns.NsHandle, addr string) *atomic.Int64 {
 				return
 			}
 		}
-	}()
+	})
+	var c net.Conn
+	must(t, in(t, from, func() (err error) { c, err = net.DialTimeout("tcp", addr, 20*time.Second); return err }))
+	t.Cleanup(func() { c.Close() })
 	go io.Copy(c, zeros{})
 	return &count
 }

@@ -68,8 +68,8 @@ func newNS(t *testing.T) netns.NsHandle {
 	return <-ch
 }
 
-// serve answers every TCP connection at addr in ns with the caller's address.
-func serve(t *testing.T, ns netns.NsHandle, addr string) {
+// accept has talk answer every TCP connection at addr in ns, and closes it then; until the test's end, or stop.
+func accept(t *testing.T, ns netns.NsHandle, addr string, talk func(net.Conn)) (stop func() error) {
 	t.Helper()
 	var l net.Listener
 	must(t, in(t, ns, func() (err error) { l, err = net.Listen("tcp", addr); return err }))
@@ -80,10 +80,19 @@ func serve(t *testing.T, ns netns.NsHandle, addr string) {
 			if err != nil {
 				return
 			}
-			fmt.Fprint(c, c.RemoteAddr().(*net.TCPAddr).IP)
-			c.Close()
+			go func() {
+				defer c.Close()
+				talk(c)
+			}()
 		}
 	}()
+	return l.Close
+}
+
+// serve answers every TCP connection at addr in ns with the caller's address.
+func serve(t *testing.T, ns netns.NsHandle, addr string) {
+	t.Helper()
+	accept(t, ns, addr, func(c net.Conn) { fmt.Fprint(c, c.RemoteAddr().(*net.TCPAddr).IP) })
 }
 
 // call says whom the server at addr saw when called from ns.
@@ -328,29 +337,14 @@ func testBeside(t *testing.T, at, from machine, s State) {
 // named answers each packet at UDP port 53 and each line of TCP port 80 in ns with a name.
 func named(t *testing.T, ns netns.NsHandle, name string) {
 	t.Helper()
-	var l net.Listener
+	accept(t, ns, ":80", func(c net.Conn) {
+		if _, err := c.Read(make([]byte, 1)); err == nil {
+			io.WriteString(c, name)
+		}
+	})
 	var p net.PacketConn
-	must(t, in(t, ns, func() (err error) {
-		if l, err = net.Listen("tcp", ":80"); err == nil {
-			p, err = net.ListenPacket("udp", ":53")
-		}
-		return err
-	}))
-	t.Cleanup(func() { l.Close(); p.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				if _, err := c.Read(make([]byte, 1)); err == nil {
-					io.WriteString(c, name)
-				}
-			}()
-		}
-	}()
+	must(t, in(t, ns, func() (err error) { p, err = net.ListenPacket("udp", ":53"); return err }))
+	t.Cleanup(func() { p.Close() })
 	go func() {
 		for b := make([]byte, 20); ; {
 			_, to, err := p.ReadFrom(b)

@@ -17,6 +17,7 @@ import (
 
 	"hardnode.dev/agent/network/mesh"
 	"hardnode.dev/agent/network/nft"
+	"hardnode.dev/agent/network/public"
 	"hardnode.dev/agent/network/rate"
 	"hardnode.dev/agent/network/wall"
 	"hardnode.dev/internal/logging"
@@ -30,11 +31,13 @@ type Network struct {
 	ready   atomic.Bool // loaded has said yes
 	meshKey atomic.Pointer[string]
 
-	mu     sync.Mutex // one change at a time
-	opened bool
-	mtu    int
-	rules  string     // what is programmed, as text
-	wall   *wall.Wall // by which connections were looked at last
+	mu      sync.Mutex // one change at a time
+	opened  bool
+	mtu     int
+	rules   string                     // what is programmed, as text
+	public  map[netip.Addr]public.Link // that the host answers for; nil: nobody has looked yet
+	refused []Refusal
+	wall    *wall.Wall // by which connections were looked at last
 }
 
 // New prepares nothing: Apply and Attach do what they need. loaded waits for the kernel modules this package needs and says why one is not
@@ -128,11 +131,13 @@ func (n *Network) Apply(ctx context.Context, s State) error {
 	missing := n.modules(ctx)
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	errs := []error{missing, n.program(rules(s))}
+	s, h, at, unseen := n.place(s)
+	errs := []error{missing, unseen, n.program(rules(s))}
 	if err := n.open(s.Addrs); err != nil {
 		return errors.Join(append(errs, err)...)
 	}
-	errs = append(errs, mesh.Apply(s.Self, s.Peers), applyRoutes(s.routes()), n.sweep(s), rate.Apply(s.rates(), ofContainer))
+	errs = append(errs, mesh.Apply(s.Self, s.Peers), applyRoutes(s.routes()), n.answerFor(h, at), n.sweep(s),
+		rate.Apply(s.rates(), ofContainer))
 	return errors.Join(errs...)
 }
 

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -142,9 +143,12 @@ func rules(s State) (*nft.Ruleset, *wall.Wall) {
 	for _, c := range []*nft.Chain{r.Chain("prerouting", nft.HookPrerouting), r.Chain("output", nft.HookOutput)} {
 		c.Add("published ports", nft.Lookup("daddr4", "self4", false), nft.DNAT(4, "publish4"))
 		c.Add("published ports", nft.Lookup("daddr6", "self6", false), nft.DNAT(6, "publish6"))
+		c.Add("public addresses of containers", nft.DNATBy(4, "public4"))
+		c.Add("public addresses of containers", nft.DNATBy(6, "public6"))
 	}
 	po := r.Chain("postrouting", nft.HookPostrouting)
-	po.Add("a container that calls its own published port", nft.Lookup("pair4", "hairpin4", false), nft.Masquerade)
+	po.Add("a container that calls itself by its host's address", nft.Lookup("pair4", "hairpin4", false), nft.Masquerade)
+	po.Add("a container that calls itself by its host's address", nft.Lookup("pair6", "hairpin6", false), nft.Masquerade)
 	for _, e := range s.Endpoints {
 		for _, a := range [][2]netip.Addr{{e.IPv4, e.As4}, {e.IPv6, e.As6}} {
 			if a[0].IsValid() && a[1].IsValid() {
@@ -154,6 +158,12 @@ func rules(s State) (*nft.Ruleset, *wall.Wall) {
 		}
 	}
 	for _, p := range ranges {
+		version := 6
+		if p.Addr().Is4() {
+			version = 4
+		}
+		po.Add("containers with a public address to the world", nft.Within("saddr", p), nft.NotWithin("daddr", p), nft.OifIsNot(mesh.Link),
+			nft.OifHasNot(vethPrefix), nft.SNATBy(version, fmt.Sprint("known", version)))
 		po.Add("containers to the world", nft.Within("saddr", p), nft.NotWithin("daddr", p), nft.OifIsNot(mesh.Link),
 			nft.OifHasNot(vethPrefix), nft.Masquerade)
 	}
@@ -188,7 +198,9 @@ func fillSets(r *nft.Ruleset, s State) {
 	veth4, veth6 := r.Set("veth4", nft.LinkAddr4), r.Set("veth6", nft.LinkAddr6)
 	publish4 := r.Map("publish4", nft.ProtoService, nft.Addr4Service)
 	publish6 := r.Map("publish6", nft.ProtoService, nft.Addr6Service)
-	hairpin4 := r.Set("hairpin4", nft.Pair4)
+	hairpin4, hairpin6 := r.Set("hairpin4", nft.Pair4), r.Set("hairpin6", nft.Pair6)
+	public4, public6 := r.Map("public4", nft.Addr4, nft.Addr4), r.Map("public6", nft.Addr6, nft.Addr6)
+	known4, known6 := r.Map("known4", nft.Addr4, nft.Addr4), r.Map("known6", nft.Addr6, nft.Addr6)
 	for _, e := range s.Endpoints {
 		for _, a := range []netip.Addr{e.IPv4, e.IPv6} {
 			if a.IsValid() {
@@ -201,8 +213,19 @@ func fillSets(r *nft.Ruleset, s State) {
 				publish6.Put([]nft.Part{nft.ProtoPort(p.Proto, p.Host)}, nft.Address(e.IPv6), nft.Port(p.Container))
 			}
 		}
-		if len(e.Publish) > 0 {
+		for _, a := range e.Public {
+			own := e.IPv4
+			if a.Is6() {
+				own = e.IPv6
+			}
+			pick(a, public4, public6).Put([]nft.Part{nft.Address(a)}, nft.Address(own))
+			pick(a, known4, known6).Put([]nft.Part{nft.Address(own)}, nft.Address(a)) // the first one counts
+		}
+		if len(e.Publish) > 0 || len(e.Public) > 0 {
 			hairpin4.Add(nft.Address(e.IPv4), nft.Address(e.IPv4))
+			if e.IPv6.IsValid() {
+				hairpin6.Add(nft.Address(e.IPv6), nft.Address(e.IPv6))
+			}
 		}
 	}
 	fillGroups(r, s)

@@ -62,8 +62,9 @@ func states() map[string]State {
 				{Name: "web", Direction: "out", Action: "allow", Priority: 20, Peer: "2001:db8::/32"},
 			}}}},
 		"user": {Role: host.RoleUser, Self: "h-000000000001", Addrs: []netip.Addr{a("fd00::11"), a("10.77.0.11"), a("10.77.0.11")},
-			Peers:     peers,
-			Endpoints: []Endpoint{{CTID: 101, IPv4: a("10.96.1.11")}, {CTID: 100, IPv4: a("10.96.1.10"), IPv6: a("fd48:4e00:0:1::a")}}},
+			Peers: peers,
+			Endpoints: []Endpoint{{CTID: 101, IPv4: a("10.96.1.11")}, {CTID: 100, IPv4: a("10.96.1.10"), IPv6: a("fd48:4e00:0:1::a"),
+				Public: []netip.Addr{a("192.0.2.100"), a("192.0.2.101"), a("2001:db8::100")}}}},
 	}
 }
 
@@ -104,7 +105,8 @@ func TestRoutes(t *testing.T) {
 		got = append(got, r.String())
 	}
 	want := []string{"10.96.0.0/24 dev hn-mesh", "blackhole 10.96.1.0/24", "10.96.1.10/32 dev hv100", "10.96.1.11/32 dev hv101",
-		"10.96.1.77/32 dev hn-mesh", "10.96.2.0/24 dev hn-mesh", "blackhole 10.96.3.0/24", "blackhole fd48:4e00:0:1::/64",
+		"10.96.1.77/32 dev hn-mesh", "10.96.2.0/24 dev hn-mesh", "blackhole 10.96.3.0/24", "192.0.2.100/32 dev hv100",
+		"192.0.2.101/32 dev hv100", "2001:db8::100/128 dev hv100", "blackhole fd48:4e00:0:1::/64",
 		"fd48:4e00:0:1::a/128 dev hv100"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

@@ -45,6 +45,7 @@ type Endpoint struct {
 	IPv4    netip.Addr
 	IPv6    netip.Addr // may be zero
 	Publish []host.Port
+	Public  []netip.Addr  // that lead to it; the first of a family is what it is known by in the world
 	Sockets []host.Socket // of the host, that it was handed
 	// Firewall is sorted.
 	Firewall []firewall.PacketRule
@@ -151,7 +152,7 @@ func (s State) routes() []route {
 		}
 	}
 	for _, e := range s.Endpoints {
-		for _, a := range []netip.Addr{e.IPv4, e.IPv6} {
+		for _, a := range append([]netip.Addr{e.IPv4, e.IPv6}, e.Public...) { // the kernel answers for what it would forward
 			if a.IsValid() {
 				at[netip.PrefixFrom(a, a.BitLen())] = e.Link()
 			}

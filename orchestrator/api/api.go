@@ -220,6 +220,9 @@ func (s *Server) operations() {
 		s.getPorts)
 	serve(s, route{"setPorts", "PUT", "/nodes/{ctid}/ports", "Replace the ports of a node that are published at its host", authz.Write,
 		200}, s.setPorts)
+	serve(s, route{"getAddresses", "GET", "/nodes/{ctid}/addresses", "The public addresses of a node", authz.Read, 200}, s.getAddresses)
+	serve(s, route{"setAddresses", "PUT", "/nodes/{ctid}/addresses", "Replace the public addresses of a node, which its host answers for",
+		authz.Admin, 200}, s.setAddresses)
 	serveWith(s, route{"getFirewall", "GET", "/nodes/{ctid}/firewall", "A node's firewall: its layer's rules and its own", authz.Read, 200},
 		s.getFirewall)
 	serveWith(s, route{"setFirewall", "PUT", "/nodes/{ctid}/firewall",
@@ -307,7 +310,7 @@ var ofCluster = map[string]bool{"getLicense": true, "setLicense": true, "rotateG
 	"listComponents": true, "makeComponent": true, "replaceComponent": true, "confirmComponent": true, "takeBackComponent": true,
 	"collectTemplates": true, "listReleases": true, "trustReleases": true, "importRelease": true, "putReleaseFile": true,
 	"readReleaseFile": true, "listWaitingHosts": true, "admitHost": true, "getNetboot": true, "enableNetboot": true,
-	"disableNetboot": true, "listErrors": true,
+	"disableNetboot": true, "listErrors": true, "setAddresses": true,
 	"planRollout": true, "startRollout": true, "listRollouts": true, "getRollout": true, "reportRollout": true, "pauseRollout": true,
 	"resumeRollout": true, "abortRollout": true}
 

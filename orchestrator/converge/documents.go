@@ -59,6 +59,7 @@ func (p *planner) works() {
 			if e, ok := p.record(n.Env); ok && n.Env != env.System {
 				c.Run = e.Want == store.WantRunning && n.Halted == ""
 				c.Ports = e.PortsOf(n.Layer, n.Index+1)
+				c.Addresses = e.AddressesOf(n.Layer, n.Index+1)
 				if len(e.Walls) > 0 {
 					c.Firewall = firewall.Merge(e.Rules(n.Layer, 0), e.Rules(n.Layer, n.Index+1))
 				}

@@ -260,6 +260,8 @@ type Environment struct {
 
 	Ports []PublishedPort `json:"ports,omitempty"` // of its nodes
 
+	Addresses []PublicAddress `json:"addresses,omitempty"` // of its nodes
+
 	// Group: its nodes and those of the account's other environments of this group talk to each other, and to no others.
 	Group wire.GroupName `json:"group,omitempty"`
 }

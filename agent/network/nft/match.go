@@ -3,6 +3,7 @@ package nft
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
@@ -49,5 +50,30 @@ func linkJump(text string, key expr.MetaKey, verdicts string) Op {
 		s := sets[verdicts]
 		return []expr.Any{&expr.Meta{Key: key, Register: reg1},
 			&expr.Lookup{SourceRegister: reg1, DestRegister: unix.NFT_REG_VERDICT, IsDestRegSet: true, SetID: s.ID, SetName: s.Name}}
+	}}
+}
+
+// DNATBy sends the packet where the map says for its destination, SNATBy has it come from where the map says for its source: one that is
+// not in the map goes on. Its port stays.
+func DNATBy(version int, mapping string) Op {
+	return translate("dnat", "daddr", version, mapping, expr.NATTypeDestNAT)
+}
+
+// SNATBy: see DNATBy.
+func SNATBy(version int, mapping string) Op {
+	return translate("snat", "saddr", version, mapping, expr.NATTypeSourceNAT)
+}
+
+func translate(how, which string, version int, mapping string, kind expr.NATType) Op {
+	es, fam := family(version == 4)
+	nat := uint32(unix.NFPROTO_IPV4)
+	if version == 6 {
+		nat = unix.NFPROTO_IPV6
+	}
+	return Op{fmt.Sprintf("%s %s to %s %s map @%s", how, fam, fam, which, mapping), func(sets map[string]*nftables.Set) []expr.Any {
+		s := sets[mapping]
+		return append(slices.Clone(es), loadAddr(which, version == 4, reg1),
+			&expr.Lookup{SourceRegister: reg1, DestRegister: reg1, IsDestRegSet: true, SetID: s.ID, SetName: s.Name},
+			&expr.NAT{Type: kind, Family: nat, RegAddrMin: reg1})
 	}}
 }

@@ -188,6 +188,7 @@ var keys = map[string]struct {
 	"daddr4": {"ip daddr", 4, loads(loadAddr("daddr", true, reg1))},
 	"daddr6": {"ip6 daddr", 6, loads(loadAddr("daddr", false, reg1))},
 	"pair4":  {"ip saddr . ip daddr", 4, loads(loadAddr("saddr", true, word(0)), loadAddr("daddr", true, word(1)))},
+	"pair6":  {"ip6 saddr . ip6 daddr", 6, loads(loadAddr("saddr", false, word(0)), loadAddr("daddr", false, word(4)))},
 	"iif_saddr4": {"iifname . ip saddr", 4,
 		loads(&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg1}, loadAddr("saddr", true, word(4)))},
 	"iif_saddr6": {"iifname . ip6 saddr", 6,

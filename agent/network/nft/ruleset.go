@@ -111,6 +111,7 @@ var (
 	Addr4Mark     = KeyType{"ipv4_addr . mark", []nftables.SetDatatype{nftables.TypeIPAddr, nftables.TypeMark}}
 	Addr6Mark     = KeyType{"ipv6_addr . mark", []nftables.SetDatatype{nftables.TypeIP6Addr, nftables.TypeMark}}
 	Pair4         = KeyType{"ipv4_addr . ipv4_addr", []nftables.SetDatatype{nftables.TypeIPAddr, nftables.TypeIPAddr}}
+	Pair6         = KeyType{"ipv6_addr . ipv6_addr", []nftables.SetDatatype{nftables.TypeIP6Addr, nftables.TypeIP6Addr}}
 	errBadKeyType = "BUG: key type of set %q: %v"
 )
 

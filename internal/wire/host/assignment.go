@@ -18,6 +18,7 @@
 // 2026-11-27 Assignment.System, Report.System; the paths of releases. 2026-11-27 ContainerStatus.Image and WentBack.
 // 2026-11-27 Container.Firewall, Container.Ports, Zone.Group.
 // 2026-11-27 Limits.Ceilings.
+// 2026-11-27 Container.Addresses.
 package host
 
 import (
@@ -112,6 +113,7 @@ type Container struct {
 	// Firewall narrows what may come to it and leave it, of users' containers alone; an agent that knows none lets pass what its groups do
 	Ports     []Port                `json:"ports,omitempty"` // published likewise, of users' containers; unique in the cluster
 	Firewall  []firewall.PacketRule `json:"firewall,omitempty"`
+	Addresses []netip.Addr          `json:"addresses,omitempty"` // public ones, which its host answers for; unique in the cluster
 	Check     *Check                `json:"check,omitempty"`
 	Component string                `json:"component,omitempty"` // set for containers of "jelastic": the component's name
 	ConfirmBy time.Time             `json:"confirmBy,omitzero"`  // jelastic only: without confirmation by then the last version comes back

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/address"
 	"hardnode.dev/internal/wire/firewall"
 )
 
@@ -62,7 +63,7 @@ func (w *Work) Validate() error {
 			return fmt.Errorf("work: containers[%d]: container %d is there twice", i, c.CTID)
 		}
 		ids[c.CTID] = true
-		for _, a := range []netip.Addr{c.IPv4, c.IPv6} {
+		for _, a := range append([]netip.Addr{c.IPv4, c.IPv6}, c.Addresses...) {
 			if other, ok := addrs[a]; ok && a.IsValid() {
 				return fmt.Errorf("work: container %d: address %s belongs to container %d", c.CTID, a, other)
 			}
@@ -110,6 +111,10 @@ func (c Container) Validate() error {
 		return fail("only containers of jelastic publish ports on the host")
 	case c.validatePorts() != nil:
 		return fail("%v", c.validatePorts())
+	case len(c.Addresses) > 0 && c.Env == "jelastic":
+		return fail("containers of jelastic have no public addresses of their own")
+	case address.Validate(c.Addresses) != nil:
+		return fail("public addresses: %v", address.Validate(c.Addresses))
 	case len(c.Firewall) > 0 && c.Env == "jelastic":
 		return fail("containers of jelastic have no firewall of their own")
 	case firewall.Validate(c.Firewall, 2*firewall.MaxRules) != nil:

@@ -43,6 +43,21 @@ func (f *fake) firewall(mux *http.ServeMux) {
 		ports.Ports = in.Ports
 		reply(w, 200, ports)
 	})
+	addrs := operator.NodeAddresses{CTID: 101, HostName: "host-1", Addresses: []operator.PublicAddress{}, Revision: 7}
+	mux.HandleFunc("GET "+operator.Prefix+"/nodes/{ctid}/addresses", func(w http.ResponseWriter, _ *http.Request) { reply(w, 200, addrs) })
+	mux.HandleFunc("PUT "+operator.Prefix+"/nodes/{ctid}/addresses", func(w http.ResponseWriter, r *http.Request) {
+		var in operator.PublicAddresses
+		json.NewDecoder(r.Body).Decode(&in)
+		addrs.Addresses = []operator.PublicAddress{}
+		for _, a := range in.Addresses {
+			p := operator.PublicAddress{Address: a}
+			if a.Is6() {
+				p.Problem = "the host has no default route of its family"
+			}
+			addrs.Addresses = append(addrs.Addresses, p)
+		}
+		reply(w, 200, addrs)
+	})
 	mux.HandleFunc("GET "+operator.Prefix+"/nodes/{ctid}/firewall", handle)
 	mux.HandleFunc("PUT "+operator.Prefix+"/nodes/{ctid}/firewall", handle)
 }
