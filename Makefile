@@ -128,8 +128,10 @@ soak: testlog $(if $(filter file,$(origin PKG)),conformance) ## the long forms o
 
 # --- templates, registry, resolver
 .PHONY: templates
-templates: ## build the OCI templates from Debian packages: out/templates/nginx
-	@$(GO) build -trimpath -o $(OUT)/bin/templates ./tools/templates && $(OUT)/bin/templates -out $(OUT)/templates tools/templates/nginx
+TEMPLATES ?= nginx
+templates: ## build OCI templates from Debian packages: out/templates/NAME (TEMPLATES="nginx redis …", or all)
+	@$(GO) build -trimpath -o $(OUT)/bin/templates ./tools/templates && $(OUT)/bin/templates -out $(OUT)/templates \
+	  $(if $(filter all,$(TEMPLATES)),$(patsubst %/template.yaml,%,$(wildcard tools/templates/*/template.yaml)),$(addprefix tools/templates/,$(TEMPLATES)))
 
 .PHONY: bench-resolver
 bench-resolver: deps templates ## the resolver beside nginx as a proxy, on loopback

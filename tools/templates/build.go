@@ -3,26 +3,28 @@ package main
 import (
 	"fmt"
 	"time"
+
+	"hardnode.dev/tools/templates/recipe"
 )
 
 // assemble builds one template and writes its layout.
-func assemble(s Spec, dir, layoutDir string, debs []deb, say func(string, ...any)) (built, error) {
+func assemble(s recipe.Recipe, dir, layoutDir string, debs []deb, say func(string, ...any)) (built, error) {
 	b := built{Packages: map[string]string{}}
 	var download int64
 	for _, d := range debs {
 		b.Packages[d.name] = d.version
 		download += d.bytes
 	}
-	b.Version = b.Packages[s.VersionOf]
+	b.Version = b.Packages[s.Debian.VersionOf]
 	say("%d packages, %.1f MiB as downloaded", len(debs), mib(download))
 	packages, own, err := gather(s, dir, debs)
 	if err != nil {
 		return b, err
 	}
 	b.Unpacked = packages.size() + own.size()
-	if b.Unpacked > s.LimitMiB<<20 {
+	if b.Unpacked > s.Debian.LimitMiB<<20 {
 		return b, fmt.Errorf("%s has %.1f MiB unpacked, at most %d are allowed: take less of its packages", s.Name, mib(b.Unpacked),
-			s.LimitMiB)
+			s.Debian.LimitMiB)
 	}
 	var layers []zstdLayer
 	created := time.Unix(0, 0)

@@ -59,7 +59,7 @@ func build(ctx context.Context, dir, out string, fresh bool) error {
 		return err
 	}
 	say := func(format string, args ...any) { fmt.Printf("%s: %s\n", s.Name, fmt.Sprintf(format, args...)) }
-	debs, err := fetch(ctx, filepath.Join(out, "packages"), packageNames(s), fresh, say)
+	debs, err := fetch(ctx, filepath.Join(out, "packages"), s.Debian.Names(), fresh, say)
 	if err != nil {
 		return err
 	}
@@ -67,7 +67,7 @@ func build(ctx context.Context, dir, out string, fresh bool) error {
 	if err != nil {
 		return fmt.Errorf("find this program: %v", err)
 	}
-	in, err := inputs(program, dir, debs)
+	in, err := inputs(program, dir, s, debs)
 	if err != nil {
 		return err
 	}
@@ -89,7 +89,7 @@ func build(ctx context.Context, dir, out string, fresh bool) error {
 		return err
 	}
 	say("%s in %s, %s", b.Version, layoutDir, b.Digest)
-	say("%.1f MiB unpacked (limit %d), %.1f MiB packed, %s", mib(b.Unpacked), s.LimitMiB, mib(b.Packed),
+	say("%.1f MiB unpacked (limit %d), %.1f MiB packed, %s", mib(b.Unpacked), s.Debian.LimitMiB, mib(b.Packed),
 		time.Since(start).Round(10*time.Millisecond))
 	return nil
 }

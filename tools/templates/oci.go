@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,6 +18,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/klauspost/compress/zstd"
+
+	"hardnode.dev/tools/templates/recipe"
 )
 
 // zstdLayer is a layer of media type application/vnd.oci.image.layer.v1.tar+zstd (OCI image-spec 1.1).
@@ -51,20 +52,9 @@ func (l zstdLayer) Uncompressed() (io.ReadCloser, error) {
 }
 
 // makeImage puts layers and configuration together.
-func makeImage(s Spec, version string, created time.Time, layers []zstdLayer, names []string) (v1.Image, error) {
+func makeImage(s recipe.Recipe, version string, created time.Time, layers []zstdLayer, names []string) (v1.Image, error) {
 	img := mutate.MediaType(mutate.ConfigMediaType(empty.Image, types.OCIConfigJSON), types.OCIManifestSchema1)
-	cfg := &v1.ConfigFile{OS: "linux", Architecture: "amd64", Created: v1.Time{Time: created}, Config: v1.Config{
-		Entrypoint: s.Process.Entrypoint, Cmd: s.Process.Cmd, Env: s.Process.Env, WorkingDir: s.Process.WorkingDir, User: s.Process.User,
-		StopSignal: s.Process.StopSignal, Labels: maps.Clone(s.Process.Labels), ExposedPorts: map[string]struct{}{},
-	}}
-	for _, p := range s.Process.Ports {
-		cfg.Config.ExposedPorts[p] = struct{}{}
-	}
-	if cfg.Config.Labels == nil {
-		cfg.Config.Labels = map[string]string{}
-	}
-	cfg.Config.Labels["org.opencontainers.image.title"] = string(s.Name)
-	cfg.Config.Labels["org.opencontainers.image.description"] = s.Summary
+	cfg := &v1.ConfigFile{OS: "linux", Architecture: "amd64", Created: v1.Time{Time: created}, Config: s.Onto(v1.Config{})}
 	cfg.Config.Labels["org.opencontainers.image.version"] = version
 	img, err := mutate.ConfigFile(img, cfg)
 	if err != nil {
@@ -102,8 +92,8 @@ func writeLayout(dir string, img v1.Image, tag string) error {
 	return nil
 }
 
-// inputs is a hash of all that decides the image's bytes: this program, the template's folder, the packages.
-func inputs(program, dir string, debs []deb) (string, error) {
+// inputs is a hash of all that decides the image's bytes: this program, the template's folder and base, the packages.
+func inputs(program, dir string, s recipe.Recipe, debs []deb) (string, error) {
 	h := sha256.New()
 	add := func(file string) error {
 		raw, err := os.ReadFile(file)
@@ -132,6 +122,7 @@ func inputs(program, dir string, debs []deb) (string, error) {
 			return "", err
 		}
 	}
+	fmt.Fprintf(h, "%+v\n", *s.Debian) // with what its base adds
 	for _, d := range debs {
 		fmt.Fprintf(h, "%s %s %s\n", d.name, d.version, d.sha256)
 	}

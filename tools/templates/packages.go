@@ -14,7 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sort"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -35,6 +35,9 @@ const (
 	controlArchive = "control.tar"
 )
 
+// bookworm: packages are Debian 12's, whatever else the machine's sources offer under a name, such as another Node.js, or has installed.
+var bookworm = []string{"-o", "APT::Default-Release=/^bookworm(|-security|-updates)$/", "-o", "Dir::State::status=/dev/null"}
+
 // fetch returns the packages, downloading those that cache lacks with apt-get, which checks Debian's signatures. fresh downloads all of
 // them anew. Versions are recorded, never required: Debian's archive keeps only the newest.
 func fetch(ctx context.Context, cache string, names []string, fresh bool, say func(string, ...any)) ([]deb, error) {
@@ -53,7 +56,7 @@ func fetch(ctx context.Context, cache string, names []string, fresh bool, say fu
 	}
 	if len(missing) > 0 {
 		say("downloading %d Debian packages", len(missing))
-		cmd := exec.CommandContext(ctx, "apt-get", append([]string{"download", "-q", "--"}, missing...)...)
+		cmd := exec.CommandContext(ctx, "apt-get", slices.Concat([]string{"download", "-q"}, bookworm, []string{"--"}, missing)...)
 		cmd.Dir = cache
 		var out bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &out, &out
@@ -156,13 +159,4 @@ func open(r io.Reader, archive string) (io.ReadCloser, error) {
 			return nil, fmt.Errorf("skip %q: %v", name, err)
 		}
 	}
-}
-
-func packageNames(s Spec) []string {
-	names := make([]string, 0, len(s.Packages))
-	for n := range s.Packages {
-		names = append(names, n)
-	}
-	sort.Strings(names)
-	return names
 }

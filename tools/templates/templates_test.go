@@ -64,17 +64,21 @@ func tarGz(t *testing.T, files map[string]string) []byte {
 
 const yaml = `version: 1
 name: tiny
-versionOf: tiny
-limitMiB: 1
-packages:
-  tiny: [bin/tiny, lib/x.so*]
-links: {bin: usr/bin, lib: usr/lib}
-directories: [tmp, usr/bin]
-sticky: [tmp]
 process:
   entrypoint: [tiny]
   stopSignal: SIGQUIT
-  ports: [80/tcp]
+http: 80
+volumes: [{path: /var/lib/tiny, nodatacow: true}]
+jem: {keep: [/etc/tiny]}
+debian:
+  versionOf: tiny
+  limitMiB: 1
+  packages:
+    tiny: [bin/tiny, lib/x.so*]
+  links: {bin: usr/bin, lib: usr/lib}
+  directories: [tmp, usr/bin]
+  sticky: [tmp]
+  owned: {var/lib/tiny: {uid: 7, gid: 8, mode: "0700"}}
 `
 
 // setUp makes a template's folder and a full package cache, so that nothing is downloaded.
@@ -128,7 +132,8 @@ func TestBuild(t *testing.T) {
 	}
 	cf, err := img.ConfigFile()
 	if err != nil || cf.Config.StopSignal != "SIGQUIT" || cf.Config.Entrypoint[0] != "tiny" ||
-		cf.Config.Labels["org.opencontainers.image.version"] != "1:2.5-1" {
+		cf.Config.Labels["org.opencontainers.image.version"] != "1:2.5-1" ||
+		cf.Config.Labels["io.hardnode.nodatacow"] != "/var/lib/tiny" {
 		t.Errorf("got configuration %+v, %v", cf, err)
 	}
 	man, err := img.Manifest()
@@ -158,7 +163,7 @@ func TestArchiveHoldsWhatIsWanted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	debs, err := fetch(context.Background(), filepath.Join(out, "packages"), packageNames(s), false, func(string, ...any) {})
+	debs, err := fetch(context.Background(), filepath.Join(out, "packages"), s.Debian.Names(), false, func(string, ...any) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,11 +184,15 @@ func TestArchiveHoldsWhatIsWanted(t *testing.T) {
 				break
 			}
 			lines = append(lines, fmt.Sprintf("%s%o%s", h.Name, h.Mode, h.Linkname))
+			if h.Name == "var/lib/tiny/" && (h.Uid != 7 || h.Gid != 8) {
+				t.Errorf("%s is %d:%d's, want 7:8", h.Name, h.Uid, h.Gid)
+			}
 		}
 	}
 	want := "bin777usr/bin lib777usr/lib tmp/1777 usr/755 usr/bin/755 usr/bin/tiny755 usr/lib/755 usr/lib/x.so.1777x.so.1.2 " +
 		"usr/lib/x.so.1.2755 usr/share/755 usr/share/doc/755 usr/share/doc/hardnode/755 usr/share/doc/hardnode/SOURCES644 " +
-		"usr/share/doc/tiny/755 usr/share/doc/tiny/copyright755 etc/755 etc/passwd644"
+		"usr/share/doc/tiny/755 usr/share/doc/tiny/copyright755 var/755 var/lib/755 var/lib/tiny/700 " +
+		"etc/755 etc/jem/755 etc/jem/template.json644 etc/passwd644"
 	if got := strings.Join(lines, " "); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
@@ -242,6 +251,9 @@ func TestBuildRefuses(t *testing.T) {
 		{"version", strings.Replace(yaml, "version: 1", "version: 2", 1), "version: 2", tinyFiles()},
 		{"path out", strings.Replace(yaml, "bin/tiny,", "../etc/passwd,", 1), "clean path", tinyFiles()},
 		{"option as package", strings.Replace(yaml, "  tiny: [", "  -oDir=x: [", 1), "no name of a Debian package", tinyFiles()},
+		{"nothing to build", yaml[:strings.Index(yaml, "debian:")], "hnctl template push", tinyFiles()},
+		{"two files at one place", strings.Replace(yaml, "bin/tiny, ", "bin/tiny, usr/lib/x.so, ", 1), "comes twice", map[string]string{
+			"./bin/tiny": "x", "./lib/x.so": "", "./usr/lib/x.so": ""}},
 		{"nothing to run", strings.Replace(yaml, "entrypoint: [tiny]", "entrypoint: []", 1), "entrypoint", tinyFiles()},
 		{"pattern without a file", strings.Replace(yaml, "bin/tiny,", "bin/huge,", 1), `nothing in it matches "bin/huge"`, tinyFiles()},
 		{"too large", yaml, "at most 1 are allowed", map[string]string{"./bin/tiny": string(make([]byte, 2<<20)), "./lib/x.so": ""}},
@@ -258,13 +270,68 @@ func TestBuildRefuses(t *testing.T) {
 	}
 }
 
-func TestNginxSpec(t *testing.T) {
-	s, err := readSpec("nginx")
+// TestRecipes: every template's recipe is right, has its folder's name, and is one of the table's.
+func TestRecipes(t *testing.T) {
+	files, err := filepath.Glob("*/template.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, f := range files {
+		s, err := readSpec(filepath.Dir(f))
+		if err != nil {
+			t.Error(err)
+		} else if string(s.Name) != filepath.Dir(f) || s.Summary == "" {
+			t.Errorf("%s: has name %q and summary %q, want its folder's name and a summary", f, s.Name, s.Summary)
+		}
+	}
+}
+
+// TestLibraries: what programs need is taken from the packages of libraries, with what it is a link to and what it needs itself; nothing
+// else of these is, and a package that nothing needs is told.
+func TestLibraries(t *testing.T) {
+	sh, err := os.ReadFile("/bin/sh")
+	if err != nil || !bytes.HasPrefix(sh, []byte("\x7fELF")) {
+		t.Skip("needs a dynamically linked /bin/sh")
+	}
+	names, err := needed(sh)
+	if err != nil || len(names) == 0 {
+		t.Skip("needs a dynamically linked /bin/sh: ", err)
+	}
+	libc := map[string]string{"./lib/other.so.1": "not wanted", "./lib/real": "not wanted"}
+	for _, n := range names {
+		libc["./lib/"+n+">real-"+n], libc["./lib/real-"+n] = "", "library"
+	}
+	spec := strings.Replace(yaml, "  links:", "  libraries: [libc6]\n  links:", 1)
+	files := tinyFiles()
+	files["./bin/tiny"] = string(sh)
+	dir, out := setUp(t, spec, files)
+	writeDeb(t, filepath.Join(out, "packages"), "libc6", "2.5-1", libc)
+	s, err := readSpec(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.Process.Labels["io.hardnode.http-port"] != "80" || s.Process.StopSignal != "SIGQUIT" || s.LimitMiB > 40 {
-		t.Errorf("got %+v", s)
+	debs, err := fetch(t.Context(), filepath.Join(out, "packages"), s.Debian.Names(), false, func(string, ...any) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, _, err := gather(s, dir, debs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range names {
+		if string(got["usr/lib/real-"+n].body) != "library" || got["usr/lib/"+n].head.Linkname != "real-"+n {
+			t.Errorf("library %s is not there", n)
+		}
+	}
+	if _, there := got["usr/lib/other.so.1"]; there || string(got["usr/share/doc/libc6/copyright"].body) != "free" {
+		t.Error("a library that nothing needs was taken, or the licence was not")
+	}
+	spec = strings.Replace(spec, "[libc6]", "[libc6, libidle]", 1)
+	dir, out = setUp(t, spec, files)
+	writeDeb(t, filepath.Join(out, "packages"), "libc6", "2.5-1", libc)
+	writeDeb(t, filepath.Join(out, "packages"), "libidle", "2.5-1", map[string]string{"./lib/idle.so": "x"})
+	if err := build(t.Context(), dir, out, false); err == nil || !strings.Contains(err.Error(), "libidle") {
+		t.Errorf("got %v, want the package's name that nothing needs", err)
 	}
 }
 

@@ -3,7 +3,7 @@ package main
 import (
 	"archive/tar"
 	"bytes"
-	"debug/elf"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,9 +13,11 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
-	"sort"
 	"strings"
 	"time"
+
+	"hardnode.dev/internal/wire/jem"
+	"hardnode.dev/tools/templates/recipe"
 )
 
 // item is one entry of the image.
@@ -36,13 +38,16 @@ func (t tree) put(name string, i item) error {
 }
 
 // gather puts the tree together: the packages' files, then links, directories and the template's own files.
-func gather(s Spec, dir string, debs []deb) (packages, own tree, err error) {
-	packages, own = tree{}, tree{}
+func gather(s recipe.Recipe, dir string, debs []deb) (packages, own tree, err error) {
+	packages = tree{}
 	newest := time.Unix(0, 0)
 	for _, d := range debs {
-		if err := take(s, d, packages, &newest); err != nil {
+		if err := take(*s.Debian, d, packages, &newest); err != nil {
 			return nil, nil, err
 		}
+	}
+	if err := libraries(*s.Debian, debs, packages, &newest); err != nil {
+		return nil, nil, err
 	}
 	sources, err := sourcesFile(debs)
 	if err != nil {
@@ -50,42 +55,40 @@ func gather(s Spec, dir string, debs []deb) (packages, own tree, err error) {
 	}
 	header := func(kind byte, mode int64) tar.Header { return tar.Header{Typeflag: kind, Mode: mode, ModTime: newest} }
 	err = packages.put(sourcesPath, item{header(tar.TypeReg, 0o644), sources})
-	for l, target := range s.Links {
+	for l, target := range s.Debian.Links {
 		h := header(tar.TypeSymlink, 0o777)
 		h.Linkname = target
 		err = errors.Join(err, packages.put(l, item{head: h}))
 	}
-	for _, applet := range s.Busybox {
+	for _, applet := range s.Debian.Busybox {
 		h := header(tar.TypeSymlink, 0o777)
 		h.Linkname = "busybox"
 		err = errors.Join(err, packages.put("usr/bin/"+applet, item{head: h}))
 	}
-	for _, d := range s.Directories {
+	for _, d := range s.Debian.Directories {
 		mode := int64(0o755)
-		if slices.Contains(s.Sticky, d) {
+		if slices.Contains(s.Debian.Sticky, d) {
 			mode = 0o1777
 		}
 		err = errors.Join(err, packages.put(d, item{head: header(tar.TypeDir, mode)}))
 	}
-	files := os.DirFS(filepath.Join(dir, "files"))
-	err = errors.Join(err, fs.WalkDir(files, ".", func(name string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() {
-			return err
-		}
-		body, err := fs.ReadFile(files, name)
-		if err != nil {
-			return err
-		}
-		return own.put(name, item{header(tar.TypeReg, 0o644), body})
-	}))
-	if err != nil {
+	for d, o := range s.Debian.Owned {
+		mode, _ := o.Bits() // the recipe was checked
+		h := header(tar.TypeDir, mode)
+		h.Uid, h.Gid = o.UID, o.GID
+		err = errors.Join(err, packages.put(d, item{head: h}))
+	}
+	own, fails := ownFiles(s, dir, newest)
+	if err = errors.Join(err, fails); err != nil {
 		return nil, nil, fmt.Errorf("put %s together: %v", s.Name, err)
 	}
 	for _, t := range []tree{packages, own} {
 		for name := range maps.Clone(t) {
 			for d := path.Dir(name); d != "."; d = path.Dir(d) {
-				if _, ok := t[d]; !ok {
+				if _, ok := t[d]; !ok && packages[d].head.Typeflag == 0 {
 					t[d] = item{head: header(tar.TypeDir, 0o755)}
+				} else if !ok {
+					t[d] = packages[d] // as it is in the layer below
 				}
 			}
 		}
@@ -93,43 +96,70 @@ func gather(s Spec, dir string, debs []deb) (packages, own tree, err error) {
 	return packages, own, complete(packages)
 }
 
-// take puts the wanted files of one package and its copyright file into t. A pattern that matches nothing is an error: the package
-// has changed.
-func take(s Spec, d deb, t tree, newest *time.Time) error {
-	hit := map[string]bool{}
-	notice := "usr/share/doc/" + d.name + "/copyright"
-	err := d.each(dataArchive, func(h *tar.Header, r io.Reader) error {
-		name := strings.TrimPrefix(path.Clean(h.Name), "./")
-		wanted := name == notice
-		for _, p := range s.Packages[d.name] {
-			if ok, err := path.Match(p, name); err != nil {
-				return fmt.Errorf("pattern %q: %v", p, err)
-			} else if ok {
-				hit[p], wanted = true, true
-			}
+// ownFiles are the template's own: those below files, programs where they can be run, and what JEM reads.
+func ownFiles(s recipe.Recipe, dir string, at time.Time) (tree, error) {
+	own := tree{}
+	files := os.DirFS(filepath.Join(dir, "files"))
+	err := fs.WalkDir(files, ".", func(name string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
 		}
-		if !wanted {
-			return nil
-		}
-		if h.Typeflag != tar.TypeReg && h.Typeflag != tar.TypeSymlink {
-			return fmt.Errorf("%q is neither file nor symbolic link", name)
-		}
-		if h.ModTime.After(*newest) {
-			*newest = h.ModTime
-		}
-		body, err := io.ReadAll(r)
+		body, err := fs.ReadFile(files, name)
 		if err != nil {
 			return err
 		}
+		st, err := e.Info()
+		if err != nil {
+			return err
+		}
+		mode := int64(0o644)
+		if st.Mode()&0o100 != 0 {
+			mode = 0o755
+		}
+		return own.put(name, item{tar.Header{Typeflag: tar.TypeReg, Mode: mode, ModTime: at}, body})
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil // it has none
+	}
+	if err != nil {
+		return nil, err
+	}
+	raw, err := json.MarshalIndent(s.Template(), "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("write what JEM reads: %v", err)
+	}
+	return own, own.put(strings.TrimPrefix(jem.TemplatePath, "/"),
+		item{tar.Header{Typeflag: tar.TypeReg, Mode: 0o644, ModTime: at}, append(raw, '\n')})
+}
+
+// take puts the wanted files of one package and its copyright file into t. A pattern that matches nothing is an error: the package
+// has changed.
+func take(s recipe.Debian, d deb, t tree, newest *time.Time) error {
+	patterns, hit := s.Packages[d.name], map[string]bool{}
+	if len(patterns) == 0 {
+		return nil // one of the libraries
+	}
+	notice := noticeOf(d)
+	err := d.each(dataArchive, func(h *tar.Header, r io.Reader) error {
+		name := strings.TrimPrefix(path.Clean(h.Name), "./")
+		wanted := name == notice
 		if name == notice {
 			hit[notice] = true
 		}
-		return t.put(s.follow(name), item{tar.Header{Typeflag: h.Typeflag, Mode: h.Mode, Linkname: h.Linkname, ModTime: h.ModTime}, body})
+		for _, p := range patterns {
+			if ok, _ := recipe.Match(p, name); ok {
+				hit[p], wanted = true, wanted || h.Typeflag != tar.TypeDir
+			}
+		}
+		if !wanted || slices.ContainsFunc(s.Without, func(p string) bool { ok, _ := recipe.Match(p, name); return ok }) {
+			return nil
+		}
+		return t.takeOne(s, h, r, name, newest)
 	})
 	if err != nil {
 		return err
 	}
-	for _, p := range append([]string{notice}, s.Packages[d.name]...) {
+	for _, p := range append([]string{notice}, patterns...) {
 		if !hit[p] {
 			return fmt.Errorf("package %s %s: nothing in it matches %q", d.name, d.version, p)
 		}
@@ -137,53 +167,38 @@ func take(s Spec, d deb, t tree, newest *time.Time) error {
 	return nil
 }
 
+func noticeOf(d deb) string { return "usr/share/doc/" + d.name + "/copyright" }
+
+// takeOne puts one entry of a package into t.
+func (t tree) takeOne(s recipe.Debian, h *tar.Header, r io.Reader, name string, newest *time.Time) error {
+	if h.ModTime.After(*newest) {
+		*newest = h.ModTime
+	}
+	switch h.Typeflag {
+	case tar.TypeReg, tar.TypeSymlink:
+		body, err := io.ReadAll(r)
+		if err != nil {
+			return err
+		}
+		return t.put(follow(s, name), item{tar.Header{Typeflag: h.Typeflag, Mode: h.Mode, Linkname: h.Linkname, ModTime: h.ModTime}, body})
+	case tar.TypeLink: // a second name of a file before it
+		first, ok := t[follow(s, strings.TrimPrefix(path.Clean(h.Linkname), "./"))]
+		if !ok {
+			return fmt.Errorf("%q is another name of %q, which is not taken", name, h.Linkname)
+		}
+		return t.put(follow(s, name), first)
+	}
+	return fmt.Errorf("%q is neither file nor link", name)
+}
+
 // follow moves a path below one of the links to where the link leads, as dpkg does on a system with merged /usr.
-func (s Spec) follow(name string) string {
+func follow(s recipe.Debian, name string) string {
 	for l, target := range s.Links {
 		if rest, ok := strings.CutPrefix(name, l+"/"); ok {
 			return path.Join(path.Dir(l), target, rest)
 		}
 	}
 	return name
-}
-
-// complete checks that every program and library finds its interpreter and the libraries it names.
-func complete(t tree) error {
-	have := map[string]bool{}
-	for name := range t {
-		have[path.Base(name)] = true
-	}
-	var lacks []string
-	for name, i := range t {
-		if i.head.Typeflag != tar.TypeReg || !bytes.HasPrefix(i.body, []byte(elf.ELFMAG)) {
-			continue
-		}
-		f, err := elf.NewFile(bytes.NewReader(i.body))
-		if err != nil {
-			return fmt.Errorf("read program %q: %v", name, err)
-		}
-		needs, err := f.ImportedLibraries()
-		if err != nil {
-			return fmt.Errorf("read program %q: %v", name, err)
-		}
-		if s := f.Section(".interp"); s != nil {
-			interp, err := s.Data()
-			if err != nil {
-				return fmt.Errorf("read program %q: %v", name, err)
-			}
-			needs = append(needs, path.Base(string(bytes.TrimRight(interp, "\x00"))))
-		}
-		for _, n := range needs {
-			if !have[n] {
-				lacks = append(lacks, fmt.Sprintf("%s needs %s", name, n))
-			}
-		}
-	}
-	if len(lacks) > 0 {
-		sort.Strings(lacks)
-		return fmt.Errorf("libraries are missing: %s", strings.Join(lacks, "; "))
-	}
-	return nil
 }
 
 // size is what the tree takes unpacked, in bytes.

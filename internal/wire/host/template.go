@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"slices"
 	"time"
 
@@ -137,7 +138,17 @@ type Template struct {
 	Notes    []string  `json:"notes,omitempty"`    // what the importer left out, in words; at most 20
 	Warnings []string  `json:"warnings,omitempty"` // why a container of it may not start, in words; at most 20
 
-	Account wire.Account `json:"account,omitempty"` // whose it is; Owner says that where there is none
+	Account wire.Account     `json:"account,omitempty"` // whose it is; Owner says that where there is none
+	Volumes []TemplateVolume `json:"volumes,omitempty"` // directories of data that outlives the image, by path
+}
+
+// MaxVolumes is how many volumes an image may want; more are plain directories of it.
+const MaxVolumes = 20
+
+// TemplateVolume is a volume that the image wants.
+type TemplateVolume struct {
+	Path  string `json:"path"`
+	NoCOW bool   `json:"noCow,omitempty"` // label io.hardnode.nodatacow: a database that checks its own pages
 }
 
 // ImportRequest names a manifest that was pushed.
@@ -213,6 +224,13 @@ func (t Template) Validate() error {
 		return fmt.Errorf("template %q: has no process", t.Name)
 	case t.Profile != ProfileApp && t.Profile != ProfileSystem:
 		return fmt.Errorf("template %q: profile %q is not known, use app or system", t.Name, t.Profile)
+	case len(t.Volumes) > MaxVolumes:
+		return fmt.Errorf("template %q: has %d volumes, at most %d are allowed", t.Name, len(t.Volumes), MaxVolumes)
+	}
+	for _, v := range t.Volumes {
+		if !path.IsAbs(v.Path) || path.Clean(v.Path) != v.Path {
+			return fmt.Errorf("template %q: volume %.200q is no absolute, clean path", t.Name, v.Path)
+		}
 	}
 	return nil
 }

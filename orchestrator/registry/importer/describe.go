@@ -1,6 +1,9 @@
 package importer
 
 import (
+	"maps"
+	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -8,16 +11,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hardnode.dev/internal/wire/host"
-)
-
-// Labels of an image's configuration that Hardnode reads.
-const (
-	labelHTTPPort  = "io.hardnode.http-port"  // 1–65535: where HTTP is served
-	labelCheckPort = "io.hardnode.check-port" // where a check connects; without this and the next there is no check
-	labelCheckPath = "io.hardnode.check-path" // makes the check an HTTP request, to the HTTP port if there is no check port
-	labelProfile   = "io.hardnode.profile"    // app or system
-	labelReaper    = "io.hardnode.reaper"     // true: a tiny reaping init before the process
-	labelStopAfter = "io.hardnode.stop-after" // seconds between stop signal and kill
 )
 
 // describe reads what a container of the image runs (OCI image-spec, config.md), as far as the configuration alone says it.
@@ -64,35 +57,49 @@ func labels(c v1.Config, t *host.Template) error {
 	}
 	// What the image exposes is documentation (OCI image-spec, config.md, "ExposedPorts"): nothing is checked, and no port is taken for
 	// HTTP, unless a label says so.
-	if err := port(labelHTTPPort, &t.HTTPPort); err != nil {
+	if err := port(host.LabelHTTPPort, &t.HTTPPort); err != nil {
 		return err
 	}
-	check := host.Check{Path: c.Labels[labelCheckPath]}
+	check := host.Check{Path: c.Labels[host.LabelCheckPath]}
 	if check.Path != "" {
 		check.Port = t.HTTPPort
 	}
-	if err := port(labelCheckPort, &check.Port); err != nil {
+	if err := port(host.LabelCheckPort, &check.Port); err != nil {
 		return err
 	}
 	if check.Path != "" && (!host.IsCheckPath(check.Path) || check.Port == 0) {
 		return bad("label %s: %.100q: want an absolute path as it stands in a request (%%20 for a blank, at most 1024 bytes), and a port",
-			labelCheckPath, check.Path)
+			host.LabelCheckPath, check.Path)
 	}
 	if check.Port != 0 {
 		t.Check = &check
 	}
-	switch v := c.Labels[labelProfile]; v {
+	switch v := c.Labels[host.LabelProfile]; v {
 	case "", string(host.ProfileApp):
 	case string(host.ProfileSystem):
 		t.Profile = host.ProfileSystem
 	default:
-		return bad("label %s: %.40q is neither app nor system", labelProfile, v)
+		return bad("label %s: %.40q is neither app nor system", host.LabelProfile, v)
 	}
-	t.Process.Reaper = c.Labels[labelReaper] == "true"
-	if v, ok := c.Labels[labelStopAfter]; ok {
+	for _, v := range slices.Sorted(maps.Keys(c.Volumes)) {
+		if p := path.Clean("/" + v); len(t.Volumes) < host.MaxVolumes && !slices.Contains(t.Volumes, host.TemplateVolume{Path: p}) {
+			t.Volumes = append(t.Volumes, host.TemplateVolume{Path: p})
+		}
+	}
+	if v := c.Labels[host.LabelNoDataCOW]; v != "" {
+		for _, p := range strings.Split(v, ",") {
+			at := slices.IndexFunc(t.Volumes, func(v host.TemplateVolume) bool { return v.Path == p })
+			if at < 0 {
+				return bad("label %s: %.100q is none of the image's volumes", host.LabelNoDataCOW, p)
+			}
+			t.Volumes[at].NoCOW = true
+		}
+	}
+	t.Process.Reaper = c.Labels[host.LabelReaper] == "true"
+	if v, ok := c.Labels[host.LabelStopAfter]; ok {
 		n, err := strconv.Atoi(v)
 		if err != nil || n < 1 || n > 3600 {
-			return bad("label %s: %.40q: want 1 to 3600 seconds", labelStopAfter, v)
+			return bad("label %s: %.40q: want 1 to 3600 seconds", host.LabelStopAfter, v)
 		}
 		t.Process.StopAfter = n
 	}

@@ -138,7 +138,7 @@ func TestImport(t *testing.T) {
 		s := newStore()
 		s.push("web:1", media, func(c *v1.ConfigFile, _ *v1.Manifest) {
 			c.Config.User, c.Config.Env, c.Config.StopSignal, c.Config.WorkingDir = "www-data", []string{"A=b=c"}, "3", "/srv"
-			c.Config.Labels = map[string]string{labelHTTPPort: "8080", labelCheckPath: "/up"}
+			c.Config.Labels = map[string]string{host.LabelHTTPPort: "8080", host.LabelCheckPath: "/up"}
 		}, base, top)
 		im, dir := newImporter(t, s)
 		got, err := im.Import(context.Background(), "web:1")
@@ -211,13 +211,13 @@ func TestImportRefuses(t *testing.T) {
 		{"unknown user", func(_ *store, c *v1.ConfigFile, _ *v1.Manifest) { c.Config.User = "nobody" }, good, "/etc/passwd"},
 		{"unknown signal", func(_ *store, c *v1.ConfigFile, _ *v1.Manifest) { c.Config.StopSignal = "SIGWHAT" }, good, "stop signal"},
 		{"bad port", func(_ *store, c *v1.ConfigFile, _ *v1.Manifest) {
-			c.Config.Labels = map[string]string{labelHTTPPort: "99999"}
+			c.Config.Labels = map[string]string{host.LabelHTTPPort: "99999"}
 		}, good, "no port"},
 		{"check path with a blank", func(_ *store, c *v1.ConfigFile, _ *v1.Manifest) {
-			c.Config.Labels = map[string]string{labelHTTPPort: "80", labelCheckPath: "/a b"}
+			c.Config.Labels = map[string]string{host.LabelHTTPPort: "80", host.LabelCheckPath: "/a b"}
 		}, good, "as it stands in a request"},
 		{"check path with a line end", func(_ *store, c *v1.ConfigFile, _ *v1.Manifest) {
-			c.Config.Labels = map[string]string{labelHTTPPort: "80", labelCheckPath: "/a\r\nX: y"}
+			c.Config.Labels = map[string]string{host.LabelHTTPPort: "80", host.LabelCheckPath: "/a\r\nX: y"}
 		}, good, "as it stands in a request"},
 		{"foreign layer", func(_ *store, _ *v1.ConfigFile, m *v1.Manifest) { m.Layers[0].MediaType = types.OCIRestrictedLayer }, good,
 			"not in the registry"},

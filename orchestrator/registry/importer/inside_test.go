@@ -224,10 +224,10 @@ func TestExposed(t *testing.T) {
 	}{
 		{"6379/tcp", nil, "0 <nil>"},
 		{"80/tcp 443/tcp", nil, "0 <nil>"},
-		{"9000", map[string]string{labelHTTPPort: "9000"}, "9000 <nil>"},
-		{"5432/tcp", map[string]string{labelCheckPort: "5432"}, "0 &{5432  0}"},
-		{"80/tcp", map[string]string{labelHTTPPort: "80", labelCheckPath: "/up"}, "80 &{80 /up 0}"},
-		{"80/tcp", map[string]string{labelHTTPPort: "80", labelCheckPort: "81", labelCheckPath: "/up"}, "80 &{81 /up 0}"},
+		{"9000", map[string]string{host.LabelHTTPPort: "9000"}, "9000 <nil>"},
+		{"5432/tcp", map[string]string{host.LabelCheckPort: "5432"}, "0 &{5432  0}"},
+		{"80/tcp", map[string]string{host.LabelHTTPPort: "80", host.LabelCheckPath: "/up"}, "80 &{80 /up 0}"},
+		{"80/tcp", map[string]string{host.LabelHTTPPort: "80", host.LabelCheckPort: "81", host.LabelCheckPath: "/up"}, "80 &{81 /up 0}"},
 	} {
 		got, err := imported(t, func(cf *v1.ConfigFile) {
 			cf.Config.Labels, cf.Config.ExposedPorts = c.labels, map[string]struct{}{}
@@ -241,6 +241,26 @@ func TestExposed(t *testing.T) {
 	}
 }
 
+// TestVolumesWanted: the image's volumes are told, those that are written in place as such; one that is named and is none is refused.
+func TestVolumesWanted(t *testing.T) {
+	ask := func(inPlace string, volumes ...string) (host.Template, error) {
+		return imported(t, func(cf *v1.ConfigFile) {
+			cf.Config.Volumes = map[string]struct{}{}
+			for _, v := range volumes {
+				cf.Config.Volumes[v] = struct{}{}
+			}
+			cf.Config.Labels = map[string]string{host.LabelNoDataCOW: inPlace}
+		}, files("bin/run="+elf(62, "")))
+	}
+	got, err := ask("/var/lib/db", "/var/lib/db", "/backup/")
+	if said := fmt.Sprint(got.Volumes); err != nil || said != "[{/backup false} {/var/lib/db true}]" {
+		t.Errorf("got %s, %v", said, err)
+	}
+	if _, err := ask("/other", "/var/lib/db"); err == nil || !strings.Contains(err.Error(), "none of the image's volumes") {
+		t.Errorf("got %v, want that it is none of the volumes", err)
+	}
+}
+
 // FuzzConfiguration: any configuration and table is described or refused.
 func FuzzConfiguration(f *testing.F) {
 	f.Add("web:ssl", "SIGRTMIN+3", "80", passwd, groups, "bin/run", []byte(elf(62, "/lib/ld")))
@@ -249,7 +269,7 @@ func FuzzConfiguration(f *testing.F) {
 		s := newStore()
 		s.push("web:1", types.OCIUncompressedLayer, func(c *v1.ConfigFile, _ *v1.Manifest) {
 			c.Config.User, c.Config.StopSignal, c.Config.Entrypoint = user, stop, []string{program}
-			c.Config.Labels = map[string]string{labelHTTPPort: port, labelStopAfter: port}
+			c.Config.Labels = map[string]string{host.LabelHTTPPort: port, host.LabelStopAfter: port}
 		}, files("etc/passwd="+passwd, "etc/group="+groups, "bin/run="+string(content)))
 		im, _ := newImporter(t, s)
 		got, err := im.Import(t.Context(), "web:1")
