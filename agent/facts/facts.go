@@ -56,6 +56,7 @@ func (s Source) Load() (host.Load, error) {
 		return host.Load{}, err
 	}
 	l := host.Load{MemoryUsed: mem["MemTotal"] - mem["MemFree"] - mem["Buffers"] - (mem["Cached"] - mem["Shmem"]) - mem["SReclaimable"]}
+	l.Swap, l.SwapUsed = mem["SwapTotal"], mem["SwapTotal"]-mem["SwapFree"]
 	_, l.DiskUsed = disk(s.Data)
 	if b, err := os.ReadFile(s.Root + "/proc/loadavg"); err == nil {
 		l.Load1, _ = strconv.ParseFloat(first(string(b)), 64)

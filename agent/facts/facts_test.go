@@ -25,6 +25,8 @@ func fakeRoot(t *testing.T, files map[string]string) Source {
 
 const meminfo = `MemTotal:        1000 kB
 MemFree:          400 kB
+SwapTotal:        500 kB
+SwapFree:         420 kB
 MemAvailable:     700 kB
 Buffers:           50 kB
 Cached:           200 kB
@@ -42,6 +44,9 @@ func TestLoad(t *testing.T) {
 	}
 	if want := int64(1000-400-50-180-30) << 10; l.MemoryUsed != want {
 		t.Errorf("memory used: got %d, want %d", l.MemoryUsed, want)
+	}
+	if l.Swap != 500<<10 || l.SwapUsed != 80<<10 {
+		t.Errorf("swap: %d, used %d", l.Swap, l.SwapUsed)
 	}
 	if l.Load1 != 0.52 || l.UptimeSec != 61 || l.DiskUsed <= 0 {
 		t.Errorf("got %+v", l)

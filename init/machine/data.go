@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"hardnode.dev/internal/disk"
+	"hardnode.dev/internal/disk/zram"
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire/boot"
 )
@@ -122,23 +123,48 @@ func (m *Machine) useData(ctx context.Context, c disk.Choice) (string, error) {
 
 // zram makes a compressed RAM disk of as many bytes as there is memory: it takes what is written, compressed.
 func (m *Machine) zram() (string, error) {
-	if err := m.need("zram", "num_devices=1"); err != nil {
-		return "", err
-	}
-	total, err := memTotal()
+	total, err := m.memory()
 	if err != nil {
 		return "", err
 	}
-	for _, w := range []struct{ file, value string }{
-		{"comp_algorithm", "zstd"},
-		{"disksize", strconv.FormatInt(total, 10)},
-		{"mem_limit", strconv.FormatInt(total/2, 10)},
-	} {
-		if err := os.WriteFile("/sys/block/zram0/"+w.file, []byte(w.value), 0); err != nil {
-			return "", fmt.Errorf("set up zram: %w", err)
-		}
+	return zram.New(total, total/2)
+}
+
+// memory is how many bytes of memory there are, for who makes disks of it.
+func (m *Machine) memory() (int64, error) {
+	if err := m.need("zram", "num_devices=0"); err != nil {
+		return 0, err
 	}
-	return "/dev/zram0", nil
+	return memTotal()
+}
+
+// Swap to compressed memory: a page that is not used takes a third of its room there, and comes back in microseconds.
+const (
+	swapPages   = "0"   // vm.page-cluster: what lies beside a page is not read with it, there is no head to move
+	swapReadily = "100" // vm.swappiness: as readily as pages of files are dropped, which a disk must bring back
+)
+
+// stepSwap lets containers' memory be swapped out, each as far as its limits allow it.
+func (m *Machine) stepSwap(context.Context) (string, error) {
+	percent := m.config.Storage.SwapPercent(m.config.Role)
+	switch {
+	case percent == 0:
+		return "none", nil
+	case m.data != nil && m.data.action == disk.RAM:
+		return "none: DATA is in memory", nil
+	}
+	total, err := m.memory()
+	if err != nil {
+		return "", err
+	}
+	size := total / 100 * int64(percent)
+	device, err := zram.Swap(size, size/2)
+	if err != nil {
+		return "", err
+	}
+	err = errors.Join(os.WriteFile("/proc/sys/vm/page-cluster", []byte(swapPages), 0),
+		os.WriteFile("/proc/sys/vm/swappiness", []byte(swapReadily), 0))
+	return fmt.Sprintf("%s: %d MiB of compressed memory", device, size>>20), err
 }
 
 func memTotal() (int64, error) {

@@ -24,6 +24,7 @@ func (m *Machine) table() []steps.Step {
 		{Name: "config", Fatal: true, Run: m.stepConfig},             // netd; a host without one waits for it
 		{Name: "modules", Deadline: 60 * second, Run: m.stepModules}, // a module that won't load is said, and no more
 		{Name: "data", Fatal: true, Run: m.stepData},                 // a disk that holds something waits for a person
+		{Name: "swap", Deadline: 10 * second, Run: m.stepSwap},
 		{Name: "saved time", Deadline: 5 * second, Run: m.stepSavedTime},
 		{Name: "reason of boot", Deadline: 30 * second, Run: m.stepReason},
 		{Name: "trial", Deadline: 5 * second, Run: m.stepTrial},

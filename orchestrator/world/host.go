@@ -130,6 +130,7 @@ func (w World) host(h store.Host) operator.Host {
 		out.Version, out.Boot, out.CPUs, out.MHz = r.Version, r.Boot, r.Capacity.CPUs, r.Capacity.MHz
 		out.Load1, out.UptimeSec = r.Load.Load1, r.Load.UptimeSec
 		out.MemoryMiB, out.MemoryUsed = r.Capacity.MemoryBytes>>20, r.Load.MemoryUsed>>20
+		out.SwapMiB, out.SwapUsed = r.Load.Swap>>20, r.Load.SwapUsed>>20
 		out.DiskMiB, out.DiskUsed = r.Capacity.DiskBytes>>20, r.Load.DiskUsed>>20
 		if r.Underlay.IsValid() {
 			out.Underlay = r.Underlay.String()

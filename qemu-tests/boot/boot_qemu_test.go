@@ -32,7 +32,8 @@ func TestBootServeLeave(t *testing.T) {
 	h := start(t, c)
 	for _, line := range []string{`step mounts:`, `step config: host host-1, role user`,
 		`formatting /dev/vda for DATA: it is the only blank disk`, `step data: /dev/vda`,
-		`step last words: by ramoops`, `step reason of boot: first - the disk was blank`, `step services: spawner ready`} {
+		`step swap: /dev/zram0: [1-9]\d* MiB of compressed memory`, `step last words: by ramoops`,
+		`step reason of boot: first - the disk was blank`, `step services: spawner ready`} {
 		h.sees(line)
 	}
 	h.up()
@@ -99,6 +100,9 @@ func (h *host) look() {
 		if !strings.Contains("\n"+read("/proc/modules"), "\n"+name+" ") {
 			h.T.Errorf("module %s is not loaded", name)
 		}
+	}
+	if got := read("/proc/swaps"); !strings.Contains(got, "/dev/zram0") {
+		h.T.Errorf("no swap: %q", got)
 	}
 	for file, want := range map[string]string{"system/cpu.weight": "1000", "system/memory.min": "100663296",
 		"system/agent/cpu.weight": "1000", "system/agent/memory.min": "50331648",

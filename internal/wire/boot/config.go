@@ -9,10 +9,13 @@
 // History: 2026-11-22 version 1. 2026-11-26 HostConfig.Install. 2026-11-27 Status.Name, Status.TTYs,
 // Console.Password, HostConfig.Log, Link.Bond, Link.VLAN, Link.Routes, LinkStatus.State,
 // HostConfig.Releases, AgentStatus.System and Console.Key.
+// Storage.Swap.
 package boot
 
 import (
 	"net/netip"
+	"strconv"
+	"strings"
 
 	"hardnode.dev/internal/secret"
 	"hardnode.dev/internal/wire"
@@ -160,6 +163,28 @@ type Storage struct {
 	Data string `json:"data,omitempty" yaml:"data"`
 	// Wipe must name the same device as Data to allow a disk that holds something to be formatted.
 	Wipe string `json:"wipe,omitempty" yaml:"wipe"`
+	// Swap is how much may be swapped out to compressed memory: "auto" or "" (half of the memory on hosts of the role user, none on
+	// others), "none", or a share of the memory such as "25%", at most "100%". It takes at most half of that in memory itself.
+	Swap string `json:"swap,omitempty" yaml:"swap"`
+}
+
+// SwapPercent is Swap in percent of the memory of a host of that role.
+func (s Storage) SwapPercent(role host.Role) int {
+	switch n, ok := percent(s.Swap); {
+	case ok:
+		return n
+	case s.Swap != "none" && role == host.RoleUser:
+		return 50
+	}
+	return 0
+}
+
+// percent reads a share from 1% to 100%.
+func percent(s string) (n int, ok bool) {
+	digits, ok := strings.CutSuffix(s, "%")
+	n, err := strconv.Atoi(digits)
+	ok = ok && err == nil && n >= 1 && n <= 100 && strconv.Itoa(n) == digits
+	return n, ok
 }
 
 // Console lists the terminals that show the boot log and the status line; absent ones are skipped.

@@ -100,5 +100,8 @@ func (s Storage) validate() error {
 	if s.Wipe != "" && s.Wipe != s.Data {
 		return fmt.Errorf("storage.wipe: %q: must name the same device as data, which is %q", s.Wipe, s.Data)
 	}
+	if _, ok := percent(s.Swap); !ok && s.Swap != "" && s.Swap != "auto" && s.Swap != "none" {
+		return fmt.Errorf("storage.swap: %q: want auto, none, or a share of the memory from 1%% to 100%%", s.Swap)
+	}
 	return nil
 }

@@ -15,6 +15,7 @@
 // 2026-11-26 Routes as differences (Routes.From, Routes.Gone), for a resolver whose call has RoutesChanges.
 // 2026-11-27 Volume.NoCOW, ContainerStatus.Volumes.
 // 2026-11-27 Container.Sockets, Netboot. 2026-11-27 Template.Volumes.
+// 2026-11-27 Load.Swap, Load.SwapUsed.
 // 2026-11-27 Assignment.System, Report.System; the paths of releases. 2026-11-27 ContainerStatus.Image and WentBack.
 // 2026-11-27 Container.Firewall, Container.Ports, Zone.Group.
 // 2026-11-27 Limits.Ceilings.

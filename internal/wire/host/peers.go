@@ -187,6 +187,10 @@ type Load struct {
 	UptimeSec  int64   `json:"uptimeSec"`
 
 	Pressure Pressure `json:"pressure,omitzero"`
+
+	// Swap is how many bytes may be swapped out to compressed memory, 0 where none may; SwapUsed is how many are.
+	Swap     int64 `json:"swap,omitempty"`
+	SwapUsed int64 `json:"swapUsed,omitempty"`
 }
 
 // Pressure is how much work waits for what the host is short of: percent of the last ten seconds (kernel: Documentation/accounting/psi).

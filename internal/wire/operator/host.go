@@ -54,6 +54,8 @@ type Host struct {
 	MHz        int64       `json:"mhz"`
 	MemoryMiB  int64       `json:"memoryMiB"`
 	MemoryUsed int64       `json:"memoryUsedMiB"`
+	SwapMiB    int64       `json:"swapMiB,omitempty" doc:"What containers may have swapped out to compressed memory; nothing: the host has none"`
+	SwapUsed   int64       `json:"swapUsedMiB,omitempty"`
 	DiskMiB    int64       `json:"diskMiB"`
 	DiskUsed   int64       `json:"diskUsedMiB"`
 	Load1      float64     `json:"load1"`
