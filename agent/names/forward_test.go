@@ -95,8 +95,8 @@ func TestForwarded(t *testing.T) {
 		up        []string
 		want      string
 	}{
-		{"metadata.google.internal is not ours", "metadata.google.internal.", []string{answers(t, nil, "%s 60 IN A 169.254.169.254")},
-			"NOERROR; metadata.google.internal. A 169.254.169.254"},
+		{"a cloud's names are not ours", "ip-10-0-0-1.eu-west-1.compute.internal.", []string{answers(t, nil, "%s 60 IN A 10.0.0.1")},
+			"NOERROR; ip-10-0-0-1.eu-west-1.compute.internal. A 10.0.0.1"},
 		{"the client's case", "ExAmPle.COM.", []string{answers(t, func(r *dns.Msg) {
 			r.Question[0].Name = "example.com."
 			r.Answer[0].Header().Name = "example.com."

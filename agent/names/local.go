@@ -40,8 +40,13 @@ var nowhere = func() (out []netip.Prefix) {
 	return out
 }()
 
+// ofNode is how many labels the name of a node or a layer has, "cp.hello.internal.". What has more, and is below no environment that the
+// caller sees, may be a site's own, as clouds have them (ip-10-0-0-1.eu-west-1.compute.internal): other servers are asked. What has not
+// could be of an environment that it shall not see: no other server hears of it.
+const ofNode = 3
+
 // local answers what is answered here; ok false: ask another server. caller is who asks: names of containers it may not reach are not
-// there for it, and a whole environment of such is not this cluster's, so that nobody learns by asking what others have.
+// there for it, and neither is a whole environment of such, so that nobody learns by asking what others have.
 func (t *table) local(q dns.Question, caller netip.Addr) (r reply, ok bool) {
 	name := dns.CanonicalName(q.Name)
 	for _, s := range special {
@@ -57,15 +62,20 @@ func (t *table) local(q dns.Question, caller netip.Addr) (r reply, ok bool) {
 	if p, exact, ok := reverse(name); ok {
 		return t.reverse(q, p, exact, name, caller)
 	}
-	if name == top || !dns.IsSubDomain(top, name) {
+	if !dns.IsSubDomain(top, name) {
 		return reply{}, false
 	}
 	if !t.known {
 		return reply{rcode: dns.RcodeServerFailure}, true // no Peers yet: the name may well be ours
 	}
 	zone, _ := zoneOf(name)
-	if zone != system && !t.has(caller, zone, zone) {
-		return reply{}, false
+	if zone != system && !t.has(caller, zone, zone) { // the top's own name has no zone
+		r = reply{zone: top}
+		if name != top {
+			r.rcode = dns.RcodeNameError
+		}
+		r.apex(q, name)
+		return r, dns.CountLabel(name) <= ofNode
 	}
 	r = reply{zone: zone}
 	r.addresses(q, t.visible(caller, t.addrs[name]))

@@ -74,13 +74,16 @@ func TestRFC(t *testing.T) {
 		{"6303 4.3: IPv6 loopback", question(arpa("::1"), dns.TypePTR), "NOERROR; AA; " + arpa("::1") + " PTR localhost."},
 		{"6303 4.5: IPv6 link-local", question(arpa("fe91::1"), dns.TypePTR), "NXDOMAIN; AA; /9.e.f.ip6.arpa. SOA"},
 
-		{"DESIGN 5: not this cluster's", question("metadata.google.internal.", dns.TypeA), "SERVFAIL"},
-		{"DESIGN 5: the top is nobody's", question("internal.", dns.TypeSOA), "SERVFAIL"},
-		{"DESIGN 5: an environment one can't reach", question("node201.acme.internal.", dns.TypeA), "SERVFAIL"},
+		{"DESIGN 5: nobody's, and of the cluster's form", question("metadata.google.internal.", dns.TypeA), "NXDOMAIN; AA; /internal. SOA"},
+		{"DESIGN 5: a site's", question("ip-10-0-0-1.eu-west-1.compute.internal.", dns.TypeA), "SERVFAIL"},
+		{"DESIGN 5: the top", question("internal.", dns.TypeSOA),
+			"NOERROR; AA; internal. SOA internal. nobody.invalid. 1 3600 1200 604800 1"},
+		{"DESIGN 5: the top has no address", question("internal.", dns.TypeA), "NOERROR; AA; /internal. SOA"},
+		{"DESIGN 5: an environment one can't reach", question("node201.acme.internal.", dns.TypeA), "NXDOMAIN; AA; /internal. SOA"},
 		{"DESIGN 5: the platform's is always ours", question("resolver.jelastic.internal.", dns.TypeA),
 			"NXDOMAIN; AA; /jelastic.internal. SOA"},
 		{"DESIGN 5: no part of a label", question("notinternal.", dns.TypeA), "SERVFAIL"},
-		{"DESIGN 5: a dot in a label is no end of it", question(`node101\.hello.internal.`, dns.TypeA), "SERVFAIL"},
+		{"DESIGN 5: a dot in a label is no end of it", question(`node101\.hello.internal.`, dns.TypeA), "NXDOMAIN; AA; /internal. SOA"},
 
 		{"6891 6.1.1: an OPT is answered by one", question(node101, dns.TypeA, edns(0, 1232, false)),
 			"NOERROR; AA; node101.hello.internal. A 10.96.1.10; OPT0 do=false options=0"},
@@ -177,12 +180,13 @@ func TestSeenByThoseWhoMayReach(t *testing.T) {
 		want, note string
 	}{
 		{acme, "node201.acme.internal.", dns.TypeA, "NOERROR; AA; node201.acme.internal. A 10.96.2.10", "its own"},
-		{acme, "node101.hello.internal.", dns.TypeA, "SERVFAIL", "another's: as if it were not this cluster's"},
-		{acme, "nothing.hello.internal.", dns.TypeA, "SERVFAIL", "nor does the answer tell that there is such an environment"},
+		{acme, "node101.hello.internal.", dns.TypeA, "NXDOMAIN; AA; /internal. SOA", "another's: as if there were none"},
+		{acme, "nothing.hello.internal.", dns.TypeA, "NXDOMAIN; AA; /internal. SOA",
+			"nor does the answer tell that there is such an environment"},
 		{resolver, "node101.hello.internal.", dns.TypeA, "NOERROR; AA; node101.hello.internal. A 10.96.1.10", "the platform reaches all"},
 		{resolver, "resolver.jelastic.internal.", dns.TypeA, "NOERROR; AA; resolver.jelastic.internal. A 10.96.0.14", "and itself"},
 		{self, "node201.acme.internal.", dns.TypeA, "NOERROR; AA; node201.acme.internal. A 10.96.2.10", "the host itself sees all"},
-		{lost, "node101.hello.internal.", dns.TypeA, "SERVFAIL", "a container in no group reaches nobody"},
+		{lost, "node101.hello.internal.", dns.TypeA, "NXDOMAIN; AA; /internal. SOA", "a container in no group reaches nobody"},
 		{acme, "10.1.96.10.in-addr.arpa.", dns.TypePTR, "NXDOMAIN; AA; /96.10.in-addr.arpa. SOA", "nor by address"},
 		{resolver, "10.1.96.10.in-addr.arpa.", dns.TypePTR, "NOERROR; AA; 10.1.96.10.in-addr.arpa. PTR node101.hello.internal.", ""},
 	}
