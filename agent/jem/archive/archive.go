@@ -19,6 +19,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"syscall"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
@@ -62,7 +63,9 @@ func Extract(ctx context.Context, src io.ReaderAt, size int64, dir *os.Root, l L
 	var r io.Reader = io.NewSectionReader(src, 0, size)
 	switch u.sum.Format {
 	case "zip":
-		err = u.zip(src, size)
+		if err = u.zip(src, size); err == nil {
+			err = u.inner()
+		}
 		return u.sum, err
 	case "gz":
 		r, err = gzip.NewReader(r)
@@ -84,7 +87,45 @@ func Extract(ctx context.Context, src io.ReaderAt, size int64, dir *os.Root, l L
 		return u.sum, errors.New("read archive: it is none of tar, tar.gz, tar.xz, tar.zst, tar.bz2 and zip")
 	}
 	u.sum.Format = strings.TrimSuffix("tar."+u.sum.Format, ".")
-	return u.sum, u.tar(r)
+	if err = u.tar(r); err == nil {
+		err = u.inner()
+	}
+	return u.sum, err
+}
+
+// inner follows the links that were made: one through others may lead out, whatever each of them says.
+func (u *unpacker) inner() error {
+	for _, at := range u.links {
+		if err := linkInside(u.dir, at); err != nil {
+			return fmt.Errorf("archive entry %w", err)
+		}
+	}
+	return nil
+}
+
+// LinksInside follows every link in a directory, and gives an error for one that leads out of it. One to what is not there may stay.
+func LinksInside(ctx context.Context, dir *os.Root) error {
+	return fs.WalkDir(dir.FS(), ".", func(at string, d fs.DirEntry, err error) error {
+		if err = errors.Join(err, ctx.Err()); err == nil && d.Type()&fs.ModeSymlink != 0 {
+			err = linkInside(dir, at)
+		}
+		return err
+	})
+}
+
+func linkInside(dir *os.Root, at string) error {
+	to, err := dir.Readlink(at)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.EINVAL) { // something else took its place
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = dir.Stat(at)
+	if path.IsAbs(to) || outside(path.Join(path.Dir(at), to)) || err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%.200q: it links to %.200q, which is outside", at, to)
+	}
+	return nil
 }
 
 type unpacker struct {
@@ -93,6 +134,7 @@ type unpacker struct {
 	limits Limits
 	left   int64
 	sum    Summary
+	links  []string // that were made
 }
 
 func (u *unpacker) tar(r io.Reader) error {
@@ -257,6 +299,7 @@ func (u *unpacker) make(at string, e entry) error {
 		if err := u.dir.Symlink(e.link, at); err != nil {
 			return err
 		}
+		u.links = append(u.links, at)
 		return u.owned(func() error { return u.dir.Lchown(at, u.limits.UID, u.limits.GID) })
 	case hardlink:
 		to, err := u.inside(e.link)

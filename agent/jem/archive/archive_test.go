@@ -158,12 +158,15 @@ func TestHostile(t *testing.T) {
 		raw []byte
 		err string
 	}{
-		"above":                    {tarOf(t, tar.Header{Name: "../victim", Uname: "x"}), `".." in it`},
-		"above, in the middle":     {tarOf(t, tar.Header{Name: "a/../../victim", Uname: "x"}), `".." in it`},
-		"absolute":                 {tarOf(t, tar.Header{Name: "/victim", Uname: "x"}), "is absolute"},
-		"a link out":               {tarOf(t, link("l", "../victim")), "which is outside"},
-		"an absolute link":         {tarOf(t, link("l", "/etc/passwd")), "which is outside"},
-		"a link out by a link":     {tarOf(t, link("a", "."), link("a/l", "../victim")), "no directory"},
+		"above":                {tarOf(t, tar.Header{Name: "../victim", Uname: "x"}), `".." in it`},
+		"above, in the middle": {tarOf(t, tar.Header{Name: "a/../../victim", Uname: "x"}), `".." in it`},
+		"absolute":             {tarOf(t, tar.Header{Name: "/victim", Uname: "x"}), "is absolute"},
+		"a link out":           {tarOf(t, link("l", "../victim")), "which is outside"},
+		"an absolute link":     {tarOf(t, link("l", "/etc/passwd")), "which is outside"},
+		"a link out by a link": {tarOf(t, link("a", "."), link("a/l", "../victim")), "no directory"},
+		"a link out by links of its own": {tarOf(t, tar.Header{Name: "x/", Typeflag: tar.TypeDir}, link("x/y", ".."),
+			link("z", "x/y/../etc")),
+			"which is outside"},
 		"through a link":           {tarOf(t, link("d", "e"), tar.Header{Name: "d/x", Uname: "x"}), "no directory"},
 		"a hard link out":          {tarOf(t, tar.Header{Name: "h", Typeflag: tar.TypeLink, Linkname: "../victim"}), "outside"},
 		"a hard link to a link":    {tarOf(t, link("l", "x"), tar.Header{Name: "h", Typeflag: tar.TypeLink, Linkname: "l"}), "no file"},

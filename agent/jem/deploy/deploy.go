@@ -54,7 +54,7 @@ var contextForm = form.New(`^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$`)
 
 // plan is what a deployment is to do beside making the release.
 type plan struct {
-	place
+	*place
 	keep   int
 	owner  users.User
 	build  string
@@ -131,13 +131,17 @@ type deployment struct {
 	switched bool
 }
 
-// steps are those of every deployment; fill puts the application into a directory that is its owner's.
-func (d *deployment) steps(pre func(ctx context.Context) error, fill func(ctx context.Context, dir string) error) contract.Steps {
+// steps are those of every deployment; fill puts the application into a directory that is its owner's: into, at dir.
+func (d *deployment) steps(pre func(ctx context.Context) error, fill func(ctx context.Context, into *os.Root, dir string) error,
+) contract.Steps {
 	c, p := d.c, d.p
 	c.Hooks.As = p.owner.As()
 	c.Hooks.Env = []string{"JEM_CONTEXT=" + p.context, "JEM_LINK=" + p.link()}
 	return contract.Steps{
 		Pre: func(ctx context.Context) (err error) {
+			if err = errors.Join(sweepKeys(c.Root), p.open(true)); err != nil {
+				return err
+			}
 			if d.before, err = p.shown(); err != nil {
 				return err
 			}
@@ -154,11 +158,16 @@ func (d *deployment) steps(pre func(ctx context.Context) error, fill func(ctx co
 				return err
 			}
 			d.made.ID, d.made.When = p.next(c.Now(), d.kept), c.Now().UTC()
-			dir, err := p.make(d.made.ID, p.owner)
+			if err := p.make(d.made.ID, p.owner); err != nil {
+				return err
+			}
+			into, err := p.home.OpenRoot(d.made.ID)
 			if err != nil {
 				return err
 			}
-			if err := fill(ctx, dir); err != nil {
+			defer into.Close()
+			dir := p.dir(d.made.ID)
+			if err := fill(ctx, into, dir); err != nil {
 				return err
 			}
 			c.Hooks.Dir = dir
@@ -181,6 +190,7 @@ func (d *deployment) steps(pre func(ctx context.Context) error, fill func(ctx co
 		},
 		Undo: func(ctx context.Context) error { return d.back(ctx) },
 		Cleanup: func() {
+			defer p.close()
 			if d.switched {
 				if shown, err := p.shown(); err == nil && shown == d.made.ID {
 					p.drop(append(d.kept, d.made), shown, p.keep)
@@ -235,7 +245,7 @@ func (d *deployment) back(ctx context.Context) error {
 		err = errors.Join(err, d.p.store(d.kept))
 	}
 	if d.made.ID != "" && !d.switched {
-		err = os.RemoveAll(d.p.dir(d.made.ID))
+		err = d.p.home.RemoveAll(d.made.ID)
 	}
 	return err
 }
@@ -272,8 +282,8 @@ func fromArchive(c *contract.Call) (contract.Steps, error) {
 			err = sameSum(src, sum)
 		}
 		return err
-	}, func(ctx context.Context, dir string) error {
-		_, err := unpack.Into(ctx, src, dir, archive.Limits{Bytes: unpack.Room(c.Told), Entries: unpack.MaxEntries, Strip: strip,
+	}, func(ctx context.Context, into *os.Root, _ string) error {
+		_, err := unpack.Into(ctx, src, into, archive.Limits{Bytes: unpack.Room(c.Told), Entries: unpack.MaxEntries, Strip: strip,
 			UID: int(p.owner.UID), GID: int(p.owner.GID)})
 		return err
 	})
@@ -295,36 +305,47 @@ func list(c *contract.Call) (contract.Steps, error) {
 	return contract.Steps{Do: func(context.Context) error {
 		contexts := a.Rest
 		if len(contexts) == 0 {
-			entries, _ := os.ReadDir(filepath.Join(c.Root, base))
+			entries, _ := os.ReadDir(filepath.Join(c.Root, web, own))
 			for _, e := range entries[:min(len(entries), 200)] {
-				contexts = append(contexts, e.Name())
+				if contextForm.MatchString(e.Name()) {
+					contexts = append(contexts, e.Name())
+				}
 			}
 		}
 		c.Reply.Columns = []string{"context", "release", "shown", "when", "source", "commit"}
 		for _, name := range contexts {
-			p, err := placeOf(c, name)
-			if err != nil {
-				if len(a.Rest) == 0 {
-					continue
-				}
+			if err := rows(c, name); err != nil {
 				return err
-			}
-			shown, _ := p.shown()
-			kept, err := p.load()
-			if err != nil {
-				return err
-			}
-			for _, r := range kept {
-				yes := ""
-				if r.ID == shown {
-					yes = "yes"
-				}
-				c.Row(name, r.ID, yes, r.When.Format(time.RFC3339), r.Source, r.Commit)
 			}
 		}
 		c.Done("%d releases", len(c.Reply.Items))
 		return nil
 	}}, nil
+}
+
+// rows lists the releases of a context.
+func rows(c *contract.Call, name string) error {
+	p, err := placeOf(c, name)
+	if err == nil {
+		err = p.open(false)
+	}
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	shown, _ := p.shown()
+	kept, err := p.load()
+	if err != nil {
+		return err
+	}
+	for _, r := range kept {
+		yes := ""
+		if r.ID == shown {
+			yes = "yes"
+		}
+		c.Row(name, r.ID, yes, r.When.Format(time.RFC3339), r.Source, r.Commit)
+	}
+	return nil
 }
 
 func undo(c *contract.Call) (contract.Steps, error) {
@@ -339,7 +360,11 @@ func undo(c *contract.Call) (contract.Steps, error) {
 	reload, check, err := after(a)
 	before, to := "", ""
 	return contract.Steps{
+		Cleanup: p.close,
 		Pre: func(context.Context) error {
+			if err := p.open(false); err != nil {
+				return err
+			}
 			kept, err := p.load()
 			if err != nil {
 				return err
@@ -393,7 +418,13 @@ func prune(c *contract.Call) (contract.Steps, error) {
 		return contract.Steps{}, err
 	}
 	p, err := placeOf(c, a.Rest[0])
-	return contract.Steps{Do: func(context.Context) error {
+	if err != nil {
+		return contract.Steps{}, err
+	}
+	return contract.Steps{Cleanup: p.close, Do: func(context.Context) error {
+		if err := p.open(false); err != nil {
+			return err
+		}
 		kept, err := p.load()
 		if err != nil {
 			return err
@@ -408,7 +439,7 @@ func prune(c *contract.Call) (contract.Steps, error) {
 		left, err := p.drop(kept, shown, keep)
 		c.Done("%s releases are kept, %d are gone", strconv.Itoa(left), len(kept)-left)
 		return err
-	}}, err
+	}}, nil
 }
 
 func remove(c *contract.Call) (contract.Steps, error) {
@@ -417,8 +448,14 @@ func remove(c *contract.Call) (contract.Steps, error) {
 		return contract.Steps{}, err
 	}
 	p, err := placeOf(c, a.Rest[0])
-	return contract.Steps{Do: func(context.Context) error {
-		if _, err := os.Stat(p.home()); err != nil {
+	if err != nil {
+		return contract.Steps{}, err
+	}
+	return contract.Steps{Cleanup: p.close, Do: func(context.Context) error {
+		if err := p.open(false); err != nil {
+			return err
+		}
+		if p.home == nil {
 			return &jem.Error{Code: "not_found", Reason: "there is no application " + p.context, Next: "jem deploy list"}
 		}
 		if _, err := p.shown(); err != nil {
@@ -426,11 +463,11 @@ func remove(c *contract.Call) (contract.Steps, error) {
 		}
 		err := p.show("")
 		if err == nil {
-			err = os.RemoveAll(p.home())
+			err = p.own.RemoveAll(p.context)
 		}
 		if err == nil {
 			c.Done("%s is gone", p.context)
 		}
 		return err
-	}}, err
+	}}, nil
 }

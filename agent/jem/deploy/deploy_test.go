@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"hardnode.dev/agent/jem/contract/contracttest"
+	"hardnode.dev/agent/jem/users"
 	"hardnode.dev/internal/wire/jem"
 )
 
@@ -189,6 +190,103 @@ func TestCutOff(t *testing.T) {
 	}
 }
 
+// TestOwnPlace: whoever owns /var/www may put a link in the way of JEM, which is root: nothing is made or taken away where that leads.
+func TestOwnPlace(t *testing.T) {
+	for name, in := range map[string]map[string]string{
+		"a link":                {"var/www/.jem@": "../../else"},
+		"a link of its context": {"var/www/.jem/shop@": "../../../else"},
+		"an absolute link":      {"var/www/.jem@": "/"},
+		"a file":                {"var/www/.jem": "x"},
+	} {
+		root := site(t, map[string]string{"else/20260101T000000/x": "precious", "else/shop/20260101T000000/x": "precious"})
+		for n, text := range in {
+			contracttest.Write(t, root, n, text)
+		}
+		for _, argv := range [][]string{{"archive", "shop"}, {"prune", "shop"}, {"remove", "shop"}, {"undo", "shop"}, {"list", "shop"}} {
+			in := ""
+			if argv[0] == "archive" {
+				in = tarOf("index.html=one")
+			}
+			r := deploy(t, root, in, argv...)
+			if r.Code == "ok" || contracttest.Text(root, "else/20260101T000000/x")+contracttest.Text(root,
+				"else/shop/20260101T000000/x") != "preciousprecious" {
+				t.Errorf("%s: %v: %+v", name, argv, r)
+			}
+		}
+		if list, _ := filepath.Glob(filepath.Join(root, "else/*")); len(list) != 2 {
+			t.Errorf("%s: made %v", name, list)
+		}
+	}
+	root := site(t, map[string]string{"var/www/.jem/": ""})
+	if err := os.Chmod(filepath.Join(root, "var/www/.jem"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if r := deploy(t, root, tarOf("x=1"), "archive", "shop"); r.Code != "denied" || !strings.Contains(r.Message, "JEM's alone") {
+		t.Errorf("a directory that others may write: %+v", r)
+	}
+}
+
+// TestHangs: what builds, and a hook, that do not end are ended with their time, and the release before is shown.
+func TestHangs(t *testing.T) {
+	const hang = "#!/bin/sh\necho $$ > \"${JEM_LINK%/*}/pid\"\nsleep 1000 & wait\n"
+	for name, c := range map[string]struct {
+		hook string
+		argv []string
+	}{
+		"a build":      {"", []string{"--build", "echo $$ > \"${JEM_LINK%/*}/pid\"; sleep 1000 & wait"}},
+		"a build hook": {"etc/jem/hooks/deploy-archive.build", nil},
+		"a post hook":  {"etc/jem/hooks/deploy.post", nil},
+	} {
+		root := site(t, nil)
+		if r := deploy(t, root, tarOf("index.html=good"), "archive", "shop"); r.Code != "ok" {
+			t.Fatal(r.Message)
+		}
+		os.Chmod(filepath.Join(root, "var/www"), 0o777)
+		if c.hook != "" {
+			contracttest.Write(t, root, c.hook, hang)
+		}
+		clock = clock.Add(time.Second)
+		began := time.Now()
+		r := contracttest.Call(t, Module, root, contracttest.Options{In: tarOf("index.html=bad"), Now: clock, Within: 2 * time.Second},
+			append([]string{"archive", "shop"}, c.argv...)...)
+		if r.Code != "unavailable" || !strings.Contains(r.Message, "did not end in time") || time.Since(began) > 30*time.Second ||
+			contracttest.Text(root, "var/www/shop/index.html") != "good" {
+			t.Errorf("%s: after %s: %+v", name, time.Since(began), r)
+		}
+		pid := strings.TrimSpace(contracttest.Text(root, "var/www/pid"))
+		if _, err := os.Stat("/proc/" + pid); pid == "" || err == nil {
+			t.Errorf("%s: process %q: %v", name, pid, err)
+		}
+	}
+}
+
+// TestKeySweep: the key of a call that was killed goes with the next one.
+func TestKeySweep(t *testing.T) {
+	left := []string{"dev/shm/jem-key-1/key", "run/jem-key-2/key", "var/lib/hardnode/jem/jem-key-3/key"}
+	root := site(t, map[string]string{left[0]: "secret", left[1]: "secret", left[2]: "secret", "run/other": "x"})
+	if r := deploy(t, root, tarOf("index.html=one"), "archive", "shop"); r.Code != "ok" {
+		t.Fatal(r.Message)
+	}
+	for _, l := range left {
+		if contracttest.Text(root, l) != "" {
+			t.Errorf("%s is still there", l)
+		}
+	}
+	if contracttest.Text(root, "run/other") != "x" {
+		t.Error("more than keys went")
+	}
+	dir, err := keyDir(root, users.User{UID: 65534, GID: 65534}, []byte("secret"))
+	if err != nil || !strings.HasPrefix(dir, filepath.Join(root, "var/lib/hardnode/jem/jem-key-")) {
+		t.Fatal(dir, err)
+	}
+	if st, err := os.Stat(filepath.Join(dir, "key")); err != nil || st.Mode().Perm() != 0o600 {
+		t.Errorf("the key: %v %v", st, err)
+	}
+	if sweepKeys(root); contracttest.Text(dir, "key") != "" {
+		t.Error("the key is still there")
+	}
+}
+
 func TestGit(t *testing.T) {
 	git, err := exec.LookPath("git")
 	if err != nil {
@@ -216,8 +314,20 @@ func TestGit(t *testing.T) {
 	os.WriteFile(filepath.Join(repo, "index.html"), []byte("next"), 0o644)
 	run("commit", "-q", "-a", "-m", "two")
 	next := run("rev-parse", "HEAD")
+	run("checkout", "-q", "-b", "linked")
+	os.Symlink("/etc/passwd", filepath.Join(repo, "passwd"))
+	run("add", ".")
+	run("commit", "-q", "-m", "three")
+	run("checkout", "-q", "-b", "inside", "next")
+	os.Mkdir(filepath.Join(repo, "d"), 0o755)
+	os.Symlink("../index.html", filepath.Join(repo, "d/index.html"))
+	os.Symlink("nowhere", filepath.Join(repo, "d/dangling"))
+	run("add", ".")
+	run("commit", "-q", "-m", "four")
 	for _, c := range []struct{ argv, code, message, shown string }{
 		{"git shop file://" + repo + " --branch main", "ok", "is shown", "main"},
+		{"git shop file://" + repo + " --branch inside", "ok", "is shown", "next"},
+		{"git shop file://" + repo + " --branch linked", "invalid", `"passwd": it links to "/etc/passwd", which is outside`, "next"},
 		{"git shop file://" + repo + " --branch next", "ok", "is shown", "next"},
 		{"git shop file://" + repo + " --branch none", "unavailable", "Remote branch none not found", "next"},
 		{"git shop file://" + repo + "/none", "unavailable", "git ended with exit status 128", "next"},
@@ -238,7 +348,7 @@ func TestGit(t *testing.T) {
 		t.Error(".git is shown")
 	}
 	r := deploy(t, root, "", "list")
-	if len(r.Items) != 2 || r.Items[1]["commit"] != next || r.Items[1]["shown"] != "yes" || r.Items[1]["source"] != "file://"+repo+" next" {
+	if len(r.Items) != 3 || r.Items[2]["commit"] != next || r.Items[2]["shown"] != "yes" || r.Items[2]["source"] != "file://"+repo+" next" {
 		t.Errorf("%+v", r.Items)
 	}
 }

@@ -7,10 +7,10 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
+	"hardnode.dev/agent/jem/archive"
 	"hardnode.dev/agent/jem/contract"
 	"hardnode.dev/agent/jem/program"
 	"hardnode.dev/internal/wire/form"
@@ -76,11 +76,11 @@ func fromGit(c *contract.Call) (contract.Steps, error) {
 			key, err = c.Given(16 << 10)
 		}
 		return err
-	}, func(ctx context.Context, to string) (err error) {
+	}, func(ctx context.Context, into *os.Root, to string) (err error) {
 		env := []string{"HOME=/nonexistent", "GIT_TERMINAL_PROMPT=0", "GIT_CONFIG_NOSYSTEM=1", "GIT_ALLOW_PROTOCOL=" +
 			strings.Join(gitSchemes, ":")}
 		if key != nil {
-			if dir, err = keyDir(p, key); err != nil {
+			if dir, err = keyDir(p.root, p.owner, key); err != nil {
 				return err
 			}
 			env = append(env, fmt.Sprintf("GIT_SSH_COMMAND=ssh -F none -i %[1]s/key -o IdentitiesOnly=yes -o BatchMode=yes "+
@@ -89,12 +89,13 @@ func fromGit(c *contract.Call) (contract.Steps, error) {
 		if d.made.Commit, err = clone(ctx, c, p, from, branch, to, env); err != nil {
 			return err
 		}
-		root, err := os.OpenRoot(to)
-		if err != nil {
+		if err := withoutGit(into); err != nil {
 			return err
 		}
-		defer root.Close()
-		return root.RemoveAll(".git") // no server should show it
+		if err := archive.LinksInside(ctx, into); err != nil {
+			return &jem.Error{Code: "invalid", Reason: "repository: " + err.Error(), Next: "take the link out of the branch"}
+		}
+		return nil
 	})
 	cleanup := steps.Cleanup
 	steps.Cleanup = func() {
@@ -106,31 +107,22 @@ func fromGit(c *contract.Call) (contract.Steps, error) {
 	return steps, nil
 }
 
-// keyDir is a directory of the owner's with the key.
-func keyDir(p plan, key []byte) (string, error) {
-	dir, err := os.MkdirTemp(filepath.Join(p.root, contract.StateDir), "key-*")
-	if err != nil {
-		return "", err
+// withoutGit takes away what is git's own, of submodules too: no server should show it.
+func withoutGit(dir *os.Root) error {
+	var all []string
+	err := fs.WalkDir(dir.FS(), ".", func(at string, d fs.DirEntry, err error) error {
+		if err != nil || d.Name() != ".git" {
+			return err
+		}
+		if all = append(all, at); d.IsDir() {
+			return fs.SkipDir
+		}
+		return nil
+	})
+	for _, at := range all {
+		err = errors.Join(err, dir.RemoveAll(at))
 	}
-	at := filepath.Join(dir, "key")
-	err = os.WriteFile(at, []byte(strings.TrimRight(string(key), "\n")+"\n"), 0o600)
-	if os.Geteuid() == 0 {
-		err = errors.Join(err, os.Chown(at, int(p.owner.UID), int(p.owner.GID)), os.Chown(dir, int(p.owner.UID), int(p.owner.GID)),
-			passable(filepath.Join(p.root, contract.StateDir)))
-	}
-	if err != nil {
-		os.RemoveAll(dir)
-		return "", err
-	}
-	return dir, nil
-}
-
-// passable lets others pass through the state's directory, and not list it: what is in it is closed itself.
-func passable(dir string) error {
-	if err := os.Chmod(filepath.Join(dir, "answers"), 0o700); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return os.Chmod(dir, 0o711)
+	return err
 }
 
 // clone has git fetch the branch, as the owner, and says which commit it is.

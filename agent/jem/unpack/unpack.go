@@ -89,7 +89,12 @@ func begin(c *contract.Call) (contract.Steps, error) {
 					l.UID, l.GID = int(sys.Uid), int(sys.Gid)
 				}
 			}
-			sum, err := Into(ctx, src, at, l)
+			root, err := os.OpenRoot(at)
+			if err != nil {
+				return err
+			}
+			defer root.Close()
+			sum, err := Into(ctx, src, root, l)
 			if err == nil {
 				c.Done("%s: %d entries, %d KiB, unpacked into %s", sum.Format, sum.Entries, sum.Bytes>>10, dir)
 			}
@@ -164,18 +169,13 @@ func Kept(ctx context.Context, c *contract.Call, r io.Reader) (*os.File, error) 
 	return f, nil
 }
 
-// Into unpacks into a directory that is there. What is wrong with the archive is the caller's mistake.
-func Into(ctx context.Context, src *os.File, dir string, l archive.Limits) (archive.Summary, error) {
+// Into unpacks into a directory. What is wrong with the archive is the caller's mistake.
+func Into(ctx context.Context, src *os.File, dir *os.Root, l archive.Limits) (archive.Summary, error) {
 	st, err := src.Stat()
 	if err != nil {
 		return archive.Summary{}, err
 	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return archive.Summary{}, err
-	}
-	defer root.Close()
-	sum, err := archive.Extract(ctx, src, st.Size(), root, l)
+	sum, err := archive.Extract(ctx, src, st.Size(), dir, l)
 	if err != nil && ctx.Err() == nil {
 		code := "invalid"
 		if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || strings.Contains(err.Error(), "all files together") {

@@ -7,6 +7,7 @@
 package contracttest
 
 import (
+	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -69,6 +70,8 @@ type Options struct {
 	In   string
 	Told jem.Told
 	Now  time.Time // zero: now
+	// Within is how long the call may take, whatever its action allows; 0 is as that.
+	Within time.Duration
 }
 
 // Call calls an action of a module; the answer went through JSON.
@@ -78,7 +81,13 @@ func Call(t testing.TB, m contract.Module, root string, o Options, argv ...strin
 	if !o.Now.IsZero() {
 		c.Now = func() time.Time { return o.Now }
 	}
-	contract.Serve(t.Context(), []contract.Module{m}, append([]string{m.Name}, argv...), c)
+	ctx := t.Context()
+	if o.Within != 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, o.Within)
+		defer cancel()
+	}
+	contract.Serve(ctx, []contract.Module{m}, append([]string{m.Name}, argv...), c)
 	c.Reply.Init = jem.InitApp
 	raw, err := json.Marshal(c.Reply)
 	if err != nil {
