@@ -35,6 +35,7 @@ import (
 	"hardnode.dev/agent/nodecall"
 	"hardnode.dev/agent/slots"
 	"hardnode.dev/agent/smoke"
+	"hardnode.dev/agent/snapshot/answer"
 	"hardnode.dev/agent/syslog"
 	"hardnode.dev/agent/system"
 	"hardnode.dev/internal/build"
@@ -173,7 +174,8 @@ func (a *agent) linkOptions(dir string, clock link.Clock) link.Options {
 		HostLogs: hostlog.Logs{}.Read, Leave: a.leaveBy, Show: a.show, Install: a.install.Ask, Slots: a.slots.Ask,
 		Storage: a.mirror.Ask, Usage: a.meter.Answer, Node: nodecall.Calls{Restart: a.restart, Runtime: a.runtime}.Answer,
 		Vet: a.vet, Boot: a.boot, Version: build.Version, Underlay: a.underlay,
-		Hardware: a.facts.Hardware(), Machine: a.facts.Machine, Clock: clock, Log: a.log}
+		Snapshots: (&answer.Answerer{Runtime: a.runtime, Store: a.runtime.Snapshots(), Log: a.log}).Ask,
+		Hardware:  a.facts.Hardware(), Machine: a.facts.Machine, Clock: clock, Log: a.log}
 }
 
 // localAPI is what this agent answers on its own socket.

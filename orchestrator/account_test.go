@@ -16,6 +16,7 @@ import (
 	"hardnode.dev/internal/wire/install"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/internal/wire/slots"
+	"hardnode.dev/internal/wire/snapshot"
 	"hardnode.dev/internal/wire/storage"
 	"hardnode.dev/orchestrator/authz"
 	"hardnode.dev/orchestrator/store"
@@ -54,6 +55,9 @@ func asking(c *cluster, op, token string) map[string]asked {
 	system := h
 	system.body = operator.OrderSystem{Release: "1.2.0", Step: "stage"}
 	change.body = operator.ChangeSlots{Request: slots.Request{Action: slots.Try}}
+	prune, empty := node, node
+	empty.body = struct{}{}
+	prune.body = operator.PruneSnapshots{Rule: snapshot.Rule{Daily: 1}}
 	operation, none := of(op, "op-0000000000000000"), asked{}
 	return map[string]asked{
 		"getCluster": none, "getVersion": none, "listHosts": none, "listNodes": none, "listEnvironments": none, "listOperations": none,
@@ -90,8 +94,9 @@ func asking(c *cluster, op, token string) map[string]asked {
 		"getPorts": node, "setPorts": {there: "100", nothing: "4711", body: operator.PublishedPorts{Ports: []operator.PublishedPort{}}},
 		"getNode": node, "execNode": session(node, "?argv=true"), "logsNode": session(node, ""),
 		"restartNode": session(node, ""), "forwardNode": session(node, "?port=80"), "topNode": session(node, ""),
-		"consoleNode":    session(node, ""),
-		"jemNode":        session(node, "?module=service&action=status"),
+		"consoleNode":   session(node, ""),
+		"jemNode":       session(node, "?module=service&action=status"),
+		"listSnapshots": node, "takeSnapshot": empty, "restoreSnapshot": empty, "deleteSnapshot": node, "pruneSnapshots": prune,
 		"getEnvironment": env, "keepEnvironment": env, "startEnvironment": env, "stopEnvironment": env, "spreadEnvironment": env,
 		"deleteEnvironment": env,
 		"getOperation":      operation, "cancelOperation": operation, "watchOperation": operation,

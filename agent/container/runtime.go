@@ -21,6 +21,7 @@ import (
 	"hardnode.dev/agent/container/record"
 	"hardnode.dev/agent/container/shortage"
 	"hardnode.dev/agent/quotaview"
+	"hardnode.dev/agent/snapshot"
 	"hardnode.dev/agent/spawner/call"
 	"hardnode.dev/agent/sys"
 	"hardnode.dev/agent/volume"
@@ -35,6 +36,7 @@ type Runtime struct {
 	opts   Options
 	log    *slog.Logger
 	data   *volume.Store
+	snaps  *snapshot.Store
 	images *volume.Images
 	spawn  call.Client
 	known  record.Door // of what the spawner knows
@@ -76,6 +78,11 @@ func New(o Options) (*Runtime, error) {
 	if r.data, err = volume.Open(o.DataDir); err != nil {
 		return nil, err
 	}
+	r.snaps = snapshot.Open(o.DataDir)
+	// an earlier agent may have been killed while it took a snapshot
+	if err := errors.Join(cgroup.ThawAll(r.opts.Cgroup), r.snaps.SweepAll()); err != nil {
+		r.log.Warn("what a snapshot left is there", logging.Err, err)
+	}
 	if r.images, err = volume.OpenImages(o.RunDir); err != nil {
 		return nil, err
 	}
@@ -88,6 +95,9 @@ func New(o Options) (*Runtime, error) {
 	}
 	return r, nil
 }
+
+// Snapshots are those of this host's containers.
+func (r *Runtime) Snapshots() *snapshot.Store { return r.snaps }
 
 // scratch is where a new container mounts its work space, in its own mount namespace only.
 func (r *Runtime) scratch() string { return filepath.Join(r.opts.RunDir, "scratch") }

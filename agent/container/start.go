@@ -176,6 +176,9 @@ func (s *start) imageStep(context.Context) error {
 }
 
 func (s *start) layerStep(context.Context) error {
+	if err := s.snaps.Settle(s.CTID, s.data.Home(s.CTID)); err != nil { // a cut may have ended a restore
+		return err
+	}
 	layer, made, err := s.data.Layer(s.CTID, s.Generation, startQuota(s.Limits.DiskBytes))
 	if err != nil {
 		return err

@@ -117,6 +117,11 @@ func (r *Runtime) Remove(ctx context.Context, id wire.CTID, keepVolumes bool) er
 		return fmt.Errorf("remove container %s: %w", id, err)
 	}
 	r.prune(ctx)
+	if !keepVolumes {
+		if err := r.snaps.DropAll(id); err != nil {
+			return fmt.Errorf("remove container %s: %w", id, err)
+		}
+	}
 	c, err := r.data.Contents(id)
 	if err != nil {
 		return fmt.Errorf("remove container %s: %w", id, err)

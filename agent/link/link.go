@@ -31,6 +31,7 @@ import (
 	"hardnode.dev/internal/wire/install"
 	"hardnode.dev/internal/wire/nodecall"
 	"hardnode.dev/internal/wire/slots"
+	"hardnode.dev/internal/wire/snapshot"
 	"hardnode.dev/internal/wire/storage"
 	"hardnode.dev/internal/wire/upkeep"
 	"hardnode.dev/internal/wire/usage"
@@ -54,6 +55,8 @@ type Options struct {
 	Usage    func(context.Context, usage.Ask) (usage.Answer, error)                  // nil: not here
 	// Node answers a question about a container; nil: not here
 	Node func(ctx context.Context, id wire.CTID, a nodecall.Ask, stdio command.Stdio) error
+	// Snapshots answers what is asked of a container's; nil: not here.
+	Snapshots func(context.Context, wire.CTID, snapshot.Ask) (snapshot.Answer, error)
 	// Vet says, with a Problem, why what this machine runs must not be heard of in its cluster; any other error: it is asked again. nil: it
 	// may.
 	Vet      func(context.Context) error

@@ -19,6 +19,7 @@ import (
 	"hardnode.dev/internal/wire/jem"
 	"hardnode.dev/internal/wire/neighbour"
 	"hardnode.dev/internal/wire/session"
+	"hardnode.dev/internal/wire/snapshot"
 )
 
 // Runtime is what sessions need of agent/container.
@@ -148,6 +149,10 @@ func (l *Link) carry(ctx, whole context.Context, req host.SessionRequest, line *
 	case req.Node != nil && l.o.Node != nil:
 		err = l.o.Node(ctx, req.CTID, *req.Node,
 			command.Stdio{In: line.Reader(host.ChanStdin), Out: stdout, Err: stderr, Resize: line.Resizes()})
+	case req.Snapshots != nil && l.o.Snapshots != nil:
+		err = answered(ctx, stdout, *req.Snapshots, func(ctx context.Context, q snapshot.Ask) (snapshot.Answer, error) {
+			return l.o.Snapshots(ctx, req.CTID, q)
+		})
 	case req.Exec != nil:
 		exit, err = l.o.Runtime.Exec(ctx, req.CTID, *req.Exec,
 			command.Stdio{In: line.Reader(host.ChanStdin), Out: stdout, Err: stderr, Resize: line.Resizes()})

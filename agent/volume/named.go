@@ -42,7 +42,7 @@ func (s *Store) Volume(ctx context.Context, id wire.CTID, w Wanted) (dir *os.Fil
 	if err := wire.Label("volume name", w.Name, 63); err != nil {
 		return nil, false, err
 	}
-	return s.subvolume(id, volumeName(w.Name), w.Bytes, w.Bytes, func(d *os.File) error {
+	return s.subvolume(id, VolumeName(w.Name), w.Bytes, w.Bytes, func(d *os.File) error {
 		if w.NoCOW {
 			if err := writeInPlace(d); err != nil {
 				return err
@@ -73,7 +73,7 @@ func writeInPlace(d *os.File) error {
 
 // SetVolumeQuota changes a volume's quota. A volume that is not there is no error: it gets its quota when it is made.
 func (s *Store) SetVolumeQuota(id wire.CTID, name string, bytes int64) error {
-	d, err := sys.OpenDir(filepath.Join(s.home(id), volumeName(name)))
+	d, err := sys.OpenDir(filepath.Join(s.Home(id), VolumeName(name)))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -85,29 +85,30 @@ func (s *Store) SetVolumeQuota(id wire.CTID, name string, bytes int64) error {
 }
 
 // DropVolume deletes a volume with its data; a missing one is no error.
-func (s *Store) DropVolume(id wire.CTID, name string) error { return s.drop(id, volumeName(name)) }
+func (s *Store) DropVolume(id wire.CTID, name string) error { return s.drop(id, VolumeName(name)) }
 
-func volumeName(name string) string { return "vol-" + name }
+// VolumeName is what a volume is called in Home.
+func VolumeName(name string) string { return "vol-" + name }
 
 // Usage is what a container's layers and volumes take, and each volume by itself. One that was deleted meanwhile takes nothing; one that
 // can't be asked is left out, and the error says which.
 func (s *Store) Usage(c Contents) (sum int64, volumes []wirevolume.Use, err error) {
 	miss := func(name string, uerr error) {
-		if _, gone := os.Lstat(filepath.Join(s.home(c.CTID), name)); !errors.Is(gone, fs.ErrNotExist) {
+		if _, gone := os.Lstat(filepath.Join(s.Home(c.CTID), name)); !errors.Is(gone, fs.ErrNotExist) {
 			err = errors.Join(err, uerr)
 		}
 	}
 	for _, g := range c.Layers {
-		b, uerr := s.bytes(filepath.Join(s.home(c.CTID), layerName(g)))
+		b, uerr := s.bytes(filepath.Join(s.Home(c.CTID), LayerName(g)))
 		if uerr != nil {
-			miss(layerName(g), uerr)
+			miss(LayerName(g), uerr)
 		}
 		sum += b
 	}
 	for _, n := range c.Volumes {
-		u, uerr := use(filepath.Join(s.home(c.CTID), volumeName(n)))
+		u, uerr := use(filepath.Join(s.Home(c.CTID), VolumeName(n)))
 		if uerr != nil {
-			miss(volumeName(n), uerr)
+			miss(VolumeName(n), uerr)
 			continue
 		}
 		u.Name = n

@@ -10,7 +10,7 @@ import (
 
 // SetLayerQuota changes a layer's quota.
 func (s *Store) SetLayerQuota(id wire.CTID, generation, bytes int64) error {
-	d, err := sys.OpenDir(filepath.Join(s.home(id), layerName(generation)))
+	d, err := sys.OpenDir(filepath.Join(s.Home(id), LayerName(generation)))
 	if err != nil {
 		return err
 	}
@@ -20,7 +20,7 @@ func (s *Store) SetLayerQuota(id wire.CTID, generation, bytes int64) error {
 
 // LayerQuota is a layer's quota in bytes; 0 is none.
 func (s *Store) LayerQuota(id wire.CTID, generation int64) (int64, error) {
-	d, err := sys.OpenDir(filepath.Join(s.home(id), layerName(generation)))
+	d, err := sys.OpenDir(filepath.Join(s.Home(id), LayerName(generation)))
 	if err != nil {
 		return 0, err
 	}
@@ -42,7 +42,7 @@ type Space struct {
 
 // LayerUse is how much of a layer's quota is used, and the quota, in bytes; limit 0 is none.
 func (s *Store) LayerUse(id wire.CTID, generation int64) (used, limit int64, err error) {
-	sp, err := space(filepath.Join(s.home(id), layerName(generation)))
+	sp, err := space(filepath.Join(s.Home(id), LayerName(generation)))
 	if err != nil || sp.Limit <= 0 {
 		return 0, 0, err
 	}
@@ -53,7 +53,7 @@ func (s *Store) LayerUse(id wire.CTID, generation int64) (used, limit int64, err
 // Spaces are a container's layers and volumes with a quota. What can't be asked is left out.
 func (s *Store) Spaces(c Contents) (list []Space) {
 	for _, n := range c.names() {
-		if sp, err := space(filepath.Join(s.home(c.CTID), n)); err == nil && sp.Limit > 0 {
+		if sp, err := space(filepath.Join(s.Home(c.CTID), n)); err == nil && sp.Limit > 0 {
 			list = append(list, sp)
 		}
 	}

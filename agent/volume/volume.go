@@ -47,9 +47,11 @@ func Open(dataDir string) (*Store, error) {
 	return &Store{dir}, nil
 }
 
-func (s *Store) home(id wire.CTID) string { return filepath.Join(s.dir, id.String()) }
+// Home is the directory of a container's layers and volumes.
+func (s *Store) Home(id wire.CTID) string { return filepath.Join(s.dir, id.String()) }
 
-func layerName(generation int64) string { return "layer-" + strconv.FormatInt(generation, 10) }
+// LayerName is what the layer of a generation is called in Home.
+func LayerName(generation int64) string { return "layer-" + strconv.FormatInt(generation, 10) }
 
 // Contents is what one container has on disk.
 type Contents struct {
@@ -76,7 +78,7 @@ func (s *Store) IDs() ([]wire.CTID, error) {
 
 // Changed is when something was last made, removed or renamed of what Contents tells; zero when there is nothing.
 func (s *Store) Changed(id wire.CTID) (time.Time, error) {
-	st, err := os.Lstat(s.home(id))
+	st, err := os.Lstat(s.Home(id))
 	if errors.Is(err, fs.ErrNotExist) {
 		return time.Time{}, nil
 	}
@@ -89,7 +91,7 @@ func (s *Store) Changed(id wire.CTID) (time.Time, error) {
 // Contents is what one container has on disk; nothing is no error.
 func (s *Store) Contents(id wire.CTID) (Contents, error) {
 	c := Contents{CTID: id}
-	entries, err := os.ReadDir(s.home(id))
+	entries, err := os.ReadDir(s.Home(id))
 	if errors.Is(err, fs.ErrNotExist) {
 		return c, nil
 	}
@@ -97,7 +99,7 @@ func (s *Store) Contents(id wire.CTID) (Contents, error) {
 		return c, fmt.Errorf("list data of container %s: %w", id, err)
 	}
 	for _, e := range entries {
-		if g, err := strconv.ParseInt(strings.TrimPrefix(e.Name(), "layer-"), 10, 64); err == nil && layerName(g) == e.Name() {
+		if g, err := strconv.ParseInt(strings.TrimPrefix(e.Name(), "layer-"), 10, 64); err == nil && LayerName(g) == e.Name() {
 			c.Layers = append(c.Layers, g)
 		} else if n, ok := strings.CutPrefix(e.Name(), "vol-"); ok {
 			c.Volumes = append(c.Volumes, n)
@@ -111,7 +113,7 @@ func (s *Store) Contents(id wire.CTID) (Contents, error) {
 
 // Layer opens the layer of a generation, made if missing, and sets its quota. made tells whether this call made it.
 func (s *Store) Layer(id wire.CTID, generation, bytes int64) (dir *os.File, made bool, err error) {
-	return s.subvolume(id, layerName(generation), bytes, 0, func(d *os.File) error {
+	return s.subvolume(id, LayerName(generation), bytes, 0, func(d *os.File) error {
 		for _, n := range []string{"u", "w"} {
 			if err := unix.Mkdirat(int(d.Fd()), n, 0o755); err != nil {
 				return fmt.Errorf("make %q in layer of container %s: %w", n, id, err)
@@ -124,19 +126,19 @@ func (s *Store) Layer(id wire.CTID, generation, bytes int64) (dir *os.File, made
 // subvolume opens one, or makes it under another name and renames it when fill, which may write within bytes, is done: what has its name
 // is whole.
 func (s *Store) subvolume(id wire.CTID, name string, bytes, within int64, fill func(*os.File) error) (dir *os.File, made bool, err error) {
-	if err := os.Mkdir(s.home(id), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := os.Mkdir(s.Home(id), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, false, fmt.Errorf("make directory of container %s: %w", id, err)
 	}
-	home, err := sys.OpenDir(s.home(id))
+	home, err := sys.OpenDir(s.Home(id))
 	if err != nil {
 		return nil, false, err
 	}
 	defer home.Close()
-	path := filepath.Join(s.home(id), name)
+	path := filepath.Join(s.Home(id), name)
 	dir, err = sys.OpenDir(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := s.make(home, name, within, fill); err != nil {
-			os.Remove(s.home(id)) // only if nothing else is in it
+			os.Remove(s.Home(id)) // only if nothing else is in it
 			return nil, false, err
 		}
 		made = true
@@ -191,11 +193,11 @@ func (s *Store) make(home *os.File, name string, within int64, fill func(*os.Fil
 
 // DropLayer deletes the layer of one generation; a missing one is no error.
 func (s *Store) DropLayer(id wire.CTID, generation int64) error {
-	return s.drop(id, layerName(generation))
+	return s.drop(id, LayerName(generation))
 }
 
 func (s *Store) drop(id wire.CTID, name string) error {
-	home, err := sys.OpenDir(s.home(id))
+	home, err := sys.OpenDir(s.Home(id))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -204,18 +206,18 @@ func (s *Store) drop(id wire.CTID, name string) error {
 	}
 	defer home.Close()
 	if err := btrfs.DeleteSubvolume(home, name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		if d, oerr := sys.OpenDir(filepath.Join(s.home(id), name)); oerr == nil {
+		if d, oerr := sys.OpenDir(filepath.Join(s.Home(id), name)); oerr == nil {
 			is, ierr := btrfs.IsSubvolume(d)
 			d.Close()
 			if is || ierr != nil {
 				return err
 			}
 		}
-		if err := os.RemoveAll(filepath.Join(s.home(id), name)); err != nil { // a crash left a file or a directory under the name
+		if err := os.RemoveAll(filepath.Join(s.Home(id), name)); err != nil { // a crash left a file or a directory under the name
 			return fmt.Errorf("remove %q of container %s: %w", name, id, err)
 		}
 	}
-	os.Remove(s.home(id)) // only if nothing else is in it
+	os.Remove(s.Home(id)) // only if nothing else is in it
 	return nil
 }
 
@@ -230,7 +232,7 @@ func (s *Store) DropRest(id wire.CTID) error {
 	for _, name := range c.Rest {
 		errs = append(errs, s.drop(id, name))
 	}
-	if err := os.Remove(s.home(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Remove(s.Home(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		errs = append(errs, fmt.Errorf("remove directory of container %s: %w", id, err))
 	}
 	return errors.Join(errs...)
@@ -240,7 +242,7 @@ func (s *Store) DropRest(id wire.CTID) error {
 func (c Contents) names() []string {
 	names := make([]string, 0, len(c.Layers)+len(c.Volumes))
 	for _, g := range c.Layers {
-		names = append(names, layerName(g))
+		names = append(names, LayerName(g))
 	}
 	for _, v := range c.Volumes {
 		names = append(names, "vol-"+v)

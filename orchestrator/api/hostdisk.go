@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/install"
@@ -118,7 +119,13 @@ const mostAnswer = 1 << 20
 
 // asks has a host answer a question in JSON.
 func asks[T any](ctx context.Context, s *Server, h operator.Host, req host.SessionRequest) (out T, err error) {
-	ctx, cancel := context.WithTimeout(ctx, leaveWait)
+	return asksWithin[T](ctx, s, h, req, leaveWait, "hosts/"+h.Name, "see hnctl host slots "+h.Name+", or hnctl host logs "+h.Name)
+}
+
+// asksWithin is asks with the time that the host may take, what its refusal is about, and where to look then.
+func asksWithin[T any](ctx context.Context, s *Server, h operator.Host, req host.SessionRequest, within time.Duration,
+	object, next string) (out T, err error) {
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	link, err := s.Hub.Open(ctx, h.ID, req)
 	if err != nil {
@@ -135,8 +142,7 @@ func asks[T any](ctx context.Context, s *Server, h operator.Host, req host.Sessi
 	case err != nil:
 		return out, err
 	case exit.Error != "" || exit.Code != 0:
-		return out, operator.NewProblem(operator.Conflict, "hosts/"+h.Name, exit.Error, "see hnctl host slots "+h.Name+
-			", or hnctl host logs "+h.Name)
+		return out, operator.NewProblem(operator.Conflict, object, exit.Error, next)
 	case readErr != nil:
 		return out, readErr
 	}

@@ -88,7 +88,11 @@ func TestContainer(t *testing.T) {
 	if d, err := time.ParseDuration(os.Getenv("GUEST_TIMEOUT")); err == nil {
 		limit = d
 	}
-	harness.RunGuestTest(t, harness.GuestTest{Package: "./agent/container", Run: os.Getenv("GUEST_RUN"), DiskMiB: 1024, Files: files,
+	disk := 1024
+	if os.Getenv("HARDNODE_SOAK") != "" {
+		disk = 8192 // TestSnapshotFigures has a layer of 2 GiB
+	}
+	harness.RunGuestTest(t, harness.GuestTest{Package: "./agent/container", Run: os.Getenv("GUEST_RUN"), DiskMiB: disk, Files: files,
 		Env: []string{"HARDNODE_SOAK=" + os.Getenv("HARDNODE_SOAK")}, Timeout: limit})
 }
 

@@ -7,7 +7,7 @@
 //
 // History: 2026-11-22 version 1. 2026-11-25 Start.Shared, Process.Groups; Exec.Own, Exec.Beside; Start.RunTexts, and a
 // console for System. 2026-11-26 Start.Generation for Fresh, Record.Generation. 2026-11-27 Start.Handed,
-// Console, Start.View.
+// Console, Start.View, Rest.
 package call
 
 import (
@@ -26,6 +26,7 @@ type Request struct {
 	List    *List    `json:"list,omitempty"`
 	Wait    *Wait    `json:"wait,omitempty"`
 	Console *Console `json:"console,omitempty"`
+	Rest    *Rest    `json:"rest,omitempty"`
 }
 
 // Reply answers a Request. Err is set when it failed, with Code telling why where the caller may care.
@@ -171,6 +172,19 @@ type Console struct {
 	ID string `json:"id"`
 }
 
+// Rest has all processes of a container stand still. Its descriptor is the container's cgroup directory. Two replies come: that none of
+// them runs any more, or why not; and that they go on, when the caller has closed its half of the connection. A caller that is killed
+// closes it too, and after LongestRest they go on in any case: the second reply is an error then.
+type Rest struct {
+	ID string `json:"id"`
+}
+
+// StillWithin is how long processes may take to stand still, LongestRest how long they do at most.
+const (
+	StillWithin = time.Second
+	LongestRest = 2 * time.Second
+)
+
 // Record is a container as the spawner knows it.
 type Record struct {
 	ID         string          `json:"id"`
@@ -189,7 +203,7 @@ type Record struct {
 func (r *Request) Validate() error {
 	n := 0
 	for _, set := range []bool{r.Start != nil, r.Go != nil, r.Exec != nil, r.Signal != nil, r.Forget != nil, r.List != nil, r.Wait != nil,
-		r.Console != nil} {
+		r.Console != nil, r.Rest != nil} {
 		if set {
 			n++
 		}
@@ -279,7 +293,7 @@ func (r *Request) FDs() int {
 		return startFDs + len(r.Start.Mounts) + r.Start.Handed
 	case r.Exec != nil:
 		return 4
-	case r.Console != nil:
+	case r.Console != nil, r.Rest != nil:
 		return 1
 	}
 	return 0

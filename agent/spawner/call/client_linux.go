@@ -129,19 +129,60 @@ func (h *Held) Close() {
 // The caller closes both.
 func (c *Client) Console(ctx context.Context, id string, sink *os.File) (typed *os.File, err error) {
 	_, got, err := c.Do(ctx, Request{Console: &Console{ID: id}}, sink)
-	var f *Failure
-	switch {
-	case errors.As(err, &f) && f.Code == CodeInvalid:
-		return nil, fmt.Errorf("console of container %s: the spawner of this host is of an earlier release, which the next boot replaces",
-			id)
-	case err == nil && len(got) != 1:
+	if err == nil && len(got) != 1 {
 		CloseAll(got)
 		err = fmt.Errorf("console of container %s: got %d descriptors, want 1", id, len(got))
 	}
-	if err != nil {
+	if err = earlier(err, "console of container "+id); err != nil {
 		return nil, err
 	}
 	return got[0], nil
+}
+
+// earlier says so where the spawner does not know a request that later agents make.
+func earlier(err error, what string) error {
+	var f *Failure
+	if errors.As(err, &f) && f.Code == CodeInvalid {
+		return fmt.Errorf("%s: the spawner of this host is of an earlier release, which the next boot replaces", what)
+	}
+	return err
+}
+
+// Resting is a container whose processes stand still.
+type Resting struct{ conn *net.UnixConn }
+
+// Rest has all processes of a container stand still until End, or until this program ends. dir is its cgroup directory.
+func (c *Client) Rest(ctx context.Context, id string, dir *os.File) (*Resting, error) {
+	ctx, cancel := context.WithTimeout(ctx, StillWithin+closeWithin)
+	defer cancel()
+	conn, _, got, err := c.open(ctx, Request{Rest: &Rest{ID: id}}, []*os.File{dir})
+	CloseAll(got)
+	if err = earlier(err, "have container "+id+" stand still"); err != nil {
+		if conn != nil {
+			conn.Close()
+		}
+		return nil, err
+	}
+	return &Resting{conn}, nil
+}
+
+// End has them go on, and returns when they do. It is an error when they did before: what was done meanwhile is not from one moment.
+func (r *Resting) End() error {
+	defer r.conn.Close()
+	r.conn.SetDeadline(time.Now().Add(closeWithin))
+	if err := r.conn.CloseWrite(); err != nil {
+		return fmt.Errorf("ask spawner: %w", err)
+	}
+	var reply Reply
+	got, err := Receive(r.conn, &reply)
+	CloseAll(got)
+	if err != nil {
+		return fmt.Errorf("ask spawner: %w", err)
+	}
+	if reply.Err != "" {
+		return &Failure{reply.Code, reply.Err}
+	}
+	return nil
 }
 
 // ask sends one message and waits for the next reply.

@@ -67,6 +67,9 @@ func (t *Table) serve(ctx context.Context, c *net.UnixConn) {
 	case r.Exec != nil:
 		t.exec(c, r.Exec, files)
 		return
+	case r.Rest != nil:
+		t.rest(ctx, c, r.Rest.ID, files[0])
+		return
 	case r.Signal != nil:
 		err = t.Signal(r.Signal.ID, r.Signal.Signal)
 	case r.Forget != nil:

@@ -22,6 +22,8 @@ func TestNumbers(t *testing.T) {
 		"BTRFS_IOC_SET_RECEIVED_SUBVOL": {setReceived, 0xc0c89425},
 		"BTRFS_IOC_SEND":                {send, 0x40489426},
 		"BTRFS_IOC_GET_SUBVOL_INFO":     {subvolInfo, 0x81f8943c},
+		"BTRFS_IOC_QGROUP_ASSIGN":       {qgroupAssign, 0x40189429},
+		"BTRFS_IOC_QGROUP_CREATE":       {qgroupCreate, 0x4010942a},
 		// of the devices
 		"BTRFS_IOC_ADD_DEV":          {addDev, 0x5000940a},
 		"BTRFS_IOC_RM_DEV_V2":        {rmDevV2, 0x5000943a},

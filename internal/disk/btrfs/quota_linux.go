@@ -22,10 +22,11 @@ func EnableSimpleQuota(dir *os.File) error {
 	return nil
 }
 
-// LimitSubvolume sets how many bytes the subvolume may refer to (BTRFS_IOC_QGROUP_LIMIT); 0 takes the limit away. The ioctl is made on the
-// directory that holds the subvolume: on the subvolume itself the change counts as a write, which a full one refuses (EDQUOT).
+// LimitSubvolume sets how many bytes the subvolume, or the group that it counts in (JoinGroup), may refer to (BTRFS_IOC_QGROUP_LIMIT); 0
+// takes the limit away. The ioctl is made on the directory that holds the subvolume: on the subvolume itself the change counts as a write,
+// which a full one refuses (EDQUOT).
 func LimitSubvolume(subvol *os.File, bytes int64) error {
-	tree, err := subvolumeID(subvol)
+	counts, err := qgroupOf(subvol)
 	if err != nil {
 		return err
 	}
@@ -35,7 +36,7 @@ func LimitSubvolume(subvol *os.File, bytes int64) error {
 	}
 	dir := os.NewFile(uintptr(parent), "..")
 	defer dir.Close()
-	a := qgroupLimitArgs{qgroup: tree, flags: limitMaxRfer, maxRfer: uint64(bytes)}
+	a := qgroupLimitArgs{qgroup: counts, flags: limitMaxRfer, maxRfer: uint64(bytes)}
 	if bytes <= 0 {
 		a.maxRfer = clearValue
 	}
@@ -54,13 +55,13 @@ func SubvolumeBytes(subvol *os.File) (int64, error) {
 	return q.Referenced()
 }
 
-// Quota is a subvolume's quota group: its folder in sysfs, /sys/fs/btrfs/<uuid>/qgroups/<level>_<id> (fs/btrfs/sysfs.c). It is there as
-// long as the subvolume.
+// Quota is the quota group that a subvolume counts in: its folder in sysfs, /sys/fs/btrfs/<uuid>/qgroups/<level>_<id>
+// (fs/btrfs/sysfs.c). It is there as long as the subvolume.
 type Quota string
 
 // SubvolumeQuota finds a subvolume's quota group (BTRFS_IOC_INO_LOOKUP and BTRFS_IOC_FS_INFO).
 func SubvolumeQuota(subvol *os.File) (Quota, error) {
-	tree, err := subvolumeID(subvol)
+	counts, err := qgroupOf(subvol)
 	if err != nil {
 		return "", err
 	}
@@ -70,7 +71,7 @@ func SubvolumeQuota(subvol *os.File) (Quota, error) {
 	}
 	h := hex.EncodeToString(i.fsid[:])
 	uuid := strings.Join([]string{h[:8], h[8:12], h[12:16], h[16:20], h[20:]}, "-")
-	return Quota(fmt.Sprintf("/sys/fs/btrfs/%s/qgroups/0_%d", uuid, tree)), nil
+	return Quota(fmt.Sprintf("/sys/fs/btrfs/%s/qgroups/%d_%d", uuid, counts/level1, counts%level1)), nil
 }
 
 // Limit is how many bytes the subvolume may refer to; 0 is no limit.

@@ -13,6 +13,7 @@
 // Unchanged, ReportReply.Kept; Peers and names as differences (Assignment.PeersChange, Assignment.Names, Peer.Sum), for protocol 2.
 // 2026-11-27 Assignment.Session, for protocol 3.
 // 2026-11-26 Routes as differences (Routes.From, Routes.Gone), for a resolver whose call has RoutesChanges.
+// 2026-11-27 SessionRequest.Snapshots.
 // 2026-11-27 Volume.NoCOW, ContainerStatus.Volumes.
 // 2026-11-27 Container.Sockets, Netboot. 2026-11-27 Template.Volumes.
 // 2026-11-27 Load.Swap, Load.SwapUsed.

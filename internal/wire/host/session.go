@@ -12,6 +12,7 @@ import (
 	"hardnode.dev/internal/wire/install"
 	"hardnode.dev/internal/wire/nodecall"
 	"hardnode.dev/internal/wire/slots"
+	"hardnode.dev/internal/wire/snapshot"
 	"hardnode.dev/internal/wire/storage"
 	"hardnode.dev/internal/wire/upkeep"
 	"hardnode.dev/internal/wire/usage"
@@ -38,6 +39,8 @@ type SessionRequest struct {
 	Usage *usage.Ask `json:"usage,omitempty"`
 	// Node asks something of the container beside the above; stdin and stdout are as the question has them.
 	Node *nodecall.Ask `json:"node,omitempty"`
+	// Snapshots asks for those of the container, or changes them; the answer is JSON on stdout.
+	Snapshots *snapshot.Ask `json:"snapshots,omitempty"`
 }
 
 // Unit is one of the host's own logs.

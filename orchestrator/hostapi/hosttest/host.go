@@ -30,6 +30,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/internal/wire/snapshot"
 	"hardnode.dev/internal/wire/upkeep"
 	"hardnode.dev/internal/wire/volume"
 	"hardnode.dev/internal/wire/waiting"
@@ -76,7 +77,8 @@ type Host struct {
 		views   []host.GossipView
 		last    host.ReportReply
 		hint    chan struct{}
-		refuses string // what it says when it is ordered to leave; "": it does
+		refuses string                         // what it says when it is ordered to leave; "": it does
+		snaps   map[string][]snapshot.Snapshot // by container
 		left    []upkeep.Leave
 		leaving *upkeep.Leave // what it says ends its boot
 	}
@@ -528,6 +530,10 @@ func (h *Host) session(ctx context.Context, r host.SessionRequest) {
 	case r.Install != nil || r.Slots != nil || r.Usage != nil:
 		var answer string
 		answer, exit = h.disk(r)
+		say(host.ChanStdout, answer)
+	case r.Snapshots != nil:
+		var answer string
+		answer, exit = h.snapshots(r)
 		say(host.ChanStdout, answer)
 	}
 	c.Write(ctx, websocket.MessageBinary, host.Frame(host.ChanExit, host.ExitPayload(exit)))

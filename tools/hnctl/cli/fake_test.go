@@ -292,6 +292,7 @@ func (f *fake) handler() http.Handler {
 	})
 	f.firewall(mux)
 	f.size(mux)
+	f.snapshots(mux)
 	get("/nodes/{ctid}/{kind}", f.session)
 	get("/hosts/{host}/{kind}", func(w http.ResponseWriter, r *http.Request) {
 		if r.PathValue("host") != "host-1" {

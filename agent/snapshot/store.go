@@ -1,0 +1,315 @@
+// Package snapshot keeps the snapshots of containers: of a container's layer and all its volumes together, from one moment.
+//
+// Owns: the directories below DATA/snap; the order in which a snapshot is taken, is restored, and goes.
+// In: open subvolumes of a container that nobody else changes meanwhile; how its processes are stopped for the moment.
+// Out: lists of what there is; restored subvolumes in the places of the former ones.
+// Never: stops a container, decides when one is taken or goes (Prune says only what a rule means), or follows a path of a container's.
+//
+// On disk: DATA/snap/<ctid>/<id> holds a read-only snapshot of each subvolume under its name in DATA/ct/<ctid>, and meta.json. What is not
+// whole has another name: new-<id> is being taken and gone-<id> deleted. A restore makes writable snapshots in "restoring" (Prepare), calls
+// it "ready" when all are there (Settle), and then each takes the place of the container's own, which goes to "former". A kill or a power
+// cut before "ready" leaves the container as it was; after it Settle goes on. An error has all put back. Of what is done here one thing
+// after the other, btrfs never has a later one on the disk without the earlier ones: a sync at the end is enough.
+//
+//	(nothing) ─make all─> restoring ─rename─> ready ─move each─> former ─delete─> (nothing)
+//	               cut: taken away        cut: gone on with      cut: taken away
+package snapshot
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"hardnode.dev/agent/sys"
+	"hardnode.dev/internal/disk/btrfs"
+	"hardnode.dev/internal/keep"
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/snapshot"
+)
+
+// The names beside snapshots.
+const (
+	taking    = "new-"
+	going     = "gone-"
+	restoring = "restoring"
+	ready     = "ready"
+	former    = "former"
+	metaFile  = "meta.json"
+)
+
+// ErrNone: there is no such snapshot.
+var ErrNone = errors.New("there is no such snapshot")
+
+// Store is the snapshots of this host. Calls for one container are put in a row by the caller.
+type Store struct{ dir string }
+
+// Open keeps snapshots below dataDir, which is on btrfs with quotas.
+func Open(dataDir string) *Store { return &Store{filepath.Join(dataDir, "snap")} }
+
+func (s *Store) home(id wire.CTID) string { return filepath.Join(s.dir, id.String()) }
+
+// Part is a subvolume of a container.
+type Part struct {
+	Name   string // in DATA/ct/<ctid>
+	Volume string // "" is the layer
+	Dir    *os.File
+}
+
+func doc(dir string) keep.Doc[snapshot.Snapshot] {
+	return keep.Doc[snapshot.Snapshot]{Path: filepath.Join(dir, metaFile), Version: 1}
+}
+
+// List is a container's snapshots, the newest first. One that can't be read is left out, and the error says which.
+func (s *Store) List(id wire.CTID) (list []snapshot.Snapshot, err error) {
+	entries, lerr := os.ReadDir(s.home(id))
+	if errors.Is(lerr, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if lerr != nil {
+		return nil, fmt.Errorf("list snapshots of container %s: %w", id, lerr)
+	}
+	for _, e := range entries {
+		if snapshot.ID(e.Name()).Validate() != nil || !e.IsDir() {
+			continue
+		}
+		one, found, derr := doc(filepath.Join(s.home(id), e.Name())).Load()
+		if derr != nil || !found {
+			err = errors.Join(err, fmt.Errorf("snapshot %s of container %s can't be read: %v", e.Name(), id, derr))
+			continue
+		}
+		list = append(list, one)
+	}
+	return newestFirst(list), err
+}
+
+// Find is one of them, or ErrNone.
+func (s *Store) Find(id wire.CTID, which snapshot.ID) (snapshot.Snapshot, error) {
+	list, err := s.List(id)
+	for _, one := range list {
+		if one.ID == which {
+			return one, nil
+		}
+	}
+	if err == nil {
+		err = ErrNone
+	}
+	return snapshot.Snapshot{}, fmt.Errorf("snapshot %s of container %s: %w; see hnctl node snapshot list %s", which, id, err, id)
+}
+
+// Take takes a snapshot of the parts. What is dirty is written first, so that still, which stops the container's processes until it is
+// called again, has little to wait for; nil: none runs. meta says all but ID, Taken, Pause and Parts. Room was asked for before.
+func (s *Store) Take(id wire.CTID, meta snapshot.Snapshot, parts []Part, still func() (end func() error, err error),
+	now time.Time) (snapshot.Snapshot, error) {
+	meta.Taken = now.UTC()
+	meta.ID = s.free(id, meta.Taken)
+	fail := func(err error) (snapshot.Snapshot, error) {
+		return meta, fmt.Errorf("take a snapshot of container %s: %w", id, err)
+	}
+	at := filepath.Join(s.home(id), taking+string(meta.ID))
+	if err := os.MkdirAll(at, 0o700); err != nil {
+		return fail(err)
+	}
+	err := s.take(at, &meta, parts, still)
+	if err == nil {
+		err = doc(at).Save(meta)
+	}
+	if err == nil {
+		err = os.Rename(at, filepath.Join(s.home(id), string(meta.ID)))
+	}
+	if err == nil {
+		err = s.sync(s.home(id))
+	}
+	if err != nil {
+		return fail(errors.Join(err, s.drop(at)))
+	}
+	return meta, nil
+}
+
+// quick is how long a sync takes that leaves little to be written, and flushes how many are tried for that.
+const (
+	quick   = 30 * time.Millisecond
+	flushes = 3
+)
+
+func (s *Store) take(at string, meta *snapshot.Snapshot, parts []Part, still func() (func() error, error)) (err error) {
+	into, err := sys.OpenDir(at)
+	if err != nil {
+		return err
+	}
+	defer into.Close()
+	for range flushes {
+		began := time.Now()
+		if err := btrfs.Sync(into); err != nil {
+			return err
+		}
+		if time.Since(began) < quick {
+			break
+		}
+	}
+	if still != nil {
+		began := time.Now()
+		end, serr := still()
+		if serr != nil {
+			return serr
+		}
+		defer func() {
+			err = errors.Join(err, end())
+			meta.Pause = time.Since(began).Microseconds()
+		}()
+	}
+	for _, p := range parts {
+		if err := btrfs.Snapshot(p.Dir, into, p.Name, true); err != nil {
+			return err
+		}
+	}
+	for _, p := range parts {
+		n, err := btrfs.SubvolumeBytes(p.Dir)
+		if err != nil {
+			return err
+		}
+		meta.Parts = append(meta.Parts, snapshot.Part{Volume: p.Volume, Bytes: n})
+	}
+	return nil
+}
+
+// Room takes away what a cut left, and refuses one snapshot too many.
+func (s *Store) Room(id wire.CTID) error {
+	if err := s.Sweep(id); err != nil {
+		return err
+	}
+	list, err := s.List(id)
+	if err != nil {
+		return err
+	}
+	if len(list) >= snapshot.Max {
+		return fmt.Errorf("container %s has %d snapshots, which is the most there may be: delete some, or prune them", id, len(list))
+	}
+	return nil
+}
+
+// free is a name for a snapshot taken at t that none has.
+func (s *Store) free(id wire.CTID, t time.Time) snapshot.ID {
+	name := t.Format("20060102-150405")
+	for n := 2; ; n++ {
+		if _, err := os.Lstat(filepath.Join(s.home(id), name)); errors.Is(err, fs.ErrNotExist) {
+			return snapshot.ID(name)
+		}
+		name = fmt.Sprintf("%s-%d", t.Format("20060102-150405"), n)
+	}
+}
+
+// Delete deletes snapshots, each whole: it has another name before the first of it goes. Done is those that are gone.
+func (s *Store) Delete(id wire.CTID, which ...snapshot.ID) (done []snapshot.ID, err error) {
+	for _, w := range which {
+		if _, err = s.Find(id, w); err != nil {
+			break
+		}
+		gone := filepath.Join(s.home(id), going+string(w))
+		if err = os.Rename(filepath.Join(s.home(id), string(w)), gone); err == nil {
+			err = s.drop(gone)
+		}
+		if err != nil {
+			err = fmt.Errorf("delete snapshot %s of container %s: %w", w, id, err)
+			break
+		}
+		done = append(done, w)
+	}
+	if len(done) > 0 {
+		err = errors.Join(err, s.sync(s.home(id))) // the kernel begins to give the room back, too
+	}
+	return done, err
+}
+
+// DropAll deletes all of a container, what is being taken or restored too. Nothing is no error.
+func (s *Store) DropAll(id wire.CTID) error {
+	entries, err := os.ReadDir(s.home(id))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	var errs []error
+	for _, e := range entries {
+		errs = append(errs, s.drop(filepath.Join(s.home(id), e.Name())))
+	}
+	if err := errors.Join(append(errs, err)...); err != nil {
+		return fmt.Errorf("delete the snapshots of container %s: %w", id, err)
+	}
+	return os.Remove(s.home(id))
+}
+
+// Sweep takes away what a kill or a cut left of a container's snapshots: half of one that was being taken, of one that was being deleted,
+// of a restore that was not ready yet, and what another one has replaced.
+func (s *Store) Sweep(id wire.CTID) error {
+	entries, err := os.ReadDir(s.home(id))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	var errs []error
+	busy := slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == ready })
+	for _, e := range entries {
+		n := e.Name()
+		if n == restoring || n == former && !busy || strings.HasPrefix(n, taking) || strings.HasPrefix(n, going) {
+			errs = append(errs, s.drop(filepath.Join(s.home(id), n)))
+		}
+	}
+	if err := errors.Join(append(errs, err)...); err != nil {
+		return fmt.Errorf("clear away what is left of snapshots of container %s: %w", id, err)
+	}
+	return nil
+}
+
+// SweepAll is Sweep of every container that has snapshots.
+func (s *Store) SweepAll() error {
+	entries, err := os.ReadDir(s.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	errs := []error{err}
+	for _, e := range entries {
+		if id, err := wire.ParseCTID(e.Name()); err == nil {
+			errs = append(errs, s.Sweep(id))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// drop deletes a directory with the subvolumes and files directly in it.
+func (s *Store) drop(path string) error {
+	entries, err := os.ReadDir(path)
+	if errors.Is(err, unix.ENOTDIR) {
+		return os.Remove(path)
+	}
+	if err != nil {
+		return err
+	}
+	dir, err := sys.OpenDir(path)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	var errs []error
+	for _, e := range entries {
+		if e.IsDir() {
+			errs = append(errs, btrfs.DeleteSubvolume(dir, e.Name()))
+		} else {
+			errs = append(errs, os.Remove(filepath.Join(path, e.Name())))
+		}
+	}
+	return errors.Join(append(errs, os.Remove(path))...)
+}
+
+// sync commits all that was written to the filesystem.
+func (s *Store) sync(path string) error {
+	d, err := sys.OpenDir(path)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return btrfs.Sync(d)
+}

@@ -1,0 +1,137 @@
+// Package snapshot is what is said of the snapshots of a container: its own layer and all its volumes together, as they were at one moment.
+//
+// Owns: the request to a host about them and its answer; the rule by which old ones go.
+// In: JSON between agent, orchestrator and hnctl.
+// Out: values; an error that names the field.
+// Never: looks at a disk (agent/snapshot does), or decides who may ask (orchestrator/api does).
+//
+// History: 2026-11-27 version 1.
+package snapshot
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"hardnode.dev/internal/wire"
+)
+
+// ID names a snapshot of one container: when it was taken, in UTC, as 20261127-101502, and with a number behind it if there were several.
+type ID string
+
+// Validate says why i can't be one, or nil.
+func (i ID) Validate() error {
+	other := func(r rune) bool { return (r < '0' || r > '9') && r != '-' }
+	if i == "" || len(i) > 40 || i[0] == '-' || strings.ContainsFunc(string(i), other) {
+		return fmt.Errorf("snapshot %.60q: want one that is listed, such as 20261127-101502", string(i))
+	}
+	return nil
+}
+
+// Max is the most snapshots that a container may have.
+const Max = 64
+
+// Part is one of the subvolumes that a snapshot holds.
+type Part struct {
+	Volume string `json:"name"` // of the volume; "" is the container's own layer
+	// Bytes is what its quota counted then: what it held, and what earlier snapshots of it held besides.
+	Bytes int64 `json:"bytes"`
+}
+
+// Snapshot is one.
+type Snapshot struct {
+	ID         ID          `json:"id"`
+	Taken      time.Time   `json:"taken"`
+	Note       string      `json:"note,omitempty"`
+	Generation int64       `json:"generation"`       // of the layer
+	Image      wire.Digest `json:"image,omitempty"`  // that the layer lies on; "" when the container did not run
+	Running    bool        `json:"running"`          // it ran: its processes were stopped for Pause
+	Pause      int64       `json:"pauseMicros"`      // in microseconds
+	Before     ID          `json:"before,omitempty"` // it is what was there before that snapshot was restored
+	Parts      []Part      `json:"parts"`
+}
+
+// Bytes is that of all parts.
+func (s Snapshot) Bytes() (sum int64) {
+	for _, p := range s.Parts {
+		sum += p.Bytes
+	}
+	return sum
+}
+
+// Action is what is asked.
+type Action string
+
+// The actions.
+const (
+	List    Action = "list"
+	Take    Action = "take"
+	Restore Action = "restore"
+	Delete  Action = "delete"
+	Prune   Action = "prune"
+)
+
+// MaxNote is the longest note, in bytes.
+const MaxNote = 200
+
+// Rule says which snapshots stay: of the newest hours, days and weeks that have some, the newest one each. Weeks begin on Monday, in UTC.
+type Rule struct {
+	Hourly int `json:"hourly"`
+	Daily  int `json:"daily"`
+	Weekly int `json:"weekly"`
+}
+
+// Validate says which number is wrong, or nil.
+func (r Rule) Validate() error {
+	for name, n := range map[string]int{"hourly": r.Hourly, "daily": r.Daily, "weekly": r.Weekly} {
+		if n < 0 || n > Max {
+			return fmt.Errorf("%s %d: want 0 to %d", name, n, Max)
+		}
+	}
+	if r.Hourly+r.Daily+r.Weekly == 0 {
+		return fmt.Errorf("hourly, daily and weekly are 0: that keeps none; delete snapshots by their names instead")
+	}
+	return nil
+}
+
+// Ask is a request about the snapshots of the container that its session is about.
+type Ask struct {
+	Action Action `json:"action"`
+	ID     ID     `json:"id,omitempty"`      // Restore, Delete
+	Note   string `json:"note,omitempty"`    // Take
+	Only   bool   `json:"volumes,omitempty"` // Restore: the volumes alone, and not the container's own layer
+	Rule   Rule   `json:"rule,omitzero"`     // Prune
+	DryRun bool   `json:"dryRun,omitempty"`  // Prune: says which would go
+}
+
+// Validate says which field is wrong, or nil.
+func (a Ask) Validate() error {
+	switch a.Action {
+	case List, Take:
+	case Restore, Delete:
+		if err := a.ID.Validate(); err != nil {
+			return err
+		}
+	case Prune:
+		if err := a.Rule.Validate(); err != nil {
+			return err
+		}
+	default:
+		return fmt.Errorf("action %q is not known to this host; update its release", a.Action)
+	}
+	if len(a.Note) > MaxNote || strings.ContainsFunc(a.Note, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return fmt.Errorf("note: want one line of at most %d bytes", MaxNote)
+	}
+	return nil
+}
+
+// Answer is a host's.
+type Answer struct {
+	Snapshots []Snapshot `json:"snapshots"` // those that are there afterwards, the newest first
+	// Done is the one that was taken, that was restored, or, after a restore, Kept what was there before it.
+	Done ID   `json:"done,omitempty"`
+	Kept ID   `json:"kept,omitempty"`
+	Gone []ID `json:"gone,omitempty"` // deleted, or, of a dry run, to be
+	// Notes are what a person should know besides: parts that were not restored, and why.
+	Notes []string `json:"notes,omitempty"`
+}
