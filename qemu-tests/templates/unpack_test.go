@@ -1,0 +1,229 @@
+//go:build qemu
+
+package templates
+
+import (
+	"archive/tar"
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/klauspost/compress/zstd"
+	"golang.org/x/sys/unix"
+
+	"hardnode.dev/qemu-tests/harness"
+)
+
+// inBox names the variable by which this program knows that it shall become a box's program.
+const inBox = "HARDNODE_TEST_BOX"
+
+// boxes counts them: each has ids of its own.
+var boxes atomic.Int64
+
+// build makes templates and returns the folder of their layouts.
+func build(t *testing.T, names ...string) string {
+	t.Helper()
+	root, err := harness.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "make", "-C", root, "templates", "TEMPLATES="+strings.Join(names, " "))
+	out, err := cmd.CombinedOutput()
+	t.Logf("%s", out)
+	if err != nil {
+		t.Fatalf("make templates: %v", err)
+	}
+	return filepath.Join(root, "out/templates")
+}
+
+// newBox unpacks a template; it is ended and removed with the test.
+func newBox(t *testing.T, layouts, name string) *box {
+	t.Helper()
+	b := &box{T: t, name: name, root: t.TempDir(), ids: 1 << 20 * int(boxes.Add(1))}
+	index, err := layout.ImageIndexFromPath(filepath.Join(layouts, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := index.IndexManifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := index.Image(m.Manifests[0].Digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := img.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.config = cfg.Config
+	layers, err := img.Layers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range layers {
+		if err := b.unpack(l); err != nil {
+			t.Fatalf("unpack %s: %v", name, err)
+		}
+	}
+	if err := errors.Join(os.Chown(b.root, b.ids, b.ids), os.Chmod(b.root, 0o755), os.Chmod(filepath.Dir(b.root), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	if b.user, err = ids(b.root, b.config.User); err != nil {
+		t.Fatal(err)
+	}
+	if b.wire, err = newWire(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		b.end()
+		close(b.wire.work)
+	})
+	return b
+}
+
+// unpack adds a layer; all in it is the box's root's or user's, which are ids of this box.
+func (b *box) unpack(l v1.Layer) error {
+	r, err := l.Compressed()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	z, err := zstd.NewReader(bufio.NewReader(r))
+	if err != nil {
+		return err
+	}
+	defer z.Close()
+	root, err := os.OpenRoot(b.root)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	for tr := tar.NewReader(z); ; {
+		h, err := tr.Next()
+		if err == io.EOF {
+			return nil
+		}
+		if err == nil {
+			err = b.entry(root, h, tr)
+		}
+		if err != nil {
+			return fmt.Errorf("%q: %w", h.Name, err)
+		}
+	}
+}
+
+func (b *box) entry(root *os.Root, h *tar.Header, r io.Reader) error {
+	name := filepath.Clean(h.Name)
+	switch h.Typeflag {
+	case tar.TypeDir:
+		if err := root.MkdirAll(name, 0o755); err != nil {
+			return err
+		}
+	case tar.TypeSymlink:
+		if err := root.Symlink(h.Linkname, name); err != nil {
+			return err
+		}
+		return root.Lchown(name, b.ids+h.Uid, b.ids+h.Gid)
+	case tar.TypeLink:
+		return root.Link(filepath.Clean(h.Linkname), name)
+	case tar.TypeReg:
+		root.Remove(name)
+		f, err := root.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_EXCL, 0o600)
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(f, r)
+		if err := errors.Join(err, f.Close()); err != nil {
+			return err
+		}
+	default:
+		return nil // devices are the host's
+	}
+	if err := root.Lchown(name, b.ids+h.Uid, b.ids+h.Gid); err != nil {
+		return err
+	}
+	return unix.Fchmodat(unix.AT_FDCWD, filepath.Join(b.root, name), uint32(h.Mode&0o7777), 0)
+}
+
+// ids are the numbers of an image's user, as uid:gid.
+func ids(root, user string) (string, error) {
+	if user == "" {
+		return "0:0", nil
+	}
+	raw, err := os.ReadFile(filepath.Join(root, "etc/passwd"))
+	if err != nil {
+		return "", err
+	}
+	for line := range strings.Lines(string(raw)) {
+		if f := strings.Split(line, ":"); f[0] == user {
+			return f[2] + ":" + f[3], nil
+		}
+	}
+	return "", fmt.Errorf("user %q is not in the image", user)
+}
+
+// TestMain runs the tests, or becomes a box's program.
+func TestMain(m *testing.M) {
+	if root := os.Getenv(inBox); root != "" {
+		fmt.Fprintln(os.Stderr, "become a box:", enter(root))
+		os.Exit(125)
+	}
+	os.Exit(m.Run())
+}
+
+// enter makes the box's root this process's, with what a host puts into it, and becomes its program. It returns if it can't.
+func enter(root string) error {
+	user, cwd := os.Getenv(inBox+"_USER"), os.Getenv(inBox+"_CWD")
+	for _, v := range []string{"", "_USER", "_CWD"} {
+		os.Unsetenv(inBox + v)
+	}
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("make mounts private: %w", err)
+	}
+	for _, m := range []struct{ kind, at, options string }{
+		{"proc", "proc", ""}, {"tmpfs", "dev", "mode=0755"}, {"tmpfs", "dev/shm", "mode=1777"}, {"tmpfs", "tmp", "mode=1777"},
+	} {
+		at := filepath.Join(root, m.at)
+		if err := errors.Join(os.MkdirAll(at, 0o755), unix.Mount(m.kind, at, m.kind, unix.MS_NOSUID, m.options)); err != nil {
+			return fmt.Errorf("mount %s: %w", m.at, err)
+		}
+	}
+	for _, d := range []string{"null", "zero", "full", "random", "urandom"} {
+		at := filepath.Join(root, "dev", d)
+		err := os.WriteFile(at, nil, 0o666)
+		if err := errors.Join(err, unix.Mount("/dev/"+d, at, "", unix.MS_BIND, "")); err != nil {
+			return fmt.Errorf("bind %s: %w", d, err)
+		}
+	}
+	for at, to := range map[string]string{"stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2", "fd": "fd"} {
+		if err := os.Symlink("/proc/self/"+to, filepath.Join(root, "dev", at)); err != nil {
+			return err
+		}
+	}
+	if err := errors.Join(unix.Sethostname([]byte("box")), unix.Chroot(root), unix.Chdir("/"+cwd)); err != nil {
+		return fmt.Errorf("enter %s: %w", root, err)
+	}
+	u, g, _ := strings.Cut(user, ":")
+	uid, _ := strconv.Atoi(u)
+	gid, _ := strconv.Atoi(g)
+	if err := errors.Join(syscall.Setgroups(nil), syscall.Setgid(gid), syscall.Setuid(uid)); err != nil {
+		return fmt.Errorf("become %s: %w", user, err)
+	}
+	program, err := exec.LookPath(os.Args[1])
+	if err != nil {
+		return err
+	}
+	return syscall.Exec(program, os.Args[1:], os.Environ())
+}
