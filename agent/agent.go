@@ -35,7 +35,6 @@ import (
 	"hardnode.dev/agent/nodecall"
 	"hardnode.dev/agent/slots"
 	"hardnode.dev/agent/smoke"
-	"hardnode.dev/agent/snapshot/answer"
 	"hardnode.dev/agent/syslog"
 	"hardnode.dev/agent/system"
 	"hardnode.dev/internal/build"
@@ -174,7 +173,7 @@ func (a *agent) linkOptions(dir string, clock link.Clock) link.Options {
 		HostLogs: hostlog.Logs{}.Read, Leave: a.leaveBy, Show: a.show, Install: a.install.Ask, Slots: a.slots.Ask,
 		Storage: a.mirror.Ask, Usage: a.meter.Answer, Node: nodecall.Calls{Restart: a.restart, Runtime: a.runtime}.Answer,
 		Vet: a.vet, Boot: a.boot, Version: build.Version, Underlay: a.underlay,
-		Snapshots: (&answer.Answerer{Runtime: a.runtime, Store: a.runtime.Snapshots(), Log: a.log}).Ask,
+		Snapshots: a.snapshots().Ask,
 		Hardware:  a.facts.Hardware(), Machine: a.facts.Machine, Clock: clock, Log: a.log}
 }
 

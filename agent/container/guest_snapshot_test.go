@@ -23,6 +23,7 @@ import (
 
 	"hardnode.dev/agent/container"
 	"hardnode.dev/agent/container/command"
+	"hardnode.dev/agent/jemcall"
 	"hardnode.dev/agent/snapshot/answer"
 	"hardnode.dev/internal/disk/btrfs"
 	"hardnode.dev/internal/logging"
@@ -51,7 +52,12 @@ func (g *rig) again() *rig {
 	log := logging.New(io.Discard, "test", slog.LevelInfo)
 	r, err := container.New(container.Options{Log: log})
 	must(g.T, err)
-	return &rig{g.T, r, &answer.Answerer{Runtime: r, Store: r.Snapshots(), Log: log}, g.image}
+	var calls jemcall.Calls
+	jem := func(ctx context.Context, id wire.CTID, action string) (string, error) {
+		reply, err := calls.Do(ctx, id, host.JEMRequest{Module: "backup", Action: action}, r.Told(ctx, id), r.Exec)
+		return reply.Message, err
+	}
+	return &rig{g.T, r, &answer.Answerer{Runtime: r, Store: r.Snapshots(), JEM: jem, Log: log}, g.image}
 }
 
 func must(t testing.TB, errs ...error) {
@@ -135,7 +141,8 @@ func TestSnapshot(t *testing.T) {
 	g.start(s)
 	g.sh(501, "echo old > /top; echo old > /srv/file; sync")
 	one := g.ask(501, wiresnapshot.Ask{Action: wiresnapshot.Take, Note: "first"})
-	if len(one.Snapshots) != 1 || one.Snapshots[0].ID != one.Done || one.Snapshots[0].Note != "first" || !one.Snapshots[0].Running ||
+	if len(one.Snapshots) != 1 || one.Snapshots[0].Said != "no database that JEM knows runs here" || len(one.Notes) != 0 ||
+		one.Snapshots[0].ID != one.Done || one.Snapshots[0].Note != "first" || !one.Snapshots[0].Running ||
 		one.Snapshots[0].Image != g.image || len(one.Snapshots[0].Parts) != 2 || one.Snapshots[0].Pause == 0 {
 		t.Errorf("taken: %+v", one)
 	}
@@ -179,6 +186,66 @@ func TestSnapshot(t *testing.T) {
 	g.ask(501, wiresnapshot.Ask{Action: wiresnapshot.Restore, ID: last, Only: true})
 	g.start(s)
 	g.says(501, "ls /srv/x 2>/dev/null; ls /", g.sh(501, "ls /"))
+}
+
+// TestSnapshotHook: JEM runs the container's hooks before and after a snapshot; one that fails is said, and the snapshot is there.
+func TestSnapshotHook(t *testing.T) {
+	g := newRig(t)
+	g.start(g.box(507, 1, 64*mib))
+	hook := func(name, text string) {
+		g.sh(507, "mkdir -p /etc/jem/hooks; printf '#!/bin/sh\\n"+text+"\\n' > /etc/jem/hooks/"+name+"; chmod 755 /etc/jem/hooks/"+name)
+	}
+	hook("backup-before.pre", "echo ran >> /tmp/before")
+	hook("backup-after.post", "echo ran >> /tmp/after")
+	g.ask(507, wiresnapshot.Ask{Action: wiresnapshot.Take})
+	g.says(507, "cat /tmp/before /tmp/after", "ran\nran")
+	g.ask(507, wiresnapshot.Ask{Action: wiresnapshot.Take, NoHook: true})
+	g.says(507, "cat /tmp/before /tmp/after", "ran\nran")
+	hook("backup-before.pre", "echo no; exit 3")
+	out := g.ask(507, wiresnapshot.Ask{Action: wiresnapshot.Take})
+	if len(out.Snapshots) != 3 || len(out.Notes) != 1 || !strings.HasPrefix(out.Notes[0], "jem backup before failed: ") ||
+		out.Snapshots[0].Said != out.Notes[0] {
+		t.Errorf("a hook that fails: %+v", out)
+	}
+	g.says(507, "cat /tmp/before /tmp/after", "ran\nran\nran") // what was begun is ended
+	t.Logf("a hook that fails: %s", out.Notes)
+}
+
+// TestSnapshotClone: a snapshot of one container is what another one becomes, and each goes on with its own.
+func TestSnapshotClone(t *testing.T) {
+	g := newRig(t)
+	of, to := g.box(508, 1, 64*mib), g.box(509, 3, 64*mib)
+	of.Volumes = append(of.Volumes, host.Volume{Name: "more", Path: "/more", Bytes: 8 * mib})
+	g.start(of)
+	g.start(to)
+	g.sh(508, "echo theirs > /top; echo theirs > /srv/file; dd if=/dev/zero of=/srv/big bs=1M count=20 2>/dev/null; sync")
+	g.sh(509, "echo own > /top; echo own > /srv/file; sync")
+	one := g.ask(508, wiresnapshot.Ask{Action: wiresnapshot.Take, NoHook: true}).Done
+	g.refuses(509, wiresnapshot.Ask{Action: wiresnapshot.Restore, ID: one}, "there is no such snapshot")
+	g.refuses(509, wiresnapshot.Ask{Action: wiresnapshot.Restore, ID: one, From: 4711}, "there is no such snapshot")
+	g.says(509, "cat /top", "own") // it runs on
+	out := g.ask(509, wiresnapshot.Ask{Action: wiresnapshot.Restore, ID: one, From: 508})
+	if len(out.Notes) != 1 || out.Notes[0] != "volume more is left out: container 509 has none of that name" {
+		t.Errorf("cloned: %+v", out)
+	}
+	g.start(to)
+	g.says(509, "cat /top /srv/file; hostname", "theirs\ntheirs\nnode509")
+	g.sh(509, "echo changed > /srv/file; sync")
+	g.says(508, "cat /srv/file", "theirs")
+	// its volume counts what it writes, within its own quota
+	if s := g.sh(509, "dd if=/dev/zero of=/srv/full bs=1M count=100 2>&1; ls -l /srv/full"); !strings.Contains(s, "uota exceeded") {
+		t.Errorf("the clone's volume has no quota: %s", s)
+	}
+	g.says(508, "dd if=/dev/zero of=/srv/more bs=1M count=20 2>/dev/null && echo fits", "fits")
+	g.sh(509, "rm /srv/full")
+	g.ask(509, wiresnapshot.Ask{Action: wiresnapshot.Restore, ID: out.Kept})
+	g.start(to)
+	g.says(509, "cat /top /srv/file", "own\nown")
+	must(t, g.r.Stop(deadline(t), 509))
+	g.refuses(509, wiresnapshot.Ask{Action: wiresnapshot.Restore, ID: one, From: 508}, "restore its volumes alone with --volumes")
+	g.ask(509, wiresnapshot.Ask{Action: wiresnapshot.Restore, ID: one, From: 508, Only: true})
+	g.start(to)
+	g.says(509, "cat /top /srv/file", "own\ntheirs")
 }
 
 // lines counts those of a file of a snapshot.
@@ -244,7 +311,7 @@ func TestSnapshotMoment(t *testing.T) {
 func (g *rig) dirtySnapshot(id wire.CTID) wiresnapshot.Answer {
 	g.Helper()
 	g.sh(id, "dd if=/dev/zero of=/dirty bs=1M count=32 2>/dev/null; dd if=/dev/zero of=/srv/dirty bs=1M count=32 2>/dev/null")
-	return g.ask(id, wiresnapshot.Ask{Action: wiresnapshot.Take})
+	return g.ask(id, wiresnapshot.Ask{Action: wiresnapshot.Take, NoHook: true})
 }
 
 // TestSnapshotHolder is no test, but what TestSnapshotKill kills.
@@ -358,13 +425,13 @@ func TestSnapshotCut(t *testing.T) {
 
 	// Before a restore is ready.
 	stop()
-	must(t, g.a.Store.Prepare(503, old, home, as))
+	must(t, g.a.Store.Prepare(503, 503, old, home, as))
 	is("new")
 	prepare := func() {
 		t.Helper()
 		write("new")
 		stop()
-		must(t, g.a.Store.Prepare(503, old, home, as), g.a.Store.Ready(503))
+		must(t, g.a.Store.Prepare(503, 503, old, home, as), g.a.Store.Ready(503))
 	}
 	// Once it is, and after each of its steps.
 	snap := "/data/snap/503/"
@@ -479,14 +546,14 @@ func TestSnapshotFigures(t *testing.T) {
 	var take, clone, restore, pauses []time.Duration
 	for range 9 {
 		began := time.Now()
-		one := g.ask(505, wiresnapshot.Ask{Action: wiresnapshot.Take})
+		one := g.ask(505, wiresnapshot.Ask{Action: wiresnapshot.Take, NoHook: true})
 		take = append(take, time.Since(began))
 		if n := one.Snapshots[0].Bytes(); n < 2<<30 {
 			t.Fatalf("the snapshot has %d MiB", n>>20)
 		}
 		must(t, g.r.Stop(deadline(t), 505))
 		began = time.Now()
-		must(t, g.a.Store.Prepare(505, one.Done, "/data/ct/505", func(n string) string { return n }))
+		must(t, g.a.Store.Prepare(505, 505, one.Done, "/data/ct/505", func(n string) string { return n }))
 		clone = append(clone, time.Since(began))
 		must(t, g.a.Store.Ready(505), g.a.Store.Settle(505, "/data/ct/505"))
 		restore = append(restore, time.Since(began))

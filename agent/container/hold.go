@@ -63,6 +63,9 @@ func (h *Hold) Generation() int64 {
 	return 0
 }
 
+// Volumes are the names of those that it has.
+func (h *Hold) Volumes() []string { return h.disk.Volumes }
+
 // Home is the directory that its layers and volumes lie in.
 func (h *Hold) Home() string { return h.r.data.Home(h.id) }
 
@@ -108,10 +111,14 @@ func (h *Hold) Still(ctx context.Context) (end func() error, err error) {
 	if err != nil {
 		return nil, errors.Join(err, cgroup.Thaw(path)) // the spawner may have been killed
 	}
-	late := time.AfterFunc(call.LongestRest, func() { cgroup.Thaw(path) }) // likewise
+	late := time.AfterFunc(call.LongestRest+time.Second, func() { cgroup.Thaw(path) }) // likewise
 	return func() error {
-		defer late.Stop()
-		if err := resting.End(); err != nil {
+		inTime := late.Stop()
+		err := resting.End()
+		if err == nil && !inTime {
+			err = errors.New("its processes went on before the end; try again")
+		}
+		if err != nil {
 			return errors.Join(err, cgroup.Thaw(path))
 		}
 		return nil

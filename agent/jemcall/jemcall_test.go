@@ -62,6 +62,27 @@ func TestCarry(t *testing.T) {
 	}
 }
 
+// TestDo: what fails inside is an error in words.
+func TestDo(t *testing.T) {
+	for name, c := range map[string]struct {
+		exec      Exec
+		want, err string
+	}{
+		"done":    {says(`{"version":1,"init":"app","code":"ok","message":"done"}`, "", 0), "done", ""},
+		"refused": {says(`{"version":1,"init":"app","code":"invalid","error":{"code":"invalid","reason":"no"}}`, "", 2), "", "no"},
+		"nothing": {says("", "", 1), "", "without an answer"},
+		"can't": {func(context.Context, wire.CTID, host.ExecSpec, command.Stdio) (host.Exit, error) {
+			return host.Exit{Code: 126, Error: "no such program"}, nil
+		}, "", "no such program"},
+	} {
+		var calls Calls
+		reply, err := calls.Do(t.Context(), 101, host.JEMRequest{Module: "backup", Action: "before"}, jem.Told{}, c.exec)
+		if reply.Message != c.want || (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
+			t.Errorf("%s: %+v, %v", name, reply, err)
+		}
+	}
+}
+
 func TestCarryTells(t *testing.T) {
 	var got host.ExecSpec
 	var calls Calls

@@ -18,16 +18,16 @@ import (
 
 // Prepare makes writable snapshots of a snapshot's parts, beside the container's own, which are not touched and may be written to: as says
 // under which name each part takes a place in home, "" for one that is left out. What the part writes counts with what it replaces
-// (btrfs.JoinGroup).
-func (s *Store) Prepare(id wire.CTID, which snapshot.ID, home string, as func(name string) string) error {
+// (btrfs.JoinGroup). The snapshot is one of container of, which may be another one.
+func (s *Store) Prepare(id, of wire.CTID, which snapshot.ID, home string, as func(name string) string) error {
 	fail := func(err error) error {
-		return fmt.Errorf("prepare snapshot %s of container %s: %w", which, id, errors.Join(err, s.Sweep(id)))
+		return fmt.Errorf("prepare snapshot %s of container %s for container %s: %w", which, of, id, errors.Join(err, s.Sweep(id)))
 	}
 	if err := s.Sweep(id); err != nil {
 		return err
 	}
-	from, at := filepath.Join(s.home(id), string(which)), filepath.Join(s.home(id), restoring)
-	if err := os.Mkdir(at, 0o700); err != nil {
+	from, at := filepath.Join(s.home(of), string(which)), filepath.Join(s.home(id), restoring)
+	if err := os.MkdirAll(at, 0o700); err != nil {
 		return fail(err)
 	}
 	entries, err := os.ReadDir(from)
@@ -75,7 +75,7 @@ func prepare(from, at, name, own string) error {
 	defer next.Close()
 	last, err := sys.OpenDir(own)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return btrfs.LeaveGroup(next)
 	}
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"hardnode.dev/internal/wire"
@@ -46,7 +47,7 @@ func (s *Server) snapshotOperations() {
 	serve(s, route{"deleteSnapshot", "DELETE", path + "/{snapshot}", "Delete a snapshot of a node", authz.Write, 200}, s.deleteSnapshot)
 }
 
-// snapshotWait is how long a host may take with snapshots: a restore waits for the end of the node's processes.
+// snapshotWait is how long a host may take with snapshots: one waits for JEM, a restore for the end of the node's processes.
 const snapshotWait = 3 * time.Minute
 
 // snapshots has a node's host do what is asked; what, if not "", is how it is recorded.
@@ -87,12 +88,45 @@ func (s *Server) listSnapshots(ctx context.Context, c caller, in *nodeInput) (op
 }
 
 func (s *Server) takeSnapshot(ctx context.Context, c caller, in *takeSnapshotInput) (operator.NodeSnapshots, error) {
-	return s.snapshots(ctx, c, in.CTID, snapshot.Ask{Action: snapshot.Take, Note: in.Body.Note}, "node.snapshot.take")
+	return s.snapshots(ctx, c, in.CTID, snapshot.Ask{Action: snapshot.Take, Note: in.Body.Note, NoHook: in.Body.NoHook},
+		"node.snapshot.take")
 }
 
 func (s *Server) restoreSnapshot(ctx context.Context, c caller, in *restoreSnapshotInput) (operator.NodeSnapshots, error) {
-	return s.snapshots(ctx, c, in.CTID, snapshot.Ask{Action: snapshot.Restore, ID: snapshot.ID(in.Snapshot), Only: in.Body.Volumes},
-		"node.snapshot.restore")
+	ask := snapshot.Ask{Action: snapshot.Restore, ID: snapshot.ID(in.Snapshot), Only: in.Body.Volumes, From: in.Body.From}
+	if ask.From == in.CTID {
+		ask.From = 0
+	}
+	if ask.From != 0 {
+		if err := s.mayTakeFrom(c, in.CTID, ask.From); err != nil {
+			return operator.NodeSnapshots{}, err
+		}
+	}
+	return s.snapshots(ctx, c, in.CTID, ask, "node.snapshot.restore")
+}
+
+// mayTakeFrom says why a node can't be given another one's snapshot, or nil.
+func (s *Server) mayTakeFrom(c caller, id, from wire.CTID) error {
+	n, ok := c.world().Node(id)
+	if !ok {
+		return noNode(id)
+	}
+	of, ok := c.world().Node(from)
+	if !ok {
+		return noNode(from)
+	}
+	name := "nodes/" + from.String()
+	if scopeFor(c.world(), from) == authz.Platform {
+		if p := c.Require(authz.Platform, name); p != nil {
+			return p
+		}
+	}
+	if of.Host != n.Host {
+		return operator.NewProblem(operator.Conflict, name,
+			fmt.Sprintf("its snapshots lie on host %s, and node %s is on %s", of.HostName, id, n.HostName),
+			"choose a node of the same host: hnctl node list")
+	}
+	return nil
 }
 
 func (s *Server) deleteSnapshot(ctx context.Context, c caller, in *snapshotInput) (operator.NodeSnapshots, error) {

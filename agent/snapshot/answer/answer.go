@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"hardnode.dev/agent/container"
 	"hardnode.dev/agent/snapshot"
@@ -27,7 +28,9 @@ import (
 type Answerer struct {
 	Runtime *container.Runtime
 	Store   *snapshot.Store
-	Log     *slog.Logger
+	// JEM carries out an action of JEM's module backup in a running container and gives its message; nil: none does.
+	JEM func(ctx context.Context, id wire.CTID, action string) (string, error)
+	Log *slog.Logger
 }
 
 // restoreWithin is how long a restore may take once it has begun to stop the container, which may take long to end.
@@ -38,13 +41,16 @@ func (a *Answerer) Ask(ctx context.Context, id wire.CTID, q wiresnapshot.Ask) (o
 	if err := q.Validate(); err != nil {
 		return out, err
 	}
+	said, after := "", func() {}
+	if q.Action == wiresnapshot.Take {
+		if said, after, err = a.before(ctx, id, q, &out.Notes); err != nil {
+			return out, err
+		}
+	}
 	err = a.Runtime.Holding(ctx, id, func(h *container.Hold) (err error) {
 		switch q.Action {
 		case wiresnapshot.Take:
-			if err = a.Store.Room(id); err != nil {
-				return err
-			}
-			out.Done, err = a.take(ctx, id, h, wiresnapshot.Snapshot{Note: q.Note})
+			out.Done, err = a.take(ctx, id, h, wiresnapshot.Snapshot{Note: q.Note, Said: said})
 		case wiresnapshot.Restore:
 			out.Kept, out.Notes, err = a.restore(ctx, id, h, q)
 			out.Done = q.ID
@@ -55,6 +61,7 @@ func (a *Answerer) Ask(ctx context.Context, id wire.CTID, q wiresnapshot.Ask) (o
 		}
 		return err
 	})
+	after()
 	if err != nil {
 		return out, err
 	}
@@ -64,6 +71,48 @@ func (a *Answerer) Ask(ctx context.Context, id wire.CTID, q wiresnapshot.Ask) (o
 	}
 	out.Snapshots = append([]wiresnapshot.Snapshot{}, list...)
 	return out, nil
+}
+
+// hookWithin is how long JEM may take for one action; its own limit, which tells why, is a minute.
+const hookWithin = 65 * time.Second
+
+// before has JEM prepare a container that runs for a snapshot, and says what it did. What fails there is a note, since a snapshot is good
+// all the same: as after a crash. after ends what was begun.
+func (a *Answerer) before(ctx context.Context, id wire.CTID, q wiresnapshot.Ask, notes *[]string) (said string, after func(), err error) {
+	running := false
+	err = a.Runtime.Holding(ctx, id, func(h *container.Hold) error {
+		running = h.Running()
+		return a.Store.Room(id) // before anything is done for it
+	})
+	if err != nil || !running || q.NoHook || a.JEM == nil {
+		return "", func() {}, err
+	}
+	tell := func(ctx context.Context, action string) string {
+		ctx, cancel := context.WithTimeout(ctx, hookWithin)
+		defer cancel()
+		said, err := a.JEM(ctx, id, action)
+		if err != nil {
+			said = fmt.Sprintf("jem backup %s failed: %s", action, oneLine(err.Error()))
+			*notes = append(*notes, said)
+		}
+		return oneLine(said)
+	}
+	said = tell(ctx, "before")
+	return said, func() { tell(context.WithoutCancel(ctx), "after") }, nil
+}
+
+// oneLine is what a container said, made plain and short.
+func oneLine(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(text, "?"))
+	if len(text) > wiresnapshot.MaxNote {
+		text = strings.ToValidUTF8(text[:wiresnapshot.MaxNote-3], "") + "..."
+	}
+	return strings.TrimSpace(text)
 }
 
 func (a *Answerer) take(ctx context.Context, id wire.CTID, h *container.Hold, meta wiresnapshot.Snapshot) (wiresnapshot.ID, error) {
@@ -90,41 +139,26 @@ func (a *Answerer) take(ctx context.Context, id wire.CTID, h *container.Hold, me
 // restore keeps what is there as a snapshot and puts the snapshot in its place.
 func (a *Answerer) restore(ctx context.Context, id wire.CTID, h *container.Hold, q wiresnapshot.Ask) (kept wiresnapshot.ID, notes []string,
 	err error) {
-	s, err := a.Store.Find(id, q.ID)
+	of := id
+	if q.From != 0 {
+		of = q.From
+	}
+	s, err := a.Store.Find(of, q.ID)
 	if err != nil {
 		return "", nil, err
 	}
-	if !q.Only && s.Generation != h.Generation() {
-		return "", nil, fmt.Errorf("snapshot %s is of generation %d of container %s, which is in its %d. by now, made of another image: "+
-			"restore its volumes alone with --volumes", q.ID, s.Generation, id, h.Generation())
+	if err := fits(s, of, id, h, q.Only); err != nil {
+		return "", nil, err
 	}
 	if err := a.Store.Room(id); err != nil {
 		return "", nil, err
 	}
-	if q.Only {
-		notes = append(notes, "the container's own files stay as they are")
+	name := string(q.ID)
+	if of != id {
+		name += " of " + of.String()
 	}
-	parts, done, err := h.Parts()
-	if err != nil {
-		return "", nil, err
-	}
-	for _, p := range parts {
-		if p.Volume != "" && !slices.ContainsFunc(s.Parts, func(x wiresnapshot.Part) bool { return x.Volume == p.Volume }) {
-			notes = append(notes, fmt.Sprintf("volume %s is younger than the snapshot, and stays as it is", p.Volume))
-		}
-	}
-	done()
-	layer := volume.LayerName(h.Generation())
-	as := func(name string) string {
-		if strings.HasPrefix(name, "layer-") {
-			if q.Only {
-				return ""
-			}
-			return layer
-		}
-		return name
-	}
-	if err := a.Store.Prepare(id, q.ID, h.Home(), as); err != nil { // while it runs: what can go wrong here does it no harm
+	as, notes := places(s, of, id, h, q.Only)
+	if err := a.Store.Prepare(id, of, q.ID, h.Home(), as); err != nil { // while it runs: what can go wrong here does it no harm
 		return "", nil, err
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), restoreWithin)
@@ -135,7 +169,7 @@ func (a *Answerer) restore(ctx context.Context, id wire.CTID, h *container.Hold,
 			return "", nil, errors.Join(err, a.Store.Sweep(id))
 		}
 	}
-	kept, err = a.take(ctx, id, h, wiresnapshot.Snapshot{Before: q.ID, Note: "before " + string(q.ID) + " was restored"})
+	kept, err = a.take(ctx, id, h, wiresnapshot.Snapshot{Before: q.ID, Note: "before " + name + " was restored"})
 	if err != nil {
 		return "", nil, errors.Join(err, a.Store.Sweep(id))
 	}
@@ -145,8 +179,62 @@ func (a *Answerer) restore(ctx context.Context, id wire.CTID, h *container.Hold,
 	if err := a.Store.Settle(id, h.Home()); err != nil {
 		return kept, nil, err
 	}
-	a.Log.Info("snapshot restored", logging.Container, id, "snapshot", q.ID, "kept", kept, "ran", ran, logging.Took, time.Since(began))
+	a.Log.Info("snapshot restored", logging.Container, id, "snapshot", name, "kept", kept, "ran", ran, logging.Took, time.Since(began))
 	return kept, notes, nil
+}
+
+// fits says why a snapshot's layer can't be the container's, or nil.
+func fits(s wiresnapshot.Snapshot, of, id wire.CTID, h *container.Hold, only bool) error {
+	switch {
+	case only:
+		return nil
+	case of != id && (s.Image == "" || s.Image != h.Image()):
+		return fmt.Errorf("snapshot %s of container %s is of a layer on image %s, container %s runs from image %s: restore its volumes "+
+			"alone with --volumes, or a snapshot of a running container of the same image to a running one", s.ID, of, named(s.Image), id,
+			named(h.Image()))
+	case of == id && s.Generation != h.Generation():
+		return fmt.Errorf("snapshot %s is of generation %d of container %s, which is in its %d. by now, made of another image: "+
+			"restore its volumes alone with --volumes", s.ID, s.Generation, id, h.Generation())
+	}
+	return nil
+}
+
+func named(image wire.Digest) string {
+	if image == "" {
+		return "none that is known"
+	}
+	return string(image)
+}
+
+// places says under which name each part of a snapshot takes its place in a container, "" for one that has none, and which parts stay.
+func places(s wiresnapshot.Snapshot, of, id wire.CTID, h *container.Hold, only bool) (as func(string) string, notes []string) {
+	if only {
+		notes = append(notes, "the container's own files stay as they are")
+	}
+	own, layer := h.Volumes(), volume.LayerName(h.Generation())
+	for _, v := range own {
+		if !slices.ContainsFunc(s.Parts, func(x wiresnapshot.Part) bool { return x.Volume == v }) {
+			notes = append(notes, fmt.Sprintf("volume %s is not in the snapshot, and stays as it is", v))
+		}
+	}
+	left := map[string]bool{}
+	for _, p := range s.Parts { // what another container has and this one has not would be nobody's
+		if p.Volume != "" && of != id && !slices.Contains(own, p.Volume) {
+			left[volume.VolumeName(p.Volume)] = true
+			notes = append(notes, fmt.Sprintf("volume %s is left out: container %s has none of that name", p.Volume, id))
+		}
+	}
+	return func(name string) string {
+		switch {
+		case left[name]:
+			return ""
+		case !strings.HasPrefix(name, "layer-"):
+			return name
+		case only:
+			return ""
+		}
+		return layer
+	}, notes
 }
 
 func (a *Answerer) prune(id wire.CTID, q wiresnapshot.Ask) ([]wiresnapshot.ID, error) {

@@ -82,6 +82,14 @@ func JoinGroup(subvol, of *os.File) error {
 	return nil
 }
 
+// LeaveGroup has a new snapshot's quota count by itself: it has the name of its source's group, and is no member of it.
+func LeaveGroup(subvol *os.File) error {
+	if err := unix.Fremovexattr(int(subvol.Fd()), groupAttr); err != nil && !errors.Is(err, unix.ENODATA) {
+		return fmt.Errorf("have the quota of %q count by itself: %w", subvol.Name(), err)
+	}
+	return nil
+}
+
 // qgroupOf is the number of the quota group that a subvolume counts in: its group of level 1, or its own.
 func qgroupOf(subvol *os.File) (uint64, error) {
 	group, err := groupOf(subvol)

@@ -5,7 +5,7 @@
 // Out: values; an error that names the field.
 // Never: looks at a disk (agent/snapshot does), or decides who may ask (orchestrator/api does).
 //
-// History: 2026-11-27 version 1.
+// History: 2026-11-27 version 1; Ask.From, Ask.NoHook, Snapshot.Said.
 package snapshot
 
 import (
@@ -48,6 +48,7 @@ type Snapshot struct {
 	Running    bool        `json:"running"`          // it ran: its processes were stopped for Pause
 	Pause      int64       `json:"pauseMicros"`      // in microseconds
 	Before     ID          `json:"before,omitempty"` // it is what was there before that snapshot was restored
+	Said       string      `json:"said,omitempty"`   // what JEM did in the container for it, or why it could not
 	Parts      []Part      `json:"parts"`
 }
 
@@ -102,6 +103,9 @@ type Ask struct {
 	Only   bool   `json:"volumes,omitempty"` // Restore: the volumes alone, and not the container's own layer
 	Rule   Rule   `json:"rule,omitzero"`     // Prune
 	DryRun bool   `json:"dryRun,omitempty"`  // Prune: says which would go
+	// From, for Restore, is the container of this host whose snapshot it is; 0: the same one.
+	From   wire.CTID `json:"from,omitempty"`
+	NoHook bool      `json:"noHook,omitempty"` // Take: JEM's actions backup before and after are left out
 }
 
 // Validate says which field is wrong, or nil.

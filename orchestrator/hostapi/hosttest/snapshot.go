@@ -22,7 +22,11 @@ func (h *Host) snapshots(r host.SessionRequest) (answer string, exit host.Exit) 
 	}
 	of, q := r.CTID.String(), r.Snapshots
 	list := h.mu.snaps[of]
-	at := slices.IndexFunc(list, func(s snapshot.Snapshot) bool { return s.ID == q.ID })
+	theirs := list
+	if q.From != 0 {
+		theirs = h.mu.snaps[q.From.String()]
+	}
+	at := slices.IndexFunc(theirs, func(s snapshot.Snapshot) bool { return s.ID == q.ID })
 	out := snapshot.Answer{Done: q.ID}
 	add := func(s snapshot.Snapshot) snapshot.ID {
 		s.ID, s.Taken = snapshot.ID(fmt.Sprintf("20261127-10000%d", len(list))), time.Now().UTC()

@@ -44,7 +44,7 @@ var ofArgument = map[string]completer{
 
 // ofFlag is what may stand for a flag's value, whatever command it is of. A flag that is not here takes free text.
 var ofFlag = map[string]completer{
-	"env": envNames, "host": hostNames, "layer": layerNames, "component": componentNames, "context": contextNames,
+	"env": envNames, "from": nodeNames, "host": hostNames, "layer": layerNames, "component": componentNames, "context": contextNames,
 	"template": templateNames, "release": releaseNames,
 	"output": fixed("table", "json", "yaml", "name"), "role": fixed("user", "infra", "hypervisor"),
 	"target": fixed("metal", "vm"), "encrypt": fixed(install.EncryptTPM),

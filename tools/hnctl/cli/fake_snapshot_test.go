@@ -52,8 +52,13 @@ func (f *fake) snapshots(mux *http.ServeMux) {
 		return ""
 	})
 	handle("POST "+path+"/{snapshot}/restore", 200, func(r *http.Request, out *operator.NodeSnapshots) string {
+		var in operator.RestoreSnapshot
+		json.NewDecoder(r.Body).Decode(&in)
 		i := at(r)
-		if i < 0 {
+		switch {
+		case in.From != 0:
+			return "node " + in.From.String() + " is on another host"
+		case i < 0:
 			return none
 		}
 		out.Done = list[i].ID

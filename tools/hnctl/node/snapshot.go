@@ -48,7 +48,9 @@ func snapshotTake(a *app.App) *cobra.Command {
 		Use: "take NODE", Short: "Take a snapshot of a node's own files and all its volumes", Args: cobra.ExactArgs(1),
 		Long: "Takes a snapshot of a node's own files and all its volumes, from one moment: its processes stand still for it. It takes\n" +
 			"no room at first; what is overwritten or deleted later goes on counting towards the size of the node's disk or volume as\n" +
-			"long as a snapshot holds it. Snapshots lie on the node's host, and go with the node: they are no backup.",
+			"long as a snapshot holds it. Snapshots lie on the node's host, and go with the node: they are no backup.\n" +
+			"Before it, JEM has databases write what they hold back and runs the node's hooks, for a minute at most. What fails there\n" +
+			"is said; the snapshot is taken all the same, and is then as after a crash.",
 		Example: "  hnctl node snapshot take 101 --note 'before the update'",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			out, err := changeSnapshots(cmd.Context(), a, http.MethodPost, args[0], "", want)
@@ -65,6 +67,7 @@ func snapshotTake(a *app.App) *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&want.Note, "note", "", "what it is for")
+	c.Flags().BoolVar(&want.NoHook, "no-hook", false, "leave out what JEM does in the node: jem backup before, jem backup after")
 	return c
 }
 
@@ -119,12 +122,21 @@ func snapshotTable(t *app.Table, list []snapshot.Snapshot) {
 
 func snapshotRestore(a *app.App) *cobra.Command {
 	var want operator.RestoreSnapshot
+	var from string
 	c := &cobra.Command{
 		Use: "restore NODE SNAPSHOT", Short: "Have a node be as it was when a snapshot was taken", Args: cobra.ExactArgs(2),
 		Long: "Stops a node, keeps what is there as another snapshot, puts the snapshot in its place, and has the node start again.\n" +
-			"Whatever happens meanwhile, the node has either all of the former state or all of the snapshot's.",
-		Example: "  hnctl node snapshot restore 101 20261127-101502\n  hnctl node snapshot restore 101 20261127-101502 --volumes",
+			"Whatever happens meanwhile, the node has either all of the former state or all of the snapshot's.\n" +
+			"With --from it becomes what another node of its host was: of the same image, or with --volumes of those that both have.",
+		Example: "  hnctl node snapshot restore 101 20261127-101502\n  hnctl node snapshot restore 101 20261127-101502 --volumes\n" +
+			"  hnctl node snapshot restore 102 20261127-101502 --from 101",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if from != "" {
+				var err error
+				if want.From, err = nodeID(cmd.Context(), a, from); err != nil {
+					return err
+				}
+			}
 			out, err := changeSnapshots(cmd.Context(), a, http.MethodPost, args[0], "/"+url.PathEscape(args[1])+"/restore", want)
 			if err != nil {
 				return err
@@ -134,6 +146,7 @@ func snapshotRestore(a *app.App) *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&want.Volumes, "volumes", false, "the volumes alone: the node's own files stay as they are")
+	c.Flags().StringVar(&from, "from", "", "the node whose snapshot it is")
 	return c
 }
 

@@ -1,0 +1,20 @@
+package main
+
+import (
+	"context"
+
+	"hardnode.dev/agent/jemcall"
+	"hardnode.dev/agent/snapshot/answer"
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
+)
+
+// snapshots answers what is asked of containers' snapshots.
+func (a *agent) snapshots() *answer.Answerer {
+	var calls jemcall.Calls
+	return &answer.Answerer{Runtime: a.runtime, Store: a.runtime.Snapshots(), Log: a.log,
+		JEM: func(ctx context.Context, id wire.CTID, action string) (string, error) {
+			reply, err := calls.Do(ctx, id, host.JEMRequest{Module: "backup", Action: action}, a.runtime.Told(ctx, id), a.runtime.Exec)
+			return reply.Message, err
+		}}
+}
