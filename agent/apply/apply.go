@@ -236,7 +236,7 @@ func (a *Applier) round(ctx, staying context.Context, steps *sync.WaitGroup) (wa
 		in.Leaving, staying = leaving.reason, ctx
 	}
 	out := plan.Decide(in)
-	observe.Count(out.Statuses, list)
+	observe.Count(out.Statuses, list, a.o.Network.Crowded())
 	ofComponents(out.Statuses, eff, back)
 	statuses := inFlight(out.Statuses, busy)
 	short := observe.Problems(list, now)

@@ -44,6 +44,7 @@ type Network interface {
 	Sockets(list []host.Socket) ([]*os.File, error)
 	Full() *host.Problem
 	Refused() []network.Refusal
+	Crowded() map[wire.CTID]bool
 }
 
 // Options are what an Applier needs. All are required unless said otherwise.

@@ -66,6 +66,11 @@ func (s Source) Load() (host.Load, error) {
 		l.UptimeSec = int64(up)
 	}
 	l.Pressure = s.Pressure()
+	for file, to := range map[string]*int64{"count": &l.Connections, "max": &l.MaxConnections} {
+		if b, err := os.ReadFile(s.Root + "/proc/sys/net/netfilter/nf_conntrack_" + file); err == nil { // not before there is a firewall
+			*to, _ = strconv.ParseInt(first(string(b)), 10, 64)
+		}
+	}
 	return l, nil
 }
 

@@ -37,7 +37,8 @@ HugePages_Total:       0
 
 func TestLoad(t *testing.T) {
 	s := fakeRoot(t,
-		map[string]string{"proc/meminfo": meminfo, "proc/loadavg": "0.52 0.4 0.3 1/99 1234\n", "proc/uptime": "61.30 100.00\n"})
+		map[string]string{"proc/meminfo": meminfo, "proc/loadavg": "0.52 0.4 0.3 1/99 1234\n", "proc/uptime": "61.30 100.00\n",
+			"proc/sys/net/netfilter/nf_conntrack_count": "77\n", "proc/sys/net/netfilter/nf_conntrack_max": "65536\n"})
 	l, err := s.Load()
 	if err != nil {
 		t.Fatal(err)
@@ -47,6 +48,9 @@ func TestLoad(t *testing.T) {
 	}
 	if l.Swap != 500<<10 || l.SwapUsed != 80<<10 {
 		t.Errorf("swap: %d, used %d", l.Swap, l.SwapUsed)
+	}
+	if l.Connections != 77 || l.MaxConnections != 65536 {
+		t.Errorf("%d connections of %d", l.Connections, l.MaxConnections)
 	}
 	if l.Load1 != 0.52 || l.UptimeSec != 61 || l.DiskUsed <= 0 {
 		t.Errorf("got %+v", l)

@@ -9,6 +9,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"hardnode.dev/agent/network/crowd"
+	"hardnode.dev/internal/logging"
+	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 )
 
@@ -55,6 +58,49 @@ func full(proc string) *host.Problem {
 		Reason: fmt.Sprintf("more than %d %% of the %d connections that this host has room for are open: without room new ones are dropped",
 			fullAt, most),
 		Next: "find the node that opens so many (hnctl node exec NODE -- ss -s), or give the host more memory: there is room by its size"}
+}
+
+// bound holds each container to its part of the table of connections. A kernel without that expression lets pass what there is room for.
+func (n *Network) bound() {
+	most, err := number(filepath.Join("/proc", maxConnections))
+	if err == nil {
+		n.most = crowd.Limit(most)
+		err = crowd.Bound(n.most, vethPrefix)
+	}
+	if why := fmt.Sprint(err); err != nil && why != n.unbound {
+		n.unbound = why
+		n.log.Warn("a container may have as many connections as there is room for", logging.Err, err)
+	}
+}
+
+// Crowded are the containers of which new connections were dropped in the last minute, because they have as many as one may.
+func (n *Network) Crowded() map[wire.CTID]bool {
+	n.mu.Lock()
+	most, known := n.most, n.crowded
+	n.mu.Unlock()
+	open, err := number(filepath.Join("/proc", openConnections))
+	if most == 0 || err != nil || open < uint64(most) && len(known) == 0 { // nobody can
+		return nil
+	}
+	links, err := crowd.Over(most)
+	if err != nil {
+		return nil // it was said that there is no bound
+	}
+	now := map[wire.CTID]bool{}
+	for _, l := range links {
+		id, err := wire.ParseCTID(strings.TrimPrefix(l, vethPrefix))
+		if err != nil {
+			continue
+		}
+		if now[id] = true; !known[id] {
+			n.log.Warn("new connections of a container are dropped", logging.Container, id, "most", most,
+				logging.Reason, "it has as many as one may")
+		}
+	}
+	n.mu.Lock()
+	n.crowded = now
+	n.mu.Unlock()
+	return now
 }
 
 func number(path string) (uint64, error) {

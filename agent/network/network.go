@@ -36,6 +36,9 @@ type Network struct {
 	mtu     int
 	rules   string                     // what is programmed, as text
 	public  map[netip.Addr]public.Link // that the host answers for; nil: nobody has looked yet
+	most    int                        // connections of one container each way; 0: not known yet
+	unbound string
+	crowded map[wire.CTID]bool // at the last look
 	refused []Refusal
 	wall    *wall.Wall // by which connections were looked at last
 }
@@ -136,6 +139,7 @@ func (n *Network) Apply(ctx context.Context, s State) error {
 	if err := n.open(s.Addrs); err != nil {
 		return errors.Join(append(errs, err)...)
 	}
+	n.bound()
 	errs = append(errs, mesh.Apply(s.Self, s.Peers), applyRoutes(s.routes()), n.answerFor(h, at), n.sweep(s),
 		rate.Apply(s.rates(), ofContainer))
 	return errors.Join(errs...)

@@ -94,8 +94,8 @@ func Problems(list []container.Observed, now time.Time) (out []host.Problem) {
 	return out
 }
 
-// Count fills the counters of the statuses in.
-func Count(statuses []host.ContainerStatus, list []container.Observed) {
+// Count fills the counters of the statuses in; crowded are the containers that have as many connections as one may.
+func Count(statuses []host.ContainerStatus, list []container.Observed, crowded map[wire.CTID]bool) {
 	at := make(map[wire.CTID]container.Observed, len(list))
 	for _, o := range list {
 		at[o.CTID] = o
@@ -104,6 +104,9 @@ func Count(statuses []host.ContainerStatus, list []container.Observed) {
 		if o, ok := at[statuses[i].CTID]; ok {
 			statuses[i].MemoryBytes, statuses[i].CPUMicros, statuses[i].DiskBytes = o.MemoryBytes, o.CPUMicros, o.DiskBytes
 			statuses[i].Volumes, statuses[i].Strain = o.InVolumes, o.Strain
+			if crowded[o.CTID] {
+				statuses[i].Strain.Connections = 1
+			}
 		}
 	}
 }

@@ -76,7 +76,7 @@ func TestVolumeDrift(t *testing.T) {
 			t.Errorf("limit %d: %q, want %q", limit, got, want)
 		}
 		st := []host.ContainerStatus{{CTID: 101}}
-		if Count(st, []container.Observed{o}); len(st[0].Volumes) != 1 || st[0].Volumes[0].Limit != limit {
+		if Count(st, []container.Observed{o}, nil); len(st[0].Volumes) != 1 || st[0].Volumes[0].Limit != limit {
 			t.Errorf("status: %+v", st[0])
 		}
 	}
@@ -91,9 +91,12 @@ func TestImagesAndCounters(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 	st := []host.ContainerStatus{{CTID: 1}, {CTID: 2}}
-	Count(st, []container.Observed{{CTID: 2, MemoryBytes: 5, CPUMicros: 6, DiskBytes: 7}})
+	Count(st, []container.Observed{{CTID: 2, MemoryBytes: 5, CPUMicros: 6, DiskBytes: 7}}, map[wire.CTID]bool{1: true, 2: true})
 	if st[0].MemoryBytes != 0 || st[1].MemoryBytes != 5 || st[1].CPUMicros != 6 || st[1].DiskBytes != 7 {
 		t.Errorf("got %+v", st)
+	}
+	if st[0].Strain.Connections != 0 || st[1].Strain.Connections != 1 {
+		t.Errorf("got %+v; want that the second has too many connections, and nothing of one that is not there", st)
 	}
 }
 

@@ -95,6 +95,7 @@ var Table = []Row{
 	{"nft_masq", Container, "firewall expression: masquerade"},
 	{"nft_reject", Container, "firewall expression: reject"},
 	{"nft_reject_inet", Container, "firewall expression: reject in inet tables"},
+	{"nft_connlimit", Container, "firewall expression: how many connections a container may have"},
 	{"nft_limit", Container, "firewall expression: rates"},
 	{"sch_tbf", Container, "what a container receives in a second"},
 	{"sch_ingress", Container, "what a container sends in a second"},

@@ -37,7 +37,11 @@ var (
 	throttled = prometheus.NewDesc("hardnode_containers_throttled_seconds",
 		"How long CPU ceilings held back the containers that there are, since each was started.", nil, nil)
 	restarts = prometheus.NewDesc("hardnode_containers_restarts", "Restarts of the containers that there are.", nil, nil)
-	memory   = prometheus.NewDesc("hardnode_host_memory_bytes", "Memory of all active hosts.", []string{"kind"}, nil)
+	crowded  = prometheus.NewDesc("hardnode_containers_connections_bounded",
+		"Containers of which new connections were dropped in the last minute, because they have as many as one may.", nil, nil)
+	connections = prometheus.NewDesc("hardnode_host_connections",
+		"Connections that all active hosts know, and how many they have room for.", []string{"kind"}, nil)
+	memory = prometheus.NewDesc("hardnode_host_memory_bytes", "Memory of all active hosts.", []string{"kind"}, nil)
 )
 
 // Accepted is how long hosts take from being sent their Work to having it on disk and asking for what comes after.
@@ -52,7 +56,7 @@ type collector struct {
 
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{info, hosts, uncovered, envs, nodes, operations, alarms, revision, boots, memory, unwell,
-		pressed, killed, throttled, restarts} {
+		pressed, killed, throttled, restarts, crowded, connections} {
 		ch <- d
 	}
 }
@@ -91,6 +95,9 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(killed, float64(t.Strain.Kills))
 	gauge(throttled, float64(t.Strain.ThrottledMs)/1000)
 	gauge(restarts, float64(t.Restarts))
+	gauge(crowded, float64(t.Strain.Connections))
+	gauge(connections, float64(t.Connections), "open")
+	gauge(connections, float64(t.MaxConnections), "room")
 }
 
 // Handler serves the metrics of the world and of this process; held is how many calls of hosts are held now, booted how often hosts were

@@ -19,7 +19,9 @@ type Tally struct {
 	Operations          map[string]int // those that are kept
 	Hosts               map[HostKind]int
 	Memory, MemoryUsed  int64 // bytes, of the hosts that answer
-	Unwell              int   // of the hosts that answer: those whose disks are not whole
+	// Connections are those that these hosts have open, MaxConnections is how many they have room for.
+	Connections, MaxConnections int64
+	Unwell                      int // of the hosts that answer: those whose disks are not whole
 	// Strain sums up what the containers of the hosts that answer lack: of its percents, how many containers are pressed.
 	Strain   strain.Strain
 	Restarts int64 // of these containers
@@ -48,6 +50,7 @@ func (w World) Tally() Tally {
 		t.Hosts[kind]++
 		if r := w.Live[wire.HostID(id)].Report; r != nil && kind.State.Answers() {
 			t.Memory, t.MemoryUsed = t.Memory+r.Capacity.MemoryBytes, t.MemoryUsed+r.Load.MemoryUsed
+			t.Connections, t.MaxConnections = t.Connections+r.Load.Connections, t.MaxConnections+r.Load.MaxConnections
 			t.strain(r.Containers)
 			if slices.ContainsFunc(r.Problems, func(p host.Problem) bool { return p.Object == storage.Object }) {
 				t.Unwell++
@@ -71,6 +74,7 @@ func (t *Tally) strain(list []host.ContainerStatus) {
 		t.Strain.CPU += pressed(c.Strain.CPU)
 		t.Strain.Memory += pressed(c.Strain.Memory)
 		t.Strain.IO += pressed(c.Strain.IO)
+		t.Strain.Connections += c.Strain.Connections
 	}
 }
 

@@ -13,5 +13,5 @@ import (
 func TestNetwork(t *testing.T) {
 	harness.RunGuestTest(t, harness.GuestTest{Package: "./agent/network", Run: os.Getenv("GUEST_RUN"),
 		Env:     []string{"HARDNODE_SOAK=" + os.Getenv("HARDNODE_SOAK")},
-		Modules: []string{"sch_tbf", "sch_ingress", "cls_matchall", "act_police"}})
+		Modules: []string{"nft_connlimit", "sch_tbf", "sch_ingress", "cls_matchall", "act_police"}})
 }

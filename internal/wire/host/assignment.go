@@ -20,7 +20,7 @@
 // 2026-11-27 Assignment.System, Report.System; the paths of releases. 2026-11-27 ContainerStatus.Image and WentBack.
 // 2026-11-27 Container.Firewall, Container.Ports, Zone.Group.
 // 2026-11-27 Limits.Ceilings.
-// 2026-11-27 Container.Addresses.
+// 2026-11-27 Container.Addresses. 2026-11-27 Load.Connections.
 package host
 
 import (

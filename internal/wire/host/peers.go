@@ -191,6 +191,10 @@ type Load struct {
 	// Swap is how many bytes may be swapped out to compressed memory, 0 where none may; SwapUsed is how many are.
 	Swap     int64 `json:"swap,omitempty"`
 	SwapUsed int64 `json:"swapUsed,omitempty"`
+
+	// Connections are those in the kernel's table of them, MaxConnections is how many there is room for.
+	Connections    int64 `json:"connections,omitempty"`
+	MaxConnections int64 `json:"maxConnections,omitempty"`
 }
 
 // Pressure is how much work waits for what the host is short of: percent of the last ten seconds (kernel: Documentation/accounting/psi).

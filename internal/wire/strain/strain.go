@@ -5,7 +5,7 @@
 // Out: values; nothing at all of a container that lacks nothing, so that a report of many idle ones stays small.
 // Never: reads the kernel's files, or decides what becomes of a container.
 //
-// History: 2026-11-27 version 1.
+// History: 2026-11-27 version 1. 2026-11-27 Strain.Connections.
 package strain
 
 // Strain is what one container lacks.
@@ -17,6 +17,8 @@ type Strain struct {
 	// Counters since it was started.
 	ThrottledMs int64 `json:"throttledMs,omitempty"` // milliseconds in which its CPU ceiling held it back
 	Kills       int64 `json:"kills,omitempty"`       // processes that the kernel ended because its memory ran out
+	// Connections is 1 while new ones are dropped, or were in the last minute, because it has as many as one container may.
+	Connections int `json:"connections,omitempty"`
 }
 
 // Pressed is from how many percent on a container counts as pressed.

@@ -1,0 +1,115 @@
+// Package crowd bounds how many connections one container may have, so that none fills the kernel's table of all of them.
+//
+// Owns: an nftables table of its own, which changes of other rules leave alone: with them it would forget what it has counted.
+// In: the bound; how the names of containers' links begin.
+// Out: new connections of a container that has as many are dropped, those that it makes and those that come to it counted apart; which
+// containers that happened to lately.
+// Never: ends a connection, or counts those that are closed: the kernel forgets these itself when the table is full.
+package crowd
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+)
+
+// The bound is a part of the table, so that not even several such containers fill it, and at most so many: the kernel looks through those
+// of a container, once in a tick of its clock at most, where a new one begins.
+const (
+	part        = 32
+	least, most = 16384, 65536
+)
+
+// Limit is how many connections one container may have each way, of a table with room for all.
+func Limit(all uint64) int { return int(min(max(all/part, least), most)) }
+
+// lately is how long a container is told of after a connection of it was dropped.
+const lately = time.Minute
+
+// prefix begins the table's name; the bound ends it.
+const prefix = "hardnode_crowd_"
+
+// Bound has the kernel hold containers to a limit. It changes nothing when it does already.
+func Bound(limit int, links string) error {
+	c, err := nftables.New()
+	if err != nil {
+		return fmt.Errorf("open nftables: %v", err)
+	}
+	tables, err := c.ListTablesOfFamily(nftables.TableFamilyINet)
+	if err != nil {
+		return fmt.Errorf("list nftables tables: %v", err)
+	}
+	name := fmt.Sprint(prefix, limit)
+	for _, t := range tables {
+		switch {
+		case t.Name == name:
+			return nil
+		case strings.HasPrefix(t.Name, prefix):
+			c.DelTable(t)
+		}
+	}
+	t := c.AddTable(&nftables.Table{Name: name, Family: nftables.TableFamilyINet})
+	accept := nftables.ChainPolicyAccept
+	forward := c.AddChain(&nftables.Chain{Name: "forward", Table: t, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookForward,
+		Priority: nftables.ChainPriorityRef(*nftables.ChainPriorityFilter + 10), Policy: &accept}) // after what is denied was dropped
+	over := &nftables.Set{Table: t, Name: over, KeyType: nftables.TypeIFName, Dynamic: true, HasTimeout: true, Timeout: lately}
+	if err := c.AddSet(over, nil); err != nil {
+		return fmt.Errorf("bound the connections of containers: %v", err)
+	}
+	for _, way := range []struct {
+		set string
+		key expr.MetaKey
+	}{{"from", expr.MetaKeyIIFNAME}, {"to", expr.MetaKeyOIFNAME}} {
+		counted := &nftables.Set{Table: t, Name: way.set, KeyType: nftables.TypeIFName, Dynamic: true}
+		if err := c.AddSet(counted, nil); err != nil {
+			return fmt.Errorf("bound the connections of containers: %v", err)
+		}
+		link := &expr.Meta{Key: way.key, Register: unix.NFT_REG_1}
+		c.AddRule(&nftables.Rule{Table: t, Chain: forward, Exprs: []expr.Any{
+			// the first packet alone: what is looked at again would be counted again
+			&expr.Ct{Register: unix.NFT_REG_1, Key: expr.CtKeySTATUS},
+			&expr.Bitwise{SourceRegister: unix.NFT_REG_1, DestRegister: unix.NFT_REG_1, Len: 4, Mask: word(confirmed), Xor: word(0)},
+			&expr.Cmp{Op: expr.CmpOpEq, Register: unix.NFT_REG_1, Data: word(0)},
+			link, &expr.Cmp{Op: expr.CmpOpEq, Register: unix.NFT_REG_1, Data: []byte(links)},
+			&expr.Dynset{SrcRegKey: unix.NFT_REG_1, SetID: counted.ID, SetName: counted.Name, Operation: unix.NFT_DYNSET_OP_ADD,
+				Exprs: []expr.Any{&expr.Connlimit{Count: uint32(limit), Flags: expr.NFT_CONNLIMIT_F_INV}}},
+			&expr.Dynset{SrcRegKey: unix.NFT_REG_1, SetID: over.ID, SetName: over.Name, Operation: unix.NFT_DYNSET_OP_UPDATE},
+			&expr.Verdict{Kind: expr.VerdictDrop},
+		}})
+	}
+	if err := c.Flush(); err != nil {
+		return fmt.Errorf("bound the connections of containers: program nftables table %q: %v", name, err)
+	}
+	return nil
+}
+
+// confirmed is IPS_CONFIRMED (linux/netfilter/nf_conntrack_common.h): the kernel has the connection in its table.
+const confirmed = 1 << 3
+
+func word(v uint32) []byte { return binary.NativeEndian.AppendUint32(nil, v) }
+
+// over is the set of links to which it happened.
+const over = "over"
+
+// Over are the links of containers of which a new connection was dropped in the last minute.
+func Over(limit int) (links []string, err error) {
+	c, err := nftables.New()
+	if err != nil {
+		return nil, fmt.Errorf("open nftables: %v", err)
+	}
+	list, err := c.GetSetElements(&nftables.Set{Name: over,
+		Table: &nftables.Table{Name: fmt.Sprint(prefix, limit), Family: nftables.TableFamilyINet}})
+	if err != nil {
+		return nil, fmt.Errorf("list containers that have too many connections: %v", err)
+	}
+	for _, e := range list {
+		links = append(links, string(bytes.TrimRight(e.Key, "\x00")))
+	}
+	return links, nil
+}
