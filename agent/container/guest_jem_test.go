@@ -60,6 +60,19 @@ func jemChangesUnits(t *testing.T, r *Runtime, id wire.CTID) {
 	if first.Again || !again.Again || again.Message != first.Message {
 		t.Errorf("under one key: %+v, then %+v", first, again)
 	}
+	for _, c := range []struct{ module, action, code, says string }{
+		{"health", "check", jem.CodeOK, "checks are well"},
+		{"setmem", "apply", "unavailable", "no server that JEM can tune is here"},
+		{"mount", "list", jem.CodeOK, "places are mounted"},
+		{"mount", "add", "denied", "a container does not mount"},
+		{"backup", "before", jem.CodeOK, "no database that JEM knows runs here"},
+		{"redeploy", "list", jem.CodeOK, "go along to another image"},
+	} {
+		reply, _ := callJEM(t, r, id, jem.Told{}, host.JEMRequest{Module: c.module, Action: c.action})
+		if reply.Code != c.code || !strings.Contains(reply.Message, c.says) {
+			t.Errorf("jem %s %s: %+v", c.module, c.action, reply)
+		}
+	}
 	told := r.Told(deadline(t), id)
 	if told.DiskLimit != 256<<20 || told.DiskUsed <= 0 || told.Memory != 512<<20 {
 		t.Errorf("JEM is told %+v", told)

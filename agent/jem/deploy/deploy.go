@@ -129,6 +129,7 @@ type deployment struct {
 	made     release // not yet among kept
 	before   string  // what was shown; "" is nothing
 	switched bool
+	reloaded bool
 }
 
 // steps are those of every deployment; fill puts the application into a directory that is its owner's: into, at dir.
@@ -182,7 +183,7 @@ func (d *deployment) steps(pre func(ctx context.Context) error, fill func(ctx co
 			return p.show(d.made.ID)
 		},
 		Post: func(ctx context.Context) error {
-			if err := shows(ctx, c, p.reload, p.check); err != nil {
+			if err := shows(ctx, c, p.reload, p.check, &d.reloaded); err != nil {
 				return err
 			}
 			c.Done("release %s of %s is shown", d.made.ID, p.context)
@@ -220,12 +221,13 @@ func (d *deployment) build(ctx context.Context, dir string) error {
 	return nil
 }
 
-// shows has the server show what the link names now, and looks whether it does.
-func shows(ctx context.Context, c *contract.Call, reload *server.Server, check string) error {
+// shows has the server show what the link names now, and looks whether it does. reloaded is set when the server was told.
+func shows(ctx context.Context, c *contract.Call, reload *server.Server, check string, reloaded *bool) error {
 	if reload != nil {
 		if err := service.Reload(ctx, c, reload.Called(c.Root)); err != nil {
 			return err
 		}
+		*reloaded = true
 	}
 	if check == "" {
 		return nil
@@ -239,7 +241,7 @@ func (d *deployment) back(ctx context.Context) error {
 	var err error
 	if d.switched {
 		err = d.p.show(d.before)
-		if d.p.reload != nil && d.before != "" {
+		if d.reloaded && d.before != "" {
 			err = errors.Join(err, service.Reload(ctx, d.c, d.p.reload.Called(d.c.Root)))
 		}
 		err = errors.Join(err, d.p.store(d.kept))
@@ -358,7 +360,7 @@ func undo(c *contract.Call) (contract.Steps, error) {
 		return contract.Steps{}, err
 	}
 	reload, check, err := after(a)
-	before, to := "", ""
+	before, to, reloaded := "", "", false
 	return contract.Steps{
 		Cleanup: p.close,
 		Pre: func(context.Context) error {
@@ -392,7 +394,7 @@ func undo(c *contract.Call) (contract.Steps, error) {
 		},
 		Do: func(context.Context) error { return p.show(to) },
 		Post: func(ctx context.Context) error {
-			if err := shows(ctx, c, reload, check); err != nil {
+			if err := shows(ctx, c, reload, check, &reloaded); err != nil {
 				return err
 			}
 			c.Done("release %s of %s is shown", to, p.context)
@@ -400,7 +402,7 @@ func undo(c *contract.Call) (contract.Steps, error) {
 		},
 		Undo: func(ctx context.Context) error {
 			err := p.show(before)
-			if reload != nil {
+			if reloaded {
 				err = errors.Join(err, service.Reload(ctx, c, reload.Called(c.Root)))
 			}
 			return err

@@ -70,8 +70,8 @@ type Options struct {
 	In   string
 	Told jem.Told
 	Now  time.Time // zero: now
-	// Within is how long the call may take, whatever its action allows; 0 is as that.
-	Within time.Duration
+	// Until ends the call where its own limit does not; nil: the test's end.
+	Until context.Context
 }
 
 // Call calls an action of a module; the answer went through JSON.
@@ -82,10 +82,8 @@ func Call(t testing.TB, m contract.Module, root string, o Options, argv ...strin
 		c.Now = func() time.Time { return o.Now }
 	}
 	ctx := t.Context()
-	if o.Within != 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, o.Within)
-		defer cancel()
+	if o.Until != nil {
+		ctx = o.Until
 	}
 	contract.Serve(ctx, []contract.Module{m}, append([]string{m.Name}, argv...), c)
 	c.Reply.Init = jem.InitApp
