@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -84,6 +85,7 @@ func TestFigures(t *testing.T) {
 		if err := r.Remove(context.Background(), 901, false); err != nil {
 			t.Fatal(err)
 		}
+		time.Sleep(200 * time.Millisecond) // what a start leaves to be done after it, such as the next one's namespaces, crun need not bear
 		theirs = append(theirs, program("crun", "run", "--bundle", trueBundle, fmt.Sprint("b", i)))
 		began = time.Now()
 		if e, err := r.Exec(context.Background(), 900, host.ExecSpec{Argv: []string{"/bin/true"}}, command.Stdio{}); err != nil ||
@@ -102,6 +104,15 @@ func TestFigures(t *testing.T) {
 	figure(fmt.Sprintf("start of /bin/true until it runs, beside crun run, %d runs", n), runs, theirs)
 	figure(fmt.Sprintf("start of /bin/true until its end is known, beside crun run, %d runs", n), ours, theirs)
 	figure(fmt.Sprintf("exec /bin/true, %d runs", n), ourExec, theirExec)
+	for _, pid := range waitSpares(t, world.init, 2) {
+		b, _ := os.ReadFile("/proc/" + pid + "/smaps_rollup")
+		var rss, pss int64
+		for line := range strings.Lines(string(b)) {
+			fmt.Sscanf(line, "Rss: %d kB", &rss)
+			fmt.Sscanf(line, "Pss: %d kB", &pss)
+		}
+		fmt.Printf("FIGURE spare: RSS %d KiB, PSS %d KiB\n", rss, pss)
+	}
 	for _, s := range startSteps {
 		fmt.Printf("FIGURE step %s: p50 %s, %.0f %% of a start\n", s.name, at(steps[s.name], 50),
 			100*float64(at(steps[s.name], 50))/float64(at(runs, 50)))

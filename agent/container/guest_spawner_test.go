@@ -112,7 +112,8 @@ func forkerOf(t *testing.T, i *fakeInit) int {
 		t.Fatal(err)
 	}
 	for _, c := range strings.Fields(string(children)) {
-		if exe, _ := os.Readlink("/proc/" + c + "/exe"); exe == "/usr/lib/hardnode/spawner" {
+		exe, _ := os.Readlink("/proc/" + c + "/exe")
+		if exe == "/usr/lib/hardnode/spawner" && namespace(t, "self", "user") == namespace(t, c, "user") {
 			pid, _ := strconv.Atoi(c)
 			return pid
 		}

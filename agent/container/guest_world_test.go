@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,7 +17,7 @@ import (
 	"hardnode.dev/internal/run"
 )
 
-// world is what a start makes and must take back.
+// world is what a start makes and must take back. The spawner's spares are made ahead, in their own time: they are left out.
 type worldState struct{ mounts, cgroups, data, procs, fds []string }
 
 func worldOf(t testing.TB) worldState {
@@ -38,24 +39,42 @@ func worldOf(t testing.TB) worldState {
 	homes, _ := filepath.Glob("/data/ct/*")
 	subs, _ := filepath.Glob("/data/ct/*/*")
 	w.data = append(homes, subs...)
+	procs, fds := map[string]string{}, map[string][]string{}
 	dirs, _ := filepath.Glob("/proc/[0-9]*")
 	for _, d := range dirs {
 		if c, _ := os.ReadFile(d + "/cmdline"); len(c) > 0 {
-			w.procs = append(w.procs, string(bytes.ReplaceAll(bytes.TrimRight(c, "\x00"), []byte{0}, []byte(" "))))
+			procs[filepath.Base(d)] = string(bytes.ReplaceAll(bytes.TrimRight(c, "\x00"), []byte{0}, []byte(" ")))
 		}
 	}
 	spawner := fmt.Sprintf("/proc/%d/fd", world.init.cmd.Process.Pid)
 	for _, d := range []string{"/proc/self/fd", spawner} {
-		fds, _ := os.ReadDir(d)
-		for _, f := range fds {
+		list, _ := os.ReadDir(d)
+		for _, f := range list {
 			if to, err := os.Readlink(filepath.Join(d, f.Name())); err == nil && !strings.HasPrefix(to, "socket:") &&
 				!strings.HasPrefix(to, "/proc/") {
-				kind, _, _ := strings.Cut(to, ":[")
-				if kind == "anon_inode:bpf-prog" || kind == "/dev/kmsg" {
-					continue // one a Runtime, closed with it by the collector
+				if to == "anon_inode:[pidfd]" {
+					info, _ := os.ReadFile(filepath.Join(filepath.Dir(d), "fdinfo", f.Name()))
+					_, of, _ := strings.Cut(string(info), "Pid:")
+					to, _, _ = strings.Cut("pid:["+strings.TrimSpace(of), "\n")
 				}
-				w.fds = append(w.fds, filepath.Dir(d)+" "+kind)
+				fds[d] = append(fds[d], to)
 			}
+		}
+	}
+	for _, pid := range spares(t, world.init) { // looked for last: what was made meanwhile is among them
+		delete(procs, pid)
+		user, _ := os.Readlink("/proc/" + pid + "/ns/user")
+		net, _ := os.Readlink("/proc/" + pid + "/ns/net")
+		fds[spawner] = slices.DeleteFunc(fds[spawner], func(to string) bool { return to == user || to == net || to == "pid:["+pid })
+	}
+	w.procs = slices.Collect(maps.Values(procs))
+	for d, list := range fds {
+		for _, to := range list {
+			kind, _, _ := strings.Cut(to, ":[")
+			if kind == "anon_inode:bpf-prog" || kind == "/dev/kmsg" {
+				continue // one a Runtime, closed with it by the collector
+			}
+			w.fds = append(w.fds, filepath.Dir(d)+" "+kind)
 		}
 	}
 	for _, l := range []*[]string{&w.mounts, &w.cgroups, &w.data, &w.procs, &w.fds} {

@@ -38,6 +38,7 @@ type Forker struct {
 	theirs      [2]*os.File // the other ends: closing them here would close them there
 	own         *os.File    // this process's pid namespace
 	free        chan []byte
+	spares      spares
 }
 
 // The arenas: memory that holds lists, shared with the forking process and, read-only, with what it clones until that executes its
@@ -54,11 +55,27 @@ var arenasAt, arenasSize uintptr
 // none stands for no descriptor in a request.
 const none = ^uintptr(0)
 
-// request is what the forking process reads: where clone's arguments and the list lie, and descriptors.
-type request struct{ args, ops, n, status, inside, own uintptr }
+// request is what the forking process reads, or a spare: where clone's arguments and the list lie, and descriptors. With a line the clone
+// runs no list but becomes a spare.
+type request struct{ args, ops, n, status, inside, own, line uintptr }
+
+func (r request) bytes() []byte {
+	b := make([]byte, 0, unsafe.Sizeof(r))
+	for _, v := range []uintptr{r.args, r.ops, r.n, r.status, r.inside, r.own, r.line} {
+		b = binary.NativeEndian.AppendUint64(b, uint64(v))
+	}
+	return b
+}
 
 // forked is what it answers.
 type forked struct{ pid, errno uint64 }
+
+func readForked(b []byte) (int, error) {
+	if errno := syscall.Errno(binary.NativeEndian.Uint64(b[8:])); errno != 0 {
+		return 0, &Error{Step: "clone", Errno: errno}
+	}
+	return int(binary.NativeEndian.Uint64(b)), nil
+}
 
 // Open makes the forking process. The calling goroutine must be locked to the main thread, for the process ends with the thread that
 // made it. Call it before there is anything in memory that no child should ever have seen.
@@ -133,16 +150,16 @@ func (f *Forker) Start(build func(*Prog), cgroup, pidfd int) (*Child, error) {
 	if cgroup >= 0 {
 		args.flags, args.cgroup = unix.CLONE_INTO_CGROUP, uint64(cgroup)
 	}
-	pid, status, err := f.begin(l, args, uintptr(pidfd))
+	pid, status, err := f.begin(l, args, uintptr(pidfd), f.clone)
 	if err != nil {
 		return nil, err
 	}
 	return finish(l.Prog, pid, status)
 }
 
-// begin has the child cloned that runs the list, as a child of this process. What comes back besides its pid is the reading end of its
-// status pipe.
-func (f *Forker) begin(l *list, args cloneArgs, inside uintptr) (pid int, status *os.File, err error) {
+// begin has the child cloned that runs the list, by clone, as a child of this process. What comes back besides its pid is the reading end
+// of its status pipe.
+func (f *Forker) begin(l *list, args cloneArgs, inside uintptr, clone func(request) (int, error)) (pid int, status *os.File, err error) {
 	status, w, err := pipe("status")
 	if err != nil {
 		return 0, nil, err
@@ -166,8 +183,8 @@ func (f *Forker) begin(l *list, args cloneArgs, inside uintptr) (pid int, status
 	}
 	args.flags |= unix.CLONE_PARENT
 	*(*cloneArgs)(at) = args
-	pid, err = f.clone(request{args: uintptr(at), ops: uintptr(unsafe.Pointer(unsafe.SliceData(l.ops))), n: uintptr(len(l.ops)),
-		status: w.Fd(), inside: inside, own: f.own.Fd()})
+	pid, err = clone(request{args: uintptr(at), ops: uintptr(unsafe.Pointer(unsafe.SliceData(l.ops))), n: uintptr(len(l.ops)),
+		status: w.Fd(), inside: inside, own: f.own.Fd(), line: none})
 	if err != nil {
 		status.Close()
 		return 0, nil, err
@@ -187,21 +204,14 @@ func above(f *os.File, least int) (*os.File, error) {
 func (f *Forker) clone(r request) (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	b := make([]byte, 0, unsafe.Sizeof(r))
-	for _, v := range []uintptr{r.args, r.ops, r.n, r.status, r.inside, r.own} {
-		b = binary.NativeEndian.AppendUint64(b, uint64(v))
-	}
-	if _, err := f.ask.Write(b); err != nil {
+	if _, err := f.ask.Write(r.bytes()); err != nil {
 		return 0, fmt.Errorf("ask the forking process: %w", err)
 	}
 	var reply [unsafe.Sizeof(forked{})]byte
 	if _, err := io.ReadFull(f.answer, reply[:]); err != nil {
 		return 0, fmt.Errorf("ask the forking process: %w", err)
 	}
-	if errno := syscall.Errno(binary.NativeEndian.Uint64(reply[8:])); errno != 0 {
-		return 0, &Error{Step: "clone", Errno: errno}
-	}
-	return int(binary.NativeEndian.Uint64(reply[:])), nil
+	return readForked(reply[:])
 }
 
 //go:noinline
@@ -219,7 +229,7 @@ func forkForker(args *cloneArgs, parent, in, out uintptr) (uintptr, syscall.Errn
 	return 0, 0
 }
 
-// asked and done are the forking process's.
+// asked and done are the forking process's; each spare has its own copy.
 var (
 	asked request
 	done  forked
@@ -254,6 +264,9 @@ func serveForks(parent, in, out uintptr) {
 			var pid uintptr
 			pid, _, errno = syscall.RawSyscall(unix.SYS_CLONE3, asked.args, unsafe.Sizeof(cloneArgs{}), 0)
 			if errno == 0 && pid == 0 {
+				if asked.line != none {
+					serveSpare(parent, asked.line)
+				}
 				interpret(asked.ops, asked.n, asked.status)
 			}
 			done.pid = uint64(pid)

@@ -41,25 +41,50 @@ func (f *Forker) Hold(build func(*Prog), cgroup int, ids call.IDs, oomAdjust int
 	}
 	h.list.ops[1].a[0] = gateR.Fd()
 	h.list.use(int(gateR.Fd()))
-	args := cloneArgs{flags: unix.CLONE_INTO_CGROUP | unix.CLONE_NEWUSER | unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_NEWPID |
-		unix.CLONE_NEWUTS | unix.CLONE_NEWIPC, cgroup: uint64(cgroup)}
-	if h.pid, h.status, err = f.begin(h.list, args, none); err != nil {
+	args := cloneArgs{flags: unix.CLONE_INTO_CGROUP | unix.CLONE_NEWNS | unix.CLONE_NEWPID, cgroup: uint64(cgroup)}
+	if s := f.takeSpare(); s != nil {
+		defer s.end()
+		if err := adapt(s.pid, ids, oomAdjust); err != nil { // its clone has what it has
+			return h, err
+		}
+		if h.pid, h.status, err = f.begin(h.list, args, none, s.clone); err != nil {
+			return h, err
+		}
+		h.User, h.Net = s.user, s.net
+		s.user, s.net = nil, nil
+		return h, nil
+	}
+	args.flags |= ahead
+	if h.pid, h.status, err = f.begin(h.list, args, none, f.clone); err != nil {
 		return h, err
 	}
-	proc := fmt.Sprintf("/proc/%d/", h.pid) // nobody else reaps this child, so the number stays its own
+	if err := adapt(h.pid, ids, oomAdjust); err != nil {
+		return h, err
+	}
+	h.User, h.Net, err = namespaces(h.pid)
+	return h, err
+}
+
+// adapt maps the ids of a child's user namespace. Nobody else reaps the child, so the number stays its own.
+func adapt(pid int, ids call.IDs, oomAdjust int) error {
 	for _, f := range [][2]string{{"uid_map", ids.Map()}, {"gid_map", ids.Map()}, {"oom_score_adj", fmt.Sprint(oomAdjust)}} {
-		if err := os.WriteFile(proc+f[0], []byte(f[1]), 0); err != nil {
-			return h, fmt.Errorf("set %s of child: %w", f[0], err)
+		if err := os.WriteFile(fmt.Sprintf("/proc/%d/%s", pid, f[0]), []byte(f[1]), 0); err != nil {
+			return fmt.Errorf("set %s of child: %w", f[0], err)
 		}
 	}
-	if h.User, err = os.Open(proc + "ns/user"); err != nil {
-		return h, fmt.Errorf("open user namespace: %w", err)
+	return nil
+}
+
+// namespaces opens those of a child that whoever starts a container works on.
+func namespaces(pid int) (user, net *os.File, err error) {
+	if user, err = os.Open(fmt.Sprintf("/proc/%d/ns/user", pid)); err != nil {
+		return nil, nil, fmt.Errorf("open user namespace: %w", err)
 	}
-	if h.Net, err = os.Open(proc + "ns/net"); err != nil {
-		h.User.Close()
-		return h, fmt.Errorf("open network namespace: %w", err)
+	if net, err = os.Open(fmt.Sprintf("/proc/%d/ns/net", pid)); err != nil {
+		user.Close()
+		return nil, nil, fmt.Errorf("open network namespace: %w", err)
 	}
-	return h, nil
+	return user, net, nil
 }
 
 // Go lets the child run its list and returns when execve succeeded.

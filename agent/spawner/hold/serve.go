@@ -139,12 +139,15 @@ func (t *Table) start(c *net.UnixConn, s *call.Start, files []*os.File) (follow 
 		call.CloseAll([]*os.File{outR, errR})
 		return nil, err
 	}
-	follow, kerr := t.Run(s, child, outR, errR)
+	followed, kerr := t.Run(s, child, outR, errR)
 	if kerr != nil {
 		t.log.Error("a successor would not know this container", logging.Container, s.ID, logging.Err, kerr)
 	}
-	t.log.Info("container started", logging.Container, s.ID, "pid", child.PID)
-	return follow, nil
+	return func() {
+		followed()
+		t.log.Info("container started", logging.Container, s.ID, "pid", child.PID)
+		t.forker.Replenish()
+	}, nil
 }
 
 // ttyGroup is the group of terminals inside, as their devpts has it.
