@@ -277,3 +277,21 @@ func TestLimitsAreTheKernels(t *testing.T) {
 		t.Errorf("the range its cgroup shows: %+v %v, want %d", o, err, s.UIDBase)
 	}
 }
+
+// TestNoSubvolumesInside: a subvolume that a container made in its volume would have no quota, and the volume could not be deleted.
+func TestNoSubvolumesInside(t *testing.T) {
+	spawnerUp(t)
+	r := newRuntime(t)
+	for id, p := range map[wire.CTID]host.Profile{395: host.ProfileApp, 396: host.ProfileSystem} {
+		s := box(t, id, forever)
+		s.Profile = p
+		s.Volumes = []host.Volume{{Name: "data", Path: "/srv", Bytes: 8 << 20}}
+		mustStart(t, r, s)
+		if out, code := sh(t, r, id, "/bin/hostile subvolume /srv"); code != 0 || out != "unharmed" {
+			t.Errorf("profile %s: %d %s", p, code, out)
+		}
+		if out, _ := sh(t, r, id, "ls /srv | grep sub; echo x > /srv/x && cat /srv/x"); out != "x" {
+			t.Errorf("profile %s: in the volume is %s", p, out)
+		}
+	}
+}

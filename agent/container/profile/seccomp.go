@@ -57,18 +57,34 @@ func allowedNames(denied, missing []string) []string {
 	return names
 }
 
-// answer is what a filter does with one call number: a fixed return value, or a test of the first argument's low word, which is all
-// the kernel looks at in both (clone's namespace flags and socket's family are below 2^32; what stands above them is cut off).
+// answer is what a filter does with one call number: a fixed return value, or a test of an argument's low word, which is all the kernel
+// looks at in these (clone's namespace flags and socket's family are below 2^32, ioctl's request is an unsigned int; what stands above is
+// cut off).
 type answer struct {
 	ret  uint32   // what follows when no test below refuses
 	bits uint32   // any of these set: absent
 	are  []uint32 // equal to one of these: absent
 	only []uint32 // equal to none of these, if there are any: EPERM
+	asks []uint32 // the second argument, and no other test, equal to one of these: ENOTTY
 }
 
 // personas are what personality(2) may set, as common container runtimes have it: Linux, its 32-bit form, each with a 2.6 version, and the
 // question. READ_IMPLIES_EXEC would make all data executable, ADDR_NO_RANDOMIZE all addresses known.
 var personas = []uint32{0, 0x0008, 0x20000, 0x20008, 1<<32 - 1}
+
+// subvolumes are requests that make, delete or change btrfs's subvolumes (include/uapi/linux/btrfs.h), which nobody needs rights for in a
+// directory of his own: one in a volume has no quota, is in no snapshot, and the volume can't be deleted before it is. They are answered as
+// by another file system.
+var subvolumes = []uint32{
+	0x50009401, // BTRFS_IOC_SNAP_CREATE
+	0x5000940e, // BTRFS_IOC_SUBVOL_CREATE
+	0x5000940f, // BTRFS_IOC_SNAP_DESTROY
+	0x50009417, // BTRFS_IOC_SNAP_CREATE_V2
+	0x50009418, // BTRFS_IOC_SUBVOL_CREATE_V2
+	0x4008941a, // BTRFS_IOC_SUBVOL_SETFLAGS
+	0xc0c89425, // BTRFS_IOC_SET_RECEIVED_SUBVOL
+	0x5000943f, // BTRFS_IOC_SNAP_DESTROY_V2
+}
 
 var (
 	allow  = answer{ret: unix.SECCOMP_RET_ALLOW}
@@ -77,7 +93,8 @@ var (
 )
 
 func (a answer) equal(b answer) bool {
-	return a.ret == b.ret && a.bits == b.bits && slices.Equal(a.are, b.are) && slices.Equal(a.only, b.only)
+	return a.ret == b.ret && a.bits == b.bits && slices.Equal(a.are, b.are) && slices.Equal(a.only, b.only) &&
+		slices.Equal(a.asks, b.asks)
 }
 
 // Offsets in struct seccomp_data (seccomp(2)); the low word of an argument comes first on little-endian machines.
@@ -85,10 +102,18 @@ const (
 	offNumber = 0
 	offArch   = 4
 	offArg0   = 16
+	offArg1   = 24
 )
 
 // code answers for one leaf of the tree.
 func (a answer) code() []bpf.Instruction {
+	if len(a.asks) > 0 {
+		c := []bpf.Instruction{bpf.LoadAbsolute{Off: offArg1, Size: 4}}
+		for i, v := range a.asks {
+			c = append(c, bpf.JumpIf{Cond: bpf.JumpEqual, Val: v, SkipTrue: uint8(len(a.asks) - i)})
+		}
+		return append(c, bpf.RetConstant{Val: a.ret}, bpf.RetConstant{Val: unix.SECCOMP_RET_ERRNO | uint32(unix.ENOTTY)})
+	}
 	if a.bits == 0 && len(a.are) == 0 && len(a.only) == 0 {
 		return []bpf.Instruction{bpf.RetConstant{Val: a.ret}}
 	}
@@ -129,6 +154,8 @@ func spans(denied, missing []string, noNamespaces bool) []span {
 			a = eperm
 		case name == "socket": // these families speak to the host
 			a = answer{ret: allow.ret, are: []uint32{unix.AF_ALG, unix.AF_VSOCK}}
+		case name == "ioctl":
+			a = answer{ret: allow.ret, asks: subvolumes}
 		case name == "personality":
 			a = answer{ret: allow.ret, only: personas}
 		case name == "clone" && noNamespaces:

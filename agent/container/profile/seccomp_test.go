@@ -43,6 +43,7 @@ func TestSeccomp(t *testing.T) {
 		allow  = uint32(unix.SECCOMP_RET_ALLOW)
 		eperm  = unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)
 		enosys = unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)
+		enotty = unix.SECCOMP_RET_ERRNO | uint32(unix.ENOTTY)
 	)
 	app, err := seccompProgram(appDenied, appAbsent, true)
 	if err != nil {
@@ -81,6 +82,13 @@ func TestSeccomp(t *testing.T) {
 		{"personality", []uint64{0x0400000 | 1<<40}, eperm, eperm}, // the kernel cuts off the high word
 		{"personality", []uint64{0x0040000}, eperm, eperm},         // ADDR_NO_RANDOMIZE
 		{"personality", []uint64{0x0100000}, eperm, eperm},         // MMAP_PAGE_ZERO
+		{"ioctl", []uint64{3, unix.TCGETS}, allow, allow},
+		{"ioctl", []uint64{3, unix.FICLONE}, allow, allow},          // of btrfs's family
+		{"ioctl", []uint64{0x5000940e, unix.FICLONE}, allow, allow}, // a descriptor is no request
+		{"ioctl", []uint64{3, 0x5000940e}, enotty, enotty},
+		{"ioctl", []uint64{3, 0x50009418}, enotty, enotty},
+		{"ioctl", []uint64{3, 0x5000943f}, enotty, enotty},
+		{"ioctl", []uint64{3, 0x4008941a | 1<<32}, enotty, enotty}, // the kernel cuts off the high word
 		{"mount", nil, eperm, allow},
 		{"fsopen", nil, eperm, allow},
 		{"setns", nil, eperm, allow},

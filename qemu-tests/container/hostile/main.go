@@ -43,8 +43,11 @@ func main() {
 	case "statfs": // how many blocks there may be follows
 		statfs(os.Args[2:])
 		return
+	case "subvolume": // a directory of a volume follows
+		subvolume(append(os.Args[2:], "/")[0])
+		return
 	default:
-		fmt.Fprintln(os.Stderr, "want traced, stopped, thread or statfs")
+		fmt.Fprintln(os.Stderr, "want traced, stopped, thread, statfs or subvolume")
 		os.Exit(2)
 	}
 	<-time.After(24 * time.Hour)
