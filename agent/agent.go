@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"hardnode.dev/agent/apply"
+	"hardnode.dev/agent/backup"
 	"hardnode.dev/agent/container"
 	"hardnode.dev/agent/container/cgroup"
 	"hardnode.dev/agent/desired"
@@ -171,10 +172,16 @@ func modulesLoaded(ctx context.Context) error {
 func (a *agent) linkOptions(dir string, clock link.Clock) link.Options {
 	return link.Options{Dir: dir, Config: a.configuration, Store: a.store, Report: a.report, Changed: a.hints, Runtime: a.runtime,
 		HostLogs: hostlog.Logs{}.Read, Leave: a.leaveBy, Show: a.show, Install: a.install.Ask, Slots: a.slots.Ask,
-		Storage: a.mirror.Ask, Usage: a.meter.Answer, Node: nodecall.Calls{Restart: a.restart, Runtime: a.runtime}.Answer,
+		Storage: a.mirror.Ask, Usage: a.meter.Answer, Node: a.nodeCalls().Answer,
 		Vet: a.vet, Boot: a.boot, Version: build.Version, Underlay: a.underlay,
 		Snapshots: a.snapshots().Ask,
 		Hardware:  a.facts.Hardware(), Machine: a.facts.Machine, Clock: clock, Log: a.log}
+}
+
+// nodeCalls answers what else is asked of containers.
+func (a *agent) nodeCalls() nodecall.Calls {
+	return nodecall.Calls{Restart: a.restart, Runtime: a.runtime,
+		Backups: &backup.Keeper{Runtime: a.runtime, Snapshots: a.snapshots(), Log: a.log}}
 }
 
 // localAPI is what this agent answers on its own socket.

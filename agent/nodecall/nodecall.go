@@ -17,6 +17,7 @@ import (
 	"hardnode.dev/agent/container/command"
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/backup"
 	"hardnode.dev/internal/wire/nodecall"
 )
 
@@ -24,6 +25,13 @@ import (
 type Calls struct {
 	Restart func(context.Context, wire.CTID) error // stops a container that is to run; the applier starts it again
 	Runtime Runtime
+	Backups Backups
+}
+
+// Backups is what is needed of agent/backup.
+type Backups interface {
+	Send(ctx context.Context, id wire.CTID, want backup.Create, out io.Writer) error
+	Take(ctx context.Context, id wire.CTID, want backup.Take, in io.Reader, out io.Writer) error
 }
 
 // Runtime is what is needed of agent/container.
@@ -49,6 +57,10 @@ func (c Calls) Answer(ctx context.Context, id wire.CTID, a nodecall.Ask, stdio c
 		return carry(ctx, conn, stdio.In, stdio.Out)
 	case a.Console != nil:
 		return c.Runtime.Console(ctx, id, *a.Console, stdio)
+	case a.Backup != nil:
+		return c.Backups.Send(ctx, id, *a.Backup, stdio.Out)
+	case a.TakeBack != nil:
+		return c.Backups.Take(ctx, id, *a.TakeBack, stdio.In, stdio.Out)
 	default:
 		return c.top(ctx, id, *a.Top, stdio.Out)
 	}

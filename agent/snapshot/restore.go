@@ -81,7 +81,10 @@ func prepare(from, at, name, own string) error {
 		return err
 	}
 	defer last.Close()
-	return btrfs.JoinGroup(next, last)
+	if err := btrfs.JoinGroup(next, last); err != nil {
+		return err
+	}
+	return btrfs.CountIn(src, next)
 }
 
 // Settle goes on with a restore that is ready: each subvolume takes the place of the container's own in home. Nothing to do is no error.

@@ -274,6 +274,9 @@ func (s *Store) SweepAll() error {
 	for _, e := range entries {
 		if id, err := wire.ParseCTID(e.Name()); err == nil {
 			errs = append(errs, s.Sweep(id))
+			if err := s.drop(filepath.Join(s.home(id), coming)); !errors.Is(err, fs.ErrNotExist) {
+				errs = append(errs, err)
+			}
 		}
 	}
 	return errors.Join(errs...)

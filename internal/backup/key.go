@@ -13,6 +13,9 @@ import (
 	"hardnode.dev/internal/disk/btrfs/stream"
 )
 
+// Key reads what was encrypted for its recipient.
+type Key = age.Identity
+
 // NewKey writes a new key of age to a file that must not be there, and is its recipient.
 func NewKey(path string) (recipient string, err error) {
 	k, err := age.GenerateX25519Identity()
@@ -33,7 +36,7 @@ func NewKey(path string) (recipient string, err error) {
 }
 
 // Keys reads a file of keys of age.
-func Keys(path string) ([]age.Identity, error) {
+func Keys(path string) ([]Key, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("read the key: %w", err)
@@ -47,7 +50,7 @@ func Keys(path string) ([]age.Identity, error) {
 }
 
 // Decrypt is what Read reads, decrypted. What was cut off or changed is an error before the end.
-func Decrypt(r io.Reader, m Manifest, keys []age.Identity) (io.Reader, error) {
+func Decrypt(r io.Reader, m Manifest, keys []Key) (io.Reader, error) {
 	out, err := age.Decrypt(r, keys...)
 	if none := (*age.NoIdentityMatchError)(nil); errors.As(err, &none) {
 		return nil, fmt.Errorf("backup %s of node %s: no key that was given is the one of its recipient %s: without that key nobody can "+
@@ -60,7 +63,7 @@ func Decrypt(r io.Reader, m Manifest, keys []age.Identity) (io.Reader, error) {
 }
 
 // Verify reads a backup back: all chunks, and with keys all that is in them.
-func Verify(ctx context.Context, p Place, m Manifest, keys []age.Identity) error {
+func Verify(ctx context.Context, p Place, m Manifest, keys []Key) error {
 	r := Read(ctx, p, m)
 	if keys == nil {
 		_, err := io.Copy(io.Discard, r)

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strconv"
 
+	"hardnode.dev/internal/wire/backup"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/nodecall"
 	"hardnode.dev/internal/wire/operator"
@@ -32,6 +33,42 @@ var nodeCalls = []sessionKind{
 	{"top", "What a node uses, and its processes: one line of JSON a sample (WebSocket; frames as of exec)", map[string]string{
 		"every": "Seconds between samples, 1 to 60; 2 if not given",
 		"count": "Samples, then the session ends; without it, or 0, there is no end"}, parseTop},
+	{"backup", "Send a backup of a node on stdout: its head, one line of JSON, then encrypted streams (WebSocket; frames as of exec)",
+		map[string]string{
+			"recipient": "Recipient of age, who alone can read it",
+			"snapshot":  "The snapshot it is of; without it a new one is taken, which stays",
+			"base":      "The snapshot of the last backup: if the host has it as it was, what has changed since is sent",
+			"had":       "Parts of the last backup, one parameter each: VOLUME:UUID:TRANSID"}, parseBackup},
+	{"import", "Make a snapshot of a node of backups on stdin, each a head and decrypted streams (WebSocket; frames as of exec)",
+		map[string]string{"backups": "How many there are, the whole one first"}, func(q url.Values, r *host.SessionRequest) error {
+			n, err := number(q, "backups")
+			if err != nil {
+				return err
+			}
+			r.Node = &nodecall.Ask{TakeBack: &backup.Take{Backups: n}}
+			return invalid("backups", r.Node.Validate())
+		}},
+}
+
+// invalid is an error of a parameter, if it is one.
+func invalid(name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return operator.NewProblem(operator.Invalid, name, err.Error(), "correct it")
+}
+
+func parseBackup(q url.Values, r *host.SessionRequest) error {
+	c := &backup.Create{Recipient: q.Get("recipient"), Snapshot: backup.ID(q.Get("snapshot")), Base: backup.ID(q.Get("base"))}
+	for _, had := range q["had"] {
+		p, err := backup.ParsePart(had)
+		if err != nil {
+			return invalid("had", err)
+		}
+		c.Had = append(c.Had, p)
+	}
+	r.Node = &nodecall.Ask{Backup: c}
+	return invalid("backup", r.Node.Validate())
 }
 
 func parseTop(q url.Values, r *host.SessionRequest) (err error) {
@@ -43,10 +80,7 @@ func parseTop(q url.Values, r *host.SessionRequest) (err error) {
 		return err
 	}
 	r.Node = &nodecall.Ask{Top: t}
-	if err := r.Node.Validate(); err != nil {
-		return operator.NewProblem(operator.Invalid, "top", err.Error(), "correct it")
-	}
-	return nil
+	return invalid("top", r.Node.Validate())
 }
 
 func parseConsole(q url.Values, r *host.SessionRequest) error {

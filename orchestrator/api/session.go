@@ -69,7 +69,7 @@ func (s *Server) sessionOperations(mux *http.ServeMux) {
 			Responses:   s.sessionResponses()}
 		for _, name := range slices.Sorted(maps.Keys(k.params)) {
 			schema := &huma.Schema{Type: "string"}
-			if name == "argv" || name == "arg" {
+			if name == "argv" || name == "arg" || name == "had" {
 				schema = &huma.Schema{Type: "array", Items: &huma.Schema{Type: "string"}}
 			}
 			op.Parameters = append(op.Parameters, &huma.Param{Name: name, In: "query", Description: k.params[name], Schema: schema})
@@ -170,6 +170,8 @@ func command(r host.SessionRequest) string {
 		program, args = r.Exec.Argv[0], r.Exec.Argv[1:]
 	case r.JEM != nil:
 		program, args = r.JEM.Module+" "+r.JEM.Action, r.JEM.Args
+	case r.Node != nil && r.Node.Backup != nil:
+		return " for " + r.Node.Backup.Recipient
 	default:
 		return ""
 	}
@@ -188,6 +190,9 @@ func command(r host.SessionRequest) string {
 	}
 	return fmt.Sprintf("%s and %d argument%s, sha256:%x", text, len(args), s, h.Sum(nil))
 }
+
+// ofStopped are the sessions that need no process of the node's.
+var ofStopped = []string{"logs", "restart", "backup", "import"}
 
 // sessionRequest checks everything that can be checked before the host is asked.
 func sessionRequest(r *http.Request, w world.World, k sessionKind, id wire.CTID) (req host.SessionRequest, on wire.HostID, err error) {
@@ -212,7 +217,7 @@ func sessionRequest(r *http.Request, w world.World, k sessionKind, id wire.CTID)
 		return req, "", operator.NewProblem(operator.Unavailable, "nodes/"+id.String(), n.Reason, "wait for its host: hnctl host list")
 	}
 	// Whatever runs can be looked into, however it fares; whether it does only its host knows for sure.
-	if k.name != "logs" && k.name != "restart" && n.State != string(host.CtRunning) && n.Started.IsZero() {
+	if !slices.Contains(ofStopped, k.name) && n.State != string(host.CtRunning) && n.Started.IsZero() {
 		reason := "nothing runs in it: it is " + n.State + why(n.Reason)
 		return req, "", operator.NewProblem(operator.Conflict, "nodes/"+id.String(), reason, "see hnctl node logs "+id.String())
 	}

@@ -90,6 +90,24 @@ func LeaveGroup(subvol *os.File) error {
 	return nil
 }
 
+// CountIn has what a subvolume wrote itself count in the group of another one, which begins as it is: of a snapshot that was received, all
+// is its own.
+func CountIn(subvol, of *os.File) error {
+	group, err := groupOf(of)
+	if err != nil || group == 0 {
+		return err
+	}
+	own, err := subvolumeID(subvol)
+	if err != nil {
+		return err
+	}
+	a := qgroupAssignArgs{assign: 1, src: own, dst: level1 | group}
+	if err := do(of, qgroupAssign, unsafe.Pointer(&a)); err != nil && !errors.Is(err, unix.EEXIST) {
+		return fmt.Errorf("have the quota of %q count with that of %q: %w", subvol.Name(), of.Name(), err)
+	}
+	return nil
+}
+
 // qgroupOf is the number of the quota group that a subvolume counts in: its group of level 1, or its own.
 func qgroupOf(subvol *os.File) (uint64, error) {
 	group, err := groupOf(subvol)

@@ -13,6 +13,7 @@ package backup
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -47,6 +48,31 @@ type Part struct {
 	// Is names what the part holds, From what its stream goes on from; zero: from nothing, it is whole.
 	Is   btrfs.Identity `json:"is"`
 	From btrfs.Identity `json:"from,omitzero"`
+}
+
+// Text is what a part holds, and ParsePart its inverse: what an address of the API has of it.
+func (p Part) Text() string {
+	return p.Volume + ":" + p.Is.UUID.String() + ":" + strconv.FormatUint(p.Is.Transid, 10)
+}
+
+// ParsePart takes VOLUME:UUID:TRANSID apart.
+func ParsePart(s string) (p Part, err error) {
+	parts := strings.Split(s, ":")
+	if len(parts) != 3 {
+		return p, fmt.Errorf("part %.100q: want VOLUME:UUID:TRANSID", s)
+	}
+	if p.Volume = parts[0]; p.Volume != "" {
+		if err := wire.Label("volume name", p.Volume, 63); err != nil {
+			return p, err
+		}
+	}
+	if err := p.Is.UUID.UnmarshalText([]byte(parts[1])); err != nil {
+		return p, err
+	}
+	if p.Is.Transid, err = strconv.ParseUint(parts[2], 10, 64); err != nil {
+		return p, fmt.Errorf("part %.100q: %q is no number", s, parts[2])
+	}
+	return p, nil
 }
 
 // Head says what a backup is.

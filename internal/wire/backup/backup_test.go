@@ -16,6 +16,16 @@ func TestGolden(t *testing.T) {
 }
 
 func TestValidate(t *testing.T) {
+	for _, p := range []Part{{Is: btrfs.Identity{UUID: btrfs.UUID{9}, Transid: 7}}, {Volume: "data"}} {
+		if got, err := ParsePart(p.Text()); got != p || err != nil {
+			t.Errorf("%s: got %+v, %v", p.Text(), got, err)
+		}
+	}
+	for _, s := range []string{"", "::", "a:b", "../x:" + btrfs.UUID{}.String() + ":1", ":00:1", ":" + btrfs.UUID{}.String() + ":x"} {
+		if p, err := ParsePart(s); err == nil {
+			t.Errorf("%q is %+v", s, p)
+		}
+	}
 	is := btrfs.Identity{UUID: btrfs.UUID{1}, Transid: 2}
 	head := func(change func(*Head)) error {
 		h := Head{ID: "20261127-101502", Node: 100, Parts: []Part{{Is: is}, {Volume: "data", Is: is}}}

@@ -5,12 +5,14 @@
 // Out: checked values.
 // Never: knows how a host answers, or who may ask.
 //
-// History: 2026-11-27 the first ones; Console.
+// History: 2026-11-27 the first ones; Console; Backup and TakeBack.
 package nodecall
 
 import (
 	"fmt"
 	"time"
+
+	"hardnode.dev/internal/wire/backup"
 )
 
 // Ask is one question; exactly one of its parts is set.
@@ -19,6 +21,9 @@ type Ask struct {
 	Forward *Forward `json:"forward,omitempty"`
 	Top     *Top     `json:"top,omitempty"`
 	Console *Console `json:"console,omitempty"`
+	// Backup sends a backup on stdout; TakeBack makes a snapshot of those on stdin.
+	Backup   *backup.Create `json:"backup,omitempty"`
+	TakeBack *backup.Take   `json:"takeBack,omitempty"`
 }
 
 // Restart stops the container in its time and has it started again; the session ends when it has stopped.
@@ -57,7 +62,8 @@ func (t Top) Pause() time.Duration {
 // Validate says what is wrong with a question, or nil.
 func (a Ask) Validate() error {
 	n := 0
-	for _, set := range []bool{a.Restart != nil, a.Forward != nil, a.Top != nil, a.Console != nil} {
+	for _, set := range []bool{a.Restart != nil, a.Forward != nil, a.Top != nil, a.Console != nil, a.Backup != nil,
+		a.TakeBack != nil} {
 		if set {
 			n++
 		}
@@ -71,6 +77,10 @@ func (a Ask) Validate() error {
 		return fmt.Errorf("every %d seconds: want 1 to %d", a.Top.Every, MaxEvery)
 	case a.Top != nil && a.Top.Count < 0:
 		return fmt.Errorf("%d samples: want 0, which is no end, or more", a.Top.Count)
+	case a.Backup != nil:
+		return a.Backup.Validate()
+	case a.TakeBack != nil:
+		return a.TakeBack.Validate()
 	}
 	return nil
 }

@@ -40,6 +40,7 @@ var ofArgument = map[string]completer{
 	"CODE":    waitingCodes,
 	"RELEASE": releaseNames, "ROLLOUT": rolloutIDs,
 	"LICENCE": licenceIDs, "INSTALLATION": installationIDs, "FILE": files, "IMAGE": files, "DIR": files, "SRC": files, "DST": files,
+	"PLACE": files,
 }
 
 // ofFlag is what may stand for a flag's value, whatever command it is of. A flag that is not here takes free text.

@@ -35,6 +35,10 @@ func (f *fake) nodeCall(ctx context.Context, c *websocket.Conn, kind string, r *
 	case kind == "forward":
 		b, _ := io.ReadAll(stdin(ctx, c))
 		out.Write(append(b, b...))
+	case kind == "backup":
+		return f.backup(ctx, c, id, r)
+	case kind == "import":
+		return f.takeBack(ctx, c, r)
 	case kind == "top":
 		at := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
 		for n := range int64(2) {

@@ -147,7 +147,7 @@ func (f *fake) session(w http.ResponseWriter, r *http.Request) {
 		answer, code := jemAnswer(q)
 		out(host.ChanStdout, answer)
 		exit.Code = code
-	case "restart", "forward", "top":
+	case "restart", "forward", "top", "backup", "import":
 		exit = f.nodeCall(ctx, c, kind, r)
 	case "config":
 		out(host.ChanStdout, `{"source":"fw_cfg opt/hardnode/config","config":{"version":1,"name":"host-1"}}`)

@@ -35,6 +35,7 @@ type fake struct {
 	now  time.Time
 
 	restarted map[wire.CTID]time.Time // nodes
+	backups   int                     // that were asked for
 
 	node string // directory that is the root of all nodes
 

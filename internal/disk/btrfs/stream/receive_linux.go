@@ -26,6 +26,24 @@ type Target struct {
 // ErrParent: the stream goes on from another subvolume than the one that is there, or begins anew where one is.
 var ErrParent = errors.New("the stream does not go on from what is there")
 
+// Apply has a writable subvolume, which nobody else writes to, become what a stream says, and reads no byte behind it. at is what the
+// subvolume holds; zero: nothing, and the stream must be whole. After an error it is neither what it was nor what it should be.
+func Apply(ctx context.Context, r io.Reader, subvol *os.File, at btrfs.Identity, rules Rules) (btrfs.Identity, error) {
+	in, err := NewReader(r)
+	if err != nil {
+		return at, err
+	}
+	var first Command
+	if err := in.Next(&first); err != nil {
+		return at, err
+	}
+	if err := begin(&first, at); err != nil {
+		return at, err
+	}
+	a := applier{top: subvol, own: first.Own, rules: rules}
+	return first.Own, a.all(ctx, in)
+}
+
 // Receive makes a read-only subvolume of a stream, and reads no byte behind it. It is on the disk when Receive returns; after an error
 // nothing is left.
 func Receive(ctx context.Context, r io.Reader, t Target) (id btrfs.Identity, err error) {
@@ -41,7 +59,12 @@ func Receive(ctx context.Context, r io.Reader, t Target) (id btrfs.Identity, err
 		return fail(err)
 	}
 	a := applier{parent: t.Parent, own: first.Own, rules: t.Rules}
-	if err := a.begin(&first); err != nil {
+	if t.Parent != nil {
+		if a.from, err = btrfs.SubvolumeIdentity(t.Parent); err != nil {
+			return fail(err)
+		}
+	}
+	if err := begin(&first, a.from); err != nil {
 		return fail(err)
 	}
 	if t.Parent == nil {
@@ -83,25 +106,20 @@ func Receive(ctx context.Context, r io.Reader, t Target) (id btrfs.Identity, err
 	return a.own, nil
 }
 
-// begin checks a stream's first command against what is there.
-func (a *applier) begin(first *Command) error {
+// begin checks a stream's first command against what is there; zero: nothing is.
+func begin(first *Command, at btrfs.Identity) error {
 	switch {
-	case first.Kind == Subvol && a.parent == nil:
+	case first.Kind == Subvol && at == (btrfs.Identity{}):
 		return nil
 	case first.Kind == Subvol:
 		return fmt.Errorf("%w: it is whole", ErrParent)
 	case first.Kind != Snapshot:
 		return fmt.Errorf("%w: it begins with command %d", ErrBroken, first.Kind)
-	case a.parent == nil:
+	case at == (btrfs.Identity{}):
 		return fmt.Errorf("%w: it goes on from subvolume %s", ErrParent, first.From.UUID)
-	}
-	var err error
-	if a.from, err = btrfs.SubvolumeIdentity(a.parent); err != nil {
-		return err
-	}
-	if a.from != first.From {
+	case at != first.From:
 		return fmt.Errorf("%w: it goes on from subvolume %s of change %d, and there is %s of change %d", ErrParent, first.From.UUID,
-			first.From.Transid, a.from.UUID, a.from.Transid)
+			first.From.Transid, at.UUID, at.Transid)
 	}
 	return nil
 }

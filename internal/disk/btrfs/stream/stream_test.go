@@ -51,7 +51,7 @@ func header(version uint32) []byte {
 	return binary.LittleEndian.AppendUint32([]byte(magic), version)
 }
 
-var begin = []part{str(aPath, "x"), named(aUUID, 1), num(aCTransID, 9)}
+var subvol = []part{str(aPath, "x"), named(aUUID, 1), num(aCTransID, 9)}
 
 // kinds reads a stream to its end.
 func kinds(b []byte) (list []Kind, err error) {
@@ -178,7 +178,7 @@ func FuzzReader(f *testing.F) {
 		}
 		f.Add(raw, uint16(0), []byte(nil))
 	}
-	f.Add(append(header(2), command(2, Subvol, begin...)...), uint16(Rename), []byte{15, 0, 1, 0, 'a', 16, 0, 1, 0, 'b'})
+	f.Add(append(header(2), command(2, Subvol, subvol...)...), uint16(Rename), []byte{15, 0, 1, 0, 'a', 16, 0, 1, 0, 'b'})
 	f.Fuzz(func(t *testing.T, raw []byte, kind uint16, body []byte) {
 		var c Command
 		if r, err := NewReader(bytes.NewReader(raw)); err == nil {

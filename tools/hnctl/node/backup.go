@@ -1,0 +1,360 @@
+package node
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"hardnode.dev/internal/backup"
+	"hardnode.dev/internal/wire"
+	wirebackup "hardnode.dev/internal/wire/backup"
+	"hardnode.dev/internal/wire/neighbour"
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/tools/hnctl/app"
+	"hardnode.dev/tools/hnctl/session"
+)
+
+// places tells of PLACE.
+const places = "PLACE is a directory of this machine, or s3://BUCKET/PREFIX: then AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY say who\n" +
+	"asks, AWS_ENDPOINT_URL which store if it is not Amazon's, and AWS_REGION where."
+
+func backupGroup(a *app.App) *cobra.Command {
+	return app.Group("backup", "Backups of nodes: encrypted, in a directory or an S3 store", backupKey(a), backupCreate(a), backupList(a),
+		backupVerify(a), backupRestore(a))
+}
+
+func backupKey(a *app.App) *cobra.Command {
+	return &cobra.Command{
+		Use: "key FILE", Short: "Make a key for backups", Args: cobra.ExactArgs(1),
+		Long: "Makes a key of age in FILE and prints its recipient, for which backups are encrypted. The platform never has the key:\n" +
+			"keep FILE where the backups are not, more than once. Without it nobody can read them.",
+		Example: "  hnctl node backup key ~/backups.key",
+		RunE: func(_ *cobra.Command, args []string) error {
+			recipient, err := backup.NewKey(args[0])
+			if err != nil {
+				return err
+			}
+			a.Say("keep %s safe: without it nobody can read the backups", args[0])
+			fmt.Fprintln(a.Out, recipient)
+			return nil
+		},
+	}
+}
+
+func backupCreate(a *app.App) *cobra.Command {
+	var want wirebackup.Create
+	var whole bool
+	c := &cobra.Command{
+		Use: "create NODE PLACE", Short: "Back a node up: its own files and all its volumes", Args: cobra.ExactArgs(2),
+		Long: "Takes a snapshot of a node, which stays on its host for the next backup, and writes it to PLACE. If the host still has\n" +
+			"the snapshot of the last backup, only what has changed since is sent. The host encrypts it for the recipient.\n" + places,
+		Example: "  hnctl node backup create 101 /mnt/backups --recipient age1…\n" +
+			"  hnctl node backup create 101 s3://backups/here --recipient age1…",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := want.Validate(); err != nil {
+				return app.Usage(cmd, "%v", err)
+			}
+			id, err := nodeID(cmd.Context(), a, args[0])
+			if err != nil {
+				return err
+			}
+			p, err := backup.Open(args[1], os.Getenv)
+			if err != nil {
+				return app.WithCode(app.ExitUsage, err)
+			}
+			if !whole {
+				list, err := backup.List(cmd.Context(), p, id)
+				if err != nil {
+					a.Say("note: %v", err)
+				}
+				if n := len(list); n > 0 {
+					chain, err := backup.Chain(cmd.Context(), p, id, list[n-1].ID)
+					if err == nil && len(chain) < wirebackup.MaxChain {
+						want.Base, want.Had = list[n-1].ID, list[n-1].Parts
+					} else if err != nil {
+						a.Say("note: the last backup can't be gone on from: %v", err)
+					}
+				}
+			}
+			m, err := createBackup(cmd.Context(), a, id, p, want)
+			if err != nil {
+				return err
+			}
+			how := "whole"
+			if m.Before != "" {
+				how = "what has changed since " + string(m.Before)
+			}
+			a.Say("backup %s of node %s is written: %s, %s", m.ID, id, how, mib(m.Bytes))
+			return a.Show(m.Head, string(m.ID), func(t *app.Table) { backupTable(t, []backup.Manifest{m}) })
+		},
+	}
+	c.Flags().StringVar(&want.Recipient, "recipient", "", "of age, who can read it (needed)")
+	c.Flags().StringVar((*string)(&want.Snapshot), "snapshot", "", "the snapshot to back up; a new one if not given")
+	c.Flags().BoolVar(&whole, "whole", false, "send all, also what the last backup has")
+	return c
+}
+
+// createBackup has the host send one, and saves it.
+func createBackup(ctx context.Context, a *app.App, id wire.CTID, p backup.Place, want wirebackup.Create) (m backup.Manifest, err error) {
+	q := url.Values{"recipient": {want.Recipient}}
+	if want.Snapshot != "" {
+		q.Set("snapshot", string(want.Snapshot))
+	}
+	if want.Base != "" {
+		q.Set("base", string(want.Base))
+		for _, had := range want.Had {
+			q.Add("had", had.Text())
+		}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	r, w := io.Pipe()
+	sent := make(chan error, 1)
+	go func() {
+		err := nodeSession(ctx, a, id, "backup", q, session.IO{Out: w, Err: a.Talk})
+		w.CloseWithError(err) // nil is the end: all has come
+		sent <- err
+	}()
+	defer func() {
+		r.CloseWithError(err)
+		if err != nil {
+			cancel()
+		}
+		if serr := <-sent; serr != nil && !errors.Is(serr, context.Canceled) { // it says more
+			err = serr
+		}
+	}()
+	in := bufio.NewReaderSize(r, wirebackup.MaxHead)
+	line, err := in.ReadSlice('\n')
+	if err != nil {
+		return m, fmt.Errorf("the host sent no backup: %w", err)
+	}
+	var head wirebackup.Head
+	if err := neighbour.Decode(line, &head); err != nil {
+		return m, fmt.Errorf("the host sent no backup: %v", err)
+	}
+	if head.Node != id {
+		return m, fmt.Errorf("the host sent a backup of node %s", head.Node)
+	}
+	return backup.Save(ctx, p, head, want.Recipient, in)
+}
+
+func backupList(a *app.App) *cobra.Command {
+	return &cobra.Command{
+		Use: "list PLACE [NODE]", Short: "The backups at a place, the oldest first", Args: cobra.RangeArgs(1, 2),
+		Long: "Lists the backups at PLACE, those of a node alone if it is given by number. It asks PLACE and nobody else.\n" + places,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var node wire.CTID
+			p, err := backup.Open(args[0], os.Getenv)
+			if err == nil && len(args) == 2 {
+				node, err = wire.ParseCTID(args[1])
+			}
+			if err != nil {
+				return app.WithCode(app.ExitUsage, err)
+			}
+			list, lerr := backup.List(cmd.Context(), p, node)
+			if lerr != nil && len(list) == 0 {
+				return lerr
+			}
+			if err := a.Show(list, app.Joined(list, func(m backup.Manifest) string { return m.Node.String() + "/" + string(m.ID) }),
+				func(t *app.Table) { backupTable(t, list) }); err != nil {
+				return err
+			}
+			if lerr != nil {
+				return app.WithCode(app.ExitPartly, lerr)
+			}
+			return nil
+		},
+	}
+}
+
+func backupTable(t *app.Table, list []backup.Manifest) {
+	t.Head("NODE", "BACKUP", "TAKEN", "GOES ON FROM", "SIZE", "PARTS", "NOTE")
+	for _, m := range list {
+		var parts []string
+		for _, p := range m.Parts {
+			if p.Volume == "" {
+				parts = append(parts, "own files")
+			} else {
+				parts = append(parts, p.Volume)
+			}
+		}
+		t.Row(m.Node, string(m.ID), app.Stamp(m.Taken), string(m.Before), mib(m.Bytes), strings.Join(parts, ", "), m.Note)
+	}
+}
+
+func mib(n int64) string { return strconv.FormatFloat(float64(n)/(1<<20), 'f', 1, 64) + " MiB" }
+
+// chainOf is a backup with all that it goes on from; "latest" is the newest one of the node.
+func chainOf(ctx context.Context, p backup.Place, node wire.CTID, id string) ([]backup.Manifest, error) {
+	if id == "latest" {
+		list, err := backup.List(ctx, p, node)
+		if len(list) == 0 {
+			if err == nil {
+				err = app.WithCode(app.ExitNotFound, fmt.Errorf("there is no backup of node %s", node))
+			}
+			return nil, err
+		}
+		id = string(list[len(list)-1].ID)
+	}
+	chain, err := backup.Chain(ctx, p, node, wirebackup.ID(id))
+	if errors.Is(err, backup.ErrNone) {
+		return nil, app.WithCode(app.ExitNotFound, err)
+	}
+	return chain, err
+}
+
+func backupVerify(a *app.App) *cobra.Command {
+	var key string
+	c := &cobra.Command{
+		Use: "verify PLACE NODE BACKUP", Short: "Read a backup back and find out whether it is sound", Args: cobra.ExactArgs(3),
+		Long: "Reads a backup, and all that it goes on from, back from PLACE and compares checksums; with the key it is decrypted too,\n" +
+			"and each command of its streams looked at. BACKUP may be latest. It asks PLACE and nobody else.\n" + places,
+		Example: "  hnctl node backup verify /mnt/backups 101 latest --key ~/backups.key",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			node, err := wire.ParseCTID(args[1])
+			if err != nil {
+				return app.WithCode(app.ExitUsage, err)
+			}
+			p, err := backup.Open(args[0], os.Getenv)
+			if err != nil {
+				return app.WithCode(app.ExitUsage, err)
+			}
+			keys, err := keysOf(key)
+			if err != nil {
+				return err
+			}
+			chain, err := chainOf(cmd.Context(), p, node, args[2])
+			if err != nil {
+				return err
+			}
+			for _, m := range chain {
+				if err := backup.Verify(cmd.Context(), p, m, keys); err != nil {
+					return err
+				}
+				what := "all chunks are what was written"
+				if keys != nil {
+					what += ", and all that is in them is sound"
+				}
+				a.Say("backup %s of node %s: %s", m.ID, m.Node, what)
+			}
+			return nil
+		},
+	}
+	c.Flags().StringVar(&key, "key", "", "file of the key: what is in the chunks is looked at too")
+	return c
+}
+
+func backupRestore(a *app.App) *cobra.Command {
+	var key, of string
+	var volumes bool
+	c := &cobra.Command{
+		Use: "restore PLACE NODE BACKUP", Short: "Have a node be as in a backup", Args: cobra.ExactArgs(3),
+		Long: "Reads a backup from PLACE, decrypts it here, and has NODE's host make a snapshot of it, which is then restored as by\n" +
+			"hnctl node snapshot restore: what is there is kept as another snapshot. NODE may be of any installation, also one that\n" +
+			"never saw the node that was backed up; it needs volumes of the same names, and for its own files the same image.\n" +
+			"BACKUP may be latest.\n" + places,
+		Example: "  hnctl node backup restore /mnt/backups 101 latest --key ~/backups.key\n" +
+			"  hnctl node backup restore s3://backups/here 205 20261127-101502 --of 101 --key ~/backups.key",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx := cmd.Context()
+			if key == "" {
+				return app.Usage(cmd, "--key is needed: only the key's file can read backups")
+			}
+			id, err := nodeID(ctx, a, args[1])
+			from := id
+			if err == nil && of != "" {
+				if from, err = wire.ParseCTID(of); err != nil {
+					err = app.WithCode(app.ExitUsage, err)
+				}
+			}
+			if err != nil {
+				return err
+			}
+			p, err := backup.Open(args[0], os.Getenv)
+			if err != nil {
+				return app.WithCode(app.ExitUsage, err)
+			}
+			keys, err := keysOf(key)
+			if err != nil {
+				return err
+			}
+			chain, err := chainOf(ctx, p, from, args[2])
+			if err != nil {
+				return err
+			}
+			var answer bytes.Buffer
+			r, w := io.Pipe()
+			go func() { w.CloseWithError(decrypted(ctx, p, chain, keys, w)) }()
+			err = nodeSession(ctx, a, id, "import", url.Values{"backups": {strconv.Itoa(len(chain))}},
+				session.IO{In: r, Out: &answer, Err: a.Talk})
+			r.CloseWithError(io.ErrClosedPipe)
+			if err != nil {
+				return err
+			}
+			var got wirebackup.Taken
+			if err := neighbour.Decode(answer.Bytes(), &got); err != nil {
+				return fmt.Errorf("the host's answer can't be read: %v", err)
+			}
+			for _, n := range got.Notes {
+				a.Say("note: %s", n)
+			}
+			out, err := changeSnapshots(ctx, a, http.MethodPost, id.String(), "/"+url.PathEscape(string(got.Snapshot))+"/restore",
+				operator.RestoreSnapshot{Volumes: volumes || len(got.Notes) > 0})
+			if err != nil {
+				return fmt.Errorf("the backup is there as snapshot %s, and is not restored: %w", got.Snapshot, err)
+			}
+			a.Say("node %s is as in backup %s of node %s; what was there before is kept as snapshot %s, and takes of its space until "+
+				"that is deleted", id, chain[len(chain)-1].ID, from, out.Kept)
+			return showSnapshots(a, out.Snapshots)
+		},
+	}
+	c.Flags().StringVar(&key, "key", "", "file of the key (needed)")
+	c.Flags().StringVar(&of, "of", "", "number of the node that was backed up, if it is another one")
+	c.Flags().BoolVar(&volumes, "volumes", false, "the volumes alone: the node's own files stay as they are")
+	return c
+}
+
+// decrypted writes a chain as a host takes it back.
+func decrypted(ctx context.Context, p backup.Place, chain []backup.Manifest, keys []backup.Key, w io.Writer) error {
+	for _, m := range chain {
+		r, err := backup.Decrypt(backup.Read(ctx, p, m), m, keys)
+		if err != nil {
+			return err
+		}
+		line, err := json.Marshal(m.Head)
+		if err != nil {
+			return err
+		}
+		if _, err := w.Write(append(line, '\n')); err != nil {
+			return err
+		}
+		if _, err := io.Copy(w, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keysOf reads a file of keys; "" is none.
+func keysOf(file string) ([]backup.Key, error) {
+	if file == "" {
+		return nil, nil
+	}
+	keys, err := backup.Keys(file)
+	if err != nil {
+		return nil, app.WithCode(app.ExitUsage, err)
+	}
+	return keys, nil
+}
