@@ -32,6 +32,7 @@ import (
 	"hardnode.dev/agent/localapi"
 	"hardnode.dev/agent/meter"
 	"hardnode.dev/agent/mirror"
+	"hardnode.dev/agent/mount"
 	"hardnode.dev/agent/network"
 	"hardnode.dev/agent/nodecall"
 	"hardnode.dev/agent/slots"
@@ -61,6 +62,7 @@ type agent struct {
 	store   *desired.Store
 	runtime *container.Runtime
 	meter   *meter.Meter
+	mounts  *mount.Mounts
 	network *network.Network
 	link    *link.Link
 	gossip  *gossip.Gossip
@@ -111,7 +113,8 @@ func (a *agent) newMeter(data string) *meter.Meter {
 
 // keepContainers keeps what is known of containers, and counts what they use: a task.
 func (a *agent) keepContainers(ctx context.Context) error {
-	return run.Group(ctx, a.log, run.Task{Name: "runtime", Run: a.runtime.Run}, run.Task{Name: "meter", Run: a.meter.Run})
+	return run.Group(ctx, a.log, run.Task{Name: "runtime", Run: a.runtime.Run}, run.Task{Name: "meter", Run: a.meter.Run},
+		run.Task{Name: "mounts", Run: a.mounts.Run})
 }
 
 // readOn keeps the figures fresh until ctx ends: a task of its own, since a report must not wait for a disk.
@@ -356,6 +359,7 @@ func (a *agent) problems(done apply.Report) []host.Problem {
 	if p := a.system.Problem(); p != nil {
 		ps = append(ps, *p)
 	}
+	ps = append(ps, a.mounts.Problems()...)
 	if p := a.mirror.Problem(); p != nil {
 		ps = append(ps, *p)
 	}

@@ -17,7 +17,6 @@ import (
 	"runtime/debug"
 
 	"hardnode.dev/agent/apply"
-	"hardnode.dev/agent/container"
 	"hardnode.dev/agent/desired"
 	"hardnode.dev/agent/facts"
 	"hardnode.dev/agent/fetch"
@@ -66,7 +65,8 @@ func serve(ctx context.Context, log *slog.Logger, state, data string) error {
 	}
 	defer a.store.Settle()
 	a.firstWork()
-	if a.runtime, err = container.New(container.Options{DataDir: data, JEM: beside("jem"), Log: log}); err != nil {
+	notify := newNotify(log)
+	if a.runtime, err = a.newRuntime(data, notify); err != nil {
 		return err
 	}
 	if a.read(); a.figures.Load().err != nil {
@@ -83,7 +83,6 @@ func serve(ctx context.Context, log *slog.Logger, state, data string) error {
 	}
 	images := &fetch.Store{Dir: filepath.Join(data, "images"), BootDir: boot.ImageDir, Client: a.registryClient(),
 		Registries: a.registries, Release: a.component, Log: log}
-	notify := newNotify(log)
 	identities := identityd.New(filepath.Join(boot.RunDir, "ct"), a.link.Component, notify, notify.kept, log)
 	a.gossip = gossip.New(gossip.Options{Self: a.self, Key: a.link.Key(), Peers: a.store.Peers, Current: a.newest, Card: a.card, Log: log})
 	a.system, a.started = a.newSystem(state, data), a.facts.Started()

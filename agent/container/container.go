@@ -20,6 +20,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/mount"
 	"hardnode.dev/internal/wire/strain"
 	wirevolume "hardnode.dev/internal/wire/volume"
 )
@@ -32,8 +33,17 @@ type Options struct {
 	JEM     string       // static program bound read-only into every container; "" is /usr/lib/hardnode/jem
 	Cgroup  string       // parent cgroup of all containers; "" is /sys/fs/cgroup/ct
 	View    string       // where agent/procview answers; "" is boot.ViewDir
+	Mounts  Mounts       // of other containers' volumes; nil: there can be none
 	Kmsg    string       // the kernel's log; "" is /dev/kmsg
 	Log     *slog.Logger // nil discards
+}
+
+// Mounts are the volumes of other containers (agent/mount).
+type Mounts interface {
+	// Open mounts one, attached nowhere; undo takes it back.
+	Open(ctx context.Context, id wire.CTID, m mount.Mount) (tree *os.File, undo func() error, err error)
+	// End has all that a container asks of its mounts end with an error at once.
+	End(id wire.CTID)
 }
 
 func (o *Options) fill() {

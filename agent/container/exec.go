@@ -152,10 +152,11 @@ func (r *Runtime) accountIn(ctx context.Context, id wire.CTID, rec record.Record
 	if err := r.known.Same(ctx, id, rec); err != nil { // the number may have become another process's
 		return who, err
 	}
+	mounts := len(rec.Container.Mounts) > 0 || rec.Damage != nil
 	if want.User != "" {
-		return account.Of(root, want.User)
+		return account.Of(root, want.User, mounts)
 	}
-	if known, err := account.Of(root, strconv.FormatUint(uint64(want.UID), 10)); err == nil {
+	if known, err := account.Of(root, strconv.FormatUint(uint64(want.UID), 10), mounts); err == nil {
 		who.Home = known.Home
 	}
 	return who, nil

@@ -70,6 +70,7 @@ var startSteps = []struct {
 	{"image", (*start).imageStep},
 	{"layer", (*start).layerStep},
 	{"volumes", (*start).volumes},
+	{"mounts", (*start).mounts},
 	{"files", (*start).filesStep},
 	{"process", (*start).process},
 	{"idmap", (*start).idmap},
@@ -231,6 +232,24 @@ func (s *start) volumes(ctx context.Context) error {
 			return err
 		}
 		s.mount(call.Mount{Path: v.Path, Early: true}, tree)
+	}
+	return nil
+}
+
+// mounts mounts volumes of others. Where they are is asked when somebody reads: a host that is away keeps no container from its start.
+func (s *start) mounts(ctx context.Context) error {
+	for _, m := range s.Mounts {
+		if s.opts.Mounts == nil {
+			return fmt.Errorf("mount %q: this host mounts no volumes of others", m.Name)
+		}
+		tree, undo, err := s.opts.Mounts.Open(ctx, s.CTID, m)
+		if err != nil {
+			return err
+		}
+		s.undo.add(undo)
+		s.done.close(tree)
+		s.mapped = append(s.mapped, tree)
+		s.mount(call.Mount{Path: m.Path, Early: true}, tree)
 	}
 	return nil
 }

@@ -60,6 +60,9 @@ func (r *Runtime) end(ctx context.Context, id wire.CTID, grace time.Duration) er
 			r.log.Warn("container is not asked to end", logging.Container, id, logging.Err, err) // it is killed all the same
 		}
 	}
+	if r.opts.Mounts != nil {
+		r.opts.Mounts.End(id) // else what waits for another host could not be killed
+	}
 	if err := r.dropProcesses(ctx, id); err != nil {
 		return err
 	}
@@ -142,6 +145,11 @@ func (r *Runtime) Remove(ctx context.Context, id wire.CTID, keepVolumes bool) er
 	}
 	r.log.Info("container removed", logging.Container, id, "keepVolumes", keepVolumes)
 	return nil
+}
+
+// Volume opens the top directory of a container's volume.
+func (r *Runtime) Volume(id wire.CTID, name string) (*os.File, error) {
+	return r.data.OpenVolume(id, name)
 }
 
 // SetVolumes changes the quotas of a container's volumes while it runs. One that it does not have yet gets its quota when it is made.

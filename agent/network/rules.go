@@ -26,6 +26,7 @@ var openPorts = []openPort{
 	{"tcp", 7442, false, "gossip: encrypted, labelled with the cluster's id, signed cards"},
 	{"udp", 7442, false, "gossip"},
 	{"tcp", host.PeerPort, false, "systems for other hosts, mutual TLS"},
+	{"tcp", host.MountPort, false, "volumes for containers of other hosts, mutual TLS"},
 	{"tcp", 7443, true, "API and panel (published by the orchestrator's container)"},
 	{"tcp", 7444, true, "host API, mutual TLS (published likewise)"},
 	{"tcp", 7445, true, "registry (published likewise)"},

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -37,8 +38,29 @@ func open(dir int, path string, flags int) (*os.File, error) {
 
 // OpenIn opens path as if root were "/": links of the tree stay in it, magic links are refused.
 func OpenIn(root *os.File, path string, flags int) (*os.File, error) {
-	fd, err := unix.Openat2(int(root.Fd()), path,
-		&unix.OpenHow{Flags: uint64(flags | unix.O_CLOEXEC), Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS})
+	return openIn(root, path, flags, 0)
+}
+
+// OpenOn is OpenIn that enters no other mount: a file system that answers slowly, or that this program itself answers for, is not asked.
+func OpenOn(root *os.File, path string, flags int) (*os.File, error) {
+	return openIn(root, path, flags, unix.RESOLVE_NO_XDEV)
+}
+
+// OpenKnown is OpenIn of what the kernel has in memory: no file system is asked. EAGAIN: it would have to be.
+func OpenKnown(root *os.File, path string, flags int) (f *os.File, err error) {
+	const cached = 0x20 // RESOLVE_CACHED
+	for range 100 {     // the kernel says it too when somebody renames something at that moment
+		if f, err = openIn(root, path, flags, cached); !errors.Is(err, unix.EAGAIN) {
+			break
+		}
+		runtime.Gosched()
+	}
+	return f, err
+}
+
+func openIn(root *os.File, path string, flags int, resolve uint64) (*os.File, error) {
+	fd, err := unix.Openat2(int(root.Fd()), path, &unix.OpenHow{Flags: uint64(flags | unix.O_CLOEXEC),
+		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS | resolve})
 	if err != nil {
 		return nil, fmt.Errorf("open %q in %q: %w", path, root.Name(), err)
 	}

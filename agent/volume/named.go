@@ -84,6 +84,14 @@ func (s *Store) SetVolumeQuota(id wire.CTID, name string, bytes int64) error {
 	return btrfs.LimitSubvolume(d, bytes)
 }
 
+// OpenVolume opens a volume that is there.
+func (s *Store) OpenVolume(id wire.CTID, name string) (*os.File, error) {
+	if err := wire.Label("volume name", name, 63); err != nil {
+		return nil, err
+	}
+	return sys.OpenDir(filepath.Join(s.Home(id), VolumeName(name)))
+}
+
 // DropVolume deletes a volume with its data; a missing one is no error.
 func (s *Store) DropVolume(id wire.CTID, name string) error { return s.drop(id, VolumeName(name)) }
 

@@ -32,8 +32,10 @@ type Account struct {
 const maxBytes = 1 << 20
 
 // File reads a file of a root that may be an attacker's: inside it, a regular one, a part of it. A missing one is empty.
-func File(root *os.File, path string) string {
-	f, err := sys.OpenIn(root, path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY)
+func File(root *os.File, path string) string { return file(root, path, sys.OpenIn) }
+
+func file(root *os.File, path string, open opener) string {
+	f, err := open(root, path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY)
 	if err != nil {
 		return ""
 	}
@@ -45,9 +47,16 @@ func File(root *os.File, path string) string {
 	return string(b)
 }
 
-// Of looks a user up in a root: "name", "name:group", "uid" or "uid:gid".
-func Of(root *os.File, user string) (Account, error) {
-	return Find(File(root, "/etc/passwd"), File(root, "/etc/group"), user)
+type opener func(root *os.File, path string, flags int) (*os.File, error)
+
+// Of looks a user up in a root: "name", "name:group", "uid" or "uid:gid". mounts: it has mounts that this program answers for, and
+// only the root's own file system is looked at.
+func Of(root *os.File, user string, mounts bool) (Account, error) {
+	open := opener(sys.OpenIn)
+	if mounts {
+		open = sys.OpenOn
+	}
+	return Find(file(root, "/etc/passwd", open), file(root, "/etc/group", open), user)
 }
 
 // Find is the rule of OCI image-spec, config.md, "User": a user named without a group has the group of passwd and the

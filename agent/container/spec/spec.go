@@ -16,6 +16,7 @@ import (
 	"hardnode.dev/agent/spawner/call"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/mount"
 )
 
 // reserved are the places inside a container that are the host's to mount; no volume may lie in or over them.
@@ -72,6 +73,16 @@ func Check(s host.Container, ids call.IDs) error {
 		names[v.Name] = true
 		if err := volumePath(v.Path); err != nil {
 			return bad("volume %q: %v", v.Name, err)
+		}
+	}
+	for _, m := range s.Mounts {
+		if err := volumePath(m.Path); err != nil {
+			return bad("mount %q: %v", m.Name, err)
+		}
+		for _, v := range s.Volumes {
+			if mount.Overlap(m.Path, v.Path) {
+				return bad("mount %q at %q and volume %q at %q: one lies in the other", m.Name, m.Path, v.Name, v.Path)
+			}
 		}
 	}
 	for _, f := range s.Files {

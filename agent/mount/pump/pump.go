@@ -71,6 +71,7 @@ type Pump struct {
 		ended bool      // all is answered with EIO
 		heard time.Time // the other host's last word
 		up    bool      // there is a connection
+		why   string    // there is none
 	}
 }
 
@@ -111,6 +112,16 @@ func (p *Pump) End() {
 	gone := p.take(func(*asked) unix.Errno { return unix.EIO })
 	p.mu.Unlock()
 	p.refuse(gone)
+}
+
+// Trouble says why the other host is out of reach; "" when it is not, or has not been for long.
+func (p *Pump) Trouble() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.down(time.Now()) || p.mu.ended {
+		return ""
+	}
+	return p.mu.why
 }
 
 // down tells whether the other host has been out of reach for too long; the mutex is held.
@@ -274,6 +285,9 @@ func (p *Pump) connect(ctx context.Context) {
 		}
 		if ctx.Err() == nil && err.Error() != told {
 			told = err.Error()
+			p.mu.Lock()
+			p.mu.why = told
+			p.mu.Unlock()
 			p.log.Warn("the volume's host is out of reach", logging.Err, err)
 		}
 		run.Wait(ctx, run.Backoff(failed, dialMin, dialMax, rand.Float64()))

@@ -68,6 +68,16 @@ func (s *Session) Close() error {
 	return s.v.Close()
 }
 
+// Gone tells whether the volume was deleted, or another one put in its place.
+func (s *Session) Gone() bool {
+	var st unix.Stat_t
+	fd, errno := s.v.at(message.Root, &st)
+	if errno == 0 {
+		unix.Close(fd)
+	}
+	return errno != 0
+}
+
 // Serve answers one connection's requests until it or ctx ends.
 func (s *Session) Serve(ctx context.Context, conn net.Conn) error {
 	defer context.AfterFunc(ctx, func() { conn.Close() })()

@@ -21,6 +21,7 @@
 // 2026-11-27 Container.Firewall, Container.Ports, Zone.Group.
 // 2026-11-27 Limits.Ceilings.
 // 2026-11-27 Container.Addresses. 2026-11-27 Load.Connections.
+// 2026-11-27 Container.Mounts, Container.Shares.
 package host
 
 import (
@@ -34,6 +35,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/ceiling"
 	"hardnode.dev/internal/wire/firewall"
+	"hardnode.dev/internal/wire/mount"
 )
 
 // Paths of the host API. The caller's name comes from its certificate, never from a body.
@@ -116,6 +118,8 @@ type Container struct {
 	Ports     []Port                `json:"ports,omitempty"` // published likewise, of users' containers; unique in the cluster
 	Firewall  []firewall.PacketRule `json:"firewall,omitempty"`
 	Addresses []netip.Addr          `json:"addresses,omitempty"` // public ones, which its host answers for; unique in the cluster
+	Mounts    []mount.Mount         `json:"mounts,omitempty"`    // volumes of others
+	Shares    []mount.Share         `json:"shares,omitempty"`    // who may mount its volumes
 	Check     *Check                `json:"check,omitempty"`
 	Component string                `json:"component,omitempty"` // set for containers of "jelastic": the component's name
 	ConfirmBy time.Time             `json:"confirmBy,omitzero"`  // jelastic only: without confirmation by then the last version comes back

@@ -10,6 +10,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/address"
 	"hardnode.dev/internal/wire/firewall"
+	"hardnode.dev/internal/wire/mount"
 )
 
 // DecodeAssignment reads an Assignment and checks all that this version knows of it.
@@ -119,6 +120,10 @@ func (c Container) Validate() error {
 		return fail("containers of jelastic have no firewall of their own")
 	case firewall.Validate(c.Firewall, 2*firewall.MaxRules) != nil:
 		return fail("firewall: %v", firewall.Validate(c.Firewall, 2*firewall.MaxRules))
+	case mount.Validate(c.CTID, c.Mounts) != nil:
+		return fail("%v", mount.Validate(c.CTID, c.Mounts))
+	case mount.ValidateShares(c.CTID, c.Shares) != nil:
+		return fail("%v", mount.ValidateShares(c.CTID, c.Shares))
 	case c.validateSockets() != nil:
 		return fail("%v", c.validateSockets())
 	}

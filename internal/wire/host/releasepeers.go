@@ -10,6 +10,8 @@ const (
 	PathPeerSystem = "/peer/v1/systems/"
 	// PeerPort is open for hosts of the cluster only, by their certificates.
 	PeerPort = 7449
+	// MountPort is open for them too, on hosts with a volume that another host mounts (agent/mount).
+	MountPort = 7440
 	// MaxReleasePeers is how many hosts are named.
 	MaxReleasePeers = 4
 )
