@@ -31,6 +31,8 @@ type root struct {
 var roots = []root{
 	{"nginx", "nginx", "exec nginx -g 'daemon off;'", "nginx", "/etc/nginx/nginx.conf"},
 	{"haproxy", "haproxy", "mkdir -p /run/haproxy; exec haproxy -W -db -f /etc/haproxy/haproxy.cfg", "haproxy", "/etc/haproxy/haproxy.cfg"},
+	{"apache", "apache2", ". /etc/apache2/envvars; mkdir -p /run/apache2 /run/lock; exec apache2 -DFOREGROUND", "apache",
+		"/etc/apache2/apache2.conf"},
 	{"php", "php-fpm", "mkdir -p /run/php; exec php-fpm8.2 -F", "php-fpm", "/etc/php/8.2/fpm/pool.d/www.conf"},
 	{"postgresql", "postgresql", "mkdir -p -m 2775 /run/postgresql; chown postgres: /run/postgresql; exec setpriv --reuid postgres " +
 		"--regid postgres --init-groups /usr/lib/postgresql/15/bin/postgres -c config_file=/etc/postgresql/15/main/postgresql.conf",
@@ -72,10 +74,10 @@ func calls(site, pair, key string) []call {
 	return []call{
 		{"jem list", "", nil},
 		{"host reach", "", also(but("unavailable"), "busybox", "not_found")}, // there is no host here
-		{"health check --within 20", "", but("unavailable", "nginx", "postgresql", "mariadb", "debian")},
+		{"health check --within 20", "", but("unavailable", "nginx", "apache", "postgresql", "mariadb", "debian")},
 		{"service status", "", nil},
 		{"service logs", "", but("unavailable")},
-		{"service reload", "", but("conflict", "nginx", "haproxy", "php", "postgresql", "mariadb", "debian")},
+		{"service reload", "", but("conflict", "nginx", "haproxy", "apache", "php", "postgresql", "mariadb", "debian")},
 		{"service start x", "", but("unavailable")},
 		{"service stop x", "", but("unavailable")},
 		{"service enable x", "", but("unavailable")},
@@ -89,7 +91,7 @@ func calls(site, pair, key string) []call {
 		{"setmem show", "", nil},
 		{"setmem apply", "", but("unavailable", "nginx", "php", "postgresql", "mariadb")},
 		{"setmem remove", "", nil},
-		{"health check --within 20", "", but("unavailable", "nginx", "postgresql", "mariadb", "debian")},
+		{"health check --within 20", "", but("unavailable", "nginx", "apache", "postgresql", "mariadb", "debian")},
 		{"backup before", "", nil},
 		{"backup after", "", nil},
 		{"mount list", "", nil},

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"hardnode.dev/agent/jem/program"
@@ -21,20 +22,21 @@ import (
 // Database is one kind.
 type Database struct {
 	Name    string
-	Clients []string // any of them
+	Clients []string // any of them, as program.Find has it
 	server  []string // what its process is called
 	client  func(root, path string) (program.Command, error)
 }
 
 // PostgreSQL is asked as its user postgres, by its socket.
-var PostgreSQL = Database{"PostgreSQL", []string{"psql"}, []string{"postgres"}, func(root, path string) (program.Command, error) {
-	u, err := users.Find(root, "postgres")
-	if err != nil {
-		return program.Command{}, &jem.Error{Code: "unavailable", Reason: "this container has no user postgres"}
-	}
-	return program.Command{Path: path, Args: []string{"-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", "postgres", "-f", "-"}, Dir: "/",
-		As: u.As()}, nil
-}}
+var PostgreSQL = Database{"PostgreSQL", []string{"psql", "/usr/lib/postgresql/*/bin/psql"}, []string{"postgres"},
+	func(root, path string) (program.Command, error) {
+		u, err := users.Find(root, "postgres")
+		if err != nil {
+			return program.Command{}, &jem.Error{Code: "unavailable", Reason: "this container has no user postgres"}
+		}
+		return program.Command{Path: path, Args: []string{"-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", "postgres", "-f", "-"}, Dir: "/",
+			As: u.As()}, nil
+	}}
 
 // MariaDB is asked as its root, by its socket.
 var MariaDB = Database{"MariaDB", []string{"mariadb", "mysql"}, []string{"mariadbd", "mysqld"},
@@ -52,10 +54,15 @@ var MariaDB = Database{"MariaDB", []string{"mariadb", "mysql"}, []string{"mariad
 // Runs tells whether its server runs here.
 func (d Database) Runs(root string) bool { return program.Running(root, d.server...) }
 
+// names are its clients', without the places where they may be.
+func (d Database) names() []string {
+	return slices.DeleteFunc(slices.Clone(d.Clients), func(n string) bool { return strings.HasPrefix(n, "/") })
+}
+
 // Lacks is what the container has not that is needed to ask it; "" is nothing.
 func (d Database) Lacks(root string) string {
 	if program.Find(root, d.Clients...) == "" {
-		return strings.Join(d.Clients, " or ")
+		return strings.Join(d.names(), " or ")
 	}
 	return ""
 }
@@ -64,7 +71,7 @@ func (d Database) Lacks(root string) string {
 func (d Database) Client(root string) (program.Command, error) {
 	path := program.Find(root, d.Clients...)
 	if path == "" {
-		return program.Command{}, program.Lacks(d.Name, d.Clients...)
+		return program.Command{}, program.Lacks(d.Name, d.names()...)
 	}
 	return d.client(root, path)
 }

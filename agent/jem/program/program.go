@@ -31,12 +31,20 @@ const Kept = 32 << 10
 // dirs are where programs are looked for, below the root.
 var dirs = []string{"usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin"}
 
-// Find is the first of these programs that is there, as a path below root; "" if none is.
+// Find is the first of these programs that is there, as a path below root; "" if none is. They are names, or absolute paths, in which a *
+// stands for a version: the last by name counts.
 func Find(root string, names ...string) string {
 	for _, n := range names {
 		if strings.HasPrefix(n, "/") {
-			if p := filepath.Join(root, n); runs(p) {
-				return p
+			found := []string{filepath.Join(root, n)}
+			if strings.Contains(n, "*") {
+				found, _ = filepath.Glob(found[0])
+				slices.Sort(found)
+			}
+			for _, p := range slices.Backward(found) {
+				if runs(p) {
+					return p
+				}
 			}
 			continue
 		}
@@ -55,13 +63,19 @@ func runs(path string) bool {
 }
 
 // Running tells whether a process here has one of these names, or one that begins so and goes on with a version.
-func Running(root string, names ...string) bool {
+func Running(root string, names ...string) bool { return len(Processes(root, names...)) > 0 }
+
+// Processes are the numbers of those.
+func Processes(root string, names ...string) (pids []string) {
 	proc := os.DirFS(filepath.Join(root, "proc"))
 	found, _ := fs.Glob(proc, "[0-9]*/comm")
-	return slices.ContainsFunc(found, func(at string) bool {
+	for _, at := range found {
 		raw, err := fs.ReadFile(proc, at)
-		return err == nil && slices.Contains(names, strings.TrimRight(strings.TrimSpace(string(raw)), "0123456789."))
-	})
+		if err == nil && slices.Contains(names, strings.TrimRight(strings.TrimSpace(string(raw)), "0123456789.")) {
+			pids = append(pids, strings.TrimSuffix(at, "/comm"))
+		}
+	}
+	return pids
 }
 
 // Lacks is the error of a program that is not there.

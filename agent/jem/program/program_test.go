@@ -2,12 +2,31 @@ package program
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 )
+
+// TestVersions: of several versions of a program in a place the last is found.
+func TestVersions(t *testing.T) {
+	root := t.TempDir()
+	for _, v := range []string{"14", "15", "16"} {
+		dir := filepath.Join(root, "usr/lib/pg", v, "bin")
+		mode := os.FileMode(0o755)
+		if v == "16" {
+			mode = 0o644 // no program
+		}
+		if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, "psql"), nil, mode)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := Find(root, "psql", "/usr/lib/pg/*/bin/psql"); got != filepath.Join(root, "usr/lib/pg/15/bin/psql") {
+		t.Errorf("found %q", got)
+	}
+}
 
 func TestRun(t *testing.T) {
 	for _, c := range []struct{ script, said, err string }{

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 
+	"hardnode.dev/agent/jem/file"
 	"hardnode.dev/agent/jem/program"
 	"hardnode.dev/agent/jem/service"
 	"hardnode.dev/internal/wire/jem"
@@ -31,6 +32,7 @@ type Server struct {
 	Quiet    bool     // its check prints much that nobody needs
 	Run      string   // a directory below the root that its check wants to be there
 	Main     string   // the file that is checked where none is named; "": any
+	Told     []string // variables of its process that its check needs, where they are set
 }
 
 // Servers are those that are known, most likely first.
@@ -50,7 +52,7 @@ var Servers = []Server{
 	{Name: "postgresql", Units: []string{"postgresql", "postgresql-*"}, Comms: []string{"postgres"},
 		Dirs:     []string{"/etc/postgresql", "/var/lib/postgresql"},
 		Programs: []string{"postgres", "/usr/lib/postgresql/*/bin/postgres", "/usr/local/bin/postgres"},
-		Check:    []string{"-C", "config_file", "-c", "config_file=%f"}, OnlyFor: "postgresql.conf"},
+		Check:    []string{"-C", "config_file", "-c", "config_file=%f"}, OnlyFor: "postgresql.conf", Told: []string{"PGDATA"}},
 	// -C first: it is then done by root too
 	{Name: "mariadb", Units: []string{"mariadb", "mysql", "mysqld"}, Comms: []string{"mariadbd", "mysqld"},
 		Dirs: []string{"/etc/mysql", "/etc/my.cnf.d"}, Programs: []string{"mariadbd", "mysqld"},
@@ -110,16 +112,19 @@ func (s Server) Called(root string) string {
 }
 
 // Program is the program that checks; "" if the server is not here.
-func (s Server) Program(root string) string {
-	for _, p := range s.Programs {
-		if strings.Contains(p, "*") {
-			if found, _ := filepath.Glob(filepath.Join(root, p)); len(found) > 0 {
-				slices.Sort(found)
-				p = "/" + strings.TrimPrefix(strings.TrimPrefix(found[len(found)-1], root), "/") // the newest version, as a rule
-			}
+func (s Server) Program(root string) string { return program.Find(root, s.Programs...) }
+
+// told is a variable as the container's first process, or else its own, has it: NAME=VALUE; "" if neither does.
+func (s Server) told(root, name string) string {
+	for _, pid := range append([]string{"1"}, program.Processes(root, s.Comms...)...) {
+		raw, err := file.Read(filepath.Join(root, "proc", pid, "environ"), 1<<20)
+		if err != nil {
+			continue
 		}
-		if at := program.Find(root, p); at != "" {
-			return at
+		for v := range strings.SplitSeq(string(raw), "\x00") {
+			if strings.HasPrefix(v, name+"=") {
+				return v
+			}
 		}
 	}
 	return ""
@@ -138,6 +143,11 @@ func (s Server) Verify(ctx context.Context, root, path string) (said string, che
 		os.Mkdir(filepath.Join(root, s.Run), 0o755) // the check says if it is still not there
 	}
 	cmd := program.Command{Path: s.Program(root), Args: args, Dir: "/"}
+	for _, name := range s.Told {
+		if v := s.told(root, name); v != "" {
+			cmd.Env = append(cmd.Env, v)
+		}
+	}
 	if s.Quiet {
 		cmd.Out = io.Discard
 	}

@@ -6,6 +6,17 @@ import (
 	"hardnode.dev/agent/jem/contract/contracttest"
 )
 
+// TestTold: PostgreSQL is told where its data is only by its environment, in images that set it.
+func TestTold(t *testing.T) {
+	root := contracttest.Root(t, map[string]string{"usr/lib/postgresql/9/bin/postgres": "#!/bin/sh\nexit 3\n",
+		"usr/lib/postgresql/15/bin/postgres": "#!/bin/sh\nexit 4\n", "proc/1/environ": "A=b\x00PGDATA=/data\x00",
+		"usr/bin/postgres": "#!/bin/sh\necho $PGDATA$A\n"})
+	s, _ := ByName("postgresql")
+	if said, checked, err := s.Verify(t.Context(), root, "/etc/postgresql/postgresql.conf"); said != "/data\n" || !checked || err != nil {
+		t.Errorf("%q %v %v", said, checked, err)
+	}
+}
+
 // TestCalled: Debian's PHP-FPM has its version in its unit's name; what runs alone is known by its process.
 func TestCalled(t *testing.T) {
 	for _, c := range []struct {
