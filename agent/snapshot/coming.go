@@ -117,6 +117,9 @@ func (c *Coming) Done(meta snapshot.Snapshot, parts []Part) (snapshot.Snapshot, 
 		return meta, fmt.Errorf("keep a snapshot of container %s: %w", c.id, err)
 	}
 	meta.ID = c.s.free(c.id, meta.Taken.UTC())
+	if err := c.s.sync(c.dir.Name()); err != nil { // what is not on the disk yet does not count yet
+		return fail(err)
+	}
 	for _, p := range parts {
 		n, err := btrfs.SubvolumeBytes(p.Dir)
 		if err == nil {
@@ -126,9 +129,6 @@ func (c *Coming) Done(meta snapshot.Snapshot, parts []Part) (snapshot.Snapshot, 
 			return fail(err)
 		}
 		meta.Parts = append(meta.Parts, snapshot.Part{Volume: p.Volume, Bytes: n})
-	}
-	if err := c.s.sync(c.dir.Name()); err != nil {
-		return fail(err)
 	}
 	if err := doc(c.dir.Name()).Save(meta); err != nil {
 		return fail(err)

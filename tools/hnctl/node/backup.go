@@ -95,7 +95,7 @@ func backupCreate(a *app.App) *cobra.Command {
 			if m.Before != "" {
 				how = "what has changed since " + string(m.Before)
 			}
-			a.Say("backup %s of node %s is written: %s, %s", m.ID, id, how, mib(m.Bytes))
+			a.Say("backup %s of node %s is written: %s, %s", m.ID, id, how, amount(m.Bytes))
 			return a.Show(m.Head, string(m.ID), func(t *app.Table) { backupTable(t, []backup.Manifest{m}) })
 		},
 	}
@@ -190,11 +190,16 @@ func backupTable(t *app.Table, list []backup.Manifest) {
 				parts = append(parts, p.Volume)
 			}
 		}
-		t.Row(m.Node, string(m.ID), app.Stamp(m.Taken), string(m.Before), mib(m.Bytes), strings.Join(parts, ", "), m.Note)
+		t.Row(m.Node, string(m.ID), app.Stamp(m.Taken), string(m.Before), amount(m.Bytes), strings.Join(parts, ", "), m.Note)
 	}
 }
 
-func mib(n int64) string { return strconv.FormatFloat(float64(n)/(1<<20), 'f', 1, 64) + " MiB" }
+func amount(n int64) string {
+	if n < 1<<20 {
+		return strconv.FormatInt((n+1023)>>10, 10) + " KiB"
+	}
+	return strconv.FormatFloat(float64(n)/(1<<20), 'f', 1, 64) + " MiB"
+}
 
 // chainOf is a backup with all that it goes on from; "latest" is the newest one of the node.
 func chainOf(ctx context.Context, p backup.Place, node wire.CTID, id string) ([]backup.Manifest, error) {
