@@ -4,10 +4,15 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"time"
 )
 
+// pipeBytes is what a pipe holds (pipe(7)).
+const pipeBytes = 64 << 10
+
 // Copy stores everything r gives, line by line, until it ends. It goes on reading when the log can't be written, so that a full disk
-// stops no container, and returns the first such error at the end.
+// stops no container, and returns the first such error at the end. A flood is read in few, large pieces, and no faster than Flood: what it
+// costs is the host's time, not the container's.
 func Copy(w *Writer, s Stream, r io.Reader) error {
 	var first error
 	store := func(line []byte) {
@@ -22,6 +27,10 @@ func Copy(w *Writer, s Stream, r io.Reader) error {
 		have += n
 		rest := split(buf[:have], store)
 		have = copy(buf, rest)
+		flood := w.floods()
+		if flood && err == nil {
+			<-time.After(time.Duration(n) * time.Second / Flood)
+		}
 		switch {
 		case err != nil:
 			if have > 0 {
@@ -33,7 +42,9 @@ func Copy(w *Writer, s Stream, r io.Reader) error {
 			return errors.Join(first, err)
 		case have == len(buf) && have < LineBytes:
 			buf = append(buf, make([]byte, len(buf))...)
-		case have == 0 && len(buf) > 4096:
+		case flood && len(buf) < pipeBytes:
+			buf = append(make([]byte, 0, pipeBytes), buf...)[:pipeBytes]
+		case !flood && have == 0 && len(buf) > 4096:
 			buf = make([]byte, 512) // a quiet container costs little
 		}
 	}

@@ -22,6 +22,7 @@ const (
 	LineBytes = 16 << 10 // longer lines are cut into pieces
 	Rate      = 256 << 10
 	Burst     = 1 << 20 // bytes that may come at once; after that Rate bytes a second are kept
+	Flood     = 2 << 20 // bytes a second that are read of a stream of which lines are dropped: whoever writes more waits for its pipe
 )
 
 // Names of the two files.
@@ -98,6 +99,13 @@ func (w *Writer) Line(s Stream, text []byte) error {
 		}
 	}
 	return w.put(now, s, text)
+}
+
+// floods tells whether lines are being dropped.
+func (w *Writer) floods() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.mu.dropped > 0
 }
 
 // afford takes n bytes from the budget, which grows by Rate each second up to Burst.

@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -115,6 +117,45 @@ func TestRateIsBounded(t *testing.T) {
 	if want := fmt.Sprintf("h %d lines dropped: more than %d bytes a second", 2000-kept, Rate); got[0] != want || got[1] != "o later" {
 		t.Errorf("got %q, want %q", got, want)
 	}
+}
+
+// A flood is read no faster than Flood; what it says last is kept all the same, and a stream that floods no more is not held up.
+func TestFloodIsPaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, err := Open(t.TempDir(), time.Now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		const total = Burst + 8*Flood
+		in, out := io.Pipe()
+		var errs []error
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			errs = append(errs, Copy(w, Stdout, in))
+		}()
+		began := time.Now()
+		line := append(bytes.Repeat([]byte("x"), 99), '\n')
+		for range total / len(line) {
+			out.Write(line)
+		}
+		if took := time.Since(began); took < 6*time.Second || took > 12*time.Second {
+			t.Errorf("%d MiB took %s, want about 8 s", total>>20, took)
+		}
+		time.Sleep(10 * time.Second)
+		began = time.Now()
+		for range 100 {
+			out.Write(line)
+		}
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("10 KiB after the flood took %s", took)
+		}
+		out.Close()
+		<-done
+		if err := errors.Join(append(errs, w.Close())...); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func TestFollow(t *testing.T) {
