@@ -15,8 +15,14 @@ const pipeBytes = 64 << 10
 // costs is the host's time, not the container's.
 func Copy(w *Writer, s Stream, r io.Reader) error {
 	var first error
+	over, more := false, int64(0) // a line of this piece was dropped, and so many after it, without a look at the clock for each
 	store := func(line []byte) {
-		if err := w.Line(s, line); err != nil && first == nil {
+		if over {
+			more++
+			return
+		}
+		var err error
+		if over, err = w.line(s, line); err != nil && first == nil {
 			first = err
 		}
 	}
@@ -27,6 +33,8 @@ func Copy(w *Writer, s Stream, r io.Reader) error {
 		have += n
 		rest := split(buf[:have], store)
 		have = copy(buf, rest)
+		w.drop(more)
+		over, more = false, 0
 		flood := w.floods()
 		if flood && err == nil {
 			<-time.After(time.Duration(n) * time.Second / Flood)

@@ -85,20 +85,33 @@ const (
 
 // Line stores one line without its newline.
 func (w *Writer) Line(s Stream, text []byte) error {
+	_, err := w.line(s, text)
+	return err
+}
+
+// line is Line; dropped tells that there was no room for it.
+func (w *Writer) line(s Stream, text []byte) (dropped bool, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := w.now()
 	if !w.afford(now, int64(len(text))+24) {
 		w.mu.dropped++
-		return nil
+		return true, nil
 	}
 	if n := w.mu.dropped; n > 0 {
 		w.mu.dropped = 0
 		if err := w.put(now, Host, fmt.Appendf(nil, "%d lines dropped: more than %d bytes a second", n, Rate)); err != nil {
-			return err
+			return false, err
 		}
 	}
-	return w.put(now, s, text)
+	return false, w.put(now, s, text)
+}
+
+// drop counts lines for which there was no room either.
+func (w *Writer) drop(n int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.mu.dropped += n
 }
 
 // floods tells whether lines are being dropped.
