@@ -11,23 +11,29 @@ import (
 	"time"
 
 	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 )
 
-// One test a row of what container runtimes were broken by; the CVE is in the name.
+// One test a row of what container runtimes were broken by; the CVE is in the name. Those of the kernel, 2022-0185 and 2022-0847, are ways
+// of TestWaysOut; 2023-27561 and 2023-28642 are 2019-19921 once more. 2024-23651 to 23653 have no test: nothing is built on a host.
 
 // TestCVE_2016_9962_2019_5736: nothing of ours can be seen or opened from inside while commands join.
 func TestCVE_2016_9962_2019_5736(t *testing.T) {
 	spawnerUp(t)
 	r := newRuntime(t)
-	mustStart(t, r, box(t, 301,
-		"while :; do for p in /proc/[0-9]*; do readlink $p/exe; readlink $p/cwd; ls -l $p/fd; done; done >> /srv/seen 2>/dev/null"))
-	for range 60 {
-		sh(t, r, 301, "true")
-	}
-	if got, _ := sh(t, r, 301, "test -s /srv/seen && grep -c spawner /srv/seen"); got != "0" {
-		seen, _ := sh(t, r, 301, "grep spawner /srv/seen | sort | uniq -c")
-		t.Errorf("the container saw %s lines about the spawner: %s", got, seen)
+	for id, p := range map[wire.CTID]host.Profile{301: host.ProfileApp, 846: host.ProfileSystem} {
+		s := box(t, id,
+			"while :; do for p in /proc/[0-9]*; do readlink $p/exe; readlink $p/cwd; ls -l $p/fd; done; done >> /srv/seen 2>/dev/null")
+		s.Profile = p
+		mustStart(t, r, s)
+		for range 30 {
+			sh(t, r, id, "true")
+		}
+		if got, _ := sh(t, r, id, "test -s /srv/seen && grep -c spawner /srv/seen"); got != "0" {
+			seen, _ := sh(t, r, id, "grep spawner /srv/seen | sort | uniq -c")
+			t.Errorf("profile %s: the container saw %s lines about the spawner: %s", p, got, seen)
+		}
 	}
 }
 

@@ -2,7 +2,7 @@
 //
 // Owns: nothing; it runs inside a container of a guest test.
 // In: its first argument: which way.
-// Out: "ready" when it has done its worst, then it stays; or "unharmed" and its end.
+// Out: "ready" when it has done its worst, then it stays; or "unharmed", or a line for each way that was tried, and its end.
 // Never: runs outside a guest.
 package main
 
@@ -46,8 +46,11 @@ func main() {
 	case "subvolume": // a directory of a volume follows
 		subvolume(append(os.Args[2:], "/")[0])
 		return
+	case "escape":
+		tryAll()
+		return
 	default:
-		fmt.Fprintln(os.Stderr, "want traced, stopped, thread, statfs or subvolume")
+		fmt.Fprintln(os.Stderr, "want traced, stopped, thread, statfs, subvolume or escape")
 		os.Exit(2)
 	}
 	<-time.After(24 * time.Hour)
