@@ -127,7 +127,6 @@ func (m *Mounts) Open(ctx context.Context, id wire.CTID, want mount.Mount) (tree
 	if err != nil {
 		return nil, nil, fmt.Errorf("mount %q: open /dev/fuse: %w", want.Name, err)
 	}
-	dev := os.NewFile(uintptr(fd), "/dev/fuse")
 	attrs := sys.NoSuid | sys.NoDev
 	if want.ReadOnly {
 		attrs |= sys.ReadOnly
@@ -137,9 +136,10 @@ func (m *Mounts) Open(ctx context.Context, id wire.CTID, want mount.Mount) (tree
 		[2]string{"rootmode", "40000"}, [2]string{"user_id", "0"}, [2]string{"group_id", "0"}, [2]string{"default_permissions", ""},
 		[2]string{"allow_other", ""})
 	if err != nil {
-		dev.Close()
+		unix.Close(fd)
 		return nil, nil, fmt.Errorf("mount %q: %w", want.Name, err)
 	}
+	dev := os.NewFile(uintptr(fd), "/dev/fuse") // not before: a descriptor of no mount is polled for nothing, for good (fuse_dev_poll)
 	n := &mounted{id: id, name: want.Name, nonce: hex.EncodeToString(random()), dev: dev}
 	if err := m.o.Keeper.Keep(n.kept(), dev); err != nil {
 		m.o.Log.Warn("keep mount", logging.Container, id, logging.Err, err, logging.Reason, "it ends with this agent")
