@@ -35,6 +35,7 @@ import (
 	"hardnode.dev/agent/mount"
 	"hardnode.dev/agent/network"
 	"hardnode.dev/agent/nodecall"
+	"hardnode.dev/agent/scrub"
 	"hardnode.dev/agent/slots"
 	"hardnode.dev/agent/smoke"
 	"hardnode.dev/agent/syslog"
@@ -73,6 +74,7 @@ type agent struct {
 	kexec   *kexec.Loader
 	lend    *lend.Lender
 	mirror  *mirror.Mirror
+	scrub   *scrub.Keeper
 	export  *syslog.Export
 	errors  *jerror.Spool
 	system  *system.System
@@ -175,7 +177,7 @@ func modulesLoaded(ctx context.Context) error {
 func (a *agent) linkOptions(dir string, clock link.Clock) link.Options {
 	return link.Options{Dir: dir, Config: a.configuration, Store: a.store, Report: a.report, Changed: a.hints, Runtime: a.runtime,
 		HostLogs: hostlog.Logs{}.Read, Leave: a.leaveBy, Show: a.show, Install: a.install.Ask, Slots: a.slots.Ask,
-		Storage: a.mirror.Ask, Usage: a.meter.Answer, Node: a.nodeCalls().Answer,
+		Storage: a.storage, Usage: a.meter.Answer, Node: a.nodeCalls().Answer,
 		Vet: a.vet, Boot: a.boot, Version: build.Version, Underlay: a.underlay,
 		Snapshots: a.snapshots().Ask,
 		Hardware:  a.facts.Hardware(), Machine: a.facts.Machine, Clock: clock, Log: a.log}
@@ -360,8 +362,10 @@ func (a *agent) problems(done apply.Report) []host.Problem {
 		ps = append(ps, *p)
 	}
 	ps = append(ps, a.mounts.Problems()...)
-	if p := a.mirror.Problem(); p != nil {
-		ps = append(ps, *p)
+	for _, p := range []*host.Problem{a.mirror.Problem(), a.scrub.Problem()} {
+		if p != nil {
+			ps = append(ps, *p)
+		}
 	}
 	if n := len(a.links.Global()); n > host.MaxAddrs+1 {
 		ps = append(ps, host.Problem{

@@ -21,6 +21,7 @@ import (
 	"hardnode.dev/agent/lend"
 	"hardnode.dev/agent/mirror"
 	"hardnode.dev/agent/programs"
+	"hardnode.dev/agent/scrub"
 	"hardnode.dev/agent/slots"
 	"hardnode.dev/agent/smoke"
 	"hardnode.dev/agent/system"
@@ -34,6 +35,7 @@ import (
 	wish "hardnode.dev/internal/wire/install"
 	"hardnode.dev/internal/wire/neighbour"
 	"hardnode.dev/internal/wire/release"
+	"hardnode.dev/internal/wire/storage"
 	"hardnode.dev/internal/wire/upkeep"
 )
 
@@ -139,11 +141,24 @@ func (a *agent) onDisk(state, data string) {
 	a.mirror = mirror.New(mirror.Options{State: state, Data: data, Look: a.install.Look, Prepare: a.install.Prepare,
 		Systems: a.slots.CopyTo, Order: a.slots.Reorder, Lags: a.slots.Lags,
 		Open: func(partition string) (string, error) { return partition, nil }, Log: a.log})
+	a.scrub = scrub.New(data, a.log)
+}
+
+// storage answers what is asked of the disks and of DATA.
+func (a *agent) storage(ctx context.Context, q storage.Ask) (storage.Status, error) {
+	if q.Scrub {
+		a.scrub.Begin()
+	}
+	s, err := a.mirror.Ask(ctx, q)
+	care := a.scrub.Status()
+	s.Scrub = &care
+	return s, err
 }
 
 // keepDisks keeps the systems on them, and both alike, until ctx ends.
 func (a *agent) keepDisks(ctx context.Context) error {
 	return run.Group(ctx, a.log, run.Task{Name: "slots", Run: a.slots.Run}, run.Task{Name: "mirror", Run: a.mirror.Run},
+		run.Task{Name: "scrub", Run: a.scrub.Run},
 		run.Task{Name: "smoke", Run: a.smoke.Run}, run.Task{Name: "lend", Run: a.lend.Run})
 }
 

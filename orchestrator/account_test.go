@@ -84,7 +84,7 @@ func asking(c *cluster, op, token string) map[string]asked {
 		"getHost": h, "removeHost": h, "logsHost": session(h, ""),
 		"supportHost": session(h, ""), "configHost": session(h, ""),
 		"rebootHost": leave, "shutdownHost": leave, "getHostInstallation": h, "installHost": disk, "getHostSlots": h,
-		"getHostDisks": h, "replaceHostDisk": replace,
+		"getHostDisks": h, "replaceHostDisk": replace, "scrubHostDisks": h,
 		"changeHostSlots": change, "cordonHost": cordon, "uncordonHost": h, "drainHost": drain,
 		"getHostSystem": h, "orderHostSystem": system, "takeBackHostSystem": h,
 		"groupEnvironment": {there: "hello", nothing: "nosuch", body: operator.EnvironmentGroup{Group: "one"}},

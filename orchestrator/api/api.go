@@ -192,6 +192,9 @@ func (s *Server) operations() {
 	serve(s, route{"replaceHostDisk", "POST", "/hosts/{host}/disks",
 		"Have a host on two disks fill another one in the place of one that is gone, or plan it; it is answered once the host has begun",
 		authz.Admin, 202}, s.replaceHostDisk)
+	serve(s, route{"scrubHostDisks", "POST", "/hosts/{host}/disks/scrub",
+		"Have a host read all of its data and compare checksums now; it does once a month by itself", authz.Platform, 202},
+		s.scrubHostDisks)
 	serve(s, route{"getHostSlots", "GET", "/hosts/{host}/slots", "The systems of an installed host", authz.Platform, 200}, s.hostSlots)
 	serve(s, route{"changeHostSlots", "POST", "/hosts/{host}/slots",
 		"Have an installed host boot its other system once, go back to it, or copy the one that it runs", authz.Patch, 202},

@@ -114,6 +114,18 @@ func (s *Server) replaceHostDisk(ctx context.Context, c caller, in *replaceInput
 	return out, s.do(c, "host.disk.replace", fmt.Sprintf("hosts/%s wipe %q", h.Name, want.Wipe), ask)
 }
 
+// scrubHostDisks has a host read all that lies on its DATA and compare checksums, now and not only once a month.
+func (s *Server) scrubHostDisks(ctx context.Context, c caller, in *hostInput) (out operator.HostDisks, err error) {
+	h, err := answering(c.world(), in.Host)
+	if err != nil {
+		return out, err
+	}
+	return out, s.do(c, "host.disk.scrub", "hosts/"+h.Name, func() (err error) {
+		out.Status, err = asks[storage.Status](ctx, s, h, host.SessionRequest{Storage: &storage.Ask{Scrub: true}})
+		return err
+	})
+}
+
 // mostAnswer is the longest answer of a host, in bytes.
 const mostAnswer = 1 << 20
 

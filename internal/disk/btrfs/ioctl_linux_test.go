@@ -24,6 +24,7 @@ func TestNumbers(t *testing.T) {
 		"BTRFS_IOC_GET_SUBVOL_INFO":     {subvolInfo, 0x81f8943c},
 		"BTRFS_IOC_QGROUP_ASSIGN":       {qgroupAssign, 0x40189429},
 		"BTRFS_IOC_QGROUP_CREATE":       {qgroupCreate, 0x4010942a},
+		"BTRFS_IOC_SCRUB":               {scrub, 0xc400941b},
 		// of the devices
 		"BTRFS_IOC_ADD_DEV":          {addDev, 0x5000940a},
 		"BTRFS_IOC_RM_DEV_V2":        {rmDevV2, 0x5000943a},

@@ -5,13 +5,14 @@
 // Out: values; an error that names the field.
 // Never: looks at a disk, or decides which one is used (internal/disk/mirror does).
 //
-// History: 2026-11-27 version 1.
+// History: 2026-11-27 version 1; Status.Scrub, Ask.Scrub.
 package storage
 
 import (
 	"fmt"
 
 	"hardnode.dev/internal/wire/install"
+	"hardnode.dev/internal/wire/scrub"
 )
 
 // Object is that of a host's problem with them.
@@ -67,6 +68,8 @@ type Status struct {
 	Failed string `json:"failed,omitempty"`
 	// Systems says of a disk that has not the same systems to boot as the other one what it lacks; "" when all have.
 	Systems string `json:"systems,omitempty"`
+	// Scrub is how the host looks after its DATA; nil: it does not say.
+	Scrub *scrub.Status `json:"scrub,omitempty"`
 }
 
 // Replace wishes that another disk takes the place of the one that is gone.
@@ -82,9 +85,10 @@ type Replace struct {
 // Validate says which field is wrong and what it should be, or nil.
 func (r Replace) Validate() error { return install.Spec{Disk: r.Disk, Wipe: r.Wipe}.Validate() }
 
-// Ask is what a host is asked: its status, or first to replace a disk. The answer is a Status.
+// Ask is what a host is asked: its status, or first to replace a disk, or to scrub DATA now. The answer is a Status.
 type Ask struct {
-	Do *Replace `json:"do,omitempty"`
+	Do    *Replace `json:"do,omitempty"`
+	Scrub bool     `json:"scrub,omitempty"`
 }
 
 // Line is the status in one line, for people.

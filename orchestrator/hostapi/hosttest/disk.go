@@ -2,9 +2,11 @@ package hosttest
 
 import (
 	"encoding/json"
+	"time"
 
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/install"
+	"hardnode.dev/internal/wire/scrub"
 	"hardnode.dev/internal/wire/slots"
 	"hardnode.dev/internal/wire/storage"
 	"hardnode.dev/internal/wire/usage"
@@ -33,7 +35,10 @@ func (h *Host) disk(r host.SessionRequest) (answer string, exit host.Exit) {
 			End: 1_700_000_000, Seconds: 60, MemoryMean: 32 << 20, MemoryPeak: 48 << 20, CPUMicros: 6_000_000}}}
 	} else if a := r.Storage; a != nil {
 		s := storage.Status{State: storage.Degraded, Reason: "the other disk is gone", Disks: []storage.Half{{Path: "/dev/sda",
-			Use: storage.Used}, {Use: storage.Gone}}}
+			Use: storage.Used}, {Use: storage.Gone}}, Scrub: &scrub.Status{}}
+		if a.Scrub {
+			s.Scrub.Began = time.Now().UTC()
+		}
 		if a.Do != nil {
 			s.Steps = []string{"partition /dev/sdb", "copy DATA onto it"}
 			if !a.Do.DryRun {

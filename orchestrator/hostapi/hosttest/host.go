@@ -527,7 +527,7 @@ func (h *Host) session(ctx context.Context, r host.SessionRequest) {
 	switch {
 	case r.Leave != nil:
 		exit = h.leave(*r.Leave)
-	case r.Install != nil || r.Slots != nil || r.Usage != nil:
+	case r.Install != nil || r.Slots != nil || r.Usage != nil || r.Storage != nil:
 		var answer string
 		answer, exit = h.disk(r)
 		say(host.ChanStdout, answer)

@@ -3,10 +3,12 @@ package cli
 import (
 	"encoding/json"
 	"net/http"
+	"time"
 
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/install"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/internal/wire/scrub"
 	"hardnode.dev/internal/wire/slots"
 	"hardnode.dev/internal/wire/storage"
 )
@@ -33,6 +35,16 @@ func (f *fake) disks(mux *http.ServeMux) {
 			disks.State, disks.Steps, disks.Step, disks.Reason, disks.Disks[1].Use = storage.Whole, nil, 0, "", storage.Used
 		}
 		reply(w, 200, disks)
+	})
+	mux.HandleFunc("POST "+path+"disks/scrub", func(w http.ResponseWriter, r *http.Request) {
+		if r.PathValue("host") == "host-1" { // of an earlier release
+			reply(w, 202, storage.Status{})
+			return
+		}
+		s := disks
+		s.Scrub = &scrub.Status{Began: time.Date(2026, 11, 27, 10, 0, 0, 0, time.UTC), Percent: 4, Bytes: 512 << 20, Unreadable: 2,
+			Data: scrub.Space{Allotted: 2 << 30, Used: 1 << 30}, Metadata: scrub.Space{Allotted: 256 << 20, Used: 64 << 20}, Free: 7 << 30}
+		reply(w, 202, s)
 	})
 	mux.HandleFunc("POST "+path+"disks", func(w http.ResponseWriter, r *http.Request) {
 		var want storage.Replace

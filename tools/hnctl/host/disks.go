@@ -18,7 +18,27 @@ import (
 )
 
 func hostDisk(a *app.App) *cobra.Command {
-	return app.Group("disk", "The disks that an installed host lies on: one, or two that mirror each other", diskShow(a), diskReplace(a))
+	return app.Group("disk", "The disks that an installed host lies on: one, or two that mirror each other", diskShow(a), diskReplace(a),
+		diskScrub(a))
+}
+
+func diskScrub(a *app.App) *cobra.Command {
+	return &cobra.Command{Use: "scrub HOST", Short: "Have a host read all of its data and compare checksums now", Args: cobra.ExactArgs(1),
+		Long: "Has a host read all that lies on its DATA and compare checksums, as it does by itself once a month, a part at a time.\n" +
+			"What a mirror has a good copy of is mended; what is lost is said, and the kernel's log names the files. Nothing stops\n" +
+			"meanwhile.",
+		Example: "  hnctl host disk scrub host-1\n  hnctl host disk show host-1",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var s operator.HostDisks
+			if err := a.Call(cmd.Context(), http.MethodPost, disksPath(args[0])+"/scrub", nil, &s); err != nil {
+				return err
+			}
+			if s.Scrub == nil {
+				return fmt.Errorf("host %s does not know how to scrub; update its release", args[0])
+			}
+			a.Say("host %s scrubs its data; see hnctl host disk show %s", args[0], args[0])
+			return showDisks(a, args[0], s)
+		}}
 }
 
 func diskShow(a *app.App) *cobra.Command {
@@ -107,6 +127,15 @@ func showDisks(a *app.App, name string, s operator.HostDisks) error {
 		}
 		for _, line := range app.NonEmpty(s.Systems, s.Failed) {
 			t.Fields("lacks", line)
+		}
+		if c := s.Scrub; c != nil {
+			t.Fields("scrub", c.Line(), "next", app.Stamp(c.Next))
+			t.Fields("data", fmt.Sprintf("%d of %d MiB", c.Data.Used>>20, c.Data.Allotted>>20),
+				"metadata", fmt.Sprintf("%d of %d MiB", c.Metadata.Used>>20, c.Metadata.Allotted>>20),
+				"not allotted", fmt.Sprintf("%d MiB", c.Free>>20))
+			for _, line := range app.NonEmpty(c.Failed) {
+				t.Fields("not looked after", line)
+			}
 		}
 	})
 }

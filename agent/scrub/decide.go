@@ -1,0 +1,98 @@
+package scrub
+
+import (
+	"time"
+
+	"hardnode.dev/internal/disk/btrfs"
+)
+
+// What is decided by.
+const (
+	every    = 30 * 24 * time.Hour // a scrub begins so long after the last one ended
+	slice    = 256 << 20           // bytes of a device that are scrubbed at a time: a second of a slow disk, for which no signal is heard
+	few      = 1 << 30             // so little free of block groups, and less than a twentieth: some are given back
+	spare    = 2 << 30             // that must be allotted to data without being used
+	emptier  = 50                  // percent: only block groups that are used less are moved
+	patience = time.Hour           // after a balance that found none, or an error
+)
+
+// kept is what is remembered over restarts.
+type kept struct {
+	Began      time.Time `json:"began,omitzero"`
+	Ended      time.Time `json:"ended,omitzero"`
+	Since      time.Time `json:"since"` // when this host began to look after its DATA
+	Device     uint64    `json:"device"`
+	At         int64     `json:"at"` // what of Device is scrubbed
+	Bytes      int64     `json:"bytes"`
+	Corrected  uint64    `json:"corrected"`
+	Unreadable uint64    `json:"unreadable"`
+	Wanted     bool      `json:"wanted,omitempty"` // somebody asked for one
+}
+
+// seen is DATA at one moment.
+type seen struct {
+	devices        []btrfs.Device
+	data, metadata btrfs.Space
+}
+
+func (s seen) total() (sum int64) {
+	for _, d := range s.devices {
+		sum += d.Bytes
+	}
+	return sum
+}
+
+// free is what no block group takes.
+func (s seen) free() (sum int64) {
+	for _, d := range s.devices {
+		sum += d.Bytes - d.Used
+	}
+	return sum
+}
+
+// next is when a scrub begins by itself.
+func (k kept) next() time.Time {
+	if k.Ended.IsZero() {
+		return k.Since.Add(every)
+	}
+	return k.Ended.Add(every)
+}
+
+// underWay tells whether a scrub has begun and not ended.
+func (k kept) underWay() bool { return !k.Began.IsZero() && k.Ended.Before(k.Began) }
+
+// part is what is scrubbed next; ok is false when nothing is left.
+func (k kept) part(s seen) (device uint64, from, to int64, ok bool) {
+	for _, d := range s.devices {
+		switch {
+		case d.ID < k.Device || d.Path == "": // done, or missing
+		case d.ID == k.Device && k.At < d.Bytes:
+			return d.ID, k.At, min(k.At+slice, d.Bytes), true
+		case d.ID > k.Device && d.Bytes > 0:
+			return d.ID, 0, min(slice, d.Bytes), true
+		}
+	}
+	return 0, 0, 0, false
+}
+
+// percent is how far a scrub is.
+func (k kept) percent(s seen) int {
+	var done int64
+	for _, d := range s.devices {
+		switch {
+		case d.ID < k.Device:
+			done += d.Bytes
+		case d.ID == k.Device:
+			done += min(k.At, d.Bytes)
+		}
+	}
+	if s.total() == 0 {
+		return 0
+	}
+	return int(100 * done / s.total())
+}
+
+// short tells whether metadata could soon be refused more room while data has much that it does not use.
+func (s seen) short() bool {
+	return s.free() < few && s.free() < s.total()/20 && s.data.Allotted-s.data.Used > min(spare, s.total()/10)
+}
