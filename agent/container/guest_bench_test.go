@@ -104,14 +104,14 @@ func TestFigures(t *testing.T) {
 	figure(fmt.Sprintf("start of /bin/true until it runs, beside crun run, %d runs", n), runs, theirs)
 	figure(fmt.Sprintf("start of /bin/true until its end is known, beside crun run, %d runs", n), ours, theirs)
 	figure(fmt.Sprintf("exec /bin/true, %d runs", n), ourExec, theirExec)
-	for _, pid := range waitSpares(t, world.init, 2) {
+	for _, pid := range append(waitSpares(t, world.init, 2), strconv.Itoa(forkerOf(t, world.init))) {
 		b, _ := os.ReadFile("/proc/" + pid + "/smaps_rollup")
 		var rss, pss int64
 		for line := range strings.Lines(string(b)) {
 			fmt.Sscanf(line, "Rss: %d kB", &rss)
 			fmt.Sscanf(line, "Pss: %d kB", &pss)
 		}
-		fmt.Printf("FIGURE spare: RSS %d KiB, PSS %d KiB\n", rss, pss)
+		fmt.Printf("FIGURE a spare, and at last the forking process: RSS %d KiB, PSS %d KiB\n", rss, pss)
 	}
 	for _, s := range startSteps {
 		fmt.Printf("FIGURE step %s: p50 %s, %.0f %% of a start\n", s.name, at(steps[s.name], 50),

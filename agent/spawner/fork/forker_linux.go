@@ -235,6 +235,31 @@ var (
 	done  forked
 )
 
+// What lies in one arena of the Go heap (runtime, heapArenaBytes), and what of it is kept around the stack that serveForks runs on.
+const (
+	heapArena = 64 << 20
+	heapKept  = 64 << 10
+)
+
+// shed gives back what the forking process has of the heap, but for the stack: it uses nothing else of it, and each clone would have it
+// too. It may fail, which costs memory only.
+//
+//go:noinline
+//go:norace
+//go:nosplit
+func shed() {
+	var here uintptr
+	at := uintptr(unsafe.Pointer(&here))
+	first, last := at&^(heapArena-1), at|(heapArena-1)
+	low, high := at&^(heapKept-1)-heapKept, at&^(heapKept-1)+2*heapKept
+	if low > first {
+		syscall.RawSyscall(unix.SYS_MADVISE, first, low-first, unix.MADV_DONTNEED)
+	}
+	if high < last {
+		syscall.RawSyscall(unix.SYS_MADVISE, high, last+1-high, unix.MADV_DONTNEED)
+	}
+}
+
 // serveForks is the forking process: it never returns. Its clones may read the lists and not write them.
 //
 //go:noinline
@@ -248,6 +273,7 @@ func serveForks(parent, in, out uintptr) {
 	if _, _, errno := syscall.RawSyscall(unix.SYS_MPROTECT, arenasAt, arenasSize, unix.PROT_READ); errno != 0 {
 		leave(2)
 	}
+	shed()
 	for {
 		n, _, errno := syscall.RawSyscall(unix.SYS_READ, in, uintptr(unsafe.Pointer(&asked)), unsafe.Sizeof(asked))
 		if errno == unix.EINTR {
