@@ -5,7 +5,10 @@ package container
 import (
 	"context"
 	"os"
+	"runtime/debug"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,17 +26,54 @@ func cpuTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
+// taken is the memory that can't be had any more, and what of it is the spawner's own and this agent's, in bytes.
+func taken(t *testing.T) (all, ours int64) {
+	t.Helper()
+	debug.FreeOSMemory()
+	if err := os.WriteFile("/proc/sys/vm/drop_caches", []byte("3"), 0); err != nil {
+		t.Fatal(err)
+	}
+	number := func(path, name string) int64 {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(b)) {
+			if rest, ok := strings.CutPrefix(line, name+":"); ok {
+				n, _ := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
+				return n << 10
+			}
+		}
+		t.Fatalf("no %s in %s", name, path)
+		return 0
+	}
+	for _, p := range []string{"self", strconv.Itoa(world.init.cmd.Process.Pid)} {
+		ours += number("/proc/"+p+"/status", "RssAnon")
+	}
+	return number("/proc/meminfo", "MemTotal") - number("/proc/meminfo", "MemAvailable"), ours
+}
+
 // TestMeter: what a container uses of the real kernel is in its minute's record, its peak too, and what 300 idle ones cost to count.
 func TestMeter(t *testing.T) {
 	long(t)
 	spawnerUp(t)
 	r := newRuntime(t)
 	const idle = 300
+	all, ours := taken(t)
 	for i := range idle {
 		s := box(t, wire.CTID(2000+i), "")
 		s.Process.Argv = []string{"sleep", "100000"}
 		mustStart(t, r, s)
 	}
+	for i := range idle {
+		if got, code := sh(t, r, wire.CTID(2000+i), "echo here"); got != "here" || code != 0 {
+			t.Errorf("a command in container %d: %q %d", 2000+i, got, code)
+		}
+	}
+	nowAll, nowOurs := taken(t)
+	each := func(bytes int64) float64 { return float64(bytes) / idle / (1 << 20) }
+	t.Logf("FIGURE each of %d idle containers takes %.2f MiB in all (bar 0.9), %.3f of it in the host's programs (bar 0.1)", idle,
+		each(nowAll-all), each(nowOurs-ours))
 	mustStart(t, r, box(t, 449, forever))
 	m := meter.New(meter.Options{Dir: "/data/usage", Cgroup: r.opts.Cgroup, Boot: "boot"})
 	ctx, stop := context.WithCancel(t.Context())
