@@ -21,6 +21,13 @@ var trials = []struct {
 	{"nginx", true, useNginx},
 	{"redis", true, useRedis},
 	{"postgresql", true, usePostgreSQL},
+	{"nginx-bl", false, func(t *testing.T, layouts string) { useBalancer(t, layouts, "nginx-bl", 502) }},
+	{"haproxy", false, func(t *testing.T, layouts string) { useBalancer(t, layouts, "haproxy", 503) }},
+	{"php", false, usePHP},
+	{"node", false, useNode},
+	{"python", false, usePython},
+	{"storage", false, useStorage},
+	{"debian", false, useDebian},
 }
 
 // TestTemplates builds templates from Debian's packages and uses them.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"archive/tar"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -42,11 +43,12 @@ func build(ctx context.Context, dir, out string, fresh bool) error {
 		return err
 	}
 	layoutDir, record := filepath.Join(out, string(s.Name)), filepath.Join(out, string(s.Name)+".json")
-	if old, ok := last(record); ok && old.Inputs == in && exists(filepath.Join(layoutDir, "index.json")) {
+	again := fresh && s.Debian.Whole != nil // what it was installed of is not among the inputs
+	if old, ok := last(record); ok && !again && old.Inputs == in && exists(filepath.Join(layoutDir, "index.json")) {
 		say("up to date, %s, %s", old.Version, old.Digest)
 		return nil
 	}
-	b, err := assemble(s, dir, layoutDir, debs, say)
+	b, err := assemble(ctx, s, dir, layoutDir, debs, say)
 	if err != nil {
 		return err
 	}
@@ -65,44 +67,37 @@ func build(ctx context.Context, dir, out string, fresh bool) error {
 }
 
 // assemble builds one template and writes its layout.
-func assemble(s recipe.Recipe, dir, layoutDir string, debs []deb, say func(string, ...any)) (built, error) {
+func assemble(ctx context.Context, s recipe.Recipe, dir, layoutDir string, debs []deb, say func(string, ...any)) (built, error) {
 	b := built{Packages: map[string]string{}}
-	var download int64
-	for _, d := range debs {
-		b.Packages[d.name] = d.version
-		download += d.bytes
+	var layers [][]byte
+	var err error
+	created := epoch
+	if s.Debian.Whole != nil {
+		layers, b.Version, err = whole(ctx, s, dir, say)
+	} else {
+		layers, created, err = picked(s, dir, debs, &b, say)
 	}
-	b.Version = b.Packages[s.Debian.VersionOf]
-	say("%d packages, %.1f MiB as downloaded", len(debs), mib(download))
-	packages, own, err := gather(s, dir, debs)
 	if err != nil {
 		return b, err
 	}
-	b.Unpacked = packages.size() + own.size()
-	if b.Unpacked > s.Debian.LimitMiB<<20 {
-		return b, fmt.Errorf("%s has %.1f MiB unpacked, at most %d are allowed: take less of its packages", s.Name, mib(b.Unpacked),
-			s.Debian.LimitMiB)
-	}
-	var layers []zstdLayer
-	created := time.Unix(0, 0)
-	for _, t := range []tree{packages, own} {
-		raw, err := t.archive()
+	var packed []zstdLayer
+	for _, raw := range layers {
+		n, err := sizeOf(raw)
 		if err != nil {
 			return b, err
+		}
+		if b.Unpacked += n; b.Unpacked > s.Debian.LimitMiB<<20 {
+			return b, fmt.Errorf("%s has %.1f MiB unpacked or more, at most %d are allowed: take less of its packages", s.Name,
+				mib(b.Unpacked), s.Debian.LimitMiB)
 		}
 		l, err := newLayer(raw)
 		if err != nil {
 			return b, err
 		}
-		for _, i := range t {
-			if i.head.ModTime.After(created) {
-				created = i.head.ModTime
-			}
-		}
 		b.Packed += int64(len(l.packed))
-		layers = append(layers, l)
+		packed = append(packed, l)
 	}
-	img, err := makeImage(s, b.Version, created.UTC().Truncate(time.Second), layers,
+	img, err := makeImage(s, b.Version, created.UTC().Truncate(time.Second), packed,
 		[]string{"files of Debian packages", "files of the template"})
 	if err != nil {
 		return b, err
@@ -113,6 +108,50 @@ func assemble(s recipe.Recipe, dir, layoutDir string, debs []deb, say func(strin
 	}
 	b.Digest = d.String()
 	return b, writeLayout(layoutDir, img, "latest")
+}
+
+// picked are the layers of an image of single files, and when the newest was made.
+func picked(s recipe.Recipe, dir string, debs []deb, b *built, say func(string, ...any)) (layers [][]byte, created time.Time, err error) {
+	var download int64
+	for _, d := range debs {
+		b.Packages[d.name] = d.version
+		download += d.bytes
+	}
+	b.Version = b.Packages[s.Debian.VersionOf]
+	say("%d packages, %.1f MiB as downloaded", len(debs), mib(download))
+	packages, own, err := gather(s, dir, debs)
+	if err != nil {
+		return nil, created, err
+	}
+	created = time.Unix(0, 0)
+	for _, t := range []tree{packages, own} {
+		raw, err := t.archive()
+		if err != nil {
+			return nil, created, err
+		}
+		for _, i := range t {
+			if i.head.ModTime.After(created) {
+				created = i.head.ModTime
+			}
+		}
+		layers = append(layers, raw)
+	}
+	return layers, created, nil
+}
+
+// whole are the layers of an installed Debian.
+func whole(ctx context.Context, s recipe.Recipe, dir string, say func(string, ...any)) (layers [][]byte, version string, err error) {
+	own, err := ownFiles(s, dir, epoch)
+	if err != nil {
+		return nil, "", err
+	}
+	own.parents(tar.Header{Typeflag: tar.TypeDir, Mode: 0o755, ModTime: epoch}, nil)
+	files, err := own.archive()
+	if err != nil {
+		return nil, "", err
+	}
+	root, version, err := install(ctx, s, say)
+	return [][]byte{root, files}, version, err
 }
 
 func last(record string) (b built, ok bool) {

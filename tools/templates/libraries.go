@@ -55,10 +55,12 @@ func libraries(s recipe.Debian, debs []deb, t tree, newest *time.Time) error {
 			break
 		}
 	}
-	for _, n := range s.Libraries {
-		if !used[n] {
-			return fmt.Errorf("nothing needs the libraries of package %s: take it away", n)
+	idle := slices.DeleteFunc(slices.Clone(s.Libraries), func(n string) bool { return used[n] })
+	if err := complete(t); err != nil || len(idle) > 0 {
+		if err == nil {
+			err = fmt.Errorf("nothing needs the libraries of %s: take these packages away", strings.Join(idle, ", "))
 		}
+		return err
 	}
 	return nil
 }
@@ -73,10 +75,11 @@ func takeLibraries(s recipe.Debian, d deb, t tree, wanted map[string]bool, newes
 		next := map[string]bool{}
 		err := d.each(dataArchive, func(h *tar.Header, r io.Reader) error {
 			name := strings.TrimPrefix(path.Clean(h.Name), "./")
-			if _, there := t[follow(s, name)]; there || !(isLibrary(h) && wanted[path.Base(name)] || name == noticeOf(d) && anyOf(wanted)) {
+			_, there := t[follow(s, name)]
+			if is := isLibrary(h) && wanted[path.Base(name)] || isNotice(d, h, name) && anyOf(wanted); there || !is {
 				return nil
 			}
-			if h.Typeflag == tar.TypeSymlink {
+			if h.Typeflag == tar.TypeSymlink && isLibrary(h) {
 				next[path.Base(h.Linkname)] = true
 			}
 			return t.takeOne(s, h, r, name, newest)

@@ -26,7 +26,7 @@ import (
 type zstdLayer struct{ plain, packed []byte }
 
 func newLayer(plain []byte) (zstdLayer, error) {
-	z, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedBestCompression), zstd.WithEncoderConcurrency(1))
+	z, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedBetterCompression), zstd.WithEncoderConcurrency(1))
 	if err != nil {
 		return zstdLayer{}, fmt.Errorf("compress layer: %v", err)
 	}

@@ -46,7 +46,13 @@ func gather(s recipe.Recipe, dir string, debs []deb) (packages, own tree, err er
 			return nil, nil, err
 		}
 	}
+	if err := packages.join(s.Debian.Joined, newest); err != nil {
+		return nil, nil, err
+	}
 	if err := libraries(*s.Debian, debs, packages, &newest); err != nil {
+		return nil, nil, err
+	}
+	if err := packages.noticed(debs); err != nil {
 		return nil, nil, err
 	}
 	sources, err := sourcesFile(debs)
@@ -83,17 +89,43 @@ func gather(s recipe.Recipe, dir string, debs []deb) (packages, own tree, err er
 		return nil, nil, fmt.Errorf("put %s together: %v", s.Name, err)
 	}
 	for _, t := range []tree{packages, own} {
-		for name := range maps.Clone(t) {
-			for d := path.Dir(name); d != "."; d = path.Dir(d) {
-				if _, ok := t[d]; !ok && packages[d].head.Typeflag == 0 {
-					t[d] = item{head: header(tar.TypeDir, 0o755)}
-				} else if !ok {
-					t[d] = packages[d] // as it is in the layer below
-				}
+		t.parents(header(tar.TypeDir, 0o755), packages)
+	}
+	return packages, own, nil
+}
+
+// parents adds the directories that paths lie in: as they are in the layer below, else as head says.
+func (t tree) parents(head tar.Header, below tree) {
+	for name := range maps.Clone(t) {
+		for d := path.Dir(name); d != "."; d = path.Dir(d) {
+			if _, ok := t[d]; ok {
+				continue
+			}
+			if t[d] = (item{head: head}); below[d].head.Typeflag != 0 {
+				t[d] = below[d]
 			}
 		}
 	}
-	return packages, own, complete(packages)
+}
+
+// join makes files of others, which go.
+func (t tree) join(files map[string]string, at time.Time) error {
+	for to, pattern := range files {
+		var body []byte
+		for _, name := range slices.Sorted(maps.Keys(t)) {
+			if ok, _ := recipe.Match(pattern, name); ok {
+				body = append(body, t[name].body...)
+				delete(t, name)
+			}
+		}
+		if len(body) == 0 {
+			return fmt.Errorf("join %q: nothing matches %q", to, pattern)
+		}
+		if err := t.put(to, item{tar.Header{Typeflag: tar.TypeReg, Mode: 0o644, ModTime: at}, body}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ownFiles are the template's own: those below files, programs where they can be run, and what JEM reads.
@@ -142,8 +174,8 @@ func take(s recipe.Debian, d deb, t tree, newest *time.Time) error {
 	notice := noticeOf(d)
 	err := d.each(dataArchive, func(h *tar.Header, r io.Reader) error {
 		name := strings.TrimPrefix(path.Clean(h.Name), "./")
-		wanted := name == notice
-		if name == notice {
+		wanted := isNotice(d, h, name)
+		if wanted {
 			hit[notice] = true
 		}
 		for _, p := range patterns {
@@ -162,6 +194,26 @@ func take(s recipe.Debian, d deb, t tree, newest *time.Time) error {
 	for _, p := range append([]string{notice}, patterns...) {
 		if !hit[p] {
 			return fmt.Errorf("package %s %s: nothing in it matches %q", d.name, d.version, p)
+		}
+	}
+	return nil
+}
+
+// isNotice tells the package's copyright file, or the link to another package's documentation that stands for it (Debian policy 12.3).
+func isNotice(d deb, h *tar.Header, name string) bool {
+	return name == noticeOf(d) || h.Typeflag == tar.TypeSymlink && name == path.Dir(noticeOf(d))
+}
+
+// noticed checks that the licence of each package is there.
+func (t tree) noticed(debs []deb) error {
+	for _, d := range debs {
+		if of, ok := t[path.Dir(noticeOf(d))]; ok && of.head.Typeflag == tar.TypeSymlink {
+			if _, ok := t["usr/share/doc/"+path.Base(of.head.Linkname)+"/copyright"]; !ok {
+				return fmt.Errorf("package %s: its copyright file is that of package %s: take it from there", d.name,
+					path.Base(of.head.Linkname))
+			}
+		} else if _, ok := t[noticeOf(d)]; !ok {
+			return fmt.Errorf("package %s: its copyright file is not there", d.name)
 		}
 	}
 	return nil
@@ -199,14 +251,6 @@ func follow(s recipe.Debian, name string) string {
 		}
 	}
 	return name
-}
-
-// size is what the tree takes unpacked, in bytes.
-func (t tree) size() (n int64) {
-	for _, i := range t {
-		n += int64(len(i.body))
-	}
-	return n
 }
 
 // archive is the tree as a tar, sorted by path: the same bytes for the same tree.

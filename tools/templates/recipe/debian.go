@@ -18,11 +18,13 @@ type Debian struct {
 	VersionOf string `yaml:"versionOf"` // the package whose version is the template's
 	LimitMiB  int64  `yaml:"limitMiB"`  // unpacked; more is an error
 	// Package → patterns of the files wanted ("dir/**" is all below dir); its copyright file always comes along.
-	Packages  map[string][]string `yaml:"packages"`
-	Without   []string            `yaml:"without"`   // patterns of what is left out all the same
-	Libraries []string            `yaml:"libraries"` // packages of which those shared libraries are taken that something needs
-	Links     map[string]string   `yaml:"links"`     // symbolic link → target; packages' files below a link go to where it leads
-	Busybox   []string            `yaml:"busybox"`   // applets to link in usr/bin
+	Packages map[string][]string `yaml:"packages"`
+	Without  []string            `yaml:"without"` // patterns of what is left out all the same
+	// Joined are files that are made of others: path → pattern of those, which are joined by name and left out themselves.
+	Joined    map[string]string `yaml:"joined"`
+	Libraries []string          `yaml:"libraries"` // packages of which those shared libraries are taken that something needs
+	Links     map[string]string `yaml:"links"`     // symbolic link → target; packages' files below a link go to where it leads
+	Busybox   []string          `yaml:"busybox"`   // applets to link in usr/bin
 	// Directories are made, root's and 0755; those of Sticky are for everybody; Owned says otherwise.
 	Directories []string         `yaml:"directories"`
 	Sticky      []string         `yaml:"sticky"`
@@ -130,8 +132,8 @@ func (d Debian) validate() (faults []error) {
 	}
 	names := d.Names()
 	if d.Whole != nil {
-		if len(d.Packages)+len(d.Libraries)+len(d.Links)+len(d.Busybox)+len(d.Directories)+len(d.Owned)+len(d.Without) > 0 {
-			wrong("whole: it is a Debian as it is installed: packages, libraries, without, links, busybox, directories and owned " +
+		if len(d.Packages)+len(d.Libraries)+len(d.Links)+len(d.Busybox)+len(d.Directories)+len(d.Owned)+len(d.Without)+len(d.Joined) > 0 {
+			wrong("whole: it is a Debian as it is installed: packages, libraries, without, joined, links, busybox, directories and owned " +
 				"don't go with it")
 		}
 		if d.Whole.Suite == "" || strings.Trim(d.Whole.Suite, "abcdefghijklmnopqrstuvwxyz") != "" {
@@ -156,6 +158,9 @@ func (d Debian) validate() (faults []error) {
 	}
 	for l := range d.Links {
 		paths = append(paths, l)
+	}
+	for p, of := range d.Joined {
+		paths = append(paths, p, of)
 	}
 	for p, o := range d.Owned {
 		paths = append(paths, p)
