@@ -91,6 +91,7 @@ func asking(c *cluster, op, token string) map[string]asked {
 		"getFirewall":      node, "setFirewall": wall,
 		"getNodeUsage": node, "getNodeSize": node, "resizeNode": size,
 		"getAddresses": node, "setAddresses": {cluster: true, there: "100", body: operator.PublicAddresses{Addresses: []netip.Addr{}}},
+		"getMounts": node, "setMounts": {there: "100", nothing: "4711", body: operator.MountedVolumes{Mounts: []operator.NodeMount{}}},
 		"getPorts": node, "setPorts": {there: "100", nothing: "4711", body: operator.PublishedPorts{Ports: []operator.PublishedPort{}}},
 		"getNode": node, "execNode": session(node, "?argv=true"), "logsNode": session(node, ""),
 		"restartNode": session(node, ""), "forwardNode": session(node, "?port=80"), "topNode": session(node, ""),

@@ -217,7 +217,7 @@ func (m *Mounts) Problems() (list []host.Problem) {
 	defer m.mu.Unlock()
 	for n := range m.mu.at {
 		if why := n.pump.Trouble(); why != "" {
-			list = append(list, host.Problem{Code: "unavailable", Object: fmt.Sprintf("mount %s of container %s", n.name, n.id),
+			list = append(list, host.Problem{Code: "unavailable", Object: mount.Object(n.id, n.name),
 				Reason: why, Next: "see that the node that has the volume, and its host, are there: hnctl node list", CTID: n.id})
 		}
 	}

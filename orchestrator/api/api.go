@@ -223,6 +223,10 @@ func (s *Server) operations() {
 		s.getPorts)
 	serve(s, route{"setPorts", "PUT", "/nodes/{ctid}/ports", "Replace the ports of a node that are published at its host", authz.Write,
 		200}, s.setPorts)
+	serve(s, route{"getMounts", "GET", "/nodes/{ctid}/mounts", "The volumes of other nodes that a node has mounted", authz.Read, 200},
+		s.getMounts)
+	serve(s, route{"setMounts", "PUT", "/nodes/{ctid}/mounts", "Replace the volumes of other nodes that a node has mounted", authz.Write,
+		200}, s.setMounts)
 	serve(s, route{"getAddresses", "GET", "/nodes/{ctid}/addresses", "The public addresses of a node", authz.Read, 200}, s.getAddresses)
 	serve(s, route{"setAddresses", "PUT", "/nodes/{ctid}/addresses", "Replace the public addresses of a node, which its host answers for",
 		authz.Admin, 200}, s.setAddresses)

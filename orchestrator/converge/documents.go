@@ -35,6 +35,11 @@ func (p *planner) works() {
 		if was == nil || was.Host != n.Host {
 			made[n.Host] = append(made[n.Host], id)
 		}
+		if e, ok := p.record(n.Env); ok && len(e.Mounts) > 0 { // who mounts from a node is told where it is
+			for o := range p.of(n.Env) {
+				dirty[o.Host] = true
+			}
+		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(dirty)) {
 		m := p.hosts[id]
@@ -60,6 +65,10 @@ func (p *planner) works() {
 				c.Run = e.Want == store.WantRunning && n.Halted == ""
 				c.Ports = e.PortsOf(n.Layer, n.Index+1)
 				c.Addresses = e.AddressesOf(n.Layer, n.Index+1)
+				if len(e.Mounts) > 0 {
+					c.Mounts = e.MountsOf(n.Layer, n.Index+1, p.on)
+					c.Shares = e.SharesOf(n.CTID, slices.Collect(p.of(n.Env)))
+				}
 				if len(e.Walls) > 0 {
 					c.Firewall = firewall.Merge(e.Rules(n.Layer, 0), e.Rules(n.Layer, n.Index+1))
 				}
@@ -78,6 +87,14 @@ func (p *planner) works() {
 		p.assign(id, old.Containers, next)
 		p.step(fmt.Sprintf("assign work %d", next.Revision), "", id, fmt.Sprintf("%d containers", len(list)))
 	}
+}
+
+// on is the host of a node; "" if it is nowhere.
+func (p *planner) on(id wire.CTID) wire.HostID {
+	if n, there := p.node(id); there && !n.Gone {
+		return n.Host
+	}
+	return ""
 }
 
 // assign notes the revision in the nodes whose container is another one now, or is left out: until the host has planned for it, what it

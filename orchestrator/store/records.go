@@ -262,6 +262,8 @@ type Environment struct {
 
 	Addresses []PublicAddress `json:"addresses,omitempty"` // of its nodes
 
+	Mounts []NodeMount `json:"mounts,omitempty"` // of its nodes
+
 	// Group: its nodes and those of the account's other environments of this group talk to each other, and to no others.
 	Group wire.GroupName `json:"group,omitempty"`
 }

@@ -41,6 +41,14 @@ type Share struct {
 	ReadOnly bool        `json:"readOnly,omitempty"`
 }
 
+// Object is what a host calls a mount where it tells of trouble with it.
+func Object(id wire.CTID, name string) string {
+	return fmt.Sprintf("mount %s of container %s", name, id)
+}
+
+// reserved are the places in a container that are its host's.
+var reserved = []string{"/proc", "/sys", "/dev", "/run"}
+
 // Validate says why a container can't have its mounts, or nil.
 func Validate(id wire.CTID, list []Mount) error {
 	if len(list) > Max {
@@ -61,6 +69,11 @@ func Validate(id wire.CTID, list []Mount) error {
 			return fmt.Errorf("mount %q: %v", m.Name, m.Host.Validate())
 		case wire.Label("volume", m.Volume, 40) != nil:
 			return fmt.Errorf("mount %q: %v", m.Name, wire.Label("volume", m.Volume, 40))
+		}
+		for _, r := range reserved {
+			if m.Path == r || strings.HasPrefix(m.Path, r+"/") {
+				return fmt.Errorf("mount %q: path %q: %s belongs to the host", m.Name, m.Path, r)
+			}
 		}
 		for _, o := range list[:i] {
 			if Overlap(o.Path, m.Path) {

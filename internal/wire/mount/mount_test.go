@@ -27,6 +27,7 @@ func TestValidate(t *testing.T) {
 		"want the number of another":      with(func(m *Mount) { m.From = 102 }),
 		`host id "": want`:                with(func(m *Mount) { m.Host = "" }),
 		`volume "../x": use`:              with(func(m *Mount) { m.Volume = "../x" }),
+		"/proc belongs to the host":       with(func(m *Mount) { m.Path = "/proc/x" }),
 		"is there twice":                  {good, good},
 		"one lies in the other":           append(with(func(m *Mount) { m.Name, m.Path = "other", "/srv" }), good),
 		"17 mounts, at most 16":           make([]Mount, 17),

@@ -58,6 +58,14 @@ func (f *fake) firewall(mux *http.ServeMux) {
 		}
 		reply(w, 200, addrs)
 	})
+	mounts := operator.NodeMounts{CTID: 101, HostName: "host-1", Mounts: []operator.NodeMount{}, Revision: 7}
+	mux.HandleFunc("GET "+operator.Prefix+"/nodes/{ctid}/mounts", func(w http.ResponseWriter, _ *http.Request) { reply(w, 200, mounts) })
+	mux.HandleFunc("PUT "+operator.Prefix+"/nodes/{ctid}/mounts", func(w http.ResponseWriter, r *http.Request) {
+		var in operator.MountedVolumes
+		json.NewDecoder(r.Body).Decode(&in)
+		mounts.Mounts = in.Mounts
+		reply(w, 200, mounts)
+	})
 	mux.HandleFunc("GET "+operator.Prefix+"/nodes/{ctid}/firewall", handle)
 	mux.HandleFunc("PUT "+operator.Prefix+"/nodes/{ctid}/firewall", handle)
 }

@@ -29,7 +29,7 @@ import (
 func Group(a *app.App) *cobra.Command {
 	return app.Group("node", "Nodes (containers)", nodeList(a), nodeResize(a), nodeUsage(a), nodeExec(a), nodeLogs(a), nodeCopy(a),
 		nodeRestart(a), nodeForward(a), nodeTop(a), nodeConsole(a), nodeAttach(a), JEM(a), nodeFirewall(a), nodePort(a), nodeAddress(a),
-		volumeGroup(a), snapshotGroup(a), backupGroup(a))
+		nodeMount(a), volumeGroup(a), snapshotGroup(a), backupGroup(a))
 }
 
 func nodeList(a *app.App) *cobra.Command {
