@@ -97,6 +97,7 @@ func asking(c *cluster, op, token string) map[string]asked {
 		"restartNode": session(node, ""), "forwardNode": session(node, "?port=80"), "topNode": session(node, ""),
 		"consoleNode":   session(node, ""),
 		"jemNode":       session(node, "?module=service&action=status"),
+		"backupNode":    session(node, "?recipient=age1"+strings.Repeat("q", 58)), "importNode": session(node, "?backups=1"),
 		"listSnapshots": node, "takeSnapshot": empty, "restoreSnapshot": empty, "deleteSnapshot": node, "pruneSnapshots": prune,
 		"getEnvironment": env, "keepEnvironment": env, "startEnvironment": env, "stopEnvironment": env, "spreadEnvironment": env,
 		"deleteEnvironment": env,
