@@ -115,6 +115,33 @@ http.server.ThreadingHTTPServer(("0.0.0.0", int(os.environ["PORT"])), Page).serv
 	b.stop()
 }
 
+// useGo: the toolchain builds a server in the node, and the node runs it.
+func useGo(t *testing.T, layouts string) {
+	b := newBox(t, layouts, "go")
+	b.start()
+	b.page("http://127.0.0.1:8080/", 200, "Go go1.19")
+	b.put("/home/app/src/go.mod", "module own\n\ngo 1.19\n", 0o644)
+	b.put("/home/app/src/main.go", `package main
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+)
+
+func main() {
+	http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "built here") })
+	fmt.Println(http.ListenAndServe(":"+os.Getenv("PORT"), nil))
+}
+`, 0o644)
+	b.must("sh", "-c", "cd /home/app/src && HOME=/home/app go vet . && HOME=/home/app go build -o /home/app/built .")
+	b.saysAs("0:0", "sh", "-c", "mkdir -p /var/www/app && cp /home/app/built /var/www/app/app && chmod 755 /var/www/app /var/www/app/app")
+	b.stop()
+	b.start()
+	b.page("http://127.0.0.1:8080/", 200, "built here")
+	b.stop()
+}
+
 // useStorage: files go in and out by SFTP with a key, nothing else does, and nothing above the storage is seen.
 func useStorage(t *testing.T, layouts string) {
 	b := newBox(t, layouts, "storage")
@@ -177,4 +204,51 @@ func useDebian(t *testing.T, layouts string) {
 		t.Errorf("without the key: %q, %v", got, err)
 	}
 	b.signal(syscall.SIGTERM)
+}
+
+// useMariaDB: users by password, data that outlives stop and kill, and a replica that follows, also after it was away.
+func useMariaDB(t *testing.T, layouts string) {
+	b := newBox(t, layouts, "mariadb")
+	secret := `REPLICATION_PASSWORD=it's \ secret`
+	b.start(secret)
+	sql := func(q string) []string { return []string{"mariadb", "-Ne", q} }
+	b.want("1", sql("select 1")...)
+	b.must(sql("create database d; create table d.t (n int) engine innodb; insert into d.t values (1), (2), (39)")...)
+	b.must(sql("create user app identified by 'p w'; grant select on d.* to app")...)
+	over := func(password string) (string, error) {
+		return b.says("env", "MYSQL_PWD="+password, "mariadb", "-h", "127.0.0.1", "-u", "app", "-Ne", "select sum(n) from d.t")
+	}
+	if got, err := over("p w"); err != nil || got != "42" {
+		t.Errorf("by TCP: got %q, %v", got, err)
+	}
+	if got, err := over("wrong"); err == nil {
+		t.Errorf("with a wrong password: got %q", got)
+	}
+	b.stop()
+	b.logged("Shutdown complete")
+	b.start(secret)
+	b.want("42", sql("select sum(n) from d.t")...)
+	b.must(sql("insert into d.t values (8)")...)
+	b.cmd.Process.Kill()
+	<-b.ended
+	b.start(secret)
+	b.want("50", sql("select sum(n) from d.t")...)
+
+	r := newBox(t, layouts, "mariadb")
+	if err := r.wire.join(b.wire, "10.9.0.2/24", "10.9.0.1/24"); err != nil {
+		t.Fatal(err)
+	}
+	own := []string{secret, "REPLICA_OF=10.9.0.1", "SERVER_ID=2"}
+	r.start(own...)
+	r.want("50", sql("select sum(n) from d.t")...)
+	b.must(sql("insert into d.t values (50)")...)
+	r.want("100", sql("select sum(n) from d.t")...)
+	got, err := r.says("env", "MYSQL_PWD=p w", "mariadb", "-h", "127.0.0.1", "-u", "app", "-Ne", "insert into d.t values (1)")
+	if err == nil {
+		t.Errorf("a write to the replica: got %q", got)
+	}
+	r.stop()
+	b.must(sql("insert into d.t values (100)")...)
+	r.start(own...)
+	r.want("200", sql("select sum(n) from d.t")...)
 }

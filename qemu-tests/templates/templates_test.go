@@ -26,6 +26,8 @@ var trials = []struct {
 	{"php", false, usePHP},
 	{"node", false, useNode},
 	{"python", false, usePython},
+	{"go", false, useGo},
+	{"mariadb", false, useMariaDB},
 	{"storage", false, useStorage},
 	{"debian", false, useDebian},
 }
