@@ -17,8 +17,7 @@ func readSpec(dir string) (recipe.Recipe, error) {
 	}
 	r, err := recipe.Read(file, raw)
 	if err == nil && r.Debian == nil {
-		err = fmt.Errorf("%s: it has no debian: there is nothing to build; put it onto an image that is there with "+
-			"hnctl template push IMAGE --with %s", file, file)
+		err = fmt.Errorf("%s: it has no debian: there is nothing to build; say in debian which packages it is made of", file)
 	}
 	if err != nil || r.Debian.Base == "" {
 		return r, err

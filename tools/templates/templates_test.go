@@ -251,7 +251,7 @@ func TestBuildRefuses(t *testing.T) {
 		{"version", strings.Replace(yaml, "version: 1", "version: 2", 1), "version: 2", tinyFiles()},
 		{"path out", strings.Replace(yaml, "bin/tiny,", "../etc/passwd,", 1), "clean path", tinyFiles()},
 		{"option as package", strings.Replace(yaml, "  tiny: [", "  -oDir=x: [", 1), "no name of a Debian package", tinyFiles()},
-		{"nothing to build", yaml[:strings.Index(yaml, "debian:")], "hnctl template push", tinyFiles()},
+		{"nothing to build", yaml[:strings.Index(yaml, "debian:")], "say in debian which packages", tinyFiles()},
 		{"two files at one place", strings.Replace(yaml, "bin/tiny, ", "bin/tiny, usr/lib/x.so, ", 1), "comes twice", map[string]string{
 			"./bin/tiny": "x", "./lib/x.so": "", "./usr/lib/x.so": ""}},
 		{"nothing to run", strings.Replace(yaml, "entrypoint: [tiny]", "entrypoint: []", 1), "entrypoint", tinyFiles()},
