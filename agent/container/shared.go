@@ -39,7 +39,7 @@ func (r *Runtime) resizeShared(ctx context.Context, id wire.CTID, l host.Limits)
 		return nil
 	}
 	for _, path := range inMemory {
-		dir, err := sys.OpenKnown(root, path, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW)
+		dir, err := sys.OpenPlain(root, path, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW)
 		if err != nil {
 			continue // the container has taken it away
 		}

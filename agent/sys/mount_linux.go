@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -46,16 +45,9 @@ func OpenOn(root *os.File, path string, flags int) (*os.File, error) {
 	return openIn(root, path, flags, unix.RESOLVE_NO_XDEV)
 }
 
-// OpenKnown is OpenIn of what the kernel has in memory: no file system is asked. EAGAIN: it would have to be.
-func OpenKnown(root *os.File, path string, flags int) (f *os.File, err error) {
-	const cached = 0x20 // RESOLVE_CACHED
-	for range 100 {     // the kernel says it too when somebody renames something at that moment
-		if f, err = openIn(root, path, flags, cached); !errors.Is(err, unix.EAGAIN) {
-			break
-		}
-		runtime.Gosched()
-	}
-	return f, err
+// OpenPlain is OpenIn of a path without links: what is found lies at that very path, so in no mount that a container was given elsewhere.
+func OpenPlain(root *os.File, path string, flags int) (*os.File, error) {
+	return openIn(root, path, flags, unix.RESOLVE_NO_SYMLINKS)
 }
 
 func openIn(root *os.File, path string, flags int, resolve uint64) (*os.File, error) {

@@ -12,7 +12,7 @@ import (
 // end is opened by a path the container could have changed: what was found is checked to be a ptmx of a devpts, and the other end
 // comes from the first by TIOCGPTPEER (CVE-2025-52565).
 func OpenPTY(root *os.File, owner uint32) (master, slave *os.File, err error) {
-	place, err := OpenKnown(root, "/dev/pts/ptmx", unix.O_PATH|unix.O_NOFOLLOW)
+	place, err := OpenPlain(root, "/dev/pts/ptmx", unix.O_PATH|unix.O_NOFOLLOW)
 	if err != nil {
 		return nil, nil, err
 	}
