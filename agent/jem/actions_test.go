@@ -150,6 +150,9 @@ func TestActions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		t.Fatal(err)
+	}
 	jemAt := filepath.Join(t.TempDir(), "jem")
 	must(t, nil, "go", "build", "-o", jemAt, ".")
 	results := map[string]map[string]string{} // call → root → code
