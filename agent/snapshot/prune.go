@@ -1,7 +1,6 @@
 package snapshot
 
 import (
-	"fmt"
 	"slices"
 	"time"
 
@@ -11,28 +10,16 @@ import (
 // Prune says which of the snapshots go by the rule. The newest of what was kept from before a restore stays in any case.
 func Prune(list []snapshot.Snapshot, r snapshot.Rule) (gone []snapshot.ID) {
 	list = newestFirst(list)
-	stays := map[snapshot.ID]bool{}
-	for _, k := range []struct {
-		most int
-		of   func(time.Time) string
-	}{
-		{r.Hourly, func(t time.Time) string { return t.Format("2006-01-02 15") }},
-		{r.Daily, func(t time.Time) string { return t.Format("2006-01-02") }},
-		{r.Weekly, func(t time.Time) string { y, w := t.ISOWeek(); return fmt.Sprint(y, " ", w) }},
-	} {
-		last, n := "", 0
-		for _, s := range list {
-			if period := k.of(s.Taken.UTC()); period != last && n < k.most {
-				last, stays[s.ID] = period, true
-				n++
-			}
-		}
+	taken := make([]time.Time, len(list))
+	for i, s := range list {
+		taken[i] = s.Taken
 	}
+	stays := r.Keeps(taken)
 	if i := slices.IndexFunc(list, func(s snapshot.Snapshot) bool { return s.Before != "" }); i >= 0 {
-		stays[list[i].ID] = true
+		stays[i] = true
 	}
-	for _, s := range list {
-		if !stays[s.ID] {
+	for i, s := range list {
+		if !stays[i] {
 			gone = append(gone, s.ID)
 		}
 	}

@@ -53,6 +53,11 @@ func write(ctx context.Context, p Place, head backup.Head, recipient string, r i
 			if m.Bytes == 0 {
 				return m, fmt.Errorf("backup %s of node %s: nothing came", head.ID, head.Node)
 			}
+			if head.Before != "" { // it may have been deleted meanwhile
+				if _, err := load(ctx, p, head.Node, head.Before); err != nil {
+					return m, fmt.Errorf("backup %s of node %s goes on from another one: %w", head.ID, head.Node, err)
+				}
+			}
 			return m, save(ctx, p, m)
 		case rerr != nil:
 			return m, rerr

@@ -1,11 +1,13 @@
 package backup
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 
@@ -78,27 +80,45 @@ func load(ctx context.Context, p Place, node wire.CTID, id backup.ID) (m Manifes
 
 // List is the backups of a node, or of all with 0, the oldest of a node first. One that can't be read is left out, and the error says
 // which.
-func List(ctx context.Context, p Place, node wire.CTID) (list []Manifest, err error) {
+func List(ctx context.Context, p Place, node wire.CTID) ([]Manifest, error) {
+	list, bad, err := listed(ctx, p, node)
+	for _, at := range slices.SortedFunc(maps.Keys(bad), func(a, b name) int {
+		return cmp.Or(cmp.Compare(a.node, b.node), cmp.Compare(a.id, b.id))
+	}) {
+		err = errors.Join(err, bad[at])
+	}
+	return list, err
+}
+
+// name is a backup's.
+type name struct {
+	node wire.CTID
+	id   backup.ID
+}
+
+// listed is List, with what is wrong with each that can't be read.
+func listed(ctx context.Context, p Place, node wire.CTID) (list []Manifest, bad map[name]error, err error) {
 	prefix := ""
 	if node != 0 {
 		prefix = node.String() + "/"
 	}
 	names, err := p.List(ctx, prefix)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	for _, name := range names {
-		parts := strings.Split(name, "/")
+	bad = map[name]error{}
+	for _, at := range names {
+		parts := strings.Split(at, "/")
 		if len(parts) != 3 || parts[2] != manifest {
 			continue
 		}
-		of, nerr := wire.ParseCTID(parts[0])
-		if nerr != nil {
+		of, err := wire.ParseCTID(parts[0])
+		if err != nil {
 			continue
 		}
-		m, lerr := load(ctx, p, of, backup.ID(parts[1]))
-		if lerr != nil {
-			err = errors.Join(err, lerr)
+		m, err := load(ctx, p, of, backup.ID(parts[1]))
+		if err != nil {
+			bad[name{of, backup.ID(parts[1])}] = err
 			continue
 		}
 		list = append(list, m)
@@ -109,7 +129,7 @@ func List(ctx context.Context, p Place, node wire.CTID) (list []Manifest, err er
 		}
 		return a.Taken.Compare(b.Taken)
 	})
-	return list, err
+	return list, bad, nil
 }
 
 // Chain is a backup and all that it goes on from, the whole one first.

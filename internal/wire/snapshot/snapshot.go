@@ -75,26 +75,6 @@ const (
 // MaxNote is the longest note, in bytes.
 const MaxNote = 200
 
-// Rule says which snapshots stay: of the newest hours, days and weeks that have some, the newest one each. Weeks begin on Monday, in UTC.
-type Rule struct {
-	Hourly int `json:"hourly"`
-	Daily  int `json:"daily"`
-	Weekly int `json:"weekly"`
-}
-
-// Validate says which number is wrong, or nil.
-func (r Rule) Validate() error {
-	for name, n := range map[string]int{"hourly": r.Hourly, "daily": r.Daily, "weekly": r.Weekly} {
-		if n < 0 || n > Max {
-			return fmt.Errorf("%s %d: want 0 to %d", name, n, Max)
-		}
-	}
-	if r.Hourly+r.Daily+r.Weekly == 0 {
-		return fmt.Errorf("hourly, daily and weekly are 0: that keeps none; delete snapshots by their names instead")
-	}
-	return nil
-}
-
 // Ask is a request about the snapshots of the container that its session is about.
 type Ask struct {
 	Action Action `json:"action"`

@@ -41,6 +41,9 @@ func (f *fake) backup(ctx context.Context, c *websocket.Conn, id wire.CTID, r *h
 	head := backup.Head{ID: backup.ID("20261127-10150" + strconv.Itoa(n)), Node: id, Taken: time.Unix(int64(n), 0).UTC(),
 		Note:  fmt.Sprintf("base %q of %d parts, snapshot %q", q.Get("base"), len(q["had"]), q.Get("snapshot")),
 		Parts: []backup.Part{{Is: is}, {Volume: "data", Is: is}}}
+	if base := q.Get("base"); base != "" {
+		head.Before, head.Parts[0].From = backup.ID(base), is
+	}
 	line, err := json.Marshal(head)
 	if err != nil {
 		return fail(err)

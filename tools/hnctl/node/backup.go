@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"hardnode.dev/internal/backup"
+	"hardnode.dev/internal/run/steady"
 	"hardnode.dev/internal/wire"
 	wirebackup "hardnode.dev/internal/wire/backup"
 	"hardnode.dev/internal/wire/neighbour"
@@ -31,7 +32,7 @@ const places = "PLACE is a directory of this machine, or s3://BUCKET/PREFIX: the
 
 func backupGroup(a *app.App) *cobra.Command {
 	return app.Group("backup", "Backups of nodes: encrypted, in a directory or an S3 store", backupKey(a), backupCreate(a), backupList(a),
-		backupVerify(a), backupRestore(a))
+		backupVerify(a), backupRestore(a), backupDelete(a), backupPrune(a))
 }
 
 func backupKey(a *app.App) *cobra.Command {
@@ -55,6 +56,7 @@ func backupKey(a *app.App) *cobra.Command {
 func backupCreate(a *app.App) *cobra.Command {
 	var want wirebackup.Create
 	var whole bool
+	var most, rate int
 	c := &cobra.Command{
 		Use: "create NODE PLACE", Short: "Back a node up: its own files and all its volumes", Args: cobra.ExactArgs(2),
 		Long: "Takes a snapshot of a node, which stays on its host for the next backup, and writes it to PLACE. If the host still has\n" +
@@ -62,7 +64,8 @@ func backupCreate(a *app.App) *cobra.Command {
 		Example: "  hnctl node backup create 101 /mnt/backups --recipient age1…\n" +
 			"  hnctl node backup create 101 s3://backups/here --recipient age1…",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := want.Validate(); err != nil {
+			err := errors.Join(want.Validate(), within("chain", most, 1, wirebackup.MaxChain), within("rate", rate, 0, maxRate))
+			if err != nil {
 				return app.Usage(cmd, "%v", err)
 			}
 			id, err := nodeID(cmd.Context(), a, args[0])
@@ -80,14 +83,14 @@ func backupCreate(a *app.App) *cobra.Command {
 				}
 				if n := len(list); n > 0 {
 					chain, err := backup.Chain(cmd.Context(), p, id, list[n-1].ID)
-					if err == nil && len(chain) < wirebackup.MaxChain {
+					if err == nil && len(chain) < most {
 						want.Base, want.Had = list[n-1].ID, list[n-1].Parts
 					} else if err != nil {
 						a.Say("note: the last backup can't be gone on from: %v", err)
 					}
 				}
 			}
-			m, err := createBackup(cmd.Context(), a, id, p, want)
+			m, err := createBackup(cmd.Context(), a, id, p, want, rate)
 			if err != nil {
 				return err
 			}
@@ -102,11 +105,25 @@ func backupCreate(a *app.App) *cobra.Command {
 	c.Flags().StringVar(&want.Recipient, "recipient", "", "of age, who can read it (needed)")
 	c.Flags().StringVar((*string)(&want.Snapshot), "snapshot", "", "the snapshot to back up; a new one if not given")
 	c.Flags().BoolVar(&whole, "whole", false, "send all, also what the last backup has")
+	c.Flags().IntVar(&most, "chain", 30, "how many backups may go on from each other before all is sent again")
+	c.Flags().IntVar(&rate, "rate", 0, "MiB a second that it may take at most; 0 is no bound")
 	return c
 }
 
+// maxRate is the most that a bound can be, in MiB a second: what is faster needs none.
+const maxRate = 1 << 20
+
+// within refuses what a flag can't be.
+func within(flag string, n, least, most int) error {
+	if n < least || n > most {
+		return fmt.Errorf("--%s %d: want %d to %d", flag, n, least, most)
+	}
+	return nil
+}
+
 // createBackup has the host send one, and saves it.
-func createBackup(ctx context.Context, a *app.App, id wire.CTID, p backup.Place, want wirebackup.Create) (m backup.Manifest, err error) {
+func createBackup(ctx context.Context, a *app.App, id wire.CTID, p backup.Place, want wirebackup.Create, rate int) (m backup.Manifest,
+	err error) {
 	q := url.Values{"recipient": {want.Recipient}}
 	if want.Snapshot != "" {
 		q.Set("snapshot", string(want.Snapshot))
@@ -122,7 +139,7 @@ func createBackup(ctx context.Context, a *app.App, id wire.CTID, p backup.Place,
 	r, w := io.Pipe()
 	sent := make(chan error, 1)
 	go func() {
-		err := nodeSession(ctx, a, id, "backup", q, session.IO{Out: w, Err: a.Talk})
+		err := nodeSession(ctx, a, id, "backup", q, session.IO{Out: steady.To(ctx, w, int64(rate)<<20), Err: a.Talk})
 		w.CloseWithError(err) // nil is the end: all has come
 		sent <- err
 	}()
@@ -228,13 +245,9 @@ func backupVerify(a *app.App) *cobra.Command {
 			"and each command of its streams looked at. BACKUP may be latest. It asks PLACE and nobody else.\n" + places,
 		Example: "  hnctl node backup verify /mnt/backups 101 latest --key ~/backups.key",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			node, err := wire.ParseCTID(args[1])
+			p, node, err := placeAndNode(args)
 			if err != nil {
-				return app.WithCode(app.ExitUsage, err)
-			}
-			p, err := backup.Open(args[0], os.Getenv)
-			if err != nil {
-				return app.WithCode(app.ExitUsage, err)
+				return err
 			}
 			keys, err := keysOf(key)
 			if err != nil {
@@ -264,6 +277,7 @@ func backupVerify(a *app.App) *cobra.Command {
 func backupRestore(a *app.App) *cobra.Command {
 	var key, of string
 	var volumes bool
+	var rate int
 	c := &cobra.Command{
 		Use: "restore PLACE NODE BACKUP", Short: "Have a node be as in a backup", Args: cobra.ExactArgs(3),
 		Long: "Reads a backup from PLACE, decrypts it here, and has NODE's host make a snapshot of it, which is then restored as by\n" +
@@ -276,6 +290,9 @@ func backupRestore(a *app.App) *cobra.Command {
 			ctx := cmd.Context()
 			if key == "" {
 				return app.Usage(cmd, "--key is needed: only the key's file can read backups")
+			}
+			if err := within("rate", rate, 0, maxRate); err != nil {
+				return app.Usage(cmd, "%v", err)
 			}
 			id, err := nodeID(ctx, a, args[1])
 			from := id
@@ -301,7 +318,7 @@ func backupRestore(a *app.App) *cobra.Command {
 			}
 			var answer bytes.Buffer
 			r, w := io.Pipe()
-			go func() { w.CloseWithError(decrypted(ctx, p, chain, keys, w)) }()
+			go func() { w.CloseWithError(decrypted(ctx, p, chain, keys, steady.To(ctx, w, int64(rate)<<20))) }()
 			err = nodeSession(ctx, a, id, "import", url.Values{"backups": {strconv.Itoa(len(chain))}},
 				session.IO{In: r, Out: &answer, Err: a.Talk})
 			r.CloseWithError(io.ErrClosedPipe)
@@ -326,6 +343,7 @@ func backupRestore(a *app.App) *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&key, "key", "", "file of the key (needed)")
+	c.Flags().IntVar(&rate, "rate", 0, "MiB a second that it may take at most; 0 is no bound")
 	c.Flags().StringVar(&of, "of", "", "number of the node that was backed up, if it is another one")
 	c.Flags().BoolVar(&volumes, "volumes", false, "the volumes alone: the node's own files stay as they are")
 	return c
