@@ -126,7 +126,7 @@ func phpOf(root string, s size) (list []target) {
 		t := target{server: "php-fpm", path: filepath.Join(dir, "zzz-jem-setmem.conf")}
 		var pools []string
 		files, _ := filepath.Glob(filepath.Join(root, dir, "*.conf"))
-		for _, f := range files {
+		for _, f := range append(files, filepath.Join(root, filepath.Dir(dir), "php-fpm.conf")) {
 			raw, _ := file.Read(f, maxFile)
 			for line := range strings.Lines(string(raw)) {
 				m := poolForm.FindStringSubmatch(strings.TrimSpace(line))

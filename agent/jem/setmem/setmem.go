@@ -22,14 +22,16 @@ import (
 	"hardnode.dev/agent/jem/program"
 	"hardnode.dev/agent/jem/server"
 	"hardnode.dev/agent/jem/service"
+	"hardnode.dev/agent/jem/template"
 	"hardnode.dev/internal/wire/jem"
 )
 
 // Module is the module's table.
 var Module = contract.Module{Name: "setmem", Help: "servers in the size of the container", Actions: []contract.Action{
 	{Name: "show", Help: "what each server that is here would be told", Reads: true, Begin: contract.Only(show)},
-	{Name: "apply", Args: "[--restart]", Limit: 5 * time.Minute, Begin: apply, Frees: true,
-		Help: "tell nginx, PHP-FPM, PostgreSQL, MariaDB, Java and Node how much there is; --restart: start anew what must be"},
+	{Name: "apply", Args: "[--restart|--resized]", Limit: 5 * time.Minute, Begin: apply, Frees: true,
+		Help: "tell nginx, PHP-FPM, PostgreSQL, MariaDB, Java and Node how much there is; --restart: start anew what must be; " +
+			"--resized: only if the template says so, and as it does"},
 	{Name: "remove", Args: "[--restart]", Limit: 5 * time.Minute, Begin: remove, Frees: true,
 		Help: "take away what apply wrote"},
 }}
@@ -75,8 +77,19 @@ func names(list []target) string {
 }
 
 func apply(c *contract.Call) (contract.Steps, error) {
-	a, err := c.Parse(0, 0, "restart")
+	a, err := c.Parse(0, 0, "restart", "resized")
 	ch := change{c: c, restart: a.Has("restart")}
+	if a.Has("resized") {
+		t, err := template.Of(c.Root)
+		switch {
+		case err != nil:
+			return contract.Steps{}, err
+		case t.SetMem == "":
+			c.Done("left: the template does not say that its servers follow the node's size")
+			return contract.Steps{}, nil
+		}
+		ch.restart = t.SetMem == jem.SetMemRestart
+	}
 	return ch.steps(func() error {
 		s, err := sizeOf(c)
 		if err != nil {

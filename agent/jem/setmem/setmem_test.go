@@ -107,6 +107,30 @@ func TestApply(t *testing.T) {
 	}
 }
 
+// TestResized: after a resize only what the template says is done, and as it says.
+func TestResized(t *testing.T) {
+	for says, want := range map[string]string{
+		"":                                 "left: the template does not say",
+		`{"version":1}`:                    "left: the template does not say",
+		`{"version":1,"setmem":"tell"}`:    "written, counts after a restart",
+		`{"version":1,"setmem":"restart"}`: "php-fpm, postgresql, mariadb, java, node, nginx: told",
+		`{"version":1,"setmem":"often"}`:   `setmem: "often" is neither tell nor restart`,
+	} {
+		root := contracttest.Root(t, all)
+		if says != "" {
+			contracttest.Write(t, root, "etc/jem/template.json", says)
+		}
+		r := call(t, root, 2<<30, "apply", "--resized")
+		if !strings.Contains(r.Message, want) || (r.Code == jem.CodeOK) != !strings.Contains(says, "often") {
+			t.Errorf("%s: %s, %s", says, r.Code, r.Message)
+		}
+		wrote := contracttest.Text(root, "etc/mysql/mariadb.conf.d/z90-jem-setmem.cnf") != ""
+		if wrote != (strings.Contains(says, "tell") || strings.Contains(says, "restart")) {
+			t.Errorf("%s: written is %v", says, wrote)
+		}
+	}
+}
+
 // TestLeft: what can't be tuned is said, with what to do.
 func TestLeft(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -118,6 +142,8 @@ func TestLeft(t *testing.T) {
 		"an app":  {map[string]string{"bin/node": "#!/bin/sh\n"}, "node: left, an app container's variables come from", jem.CodeOK},
 		"own value": {map[string]string{"bin/node": "#!/bin/sh\n", "etc/jem/env": "NODE_OPTIONS=-x\n"}, "is set by jem env, and stays",
 			jem.CodeOK},
+		"a pool of the main file": {map[string]string{"usr/sbin/php-fpm": check, "etc/php-fpm.d/": "", "etc/php-fpm.conf": "[www]\n"},
+			"php-fpm: told", jem.CodeOK},
 		"no pool": {map[string]string{"usr/sbin/php-fpm": check, "etc/php-fpm.d/": ""}, "/etc/php-fpm.d has no pool", jem.CodeOK},
 		"no include_dir": {map[string]string{"usr/bin/postgres": check, "var/lib/postgresql/data/postgresql.conf": "#include_dir = 'x'\n"},
 			"has no include_dir: add", jem.CodeOK},

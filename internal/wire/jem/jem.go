@@ -7,7 +7,7 @@
 //
 // History: 2026-11-22 version 1: service status, service logs. 2026-11-27: module, action, code, message, again, ends, columns, items,
 // text,
-// said; Told; Template.
+// said; Told; Template. 2026-11-27: Template.SetMem.
 package jem
 
 import (

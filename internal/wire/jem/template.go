@@ -24,7 +24,15 @@ type Template struct {
 	Health []Check `json:"health,omitempty"`
 	// Keep are absolute paths that go along when the node gets another image.
 	Keep []string `json:"keep,omitempty"`
+	// SetMem is what is done by itself when the node's size changes: SetMemTell, SetMemRestart, or nothing.
+	SetMem string `json:"setmem,omitempty"`
 }
+
+// What a template says to a new size of its node.
+const (
+	SetMemTell    = "tell"    // its servers' files say it, and those that read them while they run do
+	SetMemRestart = "restart" // and those that don't are started anew
+)
 
 // Check is one question to a node: exactly one of HTTP, TCP and Exec.
 type Check struct {
@@ -61,6 +69,9 @@ func (t Template) Validate() error {
 		if err := c.validate(); err != nil {
 			return fmt.Errorf("health, check %d: %v", i+1, err)
 		}
+	}
+	if t.SetMem != "" && t.SetMem != SetMemTell && t.SetMem != SetMemRestart {
+		return fmt.Errorf("setmem: %.100q is neither %s nor %s", t.SetMem, SetMemTell, SetMemRestart)
 	}
 	for _, p := range t.Keep {
 		if err := ValidKeep(p); err != nil {

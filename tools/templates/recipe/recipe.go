@@ -67,6 +67,7 @@ type Volume struct {
 type JEM struct {
 	Health []jem.Check `yaml:"health"` // which checks together say that it works
 	Keep   []string    `yaml:"keep"`   // what goes along when the node gets another image
+	SetMem string      `yaml:"setmem"` // what its servers do when the node's size changes: tell, restart, or nothing
 }
 
 // Read reads a recipe; file is the document's name in errors.
@@ -157,7 +158,7 @@ func realTime(s string) bool {
 
 // Template is what JEM is told.
 func (r Recipe) Template() jem.Template {
-	return jem.Template{Version: 1, Name: string(r.Name), Health: r.JEM.Health, Keep: r.JEM.Keep}
+	return jem.Template{Version: 1, Name: string(r.Name), Health: r.JEM.Health, Keep: r.JEM.Keep, SetMem: r.JEM.SetMem}
 }
 
 // checkPort is where the platform's check connects; 0: nowhere.
