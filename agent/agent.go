@@ -35,6 +35,7 @@ import (
 	"hardnode.dev/agent/mount"
 	"hardnode.dev/agent/network"
 	"hardnode.dev/agent/nodecall"
+	"hardnode.dev/agent/retune"
 	"hardnode.dev/agent/scrub"
 	"hardnode.dev/agent/slots"
 	"hardnode.dev/agent/smoke"
@@ -75,6 +76,7 @@ type agent struct {
 	lend    *lend.Lender
 	mirror  *mirror.Mirror
 	scrub   *scrub.Keeper
+	retune  *retune.Retuner
 	export  *syslog.Export
 	errors  *jerror.Spool
 	system  *system.System
@@ -116,7 +118,7 @@ func (a *agent) newMeter(data string) *meter.Meter {
 // keepContainers keeps what is known of containers, and counts what they use: a task.
 func (a *agent) keepContainers(ctx context.Context) error {
 	return run.Group(ctx, a.log, run.Task{Name: "runtime", Run: a.runtime.Run}, run.Task{Name: "meter", Run: a.meter.Run},
-		run.Task{Name: "mounts", Run: a.mounts.Run})
+		run.Task{Name: "mounts", Run: a.mounts.Run}, run.Task{Name: "sizes", Run: a.retune.Run})
 }
 
 // readOn keeps the figures fresh until ctx ends: a task of its own, since a report must not wait for a disk.

@@ -88,7 +88,7 @@ func serve(ctx context.Context, log *slog.Logger, state, data string) error {
 	a.system, a.started = a.newSystem(state, data), a.facts.Started()
 	a.apply = apply.New(apply.Options{Store: a.store, Runtime: a.runtime, Images: images, Network: a.network, Names: dns.Set,
 		Identity: identities.Socket, Forget: identities.Forget, Self: a.selfAndRole, Addrs: a.addrs, Pressure: a.facts.Pressure,
-		MHz: a.figures.Load().capacity.MHz, Root: rootDevice, Log: log})
+		Servers: a.retune, MHz: a.figures.Load().capacity.MHz, Root: rootDevice, Log: log})
 	listening, err := sockets(a.localAPI(), a.terminal())
 	if err != nil {
 		return err

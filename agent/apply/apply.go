@@ -236,7 +236,7 @@ func (a *Applier) round(ctx, staying context.Context, steps *sync.WaitGroup) (wa
 		in.Leaving, staying = leaving.reason, ctx
 	}
 	out := plan.Decide(in)
-	observe.Count(out.Statuses, list, a.o.Network.Crowded())
+	observe.Count(out.Statuses, list, a.o.Network.Crowded(), a.o.Servers.Of)
 	ofComponents(out.Statuses, eff, back)
 	statuses := inFlight(out.Statuses, busy)
 	short := observe.Problems(list, now)
@@ -331,7 +331,8 @@ func tells(a, b Report) bool {
 	}
 	for i := range a.Containers {
 		x, y := a.Containers[i], b.Containers[i]
-		if x.CTID != y.CTID || x.Generation != y.Generation || x.State != y.State || x.Restarts != y.Restarts {
+		if x.CTID != y.CTID || x.Generation != y.Generation || x.State != y.State || x.Restarts != y.Restarts ||
+			x.Tuned != y.Tuned {
 			return true
 		}
 	}

@@ -38,7 +38,7 @@ func (w *world) agent(t *testing.T, dir string) agent {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := New(Options{Store: store, Runtime: w, Images: w, Network: w, MHz: 2000, Names: w.name, Check: w.check,
+	a := New(Options{Store: store, Runtime: w, Images: w, Network: w, MHz: 2000, Names: w.name, Servers: servers{w}, Check: w.check,
 		Pressure: func() host.Pressure { return w.pressure }, Root: func() (string, error) { return "/dev/loop0", nil },
 		Identity: func(id wire.CTID) (string, error) { return "/sock", nil }, Forget: func(wire.CTID) {},
 		Self: func() (wire.HostID, host.Role) { return "h-0", host.RoleUser }, Addrs: func(context.Context) []netip.Addr { return nil }})
@@ -132,6 +132,9 @@ func TestLifeOfAContainer(t *testing.T) {
 		c.Limits.MemoryMax, c.Limits.CPUMHz = 512<<20, 1600
 		a.want(t, c)
 		time.Sleep(3 * time.Second)
+		if r := a.Report(); r.Containers[0].Tuned.Message != "told" {
+			t.Errorf("after the resize: %+v", r.Containers[0])
+		}
 		c.Generation = 2
 		a.want(t, c)
 		time.Sleep(3 * time.Second)
@@ -145,6 +148,7 @@ func TestLifeOfAContainer(t *testing.T) {
 		if r := a.Report(); r.Work != rev || len(r.Containers) != 0 {
 			t.Errorf("at the end: got %+v, want nothing at revision %d", r, rev)
 		}
+		expect(t, "servers", strings.Join(w.asks, ", "), "resizing 101, resized 101, forget 101")
 	})
 }
 

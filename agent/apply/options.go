@@ -12,6 +12,7 @@ import (
 	"hardnode.dev/agent/network"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/tune"
 )
 
 // Runtime is what apply needs of agent/container.
@@ -47,6 +48,14 @@ type Network interface {
 	Crowded() map[wire.CTID]bool
 }
 
+// Servers is what apply needs of agent/retune.
+type Servers interface {
+	Resizing(id wire.CTID)
+	Resized(id wire.CTID)
+	Forget(id wire.CTID)
+	Of(id wire.CTID) tune.Tuned
+}
+
 // Options are what an Applier needs. All are required unless said otherwise.
 type Options struct {
 	Store    *desired.Store
@@ -55,6 +64,7 @@ type Options struct {
 	Network  Network
 	Names    func(*host.Peers)                                   // takes what DNS answers from
 	Identity func(id wire.CTID) (socket string, err error)       // makes the socket of a component, or finds it
+	Servers  Servers                                             // in containers: they follow the size
 	Forget   func(id wire.CTID)                                  // the component is gone: so is its socket
 	Root     func() (device string, err error)                   // with the erofs that is this host's root
 	Self     func() (wire.HostID, host.Role)                     // "" until the host has joined

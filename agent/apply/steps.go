@@ -196,6 +196,8 @@ func (a *Applier) do(ctx context.Context, s plan.Step) error {
 		}
 		return a.o.Runtime.Stop(ctx, s.CTID)
 	case plan.Resize:
+		a.o.Servers.Resizing(s.CTID)
+		defer a.o.Servers.Resized(s.CTID) // after a failure too: some limits hold perhaps
 		return errors.Join(a.o.Runtime.SetLimits(ctx, s.CTID, s.Want.Limits, cpuMax(s.Want.Limits.CPUMHz, a.o.MHz)),
 			a.o.Runtime.SetVolumes(ctx, s.CTID, s.Want.Volumes))
 	case plan.Remove:
@@ -203,6 +205,7 @@ func (a *Applier) do(ctx context.Context, s plan.Step) error {
 			return err
 		}
 		a.o.Forget(s.CTID)
+		a.o.Servers.Forget(s.CTID)
 		return a.o.Store.FreeUIDBase(s.CTID)
 	case plan.Start:
 		return a.start(ctx, s.Want)

@@ -16,6 +16,7 @@ import (
 	"hardnode.dev/agent/network"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/tune"
 	"hardnode.dev/internal/wire/volume"
 )
 
@@ -48,6 +49,28 @@ type world struct {
 	checkErrOf map[netip.Addr]error
 	led        wire.CTID // the last that published ports led to
 	pressure   host.Pressure
+	asks       []string // of what was to be told to servers
+}
+
+// servers are those in a world's containers.
+type servers struct{ *world }
+
+func (s servers) ask(format string, a ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asks = append(s.asks, fmt.Sprintf(format, a...))
+}
+
+func (s servers) Resizing(id wire.CTID) { s.ask("resizing %d", id) }
+func (s servers) Resized(id wire.CTID)  { s.ask("resized %d", id) }
+func (s servers) Forget(id wire.CTID)   { s.ask("forget %d", id) }
+func (s servers) Of(id wire.CTID) tune.Tuned {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if slices.Contains(s.asks, "resized "+id.String()) {
+		return tune.Tuned{At: 5, Message: "told"}
+	}
+	return tune.Tuned{}
 }
 
 func newWorld() *world {

@@ -16,6 +16,7 @@ import (
 	"hardnode.dev/agent/plan"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/tune"
 )
 
 // Containers is the runtime's list as the plan sees it, beside what work wants. cpuMax is what a ceiling in MHz means on this host
@@ -94,8 +95,9 @@ func Problems(list []container.Observed, now time.Time) (out []host.Problem) {
 	return out
 }
 
-// Count fills the counters of the statuses in; crowded are the containers that have as many connections as one may.
-func Count(statuses []host.ContainerStatus, list []container.Observed, crowded map[wire.CTID]bool) {
+// Count fills the counters of the statuses in; crowded are the containers that have as many connections as one may, tuned says what their
+// servers made of their size.
+func Count(statuses []host.ContainerStatus, list []container.Observed, crowded map[wire.CTID]bool, tuned func(wire.CTID) tune.Tuned) {
 	at := make(map[wire.CTID]container.Observed, len(list))
 	for _, o := range list {
 		at[o.CTID] = o
@@ -104,6 +106,7 @@ func Count(statuses []host.ContainerStatus, list []container.Observed, crowded m
 		if o, ok := at[statuses[i].CTID]; ok {
 			statuses[i].MemoryBytes, statuses[i].CPUMicros, statuses[i].DiskBytes = o.MemoryBytes, o.CPUMicros, o.DiskBytes
 			statuses[i].Volumes, statuses[i].Strain = o.InVolumes, o.Strain
+			statuses[i].Tuned = tuned(o.CTID)
 			if crowded[o.CTID] {
 				statuses[i].Strain.Connections = 1
 			}

@@ -10,8 +10,11 @@ import (
 	"hardnode.dev/agent/plan"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/tune"
 	"hardnode.dev/internal/wire/volume"
 )
+
+func untuned(wire.CTID) tune.Tuned { return tune.Tuned{} }
 
 func TestContainers(t *testing.T) {
 	began, ended := time.Unix(100, 0), time.Unix(200, 0)
@@ -76,7 +79,7 @@ func TestVolumeDrift(t *testing.T) {
 			t.Errorf("limit %d: %q, want %q", limit, got, want)
 		}
 		st := []host.ContainerStatus{{CTID: 101}}
-		if Count(st, []container.Observed{o}, nil); len(st[0].Volumes) != 1 || st[0].Volumes[0].Limit != limit {
+		if Count(st, []container.Observed{o}, nil, untuned); len(st[0].Volumes) != 1 || st[0].Volumes[0].Limit != limit {
 			t.Errorf("status: %+v", st[0])
 		}
 	}
@@ -91,7 +94,7 @@ func TestImagesAndCounters(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 	st := []host.ContainerStatus{{CTID: 1}, {CTID: 2}}
-	Count(st, []container.Observed{{CTID: 2, MemoryBytes: 5, CPUMicros: 6, DiskBytes: 7}}, map[wire.CTID]bool{1: true, 2: true})
+	Count(st, []container.Observed{{CTID: 2, MemoryBytes: 5, CPUMicros: 6, DiskBytes: 7}}, map[wire.CTID]bool{1: true, 2: true}, untuned)
 	if st[0].MemoryBytes != 0 || st[1].MemoryBytes != 5 || st[1].CPUMicros != 6 || st[1].DiskBytes != 7 {
 		t.Errorf("got %+v", st)
 	}

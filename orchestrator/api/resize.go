@@ -16,10 +16,13 @@ type resizeInput struct {
 
 func (s *Server) nodeSize(_ context.Context, c caller, in *nodeInput) (out operator.NodeSize, err error) {
 	n, there := store.Nodes.Get(s.Store.View(), in.CTID.String())
-	if _, seen := c.world().Node(in.CTID); !there || !seen {
+	now, seen := c.world().Node(in.CTID)
+	if !there || !seen {
 		return out, noNode(in.CTID)
 	}
-	return env.SizeOf(n.CTID, n.Cloudlets, n.Container.Limits), nil
+	out = env.SizeOf(n.CTID, n.Cloudlets, n.Container.Limits)
+	out.Tuned = now.Tuned
+	return out, nil
 }
 
 // resizeNode changes what a node may use while it runs.

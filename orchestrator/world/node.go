@@ -70,7 +70,7 @@ func (w World) NodeOf(n store.Node) operator.Node {
 	ct, reported := s.Container(n.CTID)
 	if reported {
 		out.Restarts, out.Started, out.MemoryMiB, out.DiskMiB = ct.Restarts, ct.Started, ct.MemoryBytes>>20, ct.DiskBytes>>20
-		out.Strain = ct.Strain
+		out.Strain, out.Tuned = ct.Strain, ct.Tuned
 		out.CPUSeconds, out.Volumes = float64(ct.CPUMicros)/1e6, ct.Volumes
 	}
 	switch {

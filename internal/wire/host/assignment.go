@@ -21,7 +21,7 @@
 // 2026-11-27 Container.Firewall, Container.Ports, Zone.Group.
 // 2026-11-27 Limits.Ceilings.
 // 2026-11-27 Container.Addresses. 2026-11-27 Load.Connections.
-// 2026-11-27 Container.Mounts, Container.Shares.
+// 2026-11-27 Container.Mounts, Container.Shares. 2026-11-27 ContainerStatus.Tuned.
 package host
 
 import (

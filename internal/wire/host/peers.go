@@ -9,6 +9,7 @@ import (
 	"hardnode.dev/internal/secret"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/strain"
+	"hardnode.dev/internal/wire/tune"
 	"hardnode.dev/internal/wire/upkeep"
 	"hardnode.dev/internal/wire/volume"
 )
@@ -236,6 +237,8 @@ type ContainerStatus struct {
 	DiskBytes   int64     `json:"diskBytes"`
 	// Strain is what it lacks, looked at every 30 seconds; it changes without a whole report.
 	Strain strain.Strain `json:"strain,omitzero"`
+	// Tuned is what its servers made of its last new size.
+	Tuned tune.Tuned `json:"tuned,omitzero"`
 	// Volumes are all that it has on disk.
 	Volumes []volume.Use `json:"volumes,omitempty"`
 	// Of components: the image it runs, or shall run, by digest; and the version that this host went back from by itself.

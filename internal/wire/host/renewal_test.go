@@ -8,6 +8,7 @@ import (
 
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/strain"
+	"hardnode.dev/internal/wire/tune"
 	"hardnode.dev/internal/wire/volume"
 )
 
@@ -90,6 +91,8 @@ func TestSteady(t *testing.T) {
 			v.Set(reflect.ValueOf(WentBack{Generation: 9}))
 		case strain.Strain:
 			v.Set(reflect.ValueOf(strain.Strain{Kills: 9}))
+		case tune.Tuned:
+			v.Set(reflect.ValueOf(tune.Tuned{At: 9}))
 		case []volume.Use:
 			v.Set(reflect.ValueOf([]volume.Use{{Name: "data"}}))
 		default:

@@ -6,6 +6,7 @@ import (
 
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/strain"
+	"hardnode.dev/internal/wire/tune"
 	"hardnode.dev/internal/wire/volume"
 )
 
@@ -35,6 +36,8 @@ type Node struct {
 	CPUSeconds float64           `json:"cpuSeconds"`
 	DiskMiB    int64             `json:"diskMiB"`
 	Strain     strain.Strain     `json:"strain,omitzero" doc:"What it lacks: percent of the last minute in which some of it waited, and what its limits did to it"`
+
+	Tuned tune.Tuned `json:"tuned,omitzero" doc:"What its servers made of its last new size, since its host's agent started"`
 
 	Volumes []volume.Use `json:"volumes,omitempty" doc:"What each of its volumes takes and may take"`
 }

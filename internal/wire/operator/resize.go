@@ -1,6 +1,9 @@
 package operator
 
-import "hardnode.dev/internal/wire"
+import (
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/tune"
+)
 
 // ResizeNode changes what a node may use, by hand: what is left out stays. It holds within a second, without a restart, until the node is
 // replaced by one made as its topology says.
@@ -32,5 +35,6 @@ type NodeSize struct {
 	CPUMHz    int64          `json:"cpuMHz"`
 	PIDs      int64          `json:"pids"`
 	DiskMiB   int64          `json:"diskMiB"`
+	Tuned     tune.Tuned     `json:"tuned,omitzero" doc:"What its servers made of its last new size, since its host's agent started"`
 	Rates
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -43,7 +44,8 @@ func nodeResize(a *app.App) *cobra.Command {
 	c := &cobra.Command{
 		Use: "resize NODE", Short: "Change what a node may use, while it runs; without flags, show it", Args: cobra.ExactArgs(1),
 		Long: "Changes what a node may use. It holds within a second, and nothing is restarted. What is not given stays. Memory that " +
-			"is lowered\nbelow the use waits until the node uses less: hnctl node list says so. The size is the node's own: one that " +
+			"is lowered\nbelow the use waits until the node uses less: hnctl node list says so. Its servers follow, as far as " +
+			"its template\nsays so: without flags, the last line shows what they made of it. The size is the node's own: one that " +
 			"is made in its\nplace has what its environment says.",
 		Example: "  hnctl node resize 101 --cloudlets 2:8\n  hnctl node resize 101 --io-write 20480 --net-out 100000\n" +
 			"  hnctl node resize 101",
@@ -117,4 +119,11 @@ func sizeTable(t *app.Table, s operator.NodeSize) {
 	t.Row("writes", limit(s.WriteKiB, "KiB/s")+", "+limit(s.WriteOps, "a second"))
 	t.Row("receives", limit(s.NetInKbit, "kbit/s"))
 	t.Row("sends", limit(s.NetOutKbit, "kbit/s"))
+	if s.Tuned.At != 0 {
+		said := s.Tuned.Message
+		if s.Tuned.Failed {
+			said = "don't follow: " + said
+		}
+		t.Row("servers", fmt.Sprintf("%s (%s)", said, s.Tuned.Time().Format(time.DateTime)))
+	}
 }

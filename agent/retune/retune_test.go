@@ -1,0 +1,181 @@
+package retune
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/jem"
+)
+
+// fake is JEM in the containers.
+type fake struct {
+	sync.Mutex
+	calls   []wire.CTID
+	open    int
+	most    int
+	takes   time.Duration
+	answers []answer // of the calls, in order; then all is well
+}
+
+type answer struct {
+	answered bool
+	err      error
+}
+
+func (f *fake) call(ctx context.Context, id wire.CTID) (jem.Reply, bool, error) {
+	f.Lock()
+	f.calls = append(f.calls, id)
+	f.open++
+	f.most = max(f.most, f.open)
+	var a answer
+	if len(f.answers) > 0 {
+		a, f.answers = f.answers[0], f.answers[1:]
+	}
+	f.Unlock()
+	defer func() {
+		f.Lock()
+		f.open--
+		f.Unlock()
+	}()
+	select {
+	case <-time.After(f.takes):
+	case <-ctx.Done():
+		return jem.Reply{}, false, ctx.Err()
+	}
+	return jem.Reply{Message: fmt.Sprintf("told\x1b[2J %d", id)}, a.answered, a.err
+}
+
+// seen are the calls so far, and how many were open at most.
+func (f *fake) seen() (calls []wire.CTID, most int) {
+	f.Lock()
+	defer f.Unlock()
+	return slices.Clone(f.calls), f.most
+}
+
+// next sets what the next calls are answered.
+func (f *fake) next(list ...answer) {
+	f.Lock()
+	defer f.Unlock()
+	f.answers = list
+}
+
+// begin runs a Retuner in a bubble; end ends it.
+func begin(f *fake, dir string) (r *Retuner, end func()) {
+	r = New(dir, f.call, nil)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx) }()
+	return r, func() { cancel(); <-done }
+}
+
+func left(dir string) int {
+	list, _ := os.ReadDir(dir)
+	return len(list)
+}
+
+func TestResized(t *testing.T) {
+	dir := t.TempDir() + "/resized"
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{takes: time.Minute}
+		r, end := begin(f, dir)
+		defer end()
+		for range 3 { // three in a row are one
+			r.Resizing(101)
+			r.Resized(101)
+		}
+		time.Sleep(30 * time.Second)
+		if left(dir) != 1 {
+			t.Error("nothing is kept while it is asked")
+		}
+		r.Resized(101) // meanwhile: once more
+		time.Sleep(3 * time.Minute)
+		calls, _ := f.seen()
+		if d := r.Of(101); !slices.Equal(calls, []wire.CTID{101, 101}) || d.Message != "told [2J 101" || d.Failed || d.At == 0 {
+			t.Errorf("%v, %+v", calls, d)
+		}
+		if left(dir) != 0 {
+			t.Error("something is kept after the answer")
+		}
+		for id := wire.CTID(1); id < 9; id++ {
+			r.Resized(id)
+		}
+		time.Sleep(10 * time.Minute)
+		if calls, most := f.seen(); most != atOnce || len(calls) != 10 {
+			t.Errorf("%d at once, %d in all", most, len(calls))
+		}
+		r.Resizing(1)
+		r.Resized(1)
+		r.Forget(1)
+		time.Sleep(10 * time.Minute)
+		if calls, _ := f.seen(); len(calls) != 10 || r.Of(1).At != 0 || left(dir) != 0 {
+			t.Errorf("one that is gone: %v, %+v, %d kept", calls, r.Of(1), left(dir))
+		}
+	})
+}
+
+// TestFails: what JEM refuses is said; what could not be asked is tried again, not for ever.
+func TestFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		none := answer{false, errors.New("it does not run")}
+		f := &fake{answers: []answer{{true, errors.New("no\n" + strings.Repeat("x", 600))}}}
+		r, end := begin(f, t.TempDir())
+		defer end()
+		r.Resized(101)
+		time.Sleep(time.Hour)
+		calls, _ := f.seen()
+		if d := r.Of(101); len(calls) != 1 || !d.Failed || len(d.Message) != most || !strings.HasPrefix(d.Message, "no x") {
+			t.Errorf("refused: %v, %+v", calls, d)
+		}
+		f.next(none, none)
+		r.Resized(101)
+		time.Sleep(time.Hour)
+		calls, _ = f.seen()
+		if d := r.Of(101); len(calls) != 4 || d.Failed {
+			t.Errorf("at the third time: %v, %+v", calls, d)
+		}
+		f.next(slices.Repeat([]answer{none}, tries)...)
+		r.Resized(101)
+		time.Sleep(time.Hour)
+		calls, _ = f.seen()
+		if d := r.Of(101); len(calls) != 4+tries || !d.Failed || d.Message != "it does not run" {
+			t.Errorf("never: %v, %+v", calls, d)
+		}
+	})
+}
+
+// TestNext: what an agent that ended left undone is asked by the next one.
+func TestNext(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{takes: time.Hour}
+		r, end := begin(f, dir)
+		r.Resizing(101)
+		r.Resized(101)
+		time.Sleep(time.Minute)
+		end()
+		r.Resizing(102)
+		os.WriteFile(dir+"/no number", nil, 0o600)
+		f.takes = 0 // no call is open
+		r, end = begin(f, dir)
+		defer end()
+		time.Sleep(time.Minute)
+		calls, _ := f.seen()
+		slices.Sort(calls)
+		if !slices.Equal(calls, []wire.CTID{101, 101, 102}) || r.Of(102).At == 0 {
+			t.Errorf("%v, %+v", calls, r.Of(102))
+		}
+	})
+	if err := os.WriteFile(dir+"/file", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	New(dir+"/file", nil, nil).Resizing(1) // nothing can be kept there: it says so, and goes on
+}
