@@ -99,7 +99,8 @@ type Command struct {
 	As   *User     // nil: as JEM
 }
 
-// Run runs a command to its end, or until ctx ends: then it and its process group are killed. said is the end of its output.
+// Run runs a command to its end, or until ctx ends: then it and its process group are killed. said is the end of its output; an error by
+// its exit code is an *exec.ExitError.
 func Run(ctx context.Context, c Command) (said string, err error) {
 	end := &tail{}
 	cmd := exec.CommandContext(ctx, c.Path, c.Args...)
@@ -130,7 +131,7 @@ func Run(ctx context.Context, c Command) (said string, err error) {
 	case ctx.Err() != nil:
 		return said, fmt.Errorf("%s did not end in time and was killed", name)
 	case errors.As(err, &exit):
-		return said, fmt.Errorf("%s ended with %s%s", name, exit.ProcessState, lastLine(said))
+		return said, fmt.Errorf("%s ended with %w%s", name, exit, lastLine(said))
 	}
 	return said, fmt.Errorf("run %s: %v", name, err)
 }

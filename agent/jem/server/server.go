@@ -84,12 +84,12 @@ func ByName(name string) (Server, bool) {
 	return Servers[i], true
 }
 
-// Called is the name by which whoever looks after services here knows it: that of a unit, of OpenRC's script, or of the process.
+// Called is the name by which whoever looks after services here knows it: that of a unit, of a script in /etc/init.d, or of the process.
 func (s Server) Called(root string) string {
 	where, end := []string{"etc/init.d"}, ""
 	if service.InitOf(root) == jem.InitSystemd {
 		where, end = []string{"etc/systemd/system", "run/systemd/system", "usr/lib/systemd/system", "lib/systemd/system"}, ".service"
-	} else if !service.OpenRC(root) {
+	} else if !service.Scripts(root) {
 		for _, name := range s.Comms {
 			if program.Running(root, name) {
 				return name

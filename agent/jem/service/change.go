@@ -12,7 +12,6 @@ import (
 	"github.com/coreos/go-systemd/v22/dbus"
 
 	"hardnode.dev/agent/jem/contract"
-	"hardnode.dev/agent/jem/program"
 	"hardnode.dev/internal/wire/jem"
 )
 
@@ -131,47 +130,6 @@ func bySystemd(c *contract.Call, unit, verb string) contract.Steps {
 		return nil
 	}
 	return steps
-}
-
-// OpenRC tells whether OpenRC looks after services here, by its own sign.
-func OpenRC(root string) bool {
-	_, err := os.Stat(filepath.Join(root, "run/openrc/softlevel"))
-	return err == nil && program.Find(root, "rc-service") != ""
-}
-
-// byOpenRC has OpenRC's programs do it.
-func byOpenRC(c *contract.Call, name, verb string) contract.Steps {
-	run := func(ctx context.Context, what string, args ...string) error {
-		said, err := program.Run(ctx, program.Command{Path: program.Find(c.Root, what), Args: args, Dir: "/"})
-		c.Said(said)
-		if err != nil {
-			return &jem.Error{Code: "unavailable", Reason: err.Error(), Next: "see what it wrote"}
-		}
-		return nil
-	}
-	return contract.Steps{
-		Pre: func(ctx context.Context) error {
-			if program.Find(c.Root, filepath.Join("/etc/init.d", name)) == "" {
-				return &jem.Error{Code: "not_found", Reason: fmt.Sprintf("there is no service /etc/init.d/%s", name),
-					Next: "see /etc/init.d"}
-			}
-			return nil
-		},
-		Do: func(ctx context.Context) (err error) {
-			switch verb {
-			case "enable":
-				err = run(ctx, "rc-update", "add", name, "default")
-			case "disable":
-				err = run(ctx, "rc-update", "del", name, "default")
-			default:
-				err = run(ctx, "rc-service", name, verb)
-			}
-			if err == nil {
-				c.Done("%s of %s: done", verb, name)
-			}
-			return err
-		},
-	}
 }
 
 // reloads are the signals with which servers read their configuration again, as their manuals say. nginx, Apache, PHP-FPM and HAProxy let

@@ -1,6 +1,7 @@
 // Package service is JEM's module of what runs in this container: it is shown, started, stopped and told to read its files again.
 //
-// Owns: the ways to do it: systemd over D-Bus and its journal, OpenRC's own programs, or the one program that the host supervises.
+// Owns: the ways to do it: systemd over D-Bus and its journal, OpenRC's programs, SysV's scripts, or the one program that the host
+// supervises.
 // In: a unit's name, a number of lines; the container's own /proc, bus, journalctl and rc-service.
 // Out: what is there and what was done; a *jem.Error for what the caller can put right.
 // Never: believes that a unit's name is harmless, or says that a service runs which systemd says has failed.
@@ -81,7 +82,7 @@ func unitOf(name string) string {
 
 // Module is the module's table.
 var Module = contract.Module{Name: "service", Help: "what runs in the container", Actions: []contract.Action{
-	{Name: "status", Args: "[UNIT]", Help: "units of a full OS, processes of an app container", Reads: true, Begin: status},
+	{Name: "status", Args: "[UNIT]", Help: "services of a full OS, processes of an app container", Reads: true, Begin: status},
 	{Name: "logs", Args: "[UNIT] [--tail N]", Help: "journal of a unit, or of all", Reads: true, Lacks: lacksJournal, Begin: logs},
 	change("start", "start a unit"),
 	change("stop", "stop a unit"),
@@ -101,9 +102,12 @@ func change(verb, help string) contract.Action {
 func status(c *contract.Call) (contract.Steps, error) {
 	want, err := parse(c.Args)
 	return contract.Steps{Do: func(ctx context.Context) (err error) {
-		if InitOf(c.Root) == jem.InitSystemd {
+		switch {
+		case InitOf(c.Root) == jem.InitSystemd:
 			c.Reply.Services, err = units(ctx, unitOf(want.unit))
-		} else {
+		case Scripts(c.Root):
+			c.Reply.Services, err = scripts(ctx, c, want.unit)
+		default:
 			c.Reply.Services, err = processes(os.DirFS(filepath.Join(c.Root, "proc")), want.unit)
 		}
 		if err == nil && len(c.Reply.Services) == 0 && want.unit != "" {
@@ -145,11 +149,11 @@ func begin(c *contract.Call, verb string) (contract.Steps, error) {
 			return contract.Steps{}, &jem.Error{Code: "invalid", Reason: "a unit is needed", Next: "jem service status lists them"}
 		}
 		return bySystemd(c, unitOf(want.unit), verb), nil
-	case OpenRC(c.Root):
+	case Scripts(c.Root):
 		if want.unit == "" {
 			return contract.Steps{}, &jem.Error{Code: "invalid", Reason: "a service is needed", Next: "see /etc/init.d"}
 		}
-		return byOpenRC(c, want.unit, verb), nil
+		return byScripts(c, want.unit, verb), nil
 	}
 	return byHost(c, want.unit, verb)
 }

@@ -222,6 +222,55 @@ func TestChangeOfOpenRC(t *testing.T) {
 	}
 }
 
+// TestStatusOfOpenRC: services that run or are to run with the container, with the state that OpenRC keeps.
+func TestStatusOfOpenRC(t *testing.T) {
+	dir := root(t, "run/openrc/softlevel", "sbin/rc-service=#!/bin/sh\n", "etc/init.d/nginx=x", "etc/init.d/cron=x", "etc/init.d/sshd=x",
+		"etc/init.d/other=x", "etc/runlevels/default/sshd", "run/openrc/started/nginx", "run/openrc/failed/cron")
+	for argv, want := range map[string]string{"status": "cron failed, nginx active, sshd inactive", "status nginx": "nginx active",
+		"status other": "other inactive", "status none": ""} {
+		r, _ := serve(t, dir, strings.Fields(argv)...)
+		var got []string
+		for _, s := range r.Services {
+			got = append(got, s.Name+" "+string(s.State))
+		}
+		if strings.Join(got, ", ") != want || (r.Code == "not_found") != (want == "") {
+			t.Errorf("%s: %v, %+v", argv, got, r)
+		}
+	}
+}
+
+// TestSysV: scripts are called as they are, what starts with the container is kept by whoever is there, and a script says how it is.
+func TestSysV(t *testing.T) {
+	const script = "#!/bin/sh\necho ${0##*/} $*\n[ $1 != status ] || exit $(cat ${0%/*}/../code)\n" +
+		"[ $1 != reload ] || { echo Usage; exit 3; }\n"
+	files := []string{"proc/1/status=Name:\tinit\nPPid:\t0\n", "etc/init.d/cron=" + script, "etc/code=0"}
+	dir := root(t, append(files, "usr/sbin/update-rc.d="+script)...)
+	for argv, want := range map[string]string{"start cron": "ok cron start\n", "restart cron": "ok cron restart\n",
+		"enable cron": "ok update-rc.d cron defaults\nupdate-rc.d cron enable\n", "disable cron": "ok update-rc.d cron disable\n",
+		"reload cron": "unavailable cron reload\nUsage\n", "start none": "not_found ", "start": "invalid ", "status none": "not_found ",
+		"status cron": "ok cron status\n"} {
+		if r, _ := serve(t, dir, strings.Fields(argv)...); r.Code+" "+r.Said != want {
+			t.Errorf("%s: %+v", argv, r)
+		}
+	}
+	for code, want := range map[string]string{"0": "active", "1": "failed", "3": "inactive", "4": ""} {
+		if err := os.WriteFile(filepath.Join(dir, "etc/code"), []byte(code), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		r, _ := serve(t, dir, "status", "cron")
+		if (r.Code == "ok") != (want != "") || want != "" && string(r.Services[0].State) != want {
+			t.Errorf("status with exit code %s: %+v", code, r)
+		}
+	}
+	if r, _ := serve(t, root(t, files...), "enable", "cron"); r.Code != "unavailable" || !strings.Contains(r.Message, "rc-update or") {
+		t.Errorf("without a program for it: %+v", r)
+	}
+	chkconfig := root(t, append(files, "sbin/chkconfig="+script)...)
+	if r, _ := serve(t, chkconfig, "disable", "cron"); r.Said != "chkconfig cron off\n" {
+		t.Errorf("chkconfig: %+v", r)
+	}
+}
+
 func TestChangeOfTheOneProgram(t *testing.T) {
 	for _, c := range []struct {
 		argv, status string
