@@ -188,7 +188,7 @@ func (a *agent) linkOptions(dir string, clock link.Clock) link.Options {
 // nodeCalls answers what else is asked of containers.
 func (a *agent) nodeCalls() nodecall.Calls {
 	return nodecall.Calls{Restart: a.restart, Runtime: a.runtime,
-		Backups: &backup.Keeper{Runtime: a.runtime, Snapshots: a.snapshots(), Log: a.log}}
+		Backups: &backup.Keeper{Runtime: a.runtime, Snapshots: a.snapshots(), Data: a.facts.Data, Log: a.log}}
 }
 
 // localAPI is what this agent answers on its own socket.

@@ -1,8 +1,9 @@
 // Package backup sends a container's snapshot as a backup, encrypted, and makes a snapshot of a chain of backups.
 //
-// Owns: what is sent of a snapshot, and whether all of it or what has changed; where what comes is written before it is a snapshot.
+// Owns: what is sent of a snapshot, and whether all of it, what has changed, or what is left of one that was cut; where what comes is
+// written before it is a snapshot.
 // In: requests of internal/wire/backup; the streams of backups, which may be an attacker's.
-// Out: a head and encrypted streams; snapshots, whole or not there.
+// Out: a head and encrypted segments of streams; snapshots, whole or not there.
 // Never: has a key that reads backups, keeps them, or touches what a container has now: a snapshot is restored as any other.
 package backup
 
@@ -11,10 +12,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
+	"sync"
 	"time"
 
 	"filippo.io/age"
@@ -22,6 +25,7 @@ import (
 	"hardnode.dev/agent/container"
 	"hardnode.dev/agent/snapshot"
 	"hardnode.dev/agent/snapshot/answer"
+	"hardnode.dev/internal/backup/sealed"
 	"hardnode.dev/internal/disk/btrfs"
 	"hardnode.dev/internal/disk/btrfs/stream"
 	"hardnode.dev/internal/logging"
@@ -35,10 +39,13 @@ import (
 type Keeper struct {
 	Runtime   *container.Runtime
 	Snapshots *answer.Answerer
+	Data      string // the directory of DATA
 	Log       *slog.Logger
+
+	mu sync.Mutex // held while the secret is read or made
 }
 
-// Send writes a backup: its head as a line of JSON, then the encrypted streams.
+// Send writes a backup: its head as a line of JSON, then frames of internal/backup/sealed.
 func (k *Keeper) Send(ctx context.Context, id wire.CTID, want backup.Create, out io.Writer) error {
 	began := time.Now()
 	to, err := age.ParseX25519Recipient(want.Recipient)
@@ -84,27 +91,47 @@ func (k *Keeper) Send(ctx context.Context, id wire.CTID, want backup.Create, out
 		}
 		head.Parts = append(head.Parts, part)
 	}
-	line, err := json.Marshal(head)
-	if err != nil {
-		return err
-	}
-	if _, err := out.Write(append(line, '\n')); err != nil {
-		return err
-	}
-	w, err := age.Encrypt(out, to)
-	if err != nil {
-		return err
-	}
-	for _, p := range parts {
-		if err := btrfs.Send(ctx, p.Dir, base[p.Volume], w); err != nil {
+	send := func(skip backup.Resume) error {
+		w, err := k.sealed(head, to, skip, out)
+		if err != nil {
 			return err
 		}
+		for _, p := range parts {
+			if err := btrfs.Send(ctx, p.Dir, base[p.Volume], w); err != nil {
+				return err
+			}
+		}
+		return w.Close()
 	}
-	if err := w.Close(); err != nil {
+	if want.Resume == nil {
+		err = send(backup.Resume{})
+	} else if err = send(*want.Resume); errors.Is(err, sealed.ErrOther) {
+		k.Log.Info("backup begins anew", logging.Container, id, "snapshot", head.ID, logging.Reason, err)
+		err = send(backup.Resume{})
+	}
+	if err != nil {
 		return err
 	}
 	k.Log.Info("backup sent", logging.Container, id, "snapshot", head.ID, "before", head.Before, logging.Took, time.Since(began))
 	return nil
+}
+
+// sealed encrypts the streams of a backup, after its head.
+func (k *Keeper) sealed(head backup.Head, to age.Recipient, skip backup.Resume, out io.Writer) (*sealed.Writer, error) {
+	secret, err := k.secret()
+	if err != nil {
+		return nil, err
+	}
+	head.Resumed = skip.Bytes
+	line, err := json.Marshal(head)
+	if err != nil {
+		return nil, err
+	}
+	w := &sealed.Writer{To: to, Secret: secret, Skip: skip.Bytes, Had: skip.Mark, Begin: func() error {
+		_, err := out.Write(append(line, '\n'))
+		return err
+	}}
+	return w.Out(out), nil
 }
 
 // goesOnFrom is what a part's stream can go on from: what the last backup holds, if the host has that as it was; zero is nothing.

@@ -41,8 +41,11 @@ func (r *receiver) finish(s wiresnapshot.Snapshot) (wiresnapshot.Snapshot, error
 
 // explained says what to do about what did not fit.
 func explained(err error, limit int64) error {
-	if errors.Is(err, unix.EDQUOT) {
+	switch {
+	case errors.Is(err, unix.EDQUOT):
 		return fmt.Errorf("it is larger than the %d MiB that the node has for it: make that larger: %w", limit>>20, err)
+	case errors.Is(err, unix.ENOSPC):
+		return fmt.Errorf("the host's DATA is full: delete snapshots or move nodes away, or restore on another host: %w", err)
 	}
 	return err
 }

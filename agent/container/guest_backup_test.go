@@ -42,8 +42,8 @@ func newBackups(t *testing.T) *backups {
 	must(t, err)
 	place, err := store.Open(dir, nil)
 	must(t, err)
-	return &backups{g, &backup.Keeper{Runtime: g.r, Snapshots: g.a, Log: logging.New(io.Discard, "test", slog.LevelInfo)}, place, keys,
-		recipient}
+	k := &backup.Keeper{Runtime: g.r, Snapshots: g.a, Data: t.TempDir(), Log: logging.New(io.Discard, "test", slog.LevelInfo)}
+	return &backups{g, k, place, keys, recipient}
 }
 
 // create backs a container up, going on from the last backup, and reads it back.
@@ -59,7 +59,7 @@ func (b *backups) create(id wire.CTID, last *store.Manifest) store.Manifest {
 	must(b.T, err)
 	var head wirebackup.Head
 	must(b.T, json.Unmarshal(line, &head))
-	m, err := store.Save(deadline(b.T), b.place, head, b.recipient, &out)
+	m, err := store.Save(deadline(b.T), b.place, head, b.recipient, &out, store.Cut{})
 	must(b.T, err)
 	must(b.T, store.Verify(deadline(b.T), b.place, m, b.keys))
 	return m
@@ -73,7 +73,7 @@ func (b *backups) plain(chain ...store.Manifest) []byte {
 		line, err := json.Marshal(m.Head)
 		must(b.T, err)
 		out.Write(append(line, '\n'))
-		r, err := store.Decrypt(store.Read(deadline(b.T), b.place, m), m, b.keys)
+		r, err := store.Decrypt(deadline(b.T), b.place, m, b.keys)
 		must(b.T, err)
 		_, err = io.Copy(&out, r)
 		must(b.T, err)

@@ -14,6 +14,7 @@ import (
 
 	"filippo.io/age"
 
+	"hardnode.dev/internal/backup/sealed"
 	"hardnode.dev/internal/disk/btrfs"
 	"hardnode.dev/internal/disk/btrfs/stream"
 	"hardnode.dev/internal/testkit/golden"
@@ -21,7 +22,10 @@ import (
 	"hardnode.dev/internal/wire/backup"
 )
 
-func TestGolden(t *testing.T) { golden.Wire[Manifest](t, "manifest") }
+func TestGolden(t *testing.T) {
+	golden.Wire[Manifest](t, "manifest")
+	golden.Wire[Cut](t, "cut")
+}
 
 // sample is a real stream of the kernel's, and what it makes.
 func sample(t *testing.T) ([]byte, btrfs.Identity) {
@@ -37,27 +41,28 @@ func sample(t *testing.T) ([]byte, btrfs.Identity) {
 	return raw, is
 }
 
-// sealed is a backup as a host sends it, for a new key.
-func sealed(t *testing.T, keyFile string, plain []byte) (recipient string, b []byte) {
+// sent is a backup as a host sends it, for a key that a file has: what is behind the bytes that the asker has.
+func sent(t *testing.T, keyFile string, plain []byte, there *backup.Resume) []byte {
 	t.Helper()
-	recipient, err := NewKey(keyFile)
-	if err != nil {
+	var to *age.X25519Recipient
+	if keys, err := Keys(keyFile); err != nil {
 		t.Fatal(err)
-	}
-	to, err := age.ParseX25519Recipient(recipient)
-	if err != nil {
-		t.Fatal(err)
+	} else {
+		to = keys[0].(*age.X25519Identity).Recipient()
 	}
 	var out bytes.Buffer
-	w, err := age.Encrypt(&out, to)
-	if err != nil {
+	w := &sealed.Writer{To: to, Secret: []byte("secret"), Begin: func() error { return nil }}
+	if there != nil {
+		w.Skip, w.Had = there.Bytes, there.Mark
+	}
+	w.Out(&out)
+	if _, err := w.Write(plain); err != nil {
 		t.Fatal(err)
 	}
-	w.Write(plain)
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	return recipient, out.Bytes()
+	return out.Bytes()
 }
 
 // places are a directory and a store, both empty.
@@ -76,28 +81,35 @@ func TestSaveAndReadBack(t *testing.T) {
 	for name, p := range places(t) {
 		t.Run(name, func(t *testing.T) {
 			ctx, tmp := t.Context(), t.TempDir()
-			recipient, b := sealed(t, filepath.Join(tmp, "key"), slices.Concat(plain, plain))
+			recipient, err := NewKey(filepath.Join(tmp, "key"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			b := sent(t, filepath.Join(tmp, "key"), slices.Concat(plain, plain), nil)
 			head := backup.Head{ID: "20261127-101502", Node: 101, Taken: time.Unix(1000, 0).UTC(), Parts: []backup.Part{{Is: is},
 				{Volume: "data", Is: is}}}
-			m, err := write(ctx, p, head, recipient, bytes.NewReader(b), 1000)
-			if err != nil || len(m.Chunks) != (len(b)+999)/1000 {
+			m, err := Save(ctx, p, head, recipient, bytes.NewReader(b), Cut{})
+			if err != nil || len(m.Chunks) != 1 {
 				t.Fatalf("%d chunks, %v", len(m.Chunks), err)
 			}
-			_, err = write(ctx, p, head, recipient, bytes.NewReader(b), 1000)
+			_, err = Save(ctx, p, head, recipient, bytes.NewReader(b), Cut{})
 			if err == nil || !strings.Contains(err.Error(), "there already") {
 				t.Errorf("a second time: %v", err)
 			}
 			list, err := List(ctx, p, 0)
-			if err != nil || len(list) != 1 || list[0].ID != head.ID || list[0].Bytes != int64(len(b)) {
+			if err != nil || len(list) != 1 || list[0].ID != head.ID || list[0].Bytes != m.Bytes || m.Bytes <= int64(2*len(plain)) {
 				t.Fatalf("listed %+v, %v", list, err)
-			}
-			got, err := io.ReadAll(Read(ctx, p, list[0]))
-			if err != nil || !bytes.Equal(got, b) {
-				t.Errorf("read back %d bytes of %d, %v", len(got), len(b), err)
 			}
 			keys, err := Keys(filepath.Join(tmp, "key"))
 			if err != nil {
 				t.Fatal(err)
+			}
+			r, err := Decrypt(ctx, p, list[0], keys)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, slices.Concat(plain, plain)) {
+				t.Errorf("read back %d bytes of %d, %v", len(got), 2*len(plain), err)
 			}
 			for _, k := range [][]age.Identity{nil, keys} {
 				if err := Verify(ctx, p, m, k); err != nil {
@@ -119,9 +131,10 @@ func TestSaveAndReadBack(t *testing.T) {
 				"a part less":  {func(m *Manifest) { m.Parts = m.Parts[:1] }, "behind its end"},
 				"a part more": {func(m *Manifest) { m.Parts = append(m.Parts, backup.Part{Volume: "x", Is: is}) },
 					"ends in the middle"},
-				"chunks turned":     {func(m *Manifest) { m.Chunks[0], m.Chunks[1] = m.Chunks[1], m.Chunks[0] }, "not what was written"},
-				"a chunk less":      {func(m *Manifest) { m.Chunks, m.Bytes = m.Chunks[:1], 1000 }, ""},
-				"a chunk too short": {func(m *Manifest) { m.Bytes++ }, "not what was written"},
+				"a chunk twice":     {func(m *Manifest) { m.Chunks = append(m.Chunks, m.Chunks[0]) }, "000001-"},
+				"no chunk":          {func(m *Manifest) { m.Chunks = nil }, "ends in the middle"},
+				"a chunk too long":  {func(m *Manifest) { m.Chunks[0].Bytes-- }, "has more than"},
+				"a chunk too short": {func(m *Manifest) { m.Chunks[0].Bytes++ }, "not what was written"},
 			} {
 				bad := m
 				bad.Parts, bad.Chunks = slices.Clone(m.Parts), slices.Clone(m.Chunks)
@@ -130,14 +143,14 @@ func TestSaveAndReadBack(t *testing.T) {
 					t.Errorf("%s: got %v, want %q", what, err, c.want)
 				}
 			}
-			if err := p.Put(ctx, chunk(101, head.ID, 1), []byte("other")); err != nil {
+			if err := p.Put(ctx, m.chunk(0), []byte("other")); err != nil {
 				t.Fatal(err)
 			}
-			const want = "101/20261127-101502/000001.age is not what was written"
+			want := "101/20261127-101502/000000-" + m.Chunks[0].Sum[:16] + ".age is not what was written"
 			if err := Verify(ctx, p, m, nil); err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("a chunk was changed: %v", err)
 			}
-			if err := p.Delete(ctx, chunk(101, head.ID, 1)); err != nil {
+			if err := p.Delete(ctx, m.chunk(0)); err != nil {
 				t.Fatal(err)
 			}
 			if err := Verify(ctx, p, m, nil); !errors.Is(err, fs.ErrNotExist) {
@@ -147,20 +160,88 @@ func TestSaveAndReadBack(t *testing.T) {
 	}
 }
 
-// TestCut: a backup that did not come to its end is none, and leaves nothing.
+// TestCut: a backup that did not come to its end is none; what is there and right of it is not sent again.
 func TestCut(t *testing.T) {
 	_, is := sample(t)
+	plain := make([]byte, 2*sealed.Segment+100)
+	for i := range plain {
+		plain[i] = byte(i >> 10)
+	}
+	key := filepath.Join(t.TempDir(), "key")
+	recipient, err := NewKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := Keys(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	frames := sent(t, key, plain, nil)
 	for name, p := range places(t) {
+		ctx := t.Context()
 		head := backup.Head{ID: "1", Node: 101, Parts: []backup.Part{{Is: is}}}
 		broke := errors.New("the host is gone")
-		r := io.MultiReader(bytes.NewReader(make([]byte, 2500)), failing{broke})
-		if _, err := write(t.Context(), p, head, "age1", r, 1000); !errors.Is(err, broke) {
-			t.Errorf("%s: %v", name, err)
+		cut := func(n int) Cut {
+			t.Helper()
+			r := io.MultiReader(bytes.NewReader(frames[:n]), failing{broke})
+			if _, err := Save(ctx, p, head, recipient, r, Cut{}); !errors.Is(err, broke) {
+				t.Errorf("%s: cut behind %d: %v", name, n, err)
+			}
+			if list, err := List(ctx, p, 0); err != nil || len(list) != 0 {
+				t.Errorf("%s: cut behind %d: %d are there, %v", name, n, len(list), err)
+			}
+			cuts, err := Cuts(ctx, p, 101)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(cuts) == 0 {
+				return Cut{}
+			}
+			if err := cuts[0].Look(ctx, p); err != nil {
+				t.Fatal(err)
+			}
+			return cuts[0]
 		}
-		if _, err := write(t.Context(), p, head, "age1", bytes.NewReader(nil), 1000); err == nil {
+		if c := cut(2500); c.Resume() != nil {
+			t.Errorf("%s: of no chunk there is %+v", name, c)
+		}
+		if _, err := Save(ctx, p, head, "age1", bytes.NewReader(nil), Cut{}); err == nil {
 			t.Errorf("%s: nothing is a backup", name)
 		}
-		if names, err := p.List(t.Context(), ""); len(names) != 0 || err != nil {
+		c := cut(len(frames) - 1)
+		if c.Resume() == nil || c.Resume().Bytes != 2*sealed.Segment {
+			t.Fatalf("%s: there is %+v", name, c.Resume())
+		}
+		if err := p.Put(ctx, c.chunk(1), []byte("other")); err != nil { // it is sent again
+			t.Fatal(err)
+		}
+		if err := c.Look(ctx, p); err != nil || c.Resume() == nil || c.Resume().Bytes != sealed.Segment {
+			t.Fatalf("%s: there is %+v, %v", name, c.Resume(), err)
+		}
+		rest := sent(t, key, plain, c.Resume())
+		head.Resumed = sealed.Segment
+		_, err := Save(ctx, p, head, recipient, bytes.NewReader(rest), Cut{})
+		if err == nil || !strings.Contains(err.Error(), "not there") {
+			t.Errorf("%s: behind what is not there: %v", name, err)
+		}
+		m, err := Save(ctx, p, head, recipient, bytes.NewReader(rest), c)
+		if err != nil || len(m.Chunks) != 3 || m.Resumed != 0 {
+			t.Fatalf("%s: %d chunks, %v", name, len(m.Chunks), err)
+		}
+		r, err := Decrypt(ctx, p, m, keys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, plain) {
+			t.Errorf("%s: read back %d bytes of %d, %v", name, len(got), len(plain), err)
+		}
+		if cuts, err := Cuts(ctx, p, 0); err != nil || len(cuts) != 0 {
+			t.Errorf("%s: still cut: %+v, %v", name, cuts, err)
+		}
+		if err := Delete(ctx, p, 101, "1"); err != nil {
+			t.Fatal(err)
+		}
+		if names, err := p.List(ctx, ""); len(names) != 0 || err != nil {
 			t.Errorf("%s: left %q, %v", name, names, err)
 		}
 	}
@@ -175,10 +256,11 @@ func TestChain(t *testing.T) {
 	_, is := sample(t)
 	at := func(n byte) btrfs.Identity { return btrfs.Identity{UUID: btrfs.UUID{n}, Transid: uint64(n)} }
 	p := places(t)["directory"]
+	one := Chunk{strings.Repeat("0", 64), 1}
 	put := func(id, before backup.ID, node wire.CTID, parts ...backup.Part) {
 		t.Helper()
-		m := Manifest{Version: 1, Head: backup.Head{ID: id, Before: before, Node: node, Parts: parts}, Bytes: 1, Chunk: 1,
-			Chunks: []string{"x"}}
+		m := Manifest{Version: 1, Head: backup.Head{ID: id, Before: before, Node: node, Parts: parts}, Bytes: 1,
+			Chunks: []Chunk{one}}
 		if err := save(t.Context(), p, m); err != nil {
 			t.Fatal(err)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"filippo.io/age"
 
+	"hardnode.dev/internal/backup/sealed"
 	"hardnode.dev/internal/disk/btrfs/stream"
 )
 
@@ -49,9 +50,10 @@ func Keys(path string) ([]Key, error) {
 	return keys, nil
 }
 
-// Decrypt is what Read reads, decrypted. What was cut off or changed is an error before the end.
-func Decrypt(r io.Reader, m Manifest, keys []Key) (io.Reader, error) {
-	out, err := age.Decrypt(r, keys...)
+// Decrypt is a backup's streams. What was cut off or changed is an error before the end.
+func Decrypt(ctx context.Context, p Place, m Manifest, keys []Key) (io.Reader, error) {
+	chunks := chunkReader{ctx: ctx, p: p, m: &m}
+	out, err := sealed.Open(chunks.next, keys...)
 	if none := (*age.NoIdentityMatchError)(nil); errors.As(err, &none) {
 		return nil, fmt.Errorf("backup %s of node %s: no key that was given is the one of its recipient %s: without that key nobody can "+
 			"read it, and there is no other way in", m.ID, m.Node, m.Recipient)
@@ -64,12 +66,17 @@ func Decrypt(r io.Reader, m Manifest, keys []Key) (io.Reader, error) {
 
 // Verify reads a backup back: all chunks, and with keys all that is in them.
 func Verify(ctx context.Context, p Place, m Manifest, keys []Key) error {
-	r := Read(ctx, p, m)
 	if keys == nil {
-		_, err := io.Copy(io.Discard, r)
-		return err
+		chunks := chunkReader{ctx: ctx, p: p, m: &m}
+		for {
+			if _, err := chunks.next(); errors.Is(err, io.EOF) {
+				return nil
+			} else if err != nil {
+				return err
+			}
+		}
 	}
-	plain, err := Decrypt(r, m, keys)
+	plain, err := Decrypt(ctx, p, m, keys)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,8 @@ package backup
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"hardnode.dev/internal/backup/sealed"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/backup"
 	"hardnode.dev/internal/wire/neighbour"
@@ -22,17 +25,20 @@ import (
 type Manifest struct {
 	Version int `json:"version"`
 	backup.Head
-	Recipient string   `json:"recipient"` // of age, who alone can read the chunks
-	Bytes     int64    `json:"bytes"`     // of all chunks
-	Chunk     int64    `json:"chunk"`     // bytes of each but the last
-	Chunks    []string `json:"chunks"`    // SHA-256 of each, in hex
+	Recipient string  `json:"recipient"` // of age, who alone can read the chunks
+	Bytes     int64   `json:"bytes"`     // of all chunks
+	Chunks    []Chunk `json:"chunks"`
+}
+
+// Chunk is one of the objects that a backup lies in: a segment of internal/backup/sealed.
+type Chunk struct {
+	Sum   string `json:"sum"` // SHA-256, in hex
+	Bytes int64  `json:"bytes"`
 }
 
 // The bounds of what is believed of a store.
 const (
 	version     = 1
-	chunkBytes  = 16 << 20
-	maxChunk    = 64 << 20
 	maxManifest = 64 << 20
 	manifest    = "manifest.json"
 )
@@ -42,8 +48,26 @@ var ErrNone = errors.New("there is no such backup")
 
 func dir(node wire.CTID, id backup.ID) string { return node.String() + "/" + string(id) + "/" }
 
-func chunk(node wire.CTID, id backup.ID, n int) string {
-	return fmt.Sprintf("%s%06d.age", dir(node, id), n)
+// chunk is the name of the n-th one. It has some of its checksum, so that whoever makes the same backup at the same time, or makes it
+// again, replaces none that another's manifest names.
+func (m *Manifest) chunk(n int) string {
+	return fmt.Sprintf("%s%06d-%.16s.age", dir(m.Node, m.ID), n, m.Chunks[n].Sum)
+}
+
+// checkChunks says what can't be of the chunks.
+func (m *Manifest) checkChunks() error {
+	left := m.Bytes
+	for n, c := range m.Chunks {
+		sum, err := hex.DecodeString(c.Sum)
+		if err != nil || len(sum) != sha256.Size || c.Bytes <= 0 || c.Bytes > sealed.MaxSegment {
+			return fmt.Errorf("its manifest has a chunk %d of %d bytes with sum %.70q", n, c.Bytes, c.Sum)
+		}
+		left -= c.Bytes
+	}
+	if len(m.Chunks) == 0 || left != 0 {
+		return fmt.Errorf("its manifest has %d chunks, with %d bytes fewer than it says", len(m.Chunks), left)
+	}
+	return nil
 }
 
 // load reads a manifest and checks it.
@@ -67,10 +91,8 @@ func load(ctx context.Context, p Place, node wire.CTID, id backup.ID) (m Manifes
 		err = fmt.Errorf("its manifest has version %d, and this program knows %d: use a newer hnctl", m.Version, version)
 	case m.ID != id || m.Node != node:
 		err = fmt.Errorf("its manifest is that of backup %s of node %s", m.ID, m.Node)
-	case m.Chunk <= 0 || m.Chunk > maxChunk || m.Bytes <= 0 || (m.Bytes+m.Chunk-1)/m.Chunk != int64(len(m.Chunks)):
-		err = fmt.Errorf("its manifest has %d chunks of %d bytes for %d", len(m.Chunks), m.Chunk, m.Bytes)
 	default:
-		err = m.Head.Validate()
+		err = cmp.Or(m.Head.Validate(), m.checkChunks())
 	}
 	if err != nil {
 		return fail(err)
@@ -123,14 +145,12 @@ func listed(ctx context.Context, p Place, node wire.CTID) (list []Manifest, bad 
 		}
 		list = append(list, m)
 	}
-	slices.SortStableFunc(list, func(a, b Manifest) int {
-		if a.Node != b.Node {
-			return int(a.Node) - int(b.Node)
-		}
-		return a.Taken.Compare(b.Taken)
-	})
+	slices.SortStableFunc(list, order)
 	return list, bad, nil
 }
+
+// order is that of lists: by node, the oldest of each first.
+func order(a, b Manifest) int { return cmp.Or(cmp.Compare(a.Node, b.Node), a.Taken.Compare(b.Taken)) }
 
 // Chain is a backup and all that it goes on from, the whole one first.
 func Chain(ctx context.Context, p Place, node wire.CTID, id backup.ID) (chain []Manifest, err error) {

@@ -1,7 +1,8 @@
 // Package backup keeps backups of nodes in a directory or an S3 store, and finds out whether they are sound.
 //
-// Owns: how backups lie there: DIR/<node>/<backup>/manifest.json and 000000.age, 000001.age…; the manifest, written last.
-// In: streams of internal/wire/backup, encrypted by the host; names of places; a key that its operator keeps.
+// Owns: how backups lie there: DIR/<node>/<backup>/manifest.json and 000000-<sum>.age, 000001-<sum>.age…; the manifest, written last, and
+// until then cut.json; which go by a rule.
+// In: backups as internal/wire/backup says, encrypted by the host; names of places; a key that its operator keeps.
 // Out: chains of backups, decrypted; errors that name the backup, the chunk and what is wrong with it.
 // Never: has a key longer than a call takes, changes a backup that is there, or believes what a store says before its checksum is right.
 //
@@ -87,7 +88,7 @@ func openDir(name string) (Place, error) {
 	case !st.IsDir():
 		return nil, fmt.Errorf("place %q: is no directory", name)
 	}
-	return directory{name}, nil
+	return directory{filepath.Clean(name)}, nil
 }
 
 func (d directory) path(name string) string { return filepath.Join(d.top, filepath.FromSlash(name)) }
@@ -162,6 +163,7 @@ func (d directory) Delete(_ context.Context, name string) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	os.Remove(filepath.Dir(path)) // if nothing else is in it
+	for dir := filepath.Dir(path); dir != d.top && os.Remove(dir) == nil; dir = filepath.Dir(dir) { // if nothing else is in it
+	}
 	return nil
 }

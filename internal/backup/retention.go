@@ -105,6 +105,20 @@ func Retain(list []Manifest, r snapshot.Rule) (out Retention) {
 	return out
 }
 
+// cutStays is how long one that was cut stays in any case: it may be one that is being written.
+const cutStays = 24 * time.Hour
+
+// dropCuts removes what is left of backups that were cut and that newer ones have taken the place of.
+func dropCuts(ctx context.Context, p Place, node wire.CTID, stays []Manifest) error {
+	cuts, err := Cuts(ctx, p, node)
+	for _, c := range cuts {
+		if len(stays) > 0 && c.Taken.Before(stays[len(stays)-1].Taken) && time.Since(c.Written) > cutStays {
+			err = errors.Join(err, remove(ctx, p, node, c.ID))
+		}
+	}
+	return err
+}
+
 // Prune deletes the backups of a node that a rule does not keep, or with dry says which it would. With one that can't be read none goes:
 // what it needs is not known.
 func Prune(ctx context.Context, p Place, node wire.CTID, r snapshot.Rule, dry bool) (Retention, error) {
@@ -115,6 +129,9 @@ func Prune(ctx context.Context, p Place, node wire.CTID, r snapshot.Rule, dry bo
 	out := Retain(list, r)
 	if dry {
 		return out, nil
+	}
+	if err := dropCuts(ctx, p, node, out.Stays); err != nil {
+		return out, err
 	}
 	for i, m := range out.Gone {
 		if err := remove(ctx, p, node, m.ID); err != nil && !errors.Is(err, ErrNone) {

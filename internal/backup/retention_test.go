@@ -14,10 +14,12 @@ import (
 	"hardnode.dev/internal/wire/snapshot"
 )
 
+var zeros = strings.Repeat("0", 64)
+
 // kept is a backup of a day of November, which goes on from that of another day, if any.
 func kept(day, before int) Manifest {
 	is := func(n int) btrfs.Identity { return btrfs.Identity{UUID: btrfs.UUID{byte(n)}, Transid: 1} }
-	m := Manifest{Version: version, Bytes: 1, Chunk: 1, Chunks: []string{"x"}, Head: backup.Head{ID: backup.ID(fmt.Sprint(day)), Node: 100,
+	m := Manifest{Version: version, Bytes: 1, Chunks: []Chunk{{zeros, 1}}, Head: backup.Head{ID: backup.ID(fmt.Sprint(day)), Node: 100,
 		Taken: time.Date(2026, 11, day, 12, 0, 0, 0, time.UTC), Parts: []backup.Part{{Is: is(day)}}}}
 	if before > 0 {
 		m.Before, m.Parts[0].From = backup.ID(fmt.Sprint(before)), is(before)
@@ -64,7 +66,7 @@ func TestRetain(t *testing.T) {
 func holds(t *testing.T, p Place, list ...Manifest) {
 	t.Helper()
 	for _, m := range list {
-		if err := errors.Join(p.Put(t.Context(), chunk(m.Node, m.ID, 0), []byte("x")), save(t.Context(), p, m)); err != nil {
+		if err := errors.Join(p.Put(t.Context(), m.chunk(0), []byte("x")), save(t.Context(), p, m)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -83,7 +85,7 @@ func TestPrune(t *testing.T) {
 			t.Errorf("%s: to try left %d, %v", name, len(list), err)
 		}
 		broke := errors.New("the store is gone")
-		out, err := Prune(ctx, stuck{p, chunk(100, "2", 0), broke}, 100, rule, false)
+		out, err := Prune(ctx, stuck{p, "100/2/000000-0000000000000000.age", broke}, 100, rule, false)
 		if !errors.Is(err, broke) || len(out.Gone) != 1 {
 			t.Errorf("%s: cut: %+v, %v", name, out.Gone, err)
 		}
@@ -103,9 +105,39 @@ func TestPrune(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		names, err := p.List(ctx, "")
-		if want := []string{"100/4/000000.age", "100/4/manifest.json", "100/5/000000.age", "100/5/manifest.json"}; err != nil ||
+		if want := []string{"100/4/000000-0000000000000000.age", "100/4/manifest.json", "100/5/000000-0000000000000000.age",
+			"100/5/manifest.json"}; err != nil ||
 			!slices.Equal(names, want) {
 			t.Errorf("%s: left %q, %v", name, names, err)
+		}
+	}
+}
+
+// TestPruneCut: what was cut long ago, before a backup that is there, goes; what may still be written, or gone on with, stays.
+func TestPruneCut(t *testing.T) {
+	ctx, p := t.Context(), places(t)["directory"]
+	holds(t, p, kept(3, 0))
+	for day, written := range map[int]time.Duration{1: 25 * time.Hour, 2: 23 * time.Hour, 4: 25 * time.Hour} {
+		c := Cut{Manifest: kept(day, 0), Written: time.Now().Add(-written), Marks: make([]backup.Mark, 1)}
+		if err := errors.Join(p.Put(ctx, c.chunk(0), []byte("x")), c.save(ctx, p)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, dry := range []bool{true, false} {
+		if _, err := Prune(ctx, p, 100, snapshot.Rule{Daily: 1}, dry); err != nil {
+			t.Fatal(err)
+		}
+		cuts, err := Cuts(ctx, p, 100)
+		var ids []backup.ID
+		for _, c := range cuts {
+			ids = append(ids, c.ID)
+		}
+		want := []backup.ID{"2", "4"}
+		if dry {
+			want = []backup.ID{"1", "2", "4"}
+		}
+		if err != nil || !slices.Equal(ids, want) {
+			t.Errorf("dry %t: left %q, %v", dry, ids, err)
 		}
 	}
 }

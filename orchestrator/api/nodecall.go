@@ -33,12 +33,13 @@ var nodeCalls = []sessionKind{
 	{"top", "What a node uses, and its processes: one line of JSON a sample (WebSocket; frames as of exec)", map[string]string{
 		"every": "Seconds between samples, 1 to 60; 2 if not given",
 		"count": "Samples, then the session ends; without it, or 0, there is no end"}, parseTop},
-	{"backup", "Send a backup of a node on stdout: its head, one line of JSON, then encrypted streams (WebSocket; frames as of exec)",
+	{"backup", "Send a backup of a node on stdout: its head, a line of JSON, then encrypted segments (WebSocket; frames as of exec)",
 		map[string]string{
 			"recipient": "Recipient of age, who alone can read it",
 			"snapshot":  "The snapshot it is of; without it a new one is taken, which stays",
 			"base":      "The snapshot of the last backup: if the host has it as it was, what has changed since is sent",
-			"had":       "Parts of the last backup, one parameter each: VOLUME:UUID:TRANSID"}, parseBackup},
+			"had":       "Parts of the last backup, one parameter each: VOLUME:UUID:TRANSID",
+			"resume":    "What is there of a backup of this snapshot that was cut, BYTES:MARK: that is not sent again"}, parseBackup},
 	{"import", "Make a snapshot of a node of backups on stdin, each a head and decrypted streams (WebSocket; frames as of exec)",
 		map[string]string{"backups": "How many there are, the whole one first"}, func(q url.Values, r *host.SessionRequest) error {
 			n, err := number(q, "backups")
@@ -66,6 +67,13 @@ func parseBackup(q url.Values, r *host.SessionRequest) error {
 			return invalid("had", err)
 		}
 		c.Had = append(c.Had, p)
+	}
+	if q.Has("resume") {
+		resume, err := backup.ParseResume(q.Get("resume"))
+		if err != nil {
+			return invalid("resume", err)
+		}
+		c.Resume = &resume
 	}
 	r.Node = &nodecall.Ask{Backup: c}
 	return invalid("backup", r.Node.Validate())

@@ -5,7 +5,7 @@
 // Out: checked values; an error that names the field.
 // Never: knows how a store keeps them (internal/backup does), or looks at a disk.
 //
-// A backup is a Head as one line of JSON, then, encrypted by age for one recipient, btrfs's send stream of each of its parts, in order.
+// A backup is a Head as one line of JSON, then, as internal/backup/sealed encrypts it, btrfs's send stream of each of its parts, in order.
 // What a host takes back is, of each backup of a chain, the Head's line and the streams, decrypted.
 //
 // History: 2026-11-27 version 1.
@@ -84,6 +84,8 @@ type Head struct {
 	Image  wire.Digest `json:"image,omitempty"`  // that the node's own files lie on; "" when it did not run
 	Before ID          `json:"before,omitempty"` // the backup that it goes on from; "": it is whole
 	Parts  []Part      `json:"parts"`
+	// Resumed is how many bytes of the streams the asker has, by Create.Resume; what comes goes on behind them. 0: all comes.
+	Resumed int64 `json:"resumed,omitempty"`
 }
 
 // Validate says which field is wrong, or nil.
@@ -137,6 +139,8 @@ type Create struct {
 	Base ID `json:"base,omitempty"`
 	// Had are the parts of the last backup.
 	Had []Part `json:"had,omitempty"`
+	// Resume is what the asker has of a backup of Snapshot that was cut.
+	Resume *Resume `json:"resume,omitempty"`
 }
 
 // Validate says which field is wrong, or nil.
@@ -147,6 +151,9 @@ func (c Create) Validate() error {
 				return err
 			}
 		}
+	}
+	if c.Resume != nil && (c.Resume.Bytes <= 0 || c.Snapshot == "") {
+		return fmt.Errorf("resume: %d bytes of snapshot %q: want how many are there, and of which", c.Resume.Bytes, c.Snapshot)
 	}
 	if len(c.Had) > MaxParts {
 		return fmt.Errorf("had: %d parts, want at most %d", len(c.Had), MaxParts)

@@ -26,6 +26,16 @@ func TestValidate(t *testing.T) {
 			t.Errorf("%q is %+v", s, p)
 		}
 	}
+	for _, r := range []Resume{{1, Mark{9}}, {1 << 40, Mark{}}} {
+		if got, err := ParseResume(r.Text()); got != r || err != nil {
+			t.Errorf("%s: got %+v, %v", r.Text(), got, err)
+		}
+	}
+	for _, s := range []string{"", "1", "1:00", "x:" + strings.Repeat("0", 64), "1:" + strings.Repeat("x", 64)} {
+		if r, err := ParseResume(s); err == nil {
+			t.Errorf("%q is %+v", s, r)
+		}
+	}
 	is := btrfs.Identity{UUID: btrfs.UUID{1}, Transid: 2}
 	head := func(change func(*Head)) error {
 		h := Head{ID: "20261127-101502", Node: 100, Parts: []Part{{Is: is}, {Volume: "data", Is: is}}}
@@ -52,6 +62,9 @@ func TestValidate(t *testing.T) {
 		"recipient":      {Create{Recipient: "age1\nx"}.Validate(), "recipient"},
 		"a key":          {Create{Recipient: "AGE-SECRET-KEY-1"}.Validate(), "recipient"},
 		"snapshot":       {Create{Recipient: good.Recipient, Snapshot: "a/b"}.Validate(), "backup"},
+		"resume":         {Create{Recipient: good.Recipient, Snapshot: "1", Resume: &Resume{Bytes: 1}}.Validate(), ""},
+		"resume nothing": {Create{Recipient: good.Recipient, Snapshot: "1", Resume: &Resume{}}.Validate(), "0 bytes"},
+		"resume unnamed": {Create{Recipient: good.Recipient, Resume: &Resume{Bytes: 1}}.Validate(), "of which"},
 		"take":           {Take{1}.Validate(), ""},
 		"take none":      {Take{}.Validate(), "0 backups"},
 		"take very many": {Take{257}.Validate(), "257 backups"},

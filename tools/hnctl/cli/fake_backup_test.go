@@ -15,13 +15,15 @@ import (
 	"filippo.io/age"
 	"github.com/coder/websocket"
 
+	"hardnode.dev/internal/backup/sealed"
 	"hardnode.dev/internal/disk/btrfs/stream"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/backup"
 	"hardnode.dev/internal/wire/host"
 )
 
-// backup sends a backup of a node, whole, whose note says what it was asked to go on from; that of node 102 breaks in the middle.
+// backup sends a backup of a node, whole, whose note says what it was asked to go on from; that of node 102 breaks in the middle,
+// and that of node 105, which is one of two segments, unless it is gone on with.
 func (f *fake) backup(ctx context.Context, c *websocket.Conn, id wire.CTID, r *http.Request) host.Exit {
 	out := channel{ctx, c, host.ChanStdout}
 	fail := func(err error) host.Exit { return host.Exit{Code: 125, Error: err.Error()} }
@@ -44,26 +46,41 @@ func (f *fake) backup(ctx context.Context, c *websocket.Conn, id wire.CTID, r *h
 	if base := q.Get("base"); base != "" {
 		head.Before, head.Parts[0].From = backup.ID(base), is
 	}
-	line, err := json.Marshal(head)
-	if err != nil {
-		return fail(err)
-	}
-	out.Write(append(line, '\n'))
 	to, err := age.ParseX25519Recipient(q.Get("recipient"))
 	if err != nil {
 		return fail(err)
 	}
-	w, err := age.Encrypt(out, to)
-	if err != nil {
-		return fail(err)
+	if id == 105 {
+		head.ID, head.Parts = "20261127-100000", head.Parts[:1]
+		raw = append(raw, make([]byte, sealed.Segment)...)
 	}
-	for range head.Parts {
-		w.Write(raw)
+	send := func(skip backup.Resume) error {
+		head.Resumed = skip.Bytes
+		line, err := json.Marshal(head)
+		if err != nil {
+			return err
+		}
+		w := (&sealed.Writer{To: to, Secret: []byte("secret"), Skip: skip.Bytes, Had: skip.Mark, Begin: func() error {
+			_, err := out.Write(append(line, '\n'))
+			return err
+		}}).Out(out)
+		for range head.Parts {
+			if _, err := w.Write(raw); err != nil {
+				return err
+			}
+		}
+		if id == 102 || id == 105 && skip.Bytes == 0 {
+			return fmt.Errorf("container %s: its disk can't be read", id)
+		}
+		return w.Close()
 	}
-	if id == 102 {
-		return host.Exit{Code: 125, Error: "container 102: its disk can't be read"}
+	var skip backup.Resume
+	if s := q.Get("resume"); s != "" {
+		if skip, err = backup.ParseResume(s); err != nil {
+			return fail(err)
+		}
 	}
-	if err := w.Close(); err != nil {
+	if err := send(skip); err != nil {
 		return fail(err)
 	}
 	return host.Exit{}

@@ -11,7 +11,7 @@ import (
 	"hardnode.dev/internal/wire/snapshot"
 )
 
-// snapshots are those of node 101, which are lost with each new fake.
+// snapshots are those of nodes 101 and 105, which are lost with each new fake.
 func (f *fake) snapshots(mux *http.ServeMux) {
 	var list []snapshot.Snapshot
 	add := func(s snapshot.Snapshot) snapshot.ID {
@@ -26,7 +26,7 @@ func (f *fake) snapshots(mux *http.ServeMux) {
 			f.mu.Lock()
 			defer f.mu.Unlock()
 			name := "nodes/" + r.PathValue("ctid")
-			if name != "nodes/101" {
+			if name != "nodes/101" && name != "nodes/105" {
 				refuse(w, operator.NotFound, name, "there is no such node", "see hnctl node list")
 				return
 			}

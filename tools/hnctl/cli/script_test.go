@@ -47,7 +47,7 @@ func TestStories(t *testing.T) {
 			e.Setenv("HNCTL_COMPLETION_WAIT", "1m") // how fast it is, TestCompletionDoesNotWait says
 			return licences(e.WorkDir)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exit": exitCmd},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exit": exitCmd, "spoil": spoilCmd},
 	})
 }
 
@@ -63,6 +63,18 @@ func foreign(cfg, dir string) error {
 	i := bytes.Index(raw, []byte("sha256:")) + len("sha256:")
 	copy(raw[i:], strings.Repeat("0c", 32))
 	return os.WriteFile(filepath.Join(dir, "config.yaml"), raw, 0o600)
+}
+
+// spoilCmd writes over the files that a pattern names, one at least.
+func spoilCmd(ts *testscript.TestScript, _ bool, args []string) {
+	files, err := filepath.Glob(ts.MkAbs(args[0]))
+	ts.Check(err)
+	if len(files) == 0 {
+		ts.Fatalf("no file is %s", args[0])
+	}
+	for _, f := range files {
+		ts.Check(os.WriteFile(f, []byte("spoiled"), 0o600))
+	}
 }
 
 // exitCmd runs a command and checks its exit code: exit 3 hnctl env show nosuch

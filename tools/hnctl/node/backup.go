@@ -1,7 +1,6 @@
 package node
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -53,120 +52,6 @@ func backupKey(a *app.App) *cobra.Command {
 	}
 }
 
-func backupCreate(a *app.App) *cobra.Command {
-	var want wirebackup.Create
-	var whole bool
-	var most, rate int
-	c := &cobra.Command{
-		Use: "create NODE PLACE", Short: "Back a node up: its own files and all its volumes", Args: cobra.ExactArgs(2),
-		Long: "Takes a snapshot of a node, which stays on its host for the next backup, and writes it to PLACE. If the host still has\n" +
-			"the snapshot of the last backup, only what has changed since is sent. The host encrypts it for the recipient.\n" + places,
-		Example: "  hnctl node backup create 101 /mnt/backups --recipient age1…\n" +
-			"  hnctl node backup create 101 s3://backups/here --recipient age1…",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			err := errors.Join(want.Validate(), within("chain", most, 1, wirebackup.MaxChain), within("rate", rate, 0, maxRate))
-			if err != nil {
-				return app.Usage(cmd, "%v", err)
-			}
-			id, err := nodeID(cmd.Context(), a, args[0])
-			if err != nil {
-				return err
-			}
-			p, err := backup.Open(args[1], os.Getenv)
-			if err != nil {
-				return app.WithCode(app.ExitUsage, err)
-			}
-			if !whole {
-				list, err := backup.List(cmd.Context(), p, id)
-				if err != nil {
-					a.Say("note: %v", err)
-				}
-				if n := len(list); n > 0 {
-					chain, err := backup.Chain(cmd.Context(), p, id, list[n-1].ID)
-					if err == nil && len(chain) < most {
-						want.Base, want.Had = list[n-1].ID, list[n-1].Parts
-					} else if err != nil {
-						a.Say("note: the last backup can't be gone on from: %v", err)
-					}
-				}
-			}
-			m, err := createBackup(cmd.Context(), a, id, p, want, rate)
-			if err != nil {
-				return err
-			}
-			how := "whole"
-			if m.Before != "" {
-				how = "what has changed since " + string(m.Before)
-			}
-			a.Say("backup %s of node %s is written: %s, %s", m.ID, id, how, amount(m.Bytes))
-			return a.Show(m.Head, string(m.ID), func(t *app.Table) { backupTable(t, []backup.Manifest{m}) })
-		},
-	}
-	c.Flags().StringVar(&want.Recipient, "recipient", "", "of age, who can read it (needed)")
-	c.Flags().StringVar((*string)(&want.Snapshot), "snapshot", "", "the snapshot to back up; a new one if not given")
-	c.Flags().BoolVar(&whole, "whole", false, "send all, also what the last backup has")
-	c.Flags().IntVar(&most, "chain", 30, "how many backups may go on from each other before all is sent again")
-	c.Flags().IntVar(&rate, "rate", 0, "MiB a second that it may take at most; 0 is no bound")
-	return c
-}
-
-// maxRate is the most that a bound can be, in MiB a second: what is faster needs none.
-const maxRate = 1 << 20
-
-// within refuses what a flag can't be.
-func within(flag string, n, least, most int) error {
-	if n < least || n > most {
-		return fmt.Errorf("--%s %d: want %d to %d", flag, n, least, most)
-	}
-	return nil
-}
-
-// createBackup has the host send one, and saves it.
-func createBackup(ctx context.Context, a *app.App, id wire.CTID, p backup.Place, want wirebackup.Create, rate int) (m backup.Manifest,
-	err error) {
-	q := url.Values{"recipient": {want.Recipient}}
-	if want.Snapshot != "" {
-		q.Set("snapshot", string(want.Snapshot))
-	}
-	if want.Base != "" {
-		q.Set("base", string(want.Base))
-		for _, had := range want.Had {
-			q.Add("had", had.Text())
-		}
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	r, w := io.Pipe()
-	sent := make(chan error, 1)
-	go func() {
-		err := nodeSession(ctx, a, id, "backup", q, session.IO{Out: steady.To(ctx, w, int64(rate)<<20), Err: a.Talk})
-		w.CloseWithError(err) // nil is the end: all has come
-		sent <- err
-	}()
-	defer func() {
-		r.CloseWithError(err)
-		if err != nil {
-			cancel()
-		}
-		if serr := <-sent; serr != nil && !errors.Is(serr, context.Canceled) { // it says more
-			err = serr
-		}
-	}()
-	in := bufio.NewReaderSize(r, wirebackup.MaxHead)
-	line, err := in.ReadSlice('\n')
-	if err != nil {
-		return m, fmt.Errorf("the host sent no backup: %w", err)
-	}
-	var head wirebackup.Head
-	if err := neighbour.Decode(line, &head); err != nil {
-		return m, fmt.Errorf("the host sent no backup: %v", err)
-	}
-	if head.Node != id {
-		return m, fmt.Errorf("the host sent a backup of node %s", head.Node)
-	}
-	return backup.Save(ctx, p, head, want.Recipient, in)
-}
-
 func backupList(a *app.App) *cobra.Command {
 	return &cobra.Command{
 		Use: "list PLACE [NODE]", Short: "The backups at a place, the oldest first", Args: cobra.RangeArgs(1, 2),
@@ -183,6 +68,14 @@ func backupList(a *app.App) *cobra.Command {
 			list, lerr := backup.List(cmd.Context(), p, node)
 			if lerr != nil && len(list) == 0 {
 				return lerr
+			}
+			cuts, err := backup.Cuts(cmd.Context(), p, node)
+			if err != nil {
+				return err
+			}
+			for _, c := range cuts {
+				a.Say("note: backup %s of node %s was cut behind %s, %s: create goes on with it, delete takes it away", c.ID, c.Node,
+					amount(c.Bytes), app.Stamp(c.Written))
 			}
 			if err := a.Show(list, app.Joined(list, func(m backup.Manifest) string { return m.Node.String() + "/" + string(m.ID) }),
 				func(t *app.Table) { backupTable(t, list) }); err != nil {
@@ -352,7 +245,7 @@ func backupRestore(a *app.App) *cobra.Command {
 // decrypted writes a chain as a host takes it back.
 func decrypted(ctx context.Context, p backup.Place, chain []backup.Manifest, keys []backup.Key, w io.Writer) error {
 	for _, m := range chain {
-		r, err := backup.Decrypt(backup.Read(ctx, p, m), m, keys)
+		r, err := backup.Decrypt(ctx, p, m, keys)
 		if err != nil {
 			return err
 		}
