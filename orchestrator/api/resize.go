@@ -20,7 +20,7 @@ func (s *Server) nodeSize(_ context.Context, c caller, in *nodeInput) (out opera
 	if !there || !seen {
 		return out, noNode(in.CTID)
 	}
-	out = env.SizeOf(n.CTID, n.Cloudlets, n.Container.Limits)
+	out = env.SizeOf(n.Cloudlets, n.Container)
 	out.Tuned = now.Tuned
 	return out, nil
 }

@@ -331,7 +331,7 @@ func (p *planner) create(n env.Node) (store.Node, *place.Refusal) {
 // wanted is an expanded node as placing sees it.
 func wanted(n env.Node) place.Node {
 	return place.Node{Layer: place.Layer{Env: n.Env, Name: n.Layer}, Cloudlets: n.Cloudlets,
-		DiskBytes: n.Container.Limits.DiskBytes, Image: n.Container.Image.Digest}
+		DiskBytes: env.DiskOf(n.Container), Image: n.Container.Image.Digest}
 }
 
 // unevenAlarms are what people are told of environments that aren't spread.

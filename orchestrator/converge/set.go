@@ -124,7 +124,7 @@ func waits(n *store.Node) int {
 // counted is a node as the board counts it.
 func counted(n *store.Node) place.Node {
 	return place.Node{Layer: place.Layer{Env: n.Env, Name: n.Layer}, Cloudlets: n.Cloudlets,
-		DiskBytes: n.Container.Limits.DiskBytes, Image: n.Container.Image.Digest}
+		DiskBytes: env.DiskOf(n.Container), Image: n.Container.Image.Digest}
 }
 
 func with(list []wire.CTID, id wire.CTID) []wire.CTID {

@@ -122,6 +122,7 @@ func Validate(s operator.EnvironmentSpec) *operator.Problem {
 		if p := check(at+"check", l.Check); p != nil {
 			found = append(found, p)
 		}
+		found = append(found, volumes(at+"volumes", l.Volumes)...)
 	}
 	return operator.All(found)
 }
@@ -257,7 +258,7 @@ func NodeOf(account wire.Account, name wire.EnvName, l operator.LayerSpec, index
 		Env: name, Layer: l.Name, Index: index, Cloudlets: l.Cloudlets, HTTP: httpOf(l, t),
 		Container: host.Container{
 			Env: name, Account: account, Layer: l.Name, Generation: 1, Image: t.Image, Process: p, Profile: profile,
-			Limits: LimitsOf(l.Cloudlets, disk), Check: checkOf(l, t),
+			Limits: LimitsOf(l.Cloudlets, disk), Check: checkOf(l, t), Volumes: volumesOf(l, t, disk),
 		},
 	}
 }

@@ -10,7 +10,7 @@ import (
 
 // Resize is what a node's cloudlets and limits become by a change of them by hand.
 func Resize(c wire.Cloudlets, l host.Limits, r operator.ResizeNode) (wire.Cloudlets, host.Limits, *operator.Problem) {
-	if r == (operator.ResizeNode{}) {
+	if r.Empty() {
 		return c, l, operator.NewProblem(operator.Invalid, "resize", "nothing is to be changed", "give cloudlets or another size")
 	}
 	if r.Cloudlets != nil {
@@ -64,13 +64,22 @@ func Resize(c wire.Cloudlets, l host.Limits, r operator.ResizeNode) (wire.Cloudl
 }
 
 // SizeOf is what a node may use, for people.
-func SizeOf(id wire.CTID, c wire.Cloudlets, l host.Limits) operator.NodeSize {
+func SizeOf(c wire.Cloudlets, of host.Container) operator.NodeSize {
+	size := limitsOf(c, of.Limits)
+	size.CTID = of.CTID
+	for _, v := range of.Volumes {
+		size.Volumes = append(size.Volumes, operator.VolumeSize{Name: v.Name, DiskMiB: v.Bytes >> 20})
+	}
+	return size
+}
+
+func limitsOf(c wire.Cloudlets, l host.Limits) operator.NodeSize {
 	of := func(n int64) *int64 { return &n }
 	swap := l.Ceilings.Swap
 	if swap > 0 {
 		swap >>= 20
 	}
-	return operator.NodeSize{CTID: id, Cloudlets: c, MemoryMiB: l.MemoryMax >> 20, CPUMHz: l.CPUMHz, PIDs: l.PIDs,
+	return operator.NodeSize{Cloudlets: c, MemoryMiB: l.MemoryMax >> 20, CPUMHz: l.CPUMHz, PIDs: l.PIDs,
 		DiskMiB: l.DiskBytes >> 20,
 		Rates: operator.Rates{ReadKiB: of(l.Ceilings.ReadBytes >> 10), WriteKiB: of(l.Ceilings.WriteBytes >> 10),
 			ReadOps: of(l.Ceilings.ReadOps), WriteOps: of(l.Ceilings.WriteOps), NetInKbit: of(l.Ceilings.NetIn / 1000),

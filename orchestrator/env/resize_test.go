@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 )
 
@@ -25,7 +26,8 @@ func TestResize(t *testing.T) {
 		got.Ceilings.Swap != -1 || got.CPUMHz != l.CPUMHz {
 		t.Errorf("each: %v %+v %v", c, got, p)
 	}
-	if s := SizeOf(7, c, got); s.MemoryMiB != 160 || *s.ReadKiB != 1 || *s.NetInKbit != 64 || *s.SwapMiB != -1 || *s.WriteKiB != 0 {
+	s := SizeOf(c, host.Container{CTID: 7, Limits: got})
+	if s.CTID != 7 || s.MemoryMiB != 160 || *s.ReadKiB != 1 || *s.NetInKbit != 64 || *s.SwapMiB != -1 || *s.WriteKiB != 0 {
 		t.Errorf("shown as %+v", s)
 	}
 	for want, r := range map[string]operator.ResizeNode{

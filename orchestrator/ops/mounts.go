@@ -32,6 +32,8 @@ func (o *Ops) SetMounts(ctx context.Context, id wire.CTID, account wire.Account,
 			of, there := store.Nodes.Read(tx, m.From.String())
 			named := func(v host.Volume) bool { return v.Name == m.Volume }
 			switch {
+			case mount.ValidatePath(m.Path) != nil:
+				return refuse(fmt.Sprintf("mount %q: %v", m.Name, mount.ValidatePath(m.Path)))
 			case !there || of.Gone || of.Env != n.Env:
 				return refuse(fmt.Sprintf("mount %q: node %s is none of environment %s, within which volumes are mounted", m.Name, m.From,
 					n.Env))

@@ -1,6 +1,7 @@
 package ops
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -29,7 +30,8 @@ func (o *Ops) Resize(ctx context.Context, id wire.CTID, r operator.ResizeNode, a
 		}
 		was := n.Cloudlets
 		c, l, p := env.Resize(n.Cloudlets, n.Container.Limits, r)
-		if p != nil {
+		volumes, wrong := env.ResizeVolumes(n.Container.Volumes, r.Volumes)
+		if p := cmp.Or(p, wrong); p != nil {
 			return p
 		}
 		if c.Reserved > was.Reserved || l.MemoryMax > n.Container.Limits.MemoryMax {
@@ -50,9 +52,9 @@ func (o *Ops) Resize(ctx context.Context, id wire.CTID, r operator.ResizeNode, a
 					"give it less, or make it anew where there is room: hnctl env spread "+string(n.Env))
 			}
 		}
-		n.Cloudlets, n.Container.Limits = c, l
+		n.Cloudlets, n.Container.Limits, n.Container.Volumes = c, l, volumes
 		store.Nodes.Put(tx, id.String(), n)
-		size = env.SizeOf(id, c, l)
+		size = env.SizeOf(c, n.Container)
 		return nil
 	})
 	if err == nil {

@@ -19,9 +19,6 @@ import (
 	"hardnode.dev/internal/wire/mount"
 )
 
-// reserved are the places inside a container that are the host's to mount; no volume may lie in or over them.
-var reserved = []string{"/proc", "/sys", "/dev", "/run"}
-
 // Check says what makes a spec impossible on any host; the errors wrap fault.ErrInvalid.
 func Check(s host.Container, ids call.IDs) error {
 	bad := func(format string, a ...any) error {
@@ -71,12 +68,12 @@ func Check(s host.Container, ids call.IDs) error {
 			return bad("volume %q: is named twice", v.Name)
 		}
 		names[v.Name] = true
-		if err := volumePath(v.Path); err != nil {
+		if err := mount.ValidatePath(v.Path); err != nil {
 			return bad("volume %q: %v", v.Name, err)
 		}
 	}
 	for _, m := range s.Mounts {
-		if err := volumePath(m.Path); err != nil {
+		if err := mount.ValidatePath(m.Path); err != nil {
 			return bad("mount %q: %v", m.Name, err)
 		}
 		for _, v := range s.Volumes {
@@ -100,18 +97,6 @@ func NoID(i host.Image, id uint32) error {
 		s += fmt.Sprintf(", %d to %d", uint32(b)<<16, uint32(b)<<16|0xffff)
 	}
 	return fmt.Errorf("user or group number %d: containers of this image have the numbers %s", id, s)
-}
-
-func volumePath(p string) error {
-	if !path.IsAbs(p) || path.Clean(p) != p || p == "/" {
-		return fmt.Errorf("path %q: want a clean absolute path below /", p)
-	}
-	for _, r := range reserved {
-		if p == r || strings.HasPrefix(p, r+"/") {
-			return fmt.Errorf("path %q: %s belongs to the host", p, r)
-		}
-	}
-	return nil
 }
 
 // PrivateDir is where Files, the identity socket and JEM are.

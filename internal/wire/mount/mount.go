@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"path"
 	"strings"
+	"unicode"
 
 	"hardnode.dev/internal/wire"
 )
@@ -49,6 +50,22 @@ func Object(id wire.CTID, name string) string {
 // reserved are the places in a container that are its host's.
 var reserved = []string{"/proc", "/sys", "/dev", "/run"}
 
+// ValidatePath says why nothing of others, and no volume, is mounted at a path of a container, or nil.
+func ValidatePath(at string) error {
+	if !path.IsAbs(at) || path.Clean(at) != at || at == "/" || len(at) > maxPath || strings.ContainsFunc(at, unicode.IsControl) {
+		return fmt.Errorf("path %.200q is not an absolute, clean one below /, of at most %d bytes", at, maxPath)
+	}
+	for _, r := range reserved {
+		if at == r || strings.HasPrefix(at, r+"/") {
+			return fmt.Errorf("path %q: %s belongs to the host", at, r)
+		}
+	}
+	return nil
+}
+
+// maxPath is how long a path may be.
+const maxPath = 1024
+
 // Validate says why a container can't have its mounts, or nil.
 func Validate(id wire.CTID, list []Mount) error {
 	if len(list) > Max {
@@ -61,19 +78,14 @@ func Validate(id wire.CTID, list []Mount) error {
 			return wire.Label("mount", m.Name, 40)
 		case names[m.Name]:
 			return fmt.Errorf("mount %q: is there twice", m.Name)
-		case !path.IsAbs(m.Path) || path.Clean(m.Path) != m.Path || m.Path == "/":
-			return fmt.Errorf("mount %q: path %q is not an absolute, clean one below /", m.Name, m.Path)
+		case ValidatePath(m.Path) != nil:
+			return fmt.Errorf("mount %q: %v", m.Name, ValidatePath(m.Path))
 		case m.From < 1 || m.From == id:
 			return fmt.Errorf("mount %q: want the number of another container, not %d", m.Name, m.From)
 		case m.Host.Validate() != nil:
 			return fmt.Errorf("mount %q: %v", m.Name, m.Host.Validate())
 		case wire.Label("volume", m.Volume, 40) != nil:
 			return fmt.Errorf("mount %q: %v", m.Name, wire.Label("volume", m.Volume, 40))
-		}
-		for _, r := range reserved {
-			if m.Path == r || strings.HasPrefix(m.Path, r+"/") {
-				return fmt.Errorf("mount %q: path %q: %s belongs to the host", m.Name, m.Path, r)
-			}
 		}
 		for _, o := range list[:i] {
 			if Overlap(o.Path, m.Path) {

@@ -29,6 +29,15 @@ type LayerSpec struct {
 	Profile   string            `json:"profile,omitempty" yaml:"profile" enum:"app,system" doc:"app: one program and its children; system: a full OS with systemd as PID 1; left out: what the template says"`
 	Env       map[string]string `json:"env,omitempty" yaml:"env" doc:"Variables of the process"`
 	Check     *CheckSpec        `json:"check,omitempty" yaml:"check" doc:"What a node must answer to count as running; left out: what the template says"`
+	Volumes   []VolumeSpec      `json:"volumes,omitempty" yaml:"volumes" maxItems:"20" doc:"Directories of data that outlives the image, one volume of each node for each; those that the template names are there anyhow, and may be changed here by their path"`
+}
+
+// VolumeSpec is a volume that each node of a layer has.
+type VolumeSpec struct {
+	Path      string `json:"path" yaml:"path" required:"true" maxLength:"1024" doc:"Where it is mounted, an absolute path"`
+	Name      string `json:"name,omitempty" yaml:"name" doc:"A DNS label of at most 40 characters; left out: made of the path, /var/lib/mysql is var-lib-mysql"`
+	DiskMiB   int64  `json:"diskMiB,omitempty" yaml:"diskMiB" doc:"Its quota in MiB, 16 to 16777216; 0 is what each node's own files may take"`
+	NoDataCOW bool   `json:"nodatacow,omitempty" yaml:"nodatacow" doc:"Its files are written in place and have no checksums: for a database that has its own"`
 }
 
 // CheckSpec is how it is found out that a node serves.

@@ -1,6 +1,8 @@
 package operator
 
 import (
+	"reflect"
+
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/tune"
 )
@@ -13,7 +15,17 @@ type ResizeNode struct {
 	CPUMHz    *int64          `json:"cpuMHz,omitempty" minimum:"0" maximum:"10000000" doc:"0 is no ceiling"`
 	PIDs      *int64          `json:"pids,omitempty" minimum:"16" maximum:"1000000" doc:"Processes and threads"`
 	DiskMiB   *int64          `json:"diskMiB,omitempty" minimum:"64" maximum:"16777216" doc:"Of its own layer; volumes have sizes of their own"`
+	Volumes   []VolumeSize    `json:"volumes,omitempty" maxItems:"20" doc:"Quotas of its volumes"`
 	Rates
+}
+
+// Empty tells whether nothing is to be changed.
+func (r ResizeNode) Empty() bool { return reflect.DeepEqual(r, ResizeNode{}) }
+
+// VolumeSize is the quota of one volume.
+type VolumeSize struct {
+	Name    string `json:"name" required:"true" maxLength:"40"`
+	DiskMiB int64  `json:"diskMiB" required:"true" minimum:"16" maximum:"16777216"`
 }
 
 // Rates are what a node may use in a second; 0 is no limit.
@@ -35,6 +47,7 @@ type NodeSize struct {
 	CPUMHz    int64          `json:"cpuMHz"`
 	PIDs      int64          `json:"pids"`
 	DiskMiB   int64          `json:"diskMiB"`
+	Volumes   []VolumeSize   `json:"volumes,omitempty" doc:"Quotas of its volumes; 0 is no limit"`
 	Tuned     tune.Tuned     `json:"tuned,omitzero" doc:"What its servers made of its last new size, since its host's agent started"`
 	Rates
 }

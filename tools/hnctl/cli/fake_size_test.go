@@ -26,7 +26,7 @@ func (f *fake) size(mux *http.ServeMux) {
 			if in.Cloudlets != nil {
 				now.Cloudlets = *in.Cloudlets
 			}
-			now.Rates = in.Rates
+			now.Rates, now.Volumes = in.Rates, in.Volumes
 		}
 		reply(w, 200, now)
 	}

@@ -2,7 +2,9 @@ package node
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -40,6 +42,7 @@ func sizes(r *operator.ResizeNode) []struct {
 func nodeResize(a *app.App) *cobra.Command {
 	var want operator.ResizeNode
 	var cloudlets string
+	var volumes map[string]int64
 	values := make([]int, len(sizes(&want)))
 	c := &cobra.Command{
 		Use: "resize NODE", Short: "Change what a node may use, while it runs; without flags, show it", Args: cobra.ExactArgs(1),
@@ -65,9 +68,12 @@ func nodeResize(a *app.App) *cobra.Command {
 					return app.WithCode(app.ExitUsage, err)
 				}
 			}
+			for _, name := range slices.Sorted(maps.Keys(volumes)) {
+				want.Volumes = append(want.Volumes, operator.VolumeSize{Name: name, DiskMiB: volumes[name]})
+			}
 			var size operator.NodeSize
 			method, body := http.MethodPut, any(want)
-			if want == (operator.ResizeNode{}) {
+			if want.Empty() {
 				method, body = http.MethodGet, nil
 			}
 			if err := a.Call(cmd.Context(), method, "/nodes/"+id.String()+"/size", body, &size); err != nil {
@@ -77,6 +83,7 @@ func nodeResize(a *app.App) *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&cloudlets, "cloudlets", "", "reserved and dynamic ones, as 2:8: 128 MiB and 400 MHz each")
+	c.Flags().StringToInt64Var(&volumes, "volume", nil, "the quota of one of its volumes in MiB, as data=2048")
 	for i, f := range sizes(&want) {
 		c.Flags().IntVar(&values[i], f.flag, 0, f.help)
 	}
@@ -115,6 +122,9 @@ func sizeTable(t *app.Table, s operator.NodeSize) {
 	t.Row("cpu", limit(&s.CPUMHz, "MHz"))
 	t.Row("pids", limit(&s.PIDs, "tasks"))
 	t.Row("disk", limit(&s.DiskMiB, "MiB"))
+	for _, v := range s.Volumes {
+		t.Row("volume "+v.Name, limit(&v.DiskMiB, "MiB"))
+	}
 	t.Row("reads", limit(s.ReadKiB, "KiB/s")+", "+limit(s.ReadOps, "a second"))
 	t.Row("writes", limit(s.WriteKiB, "KiB/s")+", "+limit(s.WriteOps, "a second"))
 	t.Row("receives", limit(s.NetInKbit, "kbit/s"))
