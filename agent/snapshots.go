@@ -12,7 +12,7 @@ import (
 // snapshots answers what is asked of containers' snapshots.
 func (a *agent) snapshots() *answer.Answerer {
 	var calls jemcall.Calls
-	return &answer.Answerer{Runtime: a.runtime, Store: a.runtime.Snapshots(), Log: a.log,
+	return &answer.Answerer{Runtime: a.runtime, Store: a.runtime.Snapshots(), Restarts: true, Log: a.log,
 		JEM: func(ctx context.Context, id wire.CTID, action string) (string, error) {
 			reply, err := calls.Do(ctx, id, host.JEMRequest{Module: "backup", Action: action}, a.runtime.Told(ctx, id), a.runtime.Exec)
 			return reply.Message, err

@@ -57,7 +57,7 @@ func (a *agent) restart(ctx context.Context, id wire.CTID) error {
 	if err := a.known(id); err != nil {
 		return err
 	}
-	return a.runtime.Stop(ctx, id)
+	return a.runtime.Restart(ctx, id)
 }
 
 // logs reads what a container of this host wrote.

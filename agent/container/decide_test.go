@@ -9,6 +9,7 @@ import (
 	"hardnode.dev/agent/container/record"
 	"hardnode.dev/agent/spawner/call"
 	"hardnode.dev/agent/volume"
+	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 )
 
@@ -48,5 +49,27 @@ func TestJudge(t *testing.T) {
 		if got := judge(5, c.f); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s:\ngot  %+v\nwant %+v", c.name, got, c.want)
 		}
+	}
+}
+
+// TestPaused: what is stopped to be started again is seen as stopped, not as one that ended itself, until the last who stops it is done.
+func TestPaused(t *testing.T) {
+	r := &Runtime{}
+	r.mu.pausing = map[wire.CTID]int{}
+	ended := Observed{CTID: 5, State: StateExited, Exited: time.Unix(9, 0), ExitCode: 3, ExitKnown: true, Generation: 2}
+	first, second := r.pausing(5), r.pausing(5)
+	first()
+	if got := r.paused(ended); !reflect.DeepEqual(got, Observed{CTID: 5, State: StateStopped, Generation: 2}) {
+		t.Errorf("meanwhile: %+v", got)
+	}
+	if got := r.paused(Observed{CTID: 5, State: StateRunning, PID: 7}); got.State != StateRunning {
+		t.Errorf("while it runs: %+v", got)
+	}
+	if got := r.paused(Observed{CTID: 6, State: StateExited}); got.State != StateExited {
+		t.Errorf("another: %+v", got)
+	}
+	second()
+	if got := r.paused(ended); !reflect.DeepEqual(got, ended) {
+		t.Errorf("afterwards: %+v", got)
 	}
 }

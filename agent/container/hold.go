@@ -125,8 +125,9 @@ func (h *Hold) Still(ctx context.Context) (end func() error, err error) {
 	}, nil
 }
 
-// End ends its processes, as Stop does.
+// End ends its processes, as Restart does.
 func (h *Hold) End(ctx context.Context) error {
+	defer h.r.pausing(h.id)()
 	if err := h.r.end(ctx, h.id, longest); err != nil {
 		return fmt.Errorf("stop container %s: %w", h.id, err)
 	}

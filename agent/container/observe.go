@@ -57,7 +57,7 @@ func (r *Runtime) Observe(ctx context.Context) ([]Observed, error) {
 	var spaces []quotaview.Space
 	for id := range ids {
 		o, own := r.observe(ctx, id, all, kills)
-		list, spaces = append(list, o), append(spaces, own...)
+		list, spaces = append(list, r.paused(o)), append(spaces, own...)
 	}
 	r.quotas.Show(spaces)
 	slices.SortFunc(list, func(a, b Observed) int { return int(a.CTID - b.CTID) })

@@ -54,6 +54,7 @@ type Runtime struct {
 		devices *sys.DeviceProgram
 		sets    map[wire.CTID]lookedAt
 		seen    map[wire.CTID]seen
+		pausing map[wire.CTID]int       // how many stop it to have it started again
 		changes uint64                  // how often one of sets was forgotten
 		noDisks bool                    // they can't be asked which they are
 		ending  map[wire.CTID]time.Time // since when nothing of it runs, though its first process is not gone
@@ -68,7 +69,7 @@ func New(o Options) (*Runtime, error) {
 	r.known = record.Door{Spawner: r.spawn}
 	r.oom = shortage.Open(r.opts.Kmsg, r.opts.Cgroup, r.log)
 	r.quotas = quotaview.New(strings.Count(strings.TrimPrefix(r.opts.Cgroup, cgroup.Root), "/")+1, r.log)
-	r.mu.busy = map[wire.CTID]chan struct{}{}
+	r.mu.busy, r.mu.pausing = map[wire.CTID]chan struct{}{}, map[wire.CTID]int{}
 	r.mu.sets, r.mu.seen, r.mu.ending = map[wire.CTID]lookedAt{}, map[wire.CTID]seen{}, map[wire.CTID]time.Time{}
 	r.groups = command.NewGroups(r.opts.Cgroup, r.log)
 	if err := cgroup.Prepare(r.opts.Cgroup); err != nil {

@@ -39,6 +39,36 @@ func (r *Runtime) StopWithin(ctx context.Context, id wire.CTID, limit time.Durat
 	return nil
 }
 
+// Restart is Stop of a container that is to run: until its record is gone it is seen as stopped, not as one that has ended itself.
+func (r *Runtime) Restart(ctx context.Context, id wire.CTID) error {
+	defer r.pausing(id)()
+	return r.Stop(ctx, id)
+}
+
+// pausing notes until done is called that a container is stopped to be started again.
+func (r *Runtime) pausing(id wire.CTID) (done func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.mu.pausing[id]++
+	return func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.mu.pausing[id]--; r.mu.pausing[id] == 0 {
+			delete(r.mu.pausing, id)
+		}
+	}
+}
+
+// paused is what is seen of a container whose process has ended because it is stopped to be started again.
+func (r *Runtime) paused(o Observed) Observed {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if o.State == StateExited && r.mu.pausing[o.CTID] > 0 {
+		o.State, o.Exited, o.ExitCode, o.ExitKnown, o.Left, o.OOMKilled = StateStopped, time.Time{}, 0, false, LeftNot, false
+	}
+	return o
+}
+
 // longest is a limit that leaves a container the time its template gives it.
 const longest = 24 * time.Hour
 

@@ -20,6 +20,7 @@ import (
 	"hardnode.dev/agent/snapshot"
 	"hardnode.dev/agent/volume"
 	"hardnode.dev/internal/logging"
+	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire"
 	wiresnapshot "hardnode.dev/internal/wire/snapshot"
 )
@@ -30,18 +31,24 @@ type Answerer struct {
 	Store   *snapshot.Store
 	// JEM carries out an action of JEM's module backup in a running container and gives its message; nil: none does.
 	JEM func(ctx context.Context, id wire.CTID, action string) (string, error)
-	Log *slog.Logger
+	// Restarts: a container that is stopped for a restore is started again by whoever runs containers. The answer waits for that.
+	Restarts bool
+	Log      *slog.Logger
 }
 
-// restoreWithin is how long a restore may take once it has begun to stop the container, which may take long to end.
-const restoreWithin = 5 * time.Minute
+// restoreWithin is how long a restore may take once it has begun to stop the container, which may take long to end; runsWithin is how long
+// the answer waits for its start.
+const (
+	restoreWithin = 5 * time.Minute
+	runsWithin    = 20 * time.Second
+)
 
 // Ask does what is asked and says which snapshots there are afterwards. A restore that has begun goes on though who asked is gone.
 func (a *Answerer) Ask(ctx context.Context, id wire.CTID, q wiresnapshot.Ask) (out wiresnapshot.Answer, err error) {
 	if err := q.Validate(); err != nil {
 		return out, err
 	}
-	said, after := "", func() {}
+	said, after, ran := "", func() {}, false
 	if q.Action == wiresnapshot.Take {
 		if said, after, err = a.before(ctx, id, q, &out.Notes); err != nil {
 			return out, err
@@ -52,6 +59,7 @@ func (a *Answerer) Ask(ctx context.Context, id wire.CTID, q wiresnapshot.Ask) (o
 		case wiresnapshot.Take:
 			out.Done, err = a.take(ctx, id, h, wiresnapshot.Snapshot{Note: q.Note, Said: said})
 		case wiresnapshot.Restore:
+			ran = h.Running()
 			out.Kept, out.Notes, err = a.restore(ctx, id, h, q)
 			out.Done = q.ID
 		case wiresnapshot.Delete:
@@ -65,12 +73,30 @@ func (a *Answerer) Ask(ctx context.Context, id wire.CTID, q wiresnapshot.Ask) (o
 	if err != nil {
 		return out, err
 	}
+	if ran && a.Restarts && !a.runs(ctx, id) {
+		out.Notes = append(out.Notes, "it ran before, and does not run again yet: hnctl node list says why")
+	}
 	list, err := a.Store.List(id)
 	if err != nil { // the others are there all the same
 		out.Notes = append(out.Notes, err.Error())
 	}
 	out.Snapshots = append([]wiresnapshot.Snapshot{}, list...)
 	return out, nil
+}
+
+// runs waits until a container runs again.
+func (a *Answerer) runs(ctx context.Context, id wire.CTID) (again bool) {
+	ctx, cancel := context.WithTimeout(ctx, runsWithin)
+	defer cancel()
+	for {
+		err := a.Runtime.Holding(ctx, id, func(h *container.Hold) error {
+			again = h.Running()
+			return nil
+		})
+		if again || err != nil || !run.Wait(ctx, 50*time.Millisecond) {
+			return again
+		}
+	}
 }
 
 // hookWithin is how long JEM may take for one action; its own limit, which tells why, is a minute.
