@@ -102,6 +102,7 @@ func asking(c *cluster, op, token string) map[string]asked {
 		"getEnvironment": env, "keepEnvironment": env, "startEnvironment": env, "stopEnvironment": env, "spreadEnvironment": env,
 		"deleteEnvironment": env,
 		"getOperation":      operation, "cancelOperation": operation, "watchOperation": operation,
+		"getTemplate":    of("nginx:1.22", "nosuch:1"),
 		"deleteTemplate": of("nginx:1.22", "nosuch:1"), "revokeToken": of(token, "00000000"),
 		"createToken":       {body: operator.NewToken{Name: "more", Scopes: []string{"read"}}},
 		"createEnvironment": {apart: true}, "listAudit": {apart: true},

@@ -53,6 +53,8 @@ type Server struct {
 	Imports func() []host.Import
 	// LookImports asks the registry for its imports, so that what was pushed a moment ago is an operation; nil: it is not asked.
 	LookImports func(context.Context)
+	// ShowTemplate is all that is known of a template.
+	ShowTemplate func(account wire.Account, name string) (operator.TemplateDetail, error)
 	// DeleteTemplate removes a template that nobody uses, CollectTemplates what no template needs.
 	DeleteTemplate   func(ctx context.Context, account wire.Account, name string) (host.Freed, error)
 	CollectTemplates func(context.Context) (host.Freed, error)
@@ -261,6 +263,8 @@ func (s *Server) operations() {
 
 	serve(s, route{"listTemplates", "GET", "/templates", "The templates in the registry, and what was pushed and is none (yet)",
 		authz.Read, 200}, s.listTemplates)
+	serve(s, route{"getTemplate", "GET", "/templates/{template}", "One template: what it runs, its volumes, its other names, who uses it",
+		authz.Read, 200}, s.getTemplate)
 	serve(s, route{"deleteTemplate", "DELETE", "/templates/{template}", "Delete a template: refused while anything uses it",
 		authz.Admin, 200}, s.deleteTemplate)
 	serve(s, route{"collectTemplates", "POST", "/registry/collect", "Remove what no template needs from the registry, now",

@@ -22,6 +22,11 @@ type templateInput struct {
 	Template string `path:"template" maxLength:"400" doc:"name, name:tag or name@digest, with / as %2F; a digest may be cut after twelve hex digits"`
 }
 
+func (s *Server) getTemplate(ctx context.Context, c caller, in *templateInput) (operator.TemplateDetail, error) {
+	s.refreshTemplates(ctx)
+	return s.ShowTemplate(c.Account, in.Template)
+}
+
 func (s *Server) deleteTemplate(ctx context.Context, c caller, in *templateInput) (operator.Freed, error) {
 	return s.free(ctx, c, "template.delete", "templates/"+in.Template, func(ctx context.Context) (host.Freed, error) {
 		// What is being created just now may use it.

@@ -15,7 +15,10 @@ import (
 
 // Used is what is in use of the templates: by layers of environments, by what undoing an operation would bring back, by nodes until their
 // hosts have removed them, and by the platform's own components.
-func Used(v *store.View) host.Used {
+func Used(v *store.View) host.Used { return usedBy(v, wire.AdminAccount) }
+
+// usedBy is Used as far as an account sees it.
+func usedBy(v *store.View, viewer wire.Account) host.Used {
 	all := env.Templates{}
 	for _, t := range store.Templates.All(v) {
 		all[t.Name] = t
@@ -31,16 +34,19 @@ func Used(v *store.View) host.Used {
 		}
 	}
 	for _, e := range store.Envs.All(v) {
-		if !e.System {
+		if !e.System && viewer.Sees(e.Account.Owner()) {
 			layers(e.Spec, e.Account, "environment "+string(e.Spec.Name))
 		}
 	}
 	for _, o := range store.Operations.All(v) {
-		if o.Before != nil && !o.State.Final() {
+		if o.Before != nil && !o.State.Final() && viewer.Sees(o.Account.Owner()) {
 			layers(o.Before.Spec, o.Account, fmt.Sprintf("what undoing operation %s brings back", o.ID))
 		}
 	}
 	for n := range store.Nodes.Rows(v) {
+		if !viewer.Sees(n.Container.Account.Owner()) {
+			continue
+		}
 		u := host.Use{Name: full(n.Container.Image.Name), Digest: n.Container.Image.Digest,
 			By: fmt.Sprintf("node %s of environment %s", n.CTID, n.Env)}
 		if n.Container.Component != "" {

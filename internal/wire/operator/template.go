@@ -24,6 +24,28 @@ type Template struct {
 	Warnings []string     `json:"warnings,omitempty" doc:"Why a node of it may not start"`
 }
 
+// TemplateDetail is one template with all that is known of it.
+type TemplateDetail struct {
+	Template
+	OCI       wire.Digest         `json:"oci,omitempty" doc:"SHA-256 of the OCI manifest it was made of"`
+	Profile   string              `json:"profile,omitempty" doc:"app, or system: a full OS"`
+	User      string              `json:"user,omitempty" doc:"Who its process is in a node: uid:gid"`
+	Directory string              `json:"directory,omitempty" doc:"Where its process starts"`
+	Stop      string              `json:"stop,omitempty" doc:"The signal that ends its process, unless it is the profile's usual one"`
+	StopAfter int                 `json:"stopAfter,omitempty" doc:"Seconds between that and the kill, unless it is the platform's 10"`
+	CheckPort uint16              `json:"checkPort,omitempty" doc:"The port that is asked whether a node works"`
+	CheckPath string              `json:"checkPath,omitempty" doc:"What is asked there by HTTP"`
+	Volumes   []TemplateVolume    `json:"volumes,omitempty" doc:"Directories whose content outlives the image"`
+	Others    []wire.TemplateName `json:"others,omitempty" doc:"Other names of the same image"`
+	UsedBy    []string            `json:"usedBy,omitempty" doc:"Who uses the name or the image; of the caller's account"`
+}
+
+// TemplateVolume is a volume that a template wants.
+type TemplateVolume struct {
+	Path      string `json:"path"`
+	NoDataCOW bool   `json:"nodatacow,omitempty" doc:"Written in place: a database that checks its own pages"`
+}
+
 // Freed is what deleting templates, or collecting what none needs, removed from the registry.
 type Freed struct {
 	Names []wire.TemplateName `json:"names,omitempty" doc:"Templates that are no more"`
