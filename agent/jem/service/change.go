@@ -159,8 +159,12 @@ func byHost(c *contract.Call, name, verb string) (contract.Steps, error) {
 				return err
 			}
 			if name != "" && !strings.HasPrefix(main.comm, name) {
-				return &jem.Error{Code: "not_found", Reason: fmt.Sprintf("this container's program is %q, not %q", main.comm, name),
-					Next: "jem service status lists what runs"}
+				if s, there := serverIn(os.DirFS(proc), name); there && verb == "reload" {
+					main = s // a script's, which is the one program
+				} else {
+					return &jem.Error{Code: "not_found", Reason: fmt.Sprintf("this container's program is %q, not %q", main.comm, name),
+						Next: "jem service status lists what runs"}
+				}
 			}
 			if verb == "restart" {
 				if main.reaper || main.catches(term) {
@@ -174,7 +178,7 @@ func byHost(c *contract.Call, name, verb string) (contract.Steps, error) {
 			if main.signal == nil || !main.catches(main.signal) {
 				return &jem.Error{Code: "conflict",
 					Reason: fmt.Sprintf("the container's program %q has no signal to read its configuration again",
-						main.comm), Next: "jem service restart"}
+						main.comm), Next: "jem service restart; or name a server that it has started: jem service reload php-fpm"}
 			}
 			return nil
 		},

@@ -306,6 +306,23 @@ func TestSupervised(t *testing.T) {
 	}
 }
 
+// TestServerIn: of a server that a script has started, the first process is told, not a worker.
+func TestServerIn(t *testing.T) {
+	status := func(pid, comm, parent, caught string) string {
+		return "proc/" + pid + "/status=Name:\t" + comm + "\nPPid:\t" + parent + "\nSigCgt:\t" + caught + "\n"
+	}
+	dir := root(t, status("1", "hardnode-php", "0", "1"), status("9", "php-fpm8.2", "20", "800"), status("20", "php-fpm8.2", "1", "800"),
+		status("21", "nginx", "1", "1"), status("22", "nginx", "21", "1"))
+	for name, pid := range map[string]int{"php-fpm": 20, "nginx": 21, "postgres": 0} {
+		if s, there := serverIn(os.DirFS(filepath.Join(dir, "proc")), name); s.pid != pid || there != (pid != 0) {
+			t.Errorf("%s: %+v, %v", name, s, there)
+		}
+	}
+	if r, _ := serve(t, dir, "restart", "php-fpm"); r.Code != "not_found" {
+		t.Errorf("a restart of what is not the one program: %+v", r)
+	}
+}
+
 func TestLacksJournal(t *testing.T) {
 	if r, _ := serve(t, root(t, "proc/"), "logs"); r.Code != "unavailable" || !strings.Contains(r.Message, "the host keeps the output") {
 		t.Errorf("%+v", r)

@@ -68,6 +68,21 @@ func supervisedIn(proc fs.FS) (supervised, error) {
 	return first, nil
 }
 
+// serverIn finds the first process of a server that the one program has started: what it has started itself is called likewise.
+func serverIn(proc fs.FS, name string) (first supervised, there bool) {
+	entries, _ := fs.ReadDir(proc, ".")
+	for _, e := range entries {
+		s, parent, err := readProcess(proc, e.Name())
+		if err != nil || !strings.HasPrefix(s.comm, name) || there && s.pid > first.pid {
+			continue
+		}
+		if p, _, err := readProcess(proc, strconv.Itoa(parent)); err != nil || p.comm != s.comm {
+			first, there = s, true
+		}
+	}
+	return first, there
+}
+
 func readProcess(proc fs.FS, pid string) (s supervised, parent int, err error) {
 	if s.pid, err = strconv.Atoi(pid); err != nil {
 		return s, 0, err
