@@ -368,3 +368,94 @@ func FuzzUnpack(f *testing.F) {
 		}
 	})
 }
+
+// TestAttributes: what belongs to the owner goes along, of files with holes and of directories too; the system's own does not, whatever a
+// stream says, and is no more than the kernel would take.
+func TestAttributes(t *testing.T) {
+	from := tree(t, t.TempDir(), map[string]string{"d/": "", "d/a": "text", "d/holes": ""})
+	if err := os.Truncate(filepath.Join(from, "d/holes"), 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range []string{"d", "d/a", "d/holes"} {
+		set(t, filepath.Join(from, at), "user.who", "ann\x00\n=")
+	}
+	var b bytes.Buffer
+	if _, err := Pack(&b, filepath.Join(from, "d"), "d", Options{Complain: func(s string) { t.Error(s) }}); err != nil {
+		t.Fatal(err)
+	}
+	to := t.TempDir()
+	if _, err := Unpack(&b, to, "d", Options{Complain: func(s string) { t.Error(s) }}); err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range []string{"d", "d/a", "d/holes"} {
+		if got := attributesOf(t, filepath.Join(to, at)); len(got) != 1 || got["user.who"] != "ann\x00\n=" {
+			t.Errorf("%s: %q", at, got)
+		}
+	}
+
+	records := map[string]string{attribute + "trusted.x": "1", attribute + "security.selinux": "1", attribute + "user.": "1",
+		attribute + "security.capability": "1", "other": "1", attribute + "user.a": "1", attribute + "system.posix_acl_access": "1"}
+	for i := range 80 {
+		records[fmt.Sprintf("%suser.z%02d", attribute, i)] = "x"
+	}
+	big := map[string]string{attribute + "user.a": "1", attribute + "user.b": strings.Repeat("x", 70<<10), attribute + "user.c": "1"}
+	b.Reset()
+	w := tar.NewWriter(&b)
+	for name, r := range map[string]map[string]string{"many": records, "big": big} {
+		if err := w.WriteHeader(&tar.Header{Name: name, Typeflag: tar.TypeReg, Mode: 0o644, PAXRecords: r}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.Close()
+	var said []string
+	if _, err := Unpack(&b, to, Any, Options{Complain: func(s string) { said = append(said, s) }}); err != nil {
+		t.Fatal(err)
+	}
+	many, few := attributesOf(t, filepath.Join(to, "many")), attributesOf(t, filepath.Join(to, "big"))
+	for name := range many {
+		if !strings.HasPrefix(name, "user.") {
+			t.Errorf("%s is set", name)
+		}
+	}
+	if many["user.a"] != "1" || len(many) < 50 || len(many) > maxAttributes || len(few) != 1 || len(said) != 2 ||
+		!strings.Contains(said[0], "left out: it has more than 64") {
+		t.Errorf("%d and %d are set; %q", len(many), len(few), said)
+	}
+}
+
+// TestOwnersAttributes: capabilities and ACLs go with owners only.
+func TestOwnersAttributes(t *testing.T) {
+	for name, owners := range map[string]bool{"user.a": false, "security.capability": true, "system.posix_acl_access": true,
+		"system.posix_acl_default": true} {
+		if kept(name, false) == owners || !kept(name, true) {
+			t.Errorf("%s: %v without owners, %v with them", name, kept(name, false), kept(name, true))
+		}
+	}
+	for _, name := range []string{"trusted.overlay.opaque", "security.ima", "user.", "user.a=b", "system.nfs4_acl",
+		"user." + strings.Repeat("x", 300),
+		""} {
+		if kept(name, true) {
+			t.Errorf("%.60q is kept", name)
+		}
+	}
+}
+
+// TestKnownOfDirectories: what a stream has kept in memory is bounded, however long its names and attributes are.
+func TestKnownOfDirectories(t *testing.T) {
+	u := &unpacker{}
+	long := &tar.Header{Typeflag: tar.TypeDir,
+		PAXRecords: map[string]string{attribute + "user.a": strings.Repeat("x", 1<<20), "comment": "x"}}
+	for i := range 1000 {
+		l, err := u.later("d", long)
+		if err != nil {
+			if i < 200 {
+				t.Errorf("after %d: %v", i, err)
+			}
+			return
+		}
+		if len(l.PAXRecords) != 1 {
+			t.Fatalf("%d records are kept", len(l.PAXRecords))
+		}
+	}
+	t.Error("a thousand directories with a MiB each are kept")
+}

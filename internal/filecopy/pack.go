@@ -118,6 +118,14 @@ func (p *packer) entry(at, name string, top bool) error {
 	if !p.owners {
 		h.Uid, h.Gid = 0, 0
 	}
+	if st.IsDir() {
+		if f, err := openFile(at); err == nil { // its names are read by path, and say why it can't be
+			if now, err := f.Stat(); err == nil && os.SameFile(st, now) {
+				p.attributes(f, h)
+			}
+			f.Close()
+		}
+	}
 	if !st.Mode().IsRegular() {
 		p.done.Files++
 		return p.header(at, h)
@@ -136,6 +144,7 @@ func (p *packer) entry(at, name string, top bool) error {
 	if now, err := f.Stat(); err != nil || !os.SameFile(st, now) {
 		return leave(errors.New("it was replaced while it was read"))
 	}
+	p.attributes(f, h)
 	if err := p.file(f, h); err != nil {
 		return err
 	}

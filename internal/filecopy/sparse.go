@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path"
+	"slices"
 	"strconv"
 )
 
@@ -34,6 +36,9 @@ func (p *packer) sparse(f *os.File, h *tar.Header, parts []part) error {
 		{"GNU.sparse.realsize", strconv.FormatInt(h.Size, 10)}, {"size", strconv.FormatInt(size, 10)},
 		{"uid", strconv.Itoa(h.Uid)}, {"gid", strconv.Itoa(h.Gid)}} {
 		records.WriteString(record(r[0], r[1]))
+	}
+	for _, key := range slices.Sorted(maps.Keys(h.PAXRecords)) {
+		records.WriteString(record(key, h.PAXRecords[key]))
 	}
 	var out bytes.Buffer
 	stand := h.Name

@@ -15,8 +15,12 @@ import (
 	"strings"
 )
 
-// maxKept is how many directories and links a stream may have: they are done last, and kept in memory until then.
-const maxKept = 1 << 20
+// The most directories and links that a stream may have, and bytes of what is to be known of them: they are done last, and kept in memory
+// until then.
+const (
+	maxKept  = 1 << 20
+	maxBytes = 256 << 20
+)
 
 // Unpack takes a stream apart at dest, where as is the agreed name. Each file gets its name when it is whole. Directories get their modes,
 // and links are made, when all files are there, so that nothing goes through a link of the stream. What the stream can't be trusted with
@@ -56,6 +60,7 @@ type unpacker struct {
 	wrote      map[string]bool
 	dirs       []later // whose modes come last, parents first
 	links      []later
+	held       int // bytes of these
 	complaints complaints
 	done       Copied
 }
@@ -110,8 +115,9 @@ func (u *unpacker) entry(in io.Reader, h *tar.Header, dest string) error {
 	case tar.TypeLink:
 		err = u.link(rel, h)
 	case tar.TypeSymlink:
-		u.links = append(u.links, later{rel, h})
-		return nil
+		l, err := u.later(rel, h)
+		u.links = append(u.links, l)
+		return err
 	}
 	if err != nil {
 		return fmt.Errorf("write %q: %w", u.shown(rel), reason(err))
@@ -168,10 +174,31 @@ func (u *unpacker) dir(rel string, h *tar.Header) error {
 		}
 		return nil // it keeps its own mode
 	}
-	if err == nil {
-		u.dirs = append(u.dirs, later{rel, h})
+	if err != nil {
+		return err
 	}
+	d, err := u.later(rel, h)
+	u.dirs = append(u.dirs, d)
 	return err
+}
+
+// later keeps of a header what is needed when all files are there.
+func (u *unpacker) later(rel string, h *tar.Header) (later, error) {
+	l := later{rel, &tar.Header{Typeflag: h.Typeflag, Linkname: h.Linkname, Mode: h.Mode, Uid: h.Uid, Gid: h.Gid, ModTime: h.ModTime}}
+	u.held += len(rel) + len(h.Linkname)
+	for key, value := range h.PAXRecords {
+		if strings.HasPrefix(key, attribute) && h.Typeflag == tar.TypeDir {
+			if l.PAXRecords == nil {
+				l.PAXRecords = map[string]string{}
+			}
+			l.PAXRecords[key] = value
+			u.held += len(key) + len(value)
+		}
+	}
+	if u.held > maxBytes {
+		return l, fmt.Errorf("its directories and links need more than %d MiB to be known: copy it in parts", maxBytes>>20)
+	}
+	return l, nil
 }
 
 // parents makes the directories that an entry needs and the stream has left out.
@@ -236,8 +263,11 @@ func (u *unpacker) file(in io.Reader, rel string, h *tar.Header) (err error) {
 		}
 	}
 	if u.o.Exact {
-		return f.Chmod(u.mode(h))
+		if err := f.Chmod(u.mode(h)); err != nil {
+			return err
+		}
 	}
+	u.attributes(f, rel, h) // last: a new owner takes capabilities away
 	return nil
 }
 
@@ -306,6 +336,14 @@ func (u *unpacker) settle() (errs error) {
 		}
 		if mode := u.mode(d.Header); u.o.Exact || mode&0o700 != 0o700 {
 			err = errors.Join(err, u.root.Chmod(d.rel, mode))
+		}
+		if len(d.PAXRecords) > 0 {
+			if f, oerr := u.root.Open(d.rel); oerr != nil {
+				u.complaints.say("%q: its attributes are left out: %v", u.shown(d.rel), reason(oerr))
+			} else {
+				u.attributes(f, d.rel, d.Header)
+				f.Close()
+			}
 		}
 		if err = errors.Join(err, u.root.Chtimes(d.rel, d.ModTime, d.ModTime)); err != nil {
 			errs = errors.Join(errs, fmt.Errorf("finish %q: %w", u.shown(d.rel), reason(err)))

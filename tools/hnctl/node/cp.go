@@ -30,8 +30,9 @@ func nodeCopy(a *app.App) *cobra.Command {
 		Use: "cp SRC DST", Short: "Copy files between a node and this machine",
 		Long: "Copies a file or a directory: one of SRC and DST is NODE:PATH, the other a path of this machine or -, a tar stream on\n" +
 			"stdin or stdout. It goes where cp -r has it: into DST under its name if that is a directory, else as DST; SRC/. is what a\n" +
-			"directory holds. Files get their names when they are whole. Modes and times are kept; owners with --archive. Nothing that\n" +
-			"a node sends is written outside DST. Devices, pipes and sockets are left out, and the exit code is 7 then.",
+			"directory holds. Files get their names when they are whole. Modes, times and attributes (user.*) are kept; owners, ACLs\n" +
+			"and capabilities with --archive. Nothing that a node sends is written outside DST. Devices, pipes and sockets are left\n" +
+			"out, and the exit code is 7 then.",
 		Example: "  hnctl node cp ./site 101:/var/www\n  hnctl node cp 101:/var/log/nginx/. ./logs\n" +
 			"  hnctl node cp 101:/etc - | tar -t",
 		Args: cobra.ExactArgs(2),
@@ -49,7 +50,7 @@ func nodeCopy(a *app.App) *cobra.Command {
 			return intoNode(cmd.Context(), a, src.path, dst, f)
 		},
 	}
-	c.Flags().BoolVar(&f.archive, "archive", false, "keep the numbers of owners too")
+	c.Flags().BoolVar(&f.archive, "archive", false, "keep the numbers of owners, ACLs and capabilities too")
 	c.Flags().BoolVarP(&f.follow, "follow-link", "L", false, "if SRC is a link, copy what it leads to")
 	return c
 }
