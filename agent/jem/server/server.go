@@ -33,6 +33,7 @@ type Server struct {
 	Run      string   // a directory below the root that its check wants to be there
 	Main     string   // the file that is checked where none is named; "": any
 	Told     []string // variables of its process that its check needs, where they are set
+	Env      bool     // its check needs all of them: the configuration may name any
 }
 
 // Servers are those that are known, most likely first.
@@ -42,7 +43,7 @@ var Servers = []Server{
 		Check: []string{"-t", "-q"}},
 	{Name: "haproxy", Units: []string{"haproxy"}, Comms: []string{"haproxy"},
 		Dirs: []string{"/etc/haproxy", "/usr/local/etc/haproxy"}, Programs: []string{"haproxy"},
-		Check: []string{"-c", "-f", "%f"}, OnlyFor: ".cfg", Main: "/etc/haproxy/haproxy.cfg"},
+		Check: []string{"-c", "-f", "%f"}, OnlyFor: ".cfg", Main: "/etc/haproxy/haproxy.cfg", Env: true},
 	{Name: "apache", Units: []string{"apache2", "httpd"}, Comms: []string{"apache2", "httpd"},
 		Dirs:     []string{"/etc/apache2", "/etc/httpd", "/usr/local/apache2/conf"},
 		Programs: []string{"apache2ctl", "apachectl", "httpd", "/usr/local/apache2/bin/httpd"}, Check: []string{"-t"}},
@@ -130,6 +131,17 @@ func (s Server) told(root, name string) string {
 	return ""
 }
 
+// environ is that of its process, as it was begun; nil if it does not run.
+func (s Server) environ(root string) []string {
+	for _, pid := range program.Processes(root, s.Comms...) {
+		raw, err := file.Read(filepath.Join(root, "proc", pid, "environ"), 1<<20)
+		if err == nil && len(raw) > 0 {
+			return strings.Split(strings.TrimRight(string(raw), "\x00"), "\x00")
+		}
+	}
+	return nil
+}
+
 // Verify has the server check its configuration, of which path is a file. checked is false if it has no way to.
 func (s Server) Verify(ctx context.Context, root, path string) (said string, checked bool, err error) {
 	if len(s.Check) == 0 || !strings.HasSuffix(path, s.OnlyFor) {
@@ -143,6 +155,9 @@ func (s Server) Verify(ctx context.Context, root, path string) (said string, che
 		os.Mkdir(filepath.Join(root, s.Run), 0o755) // the check says if it is still not there
 	}
 	cmd := program.Command{Path: s.Program(root), Args: args, Dir: "/"}
+	if s.Env {
+		cmd.Env = s.environ(root)
+	}
 	for _, name := range s.Told {
 		if v := s.told(root, name); v != "" {
 			cmd.Env = append(cmd.Env, v)

@@ -17,6 +17,16 @@ func TestTold(t *testing.T) {
 	}
 }
 
+// TestEnv: HAProxy's configuration may name any variable, and is checked with those that it was begun with.
+func TestEnv(t *testing.T) {
+	root := contracttest.Root(t, map[string]string{"usr/sbin/haproxy": "#!/bin/sh\necho $UPSTREAM $A\n", "proc/9/comm": "haproxy\n",
+		"proc/9/environ": "A=b\x00UPSTREAM=app:80\x00", "proc/1/environ": "UPSTREAM=\x00"})
+	s, _ := ByName("haproxy")
+	if said, checked, err := s.Verify(t.Context(), root, "/etc/haproxy/haproxy.cfg"); said != "app:80 b\n" || !checked || err != nil {
+		t.Errorf("%q %v %v", said, checked, err)
+	}
+}
+
 // TestCalled: Debian's PHP-FPM has its version in its unit's name; what runs alone is known by its process.
 func TestCalled(t *testing.T) {
 	for _, c := range []struct {
