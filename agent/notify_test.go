@@ -25,7 +25,7 @@ func TestNotify(t *testing.T) {
 	next := func() (text string, files []int) {
 		t.Helper()
 		b, oob := make([]byte, 1000), make([]byte, 1000)
-		c.SetReadDeadline(time.Now().Add(5 * time.Second))
+		c.SetReadDeadline(time.Now().Add(time.Minute))
 		n, on, _, _, err := c.ReadMsgUnix(b, oob)
 		if err != nil {
 			t.Fatal(err)

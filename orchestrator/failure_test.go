@@ -85,7 +85,7 @@ func TestDeadHost(t *testing.T) {
 	began := time.Now()
 	h2.See(host.GossipView{Host: h1.ID, Alive: false})
 	c.eventually("host1 is UNREACHABLE", func() bool { return c.host("host1").State == operator.HostUnreachable })
-	if took := time.Since(began); took > 5*time.Second {
+	if took := time.Since(began); took > 20*time.Second { // some 4 s where there is nothing else to do
 		t.Errorf("UNREACHABLE took %s", took)
 	}
 	for clocks := c.o.fleet.Clocks(); time.Since(began) < clocks.Agreed+time.Second && run.Wait(t.Context(), 100*time.Millisecond); {

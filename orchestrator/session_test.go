@@ -37,7 +37,7 @@ func (c *cluster) dialAt(path string) *websocket.Conn {
 // drain reads a session to its exit frame.
 func drain(t testing.TB, c *websocket.Conn) (out string, exit host.Exit) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for {
 		_, msg, err := c.Read(ctx)

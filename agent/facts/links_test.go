@@ -33,7 +33,7 @@ func TestLinks(t *testing.T) {
 	go srv.Serve(l)
 	defer srv.Close()
 	ls := &Links{Socket: sock}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- ls.Keep(ctx) }()

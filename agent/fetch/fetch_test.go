@@ -208,8 +208,8 @@ func TestDrippingRegistry(t *testing.T) {
 	if resumed.Load() < 2 {
 		t.Errorf("the second registry was asked from byte %d on: what had come was lost", resumed.Load())
 	}
-	slow := registry(t, paced(20_000, 100*time.Millisecond)) // 20 times the floor, over several windows
-	slow.Window = 500 * time.Millisecond
+	slow := registry(t, paced(20_000, 200*time.Millisecond)) // 10 times the floor, over several windows
+	slow.Window = time.Second
 	if _, err := slow.Ensure(t.Context(), image(content)); err != nil {
 		t.Errorf("a slow registry: %v", err)
 	}

@@ -48,7 +48,7 @@ func TestDeadPeersHoldNobodyUp(t *testing.T) {
 	a.start(t, port, peers)
 	b.start(t, port, peers)
 	leader := func() string { c, _ := a.g.Card(b.id); return c.Leader }
-	eventually(t, "a and b see each other", 30*time.Second, func() bool {
+	eventually(t, "a and b see each other", time.Minute, func() bool {
 		return strings.Contains(a.sees(), "1=true") && strings.Contains(b.sees(), "0=true")
 	})
 	b.leader.Store("new")
@@ -60,7 +60,7 @@ func TestDeadPeersHoldNobodyUp(t *testing.T) {
 // What a membership that is over knew of others is no news: a host that isn't heard in this one is neither alive nor dead.
 func TestViewEndsWithTheMembership(t *testing.T) {
 	ms := startMembers(t, 3) // the last one is a rogue
-	eventually(t, "a sees b", 15*time.Second, func() bool { return ms[0].sees() == "1=true" })
+	eventually(t, "a sees b", time.Minute, func() bool { return ms[0].sees() == "1=true" })
 	ms[1].stop()
 	ms[0].stop()
 	if got := ms[0].sees(); got != "" {
@@ -92,7 +92,7 @@ func TestKeyRotation(t *testing.T) {
 	a.start(t, port, &newest)
 	b.start(t, port, &newest)
 	both := func() bool { return strings.Contains(a.sees(), "1=true") && strings.Contains(b.sees(), "0=true") }
-	eventually(t, "a and b see each other", 15*time.Second, both)
+	eventually(t, "a and b see each other", time.Minute, both)
 	confirmed := func(use string, accept ...string) func() bool {
 		want := host.GossipKeyIDs{Use: host.GossipKeyID(gossipKey(use))}
 		for _, k := range accept {
@@ -112,7 +112,7 @@ func TestKeyRotation(t *testing.T) {
 		accept []string
 	}{{"k", []string{"n"}}, {"n", []string{"k"}}, {"n", nil}} {
 		publish(s.use, s.accept...)
-		eventually(t, fmt.Sprintf("both work with %s and accept %s", s.use, s.accept), 15*time.Second, confirmed(s.use, s.accept...))
+		eventually(t, fmt.Sprintf("both work with %s and accept %s", s.use, s.accept), time.Minute, confirmed(s.use, s.accept...))
 		for range 20 {
 			if !both() {
 				t.Fatalf("using %s, accepting %s: a sees %q, b sees %q", s.use, s.accept, a.sees(), b.sees())
@@ -132,7 +132,7 @@ func TestKeyRotation(t *testing.T) {
 		time.Sleep(100 * time.Millisecond)
 	}
 	has.Store(newest.Load())
-	eventually(t, "the late one is among them", 30*time.Second, func() bool {
+	eventually(t, "the late one is among them", time.Minute, func() bool {
 		return strings.Contains(a.sees(), "2=true") && late.sees() == "0=true 1=true"
 	})
 	for _, m := range []*member{a, b, late} {

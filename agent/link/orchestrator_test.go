@@ -269,7 +269,7 @@ func (o *orchestrator) talk(t *testing.T, req host.SessionRequest, stdin string)
 	o.mu.Lock()
 	o.ask = &req
 	o.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	var ws *websocket.Conn
 	select {

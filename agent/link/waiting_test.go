@@ -24,7 +24,7 @@ func TestWaitsToBeAdmitted(t *testing.T) {
 		t.Errorf("a host that waits says %+v, want code %s", s, code)
 	}
 	o.mu.Lock()
-	n, began := len(o.asks), time.Now()
+	began, n := time.Now(), len(o.asks)
 	o.mu.Unlock()
 	asks := func() int {
 		o.mu.Lock()

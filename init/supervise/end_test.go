@@ -60,19 +60,19 @@ func TestEndIsTakenUpAgain(t *testing.T) {
 		want        []string // in this order
 		count       int      // of lives
 	}{
-		{"ends at once", "ends", 20 * time.Second, time.Minute, []string{"all is done"}, 1},
-		{"killed once", "dies ends", 20 * time.Second, time.Minute,
+		{"ends at once", "ends", time.Minute, time.Minute, []string{"all is done"}, 1},
+		{"killed once", "dies ends", time.Minute, time.Minute,
 			[]string{"at work", "killed by SIGKILL; started again to end in order", "all is done"}, 2},
-		{"killed twice", "dies dies ends", 20 * time.Second, time.Minute, []string{"started again", "service lives: killed by SIGKILL"}, 2},
-		{"killed before it could hear", "deaf ends", 20 * time.Second, time.Minute,
+		{"killed twice", "dies dies ends", time.Minute, time.Minute, []string{"started again", "service lives: killed by SIGKILL"}, 2},
+		{"killed before it could hear", "deaf ends", time.Minute, time.Minute,
 			[]string{"killed by SIGTERM; started again", "all is done"}, 2},
-		{"a part of it fails", "fails ends", 20 * time.Second, time.Minute, []string{"exit status 1; started again", "all is done"}, 2},
+		{"a part of it fails", "fails ends", time.Minute, time.Minute, []string{"exit status 1; started again", "all is done"}, 2},
 		{"hangs", "hangs ends", time.Second, time.Minute, []string{"did not stop within 1s; killed; started again", "all is done"}, 2},
-		{"away when the end comes", "crash crash crash ends", 20 * time.Second, time.Minute,
+		{"away when the end comes", "crash crash crash ends", time.Minute, time.Minute,
 			[]string{"not running; started again", "all is done"}, 4},
-		{"never ready again", "dies unready ends", 20 * time.Second, 4 * time.Second, []string{"started again", "did not stop within"}, 2},
+		{"never ready again", "dies unready ends", time.Minute, 4 * time.Second, []string{"started again", "did not stop within"}, 2},
 		{"no time for another life", "hangs ends", time.Second, time.Second, []string{"did not stop within"}, 1},
-		{"nothing to do at its end", "dies ends", 20 * time.Second, 0, []string{"service lives: killed by SIGKILL"}, 1},
+		{"nothing to do at its end", "dies ends", time.Minute, 0, []string{"service lives: killed by SIGKILL"}, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w, dir := newWorld(t), t.TempDir()
@@ -85,7 +85,7 @@ func TestEndIsTakenUpAgain(t *testing.T) {
 			} else {
 				select {
 				case <-h.Ready():
-				case <-time.After(20 * time.Second):
+				case <-time.After(time.Minute):
 					t.Fatal("never ready")
 				}
 			}

@@ -150,7 +150,7 @@ func (w *world) service(name string) Service {
 // until waits for a line that contains want, n times.
 func (w *world) until(t *testing.T, want string, n int) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for time.Now().Before(deadline) {
 		found := 0
 		for _, l := range w.all() {
@@ -171,7 +171,7 @@ func TestReadyStatusAndLog(t *testing.T) {
 	h := w.Keep(w.ctx, w.service("good"))
 	select {
 	case <-h.Ready():
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("never ready")
 	}
 	w.until(t, "good> working", 1)
@@ -226,7 +226,7 @@ func TestStoredDescriptorReachesTheNextLife(t *testing.T) {
 	h := w.Keep(w.ctx, w.service("store"))
 	select {
 	case <-h.Ready():
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the second life never was ready")
 	}
 	w.until(t, "store> found pipe-7: from the first life", 1)
@@ -268,7 +268,7 @@ func TestServiceExtendsItsStop(t *testing.T) {
 		h := w.Keep(w.ctx, s)
 		select {
 		case <-h.Ready():
-		case <-time.After(20 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatal("never ready")
 		}
 		h.Stop()

@@ -222,7 +222,7 @@ func TestKeepComponent(t *testing.T) {
 	})}
 	go srv.Serve(l)
 	defer srv.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	h, done := &Holder{}, make(chan error, 1)
 	go func() { done <- KeepComponent(ctx, nil, sock, Trust{Pin: Pin(a.Root), Cluster: cluster}, h) }()

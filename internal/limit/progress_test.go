@@ -16,10 +16,10 @@ import (
 	"time"
 )
 
-const hung = 20 * time.Second // what takes this long in these tests has no end
+const hung = time.Minute // what takes this long in these tests has no end
 
 // A write may wait longer than what is left of a body is read for: the answer comes after that.
-var quick = Pace{Grace: 200 * time.Millisecond, PerSecond: 10_000, Write: 600 * time.Millisecond, Idle: 300 * time.Millisecond}
+var quick = Pace{Grace: 200 * time.Millisecond, PerSecond: 10_000, Write: 600 * time.Millisecond, Idle: 1500 * time.Millisecond}
 
 // paced serves h at a pace, over HTTP/1.1 and HTTP/2.
 func paced(t *testing.T, p Pace, h http.HandlerFunc) *httptest.Server {
@@ -216,6 +216,7 @@ func TestStreams(t *testing.T) {
 
 // TestTunnel: it lasts while something goes one way, and ends when nothing does.
 func TestTunnel(t *testing.T) {
+	t.Parallel()
 	ended := make(chan error, 1)
 	s := paced(t, quick, func(w http.ResponseWriter, r *http.Request) {
 		c, _, err := http.NewResponseController(w).Hijack()
@@ -227,7 +228,7 @@ func TestTunnel(t *testing.T) {
 		fmt.Fprint(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
 		go func() {
 			for range 10 { // the other way than what is read below
-				time.Sleep(quick.Idle / 3)
+				time.Sleep(quick.Idle / 6)
 				fmt.Fprint(c, "x")
 			}
 		}()

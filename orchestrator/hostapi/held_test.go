@@ -30,8 +30,8 @@ func TestHeldCallsEnd(t *testing.T) {
 		t.Helper()
 		select {
 		case <-ctx.Done():
-		case <-time.After(10 * time.Second):
-			t.Fatalf("%s: not within 10 s", what)
+		case <-time.After(time.Minute):
+			t.Fatalf("%s: not within a minute", what)
 		}
 	}
 	early, endEarly := l.hold(t.Context(), three, m.View)
@@ -49,8 +49,8 @@ func TestHeldCallsEnd(t *testing.T) {
 		t.Helper()
 		select {
 		case <-news(ctx):
-		case <-time.After(10 * time.Second):
-			t.Fatalf("%s: no hint within 10 s", what)
+		case <-time.After(time.Minute):
+			t.Fatalf("%s: no hint within a minute", what)
 		}
 	}
 	put(func(tx *store.Tx) { store.Numbers.Put(tx, "ctid", store.Number{Next: 7}) })

@@ -26,7 +26,7 @@ type kernel struct {
 	to func() (net.Conn, error) // what dialling gives
 }
 
-var quick = Times{Silence: 400 * time.Millisecond, Longest: 2 * time.Second, Interrupt: 100 * time.Millisecond, Ping: 50 * time.Millisecond}
+var quick = Times{Silence: 1500 * time.Millisecond, Longest: 4 * time.Second, Interrupt: 100 * time.Millisecond, Ping: 50 * time.Millisecond}
 
 // start runs a pump. other is the other host, for each connection; nil: there is none.
 func start(t *testing.T, times Times, other func(net.Conn)) *kernel {
@@ -157,6 +157,7 @@ func TestCarry(t *testing.T) {
 
 // TestNobody: requests end within the time, and where the host has been away for longer, at once; when it is back, they are answered.
 func TestNobody(t *testing.T) {
+	t.Parallel()
 	k := start(t, quick, nil)
 	began := time.Now()
 	k.ask(message.Lookup, 2)
@@ -183,6 +184,7 @@ func TestNobody(t *testing.T) {
 
 // TestSilent: a host that takes requests and says nothing is as one that is away; one that answers pings is not, as long as Longest.
 func TestSilent(t *testing.T) {
+	t.Parallel()
 	k := start(t, quick, hears)
 	k.ask(message.Lookup, 2)
 	k.want(2, unix.EIO)

@@ -4,34 +4,13 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"net"
 	"os"
 	"reflect"
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
+	"hardnode.dev/internal/testkit/sockets"
 )
-
-func pair(t *testing.T) (a, b *net.UnixConn) {
-	t.Helper()
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out [2]*net.UnixConn
-	for i, fd := range fds {
-		f := os.NewFile(uintptr(fd), "pair")
-		c, err := net.FileConn(f)
-		f.Close()
-		if err != nil {
-			t.Fatal(err)
-		}
-		out[i] = c.(*net.UnixConn)
-		t.Cleanup(func() { c.Close() })
-	}
-	return out[0], out[1]
-}
 
 func TestHanded(t *testing.T) {
 	s := Start{ID: "8", IDs: IDs{Base: 65536}, Scratch: "/s", LogDir: "/l", Process: Process{Argv: []string{"/netboot"}},
@@ -50,7 +29,7 @@ func TestHanded(t *testing.T) {
 }
 
 func TestMessagesCarryDescriptors(t *testing.T) {
-	a, b := pair(t)
+	a, b := sockets.Pair(t)
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -83,7 +62,7 @@ func TestMessagesCarryDescriptors(t *testing.T) {
 }
 
 func TestPeerIsRoot(t *testing.T) {
-	a, _ := pair(t)
+	a, _ := sockets.Pair(t)
 	if err := PeerIsRoot(a); (err == nil) != (os.Getuid() == 0) {
 		t.Errorf("uid %d: %v", os.Getuid(), err)
 	}

@@ -141,7 +141,7 @@ func TestLifeOfARecord(t *testing.T) {
 			}
 			select {
 			case <-change:
-			case <-time.After(20 * time.Second):
+			case <-time.After(time.Minute):
 				t.Fatal("no end is told")
 			}
 		}
@@ -235,7 +235,7 @@ func TestEndsOfAPredecessorsContainers(t *testing.T) {
 			}
 			select {
 			case <-change:
-			case <-time.After(20 * time.Second):
+			case <-time.After(time.Minute):
 				t.Fatalf("%d of %d ends are told", last, ended)
 			}
 		}

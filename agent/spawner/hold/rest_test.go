@@ -9,9 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"hardnode.dev/agent/spawner/call"
+	"hardnode.dev/internal/testkit/sockets"
 )
 
 // TestRest: whoever has a container stand still has it go on by closing its half of the connection, by its end, and after a while anyhow.
@@ -49,7 +48,7 @@ func TestRest(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer dir.Close()
-			own, peer := unixPair(t)
+			own, peer := sockets.Pair(t)
 			ctx, stop := context.WithCancel(context.Background())
 			defer stop()
 			over := make(chan struct{})
@@ -100,24 +99,4 @@ func TestRestWithoutCgroup(t *testing.T) {
 	if err := freeze(context.Background(), dir); err == nil {
 		t.Error("what has no cgroup stands still")
 	}
-}
-
-func unixPair(t *testing.T) (own, peer *net.UnixConn) {
-	t.Helper()
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var both [2]*net.UnixConn
-	for i, fd := range fds {
-		f := os.NewFile(uintptr(fd), "pair")
-		c, err := net.FileConn(f)
-		f.Close()
-		if err != nil {
-			t.Fatal(err)
-		}
-		both[i] = c.(*net.UnixConn)
-		t.Cleanup(func() { c.Close() })
-	}
-	return both[0], both[1]
 }

@@ -3,28 +3,11 @@ package hold
 import (
 	"context"
 	"net"
-	"path/filepath"
 	"testing"
 	"time"
-)
 
-// pair is a connection as Serve has it and the caller's end of it.
-func pair(t *testing.T) (ours, theirs *net.UnixConn) {
-	t.Helper()
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(t.TempDir(), "s"), Net: "unix"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	if theirs, err = net.DialUnix("unix", nil, l.Addr().(*net.UnixAddr)); err != nil {
-		t.Fatal(err)
-	}
-	if ours, err = l.AcceptUnix(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { ours.Close(); theirs.Close() })
-	return ours, theirs
-}
+	"hardnode.dev/internal/testkit/sockets"
+)
 
 // A caller that went away is not waited with until the time is up: an agent that starts again and again would leave one each time.
 func TestWaitEndsWithItsCaller(t *testing.T) {
@@ -36,7 +19,7 @@ func TestWaitEndsWithItsCaller(t *testing.T) {
 		"half closed": func(c *net.UnixConn) { c.CloseWrite() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			ours, theirs := pair(t)
+			ours, theirs := sockets.Pair(t)
 			over := make(chan struct{})
 			go func() { defer close(over); table.wait(context.Background(), ours, 0) }()
 			leave(theirs)
@@ -53,7 +36,7 @@ func TestWaitEndsWithItsCaller(t *testing.T) {
 func TestWaitTellsAnEnd(t *testing.T) {
 	table := &Table{}
 	table.mu.byID, table.mu.change = map[string]*entry{}, make(chan struct{})
-	ours, theirs := pair(t)
+	ours, theirs := sockets.Pair(t)
 	got := make(chan []string, 1)
 	go func() {
 		ids, _ := table.wait(context.Background(), ours, 0)

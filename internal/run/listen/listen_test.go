@@ -261,10 +261,14 @@ func TestEnd(t *testing.T) {
 				case <-time.After(time.Second):
 				}
 			}
+			long := 100 * time.Millisecond
+			if polls {
+				long = time.Minute
+			}
 			select {
 			case <-r.Context().Done():
 				fmt.Fprint(w, "told to end")
-			case <-time.After(100 * time.Millisecond):
+			case <-time.After(long):
 				fmt.Fprint(w, "finished")
 			}
 		})

@@ -82,12 +82,12 @@ func get(t testing.TB, s *httptest.Server, hostName string) (int, string, http.H
 // raw sends bytes and returns the answer's first line and body.
 func raw(t *testing.T, s *httptest.Server, request string) string {
 	t.Helper()
-	c, err := net.DialTimeout("tcp", addr(s), 5*time.Second)
+	c, err := net.DialTimeout("tcp", addr(s), time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(5 * time.Second))
+	c.SetDeadline(time.Now().Add(time.Minute))
 	io.WriteString(c, request)
 	all, _ := io.ReadAll(c)
 	return string(all)
