@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -206,6 +207,25 @@ func TestPublicAddresses(t *testing.T) {
 		}
 		check(t, "one that is in force beside them", world, "203.0.113.101:80", "203.0.113.1")
 		check(t, "whose it was before", world, "203.0.113.100:80", "203.0.113.1")
+		must(t, in(t, world, func() error {
+			up(t, "u0", "203.0.113.150/24")
+			up(t, "u0", "2001:db8::150/64")
+			return nil
+		}))
+		bad.Public = []netip.Addr{a("203.0.113.150"), a("2001:db8::150"), a("203.0.113.101"), a("203.0.113.102")}
+		for _, when := range []string{"at once", "and again"} {
+			m.apply(t, state(web, bad))
+			got = nil
+			for _, r := range m.net.Refused() {
+				got = append(got, fmt.Sprint(r.CTID, " ", r.Addr, ": ", r.Why))
+			}
+			slices.Sort(got)
+			if len(got) != 2 || !strings.Contains(got[0], "2001:db8::150 is answered by ") ||
+				!strings.Contains(got[1], "203.0.113.150 is answered by ") {
+				t.Errorf("another machine has them, %s: refused: %q", when, got)
+			}
+		}
+		check(t, "a free one beside them", world, "203.0.113.102:80", "203.0.113.1")
 		again := New(nil, nil) // a restarted agent, without any: what the one before left is taken away
 		must(t, in(t, m.ns, func() error { return again.Apply(context.Background(), state(bare, eve)) }))
 		check(t, "what a restarted agent knows nothing of", world, "203.0.113.101:80")

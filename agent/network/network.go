@@ -40,13 +40,14 @@ type Network struct {
 	unbound string
 	crowded map[wire.CTID]bool // at the last look
 	refused []Refusal
-	wall    *wall.Wall // by which connections were looked at last
+	taken   map[netip.Addr]other // public addresses that other machines have
+	wall    *wall.Wall           // by which connections were looked at last
 }
 
 // New prepares nothing: Apply and Attach do what they need. loaded waits for the kernel modules this package needs and says why one is not
 // there; nil: they are.
 func New(loaded func(context.Context) error, log *slog.Logger) *Network {
-	n := &Network{loaded: loaded, log: logging.Or(log)}
+	n := &Network{loaded: loaded, log: logging.Or(log), taken: map[netip.Addr]other{}}
 	n.ready.Store(loaded == nil)
 	return n
 }
@@ -134,7 +135,7 @@ func (n *Network) Apply(ctx context.Context, s State) error {
 	missing := n.modules(ctx)
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	s, h, at, unseen := n.place(s)
+	s, h, at, unseen := n.place(ctx, s)
 	errs := []error{missing, unseen, n.program(rules(s))}
 	if err := n.open(s.Addrs); err != nil {
 		return errors.Join(append(errs, err)...)

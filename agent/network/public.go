@@ -1,11 +1,14 @@
 package network
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -30,7 +33,7 @@ func (n *Network) Refused() []Refusal {
 }
 
 // place finds the link that each public address is on, and takes those out of s that can't be.
-func (n *Network) place(s State) (State, public.Host, map[netip.Addr]public.Link, error) {
+func (n *Network) place(ctx context.Context, s State) (State, public.Host, map[netip.Addr]public.Link, error) {
 	n.refused = nil
 	wanted := slices.ContainsFunc(s.Endpoints, func(e Endpoint) bool { return len(e.Public) > 0 })
 	if !wanted && n.public != nil && len(n.public) == 0 { // as it was
@@ -65,7 +68,44 @@ func (n *Network) place(s State) (State, public.Host, map[netip.Addr]public.Link
 		}
 		s.Endpoints[i].Public = have
 	}
-	return s, h, at, err
+	return s, h, at, errors.Join(err, n.ask(ctx, s.Endpoints, h, at))
+}
+
+// askAgain is how long it is taken for granted that another machine has an address: the question takes a second.
+const askAgain = 20 * time.Second
+
+// other is a machine that answered for an address.
+type other struct {
+	mac net.HardwareAddr
+	at  time.Time
+}
+
+// ask takes those addresses out that another machine of the network has; what the host answers for already is its own.
+func (n *Network) ask(ctx context.Context, list []Endpoint, h public.Host, at map[netip.Addr]public.Link) error {
+	held, err := public.Held(h)
+	now, unknown := time.Now(), map[netip.Addr]public.Link{}
+	maps.DeleteFunc(n.taken, func(_ netip.Addr, o other) bool { return now.Sub(o.at) > askAgain })
+	for a, l := range at {
+		if _, known := n.taken[a]; !known && !held[public.Entry{Addr: a, Index: l.Index}] {
+			unknown[a] = l
+		}
+	}
+	found, fail := public.Taken(ctx, unknown)
+	for a, mac := range found {
+		n.taken[a] = other{mac, now}
+	}
+	for i, e := range list {
+		list[i].Public = slices.DeleteFunc(e.Public, func(a netip.Addr) bool {
+			o, taken := n.taken[a]
+			if taken {
+				n.refused = append(n.refused, Refusal{e.CTID, a, fmt.Sprintf("%s is answered by %s on %s: another machine of that network has it",
+					a, o.mac, at[a].Name)})
+				delete(at, a)
+			}
+			return taken
+		})
+	}
+	return errors.Join(err, fail)
 }
 
 // answerFor has the host answer for the public addresses, and ends the connections of those that are gone: translated ones would go on.

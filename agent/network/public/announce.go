@@ -51,11 +51,16 @@ func unsolicited(a netip.Addr, l Link) []byte {
 			src = p.Addr()
 		}
 	}
-	body := append([]byte{136, 0, 0, 0, 0xa0, 0, 0, 0}, a.AsSlice()...)
+	body := append([]byte{advertisement, 0, 0, 0, 0x80 | override, 0, 0, 0}, a.AsSlice()...)
 	body = append(append(body, 2, 1), l.MAC...) // the target's link-layer address, 8 bytes
+	return icmp6(net.HardwareAddr{0x33, 0x33, 0, 0, 0, 1}, l.MAC, src, dst, body)
+}
+
+// icmp6 is a frame with a message between neighbours: with the hop limit that shows that it comes from one.
+func icmp6(to, from net.HardwareAddr, src, dst netip.Addr, body []byte) []byte {
 	pseudo := append(slices.Concat(src.AsSlice(), dst.AsSlice()), 0, 0, 0, byte(len(body)), 0, 0, 0, unix.IPPROTO_ICMPV6)
 	binary.BigEndian.PutUint16(body[2:], sum(append(pseudo, body...)))
-	frame := ethernet(net.HardwareAddr{0x33, 0x33, 0, 0, 0, 1}, l.MAC, unix.ETH_P_IPV6)
+	frame := ethernet(to, from, unix.ETH_P_IPV6)
 	frame = append(frame, 0x60, 0, 0, 0, 0, byte(len(body)), unix.IPPROTO_ICMPV6, 255)
 	return append(frame, slices.Concat(src.AsSlice(), dst.AsSlice(), body)...)
 }

@@ -1,7 +1,7 @@
 // Package public has a host answer for the public addresses of its containers.
 //
 // Owns: which link each address is on; the kernel's proxy entries of the host's links, by which it answers for them (proxy ARP, RFC 1027;
-// proxy NDP, RFC 4861 7.2.8); their announcement.
+// proxy NDP, RFC 4861 7.2.8); their announcement; the question who else has one.
 // In: the addresses; the host's links, addresses and routes.
 // Out: a kernel that answers for exactly these, on one link each; why one can't be answered for.
 // Never: gives the host itself such an address: nothing of the host's own can be reached at one. What comes is translated by
@@ -128,11 +128,16 @@ func Look(others func(name string) bool) (h Host, err error) {
 	return h, nil
 }
 
-// Apply has the kernel answer for these addresses on these links and for no others, and announces each. All that is there of proxy entries
-// on the host's links is this package's.
-func Apply(h Host, want map[netip.Addr]Link) error {
+// Entry is an address that a link answers for.
+type Entry struct {
+	Addr  netip.Addr
+	Index int // of the link
+}
+
+// Held is what the kernel answers for on the host's links.
+func Held(h Host) (map[Entry]bool, error) {
 	var errs []error
-	have := map[netip.Addr]int{}
+	have := map[Entry]bool{}
 	for _, l := range h.Links {
 		for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
 			list, err := netlink.NeighProxyList(l.Index, family)
@@ -140,22 +145,33 @@ func Apply(h Host, want map[netip.Addr]Link) error {
 				errs = append(errs, fmt.Errorf("list what %s answers for: %v", l.Name, err))
 			}
 			for _, e := range list {
-				a, ok := netip.AddrFromSlice(e.IP)
-				if a = a.Unmap(); !ok || want[a].Index == l.Index {
-					have[a] = l.Index
-					continue
-				}
-				if err := netlink.NeighDel(entry(a, l.Index)); err != nil && !errors.Is(err, unix.ENOENT) {
-					errs = append(errs, fmt.Errorf("have %s no longer answer for %s: %v", l.Name, a, err))
+				if a, ok := netip.AddrFromSlice(e.IP); ok {
+					have[Entry{a.Unmap(), l.Index}] = true
 				}
 			}
 		}
 	}
-	for a, l := range want {
-		if have[a] == l.Index {
+	return have, errors.Join(errs...)
+}
+
+// Apply has the kernel answer for these addresses on these links and for no others, and announces each. All that is there of proxy entries
+// on the host's links is this package's.
+func Apply(h Host, want map[netip.Addr]Link) error {
+	have, err := Held(h)
+	errs := []error{err}
+	for e := range have {
+		if want[e.Addr].Index == e.Index {
 			continue
 		}
-		if err := answer(a, l); err != nil {
+		if err := netlink.NeighDel(entry(e.Addr, e.Index)); err != nil && !errors.Is(err, unix.ENOENT) {
+			errs = append(errs, fmt.Errorf("have link %d no longer answer for %s: %v", e.Index, e.Addr, err))
+		}
+	}
+	for a, l := range want {
+		if have[Entry{a, l.Index}] {
+			continue
+		}
+		if err := take(a, l); err != nil {
 			errs = append(errs, err)
 		}
 	}
@@ -175,8 +191,8 @@ func entry(a netip.Addr, index int) *netlink.Neigh {
 	return &netlink.Neigh{LinkIndex: index, Family: family, Flags: netlink.NTF_PROXY, IP: a.AsSlice()}
 }
 
-// answer has a link answer for an address, at once: the kernel would wait up to 0.8 s, in case somebody else does.
-func answer(a netip.Addr, l Link) error {
+// take has a link answer for an address, at once: the kernel would wait up to 0.8 s, in case somebody else does.
+func take(a netip.Addr, l Link) error {
 	settings := map[string]string{"ipv4/neigh/" + l.Name + "/proxy_delay": "0"}
 	if a.Is6() {
 		settings = map[string]string{"ipv6/neigh/" + l.Name + "/proxy_delay": "0", "ipv6/conf/" + l.Name + "/proxy_ndp": "1"}

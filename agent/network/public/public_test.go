@@ -52,6 +52,12 @@ func TestAnnouncements(t *testing.T) {
 		!strings.HasSuffix(got, "a0000000"+"20010db8000000000000000000000005"+"0201"+"020000000001") {
 		t.Errorf("NA: %s", got)
 	}
+	checked(t, frame)
+}
+
+// checked looks at the checksum of a message between neighbours.
+func checked(t *testing.T, frame []byte) {
+	t.Helper()
 	body := frame[14+40:]
 	pseudo := append(append([]byte{}, frame[14+8:14+40]...), 0, 0, 0, byte(len(body)), 0, 0, 0, 58)
 	if got := sum(append(pseudo, body...)); got != 0 {
