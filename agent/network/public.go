@@ -98,8 +98,8 @@ func (n *Network) ask(ctx context.Context, list []Endpoint, h public.Host, at ma
 		list[i].Public = slices.DeleteFunc(e.Public, func(a netip.Addr) bool {
 			o, taken := n.taken[a]
 			if taken {
-				n.refused = append(n.refused, Refusal{e.CTID, a, fmt.Sprintf("%s is answered by %s on %s: another machine of that network has it",
-					a, o.mac, at[a].Name)})
+				why := fmt.Sprintf("%s is answered by %s on %s: another machine of that network has it", a, o.mac, at[a].Name)
+				n.refused = append(n.refused, Refusal{e.CTID, a, why})
 				delete(at, a)
 			}
 			return taken

@@ -26,7 +26,8 @@ type kernel struct {
 	to func() (net.Conn, error) // what dialling gives
 }
 
-var quick = Times{Silence: 1500 * time.Millisecond, Longest: 4 * time.Second, Interrupt: 100 * time.Millisecond, Ping: 50 * time.Millisecond}
+var quick = Times{Silence: 1500 * time.Millisecond, Longest: 4 * time.Second,
+	Interrupt: 100 * time.Millisecond, Ping: 50 * time.Millisecond}
 
 // start runs a pump. other is the other host, for each connection; nil: there is none.
 func start(t *testing.T, times Times, other func(net.Conn)) *kernel {

@@ -123,7 +123,8 @@ func ear(l Link, six bool) (int, error) {
 			{Code: unix.BPF_RET | unix.BPF_K, K: 128},
 			{Code: unix.BPF_RET | unix.BPF_K},
 		}
-		err = unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(only)), Filter: &only[0]})
+		err = unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER,
+			&unix.SockFprog{Len: uint16(len(only)), Filter: &only[0]})
 	}
 	if err == nil {
 		wire := binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, kind))
