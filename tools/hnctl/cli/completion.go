@@ -58,7 +58,7 @@ var ofFlag = map[string]completer{
 	"kind":   fixed("env.create", "env.start", "env.stop", "env.delete", "env.spread", "node.replace", "import"),
 	"bundle": files, "repo": files, "seed": files, "key": files,
 	"config": files, "dir": files, "file": files, "licence": files, "licence-root-key": files, "jls-dir": files, "images": files,
-	"input":  files,
+	"input": files, "with": files,
 	"action": fixed(string(firewall.Allow), string(firewall.Deny)), "direction": fixed(string(firewall.In), string(firewall.Out)),
 	"protocol": fixed(firewall.TCP, firewall.UDP, firewall.ICMP),
 	"timeout":  fixed("30s", "10m", "1h"), "since": fixed("10m", "1h", "1d"), "for": fixed("30m", "1h", "24h"),

@@ -48,4 +48,36 @@ func TestPushToNobody(t *testing.T) {
 	if code != app.ExitFailed || !strings.Contains(talk.String(), want) {
 		t.Errorf("code %d, %q; want %d and %q", code, talk.String(), app.ExitFailed, want)
 	}
+
+	// With a description beside it: the name is that one's, and what is wrong with it is said before anything is sent.
+	for _, c := range []struct {
+		name, doc, more, want string
+		code                  int
+	}{
+		{"its name", "version: 1\nname: own\nhttp: 80\n", "", "hnctl: push own:latest: " + server, app.ExitFailed},
+		{"another name", "version: 1\nname: own\nhttp: 80\n", "else:2", "hnctl: push else:2: " + server, app.ExitFailed},
+		{"port", "version: 1\nname: own\nhttp: 70000\n", "", "own.yaml:3:7: http:", app.ExitUsage},
+		{"unknown", "version: 1\nname: own\nports: [80]\n", "", `own.yaml:3:1: unknown field "ports"`, app.ExitUsage},
+		{"volume", "version: 1\nname: own\nvolumes: [{path: data}]\n", "", "want an absolute, clean path", app.ExitUsage},
+		{"no document", "", "", "own.yaml", app.ExitUsage},
+		{"what it is built of", "version: 1\nname: own\nprocess: {cmd: [a]}\ndebian: {versionOf: ab, limitMiB: 1, packages: {ab: [b]}}\n",
+			"", "leave debian out", app.ExitUsage},
+		{"no such file", "-", "", "no such file", app.ExitUsage},
+	} {
+		file := filepath.Join(dir, "own.yaml")
+		if err := os.WriteFile(file, []byte(c.doc), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if c.doc == "-" {
+			os.Remove(file)
+		}
+		args := []string{"--config", dir, "template", "push", filepath.Join(dir, "image"), "--with", file}
+		if c.more != "" {
+			args = append(args, "--name", c.more)
+		}
+		var talk bytes.Buffer
+		if code := Main(t.Context(), args, nil, io.Discard, &talk); code != c.code || !strings.Contains(talk.String(), c.want) {
+			t.Errorf("%s: code %d, %q; want %d and %q", c.name, code, talk.String(), c.code, c.want)
+		}
+	}
 }

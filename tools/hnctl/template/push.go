@@ -3,6 +3,7 @@ package template
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,27 +25,44 @@ import (
 
 	"hardnode.dev/internal/identity"
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/document"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/tools/hnctl/app"
 	"hardnode.dev/tools/hnctl/client"
+	"hardnode.dev/tools/templates/recipe"
 )
 
 func templatePush(a *app.App) *cobra.Command {
-	var as string
+	var as, beside string
 	c := &cobra.Command{
 		Use: "push IMAGE", Short: "Push an OCI image to the registry and make a template of it", Args: cobra.ExactArgs(1),
 		Long: "IMAGE is an OCI layout (a directory, or a tar of one) or what `docker save` writes. The registry makes the " +
-			"template of it and\nhnctl waits for that.",
-		Example: "  hnctl template push out/templates/nginx\n  hnctl template push app.tar --name app:1.4",
+			"template of it and\nhnctl waits for that. --with names a template.yaml, as those of tools/templates without debian: what it " +
+			"says of process, ports,\ncheck, volumes and JEM counts more than what the image says, and what it leaves out stays " +
+			"as the image has it.",
+		Example: "  hnctl template push out/templates/nginx\n  hnctl template push app.tar --name app:1.4\n" +
+			"  hnctl template push app.tar --with template.yaml",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return push(cmd.Context(), a, args[0], as)
+			return push(cmd.Context(), a, args[0], as, beside)
 		},
 	}
-	c.Flags().StringVar(&as, "name", "", "name, or name:tag (default: the file's name, tag latest)")
+	c.Flags().StringVar(&as, "name", "", "name, or name:tag (default: that of --with, or the file's name, tag latest)")
+	c.Flags().StringVar(&beside, "with", "", "file that says how the image runs as a template")
 	return c
 }
 
-func push(ctx context.Context, a *app.App, path, as string) error {
+func push(ctx context.Context, a *app.App, path, as, beside string) error {
+	var r recipe.Recipe
+	if beside != "" {
+		raw, err := a.ReadFile(ctx, beside, document.MaxBytes)
+		if err != nil {
+			return err
+		}
+		if r, err = readRecipe(beside, raw); err != nil {
+			return app.WithCode(app.ExitUsage, err)
+		}
+		as = cmp.Or(as, string(r.Name))
+	}
 	to, err := templateName(path, as)
 	if err != nil {
 		return app.WithCode(app.ExitUsage, err)
@@ -60,6 +78,11 @@ func push(ctx context.Context, a *app.App, path, as string) error {
 	defer done()
 	if err := whole(img); err != nil {
 		return app.WithCode(app.ExitUsage, fmt.Errorf("read image %q: %v; build or copy the image again", path, err))
+	}
+	if beside != "" {
+		if img, err = with(img, r); err != nil {
+			return app.WithCode(app.ExitUsage, fmt.Errorf("put %s onto image %q: %v", beside, path, err))
+		}
 	}
 	ref, err := name.ParseReference(u.Host + "/" + string(to))
 	if err != nil {

@@ -16,10 +16,10 @@ import (
 
 func templateShow(a *app.App) *cobra.Command {
 	return &cobra.Command{
-		Use: "show NAME[:TAG|@DIGEST]", Short: "What a template runs, its volumes, its other names and who uses it",
+		Use: "show TEMPLATE", Short: "What a template runs, its volumes, its other names and who uses it",
 		Args: cobra.ExactArgs(1),
-		Long: "Without a tag the tag is latest. DIGEST may be the first twelve digits that lists show. Of a name that was pushed and is " +
-			"no template\nit says how far its import is, or why it failed.",
+		Long: "TEMPLATE is NAME:TAG, NAME (its tag is latest), or NAME@ and the first twelve digits of a digest that lists show. Of a " +
+			"name that was\npushed and is no template it says how far its import is, or why it failed.",
 		Example: "  hnctl template show nginx\n  hnctl template show team/web@4f53cda18c2b",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var d operator.TemplateDetail
