@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"hardnode.dev/internal/disk"
+	"hardnode.dev/internal/disk/btrfs"
 	"hardnode.dev/internal/disk/zram"
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire/boot"
@@ -111,6 +113,15 @@ func (m *Machine) useData(ctx context.Context, c disk.Choice) (string, error) {
 		return m.lock(ctx, c.State[0], err)
 	}
 	c.State = opened
+	for _, path := range append(slices.Clone(c.Data), c.State...) {
+		healed, err := btrfs.Heal(path)
+		if err != nil {
+			m.con.Line("%v", err) // the mount says more
+		}
+		if healed {
+			m.con.Line("the superblock of %s was written in part when the power went: it is whole again", path)
+		}
+	}
 	if err := disk.MountData(c.Devices, boot.DataDir, boot.StateDir); err != nil {
 		return "", err
 	}

@@ -60,11 +60,7 @@ var DefaultModules = []string{"virtio_pci", "virtio_blk", "virtio_net", "virtio_
 // The environment variable HARDNODE_SCALE holds Scale, for time limits. t.Skip works as usual and is shown.
 func RunGuestTest(t *testing.T, g GuestTest) {
 	t.Helper()
-	dir := Dir(t)
-	c, err := g.build(t, dir)
-	if err != nil {
-		t.Fatalf("guest test %s: %v", g.Package, err)
-	}
+	c := g.Config(t, Dir(t))
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	vm, err := Start(ctx, c)
@@ -96,6 +92,17 @@ func RunGuestTest(t *testing.T, g GuestTest) {
 	if err := vm.Wait(end); err != nil {
 		t.Errorf("guest test %s: did not power off: %v", g.Package, err)
 	}
+}
+
+// Config makes the guest test's VM in a folder: for who starts it more than once, or ends it otherwise. Its "out" events are what the test
+// writes, "exit" is its end.
+func (g GuestTest) Config(t *testing.T, dir string) Config {
+	t.Helper()
+	c, err := g.build(t, dir)
+	if err != nil {
+		t.Fatalf("guest test %s: %v", g.Package, err)
+	}
+	return c
 }
 
 // Build makes a program of this module at out, for GuestTest.Files, and returns out.
