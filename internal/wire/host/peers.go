@@ -8,6 +8,7 @@ import (
 
 	"hardnode.dev/internal/secret"
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/move"
 	"hardnode.dev/internal/wire/strain"
 	"hardnode.dev/internal/wire/tune"
 	"hardnode.dev/internal/wire/upkeep"
@@ -239,6 +240,8 @@ type ContainerStatus struct {
 	Strain strain.Strain `json:"strain,omitzero"`
 	// Tuned is what its servers made of its last new size.
 	Tuned tune.Tuned `json:"tuned,omitzero"`
+	// Move is how far it has moved, while its Work has a part of that.
+	Move *move.State `json:"move,omitempty"`
 	// Volumes are all that it has on disk.
 	Volumes []volume.Use `json:"volumes,omitempty"`
 	// Of components: the image it runs, or shall run, by digest; and the version that this host went back from by itself.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/move"
 	"hardnode.dev/internal/wire/strain"
 	"hardnode.dev/internal/wire/tune"
 	"hardnode.dev/internal/wire/volume"
@@ -93,6 +94,8 @@ func TestSteady(t *testing.T) {
 			v.Set(reflect.ValueOf(strain.Strain{Kills: 9}))
 		case tune.Tuned:
 			v.Set(reflect.ValueOf(tune.Tuned{At: 9}))
+		case *move.State:
+			v.Set(reflect.ValueOf(&move.State{Round: 9}))
 		case []volume.Use:
 			v.Set(reflect.ValueOf([]volume.Use{{Name: "data"}}))
 		default:
