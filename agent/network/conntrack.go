@@ -60,12 +60,13 @@ func full(proc string) *host.Problem {
 		Next: "find the node that opens so many (hnctl node exec NODE -- ss -s), or give the host more memory: there is room by its size"}
 }
 
-// bound holds each container to its part of the table of connections. A kernel without that expression lets pass what there is room for.
+// bound holds each container to its part of the table of connections, and all together to what leaves room for the host's own. A kernel
+// without that expression lets pass what there is room for.
 func (n *Network) bound() {
 	most, err := number(filepath.Join("/proc", maxConnections))
 	if err == nil {
-		n.most = crowd.Limit(most)
-		err = crowd.Bound(n.most, vethPrefix)
+		n.limits = crowd.Of(most)
+		err = crowd.Bound(n.limits, vethPrefix)
 	}
 	if why := fmt.Sprint(err); err != nil && why != n.unbound {
 		n.unbound = why
@@ -76,13 +77,13 @@ func (n *Network) bound() {
 // Crowded are the containers of which new connections were dropped in the last minute, because they have as many as one may.
 func (n *Network) Crowded() map[wire.CTID]bool {
 	n.mu.Lock()
-	most, known := n.most, n.crowded
+	limits, known := n.limits, n.crowded
 	n.mu.Unlock()
 	open, err := number(filepath.Join("/proc", openConnections))
-	if most == 0 || err != nil || open < uint64(most) && len(known) == 0 { // nobody can
+	if limits.One == 0 || err != nil || open < uint64(limits.One) && len(known) == 0 { // nobody can
 		return nil
 	}
-	links, err := crowd.Over(most)
+	links, err := crowd.Over(limits)
 	if err != nil {
 		return nil // it was said that there is no bound
 	}
@@ -93,7 +94,7 @@ func (n *Network) Crowded() map[wire.CTID]bool {
 			continue
 		}
 		if now[id] = true; !known[id] {
-			n.log.Warn("new connections of a container are dropped", logging.Container, id, "most", most,
+			n.log.Warn("new connections of a container are dropped", logging.Container, id, "most", limits.One,
 				logging.Reason, "it has as many as one may")
 		}
 	}

@@ -31,8 +31,9 @@ func TestConnectionsOfOne(t *testing.T) {
 	m.apply(t, s)
 	nsWeb, nsEve := m.attach(t, web), m.attach(t, eve)
 	m.apply(t, s)
-	const most = 20
-	must(t, in(t, m.ns, func() error { return crowd.Bound(most, vethPrefix) }))
+	const most, all = 20, 50
+	limits := crowd.Limits{One: most, All: all}
+	must(t, in(t, m.ns, func() error { return crowd.Bound(limits, vethPrefix) }))
 	echo(t, world, ":80")
 	echo(t, nsWeb, ":80")
 	open := func(from netns.NsHandle, addr string, wait time.Duration) (c net.Conn, err error) {
@@ -43,7 +44,7 @@ func TestConnectionsOfOne(t *testing.T) {
 		return c, err
 	}
 	over := func() (links []string) {
-		must(t, in(t, m.ns, func() (err error) { links, err = crowd.Over(most); return err }))
+		must(t, in(t, m.ns, func() (err error) { links, err = crowd.Over(limits); return err }))
 		return links
 	}
 	if got := over(); len(got) != 0 {
@@ -113,5 +114,63 @@ func TestConnectionsOfOne(t *testing.T) {
 	}
 	if got := over(); slices.Contains(got, "hv310") {
 		t.Errorf("%q have too many: a stream of datagrams counts as many", got)
+	}
+}
+
+// TestConnectionsOfAll: containers that have as many connections as all together may get no more, neither by making nor by taking them,
+// though none of them has too many; their host does.
+func TestConnectionsOfAll(t *testing.T) {
+	m, world := machine{newNS(t), New(nil, slog.New(slog.NewTextHandler(t.Output(), nil)))}, newNS(t)
+	uplink(t, m.ns, world)
+	web := Endpoint{CTID: 300, IPv4: a("10.96.0.10"), Public: []netip.Addr{a("203.0.113.100")}}
+	eve := Endpoint{CTID: 310, IPv4: a("10.96.0.11")}
+	s := State{Role: host.RoleUser, Self: hostID(0), Addrs: []netip.Addr{a("203.0.113.2")}, Endpoints: []Endpoint{web, eve},
+		Peers: &host.Peers{Version: 1, Range4: p("10.96.0.0/12")}}
+	m.apply(t, s)
+	nsWeb, nsEve := m.attach(t, web), m.attach(t, eve)
+	m.apply(t, s)
+	limits := crowd.Limits{One: 20, All: 30}
+	must(t, in(t, m.ns, func() error { return crowd.Bound(limits, vethPrefix) }))
+	echo(t, world, ":80")
+	echo(t, nsWeb, ":80")
+	open := func(from netns.NsHandle, addr string, wait time.Duration) (c net.Conn, err error) {
+		err = in(t, from, func() (err error) { c, err = net.DialTimeout("tcp", addr, wait); return err })
+		if err == nil {
+			t.Cleanup(func() { c.Close() })
+		}
+		return c, err
+	}
+	var held []net.Conn
+	for i := range limits.All {
+		from, addr := nsEve, "203.0.113.1:80"
+		if i%3 == 0 {
+			from, addr = world, "203.0.113.100:80"
+		}
+		c, err := open(from, addr, 10*time.Second)
+		if err != nil {
+			t.Fatalf("number %d of all: %v", i+1, err)
+		}
+		held = append(held, c)
+	}
+	for what, way := range map[string]struct {
+		from netns.NsHandle
+		addr string
+	}{"making": {nsWeb, "203.0.113.1:80"}, "taking": {world, "203.0.113.100:80"}} {
+		if _, err := open(way.from, way.addr, 300*time.Millisecond); err == nil {
+			t.Errorf("%s: one more than %d", what, limits.All)
+		}
+	}
+	if _, err := open(m.ns, "203.0.113.1:80", 10*time.Second); err != nil {
+		t.Errorf("the host itself: %v", err)
+	}
+	for _, c := range held[:limits.All/2] {
+		c.Close()
+	}
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		if _, err := open(nsWeb, "203.0.113.1:80", time.Second); err == nil {
+			break
+		} else if time.Now().After(end) {
+			t.Fatalf("half of them are over, and no other may begin: %v", err)
+		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 
+	"hardnode.dev/agent/network/crowd"
 	"hardnode.dev/agent/network/mesh"
 	"hardnode.dev/agent/network/nft"
 	"hardnode.dev/agent/network/public"
@@ -36,7 +37,7 @@ type Network struct {
 	mtu     int
 	rules   string                     // what is programmed, as text
 	public  map[netip.Addr]public.Link // that the host answers for; nil: nobody has looked yet
-	most    int                        // connections of one container each way; 0: not known yet
+	limits  crowd.Limits               // of containers' connections; 0: not known yet
 	unbound string
 	crowded map[wire.CTID]bool // at the last look
 	refused []Refusal

@@ -88,7 +88,7 @@ func addressAdd(a *app.App) *cobra.Command {
 		Use: "add NODE ADDRESS", Short: "Give a node a public address", Args: cobra.ExactArgs(2),
 		Long: "The node's host answers for the address on its own network, and all that comes to it goes to the node, as far as its " +
 			"firewall lets\nin. The first of a family is what the world sees the node by. An address stays where the node is replaced. " +
-			"It is for those\nwho run the cluster: nothing asks who else has it.",
+			"It is for those\nwho run the cluster. The host asks its network first: one that another machine answers for is not in force.",
 		Example: "  hnctl node address add 101 203.0.113.10\n  hnctl node address add 101 2001:db8::10",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			want, err := parseAddress(args[1])
