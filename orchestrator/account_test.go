@@ -58,6 +58,8 @@ func asking(c *cluster, op, token string) map[string]asked {
 	prune, empty := node, node
 	empty.body = struct{}{}
 	prune.body = operator.PruneSnapshots{Rule: snapshot.Rule{Daily: 1}}
+	tag := of("nginx:1.22", "nosuch:1")
+	tag.body = operator.TagTemplate{Tag: "two"}
 	operation, none := of(op, "op-0000000000000000"), asked{}
 	return map[string]asked{
 		"getCluster": none, "getVersion": none, "listHosts": none, "listNodes": none, "listEnvironments": none, "listOperations": none,
@@ -102,7 +104,7 @@ func asking(c *cluster, op, token string) map[string]asked {
 		"getEnvironment": env, "keepEnvironment": env, "startEnvironment": env, "stopEnvironment": env, "spreadEnvironment": env,
 		"deleteEnvironment": env,
 		"getOperation":      operation, "cancelOperation": operation, "watchOperation": operation,
-		"getTemplate":    of("nginx:1.22", "nosuch:1"),
+		"getTemplate": of("nginx:1.22", "nosuch:1"), "tagTemplate": tag,
 		"deleteTemplate": of("nginx:1.22", "nosuch:1"), "revokeToken": of(token, "00000000"),
 		"createToken":       {body: operator.NewToken{Name: "more", Scopes: []string{"read"}}},
 		"createEnvironment": {apart: true}, "listAudit": {apart: true},

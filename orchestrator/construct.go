@@ -172,7 +172,7 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 	o.api.Systems = &systems.Desk{Store: o.store, Releases: shelf.List, Serves: netboot.Serves,
 		Carries: shelf.Carries, Now: time.Now}
 	o.api.DeleteTemplate, o.api.CollectTemplates = o.templates.Delete, o.templates.Collect
-	o.api.ShowTemplate = o.templates.Show
+	o.api.ShowTemplate, o.api.TagTemplate = o.templates.Show, o.templates.Tag
 	o.api.Components = o.components
 	if s.Registry != "" {
 		o.api.RefreshTemplates, o.api.Imports, o.api.LookImports = o.templates.Refresh, o.templates.Imports, o.templates.Look

@@ -55,6 +55,8 @@ type Server struct {
 	LookImports func(context.Context)
 	// ShowTemplate is all that is known of a template.
 	ShowTemplate func(account wire.Account, name string) (operator.TemplateDetail, error)
+	// TagTemplate gives a template another tag.
+	TagTemplate func(ctx context.Context, account wire.Account, name string, q operator.TagTemplate) (operator.TemplateDetail, error)
 	// DeleteTemplate removes a template that nobody uses, CollectTemplates what no template needs.
 	DeleteTemplate   func(ctx context.Context, account wire.Account, name string) (host.Freed, error)
 	CollectTemplates func(context.Context) (host.Freed, error)
@@ -265,6 +267,8 @@ func (s *Server) operations() {
 		authz.Read, 200}, s.listTemplates)
 	serve(s, route{"getTemplate", "GET", "/templates/{template}", "One template: what it runs, its volumes, its other names, who uses it",
 		authz.Read, 200}, s.getTemplate)
+	serve(s, route{"tagTemplate", "POST", "/templates/{template}/tags", "Give a template another tag: a second name of the same image",
+		authz.Admin, 200}, s.tagTemplate)
 	serve(s, route{"deleteTemplate", "DELETE", "/templates/{template}", "Delete a template: refused while anything uses it",
 		authz.Admin, 200}, s.deleteTemplate)
 	serve(s, route{"collectTemplates", "POST", "/registry/collect", "Remove what no template needs from the registry, now",

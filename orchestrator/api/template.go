@@ -27,6 +27,19 @@ func (s *Server) getTemplate(ctx context.Context, c caller, in *templateInput) (
 	return s.ShowTemplate(c.Account, in.Template)
 }
 
+type tagInput struct {
+	Template string `path:"template" maxLength:"400" doc:"name, name:tag or name@digest, with / as %2F; a digest may be cut after twelve hex digits"`
+	Body     operator.TagTemplate
+}
+
+func (s *Server) tagTemplate(ctx context.Context, c caller, in *tagInput) (out operator.TemplateDetail, err error) {
+	err = s.do(c, "template.tag", "templates/"+in.Template, func() (err error) {
+		out, err = s.TagTemplate(ctx, c.Account, in.Template, in.Body)
+		return err
+	})
+	return out, err
+}
+
 func (s *Server) deleteTemplate(ctx context.Context, c caller, in *templateInput) (operator.Freed, error) {
 	return s.free(ctx, c, "template.delete", "templates/"+in.Template, func(ctx context.Context) (host.Freed, error) {
 		// What is being created just now may use it.

@@ -69,6 +69,7 @@ func registry(ctx context.Context, log *slog.Logger, configFile, data, listen, s
 	q := &queue{names: make(chan wire.TemplateName, waiting), log: log, do: im.Import, again: im.Found, pushed: store.Names, states: states}
 	keeper := &retire.Keeper{OCI: store, Catalog: templates, States: states, Log: log, Now: time.Now}
 	door := &serve.Server{OCI: store, Catalog: templates, Retire: keeper, Imports: states.List, Runs: states.Runs, Import: im.Mend,
+		Tag: store.Tag, Tagged: im.Tagged,
 		Pushed:    q.add,
 		TokenHash: wire.Digest(config.PushToken), Log: log, Now: time.Now}
 	trust := identity.Trust{Pin: config.CAPin, Cluster: config.Cluster}

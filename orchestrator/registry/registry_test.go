@@ -364,3 +364,64 @@ func TestRefusesBadConfiguration(t *testing.T) {
 		}
 	}
 }
+
+// TestTag: an image gets another name, by its tag or its digest; another image's tag is moved only when that is said.
+func TestTag(t *testing.T) {
+	w := newWorld(t)
+	kill := w.start()
+	for n, size := range map[string]int64{"team/web:1": 100_000, "team/web:2": 200_000} {
+		if err := w.push(n, w.image(1, size), token); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tpl := func() map[wire.TemplateName]host.Template {
+		out := map[wire.TemplateName]host.Template{}
+		l, _ := w.list()
+		for _, e := range l.Templates {
+			out[e.Name] = e
+		}
+		return out
+	}
+	w.until("both are templates", func() bool { return len(tpl()) == 2 })
+	first, second := tpl()["team/web:1"], tpl()["team/web:2"]
+	orch := w.as(anOrchestrator)
+	for _, q := range []struct {
+		what string
+		as   *http.Client
+		body string
+		code int
+		says string
+	}{
+		{"a host", w.as(aHost), `{"of":"team/web:1","tag":"a"}`, 403, "only the orchestrator"},
+		{"no document", orch, `{`, 422, "tag request"},
+		{"no tag", orch, `{"of":"team/web:1"}`, 422, "is missing"},
+		{"a tag that is none", orch, `{"of":"team/web:1","tag":"a/b"}`, 422, "template name"},
+		{"a name that is none", orch, `{"of":"../web:1","tag":"a"}`, 422, "template name"},
+		{"of none", orch, `{"of":"team/web:9","tag":"a"}`, 404, "no such image"},
+		{"of no digest", orch, `{"of":"team/web@sha256:` + strings.Repeat("0", 64) + `","tag":"a"}`, 404, "no such image"},
+		{"of no repository", orch, `{"of":"team/nosuch:1","tag":"a"}`, 404, "no such image"},
+		{"by tag", orch, `{"of":"team/web:1","tag":"stable"}`, 200, `"team/web:stable"`},
+		{"again", orch, `{"of":"team/web:1","tag":"stable"}`, 200, string(first.Digest)},
+		{"another's", orch, `{"of":"team/web:2","tag":"stable"}`, 409, "there is another image by this name"},
+		{"moved, by digest", orch, `{"of":"team/web@` + string(second.OCI) + `","tag":"stable","move":true}`, 200, string(second.Digest)},
+		{"its own", orch, `{"of":"team/web:1","tag":"1"}`, 200, string(first.Digest)},
+	} {
+		if code, body, _ := w.do(q.as, "POST", host.PathTag, q.body, ""); code != q.code || !strings.Contains(body, q.says) {
+			t.Errorf("%s: got %d %s, want %d saying %q", q.what, code, body, q.code, q.says)
+		}
+	}
+	right := func(when string) {
+		t.Helper()
+		if got := tpl(); len(got) != 3 || got["team/web:stable"].Digest != second.Digest || got["team/web:1"].Digest != first.Digest {
+			t.Errorf("%s: got %+v", when, got)
+		}
+	}
+	right("after all")
+	kill()
+	w.start()
+	right("after a restart")
+	if d, err := remote.Head(w.ref("team/web:stable"), remote.WithTransport(w.transport(aHost))); err != nil ||
+		d.Digest.String() != string(second.OCI) {
+		t.Errorf("a container's tool gets %v, %v", d, err)
+	}
+}

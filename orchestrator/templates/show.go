@@ -1,7 +1,9 @@
 package templates
 
 import (
+	"context"
 	"fmt"
+	"net/http"
 	"slices"
 
 	"hardnode.dev/internal/wire"
@@ -16,9 +18,41 @@ func (l *List) Show(account wire.Account, name string) (operator.TemplateDetail,
 	return shown(l.Store.View(), l.Imports(), account, name)
 }
 
+// Tag gives the template that a person of an account means another tag of the same name. A tag that is another image's is taken away from
+// that only with move; nodes that run go on with the image they have.
+func (l *List) Tag(ctx context.Context, account wire.Account, name string, q operator.TagTemplate) (operator.TemplateDetail, error) {
+	none := operator.TemplateDetail{}
+	v := l.Store.View()
+	ref, meant, problem := Meant(name, seenBy(account, store.Templates.All(v)))
+	if problem != nil {
+		return none, problem
+	}
+	if len(meant) == 0 {
+		return none, missing(name)
+	}
+	ask := host.TagRequest{Of: ref, Tag: q.Tag, Move: q.Move}
+	if q.Tag == "" || ask.Name().Validate() != nil {
+		return none, operator.NewProblem(operator.Invalid, "tag",
+			fmt.Sprintf("%.80q is no tag: want at most 64 letters, digits, dots, dashes and underscores", q.Tag),
+			"use a tag such as 1.22 or stable")
+	}
+	if t, ok := store.Templates.Get(v, store.TemplateKey(ask.Name())); ok && !account.Sees(t.Account.Owner()) {
+		return none, operator.NewProblem(operator.Conflict, "templates/"+string(ask.Name()), "it is there already", "choose another tag")
+	}
+	var made host.Template
+	if err := l.change(ctx, http.MethodPost, host.PathTag, ask, &made); err != nil {
+		return none, err
+	}
+	return l.Show(account, string(ask.Name()))
+}
+
+// seenBy are the templates that an account sees.
+func seenBy(account wire.Account, all []host.Template) []host.Template {
+	return slices.DeleteFunc(slices.Clone(all), func(t host.Template) bool { return !account.Sees(t.Account.Owner()) })
+}
+
 func shown(v *store.View, pushed []host.Import, account wire.Account, name string) (operator.TemplateDetail, error) {
-	all := store.Templates.All(v)
-	seen := slices.DeleteFunc(slices.Clone(all), func(t host.Template) bool { return !account.Sees(t.Account.Owner()) })
+	seen := seenBy(account, store.Templates.All(v))
 	ref, meant, problem := Meant(name, seen)
 	if problem != nil {
 		return operator.TemplateDetail{}, problem

@@ -151,6 +151,10 @@ func (l *List) ask(ctx context.Context, method, path string, body any) (*http.Re
 	if json.Unmarshal(said, &p) == nil && p.Code != "" {
 		return nil, &p
 	}
+	if resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusMethodNotAllowed { // it has its own words for all it knows
+		return nil, operator.NewProblem(operator.Unavailable, "registry", "its version does not know this: "+method+" "+path,
+			"update the platform, then try again")
+	}
 	return nil, fmt.Errorf("ask registry %q: %s: %.300s", l.Registry, resp.Status, said)
 }
 
@@ -184,12 +188,14 @@ func (l *List) Delete(ctx context.Context, account wire.Account, name string) (h
 			return host.Freed{}, InUse(t.Name, by)
 		}
 	}
-	return l.change(ctx, http.MethodDelete, host.PathTemplates+ref)
+	var out host.Freed
+	return out, l.change(ctx, http.MethodDelete, host.PathTemplates+ref, nil, &out)
 }
 
 // Collect has the registry remove what nothing needs.
 func (l *List) Collect(ctx context.Context) (host.Freed, error) {
-	return l.change(ctx, http.MethodPost, host.PathCollect)
+	var out host.Freed
+	return out, l.change(ctx, http.MethodPost, host.PathCollect, nil, &out)
 }
 
 // InUse says that a template can't be deleted, and why.
@@ -203,26 +209,27 @@ func InUse(name wire.TemplateName, by []string) *operator.Problem {
 		"delete those first, or let them use another template")
 }
 
-func (l *List) change(ctx context.Context, method, path string) (out host.Freed, err error) {
+// change has the registry change something, and reads what it answers into out.
+func (l *List) change(ctx context.Context, method, path string, body, out any) error {
 	if l.Registry == "" {
-		return out, operator.NewProblem(operator.Unavailable, "templates", "this cluster has no registry", "")
+		return operator.NewProblem(operator.Unavailable, "templates", "this cluster has no registry", "")
 	}
 	ctx, cancel := context.WithTimeout(ctx, change)
 	defer cancel()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.tell(ctx); err != nil {
-		return out, away(err)
+		return away(err)
 	}
-	resp, err := l.ask(ctx, method, path, nil)
+	resp, err := l.ask(ctx, method, path, body)
 	if err != nil {
-		return out, away(err)
+		return away(err)
 	}
 	defer resp.Body.Close()
-	if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&out); err != nil {
-		return out, fmt.Errorf("ask registry %q: %v", l.Registry, err)
+	if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(out); err != nil {
+		return fmt.Errorf("ask registry %q: %v", l.Registry, err)
 	}
-	return out, l.read(ctx)
+	return l.read(ctx)
 }
 
 // away makes an error of the connection one for people.

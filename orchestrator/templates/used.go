@@ -72,8 +72,7 @@ func full(n wire.TemplateName) wire.TemplateName {
 // meantBy is Meant of what an account sees. To the admins the registry says whether there is what is not in the list; to others that is not
 // there.
 func meantBy(account wire.Account, name string, all []host.Template) (ref string, going []host.Template, err *operator.Problem) {
-	seen := slices.DeleteFunc(slices.Clone(all), func(t host.Template) bool { return !account.Sees(t.Account) })
-	ref, going, err = Meant(name, seen)
+	ref, going, err = Meant(name, seenBy(account, all))
 	if err != nil || account == wire.AdminAccount {
 		return ref, going, err
 	}

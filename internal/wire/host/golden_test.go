@@ -22,6 +22,7 @@ func TestGolden(t *testing.T) {
 	golden.Wire[Used](t, "used")
 	golden.Wire[Freed](t, "freed")
 	golden.Wire[ImportRequest](t, "import-request")
+	golden.Wire[TagRequest](t, "tag-request")
 	golden.Wire[Netboot](t, "netboot")
 	golden.Wire[NetbootReport](t, "netboot-report")
 	golden.Wire[ReleasePeers](t, "release-peers")

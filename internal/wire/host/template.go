@@ -7,6 +7,7 @@ import (
 	"io"
 	"path"
 	"slices"
+	"strings"
 	"time"
 
 	"hardnode.dev/internal/wire"
@@ -19,6 +20,7 @@ const (
 	PathImages    = "/images"     // GET → Templates; GET /images/sha256:… → the erofs file (Range, ETag)
 	PathImport    = "/import"     // POST ImportRequest → Template; waits until the template is imported
 	PathTemplates = "/templates/" // DELETE + name:tag or name@sha256:… (of the OCI manifest) → Freed; the component "orchestrator" only
+	PathTag       = "/tag"        // POST TagRequest → Template: another name of an image; the component "orchestrator" only
 	PathUsed      = "/used"       // PUT Used → 204; the component "orchestrator" only: it knows what is in use
 	PathCollect   = "/collect"    // POST → Freed: remove what nothing needs; the component "orchestrator" only
 	PathHealthz   = "/healthz"    // GET → 200 once the registry serves; no credentials
@@ -154,6 +156,29 @@ type TemplateVolume struct {
 // ImportRequest names a manifest that was pushed.
 type ImportRequest struct {
 	Name wire.TemplateName `json:"name"` // name:tag; no tag means latest
+}
+
+// TagRequest gives an image another tag of the same name. History: 2026-11-27 new.
+type TagRequest struct {
+	Of   string `json:"of"`             // name:tag, or name@sha256:… (of the OCI manifest)
+	Tag  string `json:"tag"`            // the new tag
+	Move bool   `json:"move,omitempty"` // also when it is another image's already
+}
+
+// Name is the template's name by its new tag.
+func (q TagRequest) Name() wire.TemplateName {
+	repo, _, _ := strings.Cut(q.Of, "@")
+	repo, _, _ = strings.Cut(repo, ":")
+	return wire.TemplateName(repo + ":" + q.Tag)
+}
+
+// DecodeTagRequest reads a TagRequest.
+func DecodeTagRequest(r io.Reader) (TagRequest, error) {
+	var q TagRequest
+	if err := decode(r, "tag request", &q); err != nil {
+		return TagRequest{}, err
+	}
+	return q, q.Name().Validate()
 }
 
 // DecodeTemplates reads a Templates document. Fields that a newer registry sends are passed over.

@@ -46,6 +46,12 @@ type TemplateVolume struct {
 	NoDataCOW bool   `json:"nodatacow,omitempty" doc:"Written in place: a database that checks its own pages"`
 }
 
+// TagTemplate gives a template another tag.
+type TagTemplate struct {
+	Tag  string `json:"tag" maxLength:"64" doc:"The new tag, of the same name"`
+	Move bool   `json:"move,omitempty" doc:"Take it away from another image that has it"`
+}
+
 // Freed is what deleting templates, or collecting what none needs, removed from the registry.
 type Freed struct {
 	Names []wire.TemplateName `json:"names,omitempty" doc:"Templates that are no more"`

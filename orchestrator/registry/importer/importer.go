@@ -76,6 +76,11 @@ func (im *Importer) Found(ctx context.Context, name wire.TemplateName) (host.Tem
 	return im.imported(ctx, name, found)
 }
 
+// Tagged is Import for another name of an image, which in most cases was imported by the first.
+func (im *Importer) Tagged(ctx context.Context, name wire.TemplateName) (host.Template, error) {
+	return im.imported(ctx, name, tagged)
+}
+
 // Mend is Import for a person who asks for it: an image that was imported already is read, and made anew if the disk has damaged it.
 func (im *Importer) Mend(ctx context.Context, name wire.TemplateName) (host.Template, error) {
 	return im.imported(ctx, name, asked)

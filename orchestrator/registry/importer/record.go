@@ -27,12 +27,16 @@ const (
 	pushed cause = iota // the name was pushed a moment ago
 	found               // the name was there when the registry started
 	asked               // a person waits for it
+	tagged              // an image that is a template got another name
 )
 
 // by is who asks, in words.
 func (c cause) by() string {
-	if c == found {
+	switch c {
+	case found:
 		return "registry"
+	case tagged:
+		return "new tag"
 	}
 	return "push token"
 }

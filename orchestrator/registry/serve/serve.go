@@ -25,6 +25,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/registry/blobs"
 	"hardnode.dev/orchestrator/registry/catalog"
 	"hardnode.dev/orchestrator/registry/flatten"
 	"hardnode.dev/orchestrator/registry/importer"
@@ -41,6 +42,8 @@ type Server struct {
 	Imports   func() []host.Import                                            // what is not imported (yet)
 	Runs      func() []host.ImportRun                                         // the record of imports
 	Import    func(context.Context, wire.TemplateName) (host.Template, error) // POST /import; it mends what is damaged
+	Tag       func(ctx context.Context, repo, ref, tag string, move bool) error
+	Tagged    func(context.Context, wire.TemplateName) (host.Template, error) // what got another name becomes a template by it
 	Retire    *retire.Keeper
 	Pushed    func(wire.TemplateName) // a manifest was pushed under that name
 	TokenHash wire.Digest             // of the push token
@@ -56,6 +59,7 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("GET "+host.PathImages, s.peers(s.list))
 	mux.HandleFunc("GET "+host.PathImages+"/{digest}", s.peers(s.image))
 	mux.HandleFunc("POST "+host.PathImport, s.importNow)
+	mux.HandleFunc("POST "+host.PathTag, s.orchestrator(s.tag))
 	mux.HandleFunc("PUT "+host.PathUsed, s.orchestrator(s.use))
 	mux.HandleFunc("DELETE "+host.PathTemplates+"{name...}", s.orchestrator(s.remove))
 	mux.HandleFunc("POST "+host.PathCollect, s.orchestrator(s.collect))
@@ -222,6 +226,9 @@ func (s *Server) fail(w http.ResponseWriter, object string, err error) {
 		p = operator.NewProblem(operator.Invalid, object, err.Error(), "it is stored, and can be pulled: push an image for a template")
 	case errors.Is(err, flatten.ErrImage):
 		p = operator.NewProblem(operator.Invalid, object, err.Error(), "mend the image and push it again")
+	case errors.Is(err, blobs.ErrTaken):
+		p = operator.NewProblem(operator.Conflict, object, "there is another image by this name",
+			"choose another tag, or take this one away from that image: hnctl template tag --move")
 	case errors.Is(err, importer.ErrNone), errors.Is(err, catalog.ErrNone):
 		p = operator.NewProblem(operator.NotFound, object, "there is no such image in the registry", "push it first: hnctl template push")
 	case errors.Is(err, retire.ErrUnknown):

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"net/http"
 	"strings"
 
@@ -25,4 +26,21 @@ func fakeTemplate(w http.ResponseWriter, r *http.Request) {
 	default:
 		refuse(w, operator.NotFound, "templates/"+r.PathValue("name"), "there is no such template", "see hnctl template list")
 	}
+}
+
+// fakeTag gives nginx another tag; 1 is another image's.
+func fakeTag(w http.ResponseWriter, r *http.Request) {
+	var q operator.TagTemplate
+	if err := json.NewDecoder(r.Body).Decode(&q); err != nil || r.PathValue("name") != "nginx:1.22" {
+		refuse(w, operator.NotFound, "templates/"+r.PathValue("name"), "there is no such template", "see hnctl template list")
+		return
+	}
+	name := wire.TemplateName("nginx:" + q.Tag)
+	if q.Tag == "1" && !q.Move {
+		refuse(w, operator.Conflict, "templates/"+string(name), "there is another image by this name",
+			"choose another tag, or take this one away from that image: hnctl template tag --move")
+		return
+	}
+	reply(w, 200, operator.TemplateDetail{Template: operator.Template{Name: name, State: "ready",
+		Digest: wire.Digest("sha256:" + strings.Repeat("ab", 32))}, Others: []wire.TemplateName{"nginx:1.22"}})
 }

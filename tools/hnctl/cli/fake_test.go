@@ -329,6 +329,7 @@ func (f *fake) handler() http.Handler {
 						Process: []string{"nginx", "-g", "daemon off;"}, Digest: wire.Digest("sha256:" + strings.Repeat("ab", 32))}}})
 	})
 	get("/templates/{name}", fakeTemplate)
+	mux.HandleFunc("POST "+operator.Prefix+"/templates/{name}/tags", fakeTag)
 	mux.HandleFunc("DELETE "+operator.Prefix+"/templates/{name}", func(w http.ResponseWriter, r *http.Request) {
 		if n := wire.TemplateName(r.PathValue("name")); n == "team/web:1" {
 			reply(w, 200, operator.Freed{Names: []wire.TemplateName{n}, Bytes: 5 << 20, Later: 3 << 10})

@@ -21,7 +21,8 @@ import (
 
 // Group is the commands on templates.
 func Group(a *app.App) *cobra.Command {
-	return app.Group("template", "Templates", templateList(a), templateShow(a), templatePush(a), templateRemove(a), templateCollect(a))
+	return app.Group("template", "Templates",
+		templateList(a), templateShow(a), templatePush(a), templateTag(a), templateRemove(a), templateCollect(a))
 }
 
 func templateList(a *app.App) *cobra.Command {
