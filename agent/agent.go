@@ -23,6 +23,7 @@ import (
 	"hardnode.dev/agent/container/cgroup"
 	"hardnode.dev/agent/desired"
 	"hardnode.dev/agent/facts"
+	"hardnode.dev/agent/fetch"
 	"hardnode.dev/agent/gossip"
 	"hardnode.dev/agent/hostlog"
 	"hardnode.dev/agent/install"
@@ -33,6 +34,7 @@ import (
 	"hardnode.dev/agent/meter"
 	"hardnode.dev/agent/mirror"
 	"hardnode.dev/agent/mount"
+	"hardnode.dev/agent/move"
 	"hardnode.dev/agent/network"
 	"hardnode.dev/agent/nodecall"
 	"hardnode.dev/agent/retune"
@@ -65,6 +67,8 @@ type agent struct {
 	runtime *container.Runtime
 	meter   *meter.Meter
 	mounts  *mount.Mounts
+	moves   *move.Mover
+	images  *fetch.Store
 	network *network.Network
 	link    *link.Link
 	gossip  *gossip.Gossip
@@ -118,7 +122,8 @@ func (a *agent) newMeter(data string) *meter.Meter {
 // keepContainers keeps what is known of containers, and counts what they use: a task.
 func (a *agent) keepContainers(ctx context.Context) error {
 	return run.Group(ctx, a.log, run.Task{Name: "runtime", Run: a.runtime.Run}, run.Task{Name: "meter", Run: a.meter.Run},
-		run.Task{Name: "mounts", Run: a.mounts.Run}, run.Task{Name: "sizes", Run: a.retune.Run})
+		run.Task{Name: "mounts", Run: a.mounts.Run}, run.Task{Name: "moves", Run: a.moves.Run},
+		run.Task{Name: "sizes", Run: a.retune.Run})
 }
 
 // readOn keeps the figures fresh until ctx ends: a task of its own, since a report must not wait for a disk.

@@ -81,14 +81,14 @@ func serve(ctx context.Context, log *slog.Logger, state, data string) error {
 	if a.link, err = link.New(a.linkOptions(filepath.Join(state, "identity"), clock)); err != nil {
 		return err
 	}
-	images := &fetch.Store{Dir: filepath.Join(data, "images"), BootDir: boot.ImageDir, Client: a.registryClient(),
+	a.images = &fetch.Store{Dir: filepath.Join(data, "images"), BootDir: boot.ImageDir, Client: a.registryClient(),
 		Registries: a.registries, Release: a.component, Log: log}
 	identities := identityd.New(filepath.Join(boot.RunDir, "ct"), a.link.Component, notify, notify.kept, log)
 	a.gossip = gossip.New(gossip.Options{Self: a.self, Key: a.link.Key(), Peers: a.store.Peers, Current: a.newest, Card: a.card, Log: log})
 	a.system, a.started = a.newSystem(state, data), a.facts.Started()
-	a.apply = apply.New(apply.Options{Store: a.store, Runtime: a.runtime, Images: images, Network: a.network, Names: dns.Set,
+	a.apply = apply.New(apply.Options{Store: a.store, Runtime: a.runtime, Images: a.images, Network: a.network, Names: dns.Set,
 		Identity: identities.Socket, Forget: identities.Forget, Self: a.selfAndRole, Addrs: a.addrs, Pressure: a.facts.Pressure,
-		Servers: a.retune, MHz: a.figures.Load().capacity.MHz, Root: rootDevice, Log: log})
+		Servers: a.retune, Moves: a.moves, MHz: a.figures.Load().capacity.MHz, Root: rootDevice, Log: log})
 	listening, err := sockets(a.localAPI(), a.terminal())
 	if err != nil {
 		return err

@@ -205,6 +205,7 @@ func (a *Applier) sleep(ctx context.Context, d time.Duration, wake time.Time) {
 	case <-a.wake:
 	case <-a.o.Store.Changed():
 	case <-a.o.Runtime.Exits():
+	case <-a.o.Moves.Changed():
 	}
 }
 
@@ -227,6 +228,8 @@ func (a *Applier) round(ctx, staying context.Context, steps *sync.WaitGroup) (wa
 	}
 	a.inUse(list)
 	list, left := a.sift(list)
+	moves := a.o.Moves.States()
+	eff = plan.Still(eff, moves)
 	in := a.input(eff, list, now)
 	a.health.Watch(eff, in.Seen, now)
 	in.Health = a.health.Results()
@@ -238,6 +241,7 @@ func (a *Applier) round(ctx, staying context.Context, steps *sync.WaitGroup) (wa
 	out := plan.Decide(in)
 	observe.Count(out.Statuses, list, a.o.Network.Crowded(), a.o.Servers.Of)
 	ofComponents(out.Statuses, eff, back)
+	moved(out.Statuses, moves)
 	statuses := inFlight(out.Statuses, busy)
 	short := observe.Problems(list, now)
 	a.sayShort(short)
@@ -321,22 +325,6 @@ func (a *Applier) sayShort(short []host.Problem) {
 			a.log.Warn("a process was killed", logging.Container, p.CTID, logging.Reason, p.Reason)
 		}
 	}
-}
-
-// tells whether b says something a does not, counters and the seconds of a back-off aside.
-func tells(a, b Report) bool {
-	if a.Work != b.Work || a.Planned != b.Planned || a.Peers != b.Peers || len(a.Containers) != len(b.Containers) ||
-		len(a.Problems) != len(b.Problems) {
-		return true
-	}
-	for i := range a.Containers {
-		x, y := a.Containers[i], b.Containers[i]
-		if x.CTID != y.CTID || x.Generation != y.Generation || x.State != y.State || x.Restarts != y.Restarts ||
-			x.Tuned != y.Tuned {
-			return true
-		}
-	}
-	return false
 }
 
 func (a *Applier) problems(back map[wire.CTID]host.WentBack, short []host.Problem) []host.Problem {

@@ -39,6 +39,7 @@ func (w *world) agent(t *testing.T, dir string) agent {
 		t.Fatal(err)
 	}
 	a := New(Options{Store: store, Runtime: w, Images: w, Network: w, MHz: 2000, Names: w.name, Servers: servers{w}, Check: w.check,
+		Moves:    &w.moves,
 		Pressure: func() host.Pressure { return w.pressure }, Root: func() (string, error) { return "/dev/loop0", nil },
 		Identity: func(id wire.CTID) (string, error) { return "/sock", nil }, Forget: func(wire.CTID) {},
 		Self: func() (wire.HostID, host.Role) { return "h-0", host.RoleUser }, Addrs: func(context.Context) []netip.Addr { return nil }})

@@ -12,6 +12,7 @@ import (
 	"hardnode.dev/agent/network"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/move"
 	"hardnode.dev/internal/wire/tune"
 )
 
@@ -56,6 +57,13 @@ type Servers interface {
 	Of(id wire.CTID) tune.Tuned
 }
 
+// Moves is what apply needs of agent/move.
+type Moves interface {
+	States() map[wire.CTID]*move.State
+	Changed() <-chan struct{}
+	Forget(id wire.CTID) error
+}
+
 // Options are what an Applier needs. All are required unless said otherwise.
 type Options struct {
 	Store    *desired.Store
@@ -65,6 +73,7 @@ type Options struct {
 	Names    func(*host.Peers)                                   // takes what DNS answers from
 	Identity func(id wire.CTID) (socket string, err error)       // makes the socket of a component, or finds it
 	Servers  Servers                                             // in containers: they follow the size
+	Moves    Moves                                               // to other hosts, and from them
 	Forget   func(id wire.CTID)                                  // the component is gone: so is its socket
 	Root     func() (device string, err error)                   // with the erofs that is this host's root
 	Self     func() (wire.HostID, host.Role)                     // "" until the host has joined

@@ -52,3 +52,19 @@ func (s *said) over(key string) (times int) {
 	}
 	return times
 }
+
+// tells whether b says something a does not, counters and the seconds of a back-off aside.
+func tells(a, b Report) bool {
+	if a.Work != b.Work || a.Planned != b.Planned || a.Peers != b.Peers || len(a.Containers) != len(b.Containers) ||
+		len(a.Problems) != len(b.Problems) {
+		return true
+	}
+	for i := range a.Containers {
+		x, y := a.Containers[i], b.Containers[i]
+		if x.CTID != y.CTID || x.Generation != y.Generation || x.State != y.State || x.Restarts != y.Restarts ||
+			x.Tuned != y.Tuned || movedOn(x.Move, y.Move) {
+			return true
+		}
+	}
+	return false
+}

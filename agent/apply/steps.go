@@ -201,6 +201,11 @@ func (a *Applier) do(ctx context.Context, s plan.Step) error {
 		return errors.Join(a.o.Runtime.SetLimits(ctx, s.CTID, s.Want.Limits, cpuMax(s.Want.Limits.CPUMHz, a.o.MHz)),
 			a.o.Runtime.SetVolumes(ctx, s.CTID, s.Want.Volumes))
 	case plan.Remove:
+		if !s.KeepVolumes {
+			if err := a.o.Moves.Forget(s.CTID); err != nil {
+				return err
+			}
+		}
 		if err := a.o.Runtime.Remove(ctx, s.CTID, s.KeepVolumes); err != nil || s.KeepVolumes {
 			return err
 		}
@@ -225,6 +230,9 @@ func (a *Applier) start(ctx context.Context, c host.Container) error {
 	spec := container.StartSpec{Container: c, UIDBase: base, ImagePath: path, CPUMaxMicros: cpuMax(c.Limits.CPUMHz, a.o.MHz),
 		Resolv: network.ResolvConf(string(c.Env)), Hosts: hostsFile(c),
 		Network: func(ctx context.Context, ns *os.File) (func(), error) {
+			if err := a.stays(c.CTID); err != nil { // whoever takes its last state holds it: here is the last moment to see it
+				return nil, err
+			}
 			return a.o.Network.Attach(ctx, endpoint(c), ns)
 		}}
 	if c.Env == plan.Jelastic {

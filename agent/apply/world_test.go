@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"hardnode.dev/agent/network"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/move"
 	"hardnode.dev/internal/wire/tune"
 	"hardnode.dev/internal/wire/volume"
 )
@@ -50,6 +52,34 @@ type world struct {
 	led        wire.CTID // the last that published ports led to
 	pressure   host.Pressure
 	asks       []string // of what was to be told to servers
+	moves      moves
+}
+
+// moves are what agent/move would say.
+type moves struct {
+	mu     sync.Mutex
+	states map[wire.CTID]*move.State
+	forgot []wire.CTID
+}
+
+func (m *moves) States() map[wire.CTID]*move.State {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return maps.Clone(m.states)
+}
+
+func (m *moves) say(id wire.CTID, s move.State) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.states = map[wire.CTID]*move.State{id: &s}
+}
+
+func (m *moves) Changed() <-chan struct{} { return nil }
+func (m *moves) Forget(id wire.CTID) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.forgot = append(m.forgot, id)
+	return nil
 }
 
 // servers are those in a world's containers.

@@ -100,6 +100,9 @@ func New(o Options) (*Runtime, error) {
 // Snapshots are those of this host's containers.
 func (r *Runtime) Snapshots() *snapshot.Store { return r.snaps }
 
+// Home is the directory of a container's layers and volumes.
+func (r *Runtime) Home(id wire.CTID) string { return r.data.Home(id) }
+
 // scratch is where a new container mounts its work space, in its own mount namespace only.
 func (r *Runtime) scratch() string { return filepath.Join(r.opts.RunDir, "scratch") }
 

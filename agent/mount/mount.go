@@ -19,6 +19,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -55,7 +56,15 @@ type Options struct {
 	Keeper Keeper
 	Kept   map[string]*os.File // what the last agent left
 	Port   uint16              // host.MountPort
+	Moves  func() Moves        // what else comes through the same door; nil: nothing
 	Log    *slog.Logger        // nil discards
+}
+
+// Moves answers hosts that containers of this one go to (agent/move).
+type Moves interface {
+	Gives(w *host.Work) bool // one may come
+	// Serve answers, until the connection or ctx ends.
+	Serve(ctx context.Context, conn net.Conn, of wire.CTID, move string, to wire.HostID) error
 }
 
 // Mounts are all of a host. Make them with New.
@@ -261,13 +270,25 @@ func (m *Mounts) dial(ctx context.Context, n *mounted) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	at, err := m.address(w.Host)
+	return m.greet(ctx, w.Host, message.Hello{Of: w.From, Volume: w.Volume, For: n.id, Name: n.name, Mount: n.nonce})
+}
+
+// DialMove connects to the host that a container comes from.
+func (m *Mounts) DialMove(ctx context.Context, from wire.HostID, of wire.CTID, move string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialWithin)
+	defer cancel()
+	return m.greet(ctx, from, message.Hello{Of: of, Move: move})
+}
+
+// greet connects to a host and agrees with it on what for.
+func (m *Mounts) greet(ctx context.Context, to wire.HostID, hello message.Hello) (net.Conn, error) {
+	at, err := m.address(to)
 	if err != nil {
 		return nil, err
 	}
 	want := func(p identity.Peer) error {
-		if !p.IsHost() || p.Host != w.Host {
-			return fmt.Errorf("want host %s, the other side is %s", w.Host, p)
+		if !p.IsHost() || p.Host != to {
+			return fmt.Errorf("want host %s, the other side is %s", to, p)
 		}
 		return nil
 	}
@@ -276,7 +297,7 @@ func (m *Mounts) dial(ctx context.Context, n *mounted) (net.Conn, error) {
 		return nil, err
 	}
 	conn.SetDeadline(time.Now().Add(dialWithin))
-	hello := message.Hello{Version: message.Version, Of: w.From, Volume: w.Volume, For: n.id, Name: n.name, Mount: n.nonce}
+	hello.Version = message.Version
 	var welcome message.Welcome
 	if err = message.WriteHello(conn, hello); err == nil {
 		err = message.ReadHello(conn, &welcome)
@@ -284,9 +305,9 @@ func (m *Mounts) dial(ctx context.Context, n *mounted) (net.Conn, error) {
 	switch {
 	case err != nil:
 	case welcome.Refused != "":
-		err = fmt.Errorf("host %s refuses: %.300q", w.Host, welcome.Refused)
+		err = fmt.Errorf("host %s refuses: %.300q", to, welcome.Refused)
 	case welcome.Version != message.Version:
-		err = fmt.Errorf("host %s speaks version %d, this one %d", w.Host, welcome.Version, message.Version)
+		err = fmt.Errorf("host %s speaks version %d, this one %d", to, welcome.Version, message.Version)
 	default:
 		return conn, conn.SetDeadline(time.Time{})
 	}
@@ -294,14 +315,18 @@ func (m *Mounts) dial(ctx context.Context, n *mounted) (net.Conn, error) {
 	return nil, err
 }
 
+// wantedBy tells whether another host may come for something.
+func (m *Mounts) wantedBy(w *host.Work) bool {
+	return m.o.Moves != nil && m.o.Moves().Gives(w) ||
+		slices.ContainsFunc(w.Containers, func(c host.Container) bool { return len(c.Shares) > 0 })
+}
+
 // sharing waits for Work in which a volume is shared; false: ctx ended.
 func (m *Mounts) sharing(ctx context.Context) bool {
 	for ctx.Err() == nil {
 		if w, _ := m.o.Work(); w != nil && m.o.Trust().Pin != "" && m.o.Holder().Get() != nil {
-			for _, c := range w.Containers {
-				if len(c.Shares) > 0 {
-					return true
-				}
+			if m.wantedBy(w) {
+				return true
 			}
 		}
 		run.Wait(ctx, time.Second)

@@ -126,6 +126,12 @@ func (m *Mounts) one(ctx context.Context, conn *tls.Conn) error {
 	if err := message.ReadHello(conn, &hello); err != nil {
 		return err
 	}
+	if hello.Move != "" && m.o.Moves != nil {
+		if err := message.WriteHello(conn, message.Welcome{Version: message.Version}); err != nil {
+			return err
+		}
+		return m.o.Moves().Serve(ctx, conn, hello.Of, hello.Move, p.Host)
+	}
 	s, err := m.enter(hello, p.Host, conn)
 	if err != nil {
 		return errors.Join(err, message.WriteHello(conn, message.Welcome{Version: message.Version, Refused: err.Error()}))
@@ -226,9 +232,7 @@ func (m *Mounts) files(h message.Hello, readOnly bool) (*serve.Session, error) {
 // look ends the sessions that may be no more, or that nobody has come back to; it tells whether something is shared.
 func (m *Mounts) look(now time.Time) (shared bool) {
 	if w, _ := m.o.Work(); w != nil {
-		for _, c := range w.Containers {
-			shared = shared || len(c.Shares) > 0
-		}
+		shared = m.wantedBy(w)
 	}
 	m.sessions.Lock()
 	defer m.sessions.Unlock()

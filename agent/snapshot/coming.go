@@ -139,6 +139,28 @@ func (c *Coming) Done(meta snapshot.Snapshot, parts []Part) (snapshot.Snapshot, 
 	return meta, c.s.sync(c.s.home(c.id))
 }
 
+// Ready has it take the container's place, as Store.Ready what Prepare made: from then on Settle does it.
+func (c *Coming) Ready() error {
+	defer c.dir.Close()
+	err := c.s.sync(c.dir.Name())
+	if err == nil {
+		err = os.Rename(c.dir.Name(), filepath.Join(c.s.home(c.id), ready))
+	}
+	if err == nil {
+		err = c.s.sync(c.s.home(c.id))
+	}
+	if err != nil {
+		return fmt.Errorf("end what comes of container %s: %w", c.id, err)
+	}
+	return nil
+}
+
+// Waits tells whether something waits for Settle.
+func (s *Store) Waits(id wire.CTID) bool {
+	_, err := os.Lstat(filepath.Join(s.home(id), ready))
+	return err == nil
+}
+
 // Drop takes away what is not done, and ends it.
 func (c *Coming) Drop() error {
 	defer c.dir.Close()

@@ -53,6 +53,9 @@ type Store struct{ dir string }
 // Open keeps snapshots below dataDir, which is on btrfs with quotas.
 func Open(dataDir string) *Store { return &Store{filepath.Join(dataDir, "snap")} }
 
+// OpenAt keeps them below a directory of its own, as what nobody but the caller knows of.
+func OpenAt(dir string) *Store { return &Store{dir} }
+
 func (s *Store) home(id wire.CTID) string { return filepath.Join(s.dir, id.String()) }
 
 // Part is a subvolume of a container.

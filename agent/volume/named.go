@@ -44,7 +44,7 @@ func (s *Store) Volume(ctx context.Context, id wire.CTID, w Wanted) (dir *os.Fil
 	}
 	return s.subvolume(id, VolumeName(w.Name), w.Bytes, w.Bytes, func(d *os.File) error {
 		if w.NoCOW {
-			if err := writeInPlace(d); err != nil {
+			if err := WriteInPlace(d); err != nil {
 				return err
 			}
 		}
@@ -63,8 +63,8 @@ func (s *Store) Volume(ctx context.Context, id wire.CTID, w Wanted) (dir *os.Fil
 	})
 }
 
-// writeInPlace has what is made in an empty directory written without copies and checksums, unless data has two copies.
-func writeInPlace(d *os.File) error {
+// WriteInPlace has what is made in an empty directory written without copies and checksums, unless data has two copies.
+func WriteInPlace(d *os.File) error {
 	if two, err := btrfs.DataMirrored(d); err != nil || two {
 		return err
 	}

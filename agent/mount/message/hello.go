@@ -18,11 +18,12 @@ const maxHello = 4096
 // Hello is what the mounting host says first.
 type Hello struct {
 	Version int       `json:"version"`
-	Of      wire.CTID `json:"of"`     // whose volume it is
-	Volume  string    `json:"volume"` // its name
-	For     wire.CTID `json:"for"`    // the container that mounts it
-	Name    string    `json:"name"`   // of the mount in that container
-	Mount   string    `json:"mount"`  // names this mount among all there ever were: what is sent again is known by it
+	Of      wire.CTID `json:"of"`             // whose volume it is
+	Volume  string    `json:"volume"`         // its name
+	For     wire.CTID `json:"for"`            // the container that mounts it
+	Name    string    `json:"name"`           // of the mount in that container
+	Mount   string    `json:"mount"`          // names this mount among all there ever were: what is sent again is known by it
+	Move    string    `json:"move,omitempty"` // it is no mount: container Of goes to the one that says this, by that move
 }
 
 // Welcome is the answer to a Hello.

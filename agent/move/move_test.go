@@ -1,0 +1,261 @@
+package move
+
+import (
+	"bytes"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"hardnode.dev/agent/move/talk"
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/move"
+)
+
+// last ends a move: the container stops only once its host was told.
+func (p *pair) last() {
+	p.t.Helper()
+	p.phase(move.Last, 0)
+	p.from.disk.with(func() { p.from.disk.runs = false })
+	p.eventually("it has arrived", func() bool { return p.to.state().Arrived })
+	var want, got map[string]string
+	p.from.disk.with(func() { want = maps.Clone(p.from.disk.has) })
+	p.to.disk.with(func() { got = maps.Clone(p.to.disk.has) })
+	if !maps.Equal(got, want) {
+		p.t.Errorf("%d volumes are there, they are not what they were", len(got))
+	}
+	p.eventually("the host that gave it says so", func() bool { s := p.from.state(); return s.Arrived && s.Phase == move.Last })
+}
+
+// TestMove: all, then what changes, then the last state of what is stopped; volumes come and go meanwhile.
+func TestMove(t *testing.T) {
+	p := newPair(t)
+	d := p.from.disk
+	d.with(func() {
+		d.runs, d.has = true, map[string]string{"": "layer", "data": strings.Repeat("x", 1<<20), "old": "o"}
+	})
+	p.phase(move.Copy, 0)
+	p.eventually("it is ready", func() bool { return p.to.state().Ready })
+	if s := p.to.state(); s.Arrived || s.Phase != move.Copy || s.Round < 2 || s.Bytes < 2<<20 {
+		t.Errorf("%+v", s)
+	}
+	d.with(func() { d.has["data"], d.has["new"] = "y", "n"; delete(d.has, "old") })
+	p.phase(move.Last, 0)
+	time.Sleep(50 * time.Millisecond)
+	if p.to.state().Arrived {
+		t.Fatal("it has arrived while it runs")
+	}
+	p.last()
+	p.from.work.is()
+	p.eventually("nothing is kept to be given", func() bool { ids, _ := d.Given(); return len(ids) == 0 })
+}
+
+// cutting is a connection that ends after so many bytes.
+type cutting struct {
+	net.Conn
+	left *atomic.Int64
+}
+
+func (c cutting) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if c.left.Add(-int64(n)) < 0 {
+		c.Close()
+		return n, io.ErrUnexpectedEOF
+	}
+	return n, err
+}
+
+// TestCut: what came before a cut is not sent again.
+func TestCut(t *testing.T) {
+	p := newPair(t)
+	text := make([]byte, 4<<20)
+	rnd := rand.NewChaCha8([32]byte{1})
+	rnd.Read(text)
+	var cuts atomic.Int64
+	var got atomic.Int64
+	p.through = func(c net.Conn) net.Conn {
+		left := &atomic.Int64{}
+		left.Store(int64(300<<10 + cuts.Add(1)*1237))
+		return counted{cutting{c, left}, &got}
+	}
+	d := p.from.disk
+	d.with(func() { d.has = map[string]string{"": "layer", "data": string(text)} })
+	p.phase(move.Copy, 0)
+	p.eventually("it is all there", func() bool { return p.to.state().Round > 0 })
+	if n := got.Load(); n > 6<<20 {
+		t.Errorf("%d bytes came for %d, with %d connections", n, len(text), cuts.Load())
+	}
+	if cuts.Load() < 10 {
+		t.Errorf("only %d connections", cuts.Load())
+	}
+	p.through = func(c net.Conn) net.Conn { return c }
+	p.last()
+}
+
+type counted struct {
+	net.Conn
+	n *atomic.Int64
+}
+
+func (c counted) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.n.Add(int64(n))
+	return n, err
+}
+
+// changing is a connection whose bytes another one changes, once.
+type changing struct {
+	net.Conn
+	n     *atomic.Int64
+	where int64
+}
+
+func (c changing) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if at := c.n.Add(int64(n)); n > 0 && at-int64(n) <= c.where && at > c.where {
+		b[n-1] ^= 1
+	}
+	return n, err
+}
+
+// TestChanged: wherever a byte is changed, what arrives is what was.
+func TestChanged(t *testing.T) {
+	for _, where := range []int64{0, 5, 300, 2000, 100_000, 400_000} {
+		p := newPair(t)
+		n := &atomic.Int64{}
+		p.through = func(c net.Conn) net.Conn { return changing{c, n, where} }
+		d := p.from.disk
+		d.with(func() { d.has = map[string]string{"data": strings.Repeat("abc", 150_000)} })
+		p.phase(move.Copy, 0)
+		p.last()
+		p.from.stop()
+		p.to.stop()
+	}
+}
+
+// TestOthers: nobody but the host that Work names gets anything, and only of that container and move.
+func TestOthers(t *testing.T) {
+	p := newPair(t)
+	p.from.disk.with(func() { p.from.disk.has = map[string]string{"data": "secret"} })
+	p.from.work.is(ct(move.From, other, move.Copy, 0))
+	for _, c := range []struct {
+		by wire.HostID
+		of wire.CTID
+		id string
+	}{{"h-000000000003", 101, "m1"}, {one, 101, "m1"}, {other, 102, "m1"}, {other, 101, "m2"}, {other, 101, ""}} {
+		conn, err := p.dial(c.by, c.of, c.id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var a talk.Answer
+		talk.Write(conn, talk.Ask{})
+		if err := talk.Read(conn, &a); err != nil || a.Refused == "" || a.Head != nil {
+			t.Errorf("%+v: %+v, %v", c, a, err)
+		}
+		conn.Close()
+	}
+	p.to.work.is(ct(move.To, one, move.Copy, 0)) // once it is the one, it is given, and then not any more
+	p.eventually("it comes", func() bool { return p.to.state().Round > 0 })
+	p.from.work.is(ct(move.From, "h-000000000003", move.Copy, 0))
+	p.eventually("it is refused", func() bool { return strings.Contains(p.to.state().Error, "does not go to host") })
+}
+
+// TestFull: a host without room says so, keeps nothing, and goes on when there is some.
+func TestFull(t *testing.T) {
+	p := newPair(t)
+	p.from.disk.with(func() { p.from.disk.has = map[string]string{"data": "x"} })
+	p.to.disk.with(func() { p.to.disk.full = true })
+	p.phase(move.Copy, 0)
+	p.eventually("it says so", func() bool { return strings.Contains(p.to.state().Error, "no space left") })
+	p.to.disk.with(func() {
+		if p.to.disk.full = false; p.to.disk.copies != 0 {
+			t.Errorf("%d halves are kept", p.to.disk.copies)
+		}
+	})
+	p.eventually("it comes", func() bool { return p.to.state().Round > 0 && p.to.state().Error == "" })
+}
+
+// TestEndless: a stream without an end is ended.
+func TestEndless(t *testing.T) {
+	was := spare
+	spare = 1 << 20
+	defer func() { spare = was }()
+	p := newPair(t)
+	p.from.disk.with(func() {
+		p.from.disk.has, p.from.disk.endless = map[string]string{"": strings.Repeat("x", 100_000)}, true
+	})
+	p.phase(move.Copy, 0)
+	p.eventually("it is ended", func() bool { return strings.Contains(p.to.state().Error, "it has more than") })
+	p.to.stop()
+	if p.to.disk.copies != 0 {
+		t.Errorf("%d halves are kept", p.to.disk.copies)
+	}
+}
+
+// TestEnds: whichever agent ends, and where, the next one goes on, and nothing is left of what did not arrive.
+func TestEnds(t *testing.T) {
+	p := newPair(t)
+	d := p.from.disk
+	text := string(bytes.Repeat([]byte("0123456789"), 60_000))
+	d.with(func() { d.runs, d.has = true, map[string]string{"data": text} })
+	p.phase(move.Copy, 2<<20)
+	p.eventually("it comes", func() bool { var n int64; d.with(func() { n = d.sent }); return n > 100_000 })
+	p.to.stop()
+	if p.to.disk.copies != 0 {
+		t.Errorf("%d halves are kept", p.to.disk.copies)
+	}
+	p.start(p.to)
+	p.eventually("it is there", func() bool { return p.to.state().Round > 0 })
+	p.from.stop()
+	p.start(p.from)
+	p.last()
+	p.to.stop()
+	p.start(p.to)
+	p.eventually("it is known to have arrived", func() bool { return p.to.state().Arrived })
+}
+
+// TestGivenUp: out of the Work of the host that it goes to, nothing is left there.
+func TestGivenUp(t *testing.T) {
+	p := newPair(t)
+	d := p.from.disk
+	d.with(func() { d.runs, d.has = true, map[string]string{"data": "x"} })
+	p.phase(move.Copy, 0)
+	p.eventually("it comes", func() bool { return p.to.state().Round > 0 })
+	p.to.work.is()
+	p.eventually("nothing is left", func() bool {
+		n := 1
+		p.to.disk.with(func() { n = p.to.disk.copies })
+		return n == 0 && p.to.States()[101] == nil
+	})
+	if err := p.to.Forget(101); err != nil {
+		t.Error(err)
+	}
+	p.phase(move.Copy, 0)
+	p.eventually("it comes again", func() bool { return p.to.state().Round > 0 })
+	if err := p.to.Forget(101); err != nil { // while it comes
+		t.Error(err)
+	}
+}
+
+func TestReady(t *testing.T) {
+	const s = time.Second
+	for _, c := range []struct {
+		done []round
+		want bool
+	}{
+		{nil, false},
+		{[]round{{1, 0}}, false},
+		{[]round{{100, 9 * s}, {1, s / 2}}, true},
+		{[]round{{100, 9 * s}, {50, 5 * s}, {40, 4 * s}, {30, 3 * s}, {20, 2 * s}}, false},
+		{[]round{{100, 9 * s}, {20, 5 * s}, {20, 4 * s}, {20, 3 * s}}, false},
+		{[]round{{100, 9 * s}, {20, 5 * s}, {20, 4 * s}, {20, 3 * s}, {20, 3 * s}}, true},
+	} {
+		if got := ready(c.done); got != c.want {
+			t.Errorf("%v: %v", c.done, got)
+		}
+	}
+}

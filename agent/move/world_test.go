@@ -1,0 +1,268 @@
+package move
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"hardnode.dev/agent/move/talk"
+	"hardnode.dev/internal/disk/btrfs"
+	"hardnode.dev/internal/testkit/ports"
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/move"
+	"hardnode.dev/internal/wire/snapshot"
+)
+
+// disk is one without btrfs: what a container has is a text for each volume, and a stream is its length and all of it.
+type disk struct {
+	mu      sync.Mutex
+	has     map[string]string
+	runs    bool
+	snaps   map[snapshot.ID]map[string]string
+	seq     int
+	arrived string
+	copies  int   // that are neither dropped nor arrived
+	full    bool  // nothing more fits
+	endless bool  // streams do not end
+	sent    int64 // bytes of streams
+}
+
+func identity(s string) (id btrfs.Identity) {
+	sum := sha256.Sum256([]byte(s))
+	copy(id.UUID[:], sum[:])
+	id.Transid = 1
+	return id
+}
+
+func (d *disk) with(f func()) { d.mu.Lock(); defer d.mu.Unlock(); f() }
+
+func (d *disk) Take(_ context.Context, _ wire.CTID, base snapshot.ID, last bool) (*talk.Head, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if last && d.runs {
+		return nil, ErrRuns
+	}
+	d.seq++
+	id := snapshot.ID(fmt.Sprintf("20261127-%06d", d.seq))
+	maps.DeleteFunc(d.snaps, func(s snapshot.ID, _ map[string]string) bool { return s != base })
+	d.snaps[id] = maps.Clone(d.has)
+	h := &talk.Head{Snapshot: id, Last: last, Generation: 1}
+	for v, text := range d.has {
+		p := talk.Part{Volume: v, Is: identity(text), Bytes: int64(len(text))}
+		if was, ok := d.snaps[base][v]; ok {
+			p.From = identity(was)
+		}
+		h.Parts = append(h.Parts, p)
+	}
+	return h, nil
+}
+
+func (d *disk) Send(ctx context.Context, _ wire.CTID, which, base snapshot.ID, v string, w io.Writer) error {
+	d.mu.Lock()
+	text, ok := d.snaps[which][v]
+	endless := d.endless
+	d.mu.Unlock()
+	if !ok {
+		return errors.New("there is no such snapshot")
+	}
+	n := uint64(len(text))
+	if endless {
+		n = 1 << 60
+	}
+	if _, err := w.Write(binary.LittleEndian.AppendUint64(nil, n)); err != nil {
+		return err
+	}
+	for {
+		for b := []byte(text); len(b) > 0; {
+			k := min(len(b), 10_000)
+			if _, err := w.Write(b[:k]); err != nil {
+				return err
+			}
+			d.with(func() { d.sent += int64(k) })
+			b = b[k:]
+		}
+		if !endless {
+			return nil
+		}
+	}
+}
+
+func (d *disk) Given() ([]wire.CTID, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.snaps) > 0 {
+		return []wire.CTID{101}, nil
+	}
+	return nil, nil
+}
+
+func (d *disk) Drop(wire.CTID) error { d.with(func() { clear(d.snaps) }); return nil }
+
+func (d *disk) Begin(wire.CTID, int64) (Copy, error) {
+	d.with(func() { d.copies++ })
+	return &partly{d: d, has: map[string]string{}}, nil
+}
+
+func (d *disk) Arrived(_ wire.CTID, m string) (bool, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.arrived == m, nil
+}
+
+func (d *disk) Forget(wire.CTID) error { d.with(func() { d.arrived = "" }); return nil }
+
+type partly struct {
+	d   *disk
+	has map[string]string
+}
+
+func (p *partly) Apply(ctx context.Context, _ host.Container, part talk.Part, at btrfs.Identity, r io.Reader) (btrfs.Identity, error) {
+	p.d.mu.Lock()
+	full := p.d.full
+	p.d.mu.Unlock()
+	if full {
+		return at, errors.New("no space left on device")
+	}
+	var n [8]byte
+	if _, err := io.ReadFull(r, n[:]); err != nil {
+		return at, err
+	}
+	want := binary.LittleEndian.Uint64(n[:])
+	if want > 1<<40 { // it is not kept
+		_, err := io.CopyN(io.Discard, r, 1<<50)
+		return at, err
+	}
+	text := make([]byte, want)
+	if _, err := io.ReadFull(r, text); err != nil {
+		return at, err
+	}
+	p.has[part.Volume] = string(text)
+	return identity(string(text)), nil
+}
+
+func (p *partly) Remove(v string) error { delete(p.has, v); return nil }
+func (p *partly) Drop() error           { p.d.with(func() { p.d.copies-- }); return nil }
+func (p *partly) Arrive(m string) error {
+	p.d.with(func() { p.d.has, p.d.arrived, p.d.copies = p.has, m, p.d.copies-1 })
+	return nil
+}
+
+// side is one host.
+type side struct {
+	*Mover
+	id   wire.HostID
+	disk *disk
+	work *work
+	ctx  context.Context // of its agent
+	stop func()
+}
+
+// work is a host's.
+type work struct {
+	mu   sync.Mutex
+	list []host.Container
+}
+
+func (w *work) is(list ...host.Container) { w.mu.Lock(); defer w.mu.Unlock(); w.list = list }
+
+func (w *work) get() (*host.Work, map[wire.CTID]host.Container) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	all := map[wire.CTID]host.Container{}
+	for _, c := range w.list {
+		all[c.CTID] = c
+	}
+	return &host.Work{Containers: w.list}, all
+}
+
+// pair is two hosts that a container goes between; through is what the connections of the one that pulls are led through.
+type pair struct {
+	t        *testing.T
+	from, to *side
+	through  func(net.Conn) net.Conn
+}
+
+const (
+	one   = wire.HostID("h-000000000001")
+	other = wire.HostID("h-000000000002")
+)
+
+func newPair(t *testing.T) *pair {
+	t.Helper()
+	p := &pair{t: t, through: func(c net.Conn) net.Conn { return c }}
+	p.from = &side{id: one, disk: &disk{has: map[string]string{}, snaps: map[snapshot.ID]map[string]string{}}, work: &work{}}
+	p.to = &side{id: other, disk: &disk{has: map[string]string{}, snaps: map[snapshot.ID]map[string]string{}}, work: &work{}}
+	p.start(p.from)
+	p.start(p.to)
+	return p
+}
+
+// start starts a host's Mover, as each agent does.
+func (p *pair) start(s *side) {
+	s.Mover = New(Options{Work: s.work.get, Disk: s.disk, Image: func(context.Context, host.Image) error { return nil },
+		Dial: func(ctx context.Context, _ wire.HostID, of wire.CTID, by string) (net.Conn, error) {
+			return p.dial(s.id, of, by)
+		}})
+	ctx, cancel := context.WithCancel(p.t.Context())
+	s.ctx = ctx
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	s.stop = sync.OnceFunc(func() { cancel(); <-done })
+	p.t.Cleanup(s.stop)
+}
+
+// dial connects to the host that gives, as host by.
+func (p *pair) dial(by wire.HostID, of wire.CTID, id string) (net.Conn, error) {
+	l := ports.Listen(p.t)
+	defer l.Close()
+	give, ctx := p.from.Mover, p.from.ctx
+	go func() {
+		if c, err := l.Accept(); err == nil {
+			defer c.Close()
+			defer context.AfterFunc(ctx, func() { c.Close() })() // as agent/mount does
+			give.Serve(ctx, c, of, id, by)
+		}
+	}()
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		return nil, err
+	}
+	return p.through(c), nil
+}
+
+// phase tells both hosts.
+func (p *pair) phase(ph move.Phase, rate int64) {
+	p.from.work.is(ct(move.From, other, ph, rate))
+	p.to.work.is(ct(move.To, one, ph, rate))
+}
+
+func ct(r move.Role, peer wire.HostID, ph move.Phase, rate int64) host.Container {
+	return host.Container{CTID: 101, Run: true, Generation: 1, Limits: host.Limits{DiskBytes: 1 << 20},
+		Volumes: []host.Volume{{Name: "data", Bytes: 64 << 20}},
+		Move:    &move.Part{ID: "m1", Role: r, Peer: peer, Phase: ph, Rate: rate}}
+}
+
+func (p *pair) eventually(what string, is func() bool) {
+	p.t.Helper()
+	for end := time.Now().Add(time.Minute); !is(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			p.t.Fatalf("not within a minute: %s; from %+v, to %+v", what, p.from.state(), p.to.state())
+		}
+	}
+}
+
+func (s *side) state() (out move.State) {
+	if st := s.States()[101]; st != nil {
+		out = *st
+	}
+	return out
+}
