@@ -131,12 +131,15 @@ func (s Server) told(root, name string) string {
 	return ""
 }
 
-// environ is that of its process, as it was begun; nil if it does not run.
+// environ is that of its process, as it was begun, without what the server says in it to itself; nil if it does not run.
 func (s Server) environ(root string) []string {
 	for _, pid := range program.Processes(root, s.Comms...) {
 		raw, err := file.Read(filepath.Join(root, "proc", pid, "environ"), 1<<20)
 		if err == nil && len(raw) > 0 {
-			return strings.Split(strings.TrimRight(string(raw), "\x00"), "\x00")
+			all := strings.Split(strings.TrimRight(string(raw), "\x00"), "\x00")
+			return slices.DeleteFunc(all, func(v string) bool {
+				return strings.HasPrefix(v, strings.ToUpper(s.Name)+"_") || strings.HasPrefix(v, "MWORKER")
+			})
 		}
 	}
 	return nil

@@ -19,8 +19,9 @@ func TestTold(t *testing.T) {
 
 // TestEnv: HAProxy's configuration may name any variable, and is checked with those that it was begun with.
 func TestEnv(t *testing.T) {
-	root := contracttest.Root(t, map[string]string{"usr/sbin/haproxy": "#!/bin/sh\necho $UPSTREAM $A\n", "proc/9/comm": "haproxy\n",
-		"proc/9/environ": "A=b\x00UPSTREAM=app:80\x00", "proc/1/environ": "UPSTREAM=\x00"})
+	root := contracttest.Root(t, map[string]string{"usr/sbin/haproxy": "#!/bin/sh\necho $UPSTREAM $A$HAPROXY_MWORKER\n",
+		"proc/9/comm":    "haproxy\n",
+		"proc/9/environ": "A=b\x00UPSTREAM=app:80\x00HAPROXY_MWORKER=1\x00", "proc/1/environ": "UPSTREAM=\x00"})
 	s, _ := ByName("haproxy")
 	if said, checked, err := s.Verify(t.Context(), root, "/etc/haproxy/haproxy.cfg"); said != "app:80 b\n" || !checked || err != nil {
 		t.Errorf("%q %v %v", said, checked, err)
