@@ -189,6 +189,9 @@ func replace(c *contract.Call, path string, reload bool, text *[]byte) contract.
 			if _, err := file.Backup(at, c.Now(), maxFile); err != nil {
 				return err
 			}
+			if err := c.Was(at); err != nil {
+				return err
+			}
 			wrote = true
 			return file.Write(at, *text, file.Owned{Mode: 0o644})
 		},

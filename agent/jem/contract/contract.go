@@ -1,6 +1,7 @@
 // Package contract is how every action of JEM is carried out: pre, do, post, and cleanup whatever came of them.
 //
-// Owns: the order of the steps, the time limit, the queue of a container's calls, kept answers, the refusal when the disk is full, hooks.
+// Owns: the order of the steps, the time limit, the queue of a container's calls, kept answers, the refusal when the disk is full, hooks,
+// what a call that was cut off had changed.
 // In: the table of modules, the call's arguments, what the host told.
 // Out: one jem.Reply and the exit status that goes with it.
 // Never: begins an action whose pre step failed, does a thing twice under one key, or stays after its answer.
@@ -66,6 +67,7 @@ type Call struct {
 	module  Module
 	action  Action
 	modules []Module
+	kept    int // places that Was keeps
 }
 
 // Only is an action without any other step.
@@ -193,6 +195,9 @@ func (c *Call) serve(ctx context.Context) error {
 		return err
 	}
 	defer place.Close()
+	if err := c.mend(); err != nil && !c.action.Frees {
+		return err
+	}
 	if kept, err := c.keptAnswer(); kept || err != nil {
 		return err
 	}
@@ -205,6 +210,9 @@ func (c *Call) serve(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	if err := c.carry(ctx, limit, steps); err != nil {
+		return err
+	}
+	if err := c.whole(); err != nil {
 		return err
 	}
 	return c.keepAnswer()
@@ -251,6 +259,9 @@ func (c *Call) carry(ctx context.Context, limit time.Duration, s Steps) (err err
 	defer cancel()
 	if uerr := s.Undo(within); uerr != nil {
 		return fmt.Errorf("%v; and it could not be taken back: %v", err, uerr)
+	}
+	if werr := c.whole(); werr != nil {
+		return fmt.Errorf("%v; what was done is taken back, and that can't be noted: %v", err, werr)
 	}
 	var e *jem.Error
 	if !errors.As(err, &e) {

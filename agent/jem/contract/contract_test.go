@@ -248,3 +248,30 @@ func TestList(t *testing.T) {
 		t.Errorf("%+v", c.Reply)
 	}
 }
+
+// TestMendSpoiled: what a call that was cut off kept and that is not whole counts for nothing, and leads nowhere else.
+func TestMendSpoiled(t *testing.T) {
+	root := t.TempDir()
+	dir := filepath.Join(root, StateDir, "cut")
+	outside := filepath.Join(t.TempDir(), "x")
+	for name, text := range map[string]string{".jem-1": `{"path":"a"}`, "0001.json": `{"path":"a`,
+		"0002.json": `{"path":"../../` + outside + `"}`,
+		"0003.json": `{"path":"b","there":true,"text":"aGk=","mode":384}`} {
+		if err := errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(outside, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := &Call{Root: root}
+	if err := c.mend(); err != nil {
+		t.Fatal(err)
+	}
+	left, _ := os.ReadDir(dir)
+	b, err := os.ReadFile(filepath.Join(root, "b"))
+	if _, oerr := os.Stat(outside); string(b) != "hi" || err != nil || oerr != nil || len(left) != 0 ||
+		!strings.Contains(c.Reply.Said, "/b is as it was") {
+		t.Errorf("%q, %v, %v, %v, %q", b, err, oerr, left, c.Reply.Said)
+	}
+}

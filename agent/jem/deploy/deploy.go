@@ -176,6 +176,10 @@ func (d *deployment) steps(pre func(ctx context.Context) error, fill func(ctx co
 			if err := d.build(ctx, dir); err != nil {
 				return err
 			}
+			if err := errors.Join(c.Was(filepath.Join(c.Root, web, p.context)),
+				c.Was(filepath.Join(c.Root, web, own, p.context, record))); err != nil {
+				return err
+			}
 			if err := p.store(append(d.kept, d.made)); err != nil { // before it is shown: what is shown is always known
 				return err
 			}
@@ -392,7 +396,12 @@ func undo(c *contract.Call) (contract.Steps, error) {
 			}
 			return nil
 		},
-		Do: func(context.Context) error { return p.show(to) },
+		Do: func(context.Context) error {
+			if err := c.Was(filepath.Join(c.Root, web, p.context)); err != nil {
+				return err
+			}
+			return p.show(to)
+		},
 		Post: func(ctx context.Context) error {
 			if err := shows(ctx, c, reload, check, &reloaded); err != nil {
 				return err

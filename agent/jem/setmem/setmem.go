@@ -162,6 +162,9 @@ func (ch *change) steps(plan func() error) contract.Steps {
 		},
 		Do: func(context.Context) error {
 			for i := range ch.list {
+				if err := ch.c.Was(filepath.Join(ch.c.Root, ch.list[i].path)); err != nil {
+					return err
+				}
 				ch.list[i].done = true
 				if err := ch.put(ch.list[i].path, ch.list[i].after); err != nil {
 					return err

@@ -232,8 +232,10 @@ func install(c *contract.Call) (contract.Steps, error) {
 	var p pair
 	put := func(texts [2][]byte) error {
 		for i, at := range paths {
-			err := os.Remove(at)
-			if texts[i] != nil {
+			var err error
+			if texts[i] == nil {
+				err = os.Remove(at)
+			} else {
 				err = file.Write(at, texts[i], file.Owned{Mode: []fs.FileMode{0o600, 0o644}[i], Force: true})
 			}
 			if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -256,6 +258,9 @@ func install(c *contract.Call) (contract.Steps, error) {
 			}
 			for i, at := range paths {
 				if before[i], err = file.Read(at, maxPEM); err != nil && !errors.Is(err, fs.ErrNotExist) {
+					return err
+				}
+				if err = c.Was(at); err != nil {
 					return err
 				}
 			}
