@@ -47,10 +47,10 @@ func build(t *testing.T, names ...string) string {
 	return filepath.Join(root, "out/templates")
 }
 
-// newBox unpacks a template; it is ended and removed with the test.
+// newBox unpacks a template.
 func newBox(t *testing.T, layouts, name string) *box {
 	t.Helper()
-	b := &box{T: t, name: name, root: t.TempDir(), ids: 1 << 20 * int(boxes.Add(1))}
+	b := &box{T: t, name: name}
 	index, err := layout.ImageIndexFromPath(filepath.Join(layouts, name))
 	if err != nil {
 		t.Fatal(err)
@@ -72,25 +72,38 @@ func newBox(t *testing.T, layouts, name string) *box {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, l := range layers {
-		if err := b.unpack(l); err != nil {
-			t.Fatalf("unpack %s: %v", name, err)
+	b.made(func() error {
+		for _, l := range layers {
+			if err := b.unpack(l); err != nil {
+				return err
+			}
 		}
+		return nil
+	})
+	return b
+}
+
+// made gives the box its root, by filling it, its ids and its network; it is ended and removed with the test.
+func (b *box) made(fill func() error) {
+	b.Helper()
+	b.root, b.ids = b.TempDir(), 1<<20*int(boxes.Add(1))
+	if err := fill(); err != nil {
+		b.Fatalf("unpack %s: %v", b.name, err)
 	}
 	if err := errors.Join(os.Chown(b.root, b.ids, b.ids), os.Chmod(b.root, 0o755), os.Chmod(filepath.Dir(b.root), 0o755)); err != nil {
-		t.Fatal(err)
+		b.Fatal(err)
 	}
+	var err error
 	if b.user, err = ids(b.root, b.config.User); err != nil {
-		t.Fatal(err)
+		b.Fatal(err)
 	}
 	if b.wire, err = newWire(); err != nil {
-		t.Fatal(err)
+		b.Fatal(err)
 	}
-	t.Cleanup(func() {
+	b.Cleanup(func() {
 		b.end()
 		close(b.wire.work)
 	})
-	return b
 }
 
 // unpack adds a layer; all in it is the box's root's or user's, which are ids of this box.
@@ -105,12 +118,17 @@ func (b *box) unpack(l v1.Layer) error {
 		return err
 	}
 	defer z.Close()
+	return b.entries(z)
+}
+
+// entries adds what a tar has in it.
+func (b *box) entries(r io.Reader) error {
 	root, err := os.OpenRoot(b.root)
 	if err != nil {
 		return err
 	}
 	defer root.Close()
-	for tr := tar.NewReader(z); ; {
+	for tr := tar.NewReader(r); ; {
 		h, err := tr.Next()
 		if err == io.EOF {
 			return nil
