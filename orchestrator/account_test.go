@@ -91,7 +91,7 @@ func asking(c *cluster, op, token string) map[string]asked {
 		"getHostSystem": h, "orderHostSystem": system, "takeBackHostSystem": h,
 		"groupEnvironment": {there: "hello", nothing: "nosuch", body: operator.EnvironmentGroup{Group: "one"}},
 		"getFirewall":      node, "setFirewall": wall,
-		"getNodeUsage": node, "getNodeSize": node, "resizeNode": size,
+		"getNodeUsage": node, "getNodeSize": node, "resizeNode": size, "moveNode": {cluster: true, there: "100", body: operator.MoveNode{}},
 		"getAddresses": node, "setAddresses": {cluster: true, there: "100", body: operator.PublicAddresses{Addresses: []netip.Addr{}}},
 		"getMounts": node, "setMounts": {there: "100", nothing: "4711", body: operator.MountedVolumes{Mounts: []operator.NodeMount{}}},
 		"getPorts": node, "setPorts": {there: "100", nothing: "4711", body: operator.PublishedPorts{Ports: []operator.PublishedPort{}}},

@@ -47,6 +47,8 @@ type Server struct {
 	DryRun func(wire.Account, operator.EnvironmentSpec) ([]operator.Node, *operator.Problem)
 	// Leaving says how each node of a user would leave a host that were drained.
 	Leaving func(id wire.HostID, stop bool) []operator.DrainNode
+	// Target is the host that a node would move to, "" being asked for: the best one; and why that or why not.
+	Target func(id wire.CTID, asked wire.HostID) (wire.HostID, string, *operator.Problem)
 	// RefreshTemplates asks the registry for its list, when a template is not known yet; nil: it is not asked.
 	RefreshTemplates func(context.Context) error
 	// Imports are the pushed names that are not imported (yet); nil: there are none.
@@ -223,6 +225,8 @@ func (s *Server) operations() {
 		authz.Read, 200}, s.nodeUsage)
 	serve(s, route{"getNodeSize", "GET", "/nodes/{ctid}/size", "What a node may use", authz.Read, 200}, s.nodeSize)
 	serve(s, route{"resizeNode", "PUT", "/nodes/{ctid}/size", "Change what a node may use, while it runs", authz.Write, 200}, s.resizeNode)
+	serveWith(s, route{"moveNode", "POST", "/nodes/{ctid}/move",
+		"Have a node go to another host with its data; its number and addresses stay", authz.Admin, 202}, s.moveNode)
 	serve(s, route{"getPorts", "GET", "/nodes/{ctid}/ports", "The ports of a node that are published at its host", authz.Read, 200},
 		s.getPorts)
 	serve(s, route{"setPorts", "PUT", "/nodes/{ctid}/ports", "Replace the ports of a node that are published at its host", authz.Write,

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"hardnode.dev/internal/wire"
-	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/blocks"
 	"hardnode.dev/orchestrator/store"
@@ -209,19 +208,5 @@ func TestBlocksOfAnEarlierOrchestrator(t *testing.T) {
 	w.settled(t)
 	if len(w.in.Nodes) != 400 || len(w.in.Hosts[1].More) != 1 {
 		t.Errorf("%d nodes, further blocks %v", len(w.in.Nodes), w.in.Hosts[1].More)
-	}
-}
-
-// What a host that moved single addresses is published with stays.
-func TestMovedStays(t *testing.T) {
-	p := netip.MustParsePrefix
-	was := []netip.Prefix{p("10.96.1.77/32"), p("10.96.9.0/24"), p("fd48:4e00::7/128")}
-	got := alsoMoved(was, []netip.Prefix{p("10.96.9.0/24"), p("10.96.12.0/24")})
-	if want := "[10.96.1.77/32 fd48:4e00::7/128 10.96.9.0/24 10.96.12.0/24]"; fmt.Sprint(got) != want {
-		t.Errorf("%v, want %s", got, want)
-	}
-	var none []netip.Prefix
-	if got := (host.Peer{Moved: alsoMoved(none, none)}); got.Moved != nil {
-		t.Errorf("%#v", got.Moved)
 	}
 }

@@ -29,11 +29,14 @@ func (p *planner) works() {
 	for id, n := range p.plan.Nodes {
 		dirty[n.Host] = true
 		was := p.nodes[id]
-		if was != nil {
-			dirty[was.Host] = true
+		for _, on := range ends(was) {
+			dirty[on] = true
 		}
-		if was == nil || was.Host != n.Host {
-			made[n.Host] = append(made[n.Host], id)
+		for _, on := range ends(&n) {
+			dirty[on] = true
+			if !slices.Contains(ends(was), on) {
+				made[on] = append(made[on], id)
+			}
 		}
 		if e, ok := p.record(n.Env); ok && len(e.Mounts) > 0 { // who mounts from a node is told where it is
 			for o := range p.of(n.Env) {
@@ -56,15 +59,23 @@ func (p *planner) works() {
 		}
 		list := []host.Container{}
 		for n := range p.each(nodes) {
-			if n.Gone && n.Env != env.System || n.Host != id {
+			if n.Gone && n.Env != env.System {
+				continue
+			}
+			part, has := n.Part(id)
+			if !has {
 				continue
 			}
 			c := n.Container
+			c.Move = part
 			c.Run, c.Remove = n.Env == env.System, n.Gone // a component goes only when its host is told so
 			if e, ok := p.record(n.Env); ok && n.Env != env.System {
 				c.Run = e.Want == store.WantRunning && n.Halted == ""
 				c.Ports = e.PortsOf(n.Layer, n.Index+1)
 				c.Addresses = e.AddressesOf(n.Layer, n.Index+1)
+				if id != n.Lives() { // it answers for nothing there
+					c.Ports, c.Addresses = nil, nil
+				}
 				if len(e.Mounts) > 0 {
 					c.Mounts = e.MountsOf(n.Layer, n.Index+1, p.on)
 					c.Shares = e.SharesOf(n.CTID, slices.Collect(p.of(n.Env)))
@@ -117,8 +128,14 @@ func (p *planner) assign(on wire.HostID, old []host.Container, next host.Work) {
 }
 
 func (p *planner) assigned(id wire.CTID, on wire.HostID, rev wire.Revision) {
-	if n, there := p.node(id); there && n.Host == on && n.Assigned != rev {
+	n, there := p.node(id)
+	switch {
+	case there && n.Host == on && n.Assigned != rev:
 		n.Assigned = rev
+		p.plan.Nodes[id] = n
+	case there && n.Host != on && n.Other() == on && n.Moving.Assigned != rev:
+		m := *n.Moving
+		m.Assigned, n.Moving = rev, &m
 		p.plan.Nodes[id] = n
 	}
 }
@@ -131,20 +148,22 @@ func (p *planner) peers() {
 	next := host.Peers{Version: host.PeersVersion, Revision: max(p.published, was.Revision) + 1, Cluster: p.cluster.ID,
 		Range4: p.cluster.Range4, Range6: p.cluster.Range6,
 		Gossip: keys, Registry: p.cluster.Registry, Hosts: []host.Peer{}}
-	if p.dirty.peers || p.plan.Gossip != nil || len(p.plan.More) > 0 {
+	if p.dirty.peers || p.rerouted || p.plan.Gossip != nil || len(p.plan.More) > 0 {
 		before := map[wire.HostID]host.Peer{}
 		for _, o := range was.Hosts {
 			before[o.ID] = o
 		}
 		hosts := p.records()
-		at := addresses(hosts, before, p.cluster, p.status)
+		at, away := addresses(hosts, before, p.cluster, p.status), p.away()
 		for _, h := range hosts {
 			o := before[h.ID]
 			o.ID, o.Name, o.Role, o.Identity, o.Blocks = h.ID, h.Name, h.Role, h.Key, []netip.Prefix{h.Block4}
 			if h.Block6.IsValid() {
 				o.Blocks = append(o.Blocks, h.Block6)
 			}
-			o.Blocks, o.Moved = append(o.Blocks, p.further(h)...), alsoMoved(o.Moved, p.further(h))
+			// Orchestrators before 2026-11-26 publish a host's first block only, and leave alone what has moved: while one of them is at
+			// work again, what lies in the others is still reached.
+			o.Blocks, o.Moved = append(o.Blocks, p.further(h)...), slices.Concat(away[h.ID], p.further(h))
 			if r := p.status(h.ID).Report; r != nil {
 				o.Boot, o.MeshKey = r.Boot, r.MeshKey
 			}
@@ -177,11 +196,15 @@ func (p *planner) peers() {
 	}
 }
 
-// alsoMoved are the single addresses that moved to a host, and its further blocks. Orchestrators before 2026-11-26 publish a host's first
-// block only, and leave alone what has moved: while one of them is at work again, what lies in the others is still reached.
-func alsoMoved(moved, further []netip.Prefix) []netip.Prefix {
-	single := slices.DeleteFunc(slices.Clone(moved), func(m netip.Prefix) bool { return !m.IsSingleIP() })
-	return slices.Concat(single, further)
+// ends are the hosts that have something of a node; nil has none.
+func ends(n *store.Node) []wire.HostID {
+	switch {
+	case n == nil:
+		return nil
+	case n.Moving == nil:
+		return []wire.HostID{n.Host}
+	}
+	return []wire.HostID{n.Host, n.Moving.Other}
 }
 
 // names are the DNS answers of one environment: every node by its number, every layer and component by its name (without nodes of

@@ -45,7 +45,8 @@ type Index struct {
 	naming  map[string]map[wire.EnvName]int   // environments by the templates they name, without tag; how often
 	used    map[netip.Addr]int                // container addresses
 	ledger  blocks.Ledger
-	block   int // how many blocks were given
+	moved   map[wire.CTID]bool // nodes that move, or have moved
+	block   int                // how many blocks were given
 	board   place.Board
 	drains  map[wire.HostID]bool // the hosts that are drained
 
@@ -74,7 +75,7 @@ type environment struct {
 	nodes     []wire.CTID // ascending
 	names     *store.Names
 	spreading bool
-	waits     int // nodes that are gone, or take another's place
+	waits     int // nodes that are gone, take another's place, or move
 }
 
 // machine is a host with all that is known of it; its record is nil when it was removed.
@@ -92,7 +93,7 @@ func NewIndex(clocks live.Clocks) *Index {
 	x := &Index{clocks: clocks, templates: env.Templates{}, envs: map[wire.EnvName]*environment{}, nodes: map[wire.CTID]*store.Node{},
 		hosts: map[wire.HostID]*machine{}, versions: map[string]*store.Component{},
 		holders: map[wire.OperationID]wire.EnvName{}, naming: map[string]map[wire.EnvName]int{},
-		used: map[netip.Addr]int{}, drains: map[wire.HostID]bool{}}
+		used: map[netip.Addr]int{}, drains: map[wire.HostID]bool{}, moved: map[wire.CTID]bool{}}
 	x.dirty.envs, x.dirty.hosts = map[wire.EnvName]bool{}, map[wire.HostID]bool{}
 	x.dirty.peers, x.dirty.count, x.dirty.storm = true, true, true
 	x.kept.watching, x.kept.stuck, x.kept.uneven = map[wire.EnvName]bool{}, map[wire.EnvName]string{}, map[wire.EnvName]string{}

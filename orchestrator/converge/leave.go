@@ -50,7 +50,8 @@ func (p *planner) leave() {
 
 // runsThere tells whether a node of a user is to run on its host now, and is there for good.
 func (p *planner) runsThere(e store.Environment, n *store.Node) bool {
-	return !n.Gone && n.Env != env.System && n.Halted == "" && n.Replaces == 0 && e.Want == store.WantRunning && p.reachable(n.Host)
+	return !n.Gone && n.Env != env.System && n.Halted == "" && n.Replaces == 0 && n.Moving == nil &&
+		e.Want == store.WantRunning && p.reachable(n.Host)
 }
 
 // exit has a node leave its host.
@@ -192,11 +193,13 @@ func (x *Index) Leaving(id wire.HostID, stop bool) []operator.DrainNode {
 	for _, ctid := range m.nodes {
 		n := *x.nodes[ctid]
 		e, ok := p.record(n.Env)
-		if n.Gone || n.Env == env.System || !ok {
+		if n.Gone || n.Env == env.System || !ok || n.Host != id {
 			continue
 		}
 		d := operator.DrainNode{CTID: ctid, Env: n.Env, Layer: n.Layer}
 		switch {
+		case n.Moving != nil:
+			d.Way, d.Why = operator.WayStay, "it moves already"
 		case n.Halted != "":
 			d.Way, d.Why = operator.WayStay, n.Halted
 		case e.Want != store.WantRunning:

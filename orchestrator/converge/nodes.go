@@ -1,10 +1,8 @@
 package converge
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"fmt"
-	"slices"
 	"time"
 
 	"hardnode.dev/internal/wire"
@@ -66,6 +64,10 @@ func (p *planner) replace() {
 			continue
 		}
 		name, reason, loss := p.hostName(n.Host), p.status(n.Host).Reason, p.status(n.Host).Loss
+		if n.Moving != nil {
+			p.stuck[n.Env] = fmt.Sprintf("node %d moves from or to host %s, which is unreachable: it waits for it", n.CTID, name)
+			continue
+		}
 		if len(n.Container.Volumes) > 0 {
 			p.stuck[n.Env] = fmt.Sprintf("node %d has volumes on host %s, which is unreachable: it waits for it", n.CTID, name)
 			continue
@@ -198,18 +200,10 @@ func (p *planner) answers(e wire.EnvName) bool {
 
 // confirmed tells whether the host of a node that is gone has said that the container is gone too.
 func (p *planner) confirmed(n store.Node) bool {
-	if p.machine(n.Host) == nil {
-		return true
-	}
-	w, s := p.work(n.Host), p.status(n.Host)
-	if s.State.State != operator.HostActive || s.Report == nil || s.Report.PlannedFor() < cmp.Or(n.Assigned, w.Revision) {
+	if m := n.Moving; m != nil && p.machine(m.Other) != nil && !p.clear(n.CTID, m.Other, m.Assigned) {
 		return false
 	}
-	if slices.ContainsFunc(w.Containers, func(c host.Container) bool { return c.CTID == n.CTID && !c.Remove }) {
-		return false
-	}
-	_, still := s.Container(n.CTID)
-	return !still
+	return p.machine(n.Host) == nil || p.clear(n.CTID, n.Host, n.Assigned)
 }
 
 // replacement is the operation people watch while a node is replaced. Its id follows from the new node's number.

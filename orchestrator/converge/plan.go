@@ -112,6 +112,7 @@ type planner struct {
 	stuck    map[wire.EnvName]string
 	uneven   map[wire.EnvName]string
 	watching map[wire.EnvName]bool
+	rerouted bool // addresses lead to another host
 }
 
 // Plan is what has to change because of what is dirty, and leaves that dirty until Looked says that the plan was carried out. What it says
@@ -153,6 +154,7 @@ func (x *Index) decide(now time.Time) *planner {
 	p.patch()
 	p.netboot()
 	p.retire()
+	p.advance()
 	p.replace()
 	p.missing()
 	moving := p.moves()

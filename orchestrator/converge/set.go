@@ -79,8 +79,11 @@ func (x *Index) setNames(name wire.EnvName, rec *store.Names) {
 func (x *Index) setNode(id wire.CTID, n *store.Node) {
 	old := x.nodes[id]
 	if old != nil {
-		e, m := x.envs[old.Env], x.hosts[old.Host]
-		e.nodes, m.nodes = without(e.nodes, id), without(m.nodes, id)
+		e := x.envs[old.Env]
+		e.nodes = without(e.nodes, id)
+		for _, on := range ends(old) {
+			x.hosts[on].nodes, x.dirty.hosts[on] = without(x.hosts[on].nodes, id), true
+		}
 		e.waits -= waits(old)
 		x.ledger.Use(blocks.Around(old.Container.IPv4), -1)
 		if a := old.Container.IPv4; x.used[a] <= 1 {
@@ -88,34 +91,45 @@ func (x *Index) setNode(id wire.CTID, n *store.Node) {
 		} else {
 			x.used[a]--
 		}
-		x.dirty.envs[old.Env], x.dirty.hosts[old.Host] = true, true
+		x.dirty.envs[old.Env] = true
 	}
 	if n != nil {
-		e, m := x.env(n.Env), x.host(n.Host)
-		e.nodes, m.nodes = with(e.nodes, id), with(m.nodes, id)
+		e := x.env(n.Env)
+		e.nodes = with(e.nodes, id)
+		for _, on := range ends(n) {
+			x.host(on).nodes, x.dirty.hosts[on] = with(x.host(on).nodes, id), true
+		}
 		e.waits += waits(n)
 		x.used[n.Container.IPv4]++
 		x.ledger.Use(blocks.Around(n.Container.IPv4), 1)
-		x.dirty.envs[n.Env], x.dirty.hosts[n.Host] = true, true
+		x.dirty.envs[n.Env] = true
 		x.nodes[id] = n
 	} else {
 		delete(x.nodes, id)
 	}
+	x.dirty.peers = x.dirty.peers || x.moved[id]
+	if delete(x.moved, id); n != nil && (n.Moved || n.Moving != nil) {
+		x.moved[id], x.dirty.peers = true, true
+	}
 	// The board is left alone where nothing changed for it: whoever watches it would be looked at again.
-	if old != nil && n != nil && old.Host == n.Host && old.Gone == n.Gone && counted(old) == counted(n) {
+	if old != nil && n != nil && old.Host == n.Host && old.Gone == n.Gone && old.Other() == n.Other() && counted(old) == counted(n) {
 		return
 	}
-	if old != nil && old.Host != "" {
-		x.board.Remove(old.Host, counted(old), old.Gone)
+	for _, on := range ends(old) {
+		if on != "" {
+			x.board.Remove(on, counted(old), old.Gone)
+		}
 	}
-	if n != nil && n.Host != "" {
-		x.board.Add(n.Host, counted(n), n.Gone)
+	for _, on := range ends(n) {
+		if on != "" {
+			x.board.Add(on, counted(n), n.Gone)
+		}
 	}
 }
 
 // waits is 1 for a node of which decisions wait to hear from its host.
 func waits(n *store.Node) int {
-	if n.Gone || n.Replaces != 0 {
+	if n.Gone || n.Replaces != 0 || n.Moving != nil {
 		return 1
 	}
 	return 0
@@ -165,7 +179,7 @@ func (x *Index) place(id wire.HostID, m *machine) {
 		h.Cordon = m.cordon.Words()
 	}
 	if r := m.status.Report; r != nil {
-		h.Memory, h.Disk = r.Capacity.MemoryBytes, r.Capacity.DiskBytes
+		h.Memory, h.Disk, h.Moves = r.Capacity.MemoryBytes, r.Capacity.DiskBytes, r.Moves
 	}
 	x.board.Set(h)
 }

@@ -113,7 +113,8 @@ func (p *planner) taken(n store.Node) bool {
 func (p *planner) crowd(e store.Environment, layer wire.LayerName) (largest []store.Node) {
 	at := map[wire.HostID][]store.Node{}
 	for n := range p.of(e.Spec.Name) {
-		if n.Layer == layer && !n.Gone && len(n.Container.Volumes) == 0 && p.status(n.Host).State.State == operator.HostActive {
+		if n.Layer == layer && !n.Gone && n.Moving == nil && len(n.Container.Volumes) == 0 &&
+			p.status(n.Host).State.State == operator.HostActive {
 			at[n.Host] = append(at[n.Host], n)
 		}
 	}

@@ -161,6 +161,14 @@ func (l *Loop) Leaving(id wire.HostID, stop bool) []operator.DrainNode {
 	return l.mu.index.Leaving(id, stop)
 }
 
+// Target is the host that a node would move to, as a plan made now would have it.
+func (l *Loop) Target(id wire.CTID, asked wire.HostID) (to wire.HostID, why string, refused *operator.Problem) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.catchUp()
+	return l.mu.index.Target(id, asked)
+}
+
 // DryRun places a new environment of an account as a plan made now would: where its nodes would go, or why it can't be made.
 func (l *Loop) DryRun(account wire.Account, spec operator.EnvironmentSpec) ([]operator.Node, *operator.Problem) {
 	l.mu.Lock()

@@ -6,6 +6,7 @@ import (
 
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/move"
 )
 
 // Version counts the moves of a Fleet's hosts, from 0 on.
@@ -73,12 +74,20 @@ func (f *Fleet) Since(v Version) ([]Move, Version, <-chan struct{}) {
 // decisive tells whether a report says something else than the one before it, as far as decisions read it.
 func decisive(old, rep *host.Report) bool {
 	if old == nil || old.Boot != rep.Boot || old.MeshKey != rep.MeshKey || old.Underlay != rep.Underlay ||
-		!slices.Equal(old.Addrs, rep.Addrs) || old.Capacity.MemoryBytes != rep.Capacity.MemoryBytes ||
+		!slices.Equal(old.Addrs, rep.Addrs) || old.Moves != rep.Moves || old.Capacity.MemoryBytes != rep.Capacity.MemoryBytes ||
 		old.Capacity.DiskBytes != rep.Capacity.DiskBytes || old.PlannedFor() != rep.PlannedFor() || old.Keys.Use != rep.Keys.Use ||
 		!slices.Equal(old.Keys.Accept, rep.Keys.Accept) {
 		return true
 	}
 	return !slices.EqualFunc(old.Containers, rep.Containers, func(a, b host.ContainerStatus) bool {
-		return a.CTID == b.CTID && a.Generation == b.Generation && a.State == b.State
+		return a.CTID == b.CTID && a.Generation == b.Generation && a.State == b.State && asFar(a.Move, b.Move)
 	})
+}
+
+// asFar tells whether a container's move is as far as it was.
+func asFar(a, b *move.State) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.ID == b.ID && a.Phase == b.Phase && a.Ready == b.Ready && a.Arrived == b.Arrived && (a.Error == "") == (b.Error == "")
 }

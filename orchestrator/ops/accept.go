@@ -119,6 +119,9 @@ func (o *Ops) Cancel(ctx context.Context, id wire.OperationID, by string, accoun
 			return progress.NoOperation(id)
 		}
 		op, p := progress.Cancelled(op, by, o.now())
+		if p == nil && op.Kind == progress.Move {
+			p = begun(tx, op)
+		}
 		if p != nil {
 			return p
 		}
@@ -154,6 +157,10 @@ func (o *Ops) store(tx *store.Tx, op store.Operation) {
 		return
 	}
 	if !op.State.Final() || op.State == operator.OpDone {
+		return
+	}
+	if op.Kind == progress.Move {
+		giveUp(tx, op)
 		return
 	}
 	e, ok := store.Envs.Read(tx, string(op.Env))

@@ -165,7 +165,7 @@ func (o *Ops) step(ctx context.Context, all bool) error {
 			continue
 		}
 		if a := progress.Advance(op, facts(w, op, now)); a.State != op.State || a.Progress != op.Progress ||
-			!slices.Equal(a.Steps, op.Steps) {
+			!slices.Equal(a.Steps, op.Steps) || a.Cancel != op.Cancel {
 			next[op.ID] = a
 		}
 	}
@@ -237,6 +237,9 @@ func facts(w world.World, op store.Operation, now time.Time) progress.Facts {
 		f.Missing, f.Why, f.Uneven = ef.Missing, ef.Why, w.Uneven[op.Env]
 	}
 	f.Nodes = nodesOf(w, op.Env)
+	if op.Kind == progress.Move {
+		f = moved(w, op, f)
+	}
 	return f
 }
 

@@ -99,7 +99,7 @@ func (b *Board) Set(h Host) {
 	h.Addresses -= s.nodes
 	h.Reserved, h.DiskTaken, h.Layers, h.Images = s.Reserved, s.DiskTaken, s.Layers, nil
 	if s.listed && s.Name == h.Name && s.Role == h.Role && s.State == h.State && s.Cordon == h.Cordon && s.Unlicensed == h.Unlicensed &&
-		s.Memory == h.Memory && s.Disk == h.Disk && s.Addresses == h.Addresses {
+		s.Memory == h.Memory && s.Disk == h.Disk && s.Addresses == h.Addresses && s.Moves == h.Moves {
 		return
 	}
 	b.change(at)
@@ -231,6 +231,19 @@ func (b *Board) Place(n Node) (Choice, *Refusal) {
 		b.journal = append(b.journal, move{on: s.ID, node: n, grew: grows})
 	}
 	return c, nil
+}
+
+// On says why a host can't take a node, "" if it can; why is what is said of it then.
+func (b *Board) On(id wire.HostID, n Node) (why, refusal string) {
+	at, ok := b.at[id]
+	if !ok || !b.slots[at].listed {
+		return "", "is not known"
+	}
+	s := b.slots[at]
+	if f := b.check(n, &s.Host); f != passes {
+		return "", reason(f, n, &s.Host)
+	}
+	return b.why(n, s), ""
 }
 
 // Fits tells whether a host would take a node.

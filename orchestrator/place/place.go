@@ -33,6 +33,7 @@ type Host struct {
 	Reserved   int64  // bytes of memory reserved by the nodes on it
 	DiskTaken  int64  // bytes of quotas of the nodes on it
 	Addresses  int    // free container addresses; Board.Blocks are for hosts that have none
+	Moves      bool   // it takes nodes that move from another host
 	Layers     map[Layer]int
 	Images     map[wire.Digest]bool // images that lie there already
 }
@@ -51,6 +52,8 @@ type Node struct {
 	Image     wire.Digest
 	// Not is a host it may not get, "" if none.
 	Not wire.HostID
+	// Moves: it comes with its data from there.
+	Moves bool
 }
 
 // Choice is where a node goes, and why.
@@ -88,6 +91,7 @@ const (
 	cordoned
 	notLicensed
 	excluded
+	older
 	tooSmall
 	noMemory
 	noDisk
@@ -148,6 +152,8 @@ func check(n Node, h *Host) filter {
 		return notLicensed
 	case h.ID == n.Not:
 		return excluded
+	case n.Moves && !h.Moves:
+		return older
 	case n.needs() > h.usable():
 		return tooSmall
 	case h.Reserved+reserved(n) > h.usable():
@@ -174,6 +180,8 @@ func reason(f filter, n Node, h *Host) string {
 		return "is not licensed: " + h.Unlicensed
 	case excluded:
 		return "is the host the node leaves"
+	case older:
+		return "has a version that takes no nodes which move, or does not say"
 	case tooSmall:
 		return fmt.Sprintf("has %d MiB for nodes, %d dynamic cloudlets are %d MiB", mib(h.usable()), n.Cloudlets.Dynamic, mib(n.needs()))
 	case noMemory:

@@ -310,7 +310,11 @@ type Node struct {
 	// Orchestrators before 2026-11-27 keep it, and have the node run.
 	Halted string `json:"halted,omitempty"`
 	// Replaces is the node that goes once this one runs: its layer is being spread over hosts, or its host is drained. 0: none, or no more.
-	Replaces  wire.CTID      `json:"replaces,omitempty"`
+	Replaces wire.CTID `json:"replaces,omitempty"`
+	// Moving: it goes to another host with its data, or has come and is removed where it was. Moved: its addresses are of a block of a host
+	// that it has moved from.
+	Moving    *Moving        `json:"moving,omitempty"`
+	Moved     bool           `json:"moved,omitempty"`
 	Container host.Container `json:"container"` // as in Work; Run is filled in from the environment's want
 }
 
@@ -330,6 +334,11 @@ type Operation struct {
 	Before *Earlier `json:"before,omitempty"`
 	// Remove: env.create: if it fails, what it made is removed at once.
 	Remove bool `json:"remove,omitempty"`
+	// From and To are the hosts of a node.move.
+	From wire.HostID `json:"from,omitempty"`
+	To   wire.HostID `json:"to,omitempty"`
+	// Copied is how many bytes a node.move had copied when it came further last.
+	Copied int64 `json:"copied,omitempty"`
 }
 
 // Earlier is what was wanted of an environment before an operation.

@@ -114,6 +114,8 @@ type Report struct {
 	Load     Load          `json:"load"`
 	Work     wire.Revision `json:"work"` // the Work revision that is fully applied (0: none)
 	Seen     wire.Revision `json:"seen"` // the Work revision that is on disk
+	// Moves: it knows Container.Move; a host that does not would make a container anew that comes with its data.
+	Moves bool `json:"moves,omitempty"`
 	// Planned is the Work revision that Containers was looked at and planned for: what that Work names not and Containers names not either
 	// is removed, and each status is an answer to that Work, whatever becomes of the other containers. 0: see PlannedFor.
 	Planned wire.Revision `json:"planned,omitempty"`

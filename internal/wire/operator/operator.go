@@ -25,4 +25,5 @@ type Accepted struct {
 	Plan      []Node     `json:"plan,omitempty" doc:"Dry run: where each node would go, and why"`
 	// Drain is, of a dry run of a drain, how each node would leave the host.
 	Drain []DrainNode `json:"drain,omitempty" doc:"Dry run of a drain: how each node would leave the host"`
+	Move  *MovePlan   `json:"move,omitempty" doc:"Dry run of a move: where the node would go, and why"`
 }

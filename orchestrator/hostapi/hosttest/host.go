@@ -29,6 +29,7 @@ import (
 	"hardnode.dev/internal/secret"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/move"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/internal/wire/snapshot"
 	"hardnode.dev/internal/wire/upkeep"
@@ -81,6 +82,7 @@ type Host struct {
 		snaps   map[string][]snapshot.Snapshot // by container
 		left    []upkeep.Leave
 		leaving *upkeep.Leave // what it says ends its boot
+		moves   func(move.Part) *move.State
 	}
 }
 
@@ -328,6 +330,7 @@ func (h *Host) Report() host.Report {
 		Sent:       time.Now().UTC(),
 		Version:    "test",
 		Underlay:   h.Underlay,
+		Moves:      true,
 		MeshKey:    "key-" + h.mu.boot,
 		Capacity:   host.Capacity{MemoryBytes: memory, CPUs: 1, MHz: 2400, DiskBytes: 20 << 30},
 		Load:       host.Load{MemoryUsed: memory / 8, UptimeSec: h.mu.seq, Load1: 0.1},
@@ -367,6 +370,7 @@ func (h *Host) Report() host.Report {
 		} else if o, ok := h.mu.state[0]; ok && c.Component == "" {
 			s.State, s.Reason = o, h.mu.reason[0]
 		}
+		h.moving(c, &s)
 		if h.mu.started[c.CTID].IsZero() {
 			h.mu.started[c.CTID] = time.Now().UTC()
 		}

@@ -33,6 +33,7 @@ var kinds = map[string]Kind{
 		"env.start", "env.stop", "env.spread"}},
 	"env.spread":   {steps: []string{"accept", "spread"}, look: lookSpread, cancel: true},
 	Drain:          {steps: []string{"cordon", "replace", "stop"}, look: lookDrain, cancel: true},
+	Move:           {steps: []string{"check", "copy", "last", "start", "clean"}, look: lookMove, cancel: true},
 	"node.replace": {steps: []string{"place", "run"}, look: lookReplace},
 }
 

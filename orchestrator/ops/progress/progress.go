@@ -28,6 +28,7 @@ type Facts struct {
 	// Uneven says which layer isn't spread over hosts, "" if all are that can be.
 	Uneven string
 	Cordon *store.Cordon // of host.drain: nil when the host is gone
+	Move   *Moved        // of node.move: nil when the node is gone
 }
 
 // Advance is the operation as it stands by the facts. It is pure; a final operation stays as it is. Reaching the deadline fails it: what
@@ -56,6 +57,9 @@ func Advance(op store.Operation, f Facts) store.Operation {
 	case op.Host == "" && op.Kind != "env.delete" && f.Env == nil:
 		gone := operator.NewProblem(operator.NotFound, op.Object, "the environment was deleted meanwhile", "")
 		return Finish(op, operator.OpFailed, f.Now, gone)
+	}
+	if p := astray(op, f); p != nil {
+		return Finish(op, operator.OpFailed, f.Now, p)
 	}
 	if done >= total {
 		op.Progress = 100

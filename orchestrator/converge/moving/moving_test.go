@@ -1,0 +1,92 @@
+package moving
+
+import (
+	"testing"
+	"time"
+
+	"hardnode.dev/internal/wire/move"
+	"hardnode.dev/orchestrator/store"
+)
+
+var now = time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
+
+func on(step store.MoveStep, why string) store.Node {
+	return store.Node{CTID: 101, Host: "h-1", Assigned: 5, Moving: &store.Moving{Operation: "op-1", Other: "h-2", Step: step,
+		Why: why, Assigned: 7}}
+}
+
+func TestNext(t *testing.T) {
+	there := Host{Known: true}
+	copied, last := move.State{Phase: move.Copy, Ready: true}, move.State{Phase: move.Last, Arrived: true}
+	full := move.State{Phase: move.Last, Error: "full"}
+	says := func(s move.State) Host { return Host{Known: true, Said: &s} }
+	for name, c := range map[string]struct {
+		node     store.Node
+		from, to Host
+		host     string
+		step     store.MoveStep // "": it moves no more
+	}{
+		"copying":                           {on(store.MoveCopy, ""), there, says(move.State{Phase: move.Copy}), "h-1", store.MoveCopy},
+		"nothing said":                      {on(store.MoveCopy, ""), there, there, "h-1", store.MoveCopy},
+		"ready":                             {on(store.MoveCopy, ""), there, says(copied), "h-1", store.MoveLast},
+		"given up while copying":            {on(store.MoveCopy, "x"), there, says(copied), "h-1", ""},
+		"its host was removed":              {on(store.MoveCopy, ""), there, Host{}, "h-1", ""},
+		"last, not there yet":               {on(store.MoveLast, ""), there, says(move.State{Phase: move.Last}), "h-1", store.MoveLast},
+		"last, what was said of the copy":   {on(store.MoveLast, ""), there, says(copied), "h-1", store.MoveLast},
+		"arrived":                           {on(store.MoveLast, ""), there, says(last), "h-2", store.MoveClean},
+		"given up too late":                 {on(store.MoveLast, "x"), there, says(last), "h-2", store.MoveClean},
+		"given up, and nobody knows":        {on(store.MoveLast, "x"), there, there, "h-1", store.MoveLast},
+		"given up, and it may come still":   {on(store.MoveLast, "x"), there, says(move.State{Phase: move.Last}), "h-1", store.MoveLast},
+		"given up, and it has not come":     {on(store.MoveLast, "x"), there, says(full), "h-1", store.MoveBack},
+		"an error that nobody gave up for":  {on(store.MoveLast, ""), there, says(full), "h-1", store.MoveLast},
+		"the other host was removed":        {on(store.MoveLast, ""), there, Host{}, "h-1", ""},
+		"back, and it has something still":  {on(store.MoveBack, "x"), there, there, "h-1", store.MoveBack},
+		"back":                              {on(store.MoveBack, "x"), there, Host{Known: true, Clear: true}, "h-1", ""},
+		"the old host has something still":  {on(store.MoveClean, ""), there, there, "h-1", store.MoveClean},
+		"the old host has nothing any more": {on(store.MoveClean, ""), Host{Known: true, Clear: true}, there, "h-1", ""},
+		"the old host was removed":          {on(store.MoveClean, ""), Host{}, there, "h-1", ""},
+	} {
+		was := *c.node.Moving
+		got, why := Next(c.node, c.from, c.to, now)
+		step := store.MoveStep("")
+		if got.Moving != nil {
+			step = got.Moving.Step
+		}
+		if string(got.Host) != c.host || step != c.step || (why != "") != (step != was.Step) {
+			t.Errorf("%s: on %s, step %q, why %q; want on %s, %q", name, got.Host, step, why, c.host, c.step)
+		}
+		if *c.node.Moving != was {
+			t.Errorf("%s: the node it was told of is another one", name)
+		}
+	}
+	if n, _ := Next(on(store.MoveLast, ""), there, says(move.State{Phase: move.Last, Arrived: true}), now); n.Assigned != 7 ||
+		n.Moving.Assigned != 5 || n.Moving.Other != "h-1" || !n.Moved {
+		t.Errorf("arrived: %+v %+v", n, n.Moving)
+	}
+}
+
+// Whatever of two Works each of the hosts has, from before a step or after it, no two of them are told to run the node.
+func TestNeverTwo(t *testing.T) {
+	runs := func(n store.Node, host string) bool {
+		p, has := n.Part("h-1")
+		if host == "h-2" {
+			p, has = n.Part("h-2")
+		}
+		return has && !p.Still(true)
+	}
+	arrived, stopped := on(store.MoveClean, ""), on(store.MoveLast, "")
+	arrived.Host, arrived.Moving.Other = "h-2", "h-1"
+	none := store.Node{CTID: 101, Host: "h-1"}
+	for _, step := range [][2]store.Node{{none, on(store.MoveCopy, "")}, {on(store.MoveCopy, ""), none}, {on(store.MoveCopy, ""), stopped},
+		{stopped, arrived}, {on(store.MoveBack, ""), none}} {
+		for i := range 4 {
+			a, b := step[i&1], step[i>>1]
+			if step[0].Moving != nil && step[0].Moving.Step == store.MoveCopy && runs(b, "h-2") && runs(a, "h-1") {
+				continue // the other host has not arrived before it could pull a last state, which the first one makes once it is stopped
+			}
+			if runs(a, "h-1") && runs(b, "h-2") {
+				t.Errorf("%+v %+v: both run it", a.Moving, b.Moving)
+			}
+		}
+	}
+}

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/move"
+	"hardnode.dev/internal/wire/operator"
+)
+
+func (c *cluster) move(id wire.CTID, want operator.MoveNode) wire.OperationID {
+	c.t.Helper()
+	var a operator.Accepted
+	c.ok("POST", "/api/v1/nodes/"+id.String()+"/move", want, &a)
+	return a.Operation.ID
+}
+
+func (c *cluster) node(id wire.CTID) (n operator.Node) {
+	c.t.Helper()
+	c.ok("GET", "/api/v1/nodes/"+id.String(), nil, &n)
+	return n
+}
+
+// A node goes from host to host with its number and address, whoever leads meanwhile; the others are told where its address is.
+func TestMove(t *testing.T) {
+	t.Parallel()
+	c, h1, h2, _, id, _ := two(t)
+	before := c.node(id)
+	var a operator.Accepted
+	c.ok("POST", "/api/v1/nodes/"+id.String()+"/move?dry_run=true", operator.MoveNode{}, &a)
+	if a.Move == nil || a.Move.HostName != "host2" || a.Move.Why == "" || a.Operation != nil {
+		t.Fatalf("the dry run: %+v", a)
+	}
+	var ready, arrived atomic.Bool
+	h2.Moves(func(p move.Part) *move.State {
+		return &move.State{ID: p.ID, Phase: p.Phase, Bytes: 1 << 20, Ready: ready.Load(), Arrived: arrived.Load() && p.Phase == move.Last}
+	})
+	op := c.move(id, operator.MoveNode{Host: "host2", RateMiB: 3})
+	part := func(h interface{ Work() host.Work }) *move.Part {
+		for _, ct := range h.Work().Containers {
+			if ct.CTID == id {
+				return ct.Move
+			}
+		}
+		return nil
+	}
+	c.eventually("both hosts are told", func() bool { return part(h1) != nil && part(h2) != nil })
+	if p := part(h2); p.Role != move.To || p.Phase != move.Copy || p.Peer != h1.ID || p.Rate != 3<<20 || p.ID != string(op) {
+		t.Errorf("host2 is told %+v", p)
+	}
+	if p := c.call("POST", "/api/v1/nodes/"+id.String()+"/move", operator.MoveNode{}, nil); p == nil || p.Code != operator.Conflict ||
+		!strings.Contains(p.Reason, "it moves already") {
+		t.Errorf("a second move: %+v", p)
+	}
+	restart := func() {
+		c.stopped()
+		c.start()
+	}
+	restart()
+	ready.Store(true)
+	h2.Hint()
+	c.eventually("it is stopped", func() bool { p := part(h1); return p != nil && p.Phase == move.Last })
+	if p := c.call("POST", "/api/v1/operations/"+string(op)+"/cancel", nil, nil); p == nil || p.Code != operator.Conflict {
+		t.Errorf("cancelled in its last step: %+v", p)
+	}
+	restart()
+	arrived.Store(true)
+	h2.Hint()
+	if got := c.ended(op); got.State != operator.OpDone || got.Progress != 100 {
+		t.Fatalf("the move: %+v %v", got, got.Problem)
+	}
+	after := c.node(id)
+	if after.HostName != "host2" || after.InternalIP != before.InternalIP || after.State != string(host.CtRunning) {
+		t.Errorf("it was %+v, and is %+v", before, after)
+	}
+	c.eventually("nothing is left of it on host1", func() bool { return !slices.Contains(users(h1), id) && part(h2) == nil })
+	c.eventually("the hosts are told where its address is", func() bool {
+		return slices.ContainsFunc(h1.Peers().Hosts, func(p host.Peer) bool {
+			return p.Name == "host2" && slices.Contains(p.Moved, netip.MustParsePrefix(before.InternalIP+"/32"))
+		})
+	})
+	// Back: it has its address of its own host again.
+	h1.Moves(nil)
+	h2.Moves(nil)
+	if got := c.ended(c.move(id, operator.MoveNode{Host: "host1"})); got.State != operator.OpDone {
+		t.Fatalf("back: %+v %v", got, got.Problem)
+	}
+	c.eventually("its address is where it was", func() bool {
+		return !slices.ContainsFunc(h1.Peers().Hosts, func(p host.Peer) bool { return len(p.Moved) > 0 })
+	})
+}
+
+// A move that is cancelled while it copies, or whose host goes away, leaves the node where it is.
+func TestMoveGivenUp(t *testing.T) {
+	t.Parallel()
+	c, h1, h2, _, id, _ := two(t)
+	h2.Moves(func(p move.Part) *move.State { return &move.State{ID: p.ID, Phase: p.Phase, Error: "its disk is full"} })
+	op := c.move(id, operator.MoveNode{})
+	c.eventually("its error is shown", func() bool { return strings.Contains(stepOf(c.operation(op), "copy"), "its disk is full") })
+	var got operator.Operation
+	c.ok("POST", "/api/v1/operations/"+string(op)+"/cancel", nil, &got)
+	if got.State != operator.OpCancelled {
+		t.Errorf("cancelled: %+v", got)
+	}
+	c.eventually("host2 has nothing of it", func() bool { return !slices.Contains(users(h2), id) })
+	c.eventually("host1 knows of no move", func() bool {
+		return slices.ContainsFunc(h1.Work().Containers, func(ct host.Container) bool { return ct.CTID == id && ct.Move == nil && ct.Run })
+	})
+	if n := c.node(id); n.HostName != "host1" || n.State != string(host.CtRunning) {
+		t.Errorf("the node: %+v", n)
+	}
+	op = c.move(id, operator.MoveNode{})
+	c.eventually("host2 is told again", func() bool { return slices.Contains(users(h2), id) })
+	c.ok("DELETE", "/api/v1/environments/hello", nil, nil)
+	if got := c.ended(op); got.State != operator.OpFailed {
+		t.Errorf("the node was deleted: %+v", got)
+	}
+	c.eventually("it is nowhere", func() bool { return len(users(h1))+len(users(h2)) == 0 })
+}
+
+func stepOf(op operator.Operation, name string) string {
+	for _, s := range op.Steps {
+		if s.Name == name {
+			return s.Detail
+		}
+	}
+	return ""
+}
