@@ -331,6 +331,7 @@ func (a *agent) report(ctx context.Context) host.Report {
 		Addrs:      toldOf(a.links.Global()),
 		MeshKey:    a.network.MeshKey(),
 		Work:       done.Work,
+		Moves:      true,
 		Seen:       seen,
 		Planned:    done.Planned,
 		Peers:      done.Peers,

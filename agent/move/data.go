@@ -262,11 +262,11 @@ func (c *incoming) Apply(ctx context.Context, want host.Container, p talk.Part, 
 	return stream.Apply(ctx, r, c.dirs[p.Volume], at, stream.Rules{Has: want.Image.Has})
 }
 
-// roomFor is how much may come: a layer that is full has a little more while its container starts.
+// roomFor is how much may come: of a delta, what is new comes before what it replaces goes. Its own quota it gets when it is started.
 func roomFor(c host.Container, vol string) int64 {
 	n := limit(c, vol)
 	if n > 0 {
-		n += 8 << 20
+		n += n/8 + 1<<20
 	}
 	return n
 }

@@ -66,6 +66,7 @@ func (p *pull) run(ctx context.Context) {
 		if err != nil {
 			return
 		}
+		p.m.say(p.id, func(s *move.State) { s.Phase = c.Move.Phase })
 		var arrived bool
 		if err = p.m.o.Image(ctx, c.Image); err == nil {
 			arrived, err = p.round(ctx, c)

@@ -1,0 +1,190 @@
+//go:build guest
+
+package container_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"hardnode.dev/agent/container"
+	"hardnode.dev/agent/move"
+	"hardnode.dev/internal/logging"
+	"hardnode.dev/internal/testkit/ports"
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
+	wiremove "hardnode.dev/internal/wire/move"
+)
+
+// end is one host of a move: this machine, with data of its own.
+type end struct {
+	r *container.Runtime
+	m *move.Mover
+
+	mu   sync.Mutex
+	work host.Container
+}
+
+func (e *end) is(c host.Container, p *wiremove.Part) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	c.Move = p
+	e.work = c
+}
+
+func (e *end) get() (*host.Work, map[wire.CTID]host.Container) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.work.CTID == 0 {
+		return &host.Work{}, nil
+	}
+	return &host.Work{Containers: []host.Container{e.work}}, map[wire.CTID]host.Container{e.work.CTID: e.work}
+}
+
+func (e *end) state(id wire.CTID) (s wiremove.State) {
+	if p := e.m.States()[id]; p != nil {
+		s = *p
+	}
+	return s
+}
+
+// leaky is a connection that is cut after so many bytes, and counts them.
+type leaky struct {
+	net.Conn
+	left  int64
+	total *atomic.Int64
+}
+
+func (l *leaky) Read(b []byte) (int, error) {
+	n, err := l.Conn.Read(b)
+	l.total.Add(int64(n))
+	if l.left -= int64(n); l.left < 0 {
+		l.Close()
+		return n, io.ErrUnexpectedEOF
+	}
+	return n, err
+}
+
+// TestMove: a container that is written to goes to another host over connections that are cut again and again: what there is arrives about
+// once, and what it was when it was stopped runs there; nothing is left where it came from, nor of one that was given up or does not fit.
+func TestMove(t *testing.T) {
+	const id, h1, h2 = wire.CTID(531), wire.HostID("h-000000000001"), wire.HostID("h-000000000002")
+	g := newRig(t)
+	s := g.box(id, 3, 128*mib)
+	log := logging.New(io.Discard, "test", slog.LevelInfo)
+	must(t, os.MkdirAll("/data/elsewhere", 0o700))
+	r2, err := container.New(container.Options{Log: log, DataDir: "/data/elsewhere"})
+	must(t, err)
+	from, to := &end{r: g.r}, &end{r: r2}
+	ctx, stop := context.WithCancel(context.Background())
+	var all sync.WaitGroup
+	defer all.Wait()
+	defer stop()
+	var total, conns atomic.Int64
+	size := int64(2_000_000)
+	if os.Getenv("HARDNODE_SOAK") != "" {
+		size = 24_000_000
+	}
+	each := size / 8
+	for e, dir := range map[*end]string{from: "/data", to: "/data/elsewhere"} {
+		d, err := move.OpenData(e.r, dir)
+		must(t, err)
+		e.m = move.New(move.Options{Work: e.get, Disk: d, Log: log, Image: func(context.Context, host.Image) error { return nil },
+			Dial: func(_ context.Context, _ wire.HostID, of wire.CTID, by string) (net.Conn, error) {
+				l := ports.Listen(t)
+				defer l.Close()
+				go func() {
+					if c, err := l.Accept(); err == nil {
+						defer c.Close()
+						from.m.Serve(ctx, c, of, by, h2)
+					}
+				}()
+				c, err := net.Dial("tcp", l.Addr().String())
+				if err != nil {
+					return nil, err
+				}
+				return &leaky{c, each + 4099*conns.Add(1), &total}, nil
+			}})
+	}
+	for _, e := range []*end{from, to} {
+		all.Go(func() { e.m.Run(ctx) })
+	}
+	part := func(r wiremove.Role, peer wire.HostID, p wiremove.Phase) *wiremove.Part {
+		return &wiremove.Part{ID: "m1", Role: r, Peer: peer, Phase: p}
+	}
+	eventually := func(what string, is func() bool) {
+		t.Helper()
+		for end := time.Now().Add(3 * time.Minute); !is(); time.Sleep(20 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("not within three minutes: %s; from %+v, to %+v", what, from.state(id), to.state(id))
+			}
+		}
+	}
+	_, err = g.r.Start(deadline(t), s)
+	must(t, err)
+	defer func() { must(t, g.r.Remove(deadline(t), id, false), r2.Remove(deadline(t), id, false)) }()
+	const sums = "cd / && sha256sum top srv/big srv/d/x | sort; ls -a /srv /etc; stat -c '%n %u:%g %a' /srv/d/x; readlink /srv/link"
+	g.sh(id, "echo own > /top; head -c "+strconv.FormatInt(size, 10)+" /dev/urandom > /srv/big; ln -s /etc/passwd /srv/link; mkdir /srv/d; echo x > /srv/d/x; "+
+		"chown 33:34 /srv/d/x; chmod 4755 /srv/d/x; rm -f /etc/group")
+
+	// one that does not fit, and is given up
+	small := s.Container
+	small.Volumes = []host.Volume{{Name: "data", Path: "/srv", Bytes: 1}} // and what roomFor adds
+	from.is(s.Container, part(wiremove.From, h2, wiremove.Copy))
+	to.is(small, part(wiremove.To, h1, wiremove.Copy))
+	eventually("it says that it does not fit", func() bool { return strings.Contains(to.state(id).Error, "quota exceeded") })
+	to.is(host.Container{}, nil)
+	eventually("its half is gone", func() bool {
+		_, err := os.Lstat("/data/elsewhere/snap/531/coming")
+		return errors.Is(err, os.ErrNotExist) && to.m.States()[id] == nil
+	})
+
+	total.Store(0)
+	conns.Store(0)
+	to.is(s.Container, part(wiremove.To, h1, wiremove.Copy))
+	eventually("it comes", func() bool { return to.state(id).Round > 0 })
+	t.Logf("first round: %d bytes over %d connections", total.Load(), conns.Load())
+	if n := total.Load(); n < size || n > size+size/2 || conns.Load() < 5 {
+		t.Errorf("%d bytes came over %d connections for %d", n, conns.Load(), size)
+	}
+	each = 1 << 40
+	g.sh(id, "echo more >> /top; rm /srv/link; ln -s x /srv/link; mv /srv/d/x /srv/d/y; cp -p /srv/d/y /srv/d/x; sync")
+	eventually("it is ready", func() bool { return to.state(id).Ready })
+	want := g.sh(id, sums)
+
+	began := time.Now()
+	from.is(s.Container, part(wiremove.From, h2, wiremove.Last))
+	to.is(s.Container, part(wiremove.To, h1, wiremove.Last))
+	must(t, g.r.Stop(deadline(t), id))
+	stopped := time.Since(began)
+	eventually("it has arrived", func() bool { return to.state(id).Arrived })
+	arrived := time.Since(began)
+	_, err = r2.Start(deadline(t), s)
+	must(t, err)
+	t.Logf("stopped after %s, arrived after %s, runs after %s; last delta %d bytes", stopped, arrived, time.Since(began),
+		to.state(id).Delta)
+	there := &rig{T: t, r: r2}
+	there.says(id, sums, want)
+	there.sh(id, "echo there > /srv/new") // it counts: nothing more than the volume may have
+	if got := there.sh(id, "dd if=/dev/zero of=/srv/fill bs=1M count=200 2>&1 | grep -c 'uota exceeded'; rm /srv/fill"); got != "1" {
+		t.Errorf("its quota does not count: %s", got)
+	}
+	if left, _ := os.ReadDir("/data/elsewhere/snap/531"); len(left) != 0 {
+		t.Errorf("%v is left of what came", left)
+	}
+	from.is(host.Container{}, nil)
+	eventually("nothing is left to be given", func() bool {
+		_, err := os.Lstat("/data/move/out/531")
+		return errors.Is(err, os.ErrNotExist)
+	})
+	must(t, to.m.Forget(id))
+}
