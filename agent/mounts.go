@@ -15,7 +15,7 @@ import (
 // newRuntime makes what runs containers, what mounts volumes of other hosts into them and serves this one's,
 // and what takes them to other hosts.
 func (a *agent) newRuntime(data string, n *notify) (*container.Runtime, error) {
-	a.mounts = mount.New(mount.Options{Work: a.store.Work, Peers: a.store.Peers, Self: a.self,
+	a.mounts = mount.New(mount.Options{Work: a.work, Peers: a.store.Peers, Self: a.self,
 		Trust: func() identity.Trust { return a.link.Trust() }, Holder: func() *identity.Holder { return a.link.Holder() },
 		Volume: func(id wire.CTID, name string) (*os.File, error) { return a.runtime.Volume(id, name) },
 		Boot:   a.boot, Keeper: n, Kept: n.kept, Port: host.MountPort, Moves: func() mount.Moves { return a.moves }, Log: a.log})
@@ -27,7 +27,13 @@ func (a *agent) newRuntime(data string, n *notify) (*container.Runtime, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.moves = move.New(move.Options{Work: a.store.Work, Dial: a.mounts.DialMove, Disk: disk, Log: a.log,
+	a.moves = move.New(move.Options{Work: a.work, Dial: a.mounts.DialMove, Disk: disk, Log: a.log,
 		Image: func(ctx context.Context, img host.Image) error { _, err := a.images.Ensure(ctx, img); return err }})
 	return r, nil
+}
+
+// work is what this host shall run; nil: it has not been told.
+func (a *agent) work() *host.Work {
+	w, _ := a.store.Work()
+	return w
 }

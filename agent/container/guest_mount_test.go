@@ -98,14 +98,14 @@ func (s *side) set(c host.Container) {
 // start is a new agent.
 func (s *side) start(kept map[string]*os.File) {
 	s.o.Kept = kept
-	s.o.Work = func() (*host.Work, map[wire.CTID]host.Container) {
+	s.o.Work = func() *host.Work {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		w := &host.Work{}
 		for _, c := range s.work {
 			w.Containers = append(w.Containers, c)
 		}
-		return w, s.work
+		return w
 	}
 	s.mounts = mount.New(s.o)
 	ctx, cancel := context.WithCancel(context.Background())

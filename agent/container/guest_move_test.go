@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -41,13 +42,13 @@ func (e *end) is(c host.Container, p *wiremove.Part) {
 	e.work = c
 }
 
-func (e *end) get() (*host.Work, map[wire.CTID]host.Container) {
+func (e *end) get() *host.Work {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.work.CTID == 0 {
-		return &host.Work{}, nil
+		return &host.Work{}
 	}
-	return &host.Work{Containers: []host.Container{e.work}}, map[wire.CTID]host.Container{e.work.CTID: e.work}
+	return &host.Work{Containers: []host.Container{e.work}}
 }
 
 func (e *end) state(id wire.CTID) (s wiremove.State) {
@@ -72,6 +73,34 @@ func (l *leaky) Read(b []byte) (int, error) {
 		return n, io.ErrUnexpectedEOF
 	}
 	return n, err
+}
+
+// cutInArrive lays the disk out as a kill leaves it that comes when all is there, and nothing of it in its place.
+func cutInArrive(t *testing.T, r *container.Runtime, s container.StartSpec) {
+	t.Helper()
+	must(t, r.Stop(deadline(t), s.CTID))
+	home, ready := r.Home(s.CTID), filepath.Join("/data/elsewhere/snap", s.CTID.String(), "ready")
+	must(t, os.MkdirAll(ready, 0o700))
+	parts, err := os.ReadDir(home)
+	must(t, err)
+	for _, p := range parts {
+		must(t, os.Rename(filepath.Join(home, p.Name()), filepath.Join(ready, p.Name())))
+	}
+	must(t, os.Remove(filepath.Join("/data/elsewhere/move/in", s.CTID.String())))
+	next, err := container.New(container.Options{DataDir: "/data/elsewhere", Log: logging.New(io.Discard, "test", slog.LevelInfo)})
+	must(t, err)
+	d, err := move.OpenData(next, "/data/elsewhere")
+	must(t, err)
+	for range 2 {
+		if here, err := d.Arrived(s.CTID, "m1"); !here || err != nil {
+			t.Fatalf("what had come is not known to have: %v, %v", here, err)
+		}
+	}
+	if here, err := d.Arrived(s.CTID, "m2"); here || err != nil {
+		t.Fatalf("another move has arrived: %v, %v", here, err)
+	}
+	_, err = r.Start(deadline(t), s)
+	must(t, err)
 }
 
 // TestMove: a container that is written to goes to another host over connections that are cut again and again: what there is arrives about
@@ -172,6 +201,7 @@ func TestMove(t *testing.T) {
 	must(t, err)
 	t.Logf("stopped after %s, arrived after %s, runs after %s; last delta %d bytes", stopped, arrived, time.Since(began),
 		to.state(id).Delta)
+	cutInArrive(t, r2, s)
 	there := &rig{T: t, r: r2}
 	there.says(id, sums, want)
 	there.sh(id, "echo there > /srv/new") // it counts: nothing more than the volume may have

@@ -46,7 +46,7 @@ type Keeper interface {
 
 // Options are what Mounts need. All are required unless said otherwise.
 type Options struct {
-	Work   func() (*host.Work, map[wire.CTID]host.Container)
+	Work   func() *host.Work  // nil: none has been seen
 	Peers  func() *host.Peers // where the others are; nil: not known yet
 	Self   func() wire.HostID // "" until the host has joined
 	Trust  func() identity.Trust
@@ -235,8 +235,8 @@ func (m *Mounts) Problems() (list []host.Problem) {
 
 // wanted is what Work says of a mount now.
 func (m *Mounts) wanted(id wire.CTID, name string) (mount.Mount, error) {
-	_, all := m.o.Work()
-	for _, w := range all[id].Mounts {
+	c, _ := m.o.Work().Container(id)
+	for _, w := range c.Mounts {
 		if w.Name == name {
 			return w, nil
 		}
@@ -324,7 +324,7 @@ func (m *Mounts) wantedBy(w *host.Work) bool {
 // sharing waits for Work in which a volume is shared; false: ctx ended.
 func (m *Mounts) sharing(ctx context.Context) bool {
 	for ctx.Err() == nil {
-		if w, _ := m.o.Work(); w != nil && m.o.Trust().Pin != "" && m.o.Holder().Get() != nil {
+		if w := m.o.Work(); w != nil && m.o.Trust().Pin != "" && m.o.Holder().Get() != nil {
 			if m.wantedBy(w) {
 				return true
 			}

@@ -70,14 +70,11 @@ func (f *fleet) host(id wire.HostID) *Mounts {
 	holder := &identity.Holder{}
 	holder.Set(cred)
 	return New(Options{
-		Work: func() (*host.Work, map[wire.CTID]host.Container) {
+		Work: func() *host.Work {
 			f.mu.Lock()
 			defer f.mu.Unlock()
-			w, all := f.work, map[wire.CTID]host.Container{}
-			for _, c := range w.Containers {
-				all[c.CTID] = c
-			}
-			return &w, all
+			w := f.work
+			return &w
 		},
 		Peers: func() *host.Peers {
 			return &host.Peers{Hosts: []host.Peer{{ID: h1, Underlay: netip.MustParseAddr("127.0.0.1")}}}

@@ -151,8 +151,7 @@ func (m *Mounts) one(ctx context.Context, conn *tls.Conn) error {
 
 // may tells whether a host may mount what it asks for: whether this host's Work says so.
 func (m *Mounts) may(h message.Hello, from wire.HostID) (readOnly bool, err error) {
-	_, all := m.o.Work()
-	c, here := all[h.Of]
+	c, here := m.o.Work().Container(h.Of)
 	if !here || c.Remove {
 		return false, fmt.Errorf("container %s is not on this host", h.Of)
 	}
@@ -208,8 +207,8 @@ func (m *Mounts) files(h message.Hello, readOnly bool) (*serve.Session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("volume %q of container %s is not there: it is made when the container starts (%v)", h.Volume, h.Of, err)
 	}
-	_, all := m.o.Work()
-	image := all[h.Of].Image
+	of, _ := m.o.Work().Container(h.Of)
+	image := of.Image
 	v, err := serve.Open(root, serve.Options{Has: image.Has, Space: func() (limit, used int64, err error) {
 		q, err := btrfs.SubvolumeQuota(root)
 		if err == nil {
@@ -231,7 +230,7 @@ func (m *Mounts) files(h message.Hello, readOnly bool) (*serve.Session, error) {
 
 // look ends the sessions that may be no more, or that nobody has come back to; it tells whether something is shared.
 func (m *Mounts) look(now time.Time) (shared bool) {
-	if w, _ := m.o.Work(); w != nil {
+	if w := m.o.Work(); w != nil {
 		shared = m.wantedBy(w)
 	}
 	m.sessions.Lock()

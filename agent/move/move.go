@@ -58,7 +58,7 @@ type Copy interface {
 
 // Options are what a Mover needs. All are required unless said otherwise.
 type Options struct {
-	Work  func() (*host.Work, map[wire.CTID]host.Container)
+	Work  func() *host.Work // nil: none has been seen
 	Dial  func(ctx context.Context, from wire.HostID, of wire.CTID, move string) (net.Conn, error)
 	Image func(ctx context.Context, img host.Image) error // has it be here when the container is to start
 	Disk  Disk
@@ -142,7 +142,7 @@ func (m *Mover) Run(ctx context.Context) error {
 	defer all.Wait()
 	for ctx.Err() == nil {
 		pace := idle
-		if w, _ := m.o.Work(); w != nil && m.look(ctx, w, &all) {
+		if w := m.o.Work(); w != nil && m.look(ctx, w, &all) {
 			pace = busy
 		}
 		run.Wait(ctx, pace)

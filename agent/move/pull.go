@@ -42,8 +42,7 @@ var errGone = errors.New("the container does not come here any more")
 
 // want is what Work says of it.
 func (p *pull) want() (host.Container, error) {
-	_, all := p.m.o.Work()
-	c, ok := all[p.id]
+	c, ok := p.m.o.Work().Container(p.id)
 	if !ok || c.Remove || c.Move == nil || c.Move.Role != move.To || c.Move.ID != p.move {
 		return c, errGone
 	}

@@ -33,8 +33,7 @@ type purpose struct {
 
 // part is what Work says of a move to a host.
 func (m *Mover) part(of purpose, to wire.HostID) (*move.Part, error) {
-	_, all := m.o.Work()
-	c, here := all[of.id]
+	c, here := m.o.Work().Container(of.id)
 	switch {
 	case !here || c.Remove:
 		return nil, fmt.Errorf("container %s is not on this host", of.id)

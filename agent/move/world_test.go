@@ -174,14 +174,10 @@ type work struct {
 
 func (w *work) is(list ...host.Container) { w.mu.Lock(); defer w.mu.Unlock(); w.list = list }
 
-func (w *work) get() (*host.Work, map[wire.CTID]host.Container) {
+func (w *work) get() *host.Work {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	all := map[wire.CTID]host.Container{}
-	for _, c := range w.list {
-		all[c.CTID] = c
-	}
-	return &host.Work{Containers: w.list}, all
+	return &host.Work{Containers: w.list}
 }
 
 // pair is two hosts that a container goes between; through is what the connections of the one that pulls are led through.

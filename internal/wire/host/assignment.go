@@ -130,6 +130,18 @@ type Container struct {
 	Labels    map[string]string     `json:"labels,omitempty"`
 }
 
+// Container finds one of w's containers; w may be nil.
+func (w *Work) Container(id wire.CTID) (Container, bool) {
+	if w != nil {
+		for _, c := range w.Containers {
+			if c.CTID == id {
+				return c, true
+			}
+		}
+	}
+	return Container{}, false
+}
+
 // Image names the erofs file that is the container's lower layer.
 type Image struct {
 	Name   wire.TemplateName `json:"name"`   // for people
