@@ -162,8 +162,8 @@ func TestMove(t *testing.T) {
 	must(t, err)
 	defer func() { must(t, g.r.Remove(deadline(t), id, false), r2.Remove(deadline(t), id, false)) }()
 	const sums = "cd / && sha256sum top srv/big srv/d/x | sort; ls -a /srv /etc; stat -c '%n %u:%g %a' /srv/d/x; readlink /srv/link"
-	g.sh(id, "echo own > /top; head -c "+strconv.FormatInt(size, 10)+" /dev/urandom > /srv/big; ln -s /etc/passwd /srv/link; mkdir /srv/d; echo x > /srv/d/x; "+
-		"chown 33:34 /srv/d/x; chmod 4755 /srv/d/x; rm -f /etc/group")
+	g.sh(id, "echo own > /top; head -c "+strconv.FormatInt(size, 10)+" /dev/urandom > /srv/big; ln -s /etc/passwd /srv/link; "+
+		"mkdir /srv/d; echo x > /srv/d/x; chown 33:34 /srv/d/x; chmod 4755 /srv/d/x; rm -f /etc/group")
 
 	// one that does not fit, and is given up
 	small := s.Container
