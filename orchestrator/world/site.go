@@ -37,14 +37,14 @@ func (w World) site(e *store.Environment) (host.Site, bool) {
 		if n.Gone || n.HTTP == 0 || n.Layer != entry {
 			continue
 		}
-		silent := w.silent(n)
-		if !silent && w.NodeOf(n).State != string(host.CtRunning) {
+		silent, held := w.silent(n), w.held(n, site.Running)
+		if !silent && !held && w.NodeOf(n).State != string(host.CtRunning) {
 			continue
 		}
 		if c := n.Container.Check; c != nil && c.Port == n.HTTP {
 			site.Check = c.Path
 		}
-		b := host.Backend{CTID: n.CTID, Addr: netip.AddrPortFrom(n.Container.IPv4, n.HTTP), Host: n.Host}
+		b := host.Backend{CTID: n.CTID, Addr: netip.AddrPortFrom(n.Container.IPv4, n.HTTP), Host: n.Host, Held: held}
 		if silent && !w.Live[n.Host].Serves {
 			unseen = append(unseen, b)
 		} else {
@@ -55,6 +55,12 @@ func (w World) site(e *store.Environment) (host.Site, bool) {
 		site.Backends = append(site.Backends, unseen...)
 	}
 	return site, true
+}
+
+// held tells whether a node is stopped since it moves to another host: what is for it waits until it runs there.
+func (w World) held(n store.Node, runs bool) bool {
+	m := n.Moving
+	return m != nil && m.Step != store.MoveCopy && runs && n.Halted == "" && w.NodeOf(n).State != string(host.CtRunning)
 }
 
 // silent tells whether a node ran when its host, UNREACHABLE now and not lost, reported last.

@@ -46,3 +46,39 @@ func TestSitesOfSilentHosts(t *testing.T) {
 		}
 	}
 }
+
+// What is for a node that is stopped since it moves waits for it; one that was stopped by its environment is left out.
+func TestSitesOfMovingNodes(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		step   store.MoveStep
+		want   store.Want
+		state  host.ContainerState
+		served int
+		held   bool
+	}{
+		{"it runs while it is copied", store.MoveCopy, store.WantRunning, host.CtRunning, 1, false},
+		{"it is down while it is copied", store.MoveCopy, store.WantRunning, host.CtFailing, 0, false},
+		{"it is stopped for the last copy", store.MoveLast, store.WantRunning, host.CtStopped, 1, true},
+		{"its environment is stopped", store.MoveLast, store.WantStopped, host.CtStopped, 0, false},
+		{"it has come and starts", store.MoveClean, store.WantRunning, host.CtStarting, 1, true},
+		{"it runs there", store.MoveClean, store.WantRunning, host.CtRunning, 1, false},
+	} {
+		s := newSited()
+		s.put(func(tx *store.Tx) {
+			spec := operator.EnvironmentSpec{Name: "one", Layers: []operator.LayerSpec{{Name: "cp", Nodes: 1}}}
+			store.Envs.Put(tx, "one", store.Environment{Want: c.want, Spec: spec})
+			for _, id := range []wire.HostID{"h-1", "h-2"} {
+				store.Hosts.Put(tx, string(id), store.Host{ID: id, Name: string(id)})
+			}
+			store.Nodes.Put(tx, "100", store.Node{CTID: 100, Env: "one", Layer: "cp", Host: "h-1", HTTP: 80,
+				Moving: &store.Moving{Operation: "op-1", Other: "h-2", Step: c.step}})
+		})
+		s.report("h-1", func(store.Node) (host.ContainerState, int64) { return c.state, 0 })
+		s.report("h-2", func(store.Node) (host.ContainerState, int64) { return host.CtRunning, 0 })
+		sites := s.long()
+		if len(sites) != 1 || len(sites[0].Backends) != c.served || c.served == 1 && sites[0].Backends[0].Held != c.held {
+			t.Errorf("%s: served are %+v", c.name, sites)
+		}
+	}
+}

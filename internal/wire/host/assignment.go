@@ -23,7 +23,7 @@
 // 2026-11-27 Container.Addresses. 2026-11-27 Load.Connections.
 // 2026-11-27 Container.Mounts, Container.Shares. 2026-11-27 ContainerStatus.Tuned.
 // 2026-11-27 Container.Move, ContainerStatus.Move.
-// 2026-11-27 Report.Moves.
+// 2026-11-27 Report.Moves. 2026-11-27 Backend.Held.
 package host
 
 import (

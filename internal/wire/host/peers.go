@@ -301,4 +301,6 @@ type Backend struct {
 	CTID wire.CTID      `json:"ctid"`
 	Addr netip.AddrPort `json:"addr"`
 	Host wire.HostID    `json:"host"`
+	// Held: it is about to answer again at the same address, since its node moves to another host: what is for it waits so long.
+	Held bool `json:"held,omitempty"`
 }

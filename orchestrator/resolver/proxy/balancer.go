@@ -65,6 +65,9 @@ func (b *balancer) round(req *http.Request, sent *body, site *sites.Site) (resp 
 		if node == nil {
 			break
 		}
+		if err := b.wait(req.Context(), site, node); err != nil {
+			return nil, false, err
+		}
 		tried = append(tried, node)
 		if len(tried) > 1 {
 			b.counters.retries.Add(1)
@@ -77,6 +80,31 @@ func (b *balancer) round(req *http.Request, sent *body, site *sites.Site) (resp 
 		}
 	}
 	return nil, true, err
+}
+
+// errHeld: the node moves to another host, and does not answer yet, or too many wait for it.
+var errHeld = errors.New("the node moves to another host, and does not answer there yet")
+
+// wait has a request wait for a node that is held.
+func (b *balancer) wait(ctx context.Context, site *sites.Site, node *sites.Backend) error {
+	over, left, held := node.Held(time.Now())
+	if !held {
+		return nil
+	}
+	if !site.Wait(maxHeld) {
+		return errHeld
+	}
+	defer site.Done()
+	t := time.NewTimer(left)
+	defer t.Stop()
+	select {
+	case <-over:
+		return nil
+	case <-t.C:
+		return errHeld
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // try sends the request to one node. When the node goes down meanwhile it stops waiting for an answer's head: at once if another is up,

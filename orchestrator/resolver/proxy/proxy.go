@@ -36,6 +36,7 @@ const (
 	patience      = 5 * time.Second
 	firstPause    = 100 * time.Millisecond // doubled each time: 6 rounds in patience
 	maxWaiting    = 256                    // of one site: a dead environment must not hold the resolver's connections
+	maxHeld       = 1024                   // likewise, while a node of it moves to another host
 )
 
 // Proxy is the http.Handler.
@@ -202,6 +203,9 @@ func (p *Proxy) failed(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.As(err, &timeout) && timeout.Timeout():
 		p.page(w, r, page{code: http.StatusGatewayTimeout, env: string(s.Env), title: "No answer in time",
 			text: "The environment's node took too long to answer."})
+	case errors.Is(err, errHeld):
+		p.page(w, r, page{code: http.StatusServiceUnavailable, env: string(s.Env), title: "On the move",
+			text: "The environment's node moves to another host, and does not answer there yet.", retry: true})
 	default:
 		p.page(w, r, page{code: http.StatusBadGateway, env: string(s.Env), title: "No answer",
 			text: "None of the environment's nodes could be reached, or the one that was broke off.", retry: true})

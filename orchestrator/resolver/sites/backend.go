@@ -20,6 +20,7 @@ type Backend struct {
 	life context.Context
 	end  context.CancelCauseFunc
 	up   bool
+	held *hold // nil: it is not
 }
 
 func newBackend(ctid wire.CTID, addr string) *Backend {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
@@ -52,7 +53,7 @@ func (b *Book) Table() *Table { return b.table.Load() }
 func (b *Book) Replace(r host.Routes) *Table {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	old := b.table.Load()
+	old, now := b.table.Load(), time.Now()
 	t := &Table{Revision: r.Revision, domains: make(map[string]*Site, len(r.Sites)), backends: map[key]*Backend{}}
 	for _, s := range r.Sites {
 		site := &Site{Env: s.Env, Domain: s.Domain, Running: s.Running, State: s.State, Check: s.Check, turn: &atomic.Uint32{},
@@ -66,6 +67,7 @@ func (b *Book) Replace(r host.Routes) *Table {
 			if x == nil {
 				x = newBackend(be.CTID, k.addr)
 			}
+			x.hold(be.Held, now)
 			t.backends[k] = x
 			site.Backends = append(site.Backends, x)
 		}
@@ -119,25 +121,27 @@ func Normalize(h string) (name string, ok bool) {
 	return strings.ToLower(h), true // does not allocate when it is lower-case already
 }
 
-// Next is the backend whose turn it is, leaving out those in tried; nil when all were tried. Backends that are down come last: if none
-// is up, one that is said to be down may have come back.
+// Next is the backend whose turn it is, leaving out those in tried; nil when all were tried. Backends that are held come after those that
+// are up, and those that are down come last: if none is up, one that is said to be down may have come back.
 func (s *Site) Next(tried []*Backend) *Backend {
 	n := uint32(len(s.Backends))
 	if n == 0 {
 		return nil
 	}
-	start := s.turn.Add(1)
+	start, now := s.turn.Add(1), time.Now()
 	var last *Backend
+	waits := false // last is held
 	for i := range n {
 		b := s.Backends[(start+i)%n]
 		if among(b, tried) {
 			continue
 		}
-		if b.Up() {
+		_, _, held := b.Held(now)
+		if b.Up() && !held {
 			return b
 		}
-		if last == nil {
-			last = b
+		if last == nil || held && !waits {
+			last, waits = b, held
 		}
 	}
 	return last
