@@ -6,8 +6,11 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/json"
+	"errors"
 	"io"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -88,6 +91,61 @@ func TestScrub(t *testing.T) {
 	unix.Sync()
 	if moved, err := btrfs.Balance(dir, 90); err != nil || !moved {
 		t.Errorf("balance of a block group with little in it: %v %v", moved, err)
+	}
+}
+
+// TestScrubber is no test, but what TestScrubKilled kills.
+func TestScrubber(t *testing.T) {
+	if os.Getenv("HARDNODE_SCRUB") == "" {
+		t.Skip("HARDNODE_SCRUB is not set")
+	}
+	k := New(data, nil)
+	k.Begin()
+	if err := k.Run(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestScrubKilled: an agent that is killed in the middle of a scrub is followed by one that goes on with the same, to its end.
+func TestScrubKilled(t *testing.T) {
+	block := make([]byte, 1<<20)
+	f, err := os.Create(data + "/many")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.Remove(f.Name())
+	for range 256 {
+		rand.Read(block)
+		if _, err := f.Write(block); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(f.Sync(), f.Close(), os.RemoveAll(New(data, nil).doc().Path)); err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command("/proc/self/exe", "-test.run=^TestScrubber$")
+	c.Env = append(os.Environ(), "HARDNODE_SCRUB=1")
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var last struct{ Body kept } // Load is for its owner alone
+	for end := time.Now().Add(2 * time.Minute); !last.Body.underWay() || last.Body.At == 0; time.Sleep(time.Millisecond) {
+		raw, err := os.ReadFile(New(data, nil).doc().Path)
+		if err == nil {
+			err = json.Unmarshal(raw, &last)
+		}
+		if time.Now().After(end) || err == nil && !last.Body.Ended.IsZero() {
+			break
+		}
+	}
+	c.Process.Kill()
+	c.Wait()
+	if !last.Body.underWay() {
+		t.Fatalf("killed at %+v", last)
+	}
+	_, s := scrubbed(t)
+	if !s.Began.Equal(last.Body.Began) || s.Ended.IsZero() || s.Bytes < 256<<20 || s.Unreadable != 0 || s.Failed != "" {
+		t.Errorf("it began %s, and now %+v", last.Body.Began, s)
 	}
 }
 

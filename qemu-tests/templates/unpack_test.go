@@ -50,7 +50,13 @@ func build(t *testing.T, names ...string) string {
 // newBox unpacks a template.
 func newBox(t *testing.T, layouts, name string) *box {
 	t.Helper()
-	b := &box{T: t, name: name}
+	return newBoxAt(t, layouts, name, t.TempDir())
+}
+
+// newBoxAt unpacks a template into an empty directory.
+func newBoxAt(t *testing.T, layouts, name, root string) *box {
+	t.Helper()
+	b := &box{T: t, name: name, root: root}
 	index, err := layout.ImageIndexFromPath(filepath.Join(layouts, name))
 	if err != nil {
 		t.Fatal(err)
@@ -86,7 +92,9 @@ func newBox(t *testing.T, layouts, name string) *box {
 // made gives the box its root, by filling it, its ids and its network; it is ended and removed with the test.
 func (b *box) made(fill func() error) {
 	b.Helper()
-	b.root, b.ids = b.TempDir(), 1<<20*int(boxes.Add(1))
+	if b.ids = 1 << 20 * int(boxes.Add(1)); b.root == "" {
+		b.root = b.TempDir()
+	}
 	if err := fill(); err != nil {
 		b.Fatalf("unpack %s: %v", b.name, err)
 	}
