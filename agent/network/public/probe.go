@@ -18,8 +18,7 @@ import (
 // need not be so long. enough answers are no accident: one alone may be what a host says that has just left the address.
 const (
 	probes = 3
-	apart  = 300 * time.Millisecond
-	within = time.Second
+	apart  = 350 * time.Millisecond
 	enough = 2
 )
 
@@ -54,32 +53,29 @@ func Taken(ctx context.Context, want map[netip.Addr]Link) (map[netip.Addr]net.Ha
 		return nil, errors.Join(errs...)
 	}
 	heard, by := map[netip.Addr]int{}, map[netip.Addr]net.HardwareAddr{}
-	frame, sent := make([]byte, 128), 0
-	for began := time.Now(); ctx.Err() == nil; {
-		since := time.Since(began)
-		if since >= within {
-			break
-		}
-		if sent < probes && since >= time.Duration(sent)*apart {
-			sent++
-			for i, q := range asked {
-				errs = append(errs, q.send(int(fds[i].Fd)))
-			}
-		}
-		next := within
-		if sent < probes {
-			next = time.Duration(sent) * apart
-		}
-		unix.Poll(fds, int((next-since)/time.Millisecond)+1) // what ends it early is read below
-		for i, q := range asked {
-			n, err := unix.Read(int(fds[i].Fd), frame)
+	frame := make([]byte, 128)
+	hear := func(fd int, q question) {
+		for range 1000 { // not for as long as a neighbour floods
+			n, err := unix.Read(fd, frame)
 			if err != nil {
-				continue
+				return // there is none
 			}
 			if a, mac, ok := answer(frame[:n]); ok && slices.Contains(q.addrs, a) && !bytes.Equal(mac, q.link.MAC) {
 				if heard[a]++; heard[a] >= enough {
 					by[a] = mac
 				}
+			}
+		}
+	}
+	for range probes {
+		for i, q := range asked {
+			errs = append(errs, q.send(int(fds[i].Fd)))
+		}
+		for end, left := time.Now().Add(apart), apart; left > 0 && ctx.Err() == nil; {
+			left = time.Until(end)                               // a machine that stood still hears what came meanwhile
+			unix.Poll(fds, int(max(left, 0)/time.Millisecond)+1) // what ends it early is read below
+			for i, q := range asked {
+				hear(int(fds[i].Fd), q)
 			}
 		}
 	}
