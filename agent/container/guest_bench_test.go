@@ -4,6 +4,7 @@ package container
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -35,18 +36,18 @@ func TestFigures(t *testing.T) {
 	spawnerUp(t)
 	viewUp(t)
 	r := newRuntime(t)
-	steps := map[string][]time.Duration{}
+	steps := map[string][]time.Duration{} // of each run
 	last := time.Now()
 	lastStep := ""
-	r.fail = func(name string) error { // each step's begin is the end of the one before
+	step := func(next string) { // each step's begin is the end of the one before
 		if lastStep != "" {
 			steps[lastStep] = append(steps[lastStep], time.Since(last))
 		}
-		last, lastStep = time.Now(), name
-		return nil
+		last, lastStep = time.Now(), next
 	}
+	r.fail = func(name string) error { step(name); return nil }
 	bundle := crunBundle(t)
-	var runs, ours, ourExec, theirs, theirExec []time.Duration
+	var runs, ours, ourExec, theirs, theirExec, plain []time.Duration
 	hints, stop := context.WithCancel(context.Background())
 	defer stop()
 	go r.Run(hints)
@@ -70,6 +71,7 @@ func TestFigures(t *testing.T) {
 		return time.Since(began)
 	}
 	trueBundle := bundle("true")
+	clear(steps)       // of the one that is held
 	for i := range n { // in turn, so that all meet the same machine
 		s := box(t, 901, "")
 		s.Process.Argv = []string{"/bin/true"}
@@ -79,7 +81,7 @@ func TestFigures(t *testing.T) {
 			t.Fatal(err)
 		}
 		runs = append(runs, time.Since(began))
-		steps[lastStep] = append(steps[lastStep], time.Since(last))
+		step("")
 		waitExit(t, r)
 		ours = append(ours, time.Since(began))
 		if err := r.Remove(context.Background(), 901, false); err != nil {
@@ -94,7 +96,19 @@ func TestFigures(t *testing.T) {
 		}
 		ourExec = append(ourExec, time.Since(began))
 		theirExec = append(theirExec, program("crun", "exec", "held", "/bin/true"))
+		plain = append(plain, program("crun", "--version"))
 	}
+	for _, i := range slowest(runs, max(2, n/100)) {
+		fmt.Printf("FIGURE a slow start, of %s:", runs[i].Round(100*time.Microsecond))
+		for _, s := range startSteps {
+			if p50, took := at(slices.Clone(steps[s.name]), 50), steps[s.name][i]; took > p50+2*time.Millisecond {
+				fmt.Printf(" step %s took %s, p50 %s;", s.name, took.Round(100*time.Microsecond), p50)
+			}
+		}
+		fmt.Println()
+	}
+	fmt.Printf("FIGURE a process that prints its version (crun), for what the machine itself does: p50 %s p95 %s p99 %s, p99/p50 %.1f\n",
+		at(plain, 50), at(plain, 95), at(plain, 99), float64(at(plain, 99))/float64(at(plain, 50)))
 	figure := func(what string, a, b []time.Duration) {
 		fmt.Printf("FIGURE %s: hardnode p50 %s p95 %s p99 %s best %s, crun p50 %s p95 %s p99 %s best %s, "+
 			"hardnode/crun p50 %.3f best %.3f, own p99/p50 %.1f\n", what,
@@ -117,6 +131,15 @@ func TestFigures(t *testing.T) {
 		fmt.Printf("FIGURE step %s: p50 %s, %.0f %% of a start\n", s.name, at(steps[s.name], 50),
 			100*float64(at(steps[s.name], 50))/float64(at(runs, 50)))
 	}
+}
+
+// slowest are the places of the count longest.
+func slowest(list []time.Duration, count int) (places []int) {
+	for i := range list {
+		places = append(places, i)
+	}
+	slices.SortFunc(places, func(a, b int) int { return cmp.Compare(list[b], list[a]) })
+	return places[:min(count, len(places))]
 }
 
 // asService puts this process, and what it starts, where init has the services of a host: together they get ten times the share of the CPU

@@ -19,13 +19,17 @@ import (
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/snapshot"
 )
 
 // turnWithin is how long a cycle may take although agent or spawner are killed in it: an agent asks a spawner that is away for so long.
 const turnWithin = 2 * time.Minute
 
-// TestChurn: containers are started, used, resized and stopped while the agent and the spawner are killed at any moment: nothing hangs,
-// and nothing is left in the end.
+// Asking asks for snapshots of a container, as its host's agent does; container_test, which may import the answerer, sets it.
+var Asking func(*Runtime) func(context.Context, wire.CTID, snapshot.Ask) (snapshot.Answer, error)
+
+// TestChurn: containers are started, used, resized and stopped, snapshots of them are taken and restored, while the agent and the spawner
+// are killed at any moment: nothing hangs, and nothing is left in the end.
 func TestChurn(t *testing.T) {
 	if from, err := strconv.Atoi(os.Getenv("CHURN_FROM")); err == nil {
 		churn(t, from)
@@ -37,7 +41,11 @@ func TestChurn(t *testing.T) {
 		cycles = max(200, n)
 	}
 	i := spawnerUp(t)
-	box(t, 700, forever) // its image is copied
+	first := newRuntime(t) // its image is copied, its cgroup made
+	mustStart(t, first, box(t, 700, forever))
+	if err := first.Remove(deadline(t), 700, false); err != nil {
+		t.Fatal(err)
+	}
 	before := worldOf(t)
 	before.fds = nil // the next spawner has its own
 	seed := rand.NewPCG(uint64(cycles), 9)
@@ -46,6 +54,7 @@ func TestChurn(t *testing.T) {
 	for done := 0; done < cycles; {
 		cmd := exec.Command("/proc/self/exe", "-test.run=^TestChurn$", "-test.v")
 		cmd.Env = append(os.Environ(), "CHURN_FROM="+strconv.Itoa(done))
+		cmd.Stderr = os.Stderr
 		out, err := cmd.StdoutPipe()
 		if err == nil {
 			err = cmd.Start()
@@ -123,7 +132,7 @@ func churn(t *testing.T, from int) {
 	for n := from; ; n++ {
 		id := wire.CTID(700 + n%4)
 		for try := 1; ; try++ {
-			err := cycle(t, r, id)
+			err := cycle(t, r, id, n%3 == 0)
 			if err == nil {
 				break
 			}
@@ -137,7 +146,8 @@ func churn(t *testing.T, from int) {
 	}
 }
 
-func cycle(t *testing.T, r *Runtime, id wire.CTID) error {
+// cycle is one life of a container; back: it goes back to its snapshot in between.
+func cycle(t *testing.T, r *Runtime, id wire.CTID, back bool) error {
 	ctx, cancel := context.WithTimeout(context.Background(), turnWithin/4)
 	defer cancel()
 	if err := r.Remove(ctx, id, false); err != nil {
@@ -148,9 +158,34 @@ func cycle(t *testing.T, r *Runtime, id wire.CTID) error {
 	if _, err := r.Start(ctx, s); err != nil {
 		return fmt.Errorf("start: %v", err)
 	}
-	e, err := r.Exec(ctx, id, host.ExecSpec{Argv: []string{"sh", "-c", "echo x > /var/data/x"}}, command.Stdio{})
-	if err != nil || e.Code != 0 {
-		return fmt.Errorf("exec: %v %+v", err, e)
+	sh := func(script string) error {
+		e, err := r.Exec(ctx, id, host.ExecSpec{Argv: []string{"sh", "-c", script}}, command.Stdio{})
+		if err != nil || e.Code != 0 {
+			return fmt.Errorf("%s: %v %+v", script, err, e)
+		}
+		return nil
+	}
+	if err := sh("echo first > /var/data/x; echo first > /var/x"); err != nil {
+		return err
+	}
+	ask := Asking(r)
+	one, err := ask(ctx, id, snapshot.Ask{Action: snapshot.Take})
+	if err != nil {
+		return fmt.Errorf("take a snapshot: %v", err)
+	}
+	if err := sh("echo second > /var/data/x; echo second > /var/x"); err != nil {
+		return err
+	}
+	if back {
+		if _, err := ask(ctx, id, snapshot.Ask{Action: snapshot.Restore, ID: one.Done}); err != nil {
+			return fmt.Errorf("restore: %v", err)
+		}
+		if _, err := r.Start(ctx, s); err != nil {
+			return fmt.Errorf("start after the restore: %v", err)
+		}
+		if err := sh("read a < /var/data/x; read b < /var/x; [ $a$b = firstfirst ]"); err != nil {
+			return err
+		}
 	}
 	l := s.Limits
 	l.MemoryMax, l.PIDs = 96<<20, 32

@@ -32,6 +32,12 @@ import (
 	wiresnapshot "hardnode.dev/internal/wire/snapshot"
 )
 
+func init() {
+	container.Asking = func(r *container.Runtime) func(context.Context, wire.CTID, wiresnapshot.Ask) (wiresnapshot.Answer, error) {
+		return (&answer.Answerer{Runtime: r, Store: r.Snapshots(), Log: logging.New(io.Discard, "test", slog.LevelInfo)}).Ask
+	}
+}
+
 // rig is a host that runs containers and is asked for snapshots.
 type rig struct {
 	*testing.T

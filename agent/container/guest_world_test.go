@@ -38,7 +38,8 @@ func worldOf(t testing.TB) worldState {
 	})
 	homes, _ := filepath.Glob("/data/ct/*")
 	subs, _ := filepath.Glob("/data/ct/*/*")
-	w.data = append(homes, subs...)
+	snaps, _ := filepath.Glob("/data/snap/*/*")
+	w.data = slices.Concat(homes, subs, snaps)
 	procs, fds := map[string]string{}, map[string][]string{}
 	dirs, _ := filepath.Glob("/proc/[0-9]*")
 	for _, d := range dirs {
