@@ -1,8 +1,6 @@
 package store
 
 import (
-	"slices"
-
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/mount"
 )
@@ -18,11 +16,13 @@ type NodeMount struct {
 	ReadOnly bool      `json:"readOnly,omitempty"`
 }
 
+func (m NodeMount) of() string { return m.Node }
+
 // MountsOf are those of a layer's node by its number from 1. on says which host a node is on, "" if there is none: then there is nothing to
 // mount.
 func (e *Environment) MountsOf(layer wire.LayerName, node int, on func(wire.CTID) wire.HostID) (out []mount.Mount) {
-	for _, m := range e.Mounts {
-		if at := on(m.From); m.Node == wallOf(layer, node) && at != "" {
+	for _, m := range ofNode(e.Mounts, layer, node) {
+		if at := on(m.From); at != "" {
 			out = append(out, mount.Mount{Name: m.Mount, Path: m.Path, From: m.From, Host: at, Volume: m.Volume, ReadOnly: m.ReadOnly})
 		}
 	}
@@ -47,12 +47,10 @@ func (e *Environment) SharesOf(id wire.CTID, nodes []Node) (out []mount.Share) {
 // SetMounts replaces MountsOf.
 func (e *Environment) SetMounts(layer wire.LayerName, node int, list []mount.Mount) {
 	name := wallOf(layer, node)
-	e.Mounts = slices.DeleteFunc(slices.Clone(e.Mounts), func(m NodeMount) bool { return m.Node == name })
+	var mounts []NodeMount
 	for _, m := range list {
-		e.Mounts = append(e.Mounts, NodeMount{Name: name + " " + m.Name, Node: name, Mount: m.Name, Path: m.Path, From: m.From,
+		mounts = append(mounts, NodeMount{Name: name + " " + m.Name, Node: name, Mount: m.Name, Path: m.Path, From: m.From,
 			Volume: m.Volume, ReadOnly: m.ReadOnly})
 	}
-	if len(e.Mounts) == 0 {
-		e.Mounts = nil
-	}
+	e.Mounts = setOfNode(e.Mounts, layer, node, mounts)
 }

@@ -2,7 +2,6 @@ package store
 
 import (
 	"net/netip"
-	"slices"
 
 	"hardnode.dev/internal/wire"
 )
@@ -13,24 +12,21 @@ type PublicAddress struct {
 	Node string     `json:"node"` // as in Wall
 }
 
+func (a PublicAddress) of() string { return a.Node }
+
 // AddressesOf are those of a layer's node by its number from 1.
 func (e *Environment) AddressesOf(layer wire.LayerName, node int) (out []netip.Addr) {
-	for _, a := range e.Addresses {
-		if a.Node == wallOf(layer, node) {
-			out = append(out, a.Name)
-		}
+	for _, a := range ofNode(e.Addresses, layer, node) {
+		out = append(out, a.Name)
 	}
 	return out
 }
 
 // SetAddresses replaces AddressesOf.
 func (e *Environment) SetAddresses(layer wire.LayerName, node int, addrs []netip.Addr) {
-	name := wallOf(layer, node)
-	e.Addresses = slices.DeleteFunc(slices.Clone(e.Addresses), func(a PublicAddress) bool { return a.Node == name })
+	var list []PublicAddress
 	for _, a := range addrs {
-		e.Addresses = append(e.Addresses, PublicAddress{a, name})
+		list = append(list, PublicAddress{a, wallOf(layer, node)})
 	}
-	if len(e.Addresses) == 0 {
-		e.Addresses = nil
-	}
+	e.Addresses = setOfNode(e.Addresses, layer, node, list)
 }

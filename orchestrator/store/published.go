@@ -2,7 +2,6 @@ package store
 
 import (
 	"fmt"
-	"slices"
 
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
@@ -15,24 +14,21 @@ type PublishedPort struct {
 	Port host.Port `json:"port"`
 }
 
+func (p PublishedPort) of() string { return p.Node }
+
 // PortsOf are those of a layer's node by its number from 1.
 func (e *Environment) PortsOf(layer wire.LayerName, node int) (out []host.Port) {
-	for _, p := range e.Ports {
-		if p.Node == wallOf(layer, node) {
-			out = append(out, p.Port)
-		}
+	for _, p := range ofNode(e.Ports, layer, node) {
+		out = append(out, p.Port)
 	}
 	return out
 }
 
 // SetPorts replaces PortsOf.
 func (e *Environment) SetPorts(layer wire.LayerName, node int, ports []host.Port) {
-	name := wallOf(layer, node)
-	e.Ports = slices.DeleteFunc(slices.Clone(e.Ports), func(p PublishedPort) bool { return p.Node == name })
+	var list []PublishedPort
 	for _, p := range ports {
-		e.Ports = append(e.Ports, PublishedPort{fmt.Sprintf("%s/%d", p.Proto, p.Host), name, p})
+		list = append(list, PublishedPort{fmt.Sprintf("%s/%d", p.Proto, p.Host), wallOf(layer, node), p})
 	}
-	if len(e.Ports) == 0 {
-		e.Ports = nil
-	}
+	e.Ports = setOfNode(e.Ports, layer, node, list)
 }

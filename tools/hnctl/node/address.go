@@ -83,6 +83,14 @@ func bare(list []operator.PublicAddress) []netip.Addr {
 	return out
 }
 
+// askedAddress reads the arguments NODE ADDRESS, and what addresses the node has.
+func askedAddress(ctx context.Context, a *app.App, args []string) (one netip.Addr, n operator.NodeAddresses, have []netip.Addr, err error) {
+	if one, err = parseAddress(args[1]); err == nil {
+		n, err = readAddresses(ctx, a, args[0])
+	}
+	return one, n, bare(n.Addresses), err
+}
+
 func addressAdd(a *app.App) *cobra.Command {
 	return &cobra.Command{
 		Use: "add NODE ADDRESS", Short: "Give a node a public address", Args: cobra.ExactArgs(2),
@@ -91,15 +99,10 @@ func addressAdd(a *app.App) *cobra.Command {
 			"It is for those\nwho run the cluster. The host asks its network first: one that another machine answers for is not in force.",
 		Example: "  hnctl node address add 101 203.0.113.10\n  hnctl node address add 101 2001:db8::10",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			want, err := parseAddress(args[1])
+			want, n, addrs, err := askedAddress(cmd.Context(), a, args)
 			if err != nil {
 				return err
 			}
-			n, err := readAddresses(cmd.Context(), a, args[0])
-			if err != nil {
-				return err
-			}
-			addrs := bare(n.Addresses)
 			if !slices.Contains(addrs, want) {
 				addrs = append(addrs, want)
 			}
@@ -113,15 +116,10 @@ func addressDelete(a *app.App) *cobra.Command {
 		Use: "delete NODE ADDRESS", Short: "Take a public address from a node", Args: cobra.ExactArgs(2),
 		Example: "  hnctl node address delete 101 203.0.113.10",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			gone, err := parseAddress(args[1])
+			gone, n, addrs, err := askedAddress(cmd.Context(), a, args)
 			if err != nil {
 				return err
 			}
-			n, err := readAddresses(cmd.Context(), a, args[0])
-			if err != nil {
-				return err
-			}
-			addrs := bare(n.Addresses)
 			if !slices.Contains(addrs, gone) {
 				return app.WithCode(app.ExitNotFound, fmt.Errorf("node %s does not have address %s; see hnctl node address list %s",
 					args[0], gone, args[0]))
