@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"hardnode.dev/internal/wire/move"
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/env"
 	"hardnode.dev/orchestrator/store"
 )
 
@@ -88,5 +90,23 @@ func TestNeverTwo(t *testing.T) {
 				t.Errorf("%+v %+v: both run it", a.Moving, b.Moving)
 			}
 		}
+	}
+}
+
+func TestStays(t *testing.T) {
+	for want, n := range map[operator.Code]store.Node{
+		operator.NotFound: {CTID: 101, Env: "hello", Gone: true},
+		operator.Denied:   {CTID: 1, Env: env.System},
+		operator.Conflict: on(store.MoveClean, ""),
+	} {
+		if p := Stays(n); p == nil || p.Code != want {
+			t.Errorf("%+v: %v, want %s", n, p, want)
+		}
+	}
+	if p := Stays(store.Node{CTID: 101, Env: "hello", Replaces: 100}); p == nil || p.Code != operator.Conflict {
+		t.Errorf("one that takes another's place: %v", p)
+	}
+	if p := Stays(store.Node{CTID: 101, Env: "hello"}); p != nil {
+		t.Error(p)
 	}
 }

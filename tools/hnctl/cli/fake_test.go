@@ -366,6 +366,7 @@ func (f *fake) handler() http.Handler {
 	f.leaving(mux, hosts)
 	f.cordoning(mux, hosts)
 	f.draining(mux)
+	f.moving(mux)
 	f.disks(mux)
 	f.patching(mux)
 	f.environments(mux)
