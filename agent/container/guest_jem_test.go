@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"hardnode.dev/agent/jemcall"
+	"hardnode.dev/agent/retune"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/jem"
@@ -72,6 +73,9 @@ func jemChangesUnits(t *testing.T, r *Runtime, id wire.CTID) {
 		if reply.Code != c.code || !strings.Contains(reply.Message, c.says) {
 			t.Errorf("jem %s %s: %+v", c.module, c.action, reply)
 		}
+	}
+	if reply, _ := callJEM(t, r, id, jem.Told{}, retune.Request); reply.Code != jem.CodeOK || !strings.HasPrefix(reply.Message, "left: ") {
+		t.Errorf("after a resize: %+v", reply)
 	}
 	told := r.Told(deadline(t), id)
 	if told.DiskLimit != 256<<20 || told.DiskUsed <= 0 || told.Memory != 512<<20 {
