@@ -31,7 +31,7 @@ var commits = [superBytes / sectorBytes]bool{0: true, 1: true, 5: true, 6: true}
 // Heal makes the superblock of a device good when a power cut left some of its sectors as they were and others as they were to be: the
 // kernel reads no other than the first, and does not mount when its checksum is wrong. The first sector says which commit it is of, with
 // the log of what was synced since; it stays. Those of the other sectors that do not fit to it come from the copy. What can't have come
-// from a cut stays as it is. The device is not mounted.
+// from a cut stays as it is. The device is not mounted: init asks for it before each mount of DATA.
 func Heal(path string) (healed bool, err error) {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
