@@ -46,18 +46,19 @@ func (m *Mover) part(of purpose, to wire.HostID) (*move.Part, error) {
 // Serve answers a host that pulls, until it or ctx ends.
 func (m *Mover) Serve(ctx context.Context, conn net.Conn, id wire.CTID, by string, to wire.HostID) error {
 	of := purpose{id, by}
-	if _, err := m.part(of, to); err != nil {
-		return m.refuse(conn, err)
-	}
-	defer m.enter(id, conn)()
-	for {
+	leave := func() {}
+	defer func() { leave() }()
+	for first := true; ; first = false {
 		conn.SetDeadline(time.Now().Add(askWithin))
 		var q talk.Ask
 		if err := talk.Read(conn, &q); err != nil {
 			return err
 		}
 		conn.SetDeadline(time.Time{})
-		part, err := m.part(of, to)
+		part, err := m.part(of, to) // not before: a connection that ends with a question unread may take the answer along
+		if first && err == nil {
+			leave = m.enter(id, conn)
+		}
 		if err == nil {
 			err = m.give(ctx, &paced{conn: conn, m: m, of: of, to: to}, of.id, part, q)
 		}
