@@ -127,8 +127,8 @@ func TestMove(t *testing.T) {
 		e.m = move.New(move.Options{Work: e.get, Disk: d, Log: log, Image: func(context.Context, host.Image) error { return nil },
 			Dial: func(_ context.Context, _ wire.HostID, of wire.CTID, by string) (net.Conn, error) {
 				l := ports.Listen(t)
-				defer l.Close()
 				go func() {
+					defer l.Close() // not before: it would end a connection that is not accepted yet
 					if c, err := l.Accept(); err == nil {
 						defer c.Close()
 						from.m.Serve(ctx, c, of, by, h2)

@@ -219,9 +219,9 @@ func (p *pair) start(s *side) {
 // dial connects to the host that gives, as host by.
 func (p *pair) dial(by wire.HostID, of wire.CTID, id string) (net.Conn, error) {
 	l := ports.Listen(p.t)
-	defer l.Close()
 	give, ctx := p.from.Mover, p.from.ctx
 	go func() {
+		defer l.Close() // not before: it would end a connection that is not accepted yet
 		if c, err := l.Accept(); err == nil {
 			defer c.Close()
 			defer context.AfterFunc(ctx, func() { c.Close() })() // as agent/mount does
