@@ -33,7 +33,8 @@ type process struct {
 	start int64
 }
 
-var inContainer = regexp.MustCompile(`^/ct/(\d+)(/|$)`)
+// Commands in a container have cgroups of their own beside p: those of JEM, say, which its host runs after a resize, come and go.
+var inContainer = regexp.MustCompile(`^/ct/(\d+)/p(/|$)`)
 
 // inContainers are the processes of a host's containers.
 func (s story) inContainers(m *cluster.Machine) map[wire.CTID][]process {
