@@ -22,11 +22,25 @@ func (p *planner) advance() {
 		if n.Moving.Step == store.MoveClean {
 			from, to = to, from
 		}
-		if next, why := moving.Next(n, from, to, p.now); why != "" {
+		next, why := moving.Next(n, from, to, p.now)
+		if next.Moving == nil && n.Moving.Step == store.MoveClean && p.begins(n) {
+			continue // until it runs, what is for it waits
+		}
+		if why != "" {
 			p.rerouted = true
 			p.put(next, "move", why)
 		}
 	}
+}
+
+// begins tells whether a node is about to run on its host, which answers.
+func (p *planner) begins(n store.Node) bool {
+	e, ok := p.record(n.Env)
+	if !ok || e.Want != store.WantRunning || n.Halted != "" || !p.reachable(n.Host) {
+		return false
+	}
+	s := p.seen(n)
+	return s == "" || s == host.CtWaiting || s == host.CtStarting || s == host.CtStopped
 }
 
 // end is what one end of a node's move says.

@@ -46,4 +46,14 @@ func TestHold(t *testing.T) {
 	if _, _, is := held.Held(time.Now()); is {
 		t.Error("it goes on")
 	}
+	r.Sites[0].Backends[0].Held = true
+	b.Replace(r)
+	over, _, _ = held.Held(time.Now())
+	r.Sites[0].Backends = r.Sites[0].Backends[1:]
+	b.Replace(r)
+	select {
+	case <-over:
+	default:
+		t.Error("who waits for one that is gone was not told")
+	}
 }

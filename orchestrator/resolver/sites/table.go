@@ -78,6 +78,13 @@ func (b *Book) Replace(r host.Routes) *Table {
 		}
 		t.domains[s.Domain] = site
 	}
+	if old != nil {
+		for k, x := range old.backends {
+			if t.backends[k] == nil {
+				x.hold(false, now) // who waits looks where the site's nodes are now
+			}
+		}
+	}
 	b.table.Store(t)
 	return t
 }
