@@ -29,7 +29,7 @@ func (x *Index) Target(id wire.CTID, asked wire.HostID) (to wire.HostID, why str
 		return no(operator.Unavailable, "its host does not answer: nothing can be copied from there", "wait for it: hnctl host list")
 	case from.status.Report == nil || !from.status.Report.Moves:
 		return no(operator.Unavailable, "its host "+from.record.Name+" has a version from which no node moves, or does not say",
-			"bring it up to date: hnctl update")
+			"bring it up to date: hnctl host update "+from.record.Name)
 	case n.Host == asked:
 		return no(operator.Conflict, "it is on host "+from.record.Name+" already", "name another host, or none")
 	case !x.pushed(*n):

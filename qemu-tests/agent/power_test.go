@@ -26,8 +26,8 @@ func TestPowerRounds(t *testing.T) {
 	if os.Getenv("HARDNODE_SOAK") != "" {
 		rounds = 50
 	}
-	rounds = number(t, "ROUNDS", rounds)
-	seed := number(t, "SEED", int(time.Now().UnixNano()%1_000_000))
+	rounds = harness.Number(t, "ROUNDS", rounds)
+	seed := harness.Number(t, "SEED", int(time.Now().UnixNano()%1_000_000))
 	t.Logf("SEED=%d ROUNDS=%d", seed, rounds)
 	dir := harness.Dir(t)
 	p := powers{T: t, rnd: rand.New(rand.NewPCG(uint64(seed), 0)), dir: dir, acked: make([]int, min(rounds, 5))}
@@ -49,19 +49,6 @@ func TestPowerRounds(t *testing.T) {
 	}
 	p.boot("", nil, func(string) bool { return false }) // and all of it once more
 	t.Logf("%d steps found no room, and were done with more; %d superblocks were written in part", p.full, p.torn)
-}
-
-func number(t *testing.T, name string, otherwise int) int {
-	t.Helper()
-	text := os.Getenv(name)
-	if text == "" {
-		return otherwise
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
-	return n
 }
 
 // powers are disks whose power is cut together.

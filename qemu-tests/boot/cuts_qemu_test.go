@@ -29,7 +29,7 @@ import (
 // CUTS is how many; SEED repeats them.
 func TestCutsOfESP(t *testing.T) {
 	build(t)
-	seed, cuts := number(t, "SEED", int(time.Now().UnixNano()%1_000_000)), number(t, "CUTS", 6)
+	seed, cuts := harness.Number(t, "SEED", int(time.Now().UnixNano()%1_000_000)), harness.Number(t, "CUTS", 6)
 	t.Logf("SEED=%d CUTS=%d", seed, cuts)
 	rnd := rand.New(rand.NewPCG(uint64(seed), 0))
 	dir := harness.Dir(t)

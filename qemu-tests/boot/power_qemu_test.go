@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"testing"
 	"time"
 
@@ -24,20 +23,6 @@ import (
 	"hardnode.dev/qemu-tests/harness/nbd"
 )
 
-// number is an environment variable's number.
-func number(t *testing.T, name string, otherwise int) int {
-	t.Helper()
-	text := os.Getenv(name)
-	if text == "" {
-		return otherwise
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
-	return n
-}
-
 // TestPowerCuts: a system is written into a slot, and its boot is asked for, again and again, and the power is cut at a random write; the
 // disk loses what was not flushed, or some of it. The host boots every time, into a system that is whole.
 // CUTS is how many; SEED repeats them.
@@ -46,8 +31,8 @@ func TestPowerCuts(t *testing.T) {
 		t.Skip("HARDNODE_SOAK is not set: a host is booted for each cut; `CUTS=200 make soak PKG=./qemu-tests/boot RUN=TestPowerCuts` " +
 			"does that")
 	}
-	seed := number(t, "SEED", int(time.Now().UnixNano()%1_000_000))
-	t.Logf("SEED=%d CUTS=%d", seed, number(t, "CUTS", 6))
+	seed := harness.Number(t, "SEED", int(time.Now().UnixNano()%1_000_000))
+	t.Logf("SEED=%d CUTS=%d", seed, harness.Number(t, "CUTS", 6))
 	rnd := rand.New(rand.NewPCG(uint64(seed), 0))
 	dir := harness.Dir(t)
 	c, system := onTrial(t, dir)
@@ -63,7 +48,7 @@ func TestPowerCuts(t *testing.T) {
 	asking := m.disk.Writes() - before
 	t.Logf("figure: staging is %d writes, asking for a boot %d", staging, asking)
 	m.cut(rnd)
-	for i := range number(t, "CUTS", 6) {
+	for i := range harness.Number(t, "CUTS", 6) {
 		m.boot()
 		line, most := "slots copy b\r"+knownPassword, staging
 		if i%2 == 1 {
