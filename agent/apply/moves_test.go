@@ -63,8 +63,8 @@ func TestMoveTo(t *testing.T) {
 		expect(t, "arrived", states(a.Report()), "101 running")
 		a.want(t)
 		time.Sleep(3 * time.Second)
-		if !slices.Equal(w.moves.forgot, []wire.CTID{101}) || !strings.Contains(w.log(), "remove 101") {
-			t.Errorf("forgotten %v, done %s", w.moves.forgot, w.log())
+		if got := w.moves.forgotten(); !slices.Equal(got, []wire.CTID{101}) || !strings.Contains(w.log(), "remove 101") {
+			t.Errorf("forgotten %v, done %s", got, w.log())
 		}
 	})
 }

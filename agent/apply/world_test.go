@@ -75,6 +75,14 @@ func (m *moves) say(id wire.CTID, s move.State) {
 }
 
 func (m *moves) Changed() <-chan struct{} { return nil }
+
+// forgotten are the containers that were forgotten, in order.
+func (m *moves) forgotten() []wire.CTID {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.forgot)
+}
+
 func (m *moves) Forget(id wire.CTID) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -77,6 +77,7 @@ func TestNotHealed(t *testing.T) {
 		"another sum":    func(b []byte) { b[atSumType]++ },
 		"much newer":     func(b []byte) { b[atGeneration] += 2 },
 		"much older":     func(b []byte) { b[atGeneration] -= 2 },
+		"a root's byte":  func(b []byte) { b[0x50]++ },
 	} {
 		first := superOf(41, superAt, nil)
 		change(first)
