@@ -124,7 +124,7 @@ conformance: testlog ## the OCI distribution-spec's own suite against the regist
 	HARDNODE_SOAK=1 $(GO) test -json -count=1 -timeout 1h -v -run TestConformance ./orchestrator/registry | $(TESTLOG) -v
 
 soak: testlog $(if $(filter file,$(origin PKG)),conformance) ## the long forms of the qemu tests: hours (PKG=./qemu-tests/… RUN=TestX for some of them)
-	HARDNODE_SOAK=1 $(GO) test -json -tags qemu -count=1 -timeout 6h -p 1 -v -run '$(RUN)' $(PKG) | $(TESTLOG) -v
+	HARDNODE_SOAK=$${HARDNODE_SOAK:-1} $(GO) test -json -tags qemu -count=1 -timeout 6h -p 1 -v -run '$(RUN)' $(PKG) | $(TESTLOG) -v
 
 # --- templates, registry, resolver
 .PHONY: templates
