@@ -149,7 +149,8 @@ func TestLifeOfAContainer(t *testing.T) {
 		if r := a.Report(); r.Work != rev || len(r.Containers) != 0 {
 			t.Errorf("at the end: got %+v, want nothing at revision %d", r, rev)
 		}
-		expect(t, "servers", strings.Join(w.asks, ", "), "resizing 101, resized 101, forget 101")
+		expect(t, "servers", strings.Join(w.asks, ", "), "starting 101 of 128 MiB, started 101 of 128 MiB, resizing 101, "+
+			"resized 101, starting 101 of 512 MiB, started 101 of 512 MiB, forget 101")
 	})
 }
 

@@ -51,8 +51,10 @@ type Network interface {
 
 // Servers is what apply needs of agent/retune.
 type Servers interface {
-	Resizing(id wire.CTID)
-	Resized(id wire.CTID)
+	Resizing(id wire.CTID, l host.Limits)
+	Resized(id wire.CTID, l host.Limits)
+	Starting(id wire.CTID, l host.Limits)
+	Started(id wire.CTID, l host.Limits)
 	Forget(id wire.CTID)
 	Of(id wire.CTID) tune.Tuned
 }

@@ -99,9 +99,15 @@ func (s servers) ask(format string, a ...any) {
 	s.asks = append(s.asks, fmt.Sprintf(format, a...))
 }
 
-func (s servers) Resizing(id wire.CTID) { s.ask("resizing %d", id) }
-func (s servers) Resized(id wire.CTID)  { s.ask("resized %d", id) }
-func (s servers) Forget(id wire.CTID)   { s.ask("forget %d", id) }
+func (s servers) Resizing(id wire.CTID, l host.Limits) { s.ask("resizing %d", id) }
+func (s servers) Resized(id wire.CTID, l host.Limits)  { s.ask("resized %d", id) }
+func (s servers) Starting(id wire.CTID, l host.Limits) {
+	s.ask("starting %d of %d MiB", id, l.MemoryMax>>20)
+}
+func (s servers) Started(id wire.CTID, l host.Limits) {
+	s.ask("started %d of %d MiB", id, l.MemoryMax>>20)
+}
+func (s servers) Forget(id wire.CTID) { s.ask("forget %d", id) }
 func (s servers) Of(id wire.CTID) tune.Tuned {
 	s.mu.Lock()
 	defer s.mu.Unlock()

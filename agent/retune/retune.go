@@ -1,13 +1,17 @@
 // Package retune has the servers in a container follow its new size.
 //
-// Owns: which containers are still to be asked, on disk so that a new agent goes on; how many at once and how often; the last answers.
-// In: that a container is being resized, that it is gone; a way to call JEM in it.
+// Owns: which containers are still to be asked and of which size the others know, on disk so that a new agent goes on; how many at once and
+// how often; the last answers.
+// In: that a container is being resized, is started, is gone; a way to call JEM in it.
 // Out: `jem setmem apply --resized` in the container, which does what its template says; the answer, bounded and made plain.
 // Never: makes a resize wait or fail.
 package retune
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -40,7 +44,8 @@ const (
 
 // Retuner does it. New makes one; its methods may be called at once.
 type Retuner struct {
-	dir  string // a file for each container that is to be asked
+	// for each container a file NUMBER when it is to be asked, and a file NUMBER.knows once it ran; in both a size
+	dir  string
 	call Call
 	log  *slog.Logger
 	news chan struct{}
@@ -53,6 +58,7 @@ type Retuner struct {
 
 // asked is a container that is to be asked.
 type asked struct {
+	size  string
 	due   time.Time
 	tried int
 	open  bool // a call is under way
@@ -66,27 +72,56 @@ func New(dir string, call Call, log *slog.Logger) *Retuner {
 	return r
 }
 
+// size is what servers follow of a container's limits, as it is kept.
+func size(l host.Limits) string { return fmt.Sprintf("memory %d MHz %d", l.MemoryMax, l.CPUMHz) }
+
 // Resizing is called before a container's size is changed: should this agent end meanwhile, the next one asks.
-func (r *Retuner) Resizing(id wire.CTID) {
+func (r *Retuner) Resizing(id wire.CTID, l host.Limits) {
+	r.keep(id, r.file(id), size(l))
+}
+
+// keep writes a size. Without it, on a disk that is full, say, the container is asked all the same, unless this agent ends before.
+func (r *Retuner) keep(id wire.CTID, file, size string) {
 	err := os.MkdirAll(r.dir, 0o700)
 	if err == nil {
-		err = os.WriteFile(r.file(id), nil, 0o600)
+		err = os.WriteFile(file, []byte(size), 0o600)
 	}
-	if err != nil { // the disk is full, say: it is asked all the same, unless this agent ends before
+	if err != nil {
 		r.log.Warn("keep that a container is resized", logging.Container, id, logging.Err, err)
 	}
 }
 
 // Resized has a container's servers asked soon.
-func (r *Retuner) Resized(id wire.CTID) {
+func (r *Retuner) Resized(id wire.CTID, l host.Limits) { r.ask(id, size(l)) }
+
+func (r *Retuner) ask(id wire.CTID, size string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if a := r.mu.asked[id]; a != nil && a.open {
-		a.again = true
+		a.size, a.again = size, true
 		return
 	}
-	r.mu.asked[id] = &asked{due: time.Now().Add(settles)}
+	r.mu.asked[id] = &asked{size: size, due: time.Now().Add(settles)}
 	r.wake()
+}
+
+// Starting is called before a container is started. It may have been resized while it did not run.
+func (r *Retuner) Starting(id wire.CTID, l host.Limits) {
+	if knows, err := os.ReadFile(r.knows(id)); err == nil && string(knows) != size(l) {
+		r.Resizing(id, l)
+	}
+}
+
+// Started has a container's servers asked soon, if it is of another size now than they know of. One that runs for the first time is not
+// asked: its image is for any size.
+func (r *Retuner) Started(id wire.CTID, l host.Limits) {
+	knows, err := os.ReadFile(r.knows(id))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		r.keep(id, r.knows(id), size(l))
+	case err != nil || string(knows) != size(l):
+		r.Resized(id, l)
+	}
 }
 
 // Forget drops what is known of a container that is gone.
@@ -96,6 +131,7 @@ func (r *Retuner) Forget(id wire.CTID) {
 	delete(r.mu.asked, id)
 	delete(r.mu.done, id)
 	os.Remove(r.file(id))
+	os.Remove(r.knows(id))
 }
 
 // Of is what became of a container's servers.
@@ -110,7 +146,8 @@ func (r *Retuner) Run(ctx context.Context) error {
 	list, _ := os.ReadDir(r.dir) // what an agent before left undone
 	for _, e := range list {
 		if id, err := wire.ParseCTID(e.Name()); err == nil {
-			r.Resized(id)
+			size, _ := os.ReadFile(r.file(id))
+			r.ask(id, string(size))
 		}
 	}
 	var calls sync.WaitGroup
@@ -119,7 +156,7 @@ func (r *Retuner) Run(ctx context.Context) error {
 		id, wait := r.next(time.Now())
 		if wait == 0 {
 			calls.Go(func() {
-				r.ask(ctx, id)
+				r.carry(ctx, id)
 				r.mu.Lock()
 				defer r.mu.Unlock()
 				r.wake()
@@ -168,8 +205,8 @@ func (r *Retuner) next(now time.Time) (next wire.CTID, wait time.Duration) {
 	return next, wait
 }
 
-// ask calls JEM in one container, and notes what came of it.
-func (r *Retuner) ask(ctx context.Context, id wire.CTID) {
+// carry calls JEM in one container, and notes what came of it.
+func (r *Retuner) carry(ctx context.Context, id wire.CTID) {
 	callCtx, cancel := context.WithTimeout(ctx, within)
 	reply, answered, err := r.call(callCtx, id)
 	cancel()
@@ -184,7 +221,7 @@ func (r *Retuner) ask(ctx context.Context, id wire.CTID) {
 	}
 	a.open = false
 	if a.again {
-		*a = asked{due: time.Now().Add(settles)}
+		*a = asked{size: a.size, due: time.Now().Add(settles)}
 		return
 	}
 	if a.tried++; err != nil && !answered && a.tried < tries {
@@ -200,10 +237,21 @@ func (r *Retuner) ask(ctx context.Context, id wire.CTID) {
 	}
 	r.mu.done[id] = d
 	delete(r.mu.asked, id)
-	os.Remove(r.file(id))
+	r.settle(id, a.size, err == nil || answered)
 }
 
-func (r *Retuner) file(id wire.CTID) string { return filepath.Join(r.dir, id.String()) }
+// settle notes that nothing is to be asked of a container; told: its servers know of the size.
+func (r *Retuner) settle(id wire.CTID, size string, told bool) {
+	if told {
+		r.keep(id, r.knows(id), size)
+	}
+	if raw, err := os.ReadFile(r.file(id)); err == nil && string(raw) == size { // else it is being resized again at this moment
+		os.Remove(r.file(id))
+	}
+}
+
+func (r *Retuner) file(id wire.CTID) string  { return filepath.Join(r.dir, id.String()) }
+func (r *Retuner) knows(id wire.CTID) string { return r.file(id) + ".knows" }
 
 // plain is a container's words without what a terminal would act on.
 func plain(s string) string {

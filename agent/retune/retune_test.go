@@ -13,8 +13,11 @@ import (
 	"time"
 
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/jem"
 )
+
+var small, large = host.Limits{MemoryMax: 128 << 20, CPUMHz: 400}, host.Limits{MemoryMax: 512 << 20, CPUMHz: 1600}
 
 // fake is JEM in the containers.
 type fake struct {
@@ -77,9 +80,15 @@ func begin(f *fake, dir string) (r *Retuner, end func()) {
 	return r, func() { cancel(); <-done }
 }
 
-func left(dir string) int {
+// left is how many containers are to be asked.
+func left(dir string) (n int) {
 	list, _ := os.ReadDir(dir)
-	return len(list)
+	for _, e := range list {
+		if !strings.HasSuffix(e.Name(), ".knows") {
+			n++
+		}
+	}
+	return n
 }
 
 func TestResized(t *testing.T) {
@@ -89,14 +98,14 @@ func TestResized(t *testing.T) {
 		r, end := begin(f, dir)
 		defer end()
 		for range 3 { // three in a row are one
-			r.Resizing(101)
-			r.Resized(101)
+			r.Resizing(101, small)
+			r.Resized(101, small)
 		}
 		time.Sleep(30 * time.Second)
 		if left(dir) != 1 {
 			t.Error("nothing is kept while it is asked")
 		}
-		r.Resized(101) // meanwhile: once more
+		r.Resized(101, small) // meanwhile: once more
 		time.Sleep(3 * time.Minute)
 		calls, _ := f.seen()
 		if d := r.Of(101); !slices.Equal(calls, []wire.CTID{101, 101}) || d.Message != "told [2J 101" || d.Failed || d.At == 0 {
@@ -106,14 +115,14 @@ func TestResized(t *testing.T) {
 			t.Error("something is kept after the answer")
 		}
 		for id := wire.CTID(1); id < 9; id++ {
-			r.Resized(id)
+			r.Resized(id, small)
 		}
 		time.Sleep(10 * time.Minute)
 		if calls, most := f.seen(); most != atOnce || len(calls) != 10 {
 			t.Errorf("%d at once, %d in all", most, len(calls))
 		}
-		r.Resizing(1)
-		r.Resized(1)
+		r.Resizing(1, small)
+		r.Resized(1, small)
 		r.Forget(1)
 		time.Sleep(10 * time.Minute)
 		if calls, _ := f.seen(); len(calls) != 10 || r.Of(1).At != 0 || left(dir) != 0 {
@@ -129,25 +138,71 @@ func TestFails(t *testing.T) {
 		f := &fake{answers: []answer{{true, errors.New("no\n" + strings.Repeat("x", 600))}}}
 		r, end := begin(f, t.TempDir())
 		defer end()
-		r.Resized(101)
+		r.Resized(101, small)
 		time.Sleep(time.Hour)
 		calls, _ := f.seen()
 		if d := r.Of(101); len(calls) != 1 || !d.Failed || len(d.Message) != most || !strings.HasPrefix(d.Message, "no x") {
 			t.Errorf("refused: %v, %+v", calls, d)
 		}
 		f.next(none, none)
-		r.Resized(101)
+		r.Resized(101, small)
 		time.Sleep(time.Hour)
 		calls, _ = f.seen()
 		if d := r.Of(101); len(calls) != 4 || d.Failed {
 			t.Errorf("at the third time: %v, %+v", calls, d)
 		}
 		f.next(slices.Repeat([]answer{none}, tries)...)
-		r.Resized(101)
+		r.Resized(101, small)
 		time.Sleep(time.Hour)
 		calls, _ = f.seen()
 		if d := r.Of(101); len(calls) != 4+tries || !d.Failed || d.Message != "it does not run" {
 			t.Errorf("never: %v, %+v", calls, d)
+		}
+	})
+}
+
+// TestStarted: a container that was resized while it did not run is asked when it runs again, and no other one.
+func TestStarted(t *testing.T) {
+	dir := t.TempDir() + "/resized"
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{}
+		r, end := begin(f, dir)
+		start := func(l host.Limits) {
+			r.Starting(101, l)
+			r.Started(101, l)
+			time.Sleep(time.Hour)
+		}
+		asked := func(what string, want int) {
+			t.Helper()
+			if calls, _ := f.seen(); len(calls) != want || left(dir) != 0 {
+				t.Errorf("%s: asked %d times, want %d; %d are left", what, len(calls), want, left(dir))
+			}
+		}
+		start(small)
+		start(small)
+		asked("of the same size", 0)
+		start(large)
+		asked("resized while it did not run", 1)
+		start(large)
+		asked("of the new size", 1)
+		f.next(slices.Repeat([]answer{{false, errors.New("it does not run")}}, tries)...)
+		r.Resizing(101, small)
+		r.Resized(101, small)
+		time.Sleep(time.Hour)
+		asked("resized and stopped at once", 1+tries)
+		start(small)
+		asked("and started again", 2+tries)
+		r.Starting(101, large)
+		end() // this agent ends while the container is being started
+		r, end = begin(f, dir)
+		time.Sleep(time.Hour)
+		asked("by the next agent", 3+tries)
+		start(large)
+		asked("and not twice", 3+tries)
+		r.Forget(101)
+		end()
+		if list, _ := os.ReadDir(dir); len(list) != 0 {
+			t.Errorf("of one that is gone there is %v", list)
 		}
 	})
 }
@@ -158,11 +213,11 @@ func TestNext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{takes: time.Hour}
 		r, end := begin(f, dir)
-		r.Resizing(101)
-		r.Resized(101)
+		r.Resizing(101, small)
+		r.Resized(101, small)
 		time.Sleep(time.Minute)
 		end()
-		r.Resizing(102)
+		r.Resizing(102, small)
 		os.WriteFile(dir+"/no number", nil, 0o600)
 		f.takes = 0 // no call is open
 		r, end = begin(f, dir)
@@ -177,5 +232,5 @@ func TestNext(t *testing.T) {
 	if err := os.WriteFile(dir+"/file", nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	New(dir+"/file", nil, nil).Resizing(1) // nothing can be kept there: it says so, and goes on
+	New(dir+"/file", nil, nil).Resizing(1, small) // nothing can be kept there: it says so, and goes on
 }
