@@ -14,6 +14,7 @@ const (
 	spare    = 2 << 30             // that must be allotted to data without being used
 	emptier  = 50                  // percent: only block groups that are used less are moved
 	patience = time.Hour           // after a balance that found none, or an error
+	sweep    = time.Hour           // between looks for quota groups that nothing counts in; the first is at the agent's start
 )
 
 // kept is what is remembered over restarts.

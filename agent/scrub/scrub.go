@@ -1,5 +1,5 @@
-// Package scrub looks after DATA: it reads all that lies there once a month and compares checksums, and gives block groups back that are
-// almost empty before metadata finds no room.
+// Package scrub looks after DATA: it reads all that lies there once a month and compares checksums, gives block groups back that are
+// almost empty before metadata finds no room, and takes quota groups away that nothing counts in any more.
 //
 // Owns: DATA/scrub.json; when a scrub or a balance goes on, a small part at a time.
 // In: the mounted btrfs; somebody's wish for a scrub now.
@@ -40,6 +40,8 @@ type Keeper struct {
 		at     time.Time // of the last balance
 		rest   time.Time // no balance before
 	}
+
+	swept time.Time // when quota groups were looked at last; of Run alone
 }
 
 // New makes one for the btrfs that is mounted at data.
@@ -106,6 +108,10 @@ func (k *Keeper) step(now time.Time) (rest time.Duration, err error) {
 	var s seen
 	if s.devices, err = btrfs.Devices(dir); err == nil {
 		s.data, s.metadata, err = btrfs.Spaces(dir)
+	}
+	if err == nil && now.Sub(k.swept) >= sweep {
+		k.swept = now
+		_, err = btrfs.DropGroups(dir)
 	}
 	if err != nil {
 		return idle, err

@@ -3,8 +3,12 @@ package btrfs
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
+	"strings"
+	"sync"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -22,6 +26,9 @@ const (
 
 	level1 = 1 << 48
 )
+
+// groups is held while a group is made that nothing counts in yet, and while those that nothing counts in are taken away.
+var groups sync.Mutex
 
 // groupAttr names, at a subvolume's top directory, the group of level 1 that its quota counts in. Nobody without CAP_SYS_ADMIN over the
 // host reads or changes it, and snapshots have it too.
@@ -59,6 +66,8 @@ func JoinGroup(subvol, of *os.File) error {
 	if err != nil {
 		return err
 	}
+	groups.Lock()
+	defer groups.Unlock()
 	group, err := groupOf(of)
 	if err != nil {
 		return err
@@ -106,6 +115,48 @@ func CountIn(subvol, of *os.File) error {
 		return fmt.Errorf("have the quota of %q count with that of %q: %w", subvol.Name(), of.Name(), err)
 	}
 	return nil
+}
+
+// DropGroups takes the quota groups away in which nothing counts any more, of level 0 and 1, and says how many there were: the kernel
+// leaves a group of level 1 behind, and one of level 0 when what its subvolume wrote was still held as that was deleted. One that the
+// kernel says is used stays, whatever it counts.
+func DropGroups(dir *os.File) (gone int, err error) {
+	at, err := qgroups(dir)
+	if err != nil {
+		return 0, err
+	}
+	groups.Lock()
+	defer groups.Unlock()
+	for _, level := range []uint64{0, level1} { // those of level 1 are empty then
+		entries, err := os.ReadDir(at)
+		if errors.Is(err, fs.ErrNotExist) { // it has no quotas
+			return 0, nil
+		}
+		if err != nil {
+			return gone, fmt.Errorf("list quota groups: %v", err)
+		}
+		for _, e := range entries {
+			text, ok := strings.CutPrefix(e.Name(), strconv.FormatUint(level/level1, 10)+"_")
+			if !ok {
+				continue
+			}
+			id, err := strconv.ParseUint(text, 10, 48)
+			if err != nil || level == 0 && id < FirstFreeObject { // those of the filesystem itself
+				continue
+			}
+			if n, err := Quota(filepath.Join(at, e.Name())).Referenced(); err != nil || n != 0 { // it went meanwhile, or is used
+				continue
+			}
+			c := qgroupCreateArgs{qgroup: level | id}
+			switch err := do(dir, qgroupCreate, unsafe.Pointer(&c)); {
+			case err == nil:
+				gone++
+			case !errors.Is(err, unix.EBUSY) && !errors.Is(err, unix.ENOENT):
+				return gone, fmt.Errorf("take quota group %s away: %w", e.Name(), err)
+			}
+		}
+	}
+	return gone, nil
 }
 
 // qgroupOf is the number of the quota group that a subvolume counts in: its group of level 1, or its own.

@@ -65,13 +65,21 @@ func SubvolumeQuota(subvol *os.File) (Quota, error) {
 	if err != nil {
 		return "", err
 	}
+	at, err := qgroups(subvol)
+	if err != nil {
+		return "", err
+	}
+	return Quota(fmt.Sprintf("%s/%d_%d", at, counts/level1, counts%level1)), nil
+}
+
+// qgroups is the folder of the quota groups of the filesystem that dir lies in.
+func qgroups(dir *os.File) (string, error) {
 	var i fsInfoArgs
-	if err := do(subvol, fsInfo, unsafe.Pointer(&i)); err != nil {
-		return "", fmt.Errorf("look up filesystem of %q: %w", subvol.Name(), err)
+	if err := do(dir, fsInfo, unsafe.Pointer(&i)); err != nil {
+		return "", fmt.Errorf("look up filesystem of %q: %w", dir.Name(), err)
 	}
 	h := hex.EncodeToString(i.fsid[:])
-	uuid := strings.Join([]string{h[:8], h[8:12], h[12:16], h[16:20], h[20:]}, "-")
-	return Quota(fmt.Sprintf("/sys/fs/btrfs/%s/qgroups/%d_%d", uuid, counts/level1, counts%level1)), nil
+	return "/sys/fs/btrfs/" + strings.Join([]string{h[:8], h[8:12], h[12:16], h[16:20], h[20:]}, "-") + "/qgroups", nil
 }
 
 // Limit is how many bytes the subvolume may refer to; 0 is no limit.
