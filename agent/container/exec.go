@@ -167,7 +167,7 @@ const LogTime = "2006-01-02T15:04:05.000000Z "
 
 // Logs calls line for each kept line of the container's output, oldest first, then for new ones if Follow is set, until ctx ends.
 func (r *Runtime) Logs(ctx context.Context, id wire.CTID, spec host.LogsSpec, line func(stderr bool, text []byte) error) error {
-	if err := ring.Read(ctx, r.logDir(id), spec.Tail, spec.Follow, func(l ring.Line) error {
+	if err := ring.Read(ctx, r.LogDir(id), spec.Tail, spec.Follow, func(l ring.Line) error {
 		if l.Time.Before(spec.Since) {
 			return nil
 		}

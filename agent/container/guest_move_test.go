@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -186,6 +187,10 @@ func TestMove(t *testing.T) {
 	g.sh(id, "echo more >> /top; rm /srv/link; ln -s x /srv/link; mv /srv/d/x /srv/d/y; cp -p /srv/d/y /srv/d/x; sync")
 	eventually("it is ready", func() bool { return to.state(id).Ready })
 	want := g.sh(id, sums)
+	wrote, err := os.OpenFile(filepath.Join(g.r.LogDir(id), "log"), os.O_WRONLY|os.O_APPEND, 0)
+	must(t, err)
+	wrote.WriteString("1764279303000000 o here\n")
+	must(t, wrote.Close())
 
 	began := time.Now()
 	from.is(s.Container, part(wiremove.From, h2, wiremove.Last))
@@ -202,6 +207,11 @@ func TestMove(t *testing.T) {
 		to.state(id).Delta)
 	there := &rig{T: t, r: r2}
 	there.says(id, sums, want)
+	var lines []string
+	must(t, r2.Logs(deadline(t), id, host.LogsSpec{}, func(_ bool, text []byte) error { lines = append(lines, string(text)); return nil }))
+	if !slices.Contains(lines, "here") {
+		t.Errorf("its log is %q", lines)
+	}
 	there.sh(id, "echo there > /srv/new") // it counts: nothing more than the volume may have
 	more := "dd if=/dev/zero of=/srv/fill bs=1M count=" + strconv.FormatInt(100+2*size>>20, 10)
 	if got := there.sh(id, more+" 2>&1 | grep -c 'uota exceeded'; rm /srv/fill"); got != "1" {

@@ -181,7 +181,7 @@ func TestLogFlood(t *testing.T) {
 	well(t, r, 486, "a log flood")
 	run.Wait(context.Background(), 3*time.Second)
 	var size int64
-	files, _ := filepath.Glob(filepath.Join(r.logDir(485), "*"))
+	files, _ := filepath.Glob(filepath.Join(r.LogDir(485), "*"))
 	for _, f := range files {
 		if st, err := os.Stat(f); err == nil {
 			size += st.Size()

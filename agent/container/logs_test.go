@@ -14,7 +14,7 @@ func TestLogs(t *testing.T) {
 	r := &Runtime{}
 	r.opts.DataDir = t.TempDir()
 	now := time.Unix(1000, 0)
-	w, err := ring.Open(r.logDir(101), func() time.Time { now = now.Add(time.Second); return now })
+	w, err := ring.Open(r.LogDir(101), func() time.Time { now = now.Add(time.Second); return now })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -106,7 +106,8 @@ func (r *Runtime) Home(id wire.CTID) string { return r.data.Home(id) }
 // scratch is where a new container mounts its work space, in its own mount namespace only.
 func (r *Runtime) scratch() string { return filepath.Join(r.opts.RunDir, "scratch") }
 
-func (r *Runtime) logDir(id wire.CTID) string {
+// LogDir is where agent/spawner/ring keeps what a container writes.
+func (r *Runtime) LogDir(id wire.CTID) string {
 	return filepath.Join(r.opts.DataDir, "log", id.String())
 }
 

@@ -264,7 +264,7 @@ func (s *start) process(ctx context.Context) (err error) {
 		return err
 	}
 	q.Generation = s.Generation
-	q.ID, q.Scratch, q.IDs, q.LogDir, q.Hostname = s.CTID.String(), s.scratch(), s.ids(), s.logDir(s.CTID), s.Hostname
+	q.ID, q.Scratch, q.IDs, q.LogDir, q.Hostname = s.CTID.String(), s.scratch(), s.ids(), s.LogDir(s.CTID), s.Hostname
 	q.System, q.Sysctls, q.Reaper, q.Shared = s.Profile == host.ProfileSystem, s.profile.Sysctls, s.Process.Reaper, sharedBytes(s.Limits)
 	p := s.Process
 	if _, set := p.Env["HOME"]; !set && s.Profile == host.ProfileApp {

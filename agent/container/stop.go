@@ -170,7 +170,7 @@ func (r *Runtime) Remove(ctx context.Context, id wire.CTID, keepVolumes bool) er
 	if !keepVolumes {
 		err = errors.Join(err, r.data.DropRest(id))
 	}
-	if err = errors.Join(err, os.RemoveAll(r.logDir(id))); err != nil {
+	if err = errors.Join(err, os.RemoveAll(r.LogDir(id))); err != nil {
 		return fmt.Errorf("remove container %s: %w", id, err)
 	}
 	r.log.Info("container removed", logging.Container, id, "keepVolumes", keepVolumes)

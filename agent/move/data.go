@@ -13,6 +13,7 @@ import (
 	"hardnode.dev/agent/container"
 	"hardnode.dev/agent/move/talk"
 	"hardnode.dev/agent/snapshot"
+	"hardnode.dev/agent/spawner/ring"
 	"hardnode.dev/agent/volume"
 	"hardnode.dev/internal/disk/btrfs"
 	"hardnode.dev/internal/disk/btrfs/stream"
@@ -63,7 +64,11 @@ func (d *Data) Take(ctx context.Context, id wire.CTID, base wiresnapshot.ID, las
 	if err != nil {
 		return nil, err
 	}
-	head.Last = last
+	if head.Last = last; last {
+		if head.Log, err = ring.Bytes(d.runtime.LogDir(id)); err != nil {
+			return nil, err
+		}
+	}
 	return head, nil
 }
 
@@ -151,6 +156,9 @@ func (d *Data) Send(ctx context.Context, id wire.CTID, which, base wiresnapshot.
 	}
 	return btrfs.Send(ctx, dir, parent, w)
 }
+
+// Log implements Disk.
+func (d *Data) Log(id wire.CTID, w io.Writer) error { return ring.Send(d.runtime.LogDir(id), w) }
 
 // open opens a part of a snapshot that is given.
 func (d *Data) open(id wire.CTID, which wiresnapshot.ID, name string) (*os.File, func(), error) {
@@ -286,6 +294,9 @@ func (c *incoming) close() {
 	}
 	clear(c.dirs)
 }
+
+// Log implements Copy.
+func (c *incoming) Log(r io.Reader) error { return ring.Take(c.d.runtime.LogDir(c.id), r) }
 
 // Arrive implements Copy.
 func (c *incoming) Arrive(move string) error {

@@ -1,6 +1,10 @@
 package move
 
-import "time"
+import (
+	"time"
+
+	"hardnode.dev/agent/spawner/ring"
+)
 
 // round is one that has ended.
 type round struct {
@@ -47,3 +51,6 @@ func most(limit int64) int64 {
 }
 
 var spare int64 = 1 << 30
+
+// mostLog is how many bytes of a log are taken: it is read as a whole.
+const mostLog = 4 * ring.FileBytes

@@ -1,4 +1,4 @@
-// Package move takes containers to other hosts, and from them: their layers and volumes.
+// Package move takes containers to other hosts, and from them: their layers and volumes, and what they have written to their log.
 //
 // Owns: what of a move is under way on this host; DATA/move: the snapshots that others pull, and which moves have arrived here.
 // In: what Work says of moves; other hosts, by their certificates, through agent/mount's door.
@@ -34,6 +34,8 @@ type Disk interface {
 	Take(ctx context.Context, id wire.CTID, base snapshot.ID, last bool) (*talk.Head, error)
 	// Send writes the stream of a part of a snapshot, which goes on from base if the Head said so.
 	Send(ctx context.Context, id wire.CTID, which, base snapshot.ID, volume string, w io.Writer) error
+	// Log writes what a container has written, of one that does not run.
+	Log(id wire.CTID, w io.Writer) error
 	// Given are the containers with snapshots for others, and Drop takes those of one away.
 	Given() ([]wire.CTID, error)
 	Drop(id wire.CTID) error
@@ -50,6 +52,8 @@ type Copy interface {
 	// Apply has a part become what a stream says; at is what it holds, zero: it is made anew.
 	Apply(ctx context.Context, c host.Container, p talk.Part, at btrfs.Identity, r io.Reader) (btrfs.Identity, error)
 	Remove(volume string) error
+	// Log has what the container wrote before be its log.
+	Log(r io.Reader) error
 	// Arrive has the parts be the container's own.
 	Arrive(move string) error
 	// Drop takes away what has not arrived.

@@ -122,6 +122,31 @@ func (c changing) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// TestLog: what the container wrote comes along, over cuts; what can't be kept of it keeps nothing back.
+func TestLog(t *testing.T) {
+	for name, deaf := range map[string]bool{"it comes": false, "it can not be kept": true} {
+		t.Run(name, func(t *testing.T) {
+			p := newPair(t)
+			text := strings.Repeat("1764279303000000 o a line\n", 20_000)
+			p.from.disk.with(func() { p.from.disk.has, p.from.disk.log = map[string]string{"data": "x"}, text })
+			p.to.disk.with(func() { p.to.disk.deaf = deaf })
+			var cuts atomic.Int64
+			p.through = func(c net.Conn) net.Conn {
+				left := &atomic.Int64{}
+				left.Store(100_000 + cuts.Add(1)*1237)
+				return cutting{c, left}
+			}
+			p.phase(move.Copy, 0)
+			p.last()
+			var got string
+			p.to.disk.with(func() { got = p.to.disk.log })
+			if deaf && got != "" || !deaf && (got != text || cuts.Load() < 4) {
+				t.Errorf("%d of %d bytes are there, after %d connections", len(got), len(text), cuts.Load())
+			}
+		})
+	}
+}
+
 // TestChanged: wherever a byte is changed, what arrives is what was.
 func TestChanged(t *testing.T) {
 	for _, where := range []int64{0, 5, 300, 2000, 100_000, 400_000} {

@@ -173,7 +173,11 @@ func (p *pull) round(ctx context.Context, c host.Container) (arrived bool, err e
 		}
 	}
 	p.m.say(p.id, func(s *move.State) { s.Of = of })
-	if err := p.parts(ctx, c, a.Head); err != nil {
+	err = p.parts(ctx, c, a.Head)
+	if err == nil && a.Head.Last && a.Head.Log > 0 {
+		err = p.log(ctx)
+	}
+	if err != nil {
 		if !errors.Is(err, context.Canceled) {
 			p.reset() // a part is neither what it was nor what it should be
 		}
@@ -237,8 +241,48 @@ func (p *pull) part(ctx context.Context, c host.Container, of snapshot.ID, part 
 	if part.From != (btrfs.Identity{}) {
 		q.Base = p.base
 	}
+	in := p.stream(ctx, q, most(limit(c, part.Volume)))
+	told, before := time.Now(), p.bytes
+	is, err := p.copy.Apply(ctx, c, part, part.From, counting{in, func() {
+		p.bytes = before + in.Bytes()
+		if time.Since(told) > time.Second {
+			told = time.Now()
+			p.m.say(p.id, func(s *move.State) { s.Bytes, s.Error = p.bytes, "" })
+		}
+	}})
+	if err == nil {
+		err = in.End()
+	}
+	p.bytes = before + in.Bytes()
+	if err != nil {
+		return err
+	}
+	if is != part.Is {
+		return fmt.Errorf("holds %s instead of %s", is.UUID, part.Is.UUID)
+	}
+	p.at[part.Volume] = is
+	return nil
+}
+
+// log pulls what the container wrote. What can't be kept of it is no reason for the container to stand still.
+func (p *pull) log(ctx context.Context) error {
+	in := p.stream(ctx, talk.Ask{Log: true}, mostLog)
+	err := p.copy.Log(in)
+	if err == nil {
+		err = in.End()
+	}
+	if err == nil || ctx.Err() != nil || errors.Is(err, errGone) {
+		return err
+	}
+	p.hangUp()
+	p.m.o.Log.Warn("what a container wrote does not come along", logging.Container, p.id, logging.Err, err)
+	return nil
+}
+
+// stream is what a question is answered with, over as many connections as it takes.
+func (p *pull) stream(ctx context.Context, q talk.Ask, most int64) *talk.In {
 	fails, last := 0, int64(-1)
-	in := talk.In{Max: most(limit(c, part.Volume)), Next: func(n int64, sum []byte) (io.Reader, error) {
+	return &talk.In{Max: most, Next: func(n int64, sum []byte) (io.Reader, error) {
 		if last >= 0 {
 			p.hangUp()
 		}
@@ -263,26 +307,6 @@ func (p *pull) part(ctx context.Context, c host.Container, of snapshot.ID, part 
 			}
 		}
 	}}
-	told, before := time.Now(), p.bytes
-	is, err := p.copy.Apply(ctx, c, part, part.From, counting{&in, func() {
-		p.bytes = before + in.Bytes()
-		if time.Since(told) > time.Second {
-			told = time.Now()
-			p.m.say(p.id, func(s *move.State) { s.Bytes, s.Error = p.bytes, "" })
-		}
-	}})
-	if err == nil {
-		err = in.End()
-	}
-	p.bytes = before + in.Bytes()
-	if err != nil {
-		return err
-	}
-	if is != part.Is {
-		return fmt.Errorf("holds %s instead of %s", is.UUID, part.Is.UUID)
-	}
-	p.at[part.Volume] = is
-	return nil
 }
 
 // counting calls f after each read.

@@ -108,7 +108,7 @@ func (m *Mover) give(ctx context.Context, out *paced, id wire.CTID, part *move.P
 		}
 	}
 	defer m.release(id)
-	if q.Snapshot == "" {
+	if q.Snapshot == "" && !q.Log {
 		a, err := m.take(ctx, id, out, q)
 		if err != nil {
 			return err
@@ -124,7 +124,12 @@ func (m *Mover) give(ctx context.Context, out *paced, id wire.CTID, part *move.P
 		begun = true
 		return talk.Write(out, talk.Answer{})
 	}}
-	err := m.o.Disk.Send(ctx, id, q.Snapshot, q.Base, q.Volume, &s)
+	var err error
+	if q.Log {
+		err = m.o.Disk.Log(id, &s)
+	} else {
+		err = m.o.Disk.Send(ctx, id, q.Snapshot, q.Base, q.Volume, &s)
+	}
 	if err == nil {
 		err = s.Close()
 	}

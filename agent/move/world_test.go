@@ -9,6 +9,7 @@ import (
 	"io"
 	"maps"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -34,6 +35,8 @@ type disk struct {
 	full    bool  // nothing more fits
 	endless bool  // streams do not end
 	sent    int64 // bytes of streams
+	log     string
+	deaf    bool // no log can be kept
 }
 
 func identity(s string) (id btrfs.Identity) {
@@ -56,6 +59,9 @@ func (d *disk) Take(_ context.Context, _ wire.CTID, base snapshot.ID, last bool)
 	maps.DeleteFunc(d.snaps, func(s snapshot.ID, _ map[string]string) bool { return s != base })
 	d.snaps[id] = maps.Clone(d.has)
 	h := &talk.Head{Snapshot: id, Last: last, Generation: 1}
+	if last {
+		h.Log = int64(len(d.log))
+	}
 	for v, text := range d.has {
 		p := talk.Part{Volume: v, Is: identity(text), Bytes: int64(len(text))}
 		if was, ok := d.snaps[base][v]; ok {
@@ -94,6 +100,13 @@ func (d *disk) Send(ctx context.Context, _ wire.CTID, which, base snapshot.ID, v
 			return nil
 		}
 	}
+}
+
+func (d *disk) Log(_ wire.CTID, w io.Writer) error {
+	var text string
+	d.with(func() { text = d.log })
+	_, err := io.Copy(w, strings.NewReader(text))
+	return err
 }
 
 func (d *disk) Given() ([]wire.CTID, error) {
@@ -151,6 +164,17 @@ func (p *partly) Apply(ctx context.Context, _ host.Container, part talk.Part, at
 
 func (p *partly) Remove(v string) error { delete(p.has, v); return nil }
 func (p *partly) Drop() error           { p.d.with(func() { p.d.copies-- }); return nil }
+func (p *partly) Log(r io.Reader) error {
+	var deaf bool
+	p.d.with(func() { deaf = p.d.deaf })
+	if deaf {
+		return errors.New("no space left on device")
+	}
+	text, err := io.ReadAll(r)
+	p.d.with(func() { p.d.log = string(text) })
+	return err
+}
+
 func (p *partly) Arrive(m string) error {
 	p.d.with(func() { p.d.has, p.d.arrived, p.d.copies = p.has, m, p.d.copies-1 })
 	return nil

@@ -33,12 +33,13 @@ const (
 	maxPiece = 256 << 10
 )
 
-// Ask is a question: with Snapshot for one of its streams, else for a new snapshot.
+// Ask is a question: with Snapshot for one of its streams, with Log for its log, else for a new snapshot.
 type Ask struct {
 	Base     snapshot.ID `json:"base,omitempty"` // what the asker has; "": nothing
 	Last     bool        `json:"last,omitempty"` // of a container that is stopped for good
 	Snapshot snapshot.ID `json:"snapshot,omitempty"`
 	Volume   string      `json:"volume,omitempty"` // "" is the layer
+	Log      bool        `json:"log,omitempty"`    // for what the container wrote, of the Head that is Last
 	// Offset is how many bytes of the stream the asker has, Sum their SHA-256.
 	Offset int64  `json:"offset,omitempty"`
 	Sum    []byte `json:"sum,omitempty"`
@@ -58,6 +59,7 @@ type Head struct {
 	Last       bool        `json:"last,omitempty"`
 	Generation int64       `json:"generation,omitempty"` // of the layer
 	Parts      []Part      `json:"parts"`
+	Log        int64       `json:"log,omitempty"` // bytes of what the container wrote, of one that is Last; 0: it is not sent
 }
 
 // Part is a subvolume of it.
