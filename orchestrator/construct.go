@@ -165,7 +165,7 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 		Unlicensed: o.loop.Unlicensed, Netboot: netboot, Release: shelf.Open}
 	o.api = &api.Server{Store: o.store, Ops: o.ops, Tokens: tokens, Audit: o.audit, World: o.seen, Hub: hub, Log: c.log,
 		License: o.license, Releases: shelf, Netboot: netboot, Enroll: desk, Guesses: guesses, RotateGossip: o.loop.RotateGossip,
-		Metrics: metrics.Handler(o.world, o.hosts.Held, o.fleet.Boots),
+		Metrics: metrics.Handler(o.world, o.hosts.Held, o.fleet.Boots, o.fleet.Met),
 		DryRun:  o.loop.DryRun, Leaving: o.loop.Leaving, Target: o.loop.Target}
 	o.api.Errors = o.license.Errors.Waiting
 	o.api.Rollouts = rollouts.New(o.store.View, o.trust, o.holder)

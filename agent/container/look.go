@@ -47,6 +47,23 @@ type lookedAt struct {
 	when   time.Time
 }
 
+// met is what limits did to a container since its cgroup was made.
+func (r *Runtime) met(id wire.CTID) (s strain.Strain) {
+	dir := r.cgroup(id)
+	return strain.Strain{Kills: cgroup.ReadInt(dir, "memory.events", "oom_kill"),
+		ThrottledMs: cgroup.ReadInt(dir, "cpu.stat", "throttled_usec") / 1000}
+}
+
+// remember keeps what limits did to a container whose cgroup is gone: else one that runs out of memory and is started again for ever would
+// never have run out of memory.
+func (r *Runtime) remember(id wire.CTID, s strain.Strain) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	was := r.mu.past[id]
+	was.Kills, was.ThrottledMs = was.Kills+s.Kills, was.ThrottledMs+s.ThrottledMs
+	r.mu.past[id] = was
+}
+
 // look is what the kernel has, as of the last setFor. What commands of an earlier agent left goes at the same times.
 func (r *Runtime) look(ctx context.Context, id wire.CTID, pid int, disk volume.Contents) lookedAt {
 	r.mu.Lock()

@@ -116,12 +116,16 @@ func (r *Runtime) observe(ctx context.Context, id wire.CTID, all map[wire.CTID]r
 		o.CPUMicros = cgroup.Number(text, "usage_usec")
 		o.Strain.ThrottledMs = cgroup.Number(text, "throttled_usec") / 1000
 	}
+	r.mu.Lock()
+	past := r.mu.past[id]
+	r.mu.Unlock()
 	if f.known {
 		o.OOM = r.oom.Of(shortage.Who{CTID: id, IDs: call.IDs{Base: o.UIDBase, Blocks: o.Spec.Image.IDBlocks}, Started: o.Started}, kills())
 		o.Strain.Kills = o.OOM.Kills
 		o.OOMKilled = o.State == StateExited && o.ExitKnown && o.ExitCode == 128+int(syscall.SIGKILL) && !o.OOM.Command &&
 			cgroup.ReadInt(filepath.Join(dir, "p"), "memory.events", "oom_kill") > 0
 	}
+	o.Strain.Kills, o.Strain.ThrottledMs = o.Strain.Kills+past.Kills, o.Strain.ThrottledMs+past.ThrottledMs
 	o.DiskBytes, o.InVolumes, err = r.data.Usage(f.disk)
 	note(err)
 	o.InVolumes = limits.VolumeNotes(o.InVolumes, o.Spec.Volumes)

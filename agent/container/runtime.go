@@ -28,6 +28,7 @@ import (
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/strain"
 )
 
 // Runtime is the one value through which this host's containers are changed. Its methods may be called concurrently; calls for
@@ -54,10 +55,11 @@ type Runtime struct {
 		devices *sys.DeviceProgram
 		sets    map[wire.CTID]lookedAt
 		seen    map[wire.CTID]seen
-		pausing map[wire.CTID]int       // how many stop it to have it started again
-		changes uint64                  // how often one of sets was forgotten
-		noDisks bool                    // they can't be asked which they are
-		ending  map[wire.CTID]time.Time // since when nothing of it runs, though its first process is not gone
+		past    map[wire.CTID]strain.Strain // what limits did to it in cgroups that are gone
+		pausing map[wire.CTID]int           // how many stop it to have it started again
+		changes uint64                      // how often one of sets was forgotten
+		noDisks bool                        // they can't be asked which they are
+		ending  map[wire.CTID]time.Time     // since when nothing of it runs, though its first process is not gone
 	}
 }
 
@@ -71,6 +73,7 @@ func New(o Options) (*Runtime, error) {
 	r.quotas = quotaview.New(strings.Count(strings.TrimPrefix(r.opts.Cgroup, cgroup.Root), "/")+1, r.log)
 	r.mu.busy, r.mu.pausing = map[wire.CTID]chan struct{}{}, map[wire.CTID]int{}
 	r.mu.sets, r.mu.seen, r.mu.ending = map[wire.CTID]lookedAt{}, map[wire.CTID]seen{}, map[wire.CTID]time.Time{}
+	r.mu.past = map[wire.CTID]strain.Strain{}
 	r.groups = command.NewGroups(r.opts.Cgroup, r.log)
 	if err := cgroup.Prepare(r.opts.Cgroup); err != nil {
 		return nil, err

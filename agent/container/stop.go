@@ -17,6 +17,7 @@ import (
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/strain"
 )
 
 // Stop sends the stop signal, waits for StopAfter, kills what is left and removes cgroup and mounts; data stays.
@@ -126,8 +127,12 @@ func (r *Runtime) dropProcesses(ctx context.Context, id wire.CTID) error {
 		if err := r.emptyCgroup(ctx, id); err != nil {
 			return err
 		}
+		met := r.met(id)
 		err := cgroup.Drop(r.cgroup(id))
 		r.groups.DropSpare(id)
+		if err == nil && met != (strain.Strain{}) {
+			r.remember(id, met)
+		}
 		if !errors.Is(err, unix.EBUSY) || !run.Wait(ctx, wait) {
 			return err
 		}
@@ -173,6 +178,9 @@ func (r *Runtime) Remove(ctx context.Context, id wire.CTID, keepVolumes bool) er
 	if err = errors.Join(err, os.RemoveAll(r.LogDir(id))); err != nil {
 		return fmt.Errorf("remove container %s: %w", id, err)
 	}
+	r.mu.Lock()
+	delete(r.mu.past, id)
+	r.mu.Unlock()
 	r.log.Info("container removed", logging.Container, id, "keepVolumes", keepVolumes)
 	return nil
 }

@@ -103,6 +103,7 @@ type Fleet struct {
 		votes  tally
 		moves  moves
 		boots  map[upkeep.Cause]int // since this process started
+		met    Met                  // likewise
 	}
 }
 
@@ -312,6 +313,7 @@ func (f *Fleet) Report(m Member, rep *host.Report, now time.Time) (State, error)
 		r.dead = says
 	}
 	f.boots(r, rep)
+	f.met(r.Report, rep)
 	r.Report, r.Received, r.last, r.Status.From = rep, now, now, m.From
 	f.next(r, now)
 	return r.Status.State, nil

@@ -15,6 +15,7 @@ import (
 
 	"hardnode.dev/internal/build"
 	"hardnode.dev/internal/wire/upkeep"
+	"hardnode.dev/orchestrator/live"
 	"hardnode.dev/orchestrator/world"
 )
 
@@ -32,12 +33,15 @@ var (
 	unwell  = prometheus.NewDesc("hardnode_hosts_disks_unwell", "Hosts whose disks are not whole.", nil, nil)
 	pressed = prometheus.NewDesc("hardnode_containers_pressed",
 		"Containers of which some waited for it in a tenth of the last minute or more.", []string{"resource"}, nil)
-	killed = prometheus.NewDesc("hardnode_containers_oom_kills",
-		"Processes that were ended because memory ran out, in the containers that there are, since each was started.", nil, nil)
-	throttled = prometheus.NewDesc("hardnode_containers_throttled_seconds",
-		"How long CPU ceilings held back the containers that there are, since each was started.", nil, nil)
-	restarts = prometheus.NewDesc("hardnode_containers_restarts", "Restarts of the containers that there are.", nil, nil)
-	crowded  = prometheus.NewDesc("hardnode_containers_connections_bounded",
+	worst = prometheus.NewDesc("hardnode_containers_pressure_percent",
+		"Percent of the last minute in which some of the container that waited most waited for it.", []string{"resource"}, nil)
+	killed = prometheus.NewDesc("hardnode_containers_oom_kills_total",
+		"Processes of containers that were ended because memory ran out, since the orchestrator's start.", nil, nil)
+	throttled = prometheus.NewDesc("hardnode_containers_throttled_seconds_total",
+		"How long CPU ceilings held containers back since the orchestrator's start.", nil, nil)
+	restarts = prometheus.NewDesc("hardnode_containers_restarts_total",
+		"Restarts of containers since the orchestrator's start.", nil, nil)
+	crowded = prometheus.NewDesc("hardnode_containers_connections_bounded",
 		"Containers of which new connections were dropped in the last minute, because they have as many as one may.", nil, nil)
 	connections = prometheus.NewDesc("hardnode_host_connections",
 		"Connections that all active hosts know, and how many they have room for.", []string{"kind"}, nil)
@@ -52,11 +56,12 @@ var Accepted = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "hardnode_
 type collector struct {
 	world func() world.World
 	boots func() map[upkeep.Cause]int
+	met   func() live.Met
 }
 
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{info, hosts, uncovered, envs, nodes, operations, alarms, revision, boots, memory, unwell,
-		pressed, killed, throttled, restarts, crowded, connections} {
+		pressed, worst, killed, throttled, restarts, crowded, connections} {
 		ch <- d
 	}
 }
@@ -82,31 +87,39 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(alarms, float64(len(w.Alarms)))
 	gauge(revision, float64(w.View.Revision()))
+	counter := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v, labels...)
+	}
 	counted := c.boots()
 	for _, cause := range upkeep.Causes {
-		ch <- prometheus.MustNewConstMetric(boots, prometheus.CounterValue, float64(counted[cause]), string(cause))
+		counter(boots, float64(counted[cause]), string(cause))
 	}
 	gauge(memory, float64(t.Memory), "capacity")
 	gauge(memory, float64(t.MemoryUsed), "used")
 	gauge(unwell, float64(t.Unwell))
-	for resource, n := range map[string]int{"cpu": t.Strain.CPU, "memory": t.Strain.Memory, "io": t.Strain.IO} {
-		gauge(pressed, float64(n), resource)
+	for _, p := range []struct {
+		resource       string
+		pressed, worst int
+	}{{"cpu", t.Pressed.CPU, t.Worst.CPU}, {"memory", t.Pressed.Memory, t.Worst.Memory}, {"io", t.Pressed.IO, t.Worst.IO}} {
+		gauge(pressed, float64(p.pressed), p.resource)
+		gauge(worst, float64(p.worst), p.resource)
 	}
-	gauge(killed, float64(t.Strain.Kills))
-	gauge(throttled, float64(t.Strain.ThrottledMs)/1000)
-	gauge(restarts, float64(t.Restarts))
-	gauge(crowded, float64(t.Strain.Connections))
+	met := c.met()
+	counter(killed, float64(met.Kills))
+	counter(throttled, float64(met.ThrottledMs)/1000)
+	counter(restarts, float64(met.Restarts))
+	gauge(crowded, float64(t.Pressed.Connections))
 	gauge(connections, float64(t.Connections), "open")
 	gauge(connections, float64(t.MaxConnections), "room")
 }
 
 // Handler serves the metrics of the world and of this process; held is how many calls of hosts are held now, booted how often hosts were
-// booted since the start.
-func Handler(world func() world.World, held func() float64, booted func() map[upkeep.Cause]int) http.Handler {
+// booted since the start, met what happened to their containers.
+func Handler(world func() world.World, held func() float64, booted func() map[upkeep.Cause]int, met func() live.Met) http.Handler {
 	r := prometheus.NewRegistry()
 	calls := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "hardnode_host_calls_held",
 		Help: "Long polls and sessions of hosts that are held now."}, held)
-	r.MustRegister(collector{world, booted}, Accepted, calls, collectors.NewGoCollector(),
+	r.MustRegister(collector{world, booted, met}, Accepted, calls, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return promhttp.HandlerFor(r, promhttp.HandlerOpts{MaxRequestsInFlight: 2})
 }

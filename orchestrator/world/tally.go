@@ -21,11 +21,13 @@ type Tally struct {
 	Memory, MemoryUsed  int64 // bytes, of the hosts that answer
 	// Connections are those that these hosts have open, MaxConnections is how many they have room for.
 	Connections, MaxConnections int64
-	Unwell                      int // of the hosts that answer: those whose disks are not whole
-	// Strain sums up what the containers of the hosts that answer lack: of its percents, how many containers are pressed.
-	Strain   strain.Strain
-	Restarts int64 // of these containers
+	Unwell                      int     // of the hosts that answer: those whose disks are not whole
+	Pressed                     Pressed // of the containers of these hosts
+	Worst                       Pressed // percents: of the container that has most of each; Connections is not used
 }
+
+// Pressed is how many containers lack what (strain.Pressed).
+type Pressed struct{ CPU, Memory, IO, Connections int }
 
 // HostKind is what hosts are counted by.
 type HostKind struct {
@@ -61,20 +63,17 @@ func (w World) Tally() Tally {
 }
 
 func (t *Tally) strain(list []host.ContainerStatus) {
-	pressed := func(percent int) int {
-		if percent >= strain.Pressed {
-			return 1
-		}
-		return 0
-	}
 	for _, c := range list {
-		t.Restarts += int64(c.Restarts)
-		t.Strain.Kills += c.Strain.Kills
-		t.Strain.ThrottledMs += c.Strain.ThrottledMs
-		t.Strain.CPU += pressed(c.Strain.CPU)
-		t.Strain.Memory += pressed(c.Strain.Memory)
-		t.Strain.IO += pressed(c.Strain.IO)
-		t.Strain.Connections += c.Strain.Connections
+		for _, p := range []struct {
+			percent       int
+			pressed, most *int
+		}{{c.Strain.CPU, &t.Pressed.CPU, &t.Worst.CPU}, {c.Strain.Memory, &t.Pressed.Memory, &t.Worst.Memory},
+			{c.Strain.IO, &t.Pressed.IO, &t.Worst.IO}} {
+			if *p.most = max(*p.most, p.percent); p.percent >= strain.Pressed {
+				*p.pressed++
+			}
+		}
+		t.Pressed.Connections += c.Strain.Connections
 	}
 }
 

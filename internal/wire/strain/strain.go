@@ -14,7 +14,7 @@ type Strain struct {
 	CPU    int `json:"cpu,omitempty"`
 	Memory int `json:"memory,omitempty"`
 	IO     int `json:"io,omitempty"`
-	// Counters since it was started.
+	// Counters, which go on when it is started again; they begin anew with its host's agent, but for what it counts since its last start.
 	ThrottledMs int64 `json:"throttledMs,omitempty"` // milliseconds in which its CPU ceiling held it back
 	Kills       int64 `json:"kills,omitempty"`       // processes that the kernel ended because its memory ran out
 	// Connections is 1 while new ones are dropped, or were in the last minute, because it has as many as one container may.
