@@ -46,6 +46,7 @@ type world struct {
 	codes      map[wire.CTID]int // with which a process ends; 1 where there is none
 	said       map[wire.CTID]string
 	cut        bool // the network can't be set
+	low        bool // the disk is nearly full
 	refused    []network.Refusal
 	checkErr   error
 	checkErrOf map[netip.Addr]error
@@ -300,14 +301,22 @@ func (w *world) Ensure(ctx context.Context, img host.Image) (string, error) {
 }
 
 func (w *world) Collect(used map[wire.Digest]bool) (gone []wire.Digest, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	for d := range w.images {
 		if !used[d] {
 			gone = append(gone, d)
+			delete(w.images, d)
 		}
 	}
 	return gone, nil
 }
-func (w *world) Low() bool { return false }
+
+func (w *world) Low() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.low
+}
 
 func (w *world) Apply(_ context.Context, s network.State) error {
 	w.mu.Lock()
