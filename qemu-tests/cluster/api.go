@@ -18,6 +18,7 @@ import (
 
 	"hardnode.dev/internal/identity"
 	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/operator"
 )
 
@@ -190,6 +191,13 @@ func (c *Cluster) Env(ctx context.Context, name string) (operator.Environment, e
 	var e operator.Environment
 	err := c.look(ctx, &e, "/environments/"+url.PathEscape(name))
 	return e, err
+}
+
+// Operation is one operation.
+func (c *Cluster) Operation(ctx context.Context, id wire.OperationID) (operator.Operation, error) {
+	var op operator.Operation
+	err := c.look(ctx, &op, "/operations/"+url.PathEscape(string(id)))
+	return op, err
 }
 
 // WaitEnv waits until the environment is as wanted, and returns it.

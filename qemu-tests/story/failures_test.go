@@ -26,24 +26,29 @@ const (
 	unreachableIn = 5 * time.Second // how long after its power was cut a host is called UNREACHABLE, and its nodes get no visitor any more
 )
 
-// visitor fetches the page of hello again and again.
+// visitor fetches a page again and again.
 type visitor struct {
 	stop func() []visit
 }
 
 type visit struct {
-	at  time.Time // when the answer, or the failure, was there
-	err string    // "" for a good page
+	at   time.Time // when the answer, or the failure, was there
+	took time.Duration
+	err  string // "" for a good page
 }
 
-func (s story) visitor(every time.Duration) visitor {
+// visitor visits hello.
+func (s story) visitor(every time.Duration) visitor { return s.visitorOf("hello", every) }
+
+func (s story) visitorOf(env string, every time.Duration) visitor {
 	ctx, cancel := context.WithCancel(s.Context())
 	var all []visit
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for run.Wait(ctx, every) {
-			p, err := s.FetchPage(ctx, "hello", "/")
-			v := visit{at: time.Now()}
+			begin := time.Now()
+			p, err := s.FetchPage(ctx, env, "/")
+			v := visit{at: time.Now(), took: time.Since(begin)}
 			switch {
 			case ctx.Err() != nil:
 				return
