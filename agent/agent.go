@@ -41,6 +41,7 @@ import (
 	"hardnode.dev/agent/scrub"
 	"hardnode.dev/agent/slots"
 	"hardnode.dev/agent/smoke"
+	"hardnode.dev/agent/snapshot/schedule"
 	"hardnode.dev/agent/syslog"
 	"hardnode.dev/agent/system"
 	"hardnode.dev/internal/build"
@@ -56,36 +57,37 @@ import (
 
 // agent is the parts together: what one part tells of itself goes to the others through its methods.
 type agent struct {
-	log     *slog.Logger
-	config  string
-	boot    string
-	started int64 // of the boot, Unix seconds
-	facts   facts.Source
-	bmc     atomic.Pointer[string]
-	links   *facts.Links
-	store   *desired.Store
-	runtime *container.Runtime
-	meter   *meter.Meter
-	mounts  *mount.Mounts
-	moves   *move.Mover
-	images  *fetch.Store
-	network *network.Network
-	link    *link.Link
-	gossip  *gossip.Gossip
-	apply   *apply.Applier
-	smoke   *smoke.Test
-	install *install.Installer
-	slots   *slots.Keeper
-	kexec   *kexec.Loader
-	lend    *lend.Lender
-	mirror  *mirror.Mirror
-	scrub   *scrub.Keeper
-	retune  *retune.Retuner
-	export  *syslog.Export
-	errors  *jerror.Spool
-	system  *system.System
-	hints   chan struct{}
-	figures atomic.Pointer[figures]
+	log      *slog.Logger
+	config   string
+	boot     string
+	started  int64 // of the boot, Unix seconds
+	facts    facts.Source
+	bmc      atomic.Pointer[string]
+	links    *facts.Links
+	store    *desired.Store
+	runtime  *container.Runtime
+	meter    *meter.Meter
+	mounts   *mount.Mounts
+	moves    *move.Mover
+	images   *fetch.Store
+	network  *network.Network
+	link     *link.Link
+	gossip   *gossip.Gossip
+	apply    *apply.Applier
+	smoke    *smoke.Test
+	install  *install.Installer
+	slots    *slots.Keeper
+	kexec    *kexec.Loader
+	lend     *lend.Lender
+	mirror   *mirror.Mirror
+	scrub    *scrub.Keeper
+	retune   *retune.Retuner
+	schedule *schedule.Keeper
+	export   *syslog.Export
+	errors   *jerror.Spool
+	system   *system.System
+	hints    chan struct{}
+	figures  atomic.Pointer[figures]
 }
 
 // figures is what the host has and uses, as it was read last.
@@ -123,7 +125,7 @@ func (a *agent) newMeter(data string) *meter.Meter {
 func (a *agent) keepContainers(ctx context.Context) error {
 	return run.Group(ctx, a.log, run.Task{Name: "runtime", Run: a.runtime.Run}, run.Task{Name: "meter", Run: a.meter.Run},
 		run.Task{Name: "mounts", Run: a.mounts.Run}, run.Task{Name: "moves", Run: a.moves.Run},
-		run.Task{Name: "sizes", Run: a.retune.Run})
+		run.Task{Name: "sizes", Run: a.retune.Run}, run.Task{Name: "schedules", Run: a.schedule.Run})
 }
 
 // readOn keeps the figures fresh until ctx ends: a task of its own, since a report must not wait for a disk.
@@ -369,7 +371,7 @@ func (a *agent) problems(done apply.Report) []host.Problem {
 	if p := a.system.Problem(); p != nil {
 		ps = append(ps, *p)
 	}
-	ps = append(ps, a.mounts.Problems()...)
+	ps = slices.Concat(ps, a.mounts.Problems(), a.schedule.Problems())
 	for _, p := range []*host.Problem{a.mirror.Problem(), a.scrub.Problem()} {
 		if p != nil {
 			ps = append(ps, *p)

@@ -142,7 +142,7 @@ func (a *agent) onDisk(state, data string) {
 		Systems: a.slots.CopyTo, Order: a.slots.Reorder, Lags: a.slots.Lags,
 		Open: func(partition string) (string, error) { return partition, nil }, Log: a.log})
 	a.scrub = scrub.New(data, a.log)
-	a.retune = a.newRetuner(data)
+	a.retune, a.schedule = a.newRetuner(data), a.newSchedule()
 }
 
 // storage answers what is asked of the disks and of DATA.

@@ -5,9 +5,16 @@ import (
 
 	"hardnode.dev/agent/jemcall"
 	"hardnode.dev/agent/snapshot/answer"
+	"hardnode.dev/agent/snapshot/schedule"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 )
+
+// newSchedule makes what takes snapshots of containers by their schedules.
+func (a *agent) newSchedule() *schedule.Keeper {
+	s := a.snapshots()
+	return schedule.New(schedule.Options{Work: a.work, Newest: s.Newest, Take: s.Scheduled, Log: a.log})
+}
 
 // snapshots answers what is asked of containers' snapshots.
 func (a *agent) snapshots() *answer.Answerer {

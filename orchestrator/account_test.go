@@ -101,6 +101,7 @@ func asking(c *cluster, op, token string) map[string]asked {
 		"jemNode":     session(node, "?module=service&action=status"),
 		"backupNode":  session(node, "?recipient=age1"+strings.Repeat("q", 58)), "importNode": session(node, "?backups=1"),
 		"listSnapshots": node, "takeSnapshot": empty, "restoreSnapshot": empty, "deleteSnapshot": node, "pruneSnapshots": prune,
+		"getSnapshotSchedule": node, "setSnapshotSchedule": {there: "100", nothing: "4711", body: operator.SnapshotSchedule{}},
 		"getEnvironment": env, "keepEnvironment": env, "startEnvironment": env, "stopEnvironment": env, "spreadEnvironment": env,
 		"deleteEnvironment": env,
 		"getOperation":      operation, "cancelOperation": operation, "watchOperation": operation,

@@ -243,6 +243,7 @@ func (s *Server) operations() {
 	serveWith(s, route{"setFirewall", "PUT", "/nodes/{ctid}/firewall",
 		"Replace a node's own rules, or those of its layer; connections that are denied from then on end", authz.Write, 200}, s.setFirewall)
 	s.snapshotOperations()
+	s.scheduleOperations()
 
 	serve(s, route{"listEnvironments", "GET", "/environments", "All environments, by name", authz.Read, 200}, s.listEnvironments)
 	serveWith(s, route{"getEnvironment", "GET", "/environments/{env}", "One environment with its nodes", authz.Read, 200}, s.getEnvironment)

@@ -73,6 +73,7 @@ func (p *planner) works() {
 				c.Run = e.Want == store.WantRunning && n.Halted == ""
 				c.Ports = e.PortsOf(n.Layer, n.Index+1)
 				c.Addresses = e.AddressesOf(n.Layer, n.Index+1)
+				c.Snapshots = e.ScheduleOf(n.Layer, n.Index+1)
 				if id != n.Lives() { // it answers for nothing there
 					c.Ports, c.Addresses = nil, nil
 				}

@@ -264,6 +264,8 @@ type Environment struct {
 
 	Mounts []NodeMount `json:"mounts,omitempty"` // of its nodes
 
+	Schedules []NodeSchedule `json:"schedules,omitempty"` // of its nodes' snapshots
+
 	// Group: its nodes and those of the account's other environments of this group talk to each other, and to no others.
 	Group wire.GroupName `json:"group,omitempty"`
 }

@@ -65,7 +65,7 @@ func (a *Answerer) Ask(ctx context.Context, id wire.CTID, q wiresnapshot.Ask) (o
 		case wiresnapshot.Delete:
 			out.Gone, err = a.Store.Delete(id, q.ID)
 		case wiresnapshot.Prune:
-			out.Gone, err = a.prune(id, q)
+			out.Gone, err = a.prune(id, q, func(wiresnapshot.Snapshot) bool { return true })
 		}
 		return err
 	})
@@ -263,11 +263,13 @@ func places(s wiresnapshot.Snapshot, of, id wire.CTID, h *container.Hold, only b
 	}, notes
 }
 
-func (a *Answerer) prune(id wire.CTID, q wiresnapshot.Ask) ([]wiresnapshot.ID, error) {
+// prune deletes those that the rule does not keep, of those that it is about.
+func (a *Answerer) prune(id wire.CTID, q wiresnapshot.Ask, about func(wiresnapshot.Snapshot) bool) ([]wiresnapshot.ID, error) {
 	list, err := a.Store.List(id)
 	if err != nil {
 		return nil, err
 	}
+	list = slices.DeleteFunc(list, func(s wiresnapshot.Snapshot) bool { return !about(s) })
 	gone := snapshot.Prune(list, q.Rule)
 	if q.DryRun {
 		return gone, nil

@@ -21,7 +21,7 @@
 // 2026-11-27 Container.Firewall, Container.Ports, Zone.Group.
 // 2026-11-27 Limits.Ceilings.
 // 2026-11-27 Container.Addresses. 2026-11-27 Load.Connections.
-// 2026-11-27 Container.Mounts, Container.Shares. 2026-11-27 ContainerStatus.Tuned.
+// 2026-11-27 Container.Mounts, Container.Shares. 2026-11-27 ContainerStatus.Tuned. 2026-11-27 Container.Snapshots.
 // 2026-11-27 Container.Move, ContainerStatus.Move.
 // 2026-11-27 Report.Moves. 2026-11-27 Backend.Held.
 package host
@@ -39,6 +39,7 @@ import (
 	"hardnode.dev/internal/wire/firewall"
 	"hardnode.dev/internal/wire/mount"
 	"hardnode.dev/internal/wire/move"
+	"hardnode.dev/internal/wire/snapshot"
 )
 
 // Paths of the host API. The caller's name comes from its certificate, never from a body.
@@ -123,6 +124,7 @@ type Container struct {
 	Addresses []netip.Addr          `json:"addresses,omitempty"` // public ones, which its host answers for; unique in the cluster
 	Mounts    []mount.Mount         `json:"mounts,omitempty"`    // volumes of others
 	Shares    []mount.Share         `json:"shares,omitempty"`    // who may mount its volumes
+	Snapshots *snapshot.Schedule    `json:"snapshots,omitempty"` // taken by its host itself; nil: none
 	Move      *move.Part            `json:"move,omitempty"`      // it goes to another host, or comes from one
 	Check     *Check                `json:"check,omitempty"`
 	Component string                `json:"component,omitempty"` // set for containers of "jelastic": the component's name

@@ -124,6 +124,8 @@ func (c Container) Validate() error {
 		return fail("%v", mount.Validate(c.CTID, c.Mounts))
 	case mount.ValidateShares(c.CTID, c.Shares) != nil:
 		return fail("%v", mount.ValidateShares(c.CTID, c.Shares))
+	case c.Snapshots.Validate() != nil:
+		return fail("%v", c.Snapshots.Validate())
 	case c.Move.Validate() != nil:
 		return fail("%v", c.Move.Validate())
 	case c.Move != nil && c.Env == "jelastic":

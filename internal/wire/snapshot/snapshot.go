@@ -1,11 +1,11 @@
 // Package snapshot is what is said of the snapshots of a container: its own layer and all its volumes together, as they were at one moment.
 //
-// Owns: the request to a host about them and its answer; the rule by which old ones go.
+// Owns: the request to a host about them and its answer; the rule by which old ones go; the schedule by which they come.
 // In: JSON between agent, orchestrator and hnctl.
 // Out: values; an error that names the field.
 // Never: looks at a disk (agent/snapshot does), or decides who may ask (orchestrator/api does).
 //
-// History: 2026-11-27 version 1; Ask.From, Ask.NoHook, Snapshot.Said.
+// History: 2026-11-27 version 1; Ask.From, Ask.NoHook, Snapshot.Said; Schedule, Snapshot.Scheduled.
 package snapshot
 
 import (
@@ -49,7 +49,9 @@ type Snapshot struct {
 	Pause      int64       `json:"pauseMicros"`      // in microseconds
 	Before     ID          `json:"before,omitempty"` // it is what was there before that snapshot was restored
 	Said       string      `json:"said,omitempty"`   // what JEM did in the container for it, or why it could not
-	Parts      []Part      `json:"parts"`
+	// Scheduled: it was taken by the container's schedule, by which it goes.
+	Scheduled bool   `json:"scheduled,omitempty"`
+	Parts     []Part `json:"parts"`
 }
 
 // Bytes is that of all parts.

@@ -10,6 +10,7 @@ import (
 func TestGolden(t *testing.T) {
 	golden.Wire[Ask](t, "ask")
 	golden.Wire[Answer](t, "answer")
+	golden.Wire[Schedule](t, "schedule")
 }
 
 func TestValidate(t *testing.T) {

@@ -74,6 +74,21 @@ func (f *fake) snapshots(mux *http.ServeMux) {
 		list = slices.Delete(list, i, i+1)
 		return ""
 	})
+	schedule := operator.NodeSchedule{CTID: 101, Revision: 7}
+	mux.HandleFunc("GET "+path+"/schedule", func(w http.ResponseWriter, _ *http.Request) { reply(w, 200, schedule) })
+	mux.HandleFunc("PUT "+path+"/schedule", func(w http.ResponseWriter, r *http.Request) {
+		var in operator.SnapshotSchedule
+		json.NewDecoder(r.Body).Decode(&in)
+		if in.Daily > 48 {
+			refuse(w, operator.Invalid, "nodes/101/snapshots/schedule", "want 48 at most", "give other numbers")
+			return
+		}
+		if schedule.Problem = ""; in.NoHook {
+			schedule.Problem = "no space left on device"
+		}
+		schedule.SnapshotSchedule = in
+		reply(w, 200, schedule)
+	})
 	handle("POST "+path+"/prune", 200, func(r *http.Request, out *operator.NodeSnapshots) string {
 		var in operator.PruneSnapshots
 		json.NewDecoder(r.Body).Decode(&in)

@@ -17,7 +17,7 @@ import (
 
 func snapshotGroup(a *app.App) *cobra.Command {
 	return app.Group("snapshot", "Snapshots of nodes: own files and volumes together, from one moment", snapshotTake(a), snapshotList(a),
-		snapshotRestore(a), snapshotDelete(a), snapshotPrune(a))
+		snapshotRestore(a), snapshotDelete(a), snapshotPrune(a), snapshotSchedule(a))
 }
 
 // snapshotsPath is that of a node's snapshots.
@@ -115,8 +115,12 @@ func snapshotTable(t *app.Table, list []snapshot.Snapshot) {
 				parts = append(parts, p.Volume)
 			}
 		}
+		note := s.Note
+		if s.Scheduled {
+			note = "by schedule"
+		}
 		t.Row(string(s.ID), app.Stamp(s.Taken), s.Generation, app.Short(strings.TrimPrefix(string(s.Image), "sha256:")),
-			fmt.Sprintf("%d MiB", s.Bytes()>>20), strings.Join(parts, ", "), paused(s), s.Note)
+			fmt.Sprintf("%d MiB", s.Bytes()>>20), strings.Join(parts, ", "), paused(s), note)
 	}
 }
 
