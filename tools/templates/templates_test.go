@@ -286,6 +286,29 @@ func TestRecipes(t *testing.T) {
 	}
 }
 
+// TestTable: the manual lists each template with its volumes and the size that it may have.
+func TestTable(t *testing.T) {
+	manual, err := os.ReadFile("../docs/environments.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, _ := filepath.Glob("*/template.yaml")
+	for _, f := range files {
+		s, err := readSpec(filepath.Dir(f))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var volumes []string
+		for _, v := range s.Volumes {
+			volumes = append(volumes, v.Path)
+		}
+		row := fmt.Sprintf("| %s | %s | %s | %d |\n", s.Name, s.Summary, strings.Join(volumes, ", "), s.Debian.LimitMiB)
+		if !strings.Contains(string(manual), row) {
+			t.Errorf("tools/docs/environments.md lacks the row %q", row)
+		}
+	}
+}
+
 // TestLibraries: what programs need is taken from the packages of libraries, with what it is a link to and what it needs itself; nothing
 // else of these is, and a package that nothing needs is told.
 func TestLibraries(t *testing.T) {
