@@ -40,6 +40,7 @@ import (
 	"hardnode.dev/agent/retune"
 	"hardnode.dev/agent/scrub"
 	"hardnode.dev/agent/slots"
+	"hardnode.dev/agent/smart"
 	"hardnode.dev/agent/smoke"
 	"hardnode.dev/agent/snapshot/schedule"
 	"hardnode.dev/agent/syslog"
@@ -81,6 +82,7 @@ type agent struct {
 	lend     *lend.Lender
 	mirror   *mirror.Mirror
 	scrub    *scrub.Keeper
+	smart    *smart.Keeper
 	retune   *retune.Retuner
 	schedule *schedule.Keeper
 	export   *syslog.Export
@@ -344,6 +346,7 @@ func (a *agent) report(ctx context.Context) host.Report {
 		Boots:      a.facts.Boots(),
 		System:     a.system.Status(),
 		Protection: a.facts.Protection(),
+		Disks:      a.smart.Disks(),
 	}
 	if r.Containers == nil {
 		r.Containers = []host.ContainerStatus{}
@@ -371,7 +374,7 @@ func (a *agent) problems(done apply.Report) []host.Problem {
 	if p := a.system.Problem(); p != nil {
 		ps = append(ps, *p)
 	}
-	ps = slices.Concat(ps, a.mounts.Problems(), a.schedule.Problems())
+	ps = slices.Concat(ps, a.mounts.Problems(), a.schedule.Problems(), a.smart.Problems())
 	for _, p := range []*host.Problem{a.mirror.Problem(), a.scrub.Problem()} {
 		if p != nil {
 			ps = append(ps, *p)

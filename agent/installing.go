@@ -23,6 +23,7 @@ import (
 	"hardnode.dev/agent/programs"
 	"hardnode.dev/agent/scrub"
 	"hardnode.dev/agent/slots"
+	"hardnode.dev/agent/smart"
 	"hardnode.dev/agent/smoke"
 	"hardnode.dev/agent/system"
 	"hardnode.dev/internal/build"
@@ -142,6 +143,8 @@ func (a *agent) onDisk(state, data string) {
 		Systems: a.slots.CopyTo, Order: a.slots.Reorder, Lags: a.slots.Lags,
 		Open: func(partition string) (string, error) { return partition, nil }, Log: a.log})
 	a.scrub = scrub.New(data, a.log)
+	a.smart = smart.New(smart.Options{Sys: "/sys", Dev: "/dev", Errors: func() map[string]int64 { return smart.Errors(data, state) },
+		Mirrored: func() bool { s := a.mirror.State(); return s != storage.None && s != storage.Single }, Log: a.log})
 	a.retune, a.schedule = a.newRetuner(data), a.newSchedule()
 }
 
@@ -152,14 +155,14 @@ func (a *agent) storage(ctx context.Context, q storage.Ask) (storage.Status, err
 	}
 	s, err := a.mirror.Ask(ctx, q)
 	care := a.scrub.Status()
-	s.Scrub = &care
+	s.Scrub, s.Health = &care, a.smart.Disks()
 	return s, err
 }
 
 // keepDisks keeps the systems on them, and both alike, until ctx ends.
 func (a *agent) keepDisks(ctx context.Context) error {
 	return run.Group(ctx, a.log, run.Task{Name: "slots", Run: a.slots.Run}, run.Task{Name: "mirror", Run: a.mirror.Run},
-		run.Task{Name: "scrub", Run: a.scrub.Run},
+		run.Task{Name: "scrub", Run: a.scrub.Run}, run.Task{Name: "health of disks", Run: a.smart.Run},
 		run.Task{Name: "smoke", Run: a.smoke.Run}, run.Task{Name: "lend", Run: a.lend.Run})
 }
 

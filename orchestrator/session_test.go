@@ -172,7 +172,8 @@ func TestWatchAndMetrics(t *testing.T) {
 		t.Error("/metrics counts no work a host confirmed")
 	}
 	for _, want := range []string{`hardnode_hosts{role="user",state="ACTIVE"} 1`, `hardnode_environments{state="running"} 1`,
-		`hardnode_nodes{state="running"} 1`, `hardnode_hosts_disks_unwell 0`} {
+		`hardnode_nodes{state="running"} 1`, `hardnode_hosts_disks_unwell 0`, `hardnode_host_disks{health="unknown"} 1`,
+		`hardnode_host_disks{health="failing"} 0`} {
 		if !found[want] {
 			t.Errorf("/metrics lacks %q", want)
 		}

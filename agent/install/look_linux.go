@@ -53,7 +53,7 @@ func (i *Installer) look(want install.Spec) (m pick.Machine, found []pick.Found,
 		if d.Of != "" {
 			continue // a partition
 		}
-		f := pick.Found{Disk: about(sys, filepath.Base(d.Path)), Content: d.Content}
+		f := pick.Found{Disk: About(sys, filepath.Base(d.Path)), Content: d.Content}
 		f.Path, f.Bytes, f.Holds = "/dev/"+filepath.Base(d.Path), d.Bytes, d.Content.Holds
 		f.ReadOnly = attribute(sys, filepath.Base(d.Path), "ro") == "1"
 		f.Sector, _ = strconv.ParseInt(attribute(sys, filepath.Base(d.Path), "queue/logical_block_size"), 10, 64)
@@ -73,8 +73,8 @@ func (i *Installer) look(want install.Spec) (m pick.Machine, found []pick.Found,
 	return m, found, nil
 }
 
-// about is what a disk says of itself.
-func about(sys, name string) install.Disk {
+// About is what a disk says of itself, by its name in sys, which is /sys/class/block or /sys/block.
+func About(sys, name string) install.Disk {
 	get := func(file string) string { return attribute(sys, name, file) }
 	d := install.Disk{Model: get("device/model"), Serial: get("device/serial")}
 	if d.Serial == "" {

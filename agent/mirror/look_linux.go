@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -71,20 +70,10 @@ func (v *view) add(d btrfs.Device) {
 
 // wholeOf is the disk that a device is on; "" when it is on none that is there. STATE may lie on a mapping of its partition.
 func wholeOf(device string) string {
-	if device == "" {
-		return ""
+	if whole, partition := disk.On(sysBlock, device); device != "" && partition {
+		return whole
 	}
-	if real, err := filepath.EvalSymlinks(device); err == nil {
-		device = real
-	}
-	dir := filepath.Join(sysBlock, filepath.Base(device))
-	if below, err := filepath.Glob(filepath.Join(dir, "slaves", "*")); err == nil && len(below) == 1 {
-		dir = filepath.Join(sysBlock, filepath.Base(below[0]))
-	}
-	if !disk.IsPartition(dir) {
-		return ""
-	}
-	return "/dev/" + disk.Whole(dir)
+	return ""
 }
 
 // noteOf is what a disk says of its mirror; the zero value when it says nothing.

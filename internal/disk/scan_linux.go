@@ -67,6 +67,21 @@ func Whole(dir string) string {
 	return filepath.Base(filepath.Dir(real))
 }
 
+// On is the disk that a device is on, and whether it is a partition of it. The device may be a mapping of one.
+func On(sys, device string) (disk string, partition bool) {
+	if real, err := filepath.EvalSymlinks(device); err == nil {
+		device = real
+	}
+	dir := filepath.Join(sys, filepath.Base(device))
+	if below, err := filepath.Glob(filepath.Join(dir, "slaves", "*")); err == nil && len(below) == 1 {
+		dir = filepath.Join(sys, filepath.Base(below[0]))
+	}
+	if !IsPartition(dir) {
+		return "/dev/" + filepath.Base(dir), false
+	}
+	return "/dev/" + Whole(dir), true
+}
+
 // partition is one with DATA of a host, and what belongs to it.
 func partition(sys, dev, name string) (d Disk, ok bool) {
 	path := filepath.Join(dev, name)

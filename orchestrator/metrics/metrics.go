@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"hardnode.dev/internal/build"
+	"hardnode.dev/internal/wire/smart"
 	"hardnode.dev/internal/wire/upkeep"
 	"hardnode.dev/orchestrator/live"
 	"hardnode.dev/orchestrator/world"
@@ -30,6 +31,7 @@ var (
 	revision   = prometheus.NewDesc("hardnode_store_revision", "The store's revision.", nil, nil)
 	boots      = prometheus.NewDesc("hardnode_host_boots_total", "Boots of hosts since the orchestrator's start, by what caused them.",
 		[]string{"cause"}, nil)
+	disks   = prometheus.NewDesc("hardnode_host_disks", "Disks of all active hosts by their health.", []string{"health"}, nil)
 	unwell  = prometheus.NewDesc("hardnode_hosts_disks_unwell", "Hosts whose disks are not whole.", nil, nil)
 	pressed = prometheus.NewDesc("hardnode_containers_pressed",
 		"Containers of which some waited for it in a tenth of the last minute or more.", []string{"resource"}, nil)
@@ -61,7 +63,7 @@ type collector struct {
 
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{info, hosts, uncovered, envs, nodes, operations, alarms, revision, boots, memory, unwell,
-		pressed, worst, killed, throttled, restarts, crowded, connections} {
+		disks, pressed, worst, killed, throttled, restarts, crowded, connections} {
 		ch <- d
 	}
 }
@@ -97,6 +99,9 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(memory, float64(t.Memory), "capacity")
 	gauge(memory, float64(t.MemoryUsed), "used")
 	gauge(unwell, float64(t.Unwell))
+	for _, state := range smart.States { // what a host says besides makes no label
+		gauge(disks, float64(t.Disks[state]), string(state))
+	}
 	for _, p := range []struct {
 		resource       string
 		pressed, worst int

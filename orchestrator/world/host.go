@@ -143,6 +143,9 @@ func (w World) host(h store.Host) operator.Host {
 				What:  b.What,
 				Ended: b.Ended, Evidence: b.Evidence, Crash: b.Crash})
 		}
+		for _, d := range r.Disks {
+			out.Disks = append(out.Disks, operator.HostDisk{Health: d})
+		}
 		for _, p := range r.Problems {
 			out.Problems = append(out.Problems, fmt.Sprintf("%s: %s (%s)", p.Object, p.Reason, p.Next))
 		}

@@ -6,6 +6,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/internal/wire/smart"
 	"hardnode.dev/internal/wire/storage"
 	"hardnode.dev/internal/wire/strain"
 	"hardnode.dev/orchestrator/env"
@@ -21,9 +22,10 @@ type Tally struct {
 	Memory, MemoryUsed  int64 // bytes, of the hosts that answer
 	// Connections are those that these hosts have open, MaxConnections is how many they have room for.
 	Connections, MaxConnections int64
-	Unwell                      int     // of the hosts that answer: those whose disks are not whole
-	Pressed                     Pressed // of the containers of these hosts
-	Worst                       Pressed // percents: of the container that has most of each; Connections is not used
+	Unwell                      int                 // of the hosts that answer: those whose disks are not whole
+	Disks                       map[smart.State]int // of these hosts, by their own account
+	Pressed                     Pressed             // of the containers of these hosts
+	Worst                       Pressed             // percents: of the container that has most of each; Connections is not used
 }
 
 // Pressed is how many containers lack what (strain.Pressed).
@@ -38,7 +40,7 @@ type HostKind struct {
 // Tally counts. It costs the hosts and the operations that are kept, and, unless Counted is there, all environments and nodes.
 func (w World) Tally() Tally {
 	t := w.counts()
-	t.Operations, t.Hosts = map[string]int{}, map[HostKind]int{}
+	t.Operations, t.Hosts, t.Disks = map[string]int{}, map[HostKind]int{}, map[smart.State]int{}
 	for _, op := range store.Operations.Refs(w.View) {
 		if w.sees(ofOperation(*op)) {
 			t.Operations[string(op.State)]++
@@ -54,6 +56,9 @@ func (w World) Tally() Tally {
 			t.Memory, t.MemoryUsed = t.Memory+r.Capacity.MemoryBytes, t.MemoryUsed+r.Load.MemoryUsed
 			t.Connections, t.MaxConnections = t.Connections+r.Load.Connections, t.MaxConnections+r.Load.MaxConnections
 			t.strain(r.Containers)
+			for _, d := range r.Disks {
+				t.Disks[d.State]++
+			}
 			if slices.ContainsFunc(r.Problems, func(p host.Problem) bool { return p.Object == storage.Object }) {
 				t.Unwell++
 			}

@@ -24,6 +24,7 @@
 // 2026-11-27 Container.Mounts, Container.Shares. 2026-11-27 ContainerStatus.Tuned. 2026-11-27 Container.Snapshots.
 // 2026-11-27 Container.Move, ContainerStatus.Move.
 // 2026-11-27 Report.Moves. 2026-11-27 Backend.Held.
+// 2026-11-27 Report.Disks.
 package host
 
 import (

@@ -9,6 +9,7 @@ import (
 	"hardnode.dev/internal/secret"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/move"
+	"hardnode.dev/internal/wire/smart"
 	"hardnode.dev/internal/wire/strain"
 	"hardnode.dev/internal/wire/tune"
 	"hardnode.dev/internal/wire/upkeep"
@@ -131,6 +132,8 @@ type Report struct {
 	System *SystemStatus `json:"system,omitempty"`
 	// Protection is nil of an agent that does not say it. Not in an unchanged renewal.
 	Protection *Protection `json:"protection,omitempty"`
+	// Disks are the machine's, by their own account; nil of an agent that does not say it. Not in an unchanged renewal.
+	Disks []smart.Health `json:"disks,omitempty"`
 	// Leaving: the machine is being left, by whoever ordered it and why; By is "" when it is its own doing. nil: it is not.
 	Leaving *upkeep.Leave `json:"leaving,omitempty"`
 

@@ -17,7 +17,7 @@ const WholeEvery = 10 * time.Second
 
 // Steady tells whether two reports say the same of what an unchanged renewal leaves out: the containers, but for how much each uses, what
 // gossip says of the other hosts, and how its system is. Its boots and its
-// protection are the same as long as it runs.
+// protection are the same as long as it runs, and the health of its disks may be as old as a whole report.
 func (r *Report) Steady(o *Report) bool {
 	return slices.EqualFunc(r.Containers, o.Containers, func(a, b ContainerStatus) bool {
 		same := a.Started.Equal(b.Started) && a.NextStart.Equal(b.NextStart)
@@ -45,6 +45,7 @@ func (r *Report) Sum() wire.Digest {
 // said.
 func (r *Report) Shorten(digest wire.Digest) {
 	r.Containers, r.Gossip, r.Boots, r.System, r.Protection, r.Digest, r.Unchanged = nil, nil, nil, nil, nil, "", digest
+	r.Disks = nil
 }
 
 // Complete makes a whole report of an unchanged renewal. False: last, which may be nil, is not the report that it means, so the host must
@@ -54,6 +55,6 @@ func (r *Report) Complete(last *Report) bool {
 		return false
 	}
 	r.Containers, r.Gossip, r.Boots, r.System = last.Containers, last.Gossip, last.Boots, last.System
-	r.Protection, r.Digest, r.Unchanged = last.Protection, last.Digest, ""
+	r.Protection, r.Disks, r.Digest, r.Unchanged = last.Protection, last.Disks, last.Digest, ""
 	return true
 }

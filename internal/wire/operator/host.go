@@ -61,6 +61,7 @@ type Host struct {
 	Load1      float64     `json:"load1"`
 	UptimeSec  int64       `json:"uptimeSec"`
 	Problems   []string    `json:"problems,omitempty"`
+	Disks      []HostDisk  `json:"disks,omitempty" doc:"Its disks and their health, by their own account"`
 	Boots      []HostBoot  `json:"boots,omitempty" doc:"Its last boots and why they came, the newest first"`
 	SecureBoot string      `json:"secureBoot,omitempty" doc:"on, off or setup (off, and its firmware takes keys on); absent: not known"`
 	Lockdown   string      `json:"lockdown,omitempty" doc:"How far its kernel is locked down: none, integrity, confidentiality"`

@@ -3,6 +3,7 @@ package operator
 import (
 	"hardnode.dev/internal/wire/install"
 	"hardnode.dev/internal/wire/slots"
+	"hardnode.dev/internal/wire/smart"
 	"hardnode.dev/internal/wire/storage"
 )
 
@@ -20,6 +21,9 @@ type HostSlots struct{ slots.Status }
 
 // ReplaceDisk wishes that another disk takes the place of one that is gone from a host on two disks.
 type ReplaceDisk struct{ storage.Replace }
+
+// HostDisk is one disk of a host and its health.
+type HostDisk struct{ smart.Health }
 
 // HostDisks is how the disks are that a host lies on.
 type HostDisks struct{ storage.Status }

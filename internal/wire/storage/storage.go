@@ -5,7 +5,7 @@
 // Out: values; an error that names the field.
 // Never: looks at a disk, or decides which one is used (internal/disk/mirror does).
 //
-// History: 2026-11-27 version 1; Status.Scrub, Ask.Scrub.
+// History: 2026-11-27 version 1; Status.Scrub, Ask.Scrub; Status.Health.
 package storage
 
 import (
@@ -13,6 +13,7 @@ import (
 
 	"hardnode.dev/internal/wire/install"
 	"hardnode.dev/internal/wire/scrub"
+	"hardnode.dev/internal/wire/smart"
 )
 
 // Object is that of a host's problem with them.
@@ -70,6 +71,8 @@ type Status struct {
 	Systems string `json:"systems,omitempty"`
 	// Scrub is how the host looks after its DATA; nil: it does not say.
 	Scrub *scrub.Status `json:"scrub,omitempty"`
+	// Health is how all disks of the machine are by their own account; none: the host does not say.
+	Health []smart.Health `json:"health,omitempty"`
 }
 
 // Replace wishes that another disk takes the place of the one that is gone.

@@ -31,6 +31,7 @@ import (
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/move"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/internal/wire/smart"
 	"hardnode.dev/internal/wire/snapshot"
 	"hardnode.dev/internal/wire/upkeep"
 	"hardnode.dev/internal/wire/volume"
@@ -342,6 +343,7 @@ func (h *Host) Report() host.Report {
 		Containers: []host.ContainerStatus{},
 		System:     systemOf(h.mu.system),
 		Leaving:    h.mu.leaving,
+		Disks:      []smart.Health{{Path: "/dev/vda", State: smart.Unknown, Reason: "no health information"}},
 	}
 	gone := h.mu.stuck != 0
 	if k := h.peers().Gossip; len(k.Use) > 0 {

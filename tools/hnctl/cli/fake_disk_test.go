@@ -10,6 +10,7 @@ import (
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/internal/wire/scrub"
 	"hardnode.dev/internal/wire/slots"
+	"hardnode.dev/internal/wire/smart"
 	"hardnode.dev/internal/wire/storage"
 )
 
@@ -29,7 +30,9 @@ func (f *fake) disks(mux *http.ServeMux) {
 		reply(w, 202, status)
 	})
 	disks := storage.Status{State: storage.Degraded, Reason: "the other disk is gone", Disks: []storage.Half{
-		{Path: "/dev/sda", Use: storage.Used, Model: "QEMU", Serial: "S1", Bytes: 10 << 30}, {Use: storage.Gone}}}
+		{Path: "/dev/sda", Use: storage.Used, Model: "QEMU", Serial: "S1", Bytes: 10 << 30}, {Use: storage.Gone}},
+		Health: []smart.Health{{Path: "/dev/sda", Model: "QEMU", Serial: "S1", State: smart.Failing,
+			Reason: "it says that it will fail soon", Celsius: 36, Hours: 5000, Reallocated: 2}}}
 	mux.HandleFunc("GET "+path+"disks", func(w http.ResponseWriter, r *http.Request) {
 		if disks.State == storage.Filling {
 			disks.State, disks.Steps, disks.Step, disks.Reason, disks.Disks[1].Use = storage.Whole, nil, 0, "", storage.Used

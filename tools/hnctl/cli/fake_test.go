@@ -20,6 +20,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/jls"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/internal/wire/smart"
 	"hardnode.dev/internal/wire/volume"
 	"hardnode.dev/tools/hnctl/config"
 )
@@ -180,6 +181,7 @@ func (f *fake) handler() http.Handler {
 	hosts := []operator.Host{
 		{ID: "h-000000000001", Name: "infra-1", Role: "infra", State: operator.HostActive, Underlay: "10.77.0.2", Block: "10.96.0.0/24",
 			Version: "0.1.0", Seen: f.now, MemoryMiB: 2048, MemoryUsed: 700,
+			Disks: []operator.HostDisk{{Health: smart.Health{Path: "/dev/vda", State: smart.Unknown, Reason: "no health information"}}},
 			Boots: []operator.HostBoot{{ID: "b2", At: f.now, Cause: "ordered", What: "reboot", Reason: "new memory",
 				By:       "admin from 10.0.0.9",
 				Evidence: []string{"it was left in order, to the end"}}, {ID: "b1", At: f.now, Cause: "panic", Reason: "Fatal exception"}}},

@@ -13,6 +13,7 @@ import (
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire/install"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/internal/wire/smart"
 	"hardnode.dev/internal/wire/storage"
 	"hardnode.dev/tools/hnctl/app"
 )
@@ -42,7 +43,7 @@ func diskScrub(a *app.App) *cobra.Command {
 }
 
 func diskShow(a *app.App) *cobra.Command {
-	return &cobra.Command{Use: "show HOST", Short: "Whether a host's disks are whole, and how far a replacement is",
+	return &cobra.Command{Use: "show HOST", Short: "Whether a host's disks are whole, their health, and how far a replacement is",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := app.Get[operator.HostDisks](cmd.Context(), a, disksPath(args[0]))
@@ -113,6 +114,15 @@ func filled(ctx context.Context, a *app.App, name string, s operator.HostDisks) 
 	}
 }
 
+// health is what a disk says of itself, with its name.
+func health(d smart.Health) string {
+	about := strings.Join(strings.Fields(d.Model+" "+d.Serial), " ")
+	if about == "" {
+		return d.Line()
+	}
+	return about + ": " + d.Line()
+}
+
 func showDisks(a *app.App, name string, s operator.HostDisks) error {
 	return a.Show(s, name, func(t *app.Table) {
 		t.Fields("disks of "+name, s.Line())
@@ -121,6 +131,9 @@ func showDisks(a *app.App, name string, s operator.HostDisks) error {
 		}
 		for _, d := range s.Disks {
 			t.Row(d.Path, string(d.Use), d.Bytes>>30, d.Model, d.Serial, d.Errors, d.Reason)
+		}
+		for _, d := range s.Health {
+			t.Fields("health of "+d.Path, health(d))
 		}
 		for n, step := range s.Steps {
 			t.Fields(fmt.Sprintf("%d", n+1), step)

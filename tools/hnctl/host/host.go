@@ -108,6 +108,9 @@ func hostShow(a *app.App) *cobra.Command {
 				for _, p := range h.Problems {
 					t.Fields("problem", p)
 				}
+				for _, d := range h.Disks {
+					t.Fields("disk "+d.Path, health(d.Health))
+				}
 				if len(nodes) > 0 {
 					t.Gap()
 					node.Table(t, nodes)
