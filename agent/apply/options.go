@@ -51,10 +51,10 @@ type Network interface {
 
 // Servers is what apply needs of agent/retune.
 type Servers interface {
-	Resizing(id wire.CTID, l host.Limits)
-	Resized(id wire.CTID, l host.Limits)
-	Starting(id wire.CTID, l host.Limits)
-	Started(id wire.CTID, l host.Limits)
+	Resizing(c host.Container)
+	Resized(c host.Container)
+	Starting(c host.Container)
+	Started(c host.Container)
 	Forget(id wire.CTID)
 	Of(id wire.CTID) tune.Tuned
 }

@@ -196,8 +196,8 @@ func (a *Applier) do(ctx context.Context, s plan.Step) error {
 		}
 		return a.o.Runtime.Stop(ctx, s.CTID)
 	case plan.Resize:
-		a.o.Servers.Resizing(s.CTID, s.Want.Limits)
-		defer a.o.Servers.Resized(s.CTID, s.Want.Limits) // after a failure too: some limits hold perhaps
+		a.o.Servers.Resizing(s.Want)
+		defer a.o.Servers.Resized(s.Want) // after a failure too: some limits hold perhaps
 		return errors.Join(a.o.Runtime.SetLimits(ctx, s.CTID, s.Want.Limits, cpuMax(s.Want.Limits.CPUMHz, a.o.MHz)),
 			a.o.Runtime.SetVolumes(ctx, s.CTID, s.Want.Volumes))
 	case plan.Remove:
@@ -248,10 +248,10 @@ func (a *Applier) start(ctx context.Context, c host.Container) error {
 			f.Close() // the process has its own
 		}
 	}()
-	a.o.Servers.Starting(c.CTID, c.Limits)
+	a.o.Servers.Starting(c)
 	switch _, err = a.o.Runtime.Start(ctx, spec); {
 	case err == nil:
-		a.o.Servers.Started(c.CTID, c.Limits)
+		a.o.Servers.Started(c)
 	case errors.Is(err, container.ErrRunning):
 		return nil
 	}

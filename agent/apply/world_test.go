@@ -100,13 +100,13 @@ func (s servers) ask(format string, a ...any) {
 	s.asks = append(s.asks, fmt.Sprintf(format, a...))
 }
 
-func (s servers) Resizing(id wire.CTID, l host.Limits) { s.ask("resizing %d", id) }
-func (s servers) Resized(id wire.CTID, l host.Limits)  { s.ask("resized %d", id) }
-func (s servers) Starting(id wire.CTID, l host.Limits) {
-	s.ask("starting %d of %d MiB", id, l.MemoryMax>>20)
+func (s servers) Resizing(c host.Container) { s.ask("resizing %d", c.CTID) }
+func (s servers) Resized(c host.Container)  { s.ask("resized %d", c.CTID) }
+func (s servers) Starting(c host.Container) {
+	s.ask("starting %d of %d MiB", c.CTID, c.Limits.MemoryMax>>20)
 }
-func (s servers) Started(id wire.CTID, l host.Limits) {
-	s.ask("started %d of %d MiB", id, l.MemoryMax>>20)
+func (s servers) Started(c host.Container) {
+	s.ask("started %d of %d MiB", c.CTID, c.Limits.MemoryMax>>20)
 }
 func (s servers) Forget(id wire.CTID) { s.ask("forget %d", id) }
 func (s servers) Of(id wire.CTID) tune.Tuned {

@@ -2,16 +2,14 @@
 //
 // Owns: which containers are still to be asked and of which size the others know, on disk so that a new agent goes on; how many at once and
 // how often; the last answers.
-// In: that a container is being resized, is started, is gone; a way to call JEM in it.
+// In: that a container is being resized, is started, has other files, is gone; a way to call JEM in it.
 // Out: `jem setmem apply --resized` in the container, which does what its template says; the answer, bounded and made plain.
 // Never: makes a resize wait or fail.
 package retune
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -44,7 +42,7 @@ const (
 
 // Retuner does it. New makes one; its methods may be called at once.
 type Retuner struct {
-	// for each container a file NUMBER when it is to be asked, and a file NUMBER.knows once it ran; in both a size
+	// for each container a file NUMBER when it is to be asked, and a file NUMBER.knows once it ran; in both a state
 	dir  string
 	call Call
 	log  *slog.Logger
@@ -58,7 +56,7 @@ type Retuner struct {
 
 // asked is a container that is to be asked.
 type asked struct {
-	size  string
+	state string
 	due   time.Time
 	tried int
 	open  bool // a call is under way
@@ -72,19 +70,24 @@ func New(dir string, call Call, log *slog.Logger) *Retuner {
 	return r
 }
 
-// size is what servers follow of a container's limits, as it is kept.
-func size(l host.Limits) string { return fmt.Sprintf("memory %d MHz %d", l.MemoryMax, l.CPUMHz) }
-
-// Resizing is called before a container's size is changed: should this agent end meanwhile, the next one asks.
-func (r *Retuner) Resizing(id wire.CTID, l host.Limits) {
-	r.keep(id, r.file(id), size(l))
+// state is what a container's servers were told, or not: its size, of the layer in which they keep it.
+func state(c host.Container) string {
+	return fmt.Sprintf("memory %d MHz %d generation %d", c.Limits.MemoryMax, c.Limits.CPUMHz, c.Generation)
 }
 
-// keep writes a size. Without it, on a disk that is full, say, the container is asked all the same, unless this agent ends before.
-func (r *Retuner) keep(id wire.CTID, file, size string) {
+// told follows a state that servers were told: it is in their files. Other containers are as their image made them.
+const told = " told"
+
+// Resizing is called before a container's size is changed: should this agent end meanwhile, the next one asks.
+func (r *Retuner) Resizing(c host.Container) {
+	r.keep(c.CTID, r.file(c.CTID), state(c))
+}
+
+// keep writes a state. Without it, on a disk that is full, say, the container is asked all the same, unless this agent ends before.
+func (r *Retuner) keep(id wire.CTID, file, state string) {
 	err := os.MkdirAll(r.dir, 0o700)
 	if err == nil {
-		err = os.WriteFile(file, []byte(size), 0o600)
+		err = os.WriteFile(file, []byte(state), 0o600)
 	}
 	if err != nil {
 		r.log.Warn("keep that a container is resized", logging.Container, id, logging.Err, err)
@@ -92,35 +95,53 @@ func (r *Retuner) keep(id wire.CTID, file, size string) {
 }
 
 // Resized has a container's servers asked soon.
-func (r *Retuner) Resized(id wire.CTID, l host.Limits) { r.ask(id, size(l)) }
+func (r *Retuner) Resized(c host.Container) { r.ask(c.CTID, state(c)) }
 
-func (r *Retuner) ask(id wire.CTID, size string) {
+func (r *Retuner) ask(id wire.CTID, state string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if a := r.mu.asked[id]; a != nil && a.open {
-		a.size, a.again = size, true
+		a.state, a.again = state, true
 		return
 	}
-	r.mu.asked[id] = &asked{size: size, due: time.Now().Add(settles)}
+	r.mu.asked[id] = &asked{state: state, due: time.Now().Add(settles)}
 	r.wake()
 }
 
-// Starting is called before a container is started. It may have been resized while it did not run.
-func (r *Retuner) Starting(id wire.CTID, l host.Limits) {
-	if knows, err := os.ReadFile(r.knows(id)); err == nil && string(knows) != size(l) {
-		r.Resizing(id, l)
+// Starting is called before a container is started. It may have been resized while it did not run, or lost what its servers were told.
+func (r *Retuner) Starting(c host.Container) {
+	if r.differs(c) {
+		r.Resizing(c)
 	}
 }
 
-// Started has a container's servers asked soon, if it is of another size now than they know of. One that runs for the first time is not
-// asked: its image is for any size.
-func (r *Retuner) Started(id wire.CTID, l host.Limits) {
-	knows, err := os.ReadFile(r.knows(id))
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		r.keep(id, r.knows(id), size(l))
-	case err != nil || string(knows) != size(l):
-		r.Resized(id, l)
+// Started has a container's servers asked soon if they know of another size, or no more of this one. One that runs for the first time is
+// not asked: its image is for any size.
+func (r *Retuner) Started(c host.Container) {
+	if r.differs(c) {
+		r.Resized(c)
+	} else if known, _ := r.known(c.CTID); known != state(c) {
+		r.keep(c.CTID, r.knows(c.CTID), state(c))
+	}
+}
+
+// differs tells whether a container that is being started is to be asked.
+func (r *Retuner) differs(c host.Container) bool {
+	known, wasTold := r.known(c.CTID)
+	size, _, _ := strings.Cut(known, " generation")
+	return wasTold && known != state(c) || known != "" && !strings.HasPrefix(state(c), size+" ")
+}
+
+// known is the state that a container's servers are in; "" is none that is known.
+func (r *Retuner) known(id wire.CTID) (state string, wasTold bool) {
+	raw, _ := os.ReadFile(r.knows(id))
+	return strings.CutSuffix(string(raw), told)
+}
+
+// Restored is called when a container has the files of another time: what its servers were told since is not in them.
+func (r *Retuner) Restored(id wire.CTID) {
+	if _, wasTold := r.known(id); wasTold {
+		r.keep(id, r.knows(id), told)
 	}
 }
 
@@ -146,8 +167,8 @@ func (r *Retuner) Run(ctx context.Context) error {
 	list, _ := os.ReadDir(r.dir) // what an agent before left undone
 	for _, e := range list {
 		if id, err := wire.ParseCTID(e.Name()); err == nil {
-			size, _ := os.ReadFile(r.file(id))
-			r.ask(id, string(size))
+			state, _ := os.ReadFile(r.file(id))
+			r.ask(id, string(state))
 		}
 	}
 	var calls sync.WaitGroup
@@ -221,7 +242,7 @@ func (r *Retuner) carry(ctx context.Context, id wire.CTID) {
 	}
 	a.open = false
 	if a.again {
-		*a = asked{size: a.size, due: time.Now().Add(settles)}
+		*a = asked{state: a.state, due: time.Now().Add(settles)}
 		return
 	}
 	if a.tried++; err != nil && !answered && a.tried < tries {
@@ -237,15 +258,15 @@ func (r *Retuner) carry(ctx context.Context, id wire.CTID) {
 	}
 	r.mu.done[id] = d
 	delete(r.mu.asked, id)
-	r.settle(id, a.size, err == nil || answered)
+	r.settle(id, a.state, err == nil || answered)
 }
 
-// settle notes that nothing is to be asked of a container; told: its servers know of the size.
-func (r *Retuner) settle(id wire.CTID, size string, told bool) {
-	if told {
-		r.keep(id, r.knows(id), size)
+// settle notes that nothing is to be asked of a container, and what came of it.
+func (r *Retuner) settle(id wire.CTID, state string, answered bool) {
+	if answered {
+		r.keep(id, r.knows(id), state+told)
 	}
-	if raw, err := os.ReadFile(r.file(id)); err == nil && string(raw) == size { // else it is being resized again at this moment
+	if raw, err := os.ReadFile(r.file(id)); err == nil && string(raw) == state { // else it is being resized again at this moment
 		os.Remove(r.file(id))
 	}
 }

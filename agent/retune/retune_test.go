@@ -17,7 +17,14 @@ import (
 	"hardnode.dev/internal/wire/jem"
 )
 
-var small, large = host.Limits{MemoryMax: 128 << 20, CPUMHz: 400}, host.Limits{MemoryMax: 512 << 20, CPUMHz: 1600}
+// small and large are a container in two sizes.
+func small(id wire.CTID) host.Container {
+	return host.Container{CTID: id, Generation: 1, Limits: host.Limits{MemoryMax: 128 << 20, CPUMHz: 400}}
+}
+
+func large(id wire.CTID) host.Container {
+	return host.Container{CTID: id, Generation: 1, Limits: host.Limits{MemoryMax: 512 << 20, CPUMHz: 1600}}
+}
 
 // fake is JEM in the containers.
 type fake struct {
@@ -98,14 +105,14 @@ func TestResized(t *testing.T) {
 		r, end := begin(f, dir)
 		defer end()
 		for range 3 { // three in a row are one
-			r.Resizing(101, small)
-			r.Resized(101, small)
+			r.Resizing(small(101))
+			r.Resized(small(101))
 		}
 		time.Sleep(30 * time.Second)
 		if left(dir) != 1 {
 			t.Error("nothing is kept while it is asked")
 		}
-		r.Resized(101, small) // meanwhile: once more
+		r.Resized(small(101)) // meanwhile: once more
 		time.Sleep(3 * time.Minute)
 		calls, _ := f.seen()
 		if d := r.Of(101); !slices.Equal(calls, []wire.CTID{101, 101}) || d.Message != "told [2J 101" || d.Failed || d.At == 0 {
@@ -115,14 +122,14 @@ func TestResized(t *testing.T) {
 			t.Error("something is kept after the answer")
 		}
 		for id := wire.CTID(1); id < 9; id++ {
-			r.Resized(id, small)
+			r.Resized(small(id))
 		}
 		time.Sleep(10 * time.Minute)
 		if calls, most := f.seen(); most != atOnce || len(calls) != 10 {
 			t.Errorf("%d at once, %d in all", most, len(calls))
 		}
-		r.Resizing(1, small)
-		r.Resized(1, small)
+		r.Resizing(small(1))
+		r.Resized(small(1))
 		r.Forget(1)
 		time.Sleep(10 * time.Minute)
 		if calls, _ := f.seen(); len(calls) != 10 || r.Of(1).At != 0 || left(dir) != 0 {
@@ -138,21 +145,21 @@ func TestFails(t *testing.T) {
 		f := &fake{answers: []answer{{true, errors.New("no\n" + strings.Repeat("x", 600))}}}
 		r, end := begin(f, t.TempDir())
 		defer end()
-		r.Resized(101, small)
+		r.Resized(small(101))
 		time.Sleep(time.Hour)
 		calls, _ := f.seen()
 		if d := r.Of(101); len(calls) != 1 || !d.Failed || len(d.Message) != most || !strings.HasPrefix(d.Message, "no x") {
 			t.Errorf("refused: %v, %+v", calls, d)
 		}
 		f.next(none, none)
-		r.Resized(101, small)
+		r.Resized(small(101))
 		time.Sleep(time.Hour)
 		calls, _ = f.seen()
 		if d := r.Of(101); len(calls) != 4 || d.Failed {
 			t.Errorf("at the third time: %v, %+v", calls, d)
 		}
 		f.next(slices.Repeat([]answer{none}, tries)...)
-		r.Resized(101, small)
+		r.Resized(small(101))
 		time.Sleep(time.Hour)
 		calls, _ = f.seen()
 		if d := r.Of(101); len(calls) != 4+tries || !d.Failed || d.Message != "it does not run" {
@@ -167,9 +174,9 @@ func TestStarted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{}
 		r, end := begin(f, dir)
-		start := func(l host.Limits) {
-			r.Starting(101, l)
-			r.Started(101, l)
+		start := func(c host.Container) {
+			r.Starting(c)
+			r.Started(c)
 			time.Sleep(time.Hour)
 		}
 		asked := func(what string, want int) {
@@ -178,27 +185,42 @@ func TestStarted(t *testing.T) {
 				t.Errorf("%s: asked %d times, want %d; %d are left", what, len(calls), want, left(dir))
 			}
 		}
-		start(small)
-		start(small)
+		start(small(101))
+		start(small(101))
 		asked("of the same size", 0)
-		start(large)
+		next := small(101)
+		next.Generation = 2
+		start(next)
+		r.Restored(101)
+		start(small(101))
+		asked("with a new layer, that of another time; nothing was ever told", 0)
+		start(large(101))
 		asked("resized while it did not run", 1)
-		start(large)
+		start(large(101))
 		asked("of the new size", 1)
 		f.next(slices.Repeat([]answer{{false, errors.New("it does not run")}}, tries)...)
-		r.Resizing(101, small)
-		r.Resized(101, small)
+		r.Resizing(small(101))
+		r.Resized(small(101))
 		time.Sleep(time.Hour)
 		asked("resized and stopped at once", 1+tries)
-		start(small)
+		start(small(101))
 		asked("and started again", 2+tries)
-		r.Starting(101, large)
+		r.Starting(large(101))
 		end() // this agent ends while the container is being started
 		r, end = begin(f, dir)
 		time.Sleep(time.Hour)
 		asked("by the next agent", 3+tries)
-		start(large)
+		start(large(101))
 		asked("and not twice", 3+tries)
+		next = large(101)
+		next.Generation = 2
+		start(next)
+		asked("with a new layer, which does not know what was told", 4+tries)
+		r.Restored(101)
+		start(next)
+		asked("with the files of another time", 5+tries)
+		start(next)
+		asked("and not twice", 5+tries)
 		r.Forget(101)
 		end()
 		if list, _ := os.ReadDir(dir); len(list) != 0 {
@@ -213,11 +235,11 @@ func TestNext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{takes: time.Hour}
 		r, end := begin(f, dir)
-		r.Resizing(101, small)
-		r.Resized(101, small)
+		r.Resizing(small(101))
+		r.Resized(small(101))
 		time.Sleep(time.Minute)
 		end()
-		r.Resizing(102, small)
+		r.Resizing(small(102))
 		os.WriteFile(dir+"/no number", nil, 0o600)
 		f.takes = 0 // no call is open
 		r, end = begin(f, dir)
@@ -232,5 +254,5 @@ func TestNext(t *testing.T) {
 	if err := os.WriteFile(dir+"/file", nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	New(dir+"/file", nil, nil).Resizing(1, small) // nothing can be kept there: it says so, and goes on
+	New(dir+"/file", nil, nil).Resizing(small(1)) // nothing can be kept there: it says so, and goes on
 }

@@ -33,6 +33,8 @@ type Answerer struct {
 	JEM func(ctx context.Context, id wire.CTID, action string) (string, error)
 	// Restarts: a container that is stopped for a restore is started again by whoever runs containers. The answer waits for that.
 	Restarts bool
+	// Restored is called when a container has the files of another time, before it is started; nil: nobody wants to know.
+	Restored func(id wire.CTID)
 	Log      *slog.Logger
 }
 
@@ -204,6 +206,9 @@ func (a *Answerer) restore(ctx context.Context, id wire.CTID, h *container.Hold,
 	}
 	if err := a.Store.Settle(id, h.Home()); err != nil {
 		return kept, nil, err
+	}
+	if a.Restored != nil {
+		a.Restored(id)
 	}
 	a.Log.Info("snapshot restored", logging.Container, id, "snapshot", name, "kept", kept, "ran", ran, logging.Took, time.Since(began))
 	return kept, notes, nil
