@@ -8,7 +8,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"hardnode.dev/agent/container"
 	"hardnode.dev/agent/move/talk"
@@ -27,9 +30,17 @@ var _ Disk = (*Data)(nil)
 
 // Data is the Disk of a host. Make it with OpenData.
 type Data struct {
-	runtime *container.Runtime
+	runtime containers
 	given   *snapshot.Store
 	out, in string
+}
+
+// containers are those of the host: agent/container's Runtime.
+type containers interface {
+	Holding(ctx context.Context, id wire.CTID, f func(*container.Hold) error) error
+	Snapshots() *snapshot.Store
+	Home(id wire.CTID) string
+	LogDir(id wire.CTID) string
 }
 
 // arrival is the note of a move that has arrived, as long as its container is here.
@@ -38,7 +49,7 @@ type arrival struct {
 }
 
 // OpenData keeps what belongs to moves below dataDir.
-func OpenData(r *container.Runtime, dataDir string) (*Data, error) {
+func OpenData(r containers, dataDir string) (*Data, error) {
 	d := &Data{runtime: r, out: filepath.Join(dataDir, "move", "out"), in: filepath.Join(dataDir, "move", "in")}
 	d.given = snapshot.OpenAt(d.out)
 	for _, dir := range []string{d.out, d.in} {
@@ -78,6 +89,16 @@ func (d *Data) take(ctx context.Context, id wire.CTID, h *container.Hold, base w
 		return nil, err
 	}
 	defer done()
+	var still func() (func() error, error)
+	if h.Running() {
+		still = func() (func() error, error) { return h.Still(ctx) }
+	}
+	return d.taken(id, wiresnapshot.Snapshot{Generation: h.Generation(), Image: h.Image(), Running: h.Running()}, parts, still, base)
+}
+
+// taken takes a snapshot of the parts.
+func (d *Data) taken(id wire.CTID, meta wiresnapshot.Snapshot, parts []snapshot.Part, still func() (func() error, error),
+	base wiresnapshot.ID) (*talk.Head, error) {
 	if err := d.given.Sweep(id); err != nil {
 		return nil, err
 	}
@@ -92,16 +113,42 @@ func (d *Data) take(ctx context.Context, id wire.CTID, h *container.Hold, base w
 			}
 		}
 	}
-	var still func() (func() error, error)
-	if h.Running() {
-		still = func() (func() error, error) { return h.Still(ctx) }
-	}
-	s, err := d.given.Take(id, wiresnapshot.Snapshot{Generation: h.Generation(), Image: h.Image(), Running: h.Running()}, parts, still,
-		time.Now())
+	s, err := d.given.Take(id, meta, parts, still, time.Now())
 	if err != nil {
 		return nil, err
 	}
-	return d.head(id, s, base)
+	head, err := d.head(id, s, base)
+	if err == nil {
+		for _, k := range d.kept(id) {
+			head.Kept = append(head.Kept, k.ID)
+		}
+	}
+	return head, err
+}
+
+// kept are a container's own snapshots, the oldest first. One that can't be read is none, as for whoever lists them.
+func (d *Data) kept(id wire.CTID) []wiresnapshot.Snapshot {
+	list, _ := d.runtime.Snapshots().List(id)
+	slices.Reverse(list)
+	return list
+}
+
+// About implements Disk.
+func (d *Data) About(id wire.CTID, which wiresnapshot.ID) (*talk.Head, error) {
+	s, parts, done, err := d.runtime.Snapshots().Open(id, which)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	head := &talk.Head{Snapshot: which, Generation: s.Generation, Meta: &s}
+	for _, p := range parts {
+		is, err := btrfs.SubvolumeIdentity(p.Dir)
+		if err != nil {
+			return nil, err
+		}
+		head.Parts = append(head.Parts, talk.Part{Volume: p.Volume, Is: is})
+	}
+	return head, nil
 }
 
 // head says what a snapshot holds, and which of its streams go on from base.
@@ -140,39 +187,46 @@ func (d *Data) head(id wire.CTID, s wiresnapshot.Snapshot, base wiresnapshot.ID)
 }
 
 // Send implements Disk.
-func (d *Data) Send(ctx context.Context, id wire.CTID, which, base wiresnapshot.ID, name string, w io.Writer) error {
-	dir, done, err := d.open(id, which, name)
+func (d *Data) Send(ctx context.Context, id wire.CTID, which, base talk.Of, volume string, w io.Writer) error {
+	part, done, err := d.open(id, which, volume)
 	if err != nil {
 		return err
 	}
 	defer done()
-	var parent *os.File
-	if base != "" {
-		var done func()
-		if parent, done, err = d.open(id, base, name); err != nil {
-			return err
-		}
-		defer done()
+	if base.ID == "" {
+		return btrfs.Send(ctx, part.Dir, nil, w)
 	}
-	return btrfs.Send(ctx, dir, parent, w)
+	parent, done, err := d.open(id, base, volume)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if parent.Name != part.Name {
+		return fmt.Errorf("snapshot %s of container %s has %q, and %s has %q", which.ID, id, part.Name, base.ID, parent.Name)
+	}
+	return btrfs.Send(ctx, part.Dir, parent.Dir, w)
 }
 
 // Log implements Disk.
 func (d *Data) Log(id wire.CTID, w io.Writer) error { return ring.Send(d.runtime.LogDir(id), w) }
 
 // open opens a part of a snapshot that is given.
-func (d *Data) open(id wire.CTID, which wiresnapshot.ID, name string) (*os.File, func(), error) {
-	_, parts, done, err := d.given.Open(id, which)
+func (d *Data) open(id wire.CTID, which talk.Of, volume string) (snapshot.Part, func(), error) {
+	store := d.given
+	if which.Kept {
+		store = d.runtime.Snapshots()
+	}
+	_, parts, done, err := store.Open(id, which.ID)
 	if err != nil {
-		return nil, nil, err
+		return snapshot.Part{}, nil, err
 	}
 	for _, p := range parts {
-		if p.Volume == name {
-			return p.Dir, done, nil
+		if p.Volume == volume {
+			return p, done, nil
 		}
 	}
 	done()
-	return nil, nil, fmt.Errorf("snapshot %s of container %s has no part %q", which, id, name)
+	return snapshot.Part{}, nil, fmt.Errorf("snapshot %s of container %s has no part %q", which.ID, id, volume)
 }
 
 // Given implements Disk.
@@ -223,42 +277,59 @@ func (d *Data) settle(id wire.CTID, move string) error {
 }
 
 // Begin implements Disk.
-func (d *Data) Begin(id wire.CTID, generation int64) (Copy, error) {
+func (d *Data) Begin(id wire.CTID, need int64) (Copy, error) {
 	// with its directory it is known to be here, in part: when Work does not name it any more, it is removed as any other
 	if err := os.Mkdir(d.runtime.Home(id), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("make directory of container %s: %w", id, err)
 	}
-	coming, err := d.runtime.Snapshots().Coming(id)
-	if err != nil {
+	var free unix.Statfs_t
+	if err := unix.Statfs(d.in, &free); err != nil {
+		return nil, fmt.Errorf("look for room for container %s: %w", id, err)
+	}
+	if err := fits(need, int64(free.Bavail)*free.Bsize); err != nil {
 		return nil, err
 	}
-	return &incoming{d: d, id: id, generation: generation, coming: coming, dirs: map[string]*os.File{}}, nil
+	c := &incoming{d: d, id: id, dirs: map[Piece]*os.File{}, kept: map[wiresnapshot.ID]bool{}, held: map[Piece]int64{}}
+	for _, k := range d.kept(id) { // of an agent that was killed
+		c.kept[k.ID] = true
+	}
+	if err := c.dropKept(); err != nil {
+		return nil, err
+	}
+	var err error
+	c.coming, err = d.runtime.Snapshots().Coming(id)
+	return c, err
 }
 
 // incoming is the Copy.
 type incoming struct {
-	d          *Data
-	id         wire.CTID
-	generation int64
-	coming     *snapshot.Coming
-	dirs       map[string]*os.File // by volume
+	d      *Data
+	id     wire.CTID
+	coming *snapshot.Coming
+	dirs   map[Piece]*os.File
+	kept   map[wiresnapshot.ID]bool // snapshots that came with it
+	held   map[Piece]int64          // bytes that these may hold of a piece
 }
 
-func (c *incoming) name(vol string) string {
-	if vol == "" {
-		return volume.LayerName(c.generation)
+func (p Piece) name() string {
+	if p.Volume == "" {
+		return volume.LayerName(p.Generation)
 	}
-	return volume.VolumeName(vol)
+	return volume.VolumeName(p.Volume)
 }
 
 // Apply implements Copy.
-func (c *incoming) Apply(ctx context.Context, want host.Container, p talk.Part, at btrfs.Identity, r io.Reader) (btrfs.Identity, error) {
-	if c.dirs[p.Volume] == nil {
-		dir, err := c.coming.Make(c.name(p.Volume), roomFor(want, p.Volume))
+func (c *incoming) Apply(ctx context.Context, want host.Container, p Piece, at btrfs.Identity, r io.Reader) (btrfs.Identity, error) {
+	room := roomFor(want, p.Volume)
+	if room > 0 {
+		room += c.held[p]
+	}
+	if c.dirs[p] == nil {
+		dir, err := c.coming.Make(p.name(), room)
 		if err != nil {
 			return at, err
 		}
-		c.dirs[p.Volume] = dir
+		c.dirs[p] = dir
 		for _, v := range want.Volumes {
 			if v.Name == p.Volume && v.NoCOW {
 				if err := volume.WriteInPlace(dir); err != nil {
@@ -266,8 +337,52 @@ func (c *incoming) Apply(ctx context.Context, want host.Container, p talk.Part, 
 				}
 			}
 		}
+	} else if err := btrfs.LimitSubvolume(c.dirs[p], room); err != nil {
+		return at, err
 	}
-	return stream.Apply(ctx, r, c.dirs[p.Volume], at, stream.Rules{Has: want.Image.Has})
+	rules := stream.Rules{Has: want.Image.Has}
+	if p.Volume == "" && p.Generation != want.Generation {
+		rules.Has = nil // of another image: it is kept, and never run from here
+	}
+	return stream.Apply(ctx, r, c.dirs[p], at, rules)
+}
+
+// Keep implements Copy.
+func (c *incoming) Keep(want host.Container, meta wiresnapshot.Snapshot, is map[Piece]btrfs.Identity) error {
+	var parts []snapshot.Received
+	for p, id := range is {
+		parts = append(parts, snapshot.Received{Part: snapshot.Part{Name: p.name(), Volume: p.Volume, Dir: c.dirs[p]}, Is: id})
+	}
+	if err := c.coming.Keep(meta, parts); err != nil {
+		return err
+	}
+	c.kept[meta.ID] = true
+	for p := range is { // what it holds may come once more: after a restore, what is there goes on from an earlier one than the last
+		c.held[p] += limit(want, p.Volume)
+	}
+	return nil
+}
+
+// Unkeep implements Copy.
+func (c *incoming) Unkeep(which wiresnapshot.ID) error {
+	_, err := c.d.runtime.Snapshots().Delete(c.id, which)
+	if err == nil {
+		delete(c.kept, which)
+	}
+	return err
+}
+
+// dropKept takes the snapshots away that came with what does not arrive. Those of one that has arrived stay.
+func (c *incoming) dropKept() error {
+	if c.d.runtime.Snapshots().Waits(c.id) {
+		return nil
+	}
+	for k := range c.kept {
+		if err := c.Unkeep(k); err != nil && !errors.Is(err, snapshot.ErrNone) {
+			return err
+		}
+	}
+	return nil
 }
 
 // roomFor is how much may come: of a delta, what is new comes before what it replaces goes. Its own quota it gets when it is started.
@@ -280,12 +395,12 @@ func roomFor(c host.Container, vol string) int64 {
 }
 
 // Remove implements Copy.
-func (c *incoming) Remove(vol string) error {
-	if d := c.dirs[vol]; d != nil {
+func (c *incoming) Remove(p Piece) error {
+	if d := c.dirs[p]; d != nil {
 		d.Close()
-		delete(c.dirs, vol)
+		delete(c.dirs, p)
 	}
-	return c.coming.Remove(c.name(vol))
+	return c.coming.Remove(p.name())
 }
 
 func (c *incoming) close() {
@@ -310,5 +425,5 @@ func (c *incoming) Arrive(move string) error {
 // Drop implements Copy.
 func (c *incoming) Drop() error {
 	c.close()
-	return c.coming.Drop()
+	return errors.Join(c.coming.Drop(), c.dropKept())
 }

@@ -1,6 +1,7 @@
 package move
 
 import (
+	"fmt"
 	"time"
 
 	"hardnode.dev/agent/spawner/ring"
@@ -51,6 +52,17 @@ func most(limit int64) int64 {
 }
 
 var spare int64 = 1 << 30
+
+// fits says why so many bytes that a container has find no room, or nil.
+func fits(need, free int64) error {
+	if need > free {
+		return fmt.Errorf("it has %s with its snapshots, and %s are free on this host: delete snapshots of it (hnctl node snapshot list), "+
+			"or move it to another host", mib(need), mib(free))
+	}
+	return nil
+}
+
+func mib(n int64) string { return fmt.Sprintf("%d MiB", (n+1<<20-1)>>20) }
 
 // mostLog is how many bytes of a log are taken: it is read as a whole.
 const mostLog = 4 * ring.FileBytes

@@ -1,8 +1,8 @@
-// Package move takes containers to other hosts, and from them: their layers and volumes, and what they have written to their log.
+// Package move takes containers to other hosts, and from them: their layers and volumes, their snapshots and logs.
 //
 // Owns: what of a move is under way on this host; DATA/move: the snapshots that others pull, and which moves have arrived here.
 // In: what Work says of moves; other hosts, by their certificates, through agent/mount's door.
-// Out: states for the report; a container's layer and volumes, in their places once all of the last state is here.
+// Out: states for the report; a container's layer, volumes, snapshots and log, in their places once all of the last state is here.
 // Never: starts or stops a container, gives anything to another host than Work names, or has one run here before its last state is here.
 //
 // Whatever of the two agents ends, the next one goes on by Work: the host that gives makes a new snapshot, and the one that pulls begins
@@ -30,28 +30,48 @@ import (
 
 // Disk is what containers have on this host (the package's own Data).
 type Disk interface {
-	// Take takes a snapshot that is sent; last is of a container that does not run, else ErrRuns. What is older than base goes.
+	// Take takes a snapshot that is sent; last is of a container that does not run, else ErrRuns. What is older than base goes, of those
+	// that were taken to be sent.
 	Take(ctx context.Context, id wire.CTID, base snapshot.ID, last bool) (*talk.Head, error)
-	// Send writes the stream of a part of a snapshot, which goes on from base if the Head said so.
-	Send(ctx context.Context, id wire.CTID, which, base snapshot.ID, volume string, w io.Writer) error
+	// About says what one of the container's own snapshots holds.
+	About(id wire.CTID, which snapshot.ID) (*talk.Head, error)
+	// Send writes the stream of a part of a snapshot, which goes on from base, if it names one.
+	Send(ctx context.Context, id wire.CTID, which, base talk.Of, volume string, w io.Writer) error
 	// Log writes what a container has written, of one that does not run.
 	Log(id wire.CTID, w io.Writer) error
 	// Given are the containers with snapshots for others, and Drop takes those of one away.
 	Given() ([]wire.CTID, error)
 	Drop(id wire.CTID) error
 
-	// Begin begins a copy with nothing, of a layer of that generation, 0: of none.
-	Begin(id wire.CTID, generation int64) (Copy, error)
+	// Begin begins a copy with nothing, of what has about so many bytes.
+	Begin(id wire.CTID, need int64) (Copy, error)
 	// Arrived tells whether a move has arrived; Forget has none have.
 	Arrived(id wire.CTID, move string) (bool, error)
 	Forget(id wire.CTID) error
 }
 
+// Piece names a subvolume of a container: a volume, or, with Volume "", the layer of a generation.
+type Piece struct {
+	Volume     string
+	Generation int64
+}
+
+// pieceOf is which one a part of a snapshot is.
+func pieceOf(h *talk.Head, p talk.Part) Piece {
+	if p.Volume != "" {
+		return Piece{Volume: p.Volume}
+	}
+	return Piece{Generation: h.Generation}
+}
+
 // Copy is a container's data while it comes.
 type Copy interface {
-	// Apply has a part become what a stream says; at is what it holds, zero: it is made anew.
-	Apply(ctx context.Context, c host.Container, p talk.Part, at btrfs.Identity, r io.Reader) (btrfs.Identity, error)
-	Remove(volume string) error
+	// Apply has a piece become what a stream says; at is what it holds, zero: it is made anew.
+	Apply(ctx context.Context, c host.Container, p Piece, at btrfs.Identity, r io.Reader) (btrfs.Identity, error)
+	Remove(p Piece) error
+	// Keep has what these pieces hold now be one of the container's snapshots too, and Unkeep has it be none any more.
+	Keep(c host.Container, meta snapshot.Snapshot, is map[Piece]btrfs.Identity) error
+	Unkeep(which snapshot.ID) error
 	// Log has what the container wrote before be its log.
 	Log(r io.Reader) error
 	// Arrive has the parts be the container's own.
@@ -218,16 +238,12 @@ func (m *Mover) sweep(parts map[wire.CTID]host.Container) {
 
 // begin pulls a container, unless it has arrived.
 func (m *Mover) begin(ctx context.Context, c host.Container, all *sync.WaitGroup) {
-	arrived, err := m.o.Disk.Arrived(c.CTID, c.Move.ID)
-	if err == nil && arrived {
-		m.say(c.CTID, func(s *move.State) { *s = move.State{ID: c.Move.ID, Phase: move.Last, Arrived: true, Ready: true} })
-		return
-	}
-	if err != nil {
-		m.o.Log.Warn("what has arrived is not known", logging.Container, c.CTID, logging.Err, err)
-	}
 	ctx, stop := context.WithCancel(ctx)
 	p := &pull{m: m, id: c.CTID, move: c.Move.ID, stop: stop, ended: make(chan struct{})}
+	if p.arrived() {
+		stop()
+		return
+	}
 	m.mu.Lock()
 	m.mu.pulls[c.CTID] = p
 	m.mu.Unlock()

@@ -2,10 +2,12 @@ package move
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"maps"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -28,7 +30,104 @@ func (p *pair) last() {
 	if !maps.Equal(got, want) {
 		p.t.Errorf("%d volumes are there, they are not what they were", len(got))
 	}
+	p.sameSnapshots()
 	p.eventually("the host that gave it says so", func() bool { s := p.from.state(); return s.Arrived && s.Phase == move.Last })
+}
+
+// sameSnapshots: both hosts have the container's own, and they hold the same.
+func (p *pair) sameSnapshots() {
+	p.t.Helper()
+	is := func(s *side) (out string) {
+		s.disk.with(func() {
+			for _, id := range slices.Sorted(maps.Keys(s.disk.kept)) {
+				out += fmt.Sprint(id, s.disk.kept[id], slices.Contains(s.disk.own, id), "\n")
+			}
+		})
+		return out
+	}
+	if got, want := is(p.to), is(p.from); got != want {
+		p.t.Errorf("its snapshots are\n%.2000s\nwant\n%.2000s", got, want)
+	}
+}
+
+// TestSnapshots: the container's own snapshots come along, whichever are taken and deleted meanwhile, and none is sent twice.
+func TestSnapshots(t *testing.T) {
+	p := newPair(t)
+	d := p.from.disk
+	big := strings.Repeat("x", 200_000)
+	d.with(func() { d.runs, d.has = true, map[string]string{"": "layer", "data": big, "old": "o"} })
+	d.take("20261101-000001")
+	d.with(func() { d.has["data"] = big + "y"; delete(d.has, "old") })
+	d.take("20261101-000002")
+	d.take("20261101-000003")
+	p.phase(move.Copy, 0)
+	p.eventually("it comes", func() bool { return p.to.state().Round > 0 })
+	p.sameSnapshots()
+	d.take("20261102-000001")
+	d.drop("20261101-000002")
+	p.eventually("it is ready", func() bool { return p.to.state().Ready })
+	var sent int64
+	d.with(func() { sent, d.has["data"] = d.sent, "z"; d.has["old"] = "again" })
+	d.take("20261103-000001")
+	d.drop("20261101-000003")
+	p.last()
+	if d.with(func() { sent = d.sent - sent }); sent > int64(len(big))*3 {
+		t.Errorf("%d bytes were sent for the last state", sent)
+	}
+}
+
+// TestSnapshotGone: one that is deleted while it is sent does not come, and the container does.
+func TestSnapshotGone(t *testing.T) {
+	p := newPair(t)
+	d := p.from.disk
+	d.with(func() { d.runs, d.has = true, map[string]string{"data": strings.Repeat("x", 600_000)} })
+	d.take("20261101-000001")
+	d.take("20261101-000002")
+	p.phase(move.Copy, 500_000)
+	p.eventually("it comes", func() bool { var n int64; d.with(func() { n = d.sent }); return n > 100_000 })
+	d.drop("20261101-000001")
+	p.phase(move.Copy, 0)
+	p.last()
+}
+
+// TestUnready: what is here as a whole and can't get its place is not pulled again.
+func TestUnready(t *testing.T) {
+	p := newPair(t)
+	p.from.disk.with(func() { p.from.disk.has = map[string]string{"data": "x"} })
+	p.from.disk.take("20261101-000001")
+	p.to.disk.with(func() { p.to.disk.unready = 1 })
+	p.phase(move.Copy, 0)
+	p.last()
+	p.eventually("its pull has ended", func() bool { p.to.mu.Lock(); defer p.to.mu.Unlock(); return len(p.to.mu.pulls) == 0 })
+	p.sameSnapshots()
+}
+
+// TestOldAsker: a host that would not take snapshots along gets none of the container, and is told why.
+func TestOldAsker(t *testing.T) {
+	p := newPair(t)
+	p.from.disk.with(func() { p.from.disk.has = map[string]string{"data": "x"} })
+	p.from.disk.take("20261101-000001")
+	p.from.work.is(ct(move.From, other, move.Copy, 0))
+	conn, err := p.dial(other, 101, "m1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	talk.Write(conn, talk.Ask{})
+	var a talk.Answer
+	if err := talk.Read(conn, &a); err != nil || a.Head != nil || !strings.Contains(a.Refused, "it has 1 snapshots") {
+		t.Errorf("%+v, %v", a, err)
+	}
+}
+
+func TestFits(t *testing.T) {
+	if err := fits(5<<30, 5<<30); err != nil {
+		t.Error(err)
+	}
+	err := fits(5<<30+1, 1<<30)
+	if err == nil || !strings.Contains(err.Error(), "it has 5121 MiB with its snapshots, and 1024 MiB are free") {
+		t.Error(err)
+	}
 }
 
 // TestMove: all, then what changes, then the last state of what is stopped; volumes come and go meanwhile.

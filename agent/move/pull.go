@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"time"
 
 	"hardnode.dev/agent/move/talk"
@@ -31,10 +32,17 @@ type pull struct {
 	in    *bufio.Reader
 	copy  Copy // nil: nothing is here
 	base  snapshot.ID
-	at    map[string]btrfs.Identity // by volume
-	gen   int64
-	bytes int64 // of all rounds
+	at    map[Piece]place
+	kept  map[snapshot.ID]bool // of the container's own snapshots
+	torn  bool                 // a piece is neither what it was nor what it should be
+	bytes int64                // of all rounds
 	done  []round
+}
+
+// place is what a piece holds here: as it is in that snapshot.
+type place struct {
+	is btrfs.Identity
+	of talk.Of
 }
 
 // errGone: Work does not say it any more.
@@ -66,9 +74,11 @@ func (p *pull) run(ctx context.Context) {
 			return
 		}
 		p.m.say(p.id, func(s *move.State) { s.Phase = c.Move.Phase })
-		var arrived bool
-		if err = p.m.o.Image(ctx, c.Image); err == nil {
-			arrived, err = p.round(ctx, c)
+		arrived := p.copy == nil && p.arrived() // all is here, and could not get its place yet
+		if !arrived {
+			if err = p.m.o.Image(ctx, c.Image); err == nil {
+				arrived, err = p.round(ctx, c)
+			}
 		}
 		if arrived {
 			return
@@ -88,6 +98,18 @@ func (p *pull) run(ctx context.Context) {
 		p.m.say(p.id, func(s *move.State) { s.Error = err.Error() })
 		run.Wait(ctx, run.Backoff(failed-1, againMin, againMax, 0.2))
 	}
+}
+
+// arrived tells whether the last state is here, and says so.
+func (p *pull) arrived() bool {
+	is, err := p.m.o.Disk.Arrived(p.id, p.move)
+	if err != nil {
+		p.m.o.Log.Warn("what has arrived is not known", logging.Container, p.id, logging.Err, err)
+	}
+	if is {
+		p.m.say(p.id, func(s *move.State) { s.ID, s.Phase, s.Arrived, s.Ready, s.Error = p.move, move.Last, true, true, "" })
+	}
+	return is
 }
 
 // rest waits before the next round, if there is no hurry: until the last is wanted.
@@ -116,7 +138,8 @@ func (p *pull) reset() {
 			p.m.o.Log.Warn("what came of a container stays", logging.Container, p.id, logging.Err, err)
 		}
 	}
-	p.copy, p.base, p.at, p.gen, p.done = nil, "", map[string]btrfs.Identity{}, 0, nil
+	p.copy, p.base, p.torn, p.done = nil, "", false, nil
+	p.at, p.kept = map[Piece]place{}, map[snapshot.ID]bool{}
 }
 
 // ask sends a question, on a new connection if there is none, and reads the answer.
@@ -149,7 +172,7 @@ func (p *pull) ask(ctx context.Context, c host.Container, q talk.Ask) (a talk.An
 // round pulls what has changed, or all; arrived: it was the last.
 func (p *pull) round(ctx context.Context, c host.Container) (arrived bool, err error) {
 	began, before := time.Now(), p.bytes
-	a, err := p.ask(ctx, c, talk.Ask{Base: p.base, Last: c.Move.Phase == move.Last})
+	a, err := p.ask(ctx, c, talk.Ask{Base: p.base, Last: c.Move.Phase == move.Last, Keeps: true})
 	if err != nil || a.Wait {
 		return false, err
 	}
@@ -159,13 +182,11 @@ func (p *pull) round(ctx context.Context, c host.Container) (arrived bool, err e
 	if a.Head.Last && c.Move.Phase != move.Last {
 		return false, errors.New("the other host has stopped it, and this one was not told")
 	}
-	if p.copy == nil || p.gen != a.Head.Generation {
-		p.reset()
-		if p.copy, err = p.m.o.Disk.Begin(p.id, a.Head.Generation); err != nil {
+	if p.copy == nil {
+		if err := p.begin(a.Head); err != nil {
 			return false, err
 		}
 	}
-	p.gen = a.Head.Generation
 	of := p.bytes
 	for _, part := range a.Head.Parts {
 		if part.From == (btrfs.Identity{}) {
@@ -173,13 +194,19 @@ func (p *pull) round(ctx context.Context, c host.Container) (arrived bool, err e
 		}
 	}
 	p.m.say(p.id, func(s *move.State) { s.Of = of })
+	if err := p.keep(ctx, c, a.Head.Kept); err != nil {
+		if p.torn {
+			p.reset()
+		}
+		return false, err
+	}
 	err = p.parts(ctx, c, a.Head)
 	if err == nil && a.Head.Last && a.Head.Log > 0 {
 		err = p.log(ctx)
 	}
 	if err != nil {
 		if !errors.Is(err, context.Canceled) {
-			p.reset() // a part is neither what it was nor what it should be
+			p.reset() // some pieces are of this snapshot, and others of the one before, which is not kept any more
 		}
 		return false, err
 	}
@@ -205,45 +232,101 @@ func (p *pull) round(ctx context.Context, c host.Container) (arrived bool, err e
 	return a.Head.Last, nil
 }
 
+// begin begins with nothing.
+func (p *pull) begin(head *talk.Head) (err error) {
+	p.reset()
+	need := int64(0)
+	for _, part := range head.Parts {
+		need += max(part.Bytes, 0) // with what its snapshots hold besides
+	}
+	p.copy, err = p.m.o.Disk.Begin(p.id, need)
+	return err
+}
+
+// keep pulls the container's own snapshots that are not here yet, and has those go that are not there any more.
+func (p *pull) keep(ctx context.Context, c host.Container, list []snapshot.ID) error {
+	for k := range p.kept {
+		if !slices.Contains(list, k) {
+			if err := p.copy.Unkeep(k); err != nil {
+				return err
+			}
+			delete(p.kept, k)
+		}
+	}
+	for _, k := range list {
+		if p.kept[k] {
+			continue
+		}
+		a, err := p.ask(ctx, c, talk.Ask{Snapshot: k, Kept: true, About: true})
+		if err != nil {
+			return fmt.Errorf("snapshot %s: %w", k, err)
+		}
+		if err := a.Head.Validate(); err != nil {
+			return err
+		}
+		if a.Head.Snapshot != k || a.Head.Meta == nil {
+			return fmt.Errorf("snapshot %s: the other host tells of %s instead", k, a.Head.Snapshot)
+		}
+		is := map[Piece]btrfs.Identity{}
+		for _, part := range a.Head.Parts {
+			piece := pieceOf(a.Head, part)
+			if err := p.part(ctx, c, talk.Of{ID: k, Kept: true}, piece, part); err != nil {
+				return fmt.Errorf("snapshot %s: volume %q: %w", k, part.Volume, err)
+			}
+			is[piece] = part.Is
+		}
+		if err := p.copy.Keep(c, *a.Head.Meta, is); err != nil {
+			return err
+		}
+		p.kept[k] = true
+	}
+	return nil
+}
+
 // parts pulls the streams of a snapshot.
 func (p *pull) parts(ctx context.Context, c host.Container, head *talk.Head) error {
-	had := map[string]bool{}
+	had := map[Piece]bool{}
 	for _, part := range head.Parts {
-		had[part.Volume] = true
-		if err := p.part(ctx, c, head.Snapshot, part); err != nil {
+		piece := pieceOf(head, part)
+		had[piece] = true
+		at, there := p.at[piece]
+		switch {
+		case there && at.of.Kept: // since the last round, or before the first: the other host has it
+		case part.From != (btrfs.Identity{}) && part.From != at.is:
+			return fmt.Errorf("volume %q: its stream goes on from %s, and %s is here", part.Volume, part.From.UUID, at.is.UUID)
+		case there && part.From == (btrfs.Identity{}):
+			if err := p.remove(piece); err != nil {
+				return err
+			}
+		}
+		if err := p.part(ctx, c, talk.Of{ID: head.Snapshot}, piece, part); err != nil {
 			return fmt.Errorf("volume %q: %w", part.Volume, err)
 		}
 	}
-	for v := range p.at {
-		if !had[v] {
-			if err := p.copy.Remove(v); err != nil {
+	for piece := range p.at {
+		if !had[piece] {
+			if err := p.remove(piece); err != nil {
 				return err
 			}
-			delete(p.at, v)
 		}
 	}
 	return nil
 }
 
-// part pulls one stream. A connection that is cut meanwhile is made anew, and what has come is not sent again.
-func (p *pull) part(ctx context.Context, c host.Container, of snapshot.ID, part talk.Part) error {
-	at := p.at[part.Volume]
-	switch {
-	case part.From != (btrfs.Identity{}) && part.From != at:
-		return fmt.Errorf("its stream goes on from %s, and %s is here", part.From.UUID, at.UUID)
-	case part.From == (btrfs.Identity{}) && at != (btrfs.Identity{}):
-		if err := p.copy.Remove(part.Volume); err != nil {
-			return err
-		}
-		delete(p.at, part.Volume)
-	}
-	q := talk.Ask{Snapshot: of, Volume: part.Volume}
-	if part.From != (btrfs.Identity{}) {
-		q.Base = p.base
-	}
+func (p *pull) remove(piece Piece) error {
+	delete(p.at, piece)
+	return p.copy.Remove(piece)
+}
+
+// part pulls one stream, which goes on from what is here of the piece. A connection that is cut meanwhile is made anew, and what has come
+// is not sent again.
+func (p *pull) part(ctx context.Context, c host.Container, of talk.Of, piece Piece, part talk.Part) error {
+	at := p.at[piece]
+	q := talk.Ask{Snapshot: of.ID, Kept: of.Kept, Volume: part.Volume, Base: at.of.ID, BaseKept: at.of.Kept}
 	in := p.stream(ctx, q, most(limit(c, part.Volume)))
 	told, before := time.Now(), p.bytes
-	is, err := p.copy.Apply(ctx, c, part, part.From, counting{in, func() {
+	p.torn = true
+	is, err := p.copy.Apply(ctx, c, piece, at.is, counting{in, func() {
 		p.bytes = before + in.Bytes()
 		if time.Since(told) > time.Second {
 			told = time.Now()
@@ -260,7 +343,7 @@ func (p *pull) part(ctx context.Context, c host.Container, of snapshot.ID, part 
 	if is != part.Is {
 		return fmt.Errorf("holds %s instead of %s", is.UUID, part.Is.UUID)
 	}
-	p.at[part.Volume] = is
+	p.at[piece], p.torn = place{is, of}, false
 	return nil
 }
 

@@ -108,6 +108,14 @@ func (m *Mover) give(ctx context.Context, out *paced, id wire.CTID, part *move.P
 		}
 	}
 	defer m.release(id)
+	if q.About {
+		head, err := m.o.Disk.About(id, q.Snapshot)
+		if err != nil {
+			m.o.Log.Info("a snapshot is not told of", logging.Container, id, logging.Reason, err)
+			return talk.Write(out, talk.Answer{Other: true}) // it is being deleted
+		}
+		return talk.Write(out, talk.Answer{Head: head})
+	}
 	if q.Snapshot == "" && !q.Log {
 		a, err := m.take(ctx, id, out, q)
 		if err != nil {
@@ -128,7 +136,7 @@ func (m *Mover) give(ctx context.Context, out *paced, id wire.CTID, part *move.P
 	if q.Log {
 		err = m.o.Disk.Log(id, &s)
 	} else {
-		err = m.o.Disk.Send(ctx, id, q.Snapshot, q.Base, q.Volume, &s)
+		err = m.o.Disk.Send(ctx, id, q.What(), q.On(), q.Volume, &s)
 	}
 	if err == nil {
 		err = s.Close()
@@ -154,7 +162,11 @@ func (m *Mover) take(ctx context.Context, id wire.CTID, out *paced, q talk.Ask) 
 		err = ErrRuns
 		if !q.Last || part.Phase == move.Last {
 			var head *talk.Head
-			if head, err = m.o.Disk.Take(ctx, id, q.Base, q.Last); err == nil {
+			if head, err = m.o.Disk.Take(ctx, id, q.Base, q.Last); err == nil && len(head.Kept) > 0 && !q.Keeps {
+				return talk.Answer{}, fmt.Errorf("it has %d snapshots, which that host would not take along: update its release, or "+
+					"delete them: hnctl node snapshot list %s", len(head.Kept), id)
+			}
+			if err == nil {
 				if q.Last {
 					m.say(id, func(s *move.State) {
 						m.mu.taken[id] = part.ID

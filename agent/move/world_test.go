@@ -9,6 +9,7 @@ import (
 	"io"
 	"maps"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -36,7 +37,11 @@ type disk struct {
 	endless bool  // streams do not end
 	sent    int64 // bytes of streams
 	log     string
-	deaf    bool // no log can be kept
+	own     []snapshot.ID                     // the container's own snapshots, the oldest first
+	kept    map[snapshot.ID]map[string]string // what they hold
+	unready int                               // so often what has come can not get its place
+	waits   string                            // the move whose last state waits for that
+	deaf    bool                              // no log can be kept
 }
 
 func identity(s string) (id btrfs.Identity) {
@@ -62,6 +67,7 @@ func (d *disk) Take(_ context.Context, _ wire.CTID, base snapshot.ID, last bool)
 	if last {
 		h.Log = int64(len(d.log))
 	}
+	h.Kept = slices.Clone(d.own)
 	for v, text := range d.has {
 		p := talk.Part{Volume: v, Is: identity(text), Bytes: int64(len(text))}
 		if was, ok := d.snaps[base][v]; ok {
@@ -72,9 +78,53 @@ func (d *disk) Take(_ context.Context, _ wire.CTID, base snapshot.ID, last bool)
 	return h, nil
 }
 
-func (d *disk) Send(ctx context.Context, _ wire.CTID, which, base snapshot.ID, v string, w io.Writer) error {
+// take takes one of the container's own snapshots.
+func (d *disk) take(id snapshot.ID) {
+	d.with(func() {
+		if d.own = append(d.own, id); d.kept == nil {
+			d.kept = map[snapshot.ID]map[string]string{}
+		}
+		d.kept[id] = maps.Clone(d.has)
+	})
+}
+
+// drop deletes one.
+func (d *disk) drop(id snapshot.ID) {
+	d.with(func() {
+		d.own = slices.DeleteFunc(d.own, func(o snapshot.ID) bool { return o == id })
+		delete(d.kept, id)
+	})
+}
+
+func (d *disk) About(_ wire.CTID, which snapshot.ID) (*talk.Head, error) {
 	d.mu.Lock()
-	text, ok := d.snaps[which][v]
+	defer d.mu.Unlock()
+	h := &talk.Head{Snapshot: which, Generation: 1, Meta: &snapshot.Snapshot{ID: which, Note: "note of " + string(which)}}
+	for v, text := range d.kept[which] {
+		h.Parts = append(h.Parts, talk.Part{Volume: v, Is: identity(text)})
+	}
+	if d.kept[which] == nil {
+		return nil, errors.New("there is no such snapshot")
+	}
+	return h, nil
+}
+
+// of is what a snapshot has of a volume; the mutex is held.
+func (d *disk) of(which talk.Of, v string) (text string, ok bool) {
+	if which.Kept {
+		text, ok = d.kept[which.ID][v]
+	} else {
+		text, ok = d.snaps[which.ID][v]
+	}
+	return text, ok
+}
+
+func (d *disk) Send(ctx context.Context, _ wire.CTID, which, base talk.Of, v string, w io.Writer) error {
+	d.mu.Lock()
+	text, ok := d.of(which, v)
+	if base.ID != "" && ok {
+		_, ok = d.of(base, v)
+	}
 	endless := d.endless
 	d.mu.Unlock()
 	if !ok {
@@ -121,13 +171,16 @@ func (d *disk) Given() ([]wire.CTID, error) {
 func (d *disk) Drop(wire.CTID) error { d.with(func() { clear(d.snaps) }); return nil }
 
 func (d *disk) Begin(wire.CTID, int64) (Copy, error) {
-	d.with(func() { d.copies++ })
+	d.with(func() { d.copies++; d.own, d.kept = nil, map[snapshot.ID]map[string]string{} })
 	return &partly{d: d, has: map[string]string{}}, nil
 }
 
 func (d *disk) Arrived(_ wire.CTID, m string) (bool, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.waits == m && d.unready == 0 {
+		d.arrived, d.waits = m, ""
+	}
 	return d.arrived == m, nil
 }
 
@@ -138,7 +191,7 @@ type partly struct {
 	has map[string]string
 }
 
-func (p *partly) Apply(ctx context.Context, _ host.Container, part talk.Part, at btrfs.Identity, r io.Reader) (btrfs.Identity, error) {
+func (p *partly) Apply(ctx context.Context, _ host.Container, part Piece, at btrfs.Identity, r io.Reader) (btrfs.Identity, error) {
 	p.d.mu.Lock()
 	full := p.d.full
 	p.d.mu.Unlock()
@@ -162,8 +215,27 @@ func (p *partly) Apply(ctx context.Context, _ host.Container, part talk.Part, at
 	return identity(string(text)), nil
 }
 
-func (p *partly) Remove(v string) error { delete(p.has, v); return nil }
-func (p *partly) Drop() error           { p.d.with(func() { p.d.copies-- }); return nil }
+func (p *partly) Keep(_ host.Container, meta snapshot.Snapshot, is map[Piece]btrfs.Identity) error {
+	has := map[string]string{}
+	for piece, id := range is {
+		if has[piece.Volume] = p.has[piece.Volume]; identity(has[piece.Volume]) != id || meta.Note != "note of "+string(meta.ID) {
+			return fmt.Errorf("snapshot %s is another one", meta.ID)
+		}
+	}
+	p.d.with(func() { p.d.own, p.d.kept[meta.ID] = append(p.d.own, meta.ID), has })
+	return nil
+}
+
+func (p *partly) Unkeep(which snapshot.ID) error { p.d.drop(which); return nil }
+func (p *partly) Remove(v Piece) error           { delete(p.has, v.Volume); return nil }
+func (p *partly) Drop() error {
+	p.d.with(func() {
+		if p.d.copies--; p.d.waits == "" {
+			p.d.own, p.d.kept = nil, nil
+		}
+	})
+	return nil
+}
 func (p *partly) Log(r io.Reader) error {
 	var deaf bool
 	p.d.with(func() { deaf = p.d.deaf })
@@ -176,7 +248,18 @@ func (p *partly) Log(r io.Reader) error {
 }
 
 func (p *partly) Arrive(m string) error {
-	p.d.with(func() { p.d.has, p.d.arrived, p.d.copies = p.has, m, p.d.copies-1 })
+	var unready bool
+	p.d.with(func() {
+		p.d.has = p.has
+		if unready = p.d.unready > 0; unready {
+			p.d.unready, p.d.waits = p.d.unready-1, m
+		} else {
+			p.d.arrived, p.d.copies = m, p.d.copies-1
+		}
+	})
+	if unready {
+		return errors.New("it can not get its place")
+	}
 	return nil
 }
 
@@ -185,6 +268,7 @@ type side struct {
 	*Mover
 	id   wire.HostID
 	disk *disk
+	real *real // instead of disk, if not nil
 	work *work
 	ctx  context.Context // of its agent
 	stop func()
@@ -228,7 +312,11 @@ func newPair(t *testing.T) *pair {
 
 // start starts a host's Mover, as each agent does.
 func (p *pair) start(s *side) {
-	s.Mover = New(Options{Work: s.work.get, Disk: s.disk, Image: func(context.Context, host.Image) error { return nil },
+	d := Disk(s.disk)
+	if s.real != nil {
+		d = s.real
+	}
+	s.Mover = New(Options{Work: s.work.get, Disk: d, Image: func(context.Context, host.Image) error { return nil },
 		Dial: func(ctx context.Context, _ wire.HostID, of wire.CTID, by string) (net.Conn, error) {
 			return p.dial(s.id, of, by)
 		}})

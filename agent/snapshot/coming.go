@@ -111,6 +111,59 @@ func (c *Coming) Remove(name string) error {
 	return os.RemoveAll(filepath.Join(c.dir.Name(), name))
 }
 
+// Received is one of its subvolumes, and what it was received as.
+type Received struct {
+	Part
+	Is btrfs.Identity
+}
+
+// Keep has what some of its subvolumes hold now be one of the container's snapshots as well, under the name that meta says, and as what
+// they were received as: streams go on from it as from where it was taken. meta says all but Parts. It is on the disk when Ready returns.
+func (c *Coming) Keep(meta snapshot.Snapshot, parts []Received) error {
+	at := filepath.Join(c.s.home(c.id), taking+string(meta.ID))
+	fail := func(err error) error {
+		return fmt.Errorf("keep snapshot %s of container %s: %w", meta.ID, c.id, errors.Join(err, c.s.drop(at)))
+	}
+	if err := os.Mkdir(at, 0o700); err != nil {
+		return fmt.Errorf("keep snapshot %s of container %s: %w", meta.ID, c.id, err)
+	}
+	into, err := sys.OpenDir(at)
+	if err != nil {
+		return fail(err)
+	}
+	defer into.Close()
+	meta.Parts = nil
+	for _, p := range parts {
+		if err := c.keep(into, p); err != nil {
+			return fail(err)
+		}
+		n, err := btrfs.SubvolumeBytes(p.Dir) // what is not on the disk yet does not count yet
+		if err != nil {
+			return fail(err)
+		}
+		meta.Parts = append(meta.Parts, snapshot.Part{Volume: p.Volume, Bytes: n})
+	}
+	if err := doc(at).Save(meta); err != nil {
+		return fail(err)
+	}
+	if err := os.Rename(at, filepath.Join(c.s.home(c.id), string(meta.ID))); err != nil {
+		return fail(err)
+	}
+	return nil
+}
+
+func (c *Coming) keep(into *os.File, p Received) error {
+	if err := btrfs.Snapshot(p.Dir, into, p.Name, false); err != nil {
+		return err
+	}
+	d, err := sys.OpenDir(filepath.Join(into.Name(), p.Name))
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return btrfs.SetReceived(d, p.Is)
+}
+
 // Done makes it one of the container's snapshots. meta says all but ID and Parts.
 func (c *Coming) Done(meta snapshot.Snapshot, parts []Part) (snapshot.Snapshot, error) {
 	fail := func(err error) (snapshot.Snapshot, error) {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"hardnode.dev/internal/disk/btrfs"
+	"hardnode.dev/internal/testkit/loop"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/snapshot"
 )
@@ -30,9 +31,6 @@ func TestGroups(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-	}
-	if os.Getuid() != 0 {
-		t.Skip("it mounts a file system: it needs root")
 	}
 	g := onLoop(t)
 	kills := 0
@@ -94,29 +92,7 @@ type groups struct {
 }
 
 func onLoop(t *testing.T) groups {
-	dir := t.TempDir()
-	disk, at := filepath.Join(dir, "disk"), filepath.Join(dir, "data")
-	if err := errors.Join(os.Mkdir(at, 0o755), os.WriteFile(disk, nil, 0o600), os.Truncate(disk, 512<<20)); err != nil {
-		t.Fatal(err)
-	}
-	for _, argv := range [][]string{{"mkfs.btrfs", "-q", disk}, {"mount", "-o", "loop", disk, at}} {
-		if out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil {
-			t.Skipf("%s: %v: %s", argv, err, out)
-		}
-	}
-	t.Cleanup(func() {
-		if out, err := exec.Command("umount", at).CombinedOutput(); err != nil {
-			t.Errorf("umount: %v: %s", err, out)
-		}
-	})
-	root, err := os.Open(at)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer root.Close()
-	if err := btrfs.EnableSimpleQuota(root); err != nil {
-		t.Skip(err)
-	}
+	at := loop.Btrfs(t, 512<<20)
 	return groups{at, Open(at)}
 }
 

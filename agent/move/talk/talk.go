@@ -33,17 +33,31 @@ const (
 	maxPiece = 256 << 10
 )
 
-// Ask is a question: with Snapshot for one of its streams, with Log for its log, else for a new snapshot.
+// Of names a snapshot: one that was taken to be sent, or, Kept, one of the container's own.
+type Of struct {
+	ID   snapshot.ID
+	Kept bool
+}
+
+// Ask is a question: with Snapshot for one of its streams, or with About for what it holds; with Log for the log; else for a new snapshot.
 type Ask struct {
 	Base     snapshot.ID `json:"base,omitempty"` // what the asker has; "": nothing
-	Last     bool        `json:"last,omitempty"` // of a container that is stopped for good
+	BaseKept bool        `json:"baseKept,omitempty"`
+	Last     bool        `json:"last,omitempty"`  // of a container that is stopped for good
+	Keeps    bool        `json:"keeps,omitempty"` // the asker takes the container's own snapshots along
 	Snapshot snapshot.ID `json:"snapshot,omitempty"`
+	Kept     bool        `json:"kept,omitempty"`   // Snapshot is one of the container's own
+	About    bool        `json:"about,omitempty"`  // for its Head
 	Volume   string      `json:"volume,omitempty"` // "" is the layer
 	Log      bool        `json:"log,omitempty"`    // for what the container wrote, of the Head that is Last
 	// Offset is how many bytes of the stream the asker has, Sum their SHA-256.
 	Offset int64  `json:"offset,omitempty"`
 	Sum    []byte `json:"sum,omitempty"`
 }
+
+// What is the snapshot that a question is about, and On the one that its stream is to go on from.
+func (a Ask) What() Of { return Of{a.Snapshot, a.Kept} }
+func (a Ask) On() Of   { return Of{a.Base, a.BaseKept} }
 
 // Answer is one to an Ask.
 type Answer struct {
@@ -60,6 +74,9 @@ type Head struct {
 	Generation int64       `json:"generation,omitempty"` // of the layer
 	Parts      []Part      `json:"parts"`
 	Log        int64       `json:"log,omitempty"` // bytes of what the container wrote, of one that is Last; 0: it is not sent
+	// Kept are the container's own snapshots, the oldest first, of a new one. Meta is what is known of one that is itself such.
+	Kept []snapshot.ID      `json:"kept,omitempty"`
+	Meta *snapshot.Snapshot `json:"meta,omitempty"`
 }
 
 // Part is a subvolume of it.
@@ -80,6 +97,20 @@ func (h *Head) Validate() error {
 	}
 	if len(h.Parts) > MaxParts || h.Generation < 0 {
 		return fmt.Errorf("snapshot %s: has %d parts and generation %d, want %d at most", h.Snapshot, len(h.Parts), h.Generation, MaxParts)
+	}
+	if len(h.Kept) > snapshot.Max {
+		return fmt.Errorf("snapshot %s: comes with %d of the container's own, want %d at most", h.Snapshot, len(h.Kept), snapshot.Max)
+	}
+	for _, k := range h.Kept {
+		if err := k.Validate(); err != nil {
+			return err
+		}
+	}
+	if h.Meta != nil && h.Meta.ID != h.Snapshot {
+		return fmt.Errorf("snapshot %s: is said to be %.60q", h.Snapshot, h.Meta.ID)
+	}
+	if err := h.Meta.Validate(); err != nil {
+		return err
 	}
 	had := map[string]bool{}
 	for _, p := range h.Parts {

@@ -54,6 +54,31 @@ type Snapshot struct {
 	Parts     []Part `json:"parts"`
 }
 
+// Validate says what can't be said of one, or nil. It may be nil.
+func (s *Snapshot) Validate() error {
+	if s == nil {
+		return nil
+	}
+	err := s.ID.Validate()
+	if err == nil && s.Before != "" {
+		err = s.Before.Validate()
+	}
+	if err == nil && s.Image != "" {
+		err = s.Image.Validate()
+	}
+	if err != nil {
+		return err
+	}
+	if !oneLine(s.Note) || !oneLine(s.Said) || s.Generation < 0 || s.Pause < 0 {
+		return fmt.Errorf("snapshot %s: want notes of one line and %d bytes at most, and no negative numbers", s.ID, MaxNote)
+	}
+	return nil
+}
+
+func oneLine(s string) bool {
+	return len(s) <= MaxNote && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
+}
+
 // Bytes is that of all parts.
 func (s Snapshot) Bytes() (sum int64) {
 	for _, p := range s.Parts {
@@ -105,7 +130,7 @@ func (a Ask) Validate() error {
 	default:
 		return fmt.Errorf("action %q is not known to this host; update its release", a.Action)
 	}
-	if len(a.Note) > MaxNote || strings.ContainsFunc(a.Note, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+	if !oneLine(a.Note) {
 		return fmt.Errorf("note: want one line of at most %d bytes", MaxNote)
 	}
 	return nil

@@ -1,10 +1,12 @@
 package snapshot
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
 	"hardnode.dev/internal/testkit/golden"
+	"hardnode.dev/internal/wire"
 )
 
 func TestGolden(t *testing.T) {
@@ -38,6 +40,29 @@ func TestValidate(t *testing.T) {
 	} {
 		if err := c.a.Validate(); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: got %v, want %q", c.a, err, c.want)
+		}
+	}
+}
+
+func TestValidateSnapshot(t *testing.T) {
+	good := Snapshot{ID: "20261127-101502", Note: "n", Said: "s", Generation: 1, Before: "20261127-101501",
+		Image: wire.Digest("sha256:" + strings.Repeat("0", 64))}
+	if err := errors.Join((*Snapshot)(nil).Validate(), good.Validate()); err != nil {
+		t.Error(err)
+	}
+	for want, change := range map[string]func(*Snapshot){
+		"listed":          func(s *Snapshot) { s.ID = "../x" },
+		`snapshot "x"`:    func(s *Snapshot) { s.Before = "x" },
+		"digest":          func(s *Snapshot) { s.Image = "x" },
+		"notes of one":    func(s *Snapshot) { s.Note = "a\nb" },
+		"200 bytes":       func(s *Snapshot) { s.Said = strings.Repeat("x", MaxNote+1) },
+		"no negative num": func(s *Snapshot) { s.Generation = -1 },
+		"negative":        func(s *Snapshot) { s.Pause = -1 },
+	} {
+		s := good
+		change(&s)
+		if err := s.Validate(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
 		}
 	}
 }

@@ -15,9 +15,8 @@ func nodeMove(a *app.App) *cobra.Command {
 	c := &cobra.Command{
 		Use: "move NODE [HOST]", Short: "Move a node to another host with its data", Args: cobra.RangeArgs(1, 2),
 		Long: "Moves a node to a host, or without one to where there is room. Its data is copied while it runs; then it is stopped,\n" +
-			"what has changed since is copied, and it starts there. Its number, its addresses and its log stay. Its\n" +
-			"snapshots do not go along, and are deleted: back it up first (hnctl node backup create) if they matter. Until it is\n" +
-			"stopped the move can be cancelled: hnctl op cancel.",
+			"what has changed since is copied, and it starts there. Its number, its addresses, its log and its snapshots\n" +
+			"stay. Until it is stopped the move can be cancelled: hnctl op cancel.",
 		Example: "  hnctl node move 101 --dry-run\n  hnctl node move 101 host-2 --rate 50",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
