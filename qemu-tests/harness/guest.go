@@ -215,7 +215,7 @@ func (g GuestTest) build(t *testing.T, dir string) (Config, error) {
 	}
 	c := Config{
 		Name: "guest", Kernel: kernel, Initrd: []string{initrd}, Dir: dir, MemMiB: g.MemMiB, CPUs: g.CPUs, NICs: g.NICs, CPU: g.CPU,
-		Append: strings.TrimSpace("panic=-1 quiet " + g.Append), Timeout: g.Timeout + 2*time.Minute, Extra: g.Extra,
+		Append: strings.TrimSpace("panic=-1 quiet preempt=full " + g.Append), Timeout: g.Timeout + 2*time.Minute, Extra: g.Extra,
 	}
 	if c.MemMiB == 0 {
 		c.MemMiB = 1024
