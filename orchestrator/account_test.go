@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/account"
 	"hardnode.dev/internal/wire/firewall"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/install"
@@ -107,8 +108,14 @@ func asking(c *cluster, op, token string) map[string]asked {
 		"getOperation":      operation, "cancelOperation": operation, "watchOperation": operation,
 		"getTemplate": of("nginx:1.22", "nosuch:1"), "tagTemplate": tag,
 		"deleteTemplate": of("nginx:1.22", "nosuch:1"), "revokeToken": of(token, "00000000"),
-		"createToken":       {body: operator.NewToken{Name: "more", Scopes: []string{"read"}}},
-		"createEnvironment": {apart: true}, "listAudit": {apart: true},
+		"listAccounts": none, "getAccount": of("admin", "nosuch"), "listAccountGroups": {cluster: true},
+		"createAccount":      {cluster: true, body: account.NewAccount{Name: "new"}},
+		"changeAccount":      {cluster: true, there: "admin", body: account.ChangeAccount{Reason: "x"}},
+		"createAccountToken": {cluster: true, there: "admin", body: operator.NewToken{Name: "more", Scopes: []string{"read"}}},
+		"setAccountGroup":    {cluster: true, there: "default", body: account.SetAccountGroup{}},
+		"deleteAccountGroup": {cluster: true, there: "default"},
+		"createToken":        {body: operator.NewToken{Name: "more", Scopes: []string{"read"}}},
+		"createEnvironment":  {apart: true}, "listAudit": {apart: true},
 	}
 }
 
@@ -311,4 +318,54 @@ func TestOwnAccount(t *testing.T) {
 		t.Errorf("the admins' last token: %v", p)
 	}
 	c.ok("POST", "/api/v1/environments/one/stop", nil, nil)
+}
+
+// An account is made, has limits, is suspended and goes on; what it may not have is refused before anything is made.
+func TestAccountStates(t *testing.T) {
+	t.Parallel()
+	c := found(t, 2, "infra1", "host1")
+	c.start()
+	c.join("host1", 0)
+	var a account.Account
+	c.ok("POST", "/api/v1/accounts", account.NewAccount{Name: "acme", Limits: account.Limits{account.Nodes: 2}}, &a)
+	var made operator.MadeToken
+	c.ok("POST", "/api/v1/accounts/acme/tokens", operator.NewToken{Name: "ci", Scopes: []string{"admin"}}, &made)
+	if made.Account != "acme" {
+		t.Errorf("the token is of %q", made.Account)
+	}
+	c.as(made.Text, func() {
+		c.create(hello("one", 2))
+		for _, query := range []string{"?dry_run=true", ""} {
+			p := c.call("POST", "/api/v1/environments"+query, hello("two", 1), nil)
+			if p == nil || p.Code != operator.Exhausted ||
+				!strings.Contains(p.Reason, "limit nodes: account acme may have 2, 2 are taken") {
+				t.Errorf("over its limit%s: %v", query, p)
+			}
+		}
+		c.ok("GET", "/api/v1/accounts/acme", nil, &a)
+		if u := a.Use[1]; u.Kind != account.Nodes || u.Used != 2 || *u.Limit != 2 {
+			t.Errorf("it has %+v", a.Use)
+		}
+	})
+	suspended := account.Suspended
+	c.ok("PATCH", "/api/v1/accounts/acme", account.ChangeAccount{State: &suspended, Reason: "unpaid"}, &a)
+	c.eventually("its environment is down, and says why", func() bool {
+		e, _ := c.env("one")
+		return e.State == operator.EnvDown && e.Reason == "account acme is suspended: unpaid"
+	})
+	c.as(made.Text, func() {
+		for _, ask := range []struct{ method, path string }{{"POST", "/environments/one/start"}, {"DELETE", "/environments/one"}} {
+			if p := c.call(ask.method, "/api/v1"+ask.path, nil, nil); p == nil || p.Code != operator.Denied ||
+				!strings.Contains(p.Reason, "account acme is suspended: unpaid") {
+				t.Errorf("%s %s: %v", ask.method, ask.path, p)
+			}
+		}
+		c.ok("GET", "/api/v1/environments/one", nil, nil)
+	})
+	if p := c.call("POST", "/api/v1/environments/one/start", nil, nil); p == nil || p.Code != operator.Denied {
+		t.Errorf("an admin starts it: %v", p)
+	}
+	active := account.Active
+	c.ok("PATCH", "/api/v1/accounts/acme", account.ChangeAccount{State: &active}, &a)
+	c.eventually("its environment runs again", func() bool { e, _ := c.env("one"); return e.State == operator.EnvRunning })
 }

@@ -18,6 +18,7 @@ import (
 	"hardnode.dev/internal/run/listen"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/orchestrator/accounts"
 	"hardnode.dev/orchestrator/api"
 	"hardnode.dev/orchestrator/audit"
 	"hardnode.dev/orchestrator/authz"
@@ -74,6 +75,7 @@ type orchestrator struct {
 	templates *templates.List
 	fleet     *live.Fleet
 	loop      *lead.Loop
+	accounts  *accounts.Desk
 	ops       *ops.Ops
 	routes    *hostapi.Routes
 	api       *api.Server
@@ -163,10 +165,12 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 		Enroll: desk, Releases: shelf, Errors: o.license.Errors.Add, Leaving: o.ops.Leaves, Accepted: metrics.Accepted,
 		Sums:       s.Authority.Secret("sums of what hosts are told"),
 		Unlicensed: o.loop.Unlicensed, Netboot: netboot, Release: shelf.Open}
-	o.api = &api.Server{Store: o.store, Ops: o.ops, Tokens: tokens, Audit: o.audit, World: o.seen, Hub: hub, Log: c.log,
-		License: o.license, Releases: shelf, Netboot: netboot, Enroll: desk, Guesses: guesses, RotateGossip: o.loop.RotateGossip,
-		Metrics: metrics.Handler(o.world, o.hosts.Held, o.fleet.Boots, o.fleet.Met),
-		DryRun:  o.loop.DryRun, Leaving: o.loop.Leaving, Target: o.loop.Target}
+	o.accounts = &accounts.Desk{Store: o.store, Now: time.Now, Log: c.log}
+	o.api = &api.Server{Store: o.store, Ops: o.ops, Tokens: tokens, Accounts: o.accounts, Audit: o.audit, World: o.seen, Hub: hub,
+		Log: c.log, License: o.license, Releases: shelf, Netboot: netboot, Enroll: desk, Guesses: guesses,
+		RotateGossip: o.loop.RotateGossip,
+		Metrics:      metrics.Handler(o.world, o.hosts.Held, o.fleet.Boots, o.fleet.Met),
+		DryRun:       o.loop.DryRun, Leaving: o.loop.Leaving, Target: o.loop.Target}
 	o.api.Errors = o.license.Errors.Waiting
 	o.api.Rollouts = rollouts.New(o.store.View, o.trust, o.holder)
 	o.api.Systems = &systems.Desk{Store: o.store, Releases: shelf.List, Serves: netboot.Serves,
@@ -248,6 +252,7 @@ func (o *orchestrator) lead(ctx context.Context) error {
 		run.Task{Name: "templates", Run: o.templates.Run},
 		run.Task{Name: "converge", Run: o.loop.Run},
 		run.Task{Name: "operations", Run: o.ops.Run},
+		run.Task{Name: "accounts", Run: o.accounts.Run},
 		run.Task{Name: "served systems", Run: o.followSystems},
 	)
 }

@@ -23,6 +23,7 @@ import (
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/jls"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/accounts"
 	"hardnode.dev/orchestrator/audit"
 	"hardnode.dev/orchestrator/authz"
 	"hardnode.dev/orchestrator/components"
@@ -41,8 +42,10 @@ type Server struct {
 	Store  *store.Store
 	Ops    *ops.Ops
 	Tokens *authz.Tokens
-	Audit  *audit.Log
-	World  func(wire.Account) world.World // what an account sees now
+	// Accounts is who owns environments, and what each may have.
+	Accounts *accounts.Desk
+	Audit    *audit.Log
+	World    func(wire.Account) world.World // what an account sees now
 	// DryRun places a new environment of an account without storing anything.
 	DryRun func(wire.Account, operator.EnvironmentSpec) ([]operator.Node, *operator.Problem)
 	// Leaving says how each node of a user would leave a host that were drained.
@@ -98,6 +101,14 @@ type callerKey struct{}
 func (s *Server) caller(ctx context.Context) caller {
 	c, _ := ctx.Value(callerKey{}).(caller)
 	return c
+}
+
+// allow is nil when the caller has the scope, and their account may use it now: one that is suspended reads only.
+func (s *Server) allow(c caller, scope authz.Scope, object string) *operator.Problem {
+	if p := c.Require(scope, object); p != nil || scope == authz.Read {
+		return p
+	}
+	return s.Accounts.Works(c.Account, object)
 }
 
 // do audits an action around its effect.
@@ -316,6 +327,7 @@ func (s *Server) operations() {
 	serve(s, route{"takeBackComponent", "DELETE", "/components/{component}/trial", "End the trial of a component's version",
 		authz.Patch, 200}, s.takeBackComponent)
 
+	s.accountOperations()
 	serve(s, route{"listTokens", "GET", "/tokens", "All tokens, without their text", authz.Admin, 200}, s.listTokens)
 	serve(s, route{"createToken", "POST", "/tokens", "Make a token; its text is shown this once", authz.Admin, 201}, s.createToken)
 	serveWith(s, route{"revokeToken", "DELETE", "/tokens/{id}", "Revoke a token at once", authz.Admin, 204}, s.revokeToken)
@@ -331,7 +343,8 @@ var ofCluster = map[string]bool{"getLicense": true, "setLicense": true, "rotateG
 	"listComponents": true, "makeComponent": true, "replaceComponent": true, "confirmComponent": true, "takeBackComponent": true,
 	"collectTemplates": true, "listReleases": true, "trustReleases": true, "importRelease": true, "putReleaseFile": true,
 	"readReleaseFile": true, "listWaitingHosts": true, "admitHost": true, "getNetboot": true, "enableNetboot": true,
-	"disableNetboot": true, "listErrors": true, "setAddresses": true,
+	"disableNetboot": true, "listErrors": true, "setAddresses": true, "createAccount": true, "changeAccount": true,
+	"createAccountToken": true, "listAccountGroups": true, "setAccountGroup": true, "deleteAccountGroup": true,
 	"planRollout": true, "startRollout": true, "listRollouts": true, "getRollout": true, "reportRollout": true, "pauseRollout": true,
 	"resumeRollout": true, "abortRollout": true}
 
@@ -380,7 +393,7 @@ func (s *Server) operation(r route) huma.Operation {
 		Description: needs + ".", Security: []map[string][]string{{"token": {}}},
 		Middlewares: huma.Middlewares{func(ctx huma.Context, next func(huma.Context)) {
 			c, path := s.caller(ctx.Context()), ctx.Operation().Path
-			p := c.Require(r.scope, path)
+			p := s.allow(c, r.scope, path)
 			if p == nil && ofCluster[r.id] {
 				p = c.RequireCluster(path)
 			}

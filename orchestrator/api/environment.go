@@ -72,6 +72,9 @@ func (s *Server) createEnvironment(ctx context.Context, c caller, in *createInpu
 	if problem != nil {
 		return nil, s.explained(c, problem, spec)
 	}
+	if p := s.Accounts.Room(c.Account, spec); p != nil {
+		return nil, p
+	}
 	if in.DryRun {
 		return &acceptedAnswer{Status: 200, Body: operator.Accepted{Plan: plan}}, nil
 	}

@@ -44,7 +44,7 @@ func (s *Server) hostLogOperation(mux *http.ServeMux) {
 
 func (s *Server) hostLogs(w http.ResponseWriter, r *http.Request) {
 	c := s.caller(r.Context())
-	if p := c.Require(authz.Platform, r.URL.Path); p != nil {
+	if p := s.allow(c, authz.Platform, r.URL.Path); p != nil {
 		operator.WriteProblem(w, p)
 		return
 	}

@@ -39,7 +39,7 @@ func (s *Server) hostDocumentOperations(mux *http.ServeMux) {
 
 func (s *Server) hostDocument(w http.ResponseWriter, r *http.Request, show upkeep.Show) {
 	c := s.caller(r.Context())
-	if p := c.Require(authz.Platform, r.URL.Path); p != nil {
+	if p := s.allow(c, authz.Platform, r.URL.Path); p != nil {
 		operator.WriteProblem(w, p)
 		return
 	}

@@ -108,14 +108,14 @@ func (s *Server) session(w http.ResponseWriter, r *http.Request, k sessionKind) 
 	c := s.caller(r.Context())
 	id, err := wire.ParseCTID(r.PathValue("ctid"))
 	if err != nil {
-		if p := c.Require(authz.Exec, r.URL.Path); p != nil {
+		if p := s.allow(c, authz.Exec, r.URL.Path); p != nil {
 			operator.WriteProblem(w, p)
 			return
 		}
 		operator.WriteProblem(w, operator.NewProblem(operator.Invalid, "ctid", err.Error(), "see hnctl node list"))
 		return
 	}
-	if p := c.Require(scopeFor(c.world(), id), r.URL.Path); p != nil {
+	if p := s.allow(c, scopeFor(c.world(), id), r.URL.Path); p != nil {
 		operator.WriteProblem(w, p)
 		return
 	}

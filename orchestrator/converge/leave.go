@@ -51,7 +51,7 @@ func (p *planner) leave() {
 // runsThere tells whether a node of a user is to run on its host now, and is there for good.
 func (p *planner) runsThere(e store.Environment, n *store.Node) bool {
 	return !n.Gone && n.Env != env.System && n.Halted == "" && n.Replaces == 0 && n.Moving == nil &&
-		e.Want == store.WantRunning && p.reachable(n.Host)
+		e.Runs() && p.reachable(n.Host)
 }
 
 // exit has a node leave its host.
@@ -202,7 +202,7 @@ func (x *Index) Leaving(id wire.HostID, stop bool) []operator.DrainNode {
 			d.Way, d.Why = operator.WayStay, "it moves already"
 		case n.Halted != "":
 			d.Way, d.Why = operator.WayStay, n.Halted
-		case e.Want != store.WantRunning:
+		case !e.Runs():
 			d.Way, d.Why = operator.WayStay, "its environment does not run"
 		case !plain(&n):
 			d.Way, d.Why = operator.WayStop, "it has a volume"

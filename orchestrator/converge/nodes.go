@@ -60,7 +60,7 @@ func (p *planner) retire() {
 func (p *planner) replace() {
 	for n := range p.all() {
 		e, _ := p.record(n.Env)
-		if n.Gone || n.Env == env.System || e.Want != store.WantRunning || p.reachable(n.Host) || p.kept.storm {
+		if n.Gone || n.Env == env.System || !e.Runs() || p.reachable(n.Host) || p.kept.storm {
 			continue
 		}
 		name, reason, loss := p.hostName(n.Host), p.status(n.Host).Reason, p.status(n.Host).Loss

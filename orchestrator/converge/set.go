@@ -31,7 +31,8 @@ func (x *Index) setEnv(name wire.EnvName, rec *store.Environment, spreading bool
 		}
 		x.name(name, old, -1)
 	}
-	if (rec == nil) != (e.record == nil) || rec != nil && (rec.Want != e.record.Want || !same.Documents(rec.Walls, e.record.Walls) ||
+	if (rec == nil) != (e.record == nil) || rec != nil && (rec.Runs() != e.record.Runs() || rec.Want != e.record.Want ||
+		!same.Documents(rec.Walls, e.record.Walls) ||
 		!same.Documents(rec.Ports, e.record.Ports) || !same.Documents(rec.Addresses, e.record.Addresses) ||
 		!same.Documents(rec.Mounts, e.record.Mounts) || !same.Documents(rec.Schedules, e.record.Schedules)) {
 		for _, id := range e.nodes {

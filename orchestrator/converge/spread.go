@@ -17,7 +17,7 @@ import (
 func (p *planner) spread(moving map[wire.EnvName]bool) {
 	for _, name := range p.list {
 		e, ok := p.record(name)
-		if !ok || e.System || e.Want != store.WantRunning || moving[name] {
+		if !ok || e.System || !e.Runs() || moving[name] {
 			continue
 		}
 		for _, l := range e.Spec.Layers {
@@ -78,7 +78,7 @@ func (p *planner) moves() map[wire.EnvName]bool {
 		case leaves && p.status(n.Host).Loss.Lost:
 			n.Gone, n.Why = true, fmt.Sprintf("its host was lost before it ran: node %d needs another one in its place", old.CTID)
 			p.put(n, "retire", n.Why)
-		case !p.spreading(n.Env) && !leaves || e.Want != store.WantRunning:
+		case !p.spreading(n.Env) && !leaves || !e.Runs():
 			n.Gone, n.Why = true, fmt.Sprintf("what it was made for ended before it ran: node %d stays", old.CTID)
 			p.put(n, "retire", n.Why)
 		default:

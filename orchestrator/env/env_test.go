@@ -243,6 +243,9 @@ func TestState(t *testing.T) {
 		{"its creation failed, all runs after all", Facts{Want: "running", Nodes: node("running"), Failed: "it failed"},
 			operator.EnvRunning},
 		{"its creation failed, it was stopped", Facts{Want: "stopped", Nodes: node("stopped"), Failed: "it failed"}, operator.EnvDown},
+		{"its account is suspended", Facts{Want: "running", Held: "unpaid", Nodes: node("stopped")}, operator.EnvDown},
+		{"its account is suspended, it stops", Facts{Want: "running", Held: "unpaid", Nodes: node("running")}, operator.EnvStopping},
+		{"its account is suspended, it is deleted", Facts{Want: "deleted", Held: "unpaid", Nodes: node("stopped")}, operator.EnvStopping},
 		{"being deleted", Facts{Want: "deleted", Nodes: node("running")}, operator.EnvStopping},
 	} {
 		got, reason := State(c.f)

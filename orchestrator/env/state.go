@@ -1,6 +1,7 @@
 package env
 
 import (
+	"cmp"
 	"fmt"
 
 	"hardnode.dev/internal/wire"
@@ -27,6 +28,8 @@ type Facts struct {
 	Why     string // why nodes are missing
 	// Busy is the kind of the operation at work on the environment, "" if none.
 	Busy string
+	// Held is why it does not run though it is wanted to: its account is suspended. "": it does as it is wanted.
+	Held string
 	// Failed says that its creation failed and what becomes of it, "" if it didn't.
 	Failed string
 }
@@ -58,11 +61,11 @@ func State(f Facts) (operator.EnvironmentState, string) {
 	if n := count[string(host.CtBroken)]; n > 0 {
 		return operator.EnvBroken, reason[string(host.CtBroken)]
 	}
-	if f.Want == "stopped" {
+	if f.Want == "stopped" || f.Held != "" {
 		total = len(f.Nodes) // what has no host does not run
 		switch {
 		case stopped == total:
-			return operator.EnvDown, f.Failed
+			return operator.EnvDown, cmp.Or(f.Held, f.Failed)
 		case count[Unknown] > 0:
 			return operator.EnvUnknown, reason[Unknown] + "; it is stopped when its host is back"
 		}

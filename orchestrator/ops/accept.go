@@ -9,6 +9,7 @@ import (
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/accounts"
 	"hardnode.dev/orchestrator/env"
 	"hardnode.dev/orchestrator/ops/progress"
 	"hardnode.dev/orchestrator/store"
@@ -57,6 +58,11 @@ func (o *Ops) Accept(ctx context.Context, r Request) (operator.Operation, error)
 		rev := store.Envs.Revision(tx.View(), string(r.Env))
 		if p := progress.Refusal(r.Kind, r.Env, there, rev, r.IfMatch); p != nil {
 			return p
+		}
+		if !exists {
+			if err := accounts.AdmitEnvironment(tx, r.Account, *r.Spec); err != nil {
+				return err
+			}
 		}
 		op.Deadline = now.Add(o.Fleet.Clocks().Change + k.Patience(store.NodesOf.Of(tx.View(), string(r.Env))))
 		if err := interrupt(tx, k, e, op); err != nil {

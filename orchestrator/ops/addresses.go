@@ -9,6 +9,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/address"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/accounts"
 	"hardnode.dev/orchestrator/store"
 )
 
@@ -24,6 +25,10 @@ func (o *Ops) SetAddresses(ctx context.Context, id wire.CTID, account wire.Accou
 				return operator.NewProblem(operator.Conflict, object, fmt.Sprintf("address %s is taken: it is %s", a, whose),
 					"give another address: one is one node's in the whole cluster")
 			}
+		}
+		more := accounts.OfAddresses(len(addrs) - len(e.AddressesOf(n.Layer, n.Index+1)))
+		if err := accounts.Admit(tx, e.Account, object, more); err != nil {
+			return err
 		}
 		e.SetAddresses(n.Layer, n.Index+1, addrs)
 		return nil

@@ -113,7 +113,7 @@ func emptying(w world.World, op store.Operation, now time.Time) progress.Facts {
 			}
 		}
 		if e := store.Envs.Find(w.View, string(n.Env)); e != nil {
-			out.Wanted = e.Want == store.WantRunning
+			out.Wanted = e.Runs()
 		}
 		f.Nodes = append(f.Nodes, out)
 	}

@@ -8,6 +8,7 @@ import (
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/accounts"
 	"hardnode.dev/orchestrator/env"
 	"hardnode.dev/orchestrator/place"
 	"hardnode.dev/orchestrator/store"
@@ -33,6 +34,12 @@ func (o *Ops) Resize(ctx context.Context, id wire.CTID, r operator.ResizeNode, a
 		volumes, wrong := env.ResizeVolumes(n.Container.Volumes, r.Volumes)
 		if p := cmp.Or(p, wrong); p != nil {
 			return p
+		}
+		before := accounts.OfNode(was, n.Container)
+		after := n.Container
+		after.Limits, after.Volumes = l, volumes
+		if err := accounts.Admit(tx, e.Account, object, accounts.OfNode(c, after).Less(before)); err != nil {
+			return err
 		}
 		if c.Reserved > was.Reserved || l.MemoryMax > n.Container.Limits.MemoryMax {
 			all := memory(n.Host) - place.HostShare

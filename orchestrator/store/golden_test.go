@@ -18,6 +18,7 @@ func TestGolden(t *testing.T) {
 		"lease": golden.Kept[Lease],
 		"names": golden.Kept[Names], "cordon": golden.Kept[Cordon], "netboot": golden.Kept[Netboot], "leave": golden.Kept[Leave],
 		"system": golden.Kept[System], "component": golden.Kept[Component],
+		"account": golden.Kept[Account], "accountgroup": golden.Kept[AccountGroup],
 	}
 	for kind := range decoders {
 		check := checks[kind]

@@ -8,6 +8,7 @@ import (
 	"hardnode.dev/internal/license"
 	"hardnode.dev/internal/secret"
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/account"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
@@ -21,24 +22,26 @@ var (
 	JoinTokens = table[JoinToken]("join")  // enroll (import of the seed makes them); by token id
 	// the owner of each counter: "ctid" and Published converge, "order" enroll, "block" both: how many blocks were given
 	Numbers    = table[Number]("number")
-	Envs       = table[Environment]("env")        // ops; by environment name
-	Nodes      = table[Node]("node")              // converge; by CTID
-	Cursors    = table[Cursor]("cursor")          // converge; by host id
-	Works      = table[host.Work]("work")         // converge; by host id
-	Systems    = table[System]("system")          // systems; by host id (enroll: removed with the host)
-	PeersDoc   = table[host.Peers]("peers")       // converge; named Only
-	EnvNames   = table[Names]("names")            // converge; by environment name
-	GossipKeys = table[GossipKey]("gossip")       // converge, from the first rotation on; named Only
-	Operations = table[Operation]("operation")    // ops; by operation id (converge makes those of its own work)
-	Tokens     = table[Token]("token")            // authz; by token id
-	Keys       = table[IdempotencyKey]("key")     // api; by hash of token and key
-	Templates  = table[host.Template]("template") // templates; by TemplateKey
-	Licenses   = table[License]("license")        // licensing (the seed's import makes it); named Only
-	Leases     = table[Lease]("lease")            // licensing; named Only
-	Cordons    = table[Cordon]("cordon")          // ops (enroll removes it with its host); by host id
-	Netboots   = table[Netboot]("netboot")        // pxe, while it is switched on; named Only
-	Leaves     = table[Leave]("leave")            // ops (enroll removes it with its host); by host id
-	Components = table[Component]("component")    // components, from the first replacement on; by the component's name
+	Envs       = table[Environment]("env")           // ops; by environment name
+	Nodes      = table[Node]("node")                 // converge; by CTID
+	Cursors    = table[Cursor]("cursor")             // converge; by host id
+	Works      = table[host.Work]("work")            // converge; by host id
+	Systems    = table[System]("system")             // systems; by host id (enroll: removed with the host)
+	PeersDoc   = table[host.Peers]("peers")          // converge; named Only
+	EnvNames   = table[Names]("names")               // converge; by environment name
+	GossipKeys = table[GossipKey]("gossip")          // converge, from the first rotation on; named Only
+	Operations = table[Operation]("operation")       // ops; by operation id (converge makes those of its own work)
+	Tokens     = table[Token]("token")               // authz; by token id
+	Keys       = table[IdempotencyKey]("key")        // api; by hash of token and key
+	Templates  = table[host.Template]("template")    // templates; by TemplateKey
+	Licenses   = table[License]("license")           // licensing (the seed's import makes it); named Only
+	Leases     = table[Lease]("lease")               // licensing; named Only
+	Cordons    = table[Cordon]("cordon")             // ops (enroll removes it with its host); by host id
+	Netboots   = table[Netboot]("netboot")           // pxe, while it is switched on; named Only
+	Leaves     = table[Leave]("leave")               // ops (enroll removes it with its host); by host id
+	Components = table[Component]("component")       // components, from the first replacement on; by the component's name
+	Accounts   = table[Account]("account")           // accounts; by the account's name; the admins' has none
+	Groups     = table[AccountGroup]("accountgroup") // accounts; by the group's name
 )
 
 // The indices.
@@ -268,7 +271,14 @@ type Environment struct {
 
 	// Group: its nodes and those of the account's other environments of this group talk to each other, and to no others.
 	Group wire.GroupName `json:"group,omitempty"`
+
+	// Held is why it does not run, whatever is wanted: its account is suspended. "": it does as it is wanted. The accounts' (accounts), the
+	// one field of the record that is. Orchestrators before 2026-11-28 keep it, and have the nodes run.
+	Held string `json:"held,omitempty"`
 }
+
+// Runs tells whether its nodes shall run.
+func (e *Environment) Runs() bool { return e.Want == WantRunning && e.Held == "" }
 
 // Failure is a creation that did not succeed. What it made stays, to be looked at, for FailedFor; then it is removed, unless it is Kept.
 type Failure struct {
@@ -347,6 +357,31 @@ type Operation struct {
 type Earlier struct {
 	Spec operator.EnvironmentSpec `json:"spec"`
 	Want Want                     `json:"want"`
+}
+
+// Account is who owns environments, and how much of the cluster they may have. Orchestrators before 2026-11-28 keep it and don't heed it.
+type Account struct {
+	Name    wire.Account   `json:"name"`
+	Title   string         `json:"title,omitempty"`
+	Contact string         `json:"contact,omitempty"`
+	Group   string         `json:"group,omitempty"` // "": account.DefaultGroup
+	State   account.State  `json:"state"`
+	Reason  string         `json:"reason,omitempty"`
+	Since   time.Time      `json:"since"`
+	Ends    time.Time      `json:"ends,omitzero"` // of a trial, or when a closing account is erased
+	Created time.Time      `json:"created"`
+	By      string         `json:"by"`
+	Limits  account.Limits `json:"limits,omitempty"` // its own: the others are its group's
+	// Counted grows with each thing that was admitted: of two at the same moment that fit one by one and not together one fails to commit.
+	Counted int64 `json:"counted,omitempty"`
+}
+
+// AccountGroup is a set of accounts that are treated alike.
+type AccountGroup struct {
+	Name   string         `json:"name"`
+	Title  string         `json:"title,omitempty"`
+	Days   int            `json:"days,omitempty"` // new accounts are trials of so many days; 0: they are not
+	Limits account.Limits `json:"limits,omitempty"`
 }
 
 // Token is a bearer token; only its hash is kept.

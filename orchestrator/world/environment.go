@@ -81,7 +81,7 @@ func (w World) Facts(e store.Environment) env.Facts { return w.facts(e, nil) }
 
 // facts is Facts. Nodes are the environment's, in the order of their records; nil: they are made here, as far as they count.
 func (w World) facts(e store.Environment, nodes []operator.Node) env.Facts {
-	f := env.Facts{Want: string(e.Want), Why: w.Stuck[e.Spec.Name]}
+	f := env.Facts{Want: string(e.Want), Held: e.Held, Why: w.Stuck[e.Spec.Name]}
 	for _, l := range e.Spec.Layers {
 		f.Missing += l.Nodes
 	}

@@ -29,7 +29,7 @@ func (w World) site(e *store.Environment) (host.Site, bool) {
 		return host.Site{}, false
 	}
 	state, _ := env.State(w.Facts(*e))
-	site := host.Site{Env: e.Spec.Name, Domain: w.domain(*e), Running: e.Want == store.WantRunning, State: string(state),
+	site := host.Site{Env: e.Spec.Name, Domain: w.domain(*e), Running: e.Runs(), State: string(state),
 		Backends: []host.Backend{}}
 	var unseen []host.Backend
 	entry := entryLayer(e.Spec)

@@ -28,9 +28,11 @@ func Refusal(kind string, name wire.EnvName, e *store.Environment, revision, mat
 		return operator.NewProblem(operator.Denied, object, "it is the platform itself", "its components are changed by the Patcher only")
 	case e != nil && e.Want == store.WantDeleted && kind != "env.delete": // a deletion that ran out of time may be watched again
 		return operator.NewProblem(operator.Conflict, object, "it is being deleted", "wait until it is gone: hnctl op list")
-	case kind == "env.spread" && e.Want != store.WantRunning:
+	case kind == "env.spread" && !e.Runs():
 		return operator.NewProblem(operator.Conflict, object, "it is not to run: there is nothing to move",
 			"start it first: hnctl env start "+string(name))
+	case kind == "env.start" && e.Held != "":
+		return operator.NewProblem(operator.Denied, object, "it can't be started: "+e.Held, "ask those who run the cluster")
 	case match != 0 && match != revision:
 		p := operator.NewProblem(operator.Conflict, object, fmt.Sprintf("it has revision %d now, If-Match says %d", revision, match),
 			"read it again and repeat")

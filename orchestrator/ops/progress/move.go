@@ -64,7 +64,7 @@ func lookMove(op *store.Operation, f Facts) (int, int, string) {
 	set(op, "copy", operator.OpDone, "", f.Now)
 	set(op, "last", operator.OpDone, "", f.Now)
 	detail := m.Node.What()
-	if f.Env != nil && f.Env.Want == store.WantRunning && m.Node.Halted == "" && !m.Node.is(host.CtRunning) {
+	if f.Env != nil && f.Env.Runs() && m.Node.Halted == "" && !m.Node.is(host.CtRunning) {
 		set(op, "start", operator.OpRunning, detail, f.Now)
 		return 3, total, detail
 	}

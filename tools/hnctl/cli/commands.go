@@ -3,6 +3,7 @@ package cli
 import (
 	"github.com/spf13/cobra"
 
+	"hardnode.dev/tools/hnctl/account"
 	"hardnode.dev/tools/hnctl/app"
 	"hardnode.dev/tools/hnctl/cluster"
 	"hardnode.dev/tools/hnctl/contexts"
@@ -34,6 +35,7 @@ func commands(a *app.App) []*cobra.Command {
 		release.Group(a),
 		patch.Group(a),
 		token.Group(a),
+		account.Group(a),
 		jls.Group(a),
 		media.Group(a),
 		contexts.Group(a),

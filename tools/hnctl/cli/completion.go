@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"hardnode.dev/internal/wire/account"
 	"hardnode.dev/internal/wire/firewall"
 	"hardnode.dev/internal/wire/install"
 	"hardnode.dev/internal/wire/jls"
@@ -37,6 +38,7 @@ type completer func(ctx context.Context, a *app.App) []string
 var ofArgument = map[string]completer{
 	"ENV": envNames, "NODE": nodeNames, "HOST": hostNames, "OPERATION": operationIDs, "CONTEXT": contextNames, "TEMPLATE": templateNames,
 	"TOKEN":   tokenIDs,
+	"ACCOUNT": accountNames, "GROUP": groupNames,
 	"CODE":    waitingCodes,
 	"RELEASE": releaseNames, "ROLLOUT": rolloutIDs,
 	"LICENCE": licenceIDs, "INSTALLATION": installationIDs, "FILE": files, "IMAGE": files, "DIR": files, "SRC": files, "DST": files,
@@ -46,7 +48,7 @@ var ofArgument = map[string]completer{
 // ofFlag is what may stand for a flag's value, whatever command it is of. A flag that is not here takes free text.
 var ofFlag = map[string]completer{
 	"env": envNames, "from": nodeNames, "host": hostNames, "layer": layerNames, "component": componentNames, "context": contextNames,
-	"template": templateNames, "release": releaseNames,
+	"template": templateNames, "release": releaseNames, "account": accountNames, "group": groupNames,
 	"output": fixed("table", "json", "yaml", "name"), "role": fixed("user", "infra", "hypervisor"),
 	"target": fixed("metal", "vm"), "encrypt": fixed(install.EncryptTPM),
 	"scope": fixed("read", "write", "exec", "patch", "platform", "metrics", "admin"),
@@ -216,6 +218,14 @@ func rolloutIDs(ctx context.Context, a *app.App) []string {
 
 func tokenIDs(ctx context.Context, a *app.App) []string {
 	return listed("/tokens", func(t operator.Token) []string { return []string{describe(t.ID, t.Name)} })(ctx, a)
+}
+
+func accountNames(ctx context.Context, a *app.App) []string {
+	return listed("/accounts", func(x account.Account) []string { return []string{describe(string(x.Name), x.Title)} })(ctx, a)
+}
+
+func groupNames(ctx context.Context, a *app.App) []string {
+	return listed("/account-groups", func(g account.AccountGroup) []string { return []string{describe(g.Name, g.Title)} })(ctx, a)
 }
 
 func waitingCodes(ctx context.Context, a *app.App) []string {

@@ -26,7 +26,8 @@ func TestEveryNameIsCompleted(t *testing.T) {
 	freeFlags := []string{"name", "domain", "external", "infra-address", "infra-link", "host-link", "jls", "jls-pin", "trusted-proxy",
 		"customer", "help", "version", "component-arg", "jls-external", "registry-external", "reason", "image-pin",
 		"director-pin", "cluster", "interface", "release", "once", "peer", "port", "note",
-		"recipient", "snapshot", "of", "disk", "disk-id", "disk-model", "disk-serial", "wipe", "volume", "rate"}
+		"recipient", "snapshot", "of", "disk", "disk-id", "disk-model", "disk-serial", "wipe", "volume", "rate",
+		"title", "contact", "limit"}
 	var walk func(c *cobra.Command)
 	walk = func(c *cobra.Command) {
 		for _, sub := range c.Commands() {

@@ -369,6 +369,7 @@ func (f *fake) handler() http.Handler {
 	f.cordoning(mux, hosts)
 	f.draining(mux)
 	f.moving(mux)
+	f.accounts(mux)
 	f.disks(mux)
 	f.patching(mux)
 	f.environments(mux)

@@ -32,9 +32,9 @@ func tokenList(a *app.App) *cobra.Command {
 				return err
 			}
 			return a.Show(list, app.Joined(list, func(t operator.Token) string { return t.ID }), func(t *app.Table) {
-				t.Head("ID", "NAME", "SCOPES", "CREATED", "EXPIRES")
+				t.Head("ID", "NAME", "ACCOUNT", "SCOPES", "CREATED", "EXPIRES")
 				for _, x := range list {
-					t.Row(x.ID, x.Name, strings.Join(x.Scopes, ","), app.Stamp(x.Created), app.Stamp(x.Expires))
+					t.Row(x.ID, x.Name, x.Account.Owner(), strings.Join(x.Scopes, ","), app.Stamp(x.Created), app.Stamp(x.Expires))
 				}
 			})
 		},
@@ -44,12 +44,17 @@ func tokenList(a *app.App) *cobra.Command {
 func tokenCreate(a *app.App) *cobra.Command {
 	var scopes []string
 	var days int
+	var of string
 	c := &cobra.Command{
 		Use: "create NAME --scope SCOPE", Short: "Make an API token; its text is printed this once", Args: cobra.ExactArgs(1),
 		Example: "  hnctl token create ci --scope read --scope write --days 90 > ci.token",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var made operator.MadeToken
-			if err := a.Call(cmd.Context(), http.MethodPost, "/tokens", operator.NewToken{Name: args[0], Scopes: scopes, Days: days},
+			path := "/tokens"
+			if of != "" {
+				path = "/accounts/" + url.PathEscape(of) + "/tokens"
+			}
+			if err := a.Call(cmd.Context(), http.MethodPost, path, operator.NewToken{Name: args[0], Scopes: scopes, Days: days},
 				&made); err != nil {
 				return err
 			}
@@ -65,6 +70,7 @@ func tokenCreate(a *app.App) *cobra.Command {
 	c.Flags().StringArrayVar(&scopes, "scope", nil, "read, write, exec, patch (rollouts and orders to hosts' systems), "+
 		"platform (exec and logs of the platform's own containers, the hosts' own logs), metrics or admin; may be given again")
 	c.Flags().IntVar(&days, "days", 0, "days it is valid; 0 is until revoked")
+	c.Flags().StringVar(&of, "account", "", "the account whose it is; left out: one's own")
 	c.MarkFlagRequired("scope")
 	return c
 }

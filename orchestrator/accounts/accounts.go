@@ -1,0 +1,302 @@
+// Package accounts keeps who owns environments, and how much of the cluster each of them may have.
+//
+// Owns: the records of accounts and of groups of accounts; how an account's state changes with time, and that it holds environments;
+// counting what an account has, and whether it may have more.
+// In: what an admin asks; in a transaction, what is about to be made.
+// Out: accounts as people read them; a Problem that names the limit before anything is made; Environment.Held.
+// Never: stops nodes itself (converge reads Held), or knows who a user is.
+package accounts
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/account"
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/store"
+)
+
+// Desk keeps accounts and their groups. Errors of it are Problems.
+type Desk struct {
+	Store *store.Store
+	Now   func() time.Time
+	Log   *slog.Logger
+}
+
+func (d *Desk) now() time.Time { return d.Now().UTC().Truncate(time.Second) }
+
+// List is all accounts that a caller's account sees, by name: those that have a record, and those that only have a token or an environment.
+func (d *Desk) List(caller wire.Account) []account.Account {
+	v := d.Store.View()
+	names := map[wire.Account]bool{caller: true}
+	if caller == wire.AdminAccount {
+		for _, a := range store.Accounts.Refs(v) {
+			names[a.Name] = true
+		}
+		for _, t := range store.Tokens.Refs(v) {
+			names[t.Account.Owner()] = true
+		}
+		for _, e := range store.Envs.Refs(v) {
+			names[e.Account.Owner()] = true
+		}
+	}
+	out := []account.Account{}
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		out = append(out, shown(v, recordOf(v, name)))
+	}
+	return out
+}
+
+// Get is one account that a caller's account sees.
+func (d *Desk) Get(caller, name wire.Account) (account.Account, error) {
+	for _, a := range d.List(caller) {
+		if a.Name == name {
+			return a, nil
+		}
+	}
+	return account.Account{}, none(name)
+}
+
+func none(name wire.Account) *operator.Problem {
+	return operator.NewProblem(operator.NotFound, "accounts/"+string(name), "there is no such account", "see hnctl account list")
+}
+
+// Create makes an account; by is who asks.
+func (d *Desk) Create(ctx context.Context, n account.NewAccount, by string) (out account.Account, err error) {
+	object := "accounts/" + string(n.Name)
+	if err := n.Name.Validate(); err != nil {
+		return out, operator.NewProblem(operator.Invalid, "name", err.Error(), "choose another name")
+	}
+	if p := checked(n.Title, n.Contact, "", n.Limits); p != nil {
+		return out, p
+	}
+	now := d.now()
+	_, err = d.Store.Update(ctx, func(tx *store.Tx) error {
+		if _, there := store.Accounts.Read(tx, string(n.Name)); there || n.Name == wire.AdminAccount {
+			return operator.NewProblem(operator.Conflict, object, "there is an account of that name", "choose another name")
+		}
+		group, p := groupOf(tx, n.Group)
+		if p != nil {
+			return p
+		}
+		rec := store.Account{Name: n.Name, Title: n.Title, Contact: n.Contact, Group: n.Group, State: account.Active, Since: now,
+			Created: now, By: by, Limits: n.Limits}
+		if days := cmp.Or(n.Days, group.Days); days > 0 {
+			rec.State, rec.Ends = account.Trial, now.AddDate(0, 0, days)
+		}
+		store.Accounts.Put(tx, string(n.Name), rec)
+		return nil
+	})
+	if err != nil {
+		return out, err
+	}
+	return d.Get(wire.AdminAccount, n.Name)
+}
+
+// Change changes what is said of an account, its limits or its state.
+func (d *Desk) Change(ctx context.Context, name wire.Account, c account.ChangeAccount) (out account.Account, err error) {
+	object := "accounts/" + string(name)
+	limits := account.Limits{}
+	for k, v := range c.Limits {
+		limits[k] = 0
+		if v != nil {
+			limits[k] = *v
+		}
+	}
+	if p := checked(value(c.Title), value(c.Contact), c.Reason, limits); p != nil {
+		return out, p
+	}
+	_, err = d.Store.Update(ctx, func(tx *store.Tx) error {
+		rec, there := store.Accounts.Read(tx, string(name))
+		switch {
+		case name == wire.AdminAccount:
+			return operator.NewProblem(operator.Denied, object, "it is the account of those who run the cluster: it has no limits, and is "+
+				"always active", "change another account")
+		case !there && !known(tx.View(), name):
+			return none(name)
+		case !there: // it came with a token, before there were records
+			rec = store.Account{Name: name, State: account.Active, Since: d.now(), Created: d.now()}
+		}
+		if c.Group != nil {
+			if _, p := groupOf(tx, *c.Group); p != nil {
+				return p
+			}
+			rec.Group = *c.Group
+		}
+		if c.Title != nil {
+			rec.Title = *c.Title
+		}
+		if c.Contact != nil {
+			rec.Contact = *c.Contact
+		}
+		rec.Limits = limited(rec.Limits, c.Limits)
+		if c.State != nil {
+			rec = moved(rec, *c.State, c.Reason, c.Days, d.now())
+		}
+		store.Accounts.Put(tx, string(name), rec)
+		return nil
+	})
+	if err != nil {
+		return out, err
+	}
+	return d.Get(wire.AdminAccount, name)
+}
+
+// limited is limits with those of change in place of the earlier ones; nil in it takes one away.
+func limited(limits account.Limits, change map[account.Kind]*int64) account.Limits {
+	out := maps.Clone(limits)
+	for k, v := range change {
+		if v == nil {
+			delete(out, k)
+			continue
+		}
+		if out == nil {
+			out = account.Limits{}
+		}
+		out[k] = *v
+	}
+	if len(out) == 0 {
+		return nil
+	}
+	return out
+}
+
+// moved is an account that a person brings into a state. The same state again with another reason or another day is said anew.
+func moved(rec store.Account, to account.State, reason string, days int, now time.Time) store.Account {
+	if rec.State != to {
+		rec.Since = now
+	}
+	rec.State, rec.Reason, rec.Ends = to, reason, time.Time{}
+	if to == account.Closing {
+		rec.Ends = now.AddDate(0, 0, cmp.Or(days, account.ClosingDays))
+	}
+	return rec
+}
+
+// checked says what is wrong with what people wrote, or nil.
+func checked(title, contact, reason string, limits account.Limits) *operator.Problem {
+	for _, c := range []struct {
+		field string
+		err   error
+	}{{"title", account.ValidateTitle("title", title)}, {"contact", account.ValidateContact(contact)},
+		{"reason", account.ValidateTitle("reason", reason)}, {"limits", limits.Validate()}} {
+		if c.err != nil {
+			return operator.NewProblem(operator.Invalid, c.field, c.err.Error(), "change it")
+		}
+	}
+	return nil
+}
+
+func value(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+// known tells whether anything is an account's.
+func known(v *store.View, name wire.Account) bool {
+	for _, t := range store.Tokens.Refs(v) {
+		if t.Account.Owner() == name {
+			return true
+		}
+	}
+	return owns(v, name)
+}
+
+// recordOf is an account's record; of one that has none, what counts as its record.
+func recordOf(v *store.View, name wire.Account) store.Account {
+	if rec, ok := store.Accounts.Get(v, string(name)); ok {
+		return rec
+	}
+	return store.Account{Name: name, State: account.Active}
+}
+
+// Works is nil when a caller's account may change something, now; object is what.
+func (d *Desk) Works(name wire.Account, object string) *operator.Problem {
+	return refused(recordOf(d.Store.View(), name), object)
+}
+
+// shown is an account as people read it.
+func shown(v *store.View, rec store.Account) account.Account {
+	return account.Account{Name: rec.Name, Title: rec.Title, Contact: rec.Contact, Group: cmp.Or(rec.Group, account.DefaultGroup),
+		State: rec.State, Reason: rec.Reason, Since: rec.Since, Ends: rec.Ends, Created: rec.Created, By: rec.By, Use: use(v, rec)}
+}
+
+// Groups are all groups, by name; the default one among them.
+func (d *Desk) Groups() []account.AccountGroup {
+	v := d.Store.View()
+	in := map[string]int{}
+	for _, a := range store.Accounts.Refs(v) {
+		in[cmp.Or(a.Group, account.DefaultGroup)]++
+	}
+	out := []account.AccountGroup{}
+	if _, made := store.Groups.Get(v, account.DefaultGroup); !made {
+		out = append(out, account.AccountGroup{Name: account.DefaultGroup, Accounts: in[account.DefaultGroup]})
+	}
+	for _, g := range store.Groups.Refs(v) {
+		out = append(out, account.AccountGroup{Name: g.Name, Title: g.Title, Days: g.Days, Limits: g.Limits, Accounts: in[g.Name]})
+	}
+	slices.SortFunc(out, func(a, b account.AccountGroup) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
+
+// SetGroup makes a group, or replaces what is said of it.
+func (d *Desk) SetGroup(ctx context.Context, name string, s account.SetAccountGroup) (out account.AccountGroup, err error) {
+	if err := account.ValidateGroup(name); err != nil {
+		return out, operator.NewProblem(operator.Invalid, "name", err.Error(), "choose another name")
+	}
+	if p := checked(s.Title, "", "", s.Limits); p != nil {
+		return out, p
+	}
+	_, err = d.Store.Update(ctx, func(tx *store.Tx) error {
+		store.Groups.Read(tx, name)
+		store.Groups.Put(tx, name, store.AccountGroup{Name: name, Title: s.Title, Days: s.Days, Limits: s.Limits})
+		return nil
+	})
+	if err != nil {
+		return out, err
+	}
+	for _, g := range d.Groups() {
+		if g.Name == name {
+			out = g
+		}
+	}
+	return out, nil
+}
+
+// DeleteGroup deletes a group that no account is in.
+func (d *Desk) DeleteGroup(ctx context.Context, name string) error {
+	object := "account-groups/" + name
+	_, err := d.Store.Update(ctx, func(tx *store.Tx) error {
+		if _, ok := store.Groups.Read(tx, name); !ok {
+			return operator.NewProblem(operator.NotFound, object, "there is no such group", "see hnctl account group list")
+		}
+		for _, a := range store.Accounts.Refs(tx.View()) {
+			if a.Group == name {
+				return operator.NewProblem(operator.Conflict, object, fmt.Sprintf("account %s is in it", a.Name),
+					"put it into another one first: hnctl account set "+string(a.Name)+" --group default")
+			}
+		}
+		store.Groups.Delete(tx, name)
+		return nil
+	})
+	return err
+}
+
+// groupOf is the group of that name; the default one is there without being made.
+func groupOf(tx *store.Tx, name string) (store.AccountGroup, *operator.Problem) {
+	g, ok := store.Groups.Read(tx, cmp.Or(name, account.DefaultGroup))
+	if !ok && cmp.Or(name, account.DefaultGroup) != account.DefaultGroup {
+		return g, operator.NewProblem(operator.NotFound, "group", fmt.Sprintf("there is no group %q", name),
+			"make it first: hnctl account group set "+name)
+	}
+	return g, nil
+}

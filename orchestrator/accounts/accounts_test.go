@@ -1,0 +1,282 @@
+package accounts
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/account"
+	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/store"
+)
+
+// bench is a desk, and its clock.
+type bench struct {
+	*Desk
+	t   *testing.T
+	now time.Time
+}
+
+func opened(t *testing.T) *bench {
+	t.Helper()
+	s, err := store.Open(t.Context(), store.Options{Dir: t.TempDir(), Unsafe: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	b := &bench{t: t, now: time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)}
+	b.Desk = &Desk{Store: s, Now: func() time.Time { return b.now }}
+	return b
+}
+
+func (b *bench) put(f func(*store.Tx)) {
+	b.t.Helper()
+	if _, err := b.Store.Update(b.t.Context(), func(tx *store.Tx) error { f(tx); return nil }); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *bench) made(n account.NewAccount) account.Account {
+	b.t.Helper()
+	a, err := b.Create(b.t.Context(), n, "admin")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return a
+}
+
+func (b *bench) changed(name wire.Account, c account.ChangeAccount) account.Account {
+	b.t.Helper()
+	a, err := b.Change(b.t.Context(), name, c)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return a
+}
+
+func (b *bench) step1() {
+	b.t.Helper()
+	if err := b.step(b.t.Context()); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func to[T any](v T) *T { return &v }
+
+// env is an environment of two nodes of four cloudlets.
+func spec(name wire.EnvName) operator.EnvironmentSpec {
+	return operator.EnvironmentSpec{Version: 1, Name: name, Layers: []operator.LayerSpec{{Name: "cp", Template: "nginx:1", Nodes: 2,
+		Cloudlets: wire.Cloudlets{Reserved: 1, Dynamic: 4}, DiskMiB: 100, Volumes: []operator.VolumeSpec{{Path: "/data", DiskMiB: 50}}}}}
+}
+
+func (b *bench) make(owner wire.Account, s operator.EnvironmentSpec) error {
+	_, err := b.Store.Update(b.t.Context(), func(tx *store.Tx) error {
+		if err := AdmitEnvironment(tx, owner, s); err != nil {
+			return err
+		}
+		store.Envs.Put(tx, string(s.Name), store.Environment{Spec: s, Account: owner, Want: store.WantRunning})
+		return nil
+	})
+	return err
+}
+
+func problem(t *testing.T, err error, code operator.Code, words ...string) {
+	t.Helper()
+	var p *operator.Problem
+	if !errors.As(err, &p) || p.Code != code {
+		t.Errorf("got %v, want a problem %s with %q", err, code, words)
+		return
+	}
+	for _, w := range words {
+		if !strings.Contains(p.Error(), w) {
+			t.Errorf("got %v, want %q in it", p, w)
+		}
+	}
+}
+
+// TestLimits: what an account has is counted from what is wanted and from what is there; the first thing over a limit is refused, with the
+// limit named, and nothing is made.
+func TestLimits(t *testing.T) {
+	b := opened(t)
+	limits := account.Limits{account.Environments: 2, account.Nodes: 100}
+	if _, err := b.SetGroup(t.Context(), "small", account.SetAccountGroup{Limits: limits}); err != nil {
+		t.Fatal(err)
+	}
+	b.made(account.NewAccount{Name: "acme", Group: "small", Limits: account.Limits{account.Cloudlets: 20, account.Disk: 1000}})
+	for i, s := range []operator.EnvironmentSpec{spec("one"), spec("two")} {
+		if err := b.make("acme", s); err != nil {
+			t.Fatalf("environment %d: %v", i, err)
+		}
+	}
+	big := spec("three")
+	big.Layers[0].Nodes = 3
+	err := b.make("acme", big)
+	problem(t, err, operator.Exhausted, "limit environments: each account of group small may have 2, 2 are taken, and this takes 1 more",
+		"limit cloudlets: account acme may have 20, 16 are taken, and this takes 12 more",
+		"limit diskMiB: account acme may have 1000, 600 are taken, and this takes 450 more")
+	if _, ok := store.Envs.Get(b.Store.View(), "three"); ok {
+		t.Error("it was made all the same")
+	}
+	// A node counts as it is, not as its layer says; one that takes its place does not count twice, one that goes not at all.
+	b.put(func(tx *store.Tx) {
+		for i, n := range []store.Node{{Index: 0, Cloudlets: wire.Cloudlets{Dynamic: 6}}, {Index: 0, Replaces: 100}, {Index: 1, Gone: true},
+			{Index: 1, Cloudlets: wire.Cloudlets{Dynamic: 5}}} {
+			n.CTID, n.Env, n.Layer = wire.CTID(100+i), "one", "cp"
+			n.Container = host.Container{Limits: host.Limits{DiskBytes: 10 << 20}}
+			store.Nodes.Put(tx, n.CTID.String(), n)
+		}
+	})
+	want := Amount{account.Environments: 2, account.Nodes: 4, account.Cloudlets: 6 + 5 + 8, account.Disk: 20 + 300, account.Addresses: 0}
+	if got := Has(b.Store.View(), "acme"); !reflect.DeepEqual(got, want) {
+		t.Errorf("it has %v, want %v", got, want)
+	}
+	// A limit that is lowered stops nothing that is there, and what takes no more is admitted.
+	a := b.changed("acme", account.ChangeAccount{Limits: map[account.Kind]*int64{account.Cloudlets: to(int64(1)), account.Disk: nil}})
+	for _, u := range a.Use {
+		if u.Kind == account.Cloudlets && (u.Used != 19 || *u.Limit != 1 || u.From != account.FromAccount) ||
+			u.Kind == account.Disk && u.Limit != nil || u.Kind == account.Environments && u.From != account.FromGroup {
+			t.Errorf("it is shown as %+v", u)
+		}
+	}
+	b.put(func(tx *store.Tx) {
+		if err := Admit(tx, "acme", "nodes/100", Amount{account.Cloudlets: -1, account.Disk: 1 << 20}); err != nil {
+			t.Error(err)
+		}
+		problem(t, Admit(tx, "acme", "nodes/100", Amount{account.Cloudlets: 1}), operator.Exhausted, "nodes/100", "limit cloudlets")
+		if err := Admit(tx, "admin", "nodes/1", Amount{account.Cloudlets: 1 << 30}); err != nil {
+			t.Errorf("the admins have a limit: %v", err)
+		}
+	})
+}
+
+// TestLimitsAtOnce: of many that are asked for at the same moment as many are made as there is room for.
+func TestLimitsAtOnce(t *testing.T) {
+	b := opened(t)
+	b.made(account.NewAccount{Name: "acme", Limits: account.Limits{account.Environments: 3}})
+	var wg sync.WaitGroup
+	for i := range 10 {
+		wg.Go(func() { b.make("acme", spec(wire.EnvName(fmt.Sprintf("e%d", i)))) })
+	}
+	wg.Wait()
+	if got := Has(b.Store.View(), "acme")[account.Environments]; got != 3 {
+		t.Errorf("it has %d environments, want 3", got)
+	}
+}
+
+// TestStates: an account goes through its states, and its environments with it; a person's word counts over what time does.
+func TestStates(t *testing.T) {
+	b := opened(t)
+	if _, err := b.SetGroup(t.Context(), "trial", account.SetAccountGroup{Days: 14}); err != nil {
+		t.Fatal(err)
+	}
+	a := b.made(account.NewAccount{Name: "acme", Group: "trial"})
+	if a.State != account.Trial || !a.Ends.Equal(b.now.AddDate(0, 0, 14)) {
+		t.Errorf("it is made as %+v", a)
+	}
+	b.put(func(tx *store.Tx) {
+		store.Tokens.Put(tx, "hash", store.Token{ID: "t", Account: "acme", Hash: "hash"})
+		store.Tokens.Put(tx, "other", store.Token{ID: "o", Account: "shop", Hash: "other"})
+	})
+	for _, owner := range []wire.Account{"acme", "shop"} {
+		if err := b.make(owner, spec(wire.EnvName(owner+"-one"))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	held := func(want string) {
+		t.Helper()
+		b.step1()
+		e, _ := store.Envs.Get(b.Store.View(), "acme-one")
+		if e.Held != want || e.Runs() != (want == "") {
+			t.Errorf("it is held by %q, and runs: %v; want %q", e.Held, e.Runs(), want)
+		}
+		if e, _ := store.Envs.Get(b.Store.View(), "shop-one"); e.Held != "" || e.Want != store.WantRunning {
+			t.Errorf("another account's is %+v", e)
+		}
+	}
+	b.now = b.now.AddDate(0, 0, 14).Add(-time.Second)
+	held("")
+	b.now = b.now.Add(time.Second)
+	held("account acme is suspended: its trial ended on 2026-12-12")
+	problem(t, b.make("acme", spec("two")), operator.Denied, "account acme is suspended: its trial ended on 2026-12-12")
+	if p := b.Works("acme", "x"); p == nil || p.Code != operator.Denied {
+		t.Errorf("it may still change things: %v", p)
+	}
+	b.changed("acme", account.ChangeAccount{State: to(account.Active)})
+	held("")
+	b.changed("acme", account.ChangeAccount{State: to(account.Closing), Reason: "as asked", Days: 2})
+	b.now = b.now.AddDate(0, 0, 1)
+	held("account acme is closing: as asked")
+	if e, _ := store.Envs.Get(b.Store.View(), "acme-one"); e.Want != store.WantRunning {
+		t.Errorf("it is %s before the day", e.Want)
+	}
+	b.now = b.now.AddDate(0, 0, 1)
+	b.step1()
+	if e, _ := store.Envs.Get(b.Store.View(), "acme-one"); e.Want != store.WantDeleted {
+		t.Errorf("it is %s on the day", e.Want)
+	}
+	if _, err := b.Get("admin", "acme"); err != nil {
+		t.Errorf("the account is gone before its environment: %v", err)
+	}
+	b.put(func(tx *store.Tx) { store.Envs.Delete(tx, "acme-one") }) // converge saw it through
+	b.step1()
+	_, err := b.Get("admin", "acme")
+	problem(t, err, operator.NotFound, "accounts/acme")
+	if n := store.Tokens.Len(b.Store.View()); n != 1 {
+		t.Errorf("%d tokens are left, want the other account's", n)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	b := opened(t)
+	b.made(account.NewAccount{Name: "acme"})
+	long := strings.Repeat("x", 400)
+	for _, c := range []struct {
+		err   error
+		code  operator.Code
+		words string
+	}{
+		{second(b.Create(t.Context(), account.NewAccount{Name: "acme"}, "")), operator.Conflict, "accounts/acme: there is an account"},
+		{second(b.Create(t.Context(), account.NewAccount{Name: "admin"}, "")), operator.Conflict, "accounts/admin"},
+		{second(b.Create(t.Context(), account.NewAccount{Name: "Acme"}, "")), operator.Invalid, "name"},
+		{second(b.Create(t.Context(), account.NewAccount{Name: "new", Group: "nosuch"}, "")), operator.NotFound,
+			`there is no group "nosuch"`},
+		{second(b.Create(t.Context(), account.NewAccount{Name: "new", Contact: "nobody"}, "")), operator.Invalid, "contact"},
+		{second(b.Create(t.Context(), account.NewAccount{Name: "new", Limits: account.Limits{"ram": 1}}, "")), operator.Invalid,
+			`"ram" is no kind`},
+		{second(b.Change(t.Context(), "nosuch", account.ChangeAccount{})), operator.NotFound, "accounts/nosuch"},
+		{second(b.Change(t.Context(), "admin", account.ChangeAccount{State: to(account.Suspended)})), operator.Denied,
+			"those who run the cluster"},
+		{second(b.Change(t.Context(), "acme", account.ChangeAccount{Reason: long})), operator.Invalid, "reason"},
+		{second(b.Change(t.Context(), "acme", account.ChangeAccount{Group: to("nosuch")})), operator.NotFound, "group"},
+		{second(b.SetGroup(t.Context(), "No", account.SetAccountGroup{})), operator.Invalid, "account group"},
+		{b.DeleteGroup(t.Context(), "nosuch"), operator.NotFound, "account-groups/nosuch"},
+	} {
+		problem(t, c.err, c.code, c.words)
+	}
+	if _, err := b.SetGroup(t.Context(), "gold", account.SetAccountGroup{}); err != nil {
+		t.Fatal(err)
+	}
+	b.changed("acme", account.ChangeAccount{Group: to("gold")})
+	problem(t, b.DeleteGroup(t.Context(), "gold"), operator.Conflict, "account acme is in it")
+	b.changed("acme", account.ChangeAccount{Group: to("default")})
+	if err := b.DeleteGroup(t.Context(), "gold"); err != nil {
+		t.Error(err)
+	}
+	if got := b.Groups(); len(got) != 1 || got[0].Name != "default" || got[0].Accounts != 1 {
+		t.Errorf("the groups are %+v", got)
+	}
+	// An account sees itself alone.
+	if got := b.List("acme"); len(got) != 1 || got[0].Name != "acme" {
+		t.Errorf("it sees %+v", got)
+	}
+	_, err := b.Get("acme", "admin")
+	problem(t, err, operator.NotFound, "accounts/admin")
+}
+
+func second[T any](_ T, err error) error { return err }

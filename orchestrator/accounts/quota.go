@@ -1,0 +1,194 @@
+package accounts
+
+import (
+	"cmp"
+	"fmt"
+
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/account"
+	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/env"
+	"hardnode.dev/orchestrator/store"
+)
+
+// Amount is how much of each kind something takes.
+type Amount map[account.Kind]int64
+
+// OfNode is what one node takes.
+func OfNode(c wire.Cloudlets, of host.Container) Amount {
+	return Amount{account.Nodes: 1, account.Cloudlets: int64(c.Dynamic), account.Disk: env.DiskOf(of) >> 20}
+}
+
+// OfAddresses is what so many public addresses take.
+func OfAddresses(n int) Amount { return Amount{account.Addresses: int64(n)} }
+
+// OfEnvironment is what an environment of an account takes that is about to be made: of a layer whose template is not known, what its spec
+// says.
+func OfEnvironment(owner wire.Account, s operator.EnvironmentSpec, templates env.Templates) Amount {
+	sum := Amount{account.Environments: 1}
+	for _, l := range s.Layers {
+		t, _ := templates.Find(owner.Owner(), l.Template)
+		n := env.NodeOf(owner, s.Name, l, 0, t)
+		for k, v := range OfNode(n.Cloudlets, n.Container) {
+			sum[k] += v * int64(l.Nodes)
+		}
+	}
+	return sum
+}
+
+// Has is what an account has now. A node that takes another one's place counts beside it only where it is another node of its layer: two of
+// one place in a layer, while one replaces the other, are one.
+func Has(v *store.View, owner wire.Account) Amount {
+	sum := Amount{}
+	var templates env.Templates
+	for _, e := range store.Envs.Refs(v) {
+		if e.Account.Owner() != owner.Owner() || e.System || e.Want == store.WantDeleted {
+			continue
+		}
+		sum[account.Environments]++
+		sum[account.Addresses] += int64(len(e.Addresses))
+		type place struct {
+			layer wire.LayerName
+			index int
+		}
+		there := map[place]bool{}
+		for n := range store.NodesOf.Of(v, string(e.Spec.Name)) {
+			if at := (place{n.Layer, n.Index}); !n.Gone && !there[at] {
+				there[at] = true
+				sum.add(OfNode(n.Cloudlets, n.Container))
+			}
+		}
+		for _, l := range e.Spec.Layers {
+			for i := range l.Nodes {
+				if there[place{l.Name, i}] {
+					continue
+				}
+				if templates == nil {
+					templates = templatesOf(v)
+				}
+				t, _ := templates.Find(owner.Owner(), l.Template)
+				n := env.NodeOf(owner, e.Spec.Name, l, i, t)
+				sum.add(OfNode(n.Cloudlets, n.Container))
+			}
+		}
+	}
+	return sum
+}
+
+// Less is what a takes more than b.
+func (a Amount) Less(b Amount) Amount {
+	out := Amount{}
+	for _, k := range account.Kinds {
+		out[k] = a[k] - b[k]
+	}
+	return out
+}
+
+func (a Amount) add(b Amount) {
+	for k, v := range b {
+		a[k] += v
+	}
+}
+
+// templatesOf are the templates there are.
+func templatesOf(v *store.View) env.Templates {
+	out := env.Templates{}
+	for _, t := range store.Templates.Refs(v) {
+		out[t.Name] = *t
+	}
+	return out
+}
+
+// use is what an account has of each kind beside its limits. The admins have none.
+func use(v *store.View, rec store.Account) []account.AccountUse {
+	has := Has(v, rec.Name)
+	out := []account.AccountUse{}
+	for _, k := range account.Kinds {
+		u := account.AccountUse{Kind: k, Used: has[k]}
+		if limit, from, ok := limitOf(v, rec, k); ok {
+			u.Limit, u.From = &limit, from
+		}
+		out = append(out, u)
+	}
+	return out
+}
+
+// limitOf is the most that an account may have of a kind, and where that is set.
+func limitOf(v *store.View, rec store.Account, k account.Kind) (limit int64, from string, ok bool) {
+	if rec.Name == wire.AdminAccount {
+		return 0, "", false
+	}
+	if limit, ok = rec.Limits[k]; ok {
+		return limit, account.FromAccount, true
+	}
+	g, _ := store.Groups.Get(v, cmp.Or(rec.Group, account.DefaultGroup))
+	limit, ok = g.Limits[k]
+	return limit, account.FromGroup, ok
+}
+
+// Admit is nil when an account may have more, and then the transaction fails if something else of the account is admitted meanwhile. Else
+// it is a Problem about object, which names each limit in the way.
+func Admit(tx *store.Tx, owner wire.Account, object string, more Amount) error {
+	if owner.Owner() == wire.AdminAccount {
+		return nil
+	}
+	rec, there := store.Accounts.Read(tx, string(owner))
+	if !there { // it came with a token, before there were records
+		rec = recordOf(tx.View(), owner)
+	}
+	if p := room(tx.View(), rec, object, more); p != nil {
+		return p
+	}
+	rec.Counted++
+	store.Accounts.Put(tx, string(owner), rec)
+	return nil
+}
+
+// AdmitEnvironment is Admit of an environment that is about to be made.
+func AdmitEnvironment(tx *store.Tx, owner wire.Account, s operator.EnvironmentSpec) error {
+	return Admit(tx, owner, object(s), OfEnvironment(owner, s, templatesOf(tx.View())))
+}
+
+// Room is nil when an account may have one more environment, now.
+func (d *Desk) Room(owner wire.Account, s operator.EnvironmentSpec) *operator.Problem {
+	v := d.Store.View()
+	return room(v, recordOf(v, owner.Owner()), object(s), OfEnvironment(owner, s, templatesOf(v)))
+}
+
+func object(s operator.EnvironmentSpec) string { return "environments/" + string(s.Name) }
+
+// room is nil when an account may have more. Only what grows is looked at: who is over a limit that was lowered may still take less.
+func room(v *store.View, rec store.Account, object string, more Amount) *operator.Problem {
+	if p := refused(rec, object); p != nil {
+		return p
+	}
+	has := Has(v, rec.Name)
+	var found []*operator.Problem
+	for _, k := range account.Kinds {
+		limit, from, ok := limitOf(v, rec, k)
+		if !ok || more[k] <= 0 || has[k]+more[k] <= limit {
+			continue
+		}
+		whose := "account " + string(rec.Name)
+		if from == account.FromGroup {
+			whose = "each account of group " + cmp.Or(rec.Group, account.DefaultGroup)
+		}
+		reason := fmt.Sprintf("limit %s: %s may have %d, %d are taken, and this takes %d more", k, whose, limit, has[k], more[k])
+		found = append(found, operator.NewProblem(operator.Exhausted, object, reason,
+			"take less, delete what is not needed, or ask those who run the cluster for more"))
+	}
+	return operator.All(found)
+}
+
+// refused is why an account may change nothing, or nil.
+func refused(rec store.Account, object string) *operator.Problem {
+	if rec.State.Works() {
+		return nil
+	}
+	reason := fmt.Sprintf("account %s is %s", rec.Name, rec.State)
+	if rec.Reason != "" {
+		reason += ": " + rec.Reason
+	}
+	return operator.NewProblem(operator.Denied, object, reason, "ask those who run the cluster")
+}
