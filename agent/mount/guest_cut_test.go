@@ -30,10 +30,11 @@ import (
 )
 
 // TestMountCut plays one of two hosts, as HARDNODE_CUT says: "serve" has the volume on /dev/vda and says "serving" when all of the steps
-// that the kernel's argument acked counts are on the disk; "mount" has it mounted and says "ack STEP" of each file that it wrote and synced,
-// "error STEP MILLISECONDS" of each that it could not, "back STEP" when it goes on behind that. Either says "failed" and why.
+// that the kernel's argument acked counts are on the disk; "mount" has it mounted and says "ack STEP" of each file that it wrote and
+// synced, "error STEP MILLISECONDS" of each that it could not, "back STEP" when it goes on behind that. Either says "failed" and why.
 func TestMountCut(t *testing.T) {
-	part := map[string]func(*testing.T) error{"serve": serveCut, "mount": mountCut, "write": writeCut}[os.Getenv("HARDNODE_CUT")]
+	parts := map[string]func(*testing.T) error{"serve": serveCut, "mount": mountCut, "write": writeCut}
+	part := parts[os.Getenv("HARDNODE_CUT")]
 	if part == nil {
 		t.Skip("it plays one of two hosts when HARDNODE_CUT says which")
 	}

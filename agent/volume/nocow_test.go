@@ -44,8 +44,8 @@ func need(t *testing.T, argv ...string) {
 	}
 }
 
-// TestWriteInPlace: a database's volume is written in place on one disk, and never where data lies on two, whose copies could differ: without
-// checksums nobody could tell which one is right.
+// TestWriteInPlace: a database's volume is written in place on one disk, and never where data lies on two, whose copies could differ:
+// without checksums nobody could tell which one is right.
 func TestWriteInPlace(t *testing.T) {
 	for name, c := range map[string]struct {
 		disks  int

@@ -102,8 +102,8 @@ func TestMountCut(t *testing.T) {
 		}
 		began := time.Now()
 		took := c.until(ctx, func(kind string, _ int) bool { return kind == "error" })
-		t.Logf("round %d: %d steps were acknowledged; of %d writes that were not flushed %d are not there, or in part; an error %s after the "+
-			"cut, for who had waited %d ms", round, c.acked+1, were, lost, time.Since(began).Round(time.Millisecond), took)
+		t.Logf("round %d: %d steps were acknowledged; of %d writes that were not flushed %d are not there, or in part; an error %s after "+
+			"the cut, for who had waited %d ms", round, c.acked+1, were, lost, time.Since(began).Round(time.Millisecond), took)
 		if limit := 60 * time.Second * harness.Scale(); time.Since(began) > limit {
 			t.Errorf("round %d: an error comes %s after the cut, want it within %s", round, time.Since(began), limit)
 		}
