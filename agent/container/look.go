@@ -74,8 +74,8 @@ func (r *Runtime) look(ctx context.Context, id wire.CTID, pid int, disk volume.C
 	}
 	r.groups.Sweep(ctx, id)
 	dir := r.cgroup(id)
-	s := strain.Strain{CPU: cgroup.Pressure(dir, "cpu.pressure"), Memory: cgroup.Pressure(dir, "memory.pressure"),
-		IO: cgroup.Pressure(dir, "io.pressure")}
+	var s strain.Strain
+	s.CPU, s.Memory, s.IO = cgroup.Pressures(dir)
 	l = lookedAt{r.readSet(id, disk.Layers), r.data.Spaces(disk), s, pid, time.Now()}
 	r.mu.Lock()
 	defer r.mu.Unlock()

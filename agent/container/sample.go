@@ -15,6 +15,7 @@ import (
 
 	"hardnode.dev/agent/container/cgroup"
 	"hardnode.dev/agent/container/record"
+	"hardnode.dev/agent/meter"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/nodecall"
 )
@@ -32,6 +33,9 @@ func (r *Runtime) Sample(ctx context.Context, id wire.CTID) (nodecall.Sample, er
 	if b, err := os.ReadFile(filepath.Join(dir, "io.stat")); err == nil {
 		s.Read, s.Written = ioBytes(string(b))
 	}
+	s.NetIn, s.NetOut = meter.Carried(id)
+	s.Strain = r.met(id)
+	s.Strain.CPU, s.Strain.Memory, s.Strain.IO = cgroup.Pressures(dir)
 	if b, err := os.ReadFile(filepath.Join(dir, "cpu.max")); err == nil {
 		quota, period, _ := strings.Cut(strings.TrimSpace(string(b)), " ")
 		n, _ := strconv.ParseInt(quota, 10, 64)

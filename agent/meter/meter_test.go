@@ -292,6 +292,22 @@ func TestTraffic(t *testing.T) {
 	if got := traffic(path); len(got) != 1 || got[101] != (moved{in: 200, out: 100}) {
 		t.Errorf("%+v", got)
 	}
+	links := t.TempDir()
+	statistics := filepath.Join(links, "hv101/statistics")
+	if err := os.MkdirAll(statistics, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"rx_bytes": "100\n", "tx_bytes": "200\n"} {
+		if err := os.WriteFile(filepath.Join(statistics, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if in, out := carried(links, 101); in != 200 || out != 100 {
+		t.Errorf("in %d, out %d", in, out)
+	}
+	if in, out := carried(links, 102); in != 0 || out != 0 {
+		t.Errorf("without a link: in %d, out %d", in, out)
+	}
 }
 
 // BenchmarkLook is one look at 300 containers, of which there are twelve a minute.

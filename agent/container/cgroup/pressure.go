@@ -7,9 +7,13 @@ import (
 	"strings"
 )
 
-// Pressure is the percent of the last minute in which some of a cgroup waited for what a file such as cpu.pressure is about; 0 when that is
-// not known.
-func Pressure(dir, file string) int {
+// Pressures are the percents of the last minute in which some of a cgroup waited for a processor, memory and a disk; 0 when that is not
+// known.
+func Pressures(dir string) (cpu, memory, io int) {
+	return pressure(dir, "cpu.pressure"), pressure(dir, "memory.pressure"), pressure(dir, "io.pressure")
+}
+
+func pressure(dir, file string) int {
 	b, err := os.ReadFile(filepath.Join(dir, file))
 	if err != nil {
 		return 0

@@ -5,7 +5,7 @@
 // Out: checked values.
 // Never: knows how a host answers, or who may ask.
 //
-// History: 2026-11-27 the first ones; Console; Backup and TakeBack.
+// History: 2026-11-27 the first ones; Console; Backup and TakeBack; Sample.NetIn, NetOut and Strain.
 package nodecall
 
 import (
@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"hardnode.dev/internal/wire/backup"
+	"hardnode.dev/internal/wire/strain"
 )
 
 // Ask is one question; exactly one of its parts is set.
@@ -93,11 +94,15 @@ type Sample struct {
 	Memory    int64     `json:"memory"`    // bytes, what it caches of files too
 	MemoryMax int64     `json:"memoryMax"` // bytes; 0 is no limit
 	PIDs      int64     `json:"pids"`
-	PIDsMax   int64     `json:"pidsMax"` // 0 is no limit
-	Read      int64     `json:"read"`    // counter, bytes from disks
-	Written   int64     `json:"written"` // counter, bytes to disks
-	Processes []Process `json:"processes"`
-	More      int       `json:"more,omitempty"` // processes that are not listed
+	PIDsMax   int64     `json:"pidsMax"`          // 0 is no limit
+	Read      int64     `json:"read"`             // counter, bytes from disks
+	Written   int64     `json:"written"`          // counter, bytes to disks
+	NetIn     int64     `json:"netIn,omitempty"`  // counter, bytes that came to it
+	NetOut    int64     `json:"netOut,omitempty"` // counter, bytes that it sent
+	// Strain is what it lacks; its counters are those since its last start.
+	Strain    strain.Strain `json:"strain,omitzero"`
+	Processes []Process     `json:"processes"`
+	More      int           `json:"more,omitempty"` // processes that are not listed
 }
 
 // MaxProcesses is how many of them a Sample lists.

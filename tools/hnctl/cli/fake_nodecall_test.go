@@ -18,6 +18,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/nodecall"
+	"hardnode.dev/internal/wire/strain"
 )
 
 // nodeCall answers what is asked of a node: it is restarted, its ports say everything twice, and it uses more with each sample. Nothing
@@ -43,7 +44,8 @@ func (f *fake) nodeCall(ctx context.Context, c *websocket.Conn, kind string, r *
 		at := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
 		for n := range int64(2) {
 			raw, _ := json.Marshal(nodecall.Sample{At: at.Add(time.Duration(n) * time.Second), CPUMicros: 1 + n*505_000, Memory: 100 << 20,
-				MemoryMax: 512 << 20, PIDs: 2, PIDsMax: 1024, Read: n << 20, Processes: []nodecall.Process{
+				MemoryMax: 512 << 20, PIDs: 2, PIDsMax: 1024, Read: n << 20, NetIn: n << 21,
+				NetOut: 7, Strain: strain.Strain{CPU: 45, IO: 3, ThrottledMs: 100 + n*250, Kills: 2}, Processes: []nodecall.Process{
 					{PID: 1, Name: "init", State: "S", Threads: 1, Memory: 8 << 20},
 					{PID: 7, UID: -1, Name: "evil\x1b[2J", State: "R", CPUMicros: n * 500_000, Threads: 3, Memory: 3 << 20}}})
 			out.Write(append(raw, '\n'))

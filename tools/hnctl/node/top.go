@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -26,6 +27,9 @@ type used struct {
 	CPUPercent float64   `json:"cpuPercent"` // of one processor
 	ReadRate   int64     `json:"readRate"`   // bytes a second
 	WriteRate  int64     `json:"writeRate"`
+	NetInRate  int64     `json:"netInRate"`
+	NetOutRate int64     `json:"netOutRate"`
+	HeldBack   float64   `json:"heldBackPercent"` // of the time: by its CPU limit
 	nodecall.Sample
 	Processes []usedProcess `json:"processes"`
 }
@@ -46,6 +50,8 @@ func between(id wire.CTID, a, b nodecall.Sample) used {
 	percent := func(from, to int64) float64 { return float64(int64(rate(from, to)/1e4*10)) / 10 }
 	u.CPUPercent = percent(a.CPUMicros, b.CPUMicros)
 	u.ReadRate, u.WriteRate = int64(rate(a.Read, b.Read)), int64(rate(a.Written, b.Written))
+	u.NetInRate, u.NetOutRate = int64(rate(a.NetIn, b.NetIn)), int64(rate(a.NetOut, b.NetOut))
+	u.HeldBack = min(percent(1000*a.Strain.ThrottledMs, 1000*b.Strain.ThrottledMs), 100) // on several processors it may be more
 	before := map[int]int64{}
 	for _, p := range a.Processes {
 		before[p.PID] = p.CPUMicros
@@ -67,7 +73,9 @@ func nodeTop(a *app.App) *cobra.Command {
 	c := &cobra.Command{
 		Use: "top NODE…", Short: "What nodes use, and the processes of one", Args: cobra.MinimumNArgs(1),
 		Long: "Shows what nodes use, anew every other second until Ctrl-C: processor in percent of one, memory, processes, reads and\n" +
-			"writes. Of one node, its processes too, whose names are their own choice. Without a terminal, and with -o, it shows it once.",
+			"writes, network; and what they lack: percent of the last minute in which some of a node waited for a processor, memory or\n" +
+			"a disk, how much its CPU limit holds it back now, how many of its processes ran out of memory since its start. Of one node,\n" +
+			"its processes too, whose names are their own choice. Without a terminal, and with -o, it shows it once.",
 		Example: "  hnctl node top 101\n  hnctl node top 101 102 --once -o json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if every < 1 || every > nodecall.MaxEvery {
@@ -164,11 +172,11 @@ func topTable(t *app.Table, list []used) {
 		}
 		return unit(n) + " of " + unit(limit)
 	}
-	t.Head("CTID", "CPU", "MEMORY", "PROCESSES", "READ", "WRITE")
+	t.Head("CTID", "CPU", "MEMORY", "PROCESSES", "READ", "WRITE", "NET IN", "NET OUT", "LACKS")
 	for _, u := range list {
 		t.Row(u.CTID, percentText(u.CPUPercent), of(u.Memory, u.MemoryMax, size), of(u.PIDs, u.PIDsMax, func(n int64) string {
 			return strconv.FormatInt(n, 10)
-		}), size(u.ReadRate)+"/s", size(u.WriteRate)+"/s")
+		}), size(u.ReadRate)+"/s", size(u.WriteRate)+"/s", size(u.NetInRate)+"/s", size(u.NetOutRate)+"/s", u.lacks())
 	}
 	if len(list) > 1 {
 		return
@@ -186,6 +194,26 @@ func topTable(t *app.Table, list []used) {
 		}
 		t.Row(p.PID, percentText(p.CPUPercent), size(p.Memory), user, p.State, p.Threads, p.Name)
 	}
+}
+
+// lacks says what a node waits for, and what its limits do to it.
+func (u used) lacks() string {
+	var list []string
+	for _, p := range []struct {
+		percent int
+		what    string
+	}{{u.Strain.CPU, "processor"}, {u.Strain.Memory, "memory"}, {u.Strain.IO, "disk"}} {
+		if p.percent > 0 {
+			list = append(list, fmt.Sprintf("%s %d %%", p.what, p.percent))
+		}
+	}
+	if u.HeldBack > 0 {
+		list = append(list, "held back "+percentText(u.HeldBack))
+	}
+	if u.Strain.Kills > 0 {
+		list = append(list, fmt.Sprintf("%d killed", u.Strain.Kills))
+	}
+	return cmp.Or(strings.Join(list, ", "), "-")
 }
 
 func percentText(p float64) string { return strconv.FormatFloat(p, 'f', 1, 64) + " %" }
