@@ -86,11 +86,16 @@ func Problems(list []container.Observed, now time.Time) (out []host.Problem) {
 		if why == "" {
 			continue
 		}
-		next := "give its layer more cloudlets, or find out why the process needs so much"
-		if o.OOM.Command {
-			next = "the container's own program goes on; give its layer more cloudlets for commands of that size"
+		id := o.CTID.String()
+		more := "hnctl node resize " + id + " --memory MIB"
+		next := "see why the process needs so much (hnctl node top " + id + "), or give it more memory: " + more
+		switch {
+		case o.Spec.Component != "":
+			next = "see what it did: hnctl node logs " + o.Spec.Component
+		case o.OOM.Command:
+			next = "the container's own program goes on; commands of that size need more memory: " + more
 		}
-		out = append(out, host.Problem{Code: "exhausted", Object: "container " + o.CTID.String(), Reason: why, Next: next, CTID: o.CTID})
+		out = append(out, host.Problem{Code: "exhausted", Object: "container " + id, Reason: why, Next: next, CTID: o.CTID})
 	}
 	return out
 }

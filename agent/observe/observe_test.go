@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -110,17 +111,20 @@ func TestProblems(t *testing.T) {
 		{CTID: 2, OOM: shortage.OOM{Kills: 1, Times: 1, At: now, Process: "dd", Bytes: 126 << 20, Limit: 128 << 20, Command: true}},
 		{CTID: 3, OOM: shortage.OOM{Times: 7, At: now.Add(-time.Minute), Process: "java", Bytes: 90 << 20}},
 		{CTID: 4, OOM: shortage.OOM{Kills: 1, Times: 1, At: now.Add(-2 * plan.MemoryNews), Process: "old"}},
+		{CTID: 7, Spec: host.Container{Component: "resolver"}, OOM: shortage.OOM{Kills: 1, Times: 1, At: now, Process: "resolver",
+			Bytes: 64 << 20, Limit: 64 << 20}},
 		{CTID: 5, OOM: shortage.OOM{Kills: 1, Limit: 64 << 20}}, // nobody knows when
 	}, now)
-	want := []string{
-		"container 2: out of memory: process dd of a command used 126 MiB of 128 MiB",
-		"container 3: out of memory: process java used 90 MiB; 7 times within an hour",
+	want := []struct{ says, next string }{
+		{"container 2: out of memory: process dd of a command used 126 MiB of 128 MiB", "hnctl node resize 2 --memory MIB"},
+		{"container 3: out of memory: process java used 90 MiB; 7 times within an hour", "(hnctl node top 3)"},
+		{"container 7: out of memory: process resolver used 64 MiB of 64 MiB", "hnctl node logs resolver"},
 	}
 	if len(got) != len(want) {
 		t.Fatalf("got %+v", got)
 	}
 	for i, p := range got {
-		if s := p.Object + ": " + p.Reason; s != want[i] || p.Next == "" {
+		if s := p.Object + ": " + p.Reason; s != want[i].says || !strings.Contains(p.Next, want[i].next) {
 			t.Errorf("got %q, next %q; want %q", s, p.Next, want[i])
 		}
 	}

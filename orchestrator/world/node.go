@@ -64,6 +64,12 @@ func (w World) NodeOf(n store.Node) operator.Node {
 	if n.Container.IPv4.IsValid() {
 		out.InternalIP = n.Container.IPv4.String()
 	}
+	if e := store.Envs.Find(w.View, string(n.Env)); e != nil && !n.Gone {
+		out.Addresses = e.AddressesOf(n.Layer, n.Index+1)
+	}
+	if n.Container.IPv6.IsValid() {
+		out.InternalIPv6 = n.Container.IPv6.String()
+	}
 	if len(n.Container.Publish) > 0 {
 		out.ExternalIP = cmp.Or(h.External, c.Infra.External, c.Infra.Underlay)
 	}

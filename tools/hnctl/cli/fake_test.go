@@ -8,6 +8,7 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -21,6 +22,7 @@ import (
 	"hardnode.dev/internal/wire/jls"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/internal/wire/smart"
+	"hardnode.dev/internal/wire/strain"
 	"hardnode.dev/internal/wire/volume"
 	"hardnode.dev/tools/hnctl/config"
 )
@@ -192,6 +194,8 @@ func (f *fake) handler() http.Handler {
 		{CTID: 3, Env: "jelastic", Layer: "orchestrator", Template: "jelastic/orchestrator", Component: "orchestrator", State: "running",
 			HostName: "infra-1", InternalIP: "10.96.0.13", Cloudlets: wire.Cloudlets{Reserved: 2, Dynamic: 12}},
 		{CTID: 101, Env: "hello", Layer: "cp", Template: "nginx", State: "running", HostName: "host-1", InternalIP: "10.96.1.2",
+			InternalIPv6: "fd48:4e00:0:1::2", Addresses: []netip.Addr{netip.MustParseAddr("203.0.113.10")}, Placed: "best fit",
+			Strain:    strain.Strain{Memory: 12, Kills: 1},
 			Cloudlets: wire.Cloudlets{Reserved: 1, Dynamic: 4}, Reason: "evil \x1b[2J text",
 			Volumes: []volume.Use{{Name: "data", Bytes: 5 << 20, Limit: 20 << 20, NoCOW: true}, {Name: "free", Bytes: 1 << 20}}},
 		{CTID: 102, Env: "sick", Layer: "cp", Template: "nginx", State: "running", HostName: "infra-1"},

@@ -27,8 +27,8 @@ import (
 
 // Group is the commands on nodes.
 func Group(a *app.App) *cobra.Command {
-	return app.Group("node", "Nodes (containers)", nodeList(a), nodeResize(a), nodeUsage(a), nodeExec(a), nodeLogs(a), nodeCopy(a),
-		nodeRestart(a), nodeMove(a), nodeForward(a), nodeTop(a), nodeConsole(a), nodeAttach(a), JEM(a),
+	return app.Group("node", "Nodes (containers)", nodeList(a), nodeShow(a), nodeResize(a), nodeUsage(a), nodeExec(a), nodeLogs(a),
+		nodeCopy(a), nodeRestart(a), nodeMove(a), nodeForward(a), nodeTop(a), nodeConsole(a), nodeAttach(a), JEM(a),
 		nodeFirewall(a), nodePort(a), nodeAddress(a),
 		nodeMount(a), volumeGroup(a), snapshotGroup(a), backupGroup(a))
 }

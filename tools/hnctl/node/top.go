@@ -74,8 +74,8 @@ func nodeTop(a *app.App) *cobra.Command {
 		Use: "top NODE…", Short: "What nodes use, and the processes of one", Args: cobra.MinimumNArgs(1),
 		Long: "Shows what nodes use, anew every other second until Ctrl-C: processor in percent of one, memory, processes, reads and\n" +
 			"writes, network; and what they lack: percent of the last minute in which some of a node waited for a processor, memory or\n" +
-			"a disk, how much its CPU limit holds it back now, how many of its processes ran out of memory since its start. Of one node,\n" +
-			"its processes too, whose names are their own choice. Without a terminal, and with -o, it shows it once.",
+			"a disk, how much its CPU limit holds it back now, how many of its processes ran out of memory since its start. Of one\n" +
+			"node, its processes too, whose names are their own choice. Without a terminal, and with -o, it shows it once.",
 		Example: "  hnctl node top 101\n  hnctl node top 101 102 --once -o json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if every < 1 || every > nodecall.MaxEvery {
@@ -196,22 +196,13 @@ func topTable(t *app.Table, list []used) {
 	}
 }
 
-// lacks says what a node waits for, and what its limits do to it.
+// lacks says what a node waits for, and what its limits do to it now.
 func (u used) lacks() string {
-	var list []string
-	for _, p := range []struct {
-		percent int
-		what    string
-	}{{u.Strain.CPU, "processor"}, {u.Strain.Memory, "memory"}, {u.Strain.IO, "disk"}} {
-		if p.percent > 0 {
-			list = append(list, fmt.Sprintf("%s %d %%", p.what, p.percent))
-		}
-	}
+	s := u.Strain
+	s.ThrottledMs = 0
+	list := s.Words()
 	if u.HeldBack > 0 {
 		list = append(list, "held back "+percentText(u.HeldBack))
-	}
-	if u.Strain.Kills > 0 {
-		list = append(list, fmt.Sprintf("%d killed", u.Strain.Kills))
 	}
 	return cmp.Or(strings.Join(list, ", "), "-")
 }
