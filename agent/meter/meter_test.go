@@ -43,6 +43,13 @@ func (m *machine) start(id int) {
 	m.uses(id, 1000, 0)
 }
 
+// stop takes a container's cgroup away.
+func (m *machine) stop(id int) {
+	if err := os.RemoveAll(filepath.Join(m.cgroup, fmt.Sprint(id))); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
 func (m *machine) put(id int, file, text string) {
 	if err := os.WriteFile(filepath.Join(m.cgroup, fmt.Sprint(id), file), []byte(text), 0o600); err != nil {
 		m.t.Fatal(err)
@@ -190,6 +197,49 @@ func TestNothingIsLostOrTwice(t *testing.T) {
 	}
 	if hours > read || x.mu.hours.last != x.mu.minutes.last/perHour {
 		t.Errorf("seed %d: hours sum up to %d of %d; %d hours of %d minutes", seed, hours, read, x.mu.hours.last, x.mu.minutes.last)
+	}
+}
+
+// TestMoved: a container that goes from one host to another and back is counted by each for the time that it runs there; who reads each
+// host by its own revisions, whenever it does, has all that it used, once.
+func TestMoved(t *testing.T) {
+	hosts := []*machine{newMachine(t), newMachine(t)}
+	meters := []*Meter{hosts[0].meter(), hosts[1].meter()}
+	now := time.Unix(1_700_000_000, 0)
+	since := make([]wire.Revision, 2)
+	books := map[string]bool{}
+	var used, read int64
+	pull := func(i int) {
+		a := hosts[i].answer(meters[i], usage.Ask{Step: usage.Minute, Since: since[i], CTID: 101})
+		for _, r := range a.Records {
+			read += r.CPUMicros
+		}
+		since[i], books[a.Book] = a.Next, true
+	}
+	for move := range 3 {
+		on := move % 2
+		hosts[on].start(101)
+		for i := range 3*perMinute + 4 {
+			hosts[on].uses(101, 1000, int64(10*(i+1)))
+			for _, m := range meters {
+				m.look(now)
+			}
+			if used += 10; i == perMinute && move == 1 {
+				pull(on) // the other one is away
+			}
+		}
+		hosts[on].stop(101)
+		if move == 0 { // its agent ends after it has left
+			minute(meters[0], now)
+			meters[0] = hosts[0].meter()
+		}
+	}
+	for i := range 2 * len(meters) {
+		minute(meters[i%2], now)
+		pull(i % 2)
+	}
+	if read != used || len(books) != 2 {
+		t.Errorf("%d were read in %d books, %d were used", read, len(books), used)
 	}
 }
 

@@ -15,12 +15,13 @@ import (
 )
 
 func nodeUsage(a *app.App) *cobra.Command {
-	var since, step string
+	var since, step, host string
 	c := &cobra.Command{
 		Use: "usage NODE", Short: "What a node has used: memory, CPU, disk and network", Args: cobra.ExactArgs(1),
 		Long: "Shows what a node has used, as its host counted it: by samples of 5 seconds (kept for 10 minutes), by minutes (24 hours) " +
 			"or by\nhours (35 days). MEMORY is the mean and the peak; CPU is in percent of one processor; the rest is what was read, " +
-			"written,\nreceived and sent in that time, and what it has on disk at its end.",
+			"written,\nreceived and sent in that time, and what it has on disk at its end. What a node used before it moved is at the " +
+			"host that\nit left: --host.",
 		Example: "  hnctl node usage 101\n  hnctl node usage 101 --since 24h --step hour\n  hnctl node usage 101 --output json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if s := usage.Step(step); !slices.Contains([]usage.Step{usage.Sample, usage.Minute, usage.Hour}, s) {
@@ -36,6 +37,9 @@ func nodeUsage(a *app.App) *cobra.Command {
 			}
 			list := []usage.Record{}
 			q := url.Values{"step": {step}, "from": {strconv.FormatInt(from.Unix(), 10)}}
+			if host != "" {
+				q.Set("host", host)
+			}
 			for more := true; more; {
 				page, err := app.Get[usage.Answer](cmd.Context(), a, "/nodes/"+id.String()+"/usage?"+q.Encode())
 				if err != nil {
@@ -49,6 +53,7 @@ func nodeUsage(a *app.App) *cobra.Command {
 	}
 	c.Flags().StringVar(&since, "since", "1h", "how far back, as 10m, 24h or 7d, or a time")
 	c.Flags().StringVar(&step, "step", string(usage.Minute), "sample, minute or hour")
+	c.Flags().StringVar(&host, "host", "", "ask this host, which the node was on, instead of the one that it is on")
 	return c
 }
 
