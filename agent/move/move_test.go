@@ -365,6 +365,27 @@ func TestGivenUp(t *testing.T) {
 	}
 }
 
+// TestRecalled: a host that was told Last and is told Copy again says so, and then it does not arrive, however ready all is; or it has.
+func TestRecalled(t *testing.T) {
+	p := newPair(t)
+	d := p.from.disk
+	d.with(func() { d.runs, d.has = true, map[string]string{"data": "x"} })
+	p.phase(move.Copy, 0)
+	p.eventually("it comes", func() bool { return p.to.state().Round > 0 })
+	p.phase(move.Last, 0)
+	p.eventually("it waits for the last state", func() bool { return p.to.state().Phase == move.Last })
+	p.to.work.is(ct(move.To, one, move.Copy, 0))
+	d.with(func() { d.runs = false })
+	p.eventually("it says one or the other", func() bool { s := p.to.state(); return s.Phase == move.Copy || s.Arrived })
+	if s := p.to.state(); !s.Arrived { // what it waited for may have come first
+		p.eventually("it goes on copying", func() bool { return p.to.state().Round > s.Round })
+		if s := p.to.state(); s.Arrived {
+			t.Errorf("it has arrived all the same: %+v", s)
+		}
+	}
+	p.last()
+}
+
 func TestReady(t *testing.T) {
 	const s = time.Second
 	for _, c := range []struct {

@@ -74,6 +74,9 @@ func (p *pull) run(ctx context.Context) {
 			return
 		}
 		p.m.say(p.id, func(s *move.State) { s.Phase = c.Move.Phase })
+		if now, err := p.want(); err != nil || now.Move.Phase != c.Move.Phase {
+			continue // what is said of Copy must hold for who was told Copy: it does not arrive
+		}
 		arrived := p.copy == nil && p.arrived() // all is here, and could not get its place yet
 		if !arrived {
 			if err = p.m.o.Image(ctx, c.Image); err == nil {

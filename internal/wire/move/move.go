@@ -14,7 +14,9 @@
 //	(no Part)    it runs, as Run says                   it runs, as Run says
 //
 // A move is given up by taking the container out of the Work of the host that it goes to, and, once that host has reported that it has
-// none, the Part out of the other's. After State.Arrived of Last it can't be given up: the container may have run there.
+// none, the Part out of the other's. After State.Arrived of Last it can't be given up: the container may have run there. An Error does not
+// say that it will not arrive. So a host that was told Last is told Copy again before: it then stops the container, if it runs, and says
+// either State.Arrived, and the move goes on, or State.Phase Copy without: then it does not arrive any more.
 //
 // History: 2026-11-27 version 1.
 package move
