@@ -26,6 +26,7 @@ import (
 	"hardnode.dev/agent/smart"
 	"hardnode.dev/agent/smoke"
 	"hardnode.dev/agent/system"
+	"hardnode.dev/agent/volume"
 	"hardnode.dev/internal/build"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/release/trust"
@@ -141,7 +142,8 @@ func (a *agent) onDisk(state, data string) {
 		Work: filepath.Join(data, "system"), Log: a.log})
 	a.mirror = mirror.New(mirror.Options{State: state, Data: data, Look: a.install.Look, Prepare: a.install.Prepare,
 		Systems: a.slots.CopyTo, Order: a.slots.Reorder, Lags: a.slots.Lags,
-		Open: func(partition string) (string, error) { return partition, nil }, Log: a.log})
+		Open:    func(partition string) (string, error) { return partition, nil },
+		InPlace: func() ([]string, error) { return volume.InPlace(data) }, Log: a.log})
 	a.scrub = scrub.New(data, a.log)
 	a.smart = smart.New(smart.Options{Sys: "/sys", Dev: "/dev", Errors: func() map[string]int64 { return smart.Errors(data, state) },
 		Mirrored: func() bool { s := a.mirror.State(); return s != storage.None && s != storage.Single }, Log: a.log})

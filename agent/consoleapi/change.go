@@ -39,7 +39,7 @@ var changes = []row{
 	{"POST /v1/containers/{ctid}/restart", "container restart", false, restart},
 	{"POST /v1/slots", "slots", false, changeSlots},
 	{"POST /v1/install", "install", true, startInstall},
-	{"POST /v1/storage", "storage replace", false, replaceDisk},
+	{"POST /v1/storage", "storage add or replace", false, replaceDisk},
 	{"POST /v1/leave", "leave", true, leave},
 	{"POST /v1/support/stick", "support bundle to a stick", true, toStick},
 	{"POST /v1/reset", "reset", false, reset},
@@ -194,7 +194,7 @@ func replaceDisk(ctx context.Context, o Options, r *http.Request, _ string) (any
 		return nil, err
 	}
 	if o.Replace == nil {
-		return nil, errors.New("this host was not booted from an installed disk, so it has none to replace")
+		return nil, errors.New("this host was not booted from an installed disk, so it has no disk to replace or to add to")
 	}
 	return o.Replace(ctx, want)
 }

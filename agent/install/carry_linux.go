@@ -160,7 +160,7 @@ func (w *work) parts(n int) (list []string) {
 
 // bare writes what lies outside of the partitions, and waits until those are there. It calls clear when the disk is empty.
 func (t target) bare(ctx context.Context, clear func()) error {
-	if err := t.table(clear); err != nil {
+	if err := t.table(ctx, clear); err != nil {
 		return err
 	}
 	for _, n := range []int{espPart, statePart, dataPart} {
@@ -171,7 +171,7 @@ func (t target) bare(ctx context.Context, clear func()) error {
 	return nil
 }
 
-func (t target) table(clear func()) error {
+func (t target) table(ctx context.Context, clear func()) error {
 	f, err := os.OpenFile(t.path(), os.O_RDWR|unix.O_EXCL, 0) // nobody else uses it, or this fails
 	if errors.Is(err, unix.EBUSY) {
 		return errors.New("something began to use it; look at it again")
@@ -191,10 +191,23 @@ func (t target) table(clear func()) error {
 	if _, err := layout.Partition(f, size, t.Partitions, t.identity); err != nil {
 		return err
 	}
-	if err := unix.IoctlSetInt(int(f.Fd()), unix.BLKRRPART, 0); err != nil {
-		return fmt.Errorf("make the kernel read the partition table: %w", err)
+	return reread(ctx, f)
+}
+
+// reread has the kernel read a disk's partition table. It does not while somebody has one of the former partitions open: who looks at the
+// disks, as the status does, has for a moment.
+func reread(ctx context.Context, f *os.File) error {
+	ctx, cancel := context.WithTimeout(ctx, nodesLimit)
+	defer cancel()
+	for {
+		err := unix.IoctlSetInt(int(f.Fd()), unix.BLKRRPART, 0)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, unix.EBUSY) || !run.Wait(ctx, 50*time.Millisecond) {
+			return fmt.Errorf("make the kernel read the partition table: %w", err)
+		}
 	}
-	return nil
 }
 
 // appears waits for a device.

@@ -4,6 +4,7 @@ package mirror
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -18,6 +19,7 @@ import (
 
 	"hardnode.dev/agent/install"
 	"hardnode.dev/agent/partition"
+	"hardnode.dev/agent/volume"
 	"hardnode.dev/internal/disk"
 	"hardnode.dev/internal/disk/btrfs"
 	"hardnode.dev/internal/disk/mirror"
@@ -43,7 +45,7 @@ func run1(ctx context.Context, argv ...string) (string, error) {
 	return string(out), err
 }
 
-// newRig installs a mirror on two disks, as an installation does.
+// newRig installs a host on disks, as an installation does: a mirror on two.
 func newRig(t *testing.T, disks ...string) *rig {
 	top := t.TempDir()
 	r := &rig{T: t, data: filepath.Join(top, "data"), state: filepath.Join(top, "state"), installer: install.New(install.Options{})}
@@ -68,7 +70,9 @@ func newRig(t *testing.T, disks ...string) *rig {
 	must(t, disk.MakeLabelled(t.Context(), run1, disk.StateLabel, states...))
 	must(t, disk.Make(t.Context(), run1, datas...))
 	for _, d := range disks {
-		must(t, disk.WriteMirror(d, n))
+		if len(disks) > 1 {
+			must(t, disk.WriteMirror(d, n))
+		}
 		must(t, prepared(d))
 	}
 	return r
@@ -104,7 +108,8 @@ func (r *rig) boot(want string) disk.Choice {
 	must(r.T, disk.MountData(c.Devices, r.data, r.state))
 	r.m = New(Options{State: r.state, Data: r.data, Look: r.installer.Look, Prepare: r.installer.Prepare,
 		Systems: func(string) error { return nil }, Order: func() error { return nil }, Lags: func() string { return "" },
-		Open: func(p string) (string, error) { return p, nil }, Log: slog.New(slog.NewTextHandler(os.Stderr, nil))})
+		Open:    func(p string) (string, error) { return p, nil },
+		InPlace: func() ([]string, error) { return volume.InPlace(r.data) }, Log: slog.New(slog.NewTextHandler(os.Stderr, nil))})
 	return c
 }
 
@@ -176,6 +181,7 @@ func (r *rig) notices() {
 	must(r.T, err)
 	must(r.T, r.m.gone(v))
 	r.m.mu.seen = v
+	r.m.goOn(r.Context(), v)
 }
 
 func (r *rig) is(want storage.State) storage.Status {
@@ -192,6 +198,12 @@ func (r *rig) replaces(want storage.Replace) {
 	r.Helper()
 	_, err := r.m.Replace(r.Context(), want)
 	must(r.T, err)
+	r.whole()
+}
+
+// whole waits until they are.
+func (r *rig) whole() {
+	r.Helper()
 	r.until("the disks are whole", func() bool {
 		s := r.m.Status()
 		if s.Failed != "" {
@@ -199,6 +211,145 @@ func (r *rig) replaces(want storage.Replace) {
 		}
 		return s.State == storage.Whole
 	})
+}
+
+// refuses has a wish refused.
+func (r *rig) refuses(want storage.Replace, why string) {
+	r.Helper()
+	if s, err := r.m.Replace(r.Context(), want); err == nil || !strings.Contains(err.Error(), why) {
+		r.Fatalf("%+v: %+v, %v; want %q", want, s, err, why)
+	}
+}
+
+var errCut = errors.New("cut off here")
+
+// cut has a wish carried out until something fails.
+func (r *rig) cut(want storage.Replace) {
+	r.Helper()
+	_, err := r.m.Replace(r.Context(), want)
+	must(r.T, err)
+	r.until("it fails", func() bool { return r.m.Status().Failed != "" })
+	if why := r.m.Status().Failed; !strings.Contains(why, errCut.Error()) {
+		r.Fatalf("it failed elsewhere: %s", why)
+	}
+}
+
+// TestAdded: a host that was installed on one disk gets a second one. Cut off at each step it boots, with what it had, and the same command
+// goes on; at the end the second disk has all.
+func TestAdded(t *testing.T) {
+	r := newRig(t, "/dev/vda")
+	add := storage.Replace{Add: true, Disk: wish.Rule{Path: "/dev/vdb"}}
+	r.boot("/dev/vda3")
+	r.notices()
+	r.is(storage.Single)
+	r.write("first")
+	r.refuses(storage.Replace{Disk: add.Disk}, "this host lies on one disk, so it has none to replace")
+	r.refuses(storage.Replace{Add: true}, "2 disks would do")
+	r.refuses(storage.Replace{Add: true, Disk: wish.Rule{Path: "/dev/vda"}, Wipe: "/dev/vda"}, "this host lies on it")
+	db := filepath.Join(r.data, "ct/102/vol-db")
+	must(t, os.MkdirAll(db, 0o700))
+	dir, err := os.Open(db)
+	must(t, err)
+	must(t, errors.Join(btrfs.SetNoCOW(dir), dir.Close()))
+	r.refuses(add, "volume db of node 102")
+	must(t, os.Remove(db))
+	plan, err := r.m.Replace(t.Context(), storage.Replace{Add: true, Disk: add.Disk, DryRun: true})
+	if err != nil || len(plan.Steps) != 6 || plan.State != storage.Single || noteOf("/dev/vda").In() || noteOf("/dev/vdb").In() {
+		t.Fatalf("the plan is %+v, %v", plan, err)
+	}
+
+	// Cut off when it is partitioned: nothing is known of a second disk.
+	prepare := r.m.o.Prepare
+	r.m.o.Prepare = func(ctx context.Context, d pick.Found) error { return errors.Join(prepare(ctx, d), errCut) }
+	r.cut(add)
+	r.is(storage.Single)
+	r.down()
+	// After the notes: the host is one on two disks, and one of them has nothing.
+	r.boot("/dev/vda3")
+	r.m.o.Open = func(string) (string, error) { return "", errCut }
+	r.cut(add)
+	r.notices()
+	r.is(storage.Degraded)
+	r.down()
+	// When STATE is mirrored, and DATA is not.
+	r.boot("/dev/vda3")
+	if n := noteOf("/dev/vda"); !n.Alone {
+		t.Fatalf("the disk that is left says %+v", n)
+	}
+	r.m.o.InPlace = func() ([]string, error) { return nil, errCut }
+	r.cut(storage.Replace{Disk: add.Disk}) // it is a host on two disks now
+	r.is(storage.Filling)
+	r.down()
+	// When DATA has its second device, is being written onto both, and that device is gone at the next boot.
+	c := r.boot("/dev/vda3")
+	if len(c.Mirror.Left) != 1 {
+		t.Fatalf("what is left: %+v", c.Mirror)
+	}
+	r.write("alone")
+	r.m.o.InPlace = func() ([]string, error) {
+		data, err := os.Open(r.data)
+		must(t, err)
+		defer data.Close()
+		must(t, btrfs.AddDevice(data, "/dev/vdb3"))
+		return nil, errors.Join(r.balances(data), errCut)
+	}
+	r.cut(add)
+	r.down()
+	r.pull("/dev/vdb")
+	r.boot("/dev/vda3")
+	r.reads("first", "alone")
+	r.write("without")
+	r.notices()
+	r.is(storage.Degraded)
+	r.put("/dev/vdb")
+
+	// The same, and both are there at the next boot: the agent goes on by itself.
+	r.m.o.Systems = func(string) error { return errCut }
+	r.cut(add)
+	r.is(storage.Filling)
+	r.down()
+	if c := r.boot("/dev/vda3 /dev/vdb3"); !c.Degraded || !c.Mirror.Filling {
+		t.Fatalf("a disk that is being filled counts as whole: %+v", c)
+	}
+	r.notices()
+	if _, err := r.m.Replace(t.Context(), add); err != nil && !strings.Contains(err.Error(), "both are there") {
+		t.Fatalf("the same command again: %v", err)
+	}
+	r.whole()
+	r.refuses(add, "and both are there; more than two can't be")
+	data, err := os.Open(r.data)
+	must(t, err)
+	if two, err := btrfs.DataMirrored(data); err != nil || !two {
+		t.Errorf("data lies on two disks, and databases could be written in place: %v", err)
+	}
+	must(t, data.Close())
+	r.write("both")
+	r.down()
+
+	// The first disk is gone: the second one has all.
+	r.pull("/dev/vda")
+	r.boot("/dev/vdb3")
+	r.reads("first", "alone", "without", "both")
+	r.notices()
+	r.is(storage.Degraded)
+	r.down()
+	r.put("/dev/vda")
+}
+
+// balances begins to write DATA onto both devices, and has that stopped at once, as an unmount does: the next mount goes on with it.
+func (r *rig) balances(data *os.File) error {
+	done := make(chan error, 1)
+	go func() { done <- btrfs.Mirror(data) }()
+	const pause = 0x40049421 // BTRFS_IOC_BALANCE_CTL; 1 is BTRFS_BALANCE_CTL_PAUSE
+	for {
+		err := unix.IoctlSetInt(int(data.Fd()), pause, 1)
+		select {
+		case end := <-done:
+			r.Logf("the balance was stopped: %v; it ended with: %v", err, end)
+			return nil
+		default:
+		}
+	}
 }
 
 // TestDisks: a host on two disks loses one while it runs, goes on, and is whole again with another one; the old one is not taken when it

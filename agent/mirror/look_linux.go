@@ -37,7 +37,7 @@ func look(state, data string) (v view, err error) {
 		for _, d := range list {
 			v.add(d)
 			if at == data {
-				v.used = max(v.used, d.Used)
+				v.used, v.size, v.free = max(v.used, d.Used), d.Bytes, d.Bytes-d.Used
 			}
 		}
 	}

@@ -1,7 +1,7 @@
 // Package mirror keeps the two disks of an installed host alike: it says how they are, writes down when one is gone, and fills another one
-// in its place.
+// in its place. A host on one disk is one whose other disk was never there.
 //
-// Owns: the notes of a running host's disks (internal/disk/mirror); the order of a replacement.
+// Owns: the notes of a running host's disks (internal/disk/mirror); the order in which a disk is filled.
 // In: the devices of the mounted STATE and DATA, as btrfs has them; /sys and /dev; what a person asks for.
 // Out: a disk that has all that the other one has; the status, for people.
 // Never: decides which disk it is (internal/disk/pick does) or what a filesystem lacks (internal/disk/mirror does).
@@ -36,7 +36,9 @@ type Options struct {
 	Lags    func() string
 	// Open makes a partition for STATE one that can be written: encrypted or as it is.
 	Open func(partition string) (device string, err error)
-	Log  *slog.Logger // nil discards
+	// InPlace lists, for people, what of DATA is written in place and so has no checksums: of two copies nobody could say which is right.
+	InPlace func() ([]string, error)
+	Log     *slog.Logger // nil discards
 }
 
 // Mirror keeps two disks alike. Its methods may be called at once.
@@ -51,6 +53,8 @@ type Mirror struct {
 		step   int
 		busy   bool
 		failed string
+		target pick.Found // while busy
+		tried  bool       // GoOn did, in this agent's life
 	}
 }
 
@@ -71,6 +75,9 @@ func (m *Mirror) Run(ctx context.Context) error {
 		m.mu.Lock()
 		m.mu.seen, m.mu.err = v, err
 		m.mu.Unlock()
+		if err == nil {
+			m.goOn(ctx, v)
+		}
 		switch {
 		case err == nil:
 			last = ""
@@ -93,6 +100,21 @@ func (m *Mirror) gone(v view) error {
 	}
 	m.log.Warn("a disk is gone", "left", alone.disk)
 	return disk.WriteMirror(alone.disk, alone.note.GoneAlone())
+}
+
+// goOn goes on, once in an agent's life, with the filling of a disk that a loss of power or the agent's end cut short: somebody wished it,
+// and until it is done there is one copy of what both disks should have.
+func (m *Mirror) goOn(ctx context.Context, v view) {
+	m.mu.Lock()
+	begin := v.filling() && !m.mu.busy && !m.mu.tried
+	m.mu.tried = m.mu.tried || begin
+	m.mu.Unlock()
+	if !begin {
+		return
+	}
+	if _, err := m.Replace(ctx, storage.Replace{}); err != nil {
+		m.log.Error("go on with filling a disk", logging.Err, err)
+	}
 }
 
 // Status is how the disks are.

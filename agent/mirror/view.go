@@ -25,6 +25,8 @@ type view struct {
 	single   bool  // it lies on one disk
 	mirrored bool  // all that is written lies on both
 	used     int64 // what a disk must have room for in DATA
+	size     int64 // of DATA on a disk; where it lies on two, on one of them
+	free     int64 // what of that no block group takes
 }
 
 func (v view) of(path string) (half, bool) {
@@ -48,17 +50,27 @@ func (v view) alone() *half {
 	return nil
 }
 
-// source is the disk that another one is filled from; the error says why none is to be.
-func (v view) source() (half, error) {
+// filling tells whether a disk is there that has not all yet.
+func (v view) filling() bool {
+	return slices.ContainsFunc(v.there(), func(h half) bool { return h.note.Filling })
+}
+
+// source is the disk that another one is filled from; the error says why none is to be. add: also that of a host on one disk.
+func (v view) source(add bool) (half, error) {
 	there := v.there()
 	whole := slices.DeleteFunc(slices.Clone(there), func(h half) bool { return h.note.Filling })
 	switch {
 	case len(v.halves) == 0:
 		return half{}, errors.New("this host was not booted from an installed disk; install it first (hnctl host install)")
+	case v.single && !add:
+		return half{}, errors.New("this host lies on one disk, so it has none to replace; hnctl host disk add gives it a second one")
 	case v.single:
-		return half{}, errors.New("this host lies on one disk; only a host that was installed on two has one to replace")
+		return there[0], nil
 	case len(whole) == 0:
 		return half{}, errors.New("no disk is there that has all")
+	case len(whole) > 1 && add:
+		return half{}, fmt.Errorf("this host lies on two disks (%s, %s), and both are there; more than two can't be", whole[0].disk,
+			whole[1].disk)
 	case len(whole) > 1:
 		return half{}, fmt.Errorf("both disks are there (%s, %s); take out the one that is to be replaced", whole[0].disk, whole[1].disk)
 	}
@@ -112,10 +124,16 @@ func (v view) describe(s *storage.Status, found []pick.Found, busy bool) {
 		}
 	}
 	for _, f := range found {
-		if _, member := v.of(f.Path); !member && len(there) > 0 && noteOf(f.Path).ID() == there[0].note.ID() {
-			s.Disks = append(s.Disks, storage.Half{Path: f.Path, Model: f.Model, Serial: f.Serial, Bytes: f.Bytes, Use: storage.Left,
-				Reason: "it has missed something; take it in again with hnctl host disk replace --wipe " + f.Path})
+		n := noteOf(f.Path)
+		if _, member := v.of(f.Path); member || len(there) == 0 || n.ID() != there[0].note.ID() {
+			continue
 		}
+		why := "it has missed something; take it in again with hnctl host disk replace --wipe " + f.Path
+		if n.Filling {
+			why = "its filling was cut short; go on with hnctl host disk replace"
+		}
+		s.Disks = append(s.Disks, storage.Half{Path: f.Path, Model: f.Model, Serial: f.Serial, Bytes: f.Bytes, Use: storage.Left,
+			Reason: why})
 	}
 }
 

@@ -207,7 +207,8 @@ func (s *Server) operations() {
 	serve(s, route{"getHostDisks", "GET", "/hosts/{host}/disks",
 		"How the disks are that a host lies on: one, or two that mirror each other", authz.Platform, 200}, s.hostDisks)
 	serve(s, route{"replaceHostDisk", "POST", "/hosts/{host}/disks",
-		"Have a host on two disks fill another one in the place of one that is gone, or plan it; it is answered once the host has begun",
+		"Have a host fill another disk in the place of one that is gone, or (add) as the second one of a host on one disk, or plan it; " +
+			"it is answered once the host has begun",
 		authz.Admin, 202}, s.replaceHostDisk)
 	serve(s, route{"scrubHostDisks", "POST", "/hosts/{host}/disks/scrub",
 		"Have a host read all of its data and compare checksums now; it does once a month by itself", authz.Platform, 202},

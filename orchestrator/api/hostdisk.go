@@ -94,7 +94,8 @@ func (s *Server) hostDisks(ctx context.Context, c caller, in *hostInput) (out op
 	return out, err
 }
 
-// replaceHostDisk has a host fill another disk in the place of one that is gone. It is answered once the host has begun, or has planned it.
+// replaceHostDisk has a host fill another disk in the place of one that is gone or was never there. It is answered once the host has begun,
+// or has planned it.
 func (s *Server) replaceHostDisk(ctx context.Context, c caller, in *replaceInput) (out operator.HostDisks, err error) {
 	want := in.Body.Replace
 	if err := want.Validate(); err != nil {
@@ -111,7 +112,11 @@ func (s *Server) replaceHostDisk(ctx context.Context, c caller, in *replaceInput
 	if want.DryRun {
 		return out, ask()
 	}
-	return out, s.do(c, "host.disk.replace", fmt.Sprintf("hosts/%s wipe %q", h.Name, want.Wipe), ask)
+	what := "host.disk.replace"
+	if want.Add {
+		what = "host.disk.add"
+	}
+	return out, s.do(c, what, fmt.Sprintf("hosts/%s wipe %q", h.Name, want.Wipe), ask)
 }
 
 // scrubHostDisks has a host read all that lies on its DATA and compare checksums, now and not only once a month.

@@ -115,20 +115,23 @@ func runInstall(ctx context.Context, s *Session, a args) error {
 	return nil
 }
 
-func runReplace(ctx context.Context, s *Session, a args) error {
-	want := storage.Replace{Wipe: a.flags["wipe"], DryRun: a.has("dry-run")}
-	if len(a.words) > 0 {
-		want.Disk.Path = a.words[0]
+// runFill has another disk filled: in the place of one that is gone, or as the second one of a host on one disk (add).
+func runFill(add bool) func(context.Context, *Session, args) error {
+	return func(ctx context.Context, s *Session, a args) error {
+		want := storage.Replace{Add: add, Wipe: a.flags["wipe"], DryRun: a.has("dry-run")}
+		if len(a.words) > 0 {
+			want.Disk.Path = a.words[0]
+		}
+		if err := want.Validate(); err != nil {
+			return misuse{err}
+		}
+		var st storage.Status
+		if err := s.change(ctx, "/v1/storage", want, &st); err != nil {
+			return err
+		}
+		s.show(a, st, view.Disks(st, 0))
+		return nil
 	}
-	if err := want.Validate(); err != nil {
-		return misuse{err}
-	}
-	var st storage.Status
-	if err := s.change(ctx, "/v1/storage", want, &st); err != nil {
-		return err
-	}
-	s.show(a, st, view.Disks(st, 0))
-	return nil
 }
 
 func runReboot(ctx context.Context, s *Session, a args) error { return s.leave(ctx, a, false) }

@@ -150,6 +150,7 @@ func TestPassword(t *testing.T) {
 		{"slots try --within 90", Done}, {"slots try --within soon", Misused}, {"slots copy a", Done},
 		{"install /dev/sda --wipe /dev/sda --dry-run", Done}, {"install sda", Misused},
 		{"install /dev/sda /dev/sdb --wipe /dev/sda,/dev/sdb", Done}, {"storage replace --wipe /dev/sdb", Done},
+		{"storage add /dev/sdb --dry-run", Done},
 		{"storage replace sdb", Misused}, {"reboot new disk", Done}, {"poweroff", Done},
 		{"support stick", Done}, {"reset --name host-1", Done}, {"logout", Done},
 	} {
@@ -165,6 +166,7 @@ func TestPassword(t *testing.T) {
 /v1/install {"spec":{"disk":{"path":"/dev/sda"},"wipe":"/dev/sda","dryRun":true}}
 /v1/install {"spec":{"disks":[{"path":"/dev/sda"},{"path":"/dev/sdb"}],"wipes":["/dev/sda","/dev/sdb"]}}
 /v1/storage {"wipe":"/dev/sdb"}
+/v1/storage {"add":true,"disk":{"path":"/dev/sdb"},"dryRun":true}
 /v1/leave {"reason":"new disk"}
 /v1/leave {"powerOff":true}
 /v1/support/stick {}

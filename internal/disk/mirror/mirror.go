@@ -74,8 +74,12 @@ func (n Note) GoneAlone() Note {
 	return Note{History: h, Alone: true}
 }
 
-// Joined are the notes of a disk and of the one that begins to be filled from it. The first is written first.
+// Joined are the notes of a disk and of the one that begins to be filled from it. The second is written first, while that disk still counts
+// as one of no use. A disk that was in no mirror begins one.
 func (n Note) Joined() (old, joining Note) {
+	if !n.In() {
+		n = New()
+	}
 	return Note{History: n.History}, Note{History: n.History, Filling: true}
 }
 
@@ -166,6 +170,8 @@ func Choose(halves []Half) (c Choice, err error) {
 		case !slices.Equal(h.Note.History, newest):
 			c.Left = append(c.Left, Left{h.Disk, "it was away while this host went on without it, so it is not used; take it in again " +
 				"with hnctl host disk replace"})
+		case h.Note.Filling && (h.State == 0 || h.Data == 0):
+			c.Left = append(c.Left, Left{h.Disk, "its filling was cut short, so it is not used; go on with hnctl host disk replace"})
 		case h.State == 0 || h.Data == 0:
 			c.Left = append(c.Left, Left{h.Disk, "its STATE or DATA can't be read; replace it (hnctl host disk replace)"})
 		default:

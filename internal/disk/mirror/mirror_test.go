@@ -99,6 +99,8 @@ func TestChoose(t *testing.T) {
 		{name: "being filled", halves: []Half{half("c", note(w1, false, true), 10, 100), a}, use: "a c", filling: true},
 		{name: "being filled, and the source is gone", halves: []Half{half("c", note(w1, false, true), 10, 100)},
 			err: "disk c: was being filled"},
+		{name: "its filling was cut short before DATA", halves: []Half{half("c", note(w1, false, true), 10, 0), a}, use: "a", alone: true,
+			left: "c: its filling was cut short"},
 		{name: "being filled, and newer than its source", halves: []Half{half("c", note(w1, false, true), 15, 150), a},
 			err: "one has the newer STATE"},
 		{name: "one can't be read", halves: []Half{a, half("b", a.Note, 10, 0)}, use: "a", alone: true, left: "b: its STATE or DATA can't"},

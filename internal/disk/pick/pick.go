@@ -54,8 +54,8 @@ const (
 // Refusal is why there is no plan.
 var Refusal = errors.New("not installed")
 
-// NoReplacement is why no disk takes the place of another one.
-var NoReplacement = errors.New("not replaced")
+// NotTaken is why no disk takes the place of another one.
+var NotTaken = errors.New("no disk is taken")
 
 func refuse(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", Refusal, fmt.Sprintf(format, args...))
@@ -144,7 +144,8 @@ func Decide(want install.Spec, disks []Found, m Machine) (install.Plan, error) {
 	return p, nil
 }
 
-// Replacement is the disk that takes the place of one that is gone. used is how many bytes of DATA it must have room for.
+// Replacement is the disk that takes the place of one that is gone, or was never there. used is how many bytes of DATA it must have room
+// for.
 func Replacement(rule install.Rule, wipe string, disks []Found, used int64) (Found, error) {
 	var wipes []string
 	if wipe != "" {
@@ -152,11 +153,11 @@ func Replacement(rule install.Rule, wipe string, disks []Found, used int64) (Fou
 	}
 	one, err := choose("disk", rule, 1, wipes, disks, nil)
 	if err != nil {
-		return Found{}, fmt.Errorf("%w: %s", NoReplacement, strings.TrimPrefix(err.Error(), Refusal.Error()+": "))
+		return Found{}, fmt.Errorf("%w: %s", NotTaken, strings.TrimPrefix(err.Error(), Refusal.Error()+": "))
 	}
 	if parts := Layout(one[0].Bytes); parts[2].Bytes < used {
 		return Found{}, fmt.Errorf("%w: disk %s: it is too small: %s, and what DATA of the other disk takes needs %s; choose a larger one",
-			NoReplacement, one[0].Path, Size(one[0].Bytes), Size(one[0].Bytes-parts[2].Bytes+used))
+			NotTaken, one[0].Path, Size(one[0].Bytes), Size(one[0].Bytes-parts[2].Bytes+used))
 	}
 	return one[0], nil
 }

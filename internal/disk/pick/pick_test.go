@@ -174,8 +174,8 @@ func TestReplacement(t *testing.T) {
 		err   string
 	}{
 		{name: "the only blank one", disks: []Found{a, stick}, path: "/dev/sda", used: 10 * giB},
-		{name: "two", disks: []Found{a, at("/dev/sdc", blank)}, err: "not replaced: 2 disks would do"},
-		{name: "it holds something", disks: []Found{at("/dev/sda", ntfs)}, err: "not replaced: disk /dev/sda: it holds NTFS"},
+		{name: "two", disks: []Found{a, at("/dev/sdc", blank)}, err: "no disk is taken: 2 disks would do"},
+		{name: "it holds something", disks: []Found{at("/dev/sda", ntfs)}, err: "no disk is taken: disk /dev/sda: it holds NTFS"},
 		{name: "it holds something, and is typed", wipe: "/dev/sda", disks: []Found{at("/dev/sda", ntfs)}, path: "/dev/sda"},
 		{name: "its filling was cut short", disks: []Found{at("/dev/sda", begun), at("/dev/sdc", blank)}, path: "/dev/sda"},
 		{name: "too small", disks: []Found{a}, used: 99 * giB, err: "disk /dev/sda: it is too small: 100 GiB, and what DATA"},
@@ -183,7 +183,7 @@ func TestReplacement(t *testing.T) {
 	} {
 		got, err := Replacement(c.rule, c.wipe, c.disks, c.used)
 		if got.Path != c.path || (c.err == "") != (err == nil) || err != nil && (!strings.Contains(err.Error(), c.err) ||
-			!errors.Is(err, NoReplacement)) {
+			!errors.Is(err, NotTaken)) {
 			t.Errorf("%s: got %q, %v; want %q, %q", c.name, got.Path, err, c.path, c.err)
 		}
 	}

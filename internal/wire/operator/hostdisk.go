@@ -19,7 +19,7 @@ type ChangeSlots struct{ slots.Request }
 // HostSlots are the systems of an installed host.
 type HostSlots struct{ slots.Status }
 
-// ReplaceDisk wishes that another disk takes the place of one that is gone from a host on two disks.
+// ReplaceDisk wishes that another disk takes the place of one that is gone from a host on two disks, or is the second one of a host on one.
 type ReplaceDisk struct{ storage.Replace }
 
 // HostDisk is one disk of a host and its health.

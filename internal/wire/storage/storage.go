@@ -5,7 +5,7 @@
 // Out: values; an error that names the field.
 // Never: looks at a disk, or decides which one is used (internal/disk/mirror does).
 //
-// History: 2026-11-27 version 1; Status.Scrub, Ask.Scrub; Status.Health.
+// History: 2026-11-27 version 1; Status.Scrub, Ask.Scrub; Status.Health; Replace.Add.
 package storage
 
 import (
@@ -75,8 +75,11 @@ type Status struct {
 	Health []smart.Health `json:"health,omitempty"`
 }
 
-// Replace wishes that another disk takes the place of the one that is gone.
+// Replace wishes that another disk takes the place of the one that is gone, or was never there.
 type Replace struct {
+	// Add: a host that lies on one disk shall lie on two from now on. A host of two that lost one has another one in its place with it or
+	// without it; on a host on one disk nothing is done without it.
+	Add bool `json:"add,omitempty"`
 	// Disk says which one. It may be empty: then there must be just one that is free.
 	Disk install.Rule `json:"disk,omitzero"`
 	// Wipe is the path of the disk, typed out (/dev/sda): all that it holds is lost. Without it only a blank disk is taken.
@@ -88,7 +91,7 @@ type Replace struct {
 // Validate says which field is wrong and what it should be, or nil.
 func (r Replace) Validate() error { return install.Spec{Disk: r.Disk, Wipe: r.Wipe}.Validate() }
 
-// Ask is what a host is asked: its status, or first to replace a disk, or to scrub DATA now. The answer is a Status.
+// Ask is what a host is asked: its status, or first to fill a disk, or to scrub DATA now. The answer is a Status.
 type Ask struct {
 	Do    *Replace `json:"do,omitempty"`
 	Scrub bool     `json:"scrub,omitempty"`

@@ -21,7 +21,7 @@ import (
 // TestEveryNameIsCompleted: each argument and each flag of each command is completed, is a file, or is known to be free text.
 func TestEveryNameIsCompleted(t *testing.T) {
 	freeArguments := []string{"NAME", "VERSION", "COMMAND", "ARG", "MODULE", "ACTION", "PORT", "ADDRESS", "PATH", "CHALLENGE",
-		"LOCAL:REMOTE", "TAG",
+		"LOCAL:REMOTE", "TAG", "DISK",
 		"SNAPSHOT", "BACKUP"}
 	freeFlags := []string{"name", "domain", "external", "infra-address", "infra-link", "host-link", "jls", "jls-pin", "trusted-proxy",
 		"customer", "help", "version", "component-arg", "jls-external", "registry-external", "reason", "image-pin",

@@ -29,22 +29,25 @@ func (f *fake) disks(mux *http.ServeMux) {
 		}
 		reply(w, 202, status)
 	})
-	disks := storage.Status{State: storage.Degraded, Reason: "the other disk is gone", Disks: []storage.Half{
-		{Path: "/dev/sda", Use: storage.Used, Model: "QEMU", Serial: "S1", Bytes: 10 << 30}, {Use: storage.Gone}},
-		Health: []smart.Health{{Path: "/dev/sda", Model: "QEMU", Serial: "S1", State: smart.Failing,
-			Reason: "it says that it will fail soon", Celsius: 36, Hours: 5000, Reallocated: 2}}}
+	all := map[string]*storage.Status{
+		"infra-1": {State: storage.Degraded, Reason: "the other disk is gone", Disks: []storage.Half{
+			{Path: "/dev/sda", Use: storage.Used, Model: "QEMU", Serial: "S1", Bytes: 10 << 30}, {Use: storage.Gone}},
+			Health: []smart.Health{{Path: "/dev/sda", Model: "QEMU", Serial: "S1", State: smart.Failing,
+				Reason: "it says that it will fail soon", Celsius: 36, Hours: 5000, Reallocated: 2}}},
+		"host-1": {State: storage.None}, "host-2": {State: storage.Single}}
 	mux.HandleFunc("GET "+path+"disks", func(w http.ResponseWriter, r *http.Request) {
-		if disks.State == storage.Filling {
-			disks.State, disks.Steps, disks.Step, disks.Reason, disks.Disks[1].Use = storage.Whole, nil, 0, "", storage.Used
+		s := all[r.PathValue("host")]
+		if s.State == storage.Filling {
+			s.State, s.Steps, s.Step, s.Reason = storage.Whole, nil, 0, ""
 		}
-		reply(w, 200, disks)
+		reply(w, 200, s)
 	})
 	mux.HandleFunc("POST "+path+"disks/scrub", func(w http.ResponseWriter, r *http.Request) {
 		if r.PathValue("host") == "host-1" { // of an earlier release
 			reply(w, 202, storage.Status{})
 			return
 		}
-		s := disks
+		s := *all[r.PathValue("host")]
 		s.Scrub = &scrub.Status{Began: time.Date(2026, 11, 27, 10, 0, 0, 0, time.UTC), Percent: 4, Bytes: 512 << 20, Unreadable: 2,
 			Data: scrub.Space{Allotted: 2 << 30, Used: 1 << 30}, Metadata: scrub.Space{Allotted: 256 << 20, Used: 64 << 20}, Free: 7 << 30}
 		reply(w, 202, s)
@@ -52,19 +55,29 @@ func (f *fake) disks(mux *http.ServeMux) {
 	mux.HandleFunc("POST "+path+"disks", func(w http.ResponseWriter, r *http.Request) {
 		var want storage.Replace
 		json.NewDecoder(r.Body).Decode(&want)
-		if want.Wipe == "" {
-			refuse(w, operator.Conflict, "hosts/infra-1", "not replaced: disk /dev/sdb: it holds NTFS", "see hnctl host disk show infra-1")
+		name := r.PathValue("host")
+		s := *all[name]
+		switch {
+		case s.State == storage.Single && !want.Add:
+			refuse(w, operator.Conflict, "hosts/"+name, "this host lies on one disk, so it has none to replace; hnctl host disk add gives "+
+				"it a second one", "see hnctl host disk show "+name)
+			return
+		case s.State == storage.Whole:
+			refuse(w, operator.Conflict, "hosts/"+name, "this host lies on two disks (/dev/sda, /dev/sdb), and both are there; more than "+
+				"two can't be", "see hnctl host disk show "+name)
+			return
+		case s.State == storage.Degraded && want.Wipe == "":
+			refuse(w, operator.Conflict, "hosts/"+name, "no disk is taken: disk /dev/sdb: it holds NTFS", "see hnctl host disk show "+name)
 			return
 		}
-		s := disks
 		s.Steps = []string{"partition /dev/sdb", "copy DATA onto it"}
 		if !want.DryRun {
 			s.State, s.Step = storage.Filling, 1
-			disks = s
+			*all[name] = s
 		}
 		reply(w, 202, s)
 	})
-	all := slots.Status{Installed: true, Disk: "/dev/sda", Slots: []slots.Slot{
+	systems := slots.Status{Installed: true, Disk: "/dev/sda", Slots: []slots.Slot{
 		{Name: slots.A, State: slots.Committed, Version: "0.1.0", Booted: true, Next: true, Tries: 1, Bytes: 40 << 20},
 		{Name: slots.B, State: slots.Failed, Version: "0.2.0", Reason: "not well within 10m0s: gossip is not up"}}}
 	mux.HandleFunc("GET "+path+"slots", func(w http.ResponseWriter, r *http.Request) {
@@ -72,7 +85,7 @@ func (f *fake) disks(mux *http.ServeMux) {
 			reply(w, 200, slots.Status{})
 			return
 		}
-		reply(w, 200, all)
+		reply(w, 200, systems)
 	})
 	mux.HandleFunc("POST "+path+"slots", func(w http.ResponseWriter, r *http.Request) {
 		var want slots.Request
@@ -82,7 +95,7 @@ func (f *fake) disks(mux *http.ServeMux) {
 				"see hnctl host slots")
 			return
 		}
-		s := all
+		s := systems
 		if want.Action == slots.Copy {
 			s.Busy = "a system is being written"
 		}

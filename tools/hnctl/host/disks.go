@@ -19,8 +19,8 @@ import (
 )
 
 func hostDisk(a *app.App) *cobra.Command {
-	return app.Group("disk", "The disks that an installed host lies on: one, or two that mirror each other", diskShow(a), diskReplace(a),
-		diskScrub(a))
+	return app.Group("disk", "The disks that an installed host lies on: one, or two that mirror each other", diskShow(a), diskAdd(a),
+		diskReplace(a), diskScrub(a))
 }
 
 func diskScrub(a *app.App) *cobra.Command {
@@ -57,27 +57,48 @@ func diskShow(a *app.App) *cobra.Command {
 func disksPath(host string) string { return "/hosts/" + url.PathEscape(host) + "/disks" }
 
 func diskReplace(a *app.App) *cobra.Command {
-	var want operator.ReplaceDisk
-	c := &cobra.Command{Use: "replace HOST", Short: "Fill another disk in the place of one that is gone from a host on two disks",
-		Args: cobra.ExactArgs(1),
-		Long: "Has a host that was installed on two disks, and lost one, fill another one from the disk that is left, and waits until\n" +
-			"both have all. The host goes on meanwhile. Cut off, by a loss of power too, the same command goes on with it.\n" +
+	return diskFill(a, false, &cobra.Command{Use: "replace HOST [DISK]",
+		Short: "Fill another disk in the place of one that is gone from a host on two disks",
+		Long: "Has a host that lies on two disks, and lost one, fill another one from the disk that is left, and waits until both have\n" +
+			"all. The host goes on meanwhile. Cut off, by a loss of power too, it goes on by itself, or with the same command.\n" +
 			"A disk that holds anything is refused unless --wipe names it, the old one that comes back too. --dry-run shows the plan.",
 		Example: "  hnctl host disk show host-1\n  hnctl host disk replace host-1\n" +
-			"  hnctl host disk replace host-1 --disk /dev/sdb --wipe /dev/sdb",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := want.Validate(); err != nil {
-				return err
+			"  hnctl host disk replace host-1 /dev/sdb --wipe /dev/sdb"})
+}
+
+func diskAdd(a *app.App) *cobra.Command {
+	return diskFill(a, true, &cobra.Command{Use: "add HOST [DISK]", Short: "Give a host on one disk a second one that mirrors it",
+		Long: "Has a host that was installed on one disk fill a second one, and waits until both have all: then either may go, as if it\n" +
+			"had been installed on two. The host goes on meanwhile. Cut off, by a loss of power too, it goes on by itself, or with the\n" +
+			"same command. A disk that holds anything is refused unless --wipe names it. --dry-run shows the plan.\n" +
+			"Refused are a host whose STATE is encrypted, and one with volumes that are written in place (nodatacow): they are named.",
+		Example: "  hnctl host disk add host-1 /dev/sdb --dry-run\n  hnctl host disk add host-1 /dev/sdb\n" +
+			"  hnctl host disk add host-1 --disk-serial 'S4EV*'"})
+}
+
+// diskFill makes a command of one that has a disk filled.
+func diskFill(a *app.App, add bool, c *cobra.Command) *cobra.Command {
+	want := operator.ReplaceDisk{Replace: storage.Replace{Add: add}}
+	c.Args = cobra.RangeArgs(1, 2)
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 1 {
+			if want.Disk.Path != "" && want.Disk.Path != args[1] {
+				return app.WithCode(app.ExitUsage, fmt.Errorf("DISK says %s and --disk %s: give one of them", args[1], want.Disk.Path))
 			}
-			var s operator.HostDisks
-			if err := a.Call(cmd.Context(), http.MethodPost, disksPath(args[0]), want, &s); err != nil {
-				return err
-			}
-			if want.DryRun {
-				return showDisks(a, args[0], s)
-			}
-			return filled(cmd.Context(), a, args[0], s)
-		}}
+			want.Disk.Path = args[1]
+		}
+		if err := want.Validate(); err != nil {
+			return err
+		}
+		var s operator.HostDisks
+		if err := a.Call(cmd.Context(), http.MethodPost, disksPath(args[0]), want, &s); err != nil {
+			return err
+		}
+		if want.DryRun {
+			return showDisks(a, args[0], s)
+		}
+		return filled(cmd.Context(), a, args[0], s)
+	}
 	c.Flags().StringVar(&want.Disk.Path, "disk", "", "the new disk's path, such as /dev/sdb")
 	c.Flags().StringVar(&want.Disk.ID, "disk-id", "", "the new disk's name in /dev/disk/by-id")
 	c.Flags().StringVar(&want.Disk.Model, "disk-model", "", "the new disk's model; * stands for anything")
