@@ -190,8 +190,11 @@ func (c *cluster) list(of string) string {
 	return text
 }
 
-// walk asks all that there is to ask; secrets are in no answer.
-func (c *cluster) walk(lines map[string]asked, secrets ...string) {
+// variable is one in a path of the API.
+var variable = regexp.MustCompile(`\{[a-z]+\}`)
+
+// operations are the ids of all operations of the API, by path and method.
+func (c *cluster) operations() map[string]map[string]string {
 	_, text := c.do(c.client, "GET", "/openapi.json", nil)
 	var doc struct {
 		Paths map[string]map[string]struct {
@@ -199,13 +202,24 @@ func (c *cluster) walk(lines map[string]asked, secrets ...string) {
 		} `json:"paths"`
 	}
 	must(c.t, json.Unmarshal([]byte(text), &doc))
-	variable := regexp.MustCompile(`\{[a-z]+\}`)
-	n := 0
+	out := map[string]map[string]string{}
 	for path, methods := range doc.Paths {
+		out[path] = map[string]string{}
 		for method, o := range methods {
-			q, ok := lines[o.ID]
+			out[path][method] = o.ID
+		}
+	}
+	return out
+}
+
+// walk asks all that there is to ask; secrets are in no answer.
+func (c *cluster) walk(lines map[string]asked, secrets ...string) {
+	n := 0
+	for path, methods := range c.operations() {
+		for method, id := range methods {
+			q, ok := lines[id]
 			if n++; !ok {
-				c.t.Errorf("%s %s: say in asking what another account may do with %q", method, path, o.ID)
+				c.t.Errorf("%s %s: say in asking what another account may do with %q", method, path, id)
 			}
 			if q.apart || !ok {
 				continue
@@ -216,18 +230,18 @@ func (c *cluster) walk(lines map[string]asked, secrets ...string) {
 			status, got := ask(q.there)
 			switch {
 			case q.cluster && status != http.StatusForbidden:
-				c.t.Errorf("%s: want 403, got %d %s", o.ID, status, got)
+				c.t.Errorf("%s: want 403, got %d %s", id, status, got)
 			case q.nothing != "":
 				none, want := ask(q.nothing)
 				if none != http.StatusNotFound || status != none || strings.ReplaceAll(got, q.there, q.nothing) != want {
-					c.t.Errorf("%s: of what is another's it is told\n%d %s\nof what is not there\n%d %s", o.ID, status, got, none, want)
+					c.t.Errorf("%s: of what is another's it is told\n%d %s\nof what is not there\n%d %s", id, status, got, none, want)
 				}
 			case !q.cluster && status >= 300:
-				c.t.Errorf("%s: got %d %s", o.ID, status, got)
+				c.t.Errorf("%s: got %d %s", id, status, got)
 			}
 			for _, s := range secrets {
 				if q.there == "" && strings.Contains(got, s) {
-					c.t.Errorf("%s: it is told of %s: %s", o.ID, s, got)
+					c.t.Errorf("%s: it is told of %s: %s", id, s, got)
 				}
 			}
 		}
@@ -368,4 +382,61 @@ func TestAccountStates(t *testing.T) {
 	active := account.Active
 	c.ok("PATCH", "/api/v1/accounts/acme", account.ChangeAccount{State: &active}, &a)
 	c.eventually("its environment runs again", func() bool { e, _ := c.env("one"); return e.State == operator.EnvRunning })
+}
+
+// TestNarrowToken walks all operations of the API with a token that is for one environment of its account: what is in another one of the
+// same account is not there, and nothing that concerns more than its environment is done.
+func TestNarrowToken(t *testing.T) {
+	t.Parallel()
+	c := found(t, 2, "infra1", "host1")
+	c.start()
+	c.join("host1", 0)
+	first := c.create(hello("hello", 1)) // node 100
+	c.create(hello("mine", 1))           // node 101
+	var other, narrow operator.MadeToken
+	c.ok("POST", "/api/v1/tokens", operator.NewToken{Name: "other", Scopes: []string{"admin"}}, &other)
+	for _, n := range []operator.NewToken{{Name: "n", Scopes: []string{"admin"}, Environments: []wire.EnvName{"mine"}},
+		{Name: "n", Scopes: []string{"read"}, Environments: []wire.EnvName{"nosuch"}},
+		{Name: "n", Scopes: []string{"read"}, Environments: []wire.EnvName{"jelastic"}}} {
+		if p := c.call("POST", "/api/v1/tokens", n, nil); p == nil || p.Code != operator.Invalid && p.Code != operator.NotFound {
+			t.Errorf("%+v: %v", n, p)
+		}
+	}
+	c.ok("POST", "/api/v1/tokens", operator.NewToken{Name: "ci", Scopes: []string{"read", "write", "exec"},
+		Environments: []wire.EnvName{"mine"}}, &narrow)
+	c.as(narrow.Text, func() {
+		for path, methods := range c.operations() {
+			for method, id := range methods {
+				q := asking(c, string(first.ID), other.ID)[id]
+				if q.apart {
+					continue
+				}
+				status, text := c.ask(method, variable.ReplaceAllString(path, q.there), q)
+				switch {
+				case id == "getVersion" && status == http.StatusOK:
+				case id == "listEnvironments", id == "listNodes", id == "listOperations":
+					if status != http.StatusOK || !strings.Contains(text, "mine") || strings.Contains(text, "hello") {
+						t.Errorf("%s: %d %s", id, status, text)
+					}
+				case status != http.StatusForbidden && status != http.StatusNotFound:
+					t.Errorf("%s: got %d %s, want 403 or 404", id, status, text)
+				}
+			}
+		}
+		if p := c.call("POST", "/api/v1/environments", hello("more", 1), nil); p == nil || p.Code != operator.Denied {
+			t.Errorf("another environment: %v", p)
+		}
+		c.ok("GET", "/api/v1/nodes/101", nil, nil)
+		if op := c.ended(c.change("stop", "mine")); op.State != operator.OpDone {
+			t.Errorf("its own environment is stopped: %+v", op)
+		}
+		p := c.call("PUT", "/api/v1/environments/mine/group", operator.EnvironmentGroup{Group: "g"}, nil)
+		if p == nil || p.Code != operator.Denied {
+			t.Errorf("its environment is brought to others: %v", p)
+		}
+	})
+	// Two accounts may have tokens of one name, and learn nothing of each other's by it.
+	c.as(c.tokenOf("acme"), func() {
+		c.ok("POST", "/api/v1/tokens", operator.NewToken{Name: "ci", Scopes: []string{"read"}}, nil)
+	})
 }

@@ -138,7 +138,7 @@ func (s *Server) Handler() http.Handler {
 
 // enter notes who asks, for the endpoints.
 func (s *Server) enter(ctx context.Context, who authz.Who, from string) context.Context {
-	return context.WithValue(ctx, callerKey{}, caller{who, from, func() world.World { return s.World(who.Account) }})
+	return context.WithValue(ctx, callerKey{}, caller{who, from, func() world.World { return s.World(who.Account).Within(who.Envs) }})
 }
 
 // Description is the API's OpenAPI 3.1 document.
@@ -397,6 +397,9 @@ func (s *Server) operation(r route) huma.Operation {
 			p := s.allow(c, r.scope, path)
 			if p == nil && ofCluster[r.id] {
 				p = c.RequireCluster(path)
+			}
+			if p == nil {
+				p = within(c, r, ctx.Param)
 			}
 			if p != nil {
 				_, w := humago.Unwrap(ctx)

@@ -29,10 +29,13 @@ func (s *Server) listEnvironments(_ context.Context, c caller, in *PageInput) (o
 func (s *Server) getEnvironment(_ context.Context, c caller, in *environmentInput) (*environmentAnswer, error) {
 	e, ok := c.world().Environment(in.Env)
 	if !ok {
-		return nil, operator.NewProblem(operator.NotFound, "environments/"+string(in.Env), "there is no such environment",
-			"see hnctl env list")
+		return nil, noEnvironment(in.Env)
 	}
 	return &environmentAnswer{strconv.Quote(e.Revision.String()), e}, nil
+}
+
+func noEnvironment(name wire.EnvName) *operator.Problem {
+	return operator.NewProblem(operator.NotFound, "environments/"+string(name), "there is no such environment", "see hnctl env list")
 }
 
 type createInput struct {

@@ -50,6 +50,7 @@ type Who struct {
 	Name    string
 	Account wire.Account // whose token it is: what of the cluster the caller sees, and whose is what they make
 	Scopes  []string
+	Envs    []wire.EnvName // that the token is for; nil: for all that the account sees
 
 	Expires time.Time // of the token; zero: it does not
 	hash    string    // of the token
@@ -84,7 +85,11 @@ func (t *Tokens) CheckHash(hash string) (Who, *operator.Problem) {
 	case !rec.Expires.IsZero() && !t.Now().Before(rec.Expires):
 		return unknown("the token expired at " + rec.Expires.Format(time.RFC3339))
 	}
-	return Who{rec.ID, rec.Name, rec.Account, rec.Scopes, rec.Expires, rec.Hash}, nil
+	who := Who{ID: rec.ID, Name: rec.Name, Account: rec.Account, Scopes: rec.Scopes, Expires: rec.Expires, hash: rec.Hash}
+	if n := rec.Narrow; n != nil {
+		who.Scopes, who.Envs = n.Scopes, n.Envs
+	}
+	return who, nil
 }
 
 func unknown(reason string) (Who, *operator.Problem) {
@@ -116,7 +121,7 @@ func (w Who) Require(s Scope, object string) *operator.Problem {
 
 // RequireCluster is nil when the caller is one of those who run the cluster: what concerns all of it is not for other accounts.
 func (w Who) RequireCluster(object string) *operator.Problem {
-	if w.Account == wire.AdminAccount {
+	if w.Account == wire.AdminAccount && w.Envs == nil {
 		return nil
 	}
 	return operator.NewProblem(operator.Denied, object, fmt.Sprintf("it concerns the whole cluster, and token %q is of account %q", w.Name,
@@ -137,14 +142,21 @@ func (t *Tokens) Create(ctx context.Context, account wire.Account, n operator.Ne
 		Scopes:  slices.Compact(slices.Sorted(slices.Values(n.Scopes))),
 		Created: now,
 	}
+	if len(n.Environments) > 0 {
+		rec.Narrow = &store.Narrow{Envs: slices.Compact(slices.Sorted(slices.Values(n.Environments))), Scopes: rec.Scopes}
+		rec.Scopes = []string{}
+	}
 	if n.Days > 0 {
 		rec.Expires = now.AddDate(0, 0, n.Days)
 	}
 	text := "hnt." + rec.ID + "." + hex.EncodeToString(raw[4:])
 	rec.Hash = Hash(secret.Text(text))
 	_, err := t.Store.Update(ctx, func(tx *store.Tx) error {
+		if p := narrowed(tx, rec); p != nil {
+			return p
+		}
 		for _, o := range store.Tokens.All(tx.View()) {
-			if o.Name == rec.Name {
+			if o.Name == rec.Name && o.Account.Owner() == rec.Account.Owner() {
 				return operator.NewProblem(operator.Conflict, "tokens/"+rec.Name, "a token of that name exists",
 					"choose another name, or revoke it first")
 			}
@@ -153,6 +165,26 @@ func (t *Tokens) Create(ctx context.Context, account wire.Account, n operator.Ne
 		return nil
 	})
 	return operator.MadeToken{Token: shown(rec), Text: text}, err
+}
+
+// narrowed says why a token can't be for some environments only, or nil.
+func narrowed(tx *store.Tx, rec store.Token) *operator.Problem {
+	if rec.Narrow == nil {
+		return nil
+	}
+	for _, s := range rec.Narrow.Scopes {
+		if s != string(Read) && s != string(Write) && s != string(Exec) {
+			return operator.NewProblem(operator.Invalid, "scopes", fmt.Sprintf("scope %s concerns more than environments", s),
+				"give a token that is for some environments read, write or exec")
+		}
+	}
+	for i, name := range rec.Narrow.Envs {
+		if e := store.Envs.Find(tx.View(), string(name)); e == nil || e.System || !rec.Account.Sees(e.Account) {
+			return operator.NewProblem(operator.NotFound, fmt.Sprintf("environments[%d]", i),
+				fmt.Sprintf("there is no environment %q", name), "see hnctl env list")
+		}
+	}
+	return nil
 }
 
 // List is all tokens that an account sees, by name.
@@ -223,5 +255,9 @@ func (t *Tokens) While(ctx context.Context, w Who) (context.Context, context.Can
 }
 
 func shown(r store.Token) operator.Token {
-	return operator.Token{ID: r.ID, Name: r.Name, Account: r.Account, Scopes: r.Scopes, Created: r.Created, Expires: r.Expires}
+	t := operator.Token{ID: r.ID, Name: r.Name, Account: r.Account, Scopes: r.Scopes, Created: r.Created, Expires: r.Expires}
+	if r.Narrow != nil {
+		t.Scopes, t.Environments = r.Narrow.Scopes, r.Narrow.Envs
+	}
+	return t
 }

@@ -155,7 +155,7 @@ func (p *Panel) signedIn(f func(http.ResponseWriter, *http.Request, page, world.
 			http.Redirect(w, r, signInAt(r), http.StatusSeeOther)
 			return
 		}
-		v := p.World(who.Account)
+		v := p.World(who.Account).Within(who.Envs)
 		f(w, r, page{Who: who.Name, Cluster: v.Installation()}, v)
 	}
 }

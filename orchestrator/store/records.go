@@ -393,6 +393,15 @@ type Token struct {
 	Scopes  []string     `json:"scopes"`
 	Created time.Time    `json:"created"`
 	Expires time.Time    `json:"expires,omitzero"`
+	// Narrow: it is for some environments only, and then Scopes is empty: orchestrators before 2026-11-28, which don't heed this, let it do
+	// nothing.
+	Narrow *Narrow `json:"narrow,omitempty"`
+}
+
+// Narrow is what a token may do, and in which environments: one at least.
+type Narrow struct {
+	Envs   []wire.EnvName `json:"envs"`
+	Scopes []string       `json:"scopes"`
 }
 
 // IdempotencyKey remembers the answer to a POST for a day.

@@ -1,6 +1,8 @@
 package world
 
 import (
+	"slices"
+
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/orchestrator/store"
@@ -15,8 +17,20 @@ func (w World) For(account wire.Account) World {
 	return w
 }
 
-// sees tells whether what is of owner is there for the account.
-func (w World) sees(owner wire.Account) bool { return w.account.Sees(owner) }
+// Within is the world as a caller of the account sees it whose token is for some environments only: these, with their nodes and operations,
+// and nothing else. Nil: all that the account sees.
+func (w World) Within(envs []wire.EnvName) World {
+	w.within = envs
+	return w
+}
+
+// sees tells whether what is of owner, and of no environment, is there for the caller.
+func (w World) sees(owner wire.Account) bool { return w.within == nil && w.account.Sees(owner) }
+
+// seesIn tells whether what is of owner, in an environment, is there for the caller.
+func (w World) seesIn(owner wire.Account, name wire.EnvName) bool {
+	return w.account.Sees(owner) && (w.within == nil || slices.Contains(w.within, name))
+}
 
 // Whose a record is.
 func ofEnvironment(e store.Environment) wire.Account { return e.Account.Owner() }

@@ -15,7 +15,7 @@ import (
 // Environment is one environment; false when there is none of that name.
 func (w World) Environment(name wire.EnvName) (operator.Environment, bool) {
 	e, ok := store.Envs.Get(w.View, string(name))
-	if !ok || !w.sees(ofEnvironment(e)) {
+	if !ok || !w.seesIn(ofEnvironment(e), name) {
 		return operator.Environment{}, false
 	}
 	return w.environment(e), true
@@ -28,7 +28,7 @@ func (w World) Environments() List[operator.Environment] {
 		return func(yield func(Item[operator.Environment]) bool) {
 			for name, e := range store.Envs.RefsAfter(w.View, key) {
 				item := Item[operator.Environment]{name, func() operator.Environment { return w.environment(*e) }}
-				if w.sees(ofEnvironment(*e)) && !yield(item) {
+				if w.seesIn(ofEnvironment(*e), e.Spec.Name) && !yield(item) {
 					return
 				}
 			}
@@ -50,7 +50,7 @@ func (w World) environment(e store.Environment) operator.Environment {
 		Reason:   reason,
 		Domain:   w.domain(e),
 		Created:  e.Created,
-		Nodes:    slices.DeleteFunc(nodes, func(n operator.Node) bool { return !w.sees(n.Account) }),
+		Nodes:    slices.DeleteFunc(nodes, func(n operator.Node) bool { return !w.seesIn(n.Account, n.Env) }),
 		Revision: store.Envs.Revision(w.View, string(e.Spec.Name)),
 		Spread:   w.Uneven[e.Spec.Name],
 		Group:    e.Group,

@@ -19,7 +19,7 @@ const Removing = "removing"
 // Node is one node; false when there is none of that number.
 func (w World) Node(id wire.CTID) (operator.Node, bool) {
 	n, ok := store.Nodes.Get(w.View, id.String())
-	if !ok || !w.sees(ofNode(n)) {
+	if !ok || !w.seesIn(ofNode(n), n.Env) {
 		return operator.Node{}, false
 	}
 	return w.NodeOf(n), true
@@ -42,7 +42,7 @@ func (w World) Nodes(of wire.EnvName, on string) List[operator.Node] {
 		}
 		return func(yield func(Item[operator.Node]) bool) {
 			for n := range some {
-				if int64(n.CTID) <= last || on != "" && n.Host != id || !w.sees(ofNode(n)) {
+				if int64(n.CTID) <= last || on != "" && n.Host != id || !w.seesIn(ofNode(n), n.Env) {
 					continue
 				}
 				if !yield(Item[operator.Node]{byNumber(int64(n.CTID)), func() operator.Node { return w.NodeOf(n) }}) {

@@ -9,7 +9,7 @@ import (
 // Operation is one operation; false when there is none, or none any more.
 func (w World) Operation(id wire.OperationID) (operator.Operation, bool) {
 	op, ok := store.Operations.Get(w.View, string(id))
-	if !ok || !w.sees(ofOperation(op)) {
+	if !ok || !w.seesIn(ofOperation(op), op.Env) {
 		return operator.Operation{}, false
 	}
 	return w.operation(op), true
@@ -29,7 +29,7 @@ func (w World) OperationsOn(name wire.EnvName) List[operator.Operation] {
 func (w World) operations(some func(*store.Operation) bool) List[operator.Operation] {
 	var out []Item[operator.Operation]
 	for _, op := range store.Operations.Refs(w.View) {
-		if some(op) && w.sees(ofOperation(*op)) {
+		if some(op) && w.seesIn(ofOperation(*op), op.Env) {
 			key := newest(op.Created) + string(op.ID)
 			out = append(out, Item[operator.Operation]{key, func() operator.Operation { return w.operation(*op) }})
 		}

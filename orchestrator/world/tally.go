@@ -42,7 +42,7 @@ func (w World) Tally() Tally {
 	t := w.counts()
 	t.Operations, t.Hosts, t.Disks = map[string]int{}, map[HostKind]int{}, map[smart.State]int{}
 	for _, op := range store.Operations.Refs(w.View) {
-		if w.sees(ofOperation(*op)) {
+		if w.seesIn(ofOperation(*op), op.Env) {
 			t.Operations[string(op.State)]++
 		}
 	}
@@ -98,7 +98,7 @@ func (w World) HostStates() map[string]int {
 
 // counts are the environments and nodes of a Tally.
 func (w World) counts() Tally {
-	if w.Counted != nil {
+	if w.Counted != nil && w.within == nil {
 		return w.Counted(w.account)
 	}
 	return w.count()
@@ -108,13 +108,13 @@ func (w World) counts() Tally {
 func (w World) count() Tally {
 	t := Tally{Environments: map[string]int{}, Nodes: map[string]int{}}
 	for _, e := range store.Envs.Refs(w.View) {
-		if w.sees(ofEnvironment(*e)) {
+		if w.seesIn(ofEnvironment(*e), e.Spec.Name) {
 			state, _ := env.State(w.Facts(*e))
 			t.Environments[string(state)]++
 		}
 	}
 	for _, n := range store.Nodes.Refs(w.View) {
-		if w.sees(ofNode(*n)) {
+		if w.seesIn(ofNode(*n), n.Env) {
 			t.Nodes[w.NodeOf(*n).State]++
 		}
 	}

@@ -31,6 +31,7 @@ type World struct {
 	Counted   func(wire.Account) Tally // the environments and nodes of an account's Tally; nil: each is looked at
 
 	account wire.Account
+	within  []wire.EnvName
 }
 
 // Over is closed when what is stored is no more as it is here.

@@ -14,6 +14,8 @@ type Token struct {
 	Scopes  []string     `json:"scopes" doc:"read, write, exec, patch, platform, metrics, admin; admin includes all"`
 	Created time.Time    `json:"created"`
 	Expires time.Time    `json:"expires,omitzero"`
+	// Environments are those that it is for.
+	Environments []wire.EnvName `json:"environments,omitempty" doc:"The environments that it is for, and nothing else is; absent: all that its account sees"`
 }
 
 // NewToken asks for a token.
@@ -21,6 +23,8 @@ type NewToken struct {
 	Name   string   `json:"name" minLength:"1" maxLength:"60" pattern:"^[A-Za-z0-9][A-Za-z0-9 ._@-]*$"`
 	Scopes []string `json:"scopes" minItems:"1" maxItems:"8" enum:"read,write,exec,patch,platform,metrics,admin"`
 	Days   int      `json:"days,omitempty" minimum:"0" maximum:"3660" doc:"Days it is valid; 0 is until revoked"`
+	// Environments are those that it shall be for.
+	Environments []wire.EnvName `json:"environments,omitempty" maxItems:"50" doc:"It sees these environments, their nodes and operations, and nothing else; scopes read, write and exec only; left out: all that its account sees"`
 }
 
 // MadeToken carries the token's text: the only time it is shown.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/tools/hnctl/app"
 )
@@ -32,19 +33,33 @@ func tokenList(a *app.App) *cobra.Command {
 				return err
 			}
 			return a.Show(list, app.Joined(list, func(t operator.Token) string { return t.ID }), func(t *app.Table) {
-				t.Head("ID", "NAME", "ACCOUNT", "SCOPES", "CREATED", "EXPIRES")
+				t.Head("ID", "NAME", "ACCOUNT", "SCOPES", "FOR", "CREATED", "EXPIRES")
 				for _, x := range list {
-					t.Row(x.ID, x.Name, x.Account.Owner(), strings.Join(x.Scopes, ","), app.Stamp(x.Created), app.Stamp(x.Expires))
+					t.Row(x.ID, x.Name, x.Account.Owner(), strings.Join(x.Scopes, ","), only(x.Environments), app.Stamp(x.Created),
+						app.Stamp(x.Expires))
 				}
 			})
 		},
 	}
 }
 
+// only says which environments a token is for.
+func only(envs []wire.EnvName) string {
+	if len(envs) == 0 {
+		return "all"
+	}
+	out := make([]string, len(envs))
+	for i, e := range envs {
+		out[i] = string(e)
+	}
+	return strings.Join(out, ",")
+}
+
 func tokenCreate(a *app.App) *cobra.Command {
 	var scopes []string
 	var days int
 	var of string
+	var envs []string
 	c := &cobra.Command{
 		Use: "create NAME --scope SCOPE", Short: "Make an API token; its text is printed this once", Args: cobra.ExactArgs(1),
 		Example: "  hnctl token create ci --scope read --scope write --days 90 > ci.token",
@@ -54,7 +69,8 @@ func tokenCreate(a *app.App) *cobra.Command {
 			if of != "" {
 				path = "/accounts/" + url.PathEscape(of) + "/tokens"
 			}
-			if err := a.Call(cmd.Context(), http.MethodPost, path, operator.NewToken{Name: args[0], Scopes: scopes, Days: days},
+			if err := a.Call(cmd.Context(), http.MethodPost, path, operator.NewToken{Name: args[0], Scopes: scopes, Days: days,
+				Environments: names(envs)},
 				&made); err != nil {
 				return err
 			}
@@ -70,9 +86,19 @@ func tokenCreate(a *app.App) *cobra.Command {
 	c.Flags().StringArrayVar(&scopes, "scope", nil, "read, write, exec, patch (rollouts and orders to hosts' systems), "+
 		"platform (exec and logs of the platform's own containers, the hosts' own logs), metrics or admin; may be given again")
 	c.Flags().IntVar(&days, "days", 0, "days it is valid; 0 is until revoked")
+	c.Flags().StringArrayVar(&envs, "env", nil, "an environment that it is for, with its nodes and operations, and nothing else is; "+
+		"may be given again; left out: all that its account sees")
 	c.Flags().StringVar(&of, "account", "", "the account whose it is; left out: one's own")
 	c.MarkFlagRequired("scope")
 	return c
+}
+
+// names are environments by their names; nil of none.
+func names(envs []string) (out []wire.EnvName) {
+	for _, e := range envs {
+		out = append(out, wire.EnvName(e))
+	}
+	return out
 }
 
 func tokenRevoke(a *app.App) *cobra.Command {
