@@ -160,6 +160,9 @@ func useStorage(t *testing.T, layouts string) {
 		t.Errorf("got %q, %v", got, err)
 	}
 	b.must("sh", "-c", `test "$(sha256sum </tmp/a)" = "$(sha256sum </tmp/b)"`)
+	if got, err := b.saysAs("33:33", "tail", "-n", "1", "/srv/storage/d/a"); err != nil || got != "100000" {
+		t.Errorf("a web server of a node that mounts the storage reads %q, %v", got, err)
+	}
 	if got, err := b.says("sh", "-c", "ssh "+ssh+" storage@127.0.0.1 id"); err == nil && strings.Contains(got, "uid=") {
 		t.Errorf("a shell was given: %q", got)
 	}
