@@ -218,16 +218,8 @@ func TestActions(t *testing.T) {
 		}
 	}
 	layouts := build(t, names...)
-	cache := filepath.Join(root, "out/cache/jem-roots")
-	if err := os.MkdirAll(cache, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	program := filepath.Join(t.TempDir(), "jem")
-	cmd := exec.Command("go", "build", "-o", program, "./agent/jem")
-	cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build jem: %v\n%s", err, out)
-	}
+	cache := cached(t, root)
+	program := buildJEM(t, root)
 	table := table{of: map[string]map[string]string{}}
 	for _, i := range images {
 		t.Run(i.name, func(t *testing.T) { table.fill(t, i, layouts, cache, program) })
@@ -238,6 +230,38 @@ func TestActions(t *testing.T) {
 			t.Errorf("%s is not tried", a)
 		}
 	}
+}
+
+// cached is where the roots are that were made of packages.
+func cached(t *testing.T, root string) string {
+	t.Helper()
+	dir := filepath.Join(root, "out/cache/jem-roots")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// buildJEM is JEM's program.
+func buildJEM(t *testing.T, root string) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "jem")
+	cmd := exec.Command("go", "build", "-o", program, "./agent/jem")
+	cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build jem: %v\n%s", err, out)
+	}
+	return program
+}
+
+// putJEM puts the program into a box.
+func (b *box) putJEM(program string) {
+	b.Helper()
+	raw, err := os.ReadFile(program)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.put("/usr/lib/jem", string(raw), 0o755)
 }
 
 // table is what became of each call in each image.
@@ -272,11 +296,7 @@ func (a *table) fill(t *testing.T, i trial, layouts, cache, program string) {
 	} else {
 		b = ownBox(t, cache, i)
 	}
-	raw, err := os.ReadFile(program)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.put("/usr/lib/jem", string(raw), 0o755)
+	b.putJEM(program)
 	b.put("/var/log/app.log", "app\n", 0o644)
 	os.Remove(filepath.Join(b.root, "etc/resolv.conf")) // that of where the image was made
 	b.put("/etc/resolv.conf", "nameserver 127.0.0.1\n", 0o644)
