@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -49,8 +50,12 @@ func TestBootServeLeave(t *testing.T) {
 	h.off()
 	supported(t, c.Disks[1].Path)
 
-	h = start(t, machine(t, dir, config+consolePassword(t)))
+	h = start(t, machine(t, dir, config+consolePassword(t)+"storage: {swap: 25%}\n"))
 	h.sees(`step data: /dev/vda: it holds this host's DATA`)
+	// a quarter of 1024 MiB, less what the kernel has
+	if mib, err := strconv.Atoi(h.sees(`step swap: /dev/zram0: (\d+) MiB of compressed memory`)[1]); err != nil || mib < 200 || mib > 256 {
+		t.Errorf("storage.swap: 25%% is %d MiB (%v)", mib, err)
+	}
 	h.sees(`step reason of boot: ordered poweroff: power button \(ordered by somebody at the host\) - it was left in order, to the end`)
 	h.up()
 	h.sees(`\[host-1\] .*\b10\.77\.0\.13\b`) // the network that was confirmed at the terminal
@@ -245,11 +250,14 @@ func TestPowerCutWhileFormatting(t *testing.T) {
 	h.up()
 }
 
-// TestBadConfiguration: an unknown field is shown with line and column, and nothing is touched.
+// TestBadConfiguration: an unknown field is shown with line and column, a bad value with what it should be, and nothing is touched.
 func TestBadConfiguration(t *testing.T) {
 	dir := harness.Dir(t)
 	h := start(t, machine(t, dir, config+"colour: red\n"))
 	h.sees(`maintenance mode, code [A-Z2-7]{4}-[A-Z2-7]{4}: the configuration is not valid: fw_cfg opt/hardnode/config:8:1: .*colour`)
+	h.VM.Kill()
+	h = start(t, machine(t, dir, config+"storage: {swap: half}\n"))
+	h.sees(`the configuration is not valid: .*storage.swap: "half": want auto, none, or a share of the memory from 1% to 100%`)
 	h.VM.Kill()
 	blank(t, filepath.Join(dir, "disk"))
 }
