@@ -26,6 +26,7 @@ import (
 	"hardnode.dev/orchestrator/components"
 	"hardnode.dev/orchestrator/converge"
 	"hardnode.dev/orchestrator/enroll"
+	"hardnode.dev/orchestrator/holds"
 	"hardnode.dev/orchestrator/hostapi"
 	"hardnode.dev/orchestrator/lead"
 	"hardnode.dev/orchestrator/licensing"
@@ -137,7 +138,7 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 	o.templates = &templates.List{Store: o.store, Registry: s.Registry, Trust: o.trust, Self: o.holder, Log: c.log}
 	o.fleet = live.NewFleet(live.ClocksFor(c.scale), time.Now(), c.log)
 	o.fleet.Tick(time.Now(), o.members())
-	o.loop = &lead.Loop{Store: o.store, Fleet: o.fleet, License: o.license.Entitled, Log: c.log}
+	o.loop = &lead.Loop{Store: o.store, Fleet: o.fleet, License: o.license.Entitled, Holds: &holds.Book{}, Log: c.log}
 	o.ops = &ops.Ops{Store: o.store, Fleet: o.fleet, Planned: o.planned, Log: c.log}
 	o.templates.Runs = o.ops
 	o.routes = &hostapi.Routes{Store: o.store, Fleet: o.fleet}
@@ -161,7 +162,7 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 			return o.store.Snapshot(ctx, snapshots, reason, time.Now())
 		},
 		Snapshots: func() []store.Snapshot { return store.Snapshots(snapshots) }}
-	o.hosts = &hostapi.Server{Store: o.store, Fleet: o.fleet, Hub: hub, Routes: o.routes, Log: c.log,
+	o.hosts = &hostapi.Server{Store: o.store, Fleet: o.fleet, Hub: hub, Routes: o.routes, Holds: o.loop.Holds, Log: c.log,
 		Enroll: desk, Releases: shelf, Errors: o.license.Errors.Add, Leaving: o.ops.Leaves, Accepted: metrics.Accepted,
 		Sums:       s.Authority.Secret("sums of what hosts are told"),
 		Unlicensed: o.loop.Unlicensed, Netboot: netboot, Release: shelf.Open}

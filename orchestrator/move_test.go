@@ -41,16 +41,8 @@ func TestMove(t *testing.T) {
 		return &move.State{ID: p.ID, Phase: p.Phase, Bytes: 1 << 20, Ready: ready.Load(), Arrived: arrived.Load() && p.Phase == move.Last}
 	})
 	op := c.move(id, operator.MoveNode{Host: "host2", RateMiB: 3})
-	part := func(h interface{ Work() host.Work }) *move.Part {
-		for _, ct := range h.Work().Containers {
-			if ct.CTID == id {
-				return ct.Move
-			}
-		}
-		return nil
-	}
-	c.eventually("both hosts are told", func() bool { return part(h1) != nil && part(h2) != nil })
-	if p := part(h2); p.Role != move.To || p.Phase != move.Copy || p.Peer != h1.ID || p.Rate != 3<<20 || p.ID != string(op) {
+	c.eventually("both hosts are told", func() bool { return part(h1, id) != nil && part(h2, id) != nil })
+	if p := part(h2, id); p.Role != move.To || p.Phase != move.Copy || p.Peer != h1.ID || p.Rate != 3<<20 || p.ID != string(op) {
 		t.Errorf("host2 is told %+v", p)
 	}
 	if p := c.call("POST", "/api/v1/nodes/"+id.String()+"/move", operator.MoveNode{}, nil); p == nil || p.Code != operator.Conflict ||
@@ -64,7 +56,7 @@ func TestMove(t *testing.T) {
 	restart()
 	ready.Store(true)
 	h2.Hint()
-	c.eventually("it is stopped", func() bool { p := part(h1); return p != nil && p.Phase == move.Last })
+	c.eventually("it is stopped", func() bool { p := part(h1, id); return p != nil && p.Phase == move.Last })
 	if p := c.call("POST", "/api/v1/operations/"+string(op)+"/cancel", nil, nil); p == nil || p.Code != operator.Conflict {
 		t.Errorf("cancelled in its last step: %+v", p)
 	}
@@ -78,7 +70,7 @@ func TestMove(t *testing.T) {
 	if after.HostName != "host2" || after.InternalIP != before.InternalIP || after.State != string(host.CtRunning) {
 		t.Errorf("it was %+v, and is %+v", before, after)
 	}
-	c.eventually("nothing is left of it on host1", func() bool { return !slices.Contains(users(h1), id) && part(h2) == nil })
+	c.eventually("nothing is left of it on host1", func() bool { return !slices.Contains(users(h1), id) && part(h2, id) == nil })
 	c.eventually("the hosts are told where its address is", func() bool {
 		return slices.ContainsFunc(h1.Peers().Hosts, func(p host.Peer) bool {
 			return p.Name == "host2" && slices.Contains(p.Moved, netip.MustParsePrefix(before.InternalIP+"/32"))

@@ -10,6 +10,7 @@ import (
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/blocks"
+	"hardnode.dev/orchestrator/converge/moving"
 	"hardnode.dev/orchestrator/entitle"
 	"hardnode.dev/orchestrator/env"
 	"hardnode.dev/orchestrator/live"
@@ -45,8 +46,9 @@ type Index struct {
 	naming  map[string]map[wire.EnvName]int   // environments by the templates they name, without tag; how often
 	used    map[netip.Addr]int                // container addresses
 	ledger  blocks.Ledger
-	moved   map[wire.CTID]bool // nodes that move, or have moved
-	block   int                // how many blocks were given
+	moved   map[wire.CTID]bool            // nodes that move, or have moved
+	held    map[wire.CTID]moving.Requests // of nodes that wait for the resolvers to hold what comes for them
+	block   int                           // how many blocks were given
 	board   place.Board
 	drains  map[wire.HostID]bool // the hosts that are drained
 
@@ -93,7 +95,8 @@ func NewIndex(clocks live.Clocks) *Index {
 	x := &Index{clocks: clocks, templates: env.Templates{}, envs: map[wire.EnvName]*environment{}, nodes: map[wire.CTID]*store.Node{},
 		hosts: map[wire.HostID]*machine{}, versions: map[string]*store.Component{},
 		holders: map[wire.OperationID]wire.EnvName{}, naming: map[string]map[wire.EnvName]int{},
-		used: map[netip.Addr]int{}, drains: map[wire.HostID]bool{}, moved: map[wire.CTID]bool{}}
+		used: map[netip.Addr]int{}, drains: map[wire.HostID]bool{}, moved: map[wire.CTID]bool{},
+		held: map[wire.CTID]moving.Requests{}}
 	x.dirty.envs, x.dirty.hosts = map[wire.EnvName]bool{}, map[wire.HostID]bool{}
 	x.dirty.peers, x.dirty.count, x.dirty.storm = true, true, true
 	x.kept.watching, x.kept.stuck, x.kept.uneven = map[wire.EnvName]bool{}, map[wire.EnvName]string{}, map[wire.EnvName]string{}

@@ -2,6 +2,8 @@ package converge
 
 import (
 	"cmp"
+	"iter"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -9,6 +11,7 @@ import (
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/converge/moving"
+	"hardnode.dev/orchestrator/env"
 	"hardnode.dev/orchestrator/store"
 )
 
@@ -22,7 +25,7 @@ func (p *planner) advance() {
 		if n.Moving.Step == store.MoveClean {
 			from, to = to, from
 		}
-		next, why := moving.Next(n, from, to, p.now)
+		next, why := moving.Next(n, from, to, p.requests(n), p.now)
 		if next.Moving == nil && n.Moving.Step == store.MoveClean && p.begins(n) {
 			continue // until it runs, what is for it waits
 		}
@@ -41,6 +44,34 @@ func (p *planner) begins(n store.Node) bool {
 	}
 	s := p.seen(n)
 	return s == "" || s == host.CtWaiting || s == host.CtStarting || s == host.CtStopped
+}
+
+// requests are what comes for a node by the resolvers.
+func (p *planner) requests(n store.Node) moving.Requests {
+	e, ok := p.record(n.Env)
+	r := p.held[n.CTID]
+	r.Serves = ok && !e.System && e.Want == store.WantRunning && n.Halted == "" && n.HTTP != 0 && n.Layer == env.Entry(e.Spec) &&
+		p.seen(n) == host.CtRunning
+	return r
+}
+
+// Held are the nodes that wait for the resolvers to hold what comes for them. While there are some a plan is to be made often.
+func (x *Index) Held() iter.Seq[wire.CTID] { return maps.Keys(x.held) }
+
+// Said takes in what the resolvers say of one of Held now.
+func (x *Index) Said(id wire.CTID, held bool, busy int) {
+	x.held[id] = moving.Requests{Held: held, Busy: busy}
+	x.dirty.envs[x.nodes[id].Env] = true
+}
+
+// setHeld notes whether a node is one of Held.
+func (x *Index) setHeld(id wire.CTID, n *store.Node) {
+	switch _, there := x.held[id]; {
+	case n == nil || n.Moving == nil || n.Moving.Held.IsZero():
+		delete(x.held, id)
+	case !there:
+		x.held[id] = moving.Requests{}
+	}
 }
 
 // end is what one end of a node's move says.

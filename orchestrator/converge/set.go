@@ -108,6 +108,7 @@ func (x *Index) setNode(id wire.CTID, n *store.Node) {
 	} else {
 		delete(x.nodes, id)
 	}
+	x.setHeld(id, n)
 	x.dirty.peers = x.dirty.peers || x.moved[id]
 	if delete(x.moved, id); n != nil && (n.Moved || n.Moving != nil) {
 		x.moved[id], x.dirty.peers = true, true

@@ -285,3 +285,18 @@ func Hostname(id wire.CTID) string { return "node" + id.String() }
 func DNSName(id wire.CTID, name wire.EnvName) string {
 	return Hostname(id) + "." + string(name) + ".internal"
 }
+
+// Entry is the layer that requests enter by: the balancer if there is one, else compute, else the first.
+func Entry(s operator.EnvironmentSpec) wire.LayerName {
+	for _, name := range []wire.LayerName{"bl", "cp"} {
+		for _, l := range s.Layers {
+			if l.Name == name {
+				return name
+			}
+		}
+	}
+	if len(s.Layers) == 0 {
+		return ""
+	}
+	return s.Layers[0].Name
+}

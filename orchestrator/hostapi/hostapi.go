@@ -27,6 +27,7 @@ import (
 	"hardnode.dev/internal/limit"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/hold"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/jls"
 	"hardnode.dev/internal/wire/neighbour"
@@ -34,6 +35,7 @@ import (
 	"hardnode.dev/internal/wire/upkeep"
 	"hardnode.dev/internal/wire/waiting"
 	"hardnode.dev/orchestrator/enroll"
+	"hardnode.dev/orchestrator/holds"
 	"hardnode.dev/orchestrator/live"
 	"hardnode.dev/orchestrator/session"
 	"hardnode.dev/orchestrator/store"
@@ -57,6 +59,7 @@ type Server struct {
 	Enroll *enroll.Desk
 	Hub    *session.Hub
 	Routes *Routes
+	Holds  *holds.Book // is told what resolvers say; nil: nobody asks
 	// Netboot is what the component netboot is told, Release opens a file of a release for it.
 	Netboot interface {
 		Document() (host.Netboot, bool)
@@ -417,6 +420,12 @@ func (s *Server) routes(w http.ResponseWriter, r *http.Request) {
 		operator.WriteProblem(w, err)
 		return
 	}
+	held, bad := hold.Parse(r.URL.Query().Get(hold.Query))
+	if bad != nil {
+		operator.WriteProblem(w, operator.NewProblem(operator.Invalid, r.URL.Path, bad.Error(), ""))
+		return
+	}
+	s.Holds.Say(p.CTID, held, time.Now())
 	ctx, cancel := context.WithTimeout(r.Context(), wait(r))
 	defer cancel()
 	for {

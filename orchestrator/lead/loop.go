@@ -27,6 +27,7 @@ import (
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/converge"
 	"hardnode.dev/orchestrator/entitle"
+	"hardnode.dev/orchestrator/holds"
 	"hardnode.dev/orchestrator/live"
 	"hardnode.dev/orchestrator/store"
 )
@@ -44,6 +45,7 @@ type Loop struct {
 	Fleet   *live.Fleet
 	License func() entitle.License
 	Log     *slog.Logger
+	Holds   *holds.Book      // nil: no resolver is heard of
 	Now     func() time.Time // nil: time.Now
 
 	mu struct {
@@ -72,20 +74,21 @@ func (l *Loop) Unlicensed(id wire.HostID) string {
 func (l *Loop) Run(ctx context.Context) error {
 	for {
 		_, _, moved := l.Fleet.Since(math.MaxInt64)
-		stored := l.Store.View().Over()
+		stored, said := l.Store.View().Over(), l.Holds.Over()
 		if err := l.Once(ctx); err != nil {
 			if ctx.Err() != nil {
 				return nil
 			}
 			logging.Or(l.Log).Error("plan can't be carried out", logging.Err, err)
 		}
-		t := time.NewTimer(2 * time.Second)
+		t := time.NewTimer(l.pause())
 		select {
 		case <-ctx.Done():
 			t.Stop()
 			return nil
 		case <-moved:
 		case <-stored:
+		case <-said:
 		case <-t.C:
 		}
 		t.Stop()
@@ -93,6 +96,18 @@ func (l *Loop) Run(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// pause is how long nothing has to happen for a plan to be made all the same.
+func (l *Loop) pause() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.mu.index != nil {
+		for range l.mu.index.Held() {
+			return 100 * time.Millisecond // how long a node waits is bounded
+		}
+	}
+	return 2 * time.Second
 }
 
 // errStale: a record that a plan acts on has changed since the plan was made.
@@ -151,6 +166,10 @@ func (l *Loop) catchUp() {
 	l.mu.index.Heard(moves)
 	l.mu.heard = heard
 	l.mu.index.License(l.License())
+	for id := range l.mu.index.Held() {
+		s := l.Holds.Of(id, l.now())
+		l.mu.index.Said(id, s.Held, s.Busy)
+	}
 }
 
 // Leaving is how each node of a user would leave a host that were drained now, as a plan made now would have it.

@@ -76,6 +76,7 @@ func resolver(ctx context.Context, log *slog.Logger, configFile, data, addr, soc
 	checks := &probe.Prober{Book: book, Log: log}
 	front := proxy.New(book, proxy.Trusted(config.TrustedProxies), log)
 	defer front.Close()
+	routes.Moved = front.Close // connections to where a node was
 	return run.Group(ctx, log,
 		run.Task{Name: "certificate", Run: func(ctx context.Context) error {
 			return identity.KeepComponent(ctx, log, socket, trust, self)

@@ -24,6 +24,7 @@ import (
 	"hardnode.dev/internal/testkit/ports"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/boot"
+	"hardnode.dev/internal/wire/hold"
 	"hardnode.dev/internal/wire/host"
 )
 
@@ -43,6 +44,7 @@ type world struct {
 		rev   wire.Revision
 		over  chan struct{}
 		asked map[string]int // rev= of the polls
+		held  string         // what the last poll said of nodes that are held
 		sent  int            // documents
 	}
 }
@@ -137,6 +139,7 @@ func (w *world) poll(rw http.ResponseWriter, r *http.Request) {
 	for {
 		w.mu.Lock()
 		w.mu.asked[rev]++
+		w.mu.held = r.URL.Query().Get(hold.Query)
 		doc, over, newest := w.mu.doc, w.mu.over, w.mu.rev
 		w.mu.Unlock()
 		if doc != "" && rev != newest.String() {
@@ -168,6 +171,13 @@ func (w *world) polls(rev string) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.mu.asked[rev]
+}
+
+// held is what the last poll said of nodes that are held.
+func (w *world) held() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.mu.held
 }
 
 func (w *world) sent() int {
@@ -309,6 +319,56 @@ func TestOrchestratorGone(t *testing.T) {
 	w.until(addr, 200, "two")
 	if log := stop(); !strings.Contains(log, "restored from disk") {
 		t.Errorf("got log\n%s", log)
+	}
+}
+
+// TestHoldsOverRestart: a resolver that is started again while it holds a node goes on with that, says so, and answers when it is over.
+func TestHoldsOverRestart(t *testing.T) {
+	w := newWorld(t)
+	addr, stop := w.start()
+	one := named(t, "one")
+	w.publish(1, site(1, one))
+	w.until(addr, 200, "one")
+	held := strings.Replace(site(2, one), `"host":`, `"held":true,"host":`, 1)
+	w.publish(2, held)
+	said := func() {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		for w.held() != "101:0" {
+			if !run.Wait(ctx, 5*time.Millisecond) {
+				t.Fatalf("the last poll says %q of what is held", w.held())
+			}
+		}
+	}
+	said()
+	stop() // what is in force is on disk
+	w.mu.Lock()
+	w.mu.held = ""
+	w.mu.Unlock()
+	addr, _ = w.start()
+	said()
+	answer := make(chan string, 1)
+	go func() {
+		req, _ := http.NewRequest(http.MethodGet, "http://"+addr, nil)
+		req.Host = "a.test"
+		resp, err := (&http.Transport{}).RoundTrip(req)
+		if err != nil {
+			answer <- err.Error()
+			return
+		}
+		defer resp.Body.Close()
+		text, _ := io.ReadAll(resp.Body)
+		answer <- resp.Status + " " + string(text)
+	}()
+	select {
+	case got := <-answer:
+		t.Errorf("while its node is held a request is answered with %q", got)
+	case <-time.After(100 * time.Millisecond):
+	}
+	w.publish(3, site(3, one))
+	if got := <-answer; got != "200 OK one" {
+		t.Errorf("answered with %q", got)
 	}
 }
 

@@ -3,7 +3,6 @@ package world
 import (
 	"net/netip"
 
-	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/env"
@@ -32,7 +31,7 @@ func (w World) site(e *store.Environment) (host.Site, bool) {
 	site := host.Site{Env: e.Spec.Name, Domain: w.domain(*e), Running: e.Runs(), State: string(state),
 		Backends: []host.Backend{}}
 	var unseen []host.Backend
-	entry := entryLayer(e.Spec)
+	entry := env.Entry(e.Spec)
 	for n := range store.NodesOf.Of(w.View, string(e.Spec.Name)) {
 		if n.Gone || n.HTTP == 0 || n.Layer != entry {
 			continue
@@ -57,10 +56,16 @@ func (w World) site(e *store.Environment) (host.Site, bool) {
 	return site, true
 }
 
-// held tells whether a node is stopped since it moves to another host: what is for it waits until it runs there.
+// held tells whether a node is stopped, or about to be, since it moves to another host: what is for it waits until it runs there.
 func (w World) held(n store.Node, runs bool) bool {
 	m := n.Moving
-	return m != nil && m.Step != store.MoveCopy && runs && n.Halted == "" && w.NodeOf(n).State != string(host.CtRunning)
+	switch {
+	case m == nil || !runs || n.Halted != "":
+		return false
+	case m.Step == store.MoveCopy:
+		return !m.Held.IsZero()
+	}
+	return m.Step == store.MoveLast || w.NodeOf(n).State != string(host.CtRunning)
 }
 
 // silent tells whether a node ran when its host, UNREACHABLE now and not lost, reported last.
@@ -69,19 +74,4 @@ func (w World) silent(n store.Node) bool {
 	c, ok := s.Container(n.CTID)
 	return ok && s.State.State == operator.HostUnreachable && !s.Loss.Lost &&
 		c.State == host.CtRunning && c.Generation == n.Container.Generation
-}
-
-// entryLayer is the layer that requests enter by: the balancer if there is one, else compute, else the first.
-func entryLayer(s operator.EnvironmentSpec) wire.LayerName {
-	for _, name := range []wire.LayerName{"bl", "cp"} {
-		for _, l := range s.Layers {
-			if l.Name == name {
-				return name
-			}
-		}
-	}
-	if len(s.Layers) == 0 {
-		return ""
-	}
-	return s.Layers[0].Name
 }

@@ -1,7 +1,7 @@
 // Package moving decides what comes next in the move of a node from one host to another.
 //
 // Owns: the rules by which a move goes on, ends, or is given up, so that no two hosts ever run the node.
-// In: how far the move is, what both hosts say.
+// In: how far the move is, what both hosts and the resolvers say.
 // Out: the next step, and why.
 // Never: stores anything, or gives a move up by itself: a person or the operation's end does.
 package moving
@@ -25,12 +25,42 @@ type Host struct {
 	Said *move.State
 }
 
+// Requests are those for the node, which come by resolvers.
+type Requests struct {
+	Serves bool // there are any: it is one that resolvers name, and runs
+	Held   bool // each resolver that is there has what comes wait
+	Busy   int  // sent before that, and under way
+}
+
+// How long a node that is about to stop waits at most until the resolvers say that they hold what comes for it, and then for the requests
+// that are under way. A resolver that is away, or a request without end, is not waited for.
+const (
+	HoldWithin = time.Second
+	EndWithin  = 2 * time.Second
+)
+
+// stops tells whether nothing keeps a node from being stopped, what comes for it being held since then.
+func (r Requests) stops(since, now time.Time) (bool, string) {
+	waited := now.Sub(since)
+	switch {
+	case !r.Serves:
+		return true, "nothing comes for it"
+	case r.Held && r.Busy == 0:
+		return true, "what comes for it waits, and nothing is under way"
+	case waited >= EndWithin, waited < 0: // a clock was set
+		return true, fmt.Sprintf("%d requests are under way still", r.Busy)
+	case !r.Held && waited >= HoldWithin:
+		return true, "not all resolvers have said that what comes for it waits"
+	}
+	return false, ""
+}
+
 // Next is a node as it is after what from and to say, which are the host that it leaves and the one that it goes to; why is "" while
 // nothing changes. The node is one that moves.
-func Next(n store.Node, from, to Host, now time.Time) (next store.Node, why string) {
+func Next(n store.Node, from, to Host, r Requests, now time.Time) (next store.Node, why string) {
 	m := *n.Moving
 	step := func(s store.MoveStep, why string) (store.Node, string) {
-		m.Step, m.At = s, now
+		m.Step, m.At, m.Held = s, now, time.Time{}
 		n.Moving = &m
 		return n, why
 	}
@@ -46,7 +76,23 @@ func Next(n store.Node, from, to Host, now time.Time) (next store.Node, why stri
 			return end("its move is given up: " + m.Why)
 		case !to.Known:
 			return end("its move is given up: the host that it was to go to was removed")
-		case to.Said != nil && to.Said.Phase == move.Copy && to.Said.Ready:
+		}
+		ready := to.Said != nil && to.Said.Phase == move.Copy && to.Said.Ready
+		if !m.Held.IsZero() {
+			switch stops, why := r.stops(m.Held, now); {
+			case stops && ready:
+				return step(store.MoveLast, "it stops, and starts on the other host: "+why)
+			case stops:
+				m.Held, n.Moving = time.Time{}, &m
+				return n, "there is more to copy, and what comes for it waits no more"
+			}
+			return n, ""
+		}
+		switch {
+		case ready && r.Serves:
+			m.Held, n.Moving = now, &m
+			return n, "what is left to copy is little: what comes for it waits"
+		case ready:
 			return step(store.MoveLast, "what is left to copy is little: it stops, and starts on the other host")
 		}
 	case store.MoveLast:

@@ -49,7 +49,7 @@ func TestNext(t *testing.T) {
 		"the old host was removed":          {on(store.MoveClean, ""), Host{}, there, "h-1", ""},
 	} {
 		was := *c.node.Moving
-		got, why := Next(c.node, c.from, c.to, now)
+		got, why := Next(c.node, c.from, c.to, Requests{}, now)
 		step := store.MoveStep("")
 		if got.Moving != nil {
 			step = got.Moving.Step
@@ -61,9 +61,51 @@ func TestNext(t *testing.T) {
 			t.Errorf("%s: the node it was told of is another one", name)
 		}
 	}
-	if n, _ := Next(on(store.MoveLast, ""), there, says(move.State{Phase: move.Last, Arrived: true}), now); n.Assigned != 7 ||
+	if n, _ := Next(on(store.MoveLast, ""), there, says(move.State{Phase: move.Last, Arrived: true}), Requests{}, now); n.Assigned != 7 ||
 		n.Moving.Assigned != 5 || n.Moving.Other != "h-1" || !n.Moved {
 		t.Errorf("arrived: %+v %+v", n, n.Moving)
+	}
+}
+
+// TestHold: what comes for a node that serves is held before it stops, and the resolvers and what is under way are waited for, each as
+// long as it may take.
+func TestHold(t *testing.T) {
+	copied := Host{Known: true, Said: &move.State{Phase: move.Copy, Ready: true}}
+	more := Host{Known: true, Said: &move.State{Phase: move.Copy}}
+	for name, c := range map[string]struct {
+		held   time.Duration // since when; negative: it is not
+		why    string
+		to     Host
+		r      Requests
+		step   store.MoveStep // "": it moves no more
+		stays  bool           // held
+		silent bool           // nothing changes
+	}{
+		"it serves":                  {-1, "", copied, Requests{Serves: true}, store.MoveCopy, true, false},
+		"it does not serve":          {-1, "", copied, Requests{}, store.MoveLast, false, false},
+		"the resolvers are silent":   {HoldWithin / 2, "", copied, Requests{Serves: true}, store.MoveCopy, true, true},
+		"a resolver is away":         {HoldWithin, "", copied, Requests{Serves: true}, store.MoveLast, false, false},
+		"all hold it":                {1, "", copied, Requests{Serves: true, Held: true}, store.MoveLast, false, false},
+		"one is under way":           {HoldWithin, "", copied, Requests{Serves: true, Held: true, Busy: 2}, store.MoveCopy, true, true},
+		"one takes long":             {EndWithin, "", copied, Requests{Serves: true, Held: true, Busy: 2}, store.MoveLast, false, false},
+		"it does not serve any more": {1, "", copied, Requests{}, store.MoveLast, false, false},
+		"more to copy for now":       {1, "", more, Requests{Serves: true}, store.MoveCopy, true, true},
+		"there is more to copy":      {EndWithin, "", more, Requests{Serves: true}, store.MoveCopy, false, false},
+		"given up":                   {1, "cancelled", copied, Requests{Serves: true, Held: true}, "", false, false},
+		"a clock was set":            {-time.Hour, "", copied, Requests{Serves: true, Busy: 2}, store.MoveLast, false, false},
+	} {
+		n := on(store.MoveCopy, c.why)
+		if c.held != -1 {
+			n.Moving.Held = now.Add(-c.held)
+		}
+		got, why := Next(n, Host{Known: true}, c.to, c.r, now)
+		step, held := store.MoveStep(""), false
+		if got.Moving != nil {
+			step, held = got.Moving.Step, !got.Moving.Held.IsZero()
+		}
+		if step != c.step || held != c.stays || (why == "") != c.silent {
+			t.Errorf("%s: step %q, held %t, why %q; want %q, %t", name, step, held, why, c.step, c.stays)
+		}
 	}
 }
 

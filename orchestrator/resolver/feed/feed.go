@@ -2,7 +2,7 @@
 //
 // Owns: the long poll, the last good document on disk.
 // In: host.PathRoutes of the orchestrators, over mutual TLS; <dir>/routes.json.
-// Out: tables in the book.
+// Out: tables in the book; what is held, and how much is under way there, with each poll.
 // Never: takes routes away because the orchestrator is away, or puts a document in force that does not validate.
 package feed
 
@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"hardnode.dev/internal/identity"
@@ -23,6 +24,7 @@ import (
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire"
+	wirehold "hardnode.dev/internal/wire/hold"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/orchestrator/resolver/sites"
 )
@@ -34,6 +36,7 @@ const (
 	backoff = 250 * time.Millisecond
 	longest = 5 * time.Second
 	pause   = 100 * time.Millisecond // between polls that brought nothing
+	ending  = 100 * time.Millisecond // between polls while requests to a node that is held come to their end
 	// The copy on disk is whole, so it is not written more often than this: what is on disk is at most so old.
 	between = 2 * time.Second
 )
@@ -46,6 +49,7 @@ type Feed struct {
 	Client       *http.Client
 	Self         *identity.Holder // a poll needs a certificate
 	Log          *slog.Logger
+	Moved        func() // called when a table is in force that has nodes on other hosts than before; nil: nobody asks
 
 	last  host.Routes // the last that came since the start, whole
 	heard bool        // changes lead on from last; the document on disk may be another version's, which left out what it did not know
@@ -103,8 +107,11 @@ func (f *Feed) keep(anyway bool) {
 	}
 }
 
-// patience is how long a poll may last: until the last document has to be written.
-func (f *Feed) patience() time.Duration {
+// patience is how long a poll may last: until the last document has to be written, or there may be something else to say of what is held.
+func (f *Feed) patience(held []wirehold.Node) time.Duration {
+	if slices.ContainsFunc(held, func(n wirehold.Node) bool { return n.Busy > 0 }) {
+		return ending
+	}
 	if f.late {
 		return min(hold, max(pause, between-time.Since(f.saved)))
 	}
@@ -146,7 +153,9 @@ func (f *Feed) Run(ctx context.Context) error {
 		}
 		t := f.Book.Replace(r)
 		log.Info("routes in force", logging.Rev, t.Revision, "sites", t.Count())
-		f.late = true
+		if f.late = true; t.Moved && f.Moved != nil {
+			f.Moved()
+		}
 	}
 	return nil
 }
@@ -166,7 +175,14 @@ func (f *Feed) poll(ctx context.Context, addr string) (r host.Routes, fresh bool
 	if f.heard {
 		have = f.last.Revision
 	}
-	url := fmt.Sprintf("https://%s%s?rev=%d&%s=1&wait=%s", addr, host.PathRoutes, have, host.RoutesChanges, f.patience())
+	var held []wirehold.Node
+	if t := f.Book.Table(); t != nil {
+		held = t.Held(time.Now())
+	}
+	url := fmt.Sprintf("https://%s%s?rev=%d&%s=1&wait=%s", addr, host.PathRoutes, have, host.RoutesChanges, f.patience(held))
+	if len(held) > 0 {
+		url += "&" + wirehold.Query + "=" + wirehold.Format(held)
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return r, false, fmt.Errorf("poll routes from %q: %v", addr, err)

@@ -58,14 +58,14 @@ func (b *balancer) pause(ctx context.Context, site *sites.Site, d time.Duration)
 // when the method is safe (RFC 9110, section 9.2.1) and there is no body; again tells whether that holds for the last one.
 func (b *balancer) round(req *http.Request, sent *body, site *sites.Site) (resp *http.Response, again bool, err error) {
 	var room [maxTries]*sites.Backend
-	tried := room[:0]
+	tried, moved := room[:0], false
 	err = errNoNode
 	for len(tried) < maxTries {
 		node := site.Next(tried)
 		if node == nil {
 			break
 		}
-		if err := b.wait(req.Context(), site, node); err != nil {
+		if err := b.enter(req.Context(), site, node); err != nil {
 			return nil, false, err
 		}
 		tried = append(tried, node)
@@ -78,12 +78,29 @@ func (b *balancer) round(req *http.Request, sent *body, site *sites.Site) (resp 
 		if req.Context().Err() != nil || !repeatable(req, sent, err) {
 			return nil, false, err
 		}
+		if errors.Is(err, sites.ErrMoved) && !moved { // it answers where it is now
+			moved, tried = true, tried[:len(tried)-1]
+		}
 	}
 	return nil, true, err
 }
 
 // errHeld: the node moves to another host, and does not answer yet, or too many wait for it.
 var errHeld = errors.New("the node moves to another host, and does not answer there yet")
+
+// enter counts a request among those that are under way to a node, once that is not held.
+func (b *balancer) enter(ctx context.Context, site *sites.Site, node *sites.Backend) error {
+	node.Enter() // first: who holds the node either counts the request or is seen by it
+	if _, _, held := node.Held(time.Now()); !held {
+		return nil
+	}
+	node.Leave()
+	if err := b.wait(ctx, site, node); err != nil {
+		return err
+	}
+	node.Enter()
+	return nil
+}
 
 // wait has a request wait for a node that is held.
 func (b *balancer) wait(ctx context.Context, site *sites.Site, node *sites.Backend) error {
@@ -107,19 +124,23 @@ func (b *balancer) wait(ctx context.Context, site *sites.Site, node *sites.Backe
 	}
 }
 
-// try sends the request to one node. When the node goes down meanwhile it stops waiting for an answer's head: at once if another is up,
-// else after patience, for slow is better than nothing.
+// try sends the request, which has entered, to one node. When the node goes down meanwhile it stops waiting for an answer's head: at once
+// if another is up, else after patience, for slow is better than nothing; and at once when the node has gone to another host.
 func (b *balancer) try(req *http.Request, sent *body, site *sites.Site, node *sites.Backend) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(req.Context())
 	var decided atomic.Bool // by what came first: the answer, or the news that the node is down
+	stop := func(why error) {
+		if decided.CompareAndSwap(false, true) {
+			cancel(why)
+		}
+	}
 	giveUp := func() {
 		if !site.UpBeside(node) {
 			run.Wait(ctx, patience)
 		}
-		if decided.CompareAndSwap(false, true) {
-			cancel(sites.ErrDown)
-		}
+		stop(sites.ErrDown)
 	}
+	defer context.AfterFunc(node.Stay(), func() { stop(sites.ErrMoved) })()
 	if node.Up() { // one that is down is tried all the same when no other is left
 		defer context.AfterFunc(node.Life(), giveUp)()
 	}
@@ -136,14 +157,21 @@ func (b *balancer) try(req *http.Request, sent *body, site *sites.Site, node *si
 	}
 	resp, err := to.RoundTrip(out)
 	if err == nil && decided.CompareAndSwap(false, true) {
+		if resp.StatusCode == http.StatusSwitchingProtocols {
+			node.Leave() // nobody waits for its end
+		} else {
+			exchangeOf(req).at = node
+		}
 		return resp, nil // from here on the answer lives as long as the request: ctx ends with its parent
 	}
+	node.Leave()
 	if err == nil { // it came too late
 		resp.Body.Close()
-		err = sites.ErrDown
+		<-ctx.Done()
+		err = context.Cause(ctx)
 	}
-	if errors.Is(context.Cause(ctx), sites.ErrDown) && req.Context().Err() == nil {
-		err = fmt.Errorf("node %d: %w", node.CTID, sites.ErrDown)
+	if cause := context.Cause(ctx); req.Context().Err() == nil && (errors.Is(cause, sites.ErrDown) || errors.Is(cause, sites.ErrMoved)) {
+		err = fmt.Errorf("node %d: %w", node.CTID, cause)
 	}
 	cancel(err)
 	if dialFailed(err) && req.Context().Err() == nil && node.SetUp(false) {

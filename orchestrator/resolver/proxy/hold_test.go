@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -61,6 +62,119 @@ func TestHeld(t *testing.T) {
 	book.Replace(r)
 	if code := <-answer; code != http.StatusOK {
 		t.Errorf("it was answered with %d", code)
+	}
+}
+
+// TestMoved: what was sent to the host that a node has left is sent again where it is now if that can be done, and is at its end if not;
+// meanwhile it is said how many requests are under way.
+func TestMoved(t *testing.T) {
+	for method, want := range map[string]int{http.MethodGet: http.StatusOK, http.MethodPost: http.StatusBadGateway} {
+		var seen atomic.Int32
+		over := make(chan struct{})
+		one := addr(node(t, "one", func(w http.ResponseWriter, r *http.Request) {
+			if seen.Add(1) == 1 {
+				<-over // as if it were swallowed
+			}
+			io.WriteString(w, "one")
+		}))
+		s, _, book := front(t, one)
+		t.Cleanup(func() { close(over) })
+		r := document(1, one)
+		b := &r.Sites[0].Backends[0]
+		b.Host = "h-000000000001"
+		book.Replace(r)
+		code := make(chan int, 1)
+		go func() {
+			req, _ := http.NewRequest(method, s.URL, http.NoBody)
+			req.Host = "a.test"
+			resp, err := s.Client().Do(req)
+			if err != nil {
+				code <- 0
+				return
+			}
+			resp.Body.Close()
+			code <- resp.StatusCode
+		}()
+		until(t, "the node has the request", func() bool { return seen.Load() == 1 })
+		b.Held = true
+		table := book.Replace(r)
+		if held := table.Held(time.Now()); len(held) != 1 || held[0].CTID != 101 || held[0].Busy != 1 || table.Moved {
+			t.Errorf("%s: held are %v, want one with a request; moved %t", method, held, table.Moved)
+		}
+		b.Host = "h-000000000002"
+		if table = book.Replace(r); !table.Moved {
+			t.Errorf("%s: it has moved, and nobody says so", method)
+		}
+		until(t, "nothing is under way", func() bool { return table.Held(time.Now())[0].Busy == 0 })
+		if method == http.MethodGet {
+			waits(t, table.Lookup("a.test"))
+		}
+		b.Held = false
+		book.Replace(r)
+		if got := <-code; got != want {
+			t.Errorf("%s: answered with %d, want %d", method, got, want)
+		}
+		if n := seen.Load(); (n == 2) != (method == http.MethodGet) {
+			t.Errorf("%s: the node saw %d requests", method, n)
+		}
+	}
+}
+
+// TestUnderWay: a request is under way until the last byte of its answer, but one that became another protocol's connection is not.
+func TestUnderWay(t *testing.T) {
+	more := make(chan struct{})
+	one := addr(node(t, "one", func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Upgrade") != "" {
+			w.Header().Set("Connection", "Upgrade")
+			w.Header().Set("Upgrade", "echo")
+			w.WriteHeader(http.StatusSwitchingProtocols)
+		}
+		w.(http.Flusher).Flush()
+		<-more
+		io.WriteString(w, "end")
+	}))
+	s, _, book := front(t, one)
+	end := sync.OnceFunc(func() { close(more) })
+	t.Cleanup(end)
+	r := document(1, one)
+	r.Sites[0].Backends[0].Held = true
+	busy := func() int { return book.Table().Held(time.Now())[0].Busy }
+	ask := func(upgrade string) *http.Response {
+		req, _ := http.NewRequest(http.MethodGet, s.URL, nil)
+		req.Host = "a.test"
+		if upgrade != "" {
+			req.Header.Set("Connection", "Upgrade")
+			req.Header.Set("Upgrade", upgrade)
+		}
+		resp, err := s.Client().Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { resp.Body.Close() })
+		return resp
+	}
+	resp := ask("")
+	other := ask("echo")
+	if other.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("upgraded: %s", other.Status)
+	}
+	book.Replace(r)
+	if n := busy(); n != 1 {
+		t.Errorf("%d requests are under way, want the one whose answer goes on", n)
+	}
+	end()
+	if text, err := io.ReadAll(resp.Body); err != nil || string(text) != "end" {
+		t.Errorf("its answer ends with %q, %v", text, err)
+	}
+	until(t, "none is under way", func() bool { return busy() == 0 })
+}
+
+func until(t *testing.T, what string, f func() bool) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); !f(); runtime.Gosched() {
+		if time.Now().After(end) {
+			t.Fatalf("not within a minute: %s", what)
+		}
 	}
 }
 

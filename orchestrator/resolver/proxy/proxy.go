@@ -80,7 +80,7 @@ func New(book *sites.Book, trusted Trusted, l *slog.Logger) *Proxy {
 // Leave has each answer end its connection from now on: the client makes its next one, to whoever serves then.
 func (p *Proxy) Leave() { p.leaving.Store(true) }
 
-// Close drops idle connections to nodes.
+// Close drops idle connections to nodes: at the end, and when nodes have gone to other hosts, where nobody knows them.
 func (p *Proxy) Close() {
 	b := p.reverse.Transport.(*balancer)
 	b.to.CloseIdleConnections()
@@ -90,8 +90,9 @@ func (p *Proxy) Close() {
 // exchange is what goes with a request through ReverseProxy.
 type exchange struct {
 	site *sites.Site
-	in   *http.Request // as the server gave it: it gets the body's trailers
-	to   *url.URL      // the target at the node
+	in   *http.Request  // as the server gave it: it gets the body's trailers
+	to   *url.URL       // the target at the node
+	at   *sites.Backend // that answers; nil: none does yet
 }
 
 type exchangeKey struct{}
@@ -152,7 +153,13 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.page(w, r, page{code: http.StatusServiceUnavailable, env: string(s.Env), title: "No node is ready",
 			text: "The environment is running, but none of its nodes serves yet.", retry: true})
 	default:
-		p.reverse.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, &exchange{s, r, to})))
+		x := &exchange{site: s, in: r, to: to}
+		defer func() {
+			if x.at != nil {
+				x.at.Leave()
+			}
+		}()
+		p.reverse.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x)))
 	}
 }
 

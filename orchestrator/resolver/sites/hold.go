@@ -1,12 +1,16 @@
 package sites
 
-import "time"
+import (
+	"time"
+
+	"hardnode.dev/internal/wire/hold"
+)
 
 // HoldFor is how long requests wait at most for a node that moves to another host, whatever the routes say.
 const HoldFor = 10 * time.Second
 
-// hold is that a backend answers nothing for a moment.
-type hold struct {
+// holding is that a backend answers nothing for a moment.
+type holding struct {
 	over  chan struct{} // closed when it answers again
 	until time.Time     // the hold's own end: whoever is to end it may be away
 }
@@ -17,7 +21,7 @@ func (b *Backend) hold(yes bool, now time.Time) {
 	defer b.mu.Unlock()
 	switch {
 	case yes && b.held == nil:
-		b.held = &hold{over: make(chan struct{}), until: now.Add(HoldFor)}
+		b.held = &holding{over: make(chan struct{}), until: now.Add(HoldFor)}
 	case !yes && b.held != nil:
 		close(b.held.over)
 		b.held = nil
@@ -32,4 +36,15 @@ func (b *Backend) Held(now time.Time) (over <-chan struct{}, left time.Duration,
 		return nil, 0, false
 	}
 	return b.held.over, b.held.until.Sub(now), true
+}
+
+// Held are the backends that are held, each with the requests that are under way to it. One that has a request under way gets no other one
+// until the hold's end: whoever counts itself by Enter and finds it held then goes back (Leave) and waits.
+func (t *Table) Held(now time.Time) (out []hold.Node) {
+	for _, b := range t.held {
+		if _, _, held := b.Held(now); held {
+			out = append(out, hold.Node{CTID: b.CTID, Busy: int(b.busy.Load())})
+		}
+	}
+	return out
 }

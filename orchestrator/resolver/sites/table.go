@@ -25,8 +25,10 @@ type Book struct {
 // Table is one Routes document, ready for look-ups. It does not change.
 type Table struct {
 	Revision wire.Revision
+	Moved    bool // some of the backends that stayed are on another host than in the table before
 	domains  map[string]*Site
 	backends map[key]*Backend
+	held     []*Backend // those that the document has so
 }
 
 type key struct {
@@ -65,9 +67,13 @@ func (b *Book) Replace(r host.Routes) *Table {
 				x = old.backends[k]
 			}
 			if x == nil {
-				x = newBackend(be.CTID, k.addr)
+				x = newBackend(be.CTID, k.addr, be.Host)
 			}
 			x.hold(be.Held, now)
+			t.Moved = x.on(be.Host) || t.Moved
+			if be.Held {
+				t.held = append(t.held, x)
+			}
 			t.backends[k] = x
 			site.Backends = append(site.Backends, x)
 		}
