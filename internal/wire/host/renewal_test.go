@@ -115,4 +115,13 @@ func TestSteady(t *testing.T) {
 	if c = whole(); func() bool { c.Containers = c.Containers[:1]; return a.Steady(&c) }() {
 		t.Error("a container less is no change")
 	}
+	again := a
+	again.Seq++
+	if n := testing.AllocsPerRun(10, func() {
+		if !a.Steady(&again) {
+			t.Error("the same list of containers is a change")
+		}
+	}); n != 0 {
+		t.Errorf("the same list is compared: %.0f allocations", n)
+	}
 }
