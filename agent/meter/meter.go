@@ -6,8 +6,8 @@
 // Never: counts by a clock that can be set, forgets what it could not write, or says what use costs.
 //
 // A record has the counters as they were, so that the next agent goes on where this one ended. What is lost: the use of a container between
-// the last sample and its end, 5 seconds at most; and, where the agent is killed, that of containers that ended since the last minute's
-// record. An hour is 60 minutes' records, and each of these a minute, or longer while the disk is full or no agent ran.
+// the last sample and its end, 5 seconds at most (a minute of what the kernel writes back for one that uses no processor time); and, where
+// the agent is killed, that of containers that ended since the last minute's record. An hour is 60 minutes' records, and each of these a minute, or longer while the disk is full or no agent ran.
 package meter
 
 import (
@@ -92,7 +92,10 @@ func (m *Meter) look(now time.Time) {
 	if m.o.Disk != nil {
 		disk = m.o.Disk()
 	}
-	list := m.kernel.read(disk)
+	m.mu.Lock()
+	whole := m.mu.looks+1 >= perMinute // the next record's last look
+	m.mu.Unlock()
+	list := m.kernel.read(disk, whole)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if !m.opened() {

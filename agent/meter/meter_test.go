@@ -124,6 +124,33 @@ func TestRecords(t *testing.T) {
 	}
 }
 
+// TestQuiet: of a container that uses no processor time, the rest is read for each minute's record, and nothing of it is lost; one that
+// uses some is read as a whole each time.
+func TestQuiet(t *testing.T) {
+	m := newMachine(t)
+	m.start(101)
+	x := m.meter()
+	now := time.Unix(1_000_000, 0)
+	x.look(now)
+	m.put(101, "memory.current", "7000\n") // the kernel has written back, and given up
+	m.put(101, "io.stat", "254:0 rbytes=0 wbytes=4096 rios=0 wios=1\n")
+	for range perMinute - 2 {
+		x.look(now)
+	}
+	if s := m.answer(x, usage.Ask{Step: usage.Sample}).Records; s[len(s)-1].MemoryMean != 1000 || s[len(s)-1].Written != 0 {
+		t.Errorf("an idle one was read: %+v", s[len(s)-1])
+	}
+	x.look(now)
+	if got := m.answer(x, usage.Ask{Step: usage.Minute}).Records; len(got) != 1 || got[0].Written != 4096 || got[0].MemoryPeak != 7000 {
+		t.Errorf("the minute: %+v", got)
+	}
+	m.uses(101, 9000, 3)
+	x.look(now)
+	if s := m.answer(x, usage.Ask{Step: usage.Sample}).Records; s[len(s)-1].MemoryMean != 9000 || s[len(s)-1].CPUMicros != 3 {
+		t.Errorf("one that works: %+v", s[len(s)-1])
+	}
+}
+
 // TestNothingIsLostOrTwice: agents are killed, containers started again, clocks set, disks full and readers away, in any order.
 func TestNothingIsLostOrTwice(t *testing.T) {
 	seed := time.Now().UnixNano()

@@ -23,6 +23,7 @@ type kernel struct {
 	boot   uint64 // of this boot
 	net    string // /proc/net/dev
 	peaks  map[wire.CTID]peak
+	last   map[wire.CTID]reading
 }
 
 // peak is memory.peak of one cgroup, opened: what was written to a descriptor is what that one begins to count from (Linux 6.12).
@@ -33,7 +34,7 @@ type peak struct {
 
 func newKernel(parent, bootID string) *kernel {
 	return &kernel{parent: parent, boot: uint64(crc32.ChecksumIEEE([]byte(bootID))) << 32, net: "/proc/net/dev",
-		peaks: map[wire.CTID]peak{}}
+		peaks: map[wire.CTID]peak{}, last: map[wire.CTID]reading{}}
 }
 
 // sinceBoot is a clock that nobody sets, in nanoseconds.
@@ -45,8 +46,10 @@ func sinceBoot() int64 {
 	return ts.Nano()
 }
 
-// read reads all containers. One that goes meanwhile is left out.
-func (k *kernel) read(disk map[wire.CTID]int64) map[wire.CTID]reading {
+// read reads all containers. One that goes meanwhile is left out. Of one that has used no processor time since the last reading, what it
+// needs that for is read only where whole says so: what the kernel still does for it, such as writing back, is counted then. Each file of
+// hundreds of idle containers costs.
+func (k *kernel) read(disk map[wire.CTID]int64, whole bool) map[wire.CTID]reading {
 	list, err := os.ReadDir(k.parent)
 	if err != nil {
 		return nil
@@ -58,7 +61,7 @@ func (k *kernel) read(disk map[wire.CTID]int64) map[wire.CTID]reading {
 		if err != nil || !e.IsDir() {
 			continue
 		}
-		if r, ok := k.one(id, filepath.Join(k.parent, e.Name())); ok {
+		if r, ok := k.one(id, filepath.Join(k.parent, e.Name()), whole); ok {
 			r.In, r.Out, r.disk = links[id].in, links[id].out, disk[id]
 			out[id] = r
 		}
@@ -69,22 +72,30 @@ func (k *kernel) read(disk map[wire.CTID]int64) map[wire.CTID]reading {
 			delete(k.peaks, id)
 		}
 	}
+	k.last = out
 	return out
 }
 
-func (k *kernel) one(id wire.CTID, dir string) (r reading, ok bool) {
+func (k *kernel) one(id wire.CTID, dir string, whole bool) (r reading, ok bool) {
 	var st unix.Stat_t
 	if unix.Stat(dir, &st) != nil {
 		return r, false
 	}
 	r.Cgroup, r.At = st.Ino^k.boot, sinceBoot()
+	cpu, err := sys.ReadSmall(filepath.Join(dir, "cpu.stat")) // first: what it does from here on shows the next time
+	if err != nil {
+		return r, false
+	}
+	r.CPU = keyed(cpu, "usage_usec ")
+	if was, ok := k.last[id]; ok && !whole && was.Cgroup == r.Cgroup && was.CPU == r.CPU {
+		was.At, was.peak = r.At, was.memory
+		return was, true
+	}
 	memory, err := sys.ReadSmall(filepath.Join(dir, "memory.current"))
-	cpu, err2 := sys.ReadSmall(filepath.Join(dir, "cpu.stat"))
-	if err != nil || err2 != nil {
+	if err != nil {
 		return r, false
 	}
 	r.memory = number(memory)
-	r.CPU = keyed(cpu, "usage_usec ")
 	if text, err := sys.ReadSmall(filepath.Join(dir, "io.stat")); err == nil {
 		for f := range strings.FieldsSeq(text) {
 			kind, v, _ := strings.Cut(f, "=")
