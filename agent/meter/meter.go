@@ -7,7 +7,8 @@
 //
 // A record has the counters as they were, so that the next agent goes on where this one ended. What is lost: the use of a container between
 // the last sample and its end, 5 seconds at most (a minute of what the kernel writes back for one that uses no processor time); and, where
-// the agent is killed, that of containers that ended since the last minute's record. An hour is 60 minutes' records, and each of these a minute, or longer while the disk is full or no agent ran.
+// the agent is killed, that of containers that ended since the last minute's record. An hour is 60 minutes' records, and each of these a
+// minute, or longer while the disk is full or no agent ran.
 package meter
 
 import (

@@ -19,7 +19,7 @@ const WholeEvery = 10 * time.Second
 // gossip says of the other hosts, and how its system is. Its boots and its
 // protection are the same as long as it runs, and the health of its disks may be as old as a whole report.
 //
-// Hosts look at their containers less often than they report: of one list, which nobody changes once it is in a report, nothing is compared.
+// Hosts look at containers less often than they report: of one list, which nobody changes once it is in a report, nothing is compared.
 func (r *Report) Steady(o *Report) bool {
 	one := len(r.Containers) == len(o.Containers) && (len(r.Containers) == 0 || &r.Containers[0] == &o.Containers[0])
 	return (one || slices.EqualFunc(r.Containers, o.Containers, func(a, b ContainerStatus) bool {
