@@ -106,7 +106,7 @@ func TestFigures(t *testing.T) {
 	tree := filepath.Join(dir, "box")
 	os.Mkdir(tree, 0o755)
 	busybox(t, tree)
-	harness.RunGuestTest(t, harness.GuestTest{Package: "./agent/container", Run: "TestFigures|TestViewCost", DiskMiB: 1024,
+	harness.RunGuestTest(t, harness.GuestTest{Package: "./agent/container", Run: "TestFigures|TestViewCost", DiskMiB: 1024, Measures: true,
 		Timeout: 10 * time.Minute, Programs: []string{"crun"}, Env: []string{"HARDNODE_BENCH=" + n}, Files: map[string]string{
 			"/usr/lib/hardnode/spawner": harness.Build(t, "./agent/spawner", filepath.Join(dir, "spawner")),
 			"/usr/lib/hardnode/jem":     harness.Build(t, "./agent/jem", filepath.Join(dir, "jem")),

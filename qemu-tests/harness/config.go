@@ -46,6 +46,8 @@ type Config struct {
 	Timeout time.Duration     // the VM is killed after this; 0 is DefaultTimeout, negative is never
 	CPU     string            // QEMU's -cpu under software emulation; "" is softCPU
 	Extra   []string          // further QEMU arguments
+	// what runs measures times that are no longer than a moment: the emulator gets all the memory for its translations that it takes
+	Measures bool
 
 	NoSerial bool // the machine has no serial port: the console stays empty
 }
@@ -200,7 +202,7 @@ func (c Config) args(kvm bool) []string {
 		}
 	}
 	a := []string{
-		"-name", c.Name, "-machine", "q35,accel=" + accel, "-cpu", cpu, "-smp", fmt.Sprint(max(cpus, 1)), "-m", fmt.Sprintf("%dM", mem),
+		"-name", c.Name, "-machine", "q35", "-cpu", cpu, "-smp", fmt.Sprint(max(cpus, 1)), "-m", fmt.Sprintf("%dM", mem),
 		"-nodefaults", "-no-user-config", "-display", "none",
 		"-chardev", "stdio,id=console,signal=off",
 		"-chardev", fmt.Sprintf("socket,id=qmp,fd=%d", fdQMP), "-mon", "chardev=qmp,mode=control",
@@ -209,6 +211,10 @@ func (c Config) args(kvm bool) []string {
 		"-chardev", fmt.Sprintf("socket,id=probe,fd=%d", fdProbe), "-device", "virtserialport,chardev=probe,name=" + ask.Port,
 		"-device", "virtio-rng-pci",
 	}
+	if c.Measures && !kvm {
+		accel += fmt.Sprintf(",tb-size=%d", translateMiB)
+	}
+	a = append(a, "-accel", accel)
 	if !c.NoSerial {
 		a = append(a, "-device", "isa-serial,chardev=console")
 	}

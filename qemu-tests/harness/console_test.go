@@ -108,17 +108,21 @@ func TestArgs(t *testing.T) {
 		FwCfg: map[string][]byte{"opt/b": nil, "opt/a": nil}}
 	emulated, real := strings.Join(c.args(false), " "), strings.Join(c.args(true), " ")
 	for _, want := range []string{"-smp 1 ", "-cpu max,-aes,-pclmulqdq,-cx16 ",
-		"accel=tcg", "-append console=ttyS0 x=1", "-initrd /d/h1.initrd",
+		"-accel tcg ", "-append console=ttyS0 x=1", "-initrd /d/h1.initrd",
 		"file=/d/a,,b", "serial=s", "stream,id=net0,server=off,addr.type=fd,addr.str=6", "mac=52:54:00:00:00:01",
 		"user,id=net1,restrict=on,hostfwd=tcp:127.0.0.1:8080-:80", "name=opt/a,file=/d/h1.fwcfg0", "name=opt/b,file=/d/h1.fwcfg1"} {
 		if !strings.Contains(emulated, want) {
 			t.Errorf("%q is not in %s", want, emulated)
 		}
 	}
-	for _, want := range []string{"-smp 4 ", "-cpu host ", "accel=kvm"} {
+	for _, want := range []string{"-smp 4 ", "-cpu host ", "-accel kvm "} {
 		if !strings.Contains(real, want) {
 			t.Errorf("%q is not in %s", want, real)
 		}
+	}
+	c.Measures = true
+	if got := strings.Join(c.args(false), " "); !strings.Contains(got, "-accel tcg,tb-size=2048 ") {
+		t.Errorf("one that measures has %s", got)
 	}
 	if strings.Contains(emulated, "-no-reboot") {
 		t.Error("-no-reboot although Reboot is set")

@@ -34,6 +34,7 @@ type GuestTest struct {
 	Append   string            // more kernel arguments
 	Timeout  time.Duration     // of the test itself; 0 is 5 minutes
 	Extra    []string          // more arguments for QEMU
+	Measures bool              // see Config.Measures; when that was not enough is printed as a figure
 }
 
 // DefaultModules are loaded in every guest test; those the kernel has built in are skipped.
@@ -68,6 +69,13 @@ func RunGuestTest(t *testing.T, g GuestTest) {
 		t.Fatal(err)
 	}
 	defer vm.Kill()
+	if g.Measures && !Accelerated() {
+		tell := vm.watchEmptied(ctx)
+		defer func() {
+			vm.Kill()
+			fmt.Fprintln(t.Output(), "FIGURE "+tell())
+		}()
+	}
 	result, failed := "", []string(nil)
 	for n := 0; result == ""; n++ {
 		e, err := vm.Event(ctx, n)
@@ -216,6 +224,7 @@ func (g GuestTest) build(t *testing.T, dir string) (Config, error) {
 	c := Config{
 		Name: "guest", Kernel: kernel, Initrd: []string{initrd}, Dir: dir, MemMiB: g.MemMiB, CPUs: g.CPUs, NICs: g.NICs, CPU: g.CPU,
 		Append: strings.TrimSpace("panic=-1 quiet preempt=full " + g.Append), Timeout: g.Timeout + 2*time.Minute, Extra: g.Extra,
+		Measures: g.Measures,
 	}
 	if c.MemMiB == 0 {
 		c.MemMiB = 1024

@@ -37,6 +37,12 @@ func (m *Client) Do(ctx context.Context, command string) error { return m.With(c
 
 // With runs one command with arguments, a JSON object, and waits for its answer.
 func (m *Client) With(ctx context.Context, command, arguments string) error {
+	_, err := m.Ask(ctx, command, arguments)
+	return err
+}
+
+// Ask is With for a command whose answer says something.
+func (m *Client) Ask(ctx context.Context, command, arguments string) (json.RawMessage, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	deadline := time.Now().Add(timeout)
@@ -45,17 +51,17 @@ func (m *Client) With(ctx context.Context, command, arguments string) error {
 	}
 	m.conn.SetDeadline(deadline)
 	if !m.greeted {
-		if err := m.exchange("qmp_capabilities", "{}"); err != nil {
-			return err
+		if _, err := m.exchange("qmp_capabilities", "{}"); err != nil {
+			return nil, err
 		}
 		m.greeted = true
 	}
 	return m.exchange(command, arguments)
 }
 
-func (m *Client) exchange(command, arguments string) error {
+func (m *Client) exchange(command, arguments string) (json.RawMessage, error) {
 	if _, err := fmt.Fprintf(m.conn, "{\"execute\":%q,\"arguments\":%s}\n", command, arguments); err != nil {
-		return fmt.Errorf("qmp %s: %v", command, err)
+		return nil, fmt.Errorf("qmp %s: %v", command, err)
 	}
 	for { // greeting and events come in between
 		var r struct {
@@ -65,13 +71,13 @@ func (m *Client) exchange(command, arguments string) error {
 			} `json:"error"`
 		}
 		if err := m.dec.Decode(&r); err != nil {
-			return fmt.Errorf("qmp %s: %v", command, err)
+			return nil, fmt.Errorf("qmp %s: %v", command, err)
 		}
 		switch {
 		case r.Error != nil:
-			return fmt.Errorf("qmp %s: %s", command, r.Error.Desc)
+			return nil, fmt.Errorf("qmp %s: %s", command, r.Error.Desc)
 		case r.Return != nil:
-			return nil
+			return r.Return, nil
 		}
 	}
 }
