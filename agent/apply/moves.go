@@ -35,6 +35,6 @@ func movedOn(a, b *move.State) bool {
 	if a == nil || b == nil {
 		return a != b
 	}
-	return a.ID != b.ID || a.Phase != b.Phase || a.Ready != b.Ready || a.Arrived != b.Arrived || a.Error != b.Error ||
+	return a.ID != b.ID || a.Phase != b.Phase || a.Ready != b.Ready || a.Arrived != b.Arrived || a.Waits != b.Waits || a.Error != b.Error ||
 		(a.Round == 0) != (b.Round == 0)
 }

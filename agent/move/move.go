@@ -101,6 +101,7 @@ type Mover struct {
 		gives  map[wire.CTID]bool     // it is given at the moment
 		taken  map[wire.CTID]string   // the move whose last state has been
 		conns  map[wire.CTID]net.Conn // the last one that came for it
+		coming map[wire.CTID]bool     // that are copied: move.Most at most
 	}
 }
 
@@ -109,7 +110,7 @@ func New(o Options) *Mover {
 	o.Log = logging.Or(o.Log)
 	m := &Mover{o: o, changed: make(chan struct{}, 1)}
 	m.mu.states, m.mu.pulls, m.mu.gives = map[wire.CTID]*move.State{}, map[wire.CTID]*pull{}, map[wire.CTID]bool{}
-	m.mu.conns, m.mu.taken = map[wire.CTID]net.Conn{}, map[wire.CTID]string{}
+	m.mu.conns, m.mu.taken, m.mu.coming = map[wire.CTID]net.Conn{}, map[wire.CTID]string{}, map[wire.CTID]bool{}
 	return m
 }
 
@@ -253,6 +254,7 @@ func (m *Mover) begin(ctx context.Context, c host.Container, all *sync.WaitGroup
 		p.run(ctx)
 		m.mu.Lock()
 		delete(m.mu.pulls, c.CTID)
+		delete(m.mu.coming, c.CTID)
 		m.mu.Unlock()
 		close(p.ended)
 	})

@@ -386,6 +386,45 @@ func TestRecalled(t *testing.T) {
 	p.last()
 }
 
+// TestMost: while two others come to a host, or leave one, a container waits and says so; one that is stopped waits for none.
+func TestMost(t *testing.T) {
+	for name, full := range map[string]func(*pair, bool){
+		"others come": func(p *pair, full bool) {
+			p.to.mu.Lock()
+			defer p.to.mu.Unlock()
+			for id := range wire.CTID(move.Most) {
+				if delete(p.to.mu.coming, id); full {
+					p.to.mu.coming[id] = true
+				}
+			}
+		},
+		"others leave": func(p *pair, full bool) {
+			p.from.mu.Lock()
+			defer p.from.mu.Unlock()
+			for id := range wire.CTID(move.Most) {
+				if delete(p.from.mu.conns, id); full {
+					p.from.mu.conns[id] = &net.TCPConn{}
+				}
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPair(t)
+			p.from.disk.with(func() { p.from.disk.has = map[string]string{"data": "x"} })
+			full(p, true)
+			p.phase(move.Copy, 0)
+			p.eventually("it waits", func() bool { return p.to.state().Waits })
+			if s := p.to.state(); s.Round > 0 || s.Error != "" {
+				t.Errorf("%+v", s)
+			}
+			full(p, false)
+			p.eventually("it comes", func() bool { s := p.to.state(); return s.Round > 0 && !s.Waits })
+			full(p, true)
+			p.last()
+		})
+	}
+}
+
 func TestReady(t *testing.T) {
 	const s = time.Second
 	for _, c := range []struct {

@@ -77,6 +77,10 @@ func (p *pull) run(ctx context.Context) {
 		if now, err := p.want(); err != nil || now.Move.Phase != c.Move.Phase {
 			continue // what is said of Copy must hold for who was told Copy: it does not arrive
 		}
+		if !p.m.mayCome(p.id, c.Move.Phase) {
+			p.waits(ctx)
+			continue
+		}
 		arrived := p.copy == nil && p.arrived() // all is here, and could not get its place yet
 		if !arrived {
 			if err = p.m.o.Image(ctx, c.Image); err == nil {
@@ -88,15 +92,19 @@ func (p *pull) run(ctx context.Context) {
 		}
 		if err == nil {
 			failed = 0
-			p.m.say(p.id, func(s *move.State) { s.Error = "" })
+			p.m.say(p.id, func(s *move.State) { s.Error, s.Waits = "", false })
 			p.rest(ctx)
 			continue
 		}
 		if ctx.Err() != nil || errors.Is(err, errGone) {
 			return
 		}
-		failed++
 		p.hangUp()
+		if errors.Is(err, errBusy) {
+			p.waits(ctx)
+			continue
+		}
+		failed++
 		p.m.o.Log.Warn("a container does not come", logging.Container, p.id, logging.Err, err)
 		p.m.say(p.id, func(s *move.State) { s.Error = err.Error() })
 		run.Wait(ctx, run.Backoff(failed-1, againMin, againMax, 0.2))
@@ -113,6 +121,26 @@ func (p *pull) arrived() bool {
 		p.m.say(p.id, func(s *move.State) { s.ID, s.Phase, s.Arrived, s.Ready, s.Error = p.move, move.Last, true, true, "" })
 	}
 	return is
+}
+
+// errBusy: enough others leave the other host.
+var errBusy = errors.New("others are copied first")
+
+// waits says that others come first, for a while.
+func (p *pull) waits(ctx context.Context) {
+	p.m.say(p.id, func(s *move.State) { s.Waits, s.Error = true, "" })
+	run.Wait(ctx, againMin)
+}
+
+// mayCome tells whether a container may be copied now; once it may, it stays so until its pull ends.
+func (m *Mover) mayCome(id wire.CTID, phase move.Phase) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.mu.coming[id] && phase == move.Copy && len(m.mu.coming) >= move.Most {
+		return false
+	}
+	m.mu.coming[id] = true
+	return true
 }
 
 // rest waits before the next round, if there is no hurry: until the last is wanted.
@@ -163,6 +191,9 @@ func (p *pull) ask(ctx context.Context, c host.Container, q talk.Ask) (a talk.An
 	case err != nil:
 		p.hangUp()
 		return a, err
+	case a.Busy:
+		p.hangUp()
+		return a, errBusy
 	case a.Refused != "":
 		p.hangUp()
 		return a, refused{fmt.Errorf("host %s refuses: %.300q", c.Move.Peer, a.Refused)}
@@ -196,7 +227,7 @@ func (p *pull) round(ctx context.Context, c host.Container) (arrived bool, err e
 			of += max(part.Bytes, 0)
 		}
 	}
-	p.m.say(p.id, func(s *move.State) { s.Of = of })
+	p.m.say(p.id, func(s *move.State) { s.Of, s.Waits = of, false })
 	if err := p.keep(ctx, c, a.Head.Kept); err != nil {
 		if p.torn {
 			p.reset()
@@ -333,7 +364,7 @@ func (p *pull) part(ctx context.Context, c host.Container, of talk.Of, piece Pie
 		p.bytes = before + in.Bytes()
 		if time.Since(told) > time.Second {
 			told = time.Now()
-			p.m.say(p.id, func(s *move.State) { s.Bytes, s.Error = p.bytes, "" })
+			p.m.say(p.id, func(s *move.State) { s.Bytes, s.Error, s.Waits = p.bytes, "", false })
 		}
 	}})
 	if err == nil {
@@ -387,7 +418,11 @@ func (p *pull) stream(ctx context.Context, q talk.Ask, most int64) *talk.In {
 			if errors.Is(err, errGone) || errors.Is(err, talk.ErrOther) || ctx.Err() != nil {
 				return nil, errors.Join(err, ctx.Err())
 			}
-			p.m.say(p.id, func(s *move.State) { s.Error = err.Error() })
+			p.m.say(p.id, func(s *move.State) {
+				if s.Waits = errors.Is(err, errBusy); !s.Waits {
+					s.Error = err.Error()
+				}
+			})
 			if !run.Wait(ctx, run.Backoff(fails, againMin, againMax, 0.2)) {
 				return nil, ctx.Err()
 			}

@@ -57,7 +57,11 @@ func (m *Mover) Serve(ctx context.Context, conn net.Conn, id wire.CTID, by strin
 		conn.SetDeadline(time.Time{})
 		part, err := m.part(of, to) // not before: a connection that ends with a question unread may take the answer along
 		if first && err == nil {
-			leave = m.enter(id, conn)
+			var may bool
+			if leave, may = m.enter(id, conn, part.Phase); !may {
+				conn.SetDeadline(time.Now().Add(pieceWithin))
+				return talk.Write(conn, talk.Answer{Busy: true, Refused: "others are copied from this host first: it waits"})
+			}
 		}
 		if err == nil {
 			err = m.give(ctx, &paced{conn: conn, m: m, of: of, to: to}, of.id, part, q)
@@ -80,12 +84,14 @@ func (m *Mover) refuse(conn net.Conn, why error) error {
 	return errors.Join(why, talk.Write(conn, talk.Answer{Refused: why.Error()}))
 }
 
-// enter notes a connection, and ends the one before: its host has lost it.
-func (m *Mover) enter(id wire.CTID, conn net.Conn) (leave func()) {
+// enter notes a connection, and ends the one before: its host has lost it. False: there are enough of others.
+func (m *Mover) enter(id wire.CTID, conn net.Conn, phase move.Phase) (leave func(), may bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if old := m.mu.conns[id]; old != nil {
 		old.Close()
+	} else if phase == move.Copy && len(m.mu.conns) >= move.Most {
+		return func() {}, false
 	}
 	m.mu.conns[id] = conn
 	return func() {
@@ -94,7 +100,7 @@ func (m *Mover) enter(id wire.CTID, conn net.Conn) (leave func()) {
 		if m.mu.conns[id] == conn {
 			delete(m.mu.conns, id)
 		}
-	}
+	}, true
 }
 
 // refused is an error in the middle of a stream.

@@ -62,6 +62,7 @@ func (a Ask) On() Of   { return Of{a.Base, a.BaseKept} }
 // Answer is one to an Ask.
 type Answer struct {
 	Refused string `json:"refused,omitempty"` // why it may not be
+	Busy    bool   `json:"busy,omitempty"`    // it may not be yet: enough others are copied from here
 	Wait    bool   `json:"wait,omitempty"`    // it is not stopped yet: ask again
 	Other   bool   `json:"other,omitempty"`   // what the asker has is not what it is here: begin anew
 	Head    *Head  `json:"head,omitempty"`    // of a new snapshot

@@ -18,7 +18,7 @@
 // say that it will not arrive. So a host that was told Last is told Copy again before: it then stops the container, if it runs, and says
 // either State.Arrived, and the move goes on, or State.Phase Copy without: then it does not arrive any more.
 //
-// History: 2026-11-27 version 1.
+// History: 2026-11-27 version 1; State.Waits.
 package move
 
 import (
@@ -55,6 +55,9 @@ type Part struct {
 	Rate  int64       `json:"rate,omitempty"` // bytes a second, at most; 0: no bound. Last has none
 }
 
+// Most is how many containers are copied to a host, or from one, at once. The others wait; one that is stopped waits for none.
+const Most = 2
+
 // State is what a host says of a move. Of the host it goes from only ID, Phase, Arrived and Error are said.
 type State struct {
 	ID    string `json:"id"`
@@ -69,6 +72,7 @@ type State struct {
 	// Arrived: to: the last state is here, whole, and is the container's. from: it is stopped and its last state waits to be pulled.
 	Arrived bool   `json:"arrived,omitempty"`
 	Error   string `json:"error,omitempty"` // why it does not go on now; it is tried again
+	Waits   bool   `json:"waits,omitempty"` // Copy: until others that come to this host, or leave the other one, are done
 }
 
 var id = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,63}$`)

@@ -89,6 +89,8 @@ func copied(to End) string {
 	switch {
 	case said == nil:
 		return fmt.Sprintf("host %s has not begun to copy", to.Name)
+	case said.Waits:
+		return fmt.Sprintf("it waits: host %s copies others first, or the host that it leaves gives others first", to.Name)
 	case said.Error != "":
 		return fmt.Sprintf("host %s can't go on with copying now: %s", to.Name, said.Error)
 	case said.Of > 0:
@@ -97,8 +99,11 @@ func copied(to End) string {
 	return fmt.Sprintf("host %s has copied %d MiB, round %d", to.Name, said.Bytes>>20, said.Round)
 }
 
-// further gives a move that comes further its time anew.
+// further gives a move that comes further, or waits for others, its time anew.
 func further(op *store.Operation, said *move.State, now time.Time) {
+	if said != nil && said.Waits && op.Deadline.Before(now.Add(MovePatience*4/5)) { // not at each look: it is stored
+		op.Deadline = now.Add(MovePatience)
+	}
 	if said == nil || said.Bytes == op.Copied {
 		return
 	}

@@ -28,6 +28,8 @@ func TestMove(t *testing.T) {
 	}{
 		"it copies": {&Moved{On: "h-1", Moving: at(store.MoveCopy), To: two(End{Said: &move.State{Bytes: 9 << 20, Of: 20 << 20}})},
 			time.Hour, operator.OpRunning, true, "copied 9 of about 20 MiB"},
+		"it waits for others": {&Moved{On: "h-1", Moving: at(store.MoveCopy), To: two(End{Said: &move.State{Waits: true}})},
+			time.Hour, operator.OpRunning, true, "it waits: host two copies others first"},
 		"it comes no further": {&Moved{On: "h-1", Moving: at(store.MoveCopy), To: two(End{Said: &move.State{Error: "no room"}})},
 			time.Hour, operator.OpFailed, false, "no room"},
 		"the other host is away": {&Moved{On: "h-1", Moving: at(store.MoveCopy), To: two(End{Away: true})}, 0,
