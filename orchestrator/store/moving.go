@@ -23,8 +23,9 @@ type Moving struct {
 
 // MoveStep is how far a move is.
 //
-//	copy ─▶ last ─▶ clean ─▶ (none)
-//	  │       └───▶ back ──▶ (none)
+//	          ┌──────────────┐
+//	copy ─▶ last ─▶ recall ─▶ clean ─▶ (none)
+//	  │               └─────▶ back ──▶ (none)
 //	  └───▶ (none)
 type MoveStep string
 
@@ -33,7 +34,9 @@ const (
 	MoveCopy  MoveStep = "copy"  // it runs, and its data is copied
 	MoveLast  MoveStep = "last"  // it is stopped, and what has changed since is copied; the other host starts it
 	MoveClean MoveStep = "clean" // it runs on the host that it went to, and is removed on the other
-	MoveBack  MoveStep = "back"  // it was given up: it is removed on the other host, and runs then where it was
+	// MoveRecall: it is given up, unless the other host has all of it already, which it is asked: nobody runs it meanwhile.
+	MoveRecall MoveStep = "recall"
+	MoveBack   MoveStep = "back" // it was given up: it is removed on the other host, and runs then where it was
 )
 
 // Lives is the host that a node's addresses lead to.
@@ -68,7 +71,9 @@ func (n *Node) Part(on wire.HostID) (*move.Part, bool) {
 		p.Phase, p.Rate = move.Last, 0
 	}
 	if on == m.Other {
-		p.Role, p.Peer = move.To, n.Host
+		if p.Role, p.Peer = move.To, n.Host; m.Step == MoveRecall {
+			p.Phase = move.Copy
+		}
 	}
 	return p, true
 }

@@ -69,6 +69,12 @@ func Next(n store.Node, from, to Host, r Requests, now time.Time) (next store.No
 		return n, why
 	}
 	arrived := to.Said != nil && to.Said.Phase == move.Last && to.Said.Arrived
+	there := func() (store.Node, string) {
+		n.Assigned, m.Assigned = m.Assigned, n.Assigned
+		n.Host, m.Other = m.Other, n.Host
+		n.Moved, m.Why = true, ""
+		return step(store.MoveClean, "all of it has come: it runs there from now on")
+	}
 	switch m.Step {
 	case store.MoveCopy:
 		switch {
@@ -98,13 +104,19 @@ func Next(n store.Node, from, to Host, r Requests, now time.Time) (next store.No
 	case store.MoveLast:
 		switch {
 		case arrived:
-			n.Assigned, m.Assigned = m.Assigned, n.Assigned
-			n.Host, m.Other = m.Other, n.Host
-			n.Moved, m.Why = true, ""
-			return step(store.MoveClean, "all of it has come: it runs there from now on")
+			return there()
 		case !to.Known:
 			return end("its move is given up: the host that it was to go to was removed")
-		case m.Why != "" && to.Said != nil && to.Said.Error != "": // it says that it has not come
+		case m.Why != "": // whatever that host has said, it may come, and run, at any moment
+			return step(store.MoveRecall, "its move is given up, if the other host has not all of it yet: "+m.Why)
+		}
+	case store.MoveRecall:
+		switch {
+		case arrived: // it may have run there, and written
+			return there()
+		case !to.Known:
+			return end("its move is given up: the host that it was to go to was removed")
+		case to.Said != nil && to.Said.Phase == move.Copy, to.Clear: // it does not come any more
 			return step(store.MoveBack, "its move is given up: "+m.Why)
 		}
 	case store.MoveBack:

@@ -37,9 +37,15 @@ func TestNext(t *testing.T) {
 		"last, what was said of the copy":   {on(store.MoveLast, ""), there, says(copied), "h-1", store.MoveLast},
 		"arrived":                           {on(store.MoveLast, ""), there, says(last), "h-2", store.MoveClean},
 		"given up too late":                 {on(store.MoveLast, "x"), there, says(last), "h-2", store.MoveClean},
-		"given up, and nobody knows":        {on(store.MoveLast, "x"), there, there, "h-1", store.MoveLast},
-		"given up, and it may come still":   {on(store.MoveLast, "x"), there, says(move.State{Phase: move.Last}), "h-1", store.MoveLast},
-		"given up, and it has not come":     {on(store.MoveLast, "x"), there, says(full), "h-1", store.MoveBack},
+		"given up, and nobody knows":        {on(store.MoveLast, "x"), there, there, "h-1", store.MoveRecall},
+		"given up, and it may come still":   {on(store.MoveLast, "x"), there, says(move.State{Phase: move.Last}), "h-1", store.MoveRecall},
+		"given up, and it may come, full":   {on(store.MoveLast, "x"), there, says(full), "h-1", store.MoveRecall},
+		"recalled, and nothing is said":     {on(store.MoveRecall, "x"), there, there, "h-1", store.MoveRecall},
+		"recalled, and it comes still":      {on(store.MoveRecall, "x"), there, says(full), "h-1", store.MoveRecall},
+		"recalled, and it had come":         {on(store.MoveRecall, "x"), there, says(last), "h-2", store.MoveClean},
+		"recalled, and it does not come":    {on(store.MoveRecall, "x"), there, says(copied), "h-1", store.MoveBack},
+		"recalled, and it has nothing":      {on(store.MoveRecall, "x"), there, Host{Known: true, Clear: true}, "h-1", store.MoveBack},
+		"recalled, and the host is removed": {on(store.MoveRecall, "x"), there, Host{}, "h-1", ""},
 		"an error that nobody gave up for":  {on(store.MoveLast, ""), there, says(full), "h-1", store.MoveLast},
 		"the other host was removed":        {on(store.MoveLast, ""), there, Host{}, "h-1", ""},
 		"back, and it has something still":  {on(store.MoveBack, "x"), there, there, "h-1", store.MoveBack},
@@ -109,6 +115,26 @@ func TestHold(t *testing.T) {
 	}
 }
 
+// Whoever is given up to has said that it does not come any more, after it was told so: while the other host may run it there is no way back.
+func TestNoWayBack(t *testing.T) {
+	for _, step := range []store.MoveStep{store.MoveCopy, store.MoveLast, store.MoveRecall, store.MoveBack, store.MoveClean} {
+		for _, said := range []*move.State{nil, {Phase: move.Copy}, {Phase: move.Copy, Ready: true}, {Phase: move.Last},
+			{Phase: move.Last, Error: "full"}, {Phase: move.Last, Arrived: true}, {Phase: move.Last, Arrived: true, Error: "x"}} {
+			next, _ := Next(on(step, "x"), Host{Known: true}, Host{Known: true, Said: said}, Requests{}, now)
+			n := on(step, "x")
+			part, has := n.Part("h-2")
+			mayRun := has && !part.Still(true)
+			back := next.Host == "h-1" && (next.Moving == nil || next.Moving.Step == store.MoveBack)
+			if step != store.MoveBack && mayRun && back {
+				t.Errorf("%s, %+v: it goes back, and the other host may run it", step, said)
+			}
+			if said != nil && said.Arrived && (step == store.MoveLast || step == store.MoveRecall) && next.Host != "h-2" {
+				t.Errorf("%s, %+v: it has arrived, and is on host %s", step, said, next.Host)
+			}
+		}
+	}
+}
+
 // Whatever of two Works each of the hosts has, from before a step or after it, no two of them are told to run the node.
 func TestNeverTwo(t *testing.T) {
 	runs := func(n store.Node, host string) bool {
@@ -120,9 +146,10 @@ func TestNeverTwo(t *testing.T) {
 	}
 	arrived, stopped := on(store.MoveClean, ""), on(store.MoveLast, "")
 	arrived.Host, arrived.Moving.Other = "h-2", "h-1"
+	recalled := on(store.MoveRecall, "x")
 	none := store.Node{CTID: 101, Host: "h-1"}
 	for _, step := range [][2]store.Node{{none, on(store.MoveCopy, "")}, {on(store.MoveCopy, ""), none}, {on(store.MoveCopy, ""), stopped},
-		{stopped, arrived}, {on(store.MoveBack, ""), none}} {
+		{stopped, arrived}, {stopped, recalled}, {recalled, arrived}, {recalled, on(store.MoveBack, "")}, {on(store.MoveBack, ""), none}} {
 		for i := range 4 {
 			a, b := step[i&1], step[i>>1]
 			if step[0].Moving != nil && step[0].Moving.Step == store.MoveCopy && runs(b, "h-2") && runs(a, "h-1") {
