@@ -114,7 +114,20 @@ func TestKeep(t *testing.T) {
 	now, err := os.Open(filepath.Join(to.home(1), "vol-data"))
 	must(err)
 	defer now.Close()
-	if n, err := btrfs.SubvolumeBytes(now); err != nil || n < size+2*change || n > size+size/4 {
-		t.Errorf("the volume counts %d bytes, %v", n, err)
+	counts, err := btrfs.SubvolumeBytes(now)
+	if err != nil || counts < size+2*change || counts > size+size/4 {
+		t.Errorf("the volume counts %d bytes, %v", counts, err)
+	}
+
+	as := func(name string) string { return name }
+	must(to.store.Prepare(1, 1, sent[0].ID, to.home(1), as), to.store.Ready(1), to.store.Settle(1, to.home(1)))
+	back, err := os.Open(filepath.Join(to.home(1), "vol-data"))
+	must(err)
+	defer back.Close()
+	if text, err := os.ReadFile(filepath.Join(back.Name(), "file")); err != nil || !bytes.Equal(text, was[0]) {
+		t.Errorf("what is restored is something else: %v", err)
+	}
+	if n, err := btrfs.SubvolumeBytes(back); err != nil || n < counts-change || n > counts+change {
+		t.Errorf("the restored volume counts %d bytes, %d before, %v", n, counts, err)
 	}
 }
