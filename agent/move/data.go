@@ -120,7 +120,7 @@ func (d *Data) taken(id wire.CTID, meta wiresnapshot.Snapshot, parts []snapshot.
 	head, err := d.head(id, s, base)
 	if err == nil {
 		for _, k := range d.kept(id) {
-			head.Kept = append(head.Kept, k.ID)
+			head.Kept = append(head.Kept, talk.Kept{ID: k.ID, Taken: k.Taken})
 		}
 	}
 	return head, err

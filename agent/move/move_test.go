@@ -70,6 +70,8 @@ func TestSnapshots(t *testing.T) {
 	d.with(func() { sent, d.has["data"] = d.sent, "z"; d.has["old"] = "again" })
 	d.take("20261103-000001")
 	d.drop("20261101-000003")
+	d.drop("20261101-000001") // and another one has its name
+	d.take("20261101-000001")
 	p.last()
 	if d.with(func() { sent = d.sent - sent }); sent > int64(len(big))*3 {
 		t.Errorf("%d bytes were sent for the last state", sent)

@@ -33,9 +33,9 @@ type pull struct {
 	copy  Copy // nil: nothing is here
 	base  snapshot.ID
 	at    map[Piece]place
-	kept  map[snapshot.ID]bool // of the container's own snapshots
-	torn  bool                 // a piece is neither what it was nor what it should be
-	bytes int64                // of all rounds
+	kept  map[snapshot.ID]time.Time // of the container's own snapshots, when they were taken
+	torn  bool                      // a piece is neither what it was nor what it should be
+	bytes int64                     // of all rounds
 	done  []round
 }
 
@@ -170,7 +170,7 @@ func (p *pull) reset() {
 		}
 	}
 	p.copy, p.base, p.torn, p.done = nil, "", false, nil
-	p.at, p.kept = map[Piece]place{}, map[snapshot.ID]bool{}
+	p.at, p.kept = map[Piece]place{}, map[snapshot.ID]time.Time{}
 }
 
 // ask sends a question, on a new connection if there is none, and reads the answer.
@@ -278,9 +278,9 @@ func (p *pull) begin(head *talk.Head) (err error) {
 }
 
 // keep pulls the container's own snapshots that are not here yet, and has those go that are not there any more.
-func (p *pull) keep(ctx context.Context, c host.Container, list []snapshot.ID) error {
-	for k := range p.kept {
-		if !slices.Contains(list, k) {
+func (p *pull) keep(ctx context.Context, c host.Container, list []talk.Kept) error {
+	for k, taken := range p.kept {
+		if !slices.ContainsFunc(list, func(l talk.Kept) bool { return l.ID == k && l.Taken.Equal(taken) }) {
 			if err := p.copy.Unkeep(k); err != nil {
 				return err
 			}
@@ -288,31 +288,31 @@ func (p *pull) keep(ctx context.Context, c host.Container, list []snapshot.ID) e
 		}
 	}
 	for _, k := range list {
-		if p.kept[k] {
+		if _, here := p.kept[k.ID]; here {
 			continue
 		}
-		a, err := p.ask(ctx, c, talk.Ask{Snapshot: k, Kept: true, About: true})
+		a, err := p.ask(ctx, c, talk.Ask{Snapshot: k.ID, Kept: true, About: true})
 		if err != nil {
-			return fmt.Errorf("snapshot %s: %w", k, err)
+			return fmt.Errorf("snapshot %s: %w", k.ID, err)
 		}
 		if err := a.Head.Validate(); err != nil {
 			return err
 		}
-		if a.Head.Snapshot != k || a.Head.Meta == nil {
-			return fmt.Errorf("snapshot %s: the other host tells of %s instead", k, a.Head.Snapshot)
+		if a.Head.Snapshot != k.ID || a.Head.Meta == nil || !a.Head.Meta.Taken.Equal(k.Taken) {
+			return fmt.Errorf("snapshot %s: the other host tells of another one instead", k.ID)
 		}
 		is := map[Piece]btrfs.Identity{}
 		for _, part := range a.Head.Parts {
 			piece := pieceOf(a.Head, part)
-			if err := p.part(ctx, c, talk.Of{ID: k, Kept: true}, piece, part); err != nil {
-				return fmt.Errorf("snapshot %s: volume %q: %w", k, part.Volume, err)
+			if err := p.part(ctx, c, talk.Of{ID: k.ID, Kept: true}, piece, part); err != nil {
+				return fmt.Errorf("snapshot %s: volume %q: %w", k.ID, part.Volume, err)
 			}
 			is[piece] = part.Is
 		}
 		if err := p.copy.Keep(c, *a.Head.Meta, is); err != nil {
 			return err
 		}
-		p.kept[k] = true
+		p.kept[k.ID] = k.Taken
 	}
 	return nil
 }

@@ -67,7 +67,9 @@ func (d *disk) Take(_ context.Context, _ wire.CTID, base snapshot.ID, last bool)
 	if last {
 		h.Log = int64(len(d.log))
 	}
-	h.Kept = slices.Clone(d.own)
+	for _, id := range d.own {
+		h.Kept = append(h.Kept, talk.Kept{ID: id, Taken: d.takenAt(id)})
+	}
 	for v, text := range d.has {
 		p := talk.Part{Volume: v, Is: identity(text), Bytes: int64(len(text))}
 		if was, ok := d.snaps[base][v]; ok {
@@ -88,6 +90,12 @@ func (d *disk) take(id snapshot.ID) {
 	})
 }
 
+// takenAt is when one was taken, by what it holds: another one of its name was at another time.
+func (d *disk) takenAt(id snapshot.ID) time.Time {
+	of := identity(fmt.Sprint(d.kept[id])).UUID
+	return time.Unix(int64(binary.LittleEndian.Uint32(of[:])), 0)
+}
+
 // drop deletes one.
 func (d *disk) drop(id snapshot.ID) {
 	d.with(func() {
@@ -99,7 +107,8 @@ func (d *disk) drop(id snapshot.ID) {
 func (d *disk) About(_ wire.CTID, which snapshot.ID) (*talk.Head, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	h := &talk.Head{Snapshot: which, Generation: 1, Meta: &snapshot.Snapshot{ID: which, Note: "note of " + string(which)}}
+	h := &talk.Head{Snapshot: which, Generation: 1, Meta: &snapshot.Snapshot{ID: which, Taken: d.takenAt(which),
+		Note: "note of " + string(which)}}
 	for v, text := range d.kept[which] {
 		h.Parts = append(h.Parts, talk.Part{Volume: v, Is: identity(text)})
 	}

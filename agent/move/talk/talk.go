@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"time"
 
 	"hardnode.dev/internal/disk/btrfs"
 	"hardnode.dev/internal/wire"
@@ -76,8 +77,14 @@ type Head struct {
 	Parts      []Part      `json:"parts"`
 	Log        int64       `json:"log,omitempty"` // bytes of what the container wrote, of one that is Last; 0: it is not sent
 	// Kept are the container's own snapshots, the oldest first, of a new one. Meta is what is known of one that is itself such.
-	Kept []snapshot.ID      `json:"kept,omitempty"`
+	Kept []Kept             `json:"kept,omitempty"`
 	Meta *snapshot.Snapshot `json:"meta,omitempty"`
+}
+
+// Kept names one of the container's own snapshots: an ID alone may be another one's, once the first that had it is deleted.
+type Kept struct {
+	ID    snapshot.ID `json:"id"`
+	Taken time.Time   `json:"taken"`
 }
 
 // Part is a subvolume of it.
@@ -103,7 +110,7 @@ func (h *Head) Validate() error {
 		return fmt.Errorf("snapshot %s: comes with %d of the container's own, want %d at most", h.Snapshot, len(h.Kept), snapshot.Max)
 	}
 	for _, k := range h.Kept {
-		if err := k.Validate(); err != nil {
+		if err := k.ID.Validate(); err != nil {
 			return err
 		}
 	}
