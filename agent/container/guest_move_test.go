@@ -5,6 +5,7 @@ package container_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -20,11 +21,14 @@ import (
 
 	"hardnode.dev/agent/container"
 	"hardnode.dev/agent/move"
+	"hardnode.dev/agent/snapshot/answer"
+	"hardnode.dev/internal/disk/btrfs"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/testkit/ports"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	wiremove "hardnode.dev/internal/wire/move"
+	wiresnapshot "hardnode.dev/internal/wire/snapshot"
 )
 
 // end is one host of a move: this machine, with data of its own.
@@ -101,8 +105,42 @@ func cutInArrive(t *testing.T, r *container.Runtime, s container.StartSpec) {
 	}
 }
 
+// sameSnapshots: both hosts have these of a container, the newest first, and streams go on from either's.
+func sameSnapshots(t *testing.T, here, there *container.Runtime, id wire.CTID, want ...wiresnapshot.ID) {
+	t.Helper()
+	var ids []wiresnapshot.ID
+	list, err := there.Snapshots().List(id)
+	must(t, err)
+	for _, s := range list {
+		ids = append(ids, s.ID)
+		was, err := here.Snapshots().Find(id, s.ID)
+		must(t, err)
+		if !s.Taken.Equal(was.Taken) || s.Note != was.Note || s.Image != was.Image || s.Generation != was.Generation || len(s.Parts) != 2 {
+			t.Errorf("snapshot %+v was %+v", s, was)
+		}
+		identities := func(r *container.Runtime) (out string) {
+			_, parts, done, err := r.Snapshots().Open(id, s.ID)
+			must(t, err)
+			defer done()
+			for _, p := range parts {
+				is, err := btrfs.SubvolumeIdentity(p.Dir)
+				must(t, err)
+				out += fmt.Sprintln(p.Name, is)
+			}
+			return out
+		}
+		if a, b := identities(here), identities(there); a != b {
+			t.Errorf("snapshot %s is\n%swas\n%s", s.ID, b, a)
+		}
+	}
+	if !slices.Equal(ids, want) {
+		t.Errorf("its snapshots are %v, want %v", ids, want)
+	}
+}
+
 // TestMove: a container that is written to goes to another host over connections that are cut again and again: what there is arrives about
-// once, and what it was when it was stopped runs there; nothing is left where it came from, nor of one that was given up or does not fit.
+// once, its snapshots with it, and what it was when it was stopped runs there; nothing is left where it came from, nor of one that was
+// given up or does not fit.
 func TestMove(t *testing.T) {
 	const id, h1, h2 = wire.CTID(531), wire.HostID("h-000000000001"), wire.HostID("h-000000000002")
 	size := int64(2_000_000)
@@ -162,6 +200,10 @@ func TestMove(t *testing.T) {
 	const sums = "cd / && sha256sum top srv/big srv/d/x | sort; ls -a /srv /etc; stat -c '%n %u:%g %a' /srv/d/x; readlink /srv/link"
 	g.sh(id, "echo own > /top; head -c "+strconv.FormatInt(size, 10)+" /dev/urandom > /srv/big; ln -s /etc/passwd /srv/link; "+
 		"mkdir /srv/d; echo x > /srv/d/x; chown 33:34 /srv/d/x; chmod 4755 /srv/d/x; rm -f /etc/group")
+	const big = "sha256sum /srv/big; cat /top"
+	first, wasFirst := g.ask(id, wiresnapshot.Ask{Action: wiresnapshot.Take, Note: "first"}).Done, g.sh(id, big)
+	g.sh(id, "dd if=/dev/urandom of=/srv/big bs=64k count=2 seek=3 conv=notrunc; echo second > /top")
+	second := g.ask(id, wiresnapshot.Ask{Action: wiresnapshot.Take, Note: "second"}).Done
 
 	// one that does not fit, and is given up
 	small := s.Container
@@ -175,6 +217,8 @@ func TestMove(t *testing.T) {
 		return errors.Is(err, os.ErrNotExist) && to.m.States()[id] == nil
 	})
 
+	left, err := r2.Snapshots().Coming(id) // as of an agent that was killed
+	must(t, err, left.Keep(wiresnapshot.Snapshot{ID: "20200101-000000"}, nil), left.Drop())
 	total.Store(0)
 	conns.Store(0)
 	to.is(s.Container, part(wiremove.To, h1, wiremove.Copy))
@@ -185,6 +229,8 @@ func TestMove(t *testing.T) {
 	}
 	each = 1 << 40
 	g.sh(id, "echo more >> /top; rm /srv/link; ln -s x /srv/link; mv /srv/d/x /srv/d/y; cp -p /srv/d/y /srv/d/x; sync")
+	third := g.ask(id, wiresnapshot.Ask{Action: wiresnapshot.Take, Note: "third"}).Done
+	g.ask(id, wiresnapshot.Ask{Action: wiresnapshot.Delete, ID: second})
 	eventually("it is ready", func() bool { return to.state(id).Ready })
 	want := g.sh(id, sums)
 	wrote, err := os.OpenFile(filepath.Join(g.r.LogDir(id), "log"), os.O_WRONLY|os.O_APPEND, 0)
@@ -217,9 +263,24 @@ func TestMove(t *testing.T) {
 	if got := there.sh(id, more+" 2>&1 | grep -c 'uota exceeded'; rm /srv/fill"); got != "1" {
 		t.Errorf("its quota does not count: %s", got)
 	}
-	if left, _ := os.ReadDir("/data/elsewhere/snap/531"); len(left) != 0 {
-		t.Errorf("%v is left of what came", left)
+	if there, _ := os.ReadDir("/data/elsewhere/snap/531"); len(there) != 2 {
+		t.Errorf("%v are there beside its snapshots", there)
 	}
+	there.a = &answer.Answerer{Runtime: r2, Store: r2.Snapshots(), Log: log}
+	sameSnapshots(t, g.r, r2, id, third, first)
+	used := func() int64 {
+		d, err := r2.Volume(id, "data")
+		must(t, err)
+		defer d.Close()
+		n, err := btrfs.SubvolumeBytes(d)
+		must(t, err)
+		return n
+	}
+	there.ask(id, wiresnapshot.Ask{Action: wiresnapshot.Restore, ID: first})
+	_, err = r2.Start(deadline(t), s)
+	must(t, err)
+	there.says(id, big, wasFirst)
+	eventually("its quota counts what the snapshots hold, once", func() bool { n := used(); return n >= size && n < size+mib })
 	from.is(host.Container{}, nil)
 	eventually("nothing is left to be given", func() bool {
 		_, err := os.Lstat("/data/move/out/531")

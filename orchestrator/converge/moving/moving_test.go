@@ -115,7 +115,7 @@ func TestHold(t *testing.T) {
 	}
 }
 
-// Whoever is given up to has said that it does not come any more, after it was told so: while the other host may run it there is no way back.
+// While the other host may run it there is no way back: that host has said before, after it was told so, that it does not come any more.
 func TestNoWayBack(t *testing.T) {
 	for _, step := range []store.MoveStep{store.MoveCopy, store.MoveLast, store.MoveRecall, store.MoveBack, store.MoveClean} {
 		for _, said := range []*move.State{nil, {Phase: move.Copy}, {Phase: move.Copy, Ready: true}, {Phase: move.Last},
@@ -149,7 +149,8 @@ func TestNeverTwo(t *testing.T) {
 	recalled := on(store.MoveRecall, "x")
 	none := store.Node{CTID: 101, Host: "h-1"}
 	for _, step := range [][2]store.Node{{none, on(store.MoveCopy, "")}, {on(store.MoveCopy, ""), none}, {on(store.MoveCopy, ""), stopped},
-		{stopped, arrived}, {stopped, recalled}, {recalled, arrived}, {recalled, on(store.MoveBack, "")}, {on(store.MoveBack, ""), none}} {
+		{stopped, arrived}, {stopped, recalled}, {recalled, arrived}, {recalled, on(store.MoveBack, "")},
+		{on(store.MoveBack, ""), none}} {
 		for i := range 4 {
 			a, b := step[i&1], step[i>>1]
 			if step[0].Moving != nil && step[0].Moving.Step == store.MoveCopy && runs(b, "h-2") && runs(a, "h-1") {
