@@ -88,7 +88,7 @@ func serve(ctx context.Context, log *slog.Logger, state, data string) error {
 	a.system, a.started = a.newSystem(state, data), a.facts.Started()
 	a.apply = apply.New(apply.Options{Store: a.store, Runtime: a.runtime, Images: a.images, Network: a.network, Names: dns.Set,
 		Identity: identities.Socket, Forget: identities.Forget, Self: a.selfAndRole, Addrs: a.addrs, Pressure: a.facts.Pressure,
-		Servers: a.retune, Moves: a.moves, MHz: a.figures.Load().capacity.MHz, Root: rootDevice, Log: log})
+		Servers: a.retune, Moves: a.moves, Closed: a.scrub.Closed, MHz: a.figures.Load().capacity.MHz, Root: rootDevice, Log: log})
 	listening, err := sockets(a.localAPI(), a.terminal())
 	if err != nil {
 		return err

@@ -111,6 +111,9 @@ func New(o Options) *Applier {
 		a.o.Pressure = func() host.Pressure { return host.Pressure{} }
 	}
 	a.latest.Store(&Report{})
+	if a.o.Closed == nil {
+		a.o.Closed = func() error { return nil }
+	}
 	a.health = health.New(a.o.Check, a.hint, a.o.Pressure)
 	a.garbage = garbage.Collector{Images: o.Images, Replenish: o.Store.Replenish, Log: a.log}
 	a.mu.busy, a.mu.starts, a.mu.fetching = map[wire.CTID]plan.Kind{}, map[wire.CTID]time.Time{}, map[wire.Digest]bool{}

@@ -40,7 +40,7 @@ func (w *world) agent(t *testing.T, dir string) agent {
 	}
 	a := New(Options{Store: store, Runtime: w, Images: w, Network: w, MHz: 2000, Names: w.name, Servers: servers{w}, Check: w.check,
 		Moves:    &w.moves,
-		Pressure: func() host.Pressure { return w.pressure }, Root: func() (string, error) { return "/dev/loop0", nil },
+		Pressure: func() host.Pressure { return w.pressure }, Closed: w.full, Root: func() (string, error) { return "/dev/loop0", nil },
 		Identity: func(id wire.CTID) (string, error) { return "/sock", nil }, Forget: func(wire.CTID) {},
 		Self: func() (wire.HostID, host.Role) { return "h-0", host.RoleUser }, Addrs: func(context.Context) []netip.Addr { return nil }})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -323,6 +323,29 @@ func TestStartErrors(t *testing.T) {
 		a.want(t, ct(101, 2), ct(102, 1))
 		time.Sleep(time.Minute)
 		expect(t, "states after the cause is gone", states(a.Report()), "101 running, 102 running")
+	})
+}
+
+// TestClosed: a host that has no room for new containers keeps those that it has, and takes new ones again later.
+func TestClosed(t *testing.T) {
+	in(t, func(t *testing.T, w *world, dir string) {
+		a := w.agent(t, dir)
+		a.want(t, ct(101, 1))
+		time.Sleep(time.Minute)
+		w.mu.Lock()
+		w.closed = errors.New("this host takes no new containers")
+		w.mu.Unlock()
+		a.want(t, ct(101, 2), ct(102, 1))
+		time.Sleep(time.Minute)
+		expect(t, "states", states(a.Report()), "101 running, 102 failing")
+		if why := a.Report().Containers[1].Reason; !strings.Contains(why, "this host takes no new containers") {
+			t.Errorf("the reason is %q", why)
+		}
+		w.mu.Lock()
+		w.closed = nil
+		w.mu.Unlock()
+		time.Sleep(5 * time.Minute)
+		expect(t, "states when there is room", states(a.Report()), "101 running, 102 running")
 	})
 }
 

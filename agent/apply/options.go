@@ -82,6 +82,7 @@ type Options struct {
 	Addrs    func(context.Context) []netip.Addr                  // addresses of the host's own links
 	Check    func(context.Context, netip.Addr, host.Check) error // nil is the real one
 	Pressure func() host.Pressure                                // on this host now; nil is none
+	Closed   func() error                                        // why nothing new is made on this host now; nil is never
 	MHz      int64                                               // base frequency of one CPU
 	Log      *slog.Logger                                        // nil discards
 }

@@ -223,6 +223,11 @@ func (a *Applier) start(ctx context.Context, c host.Container) error {
 	if !ok {
 		return fmt.Errorf("image %s is not here any more", c.Image.Name)
 	}
+	if c.Env != plan.Jelastic && c.Move == nil && !a.o.Store.HasRange(c.CTID) { // it was never here, and neither are its data
+		if err := a.o.Closed(); err != nil {
+			return err
+		}
+	}
 	base, err := a.o.Store.UIDBase(c.CTID, len(c.Image.IDBlocks) > 0)
 	if err != nil {
 		return err

@@ -47,6 +47,7 @@ type world struct {
 	said       map[wire.CTID]string
 	cut        bool // the network can't be set
 	low        bool // the disk is nearly full
+	closed     error
 	refused    []network.Refusal
 	checkErr   error
 	checkErrOf map[netip.Addr]error
@@ -348,6 +349,12 @@ func (w *world) Repair(network.Endpoint, func(wire.CTID) (*os.File, error)) erro
 
 // Sockets opens pipes: what they are is nobody's matter here.
 func (w *world) Full() *host.Problem { return nil }
+
+func (w *world) full() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.closed
+}
 
 func (w *world) Crowded() map[wire.CTID]bool { return map[wire.CTID]bool{105: true} }
 

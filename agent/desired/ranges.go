@@ -122,6 +122,14 @@ func (s *Store) InUse(running map[wire.CTID]uint32) (shared []wire.CTID, err err
 	return shared, s.saveRanges()
 }
 
+// HasRange tells whether a container has a range of user ids here: it was started here, and was not removed since.
+func (s *Store) HasRange(id wire.CTID) bool {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	_, ok := s.writing.ranges[id]
+	return ok
+}
+
 // FreeUIDBase gives the range of a removed container back.
 func (s *Store) FreeUIDBase(id wire.CTID) error {
 	s.writing.Lock()

@@ -1,9 +1,11 @@
 package scrub
 
 import (
+	"fmt"
 	"time"
 
 	"hardnode.dev/internal/disk/btrfs"
+	"hardnode.dev/internal/wire/scrub"
 )
 
 // What is decided by.
@@ -16,6 +18,10 @@ const (
 	patience = time.Hour           // after a balance that found none, or an error
 	sweep    = time.Hour           // between looks for quota groups that nothing counts in; the first is at the agent's start
 )
+
+// low is from how little room for metadata on a host says so, and gives back what data does not use: a fiftieth of its disks, a GiB at
+// most. From half of it on nothing new is made there, so that what runs goes on for longer.
+func low(total int64) int64 { return min(max(total/50, 16<<20), 1<<30) }
 
 // kept is what is remembered over restarts.
 type kept struct {
@@ -49,6 +55,22 @@ func (s seen) free() (sum int64) {
 		sum += d.Bytes - d.Used
 	}
 	return sum
+}
+
+// room is how much more metadata finds room, at most; -1: not known.
+func (s seen) room() int64 {
+	return scrub.Status{Metadata: scrub.Space(s.metadata), Free: s.free()}.Room()
+}
+
+// lacks says in words that metadata has little room; "" when it has enough. closed: nothing new is made there.
+func (s seen) lacks() (words string, closed bool) {
+	room, least := s.room(), low(s.total())
+	if room < 0 || room >= least {
+		return "", false
+	}
+	return fmt.Sprintf("metadata (names, owners and small files) takes %d MiB, and at most %d MiB more find room: "+
+		"%d MiB of the disk are not allotted, and of what data was allotted %d MiB are not used", s.metadata.Used>>20, room>>20,
+		s.free()>>20, (s.data.Allotted-s.data.Used)>>20), room < least/2
 }
 
 // next is when a scrub begins by itself.
@@ -95,5 +117,8 @@ func (k kept) percent(s seen) int {
 
 // short tells whether metadata could soon be refused more room while data has much that it does not use.
 func (s seen) short() bool {
+	if room := s.room(); room >= 0 && room < low(s.total()) && s.data.Allotted-s.data.Used > low(s.total()) {
+		return true
+	}
 	return s.free() < few && s.free() < s.total()/20 && s.data.Allotted-s.data.Used > min(spare, s.total()/10)
 }

@@ -1,6 +1,7 @@
 package scrub
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -47,6 +48,42 @@ func TestParts(t *testing.T) {
 	}
 	if first := (kept{Since: at}); first.underWay() || !first.next().Equal(at.Add(every)) {
 		t.Errorf("the first one: %s", first.next())
+	}
+}
+
+// TestLacks: a host says that metadata has little room, and then takes nothing new, before it has none.
+func TestLacks(t *testing.T) {
+	const mib = 1 << 20
+	disk := func(bytes, free, allotted, used, copies int64) seen {
+		return seen{devices: []btrfs.Device{{ID: 1, Bytes: bytes, Used: bytes - free}},
+			data:     btrfs.Space{Allotted: bytes / 2, Used: bytes / 10},
+			metadata: btrfs.Space{Allotted: allotted, Used: used, Reserved: 10 * mib, Copies: copies}}
+	}
+	for name, c := range map[string]struct {
+		s      seen
+		room   int64
+		words  string
+		closed bool
+	}{
+		"new":              {disk(1000*mib, 800*mib, 50*mib, mib, 2), 439 * mib, "", false},
+		"nearly allotted":  {disk(1000*mib, 4*mib, 50*mib, 10*mib, 2), 32 * mib, "", false},
+		"little":           {disk(1000*mib, 4*mib, 50*mib, 25*mib, 2), 17 * mib, "takes 25 MiB, and at most 17 MiB more find room", false},
+		"one copy":         {disk(1000*mib, 4*mib, 50*mib, 25*mib, 1), 19 * mib, "at most 19 MiB more", false},
+		"closed":           {disk(1000*mib, 0, 50*mib, 31*mib, 2), 9 * mib, "data was allotted 400 MiB are not used", true},
+		"into the reserve": {disk(1000*mib, 0, 50*mib, 45*mib, 2), 0, "at most 0 MiB more", true},
+		"a big disk":       {disk(4000000*mib, 0, 5000*mib, 3900*mib, 2), 1090 * mib, "", false},
+		"a full big disk":  {disk(4000000*mib, 0, 5000*mib, 4000*mib, 2), 990 * mib, "at most 990 MiB more", false},
+		"not looked at":    {seen{}, -1, "", false},
+	} {
+		words, closed := c.s.lacks()
+		room := c.s.room()
+		if room != c.room || !strings.Contains(words, c.words) || (words == "") != (c.words == "") || closed != c.closed {
+			t.Errorf("%s: room for %d MiB, %q, closed %v; want %d MiB, %q, %v", name, room/mib, words, closed, c.room/mib, c.words,
+				c.closed)
+		}
+		if c.words != "" && !c.s.short() {
+			t.Errorf("%s: nothing of what data does not use is given back", name)
+		}
 	}
 }
 

@@ -54,7 +54,7 @@ func (k *Keeper) doc() keep.Doc[kept] {
 }
 
 // idle is how often it is looked whether there is something to do.
-const idle = time.Minute
+const idle = 15 * time.Second
 
 // Run looks after DATA until ctx ends.
 func (k *Keeper) Run(ctx context.Context) error {
@@ -100,24 +100,18 @@ func (k *Keeper) Run(ctx context.Context) error {
 
 // step does one small part of what there is to do, and says how long to rest.
 func (k *Keeper) step(now time.Time) (rest time.Duration, err error) {
-	dir, err := os.Open(k.data)
+	dir, s, err := k.look()
 	if err != nil {
 		return idle, err
 	}
 	defer dir.Close()
-	var s seen
-	if s.devices, err = btrfs.Devices(dir); err == nil {
-		s.data, s.metadata, err = btrfs.Spaces(dir)
-	}
-	if err == nil && now.Sub(k.swept) >= sweep {
+	if now.Sub(k.swept) >= sweep {
 		k.swept = now
-		_, err = btrfs.DropGroups(dir)
-	}
-	if err != nil {
-		return idle, err
+		if _, err = btrfs.DropGroups(dir); err != nil {
+			return idle, err
+		}
 	}
 	k.mu.Lock()
-	k.mu.seen = s
 	known, balance := k.mu.kept, s.short() && !now.Before(k.mu.rest)
 	k.mu.Unlock()
 	switch {
@@ -132,6 +126,40 @@ func (k *Keeper) step(now time.Time) (rest time.Duration, err error) {
 	}
 	return idle, nil
 }
+
+// look sees how DATA is now. It asks no disk.
+func (k *Keeper) look() (dir *os.File, s seen, err error) {
+	if dir, err = os.Open(k.data); err != nil {
+		return nil, s, err
+	}
+	if s.devices, err = btrfs.Devices(dir); err == nil {
+		s.data, s.metadata, err = btrfs.Spaces(dir)
+	}
+	if err != nil {
+		dir.Close()
+		return nil, s, err
+	}
+	k.mu.Lock()
+	k.mu.seen = s
+	k.mu.Unlock()
+	return dir, s, nil
+}
+
+// Closed is why nothing new is to be made on DATA now; nil: it may.
+func (k *Keeper) Closed() error {
+	dir, s, err := k.look()
+	if err != nil {
+		return nil // others say so
+	}
+	dir.Close()
+	if words, closed := s.lacks(); closed {
+		return fmt.Errorf("this host takes no new containers: on its DATA, %s; %s", words, remedy)
+	}
+	return nil
+}
+
+// remedy is what makes room.
+const remedy = "delete snapshots, nodes or many small files there, or give the host a bigger disk"
 
 // balance gives one block group back.
 func (k *Keeper) balance(dir *os.File, now time.Time) (rest time.Duration, err error) {
@@ -219,6 +247,9 @@ const object = "DATA disk"
 
 // Problem is what DATA is not well in; nil when it is.
 func (k *Keeper) Problem() *host.Problem {
+	k.mu.Lock()
+	words, closed := k.mu.seen.lacks()
+	k.mu.Unlock()
 	s := k.Status()
 	switch {
 	case s.Unreadable > 0:
@@ -226,11 +257,11 @@ func (k *Keeper) Problem() *host.Problem {
 			Reason: fmt.Sprintf("%d blocks are not what was written, and no copy is: the scrub of %s", s.Unreadable,
 				s.Began.Format("2006-01-02")),
 			Next: "hnctl host logs --unit kernel names the files; restore them, and replace the disk; then hnctl host disk scrub"}
-	case s.Metadata.Allotted > 0 && s.Free < 64<<20 && s.Metadata.Used > s.Metadata.Allotted/10*9:
-		return &host.Problem{Code: "exhausted", Object: object,
-			Reason: fmt.Sprintf("of %d MiB for metadata %d are used, and no more can be allotted: soon no file can be made there",
-				s.Metadata.Allotted>>20, s.Metadata.Used>>20),
-			Next: "delete snapshots and environments with nodes there, or give the host a bigger disk"}
+	case words != "":
+		if closed {
+			words += "; new containers are refused"
+		}
+		return &host.Problem{Code: "exhausted", Object: object, Reason: words, Next: remedy}
 	}
 	return nil
 }

@@ -70,6 +70,7 @@ const (
 	argsSoft       = 1 << 9  // BTRFS_BALANCE_ARGS_SOFT: what has the profile already is left alone
 	dataGroup      = 1 << 0  // BTRFS_BLOCK_GROUP_DATA
 	raid1          = 1 << 4  // BTRFS_BLOCK_GROUP_RAID1
+	dup            = 1 << 5  // BTRFS_BLOCK_GROUP_DUP
 	globalReserved = 1 << 49 // BTRFS_SPACE_INFO_GLOBAL_RSV: no block group
 )
 

@@ -47,8 +47,12 @@ func Scrub(dir *os.File, device uint64, from, to int64) (Scrubbed, error) {
 	return Scrubbed{Bytes: int64(p.dataBytes + p.treeBytes), Corrected: p.corrected, Unreadable: p.uncorrectable}, nil
 }
 
-// Space is what block groups of one kind take.
-type Space struct{ Allotted, Used int64 }
+// Space is what block groups of one kind take, in bytes of what is written into them.
+type Space struct {
+	Allotted, Used int64
+	Reserved       int64 // of metadata: what the kernel keeps for its own (the global reserve): nobody else gets it
+	Copies         int64 // how many bytes of the devices the newest of them take for each
+}
 
 // Spaces are those of data and of metadata (BTRFS_IOC_SPACE_INFO).
 func Spaces(dir *os.File) (data, metadata Space, err error) {
@@ -59,13 +63,20 @@ func Spaces(dir *os.File) (data, metadata Space, err error) {
 	for _, s := range a.spaces[:min(a.total, uint64(len(a.spaces)))] {
 		to := &data
 		switch {
-		case s.flags&globalReserved != 0 || s.flags&(dataGroup|metaGroup) == 0:
+		case s.flags&globalReserved != 0:
+			metadata.Reserved = int64(s.total)
+			continue
+		case s.flags&(dataGroup|metaGroup) == 0:
 			continue
 		case s.flags&metaGroup != 0:
 			to = &metadata
 		}
 		to.Allotted += int64(s.total)
 		to.Used += int64(s.used)
+		to.Copies = 1
+		if s.flags&(raid1|dup) != 0 {
+			to.Copies = 2
+		}
 	}
 	return data, metadata, nil
 }

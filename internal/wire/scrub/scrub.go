@@ -6,7 +6,7 @@
 // Out: values.
 // Never: looks at a disk (agent/scrub does).
 //
-// History: 2026-11-27 version 1.
+// History: 2026-11-27 version 1. 2026-11-27 Space.Reserved, Space.Copies.
 package scrub
 
 import (
@@ -38,6 +38,16 @@ type Status struct {
 type Space struct {
 	Allotted int64 `json:"allotted"`
 	Used     int64 `json:"used"`
+	Reserved int64 `json:"reserved,omitempty"` // of metadata, by the kernel for its own
+	Copies   int64 `json:"copies,omitempty"`   // how many bytes of the disks each takes
+}
+
+// Room is how much more metadata finds room, at most: data may take of it too. It is -1 where a host does not tell enough.
+func (s Status) Room() int64 {
+	if s.Metadata.Copies == 0 {
+		return -1
+	}
+	return max(0, s.Metadata.Allotted-s.Metadata.Used-s.Metadata.Reserved) + s.Free/s.Metadata.Copies
 }
 
 // Line is the scrub in one line, for people.

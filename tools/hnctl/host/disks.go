@@ -13,6 +13,7 @@ import (
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire/install"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/internal/wire/scrub"
 	"hardnode.dev/internal/wire/smart"
 	"hardnode.dev/internal/wire/storage"
 	"hardnode.dev/tools/hnctl/app"
@@ -135,6 +136,15 @@ func filled(ctx context.Context, a *app.App, name string, s operator.HostDisks) 
 	}
 }
 
+// metadata is what it takes and, of a host that says so, what more of it finds room.
+func metadata(c scrub.Status) string {
+	text := fmt.Sprintf("%d of %d MiB", c.Metadata.Used>>20, c.Metadata.Allotted>>20)
+	if room := c.Room(); room >= 0 {
+		text += fmt.Sprintf(", room for %d MiB more at most", room>>20)
+	}
+	return text
+}
+
 // health is what a disk says of itself, with its name.
 func health(d smart.Health) string {
 	about := strings.Join(strings.Fields(d.Model+" "+d.Serial), " ")
@@ -165,7 +175,7 @@ func showDisks(a *app.App, name string, s operator.HostDisks) error {
 		if c := s.Scrub; c != nil {
 			t.Fields("scrub", c.Line(), "next", app.Stamp(c.Next))
 			t.Fields("data", fmt.Sprintf("%d of %d MiB", c.Data.Used>>20, c.Data.Allotted>>20),
-				"metadata", fmt.Sprintf("%d of %d MiB", c.Metadata.Used>>20, c.Metadata.Allotted>>20),
+				"metadata", metadata(*c),
 				"not allotted", fmt.Sprintf("%d MiB", c.Free>>20))
 			for _, line := range app.NonEmpty(c.Failed) {
 				t.Fields("not looked after", line)
