@@ -3,11 +3,13 @@ package main
 import (
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/move"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/internal/wire/upkeep"
 	"hardnode.dev/orchestrator/hostapi/hosttest"
@@ -86,6 +88,57 @@ func TestDrain(t *testing.T) {
 	}
 	if op := c.operation(id); op.State != operator.OpDone {
 		t.Errorf("the operation that had ended is %s", op.State)
+	}
+}
+
+// Nodes with volumes go to another host with them, and the drain waits for that; cancelled, it leaves them where they are.
+func TestDrainMoves(t *testing.T) {
+	t.Parallel()
+	c := found(t, 2, "infra1", "host1", "host2")
+	c.start()
+	h1, _ := c.join("host1", 0)
+	spec := hello("hello", 2)
+	spec.Layers[0].Volumes = []operator.VolumeSpec{{Path: "/srv/data", DiskMiB: 64}}
+	if op := c.create(spec); op.State != operator.OpDone {
+		t.Fatalf("create: %+v", op)
+	}
+	h2, _ := c.join("host2", 0)
+	var copied atomic.Bool
+	h2.Moves(func(p move.Part) *move.State {
+		return &move.State{ID: p.ID, Phase: p.Phase, Bytes: 1 << 20, Ready: copied.Load(), Arrived: p.Phase == move.Last}
+	})
+	nodes := users(h1)
+	c.eventually("host2 has room", func() bool {
+		plan := c.leaving("host1", operator.DrainHost{})
+		return len(plan) == 2 && plan[0].Way == operator.WayMove && plan[0].HostName == "host2" && plan[1].Way == operator.WayMove
+	})
+	id := c.drain("host1", operator.DrainHost{Reason: "fan fails"})
+	c.eventually("one moves", func() bool { return part(h2, nodes[0]) != nil })
+	c.eventually("the drain says so", func() bool {
+		op := c.operation(id)
+		return strings.Contains(op.Steps[2].Detail, "moves to host2: operation op-")
+	})
+	if part(h2, nodes[1]) != nil {
+		t.Error("both move at once")
+	}
+	c.cancel(id)
+	c.eventually("host2 has nothing of it", func() bool { return len(users(h2)) == 0 && part(h2, nodes[0]) == nil })
+	c.eventually("both run where they were", func() bool {
+		e, _ := c.env("hello")
+		return e.State == operator.EnvRunning && len(users(h1)) == 2 && part(h1, nodes[0]) == nil
+	})
+	copied.Store(true)
+	h2.Hint()
+	id = c.drain("host1", operator.DrainHost{})
+	if op := c.ended(id); op.State != operator.OpDone {
+		t.Fatalf("the drain: %+v %v", op, op.Problem)
+	}
+	c.isState("host1", operator.HostEvacuated)
+	if got := users(h2); !slices.Equal(got, nodes) {
+		t.Errorf("host2 runs %v, want %v", got, nodes)
+	}
+	if e, _ := c.env("hello"); e.State != operator.EnvRunning || len(e.Nodes) != 2 {
+		t.Errorf("the environment: %+v", e)
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/move"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/hostapi/hosttest"
+	"hardnode.dev/orchestrator/store"
 )
 
 func (c *cluster) move(id wire.CTID, want operator.MoveNode) wire.OperationID {
@@ -122,4 +124,100 @@ func stepOf(op operator.Operation, name string) string {
 		}
 	}
 	return ""
+}
+
+// withData is a cluster with a node on host1 that has a volume, and an empty host2.
+func withData(t *testing.T) (c *cluster, h1, h2 *hosttest.Host, cut1 func(), id wire.CTID) {
+	t.Helper()
+	c = found(t, 2, "infra1", "host1", "host2")
+	c.start()
+	h1, cut1 = c.join("host1", 0)
+	spec := hello("hello", 1)
+	spec.Layers[0].Volumes = []operator.VolumeSpec{{Path: "/srv/data", DiskMiB: 64}}
+	if op := c.create(spec); op.State != operator.OpDone {
+		t.Fatalf("create: %+v", op)
+	}
+	h2, _ = c.join("host2", 0)
+	return c, h1, h2, cut1, users(h1)[0]
+}
+
+// The orchestrator ends at each step of a move, and another one goes on: the node runs on one host, and never on two.
+func TestMoveOverRestarts(t *testing.T) {
+	t.Parallel()
+	for _, step := range []string{"copy", "hold", "last", "clean"} {
+		t.Run(step, func(t *testing.T) {
+			t.Parallel()
+			c, h1, h2, _, id := withData(t)
+			var ready, arrived atomic.Bool
+			ready.Store(step != "copy")
+			arrived.Store(step != "last")
+			h2.Moves(func(p move.Part) *move.State {
+				return &move.State{ID: p.ID, Phase: p.Phase, Bytes: 1 << 20, Ready: ready.Load(),
+					Arrived: arrived.Load() && p.Phase == move.Last}
+			})
+			if step == "clean" {
+				h1.Stick(id)
+			}
+			op := c.move(id, operator.MoveNode{})
+			c.eventually("it is at "+step, func() bool {
+				n, _ := store.Nodes.Get(c.o.store.View(), id.String())
+				switch step {
+				case "copy":
+					return part(h1, id) != nil && part(h2, id) != nil
+				case "hold":
+					return n.Moving == nil || n.Moving.Step != store.MoveCopy || !n.Moving.Held.IsZero()
+				case "last":
+					p := part(h2, id)
+					return p != nil && p.Phase == move.Last
+				}
+				return n.Moving != nil && n.Moving.Step == store.MoveClean
+			})
+			c.stopped()
+			c.start()
+			ready.Store(true)
+			arrived.Store(true)
+			h1.Stick(0)
+			h1.Hint()
+			h2.Hint()
+			if got := c.ended(op); got.State != operator.OpDone {
+				t.Fatalf("the move: %+v %v", got, got.Problem)
+			}
+			c.eventually("it runs on host2, and host1 has nothing of it", func() bool {
+				n := c.node(id)
+				return n.HostName == "host2" && n.State == string(host.CtRunning) && len(users(h1)) == 0 && part(h2, id) == nil
+			})
+		})
+	}
+}
+
+// The host that a node leaves is gone after it was stopped there, before all of it has come: the move ends and says what to do, nothing is
+// left on the other host, and when the host is back the node runs there.
+func TestMoveSourceLost(t *testing.T) {
+	t.Parallel()
+	c, h1, h2, cut1, id := withData(t)
+	h2.Moves(func(p move.Part) *move.State {
+		if p.Phase == move.Last {
+			return &move.State{ID: p.ID, Phase: p.Phase, Error: "host1 does not answer"}
+		}
+		return &move.State{ID: p.ID, Phase: p.Phase, Ready: true}
+	})
+	op := c.move(id, operator.MoveNode{})
+	c.eventually("it is stopped", func() bool { p := part(h1, id); return p != nil && p.Phase == move.Last })
+	cut1()
+	h2.See(host.GossipView{Host: h1.ID})
+	got := c.ended(op)
+	if got.State != operator.OpFailed || !strings.Contains(got.Problem.Reason, "host host1 is lost, on which it was stopped") ||
+		!strings.Contains(got.Problem.Next, "hnctl host remove host1") {
+		t.Fatalf("the move: %+v %v", got, got.Problem)
+	}
+	c.eventually("host2 has nothing of it", func() bool { return len(users(h2)) == 0 && part(h2, id) == nil })
+	if n := c.node(id); n.HostName != "host1" {
+		t.Errorf("the node is on %s", n.HostName)
+	}
+	h2.See()
+	c.power(h1)
+	c.eventually("it runs where its data is", func() bool {
+		n := c.node(id)
+		return n.HostName == "host1" && n.State == string(host.CtRunning) && part(h1, id) == nil
+	})
 }

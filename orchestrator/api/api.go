@@ -49,7 +49,7 @@ type Server struct {
 	// DryRun places a new environment of an account without storing anything.
 	DryRun func(wire.Account, operator.EnvironmentSpec) ([]operator.Node, *operator.Problem)
 	// Leaving says how each node of a user would leave a host that were drained.
-	Leaving func(id wire.HostID, stop bool) []operator.DrainNode
+	Leaving func(id wire.HostID, stop, noMove bool) []operator.DrainNode
 	// Target is the host that a node would move to, "" being asked for: the best one; and why that or why not.
 	Target func(id wire.CTID, asked wire.HostID) (wire.HostID, string, *operator.Problem)
 	// RefreshTemplates asks the registry for its list, when a template is not known yet; nil: it is not asked.

@@ -45,6 +45,7 @@ func (s *Server) uncordonHost(ctx context.Context, c caller, in *hostInput) (ope
 type drainInput struct {
 	Host   string `path:"host" maxLength:"63"`
 	DryRun bool   `query:"dry_run" doc:"Only say how each node would leave"`
+	NoMove bool   `query:"no_move" doc:"Stop nodes with volumes where they are, and move none to another host with its data"`
 	Key    string `header:"Idempotency-Key" maxLength:"100" doc:"A repeated request with the same key is answered as the first one, for a day"`
 	Body   operator.DrainHost
 }
@@ -56,13 +57,16 @@ func (s *Server) drainHost(ctx context.Context, c caller, in *drainInput) (*acce
 		return nil, noHost(in.Host)
 	}
 	what := fmt.Sprintf("POST /hosts/%s/drain %v %s", h.ID, in.Body.Stop, in.Body.Reason)
+	if in.NoMove {
+		what += " no_move"
+	}
 	if again, err := s.repeated(c, in.Key, what); !in.DryRun && (again != nil || err != nil) {
 		return again, err
 	}
 	if err := upkeep.Line("reason", in.Body.Reason, upkeep.MaxReason); err != nil {
 		return nil, operator.NewProblem(operator.Invalid, "reason", err.Error(), "give one line of at most 200 bytes")
 	}
-	nodes := s.Leaving(h.ID, in.Body.Stop)
+	nodes := s.Leaving(h.ID, in.Body.Stop, in.NoMove)
 	if in.DryRun {
 		return &acceptedAnswer{Status: 200, Body: operator.Accepted{Drain: nodes}}, nil
 	}
@@ -74,7 +78,8 @@ func (s *Server) drainHost(ctx context.Context, c caller, in *drainInput) (*acce
 		if p := operator.Stuck(h.Name, nodes); p != nil {
 			return p
 		}
-		op, err = s.Ops.Drain(ctx, ops.DrainRequest{Host: h.ID, DrainHost: in.Body, By: c.Name, Also: remember(c, in.Key, what)})
+		op, err = s.Ops.Drain(ctx, ops.DrainRequest{Host: h.ID, DrainHost: in.Body, NoMove: in.NoMove, By: c.Name,
+			Also: remember(c, in.Key, what)})
 		return err
 	})
 	if err != nil {

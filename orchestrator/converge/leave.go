@@ -1,13 +1,14 @@
 package converge
 
 import (
+	"crypto/sha256"
 	"fmt"
-	"slices"
 
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/env"
+	"hardnode.dev/orchestrator/ops/progress"
 	"hardnode.dev/orchestrator/place"
 	"hardnode.dev/orchestrator/store"
 )
@@ -22,10 +23,10 @@ type exit struct {
 	last bool
 }
 
-// exits are the ways, the best first: a node leaves by the first that takes it and is not refused. Moving a node with its data will be one
-// more of them.
+// exits are the ways, the best first: a node leaves by the first that takes it and is not refused.
 var exits = []exit{
 	{way: operator.WayReplace, takes: plain, begin: (*planner).succeed},
+	{way: operator.WayMove, takes: func(n *store.Node) bool { return !plain(n) }, begin: (*planner).depart},
 	{way: operator.WayStop, takes: func(*store.Node) bool { return true }, begin: (*planner).halt, last: true},
 }
 
@@ -42,6 +43,11 @@ func (p *planner) leave() {
 		case n.Halted != "" && (c == nil || c.Drain == nil):
 			n.Halted = ""
 			p.put(n, "start", "its host is not drained any more")
+		case n.Moving != nil && n.Moving.Drain != "" && n.Moving.Step == store.MoveCopy && n.Moving.Why == "" &&
+			(!c.Leaves() || c.Drain.Operation != n.Moving.Drain):
+			m := *n.Moving
+			m.Why, n.Moving = "its host is not drained any more", &m
+			p.put(n, "move", m.Why)
 		case c.Leaves() && p.runsThere(e, &n):
 			p.exit(e, n, c)
 		}
@@ -60,7 +66,7 @@ func (p *planner) exit(e store.Environment, n store.Node, c *store.Cordon) {
 	for _, x := range exits {
 		switch {
 		case !x.takes(&n):
-		case x.last && refusal != nil && !c.Drain.Stop:
+		case x.last && refusal != nil && plain(&n) && !c.Drain.Stop:
 			p.stuck[n.Env] = stuck(n.CTID, p.hostName(n.Host), refusal)
 			return
 		case x.last && p.others(n.Host, c.Drain.Stop):
@@ -87,15 +93,66 @@ func (p *planner) others(id wire.HostID, fitting bool) bool {
 	}
 	for n := range p.each(m.nodes) {
 		e, _ := p.record(n.Env)
-		if n.Host != id || !p.runsThere(e, &n) {
-			continue
-		}
-		takes := slices.ContainsFunc(exits, func(x exit) bool { return !x.last && x.takes(&n) })
-		if takes && (!fitting || p.successor(&n) || p.board.Fits(p.sized(e, n))) {
+		switch {
+		case departs(&n, id):
+			return true
+		case n.Host != id || !p.runsThere(e, &n):
+		case !plain(&n):
+			if p.bound(&n) == "" {
+				return true
+			}
+		case !fitting || p.successor(&n) || p.board.Fits(p.sized(e, n)):
 			return true
 		}
 	}
 	return false
+}
+
+// departs tells whether a node is about to go from a host with its data.
+func departs(n *store.Node, from wire.HostID) bool {
+	return n.Host == from && n.Moving != nil && n.Moving.Step != store.MoveClean
+}
+
+const noMove = "is not to be moved"
+
+// bound is why a node does not leave its host with its data, "" if it can.
+func (p *planner) bound(n *store.Node) string {
+	c, stays := p.cordon(n.Host), p.stays(*n)
+	switch {
+	case c.Leaves() && c.Drain.NoMove:
+		return noMove
+	case stays != nil:
+		return stays.Reason
+	case c.Leaves() && c.Drain.Operation != "" && n.Tried == c.Drain.Operation:
+		return "its move to another host was given up"
+	case !p.board.Fits(carried(n)):
+		return "no other host takes it"
+	}
+	return ""
+}
+
+// depart has a node go to another host with its data; one of its host at a time does.
+func (p *planner) depart(e store.Environment, n store.Node) *place.Refusal {
+	if p.bound(&n) != "" {
+		return &place.Refusal{} // halt says why
+	}
+	for o := range p.each(p.hosts[n.Host].nodes) {
+		if departs(&o, n.Host) {
+			return nil
+		}
+	}
+	choice, refusal := p.board.Place(carried(&n))
+	if refusal != nil {
+		return refusal
+	}
+	drain := p.cordon(n.Host).Drain.Operation
+	why := fmt.Sprintf("host %s is drained; %s", p.hostName(n.Host), choice.Why)
+	sum := sha256.Sum256([]byte("node.move " + n.CTID.String() + " " + string(drain)))
+	op := progress.NewMove(wire.OperationID(fmt.Sprintf("op-%x", sum[:8])), n, choice.Host, e.Account, why, "orchestrator", p.now)
+	n.Moving = &store.Moving{Operation: op.ID, Other: choice.Host, Step: store.MoveCopy, At: p.now, Drain: drain}
+	p.plan.Operations = append(p.plan.Operations, op)
+	p.put(n, "move", why)
+	return nil
 }
 
 // sized is a node as it would be made anew, as placing sees it.
@@ -146,7 +203,7 @@ func (p *planner) succeed(e store.Environment, n store.Node) *place.Refusal {
 func (p *planner) halt(_ store.Environment, n store.Node) *place.Refusal {
 	why := "no other host takes it"
 	if !plain(&n) {
-		why = "it has a volume"
+		why = "it has a volume, and " + p.bound(&n)
 	}
 	n.Halted = fmt.Sprintf("it stays on host %s, which is drained: %s; it is started again when the host is uncordoned", p.hostName(n.Host),
 		why)
@@ -179,8 +236,25 @@ func (x *Index) drained() {
 	}
 }
 
-// Leaving is how each node of a user would leave a host that were drained now, by number. Stop: those that no other host takes are stopped.
-func (x *Index) Leaving(id wire.HostID, stop bool) []operator.DrainNode {
+// departure is how a node with volumes would leave its host.
+func (p *planner) departure(n *store.Node, stays bool) (way, to, why string) {
+	const has = "it has a volume, and "
+	if stays {
+		return operator.WayStop, "", has + noMove
+	}
+	if why := p.stays(*n); why != nil {
+		return operator.WayStop, "", has + why.Reason
+	}
+	choice, refusal := p.board.Place(carried(n))
+	if refusal != nil {
+		return operator.WayStop, "", has + "no other host takes it: " + refusal.String()
+	}
+	return operator.WayMove, p.hostName(choice.Host), choice.Why
+}
+
+// Leaving is how each node of a user would leave a host that were drained now, by number. Stop: those that no other host takes are stopped;
+// stays: those with volumes are.
+func (x *Index) Leaving(id wire.HostID, stop, stays bool) []operator.DrainNode {
 	x.recount()
 	m := x.hosts[id]
 	if m == nil || m.record == nil {
@@ -205,7 +279,7 @@ func (x *Index) Leaving(id wire.HostID, stop bool) []operator.DrainNode {
 		case !e.Runs():
 			d.Way, d.Why = operator.WayStay, "its environment does not run"
 		case !plain(&n):
-			d.Way, d.Why = operator.WayStop, "it has a volume"
+			d.Way, d.HostName, d.Why = p.departure(&n, stays)
 		default:
 			size := p.sized(e, n)
 			size.Not = id

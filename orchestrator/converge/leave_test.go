@@ -5,9 +5,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/move"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/store"
 )
@@ -116,6 +118,114 @@ func TestLeaveWithoutRoom(t *testing.T) {
 	}
 }
 
+// carry has all hosts report what they were told, moves as done as they can be, two seconds later.
+func (w *world) carry() {
+	w.in.Now = w.in.Now.Add(2 * time.Second)
+	for i := range w.in.Hosts {
+		w.report(i, operator.HostActive)
+		s := w.in.Live[w.in.Hosts[i].ID]
+		s.Report.Moves = true
+		for j, c := range w.in.Works[w.in.Hosts[i].ID].Containers {
+			if c.Move == nil {
+				continue
+			}
+			said := move.State{ID: c.Move.ID, Phase: c.Move.Phase, Ready: true, Arrived: c.Move.Phase == move.Last}
+			if s.Report.Containers[j].Move = &said; c.Move.Still(said.Arrived) {
+				s.Report.Containers[j].State = host.CtStopped
+			}
+		}
+	}
+}
+
+// drainedWithData is a cluster of which host1 is drained, whose nodes 100 and 102 have a volume each.
+func drainedWithData(t *testing.T) *world {
+	t.Helper()
+	w := inhabited(t)
+	for _, i := range []int{0, 2} {
+		w.in.Nodes[i].Container.Volumes = []host.Volume{{Name: "data", Path: "/data"}}
+	}
+	w.carry()
+	w.drain(1, &store.Drain{Operation: "op-d"})
+	return w
+}
+
+// Nodes with volumes go to another host with them, one after the other.
+func TestLeaveWithData(t *testing.T) {
+	w := drainedWithData(t)
+	p := w.turn("drained")
+	if len(p.Operations) != 1 || p.Operations[0].Kind != "node.move" || p.Operations[0].Node != 100 || p.Operations[0].From != "h-1" ||
+		p.Operations[0].To != "h-2" || p.Operations[0].Account != w.in.Envs[0].Account {
+		t.Fatalf("the operations are %+v", p.Operations)
+	}
+	moved := []wire.CTID{}
+	for range 20 {
+		w.carry()
+		for _, op := range w.turn("a step").Operations {
+			moved = append(moved, op.Node)
+		}
+		leaving := 0
+		for _, n := range w.in.Nodes {
+			if departs(&n, "h-1") {
+				leaving++
+			}
+		}
+		if leaving > 1 {
+			t.Fatal("two of a host move at once")
+		}
+	}
+	w.is(t, "in the end", "100@h-2, 101@h-2, 102@h-2")
+	if !slices.Equal(moved, []wire.CTID{102}) || len(w.halted()) > 0 {
+		t.Errorf("after the first moved %v; stopped are %v", moved, w.halted())
+	}
+	w.settled(t)
+}
+
+// Where none is to be moved they are stopped.
+func TestLeaveWithoutMoves(t *testing.T) {
+	w := drainedWithData(t)
+	w.drain(1, &store.Drain{Operation: "op-d", NoMove: true})
+	w.carry()
+	if p := w.turn("drained"); len(p.Operations) != 0 || !slices.Equal(w.halted(), []wire.CTID{100, 102}) ||
+		!strings.Contains(w.in.Nodes[0].Halted, "it has a volume, and is not to be moved; it is started again") {
+		t.Errorf("%+v, stopped are %v: %s", p.Operations, w.halted(), w.in.Nodes[0].Halted)
+	}
+	w.carry()
+	w.settled(t)
+}
+
+// One whose move is given up is not moved again by the same drain: it is stopped when the others have left. A drain that ends takes the
+// moves along that have only begun.
+func TestLeaveGivenUp(t *testing.T) {
+	w := drainedWithData(t)
+	w.turn("drained")
+	w.in.Nodes[0].Moving.Why = "its disk is full"
+	for range 20 {
+		w.carry()
+		w.turn("a step")
+	}
+	w.is(t, "the other one has left", "100@h-1, 101@h-2, 102@h-2")
+	if got := w.halted(); !slices.Equal(got, []wire.CTID{100}) ||
+		!strings.Contains(w.in.Nodes[0].Halted, "it has a volume, and its move to another host was given up") {
+		t.Errorf("stopped are %v: %s", got, w.in.Nodes[0].Halted)
+	}
+	w.drain(1, &store.Drain{Operation: "op-e"})
+	w.in.Nodes[0].Halted = ""
+	w.carry()
+	if p := w.turn("drained again"); len(p.Operations) != 1 || p.Operations[0].Node != 100 {
+		t.Errorf("another drain does not try again: %+v", p.Operations)
+	}
+	w.drain(1, nil)
+	for range 3 {
+		w.carry()
+		w.turn("uncordoned")
+	}
+	w.is(t, "it stays", "100@h-1, 101@h-2, 102@h-2")
+	if n := w.in.Nodes[0]; n.Moving != nil || n.Halted != "" {
+		t.Errorf("after the drain ended: %+v, stopped %q", n.Moving, n.Halted)
+	}
+	w.settled(t)
+}
+
 // Nobody waits for a node that can't run; two nodes of a layer leave one after the other; a stop ends what is under way.
 func TestLeaveTakesTurns(t *testing.T) {
 	w := inhabited(t)
@@ -151,7 +261,7 @@ func TestLeaving(t *testing.T) {
 	x.Looked()
 	ways := func(stop bool) string {
 		var out []string
-		for _, n := range x.Leaving("h-1", stop) {
+		for _, n := range x.Leaving("h-1", stop, false) {
 			out = append(out, strings.TrimSpace(n.CTID.String()+" "+n.Way+" "+n.HostName))
 			if n.Why == "" {
 				t.Errorf("node %d: %s without a reason", n.CTID, n.Way)
@@ -169,10 +279,24 @@ func TestLeaving(t *testing.T) {
 	if got := ways(true); got != "100 stop, 102 stop" {
 		t.Errorf("without another host, to be stopped: %s", got)
 	}
+	w.carry()
+	x = w.in.index()
+	x.Plan(t0)
+	x.Looked()
+	if got := ways(false); got != "100 replace host2, 102 move host2" {
+		t.Errorf("where nodes move: %s", got)
+	}
+	if got := x.Leaving("h-1", false, true)[1]; got.Way != operator.WayStop || got.Why != "it has a volume, and is not to be moved" {
+		t.Errorf("not to be moved: %+v", got)
+	}
+	x.setCordon("h-2", &store.Cordon{})
+	if got := ways(false); got != "100 stuck, 102 stop" {
+		t.Errorf("where nodes move, without another host: %s", got)
+	}
 	if p := x.Plan(t0); !p.Empty() {
 		t.Errorf("asking changed something: %+v", p.Steps)
 	}
-	if got := x.Leaving("h-9", false); got != nil {
+	if got := x.Leaving("h-9", false, false); got != nil {
 		t.Errorf("of a host that is not there: %+v", got)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/converge/moving"
+	"hardnode.dev/orchestrator/place"
 	"hardnode.dev/orchestrator/store"
 )
 
@@ -20,24 +21,13 @@ func (x *Index) Target(id wire.CTID, asked wire.HostID) (to wire.HostID, why str
 	if n == nil {
 		return no(operator.NotFound, "there is no such node", "see hnctl node list")
 	}
-	if p := moving.Stays(*n); p != nil {
+	if p := x.stays(*n); p != nil {
 		return "", "", p
 	}
-	from := x.hosts[n.Host]
-	switch {
-	case from == nil || from.record == nil || from.status.State.State != operator.HostActive:
-		return no(operator.Unavailable, "its host does not answer: nothing can be copied from there", "wait for it: hnctl host list")
-	case from.status.Report == nil || !from.status.Report.Moves:
-		return no(operator.Unavailable, "its host "+from.record.Name+" has a version from which no node moves, or does not say",
-			"bring it up to date: hnctl host update "+from.record.Name)
-	case n.Host == asked:
-		return no(operator.Conflict, "it is on host "+from.record.Name+" already", "name another host, or none")
-	case !x.pushed(*n):
-		return no(operator.NotFound, fmt.Sprintf("its template %s is not in the registry any more, and the other host has to fetch it",
-			n.Container.Image.Name), "push it again: hnctl template push")
+	if n.Host == asked {
+		return no(operator.Conflict, "it is on host "+x.hosts[n.Host].record.Name+" already", "name another host, or none")
 	}
-	size := counted(n)
-	size.Not, size.Moves = n.Host, true
+	size := carried(n)
 	if asked != "" {
 		why, refusal := x.board.On(asked, size)
 		if refusal == "" {
@@ -56,6 +46,34 @@ func (x *Index) Target(id wire.CTID, asked wire.HostID) (to wire.HostID, why str
 		return no(operator.Exhausted, "no other host takes it: "+refusal.String(), "make room, or add a host: hnctl host list")
 	}
 	return choice.Host, choice.Why, nil
+}
+
+// stays is why a node can't go from where it is with its data, nil if it can: whether another host takes it is left open.
+func (x *Index) stays(n store.Node) *operator.Problem {
+	if p := moving.Stays(n); p != nil {
+		return p
+	}
+	object, from := "nodes/"+n.CTID.String(), x.hosts[n.Host]
+	switch {
+	case from == nil || from.record == nil || from.status.State.State != operator.HostActive:
+		return operator.NewProblem(operator.Unavailable, object, "its host does not answer: nothing can be copied from there",
+			"wait for it: hnctl host list")
+	case from.status.Report == nil || !from.status.Report.Moves:
+		return operator.NewProblem(operator.Unavailable, object, "its host "+from.record.Name+
+			" has a version from which no node moves, or does not say", "bring it up to date: hnctl host update "+from.record.Name)
+	case !x.pushed(n):
+		return operator.NewProblem(operator.NotFound, object, fmt.Sprintf(
+			"its template %s is not in the registry any more, and the other host has to fetch it", n.Container.Image.Name),
+			"push it again: hnctl template push")
+	}
+	return nil
+}
+
+// carried is a node as placing sees it that goes to another host with its data.
+func carried(n *store.Node) place.Node {
+	size := counted(n)
+	size.Not, size.Moves = n.Host, true
+	return size
 }
 
 // pushed tells whether the registry has a node's template still.

@@ -173,11 +173,11 @@ func (l *Loop) catchUp() {
 }
 
 // Leaving is how each node of a user would leave a host that were drained now, as a plan made now would have it.
-func (l *Loop) Leaving(id wire.HostID, stop bool) []operator.DrainNode {
+func (l *Loop) Leaving(id wire.HostID, stop, noMove bool) []operator.DrainNode {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.catchUp()
-	return l.mu.index.Leaving(id, stop)
+	return l.mu.index.Leaving(id, stop, noMove)
 }
 
 // Target is the host that a node would move to, as a plan made now would have it.

@@ -2,6 +2,7 @@ package ops
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"hardnode.dev/internal/logging"
@@ -18,7 +19,8 @@ import (
 type DrainRequest struct {
 	Host wire.HostID
 	operator.DrainHost
-	By string
+	NoMove bool // nodes with volumes stay, and are stopped
+	By     string
 	// Also adds to the transaction (the idempotency key), once the operation has its id.
 	Also func(*store.Tx, store.Operation)
 }
@@ -51,7 +53,7 @@ func (o *Ops) Drain(ctx context.Context, r DrainRequest) (operator.Operation, er
 			}
 		}
 		op.Deadline = now.Add(patience(tx.View(), r.Host, o.Fleet.Clocks()))
-		if c.By, c.Drain = r.By, (&store.Drain{Operation: op.ID, Stop: r.Stop}); r.Reason != "" || !cordoned {
+		if c.By, c.Drain = r.By, (&store.Drain{Operation: op.ID, Stop: r.Stop, NoMove: r.NoMove}); r.Reason != "" || !cordoned {
 			c.Reason = r.Reason
 		}
 		store.Cordons.Put(tx, string(r.Host), c)
@@ -110,6 +112,12 @@ func emptying(w world.World, op store.Operation, now time.Time) progress.Facts {
 		for o := range store.NodesOf.Of(w.View, string(n.Env)) {
 			if o.Replaces == n.CTID && !o.Gone {
 				out.Why = nodeOf(w, o).What() + ", and takes its place"
+			}
+		}
+		if n.Moving != nil {
+			if move := store.Operations.Find(w.View, string(n.Moving.Operation)); move != nil && !move.State.Final() {
+				to, _ := store.Hosts.Get(w.View, string(n.Moving.Other))
+				out.Until, out.Why = move.Deadline, fmt.Sprintf("node %d moves to %s: operation %s", n.CTID, to.Name, move.ID)
 			}
 		}
 		if e := store.Envs.Find(w.View, string(n.Env)); e != nil {

@@ -26,15 +26,12 @@ type MoveRequest struct {
 
 // Move has a node go to another host with its data, and returns once that is durable. Errors are Problems.
 func (o *Ops) Move(ctx context.Context, r MoveRequest) (operator.Operation, error) {
-	k, _ := progress.Of(progress.Move)
 	id, err := newID()
 	if err != nil {
 		return operator.Operation{}, err
 	}
 	now, object := o.now(), "nodes/"+r.Node.String()
-	op := store.Operation{Node: r.Node, To: r.To, Operation: operator.Operation{ID: id, Kind: progress.Move, Object: object, By: r.By,
-		State: operator.OpPending, Created: now, Updated: now, Deadline: now.Add(progress.MovePatience), Steps: k.Steps(now),
-		Cancel: k.Cancel()}}
+	var op store.Operation
 	_, err = o.Store.Update(ctx, func(tx *store.Tx) error {
 		n, there := store.Nodes.Read(tx, r.Node.String())
 		e, known := store.Envs.Read(tx, string(n.Env))
@@ -50,8 +47,7 @@ func (o *Ops) Move(ctx context.Context, r MoveRequest) (operator.Operation, erro
 		if p := moving.Stays(n); p != nil {
 			return p
 		}
-		op.Env, op.Account, op.From = n.Env, e.Account, n.Host
-		op.Steps[0].Detail = r.Why
+		op = progress.NewMove(id, n, r.To, e.Account, r.Why, r.By, now)
 		n.Moving = &store.Moving{Operation: id, Other: r.To, Step: store.MoveCopy, At: now, Rate: r.Rate}
 		store.Nodes.Put(tx, r.Node.String(), n)
 		store.Operations.Put(tx, string(id), op)

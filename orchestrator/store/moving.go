@@ -14,6 +14,8 @@ type Moving struct {
 	Step      MoveStep         `json:"step"`
 	At        time.Time        `json:"at"`             // since when that is its step
 	Rate      int64            `json:"rate,omitempty"` // bytes a second, at most; 0: no bound
+	// Drain is the drain that has it go; "": a person has.
+	Drain wire.OperationID `json:"drain,omitempty"`
 	// Held is since when what comes for it waits at the resolvers, before it is stopped; zero: it does not. Of MoveCopy alone.
 	Held time.Time `json:"held,omitzero"`
 	Why  string    `json:"why,omitempty"` // it is given up, where that can be done; "": it goes on

@@ -155,6 +155,7 @@ type Cordon struct {
 type Drain struct {
 	Operation wire.OperationID `json:"operation"`        // host.drain: while it has not ended it holds the host
 	Stop      bool             `json:"stop,omitempty"`   // nodes that no other host takes are stopped where they are
+	NoMove    bool             `json:"noMove,omitempty"` // nodes with volumes stay, and are stopped
 	Ended     time.Time        `json:"ended,omitzero"`   // when the operation ended
 	Failed    string           `json:"failed,omitempty"` // why that did not empty the host: what still runs there stays
 }
@@ -325,9 +326,11 @@ type Node struct {
 	Replaces wire.CTID `json:"replaces,omitempty"`
 	// Moving: it goes to another host with its data, or has come and is removed where it was. Moved: its addresses are of a block of a host
 	// that it has moved from.
-	Moving    *Moving        `json:"moving,omitempty"`
-	Moved     bool           `json:"moved,omitempty"`
-	Container host.Container `json:"container"` // as in Work; Run is filled in from the environment's want
+	Moving *Moving `json:"moving,omitempty"`
+	// Tried is the last drain of its host by which it was to go to another one with its data, and did not.
+	Tried     wire.OperationID `json:"tried,omitempty"`
+	Moved     bool             `json:"moved,omitempty"`
+	Container host.Container   `json:"container"` // as in Work; Run is filled in from the environment's want
 }
 
 // Operation is an operation with what resuming it needs.

@@ -15,6 +15,7 @@ type DrainHost struct {
 // The ways in which nodes leave a host that is drained.
 const (
 	WayReplace = "replace" // another node runs elsewhere before it goes
+	WayMove    = "move"    // it goes elsewhere with its data, one of a host at a time
 	WayStop    = "stop"    // it stays there, is stopped, and is started again when the host is uncordoned
 	WayStay    = "stay"    // it stays there: it does not run anyhow
 	WayStuck   = "stuck"   // no other host takes it, and it can't be stopped unless that is asked for
@@ -25,8 +26,8 @@ type DrainNode struct {
 	CTID     wire.CTID      `json:"ctid"`
 	Env      wire.EnvName   `json:"env"`
 	Layer    wire.LayerName `json:"layer"`
-	Way      string         `json:"way" enum:"replace,stop,stay,stuck"`
-	HostName string         `json:"hostName,omitempty" doc:"Where the node goes that takes its place, as things are now"`
+	Way      string         `json:"way" enum:"replace,move,stop,stay,stuck"`
+	HostName string         `json:"hostName,omitempty" doc:"Where it goes, or the node that takes its place, as things are now"`
 	Why      string         `json:"why,omitempty"`
 }
 

@@ -65,7 +65,9 @@ func Next(n store.Node, from, to Host, r Requests, now time.Time) (next store.No
 		return n, why
 	}
 	end := func(why string) (store.Node, string) {
-		n.Moving = nil
+		if n.Moving = nil; m.Step != store.MoveClean {
+			n.Tried = m.Drain
+		}
 		return n, why
 	}
 	arrived := to.Said != nil && to.Said.Phase == move.Last && to.Said.Arrived

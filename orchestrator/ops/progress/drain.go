@@ -55,6 +55,9 @@ func lookDrain(op *store.Operation, f Facts) (int, int, string) {
 		}
 	}
 	for _, n := range f.Nodes {
+		if until := n.Until.Add(MovePatience); !n.Until.IsZero() && until.After(op.Deadline) {
+			op.Deadline = until // moves have a time of their own
+		}
 		switch {
 		case n.Away && (n.Gone || n.Halted != "" || !n.Wanted):
 			later++

@@ -17,6 +17,16 @@ const Move = "node.move"
 // MovePatience is how long a move may come no further.
 const MovePatience = 5 * time.Minute
 
+// NewMove is an operation that has a node go to another host.
+func NewMove(id wire.OperationID, n store.Node, to wire.HostID, a wire.Account, why, by string, now time.Time) store.Operation {
+	k, _ := Of(Move)
+	op := store.Operation{Node: n.CTID, Env: n.Env, From: n.Host, To: to, Operation: operator.Operation{ID: id, Kind: Move,
+		Object: "nodes/" + n.CTID.String(), By: by, Account: a, State: operator.OpPending, Created: now, Updated: now,
+		Deadline: now.Add(MovePatience), Steps: k.Steps(now), Cancel: k.Cancel()}}
+	op.Steps[0].Detail = why
+	return op
+}
+
 // Moved is what is known of a node that moves.
 type Moved struct {
 	Node   Node
@@ -110,8 +120,14 @@ func further(op *store.Operation, said *move.State, now time.Time) {
 	op.Copied, op.Deadline = said.Bytes, now.Add(MovePatience)
 }
 
-// astray is why a move can't be done any more, nil if it can. Once the node is stopped nothing ends it but its time: the other host may
-// have all of it.
+// left tells whether the host that a node leaves is gone, and the other one says that it has not all of the node.
+func left(m *Moved) bool {
+	said := m.To.Said
+	return (m.From.Removed || m.From.Lost) && said != nil && said.Phase == move.Last && !said.Arrived && said.Error != ""
+}
+
+// astray is why a move can't be done any more, nil if it can. Once the node is stopped its time ends it, or that its own host is lost
+// before all of it has come, as the other one says: else that one may have all of it.
 func astray(op store.Operation, f Facts) *operator.Problem {
 	m := f.Move
 	again := "move it again when the hosts answer: hnctl host list"
@@ -122,6 +138,11 @@ func astray(op store.Operation, f Facts) *operator.Problem {
 		return operator.NewProblem(operator.NotFound, op.Object, "the node was deleted meanwhile", "")
 	case m.Moving == nil && m.On != op.To:
 		return operator.NewProblem(operator.Unavailable, op.Object, "its move was given up: it is where it was", again)
+	case m.Moving != nil && m.Moving.Step == store.MoveLast && left(m):
+		return operator.NewProblem(operator.Unavailable, op.Object,
+			fmt.Sprintf("host %s is lost, on which it was stopped, and not all of it has come: what counts is what is there", m.From.Name),
+			fmt.Sprintf("bring that host back, and it runs there again; if it is gone for good, a node is made anew once it is removed, "+
+				"without the data (hnctl host remove %s): restore a backup then (hnctl node backup restore)", m.From.Name))
 	case m.Moving == nil || m.Moving.Step != store.MoveCopy:
 		return nil
 	case m.To.Removed, m.From.Removed:

@@ -152,11 +152,12 @@ func ReasonOf(op store.Operation) string {
 // Node is a node as people see it.
 type Node struct {
 	operator.Node
-	Delivered bool   // its host has it, as it shall be, on disk
-	Answered  bool   // its state is an answer to how it shall be: a state from before that counts for nothing
-	Away      bool   // its host does not answer
-	Wanted    bool   // of host.drain: it is to run
-	Why       string // of host.drain: what it waits for, "" if nothing is known of that
+	Delivered bool      // its host has it, as it shall be, on disk
+	Answered  bool      // its state is an answer to how it shall be: a state from before that counts for nothing
+	Away      bool      // its host does not answer
+	Wanted    bool      // of host.drain: it is to run
+	Why       string    // of host.drain: what it waits for, "" if nothing is known of that
+	Until     time.Time // of host.drain: when the move fails by which it leaves, unless that comes further; zero: it does not move
 }
 
 func (n Node) is(s host.ContainerState) bool { return n.Answered && n.State == string(s) }

@@ -54,7 +54,7 @@ func (c *Client) Do(ctx context.Context, a rollout.Action, o Order) (wire.Operat
 			operator.ChangeSlots{Request: slots.Request{Action: slots.Rollback, Reboot: true}}, nil)
 	case rollout.Drain:
 		var got operator.Accepted
-		err := c.call(ctx, http.MethodPost, at+"/drain", operator.DrainHost{Reason: reason, Stop: true}, &got,
+		err := c.call(ctx, http.MethodPost, at+"/drain?no_move=true", operator.DrainHost{Reason: reason, Stop: true}, &got,
 			"Idempotency-Key", o.Rollout+"-"+string(a.Host))
 		switch {
 		case is(err, operator.NotFound): // an orchestrator of before there were drains: what the host runs stops

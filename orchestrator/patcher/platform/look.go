@@ -68,7 +68,7 @@ func (c *Client) Everything(ctx context.Context, release string) (rollout.Seen, 
 // fates asks what a drain would do to a host's nodes. An orchestrator that does not say is no error.
 func (c *Client) fates(ctx context.Context, h *rollout.Host) error {
 	var would operator.Accepted
-	err := c.call(ctx, http.MethodPost, of(h.ID)+"/drain?dry_run=true", operator.DrainHost{Stop: true}, &would)
+	err := c.call(ctx, http.MethodPost, of(h.ID)+"/drain?dry_run=true&no_move=true", operator.DrainHost{Stop: true}, &would)
 	switch {
 	case err != nil && !Final(err):
 		return err
