@@ -32,8 +32,9 @@ type Server struct {
 	Quiet    bool     // its check prints much that nobody needs
 	Run      string   // a directory below the root that its check wants to be there
 	Main     string   // the file that is checked where none is named; "": any
-	Told     []string // variables of its process that its check needs, where they are set
-	Env      bool     // its check needs all of them: the configuration may name any
+	// Told are variables of its process that its check needs, where they are set, and the options of its command line that say the same.
+	Told map[string]string
+	Env  bool // its check needs all of them: the configuration may name any
 }
 
 // Servers are those that are known, most likely first.
@@ -53,7 +54,8 @@ var Servers = []Server{
 	{Name: "postgresql", Units: []string{"postgresql", "postgresql-*"}, Comms: []string{"postgres"},
 		Dirs:     []string{"/etc/postgresql", "/var/lib/postgresql"},
 		Programs: []string{"postgres", "/usr/lib/postgresql/*/bin/postgres", "/usr/local/bin/postgres"},
-		Check:    []string{"-C", "config_file", "-c", "config_file=%f"}, OnlyFor: "postgresql.conf", Told: []string{"PGDATA"}},
+		Check:    []string{"-C", "config_file", "-c", "config_file=%f"}, OnlyFor: "postgresql.conf",
+		Told: map[string]string{"PGDATA": "-D"}},
 	// -C first: it is then done by root too
 	{Name: "mariadb", Units: []string{"mariadb", "mysql", "mysqld"}, Comms: []string{"mariadbd", "mysqld"},
 		Dirs: []string{"/etc/mysql", "/etc/my.cnf.d"}, Programs: []string{"mariadbd", "mysqld"},
@@ -115,8 +117,9 @@ func (s Server) Called(root string) string {
 // Program is the program that checks; "" if the server is not here.
 func (s Server) Program(root string) string { return program.Find(root, s.Programs...) }
 
-// told is a variable as the container's first process, or else its own, has it: NAME=VALUE; "" if neither does.
-func (s Server) told(root, name string) string {
+// told is a variable as the container's first process, or else its own, has it, or as an option of its command line says it: NAME=VALUE; ""
+// if none does. The variables of another user's process are not root's to read in a container.
+func (s Server) told(root, name, option string) string {
 	for _, pid := range append([]string{"1"}, program.Processes(root, s.Comms...)...) {
 		raw, err := file.Read(filepath.Join(root, "proc", pid, "environ"), 1<<20)
 		if err != nil {
@@ -126,6 +129,13 @@ func (s Server) told(root, name string) string {
 			if strings.HasPrefix(v, name+"=") {
 				return v
 			}
+		}
+	}
+	for _, pid := range program.Processes(root, s.Comms...) {
+		raw, _ := file.Read(filepath.Join(root, "proc", pid, "cmdline"), 1<<20)
+		args := strings.Split(string(raw), "\x00")
+		if i := slices.Index(args, option); i >= 0 && i+1 < len(args) {
+			return name + "=" + args[i+1]
 		}
 	}
 	return ""
@@ -161,8 +171,8 @@ func (s Server) Verify(ctx context.Context, root, path string) (said string, che
 	if s.Env {
 		cmd.Env = s.environ(root)
 	}
-	for _, name := range s.Told {
-		if v := s.told(root, name); v != "" {
+	for name, option := range s.Told {
+		if v := s.told(root, name, option); v != "" {
 			cmd.Env = append(cmd.Env, v)
 		}
 	}

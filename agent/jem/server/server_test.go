@@ -1,19 +1,28 @@
 package server
 
 import (
+	"maps"
 	"testing"
 
 	"hardnode.dev/agent/jem/contract/contracttest"
 )
 
-// TestTold: PostgreSQL is told where its data is only by its environment, in images that set it.
+// TestTold: PostgreSQL is told where its data is only by its environment, in images that set it. Root of a container can't read that of
+// another user's process, but its command line.
 func TestTold(t *testing.T) {
-	root := contracttest.Root(t, map[string]string{"usr/lib/postgresql/9/bin/postgres": "#!/bin/sh\nexit 3\n",
-		"usr/lib/postgresql/15/bin/postgres": "#!/bin/sh\nexit 4\n", "proc/1/environ": "A=b\x00PGDATA=/data\x00",
-		"usr/bin/postgres": "#!/bin/sh\necho $PGDATA$A\n"})
-	s, _ := ByName("postgresql")
-	if said, checked, err := s.Verify(t.Context(), root, "/etc/postgresql/postgresql.conf"); said != "/data\n" || !checked || err != nil {
-		t.Errorf("%q %v %v", said, checked, err)
+	for _, process := range []map[string]string{
+		{"proc/1/environ": "A=b\x00PGDATA=/data\x00"},
+		{"proc/7/comm": "postgres\n", "proc/7/cmdline": "postgres: walwriter \x00", "proc/1/comm": "postgres\n",
+			"proc/1/cmdline": "postgres\x00-D\x00/data\x00-c\x00config_file=/etc/postgresql/postgresql.conf\x00"},
+	} {
+		files := map[string]string{"usr/lib/postgresql/9/bin/postgres": "#!/bin/sh\nexit 3\n",
+			"usr/lib/postgresql/15/bin/postgres": "#!/bin/sh\nexit 4\n", "usr/bin/postgres": "#!/bin/sh\necho $PGDATA$A\n"}
+		maps.Copy(files, process)
+		s, _ := ByName("postgresql")
+		said, checked, err := s.Verify(t.Context(), contracttest.Root(t, files), "/etc/postgresql/postgresql.conf")
+		if said != "/data\n" || !checked || err != nil {
+			t.Errorf("%q: %q %v %v", process, said, checked, err)
+		}
 	}
 }
 
