@@ -150,6 +150,6 @@ bench-orchestrator: ## deciding for 100,000 nodes on 5,000 hosts, following thei
 # --- bench: figures of the container runtime beside crun, and of a host coming up
 .PHONY: bench
 RUNS ?= 50
-bench: deps testlog ## containers beside crun and systemd-nspawn (p50 of RUNS runs in one VM); how a host comes up, median of 5; what it takes (PKG=… RUN=… for one)
+bench: deps testlog ## containers beside crun and systemd-nspawn (p50 of RUNS runs in one VM); the mesh beside plain WireGuard; how a host comes up, median of 5; what it takes (PKG=… RUN=… for one)
 	HARDNODE_BENCH=$(RUNS) $(GO) test -json -tags qemu -count=1 -timeout 30m -p 1 -run '$(if $(filter file,$(origin RUN)),TestFigures,$(RUN))' \
-	  $(if $(filter file,$(origin PKG)),./qemu-tests/container ./qemu-tests/story ./qemu-tests/system,$(PKG)) | $(TESTLOG) -lines FIGURE
+	  $(if $(filter file,$(origin PKG)),./qemu-tests/container ./qemu-tests/agent ./qemu-tests/story ./qemu-tests/system,$(PKG)) | $(TESTLOG) -lines FIGURE

@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 
 // GuestTest is a Go test that runs as root inside a VM: on the kernel the product runs on, with cgroup v2 and a btrfs at /data.
 type GuestTest struct {
+	Name     string            // of the VM, for two that share a switch; "" is guest
 	Package  string            // of this module, from its top folder: "./agent/container"
 	Run      string            // -test.run; "" runs all tests of the package
 	Tags     string            // build tags beside "guest"
@@ -222,7 +224,8 @@ func (g GuestTest) build(t *testing.T, dir string) (Config, error) {
 		return Config{}, err
 	}
 	c := Config{
-		Name: "guest", Kernel: kernel, Initrd: []string{initrd}, Dir: dir, MemMiB: g.MemMiB, CPUs: g.CPUs, NICs: g.NICs, CPU: g.CPU,
+		Name: cmp.Or(g.Name, "guest"), Kernel: kernel, Initrd: []string{initrd}, Dir: dir, MemMiB: g.MemMiB, CPUs: g.CPUs,
+		NICs: g.NICs, CPU: g.CPU,
 		Append: strings.TrimSpace("panic=-1 quiet preempt=full " + g.Append), Timeout: g.Timeout + 2*time.Minute, Extra: g.Extra,
 		Measures: g.Measures,
 	}
