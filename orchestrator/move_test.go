@@ -1,11 +1,13 @@
 package main
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
@@ -220,4 +222,26 @@ func TestMoveSourceLost(t *testing.T) {
 		n := c.node(id)
 		return n.HostName == "host1" && n.State == string(host.CtRunning) && part(h1, id) == nil
 	})
+}
+
+// What is copied is shown while it is copied, and gives the move its time anew: however much there is, it ends only when nothing comes.
+func TestMoveProgress(t *testing.T) {
+	t.Parallel()
+	c, _, h2, _, id := withData(t)
+	var bytes atomic.Int64
+	h2.Moves(func(p move.Part) *move.State {
+		return &move.State{ID: p.ID, Phase: p.Phase, Bytes: bytes.Load(), Of: 9 << 20}
+	})
+	op := c.move(id, operator.MoveNode{})
+	for mib := int64(1); mib <= 3; mib++ {
+		before := c.operation(op).Deadline
+		c.later(time.Minute)
+		bytes.Store(mib << 20)
+		h2.Hint()
+		c.eventually("what is copied is shown", func() bool {
+			now := c.operation(op)
+			return strings.Contains(stepOf(now, "copy"), fmt.Sprintf("copied %d of about 9 MiB", mib)) && now.Deadline.After(before)
+		})
+	}
+	c.cancel(op)
 }

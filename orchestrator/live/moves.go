@@ -84,10 +84,11 @@ func decisive(old, rep *host.Report) bool {
 	})
 }
 
-// asFar tells whether a container's move is as far as it was.
+// asFar tells whether a container's move is as far as it was. What is copied counts: a move has its time anew with it.
 func asFar(a, b *move.State) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
-	return a.ID == b.ID && a.Phase == b.Phase && a.Ready == b.Ready && a.Arrived == b.Arrived && (a.Error == "") == (b.Error == "")
+	return a.ID == b.ID && a.Phase == b.Phase && a.Ready == b.Ready && a.Arrived == b.Arrived &&
+		(a.Error == "") == (b.Error == "") && a.Bytes == b.Bytes && a.Waits == b.Waits
 }

@@ -7,6 +7,7 @@ import (
 
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/move"
 	"hardnode.dev/internal/wire/operator"
 )
 
@@ -23,6 +24,10 @@ func moved1(t *testing.T, f *Fleet, v *Version) (ids []wire.HostID) {
 	}
 	*v = now
 	return ids
+}
+
+func going(s move.State) host.ContainerStatus {
+	return host.ContainerStatus{CTID: 100, Generation: 1, State: host.CtRunning, Move: &s}
 }
 
 // A host moves when something changed that decisions read, and by nothing else.
@@ -63,17 +68,20 @@ func TestMoves(t *testing.T) {
 		t.Errorf("what a container says of its next start moves %v", ids)
 	}
 	for what, change := range map[string]func(*host.Report){
-		"another state":      containers(host.ContainerStatus{CTID: 100, Generation: 1, State: host.CtStopped}),
-		"another generation": containers(host.ContainerStatus{CTID: 100, Generation: 2, State: host.CtRunning}),
-		"a container more":   containers(host.ContainerStatus{CTID: 100}, host.ContainerStatus{CTID: 101}),
-		"no container":       containers(),
-		"planned":            func(r *host.Report) { r.Planned++ },
-		"boot":               func(r *host.Report) { r.Boot += "b"; r.Seq = 0 },
-		"mesh key":           func(r *host.Report) { r.MeshKey += "k" },
-		"memory":             func(r *host.Report) { r.Capacity.MemoryBytes++ },
-		"disk":               func(r *host.Report) { r.Capacity.DiskBytes++ },
-		"gossip key":         func(r *host.Report) { r.Keys.Use += "k" },
-		"accepted key":       func(r *host.Report) { r.Keys.Accept = append(r.Keys.Accept, "k") },
+		"another state":       containers(host.ContainerStatus{CTID: 100, Generation: 1, State: host.CtStopped}),
+		"another generation":  containers(host.ContainerStatus{CTID: 100, Generation: 2, State: host.CtRunning}),
+		"a container more":    containers(host.ContainerStatus{CTID: 100}, host.ContainerStatus{CTID: 101}),
+		"a move":              containers(going(move.State{})),
+		"more is copied":      containers(going(move.State{Bytes: 1})),
+		"it waits for others": containers(going(move.State{Bytes: 1, Waits: true})),
+		"no container":        containers(),
+		"planned":             func(r *host.Report) { r.Planned++ },
+		"boot":                func(r *host.Report) { r.Boot += "b"; r.Seq = 0 },
+		"mesh key":            func(r *host.Report) { r.MeshKey += "k" },
+		"memory":              func(r *host.Report) { r.Capacity.MemoryBytes++ },
+		"disk":                func(r *host.Report) { r.Capacity.DiskBytes++ },
+		"gossip key":          func(r *host.Report) { r.Keys.Use += "k" },
+		"accepted key":        func(r *host.Report) { r.Keys.Accept = append(r.Keys.Accept, "k") },
 	} {
 		report(change)
 		if ids := moved1(t, f, &v); len(ids) != 1 || ids[0] != "h-0" {
