@@ -55,21 +55,25 @@ func TestJudge(t *testing.T) {
 // TestPaused: what is stopped to be started again is seen as stopped, not as one that ended itself, until the last who stops it is done.
 func TestPaused(t *testing.T) {
 	r := &Runtime{}
-	r.mu.pausing = map[wire.CTID]int{}
+	r.mu.pausing = map[wire.CTID]pause{}
 	ended := Observed{CTID: 5, State: StateExited, Exited: time.Unix(9, 0), ExitCode: 3, ExitKnown: true, Generation: 2}
 	first, second := r.pausing(5), r.pausing(5)
 	first()
-	if got := r.paused(ended); !reflect.DeepEqual(got, Observed{CTID: 5, State: StateStopped, Generation: 2}) {
+	look := r.looking()
+	if got := r.paused(ended, look); !reflect.DeepEqual(got, Observed{CTID: 5, State: StateStopped, Generation: 2}) {
 		t.Errorf("meanwhile: %+v", got)
 	}
-	if got := r.paused(Observed{CTID: 5, State: StateRunning, PID: 7}); got.State != StateRunning {
+	if got := r.paused(Observed{CTID: 5, State: StateRunning, PID: 7}, look); got.State != StateRunning {
 		t.Errorf("while it runs: %+v", got)
 	}
-	if got := r.paused(Observed{CTID: 6, State: StateExited}); got.State != StateExited {
+	if got := r.paused(Observed{CTID: 6, State: StateExited}, look); got.State != StateExited {
 		t.Errorf("another: %+v", got)
 	}
 	second()
-	if got := r.paused(ended); !reflect.DeepEqual(got, ended) {
+	if got := r.paused(ended, look); got.State != StateStopped {
+		t.Errorf("by who looked while it was stopped: %+v", got)
+	}
+	if got := r.paused(ended, r.looking()); !reflect.DeepEqual(got, ended) {
 		t.Errorf("afterwards: %+v", got)
 	}
 }

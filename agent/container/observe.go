@@ -28,6 +28,7 @@ import (
 // Observe lists all containers that exist in any form, ordered by CTID. What can't be seen of one is in its Trouble; an error means that it
 // is not known which there are.
 func (r *Runtime) Observe(ctx context.Context) ([]Observed, error) {
+	look := r.looking()
 	all, err := r.known.All(ctx)
 	if err != nil {
 		return nil, err
@@ -57,7 +58,7 @@ func (r *Runtime) Observe(ctx context.Context) ([]Observed, error) {
 	var spaces []quotaview.Space
 	for id := range ids {
 		o, own := r.observe(ctx, id, all, kills)
-		list, spaces = append(list, r.paused(o)), append(spaces, own...)
+		list, spaces = append(list, r.paused(o, look)), append(spaces, own...)
 	}
 	r.quotas.Show(spaces)
 	slices.SortFunc(list, func(a, b Observed) int { return int(a.CTID - b.CTID) })

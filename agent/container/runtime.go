@@ -56,7 +56,8 @@ type Runtime struct {
 		sets    map[wire.CTID]lookedAt
 		seen    map[wire.CTID]seen
 		past    map[wire.CTID]strain.Strain // what limits did to it in cgroups that are gone
-		pausing map[wire.CTID]int           // how many stop it to have it started again
+		pausing map[wire.CTID]pause         // of those that were ever stopped to be started again
+		looks   uint64                      // how many have begun to look at all containers
 		changes uint64                      // how often one of sets was forgotten
 		noDisks bool                        // they can't be asked which they are
 		ending  map[wire.CTID]time.Time     // since when nothing of it runs, though its first process is not gone
@@ -71,7 +72,7 @@ func New(o Options) (*Runtime, error) {
 	r.known = record.Door{Spawner: r.spawn}
 	r.oom = shortage.Open(r.opts.Kmsg, r.opts.Cgroup, r.log)
 	r.quotas = quotaview.New(strings.Count(strings.TrimPrefix(r.opts.Cgroup, cgroup.Root), "/")+1, r.log)
-	r.mu.busy, r.mu.pausing = map[wire.CTID]chan struct{}{}, map[wire.CTID]int{}
+	r.mu.busy, r.mu.pausing = map[wire.CTID]chan struct{}{}, map[wire.CTID]pause{}
 	r.mu.sets, r.mu.seen, r.mu.ending = map[wire.CTID]lookedAt{}, map[wire.CTID]seen{}, map[wire.CTID]time.Time{}
 	r.mu.past = map[wire.CTID]strain.Strain{}
 	r.groups = command.NewGroups(r.opts.Cgroup, r.log)

@@ -50,21 +50,36 @@ func (r *Runtime) Restart(ctx context.Context, id wire.CTID) error {
 func (r *Runtime) pausing(id wire.CTID) (done func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.mu.pausing[id]++
+	p := r.mu.pausing[id]
+	p.now++
+	r.mu.pausing[id] = p
 	return func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		if r.mu.pausing[id]--; r.mu.pausing[id] == 0 {
-			delete(r.mu.pausing, id)
-		}
+		p := r.mu.pausing[id]
+		r.mu.pausing[id] = pause{p.now - 1, r.mu.looks}
 	}
 }
 
-// paused is what is seen of a container whose process has ended because it is stopped to be started again.
-func (r *Runtime) paused(o Observed) Observed {
+// pause is that a container is stopped to be started again.
+type pause struct {
+	now  int    // how many do that
+	last uint64 // the last look that had begun when the last of them was done: what it read may be from before
+}
+
+// looking begins a look at all containers, and numbers it.
+func (r *Runtime) looking() uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if o.State == StateExited && r.mu.pausing[o.CTID] > 0 {
+	r.mu.looks++
+	return r.mu.looks
+}
+
+// paused is what a look saw of a container whose process has ended because it is stopped to be started again.
+func (r *Runtime) paused(o Observed, look uint64) Observed {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if p := r.mu.pausing[o.CTID]; o.State == StateExited && (p.now > 0 || look <= p.last) {
 		o.State, o.Exited, o.ExitCode, o.ExitKnown, o.Left, o.OOMKilled = StateStopped, time.Time{}, 0, false, LeftNot, false
 	}
 	return o
