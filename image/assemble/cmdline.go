@@ -11,7 +11,6 @@ var arguments = []argument{
 	{"hardnode.mem=3G", "says nothing to the kernel: iPXE takes the first mem= that it finds for mem=, also the end of reserve_mem="},
 	{"reserve_mem=128K:4096:hardnode", "ramoops keeps the kernel's last words there where the firmware does not: a reboot leaves it"},
 	{"transparent_hugepage=madvise", "small Go programs would pay 2 MiB for a few KiB, init too; databases ask for huge pages themselves"},
-	{"preempt=full", "one container's fsync runs long in the kernel, and others need not wait for its end (Debian's is voluntary)"},
 	{"cryptomgr.notests", "0.3 s of an emulated boot: self-tests find faulty drivers of crypto hardware, and the image carries none"},
 }
 

@@ -226,7 +226,7 @@ func (g GuestTest) build(t *testing.T, dir string) (Config, error) {
 	c := Config{
 		Name: cmp.Or(g.Name, "guest"), Kernel: kernel, Initrd: []string{initrd}, Dir: dir, MemMiB: g.MemMiB, CPUs: g.CPUs,
 		NICs: g.NICs, CPU: g.CPU,
-		Append: strings.TrimSpace("panic=-1 quiet preempt=full " + g.Append), Timeout: g.Timeout + 2*time.Minute, Extra: g.Extra,
+		Append: strings.TrimSpace("panic=-1 quiet " + g.Append), Timeout: g.Timeout + 2*time.Minute, Extra: g.Extra,
 		Measures: g.Measures,
 	}
 	if c.MemMiB == 0 {
