@@ -77,7 +77,7 @@ func TestCut(t *testing.T) {
 			t.Fatal(err)
 		}
 		reached := false
-		for end := time.Now().Add(20 * time.Second); !reached && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		for end := time.Now().Add(time.Minute); !reached && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 			reached = strings.HasPrefix(contracttest.Text(root, c.path), c.after)
 		}
 		changed := contracttest.Text(root, c.path)

@@ -297,11 +297,11 @@ func TestFull(t *testing.T) {
 	p.to.disk.with(func() { p.to.disk.full = true })
 	p.phase(move.Copy, 0)
 	p.eventually("it says so", func() bool { return strings.Contains(p.to.state().Error, "no space left") })
-	p.to.disk.with(func() {
-		if p.to.disk.full = false; p.to.disk.copies != 0 {
-			t.Errorf("%d halves are kept", p.to.disk.copies)
-		}
+	p.eventually("nothing is kept while it waits to try again", func() (nothing bool) {
+		p.to.disk.with(func() { nothing = p.to.disk.copies == 0 })
+		return nothing
 	})
+	p.to.disk.with(func() { p.to.disk.full = false })
 	p.eventually("it comes", func() bool { return p.to.state().Round > 0 && p.to.state().Error == "" })
 }
 

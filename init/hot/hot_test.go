@@ -95,7 +95,7 @@ func (w *world) order(t *testing.T, release string) boot.HotOrder {
 
 func (w *world) until(t *testing.T, want boot.HotState) *boot.Hot {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); ; {
+	for end := time.Now().Add(time.Minute); ; {
 		h := w.Status()
 		w.mu.Lock()
 		under := w.mu.under

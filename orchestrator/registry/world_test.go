@@ -118,7 +118,7 @@ func (w *world) start() (kill func()) {
 		}
 	}
 	w.Cleanup(kill)
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	for {
 		resp, err := w.as(nil).Get("https://" + w.addr + host.PathHealthz)

@@ -165,7 +165,7 @@ func TestFollow(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.Line(Stdout, []byte("old"))
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	done := errors.New("enough")
 	n := 0

@@ -117,7 +117,7 @@ func TestSteady(t *testing.T) {
 	}
 	again := a
 	again.Seq++
-	if n := testing.AllocsPerRun(10, func() {
+	if n := testing.AllocsPerRun(1000, func() { // often: the runtime has some of its own, which are counted too
 		if !a.Steady(&again) {
 			t.Error("the same list of containers is a change")
 		}

@@ -77,7 +77,7 @@ func (f *fake) session(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer c.CloseNow()
-	ctx, cancel := context.WithTimeout(r.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(r.Context(), time.Minute)
 	defer cancel()
 	out := func(ch host.Channel, s string) { c.Write(ctx, websocket.MessageBinary, host.Frame(ch, []byte(s))) }
 	q := r.URL.Query()

@@ -44,12 +44,12 @@ func terminal(t *testing.T) (master, slave *os.File) {
 	return master, slave
 }
 
-// screen collects what a terminal shows until f says it is enough, or five seconds are over.
+// screen collects what a terminal shows until f says it is enough, or a minute is over.
 func screen(t *testing.T, master *os.File, enough func(string) bool) string {
 	t.Helper()
 	var got bytes.Buffer
 	buf := make([]byte, 4096)
-	for end := time.Now().Add(5 * time.Second); !enough(got.String()); {
+	for end := time.Now().Add(time.Minute); !enough(got.String()); {
 		fds := []unix.PollFd{{Fd: int32(master.Fd()), Events: unix.POLLIN}}
 		if n, err := unix.Poll(fds, 100); err == nil && n > 0 {
 			n, err := unix.Read(int(master.Fd()), buf)
