@@ -92,6 +92,7 @@ func (d *Desk) Create(ctx context.Context, n account.NewAccount, by string) (out
 			rec.State, rec.Ends = account.Trial, now.AddDate(0, 0, days)
 		}
 		store.Accounts.Put(tx, string(n.Name), rec)
+		regrouped(tx)
 		return nil
 	})
 	if err != nil {
@@ -129,6 +130,7 @@ func (d *Desk) Change(ctx context.Context, name wire.Account, c account.ChangeAc
 				return p
 			}
 			rec.Group = *c.Group
+			regrouped(tx)
 		}
 		if c.Title != nil {
 			rec.Title = *c.Title
@@ -274,21 +276,35 @@ func (d *Desk) SetGroup(ctx context.Context, name string, s account.SetAccountGr
 
 // DeleteGroup deletes a group that no account is in.
 func (d *Desk) DeleteGroup(ctx context.Context, name string) error {
-	object := "account-groups/" + name
-	_, err := d.Store.Update(ctx, func(tx *store.Tx) error {
-		if _, ok := store.Groups.Read(tx, name); !ok {
-			return operator.NewProblem(operator.NotFound, object, "there is no such group", "see hnctl account group list")
-		}
-		for _, a := range store.Accounts.Refs(tx.View()) {
-			if a.Group == name {
-				return operator.NewProblem(operator.Conflict, object, fmt.Sprintf("account %s is in it", a.Name),
-					"put it into another one first: hnctl account set "+string(a.Name)+" --group default")
-			}
-		}
-		store.Groups.Delete(tx, name)
-		return nil
-	})
+	_, err := d.Store.Update(ctx, func(tx *store.Tx) error { return deleteGroup(tx, name) })
 	return err
+}
+
+// deleteGroup deletes a group.
+func deleteGroup(tx *store.Tx, name string) error {
+	object := "account-groups/" + name
+	if _, ok := store.Groups.Read(tx, name); !ok {
+		return operator.NewProblem(operator.NotFound, object, "there is no such group", "see hnctl account group list")
+	}
+	for _, a := range store.Accounts.Refs(tx.View()) {
+		if a.Group == name {
+			return operator.NewProblem(operator.Conflict, object, fmt.Sprintf("account %s is in it", a.Name),
+				"put it into another one first: hnctl account set "+string(a.Name)+" --group default")
+		}
+	}
+	store.Groups.Delete(tx, name)
+	regrouped(tx)
+	return nil
+}
+
+// groupings is the number that counts how often accounts came into groups, and groups went.
+const groupings = "account-groups"
+
+// regrouped has the transaction fail, and be tried again, if meanwhile an account comes into a group or a group goes.
+func regrouped(tx *store.Tx) {
+	n, _ := store.Numbers.Read(tx, groupings)
+	n.Next++
+	store.Numbers.Put(tx, groupings, n)
 }
 
 // groupOf is the group of that name; the default one is there without being made.

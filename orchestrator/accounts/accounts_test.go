@@ -279,4 +279,38 @@ func TestRefusals(t *testing.T) {
 	problem(t, err, operator.NotFound, "accounts/admin")
 }
 
+// TestGroupGoes: an account that comes into a group at the moment when it is deleted is in a group, whichever comes first.
+func TestGroupGoes(t *testing.T) {
+	b := opened(t)
+	for name, comes := range map[string]func(){
+		"made":    func() { b.made(account.NewAccount{Name: "made", Group: "gold"}) },
+		"changed": func() { b.changed("there", account.ChangeAccount{Group: to("gold")}) },
+	} {
+		if name == "changed" {
+			b.made(account.NewAccount{Name: "there"})
+		}
+		if _, err := b.SetGroup(t.Context(), "gold", account.SetAccountGroup{Limits: account.Limits{account.Nodes: 1}}); err != nil {
+			t.Fatal(err)
+		}
+		first := true
+		_, err := b.Store.Update(t.Context(), func(tx *store.Tx) error {
+			err := deleteGroup(tx, "gold")
+			if first {
+				first = false
+				comes()
+			}
+			return err
+		})
+		problem(t, err, operator.Conflict, "is in it")
+		if _, there := store.Groups.Get(b.Store.View(), "gold"); !there {
+			t.Errorf("%s: the group is gone, and with it the limits of who is in it", name)
+		}
+		for _, a := range b.List("admin") {
+			if a.Group == "gold" {
+				b.changed(a.Name, account.ChangeAccount{Group: to("default")})
+			}
+		}
+	}
+}
+
 func second[T any](_ T, err error) error { return err }

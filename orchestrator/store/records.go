@@ -20,7 +20,8 @@ var (
 	Clusters   = table[Cluster]("cluster") // seed import (main), once; named Only
 	Hosts      = table[Host]("host")       // enroll (converge: Host.More); by host id
 	JoinTokens = table[JoinToken]("join")  // enroll (import of the seed makes them); by token id
-	// the owner of each counter: "ctid" and Published converge, "order" enroll, "block" both: how many blocks were given
+	// the owner of each counter: "ctid" and Published converge, "order" enroll, "block" both: how many blocks were given, "account-groups"
+	// accounts
 	Numbers    = table[Number]("number")
 	Envs       = table[Environment]("env")           // ops; by environment name
 	Nodes      = table[Node]("node")                 // converge; by CTID
