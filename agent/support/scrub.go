@@ -5,10 +5,10 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"reflect"
-	"regexp"
 	"slices"
 
 	"hardnode.dev/internal/secret"
+	"hardnode.dev/internal/wire/form"
 )
 
 // hidden stands where a secret was.
@@ -18,30 +18,30 @@ const hidden = "(secret)"
 // small letters, are looked at closely: logs are long.
 type shape struct {
 	hints []string
-	is    *regexp.Regexp
+	is    form.Form
 	by    string
 }
 
 var shapes = []shape{
-	{[]string{"age-secret-key-"}, regexp.MustCompile(`AGE-SECRET-KEY-[0-9A-Z]+`), hidden},
-	{[]string{"hn"}, regexp.MustCompile(`\bhn[a-z]?1\.[0-9A-Za-z._-]{8,}`), hidden}, // this platform's tokens
+	{[]string{"age-secret-key-"}, form.New(`AGE-SECRET-KEY-[0-9A-Z]+`), hidden},
+	{[]string{"hn"}, form.New(`\bhn[a-z]?1\.[0-9A-Za-z._-]{8,}`), hidden}, // this platform's tokens
 	// PASETO: a licence is one
-	{[]string{".public.", ".local."}, regexp.MustCompile(`\bv[1-4]\.(?:public|local)\.[0-9A-Za-z._-]+`), hidden},
-	{[]string{"eyj"}, regexp.MustCompile(`\beyJ[0-9A-Za-z_-]{8,}\.[0-9A-Za-z._-]+`), hidden}, // JWT
-	{[]string{"bearer", "basic"}, regexp.MustCompile(`(?i)\b(bearer|basic)\s+[0-9A-Za-z._~+/=-]{8,}`), "$1 " + hidden},
+	{[]string{".public.", ".local."}, form.New(`\bv[1-4]\.(?:public|local)\.[0-9A-Za-z._-]+`), hidden},
+	{[]string{"eyj"}, form.New(`\beyJ[0-9A-Za-z_-]{8,}\.[0-9A-Za-z._-]+`), hidden}, // JWT
+	{[]string{"bearer", "basic"}, form.New(`(?i)\b(bearer|basic)\s+[0-9A-Za-z._~+/=-]{8,}`), "$1 " + hidden},
 	// who and password in an address, then what is asked of it
-	{[]string{"://"}, regexp.MustCompile(`([A-Za-z][0-9A-Za-z+.-]*://)[^/\s@"'<>]+@`), "$1" + hidden + "@"},
-	{[]string{"://"}, regexp.MustCompile(`([A-Za-z][0-9A-Za-z+.-]*://[^\s"'<>?]+)\?[^\s"'<>]+`), "$1?" + hidden},
+	{[]string{"://"}, form.New(`([A-Za-z][0-9A-Za-z+.-]*://)[^/\s@"'<>]+@`), "$1" + hidden + "@"},
+	{[]string{"://"}, form.New(`([A-Za-z][0-9A-Za-z+.-]*://[^\s"'<>?]+)\?[^\s"'<>]+`), "$1?" + hidden},
 	// a name that says so, and what it is given: NAME=…, NAME: …, "NAME":"…", --NAME=…
 	{[]string{"pass", "secret", "token", "credential", "key", "auth"},
-		regexp.MustCompile(`(?i)((?:pass(?:word|wd|phrase)?|secret|token|credential|api_?-?key|private_?-?key|auth)s?\\*["']?\s*[=:]\s*)` +
+		form.New(`(?i)((?:pass(?:word|wd|phrase)?|secret|token|credential|api_?-?key|private_?-?key|auth)s?\\*["']?\s*[=:]\s*)` +
 			`(\\+"[^"]*"|"(?:[^"\\]|\\.)*"|'[^']*'|[^\s,;&"'}\]]+)`), `$1"` + hidden + `"`},
 }
 
 // A private key in PEM (RFC 7468), and what of one is left when the text was cut within it.
 var (
-	key     = regexp.MustCompile(`(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\z)`)
-	cutKey  = regexp.MustCompile(`(?s)\A(?:[^-]|-[^-])*-----END [A-Z0-9 ]*PRIVATE KEY-----`)
+	key     = form.New(`(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\z)`)
+	cutKey  = form.New(`(?s)\A(?:[^-]|-[^-])*-----END [A-Z0-9 ]*PRIVATE KEY-----`)
 	keyMark = []byte("PRIVATE KEY-----")
 )
 

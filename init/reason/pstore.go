@@ -3,12 +3,12 @@ package reason
 import (
 	"cmp"
 	"encoding/json"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"hardnode.dev/internal/wire/form"
 	"hardnode.dev/internal/wire/upkeep"
 )
 
@@ -31,7 +31,7 @@ type Record struct {
 func (r Record) Softdog() bool { return strings.Contains(r.Panic, "Software Watchdog Timer expired") }
 
 // part is the first line of a file: "Panic#1 Part3". Parts count from the end of the text.
-var part = regexp.MustCompile(`^([A-Za-z]{1,20})#(\d{1,9}) Part(\d{1,9})$`)
+var part = form.New(`^([A-Za-z]{1,20})#(\d{1,9}) Part(\d{1,9})$`)
 
 // EndMark begins init's word, in the kernel's log, that the machine is left in order: JSON of an End follows.
 const EndMark = "hardnode: end: "
@@ -93,7 +93,7 @@ func Read(files []File) *Record {
 }
 
 // said matches a line of the kernel's log as pstore has it: "<6>[   12.345678] text", the level and the time where they are kept.
-var said = regexp.MustCompile(`^(?:<\d+>)?(?:\[ *\d+\.\d+\](?:\[[^]]*\])? )?(.*)$`)
+var said = form.New(`^(?:<\d+>)?(?:\[ *\d+\.\d+\](?:\[[^]]*\])? )?(.*)$`)
 
 const panicMark = "Kernel panic - not syncing: "
 

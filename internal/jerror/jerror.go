@@ -9,32 +9,32 @@ package jerror
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"regexp"
 	"strings"
 	"time"
 
 	"hardnode.dev/internal/build"
+	"hardnode.dev/internal/wire/form"
 	"hardnode.dev/internal/wire/jls"
 	"hardnode.dev/internal/wire/upkeep"
 )
 
 // masks are what is left out of a message, in this order.
 var masks = []struct {
-	is *regexp.Regexp
+	is form.Form
 	as string
 }{
-	{regexp.MustCompile(`(?s)-----BEGIN [A-Z ]+-----.*?(?:-----END [A-Z ]+-----|$)`), "<pem>"},
-	{regexp.MustCompile(`"(?:[^"\\]|\\.)*"`), "<text>"},
-	{regexp.MustCompile(`(?i)\b(bearer|token|password|passwd|secret|key|authorization)(\s*[:=]\s*|\s+)\S+`), "$1 <secret>"},
-	{regexp.MustCompile(`\b(?:hnt|hn[a-z]?1|v4)\.[A-Za-z0-9._-]+`), "<token>"},
-	{regexp.MustCompile(`[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+`), "<mail>"},
-	{regexp.MustCompile(`[a-z][a-z0-9+.-]*://\S+`), "<url>"},
-	{regexp.MustCompile(`(?:^|\B|\s)/[^\s:,;)]+`), " <path>"},
-	{regexp.MustCompile(`\b[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?:/[0-9]+)?(?::[0-9]+)?\b`), "<address>"},
-	{regexp.MustCompile(`[0-9A-Fa-f]*:[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*(?:%\w+)?`), "<address>"},
-	{regexp.MustCompile(`\b(?:[a-z0-9-]+\.)+[a-z]{2,}\b(?::[0-9]+)?`), "<name>"},
-	{regexp.MustCompile(`\b(?:0x)?[0-9a-fA-F]*[0-9][0-9a-fA-F]*[A-Za-z]{0,3}\b`), "<n>"},
-	{regexp.MustCompile(`\b[A-Za-z0-9_+/-]{24,}={0,2}`), "<token>"},
+	{form.New(`(?s)-----BEGIN [A-Z ]+-----.*?(?:-----END [A-Z ]+-----|$)`), "<pem>"},
+	{form.New(`"(?:[^"\\]|\\.)*"`), "<text>"},
+	{form.New(`(?i)\b(bearer|token|password|passwd|secret|key|authorization)(\s*[:=]\s*|\s+)\S+`), "$1 <secret>"},
+	{form.New(`\b(?:hnt|hn[a-z]?1|v4)\.[A-Za-z0-9._-]+`), "<token>"},
+	{form.New(`[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+`), "<mail>"},
+	{form.New(`[a-z][a-z0-9+.-]*://\S+`), "<url>"},
+	{form.New(`(?:^|\B|\s)/[^\s:,;)]+`), " <path>"},
+	{form.New(`\b[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?:/[0-9]+)?(?::[0-9]+)?\b`), "<address>"},
+	{form.New(`[0-9A-Fa-f]*:[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*(?:%\w+)?`), "<address>"},
+	{form.New(`\b(?:[a-z0-9-]+\.)+[a-z]{2,}\b(?::[0-9]+)?`), "<name>"},
+	{form.New(`\b(?:0x)?[0-9a-fA-F]*[0-9][0-9a-fA-F]*[A-Za-z]{0,3}\b`), "<n>"},
+	{form.New(`\b[A-Za-z0-9_+/-]{24,}={0,2}`), "<token>"},
 }
 
 // Scrub is a message without what varies from one error to the next, or is nobody's business.
@@ -50,10 +50,10 @@ func Scrub(message string) string {
 }
 
 // frame is a function of ours in a stack as runtime/debug writes it.
-var frame = regexp.MustCompile(`(?m)^(?:created by )?((?:hardnode\.dev|main)[^\s(]*(?:\(\*?\w+\))?[^\s(]*)\(`)
+var frame = form.New(`(?m)^(?:created by )?((?:hardnode\.dev|main)[^\s(]*(?:\(\*?\w+\))?[^\s(]*)\(`)
 
 // folded is what differs between compilers: closures and type parameters.
-var folded = regexp.MustCompile(`(?:\.func\d+|\.gowrap\d+|\[\.\.\.\])+(?:\.\d+)*`)
+var folded = form.New(`(?:\.func\d+|\.gowrap\d+|\[\.\.\.\])+(?:\.\d+)*`)
 
 // frames are the functions of ours in a stack, from where it broke; one that calls itself is one.
 func frames(stack string) (out []string) {

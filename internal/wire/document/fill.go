@@ -4,12 +4,13 @@ import (
 	"encoding"
 	"fmt"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/token"
+
+	"hardnode.dev/internal/wire/form"
 )
 
 // mostNodes bounds what aliases may blow a document up to.
@@ -102,9 +103,9 @@ func (f *filler) resolve(n ast.Node, path string) (value ast.Node, done func()) 
 }
 
 var (
-	whole       = regexp.MustCompile(`^-?(0|[1-9][0-9]*)$`)
-	numeric     = regexp.MustCompile(`^[-+]?([0-9][0-9_]*|0[xob][0-9a-fA-F_]+)$`)
-	innerName   = regexp.MustCompile(`(netip|net|time|url|strconv)?\.?(Parse[A-Za-z]*|parse) ?\(?("(\\.|[^"\\])*")?\)?: `)
+	whole       = form.New(`^-?(0|[1-9][0-9]*)$`)
+	numeric     = form.New(`^[-+]?([0-9][0-9_]*|0[xob][0-9a-fA-F_]+)$`)
+	innerName   = form.New(`(netip|net|time|url|strconv)?\.?(Parse[A-Za-z]*|parse) ?\(?("(\\.|[^"\\])*")?\)?: `)
 	unmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
 )
 

@@ -28,5 +28,19 @@ func (f Form) String() string { return f.expr }
 // MatchString tells whether s has the form.
 func (f Form) MatchString(s string) bool { return f.compiled().MatchString(s) }
 
+// ReplaceAllString is s with by in the place of each match (regexp.Regexp.ReplaceAllString).
+func (f Form) ReplaceAllString(s, by string) string { return f.compiled().ReplaceAllString(s, by) }
+
+// ReplaceAll is text with by in the place of each match (regexp.Regexp.ReplaceAll).
+func (f Form) ReplaceAll(text, by []byte) []byte { return f.compiled().ReplaceAll(text, by) }
+
+// FindAllStringSubmatch is as many matches of s as n says, -1 for all, and those of their groups.
+func (f Form) FindAllStringSubmatch(s string, n int) [][]string {
+	return f.compiled().FindAllStringSubmatch(s, n)
+}
+
+// FindString is the first match of s, or "".
+func (f Form) FindString(s string) string { return f.compiled().FindString(s) }
+
 // FindStringSubmatch is s's match and those of the groups, or nil.
 func (f Form) FindStringSubmatch(s string) []string { return f.compiled().FindStringSubmatch(s) }

@@ -23,6 +23,23 @@ func TestForm(t *testing.T) {
 	}
 }
 
+func TestReplace(t *testing.T) {
+	f := New(`a(b+)`)
+	const text = "xabbyab"
+	if got := f.ReplaceAllString(text, "<$1>"); got != "x<bb>y<b>" {
+		t.Errorf("got %q", got)
+	}
+	if got := f.ReplaceAll([]byte(text), []byte("<$1>")); string(got) != "x<bb>y<b>" {
+		t.Errorf("got %q", got)
+	}
+	if got := f.FindString(text); got != "abb" {
+		t.Errorf("got %q", got)
+	}
+	if got := f.FindAllStringSubmatch(text, -1); !reflect.DeepEqual(got, [][]string{{"abb", "bb"}, {"ab", "b"}}) {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestNothingIsCompiledBeforeItIsNeeded(t *testing.T) {
 	f := New(`(`) // would panic
 	defer func() {

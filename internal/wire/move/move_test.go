@@ -20,6 +20,16 @@ func TestValidate(t *testing.T) {
 	if err := (*Part)(nil).Validate(); err != nil {
 		t.Error(err)
 	}
+	for _, id := range []string{"a", "0", "op-1-", strings.Repeat("z", 64)} {
+		if !isID(id) {
+			t.Errorf("%q is none", id)
+		}
+	}
+	for _, id := range []string{"-a", "A", "a b", "a\n", "\xff", "é", "a/b", "a.b", "a_b", strings.Repeat("z", 65)} {
+		if isID(id) {
+			t.Errorf("%q is one", id)
+		}
+	}
 	for want, change := range map[string]func(*Part){
 		`id "": want`:      func(p *Part) { p.ID = "" },
 		`id "../x": want`:  func(p *Part) { p.ID = "../x" },
