@@ -7,12 +7,11 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/elastic/go-seccomp-bpf/arch"
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 )
 
-// A filter allows every system call of the library's table except those named here; numbers the table does not know do not exist
+// A filter allows every system call of callNames except those named here; numbers the table does not know do not exist
 // (ENOSYS), so programs fall back instead of failing. testdata holds the resulting lists: a new table shows up in review.
 
 // everywhere are refused to all containers: they act on the whole machine, or have been a way out of containers too often.
@@ -48,8 +47,8 @@ const newNamespaces = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUT
 // allowedNames is the table without the denied and the absent, sorted.
 func allowedNames(denied, missing []string) []string {
 	var names []string
-	for name := range arch.X86_64.SyscallNames {
-		if !slices.Contains(denied, name) && !slices.Contains(missing, name) {
+	for _, name := range callNames {
+		if name != "" && !slices.Contains(denied, name) && !slices.Contains(missing, name) {
 			names = append(names, name)
 		}
 	}
@@ -142,13 +141,12 @@ type span struct {
 // spans is the whole number line, first number 0; numbers without a name don't exist.
 func spans(denied, missing []string, noNamespaces bool) []span {
 	line := []span{{0, absent}}
-	last := 0
-	for nr := range arch.X86_64.SyscallNumbers {
-		last = max(last, nr)
-	}
-	for nr := range last + 2 {
-		a := absent
-		switch name := arch.X86_64.SyscallNumbers[nr]; {
+	for nr := range len(callNames) + 1 {
+		a, name := absent, ""
+		if nr < len(callNames) {
+			name = callNames[nr]
+		}
+		switch {
 		case name == "" || slices.Contains(missing, name):
 		case slices.Contains(denied, name):
 			a = eperm
@@ -204,7 +202,7 @@ func seccompProgram(denied, missing []string, noNamespaces bool) ([]bpf.Instruct
 	}
 	return append([]bpf.Instruction{
 		bpf.LoadAbsolute{Off: offArch, Size: 4},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(arch.X86_64.ID), SkipTrue: 1},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.AUDIT_ARCH_X86_64, SkipTrue: 1},
 		bpf.RetConstant{Val: absent.ret},
 		bpf.LoadAbsolute{Off: offNumber, Size: 4},
 	}, body...), nil

@@ -168,3 +168,19 @@ func TestAllowedNames(t *testing.T) {
 		}
 	}
 }
+
+// TestCallNames: the table has the library's system calls, each at its number.
+func TestCallNames(t *testing.T) {
+	known := 0
+	for nr, name := range callNames {
+		if want := arch.X86_64.SyscallNumbers[nr]; name != want {
+			t.Errorf("call %d is %q, want %q", nr, name, want)
+		}
+		if name != "" {
+			known++
+		}
+	}
+	if known != len(arch.X86_64.SyscallNumbers) {
+		t.Errorf("%d calls are known, want %d", known, len(arch.X86_64.SyscallNumbers))
+	}
+}
