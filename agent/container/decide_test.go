@@ -59,6 +59,7 @@ func TestPaused(t *testing.T) {
 	ended := Observed{CTID: 5, State: StateExited, Exited: time.Unix(9, 0), ExitCode: 3, ExitKnown: true, Generation: 2}
 	first, second := r.pausing(5), r.pausing(5)
 	first()
+	r.forget(5)
 	look := r.looking()
 	if got := r.paused(ended, look); !reflect.DeepEqual(got, Observed{CTID: 5, State: StateStopped, Generation: 2}) {
 		t.Errorf("meanwhile: %+v", got)
@@ -75,5 +76,8 @@ func TestPaused(t *testing.T) {
 	}
 	if got := r.paused(ended, r.looking()); !reflect.DeepEqual(got, ended) {
 		t.Errorf("afterwards: %+v", got)
+	}
+	if r.forget(5); len(r.mu.pausing) != 0 {
+		t.Errorf("of one that is gone there is %v", r.mu.pausing)
 	}
 }

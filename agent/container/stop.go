@@ -67,6 +67,16 @@ type pause struct {
 	last uint64 // the last look that had begun when the last of them was done: what it read may be from before
 }
 
+// forget drops what is remembered of a container that is gone. Whoever is about to start it again still counts on its pause.
+func (r *Runtime) forget(id wire.CTID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.mu.past, id)
+	if r.mu.pausing[id].now == 0 {
+		delete(r.mu.pausing, id)
+	}
+}
+
 // looking begins a look at all containers, and numbers it.
 func (r *Runtime) looking() uint64 {
 	r.mu.Lock()
@@ -193,9 +203,7 @@ func (r *Runtime) Remove(ctx context.Context, id wire.CTID, keepVolumes bool) er
 	if err = errors.Join(err, os.RemoveAll(r.LogDir(id))); err != nil {
 		return fmt.Errorf("remove container %s: %w", id, err)
 	}
-	r.mu.Lock()
-	delete(r.mu.past, id)
-	r.mu.Unlock()
+	r.forget(id)
 	r.log.Info("container removed", logging.Container, id, "keepVolumes", keepVolumes)
 	return nil
 }
