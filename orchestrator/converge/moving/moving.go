@@ -85,14 +85,15 @@ func Next(n store.Node, from, to Host, r Requests, now time.Time) (next store.No
 		case !to.Known:
 			return end("its move is given up: the host that it was to go to was removed")
 		}
-		ready := to.Said != nil && to.Said.Phase == move.Copy && to.Said.Ready
+		// a host that does not answer would not stop it, and what comes for it would wait for nothing
+		ready := to.Said != nil && to.Said.Phase == move.Copy && to.Said.Ready && from.Said != nil
 		if !m.Held.IsZero() {
 			switch stops, why := r.stops(m.Held, now); {
 			case stops && ready:
 				return step(store.MoveLast, "it stops, and starts on the other host: "+why)
 			case stops:
 				m.Held, n.Moving = time.Time{}, &m
-				return n, "there is more to copy, and what comes for it waits no more"
+				return n, "there is more to copy, or its host does not answer: what comes for it waits no more"
 			}
 			return n, ""
 		}

@@ -30,7 +30,8 @@ func TestNext(t *testing.T) {
 	}{
 		"copying":                           {on(store.MoveCopy, ""), there, says(move.State{Phase: move.Copy}), "h-1", store.MoveCopy},
 		"nothing said":                      {on(store.MoveCopy, ""), there, there, "h-1", store.MoveCopy},
-		"ready":                             {on(store.MoveCopy, ""), there, says(copied), "h-1", store.MoveLast},
+		"ready":                             {on(store.MoveCopy, ""), says(move.State{}), says(copied), "h-1", store.MoveLast},
+		"ready, and its host is silent":     {on(store.MoveCopy, ""), there, says(copied), "h-1", store.MoveCopy},
 		"given up while copying":            {on(store.MoveCopy, "x"), there, says(copied), "h-1", ""},
 		"its host was removed":              {on(store.MoveCopy, ""), there, Host{}, "h-1", ""},
 		"last, not there yet":               {on(store.MoveLast, ""), there, says(move.State{Phase: move.Last}), "h-1", store.MoveLast},
@@ -104,7 +105,7 @@ func TestHold(t *testing.T) {
 		if c.held != -1 {
 			n.Moving.Held = now.Add(-c.held)
 		}
-		got, why := Next(n, Host{Known: true}, c.to, c.r, now)
+		got, why := Next(n, Host{Known: true, Said: &move.State{Phase: move.Copy}}, c.to, c.r, now)
 		step, held := store.MoveStep(""), false
 		if got.Moving != nil {
 			step, held = got.Moving.Step, !got.Moving.Held.IsZero()
