@@ -182,7 +182,8 @@ func (p *pull) ask(ctx context.Context, c host.Container, q talk.Ask) (a talk.An
 		}
 		p.conn, p.in = conn, bufio.NewReaderSize(timely{conn}, 64<<10)
 	}
-	defer context.AfterFunc(ctx, func() { p.conn.SetDeadline(time.Unix(1, 0)) })()
+	conn := p.conn // p has none any more once it is hung up
+	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
 	p.conn.SetWriteDeadline(time.Now().Add(pieceWithin))
 	if err = talk.Write(p.conn, q); err == nil {
 		err = talk.Read(p.in, &a)
