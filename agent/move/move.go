@@ -86,7 +86,10 @@ type Options struct {
 	Dial  func(ctx context.Context, from wire.HostID, of wire.CTID, move string) (net.Conn, error)
 	Image func(ctx context.Context, img host.Image) error // has it be here when the container is to start
 	Disk  Disk
-	Log   *slog.Logger // nil discards
+	// Closed is why this host takes nothing new now; nil: it does, and a nil Closed never says otherwise. What is stopped already for its
+	// last state comes all the same.
+	Closed func() error
+	Log    *slog.Logger // nil discards
 }
 
 // Mover is all moves of a host. Make it with New.

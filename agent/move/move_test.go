@@ -2,6 +2,7 @@ package move
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -303,6 +304,19 @@ func TestFull(t *testing.T) {
 	})
 	p.to.disk.with(func() { p.to.disk.full = false })
 	p.eventually("it comes", func() bool { return p.to.state().Round > 0 && p.to.state().Error == "" })
+}
+
+// TestClosed: a host that takes nothing new says so, and nothing comes; what is stopped for its last state comes all the same.
+func TestClosed(t *testing.T) {
+	p := newPair(t)
+	p.from.disk.with(func() { p.from.disk.has = map[string]string{"data": "x"} })
+	p.to.disk.with(func() { p.to.disk.closed = errors.New("this host takes no new containers") })
+	p.phase(move.Copy, 0)
+	p.eventually("it says so", func() bool { return strings.Contains(p.to.state().Error, "takes no new containers") })
+	if s := p.to.state(); s.Round > 0 {
+		t.Errorf("it comes: %+v", s)
+	}
+	p.last()
 }
 
 // TestEndless: a stream without an end is ended.

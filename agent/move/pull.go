@@ -218,6 +218,11 @@ func (p *pull) round(ctx context.Context, c host.Container) (arrived bool, err e
 		return false, errors.New("the other host has stopped it, and this one was not told")
 	}
 	if p.copy == nil {
+		if p.m.o.Closed != nil && c.Move.Phase == move.Copy {
+			if err := p.m.o.Closed(); err != nil {
+				return false, err
+			}
+		}
 		if err := p.begin(a.Head); err != nil {
 			return false, err
 		}

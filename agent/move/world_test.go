@@ -42,6 +42,7 @@ type disk struct {
 	unready int                               // so often what has come can not get its place
 	waits   string                            // the move whose last state waits for that
 	deaf    bool                              // no log can be kept
+	closed  error                             // why nothing new is taken
 }
 
 func identity(s string) (id btrfs.Identity) {
@@ -325,7 +326,13 @@ func (p *pair) start(s *side) {
 	if s.real != nil {
 		d = s.real
 	}
-	s.Mover = New(Options{Work: s.work.get, Disk: d, Image: func(context.Context, host.Image) error { return nil },
+	closed := func() (why error) {
+		if s.disk != nil {
+			s.disk.with(func() { why = s.disk.closed })
+		}
+		return why
+	}
+	s.Mover = New(Options{Work: s.work.get, Disk: d, Closed: closed, Image: func(context.Context, host.Image) error { return nil },
 		Dial: func(ctx context.Context, _ wire.HostID, of wire.CTID, by string) (net.Conn, error) {
 			return p.dial(s.id, of, by)
 		}})
