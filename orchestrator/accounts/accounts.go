@@ -81,6 +81,11 @@ func (d *Desk) Create(ctx context.Context, n account.NewAccount, by string) (out
 		if _, there := store.Accounts.Read(tx, string(n.Name)); there || n.Name == wire.AdminAccount {
 			return operator.NewProblem(operator.Conflict, object, "there is an account of that name", "choose another name")
 		}
+		if left := leftOf(tx.View(), n.Name); left != "" {
+			reason := fmt.Sprintf("template %s is that of an earlier account of this name, and would be the new one's", left)
+			return operator.NewProblem(operator.Conflict, object, reason,
+				"delete what is left of that account (hnctl template delete), or choose another name")
+		}
 		group, p := groupOf(tx, n.Group)
 		if p != nil {
 			return p
@@ -210,6 +215,19 @@ func known(v *store.View, name wire.Account) bool {
 		}
 	}
 	return owns(v, name)
+}
+
+// leftOf is a template of an account that is there no more, "" if there is none.
+func leftOf(v *store.View, name wire.Account) wire.TemplateName {
+	if known(v, name) {
+		return ""
+	}
+	for _, t := range store.Templates.Refs(v) {
+		if t.Account.Owner() == name {
+			return t.Name
+		}
+	}
+	return ""
 }
 
 // recordOf is an account's record; of one that has none, what counts as its record.

@@ -279,6 +279,21 @@ func TestRefusals(t *testing.T) {
 	problem(t, err, operator.NotFound, "accounts/admin")
 }
 
+// TestNameAgain: a new account does not get the templates of an erased one by having its name.
+func TestNameAgain(t *testing.T) {
+	b := opened(t)
+	b.put(func(tx *store.Tx) {
+		store.Templates.Put(tx, "mine:1", host.Template{Image: host.Image{Name: "mine:1"}, Account: "acme"})
+		store.Templates.Put(tx, "own:1", host.Template{Image: host.Image{Name: "own:1"}, Account: "shop"})
+		store.Tokens.Put(tx, "hash", store.Token{ID: "t", Account: "shop", Hash: "hash"})
+	})
+	_, err := b.Create(t.Context(), account.NewAccount{Name: "acme"}, "admin")
+	problem(t, err, operator.Conflict, "template mine:1 is that of an earlier account of this name", "hnctl template delete")
+	b.made(account.NewAccount{Name: "shop"}) // it came with a token, before there were records
+	b.put(func(tx *store.Tx) { store.Templates.Delete(tx, "mine:1") })
+	b.made(account.NewAccount{Name: "acme"})
+}
+
 // TestGroupGoes: an account that comes into a group at the moment when it is deleted is in a group, whichever comes first.
 func TestGroupGoes(t *testing.T) {
 	b := opened(t)
