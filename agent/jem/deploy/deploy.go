@@ -155,6 +155,7 @@ func (d *deployment) steps(pre func(ctx context.Context) error, fill func(ctx co
 			return pre(ctx)
 		},
 		Do: func(ctx context.Context) error {
+			p.settle(ctx)
 			if err := p.sweep(d.kept, d.before); err != nil {
 				return err
 			}
@@ -198,6 +199,9 @@ func (d *deployment) steps(pre func(ctx context.Context) error, fill func(ctx co
 			defer p.close()
 			if d.switched {
 				if shown, err := p.shown(); err == nil && shown == d.made.ID {
+					if p.keep == 1 { // what was shown until now goes
+						p.settle(context.Background())
+					}
 					p.drop(append(d.kept, d.made), shown, p.keep)
 				}
 			}
@@ -432,10 +436,11 @@ func prune(c *contract.Call) (contract.Steps, error) {
 	if err != nil {
 		return contract.Steps{}, err
 	}
-	return contract.Steps{Cleanup: p.close, Do: func(context.Context) error {
+	return contract.Steps{Cleanup: p.close, Do: func(ctx context.Context) error {
 		if err := p.open(false); err != nil {
 			return err
 		}
+		p.settle(ctx)
 		kept, err := p.load()
 		if err != nil {
 			return err

@@ -151,9 +151,9 @@ func TestPostHook(t *testing.T) {
 		}
 		failed <- bad
 	}()
-	for i := range 10 {
+	for i := range 4 {
 		text := []string{"evil", "good"}[i%2]
-		r := deploy(t, root, tarOf("index.html="+text), "archive", "shop", "--keep", "2")
+		r := deploy(t, root, tarOf("index.html="+text), "archive", "shop", "--keep", []string{"1", "2"}[i/2])
 		if text == "evil" && (r.Code != "unavailable" || !strings.Contains(r.Message,
 			"hook /etc/jem/hooks/deploy.post: deploy.post ended with exit status 1") ||
 			!strings.HasPrefix(r.Said, "shop in "+root)) || text == "good" && r.Code != "ok" {

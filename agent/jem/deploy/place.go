@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 
 	"hardnode.dev/agent/jem/contract"
 	"hardnode.dev/agent/jem/users"
+	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire/jem"
 )
 
@@ -265,6 +267,20 @@ func (p *place) make(id string, owner users.User) error {
 		return p.home.Lchown(id, int(owner.UID), int(owner.GID))
 	}
 	return nil
+}
+
+// reading is how long who has followed the link may take to open what is behind it.
+const reading = time.Second / 2
+
+// settle waits until nobody is on the way any more to what the link named before: a release that was just replaced is not thrown away below
+// a server that is about to open a file of it.
+func (p *place) settle(ctx context.Context) {
+	if p.web == nil {
+		return
+	}
+	if st, err := p.web.Lstat(p.context); err == nil {
+		run.Wait(ctx, min(time.Until(st.ModTime().Add(reading)), reading)) // a clock that was set back makes it no longer
+	}
 }
 
 // sweep throws away what a deployment left that was cut off. What is shown stays, whatever the record says.
