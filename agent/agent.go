@@ -19,6 +19,7 @@ import (
 
 	"hardnode.dev/agent/apply"
 	"hardnode.dev/agent/backup"
+	"hardnode.dev/agent/backup/shelf"
 	"hardnode.dev/agent/container"
 	"hardnode.dev/agent/container/cgroup"
 	"hardnode.dev/agent/desired"
@@ -190,14 +191,19 @@ func (a *agent) linkOptions(dir string, clock link.Clock) link.Options {
 		HostLogs: hostlog.Logs{}.Read, Leave: a.leaveBy, Show: a.show, Install: a.install.Ask, Slots: a.slots.Ask,
 		Storage: a.storage, Usage: a.meter.Answer, Node: a.nodeCalls().Answer,
 		Vet: a.vet, Boot: a.boot, Version: build.Version, Underlay: a.underlay,
-		Snapshots: a.snapshots().Ask,
-		Hardware:  a.facts.Hardware(), Machine: a.facts.Machine, Clock: clock, Log: a.log}
+		Snapshots: a.snapshots().Ask, Backups: a.shelf().Answer,
+		Hardware: a.facts.Hardware(), Machine: a.facts.Machine, Clock: clock, Log: a.log}
 }
 
 // nodeCalls answers what else is asked of containers.
 func (a *agent) nodeCalls() nodecall.Calls {
 	return nodecall.Calls{Restart: a.restart, Runtime: a.runtime,
 		Backups: &backup.Keeper{Runtime: a.runtime, Snapshots: a.snapshots(), Data: a.facts.Data, Log: a.log}}
+}
+
+// shelf keeps backups of other hosts' nodes.
+func (a *agent) shelf() *shelf.Shelf {
+	return shelf.New(shelf.Options{Data: a.facts.Data, Work: a.work, Closed: a.scrub.Closed, Log: a.log})
 }
 
 // localAPI is what this agent answers on its own socket.

@@ -84,7 +84,7 @@ func asking(c *cluster, op, token string) map[string]asked {
 		"makeComponent":    {cluster: true, body: operator.NewComponent{Name: "patcher"}},
 		"replaceComponent": {cluster: true, there: "registry", body: operator.ReplaceComponent{Release: "1.1.0"}},
 		"confirmComponent": {cluster: true, there: "registry"}, "takeBackComponent": {cluster: true, there: "registry"},
-		"getHost": h, "removeHost": h, "logsHost": session(h, ""),
+		"getHost": h, "removeHost": h, "logsHost": session(h, ""), "backupsHost": session(h, ""),
 		"supportHost": session(h, ""), "configHost": session(h, ""),
 		"rebootHost": leave, "shutdownHost": leave, "getHostInstallation": h, "installHost": disk, "getHostSlots": h,
 		"getHostDisks": h, "replaceHostDisk": replace, "scrubHostDisks": h,

@@ -26,6 +26,7 @@ import (
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/backup"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/install"
@@ -57,6 +58,8 @@ type Options struct {
 	Node func(ctx context.Context, id wire.CTID, a nodecall.Ask, stdio command.Stdio) error
 	// Snapshots answers what is asked of a container's; nil: not here.
 	Snapshots func(context.Context, wire.CTID, snapshot.Ask) (snapshot.Answer, error)
+	// Backups serves a session for the backups of other hosts' nodes that this one keeps; nil: not here.
+	Backups func(ctx context.Context, want backup.Keep, in io.Reader, out io.Writer) error
 	// Vet says, with a Problem, why what this machine runs must not be heard of in its cluster; any other error: it is asked again. nil: it
 	// may.
 	Vet      func(context.Context) error

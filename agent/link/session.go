@@ -153,6 +153,8 @@ func (l *Link) carry(ctx, whole context.Context, req host.SessionRequest, line *
 		err = answered(ctx, stdout, *req.Snapshots, func(ctx context.Context, q snapshot.Ask) (snapshot.Answer, error) {
 			return l.o.Snapshots(ctx, req.CTID, q)
 		})
+	case req.Backups != nil && l.o.Backups != nil:
+		err = l.o.Backups(ctx, *req.Backups, line.Reader(host.ChanStdin), stdout)
 	case req.Exec != nil:
 		exit, err = l.o.Runtime.Exec(ctx, req.CTID, *req.Exec,
 			command.Stdio{In: line.Reader(host.ChanStdin), Out: stdout, Err: stderr, Resize: line.Resizes()})

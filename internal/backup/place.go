@@ -1,4 +1,4 @@
-// Package backup keeps backups of nodes in a directory or an S3 store, and finds out whether they are sound.
+// Package backup keeps backups of nodes in a directory, an S3 store or another place, and finds out whether they are sound.
 //
 // Owns: how backups lie there: DIR/<node>/<backup>/manifest.json and 000000-<sum>.age, 000001-<sum>.age…; the manifest, written last, and
 // until then cut.json; which go by a rule.

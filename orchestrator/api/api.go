@@ -164,6 +164,7 @@ func (s *Server) register(mux *http.ServeMux) {
 	s.watchOperation()
 	s.sessionOperations(mux)
 	s.hostLogOperation(mux)
+	s.hostBackupOperation(mux)
 	s.hostDocumentOperations(mux)
 }
 

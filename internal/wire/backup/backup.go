@@ -178,6 +178,11 @@ func (t Take) Validate() error {
 	return nil
 }
 
+// Keep asks a host for the backups of other hosts' nodes that it keeps: internal/backup/far on stdin and stdout.
+type Keep struct {
+	Change bool `json:"change,omitempty"` // some may be put there and deleted; else they are only read
+}
+
 // Taken is the snapshot that was made.
 type Taken struct {
 	Snapshot ID       `json:"snapshot"`

@@ -12,6 +12,7 @@ func TestGolden(t *testing.T) {
 	golden.Wire[Create](t, "create")
 	golden.Wire[Take](t, "take")
 	golden.Wire[Taken](t, "taken")
+	golden.Wire[Keep](t, "keep")
 	golden.Wire[Head](t, "head")
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/backup"
 	"hardnode.dev/internal/wire/install"
 	"hardnode.dev/internal/wire/nodecall"
 	"hardnode.dev/internal/wire/slots"
@@ -41,6 +42,8 @@ type SessionRequest struct {
 	Node *nodecall.Ask `json:"node,omitempty"`
 	// Snapshots asks for those of the container, or changes them; the answer is JSON on stdout.
 	Snapshots *snapshot.Ask `json:"snapshots,omitempty"`
+	// Backups opens what the host keeps of other hosts' nodes; stdin and stdout are internal/backup/far's. CTID is 0 then.
+	Backups *backup.Keep `json:"backups,omitempty"`
 }
 
 // Unit is one of the host's own logs.

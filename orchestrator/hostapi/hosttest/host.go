@@ -518,6 +518,8 @@ func (h *Host) session(ctx context.Context, r host.SessionRequest) {
 		}
 	case r.HostLogs != nil:
 		say(host.ChanStdout, fmt.Sprintf("log of %s, tail %d\n", r.HostLogs.Unit, r.HostLogs.Tail))
+	case r.Backups != nil:
+		say(host.ChanStdout, fmt.Sprintf("backups, change %t\n", r.Backups.Change))
 	case r.Show != "":
 		say(host.ChanStdout, "document "+string(r.Show)+"\n")
 	case r.Node != nil:

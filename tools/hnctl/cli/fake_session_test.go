@@ -149,6 +149,8 @@ func (f *fake) session(w http.ResponseWriter, r *http.Request) {
 		exit.Code = code
 	case "restart", "forward", "top", "backup", "import":
 		exit = f.nodeCall(ctx, c, kind, r)
+	case "backups":
+		exit = f.keepBackups(ctx, c, q.Get("change") == "true")
 	case "config":
 		out(host.ChanStdout, `{"source":"fw_cfg opt/hardnode/config","config":{"version":1,"name":"host-1"}}`)
 	default:

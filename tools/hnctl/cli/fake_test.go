@@ -39,6 +39,7 @@ type fake struct {
 
 	restarted map[wire.CTID]time.Time // nodes
 	backups   int                     // that were asked for
+	shelf     fakeShelf               // of host-1
 
 	node string // directory that is the root of all nodes
 

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strconv"
 	"strings"
 
@@ -25,13 +24,9 @@ import (
 	"hardnode.dev/tools/hnctl/session"
 )
 
-// places tells of PLACE.
-const places = "PLACE is a directory of this machine, or s3://BUCKET/PREFIX: then AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY say who\n" +
-	"asks, AWS_ENDPOINT_URL which store if it is not Amazon's, and AWS_REGION where."
-
 func backupGroup(a *app.App) *cobra.Command {
-	return app.Group("backup", "Backups of nodes: encrypted, in a directory or an S3 store", backupKey(a), backupCreate(a), backupList(a),
-		backupVerify(a), backupRestore(a), backupDelete(a), backupPrune(a))
+	return app.Group("backup", "Backups of nodes: encrypted, in a directory, an S3 store or on another host", backupKey(a),
+		backupCreate(a), backupList(a), backupVerify(a), backupRestore(a), backupDelete(a), backupPrune(a))
 }
 
 func backupKey(a *app.App) *cobra.Command {
@@ -58,18 +53,25 @@ func backupList(a *app.App) *cobra.Command {
 		Long: "Lists the backups at PLACE, those of a node alone if it is given by number. It asks PLACE and nobody else.\n" + places,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var node wire.CTID
-			p, err := backup.Open(args[0], os.Getenv)
-			if err == nil && len(args) == 2 {
-				node, err = wire.ParseCTID(args[1])
+			if len(args) == 2 {
+				var err error
+				if node, err = wire.ParseCTID(args[1]); err != nil {
+					return app.WithCode(app.ExitUsage, err)
+				}
 			}
+			p, done, err := openPlace(a, args[0], false)
 			if err != nil {
-				return app.WithCode(app.ExitUsage, err)
+				return err
 			}
+			defer done()
 			list, lerr := backup.List(cmd.Context(), p, node)
 			if lerr != nil && len(list) == 0 {
 				return lerr
 			}
 			cuts, err := backup.Cuts(cmd.Context(), p, node)
+			if err == nil {
+				err = sayRoom(cmd.Context(), a, p)
+			}
 			if err != nil {
 				return err
 			}
@@ -138,10 +140,11 @@ func backupVerify(a *app.App) *cobra.Command {
 			"and each command of its streams looked at. BACKUP may be latest. It asks PLACE and nobody else.\n" + places,
 		Example: "  hnctl node backup verify /mnt/backups 101 latest --key ~/backups.key",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			p, node, err := placeAndNode(args)
+			p, node, done, err := placeAndNode(a, args, false)
 			if err != nil {
 				return err
 			}
+			defer done()
 			keys, err := keysOf(key)
 			if err != nil {
 				return err
@@ -197,10 +200,11 @@ func backupRestore(a *app.App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			p, err := backup.Open(args[0], os.Getenv)
+			p, done, err := openPlace(a, args[0], false)
 			if err != nil {
-				return app.WithCode(app.ExitUsage, err)
+				return err
 			}
+			defer done()
 			keys, err := keysOf(key)
 			if err != nil {
 				return err

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/url"
-	"os"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -33,7 +32,8 @@ func backupCreate(a *app.App) *cobra.Command {
 			"the snapshot of the last backup, only what has changed since is sent. The host encrypts it for the recipient.\n" +
 			"One that was cut is gone on with, if the host still has its snapshot: what is there of it is not sent again.\n" + places,
 		Example: "  hnctl node backup create 101 /mnt/backups --recipient age1…\n" +
-			"  hnctl node backup create 101 s3://backups/here --recipient age1…",
+			"  hnctl node backup create 101 s3://backups/here --recipient age1…\n" +
+			"  hnctl node backup create 101 host:host-2 --recipient age1…",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			err := errors.Join(want.Validate(), within("chain", most, 1, wirebackup.MaxChain), within("rate", rate, 0, maxRate))
 			if err != nil {
@@ -43,9 +43,13 @@ func backupCreate(a *app.App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			p, err := backup.Open(args[1], os.Getenv)
+			p, done, err := openPlace(a, args[1], true)
 			if err != nil {
-				return app.WithCode(app.ExitUsage, err)
+				return err
+			}
+			defer done()
+			if err := mayKeep(cmd.Context(), p, id); err != nil {
+				return err
 			}
 			there, err := goOn(cmd.Context(), a, p, id, &want, whole, most)
 			if err != nil {

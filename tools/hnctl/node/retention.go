@@ -2,7 +2,6 @@ package node
 
 import (
 	"errors"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -13,17 +12,13 @@ import (
 	"hardnode.dev/tools/hnctl/app"
 )
 
-// placeAndNode opens the place and takes the node's number that two arguments give.
-func placeAndNode(args []string) (backup.Place, wire.CTID, error) {
-	node, err := wire.ParseCTID(args[1])
-	if err != nil {
-		return nil, 0, app.WithCode(app.ExitUsage, err)
+// placeAndNode opens the place and takes the node's number that two arguments give; done closes the place.
+func placeAndNode(a *app.App, args []string, change bool) (p backup.Place, node wire.CTID, done func(), err error) {
+	if node, err = wire.ParseCTID(args[1]); err != nil {
+		return nil, 0, nil, app.WithCode(app.ExitUsage, err)
 	}
-	p, err := backup.Open(args[0], os.Getenv)
-	if err != nil {
-		return nil, 0, app.WithCode(app.ExitUsage, err)
-	}
-	return p, node, nil
+	p, done, err = openPlace(a, args[0], change)
+	return p, node, done, err
 }
 
 func backupDelete(a *app.App) *cobra.Command {
@@ -33,10 +28,11 @@ func backupDelete(a *app.App) *cobra.Command {
 			"first. It asks PLACE and nobody else.\n" + places,
 		Example: "  hnctl node backup delete /mnt/backups 101 20261127-101502",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			p, node, err := placeAndNode(args)
+			p, node, done, err := placeAndNode(a, args, true)
 			if err != nil {
 				return err
 			}
+			defer done()
 			id := wirebackup.ID(args[2])
 			if err := id.Validate(); err != nil {
 				return app.WithCode(app.ExitUsage, err)
@@ -68,10 +64,11 @@ func backupPrune(a *app.App) *cobra.Command {
 			if err := rule.Validate(); err != nil {
 				return app.Usage(cmd, "%v", err)
 			}
-			p, node, err := placeAndNode(args)
+			p, node, done, err := placeAndNode(a, args, !dry)
 			if err != nil {
 				return err
 			}
+			defer done()
 			out, err := backup.Prune(cmd.Context(), p, node, rule, dry)
 			verb := "deleted"
 			if dry {
