@@ -146,6 +146,7 @@ func (a *agent) onDisk(state, data string) {
 		InPlace: func() ([]string, error) { return volume.InPlace(data) }, Log: a.log})
 	a.scrub = scrub.New(data, a.log)
 	a.smart = smart.New(smart.Options{Sys: "/sys", Dev: "/dev", Errors: func() map[string]int64 { return smart.Errors(data, state) },
+		Forget:   func(path string, seen int64) (int64, error) { return smart.Forget(path, seen, data, state) },
 		Mirrored: func() bool { s := a.mirror.State(); return s != storage.None && s != storage.Single }, Log: a.log})
 	a.retune, a.schedule = a.newRetuner(data), a.newSchedule()
 }
@@ -155,7 +156,15 @@ func (a *agent) storage(ctx context.Context, q storage.Ask) (storage.Status, err
 	if q.Scrub {
 		a.scrub.Begin()
 	}
+	var counted int64
+	if q.Acknowledge != nil {
+		var err error
+		if counted, err = a.smart.Forget(ctx, *q.Acknowledge); err != nil {
+			return storage.Status{}, err
+		}
+	}
 	s, err := a.mirror.Ask(ctx, q)
+	s.Acknowledged = counted
 	care := a.scrub.Status()
 	s.Scrub, s.Health = &care, a.smart.Disks()
 	return s, err

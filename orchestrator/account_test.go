@@ -53,6 +53,8 @@ func asking(c *cluster, op, token string) map[string]asked {
 	disk.body = operator.InstallHost{Spec: install.Spec{DryRun: true}}
 	replace := h
 	replace.body = operator.ReplaceDisk{Replace: storage.Replace{DryRun: true}}
+	acknowledge := h
+	acknowledge.body = operator.AcknowledgeDisk{Acknowledge: storage.Acknowledge{Disk: "/dev/sda", Errors: 1}}
 	system := h
 	system.body = operator.OrderSystem{Release: "1.2.0", Step: "stage"}
 	change.body = operator.ChangeSlots{Request: slots.Request{Action: slots.Try}}
@@ -88,7 +90,8 @@ func asking(c *cluster, op, token string) map[string]asked {
 		"supportHost": session(h, ""), "configHost": session(h, ""),
 		"rebootHost": leave, "shutdownHost": leave, "getHostInstallation": h, "installHost": disk, "getHostSlots": h,
 		"getHostDisks": h, "replaceHostDisk": replace, "scrubHostDisks": h,
-		"changeHostSlots": change, "cordonHost": cordon, "uncordonHost": h, "drainHost": drain,
+		"acknowledgeHostDisk": acknowledge,
+		"changeHostSlots":     change, "cordonHost": cordon, "uncordonHost": h, "drainHost": drain,
 		"getHostSystem": h, "orderHostSystem": system, "takeBackHostSystem": h,
 		"groupEnvironment": {there: "hello", nothing: "nosuch", body: operator.EnvironmentGroup{Group: "one"}},
 		"getFirewall":      node, "setFirewall": wall,

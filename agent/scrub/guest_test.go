@@ -17,6 +17,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"hardnode.dev/agent/smart"
+	"hardnode.dev/internal/disk"
 	"hardnode.dev/internal/disk/btrfs"
 	"hardnode.dev/internal/wire/scrub"
 )
@@ -84,6 +86,20 @@ func TestScrub(t *testing.T) {
 	unix.Sync()
 	if k, s = scrubbed(t); s.Unreadable != 0 || k.Problem() != nil {
 		t.Errorf("after the file is gone: %+v, %v", s, k.Problem())
+	}
+	on, _ := disk.On("/sys/class/block", devices[0].Path)
+	counted := smart.Errors(data)[on]
+	if counted == 0 {
+		t.Fatalf("of disk %q no errors are counted: %v", on, smart.Errors(data))
+	}
+	if n, err := smart.Forget(on, counted+1, data); err == nil || n != 0 || smart.Errors(data)[on] != counted {
+		t.Errorf("errors that nobody has seen are forgotten: %d, %v", n, err)
+	}
+	if n, err := smart.Forget(on, counted, data); err != nil || n != counted || smart.Errors(data)[on] != 0 {
+		t.Errorf("%d errors: %d are forgotten, %v; %d are counted", counted, n, err, smart.Errors(data)[on])
+	}
+	if n, err := smart.Forget(on, counted, data); err == nil || n != 0 {
+		t.Errorf("twice: %d, %v", n, err)
 	}
 	if err := os.WriteFile(data+"/file", pattern, 0o600); err != nil {
 		t.Fatal(err)

@@ -3,7 +3,8 @@
 // Owns: the health log of NVMe, SMART of ATA, the log pages of SCSI: how they are asked for and what they mean.
 // In: /sys and /dev; what btrfs counts of the disks that it lies on.
 // Out: a value for each disk; problems of the host.
-// Never: writes to a disk, starts a test of it, or waits longer than its time for one that does not answer.
+// Never: writes to a disk, but for what btrfs counts of it, starts a test of it, or waits longer than its time for one that does not
+// answer.
 package smart
 
 import (
@@ -23,6 +24,7 @@ import (
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/smart"
+	"hardnode.dev/internal/wire/storage"
 )
 
 // Options are what a Keeper needs.
@@ -30,6 +32,8 @@ type Options struct {
 	Sys, Dev string // /sys and /dev
 	// Errors are what btrfs counts, by disk.
 	Errors func() map[string]int64
+	// Forget has those of a disk be counted anew, if there are so many.
+	Forget func(path string, seen int64) (counted int64, err error)
 	// Mirrored tells whether somebody else tells the problems of the disks that Errors has (agent/mirror).
 	Mirrored func() bool
 	Log      *slog.Logger // nil discards
@@ -201,6 +205,19 @@ func (k *Keeper) look(ctx context.Context, now time.Time) []smart.Health {
 	defer k.mu.Unlock()
 	k.mu.disks = out
 	return slices.Clone(out)
+}
+
+// Forget has the errors of a disk be counted anew that a person has seen, and looks at the disks again.
+func (k *Keeper) Forget(ctx context.Context, want storage.Acknowledge) (counted int64, err error) {
+	if err := want.Validate(); err != nil {
+		return 0, err
+	}
+	counted, err = k.o.Forget(want.Disk, want.Errors)
+	if counted > 0 {
+		k.log.Warn("the errors of a disk are acknowledged, and counted anew", "disk", want.Disk, "errors", counted)
+		k.look(ctx, time.Now())
+	}
+	return counted, err
 }
 
 // late is the state of a disk that was asked and has not answered in its time.

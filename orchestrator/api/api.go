@@ -214,6 +214,8 @@ func (s *Server) operations() {
 	serve(s, route{"scrubHostDisks", "POST", "/hosts/{host}/disks/scrub",
 		"Have a host read all of its data and compare checksums now; it does once a month by itself", authz.Platform, 202},
 		s.scrubHostDisks)
+	serve(s, route{"acknowledgeHostDisk", "POST", "/hosts/{host}/disks/acknowledge",
+		"Have a host count the errors of one of its disks anew, which a person has seen", authz.Platform, 200}, s.acknowledgeHostDisk)
 	serve(s, route{"getHostSlots", "GET", "/hosts/{host}/slots", "The systems of an installed host", authz.Platform, 200}, s.hostSlots)
 	serve(s, route{"changeHostSlots", "POST", "/hosts/{host}/slots",
 		"Have an installed host boot its other system once, go back to it, or copy the one that it runs", authz.Patch, 202},

@@ -32,6 +32,11 @@ type replaceInput struct {
 	Body operator.ReplaceDisk
 }
 
+type acknowledgeInput struct {
+	Host string `path:"host" maxLength:"63"`
+	Body operator.AcknowledgeDisk
+}
+
 func (s *Server) hostInstallation(ctx context.Context, c caller, in *hostInput) (out operator.HostInstallation, err error) {
 	h, err := answering(c.world(), in.Host)
 	if err != nil {
@@ -127,6 +132,25 @@ func (s *Server) scrubHostDisks(ctx context.Context, c caller, in *hostInput) (o
 	}
 	return out, s.do(c, "host.disk.scrub", "hosts/"+h.Name, func() (err error) {
 		out.Status, err = asks[storage.Status](ctx, s, h, host.SessionRequest{Storage: &storage.Ask{Scrub: true}})
+		return err
+	})
+}
+
+// acknowledgeHostDisk has a host count the errors of a disk anew. They are on record.
+func (s *Server) acknowledgeHostDisk(ctx context.Context, c caller, in *acknowledgeInput) (out operator.HostDisks, err error) {
+	want := in.Body.Acknowledge
+	if err := want.Validate(); err != nil {
+		return out, operator.NewProblem(operator.Invalid, "disk", err.Error(), "see hnctl host disk show "+in.Host)
+	}
+	h, err := answering(c.world(), in.Host)
+	if err != nil {
+		return out, err
+	}
+	return out, s.do(c, "host.disk.acknowledge", fmt.Sprintf("hosts/%s %q errors %d", h.Name, want.Disk, want.Errors), func() (err error) {
+		out.Status, err = asks[storage.Status](ctx, s, h, host.SessionRequest{Storage: &storage.Ask{Acknowledge: &want}})
+		if err == nil && out.Acknowledged == 0 {
+			err = operator.NewProblem(operator.Conflict, "hosts/"+h.Name, "it does not know how to count errors anew", "update its release")
+		}
 		return err
 	})
 }

@@ -65,6 +65,7 @@ const (
 
 const (
 	specByID       = 1 << 3  // BTRFS_DEVICE_SPEC_BY_ID
+	resetStats     = 1 << 0  // BTRFS_DEV_STATS_RESET
 	balanceAll     = 7       // BTRFS_BALANCE_DATA | _SYSTEM | _METADATA
 	argsConvert    = 1 << 8  // BTRFS_BALANCE_ARGS_CONVERT
 	argsSoft       = 1 << 9  // BTRFS_BALANCE_ARGS_SOFT: what has the profile already is left alone
@@ -81,7 +82,7 @@ type Device struct {
 	Path        string // as it was called when it was opened; "": it was missing at the mount
 	Bytes, Used int64  // its size, and what of it is allotted to block groups
 	// Errors are the reads, writes and flushes that failed, and the blocks that were not what they should be, since it is a device of this
-	// filesystem.
+	// filesystem, or since ResetErrors.
 	Errors uint64
 }
 
@@ -111,6 +112,22 @@ func Devices(dir *os.File) (list []Device, err error) {
 		list = append(list, d)
 	}
 	return list, nil
+}
+
+// ResetErrors has a device's errors be counted anew, and returns how many had been (BTRFS_IOC_GET_DEV_STATS with BTRFS_DEV_STATS_RESET). It
+// is on the disk when it returns.
+func ResetErrors(dir *os.File, id uint64) (counted uint64, err error) {
+	s := devStatsArgs{devid: id, items: uint64(len(devStatsArgs{}.values)), flags: resetStats}
+	if err := do(dir, getDevStats, unsafe.Pointer(&s)); err != nil {
+		return 0, fmt.Errorf("reset the errors of device %d of %q: %w", id, dir.Name(), err)
+	}
+	for _, n := range s.values {
+		counted += n
+	}
+	if err := do(dir, syncFS, nil); err != nil {
+		return counted, fmt.Errorf("sync %q: %w", dir.Name(), err)
+	}
+	return counted, nil
 }
 
 // AddDevice makes an unused block device one of the filesystem's (BTRFS_IOC_ADD_DEV).

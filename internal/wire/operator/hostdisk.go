@@ -22,6 +22,9 @@ type HostSlots struct{ slots.Status }
 // ReplaceDisk wishes that another disk takes the place of one that is gone from a host on two disks, or is the second one of a host on one.
 type ReplaceDisk struct{ storage.Replace }
 
+// AcknowledgeDisk has the errors that a host counts of one of its disks be counted anew.
+type AcknowledgeDisk struct{ storage.Acknowledge }
+
 // HostDisk is one disk of a host and its health.
 type HostDisk struct{ smart.Health }
 

@@ -5,7 +5,8 @@
 // Out: values; an error that names the field.
 // Never: looks at a disk, or decides which one is used (internal/disk/mirror does).
 //
-// History: 2026-11-27 version 1; Status.Scrub, Ask.Scrub; Status.Health; Replace.Add.
+// History: 2026-11-27 version 1; Status.Scrub, Ask.Scrub; Status.Health; Replace.Add. 2026-11-28
+// Ask.Acknowledge, Status.Acknowledged.
 package storage
 
 import (
@@ -71,6 +72,8 @@ type Status struct {
 	Systems string `json:"systems,omitempty"`
 	// Scrub is how the host looks after its DATA; nil: it does not say.
 	Scrub *scrub.Status `json:"scrub,omitempty"`
+	// Acknowledged is how many errors were counted of the disk whose errors are counted anew by this answer.
+	Acknowledged int64 `json:"acknowledged,omitempty"`
 	// Health is how all disks of the machine are by their own account; none: the host does not say.
 	Health []smart.Health `json:"health,omitempty"`
 }
@@ -91,10 +94,29 @@ type Replace struct {
 // Validate says which field is wrong and what it should be, or nil.
 func (r Replace) Validate() error { return install.Spec{Disk: r.Disk, Wipe: r.Wipe}.Validate() }
 
-// Ask is what a host is asked: its status, or first to fill a disk, or to scrub DATA now. The answer is a Status.
+// Acknowledge has the errors that are counted of a disk be counted anew.
+type Acknowledge struct {
+	Disk   string `json:"disk" doc:"Path of the disk, such as /dev/sda"`
+	Errors int64  `json:"errors" doc:"How many a person has seen: if there are others by now, nothing is done"`
+}
+
+// Validate says which field is wrong and what it should be, or nil.
+func (a Acknowledge) Validate() error {
+	if err := (install.Spec{Disk: install.Rule{Path: a.Disk}}).Validate(); err != nil || a.Disk == "" {
+		return fmt.Errorf("disk %.80q: want the path of a disk, such as /dev/sda", a.Disk)
+	}
+	if a.Errors < 1 {
+		return fmt.Errorf("errors: %d: want how many were seen, from 1 on", a.Errors)
+	}
+	return nil
+}
+
+// Ask is what a host is asked: its status, or first to fill a disk, to scrub DATA now, or to count a disk's errors anew. The answer is a
+// Status.
 type Ask struct {
-	Do    *Replace `json:"do,omitempty"`
-	Scrub bool     `json:"scrub,omitempty"`
+	Do          *Replace     `json:"do,omitempty"`
+	Scrub       bool         `json:"scrub,omitempty"`
+	Acknowledge *Acknowledge `json:"acknowledge,omitempty"`
 }
 
 // Line is the status in one line, for people.

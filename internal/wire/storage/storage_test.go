@@ -24,6 +24,19 @@ func TestValidate(t *testing.T) {
 	}
 }
 
+func TestAcknowledge(t *testing.T) {
+	if err := (Acknowledge{Disk: "/dev/sda", Errors: 1}).Validate(); err != nil {
+		t.Error(err)
+	}
+	for want, a := range map[string]Acknowledge{`disk "": want`: {Errors: 1}, `disk "sda": want`: {Disk: "sda", Errors: 1},
+		`disk "/dev/../x": want`: {Disk: "/dev/../x", Errors: 1}, "errors: 0: want": {Disk: "/dev/sda"},
+		"errors: -1: want": {Disk: "/dev/sda", Errors: -1}} {
+		if err := a.Validate(); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%+v: got %v, want %q", a, err, want)
+		}
+	}
+}
+
 func TestLine(t *testing.T) {
 	for want, s := range map[string]Status{
 		"whole":                                 {State: Whole},

@@ -27,7 +27,7 @@ func TestEveryNameIsCompleted(t *testing.T) {
 		"customer", "help", "version", "component-arg", "jls-external", "registry-external", "reason", "image-pin",
 		"director-pin", "cluster", "interface", "release", "once", "peer", "port", "note",
 		"recipient", "snapshot", "of", "disk", "disk-id", "disk-model", "disk-serial", "wipe", "volume", "rate",
-		"title", "contact", "limit"}
+		"title", "contact", "limit", "errors"}
 	var walk func(c *cobra.Command)
 	walk = func(c *cobra.Command) {
 		for _, sub := range c.Commands() {

@@ -3,6 +3,7 @@ package cli
 import (
 	"encoding/json"
 	"net/http"
+	"strconv"
 	"time"
 
 	"hardnode.dev/internal/wire/host"
@@ -33,7 +34,7 @@ func (f *fake) disks(mux *http.ServeMux) {
 		"infra-1": {State: storage.Degraded, Reason: "the other disk is gone", Disks: []storage.Half{
 			{Path: "/dev/sda", Use: storage.Used, Model: "QEMU", Serial: "S1", Bytes: 10 << 30}, {Use: storage.Gone}},
 			Health: []smart.Health{{Path: "/dev/sda", Model: "QEMU", Serial: "S1", State: smart.Failing,
-				Reason: "it says that it will fail soon", Celsius: 36, Hours: 5000, Reallocated: 2}}},
+				Reason: "it says that it will fail soon", Celsius: 36, Hours: 5000, Reallocated: 2, Errors: 12}}},
 		"host-1": {State: storage.None}, "host-2": {State: storage.Single}}
 	mux.HandleFunc("GET "+path+"disks", func(w http.ResponseWriter, r *http.Request) {
 		s := all[r.PathValue("host")]
@@ -52,6 +53,18 @@ func (f *fake) disks(mux *http.ServeMux) {
 			Data:     scrub.Space{Allotted: 2 << 30, Used: 1 << 30},
 			Metadata: scrub.Space{Allotted: 256 << 20, Used: 64 << 20, Reserved: 32 << 20, Copies: 2}, Free: 7 << 30}
 		reply(w, 202, s)
+	})
+	mux.HandleFunc("POST "+path+"disks/acknowledge", func(w http.ResponseWriter, r *http.Request) {
+		var want storage.Acknowledge
+		json.NewDecoder(r.Body).Decode(&want)
+		if want.Errors != 12 {
+			refuse(w, operator.Conflict, "hosts/infra-1", "disk /dev/sda: 12 reads or writes of it failed, and not "+
+				strconv.FormatInt(want.Errors, 10), "see hnctl host slots infra-1")
+			return
+		}
+		s := *all[r.PathValue("host")]
+		s.Health, s.Acknowledged = nil, 12
+		reply(w, 200, s)
 	})
 	mux.HandleFunc("POST "+path+"disks", func(w http.ResponseWriter, r *http.Request) {
 		var want storage.Replace

@@ -21,7 +21,55 @@ import (
 
 func hostDisk(a *app.App) *cobra.Command {
 	return app.Group("disk", "The disks that an installed host lies on: one, or two that mirror each other", diskShow(a), diskAdd(a),
-		diskReplace(a), diskScrub(a))
+		diskReplace(a), diskScrub(a), diskAcknowledge(a))
+}
+
+func diskAcknowledge(a *app.App) *cobra.Command {
+	want := operator.AcknowledgeDisk{}
+	c := &cobra.Command{Use: "acknowledge HOST DISK", Short: "Have a host count the errors of a disk anew", Args: cobra.ExactArgs(2),
+		Long: "A host counts the reads, writes and flushes of a disk that failed, and calls the disk failing from the first one on.\n" +
+			"When a cable was changed, say, and the disk shall be trusted again, this has it count from 0. Who did it and how many\n" +
+			"there were is on record (hnctl audit list). If there are others by now than were seen, nothing is done.",
+		Example: "  hnctl host disk show host-1\n  hnctl host disk acknowledge host-1 /dev/sdb --errors 12",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			want.Disk = args[1]
+			if !cmd.Flags().Changed("errors") {
+				s, err := app.Get[operator.HostDisks](cmd.Context(), a, disksPath(args[0]))
+				if err != nil {
+					return err
+				}
+				if want.Errors = errorsOf(s, args[1]); want.Errors == 0 {
+					return app.WithCode(app.ExitConflict, fmt.Errorf("host %s counts no errors of a disk %s: hnctl host disk show %s",
+						args[0], args[1], args[0]))
+				}
+			}
+			if err := want.Validate(); err != nil {
+				return app.WithCode(app.ExitUsage, err)
+			}
+			var s operator.HostDisks
+			if err := a.Call(cmd.Context(), http.MethodPost, disksPath(args[0])+"/acknowledge", want, &s); err != nil {
+				return err
+			}
+			a.Say("host %s counts the errors of disk %s anew; they were %d", args[0], args[1], s.Acknowledged)
+			return showDisks(a, args[0], s)
+		}}
+	c.Flags().Int64Var(&want.Errors, "errors", 0, "how many were seen; as many as there are if not given")
+	return c
+}
+
+// errorsOf is what a host counts of a disk.
+func errorsOf(s operator.HostDisks, path string) int64 {
+	for _, d := range s.Disks {
+		if d.Path == path && d.Errors > 0 {
+			return d.Errors
+		}
+	}
+	for _, d := range s.Health {
+		if d.Path == path {
+			return d.Errors
+		}
+	}
+	return 0
 }
 
 func diskScrub(a *app.App) *cobra.Command {
