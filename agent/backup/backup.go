@@ -65,7 +65,7 @@ func (k *Keeper) Send(ctx context.Context, id wire.CTID, want backup.Create, out
 		return err
 	}
 	defer done()
-	head := backup.Head{ID: want.Snapshot, Node: id, Taken: s.Taken, Note: s.Note, Image: s.Image}
+	head := backup.Head{ID: want.Snapshot, Node: id, Taken: s.Taken, Note: s.Note, Image: s.Image, Compressed: want.Compress}
 	base := map[string]*os.File{}
 	if want.Base != "" && want.Base != want.Snapshot {
 		_, before, done, err := store.Open(id, wiresnapshot.ID(want.Base))
@@ -127,7 +127,7 @@ func (k *Keeper) sealed(head backup.Head, to age.Recipient, skip backup.Resume, 
 	if err != nil {
 		return nil, err
 	}
-	w := &sealed.Writer{To: to, Secret: secret, Skip: skip.Bytes, Had: skip.Mark, Begin: func() error {
+	w := &sealed.Writer{To: to, Secret: secret, Skip: skip.Bytes, Had: skip.Mark, Compress: head.Compressed, Begin: func() error {
 		_, err := out.Write(append(line, '\n'))
 		return err
 	}}

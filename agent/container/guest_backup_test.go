@@ -49,7 +49,7 @@ func newBackups(t *testing.T) *backups {
 // create backs a container up, going on from the last backup, and reads it back.
 func (b *backups) create(id wire.CTID, last *store.Manifest) store.Manifest {
 	b.Helper()
-	want := wirebackup.Create{Recipient: b.recipient}
+	want := wirebackup.Create{Recipient: b.recipient, Compress: true}
 	if last != nil {
 		want.Base, want.Had = last.ID, last.Parts
 	}

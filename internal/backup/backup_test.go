@@ -280,7 +280,7 @@ func TestChain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	later := bytes.Replace(raw, []byte(`"version":1`), []byte(`"version":2`), 1)
+	later := bytes.Replace(raw, []byte(`"version":1`), []byte(`"version":3`), 1)
 	if err := p.Put(t.Context(), dir(100, "7")+manifest, later); err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ import (
 // that it goes on from that. It is there when Save returns; after an error Cuts has what of it is there. One that is there already is
 // not replaced.
 func Save(ctx context.Context, p Place, head backup.Head, recipient string, r io.Reader, there Cut) (Manifest, error) {
-	c := Cut{Manifest: Manifest{Version: version, Head: head, Recipient: recipient}}
+	c := Cut{Manifest: Manifest{Version: version(head), Head: head, Recipient: recipient}}
 	c.Resumed = 0
 	fail := func(err error) (Manifest, error) {
 		return c.Manifest, fmt.Errorf("write backup %s of node %s: %w", head.ID, head.Node, err)
@@ -35,6 +35,9 @@ func Save(ctx context.Context, p Place, head backup.Head, recipient string, r io
 	if head.Resumed != 0 {
 		if r := there.Resume(); there.ID != head.ID || there.Node != head.Node || r == nil || r.Bytes != head.Resumed {
 			return fail(fmt.Errorf("the host goes on behind %d bytes, which are not there", head.Resumed))
+		}
+		if head.Compressed != there.Compressed {
+			return fail(errors.New("what is there is compressed, or is not, and the host sends the other"))
 		}
 		c.Bytes, c.Chunks, c.Marks = there.Bytes, there.Chunks, there.Marks
 	}

@@ -67,7 +67,7 @@ func Cuts(ctx context.Context, p Place, node wire.CTID) (list []Cut, err error) 
 			return nil, err
 		}
 		var c Cut
-		if neighbour.Decode(raw, &c) == nil && c.Version == version && c.Head.Validate() == nil && c.checkChunks() == nil &&
+		if neighbour.Decode(raw, &c) == nil && c.Version == version(c.Head) && c.Head.Validate() == nil && c.checkChunks() == nil &&
 			len(c.Marks) == len(c.Chunks) && at == dir(c.Node, c.ID)+cutFile {
 			list = append(list, c)
 		}
@@ -88,7 +88,7 @@ func (c *Cut) Look(ctx context.Context, p Place) error {
 		if err != nil {
 			break
 		}
-		if len(data) <= sealed.Segment { // encrypted, a full one is longer
+		if !c.Compressed && len(data) <= sealed.Segment { // encrypted, a full one is longer; of a compressed one the host says so
 			r.n--
 			break
 		}

@@ -53,7 +53,7 @@ func Keys(path string) ([]Key, error) {
 // Decrypt is a backup's streams. What was cut off or changed is an error before the end.
 func Decrypt(ctx context.Context, p Place, m Manifest, keys []Key) (io.Reader, error) {
 	chunks := chunkReader{ctx: ctx, p: p, m: &m}
-	out, err := sealed.Open(chunks.next, keys...)
+	out, err := sealed.Open(chunks.next, m.Compressed, keys...)
 	if none := (*age.NoIdentityMatchError)(nil); errors.As(err, &none) {
 		return nil, fmt.Errorf("backup %s of node %s: no key that was given is the one of its recipient %s: without that key nobody can "+
 			"read it, and there is no other way in", m.ID, m.Node, m.Recipient)

@@ -21,7 +21,7 @@ import (
 
 // Manifest says what a backup consists of. It lies beside the chunks, readable without the key.
 //
-// History: 2026-11-27 version 1.
+// History: 2026-11-27 version 1. 2026-11-28 version 2 is that of a compressed one.
 type Manifest struct {
 	Version int `json:"version"`
 	backup.Head
@@ -38,10 +38,19 @@ type Chunk struct {
 
 // The bounds of what is believed of a store.
 const (
-	version     = 1
 	maxManifest = 64 << 20
 	manifest    = "manifest.json"
 )
+
+// version is that of the manifest of such a backup: programs that know version 1 alone don't take what is compressed for what it is not.
+func version(h backup.Head) int {
+	if h.Compressed {
+		return 2
+	}
+	return 1
+}
+
+const newest = 2
 
 // ErrNone: there is no such backup.
 var ErrNone = errors.New("there is no such backup")
@@ -87,8 +96,10 @@ func load(ctx context.Context, p Place, node wire.CTID, id backup.ID) (m Manifes
 		return fail(fmt.Errorf("its manifest can't be read: %v", err))
 	}
 	switch {
-	case m.Version != version:
-		err = fmt.Errorf("its manifest has version %d, and this program knows %d: use a newer hnctl", m.Version, version)
+	case m.Version > newest:
+		err = fmt.Errorf("its manifest has version %d, and this program knows %d: use a newer hnctl", m.Version, newest)
+	case m.Version != version(m.Head):
+		err = fmt.Errorf("its manifest has version %d, which one that is compressed has not (or has alone)", m.Version)
 	case m.ID != id || m.Node != node:
 		err = fmt.Errorf("its manifest is that of backup %s of node %s", m.ID, m.Node)
 	default:

@@ -19,7 +19,7 @@ var zeros = strings.Repeat("0", 64)
 // kept is a backup of a day of November, which goes on from that of another day, if any.
 func kept(day, before int) Manifest {
 	is := func(n int) btrfs.Identity { return btrfs.Identity{UUID: btrfs.UUID{byte(n)}, Transid: 1} }
-	m := Manifest{Version: version, Bytes: 1, Chunks: []Chunk{{zeros, 1}}, Head: backup.Head{ID: backup.ID(fmt.Sprint(day)), Node: 100,
+	m := Manifest{Version: 1, Bytes: 1, Chunks: []Chunk{{zeros, 1}}, Head: backup.Head{ID: backup.ID(fmt.Sprint(day)), Node: 100,
 		Taken: time.Date(2026, 11, day, 12, 0, 0, 0, time.UTC), Parts: []backup.Part{{Is: is(day)}}}}
 	if before > 0 {
 		m.Before, m.Parts[0].From = backup.ID(fmt.Sprint(before)), is(before)

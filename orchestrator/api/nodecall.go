@@ -39,6 +39,7 @@ var nodeCalls = []sessionKind{
 			"snapshot":  "The snapshot it is of; without it a new one is taken, which stays",
 			"base":      "The snapshot of the last backup: if the host has it as it was, what has changed since is sent",
 			"had":       "Parts of the last backup, one parameter each: VOLUME:UUID:TRANSID",
+			"compress":  "true: it may be compressed before it is encrypted; its head says whether it is",
 			"resume":    "What is there of a backup of this snapshot that was cut, BYTES:MARK: that is not sent again"}, parseBackup},
 	{"import", "Make a snapshot of a node of backups on stdin, each a head and decrypted streams (WebSocket; frames as of exec)",
 		map[string]string{"backups": "How many there are, the whole one first"}, func(q url.Values, r *host.SessionRequest) error {
@@ -61,6 +62,10 @@ func invalid(name string, err error) error {
 
 func parseBackup(q url.Values, r *host.SessionRequest) error {
 	c := &backup.Create{Recipient: q.Get("recipient"), Snapshot: backup.ID(q.Get("snapshot")), Base: backup.ID(q.Get("base"))}
+	var err error
+	if c.Compress, err = truth(q, "compress"); err != nil {
+		return err
+	}
 	for _, had := range q["had"] {
 		p, err := backup.ParsePart(had)
 		if err != nil {

@@ -5,11 +5,12 @@
 // Out: frames; segments with marks, by which the host can go on behind them; the plain bytes again.
 // Never: keeps anything, or gives out plain bytes of a segment that is not the next one of its backup.
 //
-// Each segment holds, encrypted, the SHA-256 of all plain bytes before it, then its part of them. A mark is a keyed hash of the same: it
+// Each segment holds, encrypted, the SHA-256 of all plain bytes before it, then its part of them, as they are or compressed (zstd,
+// RFC 8878): then all segments of a backup are. A mark is a keyed hash of the same: it
 // tells nothing to those who lack the host's secret. A frame is a kind, a length of 4 bytes (the highest first), and so many bytes: pieces
 // of a segment, then its mark, and behind the last segment one that says so.
 //
-// History: 2026-11-27 version 1.
+// History: 2026-11-27 version 1. 2026-11-28 compressed ones.
 package sealed
 
 import (
@@ -24,6 +25,7 @@ import (
 	"io"
 
 	"filippo.io/age"
+	"github.com/klauspost/compress/zstd"
 
 	"hardnode.dev/internal/wire/backup"
 )
@@ -55,6 +57,8 @@ type Writer struct {
 	// ErrOther, and nothing was sent.
 	Skip int64
 	Had  backup.Mark
+	// Compress has each segment be compressed before it is encrypted.
+	Compress bool
 	// Begin is called before the first frame.
 	Begin func() error
 
@@ -63,6 +67,23 @@ type Writer struct {
 	sum  hash.Hash      // of all so far
 	done int64          // how many bytes that are
 	open io.WriteCloser // the segment under way; nil: none
+	to   io.Writer      // what its bytes go to: it, or what compresses them into it
+	zip  *zstd.Encoder  // nil: there is none yet
+}
+
+// window is how far back a segment's compression looks, in bytes: memory of the host, and of who reads it.
+const window = 1 << 20
+
+// compressor begins a compressed part of a segment. The fastest level: a backup is no reason for a host to compute.
+func (w *Writer) compressor() (err error) {
+	if w.zip != nil {
+		w.zip.Reset(w.open)
+	} else if w.zip, err = zstd.NewWriter(w.open, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1),
+		zstd.WithWindowSize(window), zstd.WithLowerEncoderMem(true)); err != nil {
+		return err
+	}
+	w.to = w.zip
+	return nil
 }
 
 // Out has w write frames to out.
@@ -119,8 +140,13 @@ func (w *Writer) segment(b []byte) (err error) {
 		if _, err := w.open.Write(w.sum.Sum(nil)); err != nil {
 			return err
 		}
+		if w.to = w.open; w.Compress {
+			if err := w.compressor(); err != nil {
+				return err
+			}
+		}
 	}
-	_, err = w.open.Write(b)
+	_, err = w.to.Write(b)
 	return err
 }
 
@@ -134,7 +160,11 @@ func (w *Writer) mark() (m backup.Mark) {
 // finish ends the segment under way.
 func (w *Writer) finish() error {
 	m := w.mark()
-	err := w.open.Close()
+	var err error
+	if w.Compress {
+		err = w.zip.Close()
+	}
+	err = errors.Join(err, w.open.Close())
 	w.open = nil
 	if err != nil {
 		return err
@@ -234,9 +264,10 @@ func cut(err error) error {
 	return fmt.Errorf("the backup ends in the middle: %w", err)
 }
 
-// Open reads the plain bytes of segments, of which next is the next one, or io.EOF. The first one is read at once.
-func Open(next func() ([]byte, error), keys ...age.Identity) (io.Reader, error) {
-	o := &opener{next: next, keys: keys, sum: sha256.New()}
+// Open reads the plain bytes of segments, which are compressed or not, and of which next is the next one, or io.EOF. The first one is read
+// at once.
+func Open(next func() ([]byte, error), compressed bool, keys ...age.Identity) (io.Reader, error) {
+	o := &opener{next: next, keys: keys, compressed: compressed, sum: sha256.New()}
 	if err := o.open(); err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
@@ -248,6 +279,10 @@ type opener struct {
 	keys []age.Identity
 	sum  hash.Hash // of all so far
 	now  io.Reader // the segment under way; nil: the last one is read
+
+	compressed bool
+	unzip      *zstd.Decoder // nil: there is none yet
+	left       int64         // plain bytes that the segment under way may have yet
 }
 
 // open begins the next segment.
@@ -268,14 +303,33 @@ func (o *opener) open() error {
 	if !bytes.Equal(before, o.sum.Sum(nil)) {
 		return errors.New("a segment is not the one that comes behind those before it: the backup can't be used")
 	}
-	o.now = plain
+	o.now, o.left = plain, MaxSegment
+	if o.compressed {
+		return o.decompressor(plain)
+	}
 	return nil
+}
+
+// decompressor begins a segment that is compressed. One that would become larger than any is, or wants more memory, is refused.
+func (o *opener) decompressor(plain io.Reader) (err error) {
+	o.left = Segment
+	if o.unzip != nil {
+		err = o.unzip.Reset(plain)
+	} else {
+		o.unzip, err = zstd.NewReader(plain, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(window),
+			zstd.WithDecoderLowmem(true))
+	}
+	o.now = o.unzip
+	return err
 }
 
 func (o *opener) Read(b []byte) (int, error) {
 	for o.now != nil {
 		n, err := o.now.Read(b)
 		o.sum.Write(b[:n])
+		if o.left -= int64(n); o.left < 0 {
+			return 0, errors.New("a segment holds more than one may: the backup can't be used")
+		}
 		if errors.Is(err, io.EOF) {
 			if err = o.open(); errors.Is(err, io.EOF) {
 				err = nil

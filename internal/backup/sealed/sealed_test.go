@@ -63,7 +63,7 @@ func each(list [][]byte) func() ([]byte, error) {
 }
 
 func read(k age.Identity, list [][]byte) ([]byte, error) {
-	r, err := Open(each(list), k)
+	r, err := Open(each(list), false, k)
 	if err != nil {
 		return nil, err
 	}
@@ -163,6 +163,77 @@ func TestChanged(t *testing.T) {
 	}
 	if got, err := read(k, nil); err != nil || len(got) != 0 {
 		t.Errorf("nothing: %d bytes, %v", len(got), err)
+	}
+}
+
+// TestCompressed: what is compressed is smaller, comes back the same, and is gone on with like the other; either read as the other, and a
+// segment that would fill the memory, are refused.
+func TestCompressed(t *testing.T) {
+	k := key(t)
+	plain := bytes.Repeat([]byte("2026-11-28 10:15:02 a line of a log of an application\n"), 100_000)
+	zip := func(skip int64, had backup.Mark, compress bool) (list [][]byte, marks []backup.Mark) {
+		var out bytes.Buffer
+		w := (&Writer{To: k.Recipient(), Secret: []byte("secret"), Skip: skip, Had: had, Compress: compress, size: 1 << 20,
+			Begin: func() error { return nil }}).Out(&out)
+		for part := range slices.Chunk(plain, 12_345) {
+			if _, err := w.Write(part); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return segments(t, out.Bytes())
+	}
+	read := func(list [][]byte, compressed bool) ([]byte, error) {
+		r, err := Open(each(list), compressed, k)
+		if err != nil {
+			return nil, err
+		}
+		return io.ReadAll(r)
+	}
+	list, marks := zip(0, backup.Mark{}, true)
+	size := 0
+	for _, s := range list {
+		size += len(s)
+	}
+	if len(list) != 6 || size > len(plain)/10 {
+		t.Errorf("%d bytes are %d in %d segments", len(plain), size, len(list))
+	}
+	if got, err := read(list, true); err != nil || !bytes.Equal(got, plain) {
+		t.Errorf("%d bytes are read of %d, %v", len(got), len(plain), err)
+	}
+	other, others := zip(0, backup.Mark{}, false)
+	if others[3] != marks[3] {
+		t.Error("a mark says whether bytes are compressed")
+	}
+	rest, _ := zip(3<<20, marks[2], true)
+	if got, err := read(append(slices.Clone(list[:3]), rest...), true); err != nil || !bytes.Equal(got, plain) {
+		t.Errorf("gone on with: %d bytes of %d, %v", len(got), len(plain), err)
+	}
+	if got, err := read(other, true); err == nil {
+		t.Errorf("what is not compressed: %d bytes", len(got))
+	}
+	if got, err := read(list, false); err == nil && bytes.Equal(got, plain) {
+		t.Error("what is compressed is read as it is")
+	}
+	cut := slices.Clone(list[0][:len(list[0])-100])
+	if got, err := read([][]byte{cut}, true); err == nil {
+		t.Errorf("cut: %d bytes", len(got))
+	}
+	var out bytes.Buffer
+	w := (&Writer{To: k.Recipient(), Compress: true, size: Segment + 1, Begin: func() error { return nil }}).Out(&out)
+	for range Segment>>20 + 1 {
+		if _, err := w.Write(make([]byte, 1<<20)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	bomb, _ := segments(t, out.Bytes())
+	if got, err := read(bomb[:1], true); err == nil || !strings.Contains(err.Error(), "holds more than one may") {
+		t.Errorf("a segment of %d bytes is read to %d, %v", len(bomb[0]), len(got), err)
 	}
 }
 

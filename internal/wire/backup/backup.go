@@ -8,7 +8,7 @@
 // A backup is a Head as one line of JSON, then, as internal/backup/sealed encrypts it, btrfs's send stream of each of its parts, in order.
 // What a host takes back is, of each backup of a chain, the Head's line and the streams, decrypted.
 //
-// History: 2026-11-27 version 1.
+// History: 2026-11-27 version 1. 2026-11-28 Create.Compress, Head.Compressed.
 package backup
 
 import (
@@ -86,6 +86,8 @@ type Head struct {
 	Parts  []Part      `json:"parts"`
 	// Resumed is how many bytes of the streams the asker has, by Create.Resume; what comes goes on behind them. 0: all comes.
 	Resumed int64 `json:"resumed,omitempty"`
+	// Compressed: the segments are, with zstd, before they are encrypted.
+	Compressed bool `json:"compressed,omitempty"`
 }
 
 // Validate says which field is wrong, or nil.
@@ -141,6 +143,8 @@ type Create struct {
 	Had []Part `json:"had,omitempty"`
 	// Resume is what the asker has of a backup of Snapshot that was cut.
 	Resume *Resume `json:"resume,omitempty"`
+	// Compress: the asker can read segments that are compressed. A host that does not know it sends others.
+	Compress bool `json:"compress,omitempty"`
 }
 
 // Validate says which field is wrong, or nil.

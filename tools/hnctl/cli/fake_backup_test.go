@@ -50,6 +50,7 @@ func (f *fake) backup(ctx context.Context, c *websocket.Conn, id wire.CTID, r *h
 	if err != nil {
 		return fail(err)
 	}
+	head.Compressed = id == 101 && q.Get("compress") == "true" // others are of an earlier release
 	if id == 105 {
 		head.ID, head.Parts = "20261127-100000", head.Parts[:1]
 		raw = append(raw, make([]byte, sealed.Segment)...)
@@ -60,10 +61,11 @@ func (f *fake) backup(ctx context.Context, c *websocket.Conn, id wire.CTID, r *h
 		if err != nil {
 			return err
 		}
-		w := (&sealed.Writer{To: to, Secret: []byte("secret"), Skip: skip.Bytes, Had: skip.Mark, Begin: func() error {
-			_, err := out.Write(append(line, '\n'))
-			return err
-		}}).Out(out)
+		w := (&sealed.Writer{To: to, Secret: []byte("secret"), Skip: skip.Bytes, Had: skip.Mark, Compress: head.Compressed,
+			Begin: func() error {
+				_, err := out.Write(append(line, '\n'))
+				return err
+			}}).Out(out)
 		for range head.Parts {
 			if _, err := w.Write(raw); err != nil {
 				return err

@@ -69,6 +69,7 @@ func backupCreate(a *app.App) *cobra.Command {
 	}
 	c.Flags().StringVar(&want.Recipient, "recipient", "", "of age, who can read it (needed)")
 	c.Flags().StringVar((*string)(&want.Snapshot), "snapshot", "", "the snapshot to back up; a new one if not given")
+	c.Flags().BoolVar(&want.Compress, "compress", true, "have the host compress it before it encrypts it")
 	c.Flags().BoolVar(&whole, "whole", false, "send all, also what the last backup has")
 	c.Flags().IntVar(&most, "chain", 30, "how many backups may go on from each other before all is sent again")
 	c.Flags().IntVar(&rate, "rate", 0, "MiB a second that it may take at most; 0 is no bound")
@@ -91,6 +92,7 @@ func goOn(ctx context.Context, a *app.App, p backup.Place, id wire.CTID, want *w
 		return there, err
 	}
 	if want.Resume = there.Resume(); want.Resume != nil {
+		want.Compress = there.Compressed
 		want.Snapshot, whole, most = there.ID, there.Before == "", wirebackup.MaxChain
 	}
 	if whole || last.ID == "" {
@@ -144,6 +146,9 @@ func createBackup(ctx context.Context, a *app.App, id wire.CTID, p backup.Place,
 	}
 	if want.Resume != nil {
 		q.Set("resume", want.Resume.Text())
+	}
+	if want.Compress {
+		q.Set("compress", "true")
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
