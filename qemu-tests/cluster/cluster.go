@@ -38,6 +38,8 @@ type Options struct {
 	Built    bool           // everything in out/ is up to date already: build nothing
 	Alone    bool           // no user hosts: the infra host alone (Hosts is 0 then; Bare is meant too)
 	Bare     bool           // stop when the hosts are ACTIVE: no template, no environment
+	HostMiB  int            // memory of a user host; 0 is 1024
+	DiskMiB  int            // size of each machine's disk, of which only what is written takes room; 0 is 8192
 	Init     []string       // more arguments of hnctl cluster init
 	Config   string         // more sections of user hosts' configurations, YAML
 	Install  string         // medium that user hosts boot by UEFI, and are installed from onto their disk; "": they boot the image as it is

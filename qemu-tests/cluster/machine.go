@@ -70,8 +70,8 @@ func (c *Cluster) machine(name string, addr netip.Addr, infra bool) (*Machine, e
 		return nil, err
 	}
 	m.cfg = harness.Config{
-		Name: name, MemMiB: hostMiB, CPUs: 2, Dir: filepath.Join(c.Dir, "logs"), Reboot: true, Timeout: -1,
-		Disks: []harness.Disk{{Path: filepath.Join(c.Dir, name+".disk"), SizeMiB: diskMiB, Serial: name}},
+		Name: name, MemMiB: cmp.Or(c.opts.HostMiB, hostMiB), CPUs: 2, Dir: filepath.Join(c.Dir, "logs"), Reboot: true, Timeout: -1,
+		Disks: []harness.Disk{{Path: filepath.Join(c.Dir, name+".disk"), SizeMiB: cmp.Or(c.opts.DiskMiB, diskMiB), Serial: name}},
 		NICs:  []harness.NIC{{Switch: c.Switch}},
 		FwCfg: map[string][]byte{boot.FwCfgConfig: doc},
 	}

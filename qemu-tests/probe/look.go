@@ -158,6 +158,9 @@ func processes() ([]ask.Process, error) {
 				f := strings.Fields(rest)
 				p.Parent, _ = strconv.Atoi(f[1])
 				p.Start, _ = strconv.ParseInt(f[19], 10, 64)
+				user, _ := strconv.ParseInt(f[11], 10, 64)
+				system, _ := strconv.ParseInt(f[12], 10, 64)
+				p.CPU = user + system
 			}
 		}
 		m := sizes(at + "/smaps_rollup")

@@ -5,6 +5,7 @@ package story
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"regexp"
@@ -15,15 +16,20 @@ import (
 	"testing"
 	"time"
 
+	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/qemu-tests/cluster"
 	"hardnode.dev/qemu-tests/harness"
+	"hardnode.dev/qemu-tests/harness/ask"
 )
 
 // moveGap is how long a request may wait while its node moves.
 const moveGap = 2 * time.Second
 
-// TestMove moves a node with 500 MiB under load: part of `make soak`.
+// killedMoves is how often a node with 500 MiB moves while agents are killed.
+const killedMoves = 9
+
+// TestMove moves a node with 500 MiB under load, and then again and again while agents are killed: part of `make soak`.
 func TestMove(t *testing.T) {
 	if os.Getenv("HARDNODE_SOAK") == "" {
 		t.Skip("HARDNODE_SOAK is not set")
@@ -56,6 +62,23 @@ func TestMove(t *testing.T) {
 	if gap := max(l.longest, longest(list)); gap > slack*moveGap {
 		s.Errorf("a request waited for %v, want %v at most", gap, slack*moveGap)
 	}
+
+	// Either host's agent ends at any moment of a move that takes about as long, or both do.
+	n, took := s.settled("mover").Nodes[0], op.Steps[len(op.Steps)-1].At.Sub(op.Created)
+	done := 0
+	for i := range killedMoves {
+		var kills []murder
+		for at, m := range s.Hosts {
+			if i%3 == 2 || i%3 == at {
+				kills = append(kills, murder{m, rand.N(took)})
+			}
+		}
+		var moved bool
+		if n, moved = s.moveUnderKills(n, sum, kills...); moved {
+			done++
+		}
+	}
+	s.figure("%d moves while agents were killed: %d done, %d undone", killedMoves, done, killedMoves-done)
 }
 
 // mover makes an environment of one nginx node, with so many MiB of random data in a volume.
@@ -83,12 +106,19 @@ func (s story) other(name string) *cluster.Machine {
 	return s.Hosts[slices.IndexFunc(s.Hosts, func(m *cluster.Machine) bool { return m.Name != name })]
 }
 
-// move moves a node, and returns how that ended.
-func (s story) move(n operator.Node, to *cluster.Machine) (op operator.Operation) {
+// beginMove has a node moved.
+func (s story) beginMove(n operator.Node, to *cluster.Machine) (op operator.Operation) {
 	s.Helper()
 	if err := s.Get(s.Context(), &op, "node", "move", n.CTID.String(), to.Name, "--no-wait"); err != nil {
 		s.Fatal(err)
 	}
+	return op
+}
+
+// move moves a node, and returns how that ended.
+func (s story) move(n operator.Node, to *cluster.Machine) (op operator.Operation) {
+	s.Helper()
+	op = s.beginMove(n, to)
 	s.until("the move ends", func() bool { op = s.look(op); return op.State.Final() })
 	return op
 }
@@ -107,18 +137,75 @@ func (s story) arrived(op operator.Operation, n operator.Node, to *cluster.Machi
 	if op.State != operator.OpDone {
 		s.Fatalf("the move is %s: %v; %+v", op.State, op.Problem, op.Steps)
 	}
+	s.only(n, to, sum)
+}
+
+// only checks that a node runs on that host, with its data, and nowhere else.
+func (s story) only(n operator.Node, at *cluster.Machine, sum string) {
+	s.Helper()
 	now := s.settled("mover").Nodes
-	if len(now) != 1 || now[0].CTID != n.CTID || now[0].HostName != to.Name || now[0].InternalIP != n.InternalIP {
-		s.Fatalf("the nodes are %+v, want %s on %s at %s alone", now, n.CTID, to.Name, n.InternalIP)
+	if len(now) != 1 || now[0].CTID != n.CTID || now[0].HostName != at.Name || now[0].InternalIP != n.InternalIP {
+		s.Fatalf("the nodes are %+v, want %s on %s at %s alone", now, n.CTID, at.Name, n.InternalIP)
 	}
 	for _, m := range s.Hosts {
-		if runs := len(s.inContainers(m)[n.CTID]) > 0; runs != (m == to) {
-			s.Errorf("after its move to %s: that node %s runs on %s is %t", to.Name, n.CTID, m.Name, runs)
+		if runs := len(s.inContainers(m)[n.CTID]) > 0; runs != (m == at) {
+			s.Errorf("after its move it is on %s: that node %s runs on %s is %t", at.Name, n.CTID, m.Name, runs)
 		}
 	}
 	if got := s.sum(n); got != sum {
 		s.Errorf("its data had the checksum %s, and has %s", sum, got)
 	}
+}
+
+// murder is that a machine's agent is killed, so long after a move began.
+type murder struct {
+	of    *cluster.Machine
+	after time.Duration
+}
+
+// moveUnderKills moves a node to the other host while agents are killed: the move goes on or is undone, the node runs on one host alone at
+// any time, and has its data. It returns where the node is then, and whether it was moved.
+func (s story) moveUnderKills(n operator.Node, sum string, kills ...murder) (operator.Node, bool) {
+	s.Helper()
+	from, to := s.Machine(n.HostName), s.other(n.HostName)
+	var told []string
+	for _, k := range kills {
+		told = append(told, fmt.Sprintf("%s's after %.2f s", k.of.Name, k.after.Seconds()))
+	}
+	op, begin := s.beginMove(n, to), time.Now()
+	for limit := begin.Add(3 * patience()); !op.State.Final(); op = s.look(op) {
+		kills = slices.DeleteFunc(kills, func(k murder) bool {
+			due := time.Since(begin) >= k.after
+			if due {
+				s.ask(k.of, ask.Request{What: "kill", Path: agentExe})
+			}
+			return due
+		})
+		// The host it goes to is looked at first: once it has run there, it runs on the other one no more.
+		if there := len(s.inContainers(to)[n.CTID]) > 0; there && len(s.inContainers(from)[n.CTID]) > 0 {
+			s.Fatalf("node %s runs on %s and on %s", n.CTID, to.Name, from.Name)
+		}
+		if time.Now().After(limit) || !run.Wait(s.Context(), 100*time.Millisecond) {
+			s.Fatalf("not within %v: the move ends; %+v", 3*patience(), op.Steps)
+		}
+	}
+	at := map[bool]*cluster.Machine{true: to, false: from}[op.State == operator.OpDone]
+	s.figure("move from %s, agents killed (%s): %s after %.1f s; %d kills came too late: %v", from.Name, strings.Join(told, ", "), op.State,
+		time.Since(begin).Seconds(), len(kills), op.Problem)
+	for _, m := range s.Hosts {
+		if _, err := s.WaitHost(s.Context(), m.Name, patience(), isActive); err != nil {
+			s.Fatal(err)
+		}
+	}
+	s.only(n, at, sum)
+	return s.settled("mover").Nodes[0], at == to
+}
+
+// movedUnderKill moves a node with a small volume while the agent of one of the two hosts is killed.
+func movedUnderKill(s story) {
+	n := s.mover(8)
+	defer s.delete("mover")
+	s.moveUnderKills(n, s.sum(n), murder{s.Hosts[rand.N(len(s.Hosts))], rand.N(2 * time.Second)})
 }
 
 // steps tells when each step of an operation became what it is.

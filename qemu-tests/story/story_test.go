@@ -72,6 +72,8 @@ func TestStory(t *testing.T) {
 		{"created and deleted twice leaves nothing", leavesNothing},
 		{"nothing happens in quiet time", quiet},
 		{"agent and spawner killed under many containers", manyContainers},
+		{"a move under an agent's end", movedUnderKill},
+		{"what containers lack is counted", strained},
 		{"full disk", fullDisk},
 		{"busy hosts are slow and not dead", busyHosts},
 		{"orchestrator stopped", orchestratorStopped},

@@ -70,7 +70,11 @@ type Process struct {
 	// Anonymous is what of RSS is the process's own: heap, stacks, written data. The rest is pages of its file.
 	Anonymous int64 `json:"anonymous"`
 	Start     int64 `json:"start"` // clock ticks since boot: with PID it names a process for good
+	CPU       int64 `json:"cpu"`   // clock ticks of processor time that it used
 }
+
+// Ticks are those of a second (USER_HZ, time(7)).
+const Ticks = 100
 
 // Memory is the host's, in bytes. Used is MemTotal − MemFree − reclaimable cache (FACTS: what a small guest's MemAvailable hides).
 type Memory struct {
