@@ -27,7 +27,8 @@ import (
 	"hardnode.dev/internal/run"
 )
 
-// first is how long after the task began a start counts as over; again is how often what seldom work used is given back.
+// first is how long after the task began a start counts as over. On a slow machine it is not, and the first work of all kinds comes later
+// still: so memory is given back again after twice as long each time, and in the end as often as again says.
 const (
 	first = 20 * time.Second
 	again = 10 * time.Minute
@@ -39,7 +40,7 @@ const little = 1 << 20
 // Task gives memory back a while after the start, and then now and again. That it can't is logged, and no reason to end.
 func Task(log *slog.Logger) run.Task {
 	return run.Task{Name: "slim", Run: func(ctx context.Context) error {
-		for wait := first; run.Wait(ctx, wait); wait = again {
+		for wait := first; run.Wait(ctx, wait); wait = min(2*wait, again) {
 			if err := Now(); err != nil {
 				logging.Or(log).Warn("memory of the start is kept", logging.Err, err)
 			}
