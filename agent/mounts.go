@@ -28,8 +28,8 @@ func (a *agent) newRuntime(data string, n *notify) (*container.Runtime, error) {
 		return nil, err
 	}
 	a.moves = move.New(move.Options{Work: a.work, Dial: a.mounts.DialMove, Disk: disk, Log: a.log,
-		Closed: func() error { return a.scrub.Closed() },
-		Image:  func(ctx context.Context, img host.Image) error { _, err := a.images.Ensure(ctx, img); return err }})
+		Closed: func() error { return a.scrub.Closed() }, Sizes: func() move.Sizes { return a.retune },
+		Image: func(ctx context.Context, img host.Image) error { _, err := a.images.Ensure(ctx, img); return err }})
 	return r, nil
 }
 

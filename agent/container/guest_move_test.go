@@ -138,6 +138,12 @@ func sameSnapshots(t *testing.T, here, there *container.Runtime, id wire.CTID, w
 	}
 }
 
+// sizes is that nothing is known of what servers know.
+type sizes struct{}
+
+func (sizes) Known(wire.CTID) string { return "" }
+func (sizes) Came(wire.CTID, string) {}
+
 // TestMove: a container that is written to goes to another host over connections that are cut again and again: what there is arrives about
 // once, its snapshots with it, and what it was when it was stopped runs there; nothing is left where it came from, nor of one that was
 // given up or does not fit.
@@ -163,7 +169,8 @@ func TestMove(t *testing.T) {
 	for e, dir := range map[*end]string{from: "/data", to: "/data/elsewhere"} {
 		d, err := move.OpenData(e.r, dir)
 		must(t, err)
-		e.m = move.New(move.Options{Work: e.get, Disk: d, Log: log, Image: func(context.Context, host.Image) error { return nil },
+		e.m = move.New(move.Options{Work: e.get, Disk: d, Log: log, Sizes: func() move.Sizes { return sizes{} },
+			Image: func(context.Context, host.Image) error { return nil },
 			Dial: func(_ context.Context, _ wire.HostID, of wire.CTID, by string) (net.Conn, error) {
 				l := ports.Listen(t)
 				go func() {

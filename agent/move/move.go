@@ -80,12 +80,20 @@ type Copy interface {
 	Drop() error
 }
 
+// Sizes is of which size a container's servers know: agent/retune's Retuner.
+type Sizes interface {
+	Known(id wire.CTID) (state string)
+	// Came is called before a container has arrived whose servers know of that size.
+	Came(id wire.CTID, state string)
+}
+
 // Options are what a Mover needs. All are required unless said otherwise.
 type Options struct {
 	Work  func() *host.Work // nil: none has been seen
 	Dial  func(ctx context.Context, from wire.HostID, of wire.CTID, move string) (net.Conn, error)
 	Image func(ctx context.Context, img host.Image) error // has it be here when the container is to start
 	Disk  Disk
+	Sizes func() Sizes
 	// Closed is why this host takes nothing new now; nil: it does, and a nil Closed never says otherwise. What is stopped already for its
 	// last state comes all the same.
 	Closed func() error

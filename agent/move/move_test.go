@@ -31,6 +31,9 @@ func (p *pair) last() {
 	if !maps.Equal(got, want) {
 		p.t.Errorf("%d volumes are there, they are not what they were", len(got))
 	}
+	if got, want := p.to.size.Known(101), p.from.size.Known(101); got != want {
+		p.t.Errorf("its servers are said to know of %q, want %q", got, want)
+	}
 	p.sameSnapshots()
 	p.eventually("the host that gave it says so", func() bool { s := p.from.state(); return s.Arrived && s.Phase == move.Last })
 }
@@ -55,6 +58,7 @@ func (p *pair) sameSnapshots() {
 func TestSnapshots(t *testing.T) {
 	p := newPair(t)
 	d := p.from.disk
+	p.from.size.Came(101, "memory 1 told")
 	big := strings.Repeat("x", 200_000)
 	d.with(func() { d.runs, d.has = true, map[string]string{"": "layer", "data": big, "old": "o"} })
 	d.take("20261101-000001")

@@ -254,6 +254,7 @@ func (p *pull) round(ctx context.Context, c host.Container) (arrived bool, err e
 	r := round{p.bytes - before, time.Since(began)}
 	p.done = append(p.done, r)
 	if a.Head.Last {
+		p.m.o.Sizes().Came(p.id, a.Head.Sized) // resized while it was stopped, it is told so when it starts here
 		if err := p.copy.Arrive(p.move); err != nil {
 			p.reset()
 			return false, err

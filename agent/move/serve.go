@@ -174,6 +174,7 @@ func (m *Mover) take(ctx context.Context, id wire.CTID, out *paced, q talk.Ask) 
 			}
 			if err == nil {
 				if q.Last {
+					head.Sized = m.o.Sizes().Known(id)
 					m.say(id, func(s *move.State) {
 						m.mu.taken[id] = part.ID
 						*s = move.State{ID: part.ID, Phase: move.Last, Arrived: true}

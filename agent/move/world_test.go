@@ -52,6 +52,10 @@ func identity(s string) (id btrfs.Identity) {
 	return id
 }
 
+func newDisk() *disk {
+	return &disk{has: map[string]string{}, snaps: map[snapshot.ID]map[string]string{}}
+}
+
 func (d *disk) with(f func()) { d.mu.Lock(); defer d.mu.Unlock(); f() }
 
 func (d *disk) Take(_ context.Context, _ wire.CTID, base snapshot.ID, last bool) (*talk.Head, error) {
@@ -273,12 +277,22 @@ func (p *partly) Arrive(m string) error {
 	return nil
 }
 
+// size is of which size a container's servers know.
+type size struct {
+	mu    sync.Mutex
+	state string
+}
+
+func (s *size) Known(wire.CTID) string         { s.mu.Lock(); defer s.mu.Unlock(); return s.state }
+func (s *size) Came(_ wire.CTID, state string) { s.mu.Lock(); defer s.mu.Unlock(); s.state = state }
+
 // side is one host.
 type side struct {
 	*Mover
 	id   wire.HostID
 	disk *disk
 	real *real // instead of disk, if not nil
+	size size
 	work *work
 	ctx  context.Context // of its agent
 	stop func()
@@ -313,8 +327,8 @@ const (
 func newPair(t *testing.T) *pair {
 	t.Helper()
 	p := &pair{t: t, through: func(c net.Conn) net.Conn { return c }}
-	p.from = &side{id: one, disk: &disk{has: map[string]string{}, snaps: map[snapshot.ID]map[string]string{}}, work: &work{}}
-	p.to = &side{id: other, disk: &disk{has: map[string]string{}, snaps: map[snapshot.ID]map[string]string{}}, work: &work{}}
+	p.from = &side{id: one, disk: newDisk(), work: &work{}}
+	p.to = &side{id: other, disk: newDisk(), work: &work{}}
 	p.start(p.from)
 	p.start(p.to)
 	return p
@@ -332,7 +346,8 @@ func (p *pair) start(s *side) {
 		}
 		return why
 	}
-	s.Mover = New(Options{Work: s.work.get, Disk: d, Closed: closed, Image: func(context.Context, host.Image) error { return nil },
+	s.Mover = New(Options{Work: s.work.get, Disk: d, Closed: closed, Sizes: func() Sizes { return &s.size },
+		Image: func(context.Context, host.Image) error { return nil },
 		Dial: func(ctx context.Context, _ wire.HostID, of wire.CTID, by string) (net.Conn, error) {
 			return p.dial(s.id, of, by)
 		}})

@@ -2,7 +2,7 @@
 //
 // Owns: which containers are still to be asked and of which size the others know, on disk so that a new agent goes on; how many at once and
 // how often; the last answers.
-// In: that a container is being resized, is started, has other files, is gone; a way to call JEM in it.
+// In: that a container is being resized, is started, has other files, comes from another host, is gone; a way to call JEM in it.
 // Out: `jem setmem apply --resized` in the container, which does what its template says; the answer, bounded and made plain.
 // Never: makes a resize wait or fail.
 package retune
@@ -134,8 +134,21 @@ func (r *Retuner) differs(c host.Container) bool {
 
 // known is the state that a container's servers are in; "" is none that is known.
 func (r *Retuner) known(id wire.CTID) (state string, wasTold bool) {
+	return strings.CutSuffix(r.Known(id), told)
+}
+
+// Known is what another host must know of a container that goes there, for its Came; "": nothing is known.
+func (r *Retuner) Known(id wire.CTID) string {
 	raw, _ := os.ReadFile(r.knows(id))
-	return strings.CutSuffix(string(raw), told)
+	return string(raw)
+}
+
+// Came is called before a container is here whose servers know of a state that another host's Known said.
+func (r *Retuner) Came(id wire.CTID, state string) {
+	r.Forget(id) // what is known of it from an earlier time
+	if state != "" {
+		r.keep(id, r.knows(id), state)
+	}
 }
 
 // Restored is called when a container has the files of another time: what its servers were told since is not in them.

@@ -229,6 +229,54 @@ func TestStarted(t *testing.T) {
 	})
 }
 
+// TestMoved: a container that was resized while it was stopped, and then moved, is asked where it starts; so is one whose call was not
+// answered before; one that knows its size is not, nor one that was never told and keeps its size.
+func TestMoved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{}
+		old, endOld := begin(f, t.TempDir())
+		defer endOld()
+		next, endNext := begin(f, t.TempDir())
+		defer endNext()
+		start := func(r *Retuner, c host.Container) {
+			r.Starting(c)
+			r.Started(c)
+			time.Sleep(time.Hour)
+		}
+		asked := func(what string, want int) {
+			t.Helper()
+			if calls, _ := f.seen(); len(calls) != want {
+				t.Errorf("%s: asked %d times, want %d", what, len(calls), want)
+			}
+		}
+		move := func(from, to *Retuner) {
+			to.Came(101, from.Known(101))
+			from.Forget(101)
+		}
+		start(old, small(101))
+		move(old, next)
+		start(next, small(101))
+		asked("never resized", 0)
+		move(next, old)
+		start(old, large(101))
+		asked("resized while stopped, then moved", 1)
+		move(old, next)
+		start(next, large(101))
+		asked("moved with what it was told", 1)
+		f.next(slices.Repeat([]answer{{false, errors.New("it does not run")}}, tries)...)
+		next.Resizing(small(101))
+		next.Resized(small(101))
+		time.Sleep(time.Hour)
+		asked("stopped before it answered", 1+tries)
+		move(next, old)
+		start(old, small(101))
+		asked("and moved", 2+tries)
+		old.Came(101, "")
+		start(old, large(101))
+		asked("come again from a host that knows nothing of it", 2+tries)
+	})
+}
+
 // TestNext: what an agent that ended left undone is asked by the next one.
 func TestNext(t *testing.T) {
 	dir := t.TempDir()

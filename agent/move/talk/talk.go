@@ -30,6 +30,7 @@ import (
 // The bounds of what is said.
 const (
 	MaxParts = 64
+	maxSized = 200
 	maxText  = 64 << 10
 	maxPiece = 256 << 10
 )
@@ -76,6 +77,8 @@ type Head struct {
 	Generation int64       `json:"generation,omitempty"` // of the layer
 	Parts      []Part      `json:"parts"`
 	Log        int64       `json:"log,omitempty"` // bytes of what the container wrote, of one that is Last; 0: it is not sent
+	// Sized is of which size the container's servers know (agent/retune's words), of one that is Last; "": it is not known.
+	Sized string `json:"sized,omitempty"`
 	// Kept are the container's own snapshots, the oldest first, of a new one. Meta is what is known of one that is itself such.
 	Kept []Kept             `json:"kept,omitempty"`
 	Meta *snapshot.Snapshot `json:"meta,omitempty"`
@@ -105,6 +108,9 @@ func (h *Head) Validate() error {
 	}
 	if len(h.Parts) > MaxParts || h.Generation < 0 {
 		return fmt.Errorf("snapshot %s: has %d parts and generation %d, want %d at most", h.Snapshot, len(h.Parts), h.Generation, MaxParts)
+	}
+	if len(h.Sized) > maxSized {
+		return fmt.Errorf("snapshot %s: says in %d bytes of which size it is, want %d at most", h.Snapshot, len(h.Sized), maxSized)
 	}
 	if len(h.Kept) > snapshot.Max {
 		return fmt.Errorf("snapshot %s: comes with %d of the container's own, want %d at most", h.Snapshot, len(h.Kept), snapshot.Max)

@@ -32,6 +32,7 @@ func TestValidate(t *testing.T) {
 		"has no identity":       {Snapshot: good.Snapshot, Generation: 1, Parts: []Part{{}}},
 		`volume "../x"`:         {Snapshot: good.Snapshot, Parts: []Part{{Volume: "../x", Is: id}}},
 		"has 65 parts":          {Snapshot: good.Snapshot, Parts: make([]Part, 65)},
+		"says in 201 bytes":     {Snapshot: good.Snapshot, Sized: strings.Repeat("x", 201)},
 		"comes with 65 of the":  {Snapshot: good.Snapshot, Kept: make([]Kept, 65)},
 		`snapshot "../y"`:       {Snapshot: good.Snapshot, Kept: []Kept{{ID: "../y"}}},
 		`said to be "20261127"`: {Snapshot: good.Snapshot, Meta: &snapshot.Snapshot{ID: "20261127"}},
