@@ -342,6 +342,7 @@ func (a *agent) report(ctx context.Context) host.Report {
 		MeshKey:    a.network.MeshKey(),
 		Work:       done.Work,
 		Moves:      true,
+		Closed:     a.scrub.Refuses(),
 		Seen:       seen,
 		Planned:    done.Planned,
 		Peers:      done.Peers,

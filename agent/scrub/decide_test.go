@@ -81,6 +81,9 @@ func TestLacks(t *testing.T) {
 			t.Errorf("%s: room for %d MiB, %q, closed %v; want %d MiB, %q, %v", name, room/mib, words, closed, c.room/mib, c.words,
 				c.closed)
 		}
+		if said := c.s.closed(); (said != "") != closed || closed && !strings.Contains(said, words) {
+			t.Errorf("%s: the words for who places are %q, and closed is %v", name, said, closed)
+		}
 		if c.words != "" && !c.s.short() {
 			t.Errorf("%s: nothing of what data does not use is given back", name)
 		}

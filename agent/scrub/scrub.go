@@ -152,10 +152,26 @@ func (k *Keeper) Closed() error {
 		return nil // others say so
 	}
 	dir.Close()
-	if words, closed := s.lacks(); closed {
-		return fmt.Errorf("this host takes no new containers: on its DATA, %s; %s", words, remedy)
+	if words := s.closed(); words != "" {
+		return fmt.Errorf("this host takes no new containers: %s", words)
 	}
 	return nil
+}
+
+// Refuses is what Closed says, at the last look and without its first words; "": nothing is refused.
+func (k *Keeper) Refuses() string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.mu.seen.closed()
+}
+
+// closed says why nothing new is made on DATA; "": it may.
+func (s seen) closed() string {
+	words, closed := s.lacks()
+	if !closed {
+		return ""
+	}
+	return "on its DATA, " + words + "; " + remedy
 }
 
 // remedy is what makes room.

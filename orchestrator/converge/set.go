@@ -181,7 +181,7 @@ func (x *Index) place(id wire.HostID, m *machine) {
 		h.Cordon = m.cordon.Words()
 	}
 	if r := m.status.Report; r != nil {
-		h.Memory, h.Disk, h.Moves = r.Capacity.MemoryBytes, r.Capacity.DiskBytes, r.Moves
+		h.Memory, h.Disk, h.Moves, h.Closed = r.Capacity.MemoryBytes, r.Capacity.DiskBytes, r.Moves, r.Closed
 	}
 	x.board.Set(h)
 }

@@ -98,8 +98,10 @@ func (b *Board) Set(h Host) {
 	s := b.slots[at]
 	h.Addresses -= s.nodes
 	h.Reserved, h.DiskTaken, h.Layers, h.Images = s.Reserved, s.DiskTaken, s.Layers, nil
+	was := s.Closed != ""
+	s.Closed = h.Closed // other words for it change no choice
 	if s.listed && s.Name == h.Name && s.Role == h.Role && s.State == h.State && s.Cordon == h.Cordon && s.Unlicensed == h.Unlicensed &&
-		s.Memory == h.Memory && s.Disk == h.Disk && s.Addresses == h.Addresses && s.Moves == h.Moves {
+		s.Memory == h.Memory && s.Disk == h.Disk && s.Addresses == h.Addresses && s.Moves == h.Moves && was == (h.Closed != "") {
 		return
 	}
 	b.change(at)
@@ -363,7 +365,7 @@ func (b *Board) settle() {
 
 // open tells whether a host can take nodes at all, before any is looked at.
 func (b *Board) open(h *Host) bool {
-	return h.Role == host.RoleUser && h.State == operator.HostActive && h.Cordon == "" && h.Unlicensed == "" &&
+	return h.Role == host.RoleUser && h.State == operator.HostActive && h.Cordon == "" && h.Unlicensed == "" && h.Closed == "" &&
 		(h.Addresses > 0 || b.more.blocks > 0) && h.usable() >= 0 && h.Reserved >= 0 && h.Reserved <= h.usable()
 }
 

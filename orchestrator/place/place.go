@@ -28,6 +28,7 @@ type Host struct {
 	State      operator.HostState
 	Cordon     string // who keeps new nodes off it and why, "" if nobody does
 	Unlicensed string // why nothing new may be placed here
+	Closed     string // why the host itself takes no new nodes, in its words: its DATA has little room for metadata
 	Memory     int64  // bytes in all
 	Disk       int64  // bytes in all; 0 is not known, and then not counted
 	Reserved   int64  // bytes of memory reserved by the nodes on it
@@ -90,6 +91,7 @@ const (
 	notActive
 	cordoned
 	notLicensed
+	closed
 	excluded
 	older
 	tooSmall
@@ -150,6 +152,8 @@ func check(n Node, h *Host) filter {
 		return cordoned
 	case h.Unlicensed != "":
 		return notLicensed
+	case h.Closed != "":
+		return closed
 	case h.ID == n.Not:
 		return excluded
 	case n.Moves && !h.Moves:
@@ -178,6 +182,8 @@ func reason(f filter, n Node, h *Host) string {
 		return "takes no new nodes: " + h.Cordon
 	case notLicensed:
 		return "is not licensed: " + h.Unlicensed
+	case closed:
+		return "takes no new nodes: " + h.Closed
 	case excluded:
 		return "is the host the node leaves"
 	case older:

@@ -51,6 +51,10 @@ func TestChoice(t *testing.T) {
 		{"not active", []Node{node(1, 4)}, []Host{user("a", func(h *Host) { h.State = operator.HostUnreachable })}, "!a is UNREACHABLE"},
 		{"not licensed", []Node{node(1, 4)}, []Host{user("a", func(h *Host) { h.Unlicensed = "number 3 of 2" })},
 			"!a is not licensed: number 3 of 2"},
+		{"closed", []Node{node(1, 4)}, []Host{user("a", func(h *Host) { h.Closed = "on its DATA, metadata has no room" })},
+			"!a takes no new nodes: on its DATA, metadata has no room"},
+		{"closed, for what moves too", []Node{{Layer: cp, Cloudlets: wire.Cloudlets{Dynamic: 1}, Moves: true}},
+			[]Host{user("a", func(h *Host) { h.Closed, h.Moves = "full", true }), user("b", func(h *Host) { h.Moves = true })}, "b"},
 		{"excluded", []Node{{Layer: cp, Cloudlets: wire.Cloudlets{Dynamic: 1}, Not: "h-a"}}, []Host{user("a"), user("b")}, "b"},
 		{"limit above the host's memory", []Node{node(0, 64)}, []Host{user("a"), user("b", func(h *Host) { h.Memory = 16 * gib })}, "b"},
 		{"reserved is what counts, not the limit", []Node{node(1, 24), node(1, 24), node(1, 24)}, []Host{user("a")}, "a a a"},
@@ -100,6 +104,7 @@ func TestPlaceHolds(t *testing.T) {
 				h.Reserved = rapid.Int64Range(0, 4*gib).Draw(t, "reserved")
 				h.State = rapid.SampledFrom([]operator.HostState{operator.HostActive, operator.HostActive,
 					operator.HostUnreachable}).Draw(t, "state")
+				h.Closed = rapid.SampledFrom([]string{"", "", "full", "fuller"}).Draw(t, "closed")
 			})
 		}
 		nodes := make([]Node, rapid.IntRange(1, 8).Draw(t, "nodes"))
@@ -124,7 +129,7 @@ func TestPlaceHolds(t *testing.T) {
 					taken += reserved(nodes[i])
 				}
 			}
-			if count > 0 && (h.State != operator.HostActive || count > h.Addresses || taken > h.Memory-HostShare) {
+			if count > 0 && (h.State != operator.HostActive || h.Closed != "" || count > h.Addresses || taken > h.Memory-HostShare) {
 				t.Fatalf("host %+v got %d nodes and has %d bytes reserved", h, count, taken)
 			}
 		}
@@ -144,6 +149,7 @@ func TestBoardIsTheLongWay(t *testing.T) {
 				h.Images = map[wire.Digest]bool{rapid.SampledFrom([]wire.Digest{"a", "b", "c"}).Draw(t, "image"): true}
 				h.State = rapid.SampledFrom([]operator.HostState{operator.HostActive, operator.HostActive, operator.HostActive,
 					operator.HostUnreachable}).Draw(t, "state")
+				h.Closed = rapid.SampledFrom([]string{"", "", "full", "fuller"}).Draw(t, "closed")
 			})
 		}
 		b := NewBoard(hosts)
@@ -222,6 +228,7 @@ func TestBoardIsKept(t *testing.T) {
 					h.Addresses = rapid.IntRange(0, 6).Draw(t, "addresses")
 					h.State = rapid.SampledFrom([]operator.HostState{operator.HostActive, operator.HostActive,
 						operator.HostUnreachable}).Draw(t, "state")
+					h.Closed = rapid.SampledFrom([]string{"", "", "full", "fuller"}).Draw(t, "closed")
 				})
 				hosts[h.ID] = h
 				kept.Set(h)

@@ -22,7 +22,7 @@
 // 2026-11-27 Limits.Ceilings.
 // 2026-11-27 Container.Addresses. 2026-11-27 Load.Connections.
 // 2026-11-27 Container.Mounts, Container.Shares. 2026-11-27 ContainerStatus.Tuned. 2026-11-27 Container.Snapshots.
-// 2026-11-27 Container.Move, ContainerStatus.Move.
+// 2026-11-27 Container.Move, ContainerStatus.Move. 2026-11-28 Report.Closed.
 // 2026-11-27 Report.Moves. 2026-11-27 Backend.Held.
 // 2026-11-27 Report.Disks.
 package host

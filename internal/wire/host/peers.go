@@ -115,6 +115,8 @@ type Report struct {
 	Load     Load          `json:"load"`
 	Work     wire.Revision `json:"work"` // the Work revision that is fully applied (0: none)
 	Seen     wire.Revision `json:"seen"` // the Work revision that is on disk
+	// Closed is why the host refuses containers that it never had, in words; "": it takes them, or does not say.
+	Closed string `json:"closed,omitempty"`
 	// Moves: it knows Container.Move; a host that does not would make a container anew that comes with its data.
 	Moves bool `json:"moves,omitempty"`
 	// Planned is the Work revision that Containers was looked at and planned for: what that Work names not and Containers names not either
