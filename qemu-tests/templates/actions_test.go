@@ -20,6 +20,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/jem"
 	"hardnode.dev/qemu-tests/harness"
 )
@@ -41,6 +42,7 @@ type trial struct {
 type own struct {
 	packages string
 	bare     bool // of nothing but these, and users
+	profile  host.Profile
 }
 
 const asked = "grep -q ':%04X 0*:0000 0A ' /proc/net/tcp /proc/net/tcp6"
@@ -67,9 +69,9 @@ var images = []trial{
 		own:   &own{packages: "openssh-server,git,curl,ca-certificates,openssl,cron"},
 		first: prepare + "mkdir -p /run/sshd; exec /usr/sbin/sshd -D"},
 	{name: "openrc", conf: "/etc/app.conf", first: "exec /sbin/init", ready: "test -e /run/openrc/softlevel && pidof cron",
-		service: "cron", own: &own{packages: "openrc,sysvinit-core,cron,procps"}},
+		service: "cron", own: &own{packages: "openrc,sysvinit-core,cron,procps", profile: host.ProfileSystem}},
 	{name: "sysvinit", conf: "/etc/app.conf", first: "exec /sbin/init", ready: "pidof cron",
-		service: "cron", own: &own{packages: "sysvinit-core,cron,procps"}},
+		service: "cron", own: &own{packages: "sysvinit-core,cron,procps", profile: host.ProfileSystem}},
 	{name: "busybox", user: "ann", conf: "/etc/app.conf", first: "exec busybox sleep 100000", ready: "grep -q ^busybox /proc/1/comm",
 		own: &own{packages: "busybox-static", bare: true}},
 }
@@ -365,7 +367,7 @@ func ownBox(t *testing.T, cache string, i trial) *box {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	b := &box{T: t, name: i.name, config: v1.Config{}}
+	b := &box{T: t, name: i.name, profile: i.own.profile, config: v1.Config{}}
 	b.made(func() error { return b.entries(f) })
 	if i.own.bare {
 		for _, applet := range []string{"sh", "mkdir", "cat", "sleep", "grep"} {
@@ -433,8 +435,8 @@ func (b *within) call(c call) jem.Reply {
 		cmp.Or(b.service, "x"), "ONE", b.service, "USER", cmp.Or(b.trial.user, "root"), "FINGERPRINT", fingerprint).Replace(c.args)
 	ctx, cancel := context.WithTimeout(b.Context(), 2*time.Minute)
 	defer cancel()
-	cmd := b.command(ctx, "0:0", append([]string{"/usr/lib/jem"}, strings.Fields(args)...)...)
-	cmd.Env = []string{jem.ToldBy + "=" + jem.Told{Memory: 1 << 30, MilliCPU: 2000, DiskLimit: 4 << 30, DiskUsed: 1 << 20}.Encode()}
+	told := jem.Told{Memory: 1 << 30, MilliCPU: 2000, DiskLimit: 4 << 30, DiskUsed: 1 << 20}
+	cmd := b.command(ctx, "0:0", []string{jem.ToldBy + "=" + told.Encode()}, append([]string{"/usr/lib/jem"}, strings.Fields(args)...)...)
 	cmd.Stdin = strings.NewReader(in)
 	out, err := cmd.Output()
 	var r jem.Reply

@@ -21,6 +21,8 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sys/unix"
+
+	"hardnode.dev/internal/wire/host"
 )
 
 // patience is how long a box may take for what it does in seconds.
@@ -35,10 +37,12 @@ type box struct {
 	ids    int // the first of its 65,536 ids
 	wire   *wire
 	user   string // uid:gid
-	cmd    *exec.Cmd
-	log    *tail
-	ended  chan struct{}
-	env    []string
+	// profile is what its programs may do, "" is app: they have the capabilities that a container's have, no more
+	profile host.Profile
+	cmd     *exec.Cmd
+	log     *tail
+	ended   chan struct{}
+	env     []string
 }
 
 // tail keeps what a box writes.
@@ -64,7 +68,8 @@ func (b *box) start(env ...string) {
 	b.Helper()
 	b.env = slices.Concat(b.config.Env, env)
 	b.cmd = exec.Command("/proc/self/exe", slices.Concat(b.config.Entrypoint, b.config.Cmd)...)
-	b.cmd.Env = slices.Concat([]string{inBox + "=" + b.root, inBox + "_USER=" + b.user, inBox + "_CWD=" + b.config.WorkingDir}, b.env)
+	b.cmd.Env = slices.Concat([]string{inBox + "=" + b.root, inBox + "_USER=" + b.user,
+		inBox + "_PROFILE=" + string(b.profile), inBox + "_CWD=" + b.config.WorkingDir}, b.env)
 	b.log, b.ended = &tail{}, make(chan struct{})
 	out, in, err := b.pipe()
 	if err != nil {
@@ -126,12 +131,19 @@ func (b *box) end() {
 	}
 }
 
-// command is a program inside the box, as its user or another ("0:0").
-func (b *box) command(ctx context.Context, user string, args ...string) *exec.Cmd {
-	uid, gid, _ := strings.Cut(user, ":")
+// command is a program inside the box, as its user or another ("0:0"). This program goes in as the box's root, by its descriptor, and has
+// what the box's programs may not do taken from it before it becomes that one.
+func (b *box) command(ctx context.Context, user string, env []string, args ...string) *exec.Cmd {
+	b.Helper()
+	self, err := os.Open("/proc/self/exe")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { self.Close() })
 	cmd := exec.CommandContext(ctx, "nsenter", slices.Concat([]string{"-t", fmt.Sprint(b.cmd.Process.Pid), "-U", "-m", "-p", "-i", "-u",
-		"-n", "--root", "--wd", "-S", uid, "-G", gid, "--"}, args)...)
-	cmd.Env = b.env
+		"-n", "--root", "--wd", "--", "/proc/self/fd/3"}, args)...)
+	cmd.ExtraFiles = []*os.File{self}
+	cmd.Env = slices.Concat(env, []string{inBox + "_USER=" + user, inBox + "_PROFILE=" + string(b.profile)})
 	return cmd
 }
 
@@ -143,7 +155,7 @@ func (b *box) says(args ...string) (string, error) {
 func (b *box) saysAs(user string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(b.Context(), time.Minute)
 	defer cancel()
-	cmd := b.command(ctx, user, args...)
+	cmd := b.command(ctx, user, b.env, args...)
 	out, in, err := b.pipe()
 	if err != nil {
 		return "", err

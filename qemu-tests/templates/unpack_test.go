@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -22,6 +23,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sys/unix"
 
+	containerprofile "hardnode.dev/agent/container/profile"
+	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/qemu-tests/harness"
 )
 
@@ -74,6 +77,7 @@ func newBoxAt(t *testing.T, layouts, name, root string) *box {
 		t.Fatal(err)
 	}
 	b.config = cfg.Config
+	b.profile = host.Profile(b.config.Labels[host.LabelProfile])
 	layers, err := img.Layers()
 	if err != nil {
 		t.Fatal(err)
@@ -206,15 +210,18 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "become a box:", enter(root))
 		os.Exit(125)
 	}
+	if user := os.Getenv(inBox + "_USER"); user != "" { // nsenter has entered
+		unix.CloseOnExec(3) // this program
+		fmt.Fprintln(os.Stderr, "become a program of a box:", become(user))
+		os.Exit(125)
+	}
 	os.Exit(m.Run())
 }
 
 // enter makes the box's root this process's, with what a host puts into it, and becomes its program. It returns if it can't.
 func enter(root string) error {
 	user, cwd := os.Getenv(inBox+"_USER"), os.Getenv(inBox+"_CWD")
-	for _, v := range []string{"", "_USER", "_CWD"} {
-		os.Unsetenv(inBox + v)
-	}
+	os.Unsetenv(inBox + "_CWD")
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make mounts private: %w", err)
 	}
@@ -241,11 +248,46 @@ func enter(root string) error {
 	if err := errors.Join(unix.Sethostname([]byte("box")), unix.Chroot(root), unix.Chdir("/"+cwd)); err != nil {
 		return fmt.Errorf("enter %s: %w", root, err)
 	}
+	return become(user)
+}
+
+// become makes this process a user that is confined as the spawner confines it (agent/spawner/fork), and then the program that its
+// arguments name. It returns if it can't.
+func become(user string) error {
+	settings, err := containerprofile.Of(host.Profile(os.Getenv(inBox + "_PROFILE")))
+	if err != nil {
+		return err
+	}
+	may := settings.Process(host.Process{}, "box")
+	for _, v := range []string{"", "_USER", "_PROFILE"} {
+		os.Unsetenv(inBox + v)
+	}
+	runtime.LockOSThread() // what is taken is taken from this thread, and the one that executes the program is the one that is left
+	for n := uintptr(0); n <= unix.CAP_LAST_CAP; n++ {
+		if may.Caps&(1<<n) == 0 {
+			// a kernel may not know the last ones
+			if err := unix.Prctl(unix.PR_CAPBSET_DROP, n, 0, 0, 0); err != nil && err != unix.EINVAL {
+				return fmt.Errorf("drop capability %d: %w", n, err)
+			}
+		}
+	}
+	if may.NoNewPrivs {
+		if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+			return fmt.Errorf("forbid new privileges: %w", err)
+		}
+	}
 	u, g, _ := strings.Cut(user, ":")
 	uid, _ := strconv.Atoi(u)
 	gid, _ := strconv.Atoi(g)
 	if err := errors.Join(syscall.Setgroups(nil), syscall.Setgid(gid), syscall.Setuid(uid)); err != nil {
 		return fmt.Errorf("become %s: %w", user, err)
+	}
+	if uid == 0 { // another user has none any more
+		lo, hi := uint32(may.Caps), uint32(may.Caps>>32)
+		set := [2]unix.CapUserData{{Effective: lo, Permitted: lo}, {Effective: hi, Permitted: hi}}
+		if err := unix.Capset(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &set[0]); err != nil {
+			return fmt.Errorf("keep capabilities %#x: %w", may.Caps, err)
+		}
 	}
 	program, err := exec.LookPath(os.Args[1])
 	if err != nil {

@@ -18,6 +18,7 @@ var crossings = []struct{ from, to, reason string }{
 	{"tools/fleetsim", "agent/link", "virtual hosts speak with the agent's own link, so that the protocol is written once"},
 	{"tools/fleetsim", "agent/container/command", "what the link asks of a runtime has its streams"},
 	{"tools/bench", "qemu-tests/harness", "benchmarks run in the tests' guests"},
+	{"qemu-tests/templates", "agent/container/profile", "a template's programs may do in a test what they may do in a container"},
 	{"qemu-tests/boot", "image/uki", "bad systems are made of a good one, in the way that this was made"},
 }
 
