@@ -91,6 +91,15 @@ func Label(what, s string, limit int) error {
 // Validate says why n can't name an environment, or nil.
 func (n EnvName) Validate() error { return Label("environment name", string(n), 40) }
 
+// JoinEnvNames is several environments in one text, as strings.Join is of strings.
+func JoinEnvNames(names []EnvName, sep string) string {
+	out := make([]string, len(names))
+	for i, n := range names {
+		out[i] = string(n)
+	}
+	return strings.Join(out, sep)
+}
+
 // Validate says why a can't name an account, or nil.
 func (a Account) Validate() error { return Label("account", string(a), 40) }
 

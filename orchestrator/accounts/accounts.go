@@ -47,9 +47,10 @@ func (d *Desk) List(caller wire.Account) []account.Account {
 			names[e.Account.Owner()] = true
 		}
 	}
+	has := hasEach(v)
 	out := []account.Account{}
 	for _, name := range slices.Sorted(maps.Keys(names)) {
-		out = append(out, shown(v, recordOf(v, name)))
+		out = append(out, shown(v, recordOf(v, name), has[name]))
 	}
 	return out
 }
@@ -57,10 +58,10 @@ func (d *Desk) List(caller wire.Account) []account.Account {
 // Get is one account that a caller's account sees.
 func (d *Desk) Get(caller, name wire.Account) (account.Account, error) {
 	v := d.Store.View()
-	if _, there := store.Accounts.Get(v, string(name)); name != caller && (caller != wire.AdminAccount || !there && !known(v, name)) {
+	if _, kept := store.Accounts.Get(v, string(name)); !caller.Sees(name) || name != caller && !kept && !known(v, name) {
 		return account.Account{}, none(name)
 	}
-	return shown(v, recordOf(v, name)), nil
+	return shown(v, recordOf(v, name), Has(v, name)), nil
 }
 
 func none(name wire.Account) *operator.Problem {
@@ -243,10 +244,10 @@ func (d *Desk) Works(name wire.Account, object string) *operator.Problem {
 	return refused(recordOf(d.Store.View(), name), object)
 }
 
-// shown is an account as people read it.
-func shown(v *store.View, rec store.Account) account.Account {
+// shown is an account as people read it, with what it has.
+func shown(v *store.View, rec store.Account, has Amount) account.Account {
 	return account.Account{Name: rec.Name, Title: rec.Title, Contact: rec.Contact, Group: cmp.Or(rec.Group, account.DefaultGroup),
-		State: rec.State, Reason: rec.Reason, Since: rec.Since, Ends: rec.Ends, Created: rec.Created, By: rec.By, Use: use(v, rec)}
+		State: rec.State, Reason: rec.Reason, Since: rec.Since, Ends: rec.Ends, Created: rec.Created, By: rec.By, Use: use(v, rec, has)}
 }
 
 // Groups are all groups, by name; the default one among them.

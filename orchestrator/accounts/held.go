@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"hardnode.dev/internal/logging"
@@ -13,33 +14,56 @@ import (
 	"hardnode.dev/orchestrator/store"
 )
 
-// lookEvery is how often accounts are looked at without a change of the store: days pass without one.
-const lookEvery = 10 * time.Second
+// lookEvery is how often accounts are looked at without a change of the store: days pass without one. Between two looks passes restFor times
+// what one took, so that looking takes 5 % of a core at most, however often the store changes.
+const (
+	lookEvery = 10 * time.Second
+	restFor   = 20
+	burst     = 100 * time.Millisecond // changes come in bursts
+)
 
 // Run follows the states of accounts until ctx ends: trials end, environments of accounts that don't work are held, those of others let go,
 // and what a closing account has is erased when its day has come. For the leader alone.
 func (d *Desk) Run(ctx context.Context) error {
 	for {
-		over := d.Store.View().Over()
+		v, began := d.Store.View(), time.Now()
 		if err := d.step(ctx); err != nil {
 			if ctx.Err() != nil {
 				return nil
 			}
 			logging.Or(d.Log).Error("the states of accounts can't be followed", logging.Err, err)
 		}
-		t := time.NewTimer(lookEvery)
-		select {
-		case <-ctx.Done():
-			t.Stop()
-			return nil
-		case <-over:
-		case <-t.C:
-		}
-		t.Stop()
-		if !run.Wait(ctx, 100*time.Millisecond) { // changes come in bursts
+		rest := min(lookEvery, max(burst, restFor*time.Since(began)))
+		if !run.Wait(ctx, rest) || !changed(ctx, d.Store.View, v) {
 			return nil
 		}
 	}
+}
+
+// changed waits until an account or an environment is another than in v, or lookEvery has passed; false: ctx ended.
+func changed(ctx context.Context, view func() *store.View, v *store.View) bool {
+	t := time.NewTimer(lookEvery)
+	defer t.Stop()
+	for {
+		now := view()
+		changes, ok := now.Since(v.Revision())
+		if !ok || slices.ContainsFunc(changes, concerns) {
+			return true
+		}
+		v = now
+		select {
+		case <-ctx.Done():
+			return false
+		case <-now.Over():
+		case <-t.C:
+			return true
+		}
+	}
+}
+
+// concerns tells whether a change may be one of what holds an environment.
+func concerns(c store.Change) bool {
+	return c.Kind == store.Accounts.Kind() || c.Kind == store.Envs.Kind()
 }
 
 // step brings all to where it should be now. Each environment is a transaction of its own: a step that was cut goes on with the next one.

@@ -3,6 +3,7 @@ package accounts
 import (
 	"cmp"
 	"fmt"
+	"sync"
 
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/account"
@@ -41,39 +42,58 @@ func OfEnvironment(owner wire.Account, s operator.EnvironmentSpec, templates env
 // one place in a layer, while one replaces the other, are one.
 func Has(v *store.View, owner wire.Account) Amount {
 	sum := Amount{}
-	var templates env.Templates
+	templates := sync.OnceValue(func() env.Templates { return templatesOf(v) })
 	for _, e := range store.Envs.Refs(v) {
-		if e.Account.Owner() != owner.Owner() || e.System || e.Want == store.WantDeleted {
-			continue
-		}
-		sum[account.Environments]++
-		sum[account.Addresses] += int64(len(e.Addresses))
-		type place struct {
-			layer wire.LayerName
-			index int
-		}
-		there := map[place]bool{}
-		for n := range store.NodesOf.Of(v, string(e.Spec.Name)) {
-			if at := (place{n.Layer, n.Index}); !n.Gone && !there[at] {
-				there[at] = true
-				sum.add(OfNode(n.Cloudlets, n.Container))
-			}
-		}
-		for _, l := range e.Spec.Layers {
-			for i := range l.Nodes {
-				if there[place{l.Name, i}] {
-					continue
-				}
-				if templates == nil {
-					templates = templatesOf(v)
-				}
-				t, _ := templates.Find(owner.Owner(), l.Template)
-				n := env.NodeOf(owner, e.Spec.Name, l, i, t)
-				sum.add(OfNode(n.Cloudlets, n.Container))
-			}
+		if e.Account.Owner() == owner.Owner() {
+			sum.count(v, e, templates)
 		}
 	}
 	return sum
+}
+
+// hasEach is what each account has now that has anything: each environment is looked at once.
+func hasEach(v *store.View) map[wire.Account]Amount {
+	out := map[wire.Account]Amount{}
+	templates := sync.OnceValue(func() env.Templates { return templatesOf(v) })
+	for _, e := range store.Envs.Refs(v) {
+		sum := out[e.Account.Owner()]
+		if sum == nil {
+			sum = Amount{}
+			out[e.Account.Owner()] = sum
+		}
+		sum.count(v, e, templates)
+	}
+	return out
+}
+
+// count adds what an environment takes; templates is asked for where a node of it is not placed yet.
+func (a Amount) count(v *store.View, e *store.Environment, templates func() env.Templates) {
+	if e.System || e.Want == store.WantDeleted {
+		return
+	}
+	a[account.Environments]++
+	a[account.Addresses] += int64(len(e.Addresses))
+	type place struct {
+		layer wire.LayerName
+		index int
+	}
+	there := map[place]bool{}
+	for n := range store.NodesOf.Of(v, string(e.Spec.Name)) {
+		if at := (place{n.Layer, n.Index}); !n.Gone && !there[at] {
+			there[at] = true
+			a.add(OfNode(n.Cloudlets, n.Container))
+		}
+	}
+	for _, l := range e.Spec.Layers {
+		for i := range l.Nodes {
+			if there[place{l.Name, i}] {
+				continue
+			}
+			t, _ := templates().Find(e.Account.Owner(), l.Template)
+			n := env.NodeOf(e.Account.Owner(), e.Spec.Name, l, i, t)
+			a.add(OfNode(n.Cloudlets, n.Container))
+		}
+	}
 }
 
 // Less is what a takes more than b.
@@ -101,8 +121,7 @@ func templatesOf(v *store.View) env.Templates {
 }
 
 // use is what an account has of each kind beside its limits. The admins have none.
-func use(v *store.View, rec store.Account) []account.AccountUse {
-	has := Has(v, rec.Name)
+func use(v *store.View, rec store.Account, has Amount) []account.AccountUse {
 	out := []account.AccountUse{}
 	for _, k := range account.Kinds {
 		u := account.AccountUse{Kind: k, Used: has[k]}

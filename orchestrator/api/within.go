@@ -53,10 +53,6 @@ func within(c caller, r route, param func(string) string) *operator.Problem {
 	if ofAll[r.id] {
 		return nil
 	}
-	names := make([]string, len(c.Envs))
-	for i, e := range c.Envs {
-		names[i] = string(e)
-	}
-	reason := fmt.Sprintf("token %q is for environments %s alone", c.Name, strings.Join(names, ", "))
+	reason := fmt.Sprintf("token %q is for environments %s alone", c.Name, wire.JoinEnvNames(c.Envs, ", "))
 	return operator.NewProblem(operator.Denied, r.path, reason, "use a token that is for all: hnctl token create NAME --scope …")
 }

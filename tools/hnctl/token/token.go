@@ -48,11 +48,7 @@ func only(envs []wire.EnvName) string {
 	if len(envs) == 0 {
 		return "all"
 	}
-	out := make([]string, len(envs))
-	for i, e := range envs {
-		out[i] = string(e)
-	}
-	return strings.Join(out, ",")
+	return wire.JoinEnvNames(envs, ",")
 }
 
 func tokenCreate(a *app.App) *cobra.Command {
