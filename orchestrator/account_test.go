@@ -19,6 +19,7 @@ import (
 	"hardnode.dev/internal/wire/slots"
 	"hardnode.dev/internal/wire/snapshot"
 	"hardnode.dev/internal/wire/storage"
+	"hardnode.dev/internal/wire/user"
 	"hardnode.dev/orchestrator/authz"
 	"hardnode.dev/orchestrator/store"
 )
@@ -117,8 +118,22 @@ func asking(c *cluster, op, token string) map[string]asked {
 		"createAccountToken": {cluster: true, there: "admin", body: operator.NewToken{Name: "more", Scopes: []string{"read"}}},
 		"setAccountGroup":    {cluster: true, there: "default", body: account.SetAccountGroup{}},
 		"deleteAccountGroup": {cluster: true, there: "default"},
-		"createToken":        {body: operator.NewToken{Name: "more", Scopes: []string{"read"}}},
-		"createEnvironment":  {apart: true}, "listAudit": {apart: true},
+		"signIn":             {apart: true}, "listSessions": {cluster: true}, "endSession": {cluster: true, there: "current"},
+		"endSessions": {cluster: true},
+		"getSelf":     {cluster: true}, "changeSelf": {cluster: true, body: user.ChangeSelf{}},
+		"changePassword":      {cluster: true, body: user.ChangePassword{Old: "x", New: "y"}},
+		"beginSecondFactor":   {cluster: true, body: user.BeginSecondFactor{Password: "x"}},
+		"confirmSecondFactor": {cluster: true, body: user.ConfirmSecondFactor{Code: "1"}},
+		"endSecondFactor":     {cluster: true, body: user.EndSecondFactor{Password: "x", Code: "1"}},
+		"listUsers":           none, "getUser": of("root@example.com", "nosuch@example.com"),
+		"createUser": {cluster: true, body: user.NewUser{Mail: "new@example.com", Password: "correct horse", Account: "acme",
+			Role: user.Owner}},
+		"deleteUser": {cluster: true, there: "root@example.com"}, "resetSecondFactor": {cluster: true, there: "root@example.com"},
+		"endUserSessions":   {cluster: true, there: "root@example.com"},
+		"setMember":         {there: "admin", nothing: "nosuch", body: user.SetMember{Role: user.Viewer}},
+		"removeMember":      of("admin", "nosuch"),
+		"createToken":       {body: operator.NewToken{Name: "more", Scopes: []string{"read"}}},
+		"createEnvironment": {apart: true}, "listAudit": {apart: true},
 	}
 }
 
@@ -143,9 +158,11 @@ func TestOtherAccount(t *testing.T) {
 	c.eventually("node 100 is there", func() bool { return c.call("GET", "/api/v1/nodes/100", nil, nil) == nil })
 	var other operator.MadeToken
 	c.ok("POST", "/api/v1/tokens", operator.NewToken{Name: "other", Scopes: []string{"admin"}}, &other)
+	c.ok("POST", "/api/v1/users", user.NewUser{Mail: "root@example.com", Password: "correct horse", Account: "admin",
+		Role: user.Owner}, nil)
 	acme := c.tokenOf("acme")
 	op := string(a.Operation.ID)
-	c.as(acme, func() { c.walk(asking(c, op, other.ID), "hello", "host1", "nginx", op, `"other"`) })
+	c.as(acme, func() { c.walk(asking(c, op, other.ID), "hello", "host1", "nginx", op, `"other"`, "root@") })
 
 	if got := c.operation(a.Operation.ID); got.State.Final() {
 		t.Errorf("the operation is %s: %v", got.State, got.Problem)

@@ -42,6 +42,7 @@ import (
 	"hardnode.dev/orchestrator/store"
 	"hardnode.dev/orchestrator/systems"
 	"hardnode.dev/orchestrator/templates"
+	people "hardnode.dev/orchestrator/users"
 	"hardnode.dev/orchestrator/world"
 )
 
@@ -77,6 +78,7 @@ type orchestrator struct {
 	fleet     *live.Fleet
 	loop      *lead.Loop
 	accounts  *accounts.Desk
+	users     *people.Desk
 	ops       *ops.Ops
 	routes    *hostapi.Routes
 	api       *api.Server
@@ -154,6 +156,8 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 	hub := session.NewHub()
 	tokens := &authz.Tokens{Store: o.store, Now: time.Now}
 	guesses := &authz.Guesses{Record: o.audit.Write, Now: time.Now}
+	o.users = people.New(&people.Desk{Store: o.store, Tokens: tokens, Guesses: guesses, Cluster: s.Name,
+		Key: s.Authority.Secret("second factors of users"), Now: time.Now, Log: c.log})
 	o.panel = &panel.Panel{Tokens: tokens, Guesses: guesses, World: o.seen, Log: c.log, Now: time.Now}
 	desk := &enroll.Desk{Store: o.store, Authority: s.Authority, Names: s.OrchestratorSeed.Names, Log: c.log, Now: time.Now}
 	netboot := &pxe.Desk{Store: o.store, Releases: shelf, Pin: o.trust.Pin, Now: time.Now}
@@ -167,7 +171,8 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 		Sums:       s.Authority.Secret("sums of what hosts are told"),
 		Unlicensed: o.loop.Unlicensed, Netboot: netboot, Release: shelf.Open}
 	o.accounts = &accounts.Desk{Store: o.store, Now: time.Now, Log: c.log}
-	o.api = &api.Server{Store: o.store, Ops: o.ops, Tokens: tokens, Accounts: o.accounts, Audit: o.audit, World: o.seen, Hub: hub,
+	o.api = &api.Server{Store: o.store, Ops: o.ops, Tokens: tokens, Accounts: o.accounts, Users: o.users,
+		Audit: o.audit, World: o.seen, Hub: hub,
 		Log: c.log, License: o.license, Releases: shelf, Netboot: netboot, Enroll: desk, Guesses: guesses,
 		RotateGossip: o.loop.RotateGossip,
 		Metrics:      metrics.Handler(o.world, o.hosts.Held, o.fleet.Boots, o.fleet.Met),
@@ -254,6 +259,7 @@ func (o *orchestrator) lead(ctx context.Context) error {
 		run.Task{Name: "converge", Run: o.loop.Run},
 		run.Task{Name: "operations", Run: o.ops.Run},
 		run.Task{Name: "accounts", Run: o.accounts.Run},
+		run.Task{Name: "users", Run: o.users.Run},
 		run.Task{Name: "served systems", Run: o.followSystems},
 	)
 }

@@ -14,8 +14,8 @@ import (
 	"hardnode.dev/orchestrator/store"
 )
 
-// lookEvery is how often accounts are looked at without a change of the store: days pass without one. Between two looks passes restFor times
-// what one took, so that looking takes 5 % of a core at most, however often the store changes.
+// lookEvery is how often accounts are looked at without a change of the store: days pass without one. Between two looks passes restFor
+// times what one took, so that looking takes 5 % of a core at most, however often the store changes.
 const (
 	lookEvery = 10 * time.Second
 	restFor   = 20
@@ -135,7 +135,7 @@ func owns(v *store.View, name wire.Account) bool {
 	return false
 }
 
-// forget removes the record of an account that has no environment any more, and its tokens.
+// forget removes the record of an account that has no environment any more, its tokens, and who was in it.
 func (d *Desk) forget(ctx context.Context, name wire.Account) error {
 	_, err := d.Store.Update(ctx, func(tx *store.Tx) error {
 		if rec, ok := store.Accounts.Read(tx, string(name)); !ok || rec.State != account.Closing || d.now().Before(rec.Ends) {
@@ -146,6 +146,11 @@ func (d *Desk) forget(ctx context.Context, name wire.Account) error {
 				store.Tokens.Delete(tx, hash)
 			}
 		}
+		for key, u := range store.Users.Refs(tx.View()) {
+			if u.Role(name) != "" {
+				leave(tx, key, name)
+			}
+		}
 		store.Accounts.Delete(tx, string(name))
 		return nil
 	})
@@ -153,6 +158,25 @@ func (d *Desk) forget(ctx context.Context, name wire.Account) error {
 		logging.Or(d.Log).Info("a closed account is erased", "account", string(name))
 	}
 	return err
+}
+
+// leave takes a user out of an account that is erased. One who is in no other one is erased with it.
+func leave(tx *store.Tx, key string, name wire.Account) {
+	u, ok := store.Users.Read(tx, key)
+	if !ok {
+		return
+	}
+	u.Members = slices.DeleteFunc(slices.Clone(u.Members), func(m store.Member) bool { return m.Name == name })
+	for s := range store.SessionsOf.Of(tx.View(), u.ID) {
+		if s.Account == name || len(u.Members) == 0 {
+			store.Sessions.Delete(tx, s.Hash)
+		}
+	}
+	if len(u.Members) == 0 {
+		store.Users.Delete(tx, key)
+		return
+	}
+	store.Users.Put(tx, key, u)
 }
 
 // passed suspends the accounts whose trial is over, and says which.

@@ -12,7 +12,7 @@ import (
 	"hardnode.dev/orchestrator/store"
 )
 
-// TestCountedOnce: what all accounts have, counted in one pass, is what each has, counted alone; and one account is shown as the list has it.
+// TestCountedOnce: what all accounts have, counted in one pass, is what each has, counted alone; one account is shown as the list has it.
 func TestCountedOnce(t *testing.T) {
 	b := opened(t)
 	for i := range 6 {

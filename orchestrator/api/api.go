@@ -34,6 +34,7 @@ import (
 	"hardnode.dev/orchestrator/session"
 	"hardnode.dev/orchestrator/store"
 	"hardnode.dev/orchestrator/systems"
+	"hardnode.dev/orchestrator/users"
 	"hardnode.dev/orchestrator/world"
 )
 
@@ -44,6 +45,7 @@ type Server struct {
 	Tokens *authz.Tokens
 	// Accounts is who owns environments, and what each may have.
 	Accounts *accounts.Desk
+	Users    *users.Desk // who signs in
 	Audit    *audit.Log
 	World    func(wire.Account) world.World // what an account sees now
 	// DryRun places a new environment of an account without storing anything.
@@ -113,7 +115,8 @@ func (s *Server) allow(c caller, scope authz.Scope, object string) *operator.Pro
 
 // do audits an action around its effect.
 func (s *Server) do(c caller, what, object string, effect func() error) error {
-	return s.Audit.Do(operator.Audit{Who: c.Name, Account: c.Account, From: c.from, What: what, Object: object}, effect)
+	return s.Audit.Do(operator.Audit{Who: c.Name, Account: c.Account, User: c.User,
+		From: c.from, What: what, Object: object}, effect)
 }
 
 // Handler is the API, everything below /api/, and /openapi.json and /metrics.
@@ -132,7 +135,9 @@ func (s *Server) Handler() http.Handler {
 		s.Metrics.ServeHTTP(w, r)
 	})
 	// What the API is like is no secret.
-	d := &door.Door{Routes: mux, Public: "/openapi", Held: held, Tokens: s.Tokens, Guesses: s.Guesses, Enter: s.enter, Log: s.Log}
+	open := map[string]bool{"POST " + operator.Prefix + "/sessions": true}
+	d := &door.Door{Routes: mux, Public: "/openapi", Held: held, Open: open, Tokens: s.Tokens, Guesses: s.Guesses,
+		Enter: s.enter, Log: s.Log}
 	return d.Handler()
 }
 
@@ -332,6 +337,7 @@ func (s *Server) operations() {
 		authz.Patch, 200}, s.takeBackComponent)
 
 	s.accountOperations()
+	s.userOperations()
 	serve(s, route{"listTokens", "GET", "/tokens", "All tokens, without their text", authz.Admin, 200}, s.listTokens)
 	serve(s, route{"createToken", "POST", "/tokens", "Make a token; its text is shown this once", authz.Admin, 201}, s.createToken)
 	serveWith(s, route{"revokeToken", "DELETE", "/tokens/{id}", "Revoke a token at once", authz.Admin, 204}, s.revokeToken)
@@ -349,13 +355,14 @@ var ofCluster = map[string]bool{"getLicense": true, "setLicense": true, "rotateG
 	"readReleaseFile": true, "listWaitingHosts": true, "admitHost": true, "getNetboot": true, "enableNetboot": true,
 	"disableNetboot": true, "listErrors": true, "setAddresses": true, "createAccount": true, "changeAccount": true,
 	"createAccountToken": true, "listAccountGroups": true, "setAccountGroup": true, "deleteAccountGroup": true,
+	"createUser": true, "deleteUser": true, "resetSecondFactor": true, "endUserSessions": true,
 	"planRollout": true, "startRollout": true, "listRollouts": true, "getRollout": true, "reportRollout": true, "pauseRollout": true,
 	"resumeRollout": true, "abortRollout": true}
 
 // route is one operation of the API.
 type route struct {
 	id, method, path, summary string
-	scope                     authz.Scope
+	scope                     authz.Scope // "": none, and no token either
 	status                    int
 }
 
@@ -381,6 +388,9 @@ func serveWith[I, O any](s *Server, r route, f func(context.Context, caller, *I)
 			if p.Code == operator.Internal {
 				logging.Or(s.Log).Error("a request failed", "operation", r.id, logging.Err, err)
 			}
+			if after := p.RetryAfter(); after != "" {
+				return nil, huma.ErrorWithHeaders(p, http.Header{"Retry-After": {after}})
+			}
 			return nil, p
 		}
 		return out, nil
@@ -392,12 +402,26 @@ func (s *Server) operation(r route) huma.Operation {
 	if ofCluster[r.id] {
 		needs += ", of a token of account " + string(wire.AdminAccount)
 	}
+	security := []map[string][]string{{"token": {}}}
+	if r.scope == "" {
+		needs, security = "Needs no token", nil
+	}
+	if ofPeople[r.id] {
+		needs += ", of a user's session"
+	}
 	return huma.Operation{OperationID: r.id, Method: r.method, Path: operator.Prefix + r.path, Summary: r.summary,
 		DefaultStatus: r.status, MaxBodyBytes: door.MaxBody, Errors: refusals(r),
-		Description: needs + ".", Security: []map[string][]string{{"token": {}}},
+		Description: needs + ".", Security: security,
 		Middlewares: huma.Middlewares{func(ctx huma.Context, next func(huma.Context)) {
 			c, path := s.caller(ctx.Context()), ctx.Operation().Path
+			if r.scope == "" {
+				next(ctx)
+				return
+			}
 			p := s.allow(c, r.scope, path)
+			if p == nil && ofPeople[r.id] {
+				p = person(c, path)
+			}
 			if p == nil && ofCluster[r.id] {
 				p = c.RequireCluster(path)
 			}

@@ -52,6 +52,9 @@ type Who struct {
 	Scopes  []string
 	Envs    []wire.EnvName // that the token is for; nil: for all that the account sees
 
+	User string // id of the user whose session it is; "": it is a token
+	Role string // of a user, in the account
+
 	Expires time.Time // of the token; zero: it does not
 	hash    string    // of the token
 }
@@ -60,6 +63,8 @@ type Who struct {
 type Tokens struct {
 	Store *store.Store
 	Now   func() time.Time
+
+	uses uses // of sessions
 }
 
 // Hash is how a token is known: the hex SHA-256 of its text.
@@ -73,15 +78,20 @@ func (t *Tokens) Check(text secret.Text) (Who, *operator.Problem) {
 	case len(text) > 256:
 		return unknown("the token is not known")
 	}
-	return t.CheckHash(Hash(text))
+	who, p := t.CheckHash(Hash(text))
+	if p == nil {
+		t.Used(who)
+	}
+	return who, p
 }
 
-// CheckHash is Check for a token whose hash is known already (a session of the panel).
+// CheckHash is Check for a token whose hash is known already (a session of the panel). It is no use of a session.
 func (t *Tokens) CheckHash(hash string) (Who, *operator.Problem) {
-	rec, ok := store.Tokens.Get(t.Store.View(), hash)
+	v := t.Store.View()
+	rec, ok := store.Tokens.Get(v, hash)
 	switch {
 	case !ok:
-		return unknown("the token is not known; it may have been revoked")
+		return t.session(v, hash)
 	case !rec.Expires.IsZero() && !t.Now().Before(rec.Expires):
 		return unknown("the token expired at " + rec.Expires.Format(time.RFC3339))
 	}
@@ -115,6 +125,10 @@ func (w Who) Require(s Scope, object string) *operator.Problem {
 			return nil
 		}
 	}
+	if w.User != "" {
+		return operator.NewProblem(operator.Denied, object, fmt.Sprintf("%s is %s of account %s, this needs scope %s", w.Name, w.Role,
+			w.Account, s), "ask an owner of the account for another role")
+	}
 	return operator.NewProblem(operator.Denied, object, fmt.Sprintf("token %q has scopes %s, this needs %s", w.Name, strings.Join(w.Scopes,
 		", "), s), "ask an admin for a token with that scope")
 }
@@ -124,7 +138,11 @@ func (w Who) RequireCluster(object string) *operator.Problem {
 	if w.Account == wire.AdminAccount && w.Envs == nil {
 		return nil
 	}
-	return operator.NewProblem(operator.Denied, object, fmt.Sprintf("it concerns the whole cluster, and token %q is of account %q", w.Name,
+	what := fmt.Sprintf("token %q", w.Name)
+	if w.User != "" {
+		what = "this session of " + w.Name
+	}
+	return operator.NewProblem(operator.Denied, object, fmt.Sprintf("it concerns the whole cluster, and %s is of account %q", what,
 		w.Account), "ask those who run the cluster")
 }
 

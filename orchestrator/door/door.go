@@ -22,6 +22,7 @@ import (
 	"sync"
 	"time"
 
+	"hardnode.dev/internal/limit"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/authz"
@@ -29,12 +30,15 @@ import (
 
 // The limits. What is over them is refused early, with Retry-After: a server that takes in more than it can do answers nobody.
 const (
-	MaxBody    = 1 << 20          // bytes of a body
-	maxAtOnce  = 64               // requests at work
-	maxOfOne   = 32               // of them, of one token
-	maxOpen    = 100              // sessions and watches of one token
-	maxQueue   = 2 * time.Second  // that a request waits for others
-	WriteLimit = 30 * time.Second // for an answer to be taken
+	MaxBody      = 1 << 20          // bytes of a body
+	maxAtOnce    = 64               // requests at work
+	maxOfOne     = 32               // of them, of one token
+	maxOpen      = 100              // sessions and watches of one token
+	maxOpenBody  = 8 << 10          // bytes of a body of who needs no token
+	maxStrangers = 128              // requests that need no token
+	maxStranger  = 16               // of them, of one client
+	maxQueue     = 2 * time.Second  // that a request waits for others
+	WriteLimit   = 30 * time.Second // for an answer to be taken
 )
 
 // methods are those the API knows, in the order Allow names them.
@@ -46,13 +50,15 @@ type Door struct {
 	Routes  *http.ServeMux
 	Public  string          // what anybody may read: paths that begin with it
 	Held    map[string]bool // the patterns of Routes that are held open: sessions and watches
+	Open    map[string]bool // the patterns of Routes that need no token: who signs in has none
 	Tokens  *authz.Tokens
 	Guesses *authz.Guesses                                                        // slows down wrong tokens; nil: nobody does
 	Enter   func(ctx context.Context, who authz.Who, from string) context.Context // tells the handler who asks, and from where
 	Log     *slog.Logger
 
-	slots chan struct{}
-	mu    struct {
+	slots     chan struct{}
+	strangers limit.Gate
+	mu        struct {
 		sync.Mutex
 		working, held map[string]int // by token id
 	}
@@ -61,6 +67,7 @@ type Door struct {
 // Handler is the door with its Routes behind it.
 func (d *Door) Handler() http.Handler {
 	d.slots = make(chan struct{}, maxAtOnce)
+	d.strangers.All, d.strangers.Each = maxStrangers, maxStranger
 	d.mu.working, d.mu.held = map[string]int{}, map[string]int{}
 	return http.HandlerFunc(d.serve)
 }
@@ -80,6 +87,10 @@ func (d *Door) serve(w http.ResponseWriter, r *http.Request) {
 	if allow := d.allowed(r); pattern == "" && r.Method == http.MethodOptions && allow != "" {
 		w.Header().Set("Allow", allow)
 		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	if d.Open[pattern] {
+		d.open(w, r)
 		return
 	}
 	who, p := d.Tokens.Check(authz.Bearer(r.Header.Get("Authorization")))
@@ -119,6 +130,22 @@ func (d *Door) serve(w http.ResponseWriter, r *http.Request) {
 	defer func() { <-d.slots }()
 	ctl.SetWriteDeadline(time.Now().Add(WriteLimit))
 	tagged(w, r.WithContext(ctx), d.Routes)
+}
+
+// open answers a request that needs no token. It takes no place among the requests at work, which are for those who are known.
+func (d *Door) open(w http.ResponseWriter, r *http.Request) {
+	r.Body = http.MaxBytesReader(w, r.Body, maxOpenBody)
+	leave, ok := d.strangers.Enter(limit.Addr(r.RemoteAddr))
+	if !ok {
+		tooMany(w, r, "many ask without a token at this moment", "try again in a moment")
+		return
+	}
+	defer leave()
+	if !d.body(w, r) {
+		return
+	}
+	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(WriteLimit))
+	d.Routes.ServeHTTP(w, r.WithContext(d.Enter(r.Context(), authz.Who{}, r.RemoteAddr)))
 }
 
 // unknown refuses a caller without a valid token. Wrong ones are slowed down and recorded; sending none is a mistake, not a guess.

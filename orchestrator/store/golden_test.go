@@ -19,6 +19,7 @@ func TestGolden(t *testing.T) {
 		"names": golden.Kept[Names], "cordon": golden.Kept[Cordon], "netboot": golden.Kept[Netboot], "leave": golden.Kept[Leave],
 		"system": golden.Kept[System], "component": golden.Kept[Component],
 		"account": golden.Kept[Account], "accountgroup": golden.Kept[AccountGroup],
+		"user": golden.Kept[User], "session": golden.Kept[Session],
 	}
 	for kind := range decoders {
 		check := checks[kind]

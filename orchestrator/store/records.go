@@ -1,6 +1,8 @@
 package store
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"net/netip"
 	"strings"
 	"time"
@@ -13,6 +15,7 @@ import (
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/internal/wire/upkeep"
+	"hardnode.dev/internal/wire/user"
 )
 
 // The tables. The comment names the package that writes the record; nobody else does.
@@ -43,12 +46,17 @@ var (
 	Components = table[Component]("component")       // components, from the first replacement on; by the component's name
 	Accounts   = table[Account]("account")           // accounts; by the account's name; the admins' has none
 	Groups     = table[AccountGroup]("accountgroup") // accounts; by the group's name
+	Users      = table[User]("user")                 // users (accounts: they leave with the last one); by UserKey
+	Sessions   = table[Session]("session")           // users; by hash
 )
 
 // The indices.
 var (
 	NodesOf = index(Nodes, func(n *Node) string { return string(n.Env) })  // by environment
 	NodesOn = index(Nodes, func(n *Node) string { return string(n.Host) }) // by host
+
+	UsersOf    = index(Users, func(u *User) string { return u.ID })         // by id: one
+	SessionsOf = index(Sessions, func(s *Session) string { return s.User }) // by the user's id
 
 	OperationsIn = index(Operations, func(o *Operation) string { return choose(o.State.Final(), Ended, Unended) })
 	EnvsIn       = index(Envs, func(e *Environment) string { return choose(e.Failed != nil, Failed, "") })
@@ -386,6 +394,86 @@ type AccountGroup struct {
 	Title  string         `json:"title,omitempty"`
 	Days   int            `json:"days,omitempty"` // new accounts are trials of so many days; 0: they are not
 	Limits account.Limits `json:"limits,omitempty"`
+}
+
+// User is a person who signs in. Orchestrators before 2026-11-28 leave users and sessions alone, and let none of them in.
+type User struct {
+	ID       string    `json:"id"`
+	Mail     string    `json:"mail"` // user.Normal
+	Name     string    `json:"name,omitempty"`
+	Password string    `json:"password"` // internal/secret/password
+	Factor   *Factor   `json:"factor,omitempty"`
+	Pending  *Pending  `json:"pending,omitempty"` // a second factor of which no code was sent yet
+	Members  []Member  `json:"members"`
+	Places   []string  `json:"places,omitempty"` // limit.Key of where they signed in from, the last one last
+	Last     time.Time `json:"last,omitzero"`    // sign-in
+	Created  time.Time `json:"created"`
+	By       string    `json:"by"`
+}
+
+// Member is what a user may do in one account.
+type Member struct {
+	Name  wire.Account `json:"name"` // of the account
+	Role  user.Role    `json:"role"`
+	Since time.Time    `json:"since"`
+	By    string       `json:"by"`
+}
+
+// Role is what a user may do in an account; "" is nothing.
+func (u *User) Role(of wire.Account) user.Role {
+	for _, m := range u.Members {
+		if m.Name == of {
+			return m.Role
+		}
+	}
+	return ""
+}
+
+// UserKey is the record name of a user: two people can't have one address.
+func UserKey(mail string) string {
+	sum := sha256.Sum256([]byte(user.Normal(mail)))
+	return hex.EncodeToString(sum[:])
+}
+
+// Factor is a second factor in force.
+type Factor struct {
+	Secret   secret.Bytes `json:"secret"`             // sealed: orchestrator/users
+	Step     int64        `json:"step"`               // of the last code that was taken: none up to it is taken again
+	Recovery []string     `json:"recovery,omitempty"` // hex SHA-256 of each code that is left
+	Since    time.Time    `json:"since"`
+}
+
+// Pending is a second factor that is not in force yet.
+type Pending struct {
+	Secret secret.Bytes `json:"secret"` // sealed
+	Until  time.Time    `json:"until"`
+}
+
+// Session is a sign-in of a user; only the hash of its token is kept.
+type Session struct {
+	ID      string       `json:"id"`
+	User    string       `json:"user"` // id
+	Account wire.Account `json:"account"`
+	Hash    string       `json:"hash"` // hex SHA-256 of the text
+	Kind    string       `json:"kind"` // where it began: api or panel
+	From    string       `json:"from"`
+	Begun   time.Time    `json:"begun"`
+	Used    time.Time    `json:"used"` // by a person: it is written once a minute
+}
+
+// SessionIdle and SessionLongest are the life of a session: without anything asked, and whatever is done in it.
+const (
+	SessionIdle    = 8 * time.Hour
+	SessionLongest = 24 * time.Hour
+)
+
+// Ends is when a session ends that was used last then.
+func (s *Session) Ends(used time.Time) time.Time {
+	lazy, old := used.Add(SessionIdle), s.Begun.Add(SessionLongest)
+	if lazy.Before(old) {
+		return lazy
+	}
+	return old
 }
 
 // Token is a bearer token; only its hash is kept.

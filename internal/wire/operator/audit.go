@@ -12,6 +12,7 @@ type Audit struct {
 	At      time.Time    `json:"at"`
 	Who     string       `json:"who"`
 	Account wire.Account `json:"account,omitempty" doc:"Of the one who did it"`
+	User    string       `json:"user,omitempty" doc:"Id of the user who did it; absent: it was a token's"`
 	From    string       `json:"from" doc:"Address the request came from"`
 	What    string       `json:"what"`
 	Object  string       `json:"object"`

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 )
 
 // Code is the closed list of error codes at the outer border.
@@ -72,6 +74,8 @@ type Problem struct {
 	Object string `json:"object,omitempty" doc:"What the error is about, e.g. environments/hello or layers[0].template"`
 	Reason string `json:"detail" doc:"Why"`
 	Next   string `json:"next,omitempty" doc:"What to do about it"`
+	// After is when to try again, sent as Retry-After in whole seconds; 0: nothing is said.
+	After time.Duration `json:"-"`
 	// Errors are all that is wrong, when it is more than one thing; the first is the Problem itself.
 	Errors []Fault `json:"errors,omitempty" doc:"All that is wrong, when it is more than one thing; the first is the problem itself"`
 }
@@ -122,6 +126,21 @@ func (p *Problem) Error() string {
 	return s
 }
 
+// RetryAfter is After as the header has it; "" is none.
+func (p *Problem) RetryAfter() string {
+	if p.After <= 0 {
+		return ""
+	}
+	return strconv.FormatInt(int64((p.After+time.Second-1)/time.Second), 10)
+}
+
+// TooMany is a Problem with status 429.
+func TooMany(object, reason, next string, after time.Duration) *Problem {
+	p := NewProblem(Unavailable, object, reason, next)
+	p.Status, p.Title, p.After = http.StatusTooManyRequests, http.StatusText(http.StatusTooManyRequests), after
+	return p
+}
+
 // GetStatus makes Problem a huma.StatusError.
 func (p *Problem) GetStatus() int { return p.Status }
 
@@ -147,6 +166,9 @@ func AsProblem(err error) *Problem {
 func WriteProblem(w http.ResponseWriter, err error) {
 	p := AsProblem(err)
 	w.Header().Set("Content-Type", ProblemType)
+	if after := p.RetryAfter(); after != "" {
+		w.Header().Set("Retry-After", after)
+	}
 	w.WriteHeader(p.Status)
 	json.NewEncoder(w).Encode(p) // the only error is a caller that has gone
 }

@@ -1,0 +1,180 @@
+package api
+
+import (
+	"context"
+
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/internal/wire/user"
+	"hardnode.dev/orchestrator/authz"
+)
+
+// userOperations are those on users and their sessions.
+func (s *Server) userOperations() {
+	serve(s, route{"signIn", "POST", "/sessions", "Sign in: begin a session of a user; its token is shown this once", "", 201}, s.signIn)
+	serve(s, route{"listSessions", "GET", "/sessions", "One's own sessions, the newest first", authz.Read, 200}, s.listSessions)
+	serveWith(s, route{"endSession", "DELETE", "/sessions/{session}", "End one of one's own sessions at once: current is the one that asks",
+		authz.Read, 204}, s.endSession)
+	serveWith(s, route{"endSessions", "DELETE", "/sessions", "End all of one's own sessions", authz.Read, 204}, s.endSessions)
+	serve(s, route{"getSelf", "GET", "/user", "Who is signed in", authz.Read, 200}, s.getSelf)
+	serve(s, route{"changeSelf", "PATCH", "/user", "Change one's own name", authz.Read, 200}, s.changeSelf)
+	serveWith(s, route{"changePassword", "PUT", "/user/password", "Change one's own password; all sessions end", authz.Read, 204},
+		s.changePassword)
+	serve(s, route{"beginSecondFactor", "POST", "/user/second-factor",
+		"Make a second factor (TOTP, RFC 6238), which is in force once a code of it is sent", authz.Read, 201}, s.beginFactor)
+	serve(s, route{"confirmSecondFactor", "PUT", "/user/second-factor",
+		"Put the second factor in force, by a code of it; its recovery codes are shown this once", authz.Read, 200}, s.confirmFactor)
+	serveWith(s, route{"endSecondFactor", "POST", "/user/second-factor/remove", "Take one's own second factor away", authz.Read, 204},
+		s.endFactor)
+
+	serve(s, route{"listUsers", "GET", "/users", "The users of the caller's account, by mail address", authz.Admin, 200}, s.listUsers)
+	serve(s, route{"getUser", "GET", "/users/{user}", "One user, by id or mail address", authz.Admin, 200}, s.getUser)
+	serve(s, route{"createUser", "POST", "/users", "Make a user who is in one account", authz.Admin, 201}, s.createUser)
+	serveWith(s, route{"deleteUser", "DELETE", "/users/{user}", "Delete a user; their sessions end", authz.Admin, 204}, s.deleteUser)
+	serveWith(s, route{"resetSecondFactor", "DELETE", "/users/{user}/second-factor",
+		"Take away the second factor of a user who lost it; their sessions end", authz.Admin, 204}, s.resetFactor)
+	serveWith(s, route{"endUserSessions", "DELETE", "/users/{user}/sessions", "End all sessions of a user", authz.Admin, 204},
+		s.endUserSessions)
+	serve(s, route{"setMember", "PUT", "/accounts/{account}/users/{user}",
+		"Give a user of the account another role; those who run the cluster also put others in", authz.Admin, 200}, s.setMember)
+	serveWith(s, route{"removeMember", "DELETE", "/accounts/{account}/users/{user}",
+		"Take a user out of an account; their sessions in it end", authz.Admin, 204}, s.removeMember)
+}
+
+// ofPeople are the operations on who asks: they are for users, not for tokens.
+var ofPeople = map[string]bool{"listSessions": true, "endSession": true, "endSessions": true, "getSelf": true, "changeSelf": true,
+	"changePassword": true, "beginSecondFactor": true, "confirmSecondFactor": true, "endSecondFactor": true}
+
+// person is nil when the caller is a user.
+func person(c caller, object string) *operator.Problem {
+	if c.User != "" {
+		return nil
+	}
+	return operator.NewProblem(operator.Denied, object, "it is about the user who asks, and token \""+c.Name+"\" is no user's",
+		"sign in: POST /sessions")
+}
+
+func (s *Server) signIn(ctx context.Context, c caller, in *body[user.SignIn]) (out user.SignedIn, err error) {
+	out, err = s.Users.SignIn(ctx, in.Body, c.from, "api")
+	if err != nil {
+		return out, err
+	}
+	return out, s.signedIn(ctx, out, c.from)
+}
+
+// signedIn records that somebody signed in. Where that can't be recorded nobody does.
+func (s *Server) signedIn(ctx context.Context, in user.SignedIn, from string) error {
+	who, p := s.Tokens.CheckHash(authz.Hash(in.Token))
+	if p != nil {
+		return p
+	}
+	err := s.do(caller{Who: who, from: from}, "session.begin", "sessions/"+in.ID, func() error { return nil })
+	if err != nil {
+		s.Users.EndSession(context.WithoutCancel(ctx), who, in.ID)
+	}
+	return err
+}
+
+func (s *Server) listSessions(_ context.Context, c caller, in *PageInput) (operator.List[user.UserSession], error) {
+	return page(*in, listed(s.Users.Sessions(c.Who), func(x user.UserSession) string { return x.ID }))
+}
+
+type sessionInput struct {
+	Session string `path:"session" maxLength:"40"`
+}
+
+func (s *Server) endSession(ctx context.Context, c caller, in *sessionInput) (*none, error) {
+	return nil, s.do(c, "session.end", "sessions/"+in.Session, func() error { return s.Users.EndSession(ctx, c.Who, in.Session) })
+}
+
+func (s *Server) endSessions(ctx context.Context, c caller, _ *none) (*none, error) {
+	return nil, s.do(c, "session.end", "sessions", func() error { return s.Users.EndSessions(ctx, c.User) })
+}
+
+func (s *Server) getSelf(_ context.Context, c caller, _ *none) (user.User, error) {
+	return s.Users.Self(c.Who)
+}
+
+func (s *Server) changeSelf(ctx context.Context, c caller, in *body[user.ChangeSelf]) (out user.User, err error) {
+	return out, s.do(c, "user.change", "users/"+c.User, func() (err error) {
+		out, err = s.Users.ChangeSelf(ctx, c.Who, in.Body)
+		return err
+	})
+}
+
+func (s *Server) changePassword(ctx context.Context, c caller, in *body[user.ChangePassword]) (*none, error) {
+	return nil, s.do(c, "user.password", "users/"+c.User, func() error { return s.Users.ChangePassword(ctx, c.Who, c.from, in.Body) })
+}
+
+func (s *Server) beginFactor(ctx context.Context, c caller, in *body[user.BeginSecondFactor]) (out user.NewSecondFactor, err error) {
+	return out, s.do(c, "user.factor.begin", "users/"+c.User, func() (err error) {
+		out, err = s.Users.BeginFactor(ctx, c.Who, c.from, in.Body)
+		return err
+	})
+}
+
+func (s *Server) confirmFactor(ctx context.Context, c caller, in *body[user.ConfirmSecondFactor]) (out user.RecoveryCodes, err error) {
+	return out, s.do(c, "user.factor.confirm", "users/"+c.User, func() (err error) {
+		out, err = s.Users.ConfirmFactor(ctx, c.Who, c.from, in.Body.Code)
+		return err
+	})
+}
+
+func (s *Server) endFactor(ctx context.Context, c caller, in *body[user.EndSecondFactor]) (*none, error) {
+	return nil, s.do(c, "user.factor.end", "users/"+c.User, func() error { return s.Users.EndFactor(ctx, c.Who, c.from, in.Body) })
+}
+
+func (s *Server) listUsers(_ context.Context, c caller, in *PageInput) (operator.List[user.User], error) {
+	return page(*in, listed(s.Users.List(c.Account), func(u user.User) string { return u.Mail }))
+}
+
+type userInput struct {
+	User string `path:"user" maxLength:"254"`
+}
+
+func (s *Server) getUser(_ context.Context, c caller, in *userInput) (user.User, error) {
+	return s.Users.Get(c.Account, in.User)
+}
+
+func (s *Server) createUser(ctx context.Context, c caller, in *body[user.NewUser]) (out user.User, err error) {
+	return out, s.do(c, "user.create", "users/"+user.Normal(in.Body.Mail)+" ("+string(in.Body.Role)+" of "+string(in.Body.Account)+")",
+		func() (err error) {
+			out, err = s.Users.Create(ctx, in.Body, c.Name)
+			return err
+		})
+}
+
+func (s *Server) deleteUser(ctx context.Context, c caller, in *userInput) (*none, error) {
+	return nil, s.do(c, "user.delete", "users/"+in.User, func() error { return s.Users.Delete(ctx, in.User) })
+}
+
+func (s *Server) resetFactor(ctx context.Context, c caller, in *userInput) (*none, error) {
+	return nil, s.do(c, "user.factor.reset", "users/"+in.User, func() error { return s.Users.ResetFactor(ctx, in.User) })
+}
+
+func (s *Server) endUserSessions(ctx context.Context, c caller, in *userInput) (*none, error) {
+	return nil, s.do(c, "session.end", "users/"+in.User+"/sessions", func() error { return s.Users.EndSessions(ctx, in.User) })
+}
+
+type memberInput struct {
+	Account wire.Account `path:"account" maxLength:"40"`
+	User    string       `path:"user" maxLength:"254"`
+}
+
+type setMemberInput struct {
+	memberInput
+	Body user.SetMember
+}
+
+func (s *Server) setMember(ctx context.Context, c caller, in *setMemberInput) (out user.User, err error) {
+	return out, s.do(c, "user.role", "accounts/"+string(in.Account)+"/users/"+in.User+" ("+string(in.Body.Role)+")", func() (err error) {
+		out, err = s.Users.SetMember(ctx, c.Who, in.Account, in.User, in.Body.Role)
+		return err
+	})
+}
+
+func (s *Server) removeMember(ctx context.Context, c caller, in *memberInput) (*none, error) {
+	return nil, s.do(c, "user.remove", "accounts/"+string(in.Account)+"/users/"+in.User, func() error {
+		return s.Users.RemoveMember(ctx, c.Who, in.Account, in.User)
+	})
+}
