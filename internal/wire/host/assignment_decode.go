@@ -200,7 +200,7 @@ func (p *Peers) Validate() error {
 		}
 	}
 	for i, n := range p.Names {
-		if !isDomain(n.Name) || !strings.HasSuffix(n.Name, ".internal") {
+		if !IsDomain(n.Name) || !strings.HasSuffix(n.Name, ".internal") {
 			return fmt.Errorf("peers: names[%d] %q: is no name below internal", i, n.Name)
 		}
 	}

@@ -292,7 +292,7 @@ func (c *NamesChange) Validate() error {
 				return fmt.Errorf("names: environment %q: %v", z.Env, err)
 			}
 			for _, n := range slices.Concat(z.Nodes, z.Layers) {
-				if !isDomain(n.Name) || !strings.HasSuffix(n.Name, "."+string(z.Env)+".internal") {
+				if !IsDomain(n.Name) || !strings.HasSuffix(n.Name, "."+string(z.Env)+".internal") {
 					return fmt.Errorf("names: %q is no name below %s.internal", n.Name, z.Env)
 				}
 			}

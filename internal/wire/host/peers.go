@@ -279,33 +279,3 @@ type Problem struct {
 	Next   string    `json:"next"`
 	CTID   wire.CTID `json:"ctid,omitempty"`
 }
-
-// Routes is what the resolver serves: it goes on with the last one it saw.
-type Routes struct {
-	Version  int           `json:"version"` // 1
-	Revision wire.Revision `json:"revision"`
-	Sites    []Site        `json:"sites"`
-	// From is the revision that this leads on from: Sites are those that are new or others since then, Gone those that are no more. 0: from
-	// nothing, it is whole. A resolver is sent differences only when its call has RoutesChanges.
-	From wire.Revision  `json:"from,omitempty"`
-	Gone []wire.EnvName `json:"gone,omitempty"`
-}
-
-// Site is one environment as the resolver sees it.
-type Site struct {
-	Env      wire.EnvName `json:"env"`
-	Domain   string       `json:"domain"`          // "hello.demo.hardnode.internal"
-	Running  bool         `json:"running"`         // false: answer 503 with the environment's state
-	State    string       `json:"state,omitempty"` // the environment's state (wire/operator.EnvironmentState), for that answer
-	Backends []Backend    `json:"backends"`        // nodes that run and pass their check
-	Check    string       `json:"check,omitempty"` // path the resolver asks for to see whether a node serves; "" is a TCP connection
-}
-
-// Backend is one address that serves a site.
-type Backend struct {
-	CTID wire.CTID      `json:"ctid"`
-	Addr netip.AddrPort `json:"addr"`
-	Host wire.HostID    `json:"host"`
-	// Held: it is about to answer again at the same address, since its node moves to another host: what is for it waits so long.
-	Held bool `json:"held,omitempty"`
-}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/front"
 )
 
 // DecodeRoutes reads a Routes document strictly.
@@ -36,7 +37,13 @@ func (t Routes) After(old Routes) (Routes, error) {
 	for i, s := range old.Sites {
 		at[s.Env] = i
 	}
-	next := Routes{Version: t.Version, Revision: t.Revision, Sites: slices.Clone(old.Sites)}
+	next := Routes{Version: t.Version, Revision: t.Revision, Sites: slices.Clone(old.Sites), Default: old.Default, Cookies: old.Cookies}
+	if t.Default != nil {
+		next.Default = t.Default
+	}
+	if len(t.Cookies) > 0 {
+		next.Cookies = t.Cookies
+	}
 	for _, s := range t.Sites {
 		if i, there := at[s.Env]; there {
 			next.Sites[i] = s
@@ -52,12 +59,51 @@ func (t Routes) After(old Routes) (Routes, error) {
 	next.Sites = slices.DeleteFunc(next.Sites, func(s Site) bool { return gone[s.Env] })
 	domains := make(map[string]bool, len(next.Sites))
 	for _, s := range next.Sites {
-		if domains[s.Domain] {
-			return Routes{}, fmt.Errorf("routes %d: domain %q is there twice: %w", t.Revision, s.Domain, ErrOther)
+		for _, d := range s.domains() {
+			if domains[d] {
+				return Routes{}, fmt.Errorf("routes %d: domain %q is there twice: %w", t.Revision, d, ErrOther)
+			}
+			domains[d] = true
 		}
-		domains[s.Domain] = true
 	}
 	return next, nil
+}
+
+// domains are all names of a site, each once.
+func (s Site) domains() []string {
+	out := append(make([]string, 0, 1+len(s.Names)), s.Domain)
+	for _, n := range s.Names {
+		if n.Name != s.Domain {
+			out = append(out, n.Name)
+		}
+	}
+	return out
+}
+
+func (s Site) validateNames() error {
+	seen := map[string]bool{}
+	for i, n := range s.Names {
+		switch c := n.Certificate; {
+		case !IsDomain(n.Name) || seen[n.Name]:
+			return fmt.Errorf("names[%d]: %q: want lower-case DNS labels joined by dots, each name once", i, n.Name)
+		case n.Validate() != nil:
+			return fmt.Errorf("names[%d] (%s): %v", i, n.Name, n.Validate())
+		case c != nil && (len(c.Chain) == 0 || len(c.Key) == 0):
+			return fmt.Errorf("names[%d] (%s): its certificate has no chain or no key", i, n.Name)
+		}
+		seen[n.Name] = true
+	}
+	if s.Front != nil {
+		if err := s.Front.Validate(); err != nil {
+			return fmt.Errorf("front: %v", err)
+		}
+	}
+	for i, b := range s.Backends {
+		if b.Weight < 0 || b.Weight > front.MaxWeight {
+			return fmt.Errorf("backends[%d]: weight %d: want 0 to %d", i, b.Weight, front.MaxWeight)
+		}
+	}
+	return nil
 }
 
 // Validate says which entry of the routes is wrong, or nil. A domain may be served by one site only.
@@ -76,14 +122,20 @@ func (t Routes) Validate() error {
 		switch {
 		case s.Env.Validate() != nil:
 			return fmt.Errorf("routes: sites[%d]: %v", i, s.Env.Validate())
-		case !isDomain(s.Domain):
+		case !IsDomain(s.Domain):
 			return fmt.Errorf("routes: sites[%d] (%s): domain %q: want lower-case DNS labels joined by dots", i, s.Env, s.Domain)
 		case s.Check != "" && !IsCheckPath(s.Check):
 			return fmt.Errorf("routes: sites[%d] (%s): check %q: want a path", i, s.Env, s.Check)
-		case seen[s.Domain]:
-			return fmt.Errorf("routes: sites[%d] (%s): domain %q is there twice", i, s.Env, s.Domain)
 		}
-		seen[s.Domain] = true
+		if err := s.validateNames(); err != nil {
+			return fmt.Errorf("routes: sites[%d] (%s): %v", i, s.Env, err)
+		}
+		for _, d := range s.domains() {
+			if seen[d] {
+				return fmt.Errorf("routes: sites[%d] (%s): domain %q is there twice", i, s.Env, d)
+			}
+			seen[d] = true
+		}
 		addrs := make(map[netip.AddrPort]bool, len(s.Backends))
 		for j, b := range s.Backends {
 			if a := b.Addr.Addr(); !a.IsValid() || b.Addr.Port() == 0 || a.IsUnspecified() || a.IsMulticast() || a.IsLinkLocalUnicast() {
@@ -99,8 +151,8 @@ func (t Routes) Validate() error {
 	return nil
 }
 
-// isDomain tells whether s is DNS labels joined by dots (RFC 1123), lower-case, at most 253 characters, without a trailing dot.
-func isDomain(s string) bool {
+// IsDomain tells whether s is DNS labels joined by dots (RFC 1123), lower-case, at most 253 characters, without a trailing dot.
+func IsDomain(s string) bool {
 	if s == "" || len(s) > 253 {
 		return false
 	}

@@ -1,0 +1,63 @@
+package host
+
+import (
+	"net/netip"
+
+	"hardnode.dev/internal/secret"
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/front"
+)
+
+// Routes is what the resolver serves: it goes on with the last one it saw.
+type Routes struct {
+	Version  int           `json:"version"` // 1
+	Revision wire.Revision `json:"revision"`
+	Sites    []Site        `json:"sites"`
+	// From is the revision that this leads on from: Sites are those that are new or others since then, Gone those that are no more. 0: from
+	// nothing, it is whole. A resolver is sent differences only when its call has RoutesChanges.
+	From wire.Revision  `json:"from,omitempty"`
+	Gone []wire.EnvName `json:"gone,omitempty"`
+	// Default is the certificate of the cluster's own domain, for all names that it names and for clients that name none. Nil: there is
+	// none yet, and in a change that it is as before.
+	Default *Certificate `json:"default,omitempty"`
+	// Cookies is the key that cookies are signed with, the same for all resolvers: 32 bytes. Empty: there is none, and in a change as before.
+	Cookies secret.Bytes `json:"cookies,omitempty"`
+}
+
+// Site is one environment as the resolver sees it.
+type Site struct {
+	Env      wire.EnvName `json:"env"`
+	Domain   string       `json:"domain"`          // "hello.demo.hardnode.internal"
+	Running  bool         `json:"running"`         // false: answer 503 with the environment's state
+	State    string       `json:"state,omitempty"` // the environment's state (wire/operator.EnvironmentState), for that answer
+	Backends []Backend    `json:"backends"`        // nodes that run and pass their check
+	Check    string       `json:"check,omitempty"` // path the resolver asks for to see whether a node serves; "" is a TCP connection
+	// Names are its other host names, and Domain where there is something to say of that.
+	Names []SiteName      `json:"names,omitempty"`
+	Front *front.Settings `json:"front,omitempty"` // without weights: the backends have them
+}
+
+// SiteName is a host name that a site is served under.
+type SiteName struct {
+	Name string `json:"name"`
+	front.Scheme
+	Certificate *Certificate `json:"certificate,omitempty"` // nil: Routes.Default, if that names it
+}
+
+// Certificate is a certificate with its key, for TLS to the world.
+type Certificate struct {
+	Chain [][]byte     `json:"chain"` // DER, the site's own first
+	Key   secret.Bytes `json:"key"`   // PKCS #8
+}
+
+// Backend is one address that serves a site.
+type Backend struct {
+	CTID wire.CTID      `json:"ctid"`
+	Addr netip.AddrPort `json:"addr"`
+	Host wire.HostID    `json:"host"`
+	// Held: it is about to answer again at the same address, since its node moves to another host: what is for it waits so long.
+	Held bool `json:"held,omitempty"`
+	// Weight is its share beside 100, 1 to 99; 0 is 100. Spare: nothing while another one serves.
+	Weight int  `json:"weight,omitempty"`
+	Spare  bool `json:"spare,omitempty"`
+}
