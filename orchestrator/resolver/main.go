@@ -1,9 +1,9 @@
-// Program resolver is the shared load balancer of a cluster: HTTP by Host header to the nodes of environments.
+// Program resolver is the shared load balancer of a cluster: HTTP and HTTPS by host name to the nodes of environments.
 //
-// Owns: port 80, the routes in force and their last copy in /data/routes.
-// In: requests; routes from the orchestrator; its configuration, and its certificate from the agent's identity socket.
+// Owns: ports 80 and 443, the routes and certificates in force and their last copy in /data/routes.
+// In: requests; routes with certificates from the orchestrator; its configuration, and its certificate from the agent's identity socket.
 // Out: the nodes' answers.
-// Never: needs the orchestrator to go on serving, takes a request before it has routes, or listens on 443 and 53 (TLS and DNS have no
+// Never: needs the orchestrator to go on serving, takes a request before it has routes, issues a certificate, or listens on 53 (DNS has no
 // server here).
 package main
 
@@ -41,6 +41,7 @@ func main() {
 	config := flag.String("config", boot.ResolverConfigFile, "configuration, JSON")
 	data := flag.String("data", "/data", "directory of the last routes")
 	addr := flag.String("listen", ":80", "address to serve HTTP on")
+	secure := flag.String("listen-tls", ":443", "address to serve HTTPS on")
 	socket := flag.String("identity", identity.ComponentSocket, "the agent's socket that gives certificates")
 	flag.Parse()
 	debug.SetGCPercent(gcPercent)
@@ -48,13 +49,13 @@ func main() {
 	log := logging.New(os.Stderr, "resolver", slog.LevelInfo)
 	ctx, stop := run.UntilSignal(context.Background())
 	defer stop()
-	if err := resolver(ctx, log, *config, *data, *addr, *socket); err != nil {
+	if err := resolver(ctx, log, *config, *data, *addr, *secure, *socket); err != nil {
 		log.Error("resolver ended", logging.Err, err)
 		os.Exit(1)
 	}
 }
 
-func resolver(ctx context.Context, log *slog.Logger, configFile, data, addr, socket string) error {
+func resolver(ctx context.Context, log *slog.Logger, configFile, data, addr, secure, socket string) error {
 	raw, err := os.ReadFile(configFile)
 	if err != nil {
 		return fmt.Errorf("read configuration: %v", err)
@@ -90,8 +91,8 @@ func resolver(ctx context.Context, log *slog.Logger, configFile, data, addr, soc
 					return nil
 				}
 			}
-			log.Info("resolver serves", "version", build.Version, logging.Addr, addr, "trusted", config.TrustedProxies)
-			return serve(ctx, front, addr)
+			log.Info("resolver serves", "version", build.Version, logging.Addr, addr, "tls", secure, "trusted", config.TrustedProxies)
+			return serve(ctx, front, addr, secure)
 		}},
 	)
 }

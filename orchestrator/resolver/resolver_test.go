@@ -37,6 +37,7 @@ type world struct {
 	authority    *identity.Authority
 	orchestrator *http.Server
 	orchAddr     string
+	secure       string // where it serves HTTPS
 
 	mu struct {
 		sync.Mutex
@@ -198,13 +199,13 @@ func site(rev wire.Revision, addrs ...string) string {
 // start runs the program; stop ends it as SIGTERM would.
 func (w *world) start() (addr string, stop func() string) {
 	w.Helper()
-	addr = ports.Own(w)
+	addr, w.secure = ports.Own(w), ports.Own(w)
 	ctx, cancel := context.WithCancel(context.Background())
 	var log bytes.Buffer
 	done := make(chan error, 1)
 	go func() {
 		done <- resolver(ctx, slog.New(slog.NewTextHandler(&log, nil)), filepath.Join(w.dir, "resolver.json"), filepath.Join(w.dir, "data"),
-			addr, filepath.Join(w.dir, "identity.sock"))
+			addr, w.secure, filepath.Join(w.dir, "identity.sock"))
 	}()
 	stopped := false
 	stop = func() string {
@@ -442,7 +443,7 @@ func TestDamagedCopyIsSetAside(t *testing.T) {
 func TestRefusesBadConfiguration(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "c.json")
 	os.WriteFile(file, []byte(`{"version":1,"orchestrators":[]}`), 0o600)
-	if err := resolver(context.Background(), nil, file, t.TempDir(), "127.0.0.1:0", ""); err == nil ||
+	if err := resolver(context.Background(), nil, file, t.TempDir(), "127.0.0.1:0", "127.0.0.1:0", ""); err == nil ||
 		!strings.Contains(err.Error(), "resolver configuration") {
 		t.Errorf("got %v", err)
 	}

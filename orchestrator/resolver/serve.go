@@ -18,13 +18,18 @@ var (
 	ending = 8 * time.Second
 )
 
-// serve serves until ctx ends, and linger longer.
-func serve(ctx context.Context, front *proxy.Proxy, addr string) error {
-	l, err := net.Listen("tcp", addr)
+// serve serves HTTP and HTTPS until ctx ends, and linger longer.
+func serve(ctx context.Context, front *proxy.Proxy, addr, secure string) error {
+	plain, err := net.Listen("tcp", addr)
 	if err != nil {
 		return fmt.Errorf("listen on %q: %v", addr, err)
 	}
-	server := front.Server()
+	defer plain.Close()
+	tls, err := net.Listen("tcp", secure)
+	if err != nil {
+		return fmt.Errorf("listen on %q: %v", secure, err)
+	}
+	defer tls.Close()
 	later, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	defer context.AfterFunc(ctx, func() {
@@ -32,5 +37,14 @@ func serve(ctx context.Context, front *proxy.Proxy, addr string) error {
 		run.Wait(later, linger)
 		end()
 	})()
-	return listen.Until(later, server, ending, func() error { return server.Serve(front.Listen(l)) })
+	return run.Group(later, nil, run.Task{Name: "http", Run: until(front, front.Listen(plain))},
+		run.Task{Name: "https", Run: until(front, front.ListenTLS(tls))})
+}
+
+// until serves what l takes in until ctx ends, and what is at work then for a while longer.
+func until(front *proxy.Proxy, l net.Listener) func(context.Context) error {
+	return func(ctx context.Context) error {
+		server := front.Server()
+		return listen.Until(ctx, server, ending, func() error { return server.Serve(l) })
+	}
 }

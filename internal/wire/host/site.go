@@ -20,7 +20,7 @@ type Routes struct {
 	// Default is the certificate of the cluster's own domain, for all names that it names and for clients that name none. Nil: there is
 	// none yet, and in a change that it is as before.
 	Default *Certificate `json:"default,omitempty"`
-	// Cookies is the key that cookies are signed with, the same for all resolvers: 32 bytes. Empty: there is none, and in a change as before.
+	// Cookies is the key that cookies are signed with, 32 bytes, the same for all resolvers. Empty: none, and in a change as before.
 	Cookies secret.Bytes `json:"cookies,omitempty"`
 }
 

@@ -55,6 +55,7 @@ type Feed struct {
 	heard bool        // changes lead on from last; the document on disk may be another version's, which left out what it did not know
 	saved time.Time   // when a document was written last
 	late  bool        // last is not on disk
+	said  string      // of certificates that can't be used
 }
 
 func (f *Feed) doc() keep.Doc[host.Routes] {
@@ -83,9 +84,22 @@ func (f *Feed) Restore() error {
 		}
 	case found:
 		t := f.Book.Replace(r)
+		f.complain(t)
 		log.Info("routes restored from disk", logging.Rev, t.Revision, "sites", t.Count())
 	}
 	return nil
+}
+
+// complain names the certificates of a table that can't be used, if they are others than those named before.
+func (f *Feed) complain(t *sites.Table) {
+	said := fmt.Sprint(t.Bad())
+	if said == f.said {
+		return
+	}
+	f.said = said
+	for _, b := range t.Bad() {
+		logging.Or(f.Log).Warn("a certificate can't be used: its name is served without it", "domain", b.Name, logging.Err, b.Err)
+	}
 }
 
 // whole says why r is no document to begin with, or nil.
@@ -152,6 +166,7 @@ func (f *Feed) Run(ctx context.Context) error {
 			continue
 		}
 		t := f.Book.Replace(r)
+		f.complain(t)
 		log.Info("routes in force", logging.Rev, t.Revision, "sites", t.Count())
 		if f.late = true; t.Moved && f.Moved != nil {
 			f.Moved()

@@ -54,7 +54,7 @@ func (t Trusted) forward(in *http.Request, out http.Header) {
 			delete(out, name)
 		}
 	}
-	chain, scheme, host := []string(nil), "http", in.Host
+	chain, scheme, host := []string(nil), own(in), in.Host
 	if trusted {
 		for name, values := range in.Header { // ReverseProxy has dropped some of these already
 			if strings.HasPrefix(name, "X-Forwarded-") || claims[strings.ToLower(name)] && name != "Forwarded" {
@@ -70,13 +70,31 @@ func (t Trusted) forward(in *http.Request, out http.Header) {
 			host = told.host
 		}
 		if f := strings.Join(in.Header["Forwarded"], ", "); f != "" && told.forwarded {
-			out["Forwarded"] = []string{f + ", for=" + forNode(peer) + ";proto=http"}
+			out["Forwarded"] = []string{f + ", for=" + forNode(peer) + ";proto=" + own(in)}
 		}
 	}
 	out["X-Forwarded-For"] = []string{strings.Join(append(chain, text(peer)), ", ")}
 	out["X-Forwarded-Proto"] = []string{scheme}
 	out["X-Forwarded-Host"] = []string{host}
 	out["X-Real-Ip"] = []string{text(t.Client(in))}
+}
+
+// own is the scheme that a request came to the resolver by.
+func own(in *http.Request) string {
+	if secureOf(in) != nil {
+		return "https"
+	}
+	return "http"
+}
+
+// scheme is what the client's own request came by: what forward tells nodes.
+func (t Trusted) scheme(in *http.Request) string {
+	if t.Has(limit.Addr(in.RemoteAddr)) {
+		if told := t.told(in.Header); told.scheme != "" {
+			return told.scheme
+		}
+	}
+	return own(in)
 }
 
 // Client is the address of a request's client: the last one in the chain that is no trusted proxy.

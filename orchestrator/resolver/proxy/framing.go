@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
@@ -158,6 +159,7 @@ func (l framed) Accept() (net.Conn, error) {
 type framedConn struct {
 	net.Conn
 	framing framing
+	secure  *tls.Conn // nil: no TLS
 }
 
 func (c *framedConn) Read(p []byte) (int, error) {
@@ -179,9 +181,9 @@ type framingKey struct{}
 
 func withFraming(ctx context.Context, c net.Conn) context.Context {
 	if c, ok := c.(*framedConn); ok {
-		return context.WithValue(ctx, framingKey{}, &c.framing)
+		ctx = context.WithValue(ctx, framingKey{}, &c.framing)
 	}
-	return ctx
+	return withSecure(ctx, c)
 }
 
 // misframed is why r's connection is not believed any more; "" when it is.

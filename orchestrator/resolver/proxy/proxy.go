@@ -72,7 +72,11 @@ func New(book *sites.Book, trusted Trusted, l *slog.Logger) *Proxy {
 		Transport:    &balancer{book: book, counters: &p.Counters, log: p.log, to: to, calls: calls},
 		BufferPool:   buffers{},
 		ErrorHandler: p.failed,
-		ErrorLog:     log.New(debugWriter{p.log}, "", 0),
+		ModifyResponse: func(resp *http.Response) error {
+			strict(resp.Header, exchangeOf(resp.Request).hsts)
+			return nil
+		},
+		ErrorLog: log.New(debugWriter{p.log}, "", 0),
 	}
 	return p
 }
@@ -92,6 +96,7 @@ type exchange struct {
 	site *sites.Site
 	in   *http.Request  // as the server gave it: it gets the body's trailers
 	to   *url.URL       // the target at the node
+	hsts string         // Strict-Transport-Security
 	at   *sites.Backend // that answers; nil: none does yet
 }
 
@@ -138,11 +143,29 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			text: "The address asked for is not spelled as HTTP wants it (RFC 9112, section 3.2)."})
 		return
 	}
-	s := t.Lookup(r.Host)
+	secure := secureOf(r)
+	if misdirected(t, secure, r.Host) {
+		p.page(w, r, page{code: http.StatusMisdirectedRequest, title: "Asked on the wrong connection",
+			text: "This name has another certificate than the connection was made with: make another one for it."})
+		return
+	}
+	var s *sites.Site
+	hsts := ""
+	if n := t.Name(r.Host); n != nil {
+		scheme := p.trusted.scheme(r)
+		if scheme == "http" && n.Redirect {
+			toHTTPS(w, r)
+			return
+		}
+		if s = n.Site; scheme == "https" {
+			hsts = n.HSTS
+		}
+	}
 	switch {
 	case s == nil:
 		p.page(w, r, page{code: http.StatusNotFound, title: "No such environment", text: "Nothing is served under this name here."})
 	case !s.Running:
+		strict(w.Header(), hsts)
 		state := s.State
 		if state == "" {
 			state = "not running"
@@ -150,10 +173,11 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.page(w, r, page{code: http.StatusServiceUnavailable, env: string(s.Env), title: "Environment is " + state,
 			text: "It serves again once it is running.", retry: true})
 	case len(s.Backends) == 0:
+		strict(w.Header(), hsts)
 		p.page(w, r, page{code: http.StatusServiceUnavailable, env: string(s.Env), title: "No node is ready",
 			text: "The environment is running, but none of its nodes serves yet.", retry: true})
 	default:
-		x := &exchange{site: s, in: r, to: to}
+		x := &exchange{site: s, in: r, to: to, hsts: hsts}
 		defer func() {
 			if x.at != nil {
 				x.at.Leave()
@@ -195,6 +219,7 @@ func mayUpgrade(protocol string) bool {
 // failed answers for a node that did not.
 func (p *Proxy) failed(w http.ResponseWriter, r *http.Request, err error) {
 	s := exchangeOf(r).site
+	strict(w.Header(), exchangeOf(r).hsts)
 	var timeout net.Error
 	switch {
 	case limit.Slow(w):

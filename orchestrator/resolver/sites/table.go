@@ -7,12 +7,14 @@
 package sites
 
 import (
+	"crypto/tls"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/front"
 	"hardnode.dev/internal/wire/host"
 )
 
@@ -26,7 +28,10 @@ type Book struct {
 type Table struct {
 	Revision wire.Revision
 	Moved    bool // some of the backends that stayed are on another host than in the table before
-	domains  map[string]*Site
+	sites    []*Site
+	names    map[string]*Name
+	certs    certificates
+	cookies  []byte
 	backends map[key]*Backend
 	held     []*Backend // those that the document has so
 }
@@ -41,8 +46,9 @@ type Site struct {
 	Env      wire.EnvName
 	Domain   string
 	Running  bool
-	State    string // the environment's state, for the page
-	Check    string // path of the backends' check; "" is a TCP connection
+	State    string          // the environment's state, for the page
+	Check    string          // path of the backends' check; "" is a TCP connection
+	Front    *front.Settings // nil: all as usual
 	Backends []*Backend
 	turn     *atomic.Uint32
 	waiting  *atomic.Int32
@@ -56,10 +62,16 @@ func (b *Book) Replace(r host.Routes) *Table {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	old, now := b.table.Load(), time.Now()
-	t := &Table{Revision: r.Revision, domains: make(map[string]*Site, len(r.Sites)), backends: map[key]*Backend{}}
+	t := &Table{Revision: r.Revision, names: make(map[string]*Name, len(r.Sites)), cookies: r.Cookies,
+		certs: certificates{made: map[[32]byte]*tls.Certificate{}}, backends: map[key]*Backend{}}
+	var certs *certificates
+	if old != nil {
+		certs = &old.certs
+	}
+	t.certs.setCluster(r.Default, certs)
 	for _, s := range r.Sites {
-		site := &Site{Env: s.Env, Domain: s.Domain, Running: s.Running, State: s.State, Check: s.Check, turn: &atomic.Uint32{},
-			waiting: &atomic.Int32{}}
+		site := &Site{Env: s.Env, Domain: s.Domain, Running: s.Running, State: s.State, Check: s.Check, Front: s.Front,
+			turn: &atomic.Uint32{}, waiting: &atomic.Int32{}}
 		for _, be := range s.Backends {
 			k := key{be.CTID, be.Addr.String()}
 			x := t.backends[k]
@@ -78,11 +90,12 @@ func (b *Book) Replace(r host.Routes) *Table {
 			site.Backends = append(site.Backends, x)
 		}
 		if old != nil {
-			if o := old.domains[s.Domain]; o != nil {
-				site.turn, site.waiting = o.turn, o.waiting
+			if o := old.names[s.Domain]; o != nil && o.Site.Env == s.Env {
+				site.turn, site.waiting = o.Site.turn, o.Site.waiting
 			}
 		}
-		t.domains[s.Domain] = site
+		t.sites = append(t.sites, site)
+		t.nameSite(site, s, certs)
 	}
 	if old != nil {
 		for k, x := range old.backends {
@@ -97,24 +110,17 @@ func (b *Book) Replace(r host.Routes) *Table {
 
 // Lookup is the site of a Host header, or nil.
 func (t *Table) Lookup(hostHeader string) *Site {
-	name, ok := Normalize(hostHeader)
-	if !ok {
-		return nil
+	if n := t.Name(hostHeader); n != nil {
+		return n.Site
 	}
-	return t.domains[name]
+	return nil
 }
 
-// Sites are all sites, in no order.
-func (t *Table) Sites() []*Site {
-	out := make([]*Site, 0, len(t.domains))
-	for _, s := range t.domains {
-		out = append(out, s)
-	}
-	return out
-}
+// Sites are all sites, in no order. The list is not the caller's.
+func (t *Table) Sites() []*Site { return t.sites }
 
 // Count is how many sites there are.
-func (t *Table) Count() int { return len(t.domains) }
+func (t *Table) Count() int { return len(t.sites) }
 
 // Normalize makes the name of a Host header (RFC 9110, section 7.2) comparable: no port, lower case, no trailing dot. ok is false when
 // the header can name no site: it is empty, an address in brackets, or has something that is no port behind the colon.

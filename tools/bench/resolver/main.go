@@ -53,7 +53,7 @@ func bench(ctx context.Context, packages string, rounds, seconds int) error {
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build the resolver: %v: %s", err, out)
 	}
-	ports, err := freePorts(3)
+	ports, err := freePorts(4)
 	if err != nil {
 		return err
 	}
@@ -81,7 +81,8 @@ proxy_set_header Connection ""; proxy_set_header Host $http_host; proxy_set_head
 		return err
 	}
 	if err := start(ctx, &children, resolver, "-config", filepath.Join(dir, "resolver.json"), "-data", dir, "-identity",
-		filepath.Join(dir, "none"), "-listen", fmt.Sprintf("127.0.0.1:%d", ports[2])); err != nil {
+		filepath.Join(dir, "none"), "-listen", fmt.Sprintf("127.0.0.1:%d", ports[2]), "-listen-tls",
+		fmt.Sprintf("127.0.0.1:%d", ports[3])); err != nil {
 		return err
 	}
 	for _, p := range ports {

@@ -35,7 +35,7 @@ var components = []component{
 	{1, "registry", []string{"/registry"}, wire.Cloudlets{Reserved: 1, Dynamic: 8}, 16 * gib, tcp(7445), 7445},
 	{2, "jls", []string{"/jls", "serve"}, wire.Cloudlets{Reserved: 1, Dynamic: 4}, 1 * gib, tcp(7446), 7446},
 	{3, "orchestrator", []string{"/orchestrator"}, wire.Cloudlets{Reserved: 2, Dynamic: 12}, 4 * gib, tcp(7443, 7444), 7443},
-	{4, "resolver", []string{"/resolver"}, wire.Cloudlets{Reserved: 1, Dynamic: 8}, 1 * gib, tcp(80), 80},
+	{4, "resolver", []string{"/resolver"}, wire.Cloudlets{Reserved: 1, Dynamic: 8}, 1 * gib, tcp(80, 443), 80},
 	{5, patch.Component, []string{"/patcher"}, wire.Cloudlets{Reserved: 1, Dynamic: 4}, 1 * gib, tcp(7447), 7447},
 }
 
