@@ -13,6 +13,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/account"
 	"hardnode.dev/internal/wire/firewall"
+	"hardnode.dev/internal/wire/front"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/install"
 	"hardnode.dev/internal/wire/operator"
@@ -129,10 +130,13 @@ func asking(c *cluster, op, token string) map[string]asked {
 		"createUser": {cluster: true, body: user.NewUser{Mail: "new@example.com", Password: "correct horse", Account: "acme",
 			Role: user.Owner}},
 		"deleteUser": {cluster: true, there: "root@example.com"}, "resetSecondFactor": {cluster: true, there: "root@example.com"},
-		"endUserSessions":   {cluster: true, there: "root@example.com"},
-		"setMember":         {there: "admin", nothing: "nosuch", body: user.SetMember{Role: user.Viewer}},
-		"removeMember":      of("admin", "nosuch"),
-		"createToken":       {body: operator.NewToken{Name: "more", Scopes: []string{"read"}}},
+		"endUserSessions": {cluster: true, there: "root@example.com"},
+		"setMember":       {there: "admin", nothing: "nosuch", body: user.SetMember{Role: user.Viewer}},
+		"removeMember":    of("admin", "nosuch"),
+		"createToken":     {body: operator.NewToken{Name: "more", Scopes: []string{"read"}}},
+		"listDomains":     env, "deleteDomain": env, "deleteCertificate": env, "getWebCA": none,
+		"setDomain":         {there: "hello", nothing: "nosuch", body: front.Scheme{}},
+		"uploadCertificate": {there: "hello", nothing: "nosuch", body: operator.UploadCertificate{Chain: "x", Key: "x"}},
 		"createEnvironment": {apart: true}, "listAudit": {apart: true},
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,6 +26,7 @@ import (
 	"hardnode.dev/orchestrator/certs"
 	"hardnode.dev/orchestrator/components"
 	"hardnode.dev/orchestrator/converge"
+	"hardnode.dev/orchestrator/domains"
 	"hardnode.dev/orchestrator/enroll"
 	"hardnode.dev/orchestrator/holds"
 	"hardnode.dev/orchestrator/hostapi"
@@ -80,6 +82,7 @@ type orchestrator struct {
 	accounts  *accounts.Desk
 	users     *people.Desk
 	ops       *ops.Ops
+	domains   *domains.Desk
 	routes    *hostapi.Routes
 	api       *api.Server
 	hosts     *hostapi.Server
@@ -143,7 +146,10 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 	o.loop = &lead.Loop{Store: o.store, Fleet: o.fleet, License: o.license.Entitled, Holds: &holds.Book{}, Log: c.log}
 	o.ops = &ops.Ops{Store: o.store, Fleet: o.fleet, Planned: o.planned, Log: c.log}
 	o.templates.Runs = o.ops
-	o.routes = &hostapi.Routes{Store: o.store, Fleet: o.fleet}
+	o.domains = &domains.Desk{Store: o.store, Keys: certs.Sealer(s.Authority.Secret("private keys of web sites")),
+		Proof: s.Authority.Secret("proofs of domains"), TXT: domains.AskDNS, Now: time.Now, Log: c.log}
+	o.routes = &hostapi.Routes{Store: o.store, Fleet: o.fleet, Names: o.domains.Names, Default: o.domains.Default,
+		Cookies: s.Authority.Secret("cookies of the resolver")}
 	shelf, err := releases.Open(filepath.Join(c.data, "releases"), s.Cluster, time.Now)
 	if err != nil {
 		return nil, err
@@ -183,7 +189,7 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 		Carries: shelf.Carries, Now: time.Now}
 	o.api.DeleteTemplate, o.api.CollectTemplates = o.templates.Delete, o.templates.Collect
 	o.api.ShowTemplate, o.api.TagTemplate = o.templates.Show, o.templates.Tag
-	o.api.Components = o.components
+	o.api.Components, o.api.Domains = o.components, o.domains
 	if s.Registry != "" {
 		o.api.RefreshTemplates, o.api.Imports, o.api.LookImports = o.templates.Refresh, o.templates.Imports, o.templates.Look
 	}
@@ -231,8 +237,9 @@ func (o *orchestrator) decided() world.World {
 
 // planned adds to a world what the last plan found.
 func (o *orchestrator) planned(w world.World) world.World {
+	w.Alarms = o.domains.Alarms()
 	if p := o.loop.Last(); p != nil {
-		w.Stuck, w.Uneven, w.Alarms, w.Rotation = p.Stuck, p.Uneven, p.Alarms, p.Rotation
+		w.Stuck, w.Uneven, w.Alarms, w.Rotation = p.Stuck, p.Uneven, slices.Concat(p.Alarms, w.Alarms), p.Rotation
 	}
 	return w
 }
@@ -260,6 +267,7 @@ func (o *orchestrator) lead(ctx context.Context) error {
 		run.Task{Name: "operations", Run: o.ops.Run},
 		run.Task{Name: "accounts", Run: o.accounts.Run},
 		run.Task{Name: "users", Run: o.users.Run},
+		run.Task{Name: "domains", Run: o.domains.Run},
 		run.Task{Name: "served systems", Run: o.followSystems},
 	)
 }

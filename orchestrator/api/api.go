@@ -27,6 +27,7 @@ import (
 	"hardnode.dev/orchestrator/audit"
 	"hardnode.dev/orchestrator/authz"
 	"hardnode.dev/orchestrator/components"
+	"hardnode.dev/orchestrator/domains"
 	"hardnode.dev/orchestrator/door"
 	"hardnode.dev/orchestrator/enroll"
 	"hardnode.dev/orchestrator/ops"
@@ -45,7 +46,8 @@ type Server struct {
 	Tokens *authz.Tokens
 	// Accounts is who owns environments, and what each may have.
 	Accounts *accounts.Desk
-	Users    *users.Desk // who signs in
+	Domains  *domains.Desk // the host names of environments
+	Users    *users.Desk   // who signs in
 	Audit    *audit.Log
 	World    func(wire.Account) world.World // what an account sees now
 	// DryRun places a new environment of an account without storing anything.
@@ -338,6 +340,7 @@ func (s *Server) operations() {
 
 	s.accountOperations()
 	s.userOperations()
+	s.domainOperations()
 	serve(s, route{"listTokens", "GET", "/tokens", "All tokens, without their text", authz.Admin, 200}, s.listTokens)
 	serve(s, route{"createToken", "POST", "/tokens", "Make a token; its text is shown this once", authz.Admin, 201}, s.createToken)
 	serveWith(s, route{"revokeToken", "DELETE", "/tokens/{id}", "Revoke a token at once", authz.Admin, 204}, s.revokeToken)

@@ -1,9 +1,9 @@
-// Package certs keeps the orchestrator's own certificate fresh.
+// Package certs keeps the orchestrator's own certificate fresh, and knows how web sites' certificates are made, read and sealed.
 //
-// Owns: the orchestrator's key, its leaf, the renewal at half life.
-// In: the issuing authority, the names people reach the orchestrator under.
-// Out: an identity.Holder that always holds a valid credential.
-// Never: signs for anybody else (enroll does).
+// Owns: the orchestrator's key, its leaf, the renewal at half life; what an uploaded certificate must be.
+// In: the issuing authority, the names people reach the orchestrator under; uploaded chains and keys.
+// Out: an identity.Holder that always holds a valid credential; certificates for the cluster's domain; checked, sealed pairs.
+// Never: signs for anybody inside the cluster (enroll does), or stores what it makes for web sites (domains does).
 package certs
 
 import (

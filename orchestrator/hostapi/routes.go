@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/secret"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/orchestrator/live"
@@ -20,11 +21,17 @@ import (
 type Routes struct {
 	Store *store.Store
 	Fleet *live.Fleet
+	// Names are the host names of an environment with their certificates. Default is the certificate of the cluster's domain, the same
+	// value until there is another. Nil: there are none.
+	Names   func(*store.View, wire.EnvName) []host.SiteName
+	Default func(*store.View) *host.Certificate
+	Cookies secret.Bytes // the key that resolvers sign cookies with
 
 	mu struct {
 		sync.Mutex
 		sites    world.SiteList
 		pending  []wire.EnvName // changed since the last step
+		shared   bool           // likewise, the certificate of the cluster's domain
 		revision wire.Revision  // of the last step; 0: there is no document yet
 		steps    []step
 		names    int    // in all steps but the first
@@ -37,6 +44,7 @@ type Routes struct {
 type step struct {
 	revision wire.Revision
 	changed  []wire.EnvName
+	shared   bool // the certificate of the cluster's domain too
 }
 
 // keptNames is how many names of changed sites are remembered: a resolver that has what was before them is sent all.
@@ -70,13 +78,14 @@ func (r *Routes) news(from wire.Revision, changes bool) ([]byte, <-chan struct{}
 		return nil, r.over(), nil
 	}
 	if at := slices.IndexFunc(r.mu.steps, func(s step) bool { return s.revision == from }); changes && at >= 0 {
-		changed := map[wire.EnvName]bool{}
+		changed, shared := map[wire.EnvName]bool{}, false
 		for _, s := range r.mu.steps[at+1:] {
+			shared = shared || s.shared
 			for _, name := range s.changed {
 				changed[name] = true
 			}
 		}
-		raw, err := json.Marshal(r.mu.sites.Change(from, r.mu.revision, changed))
+		raw, err := json.Marshal(r.mu.sites.Change(from, r.mu.revision, changed, shared))
 		return raw, nil, err
 	}
 	if r.mu.raw == nil {
@@ -129,9 +138,16 @@ func heard(v *store.View, s live.Snapshot) bool {
 func (r *Routes) take(v *store.View, moves []live.Move, told bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.mu.sites.Names, r.mu.sites.Cookies = r.Names, r.Cookies
 	r.mu.pending = append(r.mu.pending, r.mu.sites.Follow(v, moves)...)
-	first := r.mu.revision == 0
-	if !told || len(r.mu.pending) == 0 && !first {
+	first, shared := r.mu.revision == 0, false
+	if r.Default != nil {
+		if c := r.Default(v); c != r.mu.sites.Default {
+			r.mu.sites.Default, r.mu.shared = c, true
+		}
+		shared = r.mu.shared
+	}
+	if !told || len(r.mu.pending) == 0 && !first && !shared {
 		return
 	}
 	// The time keeps revisions growing over restarts, though nothing is stored.
@@ -139,13 +155,13 @@ func (r *Routes) take(v *store.View, moves []live.Move, told bool) {
 	if first {
 		r.mu.pending = nil // nobody has what was before
 	}
-	r.mu.steps = append(r.mu.steps, step{r.mu.revision, r.mu.pending})
+	r.mu.steps = append(r.mu.steps, step{r.mu.revision, r.mu.pending, shared})
 	r.mu.names += len(r.mu.pending)
 	for len(r.mu.steps) > 1 && r.mu.names > keptNames {
 		r.mu.names -= len(r.mu.steps[1].changed)
 		r.mu.steps = r.mu.steps[1:]
 	}
-	r.mu.pending, r.mu.raw = nil, nil
+	r.mu.pending, r.mu.shared, r.mu.raw = nil, false, nil
 	if r.mu.over != nil {
 		close(r.mu.over)
 	}

@@ -45,6 +45,8 @@ var (
 	Leaves     = table[Leave]("leave")               // ops (enroll removes it with its host); by host id
 	Components = table[Component]("component")       // components, from the first replacement on; by the component's name
 	Accounts   = table[Account]("account")           // accounts; by the account's name; the admins' has none
+	Domains    = table[Domain]("domain")             // domains; by host name
+	WebCAs     = table[WebCA]("webca")               // domains; named Only
 	Groups     = table[AccountGroup]("accountgroup") // accounts; by the group's name
 	Users      = table[User]("user")                 // users (accounts: they leave with the last one); by UserKey
 	Sessions   = table[Session]("session")           // users; by hash
@@ -55,8 +57,9 @@ var (
 	NodesOf = index(Nodes, func(n *Node) string { return string(n.Env) })  // by environment
 	NodesOn = index(Nodes, func(n *Node) string { return string(n.Host) }) // by host
 
-	UsersOf    = index(Users, func(u *User) string { return u.ID })         // by id: one
-	SessionsOf = index(Sessions, func(s *Session) string { return s.User }) // by the user's id
+	UsersOf    = index(Users, func(u *User) string { return u.ID })              // by id: one
+	SessionsOf = index(Sessions, func(s *Session) string { return s.User })      // by the user's id
+	DomainsOf  = index(Domains, func(d *Domain) string { return string(d.Env) }) // by environment
 
 	OperationsIn = index(Operations, func(o *Operation) string { return choose(o.State.Final(), Ended, Unended) })
 	EnvsIn       = index(Envs, func(e *Environment) string { return choose(e.Failed != nil, Failed, "") })

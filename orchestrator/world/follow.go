@@ -10,8 +10,8 @@ import (
 // follower finds the environments that may be others than before, so that what is kept of each costs what changed. The zero value knows
 // nothing.
 //
-// What it finds is enough for what follows from an environment's record, its nodes, the operation that holds it, the cluster's record, and
-// what decisions read of the hosts that its nodes are on (live.Move): for states, not for reasons and figures.
+// What it finds is enough for what follows from an environment's record, its nodes, its names, the operation that holds it, the cluster's
+// record, and what decisions read of the hosts that its nodes are on (live.Move): for states, not for reasons and figures.
 type follower struct {
 	view    *store.View
 	live    live.Snapshot
@@ -101,6 +101,12 @@ func (f *follower) touch(was *store.View, c store.Change, found map[wire.EnvName
 			delete(f.holders, e.Operation)
 		}
 		found[wire.EnvName(c.Name)] = true
+	case store.Domains.Kind():
+		for _, v := range []*store.View{was, f.view} {
+			if d := store.Domains.Find(v, c.Name); d != nil {
+				found[d.Env] = true
+			}
+		}
 	case store.Operations.Kind():
 		if name, there := f.holders[wire.OperationID(c.Name)]; there {
 			found[name] = true

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 
+	"hardnode.dev/internal/secret"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/orchestrator/live"
@@ -18,6 +19,10 @@ import (
 type SiteList struct {
 	follower
 	sites map[wire.EnvName]encoded
+
+	Names   func(*store.View, wire.EnvName) []host.SiteName // of an environment; nil: none has any
+	Default *host.Certificate                               // of the documents; it may change between two
+	Cookies secret.Bytes                                    // likewise
 }
 
 type encoded struct {
@@ -45,6 +50,9 @@ func (l *SiteList) Follow(v *store.View, moves []live.Move) (changed []wire.EnvN
 func (l *SiteList) look(w World, name wire.EnvName) bool {
 	old, there := l.sites[name]
 	site, is := w.site(store.Envs.Find(w.View, string(name)))
+	if is && l.Names != nil {
+		site.Names = l.Names(w.View, name)
+	}
 	switch {
 	case !is:
 		delete(l.sites, name)
@@ -62,7 +70,8 @@ func (l *SiteList) look(w World, name wire.EnvName) bool {
 
 // Routes is the document with all sites, in the order of their names, and the document encoded.
 func (l *SiteList) Routes(rev wire.Revision) (doc host.Routes, raw []byte) {
-	doc = host.Routes{Version: 1, Revision: rev, Sites: make([]host.Site, 0, len(l.sites))}
+	doc = host.Routes{Version: 1, Revision: rev, Sites: make([]host.Site, 0, len(l.sites)), Default: l.Default,
+		Cookies: l.Cookies}
 	raw = fmt.Appendf(nil, `{"version":%d,"revision":%d,"sites":[`, doc.Version, doc.Revision)
 	for name := range store.Envs.Refs(l.view) {
 		s, there := l.sites[wire.EnvName(name)]
@@ -74,12 +83,24 @@ func (l *SiteList) Routes(rev wire.Revision) (doc host.Routes, raw []byte) {
 		}
 		doc.Sites, raw = append(doc.Sites, s.site), append(raw, s.raw...)
 	}
-	return doc, append(raw, "]}"...)
+	raw = append(raw, ']')
+	for key, part := range map[string]any{"default": l.Default, "cookies": l.Cookies} {
+		if text, err := json.Marshal(part); err != nil {
+			panic("BUG: " + key + ": " + err.Error())
+		} else if string(text) != "null" {
+			raw = fmt.Appendf(raw, ",%q:%s", key, text)
+		}
+	}
+	return doc, append(raw, '}')
 }
 
-// Change is the document that leads from revision from to rev, between which no other sites changed than those of these environments.
-func (l *SiteList) Change(from, rev wire.Revision, changed map[wire.EnvName]bool) host.Routes {
+// Change is the document that leads from revision from to rev, between which no other sites changed than those of these environments,
+// and with also the certificate of the cluster's domain.
+func (l *SiteList) Change(from, rev wire.Revision, changed map[wire.EnvName]bool, also bool) host.Routes {
 	doc := host.Routes{Version: 1, Revision: rev, From: from, Sites: []host.Site{}}
+	if also {
+		doc.Default = l.Default
+	}
 	for _, name := range slices.Sorted(maps.Keys(changed)) {
 		if s, there := l.sites[name]; there {
 			doc.Sites = append(doc.Sites, s.site)

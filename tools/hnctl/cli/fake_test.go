@@ -378,6 +378,7 @@ func (f *fake) handler() http.Handler {
 	f.disks(mux)
 	f.patching(mux)
 	f.environments(mux)
+	f.domains(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "Bearer "+fakeToken {
 			refuse(w, operator.Denied, "token", "the token is not known", "see hnctl token list")

@@ -30,7 +30,8 @@ func Licence(a *app.App) *cobra.Command {
 
 // Group is the commands on the cluster as a whole.
 func Group(a *app.App) *cobra.Command {
-	return app.Group("cluster", "The cluster as a whole", clusterInit(a), clusterStatus(a), clusterErrors(a), clusterRotateGossipKey(a),
+	return app.Group("cluster", "The cluster as a whole", clusterInit(a), clusterStatus(a), clusterWebCA(a), clusterErrors(a),
+		clusterRotateGossipKey(a),
 		netboot(a))
 }
 

@@ -1,0 +1,46 @@
+package operator
+
+import (
+	"time"
+
+	"hardnode.dev/internal/secret"
+	"hardnode.dev/internal/wire/front"
+)
+
+// Domain is a host name that an environment is served under.
+type Domain struct {
+	Name string `json:"name"`
+	Own  bool   `json:"own,omitempty" doc:"The environment's name in the cluster's domain: it can't be deleted"`
+	front.Scheme
+	Certificate *DomainCertificate `json:"certificate,omitempty" doc:"What clients are shown over HTTPS; absent: nothing, they are refused"`
+}
+
+// DomainCertificate is what is known of a certificate.
+type DomainCertificate struct {
+	Uploaded bool      `json:"uploaded,omitempty" doc:"By a person, who has to renew it; else the cluster's own, which renews itself"`
+	Names    []string  `json:"names"`
+	Issuer   string    `json:"issuer"`
+	Begins   time.Time `json:"begins"`
+	Ends     time.Time `json:"ends"`
+	SHA256   string    `json:"sha256" doc:"Of the certificate, hex"`
+	Warning  string    `json:"warning,omitempty"`
+}
+
+// Domains are all of an environment.
+type Domains struct {
+	Domains []Domain `json:"domains" doc:"Its own first"`
+}
+
+// UploadCertificate is a certificate with its key.
+type UploadCertificate struct {
+	Chain string      `json:"chain" required:"true" maxLength:"65536" doc:"PEM: the certificate of the name first, then who signed it, and so on"`
+	Key   secret.Text `json:"key" required:"true" maxLength:"16384" doc:"PEM: its private key, not encrypted"`
+}
+
+// WebCA is who signs the certificates of the cluster's own domain.
+type WebCA struct {
+	Domain string    `json:"domain" doc:"It signs for this and what is below, and says so: nobody who believes it believes it of other names"`
+	PEM    string    `json:"pem"`
+	SHA256 string    `json:"sha256" doc:"Of the certificate, hex"`
+	Ends   time.Time `json:"ends"`
+}

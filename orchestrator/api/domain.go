@@ -1,0 +1,77 @@
+package api
+
+import (
+	"context"
+
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/front"
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/authz"
+)
+
+// domainOperations are those on the host names of environments and their certificates.
+func (s *Server) domainOperations() {
+	serve(s, route{"listDomains", "GET", "/environments/{env}/domains",
+		"The host names that an environment is served under, with their certificates",
+		authz.Read, 200}, s.listDomains)
+	serve(s, route{"setDomain", "PUT", "/environments/{env}/domains/{domain}",
+		"Serve an environment under a host name too, or change how it is served by one of its names", authz.Write, 200}, s.setDomain)
+	serve(s, route{"deleteDomain", "DELETE", "/environments/{env}/domains/{domain}",
+		"Take a host name and its certificate from an environment", authz.Write, 200}, s.deleteDomain)
+	serve(s, route{"uploadCertificate", "PUT", "/environments/{env}/certificates/{domain}",
+		"Serve one of an environment's names with a certificate of its own", authz.Write, 200}, s.uploadCertificate)
+	serve(s, route{"deleteCertificate", "DELETE", "/environments/{env}/certificates/{domain}",
+		"Take the uploaded certificate from one of an environment's names", authz.Write, 200}, s.deleteCertificate)
+	serve(s, route{"getWebCA", "GET", "/web-ca", "Who signs the certificates of the cluster's own domain", authz.Read, 200},
+		func(context.Context, caller, *none) (operator.WebCA, error) { return s.Domains.WebCA() })
+}
+
+func (s *Server) listDomains(_ context.Context, c caller, in *environmentInput) (operator.Domains, error) {
+	return s.Domains.List(in.Env, c.Account)
+}
+
+type domainInput struct {
+	Env    wire.EnvName `path:"env" maxLength:"40"`
+	Domain string       `path:"domain" maxLength:"253"`
+}
+
+// onDomain makes a change of a name and answers with all that the environment has then.
+func (s *Server) onDomain(c caller, what string, in domainInput, change func() error) (out operator.Domains, err error) {
+	if out, err = s.Domains.List(in.Env, c.Account); err != nil {
+		return out, err
+	}
+	if err := s.do(c, what, "environments/"+string(in.Env)+"/domains/"+in.Domain, change); err != nil {
+		return operator.Domains{}, err
+	}
+	return s.Domains.List(in.Env, c.Account)
+}
+
+type setDomainInput struct {
+	domainInput
+	Body front.Scheme
+}
+
+func (s *Server) setDomain(ctx context.Context, c caller, in *setDomainInput) (operator.Domains, error) {
+	return s.onDomain(c, "env.domain", in.domainInput, func() error {
+		return s.Domains.Set(ctx, in.Env, c.Account, in.Domain, in.Body)
+	})
+}
+
+func (s *Server) deleteDomain(ctx context.Context, c caller, in *domainInput) (operator.Domains, error) {
+	return s.onDomain(c, "env.domain.delete", *in, func() error { return s.Domains.Delete(ctx, in.Env, c.Account, in.Domain) })
+}
+
+type uploadInput struct {
+	domainInput
+	Body operator.UploadCertificate
+}
+
+func (s *Server) uploadCertificate(ctx context.Context, c caller, in *uploadInput) (operator.Domains, error) {
+	return s.onDomain(c, "env.certificate", in.domainInput, func() error {
+		return s.Domains.Upload(ctx, in.Env, c.Account, in.Domain, in.Body)
+	})
+}
+
+func (s *Server) deleteCertificate(ctx context.Context, c caller, in *domainInput) (operator.Domains, error) {
+	return s.onDomain(c, "env.certificate.delete", *in, func() error { return s.Domains.Drop(ctx, in.Env, c.Account, in.Domain) })
+}

@@ -1,0 +1,53 @@
+package certs
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"errors"
+	"fmt"
+
+	"hardnode.dev/internal/secret"
+)
+
+// Sealer encrypts private keys for the store, so that a copy of that is worth nothing by itself: AES-256-GCM under a key of
+// 32 bytes that is not in the store.
+// Each is bound to its name: put in another's place it does not open.
+type Sealer []byte
+
+// Seal encrypts.
+func (s Sealer) Seal(name string, plain secret.Bytes) ([]byte, error) {
+	a, err := s.aead()
+	if err != nil {
+		return nil, err
+	}
+	nonce := make([]byte, a.NonceSize())
+	if _, err := rand.Read(nonce); err != nil {
+		return nil, fmt.Errorf("seal the key of %q: %v", name, err)
+	}
+	return a.Seal(nonce, nonce, plain.Reveal(), []byte(name)), nil
+}
+
+// Open decrypts.
+func (s Sealer) Open(name string, sealed []byte) (secret.Bytes, error) {
+	a, err := s.aead()
+	if err == nil && len(sealed) < a.NonceSize() {
+		err = errors.New("it is cut off")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open the key of %q: %v", name, err)
+	}
+	plain, err := a.Open(nil, sealed[:a.NonceSize()], sealed[a.NonceSize():], []byte(name))
+	if err != nil {
+		return nil, fmt.Errorf("open the key of %q: it was sealed under another issuing key, or is damaged: %v", name, err)
+	}
+	return plain, nil
+}
+
+func (s Sealer) aead() (cipher.AEAD, error) {
+	block, err := aes.NewCipher(s)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCM(block)
+}
