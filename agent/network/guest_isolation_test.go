@@ -26,12 +26,17 @@ import (
 
 // packet is a raw IP packet with a mark in it: a UDP datagram, a TCP SYN or an echo request.
 func packet(src, dst netip.Addr, proto byte, port uint16, mark string) []byte {
-	var body []byte
+	return packetFrom(12345, src, dst, proto, port, mark)
+}
+
+// packetFrom is packet with the port it is from.
+func packetFrom(own uint16, src, dst netip.Addr, proto byte, port uint16, mark string) []byte {
+	body := binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(nil, own), port)
 	switch proto {
 	case nft.UDP:
-		body = append(binary.BigEndian.AppendUint16([]byte{0x30, 0x39}, port), 0, byte(8+len(mark)), 0, 0)
+		body = append(body, 0, byte(8+len(mark)), 0, 0)
 	case nft.TCP:
-		body = append(binary.BigEndian.AppendUint16([]byte{0x30, 0x39}, port), 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 0x20, 0, 0, 0, 0, 0)
+		body = append(body, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 0x20, 0, 0, 0, 0, 0)
 	case nft.ICMP:
 		body = []byte{8, 0, 0, 0, 0, 1, 0, 1}
 	case nft.ICMPv6:

@@ -62,7 +62,15 @@ func rules(s State) (*nft.Ruleset, *wall.Wall) {
 	fillSets(r, s)
 	ranges := s.ranges()
 
+	raw, rawOut := r.Chain("raw", nft.HookRawPrerouting), r.Chain("raw_output", nft.HookRawOutput)
+	for _, version := range []string{"4", "6"} {
+		raw.Add("WireGuard knows its own: no connection is kept for it", nft.Ports(mesh.Port, mesh.Port), nft.IifHasNot(vethPrefix),
+			nft.IifIsNot(mesh.Link), nft.Lookup("pair"+version, "mesh"+version, false), nft.NoTrack)
+		rawOut.Add("likewise", nft.Ports(mesh.Port, mesh.Port), nft.Lookup("back"+version, "mesh"+version, false), nft.NoTrack)
+	}
+
 	in := r.Chain("input", nft.HookInput)
+	in.Add("WireGuard of other hosts", nft.Ports(mesh.Port, mesh.Port), nft.CtState(nft.Untracked), nft.Accept)
 	in.Add("containers send from their own address only", nft.IifHas(vethPrefix), nft.Jump("spoof"))
 	in.Add("answers", nft.CtState(nft.Established|nft.Related), nft.Accept)
 	in.Add("neither new nor known", nft.CtState(nft.Invalid), nft.Drop)
@@ -229,7 +237,27 @@ func fillSets(r *nft.Ruleset, s State) {
 			}
 		}
 	}
+	fillMesh(r, s)
 	fillGroups(r, s)
+}
+
+// fillMesh makes the sets of whom the mesh is with: another host's address, and this host's own that the others know. Nothing else of what
+// comes by those ports and addresses is anybody's: containers don't reach hosts there.
+func fillMesh(r *nft.Ruleset, s State) {
+	mesh4, mesh6 := r.Set("mesh4", nft.Pair4), r.Set("mesh6", nft.Pair6)
+	if s.Peers == nil {
+		return
+	}
+	own := slices.IndexFunc(s.Peers.Hosts, func(p host.Peer) bool { return p.ID == s.Self })
+	if own < 0 {
+		return
+	}
+	at := s.Peers.Hosts[own].Underlay
+	for i, p := range s.Peers.Hosts {
+		if i != own && at.IsValid() && p.Underlay.IsValid() && at.Is4() == p.Underlay.Is4() {
+			pick(at, mesh4, mesh6).Add(nft.Address(p.Underlay), nft.Address(at))
+		}
+	}
 }
 
 // fillGroups makes the sets that say who may talk to whom. An address is in one group: the first that names it.

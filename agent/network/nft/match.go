@@ -24,6 +24,17 @@ var NoSYN = fixed("meta l4proto tcp tcp flags & (fin|syn|rst|ack) != syn",
 // Reset answers a TCP packet with a reset.
 var Reset = fixed("reject with tcp reset", &expr.Reject{Type: unix.NFT_REJECT_TCP_RST})
 
+// NoTrack has the kernel keep no connection for the packet: it is neither new nor known, nor translated. For raw hooks only.
+var NoTrack = fixed("notrack", &expr.Notrack{})
+
+// Ports matches UDP from a port to a port.
+func Ports(from, to uint16) Op {
+	return fixed(fmt.Sprintf("meta l4proto udp th sport . th dport %d . %d", from, to),
+		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: reg1}, &expr.Cmp{Op: expr.CmpOpEq, Register: reg1, Data: []byte{UDP}},
+		&expr.Payload{DestRegister: reg1, Base: expr.PayloadBaseTransportHeader, Offset: 0, Len: 4},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: reg1, Data: binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(nil, from), to)})
+}
+
 // Dports matches ports of TCP or UDP, from the first to the last.
 func Dports(first, last uint16) Op {
 	if first == last {

@@ -25,6 +25,7 @@ const (
 	Invalid     = expr.CtStateBitINVALID
 	Established = expr.CtStateBitESTABLISHED
 	Related     = expr.CtStateBitRELATED
+	Untracked   = expr.CtStateBitUNTRACKED
 
 	statusDNAT = 1 << 5 // IPS_DST_NAT
 )
@@ -69,6 +70,8 @@ func CtState(bits uint32) Op {
 		text += "related"
 	case Established | Related:
 		text += "established,related"
+	case Untracked:
+		text += "untracked"
 	default:
 		panic(fmt.Sprintf("BUG: conntrack state %d", bits))
 	}
@@ -189,6 +192,8 @@ var keys = map[string]struct {
 	"daddr6": {"ip6 daddr", 6, loads(loadAddr("daddr", false, reg1))},
 	"pair4":  {"ip saddr . ip daddr", 4, loads(loadAddr("saddr", true, word(0)), loadAddr("daddr", true, word(1)))},
 	"pair6":  {"ip6 saddr . ip6 daddr", 6, loads(loadAddr("saddr", false, word(0)), loadAddr("daddr", false, word(4)))},
+	"back4":  {"ip daddr . ip saddr", 4, loads(loadAddr("daddr", true, word(0)), loadAddr("saddr", true, word(1)))},
+	"back6":  {"ip6 daddr . ip6 saddr", 6, loads(loadAddr("daddr", false, word(0)), loadAddr("saddr", false, word(4)))},
 	"iif_saddr4": {"iifname . ip saddr", 4,
 		loads(&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg1}, loadAddr("saddr", true, word(4)))},
 	"iif_saddr6": {"iifname . ip6 saddr", 6,

@@ -39,6 +39,8 @@ const (
 	HookPrerouting
 	HookOutput
 	HookPostrouting
+	HookRawPrerouting // before the kernel knows of connections
+	HookRawOutput     // likewise
 )
 
 var hooks = map[Hook]struct {
@@ -58,6 +60,10 @@ var hooks = map[Hook]struct {
 		"type nat hook output priority -100; policy accept;"},
 	HookPostrouting: {nftables.ChainTypeNAT, nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource, nftables.ChainPolicyAccept,
 		"type nat hook postrouting priority 100; policy accept;"},
+	HookRawPrerouting: {nftables.ChainTypeFilter, nftables.ChainHookPrerouting, nftables.ChainPriorityRaw, nftables.ChainPolicyAccept,
+		"type filter hook prerouting priority -300; policy accept;"},
+	HookRawOutput: {nftables.ChainTypeFilter, nftables.ChainHookOutput, nftables.ChainPriorityRaw, nftables.ChainPolicyAccept,
+		"type filter hook output priority -300; policy accept;"},
 }
 
 // Chain is a list of rules.
