@@ -20,6 +20,7 @@ import (
 type Runtime interface {
 	Start(ctx context.Context, s container.StartSpec) (container.Observed, error)
 	Stop(ctx context.Context, id wire.CTID) error
+	Restart(ctx context.Context, id wire.CTID) error
 	StopWithin(ctx context.Context, id wire.CTID, limit time.Duration) error
 	Remove(ctx context.Context, id wire.CTID, keepVolumes bool) error
 	SetLimits(ctx context.Context, id wire.CTID, l host.Limits, cpuMaxMicros int64) error

@@ -61,7 +61,7 @@ func tells(a, b Report) bool {
 	}
 	for i := range a.Containers {
 		x, y := a.Containers[i], b.Containers[i]
-		if x.CTID != y.CTID || x.Generation != y.Generation || x.State != y.State || x.Restarts != y.Restarts ||
+		if x.CTID != y.CTID || x.Generation != y.Generation || x.Boot != y.Boot || x.State != y.State || x.Restarts != y.Restarts ||
 			x.Tuned != y.Tuned || movedOn(x.Move, y.Move) {
 			return true
 		}

@@ -194,6 +194,9 @@ func (a *Applier) do(ctx context.Context, s plan.Step) error {
 		if l := a.leaving.Load(); l != nil {
 			return a.o.Runtime.StopWithin(ctx, s.CTID, max(0, time.Until(l.until)))
 		}
+		if s.Want.Run {
+			return a.o.Runtime.Restart(ctx, s.CTID)
+		}
 		return a.o.Runtime.Stop(ctx, s.CTID)
 	case plan.Resize:
 		a.o.Servers.Resizing(s.Want)

@@ -195,6 +195,8 @@ func (w *world) end(id wire.CTID, code int) {
 	w.exits <- container.Exit{CTID: id, Code: code}
 }
 
+func (w *world) Restart(ctx context.Context, id wire.CTID) error { return w.Stop(ctx, id) }
+
 func (w *world) Stop(ctx context.Context, id wire.CTID) error {
 	return w.StopWithin(ctx, id, time.Hour)
 }

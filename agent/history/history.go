@@ -82,6 +82,7 @@ func (b *Book) Did(s plan.Step, o Outcome, now time.Time) {
 		if h.Generation != s.Want.Generation {
 			h = plan.History{Generation: s.Want.Generation}
 		}
+		h.Boot = s.Want.Boot
 		h.StartErr, h.Permanent = o.Err, o.Final
 		if o.Err != "" {
 			h.FailedAt = now

@@ -30,8 +30,8 @@ func Containers(list []container.Observed, work *host.Work, cpuMax func(mhz int6
 	}
 	out := make(map[wire.CTID]plan.Seen, len(list))
 	for _, o := range list {
-		s := plan.Seen{CTID: o.CTID, Generation: o.Generation, Started: o.Started, Restarts: o.Restarts, Trouble: o.Trouble,
-			Memory: memory(o)}
+		s := plan.Seen{CTID: o.CTID, Generation: o.Generation, Boot: o.Spec.Boot, Started: o.Started, Restarts: o.Restarts,
+			Trouble: o.Trouble, Memory: memory(o)}
 		switch o.State {
 		case container.StateRunning:
 			s.Running, s.Booting = true, o.Booting

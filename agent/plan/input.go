@@ -12,6 +12,7 @@ import (
 type Seen struct {
 	CTID       wire.CTID
 	Generation int64 // 0: nothing is left of one but volumes, or it is not known
+	Boot       int64 // host.Container.Boot it was started with; that of what does not run counts for nothing
 	Running    bool
 	Orphan     bool      // processes nobody supervises: they must end before anything else
 	Started    time.Time // of the last start
@@ -67,6 +68,7 @@ type Image struct {
 // History is what happened to one generation of a container.
 type History struct {
 	Generation int64
+	Boot       int64     // of the last start
 	Short      int       // runs in a row that ended within MinRun, or starts that failed
 	StartErr   string    // why the last start failed; "" when it succeeded
 	StopErr    string    // why the last stop or remove failed

@@ -144,10 +144,16 @@ func one(in Input, c host.Container) (*host.ContainerStatus, *Step, time.Time) {
 		step, wake := paced(in, c.CTID, Step{Kind: Stop, CTID: c.CTID, Want: c, Reason: "processes nobody supervises"})
 		return &st, step, wake
 	}
+	if exists && seen.Running && seen.Generation == c.Generation && seen.Boot < c.Boot {
+		reason := fmt.Sprintf("start %d wanted, %d runs", c.Boot, seen.Boot)
+		st := status(c, seen, host.CtWaiting, cmp.Or(h.StopErr, "it is started anew"))
+		step, wake := paced(in, c.CTID, Step{Kind: Stop, CTID: c.CTID, Want: c, Reason: reason})
+		return &st, step, wake
+	}
 	if exists && seen.Running && seen.Generation == c.Generation {
 		return running(in, c, seen, h)
 	}
-	if h.Generation == c.Generation && h.Permanent {
+	if h.Generation == c.Generation && h.Boot == c.Boot && h.Permanent {
 		st := status(c, seen, host.CtBroken, h.StartErr)
 		return &st, nil, time.Time{}
 	}
@@ -200,7 +206,7 @@ func running(in Input, c host.Container, seen Seen, h History) (*host.ContainerS
 
 // notRunning decides for a wanted container whose image is here and that does not run.
 func notRunning(in Input, c host.Container, seen Seen, exists bool, h History) (*host.ContainerStatus, *Step, time.Time) {
-	if exists && seen.Left == LeftPowerOff {
+	if exists && seen.Left == LeftPowerOff && seen.Boot >= c.Boot {
 		st := status(c, seen, host.CtStopped, "it was powered off from inside: hnctl node restart "+c.CTID.String()+" starts it")
 		return &st, nil, time.Time{}
 	}
@@ -282,10 +288,10 @@ func settled(in Input, c host.Container) bool {
 		return !exists
 	case !c.Run:
 		return !seen.Running && !seen.Orphan
-	case h.Generation == c.Generation && (h.Permanent || h.StartErr != ""), in.Images[c.Image.Digest].Wrong:
+	case h.Generation == c.Generation && h.Boot == c.Boot && (h.Permanent || h.StartErr != ""), in.Images[c.Image.Digest].Wrong:
 		return true
 	}
-	return exists && seen.Generation == c.Generation && (seen.Running && seen.Drift == "" || !seen.Exited.IsZero())
+	return exists && seen.Generation == c.Generation && (seen.Running && seen.Boot >= c.Boot && seen.Drift == "" || !seen.Exited.IsZero())
 }
 
 // backoff is how long after failure number n the next attempt comes: at once after a long run (n is 0), then doubling.
@@ -297,7 +303,7 @@ func backoff(n int) time.Duration {
 }
 
 func status(c host.Container, s Seen, state host.ContainerState, reason string) host.ContainerStatus {
-	st := host.ContainerStatus{CTID: c.CTID, Generation: c.Generation, State: state, Reason: reason, ExitCode: s.ExitCode}
+	st := host.ContainerStatus{CTID: c.CTID, Generation: c.Generation, Boot: c.Boot, State: state, Reason: reason, ExitCode: s.ExitCode}
 	if s.Running {
 		st.Started = s.Started
 	}

@@ -36,11 +36,13 @@ func stopped(c *host.Container)  { c.Run = false }
 func removed(c *host.Container)  { c.Remove = true }
 func imageB(c *host.Container)   { c.Image.Digest = imgB }
 func checked(c *host.Container)  { c.Check = &host.Check{Port: 80} }
+func anew(c *host.Container)     { c.Boot = 2 }
 func jelastic(c *host.Container) { c.Env = Jelastic }
 
 func runs(id wire.CTID, gen int64) Seen {
 	return Seen{CTID: id, Generation: gen, Running: true, Started: now.Add(-time.Hour)}
 }
+func booted(s Seen) Seen  { s.Boot = 2; return s }
 func drifted(s Seen) Seen { s.Drift = "memory.max is 5, wanted 6"; return s }
 func short(s Seen, times int64, ago time.Duration, ended bool) Seen {
 	s.Memory = Memory{Times: times, Last: "out of memory: process dd used 120 MiB of 128 MiB", At: now.Add(-ago), Ended: ended}
@@ -136,6 +138,18 @@ func TestDecide(t *testing.T) {
 		{name: "stopped, never made", work: []host.Container{want(101, 1, stopped)}, status: "101 stopped", settled: true},
 		{name: "start again after stop", work: []host.Container{want(101, 1)}, seen: []Seen{kept(101, 1)}, images: here,
 			steps: "start 101: wanted and stopped", status: "101 waiting starting"},
+		{name: "to be started anew", work: []host.Container{want(101, 1, anew)}, seen: []Seen{runs(101, 1)}, images: here,
+			steps: "stop 101: start 2 wanted, 0 runs", status: "101 waiting it is started anew"},
+		{name: "started anew", work: []host.Container{want(101, 1, anew)}, seen: []Seen{booted(runs(101, 1))}, images: here,
+			status: "101 running", settled: true},
+		{name: "to be started anew, between the two", work: []host.Container{want(101, 1, anew)}, seen: []Seen{kept(101, 1)}, images: here,
+			steps: "start 101: wanted and stopped", status: "101 waiting starting"},
+		{name: "to be started anew, and could not be started before", work: []host.Container{want(101, 1, anew)},
+			history: map[wire.CTID]History{101: {Generation: 1, Permanent: true, StartErr: "no such program"}}, images: here,
+			steps: "start 101: start failed before: no such program", status: "101 failing no such program"},
+		{name: "to be started anew, powered off from inside", work: []host.Container{want(101, 1, anew)},
+			seen: []Seen{left(exited(101, 1, time.Hour, 130), LeftPowerOff)}, images: here,
+			steps: "start 101: exited with code 130", status: "101 failing exited with code 130", settled: true},
 		{name: "new generation: stop the old when the image is here", work: []host.Container{want(101, 2)}, seen: []Seen{runs(101, 1)},
 			images: here,
 			steps:  "stop 101: generation 2 wanted, 1 is here", status: "101 waiting replacing generation 1"},

@@ -215,7 +215,8 @@ func (p *planner) halt(_ store.Environment, n store.Node) *place.Refusal {
 func (p *planner) seen(n store.Node) host.ContainerState {
 	s := p.status(n.Host)
 	c, ok := s.Container(n.CTID)
-	if !ok || s.State.State != operator.HostActive || c.Generation != n.Container.Generation {
+	if !ok || s.State.State != operator.HostActive || c.Generation != n.Container.Generation ||
+		c.Boot < n.Container.Boot {
 		return ""
 	}
 	return c.State

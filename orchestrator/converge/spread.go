@@ -140,5 +140,6 @@ func (p *planner) healthy(e store.Environment, layer wire.LayerName) bool {
 func (p *planner) runs(n store.Node) bool {
 	s := p.status(n.Host)
 	c, ok := s.Container(n.CTID)
-	return ok && s.State.State == operator.HostActive && c.State == host.CtRunning && c.Generation == n.Container.Generation
+	return ok && s.State.State == operator.HostActive && c.State == host.CtRunning && c.Generation == n.Container.Generation &&
+		c.Boot >= n.Container.Boot
 }

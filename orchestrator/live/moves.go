@@ -80,7 +80,7 @@ func decisive(old, rep *host.Report) bool {
 		return true
 	}
 	return !slices.EqualFunc(old.Containers, rep.Containers, func(a, b host.ContainerStatus) bool {
-		return a.CTID == b.CTID && a.Generation == b.Generation && a.State == b.State && asFar(a.Move, b.Move)
+		return a.CTID == b.CTID && a.Generation == b.Generation && a.Boot == b.Boot && a.State == b.State && asFar(a.Move, b.Move)
 	})
 }
 

@@ -80,7 +80,7 @@ func (f *follower) move(m live.Move) (moved func(wire.CTID) bool) {
 	return func(id wire.CTID) bool {
 		a, there := was[id]
 		b, still := is[id]
-		return there != still || a.State != b.State || a.Generation != b.Generation
+		return there != still || a.State != b.State || a.Generation != b.Generation || a.Boot != b.Boot
 	}
 }
 

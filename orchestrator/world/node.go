@@ -97,6 +97,8 @@ func (w World) NodeOf(n store.Node) operator.Node {
 		}
 	case ct.Generation < n.Container.Generation:
 		out.State, out.Reason = string(host.CtWaiting), "the host still runs the version before"
+	case ct.Boot < n.Container.Boot:
+		out.State, out.Reason = string(host.CtWaiting), "it is to be started anew, and its host has not begun with that"
 	default:
 		out.State, out.Reason = string(ct.State), ct.Reason
 		if n.Halted != "" && (ct.State == host.CtStopped || ct.Reason == "") {

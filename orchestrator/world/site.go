@@ -73,5 +73,5 @@ func (w World) silent(n store.Node) bool {
 	s := w.Live[n.Host]
 	c, ok := s.Container(n.CTID)
 	return ok && s.State.State == operator.HostUnreachable && !s.Loss.Lost &&
-		c.State == host.CtRunning && c.Generation == n.Container.Generation
+		c.State == host.CtRunning && c.Generation == n.Container.Generation && c.Boot >= n.Container.Boot
 }

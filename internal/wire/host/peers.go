@@ -231,6 +231,7 @@ const (
 type ContainerStatus struct {
 	CTID       wire.CTID      `json:"ctid"`
 	Generation int64          `json:"generation"`
+	Boot       int64          `json:"boot,omitempty"` // Container.Boot that State is an answer to
 	State      ContainerState `json:"state"`
 	Reason     string         `json:"reason,omitempty"`
 	// NextStart is when a container that does not run is started again, zero when nothing is waited for. It is a moment of the host's

@@ -357,7 +357,7 @@ func (h *Host) Report() host.Report {
 			continue // it is gone at once
 		}
 		gone = gone && c.CTID != h.mu.stuck
-		s := host.ContainerStatus{CTID: c.CTID, Generation: c.Generation, State: host.CtRunning, MemoryBytes: 20 << 20}
+		s := host.ContainerStatus{CTID: c.CTID, Generation: c.Generation, Boot: c.Boot, State: host.CtRunning, MemoryBytes: 20 << 20}
 		if c.Component != "" {
 			s.Image = c.Image.Digest
 		}
