@@ -95,6 +95,7 @@ func asking(c *cluster, op, token string) map[string]asked {
 		"acknowledgeHostDisk": acknowledge,
 		"changeHostSlots":     change, "cordonHost": cordon, "uncordonHost": h, "drainHost": drain,
 		"getHostSystem": h, "orderHostSystem": system, "takeBackHostSystem": h,
+		"editEnvironment":  {there: "hello", nothing: "nosuch", apart: true}, // where it sees none it creates one: TestEditOfOthers
 		"groupEnvironment": {there: "hello", nothing: "nosuch", body: operator.EnvironmentGroup{Group: "one"}},
 		"getFirewall":      node, "setFirewall": wall,
 		"getNodeUsage": node, "getNodeSize": node, "resizeNode": size, "moveNode": {cluster: true, there: "100", body: operator.MoveNode{}},

@@ -182,7 +182,7 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 		Log: c.log, License: o.license, Releases: shelf, Netboot: netboot, Enroll: desk, Guesses: guesses,
 		RotateGossip: o.loop.RotateGossip,
 		Metrics:      metrics.Handler(o.world, o.hosts.Held, o.fleet.Boots, o.fleet.Met),
-		DryRun:       o.loop.DryRun, Leaving: o.loop.Leaving, Target: o.loop.Target}
+		DryRun:       o.loop.DryRun, DryRunEdit: o.loop.DryRunEdit, Leaving: o.loop.Leaving, Target: o.loop.Target}
 	o.api.Errors = o.license.Errors.Waiting
 	o.api.Rollouts = rollouts.New(o.store.View, o.trust, o.holder)
 	o.api.Systems = &systems.Desk{Store: o.store, Releases: shelf.List, Serves: netboot.Serves,

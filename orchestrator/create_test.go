@@ -1,11 +1,13 @@
 package main
 
 import (
+	"strings"
 	"testing"
 
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/store"
 )
 
 // accounts checks that all that people and hosts are shown says whose it is.
@@ -60,4 +62,27 @@ func TestNamesReachHosts(t *testing.T) {
 		return len(p.Hosts) == 3 && names["node100.hello.internal"] == 2 && names["cp.hello.internal"] == 4 &&
 			names["resolver.jelastic.internal"] == 1
 	})
+}
+
+// An account that may not see an environment neither edits it nor learns what it is: its name is taken, and that is all.
+func TestEditOfOthers(t *testing.T) {
+	t.Parallel()
+	c := found(t, 2, "infra1", "host1")
+	c.start()
+	c.join("host1", 0)
+	if op := c.create(hello("hello", 1)); op.State != operator.OpDone {
+		t.Fatalf("create: %+v", op)
+	}
+	acme := c.tokenOf("acme")
+	c.as(acme, func() {
+		for _, query := range []string{"", "?dry_run=true", "?remove_data=true"} {
+			status, text := c.ask("PUT", "/api/v1/environments/hello"+query, asked{body: hello("hello", 2)})
+			if status != 409 || !strings.Contains(text, "the name is taken") || strings.Contains(text, "node") {
+				t.Errorf("%q: %d %s", query, status, text)
+			}
+		}
+	})
+	if e, _ := store.Envs.Get(c.o.store.View(), "hello"); e.Spec.Layers[0].Nodes != 1 {
+		t.Errorf("it is edited: %+v", e.Spec)
+	}
 }

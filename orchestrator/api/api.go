@@ -52,6 +52,8 @@ type Server struct {
 	World    func(wire.Account) world.World // what an account sees now
 	// DryRun places a new environment of an account without storing anything.
 	DryRun func(wire.Account, operator.EnvironmentSpec) ([]operator.Node, *operator.Problem)
+	// DryRunEdit places what an edit of an environment of an account adds.
+	DryRunEdit func(wire.Account, operator.EnvironmentSpec) ([]operator.Node, *operator.Problem)
 	// Leaving says how each node of a user would leave a host that were drained.
 	Leaving func(id wire.HostID, stop, noMove bool) []operator.DrainNode
 	// Target is the host that a node would move to, "" being asked for: the best one; and why that or why not.
@@ -270,6 +272,9 @@ func (s *Server) operations() {
 	serve(s, route{"listEnvironments", "GET", "/environments", "All environments, by name", authz.Read, 200}, s.listEnvironments)
 	serveWith(s, route{"getEnvironment", "GET", "/environments/{env}", "One environment with its nodes", authz.Read, 200}, s.getEnvironment)
 	serveWith(s, route{"createEnvironment", "POST", "/environments", "Create an environment", authz.Write, 202}, s.createEnvironment)
+	serveWith(s, route{"editEnvironment", "PUT", "/environments/{env}",
+		"Make an environment what a whole spec says, or create it: what is added, resized, restarted, made anew and removed is the plan",
+		authz.Write, 202}, s.editEnvironment)
 	serveWith(s, route{"groupEnvironment", "PUT", "/environments/{env}/group",
 		"Say which of its account's environments it talks to: those of one group, or those that are in none", authz.Write, 200}, s.setGroup)
 	serveWith(s, route{"keepEnvironment", "POST", "/environments/{env}/keep",

@@ -69,11 +69,16 @@ func (x *Index) take(v *store.View, kind, name string) {
 		}
 	case store.Envs.Kind():
 		rec := store.Envs.Find(v, name)
-		x.setEnv(wire.EnvName(name), rec, rec != nil && spreads(store.Operations.Find(v, string(rec.Operation))))
+		var op *store.Operation
+		if rec != nil {
+			op = store.Operations.Find(v, string(rec.Operation))
+		}
+		x.setEnv(wire.EnvName(name), rec, spreads(op), edits(op))
 	case store.EnvNames.Kind():
 		x.setNames(wire.EnvName(name), store.EnvNames.Find(v, name))
 	case store.Operations.Kind():
-		x.setSpreading(wire.OperationID(name), spreads(store.Operations.Find(v, name)))
+		op := store.Operations.Find(v, name)
+		x.setWorking(wire.OperationID(name), spreads(op), edits(op))
 	case store.Nodes.Kind():
 		if id, err := wire.ParseCTID(name); err == nil {
 			x.setNode(id, store.Nodes.Find(v, name))
@@ -94,6 +99,11 @@ func (x *Index) take(v *store.View, kind, name string) {
 
 func spreads(op *store.Operation) bool {
 	return op != nil && op.Kind == "env.spread" && !op.State.Final()
+}
+
+// edits tells whether an operation is an edit that may still be undone.
+func edits(op *store.Operation) bool {
+	return op != nil && op.Kind == "env.edit" && !op.State.Final() && !op.Settled
 }
 
 // takeTemplate finds a template by the name of its record.
@@ -134,7 +144,7 @@ func (in Input) index() *Index {
 	}
 	for i := range in.Envs {
 		name := in.Envs[i].Spec.Name
-		x.setEnv(name, &in.Envs[i], in.Spreading[name])
+		x.setEnv(name, &in.Envs[i], in.Spreading[name], in.Editing[name])
 	}
 	for name, n := range in.Names {
 		x.setNames(name, &n)
@@ -162,7 +172,8 @@ func Gather(v *store.View, snapshot live.Snapshot) Input {
 	in := Input{Envs: store.Envs.All(v), Nodes: store.Nodes.All(v), Hosts: store.Hosts.All(v), Live: snapshot, Templates: env.Templates{},
 		Components: store.Components.All(v),
 		Names:      map[wire.EnvName]store.Names{}, Works: map[wire.HostID]host.Work{}, Cursors: map[wire.HostID]int{},
-		Cordons: map[wire.HostID]store.Cordon{}, Spreading: map[wire.EnvName]bool{}}
+		Cordons: map[wire.HostID]store.Cordon{}, Spreading: map[wire.EnvName]bool{},
+		Editing: map[wire.EnvName]bool{}}
 	in.Cluster, _ = store.Clusters.Get(v, store.Only)
 	in.Gossip, _ = store.GossipKeys.Get(v, store.Only)
 	in.Netboot = store.Netboots.Find(v, store.Only)
@@ -174,8 +185,12 @@ func Gather(v *store.View, snapshot live.Snapshot) Input {
 	n, _ = store.Numbers.Get(v, store.Published)
 	in.Published = wire.Revision(n.Next)
 	for _, e := range in.Envs {
-		if spreads(store.Operations.Find(v, string(e.Operation))) {
+		op := store.Operations.Find(v, string(e.Operation))
+		if spreads(op) {
 			in.Spreading[e.Spec.Name] = true
+		}
+		if edits(op) {
+			in.Editing[e.Spec.Name] = true
 		}
 	}
 	for _, t := range store.Templates.All(v) {

@@ -3,6 +3,7 @@ package converge
 import (
 	"cmp"
 	"fmt"
+	"slices"
 
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/operator"
@@ -41,6 +42,33 @@ func (x *Index) DryRun(account wire.Account, spec operator.EnvironmentSpec) ([]o
 	if problem != nil {
 		return nil, problem
 	}
+	return x.try(spec, nodes)
+}
+
+// DryRunEdit places those nodes of a spec of an environment that are not there yet.
+func (x *Index) DryRunEdit(account wire.Account, spec operator.EnvironmentSpec) ([]operator.Node, *operator.Problem) {
+	if p := env.Validate(spec); p != nil {
+		return nil, p
+	}
+	x.recount()
+	nodes, problem := env.Expand(account, spec, x.templates)
+	if problem != nil {
+		return nil, problem
+	}
+	if e := x.envs[spec.Name]; e != nil {
+		for _, id := range e.nodes {
+			n := x.nodes[id]
+			nodes = slices.DeleteFunc(nodes, func(o env.Node) bool { return !n.Gone && o.Layer == n.Layer && o.Index == n.Index })
+		}
+	}
+	if why := entitle.NewEnvironment(x.license); why != "" && len(nodes) > 0 {
+		return nil, operator.NewProblem(operator.Exhausted, "licence", why, "see hnctl licence show; what exists goes on")
+	}
+	return x.try(spec, nodes)
+}
+
+// try is where nodes would go now.
+func (x *Index) try(spec operator.EnvironmentSpec, nodes []env.Node) ([]operator.Node, *operator.Problem) {
 	x.board.Try()
 	defer x.board.Undo()
 	out := make([]operator.Node, 0, len(nodes))

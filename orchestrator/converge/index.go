@@ -50,7 +50,8 @@ type Index struct {
 	held    map[wire.CTID]moving.Requests // of nodes that wait for the resolvers to hold what comes for them
 	block   int                           // how many blocks were given
 	board   place.Board
-	drains  map[wire.HostID]bool // the hosts that are drained
+	drains  map[wire.HostID]bool  // the hosts that are drained
+	rolling map[wire.EnvName]bool // an edit of them is at work, or being undone
 
 	dirty struct {
 		envs  map[wire.EnvName]bool
@@ -77,7 +78,8 @@ type environment struct {
 	nodes     []wire.CTID // ascending
 	names     *store.Names
 	spreading bool
-	waits     int // nodes that are gone, take another's place, or move
+	editing   bool // its operation is an env.edit that may still be undone
+	waits     int  // nodes that are gone, take another's place, or move
 }
 
 // machine is a host with all that is known of it; its record is nil when it was removed.
@@ -95,7 +97,7 @@ func NewIndex(clocks live.Clocks) *Index {
 	x := &Index{clocks: clocks, templates: env.Templates{}, envs: map[wire.EnvName]*environment{}, nodes: map[wire.CTID]*store.Node{},
 		hosts: map[wire.HostID]*machine{}, versions: map[string]*store.Component{},
 		holders: map[wire.OperationID]wire.EnvName{}, naming: map[string]map[wire.EnvName]int{},
-		used: map[netip.Addr]int{}, drains: map[wire.HostID]bool{}, moved: map[wire.CTID]bool{},
+		used: map[netip.Addr]int{}, drains: map[wire.HostID]bool{}, rolling: map[wire.EnvName]bool{}, moved: map[wire.CTID]bool{},
 		held: map[wire.CTID]moving.Requests{}}
 	x.dirty.envs, x.dirty.hosts = map[wire.EnvName]bool{}, map[wire.HostID]bool{}
 	x.dirty.peers, x.dirty.count, x.dirty.storm = true, true, true

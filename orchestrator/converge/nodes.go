@@ -43,6 +43,8 @@ func (p *planner) retire() {
 		switch l := layerOf(e, n.Layer); {
 		case !ok || e.Want == store.WantDeleted:
 			why = "its environment is deleted"
+		case (l == nil || n.Index >= l.Nodes) && p.editing(n.Env) && p.machine(n.Host) != nil:
+			p.rolling[n.Env] = true // it goes once the edit can't be undone any more
 		case l == nil || n.Index >= l.Nodes:
 			why = "its layer has fewer nodes now"
 		case p.machine(n.Host) == nil:
@@ -80,6 +82,9 @@ func (p *planner) replace() {
 			continue // moves sees to it
 		}
 		l := layerOf(e, n.Layer)
+		if l == nil || n.Index >= l.Nodes {
+			continue // it is about to go
+		}
 		spec := again(e, *l, n.Index, p.templates, n)
 		made, refusal := p.create(spec)
 		if refusal != nil {
@@ -129,7 +134,7 @@ func (p *planner) missing() {
 		}
 		have := map[wire.LayerName]map[int]bool{}
 		for n := range p.of(name) {
-			if !n.Gone {
+			if l := layerOf(e, n.Layer); !n.Gone && l != nil && n.Index < l.Nodes {
 				if have[n.Layer] == nil {
 					have[n.Layer] = map[int]bool{}
 				}

@@ -45,6 +45,7 @@ type Input struct {
 	Components []store.Component // those that were ever replaced
 
 	Spreading map[wire.EnvName]bool // environments that an operation env.spread is at work on
+	Editing   map[wire.EnvName]bool // or an env.edit that may still be undone
 	Cordons   map[wire.HostID]store.Cordon
 	NextCTID  wire.CTID
 	NextBlock int // how many blocks were given
@@ -112,7 +113,8 @@ type planner struct {
 	stuck    map[wire.EnvName]string
 	uneven   map[wire.EnvName]string
 	watching map[wire.EnvName]bool
-	rerouted bool // addresses lead to another host
+	rolling  map[wire.EnvName]bool // edits that are not at their end
+	rerouted bool                  // addresses lead to another host
 }
 
 // Plan is what has to change because of what is dirty, and leaves that dirty until Looked says that the plan was carried out. What it says
@@ -120,6 +122,7 @@ type planner struct {
 func (x *Index) Plan(now time.Time) Plan {
 	x.recount()
 	x.drained()
+	maps.Copy(x.dirty.envs, x.rolling)
 	if x.board.Version() != x.kept.board {
 		x.watchers()
 	}
@@ -139,7 +142,7 @@ func (x *Index) decide(now time.Time) *planner {
 	p := &planner{Index: x, now: now, made: map[wire.EnvName][]wire.CTID{}, deleted: map[wire.CTID]bool{}, given: map[netip.Addr]bool{},
 		blocks: map[netip.Prefix]bool{}, block: x.block,
 		number: max(x.next, wire.FirstUserCTID), stuck: map[wire.EnvName]string{}, uneven: map[wire.EnvName]string{},
-		watching: map[wire.EnvName]bool{}}
+		watching: map[wire.EnvName]bool{}, rolling: map[wire.EnvName]bool{}}
 	p.plan = Plan{Nodes: map[wire.CTID]store.Node{}, Works: map[wire.HostID]host.Work{}, Cursors: map[wire.HostID]int{},
 		At: map[wire.CTID]int{}, More: map[wire.HostID][]netip.Prefix{}, Names: map[wire.EnvName]*store.Names{}}
 	p.list = slices.Sorted(maps.Keys(x.dirty.envs))
@@ -155,6 +158,7 @@ func (x *Index) decide(now time.Time) *planner {
 	p.netboot()
 	p.retire()
 	p.advance()
+	p.revise()
 	p.replace()
 	p.missing()
 	moving := p.moves()
@@ -177,7 +181,9 @@ func (p *planner) keep() {
 	k := &p.kept
 	for _, name := range p.list {
 		delete(k.watching, name)
+		delete(p.Index.rolling, name)
 	}
+	maps.Copy(p.Index.rolling, p.rolling)
 	maps.Copy(k.watching, p.watching)
 	k.stuck, _ = merge(k.stuck, p.stuck, p.list)
 	var changed bool
@@ -325,6 +331,11 @@ func (p *planner) create(n env.Node) (store.Node, *place.Refusal) {
 	c.CTID, c.Hostname, c.IPv4, c.IPv6 = p.number, env.Hostname(p.number), v4, v6
 	made := store.Node{CTID: p.number, Env: n.Env, Layer: n.Layer, Index: n.Index, Host: chosen.Host, Placed: chosen.Why,
 		Cloudlets: n.Cloudlets, HTTP: n.HTTP, Created: p.now, Container: c}
+	if e := p.envs[n.Env]; e != nil && e.editing {
+		if l := layerOf(*e.record, n.Layer); l != nil {
+			made.Made = &store.Made{Spec: *l, At: p.now}
+		}
+	}
 	p.plan.Cursors[chosen.Host], p.plan.At[p.number] = at, at
 	p.number++
 	return made, nil

@@ -88,6 +88,8 @@ func State(f Facts) (operator.EnvironmentState, string) {
 		return operator.EnvCreating, progress(running, total, f.Why)
 	case f.Busy == "env.start":
 		return operator.EnvLaunching, progress(running, total, f.Why)
+	case f.Busy == "env.edit":
+		return operator.EnvUpdating, progress(running, total, f.Why)
 	case f.Failed != "":
 		return operator.EnvBroken, f.Failed
 	case halted > 0 && halted == total:

@@ -197,7 +197,8 @@ func (a *agent) report(v *store.View, id wire.HostID) *host.Report {
 var kinds = []string{"create", "create", "create", "scale", "scale", "stop", "start", "delete", "spread", "spread", "operation ends",
 	"silent", "lost", "lost", "lost", "back", "back", "all back", "all back", "all back", "remove host", "join", "template",
 	"template gone", "licence", "licence", "slow", "container", "container", "volume", "memory", "address", "reboot", "rotate", "restart",
-	"pass", "pass long", "cordon", "drain", "drain", "drain", "drain fails", "uncordon", "uncordon"}
+	"pass", "pass long", "cordon", "drain", "drain", "drain", "drain fails", "uncordon", "uncordon", "edit",
+	"edit", "edit", "edit ends", "edit ends"}
 
 // happen lets one event happen. One that does not fit is nothing.
 func (c *cluster) happen(e event) {
@@ -253,6 +254,29 @@ func (c *cluster) happen(e event) {
 				store.Envs.Put(tx, string(rec.Spec.Name), rec)
 				store.Operations.Put(tx, string(id), store.Operation{Env: rec.Spec.Name,
 					Operation: operator.Operation{ID: id, Kind: "env.spread", State: operator.OpRunning, Created: c.now, Updated: c.now}})
+			}
+		})
+	case "edit":
+		c.edit(name, e)
+	case "edit ends":
+		c.update(func(tx *store.Tx) {
+			for id, op := range store.Operations.Refs(tx.View()) {
+				rec, there := store.Envs.Read(tx, string(op.Env))
+				if op.Kind != "env.edit" || op.State.Final() || op.Env != name {
+					continue
+				}
+				ended := *op
+				switch {
+				case e.c%3 == 0 && !op.Settled:
+					ended.Settled = true
+				case e.c%3 == 1 || op.Settled:
+					ended.State = operator.OpDone
+				case there && rec.Operation == op.ID:
+					ended.State = operator.OpFailed
+					rec.Spec = op.Before.Spec
+					store.Envs.Put(tx, string(name), rec)
+				}
+				store.Operations.Put(tx, id, ended)
 			}
 		})
 	case "operation ends":
@@ -361,6 +385,41 @@ func (c *cluster) happen(e event) {
 		c.pass(time.Duration(10+e.a%40) * time.Second)
 	}
 	c.pass(time.Second)
+}
+
+// edit is what ops does: the other spec, the operation, and each node's own.
+func (c *cluster) edit(name wire.EnvName, e event) {
+	c.update(func(tx *store.Tx) {
+		rec, there := store.Envs.Read(tx, string(name))
+		if op := store.Operations.Find(tx.View(), string(rec.Operation)); !there || rec.Want == store.WantDeleted ||
+			op != nil && !op.State.Final() {
+			return
+		}
+		for n := range store.NodesOf.Of(tx.View(), string(name)) {
+			for _, l := range rec.Spec.Layers {
+				if !n.Gone && n.Made == nil && l.Name == n.Layer {
+					n.Made = &store.Made{Spec: l}
+					store.Nodes.Put(tx, n.CTID.String(), n)
+				}
+			}
+		}
+		c.ops++
+		op := store.Operation{Env: name, Before: &store.Earlier{Spec: rec.Spec, Want: rec.Want}, Operation: operator.Operation{
+			ID: wire.OperationID(fmt.Sprintf("op-%d", c.ops)), Kind: "env.edit", State: operator.OpRunning, Created: c.now, Updated: c.now}}
+		rec.Spec.Layers, rec.Operation = slices.Clone(rec.Spec.Layers), op.ID
+		switch l := &rec.Spec.Layers[0]; e.b % 4 {
+		case 0:
+			l.Template = wire.TemplateName(fmt.Sprintf("t%d", e.c%3))
+		case 1:
+			l.Env = map[string]string{"A": fmt.Sprint(e.c % 2)}
+		case 2:
+			l.Cloudlets.Dynamic = 2 + e.c%3
+		default:
+			l.Nodes = 1 + e.c%4
+		}
+		store.Envs.Put(tx, string(name), rec)
+		store.Operations.Put(tx, string(op.ID), op)
+	})
 }
 
 // long is the plan of now, made of everything.

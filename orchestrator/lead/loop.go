@@ -195,3 +195,11 @@ func (l *Loop) DryRun(account wire.Account, spec operator.EnvironmentSpec) ([]op
 	l.catchUp()
 	return l.mu.index.DryRun(account, spec)
 }
+
+// DryRunEdit places what an edit of an environment adds, as a plan made now would.
+func (l *Loop) DryRunEdit(account wire.Account, spec operator.EnvironmentSpec) ([]operator.Node, *operator.Problem) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.catchUp()
+	return l.mu.index.DryRunEdit(account, spec)
+}

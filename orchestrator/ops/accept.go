@@ -18,9 +18,11 @@ import (
 
 // Request is what a person asks of an environment.
 type Request struct {
-	Kind string // env.create, env.start, env.stop, env.delete, env.spread
+	Kind string // env.create, env.edit, env.start, env.stop, env.delete, env.spread
 	Env  wire.EnvName
-	Spec *operator.EnvironmentSpec // env.create only
+	Spec *operator.EnvironmentSpec // env.create and env.edit only
+	// Edit: env.edit only.
+	Edit Edit
 	// Remove: env.create only: if it fails, what it made is removed at once.
 	Remove bool
 	By     string
@@ -68,11 +70,19 @@ func (o *Ops) Accept(ctx context.Context, r Request) (operator.Operation, error)
 		if err := interrupt(tx, k, e, op); err != nil {
 			return err
 		}
+		if r.Kind == progress.Edit {
+			if err := edits(tx, e, r); err != nil {
+				return err
+			}
+		}
 		op.Before = nil // the transaction may run again
 		if exists && k.Cancel() {
 			op.Before = &store.Earlier{Spec: e.Spec, Want: e.Want}
 		} else if !exists {
 			e = store.Environment{Spec: *r.Spec, Account: r.Account, Created: now, By: r.By}
+		}
+		if r.Kind == progress.Edit {
+			e.Spec = *r.Spec
 		}
 		if want := k.Want(); want != "" {
 			e.Want = want

@@ -164,8 +164,8 @@ func (o *Ops) step(ctx context.Context, all bool) error {
 		if op.Kind == progress.Import || !all && op.Host == "" && !o.looks.due[op.Env] { // Imported and Silent end an import
 			continue
 		}
-		if a := progress.Advance(op, facts(w, op, now)); a.State != op.State || a.Progress != op.Progress ||
-			!slices.Equal(a.Steps, op.Steps) || a.Cancel != op.Cancel {
+		if a := progress.Advance(op, o.facts(w, op, now)); a.State != op.State || a.Progress != op.Progress ||
+			!slices.Equal(a.Steps, op.Steps) || a.Cancel != op.Cancel || a.Settled != op.Settled {
 			next[op.ID] = a
 		}
 	}
@@ -226,7 +226,7 @@ func (o *Ops) expired(v *store.View, now time.Time) []store.Operation {
 	return append(progress.Expired(ended, now), progress.Expired(imports, now)...)
 }
 
-func facts(w world.World, op store.Operation, now time.Time) progress.Facts {
+func (o *Ops) facts(w world.World, op store.Operation, now time.Time) progress.Facts {
 	if op.Host != "" {
 		return emptying(w, op, now)
 	}
@@ -237,6 +237,9 @@ func facts(w world.World, op store.Operation, now time.Time) progress.Facts {
 		f.Missing, f.Why, f.Uneven = ef.Missing, ef.Why, w.Uneven[op.Env]
 	}
 	f.Nodes = nodesOf(w, op.Env)
+	if op.Kind == progress.Edit && f.Env != nil {
+		edited(w, f, o.Fleet.Clocks().Change)
+	}
 	if op.Kind == progress.Move {
 		f = moved(w, op, f)
 	}

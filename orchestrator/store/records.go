@@ -340,9 +340,28 @@ type Node struct {
 	// that it has moved from.
 	Moving *Moving `json:"moving,omitempty"`
 	// Tried is the last drain of its host by which it was to go to another one with its data, and did not.
-	Tried     wire.OperationID `json:"tried,omitempty"`
-	Moved     bool             `json:"moved,omitempty"`
-	Container host.Container   `json:"container"` // as in Work; Run is filled in from the environment's want
+	Tried wire.OperationID `json:"tried,omitempty"`
+	Moved bool             `json:"moved,omitempty"`
+	// Made is which spec of its layer it is made of, while an edit is at work or being undone. nil: its environment's. Orchestrators before
+	// 2026-11-28 keep it and leave the node as it is.
+	Made      *Made          `json:"made,omitempty"`
+	Container host.Container `json:"container"` // as in Work; Run is filled in from the environment's want
+}
+
+// Made is what a node is made of while its environment is edited.
+type Made struct {
+	Spec operator.LayerSpec `json:"spec"`
+	At   time.Time          `json:"at,omitzero"` // when the edit changed it; zero: it has not
+	// Before is the node before the edit changed it: undoing makes exactly that again, whatever its template's name stands for now.
+	Before *Before `json:"before,omitempty"`
+}
+
+// Before is a node as it was before an edit.
+type Before struct {
+	Spec      operator.LayerSpec `json:"spec"`
+	Cloudlets wire.Cloudlets     `json:"cloudlets"`
+	HTTP      uint16             `json:"http,omitempty"`
+	Container host.Container     `json:"container"`
 }
 
 // Operation is an operation with what resuming it needs.
@@ -361,6 +380,8 @@ type Operation struct {
 	Before *Earlier `json:"before,omitempty"`
 	// Remove: env.create: if it fails, what it made is removed at once.
 	Remove bool `json:"remove,omitempty"`
+	// Settled: env.edit: all that stays or is new is as it shall be: what goes may go, and there is nothing to be undone any more.
+	Settled bool `json:"settled,omitempty"`
 	// From and To are the hosts of a node.move.
 	From wire.HostID `json:"from,omitempty"`
 	To   wire.HostID `json:"to,omitempty"`

@@ -82,15 +82,19 @@ func (w World) Facts(e store.Environment) env.Facts { return w.facts(e, nil) }
 // facts is Facts. Nodes are the environment's, in the order of their records; nil: they are made here, as far as they count.
 func (w World) facts(e store.Environment, nodes []operator.Node) env.Facts {
 	f := env.Facts{Want: string(e.Want), Held: e.Held, Why: w.Stuck[e.Spec.Name]}
+	wanted := map[wire.LayerName]int{}
 	for _, l := range e.Spec.Layers {
 		f.Missing += l.Nodes
+		wanted[l.Name] = l.Nodes
 	}
 	i := -1
 	for n := range store.NodesOf.Of(w.View, string(e.Spec.Name)) {
 		if i++; n.Gone || n.Replaces != 0 { // a node on its way to take another's place isn't one more
 			continue
 		}
-		f.Missing--
+		if n.Index < wanted[n.Layer] {
+			f.Missing--
+		}
 		var v operator.Node
 		if nodes != nil {
 			v = nodes[i]

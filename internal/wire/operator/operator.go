@@ -25,5 +25,6 @@ type Accepted struct {
 	Plan      []Node     `json:"plan,omitempty" doc:"Dry run: where each node would go, and why"`
 	// Drain is, of a dry run of a drain, how each node would leave the host.
 	Drain []DrainNode `json:"drain,omitempty" doc:"Dry run of a drain: how each node would leave the host"`
+	Edit  *EditPlan   `json:"edit,omitempty" doc:"Dry run of an edit: what it does"`
 	Move  *MovePlan   `json:"move,omitempty" doc:"Dry run of a move: where the node would go, and why"`
 }

@@ -61,6 +61,27 @@ func (f *fake) environments(mux *http.ServeMux) {
 			f.envs[s.Name] = operator.Environment{Spec: s, State: operator.EnvRunning, Domain: string(s.Name) + ".demo.test", Revision: 1}
 		})
 	})
+	mux.HandleFunc("PUT "+operator.Prefix+"/environments/{env}", func(w http.ResponseWriter, r *http.Request) {
+		var s operator.EnvironmentSpec
+		json.NewDecoder(r.Body).Decode(&s)
+		f.mu.Lock()
+		e, there := f.envs[s.Name]
+		f.mu.Unlock()
+		switch q := r.URL.Query(); {
+		case s.Layers[0].Nodes == 1 && q.Get("remove_data") != "true":
+			refuse(w, operator.Conflict, "layers[0].nodes", "node 101 of layer cp would go, with the data of its 1 volumes",
+				"keep the node, or say that its data may go: --remove-data")
+		case q.Get("dry_run") == "true" && there:
+			step := operator.EditStep{Kind: operator.EditResize, Layer: "cp", Node: 1, CTID: 100, Outage: operator.OutageNone,
+				Fields: []string{"/layers/0/cloudlets"}, Detail: "cloudlets 1/4 → 2/8"}
+			reply(w, 200, operator.Accepted{Edit: &operator.EditPlan{Steps: []operator.EditStep{step}}})
+		default:
+			f.accept(w, r, "env.edit", s.Name, func() {
+				e.Spec, e.State, e.Domain = s, operator.EnvRunning, string(s.Name)+".demo.test"
+				f.envs[s.Name] = e
+			})
+		}
+	})
 	mux.HandleFunc("PUT "+operator.Prefix+"/environments/{env}/group", func(w http.ResponseWriter, r *http.Request) {
 		name, in := wire.EnvName(r.PathValue("env")), operator.EnvironmentGroup{}
 		json.NewDecoder(r.Body).Decode(&in)

@@ -1,0 +1,122 @@
+package converge
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/edit"
+	"hardnode.dev/orchestrator/env"
+	"hardnode.dev/orchestrator/store"
+)
+
+// editing tells whether an edit is at work on an environment that may still be undone.
+func (p *planner) editing(name wire.EnvName) bool {
+	e := p.envs[name]
+	return e != nil && e.editing
+}
+
+// revise brings nodes from the spec of their layer that they are made of to the one that is wanted: live where that can be, else one of a
+// layer after the other, each when those before it run. An edit that was undone goes the same way back, but waits for no node longer than
+// an operation would: who owns the undo is this.
+func (p *planner) revise() {
+	for _, name := range p.list {
+		e, ok := p.record(name)
+		if !ok || e.System || e.Want == store.WantDeleted {
+			continue
+		}
+		for _, l := range e.Spec.Layers {
+			p.reviseLayer(e, l)
+		}
+	}
+}
+
+func (p *planner) reviseLayer(e store.Environment, l operator.LayerSpec) {
+	name, editing, busy := e.Spec.Name, p.editing(e.Spec.Name), false
+	var old []store.Node
+	for n := range p.of(name) {
+		switch {
+		case n.Gone || n.Layer != l.Name || n.Made == nil:
+		case n.Index >= l.Nodes:
+			if !editing {
+				p.settle(n)
+			}
+		case !edit.Same(n.Made.Spec, l):
+			p.rolling[name] = true
+			if n.Moving == nil { // else once it is there
+				old = append(old, n)
+			}
+		case !p.steady(e, n):
+			p.rolling[name] = true
+			busy = busy || editing || p.now.Sub(n.Made.At) < p.clocks.Change
+			if !busy {
+				p.settle(n)
+			}
+		case !editing:
+			p.settle(n)
+		}
+	}
+	slices.SortFunc(old, func(a, b store.Node) int { return cmp.Or(a.Index-b.Index, cmp.Compare(a.CTID, b.CTID)) })
+	for _, n := range old {
+		next, why, problem := p.revised(n, l)
+		if problem != nil {
+			p.stuck[name] = problem.Reason
+			return
+		}
+		ends := edit.Restarts(n.Container, next.Container) && e.Runs()
+		if ends && busy && p.runs(n) {
+			continue
+		}
+		busy = busy || ends
+		what := "change"
+		if ends {
+			what = "restart"
+		}
+		p.put(next, what, why)
+	}
+}
+
+// settle ends what is kept of a node for an edit.
+func (p *planner) settle(n store.Node) {
+	n.Made = nil
+	p.put(n, "keep", "the edit is at its end")
+}
+
+// revised is a node as a spec of its layer wants it, and why.
+func (p *planner) revised(n store.Node, l operator.LayerSpec) (store.Node, string, *operator.Problem) {
+	if b := n.Made.Before; b != nil && edit.Same(b.Spec, l) {
+		n.Cloudlets, n.HTTP, n.Container = b.Cloudlets, b.HTTP, edit.Back(n.Container, b.Container)
+		n.Made = &store.Made{Spec: l, At: p.now}
+		return n, "the edit is undone", nil
+	}
+	now := env.Node{Env: n.Env, Layer: n.Layer, Index: n.Index, Cloudlets: n.Cloudlets, HTTP: n.HTTP, Container: n.Container}
+	next, changes, problem := edit.Revise(n.Made.Spec, l, now, p.templates)
+	if problem != nil {
+		return n, "", problem
+	}
+	why := ""
+	for i, c := range changes {
+		if i > 0 {
+			why += "; "
+		}
+		why += c.Detail
+	}
+	before := n.Made.Before
+	if before == nil {
+		before = &store.Before{Spec: n.Made.Spec, Cloudlets: n.Cloudlets, HTTP: n.HTTP, Container: n.Container}
+	}
+	n.Cloudlets, n.HTTP, n.Container = next.Cloudlets, next.HTTP, next.Container
+	n.Made = &store.Made{Spec: l, At: p.now, Before: before}
+	return n, fmt.Sprintf("layer %s is edited: %s", l.Name, why), nil
+}
+
+// steady tells whether a node is seen to be as it shall be now.
+func (p *planner) steady(e store.Environment, n store.Node) bool {
+	if !e.Runs() || n.Halted != "" {
+		return true
+	}
+	r := p.status(n.Host).Report
+	return r != nil && r.PlannedFor() >= n.Assigned && p.runs(n)
+}

@@ -1,0 +1,203 @@
+package edit
+
+import (
+	"encoding/json"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/env"
+)
+
+var templates = env.Templates{
+	"web:1": {Image: host.Image{Name: "web:1", Digest: "sha256:1"}, HTTPPort: 80,
+		Process: host.Process{Argv: []string{"/web"}, Env: map[string]string{"PATH": "/bin", "A": "image"}}},
+	"web:2": {Image: host.Image{Name: "web:2", Digest: "sha256:2"}, HTTPPort: 80,
+		Process: host.Process{Argv: []string{"/web"}, Env: map[string]string{"PATH": "/bin"}}},
+	"sql:1": {Image: host.Image{Name: "sql:1", Digest: "sha256:3"}, Volumes: []host.TemplateVolume{{Path: "/data"}},
+		Process: host.Process{Argv: []string{"/sql"}}},
+}
+
+// Every field of a spec, and of a layer, is planned or refused: a new one can't be forgotten.
+func TestEveryField(t *testing.T) {
+	planned := []string{"Name", "Nodes"}
+	for _, f := range fields {
+		planned = append(planned, f.name)
+		sf, there := reflect.TypeFor[operator.LayerSpec]().FieldByName(f.name)
+		if name, _, _ := strings.Cut(sf.Tag.Get("json"), ","); !there || name != f.json {
+			t.Errorf("field %s: a layer has it as %q, want %q", f.name, name, f.json)
+		}
+	}
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[operator.LayerSpec]()) {
+		if !slices.Contains(planned, f.Name) {
+			t.Errorf("a layer's %s: say in fields what another value does to a node that is there", f.Name)
+		}
+	}
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[operator.EnvironmentSpec]()) {
+		if !slices.Contains([]string{"Version", "Name", "Layers"}, f.Name) {
+			t.Errorf("a spec's %s: Plan says nothing of it", f.Name)
+		}
+	}
+}
+
+// layer draws one of a few.
+func layer(t *rapid.T, name wire.LayerName) operator.LayerSpec {
+	l := operator.LayerSpec{Name: name, Template: rapid.SampledFrom([]wire.TemplateName{"web:1", "web:2", "sql:1"}).Draw(t, "template"),
+		Nodes: rapid.IntRange(1, 3).Draw(t, "nodes"), Cloudlets: wire.Cloudlets{Reserved: 1, Dynamic: rapid.IntRange(1, 3).Draw(t, "c")},
+		DiskMiB: rapid.SampledFrom([]int64{0, 64, 128}).Draw(t, "disk"), HTTP: rapid.SampledFrom([]uint16{0, 8080}).Draw(t, "http"),
+		Profile: rapid.SampledFrom([]string{"", "app", "system"}).Draw(t, "profile"), Env: map[string]string{}}
+	for _, k := range []string{"A", "B"} {
+		if v := rapid.SampledFrom([]string{"", "1", "2"}).Draw(t, k); v != "" {
+			l.Env[k] = v
+		}
+	}
+	if rapid.Bool().Draw(t, "check") {
+		l.Check = &operator.CheckSpec{Type: "tcp", Port: rapid.SampledFrom([]uint16{80, 81}).Draw(t, "port")}
+	}
+	for _, p := range []string{"/data", "/srv"} {
+		if rapid.Bool().Draw(t, p) {
+			l.Volumes = append(l.Volumes, operator.VolumeSpec{Path: p, DiskMiB: rapid.SampledFrom([]int64{0, 32}).Draw(t, "size")})
+		}
+	}
+	return l
+}
+
+func spec(t *rapid.T) operator.EnvironmentSpec {
+	s := operator.EnvironmentSpec{Version: 1, Name: "hello"}
+	for _, name := range []wire.LayerName{"cp", "bl", "sqldb"} {
+		if name == "cp" || rapid.Bool().Draw(t, string(name)) {
+			s.Layers = append(s.Layers, layer(t, name))
+		}
+	}
+	return s
+}
+
+// made are the nodes of a spec.
+func made(t *rapid.T, s operator.EnvironmentSpec) (out []Placed) {
+	nodes, p := env.Expand("ann", s, templates)
+	if p != nil {
+		t.Fatal(p)
+	}
+	for i, n := range nodes {
+		of := s.Layers[slices.IndexFunc(s.Layers, func(l operator.LayerSpec) bool { return l.Name == n.Layer })]
+		out = append(out, Placed{wire.CTID(100 + i), of, n})
+	}
+	return out
+}
+
+// A plan that is carried out leads to nodes that a fresh environment of that spec would have, and to an empty plan; each node is kept,
+// added or removed, once; nothing with data goes unless that is said; a node never has a lower generation or start.
+func TestPlan(t *testing.T) {
+	restarts, redeploys, refusals := 0, 0, 0
+	rapid.Check(t, func(t *rapid.T) {
+		have, want := spec(t), spec(t)
+		in := Input{Account: "ann", Have: have, Want: want, Nodes: made(t, have), Templates: templates}
+		_, _, _, p := Plan(in)
+		data := false
+		for _, n := range in.Nodes {
+			i := slices.IndexFunc(want.Layers, func(l operator.LayerSpec) bool { return l.Name == n.Layer })
+			if i < 0 || n.Index >= want.Layers[i].Nodes {
+				data = data || len(n.Container.Volumes) > 0
+				continue
+			}
+			is := env.NodeOf("ann", "hello", want.Layers[i], n.Index, templates[want.Layers[i].Template])
+			data = data || len(gone(n.Container.Volumes, is.Container.Volumes)) > 0
+		}
+		if data != (p != nil) {
+			t.Fatalf("data goes: %v, and it is refused: %v", data, p)
+		}
+		if p != nil {
+			refusals++
+		}
+		in.RemoveData = true
+		plan, kept, added, p := Plan(in)
+		if p != nil {
+			t.Fatal(p)
+		}
+		removed := 0
+		for _, s := range plan.Steps {
+			if s.Kind == operator.EditRemove {
+				removed++
+			}
+			if len(s.Fields) == 0 || !strings.HasPrefix(s.Fields[0], "/layers") || s.Detail == "" {
+				t.Fatalf("a step says no field, or nothing: %+v", s)
+			}
+		}
+		if len(kept)+removed != len(in.Nodes) {
+			t.Fatalf("%d kept and %d removed of %d", len(kept), removed, len(in.Nodes))
+		}
+		var after []Placed
+		for _, k := range kept {
+			i := slices.IndexFunc(want.Layers, func(l operator.LayerSpec) bool { return l.Name == k.Is.Layer })
+			l := want.Layers[i]
+			fresh := env.NodeOf("ann", "hello", l, k.Is.Index, templates[l.Template])
+			a, b := k.Is.Container, fresh.Container
+			if a.Generation < k.Was.Container.Generation || a.Boot < k.Was.Container.Boot {
+				t.Fatalf("generation %d start %d after %d, %d", a.Generation, a.Boot, k.Was.Container.Generation, k.Was.Container.Boot)
+			}
+			switch {
+			case a.Generation > k.Was.Container.Generation:
+				redeploys++
+			case a.Boot > k.Was.Container.Boot:
+				restarts++
+			case !reflect.DeepEqual(a.Process, k.Was.Container.Process) || a.Image.Digest != k.Was.Container.Image.Digest:
+				t.Fatalf("it runs something else without a start: %+v", a)
+			}
+			a.Generation, a.Boot = b.Generation, b.Boot
+			if written(a) != written(b) || k.Is.HTTP != fresh.HTTP || k.Is.Cloudlets != fresh.Cloudlets {
+				t.Fatalf("edited:\n%+v\nfresh:\n%+v", a, b)
+			}
+			after = append(after, Placed{k.CTID, l, k.Is})
+		}
+		for i, n := range added {
+			at := slices.IndexFunc(want.Layers, func(l operator.LayerSpec) bool { return l.Name == n.Layer })
+			after = append(after, Placed{wire.CTID(500 + i), want.Layers[at], n})
+		}
+		again, _, _, p := Plan(Input{Account: "ann", Have: want, Want: want, Nodes: after, Templates: templates})
+		if p != nil || len(again.Steps) != 0 || again.Nodes != 0 {
+			t.Fatalf("the plan of a plan that was carried out: %+v, %v", again, p)
+		}
+		for _, k := range kept { // and back
+			if back := Back(k.Is.Container, k.Was.Container); Restarts(k.Was.Container, k.Is.Container) && !Restarts(back, k.Is.Container) {
+				t.Fatalf("undone without a start: %+v", back)
+			}
+		}
+	})
+	if restarts == 0 || redeploys == 0 || refusals == 0 {
+		t.Errorf("%d restarts, %d new generations, %d refusals: it showed nothing", restarts, redeploys, refusals)
+	}
+}
+
+// written is a container as it is kept, its volumes by name.
+func written(c host.Container) string {
+	c.Volumes = slices.SortedFunc(slices.Values(c.Volumes), func(a, b host.Volume) int { return strings.Compare(a.Name, b.Name) })
+	raw, err := json.Marshal(c)
+	if err != nil {
+		panic(err)
+	}
+	return string(raw)
+}
+
+// What was changed by hand stays, unless the spec's own value changes.
+func TestByHand(t *testing.T) {
+	was := operator.LayerSpec{Name: "cp", Template: "sql:1", Nodes: 1, Cloudlets: wire.Cloudlets{Reserved: 1, Dynamic: 4}}
+	n := env.NodeOf("ann", "hello", was, 0, templates["sql:1"])
+	n.Container.Limits.PIDs, n.Container.Limits.MemoryMax, n.Container.Volumes[0].Bytes = 7, 1<<30, 5<<30
+	want := was
+	want.Env = map[string]string{"A": "1"}
+	is, _, p := Revise(was, want, n, templates)
+	if p != nil || is.Container.Limits != n.Container.Limits || is.Container.Volumes[0].Bytes != 5<<30 || is.Container.Boot != 1 {
+		t.Errorf("another variable: %+v, %v", is.Container, p)
+	}
+	want.Cloudlets.Dynamic = 8
+	is, _, p = Revise(was, want, n, templates)
+	if p != nil || is.Container.Limits.PIDs != 7 || is.Container.Limits.MemoryMax != 8*wire.CloudletBytes {
+		t.Errorf("other cloudlets: %+v, %v", is.Container.Limits, p)
+	}
+}

@@ -1,0 +1,79 @@
+package env
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"hardnode.dev/internal/wire/document"
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/tools/hnctl/app"
+)
+
+func envApply(a *app.App) *cobra.Command {
+	var file string
+	var dry, data, noWait bool
+	c := &cobra.Command{
+		Use: "apply -f FILE", Short: "Make an environment what a YAML file says, or create it; - is stdin", Args: cobra.NoArgs,
+		Long: "The file is the whole environment. Cloudlets, disk and sizes change while nodes run; other variables restart a layer's " +
+			"nodes, and\nanother template makes them anew with their volumes, one after the other. Nodes that are too many go last. What " +
+			"fails is undone.",
+		Example: "  hnctl env apply -f hello.yaml --dry-run\n  hnctl env apply -f hello.yaml",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			raw, err := a.ReadFile(cmd.Context(), file, document.MaxBytes)
+			if err != nil {
+				return err
+			}
+			spec, src, warnings, err := operator.DecodeEnvironment(file, raw)
+			for _, w := range warnings {
+				a.Say("warning: %s", w)
+			}
+			if err != nil {
+				return err
+			}
+			path := envPath(string(spec.Name)) + "?remove_data=false"
+			if data {
+				path = envPath(string(spec.Name)) + "?remove_data=true"
+			}
+			if !dry {
+				return placed(src, envDo(cmd.Context(), a, http.MethodPut, path, string(spec.Name), spec, noWait, true))
+			}
+			var got operator.Accepted
+			if err := a.Call(cmd.Context(), http.MethodPut, path+"&dry_run=true", spec, &got); err != nil {
+				return placed(src, err)
+			}
+			return showEdit(a, string(spec.Name), got)
+		},
+	}
+	c.Flags().StringVarP(&file, "file", "f", "", "YAML file; - is stdin")
+	c.Flags().BoolVar(&dry, "dry-run", false, "only say what would be done to each node")
+	c.Flags().BoolVar(&data, "remove-data", false, "nodes with volumes, and volumes, may go with their data")
+	app.NoWaitFlag(c, &noWait)
+	c.MarkFlagRequired("file")
+	return c
+}
+
+// showEdit shows what an edit would do; of a new environment where its nodes would go.
+func showEdit(a *app.App, name string, got operator.Accepted) error {
+	if got.Edit == nil {
+		got.Edit = &operator.EditPlan{Steps: []operator.EditStep{}, Nodes: len(got.Plan)}
+		for i, n := range got.Plan {
+			got.Edit.Steps = append(got.Edit.Steps, operator.EditStep{Kind: operator.EditAdd, Layer: n.Layer, Node: i + 1,
+				Detail: string(n.Template) + " on " + n.HostName, Outage: operator.OutageNone})
+		}
+	}
+	if len(got.Edit.Steps) == 0 {
+		a.Say("environment %s is as the file says: nothing is to be done", name)
+	}
+	return a.Show(got.Edit, name, func(t *app.Table) {
+		t.Head("LAYER", "NODE", "CTID", "WHAT", "OUTAGE", "DETAIL", "FIELD")
+		for _, s := range got.Edit.Steps {
+			id := "new"
+			if s.CTID != 0 {
+				id = s.CTID.String()
+			}
+			t.Row(s.Layer, s.Node, id, s.Kind, s.Outage, s.Detail, strings.Join(s.Fields, " "))
+		}
+	})
+}
