@@ -54,7 +54,7 @@ func TestManners(t *testing.T) {
 		{"BREW", "/api/v1/hosts", 405, "GET, HEAD, OPTIONS"},
 		{"POST", "/metrics", 405, "GET, HEAD, OPTIONS"},
 		{"OPTIONS", "/api/v1/hosts", 204, "GET, HEAD, OPTIONS"},
-		{"OPTIONS", "/api/v1/environments/hello", 204, "GET, HEAD, DELETE, OPTIONS"},
+		{"OPTIONS", "/api/v1/environments/hello", 204, "GET, HEAD, PUT, DELETE, OPTIONS"},
 		{"OPTIONS", "/api/v1/nothing", 404, ""},
 		{"PATCH", "/api/v1/nothing", 404, ""},
 		{"HEAD", "/api/v1/hosts", 200, ""},
