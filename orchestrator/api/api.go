@@ -412,7 +412,7 @@ func (s *Server) operation(r route) huma.Operation {
 	}
 	security := []map[string][]string{{"token": {}}}
 	if r.scope == "" {
-		needs, security = "Needs no token", nil
+		needs, security = "Needs no token", []map[string][]string{{}}
 	}
 	if ofPeople[r.id] {
 		needs += ", of a user's session"

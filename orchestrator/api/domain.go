@@ -47,12 +47,13 @@ func (s *Server) onDomain(c caller, what string, in domainInput, change func() e
 }
 
 type setDomainInput struct {
-	domainInput
-	Body front.Scheme
+	Env    wire.EnvName `path:"env" maxLength:"40"`
+	Domain string       `path:"domain" maxLength:"253"`
+	Body   front.Scheme
 }
 
 func (s *Server) setDomain(ctx context.Context, c caller, in *setDomainInput) (operator.Domains, error) {
-	return s.onDomain(c, "env.domain", in.domainInput, func() error {
+	return s.onDomain(c, "env.domain", domainInput{in.Env, in.Domain}, func() error {
 		return s.Domains.Set(ctx, in.Env, c.Account, in.Domain, in.Body)
 	})
 }
@@ -62,12 +63,13 @@ func (s *Server) deleteDomain(ctx context.Context, c caller, in *domainInput) (o
 }
 
 type uploadInput struct {
-	domainInput
-	Body operator.UploadCertificate
+	Env    wire.EnvName `path:"env" maxLength:"40"`
+	Domain string       `path:"domain" maxLength:"253"`
+	Body   operator.UploadCertificate
 }
 
 func (s *Server) uploadCertificate(ctx context.Context, c caller, in *uploadInput) (operator.Domains, error) {
-	return s.onDomain(c, "env.certificate", in.domainInput, func() error {
+	return s.onDomain(c, "env.certificate", domainInput{in.Env, in.Domain}, func() error {
 		return s.Domains.Upload(ctx, in.Env, c.Account, in.Domain, in.Body)
 	})
 }

@@ -162,8 +162,9 @@ type memberInput struct {
 }
 
 type setMemberInput struct {
-	memberInput
-	Body user.SetMember
+	Account wire.Account `path:"account" maxLength:"40"`
+	User    string       `path:"user" maxLength:"254"`
+	Body    user.SetMember
 }
 
 func (s *Server) setMember(ctx context.Context, c caller, in *setMemberInput) (out user.User, err error) {
