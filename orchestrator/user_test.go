@@ -67,6 +67,11 @@ func TestUsers(t *testing.T) {
 			t.Errorf("after its end a session answers %s", resp.Status)
 		}
 	})
+	var owner user.User
+	c.ok("PUT", "/api/v1/accounts/acme/users/"+made[user.Viewer].ID, user.SetMember{Role: user.Owner}, &owner)
+	if len(owner.Members) != 1 || owner.Members[0].Account != "acme" || owner.Members[0].Role != user.Owner {
+		t.Errorf("with another role: %+v", owner)
+	}
 	c.as("", func() {
 		if resp, text := c.do(c.client, "GET", "/api/v1/sessions", nil); resp.StatusCode != http.StatusUnauthorized {
 			t.Errorf("without a token: %s %s", resp.Status, text)
