@@ -63,7 +63,7 @@ func boots(t *testing.T, release string) {
 	t.Helper()
 	dir := t.TempDir()
 	harness.RunGuestTest(t, harness.GuestTest{Package: "./agent/container", Run: "TestSystem", DiskMiB: 1024, MemMiB: 1536,
-		Timeout: 12 * time.Minute, Files: map[string]string{
+		Timeout: 30 * time.Minute, Files: map[string]string{
 			"/usr/lib/hardnode/spawner": harness.Build(t, "./agent/spawner", filepath.Join(dir, "spawner")),
 			"/usr/lib/hardnode/jem":     harness.Build(t, "./agent/jem", filepath.Join(dir, "jem")),
 			"/images/systemd.erofs":     systemd(t, release),
