@@ -75,7 +75,7 @@ func (r *Runtime) Exec(ctx context.Context, id wire.CTID, want host.ExecSpec, st
 	had = true
 	exit, err := r.spawn.Exec(ctx, e, s.Pump, group.File, s.Theirs[0], s.Theirs[1], s.Theirs[2])
 	grace := command.DrainFor
-	if s.Finish() || err != nil {
+	if s.Finish(ctx) || err != nil {
 		grace = 0
 	}
 	empty := group.Await(ctx, grace)

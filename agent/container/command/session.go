@@ -7,6 +7,7 @@
 package command
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -127,14 +128,15 @@ func (w *inTurn) Write(b []byte) (int, error) {
 	return w.to.Write(b)
 }
 
-// Finish waits for the last output and closes the input. It tells whether somebody still holds the output.
-func (s *Session) Finish() (left bool) {
+// Finish waits for the last output and closes the input; when ctx is done nobody wants more of it. It tells whether somebody still holds
+// the output.
+func (s *Session) Finish(ctx context.Context) (left bool) {
 	if s.stop == nil {
 		return false // never pumped
 	}
 	close(s.stop)
 	s.closeTheirs()
-	left = s.drain()
+	left = s.drain(ctx)
 	if s.In != nil {
 		s.In.Close()
 	}
@@ -162,16 +164,29 @@ func (s *Session) Close() {
 }
 
 // drain waits for the end of the output: as long as the receiver needs for what was written, but not for a background child of the command
-// that holds the pipe open and writes nothing. left tells that there is such a child.
-func (s *Session) drain() (left bool) {
+// that holds the pipe open and writes nothing, nor for one that goes on writing when the client has gone. left tells that there is such a
+// child.
+func (s *Session) drain(ctx context.Context) (left bool) {
 	all := make(chan struct{})
 	go func() { s.output.Wait(); close(all) }()
 	t := time.NewTicker(DrainFor / 10)
 	defer t.Stop()
+	end := func() {
+		left = true
+		for _, f := range s.ours[1:] {
+			if f != nil {
+				f.Close() // ends the reads
+			}
+		}
+	}
+	gone := ctx.Done()
 	for {
 		select {
 		case <-all:
 			return left
+		case <-gone:
+			gone = nil
+			end()
 		case now := <-t.C:
 			open, quiet := 0, 0
 			for i, f := range s.ours[1:] {
@@ -186,12 +201,7 @@ func (s *Session) drain() (left bool) {
 			if open == 0 || quiet < open || left { // with none open, all comes at once
 				continue
 			}
-			left = true
-			for _, f := range s.ours[1:] {
-				if f != nil {
-					f.Close() // ends the reads
-				}
-			}
+			end()
 		}
 	}
 }

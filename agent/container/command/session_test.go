@@ -2,6 +2,7 @@ package command
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"testing"
 	"time"
@@ -44,7 +45,7 @@ func TestTailOfOutput(t *testing.T) {
 			command.Close()
 		}
 		began := time.Now()
-		left := s.Finish()
+		left := s.Finish(t.Context())
 		command.Close()
 		if got := out.got.Len(); got != 200_000 {
 			t.Errorf("held %v: %d bytes came within %s", held, got, time.Since(began))
@@ -53,6 +54,47 @@ func TestTailOfOutput(t *testing.T) {
 			t.Errorf("held %v: the session says %v", held, left)
 		}
 	}
+}
+
+// A command has ended, and what it left behind writes on and on: the session ends when its client goes.
+func TestWriterIsLeft(t *testing.T) {
+	s := &Session{}
+	if err := s.Pipes(uint32(os.Getuid())); err != nil {
+		t.Fatal(err)
+	}
+	fd, err := unix.Dup(int(s.Theirs[1].Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	bomb, over := os.NewFile(uintptr(fd), "bomb"), make(chan struct{})
+	s.Pump()
+	go func() {
+		defer close(over)
+		for {
+			if _, err := bomb.Write([]byte("can't fork\n")); err != nil {
+				return
+			}
+		}
+	}()
+	ctx, cancel := context.WithCancel(t.Context())
+	left := make(chan bool, 1)
+	go func() { left <- s.Finish(ctx) }()
+	select {
+	case <-left:
+		t.Error("the session ended while its client was there, and output came")
+	case <-time.After(3 * DrainFor):
+	}
+	cancel()
+	select {
+	case l := <-left:
+		if !l {
+			t.Error("the session does not say that somebody holds the output")
+		}
+	case <-time.After(time.Minute):
+		t.Error("a minute after its client the session is still there")
+	}
+	bomb.Close()
+	<-over
 }
 
 // A reader that has not had its turn for long, on a busy host, is waited for while there is something for it in the pipe.
