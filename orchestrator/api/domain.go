@@ -30,13 +30,14 @@ func (s *Server) listDomains(_ context.Context, c caller, in *environmentInput) 
 	return s.Domains.List(in.Env, c.Account)
 }
 
-type domainInput struct {
+// DomainInput names a host name of an environment. It is exported as one in an embedded type is taken only then.
+type DomainInput struct {
 	Env    wire.EnvName `path:"env" maxLength:"40"`
 	Domain string       `path:"domain" maxLength:"253"`
 }
 
 // onDomain makes a change of a name and answers with all that the environment has then.
-func (s *Server) onDomain(c caller, what string, in domainInput, change func() error) (out operator.Domains, err error) {
+func (s *Server) onDomain(c caller, what string, in DomainInput, change func() error) (out operator.Domains, err error) {
 	if out, err = s.Domains.List(in.Env, c.Account); err != nil {
 		return out, err
 	}
@@ -47,33 +48,31 @@ func (s *Server) onDomain(c caller, what string, in domainInput, change func() e
 }
 
 type setDomainInput struct {
-	Env    wire.EnvName `path:"env" maxLength:"40"`
-	Domain string       `path:"domain" maxLength:"253"`
-	Body   front.Scheme
+	DomainInput
+	Body front.Scheme
 }
 
 func (s *Server) setDomain(ctx context.Context, c caller, in *setDomainInput) (operator.Domains, error) {
-	return s.onDomain(c, "env.domain", domainInput{in.Env, in.Domain}, func() error {
+	return s.onDomain(c, "env.domain", in.DomainInput, func() error {
 		return s.Domains.Set(ctx, in.Env, c.Account, in.Domain, in.Body)
 	})
 }
 
-func (s *Server) deleteDomain(ctx context.Context, c caller, in *domainInput) (operator.Domains, error) {
+func (s *Server) deleteDomain(ctx context.Context, c caller, in *DomainInput) (operator.Domains, error) {
 	return s.onDomain(c, "env.domain.delete", *in, func() error { return s.Domains.Delete(ctx, in.Env, c.Account, in.Domain) })
 }
 
 type uploadInput struct {
-	Env    wire.EnvName `path:"env" maxLength:"40"`
-	Domain string       `path:"domain" maxLength:"253"`
-	Body   operator.UploadCertificate
+	DomainInput
+	Body operator.UploadCertificate
 }
 
 func (s *Server) uploadCertificate(ctx context.Context, c caller, in *uploadInput) (operator.Domains, error) {
-	return s.onDomain(c, "env.certificate", domainInput{in.Env, in.Domain}, func() error {
+	return s.onDomain(c, "env.certificate", in.DomainInput, func() error {
 		return s.Domains.Upload(ctx, in.Env, c.Account, in.Domain, in.Body)
 	})
 }
 
-func (s *Server) deleteCertificate(ctx context.Context, c caller, in *domainInput) (operator.Domains, error) {
+func (s *Server) deleteCertificate(ctx context.Context, c caller, in *DomainInput) (operator.Domains, error) {
 	return s.onDomain(c, "env.certificate.delete", *in, func() error { return s.Domains.Drop(ctx, in.Env, c.Account, in.Domain) })
 }

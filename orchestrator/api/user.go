@@ -156,15 +156,15 @@ func (s *Server) endUserSessions(ctx context.Context, c caller, in *userInput) (
 	return nil, s.do(c, "session.end", "users/"+in.User+"/sessions", func() error { return s.Users.EndSessions(ctx, in.User) })
 }
 
-type memberInput struct {
+// MemberInput names a user of an account. It is exported as one in an embedded type is taken only then.
+type MemberInput struct {
 	Account wire.Account `path:"account" maxLength:"40"`
 	User    string       `path:"user" maxLength:"254"`
 }
 
 type setMemberInput struct {
-	Account wire.Account `path:"account" maxLength:"40"`
-	User    string       `path:"user" maxLength:"254"`
-	Body    user.SetMember
+	MemberInput
+	Body user.SetMember
 }
 
 func (s *Server) setMember(ctx context.Context, c caller, in *setMemberInput) (out user.User, err error) {
@@ -174,7 +174,7 @@ func (s *Server) setMember(ctx context.Context, c caller, in *setMemberInput) (o
 	})
 }
 
-func (s *Server) removeMember(ctx context.Context, c caller, in *memberInput) (*none, error) {
+func (s *Server) removeMember(ctx context.Context, c caller, in *MemberInput) (*none, error) {
 	return nil, s.do(c, "user.remove", "accounts/"+string(in.Account)+"/users/"+in.User, func() error {
 		return s.Users.RemoveMember(ctx, c.Who, in.Account, in.User)
 	})

@@ -7,7 +7,31 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/store"
 )
+
+// TestUsedByUndo: while an edit can be undone, what its nodes were made of before is in use, whatever the tag stands for by now.
+func TestUsedByUndo(t *testing.T) {
+	d := func(c string) wire.Digest { return wire.Digest("sha256:" + strings.Repeat(c, 64)) }
+	s := store.NewMemory()
+	put := func(n store.Node) {
+		if _, err := s.Update(t.Context(), func(tx *store.Tx) error { store.Nodes.Put(tx, n.CTID.String(), n); return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n := store.Node{CTID: 101, Env: "shop", Container: host.Container{CTID: 101, Account: "acme",
+		Image: host.Image{Name: "web:2", Digest: d("b")}}}
+	n.Made = &store.Made{Before: &store.Before{Container: host.Container{Image: host.Image{Name: "web:1", Digest: d("a")}}}}
+	put(n)
+	if by := Used(s.View()).Users("web:1", d("a"), false); len(by) != 1 || !strings.Contains(by[0], "undoing an edit") {
+		t.Errorf("while the edit can be undone: used by %q", by)
+	}
+	n.Made = nil
+	put(n)
+	if by := Used(s.View()).Users("web:1", d("a"), false); len(by) != 0 {
+		t.Errorf("when it is over: used by %q", by)
+	}
+}
 
 // TestMeant: what a person names is one template of the list, or a name of the registry's.
 func TestMeant(t *testing.T) {
