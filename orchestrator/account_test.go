@@ -126,6 +126,7 @@ func asking(c *cluster, op, token string) map[string]asked {
 		"changePassword":      {cluster: true, body: user.ChangePassword{Old: "x", New: "y"}},
 		"beginSecondFactor":   {cluster: true, body: user.BeginSecondFactor{Password: "x"}},
 		"confirmSecondFactor": {cluster: true, body: user.ConfirmSecondFactor{Code: "1"}},
+		"renewRecoveryCodes":  {cluster: true, body: user.RenewRecovery{Password: "x", Code: "1"}},
 		"endSecondFactor":     {cluster: true, body: user.EndSecondFactor{Password: "x", Code: "1"}},
 		"listUsers":           none, "getUser": of("root@example.com", "nosuch@example.com"),
 		"createUser": {cluster: true, body: user.NewUser{Mail: "new@example.com", Password: "correct horse", Account: "acme",

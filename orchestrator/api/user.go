@@ -24,6 +24,8 @@ func (s *Server) userOperations() {
 		"Make a second factor (TOTP, RFC 6238), which is in force once a code of it is sent", authz.Read, 201}, s.beginFactor)
 	serve(s, route{"confirmSecondFactor", "PUT", "/user/second-factor",
 		"Put the second factor in force, by a code of it; its recovery codes are shown this once", authz.Read, 200}, s.confirmFactor)
+	serve(s, route{"renewRecoveryCodes", "POST", "/user/second-factor/recovery-codes",
+		"Make new recovery codes in place of those that are left; they are shown this once", authz.Read, 201}, s.renewRecovery)
 	serveWith(s, route{"endSecondFactor", "POST", "/user/second-factor/remove", "Take one's own second factor away", authz.Read, 204},
 		s.endFactor)
 
@@ -43,7 +45,8 @@ func (s *Server) userOperations() {
 
 // ofPeople are the operations on who asks: they are for users, not for tokens.
 var ofPeople = map[string]bool{"listSessions": true, "endSession": true, "endSessions": true, "getSelf": true, "changeSelf": true,
-	"changePassword": true, "beginSecondFactor": true, "confirmSecondFactor": true, "endSecondFactor": true}
+	"changePassword": true, "beginSecondFactor": true, "confirmSecondFactor": true, "endSecondFactor": true,
+	"renewRecoveryCodes": true}
 
 // person is nil when the caller is a user.
 func person(c caller, object string) *operator.Problem {
@@ -116,6 +119,13 @@ func (s *Server) beginFactor(ctx context.Context, c caller, in *body[user.BeginS
 func (s *Server) confirmFactor(ctx context.Context, c caller, in *body[user.ConfirmSecondFactor]) (out user.RecoveryCodes, err error) {
 	return out, s.do(c, "user.factor.confirm", "users/"+c.User, func() (err error) {
 		out, err = s.Users.ConfirmFactor(ctx, c.Who, c.from, in.Body.Code)
+		return err
+	})
+}
+
+func (s *Server) renewRecovery(ctx context.Context, c caller, in *body[user.RenewRecovery]) (out user.RecoveryCodes, err error) {
+	return out, s.do(c, "user.factor.codes", "users/"+c.User, func() (err error) {
+		out, err = s.Users.RenewRecovery(ctx, c.Who, c.from, in.Body)
 		return err
 	})
 }

@@ -171,6 +171,20 @@ func recoveryCodes(f *store.Factor) (out user.RecoveryCodes) {
 	return out
 }
 
+// RenewRecovery gives a caller new recovery codes; those that are left of the old ones count no more.
+func (d *Desk) RenewRecovery(ctx context.Context, w authz.Who, from string, r user.RenewRecovery) (out user.RecoveryCodes, err error) {
+	err = d.proven(ctx, w, from, r.Password, r.Code, func(_ *store.Tx, u *store.User) error {
+		if u.Factor == nil {
+			return operator.NewProblem(operator.Conflict, "user/second-factor", "there is none", "begin one: POST /user/second-factor")
+		}
+		f := *u.Factor
+		out = recoveryCodes(&f)
+		u.Factor = &f
+		return nil
+	})
+	return out, err
+}
+
 // EndFactor takes a caller's second factor away.
 func (d *Desk) EndFactor(ctx context.Context, w authz.Who, from string, e user.EndSecondFactor) error {
 	return d.proven(ctx, w, from, e.Password, e.Code, func(_ *store.Tx, u *store.User) error {

@@ -245,7 +245,13 @@ func TestSecondFactor(t *testing.T) {
 	if u, _ := b.Self(who); u.Recovery != recoveries-2 {
 		t.Errorf("%d recovery codes are left", u.Recovery)
 	}
-	if err := b.EndFactor(t.Context(), who, here, user.EndSecondFactor{Password: pass, Code: codes.Codes[2]}); err != nil {
+	renewed, err := b.RenewRecovery(t.Context(), who, here, user.RenewRecovery{Password: pass, Code: codes.Codes[3]})
+	if err != nil || len(renewed.Codes) != recoveries {
+		t.Fatal(renewed, err)
+	}
+	err = b.EndFactor(t.Context(), who, here, user.EndSecondFactor{Password: pass, Code: codes.Codes[2]}) // an old one
+	refused(t, err, http.StatusForbidden)
+	if err := b.EndFactor(t.Context(), who, here, user.EndSecondFactor{Password: pass, Code: renewed.Codes[2]}); err != nil {
 		t.Fatal(err)
 	}
 	s.Code = ""

@@ -151,6 +151,12 @@ type RecoveryCodes struct {
 	Codes []secret.Text `json:"codes"`
 }
 
+// RenewRecovery asks for new recovery codes in place of those that are left.
+type RenewRecovery struct {
+	Password secret.Text `json:"password" required:"true" maxLength:"256"`
+	Code     secret.Text `json:"code" required:"true" maxLength:"40"`
+}
+
 // EndSecondFactor takes a second factor away.
 type EndSecondFactor struct {
 	Password secret.Text `json:"password" required:"true" maxLength:"256"`

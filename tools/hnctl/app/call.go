@@ -23,7 +23,7 @@ func (a *App) API() (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	token, err := a.Token(cfg, cfg.TokenFile)
+	token, err := a.Token(cfg, cfg.APITokenFile())
 	if err != nil {
 		return nil, err
 	}

@@ -2,9 +2,11 @@ package app
 
 import (
 	"errors"
+	"net/http"
 	"os"
 	"syscall"
 
+	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/tools/hnctl/config"
 )
 
@@ -73,4 +75,19 @@ func (a *App) InForce() string {
 		return a.ContextName
 	}
 	return os.Getenv("HNCTL_CONTEXT")
+}
+
+// SignInAgain says what to do about a session that has ended: a refusal of the API speaks of tokens.
+func (a *App) SignInAgain(err error) error {
+	var p *operator.Problem
+	if !errors.As(err, &p) || p.Status != http.StatusUnauthorized || p.Object != "token" {
+		return err
+	}
+	c, broken := a.Config()
+	if broken != nil || c.Session == "" {
+		return err
+	}
+	q := *p
+	q.Reason, q.Next = "the session that hnctl login began has ended", "sign in again: hnctl login; or hnctl logout to use the token"
+	return &q
 }

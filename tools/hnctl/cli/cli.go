@@ -22,7 +22,8 @@ import (
 )
 
 const exitHelp = `Exit codes: 0 done, 1 failed, 2 usage or bad input, 3 not found, 4 denied, 5 conflict, 6 timed out or stopped waiting, 7 partly done.
-Configuration: --config DIR, or HNCTL_CONFIG, or hardnode/ in your configuration directory. Tokens are files, never flags.
+Configuration: --config DIR, or HNCTL_CONFIG, or hardnode/ in your configuration directory. Tokens are files, never flags; 'hnctl login' signs
+in with a mail address and a password instead.
 Cluster: --context NAME, or HNCTL_CONTEXT, or what 'hnctl context use' chose.
 Output: tables for people; -o json, -o yaml or -o name for programs. Talk goes to stderr.`
 
@@ -40,7 +41,7 @@ func Main(ctx context.Context, args []string, in io.Reader, out, talk io.Writer)
 	if err == nil {
 		return 0
 	}
-	err = a.DidYouMean(ctx, err)
+	err = a.SignInAgain(a.DidYouMean(ctx, err))
 	if !errors.Is(err, app.ErrSilent) {
 		fmt.Fprintln(talk, "hnctl: "+app.Explain(err))
 	}

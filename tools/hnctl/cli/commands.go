@@ -18,6 +18,7 @@ import (
 	"hardnode.dev/tools/hnctl/release"
 	"hardnode.dev/tools/hnctl/template"
 	"hardnode.dev/tools/hnctl/token"
+	"hardnode.dev/tools/hnctl/user"
 )
 
 // commands are the nouns, each with its verbs.
@@ -36,6 +37,12 @@ func commands(a *app.App) []*cobra.Command {
 		patch.Group(a),
 		token.Group(a),
 		account.Group(a),
+		user.Login(a),
+		user.Logout(a),
+		user.Whoami(a),
+		user.Group(a),
+		user.Sessions(a),
+		user.Factors(a),
 		jls.Group(a),
 		media.Group(a),
 		contexts.Group(a),

@@ -15,6 +15,7 @@ import (
 	"hardnode.dev/internal/wire/install"
 	"hardnode.dev/internal/wire/jls"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/internal/wire/user"
 	"hardnode.dev/tools/hnctl/app"
 	"hardnode.dev/tools/hnctl/config"
 	jlscmd "hardnode.dev/tools/hnctl/jls"
@@ -37,7 +38,8 @@ type completer func(ctx context.Context, a *app.App) []string
 // ofArgument is what may stand for a word of a usage line. A word that is not here is free text.
 var ofArgument = map[string]completer{
 	"ENV": envNames, "NODE": nodeNames, "HOST": hostNames, "OPERATION": operationIDs, "CONTEXT": contextNames, "TEMPLATE": templateNames,
-	"TOKEN":   tokenIDs,
+	"TOKEN": tokenIDs,
+	"USER":  userNames, "SESSION": sessionIDs, "ROLE": fixed("owner", "developer", "viewer"),
 	"ACCOUNT": accountNames, "GROUP": groupNames,
 	"CODE":    waitingCodes,
 	"RELEASE": releaseNames, "ROLLOUT": rolloutIDs,
@@ -61,7 +63,7 @@ var ofFlag = map[string]completer{
 		"node.replace", "import"),
 	"bundle": files, "repo": files, "seed": files, "key": files, "chain": files, "hsts": fixed("1h", "24h", "4320h"),
 	"config": files, "dir": files, "file": files, "licence": files, "licence-root-key": files, "jls-dir": files, "images": files,
-	"input": files, "with": files,
+	"input": files, "with": files, "password-file": files, "whose": userNames,
 	"action": fixed(string(firewall.Allow), string(firewall.Deny)), "direction": fixed(string(firewall.In), string(firewall.Out)),
 	"protocol": fixed(firewall.TCP, firewall.UDP, firewall.ICMP),
 	"timeout":  fixed("30s", "10m", "1h"), "since": fixed("10m", "1h", "1d"), "for": fixed("30m", "1h", "24h"),
@@ -218,6 +220,16 @@ func rolloutIDs(ctx context.Context, a *app.App) []string {
 
 func tokenIDs(ctx context.Context, a *app.App) []string {
 	return listed("/tokens", func(t operator.Token) []string { return []string{describe(t.ID, t.Name)} })(ctx, a)
+}
+
+func userNames(ctx context.Context, a *app.App) []string {
+	return listed("/users", func(u user.User) []string { return []string{describe(u.Mail, u.Name)} })(ctx, a)
+}
+
+func sessionIDs(ctx context.Context, a *app.App) []string {
+	return listed("/sessions", func(s user.UserSession) []string {
+		return []string{describe(s.ID, s.Kind+" from "+s.From)}
+	})(ctx, a)
 }
 
 func accountNames(ctx context.Context, a *app.App) []string {

@@ -21,13 +21,13 @@ import (
 // TestEveryNameIsCompleted: each argument and each flag of each command is completed, is a file, or is known to be free text.
 func TestEveryNameIsCompleted(t *testing.T) {
 	freeArguments := []string{"NAME", "VERSION", "COMMAND", "ARG", "MODULE", "ACTION", "PORT", "ADDRESS", "PATH", "CHALLENGE",
-		"LOCAL:REMOTE", "TAG", "DISK",
+		"LOCAL:REMOTE", "TAG", "DISK", "MAIL",
 		"SNAPSHOT", "BACKUP"}
 	freeFlags := []string{"name", "domain", "external", "infra-address", "infra-link", "host-link", "jls", "jls-pin", "trusted-proxy",
 		"customer", "help", "version", "component-arg", "jls-external", "registry-external", "reason", "image-pin",
 		"director-pin", "cluster", "interface", "release", "once", "peer", "port", "note",
 		"recipient", "snapshot", "of", "disk", "disk-id", "disk-model", "disk-serial", "wipe", "volume", "rate",
-		"title", "contact", "limit", "errors"}
+		"title", "contact", "limit", "errors", "server", "ca-pin"}
 	var walk func(c *cobra.Command)
 	walk = func(c *cobra.Command) {
 		for _, sub := range c.Commands() {

@@ -46,6 +46,8 @@ type fake struct {
 	leaves map[wire.HostID]string // what a host was ordered last: "reboot" or "poweroff"
 
 	imports map[wire.OperationID]operator.Operation // operations that are the registry's
+
+	people fakePeople
 }
 
 // operation is one of both kinds; the caller holds the lock.
@@ -375,13 +377,21 @@ func (f *fake) handler() http.Handler {
 	f.draining(mux)
 	f.moving(mux)
 	f.accounts(mux)
+	f.users(mux)
 	f.disks(mux)
 	f.patching(mux)
 	f.environments(mux)
 	f.domains(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Authorization") != "Bearer "+fakeToken {
-			refuse(w, operator.Denied, "token", "the token is not known", "see hnctl token list")
+		f.mu.Lock()
+		_, known := f.bearer(r)
+		f.mu.Unlock()
+		signsIn := r.Method == http.MethodPost && r.URL.Path == operator.Prefix+"/sessions"
+		if !known && !signsIn {
+			w.Header().Set("Content-Type", "application/problem+json")
+			w.WriteHeader(http.StatusUnauthorized)
+			json.NewEncoder(w).Encode(operator.Problem{Status: http.StatusUnauthorized, Code: operator.Denied, Object: "token",
+				Reason: "the token is not known", Next: "see hnctl token list"})
 			return
 		}
 		mux.ServeHTTP(w, r)

@@ -26,7 +26,8 @@ var otherNames = map[string][]string{
 	"list": {"ls"}, "delete": {"rm", "remove"}, "remove": {"rm", "delete"}, "revoke": {"rm"},
 	"cluster": {"clusters"}, "host": {"hosts"}, "env": {"envs", "environment", "environments"},
 	"node": {"nodes", "container", "containers"},
-	"op":   {"ops", "operation", "operations"}, "template": {"templates"}, "token": {"tokens"}, "installation": {"installations"},
+	"op":   {"ops", "operation", "operations"}, "template": {"templates"}, "token": {"tokens"},
+	"user": {"users"}, "session": {"sessions"}, "installation": {"installations"},
 	"context": {"contexts"}, "licence": {"licences", "license", "licenses"},
 }
 
@@ -69,7 +70,7 @@ func noCommand(c *cobra.Command, name string) error {
 	return app.Usage(c, "%q is no command of %s", name, c.CommandPath())
 }
 
-// likeCommands are the commands that were most likely meant: one of c with a name near it, or those further down with just that name.
+// likeCommands are the commands that were most likely meant: those further down with just that name, or one of c with a name near it.
 func likeCommands(c *cobra.Command, name string) (out []string) {
 	is := map[string]string{}
 	var names []string
@@ -81,9 +82,6 @@ func likeCommands(c *cobra.Command, name string) (out []string) {
 			}
 		}
 	}
-	if near := document.Nearest(name, names); near != "" {
-		return []string{is[near]}
-	}
 	for _, sub := range c.Commands() {
 		for _, below := range sub.Commands() {
 			if below.Name() == name {
@@ -91,10 +89,14 @@ func likeCommands(c *cobra.Command, name string) (out []string) {
 			}
 		}
 	}
-	if len(out) > 3 { // of "list" there are many
-		return nil
+	near := document.Nearest(name, names)
+	switch {
+	case len(out) > 0 && len(out) <= 3: // of "list" there are many
+		return out
+	case near != "":
+		return []string{is[near]}
 	}
-	return out
+	return nil
 }
 
 // flagError is what is wrong with a flag, in words without the names of a program's parts.

@@ -143,7 +143,9 @@ func interrupted(ctx context.Context) bool {
 }
 
 func (c *Client) dress(h http.Header) {
-	h.Set("Authorization", "Bearer "+c.token.Reveal())
+	if c.token != "" {
+		h.Set("Authorization", "Bearer "+c.token.Reveal())
+	}
 	h.Set("User-Agent", "hnctl/"+build.Version)
 	h.Set("Accept", "application/json")
 }

@@ -29,9 +29,10 @@ type Config struct {
 	Version   int            `yaml:"version,omitempty"` // 1 where it is a file of its own; 0 in a File
 	Cluster   wire.ClusterID `yaml:"cluster"`
 	Name      string         `yaml:"name"`
-	Servers   []string       `yaml:"servers"`   // https://host:port of the API, tried in order
-	CAPin     string         `yaml:"caPin"`     // pin of the root CA: the server must have a certificate below it
-	TokenFile string         `yaml:"tokenFile"` // file with the API token
+	Servers   []string       `yaml:"servers"`               // https://host:port of the API, tried in order
+	CAPin     string         `yaml:"caPin"`                 // pin of the root CA: the server must have a certificate below it
+	TokenFile string         `yaml:"tokenFile"`             // file with the API token
+	Session   string         `yaml:"sessionFile,omitempty"` // file with the token of a user's session: while there is one it goes before TokenFile
 	Registry  *Registry      `yaml:"registry,omitempty"`
 	JLS       *JLS           `yaml:"jls,omitempty"`
 
@@ -140,7 +141,7 @@ func loose(path, holds string) string {
 // file.
 func (c Config) Token(name string) (t secret.Text, warning string, err error) {
 	if name == "" {
-		return "", "", errors.New("read token: the configuration names no tokenFile")
+		return "", "", errors.New("read token: the configuration names no tokenFile; sign in with: hnctl login")
 	}
 	path := c.path(name)
 	raw, err := os.ReadFile(path)
@@ -152,6 +153,14 @@ func (c Config) Token(name string) (t secret.Text, warning string, err error) {
 		return "", "", fmt.Errorf("read token %q: want one line with the token", path)
 	}
 	return secret.Text(text), loose(path, "; its token is a key to the cluster"), nil
+}
+
+// APITokenFile is the file of what the API is asked with: the session of who signed in, or the token.
+func (c Config) APITokenFile() string {
+	if c.Session != "" {
+		return c.Session
+	}
+	return c.TokenFile
 }
 
 // TokenPath is where the API token lies.

@@ -20,7 +20,7 @@ import (
 // File is config.yaml: the clusters hnctl knows, and which of them is meant when none is named. Version 1 of the file was one Config alone;
 // it is read as a File with that one, and stays as it is until something is changed.
 //
-// History: 2026-11-25 version 2, several contexts.
+// History: 2026-11-25 version 2, several contexts. 2026-11-28 sessionFile of a context, from hnctl login on.
 type File struct {
 	Version  int      `yaml:"version" required:"true"` // 2
 	Current  string   `yaml:"current"`                 // name of a context; "" is none
@@ -223,7 +223,7 @@ func (f *File) add(from File, name string, made *[]string) error {
 			return err
 		}
 	}
-	c.Name, c.dir = name, f.dir
+	c.Name, c.dir, c.Session = name, f.dir, ""
 	f.Contexts = append(f.Contexts, c)
 	if len(f.Contexts) == 1 {
 		f.Current = name

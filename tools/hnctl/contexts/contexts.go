@@ -185,7 +185,13 @@ func contextDelete(a *app.App) *cobra.Command {
 			if err := f.Save(); err != nil {
 				return app.Unwritten(err)
 			}
-			a.Say("context %s is forgotten; its token stays valid, in %s", gone.Name, gone.TokenPath())
+			if gone.TokenFile != "" {
+				a.Say("context %s is forgotten; its token stays valid, in %s", gone.Name, gone.TokenPath())
+			}
+			if gone.Session != "" {
+				a.Say("somebody is signed in to %s: the session ends after 8 hours without a request, its token is %s", gone.Name,
+					gone.Session)
+			}
 			if current == gone.Name && len(f.Contexts) > 0 {
 				a.Say("no context is chosen now: hnctl context use %s", strings.Join(f.Names(), " | "))
 			}
