@@ -7,6 +7,8 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"math/big"
+	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,6 +17,21 @@ import (
 	"hardnode.dev/internal/wire/operator"
 )
 
+// pairFor is a certificate for a name, signed by itself, and its DER.
+func pairFor(t *testing.T, name string) (operator.UploadCertificate, []byte) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	must(t, err)
+	cert := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{name}, NotBefore: time.Now().Add(-time.Hour),
+		NotAfter: time.Now().Add(90 * 24 * time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, cert, cert, key.Public(), key)
+	must(t, err)
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	must(t, err)
+	return operator.UploadCertificate{Chain: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
+		Key: secret.Text(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))}, der
+}
+
 // TestDomains: an environment gets a host name and a certificate of its own through the API, and both go again.
 func TestDomains(t *testing.T) {
 	t.Parallel()
@@ -22,23 +39,8 @@ func TestDomains(t *testing.T) {
 	c.start()
 	c.join("host1", 0)
 	c.create(hello("hello", 1))
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"shop.example"}, NotBefore: time.Now().Add(-time.Hour),
-		NotAfter: time.Now().Add(90 * 24 * time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, cert, cert, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
 	const names, certificates = "/api/v1/environments/hello/domains", "/api/v1/environments/hello/certificates/"
-	pair := operator.UploadCertificate{Chain: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
-		Key: secret.Text(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))}
+	pair, _ := pairFor(t, "shop.example")
 	var got operator.Domains
 	c.ok("PUT", names+"/shop.example", front.Scheme{Redirect: true}, &got)
 	c.ok("PUT", certificates+"shop.example", pair, &got)
@@ -57,4 +59,39 @@ func TestDomains(t *testing.T) {
 	if len(got.Domains) != 1 || !got.Domains[0].Own {
 		t.Errorf("with the name taken away it has %+v", got.Domains)
 	}
+}
+
+// TestRoute: how a site is served goes through the API to the resolver's routes.
+func TestRoute(t *testing.T) {
+	t.Parallel()
+	c := found(t, 2, "infra1", "host1")
+	c.start()
+	c.join("host1", 0)
+	c.create(hello("hello", 2))
+	const route = "/api/v1/environments/hello/route"
+	want := front.Settings{Maintenance: true, AccessLog: true, Pages: []front.Page{{Name: "down", HTML: "<p>gone"}},
+		Weights: map[string]int{"2": 30}}
+	var got front.Settings
+	c.ok("PUT", route, want, &got)
+	c.ok("GET", route, nil, &got)
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("it is %+v", got)
+	}
+	var pass operator.Bypass
+	c.ok("POST", route+"/bypass", struct{}{}, &pass)
+	if !strings.HasPrefix(pass.Path.Reveal(), front.BypassPath) || pass.Name == "" {
+		t.Errorf("the bypass is of %q", pass.Name)
+	}
+	wrong := front.Settings{Weights: map[string]int{"0": 1}}
+	if p := c.call("PUT", route, wrong, nil); p == nil || p.Code != operator.Invalid || p.Next == "" {
+		t.Errorf("a share of no node: %v", p)
+	}
+	c.eventually("the routes have it", func() bool {
+		doc, _ := c.o.routes.Get()
+		if len(doc.Sites) != 1 {
+			return false
+		}
+		s := doc.Sites[0]
+		return s.Front != nil && s.Front.AccessLog && len(s.Pass) == 32 && len(s.Backends) == 2 && s.Backends[1].Weight == 30
+	})
 }

@@ -90,6 +90,7 @@ type Server struct {
 
 	Components *components.Desk // which version of each component of the platform shall run
 
+	reading   readers // of access logs
 	api       huma.API
 	templates sync.RWMutex // held for reading while an environment is created, for writing while a template is deleted
 }
@@ -173,6 +174,7 @@ func (s *Server) register(mux *http.ServeMux) {
 	s.watchOperation()
 	s.sessionOperations(mux)
 	s.hostLogOperation(mux)
+	s.accessLogOperation(mux)
 	s.hostBackupOperation(mux)
 	s.hostDocumentOperations(mux)
 }

@@ -22,6 +22,15 @@ func (s *Server) domainOperations() {
 		"Serve one of an environment's names with a certificate of its own", authz.Write, 200}, s.uploadCertificate)
 	serve(s, route{"deleteCertificate", "DELETE", "/environments/{env}/certificates/{domain}",
 		"Take the uploaded certificate from one of an environment's names", authz.Write, 200}, s.deleteCertificate)
+	serve(s, route{"getRoute", "GET", "/environments/{env}/route", "How the resolver serves an environment's site", authz.Read, 200},
+		func(_ context.Context, c caller, in *environmentInput) (front.Settings, error) {
+			return s.Domains.Front(in.Env, c.Account)
+		})
+	serve(s, route{"setRoute", "PUT", "/environments/{env}/route",
+		"Say how the resolver serves an environment's site: maintenance, sticky clients, shares of nodes, limits, pages, access log",
+		authz.Write, 200}, s.setRoute)
+	serve(s, route{"makeBypass", "POST", "/environments/{env}/route/bypass",
+		"Make what lets its bearer in while an environment is in maintenance, in place of what did before", authz.Write, 201}, s.makeBypass)
 	serve(s, route{"getWebCA", "GET", "/web-ca", "Who signs the certificates of the cluster's own domain", authz.Read, 200},
 		func(context.Context, caller, *none) (operator.WebCA, error) { return s.Domains.WebCA() })
 }
@@ -75,4 +84,32 @@ func (s *Server) uploadCertificate(ctx context.Context, c caller, in *uploadInpu
 
 func (s *Server) deleteCertificate(ctx context.Context, c caller, in *DomainInput) (operator.Domains, error) {
 	return s.onDomain(c, "env.certificate.delete", *in, func() error { return s.Domains.Drop(ctx, in.Env, c.Account, in.Domain) })
+}
+
+type routeInput struct {
+	Env  wire.EnvName `path:"env" maxLength:"40"`
+	Body front.Settings
+}
+
+func (s *Server) setRoute(ctx context.Context, c caller, in *routeInput) (out front.Settings, err error) {
+	if _, err := s.Domains.Front(in.Env, c.Account); err != nil {
+		return out, err
+	}
+	if err := s.do(c, "env.route", "environments/"+string(in.Env)+"/route", func() error {
+		return s.Domains.SetFront(ctx, in.Env, c.Account, in.Body)
+	}); err != nil {
+		return out, err
+	}
+	return s.Domains.Front(in.Env, c.Account)
+}
+
+func (s *Server) makeBypass(ctx context.Context, c caller, in *environmentInput) (out operator.Bypass, err error) {
+	if _, err := s.Domains.Front(in.Env, c.Account); err != nil {
+		return out, err
+	}
+	err = s.do(c, "env.bypass", "environments/"+string(in.Env)+"/route", func() (err error) {
+		out, err = s.Domains.Bypass(ctx, in.Env, c.Account)
+		return err
+	})
+	return out, err
 }

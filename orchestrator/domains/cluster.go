@@ -35,6 +35,9 @@ func (d *Desk) Run(ctx context.Context) error {
 		if err == nil {
 			err = d.forget(ctx)
 		}
+		if err == nil {
+			err = d.forgetFronts(ctx)
+		}
 		if err != nil && ctx.Err() == nil {
 			logging.Or(d.Log).Error("certificates of names are not looked after", logging.Err, err)
 		}
@@ -172,6 +175,26 @@ func (d *Desk) forget(ctx context.Context) error {
 			now, there := store.Domains.Read(tx, name)
 			if e, is := store.Envs.Read(tx, string(now.Env)); there && (!is || !e.Created.Equal(now.Since)) {
 				store.Domains.Delete(tx, name)
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// forgetFronts deletes how sites of environments that are no more were served.
+func (d *Desk) forgetFronts(ctx context.Context) error {
+	v := d.Store.View()
+	for name, rec := range store.Fronts.Refs(v) {
+		if e := store.Envs.Find(v, name); e != nil && e.Created.Equal(rec.Since) {
+			continue
+		}
+		if _, err := d.Store.Update(ctx, func(tx *store.Tx) error {
+			now, there := store.Fronts.Read(tx, name)
+			if e, is := store.Envs.Read(tx, name); there && (!is || !e.Created.Equal(now.Since)) {
+				store.Fronts.Delete(tx, name)
 			}
 			return nil
 		}); err != nil {

@@ -1,6 +1,7 @@
-// Package domains is the host names of environments and the certificates that they are served with.
+// Package domains is the host names of environments, the certificates that they are served with, and how their sites are served.
 //
-// Owns: the records of names and of the cluster's own certificate; who may have a name; private keys, sealed in the store.
+// Owns: the records of names, of how sites are served and of the cluster's own certificate; who may have a name; private keys, sealed in
+// the store.
 // In: what people ask for; TXT records of names outside of the cluster's domain; the clock.
 // Out: names with certificates for the resolver's routes; what people are shown of them; alarms before a certificate ends.
 // Never: shows a private key to anybody but resolvers, gives a name of one account to another, or stops serving because the clock is wrong.

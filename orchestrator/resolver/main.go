@@ -1,6 +1,6 @@
 // Program resolver is the shared load balancer of a cluster: HTTP and HTTPS by host name to the nodes of environments.
 //
-// Owns: ports 80 and 443, the routes and certificates in force and their last copy in /data/routes.
+// Owns: ports 80 and 443, the routes and certificates in force and their last copy in /data/routes, access logs in /data/access.
 // In: requests; routes with certificates from the orchestrator; its configuration, and its certificate from the agent's identity socket.
 // Out: the nodes' answers.
 // Never: needs the orchestrator to go on serving, takes a request before it has routes, issues a certificate, or listens on 53 (DNS has no
@@ -24,6 +24,7 @@ import (
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire/boot"
+	"hardnode.dev/orchestrator/resolver/accesslog"
 	"hardnode.dev/orchestrator/resolver/feed"
 	"hardnode.dev/orchestrator/resolver/probe"
 	"hardnode.dev/orchestrator/resolver/proxy"
@@ -43,12 +44,22 @@ func main() {
 	addr := flag.String("listen", ":80", "address to serve HTTP on")
 	secure := flag.String("listen-tls", ":443", "address to serve HTTPS on")
 	socket := flag.String("identity", identity.ComponentSocket, "the agent's socket that gives certificates")
+	read := flag.String("access-log", "", "write this access log to stdout, and do nothing else")
+	tail := flag.Int("tail", 0, "of the access log: lines from the end; 0 is all that is kept")
+	follow := flag.Bool("follow", false, "of the access log: go on with lines that come, until stdin ends")
 	flag.Parse()
 	debug.SetGCPercent(gcPercent)
 	debug.SetMemoryLimit(softLimit)
 	log := logging.New(os.Stderr, "resolver", slog.LevelInfo)
 	ctx, stop := run.UntilSignal(context.Background())
 	defer stop()
+	if *read != "" {
+		if err := readLog(ctx, os.Stdin, os.Stdout, *data, *read, *tail, *follow); err != nil {
+			log.Error("access log not read", logging.Err, err)
+			os.Exit(1)
+		}
+		return
+	}
 	if err := resolver(ctx, log, *config, *data, *addr, *secure, *socket); err != nil {
 		log.Error("resolver ended", logging.Err, err)
 		os.Exit(1)
@@ -76,7 +87,10 @@ func resolver(ctx context.Context, log *slog.Logger, configFile, data, addr, sec
 	}
 	checks := &probe.Prober{Book: book, Log: log}
 	front := proxy.New(book, proxy.Trusted(config.TrustedProxies), log)
+	front.Proxied = config.ProxyProtocol
 	defer front.Close()
+	requests := accesslog.New(filepath.Join(data, accessDir), func(name string) bool { return logged(book, name) }, log)
+	front.Requests = requests
 	routes.Moved = front.Close // connections to where a node was
 	return run.Group(ctx, log,
 		run.Task{Name: "certificate", Run: func(ctx context.Context) error {
@@ -84,6 +98,7 @@ func resolver(ctx context.Context, log *slog.Logger, configFile, data, addr, sec
 		}},
 		run.Task{Name: "routes", Run: routes.Run},
 		run.Task{Name: "checks", Run: checks.Run},
+		run.Task{Name: "access logs", Run: requests.Run},
 		run.Task{Name: "counters", Run: func(ctx context.Context) error { return count(ctx, log, front) }},
 		run.Task{Name: "serve", Run: func(ctx context.Context) error {
 			for book.Table() == nil { // another resolver may serve beside this one, until this one can

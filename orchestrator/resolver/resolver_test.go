@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -24,6 +25,7 @@ import (
 	"hardnode.dev/internal/testkit/ports"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/boot"
+	"hardnode.dev/internal/wire/front"
 	"hardnode.dev/internal/wire/hold"
 	"hardnode.dev/internal/wire/host"
 )
@@ -265,6 +267,34 @@ func TestFollowsTheOrchestrator(t *testing.T) {
 	w.until(addr, 200, "two")
 	w.publish(3, `{"version":1,"revision":3,"sites":[]}`)
 	w.until(addr, 404, "No such environment")
+	stop()
+}
+
+// TestAccessLog: requests of an environment that asked for it are kept, and read by the program's other way to run.
+func TestAccessLog(t *testing.T) {
+	w := newWorld(t)
+	addr, stop := w.start()
+	doc, _ := json.Marshal(host.Routes{Version: 1, Revision: 1, Sites: []host.Site{{Env: "alpha", Domain: "a.test", Running: true,
+		Since: time.Unix(0, 0x99), Front: &front.Settings{AccessLog: true},
+		Backends: []host.Backend{{CTID: 101, Addr: netip.MustParseAddrPort(named(t, "one")), Host: "h-0123456789ab"}}}}})
+	w.publish(1, string(doc))
+	w.until(addr, 200, "one")
+	in, done := io.Pipe()
+	out, lines := io.Pipe()
+	ended := make(chan error, 1)
+	go func() { ended <- readLog(t.Context(), in, lines, filepath.Join(w.dir, "data"), "alpha.99", 0, true) }()
+	text, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil || !strings.Contains(text, `"path":"/","protocol":"HTTP/1.1","status":200,"sent":3`) {
+		t.Errorf("got %q, %v", text, err)
+	}
+	done.Close()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	var other bytes.Buffer
+	if err := readLog(t.Context(), nil, &other, filepath.Join(w.dir, "data"), "alpha.9a", 0, false); err != nil || other.Len() > 0 {
+		t.Errorf("another environment of the same name reads %q, %v", other.String(), err)
+	}
 	stop()
 }
 

@@ -35,3 +35,13 @@ type WebCA struct {
 	Key    []byte    `json:"key"`   // its key, sealed likewise
 	At     time.Time `json:"at"`    // when that was issued
 }
+
+// Front is how the resolver serves an environment's site. Orchestrators before it keep it and don't heed it.
+type Front struct {
+	Env      wire.EnvName   `json:"env"`
+	Since    time.Time      `json:"since"` // as in Domain
+	Settings front.Settings `json:"settings"`
+	// Pass is the SHA-256 of what lets a person in during maintenance. Empty: nobody has asked for it since that began.
+	Pass []byte    `json:"pass,omitempty"`
+	At   time.Time `json:"at"`
+}

@@ -46,6 +46,7 @@ var (
 	Components = table[Component]("component")       // components, from the first replacement on; by the component's name
 	Accounts   = table[Account]("account")           // accounts; by the account's name; the admins' has none
 	Domains    = table[Domain]("domain")             // domains; by host name
+	Fronts     = table[Front]("front")               // domains; by environment
 	WebCAs     = table[WebCA]("webca")               // domains; named Only
 	Groups     = table[AccountGroup]("accountgroup") // accounts; by the group's name
 	Users      = table[User]("user")                 // users (accounts: they leave with the last one); by UserKey

@@ -107,6 +107,8 @@ func (f *follower) touch(was *store.View, c store.Change, found map[wire.EnvName
 				found[d.Env] = true
 			}
 		}
+	case store.Fronts.Kind():
+		found[wire.EnvName(c.Name)] = true
 	case store.Operations.Kind():
 		if name, there := f.holders[wire.OperationID(c.Name)]; there {
 			found[name] = true

@@ -3,6 +3,7 @@ package world
 import (
 	"net/netip"
 
+	"hardnode.dev/internal/wire/front"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/env"
@@ -29,7 +30,8 @@ func (w World) site(e *store.Environment) (host.Site, bool) {
 	}
 	state, _ := env.State(w.Facts(*e))
 	site := host.Site{Env: e.Spec.Name, Domain: w.domain(*e), Running: e.Runs(), State: string(state),
-		Backends: []host.Backend{}}
+		Backends: []host.Backend{}, Since: e.Created.UTC()}
+	shares := w.front(*e, &site)
 	var unseen []host.Backend
 	entry := env.Entry(e.Spec)
 	for n := range store.NodesOf.Of(w.View, string(e.Spec.Name)) {
@@ -44,6 +46,13 @@ func (w World) site(e *store.Environment) (host.Site, bool) {
 			site.Check = c.Path
 		}
 		b := host.Backend{CTID: n.CTID, Addr: netip.AddrPortFrom(n.Container.IPv4, n.HTTP), Host: n.Host, Held: held}
+		switch share := shares.Weight(n.Index + 1); share {
+		case front.MaxWeight: // what 0 stands for
+		case 0:
+			b.Spare = true
+		default:
+			b.Weight = share
+		}
 		if silent && !w.Live[n.Host].Serves {
 			unseen = append(unseen, b)
 		} else {
@@ -54,6 +63,21 @@ func (w World) site(e *store.Environment) (host.Site, bool) {
 		site.Backends = append(site.Backends, unseen...)
 	}
 	return site, true
+}
+
+// front enters how the site is served, and gives back the shares of its nodes, which may be nil.
+func (w World) front(e store.Environment, site *host.Site) *front.Settings {
+	rec := store.Fronts.Find(w.View, string(e.Spec.Name))
+	if rec == nil || !rec.Since.Equal(e.Created) {
+		return nil
+	}
+	settings := rec.Settings
+	settings.Weights = nil
+	site.Front = &settings
+	if settings.Maintenance {
+		site.Pass = rec.Pass
+	}
+	return &rec.Settings
 }
 
 // held tells whether a node is stopped, or about to be, since it moves to another host: what is for it waits until it runs there.

@@ -1,10 +1,12 @@
 package world
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/front"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/store"
@@ -80,5 +82,56 @@ func TestSitesOfMovingNodes(t *testing.T) {
 		if len(sites) != 1 || len(sites[0].Backends) != c.served || c.served == 1 && sites[0].Backends[0].Held != c.held {
 			t.Errorf("%s: served are %+v", c.name, sites)
 		}
+	}
+}
+
+// TestSitesFront: a site has its environment's settings, its nodes their shares by their number in the layer; another environment's of the
+// same name are nothing to it, and a pass is there during maintenance only.
+func TestSitesFront(t *testing.T) {
+	s := newSited()
+	created := s.now
+	s.put(func(tx *store.Tx) {
+		store.Envs.Put(tx, "shop", store.Environment{Want: store.WantRunning, Created: created,
+			Spec: operator.EnvironmentSpec{Name: "shop", Layers: []operator.LayerSpec{{Name: "cp", Nodes: 3}}}})
+		store.Hosts.Put(tx, "h-1", store.Host{ID: "h-1", Name: "h-1"})
+		for i := range 3 {
+			n := store.Node{CTID: wire.CTID(101 + i), Env: "shop", Layer: "cp", Index: i, Host: "h-1", HTTP: 80}
+			n.Container.Generation, n.Container.IPv4 = 1, netip.AddrFrom4([4]byte{10, 96, 1, byte(10 + i)})
+			store.Nodes.Put(tx, n.CTID.String(), n)
+		}
+		store.Fronts.Put(tx, "shop", store.Front{Env: "shop", Since: created, Pass: []byte("pass"),
+			Settings: front.Settings{Maintenance: true, Weights: map[string]int{"1": 0, "3": 20}}})
+	})
+	s.fleet.Tick(s.now, s.members())
+	s.report("h-1", func(store.Node) (host.ContainerState, int64) { return host.CtRunning, 1 })
+	one := func() host.Site {
+		t.Helper()
+		all := s.long()
+		if len(all) != 1 || len(all[0].Backends) != 3 {
+			t.Fatalf("there are %+v", all)
+		}
+		return all[0]
+	}
+	site := one()
+	b := site.Backends
+	if !b[0].Spare || b[1].Spare || b[1].Weight != 0 || b[2].Weight != 20 || site.Front == nil || !site.Front.Maintenance ||
+		site.Front.Weights != nil || string(site.Pass) != "pass" || !site.Since.Equal(created) {
+		t.Errorf("it is %+v", site)
+	}
+	s.put(func(tx *store.Tx) {
+		f, _ := store.Fronts.Read(tx, "shop")
+		f.Settings.Maintenance = false
+		store.Fronts.Put(tx, "shop", f)
+	})
+	if site := one(); len(site.Pass) > 0 || site.Front == nil {
+		t.Errorf("maintenance is over: %+v", site)
+	}
+	s.put(func(tx *store.Tx) {
+		f, _ := store.Fronts.Read(tx, "shop")
+		f.Since = created.Add(-time.Hour)
+		store.Fronts.Put(tx, "shop", f)
+	})
+	if site := one(); site.Front != nil || site.Backends[0].Spare {
+		t.Errorf("it has another one's settings: %+v", site)
 	}
 }

@@ -148,6 +148,16 @@ func (s *sited) happens(t *rapid.T) map[string]func() {
 			})
 			s.fleet.Tick(s.now, s.members())
 		},
+		"front": func() {
+			name := env()
+			f := store.Front{Env: wire.EnvName(name), Pass: []byte("pass")}
+			if rapid.Bool().Draw(t, "another's") {
+				f.Since = s.now
+			}
+			f.Settings.Maintenance = rapid.Bool().Draw(t, "maintenance")
+			f.Settings.Weights = map[string]int{"1": rapid.SampledFrom([]int{0, 10, 100}).Draw(t, "weight")}
+			s.put(func(tx *store.Tx) { store.Fronts.Put(tx, name, f) })
+		},
 		"domain": func() {
 			c := store.Cluster{Domain: pick("domain", "demo.test", "other.test")}
 			s.put(func(tx *store.Tx) { store.Clusters.Put(tx, store.Only, c) })

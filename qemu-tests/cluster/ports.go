@@ -19,6 +19,7 @@ type Ports struct {
 	Registry int // 7445: templates
 	JLS      int // 7446: licence server
 	Pages    int // 80: the resolver
+	Secure   int // 443: the resolver, HTTPS; 0 in clusters kept from before 2026-11-28
 }
 
 // forwarded is the table behind Ports: what, the VM's port, the port asked for first.
@@ -33,6 +34,7 @@ var forwarded = []struct {
 	{"registry of templates", 7445, 17445, func(p *Ports) *int { return &p.Registry }},
 	{"licence server (JLS)", 7446, 17446, func(p *Ports) *int { return &p.JLS }},
 	{"pages, through the resolver (HTTP)", 80, 17480, func(p *Ports) *int { return &p.Pages }},
+	{"pages, through the resolver (HTTPS)", 443, 17483, func(p *Ports) *int { return &p.Secure }},
 }
 
 // ChoosePorts takes the usual ports, or for each that is taken the next free one of the range.
@@ -84,10 +86,13 @@ type Forwarded struct {
 	Usual       bool // Host is the port it usually has
 }
 
-// Table lists the forwarded ports.
+// Table lists the forwarded ports: those there are.
 func (p Ports) Table() []Forwarded {
 	var out []Forwarded
 	for _, f := range forwarded {
+		if *f.at(&p) == 0 {
+			continue
+		}
 		out = append(out, Forwarded{What: f.What, Host: *f.at(&p), Guest: f.Guest, Usual: *f.at(&p) == f.Wanted})
 	}
 	return out

@@ -3,7 +3,7 @@ package cluster
 import "testing"
 
 func TestChoosePorts(t *testing.T) {
-	usual := Ports{API: 17443, Hosts: 17444, Registry: 17445, JLS: 17446, Pages: 17480}
+	usual := Ports{API: 17443, Hosts: 17444, Registry: 17445, JLS: 17446, Pages: 17480, Secure: 17483}
 	got, err := ChoosePorts(func(int) bool { return true })
 	if err != nil || got != usual {
 		t.Errorf("with all ports free: got %+v, %v", got, err)

@@ -40,6 +40,10 @@ func farewell(c *cluster.Cluster, o cluster.Options) string {
 	fmt.Fprintf(&b, "\nPanel   https://127.0.0.1:%d/    (token: %s; certificate: %s)\n", c.Ports.API, rel(c.TokenFile()), rel(c.RootCA()))
 	fmt.Fprintf(&b, "Page    http://%s/    through the resolver at 127.0.0.1:%d\n\n", c.Host("hello"), c.Ports.Pages)
 	fmt.Fprintf(&b, "  curl -H 'Host: %s' http://127.0.0.1:%d/\n", c.Host("hello"), c.Ports.Pages)
+	if c.Ports.Secure != 0 {
+		fmt.Fprintf(&b, "  hnctl cluster web-ca > web-ca.pem; curl --cacert web-ca.pem --connect-to ::127.0.0.1:%d https://%s/\n",
+			c.Ports.Secure, c.Host("hello"))
+	}
 	fmt.Fprintf(&b, "\nForwarded ports of 127.0.0.1 to %s\n", c.Infra.Name)
 	for _, f := range c.Ports.Table() {
 		note := ""

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 
 	"hardnode.dev/internal/secret"
 	"hardnode.dev/internal/wire"
@@ -38,6 +39,9 @@ type ResolverConfig struct {
 	// TrustedProxies are the addresses of proxies in front of the resolver (TLS terminators, load balancers): their X-Forwarded-* and
 	// Forwarded headers are kept and added to; those of anybody else are dropped.
 	TrustedProxies []netip.Prefix `json:"trustedProxies,omitempty"`
+	// ProxyProtocol are the addresses of load balancers that begin each connection with a PROXY header, version 1 or 2, and of nobody else.
+	// Resolvers before 2026-11-28 don't know it.
+	ProxyProtocol []netip.Prefix `json:"proxyProtocol,omitempty"`
 }
 
 // NetbootConfig is the file NetbootConfigFile of netboot's container. What it serves, and whom, the orchestrator says.
@@ -105,7 +109,7 @@ func DecodeResolverConfig(raw []byte) (ResolverConfig, error) {
 		return ResolverConfig{}, fmt.Errorf("resolver configuration: %v", err)
 	}
 	err := errors.Join(checkHead(c.Version, c.Cluster, c.CAPin), checkAddresses("orchestrator", c.Orchestrator))
-	for _, p := range c.TrustedProxies {
+	for _, p := range slices.Concat(c.TrustedProxies, c.ProxyProtocol) {
 		err = errors.Join(err, CheckTrustedProxy(p))
 	}
 	if err != nil {

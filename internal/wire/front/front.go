@@ -12,12 +12,15 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
+
+	"hardnode.dev/internal/wire"
 )
 
 // The limits of Settings and of a Scheme.
 const (
-	MaxPage    = 64 << 10        // bytes of a page
+	MaxPage    = 64 << 10        // bytes of all pages together
 	MaxHSTS    = 2 * 365 * 86400 // seconds
 	MaxSource  = 10_000          // requests at once of one address
 	MaxWeight  = 100             // of a node, which is what a node has that no Weight names
@@ -26,6 +29,15 @@ const (
 	maxNode    = 1000            // a node's number in its layer
 )
 
+// BypassPath, with the pass behind it, is where a person is let in during maintenance.
+const BypassPath = "/.hardnode/bypass/"
+
+// LogName is what an environment's access log is kept as by the resolver: another environment of the same name, created at another moment,
+// has another one.
+func LogName(env wire.EnvName, since time.Time) string {
+	return string(env) + "." + strconv.FormatInt(since.UnixNano(), 16)
+}
+
 // PageNames are the pages that an environment may have of its own: for maintenance, while it does not run, and when no node answers.
 var PageNames = []string{"maintenance", "down", "error"}
 
@@ -33,7 +45,7 @@ var PageNames = []string{"maintenance", "down", "error"}
 type Settings struct {
 	Maintenance bool           `json:"maintenance,omitempty" doc:"Every request is answered with 503 and the page maintenance, and reaches no node"`
 	Sticky      bool           `json:"sticky,omitempty" doc:"A client stays with the node that answered it first, by a signed cookie, as long as that serves"`
-	AccessLog   bool           `json:"accessLog,omitempty" doc:"The resolver keeps a line of each request, the last 8 MiB of them"`
+	AccessLog   bool           `json:"accessLog,omitempty" doc:"The resolver keeps a line of each request, the last 4 to 8 MiB of them: without query strings, bodies and cookies"`
 	PerSource   int            `json:"perSource,omitempty" minimum:"0" maximum:"10000" doc:"Requests that one client's address (IPv6: its /64) may have under way; more are answered with 429. 0: what the resolver gives all"`
 	Pages       []Page         `json:"pages,omitempty" maxItems:"3" doc:"Pages instead of the resolver's own"`
 	Weights     map[string]int `json:"weights,omitempty" doc:"Shares of nodes of the layer that serves, by their number in it from 1, beside 100 of the others; 0: nothing while another node serves"`
@@ -51,14 +63,17 @@ func (s Settings) Validate() error {
 		return fmt.Errorf("perSource: %d is out of range: 0 to %d", s.PerSource, MaxSource)
 	}
 	var seen []string
+	sum := 0
 	for i, p := range s.Pages {
+		sum += len(p.HTML)
 		switch {
 		case !slices.Contains(PageNames, p.Name):
 			return fmt.Errorf("pages[%d]: %q is no page: want one of %s", i, p.Name, strings.Join(PageNames, ", "))
 		case slices.Contains(seen, p.Name):
 			return fmt.Errorf("pages[%d]: %q is there twice", i, p.Name)
-		case p.HTML == "" || len(p.HTML) > MaxPage || !utf8.ValidString(p.HTML):
-			return fmt.Errorf("pages[%d] (%s): it has %d bytes: want 1 to %d of UTF-8", i, p.Name, len(p.HTML), MaxPage)
+		case p.HTML == "" || sum > MaxPage || !utf8.ValidString(p.HTML):
+			return fmt.Errorf("pages[%d] (%s): it has %d bytes: want 1 or more of UTF-8, and %d at most with the pages before it", i,
+				p.Name, len(p.HTML), MaxPage)
 		}
 		seen = append(seen, p.Name)
 	}

@@ -25,6 +25,7 @@ func TestValidate(t *testing.T) {
 		`"nosuch" is no`: {Pages: []Page{{"nosuch", "x"}}},
 		"twice":          {Pages: []Page{{"down", "x"}, {"down", "y"}}},
 		"65537 bytes":    {Pages: []Page{{"down", strings.Repeat("x", MaxPage+1)}}},
+		"65536 at most":  {Pages: []Page{{"down", strings.Repeat("x", MaxPage)}, {"error", "y"}}},
 		"0 bytes":        {Pages: []Page{{"down", ""}}},
 		"1 bytes":        {Pages: []Page{{"down", "\xff"}}},
 		`node "0"`:       {Weights: map[string]int{"0": 1}},

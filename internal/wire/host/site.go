@@ -2,6 +2,7 @@ package host
 
 import (
 	"net/netip"
+	"time"
 
 	"hardnode.dev/internal/secret"
 	"hardnode.dev/internal/wire"
@@ -25,6 +26,8 @@ type Routes struct {
 }
 
 // Site is one environment as the resolver sees it.
+//
+// History: 2026-11-28 Names, Front; then Since, Pass.
 type Site struct {
 	Env      wire.EnvName `json:"env"`
 	Domain   string       `json:"domain"`          // "hello.demo.hardnode.internal"
@@ -35,6 +38,10 @@ type Site struct {
 	// Names are its other host names, and Domain where there is something to say of that.
 	Names []SiteName      `json:"names,omitempty"`
 	Front *front.Settings `json:"front,omitempty"` // without weights: the backends have them
+	// Since is when the environment was created: what is kept of another one of the same name is not its own.
+	Since time.Time `json:"since,omitzero"`
+	// Pass is the SHA-256 of what lets a person in during maintenance; empty: nothing does.
+	Pass []byte `json:"pass,omitempty"`
 }
 
 // SiteName is a host name that a site is served under.

@@ -44,3 +44,9 @@ type WebCA struct {
 	SHA256 string    `json:"sha256" doc:"Of the certificate, hex"`
 	Ends   time.Time `json:"ends"`
 }
+
+// Bypass lets whoever has it in while an environment is in maintenance.
+type Bypass struct {
+	Name string      `json:"name" doc:"The environment's own host name; any other of its names does as well"`
+	Path secret.Text `json:"path" doc:"Path that a browser is to open at one of the names: it is given a cookie, and let in until maintenance is over or another bypass is made. Nobody is shown it again"`
+}

@@ -61,7 +61,10 @@ func (b *balancer) round(req *http.Request, sent *body, site *sites.Site) (resp 
 	tried, moved := room[:0], false
 	err = errNoNode
 	for len(tried) < maxTries {
-		node := site.Next(tried)
+		node := exchangeOf(req).stuck
+		if node == nil || len(tried) > 0 {
+			node = site.Next(tried)
+		}
 		if node == nil {
 			break
 		}
@@ -157,6 +160,7 @@ func (b *balancer) try(req *http.Request, sent *body, site *sites.Site, node *si
 	}
 	resp, err := to.RoundTrip(out)
 	if err == nil && decided.CompareAndSwap(false, true) {
+		exchangeOf(req).by = node
 		if resp.StatusCode == http.StatusSwitchingProtocols {
 			node.Leave() // nobody waits for its end
 		} else {

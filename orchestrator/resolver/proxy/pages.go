@@ -3,6 +3,7 @@ package proxy
 import (
 	"fmt"
 	"html/template"
+	"io"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -13,7 +14,8 @@ type page struct {
 	code        int
 	env         string // "" when none is meant
 	title, text string
-	retry       bool // say when to come back
+	retry       bool   // say when to come back
+	own         string // the environment's own page, HTML; "": the resolver's
 }
 
 const retryAfter = "5" // seconds
@@ -30,7 +32,9 @@ func (p *Proxy) page(w http.ResponseWriter, r *http.Request, pg page) {
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
+	if pg.own == "" { // what people write themselves is styled as they like
+		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
+	}
 	if pg.retry {
 		h.Set("Retry-After", retryAfter)
 	}
@@ -46,6 +50,10 @@ func (p *Proxy) page(w http.ResponseWriter, r *http.Request, pg page) {
 	}
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(pg.code)
+	if pg.own != "" {
+		io.WriteString(w, pg.own)
+		return
+	}
 	data := struct {
 		Title, Env, Text, Host string
 		Code                   int

@@ -42,6 +42,8 @@ const (
 // Proxy is the http.Handler.
 type Proxy struct {
 	Counters Counters
+	Requests Requests // nil: no environment's requests are kept
+	Proxied  Trusted  // peers that say by the PROXY protocol who the client is; set before anything is listened on
 
 	book    *sites.Book
 	trusted Trusted
@@ -73,7 +75,9 @@ func New(book *sites.Book, trusted Trusted, l *slog.Logger) *Proxy {
 		BufferPool:   buffers{},
 		ErrorHandler: p.failed,
 		ModifyResponse: func(resp *http.Response) error {
-			strict(resp.Header, exchangeOf(resp.Request).hsts)
+			x := exchangeOf(resp.Request)
+			strict(resp.Header, x.hsts)
+			x.stay(resp.Header)
 			return nil
 		},
 		ErrorLog: log.New(debugWriter{p.log}, "", 0),
@@ -97,7 +101,11 @@ type exchange struct {
 	in   *http.Request  // as the server gave it: it gets the body's trailers
 	to   *url.URL       // the target at the node
 	hsts string         // Strict-Transport-Security
-	at   *sites.Backend // that answers; nil: none does yet
+	at   *sites.Backend // that answers; nil: none does yet, or it is a tunnel
+	by   *sites.Backend // likewise, also a tunnel's
+
+	sticky, secure bool           // the client is to stay with by, as its cookie says; the cookie is for HTTPS only
+	stuck          *sites.Backend // with whom it came to stay
 }
 
 type exchangeKey struct{}
@@ -149,40 +157,60 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			text: "This name has another certificate than the connection was made with: make another one for it."})
 		return
 	}
-	var s *sites.Site
-	hsts := ""
-	if n := t.Name(r.Host); n != nil {
-		scheme := p.trusted.scheme(r)
-		if scheme == "http" && n.Redirect {
-			toHTTPS(w, r)
-			return
-		}
-		if s = n.Site; scheme == "https" {
-			hsts = n.HSTS
-		}
+	n := t.Name(r.Host)
+	if n == nil {
+		p.page(w, r, page{code: http.StatusNotFound, title: "No such environment", text: "Nothing is served under this name here."})
+		return
+	}
+	x := &exchange{site: n.Site, in: r, to: to}
+	if f := n.Site.Front; f != nil && f.AccessLog && p.Requests != nil {
+		counted := &counted{ResponseWriter: w}
+		w = counted
+		defer p.record(r, x, counted, time.Now())
+	}
+	p.serve(w, r, n, x)
+}
+
+// serve answers for a name that is known.
+func (p *Proxy) serve(w http.ResponseWriter, r *http.Request, n *sites.Name, x *exchange) {
+	s, scheme := n.Site, p.trusted.scheme(r)
+	if scheme == "http" && n.Redirect {
+		toHTTPS(w, r)
+		return
+	}
+	if scheme == "https" {
+		x.hsts = n.HSTS
+	}
+	leave, ok := s.Enter(p.trusted.Client(r))
+	if !ok {
+		p.page(w, r, page{code: http.StatusTooManyRequests, env: string(s.Env), title: "Too many requests at once",
+			text: "The environment takes no more of one address at the same moment.", retry: true})
+		return
+	}
+	defer leave()
+	if s.Front != nil && s.Front.Maintenance && !p.admitted(w, r, s, scheme) {
+		return
 	}
 	switch {
-	case s == nil:
-		p.page(w, r, page{code: http.StatusNotFound, title: "No such environment", text: "Nothing is served under this name here."})
 	case !s.Running:
-		strict(w.Header(), hsts)
+		strict(w.Header(), x.hsts)
 		state := s.State
 		if state == "" {
 			state = "not running"
 		}
 		p.page(w, r, page{code: http.StatusServiceUnavailable, env: string(s.Env), title: "Environment is " + state,
-			text: "It serves again once it is running.", retry: true})
+			text: "It serves again once it is running.", retry: true, own: s.Front.Page("down")})
 	case len(s.Backends) == 0:
-		strict(w.Header(), hsts)
+		strict(w.Header(), x.hsts)
 		p.page(w, r, page{code: http.StatusServiceUnavailable, env: string(s.Env), title: "No node is ready",
-			text: "The environment is running, but none of its nodes serves yet.", retry: true})
+			text: "The environment is running, but none of its nodes serves yet.", retry: true, own: s.Front.Page("down")})
 	default:
-		x := &exchange{site: s, in: r, to: to, hsts: hsts}
 		defer func() {
 			if x.at != nil {
 				x.at.Leave()
 			}
 		}()
+		x.stick(r, scheme)
 		p.reverse.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x)))
 	}
 }
@@ -220,9 +248,10 @@ func mayUpgrade(protocol string) bool {
 func (p *Proxy) failed(w http.ResponseWriter, r *http.Request, err error) {
 	s := exchangeOf(r).site
 	strict(w.Header(), exchangeOf(r).hsts)
+	own := s.Front.Page("error")
 	var timeout net.Error
 	switch {
-	case limit.Slow(w):
+	case limit.Slow(uncounted(w)):
 		w.Header().Set("Connection", "close")
 		p.page(w, r, page{code: http.StatusRequestTimeout, env: string(s.Env), title: "Request too slow",
 			text: "The body of the request came too slowly, or not at all."})
@@ -234,13 +263,13 @@ func (p *Proxy) failed(w http.ResponseWriter, r *http.Request, err error) {
 		p.page(w, r, page{code: http.StatusRequestEntityTooLarge, env: string(s.Env), title: "Request too large", text: err.Error()})
 	case errors.As(err, &timeout) && timeout.Timeout():
 		p.page(w, r, page{code: http.StatusGatewayTimeout, env: string(s.Env), title: "No answer in time",
-			text: "The environment's node took too long to answer."})
+			text: "The environment's node took too long to answer.", own: own})
 	case errors.Is(err, errHeld):
 		p.page(w, r, page{code: http.StatusServiceUnavailable, env: string(s.Env), title: "On the move",
-			text: "The environment's node moves to another host, and does not answer there yet.", retry: true})
+			text: "The environment's node moves to another host, and does not answer there yet.", retry: true, own: own})
 	default:
 		p.page(w, r, page{code: http.StatusBadGateway, env: string(s.Env), title: "No answer",
-			text: "None of the environment's nodes could be reached, or the one that was broke off.", retry: true})
+			text: "None of the environment's nodes could be reached, or the one that was broke off.", retry: true, own: own})
 	}
 	if now := time.Now().Unix(); p.said.Swap(now) != now { // one a second: a dead environment under load fills no disk
 		p.log.Warn("request failed", logging.Env, s.Env, logging.Err, err)

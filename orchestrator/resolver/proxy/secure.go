@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 
-	"hardnode.dev/internal/limit"
 	"hardnode.dev/orchestrator/resolver/sites"
 )
 
@@ -37,7 +36,7 @@ func (p *Proxy) secureConfig() *tls.Config {
 // ListenTLS is Listen for clients that speak TLS. The handshake is made when the connection is first read, so within the time that a
 // request's head has.
 func (p *Proxy) ListenTLS(l net.Listener) net.Listener {
-	return secured{limit.Listener(l, &limit.Gate{All: MaxConnections, Each: MaxEach, Exempt: p.trusted.Has}), p.secureConfig()}
+	return secured{p.bounded(l), p.secureConfig()}
 }
 
 type secured struct {

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -44,7 +45,13 @@ func (p *Proxy) Server() *http.Server {
 
 // Listen holds l's clients to the limits of connections, and follows their framing.
 func (p *Proxy) Listen(l net.Listener) net.Listener {
-	return framed{limit.Listener(l, &limit.Gate{All: MaxConnections, Each: MaxEach, Exempt: p.trusted.Has})}
+	return framed{p.bounded(l)}
+}
+
+// bounded holds l's peers to the limits of connections, but for proxies, which speak for many.
+func (p *Proxy) bounded(l net.Listener) net.Listener {
+	exempt := func(a netip.Addr) bool { return p.trusted.Has(a) || p.Proxied.Has(a) }
+	return proxied(limit.Listener(l, &limit.Gate{All: MaxConnections, Each: MaxEach, Exempt: exempt}), p.Proxied)
 }
 
 // isGRPC tells whether r is a call of gRPC, which is HTTP/2 at both ends with trailers ("gRPC over HTTP2"). "application/grpc-web" is not.

@@ -132,9 +132,6 @@ func (t *Table) Certificate(serverName string) *tls.Certificate {
 // Bad are the certificates of the document that can't be used.
 func (t *Table) Bad() []Bad { return t.certs.bad }
 
-// Cookies is the key that cookies are signed with; nil: there is none.
-func (t *Table) Cookies() []byte { return t.cookies }
-
 // nameSite enters all names of a site.
 func (t *Table) nameSite(site *Site, s host.Site, old *certificates) {
 	t.names[s.Domain] = &Name{Site: site}

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"hardnode.dev/internal/limit"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/front"
 	"hardnode.dev/internal/wire/host"
@@ -31,7 +32,6 @@ type Table struct {
 	sites    []*Site
 	names    map[string]*Name
 	certs    certificates
-	cookies  []byte
 	backends map[key]*Backend
 	held     []*Backend // those that the document has so
 }
@@ -49,9 +49,15 @@ type Site struct {
 	State    string          // the environment's state, for the page
 	Check    string          // path of the backends' check; "" is a TCP connection
 	Front    *front.Settings // nil: all as usual
+	Since    time.Time       // when the environment was created
+	Pass     []byte          // SHA-256 of what lets a person in during maintenance; empty: nothing does
 	Backends []*Backend
+	shares   []uint32 // of the backends, 0 to front.MaxWeight
+	uneven   bool     // they are not all the same
+	marks    []string // of the backends; empty: clients don't stay with one
 	turn     *atomic.Uint32
 	waiting  *atomic.Int32
+	sources  *limit.Gate // of requests by client; nil: all have what the resolver gives all
 }
 
 // Table is the table in force, or nil before the first.
@@ -62,7 +68,7 @@ func (b *Book) Replace(r host.Routes) *Table {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	old, now := b.table.Load(), time.Now()
-	t := &Table{Revision: r.Revision, names: make(map[string]*Name, len(r.Sites)), cookies: r.Cookies,
+	t := &Table{Revision: r.Revision, names: make(map[string]*Name, len(r.Sites)),
 		certs: certificates{made: map[[32]byte]*tls.Certificate{}}, backends: map[key]*Backend{}}
 	var certs *certificates
 	if old != nil {
@@ -71,7 +77,11 @@ func (b *Book) Replace(r host.Routes) *Table {
 	t.certs.setCluster(r.Default, certs)
 	for _, s := range r.Sites {
 		site := &Site{Env: s.Env, Domain: s.Domain, Running: s.Running, State: s.State, Check: s.Check, Front: s.Front,
-			turn: &atomic.Uint32{}, waiting: &atomic.Int32{}}
+			Since: s.Since, Pass: s.Pass, turn: &atomic.Uint32{}, waiting: &atomic.Int32{}}
+		each := 0
+		if s.Front != nil {
+			each = s.Front.PerSource
+		}
 		for _, be := range s.Backends {
 			k := key{be.CTID, be.Addr.String()}
 			x := t.backends[k]
@@ -87,12 +97,22 @@ func (b *Book) Replace(r host.Routes) *Table {
 				t.held = append(t.held, x)
 			}
 			t.backends[k] = x
-			site.Backends = append(site.Backends, x)
+			site.Backends, site.shares = append(site.Backends, x), append(site.shares, share(be))
+			site.uneven = site.uneven || site.shares[0] != share(be)
+			if s.Front != nil && s.Front.Sticky && len(r.Cookies) > 0 {
+				site.marks = append(site.marks, mark(r.Cookies, s.Env, be.CTID))
+			}
 		}
 		if old != nil {
 			if o := old.names[s.Domain]; o != nil && o.Site.Env == s.Env {
 				site.turn, site.waiting = o.Site.turn, o.Site.waiting
+				if g := o.Site.sources; g != nil && g.Each == each {
+					site.sources = g
+				}
 			}
+		}
+		if each > 0 && site.sources == nil {
+			site.sources = &limit.Gate{Each: each}
 		}
 		t.sites = append(t.sites, site)
 		t.nameSite(site, s, certs)
@@ -140,32 +160,6 @@ func Normalize(h string) (name string, ok bool) {
 	return strings.ToLower(h), true // does not allocate when it is lower-case already
 }
 
-// Next is the backend whose turn it is, leaving out those in tried; nil when all were tried. Backends that are held come after those that
-// are up, and those that are down come last: if none is up, one that is said to be down may have come back.
-func (s *Site) Next(tried []*Backend) *Backend {
-	n := uint32(len(s.Backends))
-	if n == 0 {
-		return nil
-	}
-	start, now := s.turn.Add(1), time.Now()
-	var last *Backend
-	waits := false // last is held
-	for i := range n {
-		b := s.Backends[(start+i)%n]
-		if among(b, tried) {
-			continue
-		}
-		_, _, held := b.Held(now)
-		if b.Up() && !held {
-			return b
-		}
-		if last == nil || held && !waits {
-			last, waits = b, held
-		}
-	}
-	return last
-}
-
 // UpBeside tells whether another backend than b is up.
 func (s *Site) UpBeside(b *Backend) bool {
 	for _, x := range s.Backends {
@@ -187,12 +181,3 @@ func (s *Site) Wait(limit int32) bool {
 
 // Done ends a Wait.
 func (s *Site) Done() { s.waiting.Add(-1) }
-
-func among(b *Backend, list []*Backend) bool {
-	for _, x := range list {
-		if x == b {
-			return true
-		}
-	}
-	return false
-}

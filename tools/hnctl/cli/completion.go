@@ -61,6 +61,7 @@ var ofFlag = map[string]completer{
 	"canary-soak": fixed("10m", "30m", "1h"), "soak": fixed("5m", "15m", "1h"), "health": fixed("1m", "5m"),
 	"kind": fixed("env.create", "env.start", "env.stop", "env.delete", "env.spread", "host.drain", "node.move",
 		"node.replace", "import"),
+	"page":   fixed("maintenance=", "down=", "error="),
 	"bundle": files, "repo": files, "seed": files, "key": files, "chain": files, "hsts": fixed("1h", "24h", "4320h"),
 	"config": files, "dir": files, "file": files, "licence": files, "licence-root-key": files, "jls-dir": files, "images": files,
 	"input": files, "with": files, "password-file": files, "whose": userNames,

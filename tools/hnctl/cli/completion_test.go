@@ -24,10 +24,12 @@ func TestEveryNameIsCompleted(t *testing.T) {
 		"LOCAL:REMOTE", "TAG", "DISK", "MAIL",
 		"SNAPSHOT", "BACKUP"}
 	freeFlags := []string{"name", "domain", "external", "infra-address", "infra-link", "host-link", "jls", "jls-pin", "trusted-proxy",
+		"proxy-protocol",
 		"customer", "help", "version", "component-arg", "jls-external", "registry-external", "reason", "image-pin",
 		"director-pin", "cluster", "interface", "release", "once", "peer", "port", "note",
 		"recipient", "snapshot", "of", "disk", "disk-id", "disk-model", "disk-serial", "wipe", "volume", "rate",
-		"title", "contact", "limit", "errors", "server", "ca-pin"}
+		"title", "contact", "limit", "errors", "server", "ca-pin",
+		"per-source", "weight"}
 	var walk func(c *cobra.Command)
 	walk = func(c *cobra.Command) {
 		for _, sub := range c.Commands() {

@@ -70,7 +70,36 @@ func (f *fake) domains(mux *http.ServeMux) {
 			l[at(l, name)].Certificate = nil
 			return l
 		})
+	f.fronts(mux)
 	mux.HandleFunc("GET "+operator.Prefix+"/web-ca", func(w http.ResponseWriter, _ *http.Request) {
 		reply(w, 200, operator.WebCA{Domain: "demo.test", PEM: "-----BEGIN CERTIFICATE-----\n", SHA256: strings.Repeat("cd", 32)})
+	})
+}
+
+// fronts is how sites are served.
+func (f *fake) fronts(mux *http.ServeMux) {
+	kept := map[string]front.Settings{}
+	path := operator.Prefix + "/environments/{env}/route"
+	mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		reply(w, 200, kept[r.PathValue("env")])
+	})
+	mux.HandleFunc("PUT "+path, func(w http.ResponseWriter, r *http.Request) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		var in front.Settings
+		json.NewDecoder(r.Body).Decode(&in)
+		kept[r.PathValue("env")] = in
+		reply(w, 200, in)
+	})
+	mux.HandleFunc("POST "+path+"/bypass", func(w http.ResponseWriter, r *http.Request) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if env := r.PathValue("env"); !kept[env].Maintenance {
+			refuse(w, operator.Conflict, "environments/"+env+"/route", "maintenance is off: everybody is let in", "turn it on first")
+			return
+		}
+		reply(w, 201, operator.Bypass{Name: "hello.demo.test", Path: front.BypassPath + "letmein"})
 	})
 }

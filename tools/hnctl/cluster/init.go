@@ -36,6 +36,7 @@ type initFlags struct {
 	images                                string
 	jlsExternal, registryExternal         string
 	infraLinks, hostLinks, args, trusted  []string
+	proxied                               []string
 	joinWithin                            time.Duration
 	imagePin, directorPin                 string
 }
@@ -79,6 +80,8 @@ one join token per machine, the infra host's first work, and one configuration f
 		"a further argument of a component's program, as NAME=ARG, e.g. orchestrator=--slow-clocks")
 	fl.StringArrayVar(&f.trusted, "trusted-proxy", nil,
 		"address or network of a proxy in front of the resolver whose X-Forwarded-* and Forwarded headers are believed, e.g. 192.0.2.10")
+	fl.StringArrayVar(&f.proxied, "proxy-protocol", nil,
+		"address or network of a load balancer that begins each connection to the resolver with a PROXY header, version 1 or 2")
 	fl.DurationVar(&f.joinWithin, "join-within", 7*24*time.Hour, "how long the join tokens are good")
 	fl.StringVar(&f.imagePin, "image-pin", "", "pin of the image repository, as `image release init` prints it: without it hosts take no "+
 		"other release than they are booted with")
@@ -137,18 +140,11 @@ func initOptions(ctx context.Context, a *app.App, f initFlags) (o day0.Options, 
 		}
 		o.Args[name] = append(o.Args[name], arg)
 	}
-	for _, s := range f.trusted {
-		p, err := netip.ParsePrefix(s)
-		if a, e := netip.ParseAddr(s); e == nil {
-			p, err = netip.PrefixFrom(a, a.BitLen()), nil
-		}
-		if err == nil {
-			err = boot.CheckTrustedProxy(p)
-		}
-		if err != nil {
-			return o, fmt.Errorf("--trusted-proxy %q: %v", s, err)
-		}
-		o.TrustedProxies = append(o.TrustedProxies, p)
+	if o.TrustedProxies, err = proxies("--trusted-proxy", f.trusted); err != nil {
+		return o, err
+	}
+	if o.ProxyProtocol, err = proxies("--proxy-protocol", f.proxied); err != nil {
+		return o, err
 	}
 	for flag, addr := range map[string]string{"--jls-external": f.jlsExternal, "--registry-external": f.registryExternal} {
 		if h, p, err := net.SplitHostPort(addr); addr != "" && (err != nil || h == "" || p == "") {
@@ -274,4 +270,22 @@ func jlsOptions(ctx context.Context, a *app.App, f initFlags, o *day0.Options) e
 	}
 	o.JLSToken = secret.Text(token)
 	return nil
+}
+
+// proxies reads addresses and networks of a flag.
+func proxies(flag string, given []string) (out []netip.Prefix, err error) {
+	for _, s := range given {
+		p, err := netip.ParsePrefix(s)
+		if a, e := netip.ParseAddr(s); e == nil {
+			p, err = netip.PrefixFrom(a, a.BitLen()), nil
+		}
+		if err == nil {
+			err = boot.CheckTrustedProxy(p)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s %q: %v", flag, s, err)
+		}
+		out = append(out, p)
+	}
+	return out, nil
 }

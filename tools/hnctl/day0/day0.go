@@ -57,6 +57,8 @@ type Options struct {
 	Releases *boot.Releases
 	// TrustedProxies may tell the resolver where a request came from (boot.ResolverConfig).
 	TrustedProxies []netip.Prefix
+	// ProxyProtocol begin connections to the resolver with a PROXY header (boot.ResolverConfig).
+	ProxyProtocol []netip.Prefix
 }
 
 // File is one file of the result.

@@ -65,6 +65,7 @@ func options(t *testing.T) Options {
 		JoinWithin: time.Hour, ExternalJLS: "127.0.0.1:17446",
 		Args:           map[string][]string{"jls": {"--listen", ":7446"}},
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.10/32")},
+		ProxyProtocol:  []netip.Prefix{netip.MustParsePrefix("192.0.2.11/32")},
 		InfraLinks: []boot.Link{
 			link("name=underlay,mac=52:54:00:00:00:02,address=10.77.0.2/24,gateway=10.77.0.1,dns=10.77.0.1,mtu=1400"),
 			link("name=outside,pci=0000:00:03.0,dhcp")},
@@ -132,7 +133,7 @@ func TestPiecesFit(t *testing.T) {
 		t.Errorf("registry: %+v, %v", reg, err)
 	}
 	res, err := boot.DecodeResolverConfig(content("resolver", boot.ResolverConfigFile))
-	if err != nil || len(res.TrustedProxies) != 1 || res.CAPin != pin ||
+	if err != nil || len(res.TrustedProxies) != 1 || len(res.ProxyProtocol) != 1 || res.CAPin != pin ||
 		res.Orchestrator[0] != byName["orchestrator"].IPv4.String()+":7444" {
 		t.Errorf("resolver: %+v, %v", res, err)
 	}

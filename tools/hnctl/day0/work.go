@@ -104,7 +104,8 @@ func (c cluster) filesOf(name string) ([]host.File, error) {
 			boot.RegistryConfig{Version: 1, Cluster: c.id, CAPin: pin, PushToken: "sha256:" + identity.HashToken(c.push)})
 	case "resolver":
 		return file(boot.ResolverConfigFile,
-			boot.ResolverConfig{Version: 1, Cluster: c.id, CAPin: pin, Orchestrator: c.hostAPI(), TrustedProxies: c.TrustedProxies})
+			boot.ResolverConfig{Version: 1, Cluster: c.id, CAPin: pin, Orchestrator: c.hostAPI(), TrustedProxies: c.TrustedProxies,
+				ProxyProtocol: c.ProxyProtocol})
 	case patch.Component:
 		return file(boot.PatcherConfigFile, boot.PatcherConfig{Version: 1, Cluster: c.id, CAPin: pin, API: c.api(), Token: c.patcher})
 	case "jls":

@@ -30,7 +30,8 @@ func Group(a *app.App) *cobra.Command {
 	return app.Group("env", "Environments", envCreate(a), envApply(a), envList(a), envShow(a),
 		envChange(a, "start", "Start an environment's nodes"), envChange(a, "stop", "Stop an environment's nodes; their data stays"),
 		envChange(a, "spread", "Spread its layers over hosts again, one node after the other: a new one runs before the old one goes"),
-		envChange(a, "delete", "Delete an environment with all its data"), envKeep(a), envGroup(a), domains(a), certificates(a))
+		envChange(a, "delete", "Delete an environment with all its data"), envKeep(a), envGroup(a), domains(a), certificates(a), routes(a),
+		accessLog(a))
 }
 
 func envPath(name string) string { return "/environments/" + url.PathEscape(name) }

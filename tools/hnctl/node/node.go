@@ -176,7 +176,8 @@ func OpenSession(ctx context.Context, a *app.App, path, what string, q url.Value
 		fmt.Fprintf(a.Talk, "hnctl: %s: %s\n", what, exit.Note)
 	}
 	switch {
-	case ctx.Err() != nil && (strings.HasSuffix(path, "/logs") || strings.HasSuffix(path, "/console")):
+	case ctx.Err() != nil && (strings.HasSuffix(path, "/logs") || strings.HasSuffix(path, "/console") ||
+		strings.HasSuffix(path, "/access-log")):
 		return nil // Ctrl-C is how one leaves these
 	case err != nil:
 		return app.WithCode(session.Broken, err)

@@ -1,0 +1,178 @@
+package accesslog
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// started is a log that is written until the test ends, or stop.
+func started(t *testing.T, dir string, keep func(string) bool) (l *Log, stop func()) {
+	t.Helper()
+	l = New(dir, keep, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- l.Run(ctx) }()
+	stopped := false
+	stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+	t.Cleanup(stop)
+	return l, stop
+}
+
+func read(t *testing.T, dir, name string, tail int) (out []Entry) {
+	t.Helper()
+	var b strings.Builder
+	if err := Read(t.Context(), &b, dir, name, tail, false); err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(b.String()) {
+		var e Entry
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
+// TestLines: what was added is read, the end of it or all, each environment's by itself.
+func TestLines(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "access")
+	l, stop := started(t, dir, nil)
+	for i := range 10 {
+		l.Add("a.1", Entry{Path: fmt.Sprint("/", i)})
+	}
+	l.Add("a.2", Entry{Path: "/other"})
+	stop()
+	if got := read(t, dir, "a.1", 0); len(got) != 10 || got[0].Path != "/0" {
+		t.Errorf("all: %+v", got)
+	}
+	if got := read(t, dir, "a.1", 3); len(got) != 3 || got[0].Path != "/7" || got[2].Path != "/9" {
+		t.Errorf("the last three: %+v", got)
+	}
+	if got := read(t, dir, "a.2", 99); len(got) != 1 {
+		t.Errorf("another's: %+v", got)
+	}
+	if got := read(t, dir, "b.1", 0); len(got) != 0 {
+		t.Errorf("of one that has none: %+v", got)
+	}
+	if Read(t.Context(), io.Discard, dir, "../a.1", 0, false) == nil {
+		t.Error("a name leads out of the directory")
+	}
+}
+
+// TestRotation: no environment has more than two files' worth, and no line is cut where one file ends.
+func TestRotation(t *testing.T) {
+	dir := t.TempDir()
+	l := New(dir, nil, nil)
+	long := strings.Repeat("x", 1000)
+	n := 3 * MaxFile / 1200
+	for i := range n {
+		if err := l.write(line{"a.1", Entry{Path: fmt.Sprint(i), Agent: long}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.flush(); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []string{l.path("a.1"), before(l.path("a.1"))} {
+		if info, err := os.Stat(p); err != nil || info.Size() > MaxFile {
+			t.Errorf("%s: %v, %d bytes", p, err, info.Size())
+		}
+	}
+	got := read(t, dir, "a.1", 0)
+	if len(got) < MaxFile/1300 || got[len(got)-1].Path != fmt.Sprint(n-1) {
+		t.Errorf("%d lines are kept", len(got))
+	}
+	for i, e := range got {
+		if want := fmt.Sprint(n - len(got) + i); e.Path != want {
+			t.Fatalf("line %d is %s, want %s", i, e.Path, want)
+		}
+	}
+}
+
+// TestFollow: lines come as they are written, over the change of files too, until nobody follows.
+func TestFollow(t *testing.T) {
+	dir := t.TempDir()
+	l, _ := started(t, dir, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	r, w := io.Pipe()
+	ended := make(chan error, 1)
+	go func() { ended <- Read(ctx, w, dir, "a.1", 0, true) }()
+	lines := bufio.NewReader(r)
+	long := strings.Repeat("x", 100_000)
+	for i := range 60 { // more than a file
+		l.Add("a.1", Entry{Path: fmt.Sprint(i), Agent: long})
+		text, err := lines.ReadString('\n')
+		var e Entry
+		if err != nil || json.Unmarshal([]byte(text), &e) != nil || e.Path != fmt.Sprint(i) {
+			t.Fatalf("line %d: %v, %.40q", i, err, text)
+		}
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestForgets: what nobody wants any more goes, and of the rest the oldest when all take too much.
+func TestForgets(t *testing.T) {
+	dir := t.TempDir()
+	old := time.Now().Add(-time.Hour)
+	for i, name := range []string{"a.1.log", "a.1.log.1", "gone.1.log", "b.1.log.1"} {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte("x\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if name == "b.1.log.1" {
+			if err := os.Truncate(path, MaxAll); err != nil { // a hole: it takes no room here
+				t.Fatal(err)
+			}
+		}
+		if err := os.Chtimes(path, old, old.Add(time.Duration(i)*time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chtimes(filepath.Join(dir, "b.1.log.1"), old, old.Add(-time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	l := New(dir, func(name string) bool { return name != "gone.1" }, nil)
+	if err := l.look(); err != nil {
+		t.Fatal(err)
+	}
+	var left []string
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		left = append(left, e.Name())
+	}
+	if got := strings.Join(left, " "); got != "a.1.log a.1.log.1" {
+		t.Errorf("there are left %s", got)
+	}
+}
+
+// TestLost: an entry beyond what waits is counted, and nobody waits for it.
+func TestLost(t *testing.T) {
+	l := New(t.TempDir(), nil, nil)
+	for range waiting + 5 {
+		l.Add("a.1", Entry{})
+	}
+	if n := l.lost.Load(); n != 5 {
+		t.Errorf("%d are lost, want 5", n)
+	}
+}
