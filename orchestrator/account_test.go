@@ -95,9 +95,10 @@ func asking(c *cluster, op, token string) map[string]asked {
 		"acknowledgeHostDisk": acknowledge,
 		"changeHostSlots":     change, "cordonHost": cordon, "uncordonHost": h, "drainHost": drain,
 		"getHostSystem": h, "orderHostSystem": system, "takeBackHostSystem": h,
-		"editEnvironment":  {there: "hello", nothing: "nosuch", apart: true}, // where it sees none it creates one: TestEditOfOthers
-		"groupEnvironment": {there: "hello", nothing: "nosuch", body: operator.EnvironmentGroup{Group: "one"}},
-		"getFirewall":      node, "setFirewall": wall,
+		"editEnvironment":    {there: "hello", nothing: "nosuch", apart: true}, // where it sees none it creates one: TestEditOfOthers
+		"restartEnvironment": {there: "hello", nothing: "nosuch", body: operator.RestartEnvironment{}},
+		"groupEnvironment":   {there: "hello", nothing: "nosuch", body: operator.EnvironmentGroup{Group: "one"}},
+		"getFirewall":        node, "setFirewall": wall,
 		"getNodeUsage": node, "getNodeSize": node, "resizeNode": size, "moveNode": {cluster: true, there: "100", body: operator.MoveNode{}},
 		"getAddresses": node, "setAddresses": {cluster: true, there: "100", body: operator.PublicAddresses{Addresses: []netip.Addr{}}},
 		"getMounts": node, "setMounts": {there: "100", nothing: "4711", body: operator.MountedVolumes{Mounts: []operator.NodeMount{}}},

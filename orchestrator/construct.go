@@ -39,6 +39,7 @@ import (
 	"hardnode.dev/orchestrator/pxe"
 	"hardnode.dev/orchestrator/releases"
 	"hardnode.dev/orchestrator/rollouts"
+	"hardnode.dev/orchestrator/sealed"
 	"hardnode.dev/orchestrator/seed"
 	"hardnode.dev/orchestrator/session"
 	"hardnode.dev/orchestrator/store"
@@ -172,13 +173,15 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 			return o.store.Snapshot(ctx, snapshots, reason, time.Now())
 		},
 		Snapshots: func() []store.Snapshot { return store.Snapshots(snapshots) }}
+	secrets := sealed.Variables{Keys: certs.Sealer(s.Authority.Secret("secret variables"))}
 	o.hosts = &hostapi.Server{Store: o.store, Fleet: o.fleet, Hub: hub, Routes: o.routes, Holds: o.loop.Holds, Log: c.log,
 		Enroll: desk, Releases: shelf, Errors: o.license.Errors.Add, Leaving: o.ops.Leaves, Accepted: metrics.Accepted,
 		Sums:       s.Authority.Secret("sums of what hosts are told"),
+		Secrets:    secrets,
 		Unlicensed: o.loop.Unlicensed, Netboot: netboot, Release: shelf.Open}
 	o.accounts = &accounts.Desk{Store: o.store, Now: time.Now, Log: c.log}
 	o.api = &api.Server{Store: o.store, Ops: o.ops, Tokens: tokens, Accounts: o.accounts, Users: o.users,
-		Audit: o.audit, World: o.seen, Hub: hub,
+		Audit: o.audit, World: o.seen, Hub: hub, Secrets: secrets,
 		Log: c.log, License: o.license, Releases: shelf, Netboot: netboot, Enroll: desk, Guesses: guesses,
 		RotateGossip: o.loop.RotateGossip,
 		Metrics:      metrics.Handler(o.world, o.hosts.Held, o.fleet.Boots, o.fleet.Met),

@@ -25,6 +25,7 @@ type Runtime interface {
 	Remove(ctx context.Context, id wire.CTID, keepVolumes bool) error
 	SetLimits(ctx context.Context, id wire.CTID, l host.Limits, cpuMaxMicros int64) error
 	SetVolumes(ctx context.Context, id wire.CTID, list []host.Volume) error
+	DropVolumes(ctx context.Context, id wire.CTID, names []string) error
 	Observe(ctx context.Context) ([]container.Observed, error)
 	Logs(ctx context.Context, id wire.CTID, spec host.LogsSpec, line func(stderr bool, text []byte) error) error
 	Netns(id wire.CTID) (*os.File, error)

@@ -25,6 +25,7 @@ import (
 var deadlines = map[plan.Kind]time.Duration{
 	plan.Stop:   90 * time.Second,
 	plan.Remove: 2 * time.Minute,
+	plan.Drop:   2 * time.Minute,
 	plan.Resize: 10 * time.Second,
 	plan.Fetch:  15 * time.Minute,
 	plan.Start:  time.Minute,
@@ -203,6 +204,8 @@ func (a *Applier) do(ctx context.Context, s plan.Step) error {
 		defer a.o.Servers.Resized(s.Want) // after a failure too: some limits hold perhaps
 		return errors.Join(a.o.Runtime.SetLimits(ctx, s.CTID, s.Want.Limits, cpuMax(s.Want.Limits.CPUMHz, a.o.MHz)),
 			a.o.Runtime.SetVolumes(ctx, s.CTID, s.Want.Volumes))
+	case plan.Drop:
+		return a.o.Runtime.DropVolumes(ctx, s.CTID, s.Volumes)
 	case plan.Remove:
 		if !s.KeepVolumes {
 			if err := a.o.Moves.Forget(s.CTID); err != nil {

@@ -255,6 +255,16 @@ func (w *world) SetVolumes(_ context.Context, id wire.CTID, list []host.Volume) 
 	return nil
 }
 
+func (w *world) DropVolumes(_ context.Context, id wire.CTID, names []string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	o := w.cts[id]
+	o.InVolumes = slices.DeleteFunc(slices.Clone(o.InVolumes), func(u volume.Use) bool { return slices.Contains(names, u.Name) })
+	w.cts[id] = o
+	w.did("drop %v of %d", names, id)
+	return nil
+}
+
 func (w *world) Observe(ctx context.Context) ([]container.Observed, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

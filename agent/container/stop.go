@@ -229,6 +229,23 @@ func (r *Runtime) SetVolumes(ctx context.Context, id wire.CTID, list []host.Volu
 	return nil
 }
 
+// DropVolumes deletes volumes with their data; a missing one is no error. Nothing may run that was started with them.
+func (r *Runtime) DropVolumes(ctx context.Context, id wire.CTID, names []string) error {
+	unlock, err := r.lock(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	defer r.forgetSet(id)
+	for _, name := range names {
+		if err := r.data.DropVolume(id, name); err != nil {
+			return fmt.Errorf("drop volume %q of container %s: %w", name, id, err)
+		}
+		r.log.Info("volume dropped", logging.Container, id, "volume", name)
+	}
+	return nil
+}
+
 // SetLimits changes a container's limits while it runs; cpuMaxMicros is as in StartSpec.
 func (r *Runtime) SetLimits(ctx context.Context, id wire.CTID, l host.Limits, cpuMaxMicros int64) error {
 	unlock, err := r.lock(ctx, id)

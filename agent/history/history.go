@@ -88,7 +88,7 @@ func (b *Book) Did(s plan.Step, o Outcome, now time.Time) {
 			h.FailedAt = now
 			h.Short++
 		}
-	case plan.Resize:
+	case plan.Resize, plan.Drop:
 		h.StopErr = o.Err
 		if o.Err != "" {
 			h.FailedAt = now

@@ -32,6 +32,9 @@ func Containers(list []container.Observed, work *host.Work, cpuMax func(mhz int6
 	for _, o := range list {
 		s := plan.Seen{CTID: o.CTID, Generation: o.Generation, Boot: o.Spec.Boot, Started: o.Started, Restarts: o.Restarts,
 			Trouble: o.Trouble, Memory: memory(o)}
+		for _, v := range o.InVolumes {
+			s.Volumes = append(s.Volumes, v.Name)
+		}
 		switch o.State {
 		case container.StateRunning:
 			s.Running, s.Booting = true, o.Booting

@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -45,7 +46,7 @@ func TestContainers(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.o.CTID, tt.want.CTID = 101, 101
-			if got := Containers([]container.Observed{tt.o}, nil, nil)[101]; got != tt.want {
+			if got := Containers([]container.Observed{tt.o}, nil, nil)[101]; !reflect.DeepEqual(got, tt.want) {
 				t.Errorf("got %+v, want %+v", got, tt.want)
 			}
 		})

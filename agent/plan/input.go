@@ -22,8 +22,9 @@ type Seen struct {
 	Drift      string // which limits of the kernel are not the wanted ones; "" when all are
 	Trouble    string // what could not be seen of it, and why
 	Memory     Memory
-	Booting    bool // a full OS that has yet to say that it is ready
-	Left       Left // how it ended itself, when it has exited
+	Booting    bool     // a full OS that has yet to say that it is ready
+	Volumes    []string // that are on disk
+	Left       Left     // how it ended itself, when it has exited
 }
 
 // Left is how a full OS ended by its own will.

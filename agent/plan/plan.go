@@ -11,6 +11,7 @@
 //	absent ─Fetch→ image present ─Start→ running ─(limits differ)→ Resize
 //	running ─(generation differs, new image present)→ Stop → stopped ─Remove, volumes kept→ nothing of a generation → Start
 //	running ─(run: false)→ Stop; ─(absent from Work or remove: true)→ Stop → Remove
+//	running or stopped ─(has a volume that was dropped)→ Drop
 //	exited ─(back-off over)→ Start; ─(rebooted)→ Start at once; ─(powered off)→ nothing, until work or a person stops it
 package plan
 
@@ -18,6 +19,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"hardnode.dev/internal/run"
@@ -32,12 +34,13 @@ type Kind string
 const (
 	Stop   Kind = "stop"   // stop the processes, keep the data
 	Remove Kind = "remove" // delete the container's own layer; its volumes too unless KeepVolumes
+	Drop   Kind = "drop"   // delete volumes that were dropped
 	Resize Kind = "resize" // set the limits of a running container
 	Fetch  Kind = "fetch"  // get an image; CTID is the first container that waits for it
 	Start  Kind = "start"  // create it if it is absent, and run it
 )
 
-var rank = map[Kind]int{Stop: 0, Remove: 1, Resize: 2, Fetch: 3, Start: 4}
+var rank = map[Kind]int{Stop: 0, Remove: 1, Drop: 2, Resize: 3, Fetch: 4, Start: 5}
 
 // Step is one thing to do, and why.
 type Step struct {
@@ -46,6 +49,7 @@ type Step struct {
 	Reason      string
 	Want        host.Container // Start, Resize, Fetch: the container as it shall be
 	KeepVolumes bool           // Remove
+	Volumes     []string       // Drop
 }
 
 // Output is the decision.
@@ -84,6 +88,9 @@ func Decide(in Input) Output {
 	for _, c := range in.Work.Containers {
 		wanted[c.CTID] = true
 		st, step, wake := one(in, c)
+		if step == nil {
+			step, wake = dropped(in, c, wake)
+		}
 		if step != nil && step.Kind == Fetch {
 			if fetching[c.Image.Digest] {
 				step = nil
@@ -171,6 +178,27 @@ func one(in Input, c host.Container) (*host.ContainerStatus, *Step, time.Time) {
 		return &st, step, wake
 	}
 	return notRunning(in, c, seen, exists, h)
+}
+
+// dropped deletes what is here of volumes that a container had once, unless what runs was started with them. A container that waits for
+// something else may wait on.
+func dropped(in Input, c host.Container, wake time.Time) (*Step, time.Time) {
+	seen, exists := in.Seen[c.CTID]
+	if !exists || seen.Orphan || seen.Running && (seen.Generation != c.Generation || seen.Boot < c.Boot) {
+		return nil, wake
+	}
+	var names []string
+	for _, name := range c.Dropped {
+		if slices.Contains(seen.Volumes, name) {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return nil, wake
+	}
+	step, at := paced(in, c.CTID, Step{Kind: Drop, CTID: c.CTID, Want: c, Volumes: names,
+		Reason: "dropped with their data: volumes " + strings.Join(names, ", ")})
+	return step, sooner(wake, at)
 }
 
 // running decides for a container that runs the wanted generation.

@@ -42,6 +42,11 @@ func jelastic(c *host.Container) { c.Env = Jelastic }
 func runs(id wire.CTID, gen int64) Seen {
 	return Seen{CTID: id, Generation: gen, Running: true, Started: now.Add(-time.Hour)}
 }
+func has(s Seen, volumes ...string) Seen { s.Volumes = volumes; return s }
+func drops(c host.Container, boot int64) host.Container {
+	c.Boot, c.Dropped = boot, []string{"data", "old"}
+	return c
+}
 func booted(s Seen) Seen  { s.Boot = 2; return s }
 func drifted(s Seen) Seen { s.Drift = "memory.max is 5, wanted 6"; return s }
 func short(s Seen, times int64, ago time.Duration, ended bool) Seen {
@@ -131,6 +136,21 @@ func TestDecide(t *testing.T) {
 		{name: "a stop that failed says why", work: []host.Container{want(101, 1, stopped)}, seen: []Seen{runs(101, 1)},
 			history: map[wire.CTID]History{101: {StopErr: "busy", FailedAt: now.Add(-time.Minute)}},
 			steps:   "stop 101: work says stop (failed before: busy)", status: "101 stopping busy"},
+		{name: "a volume that was dropped goes once nothing runs with it", work: []host.Container{drops(want(101, 1), 2)},
+			seen: []Seen{has(booted(runs(101, 1)), "data", "srv")}, images: here,
+			steps: "drop 101: dropped with their data: volumes data", status: "101 running", settled: true},
+		{name: "it is gone", work: []host.Container{drops(want(101, 1), 2)}, seen: []Seen{has(booted(runs(101, 1)), "srv")}, images: here,
+			status: "101 running", settled: true},
+		{name: "what runs was started with it", work: []host.Container{drops(want(101, 1), 3)},
+			seen: []Seen{has(booted(runs(101, 1)), "data")}, images: here,
+			steps: "stop 101: start 3 wanted, 2 runs", status: "101 waiting it is started anew"},
+		{name: "of one that is stopped it goes too", work: []host.Container{drops(want(101, 1, stopped), 2)},
+			seen:  []Seen{has(kept(101, 1), "data")},
+			steps: "drop 101: dropped with their data: volumes data", status: "101 stopped", settled: true},
+		{name: "it could not be removed a moment ago", work: []host.Container{drops(want(101, 1), 2)},
+			seen: []Seen{has(booted(runs(101, 1)), "data")}, images: here,
+			history: map[wire.CTID]History{101: {StopErr: "busy", FailedAt: now}}, wake: 500 * time.Millisecond,
+			status: "101 running", settled: true},
 		{name: "stop", work: []host.Container{want(101, 1, stopped)}, seen: []Seen{runs(101, 1)},
 			steps: "stop 101: work says stop", status: "101 stopping"},
 		{name: "stopped and wanted stopped", work: []host.Container{want(101, 1, stopped)}, seen: []Seen{kept(101, 1)},

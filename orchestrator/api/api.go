@@ -32,6 +32,7 @@ import (
 	"hardnode.dev/orchestrator/enroll"
 	"hardnode.dev/orchestrator/ops"
 	"hardnode.dev/orchestrator/pxe"
+	"hardnode.dev/orchestrator/sealed"
 	"hardnode.dev/orchestrator/session"
 	"hardnode.dev/orchestrator/store"
 	"hardnode.dev/orchestrator/systems"
@@ -48,6 +49,7 @@ type Server struct {
 	Accounts *accounts.Desk
 	Domains  *domains.Desk // the host names of environments
 	Users    *users.Desk   // who signs in
+	Secrets  sealed.Variables
 	Audit    *audit.Log
 	World    func(wire.Account) world.World // what an account sees now
 	// DryRun places a new environment of an account without storing anything.
@@ -281,6 +283,10 @@ func (s *Server) operations() {
 		"Say which of its account's environments it talks to: those of one group, or those that are in none", authz.Write, 200}, s.setGroup)
 	serveWith(s, route{"keepEnvironment", "POST", "/environments/{env}/keep",
 		"Keep what a failed creation left: it is not removed after a week", authz.Write, 200}, s.keepEnvironment)
+	serveWith(s, route{"restartEnvironment", "POST", "/environments/{env}/restart",
+		"Start an environment's nodes anew, those of a layer, or one: one after the other, each once those before it run",
+		authz.Write, 202},
+		s.restartEnvironment)
 	for kind, r := range map[string]route{
 		"env.start": {"startEnvironment", "POST", "/environments/{env}/start", "Start an environment's nodes", authz.Write, 202},
 		"env.stop": {"stopEnvironment", "POST", "/environments/{env}/stop", "Stop an environment's nodes; their data stays",

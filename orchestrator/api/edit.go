@@ -7,6 +7,7 @@ import (
 
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/env"
 	"hardnode.dev/orchestrator/ops"
 	"hardnode.dev/orchestrator/ops/progress"
 	"hardnode.dev/orchestrator/store"
@@ -28,6 +29,10 @@ func (s *Server) editEnvironment(ctx context.Context, c caller, in *editInput) (
 		return nil, err
 	}
 	spec, w := in.Body, c.world()
+	if p := env.Validate(spec); p != nil {
+		return nil, s.explained(c, p, spec)
+	}
+	what := fmt.Sprintf("PUT /environments/%s %v", in.Env, in.RemoveData)
 	if _, there := w.Environment(in.Env); !there {
 		switch {
 		case rev != 0:
@@ -36,13 +41,17 @@ func (s *Server) editEnvironment(ctx context.Context, c caller, in *editInput) (
 			why := fmt.Sprintf("%q is not the environment that is asked for, %q", spec.Name, in.Env)
 			return nil, operator.NewProblem(operator.Invalid, "name", why, "write the same name")
 		}
-		return s.createEnvironment(ctx, c, &createInput{DryRun: in.DryRun, Key: in.Key, Body: spec})
+		return s.create(ctx, c, &createInput{DryRun: in.DryRun, Key: in.Key, Body: spec}, what)
+	}
+	e, _ := store.Envs.Get(w.View, string(in.Env))
+	if spec, err = s.Secrets.Seal(e.Account, spec, &e.Spec); err != nil {
+		return nil, err
 	}
 	fingerprint, err := json.Marshal(spec)
 	if err != nil {
 		return nil, err
 	}
-	what := fmt.Sprintf("PUT /environments/%s %v %s", in.Env, in.RemoveData, fingerprint)
+	what += " " + string(fingerprint)
 	if !in.DryRun {
 		if again, err := s.repeated(c, in.Key, what); again != nil || err != nil {
 			return again, err
@@ -50,7 +59,6 @@ func (s *Server) editEnvironment(ctx context.Context, c caller, in *editInput) (
 	}
 	s.templates.RLock()
 	defer s.templates.RUnlock()
-	e, _ := store.Envs.Get(w.View, string(in.Env))
 	if p := progress.Refusal(progress.Edit, in.Env, &e, store.Envs.Revision(w.View, string(in.Env)), rev); p != nil {
 		return nil, p
 	}

@@ -10,6 +10,7 @@ import (
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/env"
 	"hardnode.dev/orchestrator/ops"
 )
 
@@ -46,15 +47,27 @@ type createInput struct {
 }
 
 func (s *Server) createEnvironment(ctx context.Context, c caller, in *createInput) (*acceptedAnswer, error) {
-	spec := in.Body
+	what := "POST /environments"
+	if in.Undo {
+		what = "POST /environments?undo=true"
+	}
+	return s.create(ctx, c, in, what)
+}
+
+// create makes an environment. What was asked for, with the spec, is what a repeated request asks for again.
+func (s *Server) create(ctx context.Context, c caller, in *createInput, what string) (*acceptedAnswer, error) {
+	if p := env.Validate(in.Body); p != nil {
+		return nil, s.explained(c, p, in.Body)
+	}
+	spec, err := s.Secrets.Seal(c.Account, in.Body, nil)
+	if err != nil {
+		return nil, err
+	}
 	fingerprint, err := json.Marshal(spec)
 	if err != nil {
 		return nil, err
 	}
-	what := "POST /environments " + string(fingerprint)
-	if in.Undo {
-		what = "POST /environments?undo=true " + string(fingerprint)
-	}
+	what += " " + string(fingerprint)
 	if !in.DryRun {
 		if again, err := s.repeated(c, in.Key, what); again != nil || err != nil {
 			return again, err

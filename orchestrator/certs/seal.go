@@ -3,7 +3,9 @@ package certs
 import (
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 
@@ -26,6 +28,22 @@ func (s Sealer) Seal(name string, plain secret.Bytes) ([]byte, error) {
 		return nil, fmt.Errorf("seal the key of %q: %v", name, err)
 	}
 	return a.Seal(nonce, nonce, plain.Reveal(), []byte(name)), nil
+}
+
+// SealSame encrypts so that one text under one name is always the same: who reads the store learns which are equal, and nothing else. The
+// nonce follows from name and text, by a key of its own.
+func (s Sealer) SealSame(name string, plain secret.Bytes) ([]byte, error) {
+	a, err := s.aead()
+	if err != nil {
+		return nil, err
+	}
+	own := hmac.New(sha256.New, s)
+	own.Write([]byte("nonces of equal texts"))
+	m := hmac.New(sha256.New, own.Sum(nil))
+	fmt.Fprintf(m, "%d %s ", len(name), name)
+	m.Write(plain.Reveal())
+	nonce := m.Sum(nil)[:a.NonceSize()]
+	return a.Seal(nonce[:len(nonce):len(nonce)], nonce, plain.Reveal(), []byte(name)), nil
 }
 
 // Open decrypts.

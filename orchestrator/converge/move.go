@@ -87,10 +87,11 @@ func (p *planner) end(n store.Node, on wire.HostID, assigned wire.Revision) movi
 	return e
 }
 
-// clear tells whether a host that is not to have a container has said that it has none.
+// clear tells whether a host that is not to have a container has said that it has none. An orchestrator that ended between storing a node
+// and its host's Work has left the number of a Work that never was.
 func (p *planner) clear(id wire.CTID, on wire.HostID, assigned wire.Revision) bool {
 	w, s := p.work(on), p.status(on)
-	if s.State.State != operator.HostActive || s.Report == nil || s.Report.PlannedFor() < cmp.Or(assigned, w.Revision) {
+	if s.State.State != operator.HostActive || s.Report == nil || s.Report.PlannedFor() < min(cmp.Or(assigned, w.Revision), w.Revision) {
 		return false
 	}
 	if slices.ContainsFunc(w.Containers, func(c host.Container) bool { return c.CTID == id && !c.Remove }) {

@@ -159,6 +159,7 @@ func (x *Index) decide(now time.Time) *planner {
 	p.retire()
 	p.advance()
 	p.revise()
+	p.restart()
 	p.replace()
 	p.missing()
 	moving := p.moves()

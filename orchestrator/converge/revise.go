@@ -42,7 +42,14 @@ func (p *planner) reviseLayer(e store.Environment, l operator.LayerSpec) {
 		case n.Index >= l.Nodes:
 			if !editing {
 				p.settle(n)
+				continue
 			}
+			// it serves until all others do; one that was started anew before this edit may yet come up
+			began := n.Made.At
+			if n.Restarted != nil && n.Restarted.At.After(began) {
+				began = n.Restarted.At
+			}
+			busy = busy || p.now.Sub(began) < p.clocks.Change && !p.steady(e, n)
 		case !edit.Same(n.Made.Spec, l):
 			p.rolling[name] = true
 			if n.Moving == nil { // else once it is there
@@ -58,7 +65,15 @@ func (p *planner) reviseLayer(e store.Environment, l operator.LayerSpec) {
 			p.settle(n)
 		}
 	}
-	slices.SortFunc(old, func(a, b store.Node) int { return cmp.Or(a.Index-b.Index, cmp.Compare(a.CTID, b.CTID)) })
+	up := func(n store.Node) int {
+		if p.runs(n) {
+			return 1
+		}
+		return 0 // first: else another would be down beside it
+	}
+	slices.SortFunc(old, func(a, b store.Node) int {
+		return cmp.Or(up(a)-up(b), a.Index-b.Index, cmp.Compare(a.CTID, b.CTID))
+	})
 	for _, n := range old {
 		next, why, problem := p.revised(n, l)
 		if problem != nil {
@@ -80,6 +95,9 @@ func (p *planner) reviseLayer(e store.Environment, l operator.LayerSpec) {
 
 // settle ends what is kept of a node for an edit.
 func (p *planner) settle(n store.Node) {
+	if b := n.Made.Before; b != nil {
+		n.Container.Dropped = edit.Dropped(b.Container, n.Container)
+	}
 	n.Made = nil
 	p.put(n, "keep", "the edit is at its end")
 }

@@ -149,6 +149,10 @@ func TestPlan(t *testing.T) {
 			case !reflect.DeepEqual(a.Process, k.Was.Container.Process) || a.Image.Digest != k.Was.Container.Image.Digest:
 				t.Fatalf("it runs something else without a start: %+v", a)
 			}
+			lost := gone(k.Was.Container.Volumes, a.Volumes)
+			if d := Dropped(k.Was.Container, a); !slices.Equal(d, slices.Sorted(slices.Values(lost))) {
+				t.Fatalf("dropped are %v, and the node has %v no more", d, lost)
+			}
 			a.Generation, a.Boot = b.Generation, b.Boot
 			if written(a) != written(b) || k.Is.HTTP != fresh.HTTP || k.Is.Cloudlets != fresh.Cloudlets {
 				t.Fatalf("edited:\n%+v\nfresh:\n%+v", a, b)

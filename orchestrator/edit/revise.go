@@ -35,6 +35,7 @@ var fields = []field{
 		return fmt.Sprintf("profile %s → %s", said(a.Profile), said(b.Profile))
 	}},
 	{"Env", "env", operator.EditRestart, func(a, b operator.LayerSpec) string { return variables(a.Env, b.Env) }},
+	{"Secrets", "secrets", operator.EditRestart, func(a, b operator.LayerSpec) string { return hidden(a.Secrets, b.Secrets) }},
 	{"Volumes", "volumes", operator.EditRestart, func(a, b operator.LayerSpec) string {
 		return fmt.Sprintf("%d → %d volumes named", len(a.Volumes), len(b.Volumes))
 	}},
@@ -70,6 +71,18 @@ func variables(was, want map[string]string) string {
 		names = append(names[:5], fmt.Sprintf("and %d more", more))
 	}
 	return fmt.Sprintf("variables %v", names)
+}
+
+// hidden names the secret variables that change.
+func hidden(was, want []operator.SecretSpec) string {
+	values := func(list []operator.SecretSpec) map[string]string {
+		out := map[string]string{}
+		for _, s := range list {
+			out[s.Name] = string(s.Sealed)
+		}
+		return out
+	}
+	return "secret " + variables(values(was), values(want))
 }
 
 // Same tells whether nodes of two layers are alike: how many there are does not count, nor which name the layers have.
@@ -125,6 +138,9 @@ func Revise(was, want operator.LayerSpec, now env.Node, templates env.Templates)
 		maps.Copy(vars, want.Env)
 		c.Process.Env = vars
 	}
+	if has("Secrets") {
+		c.Process.Sealed = env.SealedOf(want)
+	}
 	if has("HTTP") || has("Check") {
 		out.HTTP, c.Check = fresh.HTTP, fresh.Container.Check
 	}
@@ -142,6 +158,7 @@ func Revise(was, want operator.LayerSpec, now env.Node, templates env.Templates)
 		var volumes []host.Volume
 		if volumes, moved = merge(c.Volumes, old.Container.Volumes, fresh.Container.Volumes); known {
 			c.Volumes = volumes
+			c.Dropped = Dropped(host.Container{}, c)
 		}
 	}
 	var changes []Change
@@ -205,6 +222,18 @@ func gone(has, want []host.Volume) (names []string) {
 		}
 	}
 	return names
+}
+
+// Dropped are the volumes whose data goes, once an edit from one container to another can't be undone any more: those that the first has
+// and the second has not, beside those that were dropped before and did not come back.
+func Dropped(was, is host.Container) []string {
+	out := slices.Concat(is.Dropped, gone(was.Volumes, is.Volumes))
+	out = slices.DeleteFunc(out, func(name string) bool {
+		return slices.ContainsFunc(is.Volumes, func(v host.Volume) bool { return v.Name == name })
+	})
+	slices.Sort(out)
+	out = slices.Compact(out)
+	return out[max(0, len(out)-host.MaxDropped):]
 }
 
 // Back is a node as it was before an edit, made of what it is now: a start or a generation is never repeated.

@@ -119,6 +119,7 @@ func Validate(s operator.EnvironmentSpec) *operator.Problem {
 		if p := variables(at+"env", l.Env); p != nil {
 			found = append(found, p)
 		}
+		found = append(found, secrets(at+"secrets", l)...)
 		if p := check(at+"check", l.Check); p != nil {
 			found = append(found, p)
 		}
@@ -203,6 +204,40 @@ func variables(at string, vars map[string]string) *operator.Problem {
 	return nil
 }
 
+// maxSecrets is how many secret variables a layer may have.
+const maxSecrets = 100
+
+func secrets(at string, l operator.LayerSpec) (found []*operator.Problem) {
+	if len(l.Secrets) > maxSecrets {
+		return []*operator.Problem{operator.NewProblem(operator.Invalid, at, fmt.Sprintf("%d secret variables, at most %d are allowed",
+			len(l.Secrets), maxSecrets), "put what belongs together into one")}
+	}
+	seen, size := map[string]bool{}, 0
+	for i, s := range l.Secrets {
+		object := fmt.Sprintf("%s[%d]", at, i)
+		value := ""
+		if s.Value != nil {
+			value = s.Value.Reveal()
+		}
+		_, plain := l.Env[s.Name]
+		switch size += len(s.Name) + len(value) + len(s.Sealed) + 2; {
+		case s.Name == "" || strings.ContainsAny(s.Name, "=\x00 \t\n") || strings.ContainsRune(value, 0):
+			found = append(found, operator.NewProblem(operator.Invalid, object,
+				fmt.Sprintf("secret variable %q: no name is empty or has '=', blanks or zero bytes, no value has zero bytes",
+					s.Name), "change it"))
+		case seen[s.Name] || plain:
+			found = append(found, operator.NewProblem(operator.Invalid, object+".name", fmt.Sprintf("variable %q is there twice", s.Name),
+				"have it in env or in secrets, once"))
+		}
+		seen[s.Name] = true
+	}
+	if size > 32<<10 {
+		found = append(found, operator.NewProblem(operator.Invalid, at,
+			fmt.Sprintf("the secret variables have %d bytes, at most %d are allowed", size, 32<<10), "put long values into a file"))
+	}
+	return found
+}
+
 // Taken says that an environment can't have a name: there is one, of the caller's or of another account.
 func Taken(name wire.EnvName, yours bool) *operator.Problem {
 	next := "choose another name"
@@ -250,6 +285,7 @@ func NodeOf(account wire.Account, name wire.EnvName, l operator.LayerSpec, index
 		p.Env = map[string]string{}
 	}
 	maps.Copy(p.Env, l.Env)
+	p.Sealed = SealedOf(l)
 	profile := cmp.Or(host.Profile(l.Profile), t.Profile, host.ProfileApp)
 	if profile == host.ProfileSystem && p.StopAfter == 0 {
 		p.StopAfter = systemStopAfter
@@ -276,6 +312,18 @@ func LimitsOf(c wire.Cloudlets, diskMiB int64) host.Limits {
 		PIDs:       1024,
 		DiskBytes:  diskMiB << 20,
 	}
+}
+
+// SealedOf are the secret variables of a layer's nodes; nil: none.
+func SealedOf(l operator.LayerSpec) map[string][]byte {
+	if len(l.Secrets) == 0 {
+		return nil
+	}
+	out := map[string][]byte{}
+	for _, s := range l.Secrets {
+		out[s.Name] = s.Sealed
+	}
+	return out
 }
 
 // Hostname is a container's own name.

@@ -88,7 +88,7 @@ func State(f Facts) (operator.EnvironmentState, string) {
 		return operator.EnvCreating, progress(running, total, f.Why)
 	case f.Busy == "env.start":
 		return operator.EnvLaunching, progress(running, total, f.Why)
-	case f.Busy == "env.edit":
+	case f.Busy == "env.edit", f.Busy == "env.restart":
 		return operator.EnvUpdating, progress(running, total, f.Why)
 	case f.Failed != "":
 		return operator.EnvBroken, f.Failed

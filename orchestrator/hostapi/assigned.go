@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
@@ -181,7 +182,11 @@ func (p *poll) concerned(n *host.NamesChange) bool {
 func (p *poll) news(v *store.View) (a host.Assignment) {
 	work := store.Works.Find(v, string(p.id))
 	if work != nil && work.Revision != p.known.Work {
-		a.Work = work
+		opened, err := p.s.Secrets.Open(work)
+		if err != nil {
+			logging.Or(p.s.Log).Error("a host is told less than its containers shall have", logging.Host, string(p.id), logging.Err, err)
+		}
+		a.Work = opened
 	}
 	a.System = system(v, p.id, p.known.System)
 	if p.protocol < differences {

@@ -37,6 +37,7 @@ import (
 	"hardnode.dev/orchestrator/enroll"
 	"hardnode.dev/orchestrator/holds"
 	"hardnode.dev/orchestrator/live"
+	"hardnode.dev/orchestrator/sealed"
 	"hardnode.dev/orchestrator/session"
 	"hardnode.dev/orchestrator/store"
 	"hardnode.dev/orchestrator/told"
@@ -77,6 +78,8 @@ type Server struct {
 	Errors   func(jls.ErrorReport) error // takes the errors of hosts in
 	// Leaving is told what ends a host's boot, as the host says while it stops: it is waited for then. It is called again and again.
 	Leaving func(ctx context.Context, id wire.HostID, boot string, order upkeep.Leave) error
+	// Secrets opens the secret variables of what a host is told.
+	Secrets sealed.Variables
 	// Sums is the key of the sums of what hosts are told (told.Book).
 	Sums []byte
 	// Spoken are the protocols that hosts are answered in; the zero value: host.Spoken.

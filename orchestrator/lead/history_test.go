@@ -52,6 +52,26 @@ type agent struct {
 	lost   bool                              // the others call it dead while it is silent
 	states map[wire.CTID]host.ContainerState // of containers that don't run as they shall
 	loops  int
+	boots  map[wire.CTID]begun // nil: what is started anew runs at once
+}
+
+// begun is which start of a container a host saw last, and until which report it takes.
+type begun struct {
+	generation, boot int64
+	until            int64
+}
+
+// starts tells whether a container is being started anew: that takes two reports.
+func (a *agent) starts(ct host.Container) bool {
+	if a.boots == nil {
+		return false
+	}
+	b, seen := a.boots[ct.CTID]
+	if now := (begun{ct.Generation, ct.Boot, b.until}); seen && now != b {
+		b.until = a.rep.Seq + 2
+	}
+	a.boots[ct.CTID] = begun{ct.Generation, ct.Boot, b.until}
+	return a.rep.Seq < b.until
 }
 
 func newCluster() *cluster {
@@ -167,11 +187,14 @@ func (c *cluster) pass(d time.Duration) {
 func (a *agent) report(v *store.View, id wire.HostID) *host.Report {
 	a.rep.Seq++
 	if w, there := store.Works.Get(v, string(id)); there && !a.slow {
-		a.rep.Work, a.rep.Planned, a.rep.Containers = w.Revision, w.Revision, nil
+		a.rep.Seen, a.rep.Work, a.rep.Planned, a.rep.Containers = w.Revision, w.Revision, w.Revision, nil
 		for _, ct := range w.Containers {
-			s := host.ContainerStatus{CTID: ct.CTID, Generation: ct.Generation, State: host.CtRunning}
-			if !ct.Run {
+			s := host.ContainerStatus{CTID: ct.CTID, Generation: ct.Generation, Boot: ct.Boot, State: host.CtRunning}
+			switch {
+			case !ct.Run:
 				s.State = host.CtStopped
+			case a.starts(ct):
+				s.State = host.CtStarting
 			}
 			if odd, there := a.states[ct.CTID]; there {
 				a.loops++

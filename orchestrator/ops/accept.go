@@ -18,11 +18,13 @@ import (
 
 // Request is what a person asks of an environment.
 type Request struct {
-	Kind string // env.create, env.edit, env.start, env.stop, env.delete, env.spread
+	Kind string // env.create, env.edit, env.start, env.stop, env.delete, env.spread, env.restart
 	Env  wire.EnvName
 	Spec *operator.EnvironmentSpec // env.create and env.edit only
 	// Edit: env.edit only.
 	Edit Edit
+	// Restart: env.restart only.
+	Restart operator.RestartEnvironment
 	// Remove: env.create only: if it fails, what it made is removed at once.
 	Remove bool
 	By     string
@@ -83,6 +85,12 @@ func (o *Ops) Accept(ctx context.Context, r Request) (operator.Operation, error)
 		}
 		if r.Kind == progress.Edit {
 			e.Spec = *r.Spec
+		}
+		e.Restart = nil // of an operation that is interrupted
+		if r.Kind == progress.Restart {
+			if err := restarts(tx, &e, op, r.Restart); err != nil {
+				return err
+			}
 		}
 		if want := k.Want(); want != "" {
 			e.Want = want
@@ -172,7 +180,13 @@ func (o *Ops) store(tx *store.Tx, op store.Operation) {
 		}
 		return
 	}
-	if !op.State.Final() || op.State == operator.OpDone {
+	if op.Kind == progress.Restart && op.State.Final() {
+		if e, there := store.Envs.Read(tx, string(op.Env)); there && e.Restart != nil && e.Restart.Operation == op.ID {
+			e.Restart = nil
+			store.Envs.Put(tx, string(op.Env), e)
+		}
+	}
+	if !op.State.Final() || op.State == operator.OpDone || op.Kind == progress.Restart {
 		return
 	}
 	if op.Kind == progress.Move {

@@ -29,9 +29,15 @@ import (
 	"hardnode.dev/orchestrator/world"
 )
 
+// Records is the store, as operations need it.
+type Records interface {
+	View() *store.View
+	Update(context.Context, func(*store.Tx) error) (wire.Revision, error)
+}
+
 // Ops accepts and advances operations.
 type Ops struct {
-	Store *store.Store
+	Store Records
 	Fleet *live.Fleet
 	// Planned adds to a world what the last plan found; nil: there is no plan.
 	Planned func(world.World) world.World
@@ -239,6 +245,9 @@ func (o *Ops) facts(w world.World, op store.Operation, now time.Time) progress.F
 	f.Nodes = nodesOf(w, op.Env)
 	if op.Kind == progress.Edit && f.Env != nil {
 		edited(w, f, o.Fleet.Clocks().Change)
+	}
+	if op.Kind == progress.Restart && f.Env != nil {
+		f = restarted(w, op, f, o.Fleet.Clocks().Change)
 	}
 	if op.Kind == progress.Move {
 		f = moved(w, op, f)

@@ -283,6 +283,9 @@ type Environment struct {
 
 	Schedules []NodeSchedule `json:"schedules,omitempty"` // of its nodes' snapshots
 
+	// Restart is that some of its nodes are started anew, as long as the operation has not ended; nil: none are.
+	Restart *Restart `json:"restart,omitempty"`
+
 	// Group: its nodes and those of the account's other environments of this group talk to each other, and to no others.
 	Group wire.GroupName `json:"group,omitempty"`
 
@@ -346,7 +349,8 @@ type Node struct {
 	// Made is which spec of its layer it is made of, while an edit is at work or being undone. nil: its environment's. Orchestrators before
 	// 2026-11-28 keep it and leave the node as it is.
 	Made      *Made          `json:"made,omitempty"`
-	Container host.Container `json:"container"` // as in Work; Run is filled in from the environment's want
+	Restarted *Restarted     `json:"restarted,omitempty"` // nil: never
+	Container host.Container `json:"container"`           // as in Work; Run is filled in from the environment's want
 }
 
 // Made is what a node is made of while its environment is edited.

@@ -9,6 +9,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/env"
+	"hardnode.dev/orchestrator/sealed"
 	"hardnode.dev/orchestrator/store"
 )
 
@@ -44,7 +45,7 @@ func (w World) environment(e store.Environment) operator.Environment {
 	}
 	state, reason := env.State(w.facts(e, nodes))
 	out := operator.Environment{
-		Spec:     e.Spec,
+		Spec:     sealed.Shown(e.Spec),
 		Account:  ofEnvironment(e),
 		State:    state,
 		Reason:   reason,

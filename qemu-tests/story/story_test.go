@@ -68,6 +68,7 @@ func TestStory(t *testing.T) {
 		{"bad hosts stay out and say why", refusedHosts},
 		{"slow callers hold nothing", slowCallers},
 		{"stop and start", stopAndStart},
+		{"an environment is edited under requests", edited},
 		{"what a start takes", shares},
 		{"created and deleted twice leaves nothing", leavesNothing},
 		{"nothing happens in quiet time", quiet},

@@ -119,9 +119,12 @@ type Container struct {
 	IPv4    netip.Addr `json:"ipv4"`
 	IPv6    netip.Addr `json:"ipv6,omitzero"`
 	Volumes []Volume   `json:"volumes,omitempty"`
-	Files   []File     `json:"files,omitempty"`
-	Publish []Port     `json:"publish,omitempty"`
-	Sockets []Socket   `json:"sockets,omitempty"` // opened in the host's own network; the component netboot alone has some
+	// Dropped are names of volumes that it had once: their data is removed, once no start that had them runs. Agents before 2026-11-28
+	// keep it until the container goes.
+	Dropped []string `json:"dropped,omitempty"`
+	Files   []File   `json:"files,omitempty"`
+	Publish []Port   `json:"publish,omitempty"`
+	Sockets []Socket `json:"sockets,omitempty"` // opened in the host's own network; the component netboot alone has some
 	// Firewall narrows what may come to it and leave it, of users' containers alone; an agent that knows none lets pass what its groups do
 	Ports     []Port                `json:"ports,omitempty"` // published likewise, of users' containers; unique in the cluster
 	Firewall  []firewall.PacketRule `json:"firewall,omitempty"`
@@ -182,8 +185,10 @@ func (i Image) validateIDs() error {
 
 // Process is what runs as PID 1 of an app container. Argv[0] is an absolute path in the image or is looked up in PATH.
 type Process struct {
-	Argv      []string          `json:"argv"`
-	Env       map[string]string `json:"env,omitempty"`
+	Argv []string          `json:"argv"`
+	Env  map[string]string `json:"env,omitempty"`
+	// Sealed are variables as the orchestrator stores them; a host is told them in Env.
+	Sealed    map[string][]byte `json:"sealed,omitempty"`
 	Cwd       string            `json:"cwd,omitempty"`       // absolute; "" is "/"
 	UID       uint32            `json:"uid,omitempty"`       // in the container's user namespace: one that Image.Has
 	GID       uint32            `json:"gid,omitempty"`       // likewise
@@ -217,6 +222,9 @@ type Limits struct {
 	// Ceilings are what it may use in a second, and swap
 	Ceilings ceiling.Ceilings `json:"ceilings,omitzero"`
 }
+
+// MaxDropped is how many volumes that were dropped a container remembers at most.
+const MaxDropped = 100
 
 // Volume is a subvolume of this host mounted into the container; it outlives generations. A new one begins as a copy of what the image has
 // at its path.

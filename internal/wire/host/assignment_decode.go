@@ -146,6 +146,17 @@ func (c Container) Validate() error {
 		}
 		names[v.Name] = true
 	}
+	if len(c.Dropped) > MaxDropped {
+		return fail("%d dropped volumes, at most %d are taken", len(c.Dropped), MaxDropped)
+	}
+	for _, name := range c.Dropped {
+		if err := wire.Label("dropped volume", name, 40); err != nil {
+			return fail("%v", err)
+		}
+		if names[name] {
+			return fail("volume %q is dropped, and there", name)
+		}
+	}
 	for _, f := range c.Files {
 		if !clean(f.Path) || !strings.HasPrefix(f.Path, "/run/hardnode/") || f.Mode&^0o777 != 0 {
 			return fail("file %q: want a clean path below /run/hardnode/ and permission bits only", f.Path)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"hardnode.dev/internal/secret"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/document"
 )
@@ -28,8 +29,16 @@ type LayerSpec struct {
 	HTTP      uint16            `json:"http,omitempty" yaml:"http" doc:"Port the nodes serve HTTP on; 0 is what the template says, which may be none"`
 	Profile   string            `json:"profile,omitempty" yaml:"profile" enum:"app,system" doc:"app: one program and its children; system: a full OS with systemd as PID 1; left out: what the template says"`
 	Env       map[string]string `json:"env,omitempty" yaml:"env" doc:"Variables of the process"`
+	Secrets   []SecretSpec      `json:"secrets,omitempty" yaml:"secrets" maxItems:"100" doc:"Variables whose values nobody is shown"`
 	Check     *CheckSpec        `json:"check,omitempty" yaml:"check" doc:"What a node must answer to count as running; left out: what the template says"`
 	Volumes   []VolumeSpec      `json:"volumes,omitempty" yaml:"volumes" maxItems:"20" doc:"Directories of data that outlives the image, one volume of each node for each; those that the template names are there anyhow, and may be changed here by their path"`
+}
+
+// SecretSpec is a variable whose value nobody is shown: it goes to the container, and is sealed everywhere else.
+type SecretSpec struct {
+	Name   string       `json:"name" yaml:"name" required:"true" maxLength:"256"`
+	Value  *secret.Text `json:"value,omitempty" yaml:"value" writeOnly:"true" maxLength:"32768" doc:"Left out: the value that the layer has stays"`
+	Sealed []byte       `json:"sealed,omitempty" yaml:"-" readOnly:"true" doc:"The orchestrator's own; never shown, and not taken"`
 }
 
 // VolumeSpec is a volume that each node of a layer has.

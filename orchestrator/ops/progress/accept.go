@@ -31,6 +31,9 @@ func Refusal(kind string, name wire.EnvName, e *store.Environment, revision, mat
 	case kind == "env.spread" && !e.Runs():
 		return operator.NewProblem(operator.Conflict, object, "it is not to run: there is nothing to move",
 			"start it first: hnctl env start "+string(name))
+	case kind == Restart && !e.Runs():
+		return operator.NewProblem(operator.Conflict, object, "it is not to run: there is nothing to start anew",
+			"start it: hnctl env start "+string(name))
 	case kind == "env.start" && e.Held != "":
 		return operator.NewProblem(operator.Denied, object, "it can't be started: "+e.Held, "ask those who run the cluster")
 	case match != 0 && match != revision:

@@ -95,6 +95,9 @@ func nextOf(op store.Operation) string {
 
 // again is how to make an environment whose creation failed once more.
 func again(op store.Operation) string {
+	if op.Kind == Restart {
+		return fmt.Sprintf("redeploy it, or see hnctl node logs; the nodes behind it were left as they are: hnctl env show %s", op.Env)
+	}
 	if op.Kind == Edit {
 		return "apply the file again; the environment is as it was before"
 	}
@@ -106,12 +109,12 @@ func again(op store.Operation) string {
 
 // hopeless is why an environment can't be created however long one waits, or "": a node's image or program is wrong.
 func hopeless(op store.Operation, f Facts) string {
-	if op.Kind != "env.create" && op.Kind != Edit || op.Settled {
+	if op.Kind != "env.create" && op.Kind != Edit && op.Kind != Restart || op.Settled {
 		return ""
 	}
 	for _, n := range wanted(f.Nodes) {
-		if op.Kind == Edit && (n.Stale || n.Surplus || n.Until.IsZero()) {
-			continue // the edit has not touched it
+		if op.Kind != "env.create" && (n.Stale || n.Surplus || n.Until.IsZero()) {
+			continue // the operation has not touched it
 		}
 		if n.State == string(host.CtBroken) {
 			return fmt.Sprintf("node %d on %s is %s: %s", n.CTID, n.HostName, n.State, n.Reason)
@@ -161,7 +164,7 @@ type Node struct {
 	Delivered bool      // its host has it, as it shall be, on disk
 	Answered  bool      // its state is an answer to how it shall be: a state from before that counts for nothing
 	Away      bool      // its host does not answer
-	Stale     bool      // of env.edit: it is not as its layer's spec says yet
+	Stale     bool      // of env.edit: it is not as its layer's spec says yet; of env.restart: it was not started anew yet
 	Surplus   bool      // of env.edit: it goes once all others are as they shall be
 	Wanted    bool      // of host.drain: it is to run
 	Why       string    // of host.drain: what it waits for, "" if nothing is known of that

@@ -112,6 +112,20 @@ func (f *fake) environments(mux *http.ServeMux) {
 		f.envs[name] = e
 		reply(w, 200, e)
 	})
+	mux.HandleFunc("POST "+operator.Prefix+"/environments/{env}/restart", func(w http.ResponseWriter, r *http.Request) {
+		var in operator.RestartEnvironment
+		json.NewDecoder(r.Body).Decode(&in)
+		if in.Layer == "nosuch" {
+			refuse(w, operator.NotFound, "layer", `the environment has no layer "nosuch"`, "see hnctl env show hello")
+			return
+		}
+		name := wire.EnvName(r.PathValue("env"))
+		f.accept(w, r, "env.restart", name, func() {
+			e := f.envs[name]
+			e.Reason = fmt.Sprintf("restarted: %+v", in)
+			f.envs[name] = e
+		})
+	})
 	for method, path := range map[string]string{"POST": "/environments/{env}/stop", "DELETE": "/environments/{env}"} {
 		mux.HandleFunc(method+" "+operator.Prefix+path, func(w http.ResponseWriter, r *http.Request) {
 			name := wire.EnvName(r.PathValue("env"))

@@ -1,6 +1,7 @@
 package env
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 
@@ -13,7 +14,7 @@ import (
 
 func envApply(a *app.App) *cobra.Command {
 	var file string
-	var dry, data, noWait bool
+	var dry, diff, data, noWait bool
 	c := &cobra.Command{
 		Use: "apply -f FILE", Short: "Make an environment what a YAML file says, or create it; - is stdin", Args: cobra.NoArgs,
 		Long: "The file is the whole environment. Cloudlets, disk and sizes change while nodes run; other variables restart a layer's " +
@@ -21,6 +22,9 @@ func envApply(a *app.App) *cobra.Command {
 			"fails is undone.",
 		Example: "  hnctl env apply -f hello.yaml --dry-run\n  hnctl env apply -f hello.yaml",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if dry && diff {
+				return app.WithCode(app.ExitUsage, errors.New("--dry-run and --diff say different things: give one of them"))
+			}
 			raw, err := a.ReadFile(cmd.Context(), file, document.MaxBytes)
 			if err != nil {
 				return err
@@ -31,6 +35,9 @@ func envApply(a *app.App) *cobra.Command {
 			}
 			if err != nil {
 				return err
+			}
+			if diff {
+				return showDiff(cmd, a, spec)
 			}
 			path := envPath(string(spec.Name)) + "?remove_data=false"
 			if data {
@@ -48,6 +55,7 @@ func envApply(a *app.App) *cobra.Command {
 	}
 	c.Flags().StringVarP(&file, "file", "f", "", "YAML file; - is stdin")
 	c.Flags().BoolVar(&dry, "dry-run", false, "only say what would be done to each node")
+	c.Flags().BoolVar(&diff, "diff", false, "only show where the file differs from what the environment is made of, as a unified diff")
 	c.Flags().BoolVar(&data, "remove-data", false, "nodes with volumes, and volumes, may go with their data")
 	app.NoWaitFlag(c, &noWait)
 	c.MarkFlagRequired("file")

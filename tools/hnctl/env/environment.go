@@ -27,8 +27,9 @@ import (
 
 // Group is the commands on environments.
 func Group(a *app.App) *cobra.Command {
-	return app.Group("env", "Environments", envCreate(a), envApply(a), envList(a), envShow(a),
+	return app.Group("env", "Environments", envCreate(a), envApply(a), envExport(a), envList(a), envShow(a),
 		envChange(a, "start", "Start an environment's nodes"), envChange(a, "stop", "Stop an environment's nodes; their data stays"),
+		envRestart(a),
 		envChange(a, "spread", "Spread its layers over hosts again, one node after the other: a new one runs before the old one goes"),
 		envChange(a, "delete", "Delete an environment with all its data"), envKeep(a), envGroup(a), domains(a), certificates(a), routes(a),
 		accessLog(a))

@@ -1,0 +1,64 @@
+package converge
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"hardnode.dev/orchestrator/store"
+)
+
+// restart starts nodes anew that an operation env.restart is about: one after the other in the order of layers, each when those before it
+// run and the delay is over; or all at the same time. A node that does not come to run keeps the others as they are.
+func (p *planner) restart() {
+	for _, name := range p.list {
+		e, ok := p.record(name)
+		if !ok || e.System || e.Restart == nil || !e.Runs() || p.rolling[name] { // an edit is being undone: that comes first
+			continue
+		}
+		r, busy := *e.Restart, false
+		var nodes []store.Node
+		for n := range p.of(name) {
+			if r.About(n) && !n.Gone && n.Halted == "" {
+				nodes = append(nodes, n)
+			}
+		}
+		up := func(n store.Node) int {
+			if n.Restarted == nil || n.Restarted.By != r.Operation {
+				if !p.runs(n) {
+					return 0 // first: else another would be down beside it
+				}
+			}
+			return 1
+		}
+		at := func(n store.Node) int {
+			for i, l := range e.Spec.Layers {
+				if l.Name == n.Layer {
+					return i
+				}
+			}
+			return len(e.Spec.Layers)
+		}
+		slices.SortFunc(nodes, func(a, b store.Node) int {
+			return cmp.Or(up(a)-up(b), at(a)-at(b), a.Index-b.Index, cmp.Compare(a.CTID, b.CTID))
+		})
+		for _, n := range nodes {
+			switch done := n.Restarted; {
+			case done != nil && done.By == r.Operation:
+				if rests := p.now.Sub(done.At) < time.Duration(r.DelaySeconds)*time.Second; rests || !p.steady(e, n) {
+					busy = true
+				}
+			case busy && !r.Together, n.Moving != nil:
+				busy = true
+			default:
+				busy = true
+				n.Container.Boot++
+				n.Restarted = &store.Restarted{By: r.Operation, At: p.now}
+				p.put(n, "restart", "asked for by operation "+string(r.Operation))
+			}
+		}
+		if busy {
+			p.rolling[name] = true
+		}
+	}
+}

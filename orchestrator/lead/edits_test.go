@@ -1,0 +1,334 @@
+package lead
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/env"
+	"hardnode.dev/orchestrator/ops"
+	"hardnode.dev/orchestrator/store"
+	"hardnode.dev/orchestrator/world"
+)
+
+// edited is a cluster with operations, whose orchestrator and hosts may end and fall silent at any moment.
+type edited struct {
+	*cluster
+	t      *rapid.T
+	ops    *ops.Ops
+	faults bool
+	left   int // transactions before the orchestrator is killed; below zero: it is not
+	killed int
+}
+
+func newEdited(t *rapid.T) *edited {
+	c := &edited{cluster: newCluster(), t: t, left: -1}
+	c.limit = limits{4, 1 << 20}
+	c.update(func(tx *store.Tx) {
+		for i, vols := range [][]host.TemplateVolume{nil, {{Path: "/data"}}} {
+			name := wire.TemplateName(fmt.Sprintf("t%d:1", i))
+			tm, _ := store.Templates.Read(tx, store.TemplateKey(name))
+			tm.Volumes = vols
+			store.Templates.Put(tx, store.TemplateKey(name), tm)
+		}
+	})
+	for _, a := range c.agents {
+		a.boots, a.rep.Capacity.MemoryBytes = map[wire.CTID]begun{}, 4<<30
+	}
+	c.begin()
+	c.door = func() error {
+		if c.left--; c.left == 0 {
+			c.killed++
+			return errKilled
+		}
+		return nil
+	}
+	c.pass(2 * time.Second)
+	return c
+}
+
+// begin is a new process.
+func (c *edited) begin() {
+	c.restart()
+	planned := func(w world.World) world.World {
+		if p := c.loop.Last(); p != nil {
+			w.Stuck, w.Uneven = p.Stuck, p.Uneven
+		}
+		return w
+	}
+	c.ops = &ops.Ops{Store: door{c.cluster}, Fleet: c.fleet, Now: func() time.Time { return c.now }, Planned: planned}
+}
+
+// turn lets the orchestrator do what there is to do, and a second pass.
+func (c *edited) turn() {
+	for _, f := range []func(context.Context) error{c.loop.Once, c.ops.Step} {
+		if err := f(context.Background()); errors.Is(err, errKilled) {
+			c.begin()
+		} else if err != nil {
+			c.t.Fatal(err)
+		}
+		if err := valid(c.memory.View()); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	c.pass(time.Second)
+	if !c.faults {
+		c.oneByOne()
+	}
+}
+
+// oneByOne: where nothing fails, no more than one node of a layer is started anew at a time.
+func (c *edited) oneByOne() {
+	starting := map[string][]wire.CTID{}
+	for n := range store.Nodes.Rows(c.memory.View()) {
+		if a := c.agents[n.Host]; a != nil && a.rep.Seq <= a.boots[n.CTID].until && a.boots[n.CTID].until > 0 {
+			at := string(n.Env) + "/" + string(n.Layer)
+			starting[at] = append(starting[at], n.CTID)
+		}
+	}
+	for at, ids := range starting {
+		if len(ids) > 1 {
+			c.t.Fatalf("nodes %v of %s are started anew at the same time", ids, at)
+		}
+	}
+}
+
+// spec draws what one of the environments shall be.
+func (c *edited) spec(name wire.EnvName) operator.EnvironmentSpec {
+	s := operator.EnvironmentSpec{Version: 1, Name: name}
+	for _, l := range []wire.LayerName{"cp", "bl"} {
+		if l == "bl" && !rapid.Bool().Draw(c.t, "bl") {
+			continue
+		}
+		ls := operator.LayerSpec{Name: l, Template: rapid.SampledFrom([]wire.TemplateName{"t0", "t1:1", "t2"}).Draw(c.t, "template"),
+			Nodes:     rapid.IntRange(1, 3).Draw(c.t, "nodes"),
+			Cloudlets: wire.Cloudlets{Reserved: 1, Dynamic: rapid.IntRange(1, 3).Draw(c.t, "dynamic")}}
+		if v := rapid.IntRange(0, 2).Draw(c.t, "variable"); v > 0 {
+			ls.Env = map[string]string{"A": fmt.Sprint(v)}
+		}
+		if rapid.IntRange(0, 3).Draw(c.t, "volume") == 0 {
+			ls.Volumes = []operator.VolumeSpec{{Path: "/srv"}}
+		}
+		s.Layers = append(s.Layers, ls)
+	}
+	return s
+}
+
+// ask asks for something; a refusal is an answer.
+func (c *edited) ask(r ops.Request) bool {
+	r.By, r.Account = "ann", wire.AdminAccount
+	r.Edit = ops.Edit{RemoveData: true, Memory: func(id wire.HostID) int64 { return c.agents[id].rep.Capacity.MemoryBytes }}
+	_, err := c.ops.Accept(context.Background(), r)
+	var p *operator.Problem
+	switch {
+	case errors.Is(err, errKilled):
+		c.begin()
+	case err != nil && !errors.As(err, &p):
+		c.t.Fatal(err)
+	}
+	return err == nil
+}
+
+// happens is one thing that a person, a host or the machine of the orchestrator does.
+func (c *edited) happens() {
+	t := c.t
+	name := wire.EnvName(rapid.SampledFrom([]string{"e0", "e1"}).Draw(t, "environment"))
+	whats := []string{"apply", "apply", "apply", "apply", "cancel", "restart", "pass"}
+	if c.faults {
+		whats = append(whats, "stop", "start", "delete", "sick", "sick", "well", "silent", "lost", "back", "slow", "killed", "killed",
+			"late")
+	}
+	agent := c.agents[wire.HostID(fmt.Sprintf("h-%d", rapid.IntRange(1, 3).Draw(t, "host")))]
+	switch what := rapid.SampledFrom(whats).Draw(t, "what"); what {
+	case "apply":
+		s := c.spec(name)
+		kind := "env.create"
+		if _, there := store.Envs.Get(c.memory.View(), string(name)); there {
+			kind = "env.edit"
+		}
+		c.ask(ops.Request{Kind: kind, Env: name, Spec: &s})
+	case "stop", "start", "delete":
+		c.ask(ops.Request{Kind: "env." + what, Env: name})
+	case "restart":
+		r := operator.RestartEnvironment{DelaySeconds: rapid.SampledFrom([]int{0, 5}).Draw(t, "delay")}
+		if rapid.Bool().Draw(t, "of a layer") {
+			r.Layer = "cp"
+		}
+		c.ask(ops.Request{Kind: "env.restart", Env: name, Restart: r})
+	case "cancel":
+		e, _ := store.Envs.Get(c.memory.View(), string(name))
+		var p *operator.Problem
+		if _, err := c.ops.Cancel(context.Background(), e.Operation, "ann", wire.AdminAccount); errors.Is(err, errKilled) {
+			c.begin()
+		} else if err != nil && !errors.As(err, &p) {
+			t.Fatal(err)
+		}
+	case "sick":
+		if nodes := store.Nodes.All(c.memory.View()); len(nodes) > 0 {
+			n := nodes[rapid.IntRange(0, len(nodes)-1).Draw(t, "node")]
+			if a := c.agents[n.Host]; a != nil {
+				a.states[n.CTID] = rapid.SampledFrom([]host.ContainerState{host.CtBroken, host.CtFailing, host.CtStarting}).Draw(t, "state")
+			}
+		}
+	case "well":
+		clear(agent.states)
+	case "silent", "lost":
+		agent.silent, agent.lost = true, what == "lost"
+	case "back":
+		agent.silent, agent.slow = false, false
+	case "slow":
+		agent.slow = true
+	case "killed":
+		c.left = rapid.IntRange(1, 6).Draw(t, "transactions")
+	case "late": // past every deadline
+		c.pass(4 * time.Minute)
+	}
+	for range rapid.SampledFrom([]int{0, 1, 2, 4, 8, 8}).Draw(t, "turns") {
+		c.turn()
+	}
+}
+
+// rest lets all faults end, and as much time pass as all operations have.
+func (c *edited) rest() {
+	for _, a := range c.agents {
+		a.silent, a.slow = false, false
+		clear(a.states)
+	}
+	c.left = -1
+	for range 60 {
+		for range 5 {
+			c.turn()
+		}
+		if c.open() == "" {
+			return
+		}
+	}
+	c.t.Fatalf("after five minutes: %s", c.open())
+}
+
+// open is what is not at its end yet.
+func (c *edited) open() string {
+	v := c.memory.View()
+	for op := range store.OperationsIn.Of(v, store.Unended) {
+		return fmt.Sprintf("operation %s of %s is %s: %+v", op.Kind, op.Env, op.State, op.Steps)
+	}
+	if p := c.long(); !p.Empty() {
+		return fmt.Sprintf("there is still to do: %+v", p.Steps)
+	}
+	for n := range store.Nodes.Rows(v) {
+		e, _ := store.Envs.Get(v, string(n.Env))
+		if n.Gone || n.Made != nil || n.Replaces != 0 || e.Restart != nil {
+			op, _ := store.Operations.Get(v, string(e.Operation))
+			text := "%s: node %d on %s of %s is not at its end: gone %v (%s), edited %+v; wanted is %s %+v; %s is %s"
+			return fmt.Sprintf(text, c.now, n.CTID,
+				n.Host, n.Env, n.Gone, n.Why, n.Made, e.Want, e.Spec, op.Kind, op.State)
+		}
+	}
+	return ""
+}
+
+// whole: each environment has the nodes that a fresh one of its file would have, each once, hosts have those and no others, what was
+// deleted has left nothing, and the plan of what it is made of is empty.
+func (c *edited) whole() {
+	v, t := c.memory.View(), c.t
+	templates := env.Templates{}
+	for _, tm := range store.Templates.Refs(v) {
+		templates[tm.Name] = *tm
+	}
+	wanted := map[wire.CTID]bool{}
+	for e := range store.Envs.Rows(v) {
+		name := e.Spec.Name
+		if e.System {
+			continue
+		}
+		if e.Want == store.WantDeleted {
+			t.Fatalf("%s was deleted and is still there", name)
+		}
+		fresh, p := env.Expand(e.Account, e.Spec, templates)
+		if p != nil {
+			t.Fatal(p)
+		}
+		var nodes []store.Node
+		for n := range store.NodesOf.Of(v, string(name)) {
+			nodes = append(nodes, n)
+			wanted[n.CTID] = true
+		}
+		if len(nodes) != len(fresh) && e.Failed == nil {
+			t.Fatalf("%s has %d nodes, want %d", name, len(nodes), len(fresh))
+		}
+		for _, n := range nodes {
+			i := slices.IndexFunc(fresh, func(f env.Node) bool { return f.Layer == n.Layer && f.Index == n.Index })
+			if i < 0 {
+				t.Fatalf("%s has node %d of %s twice, or nobody wants it", name, n.Index+1, n.Layer)
+			}
+			is, want := n.Container, fresh[i].Container
+			fresh = slices.Delete(fresh, i, i+1)
+			if is.Image.Digest != want.Image.Digest || !maps.Equal(is.Process.Env, want.Process.Env) ||
+				is.Limits != want.Limits || !slices.Equal(names(is.Volumes), names(want.Volumes)) {
+				t.Fatalf("node %d of %s is\n%+v\nwant\n%+v", n.CTID, name, is, want)
+			}
+		}
+		plan, p := ops.PlanEdit(v, e, e.Spec, ops.Edit{})
+		if p != nil || len(plan.Steps) != 0 {
+			t.Fatalf("the plan of what %s is: %+v, %v", name, plan.Steps, p)
+		}
+	}
+	for id, w := range store.Works.Refs(v) {
+		for _, ct := range w.Containers {
+			if !wanted[ct.CTID] && ct.Env != env.System {
+				t.Fatalf("host %s has container %d, which no environment has", id, ct.CTID)
+			}
+			delete(wanted, ct.CTID)
+		}
+	}
+	if len(wanted) > 0 {
+		t.Fatalf("nodes %v are on no host", wanted)
+	}
+	for _, op := range store.Operations.Refs(v) {
+		if op.Before != nil {
+			t.Fatalf("operation %s of %s has ended and keeps what was before it", op.Kind, op.Env)
+		}
+	}
+}
+
+func names(list []host.Volume) (out []string) {
+	for _, v := range list {
+		out = append(out, v.Name)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Over any history of edits, restarts, cancels, sick nodes, hosts that fall silent or are lost, ends of the orchestrator between any two
+// transactions and deadlines that pass: once all is well nothing is stuck and nothing is left over, every environment is what a file says,
+// and the plan of that is empty. Where nothing fails, a layer's nodes are started anew one after the other.
+func TestEditsComeToAnEnd(t *testing.T) {
+	ends, killed := map[string]int{}, 0
+	rapid.Check(t, func(t *rapid.T) {
+		c := newEdited(t)
+		c.faults = rapid.IntRange(0, 2).Draw(t, "faults") > 0
+		for range rapid.IntRange(3, 25).Draw(t, "events") {
+			c.happens()
+		}
+		c.rest()
+		c.whole()
+		for _, op := range store.Operations.Refs(c.memory.View()) {
+			ends[strings.TrimPrefix(op.Kind, "env.")+" "+string(op.State)]++
+		}
+		killed += c.killed
+	})
+	t.Logf("operations: %v; the orchestrator ended %d times", ends, killed)
+	if !t.Failed() && min(ends["edit done"], ends["edit failed"], ends["edit cancelled"], ends["restart done"], killed) == 0 {
+		t.Errorf("operations: %v, the orchestrator ended %d times: the histories don't show it", ends, killed)
+	}
+}
