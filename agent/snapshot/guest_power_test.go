@@ -8,8 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,8 +30,9 @@ import (
 // TestPower: on each disk what was acknowledged is there, all of it is sound, and nothing is half made; then it goes on, round after the
 // other, until the power is cut: HARDNODE_ROUNDS. A round is three files that are written and synced, a snapshot, and what makes another
 // snapshot of its stream or has the container be as in it; in every third one the disk is full. HARDNODE_POWER has the number of the last
-// step of each disk that was acknowledged, -1 for none. It says "ack DISK STEP" of each more, "full DISK STEP" of those that found no room,
-// and "healed DISK" of a superblock that was written in part.
+// step of each disk that was acknowledged, -1 for none. Without HARDNODE_ROUNDS all is deleted then, and no quota group is left. It says
+// "ack DISK STEP" of each more, "full DISK STEP" of those that found no room, "healed DISK" of a superblock that was written in part, and
+// "swept DISK HAD GONE" of the quota groups in the end.
 func TestPower(t *testing.T) {
 	acked := strings.Fields(os.Getenv("HARDNODE_POWER"))
 	if len(acked) == 0 {
@@ -80,8 +84,65 @@ func (p *powered) all(on bool) error {
 		}
 		fmt.Printf("ack %d %d\n", p.disk, n)
 	}
+	if err := p.emptied(); err != nil {
+		return err
+	}
 	p.root.Close()
 	return unix.Unmount(p.top, 0)
+}
+
+// emptied deletes all subvolumes: then the sweep that agents make leaves no quota group, whenever the power went.
+func (p *powered) emptied() error {
+	vol, err := os.Open(p.volume())
+	if err != nil {
+		return err
+	}
+	quota, err := btrfs.SubvolumeQuota(vol)
+	if err = errors.Join(err, vol.Close()); err != nil {
+		return err
+	}
+	home, err := os.Open(p.home())
+	if err != nil {
+		return err
+	}
+	defer home.Close()
+	had := len(p.groups(quota))
+	if err := errors.Join(p.store.DropAll(of), btrfs.DeleteSubvolume(home, "vol-data")); err != nil {
+		return err
+	}
+	gone := 0
+	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(100 * time.Millisecond) { // the kernel deletes behind its answer
+		n, err := btrfs.DropGroups(p.root)
+		gone += n
+		left := p.groups(quota)
+		switch err = errors.Join(err, btrfs.Sync(p.root)); {
+		case err != nil:
+			return err
+		case had == 0:
+			return errors.New("there were no quota groups")
+		case len(left) == 0:
+			fmt.Printf("swept %d %d %d\n", p.disk, had, gone)
+			return nil
+		case time.Now().After(end):
+			return fmt.Errorf("without any subvolume the quota groups %s are left", left)
+		}
+	}
+}
+
+// groups are the quota groups beside that one, of subvolumes that are there or were, and of level 1; not the filesystem's own.
+func (p *powered) groups(beside btrfs.Quota) (list []string) {
+	entries, err := os.ReadDir(filepath.Dir(string(beside)))
+	if err != nil {
+		return []string{err.Error()}
+	}
+	for _, e := range entries {
+		level, text, ok := strings.Cut(e.Name(), "_")
+		id, err := strconv.ParseUint(text, 10, 48)
+		if ok && err == nil && (level != "0" || id >= btrfs.FirstFreeObject) {
+			list = append(list, e.Name())
+		}
+	}
+	return list
 }
 
 func (p *powered) home() string   { return filepath.Join(p.top, "ct", of.String()) }
@@ -191,6 +252,9 @@ func (p *powered) whole() error {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
+	if err := p.agree(list); err != nil {
+		return err
+	}
 	devices, err := btrfs.Devices(p.root)
 	if err != nil {
 		return err
@@ -205,6 +269,46 @@ func (p *powered) whole() error {
 		}
 	}
 	return nil
+}
+
+// agree tells whether the snapshots' records, the subvolumes on the disk and their quota groups are of each other, also behind a sweep.
+func (p *powered) agree(list []snapshot.Snapshot) error {
+	if _, err := btrfs.DropGroups(p.root); err != nil {
+		return err
+	}
+	want := map[string]bool{p.volume(): true}
+	for _, s := range list {
+		if len(s.Parts) != 1 {
+			return fmt.Errorf("snapshot %s has the parts %+v", s.ID, s.Parts)
+		}
+		want[filepath.Join(p.store.home(of), string(s.ID), "vol-data")] = true
+	}
+	err := filepath.WalkDir(p.top, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || !e.IsDir() || path == p.top {
+			return err
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		is, err := btrfs.IsSubvolume(f)
+		if err != nil || !is {
+			return err
+		}
+		if !want[path] {
+			return fmt.Errorf("the subvolume %s is of no record", path)
+		}
+		delete(want, path)
+		if _, err := btrfs.SubvolumeBytes(f); err != nil { // its group is there
+			return err
+		}
+		return fs.SkipDir
+	})
+	if err == nil && len(want) > 0 {
+		err = fmt.Errorf("of the records' subvolumes these are not there: %v", slices.Sorted(maps.Keys(want)))
+	}
+	return err
 }
 
 // step does one.

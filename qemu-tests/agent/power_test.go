@@ -20,7 +20,8 @@ import (
 
 // TestPowerRounds: disks on which files are written, snapshots taken, received and restored, and which are full now and then, lose their
 // power at a random write, and with it what was not flushed, or some of it. Each time all that was acknowledged is there, all of it is
-// sound, and it goes on. ROUNDS is how many cuts; SEED repeats them.
+// sound, records, subvolumes and quota groups agree, and it goes on; in the end all is deleted, and no quota group is left. ROUNDS is how
+// many cuts; SEED repeats them.
 func TestPowerRounds(t *testing.T) {
 	rounds := 10
 	if os.Getenv("HARDNODE_SOAK") != "" {
@@ -146,6 +147,10 @@ func (p *powers) boot(rounds string, disks []*nbd.Disk, cut func(line string) bo
 			var disk, step int
 			if k, _ := fmt.Sscanf(line, "ack %d %d", &disk, &step); k == 2 {
 				p.acked[disk] = step
+			}
+			var had, gone int
+			if k, _ := fmt.Sscanf(line, "swept %d %d %d", &disk, &had, &gone); k == 3 {
+				p.Logf("disk %d: with all deleted, of %d quota groups %d went by the sweep, the others by the kernel", disk, had, gone)
 			}
 			switch {
 			case strings.HasPrefix(line, "full "):
