@@ -20,7 +20,7 @@ func (a *agent) newSchedule() *schedule.Keeper {
 func (a *agent) snapshots() *answer.Answerer {
 	var calls jemcall.Calls
 	return &answer.Answerer{Runtime: a.runtime, Store: a.runtime.Snapshots(), Restarts: true, Log: a.log,
-		Restored: func(id wire.CTID) { a.retune.Restored(id) },
+		Restored: func(id wire.CTID, elsewhere bool) { a.retune.Restored(id, elsewhere) },
 		JEM: func(ctx context.Context, id wire.CTID, action string) (string, error) {
 			reply, err := calls.Do(ctx, id, host.JEMRequest{Module: "backup", Action: action}, a.runtime.Told(ctx, id), a.runtime.Exec)
 			return reply.Message, err

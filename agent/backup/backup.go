@@ -173,7 +173,7 @@ func (k *Keeper) Take(ctx context.Context, id wire.CTID, want backup.Take, in io
 			return err
 		}
 	}
-	s := wiresnapshot.Snapshot{Taken: r.head.Taken, Note: r.note(), Image: r.head.Image}
+	s := wiresnapshot.Snapshot{Taken: r.head.Taken, Note: r.note(), Image: r.head.Image, Backup: true}
 	if r.layer {
 		s.Generation = now.Generation
 	}

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -122,8 +123,8 @@ func TestBackup(t *testing.T) {
 	if text := b.sh(522, "dd if=/dev/zero of=/srv/more bs=1M count=60 conv=fsync 2>&1; rm /srv/more"); !strings.Contains(text, "quota") {
 		t.Errorf("60 MiB beside the 20 of a backup, of 64: %q", text)
 	}
-	if len(out.Snapshots) != 2 {
-		t.Errorf("snapshots: %+v", out.Snapshots)
+	if len(out.Snapshots) != 2 || !slices.Equal(b.was, []bool{true}) {
+		t.Errorf("snapshots: %+v; it is said to be a backup: %v", out.Snapshots, b.was)
 	}
 	// what was restored is backed up and goes on as any other
 	three := b.create(522, nil)

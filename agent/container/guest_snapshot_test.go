@@ -44,6 +44,7 @@ type rig struct {
 	r     *container.Runtime
 	a     *answer.Answerer
 	image wire.Digest
+	was   []bool // of each restore: the files were of another container, or of a backup
 }
 
 func newRig(t *testing.T) *rig {
@@ -63,7 +64,9 @@ func (g *rig) again() *rig {
 		reply, err := calls.Do(ctx, id, host.JEMRequest{Module: "backup", Action: action}, r.Told(ctx, id), r.Exec)
 		return reply.Message, err
 	}
-	return &rig{g.T, r, &answer.Answerer{Runtime: r, Store: r.Snapshots(), JEM: jem, Log: log}, g.image}
+	next := &rig{T: g.T, r: r, a: &answer.Answerer{Runtime: r, Store: r.Snapshots(), JEM: jem, Log: log}, image: g.image}
+	next.a.Restored = func(_ wire.CTID, elsewhere bool) { next.was = append(next.was, elsewhere) }
+	return next
 }
 
 func must(t testing.TB, errs ...error) {
@@ -166,6 +169,9 @@ func TestSnapshot(t *testing.T) {
 	}
 	g.start(s) // as agent/apply does
 	g.says(501, "cat /top /srv/file; ls /srv", "old\nold\nfile\none\ntwo")
+	if !slices.Equal(g.was, []bool{false}) {
+		t.Errorf("its own files are said to be another container's: %v", g.was)
+	}
 	g.ask(501, wiresnapshot.Ask{Action: wiresnapshot.Restore, ID: back.Kept, Only: true})
 	g.start(s)
 	g.says(501, "cat /top /srv/file /srv/more", "old\nnew\nmore")
@@ -236,6 +242,9 @@ func TestSnapshotClone(t *testing.T) {
 	}
 	g.start(to)
 	g.says(509, "cat /top /srv/file; hostname", "theirs\ntheirs\nnode509")
+	if !slices.Equal(g.was, []bool{true}) {
+		t.Errorf("the clone's files are not said to be another container's: %v", g.was)
+	}
 	g.sh(509, "echo changed > /srv/file; sync")
 	g.says(508, "cat /srv/file", "theirs")
 	// its volume counts what it writes, within its own quota

@@ -151,9 +151,10 @@ func (r *Retuner) Came(id wire.CTID, state string) {
 	}
 }
 
-// Restored is called when a container has the files of another time: what its servers were told since is not in them.
-func (r *Retuner) Restored(id wire.CTID) {
-	if _, wasTold := r.known(id); wasTold {
+// Restored is called before a container has the files of another time: what its servers were told since is not in them. elsewhere: they are
+// another container's, or of a backup, and nobody here knows of which size their servers were told.
+func (r *Retuner) Restored(id wire.CTID, elsewhere bool) {
+	if _, wasTold := r.known(id); wasTold || elsewhere {
 		r.keep(id, r.knows(id), told)
 	}
 }

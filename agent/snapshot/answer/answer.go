@@ -33,8 +33,9 @@ type Answerer struct {
 	JEM func(ctx context.Context, id wire.CTID, action string) (string, error)
 	// Restarts: a container that is stopped for a restore is started again by whoever runs containers. The answer waits for that.
 	Restarts bool
-	// Restored is called when a container has the files of another time, before it is started; nil: nobody wants to know.
-	Restored func(id wire.CTID)
+	// Restored is called before a container gets the files of another time, while it does not run; elsewhere: they are another container's,
+	// or of a backup. nil: nobody wants to know.
+	Restored func(id wire.CTID, elsewhere bool)
 	Log      *slog.Logger
 }
 
@@ -201,14 +202,14 @@ func (a *Answerer) restore(ctx context.Context, id wire.CTID, h *container.Hold,
 	if err != nil {
 		return "", nil, errors.Join(err, a.Store.Sweep(id))
 	}
+	if a.Restored != nil { // before: should this agent end after Ready, the next one settles it
+		a.Restored(id, of != id || s.Backup)
+	}
 	if err := a.Store.Ready(id); err != nil {
 		return kept, nil, err
 	}
 	if err := a.Store.Settle(id, h.Home()); err != nil {
 		return kept, nil, err
-	}
-	if a.Restored != nil {
-		a.Restored(id)
 	}
 	a.Log.Info("snapshot restored", logging.Container, id, "snapshot", name, "kept", kept, "ran", ran, logging.Took, time.Since(began))
 	return kept, notes, nil

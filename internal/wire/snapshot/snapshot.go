@@ -51,6 +51,7 @@ type Snapshot struct {
 	Said       string      `json:"said,omitempty"`   // what JEM did in the container for it, or why it could not
 	// Scheduled: it was taken by the container's schedule, by which it goes.
 	Scheduled bool   `json:"scheduled,omitempty"`
+	Backup    bool   `json:"backup,omitempty"` // it was made of a backup
 	Parts     []Part `json:"parts"`
 }
 
