@@ -333,11 +333,17 @@ func TestGit(t *testing.T) {
 	os.Symlink("nowhere", filepath.Join(repo, "d/dangling"))
 	inRepo("add", ".")
 	inRepo("commit", "-q", "-m", "four")
+	own := t.TempDir() // a repository of the container's own, which nobody asked for
+	inRepo("clone", "-q", repo, own)
+	inRepo("checkout", "-q", "-b", "below", "next")
+	inRepo("-c", "protocol.file.allow=always", "submodule", "add", "-q", "file://"+own, "own")
+	inRepo("commit", "-q", "-m", "five")
 	for _, c := range []struct{ argv, code, message, shown string }{
 		{"git shop file://" + repo + " --branch main", "ok", "is shown", "main"},
 		{"git shop file://" + repo + " --branch inside", "ok", "is shown", "next"},
 		{"git shop file://" + repo + " --branch linked", "invalid", `"passwd": it links to "/etc/passwd", which is outside`, "next"},
 		{"git shop file://" + repo + " --branch next", "ok", "is shown", "next"},
+		{"git shop file://" + repo + " --branch below", "unavailable", "Failed to clone 'own'", "next"},
 		{"git shop file://" + repo + " --branch none", "unavailable", "Remote branch none not found", "next"},
 		{"git shop file://" + repo + "/none", "unavailable", "git ended with exit status 128", "next"},
 		{"git shop file://" + repo + " --branch --upload-pack=x", "invalid", "is no name of a branch", "next"},

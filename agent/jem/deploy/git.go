@@ -77,8 +77,7 @@ func fromGit(c *contract.Call) (contract.Steps, error) {
 		}
 		return err
 	}, func(ctx context.Context, into *os.Root, to string) (err error) {
-		env := []string{"HOME=/nonexistent", "GIT_TERMINAL_PROMPT=0", "GIT_CONFIG_NOSYSTEM=1", "GIT_ALLOW_PROTOCOL=" +
-			strings.Join(gitSchemes, ":")}
+		env := []string{"HOME=/nonexistent", "GIT_TERMINAL_PROMPT=0", "GIT_CONFIG_NOSYSTEM=1"}
 		if key != nil {
 			if dir, err = keyDir(p.root, p.owner, key); err != nil {
 				return err
@@ -128,8 +127,15 @@ func withoutGit(dir *os.Root) error {
 // clone has git fetch the branch, as the owner, and says which commit it is.
 func clone(ctx context.Context, c *contract.Call, p plan, from, branch, to string, env []string) (string, error) {
 	git := program.Find(c.Root, "git")
-	args := []string{"-c", "core.hooksPath=/dev/null", "-c", "safe.directory=*", "clone", "--quiet", "--depth=1", "--recurse-submodules",
-		"--shallow-submodules"}
+	args := []string{"-c", "core.hooksPath=/dev/null", "-c", "safe.directory=*", "-c", "protocol.allow=never"}
+	for _, s := range gitSchemes {
+		may := "always"
+		if s == "file" { // what is asked for, and no submodule of it: a stranger's could show what else is in the container
+			may = "user"
+		}
+		args = append(args, "-c", "protocol."+s+".allow="+may)
+	}
+	args = append(args, "clone", "--quiet", "--depth=1", "--recurse-submodules", "--shallow-submodules")
 	if branch != "" {
 		args = append(args, "--branch="+branch)
 	}
