@@ -82,15 +82,16 @@ func app(t *testing.T, layouts, name, sample, says string, files map[string]stri
 	return b
 }
 
-// useNode: modules of both kinds, fetch, time zones and crypto work.
+// useNode: modules of both kinds, fetch, time zones and crypto work, and its heap may take three quarters of the memory that it sees.
 func useNode(t *testing.T, layouts string) {
-	b := app(t, layouts, "node", "Node.js v18", "inner esm 0cc175b9c0f1b6a831c399e269772661 z 1.234,5", map[string]string{"server.js": `const crypto = require("crypto"), zlib = require("zlib");
+	b := app(t, layouts, "node", "Node.js v18", "inner esm 0cc175b9c0f1b6a831c399e269772661 z 1.234,5 true", map[string]string{"server.js": `const crypto = require("crypto"), zlib = require("zlib");
 require("http").createServer(async (q, a) => {
 	if (q.url == "/inner") return a.end("inner");
 	const inner = await (await fetch("http://127.0.0.1:8080/inner")).text();
 	const mod = await import("data:text/javascript,export default 'esm'");
 	a.end([inner, mod.default, crypto.createHash("md5").update("a").digest("hex"), zlib.gunzipSync(zlib.gzipSync("z")),
-		new Intl.NumberFormat("de").format(1234.5)].join(" "));
+		new Intl.NumberFormat("de").format(1234.5),
+		Math.abs(require("v8").getHeapStatistics().heap_size_limit / require("os").totalmem() - 0.75) < 0.05].join(" "));
 }).listen(process.env.PORT, "::");
 process.on("SIGTERM", () => process.exit(0));
 `})
