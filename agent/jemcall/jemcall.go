@@ -32,6 +32,7 @@ const (
 	within     = 65 * time.Minute
 	eachOpen   = 8        // calls of one container at once
 	allHeld    = 16 << 20 // bytes of answers that have not ended, of all containers
+	short      = 64 << 10 // bytes of an answer that there is room for in any case
 	keptStderr = 4 << 10
 )
 
@@ -81,6 +82,9 @@ func (c *Calls) Carry(whole context.Context, id wire.CTID, req host.JEMRequest, 
 	switch {
 	case err != nil:
 		return exit, err
+	case said.over && said.crowded:
+		return host.Exit{}, fmt.Errorf("the answer of jem %s %s has no room on this host beside other answers of JEM that have not ended, "+
+			"%d MiB in all: try again later", req.Module, req.Action, allHeld>>20)
 	case said.over:
 		return host.Exit{}, fmt.Errorf("the answer of jem %s %s is larger than it may be, %d bytes", req.Module, req.Action, jem.MaxReply)
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
@@ -163,12 +167,15 @@ type bounded struct {
 	full  func() // nil: what is too much is dropped
 	b     bytes.Buffer
 	held  int64
-	over  bool
+	// over: it is too much; crowded: only beside the others
+	over, crowded bool
 }
 
 func (w *bounded) Write(p []byte) (int, error) {
 	w.calls.mu.Lock()
-	room := w.b.Len()+len(p) <= w.most && w.calls.mu.held+int64(len(p)) <= allHeld
+	n := w.b.Len() + len(p)
+	room := n <= w.most && (n <= short || w.calls.mu.held+int64(len(p)) <= allHeld)
+	w.crowded = !room && n <= w.most
 	if room {
 		w.calls.mu.held += int64(len(p))
 		w.held += int64(len(p))

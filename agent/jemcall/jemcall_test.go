@@ -158,3 +158,44 @@ func TestCarryAtOnce(t *testing.T) {
 		<-ended
 	}
 }
+
+// TestCarryBesideHoarders: containers that write long answers and never end take no other's room for a short one, and who has a long one
+// then is told why it is not taken.
+func TestCarryBesideHoarders(t *testing.T) {
+	var calls Calls
+	ctx, cancel := context.WithCancel(t.Context())
+	wrote, ended := make(chan error), make(chan bool)
+	const hoarders = allHeld / jem.MaxReply
+	for i := range hoarders {
+		go func() {
+			calls.Carry(ctx, wire.CTID(200+i/eachOpen), host.JEMRequest{}, jem.Told{}, nil, io.Discard, func(ctx context.Context, _ wire.CTID,
+				_ host.ExecSpec, s command.Stdio) (host.Exit, error) {
+				_, err := io.WriteString(s.Out, strings.Repeat(" ", jem.MaxReply))
+				wrote <- err
+				<-ctx.Done()
+				return host.Exit{}, nil
+			})
+			ended <- true
+		}()
+		if err := <-wrote; err != nil {
+			t.Fatal(err)
+		}
+	}
+	var out strings.Builder
+	short := strings.Repeat(" ", 32<<10) + `{"version":1,"init":"app"}`
+	if _, err := calls.Carry(ctx, 101, host.JEMRequest{}, jem.Told{}, nil, &out, says(short, "", 0)); err != nil {
+		t.Errorf("a short answer beside long ones: %.200v", err)
+	}
+	long := func() Exec { return says(strings.Repeat(" ", 512<<10)+short, "", 0) }
+	if _, err := calls.Carry(ctx, 101, host.JEMRequest{}, jem.Told{}, nil, &out, long()); err == nil ||
+		!strings.Contains(err.Error(), "other answers of JEM that have not ended") {
+		t.Errorf("a long answer beside long ones: %.200v", err)
+	}
+	cancel()
+	for range hoarders {
+		<-ended
+	}
+	if _, err := calls.Carry(t.Context(), 101, host.JEMRequest{}, jem.Told{}, nil, &out, long()); err != nil {
+		t.Errorf("a long answer when they have ended: %.200v", err)
+	}
+}
