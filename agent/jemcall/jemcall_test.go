@@ -168,7 +168,8 @@ func TestCarryBesideHoarders(t *testing.T) {
 	const hoarders = allHeld / jem.MaxReply
 	for i := range hoarders {
 		go func() {
-			calls.Carry(ctx, wire.CTID(200+i/eachOpen), host.JEMRequest{}, jem.Told{}, nil, io.Discard, func(ctx context.Context, _ wire.CTID,
+			id := wire.CTID(200 + i/eachOpen)
+			calls.Carry(ctx, id, host.JEMRequest{}, jem.Told{}, nil, io.Discard, func(ctx context.Context, _ wire.CTID,
 				_ host.ExecSpec, s command.Stdio) (host.Exit, error) {
 				_, err := io.WriteString(s.Out, strings.Repeat(" ", jem.MaxReply))
 				wrote <- err

@@ -168,7 +168,7 @@ func asksWithin[T any](ctx context.Context, s *Server, h operator.Host, req host
 	object, next string) (out T, err error) {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	link, err := s.Hub.Open(ctx, h.ID, req)
+	link, err := s.Hub.Open(ctx, s.caller(ctx).Account, h.ID, req)
 	if err != nil {
 		return out, err
 	}

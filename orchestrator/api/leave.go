@@ -82,7 +82,7 @@ func orderer(c caller) string {
 func (s *Server) order(ctx context.Context, h operator.Host, order upkeep.Leave) (heard bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, leaveWait)
 	defer cancel()
-	link, err := s.Hub.Open(ctx, h.ID, host.SessionRequest{Leave: &order})
+	link, err := s.Hub.Open(ctx, s.caller(ctx).Account, h.ID, host.SessionRequest{Leave: &order})
 	if err != nil {
 		return false, err
 	}

@@ -133,7 +133,7 @@ func (s *Server) session(w http.ResponseWriter, r *http.Request, k sessionKind) 
 func (s *Server) carry(w http.ResponseWriter, r *http.Request, record operator.Audit, on wire.HostID, req host.SessionRequest) {
 	var link *session.Link
 	if err := s.Audit.Do(record, func() (err error) {
-		link, err = s.Hub.Open(r.Context(), on, req)
+		link, err = s.Hub.Open(r.Context(), record.Account, on, req)
 		return err
 	}); err != nil {
 		operator.WriteProblem(w, err)

@@ -25,6 +25,8 @@ import (
 // The limits of sessions (exec, logs, jem).
 const (
 	maxSessions = 64               // open at once, of one host
+	ofUsers     = 56               // of these, so many of all accounts but the platform's own, which has the rest for itself
+	ofAccount   = 24               // of these, so many of one account
 	dialBack    = 10 * time.Second // how long a host may take to dial back
 )
 
@@ -41,7 +43,35 @@ type Hub struct {
 type queue struct {
 	pending []host.SessionRequest
 	open    int
+	users   int // of these, those of accounts, each in of
+	of      map[wire.Account]int
 	more    chan struct{}
+}
+
+// full says why an account can't have one more, or "".
+func (q *queue) full(account wire.Account) string {
+	users := account != wire.AdminAccount
+	switch {
+	case users && q.of[account] >= ofAccount:
+		return fmt.Sprintf("has %d open sessions of account %s, which is the most allowed of one", ofAccount, account)
+	case users && q.users >= ofUsers:
+		return fmt.Sprintf("has %d open sessions of accounts, which is the most allowed", ofUsers)
+	case q.open >= maxSessions:
+		return fmt.Sprintf("has %d open sessions, which is the most allowed", maxSessions)
+	}
+	return ""
+}
+
+// count counts one more session of an account, or, with -1, one less.
+func (q *queue) count(account wire.Account, n int) {
+	q.open += n
+	if account == wire.AdminAccount {
+		return
+	}
+	q.users += n
+	if q.of[account] += n; q.of[account] == 0 {
+		delete(q.of, account)
+	}
 }
 
 // Wanted is one session until its host has dialled back.
@@ -61,7 +91,7 @@ func NewHub() *Hub {
 func (h *Hub) queueOf(id wire.HostID) *queue {
 	q := h.mu.hosts[id]
 	if q == nil {
-		q = &queue{more: make(chan struct{})}
+		q = &queue{more: make(chan struct{}), of: map[wire.Account]int{}}
 		h.mu.hosts[id] = q
 	}
 	return q
@@ -76,8 +106,9 @@ type Link struct {
 // Close ends the session.
 func (l *Link) Close() { l.end() }
 
-// Open asks the host for a session and waits until it has dialled back. Errors are Problems.
-func (h *Hub) Open(ctx context.Context, id wire.HostID, req host.SessionRequest) (*Link, error) {
+// Open asks the host for a session of an account, "" for the platform's, and waits until it has dialled back. Errors are Problems.
+func (h *Hub) Open(ctx context.Context, account wire.Account, id wire.HostID, req host.SessionRequest) (*Link, error) {
+	account = account.Owner()
 	object, its := "nodes/"+req.CTID.String(), "its host"
 	if req.CTID == 0 { // of the host itself
 		object, its = "hosts/"+string(id), "it"
@@ -90,12 +121,11 @@ func (h *Hub) Open(ctx context.Context, id wire.HostID, req host.SessionRequest)
 	s := &Wanted{host: id, link: make(chan *websocket.Conn), done: make(chan struct{})}
 	h.mu.Lock()
 	q := h.queueOf(id)
-	if q.open >= maxSessions {
+	if why := q.full(account); why != "" {
 		h.mu.Unlock()
-		reason := fmt.Sprintf("%s has %d open sessions, which is the most allowed", its, maxSessions)
-		return nil, operator.NewProblem(operator.Exhausted, object, reason, "close one of them")
+		return nil, operator.NewProblem(operator.Exhausted, object, its+" "+why, "close one of them, or try again later")
 	}
-	q.open++
+	q.count(account, 1)
 	q.pending = append(q.pending, req)
 	close(q.more)
 	q.more = make(chan struct{})
@@ -105,7 +135,7 @@ func (h *Hub) Open(ctx context.Context, id wire.HostID, req host.SessionRequest)
 	end := sync.OnceFunc(func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		q.open--
+		q.count(account, -1)
 		delete(h.mu.waiting, req.ID)
 		for i, p := range q.pending {
 			if p.ID == req.ID {

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -24,7 +25,7 @@ func TestHub(t *testing.T) {
 	}
 	got := make(chan opened, 1)
 	go func() {
-		link, err := h.Open(ctx, "h-1", host.SessionRequest{CTID: 100})
+		link, err := h.Open(ctx, "", "h-1", host.SessionRequest{CTID: 100})
 		got <- opened{link, err}
 	}()
 	req, ok := h.Next(ctx, "h-1")
@@ -67,7 +68,7 @@ func TestHubLimit(t *testing.T) {
 	ended := make(chan error, maxSessions)
 	for range maxSessions {
 		go func() {
-			_, err := h.Open(ctx, "h-1", host.SessionRequest{CTID: 100})
+			_, err := h.Open(ctx, "", "h-1", host.SessionRequest{CTID: 100})
 			ended <- err
 		}()
 	}
@@ -79,7 +80,7 @@ func TestHubLimit(t *testing.T) {
 			t.Fatalf("waited a minute for %d sessions, there are %d", maxSessions, n)
 		}
 	}
-	_, err := h.Open(ctx, "h-1", host.SessionRequest{CTID: 101})
+	_, err := h.Open(ctx, "", "h-1", host.SessionRequest{CTID: 101})
 	var p *operator.Problem
 	if !errors.As(err, &p) || p.Code != operator.Exhausted || p.Object != "nodes/101" {
 		t.Errorf("one too many was answered with %v", err)
@@ -103,4 +104,58 @@ func (h *Hub) open(id wire.HostID) (n int, more <-chan struct{}) {
 	defer h.mu.Unlock()
 	q := h.queueOf(id)
 	return q.open, q.more
+}
+
+// TestHubShares: who has no more places at a host leaves some to other accounts, and all accounts leave some to the platform.
+func TestHubShares(t *testing.T) {
+	h := NewHub()
+	ctx, gone := context.WithCancel(t.Context())
+	ended := make(chan error, maxSessions)
+	opened := 0
+	fill := func(account wire.Account, n int) {
+		t.Helper()
+		for range n {
+			go func() {
+				_, err := h.Open(ctx, account, "h-1", host.SessionRequest{CTID: 100})
+				ended <- err
+			}()
+		}
+		opened += n
+		deadline := time.After(time.Minute)
+		for have, more := h.open("h-1"); have < opened; have, more = h.open("h-1") {
+			select {
+			case <-more:
+			case err := <-ended:
+				t.Fatalf("account %q: %v", account, err)
+			case <-deadline:
+				t.Fatalf("waited a minute for %d sessions, there are %d", opened, have)
+			}
+		}
+	}
+	refused := func(account wire.Account, want string) {
+		t.Helper()
+		_, err := h.Open(ctx, account, "h-1", host.SessionRequest{CTID: 101})
+		var p *operator.Problem
+		if !errors.As(err, &p) || p.Code != operator.Exhausted || !strings.Contains(p.Reason, want) {
+			t.Errorf("account %q: %v, want %q", account, err, want)
+		}
+	}
+	fill("greedy", ofAccount)
+	refused("greedy", "its host has 24 open sessions of account greedy, which is the most allowed of one")
+	fill("other", ofAccount)
+	fill("third", ofUsers-2*ofAccount)
+	refused("fourth", "its host has 56 open sessions of accounts, which is the most allowed")
+	fill(wire.AdminAccount, maxSessions-ofUsers)
+	refused("", "its host has 64 open sessions, which is the most allowed")
+	gone()
+	for range opened {
+		<-ended
+	}
+	ctx, gone = context.WithCancel(t.Context())
+	opened = 0
+	fill("greedy", ofAccount) // those that ended are counted no more
+	gone()
+	for range opened {
+		<-ended
+	}
 }
