@@ -16,6 +16,7 @@ import (
 	"hardnode.dev/internal/wire/front"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/install"
+	"hardnode.dev/internal/wire/mail"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/internal/wire/slots"
 	"hardnode.dev/internal/wire/snapshot"
@@ -136,8 +137,12 @@ func asking(c *cluster, op, token string) map[string]asked {
 		"endUserSessions": {cluster: true, there: "root@example.com"},
 		"setMember":       {there: "admin", nothing: "nosuch", body: user.SetMember{Role: user.Viewer}},
 		"removeMember":    of("admin", "nosuch"),
-		"createToken":     {body: operator.NewToken{Name: "more", Scopes: []string{"read"}}},
-		"getRoute":        env, "makeBypass": {there: "hello", nothing: "nosuch", body: struct{}{}},
+		"getMail":         {cluster: true}, "removeMail": {cluster: true}, "listMails": {cluster: true},
+		"setMail": {cluster: true, body: mail.SetMailSettings{Host: "mail.example.com", From: "a@example.com",
+			Panel: "https://a.example.com"}},
+		"testMail":    {cluster: true, body: mail.TestMail{To: "a@example.com"}},
+		"createToken": {body: operator.NewToken{Name: "more", Scopes: []string{"read"}}},
+		"getRoute":    env, "makeBypass": {there: "hello", nothing: "nosuch", body: struct{}{}},
 		"accessLogEnvironment": session(env, ""),
 		"setRoute":             {there: "hello", nothing: "nosuch", body: front.Settings{}},
 		"listDomains":          env, "deleteDomain": env, "deleteCertificate": env, "getWebCA": none,

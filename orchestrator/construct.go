@@ -33,6 +33,7 @@ import (
 	"hardnode.dev/orchestrator/lead"
 	"hardnode.dev/orchestrator/licensing"
 	"hardnode.dev/orchestrator/live"
+	"hardnode.dev/orchestrator/mail"
 	"hardnode.dev/orchestrator/metrics"
 	"hardnode.dev/orchestrator/ops"
 	"hardnode.dev/orchestrator/panel"
@@ -82,6 +83,7 @@ type orchestrator struct {
 	loop      *lead.Loop
 	accounts  *accounts.Desk
 	users     *people.Desk
+	mail      *mail.Desk
 	ops       *ops.Ops
 	domains   *domains.Desk
 	routes    *hostapi.Routes
@@ -163,6 +165,8 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 	hub := session.NewHub()
 	tokens := &authz.Tokens{Store: o.store, Now: time.Now}
 	guesses := &authz.Guesses{Record: o.audit.Write, Now: time.Now}
+	o.mail = &mail.Desk{Store: o.store, Keys: certs.Sealer(s.Authority.Secret("mail of the cluster")), Cluster: s.Name, Now: time.Now,
+		Log: c.log}
 	o.users = people.New(&people.Desk{Store: o.store, Tokens: tokens, Guesses: guesses, Cluster: s.Name,
 		Key: s.Authority.Secret("second factors of users"), Now: time.Now, Log: c.log})
 	o.panel = &panel.Panel{Tokens: tokens, Guesses: guesses, World: o.seen, Log: c.log, Now: time.Now}
@@ -181,7 +185,7 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 		Unlicensed: o.loop.Unlicensed, Netboot: netboot, Release: shelf.Open}
 	o.accounts = &accounts.Desk{Store: o.store, Now: time.Now, Log: c.log}
 	o.api = &api.Server{Store: o.store, Ops: o.ops, Tokens: tokens, Accounts: o.accounts, Users: o.users,
-		Audit: o.audit, World: o.seen, Hub: hub, Secrets: secrets,
+		Mail: o.mail, Audit: o.audit, World: o.seen, Hub: hub, Secrets: secrets,
 		Log: c.log, License: o.license, Releases: shelf, Netboot: netboot, Enroll: desk, Guesses: guesses,
 		RotateGossip: o.loop.RotateGossip,
 		Metrics:      metrics.Handler(o.world, o.hosts.Held, o.fleet.Boots, o.fleet.Met),
@@ -270,6 +274,7 @@ func (o *orchestrator) lead(ctx context.Context) error {
 		run.Task{Name: "operations", Run: o.ops.Run},
 		run.Task{Name: "accounts", Run: o.accounts.Run},
 		run.Task{Name: "users", Run: o.users.Run},
+		run.Task{Name: "mail", Run: o.mail.Run},
 		run.Task{Name: "domains", Run: o.domains.Run},
 		run.Task{Name: "served systems", Run: o.followSystems},
 	)

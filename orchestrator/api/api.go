@@ -30,6 +30,7 @@ import (
 	"hardnode.dev/orchestrator/domains"
 	"hardnode.dev/orchestrator/door"
 	"hardnode.dev/orchestrator/enroll"
+	"hardnode.dev/orchestrator/mail"
 	"hardnode.dev/orchestrator/ops"
 	"hardnode.dev/orchestrator/pxe"
 	"hardnode.dev/orchestrator/sealed"
@@ -50,6 +51,7 @@ type Server struct {
 	Domains  *domains.Desk // the host names of environments
 	Users    *users.Desk   // who signs in
 	Secrets  sealed.Variables
+	Mail     *mail.Desk // what the cluster sends mail by
 	Audit    *audit.Log
 	World    func(wire.Account) world.World // what an account sees now
 	// DryRun places a new environment of an account without storing anything.
@@ -352,6 +354,7 @@ func (s *Server) operations() {
 		authz.Patch, 200}, s.takeBackComponent)
 
 	s.accountOperations()
+	s.mailOperations()
 	s.userOperations()
 	s.domainOperations()
 	serve(s, route{"listTokens", "GET", "/tokens", "All tokens, without their text", authz.Admin, 200}, s.listTokens)
@@ -372,6 +375,7 @@ var ofCluster = map[string]bool{"getLicense": true, "setLicense": true, "rotateG
 	"disableNetboot": true, "listErrors": true, "setAddresses": true, "createAccount": true, "changeAccount": true,
 	"createAccountToken": true, "listAccountGroups": true, "setAccountGroup": true, "deleteAccountGroup": true,
 	"createUser": true, "deleteUser": true, "resetSecondFactor": true, "endUserSessions": true,
+	"getMail": true, "setMail": true, "removeMail": true, "testMail": true, "listMails": true,
 	"planRollout": true, "startRollout": true, "listRollouts": true, "getRollout": true, "reportRollout": true, "pauseRollout": true,
 	"resumeRollout": true, "abortRollout": true}
 

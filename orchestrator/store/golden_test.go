@@ -20,6 +20,7 @@ func TestGolden(t *testing.T) {
 		"system": golden.Kept[System], "component": golden.Kept[Component],
 		"account": golden.Kept[Account], "accountgroup": golden.Kept[AccountGroup],
 		"user": golden.Kept[User], "session": golden.Kept[Session],
+		"mailserver": golden.Kept[MailServer], "mail": golden.Kept[Mail],
 		"domain": golden.Kept[Domain], "front": golden.Kept[Front], "webca": golden.Kept[WebCA],
 	}
 	for kind := range decoders {

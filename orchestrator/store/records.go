@@ -51,6 +51,9 @@ var (
 	Groups     = table[AccountGroup]("accountgroup") // accounts; by the group's name
 	Users      = table[User]("user")                 // users (accounts: they leave with the last one); by UserKey
 	Sessions   = table[Session]("session")           // users; by hash
+
+	MailServers = table[MailServer]("mailserver") // mail, while one is named; named Only
+	Outbox      = table[Mail]("mail")             // mail (users put them in); by id
 )
 
 // The indices.

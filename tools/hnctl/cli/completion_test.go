@@ -28,7 +28,7 @@ func TestEveryNameIsCompleted(t *testing.T) {
 		"customer", "help", "version", "component-arg", "jls-external", "registry-external", "reason", "image-pin",
 		"director-pin", "cluster", "interface", "release", "once", "peer", "port", "note",
 		"recipient", "snapshot", "of", "disk", "disk-id", "disk-model", "disk-serial", "wipe", "volume", "rate",
-		"title", "contact", "limit", "errors", "server", "ca-pin",
+		"title", "contact", "limit", "errors", "server", "ca-pin", "login", "sender", "panel",
 		"per-source", "weight"}
 	var walk func(c *cobra.Command)
 	walk = func(c *cobra.Command) {

@@ -378,6 +378,7 @@ func (f *fake) handler() http.Handler {
 	f.moving(mux)
 	f.accounts(mux)
 	f.users(mux)
+	f.mails(mux)
 	f.disks(mux)
 	f.patching(mux)
 	f.environments(mux)
