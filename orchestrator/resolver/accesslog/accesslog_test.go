@@ -2,6 +2,7 @@ package accesslog
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -103,6 +104,35 @@ func TestRotation(t *testing.T) {
 	for i, e := range got {
 		if want := fmt.Sprint(n - len(got) + i); e.Path != want {
 			t.Fatalf("line %d is %s, want %s", i, e.Path, want)
+		}
+	}
+}
+
+// TestLast: each number of last lines is right over two files, where blocks end in the middle of lines too.
+func TestLast(t *testing.T) {
+	dir := t.TempDir()
+	text := func(from, to int) string {
+		var b strings.Builder
+		for i := from; i < to; i++ {
+			fmt.Fprintf(&b, "{\"path\":\"%d\",\"agent\":%q}\n", i, strings.Repeat("x", i%7*5000))
+		}
+		return b.String()
+	}
+	for name, part := range map[string]string{"a.1.log.1": text(0, 30), "a.1.log": text(30, 50), "b.1.log": "", "c.1.log.1": text(0, 3)} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(part), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, all := range map[string]int{"a.1": 50, "b.1": 0, "c.1": 3, "none.1": 0} {
+		for n := range 55 {
+			want := text(max(0, all-n), all)
+			if n == 0 {
+				want = text(0, all)
+			}
+			var got bytes.Buffer
+			if err := Read(t.Context(), &got, dir, name, n, false); err != nil || got.String() != want {
+				t.Errorf("the last %d lines of %s: %v, %d bytes, want %d", n, name, err, got.Len(), len(want))
+			}
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,19 +34,22 @@ func Read(ctx context.Context, w io.Writer, dir, name string, tail int, follow b
 		return err
 	}
 	defer end(old)
-	var text []byte
+	var files []*os.File
 	for _, f := range []*os.File{old, at} {
-		if f == nil || f == old && same(old, at) {
-			continue
+		if f != nil && !(f == old && same(old, at)) {
+			files = append(files, f)
 		}
-		raw, err := io.ReadAll(f)
-		if err != nil {
+	}
+	if err := seekLast(files, tail); err != nil {
+		return err
+	}
+	for _, f := range files {
+		if _, err := io.Copy(w, f); err != nil {
 			return err
 		}
-		text = append(text, raw...)
 	}
-	if _, err := w.Write(last(text, tail)); err != nil || !follow {
-		return err
+	if !follow {
+		return nil
 	}
 	for run.Wait(ctx, polled) {
 		if at != nil {
@@ -88,18 +92,48 @@ func same(a, b *os.File) bool {
 	return err == nil && other == nil && os.SameFile(x, y)
 }
 
-// last is the last n lines of text; all of it for 0.
-func last(text []byte, n int) []byte {
+// seekLast goes to where the last n lines of the files together begin, all of them for 0. Many may read beside one resolver: none holds a
+// file in memory.
+func seekLast(files []*os.File, n int) error {
 	if n == 0 {
-		return text
+		return nil
 	}
-	to := len(bytes.TrimSuffix(text, []byte("\n")))
-	for range n {
-		i := bytes.LastIndexByte(text[:to], '\n')
-		if i < 0 {
-			return text
+	for _, f := range slices.Backward(files) {
+		at, left, err := lastLines(f, n)
+		if err != nil {
+			return err
 		}
-		to = i
+		if _, err := f.Seek(at, io.SeekStart); err != nil {
+			return err
+		}
+		n = left
 	}
-	return text[to+1:]
+	return nil
+}
+
+// lastLines is where the last n lines of f begin, and how many of them it does not have. For none it is the end of f.
+func lastLines(f *os.File, n int) (at int64, left int, err error) {
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil || size == 0 || n == 0 {
+		return size, n, err
+	}
+	block := make([]byte, 64<<10)
+	for to := size - 1; to > 0; { // the last byte ends the last line
+		part := block[:min(to, int64(len(block)))]
+		to -= int64(len(part))
+		if _, err := f.ReadAt(part, to); err != nil {
+			return 0, 0, err
+		}
+		for {
+			i := bytes.LastIndexByte(part, '\n')
+			if i < 0 {
+				break
+			}
+			if n--; n == 0 {
+				return to + int64(i) + 1, 0, nil
+			}
+			part = part[:i]
+		}
+	}
+	return 0, n - 1, nil
 }
