@@ -35,6 +35,9 @@ func (p *planner) patch() {
 		}
 		want := versioned(n.Container, rec)
 		want.Generation = rec.Version.Generation
+		if name == host.ComponentResolver && rec.Version.Release != "" {
+			want.Publish = withHTTPS(want.Publish)
+		}
 		if same.Documents(n.Container, want) {
 			continue
 		}
@@ -54,4 +57,14 @@ func (p *planner) patch() {
 func versioned(c host.Container, rec *store.Component) host.Container {
 	c.Image, c.Process, c.ConfirmBy = rec.Version.Image, rec.Version.Process, rec.ConfirmBy
 	return c
+}
+
+// withHTTPS is what a resolver publishes, with 443: clusters made before 2026-11-28 published 80 alone. It stays when the version goes back:
+// nothing answers there then.
+func withHTTPS(ports []host.Port) []host.Port {
+	https := host.Port{Proto: "tcp", Host: 443, Container: 443}
+	if slices.ContainsFunc(ports, func(p host.Port) bool { return p.Proto == https.Proto && p.Host == https.Host }) {
+		return ports
+	}
+	return append(slices.Clone(ports), https)
 }

@@ -2,9 +2,12 @@ package converge
 
 import (
 	"net/netip"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
+	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
@@ -70,5 +73,44 @@ func TestPatchedComponents(t *testing.T) {
 		if p := w.turn("again"); len(p.Steps) > 0 {
 			t.Errorf("%s, again: %+v", step.name, p.Steps)
 		}
+	}
+}
+
+// TestResolverPublishesHTTPS: the resolver of a cluster made when it published 80 alone publishes 443 too from its first version of a
+// release on, once, and other components don't.
+func TestResolverPublishesHTTPS(t *testing.T) {
+	w := newWorld(1)
+	w.in.Cluster.Infra = boot.InfraHost{Block4: "10.96.0.0/24"}
+	w.in.Envs = []store.Environment{{Spec: operator.EnvironmentSpec{Version: 1, Name: env.System}, Want: store.WantRunning, System: true}}
+	plain := []host.Port{{Proto: "tcp", Host: 80, Container: 80}}
+	for i, name := range []string{"registry", host.ComponentResolver} {
+		id := wire.CTID(1 + 3*i)
+		w.in.Nodes = append(w.in.Nodes, store.Node{CTID: id, Env: env.System, Layer: wire.LayerName(name), Host: "h-0",
+			Container: host.Container{CTID: id, Env: env.System, Component: name, Generation: 1, Publish: plain,
+				IPv4: netip.AddrFrom4([4]byte{10, 96, 0, byte(10 + id)})}})
+		w.in.Components = append(w.in.Components, store.Component{Name: name, CTID: id,
+			Version: store.ComponentVersion{Generation: 1, Image: host.Image{Digest: "sha256:a"}}})
+	}
+	published := func() (out []string) {
+		for _, c := range w.in.Works["h-0"].Containers {
+			for _, p := range c.Publish {
+				out = append(out, c.Component+" "+strconv.Itoa(int(p.Host)))
+			}
+		}
+		return out
+	}
+	w.turn("as it was made")
+	if got := strings.Join(published(), ", "); got != "registry 80, resolver 80" {
+		t.Errorf("as it was made: %s", got)
+	}
+	for i := range w.in.Components {
+		w.in.Components[i].Version = store.ComponentVersion{Release: "1.1.0", Generation: 2, Image: host.Image{Digest: "sha256:b"}}
+	}
+	w.turn("of a release")
+	if got := strings.Join(published(), ", "); got != "registry 80, resolver 80, resolver 443" {
+		t.Errorf("of a release: %s", got)
+	}
+	if p := w.turn("again"); len(p.Steps) > 0 {
+		t.Errorf("again: %+v", p.Steps)
 	}
 }

@@ -147,8 +147,13 @@ func TestFollow(t *testing.T) {
 	go func() { ended <- Read(ctx, w, dir, "a.1", 0, true) }()
 	lines := bufio.NewReader(r)
 	long := strings.Repeat("x", 100_000)
+	l.Add("a.1", Entry{Path: "0", Agent: long})
 	for i := range 60 { // more than a file
-		l.Add("a.1", Entry{Path: fmt.Sprint(i), Agent: long})
+		if i == 1 { // it is followed by now
+			for j := range 59 {
+				l.Add("a.1", Entry{Path: fmt.Sprint(j + 1), Agent: long})
+			}
+		}
 		text, err := lines.ReadString('\n')
 		var e Entry
 		if err != nil || json.Unmarshal([]byte(text), &e) != nil || e.Path != fmt.Sprint(i) {
