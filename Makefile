@@ -134,8 +134,10 @@ templates: ## build OCI templates from Debian packages: out/templates/NAME (TEMP
 	  $(if $(filter all,$(TEMPLATES)),$(patsubst %/template.yaml,%,$(wildcard tools/templates/*/template.yaml)),$(addprefix tools/templates/,$(TEMPLATES)))
 
 .PHONY: bench-resolver
-bench-resolver: deps templates ## the resolver beside nginx as a proxy, on loopback
-	@$(GO) run ./tools/bench/resolver
+bench-resolver: deps templates ## the resolver beside nginx, HAProxy and Caddy, on loopback: plain, TLS, HTTP/2
+	@mkdir -p $(OUT)/bench/packages && cd $(OUT)/bench/packages && for p in haproxy caddy nghttp2-client libnghttp2-14 libev4 liblua5.3-0 \
+	  libopentracing-c-wrapper0 libopentracing1 libjemalloc2; do ls $${p}_*.deb >/dev/null 2>&1 || apt-get -q download $$p || exit 1; done
+	@$(GO) run ./tools/bench/resolver -more $(OUT)/bench/packages
 
 .PHONY: bench-orchestrator
 # All that the API makes is one account's, so each host is sent the names of all nodes, as differences; what is sent of another account's

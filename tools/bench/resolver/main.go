@@ -1,8 +1,9 @@
-// Command resolver compares the resolver with nginx as a proxy: the same backend, the same load, the same machine, in turns.
+// Command resolver compares the resolver with nginx, HAProxy and Caddy as proxies: the same backend, the same load, one core each, in turns.
 //
 // Owns: the set-up of backend and proxies on loopback, and the table it prints.
-// In: Debian's nginx (from the packages `make templates` fetched) and wrk; the resolver's source.
-// Out: requests a second and latency of each, and their ratio.
+// In: Debian's nginx (from the packages `make templates` fetched), HAProxy, Caddy and h2load (those `make bench-resolver` fetched) and wrk;
+// the resolver's source.
+// Out: requests a second, requests a CPU-second of the proxy, and latency, over HTTP/1.1, HTTPS and HTTP/2; their ratios.
 // Never: uses another address than loopback, or leaves a process behind.
 package main
 
@@ -21,30 +22,27 @@ import (
 
 func main() {
 	packages := flag.String("packages", "out/templates/packages", "where nginx_*.deb lies (make templates)")
+	more := flag.String("more", "out/bench/packages", "where haproxy, caddy, h2load and their libraries lie (make bench-resolver)")
 	rounds := flag.Int("rounds", 3, "measurements of each; the median counts")
 	seconds := flag.Int("seconds", 5, "length of one measurement")
 	flag.Parse()
 	ctx, stop := run.UntilSignal(context.Background())
 	defer stop()
-	if err := bench(ctx, *packages, *rounds, *seconds); err != nil {
+	if err := bench(ctx, *packages, *more, *rounds, *seconds); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-const nginxConfig = `daemon off; master_process on; worker_processes 1; pid %[1]s.pid; error_log %[1]s.log; worker_rlimit_nofile 8192;
-events { worker_connections 4096; }
-http { access_log off; keepalive_requests 1000000; client_body_temp_path %[1]s.b; proxy_temp_path %[1]s.p; fastcgi_temp_path %[1]s.f; uwsgi_temp_path %[1]s.u; scgi_temp_path %[1]s.s; %[2]s }
-`
-
-func bench(ctx context.Context, packages string, rounds, seconds int) error {
+func bench(ctx context.Context, packages, more string, rounds, seconds int) error {
 	dir, err := os.MkdirTemp("", "bench-resolver-*")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	nginx, err := unpackNginx(ctx, packages, dir)
-	if err != nil {
+	b := &site{dir: dir, env: append(os.Environ(), "GOMAXPROCS=1", "LD_LIBRARY_PATH="+filepath.Join(dir, "x/usr/lib/x86_64-linux-gnu"),
+		"HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)}
+	if err := b.unpack(ctx, packages, more); err != nil {
 		return err
 	}
 	resolver := filepath.Join(dir, "resolver")
@@ -53,42 +51,125 @@ func bench(ctx context.Context, packages string, rounds, seconds int) error {
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build the resolver: %v: %s", err, out)
 	}
-	ports, err := freePorts(4)
-	if err != nil {
+	if b.ports, err = freePorts(1 + 2*len(names)); err != nil {
 		return err
 	}
-	body := strings.Repeat("x", 1000)
-	servers := map[string]string{
-		"backend": fmt.Sprintf(`server { listen 127.0.0.1:%d; location / { return 200 "%s"; } }`, ports[0], body),
-		"nginx": fmt.Sprintf(
-			`upstream b { server 127.0.0.1:%d; keepalive 64; keepalive_requests 1000000; } server { listen 127.0.0.1:%d; server_name a.test; location / { proxy_pass http://b; proxy_http_version 1.1;
-proxy_set_header Connection ""; proxy_set_header Host $http_host; proxy_set_header X-Forwarded-For $remote_addr; proxy_set_header X-Forwarded-Host $http_host; proxy_set_header X-Forwarded-Proto http; } }`, ports[0], ports[1]),
+	if b.cert, err = b.certificate(); err != nil {
+		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	var children sync.WaitGroup
 	defer children.Wait()
 	defer cancel()
-	for name, s := range servers {
-		base := filepath.Join(dir, name)
-		if err := os.WriteFile(base+".conf", fmt.Appendf(nil, nginxConfig, base, s), 0o600); err != nil {
-			return err
-		}
-		if err := start(ctx, &children, nginx, "-c", base+".conf", "-e", base+".log"); err != nil {
-			return err
-		}
-	}
-	if err := resolverData(dir, ports[0]); err != nil {
+	peers, err := b.begin(ctx, &children, resolver)
+	if err != nil {
 		return err
 	}
-	if err := start(ctx, &children, resolver, "-config", filepath.Join(dir, "resolver.json"), "-data", dir, "-identity",
-		filepath.Join(dir, "none"), "-listen", fmt.Sprintf("127.0.0.1:%d", ports[2]), "-listen-tls",
-		fmt.Sprintf("127.0.0.1:%d", ports[3])); err != nil {
-		return err
-	}
-	for _, p := range ports {
+	for _, p := range b.ports {
 		if err := answers(ctx, p); err != nil {
 			return err
 		}
 	}
-	return compare(ctx, ports, rounds, seconds)
+	return compare(ctx, b, peers, rounds, seconds)
+}
+
+// names are the proxies; each has two ports, of HTTP and of HTTPS. The last is the resolver.
+var names = []string{"nginx", "haproxy", "caddy", "resolver"}
+
+// peer is a running proxy.
+type peer struct {
+	name          string
+	pid           int
+	plain, secure int
+}
+
+const nginxConfig = `daemon off; master_process on; worker_processes 1; pid %[1]s.pid; error_log %[1]s.log; worker_rlimit_nofile 8192;
+events { worker_connections 4096; }
+http { access_log off; keepalive_requests 1000000; client_body_temp_path %[1]s.b; proxy_temp_path %[1]s.p; fastcgi_temp_path %[1]s.f; uwsgi_temp_path %[1]s.u; scgi_temp_path %[1]s.s; %[2]s }
+`
+
+// begin starts the backend and the proxies.
+func (b *site) begin(ctx context.Context, children *sync.WaitGroup, resolver string) (peers []peer, err error) {
+	back := b.ports[0]
+	for i, n := range names {
+		peers = append(peers, peer{name: n, plain: b.ports[1+2*i], secure: b.ports[2+2*i]})
+	}
+	pem := filepath.Join(b.dir, "both.pem")
+	nginx := func(name, server string) (int, error) {
+		base := filepath.Join(b.dir, name)
+		if err := os.WriteFile(base+".conf", fmt.Appendf(nil, nginxConfig, base, server), 0o600); err != nil {
+			return 0, err
+		}
+		return b.start(ctx, children, b.program("usr/sbin/nginx"), "-c", base+".conf", "-e", base+".log")
+	}
+	if _, err := nginx("backend", fmt.Sprintf(`server { listen 127.0.0.1:%d; location / { return 200 "%s"; } }`, back,
+		strings.Repeat("x", 1000))); err != nil {
+		return nil, err
+	}
+	p := peers[0]
+	if peers[0].pid, err = nginx("nginx", fmt.Sprintf(`upstream b { server 127.0.0.1:%[1]d; keepalive 64; keepalive_requests 1000000; }
+server { listen 127.0.0.1:%[2]d; listen 127.0.0.1:%[3]d ssl http2; ssl_certificate %[4]s; ssl_certificate_key %[4]s; server_name a.test;
+location / { proxy_pass http://b; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $http_host;
+proxy_set_header X-Forwarded-For $remote_addr; proxy_set_header X-Forwarded-Host $http_host; proxy_set_header X-Forwarded-Proto $scheme; } }`,
+		back, p.plain, p.secure, pem)); err != nil {
+		return nil, err
+	}
+	p = peers[1]
+	haproxy := fmt.Sprintf(`global
+	nbthread 1
+	maxconn 8192
+defaults
+	mode http
+	timeout client 1m
+	timeout server 1m
+	timeout connect 5s
+	http-reuse always
+	option forwardfor
+frontend f
+	bind 127.0.0.1:%d
+	bind 127.0.0.1:%d ssl crt %s alpn h2,http/1.1
+	http-request set-header X-Forwarded-Host %%[req.hdr(Host)]
+	http-request set-header X-Forwarded-Proto %%[ssl_fc,iif(https,http)]
+	default_backend b
+backend b
+	server s 127.0.0.1:%d
+`, p.plain, p.secure, pem, back)
+	if peers[1].pid, err = b.withFile(ctx, children, "haproxy.cfg", haproxy, b.program("usr/sbin/haproxy"), "-db", "-f"); err != nil {
+		return nil, err
+	}
+	p = peers[2]
+	caddy := fmt.Sprintf(`{
+	admin off
+	auto_https off
+}
+http://a.test:%[1]d {
+	bind 127.0.0.1
+	reverse_proxy 127.0.0.1:%[3]d
+}
+https://a.test:%[2]d, https://localhost:%[2]d {
+	bind 127.0.0.1
+	tls %[4]s %[4]s
+	reverse_proxy 127.0.0.1:%[3]d
+}
+`, p.plain, p.secure, back, pem)
+	if peers[2].pid, err = b.withFile(ctx, children, "Caddyfile", caddy, b.program("usr/bin/caddy"), "run", "--adapter", "caddyfile",
+		"--config"); err != nil {
+		return nil, err
+	}
+	if err := b.resolverData(back); err != nil {
+		return nil, err
+	}
+	p = peers[3]
+	peers[3].pid, err = b.start(ctx, children, resolver, "-config", filepath.Join(b.dir, "resolver.json"), "-data", b.dir, "-identity",
+		filepath.Join(b.dir, "none"), "-listen", fmt.Sprintf("127.0.0.1:%d", p.plain), "-listen-tls", fmt.Sprintf("127.0.0.1:%d", p.secure))
+	return peers, err
+}
+
+// withFile starts a program whose last argument is a configuration file.
+func (b *site) withFile(ctx context.Context, children *sync.WaitGroup, file, text, program string, args ...string) (int, error) {
+	path := filepath.Join(b.dir, file)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		return 0, err
+	}
+	return b.start(ctx, children, program, append(args, path)...)
 }
