@@ -59,8 +59,8 @@ func versioned(c host.Container, rec *store.Component) host.Container {
 	return c
 }
 
-// withHTTPS is what a resolver publishes, with 443: clusters made before 2026-11-28 published 80 alone. It stays when the version goes back:
-// nothing answers there then.
+// withHTTPS is what a resolver publishes, with 443: clusters made before 2026-11-28 published 80 alone. It stays when the version goes
+// back: nothing answers there then.
 func withHTTPS(ports []host.Port) []host.Port {
 	https := host.Port{Proto: "tcp", Host: 443, Container: 443}
 	if slices.ContainsFunc(ports, func(p host.Port) bool { return p.Proto == https.Proto && p.Host == https.Host }) {

@@ -33,13 +33,30 @@ var claims = map[string]bool{"forwarded": true, "x-real-ip": true, "x-client-ip"
 // spelled is a header's name as programs behind CGI, WSGI and the like see it: they can't tell "_" from "-".
 func spelled(name string) string { return strings.ReplaceAll(strings.ToLower(name), "_", "-") }
 
+// usual tells at a glance most names that are neither a claim nor one of never's, so that they cost nothing.
+func usual(name string) bool {
+	switch {
+	case name == "":
+		return true
+	case name[0]|0x20 == 'c':
+		return len(name) < 2 || name[1]|0x20 != 'f'
+	}
+	return strings.IndexByte("xftp", name[0]|0x20) < 0
+}
+
 func claim(name string) bool {
+	if usual(name) {
+		return false
+	}
 	name = spelled(name)
 	return claims[name] || strings.HasPrefix(name, "x-forwarded-")
 }
 
 // never are headers no client may send at all: ours, and "Proxy", which CGI programs take for a setting (CVE-2016-5385).
 func never(name string) bool {
+	if usual(name) {
+		return false
+	}
 	name = spelled(name)
 	return name == "proxy" || strings.HasPrefix(name, "x-hardnode-")
 }

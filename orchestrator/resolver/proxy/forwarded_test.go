@@ -107,3 +107,23 @@ func FuzzForwarded(f *testing.F) {
 		}
 	})
 }
+
+// TestUsual: no name that is dropped passes at the first glance, however it is spelled.
+func TestUsual(t *testing.T) {
+	names := []string{"proxy", "x-hardnode-a", "x-forwarded-for"}
+	for name := range claims {
+		names = append(names, name)
+	}
+	for _, name := range names {
+		for _, spelled := range []string{name, strings.ToUpper(name), strings.ReplaceAll(name, "-", "_"), http.CanonicalHeaderKey(name)} {
+			if usual(spelled) || !claim(spelled) && !never(spelled) {
+				t.Errorf("%s is let through", spelled)
+			}
+		}
+	}
+	for _, name := range []string{"", "c", "Accept", "Content-Type", "Cookie", "Host"} {
+		if claim(name) || never(name) {
+			t.Errorf("%q is dropped", name)
+		}
+	}
+}

@@ -56,7 +56,8 @@ func compare(ctx context.Context, b *site, peers []peer, rounds, seconds int) er
 		}
 		fmt.Printf("\n%-16s %12s %16s %12s %9s\n", l.name, "requests/s", "per CPU-second", "p99 (last)", "/ nginx")
 		for i, p := range peers {
-			fmt.Printf("%-16s %12.0f %16.0f %12s %9.2f\n", p.name, median(rate[i]), median(each[i]), p99[i], median(each[i])/median(each[0]))
+			of := median(each[i])
+			fmt.Printf("%-16s %12.0f %16.0f %12s %9.2f\n", p.name, median(rate[i]), of, p99[i], of/median(each[0]))
 		}
 	}
 	return nil
