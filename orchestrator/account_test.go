@@ -146,6 +146,7 @@ func asking(c *cluster, op, token string) map[string]asked {
 		"accessLogEnvironment": session(env, ""),
 		"setRoute":             {there: "hello", nothing: "nosuch", body: front.Settings{}},
 		"listDomains":          env, "deleteDomain": env, "deleteCertificate": env, "getWebCA": none,
+		"swapDomains":       {there: "hello", nothing: "nosuch", body: operator.SwapDomains{With: "jelastic"}},
 		"setDomain":         {there: "hello", nothing: "nosuch", body: front.Scheme{}},
 		"uploadCertificate": {there: "hello", nothing: "nosuch", body: operator.UploadCertificate{Chain: "x", Key: "x"}},
 		"createEnvironment": {apart: true}, "listAudit": {apart: true},

@@ -16,6 +16,9 @@ func (s *Server) domainOperations() {
 		authz.Read, 200}, s.listDomains)
 	serve(s, route{"setDomain", "PUT", "/environments/{env}/domains/{domain}",
 		"Serve an environment under a host name too, or change how it is served by one of its names", authz.Write, 200}, s.setDomain)
+	serve(s, route{"swapDomains", "POST", "/environments/{env}/domains/swap",
+		"Have two environments of one account change their host names outside of the cluster's domain, at one moment", authz.Write, 200},
+		s.swapDomains)
 	serve(s, route{"deleteDomain", "DELETE", "/environments/{env}/domains/{domain}",
 		"Take a host name and its certificate from an environment", authz.Write, 200}, s.deleteDomain)
 	serve(s, route{"uploadCertificate", "PUT", "/environments/{env}/certificates/{domain}",
@@ -65,6 +68,25 @@ func (s *Server) setDomain(ctx context.Context, c caller, in *setDomainInput) (o
 	return s.onDomain(c, "env.domain", in.DomainInput, func() error {
 		return s.Domains.Set(ctx, in.Env, c.Account, in.Domain, in.Body)
 	})
+}
+
+type swapInput struct {
+	Env  wire.EnvName `path:"env" maxLength:"40"`
+	Body operator.SwapDomains
+}
+
+func (s *Server) swapDomains(ctx context.Context, c caller, in *swapInput) (out operator.Domains, err error) {
+	for _, env := range []wire.EnvName{in.Env, in.Body.With} {
+		if _, err := s.Domains.List(env, c.Account); err != nil {
+			return operator.Domains{}, err
+		}
+	}
+	if err := s.do(c, "env.domain.swap", "environments/"+string(in.Env)+" and "+string(in.Body.With), func() error {
+		return s.Domains.Swap(ctx, in.Env, in.Body.With, c.Account)
+	}); err != nil {
+		return operator.Domains{}, err
+	}
+	return s.Domains.List(in.Env, c.Account)
 }
 
 func (s *Server) deleteDomain(ctx context.Context, c caller, in *DomainInput) (operator.Domains, error) {

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"hardnode.dev/internal/secret"
+	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/front"
 )
 
@@ -29,6 +30,11 @@ type DomainCertificate struct {
 // Domains are all of an environment.
 type Domains struct {
 	Domains []Domain `json:"domains" doc:"Its own first"`
+}
+
+// SwapDomains is with which environment one changes its host names.
+type SwapDomains struct {
+	With wire.EnvName `json:"with" required:"true" maxLength:"40" doc:"Of the same account"`
 }
 
 // UploadCertificate is a certificate with its key.

@@ -52,6 +52,14 @@ func (f *fake) domains(mux *http.ServeMux) {
 			}
 			return append(l, operator.Domain{Name: name, Scheme: in})
 		})
+	handle("POST "+operator.Prefix+"/environments/{env}/domains/swap",
+		func(l []operator.Domain, _ string, r *http.Request) []operator.Domain {
+			var in operator.SwapDomains
+			json.NewDecoder(r.Body).Decode(&in)
+			theirs := more[string(in.With)]
+			more[string(in.With)] = l
+			return theirs
+		})
 	handle("DELETE "+operator.Prefix+"/environments/{env}/domains/{domain}",
 		func(l []operator.Domain, name string, _ *http.Request) []operator.Domain {
 			return slices.DeleteFunc(l, func(d operator.Domain) bool { return d.Name == name })

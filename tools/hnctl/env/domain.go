@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"hardnode.dev/internal/secret"
+	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/front"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/tools/hnctl/app"
@@ -22,7 +23,7 @@ func certPath(env, name string) string { return envPath(env) + "/certificates/" 
 
 // domains is the commands on an environment's host names.
 func domains(a *app.App) *cobra.Command {
-	return app.Group("domain", "The host names that an environment is served under", domainList(a), domainSet(a),
+	return app.Group("domain", "The host names that an environment is served under", domainList(a), domainSet(a), domainSwap(a),
 		domainChange(a, "delete ENV NAME", "Take a host name and its certificate from an environment", domainPath))
 }
 
@@ -106,6 +107,23 @@ func domainSet(a *app.App) *cobra.Command {
 	c.Flags().BoolVar(&redirect, "redirect", false, "send what comes over plain HTTP to HTTPS")
 	c.Flags().DurationVar(&hsts, "hsts", 0, "how long browsers remember to come over HTTPS only; 0 sends nothing")
 	return c
+}
+
+func domainSwap(a *app.App) *cobra.Command {
+	return &cobra.Command{
+		Use: "swap ENV ENV", Short: "Have two environments change their host names, at one moment", Args: cobra.ExactArgs(2),
+		Long: "Names go with their certificates and how they are served; those in the cluster's domain stay. The environments are of\n" +
+			"one account. Shows the names that the first one has then.",
+		Example: "  hnctl env domain swap shop shop-next",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var out operator.Domains
+			in := operator.SwapDomains{With: wire.EnvName(args[1])}
+			if err := a.Call(cmd.Context(), http.MethodPost, envPath(args[0])+"/domains/swap", in, &out); err != nil {
+				return err
+			}
+			return showDomains(a, out)
+		},
+	}
 }
 
 func domainChange(a *app.App, use, short string, path func(env, name string) string) *cobra.Command {
