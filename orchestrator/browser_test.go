@@ -21,6 +21,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/internal/wire/user"
 )
 
 // browser is a real one, and what it complained about.
@@ -174,6 +175,13 @@ func TestPanelInBrowser(t *testing.T) {
 	b.media("prefers-color-scheme", "light")
 	b.do(chromedp.EmulateViewport(1360, 800), chromedp.Navigate(base+"/"), chromedp.WaitVisible("#token"))
 	b.shoot("login")
+	c.ok("POST", "/api/v1/users", user.NewUser{Mail: "ada@example.com", Password: "correct horse", Account: "admin", Role: user.Owner}, nil)
+	b.do(chromedp.SendKeys("#mail", "ada@example.com"), chromedp.SendKeys("#password", "wrong horse\r"), chromedp.WaitVisible("#why"))
+	b.shoot("login-refused")
+	b.do(chromedp.SendKeys("#password", "correct horse\r"), chromedp.WaitVisible("#host-host1"))
+	b.says("the page of who signed in", "host1")
+	b.do(chromedp.Navigate(base+"/panel/"), chromedp.WaitVisible(`form[action="/panel/logout"] button`),
+		chromedp.Click(`form[action="/panel/logout"] button`), chromedp.WaitVisible("#ended"))
 	b.do(chromedp.SendKeys("#token", "wrong\r"), chromedp.WaitVisible("#why"), chromedp.SendKeys("#token", adminToken+"\r"),
 		chromedp.WaitVisible("#host-host1"))
 	b.shoot("hosts")

@@ -19,6 +19,7 @@ import (
 	"hardnode.dev/internal/run/listen"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/user"
 	"hardnode.dev/orchestrator/accounts"
 	"hardnode.dev/orchestrator/api"
 	"hardnode.dev/orchestrator/audit"
@@ -190,6 +191,10 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 		RotateGossip: o.loop.RotateGossip,
 		Metrics:      metrics.Handler(o.world, o.hosts.Held, o.fleet.Boots, o.fleet.Met),
 		DryRun:       o.loop.DryRun, DryRunEdit: o.loop.DryRunEdit, Leaving: o.loop.Leaving, Target: o.loop.Target}
+	o.panel.SignOut = o.api.SignOut
+	o.panel.SignIn = func(ctx context.Context, in user.SignIn, from string) (user.SignedIn, error) {
+		return o.api.SignIn(ctx, in, from, "panel")
+	}
 	o.api.Errors = o.license.Errors.Waiting
 	o.api.Rollouts = rollouts.New(o.store.View, o.trust, o.holder)
 	o.api.Systems = &systems.Desk{Store: o.store, Releases: shelf.List, Serves: netboot.Serves,

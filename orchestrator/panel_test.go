@@ -8,8 +8,11 @@ import (
 	"testing"
 	"time"
 
+	"hardnode.dev/internal/wire/account"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/internal/wire/user"
 	"hardnode.dev/orchestrator/authz"
+	"hardnode.dev/orchestrator/store"
 )
 
 // visitor is a browser without JavaScript: it keeps cookies and follows nothing.
@@ -153,7 +156,7 @@ func TestPanelSignIn(t *testing.T) {
 		}
 	}
 	k := v.cookies["__Host-hardnode"]
-	if k == nil || k.SameSite != http.SameSiteLaxMode || !k.Secure || !k.HttpOnly || k.Path != "/" || k.Domain != "" {
+	if k == nil || k.SameSite != http.SameSiteStrictMode || !k.Secure || !k.HttpOnly || k.Path != "/" || k.Domain != "" {
 		t.Errorf("cookie: %+v", k)
 	}
 	if status, _, body := v.signIn("wrong", "/panel/operations"); status != http.StatusUnauthorized ||
@@ -167,7 +170,7 @@ func TestPanelSignIn(t *testing.T) {
 		!strings.Contains(body, "this needs read") {
 		t.Errorf("a token that may not read: %d\n%s", status, body)
 	}
-	// The cookie comes along on a link from elsewhere, so what changes something must come from a page of ours.
+	// What changes something must come from a page of ours, whatever cookie comes along.
 	for _, h := range [][]string{{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}, {"Origin", "https://evil.test"},
 		{"Origin", "null"}} {
 		for _, path := range []string{"/panel/login", "/panel/logout"} {
@@ -176,8 +179,69 @@ func TestPanelSignIn(t *testing.T) {
 			}
 		}
 	}
-	if status, _, _ := v.ask("GET", "/panel/", nil, "Sec-Fetch-Site", "cross-site"); status != http.StatusOK {
-		t.Errorf("a link from elsewhere: %d", status)
+	// The browser keeps a Strict cookie to itself on a link from elsewhere: a page of ours leads to the same address once more.
+	link := []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"}
+	if status, _, body := c.visitor().ask("GET", "/panel/operations?x=1&y=2", nil, link...); status != http.StatusOK ||
+		!strings.Contains(body, `http-equiv="refresh" content="0; url=/panel/operations?x=1&amp;y=2"`) {
+		t.Errorf("a link from elsewhere: %d\n%s", status, body)
+	}
+	if status, to, _ := c.visitor().ask("GET", "/panel/operations", nil, "Sec-Fetch-Site", "same-origin"); status != http.StatusSeeOther ||
+		!strings.HasPrefix(to, "/panel/login") {
+		t.Errorf("a link of ours: %d %s", status, to)
+	}
+}
+
+// TestPanelUsers: people sign in by mail address and password, under a cookie that nobody can have known before; what ends their session
+// ends it everywhere; of what is wrong nobody learns which part it was.
+func TestPanelUsers(t *testing.T) {
+	t.Parallel()
+	c := found(t, 2, "infra1")
+	c.start()
+	c.ok("POST", "/api/v1/accounts", account.NewAccount{Name: "acme"}, nil)
+	c.ok("POST", "/api/v1/users", user.NewUser{Mail: "ada@acme.example", Password: "correct horse", Account: "acme", Role: user.Owner}, nil)
+	in := func(v *visitor, mail, password string) (status int, to, body string) {
+		return v.ask("POST", "/panel/login", url.Values{"mail": {mail}, "password": {password}, "code": {""}, "to": {"/panel/operations"}})
+	}
+	v := c.visitor()
+	status, _, first := in(v, "ada@acme.example", "wrong horse")
+	if status != http.StatusUnauthorized || !strings.Contains(first, "the mail address, the password or the code is wrong") ||
+		!strings.Contains(first, `value="ada@acme.example"`) || strings.Contains(first, "wrong horse") {
+		t.Errorf("a wrong password: %d\n%s", status, first)
+	}
+	if status, _, body := in(v, "bob@acme.example", "wrong horse"); status != http.StatusUnauthorized ||
+		strings.ReplaceAll(body, "bob@", "ada@") != first {
+		t.Errorf("nobody's mail address is answered otherwise: %d\n%s", status, body)
+	}
+	// A cookie that was there before is not the one of the session.
+	planted := strings.Repeat("a", 64) + ".0"
+	v.cookies["__Host-hardnode"] = &http.Cookie{Name: "__Host-hardnode", Value: planted}
+	if status, to, body := in(v, "Ada@acme.example", "correct horse"); status != http.StatusSeeOther || to != "/panel/operations" {
+		t.Fatalf("signed in: %d %s\n%s", status, to, body)
+	}
+	if k := v.cookies["__Host-hardnode"]; k.Value == planted || k.SameSite != http.SameSiteStrictMode || !k.HttpOnly || !k.Secure {
+		t.Errorf("the cookie is %+v", k)
+	}
+	other := c.visitor()
+	other.cookies["__Host-hardnode"] = &http.Cookie{Name: "__Host-hardnode", Value: planted}
+	other.sentAway("/panel/")
+	if status, _, body := v.ask("GET", "/panel/", nil); status != http.StatusOK || !strings.Contains(body, "ada@acme.example") {
+		t.Errorf("signed in: %d\n%s", status, body)
+	}
+	sessions := func() int { return store.Sessions.Len(c.o.store.View()) }
+	if sessions() != 1 {
+		t.Errorf("%d sessions are open", sessions())
+	}
+	if in(v, "ada@acme.example", "correct horse"); sessions() != 1 {
+		t.Errorf("signed in again, %d sessions are open", sessions())
+	}
+	v.ask("POST", "/panel/logout", url.Values{})
+	if sessions() != 0 {
+		t.Errorf("signed out, %d sessions are open", sessions())
+	}
+	in(v, "ada@acme.example", "correct horse")
+	c.ok("DELETE", "/api/v1/users/ada@acme.example/sessions", nil, nil)
+	if login := v.sentAway("/panel/operations"); !strings.Contains(login, "the session was ended") {
+		t.Errorf("the sign-in page does not say why:\n%s", login)
 	}
 }
 

@@ -58,11 +58,21 @@ func person(c caller, object string) *operator.Problem {
 }
 
 func (s *Server) signIn(ctx context.Context, c caller, in *body[user.SignIn]) (out user.SignedIn, err error) {
-	out, err = s.Users.SignIn(ctx, in.Body, c.from, "api")
+	return s.SignIn(ctx, in.Body, c.from, "api")
+}
+
+// SignIn begins a session of a user, on record. kind is where: api or panel.
+func (s *Server) SignIn(ctx context.Context, in user.SignIn, from, kind string) (out user.SignedIn, err error) {
+	out, err = s.Users.SignIn(ctx, in, from, kind)
 	if err != nil {
 		return out, err
 	}
-	return out, s.signedIn(ctx, out, c.from)
+	return out, s.signedIn(ctx, out, from)
+}
+
+// SignOut ends the session that asks, on record.
+func (s *Server) SignOut(ctx context.Context, w authz.Who, from string) error {
+	return s.do(caller{Who: w, from: from}, "session.end", "sessions/"+w.ID, func() error { return s.Users.EndSession(ctx, w, "current") })
 }
 
 // signedIn records that somebody signed in. Where that can't be recorded nobody does.

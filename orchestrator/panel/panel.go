@@ -2,14 +2,15 @@
 //
 // Owns: the shell (frame, live part, sign-in, session cookie) and the pages in it: one file and one templ a page; parts.templ is what
 // several show.
-// In: the world; a token typed into the form.
+// In: the world; a token, or a mail address, a password and a code, typed into the form.
 // Out: HTML under a content security policy that allows no inline script or style; the part of a page that changes, on its own, for live
 // updates.
-// Never: changes anything, keeps a token's text, or loads anything from another server.
+// Never: changes anything but who is signed in, keeps a token's or a password's text, or loads anything from another server.
 package panel
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
@@ -23,6 +24,7 @@ import (
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/internal/wire/user"
 	"hardnode.dev/orchestrator/authz"
 	"hardnode.dev/orchestrator/world"
 )
@@ -43,6 +45,10 @@ type Panel struct {
 	World   func(wire.Account) world.World
 	Log     *slog.Logger
 	Now     func() time.Time
+
+	// SignIn begins a session of a user, SignOut ends it; both are on record.
+	SignIn  func(ctx context.Context, s user.SignIn, from string) (user.SignedIn, error)
+	SignOut func(ctx context.Context, w authz.Who, from string) error
 
 	born sync.Once
 	name string // of this life of the orchestrator, made when it is first asked for

@@ -10,6 +10,8 @@ import (
 
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/secret"
+	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/internal/wire/user"
 	"hardnode.dev/orchestrator/authz"
 	"hardnode.dev/orchestrator/world"
 )
@@ -28,6 +30,7 @@ const (
 	endedIdle      = "You were signed out: nothing was clicked for 8 hours."
 	endedLongest   = "You were signed out: a session ends after 24 hours."
 	endedRevoked   = "You were signed out: the token you signed in with was revoked."
+	endedSession   = "You were signed out: the session was ended, your password was changed, or you are not in the account any more."
 	endedExpired   = "You were signed out: the token you signed in with has expired."
 	endedRestarted = "You were signed out: the orchestrator was restarted, and sessions end with it."
 	endedPushedOut = "You were signed out: many others signed in since, and the oldest sessions made room."
@@ -36,6 +39,7 @@ const (
 
 type session struct {
 	token   string    // hash
+	user    bool      // the token is that of a user's session
 	expires time.Time // of the token; zero: it does not
 	begun   time.Time
 	used    time.Time // by a person: what a page fetches by itself does not count
@@ -58,7 +62,12 @@ func (s *session) over(now time.Time) string {
 
 // noToken is why a session is over whose token no longer counts.
 func (s *session) noToken(now time.Time) string {
-	if !s.expires.IsZero() && !now.Before(s.expires) {
+	switch {
+	case s.user && !now.Before(s.expires):
+		return endedLongest
+	case s.user:
+		return endedSession
+	case !s.expires.IsZero() && !now.Before(s.expires):
 		return endedExpired
 	}
 	return endedRevoked
@@ -81,10 +90,10 @@ func cookieOf(r *http.Request) (cookie, bool) {
 	return cookie{hex.EncodeToString(sum[:]), life}, true
 }
 
-// setCookie sends a session's cookie; "" takes it away. It comes along when a person follows a link from elsewhere (Lax): pages only
-// show, and what changes something is a POST, which other sites' pages are refused.
+// setCookie sends a session's cookie; "" takes it away. It comes along from pages of ours alone (Strict); who follows a link from elsewhere
+// is brought here once more by a page of ours (hither).
 func setCookie(w http.ResponseWriter, value string) {
-	c := &http.Cookie{Name: cookieName, Value: value, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode}
+	c := &http.Cookie{Name: cookieName, Value: value, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode}
 	if value == "" {
 		c.MaxAge = -1
 	}
@@ -125,12 +134,16 @@ func (p *Panel) who(r *http.Request) (who authz.Who, ended string) {
 		p.mu.Unlock()
 		return authz.Who{}, ended
 	}
-	if r.Header.Get("Hardnode-Live") == "" {
+	byPerson := r.Header.Get("Hardnode-Live") == ""
+	if byPerson {
 		s.used = now
 	}
 	token := s.token
 	p.mu.Unlock()
 	who, problem := p.Tokens.CheckHash(token)
+	if problem == nil && byPerson {
+		p.Tokens.Used(who)
+	}
 	if problem == nil {
 		problem = who.Require(authz.Read, "panel")
 	}
@@ -147,6 +160,10 @@ func (p *Panel) who(r *http.Request) (who authz.Who, ended string) {
 func (p *Panel) signedIn(f func(http.ResponseWriter, *http.Request, page, world.World)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		who, _ := p.who(r)
+		if who.ID == "" && fromElsewhere(r) {
+			p.html(w, r, http.StatusOK, hither(r.URL.RequestURI()))
+			return
+		}
 		if who.ID == "" {
 			if r.Header.Get("Hardnode-Live") != "" {
 				http.Error(w, "sign in again", http.StatusUnauthorized)
@@ -158,6 +175,14 @@ func (p *Panel) signedIn(f func(http.ResponseWriter, *http.Request, page, world.
 		v := p.World(who.Account).Within(who.Envs)
 		f(w, r, page{Who: who.Name, Cluster: v.Installation()}, v)
 	}
+}
+
+// fromElsewhere tells whether a page of another site led here, so that the browser kept the cookie to itself. What a page of ours leads to
+// is not from elsewhere any more, so nobody goes round in circles.
+func fromElsewhere(r *http.Request) bool {
+	_, has := cookieOf(r)
+	return !has && r.Method == http.MethodGet && r.Header.Get("Sec-Fetch-Site") == "cross-site" &&
+		r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document"
 }
 
 // entry is the sign-in page: why the last session ended, and where to go on.
@@ -176,7 +201,12 @@ func (p *Panel) entry(w http.ResponseWriter, r *http.Request) {
 
 func (p *Panel) login(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, 8192)
-	text, to := secret.Text(strings.TrimSpace(r.PostFormValue("token"))), back(r.PostFormValue("to"))
+	to := back(r.PostFormValue("to"))
+	if mail := strings.TrimSpace(r.PostFormValue("mail")); mail != "" {
+		p.loginUser(w, r, mail, to)
+		return
+	}
+	text := secret.Text(strings.TrimSpace(r.PostFormValue("token")))
 	who, problem := p.Tokens.Check(text)
 	if problem != nil {
 		logging.Or(p.Log).Warn("a sign-in to the panel was refused", logging.Addr, r.RemoteAddr, logging.Reason, problem.Reason)
@@ -187,25 +217,62 @@ func (p *Panel) login(w http.ResponseWriter, r *http.Request) {
 		problem = who.Require(authz.Read, "panel") // a right token for something else: it is no guess
 	}
 	if problem != nil {
-		p.html(w, r, problem.Status, loginPage(signIn{To: to, Refused: "That did not work: " + problem.Reason + "."}))
+		p.html(w, r, problem.Status, loginPage(signIn{To: to, Token: true, Refused: "That did not work: " + problem.Reason + "."}))
 		return
 	}
+	p.enter(w, r, &session{token: authz.Hash(text), expires: who.Expires}, to)
+}
+
+// loginUser signs a person in by mail address, password and code.
+func (p *Panel) loginUser(w http.ResponseWriter, r *http.Request, mail, to string) {
+	in, err := p.SignIn(r.Context(), user.SignIn{Mail: mail, Password: secret.Text(r.PostFormValue("password")),
+		Code: secret.Text(strings.TrimSpace(r.PostFormValue("code")))}, r.RemoteAddr)
+	if err != nil {
+		problem := operator.AsProblem(err)
+		logging.Or(p.Log).Warn("a sign-in to the panel was refused", logging.Addr, r.RemoteAddr, logging.Reason, problem.Reason)
+		if after := problem.RetryAfter(); after != "" {
+			w.Header().Set("Retry-After", after)
+		}
+		p.html(w, r, problem.Status, loginPage(signIn{To: to, Mail: mail,
+			Refused: "That did not work: " + problem.Reason + "; " + problem.Next + "."}))
+		return
+	}
+	p.enter(w, r, &session{token: authz.Hash(in.Token), user: true, expires: in.Begun.Add(longest)}, to)
+}
+
+// enter opens a session under a new cookie, whatever cookie came: nobody can have set it before.
+func (p *Panel) enter(w http.ResponseWriter, r *http.Request, s *session, to string) {
 	value := random(32)
 	sum := sha256.Sum256([]byte(value))
-	now := p.Now()
+	s.begun = p.Now()
+	s.used = s.begun
 	old, _ := cookieOf(r)
-	p.remember(old.key, hex.EncodeToString(sum[:]), &session{token: authz.Hash(text), expires: who.Expires, begun: now, used: now})
+	if before := p.remember(old.key, hex.EncodeToString(sum[:]), s); before != nil && before.user {
+		p.end(r, before.token)
+	}
 	setCookie(w, value+"."+p.life())
 	http.Redirect(w, r, to, http.StatusSeeOther)
 }
 
-// remember opens a session in place of an old one, "" being none, and forgets those that are too old or too many.
-func (p *Panel) remember(old, k string, s *session) {
+// end ends the session of a user that a session of the panel was of.
+func (p *Panel) end(r *http.Request, token string) {
+	who, problem := p.Tokens.CheckHash(token)
+	if problem != nil {
+		return // it has ended
+	}
+	if err := p.SignOut(r.Context(), who, r.RemoteAddr); err != nil {
+		logging.Or(p.Log).Error("a session was not ended", logging.Addr, r.RemoteAddr, logging.Err, err)
+	}
+}
+
+// remember opens a session in place of an old one, "" being none, which it returns, and forgets those that are too old or too many.
+func (p *Panel) remember(old, k string, s *session) (before *session) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.mu.open == nil {
 		p.mu.open = map[string]*session{}
 	}
+	before = p.mu.open[old]
 	delete(p.mu.open, old)
 	oldest := ""
 	for o, x := range p.mu.open {
@@ -219,6 +286,7 @@ func (p *Panel) remember(old, k string, s *session) {
 		delete(p.mu.open, oldest)
 	}
 	p.mu.open[k] = s
+	return before
 }
 
 // before tells which of two goes first: what has ended, then what was used longer ago.
@@ -232,8 +300,12 @@ func (s *session) before(o *session) bool {
 func (p *Panel) logout(w http.ResponseWriter, r *http.Request) {
 	if c, ok := cookieOf(r); ok {
 		p.mu.Lock()
+		s := p.mu.open[c.key]
 		delete(p.mu.open, c.key)
 		p.mu.Unlock()
+		if s != nil && s.user {
+			p.end(r, s.token)
+		}
 	}
 	setCookie(w, "")
 	http.Redirect(w, r, "/panel/login?out", http.StatusSeeOther)

@@ -46,6 +46,11 @@ func TestNoToken(t *testing.T) {
 			t.Errorf("expires %s: got %q, want %q", c.expires, got, c.want)
 		}
 	}
+	for expires, want := range map[time.Time]string{now.Add(1): endedSession, now: endedLongest} {
+		if got := (&session{user: true, expires: expires}).noToken(now); got != want {
+			t.Errorf("a user's that ends %s: got %q, want %q", expires, got, want)
+		}
+	}
 }
 
 // TestRemember: sessions are bounded; what has ended makes room first, then the one that was used longest ago.

@@ -102,6 +102,9 @@ func (d *Desk) SignIn(ctx context.Context, s user.SignIn, from, kind string) (ou
 			return out, err
 		}
 	}
+	if there {
+		d.failed.add(key, from, d.Now())
+	}
 	p = wrong()
 	if d.Guesses != nil {
 		p = d.Guesses.Wrong(ctx, from, p)

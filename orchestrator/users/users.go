@@ -43,6 +43,7 @@ type Desk struct {
 	hashes chan struct{}
 	gate   *limit.Gate
 	tries  tries
+	failed failed
 }
 
 // New is d, ready.
@@ -64,6 +65,7 @@ func (d *Desk) Run(ctx context.Context) error {
 		if err := d.Tokens.KeepUses(ctx); err != nil && ctx.Err() == nil {
 			d.log().Error("the use of sessions can't be kept", logging.Err, err)
 		}
+		d.tellOwners()
 	}
 	return nil
 }

@@ -298,6 +298,39 @@ func TestGuessing(t *testing.T) {
 	}
 }
 
+// TestOwnersAreTold: an account's record tells of sign-ins of its users that did not work, once a minute, and of nobody else's.
+func TestOwnersAreTold(t *testing.T) {
+	b := opened(t)
+	var records []operator.Audit
+	b.Guesses = &authz.Guesses{Now: b.Now, Record: func(a operator.Audit) error { records = append(records, a); return nil }}
+	b.made("ada@example.com", "acme", user.Owner)
+	b.tellOwners()
+	for _, mail := range []string{"ada@example.com", "bob@example.com", "ada@example.com"} {
+		_, err := b.SignIn(t.Context(), user.SignIn{Mail: mail, Password: "wrong horse"}, there, "api")
+		refused(t, err, http.StatusUnauthorized)
+	}
+	of := func(name wire.Account) (out []operator.Audit) {
+		for _, r := range records {
+			if r.Account == name {
+				out = append(out, r)
+			}
+		}
+		return out
+	}
+	if len(of("acme")) != 0 {
+		t.Errorf("it is recorded while the guess waits for its answer: %+v", records)
+	}
+	b.tellOwners()
+	b.tellOwners()
+	got := of("acme")
+	if len(got) != 1 || got[0].Object != "users/ada@example.com" || got[0].From != there || !strings.Contains(got[0].Result, "2 times") {
+		t.Errorf("the account's record has %+v", got)
+	}
+	if n := len(records) - len(of(wire.AdminAccount)); n != 1 {
+		t.Errorf("others are told too: %+v", records)
+	}
+}
+
 func TestOwners(t *testing.T) {
 	b := opened(t)
 	b.made("ada@example.com", "acme", user.Owner)
