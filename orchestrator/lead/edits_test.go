@@ -91,6 +91,9 @@ func (c *edited) turn() {
 func (c *edited) oneByOne() {
 	starting := map[string][]wire.CTID{}
 	for n := range store.Nodes.Rows(c.memory.View()) {
+		if n.Gone { // an edit that was undone had added it
+			continue
+		}
 		if a := c.agents[n.Host]; a != nil && a.rep.Seq <= a.boots[n.CTID].until && a.boots[n.CTID].until > 0 {
 			at := string(n.Env) + "/" + string(n.Layer)
 			starting[at] = append(starting[at], n.CTID)
