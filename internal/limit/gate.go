@@ -1,6 +1,6 @@
 // Package limit keeps one client from holding what all need.
 //
-// Owns: connections and requests counted by client address; the time a body or an answer may take by its progress.
+// Owns: connections and requests counted by client address; how often one asks; the time a body or an answer may take by its progress.
 // In: listeners, requests, response writers, the addresses of clients.
 // Out: the same, with an end; how many were refused.
 // Never: knows what a request means, or lets one address use up what another could have.

@@ -1,6 +1,7 @@
 // Package door is what every request of people's tools comes through before anything is done for it.
 //
-// Owns: the order (route, token, body, place, handler) and the limits: of a body, of requests at work, of what is held open.
+// Owns: the order (route, token, rate, body, place, handler) and the limits: of a body, of requests at work, of
+// how often they come, of what is held open.
 // In: requests; the routes behind it, and which of them are held open.
 // Out: requests of a caller who is known, whose body is here and for whom there is room; a Problem for all others; entity tags.
 // Never: takes anything scarce for a caller who is not known, or knows what a route does.
@@ -44,8 +45,8 @@ const (
 // methods are those the API knows, in the order Allow names them.
 var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
 
-// Door lets requests in to Routes, in this order: the route, the token, the body, a place, the handler. Nothing scarce is taken for a
-// caller who is not known or whose body is not here yet.
+// Door lets requests in to Routes, in this order: the route, the token, its rate, the body, a place, the handler. Nothing scarce is taken
+// for a caller who is not known or whose body is not here yet.
 type Door struct {
 	Routes  *http.ServeMux
 	Public  string          // what anybody may read: paths that begin with it
@@ -58,6 +59,7 @@ type Door struct {
 
 	slots     chan struct{}
 	strangers limit.Gate
+	rates     limit.Rates
 	mu        struct {
 		sync.Mutex
 		working, held map[string]int // by token id
@@ -68,6 +70,7 @@ type Door struct {
 func (d *Door) Handler() http.Handler {
 	d.slots = make(chan struct{}, maxAtOnce)
 	d.strangers.All, d.strangers.Each = maxStrangers, maxStranger
+	d.rates.Now = time.Now
 	d.mu.working, d.mu.held = map[string]int{}, map[string]int{}
 	return http.HandlerFunc(d.serve)
 }
@@ -96,6 +99,9 @@ func (d *Door) serve(w http.ResponseWriter, r *http.Request) {
 	who, p := d.Tokens.Check(authz.Bearer(r.Header.Get("Authorization")))
 	if p != nil {
 		d.unknown(w, r, p)
+		return
+	}
+	if !d.paced(w, r, who) {
 		return
 	}
 	if pattern == "" {

@@ -18,6 +18,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -25,6 +26,7 @@ import (
 
 	"hardnode.dev/internal/build"
 	"hardnode.dev/internal/identity"
+	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/secret"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
@@ -102,7 +104,28 @@ func (c *Client) Call(ctx context.Context, method, path string, in, out any, hea
 	return nil
 }
 
+// The bounds on waiting for a rate limit.
+const (
+	paceTries = 5
+	paceWait  = 10 * time.Second // of one wait
+)
+
+// send is sendOnce, again when the API says that the token or its account asks too fast: a request that is refused so has begun nothing.
 func (c *Client) send(ctx context.Context, h *http.Client, method, path string, body []byte,
+	header []string) (*http.Response, *watch, error) {
+	for try := 1; ; try++ {
+		resp, w, err := c.sendOnce(ctx, h, method, path, body, header)
+		var p *operator.Problem
+		if try == paceTries || !errors.As(err, &p) || p.After <= 0 || p.After > paceWait {
+			return resp, w, err
+		}
+		if !run.Wait(ctx, p.After) {
+			return nil, w, err
+		}
+	}
+}
+
+func (c *Client) sendOnce(ctx context.Context, h *http.Client, method, path string, body []byte,
 	header []string) (*http.Response, *watch, error) {
 	var failed NoAnswer
 	for _, server := range c.servers {
@@ -159,6 +182,11 @@ func problem(resp *http.Response) error {
 	var p operator.Problem
 	if json.Unmarshal(raw, &p) != nil || p.Code == "" {
 		return operator.NewProblem(operator.CodeOf(resp.StatusCode), resp.Request.URL.Path, "the server answered "+resp.Status, "")
+	}
+	p.After = 0
+	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && p.Status == http.StatusTooManyRequests &&
+		resp.Header.Get("RateLimit-Policy") != "" { // other limits are not over by waiting: those of sign-in, of what is open
+		p.After = time.Duration(s) * time.Second
 	}
 	return &p
 }

@@ -1,0 +1,56 @@
+package limit
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+func TestRates(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	r := &Rates{Now: func() time.Time { return now }}
+	one := Ask{"token one", Rate{2, 3}}
+	two := Ask{"token two", Rate{2, 3}}
+	all := Ask{"account a", Rate{1, 4}}
+	for left := 2; left >= 0; left-- {
+		if room, ok := r.Take(one, all); !ok || room.Left != left {
+			t.Fatalf("got %+v %v, want %d left", room, ok, left)
+		}
+	}
+	if room, ok := r.Take(one, all); ok || room.Ask != 0 || room.Wait != time.Second/2 {
+		t.Errorf("over the token's burst: %+v %v", room, ok)
+	}
+	// The refused one took nothing of the account's: one is left there, for the other token.
+	if room, ok := r.Take(two, all); !ok || room.Ask != 1 || room.Left != 0 {
+		t.Errorf("the account's last: %+v %v", room, ok)
+	}
+	if room, ok := r.Take(two, all); ok || room.Ask != 1 || room.Wait != time.Second {
+		t.Errorf("over the account's: %+v %v", room, ok)
+	}
+	if _, ok := r.Take(Ask{"token b", Rate{2, 3}}, Ask{"account b", Rate{1, 4}}); !ok {
+		t.Error("another account is refused with it")
+	}
+	now = now.Add(-time.Hour)
+	if _, ok := r.Take(two, all); ok {
+		t.Error("a clock that goes back gives room")
+	}
+	now = now.Add(time.Second)
+	if _, ok := r.Take(two, all); !ok {
+		t.Error("no room after a second")
+	}
+}
+
+func TestRatesAreBounded(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	r := &Rates{Now: func() time.Time { return now }}
+	for i := range ratesMax + 10 {
+		r.Take(Ask{fmt.Sprint("token ", i), Rate{1, 2}})
+	}
+	if len(r.by) > ratesMax+1 {
+		t.Errorf("%d buckets are kept", len(r.by))
+	}
+	now = now.Add(time.Minute)
+	if _, ok := r.Take(Ask{"new", Rate{1, 2}}); !ok || len(r.by) != 1 {
+		t.Errorf("after a minute %d are kept", len(r.by))
+	}
+}
