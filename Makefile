@@ -49,7 +49,7 @@ test: ## everything CI runs; the seconds of the slowest tests at the end
 	  if [ -s $(OUT)/seconds ]; then echo "--- all of it:"; $(OUT)/bin/testlog -summary $(OUT)/seconds; fi; exit $$status
 
 golden: ## write the present form of each type that travels or is kept as its next golden file (testdata/golden)
-	GOLDEN_UPDATE=1 $(GO) test -count=1 -run '^TestGolden$$' $(sort $(patsubst %,./%,$(dir $(shell git ls-files '*golden_test.go'))))
+	GOLDEN_UPDATE=1 $(GO) test -count=1 -run '^TestGolden$$' $(sort $(patsubst %,./%,$(dir $(shell git grep -lE 'golden\.(Kept|Wire)\[' -- '*_test.go'))))
 
 clean: ## remove everything that was built (out/)
 	rm -rf $(OUT)
