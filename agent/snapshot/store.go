@@ -230,15 +230,20 @@ func (s *Store) Delete(id wire.CTID, which ...snapshot.ID) (done []snapshot.ID, 
 	return done, err
 }
 
-// DropAll deletes all of a container, what is being taken or restored too. Nothing is no error.
+// DropAll deletes all of a container, what is being taken or restored too, each whole as Delete does. Nothing is no error.
 func (s *Store) DropAll(id wire.CTID) error {
+	errs := []error{s.Sweep(id)} // what was being deleted before
 	entries, err := os.ReadDir(s.home(id))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	var errs []error
 	for _, e := range entries {
-		errs = append(errs, s.drop(filepath.Join(s.home(id), e.Name())))
+		gone := filepath.Join(s.home(id), going+e.Name())
+		if err := os.Rename(filepath.Join(s.home(id), e.Name()), gone); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		errs = append(errs, s.drop(gone))
 	}
 	if err := errors.Join(append(errs, err)...); err != nil {
 		return fmt.Errorf("delete the snapshots of container %s: %w", id, err)
