@@ -28,26 +28,26 @@ type Desk struct {
 	Store *store.Store
 	Now   func() time.Time
 	Log   *slog.Logger
+
+	sums sums
 }
 
 func (d *Desk) now() time.Time { return d.Now().UTC().Truncate(time.Second) }
 
 // List is all accounts that a caller's account sees, by name: those that have a record, and those that only have a token or an environment.
+// It costs the accounts, and what changed since somebody asked before.
 func (d *Desk) List(caller wire.Account) []account.Account {
+	has := d.sums.of(d.Store.View)
 	v := d.Store.View()
 	names := map[wire.Account]bool{caller: true}
 	if caller == wire.AdminAccount {
 		for _, a := range store.Accounts.Refs(v) {
 			names[a.Name] = true
 		}
-		for _, t := range store.Tokens.Refs(v) {
-			names[t.Account.Owner()] = true
-		}
-		for _, e := range store.Envs.Refs(v) {
-			names[e.Account.Owner()] = true
+		for name := range has {
+			names[name] = true
 		}
 	}
-	has := hasEach(v)
 	out := []account.Account{}
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		out = append(out, shown(v, recordOf(v, name), has[name]))
@@ -57,11 +57,12 @@ func (d *Desk) List(caller wire.Account) []account.Account {
 
 // Get is one account that a caller's account sees.
 func (d *Desk) Get(caller, name wire.Account) (account.Account, error) {
+	has, there := d.sums.of(d.Store.View)[name]
 	v := d.Store.View()
-	if _, kept := store.Accounts.Get(v, string(name)); !caller.Sees(name) || name != caller && !kept && !known(v, name) {
+	if _, kept := store.Accounts.Get(v, string(name)); !caller.Sees(name) || name != caller && !kept && !there {
 		return account.Account{}, none(name)
 	}
-	return shown(v, recordOf(v, name), Has(v, name)), nil
+	return shown(v, recordOf(v, name), has), nil
 }
 
 func none(name wire.Account) *operator.Problem {

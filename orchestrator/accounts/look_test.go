@@ -28,12 +28,12 @@ func TestCountedOnce(t *testing.T) {
 			store.Nodes.Put(tx, n.CTID.String(), n)
 		})
 	}
-	each := hasEach(b.Store.View())
+	each := b.sums.of(b.Store.View)
 	if len(each) != 3 || each["a1"][account.Cloudlets] == 0 {
 		t.Fatalf("counted %v", each)
 	}
 	for name, got := range each {
-		if want := Has(b.Store.View(), name); !reflect.DeepEqual(got, want) {
+		if want := Has(b.Store.View(), name); !same(got, want) {
 			t.Errorf("%s: %v in one pass, %v alone", name, got, want)
 		}
 	}

@@ -51,21 +51,6 @@ func Has(v *store.View, owner wire.Account) Amount {
 	return sum
 }
 
-// hasEach is what each account has now that has anything: each environment is looked at once.
-func hasEach(v *store.View) map[wire.Account]Amount {
-	out := map[wire.Account]Amount{}
-	templates := sync.OnceValue(func() env.Templates { return templatesOf(v) })
-	for _, e := range store.Envs.Refs(v) {
-		sum := out[e.Account.Owner()]
-		if sum == nil {
-			sum = Amount{}
-			out[e.Account.Owner()] = sum
-		}
-		sum.count(v, e, templates)
-	}
-	return out
-}
-
 // count adds what an environment takes; templates is asked for where a node of it is not placed yet.
 func (a Amount) count(v *store.View, e *store.Environment, templates func() env.Templates) {
 	if e.System || e.Want == store.WantDeleted {
