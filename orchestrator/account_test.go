@@ -215,8 +215,12 @@ func TestOtherAccount(t *testing.T) {
 // tokenOf makes a token of an account, with all scopes.
 func (c *cluster) tokenOf(account wire.Account) string {
 	c.t.Helper()
-	made, err := (&authz.Tokens{Store: c.o.store, Now: time.Now}).Create(c.t.Context(), account,
-		operator.NewToken{Name: string(account), Scopes: []string{"admin"}})
+	tokens := &authz.Tokens{Store: c.o.store, Now: time.Now}
+	admin, p := tokens.Check(adminToken)
+	if p != nil {
+		c.t.Fatal(p)
+	}
+	made, err := tokens.Create(c.t.Context(), admin, account, operator.NewToken{Name: string(account), Scopes: []string{"admin"}})
 	must(c.t, err)
 	return made.Text
 }

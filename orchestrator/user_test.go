@@ -67,6 +67,26 @@ func TestUsers(t *testing.T) {
 			t.Errorf("after its end a session answers %s", resp.Status)
 		}
 	})
+	// What a user made with a token ends with them, on record.
+	in = enter("owner@acme.example")
+	var made1 operator.MadeToken
+	c.as(in.Token.Reveal(), func() {
+		c.ok("POST", "/api/v1/tokens", operator.NewToken{Name: "hers", Scopes: []string{"admin"}}, &made1)
+	})
+	c.ok("DELETE", "/api/v1/accounts/acme/users/"+made[user.Owner].ID, nil, nil)
+	c.as(made1.Text, func() {
+		if resp, text := c.do(c.client, "GET", "/api/v1/environments", nil); resp.StatusCode != http.StatusUnauthorized {
+			t.Errorf("the token of who left: %s %s", resp.Status, text)
+		}
+	})
+	var audits operator.List[operator.Audit]
+	c.ok("GET", "/api/v1/audit?limit=1000", nil, &audits)
+	if !slices.ContainsFunc(audits.Items, func(a operator.Audit) bool {
+		return a.What == "token.end" && a.Object == "tokens/"+made1.ID && strings.Contains(a.Result, "not in account acme any more")
+	}) {
+		t.Errorf("the record is %+v", audits.Items)
+	}
+	c.ok("PUT", "/api/v1/accounts/acme/users/"+made[user.Owner].ID, user.SetMember{Role: user.Owner}, nil)
 	var owner user.User
 	c.ok("PUT", "/api/v1/accounts/acme/users/"+made[user.Viewer].ID, user.SetMember{Role: user.Owner}, &owner)
 	if len(owner.Members) != 1 || owner.Members[0].Account != "acme" || owner.Members[0].Role != user.Owner {

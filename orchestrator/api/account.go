@@ -91,7 +91,7 @@ func (s *Server) createAccountToken(ctx context.Context, c caller, in *accountTo
 		return made, err
 	}
 	return made, s.do(c, "token.create", "accounts/"+string(in.Account)+"/tokens/"+in.Body.Name, func() (err error) {
-		made, err = s.Tokens.Create(ctx, in.Account, in.Body)
+		made, err = s.Tokens.Create(ctx, c.Who, in.Account, in.Body)
 		return err
 	})
 }

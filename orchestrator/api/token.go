@@ -12,7 +12,7 @@ func (s *Server) listTokens(_ context.Context, c caller, in *PageInput) (operato
 
 func (s *Server) createToken(ctx context.Context, c caller, in *body[operator.NewToken]) (made operator.MadeToken, err error) {
 	err = s.do(c, "token.create", "tokens/"+in.Body.Name, func() (err error) {
-		made, err = s.Tokens.Create(ctx, c.Account, in.Body)
+		made, err = s.Tokens.Create(ctx, c.Who, c.Account, in.Body)
 		return err
 	})
 	return made, err

@@ -2,11 +2,13 @@ package api
 
 import (
 	"context"
+	"errors"
 
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/internal/wire/user"
 	"hardnode.dev/orchestrator/authz"
+	"hardnode.dev/orchestrator/store"
 )
 
 // userOperations are those on users and their sessions.
@@ -32,7 +34,8 @@ func (s *Server) userOperations() {
 	serve(s, route{"listUsers", "GET", "/users", "The users of the caller's account, by mail address", authz.Admin, 200}, s.listUsers)
 	serve(s, route{"getUser", "GET", "/users/{user}", "One user, by id or mail address", authz.Admin, 200}, s.getUser)
 	serve(s, route{"createUser", "POST", "/users", "Make a user who is in one account", authz.Admin, 201}, s.createUser)
-	serveWith(s, route{"deleteUser", "DELETE", "/users/{user}", "Delete a user; their sessions end", authz.Admin, 204}, s.deleteUser)
+	serveWith(s, route{"deleteUser", "DELETE", "/users/{user}",
+		"Delete a user; their sessions end, and the tokens that they made", authz.Admin, 204}, s.deleteUser)
 	serveWith(s, route{"resetSecondFactor", "DELETE", "/users/{user}/second-factor",
 		"Take away the second factor of a user who lost it; their sessions end", authz.Admin, 204}, s.resetFactor)
 	serveWith(s, route{"endUserSessions", "DELETE", "/users/{user}/sessions", "End all sessions of a user", authz.Admin, 204},
@@ -40,7 +43,7 @@ func (s *Server) userOperations() {
 	serve(s, route{"setMember", "PUT", "/accounts/{account}/users/{user}",
 		"Give a user of the account another role; those who run the cluster also put others in", authz.Admin, 200}, s.setMember)
 	serveWith(s, route{"removeMember", "DELETE", "/accounts/{account}/users/{user}",
-		"Take a user out of an account; their sessions in it end", authz.Admin, 204}, s.removeMember)
+		"Take a user out of an account; their sessions in it end, and the tokens that they made there", authz.Admin, 204}, s.removeMember)
 }
 
 // ofPeople are the operations on who asks: they are for users, not for tokens.
@@ -165,7 +168,7 @@ func (s *Server) createUser(ctx context.Context, c caller, in *body[user.NewUser
 }
 
 func (s *Server) deleteUser(ctx context.Context, c caller, in *userInput) (*none, error) {
-	return nil, s.do(c, "user.delete", "users/"+in.User, func() error { return s.Users.Delete(ctx, in.User) })
+	return nil, s.leaves(c, "user.delete", "users/"+in.User, func() ([]store.Token, error) { return s.Users.Delete(ctx, in.User) })
 }
 
 func (s *Server) resetFactor(ctx context.Context, c caller, in *userInput) (*none, error) {
@@ -195,7 +198,21 @@ func (s *Server) setMember(ctx context.Context, c caller, in *setMemberInput) (o
 }
 
 func (s *Server) removeMember(ctx context.Context, c caller, in *MemberInput) (*none, error) {
-	return nil, s.do(c, "user.remove", "accounts/"+string(in.Account)+"/users/"+in.User, func() error {
+	return nil, s.leaves(c, "user.remove", "accounts/"+string(in.Account)+"/users/"+in.User, func() ([]store.Token, error) {
 		return s.Users.RemoveMember(ctx, c.Who, in.Account, in.User)
 	})
+}
+
+// leaves audits that a user leaves, and each token that ends with them.
+func (s *Server) leaves(c caller, what, object string, effect func() ([]store.Token, error)) error {
+	var ended []store.Token
+	err := s.do(c, what, object, func() (err error) {
+		ended, err = effect()
+		return err
+	})
+	for _, t := range ended {
+		err = errors.Join(err, s.Audit.Write(operator.Audit{Who: c.Name, Account: c.Account, User: c.User, From: c.from, What: "token.end",
+			Object: "tokens/" + t.ID, Result: "ok: " + t.Over.Why}))
+	}
+	return err
 }

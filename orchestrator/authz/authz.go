@@ -57,6 +57,7 @@ type Who struct {
 
 	Expires time.Time // of the token; zero: it does not
 	hash    string    // of the token
+	limited string    // why Scopes are fewer than the token's own; "": they aren't
 }
 
 // Tokens checks and keeps tokens.
@@ -95,9 +96,13 @@ func (t *Tokens) CheckHash(hash string) (Who, *operator.Problem) {
 	case !rec.Expires.IsZero() && !t.Now().Before(rec.Expires):
 		return unknown("the token expired at " + rec.Expires.Format(time.RFC3339))
 	}
-	who := Who{ID: rec.ID, Name: rec.Name, Account: rec.Account, Scopes: rec.Scopes, Expires: rec.Expires, hash: rec.Hash}
+	over, limited, scopes := standing(v, &rec)
+	if over != "" {
+		return unknown("the token has ended: " + over)
+	}
+	who := Who{ID: rec.ID, Name: rec.Name, Account: rec.Account, Scopes: scopes, Expires: rec.Expires, hash: rec.Hash, limited: limited}
 	if n := rec.Narrow; n != nil {
-		who.Scopes, who.Envs = n.Scopes, n.Envs
+		who.Envs = n.Envs
 	}
 	return who, nil
 }
@@ -129,8 +134,11 @@ func (w Who) Require(s Scope, object string) *operator.Problem {
 		return operator.NewProblem(operator.Denied, object, fmt.Sprintf("%s is %s of account %s, this needs scope %s", w.Name, w.Role,
 			w.Account, s), "ask an owner of the account for another role")
 	}
-	return operator.NewProblem(operator.Denied, object, fmt.Sprintf("token %q has scopes %s, this needs %s", w.Name, strings.Join(w.Scopes,
-		", "), s), "ask an admin for a token with that scope")
+	has, next := "scopes "+strings.Join(w.Scopes, ", "), "ask an admin for a token with that scope"
+	if w.limited != "" {
+		has, next = "less than its scopes, for "+w.limited, "ask an owner of the account for another token"
+	}
+	return operator.NewProblem(operator.Denied, object, fmt.Sprintf("token %q has %s, this needs %s", w.Name, has, s), next)
 }
 
 // RequireCluster is nil when the caller is one of those who run the cluster: what concerns all of it is not for other accounts.
@@ -146,8 +154,8 @@ func (w Who) RequireCluster(object string) *operator.Problem {
 		w.Account), "ask those who run the cluster")
 }
 
-// Create makes a token of an account and returns its text, which is not kept.
-func (t *Tokens) Create(ctx context.Context, account wire.Account, n operator.NewToken) (operator.MadeToken, error) {
+// Create makes a token of an account, for by, and returns its text, which is not kept.
+func (t *Tokens) Create(ctx context.Context, by Who, account wire.Account, n operator.NewToken) (operator.MadeToken, error) {
 	raw := make([]byte, 20)
 	if _, err := rand.Read(raw); err != nil {
 		return operator.MadeToken{}, fmt.Errorf("make token: %v", err)
@@ -173,8 +181,13 @@ func (t *Tokens) Create(ctx context.Context, account wire.Account, n operator.Ne
 		if p := narrowed(tx, rec); p != nil {
 			return p
 		}
-		for _, o := range store.Tokens.All(tx.View()) {
-			if o.Name == rec.Name && o.Account.Owner() == rec.Account.Owner() {
+		maker, p := makerOf(tx, by)
+		if p != nil {
+			return p
+		}
+		rec.Maker = maker
+		for _, o := range store.Tokens.Refs(tx.View()) {
+			if o.Name == rec.Name && o.Account.Owner() == rec.Account.Owner() && o.Over == nil {
 				return operator.NewProblem(operator.Conflict, "tokens/"+rec.Name, "a token of that name exists",
 					"choose another name, or revoke it first")
 			}
@@ -182,7 +195,7 @@ func (t *Tokens) Create(ctx context.Context, account wire.Account, n operator.Ne
 		store.Tokens.Put(tx, rec.Hash, rec)
 		return nil
 	})
-	return operator.MadeToken{Token: shown(rec), Text: text}, err
+	return operator.MadeToken{Token: shown(t.Store.View(), by.Account, &rec), Text: text}, err
 }
 
 // narrowed says why a token can't be for some environments only, or nil.
@@ -208,9 +221,10 @@ func narrowed(tx *store.Tx, rec store.Token) *operator.Problem {
 // List is all tokens that an account sees, by name.
 func (t *Tokens) List(account wire.Account) []operator.Token {
 	out := []operator.Token{}
-	for _, r := range store.Tokens.All(t.Store.View()) {
+	v := t.Store.View()
+	for _, r := range store.Tokens.Refs(v) {
 		if account.Sees(r.Account) {
-			out = append(out, shown(r))
+			out = append(out, shown(v, account, r))
 		}
 	}
 	slices.SortFunc(out, func(a, b operator.Token) int { return strings.Compare(a.Name, b.Name) })
@@ -218,7 +232,7 @@ func (t *Tokens) List(account wire.Account) []operator.Token {
 }
 
 // Revoke ends a token that a caller's account sees, at once, and with it what it has open. The last one of its account that can make others
-// is refused: nobody could get in any more.
+// and ends with nobody is refused: nobody could get in any more.
 func (t *Tokens) Revoke(ctx context.Context, id string, account wire.Account) error {
 	_, err := t.Store.Update(ctx, func(tx *store.Tx) error {
 		var gone *store.Token
@@ -229,17 +243,17 @@ func (t *Tokens) Revoke(ctx context.Context, id string, account wire.Account) er
 			case !ok:
 			case r.ID == id && account.Sees(r.Account):
 				gone = &r
-			case slices.Contains(r.Scopes, string(Admin)) && r.Expires.IsZero():
+			case stays(r):
 				makers[r.Account.Owner()]++
 			}
 		}
 		switch {
 		case gone == nil:
 			return operator.NewProblem(operator.NotFound, "tokens/"+id, "there is no such token", "see hnctl token list")
-		case slices.Contains(gone.Scopes, string(Admin)) && gone.Expires.IsZero() && makers[gone.Account.Owner()] == 0:
+		case stays(*gone) && makers[gone.Account.Owner()] == 0:
 			return operator.NewProblem(operator.Conflict, "tokens/"+id,
-				"it is the last token with scope admin that does not expire: without it nobody could make another",
-				"make its successor first: hnctl token create NAME --scope admin")
+				"it is the last token with scope admin that does not expire, or end with a user: without it nobody could make another",
+				"make its successor first, with this token: hnctl token create NAME --scope admin")
 		}
 		store.Tokens.Delete(tx, gone.Hash)
 		return nil
@@ -247,14 +261,18 @@ func (t *Tokens) Revoke(ctx context.Context, id string, account wire.Account) er
 	return err
 }
 
-// While is ctx for as long as the token counts: it ends, with why as its cause, when the token is revoked or expires. What a caller holds
-// open runs under it.
+// While is ctx for as long as the token counts: it ends, with why as its cause, when the token is revoked or expires, or a role lets its
+// holder do less. What a caller holds open runs under it.
 func (t *Tokens) While(ctx context.Context, w Who) (context.Context, context.CancelFunc) {
 	ctx, end := context.WithCancelCause(ctx)
 	go func() {
 		for {
 			v := t.Store.View()
-			if _, p := t.CheckHash(w.hash); p != nil {
+			now, p := t.CheckHash(w.hash)
+			if p == nil && lessened(w.Scopes, now.Scopes) {
+				p = operator.NewProblem(operator.Denied, "token", "the role that it counts by is a lower one now", "ask an owner")
+			}
+			if p != nil {
 				end(p)
 				return
 			}
@@ -270,12 +288,4 @@ func (t *Tokens) While(ctx context.Context, w Who) (context.Context, context.Can
 		}
 	}()
 	return ctx, func() { end(context.Canceled) }
-}
-
-func shown(r store.Token) operator.Token {
-	t := operator.Token{ID: r.ID, Name: r.Name, Account: r.Account, Scopes: r.Scopes, Created: r.Created, Expires: r.Expires}
-	if r.Narrow != nil {
-		t.Scopes, t.Environments = r.Narrow.Scopes, r.Narrow.Envs
-	}
-	return t
 }

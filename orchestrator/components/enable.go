@@ -61,7 +61,7 @@ func (d *Desk) Enable(ctx context.Context, in operator.NewComponent) error {
 			}
 		}
 		store.Tokens.Put(tx, authz.Hash(token), store.Token{ID: authz.PatcherID, Name: patch.Component, Account: wire.AdminAccount,
-			Hash: authz.Hash(token), Scopes: []string{string(authz.Patch)}, Created: d.now()})
+			Hash: authz.Hash(token), Scopes: []string{string(authz.Patch)}, Created: d.now(), Maker: authz.Setup()})
 		store.Nodes.Put(tx, n.CTID.String(), n)
 		if in.Release != "" {
 			store.Components.Put(tx, patch.Component, store.Component{Name: patch.Component, CTID: n.CTID, Last: 1,

@@ -29,7 +29,7 @@ const (
 const (
 	endedIdle      = "You were signed out: nothing was clicked for 8 hours."
 	endedLongest   = "You were signed out: a session ends after 24 hours."
-	endedRevoked   = "You were signed out: the token you signed in with was revoked."
+	endedRevoked   = "You were signed out: the token you signed in with was revoked, or ended with who made it."
 	endedSession   = "You were signed out: the session was ended, your password was changed, or you are not in the account any more."
 	endedExpired   = "You were signed out: the token you signed in with has expired."
 	endedRestarted = "You were signed out: the orchestrator was restarted, and sessions end with it."

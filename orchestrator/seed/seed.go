@@ -115,10 +115,10 @@ func (s *Seed) Import(tx *store.Tx, now time.Time) error {
 	}
 	hash := strings.TrimPrefix(s.AdminToken, "sha256:")
 	store.Tokens.Put(tx, hash, store.Token{ID: authz.AdminID, Name: "admin", Account: wire.AdminAccount, Hash: hash,
-		Scopes: []string{string(authz.Admin)}, Created: now})
+		Scopes: []string{string(authz.Admin)}, Created: now, Maker: authz.Setup()})
 	if hash := strings.TrimPrefix(s.PatcherToken, "sha256:"); hash != "" {
 		store.Tokens.Put(tx, hash, store.Token{ID: authz.PatcherID, Name: "patcher", Account: wire.AdminAccount, Hash: hash,
-			Scopes: []string{string(authz.Patch)}, Created: now})
+			Scopes: []string{string(authz.Patch)}, Created: now, Maker: authz.Setup()})
 	}
 	store.Licenses.Put(tx, store.Only, store.License{Text: s.License})
 	store.Numbers.Put(tx, "ctid", store.Number{Next: int64(wire.FirstUserCTID)})

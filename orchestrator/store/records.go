@@ -63,6 +63,7 @@ var (
 
 	UsersOf    = index(Users, func(u *User) string { return u.ID })              // by id: one
 	SessionsOf = index(Sessions, func(s *Session) string { return s.User })      // by the user's id
+	TokensOf   = index(Tokens, func(t *Token) string { return t.user() })        // by the id of the user that they end with; "": with none
 	DomainsOf  = index(Domains, func(d *Domain) string { return string(d.Env) }) // by environment
 
 	OperationsIn = index(Operations, func(o *Operation) string { return choose(o.State.Final(), Ended, Unended) })
@@ -441,6 +442,8 @@ type User struct {
 	Last     time.Time `json:"last,omitzero"`    // sign-in
 	Created  time.Time `json:"created"`
 	By       string    `json:"by"`
+	// Made grows with each token that they make: one that is made while they leave fails, or ends with the others.
+	Made int64 `json:"made,omitempty"`
 }
 
 // Member is what a user may do in one account.
@@ -520,6 +523,36 @@ type Token struct {
 	// Narrow: it is for some environments only, and then Scopes is empty: orchestrators before 2026-11-28, which don't heed this, let it do
 	// nothing.
 	Narrow *Narrow `json:"narrow,omitempty"`
+	// Maker is who made it; nil: it was made before that was kept (2026-11-28). Orchestrators of then let it do what Scopes say.
+	Maker *Maker `json:"maker,omitempty"`
+	// Over: it is refused, and kept for a while, for people to read why. Scopes and Narrow are empty then: earlier orchestrators let it do
+	// nothing either.
+	Over *TokenOver `json:"over,omitempty"`
+}
+
+func (t *Token) user() string {
+	if t.Maker == nil {
+		return ""
+	}
+	return t.Maker.User
+}
+
+// Maker is who made a token.
+type Maker struct {
+	Kind operator.Maker `json:"kind"`
+	ID   string         `json:"id,omitempty"`   // of the user or the token
+	Name string         `json:"name,omitempty"` // mail address or name, as it was then
+	// User is the id of the user with whom the token ends and whose role in Account bounds it: the maker, or the maker of the token that
+	// made it, and so on. "": there is none.
+	User    string       `json:"user,omitempty"`
+	Account wire.Account `json:"account,omitempty"` // that the maker was signed in to, or the token's that made it
+}
+
+// TokenOver is how a token ended by itself.
+type TokenOver struct {
+	At  time.Time `json:"at"`
+	Why string    `json:"why"`
+	Had Narrow    `json:"had"` // what it might do
 }
 
 // Narrow is what a token may do, and in which environments: one at least.

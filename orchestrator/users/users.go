@@ -66,8 +66,26 @@ func (d *Desk) Run(ctx context.Context) error {
 			d.log().Error("the use of sessions can't be kept", logging.Err, err)
 		}
 		d.tellOwners()
+		d.endTokens(ctx)
 	}
 	return nil
+}
+
+// endTokens has tokens on record as ended whose makers left while another orchestrator was at work, and forgets old ones.
+func (d *Desk) endTokens(ctx context.Context) {
+	ended, err := d.Tokens.Sweep(ctx)
+	if err != nil && ctx.Err() == nil {
+		d.log().Error("tokens of who left can't be ended", logging.Err, err)
+	}
+	for _, t := range ended {
+		if d.Guesses == nil {
+			return
+		}
+		if err := d.Guesses.Record(operator.Audit{Who: "nobody", Account: t.Account.Owner(), What: "token.end", Object: "tokens/" + t.ID,
+			Result: "ok: " + t.Over.Why}); err != nil {
+			d.log().Error("a token's end is not on record", "token", t.ID, logging.Err, err)
+		}
+	}
 }
 
 func none(who string) *operator.Problem {
@@ -291,9 +309,9 @@ func (d *Desk) ChangePassword(ctx context.Context, w authz.Who, from string, c u
 	})
 }
 
-// Delete removes a user and their sessions.
-func (d *Desk) Delete(ctx context.Context, who string) error {
-	_, err := d.Store.Update(ctx, func(tx *store.Tx) error {
+// Delete removes a user and their sessions, and ends the tokens that they made.
+func (d *Desk) Delete(ctx context.Context, who string) (ended []store.Token, err error) {
+	_, err = d.Store.Update(ctx, func(tx *store.Tx) error {
 		seen, ok := find(tx.View(), who)
 		if !ok {
 			return none(who)
@@ -303,10 +321,11 @@ func (d *Desk) Delete(ctx context.Context, who string) error {
 			return none(who)
 		}
 		endSessions(tx, u.ID)
+		ended = authz.EndTokens(tx, u.ID, "", d.now())
 		store.Users.Delete(tx, store.UserKey(u.Mail))
 		return nil
 	})
-	return err
+	return ended, err
 }
 
 // SetMember gives a user a role in an account. Only those who run the cluster put somebody in who is in it under no role yet: to an account
@@ -342,9 +361,9 @@ func (d *Desk) SetMember(ctx context.Context, w authz.Who, of wire.Account, who 
 	return d.Get(w.Account, who)
 }
 
-// RemoveMember takes a user out of an account; their sessions in it end.
-func (d *Desk) RemoveMember(ctx context.Context, w authz.Who, of wire.Account, who string) error {
-	return d.ofAccount(ctx, w, of, who, func(tx *store.Tx, u *store.User) error {
+// RemoveMember takes a user out of an account; their sessions in it end, and the tokens that they made there.
+func (d *Desk) RemoveMember(ctx context.Context, w authz.Who, of wire.Account, who string) (ended []store.Token, err error) {
+	err = d.ofAccount(ctx, w, of, who, func(tx *store.Tx, u *store.User) error {
 		if u.Role(of) == "" {
 			return operator.NewProblem(operator.NotFound, "users/"+who, "the user is not in account "+string(of), "GET /users lists them")
 		}
@@ -357,8 +376,10 @@ func (d *Desk) RemoveMember(ctx context.Context, w authz.Who, of wire.Account, w
 				store.Sessions.Delete(tx, s.Hash)
 			}
 		}
+		ended = authz.EndTokens(tx, u.ID, of, d.now())
 		return nil
 	})
+	return ended, err
 }
 
 // ofAccount changes a user of an account, for a caller who may. What a caller does not see is not there.

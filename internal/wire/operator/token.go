@@ -16,6 +16,29 @@ type Token struct {
 	Expires time.Time    `json:"expires,omitzero"`
 	// Environments are those that it is for.
 	Environments []wire.EnvName `json:"environments,omitempty" doc:"The environments that it is for, and nothing else is; absent: all that its account sees"`
+	// Maker is who made it.
+	Maker  *TokenMaker `json:"maker,omitempty" doc:"Who made it; absent: it is from before that was kept"`
+	Ended  time.Time   `json:"ended,omitzero" doc:"Since when it is refused: it ended with its maker, and is shown for 30 days more"`
+	Reason string      `json:"reason,omitempty" doc:"Why it ended, or may do less than its scopes say"`
+}
+
+// Maker is what made a token.
+type Maker string
+
+// The makers.
+const (
+	ByUser    Maker = "user"
+	ByToken   Maker = "token"
+	BySetup   Maker = "setup"   // it came with the cluster
+	ByCluster Maker = "cluster" // to another account, whoever of those that run the cluster it was
+)
+
+// TokenMaker is who made a token.
+type TokenMaker struct {
+	Kind Maker  `json:"kind" enum:"user,token,setup,cluster"`
+	ID   string `json:"id,omitempty"`
+	Name string `json:"name,omitempty" doc:"Mail address of the user, or name of the token"`
+	User string `json:"user,omitempty" doc:"Id of the user that it ends with, and whose role bounds what it may do: the maker, or who made the token that made it"`
 }
 
 // NewToken asks for a token.

@@ -351,8 +351,17 @@ func (f *fake) handler() http.Handler {
 		reply(w, 200, operator.Freed{Bytes: 12})
 	})
 	get("/tokens", func(w http.ResponseWriter, _ *http.Request) {
-		reply(w, 200,
-			operator.List[operator.Token]{Items: []operator.Token{{ID: "t-1", Name: "admin", Scopes: []string{"admin"}, Created: f.now}}})
+		by := func(k operator.Maker, name string) *operator.TokenMaker {
+			return &operator.TokenMaker{Kind: k, Name: name}
+		}
+		reply(w, 200, operator.List[operator.Token]{Items: []operator.Token{
+			{ID: "t-1", Name: "admin", Scopes: []string{"admin"}, Created: f.now, Maker: by(operator.BySetup, "")},
+			{ID: "t-5", Name: "left", Scopes: []string{"read"}, Created: f.now, Maker: by(operator.ByUser, "bob@acme.example"),
+				Ended: f.now, Reason: "who made it is not in account acme any more"},
+			{ID: "t-6", Name: "less", Scopes: []string{"write"}, Created: f.now, Maker: by(operator.ByToken, "ci"),
+				Reason: "who made it is viewer of account acme"},
+			{ID: "t-7", Name: "given", Scopes: []string{"write"}, Created: f.now, Maker: by(operator.ByCluster, "")},
+			{ID: "t-8", Name: "old", Scopes: []string{"write"}, Created: f.now}}})
 	})
 	mux.HandleFunc("POST "+operator.Prefix+"/tokens", func(w http.ResponseWriter, r *http.Request) {
 		var n operator.NewToken

@@ -33,14 +33,40 @@ func tokenList(a *app.App) *cobra.Command {
 				return err
 			}
 			return a.Show(list, app.Joined(list, func(t operator.Token) string { return t.ID }), func(t *app.Table) {
-				t.Head("ID", "NAME", "ACCOUNT", "SCOPES", "FOR", "CREATED", "EXPIRES")
+				t.Head("ID", "NAME", "ACCOUNT", "SCOPES", "FOR", "MADE BY", "CREATED", "EXPIRES", "")
 				for _, x := range list {
-					t.Row(x.ID, x.Name, x.Account.Owner(), strings.Join(x.Scopes, ","), only(x.Environments), app.Stamp(x.Created),
-						app.Stamp(x.Expires))
+					t.Row(x.ID, x.Name, x.Account.Owner(), strings.Join(x.Scopes, ","), only(x.Environments), maker(x.Maker),
+						app.Stamp(x.Created), app.Stamp(x.Expires), state(x))
 				}
 			})
 		},
 	}
+}
+
+// maker says who made a token.
+func maker(m *operator.TokenMaker) string {
+	switch {
+	case m == nil:
+		return "not known"
+	case m.Kind == operator.BySetup:
+		return "the cluster's setup"
+	case m.Kind == operator.ByCluster:
+		return "who runs the cluster"
+	case m.Kind == operator.ByToken:
+		return "token " + m.Name
+	}
+	return m.Name
+}
+
+// state says that a token has ended, or may do less than its scopes say, and why.
+func state(t operator.Token) string {
+	switch {
+	case !t.Ended.IsZero():
+		return "ended " + app.Stamp(t.Ended) + ": " + t.Reason
+	case t.Reason != "":
+		return "bounded: " + t.Reason
+	}
+	return ""
 }
 
 // only says which environments a token is for.
@@ -58,6 +84,8 @@ func tokenCreate(a *app.App) *cobra.Command {
 	var envs []string
 	c := &cobra.Command{
 		Use: "create NAME --scope SCOPE", Short: "Make an API token; its text is printed this once", Args: cobra.ExactArgs(1),
+		Long: "Make an API token; its text is printed this once. One that a user makes never does more than their role allows, and ends\n" +
+			"when they leave the account; so does what is made with it. One that is made with the admin token ends with nobody.",
 		Example: "  hnctl token create ci --scope read --scope write --days 90 > ci.token",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var made operator.MadeToken
