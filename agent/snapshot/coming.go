@@ -143,7 +143,7 @@ func (c *Coming) Keep(meta snapshot.Snapshot, parts []Received) error {
 		}
 		meta.Parts = append(meta.Parts, snapshot.Part{Volume: p.Volume, Bytes: n})
 	}
-	if err := doc(at).Save(meta); err != nil {
+	if err := put(at, meta); err != nil {
 		return fail(err)
 	}
 	if err := os.Rename(at, filepath.Join(c.s.home(c.id), string(meta.ID))); err != nil {
@@ -183,7 +183,7 @@ func (c *Coming) Done(meta snapshot.Snapshot, parts []Part) (snapshot.Snapshot, 
 		}
 		meta.Parts = append(meta.Parts, snapshot.Part{Volume: p.Volume, Bytes: n})
 	}
-	if err := doc(c.dir.Name()).Save(meta); err != nil {
+	if err := put(c.dir.Name(), meta); err != nil {
 		return fail(err)
 	}
 	if err := os.Rename(c.dir.Name(), filepath.Join(c.s.home(c.id), string(meta.ID))); err != nil {

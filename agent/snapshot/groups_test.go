@@ -88,6 +88,43 @@ func TestGroups(t *testing.T) {
 	t.Logf("killed %d times; %d groups were taken away at the end", kills, gone)
 }
 
+// TestBehind: a restore does not wait until what it replaced is deleted; whoever sweeps does.
+func TestBehind(t *testing.T) {
+	must := func(errs ...error) {
+		t.Helper()
+		if err := errors.Join(errs...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g := onLoop(t)
+	must(os.MkdirAll(g.home(1), 0o700))
+	home, err := os.Open(g.home(1))
+	must(err)
+	defer home.Close()
+	must(btrfs.CreateSubvolume(home, "vol-data"))
+	file := filepath.Join(g.home(1), "vol-data", "file")
+	vol, err := os.Open(filepath.Dir(file))
+	must(err, os.WriteFile(file, []byte("old"), 0o600))
+	s, err := g.store.Take(1, snapshot.Snapshot{}, []Part{{"vol-data", "data", vol}}, nil, time.Now())
+	must(err, vol.Close(), os.WriteFile(file, []byte("new"), 0o600))
+	must(g.store.Prepare(1, 1, s.ID, g.home(1), func(n string) string { return n }), g.store.Ready(1))
+
+	g.store.deletes.Lock() // as if it took long
+	err = g.store.Settle(1, g.home(1))
+	text, rerr := os.ReadFile(file)
+	list, lerr := g.store.List(1)
+	beside, gerr := filepath.Glob(filepath.Join(g.store.home(1), going+"*", "vol-data", "file"))
+	g.store.deletes.Unlock()
+	must(err, rerr, lerr, gerr)
+	if string(text) != "old" || g.store.Waits(1) || len(list) != 1 || len(beside) != 1 {
+		t.Errorf("after the restore the file says %q, there are %d snapshots, and beside them %q", text, len(list), beside)
+	}
+	must(g.store.Room(1))
+	if left, err := os.ReadDir(g.store.home(1)); err != nil || len(left) != 1 {
+		t.Errorf("behind a sweep there are %v, %v", left, err)
+	}
+}
+
 // TestHalfDeleted: when not all of a container's snapshots can be deleted, what is left of one is no snapshot, and goes with the next try.
 func TestHalfDeleted(t *testing.T) {
 	g := onLoop(t)
@@ -114,6 +151,57 @@ func TestHalfDeleted(t *testing.T) {
 	}
 }
 
+// TestCut: when the power goes before a snapshot is acknowledged and something else was committed last, there is no such snapshot or the
+// whole of it: its name is never on the disk without what it says of itself, however much that is.
+func TestCut(t *testing.T) {
+	must := func(errs ...error) {
+		t.Helper()
+		if err := errors.Join(errs...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g := onLoop(t)
+	must(os.MkdirAll(g.home(1), 0o700), os.MkdirAll(g.home(2), 0o700))
+	home, err := os.Open(g.home(1))
+	must(err)
+	defer home.Close()
+	other, err := os.Open(g.home(2))
+	must(err)
+	defer other.Close()
+	must(btrfs.CreateSubvolume(home, "vol-data"), btrfs.CreateSubvolume(other, "vol-data"))
+	vol, err := os.Open(filepath.Join(home.Name(), "vol-data"))
+	must(err)
+	defer vol.Close()
+	others, err := os.Open(filepath.Join(other.Name(), "vol-data"))
+	must(err)
+	defer others.Close()
+	must(os.WriteFile(filepath.Join(vol.Name(), "file"), []byte("text"), 0o600))
+	note := make([]byte, 20_000) // more than btrfs puts into its tree itself, however it is compressed
+	for i := range note {
+		note[i] = 'a' + byte(rand.IntN(26))
+	}
+	var named []snapshot.ID
+	for _, n := range []string{"short", string(note)} {
+		s, err := g.store.name(1, snapshot.Snapshot{Note: n}, []Part{{"vol-data", "data", vol}}, nil, time.Now())
+		must(err)
+		named = append(named, s.ID)
+	}
+	must(btrfs.Snapshot(others, other, "beside", true)) // it commits, and writes what is dirty of its own alone
+	cut := groups{at: loop.Cut(t, g.at)}
+	cut.store = Open(cut.at)
+	must(cut.store.SweepAll())
+	list, err := cut.store.List(1)
+	if err != nil || len(list) != 2 {
+		t.Fatalf("of %v there are %d: %v", named, len(list), err)
+	}
+	for i, s := range list {
+		text, err := os.ReadFile(filepath.Join(cut.store.home(1), string(s.ID), "vol-data", "file"))
+		if err != nil || string(text) != "text" || s.ID != named[1-i] || len(s.Parts) != 1 || s.Parts[0].Volume != "data" {
+			t.Errorf("snapshot %+v holds %q: %v", s, text, err)
+		}
+	}
+}
+
 // groups are containers with a volume each that is restored and removed.
 type groups struct {
 	at    string
@@ -136,6 +224,7 @@ func (g groups) start() error {
 	for id := wire.CTID(1); id <= most; id++ {
 		errs = append(errs, g.store.Settle(id, g.home(id)))
 	}
+	g.store.behind.Wait() // another process comes
 	root, err := os.Open(g.at)
 	if err != nil {
 		return err

@@ -177,6 +177,7 @@ func (p *powered) mount() (err error) {
 	if err := errors.Join(p.store.SweepAll(), p.store.Settle(of, p.home())); err != nil {
 		return err
 	}
+	p.store.behind.Wait() // of what is left nothing is to be seen
 	if err := os.Remove(p.filler()); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}

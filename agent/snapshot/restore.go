@@ -122,7 +122,10 @@ func (s *Store) Settle(id wire.CTID, home string) error {
 	if err := os.Remove(at); err != nil {
 		return fail(err)
 	}
-	return s.Sweep(id)
+	if err := s.sweepBehind(id); err != nil {
+		return fmt.Errorf("delete what a restore of container %s replaced: %w", id, err)
+	}
+	return nil
 }
 
 // move moves a subvolume from one directory to another, where nothing has its name.

@@ -8,10 +8,11 @@
 // On disk: DATA/snap/<ctid>/<id> holds a read-only snapshot of each subvolume under its name in DATA/ct/<ctid>, and meta.json. What is not
 // whole has another name: new-<id> is being taken and gone-<id> deleted. A restore makes writable snapshots in "restoring" (Prepare), calls
 // it "ready" when all are there (Settle), and then each takes the place of the container's own, which goes to "former". A kill or a power
-// cut before "ready" leaves the container as it was; after it Settle goes on. An error has all put back. Of what is done here one thing
-// after the other, btrfs never has a later one on the disk without the earlier ones: a sync at the end is enough.
+// cut before "ready" leaves the container as it was; after it Settle goes on. An error has all put back. What was replaced is deleted
+// behind the answer. Of what is done here one thing after the other, btrfs never has a later one on the disk without the earlier ones, once
+// what is in a file is a part of that (put): one commit at the end is enough.
 //
-//	(nothing) ─make all─> restoring ─rename─> ready ─move each─> former ─delete─> (nothing)
+//	(nothing) ─make all─> restoring ─rename─> ready ─move each─> former ─rename─> gone-former-1 ─delete─> (nothing)
 //	               cut: taken away        cut: gone on with      cut: taken away
 package snapshot
 
@@ -23,6 +24,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -48,13 +50,17 @@ const (
 var ErrNone = errors.New("there is no such snapshot")
 
 // Store is the snapshots of this host. Calls for one container are put in a row by the caller.
-type Store struct{ dir string }
+type Store struct {
+	dir     string
+	deletes sync.Mutex     // held while what a kill, a cut or a restore left is deleted
+	behind  sync.WaitGroup // what is deleted behind an answer
+}
 
 // Open keeps snapshots below dataDir, which is on btrfs with quotas.
-func Open(dataDir string) *Store { return &Store{filepath.Join(dataDir, "snap")} }
+func Open(dataDir string) *Store { return OpenAt(filepath.Join(dataDir, "snap")) }
 
 // OpenAt keeps them below a directory of its own, as what nobody but the caller knows of.
-func OpenAt(dir string) *Store { return &Store{dir} }
+func OpenAt(dir string) *Store { return &Store{dir: dir} }
 
 func (s *Store) home(id wire.CTID) string { return filepath.Join(s.dir, id.String()) }
 
@@ -110,36 +116,84 @@ func (s *Store) Find(id wire.CTID, which snapshot.ID) (snapshot.Snapshot, error)
 // called again, has little to wait for; nil: none runs. meta says all but ID, Taken, Pause and Parts. Room was asked for before.
 func (s *Store) Take(id wire.CTID, meta snapshot.Snapshot, parts []Part, still func() (end func() error, err error),
 	now time.Time) (snapshot.Snapshot, error) {
-	meta.Taken = now.UTC()
-	meta.ID = s.free(id, meta.Taken)
-	fail := func(err error) (snapshot.Snapshot, error) {
-		return meta, fmt.Errorf("take a snapshot of container %s: %w", id, err)
-	}
-	at := filepath.Join(s.home(id), taking+string(meta.ID))
-	if err := os.MkdirAll(at, 0o700); err != nil {
-		return fail(err)
-	}
-	err := s.take(at, &meta, parts, still)
-	if err == nil {
-		err = doc(at).Save(meta)
-	}
-	if err == nil {
-		err = os.Rename(at, filepath.Join(s.home(id), string(meta.ID)))
-	}
+	meta, err := s.name(id, meta, parts, still, now)
 	if err == nil {
 		err = s.sync(s.home(id))
 	}
 	if err != nil {
-		return fail(errors.Join(err, s.drop(at)))
+		return meta, fmt.Errorf("take a snapshot of container %s: %w", id, err)
 	}
 	return meta, nil
 }
 
-// quick is how long a sync takes that leaves little to be written, and flushes how many are tried for that.
+// name is Take but for the last commit: the snapshot has its name, which no commit has on the disk without all that it names.
+func (s *Store) name(id wire.CTID, meta snapshot.Snapshot, parts []Part, still func() (func() error, error),
+	now time.Time) (snapshot.Snapshot, error) {
+	meta.Taken = now.UTC()
+	meta.ID = s.free(id, meta.Taken)
+	if err := flush(parts); err != nil { // before there is anything of this one to commit
+		return meta, err
+	}
+	at := filepath.Join(s.home(id), taking+string(meta.ID))
+	if err := os.MkdirAll(at, 0o700); err != nil {
+		return meta, err
+	}
+	err := s.take(at, &meta, parts, still)
+	if err == nil {
+		err = put(at, meta)
+	}
+	if err == nil {
+		err = os.Rename(at, filepath.Join(s.home(id), string(meta.ID)))
+	}
+	if err != nil {
+		err = errors.Join(err, s.drop(at))
+	}
+	return meta, err
+}
+
+// put writes what says what a snapshot is. It is on the disk with the next commit, before which no name of its directory is there either.
+func put(dir string, meta snapshot.Snapshot) error {
+	raw, err := doc(dir).Encode(meta)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(doc(dir).Path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	if _, err = f.Write(raw); err == nil {
+		err = btrfs.Written(f)
+	}
+	return errors.Join(err, f.Close())
+}
+
+// little is how many dirty bytes of the whole host need not be written before a snapshot: its own commit does that as fast as one more.
+// quick is how long a commit takes that leaves little to be written, and flushes how many are tried for that.
 const (
+	little  = 4 << 20
 	quick   = 30 * time.Millisecond
 	flushes = 3
 )
+
+// flush has what is dirty written.
+func flush(parts []Part) error {
+	if len(parts) == 0 {
+		return nil
+	}
+	for range flushes {
+		if n, err := sys.Dirty(); err == nil && n <= little {
+			return nil
+		}
+		began := time.Now()
+		if err := btrfs.Sync(parts[0].Dir); err != nil {
+			return err
+		}
+		if time.Since(began) < quick {
+			return nil
+		}
+	}
+	return nil
+}
 
 func (s *Store) take(at string, meta *snapshot.Snapshot, parts []Part, still func() (func() error, error)) (err error) {
 	into, err := sys.OpenDir(at)
@@ -147,15 +201,6 @@ func (s *Store) take(at string, meta *snapshot.Snapshot, parts []Part, still fun
 		return err
 	}
 	defer into.Close()
-	for range flushes {
-		began := time.Now()
-		if err := btrfs.Sync(into); err != nil {
-			return err
-		}
-		if time.Since(began) < quick {
-			break
-		}
-	}
 	if still != nil {
 		began := time.Now()
 		end, serr := still()
@@ -254,6 +299,8 @@ func (s *Store) DropAll(id wire.CTID) error {
 // Sweep takes away what a kill or a cut left of a container's snapshots: half of one that was being taken, of one that was being deleted,
 // of a restore that was not ready yet, and what another one has replaced.
 func (s *Store) Sweep(id wire.CTID) error {
+	s.deletes.Lock()
+	defer s.deletes.Unlock()
 	entries, err := os.ReadDir(s.home(id))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -272,6 +319,31 @@ func (s *Store) Sweep(id wire.CTID) error {
 	return nil
 }
 
+// sweepBehind is Sweep of what a restore replaced, without waiting for it: the kernel has to forget first what of its files is in memory.
+// What can't be deleted now is left to the next Sweep, which says why.
+func (s *Store) sweepBehind(id wire.CTID) error {
+	old, gone := filepath.Join(s.home(id), former), s.aside(id)
+	if err := os.Rename(old, gone); err != nil {
+		return err
+	}
+	s.behind.Go(func() {
+		s.deletes.Lock()
+		defer s.deletes.Unlock()
+		s.drop(gone)
+	})
+	return nil
+}
+
+// aside is a name for what a restore replaced: the one before may not be deleted yet.
+func (s *Store) aside(id wire.CTID) string {
+	for n := 1; ; n++ {
+		path := filepath.Join(s.home(id), fmt.Sprintf("%s%s-%d", going, former, n))
+		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+			return path
+		}
+	}
+}
+
 // SweepAll is Sweep of every container that has snapshots.
 func (s *Store) SweepAll() error {
 	entries, err := os.ReadDir(s.dir)
@@ -281,20 +353,20 @@ func (s *Store) SweepAll() error {
 	errs := []error{err}
 	for _, e := range entries {
 		if id, err := wire.ParseCTID(e.Name()); err == nil {
-			errs = append(errs, s.Sweep(id))
-			if err := s.drop(filepath.Join(s.home(id), coming)); !errors.Is(err, fs.ErrNotExist) {
-				errs = append(errs, err)
-			}
+			errs = append(errs, s.Sweep(id), s.drop(filepath.Join(s.home(id), coming)))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// drop deletes a directory with the subvolumes and files directly in it.
+// drop deletes a directory with the subvolumes and files directly in it, as far as they are there.
 func (s *Store) drop(path string) error {
 	entries, err := os.ReadDir(path)
 	if errors.Is(err, unix.ENOTDIR) {
 		return os.Remove(path)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
 	if err != nil {
 		return err
@@ -305,14 +377,20 @@ func (s *Store) drop(path string) error {
 	}
 	defer dir.Close()
 	var errs []error
-	for _, e := range entries {
-		if e.IsDir() {
-			errs = append(errs, btrfs.DeleteSubvolume(dir, e.Name()))
-		} else {
-			errs = append(errs, os.Remove(filepath.Join(path, e.Name())))
+	did := func(err error) {
+		if !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
 		}
 	}
-	return errors.Join(append(errs, os.Remove(path))...)
+	for _, e := range entries {
+		if e.IsDir() {
+			did(btrfs.DeleteSubvolume(dir, e.Name()))
+		} else {
+			did(os.Remove(filepath.Join(path, e.Name())))
+		}
+	}
+	did(os.Remove(path))
+	return errors.Join(errs...)
 }
 
 // sync commits all that was written to the filesystem.

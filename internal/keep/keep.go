@@ -139,17 +139,35 @@ func (d Doc[T]) Save(value T) error {
 			}
 		}
 	}
-	sum := sha256.Sum256(body)
-	raw, err := json.Marshal(envelope{Version: d.Version, Readers: d.Readers, Writers: d.Writers, SHA256: hex.EncodeToString(sum[:]),
-		Body: body})
+	raw, err := d.seal(body)
 	if err != nil {
-		return fmt.Errorf("encode %q: %w", d.Path, err)
+		return err
 	}
 	mode := d.Mode
 	if mode == 0 {
 		mode = 0o600
 	}
 	return WriteFile(d.Path, raw, mode)
+}
+
+// Encode is what Save would write where there is none: of a document that becomes durable together with all that lies beside it.
+func (d Doc[T]) Encode(value T) ([]byte, error) {
+	body, err := json.Marshal(value)
+	if err != nil {
+		return nil, fmt.Errorf("encode %q: %w", d.Path, err)
+	}
+	return d.seal(body)
+}
+
+// seal puts the envelope on.
+func (d Doc[T]) seal(body []byte) ([]byte, error) {
+	sum := sha256.Sum256(body)
+	raw, err := json.Marshal(envelope{Version: d.Version, Readers: d.Readers, Writers: d.Writers, SHA256: hex.EncodeToString(sum[:]),
+		Body: body})
+	if err != nil {
+		return nil, fmt.Errorf("encode %q: %w", d.Path, err)
+	}
+	return raw, nil
 }
 
 // WriteFile replaces path durably: a temporary file beside it, fsync, rename, fsync of the directory.

@@ -60,7 +60,9 @@ func (a *Answerer) Ask(ctx context.Context, id wire.CTID, q wiresnapshot.Ask) (o
 	err = a.Runtime.Holding(ctx, id, func(h *container.Hold) (err error) {
 		switch q.Action {
 		case wiresnapshot.Take:
-			out.Done, err = a.take(ctx, id, h, wiresnapshot.Snapshot{Note: q.Note, Said: said})
+			if err = a.Store.Room(id); err == nil {
+				out.Done, err = a.take(ctx, id, h, wiresnapshot.Snapshot{Note: q.Note, Said: said})
+			}
 		case wiresnapshot.Restore:
 			ran = h.Running()
 			out.Kept, out.Notes, err = a.restore(ctx, id, h, q)
@@ -108,12 +110,15 @@ const hookWithin = 65 * time.Second
 // before has JEM prepare a container that runs for a snapshot, and says what it did. What fails there is a note, since a snapshot is good
 // all the same: as after a crash. after ends what was begun.
 func (a *Answerer) before(ctx context.Context, id wire.CTID, q wiresnapshot.Ask, notes *[]string) (said string, after func(), err error) {
+	if q.NoHook || a.JEM == nil {
+		return "", func() {}, nil
+	}
 	running := false
 	err = a.Runtime.Holding(ctx, id, func(h *container.Hold) error {
 		running = h.Running()
 		return a.Store.Room(id) // before anything is done for it
 	})
-	if err != nil || !running || q.NoHook || a.JEM == nil {
+	if err != nil || !running {
 		return "", func() {}, err
 	}
 	tell := func(ctx context.Context, action string) string {

@@ -46,6 +46,9 @@ func (a *Answerer) Scheduled(ctx context.Context, id wire.CTID, s wiresnapshot.S
 		if !h.Running() {
 			return schedule.ErrNotNow
 		}
+		if err := a.Store.Room(id); err != nil {
+			return err
+		}
 		if _, err := a.take(ctx, id, h, wiresnapshot.Snapshot{Scheduled: true, Said: said}); err != nil {
 			return err
 		}

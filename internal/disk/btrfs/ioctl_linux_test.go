@@ -35,6 +35,8 @@ func TestNumbers(t *testing.T) {
 		"BTRFS_IOC_BALANCE_PROGRESS": {balanceAt, 0x84009422},
 		"BTRFS_IOC_FORGET_DEV":       {forgetDev, 0x50009405},
 		"BTRFS_IOC_SYNC":             {syncFS, 0x9408},
+		// of a file
+		"FS_IOC_FIEMAP": {fiemap, 0xc020660b},
 	} {
 		if x.got != x.want {
 			t.Errorf("%s: got %#x, want %#x", name, x.got, x.want)

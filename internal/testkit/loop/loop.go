@@ -28,10 +28,40 @@ func Btrfs(t testing.TB, bytes int64) (at string) {
 	if err := errors.Join(os.Mkdir(at, 0o755), os.WriteFile(disk, nil, 0o600), os.Truncate(disk, bytes)); err != nil {
 		t.Fatal(err)
 	}
-	for _, argv := range [][]string{{"mkfs.btrfs", "-q", disk}, {"mount", "-o", "loop", disk, at}} {
-		if out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil {
-			t.Skipf("%s: %v: %s", argv, err, out)
-		}
+	if out, err := exec.Command("mkfs.btrfs", "-q", disk).CombinedOutput(); err != nil {
+		t.Skipf("mkfs.btrfs: %v: %s", err, out)
+	}
+	mount(t, disk, at)
+	root, err := os.Open(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	if err := btrfs.EnableSimpleQuota(root); err != nil {
+		t.Skip(err)
+	}
+	return at
+}
+
+// Cut mounts what there would be if the power had been cut now, of a btrfs that Btrfs has mounted and that nothing is written to meanwhile.
+func Cut(t testing.TB, of string) (at string) {
+	t.Helper()
+	dir := t.TempDir()
+	disk, at := filepath.Join(dir, "disk"), filepath.Join(dir, "data")
+	if err := os.Mkdir(at, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("cp", "--sparse=always", filepath.Join(filepath.Dir(of), "disk"), disk).CombinedOutput(); err != nil {
+		t.Fatalf("cp: %v: %s", err, out)
+	}
+	mount(t, disk, at) // beside the other one, which looks the same: Linux does that since 6.7
+	return at
+}
+
+func mount(t testing.TB, disk, at string) {
+	t.Helper()
+	if out, err := exec.Command("mount", "-o", "loop", disk, at).CombinedOutput(); err != nil {
+		t.Skipf("mount %s: %v: %s", disk, err, out)
 	}
 	t.Cleanup(func() {
 		for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) { // what the test has ended may end a moment later
@@ -45,13 +75,4 @@ func Btrfs(t testing.TB, bytes int64) (at string) {
 			}
 		}
 	})
-	root, err := os.Open(at)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer root.Close()
-	if err := btrfs.EnableSimpleQuota(root); err != nil {
-		t.Skip(err)
-	}
-	return at
 }
