@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"hardnode.dev/internal/secret"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/authz"
@@ -24,8 +25,20 @@ func TestPaced(t *testing.T) {
 	}
 	t.Cleanup(func() { s.Close() })
 	tokens := &authz.Tokens{Store: s, Now: time.Now}
+	root := secret.Text("hnt.root")
+	if _, err := s.Update(t.Context(), func(tx *store.Tx) error {
+		store.Tokens.Put(tx, authz.Hash(root), store.Token{ID: authz.AdminID, Account: wire.AdminAccount, Hash: authz.Hash(root),
+			Scopes: []string{"admin"}, Maker: authz.Setup()})
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	admin, refused := tokens.Check(root)
+	if refused != nil {
+		t.Fatal(refused)
+	}
 	made := func(a wire.Account, name string) string {
-		m, err := tokens.Create(t.Context(), a, operator.NewToken{Name: name, Scopes: []string{"read"}})
+		m, err := tokens.Create(t.Context(), admin, a, operator.NewToken{Name: name, Scopes: []string{"read"}})
 		if err != nil {
 			t.Fatal(err)
 		}
