@@ -12,6 +12,7 @@ import (
 
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/account"
+	"hardnode.dev/internal/wire/acme"
 	"hardnode.dev/internal/wire/firewall"
 	"hardnode.dev/internal/wire/front"
 	"hardnode.dev/internal/wire/host"
@@ -140,6 +141,8 @@ func asking(c *cluster, op, token string) map[string]asked {
 		"getMail":         {cluster: true}, "removeMail": {cluster: true}, "listMails": {cluster: true},
 		"setMail": {cluster: true, body: mail.SetMailSettings{Host: "mail.example.com", From: "a@example.com",
 			Panel: "https://a.example.com"}},
+		"getAcme": {cluster: true}, "removeAcme": {cluster: true},
+		"setAcme":     {cluster: true, body: acme.SetAcmeSettings{Directory: "https://ca.example/", Mail: "a@example.com"}},
 		"testMail":    {cluster: true, body: mail.TestMail{To: "a@example.com"}},
 		"createToken": {body: operator.NewToken{Name: "more", Scopes: []string{"read"}}},
 		"getRoute":    env, "makeBypass": {there: "hello", nothing: "nosuch", body: struct{}{}},

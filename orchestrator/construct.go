@@ -24,6 +24,7 @@ import (
 	"hardnode.dev/orchestrator/api"
 	"hardnode.dev/orchestrator/audit"
 	"hardnode.dev/orchestrator/authz"
+	"hardnode.dev/orchestrator/certify"
 	"hardnode.dev/orchestrator/certs"
 	"hardnode.dev/orchestrator/components"
 	"hardnode.dev/orchestrator/converge"
@@ -87,6 +88,7 @@ type orchestrator struct {
 	mail      *mail.Desk
 	ops       *ops.Ops
 	domains   *domains.Desk
+	certify   *certify.Desk
 	routes    *hostapi.Routes
 	api       *api.Server
 	hosts     *hostapi.Server
@@ -150,7 +152,10 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 	o.loop = &lead.Loop{Store: o.store, Fleet: o.fleet, License: o.license.Entitled, Holds: &holds.Book{}, Log: c.log}
 	o.ops = &ops.Ops{Store: o.store, Fleet: o.fleet, Planned: o.planned, Log: c.log}
 	o.templates.Runs = o.ops
-	o.domains = &domains.Desk{Store: o.store, Keys: certs.Sealer(s.Authority.Secret("private keys of web sites")),
+	o.certify = certify.New(&certify.Desk{Store: o.store, Keys: certs.Sealer(s.Authority.Secret("private keys of web sites")),
+		Lookup: domains.FindDNS, Resolvers: world.Resolvers, Now: time.Now, Log: c.log,
+		Shown: func(rev wire.Revision) bool { return o.routes.Shown(rev, time.Now()) }})
+	o.domains = &domains.Desk{Issue: o.certify.Show, Store: o.store, Keys: certs.Sealer(s.Authority.Secret("private keys of web sites")),
 		Proof: s.Authority.Secret("proofs of domains"), TXT: domains.AskDNS, Now: time.Now, Log: c.log}
 	o.routes = &hostapi.Routes{Store: o.store, Fleet: o.fleet, Names: o.domains.Names, Default: o.domains.Default,
 		Cookies: s.Authority.Secret("cookies of the resolver")}
@@ -168,6 +173,7 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 	guesses := &authz.Guesses{Record: o.audit.Write, Now: time.Now}
 	o.mail = &mail.Desk{Store: o.store, Keys: certs.Sealer(s.Authority.Secret("mail of the cluster")), Cluster: s.Name, Now: time.Now,
 		Log: c.log}
+	o.certify.Notice = o.notice
 	o.users = people.New(&people.Desk{Store: o.store, Tokens: tokens, Guesses: guesses, Cluster: s.Name,
 		Key: s.Authority.Secret("second factors of users"), Now: time.Now, Log: c.log})
 	o.panel = &panel.Panel{Tokens: tokens, Guesses: guesses, World: o.seen, Log: c.log, Now: time.Now}
@@ -201,7 +207,7 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 		Carries: shelf.Carries, Now: time.Now}
 	o.api.DeleteTemplate, o.api.CollectTemplates = o.templates.Delete, o.templates.Collect
 	o.api.ShowTemplate, o.api.TagTemplate = o.templates.Show, o.templates.Tag
-	o.api.Components, o.api.Domains = o.components, o.domains
+	o.api.Components, o.api.Domains, o.api.Certify = o.components, o.domains, o.certify
 	if s.Registry != "" {
 		o.api.RefreshTemplates, o.api.Imports, o.api.LookImports = o.templates.Refresh, o.templates.Imports, o.templates.Look
 	}
@@ -249,7 +255,7 @@ func (o *orchestrator) decided() world.World {
 
 // planned adds to a world what the last plan found.
 func (o *orchestrator) planned(w world.World) world.World {
-	w.Alarms = o.domains.Alarms()
+	w.Alarms = slices.Concat(o.domains.Alarms(), o.certify.Alarms())
 	if p := o.loop.Last(); p != nil {
 		w.Stuck, w.Uneven, w.Alarms, w.Rotation = p.Stuck, p.Uneven, slices.Concat(p.Alarms, w.Alarms), p.Rotation
 	}
@@ -281,6 +287,7 @@ func (o *orchestrator) lead(ctx context.Context) error {
 		run.Task{Name: "users", Run: o.users.Run},
 		run.Task{Name: "mail", Run: o.mail.Run},
 		run.Task{Name: "domains", Run: o.domains.Run},
+		run.Task{Name: "issued certificates", Run: o.certify.Run},
 		run.Task{Name: "served systems", Run: o.followSystems},
 	)
 }

@@ -26,6 +26,7 @@ import (
 	"hardnode.dev/orchestrator/accounts"
 	"hardnode.dev/orchestrator/audit"
 	"hardnode.dev/orchestrator/authz"
+	"hardnode.dev/orchestrator/certify"
 	"hardnode.dev/orchestrator/components"
 	"hardnode.dev/orchestrator/domains"
 	"hardnode.dev/orchestrator/door"
@@ -51,7 +52,8 @@ type Server struct {
 	Domains  *domains.Desk // the host names of environments
 	Users    *users.Desk   // who signs in
 	Secrets  sealed.Variables
-	Mail     *mail.Desk // what the cluster sends mail by
+	Mail     *mail.Desk    // what the cluster sends mail by
+	Certify  *certify.Desk // whom certificates are asked of
 	Audit    *audit.Log
 	World    func(wire.Account) world.World // what an account sees now
 	// DryRun places a new environment of an account without storing anything.
@@ -355,6 +357,7 @@ func (s *Server) operations() {
 
 	s.accountOperations()
 	s.mailOperations()
+	s.acmeOperations()
 	s.userOperations()
 	s.domainOperations()
 	serve(s, route{"listTokens", "GET", "/tokens", "All tokens, without their text", authz.Admin, 200}, s.listTokens)
@@ -376,6 +379,7 @@ var ofCluster = map[string]bool{"getLicense": true, "setLicense": true, "rotateG
 	"createAccountToken": true, "listAccountGroups": true, "setAccountGroup": true, "deleteAccountGroup": true,
 	"createUser": true, "deleteUser": true, "resetSecondFactor": true, "endUserSessions": true,
 	"getMail": true, "setMail": true, "removeMail": true, "testMail": true, "listMails": true,
+	"getAcme": true, "setAcme": true, "removeAcme": true,
 	"planRollout": true, "startRollout": true, "listRollouts": true, "getRollout": true, "reportRollout": true, "pauseRollout": true,
 	"resumeRollout": true, "abortRollout": true}
 

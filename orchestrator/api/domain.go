@@ -66,7 +66,10 @@ type setDomainInput struct {
 
 func (s *Server) setDomain(ctx context.Context, c caller, in *setDomainInput) (operator.Domains, error) {
 	return s.onDomain(c, "env.domain", in.DomainInput, func() error {
-		return s.Domains.Set(ctx, in.Env, c.Account, in.Domain, in.Body)
+		if err := s.Domains.Set(ctx, in.Env, c.Account, in.Domain, in.Body); err != nil {
+			return err
+		}
+		return s.Certify.Again(ctx, in.Domain)
 	})
 }
 

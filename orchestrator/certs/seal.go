@@ -10,12 +10,18 @@ import (
 	"fmt"
 
 	"hardnode.dev/internal/secret"
+	"hardnode.dev/internal/wire"
 )
 
 // Sealer encrypts private keys for the store, so that a copy of that is worth nothing by itself: AES-256-GCM under a key of
 // 32 bytes that is not in the store.
 // Each is bound to its name: put in another's place it does not open.
 type Sealer []byte
+
+// IssuedAs is what the key of a certificate is sealed as that was issued for a host name of an account: it opens as no other account's.
+func IssuedAs(name string, owner wire.Account) string {
+	return "issued certificate of " + name + " of " + string(owner)
+}
 
 // Seal encrypts.
 func (s Sealer) Seal(name string, plain secret.Bytes) ([]byte, error) {

@@ -39,6 +39,9 @@ type Desk struct {
 	Log   *slog.Logger
 	// TXT looks up the texts of a name in the DNS; none and no error if there are none.
 	TXT func(ctx context.Context, name string) ([]string, error)
+	// Issue is where a name of an owner stands with the CA that certificates are asked of; wanted: one is to be asked for. Nil: there is
+	// none.
+	Issue func(v *store.View, name string, owner wire.Account, wanted bool) *operator.DomainIssue
 
 	alarms atomic.Pointer[[]string]
 	shared struct { // the cluster's own certificate, opened
@@ -73,8 +76,17 @@ func (d *Desk) Names(v *store.View, env wire.EnvName) (out []host.SiteName) {
 			continue
 		}
 		n := host.SiteName{Name: rec.Name, Scheme: rec.Scheme}
-		if c := rec.Certificate; c != nil {
-			key, err := d.Keys.Open(sealedAs(rec.Name), c.Key)
+		c, as := rec.Certificate, sealedAs(rec.Name)
+		if i := issued(v, rec.Name, e); i != nil {
+			if c == nil {
+				c, as = i.Certificate, certs.IssuedAs(rec.Name, i.Account)
+			}
+			if o := i.Order; o != nil && o.Token != "" {
+				n.Challenge = &host.Challenge{Token: o.Token, Answer: o.Answer}
+			}
+		}
+		if c != nil {
+			key, err := d.Keys.Open(as, c.Key)
 			if err != nil {
 				logging.Or(d.Log).Error("a name is served without its certificate", logging.Env, env, "domain", rec.Name, logging.Err, err)
 			} else {
@@ -84,6 +96,14 @@ func (d *Desk) Names(v *store.View, env wire.EnvName) (out []host.SiteName) {
 		out = append(out, n)
 	}
 	return out
+}
+
+// issued is where a name of an environment stands with the CA; nil: it is nowhere, or what there is was another account's.
+func issued(v *store.View, name string, e *store.Environment) *store.Issue {
+	if i := store.Issues.Find(v, name); i != nil && i.Account == e.Account.Owner() {
+		return i
+	}
+	return nil
 }
 
 func sealedAs(name string) string { return "certificate of " + name }
@@ -119,6 +139,8 @@ func (d *Desk) List(env wire.EnvName, account wire.Account) (operator.Domains, e
 			if leaf, err := x509.ParseCertificate(c.Chain[0]); err == nil {
 				n.Certificate = d.show(leaf, true)
 			}
+		} else if !n.Own && !strings.HasSuffix(rec.Name, "."+mine) {
+			d.showIssue(v, &n, e)
 		}
 		if n.Own {
 			out[0] = n
@@ -133,6 +155,29 @@ func (d *Desk) List(env wire.EnvName, account wire.Account) (operator.Domains, e
 	}
 	slices.SortFunc(out[1:], func(a, b operator.Domain) int { return strings.Compare(a.Name, b.Name) })
 	return operator.Domains{Domains: out}, nil
+}
+
+// showIssue shows what the CA issued for a name, and where it stands there.
+func (d *Desk) showIssue(v *store.View, n *operator.Domain, e store.Environment) {
+	if d.Issue != nil {
+		n.Issue = d.Issue(v, n.Name, e.Account.Owner(), !n.NoIssue)
+	}
+	i := issued(v, n.Name, &e)
+	if i == nil || i.Certificate == nil {
+		return
+	}
+	leaf, err := x509.ParseCertificate(i.Certificate.Chain[0])
+	if err != nil {
+		return
+	}
+	n.Certificate = d.show(leaf, false)
+	n.Certificate.Issued = true
+	if n.Certificate.Warning == "" && d.Now().After(leaf.NotAfter.Add(-leaf.NotAfter.Sub(leaf.NotBefore)/4)) {
+		n.Certificate.Warning = "it ends soon, and is not renewed"
+	}
+	if n.Certificate.Warning != "" && n.Issue != nil && n.Issue.Reason != "" {
+		n.Certificate.Warning += ": " + n.Issue.Reason
+	}
 }
 
 func (d *Desk) show(c *x509.Certificate, uploaded bool) *operator.DomainCertificate {

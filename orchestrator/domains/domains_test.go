@@ -94,10 +94,11 @@ func TestWhoMayHaveAName(t *testing.T) {
 	set := func(env wire.EnvName, account wire.Account, name string) error {
 		return b.Set(ctx, env, account, name, front.Scheme{Redirect: true})
 	}
-	for _, bad := range []string{"", "A.example", "a..b", "*.shop.example", "localhost", "192.0.2.1", "a_b.example", "x.example.",
+	for _, bad := range []string{"", "A.example", "a..b", "localhost", "192.0.2.1", "a_b.example", "x.example.",
 		strings.Repeat("a.", 125) + "aaaa", "shop.example/x"} {
 		b.refused(set("shop", "acme", bad), operator.Invalid, "is no host name")
 	}
+	b.refused(set("shop", "acme", "*.shop.example"), operator.Invalid, "needs a certificate by DNS-01, which is not there")
 	b.refused(set("shop", "globex", "shop.example"), operator.NotFound, "no such environment")
 	b.refused(set("nosuch", "acme", "shop.example"), operator.NotFound, "no such environment")
 	for _, cluster := range []string{"demo.test", "other.demo.test", "panel.demo.test", "x.other.demo.test"} {

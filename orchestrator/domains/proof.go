@@ -23,6 +23,11 @@ const proofLabel = "_hardnode."
 // send there; those who run the cluster need no proof.
 func (d *Desk) mayHave(ctx context.Context, v *store.View, e store.Environment, account wire.Account, name string) error {
 	env := e.Spec.Name
+	if strings.HasPrefix(name, "*.") {
+		return operator.NewProblem(operator.Invalid, at(env, name),
+			"a name with * needs a certificate by DNS-01, which is not there: the CA is asked by HTTP-01 and TLS-ALPN-01",
+			"ask for the names below it one by one")
+	}
 	if !host.IsDomain(name) || !strings.Contains(name, ".") || len(name) > 253-len(proofLabel) || number(name) {
 		return malformed(env, name)
 	}

@@ -429,6 +429,7 @@ func (s *Server) routes(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.Holds.Say(p.CTID, held, time.Now())
+	s.Routes.heard(fmt.Sprintf("%s of %s", p.CTID, p.Host), rev, time.Now())
 	ctx, cancel := context.WithTimeout(r.Context(), wait(r))
 	defer cancel()
 	for {

@@ -37,7 +37,59 @@ type Routes struct {
 		names    int    // in all steps but the first
 		raw      []byte // the whole document of that revision, encoded; nil: nobody has asked for it
 		over     chan struct{}
+		seen     wire.Revision // of the store: the document of that revision follows from it
+		asked    map[string]asked
 	}
+}
+
+// asked is what a resolver had when it asked last.
+type asked struct {
+	revision wire.Revision
+	at       time.Time
+}
+
+// silent is how long a resolver that asks no more counts: longer than a poll is held.
+const silent = 45 * time.Second
+
+// heard is that a resolver asks, and what it has.
+func (r *Routes) heard(who string, has wire.Revision, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.mu.asked == nil {
+		r.mu.asked = map[string]asked{}
+	}
+	r.mu.asked[who] = asked{has, now}
+	for other, a := range r.mu.asked {
+		if now.Sub(a.at) > silent {
+			delete(r.mu.asked, other)
+		}
+	}
+}
+
+// Shown tells whether all resolvers that ask have what follows from the store at that revision; false when none asks.
+func (r *Routes) Shown(rev wire.Revision, now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if rev > r.mu.seen || r.mu.revision == 0 {
+		return false
+	}
+	needs := r.mu.revision
+	for _, s := range slices.Backward(r.mu.steps) {
+		if s.store < rev {
+			break
+		}
+		needs = s.revision
+	}
+	some := false
+	for _, a := range r.mu.asked {
+		if now.Sub(a.at) > silent {
+			continue
+		}
+		if some = true; a.revision < needs {
+			return false
+		}
+	}
+	return some
 }
 
 // step is a change of the document: what became another one since the revision before.
@@ -45,6 +97,7 @@ type step struct {
 	revision wire.Revision
 	changed  []wire.EnvName
 	shared   bool // the certificate of the cluster's domain too
+	store    wire.Revision
 }
 
 // keptNames is how many names of changed sites are remembered: a resolver that has what was before them is sent all.
@@ -147,7 +200,11 @@ func (r *Routes) take(v *store.View, moves []live.Move, told bool) {
 		}
 		shared = r.mu.shared
 	}
-	if !told || len(r.mu.pending) == 0 && !first && !shared {
+	if !told {
+		return
+	}
+	r.mu.seen = v.Revision()
+	if len(r.mu.pending) == 0 && !first && !shared {
 		return
 	}
 	// The time keeps revisions growing over restarts, though nothing is stored.
@@ -155,7 +212,7 @@ func (r *Routes) take(v *store.View, moves []live.Move, told bool) {
 	if first {
 		r.mu.pending = nil // nobody has what was before
 	}
-	r.mu.steps = append(r.mu.steps, step{r.mu.revision, r.mu.pending, shared})
+	r.mu.steps = append(r.mu.steps, step{r.mu.revision, r.mu.pending, shared, r.mu.seen})
 	r.mu.names += len(r.mu.pending)
 	for len(r.mu.steps) > 1 && r.mu.names > keptNames {
 		r.mu.names -= len(r.mu.steps[1].changed)

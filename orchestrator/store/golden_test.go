@@ -22,6 +22,7 @@ func TestGolden(t *testing.T) {
 		"user": golden.Kept[User], "session": golden.Kept[Session],
 		"mailserver": golden.Kept[MailServer], "mail": golden.Kept[Mail],
 		"domain": golden.Kept[Domain], "front": golden.Kept[Front], "webca": golden.Kept[WebCA],
+		"acme": golden.Kept[ACME], "issue": golden.Kept[Issue], "asked": golden.Kept[Asked],
 	}
 	for kind := range decoders {
 		check := checks[kind]

@@ -48,6 +48,9 @@ var (
 	Domains    = table[Domain]("domain")             // domains; by host name
 	Fronts     = table[Front]("front")               // domains; by environment
 	WebCAs     = table[WebCA]("webca")               // domains; named Only
+	ACMEs      = table[ACME]("acme")                 // certify, while a CA is named; named Only
+	Issues     = table[Issue]("issue")               // certify; by host name
+	Askeds     = table[Asked]("asked")               // certify; by account
 	Groups     = table[AccountGroup]("accountgroup") // accounts; by the group's name
 	Users      = table[User]("user")                 // users (accounts: they leave with the last one); by UserKey
 	Sessions   = table[Session]("session")           // users; by hash

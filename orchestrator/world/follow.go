@@ -101,7 +101,7 @@ func (f *follower) touch(was *store.View, c store.Change, found map[wire.EnvName
 			delete(f.holders, e.Operation)
 		}
 		found[wire.EnvName(c.Name)] = true
-	case store.Domains.Kind():
+	case store.Domains.Kind(), store.Issues.Kind():
 		for _, v := range []*store.View{was, f.view} {
 			if d := store.Domains.Find(v, c.Name); d != nil {
 				found[d.Env] = true

@@ -1,7 +1,9 @@
 package world
 
 import (
+	"cmp"
 	"net/netip"
+	"slices"
 
 	"hardnode.dev/internal/wire/front"
 	"hardnode.dev/internal/wire/host"
@@ -98,4 +100,20 @@ func (w World) silent(n store.Node) bool {
 	c, ok := s.Container(n.CTID)
 	return ok && s.State.State == operator.HostUnreachable && !s.Loss.Lost &&
 		c.State == host.CtRunning && c.Generation == n.Container.Generation && c.Boot >= n.Container.Boot
+}
+
+// Resolvers are the addresses at which the world reaches the resolvers, as far as they are known here: the external ones of their hosts.
+func Resolvers(v *store.View) (out []netip.Addr) {
+	c, _ := store.Clusters.Get(v, store.Only)
+	for n := range store.Nodes.Rows(v) {
+		if n.Container.Component != "resolver" || n.Gone {
+			continue
+		}
+		h, _ := store.Hosts.Get(v, string(n.Host))
+		if addr, err := netip.ParseAddr(cmp.Or(h.External, c.Infra.External, c.Infra.Underlay)); err == nil &&
+			!slices.Contains(out, addr) {
+			out = append(out, addr)
+		}
+	}
+	return out
 }

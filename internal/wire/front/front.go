@@ -112,9 +112,10 @@ func (s *Settings) Weight(node int) int {
 	return MaxWeight
 }
 
-// Scheme is whether a host name is served over HTTPS only.
+// Scheme is whether a host name is served over HTTPS only, and whether a certificate is asked for.
 type Scheme struct {
 	Redirect bool  `json:"redirect,omitempty" doc:"What comes over plain HTTP is answered with 308 to the same address over HTTPS"`
+	NoIssue  bool  `json:"noIssue,omitempty" doc:"The CA is not asked for a certificate for it"`
 	HSTS     int64 `json:"hsts,omitempty" minimum:"0" maximum:"63072000" doc:"Seconds that browsers remember to come over HTTPS only (Strict-Transport-Security); 0: it isn't sent"`
 }
 

@@ -90,6 +90,8 @@ func (s Site) validateNames() error {
 			return fmt.Errorf("names[%d] (%s): %v", i, n.Name, n.Validate())
 		case c != nil && (len(c.Chain) == 0 || len(c.Key) == 0):
 			return fmt.Errorf("names[%d] (%s): its certificate has no chain or no key", i, n.Name)
+		case n.Challenge.Validate() != nil:
+			return fmt.Errorf("names[%d] (%s): %v", i, n.Name, n.Challenge.Validate())
 		}
 		seen[n.Name] = true
 	}

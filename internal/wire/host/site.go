@@ -1,7 +1,9 @@
 package host
 
 import (
+	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"hardnode.dev/internal/secret"
@@ -27,7 +29,7 @@ type Routes struct {
 
 // Site is one environment as the resolver sees it.
 //
-// History: 2026-11-28 Names, Front; then Since, Pass.
+// History: 2026-11-28 Names, Front; then Since, Pass; then SiteName.Challenge.
 type Site struct {
 	Env      wire.EnvName `json:"env"`
 	Domain   string       `json:"domain"`          // "hello.demo.hardnode.internal"
@@ -49,6 +51,37 @@ type SiteName struct {
 	Name string `json:"name"`
 	front.Scheme
 	Certificate *Certificate `json:"certificate,omitempty"` // nil: Routes.Default, if that names it
+	Challenge   *Challenge   `json:"challenge,omitempty"`   // nil: no CA asks for one
+}
+
+// Challenge is what a CA asks for at a name before it certifies it. A resolver answers it both ways: as http-01 (RFC 8555, section 8.3)
+// with Answer at ChallengePath and Token, as tls-alpn-01 (RFC 8737) with the digest of Answer in a certificate. There is no secret in it.
+type Challenge struct {
+	Token  string `json:"token"`
+	Answer string `json:"answer"` // the key authorization: the token, a dot, and the thumbprint of the account's key
+}
+
+// ChallengePath, with the token behind it, is what a CA asks for.
+const ChallengePath = "/.well-known/acme-challenge/"
+
+// maxToken is of a token, in bytes; those of CAs have 43.
+const maxToken = 256
+
+// Validate says why c is none, or nil.
+func (c *Challenge) Validate() error {
+	if c == nil {
+		return nil
+	}
+	thumbprint, ok := strings.CutPrefix(c.Answer, c.Token+".")
+	if !ok || !isBase64URL(c.Token) || !isBase64URL(thumbprint) {
+		return fmt.Errorf("its challenge %q is none: want a token and its answer, in base64url", c.Token)
+	}
+	return nil
+}
+
+func isBase64URL(s string) bool {
+	return s != "" && len(s) <= maxToken &&
+		strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") == ""
 }
 
 // Certificate is a certificate with its key, for TLS to the world.

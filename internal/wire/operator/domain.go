@@ -14,11 +14,21 @@ type Domain struct {
 	Own  bool   `json:"own,omitempty" doc:"The environment's name in the cluster's domain: it can't be deleted"`
 	front.Scheme
 	Certificate *DomainCertificate `json:"certificate,omitempty" doc:"What clients are shown over HTTPS; absent: nothing, they are refused"`
+	Issue       *DomainIssue       `json:"issue,omitempty" doc:"What became of asking the CA for a certificate; absent: it is not asked"`
+}
+
+// DomainIssue is where a name stands with the CA that the cluster asks for certificates.
+type DomainIssue struct {
+	State  string    `json:"state" enum:"issued,waiting,ordered,failed" doc:"waiting: it is asked next; ordered: it is at work; failed: the last try brought nothing, or the name is not asked for as it is"`
+	Tries  int       `json:"tries,omitempty" doc:"That failed since the last certificate"`
+	Reason string    `json:"reason,omitempty" doc:"Why there is none yet or no newer one, in the CA's words where they are its own"`
+	Next   time.Time `json:"next,omitzero" doc:"When it is tried again, or renewed"`
 }
 
 // DomainCertificate is what is known of a certificate.
 type DomainCertificate struct {
-	Uploaded bool      `json:"uploaded,omitempty" doc:"By a person, who has to renew it; else the cluster's own, which renews itself"`
+	Uploaded bool      `json:"uploaded,omitempty" doc:"By a person, who has to renew it; else the cluster's own, or one that it was issued: these renew themselves"`
+	Issued   bool      `json:"issued,omitempty" doc:"By the CA that the cluster asks, for this name alone"`
 	Names    []string  `json:"names"`
 	Issuer   string    `json:"issuer"`
 	Begins   time.Time `json:"begins"`

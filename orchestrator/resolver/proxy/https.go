@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -29,4 +30,17 @@ func strict(h http.Header, value string) {
 	if value != "" {
 		h.Set("Strict-Transport-Security", value)
 	}
+}
+
+// proved answers a CA that asks for the proof of a name (RFC 8555, section 8.3), whatever the environment's state and settings. Other paths
+// below host.ChallengePath are the nodes', which may ask a CA themselves.
+func proved(w http.ResponseWriter, r *http.Request, answer string) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		w.WriteHeader(http.StatusMethodNotAllowed)
+		return
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("Cache-Control", "no-store")
+	io.WriteString(w, answer)
 }

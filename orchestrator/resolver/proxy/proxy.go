@@ -162,6 +162,10 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.page(w, r, page{code: http.StatusNotFound, title: "No such environment", text: "Nothing is served under this name here."})
 		return
 	}
+	if answer := n.Answer(r.URL.Path); answer != "" {
+		proved(w, r, answer)
+		return
+	}
 	x := &exchange{site: n.Site, in: r, to: to}
 	if f := n.Site.Front; f != nil && f.AccessLog && p.Requests != nil {
 		counted := &counted{ResponseWriter: w}

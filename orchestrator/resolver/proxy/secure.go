@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 
@@ -22,7 +23,22 @@ var suites = []uint16{
 // unrecognized_name (RFC 6066, section 3): any certificate would be a wrong one, which teaches people to click warnings away, and
 // costs a signature for whoever scans addresses. One that names no host gets the cluster's certificate.
 func (p *Proxy) secureConfig() *tls.Config {
+	proving := &tls.Config{
+		MinVersion: tls.VersionTLS12, CipherSuites: suites, NextProtos: []string{sites.ProveProtocol}, SessionTicketsDisabled: true,
+		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			if t := p.book.Table(); t != nil {
+				return t.Proof(hello.ServerName), nil
+			}
+			return nil, nil
+		},
+	}
 	return &tls.Config{
+		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			if len(hello.SupportedProtos) == 1 && hello.SupportedProtos[0] == sites.ProveProtocol {
+				return proving, nil
+			}
+			return nil, nil
+		},
 		MinVersion: tls.VersionTLS12, CipherSuites: suites, NextProtos: []string{"h2", "http/1.1"},
 		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 			if t := p.book.Table(); t != nil {
@@ -52,17 +68,25 @@ func (l secured) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	s := tls.Server(c, l.config)
-	return &framedConn{Conn: plainTold{s, c}, secure: s}, nil
+	return &framedConn{Conn: &plainTold{Conn: s, under: c}, secure: s}, nil
 }
 
-// plainTold tells a client that speaks HTTP without TLS what is wrong, as net/http does.
+// plainTold tells a client that speaks HTTP without TLS what is wrong, as net/http does. A CA that asks for the proof of a name is told
+// nothing behind the handshake (RFC 8737, section 3).
 type plainTold struct {
 	*tls.Conn
 	under net.Conn
+	read  bool // something was read: it is no CA
 }
 
-func (c plainTold) Read(p []byte) (int, error) {
+func (c *plainTold) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
+	if !c.read && err == nil {
+		if c.ConnectionState().NegotiatedProtocol == sites.ProveProtocol {
+			return 0, io.EOF
+		}
+		c.read = true
+	}
 	var record tls.RecordHeaderError
 	if err != nil && errors.As(err, &record) && record.Conn != nil {
 		switch {

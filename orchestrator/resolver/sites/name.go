@@ -20,6 +20,8 @@ type Name struct {
 	Redirect bool             // what comes over plain HTTP is sent to HTTPS
 	HSTS     string           // the header's value, or ""
 	cert     *tls.Certificate // of its own; nil: it has none
+
+	challenge *challenge // nil: no CA asks for one
 }
 
 // Bad is a certificate of a document that can't be used: its names are served without it.
@@ -136,7 +138,8 @@ func (t *Table) Bad() []Bad { return t.certs.bad }
 func (t *Table) nameSite(site *Site, s host.Site, old *certificates) {
 	t.names[s.Domain] = &Name{Site: site}
 	for _, n := range s.Names {
-		t.names[n.Name] = &Name{Site: site, Redirect: n.Redirect, HSTS: hsts(n.Scheme), cert: t.certs.take(n.Name, n.Certificate, old)}
+		t.names[n.Name] = &Name{Site: site, Redirect: n.Redirect, HSTS: hsts(n.Scheme), cert: t.certs.take(n.Name, n.Certificate, old),
+			challenge: newChallenge(n.Name, n.Challenge)}
 	}
 }
 

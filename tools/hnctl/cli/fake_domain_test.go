@@ -50,7 +50,12 @@ func (f *fake) domains(mux *http.ServeMux) {
 				l[i].Scheme = in
 				return l
 			}
-			return append(l, operator.Domain{Name: name, Scheme: in})
+			d := operator.Domain{Name: name, Scheme: in}
+			if f.acme && !in.NoIssue {
+				d.Issue = &operator.DomainIssue{State: "failed", Tries: 2, Next: time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC),
+					Reason: name + " points to 192.0.2.7, not to this cluster's resolver 198.51.100.4"}
+			}
+			return append(l, d)
 		})
 	handle("POST "+operator.Prefix+"/environments/{env}/domains/swap",
 		func(l []operator.Domain, _ string, r *http.Request) []operator.Domain {

@@ -48,6 +48,7 @@ type fake struct {
 	imports map[wire.OperationID]operator.Operation // operations that are the registry's
 
 	people fakePeople
+	acme   bool // a CA is named
 }
 
 // operation is one of both kinds; the caller holds the lock.
@@ -388,6 +389,7 @@ func (f *fake) handler() http.Handler {
 	f.accounts(mux)
 	f.users(mux)
 	f.mails(mux)
+	f.acmes(mux)
 	f.disks(mux)
 	f.patching(mux)
 	f.environments(mux)

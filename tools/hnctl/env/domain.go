@@ -48,13 +48,16 @@ func domainList(a *app.App) *cobra.Command {
 
 func showDomains(a *app.App, out operator.Domains) error {
 	return a.Show(out, app.Joined(out.Domains, func(d operator.Domain) string { return d.Name }), func(t *app.Table) {
-		t.Head("NAME", "HTTPS", "HTTP", "HSTS", "CERTIFICATE UNTIL")
+		t.Head("NAME", "HTTPS", "HTTP", "HSTS", "CERTIFICATE UNTIL", "CA")
 		for _, d := range out.Domains {
 			https, plain, strict, until := "no certificate", "served", "-", "-"
 			if c := d.Certificate; c != nil {
 				https, until = "the cluster's", app.Stamp(c.Ends)
-				if c.Uploaded {
+				switch {
+				case c.Uploaded:
 					https = "uploaded"
+				case c.Issued:
+					https = "issued"
 				}
 				if c.Warning != "" {
 					until += ": " + c.Warning
@@ -66,19 +69,47 @@ func showDomains(a *app.App, out operator.Domains) error {
 			if d.HSTS > 0 {
 				strict = (time.Duration(d.HSTS) * time.Second).String()
 			}
-			t.Row(d.Name, https, plain, strict, until)
+			t.Row(d.Name, https, plain, strict, until, issueTold(d))
 		}
 	})
 }
 
+// issueTold is where a name stands with the CA that certificates are asked of.
+func issueTold(d operator.Domain) string {
+	i := d.Issue
+	switch {
+	case d.NoIssue:
+		return "off"
+	case i == nil:
+		return "-"
+	}
+	out := i.State
+	if i.Tries > 0 {
+		out += fmt.Sprintf(" %d times", i.Tries)
+	}
+	if i.Reason != "" {
+		out += ": " + i.Reason
+	}
+	if !i.Next.IsZero() {
+		what := "next try"
+		if i.State == "issued" {
+			what = "renewed"
+		}
+		out += fmt.Sprintf("; %s %s", what, app.Stamp(i.Next))
+	}
+	return out
+}
+
 func domainSet(a *app.App) *cobra.Command {
-	var redirect bool
+	var redirect, issue bool
 	var hsts time.Duration
 	c := &cobra.Command{
 		Use: "set ENV NAME", Short: "Serve an environment under a host name too, or change how it is served by it",
 		Args: cobra.ExactArgs(2),
 		Long: "The name's DNS has to lead to the cluster. That an account may have a name outside of the cluster's domain is proved by a " +
-			"TXT record;\nwithout it the refusal says which.",
+			"TXT record;\nwithout it the refusal says which. If the cluster asks a CA for certificates (hnctl cluster acme), it asks for " +
+			"one of\nthis name too, unless --issue=false says not to; one that is uploaded goes before. Repeated, it has the CA asked at " +
+			"once if\nthe name did not point to the cluster before.",
 		Example: "  hnctl env domain set shop www.shop.example --redirect --hsts 24h",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			had, err := app.Get[operator.Domains](cmd.Context(), a, envPath(args[0])+"/domains")
@@ -94,6 +125,9 @@ func domainSet(a *app.App) *cobra.Command {
 			if cmd.Flags().Changed("redirect") {
 				in.Redirect = redirect
 			}
+			if cmd.Flags().Changed("issue") {
+				in.NoIssue = !issue
+			}
 			if cmd.Flags().Changed("hsts") {
 				in.HSTS = int64(hsts / time.Second)
 			}
@@ -105,6 +139,7 @@ func domainSet(a *app.App) *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&redirect, "redirect", false, "send what comes over plain HTTP to HTTPS")
+	c.Flags().BoolVar(&issue, "issue", true, "have the CA that the cluster asks issue a certificate for it")
 	c.Flags().DurationVar(&hsts, "hsts", 0, "how long browsers remember to come over HTTPS only; 0 sends nothing")
 	return c
 }
@@ -148,13 +183,13 @@ func certList(a *app.App) *cobra.Command {
 				return err
 			}
 			return a.Show(out, app.Joined(out.Domains, func(d operator.Domain) string { return d.Name }), func(t *app.Table) {
-				t.Head("NAME", "FOR", "ISSUER", "FROM", "UNTIL", "SHA-256", "WARNING")
+				t.Head("NAME", "FOR", "ISSUER", "FROM", "UNTIL", "SHA-256", "WARNING", "CA")
 				for _, d := range out.Domains {
 					if c := d.Certificate; c != nil {
 						t.Row(d.Name, strings.Join(c.Names, ","), c.Issuer, app.Stamp(c.Begins), app.Stamp(c.Ends), app.Short(c.SHA256),
-							c.Warning)
+							c.Warning, issueTold(d))
 					} else {
-						t.Row(d.Name, "-", "-", "-", "-", "-", "none: HTTPS is refused")
+						t.Row(d.Name, "-", "-", "-", "-", "-", "none: HTTPS is refused", issueTold(d))
 					}
 				}
 			})

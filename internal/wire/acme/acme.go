@@ -1,0 +1,89 @@
+// Package acme is what people read and say of the CA that the cluster asks for certificates of environments' own names.
+//
+// Owns: the settings of the CA, and their rules of form.
+// In: what an admin writes.
+// Out: resources of the API; an error that names the field.
+// Never: asks a CA (orchestrator/certify does), or has a key in it.
+package acme
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"time"
+
+	"hardnode.dev/internal/wire/user"
+)
+
+// MaxAddresses is how many addresses of the resolvers may be said.
+const MaxAddresses = 16
+
+// AcmeSettings is the CA that certificates are asked of by ACME (RFC 8555); without Directory none is.
+type AcmeSettings struct {
+	Directory string       `json:"directory,omitempty"`
+	Mail      string       `json:"mail,omitempty"`
+	CA        string       `json:"ca,omitempty"`
+	Terms     string       `json:"terms,omitempty" doc:"The terms of service that were agreed to"`
+	Addresses []netip.Addr `json:"addresses,omitempty" doc:"Of the resolvers as the world reaches them: a name that points elsewhere is not asked for"`
+	Account   string       `json:"account,omitempty" doc:"The cluster's account at the CA"`
+	Since     time.Time    `json:"since,omitzero"`
+	By        string       `json:"by,omitempty"`
+	Issued    int          `json:"issued" doc:"Names that have a certificate of such a CA"`
+	Waiting   int          `json:"waiting" doc:"Names that wait for one, or for a newer one"`
+	Orders    int          `json:"orders" doc:"Certificates that were asked for in the last three hours"`
+	Limit     int          `json:"limit" doc:"How many the cluster asks for in three hours at most"`
+	Reason    string       `json:"reason,omitempty" doc:"Why nothing is asked of the CA now"`
+	Next      time.Time    `json:"next,omitzero" doc:"When it is asked again, if there is a reason"`
+}
+
+// SetAcmeSettings names the CA, in place of the one before.
+type SetAcmeSettings struct {
+	Directory  string       `json:"directory" required:"true" maxLength:"1024" doc:"https://… of its directory; it may be a private one: who runs the cluster says it"`
+	Mail       string       `json:"mail" required:"true" maxLength:"254" doc:"Whom the CA writes to"`
+	AgreeTerms bool         `json:"agreeTerms,omitempty" doc:"The CA's terms of service are agreed to: without it nothing is asked"`
+	CA         string       `json:"ca,omitempty" maxLength:"65536" doc:"PEM of the CAs that the directory's own certificate may be of; left out: the usual ones"`
+	Addresses  []netip.Addr `json:"addresses,omitempty" maxItems:"16" doc:"Of the resolvers as the world reaches them; left out: the external address of the host that runs them"`
+}
+
+// Validate says what is wrong with s, and in which field.
+func (s SetAcmeSettings) Validate() (field string, err error) {
+	for _, c := range []struct {
+		field string
+		err   error
+	}{{"directory", validateDirectory(s.Directory)}, {"mail", user.ValidateMail(s.Mail)}, {"ca", validateCA(s.CA)},
+		{"addresses", validateAddresses(s.Addresses)}} {
+		if c.err != nil {
+			return c.field, c.err
+		}
+	}
+	return "", nil
+}
+
+func validateDirectory(s string) error {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.Fragment != "" || u.User != nil || len(s) > 1024 {
+		return fmt.Errorf("directory %q: want https:// and the address of the CA's directory", s)
+	}
+	return nil
+}
+
+func validateCA(s string) error {
+	if s != "" && !x509.NewCertPool().AppendCertsFromPEM([]byte(s)) {
+		return errors.New("ca: has no certificate in PEM")
+	}
+	return nil
+}
+
+func validateAddresses(list []netip.Addr) error {
+	if len(list) > MaxAddresses {
+		return fmt.Errorf("addresses: there are %d, at most %d", len(list), MaxAddresses)
+	}
+	for _, a := range list {
+		if !a.IsValid() || a.IsUnspecified() || a.IsMulticast() || a.Zone() != "" {
+			return fmt.Errorf("addresses: %s is no address of a resolver", a)
+		}
+	}
+	return nil
+}
