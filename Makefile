@@ -123,7 +123,11 @@ endif
 conformance: testlog ## the OCI distribution-spec's own suite against the registry (it is fetched as a Go module)
 	HARDNODE_SOAK=1 $(GO) test -json -count=1 -timeout 1h -v -run TestConformance ./orchestrator/registry | $(TESTLOG) -v
 
-soak: testlog $(if $(filter file,$(origin PKG)),conformance) ## the long forms of the qemu tests: hours (PKG=./qemu-tests/… RUN=TestX for some of them)
+.PHONY: certificates-long
+certificates-long: testlog ## certificates of 90 s by a CA that goes away, by the real clock (6 minutes)
+	HARDNODE_SOAK=1 $(GO) test -json -count=1 -timeout 30m -v -run TestCertificatesLong ./orchestrator | $(TESTLOG) -v
+
+soak: testlog $(if $(filter file,$(origin PKG)),conformance certificates-long) ## the long forms of the qemu tests: hours (PKG=./qemu-tests/… RUN=TestX for some of them)
 	HARDNODE_SOAK=$${HARDNODE_SOAK:-1} $(GO) test -json -tags qemu -count=1 -timeout 6h -p 1 -v -run '$(RUN)' $(PKG) | $(TESTLOG) -v
 
 # --- templates, registry, resolver

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
@@ -10,6 +11,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -47,6 +49,7 @@ type ca struct {
 
 	mu     sync.Mutex
 	away   bool
+	mute   bool                         // it does not say when to renew
 	wrong  time.Duration                // that its clock is off
 	answer func(path string) (int, int) // a status in the place of its answer, and Retry-After; 0: none
 	points map[string]string            // names to addresses; 127.0.0.1 else
@@ -144,6 +147,14 @@ func authority(t *testing.T, life time.Duration, plain, secure string) *ca {
 		if r.Request.URL.Path == "/order-plz" && r.StatusCode == http.StatusCreated { // pebble refuses some for their nonce
 			a.orders.Add(1)
 		}
+		if a.mute && r.Request.URL.Path == "/dir" {
+			raw, err := io.ReadAll(r.Body)
+			if err != nil {
+				return err
+			}
+			raw = bytes.Replace(raw, []byte("renewalInfo"), []byte("renewalNone"), 1)
+			r.Body = io.NopCloser(bytes.NewReader(raw))
+		}
 		r.Header.Set("Date", time.Now().Add(a.wrong).UTC().Format(http.TimeFormat))
 		return nil
 	}})
@@ -157,7 +168,7 @@ func until(t *testing.T, what string, f func() bool) {
 
 // front stands before the CA.
 func (a *ca) front(to http.Handler) {
-	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a.mu.Lock()
 		away, answer := a.away, a.answer
 		a.mu.Unlock()
@@ -177,6 +188,8 @@ func (a *ca) front(to http.Handler) {
 		}
 		to.ServeHTTP(w, r)
 	}))
+	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	s.StartTLS()
 	a.t.Cleanup(s.Close)
 	a.directory = s.URL + "/dir"
 	a.trust = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}))
