@@ -4,15 +4,22 @@ package network
 
 import (
 	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
 	"hardnode.dev/agent/network/mesh"
 	"hardnode.dev/agent/network/nft"
+	"hardnode.dev/agent/sys"
+	"hardnode.dev/internal/wire/host"
 )
 
 // TestMeshUntracked: the hosts' kernels keep no connection for WireGuard's own packets, over either family, and nobody gets to
@@ -57,6 +64,51 @@ func TestMeshUntracked(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestMeshThreads: what comes from each peer is handed on by a thread of its own, also from one that is known later, and is carried so.
+func TestMeshThreads(t *testing.T) {
+	y := newYard(t)
+	for i, m := range y.hosts {
+		must(t, in(t, m.ns, func() error {
+			fs, err := sys.NewMount("sysfs", 0)
+			if err != nil {
+				return err
+			}
+			defer fs.Close()
+			raw, err := os.ReadFile(fmt.Sprintf("/proc/self/fd/%d/class/net/%s/threaded", fs.Fd(), mesh.Link))
+			if err == nil && strings.TrimSpace(string(raw)) != "1" {
+				err = fmt.Errorf("host %d: threaded is %q, want 1", i, raw)
+			}
+			return err
+		}))
+	}
+	before := meshThreads(t)
+	if before < len(y.hosts) {
+		t.Errorf("the kernel has %d threads of the mesh, want one on each of %d hosts at least", before, len(y.hosts))
+	}
+	key := must1(wgtypes.GeneratePrivateKey())(t)
+	peers := y.states[0].Peers
+	peers.Hosts = append(peers.Hosts, host.Peer{ID: hostID(7), Name: "late", Role: host.RoleUser, Underlay: a("10.78.0.77"),
+		MeshKey: key.PublicKey().String(), Blocks: []netip.Prefix{p("10.96.77.0/24")}})
+	y.apply(t)
+	if got := meshThreads(t); got != before+len(y.hosts) {
+		t.Errorf("with one peer more for each of %d hosts the kernel has %d threads of the mesh, %d before", len(y.hosts), got, before)
+	}
+	carries(t, y.cells["acme0"], y.cells["acme1"])
+}
+
+// meshThreads counts the kernel's threads that hand on what comes by the mesh, of all network namespaces.
+func meshThreads(t *testing.T) (n int) {
+	t.Helper()
+	all, err := filepath.Glob("/proc/[0-9]*/comm")
+	must(t, err)
+	for _, f := range all {
+		if raw, err := os.ReadFile(f); err == nil && strings.HasPrefix(string(raw), "napi/"+mesh.Link) {
+			n++
+		}
+	}
+	return n
 }
 
 // tracked counts the connections that a kernel keeps, of containers and of the mesh.

@@ -43,6 +43,7 @@ type Network struct {
 	refused []Refusal
 	taken   map[netip.Addr]other // public addresses that other machines have
 	wall    *wall.Wall           // by which connections were looked at last
+	threads *bool                // of the mesh's peers: what the kernel was told last
 }
 
 // New prepares nothing: Apply and Attach do what they need. loaded waits for the kernel modules this package needs and says why one is not
@@ -142,9 +143,25 @@ func (n *Network) Apply(ctx context.Context, s State) error {
 		return errors.Join(append(errs, err)...)
 	}
 	n.bound()
-	errs = append(errs, mesh.Apply(s.Self, s.Peers), applyRoutes(s.routes()), n.answerFor(h, at), n.sweep(s),
+	made := mesh.Apply(s.Self, s.Peers)
+	if made == nil {
+		n.thread(mesh.Peers(s.Self, s.Peers))
+	}
+	errs = append(errs, made, applyRoutes(s.routes()), n.answerFor(h, at), n.sweep(s),
 		rate.Apply(s.rates(), ofContainer))
 	return errors.Join(errs...)
+}
+
+// thread has the mesh use threads, if that suits so many peers. A kernel that can't is told once.
+func (n *Network) thread(peers int) {
+	on := mesh.Threaded(peers)
+	if peers == 0 || n.threads != nil && *n.threads == on {
+		return
+	}
+	if err := mesh.Thread(on); err != nil {
+		n.log.Warn("the mesh is slower than it could be", logging.Err, err)
+	}
+	n.threads = &on
 }
 
 // program puts the rules in force, and then ends what they don't allow any more.

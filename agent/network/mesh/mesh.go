@@ -2,7 +2,7 @@
 //
 // Owns: the link, its key of this boot, its peers.
 // In: the hosts of the cluster with their keys and blocks, which of them this is.
-// Out: a kernel whose peers are the other hosts; this boot's public key.
+// Out: a kernel whose peers are the other hosts, and that takes what they send by threads; this boot's public key.
 // Never: says which packets go through it (routes and rules do), touches a peer that is right, or keeps a key over a boot.
 package mesh
 

@@ -58,3 +58,12 @@ func TestChange(t *testing.T) {
 		t.Errorf("a peer with another address: got %s", got)
 	}
 }
+
+// TestThreaded: a host with many peers does without threads, which take memory.
+func TestThreaded(t *testing.T) {
+	for n, want := range map[int]bool{1: true, mostThreads: true, mostThreads + 1: false} {
+		if got := Threaded(n); got != want {
+			t.Errorf("%d peers: threads %v, want %v", n, got, want)
+		}
+	}
+}
