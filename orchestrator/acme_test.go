@@ -51,6 +51,7 @@ type ca struct {
 	away   bool
 	mute   bool                         // it does not say when to renew
 	wrong  time.Duration                // that its clock is off
+	called func()                       // before each call; nil: nobody asks
 	answer func(path string) (int, int) // a status in the place of its answer, and Retry-After; 0: none
 	points map[string]string            // names to addresses; 127.0.0.1 else
 }
@@ -81,8 +82,8 @@ func (a *ca) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 	w.WriteMsg(m)
 }
 
-// authority starts a CA that issues certificates of that life, and looks for proofs at these addresses.
-func authority(t *testing.T, life time.Duration, plain, secure string) *ca {
+// authority starts a CA that issues certificates of that life, and looks for proofs at these addresses; env are variables of its program.
+func authority(t *testing.T, life time.Duration, plain, secure string, env ...string) *ca {
 	t.Helper()
 	a := &ca{t: t, roots: x509.NewCertPool(), points: map[string]string{}}
 	dir := t.TempDir()
@@ -110,7 +111,7 @@ func authority(t *testing.T, life time.Duration, plain, secure string) *ca {
 		filepath.Join(dir, "key.pem"), plainPort, securePort, int(life/time.Second))
 	must(t, os.WriteFile(filepath.Join(dir, "config.json"), []byte(config), 0o600))
 	cmd := exec.Command(program, "-config", filepath.Join(dir, "config.json"), "-dnsserver", l.Addr().String())
-	cmd.Env = append(os.Environ(), "PEBBLE_VA_NOSLEEP=1", "PEBBLE_AUTHZREUSE=0")
+	cmd.Env = append(append(os.Environ(), "PEBBLE_VA_NOSLEEP=1", "PEBBLE_AUTHZREUSE=0"), env...)
 	said := &strings.Builder{}
 	cmd.Stdout, cmd.Stderr = said, said
 	must(t, cmd.Start())
@@ -170,8 +171,11 @@ func until(t *testing.T, what string, f func() bool) {
 func (a *ca) front(to http.Handler) {
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a.mu.Lock()
-		away, answer := a.away, a.answer
+		away, answer, called := a.away, a.answer, a.called
 		a.mu.Unlock()
+		if called != nil {
+			called()
+		}
 		if away {
 			panic(http.ErrAbortHandler)
 		}

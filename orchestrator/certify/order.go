@@ -276,14 +276,18 @@ func choose(offered []acme.Challenge, tries int) *acme.Challenge {
 
 // advance goes on with an order, from wherever it stands.
 func (d *Desk) advance(called, ctx context.Context, c *client, n name, said *answer) error {
-	if d.now().Sub(n.rec.Order.Begun) > patience {
-		return d.failed(ctx, n, true, fmt.Sprintf("the order was given up after %s", patience), time.Time{})
-	}
 	order, err := c.GetOrder(called, c.account, acme.Order{Location: n.rec.Order.URL})
 	if err != nil {
 		return err
 	}
 	d.answered()
+	if late := d.now().Sub(n.rec.Order.Begun) > patience; late && order.Status != acme.StatusValid && order.Status != acme.StatusInvalid {
+		why := "the CA says that it is " + plain(order.Status)
+		if order.Status == acme.StatusPending && !d.shown(n.rec.Name) {
+			why = "no resolver has said that it took the answer to the CA's question"
+		}
+		return d.failed(ctx, n, true, fmt.Sprintf("the order was given up after %s: %s", patience, why), time.Time{})
+	}
 	switch order.Status {
 	case acme.StatusPending:
 		err = d.prove(called, ctx, c, n, order)
