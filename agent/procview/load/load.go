@@ -1,12 +1,14 @@
 // Package load keeps each container's load averages.
 //
 // Owns: the means of how many of a container's tasks want to run, over 1, 5 and 15 minutes, as the kernel has them of a whole machine.
-// In: the cgroups of all containers and the states of their tasks in /proc, each 5 seconds.
+// In: the cgroups of all containers and the states of their tasks in /proc; who is asked about.
 // Out: a render.Load for whoever asks.
 // Never: looks at the tasks of a container that used no CPU since the last time, or at more than a bounded number.
 //
-// The kernel counts, each 5 seconds, the tasks that run, wait for a CPU or wait for a disk (kernel/sched/loadavg.c). So does this. What is
-// kept is lost with the process: means begin anew with what runs then.
+// The kernel counts, each 5 seconds, the tasks that run, wait for a CPU or wait for a disk (kernel/sched/loadavg.c). So does this, of those
+// containers that somebody has asked about lately. Each look at hundreds of others would cost, so once a minute these are taken to have had
+// as many tasks at work as the processor time that they used since then filled. What is kept is lost with the process: means begin anew
+// with what runs then.
 package load
 
 import (
@@ -24,8 +26,13 @@ import (
 	"hardnode.dev/internal/wire"
 )
 
-// every is how often tasks are counted.
-const every = 5 * time.Second
+// every is how often the tasks of a container are counted that somebody has asked about within the last asked; the others are looked at
+// once a rest.
+const (
+	every = 5 * time.Second
+	rest  = time.Minute
+	asked = 5 * time.Minute
+)
 
 // Bounds of one look.
 const (
@@ -39,6 +46,7 @@ const idle = 5 * time.Millisecond
 // Table is what is kept of all containers. Make one with New.
 type Table struct {
 	cgroup, proc string
+	whole        time.Time // of the last look at all; Run's alone
 
 	mu struct {
 		sync.Mutex
@@ -51,7 +59,9 @@ type kept struct {
 	mean             [3]float64
 	running, blocked int
 	used             time.Duration
-	seen             bool // in this look
+	at               time.Time // of the last count
+	asked            time.Time // when somebody wanted to know
+	counted          bool
 }
 
 // New makes a Table of the containers whose cgroups are in cgroup, with processes in proc.
@@ -63,43 +73,73 @@ func New(cgroup, proc string) *Table {
 
 // Run counts until ctx ends: a task.
 func (t *Table) Run(ctx context.Context) error {
-	return run.Every(ctx, every, func(context.Context) error { t.look(); return nil })
+	return run.Every(ctx, every, func(context.Context) error { t.look(time.Now()); return nil })
 }
 
 // Of is the load of a container now; tasks is how many it has.
-func (t *Table) Of(id wire.CTID, tasks int) render.Load {
+func (t *Table) Of(id wire.CTID, tasks int) render.Load { return t.of(id, tasks, time.Now()) }
+
+func (t *Table) of(id wire.CTID, tasks int, now time.Time) render.Load {
+	t.mu.Lock()
+	k := t.mu.all[id]
+	if k == nil { // the next look counts it
+		k = &kept{at: now}
+		t.mu.all[id] = k
+	}
+	k.asked = now
+	old := k.counted && now.Sub(k.at) >= 2*every
+	t.mu.Unlock()
+	if old {
+		t.count(id, now, false) // looking at its tasks may take long: the next look does
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	k := t.mu.all[id]
-	if k == nil {
-		return render.Load{Tasks: tasks}
-	}
 	return render.Load{Mean: k.mean, Running: k.running, Blocked: k.blocked, Tasks: tasks}
 }
 
-// look counts once.
-func (t *Table) look() {
+// look counts once: those that somebody has asked about, and all when it is time.
+func (t *Table) look(now time.Time) {
+	if now.Sub(t.whole) < rest {
+		for _, id := range t.watched(now) {
+			t.count(id, now, true)
+		}
+		return
+	}
+	t.whole = now
 	entries, err := os.ReadDir(t.cgroup)
 	if err != nil {
 		return // no container was ever started
 	}
+	there := map[wire.CTID]bool{}
 	for _, e := range entries {
 		if id, ok := ID(e.Name()); ok && e.IsDir() {
-			t.count(id)
+			there[id] = true
+			t.count(id, now, true)
 		}
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for id, k := range t.mu.all {
-		if !k.seen {
+	for id := range t.mu.all {
+		if !there[id] {
 			delete(t.mu.all, id)
 		}
-		k.seen = false
 	}
 }
 
-// count counts the tasks of one container.
-func (t *Table) count(id wire.CTID) {
+// watched are those that somebody has asked about lately.
+func (t *Table) watched(now time.Time) (list []wire.CTID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for id, k := range t.mu.all {
+		if now.Sub(k.asked) < asked {
+			list = append(list, id)
+		}
+	}
+	return list
+}
+
+// count brings the means of one container up to now, and counts its tasks if states says so and it has used the processor.
+func (t *Table) count(id wire.CTID, now time.Time, states bool) {
 	dir := filepath.Join(t.cgroup, id.String())
 	text, err := os.ReadFile(filepath.Join(dir, "cpu.stat"))
 	if err != nil {
@@ -108,37 +148,50 @@ func (t *Table) count(id wire.CTID) {
 	used := time.Duration(render.Flat(string(text))["usage_usec"]) * time.Microsecond
 	t.mu.Lock()
 	k := t.mu.all[id]
-	first := k == nil
-	if first {
+	if k == nil {
 		k = &kept{}
 		t.mu.all[id] = k
 	}
-	k.seen = true
 	busy := used-k.used >= idle
-	k.used = used
 	t.mu.Unlock()
 	running, blocked := 0, 0
-	if busy {
+	if states && busy {
 		running, blocked = t.tasks(dir)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	k.running, k.blocked = running, blocked
+	if !now.After(k.at) && k.counted {
+		return // somebody else was faster
+	}
+	over := now.Sub(k.at)
+	filled := 0.0 // how many tasks that had to run all of the time
+	if busy {
+		filled = max(0, (used-k.used).Seconds()/over.Seconds())
+	}
+	if !states {
+		running = int(math.Ceil(filled))
+	}
+	n := float64(running + blocked)
 	for i := range k.mean {
-		if n := float64(running + blocked); first {
+		switch {
+		case !k.counted:
 			k.mean[i] = n
-		} else {
-			k.mean[i] = next(k.mean[i], n, i)
+		case !states:
+			k.mean[i] = next(k.mean[i], filled, over, i)
+		default: // what was counted is of the last moments only
+			last := min(over, every)
+			k.mean[i] = next(next(k.mean[i], filled, over-last, i), n, last, i)
 		}
 	}
+	k.running, k.blocked, k.used, k.at, k.counted = running, blocked, used, now, true
 }
 
 // minutes are what the three means are over.
 var minutes = [3]float64{1, 5, 15}
 
-// next is a mean after one more count.
-func next(mean, n float64, which int) float64 {
-	decay := math.Exp(-every.Minutes() / minutes[which])
+// next is a mean after n tasks wanted to run for so long.
+func next(mean, n float64, long time.Duration, which int) float64 {
+	decay := math.Exp(-long.Minutes() / minutes[which])
 	return mean*decay + n*(1-decay)
 }
 
