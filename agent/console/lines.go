@@ -114,7 +114,7 @@ func summary(a *boot.AgentStatus) string {
 	if says := view.Release(a.System); says != "" {
 		parts = append(parts, says)
 	}
-	return clip(strings.Join(append(parts, "containers: "+view.Count(a.Containers)), " | "))
+	return clip(strings.Join(append(parts, "containers: "+view.Count(*a)), " | "))
 }
 
 // beginning is a stage that only the console shows: there is a configuration, and the agent has not read it yet.

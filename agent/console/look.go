@@ -19,18 +19,21 @@ import (
 // asked is who is asked about this host.
 type asked struct{ agent, init *ask.Client }
 
-// look asks the agent and init; either may be nil.
-func (h asked) look(ctx context.Context) (a *boot.AgentStatus, i *boot.Status) {
-	a, i = get[boot.AgentStatus](ctx, h.agent), get[boot.Status](ctx, h.init)
+// look asks the agent and init; either may be nil. of is the agent's path: an older agent says all of its status in any case.
+func (h asked) look(ctx context.Context, of string) (a *boot.AgentStatus, i *boot.Status) {
+	a, i = get[boot.AgentStatus](ctx, h.agent, of), get[boot.Status](ctx, h.init, statusPath)
 	if a != nil && i != nil && i.Name != "" && a.Stage == boot.StageUnconfigured {
 		configured(a, i.Name)
 	}
 	return a, i
 }
 
-func get[T any](ctx context.Context, c *ask.Client) *T {
+// statusPath is that of a program's status.
+const statusPath = "/v1/status"
+
+func get[T any](ctx context.Context, c *ask.Client, path string) *T {
 	v := new(T)
-	if c.Get(ctx, "/v1/status", v) != nil {
+	if c.Get(ctx, path, v) != nil {
 		return nil
 	}
 	return v
@@ -46,7 +49,7 @@ type overview struct {
 // summary is the answer of the command status. While the agent is away, init is asked.
 func (h asked) summary(ctx context.Context, width int) ([]string, any, error) {
 	var o overview
-	o.Agent, o.Init = h.look(ctx)
+	o.Agent, o.Init = h.look(ctx, statusPath)
 	if o.Agent == nil && o.Init == nil {
 		return nil, nil, &ask.Error{Text: "neither the agent nor init answers"}
 	}

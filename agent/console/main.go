@@ -77,7 +77,7 @@ func status(ctx context.Context, log *slog.Logger) error {
 	var last []string
 	var whole time.Time // when all of it was shown
 	for {
-		a, i := h.look(ctx)
+		a, i := h.look(ctx, statusPath+"?"+boot.StatusBrief)
 		ts.use(ctx, wanted(i))
 		now, at := lines(a, i), time.Now()
 		if at.Sub(whole) >= again {

@@ -129,7 +129,7 @@ func (t *terminal) talk(ctx context.Context) {
 		Summary: func(ctx context.Context, agent *ask.Client) ([]string, any, error) {
 			return asked{agent, t.host.init}.summary(ctx, 0)
 		},
-		Away: func(ctx context.Context) string { return away(get[boot.Status](ctx, t.host.init)) },
+		Away: func(ctx context.Context) string { return away(get[boot.Status](ctx, t.host.init, statusPath)) },
 		Question: func(ctx context.Context, prompt string, hidden bool) (string, error) {
 			return put(ctx, questions, prompt, hidden)
 		}}

@@ -72,7 +72,13 @@ type Options struct {
 // Handler is the API.
 func Handler(o Options) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, r *http.Request) { answer(w, o.Status(r.Context())) })
+	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, r *http.Request) {
+		s := o.Status(r.Context())
+		if r.URL.Query().Has(boot.StatusBrief) {
+			s.Counts, s.Containers = boot.CountStates(s.Containers), nil
+		}
+		answer(w, s)
+	})
 	mux.HandleFunc("GET /v1/host", func(w http.ResponseWriter, _ *http.Request) { answer(w, o.Host()) })
 	mux.HandleFunc("GET /v1/containers", func(w http.ResponseWriter, r *http.Request) { answer(w, o.Containers(r.Context())) })
 	mux.HandleFunc("GET /v1/install", func(w http.ResponseWriter, _ *http.Request) { answer(w, o.Install()) })

@@ -64,7 +64,10 @@ func options() Options {
 			}
 			return nil
 		},
-		Status:     func(context.Context) boot.AgentStatus { return boot.AgentStatus{Name: "host-1"} },
+		Status: func(context.Context) boot.AgentStatus {
+			return boot.AgentStatus{Name: "host-1", Containers: []host.ContainerStatus{{CTID: 101, State: host.CtRunning},
+				{CTID: 102, State: host.CtFailing}, {CTID: 103, State: host.CtRunning}}}
+		},
 		Host:       func() console.Host { return console.Host{Configured: true} },
 		Network:    func(context.Context) (console.Network, error) { return console.Network{}, errors.New("netd is away") },
 		Containers: func(context.Context) []console.Container { return []console.Container{{Env: "shop"}} },
@@ -99,6 +102,8 @@ func TestHandler(t *testing.T) {
 		want         string
 	}{
 		{"GET", "/v1/status", 200, `"name":"host-1"`},
+		{"GET", "/v1/status", 200, `{"ctid":102`},
+		{"GET", "/v1/status?" + boot.StatusBrief, 200, `"containers":null,"counts":{"failing":1,"running":2}`},
 		{"GET", "/v1/host", 200, `"configured":true`},
 		{"GET", "/v1/network", 503, "netd is away"},
 		{"GET", "/v1/containers", 200, `"env":"shop"`},

@@ -100,7 +100,7 @@ func Summary(a boot.AgentStatus, state string, h *console.Host, width int) []str
 	s.field("addresses", cmp.Or(strings.Join(a.Addresses, " "), "none"))
 	s.field("version", a.Version)
 	s.release(a.System)
-	s.field("containers", Count(a.Containers))
+	s.field("containers", Count(a))
 	if h != nil {
 		s.field("processors", fmt.Sprintf("%d at %d MHz, load %.2f", h.Capacity.CPUs, h.Capacity.MHz, h.Load.Load1))
 		s.field("memory", used(h.Load.MemoryUsed, h.Capacity.MemoryBytes))
@@ -170,13 +170,13 @@ func Activation(a boot.AgentStatus, configured bool, width int) []string {
 }
 
 // Count says how many containers are in which state.
-func Count(cs []host.ContainerStatus) string {
-	if len(cs) == 0 {
-		return "none"
+func Count(a boot.AgentStatus) string {
+	n := a.Counts
+	if len(n) == 0 {
+		n = boot.CountStates(a.Containers)
 	}
-	n := map[host.ContainerState]int{}
-	for _, c := range cs {
-		n[c.State]++
+	if len(n) == 0 {
+		return "none"
 	}
 	var out []string
 	for _, s := range []host.ContainerState{host.CtRunning, host.CtStarting, host.CtWaiting, host.CtFailing, host.CtBroken, host.CtStopping,

@@ -24,9 +24,11 @@ type AgentStatus struct {
 	Work       wire.Revision          `json:"work"`   // applied revision
 	Peers      wire.Revision          `json:"peers"`
 	Containers []host.ContainerStatus `json:"containers"`
-	Problems   []host.Problem         `json:"problems,omitempty"`
-	RSS        int64                  `json:"rss"` // the agent's own resident memory, bytes
-	System     *host.SystemStatus     `json:"system,omitempty"`
+	// Counts is how many containers there are of each state, where Containers was left out (StatusBrief).
+	Counts   map[host.ContainerState]int `json:"counts,omitempty"`
+	Problems []host.Problem              `json:"problems,omitempty"`
+	RSS      int64                       `json:"rss"` // the agent's own resident memory, bytes
+	System   *host.SystemStatus          `json:"system,omitempty"`
 }
 
 // Locked is LockedFile: why STATE could not be opened in this boot. Init writes it.
@@ -56,3 +58,19 @@ const (
 	// StageRescue is none of them: the host's disk was not touched, and it joins nothing.
 	StageRescue AgentStage = "rescue"
 )
+
+// StatusBrief is the query of GET /v1/status at the console's socket that has AgentStatus say Counts in place of Containers: who looks
+// every other second need not read hundreds of them.
+const StatusBrief = "brief"
+
+// CountStates is how many containers there are of each state.
+func CountStates(list []host.ContainerStatus) map[host.ContainerState]int {
+	n := map[host.ContainerState]int{}
+	for _, c := range list {
+		n[c.State]++
+	}
+	return n
+}
+
+// WatchdogAsked is a variable that init sets for a program which owes it beats only while somebody waits for an answer of it.
+const WatchdogAsked = "HARDNODE_WATCHDOG_ASKED"
