@@ -24,6 +24,7 @@ import (
 	"hardnode.dev/agent/procview/view"
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/run/slim"
+	"hardnode.dev/internal/wire/boot"
 )
 
 // Cgroups is the folder of the containers' cgroups.
@@ -64,21 +65,23 @@ func handed() (*os.File, error) {
 	return os.NewFile(fd, "/dev/fuse"), nil
 }
 
-// Times of the promise to init, which ends a process that says nothing for 400 ms.
+// Times of the promise to init, which ends a process that says nothing for 400 ms while somebody waits for an answer.
 const (
 	beatEvery = 150 * time.Millisecond
 	slowest   = 250 * time.Millisecond // that a request may be at work
 )
 
-// beat says that requests are answered, as long as they are.
+// beat says that requests are answered, as long as there are any and they are.
 func beat(ctx context.Context, conn *view.Conn) error {
-	say := daemon.SdNotifyReady
+	say, told := daemon.SdNotifyReady, uint64(0)
+	always := os.Getenv(boot.WatchdogAsked) == "" // an older init
 	return run.Every(ctx, beatEvery, func(context.Context) error {
-		if !conn.Well(slowest) {
+		n := conn.Taken()
+		if !conn.Well(slowest) || !always && say == daemon.SdNotifyWatchdog && n == told {
 			return nil
 		}
 		_, err := daemon.SdNotify(false, say)
-		say = daemon.SdNotifyWatchdog
+		say, told = daemon.SdNotifyWatchdog, n
 		if err != nil {
 			return fmt.Errorf("tell init: %w", err)
 		}

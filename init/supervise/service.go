@@ -38,7 +38,7 @@ type Service struct {
 	User uint32
 	// Held are descriptors that each process of it gets, as if the one before had stored them.
 	Held []*os.File
-	// Asked, if set, tells whether somebody waits for it: only then its Watchdog counts.
+	// Asked, if set, tells whether somebody waits for it: its Watchdog counts from then on, and it need not beat before.
 	Asked func() bool
 }
 
@@ -205,6 +205,9 @@ func (s *service) start() (*proc.Child, error) {
 	if s.Watchdog > 0 {
 		spec.Env = append(spec.Env, "WATCHDOG_USEC="+strconv.FormatInt(s.Watchdog.Microseconds(), 10))
 	}
+	if s.Asked != nil {
+		spec.Env = append(spec.Env, boot.WatchdogAsked+"=1")
+	}
 	if n := len(s.fds); n > 0 {
 		// LISTEN_PID must be the child's own number, which is known only after the fork: a short exec of ourselves fills it in.
 		spec.Env = append(spec.Env, "LISTEN_FDS="+strconv.Itoa(n), "LISTEN_FDNAMES="+s.fds.names())
@@ -265,8 +268,11 @@ func (s *service) watch(ctx context.Context, child *proc.Child) (why string, ove
 				return s.kill(child, "asked for the watchdog"), false, nil
 			}
 		case now := <-tick.C:
+			if s.Asked != nil && !s.Asked() {
+				last = now
+			}
 			switch {
-			case ready && hung(now, last, interval) && (s.Asked == nil || s.Asked()):
+			case ready && hung(now, last, interval):
 				return s.kill(child, fmt.Sprintf("hung: no WATCHDOG=1 for %s", now.Sub(last).Round(time.Millisecond))), false, nil
 			case !ready && s.Ready > 0 && now.Sub(began) > s.Ready:
 				return s.kill(child, fmt.Sprintf("not ready after %s", s.Ready)), false, nil

@@ -145,6 +145,36 @@ func (r *readers) read(path string) {
 	}
 }
 
+// unasked: a program that nobody asks owes no beat, and who asks again after a while is no reason to end it. One that was stopped meanwhile
+// is ended as soon as somebody asks.
+func unasked(t *testing.T, path string, h *supervise.Handle) {
+	pid := h.Status().PID
+	for _, stopped := range []bool{false, true} {
+		<-time.After(2 * time.Second) // five times what it may owe
+		if stopped {
+			if err := unix.Kill(pid, unix.SIGSTOP); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r := &readers{}
+		r.all.Go(func() { r.read(path) })
+		for began := time.Now(); time.Since(began) < time.Second || r.reads.Load() < 100 || stopped && h.Status().PID == pid; {
+			if time.Since(began) > 30*time.Second*scale() {
+				t.Fatalf("%+v, %d reads", h.Status(), r.reads.Load())
+			}
+			<-time.After(10 * time.Millisecond)
+		}
+		r.stop.Store(true)
+		r.all.Wait()
+		most := time.Duration(r.most.Load())
+		t.Logf("asked again after a while, stopped %t: %d reads, %d refused, the longest took %s", stopped, r.reads.Load(),
+			r.refused.Load(), most.Round(time.Millisecond))
+		if s := r.strange.Load(); s != nil || most > time.Second*scale() || !stopped && (h.Status().PID != pid || r.refused.Load() > 0) {
+			t.Errorf("the longest read took %s; %+v", most, h.Status())
+		}
+	}
+}
+
 // TestServerEnds: under 50 readers the program is killed, stopped and, at last, can't be started any more. Nobody waits for longer than a
 // second, or reads what is not the container's.
 func TestServerEnds(t *testing.T) {
@@ -155,6 +185,7 @@ func TestServerEnds(t *testing.T) {
 		t.Fatal("the program is not ready")
 	}
 	path := filepath.Join(dir, "7/meminfo")
+	unasked(t, path, h)
 	r := &readers{}
 	for range 50 {
 		r.all.Go(func() { r.read(path) })

@@ -35,6 +35,7 @@ const workers = 4
 type Conn struct {
 	dev    *os.File
 	server *fuse.ProtocolServer
+	taken  atomic.Uint64         // requests
 	began  [workers]atomic.Int64 // since when a worker is at a request, in nanoseconds of the wall clock; 0: it is not
 }
 
@@ -90,6 +91,7 @@ func (c *Conn) work(ctx context.Context, began *atomic.Int64) error {
 		case err != nil:
 			return fmt.Errorf("read a request: %w", err)
 		}
+		c.taken.Add(1)
 		began.Store(time.Now().UnixNano())
 		if reply := c.answer(in[:n], out); len(reply) > 0 {
 			if _, err := c.dev.Write(reply); err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EINVAL) {
@@ -112,6 +114,9 @@ func (c *Conn) answer(request, out []byte) []byte {
 	copy(out[8:replySize], request[8:16])
 	return out[:replySize]
 }
+
+// Taken is how many requests there were.
+func (c *Conn) Taken() uint64 { return c.taken.Load() }
 
 // Well tells whether no request has been at work for longer than most: none can take long.
 func (c *Conn) Well(most time.Duration) bool {
