@@ -151,6 +151,45 @@ func TestQuiet(t *testing.T) {
 	}
 }
 
+// TestAllQuiet: while all containers together use no processor time, none of them is read. One that has come or gone is seen all the same.
+func TestAllQuiet(t *testing.T) {
+	m := newMachine(t)
+	all := func(usec int) {
+		if err := os.WriteFile(filepath.Join(m.cgroup, "cpu.stat"), fmt.Appendf(nil, "usage_usec %d\n", usec), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	x, now := m.meter(), time.Unix(1_000_000, 0)
+	last := func() map[wire.CTID]int64 {
+		x.look(now)
+		out := map[wire.CTID]int64{}
+		for _, s := range m.answer(x, usage.Ask{Step: usage.Sample}).Records {
+			if s.Revision == x.mu.sample {
+				out[s.CTID] = s.CPUMicros
+			}
+		}
+		return out
+	}
+	m.start(101)
+	m.start(102)
+	all(10)
+	last()
+	m.uses(101, 1000, 7)
+	if got := last(); got[101] != 0 || len(got) != 2 {
+		t.Errorf("they were read, though all together used nothing: %v", got)
+	}
+	m.stop(102)
+	m.start(103)
+	got := last()
+	if _, there := got[103]; len(got) != 2 || !there {
+		t.Errorf("one has gone and one has come: %v", got)
+	}
+	all(17)
+	if got := last(); got[101] != 7 || len(got) != 2 {
+		t.Errorf("all together used the processor: %v", got)
+	}
+}
+
 // TestNothingIsLostOrTwice: agents are killed, containers started again, clocks set, disks full and readers away, in any order.
 func TestNothingIsLostOrTwice(t *testing.T) {
 	seed := time.Now().UnixNano()
