@@ -55,6 +55,7 @@ import (
 	"hardnode.dev/internal/wire/boot"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/neighbour"
+	"hardnode.dev/internal/wire/upkeep"
 )
 
 // agent is the parts together: what one part tells of itself goes to the others through its methods.
@@ -95,17 +96,36 @@ type agent struct {
 
 // figures is what the host has and uses, as it was read last.
 type figures struct {
-	capacity host.Capacity
-	load     host.Load
-	full     string // of facts.Full
-	err      error
-	at       time.Time
+	load host.Load
+	full string // of facts.Full
+	err  error
+	at   time.Time
+	lasting
 }
+
+// lasting is what hardly ever changes while a host runs.
+type lasting struct {
+	capacity   host.Capacity
+	protection *host.Protection
+	boots      []upkeep.Boot
+	read       time.Time
+}
+
+// lasts is how long lasting is good for.
+const lasts = 30 * time.Second
 
 // read reads the figures: that may wait for a disk.
 func (a *agent) read() {
 	f := figures{full: a.facts.Full(), at: time.Now()}
-	if f.capacity, f.err = a.facts.Capacity(); f.err == nil {
+	if last := a.figures.Load(); last != nil && last.err == nil && f.at.Sub(last.lasting.read) < lasts {
+		f.lasting = last.lasting
+		if len(f.boots) == 0 {
+			f.boots = a.facts.Boots()
+		}
+	} else if f.capacity, f.err = a.facts.Capacity(); f.err == nil {
+		f.protection, f.boots, f.lasting.read = a.facts.Protection(), a.facts.Boots(), f.at
+	}
+	if f.err == nil {
 		f.load, f.err = a.facts.Load()
 	}
 	a.figures.Store(&f)
@@ -350,16 +370,14 @@ func (a *agent) report(ctx context.Context) host.Report {
 		Gossip:     a.gossip.Dead(),
 		Keys:       a.gossip.Keys(),
 		Problems:   toldTo(a.problems(done)),
-		Boots:      a.facts.Boots(),
 		System:     a.system.Status(),
-		Protection: a.facts.Protection(),
 		Disks:      a.smart.Disks(),
 	}
 	if r.Containers == nil {
 		r.Containers = []host.ContainerStatus{}
 	}
 	f := a.figures.Load()
-	r.Capacity, r.Load = f.capacity, f.load
+	r.Capacity, r.Load, r.Boots, r.Protection = f.capacity, f.load, f.boots, f.protection
 	r.Load.Pressure = a.facts.Pressure()
 	if f.err != nil {
 		r.Problems = append(r.Problems,

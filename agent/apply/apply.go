@@ -89,7 +89,7 @@ const parallel = 4
 // kernel even so.
 const (
 	tick    = time.Second
-	slowest = 10 * time.Second
+	slowest = 30 * time.Second
 	whole   = 30 * time.Second
 )
 
@@ -184,9 +184,9 @@ func (a *Applier) Run(ctx context.Context) error {
 }
 
 // pace is how long after a round that took so long the next one begins when nothing calls for it. What happens to containers does; a
-// round without a cause only reads their counters, so it takes a fiftieth of the time at most, as far as slowest allows it: a host that is
-// slow or has very many containers is not made slower by being looked at.
-func pace(took time.Duration) time.Duration { return min(max(tick, 50*took), slowest) }
+// round without a cause only reads their counters, so it takes a hundredth of the time at most, as far as slowest allows it: a host
+// that is slow or has very many containers is not made slower by being looked at.
+func pace(took time.Duration) time.Duration { return min(max(tick, 100*took), slowest) }
 
 // Alive tells whether the loop goes round: it has not hung for two minutes.
 func (a *Applier) Alive() bool {

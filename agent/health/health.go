@@ -94,6 +94,9 @@ func (c *Checker) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for run.Wait(ctx, first) {
+		if !c.any(time.Now()) {
+			continue // how busy the host is costs reading
+		}
 		atOnce, patience := plan.Checks(c.pressure())
 		for _, k := range c.due(time.Now(), atOnce) {
 			wg.Go(func() {
@@ -106,6 +109,18 @@ func (c *Checker) Run(ctx context.Context) {
 			})
 		}
 	}
+}
+
+// any tells whether a container is due.
+func (c *Checker) any(now time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, k := range c.mu.at {
+		if !k.asking && !now.Before(k.next) {
+			return true
+		}
+	}
+	return false
 }
 
 // due are the containers to be asked now, those first that wait the longest, so that with those being asked there are at most atOnce.
