@@ -41,7 +41,7 @@ func Bridge(ctx context.Context, person, node *websocket.Conn) {
 	case why != nil && !errors.Is(why, context.Canceled):
 		exit = host.Exit{Code: 255, Error: why.Error()}
 	default:
-		exit = host.Exit{Code: 255, Error: "the link to the host broke: not all of the output may be here"}
+		exit = host.Exit{Code: 255, Error: "the link to the host broke: not all of the output may be here", Broken: true}
 	}
 	p.Exit(exit)
 	n.Break(errGone)

@@ -150,6 +150,8 @@ type Exit struct {
 	Code  int    `json:"code"`            // the process's exit code; 128+n for signal n
 	Error string `json:"error,omitempty"` // set when the process could not be run, or not all of its output arrived
 	Note  string `json:"note,omitempty"`  // what a person should know besides; the code counts all the same
+	// Broken: the link to the host broke, and nothing is known of the end. Error says so too.
+	Broken bool `json:"broken,omitempty"`
 }
 
 // Frame puts a payload behind its channel.

@@ -18,12 +18,23 @@ import (
 	"hardnode.dev/internal/wire/host"
 )
 
-// keepBackups is a host that keeps backups: none of node 103, which it runs, and no chunk of node 106, for which it has no room.
+// keepBackups is a host that keeps backups: none of node 103, which it runs, and no chunk of node 106, for which it has no room. The link
+// to it breaks once, in the middle of what is put there first.
 func (f *fake) keepBackups(ctx context.Context, c *websocket.Conn, change bool) host.Exit {
 	f.mu.Lock()
 	f.shelf.f = f
+	breaks := change && !f.shelf.broke
+	f.shelf.broke = f.shelf.broke || breaks
 	f.mu.Unlock()
-	if err := far.Serve(ctx, &f.shelf, change, stdin(ctx, c), channel{ctx, c, host.ChanStdout}); err != nil && ctx.Err() == nil {
+	in := stdin(ctx, c)
+	if breaks {
+		in = io.LimitReader(in, 512)
+	}
+	err := far.Serve(ctx, &f.shelf, change, in, channel{ctx, c, host.ChanStdout})
+	switch {
+	case breaks:
+		return host.Exit{Code: 255, Error: "the link to the host broke: not all of the output may be here", Broken: true}
+	case err != nil && ctx.Err() == nil:
 		return host.Exit{Code: 125, Error: err.Error()}
 	}
 	return host.Exit{}
@@ -33,6 +44,7 @@ func (f *fake) keepBackups(ctx context.Context, c *websocket.Conn, change bool) 
 type fakeShelf struct {
 	f       *fake
 	objects map[string][]byte
+	broke   bool
 }
 
 func (s *fakeShelf) May(_ context.Context, node wire.CTID) error {

@@ -85,10 +85,13 @@ func dialPlace(ctx context.Context, a *app.App, of string, q url.Values) (io.Rea
 	go func() {
 		defer close(ended)
 		exit, err := session.Run(ctx, conn, session.IO{In: in, Out: out, Err: a.Talk})
-		if err == nil && exit.Error != "" {
+		switch {
+		case err != nil:
+		case exit.Broken: // its agent may come up again
+			err = errors.New(exit.Error)
+		case exit.Error != "":
 			err = fmt.Errorf("%w: %s", far.ErrRefused, exit.Error)
-		}
-		if err == nil {
+		default:
 			err = io.EOF
 		}
 		out.CloseWithError(err)
