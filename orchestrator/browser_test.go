@@ -173,6 +173,7 @@ func TestPanelInBrowser(t *testing.T) {
 	c.eventually("the environment is not spread", func() bool { e, _ := c.env("crowded"); return e.Spread != "" })
 	base := "https://" + c.api
 	b.media("prefers-color-scheme", "light")
+	b.strangers(c, base)
 	b.do(chromedp.EmulateViewport(1360, 800), chromedp.Navigate(base+"/"), chromedp.WaitVisible("#token"))
 	b.shoot("login")
 	c.ok("POST", "/api/v1/users", user.NewUser{Mail: "ada@example.com", Password: "correct horse", Account: "admin", Role: user.Owner}, nil)
@@ -236,7 +237,40 @@ func TestPanelInBrowser(t *testing.T) {
 	b.do(chromedp.EmulateViewport(1360, 800))
 	b.do(chromedp.Submit(".top form"), chromedp.WaitVisible("#token"), chromedp.Navigate(base+"/panel/operations"),
 		chromedp.WaitVisible("#token"))
-	b.quiet("401", "404")
+	b.quiet("401", "404", "422")
+}
+
+// strangers looks at the pages for who is not signed in, on screens of several widths, and accepts an invite without JavaScript.
+func (b *browser) strangers(c *cluster, base string) {
+	b.t.Helper()
+	var invite user.MadeInvite
+	c.ok("POST", "/api/v1/invites", user.NewInvite{Mail: strings.Repeat("long", 12) + "@example.com", Role: user.Developer}, &invite)
+	for name, at := range map[string]string{"link": invite.Link.Reveal(), "forgot": "/panel/forgot", "signup": "/panel/signup/nosuch",
+		"link-used": "/panel/link/x"} {
+		for _, width := range []int{1280, 390, 360} {
+			b.do(chromedp.EmulateViewport(int64(width), 740), chromedp.Navigate(base+at), chromedp.WaitVisible("main h2"))
+			if over := look[int](b, `document.documentElement.scrollWidth - `+strconv.Itoa(width)); over > 0 {
+				b.t.Errorf("%s is %d pixels wider than a screen of %d", at, over, width)
+			}
+			if cut := look[string](b, overflowing); cut != "" {
+				b.t.Errorf("%s on a screen of %d: cut off, or out of its box: %s", at, width, cut)
+			}
+			if width != 360 {
+				b.shoot(strconv.Itoa(width) + "-" + name)
+			}
+		}
+	}
+	_, err := chromedp.Call(b.ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+	must(b.t, err)
+	b.do(chromedp.EmulateViewport(1360, 800), chromedp.Navigate(base+invite.Link.Reveal()), chromedp.SendKeys("#password", "correct horse"),
+		chromedp.SendKeys("#again", "another horse\r"), chromedp.WaitVisible("#why"))
+	b.says("the page of two passwords", "the two passwords are not the same")
+	b.shoot("link-refused")
+	b.do(chromedp.SendKeys("#password", "correct horse"), chromedp.SendKeys("#again", "correct horse\r"), chromedp.WaitVisible("#did"))
+	b.says("the sign-in page", "You are in the account now")
+	b.shoot("link-accepted")
+	_, err = chromedp.Call(b.ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: false})
+	must(b.t, err)
 }
 
 // overflowing names what sticks out of the window, or of its table's cell.

@@ -175,7 +175,7 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 		Log: c.log}
 	o.certify.Notice = o.notice
 	o.users = people.New(&people.Desk{Store: o.store, Tokens: tokens, Guesses: guesses, Cluster: s.Name,
-		Key: s.Authority.Secret("second factors of users"), Now: time.Now, Log: c.log})
+		Key: s.Authority.Secret("second factors of users"), Mail: o.mail, Now: time.Now, Log: c.log})
 	o.panel = &panel.Panel{Tokens: tokens, Guesses: guesses, World: o.seen, Log: c.log, Now: time.Now}
 	desk := &enroll.Desk{Store: o.store, Authority: s.Authority, Names: s.OrchestratorSeed.Names, Log: c.log, Now: time.Now}
 	netboot := &pxe.Desk{Store: o.store, Releases: shelf, Pin: o.trust.Pin, Now: time.Now}
@@ -191,6 +191,7 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 		Secrets:    secrets,
 		Unlicensed: o.loop.Unlicensed, Netboot: netboot, Release: shelf.Open}
 	o.accounts = &accounts.Desk{Store: o.store, Now: time.Now, Log: c.log}
+	o.users.MakeAccount = o.accounts.SignUp
 	o.api = &api.Server{Store: o.store, Ops: o.ops, Tokens: tokens, Accounts: o.accounts, Users: o.users,
 		Mail: o.mail, Audit: o.audit, World: o.seen, Hub: hub, Secrets: secrets,
 		Log: c.log, License: o.license, Releases: shelf, Netboot: netboot, Enroll: desk, Guesses: guesses,
@@ -201,6 +202,8 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 	o.panel.SignIn = func(ctx context.Context, in user.SignIn, from string) (user.SignedIn, error) {
 		return o.api.SignIn(ctx, in, from, "panel")
 	}
+	o.panel.Links = panel.Links{Look: o.users.Link, Use: o.api.UseLink, Forgot: o.users.Forgot, SignUp: o.users.SignUp,
+		SignsUp: o.users.SignsUp}
 	o.api.Errors = o.license.Errors.Waiting
 	o.api.Rollouts = rollouts.New(o.store.View, o.trust, o.holder)
 	o.api.Systems = &systems.Desk{Store: o.store, Releases: shelf.List, Serves: netboot.Serves,

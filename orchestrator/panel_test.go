@@ -33,6 +33,9 @@ func (v *visitor) ask(method, path string, form url.Values, header ...string) (s
 	for i := 0; i+1 < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
 	}
+	if at := req.Header.Get("Host"); at != "" {
+		req.Host = at
+	}
 	for _, k := range v.cookies {
 		req.AddCookie(k)
 	}

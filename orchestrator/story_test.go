@@ -51,6 +51,7 @@ type cluster struct {
 	plain   *http.Client // HTTP/1.1
 	bearer  string
 	spoken  host.Protocols // by hosts that join from now on; zero: host.Spoken
+	said    io.Writer      // what is logged goes there too; nil: nowhere else
 
 	skew          atomic.Int64 // nanoseconds the operations' clock is ahead
 	api, hostAddr string
@@ -132,7 +133,7 @@ func (c *cluster) start() {
 	s, err := seed.Read(file)
 	must(c.t, err)
 	ctx, cancel := context.WithCancel(context.Background())
-	log := logging.New(testWriter{c.t}, "orchestrator", nil)
+	log := logging.New(testWriter{c.t, c.said}, "orchestrator", nil)
 	o, err := construct(ctx, config{data: filepath.Join(c.dir, "data"), scale: 1, unsafe: true, started: time.Now(), log: log}, s)
 	must(c.t, err)
 	o.ops.Now = func() time.Time { return time.Now().Add(time.Duration(c.skew.Load())) }
@@ -175,9 +176,15 @@ func (c *cluster) fillTemplates() {
 	must(c.t, err)
 }
 
-type testWriter struct{ t testing.TB }
+type testWriter struct {
+	t    testing.TB
+	said io.Writer
+}
 
 func (w testWriter) Write(p []byte) (int, error) {
+	if w.said != nil {
+		w.said.Write(p)
+	}
 	if testing.Verbose() {
 		fmt.Fprint(os.Stderr, string(p))
 	}

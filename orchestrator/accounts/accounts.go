@@ -78,33 +78,54 @@ func (d *Desk) Create(ctx context.Context, n account.NewAccount, by string) (out
 	if p := checked(n.Title, n.Contact, "", n.Limits); p != nil {
 		return out, p
 	}
-	now := d.now()
 	_, err = d.Store.Update(ctx, func(tx *store.Tx) error {
-		if _, there := store.Accounts.Read(tx, string(n.Name)); there || n.Name == wire.AdminAccount {
-			return operator.NewProblem(operator.Conflict, object, "there is an account of that name", "choose another name")
-		}
-		if left := leftOf(tx.View(), n.Name); left != "" {
+		_, there := store.Accounts.Read(tx, string(n.Name))
+		if left := leftOf(tx.View(), n.Name); left != "" && !there {
 			reason := fmt.Sprintf("template %s is that of an earlier account of this name, and would be the new one's", left)
 			return operator.NewProblem(operator.Conflict, object, reason,
 				"delete what is left of that account (hnctl template delete), or choose another name")
 		}
-		group, p := groupOf(tx, n.Group)
-		if p != nil {
-			return p
-		}
-		rec := store.Account{Name: n.Name, Title: n.Title, Contact: n.Contact, Group: n.Group, State: account.Active, Since: now,
-			Created: now, By: by, Limits: n.Limits}
-		if days := cmp.Or(n.Days, group.Days); days > 0 {
-			rec.State, rec.Ends = account.Trial, now.AddDate(0, 0, days)
-		}
-		store.Accounts.Put(tx, string(n.Name), rec)
-		regrouped(tx)
-		return nil
+		return d.create(tx, n, by)
 	})
 	if err != nil {
 		return out, err
 	}
 	return d.Get(wire.AdminAccount, n.Name)
+}
+
+func taken(name wire.Account) *operator.Problem {
+	return operator.NewProblem(operator.Conflict, "accounts/"+string(name), "there is an account of that name", "choose another name")
+}
+
+// SignUp makes the account of somebody who makes it by themselves, with the rest of a transaction. A name by which anything is known is
+// taken for them, also where there is no account of it.
+func (d *Desk) SignUp(tx *store.Tx, n account.NewAccount, by string) error {
+	if err := n.Name.Validate(); err != nil {
+		return operator.NewProblem(operator.Invalid, "account", err.Error(), "choose another name")
+	}
+	if known(tx.View(), n.Name) || leftOf(tx.View(), n.Name) != "" {
+		return taken(n.Name)
+	}
+	return d.create(tx, n, by)
+}
+
+func (d *Desk) create(tx *store.Tx, n account.NewAccount, by string) error {
+	if _, there := store.Accounts.Read(tx, string(n.Name)); there || n.Name == wire.AdminAccount {
+		return taken(n.Name)
+	}
+	group, p := groupOf(tx, n.Group)
+	if p != nil {
+		return p
+	}
+	now := d.now()
+	rec := store.Account{Name: n.Name, Title: n.Title, Contact: n.Contact, Group: n.Group, State: account.Active, Since: now, Created: now,
+		By: by, Limits: n.Limits}
+	if days := cmp.Or(n.Days, group.Days); days > 0 {
+		rec.State, rec.Ends = account.Trial, now.AddDate(0, 0, days)
+	}
+	store.Accounts.Put(tx, string(n.Name), rec)
+	regrouped(tx)
+	return nil
 }
 
 // Change changes what is said of an account, its limits or its state.
@@ -263,7 +284,8 @@ func (d *Desk) Groups() []account.AccountGroup {
 		out = append(out, account.AccountGroup{Name: account.DefaultGroup, Accounts: in[account.DefaultGroup]})
 	}
 	for _, g := range store.Groups.Refs(v) {
-		out = append(out, account.AccountGroup{Name: g.Name, Title: g.Title, Days: g.Days, Limits: g.Limits, Accounts: in[g.Name]})
+		out = append(out, account.AccountGroup{Name: g.Name, Title: g.Title, Days: g.Days, Limits: g.Limits, Accounts: in[g.Name],
+			SignUp: g.SignUp})
 	}
 	slices.SortFunc(out, func(a, b account.AccountGroup) int { return strings.Compare(a.Name, b.Name) })
 	return out
@@ -279,7 +301,7 @@ func (d *Desk) SetGroup(ctx context.Context, name string, s account.SetAccountGr
 	}
 	_, err = d.Store.Update(ctx, func(tx *store.Tx) error {
 		store.Groups.Read(tx, name)
-		store.Groups.Put(tx, name, store.AccountGroup{Name: name, Title: s.Title, Days: s.Days, Limits: s.Limits})
+		store.Groups.Put(tx, name, store.AccountGroup{Name: name, Title: s.Title, Days: s.Days, Limits: s.Limits, SignUp: s.SignUp})
 		return nil
 	})
 	if err != nil {

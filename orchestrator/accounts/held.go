@@ -135,7 +135,7 @@ func owns(v *store.View, name wire.Account) bool {
 	return false
 }
 
-// forget removes the record of an account that has no environment any more, its tokens, and who was in it.
+// forget removes the record of an account that has no environment any more, its tokens, who was in it, and who was invited.
 func (d *Desk) forget(ctx context.Context, name wire.Account) error {
 	_, err := d.Store.Update(ctx, func(tx *store.Tx) error {
 		if rec, ok := store.Accounts.Read(tx, string(name)); !ok || rec.State != account.Closing || d.now().Before(rec.Ends) {
@@ -144,6 +144,11 @@ func (d *Desk) forget(ctx context.Context, name wire.Account) error {
 		for hash, t := range store.Tokens.Refs(tx.View()) {
 			if t.Account == name {
 				store.Tokens.Delete(tx, hash)
+			}
+		}
+		for key, l := range store.Links.Refs(tx.View()) {
+			if l.Account == name {
+				store.Links.Delete(tx, key)
 			}
 		}
 		for key, u := range store.Users.Refs(tx.View()) {

@@ -181,7 +181,7 @@ func (t *Tokens) Create(ctx context.Context, by Who, account wire.Account, n ope
 		if p := narrowed(tx, rec); p != nil {
 			return p
 		}
-		maker, p := makerOf(tx, by)
+		maker, p := MakerOf(tx, by)
 		if p != nil {
 			return p
 		}

@@ -17,9 +17,9 @@ const KeptOver = 30 * 24 * time.Hour
 // Setup is the maker of tokens that come with the cluster.
 func Setup() *store.Maker { return &store.Maker{Kind: operator.BySetup} }
 
-// makerOf is who makes a token, with a transaction that fails when they may not any more. What a token of a user's makes is that user's
-// too: it would outlive them else.
-func makerOf(tx *store.Tx, by Who) (*store.Maker, *operator.Problem) {
+// MakerOf is who makes a token or a link, with a transaction that fails when they may not any more. What a token of a user's makes is that
+// user's too: it would outlive them else.
+func MakerOf(tx *store.Tx, by Who) (*store.Maker, *operator.Problem) {
 	m := &store.Maker{Kind: operator.ByToken, ID: by.ID, Name: by.Name, Account: by.Account.Owner()}
 	if by.User != "" {
 		m.Kind, m.ID, m.User = operator.ByUser, by.User, by.User
@@ -44,8 +44,19 @@ func makerOf(tx *store.Tx, by Who) (*store.Maker, *operator.Problem) {
 			return m, nil
 		}
 	}
-	return nil, operator.NewProblem(operator.Denied, "tokens", "whoever makes tokens is an owner of account "+string(m.Account),
+	return nil, operator.NewProblem(operator.Denied, "account", "it is for owners of account "+string(m.Account),
 		"ask an owner of the account")
+}
+
+// Stands tells whether what somebody made for others counts: its maker is an owner, as they were.
+func Stands(v *store.View, m *store.Maker) bool {
+	if m == nil || m.User == "" {
+		return true
+	}
+	for u := range store.UsersOf.Of(v, m.User) {
+		return slices.Contains(u.Role(m.Account).Scopes(), string(Admin))
+	}
+	return false
 }
 
 // standing is why a token has ended with its maker, or "", why it may do less than it is for, or "", and what it may do now.

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -24,7 +25,8 @@ func back(raw string) string {
 	if clean := path.Clean(u.Path); clean != strings.TrimSuffix(u.Path, "/") || !strings.HasPrefix(u.Path, front) {
 		return front
 	}
-	if first, _, _ := strings.Cut(strings.TrimPrefix(u.Path, front), "/"); first == "login" || first == "logout" || first == "assets" {
+	first, _, _ := strings.Cut(strings.TrimPrefix(u.Path, front), "/")
+	if slices.Contains([]string{"login", "logout", "assets", "link", "forgot", "signup"}, first) {
 		return front
 	}
 	return (&url.URL{Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery}).String()

@@ -2,10 +2,11 @@
 //
 // Owns: the shell (frame, live part, sign-in, session cookie) and the pages in it: one file and one templ a page; parts.templ is what
 // several show.
-// In: the world; a token, or a mail address, a password and a code, typed into the form.
+// In: the world; a token, or a mail address, a password and a code, typed into the form; the secret of a link that somebody was sent.
 // Out: HTML under a content security policy that allows no inline script or style; the part of a page that changes, on its own, for live
 // updates.
-// Never: changes anything but who is signed in, keeps a token's or a password's text, or loads anything from another server.
+// Never: changes anything but who is signed in, and what links are good for, keeps a token's or a password's text, or loads anything from
+// another server.
 package panel
 
 import (
@@ -50,6 +51,8 @@ type Panel struct {
 	SignIn  func(ctx context.Context, s user.SignIn, from string) (user.SignedIn, error)
 	SignOut func(ctx context.Context, w authz.Who, from string) error
 
+	Links Links
+
 	born sync.Once
 	name string // of this life of the orchestrator, made when it is first asked for
 
@@ -75,6 +78,7 @@ func (p *Panel) Handler() http.Handler {
 	mux.HandleFunc("GET /panel/login", p.entry)
 	mux.HandleFunc("POST /panel/login", p.login)
 	mux.HandleFunc("POST /panel/logout", p.logout)
+	p.links(mux)
 	for pattern, f := range map[string]func(*http.Request, *page, world.World) templ.Component{
 		"GET /panel/{$}":                p.hosts,
 		"GET /panel/hosts/{host}":       p.host,
@@ -106,7 +110,7 @@ func (p *Panel) Handler() http.Handler {
 func (p *Panel) html(w http.ResponseWriter, r *http.Request, status int, c templ.Component) {
 	var out bytes.Buffer
 	if err := c.Render(r.Context(), &out); err != nil {
-		logging.Or(p.Log).Error("a page can't be rendered", "path", r.URL.Path, logging.Err, err)
+		logging.Or(p.Log).Error("a page can't be rendered", "path", r.Pattern, logging.Err, err) // an address may have a secret
 		http.Error(w, "the page can't be shown; see the orchestrator's log", http.StatusInternalServerError)
 		return
 	}

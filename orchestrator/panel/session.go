@@ -196,7 +196,8 @@ func (p *Panel) entry(w http.ResponseWriter, r *http.Request) {
 	if ended == "" && r.URL.Query().Has("out") {
 		ended = endedByYou
 	}
-	p.html(w, r, http.StatusOK, loginPage(signIn{To: to, Ended: ended}))
+	done := did[user.LinkKind(r.URL.Query().Get("did"))]
+	p.html(w, r, http.StatusOK, loginPage(signIn{To: to, Ended: ended, Did: done, Group: p.openGroup()}))
 }
 
 func (p *Panel) login(w http.ResponseWriter, r *http.Request) {
@@ -217,7 +218,8 @@ func (p *Panel) login(w http.ResponseWriter, r *http.Request) {
 		problem = who.Require(authz.Read, "panel") // a right token for something else: it is no guess
 	}
 	if problem != nil {
-		p.html(w, r, problem.Status, loginPage(signIn{To: to, Token: true, Refused: "That did not work: " + problem.Reason + "."}))
+		p.html(w, r, problem.Status, loginPage(signIn{To: to, Token: true, Group: p.openGroup(),
+			Refused: "That did not work: " + problem.Reason + "."}))
 		return
 	}
 	p.enter(w, r, &session{token: authz.Hash(text), expires: who.Expires}, to)
@@ -233,7 +235,7 @@ func (p *Panel) loginUser(w http.ResponseWriter, r *http.Request, mail, to strin
 		if after := problem.RetryAfter(); after != "" {
 			w.Header().Set("Retry-After", after)
 		}
-		p.html(w, r, problem.Status, loginPage(signIn{To: to, Mail: mail,
+		p.html(w, r, problem.Status, loginPage(signIn{To: to, Mail: mail, Group: p.openGroup(),
 			Refused: "That did not work: " + problem.Reason + "; " + problem.Next + "."}))
 		return
 	}

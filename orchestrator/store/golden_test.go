@@ -19,7 +19,7 @@ func TestGolden(t *testing.T) {
 		"names": golden.Kept[Names], "cordon": golden.Kept[Cordon], "netboot": golden.Kept[Netboot], "leave": golden.Kept[Leave],
 		"system": golden.Kept[System], "component": golden.Kept[Component],
 		"account": golden.Kept[Account], "accountgroup": golden.Kept[AccountGroup],
-		"user": golden.Kept[User], "session": golden.Kept[Session],
+		"user": golden.Kept[User], "session": golden.Kept[Session], "link": golden.Kept[Link],
 		"mailserver": golden.Kept[MailServer], "mail": golden.Kept[Mail],
 		"domain": golden.Kept[Domain], "front": golden.Kept[Front], "webca": golden.Kept[WebCA],
 		"acme": golden.Kept[ACME], "issue": golden.Kept[Issue], "asked": golden.Kept[Asked],

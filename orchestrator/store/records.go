@@ -54,6 +54,7 @@ var (
 	Groups     = table[AccountGroup]("accountgroup") // accounts; by the group's name
 	Users      = table[User]("user")                 // users (accounts: they leave with the last one); by UserKey
 	Sessions   = table[Session]("session")           // users; by hash
+	Links      = table[Link]("link")                 // users (accounts: they go with theirs); by Link.Key
 
 	MailServers = table[MailServer]("mailserver") // mail, while one is named; named Only
 	Outbox      = table[Mail]("mail")             // mail (users put them in); by id
@@ -66,6 +67,7 @@ var (
 
 	UsersOf    = index(Users, func(u *User) string { return u.ID })              // by id: one
 	SessionsOf = index(Sessions, func(s *Session) string { return s.User })      // by the user's id
+	LinksBy    = index(Links, func(l *Link) string { return l.Hash })            // by the hash of the secret: one
 	TokensOf   = index(Tokens, func(t *Token) string { return t.user() })        // by the id of the user that they end with; "": with none
 	DomainsOf  = index(Domains, func(d *Domain) string { return string(d.Env) }) // by environment
 
@@ -430,6 +432,7 @@ type AccountGroup struct {
 	Title  string         `json:"title,omitempty"`
 	Days   int            `json:"days,omitempty"` // new accounts are trials of so many days; 0: they are not
 	Limits account.Limits `json:"limits,omitempty"`
+	SignUp bool           `json:"signUp,omitempty"` // people make accounts of it by themselves
 }
 
 // User is a person who signs in. Orchestrators before 2026-11-28 leave users and sessions alone, and let none of them in.

@@ -44,13 +44,7 @@ type try struct {
 func (t *tries) begin(now time.Time, user, place string, known bool) (right func(), p *operator.Problem) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.mu.by) >= triesMax {
-		for k, x := range t.mu.by {
-			if !now.Before(x.end) {
-				delete(t.mu.by, k)
-			}
-		}
-	}
+	t.forget(now)
 	type counted struct {
 		key string
 		bound
@@ -80,6 +74,18 @@ func (t *tries) begin(now time.Time, user, place string, known bool) (right func
 			x.n = max(0, x.n-1)
 		}
 	}, nil
+}
+
+// forget makes room. The lock is held.
+func (t *tries) forget(now time.Time) {
+	if len(t.mu.by) < triesMax {
+		return
+	}
+	for k, x := range t.mu.by {
+		if !now.Before(x.end) {
+			delete(t.mu.by, k)
+		}
+	}
 }
 
 // of is what is counted under a key. The lock is held.

@@ -1,9 +1,11 @@
 // Package users keeps the people who sign in.
 //
-// Owns: the records of users and of their sessions; passwords and second factors, and how much may be guessed and hashed.
-// In: what people and admins ask; a mail address, a password and a code.
-// Out: users and sessions as people read them; the token of a session, once.
-// Never: keeps a password or a token as text, tells who is a user to whoever asks, or decides what a role may do (wire/user does).
+// Owns: the records of users, of their sessions, and of the links that people get by mail; passwords and second factors, and how much may
+// be guessed, hashed and asked for.
+// In: what people and admins ask; a mail address, a password and a code; the secret of a link.
+// Out: users and sessions as people read them; the token of a session, and the secret of a link, once; letters.
+// Never: keeps a password, a token or a secret as text, tells who is a user to whoever asks, or decides what a role may do (wire/user
+// does).
 package users
 
 import (
@@ -18,7 +20,6 @@ import (
 
 	"hardnode.dev/internal/limit"
 	"hardnode.dev/internal/logging"
-	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/secret"
 	"hardnode.dev/internal/secret/password"
 	"hardnode.dev/internal/wire"
@@ -26,6 +27,7 @@ import (
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/internal/wire/user"
 	"hardnode.dev/orchestrator/authz"
+	"hardnode.dev/orchestrator/mail"
 	"hardnode.dev/orchestrator/store"
 )
 
@@ -39,16 +41,27 @@ type Desk struct {
 	Now     func() time.Time
 	Log     *slog.Logger
 
+	// Mail takes letters in; nil: nobody does.
+	Mail interface {
+		Queue(tx *store.Tx, l mail.Letter) error
+	}
+	// MakeAccount makes the account of somebody who signs up, with a transaction.
+	MakeAccount func(tx *store.Tx, n account.NewAccount, by string) error
+
 	once   sync.Once
 	hashes chan struct{}
 	gate   *limit.Gate
 	tries  tries
 	failed failed
+	asks   chan ask
+	asked  asked // by strangers
+	made   asked // by those who may
 }
 
 // New is d, ready.
 func New(d *Desk) *Desk {
 	d.gate = &limit.Gate{All: signInsAll, Each: signInsEach}
+	d.asks = make(chan ask, maxAsks)
 	return d
 }
 
@@ -59,16 +72,29 @@ func (d *Desk) log() *slog.Logger { return logging.Or(d.Log) }
 // keepEvery is how often the store is told when sessions were used.
 const keepEvery = time.Minute
 
-// Run keeps when sessions were used, and removes those that ended, until ctx ends. For the leader alone.
+// Run has the links made that strangers ask for, keeps when sessions were used, and removes sessions and links that ended, until ctx ends.
+// For the leader alone.
 func (d *Desk) Run(ctx context.Context) error {
-	for run.Wait(ctx, keepEvery) {
+	tick := time.NewTicker(keepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case a := <-d.asks:
+			d.answer(ctx, a)
+			continue
+		case <-tick.C:
+		}
 		if err := d.Tokens.KeepUses(ctx); err != nil && ctx.Err() == nil {
 			d.log().Error("the use of sessions can't be kept", logging.Err, err)
+		}
+		if err := d.sweepLinks(ctx); err != nil && ctx.Err() == nil {
+			d.log().Error("old links can't be forgotten", logging.Err, err)
 		}
 		d.tellOwners()
 		d.endTokens(ctx)
 	}
-	return nil
 }
 
 // endTokens has tokens on record as ended whose makers left while another orchestrator was at work, and forgets old ones.
@@ -187,6 +213,7 @@ func (d *Desk) Create(ctx context.Context, n user.NewUser, by string) (out user.
 			return p
 		}
 		store.Users.Put(tx, store.UserKey(u.Mail), u)
+		endLinks(tx, u.Mail, n.Account)
 		return nil
 	})
 	if err != nil {
@@ -293,7 +320,7 @@ func (d *Desk) ChangeSelf(ctx context.Context, w authz.Who, c user.ChangeSelf) (
 	return d.Self(w)
 }
 
-// ChangePassword replaces a caller's password, and ends all their sessions.
+// ChangePassword replaces a caller's password, and ends all their sessions, and the link by which they could choose another.
 func (d *Desk) ChangePassword(ctx context.Context, w authz.Who, from string, c user.ChangePassword) error {
 	if err := user.ValidatePassword(c.New, w.Name); err != nil {
 		return operator.NewProblem(operator.Invalid, "new", err.Error(), "choose another password")
@@ -305,6 +332,7 @@ func (d *Desk) ChangePassword(ctx context.Context, w authz.Who, from string, c u
 	return d.proven(ctx, w, from, c.Old, c.Code, func(tx *store.Tx, u *store.User) error {
 		u.Password, u.Pending = kept, nil
 		endSessions(tx, u.ID)
+		store.Links.Delete(tx, store.LinkKey(user.LinkReset, u.Mail, ""))
 		return nil
 	})
 }
@@ -322,6 +350,7 @@ func (d *Desk) Delete(ctx context.Context, who string) (ended []store.Token, err
 		}
 		endSessions(tx, u.ID)
 		ended = authz.EndTokens(tx, u.ID, "", d.now())
+		endLinks(tx, u.Mail, "")
 		store.Users.Delete(tx, store.UserKey(u.Mail))
 		return nil
 	})
@@ -347,6 +376,8 @@ func (d *Desk) SetMember(ctx context.Context, w authz.Who, of wire.Account, who 
 		at := slices.IndexFunc(members, func(m store.Member) bool { return m.Name == of })
 		if at < 0 {
 			members, at = append(members, store.Member{Name: of, Since: d.now(), By: w.Name}), len(members)
+			endLinks(tx, u.Mail, of)
+			store.Links.Delete(tx, store.LinkKey(user.LinkReset, u.Mail, "")) // it may be in the hands of who runs another account
 		}
 		if members[at].Role != role {
 			members[at].Since, members[at].By = d.now(), w.Name
@@ -377,6 +408,7 @@ func (d *Desk) RemoveMember(ctx context.Context, w authz.Who, of wire.Account, w
 			}
 		}
 		ended = authz.EndTokens(tx, u.ID, of, d.now())
+		endLinks(tx, u.Mail, of)
 		return nil
 	})
 	return ended, err

@@ -142,6 +142,7 @@ type AccountGroup struct {
 	Days     int    `json:"trialDays,omitempty" doc:"New accounts are trials of so many days; 0: they are not"`
 	Limits   Limits `json:"limits,omitempty" doc:"Of each account in it"`
 	Accounts int    `json:"accounts" doc:"How many accounts are in it"`
+	SignUp   bool   `json:"signUp,omitempty" doc:"People make accounts of it by themselves, once their mail address is known to be theirs"`
 }
 
 // SetAccountGroup makes a group, or replaces what is said of it.
@@ -149,6 +150,7 @@ type SetAccountGroup struct {
 	Title  string `json:"title,omitempty" maxLength:"100"`
 	Days   int    `json:"trialDays,omitempty" minimum:"0" maximum:"3660"`
 	Limits Limits `json:"limits,omitempty"`
+	SignUp bool   `json:"signUp,omitempty" doc:"People make accounts of it by themselves; left out: they do not"`
 }
 
 // ValidateGroup says why a group can't have a name, or nil.

@@ -248,13 +248,21 @@ func groupList(a *app.App) *cobra.Command {
 				return err
 			}
 			return a.Show(items, app.Joined(items, func(x account.AccountGroup) string { return x.Name }), func(t *app.Table) {
-				t.Head("NAME", "ACCOUNTS", "TRIAL DAYS", "LIMITS", "TITLE")
+				t.Head("NAME", "ACCOUNTS", "TRIAL DAYS", "SIGN-UP", "LIMITS", "TITLE")
 				for _, x := range items {
-					t.Row(x.Name, x.Accounts, x.Days, bounds(x.Limits), x.Title)
+					t.Row(x.Name, x.Accounts, x.Days, open(x.SignUp), bounds(x.Limits), x.Title)
 				}
 			})
 		},
 	}
+}
+
+// open says whether people make accounts of a group by themselves.
+func open(is bool) string {
+	if is {
+		return "open"
+	}
+	return "closed"
 }
 
 // bounds are limits in one line.
@@ -287,12 +295,14 @@ func groupSet(a *app.App) *cobra.Command {
 			a.Say("group %s is as below", now.Name)
 			return a.Show(now, now.Name, func(t *app.Table) {
 				t.Fields("group", now.Name, "title", now.Title, "trial days", now.Days, "accounts", now.Accounts,
-					"limits", bounds(now.Limits))
+					"sign-up", open(now.SignUp), "limits", bounds(now.Limits))
 			})
 		},
 	}
 	c.Flags().StringVar(&s.Title, "title", "", "its name for people")
 	c.Flags().IntVar(&s.Days, "trial-days", 0, "new accounts of it are trials of so many days; 0: they are not")
+	c.Flags().BoolVar(&s.SignUp, "sign-up", false, "people make accounts of it by themselves at /panel/signup/GROUP, once their mail "+
+		"address is known to be theirs; needs a mail server")
 	c.Flags().StringArrayVar(&texts, "limit", nil, limitHelp)
 	return c
 }

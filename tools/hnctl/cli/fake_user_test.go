@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"hardnode.dev/internal/secret"
@@ -170,6 +171,33 @@ func (f *fake) users(mux *http.ServeMux) {
 			return
 		}
 		reply(w, 201, user.User{ID: "u-2", Mail: n.Mail, Name: n.Name, Members: []user.Membership{{Account: n.Account, Role: n.Role}}})
+	})
+	invites := []user.Invite{{ID: "l-0", Mail: "zoe@acme.example", Account: "acme", Role: user.Viewer, By: ada.Mail, Until: f.now},
+		{ID: "l-9", Mail: "zoe@acme.example", Account: "shop", Role: user.Viewer, By: "admin", Until: f.now}}
+	handle("GET /invites", func(w http.ResponseWriter, _ *http.Request, _ func(any)) {
+		reply(w, 200, operator.List[user.Invite]{Items: invites})
+	})
+	handle("POST /invites", func(w http.ResponseWriter, _ *http.Request, body func(any)) {
+		var n user.NewInvite
+		body(&n)
+		if err := n.Role.Validate(); err != nil {
+			refuse(w, operator.Invalid, "role", err.Error(), "change it")
+			return
+		}
+		made := user.MadeInvite{Invite: user.Invite{ID: "l-1", Mail: n.Mail, Account: "acme", Role: n.Role, Until: f.now}, Mailed: true}
+		if n.Account == "unmailed" {
+			made.Mailed, made.Link = false, "/panel/link/5ec7e7"
+		}
+		reply(w, 201, made)
+	})
+	handle("DELETE /invites/{id}", func(w http.ResponseWriter, r *http.Request, _ func(any)) {
+		invites = slices.DeleteFunc(invites, func(i user.Invite) bool { return i.ID == r.PathValue("id") })
+		w.WriteHeader(204)
+	})
+	handle("POST /users/{user}/reset", func(w http.ResponseWriter, r *http.Request, _ func(any)) {
+		if known(w, r) {
+			reply(w, 201, user.PasswordReset{Mail: ada.Mail, Until: f.now, Link: "/panel/link/5ec7e8"})
+		}
 	})
 	done := func(w http.ResponseWriter, r *http.Request, _ func(any)) {
 		if known(w, r) {

@@ -22,7 +22,7 @@ import (
 // Group is the commands on users.
 func Group(a *app.App) *cobra.Command {
 	return app.Group("user", "Users: the people who sign in, and their roles in accounts", list(a), show(a), add(a), role(a), leave(a),
-		gone(a), rename(a), newPassword(a))
+		gone(a), rename(a), newPassword(a), invite(a), uninvite(a), reset(a))
 }
 
 func path(who string) string { return "/users/" + url.PathEscape(who) }
@@ -47,16 +47,16 @@ func yes(b bool) string {
 
 func list(a *app.App) *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "The users of one's account, by mail address", Args: cobra.NoArgs,
+		Use: "list", Short: "The users of one's account and who is invited, by mail address", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			items, err := app.Items[user.User](cmd.Context(), a, "/users")
+			items, err := entries(cmd, a)
 			if err != nil {
 				return err
 			}
-			return a.Show(items, app.Joined(items, func(u user.User) string { return u.Mail }), func(t *app.Table) {
+			return a.Show(items, app.Joined(items, func(u entry) string { return u.Mail }), func(t *app.Table) {
 				t.Head("MAIL", "NAME", "ROLES", "SECOND FACTOR", "SESSIONS", "LAST SIGN-IN")
 				for _, u := range items {
-					t.Row(u.Mail, u.Name, roles(u), yes(u.SecondFactor), u.Sessions, app.Stamp(u.Last))
+					t.Row(u.Mail, u.Name, roles(u.User), yes(u.SecondFactor), u.Sessions, u.last())
 				}
 			})
 		},

@@ -1,0 +1,49 @@
+package users
+
+import (
+	"fmt"
+	"time"
+
+	"hardnode.dev/internal/wire/user"
+	"hardnode.dev/orchestrator/mail"
+	"hardnode.dev/orchestrator/store"
+)
+
+// until is a moment as letters say it.
+func until(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
+
+// letter carries a link.
+func (d *Desk) letter(l store.Link, at string) mail.Letter {
+	out := mail.Letter{To: l.Mail, For: l.Kind.Life()}
+	tail := fmt.Sprintf("\n\n%s\n\nThe link works once, until %s. ", at, until(l.Until))
+	switch l.Kind {
+	case user.LinkInvite:
+		out.Subject = fmt.Sprintf("Invitation to account %s of %s", l.Account, d.Cluster)
+		out.Text = fmt.Sprintf("%s invites you into account %s of cluster %s, as %s. To accept, open this page:", l.By, l.Account,
+			d.Cluster, l.Role) + tail + "If you know nothing of it, leave it: nothing happens.\n"
+	case user.LinkReset:
+		out.Subject = "New password for " + d.Cluster
+		out.Text = fmt.Sprintf("A new password was asked for %s at cluster %s. To choose one, open this page:", l.Mail, d.Cluster) + tail +
+			"Until then your password stays as it is. If it was not you who asked, leave it: nothing happens.\n"
+	case user.LinkSignUp:
+		out.Subject = "Your account at " + d.Cluster
+		out.Text = fmt.Sprintf("An account at cluster %s was asked for with your mail address. To make it, open this page:", d.Cluster) +
+			tail + "If it was not you who asked, leave it: nothing happens.\n"
+	}
+	return out
+}
+
+// changed says that a password was replaced by a link.
+func (d *Desk) changed(to string) mail.Letter {
+	return mail.Letter{To: to, For: 24 * time.Hour, Subject: "Your password for " + d.Cluster + " was changed",
+		Text: fmt.Sprintf("The password of %s at cluster %s was changed at %s, by a link that was made for it. All your sessions "+
+			"have ended; tokens that you made go on.\n\nIf it was not you, ask an owner of your account at once.\n", to, d.Cluster,
+			until(d.Now()))}
+}
+
+// hasOne tells somebody who wants an account that they are a user already.
+func (d *Desk) hasOne(to string) mail.Letter {
+	return mail.Letter{To: to, For: time.Hour, Subject: "Your account at " + d.Cluster,
+		Text: fmt.Sprintf("An account at cluster %s was asked for with your mail address, which is that of a user already. Sign in, or "+
+			"say on the sign-in page that you forgot your password. If it was not you who asked, leave it: nothing happens.\n", d.Cluster)}
+}
