@@ -13,6 +13,7 @@ import (
 	"hardnode.dev/internal/wire/account"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/internal/wire/user"
 	"hardnode.dev/orchestrator/store"
 )
 
@@ -182,6 +183,10 @@ func TestStates(t *testing.T) {
 	b.put(func(tx *store.Tx) {
 		store.Tokens.Put(tx, "hash", store.Token{ID: "t", Account: "acme", Hash: "hash"})
 		store.Tokens.Put(tx, "other", store.Token{ID: "o", Account: "shop", Hash: "other"})
+		for _, of := range []wire.Account{"acme", "shop"} {
+			l := store.Link{Kind: user.LinkInvite, Mail: "eve@example.com", Account: of}
+			store.Links.Put(tx, l.Key(), l)
+		}
 	})
 	for _, owner := range []wire.Account{"acme", "shop"} {
 		if err := b.make(owner, spec(wire.EnvName(owner+"-one"))); err != nil {
@@ -229,6 +234,33 @@ func TestStates(t *testing.T) {
 	problem(t, err, operator.NotFound, "accounts/acme")
 	if n := store.Tokens.Len(b.Store.View()); n != 1 {
 		t.Errorf("%d tokens are left, want the other account's", n)
+	}
+	if list := store.Links.All(b.Store.View()); len(list) != 1 || list[0].Account != "shop" {
+		t.Errorf("invited are %+v, want the other account's", list)
+	}
+}
+
+// TestSignUpNames: somebody who makes an account by themselves gets no name by which anything is known.
+func TestSignUpNames(t *testing.T) {
+	b := opened(t)
+	b.put(func(tx *store.Tx) {
+		store.Tokens.Put(tx, "hash", store.Token{ID: "t", Account: "shop", Hash: "hash"})
+		store.Templates.Put(tx, "own:1", host.Template{Image: host.Image{Name: "own:1"}, Account: "left"})
+		store.Envs.Put(tx, "one", store.Environment{Spec: spec("one"), Account: "old"})
+	})
+	b.made(account.NewAccount{Name: "acme"})
+	signUp := func(name wire.Account) error {
+		_, err := b.Store.Update(t.Context(), func(tx *store.Tx) error {
+			return b.SignUp(tx, account.NewAccount{Name: name}, "eve@example.com")
+		})
+		return err
+	}
+	for _, name := range []wire.Account{"shop", "left", "old", "acme", wire.AdminAccount} {
+		problem(t, signUp(name), operator.Conflict, "there is an account of that name")
+	}
+	problem(t, signUp("No Name"), operator.Invalid)
+	if err := signUp("eves"); err != nil {
+		t.Error(err)
 	}
 }
 

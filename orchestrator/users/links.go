@@ -372,6 +372,7 @@ func (d *Desk) joins(ctx context.Context, l store.Link, a Answer, from string) e
 		"try again; whoever has a second factor gives a code that was not used yet")
 	refused.Status, refused.Title = http.StatusUnauthorized, http.StatusText(http.StatusUnauthorized)
 	if !same || rec.Password == "" {
+		d.failed.add(key, from, d.Now())
 		return refused
 	}
 	passed := false
@@ -395,6 +396,8 @@ func (d *Desk) joins(ctx context.Context, l store.Link, a Answer, from string) e
 	})
 	if passed {
 		right()
+	} else {
+		d.failed.add(key, from, d.Now())
 	}
 	return err
 }

@@ -156,6 +156,9 @@ func TestInvite(t *testing.T) {
 		t.Error("the user is not known")
 	}
 	refused(t, b.use(text, chosen("battery staple")), http.StatusUnauthorized)
+	if x := b.failed.taken()[store.UserKey("bob@example.com")]; x == nil || x.n != 1 {
+		t.Errorf("his owners are told of %+v", x)
+	}
 	if err := b.use(text, Answer{Password: pass}); err != nil {
 		t.Fatal(err)
 	}

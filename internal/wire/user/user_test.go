@@ -21,6 +21,10 @@ func TestGolden(t *testing.T) {
 	golden.Wire[ConfirmSecondFactor](t, "confirm")
 	golden.Wire[RecoveryCodes](t, "codes")
 	golden.Wire[EndSecondFactor](t, "end")
+	golden.Wire[Invite](t, "invite")
+	golden.Wire[NewInvite](t, "newinvite")
+	golden.Wire[MadeInvite](t, "madeinvite")
+	golden.Wire[PasswordReset](t, "reset")
 }
 
 func TestMail(t *testing.T) {
