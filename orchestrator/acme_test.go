@@ -190,7 +190,8 @@ func (a *ca) front(to http.Handler) {
 				return
 			}
 		}
-		to.ServeHTTP(w, r)
+		// what a CA has heard it does, whoever has gone: w has no CloseNotify
+		to.ServeHTTP(struct{ http.ResponseWriter }{w}, r.WithContext(context.WithoutCancel(r.Context())))
 	}))
 	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	s.StartTLS()
