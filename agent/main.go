@@ -28,6 +28,7 @@ import (
 	"hardnode.dev/internal/build"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/run/calm"
 	"hardnode.dev/internal/run/slim"
 	"hardnode.dev/internal/wire/boot"
 )
@@ -108,7 +109,7 @@ func serve(ctx context.Context, log *slog.Logger, state, data string) error {
 		run.Task{Name: "clock", Run: clock.Keep},
 		run.Task{Name: "disks", Run: a.keepDisks},
 		run.Task{Name: "system", Run: a.system.Run},
-		run.Task{Name: "hints", Run: a.forwardHints}, slim.Task(log),
+		run.Task{Name: "hints", Run: a.forwardHints}, slim.Task(log), calm.Task(log),
 		run.Task{Name: "outward", Run: a.outward},
 		run.Task{Name: "notify", Run: notify.running(a.apply.Alive, a.apply.First(), a.apply.Adopted)},
 	)...)

@@ -21,6 +21,7 @@ import (
 	"hardnode.dev/agent/container/cgroup"
 	"hardnode.dev/agent/container/command"
 	"hardnode.dev/agent/sys"
+	"hardnode.dev/internal/run/calm"
 	"hardnode.dev/internal/wire/host"
 )
 
@@ -154,9 +155,12 @@ func slowest(list []time.Duration, count int) (places []int) {
 }
 
 // asService puts this process, and what it starts, where init has the services of a host: together they get ten times the share of the CPU
-// that all containers get. So does crun, which is started from here, beside its containers.
+// that all containers get. So does crun, which is started from here, beside its containers. Its threads are as calm as the agent's.
 func asService(t *testing.T) {
 	t.Helper()
+	if err := calm.Watcher(); err != nil {
+		t.Fatal(err)
+	}
 	dir := cgroup.Root + "/system"
 	if err := os.MkdirAll(dir+"/agent", 0o755); err != nil {
 		t.Fatal(err)

@@ -23,6 +23,7 @@ import (
 	"hardnode.dev/agent/spawner/stray"
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run"
+	"hardnode.dev/internal/run/calm"
 	"hardnode.dev/internal/run/slim"
 	"hardnode.dev/internal/wire/boot"
 )
@@ -83,7 +84,7 @@ func serve(log *slog.Logger, socket string) error {
 			})
 		}},
 		run.Task{Name: "serve", Run: func(ctx context.Context) error { return table.Serve(ctx, l) }},
-		slim.Task(log),
+		slim.Task(log), calm.Task(log),
 	)
 }
 
