@@ -105,7 +105,7 @@ func TestSpares(t *testing.T) {
 	}
 }
 
-// spares are the processes of the spawner that wait for a container.
+// spares are the processes of the spawner that wait for a container, and those that had theirs and are not ended yet.
 func spares(t testing.TB, i *fakeInit) (list []string) {
 	t.Helper()
 	spawner := i.cmd.Process.Pid
@@ -129,9 +129,10 @@ func waitSpares(t *testing.T, i *fakeInit, n int) []string {
 	for end := time.Now().Add(20 * time.Second); ; run.Wait(context.Background(), 20*time.Millisecond) {
 		list := spares(t, i)
 		ready := len(list) == n
-		for _, pid := range list { // it waits at its line once lo is up
+		for _, pid := range list { // it waits at its line once lo is up, and has ids once it was used
 			b, _ := os.ReadFile("/proc/" + pid + "/wchan")
-			ready = ready && len(b) > 1
+			ids, err := os.ReadFile("/proc/" + pid + "/uid_map")
+			ready = ready && len(b) > 1 && err == nil && len(ids) == 0
 		}
 		if ready {
 			return list

@@ -40,6 +40,7 @@ func worldOf(t testing.TB) worldState {
 	subs, _ := filepath.Glob("/data/ct/*/*")
 	snaps, _ := filepath.Glob("/data/snap/*/*")
 	w.data = slices.Concat(homes, subs, snaps)
+	ending := spares(t, world.init) // some may be
 	procs, fds := map[string]string{}, map[string][]string{}
 	dirs, _ := filepath.Glob("/proc/[0-9]*")
 	for _, d := range dirs {
@@ -62,7 +63,7 @@ func worldOf(t testing.TB) worldState {
 			}
 		}
 	}
-	for _, pid := range spares(t, world.init) { // looked for last: what was made meanwhile is among them
+	for _, pid := range append(ending, spares(t, world.init)...) { // looked for last too: what was made meanwhile is among them
 		delete(procs, pid)
 		user, _ := os.Readlink("/proc/" + pid + "/ns/user")
 		net, _ := os.Readlink("/proc/" + pid + "/ns/net")

@@ -49,14 +49,14 @@ func Prepare(dir string) error {
 }
 
 // mark notes on a new cgroup when it was made, for agent/procview: the kernel keeps no such time.
-func mark(dir string) error {
+func mark(dir *os.File) error {
 	var now unix.Timespec
 	err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now)
 	if err == nil {
-		err = unix.Setxattr(dir, boot.StartedAttr, strconv.AppendInt(nil, now.Nano(), 10), 0)
+		err = unix.Fsetxattr(int(dir.Fd()), boot.StartedAttr, strconv.AppendInt(nil, now.Nano(), 10), 0)
 	}
 	if err != nil {
-		return fmt.Errorf("note on cgroup %q when it was made: %w", dir, err)
+		return fmt.Errorf("note on cgroup %q when it was made: %w", dir.Name(), err)
 	}
 	return nil
 }
@@ -81,38 +81,54 @@ func Make(dir string, list []limits.Setting, system bool, owner uint32, devs *sy
 	} else {
 		inside = append(inside, limits.Setting{File: "memory.oom.group", Value: "1"}) // one program: half of it is no use
 	}
-	if err := writeSettings(dir, outside); err != nil {
-		return nil, err
-	}
-	if err := mark(dir); err != nil {
-		return nil, err
-	}
 	outer, err := sys.OpenDir(dir)
 	if err != nil {
 		return nil, err
 	}
 	defer outer.Close()
+	if err := writeSettings(outer, outside); err != nil {
+		return nil, err
+	}
+	if err := mark(outer); err != nil {
+		return nil, err
+	}
 	if err := devs.Attach(outer); err != nil {
 		return nil, err
 	}
 	if err := os.Mkdir(filepath.Join(dir, "p"), 0o755); err != nil {
 		return nil, fmt.Errorf("make inner cgroup of container %s: %w", id, err)
 	}
-	if err := writeSettings(filepath.Join(dir, "p"), inside); err != nil {
+	if inner, err = sys.OpenDir(filepath.Join(dir, "p")); err != nil {
 		return nil, err
 	}
-	for _, f := range delegated {
-		if err := os.Chown(filepath.Join(dir, "p", f), int(owner), int(owner)); err != nil {
-			return nil, fmt.Errorf("delegate cgroup of container %s: %w", id, err)
-		}
+	if err = writeSettings(inner, inside); err == nil {
+		err = delegate(inner, owner)
 	}
-	return sys.OpenDir(filepath.Join(dir, "p"))
+	if err != nil {
+		inner.Close()
+		return nil, err
+	}
+	return inner, nil
 }
 
-func writeSettings(dir string, list []limits.Setting) error {
+// delegate gives a part of the inner cgroup to the container's root.
+func delegate(inner *os.File, owner uint32) error {
+	for _, f := range delegated {
+		flags := 0
+		if f == "" {
+			flags = unix.AT_EMPTY_PATH
+		}
+		if err := unix.Fchownat(int(inner.Fd()), f, int(owner), int(owner), flags); err != nil {
+			return fmt.Errorf("delegate %q of cgroup %q: %w", f, inner.Name(), err)
+		}
+	}
+	return nil
+}
+
+func writeSettings(dir *os.File, list []limits.Setting) error {
 	for _, s := range list {
-		if err := Write(filepath.Join(dir, s.File), s.Value); err != nil {
-			return fmt.Errorf("set %s of %q to %q: %w", s.File, dir, s.Value, err)
+		if err := writeAt(int(dir.Fd()), s.File, filepath.Join(dir.Name(), s.File), s.Value); err != nil {
+			return fmt.Errorf("set %s of %q to %q: %w", s.File, dir.Name(), s.Value, err)
 		}
 	}
 	return nil
@@ -124,11 +140,20 @@ func Limit(dir string, list []limits.Setting) error {
 	use, more := shrink(dir, limits.Aim(list))
 	list, waits := limits.Fit(list, use, more)
 	// It may be an earlier agent's, whose containers did not see their limits.
-	if err := writeSettings(dir, append(list, limits.Setting{File: "cgroup.subtree_control", Value: innerControllers})); err != nil {
-		return err
-	}
-	if err := writeSettings(filepath.Join(dir, "p"), limits.Seen(list)); err != nil {
-		return err
+	for _, w := range []struct {
+		dir  string
+		list []limits.Setting
+	}{{dir, append(list, limits.Setting{File: "cgroup.subtree_control", Value: innerControllers})},
+		{filepath.Join(dir, "p"), limits.Seen(list)}} {
+		d, err := sys.OpenDir(w.dir)
+		if err != nil {
+			return err
+		}
+		err = writeSettings(d, w.list)
+		d.Close()
+		if err != nil {
+			return err
+		}
 	}
 	return waits
 }

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -56,8 +57,21 @@ var Devices = []sys.Device{{Major: 1, Minor: 3}, {Major: 1, Minor: 5}, {Major: 1
 
 const searchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// Of gives a profile's settings.
+// Each profile is made when it is first asked for: each start and each command asks.
+var (
+	appSettings    = sync.OnceValues(func() (Settings, error) { return of(host.ProfileApp) })
+	systemSettings = sync.OnceValues(func() (Settings, error) { return of(host.ProfileSystem) })
+)
+
+// Of gives a profile's settings. Nobody changes what they hold.
 func Of(p host.Profile) (Settings, error) {
+	if p == host.ProfileSystem {
+		return systemSettings()
+	}
+	return appSettings()
+}
+
+func of(p host.Profile) (Settings, error) {
 	out := Settings{
 		noFile: [2]int64{1024, 524288}, stop: unix.SIGTERM, oomAdjust: 100,
 		Sysctls: []call.Sysctl{

@@ -19,6 +19,7 @@ type Held struct {
 	list         *list
 	pid          int
 	status, gate *os.File
+	spare        *spare // that made it
 }
 
 // Hold clones a child into cgroup and new namespaces of every kind. The user namespace maps ids and owns the others; the
@@ -43,8 +44,8 @@ func (f *Forker) Hold(build func(*Prog), cgroup int, ids call.IDs, oomAdjust int
 	h.list.use(int(gateR.Fd()))
 	args := cloneArgs{flags: unix.CLONE_INTO_CGROUP | unix.CLONE_NEWNS | unix.CLONE_NEWPID, cgroup: uint64(cgroup)}
 	if s := f.takeSpare(); s != nil {
-		defer s.end()
-		if err := adapt(s.pid, ids, oomAdjust); err != nil { // its clone has what it has
+		h.spare = s
+		if err := s.adapt(ids, oomAdjust); err != nil { // its clone has what it has
 			return h, err
 		}
 		if h.pid, h.status, err = f.begin(h.list, args, none, s.clone); err != nil {
@@ -65,11 +66,35 @@ func (f *Forker) Hold(build func(*Prog), cgroup int, ids call.IDs, oomAdjust int
 	return h, err
 }
 
+// adapted are the files of a process in which its ids and its oom_score_adj are set.
+var adapted = []string{"uid_map", "gid_map", "oom_score_adj"}
+
 // adapt maps the ids of a child's user namespace. Nobody else reaps the child, so the number stays its own.
 func adapt(pid int, ids call.IDs, oomAdjust int) error {
-	for _, f := range [][2]string{{"uid_map", ids.Map()}, {"gid_map", ids.Map()}, {"oom_score_adj", fmt.Sprint(oomAdjust)}} {
-		if err := os.WriteFile(fmt.Sprintf("/proc/%d/%s", pid, f[0]), []byte(f[1]), 0); err != nil {
-			return fmt.Errorf("set %s of child: %w", f[0], err)
+	files, err := openAdapted(pid)
+	if err != nil {
+		return err
+	}
+	defer call.CloseAll(files)
+	return adaptBy(files, ids, oomAdjust)
+}
+
+func openAdapted(pid int) (files []*os.File, err error) {
+	for _, name := range adapted {
+		fd, err := unix.Open(fmt.Sprintf("/proc/%d/%s", pid, name), unix.O_WRONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			call.CloseAll(files)
+			return nil, fmt.Errorf("open %s of child: %w", name, err)
+		}
+		files = append(files, os.NewFile(uintptr(fd), name))
+	}
+	return files, nil
+}
+
+func adaptBy(files []*os.File, ids call.IDs, oomAdjust int) error {
+	for i, text := range []string{ids.Map(), ids.Map(), fmt.Sprint(oomAdjust)} {
+		if _, err := files[i].WriteString(text); err != nil {
+			return fmt.Errorf("set %s of child: %w", adapted[i], err)
 		}
 	}
 	return nil
@@ -98,7 +123,12 @@ func (h *Held) Go() (*Child, error) {
 	defer h.release()
 	status := h.status
 	h.status = nil
-	return finish(h.list.Prog, h.pid, status)
+	child, err := finish(h.list.Prog, h.pid, status)
+	if err == nil && h.spare != nil {
+		h.f.spend(h.spare)
+		h.spare = nil
+	}
+	return child, err
 }
 
 func (h *Held) release() {
@@ -108,9 +138,13 @@ func (h *Held) release() {
 	}
 }
 
-// Drop ends a child that was not let go, and waits for its end. After Go it does nothing.
+// Drop ends a child that was not let go, and waits for its end. After Go has succeeded it does nothing.
 func (h *Held) Drop() error {
 	defer h.release()
+	if h.spare != nil {
+		h.spare.end()
+		h.spare = nil
+	}
 	if h.gate != nil {
 		h.gate.Close()
 		h.gate = nil

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -17,22 +18,24 @@ import (
 // ahead are the namespaces that don't depend on the container. The network's takes the kernel longer than all others.
 const ahead = unix.CLONE_NEWUSER | unix.CLONE_NEWNET | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC
 
-// spare is a process in namespaces that no container has had. It clones one container's first process into them and ends: each is used
-// once. Before that its user namespace maps no ids, and it knows of no container. It has no mounts of its own, which would hold the
-// host's, and no right over those that it sees. It shares this process's descriptors, as the forking process does, and ends with this
-// process.
+// spare is a process in namespaces that no container has had. It clones one container's first process into them and is ended then, once
+// that runs: each is used once. Before that its user namespace maps no ids, and it knows of no container. It has no mounts of its own,
+// which would hold the host's, and no right over those that it sees. It shares this process's descriptors, as the forking process does, and
+// ends with this process.
 type spare struct {
 	pid       int
 	pidfd     *os.File
 	user, net *os.File
 	ours      *os.File // of the line that it is asked over
 	theirs    *os.File
+	adapted   []*os.File
 }
 
 // spares are those that wait.
 type spares struct {
 	mu      sync.Mutex
 	list    []*spare
+	spent   []*spare // used, and not ended yet: what was started has the machine first
 	timer   *time.Timer
 	filling sync.Mutex
 }
@@ -58,6 +61,7 @@ func (f *Forker) Replenish() {
 func (f *Forker) fill() {
 	f.spares.filling.Lock()
 	defer f.spares.filling.Unlock()
+	f.endSpent(0)
 	for {
 		f.spares.mu.Lock()
 		n := len(f.spares.list)
@@ -72,6 +76,26 @@ func (f *Forker) fill() {
 		f.spares.mu.Lock()
 		f.spares.list = append(f.spares.list, s)
 		f.spares.mu.Unlock()
+	}
+}
+
+// spend has a used one be ended with the next fill.
+func (f *Forker) spend(s *spare) {
+	f.spares.mu.Lock()
+	f.spares.spent = append(f.spares.spent, s)
+	f.spares.mu.Unlock()
+	f.endSpent(mostSpares)
+}
+
+// endSpent ends those that were used, but for the last few.
+func (f *Forker) endSpent(but int) {
+	f.spares.mu.Lock()
+	n := max(0, len(f.spares.spent)-but)
+	over := slices.Clone(f.spares.spent[:n])
+	f.spares.spent = slices.Delete(f.spares.spent, 0, n)
+	f.spares.mu.Unlock()
+	for _, s := range over {
+		s.end()
 	}
 }
 
@@ -116,9 +140,15 @@ func (f *Forker) makeSpare() (_ *spare, err error) {
 	if _, err = s.answer(); err != nil { // lo is up
 		return nil, err
 	}
-	s.user, s.net, err = namespaces(s.pid)
+	if s.user, s.net, err = namespaces(s.pid); err != nil {
+		return nil, err
+	}
+	s.adapted, err = openAdapted(s.pid)
 	return s, err
 }
+
+// adapt is what adapt does to a child, in files that are open already.
+func (s *spare) adapt(ids call.IDs, oomAdjust int) error { return adaptBy(s.adapted, ids, oomAdjust) }
 
 // clone has it make its one clone.
 func (s *spare) clone(r request) (int, error) {
@@ -164,13 +194,13 @@ func (s *spare) end() {
 		unix.Kill(s.pid, unix.SIGKILL) // not reaped yet: the number is still its own
 		go reap(s.pid)
 	}
-	call.CloseAll([]*os.File{s.pidfd, s.user, s.net, s.ours, s.theirs})
+	call.CloseAll(append(s.adapted, s.pidfd, s.user, s.net, s.ours, s.theirs))
 }
 
 // loUp is struct ifreq: name, then flags.
 var loUp = [40]byte{0: 'l', 1: 'o', 16: unix.IFF_UP}
 
-// serveSpare is a spare: it never returns. It brings lo up, says so, makes one clone when it is asked to, and ends.
+// serveSpare is a spare: it never returns. It brings lo up, says so, makes one clone when it is asked to, and waits for its end.
 //
 //go:noinline
 //go:norace
@@ -205,5 +235,10 @@ func serveSpare(parent, line uintptr) {
 	}
 	done.pid, done.errno = uint64(pid), uint64(errno)
 	syscall.RawSyscall(unix.SYS_WRITE, line, uintptr(unsafe.Pointer(&done)), unsafe.Sizeof(done))
-	leave(0)
+	for { // to end takes the machine some time, which the container has first
+		_, _, errno := syscall.RawSyscall(unix.SYS_READ, line, uintptr(unsafe.Pointer(&asked)), unsafe.Sizeof(asked))
+		if errno != unix.EINTR {
+			leave(0)
+		}
+	}
 }
