@@ -113,7 +113,11 @@ type readers struct {
 }
 
 func (r *readers) read(path string) {
-	kept, _ := os.Open(path)
+	kept, err := os.Open(path)
+	for ; errors.Is(err, unix.EIO) && !r.stop.Load(); kept, err = os.Open(path) { // nobody answers at this moment
+		r.refused.Add(1)
+		<-time.After(2 * time.Millisecond)
+	}
 	defer kept.Close()
 	b := make([]byte, 8192)
 	for i := 0; !r.stop.Load(); i++ {
