@@ -23,7 +23,6 @@ import (
 	"hardnode.dev/agent/procview/source"
 	"hardnode.dev/agent/procview/view"
 	"hardnode.dev/internal/run"
-	"hardnode.dev/internal/run/calm"
 	"hardnode.dev/internal/run/slim"
 	"hardnode.dev/internal/wire/boot"
 )
@@ -49,7 +48,7 @@ func Serve(ctx context.Context, log *slog.Logger, cgroup string) error {
 		run.Task{Name: "answers", Run: conn.Serve},
 		run.Task{Name: "loads", Run: loads.Run},
 		run.Task{Name: "beat", Run: func(ctx context.Context) error { return beat(ctx, conn) }},
-		slim.Task(log), calm.Task(log),
+		slim.Task(log),
 	)
 }
 

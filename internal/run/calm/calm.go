@@ -39,11 +39,13 @@ const (
 	again = 10 * time.Minute
 )
 
-// Task gives the watcher its slack, and other threads theirs back. That it can't is logged, and no reason to end.
+// Task gives the watcher its slack, and other threads theirs back. That it can't is logged once, and no reason to end.
 func Task(log *slog.Logger) run.Task {
 	return run.Task{Name: "calm", Run: func(ctx context.Context) error {
+		said := false
 		for wait := first; ; wait = min(2*wait, again) {
-			if err := Watcher(); err != nil {
+			if err := Watcher(); err != nil && !said {
+				said = true
 				logging.Or(log).Warn("the runtime's watcher wakes as often as it does", logging.Err, err)
 			}
 			if !run.Wait(ctx, wait) {
