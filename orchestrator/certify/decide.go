@@ -186,6 +186,31 @@ func before(a, b turn) int {
 		return 1
 	case a.asked != b.asked:
 		return a.asked - b.asked
+	case a.rec.Tries != b.rec.Tries: // whoever brought nothing so far waits for the others
+		return a.rec.Tries - b.rec.Tries
 	}
 	return strings.Compare(a.rec.Name, b.rec.Name)
+}
+
+// How many names are begun in one pass, of one account and in all. A pass waits for its steps, and the DNS of somebody's own names is as
+// slow as they like.
+const (
+	begunOfOne = 2
+	begunOfAll = 8
+)
+
+// inTurn leaves out what has to wait for the next pass, of names in the order of their turn.
+func inTurn(due []name) []name {
+	of, all := map[wire.Account]int{}, 0
+	return slices.DeleteFunc(due, func(n name) bool {
+		if n.do != begin {
+			return false
+		}
+		if of[n.owner] >= begunOfOne || all >= begunOfAll {
+			return true
+		}
+		of[n.owner]++
+		all++
+		return false
+	})
 }

@@ -211,3 +211,39 @@ func TestRetryAfter(t *testing.T) {
 		t.Errorf("somebody else's words are %q", got)
 	}
 }
+
+// TestInTurn: an account with many names, whose DNS may be slow, holds up neither orders under way nor others' names for longer than a few
+// lookups take; nor do many accounts together.
+func TestInTurn(t *testing.T) {
+	var due []name
+	add := func(owner wire.Account, do to, n int) {
+		for range n {
+			due = append(due, name{owner: owner, do: do})
+		}
+	}
+	add("acme", advance, 5)
+	add("greedy", begin, 1000)
+	add("globex", begin, 1)
+	add("acme", begin, 3)
+	count := func(list []name) map[wire.Account]int {
+		out := map[wire.Account]int{}
+		for _, n := range list {
+			out[n.owner]++
+		}
+		return out
+	}
+	if got := count(inTurn(due)); got["greedy"] != begunOfOne || got["globex"] != 1 || got["acme"] != 5+begunOfOne {
+		t.Errorf("of many of one: %v", got)
+	}
+	due = nil
+	for i := range 100 {
+		add(wire.Account(fmt.Sprint("greedy", i)), begin, 10)
+	}
+	add("acme", look, 1)
+	if got := inTurn(due); len(got) != begunOfAll+1 || count(got)["acme"] != 1 {
+		t.Errorf("of many: %d, %v", len(got), count(got))
+	}
+	if before(turn{store.Issue{Name: "a", Tries: 9}, 0}, turn{store.Issue{Name: "b"}, 0}) < 0 {
+		t.Error("a name that is tried again and again goes before a new one")
+	}
+}

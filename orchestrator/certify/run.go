@@ -166,7 +166,7 @@ func (d *Desk) due(v *store.View, now time.Time, settings *store.ACME) (due []na
 		}
 		return before(turn{a.rec, lots[a.owner]}, turn{b.rec, lots[b.owner]})
 	})
-	return due, max(rest, soon), flying
+	return inTurn(due), max(rest, soon), flying
 }
 
 // forget drops what is of names that are no more, or are another account's; orders that nobody wants; and what was asked long ago.
