@@ -72,7 +72,9 @@ type line struct {
 type file struct {
 	*os.File
 	buffer *bufio.Writer
-	size   int64
+	size   int64 // with what is in buffer
+	kept   int64 // without it
+	lines  int64 // in buffer
 	used   time.Time
 }
 
@@ -141,6 +143,14 @@ func (l *Log) path(name string) string { return filepath.Join(l.Dir, name+".log"
 func before(path string) string { return path + ".1" }
 
 func (l *Log) write(e line) error {
+	err := l.put(e)
+	if err != nil {
+		l.lost.Add(1)
+	}
+	return err
+}
+
+func (l *Log) put(e line) error {
 	raw, err := json.Marshal(e.Entry)
 	if err != nil {
 		return err
@@ -150,7 +160,7 @@ func (l *Log) write(e line) error {
 		return err
 	}
 	if f.size+int64(len(raw)) >= MaxFile {
-		err := f.buffer.Flush()
+		err := l.out(e.name, f)
 		l.close(e.name)
 		if err = cmp.Or(err, os.Rename(l.path(e.name), before(l.path(e.name)))); err != nil {
 			return err
@@ -160,12 +170,26 @@ func (l *Log) write(e line) error {
 		}
 	}
 	if f.buffer.Available() <= len(raw) { // who reads finds whole lines
-		if err := f.buffer.Flush(); err != nil {
+		if err := l.out(e.name, f); err != nil {
 			return err
 		}
 	}
 	n, err := f.buffer.Write(append(raw, '\n'))
-	f.size, f.used = f.size+int64(n), time.Now()
+	f.size, f.used, f.lines = f.size+int64(n), time.Now(), f.lines+1
+	return err
+}
+
+// out writes what is in a file's buffer. What the disk does not take is lost and counted, and no part of a line stays. A buffer that failed
+// once fails for ever: the next line makes another.
+func (l *Log) out(name string, f *file) error {
+	err := f.buffer.Flush()
+	if err == nil {
+		f.kept, f.lines = f.size, 0
+		return nil
+	}
+	l.lost.Add(f.lines)
+	err = errors.Join(err, f.Truncate(f.kept))
+	l.close(name)
 	return err
 }
 
@@ -180,7 +204,7 @@ func (l *Log) open(name string) (*file, error) {
 				oldest = n
 			}
 		}
-		l.files[oldest].buffer.Flush()
+		l.out(oldest, l.files[oldest]) // what it loses is counted
 		l.close(oldest)
 	}
 	f, err := os.OpenFile(l.path(name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -192,7 +216,7 @@ func (l *Log) open(name string) (*file, error) {
 		f.Close()
 		return nil, err
 	}
-	l.files[name] = &file{File: f, buffer: bufio.NewWriterSize(f, 16<<10), size: info.Size()}
+	l.files[name] = &file{File: f, buffer: bufio.NewWriterSize(f, 16<<10), size: info.Size(), kept: info.Size()}
 	return l.files[name], nil
 }
 
@@ -205,8 +229,7 @@ func (l *Log) close(name string) {
 
 func (l *Log) flush() (failed error) {
 	for name, f := range l.files {
-		if err := f.buffer.Flush(); err != nil { // a writer that failed once fails for ever: another is made
-			l.close(name)
+		if err := l.out(name, f); err != nil {
 			failed = err
 		}
 	}

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // started is a log that is written until the test ends, or stop.
@@ -209,5 +211,45 @@ func TestLost(t *testing.T) {
 	}
 	if n := l.lost.Load(); n != 5 {
 		t.Errorf("%d are lost, want 5", n)
+	}
+}
+
+// TestFull: while the disk is full, lines are lost and counted, and no half of one stays; when there is room again, lines are kept again.
+func TestFull(t *testing.T) {
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"); err != nil {
+		t.Skipf("mount a small filesystem: %v", err)
+	}
+	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+	l := New(dir, nil, nil)
+	const all = 2000
+	added := 0
+	add := func(n int) {
+		for range n {
+			l.write(line{"a.1", Entry{Path: fmt.Sprint("/", added)}})
+			added++
+		}
+		l.flush()
+	}
+	add(all)
+	if l.lost.Load() == 0 {
+		t.Fatal("all of it found room: the test tests nothing")
+	}
+	kept := read(t, dir, "a.1", 0)
+	if n := len(kept) + int(l.lost.Load()); n != all {
+		t.Errorf("%d lines are kept and %d lost, want %d together", len(kept), l.lost.Load(), all)
+	}
+	for i, e := range kept[:100] {
+		if e.Path != fmt.Sprint("/", i) {
+			t.Fatalf("line %d is %q", i, e.Path)
+		}
+	}
+	if err := unix.Mount("", dir, "", unix.MS_REMOUNT, "size=1m"); err != nil {
+		t.Fatal(err)
+	}
+	lost := l.lost.Load()
+	add(10)
+	if got := read(t, dir, "a.1", 0); len(got) != len(kept)+10 || got[len(got)-1].Path != fmt.Sprint("/", all+9) || l.lost.Load() != lost {
+		t.Errorf("with room again %d lines are kept, %d before, and %d lost", len(got), len(kept), l.lost.Load()-lost)
 	}
 }
