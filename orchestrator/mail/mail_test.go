@@ -334,3 +334,28 @@ func TestRun(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestKilledBehindSending: whoever ends between a mail's sending and its record sends it again, as the same message: readers show one.
+func TestKilledBehindSending(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	b, s := opened(t), serveSMTP(t, func(s *smtpServer) { s.took = cancel })
+	b.by(s, nil)
+	if err := b.queued("ada@example.com"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.step(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if m := b.only(); m.Tries != 0 || len(s.mails()) != 1 {
+		t.Fatalf("%d mails were sent, and it is kept as %+v", len(s.mails()), m)
+	}
+	b.stepped()
+	id := func(text string) string {
+		_, rest, _ := strings.Cut(text, "Message-ID: ")
+		id, _, _ := strings.Cut(rest, "\r\n")
+		return id
+	}
+	if m := s.mails(); len(b.List()) != 0 || len(m) != 2 || id(m[0]) == "" || id(m[0]) != id(m[1]) {
+		t.Errorf("the outbox has %+v, and the mails are %q", b.List(), m)
+	}
+}

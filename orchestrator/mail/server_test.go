@@ -23,8 +23,9 @@ type smtpServer struct {
 	port     int
 	ca       string // PEM
 	cert     tls.Certificate
-	implicit bool // TLS from the first byte
-	plain    bool // no TLS at all
+	implicit bool   // TLS from the first byte
+	plain    bool   // no TLS at all
+	took     func() // is called when it has a mail, before it says so; nil: nobody wants to know
 
 	mu struct {
 		sync.Mutex
@@ -173,6 +174,9 @@ func (s *smtpServer) talk(c net.Conn, secure bool) {
 			s.mu.Lock()
 			s.mu.mails = append(s.mu.mails, envelope)
 			s.mu.Unlock()
+			if s.took != nil {
+				s.took()
+			}
 			fmt.Fprint(c, "250 taken\r\n")
 		case "QUIT":
 			fmt.Fprint(c, "221 bye\r\n")
