@@ -94,11 +94,12 @@ func (c *Checker) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for run.Wait(ctx, first) {
-		if !c.any(time.Now()) {
+		waiting, asked := c.due(time.Now())
+		if len(waiting) == 0 {
 			continue // how busy the host is costs reading
 		}
 		atOnce, patience := plan.Checks(c.pressure())
-		for _, k := range c.due(time.Now(), atOnce) {
+		for _, k := range c.begin(waiting, atOnce-asked) {
 			wg.Go(func() {
 				ctx, cancel := context.WithTimeout(ctx, timeout*time.Duration(patience))
 				defer cancel()
@@ -111,31 +112,26 @@ func (c *Checker) Run(ctx context.Context) {
 	}
 }
 
-// any tells whether a container is due.
-func (c *Checker) any(now time.Time) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, k := range c.mu.at {
-		if !k.asking && !now.Before(k.next) {
-			return true
-		}
-	}
-	return false
-}
-
-// due are the containers to be asked now, those first that wait the longest, so that with those being asked there are at most atOnce.
-func (c *Checker) due(now time.Time, atOnce int) (out []*checked) {
+// due are the containers to be asked now, those first that wait the longest, and how many are being asked.
+func (c *Checker) due(now time.Time) (waiting []*checked, asked int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, k := range c.mu.at {
 		if k.asking {
-			atOnce--
+			asked++
 		} else if !now.Before(k.next) {
-			out = append(out, k)
+			waiting = append(waiting, k)
 		}
 	}
-	slices.SortFunc(out, func(a, b *checked) int { return a.next.Compare(b.next) })
-	out = out[:max(0, min(len(out), atOnce))]
+	slices.SortFunc(waiting, func(a, b *checked) int { return a.next.Compare(b.next) })
+	return waiting, asked
+}
+
+// begin notes that the first few are being asked.
+func (c *Checker) begin(waiting []*checked, most int) []*checked {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := waiting[:max(0, min(len(waiting), most))]
 	for _, k := range out {
 		k.asking = true
 	}

@@ -47,7 +47,9 @@ func Serve(ctx context.Context, log *slog.Logger, cgroup string) error {
 	return run.Group(ctx, log,
 		run.Task{Name: "answers", Run: conn.Serve},
 		run.Task{Name: "loads", Run: loads.Run},
-		run.Task{Name: "beat", Run: func(ctx context.Context) error { return beat(ctx, conn) }},
+		run.Task{Name: "beat", Run: func(ctx context.Context) error {
+			return beat(ctx, conn.Taken, func() bool { return conn.Well(slowest) })
+		}},
 		slim.Task(log),
 	)
 }
@@ -71,13 +73,13 @@ const (
 	slowest   = 250 * time.Millisecond // that a request may be at work
 )
 
-// beat says that requests are answered, as long as there are any and they are.
-func beat(ctx context.Context, conn *view.Conn) error {
+// beat says that requests are answered, as long as there are any and they are: taken is how many there were, well whether none takes long.
+func beat(ctx context.Context, taken func() uint64, well func() bool) error {
 	say, told := daemon.SdNotifyReady, uint64(0)
 	always := os.Getenv(boot.WatchdogAsked) == "" // an older init
 	return run.Every(ctx, beatEvery, func(context.Context) error {
-		n := conn.Taken()
-		if !conn.Well(slowest) || !always && say == daemon.SdNotifyWatchdog && n == told {
+		n := taken()
+		if !well() || !always && say == daemon.SdNotifyWatchdog && n == told {
 			return nil
 		}
 		_, err := daemon.SdNotify(false, say)
