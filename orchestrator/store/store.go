@@ -185,6 +185,9 @@ func (s *Store) Update(ctx context.Context, f func(*Tx) error) (wire.Revision, e
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	for conflicts := 0; conflicts < 20; {
+		if err := ctx.Err(); err != nil {
+			return 0, unconfirmed(fmt.Errorf("write to the store: %w", err)) // nothing is begun: the member might still take it
+		}
 		tx := newTx(s.View())
 		if err := f(tx); err != nil {
 			return 0, err
