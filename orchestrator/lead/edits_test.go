@@ -13,10 +13,12 @@ import (
 	"pgregory.net/rapid"
 
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/document"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/env"
 	"hardnode.dev/orchestrator/ops"
+	"hardnode.dev/orchestrator/sealed"
 	"hardnode.dev/orchestrator/store"
 	"hardnode.dev/orchestrator/world"
 )
@@ -284,6 +286,14 @@ func (c *edited) whole() {
 		plan, p := ops.PlanEdit(v, e, e.Spec, ops.Edit{})
 		if p != nil || len(plan.Steps) != 0 {
 			t.Fatalf("the plan of what %s is: %+v, %v", name, plan.Steps, p)
+		}
+		file := document.Write(sealed.Shown(e.Spec))
+		read, _, _, err := operator.DecodeEnvironment("exported", file)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, file)
+		}
+		if plan, p := ops.PlanEdit(v, e, read, ops.Edit{}); p != nil || len(plan.Steps) != 0 {
+			t.Fatalf("the plan of %s as it is exported: %+v, %v\n%s", name, plan.Steps, p, file)
 		}
 	}
 	for id, w := range store.Works.Refs(v) {

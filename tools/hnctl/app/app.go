@@ -32,6 +32,10 @@ const (
 	ExitConflict = 5
 	ExitTimeout  = 6
 	ExitPartly   = 7
+
+	// Of commands that compare: what would end with 1 elsewhere ends with 8 there.
+	ExitDiffers = 1
+	ExitTrouble = 8
 )
 
 // App is what every command needs.

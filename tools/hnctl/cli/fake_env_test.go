@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -68,6 +69,12 @@ func (f *fake) environments(mux *http.ServeMux) {
 		e, there := f.envs[s.Name]
 		f.mu.Unlock()
 		switch q := r.URL.Query(); {
+		case q.Get("dry_run") == "true" && s.Layers[0].Template == "away":
+			refuse(w, operator.Unavailable, "registry", "it does not answer", "try again")
+		case q.Get("dry_run") == "true" && s.Layers[0].Nodes == 1 && reflect.DeepEqual(e.Spec, s):
+			reply(w, 200, operator.Accepted{Edit: &operator.EditPlan{Steps: []operator.EditStep{}}})
+		case q.Get("dry_run") == "true" && !there:
+			reply(w, 200, operator.Accepted{Plan: []operator.Node{{Layer: "cp", Template: "nginx", HostName: "host-1"}}})
 		case s.Layers[0].Nodes == 1 && q.Get("remove_data") != "true":
 			refuse(w, operator.Conflict, "layers[0].nodes", "node 101 of layer cp would go, with the data of its 1 volumes",
 				"keep the node, or say that its data may go: --remove-data")

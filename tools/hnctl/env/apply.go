@@ -1,7 +1,6 @@
 package env
 
 import (
-	"errors"
 	"net/http"
 	"strings"
 
@@ -19,12 +18,10 @@ func envApply(a *app.App) *cobra.Command {
 		Use: "apply -f FILE", Short: "Make an environment what a YAML file says, or create it; - is stdin", Args: cobra.NoArgs,
 		Long: "The file is the whole environment. Cloudlets, disk and sizes change while nodes run; other variables restart a layer's " +
 			"nodes, and\nanother template makes them anew with their volumes, one after the other. Nodes that are too many go last. What " +
-			"fails is undone.",
-		Example: "  hnctl env apply -f hello.yaml --dry-run\n  hnctl env apply -f hello.yaml",
+			"fails is undone.\n" +
+			"--diff ends with 0 when nothing would change, with 1 when something would, and with more than 1 when it can't be told.",
+		Example: "  hnctl env apply -f hello.yaml --diff\n  hnctl env apply -f hello.yaml",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if dry && diff {
-				return app.WithCode(app.ExitUsage, errors.New("--dry-run and --diff say different things: give one of them"))
-			}
 			raw, err := a.ReadFile(cmd.Context(), file, document.MaxBytes)
 			if err != nil {
 				return err
@@ -36,12 +33,12 @@ func envApply(a *app.App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if diff {
-				return showDiff(cmd, a, spec)
-			}
 			path := envPath(string(spec.Name)) + "?remove_data=false"
 			if data {
 				path = envPath(string(spec.Name)) + "?remove_data=true"
+			}
+			if diff {
+				return showDiff(cmd, a, src, spec, path)
 			}
 			if !dry {
 				return placed(src, envDo(cmd.Context(), a, http.MethodPut, path, string(spec.Name), spec, noWait, true))
@@ -50,33 +47,40 @@ func envApply(a *app.App) *cobra.Command {
 			if err := a.Call(cmd.Context(), http.MethodPut, path+"&dry_run=true", spec, &got); err != nil {
 				return placed(src, err)
 			}
-			return showEdit(a, string(spec.Name), got)
+			plan := planned(got)
+			if len(plan.Steps) == 0 {
+				a.Say("environment %s is as the file says: nothing is to be done", spec.Name)
+			}
+			return showEdit(a, string(spec.Name), plan)
 		},
 	}
 	c.Flags().StringVarP(&file, "file", "f", "", "YAML file; - is stdin")
 	c.Flags().BoolVar(&dry, "dry-run", false, "only say what would be done to each node")
-	c.Flags().BoolVar(&diff, "diff", false, "only show where the file differs from what the environment is made of, as a unified diff")
+	c.Flags().BoolVar(&diff, "diff", false, "only show where the file differs from what the environment is made of, as a unified diff, "+
+		"and what would be done to each node; exit code 1 if anything")
 	c.Flags().BoolVar(&data, "remove-data", false, "nodes with volumes, and volumes, may go with their data")
 	app.NoWaitFlag(c, &noWait)
 	c.MarkFlagRequired("file")
 	return c
 }
 
-// showEdit shows what an edit would do; of a new environment where its nodes would go.
-func showEdit(a *app.App, name string, got operator.Accepted) error {
-	if got.Edit == nil {
-		got.Edit = &operator.EditPlan{Steps: []operator.EditStep{}, Nodes: len(got.Plan)}
-		for i, n := range got.Plan {
-			got.Edit.Steps = append(got.Edit.Steps, operator.EditStep{Kind: operator.EditAdd, Layer: n.Layer, Node: i + 1,
-				Detail: string(n.Template) + " on " + n.HostName, Outage: operator.OutageNone})
-		}
+// planned is what an edit would do; of a new environment where its nodes would go.
+func planned(got operator.Accepted) *operator.EditPlan {
+	if got.Edit != nil {
+		return got.Edit
 	}
-	if len(got.Edit.Steps) == 0 {
-		a.Say("environment %s is as the file says: nothing is to be done", name)
+	plan := &operator.EditPlan{Steps: []operator.EditStep{}, Nodes: len(got.Plan)}
+	for i, n := range got.Plan {
+		plan.Steps = append(plan.Steps, operator.EditStep{Kind: operator.EditAdd, Layer: n.Layer, Node: i + 1,
+			Detail: string(n.Template) + " on " + n.HostName, Outage: operator.OutageNone})
 	}
-	return a.Show(got.Edit, name, func(t *app.Table) {
+	return plan
+}
+
+func showEdit(a *app.App, name string, plan *operator.EditPlan) error {
+	return a.Show(plan, name, func(t *app.Table) {
 		t.Head("LAYER", "NODE", "CTID", "WHAT", "OUTAGE", "DETAIL", "FIELD")
-		for _, s := range got.Edit.Steps {
+		for _, s := range plan.Steps {
 			id := "new"
 			if s.CTID != 0 {
 				id = s.CTID.String()

@@ -3,6 +3,7 @@ package env
 import (
 	"cmp"
 	"errors"
+	"net/http"
 	"slices"
 
 	"github.com/rogpeppe/go-internal/diff"
@@ -38,8 +39,63 @@ func envExport(a *app.App) *cobra.Command {
 	}
 }
 
-// showDiff writes how the present file of an environment and another differ, in the unified form; of one that is not there all of it.
-func showDiff(cmd *cobra.Command, a *app.App, spec operator.EnvironmentSpec) error {
+// compared is where the present file of an environment and another one differ, and what the other would do to its nodes.
+type compared struct {
+	Diff string             `json:"diff"`
+	Edit *operator.EditPlan `json:"edit"`
+}
+
+// showDiff writes how the present file of an environment and another differ, in the unified form (of one that is not there all of it), and
+// behind it what the other would do to its nodes; path is where that is asked for. What differs, be it the value of a secret variable
+// alone, ends with app.ExitDiffers, and what goes wrong with another code than that, as with diff(1) and kubectl diff.
+func showDiff(cmd *cobra.Command, a *app.App, src *document.Source, spec operator.EnvironmentSpec, path string) error {
+	trouble := func(err error) error {
+		if err != nil && app.ExitCode(err) == app.ExitDiffers {
+			return app.WithCode(app.ExitTrouble, err)
+		}
+		return err
+	}
+	diff, err := differences(cmd, a, spec)
+	if err != nil {
+		return trouble(err)
+	}
+	plain := a.Output == "" || a.Output == "table"
+	if plain {
+		if _, err := a.Out.Write(diff); err != nil {
+			return trouble(err)
+		}
+	}
+	var got operator.Accepted
+	if err := a.Call(cmd.Context(), http.MethodPut, path+"&dry_run=true", spec, &got); err != nil {
+		return trouble(placed(src, err))
+	}
+	plan := planned(got)
+	switch {
+	case !plain:
+		err = a.Show(compared{string(diff), plan}, string(spec.Name), nil)
+	case len(plan.Steps) > 0:
+		if len(diff) > 0 {
+			_, err = a.Out.Write([]byte("\n"))
+		}
+		if err == nil {
+			err = showEdit(a, string(spec.Name), plan)
+		}
+	case len(diff) > 0:
+		a.Say("it is written in another way: nothing is to be done to a node")
+	default:
+		a.Say("environment %s is as the file says", spec.Name)
+	}
+	if err != nil {
+		return trouble(err)
+	}
+	if len(diff) > 0 || len(plan.Steps) > 0 {
+		return app.WithCode(app.ExitDiffers, app.ErrSilent)
+	}
+	return nil
+}
+
+// differences are those of an environment's present file and another one, without the values of secret variables.
+func differences(cmd *cobra.Command, a *app.App, spec operator.EnvironmentSpec) ([]byte, error) {
 	name, present := string(spec.Name), []byte(nil)
 	e, err := app.Get[operator.Environment](cmd.Context(), a, envPath(name))
 	var p *operator.Problem
@@ -47,7 +103,7 @@ func showDiff(cmd *cobra.Command, a *app.App, spec operator.EnvironmentSpec) err
 	case err == nil:
 		present = document.Write(e.Spec)
 	case !errors.As(err, &p) || p.Code != operator.NotFound:
-		return err
+		return nil, err
 	}
 	spec.Layers = slices.Clone(spec.Layers)
 	given := 0
@@ -63,12 +119,7 @@ func showDiff(cmd *cobra.Command, a *app.App, spec operator.EnvironmentSpec) err
 		spec.Layers[i].Secrets = names
 	}
 	if given > 0 {
-		a.Say("the file has values of %d secret variables: whether those are other ones is not shown", given)
+		a.Say("the file has values of %d secret variables: they are in no diff, and nodes whose value is another one are restarted", given)
 	}
-	changes := diff.Diff(name+" (present)", present, name+" (wanted)", document.Write(spec))
-	if len(changes) == 0 {
-		a.Say("environment %s is as the file says", name)
-	}
-	_, err = a.Out.Write(changes)
-	return err
+	return diff.Diff(name+" (present)", present, name+" (wanted)", document.Write(spec)), nil
 }
