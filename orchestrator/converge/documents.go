@@ -70,7 +70,7 @@ func (p *planner) works() {
 			c.Move = part
 			c.Run, c.Remove = n.Env == env.System, n.Gone // a component goes only when its host is told so
 			if e, ok := p.record(n.Env); ok && n.Env != env.System {
-				c.Run = e.Runs() && n.Halted == ""
+				c.Run = (e.Runs() && n.Waits == "" || n.Stays != "") && n.Halted == ""
 				c.Ports = e.PortsOf(n.Layer, n.Index+1)
 				c.Addresses = e.AddressesOf(n.Layer, n.Index+1)
 				c.Snapshots = e.ScheduleOf(n.Layer, n.Index+1)

@@ -73,12 +73,12 @@ func (x *Index) take(v *store.View, kind, name string) {
 		if rec != nil {
 			op = store.Operations.Find(v, string(rec.Operation))
 		}
-		x.setEnv(wire.EnvName(name), rec, spreads(op), edits(op))
+		x.setEnv(wire.EnvName(name), rec, workOf(op))
 	case store.EnvNames.Kind():
 		x.setNames(wire.EnvName(name), store.EnvNames.Find(v, name))
 	case store.Operations.Kind():
 		op := store.Operations.Find(v, name)
-		x.setWorking(wire.OperationID(name), spreads(op), edits(op))
+		x.setWorking(wire.OperationID(name), workOf(op))
 	case store.Nodes.Kind():
 		if id, err := wire.ParseCTID(name); err == nil {
 			x.setNode(id, store.Nodes.Find(v, name))
@@ -97,13 +97,11 @@ func (x *Index) take(v *store.View, kind, name string) {
 	}
 }
 
-func spreads(op *store.Operation) bool {
-	return op != nil && op.Kind == "env.spread" && !op.State.Final()
-}
-
-// edits tells whether an operation is an edit that may still be undone.
-func edits(op *store.Operation) bool {
-	return op != nil && op.Kind == "env.edit" && !op.State.Final() && !op.Settled
+func workOf(op *store.Operation) (w working) {
+	if op == nil || op.State.Final() {
+		return w
+	}
+	return working{spreading: op.Kind == "env.spread", editing: op.Kind == "env.edit" && !op.Settled, stopping: op.Kind == "env.stop"}
 }
 
 // takeTemplate finds a template by the name of its record.
@@ -144,7 +142,7 @@ func (in Input) index() *Index {
 	}
 	for i := range in.Envs {
 		name := in.Envs[i].Spec.Name
-		x.setEnv(name, &in.Envs[i], in.Spreading[name], in.Editing[name])
+		x.setEnv(name, &in.Envs[i], working{in.Spreading[name], in.Editing[name], in.Stopping[name]})
 	}
 	for name, n := range in.Names {
 		x.setNames(name, &n)
@@ -173,7 +171,7 @@ func Gather(v *store.View, snapshot live.Snapshot) Input {
 		Components: store.Components.All(v),
 		Names:      map[wire.EnvName]store.Names{}, Works: map[wire.HostID]host.Work{}, Cursors: map[wire.HostID]int{},
 		Cordons: map[wire.HostID]store.Cordon{}, Spreading: map[wire.EnvName]bool{},
-		Editing: map[wire.EnvName]bool{}}
+		Editing: map[wire.EnvName]bool{}, Stopping: map[wire.EnvName]bool{}}
 	in.Cluster, _ = store.Clusters.Get(v, store.Only)
 	in.Gossip, _ = store.GossipKeys.Get(v, store.Only)
 	in.Netboot = store.Netboots.Find(v, store.Only)
@@ -185,13 +183,8 @@ func Gather(v *store.View, snapshot live.Snapshot) Input {
 	n, _ = store.Numbers.Get(v, store.Published)
 	in.Published = wire.Revision(n.Next)
 	for _, e := range in.Envs {
-		op := store.Operations.Find(v, string(e.Operation))
-		if spreads(op) {
-			in.Spreading[e.Spec.Name] = true
-		}
-		if edits(op) {
-			in.Editing[e.Spec.Name] = true
-		}
+		w := workOf(store.Operations.Find(v, string(e.Operation)))
+		in.Spreading[e.Spec.Name], in.Editing[e.Spec.Name], in.Stopping[e.Spec.Name] = w.spreading, w.editing, w.stopping
 	}
 	for _, t := range store.Templates.All(v) {
 		in.Templates[t.Name] = t

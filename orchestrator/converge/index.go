@@ -74,12 +74,18 @@ type Index struct {
 
 // environment is one with all that is known of it; its record is nil when only nodes or names of it are left.
 type environment struct {
-	record    *store.Environment
-	nodes     []wire.CTID // ascending
-	names     *store.Names
-	spreading bool
-	editing   bool // its operation is an env.edit that may still be undone
-	waits     int  // nodes that are gone, take another's place, or move
+	record *store.Environment
+	nodes  []wire.CTID // ascending
+	names  *store.Names
+	working
+	waits int // nodes that are gone, take another's place, or move
+}
+
+// working is the operation at work on an environment, as far as it counts here.
+type working struct {
+	spreading bool // it is an env.spread
+	editing   bool // it is an env.edit that may still be undone
+	stopping  bool // it is an env.stop
 }
 
 // machine is a host with all that is known of it; its record is nil when it was removed.

@@ -66,16 +66,16 @@ func TestDirty(t *testing.T) {
 		hosts  string
 		peers  bool
 	}{
-		{"an environment", func(x *Index) { e := *x.envs["two"].record; x.setEnv("two", &e, false, false) }, "two", "", false},
+		{"an environment", func(x *Index) { e := *x.envs["two"].record; x.setEnv("two", &e, working{}) }, "two", "", false},
 		{"what is wanted of one", func(x *Index) {
 			e := *x.envs["two"].record
 			e.Want = store.WantStopped
-			x.setEnv("two", &e, false, false)
+			x.setEnv("two", &e, working{})
 		},
 			"two", string(two.Host), false},
-		{"env.spread begins", func(x *Index) { x.setWorking("op-1", true, false) }, "one", "", false},
-		{"another operation's step", func(x *Index) { x.setWorking("op-1", false, false) }, "", "", false},
-		{"an operation nobody holds", func(x *Index) { x.setWorking("op-2", true, false) }, "", "", false},
+		{"env.spread begins", func(x *Index) { x.setWorking("op-1", working{spreading: true}) }, "one", "", false},
+		{"another operation's step", func(x *Index) { x.setWorking("op-1", working{}) }, "", "", false},
+		{"an operation nobody holds", func(x *Index) { x.setWorking("op-2", working{spreading: true}) }, "", "", false},
 		{"a node", func(x *Index) { n := *two; x.setNode(n.CTID, &n) }, "two", string(two.Host), false},
 		{"a node is no more", func(x *Index) { x.setNode(two.CTID, nil) }, "two", string(two.Host), false},
 		{"a template it names", func(x *Index) { tm := x.templates["nginx:1"]; x.setTemplate("nginx:1", &tm) }, "gone one two", "", false},
@@ -119,7 +119,7 @@ func TestIndexForgets(t *testing.T) {
 	for _, n := range w.in.Nodes {
 		x.setNode(n.CTID, nil)
 	}
-	x.setEnv("one", nil, false, false)
+	x.setEnv("one", nil, working{})
 	x.setNames("one", nil)
 	for _, h := range w.in.Hosts {
 		x.setHost(h.ID, nil)

@@ -39,7 +39,7 @@ func (p *planner) advance() {
 // begins tells whether a node is about to run on its host, which answers.
 func (p *planner) begins(n store.Node) bool {
 	e, ok := p.record(n.Env)
-	if !ok || !e.Runs() || n.Halted != "" || !p.reachable(n.Host) {
+	if !ok || !e.Runs() || n.Halted != "" || n.Waits != "" || !p.reachable(n.Host) {
 		return false
 	}
 	s := p.seen(n)

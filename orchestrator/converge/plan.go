@@ -46,6 +46,7 @@ type Input struct {
 
 	Spreading map[wire.EnvName]bool // environments that an operation env.spread is at work on
 	Editing   map[wire.EnvName]bool // or an env.edit that may still be undone
+	Stopping  map[wire.EnvName]bool // or an env.stop
 	Cordons   map[wire.HostID]store.Cordon
 	NextCTID  wire.CTID
 	NextBlock int // how many blocks were given
@@ -166,6 +167,7 @@ func (x *Index) decide(now time.Time) *planner {
 	p.leave()
 	p.spread(moving)
 	p.cleanUp()
+	p.turns()
 	p.works()
 	p.peers()
 	if len(p.plan.More) > 0 {

@@ -8,8 +8,8 @@ import (
 	"hardnode.dev/orchestrator/store"
 )
 
-// restart starts nodes anew that an operation env.restart is about: one after the other in the order of layers, each when those before it
-// run and the delay is over; or all at the same time. A node that does not come to run keeps the others as they are.
+// restart starts nodes anew that an operation env.restart is about: one after the other in the order that layers start in, each when those
+// before it run and the delay is over; or all at the same time. A node that does not come to run keeps the others as they are.
 func (p *planner) restart() {
 	for _, name := range p.list {
 		e, ok := p.record(name)
@@ -31,16 +31,9 @@ func (p *planner) restart() {
 			}
 			return 1
 		}
-		at := func(n store.Node) int {
-			for i, l := range e.Spec.Layers {
-				if l.Name == n.Layer {
-					return i
-				}
-			}
-			return len(e.Spec.Layers)
-		}
+		at := turnOf(e.Spec)
 		slices.SortFunc(nodes, func(a, b store.Node) int {
-			return cmp.Or(up(a)-up(b), at(a)-at(b), a.Index-b.Index, cmp.Compare(a.CTID, b.CTID))
+			return cmp.Or(up(a)-up(b), at(a.Layer)-at(b.Layer), a.Index-b.Index, cmp.Compare(a.CTID, b.CTID))
 		})
 		for _, n := range nodes {
 			switch done := n.Restarted; {

@@ -22,8 +22,8 @@ func base(t wire.TemplateName) string {
 	return name
 }
 
-// setEnv: nil is none any more. spreading: its operation is an env.spread at work; editing: one env.edit that may still be undone.
-func (x *Index) setEnv(name wire.EnvName, rec *store.Environment, spreading, editing bool) {
+// setEnv: nil is none any more.
+func (x *Index) setEnv(name wire.EnvName, rec *store.Environment, op working) {
 	e := x.env(name)
 	if old := e.record; old != nil {
 		if x.holders[old.Operation] == name {
@@ -39,7 +39,7 @@ func (x *Index) setEnv(name wire.EnvName, rec *store.Environment, spreading, edi
 			x.dirty.hosts[x.nodes[id].Host] = true
 		}
 	}
-	e.record, e.spreading, e.editing = rec, spreading, editing
+	e.record, e.working = rec, op
 	if rec != nil {
 		if rec.Operation != "" {
 			x.holders[rec.Operation] = name
@@ -64,10 +64,10 @@ func (x *Index) name(name wire.EnvName, rec *store.Environment, by int) {
 	}
 }
 
-// setWorking says whether the operation that holds an environment is an env.spread at work, or an env.edit that may still be undone.
-func (x *Index) setWorking(op wire.OperationID, spreading, editing bool) {
-	if name, there := x.holders[op]; there && (x.envs[name].spreading != spreading || x.envs[name].editing != editing) {
-		x.envs[name].spreading, x.envs[name].editing = spreading, editing
+// setWorking says what the operation is that may hold an environment.
+func (x *Index) setWorking(id wire.OperationID, op working) {
+	if name, there := x.holders[id]; there && x.envs[name].working != op {
+		x.envs[name].working = op
 		x.dirty.envs[name] = true
 	}
 }

@@ -45,6 +45,9 @@ var fields = []field{
 	{"DiskMiB", "diskMiB", operator.EditResize, func(a, b operator.LayerSpec) string {
 		return fmt.Sprintf("disk %d → %d MiB", disk(a), disk(b))
 	}},
+	{"After", "after", operator.EditChange, func(a, b operator.LayerSpec) string {
+		return fmt.Sprintf("starts after %v → %v", a.After, b.After)
+	}},
 	{"HTTP", "http", operator.EditChange, func(a, b operator.LayerSpec) string { return fmt.Sprintf("HTTP port %d → %d", a.HTTP, b.HTTP) }},
 	{"Check", "check", operator.EditChange, func(operator.LayerSpec, operator.LayerSpec) string { return "another check" }},
 }

@@ -125,6 +125,9 @@ func Validate(s operator.EnvironmentSpec) *operator.Problem {
 		}
 		found = append(found, volumes(at+"volumes", l.Volumes)...)
 	}
+	if len(s.Layers) <= 20 {
+		found = append(found, order(s)...)
+	}
 	return operator.All(found)
 }
 

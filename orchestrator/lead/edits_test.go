@@ -31,6 +31,8 @@ type edited struct {
 	faults bool
 	left   int // transactions before the orchestrator is killed; below zero: it is not
 	killed int
+	run    map[wire.CTID]bool // told to hosts before the last turn
+	afters int                // how often a node was begun with in its turn
 }
 
 func newEdited(t *rapid.T) *edited {
@@ -73,7 +75,7 @@ func (c *edited) begin() {
 
 // turn lets the orchestrator do what there is to do, and a second pass.
 func (c *edited) turn() {
-	for _, f := range []func(context.Context) error{c.loop.Once, c.ops.Step} {
+	for _, f := range []func(context.Context) error{c.loop.Once, c.inTurn, c.ops.Step} {
 		if err := f(context.Background()); errors.Is(err, errKilled) {
 			c.begin()
 		} else if err != nil {
@@ -87,6 +89,60 @@ func (c *edited) turn() {
 	if !c.faults {
 		c.oneByOne()
 	}
+}
+
+// inTurn: what is told to run from now on has all layers before it running, where nothing fails.
+func (c *edited) inTurn(context.Context) error {
+	run := map[wire.CTID]bool{}
+	for _, w := range store.Works.Refs(c.memory.View()) {
+		for _, ct := range w.Containers {
+			run[ct.CTID] = ct.Run
+		}
+	}
+	for n := range store.Nodes.Rows(c.memory.View()) {
+		e, there := store.Envs.Get(c.memory.View(), string(n.Env))
+		if c.faults || !there || n.Gone || !run[n.CTID] || c.run[n.CTID] {
+			continue
+		}
+		for _, l := range e.Spec.Layers {
+			if l.Name != n.Layer {
+				continue
+			}
+			for _, name := range l.After {
+				if why := c.lacks(e, name); why != "" {
+					return fmt.Errorf("node %d of %s is to run: layer %s starts after %s, %s", n.CTID, n.Env, n.Layer, name, why)
+				}
+				c.afters++
+			}
+		}
+	}
+	c.run = run
+	return nil
+}
+
+// lacks is what a layer lacks to run as hosts have said, "" if nothing.
+func (c *edited) lacks(e store.Environment, name wire.LayerName) string {
+	up, want := 0, 0
+	for _, l := range e.Spec.Layers {
+		if l.Name == name {
+			want = l.Nodes
+		}
+	}
+	for n := range store.NodesOf.Of(c.memory.View(), string(e.Spec.Name)) {
+		a := c.agents[n.Host]
+		if n.Gone || n.Layer != name || n.Index >= want || a == nil {
+			continue
+		}
+		for _, ct := range a.rep.Containers {
+			if ct.CTID == n.CTID && ct.State == host.CtRunning {
+				up++
+			}
+		}
+	}
+	if up < want {
+		return fmt.Sprintf("of which %d of %d nodes run", up, want)
+	}
+	return ""
 }
 
 // oneByOne: where nothing fails, no more than one node of a layer is started anew at a time.
@@ -125,6 +181,10 @@ func (c *edited) spec(name wire.EnvName) operator.EnvironmentSpec {
 			ls.Volumes = []operator.VolumeSpec{{Path: "/srv"}}
 		}
 		s.Layers = append(s.Layers, ls)
+	}
+	if len(s.Layers) == 2 && rapid.Bool().Draw(c.t, "one after the other") {
+		first := rapid.IntRange(0, 1).Draw(c.t, "first")
+		s.Layers[1-first].After = []wire.LayerName{s.Layers[first].Name}
 	}
 	return s
 }
@@ -232,7 +292,8 @@ func (c *edited) open() string {
 	}
 	for n := range store.Nodes.Rows(v) {
 		e, _ := store.Envs.Get(v, string(n.Env))
-		if n.Gone || n.Made != nil || n.Replaces != 0 || e.Restart != nil {
+		waits := e.Failed == nil && n.Waits != "" || n.Stays != ""
+		if n.Gone || n.Made != nil || n.Replaces != 0 || e.Restart != nil || waits {
 			op, _ := store.Operations.Get(v, string(e.Operation))
 			text := "%s: node %d on %s of %s is not at its end: gone %v (%s), edited %+v; wanted is %s %+v; %s is %s"
 			return fmt.Sprintf(text, c.now, n.CTID,
@@ -324,9 +385,10 @@ func names(list []host.Volume) (out []string) {
 
 // Over any history of edits, restarts, cancels, sick nodes, hosts that fall silent or are lost, ends of the orchestrator between any two
 // transactions and deadlines that pass: once all is well nothing is stuck and nothing is left over, every environment is what a file says,
-// and the plan of that is empty. Where nothing fails, a layer's nodes are started anew one after the other.
+// and the plan of that is empty. Where nothing fails, a layer's nodes are started anew one after the other, and begin once all that their
+// layer starts after runs.
 func TestEditsComeToAnEnd(t *testing.T) {
-	ends, killed := map[string]int{}, 0
+	ends, killed, afters := map[string]int{}, 0, 0
 	rapid.Check(t, func(t *rapid.T) {
 		c := newEdited(t)
 		c.faults = rapid.IntRange(0, 2).Draw(t, "faults") > 0
@@ -338,10 +400,10 @@ func TestEditsComeToAnEnd(t *testing.T) {
 		for _, op := range store.Operations.Refs(c.memory.View()) {
 			ends[strings.TrimPrefix(op.Kind, "env.")+" "+string(op.State)]++
 		}
-		killed += c.killed
+		killed, afters = killed+c.killed, afters+c.afters
 	})
-	t.Logf("operations: %v; the orchestrator ended %d times", ends, killed)
-	if !t.Failed() && min(ends["edit done"], ends["edit failed"], ends["edit cancelled"], ends["restart done"], killed) == 0 {
+	t.Logf("operations: %v; the orchestrator ended %d times; %d nodes were begun with in their turn", ends, killed, afters)
+	if !t.Failed() && min(afters, ends["edit done"], ends["edit failed"], ends["edit cancelled"], ends["restart done"], killed) == 0 {
 		t.Errorf("operations: %v, the orchestrator ended %d times: the histories don't show it", ends, killed)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"time"
 
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/wire"
@@ -68,7 +69,7 @@ func (o *Ops) Accept(ctx context.Context, r Request) (operator.Operation, error)
 				return err
 			}
 		}
-		op.Deadline = now.Add(o.Fleet.Clocks().Change + k.Patience(store.NodesOf.Of(tx.View(), string(r.Env))))
+		op.Deadline = now.Add(o.patience(tx.View(), k, r.Env, r.Spec, e.Spec))
 		if err := interrupt(tx, k, e, op); err != nil {
 			return err
 		}
@@ -109,6 +110,17 @@ func (o *Ops) Accept(ctx context.Context, r Request) (operator.Operation, error)
 	logging.Or(o.Log).Info("accepted", logging.Op, string(op.ID), logging.Step, op.Kind, logging.Env, string(op.Env),
 		logging.Rev, int64(rev))
 	return o.get(op.ID)
+}
+
+// patience is how long an operation of a kind has on an environment: each turn that layers start or stop in has the time of one. spec is
+// the wanted one, nil: what it is stays.
+func (o *Ops) patience(v *store.View, k progress.Kind, name wire.EnvName, spec *operator.EnvironmentSpec,
+	is operator.EnvironmentSpec) time.Duration {
+	if spec == nil {
+		spec = &is
+	}
+	turn := o.Fleet.Clocks().Change + k.Patience(store.NodesOf.Of(v, string(name)))
+	return turn * time.Duration(env.Depth(*spec))
 }
 
 // newID makes an operation's id.

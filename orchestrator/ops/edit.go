@@ -131,8 +131,10 @@ func roomFor(tx *store.Tx, kept []edit.Kept, memory func(wire.HostID) int64) *op
 	return nil
 }
 
-// edited notes of the nodes how far an edit is with them; each has patience from its change on.
+// edited notes of the nodes how far an edit is with them; each has patience from its change on, as often
+// as layers start before its own.
 func edited(w world.World, f progress.Facts, patience time.Duration) {
+	stages := env.Stages(f.Env.Spec)
 	for i := range f.Nodes {
 		n, _ := store.Nodes.Get(w.View, f.Nodes[i].CTID.String())
 		l := layerOf(*f.Env, n.Layer)
@@ -140,7 +142,7 @@ func edited(w world.World, f progress.Facts, patience time.Duration) {
 		if n.Made != nil && l != nil {
 			f.Nodes[i].Stale = !edit.Same(n.Made.Spec, *l)
 			if !n.Made.At.IsZero() {
-				f.Nodes[i].Until = n.Made.At.Add(patience)
+				f.Nodes[i].Until = n.Made.At.Add(patience * time.Duration(max(1, stages[l.Name])))
 			}
 		}
 	}

@@ -111,7 +111,8 @@ func (o *Ops) resume(ctx context.Context) error {
 				continue
 			}
 			k, _ := progress.Of(op.Kind)
-			deadline := o.now().Add(o.Fleet.Clocks().Change + k.Patience(store.NodesOf.Of(tx.View(), string(op.Env))))
+			e, _ := store.Envs.Read(tx, string(op.Env))
+			deadline := o.now().Add(o.patience(tx.View(), k, op.Env, nil, e.Spec))
 			if op.Host != "" {
 				deadline = o.now().Add(patience(tx.View(), op.Host, o.Fleet.Clocks()))
 			}

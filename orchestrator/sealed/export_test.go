@@ -66,6 +66,11 @@ func drawn(t *rapid.T) operator.EnvironmentSpec {
 				l.Volumes = append(l.Volumes, v)
 			}
 		}
+		for _, o := range s.Layers {
+			if rapid.Bool().Draw(t, "after "+string(o.Name)) {
+				l.After = append(l.After, o.Name)
+			}
+		}
 		s.Layers = append(s.Layers, l)
 	}
 	return s

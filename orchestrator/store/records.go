@@ -347,6 +347,11 @@ type Node struct {
 	// Halted is why it does not run though its environment shall: it stays on a host that is drained. "": it does as its environment.
 	// Orchestrators before 2026-11-27 keep it, and have the node run.
 	Halted string `json:"halted,omitempty"`
+	// Waits is why it does not run yet though its environment shall: layers that its own starts after don't. Stays is why it still runs
+	// though its environment is stopped: layers that start after its own have not stopped yet. Orchestrators before 2026-11-28 keep them,
+	// and have the node do as its environment.
+	Waits string `json:"waits,omitempty"`
+	Stays string `json:"stays,omitempty"`
 	// Replaces is the node that goes once this one runs: its layer is being spread over hosts, or its host is drained. 0: none, or no more.
 	Replaces wire.CTID `json:"replaces,omitempty"`
 	// Moving: it goes to another host with its data, or has come and is removed where it was. Moved: its addresses are of a block of a host

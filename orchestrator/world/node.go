@@ -104,6 +104,12 @@ func (w World) NodeOf(n store.Node) operator.Node {
 		if n.Halted != "" && (ct.State == host.CtStopped || ct.Reason == "") {
 			out.Reason = n.Halted
 		}
+		switch {
+		case n.Waits != "" && (ct.State == host.CtStopped || ct.State == host.CtWaiting):
+			out.Reason = n.Waits
+		case n.Stays != "" && ct.State == host.CtRunning:
+			out.Reason = n.Stays
+		}
 		out.NextStart = s.Report.At(ct.NextStart, s.Received)
 	}
 	if n.Gone && out.State == env.Unknown {

@@ -28,6 +28,7 @@ type LayerSpec struct {
 	DiskMiB   int64             `json:"diskMiB,omitempty" yaml:"diskMiB" doc:"Quota of each node's own files in MiB; 0 is 1024"`
 	HTTP      uint16            `json:"http,omitempty" yaml:"http" doc:"Port the nodes serve HTTP on; 0 is what the template says, which may be none"`
 	Profile   string            `json:"profile,omitempty" yaml:"profile" enum:"app,system" doc:"app: one program and its children; system: a full OS with systemd as PID 1; left out: what the template says"`
+	After     []wire.LayerName  `json:"after,omitempty" yaml:"after" maxItems:"19" doc:"Layers whose nodes run before this one's are started, and stop after them"`
 	Env       map[string]string `json:"env,omitempty" yaml:"env" doc:"Variables of the process"`
 	Secrets   []SecretSpec      `json:"secrets,omitempty" yaml:"secrets" maxItems:"100" doc:"Variables whose values nobody is shown"`
 	Check     *CheckSpec        `json:"check,omitempty" yaml:"check" doc:"What a node must answer to count as running; left out: what the template says"`
