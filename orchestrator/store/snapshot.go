@@ -72,6 +72,9 @@ func (s *Store) Snapshot(ctx context.Context, dir, reason string, now time.Time)
 	lines := json.NewEncoder(io.MultiWriter(out, sum))
 	err = lines.Encode(head)
 	for from, rev := everything, int64(0); err == nil && from != ""; {
+		if err = ctx.Err(); err != nil { // the member might answer all the same
+			break
+		}
 		var got *clientv3.GetResponse
 		got, err = s.m.Get(ctx, from, clientv3.WithRange(clientv3.GetPrefixRangeEnd(everything)), clientv3.WithLimit(pageKeys),
 			clientv3.WithRev(rev), clientv3.WithSort(clientv3.SortByKey, clientv3.SortAscend))
