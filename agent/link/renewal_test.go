@@ -78,14 +78,12 @@ func TestRenewals(t *testing.T) {
 }
 
 // TestUnchangedRenewals: a link says everything once, then that it is unchanged; an orchestrator that lost it, or is an earlier one, has
-// all of it within the same second, and the host is never away for it.
+// all of it at once and not with the next report's time, and the host is never away for it.
 func TestUnchangedRenewals(t *testing.T) {
 	o := newOrchestrator(t)
 	o.keeps = true
 	l, _, _ := start(t, t.TempDir(), o.join())
 	last := func() host.Report { o.mu.Lock(); defer o.mu.Unlock(); return o.reports[len(o.reports)-1] }
-	renews := func() bool { return o.count() > 1 && last().Unchanged != "" }
-	eventually(t, "an unchanged renewal", renews)
 	for _, c := range []struct {
 		what string
 		lose func()
@@ -93,22 +91,44 @@ func TestUnchangedRenewals(t *testing.T) {
 		{"started again", func() { o.kept = host.Report{} }},
 		{"rolled back to one that knows no renewals", func() { o.kept, o.keeps = host.Report{}, false }},
 	} {
-		o.mu.Lock()
-		c.lose()
-		n := len(o.reports)
-		o.mu.Unlock()
-		eventually(t, "a whole report to one that was "+c.what, func() bool { return o.count() > n+1 && last().Unchanged == "" })
-		o.mu.Lock()
-		first, second := o.reports[n], o.reports[n+1]
-		o.mu.Unlock()
-		if first.Unchanged == "" || second.Unchanged != "" || second.Containers == nil || second.Seq <= first.Seq {
-			t.Errorf("%s: got %+v, then %+v; want an unchanged renewal and then a whole report", c.what, first, second)
+		// follows is how long after the renewal the whole report went out.
+		follows := func() time.Duration {
+			o.mu.Lock()
+			o.keeps = true
+			o.mu.Unlock()
+			eventually(t, "an unchanged renewal", func() bool { return o.count() > 1 && last().Unchanged != "" })
+			o.mu.Lock()
+			c.lose()
+			n := len(o.reports)
+			var whole time.Time // the last one
+			for _, r := range o.reports {
+				if r.Unchanged == "" {
+					whole = r.Sent
+				}
+			}
+			o.mu.Unlock()
+			eventually(t, "a whole report to one that was "+c.what, func() bool { return o.count() > n+1 && last().Unchanged == "" })
+			o.mu.Lock()
+			first, second := o.reports[n], o.reports[n+1]
+			o.mu.Unlock()
+			if first.Unchanged == "" && first.Sent.Sub(whole) >= host.WholeEvery {
+				return time.Hour // a whole one was due anyway: this try says nothing
+			}
+			if first.Unchanged == "" || second.Unchanged != "" || second.Containers == nil || second.Seq <= first.Seq {
+				t.Errorf("%s: got %+v, then %+v; want an unchanged renewal and then a whole report", c.what, first, second)
+			}
+			if s := l.Status(); !s.Linked || len(s.Problems) > 0 {
+				t.Errorf("%s: %+v, want a link without problems", c.what, s)
+			}
+			return second.Sent.Sub(first.Sent)
 		}
-		if d := second.Sent.Sub(first.Sent); d > time.Second {
-			t.Errorf("%s: the whole report followed %s after, want at once", c.what, d)
+		// A busy machine may take as long for one as the pause would be, but not each time.
+		least := time.Hour
+		for end := time.Now().Add(time.Minute); least >= host.ReportEvery/2 && !t.Failed() && time.Now().Before(end); {
+			least = min(least, follows())
 		}
-		if s := l.Status(); !s.Linked || len(s.Problems) > 0 {
-			t.Errorf("%s: %+v, want a link without problems", c.what, s)
+		if least >= host.ReportEvery/2 {
+			t.Errorf("%s: the whole report followed %s after at the earliest, want at once", c.what, least)
 		}
 	}
 }

@@ -25,45 +25,76 @@ func TestBeat(t *testing.T) {
 		defer init.Close()
 		t.Setenv("NOTIFY_SOCKET", at)
 		t.Setenv(boot.WatchdogAsked, map[bool]string{false: "1", true: ""}[older])
-		hears := func(within time.Duration) string {
+		hears := func() string {
 			t.Helper()
 			b := make([]byte, 100)
-			init.SetReadDeadline(time.Now().Add(within))
+			init.SetReadDeadline(time.Now().Add(time.Minute))
 			n, err := init.Read(b)
 			if err != nil {
-				return ""
+				t.Fatal(err)
 			}
 			return string(b[:n])
 		}
-		const long, short = 20 * time.Second, 4 * beatEvery
-		var taken atomic.Uint64
+		var taken, asked atomic.Uint64
 		var hangs atomic.Bool
+		well := func() bool { asked.Add(1); return !hangs.Load() }
+		// turns waits until three turns that begin from now on are over: what the one under way and they say is there then
+		turns := func() {
+			t.Helper()
+			for from, end := asked.Load(), time.Now().Add(time.Minute); asked.Load() < from+4; time.Sleep(time.Millisecond) {
+				if time.Now().After(end) {
+					t.Fatal("it has no turns any more")
+				}
+			}
+		}
+		// said is all that init was told and has not heard.
+		said := func() (all []string) {
+			t.Helper()
+			mark := &net.UnixAddr{Name: at, Net: "unixgram"}
+			c, err := net.DialUnix("unixgram", nil, mark)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if _, err := c.Write([]byte("the end")); err != nil {
+				t.Fatal(err)
+			}
+			for {
+				text := hears()
+				if text == "the end" {
+					return all
+				}
+				all = append(all, text)
+			}
+		}
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
-		go func() { ended <- beat(ctx, taken.Load, func() bool { return !hangs.Load() }) }()
-		if got := hears(long); got != daemon.SdNotifyReady {
+		go func() { ended <- beat(ctx, taken.Load, well) }()
+		if got := hears(); got != daemon.SdNotifyReady {
 			t.Errorf("older %t: first it hears %q", older, got)
 		}
 		if older {
 			for range 3 {
-				if got := hears(long); got != daemon.SdNotifyWatchdog {
+				if got := hears(); got != daemon.SdNotifyWatchdog {
 					t.Errorf("an older init hears %q", got)
 				}
 			}
 		} else {
-			if got := hears(short); got != "" {
+			turns()
+			if got := said(); len(got) > 0 {
 				t.Errorf("nobody asks, and it hears %q", got)
 			}
 			taken.Add(1)
-			if got := hears(long); got != daemon.SdNotifyWatchdog {
+			if got := hears(); got != daemon.SdNotifyWatchdog {
 				t.Errorf("somebody asks, and it hears %q", got)
 			}
 		}
 		hangs.Store(true)
-		for hears(2*beatEvery) != "" { // what was on its way
-		}
+		turns()
+		said() // what was on its way
 		taken.Add(1)
-		if got := hears(short); got != "" {
+		turns()
+		if got := said(); len(got) > 0 {
 			t.Errorf("older %t: an answer takes long, and it hears %q", older, got)
 		}
 		cancel()
