@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"hardnode.dev/internal/secret"
+	"hardnode.dev/internal/testkit/ports"
 	"hardnode.dev/internal/wire/mail"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/certs"
@@ -240,12 +242,11 @@ func TestFaults(t *testing.T) {
 // TestDownAndSlow: a server that is not there, or says nothing, costs the mail a try and no more time than the limit.
 func TestDownAndSlow(t *testing.T) {
 	b := opened(t)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	_, text, _ := net.SplitHostPort(ports.Own(t))
+	port, err := strconv.Atoi(text)
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := l.Addr().(*net.TCPAddr).Port
-	l.Close()
 	b.by(&smtpServer{port: port}, func(s *mail.SetMailSettings) { s.CA = "" })
 	if err := b.queued("ada@example.com"); err != nil {
 		t.Fatal(err)
