@@ -87,12 +87,7 @@ func authority(t *testing.T, life time.Duration, plain, secure string, env ...st
 	t.Helper()
 	a := &ca{t: t, roots: x509.NewCertPool(), points: map[string]string{}}
 	dir := t.TempDir()
-	program := filepath.Join(dir, "pebble")
-	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-buildvcs=false", "-o", program,
-		"github.com/letsencrypt/pebble/v2/cmd/pebble")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build pebble: %v\n%s", err, out)
-	}
+	program := built(t, "github.com/letsencrypt/pebble/v2/cmd/pebble")
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	names := &dns.Server{Listener: l, Handler: a}
@@ -347,8 +342,10 @@ func TestIssued(t *testing.T) {
 	})
 	before := c.ca.orders.Load()
 	c.ok("PUT", names+"next.example", front.Scheme{}, nil)
-	c.shows("next.example", "ordered", "")
-	c.eventually("the CA has issued it", func() bool { return c.name("next.example").Issue.Reason != "" })
+	c.eventually("the CA has issued it, and says no when it is fetched", func() bool {
+		i := c.name("next.example").Issue
+		return i != nil && i.State == "ordered" && i.Reason != ""
+	})
 	c.stopped()
 	if got, status, _, err := shown(t.Context(), c.secure, "shop.example", c.ca.roots); err != nil || got != two || status != 503 {
 		t.Errorf("without the orchestrator: %d, %v", status, err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -28,10 +29,10 @@ import (
 	"hardnode.dev/orchestrator/store"
 )
 
-const (
-	patcherToken = "hnt1.0123456789abcdef"
-	patcherAddr  = "127.83.0.5" // of loopback, where only this test listens on patch.Port
-)
+const patcherToken = "hnt1.0123456789abcdef"
+
+// patcherAddr is an address of loopback where only this process's test listens on patch.Port.
+var patcherAddr = netip.AddrFrom4([4]byte{127, byte(64 + os.Getpid()>>16), byte(os.Getpid() >> 8), byte(os.Getpid())}).String()
 
 // withPatcher gives a cluster that has not started yet the component.
 func (c *cluster) withPatcher() {

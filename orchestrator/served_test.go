@@ -8,13 +8,16 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"hardnode.dev/internal/identity"
@@ -28,7 +31,45 @@ import (
 	"hardnode.dev/orchestrator/store"
 )
 
-// resolver builds the resolver's program and runs it beside this orchestrator, with the infra host h as its agent, until the test ends. It
+// programs is the folder of those that tests build, and building each of them once.
+var (
+	programs string
+	building sync.Map
+)
+
+func TestMain(m *testing.M) { os.Exit(withPrograms(m)) }
+
+func withPrograms(m *testing.M) int {
+	var err error
+	if programs, err = os.MkdirTemp("", "programs"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(programs)
+	return m.Run()
+}
+
+// built is where the program of a package is, which is built once for all tests: a build is a lot of work beside hosts that are to answer
+// in time.
+func built(t testing.TB, pkg string) string {
+	t.Helper()
+	once, _ := building.LoadOrStore(pkg, sync.OnceValues(func() (string, error) {
+		program := filepath.Join(programs, path.Base(pkg))
+		build := exec.Command("go", "build", "-buildvcs=false", "-o", program, pkg)
+		build.Env = append(os.Environ(), "CGO_ENABLED=0") // as all else is built, so that most of it is there
+		if out, err := build.CombinedOutput(); err != nil {
+			return "", fmt.Errorf("build %s: %v\n%s", pkg, err, out)
+		}
+		return program, nil
+	}))
+	program, err := once.(func() (string, error))()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return program
+}
+
+// resolver runs the resolver's program beside this orchestrator, with the infra host h as its agent, until the test ends. It
 // gives back where it serves HTTP and HTTPS.
 func (c *cluster) resolver(h *hosttest.Host) (plain, secure string) {
 	c.t.Helper()
@@ -41,11 +82,7 @@ func (c *cluster) resolver(h *hosttest.Host) (plain, secure string) {
 		return false
 	})
 	dir := c.t.TempDir()
-	program := filepath.Join(dir, "resolver")
-	build := exec.CommandContext(c.t.Context(), "go", "build", "-trimpath", "-buildvcs=false", "-o", program, "./resolver")
-	if out, err := build.CombinedOutput(); err != nil {
-		c.t.Fatalf("build the resolver: %v\n%s", err, out)
-	}
+	program := built(c.t, "./resolver")
 	socket, err := net.Listen("unix", filepath.Join(dir, "id.sock"))
 	must(c.t, err)
 	agent := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
