@@ -35,7 +35,8 @@ unit: testlog ## unit tests: no root, no network, under a minute warm
 # (orchestrator/lead's own tests are long and of one goroutine; its loop runs beside all others in those of ./orchestrator)
 RACE = $$($(GO) list ./agent/... ./init/... ./internal/... ./jls/... ./orchestrator/... ./tools/devcluster/... | grep -v /orchestrator/lead$$)
 # one package more than there are cores, in race and rest: some wait for timers most of their time
-BESIDE := -p $(shell expr $$(nproc) + 1)
+# and half an hour for each package: ./orchestrator takes minutes, and the ten that go test gives are too few on a slow, busy machine
+BESIDE := -p $(shell expr $$(nproc) + 1) -timeout 30m
 race: testlog ## the unit tests of the long-running programs under the race detector: minutes cold
 	CGO_ENABLED=1 $(GO) test -json -race $(BESIDE) $(RACE) | $(TESTLOG)
 
