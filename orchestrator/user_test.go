@@ -73,6 +73,13 @@ func TestUsers(t *testing.T) {
 	c.as(in.Token.Reveal(), func() {
 		c.ok("POST", "/api/v1/tokens", operator.NewToken{Name: "hers", Scopes: []string{"admin"}}, &made1)
 	})
+	for _, path := range []string{"/accounts/acme/users/", "/users/"} { // not even by who runs the cluster
+		p := c.call("DELETE", "/api/v1"+path+made[user.Owner].ID, nil, nil)
+		if p == nil || p.Code != operator.Conflict || !strings.Contains(p.Reason, "last owner of account acme") {
+			t.Errorf("the last owner goes: %v", p)
+		}
+	}
+	c.ok("PUT", "/api/v1/accounts/acme/users/"+made[user.Viewer].ID, user.SetMember{Role: user.Owner}, nil)
 	c.ok("DELETE", "/api/v1/accounts/acme/users/"+made[user.Owner].ID, nil, nil)
 	c.as(made1.Text, func() {
 		if resp, text := c.do(c.client, "GET", "/api/v1/environments", nil); resp.StatusCode != http.StatusUnauthorized {

@@ -5,8 +5,12 @@ import (
 	"time"
 )
 
-// ratesMax is how many buckets are kept; who comes beyond them shares one. A full bucket is as good as none, and is dropped first.
-const ratesMax = 20000
+// How many buckets are kept, and how many of one owner: what comes beyond them shares one, that of the owner first. A full bucket is as
+// good as none, and is dropped before.
+const (
+	ratesMax = 20000
+	ratesOf  = 200
+)
 
 // Rate is what a bucket gets back and how much it holds. Both are over 0.
 type Rate struct {
@@ -17,6 +21,7 @@ type Rate struct {
 // Ask is one bucket that a request takes from.
 type Ask struct {
 	Key  string // whose it is; keys of different kinds differ
+	Of   string // who can make such keys: however many, others are not kept out by them; "": nobody
 	Rate Rate
 }
 
@@ -33,11 +38,13 @@ type Rates struct {
 
 	mu    sync.Mutex
 	by    map[string]*bucket
+	of    map[string]int // buckets by owner
 	swept time.Time
 }
 
 type bucket struct {
 	rate Rate
+	of   string
 	has  float64
 	at   time.Time // has was true then
 }
@@ -80,20 +87,27 @@ func (r *Rates) Take(asks ...Ask) (Room, bool) {
 // bucket is that of a, filled to now. The lock is held.
 func (r *Rates) bucket(a Ask, now time.Time) *bucket {
 	if r.by == nil {
-		r.by = map[string]*bucket{}
+		r.by, r.of = map[string]*bucket{}, map[string]int{}
 	}
-	if r.by[a.Key] == nil && len(r.by) >= ratesMax {
+	full := func() bool { return len(r.by) >= ratesMax || a.Of != "" && r.of[a.Of] >= ratesOf }
+	if r.by[a.Key] == nil && full() {
 		if now.Sub(r.swept) >= time.Second || now.Before(r.swept) {
 			r.sweep(now)
 		}
-		if len(r.by) >= ratesMax {
-			a.Key = ""
+		switch {
+		case a.Of != "" && r.of[a.Of] >= ratesOf:
+			a.Key, a.Of = "more of "+a.Of, ""
+		case len(r.by) >= ratesMax:
+			a.Key, a.Of = "", ""
 		}
 	}
 	b := r.by[a.Key]
 	if b == nil {
-		b = &bucket{has: float64(a.Rate.Burst), at: now}
+		b = &bucket{of: a.Of, has: float64(a.Rate.Burst), at: now}
 		r.by[a.Key] = b
+		if a.Of != "" {
+			r.of[a.Of]++
+		}
 	}
 	b.rate = a.Rate
 	b.fill(now)
@@ -103,8 +117,15 @@ func (r *Rates) bucket(a Ask, now time.Time) *bucket {
 func (r *Rates) sweep(now time.Time) {
 	r.swept = now
 	for k, b := range r.by {
-		if b.fill(now); b.has >= float64(b.rate.Burst) {
-			delete(r.by, k)
+		if b.fill(now); b.has < float64(b.rate.Burst) {
+			continue
+		}
+		delete(r.by, k)
+		if b.of == "" {
+			continue
+		}
+		if r.of[b.of]--; r.of[b.of] == 0 {
+			delete(r.of, b.of)
 		}
 	}
 }

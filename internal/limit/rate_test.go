@@ -9,9 +9,9 @@ import (
 func TestRates(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	r := &Rates{Now: func() time.Time { return now }}
-	one := Ask{"token one", Rate{2, 3}}
-	two := Ask{"token two", Rate{2, 3}}
-	all := Ask{"account a", Rate{1, 4}}
+	one := Ask{"token one", "a", Rate{2, 3}}
+	two := Ask{"token two", "a", Rate{2, 3}}
+	all := Ask{"account a", "", Rate{1, 4}}
 	for left := 2; left >= 0; left-- {
 		if room, ok := r.Take(one, all); !ok || room.Left != left {
 			t.Fatalf("got %+v %v, want %d left", room, ok, left)
@@ -27,7 +27,7 @@ func TestRates(t *testing.T) {
 	if room, ok := r.Take(two, all); ok || room.Ask != 1 || room.Wait != time.Second {
 		t.Errorf("over the account's: %+v %v", room, ok)
 	}
-	if _, ok := r.Take(Ask{"token b", Rate{2, 3}}, Ask{"account b", Rate{1, 4}}); !ok {
+	if _, ok := r.Take(Ask{"token b", "b", Rate{2, 3}}, Ask{"account b", "", Rate{1, 4}}); !ok {
 		t.Error("another account is refused with it")
 	}
 	now = now.Add(-time.Hour)
@@ -44,13 +44,43 @@ func TestRatesAreBounded(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	r := &Rates{Now: func() time.Time { return now }}
 	for i := range ratesMax + 10 {
-		r.Take(Ask{fmt.Sprint("token ", i), Rate{1, 2}})
+		r.Take(Ask{fmt.Sprint("token ", i), "", Rate{1, 2}})
 	}
 	if len(r.by) > ratesMax+1 {
 		t.Errorf("%d buckets are kept", len(r.by))
 	}
 	now = now.Add(time.Minute)
-	if _, ok := r.Take(Ask{"new", Rate{1, 2}}); !ok || len(r.by) != 1 {
+	if _, ok := r.Take(Ask{"new", "", Rate{1, 2}}); !ok || len(r.by) != 1 {
 		t.Errorf("after a minute %d are kept", len(r.by))
+	}
+}
+
+// TestRatesOfOneOwner: who makes more keys than anybody needs shares one bucket for them, and keeps nobody else from having one.
+func TestRatesOfOneOwner(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	r := &Rates{Now: func() time.Time { return now }}
+	rate := Rate{1, 3}
+	let := 0
+	for i := range 10 * ratesOf {
+		if _, ok := r.Take(Ask{fmt.Sprint("token ", i), "eve", rate}); ok {
+			let++
+		}
+	}
+	if want := ratesOf + rate.Burst; let != want || len(r.by) != ratesOf+1 || r.of["eve"] != ratesOf {
+		t.Errorf("%d are let in, want %d; %d buckets, %d of them the owner's own", let, want, len(r.by), r.of["eve"])
+	}
+	for i := range ratesOf {
+		if _, ok := r.Take(Ask{fmt.Sprint("other ", i), "bob", rate}); !ok {
+			t.Fatalf("token %d of another is refused", i)
+		}
+	}
+	now = now.Add(time.Minute)
+	if _, ok := r.Take(Ask{"new", "eve", rate}); !ok || len(r.by) > ratesOf+2 {
+		t.Errorf("after a minute %d are kept", len(r.by))
+	}
+	now = now.Add(time.Minute)
+	r.sweep(now)
+	if len(r.by) != 0 || len(r.of) != 0 {
+		t.Errorf("of full buckets %d are kept, of %d owners", len(r.by), len(r.of))
 	}
 }

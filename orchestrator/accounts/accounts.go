@@ -269,8 +269,18 @@ func (d *Desk) Works(name wire.Account, object string) *operator.Problem {
 // shown is an account as people read it, with what it has.
 func shown(v *store.View, rec store.Account, has Amount) account.Account {
 	return account.Account{Name: rec.Name, Title: rec.Title, Contact: rec.Contact, Group: cmp.Or(rec.Group, account.DefaultGroup),
-		State: rec.State, Reason: rec.Reason, Since: rec.Since, Ends: rec.Ends, Created: rec.Created, By: rec.By, Use: use(v, rec, has)}
+		State: rec.State, Reason: rec.Reason, Since: rec.Since, Ends: rec.Ends, Created: rec.Created, By: rec.By, Use: use(v, rec, has),
+		Rates: account.RatesOf(rec.Name, groupSeen(v, rec).Rates)}
 }
+
+// groupSeen is the group of an account; of the default one, that nobody set, its name alone is missing.
+func groupSeen(v *store.View, rec store.Account) store.AccountGroup {
+	g, _ := store.Groups.Get(v, cmp.Or(rec.Group, account.DefaultGroup))
+	return g
+}
+
+// ofGroup stands for any account of a group.
+const ofGroup = wire.Account("any")
 
 // Groups are all groups, by name; the default one among them.
 func (d *Desk) Groups() []account.AccountGroup {
@@ -281,11 +291,11 @@ func (d *Desk) Groups() []account.AccountGroup {
 	}
 	out := []account.AccountGroup{}
 	if _, made := store.Groups.Get(v, account.DefaultGroup); !made {
-		out = append(out, account.AccountGroup{Name: account.DefaultGroup, Accounts: in[account.DefaultGroup]})
+		out = append(out, account.AccountGroup{Name: account.DefaultGroup, Accounts: in[account.DefaultGroup], Rates: account.Rates})
 	}
 	for _, g := range store.Groups.Refs(v) {
 		out = append(out, account.AccountGroup{Name: g.Name, Title: g.Title, Days: g.Days, Limits: g.Limits, Accounts: in[g.Name],
-			SignUp: g.SignUp})
+			SignUp: g.SignUp, Rates: account.RatesOf(ofGroup, g.Rates)})
 	}
 	slices.SortFunc(out, func(a, b account.AccountGroup) int { return strings.Compare(a.Name, b.Name) })
 	return out
@@ -299,9 +309,13 @@ func (d *Desk) SetGroup(ctx context.Context, name string, s account.SetAccountGr
 	if p := checked(s.Title, "", "", s.Limits); p != nil {
 		return out, p
 	}
+	if err := s.Rates.Validate(); err != nil {
+		return out, operator.NewProblem(operator.Invalid, "rates", err.Error(), "change it")
+	}
 	_, err = d.Store.Update(ctx, func(tx *store.Tx) error {
 		store.Groups.Read(tx, name)
-		store.Groups.Put(tx, name, store.AccountGroup{Name: name, Title: s.Title, Days: s.Days, Limits: s.Limits, SignUp: s.SignUp})
+		store.Groups.Put(tx, name, store.AccountGroup{Name: name, Title: s.Title, Days: s.Days, Limits: s.Limits, SignUp: s.SignUp,
+			Rates: s.Rates})
 		return nil
 	})
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/internal/wire/user"
+	"hardnode.dev/orchestrator/env"
 	"hardnode.dev/orchestrator/store"
 )
 
@@ -154,6 +155,58 @@ func TestLimits(t *testing.T) {
 			t.Errorf("the admins have a limit: %v", err)
 		}
 	})
+}
+
+// TestDomainsAreCounted: host names count, but for the one that each environment has, and those of one that is gone.
+func TestDomainsAreCounted(t *testing.T) {
+	b := opened(t)
+	b.made(account.NewAccount{Name: "acme", Limits: account.Limits{account.Domains: 3}})
+	if err := b.make("acme", spec("one")); err != nil {
+		t.Fatal(err)
+	}
+	b.put(func(tx *store.Tx) {
+		store.Clusters.Put(tx, store.Only, store.Cluster{Domain: "demo.test"})
+		for _, d := range []store.Domain{{Name: "one.demo.test"}, {Name: "www.one.demo.test"}, {Name: "acme.example"},
+			{Name: "old.example", Since: b.now}} {
+			d.Env = "one"
+			store.Domains.Put(tx, d.Name, d)
+		}
+	})
+	got, err := b.Get("admin", "acme")
+	if u := got.Use[len(got.Use)-1]; err != nil || u.Kind != account.Domains || u.Used != 2 || *u.Limit != 3 {
+		t.Errorf("it has %+v, %v", got.Use, err)
+	}
+	b.put(func(tx *store.Tx) {
+		if err := Admit(tx, "acme", "x", OfDomains(1)); err != nil {
+			t.Error(err)
+		}
+		problem(t, Admit(tx, "acme", "x", OfDomains(2)), operator.Exhausted,
+			"limit domains: account acme may have 3, 2 are taken, and this takes 2 more")
+	})
+}
+
+// TestTemplatesOf: the template that a name means is found as among all there are.
+func TestTemplatesOf(t *testing.T) {
+	b := opened(t)
+	all := env.Templates{}
+	b.put(func(tx *store.Tx) {
+		for i, name := range []wire.TemplateName{"nginx:1", "nginx:2", "nginx:latest", "nginxx:1", "a/b:1", "a/b:2", "go:1", "ngin:9"} {
+			d := host.Template{Image: host.Image{Name: name}, Imported: b.now.Add(time.Duration(i) * time.Hour)}
+			if name == "a/b:2" {
+				d.Account = "acme"
+			}
+			store.Templates.Put(tx, store.TemplateKey(name), d)
+			all[name] = d
+		}
+	})
+	for _, owner := range []wire.Account{"acme", "shop", "admin"} {
+		for _, name := range []wire.TemplateName{"nginx", "nginx:1", "nginx:3", "a/b", "a/b:2", "go", "ngin", "a", "nginxx", "zzz"} {
+			want, _ := all.Find(owner, name)
+			if got := templatesOf(b.Store.View())(owner, name); got.Name != want.Name {
+				t.Errorf("%s means by %s %q, want %q", owner, name, got.Name, want.Name)
+			}
+		}
+	}
 }
 
 // TestLimitsAtOnce: of many that are asked for at the same moment as many are made as there is room for.

@@ -127,10 +127,8 @@ func (d *Desk) hold(ctx context.Context, name wire.EnvName) error {
 
 // owns tells whether an account has an environment.
 func owns(v *store.View, name wire.Account) bool {
-	for _, e := range store.Envs.Refs(v) {
-		if e.Account.Owner() == name {
-			return true
-		}
+	for range store.EnvsOf.Of(v, string(name)) {
+		return true
 	}
 	return false
 }

@@ -3,7 +3,7 @@ package accounts
 import (
 	"cmp"
 	"fmt"
-	"sync"
+	"strings"
 
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/account"
@@ -24,12 +24,37 @@ func OfNode(c wire.Cloudlets, of host.Container) Amount {
 // OfAddresses is what so many public addresses take.
 func OfAddresses(n int) Amount { return Amount{account.Addresses: int64(n)} }
 
+// OfDomains is what so many host names outside of an environment's own take.
+func OfDomains(n int) Amount { return Amount{account.Domains: int64(n)} }
+
+// finder is the template that somebody of an account means by a name; the zero one where there is none.
+type finder func(owner wire.Account, name wire.TemplateName) host.Template
+
+// templatesOf finds templates: it costs those of one name.
+func templatesOf(v *store.View) finder {
+	return func(owner wire.Account, name wire.TemplateName) host.Template {
+		some := env.Templates{}
+		if t := store.Templates.Find(v, store.TemplateKey(name)); t != nil {
+			some[t.Name] = *t
+		} else if base := store.TemplateKey(name) + ":"; !strings.Contains(string(name), ":") {
+			for key, t := range store.Templates.RefsAfter(v, base) {
+				if !strings.HasPrefix(key, base) {
+					break
+				}
+				some[t.Name] = *t
+			}
+		}
+		t, _ := some.Find(owner.Owner(), name)
+		return t
+	}
+}
+
 // OfEnvironment is what an environment of an account takes that is about to be made: of a layer whose template is not known, what its spec
 // says.
-func OfEnvironment(owner wire.Account, s operator.EnvironmentSpec, templates env.Templates) Amount {
+func OfEnvironment(owner wire.Account, s operator.EnvironmentSpec, find finder) Amount {
 	sum := Amount{account.Environments: 1}
 	for _, l := range s.Layers {
-		t, _ := templates.Find(owner.Owner(), l.Template)
+		t := find(owner, l.Template)
 		n := env.NodeOf(owner, s.Name, l, 0, t)
 		for k, v := range OfNode(n.Cloudlets, n.Container) {
 			sum[k] += v * int64(l.Nodes)
@@ -38,26 +63,29 @@ func OfEnvironment(owner wire.Account, s operator.EnvironmentSpec, templates env
 	return sum
 }
 
-// Has is what an account has now. A node that takes another one's place counts beside it only where it is another node of its layer: two of
-// one place in a layer, while one replaces the other, are one.
+// Has is what an account has now, which costs its environments and no other's. A node that takes another one's place counts beside it only
+// where it is another node of its layer: two of one place in a layer, while one replaces the other, are one.
 func Has(v *store.View, owner wire.Account) Amount {
 	sum := Amount{}
-	templates := sync.OnceValue(func() env.Templates { return templatesOf(v) })
-	for _, e := range store.Envs.Refs(v) {
-		if e.Account.Owner() == owner.Owner() {
-			sum.count(v, e, templates)
-		}
+	for e := range store.EnvsOf.Of(v, string(owner.Owner())) {
+		sum.count(v, &e, templatesOf(v))
 	}
 	return sum
 }
 
-// count adds what an environment takes; templates is asked for where a node of it is not placed yet.
-func (a Amount) count(v *store.View, e *store.Environment, templates func() env.Templates) {
+// count adds what an environment takes; find is asked where a node of it is not placed yet.
+func (a Amount) count(v *store.View, e *store.Environment, find finder) {
 	if e.System || e.Want == store.WantDeleted {
 		return
 	}
 	a[account.Environments]++
 	a[account.Addresses] += int64(len(e.Addresses))
+	c := store.Clusters.Find(v, store.Only)
+	for d := range store.DomainsOf.Of(v, string(e.Spec.Name)) {
+		if d.Since.Equal(e.Created) && (c == nil || d.Name != string(e.Spec.Name)+"."+c.Domain) {
+			a[account.Domains]++
+		}
+	}
 	type place struct {
 		layer wire.LayerName
 		index int
@@ -74,7 +102,7 @@ func (a Amount) count(v *store.View, e *store.Environment, templates func() env.
 			if there[place{l.Name, i}] {
 				continue
 			}
-			t, _ := templates().Find(e.Account.Owner(), l.Template)
+			t := find(e.Account, l.Template)
 			n := env.NodeOf(e.Account.Owner(), e.Spec.Name, l, i, t)
 			a.add(OfNode(n.Cloudlets, n.Container))
 		}
@@ -94,15 +122,6 @@ func (a Amount) add(b Amount) {
 	for k, v := range b {
 		a[k] += v
 	}
-}
-
-// templatesOf are the templates there are.
-func templatesOf(v *store.View) env.Templates {
-	out := env.Templates{}
-	for _, t := range store.Templates.Refs(v) {
-		out[t.Name] = *t
-	}
-	return out
 }
 
 // use is what an account has of each kind beside its limits. The admins have none.
@@ -126,8 +145,7 @@ func limitOf(v *store.View, rec store.Account, k account.Kind) (limit int64, fro
 	if limit, ok = rec.Limits[k]; ok {
 		return limit, account.FromAccount, true
 	}
-	g, _ := store.Groups.Get(v, cmp.Or(rec.Group, account.DefaultGroup))
-	limit, ok = g.Limits[k]
+	limit, ok = groupSeen(v, rec).Limits[k]
 	return limit, account.FromGroup, ok
 }
 

@@ -5,7 +5,7 @@ import (
 	"sync"
 
 	"hardnode.dev/internal/wire"
-	"hardnode.dev/orchestrator/env"
+	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/orchestrator/store"
 )
 
@@ -18,9 +18,10 @@ type sums struct {
 		each map[wire.EnvName]share
 		by   map[wire.Account]*sum
 		// Of what went there is no record any more that says whose it was.
-		nodes  map[string]wire.EnvName // by number
-		tokens map[string]wire.Account // by hash
-		open   map[wire.EnvName]bool   // those with a node that is not made yet: what it takes its template says
+		nodes   map[string]wire.EnvName // by number
+		domains map[string]wire.EnvName // by host name
+		tokens  map[string]wire.Account // by hash
+		open    map[wire.EnvName]bool   // those with a node that is not made yet: what it takes its template says
 	}
 	looked int // environments, since the beginning
 }
@@ -68,6 +69,13 @@ func (s *sums) follow(v *store.View) {
 			} else {
 				delete(s.mu.nodes, c.Name)
 			}
+		case store.Domains.Kind():
+			found[s.mu.domains[c.Name]] = true
+			if d := store.Domains.Find(v, c.Name); d != nil {
+				s.mu.domains[c.Name], found[d.Env] = d.Env, true
+			} else {
+				delete(s.mu.domains, c.Name)
+			}
 		case store.Templates.Kind():
 			maps.Copy(found, s.mu.open)
 		case store.Tokens.Kind():
@@ -81,7 +89,10 @@ func (s *sums) follow(v *store.View) {
 // anew looks at everything.
 func (s *sums) anew(v *store.View) {
 	s.mu.each, s.mu.by, s.mu.open = map[wire.EnvName]share{}, map[wire.Account]*sum{}, map[wire.EnvName]bool{}
-	s.mu.nodes, s.mu.tokens = map[string]wire.EnvName{}, map[string]wire.Account{}
+	s.mu.nodes, s.mu.domains, s.mu.tokens = map[string]wire.EnvName{}, map[string]wire.EnvName{}, map[string]wire.Account{}
+	for name, d := range store.Domains.Refs(v) {
+		s.mu.domains[name] = d.Env
+	}
 	for name, n := range store.Nodes.Refs(v) {
 		s.mu.nodes[name] = n.Env
 	}
@@ -109,7 +120,7 @@ func (s *sums) token(v *store.View, hash string) {
 
 // look counts environments again.
 func (s *sums) look(v *store.View, found map[wire.EnvName]bool) {
-	templates := sync.OnceValue(func() env.Templates { return templatesOf(v) })
+	find := templatesOf(v)
 	for name := range found {
 		if old, there := s.mu.each[name]; there {
 			s.add(old.owner, old.takes, -1)
@@ -122,9 +133,9 @@ func (s *sums) look(v *store.View, found map[wire.EnvName]bool) {
 		}
 		s.looked++
 		now := share{e.Account.Owner(), Amount{}}
-		now.takes.count(v, e, func() env.Templates {
+		now.takes.count(v, e, func(owner wire.Account, template wire.TemplateName) host.Template {
 			s.mu.open[name] = true
-			return templates()
+			return find(owner, template)
 		})
 		s.mu.each[name] = now
 		s.add(now.owner, now.takes, 1)

@@ -29,6 +29,11 @@ func TestSumsAreTheLongWay(t *testing.T) {
 		name := func(n int) string { return fmt.Sprintf("e%d", r.IntN(n)) }
 		for step := range 150 {
 			b.put(func(tx *store.Tx) {
+				if host := fmt.Sprintf("d%d.example", r.IntN(5)); r.IntN(3) == 0 {
+					store.Domains.Put(tx, host, store.Domain{Name: host, Env: wire.EnvName(name(9))})
+				} else if r.IntN(6) == 0 {
+					store.Domains.Delete(tx, host)
+				}
 				switch r.IntN(8) {
 				case 0, 1, 2:
 					e := store.Environment{Spec: spec(wire.EnvName(name(8))), Account: wire.Account(fmt.Sprintf("a%d", r.IntN(4))),
@@ -71,6 +76,49 @@ func TestSumsAreTheLongWay(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestRoomCostsTheAccount: whether an account may have more is looked up by its own environments and by the templates that are meant,
+// however many others have.
+func TestRoomCostsTheAccount(t *testing.T) {
+	cost := func(others int) float64 {
+		b := opened(t)
+		for at := 0; at < others; at += 50 {
+			b.put(func(tx *store.Tx) {
+				for i := at; i < min(others, at+50); i++ {
+					e := store.Environment{Spec: spec(wire.EnvName(fmt.Sprintf("e%d", i))), Account: "shop", Want: store.WantRunning}
+					store.Envs.Put(tx, string(e.Spec.Name), e)
+					d := host.Template{Image: host.Image{Name: wire.TemplateName(fmt.Sprintf("t%d:1", i))}, Account: "shop"}
+					store.Templates.Put(tx, store.TemplateKey(d.Name), d)
+				}
+			})
+		}
+		b.made(account.NewAccount{Name: "acme", Limits: account.Limits{account.Environments: 3}})
+		for _, name := range []wire.EnvName{"one", "two"} {
+			if err := b.make("acme", spec(name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		n := 0
+		for e := range store.EnvsOf.Of(b.Store.View(), "acme") {
+			if n++; e.Account != "acme" {
+				t.Fatalf("among what is acme's is %s of %s", e.Spec.Name, e.Account)
+			}
+		}
+		if n != 2 {
+			t.Fatalf("%d environments are acme's, want 2", n)
+		}
+		return testing.AllocsPerRun(20, func() {
+			if p := b.Room("acme", spec("three")); p != nil {
+				t.Fatal(p)
+			}
+		})
+	}
+	few, many := cost(50), cost(5000)
+	// The runtime's own allocations, which are counted too, make a difference of a few; five thousand looked at would be thousands.
+	if many > 2*few+200 {
+		t.Errorf("with 50 environments and templates of others %v allocations, with 5000 %v", few, many)
 	}
 }
 

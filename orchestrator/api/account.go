@@ -1,7 +1,9 @@
 package api
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -100,13 +102,21 @@ func (s *Server) listAccountGroups(_ context.Context, _ caller, in *PageInput) (
 	return page(*in, listed(s.Accounts.Groups(), func(g account.AccountGroup) string { return g.Name }))
 }
 
+// said names the rates that are set, for the audit.
+func said(r account.APIRates) string {
+	if r == (account.APIRates{}) {
+		return ""
+	}
+	return fmt.Sprintf(" (API limit: token %s, account %s)", cmp.Or(r.Token.Short(), "as usual"), cmp.Or(r.Account.Short(), "as usual"))
+}
+
 type setAccountGroupInput struct {
 	Group string `path:"group" maxLength:"40"`
 	Body  account.SetAccountGroup
 }
 
 func (s *Server) setAccountGroup(ctx context.Context, c caller, in *setAccountGroupInput) (out account.AccountGroup, err error) {
-	return out, s.do(c, "account.group", "account-groups/"+in.Group, func() (err error) {
+	return out, s.do(c, "account.group", "account-groups/"+in.Group+said(in.Body.Rates), func() (err error) {
 		out, err = s.Accounts.SetGroup(ctx, in.Group, in.Body)
 		return err
 	})

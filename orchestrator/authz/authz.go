@@ -19,6 +19,7 @@ import (
 	"hardnode.dev/internal/identity"
 	"hardnode.dev/internal/secret"
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/account"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/store"
 )
@@ -54,6 +55,8 @@ type Who struct {
 
 	User string // id of the user whose session it is; "": it is a token
 	Role string // of a user, in the account
+
+	Rates account.APIRates // how often they may ask: the token or session, and all of its account
 
 	Expires time.Time // of the token; zero: it does not
 	hash    string    // of the token
@@ -100,7 +103,8 @@ func (t *Tokens) CheckHash(hash string) (Who, *operator.Problem) {
 	if over != "" {
 		return unknown("the token has ended: " + over)
 	}
-	who := Who{ID: rec.ID, Name: rec.Name, Account: rec.Account, Scopes: scopes, Expires: rec.Expires, hash: rec.Hash, limited: limited}
+	who := Who{ID: rec.ID, Name: rec.Name, Account: rec.Account, Scopes: scopes, Expires: rec.Expires, hash: rec.Hash, limited: limited,
+		Rates: ratesOf(v, rec.Account, rec.Rate)}
 	if n := rec.Narrow; n != nil {
 		who.Envs = n.Envs
 	}
@@ -155,7 +159,7 @@ func (w Who) RequireCluster(object string) *operator.Problem {
 }
 
 // Create makes a token of an account, for by, and returns its text, which is not kept.
-func (t *Tokens) Create(ctx context.Context, by Who, account wire.Account, n operator.NewToken) (operator.MadeToken, error) {
+func (t *Tokens) Create(ctx context.Context, by Who, of wire.Account, n operator.NewToken) (operator.MadeToken, error) {
 	raw := make([]byte, 20)
 	if _, err := rand.Read(raw); err != nil {
 		return operator.MadeToken{}, fmt.Errorf("make token: %v", err)
@@ -164,13 +168,19 @@ func (t *Tokens) Create(ctx context.Context, by Who, account wire.Account, n ope
 	rec := store.Token{
 		ID:      hex.EncodeToString(raw[:4]),
 		Name:    n.Name,
-		Account: account,
+		Account: of,
 		Scopes:  slices.Compact(slices.Sorted(slices.Values(n.Scopes))),
 		Created: now,
 	}
 	if len(n.Environments) > 0 {
 		rec.Narrow = &store.Narrow{Envs: slices.Compact(slices.Sorted(slices.Values(n.Environments))), Scopes: rec.Scopes}
 		rec.Scopes = []string{}
+	}
+	if n.Rate != nil {
+		if err := n.Rate.Validate("rate"); err != nil {
+			return operator.MadeToken{}, operator.NewProblem(operator.Invalid, "rate", err.Error(), "change it")
+		}
+		rec.Rate = *n.Rate
 	}
 	if n.Days > 0 {
 		rec.Expires = now.AddDate(0, 0, n.Days)
@@ -179,6 +189,9 @@ func (t *Tokens) Create(ctx context.Context, by Who, account wire.Account, n ope
 	rec.Hash = Hash(secret.Text(text))
 	_, err := t.Store.Update(ctx, func(tx *store.Tx) error {
 		if p := narrowed(tx, rec); p != nil {
+			return p
+		}
+		if p := slower(tx.View(), rec); p != nil {
 			return p
 		}
 		maker, p := MakerOf(tx, by)
@@ -216,6 +229,31 @@ func narrowed(tx *store.Tx, rec store.Token) *operator.Problem {
 		}
 	}
 	return nil
+}
+
+// ratesOf are how often a token or a session of an account may ask, own being its own limit, and all of the account.
+func ratesOf(v *store.View, of wire.Account, own account.APIRate) account.APIRates {
+	var group account.APIRates
+	name := account.DefaultGroup
+	if a := store.Accounts.Find(v, string(of.Owner())); a != nil && a.Group != "" {
+		name = a.Group
+	}
+	if g := store.Groups.Find(v, name); g != nil {
+		group = g.Rates
+	}
+	out := account.RatesOf(of, group)
+	out.Token = own.Bound(out.Token)
+	return out
+}
+
+// slower says why a token can't have a limit of its own, or nil: it would be higher than its account's, and not be heeded.
+func slower(v *store.View, rec store.Token) *operator.Problem {
+	most := ratesOf(v, rec.Account, account.APIRate{}).Token
+	if rec.Rate == (account.APIRate{}) || rec.Rate.Bound(most) == rec.Rate {
+		return nil
+	}
+	return operator.NewProblem(operator.Invalid, "rate", fmt.Sprintf("%s is more than the limit of each token of account %s: %s", rec.Rate,
+		rec.Account.Owner(), most), "give the token less, or leave its rate out")
 }
 
 // List is all tokens that an account sees, by name.

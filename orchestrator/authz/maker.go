@@ -191,6 +191,9 @@ func shown(v *store.View, caller wire.Account, r *store.Token) operator.Token {
 	if of != nil {
 		t.Scopes, t.Environments = of.Scopes, of.Envs
 	}
+	if t.Ended.IsZero() {
+		t.Rate = ratesOf(v, r.Account, r.Rate).Token
+	}
 	over, limited, _ := standing(v, r)
 	if t.Reason = over; over == "" {
 		t.Reason = limited

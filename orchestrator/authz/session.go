@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"hardnode.dev/internal/wire/account"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/store"
 )
@@ -35,7 +36,7 @@ func (t *Tokens) session(v *store.View, hash string) (Who, *operator.Problem) {
 			return ended("the user is not in account " + string(s.Account) + " any more")
 		}
 		return Who{ID: s.ID, Name: u.Mail, Account: s.Account, Scopes: role.Scopes(), Expires: s.Begun.Add(store.SessionLongest),
-			User: u.ID, Role: string(role), hash: hash}, nil
+			User: u.ID, Role: string(role), hash: hash, Rates: ratesOf(v, s.Account, account.APIRate{})}, nil
 	}
 	return ended("the user is not there any more")
 }

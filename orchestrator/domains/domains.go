@@ -25,6 +25,7 @@ import (
 	"hardnode.dev/internal/wire/front"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/orchestrator/accounts"
 	"hardnode.dev/orchestrator/certs"
 	"hardnode.dev/orchestrator/ops/progress"
 	"hardnode.dev/orchestrator/store"
@@ -252,6 +253,11 @@ func (d *Desk) change(ctx context.Context, env wire.EnvName, account wire.Accoun
 				return operator.NewProblem(operator.Exhausted, at(env, name),
 					fmt.Sprintf("the environment has %d names, and may have no more", n),
 					"delete one: hnctl env domain delete "+string(env)+" NAME")
+			}
+			if name != own(v, env) {
+				if err := accounts.Admit(tx, e.Account, at(env, name), accounts.OfDomains(1)); err != nil {
+					return err
+				}
 			}
 			rec = store.Domain{Name: name, Env: env, Since: e.Created, At: d.Now().UTC()}
 		}

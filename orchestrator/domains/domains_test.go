@@ -17,6 +17,7 @@ import (
 
 	"hardnode.dev/internal/secret"
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/account"
 	"hardnode.dev/internal/wire/front"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/store"
@@ -86,6 +87,30 @@ func (b *bench) pair(lasts time.Duration, names ...string) operator.UploadCertif
 	b.ok(err)
 	return operator.UploadCertificate{Chain: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
 		Key: secret.Text(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw}))}
+}
+
+// TestNamesHaveALimit: a name over the limit of its account is refused before it is the environment's, with the limit named; what takes
+// none more is not, and a name that goes makes room.
+func TestNamesHaveALimit(t *testing.T) {
+	b, ctx := opened(t), t.Context()
+	b.put(func(tx *store.Tx) {
+		store.Accounts.Put(tx, "acme", store.Account{Name: "acme", State: account.Active, Limits: account.Limits{account.Domains: 2}})
+	})
+	set := func(env wire.EnvName, name string) error { return b.Set(ctx, env, "acme", name, front.Scheme{}) }
+	b.ok(set("shop", "shop.demo.test")) // each environment has its own
+	b.ok(set("shop", "www.shop.demo.test"))
+	b.ok(set("blog", "www.blog.demo.test"))
+	over := "limit domains: account acme may have 2, 2 are taken, and this takes 1 more"
+	b.refused(set("blog", "more.blog.demo.test"), operator.Exhausted, over)
+	if store.Domains.Find(b.Store.View(), "more.blog.demo.test") != nil {
+		t.Error("it is there all the same")
+	}
+	b.refused(b.Set(ctx, "blog", "admin", "more.blog.demo.test", front.Scheme{}), operator.Exhausted, over) // whoever asks: it is acme's
+	b.ok(b.Set(ctx, "shop", "acme", "www.shop.demo.test", front.Scheme{Redirect: true}))
+	b.ok(b.Upload(ctx, "blog", "acme", "blog.demo.test", b.pair(time.Hour, "blog.demo.test")))
+	b.ok(b.Delete(ctx, "shop", "acme", "www.shop.demo.test"))
+	b.ok(set("blog", "more.blog.demo.test"))
+	b.ok(b.Set(ctx, "other", "globex", "www.other.demo.test", front.Scheme{}))
 }
 
 // TestWhoMayHaveAName: a name is for who proves it, one environment's at a time, and of another's name nobody learns whose it is.

@@ -25,6 +25,7 @@ import (
 
 	"hardnode.dev/internal/limit"
 	"hardnode.dev/internal/logging"
+	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/authz"
 )
@@ -33,8 +34,13 @@ import (
 const (
 	MaxBody      = 1 << 20          // bytes of a body
 	maxAtOnce    = 64               // requests at work
-	maxOfOne     = 32               // of them, of one token
+	maxOfAccount = 16               // of them, of one account with all its tokens and sessions
+	maxOfAdmins  = 48               // of them, of the admins
+	keptOf       = 8                // of them, that accounts leave to the admins
+	maxOfOne     = 32               // requests of one token that are at work or wait for a place
+	maxOfAll     = 64               // of one account
 	maxOpen      = 100              // sessions and watches of one token
+	maxOpenOfAll = 400              // of one account
 	maxOpenBody  = 8 << 10          // bytes of a body of who needs no token
 	maxStrangers = 128              // requests that need no token
 	maxStranger  = 16               // of them, of one client
@@ -57,18 +63,18 @@ type Door struct {
 	Enter   func(ctx context.Context, who authz.Who, from string) context.Context // tells the handler who asks, and from where
 	Log     *slog.Logger
 
-	slots     chan struct{}
+	places    limit.Places
 	strangers limit.Gate
 	rates     limit.Rates
 	mu        struct {
 		sync.Mutex
-		working, held map[string]int // by token id
+		working, held map[string]int // by token, and by account
 	}
 }
 
 // Handler is the door with its Routes behind it.
 func (d *Door) Handler() http.Handler {
-	d.slots = make(chan struct{}, maxAtOnce)
+	d.places.All = maxAtOnce
 	d.strangers.All, d.strangers.Each = maxStrangers, maxStranger
 	d.rates.Now = time.Now
 	d.mu.working, d.mu.held = map[string]int{}, map[string]int{}
@@ -110,11 +116,12 @@ func (d *Door) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx := d.Enter(r.Context(), who, r.RemoteAddr)
 	if d.Held[pattern] {
-		if !d.take(d.mu.held, who, maxOpen) {
-			tooMany(w, r, fmt.Sprintf("token %q has %d sessions and watches open", who.Name, maxOpen), "close some of them")
+		bounds := boundsOf(who, maxOpen, maxOpenOfAll, "sessions and watches open")
+		if over := d.take(d.mu.held, bounds); over != nil {
+			tooMany(w, r, over.reason(), "close some of them")
 			return
 		}
-		defer d.give(d.mu.held, who)
+		defer d.give(d.mu.held, bounds)
 		ctx, end := d.Tokens.While(ctx, who)
 		defer end()
 		ctl.SetWriteDeadline(time.Time{})
@@ -124,16 +131,19 @@ func (d *Door) serve(w http.ResponseWriter, r *http.Request) {
 	if !d.body(w, r) {
 		return
 	}
-	if !d.take(d.mu.working, who, maxOfOne) {
-		tooMany(w, r, fmt.Sprintf("%d requests of token %q are at work", maxOfOne, who.Name), "ask for less at once")
+	bounds := boundsOf(who, maxOfOne, maxOfAll, "requests at work or waiting")
+	if over := d.take(d.mu.working, bounds); over != nil {
+		tooMany(w, r, over.reason(), "ask for less at once")
 		return
 	}
-	defer d.give(d.mu.working, who)
-	if !d.place(ctx) {
-		busy(w, r)
+	defer d.give(d.mu.working, bounds)
+	h := holder(who)
+	leave, ok := d.places.Enter(ctx, h, maxQueue)
+	if !ok {
+		d.busy(w, r, h)
 		return
 	}
-	defer func() { <-d.slots }()
+	defer leave()
 	ctl.SetWriteDeadline(time.Now().Add(WriteLimit))
 	tagged(w, r.WithContext(ctx), d.Routes)
 }
@@ -226,34 +236,55 @@ func (d *Door) body(w http.ResponseWriter, r *http.Request) bool {
 	return false
 }
 
-// place waits for a place among the requests at work, though not for long.
-func (d *Door) place(ctx context.Context) bool {
-	t := time.NewTimer(maxQueue)
-	defer t.Stop()
-	select {
-	case d.slots <- struct{}{}:
-		return true
-	case <-t.C:
-	case <-ctx.Done():
-	}
-	return false
+// bound is how many of something one token or session, or one account, may have.
+type bound struct {
+	key, whose, of string
+	most           int // 0: no bound
 }
 
-func (d *Door) take(of map[string]int, who authz.Who, most int) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if of[who.ID] >= most {
-		return false
-	}
-	of[who.ID]++
-	return true
+func (b *bound) reason() string {
+	return fmt.Sprintf("%s has %d %s, the most it may have", b.whose, b.most, b.of)
 }
 
-func (d *Door) give(of map[string]int, who authz.Who) {
+// boundsOf are those of a caller: the token's, and the account's. The admins' tools share none: each of their tokens has its own.
+func boundsOf(who authz.Who, one, all int, of string) [2]bound {
+	account := who.Account.Owner()
+	if account == wire.AdminAccount {
+		all = 0
+	}
+	return [2]bound{{"token " + who.ID, whose(who), of, one}, {"account " + string(account), whoseAll(who), of, all}}
+}
+
+// holder is for whom a place is taken.
+func holder(who authz.Who) limit.Holder {
+	if who.Account.Owner() == wire.AdminAccount {
+		return limit.Holder{Name: string(wire.AdminAccount), Most: maxOfAdmins}
+	}
+	return limit.Holder{Name: string(who.Account), Most: maxOfAccount, Kept: keptOf}
+}
+
+// take counts one more, and gives nil; or nothing, and the bound that it would be over.
+func (d *Door) take(of map[string]int, bounds [2]bound) *bound {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if of[who.ID]--; of[who.ID] == 0 {
-		delete(of, who.ID)
+	for i, b := range bounds {
+		if b.most > 0 && of[b.key] >= b.most {
+			return &bounds[i]
+		}
+	}
+	for _, b := range bounds {
+		of[b.key]++
+	}
+	return nil
+}
+
+func (d *Door) give(of map[string]int, bounds [2]bound) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, b := range bounds {
+		if of[b.key]--; of[b.key] == 0 {
+			delete(of, b.key)
+		}
 	}
 }
 
@@ -264,11 +295,15 @@ func tooMany(w http.ResponseWriter, r *http.Request, reason, next string) {
 	operator.WriteProblem(w, p)
 }
 
-func busy(w http.ResponseWriter, r *http.Request) {
+// busy refuses who got no place in time: an account that has all it may have learns that it is its own requests.
+func (d *Door) busy(w http.ResponseWriter, r *http.Request, h limit.Holder) {
+	if d.places.Holds(h.Name) >= h.Most {
+		tooMany(w, r, fmt.Sprintf("account %q has %d requests at work, the most it may have", h.Name, h.Most), "ask for less at once")
+		return
+	}
 	w.Header().Set("Retry-After", "2")
 	operator.WriteProblem(w, operator.NewProblem(operator.Unavailable, r.URL.Path, fmt.Sprintf("the orchestrator is busy with %d requests",
-		maxAtOnce),
-		"try again in a moment"))
+		maxAtOnce), "try again in a moment"))
 }
 
 // recover turns a panic of a handler into an answer; the connection's own abort goes through.

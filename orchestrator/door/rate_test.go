@@ -3,110 +3,286 @@ package door
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"hardnode.dev/internal/secret"
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/account"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/orchestrator/authz"
 	"hardnode.dev/orchestrator/store"
 )
 
-// TestPaced: a token, then its account, asks too fast and is told which limit it is; nothing is begun for it, and another account asks on.
-func TestPaced(t *testing.T) {
+// bench is a door with its tokens and its clock; begun counts what was let in.
+type bench struct {
+	*testing.T
+	*Door
+	store *store.Store
+	admin authz.Who
+	h     http.Handler
+	now   time.Time
+	begun atomic.Int32
+	held  chan struct{} // GET /slow takes one
+}
+
+func opened(t *testing.T) *bench {
+	t.Helper()
 	s, err := store.Open(t.Context(), store.Options{Dir: t.TempDir(), Unsafe: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
+	b := &bench{T: t, store: s, now: time.Unix(1e9, 0), held: make(chan struct{})}
 	tokens := &authz.Tokens{Store: s, Now: time.Now}
 	root := secret.Text("hnt.root")
-	if _, err := s.Update(t.Context(), func(tx *store.Tx) error {
+	b.put(func(tx *store.Tx) {
 		store.Tokens.Put(tx, authz.Hash(root), store.Token{ID: authz.AdminID, Account: wire.AdminAccount, Hash: authz.Hash(root),
 			Scopes: []string{"admin"}, Maker: authz.Setup()})
-		return nil
-	}); err != nil {
-		t.Fatal(err)
-	}
-	admin, refused := tokens.Check(root)
-	if refused != nil {
+	})
+	var refused *operator.Problem
+	if b.admin, refused = tokens.Check(root); refused != nil {
 		t.Fatal(refused)
 	}
-	made := func(a wire.Account, name string) string {
-		m, err := tokens.Create(t.Context(), admin, a, operator.NewToken{Name: name, Scopes: []string{"read"}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return m.Text
-	}
-	begun := 0
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /thing", func(http.ResponseWriter, *http.Request) { begun++ })
-	mux.HandleFunc("GET /watch", func(http.ResponseWriter, *http.Request) { begun++ })
-	d := &Door{Routes: mux, Public: "/openapi", Held: map[string]bool{"GET /watch": true}, Tokens: tokens,
+	mux.HandleFunc("POST /thing", func(http.ResponseWriter, *http.Request) { b.begun.Add(1) })
+	mux.HandleFunc("GET /watch", func(http.ResponseWriter, *http.Request) { b.begun.Add(1) })
+	mux.HandleFunc("GET /slow", func(_ http.ResponseWriter, r *http.Request) { b.begun.Add(1); <-b.held })
+	b.Door = &Door{Routes: mux, Public: "/openapi", Held: map[string]bool{"GET /watch": true}, Tokens: tokens,
 		Enter: func(ctx context.Context, _ authz.Who, _ string) context.Context { return ctx }}
-	h := d.Handler()
-	now := time.Unix(1e9, 0)
-	d.rates.Now = func() time.Time { return now }
-	ask := func(token, method, path string) (*httptest.ResponseRecorder, operator.Problem) {
-		r := httptest.NewRequest(method, path, nil)
-		r.Header.Set("Authorization", "Bearer "+token)
-		w := httptest.NewRecorder()
-		h.ServeHTTP(w, r)
-		var p operator.Problem
-		if w.Code != 200 {
-			if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil {
-				t.Fatalf("%d %q: %v", w.Code, w.Body, err)
-			}
-		}
-		return w, p
+	b.h = b.Handler()
+	b.rates.Now = func() time.Time { return b.now }
+	return b
+}
+
+func (b *bench) put(f func(*store.Tx)) {
+	b.Helper()
+	if _, err := b.store.Update(b.Context(), func(tx *store.Tx) error { f(tx); return nil }); err != nil {
+		b.Fatal(err)
 	}
-	spend := func(token string) int {
-		for i := 0; ; i++ {
-			if w, _ := ask(token, "POST", "/thing"); w.Code == 429 {
-				return i
-			} else if w.Code != 200 || w.Header().Get("RateLimit") == "" || w.Header().Get("RateLimit-Policy") != "" {
-				t.Fatalf("request %d: %d %v", i, w.Code, w.Header())
-			}
+}
+
+func (b *bench) made(a wire.Account, n operator.NewToken) (string, error) {
+	n.Scopes = []string{"read"}
+	m, err := b.Tokens.Create(b.Context(), b.admin, a, n)
+	return m.Text, err
+}
+
+func (b *bench) token(a wire.Account, name string) string {
+	b.Helper()
+	text, err := b.made(a, operator.NewToken{Name: name})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return text
+}
+
+func (b *bench) ask(token, method, path string) (*httptest.ResponseRecorder, operator.Problem) {
+	r := httptest.NewRequest(method, path, nil)
+	r.Header.Set("Authorization", "Bearer "+token)
+	w := httptest.NewRecorder()
+	b.h.ServeHTTP(w, r)
+	var p operator.Problem
+	if w.Code != 200 {
+		if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil {
+			b.Errorf("%d %q: %v", w.Code, w.Body, err)
 		}
 	}
-	ofShop := made("shop", "ci")
+	return w, p
+}
+
+// spend is how often a token may ask at once.
+func (b *bench) spend(token string) int {
+	b.Helper()
+	for i := 0; ; i++ {
+		if w, _ := b.ask(token, "POST", "/thing"); w.Code == 429 {
+			return i
+		} else if w.Code != 200 || w.Header().Get("RateLimit") == "" || w.Header().Get("RateLimit-Policy") != "" {
+			b.Fatalf("request %d: %d %v", i, w.Code, w.Header())
+		}
+	}
+}
+
+// TestPaced: a token, then its account, asks too fast and is told which limit it is; nothing is begun for it, and another account asks on.
+func TestPaced(t *testing.T) {
+	b := opened(t)
+	ofShop := b.token("shop", "ci")
 	var acme []string
-	for i := range accountRate.Burst/tokenRate.Burst + 1 {
-		acme = append(acme, made("acme", fmt.Sprint("t", i)))
+	for i := range account.Rates.Account.Burst/account.Rates.Token.Burst + 1 {
+		acme = append(acme, b.token("acme", fmt.Sprint("t", i)))
 	}
-	if n := spend(acme[0]); n != tokenRate.Burst {
-		t.Errorf("a token asked %d times at once, want %d", n, tokenRate.Burst)
+	if n := b.spend(acme[0]); n != account.Rates.Token.Burst {
+		t.Errorf("a token asked %d times at once, want %d", n, account.Rates.Token.Burst)
 	}
-	was := begun
+	was := b.begun.Load()
 	for _, path := range []string{"POST /thing", "GET /watch", "GET /nothing"} {
 		method, path, _ := strings.Cut(path, " ")
-		w, p := ask(acme[0], method, path)
-		if w.Code != 429 || begun != was || !strings.Contains(p.Reason, `token "t0" has the limit of 20 requests a second, and 300 at once`) ||
+		w, p := b.ask(acme[0], method, path)
+		if w.Code != 429 || b.begun.Load() != was ||
+			!strings.Contains(p.Reason, `token "t0" has the limit of 20 requests a second, and 300 at once`) ||
 			w.Header().Get("Retry-After") != "1" || w.Header().Get("RateLimit") != `"token";r=0;t=1` ||
 			w.Header().Get("RateLimit-Policy") != `"token";q=300;w=15` {
 			t.Errorf("%s %s: %d %+v %v", method, path, w.Code, p, w.Header())
 		}
 	}
 	for _, token := range acme[1 : len(acme)-1] {
-		spend(token)
+		b.spend(token)
 	}
-	if w, p := ask(acme[len(acme)-1], "POST", "/thing"); w.Code != 429 || !strings.Contains(p.Reason, `account "acme" with all its tokens`) {
+	if w, p := b.ask(acme[len(acme)-1], "POST", "/thing"); w.Code != 429 ||
+		!strings.Contains(p.Reason, `account "acme" with all its tokens`) {
 		t.Errorf("a token that never asked, of an account over its limit: %d %+v", w.Code, p)
 	}
-	if w, p := ask(ofShop, "POST", "/thing"); w.Code != 200 {
+	if w, p := b.ask(ofShop, "POST", "/thing"); w.Code != 200 {
 		t.Errorf("another account: %d %+v", w.Code, p)
 	}
-	if n := spend(made(wire.AdminAccount, "tool")); n != adminRate.Burst {
-		t.Errorf("the admins' token asked %d times at once, want %d", n, adminRate.Burst)
+	if n := b.spend(b.token(wire.AdminAccount, "tool")); n != account.AdminRates.Token.Burst {
+		t.Errorf("the admins' token asked %d times at once, want %d", n, account.AdminRates.Token.Burst)
 	}
-	now = now.Add(time.Second)
-	if w, p := ask(acme[0], "POST", "/thing"); w.Code != 200 {
+	b.now = b.now.Add(time.Second)
+	if w, p := b.ask(acme[0], "POST", "/thing"); w.Code != 200 {
 		t.Errorf("after a second: %d %+v", w.Code, p)
+	}
+}
+
+// TestPolicy: what the group of an account says is in force at once, also for tokens that were made before; a token has less if its maker
+// said so, and never more.
+func TestPolicy(t *testing.T) {
+	b := opened(t)
+	group := func(name string, r account.APIRates) {
+		b.put(func(tx *store.Tx) { store.Groups.Put(tx, name, store.AccountGroup{Name: name, Rates: r}) })
+	}
+	own := func(of wire.Account, name string, r account.APIRate) (string, error) {
+		return b.made(of, operator.NewToken{Name: name, Rate: &r})
+	}
+	group("slow", account.APIRates{Token: account.APIRate{PerSecond: 2, Burst: 4}, Account: account.APIRate{PerSecond: 4, Burst: 7}})
+	b.put(func(tx *store.Tx) {
+		store.Accounts.Put(tx, "acme", store.Account{Name: "acme", Group: "slow", State: account.Active})
+	})
+	less, err := own("acme", "less", account.APIRate{PerSecond: 1, Burst: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range []account.APIRate{{PerSecond: 3, Burst: 1}, {PerSecond: 1, Burst: 5}, {PerSecond: 0, Burst: 1}} {
+		_, err := own("acme", "more", r)
+		var p *operator.Problem
+		if !errors.As(err, &p) || p.Code != operator.Invalid || p.Object != "rate" {
+			t.Errorf("a token with %s: %v", r, err)
+		}
+	}
+	if n := b.spend(less); n != 2 {
+		t.Errorf("it asked %d times at once, want 2", n)
+	}
+	if w, p := b.ask(less, "POST", "/thing"); !strings.Contains(p.Reason, `token "less" has the limit of 1 requests a second, and 2 at once`) ||
+		w.Header().Get("RateLimit-Policy") != `"token";q=2;w=2` {
+		t.Errorf("it is told %+v %v", p, w.Header())
+	}
+	if n := b.spend(b.token("acme", "as the group says")); n != 4 {
+		t.Errorf("a token of the group asked %d times, want 4", n)
+	}
+	last := b.token("acme", "last")
+	if n := b.spend(last); n != 1 { // of the account's 7
+		t.Errorf("the account's last: %d, want 1", n)
+	}
+	if _, p := b.ask(last, "POST", "/thing"); !strings.Contains(p.Reason, `account "acme" with all its tokens and sessions has the limit of `+
+		`4 requests a second, and 7 at once`) {
+		t.Errorf("it is told %+v", p)
+	}
+	// An account that is in no group, or has no record, is in the default one.
+	fast, err := own("shop", "fast", account.APIRate{PerSecond: 20, Burst: 300})
+	if err != nil {
+		t.Fatal(err)
+	}
+	group(account.DefaultGroup, account.APIRates{Token: account.APIRate{PerSecond: 1, Burst: 3}})
+	if n := b.spend(fast); n != 3 {
+		t.Errorf("after the policy was lowered it asked %d times, want 3", n)
+	}
+	list := b.Tokens.List("shop")
+	if len(list) != 1 || list[0].Rate != (account.APIRate{PerSecond: 1, Burst: 3}) {
+		t.Errorf("it is listed as %+v", list)
+	}
+	group(account.DefaultGroup, account.APIRates{})
+	b.now = b.now.Add(time.Hour)
+	if n := b.spend(fast); n != 300 {
+		t.Errorf("after it was raised: %d, want 300", n)
+	}
+}
+
+// TestPlacesOfAccounts: an account whose requests are slow holds a part of the places, whatever it sends by however many tokens; another
+// account's request goes through beside it, and it is told that the limit is its own.
+func TestPlacesOfAccounts(t *testing.T) {
+	b := opened(t)
+	eve := []string{b.token("eve", "a"), b.token("eve", "b"), b.token("eve", "c")}
+	ann, tool := b.token("ann", "a"), b.token(wire.AdminAccount, "tool")
+	type answer struct {
+		status int
+		why    string
+	}
+	answers := make(chan answer, maxOfAll)
+	for i := range maxOfAll {
+		go func() {
+			w, p := b.ask(eve[i%3], "GET", "/slow")
+			answers <- answer{w.Code, p.Reason}
+		}()
+	}
+	for range maxOfAll - maxOfAccount { // they wait for their account's own
+		if a := <-answers; a.status != 429 || a.why != `account "eve" has 16 requests at work, the most it may have` {
+			t.Errorf("one that got no place: %+v", a)
+		}
+	}
+	if n := b.begun.Load(); n != maxOfAccount {
+		t.Errorf("%d are at work, want %d", n, maxOfAccount)
+	}
+	for _, token := range []string{ann, tool} {
+		if w, p := b.ask(token, "POST", "/thing"); w.Code != 200 {
+			t.Errorf("another's: %d %+v", w.Code, p)
+		}
+	}
+	close(b.held)
+	for range maxOfAccount {
+		if a := <-answers; a.status != 200 {
+			t.Errorf("one that was at work: %+v", a)
+		}
+	}
+}
+
+// TestBounds: what one token and one account have at work or open is counted, and counted back.
+func TestBounds(t *testing.T) {
+	d := &Door{}
+	d.Handler()
+	token := func(id string, of wire.Account) authz.Who { return authz.Who{ID: id, Name: id, Account: of} }
+	take := func(who authz.Who) string {
+		if over := d.take(d.mu.held, boundsOf(who, 2, 3, "sessions and watches open")); over != nil {
+			return over.reason()
+		}
+		return ""
+	}
+	for i, c := range []struct {
+		who  authz.Who
+		want string
+	}{
+		{token("a", "eve"), ""}, {token("a", "eve"), ""},
+		{token("a", "eve"), `token "a" has 2 sessions and watches open, the most it may have`},
+		{token("b", "eve"), ""},
+		{token("b", "eve"), `account "eve" with all its tokens and sessions has 3 sessions and watches open, the most it may have`},
+		{token("c", "ann"), ""},
+		{token("d", "admin"), ""}, {token("d", "admin"), ""}, {token("e", "admin"), ""}, {token("e", "admin"), ""},
+		{token("e", "admin"), `token "e" has 2 sessions and watches open, the most it may have`},
+	} {
+		if got := take(c.who); got != c.want {
+			t.Errorf("%d: %q, want %q", i, got, c.want)
+		}
+	}
+	for _, who := range []authz.Who{token("a", "eve"), token("a", "eve"), token("b", "eve"), token("c", "ann"), token("d", "admin"),
+		token("d", "admin"), token("e", "admin"), token("e", "admin")} {
+		d.give(d.mu.held, boundsOf(who, 2, 3, ""))
+	}
+	if len(d.mu.held) != 0 {
+		t.Errorf("after all left: %v", d.mu.held)
 	}
 }

@@ -72,6 +72,7 @@ var (
 	DomainsOf  = index(Domains, func(d *Domain) string { return string(d.Env) }) // by environment
 
 	OperationsIn = index(Operations, func(o *Operation) string { return choose(o.State.Final(), Ended, Unended) })
+	EnvsOf       = index(Envs, func(e *Environment) string { return string(e.Account.Owner()) }) // by account
 	EnvsIn       = index(Envs, func(e *Environment) string { return choose(e.Failed != nil, Failed, "") })
 )
 
@@ -438,6 +439,9 @@ type AccountGroup struct {
 	Days   int            `json:"days,omitempty"` // new accounts are trials of so many days; 0: they are not
 	Limits account.Limits `json:"limits,omitempty"`
 	SignUp bool           `json:"signUp,omitempty"` // people make accounts of it by themselves
+	// Rates are how often each account in it may ask the API; zero: account.Rates. Orchestrators before 2026-11-29 keep them, and don't
+	// heed them.
+	Rates account.APIRates `json:"rates,omitzero"`
 }
 
 // User is a person who signs in. Orchestrators before 2026-11-28 leave users and sessions alone, and let none of them in.
@@ -539,6 +543,8 @@ type Token struct {
 	// Over: it is refused, and kept for a while, for people to read why. Scopes and Narrow are empty then: earlier orchestrators let it do
 	// nothing either.
 	Over *TokenOver `json:"over,omitempty"`
+	// Rate is how often it may ask at most; zero: what its account's group says.
+	Rate account.APIRate `json:"rate,omitzero"`
 }
 
 func (t *Token) user() string {

@@ -218,6 +218,7 @@ func TestReset(t *testing.T) {
 	admin := b.setup()
 	b.mailing()
 	b.made("ada@example.com", "acme", user.Owner)
+	b.made("kim@example.com", "acme", user.Owner)
 	b.made("bob@example.com", "shop", user.Owner)
 	s := user.SignIn{Mail: "ada@example.com", Password: pass}
 	ada, session := b.in(s, here)

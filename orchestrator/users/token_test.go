@@ -64,6 +64,7 @@ func TestTokenDoesWhatItsMakerMay(t *testing.T) {
 	b := opened(t)
 	admin := b.setup()
 	b.made("ada@example.com", "acme", user.Owner)
+	b.made("kim@example.com", "acme", user.Owner)
 	ada, _ := b.in(user.SignIn{Mail: "ada@example.com", Password: pass}, here)
 	all, asAll := b.token(ada, "acme", "all", "admin")
 	patch, _ := b.token(ada, "acme", "patch", "patch")
@@ -121,6 +122,8 @@ func TestTokensEndWithTheirMaker(t *testing.T) {
 	b := opened(t)
 	admin := b.setup()
 	b.made("ada@example.com", "acme", user.Owner)
+	b.made("kim@example.com", "acme", user.Owner)
+	b.made("kai@example.com", "shop", user.Owner)
 	if _, err := b.SetMember(t.Context(), admin, "shop", "ada@example.com", user.Owner); err != nil {
 		t.Fatal(err)
 	}
@@ -220,6 +223,7 @@ func TestTokenMadeWhileLeaving(t *testing.T) {
 	b := opened(t)
 	admin := b.setup()
 	b.made("ada@example.com", "acme", user.Owner)
+	b.made("kim@example.com", "acme", user.Owner)
 	for range 8 {
 		if _, err := b.SetMember(t.Context(), admin, "acme", "ada@example.com", user.Owner); err != nil {
 			t.Fatal(err)

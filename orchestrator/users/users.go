@@ -12,6 +12,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -348,6 +349,11 @@ func (d *Desk) Delete(ctx context.Context, who string) (ended []store.Token, err
 		if !ok {
 			return none(who)
 		}
+		for _, m := range u.Members {
+			if p := another(tx, m.Name, &u); p != nil {
+				return p
+			}
+		}
 		endSessions(tx, u.ID)
 		ended = authz.EndTokens(tx, u.ID, "", d.now())
 		endLinks(tx, u.Mail, "")
@@ -368,7 +374,7 @@ func (d *Desk) SetMember(ctx context.Context, w authz.Who, of wire.Account, who 
 			return p
 		}
 		if role != user.Owner {
-			if p := d.another(tx, w, of, u); p != nil {
+			if p := another(tx, of, u); p != nil {
 				return p
 			}
 		}
@@ -398,7 +404,7 @@ func (d *Desk) RemoveMember(ctx context.Context, w authz.Who, of wire.Account, w
 		if u.Role(of) == "" {
 			return operator.NewProblem(operator.NotFound, "users/"+who, "the user is not in account "+string(of), "GET /users lists them")
 		}
-		if p := d.another(tx, w, of, u); p != nil {
+		if p := another(tx, of, u); p != nil {
 			return p
 		}
 		u.Members = slices.DeleteFunc(slices.Clone(u.Members), func(m store.Member) bool { return m.Name == of })
@@ -427,10 +433,14 @@ func (d *Desk) ofAccount(ctx context.Context, w authz.Who, of wire.Account, who 
 	})
 }
 
-// another is nil when an account has an owner besides u, u is none, or the caller runs the cluster. Of two owners who leave at once one is
-// refused: the account's record is read for that.
-func (d *Desk) another(tx *store.Tx, w authz.Who, of wire.Account, u *store.User) *operator.Problem {
-	if u.Role(of) != user.Owner || w.Account == wire.AdminAccount && of != wire.AdminAccount {
+// another is nil when an account has an owner besides u, u is none, or the account is being closed: it goes with its people then. Those who
+// run the cluster are held to it like everybody: an account that nobody owns is nobody's to ask for help for. Of two owners who leave at
+// once one is refused: the records of both are read for that.
+func another(tx *store.Tx, of wire.Account, u *store.User) *operator.Problem {
+	if u.Role(of) != user.Owner {
+		return nil
+	}
+	if a, ok := store.Accounts.Read(tx, string(of)); ok && a.State == account.Closing {
 		return nil
 	}
 	for key, o := range store.Users.Refs(tx.View()) {
@@ -441,6 +451,9 @@ func (d *Desk) another(tx *store.Tx, w authz.Who, of wire.Account, u *store.User
 			return nil
 		}
 	}
-	return operator.NewProblem(operator.Conflict, "users/"+u.Mail, "it is the last owner of account "+string(of),
-		"make another one first")
+	next := fmt.Sprintf("make another one first: hnctl user role USER owner --account %s", of)
+	if of != wire.AdminAccount {
+		next += fmt.Sprintf("; or have those who run the cluster close the account: hnctl account close %s", of)
+	}
+	return operator.NewProblem(operator.Conflict, "users/"+u.Mail, "it is the last owner of account "+string(of), next)
 }

@@ -363,8 +363,80 @@ func TestOwners(t *testing.T) {
 	refused(t, err, http.StatusConflict)
 	_, err = b.Create(t.Context(), user.NewUser{Mail: "eve@example.com", Password: pass, Account: "nosuch", Role: user.Owner}, "admin")
 	refused(t, err, http.StatusNotFound)
+	b.made("kim@example.com", "acme", user.Owner)
 	if _, err := b.Delete(t.Context(), ada.User); err != nil || store.Sessions.Len(b.Store.View()) != 0 {
 		t.Errorf("%d sessions are left, %v", store.Sessions.Len(b.Store.View()), err)
+	}
+}
+
+// TestLastOwner: nobody, those who run the cluster neither, leaves an account without an owner, unless it is being closed.
+func TestLastOwner(t *testing.T) {
+	b := opened(t)
+	admin := authz.Who{Account: wire.AdminAccount, Name: "admin"}
+	ada := b.made("ada@example.com", "acme", user.Owner)
+	b.made("dev@example.com", "acme", user.Developer)
+	b.made("root@example.com", wire.AdminAccount, user.Owner)
+	if _, err := b.SetMember(t.Context(), admin, "shop", "ada@example.com", user.Owner); err != nil {
+		t.Fatal(err)
+	}
+	self, _ := b.in(user.SignIn{Mail: "ada@example.com", Password: pass}, here)
+	set := func(w authz.Who, of wire.Account, who string, r user.Role) error {
+		_, err := b.SetMember(t.Context(), w, of, who, r)
+		return err
+	}
+	remove := func(w authz.Who, of wire.Account, who string) error {
+		_, err := b.RemoveMember(t.Context(), w, of, who)
+		return err
+	}
+	del := func(who string) error { _, err := b.Delete(t.Context(), who); return err }
+	left := func(what string, err error, of wire.Account) {
+		t.Helper()
+		p := refused(t, err, http.StatusConflict)
+		if want := "it is the last owner of account " + string(of); p.Reason != want ||
+			!strings.Contains(p.Next, "hnctl user role USER owner --account "+string(of)) ||
+			strings.Contains(p.Next, "hnctl account close") != (of != wire.AdminAccount) {
+			t.Errorf("%s: %+v, want %q and what to do", what, p, want)
+		}
+	}
+	left("demoted by an admin", set(admin, "acme", ada.ID, user.Developer), "acme")
+	left("demoted by themselves", set(self, "acme", ada.ID, user.Viewer), "acme")
+	left("removed by an admin", remove(admin, "acme", ada.ID), "acme")
+	left("deleted", del("ada@example.com"), "acme")
+	left("the cluster's", del("root@example.com"), wire.AdminAccount)
+	left("the cluster's, demoted", set(admin, wire.AdminAccount, "root@example.com", user.Viewer), wire.AdminAccount)
+	if u, err := b.Get(wire.AdminAccount, ada.ID); err != nil || len(u.Members) != 2 || u.Members[0].Role != user.Owner {
+		t.Fatalf("after the refusals it is %+v, %v", u, err)
+	}
+	// Another owner makes room; of several accounts the one that is left without is named.
+	if err := set(admin, "acme", "dev@example.com", user.Owner); err != nil {
+		t.Fatal(err)
+	}
+	if err := set(self, "acme", ada.ID, user.Viewer); err != nil {
+		t.Error(err)
+	}
+	left("deleted, with a second account", del(ada.ID), "shop")
+	// An account that is being closed goes with its people.
+	if _, err := b.Store.Update(t.Context(), func(tx *store.Tx) error {
+		a, _ := store.Accounts.Read(tx, "shop")
+		a.State = account.Closing
+		store.Accounts.Put(tx, "shop", a)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := del(ada.ID); err != nil {
+		t.Error(err)
+	}
+	// Of two owners who are taken out at once one stays.
+	b.made("one@example.com", "acme", user.Owner)
+	var wg sync.WaitGroup
+	errs := make([]error, 2)
+	for i, who := range []string{"one@example.com", "dev@example.com"} {
+		wg.Go(func() { errs[i] = remove(admin, "acme", who) })
+	}
+	wg.Wait()
+	if (errs[0] == nil) == (errs[1] == nil) {
+		t.Errorf("of two owners at once: %v, %v", errs[0], errs[1])
 	}
 }
 

@@ -47,10 +47,11 @@ const (
 	Cloudlets    Kind = "cloudlets"       // dynamic ones: the most that its nodes may grow to
 	Disk         Kind = "diskMiB"         // quotas of layers and volumes, whatever is written in them
 	Addresses    Kind = "publicAddresses" // IPv4 and IPv6 together
+	Domains      Kind = "domains"         // host names beside the one that each environment has in the cluster's domain
 )
 
 // Kinds are all kinds, in the order in which they are shown.
-var Kinds = []Kind{Environments, Nodes, Cloudlets, Disk, Addresses}
+var Kinds = []Kind{Environments, Nodes, Cloudlets, Disk, Addresses, Domains}
 
 // Most is the highest limit that can be set. A kind without a limit is not bounded.
 const Most = 1 << 40
@@ -95,11 +96,12 @@ type Account struct {
 	Created time.Time    `json:"created,omitzero"`
 	By      string       `json:"by,omitempty"`
 	Use     []AccountUse `json:"use" doc:"What it has of each kind, and may have"`
+	Rates   APIRates     `json:"rates,omitzero" doc:"How often it may ask the API: more is answered with 429 and Retry-After"`
 }
 
 // AccountUse is how much of one kind an account has.
 type AccountUse struct {
-	Kind  Kind   `json:"kind" enum:"environments,nodes,cloudlets,diskMiB,publicAddresses"`
+	Kind  Kind   `json:"kind" enum:"environments,nodes,cloudlets,diskMiB,publicAddresses,domains"`
 	Used  int64  `json:"used"`
 	Limit *int64 `json:"limit,omitempty" doc:"The most it may have; absent: there is no limit"`
 	From  string `json:"from,omitempty" doc:"Where the limit is set: account, or group"`
@@ -143,6 +145,8 @@ type AccountGroup struct {
 	Limits   Limits `json:"limits,omitempty" doc:"Of each account in it"`
 	Accounts int    `json:"accounts" doc:"How many accounts are in it"`
 	SignUp   bool   `json:"signUp,omitempty" doc:"People make accounts of it by themselves, once their mail address is known to be theirs"`
+	// Rates are how often each account in it may ask the API.
+	Rates APIRates `json:"rates,omitzero" doc:"How often each account in it may ask the API: those in force where nothing was set"`
 }
 
 // SetAccountGroup makes a group, or replaces what is said of it.
@@ -151,6 +155,8 @@ type SetAccountGroup struct {
 	Days   int    `json:"trialDays,omitempty" minimum:"0" maximum:"3660"`
 	Limits Limits `json:"limits,omitempty"`
 	SignUp bool   `json:"signUp,omitempty" doc:"People make accounts of it by themselves; left out: they do not"`
+	// Rates are how often each account in it may ask the API.
+	Rates APIRates `json:"rates,omitzero" doc:"How often each account in it may ask the API; left out: 20 a second of each token or session (300 at once), 60 of an account (900)"`
 }
 
 // ValidateGroup says why a group can't have a name, or nil.

@@ -22,7 +22,7 @@ func TestLimits(t *testing.T) {
 	}{
 		{nil, ""},
 		{Limits{Environments: 0, Disk: Most}, ""},
-		{Limits{"discs": 3}, `"discs" is no kind of limit, want one of environments, nodes, cloudlets, diskMiB, publicAddresses`},
+		{Limits{"discs": 3}, `"discs" is no kind of limit, want one of environments, nodes, cloudlets, diskMiB, publicAddresses, domains`},
 		{Limits{Nodes: -1}, "limits.nodes: -1, want 0 to"},
 		{Limits{Nodes: Most + 1}, "limits.nodes:"},
 	} {

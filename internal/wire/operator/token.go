@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/account"
 )
 
 // Token is a bearer token of the API, without its text.
@@ -20,6 +21,8 @@ type Token struct {
 	Maker  *TokenMaker `json:"maker,omitempty" doc:"Who made it; absent: it is from before that was kept"`
 	Ended  time.Time   `json:"ended,omitzero" doc:"Since when it is refused: it ended with its maker, and is shown for 30 days more"`
 	Reason string      `json:"reason,omitempty" doc:"Why it ended, or may do less than its scopes say"`
+	// Rate is how often it may ask.
+	Rate account.APIRate `json:"rate,omitzero" doc:"How often it may ask: its own limit, or what its account's group says where that is less"`
 }
 
 // Maker is what made a token.
@@ -48,6 +51,8 @@ type NewToken struct {
 	Days   int      `json:"days,omitempty" minimum:"0" maximum:"3660" doc:"Days it is valid; 0 is until revoked"`
 	// Environments are those that it shall be for.
 	Environments []wire.EnvName `json:"environments,omitempty" maxItems:"50" doc:"It sees these environments, their nodes and operations, and nothing else; scopes read, write and exec only; left out: all that its account sees"`
+	// Rate is a limit of its own.
+	Rate *account.APIRate `json:"rate,omitempty" doc:"How often it may ask, at most; left out: what its account's group says"`
 }
 
 // MadeToken carries the token's text: the only time it is shown.

@@ -51,10 +51,11 @@ func list(a *app.App) *cobra.Command {
 				return err
 			}
 			return a.Show(items, app.Joined(items, func(x account.Account) string { return string(x.Name) }), func(t *app.Table) {
-				t.Head("NAME", "STATE", "GROUP", "ENVIRONMENTS", "NODES", "CLOUDLETS", "DISK MiB", "ADDRESSES", "TITLE")
+				t.Head("NAME", "STATE", "GROUP", "ENVIRONMENTS", "NODES", "CLOUDLETS", "DISK MiB", "ADDRESSES", "DOMAINS", "TITLE")
 				for _, x := range items {
 					t.Row(x.Name, x.State, x.Group, amount(x.Use, account.Environments), amount(x.Use, account.Nodes),
-						amount(x.Use, account.Cloudlets), amount(x.Use, account.Disk), amount(x.Use, account.Addresses), x.Title)
+						amount(x.Use, account.Cloudlets), amount(x.Use, account.Disk), amount(x.Use, account.Addresses),
+						amount(x.Use, account.Domains), x.Title)
 				}
 			})
 		},
@@ -78,7 +79,8 @@ func show(a *app.App) *cobra.Command {
 func told(a *app.App, x account.Account) error {
 	return a.Show(x, string(x.Name), func(t *app.Table) {
 		t.Fields("account", x.Name, "title", x.Title, "contact", x.Contact, "group", x.Group, "state", x.State, "reason", x.Reason,
-			"since", app.Stamp(x.Since), "ends", app.Stamp(x.Ends), "created", app.Stamp(x.Created), "by", x.By)
+			"since", app.Stamp(x.Since), "ends", app.Stamp(x.Ends), "created", app.Stamp(x.Created), "by", x.By,
+			"API limit", asks(x.Rates))
 		t.Gap()
 		t.Head("LIMIT", "USED", "AT MOST", "SET BY")
 		for _, u := range x.Use {
@@ -126,7 +128,8 @@ func given(change map[account.Kind]*int64) account.Limits {
 	return out
 }
 
-const limitHelp = "a limit, KIND=NUMBER: environments, nodes, cloudlets (dynamic ones), diskMiB or publicAddresses; may be given again"
+const limitHelp = "a limit, KIND=NUMBER: environments, nodes, cloudlets (dynamic ones), diskMiB, publicAddresses or domains (beside each " +
+	"environment's own); may be given again"
 
 func create(a *app.App) *cobra.Command {
 	var n account.NewAccount
@@ -248,9 +251,9 @@ func groupList(a *app.App) *cobra.Command {
 				return err
 			}
 			return a.Show(items, app.Joined(items, func(x account.AccountGroup) string { return x.Name }), func(t *app.Table) {
-				t.Head("NAME", "ACCOUNTS", "TRIAL DAYS", "SIGN-UP", "LIMITS", "TITLE")
+				t.Head("NAME", "ACCOUNTS", "TRIAL DAYS", "SIGN-UP", "LIMITS", "API LIMIT", "TITLE")
 				for _, x := range items {
-					t.Row(x.Name, x.Accounts, x.Days, open(x.SignUp), bounds(x.Limits), x.Title)
+					t.Row(x.Name, x.Accounts, x.Days, open(x.SignUp), bounds(x.Limits), asks(x.Rates), x.Title)
 				}
 			})
 		},
@@ -276,9 +279,36 @@ func bounds(l account.Limits) string {
 	return strings.Join(out, ",")
 }
 
+// asks says how often an account may ask the API.
+func asks(r account.APIRates) string {
+	var out []string
+	if s := r.Token.Short(); s != "" {
+		out = append(out, "token="+s)
+	}
+	if s := r.Account.Short(); s != "" {
+		out = append(out, "account="+s)
+	}
+	return strings.Join(out, ",")
+}
+
+// rates reads WHOSE=PER-SECOND/AT-ONCE flags.
+func rates(texts []string) (out account.APIRates, err error) {
+	for _, s := range texts {
+		whose, text, _ := strings.Cut(s, "=")
+		into := map[string]*account.APIRate{"token": &out.Token, "account": &out.Account}[whose]
+		if into == nil {
+			return out, fmt.Errorf("--api-rate %s: write token=PER-SECOND/AT-ONCE, or account=…", s)
+		}
+		if *into, err = account.ParseAPIRate(text); err != nil {
+			return out, fmt.Errorf("--api-rate %s: %w", s, err)
+		}
+	}
+	return out, nil
+}
+
 func groupSet(a *app.App) *cobra.Command {
 	var s account.SetAccountGroup
-	var texts []string
+	var texts, perSecond []string
 	c := &cobra.Command{
 		Use: "set GROUP", Short: "Make a group of accounts, or replace what is said of it; its limits are those of each account in it",
 		Args: cobra.ExactArgs(1), Example: "  hnctl account group set trial --trial-days 14 --limit environments=2 --limit cloudlets=16",
@@ -288,6 +318,9 @@ func groupSet(a *app.App) *cobra.Command {
 				return err
 			}
 			s.Limits = given(change)
+			if s.Rates, err = rates(perSecond); err != nil {
+				return err
+			}
 			var now account.AccountGroup
 			if err := a.Call(cmd.Context(), http.MethodPut, "/account-groups/"+url.PathEscape(args[0]), s, &now); err != nil {
 				return err
@@ -295,7 +328,8 @@ func groupSet(a *app.App) *cobra.Command {
 			a.Say("group %s is as below", now.Name)
 			return a.Show(now, now.Name, func(t *app.Table) {
 				t.Fields("group", now.Name, "title", now.Title, "trial days", now.Days, "accounts", now.Accounts,
-					"sign-up", open(now.SignUp), "limits", bounds(now.Limits))
+					"sign-up", open(now.SignUp), "limits", bounds(now.Limits),
+					"API limit", asks(now.Rates))
 			})
 		},
 	}
@@ -304,6 +338,8 @@ func groupSet(a *app.App) *cobra.Command {
 	c.Flags().BoolVar(&s.SignUp, "sign-up", false, "people make accounts of it by themselves at /panel/signup/GROUP, once their mail "+
 		"address is known to be theirs; needs a mail server")
 	c.Flags().StringArrayVar(&texts, "limit", nil, limitHelp)
+	c.Flags().StringArrayVar(&perSecond, "api-rate", nil, "how often its accounts may ask the API, WHOSE=PER-SECOND/AT-ONCE: token (each "+
+		"token or session) or account (all of one account together), such as token=20/300; may be given again")
 	return c
 }
 

@@ -12,8 +12,9 @@ import (
 // accounts keeps one account, acme, and the groups that are set.
 func (f *fake) accounts(mux *http.ServeMux) {
 	most := int64(5)
-	acme := account.Account{Name: "acme", Group: "default", State: account.Active, Created: f.now, Use: []account.AccountUse{
-		{Kind: account.Environments, Used: 2, Limit: &most, From: account.FromAccount}, {Kind: account.Nodes, Used: 7}}}
+	acme := account.Account{Name: "acme", Group: "default", State: account.Active, Created: f.now, Rates: account.Rates,
+		Use: []account.AccountUse{
+			{Kind: account.Environments, Used: 2, Limit: &most, From: account.FromAccount}, {Kind: account.Nodes, Used: 7}}}
 	mux.HandleFunc("GET "+operator.Prefix+"/accounts", func(w http.ResponseWriter, _ *http.Request) {
 		reply(w, 200, operator.List[account.Account]{Items: []account.Account{acme}})
 	})
@@ -60,6 +61,10 @@ func (f *fake) accounts(mux *http.ServeMux) {
 		json.NewDecoder(r.Body).Decode(&n)
 		if known(w, r) {
 			t := operator.Token{ID: "t-3", Name: n.Name, Account: wire.Account("acme"), Scopes: n.Scopes}
+			if n.Rate != nil && n.Rate.PerSecond > account.Rates.Token.PerSecond {
+				refuse(w, operator.Invalid, "rate", "it is more than the limit of each token", "give the token less")
+				return
+			}
 			reply(w, 201, operator.MadeToken{Token: t, Text: "hnt.ACME"})
 		}
 	})
@@ -70,7 +75,7 @@ func (f *fake) accounts(mux *http.ServeMux) {
 	mux.HandleFunc("PUT "+operator.Prefix+"/account-groups/{group}", func(w http.ResponseWriter, r *http.Request) {
 		var s account.SetAccountGroup
 		json.NewDecoder(r.Body).Decode(&s)
-		g := account.AccountGroup{Name: r.PathValue("group"), Days: s.Days, Limits: s.Limits}
+		g := account.AccountGroup{Name: r.PathValue("group"), Days: s.Days, Limits: s.Limits, Rates: account.RatesOf("any", s.Rates)}
 		groups = append(groups, g)
 		reply(w, 200, g)
 	})

@@ -19,6 +19,7 @@ import (
 
 	"hardnode.dev/internal/identity"
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/account"
 	"hardnode.dev/internal/wire/jls"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/internal/wire/smart"
@@ -356,7 +357,8 @@ func (f *fake) handler() http.Handler {
 			return &operator.TokenMaker{Kind: k, Name: name}
 		}
 		reply(w, 200, operator.List[operator.Token]{Items: []operator.Token{
-			{ID: "t-1", Name: "admin", Scopes: []string{"admin"}, Created: f.now, Maker: by(operator.BySetup, "")},
+			{ID: "t-1", Name: "admin", Scopes: []string{"admin"}, Created: f.now, Maker: by(operator.BySetup, ""),
+				Rate: account.Rates.Token},
 			{ID: "t-5", Name: "left", Scopes: []string{"read"}, Created: f.now, Maker: by(operator.ByUser, "bob@acme.example"),
 				Ended: f.now, Reason: "who made it is not in account acme any more"},
 			{ID: "t-6", Name: "less", Scopes: []string{"write"}, Created: f.now, Maker: by(operator.ByToken, "ci"),

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/account"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/tools/hnctl/app"
 )
@@ -33,10 +34,10 @@ func tokenList(a *app.App) *cobra.Command {
 				return err
 			}
 			return a.Show(list, app.Joined(list, func(t operator.Token) string { return t.ID }), func(t *app.Table) {
-				t.Head("ID", "NAME", "ACCOUNT", "SCOPES", "FOR", "MADE BY", "CREATED", "EXPIRES", "")
+				t.Head("ID", "NAME", "ACCOUNT", "SCOPES", "FOR", "MADE BY", "CREATED", "EXPIRES", "API LIMIT", "")
 				for _, x := range list {
 					t.Row(x.ID, x.Name, x.Account.Owner(), strings.Join(x.Scopes, ","), only(x.Environments), maker(x.Maker),
-						app.Stamp(x.Created), app.Stamp(x.Expires), state(x))
+						app.Stamp(x.Created), app.Stamp(x.Expires), x.Rate.Short(), state(x))
 				}
 			})
 		},
@@ -82,20 +83,27 @@ func tokenCreate(a *app.App) *cobra.Command {
 	var days int
 	var of string
 	var envs []string
+	var rate string
 	c := &cobra.Command{
 		Use: "create NAME --scope SCOPE", Short: "Make an API token; its text is printed this once", Args: cobra.ExactArgs(1),
 		Long: "Make an API token; its text is printed this once. One that a user makes never does more than their role allows, and ends\n" +
 			"when they leave the account; so does what is made with it. One that is made with the admin token ends with nobody.",
 		Example: "  hnctl token create ci --scope read --scope write --days 90 > ci.token",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			n := operator.NewToken{Name: args[0], Scopes: scopes, Days: days, Environments: names(envs)}
+			if rate != "" {
+				r, err := account.ParseAPIRate(rate)
+				if err != nil {
+					return fmt.Errorf("--api-rate: %w", err)
+				}
+				n.Rate = &r
+			}
 			var made operator.MadeToken
 			path := "/tokens"
 			if of != "" {
 				path = "/accounts/" + url.PathEscape(of) + "/tokens"
 			}
-			if err := a.Call(cmd.Context(), http.MethodPost, path, operator.NewToken{Name: args[0], Scopes: scopes, Days: days,
-				Environments: names(envs)},
-				&made); err != nil {
+			if err := a.Call(cmd.Context(), http.MethodPost, path, n, &made); err != nil {
 				return err
 			}
 			a.Say("token %s (%s) with scopes %s; keep it private, it is not shown again", made.ID, made.Name,
@@ -113,6 +121,8 @@ func tokenCreate(a *app.App) *cobra.Command {
 	c.Flags().StringArrayVar(&envs, "env", nil, "an environment that it is for, with its nodes and operations, and nothing else is; "+
 		"may be given again; left out: all that its account sees")
 	c.Flags().StringVar(&of, "account", "", "the account whose it is; left out: one's own")
+	c.Flags().StringVar(&rate, "api-rate", "", "how often it may ask the API, as requests a second and at once, such as 5/50; left out: "+
+		"what its account's group says, which is the most it can have")
 	c.MarkFlagRequired("scope")
 	return c
 }
