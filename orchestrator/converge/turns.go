@@ -27,7 +27,7 @@ func (p *planner) turns() {
 			}
 			waits, stays := "", ""
 			switch l := layerOf(e, n.Layer); {
-			case l == nil, n.Halted != "", n.Replaces != 0: // a successor comes beside one that runs
+			case l == nil, n.Halted != "", p.beside(n):
 			case e.Runs() && (n.Waits != "" || !p.told(n)):
 				waits = p.before(e, *l)
 			case !e.Runs() && p.envs[name].stopping && p.told(n):
@@ -52,6 +52,12 @@ func (p *planner) turns() {
 			p.put(n, what, why)
 		}
 	}
+}
+
+// beside tells whether a node takes the place of one that does not wait: its layer runs.
+func (p *planner) beside(n store.Node) bool {
+	old, there := p.node(n.Replaces)
+	return n.Replaces != 0 && there && old.Waits == ""
 }
 
 // told tells whether a host was told to run a node.

@@ -208,3 +208,48 @@ func TestRestartInTurn(t *testing.T) {
 		w.hear(nil)
 	}
 }
+
+// Who takes the place of a node that runs does not wait for layers that are sick now; who takes that of one that waits does.
+func TestTurnsBeside(t *testing.T) {
+	for _, waits := range []bool{false, true} {
+		w := newWorld(4)
+		w.chain(1, 1)
+		for range 4 {
+			w.turn("start")
+			w.hear(nil)
+		}
+		old := w.of("bl")
+		odd := map[wire.CTID]host.ContainerState{w.of("cp").CTID: host.CtFailing}
+		if waits {
+			w.hello().Want = store.WantStopped
+			for range 2 {
+				w.turn("stop")
+				w.hear(nil)
+			}
+			w.hello().Want = store.WantRunning
+			w.turn("start")
+			old = w.of("bl")
+			odd = nil
+		}
+		w.hear(odd)
+		if (old.Waits != "") != waits {
+			t.Fatalf("the balancer waits: %q, want %v", old.Waits, waits)
+		}
+		next := old
+		next.CTID, next.Replaces, next.Waits, next.Container.CTID = w.in.NextCTID, old.CTID, "", w.in.NextCTID
+		next.Container.IPv4 = next.Container.IPv4.Next().Next().Next().Next()
+		w.in.NextCTID++
+		w.in.Nodes = append(w.in.Nodes, next)
+		w.in.Spreading = map[wire.EnvName]bool{"hello": true}
+		w.turn("a successor comes")
+		run := false
+		for _, work := range w.in.Works {
+			for _, c := range work.Containers {
+				run = run || c.CTID == next.CTID && c.Run
+			}
+		}
+		if run == waits {
+			t.Errorf("its successor is told to run: %v\n%s", run, w.out.String())
+		}
+	}
+}

@@ -75,7 +75,10 @@ func spec(t *rapid.T) operator.EnvironmentSpec {
 			s.Layers = append(s.Layers, layer(t, name))
 		}
 	}
-	return s
+	if len(s.Layers) > 1 && rapid.Bool().Draw(t, "linked") {
+		s.Layers[1].Links = []wire.LayerName{"cp"}
+	}
+	return env.Link("ann", s, templates)
 }
 
 // made are the nodes of a spec.

@@ -44,6 +44,7 @@ func Plan(in Input) (plan operator.EditPlan, kept []Kept, added []env.Node, refu
 	if refused = env.Validate(in.Want); refused != nil {
 		return plan, nil, nil, refused
 	}
+	in.Want = env.Link(in.Account, in.Want, in.Templates)
 	plan.Steps = []operator.EditStep{}
 	var found []*operator.Problem
 	bad := func(code operator.Code, object, reason, next string) {
@@ -80,7 +81,8 @@ func Plan(in Input) (plan operator.EditPlan, kept []Kept, added []env.Node, refu
 		if !there {
 			added = append(added, w)
 			grow(w, 1)
-			plan.Steps = append(plan.Steps, step(operator.EditAdd, w.Layer, number(w), 0, string(l.Template), pointer+"/nodes"))
+			plan.Steps = append(plan.Steps, step(operator.EditAdd, w.Layer, number(w), 0, string(l.Template)+knows(in, w.Layer),
+				pointer+"/nodes"))
 			continue
 		}
 		is, changes, p := Revise(n.Of, l, n.Node, in.Templates)
@@ -121,7 +123,7 @@ func Plan(in Input) (plan operator.EditPlan, kept []Kept, added []env.Node, refu
 		object, pointer, why := "layers", "/layers", "the layer is not there any more"
 		if at >= 0 {
 			object, pointer = fmt.Sprintf("layers[%d].nodes", at), fmt.Sprintf("/layers/%d/nodes", at)
-			why = fmt.Sprintf("the layer has %d nodes", in.Want.Layers[at].Nodes)
+			why = fmt.Sprintf("the layer has %d nodes%s", in.Want.Layers[at].Nodes, knows(in, n.Layer))
 		}
 		if len(n.Container.Volumes) > 0 && !in.RemoveData {
 			bad(operator.Conflict, object, fmt.Sprintf("node %s of layer %s would go, with the data of its %d volumes", n.CTID, n.Layer,
@@ -131,4 +133,17 @@ func Plan(in Input) (plan operator.EditPlan, kept []Kept, added []env.Node, refu
 		plan.Steps = append(plan.Steps, step(operator.EditRemove, n.Layer, number(n.Node), n.CTID, why, pointer))
 	}
 	return plan, kept, added, operator.All(found)
+}
+
+// knows says that layers linked with one need no restart when nodes of it come and go: they know a name, whose answers follow.
+func knows(in Input, name wire.LayerName) string {
+	was := env.Linking(in.Have, name)
+	stay := slices.DeleteFunc(env.Linking(in.Want, name), func(l wire.LayerName) bool { return !slices.Contains(was, l) })
+	switch len(stay) {
+	case 0:
+		return ""
+	case 1:
+		return fmt.Sprintf("; layer %s knows %s.%s.internal and needs no restart", stay[0], name, in.Want.Name)
+	}
+	return fmt.Sprintf("; layers %v know %s.%s.internal and need no restart", stay, name, in.Want.Name)
 }

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
@@ -33,6 +34,10 @@ var fields = []field{
 	}},
 	{"Profile", "profile", operator.EditRedeploy, func(a, b operator.LayerSpec) string {
 		return fmt.Sprintf("profile %s → %s", said(a.Profile), said(b.Profile))
+	}},
+	{"Links", "links", operator.EditChange, func(a, b operator.LayerSpec) string { return fmt.Sprintf("links %v → %v", a.Links, b.Links) }},
+	{"Linked", "linked", operator.EditRestart, func(a, b operator.LayerSpec) string {
+		return strings.Replace(variables(a.Linked, b.Linked), "variables", "variables of links", 1)
 	}},
 	{"Env", "env", operator.EditRestart, func(a, b operator.LayerSpec) string { return variables(a.Env, b.Env) }},
 	{"Secrets", "secrets", operator.EditRestart, func(a, b operator.LayerSpec) string { return hidden(a.Secrets, b.Secrets) }},
@@ -126,19 +131,19 @@ func Revise(was, want operator.LayerSpec, now env.Node, templates env.Templates)
 		n := fresh.Container
 		c.Image, c.Process, c.Profile, c.Check = n.Image, n.Process, n.Profile, n.Check
 		out.HTTP = fresh.HTTP
-	} else if has("Env") {
+	} else if has("Env") || has("Linked") {
 		vars := maps.Clone(c.Process.Env)
 		if vars == nil {
 			vars = map[string]string{}
 		}
-		for k := range was.Env {
+		for k := range env.Variables(was) {
 			if v, of := before.Process.Env[k]; of {
 				vars[k] = v
 			} else {
 				delete(vars, k)
 			}
 		}
-		maps.Copy(vars, want.Env)
+		maps.Copy(vars, env.Variables(want))
 		c.Process.Env = vars
 	}
 	if has("Secrets") {

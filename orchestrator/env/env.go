@@ -127,6 +127,7 @@ func Validate(s operator.EnvironmentSpec) *operator.Problem {
 	}
 	if len(s.Layers) <= 20 {
 		found = append(found, order(s)...)
+		found = append(found, links(s)...)
 	}
 	return operator.All(found)
 }
@@ -284,10 +285,11 @@ func NodeOf(account wire.Account, name wire.EnvName, l operator.LayerSpec, index
 	}
 	p := t.Process
 	p.Env = maps.Clone(p.Env)
-	if len(l.Env) > 0 && p.Env == nil {
+	vars := Variables(l)
+	if len(vars) > 0 && p.Env == nil {
 		p.Env = map[string]string{}
 	}
-	maps.Copy(p.Env, l.Env)
+	maps.Copy(p.Env, vars)
 	p.Sealed = SealedOf(l)
 	profile := cmp.Or(host.Profile(l.Profile), t.Profile, host.ProfileApp)
 	if profile == host.ProfileSystem && p.StopAfter == 0 {

@@ -182,6 +182,9 @@ func (c *edited) spec(name wire.EnvName) operator.EnvironmentSpec {
 		}
 		s.Layers = append(s.Layers, ls)
 	}
+	if len(s.Layers) == 2 && rapid.Bool().Draw(c.t, "linked") {
+		s.Layers[1].Links = []wire.LayerName{s.Layers[0].Name}
+	}
 	if len(s.Layers) == 2 && rapid.Bool().Draw(c.t, "one after the other") {
 		first := rapid.IntRange(0, 1).Draw(c.t, "first")
 		s.Layers[1-first].After = []wire.LayerName{s.Layers[first].Name}

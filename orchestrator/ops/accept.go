@@ -48,6 +48,7 @@ func (o *Ops) Accept(ctx context.Context, r Request) (operator.Operation, error)
 		return operator.Operation{}, err
 	}
 	now := o.now()
+	asked := r.Spec
 	op := store.Operation{Env: r.Env, Remove: r.Remove, Operation: operator.Operation{
 		ID: id, Kind: r.Kind, Object: "environments/" + string(r.Env), By: r.By,
 		State: operator.OpPending, Created: now, Updated: now, Steps: k.Steps(now), Cancel: k.Cancel()}}
@@ -68,6 +69,14 @@ func (o *Ops) Accept(ctx context.Context, r Request) (operator.Operation, error)
 			if err := accounts.AdmitEnvironment(tx, r.Account, *r.Spec); err != nil {
 				return err
 			}
+		}
+		if r.Spec = asked; asked != nil && env.IsLinked(*asked) {
+			account := r.Account
+			if exists {
+				account = e.Account
+			}
+			linked := env.Link(account, *asked, templatesOf(tx.View()))
+			r.Spec = &linked
 		}
 		op.Deadline = now.Add(o.patience(tx.View(), k, r.Env, r.Spec, e.Spec))
 		if err := interrupt(tx, k, e, op); err != nil {

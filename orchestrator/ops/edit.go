@@ -30,10 +30,7 @@ func PlanEdit(v *store.View, e store.Environment, want operator.EnvironmentSpec,
 
 func planned(v *store.View, e store.Environment, want operator.EnvironmentSpec, r Edit) (operator.EditPlan, []edit.Kept, []env.Node,
 	*operator.Problem) {
-	in := edit.Input{Account: e.Account, Have: e.Spec, Want: want, Templates: env.Templates{}, RemoveData: r.RemoveData}
-	for _, t := range store.Templates.Refs(v) {
-		in.Templates[t.Name] = *t
-	}
+	in := edit.Input{Account: e.Account, Have: e.Spec, Want: want, Templates: templatesOf(v), RemoveData: r.RemoveData}
 	for n := range store.NodesOf.Of(v, string(e.Spec.Name)) {
 		of := layerOf(e, n.Layer)
 		if n.Made != nil {
@@ -50,6 +47,14 @@ func planned(v *store.View, e store.Environment, want operator.EnvironmentSpec, 
 			Cloudlets: n.Cloudlets, HTTP: n.HTTP, Container: n.Container}})
 	}
 	return edit.Plan(in)
+}
+
+func templatesOf(v *store.View) env.Templates {
+	out := env.Templates{}
+	for _, t := range store.Templates.Refs(v) {
+		out[t.Name] = *t
+	}
+	return out
 }
 
 func layerOf(e store.Environment, name wire.LayerName) *operator.LayerSpec {

@@ -71,6 +71,9 @@ func drawn(t *rapid.T) operator.EnvironmentSpec {
 				l.After = append(l.After, o.Name)
 			}
 		}
+		if len(s.Layers) > 0 && rapid.Bool().Draw(t, "linked") {
+			l.Links = []wire.LayerName{s.Layers[0].Name}
+		}
 		s.Layers = append(s.Layers, l)
 	}
 	return s
@@ -89,6 +92,7 @@ func TestExported(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		kept = env.Link("ann", kept, there)
 		file := document.Write(Shown(kept))
 		if bytes.Contains(file, []byte(secretly)) {
 			t.Fatalf("the file has a secret value:\n%s", file)
@@ -137,7 +141,7 @@ func TestExported(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		fresh, p := env.Expand("bob", rebuilt, there)
+		fresh, p := env.Expand("bob", env.Link("bob", rebuilt, there), there)
 		if p != nil || len(fresh) != len(nodes) {
 			t.Fatalf("%d nodes, want %d: %v", len(fresh), len(nodes), p)
 		}

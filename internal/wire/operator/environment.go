@@ -29,6 +29,8 @@ type LayerSpec struct {
 	HTTP      uint16            `json:"http,omitempty" yaml:"http" doc:"Port the nodes serve HTTP on; 0 is what the template says, which may be none"`
 	Profile   string            `json:"profile,omitempty" yaml:"profile" enum:"app,system" doc:"app: one program and its children; system: a full OS with systemd as PID 1; left out: what the template says"`
 	After     []wire.LayerName  `json:"after,omitempty" yaml:"after" maxItems:"19" doc:"Layers whose nodes run before this one's are started, and stop after them"`
+	Links     []wire.LayerName  `json:"links,omitempty" yaml:"links" maxItems:"19" doc:"Layers that know this one, and are known to it, by variables: DB_HOST and DB_PORT of layer db, a name that all its nodes are found by and the port that they serve on. They may not be among the layers' own"`
+	Linked    map[string]string `json:"linked,omitempty" yaml:"-" readOnly:"true" doc:"The variables that links give; the orchestrator's own: what is sent counts for nothing"`
 	Env       map[string]string `json:"env,omitempty" yaml:"env" doc:"Variables of the process"`
 	Secrets   []SecretSpec      `json:"secrets,omitempty" yaml:"secrets" maxItems:"100" doc:"Variables whose values nobody is shown"`
 	Check     *CheckSpec        `json:"check,omitempty" yaml:"check" doc:"What a node must answer to count as running; left out: what the template says"`
