@@ -85,12 +85,12 @@ type Report struct {
 // parallel is how many images are fetched at once; how many containers are started at once, plan.Starts says.
 const parallel = 4
 
-// Between tick and slowest apart everything is looked at when no hint comes (pace); whole is how often the network is compared with the
-// kernel even so.
+// Between tick and slowest apart everything is looked at when no hint comes (pace). What the network is to be is compared with the kernel
+// at each change, and even so once in whole: nobody else has rights to it, and a comparison reads each container's link.
 const (
 	tick    = time.Second
-	slowest = 30 * time.Second
-	whole   = 30 * time.Second
+	slowest = time.Minute
+	whole   = 5 * time.Minute
 )
 
 // New makes an Applier that Run starts.

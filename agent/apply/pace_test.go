@@ -39,11 +39,11 @@ func TestStartsArePaced(t *testing.T) {
 	})
 }
 
-// Rounds without a cause take a hundredth of the time at most, and come every half minute at least.
+// Rounds without a cause take a hundredth of the time at most, and come every minute at least.
 func TestPace(t *testing.T) {
 	for took, want := range map[time.Duration]time.Duration{
 		0: time.Second, 2 * time.Millisecond: time.Second, 10 * time.Millisecond: time.Second, 40 * time.Millisecond: 4 * time.Second,
-		300 * time.Millisecond: 30 * time.Second, time.Minute: 30 * time.Second,
+		300 * time.Millisecond: 30 * time.Second, time.Minute: time.Minute,
 	} {
 		if got := pace(took); got != want {
 			t.Errorf("after %v: %v, want %v", took, got, want)

@@ -7,8 +7,6 @@
 package facts
 
 import (
-	"bufio"
-	"bytes"
 	"fmt"
 	"net"
 	"os"
@@ -20,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"hardnode.dev/agent/sys"
 	"hardnode.dev/internal/wire/host"
 )
 
@@ -58,17 +57,17 @@ func (s Source) Load() (host.Load, error) {
 	l := host.Load{MemoryUsed: mem["MemTotal"] - mem["MemFree"] - mem["Buffers"] - (mem["Cached"] - mem["Shmem"]) - mem["SReclaimable"]}
 	l.Swap, l.SwapUsed = mem["SwapTotal"], mem["SwapTotal"]-mem["SwapFree"]
 	_, l.DiskUsed = disk(s.Data)
-	if b, err := os.ReadFile(s.Root + "/proc/loadavg"); err == nil {
-		l.Load1, _ = strconv.ParseFloat(first(string(b)), 64)
+	if b, err := sys.ReadSmall(s.Root + "/proc/loadavg"); err == nil {
+		l.Load1, _ = strconv.ParseFloat(first(b), 64)
 	}
-	if b, err := os.ReadFile(s.Root + "/proc/uptime"); err == nil {
-		up, _ := strconv.ParseFloat(first(string(b)), 64)
+	if b, err := sys.ReadSmall(s.Root + "/proc/uptime"); err == nil {
+		up, _ := strconv.ParseFloat(first(b), 64)
 		l.UptimeSec = int64(up)
 	}
 	l.Pressure = s.Pressure()
 	for file, to := range map[string]*int64{"count": &l.Connections, "max": &l.MaxConnections} {
-		if b, err := os.ReadFile(s.Root + "/proc/sys/net/netfilter/nf_conntrack_" + file); err == nil { // not before there is a firewall
-			*to, _ = strconv.ParseInt(first(string(b)), 10, 64)
+		if b, err := sys.ReadSmall(s.Root + "/proc/sys/net/netfilter/nf_conntrack_" + file); err == nil { // not before there is a firewall
+			*to, _ = strconv.ParseInt(first(b), 10, 64)
 		}
 	}
 	return l, nil
@@ -81,11 +80,11 @@ func (s Source) Pressure() host.Pressure {
 
 // stall is the ten-second average of one line of a file below /proc/pressure: "some avg10=1.50 avg60=…".
 func (s Source) stall(resource, line string) float64 {
-	b, err := os.ReadFile(s.Root + "/proc/pressure/" + resource)
+	b, err := sys.ReadSmall(s.Root + "/proc/pressure/" + resource)
 	if err != nil {
 		return 0
 	}
-	for l := range strings.Lines(string(b)) {
+	for l := range strings.Lines(b) {
 		if v, ok := strings.CutPrefix(l, line+" avg10="); ok {
 			f, _ := strconv.ParseFloat(first(v), 64)
 			return f
@@ -196,14 +195,13 @@ func (s Source) mhz() int64 {
 
 // meminfo is /proc/meminfo in bytes.
 func (s Source) meminfo() (map[string]int64, error) {
-	b, err := os.ReadFile(s.Root + "/proc/meminfo")
+	b, err := sys.ReadSmall(s.Root + "/proc/meminfo")
 	if err != nil {
 		return nil, fmt.Errorf("read memory use: %v", err)
 	}
 	m := make(map[string]int64, 64)
-	sc := bufio.NewScanner(bytes.NewReader(b))
-	for sc.Scan() {
-		k, v, ok := strings.Cut(sc.Text(), ":")
+	for line := range strings.Lines(b) {
+		k, v, ok := strings.Cut(line, ":")
 		if !ok {
 			continue
 		}

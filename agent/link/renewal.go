@@ -16,7 +16,7 @@ type renewal struct {
 
 // next makes the report that goes out now of all there is to say: a whole one, or an unchanged renewal.
 func (n *renewal) next(r host.Report, now time.Time) host.Report {
-	if n.kept && now.Sub(n.at) < host.WholeEvery && n.whole.Boot == r.Boot && n.whole.Steady(&r) {
+	if n.kept && n.whole.Boot == r.Boot && n.whole.Steady(&r) && !n.whole.Due(&r, now.Sub(n.at)) {
 		r.Shorten(n.whole.Digest)
 		return r
 	}

@@ -8,6 +8,7 @@ import (
 
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/internal/wire/smart"
 )
 
 // TestRenewals: what goes out, one report after the other.
@@ -22,7 +23,11 @@ func TestRenewals(t *testing.T) {
 		{"a container changes", "kept kept change kept kept", "w u w u u"},
 		{"gossip changes", "kept gossip kept", "w w u"},
 		{"figures alone", "kept figures figures", "w u u"},
-		{"once in a while it is whole", "kept kept later kept kept", "w u w u u"},
+		{"figures of ten seconds ago, newer ones are there", "kept kept figures+later kept kept", "w u w u u"},
+		{"figures of ten seconds ago, which are the newest", "kept kept later kept kept", "w u u u u"},
+		{"its disks are as they were", "kept kept disks kept", "w u u u"},
+		{"they are not, ten seconds later", "kept disks later kept", "w u w u"},
+		{"once in a while it is whole", "kept later later later later later later kept", "w u u u u u w u"},
 		{"the answer to a whole one is lost", "lost kept kept", "w w u"},
 		{"the answer to a renewal is lost", "kept lost kept", "w u u"},
 		{"the orchestrator starts again", "kept kept forgot kept kept", "w u u! w u"},
@@ -41,9 +46,12 @@ func TestRenewals(t *testing.T) {
 				r.Containers = []host.ContainerStatus{{CTID: 100, State: host.CtFailing, Restarts: int(r.Seq)}}
 			case step == "gossip":
 				r.Gossip = []host.GossipView{{Host: "h-1"}}
-			case step == "figures":
+			case strings.HasPrefix(step, "figures"):
 				r.Containers = []host.ContainerStatus{{CTID: 100, State: host.CtRunning, CPUMicros: r.Seq}}
-			case step == "later":
+			case step == "disks":
+				r.Disks = []smart.Health{{}}
+			}
+			if strings.HasSuffix(step, "later") {
 				now = now.Add(host.WholeEvery)
 			}
 			sent := n.next(r, now)

@@ -184,7 +184,7 @@ func (m *Machine) stepView(context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	s.Held, s.Asked = []*os.File{conn.Dev}, conn.Waiting
+	s.Held, s.Asks = []*os.File{conn.Dev}, conn.Asks()
 	h, err := m.keep("procview", s)
 	if err != nil {
 		return "", err

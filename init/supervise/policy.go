@@ -27,11 +27,6 @@ func next(streak int, lived time.Duration, spread float64) (wait time.Duration, 
 	return run.Backoff(streak-1, backoffMin, backoffMax, spread), streak + 1
 }
 
-// hung says whether a service that promised a beat at least every interval has broken its promise. 0 promises nothing.
-func hung(now, last time.Time, interval time.Duration) bool {
-	return interval > 0 && now.Sub(last) > interval
-}
-
 // extended is when a service that is being stopped is killed: at end, or later when it asks for extend from now, but never more than most
 // after it was told to stop.
 func extended(began, end, now time.Time, extend, most time.Duration) time.Time {

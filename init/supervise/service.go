@@ -38,8 +38,9 @@ type Service struct {
 	User uint32
 	// Held are descriptors that each process of it gets, as if the one before had stored them.
 	Held []*os.File
-	// Asked, if set, tells whether somebody waits for it: its Watchdog counts from then on, and it need not beat before.
-	Asked func() bool
+	// Asks, if set, gives a value at least four times in each Watchdog while somebody waits for it, and none otherwise: its Watchdog counts
+	// only then, and it need not beat else.
+	Asks <-chan struct{}
 }
 
 // VitalGrace is how long a vital service may be away before the hardware watchdog is no longer fed.
@@ -205,7 +206,7 @@ func (s *service) start() (*proc.Child, error) {
 	if s.Watchdog > 0 {
 		spec.Env = append(spec.Env, "WATCHDOG_USEC="+strconv.FormatInt(s.Watchdog.Microseconds(), 10))
 	}
-	if s.Asked != nil {
+	if s.Asks != nil {
 		spec.Env = append(spec.Env, boot.WatchdogAsked+"=1")
 	}
 	if n := len(s.fds); n > 0 {
@@ -239,9 +240,15 @@ func (s *service) start() (*proc.Child, error) {
 // watch looks after one run of the service; over is true when ctx ended and it still runs, other is not nil when it is to give way and
 // still runs.
 func (s *service) watch(ctx context.Context, child *proc.Child) (why string, over bool, other *swap) {
-	began, last, interval, ready := time.Now(), time.Now(), s.Watchdog, false
-	tick := time.NewTicker(s.tick())
-	defer tick.Stop()
+	p := promise{began: time.Now(), ready: s.Ready, beat: s.Watchdog, asked: s.Asks != nil}
+	timer := time.NewTimer(p.look(p.began))
+	defer timer.Stop()
+	judge := func(now time.Time) string {
+		if len(s.notes) > 0 {
+			return "" // it may have said what it is blamed for not saying
+		}
+		return p.broken(now)
+	}
 	for {
 		select {
 		case e := <-child.Done():
@@ -251,44 +258,32 @@ func (s *service) watch(ctx context.Context, child *proc.Child) (why string, ove
 		case o := <-s.swaps:
 			return "", false, &o
 		case n := <-s.notes:
-			if n.Interval > 0 {
-				interval = n.Interval
-			}
-			if n.Beat || n.Ready {
-				last = time.Now()
-			}
-			if n.Ready && !ready {
-				ready = true
+			if p.hear(n.message, time.Now()) {
 				s.set(Ready, nil)
 				s.once.Do(func() { close(s.ready) })
-				s.sup.Say("service %s: ready, pid %d (%d ms)", s.Name, child.PID, time.Since(began).Milliseconds())
+				s.sup.Say("service %s: ready, pid %d (%d ms)", s.Name, child.PID, time.Since(p.began).Milliseconds())
 			}
 			s.hear(n)
 			if n.Trigger {
 				return s.kill(child, "asked for the watchdog"), false, nil
 			}
-		case now := <-tick.C:
-			if s.Asked != nil && !s.Asked() {
-				last = now
+			timer.Reset(p.look(time.Now()))
+		case <-s.Asks:
+			now := time.Now()
+			p.wanted(now)
+			if why := judge(now); why != "" {
+				return s.kill(child, why), false, nil
 			}
-			switch {
-			case ready && hung(now, last, interval):
-				return s.kill(child, fmt.Sprintf("hung: no WATCHDOG=1 for %s", now.Sub(last).Round(time.Millisecond))), false, nil
-			case !ready && s.Ready > 0 && now.Sub(began) > s.Ready:
-				return s.kill(child, fmt.Sprintf("not ready after %s", s.Ready)), false, nil
+		case <-timer.C:
+			now := time.Now()
+			if why := judge(now); why != "" {
+				return s.kill(child, why), false, nil
 			}
+			timer.Reset(p.look(now))
 		case <-ctx.Done():
 			return "", true, nil
 		}
 	}
-}
-
-// tick is how often deadlines are looked at: a short Watchdog's oftener than others.
-func (s *service) tick() time.Duration {
-	if s.Watchdog > 0 {
-		return min(s.sup.tick(), s.Watchdog/4)
-	}
-	return s.sup.tick()
 }
 
 // say remembers STATUS= and shows it when it changed.

@@ -39,9 +39,8 @@ type Supervisor struct {
 	Say      func(format string, args ...any)
 	Output   func(service, line string)
 	Uptime   func() time.Duration
-	Group    int           // may write to the socket besides root: a group of all services that run as another user; 0: nobody
-	NoCgroup bool          // tests without cgroup v2
-	Tick     time.Duration // how often deadlines are looked at; 0 is 1 s
+	Group    int  // may write to the socket besides root: a group of all services that run as another user; 0: nobody
+	NoCgroup bool // tests without cgroup v2
 
 	conn  *net.UnixConn
 	pumps sync.WaitGroup
@@ -57,13 +56,6 @@ type Supervisor struct {
 		waiting map[string]chan struct{}
 		last    int
 	}
-}
-
-func (s *Supervisor) tick() time.Duration {
-	if s.Tick > 0 {
-		return s.Tick
-	}
-	return time.Second
 }
 
 // Listen opens the notification socket.

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hardnode.dev/init/proc"
+	"hardnode.dev/internal/run"
 )
 
 // The test binary is also the service under test: TEST_SERVICE names what it does.
@@ -114,7 +114,7 @@ func newWorld(t *testing.T) *world {
 	}
 	w.Supervisor = &Supervisor{Procs: &proc.Table{}, Socket: filepath.Join(dir, "notify"), Cgroup: filepath.Join(dir, "system"),
 		LogDir: dir, Self: self,
-		NoCgroup: true, Tick: 10 * time.Millisecond, Uptime: func() time.Duration { return time.Since(began) },
+		NoCgroup: true, Uptime: func() time.Duration { return time.Since(began) },
 		Say:    func(format string, args ...any) { record(fmt.Sprintf(format, args...)) },
 		Output: func(service, line string) { record(service + "> " + line) }}
 	if err := w.Listen(); err != nil {
@@ -327,9 +327,9 @@ func TestHeld(t *testing.T) {
 	s.Held = []*os.File{r}
 	w.Keep(w.ctx, s)
 	w.until(t, "store> found |0: from before the first life", 1)
-	var asked atomic.Bool
+	asks := make(chan struct{})
 	s = w.service("hang")
-	s.Asked = asked.Load
+	s.Asks = asks
 	w.Keep(w.ctx, s)
 	w.until(t, "service hang: ready", 1)
 	<-time.After(300 * time.Millisecond) // it promised a beat each 50 ms
@@ -338,6 +338,12 @@ func TestHeld(t *testing.T) {
 			t.Errorf("killed though nobody waits for it: %s", l)
 		}
 	}
-	asked.Store(true)
+	go run.Every(w.ctx, 5*time.Millisecond, func(ctx context.Context) error { // somebody waits from now on
+		select {
+		case asks <- struct{}{}:
+		case <-ctx.Done():
+		}
+		return nil
+	})
 	w.until(t, "service hang: hung", 1)
 }

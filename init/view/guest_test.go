@@ -77,7 +77,7 @@ func world(t *testing.T, program string) (dir string, h *supervise.Handle) {
 	var all sync.WaitGroup
 	all.Go(func() { s.Notifications(ctx) })
 	h = s.Keep(ctx, supervise.Service{Name: "procview", Argv: []string{program, "-procview", "-cgroup", filepath.Join(tmp, "cg")},
-		Watchdog: 400 * time.Millisecond, User: boot.ViewUser, Held: []*os.File{conn.Dev}, Asked: conn.Waiting})
+		Watchdog: 400 * time.Millisecond, User: boot.ViewUser, Held: []*os.File{conn.Dev}, Asks: conn.Asks()})
 	all.Go(func() { conn.StandIn(ctx, func() bool { return h.Status().State == supervise.Ready }) })
 	t.Cleanup(func() {
 		h.Stop()

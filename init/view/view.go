@@ -41,8 +41,9 @@ const (
 
 // Conn is the mounted file system.
 type Conn struct {
-	Dev     *os.File // of /dev/fuse: whoever has it can answer
-	control *os.File // the kernel's folder about it
+	Dev     *os.File      // of /dev/fuse: whoever has it can answer
+	control *os.File      // the kernel's folder about it
+	asks    chan struct{} // of one place
 }
 
 // Mount makes the file system and mounts it on dir, which is made.
@@ -54,7 +55,7 @@ func Mount(dir string) (*Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open /dev/fuse: %w", err)
 	}
-	c := &Conn{Dev: os.NewFile(uintptr(fd), "/dev/fuse")}
+	c := &Conn{Dev: os.NewFile(uintptr(fd), "/dev/fuse"), asks: make(chan struct{}, 1)}
 	options := fmt.Sprintf("fd=%d,rootmode=40555,user_id=0,group_id=0,allow_other,default_permissions,max_read=%d", fd, maxRead)
 	const tight = unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
 	if err := unix.Mount("procview", dir, "fuse", tight, options); err != nil {
@@ -142,8 +143,11 @@ func openControl(number uint64) (*os.File, error) {
 	return os.NewFile(uintptr(fd), "control"), nil
 }
 
-// Waiting tells whether somebody waits for an answer.
-func (c *Conn) Waiting() bool {
+// Asks gives a value each look while somebody waits for an answer.
+func (c *Conn) Asks() <-chan struct{} { return c.asks }
+
+// waiting tells whether somebody waits for an answer.
+func (c *Conn) waiting() bool {
 	fd, err := unix.Openat(int(c.control.Fd()), "waiting", unix.O_RDONLY|unix.O_CLOEXEC, 0) // it can be read once
 	if err != nil {
 		return false
@@ -157,24 +161,41 @@ func (c *Conn) Waiting() bool {
 const (
 	// patience is how long who reads may wait for a program that is not ready.
 	patience = 250 * time.Millisecond
-	// look is how often that is looked at.
+	// look is how often that is looked at while somebody reads.
 	look = 100 * time.Millisecond
 )
 
-// StandIn answers with an error where there is no program that is ready, until ctx ends: a task.
+// StandIn answers with an error where there is no program that is ready, until ctx ends: a task. As long as nobody reads, it sleeps.
 func (c *Conn) StandIn(ctx context.Context, ready func() bool) error {
+	b, err := newBell(c.Dev)
+	if err != nil {
+		return err
+	}
+	defer b.close()
 	tick := time.NewTicker(look)
+	tick.Stop()
 	defer tick.Stop()
-	away, first := time.Now(), true
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
+	var away time.Time // since when no program is known to be ready; zero: there is one
+	for first := true; ; {
+		asked := c.waiting()
+		if !asked {
+			if err := b.wait(ctx, c.waiting); err != nil || ctx.Err() != nil {
+				return err
+			}
+			tick.Reset(look)
+			asked = c.waiting() // it may have been answered since
+		}
+		if asked {
+			select {
+			case c.asks <- struct{}{}:
+			default: // the one before is not taken yet
+			}
 		}
 		switch {
 		case ready():
-			away, first = time.Now(), true
+			away, first = time.Time{}, true
+		case away.IsZero():
+			away = time.Now()
 		case time.Since(away) >= patience:
 			if first {
 				c.resend()
@@ -183,6 +204,11 @@ func (c *Conn) StandIn(ctx context.Context, ready func() bool) error {
 			if err := c.refuse(); err != nil {
 				return err
 			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
 		}
 	}
 }

@@ -1,0 +1,64 @@
+package supervise
+
+import (
+	"fmt"
+	"time"
+)
+
+// promise is what one run of a service owes: to say that it is ready, and then to beat.
+type promise struct {
+	began time.Time
+	ready time.Duration // how long it may take to say that it is ready; 0: as long as it likes
+	beat  time.Duration // how long it may be silent once it is; 0: it promised nothing
+	asked bool          // silence counts only while somebody waits for it
+
+	isReady bool
+	last    time.Time // what it is silent since: its last beat, or when somebody began to wait
+	waits   time.Time // when somebody was last known to wait
+}
+
+// hear takes in what the service said; true: it is ready, and was not before.
+func (p *promise) hear(m message, now time.Time) (first bool) {
+	if m.Interval > 0 {
+		p.beat = m.Interval
+	}
+	if m.Beat || m.Ready {
+		p.last = now
+	}
+	first = m.Ready && !p.isReady
+	p.isReady = p.isReady || m.Ready
+	return first
+}
+
+// wanted: somebody waits for it now. After a time without, its silence counts from here.
+func (p *promise) wanted(now time.Time) {
+	if now.Sub(p.waits) > p.beat {
+		p.last = now
+	}
+	p.waits = now
+}
+
+// broken says which promise is broken; "": none.
+func (p *promise) broken(now time.Time) string {
+	silent := now.Sub(p.last)
+	switch {
+	case !p.isReady && p.ready > 0 && now.Sub(p.began) > p.ready:
+		return fmt.Sprintf("not ready after %s", p.ready)
+	case p.isReady && p.beat > 0 && silent > p.beat && (!p.asked || now.Sub(p.waits) <= p.beat):
+		return fmt.Sprintf("hung: no WATCHDOG=1 for %s", silent.Round(time.Millisecond))
+	}
+	return ""
+}
+
+// look is how long after now a promise can be broken at the earliest, if nothing is heard until then; an hour at most.
+func (p *promise) look(now time.Time) time.Duration {
+	const never = time.Hour
+	end := now.Add(never)
+	switch {
+	case !p.isReady && p.ready > 0:
+		end = p.began.Add(p.ready)
+	case p.isReady && p.beat > 0 && !p.asked:
+		end = p.last.Add(p.beat)
+	}
+	return min(max(end.Sub(now), 0)+time.Millisecond, never)
+}

@@ -1,0 +1,68 @@
+package supervise
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestPromise: what one run of a service is blamed for, and when that is looked at.
+func TestPromise(t *testing.T) {
+	// Each step: the second after the start when it happens, and what; = is what is said of it then, next in how many seconds it is looked
+	// at, w that somebody waits.
+	for _, c := range []struct{ name, of, steps, want string }{
+		{"it promised nothing", "", "0 next, 9 =, 9 ready, 99 =, 99 next", "3600, ok, ok, 3600"},
+		{"it is ready in time", "ready 10", "0 next, 9 =, 9 ready, 99 =, 99 next", "10, ok, ok, 3600"},
+		{"it is not", "ready 10", "4 next, 10 =, 11 =", "6, ok, not ready after 10s"},
+		{"it beats", "beat 4", "1 ready, 1 next, 4 beat, 5 next, 8 =, 8 next", "4, 3, ok, 0"},
+		{"it is silent", "beat 4", "1 ready, 5 =, 6 =", "ok, hung: no WATCHDOG=1 for 5s"},
+		{"it promises it itself", "", "1 ready, 2 interval 3, 2 next, 5 =", "2, hung: no WATCHDOG=1 for 4s"},
+		{"a beat before it is ready", "ready 9 beat 2", "1 beat, 6 =, 6 next", "ok, 3"},
+		{"nobody waits for it", "asked beat 2", "1 ready, 1 next, 50 =", "3600, ok"},
+		{"somebody does", "asked beat 2", "1 ready, 50 w, 50 =, 51 w, 52 w, 52 =, 53 w, 53 =", "ok, ok, hung: no WATCHDOG=1 for 3s"},
+		{"and it beats", "asked beat 2", "1 ready, 50 w, 51 w, 51 beat, 52 w, 53 w, 53 =, 54 w, 54 =", "ok, hung: no WATCHDOG=1 for 3s"},
+		{"somebody did, and another does", "asked beat 2", "1 ready, 50 w, 51 w, 54 =, 54 w, 54 =, 56 w, 56 =", "ok, ok, ok"},
+	} {
+		at := func(sec int) time.Time { return time.Unix(int64(1000+sec), 0) }
+		p := promise{began: at(0)}
+		var what string
+		var n, sec int
+		for f := strings.Fields(c.of); len(f) > 0; f = f[1:] {
+			switch f[0] {
+			case "asked":
+				p.asked = true
+			case "ready", "beat":
+				fmt.Sscan(f[1], &n)
+				*map[string]*time.Duration{"ready": &p.ready, "beat": &p.beat}[f[0]] = time.Duration(n) * time.Second
+				f = f[1:]
+			}
+		}
+		var got []string
+		for step := range strings.SplitSeq(c.steps, ", ") {
+			fmt.Sscan(step, &sec, &what)
+			switch now := at(sec); what {
+			case "ready":
+				p.hear(message{Ready: true}, now)
+			case "beat":
+				p.hear(message{Beat: true}, now)
+			case "interval":
+				fmt.Sscan(step, &sec, &what, &n)
+				p.hear(message{Interval: time.Duration(n) * time.Second}, now)
+			case "w":
+				p.wanted(now)
+			case "next":
+				got = append(got, fmt.Sprint(int(p.look(now).Seconds())))
+			case "=":
+				why := p.broken(now)
+				if why == "" {
+					why = "ok"
+				}
+				got = append(got, why)
+			}
+		}
+		if s := strings.Join(got, ", "); s != c.want {
+			t.Errorf("%s (%s): %s, want %s", c.name, c.steps, s, c.want)
+		}
+	}
+}
