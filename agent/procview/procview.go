@@ -48,7 +48,7 @@ func Serve(ctx context.Context, log *slog.Logger, cgroup string) error {
 		run.Task{Name: "answers", Run: conn.Serve},
 		run.Task{Name: "loads", Run: loads.Run},
 		run.Task{Name: "beat", Run: func(ctx context.Context) error {
-			return beat(ctx, conn.Taken, func() bool { return conn.Well(slowest) })
+			return beat(ctx, conn.Taken, conn.Asked(), func() bool { return conn.Well(slowest) })
 		}},
 		slim.Task(log),
 	)
@@ -73,13 +73,21 @@ const (
 	slowest   = 250 * time.Millisecond // that a request may be at work
 )
 
-// beat says that requests are answered, as long as there are any and they are: taken is how many there were, well whether none takes long.
-func beat(ctx context.Context, taken func() uint64, well func() bool) error {
+// beat says that requests are answered, as long as there are any and they are, and sleeps while there are none: taken is how many there
+// were, asked that there are more, well whether none takes long.
+func beat(ctx context.Context, taken func() uint64, asked <-chan struct{}, well func() bool) error {
 	say, told := daemon.SdNotifyReady, uint64(0)
 	always := os.Getenv(boot.WatchdogAsked) == "" // an older init
-	return run.Every(ctx, beatEvery, func(context.Context) error {
+	return run.Every(ctx, beatEvery, func(ctx context.Context) error {
+		for !always && say == daemon.SdNotifyWatchdog && taken() == told {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-asked:
+			}
+		}
 		n := taken()
-		if !well() || !always && say == daemon.SdNotifyWatchdog && n == told {
+		if !well() {
 			return nil
 		}
 		_, err := daemon.SdNotify(false, say)

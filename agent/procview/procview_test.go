@@ -35,13 +35,21 @@ func TestBeat(t *testing.T) {
 			}
 			return string(b[:n])
 		}
-		var taken, asked atomic.Uint64
+		var taken, looked, turned atomic.Uint64
+		asked := make(chan struct{}, 1)
+		ask := func() {
+			taken.Add(1)
+			select {
+			case asked <- struct{}{}:
+			default:
+			}
+		}
 		var hangs atomic.Bool
-		well := func() bool { asked.Add(1); return !hangs.Load() }
+		well := func() bool { turned.Add(1); return !hangs.Load() }
 		// turns waits until three turns that begin from now on are over: what the one under way and they say is there then
 		turns := func() {
 			t.Helper()
-			for from, end := asked.Load(), time.Now().Add(time.Minute); asked.Load() < from+4; time.Sleep(time.Millisecond) {
+			for from, end := turned.Load(), time.Now().Add(time.Minute); turned.Load() < from+4; time.Sleep(time.Millisecond) {
 				if time.Now().After(end) {
 					t.Fatal("it has no turns any more")
 				}
@@ -69,7 +77,7 @@ func TestBeat(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
-		go func() { ended <- beat(ctx, taken.Load, well) }()
+		go func() { ended <- beat(ctx, func() uint64 { looked.Add(1); return taken.Load() }, asked, well) }()
 		if got := hears(); got != daemon.SdNotifyReady {
 			t.Errorf("older %t: first it hears %q", older, got)
 		}
@@ -80,19 +88,25 @@ func TestBeat(t *testing.T) {
 				}
 			}
 		} else {
-			turns()
+			for end := time.Now().Add(time.Minute); looked.Load() < 2; time.Sleep(time.Millisecond) { // the second look is when it would sleep
+				if time.Now().After(end) {
+					t.Fatal("it looks at nothing any more")
+				}
+			}
 			if got := said(); len(got) > 0 {
 				t.Errorf("nobody asks, and it hears %q", got)
 			}
-			taken.Add(1)
+			ask()
 			if got := hears(); got != daemon.SdNotifyWatchdog {
 				t.Errorf("somebody asks, and it hears %q", got)
 			}
 		}
 		hangs.Store(true)
-		turns()
-		said() // what was on its way
-		taken.Add(1)
+		if older {
+			turns()
+			said() // what was on its way
+		}
+		ask()
 		turns()
 		if got := said(); len(got) > 0 {
 			t.Errorf("older %t: an answer takes long, and it hears %q", older, got)

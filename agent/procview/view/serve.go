@@ -36,13 +36,14 @@ type Conn struct {
 	dev    *os.File
 	server *fuse.ProtocolServer
 	taken  atomic.Uint64         // requests
+	asked  chan struct{}         // there is a value when requests came since the last one was taken
 	began  [workers]atomic.Int64 // since when a worker is at a request, in nanoseconds of the wall clock; 0: it is not
 }
 
 // Open prepares a View at a descriptor that was mounted by somebody else: just now, or for a process before this one, whose open requests
 // are sent again.
 func Open(dev *os.File, v *View) (*Conn, error) {
-	c := &Conn{dev: dev}
+	c := &Conn{dev: dev, asked: make(chan struct{}, 1)}
 	c.server = fuse.NewProtocolServer(v, &fuse.MountOptions{MaxWrite: maxRead, IgnoreSecurityLabels: true,
 		DisabledCapabilities: fuse.CAP_PASSTHROUGH | fuse.CAP_NO_OPEN_SUPPORT, Logger: log.New(io.Discard, "", 0),
 		PanicHandler: func(any) fuse.Status { return fuse.EIO }})
@@ -92,6 +93,10 @@ func (c *Conn) work(ctx context.Context, began *atomic.Int64) error {
 			return fmt.Errorf("read a request: %w", err)
 		}
 		c.taken.Add(1)
+		select {
+		case c.asked <- struct{}{}:
+		default:
+		}
 		began.Store(time.Now().UnixNano())
 		if reply := c.answer(in[:n], out); len(reply) > 0 {
 			if _, err := c.dev.Write(reply); err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EINVAL) {
@@ -117,6 +122,9 @@ func (c *Conn) answer(request, out []byte) []byte {
 
 // Taken is how many requests there were.
 func (c *Conn) Taken() uint64 { return c.taken.Load() }
+
+// Asked gives a value when there were requests since it last did; one reader.
+func (c *Conn) Asked() <-chan struct{} { return c.asked }
 
 // Well tells whether no request has been at work for longer than most: none can take long.
 func (c *Conn) Well(most time.Duration) bool {
