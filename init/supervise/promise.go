@@ -30,10 +30,10 @@ func (p *promise) hear(m message, now time.Time) (first bool) {
 	return first
 }
 
-// wanted: somebody waits for it now. After a time without, its silence counts from here.
-func (p *promise) wanted(now time.Time) {
-	if now.Sub(p.waits) > p.beat {
-		p.last = now
+// wanted: somebody waits for it now, and somebody has all the time since then: its silence counts from there.
+func (p *promise) wanted(since, now time.Time) {
+	if since.After(p.last) {
+		p.last = since
 	}
 	p.waits = now
 }

@@ -10,7 +10,7 @@ import (
 // TestPromise: what one run of a service is blamed for, and when that is looked at.
 func TestPromise(t *testing.T) {
 	// Each step: the second after the start when it happens, and what; = is what is said of it then, next in how many seconds it is looked
-	// at, w that somebody waits.
+	// at, w that somebody waits all the time since the last new.
 	for _, c := range []struct{ name, of, steps, want string }{
 		{"it promised nothing", "", "0 next, 9 =, 9 ready, 99 =, 99 next", "3600, ok, ok, 3600"},
 		{"it is ready in time", "ready 10", "0 next, 9 =, 9 ready, 99 =, 99 next", "10, ok, ok, 3600"},
@@ -22,12 +22,15 @@ func TestPromise(t *testing.T) {
 		{"nobody waits for it", "asked beat 2", "1 ready, 1 next, 50 =", "3600, ok"},
 		{"somebody does", "asked beat 2", "1 ready, 50 w, 50 =, 51 w, 52 w, 52 =, 53 w, 53 =", "ok, ok, hung: no WATCHDOG=1 for 3s"},
 		{"and it beats", "asked beat 2", "1 ready, 50 w, 51 w, 51 beat, 52 w, 53 w, 53 =, 54 w, 54 =", "ok, hung: no WATCHDOG=1 for 3s"},
-		{"somebody did, and another does", "asked beat 2", "1 ready, 50 w, 51 w, 54 =, 54 w, 54 =, 56 w, 56 =", "ok, ok, ok"},
+		{"somebody did, and another does", "asked beat 2", "1 ready, 50 w, 51 w, 54 =, 54 new, 54 =, 55 w, 56 w, 56 =, 57 w, 57 =",
+			"ok, ok, ok, hung: no WATCHDOG=1 for 3s"},
+		{"nobody waits long", "asked beat 2", "1 ready, 50 new, 51 new, 52 new, 53 new, 53 =, 54 new, 54 =", "ok, ok"},
 	} {
 		at := func(sec int) time.Time { return time.Unix(int64(1000+sec), 0) }
 		p := promise{began: at(0)}
 		var what string
 		var n, sec int
+		since := at(0) // somebody waits all the time
 		for f := strings.Fields(c.of); len(f) > 0; f = f[1:] {
 			switch f[0] {
 			case "asked":
@@ -49,8 +52,11 @@ func TestPromise(t *testing.T) {
 			case "interval":
 				fmt.Sscan(step, &sec, &what, &n)
 				p.hear(message{Interval: time.Duration(n) * time.Second}, now)
-			case "w":
-				p.wanted(now)
+			case "w", "new":
+				if what == "new" || since == at(0) {
+					since = now
+				}
+				p.wanted(since, now)
 			case "next":
 				got = append(got, fmt.Sprint(int(p.look(now).Seconds())))
 			case "=":

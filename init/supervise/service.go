@@ -38,9 +38,9 @@ type Service struct {
 	User uint32
 	// Held are descriptors that each process of it gets, as if the one before had stored them.
 	Held []*os.File
-	// Asks, if set, gives a value at least four times in each Watchdog while somebody waits for it, and none otherwise: its Watchdog counts
-	// only then, and it need not beat else.
-	Asks <-chan struct{}
+	// Asks, if set, gives a value at least four times in each Watchdog while somebody waits for it, and none otherwise: since when there has
+	// been somebody all the time. Its Watchdog counts only from then, and it need not beat else.
+	Asks <-chan time.Time
 }
 
 // VitalGrace is how long a vital service may be away before the hardware watchdog is no longer fed.
@@ -268,9 +268,9 @@ func (s *service) watch(ctx context.Context, child *proc.Child) (why string, ove
 				return s.kill(child, "asked for the watchdog"), false, nil
 			}
 			timer.Reset(p.look(time.Now()))
-		case <-s.Asks:
+		case since := <-s.Asks:
 			now := time.Now()
-			p.wanted(now)
+			p.wanted(since, now)
 			if why := judge(now); why != "" {
 				return s.kill(child, why), false, nil
 			}

@@ -327,7 +327,7 @@ func TestHeld(t *testing.T) {
 	s.Held = []*os.File{r}
 	w.Keep(w.ctx, s)
 	w.until(t, "store> found |0: from before the first life", 1)
-	asks := make(chan struct{})
+	asks := make(chan time.Time)
 	s = w.service("hang")
 	s.Asks = asks
 	w.Keep(w.ctx, s)
@@ -338,9 +338,10 @@ func TestHeld(t *testing.T) {
 			t.Errorf("killed though nobody waits for it: %s", l)
 		}
 	}
+	since := time.Now()
 	go run.Every(w.ctx, 5*time.Millisecond, func(ctx context.Context) error { // somebody waits from now on
 		select {
-		case asks <- struct{}{}:
+		case asks <- since:
 		case <-ctx.Done():
 		}
 		return nil

@@ -41,9 +41,9 @@ const (
 
 // Conn is the mounted file system.
 type Conn struct {
-	Dev     *os.File      // of /dev/fuse: whoever has it can answer
-	control *os.File      // the kernel's folder about it
-	asks    chan struct{} // of one place
+	Dev     *os.File       // of /dev/fuse: whoever has it can answer
+	control *os.File       // the kernel's folder about it
+	asks    chan time.Time // of one place
 }
 
 // Mount makes the file system and mounts it on dir, which is made.
@@ -55,7 +55,7 @@ func Mount(dir string) (*Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open /dev/fuse: %w", err)
 	}
-	c := &Conn{Dev: os.NewFile(uintptr(fd), "/dev/fuse"), asks: make(chan struct{}, 1)}
+	c := &Conn{Dev: os.NewFile(uintptr(fd), "/dev/fuse"), asks: make(chan time.Time, 1)}
 	options := fmt.Sprintf("fd=%d,rootmode=40555,user_id=0,group_id=0,allow_other,default_permissions,max_read=%d", fd, maxRead)
 	const tight = unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
 	if err := unix.Mount("procview", dir, "fuse", tight, options); err != nil {
@@ -143,8 +143,8 @@ func openControl(number uint64) (*os.File, error) {
 	return os.NewFile(uintptr(fd), "control"), nil
 }
 
-// Asks gives a value each look while somebody waits for an answer.
-func (c *Conn) Asks() <-chan struct{} { return c.asks }
+// Asks gives a value each look while somebody waits for an answer: since when there has been somebody at each look.
+func (c *Conn) Asks() <-chan time.Time { return c.asks }
 
 // waiting tells whether somebody waits for an answer.
 func (c *Conn) waiting() bool {
@@ -175,7 +175,10 @@ func (c *Conn) StandIn(ctx context.Context, ready func() bool) error {
 	tick := time.NewTicker(look)
 	tick.Stop()
 	defer tick.Stop()
-	var away time.Time // since when no program is known to be ready; zero: there is one
+	var (
+		away  time.Time    // since when no program is known to be ready; zero: there is one
+		since = time.Now() // since when somebody has waited at each look
+	)
 	for first := true; ; {
 		asked := c.waiting()
 		if !asked {
@@ -183,11 +186,11 @@ func (c *Conn) StandIn(ctx context.Context, ready func() bool) error {
 				return err
 			}
 			tick.Reset(look)
-			asked = c.waiting() // it may have been answered since
+			asked, since = c.waiting(), time.Now() // it may have been answered already
 		}
 		if asked {
 			select {
-			case c.asks <- struct{}{}:
+			case c.asks <- since:
 			default: // the one before is not taken yet
 			}
 		}
