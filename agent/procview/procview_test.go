@@ -88,7 +88,8 @@ func TestBeat(t *testing.T) {
 				}
 			}
 		} else {
-			for end := time.Now().Add(time.Minute); looked.Load() < 2; time.Sleep(time.Millisecond) { // the second look is when it would sleep
+			// the second look is when it sleeps
+			for end := time.Now().Add(time.Minute); looked.Load() < 2; time.Sleep(time.Millisecond) {
 				if time.Now().After(end) {
 					t.Fatal("it looks at nothing any more")
 				}

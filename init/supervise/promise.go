@@ -1,7 +1,10 @@
 package supervise
 
 import (
+	"bytes"
 	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 )
 
@@ -38,16 +41,36 @@ func (p *promise) wanted(since, now time.Time) {
 	p.waits = now
 }
 
-// broken says which promise is broken; "": none.
-func (p *promise) broken(now time.Time) string {
+// slack is how many times as long a service that is asked may be silent while it has the processor or waits for it: a machine that is too
+// busy to let it answer has no more of another process, which must be started first.
+const slack = 4
+
+// broken says which promise is broken; "": none. busy tells whether the service has the processor, or would have it.
+func (p *promise) broken(now time.Time, busy func() bool) string {
 	silent := now.Sub(p.last)
 	switch {
 	case !p.isReady && p.ready > 0 && now.Sub(p.began) > p.ready:
 		return fmt.Sprintf("not ready after %s", p.ready)
-	case p.isReady && p.beat > 0 && silent > p.beat && (!p.asked || now.Sub(p.waits) <= p.beat):
-		return fmt.Sprintf("hung: no WATCHDOG=1 for %s", silent.Round(time.Millisecond))
+	case !p.isReady || p.beat == 0 || silent <= p.beat:
+		return ""
+	case p.asked && now.Sub(p.waits) > p.beat: // nobody waits any more
+		return ""
+	case p.asked && silent <= slack*p.beat && busy():
+		return ""
 	}
-	return ""
+	return fmt.Sprintf("hung: no WATCHDOG=1 for %s", silent.Round(time.Millisecond))
+}
+
+// busy tells whether a thread of a process runs or could (proc_pid_stat(5)): one that is stopped, or hangs, has none.
+func busy(pid int) bool {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	for _, path := range threads {
+		b, _ := os.ReadFile(path)
+		if bytes.HasPrefix(b[bytes.LastIndexByte(b, ')')+1:], []byte(" R")) { // a name may have anything in it
+			return true
+		}
+	}
+	return false
 }
 
 // look is how long after now a promise can be broken at the earliest, if nothing is heard until then; an hour at most.

@@ -38,8 +38,8 @@ type Service struct {
 	User uint32
 	// Held are descriptors that each process of it gets, as if the one before had stored them.
 	Held []*os.File
-	// Asks, if set, gives a value at least four times in each Watchdog while somebody waits for it, and none otherwise: since when there has
-	// been somebody all the time. Its Watchdog counts only from then, and it need not beat else.
+	// Asks, if set, gives a value at least four times in each Watchdog while somebody waits for it, and none otherwise: since when somebody
+	// has waited all the time. Its Watchdog counts only from then, and it need not beat else.
 	Asks <-chan time.Time
 }
 
@@ -247,7 +247,7 @@ func (s *service) watch(ctx context.Context, child *proc.Child) (why string, ove
 		if len(s.notes) > 0 {
 			return "" // it may have said what it is blamed for not saying
 		}
-		return p.broken(now)
+		return p.broken(now, func() bool { return busy(child.PID) })
 	}
 	for {
 		select {
