@@ -84,7 +84,7 @@ func (p *planner) reviseLayer(e store.Environment, l operator.LayerSpec) {
 		if ends && busy && p.runs(n) {
 			continue
 		}
-		busy = busy || ends
+		busy = busy || ends || !p.steady(e, n) // what is changed live now may still be starting, by an edit before this one
 		what := "change"
 		if ends {
 			what = "restart"

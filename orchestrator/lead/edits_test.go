@@ -410,3 +410,40 @@ func TestEditsComeToAnEnd(t *testing.T) {
 		t.Errorf("operations: %v, the orchestrator ended %d times: the histories don't show it", ends, killed)
 	}
 }
+
+// TestEditWhileOneStarts: an edit that finds a node still starting by the edit before, and changes that node live, has the next one wait
+// for it all the same.
+func TestEditWhileOneStarts(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c := newEdited(t)
+		edit := func(variable string, dynamic int) {
+			kind := "env.create"
+			if _, there := store.Envs.Get(c.memory.View(), "e0"); there {
+				kind = "env.edit"
+			}
+			if !c.ask(ops.Request{Kind: kind, Env: "e0", Spec: &operator.EnvironmentSpec{Version: 1, Name: "e0", Layers: []operator.LayerSpec{
+				{Name: "cp", Template: "t0", Nodes: 2, Env: map[string]string{"A": variable},
+					Cloudlets: wire.Cloudlets{Reserved: 1, Dynamic: dynamic}}}}}) {
+				t.Fatalf("%s is refused", kind)
+			}
+		}
+		turns := func(n int) {
+			for range n {
+				c.turn()
+			}
+		}
+		edit("1", 1)
+		turns(6)
+		edit("2", 1)
+		turns(rapid.IntRange(0, 8).Draw(t, "turns"))
+		e, _ := store.Envs.Get(c.memory.View(), "e0")
+		if op, _ := store.Operations.Get(c.memory.View(), string(e.Operation)); !op.State.Final() {
+			if _, err := c.ops.Cancel(context.Background(), e.Operation, "ann", wire.AdminAccount); err != nil {
+				t.Fatal(err)
+			}
+		}
+		edit("2", 2)
+		c.rest()
+		c.whole()
+	})
+}
