@@ -84,7 +84,8 @@ func (p *planner) reviseLayer(e store.Environment, l operator.LayerSpec) {
 		if ends && busy && p.runs(n) {
 			continue
 		}
-		busy = busy || ends || !p.steady(e, n) // what is changed live now may still be starting, by an edit before this one
+		// one that was started anew a moment ago and is now changed live is still about to come up
+		busy = busy || ends || !p.steady(e, n) && p.now.Sub(n.Made.At) < p.clocks.Change
 		what := "change"
 		if ends {
 			what = "restart"
