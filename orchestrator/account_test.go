@@ -138,7 +138,10 @@ func asking(c *cluster, op, token string) map[string]asked {
 		"endUserSessions": {cluster: true, there: "root@example.com"},
 		"setMember":       {there: "admin", nothing: "nosuch", body: user.SetMember{Role: user.Viewer}},
 		"removeMember":    of("admin", "nosuch"),
-		"listInvites":     none, "inviteUser": {apart: true}, "revokeInvite": of("l-0000000000000000", "l-1111111111111111"),
+		"listServices":    none, "addService": {apart: true}, // an account with a record is needed: stories/service.txtar
+		"removeService": of("theirs", "nosuch"), "createServiceToken": {there: "theirs", nothing: "nosuch",
+			body: operator.NewToken{Name: "more", Scopes: []string{"read"}}},
+		"listInvites": none, "inviteUser": {apart: true}, "revokeInvite": of("l-0000000000000000", "l-1111111111111111"),
 		"resetPassword": of("root@example.com", "nosuch@example.com"),
 		"getMail":       {cluster: true}, "removeMail": {cluster: true}, "listMails": {cluster: true},
 		"setMail": {cluster: true, body: mail.SetMailSettings{Host: "mail.example.com", From: "a@example.com",
@@ -181,6 +184,7 @@ func TestOtherAccount(t *testing.T) {
 	c.ok("POST", "/api/v1/tokens", operator.NewToken{Name: "other", Scopes: []string{"admin"}}, &other)
 	c.ok("POST", "/api/v1/users", user.NewUser{Mail: "root@example.com", Password: "correct horse", Account: "admin",
 		Role: user.Owner}, nil)
+	c.ok("POST", "/api/v1/services", user.NewService{Name: "theirs", Role: user.Owner}, nil)
 	acme := c.tokenOf("acme")
 	op := string(a.Operation.ID)
 	c.as(acme, func() { c.walk(asking(c, op, other.ID), "hello", "host1", "nginx", op, `"other"`, "root@") })

@@ -18,7 +18,7 @@ func (o *orchestrator) notice(tx *store.Tx, owner wire.Account, subject, text st
 		return nil
 	}
 	for _, u := range store.Users.Refs(tx.View()) {
-		if u.Role(owner) != user.Owner {
+		if u.Role(owner) != user.Owner || u.Service {
 			continue
 		}
 		if err := o.mail.Queue(tx, mail.Letter{To: u.Mail, Subject: subject, Text: text, For: noticeFor}); err != nil {

@@ -359,6 +359,7 @@ func (s *Server) operations() {
 	s.mailOperations()
 	s.acmeOperations()
 	s.userOperations()
+	s.serviceOperations()
 	s.linkOperations()
 	s.domainOperations()
 	serve(s, route{"listTokens", "GET", "/tokens", "All tokens, without their text", authz.Admin, 200}, s.listTokens)

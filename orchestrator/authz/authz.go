@@ -39,6 +39,9 @@ const (
 	Platform Scope = "platform" // what Exec is, in the platform's own containers: the issuing CA's key is there
 )
 
+// MaxTokens is how many an account may have, those that ended with their makers and are kept for a while among them.
+const MaxTokens = 1000
+
 // AdminID and PatcherID are the tokens that came with the cluster.
 const (
 	AdminID   = "admin"
@@ -160,6 +163,35 @@ func (w Who) RequireCluster(object string) *operator.Problem {
 
 // Create makes a token of an account, for by, and returns its text, which is not kept.
 func (t *Tokens) Create(ctx context.Context, by Who, of wire.Account, n operator.NewToken) (operator.MadeToken, error) {
+	return t.create(ctx, by, of, n, func(tx *store.Tx) (*store.Maker, *operator.Problem) { return MakerOf(tx, by) })
+}
+
+// CreateOf is Create of a token of a service, whose maker that is.
+func (t *Tokens) CreateOf(ctx context.Context, by Who, service store.User, n operator.NewToken) (operator.MadeToken, error) {
+	return t.create(ctx, by, service.Members[0].Name, n, func(tx *store.Tx) (*store.Maker, *operator.Problem) {
+		if _, p := MakerOf(tx, by); p != nil {
+			return nil, p
+		}
+		u, ok := store.Users.Read(tx, store.UserKey(service.Mail))
+		if !ok || u.ID != service.ID {
+			return nil, operator.NewProblem(operator.NotFound, "services/"+service.Name, "it was removed meanwhile",
+				"see hnctl user service list")
+		}
+		of, role := u.Members[0].Name, u.Members[0].Role
+		if !slices.Equal(bounded(n.Scopes, role.Scopes()), n.Scopes) {
+			return nil, operator.NewProblem(operator.Invalid, "scopes", fmt.Sprintf("service %s is %s of account %s, whose scopes are %s",
+				u.Name, role, of, strings.Join(role.Scopes(), ", ")), "leave out what it can't have, or add a service with another role")
+		}
+		u.Made++ // who removes it meanwhile ends this one too, or one of both is tried again
+		store.Users.Put(tx, store.UserKey(u.Mail), u)
+		return &store.Maker{Kind: operator.ByService, ID: u.ID, Name: u.Name, User: u.ID, Account: of}, nil
+	})
+}
+
+// create makes a token whose maker is known in its transaction.
+func (t *Tokens) create(ctx context.Context, by Who, of wire.Account, n operator.NewToken,
+	makerOf func(*store.Tx) (*store.Maker, *operator.Problem)) (operator.MadeToken, error) {
+	n.Scopes = slices.Compact(slices.Sorted(slices.Values(n.Scopes)))
 	raw := make([]byte, 20)
 	if _, err := rand.Read(raw); err != nil {
 		return operator.MadeToken{}, fmt.Errorf("make token: %v", err)
@@ -169,7 +201,7 @@ func (t *Tokens) Create(ctx context.Context, by Who, of wire.Account, n operator
 		ID:      hex.EncodeToString(raw[:4]),
 		Name:    n.Name,
 		Account: of,
-		Scopes:  slices.Compact(slices.Sorted(slices.Values(n.Scopes))),
+		Scopes:  n.Scopes,
 		Created: now,
 	}
 	if len(n.Environments) > 0 {
@@ -194,16 +226,28 @@ func (t *Tokens) Create(ctx context.Context, by Who, of wire.Account, n operator
 		if p := slower(tx.View(), rec); p != nil {
 			return p
 		}
-		maker, p := MakerOf(tx, by)
+		maker, p := makerOf(tx)
 		if p != nil {
 			return p
 		}
 		rec.Maker = maker
-		for _, o := range store.Tokens.Refs(tx.View()) {
-			if o.Name == rec.Name && o.Account.Owner() == rec.Account.Owner() && o.Over == nil {
+		has, oldest := 0, store.Token{}
+		for o := range store.TokensIn.Of(tx.View(), string(rec.Account.Owner())) {
+			if o.Name == rec.Name && o.Over == nil {
 				return operator.NewProblem(operator.Conflict, "tokens/"+rec.Name, "a token of that name exists",
 					"choose another name, or revoke it first")
 			}
+			if has++; o.Over != nil && (oldest.Over == nil || o.Over.At.Before(oldest.Over.At)) {
+				oldest = o
+			}
+		}
+		switch {
+		case has < MaxTokens || rec.Account.Owner() == wire.AdminAccount:
+		case oldest.Over != nil: // what has ended makes room
+			store.Tokens.Delete(tx, oldest.Hash)
+		default:
+			return operator.NewProblem(operator.Exhausted, "tokens/"+rec.Name, fmt.Sprintf("limit tokens: account %s may have %d, "+
+				"and has them", rec.Account.Owner(), MaxTokens), "revoke what is not needed: hnctl token list")
 		}
 		store.Tokens.Put(tx, rec.Hash, rec)
 		return nil

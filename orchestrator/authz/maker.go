@@ -82,8 +82,11 @@ func standing(v *store.View, t *store.Token) (over, limited string, scopes []str
 		}
 		return "", limited, may
 	}
-	return "who made it is no user any more", "", nil
+	return gone, "", nil
 }
+
+// gone is why a token ended whose user, or service, was removed.
+const gone = "who made it is no user any more"
 
 func notIn(account wire.Account) string {
 	return "who made it is not in account " + string(account) + " any more"
@@ -122,7 +125,7 @@ func stays(t store.Token) bool {
 // EndTokens ends what a user made in an account that they leave ("": in all), with the transaction in which they do, and says what. Who
 // puts them in again has them make others.
 func EndTokens(tx *store.Tx, user string, account wire.Account, now time.Time) (ended []store.Token) {
-	why := "who made it is no user any more"
+	why := gone
 	if account != "" {
 		why = notIn(account)
 	}

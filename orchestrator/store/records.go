@@ -1,8 +1,6 @@
 package store
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"net/netip"
 	"strings"
 	"time"
@@ -15,7 +13,6 @@ import (
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/internal/wire/upkeep"
-	"hardnode.dev/internal/wire/user"
 )
 
 // The tables. The comment names the package that writes the record; nobody else does.
@@ -65,11 +62,12 @@ var (
 	NodesOf = index(Nodes, func(n *Node) string { return string(n.Env) })  // by environment
 	NodesOn = index(Nodes, func(n *Node) string { return string(n.Host) }) // by host
 
-	UsersOf    = index(Users, func(u *User) string { return u.ID })              // by id: one
-	SessionsOf = index(Sessions, func(s *Session) string { return s.User })      // by the user's id
-	LinksBy    = index(Links, func(l *Link) string { return l.Hash })            // by the hash of the secret: one
-	TokensOf   = index(Tokens, func(t *Token) string { return t.user() })        // by the id of the user that they end with; "": with none
-	DomainsOf  = index(Domains, func(d *Domain) string { return string(d.Env) }) // by environment
+	UsersOf    = index(Users, func(u *User) string { return u.ID })                        // by id: one
+	SessionsOf = index(Sessions, func(s *Session) string { return s.User })                // by the user's id
+	LinksBy    = index(Links, func(l *Link) string { return l.Hash })                      // by the hash of the secret: one
+	TokensOf   = index(Tokens, func(t *Token) string { return t.user() })                  // by the id of whom they end with; ""
+	TokensIn   = index(Tokens, func(t *Token) string { return string(t.Account.Owner()) }) // by account
+	DomainsOf  = index(Domains, func(d *Domain) string { return string(d.Env) })           // by environment
 
 	OperationsIn = index(Operations, func(o *Operation) string { return choose(o.State.Final(), Ended, Unended) })
 	EnvsOf       = index(Envs, func(e *Environment) string { return string(e.Account.Owner()) }) // by account
@@ -442,61 +440,6 @@ type AccountGroup struct {
 	// Rates are how often each account in it may ask the API; zero: account.Rates. Orchestrators before 2026-11-29 keep them, and don't
 	// heed them.
 	Rates account.APIRates `json:"rates,omitzero"`
-}
-
-// User is a person who signs in. Orchestrators before 2026-11-28 leave users and sessions alone, and let none of them in.
-type User struct {
-	ID       string    `json:"id"`
-	Mail     string    `json:"mail"` // user.Normal
-	Name     string    `json:"name,omitempty"`
-	Password string    `json:"password"` // internal/secret/password
-	Factor   *Factor   `json:"factor,omitempty"`
-	Pending  *Pending  `json:"pending,omitempty"` // a second factor of which no code was sent yet
-	Members  []Member  `json:"members"`
-	Places   []string  `json:"places,omitempty"` // limit.Key of where they signed in from, the last one last
-	Last     time.Time `json:"last,omitzero"`    // sign-in
-	Created  time.Time `json:"created"`
-	By       string    `json:"by"`
-	// Made grows with each token that they make: one that is made while they leave fails, or ends with the others.
-	Made int64 `json:"made,omitempty"`
-}
-
-// Member is what a user may do in one account.
-type Member struct {
-	Name  wire.Account `json:"name"` // of the account
-	Role  user.Role    `json:"role"`
-	Since time.Time    `json:"since"`
-	By    string       `json:"by"`
-}
-
-// Role is what a user may do in an account; "" is nothing.
-func (u *User) Role(of wire.Account) user.Role {
-	for _, m := range u.Members {
-		if m.Name == of {
-			return m.Role
-		}
-	}
-	return ""
-}
-
-// UserKey is the record name of a user: two people can't have one address.
-func UserKey(mail string) string {
-	sum := sha256.Sum256([]byte(user.Normal(mail)))
-	return hex.EncodeToString(sum[:])
-}
-
-// Factor is a second factor in force.
-type Factor struct {
-	Secret   secret.Bytes `json:"secret"`             // sealed: orchestrator/users
-	Step     int64        `json:"step"`               // of the last code that was taken: none up to it is taken again
-	Recovery []string     `json:"recovery,omitempty"` // hex SHA-256 of each code that is left
-	Since    time.Time    `json:"since"`
-}
-
-// Pending is a second factor that is not in force yet.
-type Pending struct {
-	Secret secret.Bytes `json:"secret"` // sealed
-	Until  time.Time    `json:"until"`
 }
 
 // Session is a sign-in of a user; only the hash of its token is kept.

@@ -2,6 +2,7 @@ package users
 
 import (
 	"crypto/rand"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -258,6 +259,50 @@ func TestLastToken(t *testing.T) {
 	}
 	b.token(admin, wire.AdminAccount, "next", "admin")
 	if err := b.Tokens.Revoke(t.Context(), authz.AdminID, wire.AdminAccount); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestTokensHaveALimit: an account has so many tokens and no more; what has ended makes room, and another account has its own.
+func TestTokensHaveALimit(t *testing.T) {
+	b := opened(t)
+	admin := b.setup()
+	put := func(from, to int, over *store.TokenOver) {
+		if _, err := b.Store.Update(t.Context(), func(tx *store.Tx) error {
+			for i := from; i < to; i++ {
+				rec := store.Token{ID: fmt.Sprint("t", i), Name: fmt.Sprint("t", i), Hash: fmt.Sprint("hash", i), Account: "acme",
+					Over: over, Scopes: []string{}}
+				store.Tokens.Put(tx, rec.Hash, rec)
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	create := func(of wire.Account, name string) error {
+		_, err := b.Tokens.Create(t.Context(), admin, of, operator.NewToken{Name: name, Scopes: []string{"read"}})
+		return err
+	}
+	put(0, 500, nil)
+	put(500, authz.MaxTokens-1, nil)
+	put(authz.MaxTokens-1, authz.MaxTokens, &store.TokenOver{At: b.now, Why: "x"})
+	if err := create("acme", "in the place of what ended"); err != nil {
+		t.Fatal(err)
+	}
+	p := refused(t, create("acme", "more"), http.StatusInsufficientStorage)
+	if !strings.Contains(p.Reason, "limit tokens: account acme may have 1000") {
+		t.Errorf("it says %+v", p)
+	}
+	if err := create("shop", "more"); err != nil {
+		t.Error(err)
+	}
+	if n := len(b.Tokens.List("acme")); n != authz.MaxTokens {
+		t.Errorf("it has %d", n)
+	}
+	if err := b.Tokens.Revoke(t.Context(), "t7", "acme"); err != nil {
+		t.Fatal(err)
+	}
+	if err := create("acme", "more"); err != nil {
 		t.Error(err)
 	}
 }

@@ -1,7 +1,7 @@
 // Package users keeps the people who sign in.
 //
-// Owns: the records of users, of their sessions, and of the links that people get by mail; passwords and second factors, and how much may
-// be guessed, hashed and asked for.
+// Owns: the records of users and services, of their sessions, and of the links that people get by mail; passwords and second factors,
+// and how much may be guessed, hashed and asked for.
 // In: what people and admins ask; a mail address, a password and a code; the secret of a link.
 // Out: users and sessions as people read them; the token of a session, and the secret of a link, once; letters.
 // Never: keeps a password, a token or a secret as text, tells who is a user to whoever asks, or decides what a role may do (wire/user
@@ -119,12 +119,13 @@ func none(who string) *operator.Problem {
 	return operator.NewProblem(operator.NotFound, "users/"+who, "there is no such user", "GET /users lists them")
 }
 
-// find is a user by id or mail address.
+// find is a person by id or mail address: a service is none.
 func find(v *store.View, who string) (u store.User, ok bool) {
 	for u := range store.UsersOf.Of(v, who) {
-		return u, true
+		return u, !u.Service
 	}
-	return store.Users.Get(v, store.UserKey(who))
+	u, ok = store.Users.Get(v, store.UserKey(who))
+	return u, ok && !u.Service
 }
 
 // sees tells whether a caller's account sees a user: one of its own.
@@ -157,7 +158,7 @@ func (d *Desk) List(caller wire.Account) []user.User {
 	v := d.Store.View()
 	out := []user.User{}
 	for _, u := range store.Users.Refs(v) {
-		if sees(caller, *u) {
+		if sees(caller, *u) && !u.Service {
 			out = append(out, d.shown(v, caller, *u))
 		}
 	}
@@ -423,7 +424,7 @@ func (d *Desk) RemoveMember(ctx context.Context, w authz.Who, of wire.Account, w
 // ofAccount changes a user of an account, for a caller who may. What a caller does not see is not there.
 func (d *Desk) ofAccount(ctx context.Context, w authz.Who, of wire.Account, who string, f func(*store.Tx, *store.User) error) error {
 	if !w.Account.Sees(of) {
-		return operator.NewProblem(operator.NotFound, "accounts/"+string(of), "there is no such account", "see hnctl account list")
+		return noAccount(of)
 	}
 	return d.changeOf(ctx, who, func(tx *store.Tx, u *store.User) error {
 		if !sees(w.Account, *u) {
@@ -433,9 +434,9 @@ func (d *Desk) ofAccount(ctx context.Context, w authz.Who, of wire.Account, who 
 	})
 }
 
-// another is nil when an account has an owner besides u, u is none, or the account is being closed: it goes with its people then. Those who
-// run the cluster are held to it like everybody: an account that nobody owns is nobody's to ask for help for. Of two owners who leave at
-// once one is refused: the records of both are read for that.
+// another is nil when an account has a person as its owner besides u, u is none, or the account is being closed: it goes with its people
+// then. Those who run the cluster are held to it like everybody: an account that nobody owns is nobody's to ask for help for. Of two owners
+// who leave at once one is refused: the records of both are read for that.
 func another(tx *store.Tx, of wire.Account, u *store.User) *operator.Problem {
 	if u.Role(of) != user.Owner {
 		return nil
@@ -444,7 +445,7 @@ func another(tx *store.Tx, of wire.Account, u *store.User) *operator.Problem {
 		return nil
 	}
 	for key, o := range store.Users.Refs(tx.View()) {
-		if o.ID == u.ID || o.Role(of) != user.Owner {
+		if o.ID == u.ID || o.Role(of) != user.Owner || o.Service {
 			continue
 		}
 		if now, ok := store.Users.Read(tx, key); ok && now.Role(of) == user.Owner {

@@ -33,14 +33,15 @@ const (
 	ByUser    Maker = "user"
 	ByToken   Maker = "token"
 	BySetup   Maker = "setup"   // it came with the cluster
+	ByService Maker = "service" // of a service: it ends with that, not with whoever asked for it
 	ByCluster Maker = "cluster" // to another account, whoever of those that run the cluster it was
 )
 
 // TokenMaker is who made a token.
 type TokenMaker struct {
-	Kind Maker  `json:"kind" enum:"user,token,setup,cluster"`
+	Kind Maker  `json:"kind" enum:"user,token,setup,service,cluster"`
 	ID   string `json:"id,omitempty"`
-	Name string `json:"name,omitempty" doc:"Mail address of the user, or name of the token"`
+	Name string `json:"name,omitempty" doc:"Mail address of the user, or name of the token or the service"`
 	User string `json:"user,omitempty" doc:"Id of the user that it ends with, and whose role bounds what it may do: the maker, or who made the token that made it"`
 }
 

@@ -25,6 +25,8 @@ func TestGolden(t *testing.T) {
 	golden.Wire[NewInvite](t, "newinvite")
 	golden.Wire[MadeInvite](t, "madeinvite")
 	golden.Wire[PasswordReset](t, "reset")
+	golden.Wire[Service](t, "service")
+	golden.Wire[NewService](t, "newservice")
 }
 
 func TestMail(t *testing.T) {

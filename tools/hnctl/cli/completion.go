@@ -38,8 +38,8 @@ type completer func(ctx context.Context, a *app.App) []string
 // ofArgument is what may stand for a word of a usage line. A word that is not here is free text.
 var ofArgument = map[string]completer{
 	"ENV": envNames, "NODE": nodeNames, "HOST": hostNames, "OPERATION": operationIDs, "CONTEXT": contextNames, "TEMPLATE": templateNames,
-	"TOKEN": tokenIDs,
-	"USER":  userNames, "SESSION": sessionIDs, "ROLE": fixed("owner", "developer", "viewer"),
+	"TOKEN": tokenIDs, "SERVICE": serviceNames,
+	"USER": userNames, "SESSION": sessionIDs, "ROLE": fixed("owner", "developer", "viewer"),
 	"ACCOUNT": accountNames, "GROUP": groupNames,
 	"CODE": waitingCodes, "PART": layerNames,
 	"RELEASE": releaseNames, "ROLLOUT": rolloutIDs,
@@ -50,7 +50,7 @@ var ofArgument = map[string]completer{
 // ofFlag is what may stand for a flag's value, whatever command it is of. A flag that is not here takes free text.
 var ofFlag = map[string]completer{
 	"env": envNames, "from": nodeNames, "host": hostNames, "layer": layerNames, "component": componentNames, "context": contextNames,
-	"template": templateNames, "release": releaseNames, "account": accountNames, "group": groupNames,
+	"template": templateNames, "release": releaseNames, "account": accountNames, "group": groupNames, "service": serviceNames,
 	"output": fixed("table", "json", "yaml", "name"), "role": fixed("user", "infra", "hypervisor"),
 	"target": fixed("metal", "vm"), "encrypt": fixed(install.EncryptTPM),
 	"scope": fixed("read", "write", "exec", "patch", "platform", "metrics", "admin"),
@@ -220,6 +220,10 @@ func rolloutIDs(ctx context.Context, a *app.App) []string {
 	return listed("/rollouts", func(r operator.Rollout) []string {
 		return []string{describe(r.ID, r.Release+" "+string(r.State))}
 	})(ctx, a)
+}
+
+func serviceNames(ctx context.Context, a *app.App) []string {
+	return listed("/services", func(s user.Service) []string { return []string{s.Name} })(ctx, a)
 }
 
 func tokenIDs(ctx context.Context, a *app.App) []string {

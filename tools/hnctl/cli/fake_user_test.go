@@ -172,6 +172,46 @@ func (f *fake) users(mux *http.ServeMux) {
 		}
 		reply(w, 201, user.User{ID: "u-2", Mail: n.Mail, Name: n.Name, Members: []user.Membership{{Account: n.Account, Role: n.Role}}})
 	})
+	svcs := []user.Service{{ID: "u-9", Name: "backup", Account: "acme", Role: user.Viewer, Tokens: 1, Created: f.now, By: ada.Mail}}
+	service := func(w http.ResponseWriter, r *http.Request) int {
+		which := r.PathValue("service")
+		at := slices.IndexFunc(svcs, func(s user.Service) bool { return s.Name == which || s.ID == which })
+		if at < 0 {
+			refuse(w, operator.NotFound, "services/"+which, "there is no such service", "see hnctl user service list")
+		}
+		return at
+	}
+	handle("GET /services", func(w http.ResponseWriter, _ *http.Request, _ func(any)) {
+		reply(w, 200, operator.List[user.Service]{Items: svcs})
+	})
+	handle("POST /services", func(w http.ResponseWriter, _ *http.Request, body func(any)) {
+		var n user.NewService
+		body(&n)
+		if err := n.Role.Validate(); err != nil {
+			refuse(w, operator.Invalid, "role", err.Error(), "change it")
+			return
+		}
+		if n.Account == "" {
+			n.Account = "acme"
+		}
+		s := user.Service{ID: "u-10", Name: n.Name, Account: n.Account, Role: n.Role, Created: f.now, By: ada.Mail}
+		svcs = append(svcs, s)
+		reply(w, 201, s)
+	})
+	handle("DELETE /services/{service}", func(w http.ResponseWriter, r *http.Request, _ func(any)) {
+		if at := service(w, r); at >= 0 {
+			svcs = slices.Delete(svcs, at, at+1)
+			w.WriteHeader(204)
+		}
+	})
+	handle("POST /services/{service}/tokens", func(w http.ResponseWriter, r *http.Request, body func(any)) {
+		var n operator.NewToken
+		body(&n)
+		if at := service(w, r); at >= 0 {
+			reply(w, 201, operator.MadeToken{Token: operator.Token{ID: "t-4", Name: n.Name, Account: svcs[at].Account, Scopes: n.Scopes,
+				Maker: &operator.TokenMaker{Kind: operator.ByService, Name: svcs[at].Name}}, Text: "hnt.SERVICE"})
+		}
+	})
 	invites := []user.Invite{{ID: "l-0", Mail: "zoe@acme.example", Account: "acme", Role: user.Viewer, By: ada.Mail, Until: f.now},
 		{ID: "l-9", Mail: "zoe@acme.example", Account: "shop", Role: user.Viewer, By: "admin", Until: f.now}}
 	handle("GET /invites", func(w http.ResponseWriter, _ *http.Request, _ func(any)) {

@@ -53,6 +53,8 @@ func maker(m *operator.TokenMaker) string {
 		return "the cluster's setup"
 	case m.Kind == operator.ByCluster:
 		return "who runs the cluster"
+	case m.Kind == operator.ByService:
+		return "service " + m.Name
 	case m.Kind == operator.ByToken:
 		return "token " + m.Name
 	}
@@ -83,7 +85,7 @@ func tokenCreate(a *app.App) *cobra.Command {
 	var days int
 	var of string
 	var envs []string
-	var rate string
+	var rate, service string
 	c := &cobra.Command{
 		Use: "create NAME --scope SCOPE", Short: "Make an API token; its text is printed this once", Args: cobra.ExactArgs(1),
 		Long: "Make an API token; its text is printed this once. One that a user makes never does more than their role allows, and ends\n" +
@@ -100,7 +102,13 @@ func tokenCreate(a *app.App) *cobra.Command {
 			}
 			var made operator.MadeToken
 			path := "/tokens"
-			if of != "" {
+			switch {
+			case service != "" && of != "":
+				return app.Usage(cmd, "a token of a service is of its account: leave --account out, and name another account's "+
+					"service by id")
+			case service != "":
+				path = "/services/" + url.PathEscape(service) + "/tokens"
+			case of != "":
 				path = "/accounts/" + url.PathEscape(of) + "/tokens"
 			}
 			if err := a.Call(cmd.Context(), http.MethodPost, path, n, &made); err != nil {
@@ -123,6 +131,7 @@ func tokenCreate(a *app.App) *cobra.Command {
 	c.Flags().StringVar(&of, "account", "", "the account whose it is; left out: one's own")
 	c.Flags().StringVar(&rate, "api-rate", "", "how often it may ask the API, as requests a second and at once, such as 5/50; left out: "+
 		"what its account's group says, which is the most it can have")
+	c.Flags().StringVar(&service, "service", "", "the service whose it is (hnctl user service list), by name or id: it ends with that")
 	c.MarkFlagRequired("scope")
 	return c
 }
