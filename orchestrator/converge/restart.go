@@ -25,7 +25,7 @@ func (p *planner) restart() {
 		}
 		up := func(n store.Node) int {
 			if n.Restarted == nil || n.Restarted.By != r.Operation {
-				if !p.runs(n) {
+				if !p.steady(e, n) {
 					return 0 // first: else another would be down beside it
 				}
 			}
@@ -35,12 +35,15 @@ func (p *planner) restart() {
 		slices.SortFunc(nodes, func(a, b store.Node) int {
 			return cmp.Or(up(a)-up(b), at(a.Layer)-at(b.Layer), a.Index-b.Index, cmp.Compare(a.CTID, b.CTID))
 		})
+		for _, n := range nodes { // all of them: one of the last may have come first
+			if done := n.Restarted; done != nil && done.By == r.Operation {
+				rests := p.now.Sub(done.At) < time.Duration(r.DelaySeconds)*time.Second
+				busy = busy || rests || !p.steady(e, n)
+			}
+		}
 		for _, n := range nodes {
 			switch done := n.Restarted; {
 			case done != nil && done.By == r.Operation:
-				if rests := p.now.Sub(done.At) < time.Duration(r.DelaySeconds)*time.Second; rests || !p.steady(e, n) {
-					busy = true
-				}
 			case busy && !r.Together, n.Moving != nil:
 				busy = true
 			default:

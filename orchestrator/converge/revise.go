@@ -66,7 +66,7 @@ func (p *planner) reviseLayer(e store.Environment, l operator.LayerSpec) {
 		}
 	}
 	up := func(n store.Node) int {
-		if p.runs(n) {
+		if p.steady(e, n) {
 			return 1
 		}
 		return 0 // first: else another would be down beside it

@@ -447,3 +447,30 @@ func TestEditWhileOneStarts(t *testing.T) {
 		c.whole()
 	})
 }
+
+// TestRestartWhileOneStarts: a restart that follows on one that was cancelled has the others wait for the node that still starts by that.
+func TestRestartWhileOneStarts(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c := newEdited(t)
+		turns := func(n int) {
+			for range n {
+				c.turn()
+			}
+		}
+		c.ask(ops.Request{Kind: "env.create", Env: "e0", Spec: &operator.EnvironmentSpec{Version: 1, Name: "e0",
+			Layers: []operator.LayerSpec{{Name: "cp", Template: "t0", Nodes: 3, Cloudlets: wire.Cloudlets{Reserved: 1, Dynamic: 1}}}}})
+		turns(6)
+		c.ask(ops.Request{Kind: "env.restart", Env: "e0"})
+		turns(rapid.IntRange(0, 12).Draw(t, "turns"))
+		e, _ := store.Envs.Get(c.memory.View(), "e0")
+		if op, _ := store.Operations.Get(c.memory.View(), string(e.Operation)); !op.State.Final() {
+			if _, err := c.ops.Cancel(context.Background(), e.Operation, "ann", wire.AdminAccount); err != nil {
+				t.Fatal(err)
+			}
+		}
+		turns(rapid.IntRange(0, 1).Draw(t, "turns between"))
+		c.ask(ops.Request{Kind: "env.restart", Env: "e0"})
+		c.rest()
+		c.whole()
+	})
+}
