@@ -421,9 +421,10 @@ func TestEditWhileOneStarts(t *testing.T) {
 			if _, there := store.Envs.Get(c.memory.View(), "e0"); there {
 				kind = "env.edit"
 			}
-			if !c.ask(ops.Request{Kind: kind, Env: "e0", Spec: &operator.EnvironmentSpec{Version: 1, Name: "e0", Layers: []operator.LayerSpec{
-				{Name: "cp", Template: "t0", Nodes: 2, Env: map[string]string{"A": variable},
-					Cloudlets: wire.Cloudlets{Reserved: 1, Dynamic: dynamic}}}}}) {
+			layer := operator.LayerSpec{Name: "cp", Template: "t0", Nodes: 2, Env: map[string]string{"A": variable},
+				Cloudlets: wire.Cloudlets{Reserved: 1, Dynamic: dynamic}}
+			if !c.ask(ops.Request{Kind: kind, Env: "e0", Spec: &operator.EnvironmentSpec{Version: 1, Name: "e0",
+				Layers: []operator.LayerSpec{layer}}}) {
 				t.Fatalf("%s is refused", kind)
 			}
 		}
