@@ -243,11 +243,18 @@ func (s *service) watch(ctx context.Context, child *proc.Child) (why string, ove
 	p := promise{began: time.Now(), ready: s.Ready, beat: s.Watchdog, asked: s.Asks != nil}
 	timer := time.NewTimer(p.look(p.began))
 	defer timer.Stop()
+	spared := 0 // how often it was not blamed because it had said something
 	judge := func(now time.Time) string {
-		if len(s.notes) > 0 {
-			return "" // it may have said what it is blamed for not saying
+		why := p.broken(now, func() bool { return busy(child.PID) })
+		if why == "" {
+			spared = 0
+			return ""
 		}
-		return p.broken(now, func() bool { return busy(child.PID) })
+		if s.heard(); len(s.notes) > 0 && spared < cap(s.notes) { // it may have said what it is blamed for not saying
+			spared++
+			return ""
+		}
+		return why
 	}
 	for {
 		select {
@@ -305,6 +312,21 @@ func (s *service) keepFiles(n note) {
 	for _, f := range n.files {
 		if !n.Store || !s.fds.add(n.FDName, f) {
 			f.Close()
+		}
+	}
+}
+
+// heard waits until all that the service had sent by now is in notes, or these are full.
+func (s *service) heard() {
+	mark, forget := s.sup.mark()
+	defer forget()
+	full := time.NewTicker(10 * time.Millisecond)
+	defer full.Stop()
+	for end := time.Now().Add(time.Second); time.Now().Before(end) && len(s.notes) < cap(s.notes); {
+		select {
+		case <-mark:
+			return
+		case <-full.C:
 		}
 	}
 }

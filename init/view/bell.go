@@ -2,6 +2,7 @@ package view
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"syscall"
@@ -10,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// bell tells that a request has come to a file that others read: who waits for it costs nothing until then. It is heard even where
-// somebody else took the request at once.
+// bell tells that a request has come to a file that others read: who waits for it costs nothing until then. One that somebody else takes
+// at the same moment may not be heard.
 type bell struct {
 	file *os.File // of an epoll instance (epoll(7)), which the runtime waits for as for any file
 	raw  syscall.RawConn
@@ -25,41 +26,37 @@ func newBell(dev *os.File) (*bell, error) {
 	}
 	unix.SetNonblock(fd, true) // or the runtime would read it in a thread
 	b := &bell{file: os.NewFile(uintptr(fd), "requests"), dev: int(dev.Fd())}
-	if b.raw, err = b.file.SyscallConn(); err == nil {
-		err = unix.EpollCtl(fd, unix.EPOLL_CTL_ADD, b.dev, &unix.EpollEvent{})
-	}
-	if err != nil {
+	if b.raw, err = b.file.SyscallConn(); err != nil {
 		b.close()
 		return nil, fmt.Errorf("wait for requests: %w", err)
 	}
 	return b, nil
 }
 
-// wait returns at the next request, at once when one waits already, or when ctx ends. late tells of one that came while the bell was being
-// set.
-func (b *bell) wait(ctx context.Context, late func() bool) error {
+// wait returns at the next request, at once when one waits already, after most, or when ctx ends. late tells of one that came while the
+// bell was being set.
+func (b *bell) wait(ctx context.Context, most time.Duration, late func() bool) error {
+	b.file.SetReadDeadline(time.Now().Add(most))
 	defer context.AfterFunc(ctx, func() { b.file.SetReadDeadline(time.Unix(1, 0)) })()
-	if err := b.listen(unix.EPOLLIN); err != nil {
+	if err := b.listen(unix.EPOLL_CTL_ADD); err != nil {
 		return err
 	}
+	defer b.listen(unix.EPOLL_CTL_DEL) // each further request would wake this program too
 	looks := 0
 	err := b.raw.Read(func(uintptr) bool {
 		looks++
 		return looks > 1 || late() // woken: the request may have been answered since
 	})
-	if ctx.Err() != nil {
-		return nil
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 		return fmt.Errorf("wait for requests: %w", err)
 	}
-	return b.listen(0) // each further one would wake this program too
+	return nil
 }
 
-func (b *bell) listen(events uint32) error {
+func (b *bell) listen(op int) error {
 	var err error
 	if cerr := b.raw.Control(func(fd uintptr) {
-		err = unix.EpollCtl(int(fd), unix.EPOLL_CTL_MOD, b.dev, &unix.EpollEvent{Events: events})
+		err = unix.EpollCtl(int(fd), op, b.dev, &unix.EpollEvent{Events: unix.EPOLLIN})
 	}); cerr != nil {
 		err = cerr
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"testing"
+	"time"
 )
 
 // TestBell: a pipe stands for the device; who reads it is not the one who waits.
@@ -31,22 +32,30 @@ func TestBell(t *testing.T) {
 		}
 	}
 	for range 20 {
+		if began := time.Now(); b.wait(t.Context(), 20*time.Millisecond, never) != nil || time.Since(began) < 20*time.Millisecond {
+			t.Fatalf("it rang after %s, and nothing came", time.Since(began))
+		}
+		write()
+		if err := b.wait(t.Context(), time.Hour, never); err != nil { // it lies there
+			t.Fatal(err)
+		}
+		take()
 		set := make(chan struct{})
 		go func() { // it comes while the bell is set
 			<-set
 			write()
 		}()
-		if err := b.wait(t.Context(), func() bool { close(set); return false }); err != nil {
+		if err := b.wait(t.Context(), time.Hour, func() bool { close(set); return false }); err != nil {
 			t.Fatal(err)
 		}
 		take()
-		if err := b.wait(t.Context(), func() bool { return true }); err != nil { // it was late
+		if err := b.wait(t.Context(), time.Hour, func() bool { return true }); err != nil { // it was late
 			t.Fatal(err)
 		}
 	}
 	heard := make(chan error, 1)
 	ctx, cancel := context.WithCancel(t.Context())
-	go func() { heard <- b.wait(ctx, never) }()
+	go func() { heard <- b.wait(ctx, time.Hour, never) }()
 	cancel()
 	if err := <-heard; err != nil {
 		t.Errorf("ended: %v", err)

@@ -163,6 +163,9 @@ const (
 	patience = 250 * time.Millisecond
 	// look is how often that is looked at while somebody reads.
 	look = 100 * time.Millisecond
+	// unheard is how long a request may wait that was taken from the kernel in the moment before init would have heard of it, by a program
+	// that then hangs while nobody else reads.
+	unheard = 5 * time.Second
 )
 
 // StandIn answers with an error where there is no program that is ready, until ctx ends: a task. As long as nobody reads, it sleeps.
@@ -179,14 +182,17 @@ func (c *Conn) StandIn(ctx context.Context, ready func() bool) error {
 		away  time.Time    // since when no program is known to be ready; zero: there is one
 		since = time.Now() // since when somebody has waited at each look
 	)
-	for first := true; ; {
+	for first, looked := true, since; ; {
 		asked := c.waiting()
 		if !asked {
-			if err := b.wait(ctx, c.waiting); err != nil || ctx.Err() != nil {
+			if err := b.wait(ctx, unheard, c.waiting); err != nil || ctx.Err() != nil {
 				return err
 			}
 			tick.Reset(look)
 			asked, since = c.waiting(), time.Now() // it may have been answered already
+		}
+		if time.Since(looked) > patience { // nobody knows what was meanwhile
+			away, since, first = time.Time{}, time.Now(), true
 		}
 		if asked {
 			select {
@@ -208,6 +214,7 @@ func (c *Conn) StandIn(ctx context.Context, ready func() bool) error {
 				return err
 			}
 		}
+		looked = time.Now()
 		select {
 		case <-ctx.Done():
 			return nil

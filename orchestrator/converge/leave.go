@@ -187,7 +187,11 @@ func (p *planner) succeed(e store.Environment, n store.Node) *place.Refusal {
 	}
 	why := fmt.Sprintf("host %s is drained", p.hostName(n.Host))
 	made.Placed = fmt.Sprintf("takes the place of node %d: %s; %s", n.CTID, why, made.Placed)
-	if state := p.seen(n); state == host.CtFailing || state == host.CtBroken {
+	state := p.seen(n)
+	if n.Waits != "" {
+		state = host.CtWaiting // for layers that start before it, as the other one will
+	}
+	if state == host.CtFailing || state == host.CtBroken || state == host.CtWaiting {
 		why += ", and it is " + string(state)
 		n.Gone, n.Why, n.ReplacedBy = true, why, made.CTID
 		p.put(made, "place", made.Placed)

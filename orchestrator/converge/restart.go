@@ -19,17 +19,15 @@ func (p *planner) restart() {
 		r, busy := *e.Restart, false
 		var nodes []store.Node
 		for n := range p.of(name) {
-			if r.About(n) && !n.Gone && n.Halted == "" {
+			if r.About(n) && !n.Gone && n.Halted == "" && n.Waits == "" {
 				nodes = append(nodes, n)
 			}
 		}
 		up := func(n store.Node) int {
-			if n.Restarted == nil || n.Restarted.By != r.Operation {
-				if !p.steady(e, n) {
-					return 0 // first: else another would be down beside it
-				}
+			if n.Restarted != nil && n.Restarted.By == r.Operation {
+				return steadily
 			}
-			return 1
+			return p.health(e, n)
 		}
 		at := turnOf(e.Spec)
 		slices.SortFunc(nodes, func(a, b store.Node) int {

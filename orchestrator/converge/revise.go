@@ -65,14 +65,8 @@ func (p *planner) reviseLayer(e store.Environment, l operator.LayerSpec) {
 			p.settle(n)
 		}
 	}
-	up := func(n store.Node) int {
-		if p.steady(e, n) {
-			return 1
-		}
-		return 0 // first: else another would be down beside it
-	}
 	slices.SortFunc(old, func(a, b store.Node) int {
-		return cmp.Or(up(a)-up(b), a.Index-b.Index, cmp.Compare(a.CTID, b.CTID))
+		return cmp.Or(p.health(e, a)-p.health(e, b), a.Index-b.Index, cmp.Compare(a.CTID, b.CTID))
 	})
 	for _, n := range old {
 		next, why, problem := p.revised(n, l)
@@ -129,6 +123,23 @@ func (p *planner) revised(n store.Node, l operator.LayerSpec) (store.Node, strin
 	n.Cloudlets, n.HTTP, n.Container = next.Cloudlets, next.HTTP, next.Container
 	n.Made = &store.Made{Spec: l, At: p.now, Before: before}
 	return n, fmt.Sprintf("layer %s is edited: %s", l.Name, why), nil
+}
+
+// How well a node does, by which those come first whose start anew takes nothing from anybody: else another would be down beside them.
+const (
+	down     = iota
+	unsure   // it runs, but its host has not said so of what it was told last
+	steadily // it runs as it shall
+)
+
+func (p *planner) health(e store.Environment, n store.Node) int {
+	switch {
+	case p.steady(e, n):
+		return steadily
+	case p.runs(n):
+		return unsure
+	}
+	return down
 }
 
 // steady tells whether a node is seen to be as it shall be now.

@@ -28,7 +28,7 @@ func (p *planner) turns() {
 			waits, stays := "", ""
 			switch l := layerOf(e, n.Layer); {
 			case l == nil, n.Halted != "", p.beside(n):
-			case e.Runs() && (n.Waits != "" || !p.told(n)):
+			case e.Runs() && !p.told(n):
 				waits = p.before(e, *l)
 			case !e.Runs() && p.envs[name].stopping && p.told(n):
 				stays = p.behind(e, n.Layer)
@@ -54,10 +54,14 @@ func (p *planner) turns() {
 	}
 }
 
-// beside tells whether a node takes the place of one that does not wait: its layer runs.
+// beside tells whether a node takes the place of one that does not wait, or did not until it was lost: its layer had its turn.
 func (p *planner) beside(n store.Node) bool {
-	old, there := p.node(n.Replaces)
-	return n.Replaces != 0 && there && old.Waits == ""
+	for old := range p.of(n.Env) {
+		if old.Waits == "" && (old.CTID == n.Replaces || old.Gone && old.ReplacedBy == n.CTID && n.Assigned == 0) {
+			return true
+		}
+	}
+	return false
 }
 
 // told tells whether a host was told to run a node.

@@ -253,3 +253,148 @@ func TestTurnsBeside(t *testing.T) {
 		}
 	}
 }
+
+// A node whose host is lost is made anew and runs at once, whatever has become of the layers before it: they had their turn. One that was
+// still waiting goes on to wait.
+func TestTurnsOfTheLost(t *testing.T) {
+	for _, waits := range []bool{false, true} {
+		w := newWorld(4)
+		w.chain(1, 3)
+		for range 4 {
+			w.turn("start")
+			if waits {
+				break
+			}
+			w.hear(nil)
+		}
+		w.hear(map[wire.CTID]host.ContainerState{w.of("sqldb").CTID: host.CtFailing})
+		lost := w.of("cp")
+		for i, h := range w.in.Hosts {
+			if h.ID == lost.Host {
+				if h.ID == w.of("sqldb").Host {
+					t.Fatal("both are on one host")
+				}
+				w.lose(i)
+			}
+		}
+		w.turn("lost")
+		next := w.of("cp")
+		if next.CTID == lost.CTID {
+			t.Fatalf("nobody takes its place\n%s", w.out.String())
+		}
+		if w.runs(next.CTID) == waits || (next.Waits != "") != waits {
+			t.Errorf("its successor is told to run: %v, and waits: %q; the lost one waited: %v\n%s", w.runs(next.CTID), next.Waits, waits,
+				w.out.String())
+		}
+	}
+}
+
+// runs tells whether a host is told to run a node.
+func (w *world) runs(id wire.CTID) bool {
+	for _, work := range w.in.Works {
+		for _, c := range work.Containers {
+			if c.CTID == id && c.Run {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// What runs is not stopped for a note that an orchestrator which knew no order left as it was.
+func TestTurnsOldNote(t *testing.T) {
+	w := newWorld(3)
+	w.chain(1, 1)
+	for range 4 {
+		w.turn("start")
+		w.hear(nil)
+	}
+	for i := range w.in.Nodes {
+		if w.in.Nodes[i].Layer == "cp" {
+			w.in.Nodes[i].Waits = "it starts once layer sqldb runs: node 1 does not yet"
+		}
+	}
+	w.hear(map[wire.CTID]host.ContainerState{w.of("sqldb").CTID: host.CtFailing})
+	w.expect(t, "upgraded", "bl cp sqldb")
+	if why := w.of("cp").Waits; why != "" {
+		t.Errorf("it waits: %q", why)
+	}
+}
+
+// A restart begins with what does not run, also beside a node whose host has not answered what it was told last; one that waits for its
+// turn is not started anew, and holds nobody up.
+func TestRestartBeginsWithTheSick(t *testing.T) {
+	w := newWorld(3)
+	w.chain(2, 1)
+	w.turn("start")
+	w.hear(nil)
+	w.turn("start")
+	w.hear(nil)
+	w.turn("start")
+	var dbs []store.Node
+	for _, n := range w.in.Nodes {
+		if n.Layer == "sqldb" {
+			dbs = append(dbs, n)
+		}
+	}
+	w.hear(map[wire.CTID]host.ContainerState{dbs[1].CTID: host.CtFailing})
+	for i := range w.in.Nodes {
+		if n := &w.in.Nodes[i]; n.CTID == dbs[0].CTID {
+			n.Assigned += 100 // its host has not answered
+		}
+	}
+	w.hello().Restart = &store.Restart{Operation: "op-1", RestartEnvironment: operator.RestartEnvironment{Layer: "sqldb"}}
+	w.turn("restart")
+	var got []wire.CTID
+	for _, n := range w.in.Nodes {
+		if n.Container.Boot > 0 {
+			got = append(got, n.CTID)
+		}
+	}
+	if !slices.Equal(got, []wire.CTID{dbs[1].CTID}) {
+		t.Errorf("started anew are %v, want the sick one, %d\n%s", got, dbs[1].CTID, w.out.String())
+	}
+
+	w = newWorld(3)
+	w.chain(2, 1)
+	w.turn("start")
+	w.hear(map[wire.CTID]host.ContainerState{w.of("sqldb").CTID: host.CtStarting})
+	w.turn("one database does not run yet")
+	if w.of("cp").Waits == "" {
+		t.Fatal("cp does not wait")
+	}
+	w.hello().Restart = &store.Restart{Operation: "op-2"}
+	w.turn("restart")
+	for _, n := range w.in.Nodes {
+		if n.Waits != "" && n.Container.Boot > 0 {
+			t.Errorf("node %d waits for its turn and is started anew", n.CTID)
+		}
+	}
+	if w.of("sqldb").Container.Boot != 1 {
+		t.Errorf("the database is not started anew\n%s", w.out.String())
+	}
+}
+
+// A node that waits for its turn leaves a host that is drained at once: nobody is to wait for what does not run.
+func TestTurnsDrained(t *testing.T) {
+	w := newWorld(4)
+	w.chain(1, 3)
+	w.turn("start")
+	w.hear(map[wire.CTID]host.ContainerState{w.of("sqldb").CTID: host.CtFailing})
+	old := w.of("cp")
+	for i, h := range w.in.Hosts {
+		if h.ID == old.Host {
+			w.drain(i, &store.Drain{Operation: "op-9"})
+		}
+	}
+	w.turn("drained")
+	next := w.of("cp")
+	if next.CTID == old.CTID || next.Host == old.Host || next.Waits == "" || w.runs(next.CTID) {
+		t.Errorf("in its place: node %d on %s, waits: %q\n%s", next.CTID, next.Host, next.Waits, w.out.String())
+	}
+	for _, n := range w.in.Nodes {
+		if n.CTID == old.CTID && !n.Gone {
+			t.Errorf("it is still on the drained host\n%s", w.out.String())
+		}
+	}
+}

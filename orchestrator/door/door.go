@@ -128,15 +128,15 @@ func (d *Door) serve(w http.ResponseWriter, r *http.Request) {
 		d.Routes.ServeHTTP(w, r.WithContext(ctx))
 		return
 	}
-	if !d.body(w, r) {
-		return
-	}
 	bounds := boundsOf(who, maxOfOne, maxOfAll, "requests at work or waiting")
 	if over := d.take(d.mu.working, bounds); over != nil {
 		tooMany(w, r, over.reason(), "ask for less at once")
 		return
 	}
 	defer d.give(d.mu.working, bounds)
+	if !d.body(w, r) { // who is slow with it fills their own count
+		return
+	}
 	h := holder(who)
 	leave, ok := d.places.Enter(ctx, h, maxQueue)
 	if !ok {

@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -235,6 +237,9 @@ func TestPlacesOfAccounts(t *testing.T) {
 			t.Errorf("one that got no place: %+v", a)
 		}
 	}
+	for end := time.Now().Add(time.Minute); b.begun.Load() < maxOfAccount && time.Now().Before(end); { // who has a place is yet to begin
+		time.Sleep(time.Millisecond)
+	}
 	if n := b.begun.Load(); n != maxOfAccount {
 		t.Errorf("%d are at work, want %d", n, maxOfAccount)
 	}
@@ -249,6 +254,47 @@ func TestPlacesOfAccounts(t *testing.T) {
 			t.Errorf("one that was at work: %+v", a)
 		}
 	}
+}
+
+// slowly is a body that does not come before it may.
+type slowly struct {
+	read *sync.WaitGroup
+	may  chan struct{}
+	once sync.Once
+}
+
+func (s *slowly) Read([]byte) (int, error) {
+	s.once.Do(s.read.Done)
+	<-s.may
+	return 0, io.EOF
+}
+
+// TestSlowBodiesCount: who sends many bodies at once, and none to its end, fills the count of their own token.
+func TestSlowBodiesCount(t *testing.T) {
+	b := opened(t)
+	eve, ann := b.token("eve", "a"), b.token("ann", "a")
+	var read, ended sync.WaitGroup
+	read.Add(maxOfOne)
+	may := make(chan struct{})
+	for range maxOfOne {
+		ended.Go(func() {
+			r := httptest.NewRequest("POST", "/thing", &slowly{read: &read, may: may})
+			r.Header.Set("Authorization", "Bearer "+eve)
+			w := httptest.NewRecorder()
+			if b.h.ServeHTTP(w, r); w.Code != 200 {
+				t.Errorf("one that came to its end: %d %s", w.Code, w.Body)
+			}
+		})
+	}
+	read.Wait()
+	if w, p := b.ask(eve, "POST", "/thing"); w.Code != 429 || !strings.Contains(p.Reason, "requests at work or waiting") {
+		t.Errorf("one more: %d %+v", w.Code, p)
+	}
+	if w, p := b.ask(ann, "POST", "/thing"); w.Code != 200 {
+		t.Errorf("another's: %d %+v", w.Code, p)
+	}
+	close(may)
+	ended.Wait()
 }
 
 // TestBounds: what one token and one account have at work or open is counted, and counted back.

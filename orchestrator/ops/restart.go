@@ -57,7 +57,7 @@ func restarted(w world.World, op store.Operation, f progress.Facts, patience tim
 			n.Until = done.At.Add(patience + time.Duration(f.Env.Restart.DelaySeconds)*time.Second)
 		}
 		l := layerOf(*f.Env, rec.Layer)
-		n.Surplus = l == nil || rec.Index >= l.Nodes
+		n.Surplus = l == nil || rec.Index >= l.Nodes || rec.Waits != "" // one that waits for its turn is yet to be started
 		nodes = append(nodes, n)
 	}
 	f.Nodes = nodes
