@@ -168,12 +168,14 @@ func (t *Tokens) Create(ctx context.Context, by Who, of wire.Account, n operator
 
 // CreateOf is Create of a token of a service, whose maker that is.
 func (t *Tokens) CreateOf(ctx context.Context, by Who, service store.User, n operator.NewToken) (operator.MadeToken, error) {
-	return t.create(ctx, by, service.Members[0].Name, n, func(tx *store.Tx) (*store.Maker, *operator.Problem) {
+	in, _ := service.Only()
+	account := in.Name
+	return t.create(ctx, by, account, n, func(tx *store.Tx) (*store.Maker, *operator.Problem) {
 		if _, p := MakerOf(tx, by); p != nil {
 			return nil, p
 		}
 		u, ok := store.Users.Read(tx, store.UserKey(service.Mail))
-		if !ok || u.ID != service.ID {
+		if of, one := u.Only(); !ok || u.ID != service.ID || !one || of.Name != account {
 			return nil, operator.NewProblem(operator.NotFound, "services/"+service.Name, "it was removed meanwhile",
 				"see hnctl user service list")
 		}
@@ -221,6 +223,9 @@ func (t *Tokens) create(ctx context.Context, by Who, of wire.Account, n operator
 	rec.Hash = Hash(secret.Text(text))
 	_, err := t.Store.Update(ctx, func(tx *store.Tx) error {
 		if p := narrowed(tx, rec); p != nil {
+			return p
+		}
+		if p := asSlow(tx, by, n.Rate, &rec); p != nil {
 			return p
 		}
 		if p := slower(tx.View(), rec); p != nil {
@@ -298,6 +303,24 @@ func slower(v *store.View, rec store.Token) *operator.Problem {
 	}
 	return operator.NewProblem(operator.Invalid, "rate", fmt.Sprintf("%s is more than the limit of each token of account %s: %s", rec.Rate,
 		rec.Account.Owner(), most), "give the token less, or leave its rate out")
+}
+
+// asSlow has a token that a token with a limit of its own makes in its own account ask no oftener than that one may, or says why it can't.
+func asSlow(tx *store.Tx, by Who, asked *account.APIRate, rec *store.Token) *operator.Problem {
+	maker, ok := store.Tokens.Get(tx.View(), by.hash)
+	most := maker.Rate
+	if !ok || most == (account.APIRate{}) || maker.Account.Owner() != rec.Account.Owner() {
+		return nil
+	}
+	if asked == nil {
+		rec.Rate = most
+		return nil
+	}
+	if asked.Bound(most) == *asked {
+		return nil
+	}
+	return operator.NewProblem(operator.Invalid, "rate", fmt.Sprintf("%s is more than the limit of token %q, which makes it: %s", *asked,
+		maker.Name, most), "give the token less, or make it with another one")
 }
 
 // List is all tokens that an account sees, by name.

@@ -32,6 +32,9 @@ func (t *Tokens) session(v *store.View, hash string) (Who, *operator.Problem) {
 	}
 	for u := range store.UsersOf.Of(v, s.User) {
 		role := u.Role(s.Account)
+		if u.Service {
+			return ended("a service has no sessions")
+		}
 		if role == "" {
 			return ended("the user is not in account " + string(s.Account) + " any more")
 		}

@@ -54,6 +54,14 @@ func (u *User) Role(of wire.Account) user.Role {
 	return ""
 }
 
+// Only is the account of who is in one, and true; the first one, or none, of others.
+func (u *User) Only() (m Member, one bool) {
+	if len(u.Members) > 0 {
+		m = u.Members[0]
+	}
+	return m, len(u.Members) == 1
+}
+
 // UserKey is the record name of a user: two people can't have one address.
 func UserKey(mail string) string {
 	sum := sha256.Sum256([]byte(user.Normal(mail)))

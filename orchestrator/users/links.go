@@ -316,7 +316,7 @@ func (d *Desk) used(tx *store.Tx, l store.Link) *operator.Problem {
 
 // reset puts a user's new password in force. Their second factor stays.
 func (d *Desk) reset(tx *store.Tx, l store.Link, u store.User, there bool, kept string) error {
-	if !there || u.ID != l.User {
+	if !there || u.ID != l.User || u.Service {
 		return noLink()
 	}
 	u.Password, u.Pending = kept, nil

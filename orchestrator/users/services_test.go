@@ -10,6 +10,7 @@ import (
 
 	"hardnode.dev/internal/secret"
 	"hardnode.dev/internal/wire"
+	"hardnode.dev/internal/wire/account"
 	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/internal/wire/user"
 	"hardnode.dev/orchestrator/authz"
@@ -205,6 +206,95 @@ func TestServiceTokenWhileRemoved(t *testing.T) {
 			if _, p := b.Tokens.CheckHash(r.Hash); r.ID != authz.AdminID && p == nil {
 				t.Errorf("token %s outlived its service", r.Name)
 			}
+		}
+	}
+}
+
+// TestServiceOfOlder: an orchestrator that knows no services may have taken one for a person. It is still nobody who signs in, is in no
+// account but its own, and those who run the cluster can remove it.
+func TestServiceOfOlder(t *testing.T) {
+	b := opened(t)
+	admin := b.setup()
+	b.made("ada@example.com", "acme", user.Owner)
+	b.made("sue@example.com", "shop", user.Owner)
+	ada, _ := b.in(user.SignIn{Mail: "ada@example.com", Password: pass}, here)
+	sue, _ := b.in(user.SignIn{Mail: "sue@example.com", Password: pass}, here)
+	made, err := b.AddService(t.Context(), ada, user.NewService{Name: "ci", Role: user.Developer})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := store.ServiceKey("acme", "ci")
+	change := func(f func(*store.User)) {
+		t.Helper()
+		if _, err := b.Store.Update(t.Context(), func(tx *store.Tx) error {
+			u, ok := store.Users.Read(tx, key)
+			if !ok {
+				return fmt.Errorf("there is no %s", key)
+			}
+			f(&u)
+			store.Users.Put(tx, key, u)
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	person, _ := store.Users.Get(b.Store.View(), store.UserKey("ada@example.com"))
+	change(func(u *store.User) { u.Password = person.Password })
+	_, err = b.SignIn(t.Context(), user.SignIn{Mail: "acme/ci", Password: pass}, there, "api")
+	refused(t, err, http.StatusUnauthorized)
+
+	change(func(u *store.User) { u.Members = append(u.Members, store.Member{Name: "shop", Role: user.Viewer}) })
+	for _, w := range []authz.Who{ada, sue} {
+		_, err := b.ServiceToken(t.Context(), w, made.ID, operator.NewToken{Name: "t", Scopes: []string{"read"}})
+		refused(t, err, http.StatusNotFound)
+		if list := b.Services(w.Account); len(list) != 0 {
+			t.Errorf("account %s sees %+v", w.Account, list)
+		}
+	}
+	_, err = b.ServiceToken(t.Context(), admin, made.ID, operator.NewToken{Name: "t", Scopes: []string{"read"}})
+	refused(t, err, http.StatusNotFound)
+
+	change(func(u *store.User) { u.Members = nil })
+	if list := b.Services("admin"); len(list) != 1 || list[0].ID != made.ID || list[0].Account != "" {
+		t.Errorf("those who run the cluster see %+v", list)
+	}
+	_, err = b.RemoveService(t.Context(), ada, made.ID)
+	refused(t, err, http.StatusNotFound)
+	if _, err := b.RemoveService(t.Context(), admin, made.ID); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestSlowTokenMakesSlowOnes: a limit of its own goes on to what a token makes.
+func TestSlowTokenMakesSlowOnes(t *testing.T) {
+	b := opened(t)
+	admin := b.setup()
+	slow, made := account.APIRate{PerSecond: 2, Burst: 4}, operator.MadeToken{}
+	for _, c := range []struct {
+		name string
+		rate *account.APIRate
+		want account.APIRate // of the token made; zero: refused
+	}{
+		{"one", &slow, slow},
+		{"inherits", nil, slow},
+		{"less", &account.APIRate{PerSecond: 1, Burst: 4}, account.APIRate{PerSecond: 1, Burst: 4}},
+		{"more", &account.APIRate{PerSecond: 3, Burst: 4}, account.APIRate{}},
+		{"more at once", &account.APIRate{PerSecond: 2, Burst: 5}, account.APIRate{}},
+	} {
+		by := admin
+		if made.Text != "" {
+			by = b.holder(secret.Text(made.Text))
+		}
+		got, err := b.Tokens.Create(t.Context(), by, "acme", operator.NewToken{Name: c.name, Scopes: []string{"admin"}, Rate: c.rate})
+		switch {
+		case c.want == account.APIRate{}:
+			if p := refused(t, err, http.StatusUnprocessableEntity); p.Object != "rate" || !strings.Contains(p.Reason, `token "one"`) {
+				t.Errorf("%s: %+v", c.name, p)
+			}
+		case err != nil || got.Rate != c.want:
+			t.Errorf("%s: %+v, %v; want %v", c.name, got.Rate, err, c.want)
+		case c.name == "one":
+			made = got
 		}
 	}
 }

@@ -78,6 +78,7 @@ func (d *Desk) SignIn(ctx context.Context, s user.SignIn, from, kind string) (ou
 	defer leave()
 	key := store.UserKey(s.Mail)
 	rec, there := store.Users.Get(d.Store.View(), key)
+	there = there && !rec.Service // an older orchestrator may have taken one for a person
 	right, p := d.tries.begin(d.Now(), key, place(from), slices.Contains(rec.Places, place(from)))
 	if p != nil {
 		return out, p
@@ -120,7 +121,7 @@ func (d *Desk) begin(ctx context.Context, s user.SignIn, kept, from, kind string
 	text := secret.Text(authz.SessionPrefix + id + "." + hex.EncodeToString(raw[4:]))
 	_, err = d.Store.Update(ctx, func(tx *store.Tx) error {
 		u, ok := store.Users.Read(tx, store.UserKey(s.Mail))
-		if !ok || u.Password != kept || !d.pass(&u, s.Code) {
+		if !ok || u.Service || u.Password != kept || !d.pass(&u, s.Code) {
 			return wrong()
 		}
 		if len(u.Members) == 0 {
