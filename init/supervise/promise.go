@@ -61,12 +61,14 @@ func (p *promise) broken(now time.Time, busy func() bool) string {
 	return fmt.Sprintf("hung: no WATCHDOG=1 for %s", silent.Round(time.Millisecond))
 }
 
-// busy tells whether a thread of a process runs or could (proc_pid_stat(5)): one that is stopped, or hangs, has none.
+// busy tells whether a thread of a process runs, could, or waits for memory that is read from a disk (proc_pid_stat(5)): one that is
+// stopped, or waits for itself, has none.
 func busy(pid int) bool {
 	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
 	for _, path := range threads {
 		b, _ := os.ReadFile(path)
-		if bytes.HasPrefix(b[bytes.LastIndexByte(b, ')')+1:], []byte(" R")) { // a name may have anything in it
+		rest := b[bytes.LastIndexByte(b, ')')+1:] // a name may have anything in it
+		if bytes.HasPrefix(rest, []byte(" R")) || bytes.HasPrefix(rest, []byte(" D")) {
 			return true
 		}
 	}

@@ -236,6 +236,7 @@ func (t *Tokens) create(ctx context.Context, by Who, of wire.Account, n operator
 			return p
 		}
 		rec.Maker = maker
+		Counted(tx, rec.Account)
 		has, oldest := 0, store.Token{}
 		for o := range store.TokensIn.Of(tx.View(), string(rec.Account.Owner())) {
 			if o.Name == rec.Name && o.Over == nil {
@@ -258,6 +259,15 @@ func (t *Tokens) create(ctx context.Context, by Who, of wire.Account, n operator
 		return nil
 	})
 	return operator.MadeToken{Token: shown(t.Store.View(), by.Account, &rec), Text: text}, err
+}
+
+// Counted has what is decided by the number of an account's things fail where another was made at the same moment, and is tried again. An
+// account that has no record, as that of those who run the cluster, has no such limit.
+func Counted(tx *store.Tx, of wire.Account) {
+	if a, ok := store.Accounts.Read(tx, string(of.Owner())); ok {
+		a.Counted++
+		store.Accounts.Put(tx, string(of.Owner()), a)
+	}
 }
 
 // narrowed says why a token can't be for some environments only, or nil.

@@ -104,6 +104,8 @@ func (p *planner) before(e store.Environment, l operator.LayerSpec) string {
 		case up >= b.Nodes:
 		case first != 0:
 			return fmt.Sprintf("it starts once layer %s runs: node %d does not yet", name, first)
+		case len(there) >= b.Nodes:
+			return fmt.Sprintf("it starts once layer %s runs: nodes of it are on their way to other hosts", name)
 		default:
 			return fmt.Sprintf("it starts once layer %s runs: %d of its %d nodes have no host", name, b.Nodes-len(there), b.Nodes)
 		}

@@ -98,6 +98,7 @@ func (d *Desk) AddService(ctx context.Context, w authz.Who, n user.NewService) (
 			return operator.NewProblem(operator.Conflict, "services/"+n.Name, "there is a service of that name in account "+
 				string(n.Account), "choose another name, or remove it first: hnctl user service remove "+n.Name)
 		}
+		authz.Counted(tx, n.Account)
 		has := 0
 		for _, o := range store.Users.Refs(tx.View()) {
 			if m, _ := o.Only(); o.Service && m.Name == n.Account {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"hardnode.dev/internal/secret"
@@ -296,5 +297,38 @@ func TestSlowTokenMakesSlowOnes(t *testing.T) {
 		case c.name == "one":
 			made = got
 		}
+	}
+}
+
+// TestMadeAtOnce: of what is made at the same moment, no more comes into being than one after the other.
+func TestMadeAtOnce(t *testing.T) {
+	b := opened(t)
+	admin := b.setup()
+	b.made("ada@example.com", "acme", user.Owner)
+	for i := range user.MaxServices - 1 {
+		n := user.NewService{Name: fmt.Sprintf("s%d", i), Role: user.Viewer, Account: "acme"}
+		if _, err := b.AddService(t.Context(), admin, n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var all sync.WaitGroup
+	var services, tokens atomic.Int64
+	for i := range 6 {
+		all.Go(func() {
+			n := user.NewService{Name: fmt.Sprintf("new%d", i), Role: user.Viewer, Account: "acme"}
+			if _, err := b.AddService(t.Context(), admin, n); err == nil {
+				services.Add(1)
+			}
+		})
+		all.Go(func() {
+			n := operator.NewToken{Name: "same", Scopes: []string{"read"}}
+			if _, err := b.Tokens.Create(t.Context(), admin, "acme", n); err == nil {
+				tokens.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	if has := len(b.Services("acme")); services.Load() != 1 || has != user.MaxServices || tokens.Load() != 1 {
+		t.Errorf("made were %d services, the account has %d; and %d tokens of one name", services.Load(), has, tokens.Load())
 	}
 }
