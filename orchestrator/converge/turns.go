@@ -56,6 +56,9 @@ func (p *planner) turns() {
 
 // beside tells whether a node takes the place of one that does not wait, or did not until it was lost: its layer had its turn.
 func (p *planner) beside(n store.Node) bool {
+	if n.Replaces == 0 && n.Assigned != 0 {
+		return false // as nearly all: no other node need be looked at
+	}
 	for old := range p.of(n.Env) {
 		if old.Waits == "" && (old.CTID == n.Replaces || old.Gone && old.ReplacedBy == n.CTID && n.Assigned == 0) {
 			return true
