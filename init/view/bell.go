@@ -33,8 +33,8 @@ func newBell(dev *os.File) (*bell, error) {
 	return b, nil
 }
 
-// wait returns at the next request, at once when one waits already, after most, or when ctx ends. late tells of one that came while the
-// bell was being set.
+// wait returns at the next request, after most, or when ctx ends; at once where late says so, which tells of a request that came before the
+// bell was set.
 func (b *bell) wait(ctx context.Context, most time.Duration, late func() bool) error {
 	b.file.SetReadDeadline(time.Now().Add(most))
 	defer context.AfterFunc(ctx, func() { b.file.SetReadDeadline(time.Unix(1, 0)) })()
