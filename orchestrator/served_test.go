@@ -70,7 +70,7 @@ func built(t testing.TB, pkg string) string {
 }
 
 // resolver runs the resolver's program beside this orchestrator, with the infra host h as its agent, until the test ends. It
-// gives back where it serves HTTP and HTTPS.
+// gives back where it serves HTTP and HTTPS, once it does.
 func (c *cluster) resolver(h *hosttest.Host) (plain, secure string) {
 	c.t.Helper()
 	c.eventually("the infra host's components are known", func() bool {
@@ -117,6 +117,16 @@ func (c *cluster) resolver(h *hosttest.Host) (plain, secure string) {
 		if c.t.Failed() {
 			c.t.Logf("the resolver said:\n%s", said)
 		}
+	})
+	c.eventually("the resolver listens", func() bool {
+		for _, addr := range []string{plain, secure} {
+			conn, err := net.Dial("tcp", addr)
+			if err != nil {
+				return false
+			}
+			conn.Close()
+		}
+		return true
 	})
 	return plain, secure
 }

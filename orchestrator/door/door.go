@@ -39,6 +39,7 @@ const (
 	keptOf       = 8                // of them, that accounts leave to the admins
 	maxOfOne     = 32               // requests of one token that are at work or wait for a place
 	maxOfAll     = 64               // of one account
+	maxBodies    = 128              // bodies of one account, or of one token of the admins, that are not here yet: MaxBody each
 	maxOpen      = 100              // sessions and watches of one token
 	maxOpenOfAll = 400              // of one account
 	maxOpenBody  = 8 << 10          // bytes of a body of who needs no token
@@ -68,7 +69,7 @@ type Door struct {
 	rates     limit.Rates
 	mu        struct {
 		sync.Mutex
-		working, held map[string]int // by token, and by account
+		working, held, bodies map[string]int // by token, and by account
 	}
 }
 
@@ -77,7 +78,7 @@ func (d *Door) Handler() http.Handler {
 	d.places.All = maxAtOnce
 	d.strangers.All, d.strangers.Each = maxStrangers, maxStranger
 	d.rates.Now = time.Now
-	d.mu.working, d.mu.held = map[string]int{}, map[string]int{}
+	d.mu.working, d.mu.held, d.mu.bodies = map[string]int{}, map[string]int{}, map[string]int{}
 	return http.HandlerFunc(d.serve)
 }
 
@@ -128,15 +129,15 @@ func (d *Door) serve(w http.ResponseWriter, r *http.Request) {
 		d.Routes.ServeHTTP(w, r.WithContext(ctx))
 		return
 	}
+	if !d.whole(w, r, who) {
+		return
+	}
 	bounds := boundsOf(who, maxOfOne, maxOfAll, "requests at work or waiting")
 	if over := d.take(d.mu.working, bounds); over != nil {
 		tooMany(w, r, over.reason(), "ask for less at once")
 		return
 	}
 	defer d.give(d.mu.working, bounds)
-	if !d.body(w, r) { // who is slow with it fills their own count
-		return
-	}
 	h := holder(who)
 	leave, ok := d.places.Enter(ctx, h, maxQueue)
 	if !ok {
@@ -146,6 +147,21 @@ func (d *Door) serve(w http.ResponseWriter, r *http.Request) {
 	defer leave()
 	ctl.SetWriteDeadline(time.Now().Add(WriteLimit))
 	tagged(w, r.WithContext(ctx), d.Routes)
+}
+
+// whole reads the body of a request of who is known. Many that come slowly keep nothing else of theirs waiting, but no more are held for
+// them than there is memory for.
+func (d *Door) whole(w http.ResponseWriter, r *http.Request, who authz.Who) bool {
+	if r.Body == nil || r.Body == http.NoBody {
+		return true
+	}
+	bounds := boundsOf(who, maxBodies, maxBodies, "bodies on their way")
+	if over := d.take(d.mu.bodies, bounds); over != nil {
+		tooMany(w, r, over.reason(), "send less at once")
+		return false
+	}
+	defer d.give(d.mu.bodies, bounds)
+	return d.body(w, r)
 }
 
 // open answers a request that needs no token. It takes no place among the requests at work, which are for those who are known.
