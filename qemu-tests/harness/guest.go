@@ -71,13 +71,6 @@ func RunGuestTest(t *testing.T, g GuestTest) {
 		t.Fatal(err)
 	}
 	defer vm.Kill()
-	if g.Measures && !Accelerated() {
-		tell := vm.watchEmptied(ctx)
-		defer func() {
-			vm.Kill()
-			fmt.Fprintln(t.Output(), "FIGURE "+tell())
-		}()
-	}
 	result, failed := "", []string(nil)
 	for n := 0; result == ""; n++ {
 		e, err := vm.Event(ctx, n)
@@ -93,6 +86,9 @@ func RunGuestTest(t *testing.T, g GuestTest) {
 		case "exit":
 			result = e.Text()
 		}
+	}
+	if g.Measures && !Accelerated() {
+		fmt.Fprintln(t.Output(), "FIGURE "+vm.emptied(ctx))
 	}
 	if result != "ok" {
 		t.Errorf("guest test %s in the VM: %s; console log %s\n%s", g.Package, result, vm.Console.Path, strings.Join(failed, "\n"))
