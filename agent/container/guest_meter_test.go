@@ -74,6 +74,10 @@ func TestMeter(t *testing.T) {
 	each := func(bytes int64) float64 { return float64(bytes) / idle / (1 << 20) }
 	t.Logf("FIGURE each of %d idle containers takes %.2f MiB in all (bar 0.9), %.3f of it in the host's programs (bar 0.1)", idle,
 		each(nowAll-all), each(nowOurs-ours))
+	if each(nowAll-all) > 0.9 || each(nowOurs-ours) > 0.1 {
+		t.Errorf("an idle container takes %.2f MiB, %.3f of it in the host's programs; want 0.9 and 0.1 at most",
+			each(nowAll-all), each(nowOurs-ours))
+	}
 	mustStart(t, r, box(t, 449, forever))
 	m := meter.New(meter.Options{Dir: "/data/usage", Cgroup: r.opts.Cgroup, Boot: "boot"})
 	ctx, stop := context.WithCancel(t.Context())

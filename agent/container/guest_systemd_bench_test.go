@@ -67,10 +67,16 @@ func TestSystemFigures(t *testing.T) {
 		}
 		fmt.Printf("run %d: hardnode %s, systemd-nspawn %s\n", i, a.Round(time.Millisecond), b.Round(time.Millisecond))
 	}
+	ratio := float64(at(ours, 50)) / float64(at(theirs, 50))
 	fmt.Printf("FIGURE systemd container to READY, %d runs: hardnode p50 %s best %s, systemd-nspawn p50 %s best %s, "+
-		"hardnode/systemd-nspawn p50 %.2f\n", n, at(ours, 50), at(ours, 0), at(theirs, 50), at(theirs, 0),
-		float64(at(ours, 50))/float64(at(theirs, 50)))
+		"hardnode/systemd-nspawn p50 %.2f (bar %.2f)\n", n, at(ours, 50), at(ours, 0), at(theirs, 50), at(theirs, 0), ratio, bootBar)
+	if ratio > bootBar {
+		t.Errorf("a systemd container is READY after %.2f × what systemd-nspawn takes, want at most %.2f", ratio, bootBar)
+	}
 }
+
+// bootBar is how many times as long as beside systemd-nspawn a full OS may take until it is READY.
+const bootBar = 1.05
 
 // ourBoot starts a container of the image, and removes it once it is ready.
 func ourBoot(t *testing.T, r *Runtime, wires *network.Network) time.Duration {

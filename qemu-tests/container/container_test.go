@@ -88,12 +88,12 @@ func TestContainer(t *testing.T) {
 	if d, err := time.ParseDuration(os.Getenv("GUEST_TIMEOUT")); err == nil {
 		limit = d
 	}
-	disk := 1024
+	disk, mem := 1024, 0
 	if os.Getenv("HARDNODE_SOAK") != "" {
-		disk = 8192 // TestSnapshotFigures has a layer of 2 GiB
+		disk, mem = 8192, 2048 // TestSnapshotFigures has a layer of 2 GiB, TestMeter 300 containers on a host of 2 GiB
 	}
-	harness.RunGuestTest(t, harness.GuestTest{Package: "./agent/container", Run: os.Getenv("GUEST_RUN"), DiskMiB: disk, Files: files,
-		Env: []string{"HARDNODE_SOAK=" + os.Getenv("HARDNODE_SOAK")}, Timeout: limit})
+	harness.RunGuestTest(t, harness.GuestTest{Package: "./agent/container", Run: os.Getenv("GUEST_RUN"), DiskMiB: disk, MemMiB: mem,
+		Files: files, Env: []string{"HARDNODE_SOAK=" + os.Getenv("HARDNODE_SOAK")}, Timeout: limit})
 }
 
 // TestFigures prints figures: `make bench`.
