@@ -19,24 +19,34 @@ func (p *planner) editing(name wire.EnvName) bool {
 }
 
 // revise brings nodes from the spec of their layer that they are made of to the one that is wanted: live where that can be, else one of a
-// layer after the other, each when those before it run. An edit that was undone goes the same way back, but waits for no node longer than
-// an operation would: who owns the undo is this.
+// layer after the other, each when those before it run, and a layer once those that it starts after are at their end. An edit that was
+// undone goes the same way back, but waits for no node longer than an operation would: who owns the undo is this.
 func (p *planner) revise() {
 	for _, name := range p.list {
 		e, ok := p.record(name)
 		if !ok || e.System || e.Want == store.WantDeleted {
 			continue
 		}
-		for _, l := range e.Spec.Layers {
-			p.reviseLayer(e, l)
+		open, at := map[wire.LayerName]bool{}, turnOf(e.Spec)
+		layers := slices.Clone(e.Spec.Layers)
+		slices.SortFunc(layers, func(a, b operator.LayerSpec) int { return at(a.Name) - at(b.Name) })
+		for _, l := range layers {
+			held := slices.ContainsFunc(l.After, func(name wire.LayerName) bool { return open[name] })
+			open[l.Name] = p.reviseLayer(e, l, held) || held
 		}
 	}
 }
 
-func (p *planner) reviseLayer(e store.Environment, l operator.LayerSpec) {
+// reviseLayer revises one layer. Held: none of it is started anew yet. It tells whether nodes of it are on their way to what they shall
+// be, so that those of layers which start after it go on as they are.
+func (p *planner) reviseLayer(e store.Environment, l operator.LayerSpec, held bool) (open bool) {
 	name, editing, busy := e.Spec.Name, p.editing(e.Spec.Name), false
 	var old []store.Node
+	there := map[int]bool{}
 	for n := range p.of(name) {
+		if n.Layer == l.Name && !n.Gone {
+			there[n.Index] = true
+		}
 		switch {
 		case n.Gone || n.Layer != l.Name || n.Made == nil:
 		case n.Index >= l.Nodes:
@@ -45,11 +55,7 @@ func (p *planner) reviseLayer(e store.Environment, l operator.LayerSpec) {
 				continue
 			}
 			// it serves until all others do; one that was started anew before this edit may yet come up
-			began := n.Made.At
-			if n.Restarted != nil && n.Restarted.At.After(began) {
-				began = n.Restarted.At
-			}
-			busy = busy || p.now.Sub(began) < p.clocks.Change && !p.steady(e, n)
+			busy = busy || p.recent(n) && !p.steady(e, n)
 		case !edit.Same(n.Made.Spec, l):
 			p.rolling[name] = true
 			if n.Moving == nil { // else once it is there
@@ -57,6 +63,7 @@ func (p *planner) reviseLayer(e store.Environment, l operator.LayerSpec) {
 			}
 		case !p.steady(e, n):
 			p.rolling[name] = true
+			open = open || p.recent(n) || editing && !n.Made.At.IsZero()
 			busy = busy || editing || p.now.Sub(n.Made.At) < p.clocks.Change
 			if !busy {
 				p.settle(n)
@@ -65,6 +72,9 @@ func (p *planner) reviseLayer(e store.Environment, l operator.LayerSpec) {
 			p.settle(n)
 		}
 	}
+	for i := range l.Nodes {
+		open = open || editing && e.Runs() && !there[i] // the edit adds it
+	}
 	slices.SortFunc(old, func(a, b store.Node) int {
 		return cmp.Or(p.health(e, a)-p.health(e, b), a.Index-b.Index, cmp.Compare(a.CTID, b.CTID))
 	})
@@ -72,10 +82,11 @@ func (p *planner) reviseLayer(e store.Environment, l operator.LayerSpec) {
 		next, why, problem := p.revised(n, l)
 		if problem != nil {
 			p.stuck[name] = problem.Reason
-			return
+			return open
 		}
 		ends := edit.Restarts(n.Container, next.Container) && e.Runs()
-		if ends && busy && p.runs(n) {
+		open = open || ends
+		if ends && (held || busy && p.runs(n)) {
 			continue
 		}
 		// one that was started anew a moment ago and is now changed live is still about to come up
@@ -86,6 +97,16 @@ func (p *planner) reviseLayer(e store.Environment, l operator.LayerSpec) {
 		}
 		p.put(next, what, why)
 	}
+	return open
+}
+
+// recent tells whether a node was changed, or started anew, so short a time ago that it may yet come up.
+func (p *planner) recent(n store.Node) bool {
+	began := n.Made.At
+	if n.Restarted != nil && n.Restarted.At.After(began) {
+		began = n.Restarted.At
+	}
+	return p.now.Sub(began) < p.clocks.Change
 }
 
 // settle ends what is kept of a node for an edit.

@@ -45,8 +45,14 @@ func (p *planner) turns() {
 				what, why = "hold", waits
 			case stays != "":
 				what, why = "keep", stays
+			case n.Stays != "" && e.Runs():
+				what, why = "keep", "it is not stopped after all"
 			case n.Stays != "":
-				what, why = "stop", "the layers that start after it have stopped"
+				what, why = "stop", "no layer that starts after it is waited for any more"
+			case n.Made != nil && !n.Made.At.IsZero(): // an edit made it, or changed it, while it waited: its time begins now
+				made := *n.Made
+				made.At = p.now
+				n.Made = &made
 			}
 			n.Waits, n.Stays = waits, stays
 			p.put(n, what, why)
@@ -80,43 +86,32 @@ func (p *planner) told(n store.Node) bool {
 	return false
 }
 
-// before is which layer a layer's nodes wait for, and the node that it lacks; "": none. Nobody waits for a host that is drained.
+// before is which layer a layer's nodes wait for; "": none. Which node of it is not said: each that comes would be written into all that
+// wait.
 func (p *planner) before(e store.Environment, l operator.LayerSpec) string {
 	for _, name := range l.After {
 		b := layerOf(e, name)
 		if b == nil {
 			continue
 		}
-		there, first := map[int]bool{}, wire.CTID(0)
+		there := map[int]bool{}
 		for n := range p.of(e.Spec.Name) {
 			if n.Gone || n.Layer != name || n.Index >= b.Nodes {
 				continue
 			}
 			up := n.Halted != "" || n.Waits == "" && p.runs(n) && p.heard(n)
-			if there[n.Index] = there[n.Index] || up; !up && first == 0 && n.Replaces == 0 {
-				first = n.CTID
+			if up {
+				there[n.Index] = true
 			}
 		}
-		up := 0
-		for _, is := range there {
-			if is {
-				up++
-			}
-		}
-		switch {
-		case up >= b.Nodes:
-		case first != 0:
-			return fmt.Sprintf("it starts once layer %s runs: node %d does not yet", name, first)
-		case len(there) >= b.Nodes:
-			return fmt.Sprintf("it starts once layer %s runs: nodes of it are on their way to other hosts", name)
-		default:
-			return fmt.Sprintf("it starts once layer %s runs: %d of its %d nodes have no host", name, b.Nodes-len(there), b.Nodes)
+		if len(there) < b.Nodes {
+			return fmt.Sprintf("it starts once layer %s runs", name)
 		}
 	}
 	return ""
 }
 
-// behind is which layer that starts after another one has still to stop, and its node; "": none. Nobody waits for a host that does not
+// behind is which layer that starts after another one has still to stop; "": none. Nobody waits for a host that does not
 // answer: it stops its nodes when it is back.
 func (p *planner) behind(e store.Environment, name wire.LayerName) string {
 	for n := range p.of(e.Spec.Name) {
@@ -126,7 +121,7 @@ func (p *planner) behind(e store.Environment, name wire.LayerName) string {
 		}
 		if s := p.seen(n); n.Stays != "" || !p.heard(n) || s == host.CtRunning || s == host.CtStarting || s == host.CtStopping ||
 			s == host.CtFailing {
-			return fmt.Sprintf("it stops once layer %s has: node %d has not yet", n.Layer, n.CTID)
+			return fmt.Sprintf("it stops once layer %s has", n.Layer)
 		}
 	}
 	return ""

@@ -2,10 +2,13 @@ package edit
 
 import (
 	"encoding/json"
+	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -206,5 +209,60 @@ func TestByHand(t *testing.T) {
 	is, _, p = Revise(was, want, n, templates)
 	if p != nil || is.Container.Limits.PIDs != 7 || is.Container.Limits.MemoryMax != 8*wire.CloudletBytes {
 		t.Errorf("other cloudlets: %+v, %v", is.Container.Limits, p)
+	}
+}
+
+// Who is linked with a layer is told where its nodes serve, not what their template's name stands for by now: that only once they are made
+// anew of it. What is added beside them and serves elsewhere is said.
+func TestServes(t *testing.T) {
+	layer := func(name wire.LayerName, template wire.TemplateName, links ...wire.LayerName) operator.LayerSpec {
+		return operator.LayerSpec{Name: name, Template: template, Nodes: 1, Cloudlets: wire.Cloudlets{Dynamic: 1}, Links: links}
+	}
+	have := operator.EnvironmentSpec{Version: 1, Name: "hello"}
+	have.Layers = []operator.LayerSpec{layer("bl", "web:2", "cp"), layer("cp", "app")}
+	then := env.Templates{"web:2": templates["web:2"], "app:1": {Image: host.Image{Name: "app:1"}, HTTPPort: 8080}}
+	have = env.Link("ann", have, then)
+	nodes, p := env.Expand("ann", have, then)
+	if p != nil {
+		t.Fatal(p)
+	}
+	now := env.Templates{"app:2": {Image: host.Image{Name: "app:2"}, HTTPPort: 9090, Imported: time.Unix(1, 0)}}
+	maps.Copy(now, then)
+	in := Input{Account: "ann", Have: have, Templates: now}
+	for i, n := range nodes {
+		in.Nodes = append(in.Nodes, Placed{wire.CTID(100 + i), have.Layers[i], n})
+	}
+	for _, c := range []struct {
+		name   string
+		change func(bl, cp *operator.LayerSpec)
+		want   string // the steps
+	}{
+		{"nothing", func(_, _ *operator.LayerSpec) {}, ""},
+		{"the other layer's size", func(bl, _ *operator.LayerSpec) { bl.Cloudlets.Dynamic++ }, "bl 1 resize"},
+		{"made anew", func(_, cp *operator.LayerSpec) { cp.Template = "app:2" }, "bl 1 restart CP_PORT; cp 1 redeploy"},
+		{"its port is said", func(_, cp *operator.LayerSpec) { cp.HTTP = 81 }, "bl 1 restart CP_PORT; cp 1 change"},
+		{"one more", func(_, cp *operator.LayerSpec) { cp.Nodes++ }, "cp 2 add 9090 and 8080"},
+	} {
+		in.Want = have
+		in.Want.Layers = slices.Clone(have.Layers)
+		c.change(&in.Want.Layers[0], &in.Want.Layers[1])
+		plan, _, _, p := Plan(in)
+		if p != nil {
+			t.Fatalf("%s: %v", c.name, p)
+		}
+		var got []string
+		for _, s := range plan.Steps {
+			text := fmt.Sprintf("%s %d %s", s.Layer, s.Node, s.Kind)
+			if strings.Contains(s.Detail, "CP_PORT") {
+				text += " CP_PORT"
+			}
+			if strings.Contains(s.Detail, "on port 9090 and the layer's other nodes on 8080") {
+				text += " 9090 and 8080"
+			}
+			got = append(got, text)
+		}
+		if text := strings.Join(got, "; "); text != c.want {
+			t.Errorf("%s: %s, want %s", c.name, text, c.want)
+		}
 	}
 }

@@ -44,7 +44,8 @@ func Plan(in Input) (plan operator.EditPlan, kept []Kept, added []env.Node, refu
 	if refused = env.Validate(in.Want); refused != nil {
 		return plan, nil, nil, refused
 	}
-	in.Want = env.Link(in.Account, in.Want, in.Templates)
+	ports := serves(in)
+	in.Want = env.LinkAs(in.Account, in.Want, in.Templates, ports)
 	plan.Steps = []operator.EditStep{}
 	var found []*operator.Problem
 	bad := func(code operator.Code, object, reason, next string) {
@@ -81,8 +82,8 @@ func Plan(in Input) (plan operator.EditPlan, kept []Kept, added []env.Node, refu
 		if !there {
 			added = append(added, w)
 			grow(w, 1)
-			plan.Steps = append(plan.Steps, step(operator.EditAdd, w.Layer, number(w), 0, string(l.Template)+knows(in, w.Layer),
-				pointer+"/nodes"))
+			plan.Steps = append(plan.Steps, step(operator.EditAdd, w.Layer, number(w), 0, string(l.Template)+knows(in, w.Layer)+
+				elsewhere(ports, w), pointer+"/nodes"))
 			continue
 		}
 		is, changes, p := Revise(n.Of, l, n.Node, in.Templates)
@@ -133,6 +134,39 @@ func Plan(in Input) (plan operator.EditPlan, kept []Kept, added []env.Node, refu
 		plan.Steps = append(plan.Steps, step(operator.EditRemove, n.Layer, number(n.Node), n.CTID, why, pointer))
 	}
 	return plan, kept, added, operator.All(found)
+}
+
+// serves are the ports of the layers whose nodes stay what they are: of each that of its first node.
+func serves(in Input) map[wire.LayerName]uint16 {
+	out, first := map[wire.LayerName]uint16{}, map[wire.LayerName]int{}
+	for _, n := range in.Nodes {
+		at := slices.IndexFunc(in.Want.Layers, func(l operator.LayerSpec) bool { return l.Name == n.Layer })
+		if at < 0 || n.Index >= in.Want.Layers[at].Nodes || slices.ContainsFunc(changed(n.Of, in.Want.Layers[at]), func(f field) bool {
+			return f.kind == operator.EditRedeploy || f.name == "HTTP" || f.name == "Check"
+		}) {
+			continue
+		}
+		if lowest, seen := first[n.Layer]; !seen || n.Index < lowest {
+			out[n.Layer], first[n.Layer] = n.Port(), n.Index
+		}
+	}
+	return out
+}
+
+// Linked is what is wanted with the variables that its links give. A layer whose nodes stay what they are serves where they do, also when
+// its template's name stands for an image with another port by now: they get that when they are made anew.
+func Linked(in Input) operator.EnvironmentSpec {
+	return env.LinkAs(in.Account, in.Want, in.Templates, serves(in))
+}
+
+// elsewhere says that a node which is added serves on another port than those of its layer that stay what they are; "": it does not.
+func elsewhere(ports map[wire.LayerName]uint16, n env.Node) string {
+	port, stays := ports[n.Layer]
+	if !stays || port == n.Port() {
+		return ""
+	}
+	return fmt.Sprintf("; it serves on port %d and the layer's other nodes on %d: their template's name stands for another image by now",
+		n.Port(), port)
 }
 
 // knows says that layers linked with one need no restart when nodes of it come and go: they know a name, whose answers follow.

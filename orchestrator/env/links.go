@@ -71,6 +71,13 @@ func IsLinked(s operator.EnvironmentSpec) bool {
 
 // Link is a valid spec of an account with the variables that its links give to its layers, in the place of those that it says.
 func Link(account wire.Account, s operator.EnvironmentSpec, templates Templates) operator.EnvironmentSpec {
+	return LinkAs(account, s, templates, nil)
+}
+
+// LinkAs is Link where layers have nodes that stay what they are: serves is the port of those, 0 where nobody knows one. The name of a
+// template may stand for another image by now.
+func LinkAs(account wire.Account, s operator.EnvironmentSpec, templates Templates,
+	serves map[wire.LayerName]uint16) operator.EnvironmentSpec {
 	if !IsLinked(s) {
 		return s
 	}
@@ -84,7 +91,11 @@ func Link(account wire.Account, s operator.EnvironmentSpec, templates Templates)
 			l.Linked = map[string]string{}
 		}
 		l.Linked[prefix(of.Name)+linkHost] = string(of.Name) + "." + string(s.Name) + ".internal"
-		if port := portOf(account, of, templates); port != 0 {
+		port, stays := serves[of.Name]
+		if !stays {
+			port = portOf(account, of, templates)
+		}
+		if port != 0 {
 			l.Linked[prefix(of.Name)+linkPort] = strconv.Itoa(int(port))
 		}
 	}
@@ -107,6 +118,14 @@ func portOf(account wire.Account, l operator.LayerSpec, templates Templates) uin
 		port = cmp.Or(port, c.Port)
 	}
 	return port
+}
+
+// Port is where a node serves: HTTP, else what is checked of it; 0: not known.
+func (n Node) Port() uint16 {
+	if c := n.Container.Check; c != nil {
+		return cmp.Or(n.HTTP, c.Port)
+	}
+	return n.HTTP
 }
 
 // Variables are those of a layer's processes that it says or its links give.

@@ -26,17 +26,26 @@ import (
 // edited is a cluster with operations, whose orchestrator and hosts may end and fall silent at any moment.
 type edited struct {
 	*cluster
-	t      *rapid.T
+	t      failer
+	r      *rapid.T // nil: nothing is drawn
 	ops    *ops.Ops
 	faults bool
 	left   int // transactions before the orchestrator is killed; below zero: it is not
 	killed int
-	run    map[wire.CTID]bool // told to hosts before the last turn
-	afters int                // how often a node was begun with in its turn
+	run    map[wire.CTID]bool  // told to hosts before the last turn
+	until  map[wire.CTID]int64 // which start of a node was seen last
+	afters int                 // how often a node was begun with in its turn
 }
 
-func newEdited(t *rapid.T) *edited {
-	c := &edited{cluster: newCluster(), t: t, left: -1}
+// failer is a test, or one run of a property.
+type failer interface {
+	Fatal(...any)
+	Fatalf(string, ...any)
+}
+
+func newEdited(t failer) *edited {
+	c := &edited{cluster: newCluster(), t: t, left: -1, until: map[wire.CTID]int64{}}
+	c.r, _ = t.(*rapid.T)
 	c.limit = limits{4, 1 << 20}
 	c.update(func(tx *store.Tx) {
 		for i, vols := range [][]host.TemplateVolume{nil, {{Path: "/data"}}} {
@@ -145,9 +154,17 @@ func (c *edited) lacks(e store.Environment, name wire.LayerName) string {
 	return ""
 }
 
-// oneByOne: where nothing fails, no more than one node of a layer is started anew at a time.
+// oneByOne: where nothing fails, no more than one node of a layer is started anew at a time, and none begins to while one does of a layer
+// that its own starts after.
 func (c *edited) oneByOne() {
 	starting := map[string][]wire.CTID{}
+	layers, begun := map[wire.EnvName]map[wire.LayerName]bool{}, map[wire.EnvName]map[wire.LayerName]bool{}
+	note := func(in map[wire.EnvName]map[wire.LayerName]bool, n store.Node) {
+		if in[n.Env] == nil {
+			in[n.Env] = map[wire.LayerName]bool{}
+		}
+		in[n.Env][n.Layer] = true
+	}
 	for n := range store.Nodes.Rows(c.memory.View()) {
 		if n.Gone { // an edit that was undone had added it
 			continue
@@ -155,6 +172,20 @@ func (c *edited) oneByOne() {
 		if a := c.agents[n.Host]; a != nil && a.rep.Seq <= a.boots[n.CTID].until && a.boots[n.CTID].until > 0 {
 			at := string(n.Env) + "/" + string(n.Layer)
 			starting[at] = append(starting[at], n.CTID)
+			note(layers, n)
+			if until := a.boots[n.CTID].until; c.until[n.CTID] != until {
+				c.until[n.CTID] = until
+				note(begun, n)
+			}
+		}
+	}
+	for e := range store.Envs.Rows(c.memory.View()) {
+		for _, l := range e.Spec.Layers {
+			for _, before := range l.After {
+				if begun[e.Spec.Name][l.Name] && layers[e.Spec.Name][before] {
+					c.t.Fatalf("a node of %s begins to start anew while one of %s does, which it starts after", l.Name, before)
+				}
+			}
 		}
 	}
 	for at, ids := range starting {
@@ -168,25 +199,25 @@ func (c *edited) oneByOne() {
 func (c *edited) spec(name wire.EnvName) operator.EnvironmentSpec {
 	s := operator.EnvironmentSpec{Version: 1, Name: name}
 	for _, l := range []wire.LayerName{"cp", "bl"} {
-		if l == "bl" && !rapid.Bool().Draw(c.t, "bl") {
+		if l == "bl" && !rapid.Bool().Draw(c.r, "bl") {
 			continue
 		}
-		ls := operator.LayerSpec{Name: l, Template: rapid.SampledFrom([]wire.TemplateName{"t0", "t1:1", "t2"}).Draw(c.t, "template"),
-			Nodes:     rapid.IntRange(1, 3).Draw(c.t, "nodes"),
-			Cloudlets: wire.Cloudlets{Reserved: 1, Dynamic: rapid.IntRange(1, 3).Draw(c.t, "dynamic")}}
-		if v := rapid.IntRange(0, 2).Draw(c.t, "variable"); v > 0 {
+		ls := operator.LayerSpec{Name: l, Template: rapid.SampledFrom([]wire.TemplateName{"t0", "t1:1", "t2"}).Draw(c.r, "template"),
+			Nodes:     rapid.IntRange(1, 3).Draw(c.r, "nodes"),
+			Cloudlets: wire.Cloudlets{Reserved: 1, Dynamic: rapid.IntRange(1, 3).Draw(c.r, "dynamic")}}
+		if v := rapid.IntRange(0, 2).Draw(c.r, "variable"); v > 0 {
 			ls.Env = map[string]string{"A": fmt.Sprint(v)}
 		}
-		if rapid.IntRange(0, 3).Draw(c.t, "volume") == 0 {
+		if rapid.IntRange(0, 3).Draw(c.r, "volume") == 0 {
 			ls.Volumes = []operator.VolumeSpec{{Path: "/srv"}}
 		}
 		s.Layers = append(s.Layers, ls)
 	}
-	if len(s.Layers) == 2 && rapid.Bool().Draw(c.t, "linked") {
+	if len(s.Layers) == 2 && rapid.Bool().Draw(c.r, "linked") {
 		s.Layers[1].Links = []wire.LayerName{s.Layers[0].Name}
 	}
-	if len(s.Layers) == 2 && rapid.Bool().Draw(c.t, "one after the other") {
-		first := rapid.IntRange(0, 1).Draw(c.t, "first")
+	if len(s.Layers) == 2 && rapid.Bool().Draw(c.r, "one after the other") {
+		first := rapid.IntRange(0, 1).Draw(c.r, "first")
 		s.Layers[1-first].After = []wire.LayerName{s.Layers[first].Name}
 	}
 	return s
@@ -209,7 +240,7 @@ func (c *edited) ask(r ops.Request) bool {
 
 // happens is one thing that a person, a host or the machine of the orchestrator does.
 func (c *edited) happens() {
-	t := c.t
+	t := c.r
 	name := wire.EnvName(rapid.SampledFrom([]string{"e0", "e1"}).Draw(t, "environment"))
 	whats := []string{"apply", "apply", "apply", "apply", "cancel", "restart", "pass"}
 	if c.faults {
@@ -411,67 +442,128 @@ func TestEditsComeToAnEnd(t *testing.T) {
 	}
 }
 
+// starting are the nodes of e0 that start anew now.
+func (c *edited) starting() (n int) {
+	for node := range store.NodesOf.Of(c.memory.View(), "e0") {
+		if a := c.agents[node.Host]; a != nil && a.rep.Seq < a.boots[node.CTID].until {
+			n++
+		}
+	}
+	return n
+}
+
+// accepted asks for something that can't be refused now, and lets some turns pass.
+func (c *edited) accepted(r ops.Request, turns int) {
+	if !c.ask(r) {
+		c.t.Fatalf("%s is refused", r.Kind)
+	}
+	for range turns {
+		c.turn()
+	}
+}
+
+// cancelled ends what is at work on e0, if anything is.
+func (c *edited) cancelled() {
+	e, _ := store.Envs.Get(c.memory.View(), "e0")
+	if op, _ := store.Operations.Get(c.memory.View(), string(e.Operation)); !op.State.Final() {
+		if _, err := c.ops.Cancel(context.Background(), e.Operation, "ann", wire.AdminAccount); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+}
+
 // TestEditWhileOneStarts: an edit that finds a node still starting by the edit before, and changes that node live, has the next one wait
 // for it all the same.
 func TestEditWhileOneStarts(t *testing.T) {
+	met := 0
 	rapid.Check(t, func(t *rapid.T) {
 		c := newEdited(t)
-		edit := func(variable string, dynamic int) {
-			kind := "env.create"
-			if _, there := store.Envs.Get(c.memory.View(), "e0"); there {
-				kind = "env.edit"
-			}
-			layer := operator.LayerSpec{Name: "cp", Template: "t0", Nodes: 2, Env: map[string]string{"A": variable},
-				Cloudlets: wire.Cloudlets{Reserved: 1, Dynamic: dynamic}}
-			if !c.ask(ops.Request{Kind: kind, Env: "e0", Spec: &operator.EnvironmentSpec{Version: 1, Name: "e0",
-				Layers: []operator.LayerSpec{layer}}}) {
-				t.Fatalf("%s is refused", kind)
-			}
+		is := func(variable string, dynamic int) *operator.EnvironmentSpec {
+			return &operator.EnvironmentSpec{Version: 1, Name: "e0", Layers: []operator.LayerSpec{{Name: "cp", Template: "t0", Nodes: 2,
+				Env: map[string]string{"A": variable}, Cloudlets: wire.Cloudlets{Reserved: 1, Dynamic: dynamic}}}}
 		}
-		turns := func(n int) {
-			for range n {
-				c.turn()
-			}
-		}
-		edit("1", 1)
-		turns(6)
-		edit("2", 1)
-		turns(rapid.IntRange(0, 8).Draw(t, "turns"))
-		e, _ := store.Envs.Get(c.memory.View(), "e0")
-		if op, _ := store.Operations.Get(c.memory.View(), string(e.Operation)); !op.State.Final() {
-			if _, err := c.ops.Cancel(context.Background(), e.Operation, "ann", wire.AdminAccount); err != nil {
-				t.Fatal(err)
-			}
-		}
-		edit("2", 2)
+		c.accepted(ops.Request{Kind: "env.create", Env: "e0", Spec: is("1", 1)}, 6)
+		c.accepted(ops.Request{Kind: "env.edit", Env: "e0", Spec: is("2", 1)}, rapid.IntRange(0, 8).Draw(t, "turns"))
+		c.cancelled()
+		met += c.starting()
+		c.accepted(ops.Request{Kind: "env.edit", Env: "e0", Spec: is("2", 2)}, 0)
 		c.rest()
 		c.whole()
 	})
+	if !t.Failed() && met == 0 {
+		t.Error("no edit found a node that started")
+	}
 }
 
 // TestRestartWhileOneStarts: a restart that follows on one that was cancelled has the others wait for the node that still starts by that.
 func TestRestartWhileOneStarts(t *testing.T) {
+	met := 0
 	rapid.Check(t, func(t *rapid.T) {
 		c := newEdited(t)
-		turns := func(n int) {
-			for range n {
-				c.turn()
-			}
+		c.accepted(ops.Request{Kind: "env.create", Env: "e0", Spec: &operator.EnvironmentSpec{Version: 1, Name: "e0",
+			Layers: []operator.LayerSpec{{Name: "cp", Template: "t0", Nodes: 3, Cloudlets: wire.Cloudlets{Reserved: 1, Dynamic: 1}}}}}, 6)
+		c.accepted(ops.Request{Kind: "env.restart", Env: "e0"}, rapid.IntRange(0, 12).Draw(t, "turns"))
+		c.cancelled()
+		for range rapid.IntRange(0, 1).Draw(t, "turns between") {
+			c.turn()
 		}
-		c.ask(ops.Request{Kind: "env.create", Env: "e0", Spec: &operator.EnvironmentSpec{Version: 1, Name: "e0",
-			Layers: []operator.LayerSpec{{Name: "cp", Template: "t0", Nodes: 3, Cloudlets: wire.Cloudlets{Reserved: 1, Dynamic: 1}}}}})
-		turns(6)
-		c.ask(ops.Request{Kind: "env.restart", Env: "e0"})
-		turns(rapid.IntRange(0, 12).Draw(t, "turns"))
-		e, _ := store.Envs.Get(c.memory.View(), "e0")
-		if op, _ := store.Operations.Get(c.memory.View(), string(e.Operation)); !op.State.Final() {
-			if _, err := c.ops.Cancel(context.Background(), e.Operation, "ann", wire.AdminAccount); err != nil {
-				t.Fatal(err)
-			}
-		}
-		turns(rapid.IntRange(0, 1).Draw(t, "turns between"))
-		c.ask(ops.Request{Kind: "env.restart", Env: "e0"})
+		met += c.starting()
+		c.accepted(ops.Request{Kind: "env.restart", Env: "e0"}, 0)
 		c.rest()
 		c.whole()
 	})
+	if !t.Failed() && met == 0 {
+		t.Error("no restart found a node that started")
+	}
+}
+
+// TestEditTakesItsTurns: each node of an edit has its whole time from the moment on in which it is its turn, however long those before it
+// took; they are restarted in the order that their layers start in.
+func TestEditTakesItsTurns(t *testing.T) {
+	c := newEdited(t)
+	layer := func(name wire.LayerName, nodes int, variable string, after ...wire.LayerName) operator.LayerSpec {
+		return operator.LayerSpec{Name: name, Template: "t0", Nodes: nodes, Env: map[string]string{"A": variable}, After: after,
+			Cloudlets: wire.Cloudlets{Reserved: 1, Dynamic: 1}}
+	}
+	spec := func(layers ...operator.LayerSpec) *operator.EnvironmentSpec {
+		return &operator.EnvironmentSpec{Version: 1, Name: "e0", Layers: layers}
+	}
+	c.accepted(ops.Request{Kind: "env.create", Env: "e0", Spec: spec(layer("bl", 1, "1", "sqldb"), layer("sqldb", 3, "1"))}, 12)
+	began := c.now
+	c.accepted(ops.Request{Kind: "env.edit", Env: "e0",
+		Spec: spec(layer("bl", 1, "2", "sqldb"), layer("sqldb", 3, "2"), layer("cp", 1, "1", "sqldb"))}, 0)
+	seen, order := map[string]bool{}, []string{}
+	for op := (store.Operation{}); !op.State.Final(); {
+		c.turn()
+		slow := false
+		for n := range store.NodesOf.Of(c.memory.View(), "e0") {
+			w, _ := store.Works.Get(c.memory.View(), string(n.Host))
+			at := slices.IndexFunc(w.Containers, func(ct host.Container) bool { return ct.CTID == n.CTID })
+			key := fmt.Sprintf("%s%d", n.Layer, n.Index)
+			if at < 0 || !w.Containers[at].Run || w.Containers[at].Boot == 0 && n.Layer != "cp" || seen[key] {
+				continue
+			}
+			seen[key], slow = true, true
+			order = append(order, string(n.Layer))
+			c.agents[n.Host].states[n.CTID] = host.CtStarting
+		}
+		for range 15 {
+			if slow { // nearly as long as a node has
+				c.pass(10 * time.Second)
+				if err := c.ops.Step(context.Background()); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		for _, a := range c.agents {
+			clear(a.states)
+		}
+		e, _ := store.Envs.Get(c.memory.View(), "e0")
+		if op, _ = store.Operations.Get(c.memory.View(), string(e.Operation)); op.State.Final() && op.State != operator.OpDone {
+			t.Fatalf("after %s it is %s: %+v\nin order %v", c.now.Sub(began), op.State, op.Problem, order)
+		}
+	}
+	if got := strings.Join(order, " "); got != "sqldb sqldb sqldb bl cp" && got != "sqldb sqldb sqldb cp bl" {
+		t.Errorf("started are %s", got)
+	}
 }

@@ -70,12 +70,8 @@ func (o *Ops) Accept(ctx context.Context, r Request) (operator.Operation, error)
 				return err
 			}
 		}
-		if r.Spec = asked; asked != nil && env.IsLinked(*asked) {
-			account := r.Account
-			if exists {
-				account = e.Account
-			}
-			linked := env.Link(account, *asked, templatesOf(tx.View()))
+		if r.Spec = asked; !exists && env.IsLinked(*asked) {
+			linked := env.Link(r.Account, *asked, templatesOf(tx.View()))
 			r.Spec = &linked
 		}
 		op.Deadline = now.Add(o.patience(tx.View(), k, r.Env, r.Spec, e.Spec))
@@ -83,9 +79,11 @@ func (o *Ops) Accept(ctx context.Context, r Request) (operator.Operation, error)
 			return err
 		}
 		if r.Kind == progress.Edit {
-			if err := edits(tx, e, r); err != nil {
+			linked, err := edits(tx, e, r)
+			if err != nil {
 				return err
 			}
+			r.Spec = &linked
 		}
 		op.Before = nil // the transaction may run again
 		if exists && k.Cancel() {
@@ -121,7 +119,7 @@ func (o *Ops) Accept(ctx context.Context, r Request) (operator.Operation, error)
 	return o.get(op.ID)
 }
 
-// patience is how long an operation of a kind has on an environment: each turn that layers start or stop in has the time of one. spec is
+// patience is how long an operation of a kind has on an environment: where layers start or stop in turns, each has the time of one. spec is
 // the wanted one, nil: what it is stays.
 func (o *Ops) patience(v *store.View, k progress.Kind, name wire.EnvName, spec *operator.EnvironmentSpec,
 	is operator.EnvironmentSpec) time.Duration {
@@ -129,6 +127,9 @@ func (o *Ops) patience(v *store.View, k progress.Kind, name wire.EnvName, spec *
 		spec = &is
 	}
 	turn := o.Fleet.Clocks().Change + k.Patience(store.NodesOf.Of(v, string(name)))
+	if !k.InTurns() {
+		return turn
+	}
 	return turn * time.Duration(env.Depth(*spec))
 }
 

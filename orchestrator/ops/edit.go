@@ -30,6 +30,15 @@ func PlanEdit(v *store.View, e store.Environment, want operator.EnvironmentSpec,
 
 func planned(v *store.View, e store.Environment, want operator.EnvironmentSpec, r Edit) (operator.EditPlan, []edit.Kept, []env.Node,
 	*operator.Problem) {
+	in, p := inputOf(v, e, want, r)
+	if p != nil {
+		return operator.EditPlan{}, nil, nil, p
+	}
+	return edit.Plan(in)
+}
+
+// inputOf is what a plan follows from, or why there can be none.
+func inputOf(v *store.View, e store.Environment, want operator.EnvironmentSpec, r Edit) (edit.Input, *operator.Problem) {
 	in := edit.Input{Account: e.Account, Have: e.Spec, Want: want, Templates: templatesOf(v), RemoveData: r.RemoveData}
 	for n := range store.NodesOf.Of(v, string(e.Spec.Name)) {
 		of := layerOf(e, n.Layer)
@@ -40,13 +49,13 @@ func planned(v *store.View, e store.Environment, want operator.EnvironmentSpec, 
 		case n.Gone || n.Replaces != 0 || of == nil:
 			continue
 		case n.Moving != nil:
-			return operator.EditPlan{}, nil, nil, operator.NewProblem(operator.Conflict, "nodes/"+n.CTID.String(),
+			return in, operator.NewProblem(operator.Conflict, "nodes/"+n.CTID.String(),
 				"it moves to another host", "wait for it: hnctl op watch "+string(n.Moving.Operation))
 		}
 		in.Nodes = append(in.Nodes, edit.Placed{CTID: n.CTID, Of: *of, Node: env.Node{Env: n.Env, Layer: n.Layer, Index: n.Index,
 			Cloudlets: n.Cloudlets, HTTP: n.HTTP, Container: n.Container}})
 	}
-	return edit.Plan(in)
+	return in, nil
 }
 
 func templatesOf(v *store.View) env.Templates {
@@ -66,11 +75,16 @@ func layerOf(e store.Environment, name wire.LayerName) *operator.LayerSpec {
 	return nil
 }
 
-// edits takes an edit in: its limits are asked for before anything is changed, and each node remembers what it is made of.
-func edits(tx *store.Tx, e store.Environment, r Request) error {
-	plan, kept, added, p := planned(tx.View(), e, *r.Spec, r.Edit)
+// edits takes an edit in: its limits are asked for before anything is changed, and each node remembers what it is made of. The spec is the
+// wanted one with the variables of its links.
+func edits(tx *store.Tx, e store.Environment, r Request) (linked operator.EnvironmentSpec, err error) {
+	in, p := inputOf(tx.View(), e, *r.Spec, r.Edit)
 	if p != nil {
-		return p
+		return linked, p
+	}
+	plan, kept, added, p := edit.Plan(in)
+	if p != nil {
+		return linked, p
 	}
 	object, more := "environments/"+string(e.Spec.Name), accounts.Amount{}
 	take := func(n env.Node, by int64) {
@@ -86,10 +100,10 @@ func edits(tx *store.Tx, e store.Environment, r Request) error {
 		take(n, 1)
 	}
 	if err := accounts.Admit(tx, e.Account, object, more); err != nil {
-		return err
+		return linked, err
 	}
 	if p := roomFor(tx, kept, r.Edit.Memory); p != nil {
-		return p
+		return linked, p
 	}
 	for n := range store.NodesOf.Of(tx.View(), string(e.Spec.Name)) {
 		rec, there := store.Nodes.Read(tx, n.CTID.String())
@@ -101,7 +115,7 @@ func edits(tx *store.Tx, e store.Environment, r Request) error {
 	if r.Edit.Plan != nil {
 		r.Edit.Plan(plan)
 	}
-	return nil
+	return edit.Linked(in), nil
 }
 
 // roomFor is why the hosts of nodes that grow have no room for that, nil if they have.
@@ -136,18 +150,17 @@ func roomFor(tx *store.Tx, kept []edit.Kept, memory func(wire.HostID) int64) *op
 	return nil
 }
 
-// edited notes of the nodes how far an edit is with them; each has patience from its change on, as often
-// as layers start before its own.
+// edited notes of the nodes how far an edit is with them; each has patience from its change on, and not before the layers that its own
+// starts after run: until then it has no time of its own.
 func edited(w world.World, f progress.Facts, patience time.Duration) {
-	stages := env.Stages(f.Env.Spec)
 	for i := range f.Nodes {
 		n, _ := store.Nodes.Get(w.View, f.Nodes[i].CTID.String())
 		l := layerOf(*f.Env, n.Layer)
 		f.Nodes[i].Surplus = l == nil || n.Index >= l.Nodes
 		if n.Made != nil && l != nil {
 			f.Nodes[i].Stale = !edit.Same(n.Made.Spec, *l)
-			if !n.Made.At.IsZero() {
-				f.Nodes[i].Until = n.Made.At.Add(patience * time.Duration(max(1, stages[l.Name])))
+			if !n.Made.At.IsZero() && n.Waits == "" {
+				f.Nodes[i].Until = n.Made.At.Add(patience)
 			}
 		}
 	}

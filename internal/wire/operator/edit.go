@@ -1,6 +1,12 @@
 package operator
 
-import "hardnode.dev/internal/wire"
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"hardnode.dev/internal/wire"
+)
 
 // EditPlan is what an edit of an environment does, in the order of its layers.
 type EditPlan struct {
@@ -9,6 +15,36 @@ type EditPlan struct {
 	Nodes     int   `json:"nodes" doc:"How many nodes more it has; negative: fewer"`
 	Cloudlets int64 `json:"cloudlets" doc:"How many dynamic cloudlets more it may use"`
 	DiskMiB   int64 `json:"diskMiB" doc:"How much more disk it may use"`
+}
+
+// KnowsHeader is a header of a PUT of an environment: the fields of a layer that its sender knows of those that came later, with commas
+// between them. What a spec leaves out of these is meant to go.
+const KnowsHeader = "Hardnode-Knows"
+
+// Known is the KnowsHeader of who knows this version of the package.
+const Known = "after, links"
+
+// Unmeant is what an edit from one spec to another would take away though its sender may not know of it, nil if nothing; knows is their
+// KnowsHeader. A client that reads a spec, changes what it knows and sends it back loses the rest.
+func Unmeant(was, want EnvironmentSpec, knows string) *Problem {
+	knowing := strings.FieldsFunc(knows, func(c rune) bool { return c == ',' || c == ' ' })
+	for i, l := range want.Layers {
+		at := slices.IndexFunc(was.Layers, func(o LayerSpec) bool { return o.Name == l.Name })
+		if at < 0 {
+			continue
+		}
+		for _, f := range []struct {
+			name      string
+			was, want []wire.LayerName
+		}{{"after", was.Layers[at].After, l.After}, {"links", was.Layers[at].Links, l.Links}} {
+			if len(f.was) > 0 && len(f.want) == 0 && !slices.Contains(knowing, f.name) {
+				return NewProblem(Conflict, fmt.Sprintf("layers[%d].%s", i, f.name), fmt.Sprintf("layer %s has %s: %v and would lose it, "+
+					"and the client does not say that it knows of that", l.Name, f.name, f.was),
+					"use the hnctl of this version; with another client send the header "+KnowsHeader+": "+Known+" if it is meant")
+			}
+		}
+	}
+	return nil
 }
 
 // EditStep is what an edit does to one node.

@@ -17,6 +17,9 @@ type Kind struct {
 	// cancel: a person may cancel it. undo: failing makes what was before it wanted again. A stop is never undone by its deadline: who
 	// asked for it wants it stopped, and what still runs ends when it can. A failed creation stays.
 	cancel, undo bool
+	// turns: layers begin or end in the order that their file says, one after the other. A deletion ends all at once, and a restart gives
+	// each node its own time.
+	turns bool
 	// over are the kinds it may interrupt.
 	over []string
 }
@@ -24,13 +27,14 @@ type Kind struct {
 // kinds is the table of all operations. A deletion interrupts everything; a stop whatever starts, so that it works on whatever runs; a
 // start interrupts a stop.
 var kinds = map[string]Kind{
-	"env.create": {steps: []string{"accept", "place", "deliver", "run"}, look: lookRun, want: store.WantRunning, cancel: true},
+	"env.create": {steps: []string{"accept", "place", "deliver", "run"}, look: lookRun, want: store.WantRunning, cancel: true,
+		turns: true},
 	"env.start": {steps: []string{"accept", "place", "deliver", "run"}, look: lookRun, want: store.WantRunning, cancel: true, undo: true,
-		over: []string{"env.stop"}},
-	Edit:    {steps: []string{"accept", "place", "change", "run", "remove"}, look: lookEdit, cancel: true, undo: true},
+		turns: true, over: []string{"env.stop"}},
+	Edit:    {steps: []string{"accept", "place", "change", "run", "remove"}, look: lookEdit, cancel: true, undo: true, turns: true},
 	Restart: {steps: []string{"accept", "restart"}, look: lookRestart, cancel: true},
-	"env.stop": {steps: []string{"accept", "stop"}, look: lookStop, want: store.WantStopped, cancel: true, over: []string{"env.create",
-		"env.start", "env.spread", Edit, Restart}},
+	"env.stop": {steps: []string{"accept", "stop"}, look: lookStop, want: store.WantStopped, cancel: true, turns: true,
+		over: []string{"env.create", "env.start", "env.spread", Edit, Restart}},
 	"env.delete": {steps: []string{"accept", "remove"}, look: lookDelete, want: store.WantDeleted, over: []string{"env.create",
 		"env.start", "env.stop", "env.spread", Edit, Restart}},
 	"env.spread":   {steps: []string{"accept", "spread"}, look: lookSpread, cancel: true},
@@ -53,6 +57,9 @@ func (k Kind) Cancel() bool { return k.cancel }
 
 // Interrupts tells whether it may end an operation of the other kind to begin itself.
 func (k Kind) Interrupts(other string) bool { return slices.Contains(k.over, other) }
+
+// InTurns tells whether it has the nodes of layers begin or end in the order that their file says.
+func (k Kind) InTurns() bool { return k.turns }
 
 // Steps are those of an operation that begins now: it is accepted, and that is its first.
 func (k Kind) Steps(now time.Time) []operator.Step {

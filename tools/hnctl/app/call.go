@@ -102,15 +102,15 @@ func Joined[T any](list []T, name func(T) string) string {
 	return strings.Join(out, "\n")
 }
 
-// Long sends a request for long work and, unless noWait, waits for the operation's end.
-func (a *App) Long(ctx context.Context, method, path string, in any, noWait bool) (operator.Operation, error) {
+// Long sends a request for long work and, unless noWait, waits for the operation's end; header is names and values.
+func (a *App) Long(ctx context.Context, method, path string, in any, noWait bool, header ...string) (operator.Operation, error) {
 	c, err := a.API()
 	if err != nil {
 		return operator.Operation{}, err
 	}
 	ctx, cancel := a.Limit(ctx)
 	defer cancel()
-	got, err := a.order(ctx, c, method, operator.Prefix+path, in)
+	got, err := a.order(ctx, c, method, operator.Prefix+path, in, header)
 	if err != nil {
 		return operator.Operation{}, err
 	}
@@ -126,10 +126,12 @@ func (a *App) Long(ctx context.Context, method, path string, in any, noWait bool
 
 // order sends a request for long work. When the answer was lost, so that it may have been taken, it is sent again: its idempotency key says
 // that it is the same one, and the orchestrator then answers what it answered before.
-func (a *App) order(ctx context.Context, c *client.Client, method, path string, in any) (got operator.Accepted, err error) {
+func (a *App) order(ctx context.Context, c *client.Client, method, path string, in any,
+	header []string) (got operator.Accepted, err error) {
 	key := rand.Text()
+	header = append([]string{"Idempotency-Key", key}, header...)
 	for lost := 0; ; lost++ {
-		err = c.Call(ctx, method, path, in, &got, "Idempotency-Key", key)
+		err = c.Call(ctx, method, path, in, &got, header...)
 		switch {
 		case err == nil, lost == 0 && !client.Lost(err), lost > 0 && !client.Away(err):
 			return got, err

@@ -44,7 +44,8 @@ func envApply(a *app.App) *cobra.Command {
 				return placed(src, envDo(cmd.Context(), a, http.MethodPut, path, string(spec.Name), spec, noWait, true))
 			}
 			var got operator.Accepted
-			if err := a.Call(cmd.Context(), http.MethodPut, path+"&dry_run=true", spec, &got); err != nil {
+			err = a.Call(cmd.Context(), http.MethodPut, path+"&dry_run=true", spec, &got, operator.KnowsHeader, operator.Known)
+			if err != nil {
 				return placed(src, err)
 			}
 			plan := planned(got)

@@ -115,7 +115,7 @@ func envPlan(ctx context.Context, a *app.App, spec operator.EnvironmentSpec) err
 
 // envDo carries a change of an environment out and shows what became of it.
 func envDo(ctx context.Context, a *app.App, method, path, name string, in any, noWait, lives bool) error {
-	op, err := a.Long(ctx, method, path, in, noWait)
+	op, err := a.Long(ctx, method, path, in, noWait, operator.KnowsHeader, operator.Known)
 	if err != nil {
 		return err
 	}

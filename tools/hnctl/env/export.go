@@ -66,7 +66,7 @@ func showDiff(cmd *cobra.Command, a *app.App, src *document.Source, spec operato
 		}
 	}
 	var got operator.Accepted
-	if err := a.Call(cmd.Context(), http.MethodPut, path+"&dry_run=true", spec, &got); err != nil {
+	if err := a.Call(cmd.Context(), http.MethodPut, path+"&dry_run=true", spec, &got, operator.KnowsHeader, operator.Known); err != nil {
 		return trouble(placed(src, err))
 	}
 	plan := planned(got)
