@@ -23,6 +23,7 @@ import (
 	"hardnode.dev/internal/wire/snapshot"
 	"hardnode.dev/internal/wire/storage"
 	"hardnode.dev/internal/wire/user"
+	"hardnode.dev/internal/wire/zone"
 	"hardnode.dev/orchestrator/authz"
 	"hardnode.dev/orchestrator/store"
 )
@@ -147,7 +148,9 @@ func asking(c *cluster, op, token string) map[string]asked {
 		"setMail": {cluster: true, body: mail.SetMailSettings{Host: "mail.example.com", From: "a@example.com",
 			Panel: "https://a.example.com"}},
 		"getAcme": {cluster: true}, "removeAcme": {cluster: true},
-		"setAcme":     {cluster: true, body: acme.SetAcmeSettings{Directory: "https://ca.example/", Mail: "a@example.com"}},
+		"setAcme": {cluster: true, body: acme.SetAcmeSettings{Directory: "https://ca.example/", Mail: "a@example.com"}},
+		"getDns":  {cluster: true}, "checkDns": {cluster: true}, "removeDns": {cluster: true},
+		"setDns":      {cluster: true, body: zone.SetDnsSettings{}},
 		"testMail":    {cluster: true, body: mail.TestMail{To: "a@example.com"}},
 		"createToken": {body: operator.NewToken{Name: "more", Scopes: []string{"read"}}},
 		"getRoute":    env, "makeBypass": {there: "hello", nothing: "nosuch", body: struct{}{}},

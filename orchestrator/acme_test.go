@@ -217,7 +217,7 @@ func asksCA(t *testing.T, life time.Duration, astray bool) *certified {
 	c.join("host1", 0)
 	c.create(hello("hello", 1))
 	c.ok("POST", "/api/v1/environments/hello/stop", nil, nil)
-	plain, secure := c.resolver(infra)
+	plain, secure, _ := c.resolver(infra)
 	if c.secure = secure; astray {
 		plain = ports.Own(t)
 	}

@@ -50,6 +50,7 @@ import (
 	"hardnode.dev/orchestrator/templates"
 	people "hardnode.dev/orchestrator/users"
 	"hardnode.dev/orchestrator/world"
+	"hardnode.dev/orchestrator/zones"
 )
 
 // config is what the flags say.
@@ -89,6 +90,7 @@ type orchestrator struct {
 	ops       *ops.Ops
 	domains   *domains.Desk
 	certify   *certify.Desk
+	zones     *zones.Desk
 	routes    *hostapi.Routes
 	api       *api.Server
 	hosts     *hostapi.Server
@@ -157,7 +159,8 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 		Shown: func(rev wire.Revision) bool { return o.routes.Shown(rev, time.Now()) }})
 	o.domains = &domains.Desk{Issue: o.certify.Show, Store: o.store, Keys: certs.Sealer(s.Authority.Secret("private keys of web sites")),
 		Proof: s.Authority.Secret("proofs of domains"), TXT: domains.AskDNS, Now: time.Now, Log: c.log}
-	o.routes = &hostapi.Routes{Store: o.store, Fleet: o.fleet, Names: o.domains.Names, Default: o.domains.Default,
+	o.zones = &zones.Desk{Store: o.store, Resolvers: world.Resolvers, Now: time.Now, Log: c.log}
+	o.routes = &hostapi.Routes{Store: o.store, Fleet: o.fleet, Names: o.domains.Names, Default: o.domains.Default, Zone: o.zones.Zone,
 		Cookies: s.Authority.Secret("cookies of the resolver")}
 	shelf, err := releases.Open(filepath.Join(c.data, "releases"), s.Cluster, time.Now)
 	if err != nil {
@@ -210,7 +213,7 @@ func construct(ctx context.Context, c config, s *seed.Seed) (o *orchestrator, er
 		Carries: shelf.Carries, Now: time.Now}
 	o.api.DeleteTemplate, o.api.CollectTemplates = o.templates.Delete, o.templates.Collect
 	o.api.ShowTemplate, o.api.TagTemplate = o.templates.Show, o.templates.Tag
-	o.api.Components, o.api.Domains, o.api.Certify = o.components, o.domains, o.certify
+	o.api.Components, o.api.Domains, o.api.Certify, o.api.Zones = o.components, o.domains, o.certify, o.zones
 	if s.Registry != "" {
 		o.api.RefreshTemplates, o.api.Imports, o.api.LookImports = o.templates.Refresh, o.templates.Imports, o.templates.Look
 	}

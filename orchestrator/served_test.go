@@ -71,7 +71,7 @@ func built(t testing.TB, pkg string) string {
 
 // resolver runs the resolver's program beside this orchestrator, with the infra host h as its agent, until the test ends. It
 // gives back where it serves HTTP and HTTPS, once it does.
-func (c *cluster) resolver(h *hosttest.Host) (plain, secure string) {
+func (c *cluster) resolver(h *hosttest.Host) (plain, secure, names string) {
 	c.t.Helper()
 	c.eventually("the infra host's components are known", func() bool {
 		for _, ct := range h.Work().Containers {
@@ -104,10 +104,10 @@ func (c *cluster) resolver(h *hosttest.Host) (plain, secure string) {
 		Orchestrator: []string{c.hostAddr}})
 	must(c.t, err)
 	must(c.t, os.WriteFile(filepath.Join(dir, "resolver.json"), config, 0o600))
-	plain, secure = ports.Own(c.t), ports.Own(c.t)
+	plain, secure, names = ports.Own(c.t), ports.Own(c.t), ports.Own(c.t)
 	ctx, stop := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, program, "-config", filepath.Join(dir, "resolver.json"), "-data", filepath.Join(dir, "data"),
-		"-listen", plain, "-listen-tls", secure, "-identity", filepath.Join(dir, "id.sock"))
+		"-listen", plain, "-listen-tls", secure, "-listen-dns", names, "-identity", filepath.Join(dir, "id.sock"))
 	said := &strings.Builder{}
 	cmd.Stderr = said
 	must(c.t, cmd.Start())
@@ -128,7 +128,7 @@ func (c *cluster) resolver(h *hosttest.Host) (plain, secure string) {
 		}
 		return true
 	})
-	return plain, secure
+	return plain, secure, names
 }
 
 // shown asks over HTTPS, and gives back the SHA-256 of the certificate that was shown, and the answer.
@@ -165,7 +165,7 @@ func TestUploadReachesClients(t *testing.T) {
 	c.ok("POST", "/api/v1/environments/hello/stop", nil, &a)
 	c.ended(a.Operation.ID)
 	c.ok("PUT", "/api/v1/environments/hello/route", front.Settings{Pages: []front.Page{{Name: "down", HTML: "<p>asleep"}}}, nil)
-	_, secure := c.resolver(infra)
+	_, secure, _ := c.resolver(infra)
 
 	var ca operator.WebCA
 	c.eventually("there is a web CA", func() bool { return c.call("GET", "/api/v1/web-ca", nil, &ca) == nil })

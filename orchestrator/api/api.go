@@ -40,6 +40,7 @@ import (
 	"hardnode.dev/orchestrator/systems"
 	"hardnode.dev/orchestrator/users"
 	"hardnode.dev/orchestrator/world"
+	"hardnode.dev/orchestrator/zones"
 )
 
 // Server is all the API needs.
@@ -54,6 +55,7 @@ type Server struct {
 	Secrets  sealed.Variables
 	Mail     *mail.Desk    // what the cluster sends mail by
 	Certify  *certify.Desk // whom certificates are asked of
+	Zones    *zones.Desk   // the cluster's domain in the DNS
 	Audit    *audit.Log
 	World    func(wire.Account) world.World // what an account sees now
 	// DryRun places a new environment of an account without storing anything.
@@ -358,6 +360,7 @@ func (s *Server) operations() {
 	s.accountOperations()
 	s.mailOperations()
 	s.acmeOperations()
+	s.dnsOperations()
 	s.userOperations()
 	s.serviceOperations()
 	s.linkOperations()
@@ -381,7 +384,7 @@ var ofCluster = map[string]bool{"getLicense": true, "setLicense": true, "rotateG
 	"createAccountToken": true, "listAccountGroups": true, "setAccountGroup": true, "deleteAccountGroup": true,
 	"createUser": true, "deleteUser": true, "resetSecondFactor": true, "endUserSessions": true,
 	"getMail": true, "setMail": true, "removeMail": true, "testMail": true, "listMails": true,
-	"getAcme": true, "setAcme": true, "removeAcme": true,
+	"getAcme": true, "setAcme": true, "removeAcme": true, "getDns": true, "setDns": true, "removeDns": true, "checkDns": true,
 	"planRollout": true, "startRollout": true, "listRollouts": true, "getRollout": true, "reportRollout": true, "pauseRollout": true,
 	"resumeRollout": true, "abortRollout": true}
 

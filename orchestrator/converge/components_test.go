@@ -114,3 +114,40 @@ func TestResolverPublishesHTTPS(t *testing.T) {
 		t.Errorf("again: %+v", p.Steps)
 	}
 }
+
+// TestResolverPublishesDNS: resolvers publish port 53 while the cluster answers for its domain, and go on as they are when that begins and
+// ends.
+func TestResolverPublishesDNS(t *testing.T) {
+	w := newWorld(1)
+	w.in.Cluster.Infra = boot.InfraHost{Block4: "10.96.0.0/24"}
+	w.in.Envs = []store.Environment{{Spec: operator.EnvironmentSpec{Version: 1, Name: env.System}, Want: store.WantRunning, System: true}}
+	for i, name := range []string{"registry", host.ComponentResolver} {
+		id := wire.CTID(1 + 3*i)
+		w.in.Nodes = append(w.in.Nodes, store.Node{CTID: id, Env: env.System, Layer: wire.LayerName(name), Host: "h-0",
+			Container: host.Container{CTID: id, Env: env.System, Component: name, Generation: 1,
+				Publish: []host.Port{{Proto: "tcp", Host: 80, Container: 80}}, IPv4: netip.AddrFrom4([4]byte{10, 96, 0, byte(10 + id)})}})
+	}
+	for _, step := range []struct {
+		answers bool
+		want    string
+	}{{false, "registry tcp 80, resolver tcp 80"}, {true, "registry tcp 80, resolver tcp 80, resolver udp 53, resolver tcp 53"},
+		{false, "registry tcp 80, resolver tcp 80"}} {
+		w.in.Answers = step.answers
+		w.turn("turned")
+		var out []string
+		for _, c := range w.in.Works["h-0"].Containers {
+			for _, p := range c.Publish {
+				out = append(out, c.Component+" "+p.Proto+" "+strconv.Itoa(int(p.Host)))
+			}
+			if c.Generation != 1 {
+				t.Errorf("%s is made anew", c.Component)
+			}
+		}
+		if got := strings.Join(out, ", "); got != step.want {
+			t.Errorf("answers %t: got %s, want %s", step.answers, got, step.want)
+		}
+		if p := w.turn("again"); len(p.Steps) > 0 {
+			t.Errorf("again: %+v", p.Steps)
+		}
+	}
+}

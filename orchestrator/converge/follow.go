@@ -13,7 +13,8 @@ func (x *Index) Load(v *store.View) {
 	for name := range store.Numbers.Refs(v) {
 		x.take(v, store.Numbers.Kind(), name)
 	}
-	for _, kind := range []string{store.Clusters.Kind(), store.GossipKeys.Kind(), store.PeersDoc.Kind(), store.Netboots.Kind()} {
+	for _, kind := range []string{store.Clusters.Kind(), store.GossipKeys.Kind(), store.PeersDoc.Kind(), store.Netboots.Kind(),
+		store.DNSs.Kind()} {
 		x.take(v, kind, store.Only)
 	}
 	each(x, v, store.Templates)
@@ -54,6 +55,9 @@ func (x *Index) take(v *store.View, kind, name string) {
 		x.dirty.peers = true
 	case store.Netboots.Kind():
 		x.netboot = store.Netboots.Find(v, store.Only)
+		x.dirty.envs[env.System] = true
+	case store.DNSs.Kind():
+		x.answers = store.DNSs.Find(v, store.Only) != nil
 		x.dirty.envs[env.System] = true
 	case store.Components.Kind():
 		x.setComponent(name, store.Components.Find(v, name))
@@ -128,7 +132,7 @@ func (x *Index) Heard(moves []live.Move) {
 // index makes one of an Input: all of it is dirty.
 func (in Input) index() *Index {
 	x := NewIndex(in.Clocks)
-	x.netboot = in.Netboot
+	x.netboot, x.answers = in.Netboot, in.Answers
 	x.cluster, x.gossip, x.peers, x.published, x.next, x.block = in.Cluster, in.Gossip, in.Peers, in.Published, in.NextCTID, in.NextBlock
 	x.License(in.License)
 	for name, t := range in.Templates {
@@ -174,7 +178,7 @@ func Gather(v *store.View, snapshot live.Snapshot) Input {
 		Editing: map[wire.EnvName]bool{}, Stopping: map[wire.EnvName]bool{}}
 	in.Cluster, _ = store.Clusters.Get(v, store.Only)
 	in.Gossip, _ = store.GossipKeys.Get(v, store.Only)
-	in.Netboot = store.Netboots.Find(v, store.Only)
+	in.Netboot, in.Answers = store.Netboots.Find(v, store.Only), store.DNSs.Find(v, store.Only) != nil
 	in.Peers, _ = store.PeersDoc.Get(v, store.Only)
 	n, _ := store.Numbers.Get(v, "ctid")
 	in.NextCTID = wire.CTID(n.Next)

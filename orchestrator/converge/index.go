@@ -31,6 +31,7 @@ type Index struct {
 	cluster   store.Cluster
 	gossip    store.GossipKey
 	netboot   *store.Netboot              // nil: it is switched off
+	answers   bool                        // for the cluster's domain in the DNS
 	versions  map[string]*store.Component // by the component's name: those that were ever replaced
 	peers     host.Peers                  // as stored
 	published wire.Revision               // of Peers and names together

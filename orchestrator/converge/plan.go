@@ -41,6 +41,7 @@ type Input struct {
 	Published wire.Revision // of Peers and Names together
 	Gossip    store.GossipKey
 	Netboot   *store.Netboot // nil: it is switched off
+	Answers   bool           // for the cluster's domain in the DNS
 
 	Components []store.Component // those that were ever replaced
 
@@ -156,6 +157,7 @@ func (x *Index) decide(now time.Time) *planner {
 	x.board.Try()
 	p.components()
 	p.patch()
+	p.domain()
 	p.netboot()
 	p.retire()
 	p.advance()

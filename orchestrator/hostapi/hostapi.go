@@ -429,7 +429,11 @@ func (s *Server) routes(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.Holds.Say(p.CTID, held, time.Now())
-	s.Routes.heard(fmt.Sprintf("%s of %s", p.CTID, p.Host), rev, time.Now())
+	has := rev
+	if r.URL.Query().Get(host.RoutesDeaf) == "1" {
+		has = 0
+	}
+	s.Routes.heard(fmt.Sprintf("%s of %s", p.CTID, p.Host), has, time.Now())
 	ctx, cancel := context.WithTimeout(r.Context(), wait(r))
 	defer cancel()
 	for {

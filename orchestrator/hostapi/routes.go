@@ -11,6 +11,7 @@ import (
 	"hardnode.dev/internal/secret"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/zone"
 	"hardnode.dev/orchestrator/live"
 	"hardnode.dev/orchestrator/store"
 	"hardnode.dev/orchestrator/world"
@@ -25,13 +26,15 @@ type Routes struct {
 	// value until there is another. Nil: there are none.
 	Names   func(*store.View, wire.EnvName) []host.SiteName
 	Default func(*store.View) *host.Certificate
+	// Zone is the cluster's domain in the DNS, the same value until there is another; one without a domain: none is served. Nil: likewise.
+	Zone    func(*store.View) *zone.Zone
 	Cookies secret.Bytes // the key that resolvers sign cookies with
 
 	mu struct {
 		sync.Mutex
 		sites    world.SiteList
 		pending  []wire.EnvName // changed since the last step
-		shared   bool           // likewise, the certificate of the cluster's domain
+		shared   bool           // likewise, the certificate or the zone of the cluster's domain
 		revision wire.Revision  // of the last step; 0: there is no document yet
 		steps    []step
 		names    int    // in all steps but the first
@@ -96,7 +99,7 @@ func (r *Routes) Shown(rev wire.Revision, now time.Time) bool {
 type step struct {
 	revision wire.Revision
 	changed  []wire.EnvName
-	shared   bool // the certificate of the cluster's domain too
+	shared   bool // the certificate and the zone of the cluster's domain too
 	store    wire.Revision
 }
 
@@ -198,8 +201,13 @@ func (r *Routes) take(v *store.View, moves []live.Move, told bool) {
 		if c := r.Default(v); c != r.mu.sites.Default {
 			r.mu.sites.Default, r.mu.shared = c, true
 		}
-		shared = r.mu.shared
 	}
+	if r.Zone != nil {
+		if z := r.Zone(v); z != r.mu.sites.Zone {
+			r.mu.sites.Zone, r.mu.shared = z, true
+		}
+	}
+	shared = r.mu.shared
 	if !told {
 		return
 	}

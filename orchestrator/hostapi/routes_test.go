@@ -17,6 +17,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
 	"hardnode.dev/internal/wire/operator"
+	"hardnode.dev/internal/wire/zone"
 	"hardnode.dev/orchestrator/store"
 )
 
@@ -194,5 +195,43 @@ func TestRoutesCostTheChange(t *testing.T) {
 	c.follow()
 	if l.hear(t, c.routes); l.wholes != 2 {
 		t.Error("who has the newest but one is sent all")
+	}
+}
+
+// TestZoneIsTold: the zone comes with the whole document and, when it is another one, with a change; a change of a site leaves it as it is;
+// one that is taken away is gone.
+func TestZoneIsTold(t *testing.T) {
+	c, l, late := newCited(), &listener{changes: true}, &listener{changes: true}
+	now := &zone.Zone{}
+	c.routes.Zone = func(*store.View) *zone.Zone { return now }
+	step := func(what string, f func(), want string) {
+		t.Helper()
+		f()
+		c.follow()
+		l.hear(t, c.routes)
+		got := ""
+		if l.doc.Zone != nil {
+			got = l.doc.Zone.Domain
+		}
+		if got != want || l.wholes != 1 {
+			t.Errorf("%s: the zone is %q after %d whole documents, want %q", what, got, l.wholes, want)
+		}
+	}
+	made := func(serial uint32) *zone.Zone {
+		a := []netip.Addr{netip.MustParseAddr("198.51.100.4")}
+		return &zone.Zone{Domain: "demo.test", Serial: serial, Mail: "a@demo.test", Addresses: a,
+			Servers: []zone.DnsServer{{Name: "ns1.demo.test", Addresses: a}}}
+	}
+	step("at first", func() {}, "")
+	step("it is set", func() { now = made(1) }, "demo.test")
+	late.hear(t, c.routes)
+	step("a site came", func() { c.put(func(tx *store.Tx) { environment(tx, "e1", store.WantRunning) }) }, "demo.test")
+	step("it is another one", func() { now = made(2) }, "demo.test")
+	if l.doc.Zone.Serial != 2 || late.doc.Zone.Serial != 1 {
+		t.Errorf("serials %d and %d, want 2 and 1", l.doc.Zone.Serial, late.doc.Zone.Serial)
+	}
+	step("it is off", func() { now = &zone.Zone{} }, "")
+	if late.hear(t, c.routes); late.doc.Zone.Domain != "" || late.wholes != 1 {
+		t.Errorf("who was away has %+v", late.doc.Zone)
 	}
 }

@@ -1,10 +1,10 @@
-// Program resolver is the shared load balancer of a cluster: HTTP and HTTPS by host name to the nodes of environments.
+// Program resolver is the shared load balancer of a cluster: HTTP and HTTPS by host name to the nodes of environments, and the DNS of its
+// domain.
 //
-// Owns: ports 80 and 443, the routes and certificates in force and their last copy in /data/routes, access logs in /data/access.
+// Owns: ports 80, 443 and 53, the routes and certificates in force and their last copy in /data/routes, access logs in /data/access.
 // In: requests; routes with certificates from the orchestrator; its configuration, and its certificate from the agent's identity socket.
-// Out: the nodes' answers.
-// Never: needs the orchestrator to go on serving, takes a request before it has routes, issues a certificate, or listens on 53 (DNS has no
-// server here).
+// Out: the nodes' answers; addresses of the domain's names.
+// Never: needs the orchestrator to go on serving, takes a request before it has routes, issues a certificate, or asks another DNS server.
 package main
 
 import (
@@ -17,6 +17,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"hardnode.dev/internal/build"
@@ -24,8 +25,10 @@ import (
 	"hardnode.dev/internal/logging"
 	"hardnode.dev/internal/run"
 	"hardnode.dev/internal/wire/boot"
+	"hardnode.dev/internal/wire/zone"
 	"hardnode.dev/orchestrator/resolver/accesslog"
 	"hardnode.dev/orchestrator/resolver/feed"
+	"hardnode.dev/orchestrator/resolver/nameserver"
 	"hardnode.dev/orchestrator/resolver/probe"
 	"hardnode.dev/orchestrator/resolver/proxy"
 	"hardnode.dev/orchestrator/resolver/sites"
@@ -43,6 +46,7 @@ func main() {
 	data := flag.String("data", "/data", "directory of the last routes")
 	addr := flag.String("listen", ":80", "address to serve HTTP on")
 	secure := flag.String("listen-tls", ":443", "address to serve HTTPS on")
+	names := flag.String("listen-dns", ":53", "address to serve DNS on, UDP and TCP")
 	socket := flag.String("identity", identity.ComponentSocket, "the agent's socket that gives certificates")
 	read := flag.String("access-log", "", "write this access log to stdout, and do nothing else")
 	tail := flag.Int("tail", 0, "of the access log: lines from the end; 0 is all that is kept")
@@ -60,13 +64,13 @@ func main() {
 		}
 		return
 	}
-	if err := resolver(ctx, log, *config, *data, *addr, *secure, *socket); err != nil {
+	if err := resolver(ctx, log, *config, *data, listeners{*addr, *secure, *names}, *socket); err != nil {
 		log.Error("resolver ended", logging.Err, err)
 		os.Exit(1)
 	}
 }
 
-func resolver(ctx context.Context, log *slog.Logger, configFile, data, addr, secure, socket string) error {
+func resolver(ctx context.Context, log *slog.Logger, configFile, data string, at listeners, socket string) error {
 	raw, err := os.ReadFile(configFile)
 	if err != nil {
 		return fmt.Errorf("read configuration: %v", err)
@@ -85,6 +89,8 @@ func resolver(ctx context.Context, log *slog.Logger, configFile, data, addr, sec
 	if err := routes.Restore(); err != nil {
 		return err
 	}
+	listening := &atomic.Bool{}
+	routes.Listens = listening.Load
 	checks := &probe.Prober{Book: book, Log: log}
 	front := proxy.New(book, proxy.Trusted(config.TrustedProxies), log)
 	front.Proxied = config.ProxyProtocol
@@ -92,6 +98,7 @@ func resolver(ctx context.Context, log *slog.Logger, configFile, data, addr, sec
 	requests := accesslog.New(filepath.Join(data, accessDir), func(name string) bool { return logged(book, name) }, log)
 	front.Requests = requests
 	routes.Moved = front.Close // connections to where a node was
+	domain := &nameserver.Server{Zone: func() *zone.Zone { return book.Table().Zone }, Log: log}
 	return run.Group(ctx, log,
 		run.Task{Name: "certificate", Run: func(ctx context.Context) error {
 			return identity.KeepComponent(ctx, log, socket, trust, self)
@@ -101,13 +108,12 @@ func resolver(ctx context.Context, log *slog.Logger, configFile, data, addr, sec
 		run.Task{Name: "access logs", Run: requests.Run},
 		run.Task{Name: "counters", Run: func(ctx context.Context) error { return count(ctx, log, front) }},
 		run.Task{Name: "serve", Run: func(ctx context.Context) error {
-			for book.Table() == nil { // another resolver may serve beside this one, until this one can
-				if !run.Wait(ctx, 50*time.Millisecond) {
-					return nil
-				}
+			if !routed(ctx, book) {
+				return nil
 			}
-			log.Info("resolver serves", "version", build.Version, logging.Addr, addr, "tls", secure, "trusted", config.TrustedProxies)
-			return serve(ctx, front, addr, secure)
+			log.Info("resolver serves", "version", build.Version, logging.Addr, at.plain, "tls", at.secure, "dns", at.names, "trusted",
+				config.TrustedProxies)
+			return serve(ctx, front, domain, at, func() { listening.Store(true) })
 		}},
 	)
 }

@@ -17,8 +17,11 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/miekg/dns"
 
 	"hardnode.dev/internal/identity"
 	"hardnode.dev/internal/run"
@@ -28,6 +31,9 @@ import (
 	"hardnode.dev/internal/wire/front"
 	"hardnode.dev/internal/wire/hold"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/zone"
+	"hardnode.dev/orchestrator/resolver/feed"
+	"hardnode.dev/orchestrator/resolver/sites"
 )
 
 const cluster = "cl-0123456789abcdef"
@@ -40,6 +46,7 @@ type world struct {
 	orchestrator *http.Server
 	orchAddr     string
 	secure       string // where it serves HTTPS
+	names        string // and DNS
 
 	mu struct {
 		sync.Mutex
@@ -48,6 +55,7 @@ type world struct {
 		over  chan struct{}
 		asked map[string]int // rev= of the polls
 		held  string         // what the last poll said of nodes that are held
+		deaf  map[string]int // of asked: those that said that nobody can ask it
 		sent  int            // documents
 	}
 }
@@ -69,7 +77,7 @@ func newWorld(t *testing.T) *world {
 	}
 	linger = 10 * time.Millisecond
 	w := &world{T: t, dir: t.TempDir()}
-	w.mu.over, w.mu.asked = make(chan struct{}), map[string]int{}
+	w.mu.over, w.mu.asked, w.mu.deaf = make(chan struct{}), map[string]int{}, map[string]int{}
 	if w.authority, err = identity.OpenAuthority(cluster, root.Cert.Raw, issuing.Cert.Raw, key); err != nil {
 		t.Fatal(err)
 	}
@@ -139,9 +147,18 @@ func (w *world) poll(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	rev := r.URL.Query().Get("rev")
+	wait, err := time.ParseDuration(r.URL.Query().Get("wait"))
+	if err != nil {
+		w.Errorf("a poll waits %v", err)
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), wait)
+	defer cancel()
 	for {
 		w.mu.Lock()
 		w.mu.asked[rev]++
+		if r.URL.Query().Get(host.RoutesDeaf) == "1" {
+			w.mu.deaf[rev]++
+		}
 		w.mu.held = r.URL.Query().Get(hold.Query)
 		doc, over, newest := w.mu.doc, w.mu.over, w.mu.rev
 		w.mu.Unlock()
@@ -154,7 +171,8 @@ func (w *world) poll(rw http.ResponseWriter, r *http.Request) {
 		}
 		select {
 		case <-over:
-		case <-r.Context().Done():
+		case <-ctx.Done():
+			rw.WriteHeader(http.StatusNoContent)
 			return
 		}
 	}
@@ -201,13 +219,13 @@ func site(rev wire.Revision, addrs ...string) string {
 // start runs the program; stop ends it as SIGTERM would.
 func (w *world) start() (addr string, stop func() string) {
 	w.Helper()
-	addr, w.secure = ports.Own(w), ports.Own(w)
+	addr, w.secure, w.names = ports.Own(w), ports.Own(w), ports.Own(w)
 	ctx, cancel := context.WithCancel(context.Background())
 	var log bytes.Buffer
 	done := make(chan error, 1)
 	go func() {
 		done <- resolver(ctx, slog.New(slog.NewTextHandler(&log, nil)), filepath.Join(w.dir, "resolver.json"), filepath.Join(w.dir, "data"),
-			addr, w.secure, filepath.Join(w.dir, "identity.sock"))
+			listeners{addr, w.secure, w.names}, filepath.Join(w.dir, "identity.sock"))
 	}()
 	stopped := false
 	stop = func() string {
@@ -473,8 +491,79 @@ func TestDamagedCopyIsSetAside(t *testing.T) {
 func TestRefusesBadConfiguration(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "c.json")
 	os.WriteFile(file, []byte(`{"version":1,"orchestrators":[]}`), 0o600)
-	if err := resolver(context.Background(), nil, file, t.TempDir(), "127.0.0.1:0", "127.0.0.1:0", ""); err == nil ||
+	nowhere := listeners{"127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"}
+	if err := resolver(context.Background(), nil, file, t.TempDir(), nowhere, ""); err == nil ||
 		!strings.Contains(err.Error(), "resolver configuration") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestAnswersForTheDomain: the zone of the routes is answered over UDP and TCP, and after a start from disk with no orchestrator there.
+func TestAnswersForTheDomain(t *testing.T) {
+	w := newWorld(t)
+	addr, stop := w.start()
+	a := []netip.Addr{netip.MustParseAddr("198.51.100.4")}
+	doc, _ := json.Marshal(host.Routes{Version: 1, Revision: 1, Sites: []host.Site{}, Zone: &zone.Zone{Domain: "paas.test", Serial: 9,
+		Mail: "a@paas.test", Addresses: a, Servers: []zone.DnsServer{{Name: "ns1.paas.test", Addresses: a}}}})
+	w.publish(1, string(doc))
+	w.until(addr, 404, "No such environment")
+	answered := func(when string) {
+		t.Helper()
+		q := new(dns.Msg).SetQuestion("hello.paas.test.", dns.TypeA)
+		for _, network := range []string{"udp", "tcp"} {
+			got, _, err := (&dns.Client{Net: network, Timeout: time.Minute}).Exchange(q, w.names)
+			if err != nil || len(got.Answer) != 1 || !got.Authoritative || got.Answer[0].(*dns.A).A.String() != "198.51.100.4" {
+				t.Errorf("%s, over %s: %v, %v", when, network, got, err)
+			}
+		}
+	}
+	answered("from the orchestrator")
+	stop()
+	w.orchestrator.Close()
+	addr, stop = w.start()
+	w.until(addr, 404, "No such environment")
+	answered("from disk")
+	stop()
+}
+
+// TestDeafUntilItListens: no poll says that a document can be asked for before the resolver listens.
+func TestDeafUntilItListens(t *testing.T) {
+	w := newWorld(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	listening := &atomic.Bool{}
+	trust, self, book := identity.Trust{Pin: identity.Pin(w.authority.Root), Cluster: cluster}, &identity.Holder{}, &sites.Book{}
+	go identity.KeepComponent(ctx, nil, filepath.Join(w.dir, "identity.sock"), trust, self)
+	f := &feed.Feed{Book: book, Dir: filepath.Join(w.dir, "data"), Orchestrator: []string{w.orchAddr}, Self: self, Listens: listening.Load,
+		Client: &http.Client{Transport: &http.Transport{TLSClientConfig: identity.ClientTLS(trust, identity.WantComponent("orchestrator"),
+			self)}}}
+	if err := f.Restore(); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- f.Run(ctx) }()
+	polls := func() (all, deaf int) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return w.mu.asked["1"], w.mu.deaf["1"]
+	}
+	w.publish(1, site(1, "127.0.0.1:1"))
+	for all, _ := polls(); all == 0; all, _ = polls() {
+		if !run.Wait(ctx, 10*time.Millisecond) {
+			t.Fatal("it does not ask for what comes after the first document")
+		}
+	}
+	if all, deaf := polls(); all != deaf {
+		t.Errorf("of %d polls %d say that nobody can ask it yet", all, deaf)
+	}
+	listening.Store(true)
+	for all, deaf := polls(); all == deaf; all, deaf = polls() {
+		if !run.Wait(ctx, 10*time.Millisecond) {
+			t.Fatal("it never says that it can be asked")
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }

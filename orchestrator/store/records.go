@@ -48,6 +48,7 @@ var (
 	ACMEs      = table[ACME]("acme")                 // certify, while a CA is named; named Only
 	Issues     = table[Issue]("issue")               // certify; by host name
 	Askeds     = table[Asked]("asked")               // certify; by account
+	DNSs       = table[DNS]("dns")                   // zones, while the cluster answers for its domain; named Only
 	Groups     = table[AccountGroup]("accountgroup") // accounts; by the group's name
 	Users      = table[User]("user")                 // users (accounts: they leave with the last one); by UserKey
 	Sessions   = table[Session]("session")           // users; by hash

@@ -10,6 +10,7 @@ import (
 	"hardnode.dev/internal/secret"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/zone"
 	"hardnode.dev/orchestrator/live"
 	"hardnode.dev/orchestrator/store"
 )
@@ -23,6 +24,7 @@ type SiteList struct {
 	Names   func(*store.View, wire.EnvName) []host.SiteName // of an environment; nil: none has any
 	Default *host.Certificate                               // of the documents; it may change between two
 	Cookies secret.Bytes                                    // likewise
+	Zone    *zone.Zone                                      // likewise
 }
 
 type encoded struct {
@@ -71,7 +73,7 @@ func (l *SiteList) look(w World, name wire.EnvName) bool {
 // Routes is the document with all sites, in the order of their names, and the document encoded.
 func (l *SiteList) Routes(rev wire.Revision) (doc host.Routes, raw []byte) {
 	doc = host.Routes{Version: 1, Revision: rev, Sites: make([]host.Site, 0, len(l.sites)), Default: l.Default,
-		Cookies: l.Cookies}
+		Cookies: l.Cookies, Zone: l.Zone}
 	raw = fmt.Appendf(nil, `{"version":%d,"revision":%d,"sites":[`, doc.Version, doc.Revision)
 	for name := range store.Envs.Refs(l.view) {
 		s, there := l.sites[wire.EnvName(name)]
@@ -84,7 +86,7 @@ func (l *SiteList) Routes(rev wire.Revision) (doc host.Routes, raw []byte) {
 		doc.Sites, raw = append(doc.Sites, s.site), append(raw, s.raw...)
 	}
 	raw = append(raw, ']')
-	for key, part := range map[string]any{"default": l.Default, "cookies": l.Cookies} {
+	for key, part := range map[string]any{"default": l.Default, "cookies": l.Cookies, "zone": l.Zone} {
 		if text, err := json.Marshal(part); err != nil {
 			panic("BUG: " + key + ": " + err.Error())
 		} else if string(text) != "null" {
@@ -95,11 +97,11 @@ func (l *SiteList) Routes(rev wire.Revision) (doc host.Routes, raw []byte) {
 }
 
 // Change is the document that leads from revision from to rev, between which no other sites changed than those of these environments,
-// and with also the certificate of the cluster's domain.
+// and with also the certificate and the zone of the cluster's domain.
 func (l *SiteList) Change(from, rev wire.Revision, changed map[wire.EnvName]bool, also bool) host.Routes {
 	doc := host.Routes{Version: 1, Revision: rev, From: from, Sites: []host.Site{}}
 	if also {
-		doc.Default = l.Default
+		doc.Default, doc.Zone = l.Default, l.Zone
 	}
 	for _, name := range slices.Sorted(maps.Keys(changed)) {
 		if s, there := l.sites[name]; there {

@@ -37,7 +37,11 @@ func (t Routes) After(old Routes) (Routes, error) {
 	for i, s := range old.Sites {
 		at[s.Env] = i
 	}
-	next := Routes{Version: t.Version, Revision: t.Revision, Sites: slices.Clone(old.Sites), Default: old.Default, Cookies: old.Cookies}
+	next := Routes{Version: t.Version, Revision: t.Revision, Sites: slices.Clone(old.Sites), Default: old.Default, Cookies: old.Cookies,
+		Zone: old.Zone}
+	if t.Zone != nil {
+		next.Zone = t.Zone
+	}
 	if t.Default != nil {
 		next.Default = t.Default
 	}
@@ -118,6 +122,9 @@ func (t Routes) Validate() error {
 	}
 	if t.From < 0 || t.From > 0 && t.From >= t.Revision {
 		return fmt.Errorf("routes: revision %d can't lead on from %d", t.Revision, t.From)
+	}
+	if err := t.Zone.Validate(); err != nil {
+		return fmt.Errorf("routes: %v", err)
 	}
 	seen := make(map[string]bool, len(t.Sites))
 	for i, s := range t.Sites {

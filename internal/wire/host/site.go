@@ -9,6 +9,7 @@ import (
 	"hardnode.dev/internal/secret"
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/front"
+	names "hardnode.dev/internal/wire/zone"
 )
 
 // Routes is what the resolver serves: it goes on with the last one it saw.
@@ -25,7 +26,12 @@ type Routes struct {
 	Default *Certificate `json:"default,omitempty"`
 	// Cookies is the key that cookies are signed with, 32 bytes, the same for all resolvers. Empty: none, and in a change as before.
 	Cookies secret.Bytes `json:"cookies,omitempty"`
+	// Zone is the cluster's domain in the DNS. Nil: it is not served, and in a change as before. Resolvers before 2026-11-28 serve none.
+	Zone *names.Zone `json:"zone,omitempty"`
 }
+
+// RoutesDeaf is the query of PathRoutes by which a resolver says that it does not listen yet: "1". What it has, nobody can ask it for.
+const RoutesDeaf = "deaf"
 
 // Site is one environment as the resolver sees it.
 //

@@ -49,7 +49,9 @@ type Feed struct {
 	Client       *http.Client
 	Self         *identity.Holder // a poll needs a certificate
 	Log          *slog.Logger
-	Moved        func() // called when a table is in force that has nodes on other hosts than before; nil: nobody asks
+	// Listens tells whether what is in force can be asked for; until then no poll says that it has it. Nil: it can.
+	Listens func() bool
+	Moved   func() // called when a table is in force that has nodes on other hosts than before; nil: nobody asks
 
 	last  host.Routes // the last that came since the start, whole
 	heard bool        // changes lead on from last; the document on disk may be another version's, which left out what it did not know
@@ -123,7 +125,7 @@ func (f *Feed) keep(anyway bool) {
 
 // patience is how long a poll may last: until the last document has to be written, or there may be something else to say of what is held.
 func (f *Feed) patience(held []wirehold.Node) time.Duration {
-	if slices.ContainsFunc(held, func(n wirehold.Node) bool { return n.Busy > 0 }) {
+	if f.deaf() || slices.ContainsFunc(held, func(n wirehold.Node) bool { return n.Busy > 0 }) {
 		return ending
 	}
 	if f.late {
@@ -131,6 +133,8 @@ func (f *Feed) patience(held []wirehold.Node) time.Duration {
 	}
 	return hold
 }
+
+func (f *Feed) deaf() bool { return f.Listens != nil && !f.Listens() }
 
 // Run polls until ctx ends. What goes wrong is said once, and once more when it is over.
 func (f *Feed) Run(ctx context.Context) error {
@@ -195,6 +199,9 @@ func (f *Feed) poll(ctx context.Context, addr string) (r host.Routes, fresh bool
 		held = t.Held(time.Now())
 	}
 	url := fmt.Sprintf("https://%s%s?rev=%d&%s=1&wait=%s", addr, host.PathRoutes, have, host.RoutesChanges, f.patience(held))
+	if f.deaf() {
+		url += "&" + host.RoutesDeaf + "=1"
+	}
 	if len(held) > 0 {
 		url += "&" + wirehold.Query + "=" + wirehold.Format(held)
 	}

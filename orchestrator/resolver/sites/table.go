@@ -17,6 +17,7 @@ import (
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/front"
 	"hardnode.dev/internal/wire/host"
+	"hardnode.dev/internal/wire/zone"
 )
 
 // Book holds the table in force. Its zero value holds none.
@@ -28,7 +29,8 @@ type Book struct {
 // Table is one Routes document, ready for look-ups. It does not change.
 type Table struct {
 	Revision wire.Revision
-	Moved    bool // some of the backends that stayed are on another host than in the table before
+	Zone     *zone.Zone // the cluster's domain in the DNS; nil: none is served
+	Moved    bool       // some of the backends that stayed are on another host than in the table before
 	sites    []*Site
 	names    map[string]*Name
 	certs    certificates
@@ -68,7 +70,7 @@ func (b *Book) Replace(r host.Routes) *Table {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	old, now := b.table.Load(), time.Now()
-	t := &Table{Revision: r.Revision, names: make(map[string]*Name, len(r.Sites)),
+	t := &Table{Revision: r.Revision, Zone: r.Zone, names: make(map[string]*Name, len(r.Sites)),
 		certs: certificates{made: map[[32]byte]*tls.Certificate{}}, backends: map[key]*Backend{}}
 	var certs *certificates
 	if old != nil {

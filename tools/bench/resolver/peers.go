@@ -97,7 +97,8 @@ https://a.test:%[2]d, https://localhost:%[2]d {
 	}
 	p = peers[3]
 	peers[3].pid, err = b.start(ctx, children, resolver, "-config", filepath.Join(b.dir, "resolver.json"), "-data", b.dir, "-identity",
-		filepath.Join(b.dir, "none"), "-listen", fmt.Sprintf("127.0.0.1:%d", p.plain), "-listen-tls", fmt.Sprintf("127.0.0.1:%d", p.secure))
+		filepath.Join(b.dir, "none"), "-listen", fmt.Sprintf("127.0.0.1:%d", p.plain), "-listen-tls", fmt.Sprintf("127.0.0.1:%d", p.secure),
+		"-listen-dns", "127.0.0.1:0")
 	return peers, err
 }
 

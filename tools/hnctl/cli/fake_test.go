@@ -392,6 +392,7 @@ func (f *fake) handler() http.Handler {
 	f.users(mux)
 	f.mails(mux)
 	f.acmes(mux)
+	f.names(mux)
 	f.disks(mux)
 	f.patching(mux)
 	f.environments(mux)
