@@ -201,3 +201,29 @@ func TestCountdownIsNotStored(t *testing.T) {
 		t.Errorf("start of what is being made: %v", err)
 	}
 }
+
+// What is in the trash is erased also when its time is over while no orchestrator runs.
+func TestTrashWhileAway(t *testing.T) {
+	t.Parallel()
+	c := found(t, 2, "infra1", "host1")
+	c.start()
+	h, _ := c.join("host1", 0)
+	for _, name := range []wire.EnvName{"hello", "kept"} {
+		var a operator.Accepted
+		c.ok("POST", "/api/v1/environments", hello(name, 1), &a)
+		if op := c.ended(a.Operation.ID); op.State != operator.OpDone {
+			t.Fatalf("create: %+v", op)
+		}
+	}
+	trashed := c.change("trash", "hello")
+	if op := c.ended(trashed); op.State != operator.OpDone {
+		t.Fatalf("trash: %+v", op)
+	}
+	c.stopped()
+	c.later(8 * day)
+	c.start()
+	c.eventually("it is erased", func() bool { _, there := c.env("hello"); return !there && runs(h) == 1 })
+	if e, there := c.env("kept"); !there || e.State != operator.EnvRunning {
+		t.Errorf("the other one is %+v", e)
+	}
+}

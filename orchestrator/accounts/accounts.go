@@ -295,7 +295,7 @@ func (d *Desk) Groups() []account.AccountGroup {
 	}
 	for _, g := range store.Groups.Refs(v) {
 		out = append(out, account.AccountGroup{Name: g.Name, Title: g.Title, Days: g.Days, Limits: g.Limits, Accounts: in[g.Name],
-			SignUp: g.SignUp, Rates: account.RatesOf(ofGroup, g.Rates)})
+			SignUp: g.SignUp, Trash: g.Trash, Rates: account.RatesOf(ofGroup, g.Rates)})
 	}
 	slices.SortFunc(out, func(a, b account.AccountGroup) int { return strings.Compare(a.Name, b.Name) })
 	return out
@@ -315,7 +315,7 @@ func (d *Desk) SetGroup(ctx context.Context, name string, s account.SetAccountGr
 	_, err = d.Store.Update(ctx, func(tx *store.Tx) error {
 		store.Groups.Read(tx, name)
 		store.Groups.Put(tx, name, store.AccountGroup{Name: name, Title: s.Title, Days: s.Days, Limits: s.Limits, SignUp: s.SignUp,
-			Rates: s.Rates})
+			Rates: s.Rates, Trash: s.Trash})
 		return nil
 	})
 	if err != nil {

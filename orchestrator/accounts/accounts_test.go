@@ -185,6 +185,63 @@ func TestDomainsAreCounted(t *testing.T) {
 	})
 }
 
+// TestTrashIsCounted: an environment in the trash takes its disk, its addresses and its names and nothing else; all of it again once it
+// comes back, for which there must be room. Its time is what its account's group says.
+func TestTrashIsCounted(t *testing.T) {
+	b := opened(t)
+	if _, err := b.SetGroup(t.Context(), "short", account.SetAccountGroup{Trash: 3}); err != nil {
+		t.Fatal(err)
+	}
+	b.made(account.NewAccount{Name: "acme", Group: "short", Limits: account.Limits{account.Cloudlets: 16}})
+	for _, name := range []wire.EnvName{"one", "two"} {
+		if err := b.make("acme", spec(name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	one := Has(b.Store.View(), "acme")
+	for k := range one {
+		one[k] /= 2
+	}
+	var trashed store.Environment
+	b.put(func(tx *store.Tx) {
+		store.Clusters.Put(tx, store.Only, store.Cluster{Domain: "demo.test"})
+		trashed, _ = store.Envs.Read(tx, "one")
+		trashed.Want, trashed.Trash = store.WantStopped, &store.Trash{Want: store.WantRunning}
+		trashed.Addresses = []store.PublicAddress{{}}
+		store.Envs.Put(tx, "one", trashed)
+		store.Domains.Put(tx, "acme.example", store.Domain{Name: "acme.example", Env: "one", Since: trashed.Created})
+		for owner, days := range map[wire.Account]int{"acme": 3, "shop": 7, "admin": 7} {
+			if got := TrashUntil(tx, owner, b.now).Sub(b.now); got != time.Duration(days)*24*time.Hour {
+				t.Errorf("%s: it stays for %s", owner, got)
+			}
+		}
+	})
+	want := Amount{account.Environments: 1, account.Nodes: one[account.Nodes], account.Cloudlets: one[account.Cloudlets],
+		account.Disk: 2 * one[account.Disk], account.Addresses: 1, account.Domains: 1}
+	if got := Has(b.Store.View(), "acme"); !reflect.DeepEqual(got, want) {
+		t.Errorf("it has %v, want %v", got, want)
+	}
+	b.put(func(tx *store.Tx) {
+		if err := AdmitRestored(tx, trashed); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := b.make("acme", spec("three")); err != nil {
+		t.Fatal(err)
+	}
+	b.put(func(tx *store.Tx) {
+		problem(t, AdmitRestored(tx, trashed), operator.Exhausted, "environments/one",
+			fmt.Sprintf("limit cloudlets: account acme may have 16, 16 are taken, and this takes %d more", one[account.Cloudlets]))
+	})
+	// A closed account takes its trash with it.
+	b.changed("acme", account.ChangeAccount{State: to(account.Closing), Days: 1})
+	b.now = b.now.AddDate(0, 0, 1)
+	b.step1()
+	if e, _ := store.Envs.Get(b.Store.View(), "one"); e.Want != store.WantDeleted || e.InTrash() {
+		t.Errorf("it is %+v", e)
+	}
+}
+
 // TestTemplatesOf: the template that a name means is found as among all there are.
 func TestTemplatesOf(t *testing.T) {
 	b := opened(t)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
+	"time"
 
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/account"
@@ -78,6 +79,16 @@ func (a Amount) count(v *store.View, e *store.Environment, find finder) {
 	if e.System || e.Want == store.WantDeleted {
 		return
 	}
+	if e.InTrash() {
+		all := *e
+		all.Trash = nil
+		has := Amount{}
+		has.count(v, &all, find)
+		for _, k := range keptInTrash {
+			a[k] += has[k]
+		}
+		return
+	}
 	a[account.Environments]++
 	a[account.Addresses] += int64(len(e.Addresses))
 	c := store.Clusters.Find(v, store.Only)
@@ -107,6 +118,24 @@ func (a Amount) count(v *store.View, e *store.Environment, find finder) {
 			a.add(OfNode(n.Cloudlets, n.Container))
 		}
 	}
+}
+
+// keptInTrash is what an environment in the trash still takes: what is kept for it, and nobody else can have. Nothing of it runs.
+var keptInTrash = []account.Kind{account.Disk, account.Addresses, account.Domains}
+
+// AdmitRestored is Admit of an environment that comes out of the trash.
+func AdmitRestored(tx *store.Tx, e store.Environment) error {
+	find, was, is := templatesOf(tx.View()), Amount{}, Amount{}
+	was.count(tx.View(), &e, find)
+	e.Trash = nil
+	is.count(tx.View(), &e, find)
+	return Admit(tx, e.Account.Owner(), object(e.Spec), is.Less(was))
+}
+
+// TrashUntil is until when an environment of an account stays in the trash that is put there now.
+func TrashUntil(tx *store.Tx, owner wire.Account, now time.Time) time.Time {
+	days := cmp.Or(groupSeen(tx.View(), recordOf(tx.View(), owner.Owner())).Trash, operator.TrashDays)
+	return now.Add(time.Duration(days) * 24 * time.Hour)
 }
 
 // Less is what a takes more than b.

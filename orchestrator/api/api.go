@@ -33,6 +33,7 @@ import (
 	"hardnode.dev/orchestrator/enroll"
 	"hardnode.dev/orchestrator/mail"
 	"hardnode.dev/orchestrator/ops"
+	"hardnode.dev/orchestrator/ops/progress"
 	"hardnode.dev/orchestrator/pxe"
 	"hardnode.dev/orchestrator/sealed"
 	"hardnode.dev/orchestrator/session"
@@ -279,7 +280,8 @@ func (s *Server) operations() {
 	s.snapshotOperations()
 	s.scheduleOperations()
 
-	serve(s, route{"listEnvironments", "GET", "/environments", "All environments, by name", authz.Read, 200}, s.listEnvironments)
+	serve(s, route{"listEnvironments", "GET", "/environments", "All environments, by name, but for those in the trash", authz.Read,
+		200}, s.listEnvironments)
 	serveWith(s, route{"getEnvironment", "GET", "/environments/{env}", "One environment with its nodes", authz.Read, 200}, s.getEnvironment)
 	serveWith(s, route{"createEnvironment", "POST", "/environments", "Create an environment", authz.Write, 202}, s.createEnvironment)
 	serveWith(s, route{"editEnvironment", "PUT", "/environments/{env}",
@@ -299,7 +301,13 @@ func (s *Server) operations() {
 			authz.Write, 202},
 		"env.spread": {"spreadEnvironment", "POST", "/environments/{env}/spread",
 			"Spread its layers over hosts again, one node after the other: a new one runs before the old one goes", authz.Write, 202},
-		"env.delete": {"deleteEnvironment", "DELETE", "/environments/{env}", "Delete an environment with all its data", authz.Write, 202},
+		progress.Trash: {"trashEnvironment", "POST", "/environments/{env}/trash",
+			"Put an environment into the trash: its nodes are stopped, and it is erased after a while unless it is restored",
+			authz.Write, 202},
+		progress.Restore: {"restoreEnvironment", "POST", "/environments/{env}/restore",
+			"Bring an environment back out of the trash, as it was before", authz.Write, 202},
+		"env.delete": {"deleteEnvironment", "DELETE", "/environments/{env}",
+			"Delete an environment with all its data, at once, also one in the trash", authz.Write, 202},
 	} {
 		serveWith(s, r, s.changeEnvironment(kind, r))
 	}

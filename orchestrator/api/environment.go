@@ -23,8 +23,16 @@ type environmentInput struct {
 	Env wire.EnvName `path:"env" maxLength:"40"`
 }
 
-func (s *Server) listEnvironments(_ context.Context, c caller, in *PageInput) (operator.List[operator.Environment], error) {
-	return page(*in, c.world().Environments())
+type environmentsInput struct {
+	PageInput
+	Trash bool `query:"trash" doc:"Those in the trash, and no others"`
+}
+
+func (s *Server) listEnvironments(_ context.Context, c caller, in *environmentsInput) (operator.List[operator.Environment], error) {
+	if in.Trash {
+		return page(in.PageInput, c.world().Trash())
+	}
+	return page(in.PageInput, c.world().Environments())
 }
 
 func (s *Server) getEnvironment(_ context.Context, c caller, in *environmentInput) (*environmentAnswer, error) {

@@ -25,7 +25,7 @@ type operationInput struct {
 
 type operationsInput struct {
 	Env    wire.EnvName            `query:"env" maxLength:"40" doc:"Of this environment only"`
-	Kind   string                  `query:"kind" enum:"env.create,env.edit,env.start,env.stop,env.restart,env.delete,env.spread,host.drain,node.move,node.replace,import" doc:"Of this kind only"`
+	Kind   string                  `query:"kind" enum:"env.create,env.edit,env.start,env.stop,env.restart,env.trash,env.restore,env.delete,env.spread,host.drain,node.move,node.replace,import" doc:"Of this kind only"`
 	State  operator.OperationState `query:"state" enum:"pending,running,done,failed,cancelled" doc:"In this state only"`
 	Limit  int                     `query:"limit" minimum:"1" maximum:"500" default:"100" doc:"The most items of one answer"`
 	Cursor string                  `query:"cursor" maxLength:"400" doc:"The next of the answer before; empty begins at the newest"`

@@ -71,14 +71,14 @@ func (d *Desk) wait(ctx context.Context, v *store.View, rest time.Duration) bool
 }
 
 // asked tells whether certificates are asked for of a name, and whose it is: it is outside of the cluster's domain, nobody has uploaded
-// one, and its account wants it.
+// one, its account wants it, and its environment is not in the trash.
 func asked(v *store.View, rec *store.Domain) (owner wire.Account, alive, asks bool) {
 	e := store.Envs.Find(v, string(rec.Env))
 	if e == nil || !e.Created.Equal(rec.Since) || e.Want == store.WantDeleted {
 		return "", false, false
 	}
 	c, _ := store.Clusters.Get(v, store.Only)
-	return e.Account.Owner(), true, !strings.HasSuffix(rec.Name, "."+c.Domain) && rec.Certificate == nil && !rec.NoIssue
+	return e.Account.Owner(), true, !e.InTrash() && !strings.HasSuffix(rec.Name, "."+c.Domain) && rec.Certificate == nil && !rec.NoIssue
 }
 
 // pass makes one step of each that is due, and says how long nothing is.

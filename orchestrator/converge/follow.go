@@ -105,7 +105,8 @@ func workOf(op *store.Operation) (w working) {
 	if op == nil || op.State.Final() {
 		return w
 	}
-	return working{spreading: op.Kind == "env.spread", editing: op.Kind == "env.edit" && !op.Settled, stopping: op.Kind == "env.stop"}
+	return working{spreading: op.Kind == "env.spread", editing: op.Kind == "env.edit" && !op.Settled,
+		stopping: op.Kind == "env.stop" || op.Kind == "env.trash"}
 }
 
 // takeTemplate finds a template by the name of its record.

@@ -33,6 +33,9 @@ func (x *Index) DryRun(account wire.Account, spec operator.EnvironmentSpec) ([]o
 	}
 	x.recount()
 	if e := x.envs[spec.Name]; e != nil && e.record != nil {
+		if e.record.InTrash() {
+			return nil, env.TakenByTrash(spec.Name, account.Sees(e.record.Account))
+		}
 		return nil, env.Taken(spec.Name, account.Sees(e.record.Account))
 	}
 	if why := entitle.NewEnvironment(x.license); why != "" {

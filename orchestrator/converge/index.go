@@ -86,7 +86,7 @@ type environment struct {
 type working struct {
 	spreading bool // it is an env.spread
 	editing   bool // it is an env.edit that may still be undone
-	stopping  bool // it is an env.stop
+	stopping  bool // it is an env.stop, or an env.trash
 }
 
 // machine is a host with all that is known of it; its record is nil when it was removed.

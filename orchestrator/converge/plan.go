@@ -47,7 +47,7 @@ type Input struct {
 
 	Spreading map[wire.EnvName]bool // environments that an operation env.spread is at work on
 	Editing   map[wire.EnvName]bool // or an env.edit that may still be undone
-	Stopping  map[wire.EnvName]bool // or an env.stop
+	Stopping  map[wire.EnvName]bool // or an env.stop, or an env.trash
 	Cordons   map[wire.HostID]store.Cordon
 	NextCTID  wire.CTID
 	NextBlock int // how many blocks were given

@@ -251,6 +251,16 @@ func Taken(name wire.EnvName, yours bool) *operator.Problem {
 	return operator.NewProblem(operator.Conflict, "environments/"+string(name), "the name is taken", next)
 }
 
+// TakenByTrash is Taken where the one of that name is in the trash.
+func TakenByTrash(name wire.EnvName, yours bool) *operator.Problem {
+	if !yours {
+		return Taken(name, false)
+	}
+	return operator.NewProblem(operator.Conflict, "environments/"+string(name), "the name is that of an environment in the trash",
+		fmt.Sprintf("bring that back (hnctl env trash restore %s), erase it now (hnctl env trash empty %[1]s), or choose another name",
+			name))
+}
+
 // Expand makes the nodes of a valid spec of an account's environment, in the order of its layers. A layer whose template is not in
 // templates is a Problem.
 func Expand(account wire.Account, s operator.EnvironmentSpec, templates Templates) ([]Node, *operator.Problem) {

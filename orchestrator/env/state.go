@@ -28,7 +28,8 @@ type Facts struct {
 	Why     string // why nodes are missing
 	// Busy is the kind of the operation at work on the environment, "" if none.
 	Busy string
-	// Held is why it does not run though it is wanted to: its account is suspended. "": it does as it is wanted.
+	// Held is why it does not run though it is wanted to, or would be: its account is suspended, or it is in the trash. "": it does as it
+	// is wanted.
 	Held string
 	// Failed says that its creation failed and what becomes of it, "" if it didn't.
 	Failed string

@@ -244,7 +244,8 @@ func (c *edited) happens() {
 	name := wire.EnvName(rapid.SampledFrom([]string{"e0", "e1"}).Draw(t, "environment"))
 	whats := []string{"apply", "apply", "apply", "apply", "cancel", "restart", "pass"}
 	if c.faults {
-		whats = append(whats, "stop", "start", "delete", "sick", "sick", "well", "silent", "lost", "back", "slow", "killed", "killed",
+		whats = append(whats, "stop", "start", "delete", "trash", "trash", "restore", "week", "sick", "sick", "well", "silent", "lost",
+			"back", "slow", "killed", "killed",
 			"late")
 	}
 	agent := c.agents[wire.HostID(fmt.Sprintf("h-%d", rapid.IntRange(1, 3).Draw(t, "host")))]
@@ -256,7 +257,7 @@ func (c *edited) happens() {
 			kind = "env.edit"
 		}
 		c.ask(ops.Request{Kind: kind, Env: name, Spec: &s})
-	case "stop", "start", "delete":
+	case "stop", "start", "delete", "trash", "restore":
 		c.ask(ops.Request{Kind: "env." + what, Env: name})
 	case "restart":
 		r := operator.RestartEnvironment{DelaySeconds: rapid.SampledFrom([]int{0, 5}).Draw(t, "delay")}
@@ -289,6 +290,15 @@ func (c *edited) happens() {
 		agent.slow = true
 	case "killed":
 		c.left = rapid.IntRange(1, 6).Draw(t, "transactions")
+	case "week": // what is in the trash has been there for its time
+		c.update(func(tx *store.Tx) {
+			for e := range store.EnvsIn.Of(tx.View(), store.Trashed) {
+				trash := *e.Trash
+				trash.Until = c.now
+				e.Trash = &trash
+				store.Envs.Put(tx, string(e.Spec.Name), e)
+			}
+		})
 	case "late": // past every deadline
 		c.pass(4 * time.Minute)
 	}
@@ -351,7 +361,7 @@ func (c *edited) whole() {
 		if e.System {
 			continue
 		}
-		if e.Want == store.WantDeleted {
+		if e.Want == store.WantDeleted || e.InTrash() && !c.now.Before(e.Trash.Until) {
 			t.Fatalf("%s was deleted and is still there", name)
 		}
 		fresh, p := env.Expand(e.Account, e.Spec, templates)
@@ -437,7 +447,8 @@ func TestEditsComeToAnEnd(t *testing.T) {
 		killed, afters = killed+c.killed, afters+c.afters
 	})
 	t.Logf("operations: %v; the orchestrator ended %d times; %d nodes were begun with in their turn", ends, killed, afters)
-	if !t.Failed() && min(afters, ends["edit done"], ends["edit failed"], ends["edit cancelled"], ends["restart done"], killed) == 0 {
+	if !t.Failed() && min(afters, ends["edit done"], ends["edit failed"], ends["edit cancelled"], ends["restart done"],
+		ends["trash done"], ends["restore done"], killed) == 0 {
 		t.Errorf("operations: %v, the orchestrator ended %d times: the histories don't show it", ends, killed)
 	}
 }

@@ -19,7 +19,7 @@ import (
 
 // Request is what a person asks of an environment.
 type Request struct {
-	Kind string // env.create, env.edit, env.start, env.stop, env.delete, env.spread, env.restart
+	Kind string // env.create, env.edit, env.start, env.stop, env.trash, env.restore, env.delete, env.spread, env.restart
 	Env  wire.EnvName
 	Spec *operator.EnvironmentSpec // env.create and env.edit only
 	// Edit: env.edit only.
@@ -58,7 +58,7 @@ func (o *Ops) Accept(ctx context.Context, r Request) (operator.Operation, error)
 		switch {
 		case exists && r.Account.Sees(e.Account):
 			there = &e
-		case exists && r.Kind == "env.create":
+		case exists && r.Kind == "env.create": // whether it is in the trash is not said
 			return env.Taken(r.Env, false)
 		}
 		rev := store.Envs.Revision(tx.View(), string(r.Env))
@@ -100,8 +100,17 @@ func (o *Ops) Accept(ctx context.Context, r Request) (operator.Operation, error)
 				return err
 			}
 		}
-		if want := k.Want(); want != "" {
-			e.Want = want
+		switch {
+		case r.Kind == progress.Trash:
+			if err := trashes(tx, &e, op); err != nil {
+				return err
+			}
+		case r.Kind == progress.Restore:
+			if err := restores(tx, &e); err != nil {
+				return err
+			}
+		case k.Want() != "":
+			e.Want = k.Want()
 		}
 		e.Operation, op.Account = op.ID, e.Account
 		store.Envs.Put(tx, string(r.Env), e)

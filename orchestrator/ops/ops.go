@@ -176,7 +176,7 @@ func (o *Ops) step(ctx context.Context, all bool) error {
 			next[op.ID] = a
 		}
 	}
-	if err := errors.Join(o.failures(ctx, w, now, all), o.returned(ctx, w, now)); err != nil {
+	if err := errors.Join(o.failures(ctx, w, now, all), o.trashOver(ctx, w, now), o.returned(ctx, w, now)); err != nil {
 		return err
 	}
 	var old []store.Operation

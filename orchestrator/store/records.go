@@ -72,14 +72,17 @@ var (
 
 	OperationsIn = index(Operations, func(o *Operation) string { return choose(o.State.Final(), Ended, Unended) })
 	EnvsOf       = index(Envs, func(e *Environment) string { return string(e.Account.Owner()) }) // by account
-	EnvsIn       = index(Envs, func(e *Environment) string { return choose(e.Failed != nil, Failed, "") })
+	EnvsIn       = index(Envs, func(e *Environment) string {
+		return choose(e.InTrash(), Trashed, choose(e.Failed != nil, Failed, ""))
+	})
 )
 
-// The keys of OperationsIn, and of EnvsIn of those that a failed creation left ("" of the others).
+// The keys of OperationsIn, and of EnvsIn of those that are in the trash, and of others that a failed creation left ("" of the rest).
 const (
 	Unended = "unended"
 	Ended   = "ended"
 	Failed  = "failed"
+	Trashed = "trashed"
 )
 
 func choose(is bool, yes, no string) string {
@@ -301,6 +304,9 @@ type Environment struct {
 	// Held is why it does not run, whatever is wanted: its account is suspended. "": it does as it is wanted. The accounts' (accounts), the
 	// one field of the record that is. Orchestrators before 2026-11-28 keep it, and have the nodes run.
 	Held string `json:"held,omitempty"`
+
+	// Trash: it was put into the trash; nil: it was not.
+	Trash *Trash `json:"trash,omitempty"`
 }
 
 // Runs tells whether its nodes shall run.
@@ -438,6 +444,9 @@ type AccountGroup struct {
 	Days   int            `json:"days,omitempty"` // new accounts are trials of so many days; 0: they are not
 	Limits account.Limits `json:"limits,omitempty"`
 	SignUp bool           `json:"signUp,omitempty"` // people make accounts of it by themselves
+	// Trash is for how many days environments of its accounts stay in the trash; 0: operator.TrashDays. Orchestrators before 2026-11-29
+	// keep it, and have no trash.
+	Trash int `json:"trash,omitempty"`
 	// Rates are how often each account in it may ask the API; zero: account.Rates. Orchestrators before 2026-11-29 keep them, and don't
 	// heed them.
 	Rates account.APIRates `json:"rates,omitzero"`

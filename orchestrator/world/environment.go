@@ -1,6 +1,7 @@
 package world
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
 	"slices"
@@ -22,14 +23,19 @@ func (w World) Environment(name wire.EnvName) (operator.Environment, bool) {
 	return w.environment(e), true
 }
 
-// Environments are all environments by name.
-func (w World) Environments() List[operator.Environment] {
+// Environments are all environments by name, but for those in the trash.
+func (w World) Environments() List[operator.Environment] { return w.environments(false) }
+
+// Trash is the environments that are in the trash, by name.
+func (w World) Trash() List[operator.Environment] { return w.environments(true) }
+
+func (w World) environments(trash bool) List[operator.Environment] {
 	nodes := func(e operator.Environment) int { return len(e.Nodes) }
 	return List[operator.Environment]{parts: nodes, after: func(key string) iter.Seq[Item[operator.Environment]] {
 		return func(yield func(Item[operator.Environment]) bool) {
 			for name, e := range store.Envs.RefsAfter(w.View, key) {
 				item := Item[operator.Environment]{name, func() operator.Environment { return w.environment(*e) }}
-				if w.seesIn(ofEnvironment(*e), e.Spec.Name) && !yield(item) {
+				if e.InTrash() == trash && w.seesIn(ofEnvironment(*e), e.Spec.Name) && !yield(item) {
 					return
 				}
 			}
@@ -55,6 +61,9 @@ func (w World) environment(e store.Environment) operator.Environment {
 		Revision: store.Envs.Revision(w.View, string(e.Spec.Name)),
 		Spread:   w.Uneven[e.Spec.Name],
 		Group:    e.Group,
+	}
+	if t := e.Trash; e.InTrash() {
+		out.Trash = &operator.Trash{At: t.At, Until: t.Until, By: t.By}
 	}
 	if f := e.Failed; f != nil {
 		out.Failed = &operator.FailedCreate{At: f.At, Reason: f.Reason, Kept: f.Kept, Removal: f.Removal()}
@@ -82,7 +91,7 @@ func (w World) Facts(e store.Environment) env.Facts { return w.facts(e, nil) }
 
 // facts is Facts. Nodes are the environment's, in the order of their records; nil: they are made here, as far as they count.
 func (w World) facts(e store.Environment, nodes []operator.Node) env.Facts {
-	f := env.Facts{Want: string(e.Want), Held: e.Held, Why: w.Stuck[e.Spec.Name]}
+	f := env.Facts{Want: string(e.Want), Held: cmp.Or(trashed(e), e.Held), Why: w.Stuck[e.Spec.Name]}
 	wanted := map[wire.LayerName]int{}
 	for _, l := range e.Spec.Layers {
 		f.Missing += l.Nodes
@@ -115,6 +124,15 @@ func (w World) facts(e store.Environment, nodes []operator.Node) env.Facts {
 		f.Failed = failed(e)
 	}
 	return f
+}
+
+// trashed says that an environment is in the trash, and what becomes of it; "": it is not.
+func trashed(e store.Environment) string {
+	if !e.InTrash() {
+		return ""
+	}
+	return fmt.Sprintf("it is in the trash and erased on %s, unless you bring it back: hnctl env trash restore %s",
+		e.Trash.Until.Format(time.DateOnly), e.Spec.Name)
 }
 
 // failed says that an environment's creation failed, and what becomes of it.

@@ -27,7 +27,7 @@ func (w World) Sites() []host.Site {
 
 // site is one of Sites, by its environment's record, which may be nil; false if the environment is none.
 func (w World) site(e *store.Environment) (host.Site, bool) {
-	if e == nil || e.System || e.Want == store.WantDeleted || !w.seesIn(ofEnvironment(*e), e.Spec.Name) {
+	if e == nil || e.System || e.Want == store.WantDeleted || e.InTrash() || !w.seesIn(ofEnvironment(*e), e.Spec.Name) {
 		return host.Site{}, false
 	}
 	state, _ := env.State(w.Facts(*e))

@@ -108,7 +108,7 @@ func (w World) counts() Tally {
 func (w World) count() Tally {
 	t := Tally{Environments: map[string]int{}, Nodes: map[string]int{}}
 	for _, e := range store.Envs.Refs(w.View) {
-		if w.seesIn(ofEnvironment(*e), e.Spec.Name) {
+		if w.seesIn(ofEnvironment(*e), e.Spec.Name) && !e.InTrash() {
 			state, _ := env.State(w.Facts(*e))
 			t.Environments[string(state)]++
 		}
@@ -159,7 +159,7 @@ func (c *Counts) Follow(v *store.View, moves []live.Move) {
 
 // counted is what counts of one environment: itself, if it is there, and the nodes that name it.
 func (w World) counted(name wire.EnvName) (list []counted) {
-	if e := store.Envs.Find(w.View, string(name)); e != nil {
+	if e := store.Envs.Find(w.View, string(name)); e != nil && !e.InTrash() {
 		state, _ := env.State(w.Facts(*e))
 		list = append(list, counted{ofEnvironment(*e), false, string(state)})
 	}

@@ -145,6 +145,7 @@ type AccountGroup struct {
 	Limits   Limits `json:"limits,omitempty" doc:"Of each account in it"`
 	Accounts int    `json:"accounts" doc:"How many accounts are in it"`
 	SignUp   bool   `json:"signUp,omitempty" doc:"People make accounts of it by themselves, once their mail address is known to be theirs"`
+	Trash    int    `json:"trashDays,omitempty" doc:"For how many days environments of each account in it stay in the trash; 0: 7"`
 	// Rates are how often each account in it may ask the API.
 	Rates APIRates `json:"rates,omitzero" doc:"How often each account in it may ask the API: those in force where nothing was set"`
 }
@@ -155,6 +156,7 @@ type SetAccountGroup struct {
 	Days   int    `json:"trialDays,omitempty" minimum:"0" maximum:"3660"`
 	Limits Limits `json:"limits,omitempty"`
 	SignUp bool   `json:"signUp,omitempty" doc:"People make accounts of it by themselves; left out: they do not"`
+	Trash  int    `json:"trashDays,omitempty" minimum:"0" maximum:"365" doc:"For how many days environments of each account in it stay in the trash; 0: 7. What is in the trash already stays as long as it was told"`
 	// Rates are how often each account in it may ask the API.
 	Rates APIRates `json:"rates,omitzero" doc:"How often each account in it may ask the API; left out: 20 a second of each token or session (300 at once), 60 of an account (900)"`
 }

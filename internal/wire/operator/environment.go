@@ -100,6 +100,7 @@ type Environment struct {
 	Nodes    []Node           `json:"nodes"`
 	Spread   string           `json:"spread,omitempty" doc:"Which layer isn't spread over hosts any more though it could be: POST …/spread mends it"`
 	Failed   *FailedCreate    `json:"failed,omitempty" doc:"Its creation failed, and not all of it has run since"`
+	Trash    *Trash           `json:"trash,omitempty" doc:"It is in the trash; absent: it is not"`
 	Group    wire.GroupName   `json:"group,omitempty" doc:"Its nodes and those of the account's other environments of this group talk to each other, to no others; absent: all that are in no group"`
 }
 

@@ -24,7 +24,7 @@ func (s OperationState) Final() bool { return s == OpDone || s == OpFailed || s 
 // Operation is one piece of long work.
 type Operation struct {
 	ID       wire.OperationID `json:"id"`
-	Kind     string           `json:"kind" doc:"env.create, env.edit, env.start, env.stop, env.restart, env.delete, env.spread, host.drain, node.replace, import (of an image that was pushed), …"`
+	Kind     string           `json:"kind" doc:"env.create, env.edit, env.start, env.stop, env.restart, env.trash, env.restore, env.delete, env.spread, host.drain, node.replace, import (of an image that was pushed), …"`
 	Object   string           `json:"object" doc:"What it works on, e.g. environments/hello, hosts/host-1 or templates/nginx:1.22"`
 	By       string           `json:"by" doc:"Who asked: the token's name, or the orchestrator itself; of an import the push token, or the registry itself"`
 	Account  wire.Account     `json:"account,omitempty" doc:"Whose the thing is that it works on"`

@@ -20,7 +20,7 @@ func NoOperation(id wire.OperationID) *operator.Problem {
 func Refusal(kind string, name wire.EnvName, e *store.Environment, revision, match wire.Revision) *operator.Problem {
 	object := "environments/" + string(name)
 	switch {
-	case kind == "env.create" && e != nil:
+	case kind == "env.create" && e != nil && !e.InTrash():
 		return env.Taken(name, true)
 	case kind != "env.create" && e == nil:
 		return operator.NewProblem(operator.NotFound, object, "there is no such environment", "see hnctl env list")
@@ -28,6 +28,8 @@ func Refusal(kind string, name wire.EnvName, e *store.Environment, revision, mat
 		return operator.NewProblem(operator.Denied, object, "it is the platform itself", "its components are changed by the Patcher only")
 	case e != nil && e.Want == store.WantDeleted && kind != "env.delete": // a deletion that ran out of time may be watched again
 		return operator.NewProblem(operator.Conflict, object, "it is being deleted", "wait until it is gone: hnctl op list")
+	case e != nil && trashed(kind, name, e) != nil:
+		return trashed(kind, name, e)
 	case kind == "env.spread" && !e.Runs():
 		return operator.NewProblem(operator.Conflict, object, "it is not to run: there is nothing to move",
 			"start it first: hnctl env start "+string(name))

@@ -14,6 +14,9 @@ import (
 func TestRefusal(t *testing.T) {
 	running, stopped := &store.Environment{Want: store.WantRunning}, &store.Environment{Want: store.WantStopped}
 	going, system := &store.Environment{Want: store.WantDeleted}, &store.Environment{Want: store.WantRunning, System: true}
+	trash := &store.Environment{Want: store.WantStopped, Trash: &store.Trash{Until: t0}}
+	started := &store.Environment{Want: store.WantRunning, Trash: &store.Trash{Until: t0}} // by an orchestrator that knows no trash
+	erased := &store.Environment{Want: store.WantDeleted, Trash: &store.Trash{Until: t0}}
 	for _, c := range []struct {
 		kind  string
 		env   *store.Environment
@@ -29,6 +32,20 @@ func TestRefusal(t *testing.T) {
 		{"env.delete", going, 0, ""},
 		{"env.spread", stopped, 0, "not to run"},
 		{"env.spread", running, 0, ""},
+		{Trash, running, 0, ""},
+		{Trash, trash, 0, "it is in the trash, until 2"},
+		{Restore, trash, 0, ""},
+		{Restore, trash, 6, "it has revision 7 now"},
+		{Restore, running, 0, "it is not in the trash"},
+		{Restore, started, 0, "it is not in the trash"},
+		{Restore, erased, 0, "being deleted"},
+		{"env.create", trash, 0, "an environment in the trash"},
+		{"env.create", started, 0, "the name is taken"},
+		{"env.delete", trash, 0, ""},
+		{"env.start", trash, 0, "it is in the trash, until 2"},
+		{Edit, trash, 0, "it is in the trash, until 2"},
+		{"node.change", trash, 0, "it is in the trash, until 2"},
+		{Edit, started, 0, ""},
 		{"env.stop", running, 7, ""},
 		{"env.stop", running, 6, "it has revision 7 now, If-Match says 6"},
 	} {

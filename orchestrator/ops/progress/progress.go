@@ -86,6 +86,8 @@ func nextOf(op store.Operation) string {
 		name := strings.TrimPrefix(op.Object, "hosts/")
 		return fmt.Sprintf("what still runs there goes on; see hnctl host drain %s --dry-run, then drain it again, or "+
 			"hnctl host uncordon %[1]s", name)
+	case op.Kind == Trash:
+		return fmt.Sprintf("it goes on by itself, and the environment is in the trash; see hnctl env show %s", op.Env)
 	case op.Kind == "env.stop", op.Kind == "env.delete":
 		command := strings.Replace(op.Kind, ".", " ", 1)
 		return fmt.Sprintf("it goes on by itself; see hnctl env show %s, or watch it again: hnctl %s %[1]s", op.Env, command)

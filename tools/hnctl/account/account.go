@@ -7,6 +7,7 @@
 package account
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -17,6 +18,7 @@ import (
 
 	"hardnode.dev/internal/wire"
 	"hardnode.dev/internal/wire/account"
+	"hardnode.dev/internal/wire/operator"
 	"hardnode.dev/tools/hnctl/app"
 )
 
@@ -327,7 +329,8 @@ func groupSet(a *app.App) *cobra.Command {
 			}
 			a.Say("group %s is as below", now.Name)
 			return a.Show(now, now.Name, func(t *app.Table) {
-				t.Fields("group", now.Name, "title", now.Title, "trial days", now.Days, "accounts", now.Accounts,
+				t.Fields("group", now.Name, "title", now.Title, "trial days", now.Days, "trash days",
+					cmp.Or(now.Trash, operator.TrashDays), "accounts", now.Accounts,
 					"sign-up", open(now.SignUp), "limits", bounds(now.Limits),
 					"API limit", asks(now.Rates))
 			})
@@ -335,6 +338,7 @@ func groupSet(a *app.App) *cobra.Command {
 	}
 	c.Flags().StringVar(&s.Title, "title", "", "its name for people")
 	c.Flags().IntVar(&s.Days, "trial-days", 0, "new accounts of it are trials of so many days; 0: they are not")
+	c.Flags().IntVar(&s.Trash, "trash-days", 0, "environments of its accounts stay in the trash for so many days; 0: 7")
 	c.Flags().BoolVar(&s.SignUp, "sign-up", false, "people make accounts of it by themselves at /panel/signup/GROUP, once their mail "+
 		"address is known to be theirs; needs a mail server")
 	c.Flags().StringArrayVar(&texts, "limit", nil, limitHelp)

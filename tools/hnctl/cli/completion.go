@@ -37,7 +37,8 @@ type completer func(ctx context.Context, a *app.App) []string
 
 // ofArgument is what may stand for a word of a usage line. A word that is not here is free text.
 var ofArgument = map[string]completer{
-	"ENV": envNames, "NODE": nodeNames, "HOST": hostNames, "OPERATION": operationIDs, "CONTEXT": contextNames, "TEMPLATE": templateNames,
+	"ENV": envNames, "TRASHED": trashNames,
+	"NODE": nodeNames, "HOST": hostNames, "OPERATION": operationIDs, "CONTEXT": contextNames, "TEMPLATE": templateNames,
 	"TOKEN": tokenIDs, "SERVICE": serviceNames,
 	"USER": userNames, "SESSION": sessionIDs, "ROLE": fixed("owner", "developer", "viewer"),
 	"ACCOUNT": accountNames, "GROUP": groupNames,
@@ -59,8 +60,8 @@ var ofFlag = map[string]completer{
 	"canary": hostNames, "drain": fixed(operator.DrainReplace, operator.DrainStop),
 	"cohorts": fixed("2,4,8", "5,20,50"), "window": fixed("01:00-05:00", "sat,sun 22:00-04:00"), "boot": fixed("10m", "20m"),
 	"canary-soak": fixed("10m", "30m", "1h"), "soak": fixed("5m", "15m", "1h"), "health": fixed("1m", "5m"),
-	"kind": fixed("env.create", "env.edit", "env.start", "env.stop", "env.restart", "env.delete", "env.spread", "host.drain", "node.move",
-		"node.replace", "import"),
+	"kind": fixed("env.create", "env.edit", "env.start", "env.stop", "env.restart", "env.trash", "env.restore", "env.delete", "env.spread",
+		"host.drain", "node.move", "node.replace", "import"),
 	"api-rate": fixed("token=20/300", "account=60/900", "5/50"),
 	"page":     fixed("maintenance=", "down=", "error="),
 	"bundle":   files, "repo": files, "seed": files, "key": files, "chain": files, "hsts": fixed("1h", "24h", "4320h"),
@@ -169,6 +170,12 @@ func describe(name, what string) string { return app.Clean(name) + "\t" + app.Cl
 
 func envNames(ctx context.Context, a *app.App) []string {
 	return listed("/environments", func(e operator.Environment) []string {
+		return []string{describe(string(e.Spec.Name), string(e.State))}
+	})(ctx, a)
+}
+
+func trashNames(ctx context.Context, a *app.App) []string {
+	return listed("/environments?trash=true", func(e operator.Environment) []string {
 		return []string{describe(string(e.Spec.Name), string(e.State))}
 	})(ctx, a)
 }

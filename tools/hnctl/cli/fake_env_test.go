@@ -14,12 +14,14 @@ import (
 )
 
 func (f *fake) environments(mux *http.ServeMux) {
-	mux.HandleFunc("GET "+operator.Prefix+"/environments", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET "+operator.Prefix+"/environments", func(w http.ResponseWriter, r *http.Request) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		var out []operator.Environment
 		for _, e := range f.envs {
-			out = append(out, e)
+			if trash := r.URL.Query().Get("trash") == "true"; trash == (e.Trash != nil) {
+				out = append(out, e)
+			}
 		}
 		reply(w, 200, operator.List[operator.Environment]{Items: out})
 	})
@@ -133,6 +135,18 @@ func (f *fake) environments(mux *http.ServeMux) {
 			f.envs[name] = e
 		})
 	})
+	for _, verb := range []string{"trash", "restore"} {
+		mux.HandleFunc("POST "+operator.Prefix+"/environments/{env}/"+verb, func(w http.ResponseWriter, r *http.Request) {
+			name := wire.EnvName(r.PathValue("env"))
+			f.accept(w, r, "env."+verb, name, func() {
+				e := f.envs[name]
+				if e.Trash, e.State = nil, operator.EnvRunning; verb == "trash" {
+					e.Trash, e.State = &operator.Trash{At: f.now, Until: f.now.AddDate(0, 0, 7), By: "admin"}, operator.EnvDown
+				}
+				f.envs[name] = e
+			})
+		})
+	}
 	for method, path := range map[string]string{"POST": "/environments/{env}/stop", "DELETE": "/environments/{env}"} {
 		mux.HandleFunc(method+" "+operator.Prefix+path, func(w http.ResponseWriter, r *http.Request) {
 			name := wire.EnvName(r.PathValue("env"))

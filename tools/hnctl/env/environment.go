@@ -31,7 +31,7 @@ func Group(a *app.App) *cobra.Command {
 		envChange(a, "start", "Start an environment's nodes"), envChange(a, "stop", "Stop an environment's nodes; their data stays"),
 		envRestart(a),
 		envChange(a, "spread", "Spread its layers over hosts again, one node after the other: a new one runs before the old one goes"),
-		envChange(a, "delete", "Delete an environment with all its data"), envKeep(a), envGroup(a), domains(a), certificates(a), routes(a),
+		envDelete(a), envTrash(a), envKeep(a), envGroup(a), domains(a), certificates(a), routes(a),
 		accessLog(a))
 }
 
@@ -140,7 +140,7 @@ func envDo(ctx context.Context, a *app.App, method, path, name string, in any, n
 
 func envList(a *app.App) *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "All environments", Args: cobra.NoArgs,
+		Use: "list", Short: "All environments, but for those in the trash", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			list, err := app.Items[operator.Environment](cmd.Context(), a, "/environments")
 			if err != nil {
@@ -187,6 +187,9 @@ func showEnvironment(a *app.App, e operator.Environment) error {
 		}
 		t.Fields("environment", e.Spec.Name, "state", e.State, "reason", e.Reason, "spread", spreadLine(e), "address", address,
 			"group", e.Group, "revision", e.Revision, "created", app.Stamp(e.Created))
+		if e.Trash != nil {
+			t.Fields("in the trash", app.Stamp(e.Trash.At), "by", e.Trash.By, "erased", app.Stamp(e.Trash.Until))
+		}
 		if f := e.Failed; f != nil {
 			removal := "never: it is kept"
 			if !f.Kept {
@@ -248,24 +251,15 @@ func spreadLine(e operator.Environment) string {
 	return fmt.Sprintf("%s (hnctl env spread %s)", e.Spread, e.Spec.Name)
 }
 
-// envChange is start, stop, spread or delete.
+// envChange is start, stop or spread.
 func envChange(a *app.App, verb, short string) *cobra.Command {
 	var noWait bool
 	c := &cobra.Command{
 		Use: verb + " ENV", Short: short, Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if verb == "delete" {
-				if err := a.Confirm(fmt.Sprintf("delete environment %s with all its data", args[0])); err != nil {
-					return err
-				}
-				return envDo(cmd.Context(), a, http.MethodDelete, envPath(args[0]), args[0], nil, noWait, false)
-			}
 			return envDo(cmd.Context(), a, http.MethodPost, envPath(args[0])+"/"+verb, args[0], nil, noWait, true)
 		},
 	}
 	app.NoWaitFlag(c, &noWait)
-	if verb == "delete" {
-		c.Flags().BoolVarP(&a.Yes, "yes", "y", false, "don't ask")
-	}
 	return c
 }
