@@ -149,7 +149,7 @@ func TestImagesNobodyHereMade(t *testing.T) {
 				t.Errorf("after a restart: read %q, want %q", got, b.want)
 			}
 			s.figure("%s: %d MiB in use", b.name, s.node(b.name).MemoryMiB)
-			s.hnctl("env", "delete", b.name, "--yes")
+			s.hnctl("env", "delete", b.name, "--now", "--yes")
 		})
 	}
 }

@@ -125,7 +125,7 @@ func (s pair) works(when string, versions ...string) {
 	s.hnctl(when, "env", "create", "-f", file)
 	s.settled(when, "second")
 	s.pages(when, "second", 2)
-	s.hnctl(when, "env", "delete", "second", "--yes")
+	s.hnctl(when, "env", "delete", "second", "--now", "--yes")
 	fmt.Fprintf(s.Output(), "figure: %s: all of it worked, in %.0f s\n", when, time.Since(began).Seconds())
 }
 

@@ -35,7 +35,7 @@ func (s story) create(name string, nodes int) {
 // delete deletes an environment and waits until it is gone.
 func (s story) delete(name string) {
 	s.Helper()
-	s.hnctl("env", "delete", name, "--yes")
+	s.hnctl("env", "delete", name, "--now", "--yes")
 	s.gone(name)
 }
 
